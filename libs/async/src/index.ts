@@ -1,0 +1,2 @@
+export { Semaphore } from "./semaphore.ts";
+export { Deferred, sleep, yieldToLoop } from "./timing.ts";

@@ -1,0 +1,26 @@
+import { randomFillSync } from "node:crypto";
+
+const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/** A ULID: 48 bits of milliseconds, 80 random bits from the system, Crockford base32. */
+export function newUlid(timeMs: number): string {
+  const random = randomFillSync(new Uint8Array(10));
+  let time = timeMs;
+  const out: string[] = new Array(26);
+  for (let i = 9; i >= 0; i--) { out[i] = ALPHABET[time % 32]!; time = Math.floor(time / 32); }
+  let acc = 0, bits = 0, at = 10;
+  for (const b of random) {
+    acc = (acc << 8) | b;
+    bits += 8;
+    while (bits >= 5) { bits -= 5; out[at++] = ALPHABET[(acc >>> bits) & 31]!; }
+  }
+  return out.join("");
+}
+
+export function isUlid(text: string): boolean { return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(text); }
+
+export function ulidTimeMs(ulid: string): number {
+  let time = 0;
+  for (let i = 0; i < 10; i++) time = time * 32 + ALPHABET.indexOf(ulid[i]!);
+  return time;
+}

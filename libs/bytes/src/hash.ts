@@ -1,0 +1,51 @@
+import xxhash from "xxhash-wasm";
+
+/** xxHash64 over bytes. The WebAssembly module is compiled once per thread: await `loadHasher()` at start. */
+export interface Hasher {
+  /** xxHash64 of `bytes` with `seed`. */
+  h64(bytes: Uint8Array, seed?: bigint): bigint;
+}
+
+let loading: Promise<Hasher> | undefined;
+
+export function loadHasher(): Promise<Hasher> {
+  loading ??= xxhash().then((wasm) => ({ h64: (bytes, seed = 0n) => wasm.h64Raw(bytes, seed) }));
+  return loading;
+}
+
+/** FNV-1 32 bit (multiply, then xor): distributor tokens and block tokens. */
+export function fnv1(bytes: Uint8Array, seed = 2166136261): number {
+  let h = seed;
+  for (let i = 0; i < bytes.length; i++) h = Math.imul(h, 16777619) ^ bytes[i]!;
+  return h >>> 0;
+}
+
+/** FNV-1a 32 bit (xor, then multiply): compaction job and tenant ownership. */
+export function fnv1a(bytes: Uint8Array, seed = 2166136261): number {
+  let h = seed;
+  for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ bytes[i]!, 16777619);
+  return h >>> 0;
+}
+
+/** A quick 32-bit hash of a byte range for in-memory tables; never persisted. */
+export function hashRange(bytes: Uint8Array, start: number, end: number): number {
+  let h = 0x9747b28c ^ (end - start);
+  let i = start;
+  for (; i + 4 <= end; i += 4) {
+    const k = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+    h = Math.imul(h ^ k, 0x85ebca6b);
+    h ^= h >>> 15;
+  }
+  for (; i < end; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193);
+  h ^= h >>> 13;
+  h = Math.imul(h, 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+/** Mixes two 32-bit words into one; for keys made of ids. */
+export function mix32(a: number, b: number): number {
+  let h = Math.imul(a ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(b, 0xc2b2ae35);
+  h ^= h >>> 15;
+  h = Math.imul(h, 0x2c1b3c6d);
+  return (h ^ (h >>> 13)) >>> 0;
+}

@@ -1,0 +1,49 @@
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+export function encodeUtf8(text: string): Uint8Array { return encoder.encode(text); }
+export function utf8Length(text: string): number { return Buffer.byteLength(text, "utf8"); }
+export function encodeUtf8Into(text: string, target: Uint8Array, at: number): void {
+  encoder.encodeInto(text, at === 0 ? target : target.subarray(at));
+}
+
+/** Text of `bytes[start, end)`; invalid sequences become U+FFFD. */
+export function decodeUtf8(bytes: Uint8Array, start = 0, end = bytes.length): string {
+  if (end - start < 24) {
+    let text = "";
+    for (let i = start; i < end; i++) {
+      const c = bytes[i]!;
+      if (c > 127) return decoder.decode(bytes.subarray(start, end));
+      text += String.fromCharCode(c);
+    }
+    return text;
+  }
+  return decoder.decode(bytes.subarray(start, end));
+}
+
+/** Order of two strings by their UTF-8 bytes; JavaScript's `<` orders UTF-16 units and differs for astral characters. */
+export function compareUtf8(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    let x = a.charCodeAt(i);
+    let y = b.charCodeAt(i);
+    if (x === y) continue;
+    // Surrogates (astral characters) sort after U+E000..U+FFFF in UTF-8.
+    if (x >= 0xd800 && y >= 0xd800) {
+      if (x <= 0xdfff) x += 0x2000; else x -= 0x800;
+      if (y <= 0xdfff) y += 0x2000; else y -= 0x800;
+    }
+    return x - y;
+  }
+  return a.length - b.length;
+}
+
+/** Order of two byte ranges, as memcmp, the shorter first on a common prefix. */
+export function compareBytes(a: Uint8Array, aStart: number, aEnd: number, b: Uint8Array, bStart: number, bEnd: number): number {
+  const length = Math.min(aEnd - aStart, bEnd - bStart);
+  for (let i = 0; i < length; i++) {
+    const d = a[aStart + i]! - b[bStart + i]!;
+    if (d !== 0) return d;
+  }
+  return aEnd - aStart - (bEnd - bStart);
+}

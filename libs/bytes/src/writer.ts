@@ -1,0 +1,94 @@
+import { encodeUtf8Into, utf8Length } from "./utf8.ts";
+
+/** A growing byte buffer. Capacity is checked once per call, not once per byte. */
+export class ByteWriter {
+  buffer: Uint8Array;
+  view: DataView;
+  length = 0;
+
+  constructor(capacity = 256) {
+    this.buffer = new Uint8Array(capacity);
+    this.view = new DataView(this.buffer.buffer);
+  }
+
+  /** Makes room for `extra` more bytes. */
+  reserve(extra: number): void {
+    const needed = this.length + extra;
+    if (needed <= this.buffer.length) return;
+    const grown = new Uint8Array(Math.max(needed, this.buffer.length * 2));
+    grown.set(this.buffer.subarray(0, this.length));
+    this.buffer = grown;
+    this.view = new DataView(grown.buffer);
+  }
+
+  u8(value: number): void { this.reserve(1); this.buffer[this.length++] = value; }
+  u16be(value: number): void { this.reserve(2); this.view.setUint16(this.length, value); this.length += 2; }
+  u32be(value: number): void { this.reserve(4); this.view.setUint32(this.length, value); this.length += 4; }
+  u64be(value: bigint): void { this.reserve(8); this.view.setBigUint64(this.length, BigInt.asUintN(64, value)); this.length += 8; }
+  u32le(value: number): void { this.reserve(4); this.view.setUint32(this.length, value, true); this.length += 4; }
+  u64le(value: bigint): void { this.reserve(8); this.view.setBigUint64(this.length, BigInt.asUintN(64, value), true); this.length += 8; }
+  f64le(value: number): void { this.reserve(8); this.view.setFloat64(this.length, value, true); this.length += 8; }
+
+  /** LEB128 of a non-negative safe integer. */
+  uvarint(value: number): void {
+    this.reserve(10);
+    const { buffer } = this;
+    let at = this.length;
+    if (value > 0xffffffff) {
+      while (value > 0x7fffffff) {
+        buffer[at++] = (value % 128) | 128;
+        value = Math.floor(value / 128);
+      }
+    }
+    while (value > 127) { buffer[at++] = (value & 127) | 128; value >>>= 7; }
+    buffer[at++] = value;
+    this.length = at;
+  }
+
+  /** LEB128 of the low 64 bits of `value`. */
+  uvarint64(value: bigint): void {
+    let v = BigInt.asUintN(64, value);
+    if (v <= 0x1fffffffffffffn) { this.uvarint(Number(v)); return; }
+    this.reserve(10);
+    while (v > 127n) { this.buffer[this.length++] = Number(v & 127n) | 128; v >>= 7n; }
+    this.buffer[this.length++] = Number(v);
+  }
+
+  /** zig-zag + LEB128 of a signed 64-bit value. */
+  varint64(value: bigint): void { this.uvarint64(BigInt.asUintN(64, (value << 1n) ^ (value >> 63n))); }
+
+  bytes(source: Uint8Array): void {
+    this.reserve(source.length);
+    this.buffer.set(source, this.length);
+    this.length += source.length;
+  }
+
+  /** Raw UTF-8 bytes of `text`, without a length. */
+  utf8(text: string): void {
+    const size = utf8Length(text);
+    this.reserve(size);
+    encodeUtf8Into(text, this.buffer, this.length);
+    this.length += size;
+  }
+
+  /** uvarint byte length, then the UTF-8 bytes. */
+  str(text: string): void { this.uvarint(utf8Length(text)); this.utf8(text); }
+
+  zeros(count: number): void {
+    this.reserve(count);
+    this.buffer.fill(0, this.length, this.length + count);
+    this.length += count;
+  }
+
+  /** Pads with zeros to a multiple of `alignment`. */
+  align(alignment: number): void {
+    const rest = this.length % alignment;
+    if (rest !== 0) this.zeros(alignment - rest);
+  }
+
+  /** A view of what was written; it is valid until the next write. */
+  finish(): Uint8Array { return this.buffer.subarray(0, this.length); }
+  /** A copy of what was written. */
+  copy(): Uint8Array { return this.buffer.slice(0, this.length); }
+  reset(): void { this.length = 0; }
+}

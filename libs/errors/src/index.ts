@@ -1,0 +1,85 @@
+/**
+ * The closed set of things that can go wrong. Domain code throws a kind; only
+ * `libs/rpc` knows which status or code a kind becomes (docs/reference/errors.md).
+ */
+export type ErrorKind =
+  | "invalid" | "unauthenticated" | "forbidden" | "not-found" | "conflict" | "limit" | "too-large"
+  | "unavailable" | "deadline" | "canceled" | "corrupt" | "unimplemented" | "internal" | "unknown";
+
+export const ERROR_KINDS: readonly ErrorKind[] = [
+  "invalid", "unauthenticated", "forbidden", "not-found", "conflict", "limit", "too-large",
+  "unavailable", "deadline", "canceled", "corrupt", "unimplemented", "internal", "unknown",
+];
+
+export interface ErrorOptions {
+  /** The error that caused this one, when a layer is crossed. */
+  cause?: unknown;
+  /** Numbers and names for logs and metrics, never needed to understand the message. */
+  detail?: Record<string, string | number | boolean>;
+  /** The label of the `reason` counter for refused profiles. */
+  reason?: DiscardReason;
+}
+
+/** Reason labels of `pyroscope_discarded_samples_total`, v1's names. */
+export const DISCARD_REASONS = [
+  "missing_labels", "max_label_names_per_series", "invalid_labels", "label_name_too_long", "label_value_too_long",
+  "duplicate_label_names", "not_in_ingestion_window", "profile_size_limit", "samples_limit", "sample_labels_limit",
+  "malformed_profile", "body_size_limit_exceeded", "rate_limited", "series_limit", "dropped_by_relabel_rules", "unknown",
+] as const;
+export type DiscardReason = (typeof DISCARD_REASONS)[number];
+
+/** An error that states a fact, the limit it met, and its kind. */
+export class CinderblockError extends Error {
+  readonly kind: ErrorKind;
+  readonly detail: Record<string, string | number | boolean>;
+  readonly reason: DiscardReason | undefined;
+
+  constructor(kind: ErrorKind, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "CinderblockError";
+    this.kind = kind;
+    this.detail = options.detail ?? {};
+    this.reason = options.reason;
+  }
+}
+
+/** Bytes that do not say what their format promises: the file, where, and what was expected. */
+export class CorruptError extends CinderblockError {
+  constructor(file: string, offset: number, expected: string, options: ErrorOptions = {}) {
+    super("corrupt", `${file}: at byte ${offset}: ${expected}`, { ...options, detail: { ...options.detail, file, offset } });
+    this.name = "CorruptError";
+  }
+}
+
+export function invalid(message: string, reason?: DiscardReason): CinderblockError {
+  return new CinderblockError("invalid", message, reason === undefined ? {} : { reason });
+}
+
+/** The kind of anything that was thrown; what is not ours is `internal`. */
+export function kindOf(err: unknown): ErrorKind {
+  return err instanceof CinderblockError ? err.kind : "internal";
+}
+
+export function messageOf(err: unknown): string {
+  return err instanceof Error ? err.message : String(err);
+}
+
+/** What crosses a thread or a process in place of an Error. */
+export interface ErrorRecord { kind: ErrorKind; message: string; reason?: DiscardReason; stack?: string }
+
+export function toErrorRecord(err: unknown): ErrorRecord {
+  const record: ErrorRecord = { kind: kindOf(err), message: messageOf(err) };
+  if (err instanceof CinderblockError && err.reason !== undefined) record.reason = err.reason;
+  if (err instanceof Error && err.stack !== undefined && record.kind === "internal") record.stack = err.stack;
+  return record;
+}
+
+export function fromErrorRecord(record: ErrorRecord): CinderblockError {
+  const err = new CinderblockError(record.kind, record.message, record.reason === undefined ? {} : { reason: record.reason });
+  if (record.stack !== undefined) err.stack = record.stack;
+  return err;
+}
+
+export function assertNever(value: never): never {
+  throw new CinderblockError("internal", `unexpected value ${String(value)}`);
+}

@@ -1,0 +1,293 @@
+import type { Hasher } from "@cinderblock/bytes";
+import { I32Column, I64Column, PairTable, U32Column } from "@cinderblock/columnar";
+import { FlameIndex, type ProfileSource, type RowTable, type SourceSeries } from "@cinderblock/block";
+import { type ProcessedProfile, type ProfileGroup, type SampleIds, stringAt, storedLabels } from "@cinderblock/ingest";
+import { fingerprintBytes, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
+import { type SymbolPartition as Symbols, SymbolPartition, type SymbolTables } from "@cinderblock/symdb";
+import type { Baselines } from "./baselines.ts";
+import { SymbolInterner } from "./symbol-interner.ts";
+
+export interface HeadSeries extends SourceSeries {
+  minTimeNanos: bigint;
+  maxTimeNanos: bigint;
+  readonly key: string;
+  rows: U32Column;
+}
+
+export interface HeadPartition { id: bigint; symbols: Symbols; flame: FlameIndex }
+
+/** One new row, as the log and the duplicate check see it. */
+export interface NewRow { series: number; partition: number; timeNanos: bigint; durationNanos: bigint; id: Uint8Array; row: number }
+
+/** Recent profiles of one tenant and one time window in memory: struct of arrays, symbols interned by partition. */
+export class Head implements ProfileSource {
+  readonly ulid: string;
+  readonly tenant: string;
+  /** end of the window, nanoseconds: a profile at t belongs to floor(t / w) * w + w */
+  readonly windowEnd: bigint;
+  readonly partitions: HeadPartition[] = [];
+  readonly series: HeadSeries[] = [];
+  private readonly partitionAt = new Map<bigint, number>();
+  private readonly seriesAt = new Map<string, number>();
+  /** (labels object, sample type) -> series; label sets are shared objects, so identity is enough for most profiles */
+  private readonly cache = new Map<Labels, Map<string, number>>();
+  private readonly duplicates = new PairTable(256);
+
+  readonly rowSeries = new U32Column(256);
+  readonly rowPartition = new U32Column(256);
+  readonly rowTime = new I64Column(256);
+  readonly rowDuration = new I64Column(256);
+  readonly rowTotal = new I64Column(256);
+  readonly rowSampleStart = new U32Column(256);
+  readonly rowSampleEnd = new U32Column(256);
+  readonly rowSpanStart = new I32Column(256);
+  readonly rowTraceStart = new I32Column(256);
+  /** row -> 4 words */
+  readonly rowId = new U32Column(1024);
+  readonly stacktraceId = new U32Column(4096);
+  readonly value = new I64Column(4096);
+  /** 2 words a sample */
+  readonly spans = new U32Column(16);
+  /** 4 words a sample */
+  readonly traces = new U32Column(16);
+
+  lastWriteMs = 0;
+  /** a frozen head takes no more profiles: it is being cut */
+  frozen = false;
+
+  private readonly hasher: Hasher;
+  private readonly interner = new SymbolInterner();
+
+  constructor(ulid: string, tenant: string, windowEnd: bigint, hasher: Hasher) {
+    this.ulid = ulid;
+    this.tenant = tenant;
+    this.windowEnd = windowEnd;
+    this.hasher = hasher;
+  }
+
+  get rows(): number { return this.rowSeries.length; }
+
+  get byteLength(): number {
+    let n = 0;
+    for (const c of [this.rowSeries, this.rowPartition, this.rowTime, this.rowDuration, this.rowTotal, this.rowSampleStart, this.rowSampleEnd, this.rowSpanStart, this.rowTraceStart, this.rowId, this.stacktraceId, this.value, this.spans, this.traces]) n += c.byteLength;
+    for (const p of this.partitions) n += p.symbols.byteLength + p.flame.byteLength;
+    return n + this.duplicates.byteLength + this.series.length * 2048;
+  }
+
+  partitionIndex(id: bigint): number {
+    let at = this.partitionAt.get(id);
+    if (at === undefined) {
+      at = this.partitions.push({ id, symbols: new SymbolPartition(), flame: new FlameIndex() }) - 1;
+      this.partitionAt.set(id, at);
+    }
+    return at;
+  }
+
+  seriesIndex(labels: Labels): number {
+    const key = labelsKey(labels);
+    let at = this.seriesAt.get(key);
+    if (at === undefined) {
+      at = this.series.push({ labels, key, fingerprint: this.hasher.h64(fingerprintBytes(labels)), minTimeNanos: 0n, maxTimeNanos: 0n, rows: new U32Column(8) }) - 1;
+      this.seriesAt.set(key, at);
+    }
+    return at;
+  }
+
+  hasSeries(labels: Labels): boolean { return this.seriesAt.has(labelsKey(labels)); }
+
+  /** Adds the rows of one group, one for each sample type that has values; returns them. Retried profiles add nothing. */
+  append(p: ProcessedProfile, group: ProfileGroup, partition: number, baselines: Baselines): NewRow[] {
+    const { profile } = p;
+    const t = profile.tables;
+    const symbols = this.partitions[partition]!.symbols;
+    const nodes = this.interner.stacks(profile, group.samples, symbols);
+    const order = this.order(nodes, group.samples, p.ids);
+    const types = t.sampleTypes;
+    const periodType = t.hasPeriodType ? stringAt(t, t.periodType) : "", periodUnit = t.hasPeriodType ? stringAt(t, t.periodUnit) : "";
+    const out: NewRow[] = [];
+    for (let k = 0; k < types; k++) {
+      const type = stringAt(t, t.typeType.data[k]!), unit = stringAt(t, t.typeUnit.data[k]!);
+      const signature = `${type}\u0000${unit}\u0000${periodType}\u0000${periodUnit}\u0000${t.hasPeriodType}`;
+      const start = this.stacktraceId.length;
+      this.gather(nodes, order, group.samples, p, k);
+      const end = this.stacktraceId.length;
+      if (end === start) continue;
+      let bySignature = this.cache.get(group.labels);
+      if (!bySignature) this.cache.set(group.labels, (bySignature = new Map()));
+      let series = bySignature.get(signature);
+      if (series === undefined) {
+        series = this.seriesIndex(storedLabels(group.labels, { type, unit, periodType, periodUnit, hasPeriod: t.hasPeriodType }));
+        bySignature.set(signature, series);
+      }
+      if (!this.addId(series, group.id)) { this.truncate(start); continue; }
+      if (isCumulative(group.labels, type)) {
+        const kept = baselines.difference(this.series[series]!, this.interner.contentHashes(symbols), this.stacktraceId.data, this.value.data, start, end, profile.timeNanos);
+        this.truncate(kept);
+        if (kept === start) { out.push({ series, partition, timeNanos: profile.timeNanos, durationNanos: t.durationNanos, id: group.id, row: -1 }); continue; }
+      }
+      out.push(this.pushRow(series, partition, profile.timeNanos, t.durationNanos, group.id, start, p.ids));
+    }
+    return out;
+  }
+
+  /** Takes back samples from the end of the columns, and their spans and traces. */
+  private truncate(samples: number): void {
+    this.stacktraceId.length = this.value.length = samples;
+    if (this.pendingSpans >= 0) this.spans.length = this.pendingSpans + (samples - this.pendingFrom) * 2;
+    if (this.pendingTraces >= 0) this.traces.length = this.pendingTraces + (samples - this.pendingFrom) * 4;
+  }
+
+  private pendingSpans = -1;
+  private pendingTraces = -1;
+  private pendingFrom = 0;
+
+  /** Puts the samples of sample type `k` behind the columns: ascending by stack, equal ones summed, values above 0. */
+  private gather(nodes: Uint32Array, order: Uint32Array, samples: Uint32Array, p: ProcessedProfile, k: number): void {
+    const t = p.profile.tables;
+    const first = t.sampleValues.data, values = t.value.data, words = t.value.words;
+    const { spans, traces } = p.ids;
+    const n = order.length;
+    const { stacktraceId, value } = this;
+    stacktraceId.reserve(n);
+    value.reserve(n);
+    this.pendingFrom = stacktraceId.length;
+    this.pendingSpans = spans ? this.spans.length : -1;
+    this.pendingTraces = traces ? this.traces.length : -1;
+    const ids = stacktraceId.data, out = value.data;
+    let at = stacktraceId.length;
+    let previous = -1;
+    for (let i = 0; i < n; i++) {
+      const g = order[i]!, s = samples[g]!;
+      const v = first[s]! + k;
+      if ((words[2 * v]! | words[2 * v + 1]!) === 0) continue;
+      if (previous >= 0 && nodes[previous] === nodes[g] && sameIds(spans, traces, samples[previous]!, s)) { out[at - 1]! += values[v]!; continue; }
+      ids[at] = nodes[g]!;
+      out[at] = values[v]!;
+      at++;
+      previous = g;
+      if (spans) { this.spans.push(spans[2 * s]!); this.spans.push(spans[2 * s + 1]!); }
+      if (traces) { const w = new DataView(traces.buffer, s * 16, 16); for (let b = 0; b < 16; b += 4) this.traces.push(w.getUint32(b, true)); }
+    }
+    stacktraceId.length = value.length = at;
+  }
+
+  private pushRow(series: number, partition: number, timeNanos: bigint, durationNanos: bigint, id: Uint8Array, start: number, ids: SampleIds): NewRow {
+    const end = this.stacktraceId.length;
+    let spanStart = -1, traceStart = -1;
+    if (ids.spans) spanStart = this.pendingSpans / 2;
+    if (ids.traces) traceStart = this.pendingTraces / 4;
+    const row = this.addRow(series, partition, timeNanos, durationNanos, id, start, end, spanStart, traceStart);
+    return { series, partition, timeNanos, durationNanos, id, row };
+  }
+
+  /** Registers a row whose samples are already in the columns. */
+  addRow(series: number, partition: number, timeNanos: bigint, durationNanos: bigint, id: Uint8Array, start: number, end: number, spanStart: number, traceStart: number): number {
+    const sum = TOTAL;
+    sum[0] = 0n;
+    const { data } = this.value;
+    for (let i = start; i < end; i++) sum[0]! += data[i]!;
+    const row = this.rowSeries.push(series);
+    this.rowPartition.push(partition);
+    this.rowTime.push(timeNanos);
+    this.rowDuration.push(durationNanos);
+    this.rowTotal.push(sum[0]!);
+    this.rowSampleStart.push(start);
+    this.rowSampleEnd.push(end);
+    this.rowSpanStart.push(spanStart);
+    this.rowTraceStart.push(traceStart);
+    for (let b = 0; b < 16; b += 4) this.rowId.push((id[b]! | (id[b + 1]! << 8) | (id[b + 2]! << 16) | (id[b + 3]! << 24)) >>> 0);
+    const s = this.series[series]!;
+    if (s.rows.length === 0 || timeNanos < s.minTimeNanos) s.minTimeNanos = timeNanos;
+    if (s.rows.length === 0 || timeNanos > s.maxTimeNanos) s.maxTimeNanos = timeNanos;
+    s.rows.push(row);
+    return row;
+  }
+
+  /** False when this series already has a profile of that id: 64 bits of the content hash and the series. */
+  addId(series: number, id: Uint8Array): boolean {
+    const lo = (id[0]! | (id[1]! << 8) | (id[2]! << 16) | (id[3]! << 24)) >>> 0;
+    const hi = (id[4]! | (id[5]! << 8) | (id[6]! << 16) | (id[7]! << 24)) >>> 0;
+    return this.duplicates.getOrSet(lo, (hi ^ Math.imul(series + 1, 0x9e3779b1)) >>> 0, 0) < 0;
+  }
+
+  /** Order of samples by stack, then span and trace, so that equal ones are neighbours. */
+  private order(nodes: Uint32Array, samples: Uint32Array, ids: SampleIds): Uint32Array {
+    const n = nodes.length;
+    const order = new Uint32Array(n);
+    for (let i = 0; i < n; i++) order[i] = i;
+    const { spans } = ids;
+    if (!spans && !ids.traces) {
+      // Pack (node, position) in doubles: a native numeric sort, no comparator calls.
+      const keys = new Float64Array(n);
+      for (let i = 0; i < n; i++) keys[i] = nodes[i]! * 65536 + (i & 65535);
+      if (n <= 65536) {
+        keys.sort();
+        for (let i = 0; i < n; i++) order[i] = keys[i]! % 65536;
+        return order;
+      }
+    }
+    return order.sort((a, b) => nodes[a]! - nodes[b]! || compareIds(ids, samples[a]!, samples[b]!) || a - b);
+  }
+
+  // ---- ProfileSource
+
+  rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array {
+    const s = this.series[index]!;
+    const n = s.rows.length;
+    const rows = s.rows.data;
+    if (s.minTimeNanos >= startNanos && s.maxTimeNanos <= endNanos) return rows.subarray(0, n);
+    if (s.minTimeNanos > endNanos || s.maxTimeNanos < startNanos) return rows.subarray(0, 0);
+    const out = new Uint32Array(n);
+    const time = this.rowTime.data;
+    let at = 0;
+    for (let i = 0; i < n; i++) { const r = rows[i]!; if (time[r]! >= startNanos && time[r]! <= endNanos) out[at++] = r; }
+    return out.subarray(0, at);
+  }
+
+  load(): Promise<RowTable> {
+    return Promise.resolve({
+      timeNanos: this.rowTime.data, totalValue: this.rowTotal.data, partition: this.rowPartition.data, sampleStart: this.rowSampleStart.data, sampleEnd: this.rowSampleEnd.data,
+      stacktraceId: this.stacktraceId.data, value: this.value.data, spanStart: this.rowSpanStart.data, spans: this.spans.data,
+      id: new Uint8Array(this.rowId.data.buffer, 0, this.rowId.length * 4),
+    });
+  }
+
+  symbols(partition: number): Promise<{ tables: SymbolTables; flame: FlameIndex }> {
+    const p = this.partitions[partition]!;
+    const tables = p.symbols.tables();
+    p.flame.extend(tables);
+    return Promise.resolve({ tables, flame: p.flame });
+  }
+}
+
+const TOTAL = new BigInt64Array(1);
+
+function sameIds(spans: Uint32Array | undefined, traces: Uint8Array | undefined, a: number, b: number): boolean {
+  if (spans && (spans[2 * a] !== spans[2 * b] || spans[2 * a + 1] !== spans[2 * b + 1])) return false;
+  if (traces) for (let i = 0; i < 16; i++) if (traces[a * 16 + i] !== traces[b * 16 + i]) return false;
+  return true;
+}
+
+function compareIds(ids: SampleIds, a: number, b: number): number {
+  const { spans, traces } = ids;
+  if (spans) { const d = spans[2 * a]! - spans[2 * b]! || spans[2 * a + 1]! - spans[2 * b + 1]!; if (d !== 0) return d; }
+  if (traces) for (let i = 0; i < 16; i++) { const d = traces[a * 16 + i]! - traces[b * 16 + i]!; if (d !== 0) return d; }
+  return 0;
+}
+
+/** The sample types that v1 differences on the server. */
+export function isCumulative(labels: Labels, type: string): boolean {
+  return (type === "alloc_objects" || type === "alloc_space") && labelValue(labels, LABEL_NAME) === "memory" && labelValue(labels, LABEL_DELTA) !== "false";
+}
+
+/** What a profile's symbol partition is named after (block-format §5.7). */
+export function partitionKey(p: ProcessedProfile, labels: Labels): string {
+  const t = p.profile.tables;
+  if (t.mappings > 0 && labelValue(labels, "__otel__") !== "true") {
+    const path = stringAt(t, t.mappingFilename.data[0]!).replaceAll("\\", "/").trim();
+    const skip = path === "" || path.startsWith("[") || path.startsWith("linux-vdso") || path.startsWith("/dev/dri/") || path.startsWith("//anon");
+    const base = path.split("/").filter((x) => x !== "" && x !== ".").at(-1);
+    if (!skip && base !== undefined) return base;
+  }
+  return labelValue(labels, LABEL_SERVICE_NAME) || "unknown";
+}

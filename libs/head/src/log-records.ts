@@ -1,0 +1,227 @@
+import { ByteReader, ByteWriter } from "@cinderblock/bytes";
+import type { Labels } from "@cinderblock/model";
+import { FUNCTION_WORDS, LOCATION_HEAD, MAPPING_WORDS, type SymbolPartition } from "@cinderblock/symdb";
+import type { BaselineUpdate } from "./baselines.ts";
+import type { Head, NewRow } from "./head.ts";
+
+/** Record types. Format: docs/formats/head-log.md */
+export const RecordType = { head: 1, append: 2, baseline: 3, done: 4 } as const;
+
+/** How much of a partition's symbols the log has seen. */
+export interface Logged { strings: number; functions: number; mappings: number; locations: number; stacks: number }
+
+export function newLogged(): Logged { return { strings: 1, functions: 0, mappings: 0, locations: 0, stacks: 1 }; }
+
+export function encodeHeadRecord(headNo: number, head: Head, out: ByteWriter): void {
+  out.u8(RecordType.head);
+  out.uvarint(headNo);
+  out.str(head.tenant);
+  out.str(head.ulid);
+  out.u64le(head.windowEnd);
+}
+
+export function encodeDoneRecord(ulid: string, out: ByteWriter): void { out.u8(RecordType.done); out.str(ulid); }
+
+/** New symbols of the partition since `logged`, new series since `loggedSeries`, and the rows. Advances `logged`. */
+export function encodeAppendRecord(headNo: number, head: Head, partition: number, logged: Logged, loggedSeries: number, rows: readonly NewRow[], out: ByteWriter): void {
+  const { id, symbols: s } = head.partitions[partition]!;
+  out.u8(RecordType.append);
+  out.uvarint(headNo);
+  out.uvarint(partition);
+  out.u64le(id);
+  const offset = s.strings.offset.data;
+  range(out, logged.strings, s.strings.length);
+  for (let i = logged.strings; i < s.strings.length; i++) { out.uvarint(offset[i + 1]! - offset[i]!); out.bytes(s.strings.bytes.data.subarray(offset[i]!, offset[i + 1]!)); }
+  range(out, logged.functions, s.functions.length);
+  words(out, s.functions.words.data, logged.functions * FUNCTION_WORDS, s.functions.length * FUNCTION_WORDS);
+  range(out, logged.mappings, s.mappings.length);
+  words(out, s.mappings.words.data, logged.mappings * MAPPING_WORDS, s.mappings.length * MAPPING_WORDS);
+  range(out, logged.locations, s.locations.length);
+  const locationOffset = s.locations.offset.data;
+  for (let i = logged.locations; i < s.locations.length; i++) {
+    const from = locationOffset[i]!, to = locationOffset[i + 1]!;
+    out.uvarint(to - from);
+    words(out, s.locations.words.data, from, to);
+  }
+  range(out, logged.stacks, s.stackParent.length);
+  out.reserve((s.stackParent.length - logged.stacks) * 10);
+  for (let i = logged.stacks; i < s.stackParent.length; i++) { out.uvarint(i - s.stackParent.data[i]!); out.uvarint(s.stackLocation.data[i]!); }
+  logged.strings = s.strings.length;
+  logged.functions = s.functions.length;
+  logged.mappings = s.mappings.length;
+  logged.locations = s.locations.length;
+  logged.stacks = s.stackParent.length;
+
+  range(out, loggedSeries, head.series.length);
+  for (let i = loggedSeries; i < head.series.length; i++) labels(out, head.series[i]!.labels);
+
+  out.uvarint(rows.length);
+  for (const r of rows) {
+    out.uvarint(r.series);
+    out.u64le(r.timeNanos);
+    out.varint64(r.durationNanos);
+    out.bytes(r.id);
+    const start = r.row < 0 ? 0 : head.rowSampleStart.data[r.row]!, end = r.row < 0 ? 0 : head.rowSampleEnd.data[r.row]!;
+    const spanStart = r.row < 0 ? -1 : head.rowSpanStart.data[r.row]!, traceStart = r.row < 0 ? -1 : head.rowTraceStart.data[r.row]!;
+    out.uvarint(end - start);
+    out.u8((spanStart >= 0 ? 1 : 0) | (traceStart >= 0 ? 2 : 0) | (r.row < 0 ? 4 : 0));
+    out.reserve((end - start) * 20);
+    let previous = 0;
+    const ids = head.stacktraceId.data, w = head.value.words;
+    for (let i = start; i < end; i++) { out.uvarint(ids[i]! - previous); previous = ids[i]!; }
+    for (let i = start; i < end; i++) {
+      const hi = w[2 * i + 1]!;
+      if (hi >= 0 && hi < 0x200000) out.uvarint(hi * 4294967296 + (w[2 * i]! >>> 0)); else out.uvarint64(head.value.data[i]!);
+    }
+    if (spanStart >= 0) words(out, head.spans.data, spanStart * 2, (spanStart + end - start) * 2);
+    if (traceStart >= 0) words(out, head.traces.data, traceStart * 4, (traceStart + end - start) * 4);
+  }
+}
+
+function range(out: ByteWriter, from: number, to: number): void { out.uvarint(from); out.uvarint(to - from); }
+
+function words(out: ByteWriter, data: Uint32Array, from: number, to: number): void {
+  out.reserve((to - from) * 5);
+  for (let i = from; i < to; i++) out.uvarint(data[i]!);
+}
+
+function labels(out: ByteWriter, l: Labels): void {
+  out.uvarint(l.length);
+  for (const x of l) { out.str(x.name); out.str(x.value); }
+}
+
+function readLabels(r: ByteReader): Labels {
+  const n = r.uvarint();
+  const out: { name: string; value: string }[] = [];
+  for (let i = 0; i < n; i++) out.push({ name: r.str(), value: r.str() });
+  return out;
+}
+
+export function encodeBaselineRecord(tenant: string, updates: readonly BaselineUpdate[], out: ByteWriter): void {
+  out.u8(RecordType.baseline);
+  out.str(tenant);
+  out.uvarint(updates.length);
+  for (const u of updates) {
+    labels(out, u.labels);
+    out.u64le(u.timeNanos);
+    out.u8(u.reset ? 1 : 0);
+    out.uvarint(u.lo.length);
+    for (let i = 0; i < u.lo.length; i++) { out.u32le(u.lo[i]!); out.u32le(u.hi[i]!); out.uvarint64(u.value[i]!); }
+  }
+}
+
+export function decodeBaselineRecord(r: ByteReader, keyOf: (l: Labels) => string): { tenant: string; updates: BaselineUpdate[] } {
+  const tenant = r.str();
+  const updates: BaselineUpdate[] = [];
+  for (let k = r.uvarint(); k > 0; k--) {
+    const l = readLabels(r);
+    const timeNanos = r.i64le(), reset = r.u8() === 1, n = r.uvarint();
+    const u: BaselineUpdate = { key: keyOf(l), labels: l, timeNanos, reset, lo: new Uint32Array(n), hi: new Uint32Array(n), value: new BigInt64Array(n) };
+    for (let i = 0; i < n; i++) { u.lo[i] = r.u32le(); u.hi[i] = r.u32le(); u.value[i] = r.uvarint64(); }
+    updates.push(u);
+  }
+  return { tenant, updates };
+}
+
+/** Applies an append record to a head. Symbols that an earlier, damaged record held are replaced by placeholders. */
+export function applyAppendRecord(r: ByteReader, head: Head): number {
+  const partitionNo = r.uvarint();
+  const id = r.u64le();
+  // Positions are given in order of first sight; with a damaged record before, the order may differ.
+  const partition = head.partitionIndex(id);
+  const s = head.partitions[partition]!.symbols;
+  const fill = new Placeholders(s);
+  let lost = partitionNo === partition ? 0 : 1;
+
+  let from = r.uvarint(), n = r.uvarint();
+  lost += fill.strings(from);
+  for (let i = 0; i < n; i++) { const size = r.uvarint(); const at = r.need(size); if (from + i >= s.strings.length) s.strings.intern(r.bytes, at, at + size); }
+  const tuple = new Uint32Array(16);
+  from = r.uvarint(); n = r.uvarint();
+  lost += fill.functions(from);
+  for (let i = 0; i < n; i++) { for (let k = 0; k < FUNCTION_WORDS; k++) tuple[k] = r.uvarint(); if (from + i >= s.functions.length) s.functions.intern(tuple, FUNCTION_WORDS); }
+  from = r.uvarint(); n = r.uvarint();
+  lost += fill.mappings(from);
+  for (let i = 0; i < n; i++) { for (let k = 0; k < MAPPING_WORDS; k++) tuple[k] = r.uvarint(); if (from + i >= s.mappings.length) s.mappings.intern(tuple, MAPPING_WORDS); }
+  from = r.uvarint(); n = r.uvarint();
+  lost += fill.locations(from);
+  for (let i = 0; i < n; i++) {
+    const size = r.uvarint();
+    if (size > r.left) r.need(size);
+    const own = size > 16 ? new Uint32Array(size) : tuple;
+    for (let k = 0; k < size; k++) own[k] = r.uvarint();
+    if (from + i >= s.locations.length) s.locations.intern(own, size);
+  }
+  from = r.uvarint(); n = r.uvarint();
+  lost += fill.stacks(from);
+  for (let i = 0; i < n; i++) { const parent = from + i - r.uvarint(), location = r.uvarint(); if (from + i >= s.stackParent.length) s.stackChild(parent, location); }
+
+  from = r.uvarint(); n = r.uvarint();
+  const seriesMap = new Map<number, number>();
+  for (let i = 0; i < n; i++) seriesMap.set(from + i, head.seriesIndex(readLabels(r)));
+
+  for (let rows = r.uvarint(); rows > 0; rows--) {
+    const logged = r.uvarint();
+    const series = seriesMap.get(logged) ?? logged;
+    const timeNanos = r.i64le(), durationNanos = r.varint64(), rowId = r.take(16).slice(), count = r.uvarint(), flags = r.u8();
+    if (count > r.left) r.need(count);
+    const known = series < head.series.length;
+    const start = head.stacktraceId.length;
+    head.stacktraceId.reserve(count);
+    head.value.reserve(count);
+    let previous = 0;
+    for (let i = 0; i < count; i++) { previous += r.uvarint(); head.stacktraceId.data[start + i] = previous < s.stackParent.length ? previous : 0; }
+    for (let i = 0; i < count; i++) head.value.data[start + i] = r.uvarint64();
+    let spanStart = -1, traceStart = -1;
+    if (flags & 1) { spanStart = head.spans.length / 2; for (let i = 0; i < count * 2; i++) head.spans.push(r.uvarint()); }
+    if (flags & 2) { traceStart = head.traces.length / 4; for (let i = 0; i < count * 4; i++) head.traces.push(r.uvarint()); }
+    if (!known) { lost++; continue; }
+    head.addId(series, rowId);
+    if (flags & 4) continue;
+    head.stacktraceId.length = head.value.length = start + count;
+    head.addRow(series, partition, timeNanos, durationNanos, rowId, start, start + count, spanStart, traceStart);
+  }
+  return lost;
+}
+
+/** Fills positions up to where a record goes on with symbols that nothing else equals. */
+class Placeholders {
+  private readonly s: SymbolPartition;
+  private readonly tuple = new Uint32Array(16);
+  constructor(s: SymbolPartition) { this.s = s; }
+
+  strings(to: number): number {
+    let n = 0;
+    for (; this.s.strings.length < to; n++) { const b = Buffer.from(`lost symbol ${this.s.strings.length}`); this.s.strings.intern(b, 0, b.length); }
+    return n;
+  }
+  functions(to: number): number {
+    let n = 0;
+    for (; this.s.functions.length < to; n++) this.s.functions.intern(this.unique(FUNCTION_WORDS, 3, this.s.functions.length), FUNCTION_WORDS);
+    return n;
+  }
+  mappings(to: number): number {
+    let n = 0;
+    for (; this.s.mappings.length < to; n++) this.s.mappings.intern(this.unique(MAPPING_WORDS, 4, this.s.mappings.length), MAPPING_WORDS);
+    return n;
+  }
+  locations(to: number): number {
+    let n = 0;
+    for (; this.s.locations.length < to; n++) this.s.locations.intern(this.unique(LOCATION_HEAD, 1, this.s.locations.length), LOCATION_HEAD);
+    return n;
+  }
+  stacks(to: number): number {
+    let n = 0;
+    for (; this.s.stackParent.length < to; n++) {
+      const location = this.s.locations.length;
+      this.s.locations.intern(this.unique(LOCATION_HEAD, 1, location), LOCATION_HEAD);
+      this.s.stackChild(0, location);
+    }
+    return n;
+  }
+  private unique(size: number, at: number, value: number): Uint32Array {
+    this.tuple.fill(0, 0, size);
+    this.tuple[at] = (0x8000_0000 + value) >>> 0;
+    return this.tuple;
+  }
+}

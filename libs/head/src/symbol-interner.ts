@@ -1,0 +1,146 @@
+import { hashRange, mix32 } from "@cinderblock/bytes";
+import { U32Column } from "@cinderblock/columnar";
+import { type NormalizedProfile, UNKNOWN } from "@cinderblock/ingest";
+import { FUNCTION_WORDS, HAS_FUNCTIONS, LOCATION_HEAD, type SymbolPartition } from "@cinderblock/symdb";
+
+/** Interns the symbols that a profile's samples reach into a partition; reuses its maps from profile to profile. */
+export class SymbolInterner {
+  private stringMap = new Uint32Array(1024);
+  private functionMap = new Uint32Array(1024);
+  private mappingMap = new Uint32Array(16);
+  private locationMap = new Uint32Array(1024);
+  private tuple = new Uint32Array(64);
+  private profile: NormalizedProfile | undefined;
+  private target: SymbolPartition | undefined;
+  private readonly hashes = new WeakMap<SymbolPartition, StackHashes>();
+
+  /** Stack node of each sample; 0 for a sample without locations. */
+  stacks(p: NormalizedProfile, samples: Uint32Array, to: SymbolPartition): Uint32Array {
+    if (this.profile !== p || this.target !== to) this.begin(p, to);
+    const { refLocation, sampleFrom, sampleTo } = p;
+    const { locationMap } = this;
+    const out = new Uint32Array(samples.length);
+    for (let i = 0; i < samples.length; i++) {
+      const s = samples[i]!;
+      let node = 0;
+      for (let k = sampleTo[s]! - 1, from = sampleFrom[s]!; k >= from; k--) {
+        const ref = refLocation[k]!;
+        let location = locationMap[ref]!;
+        if (location === UNKNOWN) location = this.location(ref);
+        node = to.stackChild(node, location);
+      }
+      out[i] = node;
+    }
+    return out;
+  }
+
+  private begin(p: NormalizedProfile, to: SymbolPartition): void {
+    this.profile = p;
+    this.target = to;
+    const t = p.tables;
+    this.stringMap = clear(this.stringMap, t.strings);
+    this.functionMap = clear(this.functionMap, t.functions);
+    this.mappingMap = clear(this.mappingMap, t.mappings);
+    this.locationMap = clear(this.locationMap, t.locations);
+  }
+
+  /** Drops the references to the last profile, whose tables are about to be reused. */
+  end(): void { this.profile = undefined; this.target = undefined; }
+
+  private string(i: number): number {
+    const t = this.profile!.tables;
+    const known = this.stringMap[i]!;
+    if (known !== UNKNOWN) return known;
+    return (this.stringMap[i] = this.target!.strings.intern(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!));
+  }
+
+  private func(i: number): number {
+    const known = this.functionMap[i]!;
+    if (known !== UNKNOWN) return known;
+    const t = this.profile!.tables;
+    const { tuple } = this;
+    const a = this.string(t.funcName.data[i]!), b = this.string(t.funcSystemName.data[i]!), c = this.string(t.funcFilename.data[i]!);
+    tuple[0] = a; tuple[1] = b; tuple[2] = c; tuple[3] = t.funcStartLine.data[i]!;
+    return (this.functionMap[i] = this.target!.functions.intern(tuple, FUNCTION_WORDS));
+  }
+
+  private mapping(i: number): number {
+    const { tuple } = this;
+    if (i === UNKNOWN) return this.target!.mappings.intern(tuple.fill(0, 0, 9), 9);
+    const known = this.mappingMap[i]!;
+    if (known !== UNKNOWN) return known;
+    const t = this.profile!.tables;
+    const filename = this.string(t.mappingFilename.data[i]!), buildId = this.string(t.mappingBuildId.data[i]!);
+    tuple[0] = t.mappingStart.words[2 * i]!; tuple[1] = t.mappingStart.words[2 * i + 1]!;
+    tuple[2] = t.mappingLimit.words[2 * i]!; tuple[3] = t.mappingLimit.words[2 * i + 1]!;
+    tuple[4] = t.mappingOffset.words[2 * i]!; tuple[5] = t.mappingOffset.words[2 * i + 1]!;
+    tuple[6] = filename; tuple[7] = buildId; tuple[8] = t.mappingFlags.data[i]!;
+    return (this.mappingMap[i] = this.target!.mappings.intern(tuple, 9));
+  }
+
+  private location(i: number): number {
+    const { profile } = this;
+    const t = profile!.tables;
+    const from = t.locLines.data[i]!, to = t.locLines.data[i + 1]!;
+    const size = LOCATION_HEAD + 2 * (to - from);
+    const tuple = size > 64 ? new Uint32Array(size) : TUPLE;
+    const m = profile!.locationMapping[i]!;
+    tuple[0] = this.mapping(m);
+    // A mapping whose functions are known needs no addresses.
+    const symbolised = m !== UNKNOWN && (t.mappingFlags.data[m]! & HAS_FUNCTIONS) !== 0;
+    tuple[1] = symbolised ? 0 : t.locAddress.words[2 * i]!;
+    tuple[2] = symbolised ? 0 : t.locAddress.words[2 * i + 1]!;
+    tuple[3] = t.locFolded.data[i]!;
+    for (let k = from, at = LOCATION_HEAD; k < to; k++) { tuple[at++] = this.func(profile!.lineFunction[k]!); tuple[at++] = t.lineNumber.data[k]!; }
+    return (this.locationMap[i] = this.target!.locations.intern(tuple, size));
+  }
+
+  /** Content hashes of a partition's stacks, up to date. */
+  contentHashes(symbols: SymbolPartition): StackHashes {
+    let h = this.hashes.get(symbols);
+    if (!h) this.hashes.set(symbols, (h = new StackHashes()));
+    h.extend(symbols);
+    return h;
+  }
+}
+
+const TUPLE = new Uint32Array(64);
+
+function clear(map: Uint32Array<ArrayBuffer>, n: number): Uint32Array<ArrayBuffer> {
+  if (map.length < n) return new Uint32Array(n * 2).fill(UNKNOWN);
+  return map.fill(UNKNOWN, 0, n);
+}
+
+/** Two words of hash for each stack by its content (names, files, lines), so that stacks compare across heads. */
+export class StackHashes {
+  readonly lo = new U32Column(64);
+  readonly hi = new U32Column(64);
+  private readonly locationLo = new U32Column(64);
+  private readonly locationHi = new U32Column(64);
+
+  extend(s: SymbolPartition): void {
+    const { locations, functions, strings } = s;
+    const hashString = (id: number, seed: number): number => mix32(seed, hashRange(strings.bytes.data, strings.offset.data[id]!, strings.offset.data[id + 1]!));
+    for (let i = this.locationLo.length; i < locations.length; i++) {
+      let a = 1, b = 2;
+      const from = locations.offset.data[i]!, to = locations.offset.data[i + 1]!;
+      const w = locations.words.data;
+      for (let k = from + 1; k < from + 3; k++) { a = mix32(a, w[k]!); b = mix32(w[k]!, b); }
+      for (let k = from + LOCATION_HEAD; k < to; k += 2) {
+        const f = w[k]! * FUNCTION_WORDS;
+        for (let c = 0; c < 3; c++) { a = hashString(functions.words.data[f + c]!, a); b = mix32(b, a ^ 0x5bd1e995); }
+        a = mix32(a, w[k + 1]!);
+        b = mix32(w[k + 1]!, b);
+      }
+      this.locationLo.push(a);
+      this.locationHi.push(b);
+    }
+    for (let i = this.lo.length; i < s.stackParent.length; i++) {
+      const p = s.stackParent.data[i]!;
+      if (p < 0) { this.lo.push(7); this.hi.push(11); continue; }
+      const l = s.stackLocation.data[i]!;
+      this.lo.push(mix32(this.lo.data[p]!, this.locationLo.data[l]!));
+      this.hi.push(mix32(this.locationHi.data[l]!, this.hi.data[p]!));
+    }
+  }
+}

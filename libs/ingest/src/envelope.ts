@@ -1,0 +1,92 @@
+import { ByteReader, ShortRead } from "@cinderblock/bytes";
+import { CinderblockError } from "@cinderblock/errors";
+import type { Label } from "@cinderblock/model";
+
+/** One series of a push: its labels as sent, and its profiles, gzipped or plain. */
+export interface RawSeries { labels: Label[]; profiles: Uint8Array[] }
+
+function broken(err: unknown): never {
+  if (err instanceof ShortRead) throw new CinderblockError("invalid", `unmarshal message: ${err.message}`, { cause: err });
+  throw err;
+}
+
+/** Steps over the fields of one message: `on(field, wire)` returns false to have the value skipped. */
+function fields(r: ByteReader, on: (field: number, wire: number) => boolean): void {
+  while (r.left > 0) {
+    const tag = r.uvarint();
+    const field = Math.floor(tag / 8), wire = tag % 8;
+    if (field === 0) throw new ShortRead(r.pos, "expected a field number");
+    if (on(field, wire)) continue;
+    switch (wire) {
+      case 0: r.uvarint64(); break;
+      case 1: r.need(8); break;
+      case 2: r.need(r.uvarint()); break;
+      case 5: r.need(4); break;
+      default: throw new ShortRead(r.pos, `expected a wire type, found ${wire}`);
+    }
+  }
+}
+
+function sub(r: ByteReader): ByteReader { const n = r.uvarint(); const at = r.need(n); return new ByteReader(r.bytes, at, at + n); }
+
+function readLabel(r: ByteReader): Label {
+  let name = "", value = "";
+  fields(r, (f, w) => {
+    if (w !== 2) return false;
+    if (f === 1) name = r.str(); else if (f === 2) value = r.str(); else return false;
+    return true;
+  });
+  return { name, value };
+}
+
+/** Decodes push.v1.PushRequest in place: profiles are views of `body`. Client ids and annotations are dropped, as in v1. */
+export function decodePush(body: Uint8Array): RawSeries[] {
+  const series: RawSeries[] = [];
+  try {
+    const r = new ByteReader(body);
+    fields(r, (f, w) => {
+      if (f !== 1 || w !== 2) return false;
+      const one: RawSeries = { labels: [], profiles: [] };
+      const s = sub(r);
+      fields(s, (f2, w2) => {
+        if (w2 !== 2) return false;
+        if (f2 === 1) { one.labels.push(readLabel(sub(s))); return true; }
+        if (f2 !== 2) return false;
+        const sample = sub(s);
+        let profile: Uint8Array = new Uint8Array(0);
+        fields(sample, (f3, w3) => {
+          if (f3 !== 1 || w3 !== 2) return false;
+          profile = sample.take(sample.uvarint());
+          return true;
+        });
+        one.profiles.push(profile);
+        return true;
+      });
+      series.push(one);
+      return true;
+    });
+  } catch (err) { broken(err); }
+  return series;
+}
+
+/** The same from protojson: bytes are base64, standard or URL alphabet; unknown fields are ignored. */
+export function decodePushJson(body: Uint8Array): RawSeries[] {
+  const wrong = (what: string): never => { throw new CinderblockError("invalid", `unmarshal message: unmarshal into *pushv1.PushRequest: ${what}`); };
+  let json: unknown;
+  try { json = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8")); } catch (err) { return wrong((err as Error).message); }
+  const object = (v: unknown, what: string): Record<string, unknown> => (v !== null && typeof v === "object" && !Array.isArray(v) ? (v as Record<string, unknown>) : wrong(`expected an object for ${what}`));
+  const array = (v: unknown, what: string): unknown[] => (v === undefined || v === null ? [] : Array.isArray(v) ? v : wrong(`expected a list for ${what}`));
+  const text = (v: unknown, what: string): string => (v === undefined || v === null ? "" : typeof v === "string" ? v : wrong(`expected a string for ${what}`));
+  return array(object(json, "PushRequest").series, "series").map((s) => {
+    const o = object(s, "series");
+    return {
+      labels: array(o.labels, "labels").map((l) => { const p = object(l, "labels"); return { name: text(p.name, "name"), value: text(p.value, "value") }; }),
+      profiles: array(o.samples, "samples").map((x) => {
+        const p = object(x, "samples");
+        const raw = text(p.rawProfile ?? p.raw_profile, "rawProfile");
+        if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(raw)) wrong(`invalid value for bytes field rawProfile: ${JSON.stringify(raw.slice(0, 40))}`);
+        return Buffer.from(raw, "base64");
+      }),
+    };
+  });
+}

@@ -1,0 +1,68 @@
+import { ByteWriter, decodeUtf8 } from "@cinderblock/bytes";
+import type { PprofTables } from "@cinderblock/pprof";
+
+const SPIES: Record<string, string> = {
+  gospy: "go", pyspy: "python", rbspy: "ruby", javaspy: "java", "grafana-agent.java": "java", nodespy: "nodejs", dotnetspy: "dotnet", phpspy: "php", "pyroscope-rs": "rust",
+};
+
+const MARKS: readonly [language: string, test: (s: string) => boolean][] = [
+  ["go", (s) => s.endsWith(".go") || (s.startsWith("/") && s.includes("usr/local/go/"))],
+  ["java", (s) => s.startsWith("java/") || s.startsWith("sun/")],
+  ["ruby", (s) => s.endsWith(".rb") || s.startsWith("gems/")],
+  ["nodejs", (s) => s.startsWith("./node_modules/") || s.endsWith(".js")],
+  ["dotnet", (s) => s.startsWith("System.") || s.startsWith("Microsoft.")],
+  ["python", (s) => s.endsWith(".py")],
+  ["rust", (s) => s === "main.rs" || s === "core.rs" || s.endsWith("main.rs") || s.endsWith("core.rs")],
+];
+
+/** The language of a profile: what the agent says, else the first string of the table that gives it away. */
+export function detectLanguage(t: PprofTables, spy: string): string {
+  const said = SPIES[spy];
+  if (said !== undefined) return said;
+  for (let i = 0; i < t.strings; i++) {
+    const s = decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!);
+    for (const [language, test] of MARKS) if (test(s)) return language;
+  }
+  return "unknown";
+}
+
+/** Replaces strings of the table: the new texts go behind the profile's bytes. */
+export function replaceStrings(t: PprofTables, texts: ReadonlyMap<number, string>): void {
+  if (texts.size === 0) return;
+  const out = new ByteWriter(t.bytes.length + 1024);
+  out.bytes(t.bytes);
+  for (const [i, s] of texts) {
+    t.stringStart.data[i] = out.length;
+    out.utf8(s);
+    t.stringEnd.data[i] = out.length;
+  }
+  t.bytes = out.finish();
+}
+
+const SHAPE = "[go.shape.";
+
+/** Cuts every `[go.shape.…]` group, nested brackets included: `f[go.shape.int]` and `f[go.shape.string]` are one function. */
+export function cutGoShapes(text: string): string {
+  let out = text;
+  for (let at = out.indexOf(SHAPE); at >= 0; at = out.indexOf(SHAPE, at)) {
+    let depth = 0, end = at;
+    for (; end < out.length; end++) {
+      if (out[end] === "[") depth++;
+      else if (out[end] === "]" && --depth === 0) break;
+    }
+    if (end >= out.length) return out;
+    out = out.slice(0, at) + out.slice(end + 1);
+  }
+  return out;
+}
+
+/** Applies `cutGoShapes` to the whole string table. */
+export function fixGoGenerics(t: PprofTables): void {
+  if (!Buffer.from(t.bytes.buffer, t.bytes.byteOffset, t.bytes.length).includes(SHAPE)) return;
+  const texts = new Map<number, string>();
+  for (let i = 0; i < t.strings; i++) {
+    const s = decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!);
+    if (s.includes(SHAPE)) texts.set(i, cutGoShapes(s));
+  }
+  replaceStrings(t, texts);
+}

@@ -1,0 +1,13 @@
+export type { IngestLimits } from "./limits.ts";
+export { PushProcessor } from "./processor.ts";
+export type { ProcessedProfile, ProfileGroup, ProfileSink, PushOutcome, RawPush } from "./processor.ts";
+export { UNKNOWN } from "./normalise.ts";
+export type { NormalizedProfile } from "./normalise.ts";
+export type { SampleIds } from "./split.ts";
+export { storedLabels } from "./series-labels.ts";
+export { stringAt } from "./strings.ts";
+export { parseAppName, parseTime } from "./app-name.ts";
+export type { IngestRequest } from "./ingest-request.ts";
+export { RateGate } from "./rate-gate.ts";
+export { cutGoShapes } from "./go-fix.ts";
+export { decodePush, decodePushJson } from "./envelope.ts";

@@ -1,0 +1,71 @@
+import { CinderblockError } from "@cinderblock/errors";
+
+/** What an /ingest request says besides its body; `labels` are tags, `app` the name before the brace. */
+export interface IngestRequest {
+  app: string;
+  tags: { name: string; value: string }[];
+  format: "pprof" | "multipart" | "groups" | "lines";
+  /** for multipart */
+  boundary: string;
+  spyName: string;
+  sampleRate: number;
+  fromNanos: bigint;
+}
+
+export interface SampleTypeConfig { units?: string; "display-name"?: string; aggregation?: string; cumulative?: boolean; sampled?: boolean }
+export interface PprofForm { profile: Uint8Array | undefined; sampleTypes: Record<string, SampleTypeConfig> | undefined }
+
+function failed(what: string): never { throw new CinderblockError("unknown", `parsing IngestInput-pprof failed failed to parse pprof /ingest multipart form ${what}`, { reason: "malformed_profile" }); }
+
+/** Parts of a multipart/form-data body by name. Bodies are views. */
+export function parseMultipart(body: Uint8Array, boundary: string): Map<string, Uint8Array> {
+  const parts = new Map<string, Uint8Array>();
+  const b = Buffer.from(body.buffer, body.byteOffset, body.length);
+  if (boundary === "") failed("multipart: boundary is empty");
+  const mark = Buffer.from(`--${boundary}`);
+  let at = b.indexOf(mark);
+  if (at < 0) failed("multipart: NextPart: EOF");
+  for (;;) {
+    at += mark.length;
+    if (b[at] === 45 && b[at + 1] === 45) return parts; // --boundary--
+    while (b[at] === 32 || b[at] === 9) at++;
+    if (b[at] === 13) at++;
+    if (b[at] !== 10) failed("multipart: expected a line end after the boundary");
+    const headEnd = b.indexOf("\r\n\r\n", at);
+    const next = b.indexOf(Buffer.concat([Buffer.from("\r\n"), mark]), headEnd < 0 ? at : headEnd + 2);
+    if (headEnd < 0 || next < 0) failed("multipart: NextPart: unexpected EOF");
+    const head = b.toString("latin1", at, headEnd);
+    const name = /content-disposition:[^\r\n]*;\s*name="?([^";\r\n]*)"?/i.exec(head)?.[1];
+    if (name !== undefined && !parts.has(name)) parts.set(name, body.subarray(headEnd + 4, next));
+    at = next + 2;
+  }
+}
+
+export function parsePprofForm(body: Uint8Array, boundary: string): PprofForm {
+  const parts = parseMultipart(body, boundary);
+  if (parts.has("prev_profile")) failed("unsupported client version. Please update github.com/grafana/pyroscope-go to the latest version");
+  const config = parts.get("sample_type_config");
+  let sampleTypes: Record<string, SampleTypeConfig> | undefined;
+  if (config) {
+    try { sampleTypes = JSON.parse(Buffer.from(config).toString("utf8")) as Record<string, SampleTypeConfig>; } catch (err) { failed(`sample_type_config: ${(err as Error).message}`); }
+  }
+  return { profile: parts.get("profile"), sampleTypes };
+}
+
+const DISPLAY: Record<string, string> = { samples: "cpu", goroutine: "goroutines", contentions: "mutex_count", delay: "mutex_duration" };
+
+/** `__name__` of a pprof that came by /ingest (api.md §2.2). */
+export function pprofName(sampleTypes: readonly string[], config: Record<string, SampleTypeConfig> | undefined): string {
+  if (sampleTypes.includes("wall")) return "wall";
+  let last = "";
+  for (const type of sampleTypes) {
+    const name = config ? (config[type]?.["display-name"] || type) : (DISPLAY[type] ?? type);
+    if (name.includes("cpu")) return "process_cpu";
+    if (name.includes("alloc_") || name.includes("inuse_") || name === "space" || name === "objects") return "memory";
+    if (name.includes("mutex_")) return "mutex";
+    if (name.includes("block_")) return "block";
+    if (name.includes("goroutines")) return "goroutines";
+    last = name;
+  }
+  return last;
+}

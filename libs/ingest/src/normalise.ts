@@ -1,0 +1,93 @@
+import { PairTable } from "@cinderblock/columnar";
+import type { PprofTables } from "@cinderblock/pprof";
+
+export const UNKNOWN = 0xffffffff;
+
+/**
+ * A validated profile with its references resolved to positions in `tables`, and the samples worth keeping.
+ * Borrowed from the decoder as `tables` is.
+ */
+export interface NormalizedProfile {
+  tables: PprofTables;
+  timeNanos: bigint;
+  /** reference (entry of tables.locationId) -> location, or UNKNOWN */
+  refLocation: Uint32Array;
+  /** sample -> references [sampleFrom, sampleTo), leaf first */
+  sampleFrom: Uint32Array;
+  sampleTo: Uint32Array;
+  /** line -> function */
+  lineFunction: Uint32Array;
+  /** location -> mapping, or UNKNOWN for the stub that v1 adds */
+  locationMapping: Uint32Array;
+  /** sample -> 1 when it is stored */
+  keep: Uint8Array;
+  kept: number;
+}
+
+interface Ids { data: Uint32Array; length: number }
+
+/** Positions of ids: most writers number from 1, others get a hash table. */
+function resolver(lo: Ids, hi: Ids): (qlo: number, qhi: number) => number {
+  const n = lo.length;
+  let dense = true;
+  for (let i = 0; i < n; i++) if (lo.data[i] !== i + 1 || hi.data[i] !== 0) { dense = false; break; }
+  if (dense) return (qlo, qhi) => (qhi === 0 && qlo > 0 && qlo <= n ? qlo - 1 : UNKNOWN);
+  const table = new PairTable(n);
+  for (let i = 0; i < n; i++) table.getOrSet(lo.data[i]!, hi.data[i]!, i);
+  return (qlo, qhi) => { const at = table.get(qlo, qhi); return at < 0 ? UNKNOWN : at; };
+}
+
+/**
+ * What v1 does before it stores: samples with a negative value, with only zeros or with a location that is not there
+ * are dropped; locations without lines and address count as not there; stacks are cut at the leaf end.
+ */
+export function normalise(t: PprofTables, maxDepth: number, nowNanos: bigint): NormalizedProfile {
+  const functionAt = resolver(t.funcIdLo, t.funcIdHi);
+  const mappingAt = resolver(t.mappingIdLo, t.mappingIdHi);
+  const locationAt = resolver(t.locIdLo, t.locIdHi);
+
+  const lines = t.lineNumber.length;
+  const lineFunction = new Uint32Array(lines);
+  for (let i = 0; i < lines; i++) lineFunction[i] = functionAt(t.lineFunctionLo.data[i]!, t.lineFunctionHi.data[i]!);
+
+  const locations = t.locations;
+  const locationMapping = new Uint32Array(locations);
+  const valid = new Uint8Array(locations);
+  const locLines = t.locLines.data;
+  for (let i = 0; i < locations; i++) {
+    locationMapping[i] = mappingAt(t.locMappingLo.data[i]!, t.locMappingHi.data[i]!);
+    let ok = locLines[i + 1]! > locLines[i]! || t.locAddress.data[i] !== 0n;
+    for (let k = locLines[i]!; k < locLines[i + 1]!; k++) if (lineFunction[k] === UNKNOWN) ok = false;
+    valid[i] = ok ? 1 : 0;
+  }
+
+  const refs = t.locationIdLo.length;
+  const refLocation = new Uint32Array(refs);
+  const refLo = t.locationIdLo.data, refHi = t.locationIdHi.data;
+  for (let i = 0; i < refs; i++) {
+    const at = locationAt(refLo[i]!, refHi[i]!);
+    refLocation[i] = at !== UNKNOWN && valid[at] === 1 ? at : UNKNOWN;
+  }
+
+  const samples = t.samples;
+  const sampleFrom = new Uint32Array(samples), sampleTo = new Uint32Array(samples), keep = new Uint8Array(samples);
+  const first = t.sampleLocations.data, values = t.sampleValues.data, words = t.value.words;
+  let kept = 0;
+  for (let i = 0; i < samples; i++) {
+    const to = first[i + 1]!;
+    let from = first[i]!;
+    if (maxDepth > 0 && to - from > maxDepth) from = to - maxDepth;
+    sampleFrom[i] = from;
+    sampleTo[i] = to;
+    let ok = true, any = 0;
+    for (let k = values[i]!; k < values[i + 1]!; k++) {
+      const hi = words[2 * k + 1]!;
+      if (hi < 0) { ok = false; break; }
+      any |= hi | words[2 * k]!;
+    }
+    if (!ok || any === 0) continue;
+    for (let k = first[i]!; k < to; k++) if (refLocation[k] === UNKNOWN) { ok = false; break; }
+    if (ok) { keep[i] = 1; kept++; }
+  }
+  return { tables: t, timeNanos: t.timeNanos === 0n ? nowNanos : t.timeNanos, refLocation, sampleFrom, sampleTo, lineFunction, locationMapping, keep, kept };
+}

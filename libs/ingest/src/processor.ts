@@ -1,0 +1,271 @@
+import { ByteWriter, type Hasher, utf8Length } from "@cinderblock/bytes";
+import { CinderblockError, type DiscardReason } from "@cinderblock/errors";
+import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, sortLabels } from "@cinderblock/model";
+import { inflateProfile, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
+import { decodePush, decodePushJson, type RawSeries } from "./envelope.ts";
+import { foldedToPprof, textType } from "./folded.ts";
+import { detectLanguage, fixGoGenerics, replaceStrings } from "./go-fix.ts";
+import { repairTruncatedStacks } from "./go-truncated.ts";
+import { type IngestRequest, parsePprofForm, pprofName, type SampleTypeConfig } from "./ingest-request.ts";
+import type { IngestLimits } from "./limits.ts";
+import { normalise, type NormalizedProfile } from "./normalise.ts";
+import type { RateGate } from "./rate-gate.ts";
+import { applyDefaultRelabelRules, limitSessions, validateLabels, withServiceName } from "./series-labels.ts";
+import { mergeGroups, type SampleIds, splitByLabels } from "./split.ts";
+import { stringAt } from "./strings.ts";
+import { validateProfile } from "./validate.ts";
+
+/** One series' share of a profile, ready for a head. `labels` are shared between calls: equal sets are the same object. */
+export interface ProfileGroup {
+  labels: Labels;
+  samples: Uint32Array;
+  /** the duplicate key's 128 bits (correctness rule 1) */
+  id: Uint8Array;
+}
+
+export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileGroup[]; ids: SampleIds }
+
+/** Where processed profiles go; it must be done with the profile when it returns. */
+export interface ProfileSink { append(tenant: string, processed: ProcessedProfile): void }
+
+export type RawPush = { kind: "push"; codec: "proto" | "json"; body: Uint8Array } | { kind: "ingest"; request: IngestRequest; body: Uint8Array };
+
+/** What one push did, for the answer and the metrics. */
+export interface PushOutcome {
+  profiles: number;
+  compressedBytes: number;
+  decompressedBytes: number;
+  samples: number;
+  discarded: { reason: DiscardReason; profiles: number; bytes: number }[];
+  error: CinderblockError | undefined;
+}
+
+interface SeriesContext { sent: Label[]; spy: string }
+
+/** The distributor's work on bytes: inflate, decode, limit, validate, normalise, split. One per worker thread. */
+export class PushProcessor {
+  private readonly decoder = new PprofDecoder();
+  private readonly hasher: Hasher;
+  private readonly sink: ProfileSink;
+  private readonly contexts = new Map<string, SeriesContext>();
+  /** equal label sets -> one object, so that heads may key by identity */
+  private readonly canonical = new Map<string, Labels>();
+  private readonly key = new ByteWriter(512);
+
+  constructor(hasher: Hasher, sink: ProfileSink) {
+    this.hasher = hasher;
+    this.sink = sink;
+  }
+
+  /** Processes every profile of a push; one that fails does not stop the others. Never throws for bad input. */
+  process(tenant: string, push: RawPush, limits: IngestLimits, gate: RateGate, nowMs: number): PushOutcome {
+    const out: PushOutcome = { profiles: 0, compressedBytes: 0, decompressedBytes: 0, samples: 0, discarded: [], error: undefined };
+    try {
+      if (push.kind === "ingest") { this.ingest(tenant, push.request, push.body, limits, gate, nowMs, out); return out; }
+      const series = push.codec === "proto" ? decodePush(push.body) : decodePushJson(push.body);
+      this.pushSeries(tenant, series, limits, gate, nowMs, out);
+    } catch (err) {
+      this.fail(out, err, push.body.length);
+    }
+    return out;
+  }
+
+  private fail(out: PushOutcome, err: unknown, bytes: number): void {
+    if (!(err instanceof CinderblockError)) throw err;
+    out.discarded.push({ reason: err.reason ?? "unknown", profiles: 1, bytes });
+    if (!out.error) out.error = err;
+    else if (out.error.kind === err.kind) out.error = new CinderblockError(err.kind, `${out.error.message}\n${err.message}`.slice(0, 4096), err.reason ? { reason: err.reason } : {});
+  }
+
+  private pushSeries(tenant: string, series: RawSeries[], limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
+    let total = 0, profiles = 0;
+    for (const s of series) for (const p of s.profiles) { total += p.length; profiles++; }
+    if (profiles === 0) throw new CinderblockError("invalid", "no profiles received");
+    if (limits.ingestionBodyLimitBytes > 0 && total > limits.ingestionBodyLimitBytes) {
+      throw new CinderblockError("invalid", `request body is ${total} bytes; the limit is ${limits.ingestionBodyLimitBytes}`, { reason: "body_size_limit_exceeded" });
+    }
+    for (const s of series) {
+      for (const bytes of s.profiles) {
+        try {
+          out.compressedBytes += bytes.length;
+          const context = this.context(s.labels);
+          const tables = this.decode(bytes, limits, out);
+          this.one(tenant, tables, context, limits, gate, nowMs, out);
+        } catch (err) { this.fail(out, err, bytes.length); }
+      }
+    }
+  }
+
+  private decode(bytes: Uint8Array, limits: IngestLimits, out: PushOutcome): PprofTables {
+    const plain = inflateProfile(bytes, limits.maxProfileSizeBytes);
+    out.decompressedBytes += plain.length;
+    return this.decoder.decode(plain);
+  }
+
+  private context(sent: readonly Label[]): SeriesContext {
+    const key = labelsKey(sent);
+    let context = this.contexts.get(key);
+    if (!context) {
+      if (this.contexts.size > 20_000) this.contexts.clear();
+      context = { sent: withServiceName(sent), spy: labelValue(sent, LABEL_SPY) };
+      this.contexts.set(key, context);
+    }
+    return context;
+  }
+
+  private ingest(tenant: string, request: IngestRequest, body: Uint8Array, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
+    out.compressedBytes += body.length;
+    const common: Label[] = [{ name: LABEL_DELTA, value: "false" }, { name: LABEL_SPY, value: request.spyName }];
+    if (request.format === "groups" || request.format === "lines") {
+      const { service, type } = textType(request.app);
+      if (request.tags.some((t) => t.name === "profile_id")) return;
+      const bytes = foldedToPprof(body, request.format, type, request.sampleRate, request.fromNanos);
+      const own = request.tags.some((t) => t.name === LABEL_SERVICE_NAME && t.value !== "");
+      const labels = overlay(request.tags, [...common, { name: LABEL_NAME, value: type.name }, own ? { name: "app_name", value: request.app } : { name: LABEL_SERVICE_NAME, value: service }]);
+      out.decompressedBytes += bytes.length;
+      this.one(tenant, this.decoder.decode(bytes), this.context(labels), limits, gate, nowMs, out);
+      return;
+    }
+    let bytes: Uint8Array | undefined = body;
+    let config: Record<string, SampleTypeConfig> | undefined;
+    if (request.format === "multipart") ({ profile: bytes, sampleTypes: config } = parsePprofForm(body, request.boundary));
+    if (!bytes || bytes.length === 0) return;
+    let tables: PprofTables;
+    try {
+      tables = this.decode(bytes, limits, out);
+    } catch (err) {
+      if (err instanceof CinderblockError && err.kind === "unknown") throw new CinderblockError("unknown", `parsing IngestInput-pprof failed ${err.message}`, { reason: "malformed_profile", cause: err });
+      throw err;
+    }
+    const types: string[] = [];
+    for (let i = 0; i < tables.sampleTypes; i++) types.push(stringAt(tables, tables.typeType.data[i]!));
+    const service = labelValue(request.tags, LABEL_SERVICE_NAME) || request.app;
+    fixScripting(tables, request.spyName);
+    if (request.spyName === "dotnetspy" || (request.spyName === "unknown" && config && "inuse-space" in config)) fixDotnet(tables);
+    if (tables.timeNanos >= 0n && tables.timeNanos < 31_536_000_000_000_000n) tables.timeNanos = request.fromNanos;
+    const labels = overlay(request.tags, [...common, { name: LABEL_NAME, value: pprofName(types, config) }, { name: LABEL_SERVICE_NAME, value: service }]);
+    this.one(tenant, tables, this.context(labels), limits, gate, nowMs, out);
+  }
+
+  private one(tenant: string, tables: PprofTables, context: SeriesContext, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
+    const { sent } = context;
+    let cost = tables.bytes.length;
+    for (const l of sent) cost += utf8Length(l.name) + utf8Length(l.value);
+    if (!gate.take(cost, limits.ingestionRateBytes, limits.ingestionBurstBytes, BigInt(nowMs) * 1_000_000n)) {
+      throw new CinderblockError("limit", `push rate limit (${mib(limits.ingestionRateBytes)}) exceeded while adding ${cost} bytes; the burst is ${mib(limits.ingestionBurstBytes)}`, { reason: "rate_limited" });
+    }
+    const bodyBytes = tables.bytes;
+    validateProfile(tables, sent, limits, nowMs);
+    out.samples += tables.samples;
+    const go = detectLanguage(tables, context.spy) === "go";
+    if (go) fixGoGenerics(tables);
+    injectMappingVersions(tables, sent);
+    const profile = normalise(tables, limits.maxProfileStacktraceDepth, BigInt(nowMs) * 1_000_000n);
+    if (go) repairTruncatedStacks(profile);
+    out.profiles++;
+    if (profile.kept === 0) return;
+    const { groups, ids } = splitByLabels(profile, limitSessions([...sent], limits.maxSessionsPerSeries));
+    const final = mergeGroups(groups.map((g) => ({ samples: g.samples, labels: this.finalLabels(g.labels, limits) })));
+    const bodyHash = [this.hasher.h64(bodyBytes, 0n), this.hasher.h64(bodyBytes, 0x9e3779b97f4a7c15n)] as const;
+    this.sink.append(tenant, {
+      profile, ids,
+      groups: final.map((g) => ({ labels: this.canonicalise(g.labels), samples: g.samples, id: this.profileId(tenant, sent, g.labels, profile.timeNanos, bodyHash) })),
+    });
+  }
+
+  private finalLabels(labels: Label[], limits: IngestLimits): Label[] {
+    const relabelled = limits.relabelDefaultRules === "disabled" ? labels : applyDefaultRelabelRules(labels);
+    const valid = validateLabels(relabelled, limits);
+    return limits.enforceLabelsOrder ? sortLabels([...valid.filter((l) => l.name !== LABEL_ORDER), { name: LABEL_ORDER, value: "enforced" }]) : valid;
+  }
+
+  private canonicalise(labels: Label[]): Labels {
+    const key = labelsKey(labels);
+    let known = this.canonical.get(key);
+    if (!known) {
+      if (this.canonical.size > 50_000) this.canonical.clear();
+      known = labels;
+      this.canonical.set(key, known);
+    }
+    return known;
+  }
+
+  /** 128 bits over tenant, labels as sent, time, uncompressed bytes, final labels: a retry gets the same id. */
+  private profileId(tenant: string, sent: Labels, final: Labels, timeNanos: bigint, body: readonly [bigint, bigint]): Uint8Array {
+    const k = this.key;
+    k.reset();
+    k.u64le(body[0]);
+    k.u64le(body[1]);
+    k.u64le(timeNanos);
+    k.str(tenant);
+    for (const l of sent) { k.str(l.name); k.str(l.value); }
+    k.u8(255);
+    for (const l of final) { k.str(l.name); k.str(l.value); }
+    const id = new Uint8Array(16);
+    const view = new DataView(id.buffer);
+    view.setBigUint64(0, this.hasher.h64(k.finish(), 1n));
+    view.setBigUint64(8, this.hasher.h64(k.finish(), 2n));
+    return id;
+  }
+}
+
+/** Tags, then the labels that the endpoint sets; those win. */
+function overlay(tags: readonly Label[], own: Label[]): Label[] {
+  const names = new Set(own.map((l) => l.name));
+  return [...tags.filter((t) => !names.has(t.name)), ...own];
+}
+
+function mib(bytes: number): string { return `${(bytes / 1048576).toFixed(1)} MiB`; }
+
+/** Function names of scripting languages become `<filename> <function>`. */
+function fixScripting(t: PprofTables, spy: string): void {
+  if (spy !== "pyspy" && spy !== "rbspy" && spy !== "scripting") return;
+  const start = t.strings;
+  const texts = new Map<number, string>();
+  const seen = new Map<string, number>();
+  for (let i = 0; i < t.functions; i++) {
+    const file = stringAt(t, t.funcFilename.data[i]!);
+    if (spy === "pyspy" && file.startsWith("/")) continue;
+    const text = `${file} ${stringAt(t, t.funcName.data[i]!)}`;
+    let at = seen.get(text);
+    if (at === undefined) {
+      at = start + seen.size;
+      seen.set(text, at);
+      t.stringStart.push(0);
+      t.stringEnd.push(0);
+      texts.set(at, text);
+    }
+    t.funcName.data[i] = at;
+  }
+  replaceStrings(t, texts);
+}
+
+/** `-` in sample types becomes `_`; functions without an id get the one that their location names. */
+function fixDotnet(t: PprofTables): void {
+  const texts = new Map<number, string>();
+  for (let i = 0; i < t.sampleTypes; i++) {
+    const at = t.typeType.data[i]!;
+    const text = stringAt(t, at);
+    if (text.includes("-")) texts.set(at, text.replaceAll("-", "_"));
+  }
+  replaceStrings(t, texts);
+  for (let i = 0; i < t.functions; i++) if ((t.funcIdLo.data[i]! | t.funcIdHi.data[i]!) === 0) t.funcIdLo.data[i] = i + 1;
+}
+
+/** Where the source of a program lies is kept as its mappings' build id, as v1 does. */
+function injectMappingVersions(t: PprofTables, labels: Labels): void {
+  const repository = labelValue(labels, "service_repository"), ref = labelValue(labels, "service_git_ref"), root = labelValue(labels, "service_root_path");
+  if (repository === "" && ref === "" && root === "") return;
+  const texts = new Map<number, string>();
+  for (let i = 0; i < t.mappings; i++) {
+    const json = JSON.stringify({
+      ...(repository === "" ? {} : { repository }), ...(ref === "" ? {} : { git_ref: ref }),
+      ...(t.mappingBuildId.data[i] === 0 ? {} : { build_id: stringAt(t, t.mappingBuildId.data[i]!) }), ...(root === "" ? {} : { root_path: root }),
+    });
+    texts.set(t.strings, json);
+    t.mappingBuildId.data[i] = t.stringStart.push(0);
+    t.stringEnd.push(0);
+  }
+  replaceStrings(t, texts);
+}
+

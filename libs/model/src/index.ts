@@ -1,0 +1,10 @@
+export {
+  compareLabels, fingerprintBytes, labelValue, labelsKey, labelsText, sortLabels,
+  LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_OTEL, LABEL_PERIOD_TYPE, LABEL_PERIOD_UNIT, LABEL_PROFILE_TYPE, LABEL_SERVICE_NAME,
+  LABEL_SERVICE_NAME_PRIVATE, LABEL_SESSION_ID, LABEL_SPY, LABEL_TYPE, LABEL_UNIT,
+} from "./labels.ts";
+export type { Label, Labels } from "./labels.ts";
+export { parseProfileType } from "./profile-type.ts";
+export type { ProfileType } from "./profile-type.ts";
+export { Matcher, parseSelector, selectorMatches, selectorText } from "./selector.ts";
+export type { MatchOp, Selector } from "./selector.ts";

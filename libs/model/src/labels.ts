@@ -1,0 +1,58 @@
+import { ByteWriter, compareUtf8 } from "@cinderblock/bytes";
+
+/** One label of a series. */
+export interface Label { readonly name: string; readonly value: string }
+/** Labels of a series in stored order: by name, bytewise, unless the order was enforced (see `orderLabels`). */
+export type Labels = readonly Label[];
+
+export const LABEL_NAME = "__name__";
+export const LABEL_PROFILE_TYPE = "__profile_type__";
+export const LABEL_SERVICE_NAME = "service_name";
+export const LABEL_SERVICE_NAME_PRIVATE = "__service_name__";
+export const LABEL_TYPE = "__type__";
+export const LABEL_UNIT = "__unit__";
+export const LABEL_PERIOD_TYPE = "__period_type__";
+export const LABEL_PERIOD_UNIT = "__period_unit__";
+export const LABEL_DELTA = "__delta__";
+export const LABEL_OTEL = "__otel__";
+export const LABEL_ORDER = "__order__";
+export const LABEL_SESSION_ID = "__session_id__";
+export const LABEL_SPY = "pyroscope_spy";
+
+export function labelValue(labels: Labels, name: string): string {
+  for (const l of labels) if (l.name === name) return l.value;
+  return "";
+}
+
+export function sortLabels(labels: Label[]): Label[] {
+  return labels.sort((a, b) => compareUtf8(a.name, b.name));
+}
+
+/** `{a="b", c="d"}` with Go-quoted values: error texts and ring tokens use it. */
+export function labelsText(labels: Labels): string {
+  return `{${labels.map((l) => `${l.name}=${JSON.stringify(l.value)}`).join(", ")}}`;
+}
+
+/** Order of two label sets: pairwise by name, then value; the shorter first on a common prefix (block-format §6.2). */
+export function compareLabels(a: Labels, b: Labels): number {
+  const n = Math.min(a.length, b.length);
+  for (let i = 0; i < n; i++) {
+    const d = compareUtf8(a[i]!.name, b[i]!.name) || compareUtf8(a[i]!.value, b[i]!.value);
+    if (d !== 0) return d;
+  }
+  return a.length - b.length;
+}
+
+/** The bytes whose xxHash64 is the series fingerprint: `name FF value FF` for each label in stored order. */
+export function fingerprintBytes(labels: Labels): Uint8Array {
+  const out = new ByteWriter(256);
+  for (const l of labels) { out.utf8(l.name); out.u8(0xff); out.utf8(l.value); out.u8(0xff); }
+  return out.finish();
+}
+
+/** A string that is equal for equal label sets, for maps. */
+export function labelsKey(labels: Labels): string {
+  let key = "";
+  for (const l of labels) key += `${l.name}\u0000${l.value}\u0001`;
+  return key;
+}

@@ -1,0 +1,23 @@
+import { invalid } from "@cinderblock/errors";
+
+/** `<name>:<sample type>:<sample unit>:<period type>:<period unit>`; a sixth part is accepted and not stored. */
+export interface ProfileType {
+  /** as it was asked for, a sixth part included */
+  readonly id: string;
+  /** five parts: what `__profile_type__` holds */
+  readonly storedId: string;
+  readonly name: string;
+  readonly sampleType: string;
+  readonly sampleUnit: string;
+  readonly periodType: string;
+  readonly periodUnit: string;
+}
+
+export function parseProfileType(id: string): ProfileType {
+  const parts = id.split(":");
+  if (parts.length !== 5 && parts.length !== 6) {
+    throw invalid(`profile-type selection must be of the form <name>:<sample-type>:<sample-unit>:<period-type>:<period-unit>(:delta), got(${parts.length}): "${id}"`);
+  }
+  const [name, sampleType, sampleUnit, periodType, periodUnit] = parts as [string, string, string, string, string];
+  return { id, storedId: parts.slice(0, 5).join(":"), name, sampleType, sampleUnit, periodType, periodUnit };
+}

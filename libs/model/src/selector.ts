@@ -1,0 +1,174 @@
+import { RE2JS } from "re2js";
+import { invalid } from "@cinderblock/errors";
+import { type Labels, LABEL_NAME } from "./labels.ts";
+
+export type MatchOp = "=" | "!=" | "=~" | "!~";
+
+/** One label condition; regular expressions are RE2 and fully anchored. An absent label has the value "". */
+export class Matcher {
+  readonly name: string;
+  readonly op: MatchOp;
+  readonly value: string;
+  private readonly re: RE2JS | undefined;
+
+  constructor(name: string, op: MatchOp, value: string, position = "1:2") {
+    this.name = name;
+    this.op = op;
+    this.value = value;
+    if (op === "=~" || op === "!~") {
+      try {
+        RE2JS.compile(value); // alone first: a text such as "a)(b" must not become valid by being wrapped
+        this.re = RE2JS.compile(`^(?s:${value})$`);
+      } catch (err) {
+        throw invalid(`${position}: parse error: ${(err as Error).message}`);
+      }
+    }
+  }
+
+  matches(value: string): boolean {
+    switch (this.op) {
+      case "=": return value === this.value;
+      case "!=": return value !== this.value;
+      case "=~": return this.re!.matcher(value).find();
+      case "!~": return !this.re!.matcher(value).find();
+    }
+  }
+
+  toString(): string { return `${this.name}${this.op}${JSON.stringify(this.value)}`; }
+}
+
+/** Every condition must hold; an empty list matches all. */
+export type Selector = readonly Matcher[];
+
+export function selectorMatches(selector: Selector, labels: Labels): boolean {
+  for (const m of selector) {
+    let value = "";
+    for (const l of labels) if (l.name === m.name) { value = l.value; break; }
+    if (!m.matches(value)) return false;
+  }
+  return true;
+}
+
+export function selectorText(selector: Selector): string { return `{${selector.map(String).join(",")}}`; }
+
+/** Names are letters, digits and `_`; a metric name may hold `:` too. */
+const METRIC_START = /[A-Za-z_:]/;
+const METRIC_PART = /[A-Za-z0-9_:]/;
+const LABEL_START = /[A-Za-z_]/;
+const LABEL_PART = /[A-Za-z0-9_]/;
+
+/**
+ * A PromQL vector selector: `metric{a="x", b!="y", c=~"re", d!~"re", "quoted name"="z",}`.
+ * No range, offset or `@`. The metric name becomes an equality on `__name__`.
+ */
+export function parseSelector(text: string): Selector {
+  return new SelectorParser(text).parse();
+}
+
+class SelectorParser {
+  private readonly text: string;
+  private pos = 0;
+  constructor(text: string) { this.text = text; }
+
+  parse(): Matcher[] {
+    const matchers: Matcher[] = [];
+    this.space();
+    if (this.pos >= this.text.length) throw invalid("unknown position: parse error: unexpected end of input");
+    const start = this.pos;
+    if (METRIC_START.test(this.peek())) {
+      const name = this.word(METRIC_PART);
+      matchers.push(new Matcher(LABEL_NAME, "=", name));
+      this.space();
+    }
+    if (this.pos < this.text.length) {
+      if (this.peek() !== "{") throw this.unexpected(this.pos === start ? start : this.pos);
+      this.pos++;
+      this.braces(matchers);
+      this.space();
+      if (this.pos < this.text.length) throw this.unexpected(this.pos);
+    }
+    return matchers;
+  }
+
+  private braces(matchers: Matcher[]): void {
+    for (;;) {
+      this.space();
+      this.inside();
+      if (this.peek() === "}") { this.pos++; return; }
+      const at = this.pos;
+      let name: string;
+      let quoted = false;
+      if (this.isQuote()) { name = this.quoted(); quoted = true; }
+      else if (LABEL_START.test(this.peek())) name = this.word(LABEL_PART);
+      else throw this.unexpected(this.pos, "in label matching, expected identifier or \"}\"");
+      this.space();
+      this.inside();
+      if (quoted && (this.peek() === "," || this.peek() === "}")) {
+        matchers.push(new Matcher(LABEL_NAME, "=", name)); // {"metric name"}
+      } else {
+        const op = this.operator();
+        this.space();
+        this.inside();
+        if (!this.isQuote()) throw this.unexpected(this.pos, "in label matching, expected string");
+        matchers.push(new Matcher(name, op, this.quoted(), `1:${at + 1}`));
+      }
+      this.space();
+      this.inside();
+      if (this.peek() === ",") this.pos++;
+      else if (this.peek() !== "}") throw this.unexpected(this.pos, "in label matching, expected \",\" or \"}\"");
+    }
+  }
+
+  private operator(): MatchOp {
+    const two = this.text.slice(this.pos, this.pos + 2);
+    if (two === "!=" || two === "=~" || two === "!~") { this.pos += 2; return two; }
+    if (this.peek() === "=") { this.pos++; return "="; }
+    throw this.unexpected(this.pos, "in label matching, expected label matching operator");
+  }
+
+  private inside(): void {
+    if (this.pos >= this.text.length) throw invalid(`1:${this.pos + 1}: parse error: unexpected end of input inside braces`);
+  }
+
+  private isQuote(): boolean { const c = this.peek(); return c === '"' || c === "'" || c === "`"; }
+
+  private quoted(): string {
+    const quote = this.peek();
+    const start = this.pos++;
+    let raw = "";
+    for (;;) {
+      if (this.pos >= this.text.length) throw invalid(`1:${start + 1}: parse error: unterminated quoted string`);
+      const c = this.text[this.pos++]!;
+      if (c === quote) return raw;
+      if (quote === "`") { raw += c; continue; }
+      if (c === "\n") throw invalid(`1:${start + 1}: parse error: unterminated quoted string`);
+      raw += c === "\\" ? this.escape() : c;
+    }
+  }
+
+  private escape(): string {
+    const c = this.text[this.pos++];
+    const simple: Record<string, string> = { a: "\x07", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t", v: "\v", "\\": "\\", '"': '"', "'": "'" };
+    if (c !== undefined && c in simple) return simple[c]!;
+    const digits = c === "x" ? 2 : c === "u" ? 4 : c === "U" ? 8 : 0;
+    const hex = this.text.slice(this.pos, this.pos + digits);
+    if (digits > 0 && hex.length === digits && /^[0-9a-fA-F]+$/.test(hex)) {
+      this.pos += digits;
+      return String.fromCodePoint(parseInt(hex, 16));
+    }
+    const octal = this.text.slice(this.pos - 1, this.pos + 2);
+    if (/^[0-7]{3}$/.test(octal)) { this.pos += 2; return String.fromCharCode(parseInt(octal, 8)); }
+    throw invalid(`1:${this.pos}: parse error: unknown escape sequence`);
+  }
+
+  private peek(): string { return this.text[this.pos] ?? ""; }
+  private word(part: RegExp): string {
+    const start = this.pos;
+    while (this.pos < this.text.length && part.test(this.text[this.pos]!)) this.pos++;
+    return this.text.slice(start, this.pos);
+  }
+  private space(): void { while (/\s/.test(this.peek())) this.pos++; }
+  private unexpected(at: number, where = ""): Error {
+    return invalid(`1:${at + 1}: parse error: unexpected ${JSON.stringify(this.text[at] ?? "")}${where === "" ? "" : ` ${where}`}`);
+  }
+}

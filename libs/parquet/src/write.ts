@@ -1,0 +1,350 @@
+import { constants, crc32, zstdCompressSync } from "node:zlib";
+import { ByteWriter, deltaPackInt32, deltaPackInt64, encodeUtf8 } from "@cinderblock/bytes";
+import { encodeHybrid } from "./levels.ts";
+import { Codec, Encoding, PageType, PhysicalType } from "./metadata.ts";
+import { ThriftWriter } from "./thrift.ts";
+import type { BinaryValues, Values } from "./read.ts";
+
+/** One element of the schema in depth-first order; a group names its number of children. */
+export interface SchemaElement {
+  name: string;
+  type?: number;
+  typeLength?: number;
+  /** 0 required, 1 optional, 2 repeated */
+  repetition?: number;
+  children?: number;
+  converted?: number;
+  /** logical type: field of the LogicalType union, and for INTEGER its width and sign */
+  logical?: { kind: "string" | "list" | "uuid" | "timestampNanos" } | { kind: "int"; bits: number; signed: boolean };
+}
+
+/** A column of the rows of one row group, as the writer wants it. */
+export interface ColumnSource {
+  path: string;
+  type: number;
+  typeLength?: number;
+  encoding: number;
+  maxDef: number;
+  maxRep: number;
+  /** values that are there */
+  values: Values | Uint32Array;
+  /** number of values that are there */
+  count: number;
+  /** list columns: row i owns the entries [offset[i], offset[i + 1]); absent for flat columns */
+  offset?: Uint32Array;
+  /** for columns with nulls: entry -> is there a value; absent where every entry has one */
+  present?: Uint8Array;
+  /** values above this definition level are always absent: a column that is empty in every row */
+  allNullAt?: number;
+}
+
+interface WrittenPage { offset: number; sizeBytes: number; firstRow: number; min: Uint8Array; max: Uint8Array; nulls: number; nullPage: boolean }
+interface WrittenChunk { source: ColumnSource; start: number; dictionaryAt: number; dataAt: number; size: number; plainSize: number; numValues: number; pages: WrittenPage[]; encodings: number[] }
+
+export interface ParquetOptions { createdBy: string; codec: number; level: number; rowsPerPage: number }
+
+const MAGIC = encodeUtf8("PAR1");
+
+/** Writes row groups of columns: data page V2, page CRCs, column and offset index for every column (v1's reader needs both). */
+export class ParquetWriter {
+  private readonly out: ByteWriter;
+  private readonly groups: { rows: number; chunks: WrittenChunk[] }[] = [];
+  private readonly schema: readonly SchemaElement[];
+  private readonly options: ParquetOptions;
+
+  constructor(schema: readonly SchemaElement[], options: ParquetOptions) {
+    this.schema = schema;
+    this.options = options;
+    this.out = new ByteWriter(1 << 16);
+    this.out.bytes(MAGIC);
+  }
+
+  get rowGroups(): number { return this.groups.length; }
+
+  writeRowGroup(rows: number, columns: readonly ColumnSource[]): void {
+    this.groups.push({ rows, chunks: columns.map((c) => this.chunk(rows, c)) });
+  }
+
+  private chunk(rows: number, source: ColumnSource): WrittenChunk {
+    const { out } = this;
+    const chunk: WrittenChunk = { source, start: out.length, dictionaryAt: -1, dataAt: 0, size: 0, plainSize: 0, numValues: 0, pages: [], encodings: [source.encoding, Encoding.RLE] };
+    let dictionary: { index: Uint32Array; size: number } | undefined;
+    if (source.encoding === Encoding.RLE_DICTIONARY) {
+      const built = buildDictionary(source);
+      dictionary = { index: built.index, size: built.size };
+      chunk.dictionaryAt = out.length;
+      this.page(chunk, PageType.DICTIONARY, new Uint8Array(0), 0, 0, built.plain, { count: built.size, rows: 0, nulls: 0, encoding: Encoding.PLAIN });
+      chunk.encodings.push(Encoding.PLAIN);
+    }
+    chunk.dataAt = out.length;
+    let value = 0;
+    for (let row = 0; row === 0 || row < rows; row += this.options.rowsPerPage) {
+      const to = Math.min(rows, row + this.options.rowsPerPage);
+      value = this.dataPage(chunk, source, row, to, value, dictionary);
+      if (rows === 0) break;
+    }
+    chunk.size = out.length - chunk.start;
+    return chunk;
+  }
+
+  /** Writes rows [from, to); `value` is the first value; returns the first value of the next page. */
+  private dataPage(chunk: WrittenChunk, source: ColumnSource, from: number, to: number, value: number, dictionary: { index: Uint32Array; size: number } | undefined): number {
+    const levels = pageLevels(source, from, to);
+    const count = levels.count;
+    let defined = count;
+    if (source.maxDef > 0) { defined = 0; for (let i = 0; i < count; i++) if (levels.def[i] === source.maxDef) defined++; }
+    const body = new ByteWriter(Math.max(64, defined * 2));
+    if (dictionary) {
+      const width = Math.max(1, 32 - Math.clz32(Math.max(0, dictionary.size - 1)));
+      if (defined > 0) { body.u8(width); encodeHybrid(dictionary.index.subarray(value, value + defined), defined, width, body); }
+    } else {
+      encodeValues(source, value, value + defined, body);
+    }
+    const levelBytes = new ByteWriter(64);
+    if (source.maxRep > 0) encodeHybrid(levels.rep, count, 32 - Math.clz32(source.maxRep), levelBytes);
+    const repLength = levelBytes.length;
+    if (source.maxDef > 0) encodeHybrid(levels.def, count, 32 - Math.clz32(source.maxDef), levelBytes);
+    const at = this.out.length;
+    this.page(chunk, PageType.DATA_V2, levelBytes.finish(), repLength, levelBytes.length - repLength, body.finish(), { count, rows: to - from, nulls: count - defined, encoding: source.encoding });
+    const bounds = defined === 0 ? undefined : minMax(source, value, value + defined);
+    chunk.numValues += count;
+    chunk.pages.push({ offset: at, sizeBytes: this.out.length - at, firstRow: from, min: bounds?.min ?? new Uint8Array(0), max: bounds?.max ?? new Uint8Array(0), nulls: count - defined, nullPage: defined === 0 });
+    return value + defined;
+  }
+
+  private page(chunk: WrittenChunk, type: number, levels: Uint8Array, repLength: number, defLength: number, body: Uint8Array, h: { count: number; rows: number; nulls: number; encoding: number }): void {
+    const { codec, level } = this.options;
+    const compressed = codec === Codec.ZSTD && body.length > 0 ? zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: level } }) : body;
+    // A chunk has one codec, yet a data page may say that it is not compressed; a dictionary page cannot.
+    const plain = type === PageType.DATA_V2 && compressed.length >= body.length;
+    const stored = plain ? body : compressed;
+    const crc = crc32(stored, crc32(levels));
+    const t = new ThriftWriter();
+    t.nested(() => {
+      t.i32(1, type);
+      t.i32(2, levels.length + body.length);
+      t.i32(3, levels.length + stored.length);
+      t.i32(4, crc | 0);
+      if (type === PageType.DICTIONARY) t.struct(7, () => { t.i32(1, h.count); t.i32(2, Encoding.PLAIN); });
+      else t.struct(8, () => { t.i32(1, h.count); t.i32(2, h.nulls); t.i32(3, h.rows); t.i32(4, h.encoding); t.i32(5, defLength); t.i32(6, repLength); t.bool(7, codec !== Codec.UNCOMPRESSED && !plain); });
+    });
+    this.out.bytes(t.out.finish());
+    this.out.bytes(levels);
+    this.out.bytes(stored);
+    chunk.plainSize += t.out.length + levels.length + body.length;
+  }
+
+  /** Writes indexes and footer; returns the file. */
+  finish(): Uint8Array {
+    const { out } = this;
+    const columnIndex: { offset: number; length: number }[][] = [];
+    const offsetIndex: { offset: number; length: number }[][] = [];
+    for (const g of this.groups) columnIndex.push(g.chunks.map((c) => this.index(() => writeColumnIndex(c))));
+    for (const g of this.groups) offsetIndex.push(g.chunks.map((c) => this.index(() => writeOffsetIndex(c))));
+    const footer = this.footer(columnIndex, offsetIndex);
+    out.bytes(footer);
+    out.u32le(footer.length);
+    out.bytes(MAGIC);
+    return out.finish();
+  }
+
+  private index(write: () => Uint8Array): { offset: number; length: number } {
+    const offset = this.out.length;
+    const bytes = write();
+    this.out.bytes(bytes);
+    return { offset, length: bytes.length };
+  }
+
+  private footer(columnIndex: { offset: number; length: number }[][], offsetIndex: { offset: number; length: number }[][]): Uint8Array {
+    const t = new ThriftWriter();
+    let rows = 0;
+    for (const g of this.groups) rows += g.rows;
+    t.nested(() => {
+      t.i32(1, 2);
+      t.structs(2, this.schema.length, (i) => writeSchemaElement(t, this.schema[i]!));
+      t.i64(3, rows);
+      t.structs(4, this.groups.length, (i) => {
+        const g = this.groups[i]!;
+        t.structs(1, g.chunks.length, (k) => {
+          const c = g.chunks[k]!;
+          t.i64(2, 0);
+          t.struct(3, () => {
+            t.i32(1, c.source.type);
+            t.i32s(2, c.encodings);
+            t.strs(3, c.source.path.split("."));
+            t.i32(4, this.options.codec);
+            t.i64(5, c.numValues);
+            t.i64(6, c.plainSize);
+            t.i64(7, c.size);
+            t.i64(9, c.dataAt);
+            if (c.dictionaryAt >= 0) t.i64(11, c.dictionaryAt);
+          });
+          t.i64(4, offsetIndex[i]![k]!.offset);
+          t.i32(5, offsetIndex[i]![k]!.length);
+          t.i64(6, columnIndex[i]![k]!.offset);
+          t.i32(7, columnIndex[i]![k]!.length);
+        });
+        t.i64(2, g.chunks.reduce((s, c) => s + c.plainSize, 0));
+        t.i64(3, g.rows);
+        t.i64(5, g.chunks[0]!.start);
+        t.i64(6, g.chunks.reduce((s, c) => s + c.size, 0));
+      });
+      t.str(6, this.options.createdBy);
+    });
+    return t.out.finish();
+  }
+}
+
+function writeSchemaElement(t: ThriftWriter, e: SchemaElement): void {
+  if (e.type !== undefined) t.i32(1, e.type);
+  if (e.typeLength !== undefined) t.i32(2, e.typeLength);
+  if (e.repetition !== undefined) t.i32(3, e.repetition);
+  t.str(4, e.name);
+  if (e.children !== undefined) t.i32(5, e.children);
+  if (e.converted !== undefined) t.i32(6, e.converted);
+  const { logical } = e;
+  if (!logical) return;
+  t.struct(10, () => {
+    if (logical.kind === "int") t.struct(10, () => { t.byte(1, logical.bits); t.bool(2, logical.signed); });
+    else if (logical.kind === "timestampNanos") t.struct(8, () => { t.bool(1, true); t.struct(2, () => { t.struct(3, () => undefined); }); });
+    else t.struct({ string: 1, list: 3, uuid: 14 }[logical.kind], () => undefined);
+  });
+}
+
+function writeColumnIndex(c: WrittenChunk): Uint8Array {
+  const t = new ThriftWriter();
+  t.nested(() => {
+    t.bools(1, c.pages.map((p) => p.nullPage));
+    t.binaries(2, c.pages.map((p) => p.min));
+    t.binaries(3, c.pages.map((p) => p.max));
+    t.i32(4, 0);
+    t.i64s(5, c.pages.map((p) => p.nulls));
+  });
+  return t.out.copy();
+}
+
+function writeOffsetIndex(c: WrittenChunk): Uint8Array {
+  const t = new ThriftWriter();
+  t.nested(() => t.structs(1, c.pages.length, (i) => {
+    const p = c.pages[i]!;
+    t.i64(1, p.offset);
+    t.i32(2, p.sizeBytes);
+    t.i64(3, p.firstRow);
+  }));
+  return t.out.copy();
+}
+
+function pageLevels(s: ColumnSource, from: number, to: number): { count: number; rep: Uint8Array; def: Uint8Array } {
+  const none = new Uint8Array(0);
+  if (s.maxDef === 0) return { count: to - from, rep: none, def: none };
+  if (!s.offset) {
+    const def = new Uint8Array(to - from);
+    if (s.present) for (let i = from; i < to; i++) def[i - from] = s.present[i]! ? s.maxDef : s.maxDef - 1;
+    else if (s.allNullAt === undefined) def.fill(s.maxDef);
+    else def.fill(s.allNullAt);
+    return { count: to - from, rep: none, def };
+  }
+  let count = 0;
+  for (let i = from; i < to; i++) count += Math.max(1, s.offset[i + 1]! - s.offset[i]!);
+  const rep = new Uint8Array(count), def = new Uint8Array(count);
+  let at = 0;
+  for (let i = from; i < to; i++) {
+    const a = s.offset[i]!, b = s.offset[i + 1]!;
+    if (a === b) { at++; continue; } // rep 0, def 0: an empty list
+    for (let k = a; k < b; k++, at++) {
+      rep[at] = k === a ? 0 : 1;
+      def[at] = s.allNullAt ?? (s.present && !s.present[k] ? s.maxDef - 1 : s.maxDef);
+    }
+  }
+  return { count, rep, def };
+}
+
+function encodeValues(s: ColumnSource, from: number, to: number, out: ByteWriter): void {
+  const v = s.values;
+  const n = to - from;
+  if (s.encoding === Encoding.DELTA_BINARY_PACKED) {
+    if (s.type === PhysicalType.INT32) deltaPackInt32((v as Int32Array).subarray(from, to), n, out);
+    else deltaPackInt64((v as BigInt64Array).subarray(from, to), n, out);
+    return;
+  }
+  if (s.encoding === Encoding.DELTA_LENGTH_BYTE_ARRAY) {
+    const { bytes, offset } = v as BinaryValues;
+    const lengths = new Int32Array(n);
+    for (let i = 0; i < n; i++) lengths[i] = offset[from + i + 1]! - offset[from + i]!;
+    deltaPackInt32(lengths, n, out);
+    out.bytes(bytes.subarray(offset[from]!, offset[to]!));
+    return;
+  }
+  out.bytes(plainBytes(s, from, to));
+}
+
+function plainBytes(s: ColumnSource, from: number, to: number): Uint8Array {
+  const v = s.values;
+  if (v instanceof Uint8Array) {
+    if (s.type === PhysicalType.BOOLEAN) {
+      const out = new Uint8Array((to - from + 7) >>> 3);
+      for (let i = from; i < to; i++) if (v[i]) out[(i - from) >>> 3]! |= 1 << ((i - from) & 7);
+      return out;
+    }
+    const w = s.typeLength ?? 1;
+    return v.subarray(from * w, to * w);
+  }
+  if ("offset" in v) {
+    const out = new ByteWriter(v.bytes.length + 4 * (to - from));
+    for (let i = from; i < to; i++) { out.u32le(v.offset[i + 1]! - v.offset[i]!); out.bytes(v.bytes.subarray(v.offset[i]!, v.offset[i + 1]!)); }
+    return out.finish();
+  }
+  return new Uint8Array(v.buffer, v.byteOffset + from * v.BYTES_PER_ELEMENT, (to - from) * v.BYTES_PER_ELEMENT);
+}
+
+/** Distinct values in order of first sight, and the index of each value. */
+function buildDictionary(s: ColumnSource): { index: Uint32Array; size: number; plain: Uint8Array } {
+  const index = new Uint32Array(s.count);
+  const seen = new Map<string | bigint, number>();
+  const plain = new ByteWriter(256);
+  for (let i = 0; i < s.count; i++) {
+    const raw = plainBytes(s, i, i + 1);
+    const key = s.values instanceof BigInt64Array ? s.values[i]! : Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString("latin1");
+    let at = seen.get(key);
+    if (at === undefined) { at = seen.size; seen.set(key, at); plain.bytes(raw); }
+    index[i] = at;
+  }
+  return { index, size: seen.size, plain: plain.finish() };
+}
+
+function minMax(s: ColumnSource, from: number, to: number): { min: Uint8Array; max: Uint8Array } {
+  const v = s.values;
+  const compare = comparator(s);
+  let lo = from, hi = from;
+  if (v instanceof BigInt64Array && s.type === PhysicalType.INT64 && !unsigned(s)) {
+    let min = v[from]!, max = min;
+    for (let i = from + 1; i < to; i++) { const x = v[i]!; if (x < min) { min = x; lo = i; } if (x > max) { max = x; hi = i; } }
+  } else {
+    for (let i = from + 1; i < to; i++) { if (compare(i, lo) < 0) lo = i; if (compare(i, hi) > 0) hi = i; }
+  }
+  const one = (i: number): Uint8Array => {
+    if (typeof v === "object" && "offset" in v) return v.bytes.slice(v.offset[i]!, v.offset[i + 1]!);
+    if (s.type === PhysicalType.BOOLEAN) return Uint8Array.of((v as Uint8Array)[i]!);
+    if (v instanceof Uint32Array && s.type === PhysicalType.INT64) { const b = new Uint8Array(8); new DataView(b.buffer).setUint32(0, v[i]!, true); return b; }
+    return plainBytes(s, i, i + 1).slice();
+  };
+  return { min: one(lo), max: one(hi) };
+}
+
+const UNSIGNED = new Set(["SeriesIndex", "StacktracePartition", "TotalValue", "Samples.list.element.StacktraceID", "Samples.list.element.SpanID"]);
+/** Columns whose logical type is unsigned order their bounds so. */
+function unsigned(s: ColumnSource): boolean { return UNSIGNED.has(s.path); }
+
+function comparator(s: ColumnSource): (a: number, b: number) => number {
+  const v = s.values;
+  if (v instanceof BigInt64Array) {
+    const u = unsigned(s) ? new BigUint64Array(v.buffer, v.byteOffset, v.length) : v;
+    return (a, b) => (u[a]! < u[b]! ? -1 : u[a]! > u[b]! ? 1 : 0);
+  }
+  if (v instanceof Int32Array || v instanceof Uint32Array) return (a, b) => (unsigned(s) ? (v[a]! >>> 0) - (v[b]! >>> 0) : v[a]! - v[b]!);
+  if (v instanceof Uint8Array) {
+    const w = s.type === PhysicalType.BOOLEAN ? 1 : (s.typeLength ?? 1);
+    return (a, b) => Buffer.compare(v.subarray(a * w, a * w + w), v.subarray(b * w, b * w + w));
+  }
+  return (a, b) => Buffer.compare(v.bytes.subarray(v.offset[a]!, v.offset[a + 1]!), v.bytes.subarray(v.offset[b]!, v.offset[b + 1]!));
+}

@@ -1,0 +1,5 @@
+export { PprofTables } from "./tables.ts";
+export { PprofDecoder, PprofSyntaxError } from "./decode.ts";
+export { humanBytes, inflateProfile, isGzip } from "./inflate.ts";
+export { encodePprof } from "./encode.ts";
+export type { PprofHeader, PprofSource } from "./encode.ts";

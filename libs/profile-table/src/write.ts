@@ -1,0 +1,100 @@
+import { Codec, type ColumnSource, Encoding, ParquetWriter, PhysicalType } from "@cinderblock/parquet";
+import { Column, PROFILE_SCHEMA } from "./schema.ts";
+
+/** Rows of `profiles.parquet` as columns, ascending by (seriesIndex, timeNanos). Row i owns samples [sampleOffset[i], sampleOffset[i + 1]). */
+export interface ProfileRows {
+  length: number;
+  /** row -> 16 bytes */
+  id: Uint8Array;
+  seriesIndex: Int32Array;
+  partition: BigInt64Array;
+  totalValue: BigInt64Array;
+  timeNanos: BigInt64Array;
+  /** 0 is stored as null */
+  durationNanos: BigInt64Array;
+  sampleOffset: Uint32Array;
+  stacktraceId: Uint32Array;
+  value: BigInt64Array;
+  /** sample -> span id; absent where no row has spans */
+  spanId?: BigInt64Array;
+  /** sample -> whether its row has spans at all (then a sample without one stores 0) */
+  hasSpan?: Uint8Array;
+  /** sample -> 16 bytes, all zero for none; absent where no row has trace ids */
+  traceId?: Uint8Array;
+}
+
+export const ROWS_PER_GROUP = 100_000;
+const { INT32, INT64, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY } = PhysicalType;
+const { PLAIN, DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, RLE_DICTIONARY } = Encoding;
+
+/** Encodes the table with zstd pages; v1's readers accept it (docs/formats/profiles-parquet.md#compression). */
+export function encodeProfileTable(rows: ProfileRows, createdBy: string): { bytes: Uint8Array; rowGroups: number } {
+  const writer = new ParquetWriter(PROFILE_SCHEMA, { createdBy, codec: Codec.ZSTD, level: 1, rowsPerPage: 8192 });
+  for (let from = 0; from === 0 || from < rows.length; from += ROWS_PER_GROUP) {
+    writer.writeRowGroup(Math.min(ROWS_PER_GROUP, rows.length - from), columnsOf(rows, from, Math.min(rows.length, from + ROWS_PER_GROUP)));
+  }
+  return { bytes: writer.finish(), rowGroups: writer.rowGroups };
+}
+
+function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
+  const n = to - from;
+  const s0 = r.sampleOffset[from]!, s1 = r.sampleOffset[to]!;
+  const offset = new Uint32Array(n + 1);
+  for (let i = 0; i <= n; i++) offset[i] = r.sampleOffset[from + i]! - s0;
+  const samples = s1 - s0;
+  const none = new BigInt64Array(0);
+  const flat = (path: string, type: number, encoding: number, values: ColumnSource["values"], typeLength?: number): ColumnSource => ({ path, type, encoding, maxDef: 0, maxRep: 0, values, count: n, ...(typeLength === undefined ? {} : { typeLength }) });
+  const nulls = (path: string, encoding: number): ColumnSource => ({ path, type: INT64, encoding, maxDef: 1, maxRep: 0, values: none, count: 0, allNullAt: 0 });
+  const empty = (path: string, type: number, encoding: number): ColumnSource => ({ path, type, encoding, maxDef: 1, maxRep: 1, values: type === BYTE_ARRAY ? { bytes: new Uint8Array(0), offset: new Uint32Array(1) } : none, count: 0, offset: new Uint32Array(n + 1) });
+  const label = (name: string, maxDef: number): ColumnSource => ({ path: `Samples.list.element.Labels.list.element.${name}`, type: INT64, encoding: DELTA_BINARY_PACKED, maxDef, maxRep: 2, values: none, count: 0, offset, allNullAt: 1 });
+
+  const duration = r.durationNanos.subarray(from, to);
+  const hasDuration = new Uint8Array(n);
+  for (let i = 0; i < n; i++) hasDuration[i] = duration[i] === 0n ? 0 : 1;
+  return [
+    flat(Column.id, FIXED_LEN_BYTE_ARRAY, PLAIN, r.id.subarray(from * 16, to * 16), 16),
+    flat(Column.seriesIndex, INT32, DELTA_BINARY_PACKED, r.seriesIndex.subarray(from, to)),
+    flat(Column.partition, INT64, DELTA_BINARY_PACKED, r.partition.subarray(from, to)),
+    flat(Column.totalValue, INT64, DELTA_BINARY_PACKED, r.totalValue.subarray(from, to)),
+    { path: Column.stacktraceId, type: INT64, encoding: DELTA_BINARY_PACKED, maxDef: 1, maxRep: 1, values: r.stacktraceId.subarray(s0, s1), count: samples, offset },
+    { path: Column.value, type: INT64, encoding: DELTA_BINARY_PACKED, maxDef: 1, maxRep: 1, values: r.value.subarray(s0, s1), count: samples, offset },
+    label("Key", 2), label("Str", 3), label("Num", 3), label("NumUnit", 3),
+    spans(r, s0, s1, offset), traces(r, s0, s1, offset),
+    nulls("DropFrames", DELTA_BINARY_PACKED), nulls("KeepFrames", DELTA_BINARY_PACKED),
+    flat(Column.timeNanos, INT64, PLAIN, r.timeNanos.subarray(from, to)),
+    { path: Column.durationNanos, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 0, ...compact(duration, hasDuration), present: hasDuration },
+    nulls("Period", PLAIN),
+    empty("Comments.list.element", INT64, DELTA_BINARY_PACKED),
+    nulls("DefaultSampleType", PLAIN),
+    empty(Column.annotationKey, BYTE_ARRAY, DELTA_LENGTH_BYTE_ARRAY), empty(Column.annotationValue, BYTE_ARRAY, DELTA_LENGTH_BYTE_ARRAY),
+  ];
+}
+
+function compact(values: BigInt64Array, present: Uint8Array): { values: BigInt64Array; count: number } {
+  const out = new BigInt64Array(values.length);
+  let at = 0;
+  for (let i = 0; i < values.length; i++) if (present[i]) out[at++] = values[i]!;
+  return { values: out.subarray(0, at), count: at };
+}
+
+function spans(r: ProfileRows, s0: number, s1: number, offset: Uint32Array): ColumnSource {
+  const base = { path: Column.spanId, type: INT64, encoding: RLE_DICTIONARY, maxDef: 2, maxRep: 1, offset };
+  if (!r.spanId || !r.hasSpan) return { ...base, values: new BigInt64Array(0), count: 0, allNullAt: 1 };
+  const present = r.hasSpan.subarray(s0, s1);
+  return { ...base, ...compact(r.spanId.subarray(s0, s1), present), present };
+}
+
+function traces(r: ProfileRows, s0: number, s1: number, offset: Uint32Array): ColumnSource {
+  const base = { path: Column.traceId, type: FIXED_LEN_BYTE_ARRAY, typeLength: 16, encoding: RLE_DICTIONARY, maxDef: 2, maxRep: 1, offset };
+  if (!r.traceId) return { ...base, values: new Uint8Array(0), count: 0, allNullAt: 1 };
+  const present = new Uint8Array(s1 - s0);
+  const out = new Uint8Array((s1 - s0) * 16);
+  let at = 0;
+  for (let i = s0; i < s1; i++) {
+    const id = r.traceId.subarray(i * 16, i * 16 + 16);
+    if (id.every((b) => b === 0)) continue;
+    present[i - s0] = 1;
+    out.set(id, 16 * at++);
+  }
+  return { ...base, values: out.subarray(0, at * 16), count: at, present };
+}

@@ -1,0 +1,154 @@
+import { type ProfileSource, selectSeries } from "@cinderblock/block";
+import { type Label, labelsKey, parseSelector, type Selector } from "@cinderblock/model";
+import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
+import { callSiteValues, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
+import { endNanos, parseSpans, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
+import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
+
+/** A question that a set of sources answers with one merged partial result. */
+export type SourceQuery =
+  | { kind: "tree"; select: SelectRequest; spans: string[] }
+  | { kind: "profile"; select: SelectRequest; spans: string[]; stacks?: StackSelector }
+  | { kind: "series"; select: SelectRequest; range: SeriesRange; callSite: string[] };
+
+export type PartialResult = { kind: "tree"; tree: PartialTree } | { kind: "profile"; profile: PartialProfile } | { kind: "series"; series: PartialSeries[] };
+
+/** Identity of rows for the duplicate check between sources: parallel columns. */
+export interface RowKeys { ulid: string; fingerprint: BigUint64Array; timeNanos: BigInt64Array; id: Uint8Array; row: Uint32Array }
+
+/** Rows that a source must leave out, by ULID. */
+export type Exclusions = Record<string, Uint32Array>;
+
+export async function executeOn(sources: readonly ProfileSource[], query: SourceQuery, exclude: Exclusions): Promise<PartialResult> {
+  const selector = selectorOf(query.select);
+  const from = startNanos(query.select.startMs), to = endNanos(query.select.endMs);
+  if (query.kind === "tree") {
+    const spans = parseSpans(query.spans);
+    const merger = new TreeMerger();
+    for (const s of sources) {
+      const table = await s.load(spans ? ["samples", "spans"] : ["samples"]);
+      await buildTree(s, table, selectRows(s, selector, from, to, exclude[s.ulid]), spans, merger);
+    }
+    return { kind: "tree", tree: merger.finish() };
+  }
+  if (query.kind === "profile") {
+    const spans = parseSpans(query.spans);
+    const merger = new ProfileMerger();
+    for (const s of sources) {
+      const table = await s.load(spans ? ["samples", "spans"] : ["samples"]);
+      await buildProfile(s, table, selectRows(s, selector, from, to, exclude[s.ulid]), spans, query.stacks, merger);
+    }
+    return { kind: "profile", profile: merger.finish() };
+  }
+  const merger = new SeriesMerger();
+  for (const s of sources) {
+    const table = await s.load(query.callSite.length > 0 ? ["totals", "samples"] : ["totals"]);
+    const selected = selectRows(s, selector, from, to, exclude[s.ulid]);
+    const values = query.callSite.length > 0 ? await callSiteValues(s, table, selected, query.callSite) : undefined;
+    for (const x of selected) merger.addRows(table, s.series[x.index]!.labels, x.rows, query.range, values);
+  }
+  return { kind: "series", series: merger.finish() };
+}
+
+/** Time range of each selected series of a source: where two sources overlap, their row keys must be compared. */
+export async function seriesRanges(source: ProfileSource, select: SelectRequest): Promise<{ fingerprint: BigUint64Array; min: BigInt64Array; max: BigInt64Array }> {
+  const selector = selectorOf(select);
+  const from = startNanos(select.startMs), to = endNanos(select.endMs);
+  const picked = selectSeries(source.series, selector).map((i) => source.series[i]!).filter((s) => s.minTimeNanos <= to && s.maxTimeNanos >= from);
+  return Promise.resolve({ fingerprint: BigUint64Array.from(picked, (s) => s.fingerprint), min: BigInt64Array.from(picked, (s) => s.minTimeNanos), max: BigInt64Array.from(picked, (s) => s.maxTimeNanos) });
+}
+
+export async function rowKeys(source: ProfileSource, select: SelectRequest): Promise<RowKeys> {
+  const table = await source.load(["ids"]);
+  const selected = selectRows(source, selectorOf(select), startNanos(select.startMs), endNanos(select.endMs));
+  let n = 0;
+  for (const s of selected) n += s.rows.length;
+  const out: RowKeys = { ulid: source.ulid, fingerprint: new BigUint64Array(n), timeNanos: new BigInt64Array(n), id: new Uint8Array(n * 16), row: new Uint32Array(n) };
+  let at = 0;
+  for (const s of selected) {
+    for (const row of s.rows) {
+      out.fingerprint[at] = source.series[s.index]!.fingerprint;
+      out.timeNanos[at] = table.timeNanos[row]!;
+      out.id.set(table.id.subarray(row * 16, row * 16 + 16), at * 16);
+      out.row[at++] = row;
+    }
+  }
+  return out;
+}
+
+/** For each source, the rows that an earlier one has already: same series, time and id (correctness rule 1). */
+export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
+  const seen = new Set<string>();
+  const out: Exclusions = {};
+  for (const k of keys) {
+    const drop: number[] = [];
+    const id = Buffer.from(k.id.buffer, k.id.byteOffset, k.id.length);
+    for (let i = 0; i < k.row.length; i++) {
+      const key = `${k.fingerprint[i]!.toString(36)}.${k.timeNanos[i]!.toString(36)}.${id.toString("latin1", i * 16, i * 16 + 16)}`;
+      if (seen.has(key)) drop.push(k.row[i]!); else seen.add(key);
+    }
+    if (drop.length > 0) out[k.ulid] = Uint32Array.from(drop);
+  }
+  return out;
+}
+
+/** Merges partial results of one kind. */
+export function mergePartials(parts: readonly PartialResult[]): PartialResult {
+  const first = parts[0]!;
+  if (parts.length === 1) return first;
+  if (first.kind === "tree") {
+    const m = new TreeMerger();
+    for (const p of parts) if (p.kind === "tree") m.add(p.tree);
+    return { kind: "tree", tree: m.finish() };
+  }
+  if (first.kind === "profile") {
+    const m = new ProfileMerger();
+    for (const p of parts) if (p.kind === "profile") m.add(p.profile);
+    return { kind: "profile", profile: m.finish() };
+  }
+  const m = new SeriesMerger();
+  for (const p of parts) if (p.kind === "series") for (const s of p.series) m.add(s);
+  return { kind: "series", series: m.finish() };
+}
+
+/** Questions about labels, answered from series alone. No range means everything. */
+export interface LabelQuery { matchers: string[]; startMs: number; endMs: number }
+
+function picked(source: ProfileSource, selectors: readonly Selector[], q: LabelQuery): number[] {
+  const ranged = q.startMs > 0 && q.endMs > 0;
+  const from = startNanos(q.startMs), to = endNanos(q.endMs);
+  const inRange = (i: number): boolean => !ranged || (source.series[i]!.minTimeNanos <= to && source.series[i]!.maxTimeNanos >= from);
+  if (selectors.length === 0) return source.series.map((_, i) => i).filter(inRange);
+  const all = new Set<number>();
+  for (const s of selectors) for (const i of selectSeries(source.series, s)) all.add(i);
+  return [...all].filter(inRange);
+}
+
+/** Names of labels and the distinct label sets that a query picks; several selectors are alternatives. */
+export function labelNames(sources: readonly ProfileSource[], q: LabelQuery): string[] {
+  const out = new Set<string>();
+  const selectors = q.matchers.map(parseSelector);
+  for (const s of sources) for (const i of picked(s, selectors, q)) for (const l of s.series[i]!.labels) out.add(l.name);
+  return [...out];
+}
+
+export function labelValues(sources: readonly ProfileSource[], name: string, q: LabelQuery): string[] {
+  const out = new Set<string>();
+  const selectors = q.matchers.map(parseSelector);
+  for (const s of sources) for (const i of picked(s, selectors, q)) for (const l of s.series[i]!.labels) if (l.name === name) out.add(l.value);
+  return [...out];
+}
+
+/** Distinct label sets, cut to `names` when there are any. */
+export function seriesLabels(sources: readonly ProfileSource[], names: readonly string[], q: LabelQuery): Label[][] {
+  const out = new Map<string, Label[]>();
+  const selectors = q.matchers.map(parseSelector);
+  const wanted = new Set(names);
+  for (const s of sources) {
+    for (const i of picked(s, selectors, q)) {
+      const labels = wanted.size === 0 ? [...s.series[i]!.labels] : s.series[i]!.labels.filter((l) => wanted.has(l.name));
+      if (labels.length > 0) out.set(labelsKey(labels), labels);
+    }
+  }
+  return [...out.values()];
+}

@@ -1,0 +1,12 @@
+export { endNanos, parseSpans, selectorOf, selectRows, startNanos } from "./select.ts";
+export type { SelectRequest } from "./select.ts";
+export { buildTree, emptyTree, TreeMerger } from "./tree.ts";
+export type { PartialTree } from "./tree.ts";
+export { diffLevels, encodeTreeBytes, finalTree, flameLevels } from "./render-tree.ts";
+export type { FinalTree, FlameLevels } from "./render-tree.ts";
+export { ProfileMerger, renderPprof } from "./profile.ts";
+export type { PartialProfile, StackSelector } from "./profile.ts";
+export { renderSeries, SeriesMerger } from "./series.ts";
+export type { PartialSeries, SeriesRange, SeriesResult } from "./series.ts";
+export { executeOn, findDuplicates, labelNames, labelValues, mergePartials, rowKeys, seriesLabels, seriesRanges } from "./execute.ts";
+export type { Exclusions, LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";

@@ -1,0 +1,174 @@
+import { I64Column } from "@cinderblock/columnar";
+import type { ProfileSource, RowTable } from "@cinderblock/block";
+import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
+import { FUNCTION_WORDS, HAS_FUNCTIONS, LOCATION_HEAD, MAPPING_WORDS, SymbolPartition, SymbolRewriter, type SymbolTables } from "@cinderblock/symdb";
+import type { SelectedSeries, SpanSet } from "./select.ts";
+import { loadSymbols, sumByStack } from "./tree.ts";
+
+/** Stacks with full symbols and their values: what travels for a pprof answer. `value[node]` is the node's own. */
+export interface PartialProfile extends SymbolTables { value: BigInt64Array }
+
+/** How stacks are picked and changed on the way into a pprof (types.v1.StackTraceSelector). */
+export interface StackSelector { callSite: string[]; goPgo?: { keepLocations: number; aggregateCallees: boolean } }
+
+export class ProfileMerger {
+  readonly symbols = new SymbolPartition();
+  readonly value = new I64Column(256);
+
+  private addTo(node: number, v: bigint): void {
+    while (this.value.length <= node) this.value.push(0n);
+    this.value.data[node]! += v;
+  }
+
+  add(p: PartialProfile): void {
+    const rewriter = new SymbolRewriter(p, this.symbols);
+    for (let i = 1; i < p.value.length; i++) if (p.value[i] !== 0n) this.addTo(rewriter.stack(i), p.value[i]!);
+  }
+
+  addStacks(tables: SymbolTables, byStack: BigInt64Array, keep: ((node: number) => boolean) | undefined): void {
+    const rewriter = new SymbolRewriter(tables, this.symbols);
+    const words = new Int32Array(byStack.buffer, byStack.byteOffset, byStack.length * 2);
+    for (let s = 1; s < byStack.length; s++) {
+      if ((words[2 * s]! | words[2 * s + 1]!) === 0 || (keep && !keep(s))) continue;
+      this.addTo(rewriter.stack(s), byStack[s]!);
+    }
+  }
+
+  finish(): PartialProfile {
+    const t = this.symbols.tables();
+    const value = new BigInt64Array(t.stackParent.length);
+    value.set(this.value.view());
+    return {
+      stringBytes: t.stringBytes.slice(), stringOffset: t.stringOffset.slice(), functionWords: t.functionWords.slice(), mappingWords: t.mappingWords.slice(),
+      locationWords: t.locationWords.slice(), locationOffset: t.locationOffset.slice(), stackParent: t.stackParent.slice(), stackLocation: t.stackLocation.slice(), value,
+    };
+  }
+}
+
+/** Flame nodes under the call site: stacks that begin with these functions, root first. */
+export function callSiteFilter(symbols: Awaited<ReturnType<ProfileSource["symbols"]>>, callSite: readonly string[]): (stackNode: number) => boolean {
+  const { tables, flame } = symbols;
+  const n = flame.parent.length;
+  const wanted = callSite.map((s) => Buffer.from(s));
+  /** node -> number of call site entries matched by its path, or -1 */
+  const depth = new Int32Array(n).fill(-1);
+  depth[0] = 0;
+  for (let i = 1; i < n; i++) {
+    const d = depth[flame.parent.data[i]!]!;
+    if (d < 0) continue;
+    if (d === wanted.length) { depth[i] = d; continue; }
+    const name = flame.name.data[i]!;
+    const text = tables.stringBytes.subarray(tables.stringOffset[name]!, tables.stringOffset[name + 1]!);
+    if (Buffer.compare(text, wanted[d]!) === 0) depth[i] = d + 1;
+  }
+  return (node) => depth[flame.ofStack.data[node]!] === wanted.length;
+}
+
+export async function buildProfile(source: ProfileSource, table: RowTable, selected: readonly SelectedSeries[], spans: SpanSet | undefined, stacks: StackSelector | undefined, into: ProfileMerger): Promise<void> {
+  const symbols = await loadSymbols(source, table, selected);
+  const totals = sumByStack(table, selected, spans, (p) => symbols.get(p)!.tables.stackParent.length);
+  for (const [p, byStack] of totals) {
+    const s = symbols.get(p)!;
+    const keep = stacks && stacks.callSite.length > 0 ? callSiteFilter(s, stacks.callSite) : undefined;
+    into.addStacks(s.tables, byStack, keep);
+  }
+}
+
+/** Encodes a merged profile as pprof. Mappings with functions lose their addresses; with `maxNodes` small ends become `other`. */
+export function renderPprof(p: PartialProfile, header: PprofHeader, maxNodes: number, goPgo: StackSelector["goPgo"]): Uint8Array {
+  const clean = sanitise(p);
+  const shaped = goPgo ? pgo(clean, goPgo) : maxNodes > 0 ? truncate(clean, maxNodes) : clean;
+  const sampleOffset = [0];
+  const locations: number[] = [];
+  const values: bigint[] = [];
+  for (let i = 1; i < shaped.value.length; i++) {
+    if (shaped.value[i] === 0n) continue;
+    for (let at = i; at > 0; at = shaped.stackParent[at]!) locations.push(shaped.stackLocation[at]!);
+    sampleOffset.push(locations.length);
+    values.push(shaped.value[i]!);
+  }
+  return encodePprof(header, {
+    strings: { bytes: shaped.stringBytes, offset: shaped.stringOffset }, functionWords: shaped.functionWords, mappingWords: shaped.mappingWords,
+    locationWords: shaped.locationWords, locationOffset: shaped.locationOffset,
+    sampleOffset: Uint32Array.from(sampleOffset), sampleLocation: Uint32Array.from(locations), value: BigInt64Array.from(values),
+  });
+}
+
+/** Clears the addresses of mappings whose functions are known, then merges what became equal. */
+function sanitise(p: PartialProfile): PartialProfile {
+  const mappingWords = p.mappingWords.slice(), locationWords = p.locationWords.slice();
+  let changed = false;
+  for (let i = 0; i < mappingWords.length; i += MAPPING_WORDS) {
+    if ((mappingWords[i + 8]! & HAS_FUNCTIONS) === 0) continue;
+    for (let k = 0; k < 6; k++) if (mappingWords[i + k] !== 0) { mappingWords[i + k] = 0; changed = true; }
+  }
+  for (let i = 0; i + 1 < p.locationOffset.length; i++) {
+    const at = p.locationOffset[i]!;
+    if ((mappingWords[locationWords[at]! * MAPPING_WORDS + 8]! & HAS_FUNCTIONS) !== 0 && (locationWords[at + 1]! | locationWords[at + 2]!) !== 0) { locationWords[at + 1] = locationWords[at + 2] = 0; changed = true; }
+  }
+  if (!changed) return p;
+  const merged = new ProfileMerger();
+  merged.add({ ...p, mappingWords, locationWords });
+  return merged.finish();
+}
+
+/** Stack nodes with a total below the smallest of the `maxNodes` largest become one location `other` under their parent. */
+function truncate(p: PartialProfile, maxNodes: number): PartialProfile {
+  const n = p.stackParent.length;
+  if (n - 1 <= maxNodes) return p;
+  const total = p.value.slice();
+  for (let i = n - 1; i > 0; i--) if (p.stackParent[i]! >= 0) total[p.stackParent[i]!]! += total[i]!;
+  const sorted = total.slice(1).sort();
+  const minimum = sorted[Math.max(0, sorted.length - maxNodes)]!;
+  const out = new ProfileMerger();
+  const rewriter = new SymbolRewriter(p, out.symbols);
+  const text = Buffer.from("other");
+  const name = out.symbols.strings.intern(text, 0, text.length);
+  const fn = out.symbols.functions.intern(Uint32Array.of(name, name, 0, 0), FUNCTION_WORDS);
+  for (let i = 1; i < n; i++) {
+    if (p.value[i] === 0n) continue;
+    let at = i;
+    while (at > 0 && total[at]! < minimum) at = p.stackParent[at]!;
+    let node = rewriter.stack(at);
+    if (at !== i) {
+      const mapping = at > 0 ? out.symbols.locations.words.data[out.symbols.locations.offset.data[out.symbols.stackLocation.data[node]!]!]! : rewriter.mapping(0);
+      const location = out.symbols.locations.intern(Uint32Array.of(mapping, 0, 0, 0, fn, 0), LOCATION_HEAD + 2);
+      node = out.symbols.stackChild(node, location);
+    }
+    addValue(out, node, p.value[i]!);
+  }
+  return out.finish();
+}
+
+function addValue(m: ProfileMerger, node: number, v: bigint): void {
+  while (m.value.length <= node) m.value.push(0n);
+  m.value.data[node]! += v;
+}
+
+/** A profile for Go's compiler: the last `keepLocations` frames from the leaf; callees of one call site may be merged. */
+function pgo(p: PartialProfile, options: NonNullable<StackSelector["goPgo"]>): PartialProfile {
+  const out = new ProfileMerger();
+  const rewriter = new SymbolRewriter(p, out.symbols);
+  const keep = Math.max(1, options.keepLocations);
+  for (let i = 1; i < p.value.length; i++) {
+    if (p.value[i] === 0n) continue;
+    const stack: number[] = [];
+    for (let at = i; at > 0 && stack.length < keep; at = p.stackParent[at]!) stack.push(p.stackLocation[at]!);
+    let node = 0;
+    for (let k = stack.length - 1; k >= 0; k--) {
+      let location = rewriter.location(stack[k]!);
+      if (k === 0 && options.aggregateCallees) location = withoutLines(out.symbols, location);
+      node = out.symbols.stackChild(node, location);
+    }
+    addValue(out, node, p.value[i]!);
+  }
+  return out.finish();
+}
+
+/** The leaf's line numbers do not matter to its callers: a location of the same functions without them. */
+function withoutLines(s: SymbolPartition, location: number): number {
+  const from = s.locations.offset.data[location]!, to = s.locations.offset.data[location + 1]!;
+  const tuple = s.locations.words.data.slice(from, to);
+  for (let k = LOCATION_HEAD + 1; k < tuple.length; k += 2) tuple[k] = 0;
+  return s.locations.intern(tuple, tuple.length);
+}

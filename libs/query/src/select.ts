@@ -1,0 +1,54 @@
+import { type ProfileSource, selectSeries } from "@cinderblock/block";
+import { CinderblockError } from "@cinderblock/errors";
+import { LABEL_PROFILE_TYPE, Matcher, parseProfileType, parseSelector, type Selector } from "@cinderblock/model";
+
+/** What every select call shares; times are milliseconds, both ends inclusive. */
+export interface SelectRequest {
+  profileTypeId: string;
+  labelSelector: string;
+  startMs: number;
+  endMs: number;
+}
+
+/** Rows of one series that a request picks. */
+export interface SelectedSeries { index: number; rows: Uint32Array }
+
+export function selectorOf(request: { profileTypeId: string; labelSelector: string }): Selector {
+  const type = parseProfileType(request.profileTypeId);
+  return [new Matcher(LABEL_PROFILE_TYPE, "=", type.storedId), ...parseSelector(request.labelSelector)];
+}
+
+export function startNanos(ms: number): bigint { return BigInt(Math.trunc(ms)) * 1_000_000n; }
+/** The last nanosecond of a millisecond: a profile is in the range when its time, cut to milliseconds, is. */
+export function endNanos(ms: number): bigint { return BigInt(Math.trunc(ms)) * 1_000_000n + 999_999n; }
+
+/** Series and rows of a source that a request picks; rows in `exclude` are answered by another source. `load` comes first. */
+export function selectRows(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude?: Uint32Array): SelectedSeries[] {
+  const out: SelectedSeries[] = [];
+  const skip = exclude && exclude.length > 0 ? new Set(exclude) : undefined;
+  for (const index of selectSeries(source.series, selector)) {
+    const s = source.series[index]!;
+    if (s.minTimeNanos > to || s.maxTimeNanos < from) continue;
+    let rows = source.rowsOf(index, from, to);
+    if (skip) rows = rows.filter((r) => !skip.has(r));
+    if (rows.length > 0) out.push({ index, rows });
+  }
+  return out;
+}
+
+/** Span ids as little-endian words: low -> set of high. v1 answers a wrong length with `unknown`. */
+export type SpanSet = Map<number, Set<number>>;
+
+export function parseSpans(ids: readonly string[]): SpanSet | undefined {
+  if (ids.length === 0) return undefined;
+  const out: SpanSet = new Map();
+  for (const id of ids) {
+    if (id.length !== 16) throw new CinderblockError("unknown", `invalid span id length: ${JSON.stringify(id)}`);
+    if (!/^[0-9a-fA-F]{16}$/.test(id)) throw new CinderblockError("unknown", `invalid span id: ${JSON.stringify(id)}`);
+    const b = Buffer.from(id, "hex");
+    const lo = b.readUInt32LE(0);
+    const highs = out.get(lo);
+    if (highs) highs.add(b.readUInt32LE(4)); else out.set(lo, new Set([b.readUInt32LE(4)]));
+  }
+  return out;
+}

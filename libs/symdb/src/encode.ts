@@ -1,0 +1,41 @@
+import { ByteWriter, crc32c } from "@cinderblock/bytes";
+import { encodeFooter, encodeIndex, type PartitionIndex, TABLE_FORMAT, type TableHeader } from "./index-section.ts";
+import { encodeStackTree } from "./stack-tree.ts";
+import { BLOCK_SIZE, encodeFunctions, encodeLocations, encodeMappings, encodeStrings } from "./table-blocks.ts";
+import { FUNCTION_WORDS, locationCount, MAPPING_WORDS, stringCount, type SymbolTables } from "./tables.ts";
+
+/** One partition to write; `stacktraces` is the number of distinct stacks (informative). */
+export interface PartitionSource { partition: bigint; tables: SymbolTables; stacktraces: number }
+
+/** Writes `symbols.symdb`, version 3, partition by partition in ascending id. */
+export class SymdbWriter {
+  private readonly out = new ByteWriter(1 << 16);
+  private readonly index: PartitionIndex[] = [];
+
+  add({ partition, tables: t, stacktraces }: PartitionSource): void {
+    const { out } = this;
+    const table = (format: number, headerSize: number, length: number, encode: (t: SymbolTables, out: ByteWriter) => void): TableHeader => {
+      const offset = out.length;
+      encode(t, out);
+      return { offset, size: out.length - offset, crc: crc32c(out.buffer, offset, out.length), length, blockSize: BLOCK_SIZE, headerSize, format };
+    };
+    const strings = table(TABLE_FORMAT.strings, 12, stringCount(t), encodeStrings);
+    const mappings = table(TABLE_FORMAT.mappings, 32, t.mappingWords.length / MAPPING_WORDS, encodeMappings);
+    const functions = table(TABLE_FORMAT.functions, 24, t.functionWords.length / FUNCTION_WORDS, encodeFunctions);
+    const locations = table(TABLE_FORMAT.locations, 28, locationCount(t), encodeLocations);
+    const offset = out.length;
+    encodeStackTree(t.stackParent, t.stackLocation, out);
+    this.index.push({
+      partition, tables: [locations, mappings, functions, strings],
+      stacks: [{ offset, size: out.length - offset, partition, blockIndex: 0, stacktraces, nodes: t.stackParent.length, maxDepth: 0, maxNodes: 0xffffffff, crc: crc32c(out.buffer, offset, out.length) }],
+    });
+  }
+
+  finish(): Uint8Array {
+    const { out } = this;
+    const offset = out.length;
+    encodeIndex({ version: 3, reserved: 0n, partitions: this.index }, out);
+    encodeFooter(offset, out);
+    return out.finish();
+  }
+}

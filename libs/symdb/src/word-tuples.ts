@@ -1,0 +1,57 @@
+import { U32Column } from "@cinderblock/columnar";
+
+/** Interned tuples of u32 words: id -> words[offset[id], offset[id + 1]). */
+export class WordTuples {
+  readonly words = new U32Column(64);
+  readonly offset = new U32Column(16);
+  private readonly hashes = new U32Column(16);
+  private slot = new Uint32Array(32);
+
+  constructor() { this.offset.push(0); }
+
+  get length(): number { return this.offset.length - 1; }
+
+  /** The id of tuple[0, size), added when it is new: then `added` is true. */
+  intern(tuple: Uint32Array, size: number): number {
+    let hash = 0x811c9dc5 ^ size;
+    for (let i = 0; i < size; i++) { hash = Math.imul(hash ^ tuple[i]!, 0x85ebca6b); hash ^= hash >>> 13; }
+    hash = Math.imul(hash, 0xc2b2ae35);
+    hash = (hash ^ (hash >>> 16)) >>> 0;
+    const mask = this.slot.length - 1;
+    const words = this.words.data, offset = this.offset.data, hashes = this.hashes.data;
+    let i = hash & mask;
+    for (; ; i = (i + 1) & mask) {
+      const v = this.slot[i]!;
+      if (v === 0) break;
+      const id = v - 1;
+      if (hashes[id] !== hash) continue;
+      const at = offset[id]!;
+      if (offset[id + 1]! - at !== size) continue;
+      let same = true;
+      for (let k = 0; k < size; k++) if (words[at + k] !== tuple[k]) { same = false; break; }
+      if (same) return id;
+    }
+    const id = this.length;
+    this.words.reserve(size);
+    const target = this.words.data;
+    for (let k = 0, at = this.words.length; k < size; k++) target[at++] = tuple[k]!;
+    this.words.length += size;
+    this.offset.push(this.words.length);
+    this.hashes.push(hash);
+    if ((id + 1) * 2 > this.slot.length) this.rehash(); else this.slot[i] = id + 1;
+    return id;
+  }
+
+  private rehash(): void {
+    const slot = new Uint32Array(this.slot.length * 2);
+    const mask = slot.length - 1;
+    for (let id = 0; id < this.length; id++) {
+      let i = this.hashes.data[id]! & mask;
+      while (slot[i] !== 0) i = (i + 1) & mask;
+      slot[i] = id + 1;
+    }
+    this.slot = slot;
+  }
+
+  get byteLength(): number { return this.words.byteLength + this.offset.byteLength + this.hashes.byteLength + this.slot.byteLength; }
+}
