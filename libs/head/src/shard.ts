@@ -238,6 +238,9 @@ export class HeadShard implements ProfileSink {
     return out;
   }
 
+  /** Tenants that have a head. */
+  tenants(): string[] { return [...new Set([...this.byUlid.values()].map((h) => h.head.tenant))]; }
+
   source(ulid: string): Head | undefined { return this.byUlid.get(ulid)?.head; }
 
   /** Cuts what is due: windows that are over and idle, the largest head when memory or log run short. */

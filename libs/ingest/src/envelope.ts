@@ -90,3 +90,18 @@ export function decodePushJson(body: Uint8Array): RawSeries[] {
     };
   });
 }
+
+/** The service of a push's first series, without decoding the rest: it places the push. "" when there is none. */
+export function peekService(body: Uint8Array): string {
+  try {
+    const r = new ByteReader(body);
+    if (r.uvarint() !== 10) return "";
+    const s = sub(r);
+    while (s.left > 0) {
+      if (s.uvarint() !== 10) return "";
+      const l = readLabel(sub(s));
+      if (l.name === "service_name") return l.value;
+    }
+  } catch (err) { if (!(err instanceof ShortRead)) throw err; } // broken bodies are refused where they are decoded
+  return "";
+}

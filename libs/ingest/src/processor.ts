@@ -1,3 +1,4 @@
+import { gunzipSync } from "node:zlib";
 import { ByteWriter, type Hasher, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason } from "@cinderblock/errors";
 import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, sortLabels } from "@cinderblock/model";
@@ -28,7 +29,7 @@ export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileG
 /** Where processed profiles go; it must be done with the profile when it returns. */
 export interface ProfileSink { append(tenant: string, processed: ProcessedProfile): void }
 
-export type RawPush = { kind: "push"; codec: "proto" | "json"; body: Uint8Array } | { kind: "ingest"; request: IngestRequest; body: Uint8Array };
+export type RawPush = { kind: "push"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "ingest"; request: IngestRequest; body: Uint8Array };
 
 /** What one push did, for the answer and the metrics. */
 export interface PushOutcome {
@@ -62,7 +63,8 @@ export class PushProcessor {
     const out: PushOutcome = { profiles: 0, compressedBytes: 0, decompressedBytes: 0, samples: 0, discarded: [], error: undefined };
     try {
       if (push.kind === "ingest") { this.ingest(tenant, push.request, push.body, limits, gate, nowMs, out); return out; }
-      const series = push.codec === "proto" ? decodePush(push.body) : decodePushJson(push.body);
+      const body = push.gzip ? inflateBody(push.body, limits.ingestionBodyLimitBytes) : push.body;
+      const series = push.codec === "proto" ? decodePush(body) : decodePushJson(body);
       this.pushSeries(tenant, series, limits, gate, nowMs, out);
     } catch (err) {
       this.fail(out, err, push.body.length);
@@ -207,6 +209,13 @@ export class PushProcessor {
     view.setBigUint64(8, this.hasher.h64(k.finish(), 2n));
     return id;
   }
+}
+
+/** Undoes a request's Content-Encoding, bounded by the body limit. */
+function inflateBody(bytes: Uint8Array, limit: number): Uint8Array {
+  try {
+    return gunzipSync(bytes, { maxOutputLength: limit > 0 ? limit * 2 : 1 << 30 });
+  } catch (err) { throw new CinderblockError("invalid", `get decompressor: gzip: ${(err as Error).message}`, { cause: err }); }
 }
 
 /** Tags, then the labels that the endpoint sets; those win. */

@@ -1,0 +1,134 @@
+import { availableParallelism, totalmem } from "node:os";
+import { readFileSync } from "node:fs";
+import { type Accepted, bool, type ConfigOf, duration, float, int, str } from "@cinderblock/config";
+import type { Limits } from "@cinderblock/tenant";
+
+const MIB = 1048576;
+
+/** The one schema: flags, YAML keys, defaults, help and docs/reference/configuration.md come from it. */
+export const schema = {
+  target: str("target", undefined, "all", "Components to run, separated by commas."),
+  multitenancy: bool("auth.multitenancy-enabled", "multitenancy_enabled", false, "Take the tenant from X-Scope-OrgID; otherwise every request is tenant anonymous."),
+  shutdownDelay: duration("shutdown-delay", undefined, "0s", "Time between /ready turning 503 and the stop."),
+  ringStore: str("ring.store", "ingester.lifecycler.ring.kvstore.store", "memberlist", "Where ring state lives. One process needs none; several need redis.", { choices: ["memberlist", "inmemory", "redis", "consul", "etcd", "multi"] }),
+  architecture: str("architecture.storage", "architecture_storage", "v1", "Storage architecture; only v1 exists here.", { choices: ["v1", "v1-v2-dual", "v2"] }),
+  writePath: str("write-path", "limits.write_path", "ingester", "Write path; only ingester exists here.", { choices: ["ingester", "segment-writer", "combined"] }),
+
+  httpAddress: str("server.http-listen-address", "server.http_listen_address", "", "Address to listen on; empty for all."),
+  httpPort: int("server.http-listen-port", "server.http_listen_port", 4040, "Port for everything: HTTP/1.1 and cleartext HTTP/2, Connect, gRPC, gRPC-web and plain routes.", { min: 0 }),
+  httpReadTimeout: duration("server.http-read-timeout", "server.http_server_read_timeout", "30s", "Time to read a request."),
+  httpIdleTimeout: duration("server.http-idle-timeout", "server.http_server_idle_timeout", "2m", "Time an idle connection is kept."),
+  shutdownTimeout: duration("server.graceful-shutdown-timeout", "server.graceful_shutdown_timeout", "30s", "Time that requests in flight get at a stop."),
+  maxConcurrentStreams: int("server.grpc-max-concurrent-streams", "server.grpc_server_max_concurrent_streams", 100, "HTTP/2 streams of one connection at once.", { min: 1 }),
+  logLevel: str("log.level", "server.log_level", "info", "Least level that is logged.", { choices: ["debug", "info", "warn", "error"] }),
+  logFormat: str("log.format", "server.log_format", "logfmt", "Form of log lines.", { choices: ["logfmt", "json"] }),
+  tracingEndpoint: str("tracing.otlp-endpoint", "tracing.otlp_endpoint", "", "OTLP/HTTP endpoint for traces, e.g. http://localhost:4318/v1/traces; empty: no traces."),
+
+  storageBackend: str("storage.backend", "storage.backend", "filesystem", "Object store.", { choices: ["filesystem", "s3", "gcs", "azure", "swift", "cos", ""] }),
+  storageDir: str("storage.filesystem.dir", "storage.filesystem.dir", "./data/bucket", "Directory of the filesystem bucket."),
+  storagePrefix: str("storage.prefix", "storage.prefix", "", "Prefix of all objects: safe segments separated by slashes."),
+
+  dataPath: str("pyroscopedb.data-path", "pyroscopedb.data_path", "./data", "Directory of the ingester: log, local blocks."),
+  maxBlockDuration: duration("pyroscopedb.max-block-duration", "pyroscopedb.max_block_duration", "1h", "Time window of one block; at least 5s."),
+  headIdle: duration("pyroscopedb.head-idle", "pyroscopedb.head_idle", "5m", "A head whose window is over is cut after this much time without a write."),
+  segmentMb: int("pyroscopedb.log-segment-mb", "pyroscopedb.log_segment_mb", 16, "Size of a log segment.", { min: 1 }),
+  logMb: int("pyroscopedb.log-limit-mb", "pyroscopedb.log_limit_mb", 256, "Log that no block covers yet; beyond it the largest head is cut. Bounds the replay.", { min: 1 }),
+  logSync: bool("pyroscopedb.log-sync", "pyroscopedb.log_sync", true, "Sync the log before a push is acknowledged. Only tests turn it off."),
+  localBudget: int("pyroscopedb.local-budget-bytes", "pyroscopedb.local_budget_bytes", 0, "Blocks that may wait for the bucket before pushes get 429; 0: bounded by the disk only.", { min: 0 }),
+  shipInterval: duration("pyroscopedb.ship-interval", "pyroscopedb.ship_interval", "5m", "How often the local blocks are looked over for uploads; a new block is uploaded at once."),
+  minFreeDiskGb: int("pyroscopedb.retention-policy-min-free-disk-gb", "pyroscopedb.min_free_disk_gb", 10, "Free disk below which shipped local blocks go early.", { min: 0 }),
+  minDiskAvailable: float("pyroscopedb.retention-policy-min-disk-available-percentage", "pyroscopedb.min_disk_available_percentage", 0.05, "Free share of the disk below which shipped local blocks go early."),
+  retentionInterval: duration("pyroscopedb.retention-policy-enforcement-interval", "pyroscopedb.enforcement_interval", "5m", "How often the disk is looked at; at least every 10s here."),
+  retentionDisabled: bool("pyroscopedb.retention-policy-disable", "pyroscopedb.disable_enforcement", false, "Never remove local blocks."),
+  ingestWorkers: int("ingester.workers", "ingester.workers", 0, "Ingest threads; 0: one less than there are cores. Heads are sharded over them by service.", { min: 0 }),
+  queryWorkers: int("querier.workers", "querier.workers", 0, "Query threads; 0: one less than there are cores.", { min: 0 }),
+
+  memoryLimit: int("memory.limit-bytes", "memory.limit_bytes", 0, "Memory of the process that budgets are shares of; 0: half of what the container has, at most 4 GiB.", { min: 0 }),
+  memoryHeads: int("memory.head-bytes", "memory.head_bytes", 0, "Memory of all heads; the largest is cut at half of it, pushes get 429 beyond it. 0: 30 % of the limit.", { min: 0 }),
+  memoryInflight: int("memory.inflight-bytes", "memory.inflight_bytes", 0, "Bodies of pushes in flight; beyond it pushes get 429. 0: 15 % of the limit.", { min: 0 }),
+  memoryBlocks: int("memory.block-cache-bytes", "memory.block_cache_bytes", 0, "Decoded columns and symbols of blocks that queries keep. 0: 20 % of the limit.", { min: 0 }),
+
+  queryStoreAfter: duration("querier.query-store-after", "querier.query_store_after", "4h", "Age after which a local block that the bucket answers for is removed."),
+  querierConcurrency: int("querier.max-concurrent", "querier.max_concurrent", 4, "Queries that a querier runs at once.", { min: 1 }),
+  queryTimeout: duration("querier.query-timeout", "querier.query_timeout", "2m", "Longest time of a query."),
+  maxOutstanding: int("query-scheduler.max-outstanding-requests-per-tenant", "query_scheduler.max_outstanding_requests_per_tenant", 100, "Queries of a tenant that may wait; beyond it 429.", { min: 1 }),
+  syncInterval: duration("blocks-storage.bucket-store.sync-interval", "store_gateway.bucket_store.sync_interval", "15m", "How often a store-gateway reads the bucket index."),
+  metaConcurrency: int("blocks-storage.bucket-store.meta-sync-concurrency", "store_gateway.bucket_store.meta_sync_concurrency", 20, "Metas read at once.", { min: 1 }),
+  ignoreDeletionMarksDelay: duration("blocks-storage.bucket-store.ignore-deletion-marks-delay", "store_gateway.bucket_store.ignore_deletion_mark_delay", "30m", "Age of a deletion mark from which its block is hidden."),
+  cleanupInterval: duration("compactor.cleanup-interval", "compactor.cleanup_interval", "15m", "How often the bucket index is brought up to date."),
+
+  // Limits: defaults for every tenant.
+  ingestionRateMb: float("distributor.ingestion-rate-limit-mb", "limits.ingestion_rate_mb", 4, "Ingestion rate of a tenant in MiB/s, labels and uncompressed profiles.", { min: 0 }),
+  ingestionBurstMb: float("distributor.ingestion-burst-size-mb", "limits.ingestion_burst_size_mb", 2, "Burst of a tenant in MiB; a single profile above it never passes.", { min: 0 }),
+  ingestionBodyMb: float("distributor.ingestion-body-limit-mb", "limits.ingestion_body_limit_mb", 256, "Largest body of a push in MiB.", { min: 0 }),
+  maxLabelNameLength: int("validation.max-length-label-name", "limits.max_label_name_length", 1024, "Bytes of a label name.", { min: 1 }),
+  maxLabelValueLength: int("validation.max-length-label-value", "limits.max_label_value_length", 2048, "Bytes of a label value.", { min: 1 }),
+  maxLabelNames: int("validation.max-label-names-per-series", "limits.max_label_names_per_series", 30, "Labels of a series.", { min: 1 }),
+  maxSessions: int("validation.max-sessions-per-series", "limits.max_sessions_per_series", 0, "Distinct session ids of a series; 0 removes them.", { min: 0 }),
+  enforceLabelsOrder: bool("validation.enforce-labels-order", "limits.enforce_labels_order", false, "Sort labels with the profile type and the service first."),
+  disableSanitization: bool("validation.disable-label-sanitization", "limits.disable_label_sanitization", true, "Take any UTF-8 label name; otherwise dots become underscores and other characters are refused."),
+  maxProfileSize: int("validation.max-profile-size-bytes", "limits.max_profile_size_bytes", 4194304, "Uncompressed bytes of a profile; 0: no limit.", { min: 0 }),
+  maxProfileSamples: int("validation.max-profile-stacktrace-samples", "limits.max_profile_stacktrace_samples", 16000, "Samples of a profile; 0: no limit.", { min: 0 }),
+  maxSampleLabels: int("validation.max-profile-stacktrace-sample-labels", "limits.max_profile_stacktrace_sample_labels", 100, "Labels of a sample; 0: no limit.", { min: 0 }),
+  maxStackDepth: int("validation.max-profile-stacktrace-depth", "limits.max_profile_stacktrace_depth", 1000, "Frames of a stack; deeper ones lose their leaf end.", { min: 0 }),
+  maxSymbolLength: int("validation.max-profile-symbol-value-length", "limits.max_profile_symbol_value_length", 65535, "Bytes of a symbol; longer ones lose their beginning.", { min: 0 }),
+  rejectOlderThan: duration("validation.reject-older-than", "limits.reject_older_than", "1h", "Profiles older than this are refused; 0: none."),
+  rejectNewerThan: duration("validation.reject-newer-than", "limits.reject_newer_than", "10m", "Profiles newer than this are refused; 0: none."),
+  relabelDefaultRules: str("distributor.ingestion-relabeling-default-rules-position", "limits.ingestion_relabeling_default_rules_position", "first", "Where the default relabelling rules apply.", { choices: ["first", "last", "disabled"] }),
+  maxLocalSeries: int("ingester.max-local-series-per-tenant", "limits.max_local_series_per_tenant", 0, "Active series of a tenant in this ingester; 0: no limit.", { min: 0 }),
+  maxGlobalSeries: int("ingester.max-global-series-per-tenant", "limits.max_global_series_per_tenant", 5000, "Active series of a tenant in all ingesters; 0: no limit.", { min: 0 }),
+  maxQueryLookback: duration("querier.max-query-lookback", "limits.max_query_lookback", "7d", "How far back queries see; 0: all."),
+  maxQueryLength: duration("querier.max-query-length", "limits.max_query_length", "24h", "Longest range of a query; 0: any."),
+  maxQueryParallelism: int("querier.max-query-parallelism", "limits.max_query_parallelism", 0, "Sub-queries of a query at once; 0: any.", { min: 0 }),
+  splitQueries: duration("querier.split-queries-by-interval", "limits.split_queries_by_interval", "0s", "Interval by which queries are split; 0: not at all."),
+  nodesDefault: int("querier.max-flamegraph-nodes-default", "limits.max_flamegraph_nodes_default", 8192, "Nodes of a flame graph that does not say.", { min: 0 }),
+  nodesMax: int("querier.max-flamegraph-nodes-max", "limits.max_flamegraph_nodes_max", 1048576, "Most nodes that may be asked for; 0: any.", { min: 0 }),
+  nodesOnMergeProfile: bool("querier.max-flamegraph-nodes-on-select-merge-profile", "limits.max_flamegraph_nodes_on_select_merge_profile", false, "Apply the nodes limit to SelectMergeProfile."),
+  queryAnalysis: bool("querier.query-analysis-enabled", "limits.query_analysis_enabled", true, "Answer AnalyzeQuery."),
+  queryAnalysisSeries: bool("querier.query-analysis-series-enabled", "limits.query_analysis_series_enabled", false, "Count series in AnalyzeQuery."),
+};
+
+export type CinderblockConfig = ConfigOf<typeof schema>;
+
+/** What v1 has and this server does not, or not yet: accepted, named in a warning, without effect. */
+export const accepted: Accepted = {
+  flags: [
+    /^(memberlist|consul|etcd|ring|distributor|ingester|querier|query-frontend|query-scheduler|store-gateway|compactor|overrides-exporter|blocks-storage|pyroscopedb|server|storage|usage-stats|self-profiling|tracing|runtime-config|tenant-settings|embedded-grafana|admin-server|api|config|validation|metastore|segment-writer|query-backend|compaction-worker|symbolizer|adaptive-placement|recording-rules|experiment|debug-info|architecture|write-path|auth|client-capability)([.-].*)?$/,
+  ],
+  yaml: [
+    /^(memberlist|frontend|frontend_worker|overrides_exporter|runtime_config|tenant_settings|self_profiling|analytics|show_banner|admin_server|embedded_grafana|metastore|query_backend|adaptive_placement|symbolizer|segment_writer|compaction_worker|api|distributor|querier|ingester|compactor|store_gateway|query_scheduler|server|storage|pyroscopedb|tracing|limits)(\..*)?$/,
+  ],
+};
+
+export function limitsOf(c: CinderblockConfig): Limits {
+  const series = [c.maxLocalSeries, c.maxGlobalSeries].filter((n) => n > 0);
+  return {
+    ingestionRateBytes: c.ingestionRateMb * MIB, ingestionBurstBytes: c.ingestionBurstMb * MIB, ingestionBodyLimitBytes: c.ingestionBodyMb * MIB,
+    maxLabelNameLength: c.maxLabelNameLength, maxLabelValueLength: c.maxLabelValueLength, maxLabelNamesPerSeries: c.maxLabelNames, maxSessionsPerSeries: c.maxSessions,
+    enforceLabelsOrder: c.enforceLabelsOrder, disableLabelSanitization: c.disableSanitization, maxProfileSizeBytes: c.maxProfileSize, maxProfileStacktraceSamples: c.maxProfileSamples,
+    maxProfileStacktraceSampleLabels: c.maxSampleLabels, maxProfileStacktraceDepth: c.maxStackDepth, maxProfileSymbolValueLength: c.maxSymbolLength,
+    rejectOlderThanMs: c.rejectOlderThan, rejectNewerThanMs: c.rejectNewerThan, relabelDefaultRules: c.relabelDefaultRules as Limits["relabelDefaultRules"],
+    maxSeriesPerTenant: series.length > 0 ? Math.min(...series) : 0, maxQueryLookbackMs: c.maxQueryLookback, maxQueryLengthMs: c.maxQueryLength, maxQueryParallelism: c.maxQueryParallelism,
+    splitQueriesByIntervalMs: c.splitQueries, maxFlamegraphNodesDefault: c.nodesDefault, maxFlamegraphNodesMax: c.nodesMax, maxFlamegraphNodesOnSelectMergeProfile: c.nodesOnMergeProfile,
+    queryAnalysisEnabled: c.queryAnalysis, queryAnalysisSeriesEnabled: c.queryAnalysisSeries,
+  };
+}
+
+export interface Budgets { limit: number; heads: number; inflight: number; blocks: number; workers: number }
+
+/** What the container may use: its cgroup's limit, or the machine's memory. */
+function containerMemory(): number {
+  for (const path of ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]) {
+    try {
+      const n = Number(readFileSync(path, "utf8").trim());
+      if (Number.isFinite(n) && n > 0 && n < totalmem()) return n;
+    } catch { /* no such cgroup file: the next one, then the machine */ }
+  }
+  return totalmem();
+}
+
+export function budgetsOf(c: CinderblockConfig): Budgets {
+  const limit = c.memoryLimit > 0 ? c.memoryLimit : Math.min(containerMemory() / 2, 4 * 1024 * MIB);
+  const share = (set: number, part: number): number => (set > 0 ? set : Math.floor(limit * part));
+  return { limit, heads: share(c.memoryHeads, 0.3), inflight: share(c.memoryInflight, 0.15), blocks: share(c.memoryBlocks, 0.2), workers: c.queryWorkers > 0 ? c.queryWorkers : Math.max(1, availableParallelism() - 1) };
+}

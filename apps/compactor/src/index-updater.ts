@@ -1,0 +1,82 @@
+import { type BlockMeta, BUCKET_INDEX_VERSION, type BucketIndex, decodeBucketIndex, decodeDeletionMark, decodeMeta, encodeBucketIndex, isUlid, LABEL_SHARD, markedUlid } from "@cinderblock/block-meta";
+import { CinderblockError } from "@cinderblock/errors";
+import type { Bucket } from "@cinderblock/objstore";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+
+/** Keeps `bucket-index.json.gz` of every tenant up to date. */
+export class BucketIndexUpdater implements Service {
+  readonly name = "bucket-index";
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> | undefined;
+  private readonly bucket: Bucket;
+  private readonly intervalMs: number;
+  private readonly base: Base;
+  constructor(bucket: Bucket, intervalMs: number, base: Base) {
+    this.bucket = bucket;
+    this.intervalMs = intervalMs;
+    this.base = base;
+  }
+
+  start(): Promise<void> {
+    this.timer = setInterval(() => { void this.update(); }, this.intervalMs);
+    this.timer.unref();
+    return Promise.resolve();
+  }
+
+  async stop(): Promise<void> { clearInterval(this.timer); await this.running; }
+
+  update(): Promise<void> {
+    this.running ??= this.pass().catch((err: unknown) => this.base.log.warn({ err }, "bucket index could not be updated")).finally(() => { this.running = undefined; });
+    return this.running;
+  }
+
+  private async pass(): Promise<void> {
+    const tenants = (await this.bucket.list("")).filter((n) => n.endsWith("/") && n !== "__pyroscope_cluster/").map((n) => n.slice(0, -1));
+    for (const t of tenants) await this.updateTenant(t);
+  }
+
+  /** Keeps the entries of blocks that are still there, reads the metas of new ones, and lists the marks. */
+  async updateTenant(tenant: string): Promise<void> {
+    const prefix = `${tenant}/phlaredb/`;
+    const names = await this.bucket.list(prefix);
+    const ulids = names.map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid);
+    if (ulids.length === 0) return;
+    const old = await this.readOld(`${prefix}bucket-index.json.gz`);
+    const known = new Map(old.blocks.map((b) => [b.ulid, b]));
+    const index: BucketIndex = { version: BUCKET_INDEX_VERSION, blocks: [], marks: [], updatedAtS: Math.floor(this.base.now() / 1000) };
+    for (const ulid of ulids) {
+      const entry = known.get(ulid);
+      if (entry) { index.blocks.push(entry); continue; }
+      const name = `${prefix}${ulid}/meta.json`;
+      let meta: BlockMeta;
+      try { meta = decodeMeta(await this.bucket.get(name), `${ulid}/meta.json`); } catch (err) {
+        if (err instanceof CinderblockError && (err.kind === "not-found" || err.kind === "corrupt")) continue; // a partial block
+        throw err;
+      }
+      const { lastModifiedMs } = await this.bucket.attributes(name);
+      index.blocks.push({ ulid, minTimeMs: meta.minTimeMs, maxTimeMs: meta.maxTimeMs, uploadedAtS: Math.floor(lastModifiedMs / 1000), shardId: meta.labels[LABEL_SHARD] ?? "", level: meta.compaction.level });
+    }
+    const knownMarks = new Map(old.marks.map((m) => [m.ulid, m]));
+    for (const name of await this.bucket.list(`${prefix}markers/`)) {
+      const ulid = markedUlid(name.slice(`${prefix}markers/`.length));
+      if (ulid === undefined) continue;
+      const mark = knownMarks.get(ulid);
+      if (mark) { index.marks.push(mark); continue; }
+      try {
+        index.marks.push({ ulid, deletionTimeS: decodeDeletionMark(await this.bucket.get(`${prefix}${ulid}/deletion-mark.json`)).deletionTimeS });
+      } catch (err) { if (!(err instanceof CinderblockError) || err.kind === "unavailable") throw err; } // a mark without its block's file counts for nothing
+    }
+    await this.bucket.put(`${prefix}bucket-index.json.gz`, encodeBucketIndex(index));
+    this.base.metrics.gauge("pyroscope_bucket_index_last_successful_update_timestamp_seconds", "When the bucket index was last written.", ["user"]).set({ user: tenant }, index.updatedAtS);
+    this.base.metrics.gauge("pyroscope_bucket_blocks_count", "Blocks of a tenant.", ["user"]).set({ user: tenant }, index.blocks.length);
+  }
+
+  private async readOld(name: string): Promise<BucketIndex> {
+    try {
+      const index = decodeBucketIndex(await this.bucket.get(name));
+      if (index.version === BUCKET_INDEX_VERSION) return index;
+    } catch (err) { if (!(err instanceof CinderblockError) || err.kind === "unavailable") throw err; } // none, or a damaged one: it is rebuilt
+    return { version: BUCKET_INDEX_VERSION, blocks: [], marks: [], updatedAtS: 0 };
+  }
+}

@@ -1,0 +1,1 @@
+export { BucketIndexUpdater } from "./index-updater.ts";

@@ -1,0 +1,68 @@
+import { CinderblockError, type DiscardReason, type ErrorRecord, fromErrorRecord } from "@cinderblock/errors";
+import type { IngestLimits, RawPush } from "@cinderblock/ingest";
+import type { TenantLimits } from "@cinderblock/tenant";
+import type { Base } from "@cinderblock/telemetry";
+import { sizeBuckets } from "@cinderblock/telemetry";
+
+export interface WriteAnswer {
+  profiles: number; compressedBytes: number; decompressedBytes: number; samples: number;
+  discarded: { reason: DiscardReason; profiles: number; bytes: number }[];
+  error: ErrorRecord | undefined;
+}
+
+/** Where pushes go: the shards of this process, or ingesters over the network. Resolves when the push is durable. */
+export interface WritePath {
+  /** `service` places the push; the body's buffer is given away */
+  push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<WriteAnswer>;
+}
+
+/** Counts, bounds what is in flight, and hands pushes to the write path. */
+export class Distributor {
+  private inFlightBytes = 0;
+  private readonly path: WritePath;
+  private readonly limits: TenantLimits;
+  private readonly maxInFlightBytes: number;
+  private readonly base: Base;
+
+  constructor(path: WritePath, limits: TenantLimits, maxInFlightBytes: number, base: Base) {
+    this.path = path;
+    this.limits = limits;
+    this.maxInFlightBytes = maxInFlightBytes;
+    this.base = base;
+    base.metrics.gauge("cinderblock_distributor_inflight_bytes", "Bodies of pushes that are being processed.", [], (g) => { g.set(this.inFlightBytes); });
+  }
+
+  bodyLimit(tenant: string): number { return this.limits.of(tenant).ingestionBodyLimitBytes; }
+
+  async push(tenant: string, service: string, push: RawPush, type: string): Promise<void> {
+    const bytes = push.body.length;
+    // The memory ceiling: what cannot be held is refused before it is read further.
+    if (this.inFlightBytes > 0 && this.inFlightBytes + bytes > this.maxInFlightBytes) {
+      this.discard([{ reason: "rate_limited", profiles: 1, bytes }], tenant);
+      throw new CinderblockError("limit", `pushes of ${this.inFlightBytes} bytes are in flight; the limit is ${this.maxInFlightBytes} (-memory.inflight-bytes)`, { reason: "rate_limited" });
+    }
+    this.inFlightBytes += bytes;
+    try {
+      const answer = await this.path.push(tenant, service, push, this.limits.of(tenant));
+      this.count(tenant, type, answer);
+      if (answer.error) throw fromErrorRecord(answer.error);
+    } finally { this.inFlightBytes -= bytes; }
+  }
+
+  private count(tenant: string, type: string, a: WriteAnswer): void {
+    const { metrics } = this.base;
+    metrics.counter("pyroscope_distributor_profiles_received_total", "Profiles received.", ["tenant"]).inc({ tenant }, a.profiles);
+    metrics.histogram("pyroscope_distributor_received_compressed_bytes", "Size of pushed profiles as they came.", ["type", "tenant"], sizeBuckets).observe({ type, tenant }, a.compressedBytes);
+    metrics.histogram("pyroscope_distributor_received_decompressed_bytes", "Size of pushed profiles, uncompressed.", ["type", "tenant"], sizeBuckets).observe({ type, tenant }, a.decompressedBytes);
+    metrics.histogram("pyroscope_distributor_received_samples", "Samples of pushed profiles.", ["type", "tenant"], [10, 100, 1000, 10000, 100000]).observe({ type, tenant }, a.samples);
+    this.discard(a.discarded, tenant);
+  }
+
+  private discard(list: WriteAnswer["discarded"], tenant: string): void {
+    const { metrics } = this.base;
+    for (const d of list) {
+      metrics.counter("pyroscope_discarded_samples_total", "Profiles refused, by reason.", ["reason", "tenant"]).inc({ reason: d.reason, tenant }, d.profiles);
+      metrics.counter("pyroscope_discarded_bytes_total", "Bytes of profiles refused, by reason.", ["reason", "tenant"]).inc({ reason: d.reason, tenant }, d.bytes);
+    }
+  }
+}

@@ -1,0 +1,3 @@
+export { Distributor } from "./distributor.ts";
+export type { WriteAnswer, WritePath } from "./distributor.ts";
+export { distributorRoutes } from "./rpc.ts";

@@ -1,0 +1,4 @@
+export { Ingester } from "./ingester.ts";
+export type { IngesterConfig } from "./ingester.ts";
+export { Shipper } from "./shipper.ts";
+export { ingesterRoutes } from "./rpc.ts";

@@ -1,0 +1,98 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { workerData } from "node:worker_threads";
+import { loadHasher } from "@cinderblock/bytes";
+import { CinderblockError, toErrorRecord } from "@cinderblock/errors";
+import { Head, HeadShard } from "@cinderblock/head";
+import { type ProcessedProfile, PushProcessor, RateGate } from "@cinderblock/ingest";
+import { type BlockInfo, executeOn, labelNames, labelValues, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
+import { serveWorker, Transfer, transferable } from "@cinderblock/threads";
+import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
+
+/**
+ * A worker thread of the write path: it inflates, decodes and normalises a push, interns it into its heads, logs it, and
+ * answers when the log is on disk. It owns its shard's heads alone; queries about them run here too.
+ */
+const data = workerData as IngestWorkerData;
+const hasher = await loadHasher();
+let served: ReturnType<typeof serveWorker> | undefined;
+
+const shard = new HeadShard(hasher, {
+  shard: data.shard, dataPath: data.dataPath, windowNanos: BigInt(data.windowMs) * 1_000_000n, headBytes: data.headBytes, logBytes: data.logBytes, segmentBytes: data.segmentBytes, idleMs: data.idleMs, sync: data.sync,
+  // A failed sync is never retried: what the kernel dropped is gone. The process ends and replays what is on disk.
+  onFailure: (err) => { served?.notify("failed", err.message); },
+  onBlock: (tenant, meta) => served?.notify("block", { tenant, meta }),
+  now: () => Date.now(),
+});
+shard.onForeignDone = (dir, segments) => { for (const s of segments) rmSync(join(dir, `${String(s).padStart(8, "0")}.log`), { force: true }); };
+
+let maxSeries = 0;
+const processor = new PushProcessor(hasher, {
+  append(tenant: string, p: ProcessedProfile) {
+    if (maxSeries > 0 && shard.seriesOf(tenant) >= maxSeries) {
+      throw new CinderblockError("limit", `Maximum active series limit exceeded (${shard.seriesOf(tenant)}/${maxSeries}), reduce the number of active streams (reduce labels or reduce label values), or contact your administrator to see if the limit can be increased`, { reason: "series_limit" });
+    }
+    shard.append(tenant, p);
+  },
+});
+
+const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;
+
+function pick(ulids: readonly string[]): { heads: Head[]; missing: string[] } {
+  const heads: Head[] = [], missing: string[] = [];
+  for (const u of ulids) { const h = shard.source(u); if (h) heads.push(h); else missing.push(u); }
+  return { heads, missing };
+}
+
+let maintaining = false;
+function maintain(): void {
+  if (maintaining) return;
+  maintaining = true;
+  shard.maintain().catch((err: unknown) => served?.notify("failed", (err as Error).message)).finally(() => { maintaining = false; });
+}
+
+const methods: IngestWorkerMethods = {
+  replay() {
+    let last = 0;
+    const r = shard.replay(data.alsoShards, (done, total) => {
+      const now = Date.now();
+      if (now - last > 500 || done === total) { last = now; served?.notify("progress", { done, total }); }
+    });
+    shard.resume();
+    setInterval(maintain, 1000).unref();
+    return { records: r.records, rows: r.rows, seconds: r.seconds, segments: r.segments, damaged: r.damaged, tornBytes: r.tornBytes, lostSymbols: r.lostSymbols };
+  },
+  async push({ tenant, push, limits, gate }) {
+    maxSeries = limits.maxSeriesPerTenant;
+    const out = processor.process(tenant, push, limits, new RateGate(gate), Date.now());
+    await shard.commit();
+    return { ...out, error: out.error ? toErrorRecord(out.error) : undefined };
+  },
+  flush: () => shard.flush(),
+  blocks({ tenant, startMs, endMs }) {
+    const out: BlockInfo[] = [];
+    for (const h of shard.sources(tenant)) {
+      let min = h.rowTime.data[0]!, max = min;
+      for (const s of h.series) { if (s.rows.length === 0) continue; if (s.minTimeNanos < min) min = s.minTimeNanos; if (s.maxTimeNanos > max) max = s.maxTimeNanos; }
+      const minTimeMs = Number(min / 1_000_000n), maxTimeMs = Number(max / 1_000_000n);
+      if (minTimeMs <= endMs && maxTimeMs >= startMs) out.push({ ulid: h.ulid, minTimeMs, maxTimeMs, level: 1, sources: [h.ulid], parents: [], shardId: "", hints: [] });
+    }
+    return out;
+  },
+  tenants: () => shard.tenants(),
+  async execute({ ulids, query, exclude }) {
+    const { heads, missing } = pick(ulids);
+    return moved({ result: heads.length > 0 ? await executeOn(heads, query, exclude) : undefined, missing });
+  },
+  async ranges({ ulids, select }) { return Promise.all(pick(ulids).heads.map(async (h) => ({ ulid: h.ulid, ...(await seriesRanges(h, select)) }))); },
+  async keys({ ulids, select }) { return moved(await Promise.all(pick(ulids).heads.map((h) => rowKeys(h, select)))); },
+  labels({ ulids, ask }) {
+    const { heads, missing } = pick(ulids);
+    const names = ask.kind === "names" ? labelNames(heads, ask.query) : ask.kind === "values" ? labelValues(heads, ask.name, ask.query) : [];
+    return { names, sets: ask.kind === "series" ? seriesLabels(heads, ask.names, ask.query) : [], missing };
+  },
+  stats: () => shard.stats(),
+  close: () => shard.close(),
+};
+
+served = serveWorker(methods as never);

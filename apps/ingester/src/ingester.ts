@@ -1,0 +1,239 @@
+import { availableParallelism } from "node:os";
+import { statfs } from "node:fs/promises";
+import { CinderblockError } from "@cinderblock/errors";
+import type { BlockMeta } from "@cinderblock/block-meta";
+import { loggedShards, type ShardStats } from "@cinderblock/head";
+import type { IngestLimits, RawPush } from "@cinderblock/ingest";
+import { type BlockInfo, type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery } from "@cinderblock/query";
+import type { QueryPool } from "@cinderblock/query-worker";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import { WorkerClient } from "@cinderblock/threads";
+import { blockInfo, LocalBlocks } from "./local-blocks.ts";
+import type { BlockNotice, IngestWorkerData, PushAnswer, PushCall, ReplayLine } from "./protocol.ts";
+
+export interface IngesterConfig {
+  dataPath: string;
+  workers: number;
+  windowMs: number;
+  headBytes: number;
+  logBytes: number;
+  segmentBytes: number;
+  idleMs: number;
+  localBudgetBytes: number;
+  retentionMs: number;
+  minFreeDiskBytes: number;
+  minDiskAvailable: number;
+  retentionDisabled: boolean;
+  retentionIntervalMs: number;
+  /** only a test may turn syncing off */
+  sync: boolean;
+}
+
+/** Takes pushes into the heads of its shards, keeps and serves local blocks, answers for both. */
+export class Ingester implements Service, SourceClient {
+  readonly name = "ingester";
+  readonly blocksOnDisk: LocalBlocks;
+  /** told about each new block */
+  onBlock: (tenant: string, meta: BlockMeta) => void = () => undefined;
+  /** whether a store-gateway answers for a block: only then may the local copy go */
+  answerable: (tenant: string, ulid: string) => Promise<boolean> = () => Promise.resolve(false);
+  progress = "";
+  private shards: WorkerClient[] = [];
+  private diskFull = "";
+  private timer: NodeJS.Timeout | undefined;
+  private readonly gates = new Map<string, SharedArrayBuffer>();
+  private readonly script: URL;
+  private readonly config: IngesterConfig;
+  private readonly pool: QueryPool;
+  private readonly base: Base;
+  private readonly onFatal: (reason: string) => void;
+
+  constructor(script: URL, config: IngesterConfig, pool: QueryPool, base: Base, onFatal: (reason: string) => void) {
+    this.script = script;
+    this.config = config;
+    this.pool = pool;
+    this.base = base;
+    this.onFatal = onFatal;
+    this.blocksOnDisk = new LocalBlocks(config.dataPath, base.log);
+  }
+
+  async start(): Promise<void> {
+    const { config, base } = this;
+    this.blocksOnDisk.scan();
+    const count = config.workers > 0 ? config.workers : Math.max(1, availableParallelism() - 1);
+    const orphans = loggedShards(config.dataPath).filter((s) => s >= count);
+    for (let shard = 0; shard < count; shard++) {
+      const data: IngestWorkerData = {
+        shard, alsoShards: orphans.filter((o) => o % count === shard), dataPath: config.dataPath, windowMs: config.windowMs, headBytes: Math.floor(config.headBytes / count), logBytes: Math.floor(config.logBytes / count),
+        segmentBytes: config.segmentBytes, idleMs: config.idleMs, sync: config.sync,
+      };
+      const worker = new WorkerClient((name, value) => this.notice(shard, name, value), (reason) => this.onFatal(`ingest worker ${shard} died: ${reason}`));
+      worker.start(this.script, data, `ingest-${shard}`, {});
+      this.shards.push(worker);
+    }
+    const lines = await Promise.all(this.shards.map((s) => s.call<ReplayLine>("replay", undefined)));
+    lines.forEach((r, shard) => {
+      const level = r.damaged.length > 0 || r.lostSymbols > 0 ? "warn" : "info";
+      base.log[level]({ shard, segments: r.segments, records: r.records, rows: r.rows, seconds: Number(r.seconds.toFixed(3)), tornBytes: r.tornBytes, damaged: r.damaged, lostSymbols: r.lostSymbols }, "log replayed");
+      base.metrics.counter("cinderblock_ingester_log_damaged_records_total", "Log records that were damaged and set aside.").inc(r.damaged.length);
+    });
+    this.progress = "";
+    this.observe();
+    this.timer = setInterval(() => { this.guardDisk().catch((err: unknown) => base.log.warn({ err }, "disk guard failed")); }, Math.min(config.retentionIntervalMs, 10_000));
+    this.timer.unref();
+    await this.guardDisk();
+  }
+
+  private notice(shard: number, name: string, value: unknown): void {
+    if (name === "block") {
+      const { tenant, meta } = value as BlockNotice;
+      this.blocksOnDisk.add(tenant, meta);
+      this.base.metrics.counter("cinderblock_ingester_blocks_cut_total", "Heads that became blocks.").inc();
+      this.onBlock(tenant, meta);
+    } else if (name === "progress") {
+      const { done, total } = value as { done: number; total: number };
+      this.progress = `replaying log of shard ${shard}: ${done} of ${total} segments`;
+      this.base.log.info({ shard, done, total }, "replaying log");
+    } else if (name === "failed") this.onFatal(`ingest worker ${shard}: ${String(value)}`);
+  }
+
+  private observe(): void {
+    const { metrics } = this.base;
+    const all = (): Promise<ShardStats[]> => Promise.all(this.shards.map((s) => s.call<ShardStats>("stats", undefined)));
+    const gauge = (name: string, help: string, pick: (s: ShardStats) => number): void => { metrics.gauge(name, help, [], async (g) => { g.set((await all()).reduce((n, s) => n + pick(s), 0)); }); };
+    gauge("pyroscope_head_size_bytes", "Memory of all heads.", (s) => s.headBytes);
+    gauge("pyroscope_head_profiles", "Profiles in all heads.", (s) => s.rows);
+    gauge("pyroscope_tsdb_head_series", "Series in all heads.", (s) => s.series);
+    gauge("cinderblock_ingester_log_bytes", "Log that no block covers yet.", (s) => s.logBytes);
+    gauge("cinderblock_ingester_log_syncs", "Syncs of the log since start.", (s) => s.syncs);
+    gauge("cinderblock_ingester_first_cumulative_profiles", "Cumulative profiles that were only a baseline.", (s) => s.firstCumulative);
+    metrics.gauge("cinderblock_ingester_unshipped_bytes", "Blocks that the bucket does not have yet.", [], (g) => { g.set(this.blocksOnDisk.unshippedBytes()); });
+    metrics.gauge("cinderblock_ingester_head_limit_bytes", "Memory that heads may use.", [], (g) => { g.set(this.config.headBytes); });
+  }
+
+  // ---- writes
+
+  /** Whether writes are refused now, and why: nothing acknowledged may be refused later. */
+  private refuse(): void {
+    if (this.diskFull !== "") throw new CinderblockError("limit", this.diskFull, { reason: "rate_limited" });
+    const { localBudgetBytes } = this.config;
+    const unshipped = this.blocksOnDisk.unshippedBytes();
+    if (localBudgetBytes > 0 && unshipped > localBudgetBytes) {
+      throw new CinderblockError("limit", `blocks of ${unshipped} bytes wait for the bucket; the limit is ${localBudgetBytes} (-pyroscopedb.local-budget-bytes)`, { reason: "rate_limited" });
+    }
+  }
+
+  /** Hands a raw push to the shard of its service; resolves when it is on disk. The body's buffer moves to the worker. */
+  async push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer> {
+    this.refuse();
+    let gate = this.gates.get(tenant);
+    if (!gate) this.gates.set(tenant, (gate = new SharedArrayBuffer(8)));
+    let h = 0;
+    for (let i = 0; i < service.length; i++) h = (Math.imul(h, 31) + service.charCodeAt(i)) >>> 0;
+    const worker = this.shards[h % this.shards.length]!;
+    const call: PushCall = { tenant, push, limits, gate };
+    const { buffer, byteLength } = push.body;
+    const own = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength > 0;
+    return worker.call<PushAnswer>("push", call, own ? [buffer] : []);
+  }
+
+  get shardCount(): number { return this.shards.length; }
+
+  /** Cuts all heads of all tenants; resolves when their blocks are on disk. */
+  async flush(): Promise<void> { await Promise.all(this.shards.map((s) => s.call("flush", undefined))); }
+
+  // ---- reads
+
+  async blocks(tenant: string, startMs: number, endMs: number): Promise<BlockInfo[]> {
+    const heads = (await Promise.all(this.shards.map((s) => s.call<BlockInfo[]>("blocks", { tenant, startMs, endMs })))).flat();
+    const local = this.blocksOnDisk.metas(tenant).filter((m) => m.minTimeMs <= endMs && m.maxTimeMs >= startMs).map(blockInfo);
+    const known = new Set(heads.map((h) => h.ulid));
+    return [...heads, ...local.filter((b) => !known.has(b.ulid))];
+  }
+
+  /** ULIDs that are blocks on disk, and the others, which may be heads. A head that became a block meanwhile is found in both ways. */
+  private divide(tenant: string, ulids: readonly string[]): { local: string[]; heads: string[] } {
+    const local: string[] = [], heads: string[] = [];
+    for (const u of ulids) (this.blocksOnDisk.has(tenant, u) ? local : heads).push(u);
+    return { local, heads };
+  }
+
+  private async onHeads<T>(method: string, ulids: readonly string[], args: object): Promise<T[]> {
+    return ulids.length === 0 ? [] : Promise.all(this.shards.map((s) => s.call<T>(method, { ulids, ...args })));
+  }
+
+  /** A ULID is missing when no shard has it. */
+  private missingOf(answers: readonly { missing: string[] }[]): string[] {
+    return answers.length === 0 ? [] : answers[0]!.missing.filter((u) => answers.every((a) => a.missing.includes(u)));
+  }
+
+  async execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions): Promise<ExecuteAnswer> {
+    const { local, heads } = this.divide(tenant, ulids);
+    const [onHeads, onDisk] = await Promise.all([
+      this.onHeads<ExecuteAnswer>("execute", heads, { tenant, query, exclude }),
+      local.length > 0 ? this.pool.execute("local", tenant, local, query, exclude) : undefined,
+    ]);
+    const results = [...onHeads.map((a) => a.result), onDisk?.result].filter((r) => r !== undefined);
+    const missing = [...this.missingOf(onHeads), ...(onDisk?.missing ?? [])];
+    const late = missing.filter((u) => heads.includes(u) && this.blocksOnDisk.has(tenant, u));
+    if (late.length > 0) {
+      const again = await this.pool.execute("local", tenant, late, query, {});
+      if (again.result) results.push(again.result);
+    }
+    return { result: results.length > 0 ? mergePartials(results) : undefined, missing: missing.filter((u) => !late.includes(u)) };
+  }
+
+  async ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {
+    const { local, heads } = this.divide(tenant, ulids);
+    const [a, b] = await Promise.all([this.onHeads<SeriesRanges[]>("ranges", heads, { tenant, select }), this.pool.ranges("local", tenant, local, select)]);
+    return [...a.flat(), ...b];
+  }
+
+  async keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> {
+    const { local, heads } = this.divide(tenant, ulids);
+    const [a, b] = await Promise.all([this.onHeads<RowKeys[]>("keys", heads, { tenant, select }), this.pool.keys("local", tenant, local, select)]);
+    return [...a.flat(), ...b];
+  }
+
+  async labels(tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }> {
+    const { local, heads } = this.divide(tenant, ulids);
+    const [a, b] = await Promise.all([this.onHeads<LabelAnswer & { missing: string[] }>("labels", heads, { tenant, ask }), this.pool.labels("local", tenant, local, ask)]);
+    return { names: [...a, b].flatMap((x) => x.names), sets: [...a, b].flatMap((x) => x.sets), missing: [...this.missingOf(a), ...b.missing] };
+  }
+
+  // ---- disk
+
+  /** Removes shipped blocks that a store-gateway answers for: old ones always, all of them when the disk runs low; then refuses writes. */
+  private async guardDisk(): Promise<void> {
+    const { config, base } = this;
+    const fs = await statfs(config.dataPath);
+    const free = fs.bavail * fs.bsize, total = fs.blocks * fs.bsize;
+    base.metrics.gauge("cinderblock_ingester_disk_free_bytes", "Free bytes of the data path's disk.").set(free);
+    const low = !config.retentionDisabled && free < config.minFreeDiskBytes && free < total * config.minDiskAvailable;
+    if (!config.retentionDisabled) {
+      const now = base.now();
+      for (const { tenant, meta } of this.blocksOnDisk.shipped().sort((a, b) => a.meta.minTimeMs - b.meta.minTimeMs)) {
+        if (!low && now - meta.maxTimeMs < config.retentionMs) continue;
+        if (!(await this.answerable(tenant, meta.ulid))) continue;
+        this.blocksOnDisk.remove(tenant, meta.ulid);
+        this.pool.forget("local", tenant, [meta.ulid]);
+        base.log.info({ tenant, blockId: meta.ulid }, "local block removed, the bucket answers for it");
+      }
+    }
+    // What is left after that must stay: refuse before the disk is full.
+    const reserve = Math.min(config.minFreeDiskBytes, 256 << 20, total / 20);
+    const after = low ? await statfs(config.dataPath) : fs;
+    const left = after.bavail * after.bsize;
+    this.diskFull = left < reserve ? `the disk of ${config.dataPath} has ${left} bytes left; writes are refused below ${Math.floor(reserve)}` : "";
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    if (this.shards.length === 0) return;
+    await this.flush();
+    await Promise.all(this.shards.map((s) => s.call("close", undefined)));
+    await Promise.all(this.shards.map((s) => s.stop()));
+    this.shards = [];
+  }
+}

@@ -1,0 +1,119 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type BlockMeta, decodeMeta, decodeShipper, encodeShipper, isUlid } from "@cinderblock/block-meta";
+import { removeUnfinished } from "@cinderblock/head";
+import type { BlockInfo } from "@cinderblock/query";
+import type { Logger } from "@cinderblock/telemetry";
+
+/** Facts that planning needs, from a meta. */
+export function blockInfo(m: BlockMeta): BlockInfo {
+  return {
+    ulid: m.ulid, minTimeMs: m.minTimeMs, maxTimeMs: m.maxTimeMs, level: m.compaction.level, sources: m.compaction.sources, parents: m.compaction.parents.map((p) => p.ulid),
+    shardId: m.labels.__compactor_shard_id__ ?? "", hints: m.compaction.hints ?? [],
+  };
+}
+
+interface TenantBlocks { metas: Map<string, BlockMeta>; uploaded: Set<string> }
+
+/** The finished blocks under `<data>/<tenant>/local`, and which of them the bucket has. v1's own blocks are adopted as they are. */
+export class LocalBlocks {
+  private readonly byTenant = new Map<string, TenantBlocks>();
+  private readonly dataPath: string;
+  private readonly log: Logger;
+  constructor(dataPath: string, log: Logger) {
+    this.dataPath = dataPath;
+    this.log = log;
+  }
+
+  /** Reads what is there; removes heads that were being cut when the process ended (their log replays). */
+  scan(): void {
+    mkdirSync(this.dataPath, { recursive: true });
+    for (const e of readdirSync(this.dataPath, { withFileTypes: true })) {
+      if (!e.isDirectory() || e.name.startsWith(".")) continue;
+      const dir = join(this.dataPath, e.name);
+      const unfinished = removeUnfinished(dir);
+      if (unfinished.length > 0) this.log.info({ tenant: e.name, blocks: unfinished.length }, "removed unfinished blocks");
+      const local = join(dir, "local");
+      if (!existsSync(local)) continue;
+      const t = this.of(e.name);
+      if (existsSync(join(local, "shipper.json"))) for (const u of decodeShipper(readFileSync(join(local, "shipper.json")))) t.uploaded.add(u);
+      for (const u of readdirSync(local)) {
+        if (!isUlid(u)) continue;
+        try {
+          t.metas.set(u, decodeMeta(readFileSync(join(local, u, "meta.json")), `${u}/meta.json`));
+        } catch (err) { this.quarantine(e.name, u, err); }
+      }
+    }
+  }
+
+  private of(tenant: string): TenantBlocks {
+    let t = this.byTenant.get(tenant);
+    if (!t) this.byTenant.set(tenant, (t = { metas: new Map(), uploaded: new Set() }));
+    return t;
+  }
+
+  /** A block that cannot be read is set aside, never deleted. */
+  quarantine(tenant: string, ulid: string, err: unknown): void {
+    this.log.error({ tenant, blockId: ulid, err }, "block is damaged and was set aside");
+    const from = join(this.dataPath, tenant, "local", ulid), to = join(this.dataPath, tenant, "quarantine");
+    mkdirSync(to, { recursive: true });
+    rmSync(join(to, ulid), { recursive: true, force: true });
+    renameSync(from, join(to, ulid));
+    this.byTenant.get(tenant)?.metas.delete(ulid);
+  }
+
+  add(tenant: string, meta: BlockMeta): void { this.of(tenant).metas.set(meta.ulid, meta); }
+
+  tenants(): string[] { return [...this.byTenant.keys()]; }
+  metas(tenant: string): BlockMeta[] { return [...(this.byTenant.get(tenant)?.metas.values() ?? [])]; }
+  has(tenant: string, ulid: string): boolean { return this.byTenant.get(tenant)?.metas.has(ulid) ?? false; }
+  isUploaded(tenant: string, ulid: string): boolean { return this.byTenant.get(tenant)?.uploaded.has(ulid) ?? false; }
+
+  unshipped(): { tenant: string; meta: BlockMeta }[] {
+    const out: { tenant: string; meta: BlockMeta }[] = [];
+    for (const [tenant, t] of this.byTenant) for (const meta of t.metas.values()) if (!t.uploaded.has(meta.ulid) && meta.compaction.level <= 1) out.push({ tenant, meta });
+    return out;
+  }
+
+  /** Bytes of blocks that the bucket does not have yet. */
+  unshippedBytes(): number {
+    let n = 0;
+    for (const { meta } of this.unshipped()) for (const f of meta.files) n += f.sizeBytes;
+    return n;
+  }
+
+  shipped(): { tenant: string; meta: BlockMeta }[] {
+    const out: { tenant: string; meta: BlockMeta }[] = [];
+    for (const [tenant, t] of this.byTenant) for (const meta of t.metas.values()) if (t.uploaded.has(meta.ulid)) out.push({ tenant, meta });
+    return out;
+  }
+
+  markUploaded(tenant: string, ulid: string): void {
+    const t = this.of(tenant);
+    t.uploaded.add(ulid);
+    // Names of blocks that are gone are of no use to anyone.
+    const dir = join(this.dataPath, tenant, "local");
+    const text = encodeShipper([...t.uploaded].filter((u) => t.metas.has(u)).sort());
+    writeFileSync(join(dir, "shipper.json.tmp"), text);
+    renameSync(join(dir, "shipper.json.tmp"), join(dir, "shipper.json"));
+  }
+
+  remove(tenant: string, ulid: string): void {
+    this.byTenant.get(tenant)?.metas.delete(ulid);
+    rmSync(join(this.dataPath, tenant, "local", ulid), { recursive: true, force: true });
+  }
+
+  path(tenant: string, ulid: string): string { return join(this.dataPath, tenant, "local", ulid); }
+
+  oldest(): number {
+    let t = Infinity;
+    for (const { meta } of this.shipped()) t = Math.min(t, meta.minTimeMs);
+    return t;
+  }
+
+  sizeOf(tenant: string, ulid: string): number {
+    let n = 0;
+    for (const f of readdirSync(this.path(tenant, ulid), { recursive: true, withFileTypes: true })) if (f.isFile()) n += statSync(join(f.parentPath, f.name)).size;
+    return n;
+  }
+}

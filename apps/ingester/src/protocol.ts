@@ -1,0 +1,45 @@
+import type { BlockMeta } from "@cinderblock/block-meta";
+import type { ShardStats } from "@cinderblock/head";
+import type { DiscardReason, ErrorRecord } from "@cinderblock/errors";
+import type { IngestLimits, RawPush } from "@cinderblock/ingest";
+import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceQuery } from "@cinderblock/query";
+
+export interface IngestWorkerData {
+  shard: number;
+  /** shards of an earlier run that no worker has any more: this one replays their logs */
+  alsoShards: number[];
+  dataPath: string;
+  windowMs: number;
+  headBytes: number;
+  logBytes: number;
+  segmentBytes: number;
+  idleMs: number;
+  sync: boolean;
+}
+
+export interface PushCall { tenant: string; push: RawPush; limits: IngestLimits; gate: SharedArrayBuffer }
+export interface PushAnswer {
+  profiles: number; compressedBytes: number; decompressedBytes: number; samples: number;
+  discarded: { reason: DiscardReason; profiles: number; bytes: number }[];
+  error: ErrorRecord | undefined;
+}
+
+export interface ReplayLine { records: number; rows: number; seconds: number; segments: number; damaged: { segment: number; offset: number; bytes: number }[]; tornBytes: number; lostSymbols: number }
+
+/** Methods of an ingest worker. */
+export interface IngestWorkerMethods {
+  replay(): ReplayLine;
+  push(call: PushCall): Promise<PushAnswer>;
+  flush(): Promise<void>;
+  blocks(call: { tenant: string; startMs: number; endMs: number }): BlockInfo[];
+  tenants(): string[];
+  execute(call: { tenant: string; ulids: readonly string[]; query: SourceQuery; exclude: Exclusions }): Promise<ExecuteAnswer>;
+  ranges(call: { tenant: string; ulids: readonly string[]; select: SelectRequest }): Promise<SeriesRanges[]>;
+  keys(call: { tenant: string; ulids: readonly string[]; select: SelectRequest }): Promise<RowKeys[]>;
+  labels(call: { tenant: string; ulids: readonly string[]; ask: LabelAsk }): LabelAnswer & { missing: string[] };
+  stats(): ShardStats;
+  close(): Promise<void>;
+}
+
+/** Sent by a worker when a head became a block. */
+export interface BlockNotice { tenant: string; meta: BlockMeta }

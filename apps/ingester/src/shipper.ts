@@ -1,0 +1,74 @@
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { type BlockMeta, encodeMeta, LABEL_HOSTNAME } from "@cinderblock/block-meta";
+import type { Bucket } from "@cinderblock/objstore";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import type { LocalBlocks } from "./local-blocks.ts";
+
+/** Uploads finished blocks: every file of the list, then `meta.json` with the hostname label. */
+export class Shipper implements Service {
+  readonly name = "shipper";
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> | undefined;
+  private again = false;
+  private readonly blocks: LocalBlocks;
+  private readonly bucket: Bucket;
+  private readonly intervalMs: number;
+  private readonly onShipped: (tenant: string, meta: BlockMeta) => void;
+  private readonly base: Base;
+
+  constructor(blocks: LocalBlocks, bucket: Bucket, intervalMs: number, onShipped: (tenant: string, meta: BlockMeta) => void, base: Base) {
+    this.blocks = blocks;
+    this.bucket = bucket;
+    this.intervalMs = intervalMs;
+    this.onShipped = onShipped;
+    this.base = base;
+  }
+
+  start(): Promise<void> {
+    this.timer = setInterval(() => { void this.sync(); }, this.intervalMs);
+    this.timer.unref();
+    void this.sync();
+    return Promise.resolve();
+  }
+
+  /** Ships what is there; calls while it runs make it look again. */
+  sync(): Promise<void> {
+    if (this.running) { this.again = true; return this.running; }
+    this.running = this.pass().finally(() => {
+      this.running = undefined;
+      if (this.again) { this.again = false; void this.sync(); }
+    });
+    return this.running;
+  }
+
+  private async pass(): Promise<void> {
+    const { metrics, log } = this.base;
+    metrics.counter("pyroscope_shipper_dir_syncs_total", "Passes over the local blocks.").inc();
+    for (const { tenant, meta } of this.blocks.unshipped()) {
+      try {
+        await this.upload(tenant, meta);
+        this.blocks.markUploaded(tenant, meta.ulid);
+        metrics.counter("pyroscope_shipper_uploads_total", "Blocks uploaded.").inc();
+        log.info({ tenant, blockId: meta.ulid, sizeBytes: meta.files.reduce((s, f) => s + f.sizeBytes, 0) }, "block uploaded");
+        this.onShipped(tenant, meta);
+      } catch (err) {
+        metrics.counter("pyroscope_shipper_upload_failures_total", "Blocks that could not be uploaded; they are tried again.").inc();
+        log.warn({ tenant, blockId: meta.ulid, err }, "block could not be uploaded, it will be tried again");
+      }
+    }
+  }
+
+  private async upload(tenant: string, meta: BlockMeta): Promise<void> {
+    const prefix = `${tenant}/phlaredb/${meta.ulid}`;
+    if (await this.bucket.exists(`${prefix}/meta.json`)) return;
+    for (const f of meta.files) await this.bucket.putFile(`${prefix}/${f.relPath}`, join(this.blocks.path(tenant, meta.ulid), f.relPath));
+    await this.bucket.put(`${prefix}/meta.json`, Buffer.from(encodeMeta({ ...meta, source: meta.source || "ingester", labels: { ...meta.labels, [LABEL_HOSTNAME]: hostname() } })));
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    await this.sync();
+  }
+}

@@ -1,0 +1,169 @@
+import { compareUtf8 } from "@cinderblock/bytes";
+import { CinderblockError, invalid } from "@cinderblock/errors";
+import { type Label, labelsKey, LABEL_PROFILE_TYPE, parseProfileType, type ProfileType } from "@cinderblock/model";
+import { type BlockInfo, type JobResult, type LabelAsk, type PartialResult, type QueryJob, renderSeries, selectorOf, SeriesMerger, type SeriesResult, type SourceQuery, type StackSelector } from "@cinderblock/query";
+import type { RenderAnswer, RenderCall } from "@cinderblock/query-worker";
+import type { TenantLimits, Limits } from "@cinderblock/tenant";
+import type { Base } from "@cinderblock/telemetry";
+import { labelRange, maxNodes, selectRange } from "./limits.ts";
+
+/** Where jobs go: the scheduler of this process, or one over the network. */
+export interface JobQueue { enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult> }
+/** Who merges and renders: worker threads. */
+export interface Renderer { render(call: RenderCall): Promise<RenderAnswer> }
+
+/** Who asks, until when, and where warnings go. */
+export interface Caller { tenants: string[]; deadlineMs: number; signal: AbortSignal | undefined; warn: (reason: string) => void }
+
+export interface MergeRequest {
+  profileTypeId: string; labelSelector: string; startMs: number; endMs: number; maxNodes: number;
+  spans: string[]; stacks: StackSelector | undefined;
+}
+
+export interface SeriesRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; average: boolean; limit: number; callSite: string[] }
+
+/** The public read API: checks, queues, and has the answers merged and rendered. */
+export class QueryFrontend {
+  private readonly queue: JobQueue;
+  private readonly renderer: Renderer;
+  private readonly tenantLimits: TenantLimits;
+  private readonly base: Base;
+  private inProgress = 0;
+
+  constructor(queue: JobQueue, renderer: Renderer, limits: TenantLimits, base: Base) {
+    this.queue = queue;
+    this.renderer = renderer;
+    this.tenantLimits = limits;
+    this.base = base;
+    base.metrics.gauge("pyroscope_query_frontend_queries_in_progress", "Queries being answered.", [], (g) => { g.set(this.inProgress); });
+  }
+
+  limits(caller: Caller): Limits { return this.tenantLimits.of(caller.tenants[0]!); }
+
+  private async run(caller: Caller, job: QueryJob): Promise<JobResult[]> {
+    this.inProgress++;
+    try {
+      const results = await Promise.all(caller.tenants.map((t) => this.queue.enqueue(t, job, caller.deadlineMs, caller.signal)));
+      for (const r of results) for (const w of r.warnings) caller.warn(w);
+      return results;
+    } finally { this.inProgress--; }
+  }
+
+  private async parts(caller: Caller, query: SourceQuery): Promise<PartialResult[]> {
+    return (await this.run(caller, { kind: "select", query })).flatMap((r) => (r.kind === "select" ? r.parts : []));
+  }
+
+  /** Partial call trees of a request; none when its range is too old. */
+  private async treeParts(caller: Caller, r: MergeRequest): Promise<PartialResult[]> {
+    const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
+    if (!range) return [];
+    return this.parts(caller, { kind: "tree", select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...range }, spans: r.spans });
+  }
+
+  async flame(caller: Caller, r: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
+    const nodes = maxNodes(r.maxNodes, this.limits(caller));
+    return bytesOf(await this.renderer.render({ kind: "flame", parts: await this.treeParts(caller, r), maxNodes: nodes, as }));
+  }
+
+  async tree(caller: Caller, r: MergeRequest): Promise<Uint8Array> {
+    const nodes = maxNodes(r.maxNodes, this.limits(caller));
+    return bytesOf(await this.renderer.render({ kind: "tree", parts: await this.treeParts(caller, r), maxNodes: nodes }));
+  }
+
+  async diff(caller: Caller, left: MergeRequest, right: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
+    const limits = this.limits(caller);
+    const nodes = maxNodes(Math.max(left.maxNodes, right.maxNodes), limits);
+    for (const side of [left, right]) selectRange(side.startMs, side.endMs, limits, this.base.now());
+    const [l, r] = await Promise.all([this.treeParts(caller, left), this.treeParts(caller, right)]);
+    return bytesOf(await this.renderer.render({ kind: "diff", left: l, right: r, maxNodes: nodes, as }));
+  }
+
+  /** A merged pprof; undefined when there is no data. */
+  async pprof(caller: Caller, r: MergeRequest): Promise<Uint8Array | undefined> {
+    const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
+    const type = parseProfileType(r.profileTypeId);
+    if (!range) return undefined;
+    const parts = await this.parts(caller, { kind: "profile", select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...range }, spans: r.spans, ...(r.stacks ? { stacks: r.stacks } : {}) });
+    const answer = await this.renderer.render({
+      kind: "pprof", parts, sampleType: { type: type.sampleType, unit: type.sampleUnit }, periodType: { type: type.periodType, unit: type.periodUnit },
+      period: type.name === "process_cpu" ? 1_000_000_000n : type.name === "memory" ? 524_288n : 1n,
+      timeNanos: BigInt(Math.trunc(r.endMs)) * 1_000_000n, durationNanos: BigInt(Math.trunc(r.endMs - range.startMs)) * 1_000_000n, maxNodes: Math.max(0, r.maxNodes), ...(r.stacks?.goPgo ? { goPgo: r.stacks.goPgo } : {}),
+    });
+    return "bytes" in answer ? answer.bytes : undefined;
+  }
+
+  async series(caller: Caller, r: SeriesRequest): Promise<SeriesResult[]> {
+    const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
+    if (!(r.stepMs >= 1)) throw invalid(`step must be non-zero: ${r.stepMs / 1000} s is below the smallest step of 0.001 s`);
+    selectorOf(r);
+    if (!range) return [];
+    const query: SourceQuery = {
+      kind: "series", callSite: r.callSite, range: { ...range, stepMs: r.stepMs, groupBy: r.groupBy },
+      // The first point is the right edge of (start - step, start].
+      select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, startMs: Math.max(0, Math.floor(range.startMs - r.stepMs) + 1), endMs: range.endMs },
+    };
+    const merger = new SeriesMerger();
+    for (const p of await this.parts(caller, query)) if (p.kind === "series") for (const s of p.series) merger.add(s);
+    return renderSeries(merger.finish(), { startMs: range.startMs, stepMs: r.stepMs }, r.average, r.limit);
+  }
+
+  private async ask(caller: Caller, startMs: number, endMs: number, toAsk: (range: { startMs: number; endMs: number }) => LabelAsk): Promise<{ names: string[]; sets: Label[][] }> {
+    const range = labelRange(startMs, endMs, this.limits(caller), this.base.now());
+    const ask = toAsk(range ?? { startMs: 0, endMs: 0 });
+    if (!range) return { names: [], sets: [] };
+    const results = await this.run(caller, { kind: "labels", ask });
+    return { names: results.flatMap((r) => (r.kind === "labels" ? r.answer.names : [])), sets: results.flatMap((r) => (r.kind === "labels" ? r.answer.sets : [])) };
+  }
+
+  async labelNames(caller: Caller, matchers: string[], startMs: number, endMs: number, utf8: boolean): Promise<string[]> {
+    const { names } = await this.ask(caller, startMs, endMs, (range) => ({ kind: "names", query: { matchers, ...range } }));
+    return sorted(utf8 ? names : names.filter(isLegacyName));
+  }
+
+  async labelValues(caller: Caller, name: string, matchers: string[], startMs: number, endMs: number): Promise<string[]> {
+    if (name === "") throw invalid("name is required");
+    return sorted((await this.ask(caller, startMs, endMs, (range) => ({ kind: "values", name, query: { matchers, ...range } }))).names);
+  }
+
+  async labelSets(caller: Caller, matchers: string[], names: string[], startMs: number, endMs: number, utf8: boolean): Promise<Label[][]> {
+    const wanted = utf8 ? names : names.filter(isLegacyName);
+    const { sets } = await this.ask(caller, startMs, endMs, (range) => ({ kind: "series", names: wanted, query: { matchers, ...range } }));
+    const out = new Map<string, Label[]>();
+    for (const s of sets) { const shown = utf8 ? s : s.filter((l) => isLegacyName(l.name)); if (shown.length > 0) out.set(labelsKey(shown), shown); }
+    return [...out.values()];
+  }
+
+  async profileTypes(caller: Caller, startMs: number, endMs: number): Promise<ProfileType[]> {
+    const { names } = await this.ask(caller, startMs, endMs, (range) => ({ kind: "values", name: LABEL_PROFILE_TYPE, query: { matchers: [], ...range } }));
+    return sorted(names).map(parseProfileType);
+  }
+
+  private async blocks(caller: Caller, startMs: number, endMs: number): Promise<{ recent: BlockInfo[]; stored: BlockInfo[] }> {
+    const results = await this.run(caller, { kind: "blocks", startMs, endMs });
+    return { recent: results.flatMap((r) => (r.kind === "blocks" ? r.recent : [])), stored: results.flatMap((r) => (r.kind === "blocks" ? r.stored : [])) };
+  }
+
+  /** Oldest and newest profile, in milliseconds; undefined when nothing was ever stored. */
+  async stats(caller: Caller): Promise<{ oldestMs: number; newestMs: number } | undefined> {
+    const { recent, stored } = await this.blocks(caller, 0, Number.MAX_SAFE_INTEGER);
+    const all = [...recent, ...stored];
+    if (all.length === 0) return undefined;
+    return { oldestMs: all.reduce((m, b) => Math.min(m, b.minTimeMs), Infinity), newestMs: all.reduce((m, b) => Math.max(m, b.maxTimeMs), 0) };
+  }
+
+  async analyze(caller: Caller, startMs: number, endMs: number): Promise<{ recent: number; stored: number; dedup: boolean } | undefined> {
+    const limits = this.limits(caller);
+    if (startMs > 0 && endMs > 0 && startMs > endMs) throw invalid("query start time is after end time");
+    if (!limits.queryAnalysisEnabled || startMs === 0 || endMs === 0) return undefined;
+    const { recent, stored } = await this.blocks(caller, startMs, endMs);
+    return { recent: recent.length, stored: stored.length, dedup: [...recent, ...stored].some((b) => b.level < 2) };
+  }
+}
+
+function bytesOf(a: RenderAnswer): Uint8Array {
+  if (!("bytes" in a)) throw new CinderblockError("internal", "the renderer returned no bytes");
+  return a.bytes;
+}
+
+function sorted(names: readonly string[]): string[] { return [...new Set(names)].sort(compareUtf8); }
+export function isLegacyName(name: string): boolean { return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name); }

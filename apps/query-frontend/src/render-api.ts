@@ -1,0 +1,132 @@
+import { CinderblockError, invalid } from "@cinderblock/errors";
+import { parseTime } from "@cinderblock/ingest";
+import { LABEL_NAME, parseProfileType, parseSelector, type ProfileType, selectorText } from "@cinderblock/model";
+import type { SeriesResult } from "@cinderblock/query";
+import { type FastifyReply, type FastifyRequest, httpError, type Routes } from "@cinderblock/rpc";
+import { tenantsForRead } from "@cinderblock/tenant";
+import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
+import { pprofToDot } from "./dot.ts";
+
+/** GET /pyroscope/render, /pyroscope/render-diff and /pyroscope/label-values. */
+export function renderRoutes(frontend: QueryFrontend, config: { multitenancy: boolean; queryTimeoutMs: number }, now: () => number): Routes {
+  const answer = (work: (q: Query, caller: Caller, reply: FastifyReply) => Promise<void>) => async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    try {
+      const header = request.headers["x-scope-orgid"];
+      const caller: Caller = {
+        tenants: tenantsForRead(Array.isArray(header) ? header[0] : header, config.multitenancy), deadlineMs: Date.now() + config.queryTimeoutMs, signal: undefined,
+        warn: (reason) => { void reply.header("x-cinderblock-partial", reason); },
+      };
+      await work(new Query(new URL(request.url, "http://x").searchParams, now()), caller, reply);
+    } catch (err) {
+      const { status, body } = httpError(err);
+      await reply.code(status).type("application/json").header("x-content-type-options", "nosniff").send(body);
+    }
+  };
+  return {
+    http: (app) => {
+      app.get("/pyroscope/render", answer((q, caller, reply) => render(frontend, q, caller, reply)));
+      app.get("/pyroscope/render-diff", answer((q, caller, reply) => renderDiff(frontend, q, caller, reply)));
+      app.get("/pyroscope/label-values", answer(async (q, caller, reply) => {
+        const label = q.text("label");
+        if (label === "") throw invalid("label parameter is required");
+        // Like v1 this route answers for the name of profiles only.
+        if (label !== LABEL_NAME) throw invalid("name is required");
+        await reply.type("application/json").send(JSON.stringify((await frontend.profileTypes(caller, 0, 0)).map((t) => t.id)));
+      }));
+    },
+  };
+}
+
+class Query {
+  private readonly params: URLSearchParams;
+  private readonly nowMs: number;
+  constructor(params: URLSearchParams, nowMs: number) { this.params = params; this.nowMs = nowMs; }
+  text(name: string): string { return this.params.get(name) ?? ""; }
+  all(name: string): string[] { return this.params.getAll(name); }
+  time(name: string): number { return Math.floor(parseTime(this.text(name), this.nowMs)); }
+  maxNodes(): number {
+    const raw = this.params.get("maxNodes") ?? this.params.get("max-nodes") ?? "";
+    return /^\d+$/.test(raw) ? Number(raw) : 0;
+  }
+
+  /** `type{selector}`: the metric name is the profile type. */
+  selection(name: string): { type: ProfileType; labelSelector: string } {
+    const text = this.text(name);
+    if (text === "") throw invalid(`"${name}" is required`);
+    let selector;
+    try { selector = parseSelector(text); } catch (err) {
+      throw err instanceof CinderblockError ? new CinderblockError("invalid", `failed to parse "${name}": ${err.message}`, { cause: err }) : err;
+    }
+    const type = selector.find((m) => m.name === LABEL_NAME && m.op === "=");
+    if (!type) throw invalid(`"${name}" must contain a profile-type selection`);
+    try { return { type: parseProfileType(type.value), labelSelector: selectorText(selector.filter((m) => m !== type)) }; } catch (err) {
+      throw new CinderblockError("invalid", `failed to parse "${name}"`, { cause: err });
+    }
+  }
+}
+
+function metadata(type: ProfileType, format: "single" | "double"): object {
+  const objects = ["inuse_objects", "alloc_objects", "goroutine", "samples"].includes(type.sampleType);
+  const cpu = type.sampleType === "cpu";
+  return { format, spyName: "", sampleRate: cpu ? 1_000_000_000 : 100, units: cpu ? "samples" : objects ? "objects" : type.sampleUnit, name: type.sampleType };
+}
+
+const STEPS: readonly [untilS: number, stepS: number][] = [
+  [17.5, 15], [25, 20], [45, 30], [90, 60], [210, 120], [450, 300], [750, 600], [1050, 900], [1500, 1200], [2700, 1800], [5400, 3600], [9000, 7200], [16200, 10800],
+  [32400, 21600], [86400, 43200], [604800, 86400], [3 * 604800, 604800], [6 * 604800 - 1, 30 * 86400], [Infinity, 365 * 86400],
+];
+
+/** Step of a time line in seconds: 1,500 points at most, rounded to something that people read (api.md §2.3). */
+export function timelineStep(startMs: number, endMs: number): number {
+  const raw = Math.max(15, (endMs - startMs) / 1000 / 1500);
+  return STEPS.find(([until]) => raw <= until)![1];
+}
+
+/** A series as v1's time line: the window is snapped down to the step at both ends, gaps are 0. */
+function timeline(s: SeriesResult | undefined, startMs: number, endMs: number, stepS: number): object {
+  const step = stepS * 1000;
+  const from = Math.floor(startMs / step) * step, until = Math.floor(endMs / step) * step;
+  const samples: number[] = new Array(Math.max(0, (until - from) / step)).fill(0);
+  for (const p of s?.points ?? []) {
+    const at = Math.floor((p.timestampMs - from) / step);
+    if (at >= 0 && at < samples.length) samples[at]! += Math.trunc(p.value);
+  }
+  return { startTime: from / 1000, samples, durationDelta: stepS, watermarks: null };
+}
+
+async function render(frontend: QueryFrontend, q: Query, caller: Caller, reply: FastifyReply): Promise<void> {
+  const { type, labelSelector } = q.selection("query");
+  const startMs = q.time("from"), endMs = q.time("until");
+  const request: MergeRequest = { profileTypeId: type.id, labelSelector, startMs, endMs, maxNodes: q.maxNodes(), spans: [], stacks: undefined };
+  if (q.text("format") === "dot") {
+    const pprof = await frontend.pprof(caller, { ...request, maxNodes: Math.max(512, request.maxNodes) });
+    await reply.type("text/plain; charset=utf-8").send(pprof ? pprofToDot(pprof, request.maxNodes > 0 ? request.maxNodes : 100) : "");
+    return;
+  }
+  const stepS = timelineStep(startMs, endMs);
+  const groupBy = q.all("groupBy");
+  const [flame, series] = await Promise.all([
+    frontend.flame(caller, request, "flamebearer"),
+    frontend.series(caller, { profileTypeId: type.id, labelSelector, startMs, endMs, stepMs: stepS * 1000, groupBy, average: q.text("aggregation") === "avg", limit: 0, callSite: [] }),
+  ]);
+  const groups: Record<string, object> | null = groupBy.length > 0 ? {} : null;
+  if (groups) for (const s of series) groups[s.labels.find((l) => l.name === groupBy[0])?.value ?? "*"] = timeline(s, startMs, endMs, stepS);
+  const head = JSON.stringify({ version: 1, metadata: metadata(type, "single"), timeline: timeline(series.length === 1 ? series[0] : undefined, startMs, endMs, stepS), groups, heatmap: null });
+  await reply.type("application/json").send(`${head.slice(0, -1)},"flamebearer":${Buffer.from(flame.buffer, flame.byteOffset, flame.length).toString("utf8")}}`);
+}
+
+async function renderDiff(frontend: QueryFrontend, q: Query, caller: Caller, reply: FastifyReply): Promise<void> {
+  const side = (name: "left" | "right"): MergeRequest & { type: ProfileType } => {
+    const { type, labelSelector } = q.selection(`${name}Query`);
+    return { type, profileTypeId: type.id, labelSelector, startMs: q.time(`${name}From`), endMs: q.time(`${name}Until`), maxNodes: q.maxNodes(), spans: [], stacks: undefined };
+  };
+  const left = side("left"), right = side("right");
+  if (left.type.storedId !== right.type.storedId) throw invalid("profile types must match");
+  const flame = await frontend.diff(caller, left, right, "flamebearer");
+  const text = Buffer.from(flame.buffer, flame.byteOffset, flame.length).toString("utf8");
+  const level0 = /"levels":\[\[([^\]]*)\]/.exec(text)?.[1]?.split(",") ?? [];
+  const leftTicks = level0[1] ?? "0", rightTicks = level0[4] ?? "0";
+  const head = JSON.stringify({ version: 1, metadata: metadata(left.type, "double"), timeline: null, groups: null, heatmap: null });
+  const ticks = `${leftTicks === "0" ? "" : `,"leftTicks":${leftTicks}`}${rightTicks === "0" ? "" : `,"rightTicks":${rightTicks}`}`;
+  await reply.type("application/json").send(`${head.slice(0, -1)},"flamebearer":${text}${ticks}}`);
+}

@@ -1,0 +1,121 @@
+import {
+  DiffResponseSchema, FeatureFlagsService, ProfileFormat, ProfileSchema, QuerierService, SelectMergeSpanProfileResponseSchema, SelectMergeStacktracesResponseSchema,
+  type SelectMergeStacktracesRequest, type StackTraceSelector, TimeSeriesAggregationType, Version,
+} from "@cinderblock/api";
+import { CinderblockError, invalid } from "@cinderblock/errors";
+import { parseProfileType } from "@cinderblock/model";
+import type { StackSelector } from "@cinderblock/query";
+import type { HandlerContext, Routes } from "@cinderblock/rpc";
+import { tenantsForRead } from "@cinderblock/tenant";
+import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
+import { rawMessage, wrapField } from "./raw-message.ts";
+
+export interface ReadRpcConfig { multitenancy: boolean; queryTimeoutMs: number }
+
+/** querier.v1.QuerierService, the feature flags and the version. */
+export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Routes {
+  const caller = (context: HandlerContext): Caller => {
+    const left = context.timeoutMs();
+    return {
+      tenants: tenantsForRead(context.requestHeader.get("x-scope-orgid") ?? undefined, config.multitenancy),
+      deadlineMs: Date.now() + Math.min(left ?? config.queryTimeoutMs, config.queryTimeoutMs), signal: context.signal,
+      warn: (reason) => { context.responseHeader.append("x-cinderblock-partial", reason); },
+    };
+  };
+  const isJson = (context: HandlerContext): boolean => (context.requestHeader.get("content-type") ?? "").includes("json");
+  const utf8 = (context: HandlerContext): boolean => /allow-utf8-labelnames\s*=\s*true/.test(context.requestHeader.get("accept") ?? "");
+
+  return {
+    connect: (router) => {
+      router.service(QuerierService, {
+        async profileTypes(r, context) {
+          const types = await frontend.profileTypes(caller(context), Number(r.start), Number(r.end));
+          return { profileTypes: types.map((t) => ({ ID: t.id, name: t.name, sampleType: t.sampleType, sampleUnit: t.sampleUnit, periodType: t.periodType, periodUnit: t.periodUnit })) };
+        },
+        async labelNames(r, context) { return { names: await frontend.labelNames(caller(context), r.matchers, Number(r.start), Number(r.end), utf8(context)) }; },
+        async labelValues(r, context) { return { names: await frontend.labelValues(caller(context), r.name, r.matchers, Number(r.start), Number(r.end)) }; },
+        async series(r, context) {
+          const sets = await frontend.labelSets(caller(context), r.matchers, r.labelNames, Number(r.start), Number(r.end), utf8(context));
+          return { labelsSet: sets.map((labels) => ({ labels })) };
+        },
+        async selectMergeStacktraces(r, context) {
+          const who = caller(context);
+          if (r.traceIdSelector.length > 0) throw new CinderblockError("unimplemented", "trace_id_selector is only supported with the v2 query backend");
+          if (r.spanSelector.length > 0 && (r.stackTraceSelector || r.profileIdSelector.length > 0)) throw new CinderblockError("unimplemented", "span_selector cannot be combined with stack_trace_selector or profile_id_selector");
+          const request = mergeRequest(r);
+          if (r.format === ProfileFormat.DOT) throw new CinderblockError("unimplemented", "dot format is not available here; /pyroscope/render?format=dot draws one");
+          if (r.format === ProfileFormat.PPROF) {
+            const pprof = await frontend.pprof(who, { ...request, maxNodes: 0 });
+            return rawMessage(SelectMergeStacktracesResponseSchema, wrapField(5, wrapField(1, pprof ?? EMPTY_PPROF)), isJson(context));
+          }
+          if (r.format === ProfileFormat.TREE) {
+            const tree = await frontend.tree(who, request);
+            return rawMessage(SelectMergeStacktracesResponseSchema, tree.length === 0 ? tree : wrapField(2, tree), isJson(context));
+          }
+          return rawMessage(SelectMergeStacktracesResponseSchema, wrapField(1, await frontend.flame(who, request, "proto")), isJson(context));
+        },
+        async selectMergeSpanProfile(r, context) {
+          const who = caller(context);
+          const request: MergeRequest = { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: r.spanSelector, stacks: undefined };
+          if (r.format === ProfileFormat.TREE) {
+            const tree = await frontend.tree(who, request);
+            return rawMessage(SelectMergeSpanProfileResponseSchema, tree.length === 0 ? tree : wrapField(2, tree), isJson(context));
+          }
+          return rawMessage(SelectMergeSpanProfileResponseSchema, wrapField(1, await frontend.flame(who, request, "proto")), isJson(context));
+        },
+        async selectMergeProfile(r, context) {
+          const stacks = stackSelector(r.stackTraceSelector);
+          const pprof = await frontend.pprof(caller(context), { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: [], stacks });
+          return rawMessage(ProfileSchema, pprof ?? EMPTY_PPROF, isJson(context));
+        },
+        async selectSeries(r, context) {
+          const series = await frontend.series(caller(context), {
+            profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), stepMs: Math.round(r.step * 1000), groupBy: r.groupBy,
+            average: r.aggregation === TimeSeriesAggregationType.AVERAGE, limit: Number(r.limit ?? 0n), callSite: r.stackTraceSelector?.callSite.map((l) => l.name) ?? [],
+          });
+          return { series: series.map((s) => ({ labels: s.labels, points: s.points.map((p) => ({ timestamp: BigInt(Math.round(p.timestampMs)), value: p.value })) })) };
+        },
+        selectHeatmap() { throw new CinderblockError("unimplemented", "this endpoint is not available in v1 frontend"); },
+        async diff(r, context) {
+          const who = caller(context);
+          const missing = invalid("missing time range in the query");
+          if (!r.left || !r.right) throw missing;
+          for (const side of [r.left, r.right]) if (side.start === 0n || side.end === 0n) throw missing;
+          for (const side of [r.left, r.right]) parseProfileType(side.profileTypeID);
+          return rawMessage(DiffResponseSchema, wrapField(1, await frontend.diff(who, mergeRequest(r.left), mergeRequest(r.right), "proto")), isJson(context));
+        },
+        async getProfileStats(_r, context) {
+          const s = await frontend.stats(caller(context));
+          return s ? { dataIngested: true, oldestProfileTime: BigInt(s.oldestMs), newestProfileTime: BigInt(s.newestMs) } : {};
+        },
+        async analyzeQuery(r, context) {
+          const a = await frontend.analyze(caller(context), Number(r.start), Number(r.end));
+          if (!a) return {};
+          return {
+            queryScopes: [
+              { componentType: "Short term storage", componentCount: 1n, blockCount: BigInt(a.recent) },
+              { componentType: "Long term storage", componentCount: 1n, blockCount: BigInt(a.stored) },
+            ],
+            queryImpact: { deduplicationNeeded: a.dedup },
+          };
+        },
+      });
+      router.service(FeatureFlagsService, {
+        getFeatureFlags: () => ({ featureFlags: ["pyroscopeRuler", "pyroscopeRulerFunctions", "utf8LabelNames", "v2StorageLayer"].map((name) => ({ name, enabled: name === "utf8LabelNames" })) }),
+      });
+      router.service(Version, { version: () => ({ QuerierAPI: 1n }) });
+    },
+  };
+}
+
+/** A profile without data, as v1 answers: one empty sample type and the string "". */
+const EMPTY_PPROF = Uint8Array.of(10, 0, 50, 0, 90, 0);
+
+function stackSelector(s: StackTraceSelector | undefined): StackSelector | undefined {
+  if (!s) return undefined;
+  return { callSite: s.callSite.map((l) => l.name), ...(s.goPgo ? { goPgo: { keepLocations: s.goPgo.keepLocations, aggregateCallees: s.goPgo.aggregateCallees } } : {}) };
+}
+
+function mergeRequest(r: SelectMergeStacktracesRequest): MergeRequest {
+  return { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: r.spanSelector, stacks: stackSelector(r.stackTraceSelector) };
+}

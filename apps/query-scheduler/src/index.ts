@@ -1,0 +1,2 @@
+export { QueryScheduler } from "./scheduler.ts";
+export type { Taken } from "./scheduler.ts";

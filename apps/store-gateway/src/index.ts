@@ -1,0 +1,2 @@
+export { StoreGateway } from "./store-gateway.ts";
+export type { StoreGatewayConfig } from "./store-gateway.ts";

@@ -1,0 +1,3 @@
+export type { Bucket, ObjectAttributes } from "./bucket.ts";
+export { FilesystemBucket } from "./filesystem.ts";
+export { prefixed } from "./prefixed.ts";

@@ -1,0 +1,77 @@
+import { BlockReader } from "@cinderblock/block";
+import { decodeMeta } from "@cinderblock/block-meta";
+import type { Hasher } from "@cinderblock/bytes";
+import { CinderblockError } from "@cinderblock/errors";
+import type { Bucket } from "@cinderblock/objstore";
+import type { BlocksCall, Root } from "./protocol.ts";
+
+/** Blocks that this worker has open, least recently used first; closed when their memory exceeds the budget. */
+export class BlockSet {
+  private readonly open = new Map<string, Promise<BlockReader>>();
+  private readonly held = new Map<string, BlockReader>();
+  private readonly buckets: Record<Root, Bucket>;
+  private readonly hasher: Hasher;
+  private readonly cacheBytes: number;
+
+  constructor(buckets: Record<Root, Bucket>, hasher: Hasher, cacheBytes: number) {
+    this.buckets = buckets;
+    this.hasher = hasher;
+    this.cacheBytes = cacheBytes;
+  }
+
+  /** The blocks that exist, opened, and the ULIDs that do not. */
+  async get({ root, tenant, ulids }: BlocksCall): Promise<{ blocks: BlockReader[]; missing: string[] }> {
+    const missing: string[] = [];
+    const found = await Promise.all(ulids.map(async (ulid) => {
+      try { return await this.one(root, tenant, ulid); } catch (err) {
+        if (err instanceof CinderblockError && err.kind === "not-found") { missing.push(ulid); return undefined; }
+        throw err;
+      }
+    }));
+    return { blocks: found.filter((b) => b !== undefined), missing };
+  }
+
+  private one(root: Root, tenant: string, ulid: string): Promise<BlockReader> {
+    const folder = root === "bucket" ? "phlaredb" : "local";
+    const key = `${root}/${tenant}/${folder}/${ulid}`;
+    let known = this.open.get(key);
+    if (known) this.open.delete(key); // to the end of the order
+    else {
+      known = this.read(root, `${tenant}/${folder}/${ulid}`, ulid).then((b) => { this.held.set(key, b); return b; });
+      known.catch(() => this.open.delete(key));
+    }
+    this.open.set(key, known);
+    return known;
+  }
+
+  private async read(root: Root, path: string, ulid: string): Promise<BlockReader> {
+    const bucket = this.buckets[root];
+    const meta = decodeMeta(await bucket.get(`${path}/meta.json`), `${ulid}/meta.json`);
+    const reader = new BlockReader(meta, {
+      read: (relPath, offset, size) => (size === undefined ? bucket.get(`${path}/${relPath}`) : bucket.getRange(`${path}/${relPath}`, offset, size)),
+      size: async (relPath) => (await bucket.attributes(`${path}/${relPath}`)).size,
+    }, this.hasher);
+    await reader.open();
+    return reader;
+  }
+
+  forget({ root, tenant, ulids }: BlocksCall): void {
+    for (const ulid of ulids) {
+      const key = `${root}/${tenant}/${root === "bucket" ? "phlaredb" : "local"}/${ulid}`;
+      this.open.delete(key);
+      this.held.delete(key);
+    }
+  }
+
+  /** Closes the least recently used blocks until the rest fits; called between questions. */
+  trim(): void {
+    let bytes = 0;
+    for (const b of this.held.values()) bytes += b.heldBytes;
+    for (const key of this.open.keys()) {
+      if (bytes <= this.cacheBytes) return;
+      bytes -= this.held.get(key)?.heldBytes ?? 0;
+      this.open.delete(key);
+      this.held.delete(key);
+    }
+  }
+}

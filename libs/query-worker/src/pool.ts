@@ -1,0 +1,94 @@
+import { hashRange } from "@cinderblock/bytes";
+import { type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceQuery } from "@cinderblock/query";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import { WorkerClient } from "@cinderblock/threads";
+import type { QueryWorkerData, RenderAnswer, RenderCall, Root } from "./protocol.ts";
+
+/** Query worker threads. A block always goes to the same thread, so that its columns and symbols are held once. */
+export class QueryPool implements Service {
+  readonly name = "query-workers";
+  private workers: WorkerClient[] = [];
+  private stopping = false;
+  private readonly script: URL;
+  private readonly count: number;
+  private readonly data: QueryWorkerData;
+  private readonly heapMb: number;
+  private readonly base: Base;
+
+  constructor(script: URL, count: number, data: QueryWorkerData, heapMb: number, base: Base) {
+    this.script = script;
+    this.count = count;
+    this.data = data;
+    this.heapMb = heapMb;
+    this.base = base;
+  }
+
+  start(): Promise<void> {
+    const restarts = this.base.metrics.counter("cinderblock_query_worker_restarts_total", "Query worker threads that died and were started again.");
+    for (let i = 0; i < this.count; i++) {
+      const begin = (): WorkerClient => {
+        const w = new WorkerClient(() => undefined, (reason) => {
+          if (this.stopping) return;
+          this.base.log.error({ worker: i, reason }, "query worker died, starting another");
+          restarts.inc();
+          this.workers[i] = begin();
+        });
+        w.start(this.script, { ...this.data, cacheBytes: Math.floor(this.data.cacheBytes / this.count) }, `query-${i}`, { maxOldGenerationSizeMb: this.heapMb });
+        return w;
+      };
+      this.workers.push(begin());
+    }
+    return Promise.resolve();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await Promise.all(this.workers.map((w) => w.stop()));
+  }
+
+  private groups(ulids: readonly string[]): Map<WorkerClient, string[]> {
+    const out = new Map<WorkerClient, string[]>();
+    for (const u of ulids) {
+      const b = Buffer.from(u);
+      const w = this.workers[hashRange(b, 0, b.length) % this.workers.length]!;
+      const list = out.get(w);
+      if (list) list.push(u); else out.set(w, [u]);
+    }
+    return out;
+  }
+
+  private fan<T>(method: string, root: Root, tenant: string, ulids: readonly string[], more: object): Promise<T[]> {
+    return Promise.all([...this.groups(ulids)].map(([w, list]) => w.call<T>(method, { root, tenant, ulids: list, ...more })));
+  }
+
+  async execute(root: Root, tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions): Promise<ExecuteAnswer> {
+    const answers = await this.fan<ExecuteAnswer>("execute", root, tenant, ulids, { query, exclude });
+    const results = answers.map((a) => a.result).filter((r) => r !== undefined);
+    return { result: results.length > 0 ? mergePartials(results) : undefined, missing: answers.flatMap((a) => a.missing) };
+  }
+
+  async ranges(root: Root, tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {
+    return (await this.fan<SeriesRanges[]>("ranges", root, tenant, ulids, { select })).flat();
+  }
+
+  async keys(root: Root, tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> {
+    return (await this.fan<RowKeys[]>("keys", root, tenant, ulids, { select })).flat();
+  }
+
+  async labels(root: Root, tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }> {
+    const answers = await this.fan<LabelAnswer & { missing: string[] }>("labels", root, tenant, ulids, { ask });
+    return { names: answers.flatMap((a) => a.names), sets: answers.flatMap((a) => a.sets), missing: answers.flatMap((a) => a.missing) };
+  }
+
+  /** Merges and renders on the thread with the fewest calls in flight. */
+  render(call: RenderCall): Promise<RenderAnswer> {
+    const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
+    return w.call<RenderAnswer>("render", call);
+  }
+
+  forget(root: Root, tenant: string, ulids: readonly string[]): void {
+    for (const [w, list] of this.groups(ulids)) w.call("forget", { root, tenant, ulids: list }).catch((err: unknown) => this.base.log.warn({ err }, "a worker did not forget a block"));
+  }
+}
+

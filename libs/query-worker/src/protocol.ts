@@ -1,0 +1,29 @@
+import type { LabelAnswer, LabelAsk, PartialResult, SelectRequest, SeriesRanges, SourceQuery, Exclusions, RowKeys } from "@cinderblock/query";
+
+/** Where blocks lie: the shared bucket, or the ingester's own data directory. */
+export type Root = "bucket" | "local";
+
+/** How a worker reaches both roots. */
+export interface QueryWorkerData { bucketDirectory: string; bucketPrefix: string; localDirectory: string; cacheBytes: number }
+
+export interface BlocksCall { root: Root; tenant: string; ulids: readonly string[] }
+
+/** Final forms of merged results. */
+export type RenderCall =
+  | { kind: "flame"; parts: PartialResult[]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
+  | { kind: "tree"; parts: PartialResult[]; maxNodes: number }
+  | { kind: "diff"; left: PartialResult[]; right: PartialResult[]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
+  | { kind: "pprof"; parts: PartialResult[]; sampleType: { type: string; unit: string }; periodType: { type: string; unit: string }; period: bigint; timeNanos: bigint; durationNanos: bigint; maxNodes: number; goPgo?: { keepLocations: number; aggregateCallees: boolean } };
+
+export type Levels = { names: string[]; levels: (number | bigint)[][]; total: bigint; maxSelf: bigint; leftTotal: bigint; rightTotal: bigint };
+export type RenderAnswer = { bytes: Uint8Array } | { levels: Levels } | { empty: true };
+
+/** Methods of the worker. */
+export interface QueryWorkerMethods {
+  execute(call: BlocksCall & { query: SourceQuery; exclude: Exclusions }): Promise<{ result: PartialResult | undefined; missing: string[] }>;
+  ranges(call: BlocksCall & { select: SelectRequest }): Promise<SeriesRanges[]>;
+  keys(call: BlocksCall & { select: SelectRequest }): Promise<RowKeys[]>;
+  labels(call: BlocksCall & { ask: LabelAsk }): Promise<LabelAnswer & { missing: string[] }>;
+  render(call: RenderCall): Promise<RenderAnswer>;
+  forget(call: BlocksCall): void;
+}

@@ -1,0 +1,75 @@
+import { ByteWriter } from "@cinderblock/bytes";
+import { diffLevels, emptyTree, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flameLevels, mergePartials, type PartialResult, type PartialTree, renderPprof } from "@cinderblock/query";
+import type { Levels, RenderAnswer, RenderCall } from "./protocol.ts";
+
+function mergedTree(parts: PartialResult[]): PartialTree {
+  const merged = parts.length === 0 ? undefined : mergePartials(parts);
+  return merged?.kind === "tree" ? merged.tree : emptyTree();
+}
+
+/** Merges, cuts to `maxNodes` (after the merge) and encodes. */
+export function render(call: RenderCall): RenderAnswer {
+  switch (call.kind) {
+    case "flame": {
+      const l = flameLevels(finalTree(mergedTree(call.parts), call.maxNodes));
+      const full = { ...l, leftTotal: 0n, rightTotal: 0n };
+      return output(full, call.as, 4);
+    }
+    case "tree": return { bytes: encodeTreeBytes(finalTree(mergedTree(call.parts), call.maxNodes)) };
+    case "diff": {
+      const left = mergedTree(call.left), right = mergedTree(call.right);
+      const sides: [FinalTree, FinalTree] = [finalTree(left, call.maxNodes), finalTree(right, call.maxNodes)];
+      return output(diffLevels(...sides), call.as, 7);
+    }
+    case "pprof": {
+      const merged = call.parts.length === 0 ? undefined : mergePartials(call.parts);
+      if (merged?.kind !== "profile" || merged.profile.value.every((v) => v === 0n)) return { empty: true };
+      return { bytes: renderPprof(merged.profile, { sampleTypes: [call.sampleType], periodType: call.periodType, period: call.period, timeNanos: call.timeNanos, durationNanos: call.durationNanos }, call.maxNodes, call.goPgo) };
+    }
+  }
+}
+
+type Full = FlameLevels & { leftTotal: bigint; rightTotal: bigint };
+
+function output(l: Full, as: "proto" | "levels" | "flamebearer", width: 4 | 7): RenderAnswer {
+  if (as === "proto") return { bytes: encodeFlameGraph(l, width) };
+  if (as === "flamebearer") return { bytes: encodeFlamebearer(l) };
+  return { levels: { names: l.names.map((n) => Buffer.from(n).toString("utf8")), levels: l.levels, total: l.total, maxSelf: l.maxSelf, leftTotal: l.leftTotal, rightTotal: l.rightTotal } satisfies Levels };
+}
+
+function put(out: ByteWriter, v: number | bigint): void { if (typeof v === "number" && v >= 0) out.uvarint(v); else out.uvarint64(BigInt(v)); }
+
+/** querier.v1.FlameGraph, or FlameGraphDiff for width 7, straight to bytes: no object per value. */
+function encodeFlameGraph(l: Full, width: 4 | 7): Uint8Array {
+  const out = new ByteWriter(1 << 16);
+  for (const n of l.names) { out.u8(10); out.uvarint(n.length); out.bytes(n); }
+  const values = new ByteWriter(1 << 12), level = new ByteWriter(1 << 12);
+  for (const row of l.levels) {
+    values.reset();
+    values.reserve(row.length * 10);
+    for (let i = 0; i < row.length; i++) put(values, row[i]!);
+    level.reset();
+    level.u8(10);
+    level.uvarint(values.length);
+    level.bytes(values.finish());
+    out.u8(18);
+    out.uvarint(level.length);
+    out.bytes(level.finish());
+  }
+  const field = (n: number, v: bigint): void => { if (v !== 0n) { out.u8(n * 8); out.uvarint64(v); } };
+  field(3, l.total);
+  field(4, l.maxSelf);
+  if (width === 7) { field(5, l.leftTotal); field(6, l.rightTotal); }
+  return out.finish();
+}
+
+/** The `flamebearer` object of /pyroscope/render as JSON text. */
+function encodeFlamebearer(l: Full): Uint8Array {
+  const out = new ByteWriter(1 << 16);
+  out.utf8('{"names":[');
+  l.names.forEach((n, i) => { if (i > 0) out.u8(44); out.utf8(JSON.stringify(Buffer.from(n).toString("utf8"))); });
+  out.utf8('],"levels":[');
+  l.levels.forEach((row, i) => { out.utf8(`${i > 0 ? "," : ""}[${row.join(",")}]`); });
+  out.utf8(`],"numTicks":${l.total},"maxSelf":${l.maxSelf}}`);
+  return out.finish();
+}

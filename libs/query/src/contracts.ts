@@ -1,0 +1,34 @@
+import type { Label } from "@cinderblock/model";
+import type { Exclusions, LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
+import type { SelectRequest } from "./select.ts";
+
+/** A head or a block as planning sees it. */
+export interface BlockInfo { ulid: string; minTimeMs: number; maxTimeMs: number; level: number; sources: string[]; parents: string[]; shardId: string; hints: string[] }
+
+export interface SeriesRanges { ulid: string; fingerprint: BigUint64Array; min: BigInt64Array; max: BigInt64Array }
+/** What a label question returns from one client. */
+export interface LabelAnswer { names: string[]; sets: Label[][] }
+
+/** A partial result and the ULIDs that the client turned out not to have. */
+export interface ExecuteAnswer { result: PartialResult | undefined; missing: string[] }
+
+/** What a querier asks of an ingester or a store-gateway: in process, or over the network later. */
+export interface SourceClient {
+  readonly name: string;
+  /** heads and blocks of the tenant that overlap [startMs, endMs] */
+  blocks(tenant: string, startMs: number, endMs: number): Promise<BlockInfo[]>;
+  execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions): Promise<ExecuteAnswer>;
+  ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]>;
+  keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]>;
+  labels(tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }>;
+}
+
+export type LabelAsk = { kind: "names"; query: LabelQuery } | { kind: "values"; name: string; query: LabelQuery } | { kind: "series"; names: string[]; query: LabelQuery };
+
+/** What a frontend puts into the queue and a querier takes out. */
+export type QueryJob = { kind: "select"; query: SourceQuery } | { kind: "labels"; ask: LabelAsk } | { kind: "blocks"; startMs: number; endMs: number };
+
+export type JobResult =
+  | { kind: "select"; parts: PartialResult[]; warnings: string[] }
+  | { kind: "labels"; answer: LabelAnswer; warnings: string[] }
+  | { kind: "blocks"; recent: BlockInfo[]; stored: BlockInfo[]; warnings: string[] };

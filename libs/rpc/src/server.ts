@@ -1,0 +1,102 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import Fastify, { type FastifyInstance, type FastifyServerFactory } from "fastify";
+import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import type { Base } from "@cinderblock/telemetry";
+import type { Service } from "@cinderblock/service";
+import { toConnectError } from "./edge.ts";
+import { createPortServer } from "./port.ts";
+
+export interface ServerConfig {
+  address: string;
+  port: number;
+  readTimeoutMs: number;
+  idleTimeoutMs: number;
+  shutdownTimeoutMs: number;
+  maxConcurrentStreams: number;
+  bodyLimitBytes: number;
+}
+
+/** Routes that a component brings: plain ones, raw ones, or Connect services. */
+export interface Routes {
+  http?: (app: FastifyInstance) => void;
+  connect?: (router: ConnectRouter) => void;
+}
+
+/** Domain errors become Connect errors in one place. */
+const translate: Interceptor = (next) => async (request) => {
+  try { return await next(request); } catch (err) { throw toConnectError(err); }
+};
+
+/** The one public port: Fastify for plain routes, Connect for services, HTTP/1.1 and cleartext HTTP/2. */
+export class ApiServer implements Service {
+  readonly name = "server";
+  private app: FastifyInstance | undefined;
+  private readonly config: ServerConfig;
+  private readonly routes: readonly Routes[];
+  private readonly base: Base;
+
+  constructor(config: ServerConfig, routes: readonly Routes[], base: Base) {
+    this.config = config;
+    this.routes = routes;
+    this.base = base;
+  }
+
+  async start(): Promise<void> {
+    const { config, base } = this;
+    const serverFactory = ((handler: (req: IncomingMessage, res: ServerResponse) => void) => createPortServer(handler as never, config) as unknown as Server) as FastifyServerFactory;
+    const app = Fastify({ serverFactory, bodyLimit: config.bodyLimitBytes, exposeHeadRoutes: false, forceCloseConnections: "idle", loggerInstance: base.log.child({}, { level: "silent" }), disableRequestLogging: true }) as unknown as FastifyInstance;
+    this.app = app;
+    this.measure(app);
+    const known = new Map<string, Set<string>>();
+    app.addHook("onRoute", (r) => { const set = known.get(r.url) ?? new Set(); for (const m of [r.method].flat()) set.add(m); known.set(r.url, set); });
+    app.setNotFoundHandler((request, reply) => {
+      // A path that exists, asked with another method: 405 and no body, as v1.
+      const path = request.url.split("?")[0]!;
+      if (known.has(path)) return reply.code(405).header("allow", [...known.get(path)!].join(", ")).send();
+      return reply.code(404).type("text/plain; charset=utf-8").header("x-content-type-options", "nosniff").send("404 page not found\n");
+    });
+    app.setErrorHandler((err, _request, reply) => {
+      base.log.error({ err }, "request failed");
+      return reply.code((err as { statusCode?: number }).statusCode ?? 500).send({ code: "internal", message: (err as Error).message });
+    });
+    for (const r of this.routes) {
+      if (r.http) { const { http } = r; await app.register((scope, _o, done) => { http(scope); done(); }); }
+    }
+    const connects = this.routes.map((r) => r.connect).filter((c) => c !== undefined);
+    await app.register(fastifyConnectPlugin, { routes: (router) => { for (const c of connects) c(router); }, interceptors: [translate], readMaxBytes: 64 << 20, writeMaxBytes: 0xffffffff, acceptCompression: undefined as never });
+    await app.listen({ host: config.address === "" ? "::" : config.address, port: config.port });
+    base.log.info({ address: config.address, port: config.port }, "server listening");
+  }
+
+  private measure(app: FastifyInstance): void {
+    const { metrics } = this.base;
+    const duration = metrics.histogram("pyroscope_request_duration_seconds", "Time spent serving HTTP requests.", ["method", "route", "status_code", "ws"], [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100]);
+    const inflight = metrics.gauge("pyroscope_inflight_requests", "Requests being served.", ["method", "route"]);
+    const names = new Map<string, string>();
+    const route = (url: string): string => {
+      let n = names.get(url);
+      if (n === undefined) { n = url.replace(/[^A-Za-z0-9]+/g, "_").replace(/^_|_$/g, "").toLowerCase() || "root"; names.set(url, n); }
+      return n;
+    };
+    app.addHook("onRequest", (request, _reply, done) => {
+      inflight.inc({ method: request.method, route: route(request.routeOptions.url ?? "other") });
+      done();
+    });
+    app.addHook("onResponse", (request, reply, done) => {
+      const labels = { method: request.method, route: route(request.routeOptions.url ?? "other") };
+      inflight.dec(labels);
+      duration.observe({ ...labels, status_code: String(reply.statusCode), ws: "false" }, reply.elapsedTime / 1000);
+      done();
+    });
+  }
+
+  async stop(): Promise<void> {
+    const { app } = this;
+    if (!app) return;
+    this.app = undefined;
+    const server = app.server as unknown as { closeAllConnections(): void };
+    const timer = setTimeout(() => server.closeAllConnections(), this.config.shutdownTimeoutMs);
+    try { await app.close(); } finally { clearTimeout(timer); }
+  }
+}

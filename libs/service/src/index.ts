@@ -1,0 +1,45 @@
+/** Anything long-lived. Constructors only store their arguments; what costs happens in `start`. */
+export interface Service {
+  readonly name: string;
+  /** resolves once it can do its job; rejecting fails the process */
+  start(): Promise<void>;
+  /** idempotent; called in reverse start order */
+  stop(): Promise<void>;
+}
+
+export type ServiceState = "New" | "Starting" | "Running" | "Stopping" | "Terminated" | "Failed";
+
+/** Starts services in order and stops them in reverse; knows the state of each. */
+export class ServiceGroup {
+  private readonly states = new Map<string, ServiceState>();
+  private readonly services: readonly Service[];
+  constructor(services: readonly Service[]) {
+    this.services = services;
+    for (const s of services) this.states.set(s.name, "New");
+  }
+
+  async start(): Promise<void> {
+    for (const s of this.services) {
+      this.states.set(s.name, "Starting");
+      try { await s.start(); } catch (err) { this.states.set(s.name, "Failed"); throw err; }
+      this.states.set(s.name, "Running");
+    }
+  }
+
+  /** Stops everything that was started; the first error is thrown after all had their turn. */
+  async stop(): Promise<void> {
+    let first: unknown;
+    for (const s of [...this.services].reverse()) {
+      const state = this.states.get(s.name);
+      if (state !== "Running" && state !== "Failed" && state !== "Starting") continue;
+      this.states.set(s.name, "Stopping");
+      try { await s.stop(); this.states.set(s.name, "Terminated"); } catch (err) { this.states.set(s.name, "Failed"); first ??= err; }
+    }
+    if (first !== undefined) throw first;
+  }
+
+  /** Services that are not running, for /ready. */
+  notRunning(): { name: string; state: ServiceState }[] {
+    return [...this.states].filter(([, s]) => s !== "Running").map(([name, state]) => ({ name, state }));
+  }
+}

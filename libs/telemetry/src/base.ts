@@ -1,0 +1,5 @@
+import type { Logger } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** What everything needs, passed in, never imported as a global. */
+export interface Base { log: Logger; metrics: Metrics; now: () => number }

@@ -1,0 +1,24 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+
+export const timeBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100];
+export const sizeBuckets = [1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864];
+
+/** The registry of one process. Names that v1 has keep v1's; new ones are `cinderblock_<component>_<noun>_<unit>`. */
+export class Metrics {
+  readonly registry = new Registry();
+  private readonly made = new Map<string, Counter | Gauge | Histogram>();
+
+  constructor() { collectDefaultMetrics({ register: this.registry }); }
+
+  private once<T extends Counter | Gauge | Histogram>(name: string, make: () => T): T {
+    let m = this.made.get(name);
+    if (!m) this.made.set(name, (m = make()));
+    return m as T;
+  }
+
+  counter(name: string, help: string, labelNames: string[] = []): Counter { return this.once(name, () => new Counter({ name, help, labelNames, registers: [this.registry] })); }
+  gauge(name: string, help: string, labelNames: string[] = [], collect?: (g: Gauge) => void | Promise<void>): Gauge {
+    return this.once(name, () => new Gauge({ name, help, labelNames, registers: [this.registry], ...(collect ? { collect(this: Gauge) { return collect(this); } } : {}) }));
+  }
+  histogram(name: string, help: string, labelNames: string[], buckets: number[]): Histogram { return this.once(name, () => new Histogram({ name, help, labelNames, buckets, registers: [this.registry] })); }
+}

@@ -1,0 +1,42 @@
+/** Per-tenant limits in the units that the code uses. */
+export interface Limits {
+  ingestionRateBytes: number;
+  ingestionBurstBytes: number;
+  ingestionBodyLimitBytes: number;
+  maxLabelNameLength: number;
+  maxLabelValueLength: number;
+  maxLabelNamesPerSeries: number;
+  maxSessionsPerSeries: number;
+  enforceLabelsOrder: boolean;
+  disableLabelSanitization: boolean;
+  maxProfileSizeBytes: number;
+  maxProfileStacktraceSamples: number;
+  maxProfileStacktraceSampleLabels: number;
+  maxProfileStacktraceDepth: number;
+  maxProfileSymbolValueLength: number;
+  rejectOlderThanMs: number;
+  rejectNewerThanMs: number;
+  relabelDefaultRules: "first" | "last" | "disabled";
+  maxSeriesPerTenant: number;
+  maxQueryLookbackMs: number;
+  maxQueryLengthMs: number;
+  maxQueryParallelism: number;
+  splitQueriesByIntervalMs: number;
+  maxFlamegraphNodesDefault: number;
+  maxFlamegraphNodesMax: number;
+  maxFlamegraphNodesOnSelectMergeProfile: boolean;
+  queryAnalysisEnabled: boolean;
+  queryAnalysisSeriesEnabled: boolean;
+}
+
+/** Limits by tenant; consumers ask for the ones they use. Overrides come with the runtime file. */
+export class TenantLimits {
+  private readonly defaults: Limits;
+  private overrides: ReadonlyMap<string, Limits>;
+  constructor(defaults: Limits, overrides: ReadonlyMap<string, Limits> = new Map()) {
+    this.defaults = defaults;
+    this.overrides = overrides;
+  }
+  of(tenant: string): Limits { return this.overrides.get(tenant) ?? this.defaults; }
+  replace(overrides: ReadonlyMap<string, Limits>): void { this.overrides = overrides; }
+}

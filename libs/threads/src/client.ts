@@ -1,0 +1,56 @@
+import { Worker, type ResourceLimits } from "node:worker_threads";
+import { Deferred } from "@cinderblock/async";
+import { CinderblockError, type ErrorRecord, fromErrorRecord } from "@cinderblock/errors";
+
+type Message = { id: number; value?: unknown; error?: ErrorRecord } | { notify: string; value: unknown };
+
+/** A worker thread behind typed calls. When it dies, every call in flight fails and `onExit` is told. */
+export class WorkerClient {
+  private readonly waiting = new Map<number, Deferred<unknown>>();
+  private next = 1;
+  private worker: Worker | undefined;
+  private readonly onNotify: (name: string, value: unknown) => void;
+  private readonly onExit: (reason: string) => void;
+  private ending = false;
+
+  constructor(onNotify: (name: string, value: unknown) => void, onExit: (reason: string) => void) {
+    this.onNotify = onNotify;
+    this.onExit = onExit;
+  }
+
+  start(url: URL, workerData: unknown, name: string, resourceLimits: ResourceLimits): void {
+    const worker = new Worker(url, { workerData, name, resourceLimits });
+    this.worker = worker;
+    let reason = "";
+    worker.on("message", (m: Message) => {
+      if ("notify" in m) { this.onNotify(m.notify, m.value); return; }
+      const d = this.waiting.get(m.id);
+      this.waiting.delete(m.id);
+      if (m.error) d?.reject(fromErrorRecord(m.error)); else d?.resolve(m.value);
+    });
+    worker.on("error", (err) => { reason = err.stack ?? err.message; });
+    worker.on("exit", (code) => {
+      for (const d of this.waiting.values()) d.reject(new CinderblockError("unavailable", `the worker ${name} ended${reason === "" ? "" : `: ${reason.split("\n")[0]}`}`));
+      this.waiting.clear();
+      this.worker = undefined;
+      if (!this.ending) this.onExit(reason === "" ? `exit code ${code}` : reason);
+    });
+  }
+
+  get inFlight(): number { return this.waiting.size; }
+
+  call<T>(method: string, args: unknown, transfer: readonly ArrayBuffer[] = []): Promise<T> {
+    const { worker } = this;
+    if (!worker) return Promise.reject(new CinderblockError("unavailable", "the worker is not running"));
+    const id = this.next++;
+    const d = new Deferred<unknown>();
+    this.waiting.set(id, d);
+    worker.postMessage({ id, method, args }, transfer as ArrayBuffer[]);
+    return d.promise as Promise<T>;
+  }
+
+  async stop(): Promise<void> {
+    this.ending = true;
+    await this.worker?.terminate();
+  }
+}
