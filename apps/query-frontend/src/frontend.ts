@@ -18,6 +18,8 @@ export interface Caller { tenants: string[]; deadlineMs: number; signal: AbortSi
 export interface MergeRequest {
   profileTypeId: string; labelSelector: string; startMs: number; endMs: number; maxNodes: number;
   spans: string[]; stacks: StackSelector | undefined;
+  /** only samples of `spans`: none of them when that is empty */
+  spansOnly?: boolean;
 }
 
 export interface SeriesRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; average: boolean; limit: number; callSite: string[] }
@@ -56,7 +58,8 @@ export class QueryFrontend {
   /** Partial call trees of a request; none when its range is too old. */
   private async treeParts(caller: Caller, r: MergeRequest): Promise<PartialResult[]> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
-    if (!range) return [];
+    const select = { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector };
+    if (!range || (r.spansOnly && r.spans.length === 0)) { selectorOf(select); return []; }
     return this.parts(caller, { kind: "tree", select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...range }, spans: r.spans });
   }
 

@@ -56,7 +56,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
         },
         async selectMergeSpanProfile(r, context) {
           const who = caller(context);
-          const request: MergeRequest = { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: r.spanSelector, stacks: undefined };
+          const request: MergeRequest = { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: r.spanSelector, spansOnly: true, stacks: undefined };
           if (r.format === ProfileFormat.TREE) {
             const tree = await frontend.tree(who, request);
             return rawMessage(SelectMergeSpanProfileResponseSchema, tree.length === 0 ? tree : wrapField(2, tree), isJson(context));

@@ -43,6 +43,7 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
   const field64 = (n: number, lo: number, hi: number): void => { if ((lo | hi) !== 0) { body.uvarint(n * 8); if (hi === 0) body.uvarint(lo); else body.uvarint64((BigInt(hi) << 32n) | BigInt(lo)); } };
   const int64 = (n: number, value: bigint): void => { if (value !== 0n) { out.uvarint(n * 8); out.uvarint64(value); } };
   const types = Math.max(1, header.sampleTypes.length);
+  const defaultType = header.sampleTypes.length > 0 ? stringIndex(header.sampleTypes[0]!.type) : 0;
 
   for (const t of header.sampleTypes) { body.reset(); field(1, stringIndex(t.type)); field(2, stringIndex(t.unit)); message(1); }
   const inner = new ByteWriter(256);
@@ -126,5 +127,6 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
   int64(10, header.durationNanos);
   if (periodType) { out.u8(90); out.uvarint(periodType.length); out.bytes(periodType); }
   int64(12, header.period);
+  if (defaultType !== 0) { out.uvarint(14 * 8); out.uvarint(defaultType); }
   return out.finish();
 }

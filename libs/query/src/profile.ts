@@ -94,22 +94,29 @@ export function renderPprof(p: PartialProfile, header: PprofHeader, maxNodes: nu
   });
 }
 
-/** Clears the addresses of mappings whose functions are known, then merges what became equal. */
+/** Clears the addresses of mappings whose functions are known, then merges what became equal; flags do not tell mappings apart. */
 function sanitise(p: PartialProfile): PartialProfile {
   const mappingWords = p.mappingWords.slice(), locationWords = p.locationWords.slice();
-  let changed = false;
+  const flags = new Map<string, number>();
+  const keyOf = (i: number): string => mappingWords.subarray(i, i + MAPPING_WORDS - 1).join(",");
   for (let i = 0; i < mappingWords.length; i += MAPPING_WORDS) {
-    if ((mappingWords[i + 8]! & HAS_FUNCTIONS) === 0) continue;
-    for (let k = 0; k < 6; k++) if (mappingWords[i + k] !== 0) { mappingWords[i + k] = 0; changed = true; }
+    if ((mappingWords[i + 8]! & HAS_FUNCTIONS) !== 0) mappingWords.fill(0, i, i + 6);
+    flags.set(keyOf(i), (flags.get(keyOf(i)) ?? 0) | mappingWords[i + 8]!);
   }
   for (let i = 0; i + 1 < p.locationOffset.length; i++) {
     const at = p.locationOffset[i]!;
-    if ((mappingWords[locationWords[at]! * MAPPING_WORDS + 8]! & HAS_FUNCTIONS) !== 0 && (locationWords[at + 1]! | locationWords[at + 2]!) !== 0) { locationWords[at + 1] = locationWords[at + 2] = 0; changed = true; }
+    if ((mappingWords[locationWords[at]! * MAPPING_WORDS + 8]! & HAS_FUNCTIONS) !== 0) locationWords[at + 1] = locationWords[at + 2] = 0;
   }
-  if (!changed) return p;
+  for (let i = 0; i < mappingWords.length; i += MAPPING_WORDS) mappingWords[i + 8] = flags.get(keyOf(i))!;
+  if (same(mappingWords, p.mappingWords) && same(locationWords, p.locationWords)) return p;
   const merged = new ProfileMerger();
   merged.add({ ...p, mappingWords, locationWords });
   return merged.finish();
+}
+
+function same(a: Uint32Array, b: Uint32Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** Stack nodes with a total below the smallest of the `maxNodes` largest become one location `other` under their parent. */

@@ -45,7 +45,7 @@ export class ApiServer implements Service {
   async start(): Promise<void> {
     const { config, base } = this;
     const serverFactory = ((handler: (req: IncomingMessage, res: ServerResponse) => void) => createPortServer(handler as never, config) as unknown as Server) as FastifyServerFactory;
-    const app = Fastify({ serverFactory, bodyLimit: config.bodyLimitBytes, exposeHeadRoutes: false, forceCloseConnections: "idle", loggerInstance: base.log.child({}, { level: "silent" }), disableRequestLogging: true }) as unknown as FastifyInstance;
+    const app = Fastify({ serverFactory, bodyLimit: config.bodyLimitBytes, exposeHeadRoutes: false, forceCloseConnections: "idle", logger: false }) as unknown as FastifyInstance;
     this.app = app;
     this.measure(app);
     const known = new Map<string, Set<string>>();
