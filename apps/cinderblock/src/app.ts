@@ -66,7 +66,9 @@ export function wire(config: CinderblockConfig, base: Base, scripts: Scripts, bu
   ], base);
 
   // The server listens before the log is replayed, so that /ready shows its progress.
-  const services: Service[] = [pool, store, ingester, shipper, index, scheduler, querier];
+  // Stopping goes the other way: no more queries, heads become blocks, blocks are shipped, then the threads end.
+  const adopted: Service = { name: "first-shipment", start: () => { void shipper.sync(); return Promise.resolve(); }, stop: () => Promise.resolve() };
+  const services: Service[] = [pool, store, index, shipper, ingester, adopted, querier, scheduler];
   const group = new ServiceGroup(services);
   return { group, server, ready };
 }

@@ -27,20 +27,22 @@ export function fnv1a(bytes: Uint8Array, seed = 2166136261): number {
   return h >>> 0;
 }
 
-/** A quick 32-bit hash of a byte range for in-memory tables; never persisted. */
-export function hashRange(bytes: Uint8Array, start: number, end: number): number {
+/** A quick 32-bit hash of a byte range for in-memory tables; never persisted. Four bytes a step through a DataView. */
+export function hashRange(view: DataView, start: number, end: number): number {
   let h = 0x9747b28c ^ (end - start);
   let i = start;
   for (; i + 4 <= end; i += 4) {
-    const k = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
-    h = Math.imul(h ^ k, 0x85ebca6b);
+    h = Math.imul(h ^ view.getInt32(i, true), 0x85ebca6b);
     h ^= h >>> 15;
   }
-  for (; i < end; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193);
+  for (; i < end; i++) h = Math.imul(h ^ view.getUint8(i), 0x01000193);
   h ^= h >>> 13;
   h = Math.imul(h, 0xc2b2ae35);
   return (h ^ (h >>> 16)) >>> 0;
 }
+
+/** A view over all of `bytes`. */
+export function viewOf(bytes: Uint8Array): DataView { return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength); }
 
 /** Mixes two 32-bit words into one; for keys made of ids. */
 export function mix32(a: number, b: number): number {

@@ -1,5 +1,7 @@
-import { hashRange } from "@cinderblock/bytes";
+import { hashRange, viewOf } from "@cinderblock/bytes";
 import { ByteColumn, U32Column } from "./columns.ts";
+
+const EMPTY_VIEW = new DataView(new ArrayBuffer(0));
 
 /**
  * Interned byte strings: id -> bytes[offset[id], offset[id + 1]). Ids are given in order of first sight.
@@ -16,33 +18,48 @@ export class ByteStrings {
 
   get length(): number { return this.offset.length - 1; }
 
+  private source: Uint8Array | undefined;
+  private sourceView: DataView = EMPTY_VIEW;
+  private own: Uint8Array | undefined;
+  private ownView: DataView = EMPTY_VIEW;
+
+  private view(source: Uint8Array): DataView {
+    if (this.source !== source) { this.source = source; this.sourceView = viewOf(source); }
+    return this.sourceView;
+  }
+
   /** The id of `source[start, end)`, added when it is new. */
   intern(source: Uint8Array, start: number, end: number): number {
-    const hash = hashRange(source, start, end);
-    const found = this.lookup(source, start, end, hash);
+    const view = this.view(source);
+    const hash = hashRange(view, start, end);
+    const found = this.lookup(view, start, end, hash);
     if (found >= 0) return found;
     return this.append(source, start, end, hash);
   }
 
-  /** The id of `source[start, end)`, or -1. */
-  find(source: Uint8Array, start: number, end: number): number { return this.lookup(source, start, end, hashRange(source, start, end)); }
+  /** Lets go of the bytes that strings were last interned from. */
+  release(): void { this.source = undefined; this.sourceView = EMPTY_VIEW; }
 
-  private lookup(source: Uint8Array, start: number, end: number, hash: number): number {
-    const mask = this.slot.length - 1;
+  private lookup(view: DataView, start: number, end: number, hash: number): number {
+    if (this.own !== this.bytes.data) { this.own = this.bytes.data; this.ownView = viewOf(this.own); }
+    const { slot, ownView } = this;
+    const mask = slot.length - 1;
     const size = end - start;
-    const data = this.bytes.data;
     const offset = this.offset.data;
     const hashes = this.hashes.data;
     for (let i = hash & mask; ; i = (i + 1) & mask) {
-      const v = this.slot[i]!;
+      const v = slot[i]!;
       if (v === 0) return -1;
       const id = v - 1;
       if (hashes[id] !== hash) continue;
       const at = offset[id]!;
       if (offset[id + 1]! - at !== size) continue;
-      let same = true;
-      for (let k = 0; k < size; k++) if (data[at + k] !== source[start + k]) { same = false; break; }
-      if (same) return id;
+      let k = 0;
+      while (k + 4 <= size && ownView.getInt32(at + k) === view.getInt32(start + k)) k += 4;
+      if (k + 4 > size) {
+        while (k < size && ownView.getUint8(at + k) === view.getUint8(start + k)) k++;
+        if (k === size) return id;
+      }
     }
   }
 

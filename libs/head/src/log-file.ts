@@ -115,6 +115,11 @@ export class LogWriter {
     this.options.onFailure(err);
   }
 
+  /** Begins a new segment, so that the one before can go. Call only after a commit with nothing queued since. */
+  rollIfIdle(minBytes: number): void {
+    if (!this.syncing && this.pending.length === 0 && this.size > minBytes) this.roll(this.segment + 1);
+  }
+
   get unsynced(): number { return this.pending.length; }
   get segmentSize(): number { return this.size; }
 

@@ -291,6 +291,8 @@ export class HeadShard implements ProfileSink {
       if (set?.size === 0) this.segmentUse.delete(s);
     }
     this.measure();
+    // Nothing needs the segment that is being written: start another and drop it.
+    if (!this.segmentUse.has(this.log.segment)) this.log.rollIfIdle(4096);
     this.removeSegments(open);
   }
 

@@ -1,4 +1,4 @@
-import { hashRange, mix32 } from "@cinderblock/bytes";
+import { hashRange, mix32, viewOf } from "@cinderblock/bytes";
 import { U32Column } from "@cinderblock/columnar";
 import { type NormalizedProfile, UNKNOWN } from "@cinderblock/ingest";
 import { FUNCTION_WORDS, HAS_FUNCTIONS, LOCATION_HEAD, type SymbolPartition } from "@cinderblock/symdb";
@@ -19,19 +19,45 @@ export class SymbolInterner {
     if (this.profile !== p || this.target !== to) this.begin(p, to);
     const { refLocation, sampleFrom, sampleTo } = p;
     const { locationMap } = this;
-    const out = new Uint32Array(samples.length);
-    for (let i = 0; i < samples.length; i++) {
+    const n = samples.length;
+    const out = this.nodes(n);
+    let cache = this.stacksOf.get(to);
+    if (!cache) this.stacksOf.set(to, (cache = new StackCache()));
+    for (let i = 0; i < n; i++) {
       const s = samples[i]!;
-      let node = 0;
-      for (let k = sampleTo[s]! - 1, from = sampleFrom[s]!; k >= from; k--) {
+      const from = sampleFrom[s]!, end = sampleTo[s]!;
+      const size = end - from;
+      if (this.sequence.length < size) this.sequence = new Uint32Array(size * 2);
+      const { sequence } = this;
+      // The same stacks come profile after profile: one hash over the locations finds the leaf, no walk through the tree.
+      let h = size;
+      for (let k = end - 1, at = 0; k >= from; k--, at++) {
         const ref = refLocation[k]!;
         let location = locationMap[ref]!;
         if (location === UNKNOWN) location = this.location(ref);
-        node = to.stackChild(node, location);
+        sequence[at] = location;
+        h = Math.imul(h ^ location, 0x85ebca6b);
+        h ^= h >>> 15;
+      }
+      let node = cache.find(h, sequence, size);
+      if (node < 0) {
+        node = 0;
+        for (let k = 0; k < size; k++) node = to.stackChild(node, sequence[k]!);
+        cache.put(h, sequence, size, node);
       }
       out[i] = node;
     }
     return out;
+  }
+
+  private sequence = new Uint32Array(1024);
+  private nodeScratch = new Uint32Array(1024);
+  private readonly stacksOf = new WeakMap<SymbolPartition, StackCache>();
+
+  /** Room for the result of `stacks`; it is used up before the next call. */
+  private nodes(n: number): Uint32Array {
+    if (this.nodeScratch.length < n) this.nodeScratch = new Uint32Array(n * 2);
+    return this.nodeScratch.subarray(0, n);
   }
 
   private begin(p: NormalizedProfile, to: SymbolPartition): void {
@@ -43,9 +69,6 @@ export class SymbolInterner {
     this.mappingMap = clear(this.mappingMap, t.mappings);
     this.locationMap = clear(this.locationMap, t.locations);
   }
-
-  /** Drops the references to the last profile, whose tables are about to be reused. */
-  end(): void { this.profile = undefined; this.target = undefined; }
 
   private string(i: number): number {
     const t = this.profile!.tables;
@@ -106,6 +129,45 @@ export class SymbolInterner {
 
 const TUPLE = new Uint32Array(64);
 
+/** Recently seen stacks of a partition: hash of their locations -> leaf, verified against a copy of the locations. Bounded. */
+class StackCache {
+  private static readonly SLOTS = 8192;
+  private static readonly WORDS = 1 << 19;
+  private readonly hash = new Int32Array(StackCache.SLOTS);
+  /** leaf + 1; 0 is free */
+  private readonly leaf = new Uint32Array(StackCache.SLOTS);
+  private readonly offset = new Uint32Array(StackCache.SLOTS);
+  private readonly size = new Uint16Array(StackCache.SLOTS);
+  private words = new Uint32Array(4096);
+  private used = 0;
+
+  find(h: number, sequence: Uint32Array, size: number): number {
+    const at = h & (StackCache.SLOTS - 1);
+    if (this.leaf[at] === 0 || this.hash[at] !== h || this.size[at] !== size) return -1;
+    const from = this.offset[at]!;
+    const { words } = this;
+    for (let i = 0; i < size; i++) if (words[from + i] !== sequence[i]) return -1;
+    return this.leaf[at]! - 1;
+  }
+
+  put(h: number, sequence: Uint32Array, size: number, leaf: number): void {
+    if (size > 4096) return;
+    if (this.used + size > StackCache.WORDS) { this.leaf.fill(0); this.used = 0; }
+    if (this.used + size > this.words.length) {
+      const grown = new Uint32Array(Math.min(StackCache.WORDS, Math.max(this.words.length * 2, this.used + size)));
+      grown.set(this.words.subarray(0, this.used));
+      this.words = grown;
+    }
+    const at = h & (StackCache.SLOTS - 1);
+    this.hash[at] = h;
+    this.leaf[at] = leaf + 1;
+    this.offset[at] = this.used;
+    this.size[at] = size;
+    for (let i = 0; i < size; i++) this.words[this.used + i] = sequence[i]!;
+    this.used += size;
+  }
+}
+
 function clear(map: Uint32Array<ArrayBuffer>, n: number): Uint32Array<ArrayBuffer> {
   if (map.length < n) return new Uint32Array(n * 2).fill(UNKNOWN);
   return map.fill(UNKNOWN, 0, n);
@@ -120,7 +182,8 @@ export class StackHashes {
 
   extend(s: SymbolPartition): void {
     const { locations, functions, strings } = s;
-    const hashString = (id: number, seed: number): number => mix32(seed, hashRange(strings.bytes.data, strings.offset.data[id]!, strings.offset.data[id + 1]!));
+    const view = viewOf(strings.bytes.data);
+    const hashString = (id: number, seed: number): number => mix32(seed, hashRange(view, strings.offset.data[id]!, strings.offset.data[id + 1]!));
     for (let i = this.locationLo.length; i < locations.length; i++) {
       let a = 1, b = 2;
       const from = locations.offset.data[i]!, to = locations.offset.data[i + 1]!;

@@ -57,7 +57,7 @@ export function foldedToPprof(body: Uint8Array, format: "groups" | "lines", type
     for (const frame of stack.split(";")) {
       const bytes = encodeUtf8(frame);
       const name = symbols.strings.intern(bytes, 0, bytes.length);
-      word[0] = name; word[1] = 0; word[2] = 0; word[3] = 0;
+      word[0] = name; word[1] = name; word[2] = 0; word[3] = 0;
       const fn = symbols.functions.intern(word, 4);
       word[0] = 0; word[1] = 0; word[2] = 0; word[3] = 0; word[4] = fn; word[5] = 0;
       node = symbols.stackChild(node, symbols.locations.intern(word, 6));

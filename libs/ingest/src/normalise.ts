@@ -37,21 +37,37 @@ function resolver(lo: Ids, hi: Ids): (qlo: number, qhi: number) => number {
   return (qlo, qhi) => { const at = table.get(qlo, qhi); return at < 0 ? UNKNOWN : at; };
 }
 
+/** Arrays that are used again for the next profile: a profile's columns live until then. */
+export class NormaliseScratch {
+  private readonly arrays = new Map<string, Uint32Array>();
+  private bytes = new Uint8Array(1024);
+  u32(name: string, n: number): Uint32Array {
+    let a = this.arrays.get(name);
+    if (!a || a.length < n) this.arrays.set(name, (a = new Uint32Array(Math.max(1024, n * 2))));
+    return a.subarray(0, n);
+  }
+  /** zeroed */
+  u8(n: number): Uint8Array {
+    if (this.bytes.length < n) this.bytes = new Uint8Array(n * 2);
+    return this.bytes.subarray(0, n).fill(0);
+  }
+}
+
 /**
  * What v1 does before it stores: samples with a negative value, with only zeros or with a location that is not there
  * are dropped; locations without lines and address count as not there; stacks are cut at the leaf end.
  */
-export function normalise(t: PprofTables, maxDepth: number, nowNanos: bigint): NormalizedProfile {
+export function normalise(t: PprofTables, maxDepth: number, nowNanos: bigint, scratch: NormaliseScratch): NormalizedProfile {
   const functionAt = resolver(t.funcIdLo, t.funcIdHi);
   const mappingAt = resolver(t.mappingIdLo, t.mappingIdHi);
   const locationAt = resolver(t.locIdLo, t.locIdHi);
 
   const lines = t.lineNumber.length;
-  const lineFunction = new Uint32Array(lines);
+  const lineFunction = scratch.u32("lineFunction", lines);
   for (let i = 0; i < lines; i++) lineFunction[i] = functionAt(t.lineFunctionLo.data[i]!, t.lineFunctionHi.data[i]!);
 
   const locations = t.locations;
-  const locationMapping = new Uint32Array(locations);
+  const locationMapping = scratch.u32("locationMapping", locations);
   const valid = new Uint8Array(locations);
   const locLines = t.locLines.data;
   for (let i = 0; i < locations; i++) {
@@ -62,7 +78,7 @@ export function normalise(t: PprofTables, maxDepth: number, nowNanos: bigint): N
   }
 
   const refs = t.locationIdLo.length;
-  const refLocation = new Uint32Array(refs);
+  const refLocation = scratch.u32("refLocation", refs);
   const refLo = t.locationIdLo.data, refHi = t.locationIdHi.data;
   for (let i = 0; i < refs; i++) {
     const at = locationAt(refLo[i]!, refHi[i]!);
@@ -70,7 +86,7 @@ export function normalise(t: PprofTables, maxDepth: number, nowNanos: bigint): N
   }
 
   const samples = t.samples;
-  const sampleFrom = new Uint32Array(samples), sampleTo = new Uint32Array(samples), keep = new Uint8Array(samples);
+  const sampleFrom = scratch.u32("sampleFrom", samples), sampleTo = scratch.u32("sampleTo", samples), keep = scratch.u8(samples);
   const first = t.sampleLocations.data, values = t.sampleValues.data, words = t.value.words;
   let kept = 0;
   for (let i = 0; i < samples; i++) {

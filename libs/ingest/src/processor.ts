@@ -9,7 +9,7 @@ import { detectLanguage, fixGoGenerics, replaceStrings } from "./go-fix.ts";
 import { repairTruncatedStacks } from "./go-truncated.ts";
 import { type IngestRequest, parsePprofForm, pprofName, type SampleTypeConfig } from "./ingest-request.ts";
 import type { IngestLimits } from "./limits.ts";
-import { normalise, type NormalizedProfile } from "./normalise.ts";
+import { normalise, type NormalizedProfile, NormaliseScratch } from "./normalise.ts";
 import type { RateGate } from "./rate-gate.ts";
 import { applyDefaultRelabelRules, limitSessions, validateLabels, withServiceName } from "./series-labels.ts";
 import { mergeGroups, type SampleIds, splitByLabels } from "./split.ts";
@@ -52,6 +52,7 @@ export class PushProcessor {
   /** equal label sets -> one object, so that heads may key by identity */
   private readonly canonical = new Map<string, Labels>();
   private readonly key = new ByteWriter(512);
+  private readonly scratch = new NormaliseScratch();
 
   constructor(hasher: Hasher, sink: ProfileSink) {
     this.hasher = hasher;
@@ -162,7 +163,7 @@ export class PushProcessor {
     const go = detectLanguage(tables, context.spy) === "go";
     if (go) fixGoGenerics(tables);
     injectMappingVersions(tables, sent);
-    const profile = normalise(tables, limits.maxProfileStacktraceDepth, BigInt(nowMs) * 1_000_000n);
+    const profile = normalise(tables, limits.maxProfileStacktraceDepth, BigInt(nowMs) * 1_000_000n, this.scratch);
     if (go) repairTruncatedStacks(profile);
     out.profiles++;
     if (profile.kept === 0) return;

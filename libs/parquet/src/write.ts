@@ -73,7 +73,7 @@ export class ParquetWriter {
       const built = buildDictionary(source);
       dictionary = { index: built.index, size: built.size };
       chunk.dictionaryAt = out.length;
-      this.page(chunk, PageType.DICTIONARY, new Uint8Array(0), 0, 0, built.plain, { count: built.size, rows: 0, nulls: 0, encoding: Encoding.PLAIN });
+      this.page(chunk, PageType.DICTIONARY, new Uint8Array(0), 0, built.plain, { count: built.size, rows: 0, nulls: 0, encoding: Encoding.PLAIN });
       chunk.encodings.push(Encoding.PLAIN);
     }
     chunk.dataAt = out.length;
@@ -100,19 +100,39 @@ export class ParquetWriter {
     } else {
       encodeValues(source, value, value + defined, body);
     }
+    if (source.maxRep > 0) return this.pageV1(chunk, source, from, value, levels, defined, body);
     const levelBytes = new ByteWriter(64);
-    if (source.maxRep > 0) encodeHybrid(levels.rep, count, 32 - Math.clz32(source.maxRep), levelBytes);
-    const repLength = levelBytes.length;
     if (source.maxDef > 0) encodeHybrid(levels.def, count, 32 - Math.clz32(source.maxDef), levelBytes);
     const at = this.out.length;
-    this.page(chunk, PageType.DATA_V2, levelBytes.finish(), repLength, levelBytes.length - repLength, body.finish(), { count, rows: to - from, nulls: count - defined, encoding: source.encoding });
+    this.page(chunk, PageType.DATA_V2, levelBytes.finish(), levelBytes.length, body.finish(), { count, rows: to - from, nulls: count - defined, encoding: source.encoding });
+    return this.finishPage(chunk, source, at, from, value, count, defined);
+  }
+
+  private finishPage(chunk: WrittenChunk, source: ColumnSource, at: number, firstRow: number, value: number, count: number, defined: number): number {
     const bounds = defined === 0 ? undefined : minMax(source, value, value + defined);
     chunk.numValues += count;
-    chunk.pages.push({ offset: at, sizeBytes: this.out.length - at, firstRow: from, min: bounds?.min ?? new Uint8Array(0), max: bounds?.max ?? new Uint8Array(0), nulls: count - defined, nullPage: defined === 0 });
+    chunk.pages.push({ offset: at, sizeBytes: this.out.length - at, firstRow, min: bounds?.min ?? new Uint8Array(0), max: bounds?.max ?? new Uint8Array(0), nulls: count - defined, nullPage: defined === 0 });
     return value + defined;
   }
 
-  private page(chunk: WrittenChunk, type: number, levels: Uint8Array, repLength: number, defLength: number, body: Uint8Array, h: { count: number; rows: number; nulls: number; encoding: number }): void {
+  /** Repeated columns go into pages of version 1: their levels are compressed with the values (version 2 leaves them plain). */
+  private pageV1(chunk: WrittenChunk, source: ColumnSource, from: number, value: number, levels: { count: number; rep: Uint8Array; def: Uint8Array }, defined: number, values: ByteWriter): number {
+    const body = new ByteWriter(values.length + 1024);
+    const level = (v: Uint8Array, max: number): void => {
+      const l = new ByteWriter(64);
+      encodeHybrid(v, levels.count, 32 - Math.clz32(max), l);
+      body.u32le(l.length);
+      body.bytes(l.finish());
+    };
+    level(levels.rep, source.maxRep);
+    level(levels.def, source.maxDef);
+    body.bytes(values.finish());
+    const at = this.out.length;
+    this.page(chunk, PageType.DATA, new Uint8Array(0), 0, body.finish(), { count: levels.count, rows: 0, nulls: 0, encoding: source.encoding });
+    return this.finishPage(chunk, source, at, from, value, levels.count, defined);
+  }
+
+  private page(chunk: WrittenChunk, type: number, levels: Uint8Array, defLength: number, body: Uint8Array, h: { count: number; rows: number; nulls: number; encoding: number }): void {
     const { codec, level } = this.options;
     const compressed = codec === Codec.ZSTD && body.length > 0 ? zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: level } }) : body;
     // A chunk has one codec, yet a data page may say that it is not compressed; a dictionary page cannot.
@@ -126,7 +146,8 @@ export class ParquetWriter {
       t.i32(3, levels.length + stored.length);
       t.i32(4, crc | 0);
       if (type === PageType.DICTIONARY) t.struct(7, () => { t.i32(1, h.count); t.i32(2, Encoding.PLAIN); });
-      else t.struct(8, () => { t.i32(1, h.count); t.i32(2, h.nulls); t.i32(3, h.rows); t.i32(4, h.encoding); t.i32(5, defLength); t.i32(6, repLength); t.bool(7, codec !== Codec.UNCOMPRESSED && !plain); });
+      else if (type === PageType.DATA) t.struct(5, () => { t.i32(1, h.count); t.i32(2, h.encoding); t.i32(3, Encoding.RLE); t.i32(4, Encoding.RLE); });
+      else t.struct(8, () => { t.i32(1, h.count); t.i32(2, h.nulls); t.i32(3, h.rows); t.i32(4, h.encoding); t.i32(5, defLength); t.i32(6, 0); t.bool(7, codec !== Codec.UNCOMPRESSED && !plain); });
     });
     this.out.bytes(t.out.finish());
     this.out.bytes(levels);

@@ -29,7 +29,7 @@ const { PLAIN, DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, RLE_DICTIONARY } = 
 
 /** Encodes the table with zstd pages; v1's readers accept it (docs/formats/profiles-parquet.md#compression). */
 export function encodeProfileTable(rows: ProfileRows, createdBy: string): { bytes: Uint8Array; rowGroups: number } {
-  const writer = new ParquetWriter(PROFILE_SCHEMA, { createdBy, codec: Codec.ZSTD, level: 1, rowsPerPage: 8192 });
+  const writer = new ParquetWriter(PROFILE_SCHEMA, { createdBy, codec: Codec.ZSTD, level: 3, rowsPerPage: 8192 });
   for (let from = 0; from === 0 || from < rows.length; from += ROWS_PER_GROUP) {
     writer.writeRowGroup(Math.min(ROWS_PER_GROUP, rows.length - from), columnsOf(rows, from, Math.min(rows.length, from + ROWS_PER_GROUP)));
   }
@@ -56,8 +56,8 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
     flat(Column.seriesIndex, INT32, DELTA_BINARY_PACKED, r.seriesIndex.subarray(from, to)),
     flat(Column.partition, INT64, DELTA_BINARY_PACKED, r.partition.subarray(from, to)),
     flat(Column.totalValue, INT64, DELTA_BINARY_PACKED, r.totalValue.subarray(from, to)),
-    { path: Column.stacktraceId, type: INT64, encoding: DELTA_BINARY_PACKED, maxDef: 1, maxRep: 1, values: r.stacktraceId.subarray(s0, s1), count: samples, offset },
-    { path: Column.value, type: INT64, encoding: DELTA_BINARY_PACKED, maxDef: 1, maxRep: 1, values: r.value.subarray(s0, s1), count: samples, offset },
+    { path: Column.stacktraceId, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 1, values: widen(r.stacktraceId, s0, s1), count: samples, offset },
+    { path: Column.value, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 1, values: r.value.subarray(s0, s1), count: samples, offset },
     label("Key", 2), label("Str", 3), label("Num", 3), label("NumUnit", 3),
     spans(r, s0, s1, offset), traces(r, s0, s1, offset),
     nulls("DropFrames", DELTA_BINARY_PACKED), nulls("KeepFrames", DELTA_BINARY_PACKED),
@@ -68,6 +68,14 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
     nulls("DefaultSampleType", PLAIN),
     empty(Column.annotationKey, BYTE_ARRAY, DELTA_LENGTH_BYTE_ARRAY), empty(Column.annotationValue, BYTE_ARRAY, DELTA_LENGTH_BYTE_ARRAY),
   ];
+}
+
+/** Stacktrace ids as the int64 that the schema wants. */
+function widen(ids: Uint32Array, from: number, to: number): BigInt64Array {
+  const out = new BigInt64Array(to - from);
+  const words = new Uint32Array(out.buffer);
+  for (let i = from; i < to; i++) words[2 * (i - from)] = ids[i]!;
+  return out;
 }
 
 function compact(values: BigInt64Array, present: Uint8Array): { values: BigInt64Array; count: number } {

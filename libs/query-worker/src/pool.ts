@@ -1,4 +1,4 @@
-import { hashRange } from "@cinderblock/bytes";
+import { fnv1a } from "@cinderblock/bytes";
 import { type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceQuery } from "@cinderblock/query";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -50,8 +50,7 @@ export class QueryPool implements Service {
   private groups(ulids: readonly string[]): Map<WorkerClient, string[]> {
     const out = new Map<WorkerClient, string[]>();
     for (const u of ulids) {
-      const b = Buffer.from(u);
-      const w = this.workers[hashRange(b, 0, b.length) % this.workers.length]!;
+      const w = this.workers[fnv1a(Buffer.from(u)) % this.workers.length]!;
       const list = out.get(w);
       if (list) list.push(u); else out.set(w, [u]);
     }

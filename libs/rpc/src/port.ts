@@ -9,7 +9,20 @@ export interface PortOptions { readTimeoutMs: number; idleTimeoutMs: number; max
  * Looks like an http.Server to Fastify.
  */
 export function createPortServer(handler: (req: IncomingMessage | Http2ServerRequest, res: ServerResponse | Http2ServerResponse) => void, options: PortOptions): NetServer {
-  const h1: HttpServer = createHttp({ requestTimeout: options.readTimeoutMs, keepAliveTimeout: options.idleTimeoutMs, highWaterMark: 256 << 10 }, handler as RequestListener);
+  /** HTTP/1 connections -> requests being answered */
+  const active = new Map<Socket, number>();
+  let closing = false;
+  const counted: RequestListener = (req, res) => {
+    const { socket } = req;
+    active.set(socket, (active.get(socket) ?? 0) + 1);
+    res.once("close", () => {
+      const left = (active.get(socket) ?? 1) - 1;
+      if (closing && left === 0) socket.destroy();
+      else if (active.has(socket)) active.set(socket, left);
+    });
+    (handler as RequestListener)(req, res);
+  };
+  const h1: HttpServer = createHttp({ requestTimeout: options.readTimeoutMs, keepAliveTimeout: options.idleTimeoutMs, highWaterMark: 256 << 10 }, counted);
   const h2 = createHttp2({ settings: { maxConcurrentStreams: options.maxConcurrentStreams, initialWindowSize: 4 << 20 } }, handler as (req: Http2ServerRequest, res: Http2ServerResponse) => void);
   const sessions = new Set<ServerHttp2Session>();
   h2.on("session", (s) => {
@@ -31,7 +44,9 @@ export function createPortServer(handler: (req: IncomingMessage | Http2ServerReq
       socket.setTimeout(0);
       socket.removeAllListeners("timeout");
       socket.unshift(first);
-      (first.toString("latin1", 0, 4) === "PRI " ? h2 : h1).emit("connection", socket);
+      const isHttp2 = first.toString("latin1", 0, 4) === "PRI ";
+      if (!isHttp2) { active.set(socket, 0); socket.on("close", () => active.delete(socket)); }
+      (isHttp2 ? h2 : h1).emit("connection", socket);
     };
     socket.once("readable", sniff);
     socket.on("close", () => waiting.delete(socket));
@@ -39,12 +54,13 @@ export function createPortServer(handler: (req: IncomingMessage | Http2ServerReq
   // Fastify asks for these on close.
   return Object.assign(port, {
     closeIdleConnections: () => {
-      h1.closeIdleConnections();
+      closing = true;
+      for (const [socket, requests] of active) if (requests === 0) socket.destroy();
       for (const s of sessions) s.close();
       for (const s of waiting) s.destroy();
     },
     closeAllConnections: () => {
-      h1.closeAllConnections();
+      for (const socket of active.keys()) socket.destroy();
       for (const s of sessions) s.destroy();
       for (const s of waiting) s.destroy();
     },

@@ -5,6 +5,7 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Base } from "@cinderblock/telemetry";
 import type { Service } from "@cinderblock/service";
 import { toConnectError } from "./edge.ts";
+import { connectGuard } from "./connect-guard.ts";
 import { createPortServer } from "./port.ts";
 
 export interface ServerConfig {
@@ -60,6 +61,7 @@ export class ApiServer implements Service {
       base.log.error({ err }, "request failed");
       return reply.code((err as { statusCode?: number }).statusCode ?? 500).send({ code: "internal", message: (err as Error).message });
     });
+    app.addHook("onRequest", connectGuard);
     for (const r of this.routes) {
       if (r.http) { const { http } = r; await app.register((scope, _o, done) => { http(scope); done(); }); }
     }
