@@ -96,7 +96,9 @@ export class ParquetWriter {
     const body = new ByteWriter(Math.max(64, defined * 2));
     if (dictionary) {
       const width = Math.max(1, 32 - Math.clz32(Math.max(0, dictionary.size - 1)));
-      if (defined > 0) { body.u8(width); encodeHybrid(dictionary.index.subarray(value, value + defined), defined, width, body); }
+      // The bit width is there even when no value is: readers look for it.
+      body.u8(width);
+      encodeHybrid(dictionary.index.subarray(value, value + defined), defined, width, body);
     } else {
       encodeValues(source, value, value + defined, body);
     }

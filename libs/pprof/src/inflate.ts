@@ -28,7 +28,7 @@ export function inflateProfile(bytes: Uint8Array, limit: number): Uint8Array {
   } catch (err) {
     const code = (err as NodeJS.ErrnoException).code;
     if (code === "ERR_BUFFER_TOO_LARGE") throw tooLarge();
-    throw new CinderblockError("unknown", `copy to buffer: ${code === "Z_BUF_ERROR" ? "unexpected EOF" : `gzip: ${(err as Error).message}`}`, { reason: "malformed_profile", cause: err });
+    throw new CinderblockError("unknown", `copy to buffer: ${code === "Z_BUF_ERROR" || (code === "Z_DATA_ERROR" && /header check/.test((err as Error).message)) ? "unexpected EOF" : `gzip: ${(err as Error).message}`}`, { reason: "malformed_profile", cause: err });
   }
 }
 

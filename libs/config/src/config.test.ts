@@ -1,0 +1,47 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bool, duration, formatDuration, helpText, int, loadConfig, parseDuration, secret, str, toYaml } from "./index.ts";
+
+const schema = {
+  target: str("target", undefined, "all", "What to run."), port: int("server.http-listen-port", "server.http_listen_port", 4040, "Port.", { min: 0 }),
+  tenants: bool("auth.multitenancy-enabled", "multitenancy_enabled", false, "Tenants."), older: duration("validation.reject-older-than", "limits.reject_older_than", "1h", "Age."), key: secret("storage.key", "storage.key", "Key."),
+};
+const none = { flags: [/^memberlist\./], yaml: [/^memberlist(\.|$)/] };
+const load = (argv: string[], env = {}) => loadConfig(schema, argv, env, none);
+const file = (text: string): string => { const path = join(mkdtempSync(join(tmpdir(), "cfg-")), "c.yaml"); writeFileSync(path, text); return path; };
+
+describe("configuration", () => {
+  it("takes -flag, --flag, values behind a blank, and bare booleans", () => {
+    expect(load(["-target=querier", "--server.http-listen-port", "7", "-auth.multitenancy-enabled"]).config).toMatchObject({ target: "querier", port: 7, tenants: true });
+  });
+  it("lets flags win over the file and the file over defaults", () => {
+    const c = file("server:\n  http_listen_port: 1\nlimits:\n  reject_older_than: 2d\n");
+    expect(load([`-config.file=${c}`, "-server.http-listen-port=2"]).config).toMatchObject({ port: 2, older: 2 * 864e5 });
+  });
+  it("expands variables only when asked", () => {
+    const c = file("target: ${WHAT:ingester}\n");
+    expect(load([`-config.file=${c}`]).config.target).toBe("${WHAT:ingester}");
+    expect(load([`-config.file=${c}`, "-config.expand-env"], { WHAT: "querier" }).config.target).toBe("querier");
+    expect(load([`-config.file=${c}`, "-config.expand-env=true"]).config.target).toBe("ingester");
+  });
+  it("names an unknown key and the nearest known one", () => {
+    expect(() => load(["-taget=all"])).toThrow("unknown flag -taget; did you mean target?");
+    expect(() => load([`-config.file=${file("server:\n  http_listen_prot: 1\n")}`])).toThrow("unknown key server.http_listen_prot; did you mean server.http_listen_port?");
+  });
+  it("accepts what v1 has and this has not, and says so", () => {
+    expect(load(["-memberlist.join=x", `-config.file=${file("memberlist:\n  join_members: [a, b]\n")}`]).warnings).toHaveLength(2);
+  });
+  it.each([["-server.http-listen-port=x", "expected a whole number"], ["-server.http-listen-port=-1", "at least 0"], ["-validation.reject-older-than=soon", "a duration"], ["-auth.multitenancy-enabled=maybe", "true or false"]])("refuses %s", (flag, message) => {
+    expect(() => load([flag])).toThrow(message);
+  });
+  it("masks secrets wherever it prints", () => {
+    const { config } = load(["-storage.key=s3cret"]);
+    expect(toYaml(schema, config, "changed")).toBe("storage:\n  key: <redacted>\n");
+    expect(helpText(schema, "x")).toContain("-storage.key");
+  });
+  it("reads and writes durations as v1 does", () => {
+    expect(parseDuration("1h30m")).toBe(5_400_000);
+    expect([6048e5, 864e5, 36e5, 0, 1500].map(formatDuration)).toEqual(["1w", "1d", "1h0m0s", "0s", "1.5s"]);
+  });
+});

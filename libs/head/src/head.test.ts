@@ -1,0 +1,242 @@
+import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { loadHasher } from "@cinderblock/bytes";
+import type { BlockMeta } from "@cinderblock/block-meta";
+import { BlockReader, type ProfileSource } from "@cinderblock/block";
+import { type IngestLimits, PushProcessor, RateGate } from "@cinderblock/ingest";
+import { executeOn, finalTree, type PartialTree, rowKeys } from "@cinderblock/query";
+import { temporaryFolder, tinyPprof } from "@cinderblock/testkit";
+import { HeadShard, logDirectory } from "./index.ts";
+
+const LIMITS = {
+  ingestionRateBytes: 0, ingestionBurstBytes: 0, ingestionBodyLimitBytes: 1e8, maxLabelNameLength: 1024, maxLabelValueLength: 2048, maxLabelNamesPerSeries: 30, maxSessionsPerSeries: 0, enforceLabelsOrder: false,
+  disableLabelSanitization: true, maxProfileSizeBytes: 4 << 20, maxProfileStacktraceSamples: 16000, maxProfileStacktraceSampleLabels: 100, maxProfileStacktraceDepth: 1000, maxProfileSymbolValueLength: 65535,
+  rejectOlderThanMs: 0, rejectNewerThanMs: 0, relabelDefaultRules: "first", maxSeriesPerTenant: 0,
+} satisfies IngestLimits;
+const T0 = 1_795_409_460_000_000_000n, SECOND = 1_000_000_000n, HOUR = 3600n * SECOND;
+
+class Instance {
+  blocks: BlockMeta[] = [];
+  shard!: HeadShard;
+  private processor!: PushProcessor;
+  readonly dir: string;
+  readonly shardNo: number;
+  constructor(dir: string, shardNo = 0) { this.dir = dir; this.shardNo = shardNo; }
+
+  async start(also: number[] = []) {
+    const hasher = await loadHasher();
+    this.shard = new HeadShard(hasher, {
+      shard: this.shardNo, dataPath: this.dir, windowNanos: HOUR, headBytes: 1 << 30, logBytes: 1 << 30, segmentBytes: 1 << 20, idleMs: 0, sync: true,
+      onFailure: (err) => { throw err; }, onBlock: (_t, m) => this.blocks.push(m), now: () => Date.now(),
+    });
+    const report = this.shard.replay(also, () => undefined);
+    this.shard.resume();
+    this.processor = new PushProcessor(hasher, this.shard);
+    return report;
+  }
+
+  async push(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0]): Promise<void> {
+    const body = Buffer.from(JSON.stringify({ series: [{ labels: Object.entries({ service_name: "shop", ...labels }).map(([name, value]) => ({ name, value })), samples: [{ rawProfile: Buffer.from(tinyPprof(p)).toString("base64") }] }] }));
+    const out = this.processor.process("t", { kind: "push", codec: "json", gzip: false, body }, LIMITS, new RateGate(new SharedArrayBuffer(8)), Date.now());
+    if (out.error) throw out.error;
+    await this.shard.commit();
+  }
+
+  async sources(): Promise<ProfileSource[]> {
+    const hasher = await loadHasher();
+    const blocks = await Promise.all(this.blocks.map(async (m) => {
+      const dir = join(this.dir, "t", "local", m.ulid);
+      const b = new BlockReader(m, { read: (f, o, n) => Promise.resolve(new Uint8Array(readFileSync(join(dir, f)).subarray(o, n === undefined ? undefined : o + n))), size: (f) => Promise.resolve(readFileSync(join(dir, f)).length) }, hasher);
+      await b.open();
+      return b;
+    }));
+    return [...this.shard.sources("t"), ...blocks];
+  }
+
+  /** `path total self` of every node, sorted. */
+  async tree(type = "process_cpu:cpu:nanoseconds:cpu:nanoseconds", selector = "{}"): Promise<string[]> {
+    const result = await executeOn(await this.sources(), { kind: "tree", select: { profileTypeId: type, labelSelector: selector, startMs: 1, endMs: 2e12 }, spans: [] }, {});
+    return result.kind === "tree" ? flat(result.tree) : [];
+  }
+}
+
+function flat(t: PartialTree): string[] {
+  const f = finalTree(t, 0);
+  const out: string[] = [];
+  const walk = (node: number, path: string): void => {
+    const name = Buffer.from(f.names.bytes.subarray(f.names.offset[f.name[node]!]!, f.names.offset[f.name[node]! + 1]!)).toString();
+    const own = node === 0 ? "" : `${path}/${name}`;
+    if (node !== 0) out.push(`${own} ${f.total[node]} ${f.self[node]}`);
+    for (let k = f.childStart[node]!; k < f.childEnd[node]!; k++) walk(f.children[k]!, own);
+  };
+  walk(0, "");
+  return out.sort();
+}
+
+const CPU = { __name__: "process_cpu" };
+const cpu = (at: bigint, work: number, extra = 1) => ({ stacks: [{ frames: ["main", "work"], values: [work] }, { frames: ["main"], values: [extra] }], timeNanos: at });
+const MEMORY = { __name__: "memory" };
+const alloc = (at: bigint, a: number, b: number) => ({ types: [["alloc_space", "bytes"]] as [string, string][], period: ["space", "bytes"] as [string, string], stacks: [{ frames: ["main", "a"], values: [a] }, { frames: ["main", "b"], values: [b] }], timeNanos: at });
+const ALLOC = "memory:alloc_space:bytes:space:bytes";
+
+describe("a shard of heads", () => {
+  it("answers the same from memory, from the log after a crash, and from the block", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    for (let i = 0; i < 20; i++) await a.push({ ...CPU, pod: `p${i % 3}` }, cpu(T0 + BigInt(i) * SECOND, i + 1));
+    const expected = ["/main 230 20", "/main/work 210 210"];
+    expect(await a.tree()).toEqual(expected);
+    // A crash: another instance over a copy of the files, nothing was closed.
+    const copy = temporaryFolder();
+    cpSync(a.dir, copy, { recursive: true });
+    const b = new Instance(copy);
+    const report = await b.start();
+    expect(report.rows).toBe(20);
+    expect(await b.tree()).toEqual(expected);
+    await b.push({ ...CPU, pod: "p0" }, cpu(T0 + 100n * SECOND, 1000));
+    await b.shard.flush();
+    expect(b.blocks).toHaveLength(1);
+    expect(b.shard.sources("t")).toHaveLength(0);
+    expect(await b.tree()).toEqual(["/main 1231 21", "/main/work 1210 1210"]);
+    // Nothing of the log is left over, and a restart finds nothing to replay.
+    expect((await new Instance(copy).start()).rows).toBe(0);
+  });
+
+  it("counts a retry once, and two profiles of one series and one time twice, before and after the cut", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.push(CPU, cpu(T0, 5));
+    await a.push(CPU, cpu(T0, 5));
+    await a.push(CPU, cpu(T0, 7));
+    const expected = ["/main 14 2", "/main/work 12 12"];
+    expect(await a.tree()).toEqual(expected);
+    await a.shard.flush();
+    expect(await a.tree()).toEqual(expected);
+    // A retry after the cut lands in another head; the row keys tell that it is the same.
+    await a.push(CPU, cpu(T0, 5));
+    const keys = await Promise.all((await a.sources()).map((s) => rowKeys(s, { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 })));
+    const ids = keys.flatMap((k) => [...k.row.keys()].map((i) => Buffer.from(k.id.subarray(i * 16, i * 16 + 16)).toString("hex")));
+    expect(new Set(ids).size).toBe(2);
+    expect(ids).toHaveLength(3);
+  });
+
+  it("replays after a crash between the block's rename and the end of its log: the block covers the head", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.push(CPU, cpu(T0, 5));
+    const log = temporaryFolder();
+    cpSync(logDirectory(a.dir, 0), log, { recursive: true });
+    await a.shard.flush();
+    // Put the log back as it was before the block was finished.
+    for (const f of readdirSync(logDirectory(a.dir, 0))) writeFileSync(join(logDirectory(a.dir, 0), f), "");
+    cpSync(log, logDirectory(a.dir, 0), { recursive: true });
+    const b = new Instance(a.dir);
+    expect((await b.start()).rows).toBe(0);
+    expect(existsSync(join(a.dir, "t", "local", a.blocks[0]!.ulid, "meta.json"))).toBe(true);
+  });
+
+  it("opens one head for each window of profile time", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.push(CPU, cpu(T0, 1));
+    await a.push(CPU, cpu(T0 - 2n * HOUR, 2));
+    expect(a.shard.sources("t")).toHaveLength(2);
+    await a.shard.flush();
+    expect(a.blocks).toHaveLength(2);
+  });
+
+  it("makes differences of cumulative profiles across cuts and crashes, and takes a fall as a reset", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.push(MEMORY, alloc(T0, 100, 10)); // only a baseline
+    expect(await a.tree(ALLOC)).toEqual([]);
+    await a.push(MEMORY, alloc(T0 + SECOND, 130, 10));
+    await a.shard.flush();
+    await a.push(MEMORY, alloc(T0 + 2n * SECOND, 130, 25));
+    expect(await a.tree(ALLOC)).toEqual(["/main 45 0", "/main/a 30 30", "/main/b 15 15"]);
+    const copy = temporaryFolder();
+    cpSync(a.dir, copy, { recursive: true });
+    const b = new Instance(copy);
+    await b.start();
+    b.blocks = a.blocks;
+    await b.push(MEMORY, alloc(T0 + 2n * SECOND, 500, 500)); // not newer: changes nothing
+    await b.push(MEMORY, alloc(T0 + 3n * SECOND, 150, 25));
+    expect(await b.tree(ALLOC)).toEqual(["/main 65 0", "/main/a 50 50", "/main/b 15 15"]);
+    await b.push(MEMORY, alloc(T0 + 4n * SECOND, 10, 10)); // fell: a new baseline
+    await b.push(MEMORY, alloc(T0 + 5n * SECOND, 11, 10));
+    expect(await b.tree(ALLOC)).toEqual(["/main 66 0", "/main/a 51 51", "/main/b 15 15"]);
+  });
+
+  it("stores cumulative profiles as sent when the series says so", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.push({ ...MEMORY, __delta__: "false" }, alloc(T0, 100, 10));
+    expect(await a.tree(ALLOC)).toEqual(["/main 110 0", "/main/a 100 100", "/main/b 10 10"]);
+  });
+
+  it("survives a torn tail at every byte: what was before is there", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.push(CPU, cpu(T0, 5));
+    const path = join(logDirectory(a.dir, 0), readdirSync(logDirectory(a.dir, 0))[0]!);
+    const before = readFileSync(path).length;
+    await a.push(CPU, cpu(T0 + SECOND, 7));
+    const whole = readFileSync(path);
+    for (let size = before; size < whole.length; size += 3) {
+      const copy = temporaryFolder();
+      cpSync(a.dir, copy, { recursive: true });
+      truncateSync(join(logDirectory(copy, 0), readdirSync(logDirectory(copy, 0))[0]!), size);
+      const b = new Instance(copy);
+      const report = await b.start();
+      expect(report.rows).toBe(1);
+      expect(report.tornBytes).toBe(size - before);
+      expect(await b.tree()).toEqual(["/main 6 1", "/main/work 5 5"]);
+    }
+  });
+
+  it("sets a damaged record aside, names it, and keeps its neighbours with their symbols", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    const path = (): string => join(logDirectory(a.dir, 0), readdirSync(logDirectory(a.dir, 0))[0]!);
+    await a.push(CPU, cpu(T0, 5));
+    const from = readFileSync(path()).length;
+    await a.push(CPU, { stacks: [{ frames: ["main", "lost"], values: [3] }], timeNanos: T0 + SECOND });
+    const to = readFileSync(path()).length;
+    await a.push(CPU, { stacks: [{ frames: ["main", "kept"], values: [11] }], timeNanos: T0 + 2n * SECOND });
+    const bytes = readFileSync(path());
+    bytes[from + Math.floor((to - from) / 2)]! ^= 0x40;
+    writeFileSync(path(), bytes);
+    const b = new Instance(a.dir);
+    const report = await b.start();
+    expect(report.damaged).toEqual([{ segment: 1, offset: from, bytes: to - from }]);
+    expect(await b.tree()).toEqual(["/main 17 1", "/main/kept 11 11", "/main/work 5 5"]);
+  });
+
+  it("takes over the log of a shard that no worker has any more", async () => {
+    const dir = temporaryFolder();
+    const old = new Instance(dir, 3);
+    await old.start();
+    await old.push(CPU, cpu(T0, 5));
+    const now = new Instance(dir, 0);
+    await now.start([3]);
+    await now.push(CPU, cpu(T0 + SECOND, 7));
+    expect(await now.tree()).toEqual(["/main 14 2", "/main/work 12 12"]);
+    await now.shard.flush();
+    expect(await now.tree()).toEqual(["/main 14 2", "/main/work 12 12"]);
+    expect((await new Instance(dir, 0).start([3])).rows).toBe(0);
+  });
+
+  it("keeps spans with their samples through the cut", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.push(CPU, { stacks: [{ frames: ["main", "s"], values: [3], labels: { span_id: "0102030405060708" } }, { frames: ["main", "s"], values: [4], labels: { span_id: "1112131415161718" } }, { frames: ["main"], values: [9] }], timeNanos: T0 });
+    const ask = async (): Promise<string[]> => {
+      const r = await executeOn(await a.sources(), { kind: "tree", select: { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 }, spans: ["1112131415161718"] }, {});
+      return r.kind === "tree" ? flat(r.tree) : [];
+    };
+    expect(await ask()).toEqual(["/main 4 0", "/main/s 4 4"]);
+    await a.shard.flush();
+    expect(await ask()).toEqual(["/main 4 0", "/main/s 4 4"]);
+    expect(await a.tree()).toEqual(["/main 16 9", "/main/s 7 7"]);
+  });
+});

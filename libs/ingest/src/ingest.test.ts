@@ -1,0 +1,121 @@
+import { gzipSync } from "node:zlib";
+import { loadHasher } from "@cinderblock/bytes";
+import { type Labels, labelsText } from "@cinderblock/model";
+import { Random, tinyPprof, type TinyProfile } from "@cinderblock/testkit";
+import { cutGoShapes, decodePush, type IngestLimits, parseAppName, parseTime, type ProcessedProfile, PushProcessor, RateGate, type RawPush, storedLabels } from "./index.ts";
+
+const LIMITS: IngestLimits = {
+  ingestionRateBytes: 1e9, ingestionBurstBytes: 1e9, ingestionBodyLimitBytes: 1e8, maxLabelNameLength: 1024, maxLabelValueLength: 2048, maxLabelNamesPerSeries: 30, maxSessionsPerSeries: 0, enforceLabelsOrder: false,
+  disableLabelSanitization: true, maxProfileSizeBytes: 4 << 20, maxProfileStacktraceSamples: 16000, maxProfileStacktraceSampleLabels: 100, maxProfileStacktraceDepth: 1000, maxProfileSymbolValueLength: 65535,
+  rejectOlderThanMs: 36e5, rejectNewerThanMs: 6e5, relabelDefaultRules: "first", maxSeriesPerTenant: 0,
+};
+const NOW = 1_795_409_460_000;
+const json = (labels: Record<string, string>, ...profiles: Uint8Array[]): RawPush => ({
+  kind: "push", codec: "json", gzip: false,
+  body: Buffer.from(JSON.stringify({ series: [{ labels: Object.entries(labels).map(([name, value]) => ({ name, value })), samples: profiles.map((p) => ({ rawProfile: Buffer.from(p).toString("base64") })) }] })),
+});
+const profile = (p: Partial<TinyProfile> = {}): Uint8Array => gzipSync(tinyPprof({ stacks: [{ frames: ["main", "work"], values: [5] }], timeNanos: BigInt(NOW) * 1_000_000n, ...p }));
+const NAME = { __name__: "process_cpu", service_name: "shop" };
+
+async function run(push: RawPush, limits: Partial<IngestLimits> = {}) {
+  const groups: { labels: Labels; samples: number; id: string }[] = [];
+  const processor = new PushProcessor(await loadHasher(), { append: (_t: string, p: ProcessedProfile) => { for (const g of p.groups) groups.push({ labels: g.labels, samples: g.samples.length, id: Buffer.from(g.id).toString("hex") }); } });
+  const outcome = processor.process("t", push, { ...LIMITS, ...limits }, new RateGate(new SharedArrayBuffer(8)), NOW);
+  return { groups, outcome };
+}
+
+describe("processing a push", () => {
+  it("stores nothing for empty, zero and negative samples, and says so with success", async () => {
+    for (const stacks of [[], [{ frames: ["a"], values: [0] }], [{ frames: ["a"], values: [-1] }]]) {
+      const { groups, outcome } = await run(json(NAME, profile({ stacks })));
+      expect(outcome.error).toBeUndefined();
+      expect(groups).toEqual([]);
+    }
+  });
+  it("splits by sample labels, spans apart; a label of the series wins", async () => {
+    const { groups } = await run(json(NAME, profile({ stacks: [
+      { frames: ["a"], values: [1], labels: { endpoint: "/x", span_id: "0102030405060708" } }, { frames: ["b"], values: [1], labels: { endpoint: "/y", service_name: "other" } }, { frames: ["c"], values: [1] },
+    ] })));
+    expect(groups.map((g) => labelsText(g.labels)).sort()).toEqual([
+      '{__name__="process_cpu", endpoint="/x", service_name="shop"}', '{__name__="process_cpu", endpoint="/y", service_name="shop"}', '{__name__="process_cpu", service_name="shop"}',
+    ]);
+  });
+  it("gives a retry the same id, and another profile of the same time another", async () => {
+    const a = await run(json(NAME, profile())), retry = await run(json(NAME, profile())), other = await run(json(NAME, profile({ stacks: [{ frames: ["main"], values: [5] }] })));
+    expect(retry.groups[0]!.id).toBe(a.groups[0]!.id);
+    expect(other.groups[0]!.id).not.toBe(a.groups[0]!.id);
+  });
+  it("keeps the good profile of a push with a bad one, and reports the bad one", async () => {
+    const { groups, outcome } = await run(json(NAME, profile(), Buffer.from("this is not a profile")));
+    expect(groups).toHaveLength(1);
+    expect(outcome.error?.kind).toBe("unknown");
+    expect(outcome.discarded).toEqual([{ reason: "malformed_profile", profiles: 1, bytes: 21 }]);
+  });
+  it("renames godeltaprof's series and marks them as deltas", async () => {
+    const { groups } = await run(json({ __name__: "godeltaprof_memory", service_name: "shop" }, profile()));
+    expect(labelsText(groups[0]!.labels)).toBe('{__delta__="false", __name__="memory", __name_replaced__="godeltaprof_memory", service_name="shop"}');
+  });
+  it.each<[string, Record<string, string>, Partial<TinyProfile>, Partial<IngestLimits>, string, string]>([
+    ["a name that is missing", { service_name: "s" }, {}, {}, "invalid_labels", "invalid metric name"],
+    ["too many labels", { ...NAME, a: "1" }, {}, { maxLabelNamesPerSeries: 2 }, "max_label_names_per_series", "has 3 label names; limit 2"],
+    ["a long label name", { ...NAME, abcdefghijklmno: "1" }, {}, { maxLabelNameLength: 12 }, "label_name_too_long", "label name too long"],
+    ["a long label value", { ...NAME, a: "x".repeat(40) }, {}, { maxLabelValueLength: 30 }, "label_value_too_long", "label value too long"],
+    ["an old profile", NAME, { timeNanos: BigInt(NOW - 2 * 36e5) * 1_000_000n }, {}, "not_in_ingestion_window", "is outside of ingestion window"],
+    ["a future profile", NAME, { timeNanos: BigInt(NOW + 36e5) * 1_000_000n }, {}, "not_in_ingestion_window", "is outside of ingestion window"],
+    ["too many samples", NAME, { stacks: [{ frames: ["a"], values: [1] }, { frames: ["b"], values: [1] }] }, { maxProfileStacktraceSamples: 1 }, "samples_limit", "max_profile_stacktrace_samples, actual: 2, limit: 1"],
+    ["a sample type with a dash", NAME, { types: [["cpu-time", "ns"]] }, {}, "malformed_profile", "sample type contains -"],
+    ["values that do not fit the types", NAME, { stacks: [{ frames: ["a"], values: [1, 2] }] }, {}, "malformed_profile", "sample value length mismatch"],
+    ["more than the burst", NAME, {}, { ingestionRateBytes: 100, ingestionBurstBytes: 10 }, "rate_limited", "push rate limit"],
+  ])("refuses %s", async (_what, labels, p, limits, reason, message) => {
+    const { groups, outcome } = await run(json(labels, profile(p)), limits);
+    expect(groups).toEqual([]);
+    expect(outcome.error?.message).toContain(message);
+    expect(outcome.discarded[0]?.reason).toBe(reason);
+  });
+  it("survives 5,000 mutated bodies of each kind", async () => {
+    const random = new Random(99);
+    const seeds: RawPush[] = [json(NAME, profile()), { kind: "push", codec: "json", gzip: false, body: json(NAME, tinyPprof({ stacks: [{ frames: ["x"], values: [1], labels: { a: "b" } }] })).body }];
+    for (const seed of seeds) for (let i = 0; i < 5000; i++) await run({ ...seed, body: random.mutate(seed.body) } as RawPush);
+    for (let i = 0; i < 5000; i++) { try { decodePush(random.mutate(Uint8Array.of(10, 12, 10, 6, 10, 1, 97, 18, 1, 98, 18, 2, 10, 0))); } catch (err) { expect((err as Error).message).toContain("unmarshal message"); } }
+  });
+});
+
+describe("/ingest names and times", () => {
+  it("reads tags, drops private ones, lets __name__ replace the application", () => {
+    expect(parseAppName("my.app{a=b, c = d,__x__=1,__session_id__=2}")).toEqual({ app: "my.app", tags: [{ name: "a", value: "b" }, { name: "c", value: "d" }, { name: "__session_id__", value: "2" }] });
+    expect(parseAppName("x{__name__=y}").app).toBe("y");
+    expect(() => parseAppName("{a=b}")).toThrow("service name is required");
+    expect(() => parseAppName("a b")).toThrow("not allowed");
+  });
+  it("reads v1's time syntax; what makes no sense is now", () => {
+    const at = (s: string): number => parseTime(s, NOW);
+    expect([at("1795409460"), at("1795409460123"), at("1795409460123456"), at("1795409460123456789"), at("20261123"), at("now-1h30m"), at("now + 2d"), at("zzz"), at("")])
+      .toEqual([1795409460000, 1795409460123, 1795409460123, 1795409460123, Date.UTC(2026, 10, 23), NOW - 54e5, NOW + 2 * 864e5, NOW, NOW]);
+  });
+  it("turns folded stacks into profiles with the type of the name", async () => {
+    const request = { app: "shop.cpu", tags: [], format: "groups" as const, boundary: "", spyName: "x", sampleRate: 100, fromNanos: BigInt(NOW) * 1_000_000n };
+    const { groups } = await run({ kind: "ingest", request, body: Buffer.from("a;b 3\nnocount\na 1\n") });
+    expect(labelsText(groups[0]!.labels)).toBe('{__delta__="false", __name__="process_cpu", pyroscope_spy="x", service_name="shop"}');
+    expect(groups[0]!.samples).toBe(2);
+    const { outcome } = await run({ kind: "ingest", request: { ...request, app: "shop.unheard" }, body: Buffer.from("a 1") });
+    expect(outcome.error?.message).toContain("unknown profile type: unheard");
+  });
+});
+
+it("cuts Go's shape parameters, nested ones too", () => {
+  expect(cutGoShapes("f[go.shape.int]")).toBe("f");
+  expect(cutGoShapes("a.Map[go.shape.struct { X []int },go.shape.string].Get")).toBe("a.Map.Get");
+  expect(cutGoShapes("f[int]")).toBe("f[int]");
+});
+
+it("adds the labels of a sample type and lets them win", () => {
+  const out = storedLabels([{ name: "__name__", value: "memory" }, { name: "__delta__", value: "false" }, { name: "__type__", value: "mine" }, { name: "empty", value: "" }, { name: "service_name", value: "s" }], { type: "inuse_space", unit: "bytes", periodType: "space", periodUnit: "bytes", hasPeriod: true });
+  expect(labelsText(out)).toBe('{__name__="memory", __period_type__="space", __period_unit__="bytes", __profile_type__="memory:inuse_space:bytes:space:bytes", __service_name__="s", __type__="inuse_space", __unit__="bytes", service_name="s"}');
+});
+
+describe("rate gate", () => {
+  it("lets a burst pass and then the rate", () => {
+    const gate = new RateGate(new SharedArrayBuffer(8));
+    expect([gate.take(100, 100, 100, 1_000_000_000n), gate.take(1, 100, 100, 1_000_000_000n), gate.take(50, 100, 100, 1_500_000_000n), gate.take(1, 100, 100, 1_500_000_000n)]).toEqual([true, false, true, false]);
+  });
+});

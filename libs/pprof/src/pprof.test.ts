@@ -1,0 +1,62 @@
+import { gzipSync } from "node:zlib";
+import { Random, tinyPprof } from "@cinderblock/testkit";
+import { CinderblockError } from "@cinderblock/errors";
+import { encodePprof, inflateProfile, PprofDecoder, type PprofTables } from "./index.ts";
+
+const text = (t: PprofTables, i: number): string => Buffer.from(t.bytes.subarray(t.stringStart.data[i]!, t.stringEnd.data[i]!)).toString();
+const profile = tinyPprof({ types: [["samples", "count"], ["cpu", "nanoseconds"]], stacks: [{ frames: ["main", "work"], values: [1, 10] }, { frames: ["main"], values: [2, 2 ** 40], labels: { span_id: "0102030405060708" } }], timeNanos: 1_795_409_460_000_000_000n });
+
+describe("pprof decoder", () => {
+  it("reads every table", () => {
+    const t = new PprofDecoder().decode(profile);
+    expect([t.samples, t.locations, t.functions, t.mappings, t.sampleTypes]).toEqual([2, 2, 2, 1, 2]);
+    expect(t.timeNanos).toBe(1_795_409_460_000_000_000n);
+    expect([...t.value.view()]).toEqual([1n, 10n, 2n, 2n ** 40n]);
+    expect([...t.sampleLocations.view()]).toEqual([0, 2, 3]);
+    expect(text(t, t.funcName.data[0]!)).toBe("work");
+    expect(text(t, t.labelKey.data[0]!)).toBe("span_id");
+  });
+  it("reads back what the encoder writes", () => {
+    const strings = Buffer.from("mainwork");
+    const bytes = encodePprof({ sampleTypes: [{ type: "cpu", unit: "ns" }], periodType: { type: "cpu", unit: "ns" }, period: 5n, timeNanos: 7n, durationNanos: -1n }, {
+      strings: { bytes: strings, offset: Uint32Array.of(0, 0, 4, 8) }, functionWords: Uint32Array.of(1, 1, 0, 3, 2, 2, 0, 0), mappingWords: Uint32Array.of(0, 0, 1, 0, 0, 0, 1, 0, 9),
+      locationWords: Uint32Array.of(0, 0, 1, 0, 0, 12, 0, 0, 0, 1, 1, 0xffffffff), locationOffset: Uint32Array.of(0, 6, 12), sampleOffset: Uint32Array.of(0, 2), sampleLocation: Uint32Array.of(1, 0), value: BigInt64Array.of(-9n),
+    });
+    const t = new PprofDecoder().decode(bytes);
+    expect([...t.value.view()]).toEqual([-9n]);
+    expect(t.locAddress.data[0]).toBe(1n << 32n);
+    expect(t.lineNumber.data[1]).toBe(0xffffffff);
+    expect(t.durationNanos).toBe(-1n);
+    expect(text(t, t.defaultSampleType)).toBe("cpu");
+  });
+  it("survives 20,000 mutated profiles: an error that names the place, or tables", () => {
+    const random = new Random(20261123), d = new PprofDecoder();
+    let refused = 0;
+    for (let i = 0; i < 20_000; i++) {
+      try { const t = d.decode(random.mutate(profile)); expect(t.samples).toBeLessThan(1000); } catch (err) { expect(err).toBeInstanceOf(CinderblockError); refused++; }
+    }
+    expect(refused).toBeGreaterThan(1000);
+    expect(refused).toBeLessThan(20_000);
+  });
+});
+
+describe("inflating", () => {
+  it("takes plain bytes and several gzip members", () => {
+    expect(Buffer.from(inflateProfile(profile, 0)).equals(Buffer.from(profile))).toBe(true);
+    const two = Buffer.concat([gzipSync(profile.slice(0, 10)), gzipSync(profile.slice(10))]);
+    expect(Buffer.from(inflateProfile(two, 1000)).equals(Buffer.from(profile))).toBe(true);
+  });
+  it("stops a decompression bomb at the limit, whatever its size field says", () => {
+    const bomb = gzipSync(Buffer.alloc(64 << 20));
+    expect(() => inflateProfile(bomb, 4 << 20)).toThrow("uncompressed profile payload size exceeds limit of 4.2 MB");
+    bomb.writeUInt32LE(10, bomb.length - 4);
+    expect(() => inflateProfile(bomb, 4 << 20)).toThrow("exceeds limit");
+  });
+  it("refuses cut, damaged and over-long streams", () => {
+    const good = gzipSync(profile);
+    expect(() => inflateProfile(good.subarray(0, good.length - 9), 0)).toThrow("unexpected EOF");
+    const bad = Buffer.from(good); bad[bad.length - 6]! ^= 1;
+    expect(() => inflateProfile(bad, 0)).toThrow("gzip");
+    expect(() => inflateProfile(Buffer.concat([good, Buffer.from("junk")]), 0)).toThrow("unexpected EOF");
+  });
+});

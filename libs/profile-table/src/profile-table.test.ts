@@ -1,0 +1,95 @@
+import { tableFromIPC } from "apache-arrow";
+import { readParquet } from "parquet-wasm";
+import { decodeChunk, decodeColumnIndex, decodeFooter, decodeOffsetIndex, footerLength, rowOffsets } from "@cinderblock/parquet";
+import { Random } from "@cinderblock/testkit";
+import { Column, encodeProfileTable, type ProfileRows } from "./index.ts";
+
+function rows(n: number, spans: boolean): ProfileRows {
+  const random = new Random(n + 1);
+  const perRow = Array.from({ length: n }, () => random.below(12));
+  const samples = perRow.reduce((a, b) => a + b, 0);
+  const r: ProfileRows = {
+    length: n, id: new Uint8Array(n * 16), seriesIndex: new Int32Array(n), partition: new BigInt64Array(n), totalValue: new BigInt64Array(n), timeNanos: new BigInt64Array(n), durationNanos: new BigInt64Array(n),
+    sampleOffset: new Uint32Array(n + 1), stacktraceId: new Uint32Array(samples), value: new BigInt64Array(samples), ...(spans ? { spanId: new BigInt64Array(samples), hasSpan: new Uint8Array(samples) } : {}),
+  };
+  let at = 0;
+  for (let i = 0; i < n; i++) {
+    r.id.fill(i & 255, i * 16, i * 16 + 16);
+    r.seriesIndex[i] = Math.floor(i / 7);
+    r.partition[i] = i % 2 === 0 ? -3n : 2n ** 62n;
+    r.timeNanos[i] = 1_795_409_460_000_000_000n + BigInt(i);
+    r.durationNanos[i] = i % 3 === 0 ? 0n : 15_000_000_000n;
+    for (let k = 0; k < perRow[i]!; k++, at++) {
+      r.stacktraceId[at] = 1 + random.below(0xfffffff0);
+      r.value[at] = BigInt(random.below(2 ** 31)) * (i % 5 === 0 ? 2n ** 31n : 1n);
+      r.totalValue[i]! += r.value[at]!;
+      if (spans && i % 4 === 0) { r.spanId![at] = BigInt(random.below(100)); r.hasSpan![at] = 1; }
+    }
+    r.sampleOffset[i + 1] = at;
+  }
+  return r;
+}
+
+function footer(bytes: Uint8Array) {
+  const n = footerLength(bytes);
+  return decodeFooter(bytes.subarray(bytes.length - 8 - n, bytes.length - 8));
+}
+
+describe("profiles.parquet", () => {
+  it.each([[1, false], [500, true], [20_000, true]])("keeps %i rows (spans: %s) through our own reader", (n, spans) => {
+    const r = rows(n, spans);
+    const { bytes } = encodeProfileTable(r, "test");
+    const meta = footer(bytes);
+    expect(meta.numRows).toBe(n);
+    const column = (path: string) => { const c = meta.rowGroups[0]!.columns.get(path)!; return decodeChunk(bytes.subarray(c.start, c.start + c.sizeBytes), c); };
+    expect(Buffer.from((column(Column.timeNanos).values as BigInt64Array).buffer).equals(Buffer.from(r.timeNanos.buffer))).toBe(true);
+    expect([...(column(Column.partition).values as BigInt64Array)].slice(0, 4)).toEqual([...r.partition].slice(0, 4));
+    const value = column(Column.value);
+    expect(Buffer.from((value.values as BigInt64Array).buffer).equals(Buffer.from(r.value.buffer))).toBe(true);
+    expect([...rowOffsets(value, n, 1)]).toEqual([...r.sampleOffset]);
+    if (spans) expect([...(column(Column.spanId).values as BigInt64Array)]).toEqual([...r.spanId!].filter((_, i) => r.hasSpan![i] === 1));
+  });
+
+  it("has a column index and an offset index for every column: v1 answers empty profiles without them", () => {
+    const { bytes } = encodeProfileTable(rows(20_000, false), "test");
+    for (const group of footer(bytes).rowGroups) {
+      for (const [path, c] of group.columns) {
+        const pages = decodeOffsetIndex(bytes.subarray(c.offsetIndex!.offset, c.offsetIndex!.offset + c.offsetIndex!.length));
+        const bounds = decodeColumnIndex(bytes.subarray(c.columnIndex!.offset, c.columnIndex!.offset + c.columnIndex!.length));
+        expect(pages.length).toBe(3);
+        expect(bounds.min.length).toBe(3);
+        expect(pages.map((p) => p.firstRow)).toEqual([0, 8192, 16384]);
+        if (path === Column.seriesIndex) expect(bounds.max.map((m) => new DataView(m.buffer, m.byteOffset).getInt32(0, true))).toEqual([1170, 2340, 2857]);
+      }
+    }
+  });
+
+  it("is read alike by an independent reader (parquet-wasm and apache-arrow)", () => {
+    const r = rows(3000, true);
+    const { bytes } = encodeProfileTable(r, "test");
+    const table = tableFromIPC(readParquet(bytes).intoIPCStream());
+    expect(table.numRows).toBe(3000);
+    expect(table.schema.fields.map((f) => f.name)).toEqual(["ID", "SeriesIndex", "StacktracePartition", "TotalValue", "Samples", "DropFrames", "KeepFrames", "TimeNanos", "DurationNanos", "Period", "Comments", "DefaultSampleType", "Annotations"]);
+    for (const i of [0, 1, 7, 1500, 2999]) {
+      const row = table.get(i)!.toJSON() as Record<string, never>;
+      expect(BigInt.asIntN(64, BigInt(row.TotalValue))).toBe(r.totalValue[i]);
+      expect(Number(row.SeriesIndex)).toBe(r.seriesIndex[i]);
+      const samples = [...(row.Samples as Iterable<{ StacktraceID: bigint; Value: bigint }>)];
+      expect(samples.map((s) => s.Value)).toEqual([...r.value.subarray(r.sampleOffset[i], r.sampleOffset[i + 1])]);
+      expect(samples.map((s) => Number(s.StacktraceID))).toEqual([...r.stacktraceId.subarray(r.sampleOffset[i], r.sampleOffset[i + 1])]);
+    }
+  });
+
+  it("survives 3,000 mutated chunks: an error that names the column, or values", () => {
+    const { bytes } = encodeProfileTable(rows(300, true), "test");
+    const meta = footer(bytes);
+    const random = new Random(7);
+    let refused = 0;
+    for (let i = 0; i < 3000; i++) {
+      const columns = [...meta.rowGroups[0]!.columns.values()];
+      const c = columns[random.below(columns.length)]!;
+      try { decodeChunk(random.mutate(bytes.subarray(c.start, c.start + c.sizeBytes)), c, "t"); } catch (err) { expect((err as Error).name).toMatch(/CorruptError|CinderblockError/); refused++; }
+    }
+    expect(refused).toBeGreaterThan(500);
+  });
+});

@@ -1,0 +1,80 @@
+import fc from "fast-check";
+import { diffLevels, encodeTreeBytes, finalTree, flameLevels, mergePartials, type PartialTree, renderSeries, SeriesMerger, TreeMerger } from "./index.ts";
+
+/** A tree from `root;child value` lines. */
+function tree(...lines: [path: string, self: bigint][]): PartialTree {
+  const m = new TreeMerger();
+  for (const [path, self] of lines) {
+    let node = 0;
+    for (const frame of path.split(";")) { const b = Buffer.from(frame); node = m.child(node, m.names.intern(b, 0, b.length)); }
+    m.self.data[node]! += self;
+  }
+  return m.finish();
+}
+const EXAMPLE = tree(["foo;bar;baz", 1_000_000_000n], ["foo;qux", 2_000_000_000n]);
+const names = (l: { names: Uint8Array[] }): string[] => l.names.map((n) => Buffer.from(n).toString());
+
+describe("flame graphs", () => {
+  it("have v1's levels: self before children, deltas, names numbered last sibling first", () => {
+    const l = flameLevels(finalTree(EXAMPLE, 0));
+    expect(l.levels).toEqual([[0, 3e9, 0, 0], [0, 3e9, 0, 1], [0, 1e9, 0, 3, 0, 2e9, 2e9, 2], [0, 1e9, 1e9, 4]]);
+    expect(names(l)).toEqual(["total", "foo", "qux", "bar", "baz"]);
+    expect(l.maxSelf).toBe(2_000_000_000n);
+  });
+  it("have v1's compact tree bytes", () => {
+    expect(Buffer.from(encodeTreeBytes(finalTree(EXAMPLE, 0))).toString("base64")).toBe("AAABA2ZvbwACA3F1eICo1rkHAANiYXIAAQNiYXqAlOvcAwA=");
+  });
+  it("are the root alone when there is no data", () => {
+    const l = flameLevels(finalTree(tree(), 0));
+    expect([l.levels, names(l)]).toEqual([[[0, 0, 0, 0]], ["total"]]);
+  });
+  it("fold what is below the largest nodes into `other`, ties kept, the total kept", () => {
+    const t = finalTree(tree(["a;x", 5n], ["a;y", 1n], ["b", 4n], ["c", 1n], ["d", 1n]), 3);
+    const l = flameLevels(t);
+    expect(l.total).toBe(12n);
+    expect(names(l).sort()).toEqual(["a", "b", "other", "total", "x"].sort());
+    expect(l.levels[1]).toEqual([0, 6, 0, expect.any(Number), 0, 4, 0 + 4, expect.any(Number), 0, 2, 2, expect.any(Number)]);
+  });
+  it("stay exact above 2^53", () => {
+    const l = flameLevels(finalTree(tree(["a", 2n ** 60n + 1n], ["b", 1n]), 0));
+    expect(l.levels[1]).toEqual([0n, 2n ** 60n + 1n, 2n ** 60n + 1n, 2, 0n, 1n, 1n, 1]);
+  });
+  it("of two sides unite the names and keep both totals", () => {
+    const d = diffLevels(finalTree(tree(["a", 3n], ["b", 1n]), 0), finalTree(tree(["b", 2n], ["c", 5n]), 0));
+    expect([d.leftTotal, d.rightTotal, d.total]).toEqual([4n, 7n, 11n]);
+    expect(d.levels[1]).toEqual([0, 3, 3, 0, 0, 0, 3, 0, 1, 1, 0, 2, 2, 2, 0, 0, 0, 0, 5, 5, 1]);
+  });
+});
+
+describe("merging", () => {
+  const anyTree = fc.array(fc.tuple(fc.array(fc.constantFrom("a", "b", "c", "größe"), { minLength: 1, maxLength: 5 }), fc.bigInt(1n, 2n ** 40n)), { maxLength: 20 }).map((l) => tree(...l.map(([p, v]) => [p.join(";"), v] as [string, bigint])));
+  const canonical = (t: PartialTree): string => JSON.stringify(flameLevels(finalTree(t, 0)), (_, v: unknown) => (typeof v === "bigint" ? String(v) : v));
+  it("does not depend on order and keeps totals", () => {
+    fc.assert(fc.property(anyTree, anyTree, anyTree, (a, b, c) => {
+      const merge = (...parts: PartialTree[]): PartialTree => { const r = mergePartials(parts.map((tree) => ({ kind: "tree", tree }))); return r.kind === "tree" ? r.tree : tree(); };
+      const sum = (t: PartialTree): bigint => t.self.reduce((x, y) => x + y, 0n);
+      return canonical(merge(a, b, c)) === canonical(merge(c, merge(b, a))) && sum(merge(a, b, c)) === sum(a) + sum(b) + sum(c);
+    }));
+  });
+  it("of truncated trees keeps the total whatever the limit", () => {
+    fc.assert(fc.property(anyTree, fc.integer({ min: 1, max: 30 }), (t, n) => finalTree(t, n).total[0] === t.self.reduce((x, y) => x + y, 0n)));
+  });
+});
+
+describe("time series", () => {
+  const table = (times: number[], totals: bigint[]) => ({ timeNanos: BigInt64Array.from(times, (t) => BigInt(t) * 1_000_000n), totalValue: BigInt64Array.from(totals) }) as never;
+  it("stamp points with the right edge, sum or average, and leave empty buckets out", () => {
+    const m = new SeriesMerger();
+    const range = { startMs: 1000, endMs: 1099, stepMs: 50, groupBy: ["pod"] };
+    m.addRows(table([951, 1000, 1001, 1050, 1051], [1n, 2n, 4n, 8n, 16n]), [{ name: "pod", value: "p" }, { name: "x", value: "y" }], Uint32Array.of(0, 1, 2, 3, 4), range, undefined);
+    expect(renderSeries(m.finish(), range, false, 0)).toEqual([{ labels: [{ name: "pod", value: "p" }], points: [{ timestampMs: 1000, value: 3 }, { timestampMs: 1050, value: 12 }] }]);
+    expect(renderSeries(m.finish(), range, true, 0)[0]!.points.map((p) => p.value)).toEqual([1.5, 6]);
+  });
+  it("are ordered by total, and limited from the top", () => {
+    const m = new SeriesMerger();
+    const range = { startMs: 0, endMs: 10, stepMs: 10, groupBy: ["pod"] };
+    ["a", "b", "c"].forEach((value, i) => m.addRows(table([5], [BigInt([3, 9, 3][i]!)]), [{ name: "pod", value }], Uint32Array.of(0), range, undefined));
+    expect(renderSeries(m.finish(), range, false, 0).map((s) => s.labels[0]!.value)).toEqual(["b", "a", "c"]);
+    expect(renderSeries(m.finish(), range, false, 1)).toHaveLength(1);
+  });
+});

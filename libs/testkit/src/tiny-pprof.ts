@@ -1,0 +1,35 @@
+/** A pprof with one sample for each stack; frames root first. Written by hand, apart from the encoders under test. */
+export interface TinyProfile {
+  types?: [type: string, unit: string][];
+  period?: [type: string, unit: string];
+  stacks: { frames: string[]; values: number[]; labels?: Record<string, string> }[];
+  timeNanos?: bigint;
+  mapping?: string;
+}
+
+export function tinyPprof(p: TinyProfile): Uint8Array {
+  const strings = [""];
+  const str = (s: string): number => { const at = strings.indexOf(s); return at >= 0 ? at : strings.push(s) - 1; };
+  const varint = (v: number | bigint): number[] => { const out: number[] = []; let n = BigInt.asUintN(64, BigInt(v)); while (n > 127n) { out.push(Number(n & 127n) | 128); n >>= 7n; } out.push(Number(n)); return out; };
+  const field = (n: number, v: number | bigint): number[] => [...varint(n * 8), ...varint(v)];
+  const message = (n: number, body: number[]): number[] => [...varint(n * 8 + 2), ...varint(body.length), ...body];
+  const functions: string[] = [];
+  const fn = (s: string): number => { const at = functions.indexOf(s); return (at >= 0 ? at : functions.push(s) - 1) + 1; };
+  const out: number[] = [];
+  for (const [t, u] of p.types ?? [["cpu", "nanoseconds"]]) out.push(...message(1, [...field(1, str(t)), ...field(2, str(u))]));
+  for (const s of p.stacks) {
+    out.push(...message(2, [
+      ...message(1, [...s.frames].reverse().flatMap((f) => varint(fn(f)))), ...message(2, s.values.flatMap(varint)),
+      ...Object.entries(s.labels ?? {}).flatMap(([k, v]) => message(3, [...field(1, str(k)), ...field(2, str(v))])),
+    ]));
+  }
+  out.push(...message(3, [...field(1, 1), ...field(5, str(p.mapping ?? "/bin/app")), ...field(7, 1)]));
+  functions.forEach((f, i) => {
+    out.push(...message(4, [...field(1, i + 1), ...field(2, 1), ...message(4, [...field(1, i + 1), ...field(2, i + 10)])]));
+    out.push(...message(5, [...field(1, i + 1), ...field(2, str(f)), ...field(3, str(f)), ...field(4, str("main.go"))]));
+  });
+  const [periodType, periodUnit] = p.period ?? ["cpu", "nanoseconds"];
+  const tail = [...field(9, p.timeNanos ?? 0n), ...message(11, [...field(1, str(periodType)), ...field(2, str(periodUnit))]), ...field(12, 10_000_000)];
+  for (const s of strings) { const b = [...Buffer.from(s)]; out.push(...message(6, b)); }
+  return Uint8Array.from([...out, ...tail]);
+}
