@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { workerData } from "node:worker_threads";
 import { loadHasher } from "@cinderblock/bytes";
 import { CinderblockError, toErrorRecord } from "@cinderblock/errors";
-import { Head, HeadShard } from "@cinderblock/head";
+import { type Head, HeadShard } from "@cinderblock/head";
 import { type ProcessedProfile, PushProcessor, RateGate } from "@cinderblock/ingest";
 import { type BlockInfo, executeOn, labelNames, labelValues, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
 import { serveWorker, Transfer, transferable } from "@cinderblock/threads";
@@ -15,13 +15,12 @@ import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
  */
 const data = workerData as IngestWorkerData;
 const hasher = await loadHasher();
-let served: ReturnType<typeof serveWorker> | undefined;
 
 const shard = new HeadShard(hasher, {
   shard: data.shard, dataPath: data.dataPath, windowNanos: BigInt(data.windowMs) * 1_000_000n, headBytes: data.headBytes, logBytes: data.logBytes, segmentBytes: data.segmentBytes, idleMs: data.idleMs, sync: data.sync,
   // A failed sync is never retried: what the kernel dropped is gone. The process ends and replays what is on disk.
-  onFailure: (err) => { served?.notify("failed", err.message); },
-  onBlock: (tenant, meta) => served?.notify("block", { tenant, meta }),
+  onFailure: (err) => served.notify("failed", err.message),
+  onBlock: (tenant, meta) => served.notify("block", { tenant, meta }),
   now: () => Date.now(),
 });
 shard.onForeignDone = (dir, segments) => { for (const s of segments) rmSync(join(dir, `${String(s).padStart(8, "0")}.log`), { force: true }); };
@@ -48,7 +47,7 @@ let maintaining = false;
 function maintain(): void {
   if (maintaining) return;
   maintaining = true;
-  shard.maintain().catch((err: unknown) => served?.notify("failed", (err as Error).message)).finally(() => { maintaining = false; });
+  shard.maintain().catch((err: unknown) => served.notify("failed", (err as Error).message)).finally(() => { maintaining = false; });
 }
 
 const methods: IngestWorkerMethods = {
@@ -56,7 +55,7 @@ const methods: IngestWorkerMethods = {
     let last = 0;
     const r = shard.replay(data.alsoShards, (done, total) => {
       const now = Date.now();
-      if (now - last > 500 || done === total) { last = now; served?.notify("progress", { done, total }); }
+      if (now - last > 500 || done === total) { last = now; served.notify("progress", { done, total }); }
     });
     shard.resume();
     setInterval(maintain, 1000).unref();
@@ -95,4 +94,4 @@ const methods: IngestWorkerMethods = {
   close: () => shard.close(),
 };
 
-served = serveWorker(methods as never);
+const served = serveWorker(methods as never);

@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter } from "@cinderblock/bytes";
+import type { ByteReader, ByteWriter } from "@cinderblock/bytes";
 import type { Labels } from "@cinderblock/model";
 import { FUNCTION_WORDS, LOCATION_HEAD, MAPPING_WORDS, type SymbolPartition } from "@cinderblock/symdb";
 import type { BaselineUpdate } from "./baselines.ts";

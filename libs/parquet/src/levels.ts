@@ -1,4 +1,4 @@
-import { ByteWriter, ShortRead } from "@cinderblock/bytes";
+import { type ByteWriter, ShortRead } from "@cinderblock/bytes";
 
 /** Decodes `count` values of the RLE / bit-packing hybrid with `width` bits from bytes[pos, end). */
 export function decodeHybrid(bytes: Uint8Array, pos: number, end: number, width: number, count: number): Uint32Array {

@@ -71,10 +71,10 @@ describe("profiles.parquet", () => {
     expect(table.numRows).toBe(3000);
     expect(table.schema.fields.map((f) => f.name)).toEqual(["ID", "SeriesIndex", "StacktracePartition", "TotalValue", "Samples", "DropFrames", "KeepFrames", "TimeNanos", "DurationNanos", "Period", "Comments", "DefaultSampleType", "Annotations"]);
     for (const i of [0, 1, 7, 1500, 2999]) {
-      const row = table.get(i)!.toJSON() as Record<string, never>;
+      const row = table.get(i)!.toJSON() as unknown as { TotalValue: bigint; SeriesIndex: number; Samples: Iterable<{ StacktraceID: bigint; Value: bigint }> };
       expect(BigInt.asIntN(64, BigInt(row.TotalValue))).toBe(r.totalValue[i]);
       expect(Number(row.SeriesIndex)).toBe(r.seriesIndex[i]);
-      const samples = [...(row.Samples as Iterable<{ StacktraceID: bigint; Value: bigint }>)];
+      const samples = [...row.Samples];
       expect(samples.map((s) => s.Value)).toEqual([...r.value.subarray(r.sampleOffset[i], r.sampleOffset[i + 1])]);
       expect(samples.map((s) => Number(s.StacktraceID))).toEqual([...r.stacktraceId.subarray(r.sampleOffset[i], r.sampleOffset[i + 1])]);
     }

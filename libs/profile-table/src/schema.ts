@@ -28,7 +28,7 @@ export const PROFILE_SCHEMA: readonly SchemaElement[] = [
   u64("SpanID", OPTIONAL),
   { name: "TraceID", type: FIXED_LEN_BYTE_ARRAY, typeLength: 16, repetition: OPTIONAL },
   i64("DropFrames", OPTIONAL), i64("KeepFrames", OPTIONAL),
-  { name: "TimeNanos", type: INT64, repetition: REQUIRED, logical: { kind: "timestampNanos" } },
+  { name: "TimeNanos", type: INT64, typeLength: 64, repetition: REQUIRED, logical: { kind: "timestampNanos" } },
   i64("DurationNanos", OPTIONAL), i64("Period", OPTIONAL),
   list("Comments"), group("list", 1, REPEATED), i64("element"),
   i64("DefaultSampleType", OPTIONAL),

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { Code } from "@connectrpc/connect";
+import type { Code } from "@connectrpc/connect";
 import { codeName, EDGE } from "./edge.ts";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 

@@ -1,0 +1,131 @@
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import { PusherService, QuerierService } from "@cinderblock/api";
+import { tinyPprof } from "@cinderblock/testkit";
+import { CPU, Server } from "./server.ts";
+
+const now = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000;
+const profile = (work: number, atMs = now): Uint8Array => gzipSync(tinyPprof({ stacks: [{ frames: ["main", "work"], values: [work] }, { frames: ["main", "idle"], values: [1] }], timeNanos: BigInt(atMs) * 1_000_000n }));
+const series = (pod: string, p: Uint8Array) => ({ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "shop" }, { name: "pod", value: pod }], samples: [{ rawProfile: p }] });
+
+describe("the single binary", () => {
+  const server = new Server();
+  beforeAll(() => server.start());
+  afterAll(() => server.stop());
+
+  it("takes pushes by Connect (binary and JSON), gRPC and gRPC-web, on HTTP/1.1 and HTTP/2, on one port", async () => {
+    const baseUrl = server.url;
+    const transports = {
+      "connect-h1": createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: true }), "connect-h2": createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: true }),
+      "json-h1": createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false }), grpc: createGrpcTransport({ baseUrl }),
+      "grpc-web-h1": createGrpcWebTransport({ baseUrl, httpVersion: "1.1" }), "grpc-web-h2": createGrpcWebTransport({ baseUrl, httpVersion: "2" }),
+    };
+    for (const [pod, transport] of Object.entries(transports)) await createClient(PusherService, transport).push({ series: [series(pod, profile(10))] });
+    const sums = await server.sums(["pod"], CPU, now - 1000, now + 15_000);
+    expect([...sums]).toEqual(expect.arrayContaining(Object.keys(transports).map((pod) => [pod, 11])));
+    for (const transport of Object.values(transports)) {
+      const { names } = await createClient(QuerierService, transport).labelValues({ name: "pod" });
+      expect(names).toEqual(Object.keys(transports).sort());
+      const r = await createClient(QuerierService, transport).selectMergeStacktraces({ profileTypeID: CPU, labelSelector: '{pod="grpc"}', start: BigInt(now - 1000), end: BigInt(now + 1000) });
+      expect(r.flamegraph?.total).toBe(11n);
+      expect(r.flamegraph?.names).toEqual(expect.arrayContaining(["total", "main", "work", "idle"]));
+    }
+  });
+
+  it("tells gRPC clients what is wrong in trailers", async () => {
+    const client = createClient(PusherService, createGrpcTransport({ baseUrl: server.url }));
+    await expect(client.push({})).rejects.toMatchObject({ rawMessage: "no profiles received", code: 3 });
+  });
+
+  it("takes /ingest: pprof as body and as form, folded text", async () => {
+    const q = `from=${now / 1000}&until=${now / 1000 + 10}`;
+    expect((await fetch(`${server.url}/ingest?name=body{pod=b}&format=pprof&${q}`, { method: "POST", body: profile(3) })).status).toBe(200);
+    const form = new FormData();
+    form.append("profile", new Blob([profile(4)]), "profile.pprof");
+    expect((await fetch(`${server.url}/ingest?name=form{pod=f}&spyName=gospy&${q}`, { method: "POST", body: form })).status).toBe(200);
+    expect((await fetch(`${server.url}/ingest?name=text.cpu{pod=t}&sampleRate=100&${q}`, { method: "POST", body: "main;work 2\nmain 1\n" })).status).toBe(200);
+    const sums = await server.sums(["service_name"], CPU, now - 1000, now + 15_000);
+    expect([sums.get("body"), sums.get("form"), sums.get("text")]).toEqual([4, 5, 30_000_000]);
+  });
+
+  it("answers a merged pprof, a tree, a diff and /pyroscope/render", async () => {
+    const client = createClient(QuerierService, createConnectTransport({ baseUrl: server.url, httpVersion: "1.1" }));
+    const range = { start: BigInt(now - 1000), end: BigInt(now + 1000) };
+    const p = await client.selectMergeProfile({ profileTypeID: CPU, labelSelector: '{service_name="shop"}', ...range });
+    expect(p.sample.map((s) => Number(s.value[0])).sort((a, b) => a - b)).toEqual([6, 60]);
+    expect(p.stringTable[Number(p.sampleType[0]!.type)]).toBe("cpu");
+    const d = await client.diff({ left: { profileTypeID: CPU, labelSelector: '{pod="grpc"}', ...range }, right: { profileTypeID: CPU, labelSelector: '{pod="b"}', ...range } });
+    expect([d.flamegraph?.leftTicks, d.flamegraph?.rightTicks]).toEqual([11n, 4n]);
+    const r = await (await fetch(`${server.url}/pyroscope/render?query=${encodeURIComponent(`${CPU}{service_name="shop"}`)}&from=${now - 60_000}&until=${now + 60_000}&groupBy=pod`)).json() as { flamebearer: { numTicks: number }; groups: object; timeline: { durationDelta: number } };
+    expect([r.flamebearer.numTicks, Object.keys(r.groups).length, r.timeline.durationDelta]).toEqual([66, 6, 15]);
+  });
+
+  it.each([
+    ["GET", "/querier.v1.QuerierService/LabelNames", {}, "", 405, ""], ["POST", "/querier.v1.QuerierService/LabelNames", { "content-type": "text/plain" }, "{}", 415, ""],
+    ["POST", "/querier.v1.QuerierService/Nothing", { "content-type": "application/json" }, "{}", 404, "404 page not found\n"], ["GET", "/nowhere", {}, "", 404, "404 page not found\n"],
+    ["POST", "/pyroscope/render", {}, "", 405, ""], ["GET", "/ingest", {}, "", 405, ""],
+    ["POST", "/querier.v1.QuerierService/LabelValues", { "content-type": "application/json" }, "{}", 400, '{"code":"invalid_argument","message":"name is required"}'],
+    ["POST", "/push.v1.PusherService/Push", { "content-type": "application/json", "content-encoding": "br" }, "{}", 501, '{"code":"unimplemented","message":"unknown compression \\"br\\": supported encodings are gzip"}'],
+  ])("%s %s %j is refused as v1's clients expect", async (method, path, headers, body, status, text) => {
+    const r = await fetch(`${server.url}${path}`, { method, headers: headers as Record<string, string>, ...(method === "GET" ? {} : { body }) });
+    expect([r.status, await r.text()]).toEqual([status, text]);
+  });
+
+  it("answers a person, the operator and the load balancer", async () => {
+    const page = await (await fetch(`${server.url}/`)).text();
+    expect(page).toContain("Send a first profile");
+    expect(page).toContain("<code>shop</code>");
+    expect(await (await fetch(`${server.url}/metrics`)).text()).toContain('pyroscope_distributor_profiles_received_total{tenant="anonymous"}');
+    expect(await (await fetch(`${server.url}/api/v1/status/config/diff`)).text()).toContain("reject_older_than: 0s");
+    expect((await server.json("/grpc.health.v1.Health/Check", {})).body).toEqual({ status: "SERVING" });
+  });
+
+  it("gives the same answer from memory, after a flush, after a restart, and from the bucket alone", async () => {
+    const ask = async (): Promise<string> => JSON.stringify([...(await server.sums(["pod", "service_name"], CPU, now - 60_000, now + 60_000))].sort()) + JSON.stringify((await server.functions(CPU, now - 60_000, now + 60_000)).sort());
+    const before = await ask();
+    await server.flush();
+    expect(await ask()).toBe(before);
+    expect(await server.stop()).toBe(0);
+    const blocks = readdirSync(join(server.dir, "bucket/anonymous/phlaredb")).filter((f) => f.length === 26);
+    expect(blocks.length).toBeGreaterThan(0);
+    expect(existsSync(join(server.dir, "bucket/anonymous/phlaredb", blocks[0]!, "meta.json"))).toBe(true);
+    await server.start();
+    expect(await ask()).toBe(before);
+    await server.stop();
+    rmSync(join(server.dir, "db"), { recursive: true });
+    await server.start();
+    expect(await ask()).toBe(before);
+    const index = JSON.parse(gunzipSync((await import("node:fs")).readFileSync(join(server.dir, "bucket/anonymous/phlaredb/bucket-index.json.gz"))).toString()) as { version: number; blocks: unknown[] };
+    expect([index.version, index.blocks.length]).toEqual([3, blocks.length]);
+  });
+
+  it("counts a push that is retried after the cut once", async () => {
+    const at = now + 30_000;
+    const body = { series: [{ labels: series("retry", profile(1)).labels, samples: [{ rawProfile: Buffer.from(profile(41, at)).toString("base64") }] }] };
+    await server.json("/push.v1.PusherService/Push", body);
+    await server.flush();
+    await server.json("/push.v1.PusherService/Push", body);
+    expect((await server.sums(["pod"], CPU, now - 1000, now + 60_000)).get("retry")).toBe(42);
+    await server.flush();
+    expect((await server.sums(["pod"], CPU, now - 1000, now + 60_000)).get("retry")).toBe(42);
+  });
+});
+
+describe("tenants", () => {
+  const server = new Server();
+  beforeAll(() => server.start("-auth.multitenancy-enabled=true"));
+  afterAll(() => server.stop());
+  it("are told apart, and wrong ones refused", async () => {
+    const push = (tenant: string) => server.json("/push.v1.PusherService/Push", { series: [{ labels: series(tenant, profile(1)).labels, samples: [{ rawProfile: Buffer.from(profile(1)).toString("base64") }] }] }, tenant === "" ? {} : { "x-scope-orgid": tenant });
+    expect((await push("a")).status).toBe(200);
+    expect((await push("b")).status).toBe(200);
+    const values = await server.json("/querier.v1.QuerierService/LabelValues", { name: "pod" }, { "x-scope-orgid": "a" });
+    expect(values.body).toEqual({ names: ["a"] });
+    expect(await push("")).toEqual({ status: 401, body: { code: "unauthenticated", message: "no org id" } });
+    expect(await push("a|b")).toEqual({ status: 401, body: { code: "unauthenticated", message: "multiple org IDs present" } });
+    expect((await push("a/b")).status).toBe(401);
+  });
+});

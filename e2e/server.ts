@@ -1,0 +1,66 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createServer } from "node:net";
+import { mkdtempSync, openSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+export function freePort(): Promise<number> {
+  return new Promise((done) => { const s = createServer(); s.listen(0, "127.0.0.1", () => { const { port } = s.address() as { port: number }; s.close(() => done(port)); }); });
+}
+
+export function folder(): string { return mkdtempSync(join(tmpdir(), "cinderblock-e2e-")); }
+
+/** The built binary in a process of its own. */
+export class Server {
+  child: ChildProcess | undefined;
+  port = 0;
+  readonly dir: string;
+  constructor(dir = folder()) { this.dir = dir; }
+
+  get url(): string { return `http://127.0.0.1:${this.port}`; }
+  log(): string { return readFileSync(join(this.dir, "log"), "utf8"); }
+
+  async start(...flags: string[]): Promise<void> {
+    this.port ||= await freePort();
+    const out = openSync(join(this.dir, "log"), "a");
+    this.child = spawn(resolve("apps/cinderblock/bin/cinderblock"), [
+      "-server.http-listen-address=127.0.0.1", `-server.http-listen-port=${this.port}`, `-storage.filesystem.dir=${this.dir}/bucket`, `-pyroscopedb.data-path=${this.dir}/db`,
+      "-distributor.ingestion-rate-limit-mb=100000", "-distributor.ingestion-burst-size-mb=100000", "-ingester.max-global-series-per-tenant=0", "-validation.reject-older-than=0",
+      "-querier.max-query-lookback=0", "-querier.max-query-length=0", ...flags,
+    ], { stdio: ["ignore", out, out] });
+    for (let i = 0; i < 600; i++) {
+      if (this.child.exitCode !== null) throw new Error(`the server ended: ${this.log().slice(-2000)}`);
+      try { if ((await fetch(`${this.url}/ready`)).status === 200) return; } catch { /* not listening yet */ }
+      await new Promise((r) => { setTimeout(r, 50); });
+    }
+    throw new Error(`not ready: ${this.log().slice(-2000)}`);
+  }
+
+  stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
+    const { child } = this;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return Promise.resolve(null);
+    return new Promise((done) => { child.once("exit", (code) => done(code)); child.kill(signal); });
+  }
+
+  async json(path: string, body: unknown, headers: Record<string, string> = {}): Promise<{ status: number; body: Record<string, unknown> }> {
+    const r = await fetch(`${this.url}${path}`, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) });
+    const text = await r.text();
+    return { status: r.status, body: text === "" ? {} : (JSON.parse(text) as Record<string, unknown>) };
+  }
+
+  flush(): Promise<unknown> { return this.json("/ingester.v1.IngesterService/Flush", {}); }
+
+  /** Sum of each series' points, by the labels asked for. */
+  async sums(groupBy: string[], type: string, startMs: number, endMs: number): Promise<Map<string, number>> {
+    const { body, status } = await this.json("/querier.v1.QuerierService/SelectSeries", { profileTypeID: type, labelSelector: "{}", start: String(startMs), end: String(endMs), step: 15, groupBy });
+    if (status !== 200) throw new Error(JSON.stringify(body));
+    return new Map(((body.series ?? []) as { labels?: { value: string }[]; points: { value: number }[] }[]).map((s) => [(s.labels ?? []).map((l) => l.value).join("/"), s.points.reduce((n, p) => n + Number(p.value), 0)]));
+  }
+
+  async functions(type: string, startMs: number, endMs: number, selector = "{}"): Promise<string[]> {
+    const { body } = await this.json("/querier.v1.QuerierService/SelectMergeStacktraces", { profileTypeID: type, labelSelector: selector, start: String(startMs), end: String(endMs) });
+    return (body.flamegraph as { names: string[] }).names;
+  }
+}
+
+export const CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
