@@ -49,12 +49,33 @@ export class Distributor {
     } finally { this.inFlightBytes -= bytes; }
   }
 
+  private readonly series = new Map<string, { profiles: { inc(n: number): void }; sizes: { observe(n: number): void }[] }>();
+
+  /** Metric children of a tenant and a type, looked up once. */
+  private children(tenant: string, type: string): { profiles: { inc(n: number): void }; sizes: { observe(n: number): void }[] } {
+    const key = `${type}\u0000${tenant}`;
+    let known = this.series.get(key);
+    if (!known) {
+      const { metrics } = this.base;
+      const size = (name: string, help: string, buckets: number[]) => metrics.histogram(name, help, ["type", "tenant"], buckets).labels({ type, tenant });
+      known = {
+        profiles: metrics.counter("pyroscope_distributor_profiles_received_total", "Profiles received.", ["tenant"]).labels({ tenant }),
+        sizes: [
+          size("pyroscope_distributor_received_compressed_bytes", "Size of pushed profiles as they came.", sizeBuckets), size("pyroscope_distributor_received_decompressed_bytes", "Size of pushed profiles, uncompressed.", sizeBuckets),
+          size("pyroscope_distributor_received_samples", "Samples of pushed profiles.", [10, 100, 1000, 10000, 100000]),
+        ],
+      };
+      this.series.set(key, known);
+    }
+    return known;
+  }
+
   private count(tenant: string, type: string, a: WriteAnswer): void {
-    const { metrics } = this.base;
-    metrics.counter("pyroscope_distributor_profiles_received_total", "Profiles received.", ["tenant"]).inc({ tenant }, a.profiles);
-    metrics.histogram("pyroscope_distributor_received_compressed_bytes", "Size of pushed profiles as they came.", ["type", "tenant"], sizeBuckets).observe({ type, tenant }, a.compressedBytes);
-    metrics.histogram("pyroscope_distributor_received_decompressed_bytes", "Size of pushed profiles, uncompressed.", ["type", "tenant"], sizeBuckets).observe({ type, tenant }, a.decompressedBytes);
-    metrics.histogram("pyroscope_distributor_received_samples", "Samples of pushed profiles.", ["type", "tenant"], [10, 100, 1000, 10000, 100000]).observe({ type, tenant }, a.samples);
+    const c = this.children(tenant, type);
+    c.profiles.inc(a.profiles);
+    c.sizes[0]!.observe(a.compressedBytes);
+    c.sizes[1]!.observe(a.decompressedBytes);
+    c.sizes[2]!.observe(a.samples);
     this.discard(a.discarded, tenant);
   }
 

@@ -4,7 +4,7 @@ import { workerData } from "node:worker_threads";
 import { loadHasher } from "@cinderblock/bytes";
 import { CinderblockError, toErrorRecord } from "@cinderblock/errors";
 import { type Head, HeadShard } from "@cinderblock/head";
-import { type ProcessedProfile, PushProcessor, RateGate } from "@cinderblock/ingest";
+import { type IngestLimits, type ProcessedProfile, PushProcessor, RateGate } from "@cinderblock/ingest";
 import { type BlockInfo, executeOn, labelNames, labelValues, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
 import { serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
@@ -25,6 +25,7 @@ const shard = new HeadShard(hasher, {
 });
 shard.onForeignDone = (dir, segments) => { for (const s of segments) rmSync(join(dir, `${String(s).padStart(8, "0")}.log`), { force: true }); };
 
+const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
 let maxSeries = 0;
 const processor = new PushProcessor(hasher, {
   append(tenant: string, p: ProcessedProfile) {
@@ -61,9 +62,11 @@ const methods: IngestWorkerMethods = {
     setInterval(maintain, 1000).unref();
     return { records: r.records, rows: r.rows, seconds: r.seconds, segments: r.segments, damaged: r.damaged, tornBytes: r.tornBytes, lostSymbols: r.lostSymbols };
   },
-  async push({ tenant, push, limits, gate }) {
+  async push({ tenant, push, settings }) {
+    if (settings) settingsOf.set(tenant, { limits: settings.limits, gate: new RateGate(settings.gate) });
+    const { limits, gate } = settingsOf.get(tenant)!;
     maxSeries = limits.maxSeriesPerTenant;
-    const out = processor.process(tenant, push, limits, new RateGate(gate), Date.now());
+    const out = processor.process(tenant, push, limits, gate, Date.now());
     await shard.commit();
     return { ...out, error: out.error ? toErrorRecord(out.error) : undefined };
   },

@@ -43,6 +43,8 @@ export class Ingester implements Service, SourceClient {
   private diskFull = "";
   private timer: NodeJS.Timeout | undefined;
   private readonly gates = new Map<string, SharedArrayBuffer>();
+  /** worker -> tenant -> the limits it was sent */
+  private readonly sent = new Map<WorkerClient, Map<string, IngestLimits>>();
   private readonly script: URL;
   private readonly config: IngesterConfig;
   private readonly pool: QueryPool;
@@ -118,8 +120,9 @@ export class Ingester implements Service, SourceClient {
   private refuse(): void {
     if (this.diskFull !== "") throw new CinderblockError("limit", this.diskFull, { reason: "rate_limited" });
     const { localBudgetBytes } = this.config;
+    if (localBudgetBytes === 0) return;
     const unshipped = this.blocksOnDisk.unshippedBytes();
-    if (localBudgetBytes > 0 && unshipped > localBudgetBytes) {
+    if (unshipped > localBudgetBytes) {
       throw new CinderblockError("limit", `blocks of ${unshipped} bytes wait for the bucket; the limit is ${localBudgetBytes} (-pyroscopedb.local-budget-bytes)`, { reason: "rate_limited" });
     }
   }
@@ -132,7 +135,11 @@ export class Ingester implements Service, SourceClient {
     let h = 0;
     for (let i = 0; i < service.length; i++) h = (Math.imul(h, 31) + service.charCodeAt(i)) >>> 0;
     const worker = this.shards[h % this.shards.length]!;
-    const call: PushCall = { tenant, push, limits, gate };
+    let known = this.sent.get(worker);
+    if (!known) this.sent.set(worker, (known = new Map()));
+    const fresh = known.get(tenant) !== limits;
+    if (fresh) known.set(tenant, limits);
+    const call: PushCall = { tenant, push, ...(fresh ? { settings: { limits, gate } } : {}) };
     const { buffer, byteLength } = push.body;
     const own = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength > 0;
     return worker.call<PushAnswer>("push", call, own ? [buffer] : []);

@@ -17,7 +17,8 @@ export interface IngestWorkerData {
   sync: boolean;
 }
 
-export interface PushCall { tenant: string; push: RawPush; limits: IngestLimits; gate: SharedArrayBuffer }
+/** `settings` come with a tenant's first push to a worker, and when they changed. */
+export interface PushCall { tenant: string; push: RawPush; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
 export interface PushAnswer {
   profiles: number; compressedBytes: number; decompressedBytes: number; samples: number;
   discarded: { reason: DiscardReason; profiles: number; bytes: number }[];

@@ -131,40 +131,66 @@ const TUPLE = new Uint32Array(64);
 
 /** Recently seen stacks of a partition: hash of their locations -> leaf, verified against a copy of the locations. Bounded. */
 class StackCache {
-  private static readonly SLOTS = 8192;
-  private static readonly WORDS = 1 << 19;
-  private readonly hash = new Int32Array(StackCache.SLOTS);
+  private static readonly MAX_SLOTS = 32768;
+  private static readonly WORDS = 1 << 20;
+  /** slots that a hash may lie in, one after another */
+  private static readonly WAYS = 4;
+  private mask = 1023;
+  private hash = new Int32Array(1024);
   /** leaf + 1; 0 is free */
-  private readonly leaf = new Uint32Array(StackCache.SLOTS);
-  private readonly offset = new Uint32Array(StackCache.SLOTS);
-  private readonly size = new Uint16Array(StackCache.SLOTS);
+  private leaf = new Uint32Array(1024);
+  private offset = new Uint32Array(1024);
+  private size = new Uint16Array(1024);
   private words = new Uint32Array(4096);
   private used = 0;
+  private count = 0;
 
   find(h: number, sequence: Uint32Array, size: number): number {
-    const at = h & (StackCache.SLOTS - 1);
-    if (this.leaf[at] === 0 || this.hash[at] !== h || this.size[at] !== size) return -1;
-    const from = this.offset[at]!;
-    const { words } = this;
-    for (let i = 0; i < size; i++) if (words[from + i] !== sequence[i]) return -1;
-    return this.leaf[at]! - 1;
+    const { mask, hash, leaf, words } = this;
+    for (let way = 0; way < StackCache.WAYS; way++) {
+      const at = (h + way) & mask;
+      if (hash[at] !== h || this.size[at] !== size || leaf[at] === 0) continue;
+      const from = this.offset[at]!;
+      let i = 0;
+      while (i < size && words[from + i] === sequence[i]) i++;
+      if (i === size) return leaf[at]! - 1;
+    }
+    return -1;
   }
 
   put(h: number, sequence: Uint32Array, size: number, leaf: number): void {
     if (size > 4096) return;
-    if (this.used + size > StackCache.WORDS) { this.leaf.fill(0); this.used = 0; }
+    if (this.used + size > StackCache.WORDS) { this.leaf.fill(0); this.used = this.count = 0; }
+    if (this.count * 2 > this.mask && this.mask + 1 < StackCache.MAX_SLOTS) this.grow();
     if (this.used + size > this.words.length) {
       const grown = new Uint32Array(Math.min(StackCache.WORDS, Math.max(this.words.length * 2, this.used + size)));
       grown.set(this.words.subarray(0, this.used));
       this.words = grown;
     }
-    const at = h & (StackCache.SLOTS - 1);
-    this.hash[at] = h;
-    this.leaf[at] = leaf + 1;
-    this.offset[at] = this.used;
-    this.size[at] = size;
     for (let i = 0; i < size; i++) this.words[this.used + i] = sequence[i]!;
+    this.place(h, leaf + 1, this.used, size);
     this.used += size;
+  }
+
+  private place(h: number, leaf: number, offset: number, size: number): void {
+    let at = h & this.mask;
+    for (let way = 0; way < StackCache.WAYS; way++) { const slot = (h + way) & this.mask; if (this.leaf[slot] === 0) { at = slot; this.count++; break; } }
+    this.hash[at] = h;
+    this.leaf[at] = leaf;
+    this.offset[at] = offset;
+    this.size[at] = size;
+  }
+
+  private grow(): void {
+    const { hash, leaf, offset, size } = this;
+    const n = leaf.length * 4;
+    this.mask = n - 1;
+    this.count = 0;
+    this.hash = new Int32Array(n);
+    this.leaf = new Uint32Array(n);
+    this.offset = new Uint32Array(n);
+    this.size = new Uint16Array(n);
+    for (let i = 0; i < leaf.length; i++) if (leaf[i] !== 0) this.place(hash[i]!, leaf[i]!, offset[i]!, size[i]!);
   }
 }
 

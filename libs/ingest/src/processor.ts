@@ -41,7 +41,11 @@ export interface PushOutcome {
   error: CinderblockError | undefined;
 }
 
-interface SeriesContext { sent: Label[]; spy: string }
+/** What is known about a label set as sent; `language` once a profile gave it away. */
+interface SeriesContext { sent: Label[]; spy: string; language: string; bytes: Uint8Array }
+
+/** Final labels of a group: equal sets share one object, so that heads may key by identity. */
+interface FinalLabels { labels: Labels; bytes: Uint8Array }
 
 /** The distributor's work on bytes: inflate, decode, limit, validate, normalise, split. One per worker thread. */
 export class PushProcessor {
@@ -49,8 +53,8 @@ export class PushProcessor {
   private readonly hasher: Hasher;
   private readonly sink: ProfileSink;
   private readonly contexts = new Map<string, SeriesContext>();
-  /** equal label sets -> one object, so that heads may key by identity */
-  private readonly canonical = new Map<string, Labels>();
+  private readonly finals = new Map<string, FinalLabels>();
+  private finalLimits: IngestLimits | undefined;
   private readonly key = new ByteWriter(512);
   private readonly scratch = new NormaliseScratch();
 
@@ -110,7 +114,8 @@ export class PushProcessor {
     let context = this.contexts.get(key);
     if (!context) {
       if (this.contexts.size > 20_000) this.contexts.clear();
-      context = { sent: withServiceName(sent), spy: labelValue(sent, LABEL_SPY) };
+      const labels = withServiceName(sent);
+      context = { sent: labels, spy: labelValue(sent, LABEL_SPY), language: "", bytes: labelBytes(labels) };
       this.contexts.set(key, context);
     }
     return context;
@@ -160,7 +165,8 @@ export class PushProcessor {
     const bodyBytes = tables.bytes;
     validateProfile(tables, sent, limits, nowMs);
     out.samples += tables.samples;
-    const go = detectLanguage(tables, context.spy) === "go";
+    if (context.language === "" || context.language === "unknown") context.language = detectLanguage(tables, context.spy);
+    const go = context.language === "go";
     if (go) fixGoGenerics(tables);
     injectMappingVersions(tables, sent);
     const profile = normalise(tables, limits.maxProfileStacktraceDepth, BigInt(nowMs) * 1_000_000n, this.scratch);
@@ -168,48 +174,59 @@ export class PushProcessor {
     out.profiles++;
     if (profile.kept === 0) return;
     const { groups, ids } = splitByLabels(profile, limitSessions([...sent], limits.maxSessionsPerSeries));
-    const final = mergeGroups(groups.map((g) => ({ samples: g.samples, labels: this.finalLabels(g.labels, limits) })));
-    const bodyHash = [this.hasher.h64(bodyBytes, 0n), this.hasher.h64(bodyBytes, 0x9e3779b97f4a7c15n)] as const;
+    const bySet = new Map<FinalLabels, { labels: Label[]; samples: Uint32Array }[]>();
+    for (const g of groups) {
+      const final = this.finalLabels(g.labels, limits);
+      const same = bySet.get(final);
+      if (same) same.push(g); else bySet.set(final, [g]);
+    }
+    // Every sample of one profile is hashed with its bytes: 64 bits of content, with the labels 128 bits of identity.
+    const bodyHash = this.hasher.h64(bodyBytes);
     this.sink.append(tenant, {
       profile, ids,
-      groups: final.map((g) => ({ labels: this.canonicalise(g.labels), samples: g.samples, id: this.profileId(tenant, sent, g.labels, profile.timeNanos, bodyHash) })),
+      groups: [...bySet].map(([final, same]) => ({ labels: final.labels, samples: mergeGroups(same.map((g) => ({ ...g, labels: final.labels as Label[] })))[0]!.samples, id: this.profileId(tenant, context.bytes, final.bytes, profile.timeNanos, bodyHash) })),
     });
   }
 
-  private finalLabels(labels: Label[], limits: IngestLimits): Label[] {
-    const relabelled = limits.relabelDefaultRules === "disabled" ? labels : applyDefaultRelabelRules(labels);
-    const valid = validateLabels(relabelled, limits);
-    return limits.enforceLabelsOrder ? sortLabels([...valid.filter((l) => l.name !== LABEL_ORDER), { name: LABEL_ORDER, value: "enforced" }]) : valid;
-  }
-
-  private canonicalise(labels: Label[]): Labels {
+  private finalLabels(labels: Label[], limits: IngestLimits): FinalLabels {
+    if (this.finalLimits !== limits || this.finals.size > 50_000) { this.finals.clear(); this.finalLimits = limits; }
     const key = labelsKey(labels);
-    let known = this.canonical.get(key);
+    let known = this.finals.get(key);
     if (!known) {
-      if (this.canonical.size > 50_000) this.canonical.clear();
-      known = labels;
-      this.canonical.set(key, known);
+      const relabelled = limits.relabelDefaultRules === "disabled" ? labels : applyDefaultRelabelRules(labels);
+      const valid = validateLabels(relabelled, limits);
+      const ordered = limits.enforceLabelsOrder ? sortLabels([...valid.filter((l) => l.name !== LABEL_ORDER), { name: LABEL_ORDER, value: "enforced" }]) : valid;
+      // Two label sets may become one by the rules: they must share their object too.
+      const finalKey = `=${labelsKey(ordered)}`;
+      known = this.finals.get(finalKey) ?? { labels: ordered, bytes: labelBytes(ordered) };
+      this.finals.set(finalKey, known);
+      this.finals.set(key, known);
     }
     return known;
   }
 
   /** 128 bits over tenant, labels as sent, time, uncompressed bytes, final labels: a retry gets the same id. */
-  private profileId(tenant: string, sent: Labels, final: Labels, timeNanos: bigint, body: readonly [bigint, bigint]): Uint8Array {
+  private profileId(tenant: string, sent: Uint8Array, final: Uint8Array, timeNanos: bigint, body: bigint): Uint8Array {
     const k = this.key;
     k.reset();
-    k.u64le(body[0]);
-    k.u64le(body[1]);
+    k.u64le(body);
     k.u64le(timeNanos);
     k.str(tenant);
-    for (const l of sent) { k.str(l.name); k.str(l.value); }
+    k.bytes(sent);
     k.u8(255);
-    for (const l of final) { k.str(l.name); k.str(l.value); }
+    k.bytes(final);
     const id = new Uint8Array(16);
     const view = new DataView(id.buffer);
     view.setBigUint64(0, this.hasher.h64(k.finish(), 1n));
     view.setBigUint64(8, this.hasher.h64(k.finish(), 2n));
     return id;
   }
+}
+
+function labelBytes(labels: Labels): Uint8Array {
+  const out = new ByteWriter(256);
+  for (const l of labels) { out.str(l.name); out.str(l.value); }
+  return out.copy();
 }
 
 /** Undoes a request's Content-Encoding, bounded by the body limit. */

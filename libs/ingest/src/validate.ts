@@ -1,4 +1,4 @@
-import { isUtf8 } from "node:buffer";
+import { isAscii, isUtf8 } from "node:buffer";
 import { CinderblockError, type DiscardReason } from "@cinderblock/errors";
 import { type Labels, labelsText } from "@cinderblock/model";
 import type { PprofTables } from "@cinderblock/pprof";
@@ -39,9 +39,11 @@ function checkStrings(t: PprofTables, limits: IngestLimits): void {
   const n = t.strings;
   const start = t.stringStart.data, end = t.stringEnd.data, { bytes } = t;
   if (n === 0 || start[0] !== end[0]) refuse("malformed_profile", "string 0 should be empty string");
+  // The string table lies together in the file: when all of it is ASCII, its lengths too, there is nothing to look for.
+  const ascii = end[n - 1]! > start[0]! && isAscii(bytes.subarray(start[0], end[n - 1]));
   for (let i = 1; i < n; i++) {
     const to = end[i]!;
-    for (let k = start[i]!; k < to; k++) {
+    if (!ascii || start[i]! < start[0]! || to > end[n - 1]!) for (let k = start[i]!; k < to; k++) {
       if (bytes[k]! < 128) continue;
       const view = bytes.subarray(start[i]!, to);
       if (!isUtf8(view)) refuse("malformed_profile", `invalid utf8 string hex: ${Buffer.from(view).toString("hex").slice(0, 200)}`);

@@ -81,14 +81,24 @@ export class ApiServer implements Service {
       if (n === undefined) { n = url.replace(/[^A-Za-z0-9]+/g, "_").replace(/^_|_$/g, "").toLowerCase() || "root"; names.set(url, n); }
       return n;
     };
-    app.addHook("onRequest", (request, _reply, done) => {
-      inflight.inc({ method: request.method, route: route(request.routeOptions.url ?? "other") });
-      done();
-    });
+    // Children are looked up once for each route and status, not for each request.
+    const waiting = new Map<string, { inc(): void; dec(): void }>();
+    const served = new Map<string, { observe(seconds: number): void }>();
+    const waitingOf = (method: string, url: string): { inc(): void; dec(): void } => {
+      const key = `${method} ${url}`;
+      let child = waiting.get(key);
+      if (!child) waiting.set(key, (child = inflight.labels({ method, route: route(url) })));
+      return child;
+    };
+    app.addHook("onRequest", (request, _reply, done) => { waitingOf(request.method, request.routeOptions.url ?? "other").inc(); done(); });
     app.addHook("onResponse", (request, reply, done) => {
-      const labels = { method: request.method, route: route(request.routeOptions.url ?? "other") };
-      inflight.dec(labels);
-      duration.observe({ ...labels, status_code: String(reply.statusCode), ws: "false" }, reply.elapsedTime / 1000);
+      const { method } = request;
+      const url = request.routeOptions.url ?? "other";
+      waitingOf(method, url).dec();
+      const key = `${method} ${url} ${reply.statusCode}`;
+      let child = served.get(key);
+      if (!child) served.set(key, (child = duration.labels({ method, route: route(url), status_code: String(reply.statusCode), ws: "false" })));
+      child.observe(reply.elapsedTime / 1000);
       done();
     });
   }
