@@ -52,8 +52,10 @@ export class Querier {
     const { plan, warnings } = await this.plan(tenant, select.startMs, select.endMs);
     const exclude = await this.duplicates(tenant, plan, select);
     const parts: PartialResult[] = [];
+    const alone = plan.size === 1 && [...plan.values()][0]!.length === 1;
+    const asked: SourceQuery = query.kind === "tree" && alone ? { ...query, alone } : query;
     await Promise.all([...plan].map(async ([client, blocks]) => {
-      const answer = await client.execute(tenant, blocks.map((b) => b.ulid), query, exclude);
+      const answer = await client.execute(tenant, blocks.map((b) => b.ulid), asked, exclude);
       if (answer.result) parts.push(answer.result);
       for (const ulid of answer.missing) await this.elsewhere(tenant, client, ulid, query, exclude, parts, warnings);
     }));

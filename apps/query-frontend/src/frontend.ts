@@ -56,28 +56,28 @@ export class QueryFrontend {
   }
 
   /** Partial call trees of a request; none when its range is too old. */
-  private async treeParts(caller: Caller, r: MergeRequest): Promise<PartialResult[]> {
+  private async treeParts(caller: Caller, r: MergeRequest, nodes: number): Promise<PartialResult[]> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     const select = { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector };
     if (!range || (r.spansOnly && r.spans.length === 0)) { selectorOf(select); return []; }
-    return this.parts(caller, { kind: "tree", select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...range }, spans: r.spans });
+    return this.parts(caller, { kind: "tree", select: { ...select, ...range }, spans: r.spans, maxNodes: caller.tenants.length === 1 ? nodes : 0 });
   }
 
   async flame(caller: Caller, r: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
-    return bytesOf(await this.renderer.render({ kind: "flame", parts: await this.treeParts(caller, r), maxNodes: nodes, as }));
+    return bytesOf(await this.renderer.render({ kind: "flame", parts: await this.treeParts(caller, r, nodes), maxNodes: nodes, as }));
   }
 
   async tree(caller: Caller, r: MergeRequest): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
-    return bytesOf(await this.renderer.render({ kind: "tree", parts: await this.treeParts(caller, r), maxNodes: nodes }));
+    return bytesOf(await this.renderer.render({ kind: "tree", parts: await this.treeParts(caller, r, nodes), maxNodes: nodes }));
   }
 
   async diff(caller: Caller, left: MergeRequest, right: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
     const limits = this.limits(caller);
     const nodes = maxNodes(Math.max(left.maxNodes, right.maxNodes), limits);
     for (const side of [left, right]) selectRange(side.startMs, side.endMs, limits, this.base.now());
-    const [l, r] = await Promise.all([this.treeParts(caller, left), this.treeParts(caller, right)]);
+    const [l, r] = await Promise.all([this.treeParts(caller, left, nodes), this.treeParts(caller, right, nodes)]);
     return bytesOf(await this.renderer.render({ kind: "diff", left: l, right: r, maxNodes: nodes, as }));
   }
 

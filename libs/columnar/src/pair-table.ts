@@ -49,9 +49,15 @@ export class PairTable {
     return -1;
   }
 
-  private grow(): void {
+  /** Makes room for `entries` in all, so that they come without growing. */
+  reserve(entries: number): void {
+    let n = this.slot.length;
+    while (n < entries * 2) n *= 2;
+    if (n > this.slot.length) this.grow(n);
+  }
+
+  private grow(n = this.slot.length * 2): void {
     const { keyA, keyB, slot } = this;
-    const n = slot.length * 2;
     this.keyA = new Uint32Array(n);
     this.keyB = new Uint32Array(n);
     this.slot = new Uint32Array(n);

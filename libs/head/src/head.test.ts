@@ -55,7 +55,7 @@ class Instance {
 
   /** `path total self` of every node, sorted. */
   async tree(type = "process_cpu:cpu:nanoseconds:cpu:nanoseconds", selector = "{}"): Promise<string[]> {
-    const result = await executeOn(await this.sources(), { kind: "tree", select: { profileTypeId: type, labelSelector: selector, startMs: 1, endMs: 2e12 }, spans: [] }, {});
+    const result = await executeOn(await this.sources(), { kind: "tree", select: { profileTypeId: type, labelSelector: selector, startMs: 1, endMs: 2e12 }, spans: [], maxNodes: 0 }, {});
     return result.kind === "tree" ? flat(result.tree) : [];
   }
 }
@@ -231,7 +231,7 @@ describe("a shard of heads", () => {
     await a.start();
     await a.push(CPU, { stacks: [{ frames: ["main", "s"], values: [3], labels: { span_id: "0102030405060708" } }, { frames: ["main", "s"], values: [4], labels: { span_id: "1112131415161718" } }, { frames: ["main"], values: [9] }], timeNanos: T0 });
     const ask = async (): Promise<string[]> => {
-      const r = await executeOn(await a.sources(), { kind: "tree", select: { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 }, spans: ["1112131415161718"] }, {});
+      const r = await executeOn(await a.sources(), { kind: "tree", select: { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 }, spans: ["1112131415161718"], maxNodes: 0 }, {});
       return r.kind === "tree" ? flat(r.tree) : [];
     };
     expect(await ask()).toEqual(["/main 4 0", "/main/s 4 4"]);

@@ -7,7 +7,7 @@ import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 
 /** A question that a set of sources answers with one merged partial result. */
 export type SourceQuery =
-  | { kind: "tree"; select: SelectRequest; spans: string[] }
+  | { kind: "tree"; select: SelectRequest; spans: string[]; maxNodes: number; /** the one source that is asked has all of the answer: it may cut to maxNodes */ alone?: boolean }
   | { kind: "profile"; select: SelectRequest; spans: string[]; stacks?: StackSelector }
   | { kind: "series"; select: SelectRequest; range: SeriesRange; callSite: string[] };
 
@@ -24,11 +24,15 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
   const from = startNanos(query.select.startMs), to = endNanos(query.select.endMs);
   if (query.kind === "tree") {
     const spans = parseSpans(query.spans);
-    const merger = new TreeMerger();
+    const trees: PartialTree[] = [];
+    const cutTo = query.alone === true && sources.length === 1 ? query.maxNodes : 0;
     for (const s of sources) {
       const table = await s.load(spans ? ["samples", "spans"] : ["samples"]);
-      await buildTree(s, table, selectRows(s, selector, from, to, exclude[s.ulid]), spans, merger);
+      trees.push(await buildTree(s, table, selectRows(s, selector, from, to, exclude[s.ulid]), spans, cutTo));
     }
+    if (trees.length === 1) return { kind: "tree", tree: trees[0]! };
+    const merger = new TreeMerger();
+    for (const t of trees) merger.add(t);
     return { kind: "tree", tree: merger.finish() };
   }
   if (query.kind === "profile") {

@@ -1,6 +1,6 @@
 export { endNanos, parseSpans, selectorOf, selectRows, startNanos } from "./select.ts";
 export type { SelectRequest } from "./select.ts";
-export { buildTree, emptyTree, TreeMerger } from "./tree.ts";
+export { emptyTree, TreeMerger } from "./tree.ts";
 export type { PartialTree } from "./tree.ts";
 export { diffLevels, encodeTreeBytes, finalTree, flameLevels } from "./render-tree.ts";
 export type { FinalTree, FlameLevels } from "./render-tree.ts";

@@ -16,18 +16,21 @@ export interface FinalTree {
 }
 
 const OTHER = Buffer.from("other");
+const EXACT = 9007199254740991n;
 
 /** Sums up, orders siblings by name and folds what is below the `maxNodes` largest nodes into `other` (0: nothing). */
 export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
   const n = t.parent.length;
   const total = t.self.slice();
+  if (t.folded) for (let i = 0; i < n; i++) total[i]! += t.folded[i]!;
   for (let i = n - 1; i > 0; i--) total[t.parent[i]!]! += total[i]!;
-  const minimum = maxNodes > 0 && n - 1 > maxNodes ? nthLargest(total, maxNodes) : undefined;
+  const minimum = !t.folded && maxNodes > 0 && n - 1 > maxNodes ? nthLargest(total, maxNodes) : undefined;
 
   // Kept nodes get their own name; the rest of each parent becomes one more node.
   const keep = new Uint8Array(n);
   let extra = 0;
-  const folded = minimum === undefined ? undefined : new BigInt64Array(n);
+  const folded = t.folded ?? (minimum === undefined ? undefined : new BigInt64Array(n));
+  if (t.folded) for (let i = 0; i < n; i++) if (t.folded[i] !== 0n) extra++;
   for (let i = 0; i < n; i++) {
     if (i === 0 || minimum === undefined || (keep[t.parent[i]!] === 1 && total[i]! >= minimum)) { keep[i] = 1; continue; }
     const p = t.parent[i]!;
@@ -91,8 +94,13 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
 }
 
 function nthLargest(total: BigInt64Array, n: number): bigint {
-  const sorted = total.slice(1).sort();
-  return sorted[Math.max(0, sorted.length - n)]!;
+  // Doubles sort natively; they are exact below 2^53, and the root holds the largest total.
+  if (total[0]! > EXACT) { const sorted = total.slice(1).sort(); return sorted[Math.max(0, sorted.length - n)]!; }
+  const words = new Uint32Array(total.buffer, total.byteOffset, total.length * 2);
+  const sorted = new Float64Array(total.length - 1);
+  for (let i = 1; i < total.length; i++) sorted[i - 1] = words[2 * i + 1]! * 4294967296 + words[2 * i]!;
+  sorted.sort();
+  return BigInt(sorted[Math.max(0, sorted.length - n)]!);
 }
 
 function nameRanks(t: PartialTree): Uint32Array {
@@ -135,49 +143,59 @@ export interface FlameLevels {
   maxSelf: bigint;
 }
 
-const EXACT = 9007199254740991n;
+/** Totals and selves as doubles, or undefined when the largest is not exact. */
+function asDoubles(v: BigInt64Array, exact: boolean): Float64Array | undefined {
+  if (!exact) return undefined;
+  const words = new Int32Array(v.buffer, v.byteOffset, v.length * 2);
+  const out = new Float64Array(v.length);
+  for (let i = 0; i < v.length; i++) out[i] = words[2 * i + 1]! * 4294967296 + (words[2 * i]! >>> 0);
+  return out;
+}
 
 /** Single flame graph: (x delta, total, self, name) for each bar. Numbers where all are exact, BigInt otherwise. */
 export function flameLevels(t: FinalTree): FlameLevels {
-  const wide = t.total[0]! > EXACT;
-  const toNumber = (v: bigint): number | bigint => (wide ? v : Number(v));
-  const add = (a: number | bigint, b: number | bigint): number | bigint => (a as number) + (b as number);
-  const sub = (a: number | bigint, b: number | bigint): number | bigint => (a as number) - (b as number);
+  const exact = t.total[0]! <= EXACT;
+  const totals = asDoubles(t.total, exact) ?? t.total, selves = asDoubles(t.self, exact) ?? t.self;
+  const n = t.nodes;
   const names: Uint8Array[] = [Buffer.from("total")];
   const number = new Int32Array(t.names.offset.length).fill(-1);
-  const place: { x: (number | bigint)[]; node: number[]; name: number[] }[] = [];
-  const stackNode = [0], stackX: (number | bigint)[] = [wide ? 0n : 0], stackLevel = [0];
+  // Depth first, last sibling first: that order numbers the names. Each level collects its bars from right to left.
+  const bars: number[][] = [];
+  const x = exact ? new Float64Array(n) : new BigInt64Array(n);
+  const nameOf = new Uint32Array(n);
+  const stack = new Uint32Array(n), depth = new Uint32Array(n);
+  let top = 1;
   let maxSelf = 0n;
-  while (stackNode.length > 0) {
-    const node = stackNode.pop()!, x = stackX.pop()!, level = stackLevel.pop()!;
-    let name = 0;
+  for (let i = 0; i < n; i++) if (t.self[i]! > maxSelf) maxSelf = t.self[i]!;
+  while (top > 0) {
+    const node = stack[--top]!, level = depth[top]!;
     if (node !== 0) {
       const own = t.name[node]!;
-      name = number[own]!;
+      let name = number[own]!;
       if (name < 0) { number[own] = name = names.length; names.push(t.names.bytes.subarray(t.names.offset[own]!, t.names.offset[own + 1]!)); }
+      nameOf[node] = name;
     }
-    if (t.self[node]! > maxSelf) maxSelf = t.self[node]!;
-    const l = (place[level] ??= { x: [], node: [], name: [] });
-    l.x.push(x);
-    l.node.push(node);
-    l.name.push(name);
-    let at = add(x, toNumber(t.self[node]!));
+    const l = bars[level];
+    if (l) l.push(node); else bars[level] = [node];
+    let at = (x[node] as number) + (selves[node] as number);
     for (let k = t.childStart[node]!; k < t.childEnd[node]!; k++) {
       const child = t.children[k]!;
-      stackNode.push(child);
-      stackX.push(at);
-      stackLevel.push(level + 1);
-      at = add(at, toNumber(t.total[child]!));
+      x[child] = at as never;
+      stack[top] = child;
+      depth[top++] = level + 1;
+      at = at + (totals[child] as number);
     }
   }
-  const levels = place.map((l) => {
-    const out: (number | bigint)[] = [];
-    let end: number | bigint = wide ? 0n : 0;
-    for (let i = l.node.length - 1; i >= 0; i--) {
-      const node = l.node[i]!;
-      const total = toNumber(t.total[node]!);
-      out.push(sub(l.x[i]!, end), total, toNumber(t.self[node]!), l.name[i]!);
-      end = add(l.x[i]!, total);
+  const levels = bars.map((l) => {
+    const out: (number | bigint)[] = new Array(l.length * 4);
+    let end = (exact ? 0 : 0n) as number, o = 0;
+    for (let i = l.length - 1; i >= 0; i--) {
+      const node = l[i]!;
+      out[o++] = (x[node] as number) - end;
+      out[o++] = totals[node]!;
+      out[o++] = selves[node]!;
+      out[o++] = nameOf[node]!;
+      end = (x[node] as number) + (totals[node] as number);
     }
     return out;
   });

@@ -12,6 +12,8 @@ export interface PartialTree {
   parent: Int32Array;
   name: Uint32Array;
   self: BigInt64Array;
+  /** node -> sum of the children that were cut off; only in a tree that is complete and already cut for its answer */
+  folded?: BigInt64Array;
 }
 
 /** Adds trees up: nodes with equal paths of names are one. */
@@ -34,8 +36,17 @@ export class TreeMerger {
     return node;
   }
 
+  /** Room for `nodes` more. */
+  reserve(nodes: number): void {
+    this.children.reserve(this.parent.length + nodes);
+    this.parent.reserve(nodes);
+    this.name.reserve(nodes);
+    this.self.reserve(nodes);
+  }
+
   add(t: PartialTree): void {
     const n = t.parent.length;
+    this.reserve(n);
     const nameMap = new Uint32Array(t.nameOffset.length).fill(0xffffffff);
     const map = new Uint32Array(n);
     for (let i = 1; i < n; i++) {
@@ -97,33 +108,111 @@ export async function loadSymbols(source: ProfileSource, table: RowTable, select
   return out;
 }
 
-/** The call tree of the selected rows of one source. */
-export async function buildTree(source: ProfileSource, table: RowTable, selected: readonly SelectedSeries[], spans: SpanSet | undefined, into: TreeMerger): Promise<void> {
+/**
+ * All symbol partitions of one source as one tree of names, kept from query to query: stack node -> tree node. A query
+ * then adds values and nothing is hashed.
+ */
+class SourceFlame {
+  readonly tree = new TreeMerger();
+  private readonly partitions = new Map<number, { nodes: U32Column; names: Int32Array }>();
+
+  /** Tree node of each flame node of a partition, up to date. */
+  extend(partition: number, { tables, flame }: Awaited<ReturnType<ProfileSource["symbols"]>>): Uint32Array {
+    let p = this.partitions.get(partition);
+    if (!p) { p = { nodes: new U32Column(flame.parent.length), names: new Int32Array(0) }; this.partitions.set(partition, p); }
+    const { nodes } = p;
+    const n = flame.parent.length;
+    if (nodes.length === n) return nodes.data;
+    if (p.names.length < tables.stringOffset.length) { const grown = new Int32Array(tables.stringOffset.length * 2).fill(-1); grown.set(p.names); p.names = grown; }
+    const { names } = p;
+    const { tree } = this;
+    tree.reserve(n - nodes.length);
+    for (let i = nodes.length; i < n; i++) {
+      if (i === 0) { nodes.push(0); continue; }
+      const own = flame.name.data[i]!;
+      let name = names[own]!;
+      if (name < 0) names[own] = name = tree.names.intern(tables.stringBytes, tables.stringOffset[own]!, tables.stringOffset[own + 1]!);
+      nodes.push(tree.child(nodes.data[flame.parent.data[i]!]!, name));
+    }
+    tree.names.release();
+    return nodes.data;
+  }
+}
+
+const flames = new WeakMap<ProfileSource, SourceFlame>();
+
+/** The call tree of the selected rows of one source, cut to `cutTo` nodes when that is above 0. */
+export async function buildTree(source: ProfileSource, table: RowTable, selected: readonly SelectedSeries[], spans: SpanSet | undefined, cutTo: number): Promise<PartialTree> {
   const symbols = await loadSymbols(source, table, selected);
   const totals = sumByStack(table, selected, spans, (p) => symbols.get(p)!.tables.stackParent.length);
+  let index = flames.get(source);
+  if (!index) flames.set(source, (index = new SourceFlame()));
+  const maps = new Map([...totals.keys()].map((p) => [p, index.extend(p, symbols.get(p)!)]));
+  const { tree } = index;
+  const nodes = tree.parent.length;
+  const self = new BigInt64Array(nodes);
+  const used = new Uint8Array(nodes);
   for (const [p, byStack] of totals) {
-    const { tables, flame } = symbols.get(p)!;
-    const ofStack = flame.ofStack.data, parent = flame.parent.data, name = flame.name.data;
-    const nodes = flame.parent.length;
-    const self = new BigInt64Array(nodes);
+    const map = maps.get(p)!, ofStack = symbols.get(p)!.flame.ofStack.data;
     const words = new Int32Array(byStack.buffer);
-    const used = new Uint8Array(nodes);
     for (let s = 1; s < byStack.length; s++) {
       if ((words[2 * s]! | words[2 * s + 1]!) === 0) continue;
-      const node = ofStack[s]!;
+      const node = map[ofStack[s]!]!;
       self[node]! += byStack[s]!;
       used[node] = 1;
     }
-    for (let i = nodes - 1; i > 0; i--) if (used[i] === 1) used[parent[i]!] = 1;
-    const nameMap = new Int32Array(tables.stringOffset.length).fill(-1);
-    const map = new Uint32Array(nodes);
+  }
+  return compactTree(tree, self, used, cutTo);
+}
+
+/** The used nodes of a tree with the names that they need; with `cutTo`, the rest of each parent is folded into a sum. */
+function compactTree(tree: TreeMerger, self: BigInt64Array, used: Uint8Array, cutTo: number): PartialTree {
+  const nodes = self.length;
+  const parent = tree.parent.data, name = tree.name.data;
+  let count = 0;
+  for (let i = nodes - 1; i > 0; i--) if (used[i] === 1) { used[parent[i]!] = 1; count++; }
+  used[0] = 1;
+  let folded: BigInt64Array | undefined;
+  if (cutTo > 0 && count > cutTo) {
+    const total = self.slice();
+    for (let i = nodes - 1; i > 0; i--) if (used[i] === 1) total[parent[i]!]! += total[i]!;
+    const minimum = nthLargestOf(total, used, count, cutTo);
+    folded = new BigInt64Array(nodes);
     for (let i = 1; i < nodes; i++) {
       if (used[i] === 0) continue;
-      const own = name[i]!;
-      let global = nameMap[own]!;
-      if (global < 0) nameMap[own] = global = into.names.intern(tables.stringBytes, tables.stringOffset[own]!, tables.stringOffset[own + 1]!);
-      const node = (map[i] = into.child(map[parent[i]!]!, global));
-      into.self.data[node]! += self[i]!;
+      // 2: cut off; what hangs below such a node is in its total already
+      if (used[parent[i]!] === 2) { used[i] = 2; count--; } else if (total[i]! < minimum) { used[i] = 2; count--; folded[parent[i]!]! += total[i]!; }
     }
   }
+  const newId = new Uint32Array(nodes), names = new Int32Array(tree.names.length).fill(-1);
+  const outParent = new Int32Array(count + 1), outName = new Uint32Array(count + 1), outSelf = new BigInt64Array(count + 1), outFolded = folded ? new BigInt64Array(count + 1) : undefined;
+  const kept: number[] = [0];
+  names[0] = 0;
+  let at = 0, bytes = 0;
+  for (let i = 0; i < nodes; i++) {
+    if (used[i] !== 1) continue;
+    newId[i] = at;
+    const own = name[i]!;
+    if (names[own] === -1) { names[own] = kept.length; kept.push(own); bytes += tree.names.offset.data[own + 1]! - tree.names.offset.data[own]!; }
+    outParent[at] = i === 0 ? -1 : newId[parent[i]!]!;
+    outName[at] = names[own]!;
+    outSelf[at] = self[i]!;
+    if (outFolded) outFolded[at] = folded![i]!;
+    at++;
+  }
+  const nameBytes = new Uint8Array(bytes), nameOffset = new Uint32Array(kept.length + 1);
+  const from = tree.names.bytes.data, offset = tree.names.offset.data;
+  let pos = 0;
+  kept.forEach((own, k) => { nameBytes.set(from.subarray(offset[own]!, offset[own + 1]!), pos); pos += offset[own + 1]! - offset[own]!; nameOffset[k + 1] = pos; });
+  return { nameBytes, nameOffset, parent: outParent, name: outName, self: outSelf, ...(outFolded ? { folded: outFolded } : {}) };
+}
+
+function nthLargestOf(total: BigInt64Array, used: Uint8Array, count: number, n: number): bigint {
+  const words = new Uint32Array(total.buffer, total.byteOffset, total.length * 2);
+  if (total[0]! > 9007199254740991n) { const some = total.filter((_, i) => i > 0 && used[i] === 1).sort(); return some[Math.max(0, some.length - n)]!; }
+  const some = new Float64Array(count);
+  let at = 0;
+  for (let i = 1; i < total.length; i++) if (used[i] === 1) some[at++] = words[2 * i + 1]! * 4294967296 + words[2 * i]!;
+  some.sort();
+  return BigInt(some[Math.max(0, count - n)]!);
 }

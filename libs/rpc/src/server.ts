@@ -5,6 +5,7 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Base } from "@cinderblock/telemetry";
 import type { Service } from "@cinderblock/service";
 import { toConnectError } from "./edge.ts";
+import { fastGzip } from "./compression.ts";
 import { connectGuard } from "./connect-guard.ts";
 import { createPortServer } from "./port.ts";
 
@@ -66,7 +67,7 @@ export class ApiServer implements Service {
       if (r.http) { const { http } = r; await app.register((scope, _o, done) => { http(scope); done(); }); }
     }
     const connects = this.routes.map((r) => r.connect).filter((c) => c !== undefined);
-    await app.register(fastifyConnectPlugin, { routes: (router) => { for (const c of connects) c(router); }, interceptors: [translate], readMaxBytes: 64 << 20, writeMaxBytes: 0xffffffff, acceptCompression: undefined as never });
+    await app.register(fastifyConnectPlugin, { routes: (router) => { for (const c of connects) c(router); }, interceptors: [translate], readMaxBytes: 64 << 20, writeMaxBytes: 0xffffffff, acceptCompression: [fastGzip], compressMinBytes: 1400 });
     await app.listen({ host: config.address === "" ? "::" : config.address, port: config.port });
     base.log.info({ address: config.address, port: config.port }, "server listening");
   }

@@ -6,6 +6,8 @@ export class WordTuples {
   readonly offset = new U32Column(16);
   private readonly hashes = new U32Column(16);
   private slot = new Uint32Array(32);
+  /** hash of each slot's tuple, beside it: most probes end here */
+  private slotHash = new Uint32Array(32);
 
   constructor() { this.offset.push(0); }
 
@@ -14,17 +16,17 @@ export class WordTuples {
   /** The id of tuple[0, size), added when it is new: then `added` is true. */
   intern(tuple: Uint32Array, size: number): number {
     let hash = 0x811c9dc5 ^ size;
-    for (let i = 0; i < size; i++) { hash = Math.imul(hash ^ tuple[i]!, 0x85ebca6b); hash ^= hash >>> 13; }
+    for (let i = 0; i < size; i++) { hash = Math.imul(hash ^ tuple[i]!, 0x85ebca6b); hash = (hash << 13) | (hash >>> 19); }
     hash = Math.imul(hash, 0xc2b2ae35);
     hash = (hash ^ (hash >>> 16)) >>> 0;
     const mask = this.slot.length - 1;
-    const words = this.words.data, offset = this.offset.data, hashes = this.hashes.data;
+    const words = this.words.data, offset = this.offset.data, slotHash = this.slotHash;
     let i = hash & mask;
     for (; ; i = (i + 1) & mask) {
       const v = this.slot[i]!;
       if (v === 0) break;
+      if (slotHash[i] !== hash) continue;
       const id = v - 1;
-      if (hashes[id] !== hash) continue;
       const at = offset[id]!;
       if (offset[id + 1]! - at !== size) continue;
       let same = true;
@@ -38,20 +40,23 @@ export class WordTuples {
     this.words.length += size;
     this.offset.push(this.words.length);
     this.hashes.push(hash);
-    if ((id + 1) * 2 > this.slot.length) this.rehash(); else this.slot[i] = id + 1;
+    if ((id + 1) * 2 > this.slot.length) this.rehash(); else { this.slot[i] = id + 1; this.slotHash[i] = hash; }
     return id;
   }
 
   private rehash(): void {
     const slot = new Uint32Array(this.slot.length * 2);
+    const slotHash = new Uint32Array(slot.length);
     const mask = slot.length - 1;
     for (let id = 0; id < this.length; id++) {
       let i = this.hashes.data[id]! & mask;
       while (slot[i] !== 0) i = (i + 1) & mask;
       slot[i] = id + 1;
+      slotHash[i] = this.hashes.data[id]!;
     }
     this.slot = slot;
+    this.slotHash = slotHash;
   }
 
-  get byteLength(): number { return this.words.byteLength + this.offset.byteLength + this.hashes.byteLength + this.slot.byteLength; }
+  get byteLength(): number { return this.words.byteLength + this.offset.byteLength + this.hashes.byteLength + this.slot.byteLength * 2; }
 }

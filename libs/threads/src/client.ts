@@ -22,11 +22,13 @@ export class WorkerClient {
     const worker = new Worker(url, { workerData, name, resourceLimits });
     this.worker = worker;
     let reason = "";
-    worker.on("message", (m: Message) => {
-      if ("notify" in m) { this.onNotify(m.notify, m.value); return; }
-      const d = this.waiting.get(m.id);
-      this.waiting.delete(m.id);
-      if (m.error) d?.reject(fromErrorRecord(m.error)); else d?.resolve(m.value);
+    worker.on("message", (batch: Message[]) => {
+      for (const m of batch) {
+        if ("notify" in m) { this.onNotify(m.notify, m.value); continue; }
+        const d = this.waiting.get(m.id);
+        this.waiting.delete(m.id);
+        if (m.error) d?.reject(fromErrorRecord(m.error)); else d?.resolve(m.value);
+      }
     });
     worker.on("error", (err) => { reason = err.stack ?? err.message; });
     worker.on("exit", (code) => {
@@ -45,8 +47,21 @@ export class WorkerClient {
     const id = this.next++;
     const d = new Deferred<unknown>();
     this.waiting.set(id, d);
-    worker.postMessage({ id, method, args }, transfer as ArrayBuffer[]);
+    this.outbox.push({ id, method, args });
+    for (const t of transfer) this.moved.push(t);
+    // Calls of one turn of the loop travel as one message.
+    if (this.outbox.length === 1) setImmediate(() => this.flush());
     return d.promise as Promise<T>;
+  }
+
+  private outbox: { id: number; method: string; args: unknown }[] = [];
+  private moved: ArrayBuffer[] = [];
+
+  private flush(): void {
+    const { outbox, moved } = this;
+    this.outbox = [];
+    this.moved = [];
+    this.worker?.postMessage(outbox, moved);
   }
 
   async stop(): Promise<void> {

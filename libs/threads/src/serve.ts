@@ -1,26 +1,40 @@
 import { parentPort } from "node:worker_threads";
 import { toErrorRecord } from "@cinderblock/errors";
-import { Transfer } from "./transfer.ts";
+import { type NodeTransferable, Transfer } from "./transfer.ts";
 
 /** Methods that a worker answers; a result may be a Transfer. */
 export type WorkerHandlers = Record<string, (args: never) => unknown>;
 
-/** Answers calls from the thread that started this worker. */
+export interface CallMessage { id: number; method: string; args: never }
+export type AnswerMessage = { id: number; value?: unknown; error?: unknown } | { notify: string; value: unknown };
+
+/** Answers calls from the thread that started this worker. Answers of one turn travel as one message. */
 export function serveWorker(handlers: WorkerHandlers): { notify: (name: string, value: unknown) => void } {
   const port = parentPort;
   if (!port) throw new Error("serveWorker must run in a worker thread");
-  port.on("message", ({ id, method, args }: { id: number; method: string; args: never }) => {
-    const answer = (value: unknown): void => {
-      if (value instanceof Transfer) port.postMessage({ id, value: value.value }, value.list);
-      else port.postMessage({ id, value });
-    };
-    const fail = (err: unknown): void => port.postMessage({ id, error: toErrorRecord(err) });
+  let outbox: AnswerMessage[] = [];
+  let moved: NodeTransferable[] = [];
+  const send = (message: AnswerMessage, transfer: readonly NodeTransferable[] = []): void => {
+    outbox.push(message);
+    for (const t of transfer) moved.push(t);
+    if (outbox.length > 1) return;
+    queueMicrotask(() => {
+      const batch = outbox, list = moved;
+      outbox = [];
+      moved = [];
+      port.postMessage(batch, list);
+    });
+  };
+  const handle = ({ id, method, args }: CallMessage): void => {
+    const answer = (value: unknown): void => { if (value instanceof Transfer) send({ id, value: value.value }, value.list); else send({ id, value }); };
+    const fail = (err: unknown): void => send({ id, error: toErrorRecord(err) });
     try {
       const handler = handlers[method];
       if (!handler) throw new Error(`this worker has no method ${method}`);
       const result = handler(args);
       if (result instanceof Promise) result.then(answer).catch(fail); else answer(result);
     } catch (err) { fail(err); }
-  });
-  return { notify: (name, value) => port.postMessage({ notify: name, value }) };
+  };
+  port.on("message", (calls: CallMessage[]) => { for (const c of calls) handle(c); });
+  return { notify: (name, value) => send({ notify: name, value }) };
 }
