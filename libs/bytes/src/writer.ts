@@ -88,6 +88,14 @@ export class ByteWriter {
 
   /** A view of what was written; it is valid until the next write. */
   finish(): Uint8Array { return this.buffer.subarray(0, this.length); }
+  /** Gives what was written away in a buffer of exactly that size, so that it can move to another thread. The writer is empty then. */
+  take(): Uint8Array<ArrayBuffer> {
+    const out = new Uint8Array((this.buffer.buffer as ArrayBuffer).transfer(this.length));
+    this.buffer = new Uint8Array(0);
+    this.view = new DataView(this.buffer.buffer);
+    this.length = 0;
+    return out;
+  }
   /** A copy of what was written. */
   copy(): Uint8Array { return this.buffer.slice(0, this.length); }
   reset(): void { this.length = 0; }

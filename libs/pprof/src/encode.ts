@@ -128,5 +128,5 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
   if (periodType) { out.u8(90); out.uvarint(periodType.length); out.bytes(periodType); }
   int64(12, header.period);
   if (defaultType !== 0) { out.uvarint(14 * 8); out.uvarint(defaultType); }
-  return out.finish();
+  return out.take();
 }

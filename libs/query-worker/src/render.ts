@@ -60,7 +60,7 @@ function encodeFlameGraph(l: Full, width: 4 | 7): Uint8Array {
   field(3, l.total);
   field(4, l.maxSelf);
   if (width === 7) { field(5, l.leftTotal); field(6, l.rightTotal); }
-  return out.finish();
+  return out.take();
 }
 
 /** The `flamebearer` object of /pyroscope/render as JSON text. */
@@ -71,5 +71,5 @@ function encodeFlamebearer(l: Full): Uint8Array {
   out.utf8('],"levels":[');
   l.levels.forEach((row, i) => { out.utf8(`${i > 0 ? "," : ""}[${row.join(",")}]`); });
   out.utf8(`],"numTicks":${l.total},"maxSelf":${l.maxSelf}}`);
-  return out.finish();
+  return out.take();
 }

@@ -130,7 +130,7 @@ export function encodeTreeBytes(t: FinalTree): Uint8Array {
     out.uvarint(b - a);
     for (let k = a; k < b; k++) stack.push(t.children[k]!);
   }
-  return out.finish();
+  return out.take();
 }
 
 /** Flame graph levels as v1 lays them out: node -> its level and place, names numbered last sibling first. */
