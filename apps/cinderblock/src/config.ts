@@ -44,9 +44,9 @@ export const schema = {
   queryWorkers: int("querier.workers", "querier.workers", 0, "Query threads; 0: one less than there are cores.", { min: 0 }),
 
   memoryLimit: int("memory.limit-bytes", "memory.limit_bytes", 0, "Memory of the process that budgets are shares of; 0: half of what the container has, at most 4 GiB.", { min: 0 }),
-  memoryHeads: int("memory.head-bytes", "memory.head_bytes", 0, "Memory of all heads; the largest is cut at half of it, pushes get 429 beyond it. 0: 30 % of the limit.", { min: 0 }),
-  memoryInflight: int("memory.inflight-bytes", "memory.inflight_bytes", 0, "Bodies of pushes in flight; beyond it pushes get 429. 0: 15 % of the limit.", { min: 0 }),
-  memoryBlocks: int("memory.block-cache-bytes", "memory.block_cache_bytes", 0, "Decoded columns and symbols of blocks that queries keep. 0: 20 % of the limit.", { min: 0 }),
+  memoryHeads: int("memory.head-bytes", "memory.head_bytes", 0, "Memory of all heads; the largest is cut at half of it, pushes get 429 beyond it. 0: 25 % of what the runtime leaves.", { min: 0 }),
+  memoryInflight: int("memory.inflight-bytes", "memory.inflight_bytes", 0, "Bodies of pushes in flight; beyond it pushes get 429. 0: 10 % of what the runtime leaves.", { min: 0 }),
+  memoryBlocks: int("memory.block-cache-bytes", "memory.block_cache_bytes", 0, "Decoded columns and symbols of blocks that queries keep. 0: 20 % of what the runtime leaves.", { min: 0 }),
 
   queryStoreAfter: duration("querier.query-store-after", "querier.query_store_after", "4h", "Age after which a local block that the bucket answers for is removed."),
   querierConcurrency: int("querier.max-concurrent", "querier.max_concurrent", 4, "Queries that a querier runs at once.", { min: 1 }),
@@ -114,6 +114,9 @@ export function limitsOf(c: CinderblockConfig): Limits {
   };
 }
 
+/** Code, stacks and heaps of the threads, measured idle. */
+const RUNTIME_BYTES = 120 * MIB;
+
 export interface Budgets { limit: number; heads: number; inflight: number; blocks: number; workers: number }
 
 /** What the container may use: its cgroup's limit, or the machine's memory. */
@@ -129,6 +132,8 @@ function containerMemory(): number {
 
 export function budgetsOf(c: CinderblockConfig): Budgets {
   const limit = c.memoryLimit > 0 ? c.memoryLimit : Math.min(containerMemory() / 2, 4 * 1024 * MIB);
-  const share = (set: number, part: number): number => (set > 0 ? set : Math.floor(limit * part));
-  return { limit, heads: share(c.memoryHeads, 0.3), inflight: share(c.memoryInflight, 0.15), blocks: share(c.memoryBlocks, 0.2), workers: c.queryWorkers > 0 ? c.queryWorkers : Math.max(1, availableParallelism() - 1) };
+  // What the runtime itself needs is not for sharing out; a cut needs about twice its head for a moment.
+  const free = Math.max(32 * MIB, limit - RUNTIME_BYTES);
+  const share = (set: number, part: number): number => (set > 0 ? set : Math.floor(free * part));
+  return { limit, heads: share(c.memoryHeads, 0.25), inflight: share(c.memoryInflight, 0.1), blocks: share(c.memoryBlocks, 0.2), workers: c.queryWorkers > 0 ? c.queryWorkers : Math.max(1, availableParallelism() - 1) };
 }

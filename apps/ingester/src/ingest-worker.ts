@@ -59,6 +59,7 @@ const methods: IngestWorkerMethods = {
       if (now - last > 500 || done === total) { last = now; served.notify("progress", { done, total }); }
     });
     shard.resume();
+    shard.onPressure = maintain;
     setInterval(maintain, 1000).unref();
     return { records: r.records, rows: r.rows, seconds: r.seconds, segments: r.segments, damaged: r.damaged, tornBytes: r.tornBytes, lostSymbols: r.lostSymbols };
   },

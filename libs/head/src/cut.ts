@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { yieldToLoop } from "@cinderblock/async";
 import { sortedIndex } from "@cinderblock/columnar";
@@ -8,7 +8,7 @@ import { encodeProfileTable, type ProfileRows } from "@cinderblock/profile-table
 import { SymdbWriter } from "@cinderblock/symdb";
 import { encodeIndex } from "@cinderblock/tsdb-index";
 import type { Head } from "./head.ts";
-import { syncDirectory } from "./log-file.ts";
+import { makeDirectorySynced, syncDirectory } from "./log-file.ts";
 
 export const CREATED_BY = "cinderblock";
 
@@ -31,7 +31,7 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
   const tenantDir = join(dataPath, head.tenant);
   const work = join(tenantDir, "head", head.ulid);
   rmSync(work, { recursive: true, force: true });
-  mkdirSync(work, { recursive: true });
+  makeDirectorySynced(work);
 
   const used = head.series.map((s, i) => ({ s, i })).filter((x) => x.s.rows.length > 0);
   const order = sortedIndex(used.length, (a, b) => compareLabels(used[a]!.s.labels, used[b]!.s.labels));
@@ -71,12 +71,11 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
 }
 
 function publish(from: string, to: string): void {
-  mkdirSync(dirname(to), { recursive: true });
+  makeDirectorySynced(dirname(to));
   rmSync(to, { recursive: true, force: true });
   renameSync(from, to);
   syncDirectory(dirname(to));
   syncDirectory(dirname(from));
-  syncDirectory(dirname(dirname(to)));
 }
 
 /** Removes what an interrupted cut left under `head/`. v1's own unfinished heads lie there too: they hold nothing that can be read. */

@@ -1,5 +1,5 @@
-import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, unlinkSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, existsSync, fdatasync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, unlinkSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { ByteWriter, crc32c } from "@cinderblock/bytes";
 import { Deferred } from "@cinderblock/async";
 
@@ -20,6 +20,14 @@ export function listSegments(dir: string): number[] {
 export function syncDirectory(dir: string): void {
   const fd = openSync(dir, "r");
   try { fsyncSync(fd); } finally { closeSync(fd); }
+}
+
+/** Makes a folder and those above it, each entry synced into its parent: a folder that a power cut forgets takes its files along. */
+export function makeDirectorySynced(path: string): void {
+  const made: string[] = [];
+  for (let at = path; !existsSync(at); at = dirname(at)) made.push(at);
+  mkdirSync(path, { recursive: true });
+  for (const dir of made.reverse()) syncDirectory(dirname(dir));
 }
 
 export interface LogOptions {
@@ -50,7 +58,7 @@ export class LogWriter {
   }
 
   open(segment: number): void {
-    mkdirSync(this.dir, { recursive: true });
+    makeDirectorySynced(this.dir);
     this.roll(segment);
   }
 

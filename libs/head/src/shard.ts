@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ByteReader, ByteWriter, type Hasher, encodeUtf8, ShortRead } from "@cinderblock/bytes";
 import { type BlockMeta, newUlid } from "@cinderblock/block-meta";
@@ -8,7 +8,7 @@ import { labelsKey } from "@cinderblock/model";
 import { Baselines } from "./baselines.ts";
 import { cutHead } from "./cut.ts";
 import { Head, partitionKey } from "./head.ts";
-import { listSegments, LogWriter, type ReadReport, readSegment } from "./log-file.ts";
+import { listSegments, LogWriter, makeDirectorySynced, type ReadReport, readSegment } from "./log-file.ts";
 import { applyAppendRecord, decodeBaselineRecord, encodeAppendRecord, encodeBaselineRecord, encodeDoneRecord, encodeHeadRecord, type Logged, newLogged, RecordType } from "./log-records.ts";
 
 export interface ShardOptions {
@@ -70,7 +70,7 @@ export class HeadShard implements ProfileSink {
     const { dataPath } = this.options;
     const report: ReplayReport = { segments: 0, records: 0, bytes: 0, rows: 0, damaged: [], tornBytes: 0, lostSymbols: 0, unfinished: 0, seconds: 0 };
     const own = logDirectory(dataPath, this.options.shard);
-    mkdirSync(own, { recursive: true });
+    makeDirectorySynced(own);
     let next = 1;
     for (const shard of [this.options.shard, ...alsoShards]) {
       const dir = logDirectory(dataPath, shard);
@@ -210,13 +210,22 @@ export class HeadShard implements ProfileSink {
       if (rows.length === 0) continue;
       this.record.reset();
       encodeAppendRecord(open.headNo, head, partition, open.logged[partition], open.loggedSeries, rows, this.record);
+      this.logged += this.record.length;
       open.loggedSeries = head.series.length;
       this.use(open, this.log.append(this.record.finish()));
       if (baselines.pending.length > 0) { this.logBaselines(tenant, baselines.pending); baselines.pending = []; }
     }
     head.lastWriteMs = this.options.now();
-    if ((++this.touched & 63) === 0) this.measure();
+    if (++this.touched >= 64 || this.logged > 256 << 10) {
+      this.measure();
+      if (this.memory > this.options.headBytes / 2) this.onPressure();
+    }
   }
+
+  /** replaced by the owner: called when heads use half of their memory, so that one is cut at once */
+  onPressure: () => void = () => undefined;
+  /** bytes logged since memory was last measured: what a head learns is what it grows by */
+  private logged = 0;
 
   private logBaselines(tenant: string, updates: Parameters<typeof encodeBaselineRecord>[1]): void {
     this.record.reset();
@@ -228,6 +237,7 @@ export class HeadShard implements ProfileSink {
     let n = 0;
     for (const h of this.byUlid.values()) n += h.head.byteLength;
     this.memory = n;
+    this.touched = this.logged = 0;
   }
 
   commit(): Promise<void> { return this.log.commit(); }
