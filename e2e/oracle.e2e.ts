@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { sharedTestdata } from "@cinderblock/testkit";
 import { folder, Server } from "./server.ts";
@@ -65,6 +65,21 @@ function compare(expected: string, got: string, ...flags: string[]): { equal: nu
     await server.stop();
     expect(surprising(differ)).toEqual([]);
     expect(equal).toBeGreaterThanOrEqual(351);
+  });
+
+  it("over the data directory of a v1 ingester: its unshipped blocks are adopted and shipped", async () => {
+    const server = new Server();
+    mkdirSync(join(server.dir, "db/anonymous"), { recursive: true });
+    cpSync(join(data!, "buckets/ingester/anonymous/phlaredb"), join(server.dir, "db/anonymous/local"), { recursive: true });
+    execFileSync("chmod", ["-R", "u+w", join(server.dir, "db")]);
+    await server.start();
+    const { equal, differ } = compare(join(data!, "answers/compacted"), ask(server, 1795132800000, "adopted"));
+    await server.stop();
+    expect(surprising(differ)).toEqual([]);
+    expect(equal).toBeGreaterThanOrEqual(351);
+    const ulids = (dir: string): string[] => readdirSync(join(server.dir, dir)).filter((f) => f.length === 26).sort();
+    expect(ulids("bucket/anonymous/phlaredb")).toEqual(ulids("db/anonymous/local"));
+    expect(JSON.parse(readFileSync(join(server.dir, "db/anonymous/local/shipper.json"), "utf8"))).toEqual({ version: 1, uploaded: ulids("db/anonymous/local") });
   });
 
   it("to bad requests: the same status and code, save those that docs/differences.md lists", async () => {

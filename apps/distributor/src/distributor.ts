@@ -14,6 +14,8 @@ export interface WriteAnswer {
 export interface WritePath {
   /** `service` places the push; the body's buffer is given away */
   push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<WriteAnswer>;
+  /** throws when nothing can be taken now: memory, disk, or the backlog of the bucket */
+  refuse(): void;
 }
 
 /** Counts, bounds what is in flight, and hands pushes to the write path. */
@@ -34,13 +36,18 @@ export class Distributor {
 
   bodyLimit(tenant: string): number { return this.limits.of(tenant).ingestionBodyLimitBytes; }
 
-  async push(tenant: string, service: string, push: RawPush, type: string): Promise<void> {
-    const bytes = push.body.length;
-    // The memory ceiling: what cannot be held is refused before it is read further.
+  /** Throws when a body of `bytes` cannot be held, or the write path takes nothing now. */
+  admit(bytes: number): void {
+    this.path.refuse();
+    // The memory ceiling: what cannot be held is refused before it is read.
     if (this.inFlightBytes > 0 && this.inFlightBytes + bytes > this.maxInFlightBytes) {
-      this.discard([{ reason: "rate_limited", profiles: 1, bytes }], tenant);
       throw new CinderblockError("limit", `pushes of ${this.inFlightBytes} bytes are in flight; the limit is ${this.maxInFlightBytes} (-memory.inflight-bytes)`, { reason: "rate_limited" });
     }
+  }
+
+  async push(tenant: string, service: string, push: RawPush, type: string): Promise<void> {
+    const bytes = push.body.length;
+    try { this.admit(bytes); } catch (err) { this.discard([{ reason: "rate_limited", profiles: 1, bytes }], tenant); throw err; }
     this.inFlightBytes += bytes;
     try {
       const answer = await this.path.push(tenant, service, push, this.limits.of(tenant));

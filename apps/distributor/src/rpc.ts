@@ -13,7 +13,7 @@ function one(header: string | string[] | undefined): string | undefined { return
 export function distributorRoutes(distributor: Distributor, multitenancy: boolean, now: () => number): Routes {
   return {
     http: (app) => {
-      acceptRawBodies(app, distributor.bodyLimit(DEFAULT_TENANT));
+      acceptRawBodies(app, distributor.bodyLimit(DEFAULT_TENANT), (bytes) => distributor.admit(bytes));
       app.setErrorHandler(async (err, _request, reply) => {
         const { status, body } = httpError(err);
         await reply.code(status).type("application/json").send(body);

@@ -6,7 +6,7 @@ import { CinderblockError, toErrorRecord } from "@cinderblock/errors";
 import { type Head, HeadShard } from "@cinderblock/head";
 import { type IngestLimits, type ProcessedProfile, PushProcessor, RateGate } from "@cinderblock/ingest";
 import { type BlockInfo, executeOn, labelNames, labelValues, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
-import { serveWorker, Transfer, transferable } from "@cinderblock/threads";
+import { releasedBytes, serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
 
 /**
@@ -68,6 +68,7 @@ const methods: IngestWorkerMethods = {
     const { limits, gate } = settingsOf.get(tenant)!;
     maxSeries = limits.maxSeriesPerTenant;
     const out = processor.process(tenant, push, limits, gate, Date.now());
+    releasedBytes(out.compressedBytes + out.decompressedBytes);
     await shard.commit();
     return { ...out, error: out.error ? toErrorRecord(out.error) : undefined };
   },

@@ -117,7 +117,7 @@ export class Ingester implements Service, SourceClient {
   // ---- writes
 
   /** Whether writes are refused now, and why: nothing acknowledged may be refused later. */
-  private refuse(): void {
+  refuse(): void {
     if (this.diskFull !== "") throw new CinderblockError("limit", this.diskFull, { reason: "rate_limited" });
     const { localBudgetBytes } = this.config;
     if (localBudgetBytes === 0) return;

@@ -2,3 +2,4 @@ export { serveWorker } from "./serve.ts";
 export type { WorkerHandlers } from "./serve.ts";
 export { WorkerClient } from "./client.ts";
 export { transferable, Transfer } from "./transfer.ts";
+export { releasedBytes } from "./collect.ts";
