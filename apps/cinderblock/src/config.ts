@@ -79,13 +79,13 @@ export const schema = {
   maxGlobalSeries: int("ingester.max-global-series-per-tenant", "limits.max_global_series_per_tenant", 5000, "Active series of a tenant in all ingesters; 0: no limit.", { min: 0 }),
   maxQueryLookback: duration("querier.max-query-lookback", "limits.max_query_lookback", "7d", "How far back queries see; 0: all."),
   maxQueryLength: duration("querier.max-query-length", "limits.max_query_length", "24h", "Longest range of a query; 0: any."),
-  maxQueryParallelism: int("querier.max-query-parallelism", "limits.max_query_parallelism", 0, "Sub-queries of a query at once; 0: any.", { min: 0 }),
-  splitQueries: duration("querier.split-queries-by-interval", "limits.split_queries_by_interval", "0s", "Interval by which queries are split; 0: not at all."),
+  maxQueryParallelism: int("querier.max-query-parallelism", "limits.max_query_parallelism", 0, "Accepted for v1; queries are not split here, one pass answers the whole range.", { min: 0 }),
+  splitQueries: duration("querier.split-queries-by-interval", "limits.split_queries_by_interval", "0s", "Accepted for v1; queries are not split here, one pass answers the whole range."),
   nodesDefault: int("querier.max-flamegraph-nodes-default", "limits.max_flamegraph_nodes_default", 8192, "Nodes of a flame graph that does not say.", { min: 0 }),
   nodesMax: int("querier.max-flamegraph-nodes-max", "limits.max_flamegraph_nodes_max", 1048576, "Most nodes that may be asked for; 0: any.", { min: 0 }),
   nodesOnMergeProfile: bool("querier.max-flamegraph-nodes-on-select-merge-profile", "limits.max_flamegraph_nodes_on_select_merge_profile", false, "Apply the nodes limit to SelectMergeProfile."),
   queryAnalysis: bool("querier.query-analysis-enabled", "limits.query_analysis_enabled", true, "Answer AnalyzeQuery."),
-  queryAnalysisSeries: bool("querier.query-analysis-series-enabled", "limits.query_analysis_series_enabled", false, "Count series in AnalyzeQuery."),
+  queryAnalysisSeries: bool("querier.query-analysis-series-enabled", "limits.query_analysis_series_enabled", false, "Accepted for v1; AnalyzeQuery counts heads and blocks only."),
 };
 
 export type CinderblockConfig = ConfigOf<typeof schema>;

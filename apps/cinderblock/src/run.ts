@@ -1,6 +1,6 @@
 import { helpText, loadConfig } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
-import { createLogger, Metrics } from "@cinderblock/telemetry";
+import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { type Build, type Scripts, wire } from "./app.ts";
 import { accepted, schema } from "./config.ts";
 
@@ -22,7 +22,8 @@ export async function run(argv: readonly string[], scripts: Scripts, build: Buil
 
   const { config } = loaded;
   const log = createLogger({ level: config.logLevel, format: config.logFormat as "logfmt" | "json" });
-  const base = { log, metrics: new Metrics(), now: () => Date.now() };
+  const tracer = startTracing(config.tracingEndpoint, build.version);
+  const base = { log, metrics: new Metrics(), tracer, now: () => Date.now() };
   base.metrics.gauge("pyroscope_build_info", "Version of this process.", ["version", "revision", "branch", "goversion"]).set({ version: build.version, revision: build.revision, branch: "main", goversion: `node ${process.version}` }, 1);
   for (const w of loaded.warnings) log.warn({ key: w }, "configuration without effect");
 
@@ -51,6 +52,7 @@ export async function run(argv: readonly string[], scripts: Scripts, build: Buil
   try {
     await server.stop();
     await group.stop();
+    await tracer.stop();
     log.info("stopped");
   } catch (err) {
     log.error({ err }, "stop was not clean");

@@ -50,7 +50,7 @@ export class Distributor {
     try { this.admit(bytes); } catch (err) { this.discard([{ reason: "rate_limited", profiles: 1, bytes }], tenant); throw err; }
     this.inFlightBytes += bytes;
     try {
-      const answer = await this.path.push(tenant, service, push, this.limits.of(tenant));
+      const answer = await this.base.tracer.span("distributor.push", { tenant, bytes }, () => this.path.push(tenant, service, push, this.limits.of(tenant)));
       this.count(tenant, type, answer);
       if (answer.error) throw fromErrorRecord(answer.error);
     } finally { this.inFlightBytes -= bytes; }

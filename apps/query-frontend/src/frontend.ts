@@ -45,7 +45,7 @@ export class QueryFrontend {
   private async run(caller: Caller, job: QueryJob): Promise<JobResult[]> {
     this.inProgress++;
     try {
-      const results = await Promise.all(caller.tenants.map((t) => this.queue.enqueue(t, job, caller.deadlineMs, caller.signal)));
+      const results = await Promise.all(caller.tenants.map((t) => this.base.tracer.span(`query.${job.kind}`, { tenant: t }, () => this.queue.enqueue(t, job, caller.deadlineMs, caller.signal))));
       for (const r of results) for (const w of r.warnings) caller.warn(w);
       return results;
     } finally { this.inProgress--; }
@@ -54,6 +54,8 @@ export class QueryFrontend {
   private async parts(caller: Caller, query: SourceQuery): Promise<PartialResult[]> {
     return (await this.run(caller, { kind: "select", query })).flatMap((r) => (r.kind === "select" ? r.parts : []));
   }
+
+  private render(call: RenderCall): Promise<RenderAnswer> { return this.base.tracer.span("query.render", { kind: call.kind }, () => this.renderer.render(call)); }
 
   /** Partial call trees of a request; none when its range is too old. */
   private async treeParts(caller: Caller, r: MergeRequest, nodes: number): Promise<PartialResult[]> {
@@ -65,12 +67,12 @@ export class QueryFrontend {
 
   async flame(caller: Caller, r: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
-    return bytesOf(await this.renderer.render({ kind: "flame", parts: await this.treeParts(caller, r, nodes), maxNodes: nodes, as }));
+    return bytesOf(await this.render({ kind: "flame", parts: await this.treeParts(caller, r, nodes), maxNodes: nodes, as }));
   }
 
   async tree(caller: Caller, r: MergeRequest): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
-    return bytesOf(await this.renderer.render({ kind: "tree", parts: await this.treeParts(caller, r, nodes), maxNodes: nodes }));
+    return bytesOf(await this.render({ kind: "tree", parts: await this.treeParts(caller, r, nodes), maxNodes: nodes }));
   }
 
   async diff(caller: Caller, left: MergeRequest, right: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
@@ -78,19 +80,21 @@ export class QueryFrontend {
     const nodes = maxNodes(Math.max(left.maxNodes, right.maxNodes), limits);
     for (const side of [left, right]) selectRange(side.startMs, side.endMs, limits, this.base.now());
     const [l, r] = await Promise.all([this.treeParts(caller, left, nodes), this.treeParts(caller, right, nodes)]);
-    return bytesOf(await this.renderer.render({ kind: "diff", left: l, right: r, maxNodes: nodes, as }));
+    return bytesOf(await this.render({ kind: "diff", left: l, right: r, maxNodes: nodes, as }));
   }
 
   /** A merged pprof; undefined when there is no data. */
   async pprof(caller: Caller, r: MergeRequest): Promise<Uint8Array | undefined> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     const type = parseProfileType(r.profileTypeId);
+    const limits = this.limits(caller);
+    const nodes = limits.maxFlamegraphNodesOnSelectMergeProfile ? maxNodes(r.maxNodes, limits) : Math.max(0, r.maxNodes);
     if (!range) return undefined;
     const parts = await this.parts(caller, { kind: "profile", select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...range }, spans: r.spans, ...(r.stacks ? { stacks: r.stacks } : {}) });
-    const answer = await this.renderer.render({
+    const answer = await this.render({
       kind: "pprof", parts, sampleType: { type: type.sampleType, unit: type.sampleUnit }, periodType: { type: type.periodType, unit: type.periodUnit },
       period: type.name === "process_cpu" ? 1_000_000_000n : type.name === "memory" ? 524_288n : 1n,
-      timeNanos: BigInt(Math.trunc(r.endMs)) * 1_000_000n, durationNanos: BigInt(Math.trunc(r.endMs - range.startMs)) * 1_000_000n, maxNodes: Math.max(0, r.maxNodes), ...(r.stacks?.goPgo ? { goPgo: r.stacks.goPgo } : {}),
+      timeNanos: BigInt(Math.trunc(r.endMs)) * 1_000_000n, durationNanos: BigInt(Math.trunc(r.endMs - range.startMs)) * 1_000_000n, maxNodes: nodes, ...(r.stacks?.goPgo ? { goPgo: r.stacks.goPgo } : {}),
     });
     return "bytes" in answer ? answer.bytes : undefined;
   }

@@ -1,8 +1,8 @@
-import { createLogger, Metrics } from "@cinderblock/telemetry";
+import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import type { JobResult, QueryJob } from "@cinderblock/query";
 import { QueryScheduler } from "./scheduler.ts";
 
-const base = () => ({ log: createLogger({ level: "silent", format: "logfmt" }), metrics: new Metrics(), now: () => Date.now() });
+const base = () => ({ log: createLogger({ level: "silent", format: "logfmt" }), metrics: new Metrics(), tracer: noTracer, now: () => Date.now() });
 const job: QueryJob = { kind: "blocks", startMs: 0, endMs: 1 };
 const result: JobResult = { kind: "blocks", recent: [], stored: [], warnings: [] };
 const soon = (): number => Date.now() + 60_000;

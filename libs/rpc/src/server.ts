@@ -91,6 +91,12 @@ export class ApiServer implements Service {
       if (!child) waiting.set(key, (child = inflight.labels({ method, route: route(url) })));
       return child;
     };
+    const { tracer } = this.base;
+    const spans = new WeakMap<object, ReturnType<typeof tracer.request>>();
+    if (tracer.enabled) {
+      app.addHook("onRequest", (request, _reply, done) => { spans.set(request, tracer.request(`${request.method} ${request.routeOptions.url ?? "other"}`, request.headers, done)); });
+      app.addHook("onResponse", (request, reply, done) => { spans.get(request)?.setAttribute("http.response.status_code", reply.statusCode).end(); done(); });
+    }
     app.addHook("onRequest", (request, _reply, done) => { waitingOf(request.method, request.routeOptions.url ?? "other").inc(); done(); });
     app.addHook("onResponse", (request, reply, done) => {
       const { method } = request;

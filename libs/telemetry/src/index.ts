@@ -2,3 +2,5 @@ export { createLogger } from "./log.ts";
 export type { Logger } from "./log.ts";
 export { Metrics, sizeBuckets, timeBuckets } from "./metrics.ts";
 export type { Base } from "./base.ts";
+export { noTracer, startTracing } from "./trace.ts";
+export type { Tracer } from "./trace.ts";
