@@ -112,8 +112,11 @@ async function render(frontend: QueryFrontend, q: Query, caller: Caller, reply: 
   const groups: Record<string, object> | null = groupBy.length > 0 ? {} : null;
   if (groups) for (const s of series) groups[s.labels.find((l) => l.name === groupBy[0])?.value ?? "*"] = timeline(s, startMs, endMs, stepS);
   const head = JSON.stringify({ version: 1, metadata: metadata(type, "single"), timeline: timeline(series.length === 1 ? series[0] : undefined, startMs, endMs, stepS), groups, heatmap: null });
-  await reply.type("application/json").send(`${head.slice(0, -1)},"flamebearer":${Buffer.from(flame.buffer, flame.byteOffset, flame.length).toString("utf8")}}`);
+  await reply.type("application/json").send(Buffer.concat([Buffer.from(`${head.slice(0, -1)},"flamebearer":`), flame, Buffer.from("}")]));
 }
+
+/** What comes before the numbers of the first level in a flamebearer. */
+const ROOT = '"levels":[[';
 
 async function renderDiff(frontend: QueryFrontend, q: Query, caller: Caller, reply: FastifyReply): Promise<void> {
   const side = (name: "left" | "right"): MergeRequest & { type: ProfileType } => {
@@ -123,10 +126,11 @@ async function renderDiff(frontend: QueryFrontend, q: Query, caller: Caller, rep
   const left = side("left"), right = side("right");
   if (left.type.storedId !== right.type.storedId) throw invalid("profile types must match");
   const flame = await frontend.diff(caller, left, right, "flamebearer");
-  const text = Buffer.from(flame.buffer, flame.byteOffset, flame.length).toString("utf8");
-  const level0 = /"levels":\[\[([^\]]*)\]/.exec(text)?.[1]?.split(",") ?? [];
+  // The first bar is the root: its totals are the ticks of the two sides.
+  const text = Buffer.from(flame.buffer, flame.byteOffset, flame.length), from = text.indexOf(ROOT) + ROOT.length;
+  const level0 = text.toString("latin1", from, text.indexOf("]", from)).split(",");
   const leftTicks = level0[1] ?? "0", rightTicks = level0[4] ?? "0";
   const head = JSON.stringify({ version: 1, metadata: metadata(left.type, "double"), timeline: null, groups: null, heatmap: null });
   const ticks = `${leftTicks === "0" ? "" : `,"leftTicks":${leftTicks}`}${rightTicks === "0" ? "" : `,"rightTicks":${rightTicks}`}`;
-  await reply.type("application/json").send(`${head.slice(0, -1)},"flamebearer":${text}${ticks}}`);
+  await reply.type("application/json").send(Buffer.concat([Buffer.from(`${head.slice(0, -1)},"flamebearer":`), text, Buffer.from(`${ticks}}`)]));
 }

@@ -1,6 +1,16 @@
 import fc from "fast-check";
 import { ByteReader, ByteWriter, compareUtf8, crc32c, deltaPackInt32, deltaPackInt64, deltaUnpackInt32, deltaUnpackInt64, fnv1, fnv1a, loadHasher, ShortRead } from "./index.ts";
 
+describe("decimal", () => {
+  it("writes what JSON writes", () => {
+    fc.assert(fc.property(fc.array(fc.oneof(fc.maxSafeInteger(), fc.integer({ min: -1001, max: 1001 }), fc.bigInt(), fc.constantFrom(999_999_999, 1e9, 1e9 + 1, 1e15)), { maxLength: 20 }), (list) => {
+      const w = new ByteWriter(1);
+      for (const v of list) { w.decimal(v); w.u8(44); }
+      return Buffer.from(w.finish()).toString() === list.map((v) => `${v},`).join("");
+    }));
+  });
+});
+
 describe("crc32c", () => {
   it("gives the check value of the polynomial", () => { expect(crc32c(Buffer.from("123456789"))).toBe(0xe3069283); });
   it("is the same over parts as over the whole", () => {

@@ -57,6 +57,35 @@ export class ByteWriter {
   /** zig-zag + LEB128 of a signed 64-bit value. */
   varint64(value: bigint): void { this.uvarint64(BigInt.asUintN(64, (value << 1n) ^ (value >> 63n))); }
 
+  /** The decimal digits of a safe integer or a bigint, as JSON writes them. */
+  decimal(value: number | bigint): void {
+    if (typeof value === "bigint") { this.utf8(value.toString()); return; }
+    this.reserve(20);
+    let v = value;
+    if (v < 0) { this.buffer[this.length++] = 45; v = -v; }
+    if (v >= 1e9) {
+      const high = Math.floor(v / 1e9);
+      this.decimal(high);
+      this.digits(v - high * 1e9, 9);
+      return;
+    }
+    let size = 1;
+    for (let limit = 10; v >= limit; limit *= 10) size++;
+    this.digits(v, size);
+  }
+
+  private digits(value: number, size: number): void {
+    this.reserve(size);
+    const { buffer } = this;
+    let v = value | 0;
+    for (let at = this.length + size - 1; at >= this.length; at--) {
+      const q = (v / 10) | 0;
+      buffer[at] = 48 + v - q * 10;
+      v = q;
+    }
+    this.length += size;
+  }
+
   bytes(source: Uint8Array): void {
     this.reserve(source.length);
     this.buffer.set(source, this.length);

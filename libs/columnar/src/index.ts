@@ -1,4 +1,4 @@
 export { ByteColumn, I32Column, I64Column, U32Column } from "./columns.ts";
 export { ByteStrings } from "./byte-strings.ts";
 export { PairTable } from "./pair-table.ts";
-export { sortedIndex } from "./sort.ts";
+export { nthLargest, sortedIndex } from "./sort.ts";

@@ -2,7 +2,7 @@ import { fnv1a } from "@cinderblock/bytes";
 import { type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceQuery } from "@cinderblock/query";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { WorkerClient } from "@cinderblock/threads";
+import { transferable, WorkerClient } from "@cinderblock/threads";
 import type { QueryWorkerData, RenderAnswer, RenderCall, Root } from "./protocol.ts";
 
 /** Query worker threads. A block always goes to the same thread, so that its columns and symbols are held once. */
@@ -80,10 +80,10 @@ export class QueryPool implements Service {
     return { names: answers.flatMap((a) => a.names), sets: answers.flatMap((a) => a.sets), missing: answers.flatMap((a) => a.missing) };
   }
 
-  /** Merges and renders on the thread with the fewest calls in flight. */
+  /** Merges and renders on the thread with the fewest calls in flight. The partial results of `call` move there: they are gone here. */
   render(call: RenderCall): Promise<RenderAnswer> {
     const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
-    return w.call<RenderAnswer>("render", call);
+    return w.call<RenderAnswer>("render", call, transferable(call));
   }
 
   forget(root: Root, tenant: string, ulids: readonly string[]): void {

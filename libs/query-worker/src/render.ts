@@ -69,7 +69,12 @@ function encodeFlamebearer(l: Full): Uint8Array {
   out.utf8('{"names":[');
   l.names.forEach((n, i) => { if (i > 0) out.u8(44); out.utf8(JSON.stringify(Buffer.from(n).toString("utf8"))); });
   out.utf8('],"levels":[');
-  l.levels.forEach((row, i) => { out.utf8(`${i > 0 ? "," : ""}[${row.join(",")}]`); });
+  l.levels.forEach((row, i) => {
+    if (i > 0) out.u8(44);
+    out.u8(91);
+    for (let k = 0; k < row.length; k++) { if (k > 0) out.u8(44); out.decimal(row[k]!); }
+    out.u8(93);
+  });
   out.utf8(`],"numTicks":${l.total},"maxSelf":${l.maxSelf}}`);
   return out.take();
 }

@@ -22,6 +22,7 @@ export class ProfileMerger {
 
   add(p: PartialProfile): void {
     const rewriter = new SymbolRewriter(p, this.symbols);
+    this.symbols.reserveStacks(p.value.length);
     for (let i = 1; i < p.value.length; i++) if (p.value[i] !== 0n) this.addTo(rewriter.stack(i), p.value[i]!);
   }
 
@@ -78,19 +79,25 @@ export async function buildProfile(source: ProfileSource, table: RowTable, selec
 export function renderPprof(p: PartialProfile, header: PprofHeader, maxNodes: number, goPgo: StackSelector["goPgo"]): Uint8Array {
   const clean = sanitise(p);
   const shaped = goPgo ? pgo(clean, goPgo) : maxNodes > 0 ? truncate(clean, maxNodes) : clean;
-  const sampleOffset = [0];
-  const locations: number[] = [];
-  const values: bigint[] = [];
-  for (let i = 1; i < shaped.value.length; i++) {
-    if (shaped.value[i] === 0n) continue;
-    for (let at = i; at > 0; at = shaped.stackParent[at]!) locations.push(shaped.stackLocation[at]!);
-    sampleOffset.push(locations.length);
-    values.push(shaped.value[i]!);
+  const { value, stackParent, stackLocation } = shaped;
+  // Parents come before their children, so the depth of each node is known in one pass.
+  const depth = new Uint32Array(value.length);
+  let samples = 0, length = 0;
+  for (let i = 1; i < value.length; i++) {
+    depth[i] = depth[stackParent[i]!]! + 1;
+    if (value[i] !== 0n) { samples++; length += depth[i]!; }
+  }
+  const sampleOffset = new Uint32Array(samples + 1), locations = new Uint32Array(length), values = new BigInt64Array(samples);
+  for (let i = 1, n = 0, o = 0; i < value.length; i++) {
+    if (value[i] === 0n) continue;
+    for (let at = i; at > 0; at = stackParent[at]!) locations[o++] = stackLocation[at]!;
+    values[n++] = value[i]!;
+    sampleOffset[n] = o;
   }
   return encodePprof(header, {
     strings: { bytes: shaped.stringBytes, offset: shaped.stringOffset }, functionWords: shaped.functionWords, mappingWords: shaped.mappingWords,
     locationWords: shaped.locationWords, locationOffset: shaped.locationOffset,
-    sampleOffset: Uint32Array.from(sampleOffset), sampleLocation: Uint32Array.from(locations), value: BigInt64Array.from(values),
+    sampleOffset, sampleLocation: locations, value: values,
   });
 }
 

@@ -1,4 +1,5 @@
 import { ByteWriter, compareBytes } from "@cinderblock/bytes";
+import { ByteStrings, nthLargest } from "@cinderblock/columnar";
 import type { PartialTree } from "./tree.ts";
 
 /** A tree ready to be shown: siblings by name, `other` last, cut to a number of nodes. */
@@ -24,7 +25,7 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
   const total = t.self.slice();
   if (t.folded) for (let i = 0; i < n; i++) total[i]! += t.folded[i]!;
   for (let i = n - 1; i > 0; i--) total[t.parent[i]!]! += total[i]!;
-  const minimum = !t.folded && maxNodes > 0 && n - 1 > maxNodes ? nthLargest(total, maxNodes) : undefined;
+  const minimum = !t.folded && maxNodes > 0 && n - 1 > maxNodes ? nthLargestTotal(total, maxNodes) : undefined;
 
   // Kept nodes get their own name; the rest of each parent becomes one more node.
   const keep = new Uint8Array(n);
@@ -93,14 +94,13 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
   return { names: { bytes, offset }, name, childStart, childEnd, children, total: outTotal, self: outSelf, nodes };
 }
 
-function nthLargest(total: BigInt64Array, n: number): bigint {
-  // Doubles sort natively; they are exact below 2^53, and the root holds the largest total.
+function nthLargestTotal(total: BigInt64Array, n: number): bigint {
+  // Doubles are faster; they are exact below 2^53, and the root holds the largest total.
   if (total[0]! > EXACT) { const sorted = total.slice(1).sort(); return sorted[Math.max(0, sorted.length - n)]!; }
   const words = new Uint32Array(total.buffer, total.byteOffset, total.length * 2);
-  const sorted = new Float64Array(total.length - 1);
-  for (let i = 1; i < total.length; i++) sorted[i - 1] = words[2 * i + 1]! * 4294967296 + words[2 * i]!;
-  sorted.sort();
-  return BigInt(sorted[Math.max(0, sorted.length - n)]!);
+  const totals = new Float64Array(total.length - 1);
+  for (let i = 1; i < total.length; i++) totals[i - 1] = words[2 * i + 1]! * 4294967296 + words[2 * i]!;
+  return BigInt(nthLargest(totals, n));
 }
 
 function nameRanks(t: PartialTree): Uint32Array {
@@ -204,61 +204,95 @@ export function flameLevels(t: FinalTree): FlameLevels {
 
 /** Double flame graph: (x, total, self) of the left, of the right, then the name; nodes of both trees by name. */
 export function diffLevels(left: FinalTree, right: FinalTree): FlameLevels & { leftTotal: bigint; rightTotal: bigint } {
+  const exact = left.total[0]! + right.total[0]! <= EXACT;
+  const shared = new ByteStrings();
+  shared.intern(OTHER, 0, OTHER.length);
+  const l = diffSide(left, shared, exact), r = diffSide(right, shared, exact);
+  const capacity = left.nodes + right.nodes;
+  // A bar is a node of either tree or of both; -1 where a side lacks it.
+  const barLeft = new Int32Array(capacity), barRight = new Int32Array(capacity), barName = new Uint32Array(capacity), depth = new Uint32Array(capacity);
+  const xLeft = exact ? new Float64Array(capacity) : new BigInt64Array(capacity), xRight = exact ? new Float64Array(capacity) : new BigInt64Array(capacity);
+  const zero = (exact ? 0 : 0n) as number;
   const names: Uint8Array[] = [Buffer.from("total")];
-  const number = new Map<string, number>();
-  const text = (t: FinalTree, node: number): Buffer => Buffer.from(t.names.bytes.buffer, t.names.bytes.byteOffset + t.names.offset[t.name[node]!]!, t.names.offset[t.name[node]! + 1]! - t.names.offset[t.name[node]!]!);
-  const place: { xl: bigint[]; xr: bigint[]; l: number[]; r: number[]; name: number[] }[] = [];
-  const stack: { l: number; r: number; xl: bigint; xr: bigint; level: number }[] = [{ l: 0, r: 0, xl: 0n, xr: 0n, level: 0 }];
-  let maxSelf = 0n;
-  const totalOf = (t: FinalTree, n: number): bigint => (n < 0 ? 0n : t.total[n]!);
-  const selfOf = (t: FinalTree, n: number): bigint => (n < 0 ? 0n : t.self[n]!);
-  while (stack.length > 0) {
-    const { l, r, xl, xr, level } = stack.pop()!;
-    let name = 0;
-    if (level > 0) {
-      const bytes = l >= 0 ? text(left, l) : text(right, r);
-      const key = bytes.toString("latin1");
-      const known = number.get(key);
-      if (known === undefined) { name = names.length; number.set(key, name); names.push(bytes); } else name = known;
+  const number = new Map<number, number>();
+  const levels: number[][] = [];
+  const stack = new Uint32Array(capacity);
+  let top = 1, count = 1;
+  while (top > 0) {
+    const bar = stack[--top]!, a = barLeft[bar]!, b = barRight[bar]!, level = depth[bar]!;
+    if (bar !== 0) {
+      const own = a >= 0 ? l.nameOf(a) : r.nameOf(b);
+      let name = number.get(own);
+      if (name === undefined) { number.set(own, (name = names.length)); names.push(shared.bytes.data.slice(shared.offset.data[own]!, shared.offset.data[own + 1]!)); }
+      barName[bar] = name;
     }
-    const ls = selfOf(left, l), rs = selfOf(right, r);
-    if (ls > maxSelf) maxSelf = ls;
-    if (rs > maxSelf) maxSelf = rs;
-    const p = (place[level] ??= { xl: [], xr: [], l: [], r: [], name: [] });
-    p.xl.push(xl); p.xr.push(xr); p.l.push(l); p.r.push(r); p.name.push(name);
-    let al = xl + ls, ar = xr + rs;
-    let i = l < 0 ? 0 : left.childStart[l]!, j = r < 0 ? 0 : right.childStart[r]!;
-    const ie = l < 0 ? 0 : left.childEnd[l]!, je = r < 0 ? 0 : right.childEnd[r]!;
+    const bars = levels[level];
+    if (bars) bars.push(bar); else levels[level] = [bar];
+    let al = xLeft[bar] as number, ar = xRight[bar] as number;
+    let i = 0, ie = 0, j = 0, je = 0;
+    if (a >= 0) { al = al + (l.self[a] as number); i = left.childStart[a]!; ie = left.childEnd[a]!; }
+    if (b >= 0) { ar = ar + (r.self[b] as number); j = right.childStart[b]!; je = right.childEnd[b]!; }
     while (i < ie || j < je) {
-      const order = i >= ie ? 1 : j >= je ? -1 : compareSiblings(left, left.children[i]!, right, right.children[j]!, text);
-      const cl = order <= 0 ? left.children[i++]! : -1, cr = order >= 0 ? right.children[j++]! : -1;
-      stack.push({ l: cl, r: cr, xl: al, xr: ar, level: level + 1 });
-      al += totalOf(left, cl);
-      ar += totalOf(right, cr);
+      const order = i >= ie ? 1 : j >= je ? -1 : compareSiblings(l, left.children[i]!, r, right.children[j]!, shared);
+      const child = count++;
+      depth[child] = level + 1;
+      xLeft[child] = al as never;
+      xRight[child] = ar as never;
+      barLeft[child] = barRight[child] = -1;
+      if (order <= 0) { const c = (barLeft[child] = left.children[i++]!); al = al + (l.total[c] as number); }
+      if (order >= 0) { const c = (barRight[child] = right.children[j++]!); ar = ar + (r.total[c] as number); }
+      stack[top++] = child;
     }
   }
-  const wide = left.total[0]! + right.total[0]! > EXACT;
-  const out = (v: bigint): number | bigint => (wide ? v : Number(v));
-  const levels = place.map((p) => {
-    const row: (number | bigint)[] = [];
-    let el = 0n, er = 0n;
-    for (let i = p.name.length - 1; i >= 0; i--) {
-      const tl = totalOf(left, p.l[i]!), tr = totalOf(right, p.r[i]!);
-      row.push(out(p.xl[i]! - el), out(tl), out(selfOf(left, p.l[i]!)), out(p.xr[i]! - er), out(tr), out(selfOf(right, p.r[i]!)), p.name[i]!);
-      el = p.xl[i]! + tl;
-      er = p.xr[i]! + tr;
+  const rows = levels.map((bars) => {
+    const row: (number | bigint)[] = new Array(bars.length * 7);
+    let el = zero, er = zero, o = 0;
+    for (let i = bars.length - 1; i >= 0; i--) {
+      const bar = bars[i]!, a = barLeft[bar]!, b = barRight[bar]!;
+      const tl = (a >= 0 ? l.total[a] : zero) as number, tr = (b >= 0 ? r.total[b] : zero) as number;
+      row[o++] = (xLeft[bar] as number) - el;
+      row[o++] = tl;
+      row[o++] = a >= 0 ? l.self[a]! : zero;
+      row[o++] = (xRight[bar] as number) - er;
+      row[o++] = tr;
+      row[o++] = b >= 0 ? r.self[b]! : zero;
+      row[o++] = barName[bar]!;
+      el = (xLeft[bar] as number) + tl;
+      er = (xRight[bar] as number) + tr;
     }
     return row;
   });
-  return { names, levels, total: left.total[0]! + right.total[0]!, maxSelf, leftTotal: left.total[0]!, rightTotal: right.total[0]! };
+  let maxSelf = 0n;
+  for (const t of [left, right]) for (let i = 0; i < t.nodes; i++) if (t.self[i]! > maxSelf) maxSelf = t.self[i]!;
+  return { names, levels: rows, total: left.total[0]! + right.total[0]!, maxSelf, leftTotal: left.total[0]!, rightTotal: right.total[0]! };
+}
+
+interface DiffSide {
+  tree: FinalTree;
+  total: Float64Array | BigInt64Array;
+  self: Float64Array | BigInt64Array;
+  /** node -> id of its name in the strings that both sides share */
+  nameOf: (node: number) => number;
+}
+
+function diffSide(tree: FinalTree, shared: ByteStrings, exact: boolean): DiffSide {
+  const ids = new Int32Array(tree.names.offset.length).fill(-1);
+  const { bytes, offset } = tree.names;
+  const nameOf = (node: number): number => {
+    const own = tree.name[node]!;
+    const known = ids[own]!;
+    return known >= 0 ? known : (ids[own] = shared.intern(bytes, offset[own]!, offset[own + 1]!));
+  };
+  return { tree, total: asDoubles(tree.total, exact) ?? tree.total, self: asDoubles(tree.self, exact) ?? tree.self, nameOf };
 }
 
 /** Siblings are in name order, except that a folded `other` comes last. */
-function compareSiblings(left: FinalTree, a: number, right: FinalTree, b: number, text: (t: FinalTree, n: number) => Buffer): number {
-  const x = text(left, a), y = text(right, b);
-  const d = Buffer.compare(x, y);
-  if (d === 0) return 0;
-  const lastA = x.equals(OTHER) && left.childStart[a] === left.childEnd[a], lastB = y.equals(OTHER) && right.childStart[b] === right.childEnd[b];
+function compareSiblings(left: DiffSide, a: number, right: DiffSide, b: number, shared: ByteStrings): number {
+  const x = left.nameOf(a), y = right.nameOf(b);
+  if (x === y) return 0;
+  const leaf = ({ tree }: DiffSide, node: number): boolean => tree.childStart[node] === tree.childEnd[node];
+  const lastA = x === 0 && leaf(left, a), lastB = y === 0 && leaf(right, b);
   if (lastA !== lastB) return lastA ? 1 : -1;
-  return d;
+  const bytes = shared.bytes.data, offset = shared.offset.data;
+  return compareBytes(bytes, offset[x]!, offset[x + 1]!, bytes, offset[y]!, offset[y + 1]!);
 }

@@ -1,4 +1,4 @@
-import { ByteStrings, I32Column, I64Column, PairTable, U32Column } from "@cinderblock/columnar";
+import { ByteStrings, I32Column, I64Column, nthLargest, PairTable, U32Column } from "@cinderblock/columnar";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import type { SelectedSeries, SpanSet } from "./select.ts";
 
@@ -213,6 +213,5 @@ function nthLargestOf(total: BigInt64Array, used: Uint8Array, count: number, n: 
   const some = new Float64Array(count);
   let at = 0;
   for (let i = 1; i < total.length; i++) if (used[i] === 1) some[at++] = words[2 * i + 1]! * 4294967296 + words[2 * i]!;
-  some.sort();
-  return BigInt(some[Math.max(0, count - n)]!);
+  return BigInt(nthLargest(some, n));
 }

@@ -28,6 +28,13 @@ export class SymbolPartition {
     return node;
   }
 
+  /** Room for `nodes` more stack nodes. */
+  reserveStacks(nodes: number): void {
+    this.children.reserve(this.stackParent.length + nodes);
+    this.stackParent.reserve(nodes);
+    this.stackLocation.reserve(nodes);
+  }
+
   /** The columns as they are now; they stay valid, later symbols are not in them. */
   tables(): SymbolTables {
     return {
@@ -59,6 +66,8 @@ export class SymbolRewriter {
   private readonly locationMap: Uint32Array;
   private readonly stackMap: Uint32Array;
   private tuple = new Uint32Array(64);
+  /** scratch of `stack` */
+  private readonly path: number[] = [];
 
   constructor(from: SymbolTables, to: SymbolPartition) {
     this.from = from;
@@ -124,12 +133,14 @@ export class SymbolRewriter {
   stack(node: number): number {
     const { stackParent, stackLocation } = this.from;
     if (node >= this.stackMap.length) return 0;
+    const known = this.stackMap[node]!;
+    if (known !== NONE) return known;
     // Up to the first ancestor that is known, then down again: no recursion, stacks may be deep.
-    const path: number[] = [];
-    let at = node;
-    while (at > 0 && stackParent[at]! >= 0 && this.stackMap[at] === NONE) { path.push(at); at = stackParent[at]!; }
+    const { path } = this;
+    let at = node, depth = 0;
+    while (at > 0 && stackParent[at]! >= 0 && this.stackMap[at] === NONE) { path[depth++] = at; at = stackParent[at]!; }
     let target = at > 0 && stackParent[at]! >= 0 ? this.stackMap[at]! : 0;
-    for (let i = path.length - 1; i >= 0; i--) {
+    for (let i = depth - 1; i >= 0; i--) {
       target = this.to.stackChild(target, this.location(stackLocation[path[i]!]!));
       this.stackMap[path[i]!] = target;
     }
