@@ -22,7 +22,6 @@ export class ProfileMerger {
 
   add(p: PartialProfile): void {
     const rewriter = new SymbolRewriter(p, this.symbols);
-    this.symbols.reserveStacks(p.value.length);
     for (let i = 1; i < p.value.length; i++) if (p.value[i] !== 0n) this.addTo(rewriter.stack(i), p.value[i]!);
   }
 

@@ -28,13 +28,6 @@ export class SymbolPartition {
     return node;
   }
 
-  /** Room for `nodes` more stack nodes. */
-  reserveStacks(nodes: number): void {
-    this.children.reserve(this.stackParent.length + nodes);
-    this.stackParent.reserve(nodes);
-    this.stackLocation.reserve(nodes);
-  }
-
   /** The columns as they are now; they stay valid, later symbols are not in them. */
   tables(): SymbolTables {
     return {
