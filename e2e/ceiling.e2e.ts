@@ -29,7 +29,7 @@ function large(id: number): { raw: number; body: Buffer } {
 }
 function bigVarint(v: bigint): number[] { const out: number[] = []; while (v > 127n) { out.push(Number(v & 127n) | 128); v >>= 7n; } out.push(Number(v)); return out; }
 
-(process.env.CINDERBLOCK_LONG ? describe : describe.skip)("a memory ceiling", () => {
+describe("a memory ceiling", () => {
   it("holds while the bucket is blocked and ten times as much is pushed: 429s come, nothing acknowledged is lost", async () => {
     const server = new Server();
     mkdirSync(join(server.dir, "bucket"), { recursive: true });

@@ -1,6 +1,6 @@
 import { CinderblockError, type DiscardReason, type ErrorRecord, fromErrorRecord } from "@cinderblock/errors";
-import type { IngestLimits, RawPush } from "@cinderblock/ingest";
-import type { TenantLimits } from "@cinderblock/tenant";
+import type { RawPush } from "@cinderblock/ingest";
+import type { IngestLimits, TenantLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { sizeBuckets } from "@cinderblock/telemetry";
 

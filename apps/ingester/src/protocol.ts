@@ -1,7 +1,8 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
 import type { ShardStats } from "@cinderblock/head";
 import type { DiscardReason, ErrorRecord } from "@cinderblock/errors";
-import type { IngestLimits, RawPush } from "@cinderblock/ingest";
+import type { RawPush } from "@cinderblock/ingest";
+import type { IngestLimits } from "@cinderblock/tenant";
 import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceQuery } from "@cinderblock/query";
 
 export interface IngestWorkerData {

@@ -1,4 +1,3 @@
-export type { IngestLimits } from "./limits.ts";
 export { PushProcessor } from "./processor.ts";
 export type { ProcessedProfile, ProfileGroup, ProfileSink, PushOutcome, RawPush } from "./processor.ts";
 export { UNKNOWN } from "./normalise.ts";

@@ -2,7 +2,8 @@ import { gzipSync } from "node:zlib";
 import { loadHasher } from "@cinderblock/bytes";
 import { type Labels, labelsText } from "@cinderblock/model";
 import { Random, tinyPprof, type TinyProfile } from "@cinderblock/testkit";
-import { cutGoShapes, decodePush, type IngestLimits, parseAppName, parseTime, type ProcessedProfile, PushProcessor, RateGate, type RawPush, storedLabels } from "./index.ts";
+import type { IngestLimits } from "@cinderblock/tenant";
+import { cutGoShapes, decodePush, parseAppName, parseTime, type ProcessedProfile, PushProcessor, RateGate, type RawPush, storedLabels } from "./index.ts";
 
 const LIMITS: IngestLimits = {
   ingestionRateBytes: 1e9, ingestionBurstBytes: 1e9, ingestionBodyLimitBytes: 1e8, maxLabelNameLength: 1024, maxLabelValueLength: 2048, maxLabelNamesPerSeries: 30, maxSessionsPerSeries: 0, enforceLabelsOrder: false,

@@ -8,7 +8,7 @@ import { foldedToPprof, textType } from "./folded.ts";
 import { detectLanguage, fixGoGenerics, replaceStrings } from "./go-fix.ts";
 import { repairTruncatedStacks } from "./go-truncated.ts";
 import { type IngestRequest, parsePprofForm, pprofName, type SampleTypeConfig } from "./ingest-request.ts";
-import type { IngestLimits } from "./limits.ts";
+import type { IngestLimits } from "@cinderblock/tenant";
 import { normalise, type NormalizedProfile, NormaliseScratch } from "./normalise.ts";
 import type { RateGate } from "./rate-gate.ts";
 import { applyDefaultRelabelRules, limitSessions, validateLabels, withServiceName } from "./series-labels.ts";

@@ -2,7 +2,7 @@ import { isAscii, isUtf8 } from "node:buffer";
 import { CinderblockError, type DiscardReason } from "@cinderblock/errors";
 import { type Labels, labelsText } from "@cinderblock/model";
 import type { PprofTables } from "@cinderblock/pprof";
-import type { IngestLimits } from "./limits.ts";
+import type { IngestLimits } from "@cinderblock/tenant";
 
 function refuse(reason: DiscardReason, message: string): never { throw new CinderblockError("invalid", message, { reason }); }
 

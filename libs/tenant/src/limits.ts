@@ -1,5 +1,5 @@
-/** Per-tenant limits in the units that the code uses. */
-export interface Limits {
+/** The limits that decide about one profile; names and defaults are v1's (docs/reference/configuration.md). */
+export interface IngestLimits {
   ingestionRateBytes: number;
   ingestionBurstBytes: number;
   ingestionBodyLimitBytes: number;
@@ -18,6 +18,10 @@ export interface Limits {
   rejectNewerThanMs: number;
   relabelDefaultRules: "first" | "last" | "disabled";
   maxSeriesPerTenant: number;
+}
+
+/** Per-tenant limits in the units that the code uses. */
+export interface Limits extends IngestLimits {
   maxQueryLookbackMs: number;
   maxQueryLengthMs: number;
   maxQueryParallelism: number;
