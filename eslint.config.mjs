@@ -5,7 +5,7 @@ import { depConstraints } from "./tools/boundaries.mjs";
 const boundaries = (extra) => ({ "@nx/enforce-module-boundaries": ["error", { allow: [], enforceBuildableLibDependency: false, banTransitiveDependencies: false, depConstraints: depConstraints(extra) }] });
 
 export default tseslint.config(
-  { ignores: ["**/dist/**", "**/node_modules/**", "libs/api/src/gen/**", "**/*.cjs", "**/*.mjs", "tools/fixtures/**"] },
+  { ignores: ["**/dist/**", "**/node_modules/**", "libs/api/src/gen/**", "libs/profile-kernel/assembly/**", "libs/profile-kernel/src/gen/**", "**/*.cjs", "**/*.mjs", "tools/fixtures/**"] },
   ...nx.configs["flat/base"],
   ...tseslint.configs.recommended.map((c) => ({ ...c, files: ["**/*.ts"] })),
   {

@@ -4,16 +4,11 @@ import { loadHasher } from "@cinderblock/bytes";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { BlockReader, type ProfileSource } from "@cinderblock/block";
 import { PushProcessor, RateGate } from "@cinderblock/ingest";
-import type { IngestLimits } from "@cinderblock/tenant";
+import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { executeOn, finalTree, type PartialTree, rowKeys } from "@cinderblock/query";
 import { temporaryFolder, tinyPprof } from "@cinderblock/testkit";
 import { HeadShard, logDirectory } from "./index.ts";
 
-const LIMITS = {
-  ingestionRateBytes: 0, ingestionBurstBytes: 0, ingestionBodyLimitBytes: 1e8, maxLabelNameLength: 1024, maxLabelValueLength: 2048, maxLabelNamesPerSeries: 30, maxSessionsPerSeries: 0, enforceLabelsOrder: false,
-  disableLabelSanitization: true, maxProfileSizeBytes: 4 << 20, maxProfileStacktraceSamples: 16000, maxProfileStacktraceSampleLabels: 100, maxProfileStacktraceDepth: 1000, maxProfileSymbolValueLength: 65535,
-  rejectOlderThanMs: 0, rejectNewerThanMs: 0, relabelDefaultRules: "first", maxSeriesPerTenant: 0,
-} satisfies IngestLimits;
 const T0 = 1_795_409_460_000_000_000n, SECOND = 1_000_000_000n, HOUR = 3600n * SECOND;
 
 class Instance {
@@ -38,7 +33,7 @@ class Instance {
 
   async push(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0]): Promise<void> {
     const body = Buffer.from(JSON.stringify({ series: [{ labels: Object.entries({ service_name: "shop", ...labels }).map(([name, value]) => ({ name, value })), samples: [{ rawProfile: Buffer.from(tinyPprof(p)).toString("base64") }] }] }));
-    const out = this.processor.process("t", { kind: "push", codec: "json", gzip: false, body }, LIMITS, new RateGate(new SharedArrayBuffer(8)), Date.now());
+    const out = this.processor.process("t", { kind: "push", codec: "json", gzip: false, body }, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), Date.now());
     if (out.error) throw out.error;
     await this.shard.commit();
   }

@@ -5,16 +5,11 @@ import type { BlockMeta } from "@cinderblock/block-meta";
 import { decodeMeta } from "@cinderblock/block-meta";
 import { BlockReader, type ProfileSource } from "@cinderblock/block";
 import { PushProcessor, RateGate } from "@cinderblock/ingest";
-import type { IngestLimits } from "@cinderblock/tenant";
+import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { executeOn } from "@cinderblock/query";
 import { Random, temporaryFolder, tinyPprof } from "@cinderblock/testkit";
 import { HeadShard, removeUnfinished } from "./index.ts";
 
-const LIMITS = {
-  ingestionRateBytes: 0, ingestionBurstBytes: 0, ingestionBodyLimitBytes: 1e8, maxLabelNameLength: 1024, maxLabelValueLength: 2048, maxLabelNamesPerSeries: 30, maxSessionsPerSeries: 0, enforceLabelsOrder: false,
-  disableLabelSanitization: true, maxProfileSizeBytes: 4 << 20, maxProfileStacktraceSamples: 16000, maxProfileStacktraceSampleLabels: 100, maxProfileStacktraceDepth: 1000, maxProfileSymbolValueLength: 65535,
-  rejectOlderThanMs: 0, rejectNewerThanMs: 0, relabelDefaultRules: "first", maxSeriesPerTenant: 0,
-} satisfies IngestLimits;
 
 /**
  * What a disk still has after a power cut: of each file the bytes of its last sync, of each folder the entries of its last
@@ -85,7 +80,7 @@ async function instance(dir: string, sync: boolean) {
     push(id: number): Promise<void> {
       const raw = Buffer.from(tinyPprof({ stacks: [{ frames: ["main", `f${id % 9}`, `g${id}`], values: [1000 + id] }], timeNanos: 1_795_409_460_000_000_000n + BigInt(id) })).toString("base64");
       const body = Buffer.from(JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "s" }, { name: "id", value: String(id) }], samples: [{ rawProfile: raw }] }] }));
-      const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body }, LIMITS, new RateGate(new SharedArrayBuffer(8)), Date.now());
+      const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body }, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), Date.now());
       if (out.error) throw out.error;
       return shard.commit();
     },

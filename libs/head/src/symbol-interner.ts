@@ -2,6 +2,7 @@ import { hashRange, mix32, viewOf } from "@cinderblock/bytes";
 import { U32Column } from "@cinderblock/columnar";
 import { type NormalizedProfile, UNKNOWN } from "@cinderblock/ingest";
 import { FUNCTION_WORDS, HAS_FUNCTIONS, LOCATION_HEAD, type SymbolPartition } from "@cinderblock/symdb";
+import type { SymbolSource } from "@cinderblock/profile-kernel";
 
 /** Interns the symbols that a profile's samples reach into a partition; reuses its maps from profile to profile. */
 export class SymbolInterner {
@@ -14,8 +15,22 @@ export class SymbolInterner {
   private target: SymbolPartition | undefined;
   private readonly hashes = new WeakMap<SymbolPartition, StackHashes>();
 
-  /** Stack node of each sample; 0 for a sample without locations. */
+  /** Stack node of each sample; 0 for a sample without locations. Borrowed until the next call. */
   stacks(p: NormalizedProfile, samples: Uint32Array, to: SymbolPartition): Uint32Array {
+    if (p.kernel) {
+      let source = this.sources.get(to);
+      if (!source) this.sources.set(to, (source = new PartitionSource(to, this, nextHandle++)));
+      source.profile = p;
+      const nodes = p.kernel.stacks(p.tables, samples, source.handle, source);
+      if (nodes) return nodes;
+    }
+    return this.stacksPlain(p, samples, to);
+  }
+
+  private readonly sources = new WeakMap<SymbolPartition, PartitionSource>();
+
+  /** The plain twin of the kernel's `stacks`; takes any profile. */
+  stacksPlain(p: NormalizedProfile, samples: Uint32Array, to: SymbolPartition): Uint32Array {
     if (this.profile !== p || this.target !== to) this.begin(p, to);
     const { refLocation, sampleFrom, sampleTo } = p;
     const { locationMap } = this;
@@ -68,6 +83,12 @@ export class SymbolInterner {
     this.functionMap = clear(this.functionMap, t.functions);
     this.mappingMap = clear(this.mappingMap, t.mappings);
     this.locationMap = clear(this.locationMap, t.locations);
+  }
+
+  /** A mapping of a profile, interned. */
+  mappingOf(p: NormalizedProfile, to: SymbolPartition, i: number): number {
+    if (this.profile !== p || this.target !== to) this.begin(p, to);
+    return this.mapping(i);
   }
 
   private string(i: number): number {
@@ -128,6 +149,38 @@ export class SymbolInterner {
 }
 
 const TUPLE = new Uint32Array(64);
+
+/** Handles name partitions for the kernels' caches; one is never given twice in a thread. */
+let nextHandle = 1;
+
+/** Answers what the kernel's cache does not know from the partition itself. */
+class PartitionSource implements SymbolSource {
+  profile: NormalizedProfile | undefined;
+  readonly handle: number;
+  private readonly partition: SymbolPartition;
+  private readonly interner: SymbolInterner;
+  private readonly tuple = new Uint32Array(FUNCTION_WORDS);
+
+  constructor(partition: SymbolPartition, interner: SymbolInterner, handle: number) {
+    this.partition = partition;
+    this.interner = interner;
+    this.handle = handle;
+  }
+
+  string(bytes: Uint8Array, start: number, end: number): number { return this.partition.strings.intern(bytes, start, end); }
+  function(name: number, systemName: number, filename: number, startLine: number): number {
+    const { tuple } = this;
+    tuple[0] = name; tuple[1] = systemName; tuple[2] = filename; tuple[3] = startLine;
+    return this.partition.functions.intern(tuple, FUNCTION_WORDS);
+  }
+  mapping(index: number): number { return this.interner.mappingOf(this.profile!, this.partition, index); }
+  location(words: Uint32Array): number { return this.partition.locations.intern(words, words.length); }
+  stack(parent: number, locations: Uint32Array): number {
+    let node = parent;
+    for (let i = 0; i < locations.length; i++) node = this.partition.stackChild(node, locations[i]!);
+    return node;
+  }
+}
 
 /** Recently seen stacks of a partition: hash of their locations -> leaf, verified against a copy of the locations. Bounded. */
 class StackCache {

@@ -77,5 +77,6 @@ export function repairTruncatedStacks(p: NormalizedProfile): number {
     p.sampleTo[i] = at += r.length;
   }
   p.refLocation = grown;
+  p.kernel = undefined; // the references lie elsewhere now
   return repaired.size;
 }

@@ -3,13 +3,10 @@ import { loadHasher } from "@cinderblock/bytes";
 import { type Labels, labelsText } from "@cinderblock/model";
 import { Random, tinyPprof, type TinyProfile } from "@cinderblock/testkit";
 import type { IngestLimits } from "@cinderblock/tenant";
+import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { cutGoShapes, decodePush, parseAppName, parseTime, type ProcessedProfile, PushProcessor, RateGate, type RawPush, storedLabels } from "./index.ts";
 
-const LIMITS: IngestLimits = {
-  ingestionRateBytes: 1e9, ingestionBurstBytes: 1e9, ingestionBodyLimitBytes: 1e8, maxLabelNameLength: 1024, maxLabelValueLength: 2048, maxLabelNamesPerSeries: 30, maxSessionsPerSeries: 0, enforceLabelsOrder: false,
-  disableLabelSanitization: true, maxProfileSizeBytes: 4 << 20, maxProfileStacktraceSamples: 16000, maxProfileStacktraceSampleLabels: 100, maxProfileStacktraceDepth: 1000, maxProfileSymbolValueLength: 65535,
-  rejectOlderThanMs: 36e5, rejectNewerThanMs: 6e5, relabelDefaultRules: "first", maxSeriesPerTenant: 0,
-};
+const LIMITS: IngestLimits = { ...TEST_LIMITS, ingestionRateBytes: 1e9, ingestionBurstBytes: 1e9, rejectOlderThanMs: 36e5, rejectNewerThanMs: 6e5 };
 const NOW = 1_795_409_460_000;
 const json = (labels: Record<string, string>, ...profiles: Uint8Array[]): RawPush => ({
   kind: "push", codec: "json", gzip: false,
@@ -18,10 +15,12 @@ const json = (labels: Record<string, string>, ...profiles: Uint8Array[]): RawPus
 const profile = (p: Partial<TinyProfile> = {}): Uint8Array => gzipSync(tinyPprof({ stacks: [{ frames: ["main", "work"], values: [5] }], timeNanos: BigInt(NOW) * 1_000_000n, ...p }));
 const NAME = { __name__: "process_cpu", service_name: "shop" };
 
+let groups: { labels: Labels; samples: number; id: string }[] = [];
+const processor = loadHasher().then((hasher) => new PushProcessor(hasher, { append: (_t: string, p: ProcessedProfile) => { for (const g of p.groups) groups.push({ labels: g.labels, samples: g.samples.length, id: Buffer.from(g.id).toString("hex") }); } }));
+
 async function run(push: RawPush, limits: Partial<IngestLimits> = {}) {
-  const groups: { labels: Labels; samples: number; id: string }[] = [];
-  const processor = new PushProcessor(await loadHasher(), { append: (_t: string, p: ProcessedProfile) => { for (const g of p.groups) groups.push({ labels: g.labels, samples: g.samples.length, id: Buffer.from(g.id).toString("hex") }); } });
-  const outcome = processor.process("t", push, { ...LIMITS, ...limits }, new RateGate(new SharedArrayBuffer(8)), NOW);
+  groups = [];
+  const outcome = (await processor).process("t", push, { ...LIMITS, ...limits }, new RateGate(new SharedArrayBuffer(8)), NOW);
   return { groups, outcome };
 }
 

@@ -1,5 +1,6 @@
 import { PairTable } from "@cinderblock/columnar";
 import type { PprofTables } from "@cinderblock/pprof";
+import type { ProfileKernel } from "@cinderblock/profile-kernel";
 
 export const UNKNOWN = 0xffffffff;
 
@@ -22,6 +23,8 @@ export interface NormalizedProfile {
   /** sample -> 1 when it is stored */
   keep: Uint8Array;
   kept: number;
+  /** the kernel in whose memory all this lies, when it does: it can intern the profile */
+  kernel: ProfileKernel | undefined;
 }
 
 interface Ids { data: Uint32Array; length: number }
@@ -57,7 +60,16 @@ export class NormaliseScratch {
  * What v1 does before it stores: samples with a negative value, with only zeros or with a location that is not there
  * are dropped; locations without lines and address count as not there; stacks are cut at the leaf end.
  */
-export function normalise(t: PprofTables, maxDepth: number, nowNanos: bigint, scratch: NormaliseScratch): NormalizedProfile {
+export function normalise(kernel: ProfileKernel, t: PprofTables, maxDepth: number, nowNanos: bigint, scratch: NormaliseScratch): NormalizedProfile {
+  const resident = kernel.normalise(t, maxDepth);
+  if (!resident) return normalisePlain(t, maxDepth, nowNanos, scratch);
+  return { tables: t, timeNanos: timeOf(t, nowNanos), ...resident, kernel };
+}
+
+function timeOf(t: PprofTables, nowNanos: bigint): bigint { return t.timeNanos === 0n ? nowNanos : t.timeNanos; }
+
+/** The plain twin of the kernel's `normalise`; takes any ids. */
+export function normalisePlain(t: PprofTables, maxDepth: number, nowNanos: bigint, scratch: NormaliseScratch): NormalizedProfile {
   const functionAt = resolver(t.funcIdLo, t.funcIdHi);
   const mappingAt = resolver(t.mappingIdLo, t.mappingIdHi);
   const locationAt = resolver(t.locIdLo, t.locIdHi);
@@ -105,5 +117,5 @@ export function normalise(t: PprofTables, maxDepth: number, nowNanos: bigint, sc
     for (let k = first[i]!; k < to; k++) if (refLocation[k] === UNKNOWN) { ok = false; break; }
     if (ok) { keep[i] = 1; kept++; }
   }
-  return { tables: t, timeNanos: t.timeNanos === 0n ? nowNanos : t.timeNanos, refLocation, sampleFrom, sampleTo, lineFunction, locationMapping, keep, kept };
+  return { tables: t, timeNanos: timeOf(t, nowNanos), refLocation, sampleFrom, sampleTo, lineFunction, locationMapping, keep, kept, kernel: undefined };
 }

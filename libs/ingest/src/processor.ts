@@ -3,6 +3,7 @@ import { ByteWriter, type Hasher, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason } from "@cinderblock/errors";
 import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, sortLabels } from "@cinderblock/model";
 import { inflateProfile, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
+import { ProfileKernel } from "@cinderblock/profile-kernel";
 import { decodePush, decodePushJson, type RawSeries } from "./envelope.ts";
 import { foldedToPprof, textType } from "./folded.ts";
 import { detectLanguage, fixGoGenerics, replaceStrings } from "./go-fix.ts";
@@ -49,6 +50,7 @@ interface FinalLabels { labels: Labels; bytes: Uint8Array }
 
 /** The distributor's work on bytes: inflate, decode, limit, validate, normalise, split. One per worker thread. */
 export class PushProcessor {
+  private readonly kernel = new ProfileKernel();
   private readonly decoder = new PprofDecoder();
   private readonly hasher: Hasher;
   private readonly sink: ProfileSink;
@@ -106,7 +108,7 @@ export class PushProcessor {
   private decode(bytes: Uint8Array, limits: IngestLimits, out: PushOutcome): PprofTables {
     const plain = inflateProfile(bytes, limits.maxProfileSizeBytes);
     out.decompressedBytes += plain.length;
-    return this.decoder.decode(plain);
+    return this.kernel.decode(plain) ?? this.decoder.decode(plain);
   }
 
   private context(sent: readonly Label[]): SeriesContext {
@@ -169,7 +171,7 @@ export class PushProcessor {
     const go = context.language === "go";
     if (go) fixGoGenerics(tables);
     injectMappingVersions(tables, sent);
-    const profile = normalise(tables, limits.maxProfileStacktraceDepth, BigInt(nowMs) * 1_000_000n, this.scratch);
+    const profile = normalise(this.kernel, tables, limits.maxProfileStacktraceDepth, BigInt(nowMs) * 1_000_000n, this.scratch);
     if (go) repairTruncatedStacks(profile);
     out.profiles++;
     if (profile.kept === 0) return;

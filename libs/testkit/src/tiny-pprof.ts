@@ -8,13 +8,24 @@ export interface TinyProfile {
 }
 
 export function tinyPprof(p: TinyProfile): Uint8Array {
-  const strings = [""];
-  const str = (s: string): number => { const at = strings.indexOf(s); return at >= 0 ? at : strings.push(s) - 1; };
-  const varint = (v: number | bigint): number[] => { const out: number[] = []; let n = BigInt.asUintN(64, BigInt(v)); while (n > 127n) { out.push(Number(n & 127n) | 128); n >>= 7n; } out.push(Number(n)); return out; };
+  const interned = (): { list: string[]; at: (s: string) => number } => {
+    const list: string[] = [], known = new Map<string, number>();
+    return { list, at: (s) => { let i = known.get(s); if (i === undefined) known.set(s, (i = list.push(s) - 1)); return i; } };
+  };
+  const { list: strings, at: str } = interned();
+  str("");
+  const varint = (v: number | bigint): number[] => {
+    const out: number[] = [];
+    if (typeof v === "number" && v >= 0 && v < 2 ** 31) { for (; v > 127; v >>>= 7) out.push((v & 127) | 128); out.push(v); return out; }
+    let n = BigInt.asUintN(64, BigInt(v));
+    for (; n > 127n; n >>= 7n) out.push(Number(n & 127n) | 128);
+    out.push(Number(n));
+    return out;
+  };
   const field = (n: number, v: number | bigint): number[] => [...varint(n * 8), ...varint(v)];
   const message = (n: number, body: number[]): number[] => [...varint(n * 8 + 2), ...varint(body.length), ...body];
-  const functions: string[] = [];
-  const fn = (s: string): number => { const at = functions.indexOf(s); return (at >= 0 ? at : functions.push(s) - 1) + 1; };
+  const { list: functions, at: functionAt } = interned();
+  const fn = (s: string): number => functionAt(s) + 1;
   const out: number[] = [];
   for (const [t, u] of p.types ?? [["cpu", "nanoseconds"]]) out.push(...message(1, [...field(1, str(t)), ...field(2, str(u))]));
   for (const s of p.stacks) {

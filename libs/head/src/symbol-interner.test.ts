@@ -1,0 +1,70 @@
+import { loadHasher } from "@cinderblock/bytes";
+import { type NormalizedProfile, type ProcessedProfile, PushProcessor, RateGate } from "@cinderblock/ingest";
+import { SymbolPartition } from "@cinderblock/symdb";
+import { TEST_LIMITS } from "@cinderblock/tenant/testing";
+import { Random, tinyPprof } from "@cinderblock/testkit";
+import { SymbolInterner } from "./symbol-interner.ts";
+
+/** Both interners meet symbols in the same order, so that locations have the same ids; nodes may not. */
+function sameStack(a: SymbolPartition, x: number, b: SymbolPartition, y: number): boolean {
+  while (x > 0 && y > 0) {
+    if (a.stackLocation.data[x] !== b.stackLocation.data[y]) return false;
+    x = a.stackParent.data[x]!;
+    y = b.stackParent.data[y]!;
+  }
+  return x === 0 && y === 0;
+}
+
+function bytesOf(words: Uint32Array): Uint8Array { return new Uint8Array(words.buffer, words.byteOffset, words.byteLength); }
+
+interface Both { kernel: SymbolPartition; plain: SymbolPartition }
+
+/** Pushes profiles through both interners into partitions of their own and compares every stack. */
+async function compare(profiles: Iterable<{ body: Uint8Array; partition: number }>, partitions: number): Promise<number> {
+  const both: Both[] = Array.from({ length: partitions }, () => ({ kernel: new SymbolPartition(), plain: new SymbolPartition() }));
+  const a = new SymbolInterner(), b = new SymbolInterner();
+  let at = 0, stacks = 0;
+  const sink = (_tenant: string, { profile, groups }: ProcessedProfile): void => {
+    for (const g of groups) {
+      expect(profile.kernel).toBeDefined();
+      const one = Uint32Array.from(a.stacks(profile, g.samples, both[at]!.kernel));
+      const plain: NormalizedProfile = { ...profile, kernel: undefined };
+      const two = b.stacks(plain, g.samples, both[at]!.plain);
+      for (let i = 0; i < one.length; i++, stacks++) {
+        if (!sameStack(both[at]!.kernel, one[i]!, both[at]!.plain, two[i]!)) throw new Error(`node ${one[i]} is another stack than ${two[i]} of the plain interner`);
+      }
+    }
+  };
+  const processor = new PushProcessor(await loadHasher(), { append: sink });
+  for (const { body, partition } of profiles) {
+    at = partition;
+    const json = Buffer.from(JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "s" }], samples: [{ rawProfile: Buffer.from(body).toString("base64") }] }] }));
+    const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body: json }, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), 1_795_409_460_000);
+    if (out.error) throw out.error;
+  }
+  for (const { kernel, plain } of both) {
+    expect(kernel.stackParent.length).toBe(plain.stackParent.length);
+    for (const table of ["functions", "mappings", "locations"] as const) expect(Buffer.compare(bytesOf(kernel[table].words.view()), bytesOf(plain[table].words.view()))).toBe(0);
+    expect(Buffer.from(kernel.strings.bytes.view()).equals(plain.strings.bytes.view())).toBe(true);
+  }
+  return stacks;
+}
+
+function* profiles(random: Random, count: number, names: number, stacks: number, depth: number, partitions: number) {
+  for (let i = 0; i < count; i++) {
+    yield { partition: random.below(partitions), body: tinyPprof({ timeNanos: 1_795_409_460_000_000_000n, mapping: ["/bin/app", "/lib/x.so"][random.below(2)]!, stacks: Array.from({ length: stacks }, () => ({
+      frames: Array.from({ length: 1 + random.below(depth) }, () => `f${random.below(names)}${random.below(5) === 0 ? "_with_a_rather_long_name[go.shape.int]" : ""}`), values: [1 + random.below(9)], ...(random.below(4) === 0 ? { labels: { endpoint: `/${random.below(3)}` } } : {}),
+    })) }) };
+  }
+}
+
+describe("interning through the kernel", () => {
+  it("gives every sample the stack that the plain interner gives it, and learns no other symbols", async () => {
+    expect(await compare(profiles(new Random(11), 200, 300, 12, 70, 3), 3)).toBe(2400);
+  });
+  it("stays right when its caches overflow many times", async () => {
+    // 20,000 names in two partitions are more than the symbols' lines hold; the extended suite's 22 × 400 stacks of about 250 frames are 10 MB of pieces, beyond the ring.
+    const count = process.env.CINDERBLOCK_LONG ? 22 : 6;
+    expect(await compare(profiles(new Random(12), count, 20_000, 400, 500, 2), 2)).toBe(count * 400);
+  });
+});

@@ -1,0 +1,2 @@
+export { ProfileKernel } from "./kernel.ts";
+export type { ResidentProfile, SymbolSource } from "./kernel.ts";

@@ -1,0 +1,191 @@
+import type { I64Column, U32Column } from "@cinderblock/columnar";
+import { PprofTables } from "@cinderblock/pprof";
+import { KERNEL_WASM } from "./gen/kernel-wasm.ts";
+import { BASE, COLUMNS, type ColumnSpec, HEADER, HeaderWord, OFFSETS } from "./layout.ts";
+
+interface Exports {
+  count(from: number, length: number): number;
+  decode(from: number, length: number): number;
+  normalise(maxDepth: number): number;
+  begin(from: number, partition: number): void;
+  stacks(n: number): number;
+}
+
+/** Gives ids to symbols that the kernel's cache does not know: the symbol partition itself. Word columns are borrowed. */
+export interface SymbolSource {
+  string(bytes: Uint8Array, start: number, end: number): number;
+  function(name: number, systemName: number, filename: number, startLine: number): number;
+  /** a mapping of the profile; 0xffffffff is the stub of locations without one */
+  mapping(index: number): number;
+  location(words: Uint32Array): number;
+  /** the node under `parent` for these locations, root first */
+  stack(parent: number, locations: Uint32Array): number;
+}
+
+/** What `normalise` resolved; views of the kernel's memory, valid until the next `decode`. */
+export interface ResidentProfile { refLocation: Uint32Array; sampleFrom: Uint32Array; sampleTo: Uint32Array; lineFunction: Uint32Array; locationMapping: Uint32Array; keep: Uint8Array; kept: number }
+
+type Name = keyof typeof COLUMNS;
+const SPECS = Object.entries(COLUMNS) as [Name, ColumnSpec][];
+
+/** A profile whose columns would take more is left to the plain decoder. */
+const MAX_BYTES = 48 << 20;
+
+let compiled: WebAssembly.Module | undefined;
+
+/**
+ * The write path's hot loops in WebAssembly (ADR 5): decodes a pprof into columns in its own memory, normalises it, and
+ * interns its symbols through a cache of 15 MiB that remembers which id a content had. It takes the usual case; every
+ * method says when it does not, and the plain twins do it then. One for each thread; holds one profile at a time.
+ */
+export class ProfileKernel {
+  /** columns are views of the kernel's memory */
+  readonly tables = new PprofTables();
+  private readonly memory = new WebAssembly.Memory({ initial: Math.ceil(BASE / 65536) + 16 });
+  private readonly wasm: Exports;
+  private bytes: Uint8Array;
+  private header: Uint32Array;
+  private longs: BigInt64Array;
+  private words: Uint32Array;
+  private readonly views = new Map<Name, Uint32Array | BigInt64Array | Uint8Array>();
+  private columns: { column: U32Column | I64Column; data: Uint32Array | BigInt64Array; words: Int32Array | undefined; rows: number; fence: number }[] = [];
+  private readonly capacity = new Uint32Array(11);
+  private inputBytes = 0;
+  /** what lies in the memory at BASE */
+  private loaded: Uint8Array | undefined;
+  private source: SymbolSource | undefined;
+  private begun = -1;
+
+  constructor() {
+    compiled ??= new WebAssembly.Module(Buffer.from(KERNEL_WASM, "base64"));
+    const source = (): SymbolSource => this.source!;
+    const instance = new WebAssembly.Instance(compiled, {
+      env: { memory: this.memory, abort: () => { throw new Error("profile kernel aborted"); } },
+      head: {
+        missString: (start: number, end: number) => source().string(this.loaded!, start, end),
+        missFunction: (name: number, systemName: number, filename: number, startLine: number) => source().function(name >>> 0, systemName >>> 0, filename >>> 0, startLine >>> 0),
+        missMapping: (index: number) => source().mapping(index >>> 0),
+        missLocation: (at: number, n: number) => source().location(this.words.subarray(at >>> 2, (at >>> 2) + n)),
+        missStack: (parent: number, at: number, n: number) => source().stack(parent >>> 0, this.words.subarray(at >>> 2, (at >>> 2) + n)),
+      },
+    });
+    this.wasm = instance.exports as unknown as Exports;
+    this.bytes = new Uint8Array(this.memory.buffer);
+    this.header = new Uint32Array(this.memory.buffer, HEADER, 64);
+    this.longs = new BigInt64Array(this.memory.buffer, HEADER, 32);
+    this.words = new Uint32Array(this.memory.buffer);
+  }
+
+  /** Memory that this holds; it does not shrink. */
+  get byteLength(): number { return this.memory.buffer.byteLength; }
+
+  private grow(end: number): void {
+    const missing = Math.ceil((end - this.memory.buffer.byteLength) / 65536);
+    if (missing <= 0) return;
+    this.memory.grow(missing);
+    const { buffer } = this.memory;
+    this.bytes = new Uint8Array(buffer);
+    this.header = new Uint32Array(buffer, HEADER, 64);
+    this.longs = new BigInt64Array(buffer, HEADER, 32);
+    this.words = new Uint32Array(buffer);
+  }
+
+  /** Places the columns for at least `need` rows each behind `inputBytes` of profile. */
+  private lay(inputBytes: number, need: Uint32Array): boolean {
+    const capacity = this.capacity.map((c, i) => Math.max(c, Math.ceil(need[i]! * 1.25), 64));
+    const rowsOf = (s: ColumnSpec): number => capacity[HeaderWord[s.rows]]! + 2;
+    let at = BASE + Math.ceil(inputBytes / 64) * 64 + 64;
+    const addresses = SPECS.map(([, s]) => { const here = at; at += Math.ceil((rowsOf(s) * s.bytes) / 8) * 8; return here; });
+    if (at - BASE > MAX_BYTES) return false;
+    this.grow(at);
+    this.capacity.set(capacity);
+    this.inputBytes = inputBytes;
+    const { buffer } = this.memory;
+    this.columns = [];
+    SPECS.forEach(([name, s], i) => {
+      this.words[(OFFSETS >>> 2) + i] = addresses[i]!;
+      const rows = rowsOf(s), address = addresses[i]!;
+      const data = s.bytes === 1 ? new Uint8Array(buffer, address, rows) : s.bytes === 4 ? new Uint32Array(buffer, address, rows) : new BigInt64Array(buffer, address, rows);
+      this.views.set(name, data);
+      if (!s.table) return;
+      this.columns.push({ column: this.tables[s.table] as U32Column | I64Column, data: data as Uint32Array | BigInt64Array, words: s.bytes === 8 ? new Int32Array(buffer, address, rows * 2) : undefined, rows: HeaderWord[s.rows], fence: s.fence ? 1 : 0 });
+    });
+    return true;
+  }
+
+  /** The columns of a pprof, borrowed until the next call; undefined when the plain decoder must look at it. */
+  decode(profile: Uint8Array): PprofTables | undefined {
+    const { length } = profile;
+    this.loaded = undefined;
+    this.begun = -1;
+    if (length > MAX_BYTES / 4) return undefined;
+    // Strings that are replaced go behind the profile: room for a few.
+    if (length > this.inputBytes) {
+      const input = length + (length >>> 2) + 4096;
+      if (this.inputBytes > 0 || this.columns.length > 0) { if (!this.lay(input, this.capacity)) return undefined; }
+      else this.inputBytes = input;
+      this.grow(BASE + this.inputBytes);
+    }
+    this.bytes.set(profile, BASE);
+    if (this.wasm.count(BASE, length) === 0) return undefined;
+    for (let i = 0; i < 11; i++) if (this.header[i]! > this.capacity[i]! || this.columns.length === 0) { if (!this.lay(this.inputBytes, this.header.slice(0, 11))) return undefined; break; }
+    if (this.wasm.decode(BASE, length) === 0) return undefined;
+    const { header, longs, tables: t } = this;
+    t.bytes = profile;
+    for (const { column, data, words, rows, fence } of this.columns) {
+      column.data = data as never;
+      if (words) (column as I64Column).words = words;
+      column.length = header[rows]! + fence;
+    }
+    t.dropFrames = header[HeaderWord.dropFrames]!;
+    t.keepFrames = header[HeaderWord.keepFrames]!;
+    t.hasPeriodType = header[HeaderWord.hasPeriodType] === 1;
+    t.periodType = header[HeaderWord.periodType]!;
+    t.periodUnit = header[HeaderWord.periodUnit]!;
+    t.defaultSampleType = header[HeaderWord.defaultSampleType]!;
+    t.timeNanos = longs[HeaderWord.timeNanos / 2]!;
+    t.durationNanos = longs[HeaderWord.durationNanos / 2]!;
+    t.period = longs[HeaderWord.period / 2]!;
+    this.loaded = profile;
+    return t;
+  }
+
+  /** Whether `tables` are this kernel's and still lie in its memory, also after strings were replaced. */
+  private holds(tables: PprofTables): boolean {
+    if (tables !== this.tables || !this.loaded) return false;
+    for (const { column, data } of this.columns) if (column.data !== data) return false;
+    if (tables.bytes === this.loaded) return true;
+    if (tables.bytes.length > this.inputBytes) return false;
+    this.bytes.set(tables.bytes, BASE);
+    this.loaded = tables.bytes;
+    this.begun = -1;
+    return true;
+  }
+
+  /** Resolves references and drops what v1 drops; undefined when the plain twin must do it. */
+  normalise(tables: PprofTables, maxDepth: number): ResidentProfile | undefined {
+    if (!this.holds(tables) || this.wasm.normalise(maxDepth) === 0) return undefined;
+    const { header } = this;
+    const u32 = (name: Name, n: number): Uint32Array => (this.views.get(name) as Uint32Array).subarray(0, n);
+    const samples = header[HeaderWord.samples]!;
+    return {
+      refLocation: u32("refLocation", header[HeaderWord.refs]!), sampleFrom: u32("sampleFrom", samples), sampleTo: u32("sampleTo", samples), lineFunction: u32("lineFunction", header[HeaderWord.lines]!),
+      locationMapping: u32("locationMapping", header[HeaderWord.locations]!), keep: (this.views.get("keep") as Uint8Array).subarray(0, samples), kept: header[HeaderWord.kept]!,
+    };
+  }
+
+  /**
+   * Stack node of each sample, interned into the partition that `handle` names for its life; borrowed until the next
+   * call. Undefined when the plain interner must do it: what was interned so far stays, ids are the same there.
+   */
+  stacks(tables: PprofTables, samples: Uint32Array, handle: number, source: SymbolSource): Uint32Array | undefined {
+    if (!this.holds(tables)) return undefined;
+    this.source = source;
+    try {
+      if (this.begun !== handle) { this.wasm.begin(BASE, handle); this.begun = handle; }
+      (this.views.get("group") as Uint32Array).set(samples);
+      if (this.wasm.stacks(samples.length) === 0) { this.begun = -1; return undefined; }
+      return (this.views.get("nodes") as Uint32Array).subarray(0, samples.length);
+    } finally { this.source = undefined; }
+  }
+}
