@@ -1,6 +1,8 @@
 export { FlameIndex } from "./flame-index.ts";
 export { BlockReader } from "./reader.ts";
-export type { BlockFiles } from "./reader.ts";
+export { readFooter } from "./files.ts";
+export type { BlockFiles } from "./files.ts";
+export { BlockSymbols } from "./symbols.ts";
 export { selectSeries } from "./source.ts";
 export type { ProfileSource, SourceSeries } from "./source.ts";
 export type { RowColumns, RowTable } from "./rows.ts";

@@ -1,23 +1,16 @@
-import { decodeStacks, decodePartitionV3, decodeParquetSymbols, decodeStacktraceTable, decodeSymdbFooter, decodeSymdbIndex, type ParquetSymbols, type PartitionIndex, selectPartition, SYMDB_FOOTER_SIZE, type SymbolTables, type SymdbIndex } from "@cinderblock/symdb";
+import type { SymbolTables } from "@cinderblock/symdb";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { type Hasher } from "@cinderblock/bytes";
 import { CinderblockError, CorruptError } from "@cinderblock/errors";
 import { fingerprintBytes } from "@cinderblock/model";
-import { type ColumnData, decodeChunk, decodeFooter, type FileMeta, footerLength, rowOffsets } from "@cinderblock/parquet";
+import { type ColumnData, decodeChunk, type FileMeta, rowOffsets } from "@cinderblock/parquet";
 import { Column } from "@cinderblock/profile-table";
 import { decodeIndex } from "@cinderblock/tsdb-index";
+import { type BlockFiles, readFooter } from "./files.ts";
 import { FlameIndex } from "./flame-index.ts";
 import type { RowColumns, RowTable } from "./rows.ts";
 import type { ProfileSource, SourceSeries } from "./source.ts";
-
-/** Reads byte ranges of a block's files; `size` undefined means the whole file. */
-export interface BlockFiles {
-  read(relPath: string, offset: number, size: number | undefined): Promise<Uint8Array>;
-  size(relPath: string): Promise<number>;
-}
-
-/** How much of a Parquet file's end is read at once: footer and, for small files, everything. */
-const TAIL_BYTES = 64 << 10;
+import { BlockSymbols } from "./symbols.ts";
 
 const EMPTY_ROWS = new Uint32Array(0);
 
@@ -34,8 +27,7 @@ export class BlockReader implements ProfileSource {
   private tail: { bytes: Uint8Array; offset: number } | undefined;
   private readonly columns = new Map<string, Promise<ColumnData[]>>();
   private rows: Partial<RowTable> = {};
-  private symdb: Promise<SymdbIndex | undefined> | undefined;
-  private parquetSymbols: Promise<ParquetSymbols> | undefined;
+  private readonly blockSymbols: BlockSymbols;
   private readonly partitions: bigint[] = [];
   private readonly partitionAt = new Map<bigint, number>();
   private readonly resolved = new Map<number, Promise<{ tables: SymbolTables; flame: FlameIndex }>>();
@@ -50,6 +42,7 @@ export class BlockReader implements ProfileSource {
     this.meta = meta;
     this.files = files;
     this.hasher = hasher;
+    this.blockSymbols = new BlockSymbols(meta, files);
   }
 
   /** Reads `index.tsdb`. */
@@ -73,18 +66,10 @@ export class BlockReader implements ProfileSource {
 
   private async footer(): Promise<FileMeta> {
     if (this.table) return this.table;
-    const file = this.name("profiles.parquet");
-    const listed = this.meta.files.find((f) => f.relPath === "profiles.parquet")?.sizeBytes;
-    const size = listed || (await this.files.size("profiles.parquet"));
-    if (size < 12) throw new CorruptError(file, 0, `expected a Parquet file, found ${size} bytes`);
-    let offset = Math.max(0, size - TAIL_BYTES);
-    let bytes = await this.files.read("profiles.parquet", offset, size - offset);
-    const length = footerLength(bytes, file);
-    if (length + 8 > size) throw new CorruptError(file, size - 8, `expected a footer of ${length} bytes inside the file`);
-    if (length + 8 > bytes.length) { offset = size - length - 8; bytes = await this.files.read("profiles.parquet", offset, length + 8); }
-    this.table = decodeFooter(bytes.subarray(bytes.length - 8 - length, bytes.length - 8), file);
-    this.tail = { bytes, offset };
-    return this.table;
+    const { meta, tail } = await readFooter(this.meta, this.files, "profiles.parquet");
+    this.table = meta;
+    this.tail = tail;
+    return meta;
   }
 
   private column(path: string): Promise<ColumnData[] | undefined> {
@@ -261,33 +246,11 @@ export class BlockReader implements ProfileSource {
 
   // ---- symbols
 
-  private file(base: string): string | undefined { return this.meta.files.find((f) => f.relPath === base || f.relPath.endsWith(`/${base}`))?.relPath; }
-
-  private index(): Promise<SymdbIndex | undefined> {
-    this.symdb ??= (async (): Promise<SymdbIndex | undefined> => {
-      const single = this.file("symbols.symdb");
-      if (single !== undefined) {
-        const size = this.meta.files.find((f) => f.relPath === single)?.sizeBytes || (await this.files.size(single));
-        const tailSize = Math.min(size, TAIL_BYTES);
-        const tail = await this.files.read(single, size - tailSize, tailSize);
-        const offset = decodeSymdbFooter(tail.subarray(tail.length - SYMDB_FOOTER_SIZE), this.name(single));
-        const end = size - SYMDB_FOOTER_SIZE;
-        if (offset > end) throw new CorruptError(this.name(single), size, "expected the index inside the file");
-        const bytes = offset >= size - tailSize ? tail.subarray(offset - (size - tailSize), tailSize - SYMDB_FOOTER_SIZE) : await this.files.read(single, offset, end - offset);
-        return decodeSymdbIndex(bytes, this.name(single));
-      }
-      const index = this.file("index.symdb");
-      if (index === undefined) return undefined;
-      return decodeSymdbIndex(await this.files.read(index, 0, undefined), this.name(index));
-    })();
-    this.symdb.catch(() => { this.symdb = undefined; });
-    return this.symdb;
-  }
-
   symbols(partition: number): Promise<{ tables: SymbolTables; flame: FlameIndex }> {
     let known = this.resolved.get(partition);
     if (!known) {
-      known = this.readSymbols(this.partitions[partition]!).then((tables) => {
+      known = this.blockSymbols.read(this.partitions[partition]!).then(({ tables, leaf }) => {
+        if (leaf) this.remap(leaf);
         const flame = new FlameIndex();
         flame.extend(tables);
         this.heldBytes += tables.stringBytes.length + 4 * (tables.functionWords.length + tables.locationWords.length + 3 * tables.stackParent.length) + flame.byteLength;
@@ -299,58 +262,11 @@ export class BlockReader implements ProfileSource {
     return known;
   }
 
-  private async readSymbols(id: bigint): Promise<SymbolTables> {
-    const index = await this.index();
-    if (!index) {
-      const shared = await this.sharedSymbols();
-      const name = this.file("stacktraces.parquet");
-      if (name === undefined) throw new CorruptError(this.name("meta.json"), 0, "expected symbol files in the block's file list");
-      const stacks = decodeStacktraceTable(await this.files.read(name, 0, undefined), this.ulid) as ReturnType<typeof decodeStacktraceTable> & { leaf: Uint32Array };
-      this.remap(stacks.leaf);
-      return { ...selectPartition(shared, undefined, this.ulid), stackParent: stacks.stackParent, stackLocation: stacks.stackLocation };
-    }
-    const p = index.partitions.find((x) => x.partition === id);
-    if (!p) throw new CorruptError(this.name("symbols"), 0, `expected symbol partition ${id}`);
-    return index.version === 3 ? this.partitionV3(p) : this.partitionV2(p, index.version);
-  }
 
   /** Blocks of meta version 1: stacktrace ids are row numbers, here they become leaves of a tree. */
   private remap(leaf: Uint32Array): void {
     const ids = this.rows.stacktraceId;
     if (ids) for (let i = 0; i < ids.length; i++) ids[i] = leaf[ids[i]!] ?? 0;
-  }
-
-  private async partitionV3(p: PartitionIndex): Promise<SymbolTables> {
-    const file = this.file("symbols.symdb")!;
-    // Everything of a partition lies together: one read.
-    let from = Infinity, to = 0;
-    for (const t of [...p.tables!, ...p.stacks]) { from = Math.min(from, t.offset); to = Math.max(to, t.offset + t.size); }
-    const bytes = await this.files.read(file, from, Math.max(0, to - from));
-    return decodePartitionV3(p, (offset, size) => {
-      if (offset - from + size > bytes.length) throw new CorruptError(this.name(file), offset, `expected ${size} bytes`);
-      return bytes.subarray(offset - from, offset - from + size);
-    }, this.name(file));
-  }
-
-  private async partitionV2(p: PartitionIndex, version: number): Promise<SymbolTables> {
-    const file = this.file("stacktraces.symdb");
-    if (file === undefined) throw new CorruptError(this.name("meta.json"), 0, "expected stacktraces.symdb in the block's file list");
-    const [shared, ...stacks] = await Promise.all([this.sharedSymbols(), ...p.stacks.map((h) => this.files.read(file, h.offset, h.size))]);
-    return { ...selectPartition(shared, version === 2 ? p.ranges : undefined, this.ulid), ...decodeStacks(p.stacks, (h) => stacks[p.stacks.indexOf(h)]!, this.name(file)) };
-  }
-
-  private sharedSymbols(): Promise<ParquetSymbols> {
-    this.parquetSymbols ??= (async (): Promise<ParquetSymbols> => {
-      const read = (table: string): Promise<Uint8Array> => {
-        const name = this.file(`${table}.parquet`);
-        if (name === undefined) throw new CorruptError(this.name("meta.json"), 0, `expected ${table}.parquet in the block's file list`);
-        return this.files.read(name, 0, undefined);
-      };
-      const [strings, functions, mappings, locations] = await Promise.all(["strings", "functions", "mappings", "locations"].map(read));
-      return decodeParquetSymbols({ strings: strings!, functions: functions!, mappings: mappings!, locations: locations! }, this.ulid);
-    })();
-    this.parquetSymbols.catch(() => { this.parquetSymbols = undefined; });
-    return this.parquetSymbols;
   }
 }
 

@@ -5,6 +5,7 @@ import { Codec } from "./metadata.ts";
 
 /** Undoes a page's compression; `size` is the size the page header promises and a bound on what is produced. */
 export function decompress(codec: number, bytes: Uint8Array, size: number): Uint8Array {
+  if (size === 0 && bytes.length === 0) return bytes; // an empty page needs no frame
   const options = { maxOutputLength: Math.max(size, 1) };
   let out: Uint8Array;
   switch (codec) {

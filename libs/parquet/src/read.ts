@@ -28,13 +28,21 @@ const MAX_PAGE_VALUES = 1 << 27;
 
 /**
  * Decodes the pages in `bytes`, which start at a page header: a whole column chunk, or some of its data pages
- * (then `dictionary` holds the chunk's dictionary page when it has one).
+ * (then `dictionary` is what `decodeDictionary` made of the chunk's dictionary page, when it has one).
  */
-export function decodeChunk(bytes: Uint8Array, chunk: ColumnChunk, file = "parquet"): ColumnData {
+export function decodeChunk(bytes: Uint8Array, chunk: ColumnChunk, file = "parquet", dictionary?: Values): ColumnData {
+  return concatPages(chunk.leaf, decodePages(bytes, chunk, file, dictionary).pages);
+}
+
+/** The values of a chunk's dictionary page. */
+export function decodeDictionary(bytes: Uint8Array, chunk: ColumnChunk, file = "parquet"): Values | undefined {
+  return decodePages(bytes, chunk, file, undefined).dictionary;
+}
+
+function decodePages(bytes: Uint8Array, chunk: ColumnChunk, file: string, dictionary: Values | undefined): { pages: Page[]; dictionary: Values | undefined } {
   const { leaf } = chunk;
   const r = new ByteReader(bytes);
   const pages: Page[] = [];
-  let dictionary: Values | undefined;
   try {
     while (r.left > 0) {
       const header = readStruct(r);
@@ -59,7 +67,7 @@ export function decodeChunk(bytes: Uint8Array, chunk: ColumnChunk, file = "parqu
     }
     throw err;
   }
-  return concatPages(leaf, pages);
+  return { pages, dictionary };
 }
 
 function checkCount(count: number, pos: number): number {

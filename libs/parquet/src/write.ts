@@ -39,11 +39,21 @@ export interface ColumnSource {
 }
 
 interface WrittenPage { offset: number; sizeBytes: number; firstRow: number; min: Uint8Array; max: Uint8Array; nulls: number; nullPage: boolean }
-interface WrittenChunk { source: ColumnSource; start: number; dictionaryAt: number; dataAt: number; size: number; plainSize: number; numValues: number; pages: WrittenPage[]; encodings: number[] }
+interface WrittenChunk { path: string; type: number; start: number; dictionaryAt: number; dataAt: number; size: number; plainSize: number; numValues: number; pages: WrittenPage[]; encodings: number[] }
 
-export interface ParquetOptions { createdBy: string; codec: number; level: number; rowsPerPage: number }
+export interface ParquetOptions {
+  createdBy: string;
+  codec: number;
+  level: number;
+  rowsPerPage: number;
+  /** a page of a list ends with the row that brings it to so many entries */
+  entriesPerPage: number;
+  /** takes finished row groups, as views that are valid during the call: the writer then holds one at a time, and `finish` returns the rest */
+  sink?: (bytes: Uint8Array) => void;
+}
 
 const MAGIC = encodeUtf8("PAR1");
+
 
 /** Writes row groups of columns: data page V2, page CRCs, column and offset index for every column (v1's reader needs both). */
 export class ParquetWriter {
@@ -61,29 +71,41 @@ export class ParquetWriter {
 
   get rowGroups(): number { return this.groups.length; }
 
+  /** bytes that went to the sink */
+  private flushed = 0;
+  /** where in the file the next byte goes */
+  private get position(): number { return this.flushed + this.out.length; }
+
   writeRowGroup(rows: number, columns: readonly ColumnSource[]): void {
     this.groups.push({ rows, chunks: columns.map((c) => this.chunk(rows, c)) });
+    const { sink } = this.options;
+    if (!sink) return;
+    sink(this.out.finish());
+    this.flushed += this.out.length;
+    this.out.reset();
   }
 
   private chunk(rows: number, source: ColumnSource): WrittenChunk {
-    const { out } = this;
-    const chunk: WrittenChunk = { source, start: out.length, dictionaryAt: -1, dataAt: 0, size: 0, plainSize: 0, numValues: 0, pages: [], encodings: [source.encoding, Encoding.RLE] };
+    const chunk: WrittenChunk = { path: source.path, type: source.type, start: this.position, dictionaryAt: -1, dataAt: 0, size: 0, plainSize: 0, numValues: 0, pages: [], encodings: [source.encoding, Encoding.RLE] };
     let dictionary: { index: Uint32Array; size: number } | undefined;
     if (source.encoding === Encoding.RLE_DICTIONARY) {
       const built = buildDictionary(source);
       dictionary = { index: built.index, size: built.size };
-      chunk.dictionaryAt = out.length;
+      chunk.dictionaryAt = this.position;
       this.page(chunk, PageType.DICTIONARY, new Uint8Array(0), 0, built.plain, { count: built.size, rows: 0, nulls: 0, encoding: Encoding.PLAIN });
       chunk.encodings.push(Encoding.PLAIN);
     }
-    chunk.dataAt = out.length;
+    chunk.dataAt = this.position;
     let value = 0;
-    for (let row = 0; row === 0 || row < rows; row += this.options.rowsPerPage) {
-      const to = Math.min(rows, row + this.options.rowsPerPage);
+    const { rowsPerPage, entriesPerPage } = this.options;
+    for (let row = 0, to = 0; row === 0 || row < rows; row = to) {
+      to = Math.min(rows, row + rowsPerPage);
+      const { offset } = source;
+      if (offset) { to = row; while (to < rows && to - row < rowsPerPage && (to === row || offset[to + 1]! - offset[row]! <= entriesPerPage)) to++; }
       value = this.dataPage(chunk, source, row, to, value, dictionary);
       if (rows === 0) break;
     }
-    chunk.size = out.length - chunk.start;
+    chunk.size = this.position - chunk.start;
     return chunk;
   }
 
@@ -105,7 +127,7 @@ export class ParquetWriter {
     if (source.maxRep > 0) return this.pageV1(chunk, source, from, value, levels, defined, body);
     const levelBytes = new ByteWriter(64);
     if (source.maxDef > 0) encodeHybrid(levels.def, count, 32 - Math.clz32(source.maxDef), levelBytes);
-    const at = this.out.length;
+    const at = this.position;
     this.page(chunk, PageType.DATA_V2, levelBytes.finish(), levelBytes.length, body.finish(), { count, rows: to - from, nulls: count - defined, encoding: source.encoding });
     return this.finishPage(chunk, source, at, from, value, count, defined);
   }
@@ -113,7 +135,7 @@ export class ParquetWriter {
   private finishPage(chunk: WrittenChunk, source: ColumnSource, at: number, firstRow: number, value: number, count: number, defined: number): number {
     const bounds = defined === 0 ? undefined : minMax(source, value, value + defined);
     chunk.numValues += count;
-    chunk.pages.push({ offset: at, sizeBytes: this.out.length - at, firstRow, min: bounds?.min ?? new Uint8Array(0), max: bounds?.max ?? new Uint8Array(0), nulls: count - defined, nullPage: defined === 0 });
+    chunk.pages.push({ offset: at, sizeBytes: this.position - at, firstRow, min: bounds?.min ?? new Uint8Array(0), max: bounds?.max ?? new Uint8Array(0), nulls: count - defined, nullPage: defined === 0 });
     return value + defined;
   }
 
@@ -129,14 +151,14 @@ export class ParquetWriter {
     level(levels.rep, source.maxRep);
     level(levels.def, source.maxDef);
     body.bytes(values.finish());
-    const at = this.out.length;
+    const at = this.position;
     this.page(chunk, PageType.DATA, new Uint8Array(0), 0, body.finish(), { count: levels.count, rows: 0, nulls: 0, encoding: source.encoding });
     return this.finishPage(chunk, source, at, from, value, levels.count, defined);
   }
 
   private page(chunk: WrittenChunk, type: number, levels: Uint8Array, defLength: number, body: Uint8Array, h: { count: number; rows: number; nulls: number; encoding: number }): void {
     const { codec, level } = this.options;
-    const compressed = codec === Codec.ZSTD && body.length > 0 ? zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: level } }) : body;
+    const compressed = codec === Codec.ZSTD && (body.length > 0 || type !== PageType.DATA_V2) ? zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: level } }) : body;
     // A chunk has one codec, yet a data page may say that it is not compressed; a dictionary page cannot.
     const plain = type === PageType.DATA_V2 && compressed.length >= body.length;
     const stored = plain ? body : compressed;
@@ -157,7 +179,7 @@ export class ParquetWriter {
     chunk.plainSize += t.out.length + levels.length + body.length;
   }
 
-  /** Writes indexes and footer; returns the file. */
+  /** Writes indexes and footer; returns the file, or what the sink did not get. */
   finish(): Uint8Array {
     const { out } = this;
     const columnIndex: { offset: number; length: number }[][] = [];
@@ -172,7 +194,7 @@ export class ParquetWriter {
   }
 
   private index(write: () => Uint8Array): { offset: number; length: number } {
-    const offset = this.out.length;
+    const offset = this.position;
     const bytes = write();
     this.out.bytes(bytes);
     return { offset, length: bytes.length };
@@ -192,9 +214,9 @@ export class ParquetWriter {
           const c = g.chunks[k]!;
           t.i64(2, 0);
           t.struct(3, () => {
-            t.i32(1, c.source.type);
+            t.i32(1, c.type);
             t.i32s(2, c.encodings);
-            t.strs(3, c.source.path.split("."));
+            t.strs(3, c.path.split("."));
             t.i32(4, this.options.codec);
             t.i64(5, c.numValues);
             t.i64(6, c.plainSize);

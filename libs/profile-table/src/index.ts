@@ -1,3 +1,3 @@
 export { Column, PROFILE_SCHEMA } from "./schema.ts";
-export { encodeProfileTable, ROWS_PER_GROUP } from "./write.ts";
-export type { ProfileRows } from "./write.ts";
+export { DownsampledTableWriter, encodeProfileTable, ProfileTableWriter, ROWS_PER_GROUP } from "./write.ts";
+export type { DownsampledRows, ProfileRows } from "./write.ts";

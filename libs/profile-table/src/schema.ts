@@ -35,6 +35,17 @@ export const PROFILE_SCHEMA: readonly SchemaElement[] = [
   list("Annotations"), group("list", 1, REPEATED), group("element", 2), text("Key"), text("Value"),
 ];
 
+/** The schema of the downsampled tables (docs/formats/profiles-parquet.md#downsampled): sums by five minutes and by hour. */
+export const DOWNSAMPLED_SCHEMA: readonly SchemaElement[] = [
+  { name: "DownsampledProfile", children: 6 },
+  { name: "SeriesIndex", type: INT32, typeLength: 32, repetition: REQUIRED, converted: UINT_32, logical: { kind: "int", bits: 32, signed: false } },
+  u64("StacktracePartition"),
+  u64("TotalValue"),
+  list("Samples"), group("list", 1, REPEATED), group("element", 2), u64("StacktraceID"), i64("Value"),
+  { name: "TimeNanos", type: INT64, typeLength: 64, repetition: REQUIRED, logical: { kind: "timestampNanos" } },
+  list("Annotations"), group("list", 1, REPEATED), group("element", 2), text("Key"), text("Value"),
+];
+
 /** Paths of the leaf columns that have content. */
 export const Column = {
   id: "ID", seriesIndex: "SeriesIndex", partition: "StacktracePartition", totalValue: "TotalValue",

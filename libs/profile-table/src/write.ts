@@ -1,5 +1,5 @@
 import { Codec, type ColumnSource, Encoding, ParquetWriter, PhysicalType } from "@cinderblock/parquet";
-import { Column, PROFILE_SCHEMA } from "./schema.ts";
+import { Column, DOWNSAMPLED_SCHEMA, PROFILE_SCHEMA } from "./schema.ts";
 
 /** Rows of `profiles.parquet` as columns, ascending by (seriesIndex, timeNanos). Row i owns samples [sampleOffset[i], sampleOffset[i + 1]). */
 export interface ProfileRows {
@@ -27,13 +27,67 @@ export const ROWS_PER_GROUP = 100_000;
 const { INT32, INT64, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY } = PhysicalType;
 const { PLAIN, DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, RLE_DICTIONARY } = Encoding;
 
+/** Pages that a streaming reader can hold of many files at once: 1 MiB of sample ids, 1 MiB of values. */
+const OPTIONS = { codec: Codec.ZSTD, level: 3, rowsPerPage: 8192, entriesPerPage: 131_072 };
+
 /** Encodes the table with zstd pages; v1's readers accept it (docs/formats/profiles-parquet.md#compression). */
 export function encodeProfileTable(rows: ProfileRows, createdBy: string): { bytes: Uint8Array; rowGroups: number } {
-  const writer = new ParquetWriter(PROFILE_SCHEMA, { createdBy, codec: Codec.ZSTD, level: 3, rowsPerPage: 8192 });
+  const writer = new ParquetWriter(PROFILE_SCHEMA, { createdBy, ...OPTIONS });
   for (let from = 0; from === 0 || from < rows.length; from += ROWS_PER_GROUP) {
     writer.writeRowGroup(Math.min(ROWS_PER_GROUP, rows.length - from), columnsOf(rows, from, Math.min(rows.length, from + ROWS_PER_GROUP)));
   }
   return { bytes: writer.finish(), rowGroups: writer.rowGroups };
+}
+
+/** Writes a table row group by row group to a sink, which gets views that are valid during the call. */
+export class ProfileTableWriter {
+  private readonly writer: ParquetWriter;
+  private readonly sink: (bytes: Uint8Array) => void;
+  constructor(createdBy: string, sink: (bytes: Uint8Array) => void) {
+    this.sink = sink;
+    this.writer = new ParquetWriter(PROFILE_SCHEMA, { createdBy, ...OPTIONS, sink });
+  }
+  get rowGroups(): number { return this.writer.rowGroups; }
+  /** Rows go on where the last group ended. */
+  write(rows: ProfileRows): void { this.writer.writeRowGroup(rows.length, columnsOf(rows, 0, rows.length)); }
+  finish(): void { this.sink(this.writer.finish()); }
+}
+
+/** Rows of `profiles_5m_sum.parquet` and `profiles_1h_sum.parquet`: sums of a series' profiles by bucket, ids and spans are gone. */
+export type DownsampledRows = Pick<ProfileRows, "length" | "seriesIndex" | "partition" | "totalValue" | "timeNanos" | "sampleOffset" | "stacktraceId" | "value">;
+
+export class DownsampledTableWriter {
+  private readonly writer: ParquetWriter;
+  private readonly sink: (bytes: Uint8Array) => void;
+  constructor(createdBy: string, sink: (bytes: Uint8Array) => void) {
+    this.sink = sink;
+    this.writer = new ParquetWriter(DOWNSAMPLED_SCHEMA, { createdBy, ...OPTIONS, sink });
+  }
+  get rowGroups(): number { return this.writer.rowGroups; }
+  write(rows: DownsampledRows): void { this.writer.writeRowGroup(rows.length, downsampledColumns(rows)); }
+  finish(): void { this.sink(this.writer.finish()); }
+}
+
+function flatColumn(path: string, type: number, encoding: number, values: ColumnSource["values"], count: number, typeLength?: number): ColumnSource {
+  return { path, type, encoding, maxDef: 0, maxRep: 0, values, count, ...(typeLength === undefined ? {} : { typeLength }) };
+}
+
+function emptyText(path: string, rows: number): ColumnSource {
+  return { path, type: BYTE_ARRAY, encoding: DELTA_LENGTH_BYTE_ARRAY, maxDef: 1, maxRep: 1, values: { bytes: new Uint8Array(0), offset: new Uint32Array(1) }, count: 0, offset: new Uint32Array(rows + 1) };
+}
+
+function downsampledColumns(r: DownsampledRows): ColumnSource[] {
+  const n = r.length, samples = r.sampleOffset[n]!;
+  const offset = r.sampleOffset.subarray(0, n + 1);
+  return [
+    flatColumn(Column.seriesIndex, INT32, DELTA_BINARY_PACKED, r.seriesIndex.subarray(0, n), n),
+    flatColumn(Column.partition, INT64, DELTA_BINARY_PACKED, r.partition.subarray(0, n), n),
+    flatColumn(Column.totalValue, INT64, DELTA_BINARY_PACKED, r.totalValue.subarray(0, n), n),
+    { path: Column.stacktraceId, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 1, values: widen(r.stacktraceId, 0, samples), count: samples, offset },
+    { path: Column.value, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 1, values: r.value.subarray(0, samples), count: samples, offset },
+    flatColumn(Column.timeNanos, INT64, PLAIN, r.timeNanos.subarray(0, n), n),
+    emptyText(Column.annotationKey, n), emptyText(Column.annotationValue, n),
+  ];
 }
 
 function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
@@ -43,9 +97,8 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
   for (let i = 0; i <= n; i++) offset[i] = r.sampleOffset[from + i]! - s0;
   const samples = s1 - s0;
   const none = new BigInt64Array(0);
-  const flat = (path: string, type: number, encoding: number, values: ColumnSource["values"], typeLength?: number): ColumnSource => ({ path, type, encoding, maxDef: 0, maxRep: 0, values, count: n, ...(typeLength === undefined ? {} : { typeLength }) });
+  const flat = (path: string, type: number, encoding: number, values: ColumnSource["values"], typeLength?: number): ColumnSource => flatColumn(path, type, encoding, values, n, typeLength);
   const nulls = (path: string, encoding: number): ColumnSource => ({ path, type: INT64, encoding, maxDef: 1, maxRep: 0, values: none, count: 0, allNullAt: 0 });
-  const empty = (path: string, type: number, encoding: number): ColumnSource => ({ path, type, encoding, maxDef: 1, maxRep: 1, values: type === BYTE_ARRAY ? { bytes: new Uint8Array(0), offset: new Uint32Array(1) } : none, count: 0, offset: new Uint32Array(n + 1) });
   const label = (name: string, maxDef: number): ColumnSource => ({ path: `Samples.list.element.Labels.list.element.${name}`, type: INT64, encoding: DELTA_BINARY_PACKED, maxDef, maxRep: 2, values: none, count: 0, offset, allNullAt: 1 });
 
   const duration = r.durationNanos.subarray(from, to);
@@ -64,9 +117,9 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
     flat(Column.timeNanos, INT64, PLAIN, r.timeNanos.subarray(from, to)),
     { path: Column.durationNanos, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 0, ...compact(duration, hasDuration), present: hasDuration },
     nulls("Period", PLAIN),
-    empty("Comments.list.element", INT64, DELTA_BINARY_PACKED),
+    { path: "Comments.list.element", type: INT64, encoding: DELTA_BINARY_PACKED, maxDef: 1, maxRep: 1, values: none, count: 0, offset: new Uint32Array(n + 1) },
     nulls("DefaultSampleType", PLAIN),
-    empty(Column.annotationKey, BYTE_ARRAY, DELTA_LENGTH_BYTE_ARRAY), empty(Column.annotationValue, BYTE_ARRAY, DELTA_LENGTH_BYTE_ARRAY),
+    emptyText(Column.annotationKey, n), emptyText(Column.annotationValue, n),
   ];
 }
 

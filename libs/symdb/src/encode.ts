@@ -11,13 +11,21 @@ export interface PartitionSource { partition: bigint; tables: SymbolTables; stac
 export class SymdbWriter {
   private readonly out = new ByteWriter(1 << 16);
   private readonly index: PartitionIndex[] = [];
+  private flushed = 0;
+  private readonly sink: ((bytes: Uint8Array) => void) | undefined;
+
+  /** A sink takes each partition as it is written, as a view that is valid during the call; then `finish` returns the rest. */
+  constructor(sink?: (bytes: Uint8Array) => void) { this.sink = sink; }
+
+  /** Partitions written. */
+  get partitions(): number { return this.index.length; }
 
   add({ partition, tables: t, stacktraces }: PartitionSource): void {
     const { out } = this;
     const table = (format: number, headerSize: number, length: number, encode: (t: SymbolTables, out: ByteWriter) => void): TableHeader => {
       const offset = out.length;
       encode(t, out);
-      return { offset, size: out.length - offset, crc: crc32c(out.buffer, offset, out.length), length, blockSize: BLOCK_SIZE, headerSize, format };
+      return { offset: this.flushed + offset, size: out.length - offset, crc: crc32c(out.buffer, offset, out.length), length, blockSize: BLOCK_SIZE, headerSize, format };
     };
     const strings = table(TABLE_FORMAT.strings, 12, stringCount(t), encodeStrings);
     const mappings = table(TABLE_FORMAT.mappings, 32, t.mappingWords.length / MAPPING_WORDS, encodeMappings);
@@ -27,13 +35,17 @@ export class SymdbWriter {
     encodeStackTree(t.stackParent, t.stackLocation, out);
     this.index.push({
       partition, tables: [locations, mappings, functions, strings],
-      stacks: [{ offset, size: out.length - offset, partition, blockIndex: 0, stacktraces, nodes: t.stackParent.length, maxDepth: 0, maxNodes: 0xffffffff, crc: crc32c(out.buffer, offset, out.length) }],
+      stacks: [{ offset: this.flushed + offset, size: out.length - offset, partition, blockIndex: 0, stacktraces, nodes: t.stackParent.length, maxDepth: 0, maxNodes: 0xffffffff, crc: crc32c(out.buffer, offset, out.length) }],
     });
+    if (!this.sink) return;
+    this.sink(out.finish());
+    this.flushed += out.length;
+    out.reset();
   }
 
   finish(): Uint8Array {
     const { out } = this;
-    const offset = out.length;
+    const offset = this.flushed + out.length;
     encodeIndex({ version: 3, reserved: 0n, partitions: this.index }, out);
     encodeFooter(offset, out);
     return out.finish();

@@ -1,0 +1,25 @@
+import type { BlockMeta } from "@cinderblock/block-meta";
+import { CorruptError } from "@cinderblock/errors";
+import { decodeFooter, type FileMeta, footerLength } from "@cinderblock/parquet";
+
+/** Reads byte ranges of a block's files; `size` undefined means the whole file. */
+export interface BlockFiles {
+  read(relPath: string, offset: number, size: number | undefined): Promise<Uint8Array>;
+  size(relPath: string): Promise<number>;
+}
+
+/** How much of a file's end is read at once: the footer and, for small files, everything. */
+export const TAIL_BYTES = 64 << 10;
+
+/** The footer of a block's Parquet file, and the end of the file that was read for it. */
+export async function readFooter(block: BlockMeta, files: BlockFiles, relPath: string): Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> {
+  const file = `${block.ulid}/${relPath}`;
+  const size = block.files.find((f) => f.relPath === relPath)?.sizeBytes || (await files.size(relPath));
+  if (size < 12) throw new CorruptError(file, 0, `expected a Parquet file, found ${size} bytes`);
+  let offset = Math.max(0, size - TAIL_BYTES);
+  let bytes = await files.read(relPath, offset, size - offset);
+  const length = footerLength(bytes, file);
+  if (length + 8 > size) throw new CorruptError(file, size - 8, `expected a footer of ${length} bytes inside the file`);
+  if (length + 8 > bytes.length) { offset = size - length - 8; bytes = await files.read(relPath, offset, length + 8); }
+  return { meta: decodeFooter(bytes.subarray(bytes.length - 8 - length, bytes.length - 8), file), tail: { bytes, offset } };
+}

@@ -1,0 +1,90 @@
+import { CorruptError } from "@cinderblock/errors";
+import type { BlockMeta } from "@cinderblock/block-meta";
+import { decodeParquetSymbols, decodePartitionV3, decodeStacks, decodeStacktraceTable, decodeSymdbFooter, decodeSymdbIndex, type ParquetSymbols, type PartitionIndex, selectPartition, SYMDB_FOOTER_SIZE, type SymbolTables, type SymdbIndex } from "@cinderblock/symdb";
+import { type BlockFiles, TAIL_BYTES } from "./files.ts";
+
+/** The symbols of one block, read partition by partition: all layouts that v1 reads. Keeps the index, and the tables that the partitions of old layouts share. */
+export class BlockSymbols {
+  private symdb: Promise<SymdbIndex | undefined> | undefined;
+  private parquetSymbols: Promise<ParquetSymbols> | undefined;
+  private readonly meta: BlockMeta;
+  private readonly files: BlockFiles;
+
+  constructor(meta: BlockMeta, files: BlockFiles) {
+    this.meta = meta;
+    this.files = files;
+  }
+
+  private name(file: string): string { return `${this.meta.ulid}/${file}`; }
+
+  private file(base: string): string | undefined { return this.meta.files.find((f) => f.relPath === base || f.relPath.endsWith(`/${base}`))?.relPath; }
+
+  private index(): Promise<SymdbIndex | undefined> {
+    this.symdb ??= (async (): Promise<SymdbIndex | undefined> => {
+      const single = this.file("symbols.symdb");
+      if (single !== undefined) {
+        const size = this.meta.files.find((f) => f.relPath === single)?.sizeBytes || (await this.files.size(single));
+        const tailSize = Math.min(size, TAIL_BYTES);
+        const tail = await this.files.read(single, size - tailSize, tailSize);
+        const offset = decodeSymdbFooter(tail.subarray(tail.length - SYMDB_FOOTER_SIZE), this.name(single));
+        const end = size - SYMDB_FOOTER_SIZE;
+        if (offset > end) throw new CorruptError(this.name(single), size, "expected the index inside the file");
+        const bytes = offset >= size - tailSize ? tail.subarray(offset - (size - tailSize), tailSize - SYMDB_FOOTER_SIZE) : await this.files.read(single, offset, end - offset);
+        return decodeSymdbIndex(bytes, this.name(single));
+      }
+      const index = this.file("index.symdb");
+      if (index === undefined) return undefined;
+      return decodeSymdbIndex(await this.files.read(index, 0, undefined), this.name(index));
+    })();
+    this.symdb.catch(() => { this.symdb = undefined; });
+    return this.symdb;
+  }
+
+  /** The tables of a partition; `leaf` where the block's stacktrace ids are row numbers (meta version 1): row -> stack node. */
+  async read(id: bigint): Promise<{ tables: SymbolTables; leaf?: Uint32Array }> {
+    const index = await this.index();
+    if (!index) {
+      const shared = await this.sharedSymbols();
+      const name = this.file("stacktraces.parquet");
+      if (name === undefined) throw new CorruptError(this.name("meta.json"), 0, "expected symbol files in the block's file list");
+      const stacks = decodeStacktraceTable(await this.files.read(name, 0, undefined), this.meta.ulid) as ReturnType<typeof decodeStacktraceTable> & { leaf: Uint32Array };
+      return { tables: { ...selectPartition(shared, undefined, this.meta.ulid), stackParent: stacks.stackParent, stackLocation: stacks.stackLocation }, leaf: stacks.leaf };
+    }
+    const p = index.partitions.find((x) => x.partition === id);
+    if (!p) throw new CorruptError(this.name("symbols"), 0, `expected symbol partition ${id}`);
+    return { tables: await (index.version === 3 ? this.partitionV3(p) : this.partitionV2(p, index.version)) };
+  }
+
+  private async partitionV3(p: PartitionIndex): Promise<SymbolTables> {
+    const file = this.file("symbols.symdb")!;
+    // Everything of a partition lies together: one read.
+    let from = Infinity, to = 0;
+    for (const t of [...p.tables!, ...p.stacks]) { from = Math.min(from, t.offset); to = Math.max(to, t.offset + t.size); }
+    const bytes = await this.files.read(file, from, Math.max(0, to - from));
+    return decodePartitionV3(p, (offset, size) => {
+      if (offset - from + size > bytes.length) throw new CorruptError(this.name(file), offset, `expected ${size} bytes`);
+      return bytes.subarray(offset - from, offset - from + size);
+    }, this.name(file));
+  }
+
+  private async partitionV2(p: PartitionIndex, version: number): Promise<SymbolTables> {
+    const file = this.file("stacktraces.symdb");
+    if (file === undefined) throw new CorruptError(this.name("meta.json"), 0, "expected stacktraces.symdb in the block's file list");
+    const [shared, ...stacks] = await Promise.all([this.sharedSymbols(), ...p.stacks.map((h) => this.files.read(file, h.offset, h.size))]);
+    return { ...selectPartition(shared, version === 2 ? p.ranges : undefined, this.meta.ulid), ...decodeStacks(p.stacks, (h) => stacks[p.stacks.indexOf(h)]!, this.name(file)) };
+  }
+
+  private sharedSymbols(): Promise<ParquetSymbols> {
+    this.parquetSymbols ??= (async (): Promise<ParquetSymbols> => {
+      const read = (table: string): Promise<Uint8Array> => {
+        const name = this.file(`${table}.parquet`);
+        if (name === undefined) throw new CorruptError(this.name("meta.json"), 0, `expected ${table}.parquet in the block's file list`);
+        return this.files.read(name, 0, undefined);
+      };
+      const [strings, functions, mappings, locations] = await Promise.all(["strings", "functions", "mappings", "locations"].map(read));
+      return decodeParquetSymbols({ strings: strings!, functions: functions!, mappings: mappings!, locations: locations! }, this.meta.ulid);
+    })();
+    this.parquetSymbols.catch(() => { this.parquetSymbols = undefined; });
+    return this.parquetSymbols;
+  }
+}

@@ -1,0 +1,134 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { type BlockFiles, BlockReader } from "@cinderblock/block";
+import { type BlockMeta, decodeMeta } from "@cinderblock/block-meta";
+import { loadHasher } from "@cinderblock/bytes";
+import { labelsText } from "@cinderblock/model";
+import type { SymbolTables } from "@cinderblock/symdb";
+import { sharedTestdata, temporaryFolder } from "@cinderblock/testkit";
+import { compactBlocks, type CompactOptions } from "./index.ts";
+
+function folderFiles(dir: string): BlockFiles {
+  const held = new Map<string, Uint8Array>();
+  const read = (f: string): Uint8Array => { let bytes = held.get(f); if (!bytes) held.set(f, (bytes = new Uint8Array(readFileSync(join(dir, f))))); return bytes; };
+  return { read: (f, o, n) => Promise.resolve(read(f).subarray(o, n === undefined ? undefined : o + n)), size: (f) => Promise.resolve(read(f).length) };
+}
+interface Input { meta: BlockMeta; files: BlockFiles }
+const openFolder = (dir: string): Input => ({ meta: decodeMeta(new Uint8Array(readFileSync(join(dir, "meta.json")))), files: folderFiles(dir) });
+
+/** A stack by content, leaf first; each node of a partition once. */
+function frames(tables: SymbolTables, id: number): string {
+  let known = FRAMES.get(tables);
+  if (!known) FRAMES.set(tables, (known = new Map()));
+  let text = known.get(id);
+  if (text === undefined) known.set(id, (text = frameText(tables, id) + (tables.stackParent[id]! > 0 ? `;${frames(tables, tables.stackParent[id]!)}` : "")));
+  return text;
+}
+const FRAMES = new WeakMap<SymbolTables, Map<number, string>>();
+
+function frameText(tables: SymbolTables, node: number): string {
+  if (node <= 0 || tables.stackParent[node]! < 0) return "";
+  const text = (i: number): string => Buffer.from(tables.stringBytes.subarray(tables.stringOffset[i]!, tables.stringOffset[i + 1]!)).toString("latin1");
+  const l = tables.stackLocation[node]!;
+  const at = tables.locationOffset[l]!, end = tables.locationOffset[l + 1]!;
+  const out = [`${text(tables.mappingWords[tables.locationWords[at]! * 9 + 6] ?? 0)}@${tables.locationWords[at + 1]}`];
+  for (let w = at + 4; w < end; w += 2) { const f = tables.locationWords[w]! * 4; out.push(`${text(tables.functionWords[f]!)}:${text(tables.functionWords[f + 2]!)}:${tables.locationWords[w + 1]}`); }
+  return out.join(";");
+}
+
+/** A row's stacks by content: `value frames` of each sample, summed. */
+function stacksText(tables: SymbolTables, ids: Uint32Array, values: BigInt64Array, spans: string[]): string {
+  const out = new Map<string, bigint>();
+  ids.forEach((id, k) => {
+    const key = `${spans[k] ?? ""} ${frames(tables, id)}`;
+    out.set(key, (out.get(key) ?? 0n) + values[k]!);
+  });
+  return [...out].map(([k, v]) => `${v} ${k}`).sort().join("\n");
+}
+
+/** Every row of some blocks as text, duplicates of (series, time, id) once. */
+async function content(blocks: readonly Input[]): Promise<Map<string, string>> {
+  const hash = (text: string): string => createHash("sha1").update(text).digest("base64");
+  const out = new Map<string, string>();
+  for (const { meta, files } of blocks) {
+    const reader = new BlockReader(meta, files, await loadHasher());
+    await reader.open();
+    const t = await reader.load(["samples", "spans", "ids", "totals"]);
+    for (let s = 0; s < reader.series.length; s++) {
+      for (const row of reader.rowsOf(s, 0n, 1n << 62n)) {
+        const { tables } = await reader.symbols(t.partition[row]!);
+        const from = t.sampleStart[row]!, to = t.sampleEnd[row]!;
+        const spans = t.spanStart[row]! < 0 ? [] : Array.from({ length: to - from }, (_, k) => `${t.spans[2 * (t.spanStart[row]! + k)]}.${t.spans[2 * (t.spanStart[row]! + k) + 1]}`);
+        const plainSpans = spans.map((x) => (x === "0.0" ? "" : x));
+        const key = `${labelsText(reader.series[s]!.labels)} ${t.timeNanos[row]} ${Buffer.from(t.id.subarray(row * 16, row * 16 + 16)).toString("hex")}`;
+        const text = hash(`${t.totalValue[row]}\n${stacksText(tables, t.stacktraceId.subarray(from, to), t.value.subarray(from, to), plainSpans)}`);
+        if (out.has(key)) { if (out.get(key) !== text) throw new Error(`${key} differs between blocks`); } else out.set(key, text);
+      }
+    }
+  }
+  return out;
+}
+
+function same(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): void {
+  expect(b.size).toBe(a.size);
+  for (const [key, text] of a) if (b.get(key) !== text) throw new Error(`${key}:\n${b.get(key)}\n  expected\n${text}`.slice(0, 2000));
+}
+
+async function compact(blocks: readonly Input[], options: Partial<CompactOptions> = {}): Promise<Input[]> {
+  const { outputs } = await compactBlocks(blocks, { shards: 0, splitBy: "fingerprint", downsample: false, memoryBytes: 64 << 20, workDir: temporaryFolder(), ...options });
+  return outputs.map((o) => openFolder(o.dir));
+}
+
+const data = sharedTestdata();
+function v1Blocks(bucket: string): Input[] {
+  const dir = join(data!, "buckets", bucket, "anonymous", "phlaredb");
+  return readdirSync(dir).filter((n) => existsSync(join(dir, n, "meta.json"))).map((n) => openFolder(join(dir, n)));
+}
+
+(data ? describe : describe.skip)("compacting blocks that Pyroscope v1 wrote", () => {
+  it("merges eight level-1 blocks into one with the same rows, stacks and sums", async () => {
+    const sources = v1Blocks("ingester");
+    const before = await content(sources);
+    const [out, ...more] = await compact(sources);
+    expect(more).toEqual([]);
+    expect(out!.meta.compaction.level).toBe(2);
+    expect(out!.meta.compaction.sources).toEqual(sources.map((s) => s.meta.ulid).sort());
+    expect([out!.meta.minTimeMs, out!.meta.maxTimeMs]).toEqual([Math.min(...sources.map((s) => s.meta.minTimeMs)), Math.max(...sources.map((s) => s.meta.maxTimeMs))]);
+    same(before, await content([out!]));
+    expect(out!.meta.stats.numProfiles).toBe(before.size);
+  });
+  it("splits into shards by series, each with its own symbols, and merges shards again", async () => {
+    const sources = v1Blocks("ingester");
+    const before = await content(sources);
+    const first = await compact(sources.slice(0, 4), { shards: 3 }), second = await compact(sources.slice(4), { shards: 3 });
+    expect(first.map((b) => b.meta.labels.__compactor_shard_id__)).toEqual(["1_of_3", "2_of_3", "3_of_3"]);
+    same(before, await content([...first, ...second]));
+    const merged: Input[] = [];
+    for (let i = 0; i < 3; i++) merged.push(...(await compact([first[i]!, second[i]!])));
+    expect(merged.map((b) => b.meta.labels.__compactor_shard_id__)).toEqual(["1_of_3", "2_of_3", "3_of_3"]);
+    expect(merged.every((b) => b.meta.compaction.level === 3)).toBe(true);
+    same(before, await content(merged));
+  });
+  it("gives the same with very little memory: runs of few samples, small row groups, id maps in a file", async () => {
+    const sources = v1Blocks("ingester");
+    same(await content(sources), await content(await compact(sources, { memoryBytes: 4096 })));
+  });
+  it("counts profiles that are in several sources once", async () => {
+    const sources = v1Blocks("ingester");
+    const workDir = temporaryFolder();
+    const { duplicates, outputs } = await compactBlocks([...sources, ...sources], { shards: 2, splitBy: "stacktracePartition", downsample: false, memoryBytes: 64 << 20, workDir });
+    const before = await content(sources);
+    expect(duplicates).toBe(before.size);
+    same(before, await content(outputs.map((o) => openFolder(o.dir))));
+  });
+  it("compacts further what v1 compacted and split", async () => {
+    for (const bucket of ["compacted", "split"]) {
+      const sources = v1Blocks(bucket);
+      const top = Math.max(...sources.map((s) => s.meta.compaction.level));
+      const some = sources.filter((s) => s.meta.compaction.level === top);
+      if (some.length < 2) some.push(...sources.filter((s) => s.meta.compaction.level === top - 1));
+      same(await content(some), await content(await compact(some, { downsample: true })));
+    }
+  });
+});

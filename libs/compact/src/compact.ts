@@ -1,0 +1,106 @@
+import { mkdirSync, rmSync } from "node:fs";
+import type { BlockFiles } from "@cinderblock/block";
+import { type BlockMeta, LABEL_HOSTNAME, LABEL_SHARD } from "@cinderblock/block-meta";
+import { CinderblockError } from "@cinderblock/errors";
+import { decideRows, type ShardOf } from "./keep.ts";
+import { mergeSeries, MergeWalk } from "./merge.ts";
+import { OutputBlock } from "./output-block.ts";
+import { SourceBlock } from "./source-block.ts";
+import { StackMaps } from "./stack-maps.ts";
+import { rewriteSymbols } from "./symbols.ts";
+
+export interface CompactOptions {
+  /** 0 or 1: one output with the sources' shard; more: series are divided over so many outputs */
+  shards: number;
+  splitBy: "fingerprint" | "stacktracePartition";
+  /** write tables of five minutes and one hour when the output's level is 3 or more */
+  downsample: boolean;
+  /** what the columns of a compaction may hold; one symbol partition comes on top */
+  memoryBytes: number;
+  /** outputs appear below it, in folders named by ULID */
+  workDir: string;
+  onProgress?: (rows: number, total: number) => void;
+}
+
+export interface CompactResult { outputs: { meta: BlockMeta; dir: string }[]; rows: number; duplicates: number }
+
+/** Decoded bytes of one entry while it is in a run: two columns of eight, levels, spans. */
+const ENTRY_BYTES = 48;
+/** Bytes of one sample in a row group that is being gathered and encoded. */
+const SAMPLE_BYTES = 48;
+
+/**
+ * Merges blocks of one tenant in two passes over their rows. The first reads what identifies a row and decides which rows
+ * stay and which stacks they use; then symbols are rewritten; the second copies the rows. Memory does not grow with the
+ * blocks: runs of rows, a row group for each output, one symbol partition, and id maps that spill to a file.
+ */
+export async function compactBlocks(blocks: readonly { meta: BlockMeta; files: BlockFiles }[], options: CompactOptions): Promise<CompactResult> {
+  const shards = Math.max(1, options.shards);
+  if (blocks.length === 0 || (blocks.length === 1 && shards === 1)) throw new CinderblockError("invalid", "a compaction needs two blocks, or one that is split");
+  const resolutions = new Set(blocks.map((b) => b.meta.downsampleResolution));
+  if (resolutions.size > 1) throw new CinderblockError("invalid", "blocks of different resolutions cannot be merged");
+  mkdirSync(options.workDir, { recursive: true });
+  const maxEntries = Math.max(2048, Math.min(65_536, Math.floor((options.memoryBytes * 0.3) / blocks.length / ENTRY_BYTES)));
+  const maxSamples = Math.max(16_384, Math.min(1 << 21, Math.floor((options.memoryBytes * 0.3) / shards / SAMPLE_BYTES)));
+  const metas = blocks.map((b) => b.meta);
+  const level = Math.max(...metas.map((m) => m.compaction.level)) + 1;
+  const minTimeMs = Math.min(...metas.map((m) => m.minTimeMs)), maxTimeMs = Math.max(...metas.map((m) => m.maxTimeMs));
+
+  const sources: SourceBlock[] = [];
+  for (const b of blocks) sources.push(await SourceBlock.open(b.meta, b.files));
+  const { series, ranks } = mergeSeries(sources);
+  const n = BigInt(shards);
+  const byRank = shards > 1 && options.splitBy === "fingerprint" ? Uint32Array.from(series, (s) => Number(BigInt.asUintN(64, s.fingerprint) % n)) : undefined;
+  const shardOf: ShardOf = shards === 1 ? () => 0 : byRank ? (rank) => byRank[rank]! : (_rank, partition) => Number(BigInt.asUintN(64, partition) % n);
+
+  const kept = await decideRows(sources, ranks, shards, shardOf, maxEntries);
+  const total = kept.counts.reduce((sum, c) => sum + c.rows, 0);
+  const outputs = kept.counts.map((c) => (c.samples > 0 ? new OutputBlock(options.workDir, minTimeMs, options.downsample && level >= 3, maxSamples) : undefined));
+  const maps = new StackMaps(`${options.workDir}/stack-maps`, options.memoryBytes * 0.3);
+  try {
+    await rewriteSymbols(sources, kept.used, maps, outputs.map((o) => o?.symbols.write ?? nothing));
+    const walk = new MergeWalk(sources, ranks, true, maxEntries);
+    let done = 0;
+    /** ids of the row before, most often of this one too */
+    let map: Uint32Array = new Uint32Array(0), of = { shard: -1, source: -1, partition: 0n };
+    while (await walk.next()) {
+      const row = walk.current;
+      if (!kept.rows[row.source]!.has(row.row)) continue;
+      const partition = row.rows.partition[row.at]!;
+      const shard = shardOf(row.rank, partition);
+      if (partition !== of.partition || row.source !== of.source || shard !== of.shard) { map = maps.get(shard, row.source, partition); of = { shard, source: row.source, partition }; }
+      outputs[shard]?.add(row, series[row.rank]!, map);
+      if ((++done & 16383) === 0) options.onProgress?.(done, total);
+    }
+    options.onProgress?.(done, total);
+    return { rows: total, duplicates: kept.duplicates, outputs: finish(outputs, metas, { level, minTimeMs, maxTimeMs, shards }) };
+  } catch (err) {
+    for (const o of outputs) o?.abandon();
+    throw err;
+  } finally {
+    maps.close();
+    rmSync(`${options.workDir}/stack-maps`, { force: true });
+  }
+}
+
+function nothing(): void { /* an empty shard has no output */ }
+
+function finish(outputs: readonly (OutputBlock | undefined)[], metas: readonly BlockMeta[], c: { level: number; minTimeMs: number; maxTimeMs: number; shards: number }): { meta: BlockMeta; dir: string }[] {
+  const sources = [...new Set(metas.flatMap((m) => (m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid])))].sort();
+  const parents = metas.map((m) => ({ ulid: m.ulid, minTimeMs: m.minTimeMs, maxTimeMs: m.maxTimeMs }));
+  const labels: Record<string, string> = {};
+  for (const m of metas) Object.assign(labels, m.labels);
+  delete labels[LABEL_HOSTNAME];
+  // A plan takes a set of shards for whole when every one is there or named here (correctness rule 15).
+  const empty = outputs.map((o, i) => (o ? "" : `empty-shard:${i + 1}_of_${c.shards}`)).filter((h) => h !== "");
+  return outputs.flatMap((o, shard) => {
+    if (!o) return [];
+    const meta: BlockMeta = {
+      ...o.finish(), minTimeMs: c.minTimeMs, maxTimeMs: c.maxTimeMs, version: 3, source: "compactor", downsampleResolution: metas[0]!.downsampleResolution,
+      compaction: { level: c.level, sources, parents, ...(empty.length > 0 ? { hints: empty } : {}) },
+      labels: c.shards > 1 ? { ...labels, [LABEL_SHARD]: `${shard + 1}_of_${c.shards}` } : labels,
+    };
+    o.writeMeta(meta);
+    return [{ meta, dir: o.dir }];
+  });
+}

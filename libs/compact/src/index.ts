@@ -1,0 +1,2 @@
+export { compactBlocks } from "./compact.ts";
+export type { CompactOptions, CompactResult } from "./compact.ts";

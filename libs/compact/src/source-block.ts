@@ -1,0 +1,128 @@
+import { type BlockFiles, BlockSymbols, readFooter } from "@cinderblock/block";
+import type { BlockMeta } from "@cinderblock/block-meta";
+import { CorruptError } from "@cinderblock/errors";
+import { compareLabels, type Labels } from "@cinderblock/model";
+import { ColumnCursor, type ColumnRun, type FileMeta } from "@cinderblock/parquet";
+import { Column } from "@cinderblock/profile-table";
+import { decodeIndex } from "@cinderblock/tsdb-index";
+
+/** A series of a source and how many of the table's rows, which follow one another, are its. */
+export interface CompactedSeries { labels: Labels; fingerprint: bigint; rows: number }
+
+/** A block that is compacted: its series in label order, its rows as a stream. */
+export class SourceBlock {
+  readonly meta: BlockMeta;
+  readonly symbols: BlockSymbols;
+  readonly series: CompactedSeries[];
+  private readonly files: BlockFiles;
+  private readonly table: FileMeta;
+
+  private constructor(meta: BlockMeta, files: BlockFiles, table: FileMeta, series: CompactedSeries[]) {
+    this.meta = meta;
+    this.files = files;
+    this.table = table;
+    this.series = series;
+    this.symbols = new BlockSymbols(meta, files);
+  }
+
+  /** Reads the index and the column of series; refuses a block whose rows are not in the order of its index. */
+  static async open(meta: BlockMeta, files: BlockFiles): Promise<SourceBlock> {
+    const file = `${meta.ulid}/profiles.parquet`;
+    const list = decodeIndex(await files.read("index.tsdb", 0, undefined), `${meta.ulid}/index.tsdb`);
+    const byOrdinal = new Map(list.map((s) => [s.seriesIndex, s]));
+    const { meta: table } = await readFooter(meta, files, "profiles.parquet");
+    const cursor = new ColumnCursor(table, Column.seriesIndex, file, (o, n) => files.read("profiles.parquet", o, n));
+    const series: CompactedSeries[] = [];
+    let current = -1, row = 0;
+    for (let n = await cursor.available(65_536); n > 0; n = await cursor.available(65_536)) {
+      const { slots } = await cursor.take(n);
+      const wide = slots instanceof BigInt64Array ? new Int32Array(slots.buffer, slots.byteOffset, slots.length * 2) : undefined;
+      for (let i = 0; i < n; i++, row++) {
+        const ordinal = wide ? wide[2 * i]! : (slots as Int32Array)[i]!;
+        if (ordinal === current) { series[series.length - 1]!.rows++; continue; }
+        const s = byOrdinal.get(ordinal);
+        if (!s) throw new CorruptError(file, row, `expected a series of the index, found ordinal ${ordinal}`);
+        const before = series.at(-1);
+        if (before && compareLabels(before.labels, s.labels) >= 0) throw new CorruptError(file, row, "expected rows in the order of the labels");
+        series.push({ labels: s.labels, fingerprint: s.fingerprint, rows: 1 });
+        current = ordinal;
+      }
+    }
+    return new SourceBlock(meta, files, table, series);
+  }
+
+  has(path: string): boolean { return this.table.leaves.some((l) => l.path === path); }
+
+  /** The rows from the first on; `all` loads everything that an output stores, otherwise what decides which rows are kept. */
+  rows(all: boolean, maxEntries: number): RowStream {
+    const cursor = (path: string): ColumnCursor | undefined => (this.has(path) ? new ColumnCursor(this.table, path, `${this.meta.ulid}/profiles.parquet`, (o, n) => this.files.read("profiles.parquet", o, n)) : undefined);
+    return new RowStream(this.meta.ulid, {
+      time: cursor(Column.timeNanos), id: cursor(Column.id), partition: cursor(Column.partition), total: cursor(Column.totalValue), stacktrace: cursor(Column.stacktraceId),
+      value: all || !this.has(Column.totalValue) ? cursor(Column.value) : undefined, duration: all ? cursor(Column.durationNanos) : undefined, span: all ? cursor(Column.spanId) : undefined, trace: all ? cursor(Column.traceId) : undefined,
+    }, maxEntries);
+  }
+}
+
+interface Cursors { time: ColumnCursor | undefined; id: ColumnCursor | undefined; partition: ColumnCursor | undefined; total: ColumnCursor | undefined; stacktrace: ColumnCursor | undefined; value: ColumnCursor | undefined; duration: ColumnCursor | undefined; span: ColumnCursor | undefined; trace: ColumnCursor | undefined }
+
+/** Consecutive rows of a source. Entries of row i are [offset[i], offset[i + 1]) in `stacktrace`; other lists may begin elsewhere and have offsets of their own. */
+export interface Rows {
+  length: number;
+  time: BigInt64Array;
+  /** time as pairs of words, low first: compared without a BigInt each */
+  timeLow: Uint32Array;
+  timeHigh: Int32Array;
+  id: Uint8Array;
+  partition: BigInt64Array;
+  total: BigInt64Array;
+  offset: Uint32Array;
+  /** entry -> stacktrace id at 2 * entry (low word) */
+  stacktraceWords: Uint32Array;
+  value: ColumnRun | undefined;
+  duration: BigInt64Array | undefined;
+  span: ColumnRun | undefined;
+  trace: ColumnRun | undefined;
+}
+
+const MAX_ROWS = 2048;
+
+/** Hands out a source's rows in runs of a bounded number of samples. */
+export class RowStream {
+  private readonly cursors: Cursors;
+  private readonly ulid: string;
+  private readonly maxEntries: number;
+
+  constructor(ulid: string, cursors: Cursors, maxEntries: number) {
+    this.ulid = ulid;
+    this.cursors = cursors;
+    this.maxEntries = maxEntries;
+  }
+
+  /** The next run, or undefined at the end. */
+  async next(): Promise<Rows | undefined> {
+    const c = this.cursors;
+    if (!c.time || !c.stacktrace) throw new CorruptError(`${this.ulid}/profiles.parquet`, 0, "expected the columns TimeNanos and Samples");
+    const n = await c.stacktrace.available(MAX_ROWS, this.maxEntries);
+    if (n === 0) return undefined;
+    const take = (cursor: ColumnCursor | undefined): Promise<ColumnRun | undefined> => (cursor ? cursor.take(n) : Promise.resolve(undefined));
+    const [time, id, partition, total, stacktrace, value, duration, span, trace] = await Promise.all([take(c.time), take(c.id), take(c.partition), take(c.total), take(c.stacktrace), take(c.value), take(c.duration), take(c.span), take(c.trace)]);
+    const times = time!.slots as BigInt64Array;
+    const words = new Int32Array(times.buffer, times.byteOffset, n * 2);
+    const timeLow = new Uint32Array(n), timeHigh = new Int32Array(n);
+    for (let i = 0; i < n; i++) { timeLow[i] = words[2 * i]!; timeHigh[i] = words[2 * i + 1]!; }
+    const ids = stacktrace!.slots as BigInt64Array;
+    return {
+      length: n, time: times, timeLow, timeHigh, id: (id?.slots as Uint8Array | undefined) ?? new Uint8Array(n * 16), partition: (partition?.slots as BigInt64Array | undefined) ?? new BigInt64Array(n),
+      total: (total?.slots as BigInt64Array | undefined) ?? sums(value!), offset: stacktrace!.offset!, stacktraceWords: new Uint32Array(ids.buffer, ids.byteOffset, ids.length * 2),
+      value, duration: duration?.slots as BigInt64Array | undefined, span, trace,
+    };
+  }
+}
+
+/** Blocks of meta version 1 have no totals. */
+function sums(value: ColumnRun): BigInt64Array {
+  const out = new BigInt64Array(value.rows);
+  const slots = value.slots as BigInt64Array;
+  for (let i = 0; i < value.rows; i++) for (let k = value.offset![i]!; k < value.offset![i + 1]!; k++) out[i]! += slots[k]!;
+  return out;
+}

@@ -1,0 +1,162 @@
+import { CorruptError } from "@cinderblock/errors";
+import { type ColumnChunk, decodeOffsetIndex, type FileMeta, type PageLocation, PhysicalType } from "./metadata.ts";
+import { type ColumnData, decodeChunk, decodeDictionary, rowOffsets, type Values } from "./read.ts";
+
+/** Values of a run, one slot for each entry, 0 where there is none; 16 bytes an entry for fixed-length columns of 16. */
+type Slots = BigInt64Array | Int32Array | Uint8Array;
+
+/** Some consecutive rows of a column. A flat column has one entry a row; row i of a list owns the entries [offset[i], offset[i + 1]). */
+export interface ColumnRun {
+  rows: number;
+  /** lists only; offset[0] may be above 0: entries are positions in `slots` */
+  offset: Uint32Array | undefined;
+  slots: Slots;
+  /** entry -> whether it has a value; absent where all have */
+  present: Uint8Array | undefined;
+}
+
+/** Pages are fetched at least so many bytes at a time. */
+const WINDOW_BYTES = 512 << 10;
+
+/**
+ * Reads one column front to back in runs of rows. Holds the decoded pages of the present run and a window of the file,
+ * whatever the size of the column. Needs an offset index; a chunk without one is one page.
+ */
+export class ColumnCursor {
+  private group = -1;
+  private chunk: ColumnChunk | undefined;
+  private pages: PageLocation[] = [];
+  private page = 0;
+  private dictionary: Values | undefined;
+  private window: { bytes: Uint8Array; offset: number } = { bytes: new Uint8Array(0), offset: 0 };
+  /** decoded rows, and how many of them were taken */
+  private run: ColumnRun | undefined;
+  private taken = 0;
+  private readonly file: FileMeta;
+  private readonly path: string;
+  private readonly name: string;
+  private readonly read: (offset: number, size: number) => Promise<Uint8Array>;
+
+  constructor(file: FileMeta, path: string, name: string, read: (offset: number, size: number) => Promise<Uint8Array>) {
+    this.file = file;
+    this.path = path;
+    this.name = name;
+    this.read = read;
+  }
+
+  /** Rows that can be taken without reading another page, and for a list, with at most `maxEntries` entries (at least one row). 0 at the end. */
+  async available(maxRows: number, maxEntries = Infinity): Promise<number> {
+    if (!this.run || this.taken === this.run.rows) { if (!(await this.nextPage())) return 0; }
+    const { rows, offset } = this.run!;
+    let n = Math.min(maxRows, rows - this.taken);
+    if (offset) while (n > 1 && offset[this.taken + n]! - offset[this.taken]! > maxEntries) n >>>= 1;
+    return n;
+  }
+
+  /** The next `rows` rows: a view where one page has them all. */
+  async take(rows: number): Promise<ColumnRun> {
+    const parts: ColumnRun[] = [];
+    for (let left = rows; left > 0;) {
+      const n = await this.available(left);
+      if (n === 0) throw new CorruptError(this.name, 0, `column ${this.path}: expected ${left} more rows`);
+      parts.push(slice(this.run!, this.taken, n));
+      this.taken += n;
+      left -= n;
+    }
+    return parts.length === 1 ? parts[0]! : join(parts, rows);
+  }
+
+  private async nextPage(): Promise<boolean> {
+    while (this.page >= this.pages.length) if (!(await this.nextGroup())) return false;
+    const at = this.pages[this.page]!;
+    const next = this.pages[this.page + 1];
+    const groupRows = this.file.rowGroups[this.group]!.numRows;
+    const rows = (next ? next.firstRow : groupRows) - at.firstRow;
+    const chunk = this.chunk!;
+    const data = decodeChunk(await this.bytes(at.offset, at.sizeBytes), chunk, this.name, this.dictionary);
+    this.run = toRun(data, rows);
+    this.taken = 0;
+    this.page++;
+    return rows > 0 || this.nextPage();
+  }
+
+  private async nextGroup(): Promise<boolean> {
+    const group = this.file.rowGroups[++this.group];
+    if (!group) return false;
+    const chunk = group.columns.get(this.path);
+    if (!chunk) throw new CorruptError(this.name, 0, `expected column ${this.path} in every row group`);
+    this.chunk = chunk;
+    this.page = 0;
+    this.dictionary = undefined;
+    this.pages = chunk.offsetIndex ? decodeOffsetIndex(await this.read(chunk.offsetIndex.offset, chunk.offsetIndex.length)) : [{ offset: chunk.start, sizeBytes: chunk.sizeBytes, firstRow: 0 }];
+    const first = this.pages[0];
+    if (first && first.offset > chunk.start) this.dictionary = decodeDictionary(await this.read(chunk.start, first.offset - chunk.start), chunk, this.name);
+    return true;
+  }
+
+  /** A page's bytes, out of a window that holds the pages behind it as well. */
+  private async bytes(offset: number, size: number): Promise<Uint8Array> {
+    const w = this.window;
+    if (offset < w.offset || offset + size > w.offset + w.bytes.length) {
+      let end = offset + size;
+      for (let i = this.page + 1; i < this.pages.length && end - offset < WINDOW_BYTES; i++) end = Math.max(end, this.pages[i]!.offset + this.pages[i]!.sizeBytes);
+      const bytes = await this.read(offset, end - offset);
+      if (bytes.length < size) throw new CorruptError(this.name, offset, `column ${this.path}: expected ${size} bytes, found ${bytes.length}`);
+      this.window = { bytes, offset };
+    }
+    return this.window.bytes.subarray(offset - this.window.offset, offset - this.window.offset + size);
+  }
+}
+
+function width(slots: Slots, leafType: number): number { return leafType === PhysicalType.FIXED_LEN_BYTE_ARRAY && slots instanceof Uint8Array ? 16 : 1; }
+
+function toRun(data: ColumnData, rows: number): ColumnRun {
+  const { leaf, def } = data;
+  const values = data.values as Slots;
+  if (leaf.type === PhysicalType.BYTE_ARRAY || (leaf.type === PhysicalType.FIXED_LEN_BYTE_ARRAY && leaf.typeLength !== 16)) throw new CorruptError(leaf.path, 0, "expected numbers or values of 16 bytes");
+  const offset = leaf.maxRep > 0 ? rowOffsets(data, rows, 1) : undefined;
+  const entries = offset ? offset[rows]! : rows;
+  const w = width(values, leaf.type);
+  if (!def || values.length === entries * w) return { rows, offset, slots: values, present: undefined };
+  // Nulls: one slot for each entry. An entry exists from definition level 1 on in a list, always in a flat column.
+  const slots = values instanceof BigInt64Array ? new BigInt64Array(entries) : values instanceof Int32Array ? new Int32Array(entries) : new Uint8Array(entries * w);
+  const present = new Uint8Array(entries);
+  let entry = 0, value = 0;
+  for (let i = 0; i < def.length; i++) {
+    if (offset && def[i]! < 1) continue;
+    if (def[i] === leaf.maxDef) {
+      if (w === 16) (slots as Uint8Array).set((values as Uint8Array).subarray(value * 16, value * 16 + 16), entry * 16); else slots[entry] = values[value]!;
+      present[entry] = 1;
+      value++;
+    }
+    entry++;
+  }
+  return { rows, offset, slots, present };
+}
+
+function slice(run: ColumnRun, from: number, rows: number): ColumnRun {
+  if (run.offset) return { rows, offset: run.offset.subarray(from, from + rows + 1), slots: run.slots, present: run.present };
+  const w = run.slots instanceof Uint8Array ? 16 : 1;
+  return { rows, offset: undefined, slots: run.slots.subarray(from * w, (from + rows) * w), present: run.present?.subarray(from, from + rows) };
+}
+
+function join(parts: readonly ColumnRun[], rows: number): ColumnRun {
+  const first = parts[0]!;
+  const w = first.slots instanceof Uint8Array ? 16 : 1;
+  const span = (p: ColumnRun): [number, number] => (p.offset ? [p.offset[0]!, p.offset[p.rows]!] : [0, p.rows]);
+  let entries = 0;
+  for (const p of parts) { const [a, b] = span(p); entries += b - a; }
+  const slots = first.slots instanceof BigInt64Array ? new BigInt64Array(entries) : first.slots instanceof Int32Array ? new Int32Array(entries) : new Uint8Array(entries * w);
+  const present = parts.some((p) => p.present) ? new Uint8Array(entries).fill(1) : undefined;
+  const offset = first.offset ? new Uint32Array(rows + 1) : undefined;
+  let at = 0, row = 0;
+  for (const p of parts) {
+    const [a, b] = span(p);
+    slots.set(p.slots.subarray(a * w, b * w) as never, at * w);
+    if (p.present) present!.set(p.present.subarray(a, b), at);
+    if (offset) for (let i = 0; i < p.rows; i++) offset[row + i + 1] = at + p.offset![i + 1]! - a;
+    at += b - a;
+    row += p.rows;
+  }
+  return { rows, offset, slots, present };
+}
