@@ -1,37 +1,17 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { sharedTestdata } from "@cinderblock/testkit";
-import { folder, Server } from "./server.ts";
+import { Oracle } from "./oracle.ts";
+import { Server } from "./server.ts";
 
-/** Compares answers with those that Pyroscope v1 gave, by the team's measuring program. A user's clone has neither. */
-const data = sharedTestdata();
-const work = folder();
-const oracle = join(work, "oracle");
+const oracle = new Oracle();
+const { data, work } = oracle;
+const run = (...args: string[]): string => oracle.run(...args);
 
-function build(): boolean {
-  if (!data) return false;
-  const r = spawnSync("go", ["build", "-o", oracle, "."], { cwd: resolve(data, "../oracle"), encoding: "utf8" });
-  if (r.status === 0) return true;
-  if (process.env.CI === "true") throw new Error(`the oracle does not build: ${r.stderr}`);
-  process.stderr.write("NOTE: go is not here; answers are not compared with Pyroscope v1's\n");
-  return false;
-}
-
-const run = (...args: string[]): string => { const r = spawnSync(oracle, args, { encoding: "utf8", maxBuffer: 1 << 28 }); return r.stdout + r.stderr; };
-
-/** Names of the answers that differ. */
-function compare(expected: string, got: string, ...flags: string[]): { equal: number; differ: string[] } {
-  const out = run("diff", "-no-trunc", "-lines", "0", ...flags, expected, got);
-  const equal = Number(/(\d+) equal/.exec(out)?.[1] ?? 0);
-  return { equal, differ: [...out.matchAll(/^different ([^\s]+):/gm)].map((m) => m[1]!).sort() };
-}
-
-(build() ? describe : describe.skip)("answers of Pyroscope v1", () => {
-  const disagrees = new Set(data ? readFileSync(join(data, "answers/v1-disagrees-with-itself.txt"), "utf8").trim().split("\n") : []);
-  const surprising = (differ: string[]): string[] => differ.filter((d) => !disagrees.has(d));
-  const load = join(data ?? "", "load");
-  const ask = (server: Server, base: number, name: string, ...more: string[]): string => { const out = join(work, name); run("query", "-load", load, "-url", server.url, "-base", String(base), "-suite", "good", "-k", "1", "-out", out, ...more); return out; };
+(oracle.ready ? describe : describe.skip)("answers of Pyroscope v1", () => {
+  const load = data ? oracle.load : "";
+  const ask: Oracle["ask"] = (...args) => oracle.ask(...args);
+  const compare: Oracle["compare"] = (...args) => oracle.compare(...args);
 
   it.each(process.env.CINDERBLOCK_LONG ? ["connect", "json", "grpc", "grpcweb"] : ["connect", "grpc"])("pushed and asked by %s: from memory, after a flush, after a restart, from the bucket alone", async (protocol) => {
     const server = new Server();
@@ -39,7 +19,7 @@ function compare(expected: string, got: string, ...flags: string[]): { equal: nu
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
     expect(run("push", "-load", load, "-url", server.url, "-base", String(base), "-protocol", protocol)).toContain("1040 profiles");
     const head = compare(join(data!, "answers/head"), ask(server, base, `${protocol}-head`, "-protocol", protocol));
-    expect(surprising(head.differ)).toEqual([]);
+    expect(oracle.surprising(head.differ)).toEqual([]);
     expect(head.equal).toBeGreaterThanOrEqual(351);
     await server.flush();
     // Only what tells heads from blocks by name may change with the place of the data.
@@ -61,10 +41,8 @@ function compare(expected: string, got: string, ...flags: string[]): { equal: nu
     cpSync(join(data!, "buckets", bucket), join(server.dir, "bucket"), { recursive: true });
     execFileSync("chmod", ["-R", "u+w", join(server.dir, "bucket")]);
     await server.start();
-    const { equal, differ } = compare(join(data!, "answers/compacted"), ask(server, 1795132800000, `bucket-${bucket}`));
+    oracle.expectBucketAnswers(server, `bucket-${bucket}`);
     await server.stop();
-    expect(surprising(differ)).toEqual([]);
-    expect(equal).toBeGreaterThanOrEqual(351);
   });
 
   it("over the data directory of a v1 ingester: its unshipped blocks are adopted and shipped", async () => {
@@ -74,10 +52,8 @@ function compare(expected: string, got: string, ...flags: string[]): { equal: nu
     execFileSync("chmod", ["-R", "u+w", join(server.dir, "db")]);
     // Otherwise the blocks, long older than the retention, may leave the disk as soon as the bucket answers for them.
     await server.start("-pyroscopedb.retention-policy-disable=true");
-    const { equal, differ } = compare(join(data!, "answers/compacted"), ask(server, 1795132800000, "adopted"));
+    oracle.expectBucketAnswers(server, "adopted");
     await server.stop();
-    expect(surprising(differ)).toEqual([]);
-    expect(equal).toBeGreaterThanOrEqual(351);
     const ulids = (dir: string): string[] => readdirSync(join(server.dir, dir)).filter((f) => f.length === 26).sort();
     expect(ulids("bucket/anonymous/phlaredb")).toEqual(ulids("db/anonymous/local"));
     expect(JSON.parse(readFileSync(join(server.dir, "db/anonymous/local/shipper.json"), "utf8"))).toEqual({ version: 1, uploaded: ulids("db/anonymous/local") });

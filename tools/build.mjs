@@ -32,6 +32,7 @@ await build({
     main: "apps/cinderblock/src/main.ts",
     "ingest-worker": "apps/ingester/src/ingest-worker.ts",
     "query-worker": "libs/query-worker/src/worker.ts",
+    "compact-worker": "apps/compactor/src/compact-worker.ts",
   },
   outdir: out, outExtension: { ".js": ".mjs" }, bundle: true, platform: "node", target: "node24", format: "esm", sourcemap: true, minify: false, legalComments: "none", logLevel: "warning",
   define: { CINDERBLOCK_BUILD: JSON.stringify({ version, revision }) },

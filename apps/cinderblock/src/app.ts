@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { LABEL_SERVICE_NAME } from "@cinderblock/model";
-import { BucketIndexUpdater } from "@cinderblock/compactor";
+import { BlocksCleaner, BucketIndexUpdater, Compactor, type CompactorLimits } from "@cinderblock/compactor";
 import { Distributor, distributorRoutes } from "@cinderblock/distributor";
 import { Ingester, ingesterRoutes, Shipper } from "@cinderblock/ingester";
 import { FilesystemBucket, prefixed } from "@cinderblock/objstore";
@@ -15,9 +15,9 @@ import { StoreGateway } from "@cinderblock/store-gateway";
 import { type Base } from "@cinderblock/telemetry";
 import { DEFAULT_TENANT, TenantLimits } from "@cinderblock/tenant";
 import { adminRoutes } from "./admin.ts";
-import { budgetsOf, type CinderblockConfig, limitsOf, schema } from "./config.ts";
+import { blockRangesOf, budgetsOf, type CinderblockConfig, limitsOf, schema } from "./config.ts";
 
-export interface Scripts { ingest: URL; query: URL }
+export interface Scripts { ingest: URL; query: URL; compact: URL }
 export interface Build { version: string; revision: string }
 
 /**
@@ -37,7 +37,19 @@ export function wire(config: CinderblockConfig, base: Base, scripts: Scripts, bu
     retentionDisabled: config.retentionDisabled, retentionIntervalMs: config.retentionInterval, sync: config.logSync,
   }, pool, base, onFatal);
   const store = new StoreGateway({ syncIntervalMs: config.syncInterval, metaConcurrency: config.metaConcurrency, ignoreDeletionMarksDelayMs: config.ignoreDeletionMarksDelay, maxStaleMs: 3600_000 }, bucket, pool, base);
-  const index = new BucketIndexUpdater(bucket, config.cleanupInterval, base);
+  const index = new BucketIndexUpdater(bucket, base);
+  const list = (text: string): string[] => text.split(",").map((t) => t.trim()).filter((t) => t !== "");
+  const blockLimits: CompactorLimits = {
+    retentionMs: (t) => limits.of(t).blocksRetentionMs, splitShards: (t) => limits.of(t).splitShards, splitGroups: (t) => limits.of(t).splitGroups,
+    partialBlockDeletionDelayMs: (t) => limits.of(t).partialBlockDeletionDelayMs, downsample: (t) => limits.of(t).downsamplerEnabled,
+  };
+  const cleaner = new BlocksCleaner(bucket, index, { intervalMs: config.cleanupInterval, deletionDelayMs: config.deletionDelay, removeEmptyTenants: config.noBlocksFileCleanup }, blockLimits, base);
+  const compactor = new Compactor(scripts.compact, { bucketDirectory: config.storageDir, bucketPrefix: config.storagePrefix }, bucket, index, {
+    dataDir: config.compactorDataDir, rangesMs: blockRangesOf(config), intervalMs: config.compactionInterval, firstLevelWaitMs: config.firstLevelWait, maxTenantMs: config.maxCompactionTime, retries: config.compactionRetries,
+    jobsOrder: config.compactionOrder as "newest-blocks-first", splitBy: config.compactionSplitBy as "fingerprint", downsampler: config.downsamplerEnabled, memoryBytes: budgets.compactor,
+    enabledTenants: list(config.compactorEnabledTenants), disabledTenants: list(config.compactorDisabledTenants), hostname: hostname(),
+  }, blockLimits, base);
+  compactor.onCompacted = async (tenant, outputs) => { for (const o of outputs) await store.learn(tenant, o.ulid); };
   const shipper = new Shipper(ingester.blocksOnDisk, bucket, config.shipInterval, (tenant, meta) => {
     store.learn(tenant, meta.ulid).catch((err: unknown) => base.log.warn({ tenant, blockId: meta.ulid, err }, "a new block was not learnt, the next sync finds it"));
     index.updateTenant(tenant).catch((err: unknown) => base.log.warn({ tenant, err }, "bucket index could not be updated"));
@@ -68,7 +80,7 @@ export function wire(config: CinderblockConfig, base: Base, scripts: Scripts, bu
   // The server listens before the log is replayed, so that /ready shows its progress.
   // Stopping goes the other way: no more queries, heads become blocks, blocks are shipped, then the threads end.
   const adopted: Service = { name: "first-shipment", start: () => { void shipper.sync(); return Promise.resolve(); }, stop: () => Promise.resolve() };
-  const services: Service[] = [pool, store, index, shipper, ingester, adopted, querier, scheduler];
+  const services: Service[] = [pool, store, cleaner, ...(config.compactorEnabled ? [compactor] : []), shipper, ingester, adopted, querier, scheduler];
   const group = new ServiceGroup(services);
   return { group, server, ready };
 }

@@ -1,6 +1,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { readFileSync } from "node:fs";
-import { type Accepted, bool, type ConfigOf, duration, float, int, str } from "@cinderblock/config";
+import { type Accepted, bool, type ConfigOf, duration, float, int, parseDuration, str } from "@cinderblock/config";
+import { CinderblockError } from "@cinderblock/errors";
 import type { Limits } from "@cinderblock/tenant";
 
 const MIB = 1048576;
@@ -55,7 +56,22 @@ export const schema = {
   syncInterval: duration("blocks-storage.bucket-store.sync-interval", "store_gateway.bucket_store.sync_interval", "15m", "How often a store-gateway reads the bucket index."),
   metaConcurrency: int("blocks-storage.bucket-store.meta-sync-concurrency", "store_gateway.bucket_store.meta_sync_concurrency", 20, "Metas read at once.", { min: 1 }),
   ignoreDeletionMarksDelay: duration("blocks-storage.bucket-store.ignore-deletion-marks-delay", "store_gateway.bucket_store.ignore_deletion_mark_delay", "30m", "Age of a deletion mark from which its block is hidden."),
-  cleanupInterval: duration("compactor.cleanup-interval", "compactor.cleanup_interval", "15m", "How often the bucket index is brought up to date."),
+  compactorEnabled: bool("compactor.enabled", "compactor.enabled", true, "Compact blocks. Exactly one system may compact a bucket: turn it off while Pyroscope v1's compactor runs on the same one."),
+  compactorDataDir: str("compactor.data-dir", "compactor.data_dir", "./data-compactor", "Where a compaction's outputs are made before they are uploaded."),
+  blockRanges: str("compactor.block-ranges", "compactor.block_ranges", "1h0m0s,2h0m0s,8h0m0s", "Time ranges that blocks are merged to, ascending, each a multiple of the one before."),
+  compactionInterval: duration("compactor.compaction-interval", "compactor.compaction_interval", "30m", "How often compactions are planned."),
+  compactionRetries: int("compactor.compaction-retries", "compactor.compaction_retries", 3, "Times that a job is tried in one run.", { min: 1 }),
+  maxCompactionTime: duration("compactor.max-compaction-time", "compactor.max_compaction_time", "1h", "Time of one run after which no new job of a tenant begins."),
+  firstLevelWait: duration("compactor.first-level-compaction-wait-period", "compactor.first_level_compaction_wait_period", "25m", "Age of uploaded level-1 blocks from which they are compacted."),
+  compactionOrder: str("compactor.compaction-jobs-order", "compactor.compaction_jobs_order", "smallest-range-oldest-blocks-first", "Which jobs come first.", { choices: ["smallest-range-oldest-blocks-first", "newest-blocks-first"] }),
+  compactionSplitBy: str("compactor.compaction-split-by", "compactor.compaction_split_by", "fingerprint", "What decides the shard of a row.", { choices: ["fingerprint", "stacktracePartition"] }),
+  compactorEnabledTenants: str("compactor.enabled-tenants", "compactor.enabled_tenants", "", "Tenants that are compacted, separated by commas; empty: all."),
+  compactorDisabledTenants: str("compactor.disabled-tenants", "compactor.disabled_tenants", "", "Tenants that are not compacted, separated by commas."),
+  downsamplerEnabled: bool("compactor.downsampler-enabled", "compactor.downsampler_enabled", false, "Write tables of five minutes and one hour into blocks of level 3 and above, for tenants that have it enabled."),
+  compactorMemory: int("compactor.memory-limit", "compactor.memory_limit", 0, "Memory in bytes that a compaction's columns may use, whatever the size of the blocks; one symbol partition comes on top. 0: 15 % of what the runtime leaves.", { min: 0 }),
+  cleanupInterval: duration("compactor.cleanup-interval", "compactor.cleanup_interval", "15m", "How often retention is applied, marked blocks are deleted and the bucket index is brought up to date."),
+  deletionDelay: duration("compactor.deletion-delay", "compactor.deletion_delay", "12h", "Time between marking a block and deleting it."),
+  noBlocksFileCleanup: bool("compactor.no-blocks-file-cleanup-enabled", "compactor.no_blocks_file_cleanup_enabled", false, "Remove index and markers of tenants that have no blocks."),
 
   // Limits: defaults for every tenant.
   ingestionRateMb: float("distributor.ingestion-rate-limit-mb", "limits.ingestion_rate_mb", 4, "Ingestion rate of a tenant in MiB/s, labels and uncompressed profiles.", { min: 0 }),
@@ -77,6 +93,12 @@ export const schema = {
   relabelDefaultRules: str("distributor.ingestion-relabeling-default-rules-position", "limits.ingestion_relabeling_default_rules_position", "first", "Where the default relabelling rules apply.", { choices: ["first", "last", "disabled"] }),
   maxLocalSeries: int("ingester.max-local-series-per-tenant", "limits.max_local_series_per_tenant", 0, "Active series of a tenant in this ingester; 0: no limit.", { min: 0 }),
   maxGlobalSeries: int("ingester.max-global-series-per-tenant", "limits.max_global_series_per_tenant", 5000, "Active series of a tenant in all ingesters; 0: no limit.", { min: 0 }),
+  blocksRetention: duration("compactor.blocks-retention-period", "limits.compactor_blocks_retention_period", "0s", "Blocks wholly older than this are deleted; 0: none."),
+  splitShards: int("compactor.split-and-merge-shards", "limits.compactor_split_and_merge_shards", 0, "Shards that series are divided over; 0: none.", { min: 0 }),
+  splitGroups: int("compactor.split-groups", "limits.compactor_split_groups", 1, "Groups that blocks are divided into before they are split.", { min: 1 }),
+  splitStageSize: int("compactor.split-and-merge-stage-size", "limits.compactor_split_and_merge_stage_size", 0, "Accepted for v1; all shards are written in one pass here, within the memory limit.", { min: 0 }),
+  partialBlockDelay: duration("compactor.partial-block-deletion-delay", "limits.compactor_partial_block_deletion_delay", "1d", "Idle time after which a block without a meta is marked; below 4h: never."),
+  tenantDownsampler: bool("compactor.compactor-downsampler-enabled", "limits.compactor_downsampler_enabled", true, "Downsample this tenant's blocks, where the compactor does."),
   maxQueryLookback: duration("querier.max-query-lookback", "limits.max_query_lookback", "7d", "How far back queries see; 0: all."),
   maxQueryLength: duration("querier.max-query-length", "limits.max_query_length", "24h", "Longest range of a query; 0: any."),
   maxQueryParallelism: int("querier.max-query-parallelism", "limits.max_query_parallelism", 0, "Accepted for v1; queries are not split here, one pass answers the whole range.", { min: 0 }),
@@ -111,13 +133,24 @@ export function limitsOf(c: CinderblockConfig): Limits {
     maxSeriesPerTenant: series.length > 0 ? Math.min(...series) : 0, maxQueryLookbackMs: c.maxQueryLookback, maxQueryLengthMs: c.maxQueryLength, maxQueryParallelism: c.maxQueryParallelism,
     splitQueriesByIntervalMs: c.splitQueries, maxFlamegraphNodesDefault: c.nodesDefault, maxFlamegraphNodesMax: c.nodesMax, maxFlamegraphNodesOnSelectMergeProfile: c.nodesOnMergeProfile,
     queryAnalysisEnabled: c.queryAnalysis, queryAnalysisSeriesEnabled: c.queryAnalysisSeries,
+    blocksRetentionMs: c.blocksRetention, splitShards: c.splitShards, splitGroups: c.splitGroups, partialBlockDeletionDelayMs: c.partialBlockDelay, downsamplerEnabled: c.tenantDownsampler,
   };
 }
 
 /** Code, stacks and heaps of the threads, measured idle. */
 const RUNTIME_BYTES = 120 * MIB;
 
-export interface Budgets { limit: number; heads: number; inflight: number; blocks: number; workers: number }
+export interface Budgets { limit: number; heads: number; inflight: number; blocks: number; compactor: number; workers: number }
+
+/** The ranges that blocks are merged to, checked as v1 does. */
+export function blockRangesOf(c: CinderblockConfig): number[] {
+  const ranges = c.blockRanges.split(",").map((t) => parseDuration(t.trim()));
+  ranges.forEach((r, i) => {
+    const before = i === 0 ? Math.max(5000, c.maxBlockDuration) : ranges[i - 1]!;
+    if (!(r > 0) || r % before !== 0) throw new CinderblockError("invalid", `-compactor.block-ranges=${c.blockRanges}: ${r / 1000}s is not a multiple of ${before / 1000}s, ${i === 0 ? "the longest time of a block (-pyroscopedb.max-block-duration)" : "the range before it"}`);
+  });
+  return ranges;
+}
 
 /** What the container may use: its cgroup's limit, or the machine's memory. */
 function containerMemory(): number {
@@ -135,5 +168,5 @@ export function budgetsOf(c: CinderblockConfig): Budgets {
   // What the runtime itself needs is not for sharing out; a cut needs about twice its head for a moment.
   const free = Math.max(32 * MIB, limit - RUNTIME_BYTES);
   const share = (set: number, part: number): number => (set > 0 ? set : Math.floor(free * part));
-  return { limit, heads: share(c.memoryHeads, 0.25), inflight: share(c.memoryInflight, 0.1), blocks: share(c.memoryBlocks, 0.2), workers: c.queryWorkers > 0 ? c.queryWorkers : Math.max(1, availableParallelism() - 1) };
+  return { limit, heads: share(c.memoryHeads, 0.25), inflight: share(c.memoryInflight, 0.1), blocks: share(c.memoryBlocks, 0.2), compactor: share(c.compactorMemory, 0.15), workers: c.queryWorkers > 0 ? c.queryWorkers : Math.max(1, availableParallelism() - 1) };
 }

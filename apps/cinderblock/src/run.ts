@@ -2,7 +2,7 @@ import { helpText, loadConfig } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { type Build, type Scripts, wire } from "./app.ts";
-import { accepted, schema } from "./config.ts";
+import { accepted, blockRangesOf, type CinderblockConfig, schema } from "./config.ts";
 
 const MODULES = ["all", "distributor", "ingester", "query-frontend", "query-scheduler", "querier", "store-gateway", "compactor"];
 
@@ -62,7 +62,8 @@ export async function run(argv: readonly string[], scripts: Scripts, build: Buil
 }
 
 /** Refuses what this version cannot do, and says why. */
-function check(config: { target: string; ringStore: string; architecture: string; writePath: string; storageBackend: string }): void {
+function check(config: CinderblockConfig): void {
+  blockRangesOf(config);
   const targets = config.target.split(",").map((t) => t.trim());
   for (const t of targets) if (!MODULES.includes(t)) throw new CinderblockError("invalid", `-target: unknown component ${JSON.stringify(t)}; there are ${MODULES.join(", ")}`);
   if (!targets.includes("all")) {

@@ -1,47 +1,27 @@
 import { type BlockMeta, BUCKET_INDEX_VERSION, type BucketIndex, decodeBucketIndex, decodeDeletionMark, decodeMeta, encodeBucketIndex, isUlid, LABEL_SHARD, markedUlid } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
-import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 
-/** Keeps `bucket-index.json.gz` of every tenant up to date. */
-export class BucketIndexUpdater implements Service {
-  readonly name = "bucket-index";
-  private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> | undefined;
+/** Writes `bucket-index.json.gz`: which whole blocks a tenant has, and which are marked. */
+export class BucketIndexUpdater {
   private readonly bucket: Bucket;
-  private readonly intervalMs: number;
   private readonly base: Base;
-  constructor(bucket: Bucket, intervalMs: number, base: Base) {
+  constructor(bucket: Bucket, base: Base) {
     this.bucket = bucket;
-    this.intervalMs = intervalMs;
     this.base = base;
   }
 
-  start(): Promise<void> {
-    this.timer = setInterval(() => { void this.update(); }, this.intervalMs);
-    this.timer.unref();
-    return Promise.resolve();
+  async tenants(): Promise<string[]> {
+    return (await this.bucket.list("")).filter((n) => n.endsWith("/") && n !== "__pyroscope_cluster/").map((n) => n.slice(0, -1));
   }
 
-  async stop(): Promise<void> { clearInterval(this.timer); await this.running; }
-
-  update(): Promise<void> {
-    this.running ??= this.pass().catch((err: unknown) => this.base.log.warn({ err }, "bucket index could not be updated")).finally(() => { this.running = undefined; });
-    return this.running;
-  }
-
-  private async pass(): Promise<void> {
-    const tenants = (await this.bucket.list("")).filter((n) => n.endsWith("/") && n !== "__pyroscope_cluster/").map((n) => n.slice(0, -1));
-    for (const t of tenants) await this.updateTenant(t);
-  }
-
-  /** Keeps the entries of blocks that are still there, reads the metas of new ones, and lists the marks. */
-  async updateTenant(tenant: string): Promise<void> {
+  /** Keeps the entries of blocks that are still there, reads the metas of new ones, and lists the marks. Undefined: the tenant has no blocks. */
+  async updateTenant(tenant: string): Promise<BucketIndex | undefined> {
     const prefix = `${tenant}/phlaredb/`;
     const names = await this.bucket.list(prefix);
     const ulids = names.map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid);
-    if (ulids.length === 0) return;
+    if (ulids.length === 0 && !names.includes(`${prefix}bucket-index.json.gz`)) return undefined;
     const old = await this.readOld(`${prefix}bucket-index.json.gz`);
     const known = new Map(old.blocks.map((b) => [b.ulid, b]));
     const index: BucketIndex = { version: BUCKET_INDEX_VERSION, blocks: [], marks: [], updatedAtS: Math.floor(this.base.now() / 1000) };
@@ -70,6 +50,8 @@ export class BucketIndexUpdater implements Service {
     await this.bucket.put(`${prefix}bucket-index.json.gz`, encodeBucketIndex(index));
     this.base.metrics.gauge("pyroscope_bucket_index_last_successful_update_timestamp_seconds", "When the bucket index was last written.", ["user"]).set({ user: tenant }, index.updatedAtS);
     this.base.metrics.gauge("pyroscope_bucket_blocks_count", "Blocks of a tenant.", ["user"]).set({ user: tenant }, index.blocks.length);
+    this.base.metrics.gauge("pyroscope_bucket_blocks_marked_for_deletion_count", "Blocks of a tenant that are marked for deletion.", ["user"]).set({ user: tenant }, index.marks.length);
+    return index;
   }
 
   private async readOld(name: string): Promise<BucketIndex> {

@@ -77,8 +77,8 @@ export class Querier {
 
   /** Rows that two sources share: only sources below level 2 whose series overlap in time are compared row by row. */
   private async duplicates(tenant: string, plan: Plan, select: SelectRequest): Promise<Exclusions> {
-    const fresh = [...plan].flatMap(([client, blocks]) => blocks.filter((b) => b.level < 2).map((b) => ({ client, b })));
-    const suspects = fresh.filter((x) => fresh.some((y) => y !== x && x.b.minTimeMs <= y.b.maxTimeMs && y.b.minTimeMs <= x.b.maxTimeMs));
+    const all = [...plan].flatMap(([client, blocks]) => blocks.map((b) => ({ client, b })));
+    const suspects = all.filter((x) => all.some((y) => y !== x && (x.b.level < 2 || y.b.level < 2) && x.b.minTimeMs <= y.b.maxTimeMs && y.b.minTimeMs <= x.b.maxTimeMs));
     if (suspects.length < 2) return {};
     const byClient = new Map<SourceClient, string[]>();
     for (const { client, b } of suspects) byClient.set(client, [...(byClient.get(client) ?? []), b.ulid]);

@@ -1,5 +1,6 @@
 import { type BlockMeta, decodeBucketIndex, decodeMeta, isUlid } from "@cinderblock/block-meta";
 import { Semaphore } from "@cinderblock/async";
+import { replacementOf } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceClient, SourceQuery } from "@cinderblock/query";
@@ -107,10 +108,11 @@ export class StoreGateway implements Service, SourceClient {
     return true;
   }
 
-  /** Opens a block to see that it answers. */
+  /** Opens a block, or the blocks that it was compacted into, to see that they answer. */
   async answers(tenant: string, ulid: string): Promise<boolean> {
-    if (!(await this.learn(tenant, ulid))) return false;
-    const { missing } = await this.pool.labels("bucket", tenant, [ulid], { kind: "names", query: { matchers: [], startMs: 0, endMs: 0 } });
+    const replacement = replacementOf(ulid, this.metasOf(tenant)).map((m) => m.ulid);
+    if (replacement.length === 0 && !(await this.learn(tenant, ulid))) return false;
+    const { missing } = await this.pool.labels("bucket", tenant, replacement.length > 0 ? replacement : [ulid], { kind: "names", query: { matchers: [], startMs: 0, endMs: 0 } });
     return missing.length === 0;
   }
 

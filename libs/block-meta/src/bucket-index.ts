@@ -58,6 +58,28 @@ export function decodeDeletionMark(bytes: Uint8Array, file = "deletion-mark.json
   return { id: String(json.id), version: 1, details: String(json.details ?? ""), deletionTimeS: Number(json.deletion_time ?? 0) };
 }
 
+/** `markers/<ULID>-no-compact-mark.json` -> ULID. */
+export function uncompactedUlid(name: string): string | undefined {
+  const m = /^([0-9A-Z]{26})-no-compact-mark\.json$/.exec(name);
+  return m && isUlid(m[1]!) ? m[1] : undefined;
+}
+
+export function encodeNoCompactMark(m: { id: string; details: string; timeS: number; reason: "manual" | "index-size-exceeding" | "block-index-out-of-order-chunk" }): string {
+  return JSON.stringify({ id: m.id, version: 1, ...(m.details === "" ? {} : { details: m.details }), no_compact_time: m.timeS, reason: m.reason });
+}
+
+/** `markers/tenant-deletion-mark.json`. */
+export interface TenantDeletionMark { deletionTimeS: number; finishedTimeS: number }
+
+export function encodeTenantDeletionMark(m: TenantDeletionMark): string { return JSON.stringify({ deletion_time: m.deletionTimeS, ...(m.finishedTimeS > 0 ? { finished_time: m.finishedTimeS } : {}) }); }
+
+export function decodeTenantDeletionMark(bytes: Uint8Array, file = "tenant-deletion-mark.json"): TenantDeletionMark {
+  try {
+    const json = JSON.parse(decodeUtf8(bytes)) as { deletion_time?: unknown; finished_time?: unknown };
+    return { deletionTimeS: Number(json.deletion_time ?? 0), finishedTimeS: Number(json.finished_time ?? 0) };
+  } catch (err) { throw new CorruptError(file, 0, "expected JSON", { cause: err }); }
+}
+
 /** `markers/<ULID>-deletion-mark.json` -> ULID. */
 export function markedUlid(name: string): string | undefined {
   const m = /^([0-9A-Z]{26})-deletion-mark\.json$/.exec(name);

@@ -1,6 +1,6 @@
-export { isUlid, newUlid, ulidTimeMs } from "./ulid.ts";
+export { isUlid, newUlid, ulidBytes, ulidTimeMs } from "./ulid.ts";
 export { decodeMeta, encodeMeta, LABEL_HOSTNAME, LABEL_SHARD, secondsText } from "./meta.ts";
 export type { BlockMeta, BlockParent, MetaFile } from "./meta.ts";
-export { BUCKET_INDEX_VERSION, decodeBucketIndex, decodeDeletionMark, encodeBucketIndex, encodeDeletionMark, markedUlid } from "./bucket-index.ts";
-export type { BucketIndex, BucketIndexBlock, BucketIndexMark, DeletionMark } from "./bucket-index.ts";
+export { BUCKET_INDEX_VERSION, decodeBucketIndex, decodeDeletionMark, encodeBucketIndex, encodeDeletionMark, encodeNoCompactMark, encodeTenantDeletionMark, decodeTenantDeletionMark, markedUlid, uncompactedUlid } from "./bucket-index.ts";
+export type { BucketIndex, BucketIndexBlock, BucketIndexMark, DeletionMark, TenantDeletionMark } from "./bucket-index.ts";
 export { decodeShipper, encodeShipper } from "./shipper.ts";

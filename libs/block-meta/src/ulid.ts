@@ -19,6 +19,16 @@ export function newUlid(timeMs: number): string {
 
 export function isUlid(text: string): boolean { return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(text); }
 
+/** The 16 bytes that a ULID's text stands for. */
+export function ulidBytes(ulid: string): Uint8Array {
+  let value = 0n;
+  for (const c of ulid) value = value * 32n + BigInt(ALPHABET.indexOf(c));
+  const out = new Uint8Array(16);
+  new DataView(out.buffer).setBigUint64(0, value >> 64n);
+  new DataView(out.buffer).setBigUint64(8, BigInt.asUintN(64, value));
+  return out;
+}
+
 export function ulidTimeMs(ulid: string): number {
   let time = 0;
   for (let i = 0; i < 10; i++) time = time * 32 + ALPHABET.indexOf(ulid[i]!);

@@ -5,7 +5,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import { decideRows, type ShardOf } from "./keep.ts";
 import { mergeSeries, MergeWalk } from "./merge.ts";
 import { OutputBlock } from "./output-block.ts";
-import { SourceBlock } from "./source-block.ts";
+import { SourceBlock, type StreamBounds } from "./source-block.ts";
 import { StackMaps } from "./stack-maps.ts";
 import { rewriteSymbols } from "./symbols.ts";
 
@@ -26,6 +26,8 @@ export interface CompactResult { outputs: { meta: BlockMeta; dir: string }[]; ro
 
 /** Decoded bytes of one entry while it is in a run: two columns of eight, levels, spans. */
 const ENTRY_BYTES = 48;
+/** Columns of a source that are read at once. */
+const COLUMNS = 9;
 /** Bytes of one sample in a row group that is being gathered and encoded. */
 const SAMPLE_BYTES = 48;
 
@@ -40,8 +42,11 @@ export async function compactBlocks(blocks: readonly { meta: BlockMeta; files: B
   const resolutions = new Set(blocks.map((b) => b.meta.downsampleResolution));
   if (resolutions.size > 1) throw new CinderblockError("invalid", "blocks of different resolutions cannot be merged");
   mkdirSync(options.workDir, { recursive: true });
-  const maxEntries = Math.max(2048, Math.min(65_536, Math.floor((options.memoryBytes * 0.3) / blocks.length / ENTRY_BYTES)));
-  const maxSamples = Math.max(16_384, Math.min(1 << 21, Math.floor((options.memoryBytes * 0.3) / shards / SAMPLE_BYTES)));
+  const bounds: StreamBounds = {
+    maxEntries: within(2048, (options.memoryBytes * 0.2) / blocks.length / ENTRY_BYTES, 65_536),
+    windowBytes: within(16 << 10, (options.memoryBytes * 0.2) / blocks.length / COLUMNS, 512 << 10),
+  };
+  const maxSamples = within(16_384, (options.memoryBytes * 0.3) / shards / SAMPLE_BYTES, 1 << 21);
   const metas = blocks.map((b) => b.meta);
   const level = Math.max(...metas.map((m) => m.compaction.level)) + 1;
   const minTimeMs = Math.min(...metas.map((m) => m.minTimeMs)), maxTimeMs = Math.max(...metas.map((m) => m.maxTimeMs));
@@ -53,13 +58,13 @@ export async function compactBlocks(blocks: readonly { meta: BlockMeta; files: B
   const byRank = shards > 1 && options.splitBy === "fingerprint" ? Uint32Array.from(series, (s) => Number(BigInt.asUintN(64, s.fingerprint) % n)) : undefined;
   const shardOf: ShardOf = shards === 1 ? () => 0 : byRank ? (rank) => byRank[rank]! : (_rank, partition) => Number(BigInt.asUintN(64, partition) % n);
 
-  const kept = await decideRows(sources, ranks, shards, shardOf, maxEntries);
+  const kept = await decideRows(sources, ranks, shards, shardOf, bounds);
   const total = kept.counts.reduce((sum, c) => sum + c.rows, 0);
   const outputs = kept.counts.map((c) => (c.samples > 0 ? new OutputBlock(options.workDir, minTimeMs, options.downsample && level >= 3, maxSamples) : undefined));
   const maps = new StackMaps(`${options.workDir}/stack-maps`, options.memoryBytes * 0.3);
   try {
     await rewriteSymbols(sources, kept.used, maps, outputs.map((o) => o?.symbols.write ?? nothing));
-    const walk = new MergeWalk(sources, ranks, true, maxEntries);
+    const walk = new MergeWalk(sources, ranks, true, bounds);
     let done = 0;
     /** ids of the row before, most often of this one too */
     let map: Uint32Array = new Uint32Array(0), of = { shard: -1, source: -1, partition: 0n };
@@ -82,6 +87,8 @@ export async function compactBlocks(blocks: readonly { meta: BlockMeta; files: B
     rmSync(`${options.workDir}/stack-maps`, { force: true });
   }
 }
+
+function within(least: number, value: number, most: number): number { return Math.max(least, Math.min(most, Math.floor(value))); }
 
 function nothing(): void { /* an empty shard has no output */ }
 

@@ -1,6 +1,6 @@
 import { BitSet } from "./bits.ts";
 import { type MergedRow, MergeWalk } from "./merge.ts";
-import type { Rows, SourceBlock } from "./source-block.ts";
+import type { Rows, SourceBlock, StreamBounds } from "./source-block.ts";
 
 /** Which stacks a shard's rows use: shard -> source -> symbol partition -> stacktrace ids. */
 export type UsedStacks = Map<bigint, BitSet>[][];
@@ -21,9 +21,9 @@ export type ShardOf = (rank: number, partition: bigint) => number;
  * Rows with equal (series, time, id) are one profile (correctness rule 1), also inside one block. Where replicas of it
  * differ, the smallest sum that is not zero stays: the larger baseline wins (rule 2).
  */
-export async function decideRows(sources: readonly SourceBlock[], ranks: readonly Uint32Array[], shards: number, shardOf: ShardOf, maxEntries: number): Promise<Kept> {
+export async function decideRows(sources: readonly SourceBlock[], ranks: readonly Uint32Array[], shards: number, shardOf: ShardOf, bounds: StreamBounds): Promise<Kept> {
   const kept: Kept = { rows: sources.map(() => new BitSet()), used: Array.from({ length: shards }, () => sources.map(() => new Map<bigint, BitSet>())), counts: Array.from({ length: shards }, () => ({ rows: 0, samples: 0 })), duplicates: 0 };
-  const walk = new MergeWalk(sources, ranks, false, maxEntries);
+  const walk = new MergeWalk(sources, ranks, false, bounds);
   /** the rows of one (series, time) */
   let group: MergedRow[] = [];
   const keep = (r: MergedRow): void => {

@@ -1,6 +1,6 @@
 import type { Labels } from "@cinderblock/model";
 import { compareLabels } from "@cinderblock/model";
-import type { Rows, RowStream, SourceBlock } from "./source-block.ts";
+import type { Rows, RowStream, SourceBlock, StreamBounds } from "./source-block.ts";
 
 /** The union of the sources' series in label order: rank -> series. */
 export interface MergedSeries { labels: Labels; fingerprint: bigint }
@@ -39,10 +39,10 @@ export class MergeWalk {
   /** the row that `next` found */
   readonly current: MergedRow = { source: -1, row: 0, rank: 0, rows: undefined as never, at: 0 };
 
-  constructor(sources: readonly SourceBlock[], ranks: readonly Uint32Array[], all: boolean, maxEntries: number) {
+  constructor(sources: readonly SourceBlock[], ranks: readonly Uint32Array[], all: boolean, bounds: StreamBounds) {
     this.sources = sources;
     this.ranks = ranks;
-    this.positions = sources.map((s) => ({ stream: s.rows(all, maxEntries), rows: undefined, at: 0, row: 0, series: 0, left: s.series[0]?.rows ?? 0 }));
+    this.positions = sources.map((s) => ({ stream: s.rows(all, bounds), rows: undefined, at: 0, row: 0, series: 0, left: s.series[0]?.rows ?? 0 }));
   }
 
   /** Steps to the next row; false at the end. Only resolves later when a source must read on. */

@@ -9,6 +9,9 @@ import { decodeIndex } from "@cinderblock/tsdb-index";
 /** A series of a source and how many of the table's rows, which follow one another, are its. */
 export interface CompactedSeries { labels: Labels; fingerprint: bigint; rows: number }
 
+/** What a source's stream may hold: samples of one run, bytes read ahead for each column. */
+export interface StreamBounds { maxEntries: number; windowBytes: number }
+
 /** A block that is compacted: its series in label order, its rows as a stream. */
 export class SourceBlock {
   readonly meta: BlockMeta;
@@ -31,7 +34,7 @@ export class SourceBlock {
     const list = decodeIndex(await files.read("index.tsdb", 0, undefined), `${meta.ulid}/index.tsdb`);
     const byOrdinal = new Map(list.map((s) => [s.seriesIndex, s]));
     const { meta: table } = await readFooter(meta, files, "profiles.parquet");
-    const cursor = new ColumnCursor(table, Column.seriesIndex, file, (o, n) => files.read("profiles.parquet", o, n));
+    const cursor = new ColumnCursor(table, Column.seriesIndex, file, 512 << 10, (o, n) => files.read("profiles.parquet", o, n));
     const series: CompactedSeries[] = [];
     let current = -1, row = 0;
     for (let n = await cursor.available(65_536); n > 0; n = await cursor.available(65_536)) {
@@ -54,12 +57,12 @@ export class SourceBlock {
   has(path: string): boolean { return this.table.leaves.some((l) => l.path === path); }
 
   /** The rows from the first on; `all` loads everything that an output stores, otherwise what decides which rows are kept. */
-  rows(all: boolean, maxEntries: number): RowStream {
-    const cursor = (path: string): ColumnCursor | undefined => (this.has(path) ? new ColumnCursor(this.table, path, `${this.meta.ulid}/profiles.parquet`, (o, n) => this.files.read("profiles.parquet", o, n)) : undefined);
+  rows(all: boolean, bounds: StreamBounds): RowStream {
+    const cursor = (path: string): ColumnCursor | undefined => (this.has(path) ? new ColumnCursor(this.table, path, `${this.meta.ulid}/profiles.parquet`, bounds.windowBytes, (o, n) => this.files.read("profiles.parquet", o, n)) : undefined);
     return new RowStream(this.meta.ulid, {
       time: cursor(Column.timeNanos), id: cursor(Column.id), partition: cursor(Column.partition), total: cursor(Column.totalValue), stacktrace: cursor(Column.stacktraceId),
       value: all || !this.has(Column.totalValue) ? cursor(Column.value) : undefined, duration: all ? cursor(Column.durationNanos) : undefined, span: all ? cursor(Column.spanId) : undefined, trace: all ? cursor(Column.traceId) : undefined,
-    }, maxEntries);
+    }, bounds.maxEntries);
   }
 }
 

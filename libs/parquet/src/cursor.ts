@@ -15,9 +15,6 @@ export interface ColumnRun {
   present: Uint8Array | undefined;
 }
 
-/** Pages are fetched at least so many bytes at a time. */
-const WINDOW_BYTES = 512 << 10;
-
 /**
  * Reads one column front to back in runs of rows. Holds the decoded pages of the present run and a window of the file,
  * whatever the size of the column. Needs an offset index; a chunk without one is one page.
@@ -35,9 +32,12 @@ export class ColumnCursor {
   private readonly file: FileMeta;
   private readonly path: string;
   private readonly name: string;
+  private readonly windowBytes: number;
   private readonly read: (offset: number, size: number) => Promise<Uint8Array>;
 
-  constructor(file: FileMeta, path: string, name: string, read: (offset: number, size: number) => Promise<Uint8Array>) {
+  /** Pages are fetched `windowBytes` at a time, or one when it is larger. */
+  constructor(file: FileMeta, path: string, name: string, windowBytes: number, read: (offset: number, size: number) => Promise<Uint8Array>) {
+    this.windowBytes = windowBytes;
     this.file = file;
     this.path = path;
     this.name = name;
@@ -99,7 +99,11 @@ export class ColumnCursor {
     const w = this.window;
     if (offset < w.offset || offset + size > w.offset + w.bytes.length) {
       let end = offset + size;
-      for (let i = this.page + 1; i < this.pages.length && end - offset < WINDOW_BYTES; i++) end = Math.max(end, this.pages[i]!.offset + this.pages[i]!.sizeBytes);
+      for (let i = this.page + 1; i < this.pages.length; i++) {
+        const next = this.pages[i]!.offset + this.pages[i]!.sizeBytes;
+        if (next - offset > this.windowBytes) break;
+        end = next;
+      }
       const bytes = await this.read(offset, end - offset);
       if (bytes.length < size) throw new CorruptError(this.name, offset, `column ${this.path}: expected ${size} bytes, found ${bytes.length}`);
       this.window = { bytes, offset };

@@ -31,6 +31,11 @@ export interface Limits extends IngestLimits {
   maxFlamegraphNodesOnSelectMergeProfile: boolean;
   queryAnalysisEnabled: boolean;
   queryAnalysisSeriesEnabled: boolean;
+  blocksRetentionMs: number;
+  splitShards: number;
+  splitGroups: number;
+  partialBlockDeletionDelayMs: number;
+  downsamplerEnabled: boolean;
 }
 
 /** Limits by tenant; consumers ask for the ones they use. Overrides come with the runtime file. */

@@ -1,0 +1,136 @@
+import { decodeTenantDeletionMark, encodeTenantDeletionMark, isUlid } from "@cinderblock/block-meta";
+import { CinderblockError } from "@cinderblock/errors";
+import { type Bucket, listAll } from "@cinderblock/objstore";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import type { BucketIndexUpdater } from "./index-updater.ts";
+import type { CompactorLimits } from "./limits.ts";
+import { blocksPrefix, deleteBlock, markForDeletion, tenantMarkName } from "./marks.ts";
+
+export interface CleanerConfig {
+  intervalMs: number;
+  /** a marked block is deleted so long after it was marked */
+  deletionDelayMs: number;
+  /** remove index and markers of a tenant that has no block left */
+  removeEmptyTenants: boolean;
+}
+
+/** A partial block must be idle at least so long before it is taken for abandoned. */
+const LEAST_PARTIAL_DELAY_MS = 4 * 3600_000;
+
+/** Applies retention, deletes what is marked, clears away what uploads left behind, and keeps the bucket index. */
+export class BlocksCleaner implements Service {
+  readonly name = "blocks-cleaner";
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> | undefined;
+  private readonly bucket: Bucket;
+  private readonly index: BucketIndexUpdater;
+  private readonly config: CleanerConfig;
+  private readonly limits: CompactorLimits;
+  private readonly base: Base;
+
+  constructor(bucket: Bucket, index: BucketIndexUpdater, config: CleanerConfig, limits: CompactorLimits, base: Base) {
+    this.bucket = bucket;
+    this.index = index;
+    this.config = config;
+    this.limits = limits;
+    this.base = base;
+  }
+
+  start(): Promise<void> {
+    this.timer = setInterval(() => { void this.run(); }, this.config.intervalMs);
+    this.timer.unref();
+    return Promise.resolve();
+  }
+
+  async stop(): Promise<void> { clearInterval(this.timer); await this.running; }
+
+  /** One pass over all tenants; one that fails does not keep the others. */
+  run(): Promise<void> {
+    this.running ??= this.pass().finally(() => { this.running = undefined; });
+    return this.running;
+  }
+
+  private async pass(): Promise<void> {
+    const { metrics, log, now } = this.base;
+    metrics.counter("pyroscope_compactor_block_cleanup_started_total", "Cleanups begun.").inc();
+    let failed = false;
+    try {
+      for (const tenant of await this.index.tenants()) {
+        try { await this.cleanTenant(tenant); } catch (err) { failed = true; log.warn({ tenant, err }, "tenant could not be cleaned up"); }
+      }
+    } catch (err) { failed = true; log.warn({ err }, "tenants could not be listed"); }
+    if (failed) { metrics.counter("pyroscope_compactor_block_cleanup_failed_total", "Cleanups that did not reach every tenant.").inc(); return; }
+    metrics.counter("pyroscope_compactor_block_cleanup_completed_total", "Cleanups that reached every tenant.").inc();
+    metrics.gauge("pyroscope_compactor_block_cleanup_last_successful_run_timestamp_seconds", "When a cleanup last reached every tenant.").set(now() / 1000);
+  }
+
+  async cleanTenant(tenant: string): Promise<void> {
+    const prefix = blocksPrefix(tenant);
+    if (await this.deleteTenant(tenant)) return;
+    const index = await this.index.updateTenant(tenant);
+    if (!index) return;
+    const now = this.base.now();
+    const marked = new Map(index.marks.map((m) => [m.ulid, m.deletionTimeS]));
+    const retention = this.limits.retentionMs(tenant);
+    if (retention > 0) {
+      for (const b of index.blocks) {
+        if (b.maxTimeMs >= now - retention || marked.has(b.ulid)) continue;
+        await this.mark(tenant, b.ulid, "retention", `block exceeding retention of ${Math.round(retention / 1000)}s`);
+        marked.set(b.ulid, Math.floor(now / 1000));
+      }
+    }
+    for (const [ulid, markedS] of marked) if (now - markedS * 1000 > this.config.deletionDelayMs) await this.remove(tenant, ulid);
+    await this.cleanPartial(tenant, new Set(index.blocks.map((b) => b.ulid)), marked);
+    const after = await this.index.updateTenant(tenant);
+    if (this.config.removeEmptyTenants && (!after || after.blocks.length === 0)) for (const name of [`${prefix}bucket-index.json.gz`, ...(await listAll(this.bucket, `${prefix}markers/`))]) await this.bucket.delete(name);
+  }
+
+  private async mark(tenant: string, ulid: string, reason: string, details: string): Promise<void> {
+    await markForDeletion(this.bucket, tenant, ulid, details, this.base.now());
+    this.base.metrics.counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", ["reason"]).inc({ reason });
+    this.base.log.info({ tenant, blockId: ulid, reason }, "block marked for deletion");
+  }
+
+  private async remove(tenant: string, ulid: string): Promise<void> {
+    await deleteBlock(this.bucket, tenant, ulid);
+    this.base.metrics.counter("pyroscope_compactor_blocks_cleaned_total", "Blocks deleted.").inc();
+    this.base.log.info({ tenant, blockId: ulid }, "block deleted");
+  }
+
+  /** Folders without a meta: uploads that go on, or that were given up. */
+  private async cleanPartial(tenant: string, whole: ReadonlySet<string>, marked: ReadonlyMap<string, number>): Promise<void> {
+    const prefix = blocksPrefix(tenant);
+    const delay = this.limits.partialBlockDeletionDelayMs(tenant);
+    for (const name of await this.bucket.list(prefix)) {
+      const ulid = name.slice(prefix.length).replace(/\/$/, "");
+      if (!isUlid(ulid) || whole.has(ulid) || (await this.bucket.exists(`${prefix}${ulid}/meta.json`))) continue;
+      if (marked.has(ulid) || (await this.bucket.exists(`${prefix}${ulid}/deletion-mark.json`))) { await this.remove(tenant, ulid); continue; }
+      if (delay < LEAST_PARTIAL_DELAY_MS) continue;
+      let newest = 0;
+      for (const object of await listAll(this.bucket, `${prefix}${ulid}/`)) newest = Math.max(newest, (await this.bucket.attributes(object)).lastModifiedMs);
+      if (newest > 0 && this.base.now() - newest > delay) await this.mark(tenant, ulid, "partial", "stale partial block");
+    }
+  }
+
+  /** A tenant with a deletion mark: index and blocks go at once, the markers after another delay. True when there is a mark. */
+  private async deleteTenant(tenant: string): Promise<boolean> {
+    const name = tenantMarkName(tenant);
+    let mark;
+    try { mark = decodeTenantDeletionMark(await this.bucket.get(name)); } catch (err) {
+      if (err instanceof CinderblockError && err.kind === "not-found") return false;
+      throw err;
+    }
+    const prefix = blocksPrefix(tenant);
+    await this.bucket.delete(`${prefix}bucket-index.json.gz`);
+    let deleted = 0;
+    for (const n of await this.bucket.list(prefix)) {
+      const ulid = n.slice(prefix.length).replace(/\/$/, "");
+      if (isUlid(ulid)) { await this.remove(tenant, ulid); deleted++; }
+    }
+    const now = this.base.now();
+    if (deleted > 0 || mark.finishedTimeS === 0) { await this.bucket.put(name, Buffer.from(encodeTenantDeletionMark({ ...mark, finishedTimeS: Math.floor(now / 1000) }))); return true; }
+    if (now - mark.finishedTimeS * 1000 > this.config.deletionDelayMs) for (const n of await listAll(this.bucket, `${prefix}markers/`)) await this.bucket.delete(n);
+    return true;
+  }
+}

@@ -1,0 +1,223 @@
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type BlockMeta, decodeMeta, encodeMeta, isUlid, LABEL_HOSTNAME, markedUlid, uncompactedUlid } from "@cinderblock/block-meta";
+import { type CompactionJob, outdatedBlocks, planJobs } from "@cinderblock/compact";
+import { CinderblockError } from "@cinderblock/errors";
+import type { Bucket } from "@cinderblock/objstore";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import { WorkerClient } from "@cinderblock/threads";
+import type { BucketIndexUpdater } from "./index-updater.ts";
+import type { CompactorLimits } from "./limits.ts";
+import { blocksPrefix, markForDeletion, markNoCompact, tenantMarkName } from "./marks.ts";
+import type { CompactAnswer, CompactCall, CompactWorkerData } from "./protocol.ts";
+
+export interface CompactorConfig {
+  dataDir: string;
+  rangesMs: readonly number[];
+  intervalMs: number;
+  /** a job of level-1 blocks waits until all were uploaded so long ago: more may come */
+  firstLevelWaitMs: number;
+  /** no new job of a tenant begins after so much time in one run */
+  maxTenantMs: number;
+  retries: number;
+  jobsOrder: "smallest-range-oldest-blocks-first" | "newest-blocks-first";
+  splitBy: "fingerprint" | "stacktracePartition";
+  downsampler: boolean;
+  memoryBytes: number;
+  enabledTenants: readonly string[];
+  disabledTenants: readonly string[];
+  hostname: string;
+}
+
+/** The first run comes soon after the start, once the process has its other work behind it. */
+const FIRST_RUN_MS = 30_000;
+
+function isAlive(pid: number): boolean {
+  try { return process.kill(pid, 0); } catch (err) { return (err as NodeJS.ErrnoException).code === "EPERM"; }
+}
+
+/** Plans from the bucket and merges blocks, one job at a time, each in a thread of its own that ends with it. */
+export class Compactor implements Service {
+  readonly name = "compactor";
+  /** told about outputs that are in the bucket, and the inputs that were marked */
+  onCompacted: (tenant: string, outputs: readonly BlockMeta[], inputs: readonly BlockMeta[]) => Promise<void> = () => Promise.resolve();
+  private first: NodeJS.Timeout | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> | undefined;
+  private stopping = false;
+  private readonly metas = new Map<string, Map<string, { meta: BlockMeta; uploadedMs: number }>>();
+  private readonly script: URL;
+  private readonly worker: CompactWorkerData;
+  private readonly bucket: Bucket;
+  private readonly index: BucketIndexUpdater;
+  private readonly config: CompactorConfig;
+  private readonly limits: CompactorLimits;
+  private readonly base: Base;
+
+  constructor(script: URL, worker: CompactWorkerData, bucket: Bucket, index: BucketIndexUpdater, config: CompactorConfig, limits: CompactorLimits, base: Base) {
+    this.script = script;
+    this.worker = worker;
+    this.bucket = bucket;
+    this.index = index;
+    this.config = config;
+    this.limits = limits;
+    this.base = base;
+  }
+
+  start(): Promise<void> {
+    this.clearAway();
+    this.first = setTimeout(() => { void this.run(); }, Math.min(this.config.intervalMs, FIRST_RUN_MS));
+    this.first.unref();
+    this.timer = setInterval(() => { void this.run(); }, this.config.intervalMs);
+    this.timer.unref();
+    return Promise.resolve();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    clearTimeout(this.first);
+    clearInterval(this.timer);
+    await this.current?.stop();
+    await this.running;
+  }
+
+  /** Each process works in a folder of its own: several may share the directory. */
+  private get workRoot(): string { return join(this.config.dataDir, "compact", String(process.pid)); }
+
+  /** What a process that is no more was working on is of no use: nothing of it was uploaded whole. */
+  private clearAway(): void {
+    const root = dirname(this.workRoot);
+    if (!existsSync(root)) return;
+    for (const pid of readdirSync(root)) if (pid === String(process.pid) || !isAlive(Number(pid))) rmSync(join(root, pid), { recursive: true, force: true });
+  }
+
+  private current: WorkerClient | undefined;
+
+  /** One pass over all tenants. */
+  run(): Promise<void> {
+    this.running ??= this.pass().catch((err: unknown) => this.base.log.warn({ err }, "compaction could not run")).finally(() => { this.running = undefined; });
+    return this.running;
+  }
+
+  private async pass(): Promise<void> {
+    const { metrics } = this.base;
+    metrics.counter("pyroscope_compactor_runs_started_total", "Runs begun.").inc();
+    let failed = false;
+    for (const tenant of await this.index.tenants()) {
+      if (this.stopping) return;
+      const { enabledTenants, disabledTenants } = this.config;
+      if ((enabledTenants.length > 0 && !enabledTenants.includes(tenant)) || disabledTenants.includes(tenant)) continue;
+      if (!(await this.compactTenant(tenant))) failed = true;
+    }
+    metrics.counter(failed ? "pyroscope_compactor_runs_failed_total" : "pyroscope_compactor_runs_completed_total", failed ? "Runs in which a job failed." : "Runs in which no job failed.").inc();
+    if (!failed) metrics.gauge("pyroscope_compactor_last_successful_run_timestamp_seconds", "When a run last ended without a failed job.").set(this.base.now() / 1000);
+  }
+
+  /** Runs jobs until none is due, planning again after each. False when one failed. */
+  private async compactTenant(tenant: string): Promise<boolean> {
+    const until = this.base.now() + this.config.maxTenantMs;
+    const failures = new Map<string, number>();
+    for (;;) {
+      const job = (await this.jobs(tenant)).find((j) => (failures.get(j.key) ?? 0) < this.config.retries);
+      if (!job || this.stopping || this.base.now() > until) return [...failures.values()].every((n) => n < this.config.retries);
+      try {
+        await this.runJob(tenant, job);
+      } catch (err) {
+        if (this.stopping) return true;
+        const n = (failures.get(job.key) ?? 0) + 1;
+        failures.set(job.key, n);
+        this.base.metrics.counter("pyroscope_compactor_group_compactions_failures_total", "Jobs that failed.").inc();
+        this.base.log.error({ tenant, job: job.key, attempt: n, err }, "compaction failed");
+        const damaged = err instanceof CinderblockError && err.kind === "corrupt" ? job.blocks.find((b) => err.message.includes(b.ulid)) : undefined;
+        // A block that cannot be read stays as it is, and the others go on without it.
+        if (damaged) await this.setAside(tenant, damaged, (err as Error).message);
+      }
+    }
+  }
+
+  private async setAside(tenant: string, block: BlockMeta, why: string): Promise<void> {
+    await markNoCompact(this.bucket, tenant, block.ulid, why.slice(0, 500), this.base.now());
+    this.base.metrics.counter("pyroscope_compactor_blocks_marked_for_no_compaction_total", "Blocks kept out of compactions.", ["reason"]).inc({ reason: "block-index-out-of-order-chunk" });
+    this.base.log.error({ tenant, blockId: block.ulid, reason: why }, "block is damaged and is left out of compactions");
+  }
+
+  /** The jobs that are due, in the order in which they run. Marks what a compaction that was interrupted left behind. */
+  private async jobs(tenant: string): Promise<CompactionJob[]> {
+    if (await this.bucket.exists(tenantMarkName(tenant))) return [];
+    const known = await this.sync(tenant);
+    const metas = [...known.values()].map((k) => k.meta);
+    for (const m of outdatedBlocks(metas)) {
+      await markForDeletion(this.bucket, tenant, m.ulid, "outdated block", this.base.now());
+      this.base.metrics.counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", ["reason"]).inc({ reason: "outdated" });
+      known.delete(m.ulid);
+    }
+    const now = this.base.now();
+    const jobs = planJobs([...known.values()].map((k) => k.meta), { rangesMs: this.config.rangesMs, shards: this.limits.splitShards(tenant), splitGroups: this.limits.splitGroups(tenant) })
+      .filter((j) => Math.min(...j.blocks.map((b) => b.compaction.level)) > 1 || j.blocks.every((b) => now - known.get(b.ulid)!.uploadedMs >= this.config.firstLevelWaitMs));
+    if (this.config.jobsOrder === "newest-blocks-first") jobs.sort((a, b) => Math.max(...b.blocks.map((m) => m.maxTimeMs)) - Math.max(...a.blocks.map((m) => m.maxTimeMs)));
+    return jobs;
+  }
+
+  /** Blocks that may be compacted: whole, without a deletion or a no-compact mark. Metas never change, so each is read once. */
+  private async sync(tenant: string): Promise<Map<string, { meta: BlockMeta; uploadedMs: number }>> {
+    const prefix = blocksPrefix(tenant);
+    const left = new Set<string>();
+    for (const n of await this.bucket.list(`${prefix}markers/`)) { const name = n.slice(`${prefix}markers/`.length); const ulid = markedUlid(name) ?? uncompactedUlid(name); if (ulid) left.add(ulid); }
+    const old = this.metas.get(tenant) ?? new Map<string, { meta: BlockMeta; uploadedMs: number }>();
+    const next = new Map<string, { meta: BlockMeta; uploadedMs: number }>();
+    for (const n of await this.bucket.list(prefix)) {
+      const ulid = n.slice(prefix.length).replace(/\/$/, "");
+      if (!isUlid(ulid) || left.has(ulid)) continue;
+      const known = old.get(ulid);
+      if (known) { next.set(ulid, known); continue; }
+      try {
+        const name = `${prefix}${ulid}/meta.json`;
+        next.set(ulid, { meta: decodeMeta(await this.bucket.get(name), `${ulid}/meta.json`), uploadedMs: (await this.bucket.attributes(name)).lastModifiedMs });
+      } catch (err) {
+        if (!(err instanceof CinderblockError)) throw err;
+        if (err.kind === "not-found") continue; // a partial block: its meta comes last
+        if (err.kind !== "corrupt") throw err;
+        this.base.log.error({ tenant, blockId: ulid, err }, "block is damaged and is left out of compactions");
+      }
+    }
+    this.metas.set(tenant, next);
+    return new Map(next);
+  }
+
+  /** Merges, uploads every file of every output, then their metas, sees that they are there, then marks the inputs. */
+  private async runJob(tenant: string, job: CompactionJob): Promise<void> {
+    const { metrics, log } = this.base;
+    const started = performance.now();
+    metrics.counter("pyroscope_compactor_group_compaction_runs_started_total", "Jobs begun.").inc();
+    const workDir = join(this.workRoot, `${tenant}-${job.rangeStartMs}-${job.rangeEndMs}`);
+    rmSync(workDir, { recursive: true, force: true });
+    try {
+      const { outputs, rows, duplicates } = await this.compact({
+        tenant, blocks: job.blocks, shards: job.stage === "split" ? this.limits.splitShards(tenant) : 0, splitBy: this.config.splitBy, downsample: this.config.downsampler && this.limits.downsample(tenant),
+        memoryBytes: this.config.memoryBytes, workDir,
+      });
+      const prefix = blocksPrefix(tenant);
+      for (const o of outputs) for (const f of o.meta.files) await this.bucket.putFile(`${prefix}${o.meta.ulid}/${f.relPath}`, join(o.dir, f.relPath));
+      for (const o of outputs) await this.bucket.put(`${prefix}${o.meta.ulid}/meta.json`, Buffer.from(encodeMeta({ ...o.meta, labels: { ...o.meta.labels, [LABEL_HOSTNAME]: this.config.hostname } })));
+      for (const o of outputs) if (!(await this.bucket.exists(`${prefix}${o.meta.ulid}/meta.json`))) throw new CinderblockError("unavailable", `block ${o.meta.ulid} was uploaded and is not in the bucket`);
+      // The read path learns the outputs before the inputs may go.
+      await this.onCompacted(tenant, outputs.map((o) => o.meta), job.blocks);
+      for (const b of job.blocks) await markForDeletion(this.bucket, tenant, b.ulid, "source of compacted block", this.base.now());
+      metrics.counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", ["reason"]).inc({ reason: "compaction" }, job.blocks.length);
+      await this.index.updateTenant(tenant);
+      metrics.counter("pyroscope_compactor_group_compactions_total", "Jobs that ended well.").inc();
+      metrics.counter("cinderblock_compactor_duplicates_total", "Profiles that were in several inputs and are once in the output.").inc(duplicates);
+      log.info({ tenant, stage: job.stage, shard: job.shardId, rangeStart: new Date(job.rangeStartMs).toISOString(), inputs: job.blocks.length, outputs: outputs.map((o) => o.meta.ulid), profiles: rows, duplicates, seconds: Number(((performance.now() - started) / 1000).toFixed(2)) }, "blocks compacted");
+    } finally {
+      rmSync(workDir, { recursive: true, force: true });
+    }
+  }
+
+  private async compact(call: CompactCall): Promise<CompactAnswer> {
+    const worker = new WorkerClient(() => undefined, (reason) => this.base.log.error({ reason }, "compaction thread died"));
+    this.current = worker;
+    worker.start(this.script, this.worker, "compact", {});
+    try { return await worker.call<CompactAnswer>("compact", call); } finally { this.current = undefined; await worker.stop(); }
+  }
+}

@@ -1,0 +1,59 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { sharedTestdata } from "@cinderblock/testkit";
+import { folder, type Server } from "./server.ts";
+
+/** The team's measuring program and the answers that Pyroscope v1 gave it. A user's clone has neither. */
+export class Oracle {
+  readonly data = sharedTestdata();
+  readonly work = folder();
+  /** whether answers can be compared here */
+  readonly ready: boolean;
+  private readonly program = join(this.work, "oracle");
+  private readonly disagrees: ReadonlySet<string>;
+
+  constructor() {
+    this.ready = this.build();
+    this.disagrees = new Set(this.data ? readFileSync(join(this.data, "answers/v1-disagrees-with-itself.txt"), "utf8").trim().split("\n") : []);
+  }
+
+  private build(): boolean {
+    if (!this.data) return false;
+    const r = spawnSync("go", ["build", "-o", this.program, "."], { cwd: resolve(this.data, "../oracle"), encoding: "utf8" });
+    if (r.status === 0) return true;
+    if (process.env.CI === "true") throw new Error(`the oracle does not build: ${r.stderr}`);
+    process.stderr.write("NOTE: go is not here; answers are not compared with Pyroscope v1's\n");
+    return false;
+  }
+
+  run(...args: string[]): string { const r = spawnSync(this.program, args, { encoding: "utf8", maxBuffer: 1 << 28 }); return r.stdout + r.stderr; }
+
+  get load(): string { return join(this.data!, "load"); }
+
+  /** Asks the suite's good questions; returns the folder of the answers. */
+  ask(server: Server, base: number, name: string, ...more: string[]): string {
+    const out = join(this.work, name);
+    this.run("query", "-load", this.load, "-url", server.url, "-base", String(base), "-suite", "good", "-k", "1", "-out", out, ...more);
+    return out;
+  }
+
+  /** Names of the answers that differ. */
+  compare(expected: string, got: string, ...flags: string[]): { equal: number; differ: string[] } {
+    const out = this.run("diff", "-no-trunc", "-lines", "0", ...flags, expected, got);
+    return { equal: Number(/(\d+) equal/.exec(out)?.[1] ?? 0), differ: [...out.matchAll(/^different ([^\s]+):/gm)].map((m) => m[1]!).sort() };
+  }
+
+  /** Without the questions on which v1 disagrees with itself. */
+  surprising(differ: readonly string[]): string[] { return differ.filter((d) => !this.disagrees.has(d)); }
+
+  /** The answers that v1's buckets must give, and give after whatever compaction. */
+  expectBucketAnswers(server: Server, name: string): void {
+    const { equal, differ } = this.compare(join(this.data!, "answers/compacted"), this.ask(server, BUCKET_BASE, name));
+    expect(this.surprising(differ)).toEqual([]);
+    expect(equal).toBeGreaterThanOrEqual(351);
+  }
+}
+
+/** The base that the load was pushed with for the recorded buckets. */
+export const BUCKET_BASE = 1795132800000;

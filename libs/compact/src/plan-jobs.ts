@@ -1,0 +1,140 @@
+import { type BlockMeta, LABEL_HOSTNAME, LABEL_SHARD, ulidBytes } from "@cinderblock/block-meta";
+import { fnv1 } from "@cinderblock/bytes";
+
+export interface PlanOptions {
+  /** ascending, each a multiple of the one before */
+  rangesMs: readonly number[];
+  /** 0: series are not split */
+  shards: number;
+  splitGroups: number;
+}
+
+/** Blocks that become one, or one set of shards. */
+export interface CompactionJob {
+  /** names the job: the same blocks in another process have the same key */
+  key: string;
+  stage: "split" | "merge";
+  shardId: string;
+  rangeStartMs: number;
+  rangeEndMs: number;
+  blocks: BlockMeta[];
+}
+
+/** Blocks are merged only with blocks of the same resolution and the same labels but for shard and host. */
+function groupKey(m: BlockMeta): string {
+  const labels = Object.entries(m.labels).filter(([k]) => k !== LABEL_SHARD && k !== LABEL_HOSTNAME).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `${m.downsampleResolution}@${JSON.stringify(labels)}`;
+}
+
+const shardOf = (m: BlockMeta): string => m.labels[LABEL_SHARD] ?? "";
+const overlap = (a: CompactionJob, b: CompactionJob): boolean => a.rangeStartMs < b.rangeEndMs && b.rangeStartMs < a.rangeEndMs;
+
+/**
+ * The jobs that v1 would plan (block-format §7.3): within each group and aligned range, blocks without a shard are split
+ * when shards are asked for, and blocks of equal shard are merged when there are two or more. Jobs of smaller ranges win
+ * over those that they overlap; the newest range waits until it is complete.
+ */
+export function planJobs(metas: readonly BlockMeta[], options: PlanOptions): CompactionJob[] {
+  const groups = new Map<string, BlockMeta[]>();
+  for (const m of metas) { const key = groupKey(m); const list = groups.get(key); if (list) list.push(m); else groups.set(key, [m]); }
+  const out: CompactionJob[] = [];
+  for (const [key, blocks] of groups) out.push(...planGroup(key, blocks, options));
+  return out.sort((a, b) => a.rangeEndMs - a.rangeStartMs - (b.rangeEndMs - b.rangeStartMs) || a.rangeStartMs - b.rangeStartMs || (a.key < b.key ? -1 : 1));
+}
+
+function planGroup(group: string, metas: readonly BlockMeta[], { rangesMs, shards, splitGroups }: PlanOptions): CompactionJob[] {
+  const newest = Math.max(...metas.map((m) => m.maxTimeMs));
+  const jobs: CompactionJob[] = [];
+  rangesMs.forEach((range, level) => {
+    const splitting = level === 0 && shards > 0;
+    for (const [start, blocks] of byRange(metas, range)) {
+      const end = start + range;
+      const job = (stage: CompactionJob["stage"], shardId: string, list: BlockMeta[], part: string): void => {
+        const planned: CompactionJob = { key: `${group}-${stage}-${part}-${start}-${end}`, stage, shardId, rangeStartMs: start, rangeEndMs: end, blocks: list.sort((a, b) => a.minTimeMs - b.minTimeMs || (a.ulid < b.ulid ? -1 : 1)) };
+        // A split and a merge that overlap always exclude each other, jobs of one stage when they have the same shard.
+        if (jobs.some((j) => j.rangeEndMs - j.rangeStartMs < range && overlap(j, planned) && (j.stage !== stage || j.shardId === shardId))) return;
+        const spans = Math.min(...list.map((m) => m.minTimeMs)) === start && Math.max(...list.map((m) => m.maxTimeMs)) === end;
+        if (end > newest && !spans) return;
+        jobs.push(planned);
+      };
+      if (splitting) {
+        const bySplit = new Map<number, BlockMeta[]>();
+        for (const m of blocks) {
+          if (shardOf(m) !== "") continue;
+          const part = splitGroups > 1 ? fnv1(ulidBytes(m.ulid)) % splitGroups : 0;
+          const list = bySplit.get(part);
+          if (list) list.push(m); else bySplit.set(part, [m]);
+        }
+        for (const [part, list] of bySplit) job("split", `${part + 1}_of_${Math.max(1, splitGroups)}`, list, `${part + 1}_of_${Math.max(1, splitGroups)}`);
+      }
+      const byShard = new Map<string, BlockMeta[]>();
+      for (const m of blocks) {
+        if (splitting && shardOf(m) === "") continue;
+        const list = byShard.get(shardOf(m));
+        if (list) list.push(m); else byShard.set(shardOf(m), [m]);
+      }
+      for (const [shardId, list] of byShard) if (list.length > 1) job("merge", shardId, list, shardId);
+    }
+  });
+  return jobs;
+}
+
+/** Blocks that lie whole in an aligned range; others take no part. */
+function byRange(metas: readonly BlockMeta[], range: number): Map<number, BlockMeta[]> {
+  const out = new Map<number, BlockMeta[]>();
+  for (const m of metas) {
+    const start = Math.floor(m.minTimeMs / range) * range;
+    if (m.maxTimeMs > start + range) continue;
+    const list = out.get(start);
+    if (list) list.push(m); else out.set(start, [m]);
+  }
+  return out;
+}
+
+/**
+ * Blocks whose content lies in another: their sources are a subset of those of a block of the same shard, or, for a block
+ * without a shard, of a whole set of shards. They may be marked.
+ */
+export function outdatedBlocks(metas: readonly BlockMeta[]): BlockMeta[] {
+  const sourcesOf = new Map(metas.map((m) => [m.ulid, new Set(m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid])]));
+  const covers = (outer: BlockMeta, inner: BlockMeta): boolean => {
+    const o = sourcesOf.get(outer.ulid)!, i = sourcesOf.get(inner.ulid)!;
+    if (outer === inner || o.size < i.size || (o.size === i.size && (outer.compaction.level < inner.compaction.level || (outer.compaction.level === inner.compaction.level && outer.ulid > inner.ulid)))) return false;
+    for (const s of i) if (!o.has(s)) return false;
+    return true;
+  };
+  return metas.filter((inner) => {
+    const successors = metas.filter((outer) => covers(outer, inner));
+    if (successors.some((s) => shardOf(s) === shardOf(inner))) return true;
+    if (shardOf(inner) !== "") return false;
+    const sets = new Map<string, BlockMeta[]>();
+    for (const s of successors) { const key = `${s.compaction.level}|${[...sourcesOf.get(s.ulid)!].sort().join(",")}`; const list = sets.get(key); if (list) list.push(s); else sets.set(key, [s]); }
+    return [...sets.values()].some((set) => isWholeSet(set));
+  });
+}
+
+/** Every shard of n is there, or named as empty by the ones that are. */
+function isWholeSet(set: readonly BlockMeta[]): boolean {
+  const seen = new Set<number>();
+  let n = 0;
+  for (const m of set) {
+    for (const name of [shardOf(m), ...(m.compaction.hints ?? []).map((h) => h.replace(/^empty-shard:/, ""))]) {
+      const match = /^(\d+)_of_(\d+)$/.exec(name);
+      if (match) { seen.add(Number(match[1])); n = Number(match[2]); }
+    }
+  }
+  return n > 0 && seen.size >= n;
+}
+
+/** The blocks that together hold all of a level-1 block: a block that names it as source, or a whole set of shards. Empty when there are none. */
+export function replacementOf(ulid: string, metas: readonly BlockMeta[]): BlockMeta[] {
+  const sets = new Map<string, BlockMeta[]>();
+  for (const m of metas) {
+    if (m.ulid === ulid || !m.compaction.sources.includes(ulid)) continue;
+    if (shardOf(m) === "") return [m];
+    const key = `${m.compaction.level}|${[...m.compaction.sources].sort().join(",")}`;
+    const set = sets.get(key);
+    if (set) set.push(m); else sets.set(key, [m]);
+  }
+  return [...sets.values()].find(isWholeSet) ?? [];
+}
