@@ -4,7 +4,7 @@ import { LABEL_SERVICE_NAME } from "@cinderblock/model";
 import { BlocksCleaner, BucketIndexUpdater, Compactor, type CompactorLimits } from "@cinderblock/compactor";
 import { Distributor, distributorRoutes } from "@cinderblock/distributor";
 import { Ingester, ingesterRoutes, Shipper } from "@cinderblock/ingester";
-import { FilesystemBucket, prefixed } from "@cinderblock/objstore";
+import { observeOperations, openBucket } from "@cinderblock/objstore";
 import { Querier, QuerierLoop } from "@cinderblock/querier";
 import { QueryFrontend, frontendRpc, renderRoutes } from "@cinderblock/query-frontend";
 import { QueryScheduler } from "@cinderblock/query-scheduler";
@@ -15,7 +15,7 @@ import { StoreGateway } from "@cinderblock/store-gateway";
 import { type Base } from "@cinderblock/telemetry";
 import { DEFAULT_TENANT, TenantLimits } from "@cinderblock/tenant";
 import { adminRoutes } from "./admin.ts";
-import { blockRangesOf, budgetsOf, type CinderblockConfig, limitsOf, schema } from "./config.ts";
+import { blockRangesOf, bucketOf, budgetsOf, type CinderblockConfig, limitsOf, schema } from "./config.ts";
 
 export interface Scripts { ingest: URL; query: URL; compact: URL }
 export interface Build { version: string; revision: string }
@@ -24,12 +24,14 @@ export interface Build { version: string; revision: string }
  * The composition root of the single binary: the components and the in-process transports between them. Writes go
  * distributor → ingest worker; reads go frontend → scheduler → querier → ingester and store-gateway. Read this first.
  */
-export function wire(config: CinderblockConfig, base: Base, scripts: Scripts, build: Build, onFatal: (reason: string) => void): { group: ServiceGroup; server: ApiServer; ready: { draining: boolean } } {
+export async function wire(config: CinderblockConfig, base: Base, scripts: Scripts, build: Build, onFatal: (reason: string) => void): Promise<{ group: ServiceGroup; server: ApiServer; ready: { draining: boolean } }> {
   const budgets = budgetsOf(config);
   const limits = new TenantLimits(limitsOf(config));
-  mkdirSync(config.storageDir, { recursive: true });
-  const bucket = prefixed(new FilesystemBucket(config.storageDir), config.storagePrefix);
-  const pool = new QueryPool(scripts.query, budgets.workers, { bucketDirectory: config.storageDir, bucketPrefix: config.storagePrefix, localDirectory: config.dataPath, cacheBytes: budgets.blocks }, Math.max(128, Math.floor(budgets.limit / 1048576 / 2)), base);
+  const spec = bucketOf(config);
+  if (spec.backend === "filesystem") mkdirSync(spec.directory, { recursive: true });
+  const bucket = await openBucket(spec);
+  observeOperations(spec.counters, spec.backend === "s3" ? spec.s3.bucket : spec.directory, base.metrics);
+  const pool = new QueryPool(scripts.query, budgets.workers, { bucket: spec, localDirectory: config.dataPath, cacheBytes: budgets.blocks }, Math.max(128, Math.floor(budgets.limit / 1048576 / 2)), base);
 
   const ingester = new Ingester(scripts.ingest, {
     dataPath: config.dataPath, workers: config.ingestWorkers, windowMs: Math.max(5000, config.maxBlockDuration), headBytes: budgets.heads, logBytes: config.logMb * 1048576, segmentBytes: config.segmentMb * 1048576,
@@ -44,7 +46,7 @@ export function wire(config: CinderblockConfig, base: Base, scripts: Scripts, bu
     partialBlockDeletionDelayMs: (t) => limits.of(t).partialBlockDeletionDelayMs, downsample: (t) => limits.of(t).downsamplerEnabled,
   };
   const cleaner = new BlocksCleaner(bucket, index, { intervalMs: config.cleanupInterval, deletionDelayMs: config.deletionDelay, removeEmptyTenants: config.noBlocksFileCleanup }, blockLimits, base);
-  const compactor = new Compactor(scripts.compact, { bucketDirectory: config.storageDir, bucketPrefix: config.storagePrefix }, bucket, index, {
+  const compactor = new Compactor(scripts.compact, { bucket: spec }, bucket, index, {
     dataDir: config.compactorDataDir, rangesMs: blockRangesOf(config), intervalMs: config.compactionInterval, firstLevelWaitMs: config.firstLevelWait, maxTenantMs: config.maxCompactionTime, retries: config.compactionRetries,
     jobsOrder: config.compactionOrder as "newest-blocks-first", splitBy: config.compactionSplitBy as "fingerprint", downsampler: config.downsamplerEnabled, memoryBytes: budgets.compactor,
     enabledTenants: list(config.compactorEnabledTenants), disabledTenants: list(config.compactorDisabledTenants), hostname: hostname(),

@@ -2,7 +2,7 @@ import { helpText, loadConfig } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { type Build, type Scripts, wire } from "./app.ts";
-import { accepted, blockRangesOf, type CinderblockConfig, schema } from "./config.ts";
+import { accepted, blockRangesOf, bucketOf, type CinderblockConfig, schema } from "./config.ts";
 
 const MODULES = ["all", "distributor", "ingester", "query-frontend", "query-scheduler", "querier", "store-gateway", "compactor"];
 
@@ -37,7 +37,7 @@ export async function run(argv: readonly string[], scripts: Scripts, build: Buil
   process.on("unhandledRejection", (err) => fatal(err instanceof Error ? (err.stack ?? err.message) : String(err)));
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => { log.info({ signal }, "stopping"); stopping.resolve(0); });
 
-  const { group, server, ready } = wire(config, base, scripts, build, fatal);
+  const { group, server, ready } = await wire(config, base, scripts, build, fatal);
   try {
     await server.start();
     await group.start();
@@ -73,5 +73,5 @@ function check(config: CinderblockConfig): void {
   }
   if (config.architecture !== "v1") throw new CinderblockError("invalid", `-architecture.storage=${config.architecture}: Cinderblock implements the v1 storage; set it to v1 or leave it out`);
   if (config.writePath !== "ingester") throw new CinderblockError("invalid", `-write-path=${config.writePath}: segment-writer and combined belong to Pyroscope's v2 storage; set it to ingester or leave it out`);
-  if (config.storageBackend !== "filesystem") throw new CinderblockError("invalid", `-storage.backend=${JSON.stringify(config.storageBackend)}: this version has the filesystem backend only`);
+  bucketOf(config);
 }

@@ -1,14 +1,17 @@
-import { dirname } from "node:path";
+import { mkdirSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { workerData } from "node:worker_threads";
 import type { BlockFiles } from "@cinderblock/block";
 import { compactBlocks, verifyBlock } from "@cinderblock/compact";
-import { type Bucket, FilesystemBucket, prefixed } from "@cinderblock/objstore";
+import type { BlockMeta } from "@cinderblock/block-meta";
+import { type Bucket, FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import { serveWorker } from "@cinderblock/threads";
 import type { CompactWorkerData, CompactWorkerMethods } from "./protocol.ts";
 
 /** A thread for one compaction: reads the sources from the bucket, leaves verified outputs in the work folder. */
 const data = workerData as CompactWorkerData;
-const bucket = prefixed(new FilesystemBucket(data.bucketDirectory), data.bucketPrefix);
+const opened = openBucket(data.bucket);
 
 function filesIn(bucket: Bucket, path: string): BlockFiles {
   return {
@@ -17,9 +20,28 @@ function filesIn(bucket: Bucket, path: string): BlockFiles {
   };
 }
 
+const PIECE_BYTES = 8 << 20;
+
+/** Copies the files of blocks into a folder, piece by piece. */
+async function fetchBlocks(bucket: Bucket, tenant: string, blocks: readonly BlockMeta[], dir: string): Promise<Bucket> {
+  for (const meta of blocks) {
+    for (const { relPath } of meta.files) {
+      const name = `${tenant}/phlaredb/${meta.ulid}/${relPath}`, path = join(dir, meta.ulid, relPath);
+      const { size } = await bucket.attributes(name);
+      mkdirSync(dirname(path), { recursive: true });
+      const file = await open(path, "w");
+      try { for (let at = 0; at < size; at += PIECE_BYTES) await file.writeFile(await bucket.getRange(name, at, Math.min(PIECE_BYTES, size - at))); } finally { await file.close(); }
+    }
+  }
+  return new FilesystemBucket(dir);
+}
+
 const methods: CompactWorkerMethods = {
   async compact({ tenant, blocks, ...options }) {
-    const result = await compactBlocks(blocks.map((meta) => ({ meta, files: filesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`) })), options);
+    const bucket = await opened;
+    // Pages are read twice and in small pieces: what is far away is fetched once.
+    const near = data.bucket.backend === "filesystem" ? undefined : await fetchBlocks(bucket, tenant, blocks, join(options.workDir, "sources"));
+    const result = await compactBlocks(blocks.map((meta) => ({ meta, files: near ? filesIn(near, meta.ulid) : filesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`) })), options);
     for (const o of result.outputs) await verifyBlock(o.meta, filesIn(new FilesystemBucket(dirname(o.dir)), o.meta.ulid));
     return result;
   },

@@ -1,7 +1,8 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
+import type { BucketSpec } from "@cinderblock/objstore";
 
 /** How a compaction thread reaches the bucket. */
-export interface CompactWorkerData { bucketDirectory: string; bucketPrefix: string }
+export interface CompactWorkerData { bucket: BucketSpec }
 
 export interface CompactCall {
   tenant: string;

@@ -1,10 +1,11 @@
+import type { BucketSpec } from "@cinderblock/objstore";
 import type { LabelAnswer, LabelAsk, PartialResult, SelectRequest, SeriesRanges, SourceQuery, Exclusions, RowKeys } from "@cinderblock/query";
 
 /** Where blocks lie: the shared bucket, or the ingester's own data directory. */
 export type Root = "bucket" | "local";
 
 /** How a worker reaches both roots. */
-export interface QueryWorkerData { bucketDirectory: string; bucketPrefix: string; localDirectory: string; cacheBytes: number }
+export interface QueryWorkerData { bucket: BucketSpec; localDirectory: string; cacheBytes: number }
 
 export interface BlocksCall { root: Root; tenant: string; ulids: readonly string[] }
 

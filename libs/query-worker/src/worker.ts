@@ -1,6 +1,6 @@
 import { workerData } from "node:worker_threads";
 import { loadHasher } from "@cinderblock/bytes";
-import { FilesystemBucket, prefixed } from "@cinderblock/objstore";
+import { FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import { executeOn, labelNames, labelValues, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
 import { serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { BlockSet } from "./block-set.ts";
@@ -9,9 +9,7 @@ import { render } from "./render.ts";
 
 /** A worker thread for reads: holds open blocks, answers questions about them, merges and renders. */
 const data = workerData as QueryWorkerData;
-const blocks = loadHasher().then((hasher) => new BlockSet({
-  bucket: prefixed(new FilesystemBucket(data.bucketDirectory), data.bucketPrefix), local: new FilesystemBucket(data.localDirectory),
-}, hasher, data.cacheBytes));
+const blocks = Promise.all([loadHasher(), openBucket(data.bucket)]).then(([hasher, bucket]) => new BlockSet({ bucket, local: new FilesystemBucket(data.localDirectory) }, hasher, data.cacheBytes));
 
 const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;
 

@@ -2,4 +2,6 @@ export { Random } from "./random.ts";
 export { tinyPprof } from "./tiny-pprof.ts";
 export type { TinyProfile } from "./tiny-pprof.ts";
 export { temporaryFolder } from "./folders.ts";
+export { freePort, startS3Server } from "./real-parts.ts";
+export type { S3Server } from "./real-parts.ts";
 export { sharedTestdata } from "./shared.ts";

@@ -1,0 +1,112 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CinderblockError } from "@cinderblock/errors";
+import { type S3Server, startS3Server, temporaryFolder } from "@cinderblock/testkit";
+import { type Bucket, type BucketSpec, listAll, openBucket, operationCounters, type S3Config } from "./index.ts";
+
+/** One suite for every store, against a real server where there is one. */
+let s3: S3Server | undefined;
+beforeAll(async () => { s3 = await startS3Server(["blocks", "second"]); }, 600_000);
+afterAll(() => { s3?.stop(); });
+
+const s3Spec = (more: Partial<S3Config> = {}, prefix = ""): BucketSpec => ({
+  backend: "s3", prefix, counters: operationCounters(),
+  s3: { bucket: "blocks", endpoint: s3!.endpoint, region: "", accessKeyId: s3!.accessKeyId, secretAccessKey: s3!.secretAccessKey, sessionToken: "", insecure: true, lookup: "auto", sseType: "", sseKmsKeyId: "", sseKmsContext: "", maxConnections: 8, requestTimeoutMs: 10_000, ...more },
+});
+const stores: Record<string, (prefix: string) => BucketSpec | undefined> = {
+  filesystem: (prefix) => ({ backend: "filesystem", directory: temporaryFolder(), prefix, counters: operationCounters() }),
+  s3: (prefix) => (s3 ? s3Spec({}, prefix) : undefined),
+};
+const kindOf = (p: Promise<unknown>): Promise<string> => p.then(() => "no error", (err: unknown) => (err instanceof CinderblockError ? err.kind : String(err)));
+
+describe.each(Object.keys(stores))("the %s bucket", (store) => {
+  const each = (what: string, test: (bucket: Bucket, spec: BucketSpec) => Promise<void>): void => {
+    it(what, async () => {
+      const spec = stores[store]!(`p-${what.replace(/\W+/g, "-")}`);
+      if (!spec) return; // said when the server was looked for
+      await test(await openBucket(spec), spec);
+    }, 60_000);
+  };
+  each("gives back what was put, whole and in ranges", async (b) => {
+    const bytes = Buffer.from(Array.from({ length: 1000 }, (_, i) => i & 255));
+    await b.put("t/a.bin", bytes);
+    expect(Buffer.from(await b.get("t/a.bin")).equals(bytes)).toBe(true);
+    expect([...(await b.getRange("t/a.bin", 10, 3))]).toEqual([10, 11, 12]);
+    expect((await b.getRange("t/a.bin", 990, 50)).length).toBe(10);
+    expect((await b.getRange("t/a.bin", 2000, 5)).length).toBe(0);
+    expect((await b.getRange("t/a.bin", 5, 0)).length).toBe(0);
+    await b.put("t/a.bin", Buffer.from("other"));
+    expect(Buffer.from(await b.get("t/a.bin")).toString()).toBe("other");
+    await b.put("t/empty", Buffer.alloc(0));
+    expect((await b.get("t/empty")).length).toBe(0);
+  });
+  each("tells size and age, and what is not there", async (b) => {
+    const before = Date.now();
+    await b.put("t/x", Buffer.from("12345"));
+    const a = await b.attributes("t/x");
+    expect(a.size).toBe(5);
+    expect(Math.abs(a.lastModifiedMs - before)).toBeLessThan(60_000);
+    expect([await b.exists("t/x"), await b.exists("t/y"), await b.exists("t")]).toEqual([true, false, false]);
+    for (const ask of [() => b.get("t/y"), () => b.getRange("t/y", 0, 1), () => b.attributes("t/y"), () => b.get("nothing/here")]) expect(await kindOf(ask())).toBe("not-found");
+  });
+  each("lists one level, folders with a slash, in order", async (b) => {
+    for (const n of ["t/b", "t/a/1", "t/a/2", "t/c/d/e", "u/x"]) await b.put(n, Buffer.from(n));
+    expect(await b.list("")).toEqual(["t/", "u/"]);
+    expect(await b.list("t/")).toEqual(["t/a/", "t/b", "t/c/"]);
+    expect(await b.list("t/a")).toEqual(["t/a/"]);
+    expect(await b.list("nothing/")).toEqual([]);
+    expect(await listAll(b, "t/")).toEqual(["t/a/1", "t/a/2", "t/b", "t/c/d/e"]);
+  });
+  each("lists more than a page", async (b) => {
+    const names = Array.from({ length: 1100 }, (_, i) => `many/${String(i).padStart(5, "0")}`);
+    for (let i = 0; i < names.length; i += 50) await Promise.all(names.slice(i, i + 50).map((n) => b.put(n, Buffer.from("x"))));
+    expect(await b.list("many/")).toEqual(names);
+  });
+  each("deletes once and again; a folder without objects is gone", async (b) => {
+    await b.put("t/only", Buffer.from("x"));
+    await b.delete("t/only");
+    await b.delete("t/only");
+    expect(await b.exists("t/only")).toBe(false);
+    expect(await b.list("t/")).toEqual([]);
+  });
+  each("uploads files, large ones in parts", async (b) => {
+    const path = join(temporaryFolder(), "large");
+    const bytes = Buffer.alloc(37 << 20);
+    for (let i = 0; i < bytes.length; i += 4096) bytes.writeUInt32LE(i, i);
+    writeFileSync(path, bytes);
+    await b.putFile("t/large", path);
+    expect((await b.attributes("t/large")).size).toBe(bytes.length);
+    expect(Buffer.from(await b.getRange("t/large", 20 << 20, 4096)).equals(bytes.subarray(20 << 20, (20 << 20) + 4096))).toBe(true);
+    expect(await kindOf(b.putFile("t/none", join(temporaryFolder(), "missing")))).not.toBe("no error");
+    expect(await b.exists("t/none")).toBe(false);
+  });
+  each("counts operations and failures in counters that threads share", async (b, spec) => {
+    await b.put("t/a", Buffer.from("12345"));
+    await b.get("t/a");
+    await b.get("t/b").catch(() => undefined);
+    const cells = new BigInt64Array(spec.counters);
+    expect(cells.slice(0, 3)).toEqual(BigInt64Array.of(2n, 0n, 5n)); // get: two calls, no failure, five bytes
+  });
+});
+
+describe("an S3 bucket that cannot be used", () => {
+  const says = async (more: Partial<S3Config>): Promise<string> => {
+    if (!s3) return "";
+    return (await openBucket(s3Spec(more))).list("").then(() => "no error", (err: unknown) => (err as Error).message);
+  };
+  const expectText = (text: string, part: string): void => { if (s3) expect(text).toContain(part); };
+  it("says that the bucket is missing", async () => { expectText(await says({ bucket: "nowhere" }), "does not exist: create it, or set -storage.s3.bucket-name"); });
+  it("says that the key is unknown or the secret wrong", async () => {
+    expectText(await says({ accessKeyId: "stranger" }), "refuses the credentials (InvalidAccessKeyId)");
+    expectText(await says({ secretAccessKey: "wrong" }), "refuses the credentials (SignatureDoesNotMatch)");
+  });
+  it("says that nobody answers, and works again when the server is back", async () => {
+    if (!s3) return;
+    const bucket = await openBucket(s3Spec({ bucket: "second" }));
+    await bucket.put("a", Buffer.from("1"));
+    s3.stop();
+    expect(await kindOf(bucket.get("a"))).toBe("unavailable");
+    await s3.restart();
+    expect(Buffer.from(await bucket.get("a")).toString()).toBe("1");
+  }, 60_000);
+});

@@ -1,0 +1,56 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync } from "node:fs";
+import { createServer } from "node:net";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+/** Where installed servers are kept between runs. */
+const PARTS = process.env.CINDERBLOCK_PARTS ?? join(homedir(), ".cache", "cinderblock-parts");
+const VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
+
+export function freePort(): Promise<number> {
+  return new Promise((done) => { const s = createServer(); s.listen(0, "127.0.0.1", () => { const { port } = s.address() as { port: number }; s.close(() => done(port)); }); });
+}
+
+/** A real part that is not here is said loudly and left out; in CI it is a failure. */
+function missing(what: string, why: string): undefined {
+  if (process.env.CI === "true") throw new Error(`${what} could not be installed, and CI needs it: ${why}`);
+  process.stderr.write(`NOTE: ${what} could not be installed, its tests are left out: ${why}\n`);
+  return undefined;
+}
+
+export interface S3Server { endpoint: string; accessKeyId: string; secretAccessKey: string; /** objects as files: `<directory>/<bucket>/<key>` */ directory: string; stop(): void; restart(): Promise<void> }
+
+/** Installs versitygw once; undefined where it cannot be. */
+async function versitygw(): Promise<string | undefined> {
+  const program = join(PARTS, "versitygw");
+  if (existsSync(program)) return program;
+  mkdirSync(PARTS, { recursive: true });
+  process.stderr.write("installing versitygw, an S3 server (about a minute)\n");
+  try {
+    await promisify(execFile)("go", ["install", "-ldflags=-s -w", VERSITYGW], { env: { ...process.env, GOBIN: PARTS, CGO_ENABLED: "0", GOFLAGS: "-trimpath -modcacherw -p=2" }, maxBuffer: 1 << 26 });
+  } catch (err) { return missing("versitygw", (err as Error).message.slice(0, 300)); }
+  return program;
+}
+
+/** A real S3 server in a process of its own, with the buckets named. */
+export async function startS3Server(buckets: readonly string[]): Promise<S3Server | undefined> {
+  const program = await versitygw();
+  if (program === undefined) return undefined;
+  const directory = mkdtempSync(join(tmpdir(), "cinderblock-s3-"));
+  for (const b of buckets) mkdirSync(join(directory, b));
+  const identities = mkdtempSync(join(tmpdir(), "cinderblock-iam-"));
+  const port = await freePort();
+  let child: ChildProcess | undefined;
+  const begin = async (): Promise<void> => {
+    child = spawn(program, ["--port", `127.0.0.1:${port}`, "--quiet", "--health", "/health", "--iam-dir", identities, "posix", directory], { env: { ...process.env, ROOT_ACCESS_KEY: "test", ROOT_SECRET_KEY: "testsecret" }, stdio: "ignore" });
+    for (let i = 0; i < 100; i++) {
+      try { if ((await fetch(`http://127.0.0.1:${port}/health`)).ok) return; } catch { /* not listening yet */ }
+      await new Promise((r) => { setTimeout(r, 50); });
+    }
+    throw new Error("versitygw did not start");
+  };
+  await begin();
+  return { endpoint: `127.0.0.1:${port}`, accessKeyId: "test", secretAccessKey: "testsecret", directory, stop: () => { child?.kill("SIGKILL"); }, restart: begin };
+}
