@@ -102,4 +102,109 @@ func main() {
     const types = await server.json("/querier.v1.QuerierService/ProfileTypes", { start: String(range()[0]), end: String(range()[1]) });
     expect(JSON.stringify(types.body)).toContain("goroutines");
   }, 300_000);
+
+  it("Java: io.pyroscope:agent, which sends JFR", async () => {
+    const dir = join(work, "java");
+    if (!install("io.pyroscope:agent", "mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy -Dartifact=io.pyroscope:agent:2.9.2 -DoutputDirectory=. && javac -version", dir)) return;
+    writeFileSync(join(dir, "Main.java"), `
+import java.util.*;
+public class Main {
+  static final Object LOCK = new Object();
+  static volatile long sink;
+  static void burnCpuInJava(long until) { while (System.currentTimeMillis() < until) { long x = 0; for (int i = 0; i < 100000; i++) x += i * 31 ^ x; sink = x; } }
+  static void allocateInJava(long until) { List<byte[]> l = new ArrayList<>(); while (System.currentTimeMillis() < until) { l.add(new byte[64 << 10]); if (l.size() > 100) l.clear(); } }
+  static void contendInJava(long until) { while (System.currentTimeMillis() < until) synchronized (LOCK) { try { Thread.sleep(20); } catch (InterruptedException e) { return; } } }
+  public static void main(String[] a) throws Exception {
+    long end = System.currentTimeMillis() + 7000;
+    Thread[] all = { new Thread(() -> burnCpuInJava(end)), new Thread(() -> allocateInJava(end)), new Thread(() -> contendInJava(end)), new Thread(() -> contendInJava(end)) };
+    for (Thread t : all) t.start();
+    for (Thread t : all) t.join();
+    Thread.sleep(3500);
+  }
+}
+`);
+    const { ok, output } = sh("javac Main.java && java -Xmx128m -javaagent:$(ls agent-*.jar) -cp . Main", dir, {
+      PYROSCOPE_APPLICATION_NAME: "sdk.java", PYROSCOPE_SERVER_ADDRESS: server.url, PYROSCOPE_UPLOAD_INTERVAL: "3s", PYROSCOPE_FORMAT: "jfr", PYROSCOPE_PROFILER_EVENT: "itimer", PYROSCOPE_PROFILER_ALLOC: "512k", PYROSCOPE_PROFILER_LOCK: "10ms", PYROSCOPE_LABELS: "lang=java",
+    });
+    expect(ok ? "" : output).toBe("");
+    const selector = '{service_name="sdk.java",lang="java",jfr_event="itimer"}';
+    expect(await server.functions(CPU, ...range(), selector)).toEqual(expect.arrayContaining([expect.stringContaining("Main.burnCpuInJava")]));
+    expect(await server.functions("memory:alloc_in_new_tlab_bytes:bytes:space:bytes", ...range(), selector)).toEqual(expect.arrayContaining([expect.stringContaining("Main.allocateInJava")]));
+    expect(await server.functions("mutex:delay:nanoseconds:mutex:count", ...range(), selector)).toEqual(expect.arrayContaining([expect.stringContaining("Main.contendInJava")]));
+  }, 300_000);
+
+  it("OpenTelemetry: the collector's profiles service over gRPC, and over HTTP as protobuf and JSON", async () => {
+    const dir = join(work, "otlp");
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, "main.go"), `package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
+	common "go.opentelemetry.io/proto/otlp/common/v1"
+	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
+	resource "go.opentelemetry.io/proto/otlp/resource/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+func request(service string) *collector.ExportProfilesServiceRequest {
+	return &collector.ExportProfilesServiceRequest{
+		Dictionary: &profiles.ProfilesDictionary{
+			StringTable: []string{"", "samples", "count", "cpu", "nanoseconds", "burnCpuInOtlp"},
+			MappingTable: []*profiles.Mapping{{}}, FunctionTable: []*profiles.Function{{}, {NameStrindex: 5}}, LinkTable: []*profiles.Link{{}}, AttributeTable: []*profiles.KeyValueAndUnit{{}},
+			LocationTable: []*profiles.Location{{}, {Lines: []*profiles.Line{{FunctionIndex: 1}}}}, StackTable: []*profiles.Stack{{}, {LocationIndices: []int32{1}}},
+		},
+		ResourceProfiles: []*profiles.ResourceProfiles{{
+			Resource: &resource.Resource{Attributes: []*common.KeyValue{{Key: "service.name", Value: &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: service}}}}},
+			ScopeProfiles: []*profiles.ScopeProfiles{{Profiles: []*profiles.Profile{{
+				SampleType: &profiles.ValueType{TypeStrindex: 1, UnitStrindex: 2}, PeriodType: &profiles.ValueType{TypeStrindex: 3, UnitStrindex: 4}, Period: 10000000,
+				TimeUnixNano: uint64(time.Now().UnixNano()), DurationNano: 1e9, ProfileId: make([]byte, 16), Samples: []*profiles.Sample{{StackIndex: 1, Values: []int64{7}}},
+			}}}},
+		}},
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func post(url, kind string, body []byte) {
+	r, err := http.Post(url+"/v1development/profiles", kind, bytes.NewReader(body))
+	must(err)
+	if r.StatusCode != 200 || r.Header.Get("content-type") != "application/x-protobuf" {
+		panic(fmt.Sprint(kind, r.StatusCode, r.Header))
+	}
+}
+
+func main() {
+	url := os.Getenv("URL")
+	c, err := grpc.NewClient(strings.TrimPrefix(url, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	must(err)
+	_, err = collector.NewProfilesServiceClient(c).Export(context.Background(), request("otlp.grpc"))
+	must(err)
+	b, err := proto.Marshal(request("otlp.proto"))
+	must(err)
+	post(url, "application/x-protobuf", b)
+	j, err := protojson.Marshal(request("otlp.json"))
+	must(err)
+	post(url, "application/json", j)
+}
+`);
+    if (!install("the OpenTelemetry protocol's Go module", "export GOFLAGS=-mod=mod && go mod init sdk >/dev/null 2>&1; go get go.opentelemetry.io/proto/otlp/collector/profiles/v1development@v0.3.0 google.golang.org/grpc@v1.85.0 && go build -o sdk .", dir)) return;
+    const { ok, output } = sh("./sdk", dir, { URL: server.url });
+    expect(ok ? "" : output).toBe("");
+    for (const service of ["otlp.grpc", "otlp.proto", "otlp.json"]) expect(await server.functions(CPU, ...range(), `{service_name="${service}"}`)).toEqual(expect.arrayContaining(["burnCpuInOtlp"]));
+  }, 300_000);
 });

@@ -23,11 +23,35 @@ export function distributorRoutes(distributor: Distributor, multitenancy: boolea
         await distributor.push(tenant, gzip || codec === "json" ? "" : peekService(body), { kind: "push", codec, gzip, body }, "push");
         return codec === "json" ? EMPTY_JSON : EMPTY;
       });
+      rawUnary(app, "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export", async ({ codec, gzip, body, headers }) => {
+        const tenant = tenantForWrite(one(headers["x-scope-orgid"]), multitenancy);
+        await distributor.push(tenant, "", { kind: "otlp", codec, gzip, body }, "otlp");
+        return codec === "json" ? EMPTY_JSON : EMPTY;
+      });
+      app.post("/v1development/profiles", async (request, reply) => { await otlpHttp(request, reply, distributor, multitenancy); });
       for (const path of ["/ingest", "/pyroscope/ingest"]) {
         app.post(path, async (request, reply) => { await ingest(request, reply, distributor, multitenancy, now); });
       }
     },
   };
+}
+
+const OTLP_TYPES: Record<string, "proto" | "json"> = { "application/json": "json", "application/x-protobuf": "proto", "application/protobuf": "proto" };
+
+/** OTLP over HTTP: the answer is an empty protobuf message, also to JSON, as v1's. */
+async function otlpHttp(request: FastifyRequest, reply: FastifyReply, distributor: Distributor, multitenancy: boolean): Promise<void> {
+  const type = request.headers["content-type"] ?? "", codec = OTLP_TYPES[type];
+  if (!codec) { await reply.code(415).type("text/plain; charset=utf-8").send(`unsupported content type ${JSON.stringify(type)}: send application/json, application/x-protobuf or application/protobuf\n`); return; }
+  try {
+    const encoding = request.headers["content-encoding"] ?? "";
+    if (encoding !== "" && encoding !== "identity" && encoding !== "gzip") throw new CinderblockError("invalid", `unsupported content encoding ${JSON.stringify(encoding)}: send gzip or none`);
+    const tenant = tenantForWrite(one(request.headers["x-scope-orgid"]), multitenancy);
+    await distributor.push(tenant, "", { kind: "otlp", codec, gzip: encoding === "gzip", body: (request.body as Uint8Array | undefined) ?? EMPTY }, "otlp");
+    await reply.code(200).type("application/x-protobuf").send(Buffer.alloc(0));
+  } catch (err) {
+    const { status } = httpError(err, { unknown: 400 });
+    await reply.code(status).type("text/plain; charset=utf-8").send(`${(err as Error).message}\n`);
+  }
 }
 
 async function ingest(request: FastifyRequest, reply: FastifyReply, distributor: Distributor, multitenancy: boolean, now: () => number): Promise<void> {
@@ -51,7 +75,7 @@ async function ingest(request: FastifyRequest, reply: FastifyReply, distributor:
 function isProfileError(err: unknown, request: FastifyRequest): boolean {
   if (!(err instanceof CinderblockError) || err.reason === undefined) return false;
   const { format } = request.query as Record<string, string | undefined>;
-  return format === "pprof" || (request.headers["content-type"] ?? "").includes("multipart/form-data");
+  return format === "pprof" || format === "jfr" || (request.headers["content-type"] ?? "").includes("multipart/form-data");
 }
 
 function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | undefined {
@@ -60,15 +84,17 @@ function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | un
   const type = (request.headers["content-type"] ?? "").toLowerCase();
   const format = q.format ?? "";
   const rate = Number(q.sampleRate ?? 100);
-  const base = { app, tags, boundary: "", spyName: q.spyName || "unknown", sampleRate: Number.isInteger(rate) && rate >= 0 ? rate : 100, fromNanos: BigInt(Math.floor(parseTime(q.from ?? "", nowMs))) * 1_000_000n };
-  if (format === "trie" || type === "binary/octet-stream+trie" || format === "tree" || type === "binary/octet-stream+tree" || format === "jfr" || format === "speedscope") {
-    throw new CinderblockError("unknown", `format ${format || type} is not supported yet: this server takes pprof and folded text`, { reason: "malformed_profile" });
-  }
+  const from = Math.floor(parseTime(q.from ?? "", nowMs)), until = Math.floor(parseTime(q.until ?? "", nowMs));
+  const base = { app, tags, boundary: "", durationNanos: BigInt(Math.max(0, until - from)) * 1_000_000n, spyName: q.spyName || "unknown", sampleRate: Number.isInteger(rate) && rate >= 0 ? rate : 100, fromNanos: BigInt(from) * 1_000_000n };
+  const found = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(request.headers["content-type"] ?? "");
+  const boundary = type.includes("multipart/form-data") ? (found?.[1] ?? found?.[2] ?? "") : "";
+  // The first that fits wins, in v1's order.
+  if (format === "trie" || type === "binary/octet-stream+trie") return { ...base, format: "trie" };
+  if (format === "tree" || type === "binary/octet-stream+tree") return { ...base, format: "tree" };
   if (format === "lines") return { ...base, format: "lines" };
+  if (format === "jfr") return { ...base, format: "jfr", boundary };
   if (format === "pprof") return { ...base, format: "pprof" };
-  if (type.includes("multipart/form-data")) {
-    const boundary = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(request.headers["content-type"] ?? "");
-    return { ...base, format: "multipart", boundary: boundary?.[1] ?? boundary?.[2] ?? "" };
-  }
+  if (format === "speedscope") return { ...base, format: "speedscope" };
+  if (type.includes("multipart/form-data")) return { ...base, format: "multipart", boundary };
   return { ...base, format: "groups" };
 }

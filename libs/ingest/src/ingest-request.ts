@@ -4,12 +4,14 @@ import { CinderblockError } from "@cinderblock/errors";
 export interface IngestRequest {
   app: string;
   tags: { name: string; value: string }[];
-  format: "pprof" | "multipart" | "groups" | "lines";
-  /** for multipart */
+  format: "pprof" | "multipart" | "groups" | "lines" | "trie" | "tree" | "speedscope" | "jfr";
+  /** for multipart, and JFR in a form; "" otherwise */
   boundary: string;
   spyName: string;
   sampleRate: number;
   fromNanos: bigint;
+  /** `until` less `from`, not below 0 */
+  durationNanos: bigint;
 }
 
 export interface SampleTypeConfig { units?: string; "display-name"?: string; aggregation?: string; cumulative?: boolean; sampled?: boolean }

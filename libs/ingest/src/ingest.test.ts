@@ -1,10 +1,10 @@
 import { gzipSync } from "node:zlib";
 import { loadHasher } from "@cinderblock/bytes";
 import { type Labels, labelsText } from "@cinderblock/model";
-import { Random, tinyPprof, type TinyProfile } from "@cinderblock/testkit";
+import { Random, tinyJfr, tinyPprof, type TinyProfile } from "@cinderblock/testkit";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
-import { cutGoShapes, decodePush, parseAppName, parseTime, type ProcessedProfile, PushProcessor, RateGate, type RawPush, storedLabels } from "./index.ts";
+import { cutGoShapes, decodePush, type IngestRequest, parseAppName, parseTime, type ProcessedProfile, PushProcessor, RateGate, type RawPush, storedLabels, stringAt } from "./index.ts";
 
 const LIMITS: IngestLimits = { ...TEST_LIMITS, ingestionRateBytes: 1e9, ingestionBurstBytes: 1e9, rejectOlderThanMs: 36e5, rejectNewerThanMs: 6e5 };
 const NOW = 1_795_409_460_000;
@@ -93,7 +93,7 @@ describe("/ingest names and times", () => {
       .toEqual([1795409460000, 1795409460123, 1795409460123, 1795409460123, Date.UTC(2026, 10, 23), NOW - 54e5, NOW + 2 * 864e5, NOW, NOW]);
   });
   it("turns folded stacks into profiles with the type of the name", async () => {
-    const request = { app: "shop.cpu", tags: [], format: "groups" as const, boundary: "", spyName: "x", sampleRate: 100, fromNanos: BigInt(NOW) * 1_000_000n };
+    const request = { app: "shop.cpu", tags: [], format: "groups" as const, boundary: "", spyName: "x", sampleRate: 100, fromNanos: BigInt(NOW) * 1_000_000n, durationNanos: 0n };
     const { groups } = await run({ kind: "ingest", request, body: Buffer.from("a;b 3\nnocount\na 1\n") });
     expect(labelsText(groups[0]!.labels)).toBe('{__delta__="false", __name__="process_cpu", pyroscope_spy="x", service_name="shop"}');
     expect(groups[0]!.samples).toBe(2);
@@ -117,5 +117,69 @@ describe("rate gate", () => {
   it("lets a burst pass and then the rate", () => {
     const gate = new RateGate(new SharedArrayBuffer(8));
     expect([gate.take(100, 100, 100, 1_000_000_000n), gate.take(1, 100, 100, 1_000_000_000n), gate.take(50, 100, 100, 1_500_000_000n), gate.take(1, 100, 100, 1_500_000_000n)]).toEqual([true, false, true, false]);
+  });
+});
+
+describe("formats of /ingest", () => {
+  const base = { app: "shop.cpu", tags: [], boundary: "", spyName: "x", sampleRate: 100, fromNanos: BigInt(NOW) * 1_000_000n, durationNanos: 0n };
+  /** Folded stacks of what was pushed: `labels type value root;…;leaf`. */
+  async function stacks(request: Partial<IngestRequest>, body: Uint8Array): Promise<string[]> {
+    const out: string[] = [];
+    const own = new PushProcessor(await loadHasher(), { append: (_t: string, { profile: p, groups: all }: ProcessedProfile) => {
+      const t = p.tables;
+      for (const g of all) for (const s of g.samples) {
+        const frames: string[] = [];
+        for (let k = p.sampleFrom[s]!; k < p.sampleTo[s]!; k++) { const l = p.refLocation[k]!; for (let n = t.locLines.data[l]!; n < t.locLines.data[l + 1]!; n++) frames.push(stringAt(t, t.funcName.data[p.lineFunction[n]!]!)); }
+        for (let k = 0; k < t.sampleTypes; k++) out.push(`${labelsText(g.labels)} ${stringAt(t, t.typeType.data[k]!)} ${t.value.data[t.sampleValues.data[s]! + k]} ${frames.reverse().join(";")}`);
+        frames.reverse();
+      }
+    } });
+    const o = own.process("t", { kind: "ingest", request: { ...base, format: "groups", ...request } as IngestRequest, body }, LIMITS, new RateGate(new SharedArrayBuffer(8)), NOW);
+    if (o.error) throw o.error;
+    return out.sort();
+  }
+  const CPU_LABELS = '{__delta__="false", __name__="process_cpu", pyroscope_spy="x", service_name="shop"}';
+  const node = (name: string, value: number, ...children: number[][]): number[] => [name.length, ...Buffer.from(name), value, children.length, ...children.flat()];
+
+  it("reads tries and trees", async () => {
+    const expected = [`${CPU_LABELS} cpu 20000000 a;b;d`, `${CPU_LABELS} cpu 50000000 a;b;c`];
+    expect(await stacks({ format: "trie" }, Uint8Array.from(node("", 0, node("a;b;", 0, node("c", 5), node("d", 2)))))).toEqual(expected);
+    expect(await stacks({ format: "tree" }, Uint8Array.from(node("", 0, node("a", 0, node("b", 0, node("c", 5), node("d", 2))))))).toEqual(expected);
+    await expect(stacks({ format: "tree" }, Uint8Array.from([0, 0, 99]))).rejects.toThrow("expected 99 nodes");
+    await expect(stacks({ format: "trie" }, Uint8Array.from([9, 97]))).rejects.toThrow("trie: expected 9 bytes");
+  });
+  it("reads speedscope, sampled and evented", async () => {
+    const file = (profiles: unknown[]): Uint8Array => Buffer.from(JSON.stringify({ $schema: "https://www.speedscope.app/file-format-schema.json", shared: { frames: [{ name: "a" }, { name: "b" }] }, profiles }));
+    const sampled = { type: "sampled", name: "p", unit: "seconds", startValue: 0, endValue: 3, samples: [[0, 1], [0]], weights: [2, 1] };
+    const evented = { type: "evented", name: "p", unit: "seconds", startValue: 0, endValue: 3, events: [{ type: "O", frame: 0, at: 0 }, { type: "O", frame: 1, at: 1 }, { type: "C", frame: 1, at: 3 }, { type: "C", frame: 0, at: 3 }] };
+    const expected = [`${CPU_LABELS} cpu 1000000000 a`, `${CPU_LABELS} cpu 2000000000 a;b`];
+    expect(await stacks({ format: "speedscope" }, file([sampled]))).toEqual(expected);
+    expect(await stacks({ format: "speedscope" }, file([evented]))).toEqual(expected);
+    const two = await stacks({ format: "speedscope", app: "shop" }, file([{ ...sampled, name: "one" }, { ...sampled, name: "two" }]));
+    expect(two.filter((t) => t.includes('profile_name="one", pyroscope_spy="x", service_name="shop"') && t.includes('__name__="wall"'))).toHaveLength(2);
+    await expect(stacks({ format: "speedscope" }, Buffer.from("{}"))).rejects.toThrow("expected $schema");
+    await expect(stacks({ format: "speedscope" }, file([{ ...evented, events: [{ type: "C", frame: 0, at: 0 }] }]))).rejects.toThrow("on top");
+  });
+  it("reads JFR, raw and in a form with the agent's labels", async () => {
+    const recording = tinyJfr([{ type: "ExecutionSample", frames: [["java/lang/Thread", "run"], ["Main", "work"]], contextId: 5 }, { type: "ExecutionSample", frames: [["Main", "sleep"]], state: "STATE_SLEEPING" }, { type: "ObjectAllocationInNewTLAB", frames: [["Main", "alloc"]], tlabSize: 70_000 }]);
+    const labels = (more: string): string => `{__delta__="false", __name__="process_cpu", ${more}jfr_event="itimer", pyroscope_spy="x", service_name="shop"}`;
+    const memory = labels("").replace("process_cpu", "memory");
+    const allocated = [`${memory} alloc_in_new_tlab_bytes 70000 Main.alloc`, `${memory} alloc_in_new_tlab_objects 1 Main.alloc`];
+    expect(await stacks({ format: "jfr", app: "shop" }, gzipSync(recording))).toEqual([...allocated, `${labels("")} cpu 10000000 java/lang/Thread.run;Main.work`].sort());
+    const map = (field: number, key: number, value: number[]): number[] => { const e = [8, key, ...value]; return [field * 8 + 2, e.length, ...e]; };
+    const text = (s: string): number[] => [18, s.length, ...Buffer.from(s)];
+    const context = map(1, 1, [16, 2]);
+    const snapshot = Uint8Array.from([...map(1, 5, [18, context.length, ...context]), ...map(2, 1, text("endpoint")), ...map(2, 2, text("/pay"))]);
+    const form = Buffer.concat(["jfr", "labels"].flatMap((name) => [Buffer.from(`--B\r\nContent-Disposition: form-data; name="${name}"; filename="${name}"\r\n\r\n`), gzipSync(name === "jfr" ? recording : snapshot), Buffer.from("\r\n")]).concat(Buffer.from("--B--\r\n")));
+    expect(await stacks({ format: "jfr", app: "shop", boundary: "B" }, form)).toEqual([...allocated, `${labels('endpoint="/pay", ')} cpu 10000000 java/lang/Thread.run;Main.work`].sort());
+  });
+  it("survives mutated bodies of every format", async () => {
+    const random = new Random(5);
+    const seeds: [IngestRequest["format"], Uint8Array][] = [
+      ["trie", Uint8Array.from(node("", 0, node("a;b;", 0, node("c", 5), node("d", 2))))], ["tree", Uint8Array.from(node("", 0, node("a", 1, node("b", 0, node("c", 5)))))], ["groups", Buffer.from("a;b 3\nc 4\n")],
+      ["speedscope", Buffer.from(JSON.stringify({ $schema: "https://www.speedscope.app/file-format-schema.json", shared: { frames: [{ name: "a" }] }, profiles: [{ type: "sampled", name: "p", unit: "seconds", startValue: 0, samples: [[0]], weights: [2] }] }))],
+    ];
+    const rounds = process.env.CINDERBLOCK_LONG ? 100_000 : 2000;
+    for (const [format, seed] of seeds) for (let i = 0; i < rounds; i++) await run({ kind: "ingest", request: { ...base, format }, body: random.mutate(seed) });
   });
 });

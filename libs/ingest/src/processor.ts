@@ -2,13 +2,16 @@ import { gunzipSync } from "node:zlib";
 import { ByteWriter, type Hasher, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason } from "@cinderblock/errors";
 import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, sortLabels } from "@cinderblock/model";
-import { inflateProfile, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
+import { inflateProfile, isGzip, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
 import { decodePush, decodePushJson, type RawSeries } from "./envelope.ts";
-import { foldedToPprof, textType } from "./folded.ts";
+import { jfrToPprofs, readJfrLabels } from "./jfr.ts";
+import { otlpToPprofs, readOtlp } from "./otlp.ts";
+import { readSpeedscope, speedscopeRate } from "./speedscope.ts";
+import { encodeText, type TextType, textToPprof, textType } from "./text.ts";
 import { detectLanguage, fixGoGenerics, replaceStrings } from "./go-fix.ts";
 import { repairTruncatedStacks } from "./go-truncated.ts";
-import { type IngestRequest, parsePprofForm, pprofName, type SampleTypeConfig } from "./ingest-request.ts";
+import { type IngestRequest, parseMultipart, parsePprofForm, pprofName, type SampleTypeConfig } from "./ingest-request.ts";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { normalise, type NormalizedProfile, NormaliseScratch } from "./normalise.ts";
 import type { RateGate } from "./rate-gate.ts";
@@ -30,7 +33,7 @@ export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileG
 /** Where processed profiles go; it must be done with the profile when it returns. */
 export interface ProfileSink { append(tenant: string, processed: ProcessedProfile): void }
 
-export type RawPush = { kind: "push"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "ingest"; request: IngestRequest; body: Uint8Array };
+export type RawPush = { kind: "push"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "otlp"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "ingest"; request: IngestRequest; body: Uint8Array };
 
 /** What one push did, for the answer and the metrics. */
 export interface PushOutcome {
@@ -71,6 +74,7 @@ export class PushProcessor {
     try {
       if (push.kind === "ingest") { this.ingest(tenant, push.request, push.body, limits, gate, nowMs, out); return out; }
       const body = push.gzip ? inflateBody(push.body, limits.ingestionBodyLimitBytes) : push.body;
+      if (push.kind === "otlp") { this.otlp(tenant, body, push.codec, limits, gate, nowMs, out); return out; }
       const series = push.codec === "proto" ? decodePush(body) : decodePushJson(body);
       this.pushSeries(tenant, series, limits, gate, nowMs, out);
     } catch (err) {
@@ -108,7 +112,7 @@ export class PushProcessor {
   private decode(bytes: Uint8Array, limits: IngestLimits, out: PushOutcome): PprofTables {
     const plain = inflateProfile(bytes, limits.maxProfileSizeBytes);
     out.decompressedBytes += plain.length;
-    return this.kernel.decode(plain) ?? this.decoder.decode(plain);
+    return this.decodePlain(plain);
   }
 
   private context(sent: readonly Label[]): SeriesContext {
@@ -125,17 +129,15 @@ export class PushProcessor {
 
   private ingest(tenant: string, request: IngestRequest, body: Uint8Array, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
     out.compressedBytes += body.length;
-    const common: Label[] = [{ name: LABEL_DELTA, value: "false" }, { name: LABEL_SPY, value: request.spyName }];
-    if (request.format === "groups" || request.format === "lines") {
+    const { format } = request;
+    if (format === "groups" || format === "lines" || format === "trie" || format === "tree") {
       const { service, type } = textType(request.app);
-      if (request.tags.some((t) => t.name === "profile_id")) return;
-      const bytes = foldedToPprof(body, request.format, type, request.sampleRate, request.fromNanos);
-      const own = request.tags.some((t) => t.name === LABEL_SERVICE_NAME && t.value !== "");
-      const labels = overlay(request.tags, [...common, { name: LABEL_NAME, value: type.name }, own ? { name: "app_name", value: request.app } : { name: LABEL_SERVICE_NAME, value: service }]);
-      out.decompressedBytes += bytes.length;
-      this.one(tenant, this.decoder.decode(bytes), this.context(labels), limits, gate, nowMs, out);
+      const bounds = { maxNameLength: limits.maxProfileSymbolValueLength, maxChildren: limits.maxProfileStacktraceSamples };
+      this.text(tenant, request, service, type, textToPprof(body, format, type, request.sampleRate, request.fromNanos, bounds), limits, gate, nowMs, out);
       return;
     }
+    if (format === "speedscope") { this.speedscope(tenant, request, body, limits, gate, nowMs, out); return; }
+    if (format === "jfr") { this.jfr(tenant, request, body, limits, gate, nowMs, out); return; }
     let bytes: Uint8Array | undefined = body;
     let config: Record<string, SampleTypeConfig> | undefined;
     if (request.format === "multipart") ({ profile: bytes, sampleTypes: config } = parsePprofForm(body, request.boundary));
@@ -153,8 +155,58 @@ export class PushProcessor {
     fixScripting(tables, request.spyName);
     if (request.spyName === "dotnetspy" || (request.spyName === "unknown" && config && "inuse-space" in config)) fixDotnet(tables);
     if (tables.timeNanos >= 0n && tables.timeNanos < 31_536_000_000_000_000n) tables.timeNanos = request.fromNanos;
-    const labels = overlay(request.tags, [...common, { name: LABEL_NAME, value: pprofName(types, config) }, { name: LABEL_SERVICE_NAME, value: service }]);
+    const labels = overlay(request.tags, [...this.common(request), { name: LABEL_NAME, value: pprofName(types, config) }, { name: LABEL_SERVICE_NAME, value: service }]);
     this.one(tenant, tables, this.context(labels), limits, gate, nowMs, out);
+  }
+
+  /** A profile that was rebuilt from text, under the labels that its application's name gives. */
+  private text(tenant: string, request: IngestRequest, service: string, type: TextType, bytes: Uint8Array, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome, app = request.app, more: readonly Label[] = []): void {
+    if (request.tags.some((t) => t.name === "profile_id")) return;
+    out.decompressedBytes += bytes.length;
+    const labels = overlay([...request.tags, ...more], [...this.common(request), { name: LABEL_NAME, value: type.name }, ...named(request, service, app)]);
+    this.one(tenant, this.decodePlain(bytes), this.context(labels), limits, gate, nowMs, out);
+  }
+
+  private common(request: IngestRequest): Label[] { return [{ name: LABEL_DELTA, value: "false" }, { name: LABEL_SPY, value: request.spyName }]; }
+
+  private decodePlain(bytes: Uint8Array): PprofTables { return this.kernel.decode(bytes) ?? this.decoder.decode(bytes); }
+
+  private otlp(tenant: string, body: Uint8Array, codec: "proto" | "json", limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
+    out.compressedBytes += body.length;
+    for (const { labels, bytes } of otlpToPprofs(readOtlp(body, codec), BigInt(nowMs) * 1_000_000n)) {
+      out.decompressedBytes += bytes.length;
+      try { this.one(tenant, this.decodePlain(bytes), this.context(labels), limits, gate, nowMs, out); } catch (err) { this.fail(out, err, bytes.length); }
+    }
+  }
+
+  private speedscope(tenant: string, request: IngestRequest, body: Uint8Array, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
+    const profiles = readSpeedscope(body);
+    for (const p of profiles) {
+      if (p.stacks.isEmpty) continue;
+      // Several profiles of one file are told apart by unit and name.
+      const app = profiles.length > 1 ? `${request.app}.${p.unit}` : request.app;
+      const { service, type } = textType(app);
+      const rate = speedscopeRate(p.unit, request.sampleRate);
+      this.text(tenant, request, service, type, encodeText(p.stacks, type, rate, request.fromNanos), limits, gate, nowMs, out, app, profiles.length > 1 ? [{ name: "profile_name", value: p.name }] : []);
+    }
+  }
+
+  private jfr(tenant: string, request: IngestRequest, body: Uint8Array, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
+    let recording: Uint8Array | undefined = body, contexts: Uint8Array | undefined;
+    if (request.boundary !== "") {
+      const parts = parseMultipart(body, request.boundary);
+      recording = parts.get("jfr");
+      contexts = parts.get("labels");
+      if (!recording) throw new CinderblockError("invalid", "jfr: the form has no part jfr", { reason: "malformed_profile" });
+    }
+    const bound = limits.ingestionBodyLimitBytes > 0 ? limits.ingestionBodyLimitBytes : 1 << 30;
+    const inflate = (bytes: Uint8Array): Uint8Array => (isGzip(bytes) ? inflateProfile(bytes, bound) : bytes);
+    const { profiles, event } = jfrToPprofs(inflate(recording), contexts ? readJfrLabels(inflate(contexts)) : new Map(), request.sampleRate, request.fromNanos, request.durationNanos);
+    for (const p of profiles) {
+      out.decompressedBytes += p.bytes.length;
+      const labels = overlay(request.tags, [...this.common(request), { name: LABEL_NAME, value: p.name }, { name: "jfr_event", value: event }, ...named(request, request.app, request.app)]);
+      try { this.one(tenant, this.decodePlain(p.bytes), this.context(labels), limits, gate, nowMs, out); } catch (err) { this.fail(out, err, p.bytes.length); }
+    }
   }
 
   private one(tenant: string, tables: PprofTables, context: SeriesContext, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
@@ -229,6 +281,12 @@ function labelBytes(labels: Labels): Uint8Array {
   const out = new ByteWriter(256);
   for (const l of labels) { out.str(l.name); out.str(l.value); }
   return out.copy();
+}
+
+/** The service is the application's name, unless a tag names one: then the application goes into a label of its own. */
+function named(request: IngestRequest, service: string, app: string): Label[] {
+  const own = request.tags.some((t) => t.name === LABEL_SERVICE_NAME && t.value !== "");
+  return own ? [{ name: "app_name", value: app }] : [{ name: LABEL_SERVICE_NAME, value: service }];
 }
 
 /** Undoes a request's Content-Encoding, bounded by the body limit. */

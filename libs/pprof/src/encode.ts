@@ -22,8 +22,10 @@ export interface PprofSource {
   /** sample -> locations[start, end), leaf first */
   sampleOffset: Uint32Array;
   sampleLocation: Uint32Array;
-  /** sample -> one value for each sample type */
+  /** sample -> one value for each sample type; samples whose values are all 0 may be there */
   value: BigInt64Array;
+  /** sample -> its string labels [offset[i], offset[i + 1]) */
+  labels?: { offset: Uint32Array; key: Uint32Array; value: Uint32Array };
 }
 
 /** Encodes google.v1.Profile: ids are positions + 1; `strings` must start with "". Format: docs/formats/pprof.md */
@@ -64,6 +66,18 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
     body.u8(18);
     body.uvarint(inner.length);
     body.bytes(inner.finish());
+    if (s.labels) {
+      for (let k = s.labels.offset[i]!; k < s.labels.offset[i + 1]!; k++) {
+        inner.reset();
+        inner.u8(8);
+        inner.uvarint(s.labels.key[k]!);
+        inner.u8(16);
+        inner.uvarint(s.labels.value[k]!);
+        body.u8(26);
+        body.uvarint(inner.length);
+        body.bytes(inner.finish());
+      }
+    }
     message(2);
   }
   const m = s.mappingWords;

@@ -1,4 +1,6 @@
 export { Random } from "./random.ts";
+export { tinyJfr } from "./tiny-jfr.ts";
+export type { TinyJfrEvent } from "./tiny-jfr.ts";
 export { tinyPprof } from "./tiny-pprof.ts";
 export type { TinyProfile } from "./tiny-pprof.ts";
 export { temporaryFolder } from "./folders.ts";

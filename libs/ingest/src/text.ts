@@ -1,7 +1,7 @@
-import { decodeUtf8, encodeUtf8 } from "@cinderblock/bytes";
+import { decodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, invalid } from "@cinderblock/errors";
-import { encodePprof } from "@cinderblock/pprof";
-import { SymbolPartition } from "@cinderblock/symdb";
+import { StackBuilder } from "./stack-builder.ts";
+import { readTree, readTrie, type TreeBounds } from "./trees.ts";
 
 /** What the last segment of an app name says about a text profile (api.md §2.2, suffix table). */
 interface TextType { name: string; type: string; unit: string; period?: { type: string; unit: string }; scaled?: boolean }
@@ -31,16 +31,25 @@ export function textType(app: string): { service: string; type: TextType } {
   return { service: dot < 0 ? app : app.slice(0, dot), type };
 }
 
-/**
- * Folded stacks to pprof bytes. `groups`: `a;b;c 3` a line, lines without a space are skipped; `lines`: one stack a line,
- * each counting 1.
- */
-export function foldedToPprof(body: Uint8Array, format: "groups" | "lines", type: TextType, sampleRate: number, timeNanos: bigint): Uint8Array {
-  const scaled = type.scaled === true && sampleRate > 0;
-  const perSample = scaled ? BigInt(Math.floor(1e9 / sampleRate)) : 1n;
-  const symbols = new SymbolPartition();
-  const totals = new Map<number, bigint>();
-  const word = new Uint32Array(6);
+export type TextFormat = "groups" | "lines" | "trie" | "tree";
+
+/** A profile in one of the text and tree formats, as pprof bytes. */
+export function textToPprof(body: Uint8Array, format: TextFormat, type: TextType, sampleRate: number, timeNanos: bigint, bounds: TreeBounds): Uint8Array {
+  const stacks = new StackBuilder();
+  if (format === "trie") readTrie(body, stacks); else if (format === "tree") readTree(body, stacks, bounds); else readFolded(body, format, stacks);
+  return encodeText(stacks, type, sampleRate, timeNanos);
+}
+
+/** CPU and wall time come as counts of samples: `sampleRate` of them are a second. */
+export function encodeText(stacks: StackBuilder, type: TextType, sampleRate: number, timeNanos: bigint): Uint8Array {
+  const plain = type.scaled === true && sampleRate <= 0 ? { type: "samples", unit: "count" } : { type: type.type, unit: type.unit };
+  const rate = BigInt(Math.floor(sampleRate)), second = 1_000_000_000n;
+  const scale = type.scaled !== true || rate <= 0n ? undefined : rate <= second ? (v: bigint) => v * (second / rate) : (v: bigint) => (v * second) / rate;
+  return stacks.encode({ sampleTypes: [plain], ...(type.period ? { periodType: type.period } : {}), period: 0n, timeNanos, durationNanos: 0n }, scale);
+}
+
+/** `groups`: `a;b;c 3` a line, lines without a space are skipped; `lines`: one stack a line, each counting 1. */
+function readFolded(body: Uint8Array, format: "groups" | "lines", stacks: StackBuilder): void {
   for (const line of decodeUtf8(body).split("\n")) {
     const text = line.endsWith("\r") ? line.slice(0, -1) : line;
     if (text === "") continue;
@@ -53,29 +62,14 @@ export function foldedToPprof(body: Uint8Array, format: "groups" | "lines", type
       stack = text.slice(0, space);
       count = BigInt(number);
     }
-    let node = 0;
-    for (const frame of stack.split(";")) {
-      const bytes = encodeUtf8(frame);
-      const name = symbols.strings.intern(bytes, 0, bytes.length);
-      word[0] = name; word[1] = name; word[2] = 0; word[3] = 0;
-      const fn = symbols.functions.intern(word, 4);
-      word[0] = 0; word[1] = 0; word[2] = 0; word[3] = 0; word[4] = fn; word[5] = 0;
-      node = symbols.stackChild(node, symbols.locations.intern(word, 6));
-    }
-    totals.set(node, (totals.get(node) ?? 0n) + count * perSample);
+    addStack(stacks, stack, count);
   }
-  const sampleOffset = [0];
-  const sampleLocation: number[] = [];
-  const t = symbols.tables();
-  for (const node of totals.keys()) {
-    for (let at = node; at > 0; at = t.stackParent[at]!) sampleLocation.push(t.stackLocation[at]!);
-    sampleOffset.push(sampleLocation.length);
-  }
-  const plain = type.scaled === true && !scaled ? { type: "samples", unit: "count" } : { type: type.type, unit: type.unit };
-  return encodePprof({ sampleTypes: [plain], ...(type.period ? { periodType: type.period } : {}), period: 0n, timeNanos, durationNanos: 0n }, {
-    strings: { bytes: t.stringBytes, offset: t.stringOffset }, functionWords: t.functionWords, mappingWords: new Uint32Array(9), locationWords: t.locationWords, locationOffset: t.locationOffset,
-    sampleOffset: Uint32Array.from(sampleOffset), sampleLocation: Uint32Array.from(sampleLocation), value: BigInt64Array.from(totals.values()),
-  });
+}
+
+function addStack(stacks: StackBuilder, stack: string, value: bigint): void {
+  let node = 0;
+  for (const frame of stack.split(";")) node = stacks.child(node, frame);
+  stacks.add(node, [value]);
 }
 
 export type { TextType };

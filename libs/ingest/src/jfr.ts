@@ -1,0 +1,116 @@
+import { ByteReader, decodeUtf8, ShortRead } from "@cinderblock/bytes";
+import { CinderblockError } from "@cinderblock/errors";
+import { type JfrEvent, type JfrStacks, readRecording } from "@cinderblock/jfr";
+import type { Label } from "@cinderblock/model";
+import { StackBuilder } from "./stack-builder.ts";
+
+/** Sample types and period of what JFR's events become (api.md §2.2). */
+const PROFILES = {
+  cpu: { name: "process_cpu", types: [["cpu", "nanoseconds"]], period: ["cpu", "nanoseconds"] },
+  wall: { name: "wall", types: [["wall", "nanoseconds"]], period: ["wall", "nanoseconds"] },
+  inTlab: { name: "memory", types: [["alloc_in_new_tlab_objects", "count"], ["alloc_in_new_tlab_bytes", "bytes"]], period: ["space", "bytes"] },
+  outsideTlab: { name: "memory", types: [["alloc_outside_tlab_objects", "count"], ["alloc_outside_tlab_bytes", "bytes"]], period: ["space", "bytes"] },
+  sampled: { name: "memory", types: [["alloc_sample_objects", "count"], ["alloc_sample_bytes", "bytes"]], period: ["space", "bytes"] },
+  monitor: { name: "mutex", types: [["contentions", "count"], ["delay", "nanoseconds"]], period: ["mutex", "count"] },
+  park: { name: "block", types: [["contentions", "count"], ["delay", "nanoseconds"]], period: ["block", "count"] },
+  live: { name: "memory", types: [["live", "count"]], period: ["objects", "count"] },
+  malloc: { name: "memory", types: [["malloc_objects", "count"], ["malloc_bytes", "bytes"]], period: ["space", "bytes"] },
+} as const;
+type ProfileKey = keyof typeof PROFILES;
+
+export interface JfrProfile { name: string; bytes: Uint8Array }
+
+/** The labels of each context that the agent set: id -> labels. */
+export type JfrContexts = ReadonlyMap<number, readonly Label[]>;
+
+/** LabelsSnapshot: 1 contexts: map<int64, {1 labels: map<int64, int64>}>, 2 strings: map<int64, string>. */
+export function readJfrLabels(bytes: Uint8Array): JfrContexts {
+  try {
+    const strings = new Map<number, string>(), contexts = new Map<number, [number, number][]>();
+    const entry = (r: ByteReader, onValue: (r: ByteReader, end: number) => void): number => {
+      let key = 0;
+      const end = r.uvarint() + r.pos;
+      if (end > r.end) throw new ShortRead(r.pos, "expected a map entry inside its message");
+      while (r.pos < end) { const tag = r.uvarint(); if (tag === 8) key = r.uvarint(); else if (tag === 18 || tag === 16) onValue(r, tag === 18 ? r.uvarint() + r.pos : end); else throw new ShortRead(r.pos, `expected a map entry, found tag ${tag}`); }
+      return key;
+    };
+    const r = new ByteReader(bytes);
+    while (r.left > 0) {
+      const tag = r.uvarint();
+      if (tag === 10) {
+        const labels: [number, number][] = [];
+        const id = entry(r, (c, end) => {
+          while (c.pos < end) {
+            if (c.uvarint() !== 10) throw new ShortRead(c.pos, "expected labels");
+            let value = 0;
+            const key = entry(c, (v) => { value = v.uvarint(); });
+            labels.push([key, value]);
+          }
+        });
+        contexts.set(id, labels);
+      } else if (tag === 18) {
+        let text = "";
+        const id = entry(r, (c, end) => { const at = c.need(end - c.pos); text = decodeUtf8(c.bytes, at, end); });
+        strings.set(id, text);
+      } else throw new ShortRead(r.pos, `expected contexts or strings, found tag ${tag}`);
+    }
+    return new Map([...contexts].map(([id, list]) => [id, list.flatMap(([k, v]) => { const name = strings.get(k), value = strings.get(v); return name !== undefined && value !== undefined ? [{ name, value }] : []; })]));
+  } catch (err) {
+    if (err instanceof ShortRead) throw new CinderblockError("invalid", `jfr labels: ${err.message}`, { reason: "malformed_profile", cause: err });
+    throw err;
+  }
+}
+
+/** A recording as one pprof for each kind of event that it holds, and the profiler's event setting. */
+export function jfrToPprofs(body: Uint8Array, contexts: JfrContexts, sampleRate: number, timeNanos: bigint, durationNanos: bigint): { profiles: JfrProfile[]; event: string } {
+  const builders = new Map<ProfileKey, StackBuilder>();
+  const perSample = sampleRate > 0 ? BigInt(Math.floor(1e9 / sampleRate)) : 1n;
+  const builder = (key: ProfileKey): StackBuilder => { let b = builders.get(key); if (!b) builders.set(key, (b = new StackBuilder(PROFILES[key].types.length))); return b; };
+  let stacks: JfrStacks | undefined;
+  let nodes = new Map<ProfileKey, Map<number, number>>();
+  const nodeOf = (key: ProfileKey, stackTrace: number): number | undefined => {
+    let known = nodes.get(key);
+    if (!known) nodes.set(key, (known = new Map()));
+    let node = known.get(stackTrace);
+    if (node === undefined) {
+      const frames = stacks!.frames(stackTrace);
+      if (!frames) return undefined;
+      const b = builder(key);
+      node = 0;
+      for (let i = frames.length - 1; i >= 0; i--) node = b.child(node, frames[i]!);
+      known.set(stackTrace, node);
+    }
+    return node;
+  };
+  const add = (key: ProfileKey, e: JfrEvent, values: bigint[]): void => {
+    const node = nodeOf(key, e.stackTrace);
+    if (node === undefined) return;
+    const labels = contexts.has(e.contextId);
+    builder(key).add(node, values, labels ? String(e.contextId) : "", () => (labels ? contexts.get(e.contextId)! : []));
+  };
+  const runs = (e: JfrEvent): boolean => e.state !== "STATE_SLEEPING";
+  const event = readRecording(body, {
+    chunk(s) { stacks = s; nodes = new Map(); },
+    event(e, setting) {
+      const bytes = BigInt(e.bytes), delay = BigInt(e.durationNanos), time = BigInt(e.count) * perSample;
+      switch (e.kind) {
+        case "execution": if (runs(e)) add("cpu", e, [time]); if (setting === "wall") add("wall", e, [time]); break;
+        case "wall": if (runs(e)) add("cpu", e, [time]); add("wall", e, [time]); break;
+        case "alloc-in-tlab": add("inTlab", e, [1n, bytes]); break;
+        case "alloc-outside-tlab": add("outsideTlab", e, [1n, bytes]); break;
+        case "alloc-sample": add("sampled", e, [1n, bytes]); break;
+        case "monitor": add("monitor", e, [1n, delay]); break;
+        case "park": add("park", e, [1n, delay]); break;
+        case "live": add("live", e, [1n]); break;
+        case "malloc": add("malloc", e, [1n, bytes]); break;
+      }
+    },
+  });
+  const profiles: JfrProfile[] = [];
+  for (const [key, stacksOf] of builders) {
+    if (stacksOf.isEmpty) continue;
+    const { name, types, period } = PROFILES[key];
+    profiles.push({ name, bytes: stacksOf.encode({ sampleTypes: types.map(([type, unit]) => ({ type, unit })), periodType: { type: period[0], unit: period[1] }, period: 0n, timeNanos, durationNanos }) });
+  }
+  return { event, profiles };
+}

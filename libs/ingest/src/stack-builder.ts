@@ -1,0 +1,72 @@
+import { encodeUtf8 } from "@cinderblock/bytes";
+import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
+import { SymbolPartition } from "@cinderblock/symdb";
+import type { Label } from "@cinderblock/model";
+
+/** Gathers stacks of function names and their values: what formats without symbol tables become, one pprof. */
+export class StackBuilder {
+  private readonly symbols = new SymbolPartition();
+  private readonly locations = new Map<string, number>();
+  /** label set -> node -> first of its values */
+  private readonly samples = new Map<string, { labels: readonly Label[]; nodes: Map<number, number> }>();
+  private readonly values: bigint[] = [];
+  private readonly word = new Uint32Array(6);
+  private readonly types: number;
+
+  /** `types` values make a sample. */
+  constructor(types = 1) { this.types = types; }
+
+  /** Nothing was added. */
+  get isEmpty(): boolean { return this.values.length === 0; }
+
+  private string(text: string): number {
+    const bytes = encodeUtf8(text);
+    return this.symbols.strings.intern(bytes, 0, bytes.length);
+  }
+
+  /** The node of a function under `parent`; 0 is the root. */
+  child(parent: number, name: string): number {
+    let location = this.locations.get(name);
+    if (location === undefined) {
+      const { word, symbols } = this;
+      const at = this.string(name);
+      word[0] = at; word[1] = at; word[2] = 0; word[3] = 0;
+      const fn = symbols.functions.intern(word, 4);
+      word.fill(0, 0, 4);
+      word[4] = fn; word[5] = 0;
+      location = symbols.locations.intern(word, 6);
+      this.locations.set(name, location);
+    }
+    return this.symbols.stackChild(parent, location);
+  }
+
+  /** Adds to the values of a stack; `key` names the label set, whose labels are asked for when it is new. */
+  add(node: number, values: readonly bigint[], key = "", labels: () => readonly Label[] = () => []): void {
+    let set = this.samples.get(key);
+    if (!set) this.samples.set(key, (set = { labels: labels(), nodes: new Map() }));
+    let at = set.nodes.get(node);
+    if (at === undefined) { at = this.values.length; set.nodes.set(node, at); for (let k = 0; k < this.types; k++) this.values.push(0n); }
+    for (let k = 0; k < this.types; k++) this.values[at + k]! += values[k]!;
+  }
+
+  /** `scale` turns counts into what they stand for. */
+  encode(header: PprofHeader, scale: (value: bigint) => bigint = (v) => v): Uint8Array {
+    const sampleOffset = [0], sampleLocation: number[] = [], value: bigint[] = [], labelOffset = [0], labelKey: number[] = [], labelValue: number[] = [];
+    for (const { labels, nodes } of this.samples.values()) {
+      const ids = labels.map((l) => [this.string(l.name), this.string(l.value)] as const);
+      for (const [node, first] of nodes) {
+        for (let at = node; at > 0; at = this.symbols.stackParent.data[at]!) sampleLocation.push(this.symbols.stackLocation.data[at]!);
+        sampleOffset.push(sampleLocation.length);
+        for (let k = 0; k < this.types; k++) value.push(scale(this.values[first + k]!));
+        for (const [k, v] of ids) { labelKey.push(k); labelValue.push(v); }
+        labelOffset.push(labelKey.length);
+      }
+    }
+    const t = this.symbols.tables();
+    return encodePprof(header, {
+      strings: { bytes: t.stringBytes, offset: t.stringOffset }, functionWords: t.functionWords, mappingWords: new Uint32Array(9), locationWords: t.locationWords, locationOffset: t.locationOffset,
+      sampleOffset: Uint32Array.from(sampleOffset), sampleLocation: Uint32Array.from(sampleLocation), value: BigInt64Array.from(value),
+      labels: { offset: Uint32Array.from(labelOffset), key: Uint32Array.from(labelKey), value: Uint32Array.from(labelValue) },
+    });
+  }
+}

@@ -1,0 +1,89 @@
+import { decodeUtf8, ShortRead } from "@cinderblock/bytes";
+
+/** A cursor over a chunk with JFR's primitives: big-endian, integers as varints of at most nine bytes. */
+export class JfrCursor {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  pos: number;
+  readonly end: number;
+
+  constructor(bytes: Uint8Array, pos: number, end: number) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.pos = pos;
+    this.end = end;
+  }
+
+  get left(): number { return this.end - this.pos; }
+
+  need(n: number): number {
+    const at = this.pos;
+    if (n < 0 || n > this.end - at) throw new ShortRead(at, `expected ${n} bytes, ${this.end - at} left`);
+    this.pos = at + n;
+    return at;
+  }
+
+  u8(): number { return this.bytes[this.need(1)]!; }
+  f32(): number { return this.view.getFloat32(this.need(4)); }
+  f64(): number { return this.view.getFloat64(this.need(8)); }
+
+  /** A varint as a number: exact below 2^53, ids and sizes are. The ninth byte has eight bits. */
+  long(): number {
+    const { bytes } = this;
+    let at = this.pos;
+    if (at < this.end && bytes[at]! < 128) { this.pos = at + 1; return bytes[at]!; }
+    let value = 0, scale = 1;
+    for (let i = 0; i < 9; i++) {
+      if (at >= this.end) throw new ShortRead(at, "expected the rest of an integer");
+      const b = bytes[at++]!;
+      if (i === 8) { value += b * scale; break; }
+      value += (b & 127) * scale;
+      if (b < 128) break;
+      scale *= 128;
+    }
+    this.pos = at;
+    return value;
+  }
+
+  /** A varint that may be negative: 64 bits of two's complement. */
+  signedLong(): bigint {
+    let value = 0n;
+    for (let i = 0n; i < 9n; i++) {
+      const b = BigInt(this.u8());
+      if (i === 8n) { value |= b << 56n; break; }
+      value |= (b & 127n) << (7n * i);
+      if (b < 128n) break;
+    }
+    return BigInt.asIntN(64, value);
+  }
+
+  /** A count that is followed by as many things of at least a byte each. */
+  count(): number {
+    const at = this.pos;
+    const n = this.long();
+    if (n > this.left) throw new ShortRead(at, `expected a count below ${this.left}, found ${n}`);
+    return n;
+  }
+
+  /** A string; undefined for null, a number for a reference into the string constants. */
+  string(): string | number | undefined {
+    const encoding = this.u8();
+    switch (encoding) {
+      case 0: return undefined;
+      case 1: return "";
+      case 2: return this.long();
+      case 3: { const n = this.count(); const at = this.need(n); return decodeUtf8(this.bytes, at, at + n); }
+      case 4: { const n = this.count(); let out = ""; for (let i = 0; i < n; i++) out += String.fromCharCode(this.long() & 0xffff); return out; }
+      case 5: { const n = this.count(); const at = this.need(n); return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + at, n).toString("latin1"); }
+      default: throw new ShortRead(this.pos, `expected a string, found encoding ${encoding}`);
+    }
+  }
+
+  skipString(): void {
+    const encoding = this.u8();
+    if (encoding <= 1) return;
+    if (encoding === 2) this.long();
+    else if (encoding === 3 || encoding === 5) this.need(this.count());
+    else if (encoding === 4) { for (let n = this.count(); n > 0; n--) this.long(); } else throw new ShortRead(this.pos, `expected a string, found encoding ${encoding}`);
+  }
+}

@@ -1,0 +1,3 @@
+export { decodeExport } from "./decode.ts";
+export { decodeExportJson } from "./decode-json.ts";
+export type { OtlpAttribute, OtlpDictionary, OtlpExport, OtlpProfile, OtlpResource, OtlpSample, OtlpValue, OtlpValueType } from "./types.ts";
