@@ -10,6 +10,10 @@ export function freePort(): Promise<number> {
 
 export function folder(): string { return mkdtempSync(join(tmpdir(), "cinderblock-e2e-")); }
 
+const running = new Set<ChildProcess>();
+/** A test that fails leaves its server behind: it ends with the tests of the file. */
+afterAll(() => { for (const child of running) child.kill("SIGKILL"); });
+
 /** The built binary in a process of its own. */
 export class Server {
   child: ChildProcess | undefined;
@@ -28,6 +32,9 @@ export class Server {
       "-distributor.ingestion-rate-limit-mb=100000", "-distributor.ingestion-burst-size-mb=100000", "-ingester.max-global-series-per-tenant=0", "-validation.reject-older-than=0",
       "-querier.max-query-lookback=0", "-querier.max-query-length=0", ...flags,
     ], { stdio: ["ignore", out, out] });
+    const { child } = this;
+    running.add(child);
+    child.once("exit", () => running.delete(child));
     for (let i = 0; i < 600; i++) {
       if (this.child.exitCode !== null) throw new Error(`the server ended: ${this.log().slice(-2000)}`);
       try { if ((await fetch(`${this.url}/ready`)).status === 200) return; } catch { /* not listening yet */ }

@@ -7,8 +7,10 @@ interface Job { key: string; sources: string[]; level: number; blocks: BlockInfo
  * Which blocks answer, each profile once. Compacted blocks replace what they were made of when all outputs of their job
  * are there: one unsharded block, or every shard, or the shards that are there name the empty ones. Otherwise their
  * sources are read, and only where those are gone, what is left of the job. Per (sources, shard) the smallest ULID counts.
+ * The candidates are all blocks of the tenant: what a range leaves out decides with the rest whether a job is whole. Only
+ * blocks that overlap [startMs, endMs] are chosen.
  */
-export function planBlocks(candidates: readonly BlockInfo[]): { chosen: BlockInfo[]; warnings: string[] } {
+export function planBlocks(candidates: readonly BlockInfo[], startMs = 0, endMs = Number.MAX_SAFE_INTEGER): { chosen: BlockInfo[]; warnings: string[] } {
   const warnings: string[] = [];
   const jobs = new Map<string, Job>();
   for (const b of candidates) {
@@ -22,17 +24,19 @@ export function planBlocks(candidates: readonly BlockInfo[]): { chosen: BlockInf
   const chosen: BlockInfo[] = [];
   order.forEach((job, at) => {
     if (job.sources.every((s) => covered.has(s))) return;
+    const inRange = (b: BlockInfo): boolean => b.minTimeMs <= endMs && b.maxTimeMs >= startMs;
     const byShard = new Map<string, BlockInfo>();
     for (const b of job.blocks) { const known = byShard.get(b.shardId); if (!known || b.ulid < known.ulid) byShard.set(b.shardId, b); }
     if (!isComplete(byShard)) {
       const below = new Set(order.slice(at + 1).filter((j) => isComplete(new Map(j.blocks.map((b) => [b.shardId, b])))).flatMap((j) => j.sources));
       const readable = job.sources.filter((s) => below.has(s));
       if (readable.length === job.sources.length) return; // all of its sources can be read instead
+      if (!job.blocks.some(inRange)) { for (const s of job.sources) covered.add(s); return; }
       if (readable.length > 0) warnings.push(`shards of a compaction are missing and ${job.sources.length - readable.length} of its ${job.sources.length} sources too`);
       else warnings.push("shards of a compaction are missing and so are its sources");
     }
     for (const s of job.sources) covered.add(s);
-    chosen.push(...byShard.values());
+    chosen.push(...[...byShard.values()].filter(inRange));
   });
   return { chosen, warnings };
 }

@@ -32,11 +32,11 @@ export class Querier {
   /** Everyone who may hold data is asked over the full range; a block that several have is read from the bucket. */
   private async plan(tenant: string, startMs: number, endMs: number): Promise<{ plan: Plan; warnings: string[] }> {
     const clients = [...this.stores, ...this.ingesters];
-    const lists = await Promise.all(clients.map((c) => c.blocks(tenant, startMs, endMs)));
+    const lists = await Promise.all(clients.map((c) => c.blocks(tenant, 0, Number.MAX_SAFE_INTEGER)));
     const owner = new Map<string, SourceClient>();
     const candidates: BlockInfo[] = [];
     clients.forEach((c, i) => { for (const b of lists[i]!) if (!owner.has(b.ulid)) { owner.set(b.ulid, c); candidates.push(b); } });
-    const { chosen, warnings } = planBlocks(candidates);
+    const { chosen, warnings } = planBlocks(candidates, startMs, endMs);
     const plan: Plan = new Map();
     for (const b of chosen) {
       const c = owner.get(b.ulid)!;

@@ -56,7 +56,7 @@ export function readJfrLabels(bytes: Uint8Array): JfrContexts {
     }
     return new Map([...contexts].map(([id, list]) => [id, list.flatMap(([k, v]) => { const name = strings.get(k), value = strings.get(v); return name !== undefined && value !== undefined ? [{ name, value }] : []; })]));
   } catch (err) {
-    if (err instanceof ShortRead) throw new CinderblockError("invalid", `jfr labels: ${err.message}`, { reason: "malformed_profile", cause: err });
+    if (err instanceof ShortRead) throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr labels: ${err.message}`, { reason: "malformed_profile", cause: err });
     throw err;
   }
 }

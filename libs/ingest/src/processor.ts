@@ -8,7 +8,7 @@ import { decodePush, decodePushJson, type RawSeries } from "./envelope.ts";
 import { jfrToPprofs, readJfrLabels } from "./jfr.ts";
 import { otlpToPprofs, readOtlp } from "./otlp.ts";
 import { readSpeedscope, speedscopeRate } from "./speedscope.ts";
-import { encodeText, type TextType, textToPprof, textType } from "./text.ts";
+import { encodeText, readText, type TextType, textType } from "./text.ts";
 import { detectLanguage, fixGoGenerics, replaceStrings } from "./go-fix.ts";
 import { repairTruncatedStacks } from "./go-truncated.ts";
 import { type IngestRequest, parseMultipart, parsePprofForm, pprofName, type SampleTypeConfig } from "./ingest-request.ts";
@@ -131,9 +131,11 @@ export class PushProcessor {
     out.compressedBytes += body.length;
     const { format } = request;
     if (format === "groups" || format === "lines" || format === "trie" || format === "tree") {
-      const { service, type } = textType(request.app);
       const bounds = { maxNameLength: limits.maxProfileSymbolValueLength, maxChildren: limits.maxProfileStacktraceSamples };
-      this.text(tenant, request, service, type, textToPprof(body, format, type, request.sampleRate, request.fromNanos, bounds), limits, gate, nowMs, out);
+      const stacks = readText(body, format, bounds);
+      // v1 reads the body before it looks at the application's name.
+      const { service, type } = textType(request.app);
+      this.text(tenant, request, service, type, encodeText(stacks, type, request.sampleRate, request.fromNanos), limits, gate, nowMs, out);
       return;
     }
     if (format === "speedscope") { this.speedscope(tenant, request, body, limits, gate, nowMs, out); return; }
@@ -197,7 +199,7 @@ export class PushProcessor {
       const parts = parseMultipart(body, request.boundary);
       recording = parts.get("jfr");
       contexts = parts.get("labels");
-      if (!recording) throw new CinderblockError("invalid", "jfr: the form has no part jfr", { reason: "malformed_profile" });
+      if (!recording) throw new CinderblockError("unknown", "parsing IngestInput-pprof failed jfr: the form has no part jfr", { reason: "malformed_profile" });
     }
     const bound = limits.ingestionBodyLimitBytes > 0 ? limits.ingestionBodyLimitBytes : 1 << 30;
     const inflate = (bytes: Uint8Array): Uint8Array => (isGzip(bytes) ? inflateProfile(bytes, bound) : bytes);

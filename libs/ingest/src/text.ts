@@ -33,11 +33,11 @@ export function textType(app: string): { service: string; type: TextType } {
 
 export type TextFormat = "groups" | "lines" | "trie" | "tree";
 
-/** A profile in one of the text and tree formats, as pprof bytes. */
-export function textToPprof(body: Uint8Array, format: TextFormat, type: TextType, sampleRate: number, timeNanos: bigint, bounds: TreeBounds): Uint8Array {
+/** Stacks and counts of a body in one of the text and tree formats. */
+export function readText(body: Uint8Array, format: TextFormat, bounds: TreeBounds): StackBuilder {
   const stacks = new StackBuilder();
   if (format === "trie") readTrie(body, stacks); else if (format === "tree") readTree(body, stacks, bounds); else readFolded(body, format, stacks);
-  return encodeText(stacks, type, sampleRate, timeNanos);
+  return stacks;
 }
 
 /** CPU and wall time come as counts of samples: `sampleRate` of them are a second. */

@@ -1,5 +1,5 @@
 import { ShortRead } from "@cinderblock/bytes";
-import { JfrCursor } from "./cursor.ts";
+import type { JfrCursor } from "./cursor.ts";
 
 export interface JfrField { name: string; type: number; constantPool: boolean; array: boolean }
 export interface JfrClass { id: number; name: string; fields: JfrField[] }

@@ -41,7 +41,7 @@ const HEADER_BYTES = 68;
 const MAGIC = 0x464c5200; // "FLR\0"
 const METADATA = 0, CHECKPOINT = 1;
 
-function refuse(what: string): never { throw new CinderblockError("invalid", `jfr: ${what}`, { reason: "malformed_profile" }); }
+function refuse(what: string): never { throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr: ${what}`, { reason: "malformed_profile" }); }
 
 /** Reads all chunks of a recording. Returns the profiler's event setting ("cpu", "itimer", "wall", …; "" when it is not there). */
 export function readRecording(bytes: Uint8Array, visitor: JfrVisitor): string {
@@ -54,7 +54,7 @@ export function readRecording(bytes: Uint8Array, visitor: JfrVisitor): string {
       at += size;
     }
   } catch (err) {
-    if (err instanceof ShortRead) throw new CinderblockError("invalid", `jfr: ${err.message}`, { reason: "malformed_profile", cause: err });
+    if (err instanceof ShortRead) throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr: ${err.message}`, { reason: "malformed_profile", cause: err });
     throw err;
   }
   return setting;
