@@ -1,12 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { mkdtempSync, openSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-
-export function freePort(): Promise<number> {
-  return new Promise((done) => { const s = createServer(); s.listen(0, "127.0.0.1", () => { const { port } = s.address() as { port: number }; s.close(() => done(port)); }); });
-}
+import { freePort } from "@cinderblock/testkit";
 
 export function folder(): string { return mkdtempSync(join(tmpdir(), "cinderblock-e2e-")); }
 

@@ -345,7 +345,7 @@ export function normalise(maxDepth: u32): bool {
 // ---- symbol cache: (symbol partition, kind, content) -> id. Four entries share a cache line; an entry points to a copy
 // of its content in a ring, so a hit is always verified. What is not found is asked of the partition itself.
 // Lookups go in blocks: all entries of a block are touched, then all their copies, then compared. One by one each
-// lookup waits for memory twice: 170 ns instead of 40 (docs/benchmarks.md, `kernel`).
+// lookup waits for memory twice: 170 ns instead of about 70 (docs/adr/0005).
 
 /**
  * A region has lines of four entries and a ring of contents. Symbols and stacks have one each: stacks are many and come and

@@ -1,8 +1,8 @@
 /** One event of a small recording: its class, the stack root first, and its fields. */
 export interface TinyJfrEvent { type: "ExecutionSample" | "ObjectAllocationInNewTLAB" | "JavaMonitorEnter" | "WallClockSample"; frames: [type: string, method: string][]; state?: string; contextId?: number; tlabSize?: number; durationTicks?: number; samples?: number }
 
-/** A recording of one chunk as async-profiler lays it out, a billion ticks a second. Written by hand, apart from the reader under test. */
-export function tinyJfr(events: readonly TinyJfrEvent[], setting = "itimer"): Uint8Array {
+/** A recording of one chunk as async-profiler lays it out, a billion ticks a second. `cyclic`: its two checkpoints name each other as the one before. Written by hand, apart from the reader under test. */
+export function tinyJfr(events: readonly TinyJfrEvent[], setting = "itimer", cyclic = false): Uint8Array {
   const varint = (v: number | bigint): number[] => {
     let n = BigInt.asUintN(64, BigInt(v));
     const out: number[] = [];
@@ -46,7 +46,10 @@ export function tinyJfr(events: readonly TinyJfrEvent[], setting = "itimer"): Ui
   }
   const pool = (id: number, entries: number[][]): number[] => [...varint(id), ...varint(entries.length), ...entries.flatMap((x, i) => [...varint(i + 1), ...x])];
   const checkpoint = (delta: bigint, pools: number[][]): number[] => sized([1, 0, 0, ...varint(delta), 1, ...varint(pools.length), ...pools.flat()]);
-  const first = checkpoint(0n, [pool(C.symbol, symbols.map(text)), pool(C.state, states.map(text))]);
+  const firstWith = (delta: bigint): number[] => checkpoint(delta, [pool(C.symbol, symbols.map(text)), pool(C.state, states.map(text))]);
+  let first = firstWith(0n);
+  // The way to the second checkpoint is the first one's size, which the way is a part of.
+  while (cyclic && firstWith(BigInt(first.length)).join() !== first.join()) first = firstWith(BigInt(first.length));
   const rest = [
     pool(C.class, classIds.map((t) => [...varint(idOf(symbols, t)), 1])), pool(C.method, methods.map((x) => { const [t, m] = x.split("\u0000") as [string, string]; return [...varint(idOf(classIds, t)), ...varint(idOf(symbols, m)), 0]; })),
     pool(C.trace, traces.map((list) => [0, ...varint(list.length), ...list.flatMap((m) => [...varint(m), 7])])),
