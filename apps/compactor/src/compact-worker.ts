@@ -1,16 +1,15 @@
 import { mkdirSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { workerData } from "node:worker_threads";
 import type { BlockFiles } from "@cinderblock/block";
 import { compactBlocks, verifyBlock } from "@cinderblock/compact";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { type Bucket, FilesystemBucket, openBucket } from "@cinderblock/objstore";
-import { serveWorker } from "@cinderblock/threads";
+import { ownData, serveWorker } from "@cinderblock/threads";
 import type { CompactWorkerData, CompactWorkerMethods } from "./protocol.ts";
 
 /** A thread for one compaction: reads the sources from the bucket, leaves verified outputs in the work folder. */
-const data = workerData as CompactWorkerData;
+const data = ownData<CompactWorkerData>();
 const opened = openBucket(data.bucket);
 
 function filesIn(bucket: Bucket, path: string): BlockFiles {

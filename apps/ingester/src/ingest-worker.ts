@@ -1,20 +1,20 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { workerData } from "node:worker_threads";
 import { loadHasher } from "@cinderblock/bytes";
 import { CinderblockError, toErrorRecord } from "@cinderblock/errors";
 import { type Head, HeadShard } from "@cinderblock/head";
 import { type ProcessedProfile, PushProcessor, RateGate } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type BlockInfo, executeOn, labelNames, labelValues, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
-import { releasedBytes, serveWorker, Transfer, transferable } from "@cinderblock/threads";
+import { ownData, releasedBytes, serveWorker, SlotReader, Transfer, transferable } from "@cinderblock/threads";
 import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
 
 /**
  * A worker thread of the write path: it inflates, decodes and normalises a push, interns it into its heads, logs it, and
  * answers when the log is on disk. It owns its shard's heads alone; queries about them run here too.
  */
-const data = workerData as IngestWorkerData;
+const data = ownData<IngestWorkerData>();
+const bodies = new SlotReader(data.bodies);
 const hasher = await loadHasher();
 
 const shard = new HeadShard(hasher, {
@@ -64,12 +64,12 @@ const methods: IngestWorkerMethods = {
     setInterval(maintain, 1000).unref();
     return { records: r.records, rows: r.rows, seconds: r.seconds, segments: r.segments, damaged: r.damaged, tornBytes: r.tornBytes, lostSymbols: r.lostSymbols };
   },
-  async push({ tenant, push, settings }) {
+  async push({ tenant, push, at, length, settings }) {
     if (settings) settingsOf.set(tenant, { limits: settings.limits, gate: new RateGate(settings.gate) });
     const { limits, gate } = settingsOf.get(tenant)!;
     maxSeries = limits.maxSeriesPerTenant;
-    const out = processor.process(tenant, push, limits, gate, Date.now());
-    releasedBytes(out.compressedBytes + out.decompressedBytes);
+    const out = processor.process(tenant, at === undefined ? push : { ...push, body: bodies.read(at, length) }, limits, gate, Date.now());
+    if (at === undefined) releasedBytes(length);
     await shard.commit();
     return { ...out, error: out.error ? toErrorRecord(out.error) : undefined };
   },

@@ -9,7 +9,7 @@ import { type BlockInfo, type ExecuteAnswer, type Exclusions, type LabelAnswer, 
 import type { QueryPool } from "@cinderblock/query-worker";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { WorkerClient } from "@cinderblock/threads";
+import { SharedSlots, WorkerClient } from "@cinderblock/threads";
 import { blockInfo, LocalBlocks } from "./local-blocks.ts";
 import type { BlockNotice, IngestWorkerData, PushAnswer, PushCall, ReplayLine } from "./protocol.ts";
 
@@ -31,6 +31,10 @@ export interface IngesterConfig {
   sync: boolean;
 }
 
+/** Bodies of pushes up to this size, this many at a time, go to a worker through shared memory; others move. */
+const BODY_SLOT_BYTES = 128 << 10, BODY_SLOTS = 64;
+const NO_BODY = new Uint8Array(0);
+
 /** Takes pushes into the heads of its shards, keeps and serves local blocks, answers for both. */
 export class Ingester implements Service, SourceClient {
   readonly name = "ingester";
@@ -46,6 +50,7 @@ export class Ingester implements Service, SourceClient {
   private readonly gates = new Map<string, SharedArrayBuffer>();
   /** worker -> tenant -> the limits it was sent */
   private readonly sent = new Map<WorkerClient, Map<string, IngestLimits>>();
+  private readonly bodies = new SharedSlots(BODY_SLOT_BYTES, BODY_SLOTS);
   private readonly script: URL;
   private readonly config: IngesterConfig;
   private readonly pool: QueryPool;
@@ -69,7 +74,7 @@ export class Ingester implements Service, SourceClient {
     for (let shard = 0; shard < count; shard++) {
       const data: IngestWorkerData = {
         shard, alsoShards: orphans.filter((o) => o % count === shard), dataPath: config.dataPath, windowMs: config.windowMs, headBytes: Math.floor(config.headBytes / count), logBytes: Math.floor(config.logBytes / count),
-        segmentBytes: config.segmentBytes, idleMs: config.idleMs, sync: config.sync,
+        segmentBytes: config.segmentBytes, idleMs: config.idleMs, sync: config.sync, bodies: this.bodies.buffer,
       };
       const worker = new WorkerClient((name, value) => this.notice(shard, name, value), (reason) => this.onFatal(`ingest worker ${shard} died: ${reason}`));
       worker.start(this.script, data, `ingest-${shard}`, {});
@@ -128,7 +133,7 @@ export class Ingester implements Service, SourceClient {
     }
   }
 
-  /** Hands a raw push to the shard of its service; resolves when it is on disk. The body's buffer moves to the worker. */
+  /** Hands a raw push to the shard of its service; resolves when it is on disk. A large body's buffer moves to the worker. */
   async push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer> {
     this.refuse();
     let gate = this.gates.get(tenant);
@@ -140,8 +145,13 @@ export class Ingester implements Service, SourceClient {
     if (!known) this.sent.set(worker, (known = new Map()));
     const fresh = known.get(tenant) !== limits;
     if (fresh) known.set(tenant, limits);
-    const call: PushCall = { tenant, push, ...(fresh ? { settings: { limits, gate } } : {}) };
-    const { buffer, byteLength } = push.body;
+    const { body } = push;
+    const at = this.bodies.put(body);
+    const call: PushCall = { tenant, push: at === undefined ? push : { ...push, body: NO_BODY }, at, length: body.length, ...(fresh ? { settings: { limits, gate } } : {}) };
+    if (at !== undefined) {
+      try { return await worker.call<PushAnswer>("push", call); } finally { this.bodies.give(at); }
+    }
+    const { buffer, byteLength } = body;
     const own = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength > 0;
     return worker.call<PushAnswer>("push", call, own ? [buffer] : []);
   }

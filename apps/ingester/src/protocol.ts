@@ -16,10 +16,15 @@ export interface IngestWorkerData {
   segmentBytes: number;
   idleMs: number;
   sync: boolean;
+  /** where bodies of pushes lie */
+  bodies: SharedArrayBuffer;
 }
 
-/** `settings` come with a tenant's first push to a worker, and when they changed. */
-export interface PushCall { tenant: string; push: RawPush; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
+/**
+ * `settings` come with a tenant's first push to a worker, and when they changed. With `at` the body lies in the shared
+ * bodies, `length` bytes from there, and `push.body` is empty.
+ */
+export interface PushCall { tenant: string; push: RawPush; at: number | undefined; length: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
 export interface PushAnswer {
   profiles: number; compressedBytes: number; decompressedBytes: number; samples: number;
   discarded: { reason: DiscardReason; profiles: number; bytes: number }[];

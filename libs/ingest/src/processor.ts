@@ -2,7 +2,7 @@ import { gunzipSync } from "node:zlib";
 import { ByteWriter, type Hasher, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason } from "@cinderblock/errors";
 import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, sortLabels } from "@cinderblock/model";
-import { inflateProfile, isGzip, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
+import { inflateProfile, isGzip, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
 import { decodePush, decodePushJson, type RawSeries } from "./envelope.ts";
 import { jfrToPprofs, readJfrLabels } from "./jfr.ts";
@@ -62,6 +62,7 @@ export class PushProcessor {
   private finalLimits: IngestLimits | undefined;
   private readonly key = new ByteWriter(512);
   private readonly scratch = new NormaliseScratch();
+  private readonly gunzip = ReusedGunzip.create();
 
   constructor(hasher: Hasher, sink: ProfileSink) {
     this.hasher = hasher;
@@ -110,7 +111,7 @@ export class PushProcessor {
   }
 
   private decode(bytes: Uint8Array, limits: IngestLimits, out: PushOutcome): PprofTables {
-    const plain = inflateProfile(bytes, limits.maxProfileSizeBytes);
+    const plain = inflateProfile(bytes, limits.maxProfileSizeBytes, this.gunzip);
     out.decompressedBytes += plain.length;
     return this.decodePlain(plain);
   }

@@ -1,5 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { CinderblockError } from "@cinderblock/errors";
+import type { ReusedGunzip } from "./gunzip.ts";
 
 /** True for the gzip magic. */
 export function isGzip(bytes: Uint8Array): boolean { return bytes.length >= 2 && bytes[0] === 0x1f && bytes[1] === 0x8b; }
@@ -7,8 +8,9 @@ export function isGzip(bytes: Uint8Array): boolean { return bytes.length >= 2 &&
 /**
  * The uncompressed profile. Plain bytes pass through. More than `limit` bytes are refused before they are produced,
  * so a decompression bomb costs no more than the limit. Several gzip members are one stream, bytes after it an error.
+ * With `engine` the result is borrowed until its next use.
  */
-export function inflateProfile(bytes: Uint8Array, limit: number): Uint8Array {
+export function inflateProfile(bytes: Uint8Array, limit: number, engine?: ReusedGunzip): Uint8Array {
   const tooLarge = (): CinderblockError => new CinderblockError("invalid",
     `uncompressed profile payload size exceeds limit of ${humanBytes(limit)}`, { reason: "profile_size_limit", detail: { limit } });
   if (!isGzip(bytes)) {
@@ -20,6 +22,8 @@ export function inflateProfile(bytes: Uint8Array, limit: number): Uint8Array {
   // The last four bytes of a gzip stream are its size: a hint, from outside, so it is capped.
   const hint = n > 18 ? (bytes[n - 4]! | (bytes[n - 3]! << 8) | (bytes[n - 2]! << 16) | (bytes[n - 1]! << 24)) >>> 0 : 0;
   const cap = limit > 0 ? limit : 1 << 30;
+  const quick = engine?.inflate(bytes, hint, cap);
+  if (quick) return quick;
   try {
     // `info` tells how many input bytes were used: Node ignores what follows the last member, v1 refuses it.
     const { buffer, engine } = gunzipSync(bytes, { chunkSize: Math.max(1024, Math.min(hint + 64, cap + 1, 16 << 20)), maxOutputLength: cap, info: true }) as unknown as { buffer: Uint8Array; engine: { bytesWritten: number } };

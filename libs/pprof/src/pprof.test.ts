@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { Random, tinyPprof } from "@cinderblock/testkit";
 import { CinderblockError } from "@cinderblock/errors";
-import { encodePprof, inflateProfile, PprofDecoder, type PprofTables } from "./index.ts";
+import { encodePprof, inflateProfile, PprofDecoder, type PprofTables, ReusedGunzip } from "./index.ts";
 
 const text = (t: PprofTables, i: number): string => Buffer.from(t.bytes.subarray(t.stringStart.data[i]!, t.stringEnd.data[i]!)).toString();
 const profile = tinyPprof({ types: [["samples", "count"], ["cpu", "nanoseconds"]], stacks: [{ frames: ["main", "work"], values: [1, 10] }, { frames: ["main"], values: [2, 2 ** 40], labels: { span_id: "0102030405060708" } }], timeNanos: 1_795_409_460_000_000_000n });
@@ -37,6 +37,27 @@ describe("pprof decoder", () => {
     }
     expect(refused).toBeGreaterThan(1000);
     expect(refused).toBeLessThan(20_000);
+  });
+});
+
+describe("inflating into the same memory", () => {
+  it("equals the plain call for bodies of any size, and for broken ones", () => {
+    const engine = ReusedGunzip.create()!;
+    expect(engine).toBeDefined();
+    const random = new Random(20261124);
+    let quick = 0, refused = 0;
+    for (let i = 0; i < 3000; i++) {
+      const plain = Uint8Array.from({ length: random.below(4) === 0 ? random.below(300_000) : random.below(2000) }, () => random.below(8));
+      let body: Uint8Array = gzipSync(plain, { level: 1 });
+      if (i % 3 === 1) body = random.mutate(body);
+      if (i % 50 === 2) body = Buffer.concat([body, gzipSync(plain.subarray(0, 100))]);
+      const outcome = (e?: ReusedGunzip): string => { try { return Buffer.from(inflateProfile(body, 250_000, e)).toString("latin1"); } catch (err) { refused++; return `refused: ${(err as Error).message}`; } };
+      const found = outcome(engine);
+      if (found !== outcome()) throw new Error(`body ${i}: ${found.slice(0, 100)}`);
+      if (!found.startsWith("refused")) quick++;
+    }
+    expect(quick).toBeGreaterThan(1500);
+    expect(refused).toBeGreaterThan(1000);
   });
 });
 

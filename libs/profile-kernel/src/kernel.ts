@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { I64Column, U32Column } from "@cinderblock/columnar";
 import { PprofTables } from "@cinderblock/pprof";
 import { KERNEL_WASM } from "./gen/kernel-wasm.ts";
@@ -5,7 +6,9 @@ import { BASE, COLUMNS, type ColumnSpec, HEADER, HeaderWord, OFFSETS } from "./l
 
 interface Exports {
   count(from: number, length: number): number;
+  /** 0 refused, 1 decoded, 2 no room */
   decode(from: number, length: number): number;
+  setSeed(seed: bigint): void;
   normalise(maxDepth: number): number;
   begin(from: number, partition: number): void;
   stacks(n: number): number;
@@ -31,11 +34,14 @@ const SPECS = Object.entries(COLUMNS) as [Name, ColumnSpec][];
 /** A profile whose columns would take more is left to the plain decoder. */
 const MAX_BYTES = 48 << 20;
 
+/** `decode`: columns are too short, or there are none yet */
+const NO_ROOM = 2;
+
 let compiled: WebAssembly.Module | undefined;
 
 /**
  * The write path's hot loops in WebAssembly (ADR 5): decodes a pprof into columns in its own memory, normalises it, and
- * interns its symbols through a cache of 15 MiB that remembers which id a content had. It takes the usual case; every
+ * interns its symbols through a table of 3 MiB that remembers which id a content had. It takes the usual case; every
  * method says when it does not, and the plain twins do it then. One for each thread; holds one profile at a time.
  */
 export class ProfileKernel {
@@ -70,6 +76,7 @@ export class ProfileKernel {
       },
     });
     this.wasm = instance.exports as unknown as Exports;
+    this.wasm.setSeed(randomBytes(8).readBigUInt64LE());
     this.bytes = new Uint8Array(this.memory.buffer);
     this.header = new Uint32Array(this.memory.buffer, HEADER, 64);
     this.longs = new BigInt64Array(this.memory.buffer, HEADER, 32);
@@ -99,6 +106,7 @@ export class ProfileKernel {
     if (at - BASE > MAX_BYTES) return false;
     this.grow(at);
     this.capacity.set(capacity);
+    this.header.set(capacity, HeaderWord.capacity);
     this.inputBytes = inputBytes;
     const { buffer } = this.memory;
     this.columns = [];
@@ -127,9 +135,15 @@ export class ProfileKernel {
       this.grow(BASE + this.inputBytes);
     }
     this.bytes.set(profile, BASE);
-    if (this.wasm.count(BASE, length) === 0) return undefined;
-    for (let i = 0; i < 11; i++) if (this.header[i]! > this.capacity[i]! || this.columns.length === 0) { if (!this.lay(this.inputBytes, this.header.slice(0, 11))) return undefined; break; }
-    if (this.wasm.decode(BASE, length) === 0) return undefined;
+    let done = this.columns.length === 0 ? NO_ROOM : this.wasm.decode(BASE, length);
+    if (done === NO_ROOM) {
+      if (this.wasm.count(BASE, length) === 0 || !this.lay(this.inputBytes, this.header.slice(0, 11))) return undefined;
+      // What was counted fits; the decoder, which bounds a sample's rows by its bytes, need not check.
+      this.header.fill(0xffffffff, HeaderWord.capacity, HeaderWord.capacity + 11);
+      done = this.wasm.decode(BASE, length);
+      this.header.set(this.capacity, HeaderWord.capacity);
+    }
+    if (done === 0) return undefined;
     const { header, longs, tables: t } = this;
     t.bytes = profile;
     for (const { column, data, words, rows, fence } of this.columns) {

@@ -6,11 +6,13 @@ export const HEADER = 64;
 export const HeaderWord = {
   strings: 0, types: 1, samples: 2, refs: 3, values: 4, labels: 5, mappings: 6, locations: 7, lines: 8, functions: 9, comments: 10,
   dropFrames: 12, keepFrames: 13, hasPeriodType: 14, periodType: 15, periodUnit: 16, defaultSampleType: 17, timeNanos: 18, durationNanos: 20, period: 22, kept: 24,
+  /** eleven words: rows that there is room for */
+  capacity: 32,
 } as const;
 /** column addresses, one word each */
 export const OFFSETS = HEADER + 256;
-/** end of the fixed part: header, symbol cache, scratch; the profile and its columns lie behind it */
-export const BASE = 65536 + (3 << 20) + (12 << 20) + (4 << 15) + (4 << 14);
+/** end of the fixed part: header, symbol table, words of one location, hashes of one stack; the profile and its columns lie behind it */
+export const BASE = 65536 + (3 << 20) + (4 << 14) + (8 << 12);
 
 type Rows = "strings" | "types" | "samples" | "refs" | "values" | "labels" | "mappings" | "locations" | "lines" | "functions" | "comments";
 type Column<T> = { [K in keyof PprofTables]: PprofTables[K] extends T ? K : never }[keyof PprofTables];
@@ -36,4 +38,5 @@ export const COLUMNS = {
   funcIdLo: { rows: "functions", bytes: 4, table: "funcIdLo" }, funcIdHi: { rows: "functions", bytes: 4, table: "funcIdHi" }, funcName: { rows: "functions", bytes: 4, table: "funcName" }, funcSystemName: { rows: "functions", bytes: 4, table: "funcSystemName" },
   funcFilename: { rows: "functions", bytes: 4, table: "funcFilename" }, funcStartLine: { rows: "functions", bytes: 4, table: "funcStartLine" }, functionMap: { rows: "functions", bytes: 4 },
   comments: { rows: "comments", bytes: 4, table: "comments" },
+  stringHash: { rows: "strings", bytes: 8 }, functionHash: { rows: "functions", bytes: 8 }, mappingHash: { rows: "mappings", bytes: 8 }, locationHash: { rows: "locations", bytes: 8 },
 } satisfies Record<string, ColumnSpec>;

@@ -1,14 +1,13 @@
-import { workerData } from "node:worker_threads";
 import { loadHasher } from "@cinderblock/bytes";
 import { FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import { executeOn, labelNames, labelValues, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
-import { serveWorker, Transfer, transferable } from "@cinderblock/threads";
+import { ownData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { BlockSet } from "./block-set.ts";
 import type { QueryWorkerData, QueryWorkerMethods } from "./protocol.ts";
 import { render } from "./render.ts";
 
 /** A worker thread for reads: holds open blocks, answers questions about them, merges and renders. */
-const data = workerData as QueryWorkerData;
+const data = ownData<QueryWorkerData>();
 const blocks = Promise.all([loadHasher(), openBucket(data.bucket)]).then(([hasher, bucket]) => new BlockSet({ bucket, local: new FilesystemBucket(data.localDirectory) }, hasher, data.cacheBytes));
 
 const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;

@@ -3,8 +3,8 @@ import { CinderblockError } from "@cinderblock/errors";
 import { releasedBytes } from "@cinderblock/threads";
 
 /**
- * Request bodies as bytes in a buffer of their own, so that they can move to another thread. `admit` may refuse a body
- * by its length before any of it is held.
+ * Request bodies as bytes. `admit` may refuse a body by its length before any of it is held; a body without a length is
+ * refused where the limit is passed.
  */
 export function acceptRawBodies(app: FastifyInstance, limitBytes: number, admit: (bytes: number) => void): void {
   app.removeAllContentTypeParsers();
@@ -16,20 +16,25 @@ export function acceptRawBodies(app: FastifyInstance, limitBytes: number, admit:
     if (length > 0 && !(request.headers["content-type"] ?? "").startsWith("application/grpc")) {
       try { admit(length); } catch (err) { payload.resume(); done(err as Error); return; }
     }
-    releasedBytes(Math.max(length, 0));
-    let buffer = new Uint8Array(length >= 0 ? length : 64 << 10);
+    const chunks: Buffer[] = [];
     let size = 0;
     payload.on("data", (chunk: Buffer) => {
-      if (size + chunk.length > buffer.length) {
-        if (size + chunk.length > limitBytes) { payload.removeAllListeners("data"); payload.resume(); done(tooLarge(size + chunk.length)); return; }
-        const grown = new Uint8Array(Math.max(size + chunk.length, buffer.length * 2));
-        grown.set(buffer.subarray(0, size));
-        buffer = grown;
-      }
-      buffer.set(chunk, size);
       size += chunk.length;
+      if (size > limitBytes) { payload.removeAllListeners("data"); payload.resume(); done(tooLarge(size)); return; }
+      chunks.push(chunk);
     });
-    payload.on("end", () => done(null, size === buffer.length ? buffer : buffer.slice(0, size)));
+    payload.on("end", () => {
+      releasedBytes(size);
+      done(null, chunks.length === 1 ? chunks[0] : joined(chunks, size));
+    });
     payload.on("error", (err: Error) => done(new CinderblockError("invalid", `request body could not be read: ${err.message}`, { cause: err })));
   });
+}
+
+/** In a buffer of its own, so that it can move to another thread. */
+function joined(chunks: readonly Buffer[], size: number): Uint8Array {
+  const out = new Uint8Array(size);
+  let at = 0;
+  for (const c of chunks) { out.set(c, at); at += c.length; }
+  return out;
 }

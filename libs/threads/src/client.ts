@@ -4,6 +4,9 @@ import { CinderblockError, type ErrorRecord, fromErrorRecord } from "@cinderbloc
 
 type Message = { id: number; value?: unknown; error?: ErrorRecord } | { notify: string; value: unknown };
 
+/** What a worker is started with: its own data, and the counter of batches it took. */
+export interface WorkerStart { data: unknown; taken: Int32Array }
+
 /** A worker thread behind typed calls. When it dies, every call in flight fails and `onExit` is told. */
 export class WorkerClient {
   private readonly waiting = new Map<number, Deferred<unknown>>();
@@ -19,7 +22,7 @@ export class WorkerClient {
   }
 
   start(url: URL, workerData: unknown, name: string, resourceLimits: ResourceLimits): void {
-    const worker = new Worker(url, { workerData, name, resourceLimits });
+    const worker = new Worker(url, { workerData: { data: workerData, taken: this.taken } satisfies WorkerStart, name, resourceLimits });
     this.worker = worker;
     let reason = "";
     worker.on("message", (batch: Message[]) => {
@@ -29,6 +32,7 @@ export class WorkerClient {
         this.waiting.delete(m.id);
         if (m.error) d?.reject(fromErrorRecord(m.error)); else d?.resolve(m.value);
       }
+      if (this.held) this.flush();
     });
     worker.on("error", (err) => { reason = err.stack ?? err.message; });
     worker.on("exit", (code) => {
@@ -49,16 +53,31 @@ export class WorkerClient {
     this.waiting.set(id, d);
     this.outbox.push({ id, method, args });
     for (const t of transfer) this.moved.push(t);
-    // Calls of one turn of the loop travel as one message.
     if (this.outbox.length === 1) setImmediate(() => this.flush());
     return d.promise as Promise<T>;
   }
 
+  /** batches sent */
+  private sent = 0;
+  /** [0] batches that the worker has begun to the end of; shared with it, so that telling costs no message */
+  private readonly taken = new Int32Array(new SharedArrayBuffer(4));
+  private held: NodeJS.Timeout | undefined;
+
   private outbox: { id: number; method: string; args: unknown }[] = [];
   private moved: ArrayBuffer[] = [];
 
+  /**
+   * Calls of one turn of the loop travel as one message. While a worker is busy with two of them, further calls gather:
+   * waking a thread costs more than most calls do. Its answers, or a millisecond, look again.
+   */
   private flush(): void {
     const { outbox, moved } = this;
+    if (outbox.length === 0) return;
+    if (((this.sent - Atomics.load(this.taken, 0)) | 0) >= 2) {
+      this.held ??= setTimeout(() => { this.held = undefined; this.flush(); }, 1);
+      return;
+    }
+    this.sent = (this.sent + 1) | 0;
     this.outbox = [];
     this.moved = [];
     this.worker?.postMessage(outbox, moved);

@@ -1,5 +1,6 @@
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { toErrorRecord } from "@cinderblock/errors";
+import type { WorkerStart } from "./client.ts";
 import { type NodeTransferable, Transfer } from "./transfer.ts";
 
 /** Methods that a worker answers; a result may be a Transfer. */
@@ -7,6 +8,9 @@ export type WorkerHandlers = Record<string, (args: never) => unknown>;
 
 export interface CallMessage { id: number; method: string; args: never }
 export type AnswerMessage = { id: number; value?: unknown; error?: unknown } | { notify: string; value: unknown };
+
+/** The data that this worker was started with. */
+export function ownData<T>(): T { return (workerData as WorkerStart).data as T; }
 
 /** Answers calls from the thread that started this worker. Answers of one turn travel as one message. */
 export function serveWorker(handlers: WorkerHandlers): { notify: (name: string, value: unknown) => void } {
@@ -35,6 +39,10 @@ export function serveWorker(handlers: WorkerHandlers): { notify: (name: string, 
       if (result instanceof Promise) result.then(answer).catch(fail); else answer(result);
     } catch (err) { fail(err); }
   };
-  port.on("message", (calls: CallMessage[]) => { for (const c of calls) handle(c); });
+  const { taken } = workerData as WorkerStart;
+  port.on("message", (calls: CallMessage[]) => {
+    for (const c of calls) handle(c);
+    Atomics.add(taken, 0, 1);
+  });
   return { notify: (name, value) => send({ notify: name, value }) };
 }
