@@ -2,9 +2,10 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
-import { PusherService, QuerierService } from "@cinderblock/api";
+import { PushRequestSchema, PusherService, QuerierService } from "@cinderblock/api";
 import { tinyPprof } from "@cinderblock/testkit";
 import { CPU, Server } from "./server.ts";
 
@@ -34,6 +35,28 @@ describe("the single binary", () => {
       expect(r.flamegraph?.total).toBe(11n);
       expect(r.flamegraph?.names).toEqual(expect.arrayContaining(["total", "main", "work", "idle"]));
     }
+  });
+
+  it("answers the plain push beside the router as the router does", async () => {
+    const direct = { labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "direct" }], samples: [{ rawProfile: profile(5) }] };
+    const bodies: Record<string, Uint8Array> = {
+      good: toBinary(PushRequestSchema, create(PushRequestSchema, { series: [direct] })),
+      "two profiles, one broken": toBinary(PushRequestSchema, create(PushRequestSchema, { series: [direct, series("direct", Uint8Array.of(0x1f, 0x8b, 0, 0, 0, 0, 0, 0, 0, 0, 0))] })),
+      "no profiles": toBinary(PushRequestSchema, create(PushRequestSchema, {  series: [{ labels: [{ name: "service_name", value: "x" }], samples: [] }] })),
+      "no protobuf": Uint8Array.of(255, 255, 255),
+      "600 kB": toBinary(PushRequestSchema, create(PushRequestSchema, { series: [{ ...direct, annotations: [{ key: "k", value: "v".repeat(600_000) }] }] })),
+    };
+    const push = async (body: Uint8Array, more: Record<string, string>) => {
+      const r = await fetch(`${server.url}/push.v1.PusherService/Push`, { method: "POST", body, headers: { "content-type": "application/proto", ...more } });
+      return { status: r.status, headers: [...r.headers].filter(([k]) => k !== "date"), body: await r.text() };
+    };
+    for (const [name, body] of Object.entries(bodies)) {
+      // a timeout sends the request through the router
+      expect([name, await push(body, {})]).toEqual([name, await push(body, { "connect-timeout-ms": "60000" })]);
+    }
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toMatch(/pyroscope_request_duration_seconds_count\{[^}]*route="push_v1_pusherservice_push",status_code="400"[^}]*\} [1-9]/);
+    expect(metrics).toMatch(/pyroscope_inflight_requests\{method="POST",route="push_v1_pusherservice_push"\} 0/);
   });
 
   it("tells gRPC clients what is wrong in trailers", async () => {

@@ -1,9 +1,10 @@
 import { CinderblockError } from "@cinderblock/errors";
 import { type IngestRequest, parseAppName, parseTime, peekService } from "@cinderblock/ingest";
-import { acceptRawBodies, type FastifyReply, type FastifyRequest, httpError, INGEST_EDGE, rawUnary, type Routes } from "@cinderblock/rpc";
+import { acceptRawBodies, type FastifyReply, type FastifyRequest, httpError, INGEST_EDGE, type RawHandler, rawUnary, type Routes } from "@cinderblock/rpc";
 import { DEFAULT_TENANT, tenantForWrite } from "@cinderblock/tenant";
 import type { Distributor } from "./distributor.ts";
 
+const PUSH = "/push.v1.PusherService/Push";
 const EMPTY = new Uint8Array(0);
 const EMPTY_JSON = Buffer.from("{}");
 
@@ -11,18 +12,21 @@ function one(header: string | string[] | undefined): string | undefined { return
 
 /** push.v1.PusherService/Push and POST /ingest. Bodies stay bytes. */
 export function distributorRoutes(distributor: Distributor, multitenancy: boolean, now: () => number): Routes {
+  const pushHandler: RawHandler = async ({ codec, gzip, body, headers }) => {
+    const tenant = tenantForWrite(one(headers["x-scope-orgid"]), multitenancy);
+    await distributor.push(tenant, gzip || codec === "json" ? "" : peekService(body), { kind: "push", codec, gzip, body }, "push");
+    return codec === "json" ? EMPTY_JSON : EMPTY;
+  };
+  const admit = (bytes: number): void => distributor.admit(bytes);
   return {
+    direct: { path: PUSH, limitBytes: distributor.bodyLimit(DEFAULT_TENANT), admit, handler: pushHandler },
     http: (app) => {
-      acceptRawBodies(app, distributor.bodyLimit(DEFAULT_TENANT), (bytes) => distributor.admit(bytes));
+      acceptRawBodies(app, distributor.bodyLimit(DEFAULT_TENANT), admit);
       app.setErrorHandler(async (err, _request, reply) => {
         const { status, body } = httpError(err);
         await reply.code(status).type("application/json").send(body);
       });
-      rawUnary(app, "/push.v1.PusherService/Push", async ({ codec, gzip, body, headers }) => {
-        const tenant = tenantForWrite(one(headers["x-scope-orgid"]), multitenancy);
-        await distributor.push(tenant, gzip || codec === "json" ? "" : peekService(body), { kind: "push", codec, gzip, body }, "push");
-        return codec === "json" ? EMPTY_JSON : EMPTY;
-      });
+      rawUnary(app, PUSH, pushHandler);
       rawUnary(app, "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export", async ({ codec, gzip, body, headers }) => {
         const tenant = tenantForWrite(one(headers["x-scope-orgid"]), multitenancy);
         await distributor.push(tenant, "", { kind: "otlp", codec, gzip, body }, "otlp");

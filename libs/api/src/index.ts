@@ -1,4 +1,4 @@
-export { PusherService, PushResponseSchema } from "./gen/push/v1/push_pb.js";
+export { PushRequestSchema, PusherService, PushResponseSchema } from "./gen/push/v1/push_pb.js";
 export {
   AnalyzeQueryResponseSchema, DiffResponseSchema, FlameGraphDiffSchema, FlameGraphSchema, ProfileFormat, ProfileTypesResponseSchema, QuerierService, SelectHeatmapResponseSchema,
   SelectMergeSpanProfileResponseSchema, SelectMergeStacktracesResponseSchema, SelectSeriesResponseSchema, SeriesResponseSchema,

@@ -32,7 +32,7 @@ export function acceptRawBodies(app: FastifyInstance, limitBytes: number, admit:
 }
 
 /** In a buffer of its own, so that it can move to another thread. */
-function joined(chunks: readonly Buffer[], size: number): Uint8Array {
+export function joined(chunks: readonly Buffer[], size: number): Uint8Array {
   const out = new Uint8Array(size);
   let at = 0;
   for (const c of chunks) { out.set(c, at); at += c.length; }

@@ -43,7 +43,7 @@ async function connectUnary(request: FastifyRequest, reply: FastifyReply, codec:
     await reply.code(200).header("content-type", `application/${codec}`).send(Buffer.from(out.buffer, out.byteOffset, out.length));
   } catch (err) {
     const edge = EDGE[kindOf(err)];
-    await reply.code(edge.http === 413 ? 429 : edge.http).header("content-type", "application/json").send(JSON.stringify({ code: codeName(edge.code), message: messageOf(err) }));
+    await reply.code(edge.http === 413 ? 429 : edge.http).header("content-type", "application/json").send(Buffer.from(JSON.stringify({ code: codeName(edge.code), message: messageOf(err) })));
   }
 }
 

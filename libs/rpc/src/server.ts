@@ -7,6 +7,7 @@ import type { Service } from "@cinderblock/service";
 import { toConnectError } from "./edge.ts";
 import { fastGzip } from "./compression.ts";
 import { connectGuard } from "./connect-guard.ts";
+import { answerDirectly, type DirectUnary } from "./direct-unary.ts";
 import { createPortServer } from "./port.ts";
 
 export interface ServerConfig {
@@ -23,7 +24,12 @@ export interface ServerConfig {
 export interface Routes {
   http?: (app: FastifyInstance) => void;
   connect?: (router: ConnectRouter) => void;
+  /** a unary method whose plain case bypasses the router; the router has it, too */
+  direct?: DirectUnary;
 }
+
+/** Counts a request as being served, until its end is told. */
+type Observe = (method: string, url: string) => (status: number, seconds: number) => void;
 
 /** Domain errors become Connect errors in one place. */
 const translate: Interceptor = (next) => async (request) => {
@@ -46,10 +52,19 @@ export class ApiServer implements Service {
 
   async start(): Promise<void> {
     const { config, base } = this;
-    const serverFactory = ((handler: (req: IncomingMessage, res: ServerResponse) => void) => createPortServer(handler as never, config) as unknown as Server) as FastifyServerFactory;
+    const observe = this.observer();
+    const direct = new Map(this.routes.flatMap((r) => (r.direct ? [[r.direct.path, r.direct]] : [])));
+    const serverFactory = ((handler: (req: IncomingMessage, res: ServerResponse) => void) => createPortServer(((req: IncomingMessage, res: ServerResponse) => {
+      const d = direct.get(req.url ?? "");
+      const begun = (): (status: number) => void => {
+        const ended = observe("POST", d!.path), from = performance.now();
+        return (status) => ended(status, (performance.now() - from) / 1000);
+      };
+      if (!d || base.tracer.enabled || !answerDirectly(d, req, res, begun)) handler(req, res);
+    }) as never, config) as unknown as Server) as FastifyServerFactory;
     const app = Fastify({ serverFactory, bodyLimit: config.bodyLimitBytes, exposeHeadRoutes: false, forceCloseConnections: "idle", logger: false }) as unknown as FastifyInstance;
     this.app = app;
-    this.measure(app);
+    this.measure(app, observe);
     const known = new Map<string, Set<string>>();
     app.addHook("onRoute", (r) => { const set = known.get(r.url) ?? new Set(); for (const m of [r.method].flat()) set.add(m); known.set(r.url, set); });
     app.setNotFoundHandler((request, reply) => {
@@ -72,42 +87,38 @@ export class ApiServer implements Service {
     base.log.info({ address: config.address, port: config.port }, "server listening");
   }
 
-  private measure(app: FastifyInstance): void {
+  private observer(): Observe {
     const { metrics } = this.base;
     const duration = metrics.histogram("pyroscope_request_duration_seconds", "Time spent serving HTTP requests.", ["method", "route", "status_code", "ws"], [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100]);
     const inflight = metrics.gauge("pyroscope_inflight_requests", "Requests being served.", ["method", "route"]);
-    const names = new Map<string, string>();
-    const route = (url: string): string => {
-      let n = names.get(url);
-      if (n === undefined) { n = url.replace(/[^A-Za-z0-9]+/g, "_").replace(/^_|_$/g, "").toLowerCase() || "root"; names.set(url, n); }
-      return n;
-    };
+    const route = (url: string): string => url.replace(/[^A-Za-z0-9]+/g, "_").replace(/^_|_$/g, "").toLowerCase() || "root";
     // Children are looked up once for each route and status, not for each request.
-    const waiting = new Map<string, { inc(): void; dec(): void }>();
-    const served = new Map<string, { observe(seconds: number): void }>();
-    const waitingOf = (method: string, url: string): { inc(): void; dec(): void } => {
+    const known = new Map<string, { waiting: { inc(): void; dec(): void }; served: Map<number, { observe(seconds: number): void }> }>();
+    return (method, url) => {
       const key = `${method} ${url}`;
-      let child = waiting.get(key);
-      if (!child) waiting.set(key, (child = inflight.labels({ method, route: route(url) })));
-      return child;
+      let k = known.get(key);
+      if (!k) known.set(key, (k = { waiting: inflight.labels({ method, route: route(url) }), served: new Map() }));
+      const { waiting, served } = k;
+      waiting.inc();
+      return (status, seconds) => {
+        waiting.dec();
+        let child = served.get(status);
+        if (!child) served.set(status, (child = duration.labels({ method, route: route(url), status_code: String(status), ws: "false" })));
+        child.observe(seconds);
+      };
     };
+  }
+
+  private measure(app: FastifyInstance, observe: Observe): void {
     const { tracer } = this.base;
     const spans = new WeakMap<object, ReturnType<typeof tracer.request>>();
     if (tracer.enabled) {
       app.addHook("onRequest", (request, _reply, done) => { spans.set(request, tracer.request(`${request.method} ${request.routeOptions.url ?? "other"}`, request.headers, done)); });
       app.addHook("onResponse", (request, reply, done) => { spans.get(request)?.setAttribute("http.response.status_code", reply.statusCode).end(); done(); });
     }
-    app.addHook("onRequest", (request, _reply, done) => { waitingOf(request.method, request.routeOptions.url ?? "other").inc(); done(); });
-    app.addHook("onResponse", (request, reply, done) => {
-      const { method } = request;
-      const url = request.routeOptions.url ?? "other";
-      waitingOf(method, url).dec();
-      const key = `${method} ${url} ${reply.statusCode}`;
-      let child = served.get(key);
-      if (!child) served.set(key, (child = duration.labels({ method, route: route(url), status_code: String(reply.statusCode), ws: "false" })));
-      child.observe(reply.elapsedTime / 1000);
-      done();
-    });
+    const served = new WeakMap<object, ReturnType<Observe>>();
+    app.addHook("onRequest", (request, _reply, done) => { served.set(request, observe(request.method, request.routeOptions.url ?? "other")); done(); });
+    app.addHook("onResponse", (request, reply, done) => { served.get(request)?.(reply.statusCode, reply.elapsedTime / 1000); done(); });
   }
 
   async stop(): Promise<void> {
