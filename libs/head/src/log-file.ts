@@ -44,6 +44,7 @@ export class LogWriter {
   private readonly pending = new ByteWriter(1 << 16);
   private waiters: Deferred<void>[] = [];
   private syncing = false;
+  private scheduled = false;
   private fd = -1;
   private size = 0;
   private failed: Error | undefined;
@@ -88,8 +89,18 @@ export class LogWriter {
     if (this.failed) return Promise.reject(this.failed);
     const d = new Deferred<void>();
     this.waiters.push(d);
-    if (!this.syncing) this.flush();
+    this.schedule();
     return d.promise;
+  }
+
+  /** A sync begins when this turn of the loop ends: records of all messages that wait already share it. */
+  private schedule(): void {
+    if (this.syncing || this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      if (!this.failed && !this.syncing && this.waiters.length > 0) this.flush();
+    });
   }
 
   private flush(): void {
@@ -111,7 +122,7 @@ export class LogWriter {
         try { this.roll(this.segment + 1); } catch (e) { this.fail(e as Error, waiters); return; }
       }
       for (const w of waiters) w.resolve();
-      if (this.waiters.length > 0 && !this.syncing) this.flush();
+      if (this.waiters.length > 0) this.schedule();
     };
     if (this.options.sync) fdatasync(this.fd, done); else setImmediate(done, null);
   }

@@ -23,6 +23,9 @@ function longVarint(end: usize): u64 {
   return v;
 }
 
+/** The varint that begins at `p`, when its first byte is not all of it; `at` is then behind it. */
+function longAt(p: usize, end: usize): u64 { at = p; return longVarint(end); }
+
 @inline function varint(end: usize): u64 {
   if (at < end) {
     const b = load<u8>(at);
@@ -38,10 +41,8 @@ function longVarint(end: usize): u64 {
 }
 
 /** A string index: one that cannot be valid becomes 0xffffffff, which validation refuses. */
-@inline function index(end: usize): u32 {
-  const v = varint(end);
-  return v > 0xffffffff ? UNKNOWN : <u32>v;
-}
+@inline function indexOf(v: u64): u32 { return v > 0xffffffff ? UNKNOWN : <u32>v; }
+@inline function index(end: usize): u32 { return indexOf(varint(end)); }
 
 function skip(wire: u32, end: usize): void {
   if (wire == 0) { varint(end); return; }
@@ -134,25 +135,32 @@ export function decode(from: usize, length: usize): u32 {
         case 4: {
           if (!room(LOCATIONS, locations + 1)) return NO_ROOM;
           let id: u64 = 0, mapping: u64 = 0, address: u64 = 0, folded: u32 = 0;
-          while (at < to) {
-            const t = <u32>varint(to);
-            if (t == 8) id = varint(to);
-            else if (t == 16) mapping = varint(to);
-            else if (t == 24) address = varint(to);
-            else if (t == 34) {
+          // The position is local in the loops over most bytes: through the global each byte would wait for a store.
+          let p = at;
+          while (p < to) {
+            let t: u64 = load<u8>(p);
+            if (t < 128) p++; else { t = longAt(p, to); p = at; }
+            if (t == 34) {
               if (!room(LINES, lines + 1)) return NO_ROOM;
+              at = p;
               const e = size(to) + at;
-              let fn: u64 = 0;
-              let line: u32 = 0;
-              while (at < e) {
-                const t2 = <u32>varint(e);
-                if (t2 == 8) fn = varint(e);
-                else if (t2 == 16) line = <u32>varint(e);
-                else skip(t2 & 7, e);
+              p = at;
+              let fn: u64 = 0, line: u64 = 0;
+              while (p < e) {
+                let t2: u64 = load<u8>(p);
+                if (t2 < 128) p++; else { t2 = longAt(p, e); p = at; }
+                if ((t2 & 7) != 0 || p >= e) { at = p; skip(<u32>t2 & 7, e); p = at; continue; }
+                let v: u64 = load<u8>(p);
+                if (v < 128) p++; else { v = longAt(p, e); p = at; }
+                if (t2 == 8) fn = v; else if (t2 == 16) line = v;
               }
-              put(col(C_LINE_LO), lines, <u32>fn); put(col(C_LINE_HI), lines, <u32>(fn >> 32)); put(col(C_LINE_NUMBER), lines++, line);
-            } else if (t == 40) folded = <u32>varint(to) == 0 ? 0 : 1;
-            else skip(t & 7, to);
+              put(col(C_LINE_LO), lines, <u32>fn); put(col(C_LINE_HI), lines, <u32>(fn >> 32)); put(col(C_LINE_NUMBER), lines++, <u32>line);
+              continue;
+            }
+            if ((t & 7) != 0 || p >= to) { at = p; skip(<u32>t & 7, to); p = at; continue; }
+            let v: u64 = load<u8>(p);
+            if (v < 128) p++; else { v = longAt(p, to); p = at; }
+            if (t == 8) id = v; else if (t == 16) mapping = v; else if (t == 24) address = v; else if (t == 40) folded = <u32>v == 0 ? 0 : 1;
           }
           put(col(C_LOC_LO), locations, <u32>id); put(col(C_LOC_HI), locations, <u32>(id >> 32));
           put(col(C_LOC_MAPPING_LO), locations, <u32>mapping); put(col(C_LOC_MAPPING_HI), locations, <u32>(mapping >> 32));
@@ -163,20 +171,19 @@ export function decode(from: usize, length: usize): u32 {
         }
         case 5: {
           if (!room(FUNCTIONS, functions + 1)) return NO_ROOM;
-          let id: u64 = 0;
-          let name: u32 = 0, system: u32 = 0, filename: u32 = 0, line: u32 = 0;
-          while (at < to) {
-            const t = <u32>varint(to);
-            if (t == 8) id = varint(to);
-            else if (t == 16) name = index(to);
-            else if (t == 24) system = index(to);
-            else if (t == 32) filename = index(to);
-            else if (t == 40) line = <u32>varint(to);
-            else skip(t & 7, to);
+          let id: u64 = 0, name: u64 = 0, system: u64 = 0, filename: u64 = 0, line: u64 = 0;
+          let p = at;
+          while (p < to) {
+            let t: u64 = load<u8>(p);
+            if (t < 128) p++; else { t = longAt(p, to); p = at; }
+            if ((t & 7) != 0 || p >= to) { at = p; skip(<u32>t & 7, to); p = at; continue; }
+            let v: u64 = load<u8>(p);
+            if (v < 128) p++; else { v = longAt(p, to); p = at; }
+            if (t == 8) id = v; else if (t == 16) name = v; else if (t == 24) system = v; else if (t == 32) filename = v; else if (t == 40) line = v;
           }
           put(col(C_FUNC_LO), functions, <u32>id); put(col(C_FUNC_HI), functions, <u32>(id >> 32));
-          put(col(C_FUNC_NAME), functions, name); put(col(C_FUNC_SYSTEM), functions, system); put(col(C_FUNC_FILENAME), functions, filename);
-          put(col(C_FUNC_START_LINE), functions++, line);
+          put(col(C_FUNC_NAME), functions, indexOf(name)); put(col(C_FUNC_SYSTEM), functions, indexOf(system)); put(col(C_FUNC_FILENAME), functions, indexOf(filename));
+          put(col(C_FUNC_START_LINE), functions++, <u32>line);
           break;
         }
         case 2: {
@@ -186,10 +193,24 @@ export function decode(from: usize, length: usize): u32 {
             const t = <u32>varint(to);
             if (t == 10) {
               const e = size(to) + at;
-              while (at < e) { const v = varint(e); put(refLo, refs, <u32>v); put(refHi, refs++, <u32>(v >> 32)); }
+              let p = at;
+              while (p < e) {
+                let v: u64 = load<u8>(p);
+                if (v < 128) p++;
+                else if (p + 1 < e && load<u8>(p, 1) < 128) { v = (v & 127) | (<u64>load<u8>(p, 1) << 7); p += 2; }
+                else { v = longAt(p, e); p = at; }
+                put(refLo, refs, <u32>v); put(refHi, refs++, <u32>(v >> 32));
+              }
+              at = p;
             } else if (t == 18) {
               const e = size(to) + at;
-              while (at < e) store<u64>(value + (<usize>(values++) << 3), varint(e));
+              let p = at;
+              while (p < e) {
+                let v: u64 = load<u8>(p);
+                if (v < 128) p++; else { v = longAt(p, e); p = at; }
+                store<u64>(value + (<usize>(values++) << 3), v);
+              }
+              at = p;
             } else if (t == 8) { const v = varint(to); put(refLo, refs, <u32>v); put(refHi, refs++, <u32>(v >> 32)); }
             else if (t == 16) store<u64>(value + (<usize>(values++) << 3), varint(to));
             else if (t == 26) {
@@ -228,7 +249,7 @@ export function decode(from: usize, length: usize): u32 {
             const t = <u32>varint(to);
             if ((t & 7) != 0) { skip(t & 7, to); continue; }
             const v = varint(to);
-            const i = v > 0xffffffff ? UNKNOWN : <u32>v;
+            const i = indexOf(v);
             switch (t >>> 3) {
               case 1: id = v; break;
               case 2: start = v; break;
@@ -263,7 +284,7 @@ export function decode(from: usize, length: usize): u32 {
         case 9: setLong(TIME_NANOS, v); break;
         case 10: setLong(DURATION_NANOS, v); break;
         case 12: setLong(PERIOD, v); break;
-        case 13: if (!room(COMMENTS, comments + 1)) return NO_ROOM; put(comment, comments++, v > 0xffffffff ? UNKNOWN : <u32>v); break;
+        case 13: if (!room(COMMENTS, comments + 1)) return NO_ROOM; put(comment, comments++, indexOf(v)); break;
         case 14: setWord(DEFAULT_SAMPLE_TYPE, <u32>v); break;
         case 0: case 1: case 2: case 3: case 4: case 5: case 6: case 11: bad = true; break;
         default: break;
