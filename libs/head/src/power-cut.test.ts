@@ -11,14 +11,17 @@ import { Random, temporaryFolder, tinyPprof } from "@cinderblock/testkit";
 import { HeadShard, removeUnfinished } from "./index.ts";
 
 
+/** What a name stands for. The number alone is not enough: it is given to the next file when this one is removed. */
+function identity(stat: fs.Stats): string { return `${stat.ino} ${stat.birthtimeMs}`; }
+
 /**
  * What a disk still has after a power cut: of each file the bytes of its last sync, of each folder the entries of its last
  * sync (a rename, or a new file, of which the folder was not synced is undone). Watches the file calls of this process.
  */
 class Disk {
   private readonly paths = new Map<number, string>();
-  private readonly sizes = new Map<number, number>();
-  private readonly entries = new Map<number, Map<string, number>>();
+  private readonly sizes = new Map<string, number>();
+  private readonly entries = new Map<string, Map<string, string>>();
   private readonly root: string;
   /** called after each call that changes or syncs something */
   onStep: () => void = () => undefined;
@@ -30,7 +33,7 @@ class Disk {
     jest.spyOn(fs, "fsyncSync").mockImplementation((fd) => { real.fsyncSync(fd); this.synced(fd); });
     jest.spyOn(fs, "fdatasync").mockImplementation(((fd: number, done: (err: null) => void) => {
       // What was written before the call is covered, what comes while it runs is not.
-      const { ino, size } = fs.fstatSync(fd);
+      const stat = fs.fstatSync(fd), ino = identity(stat), { size } = stat;
       real.fdatasync(fd, (err) => { if (!err) { this.sizes.set(ino, Math.max(size, this.sizes.get(ino) ?? 0)); this.onStep(); } done(err as null); });
     }) as typeof fs.fdatasync);
     jest.spyOn(fs, "renameSync").mockImplementation((a, b) => { real.renameSync(a, b); this.onStep(); });
@@ -39,17 +42,17 @@ class Disk {
 
   private synced(fd: number): void {
     const stat = fs.fstatSync(fd), path = this.paths.get(fd)!;
-    if (stat.isDirectory()) this.entries.set(stat.ino, new Map(fs.readdirSync(path).map((n) => [n, fs.statSync(join(path, n)).ino])));
-    else this.sizes.set(stat.ino, stat.size);
+    if (stat.isDirectory()) this.entries.set(identity(stat), new Map(fs.readdirSync(path).map((n) => [n, identity(fs.statSync(join(path, n)))])));
+    else this.sizes.set(identity(stat), stat.size);
     this.onStep();
   }
 
   /** Copies what a power cut at this moment would leave to `target`. */
   cut(target: string): void {
-    const where = new Map<number, string>();
-    const scan = (dir: string): void => { for (const e of fs.readdirSync(dir, { withFileTypes: true })) { const p = join(dir, e.name); where.set(fs.statSync(p).ino, p); if (e.isDirectory()) scan(p); } };
+    const where = new Map<string, string>();
+    const scan = (dir: string): void => { for (const e of fs.readdirSync(dir, { withFileTypes: true })) { const p = join(dir, e.name); where.set(identity(fs.statSync(p)), p); if (e.isDirectory()) scan(p); } };
     scan(this.root);
-    const copy = (ino: number, to: string): void => {
+    const copy = (ino: string, to: string): void => {
       fs.mkdirSync(to, { recursive: true });
       for (const [name, child] of this.entries.get(ino) ?? []) {
         const path = where.get(child);
@@ -58,7 +61,7 @@ class Disk {
         else fs.appendFileSync(join(to, name), fs.readFileSync(path).subarray(0, this.sizes.get(child) ?? 0));
       }
     };
-    copy(fs.statSync(this.root).ino, target);
+    copy(identity(fs.statSync(this.root)), target);
   }
 }
 
