@@ -1,6 +1,6 @@
 // Bundles the single binary and its worker threads into dist/. --if-stale: only when a source is newer.
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -26,6 +26,7 @@ try { revision = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: ro
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 const started = performance.now();
+rmSync(out, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
   entryPoints: {
@@ -34,7 +35,10 @@ await build({
     "query-worker": "libs/query-worker/src/worker.ts",
     "compact-worker": "apps/compactor/src/compact-worker.ts",
   },
-  outdir: out, outExtension: { ".js": ".mjs" }, bundle: true, platform: "node", target: "node24", format: "esm", sourcemap: true, minify: false, legalComments: "none", logLevel: "warning",
+  outdir: out, outExtension: { ".js": ".mjs" }, bundle: true, platform: "node", target: "node24", format: "esm", sourcemap: true,
+  // What only some configurations need (a vendor's bucket client) is a chunk of its own, loaded by those. The source of a
+  // bundle stays in memory in every thread that runs it: without blanks it is two thirds.
+  splitting: true, chunkNames: "chunks/[name]-[hash]", minifyWhitespace: true, legalComments: "none", logLevel: "warning",
   define: { CINDERBLOCK_BUILD: JSON.stringify({ version, revision }) },
   banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
 });

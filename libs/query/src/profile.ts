@@ -2,6 +2,7 @@ import { I64Column } from "@cinderblock/columnar";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
 import { FUNCTION_WORDS, HAS_FUNCTIONS, LOCATION_HEAD, MAPPING_WORDS, SymbolPartition, SymbolRewriter, type SymbolTables } from "@cinderblock/symdb";
+import { pickStacks } from "./pick-stacks.ts";
 import type { SelectedSeries, SpanSet } from "./select.ts";
 import { loadSymbols, sumByStack } from "./tree.ts";
 
@@ -11,9 +12,15 @@ export interface PartialProfile extends SymbolTables { value: BigInt64Array }
 /** How stacks are picked and changed on the way into a pprof (types.v1.StackTraceSelector). */
 export interface StackSelector { callSite: string[]; goPgo?: { keepLocations: number; aggregateCallees: boolean } }
 
+interface Stacks { tables: SymbolTables; byStack: BigInt64Array; keep: ((node: number) => boolean) | undefined }
+
+/** Sums stacks of many symbol partitions. */
 export class ProfileMerger {
   readonly symbols = new SymbolPartition();
   readonly value = new I64Column(256);
+  /** what was added first, until something else is: often it is all, and needs no merging */
+  private alone: Stacks | undefined;
+  private any = false;
 
   private addTo(node: number, v: bigint): void {
     while (this.value.length <= node) this.value.push(0n);
@@ -21,11 +28,26 @@ export class ProfileMerger {
   }
 
   add(p: PartialProfile): void {
+    this.settle();
     const rewriter = new SymbolRewriter(p, this.symbols);
     for (let i = 1; i < p.value.length; i++) if (p.value[i] !== 0n) this.addTo(rewriter.stack(i), p.value[i]!);
   }
 
   addStacks(tables: SymbolTables, byStack: BigInt64Array, keep: ((node: number) => boolean) | undefined): void {
+    const stacks = { tables, byStack, keep };
+    if (!this.any) { this.any = true; this.alone = stacks; return; }
+    this.settle();
+    this.merge(stacks);
+  }
+
+  private settle(): void {
+    this.any = true;
+    const { alone } = this;
+    this.alone = undefined;
+    if (alone) this.merge(alone);
+  }
+
+  private merge({ tables, byStack, keep }: Stacks): void {
     const rewriter = new SymbolRewriter(tables, this.symbols);
     const words = new Int32Array(byStack.buffer, byStack.byteOffset, byStack.length * 2);
     for (let s = 1; s < byStack.length; s++) {
@@ -35,6 +57,9 @@ export class ProfileMerger {
   }
 
   finish(): PartialProfile {
+    const picked = this.alone && pickStacks(this.alone.tables, this.alone.byStack, this.alone.keep);
+    if (picked) return picked;
+    this.settle();
     const t = this.symbols.tables();
     const value = new BigInt64Array(t.stackParent.length);
     value.set(this.value.view());
@@ -114,7 +139,8 @@ function sanitise(p: PartialProfile): PartialProfile {
     if ((mappingWords[locationWords[at]! * MAPPING_WORDS + 8]! & HAS_FUNCTIONS) !== 0) locationWords[at + 1] = locationWords[at + 2] = 0;
   }
   for (let i = 0; i < mappingWords.length; i += MAPPING_WORDS) mappingWords[i + 8] = flags.get(keyOf(i))!;
-  if (same(mappingWords, p.mappingWords) && same(locationWords, p.locationWords)) return p;
+  // Distinct mappings of locations that stayed as they were: nothing has become equal.
+  if (flags.size * MAPPING_WORDS === mappingWords.length && same(locationWords, p.locationWords)) return { ...p, mappingWords };
   const merged = new ProfileMerger();
   merged.add({ ...p, mappingWords, locationWords });
   return merged.finish();

@@ -1,5 +1,7 @@
 import fc from "fast-check";
-import { diffLevels, encodeTreeBytes, finalTree, flameLevels, mergePartials, type PartialTree, renderSeries, SeriesMerger, TreeMerger } from "./index.ts";
+import { SymbolPartition } from "@cinderblock/symdb";
+import { Random } from "@cinderblock/testkit";
+import { diffLevels, encodeTreeBytes, finalTree, flameLevels, mergePartials, type PartialProfile, type PartialTree, ProfileMerger, renderSeries, SeriesMerger, TreeMerger } from "./index.ts";
 
 /** A tree from `root;child value` lines. */
 function tree(...lines: [path: string, self: bigint][]): PartialTree {
@@ -76,5 +78,59 @@ describe("time series", () => {
     ["a", "b", "c"].forEach((value, i) => m.addRows(table([5], [BigInt([3, 9, 3][i]!)]), [{ name: "pod", value }], Uint32Array.of(0), range, undefined));
     expect(renderSeries(m.finish(), range, false, 0).map((s) => s.labels[0]!.value)).toEqual(["b", "a", "c"]);
     expect(renderSeries(m.finish(), range, false, 1)).toHaveLength(1);
+  });
+});
+
+describe("picking the stacks of one symbol partition", () => {
+  const text = (t: PartialProfile, i: number): string => Buffer.from(t.stringBytes.subarray(t.stringOffset[i]!, t.stringOffset[i + 1]!)).toString();
+  const location = (t: PartialProfile, l: number): string => {
+    const w = t.locationWords.subarray(t.locationOffset[l]!, t.locationOffset[l + 1]!);
+    const m = t.mappingWords.subarray(w[0]! * 9, w[0]! * 9 + 9);
+    const lines: string[] = [];
+    for (let k = 4; k < w.length; k += 2) { const f = t.functionWords.subarray(w[k]! * 4, w[k]! * 4 + 4); lines.push(`${text(t, f[0]!)}/${text(t, f[1]!)}/${text(t, f[2]!)}:${f[3]}:${w[k + 1]}`); }
+    return `${text(t, m[6]!)}/${text(t, m[7]!)}/${[...m.subarray(0, 6), m[8]].join(",")}|${[...w.subarray(1, 4)].join(",")}|${lines.join(";")}`;
+  };
+  const contents = (t: PartialProfile): string[] => {
+    const out: string[] = [];
+    for (let i = 1; i < t.value.length; i++) {
+      if (t.value[i] === 0n) continue;
+      const path: string[] = [];
+      for (let at = i; at > 0; at = t.stackParent[at]!) path.push(location(t, t.stackLocation[at]!));
+      out.push(`${path.join(" < ")} = ${t.value[i]}`);
+    }
+    return out.sort();
+  };
+
+  it("equals merging them into an empty partition", () => {
+    const random = new Random(20261124);
+    for (let round = 0; round < 60; round++) {
+      const p = new SymbolPartition();
+      const string = (): number => { const b = Buffer.from(`s${random.below(30)}`); return p.strings.intern(b, 0, b.length); };
+      const mapping = (): number => p.mappings.intern(Uint32Array.of(random.below(3), 0, 9, 0, 0, 0, string(), string(), random.below(16)), 9);
+      const line = (): number[] => [p.functions.intern(Uint32Array.of(string(), string(), string(), random.below(9)), 4), random.below(99)];
+      const nodes = [0];
+      for (let i = random.below(200); i > 0; i--) {
+        const l = [mapping(), random.below(4), 0, random.below(2), ...Array.from({ length: random.below(4) }, line).flat()];
+        nodes.push(p.stackChild(nodes[random.below(nodes.length)]!, p.locations.intern(Uint32Array.from(l), l.length)));
+      }
+      const tables = p.tables();
+      const values = BigInt64Array.from({ length: tables.stackParent.length }, (_, i) => (i === 0 || random.below(3) > 0 ? 0n : BigInt(random.below(1000) - 200)));
+      const keep = random.below(2) === 0 ? undefined : (node: number): boolean => node % 2 === 0;
+      const picked = new ProfileMerger(), merged = new ProfileMerger();
+      picked.addStacks(tables, values, keep);
+      merged.addStacks(new SymbolPartition().tables(), new BigInt64Array(1), undefined);
+      merged.addStacks(tables, values, keep);
+      const found = picked.finish();
+      expect(contents(found)).toEqual(contents(merged.finish()));
+      for (let i = 1; i < found.stackParent.length; i++) expect(found.stackParent[i]).toBeLessThan(i);
+    }
+  });
+  it("leaves tables that name rows which are not there to the merge, which takes them for nothing", () => {
+    const p = new SymbolPartition();
+    const l = p.locations.intern(Uint32Array.of(7, 0, 0, 0, 9, 1), 6);
+    p.stackChild(0, l);
+    const m = new ProfileMerger();
+    m.addStacks(p.tables(), BigInt64Array.of(0n, 5n), undefined);
+    expect(m.finish().value).toEqual(BigInt64Array.of(0n, 5n));
   });
 });
