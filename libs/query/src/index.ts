@@ -5,7 +5,7 @@ export type { PartialTree } from "./tree.ts";
 export { diffLevels, encodeTreeBytes, finalTree, flameLevels } from "./render-tree.ts";
 export type { FinalTree, FlameLevels } from "./render-tree.ts";
 export { ProfileMerger, renderPprof } from "./profile.ts";
-export type { PartialProfile } from "./profile.ts";
+export type { PartialProfile, StackSelector } from "./profile.ts";
 export { renderSeries, SeriesMerger } from "./series.ts";
 export type { PartialSeries, SeriesRange, SeriesResult } from "./series.ts";
 export { executeOn, findDuplicates, labelNames, labelValues, mergePartials, rowKeys, seriesLabels, seriesRanges } from "./execute.ts";
