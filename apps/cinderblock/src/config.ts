@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { type Accepted, bool, type ConfigOf, duration, float, int, parseDuration, secret, str } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { type BucketSpec, operationCounters } from "@cinderblock/objstore";
+import type { RedisConfig } from "@cinderblock/redis";
 import type { Limits } from "@cinderblock/tenant";
 
 const MIB = 1048576;
@@ -13,6 +14,24 @@ export const schema = {
   multitenancy: bool("auth.multitenancy-enabled", "multitenancy_enabled", false, "Take the tenant from X-Scope-OrgID; otherwise every request is tenant anonymous."),
   shutdownDelay: duration("shutdown-delay", undefined, "0s", "Time between /ready turning 503 and the stop."),
   ringStore: str("ring.store", "ingester.lifecycler.ring.kvstore.store", "memberlist", "Where ring state lives. One process needs none; several need redis.", { choices: ["memberlist", "inmemory", "redis", "consul", "etcd", "multi"] }),
+  instanceId: str("ring.instance-id", "ring.instance_id", "", "Name of this process in the rings; empty: hostname and port."),
+  instanceAddr: str("ring.instance-addr", "ring.instance_addr", "", "Address that other processes reach this one at; empty: the listen address, or the first of the machine that is not its own."),
+  heartbeatPeriod: duration("ingester.heartbeat-period", "ingester.lifecycler.heartbeat_period", "5s", "How often a member of a ring tells that it lives."),
+  heartbeatTimeout: duration("ring.heartbeat-timeout", "ingester.lifecycler.ring.heartbeat_timeout", "1m", "Silence after which a member is taken for unhealthy."),
+  numTokens: int("ingester.num-tokens", "ingester.lifecycler.num_tokens", 128, "Points of an ingester on the ring.", { min: 1 }),
+  tokensFile: str("ingester.tokens-file-path", "ingester.lifecycler.tokens_file_path", "", "Where an ingester keeps its tokens; empty: ring-tokens.json in the data path."),
+  zone: str("ingester.availability-zone", "ingester.lifecycler.availability_zone", "", "Failure domain of this process."),
+  unregister: bool("ingester.unregister-on-shutdown", "ingester.lifecycler.unregister_on_shutdown", true, "A clean stop takes the member out of its rings."),
+  replicationFactor: int("distributor.replication-factor", "ingester.lifecycler.ring.replication_factor", 1, "Ingesters that get each push, when they are processes of their own.", { min: 1 }),
+  zoneAware: bool("distributor.zone-awareness-enabled", "ingester.lifecycler.ring.zone_awareness_enabled", false, "Put the replicas of a push into different zones."),
+  pushTimeout: duration("distributor.push.timeout", "distributor.pushtimeout", "5s", "Time an ingester gets for a push."),
+  redisAddress: str("redis.address", "redis.address", "127.0.0.1:6379", "Host and port of Redis, for -ring.store=redis."),
+  redisUsername: str("redis.username", "redis.username", "", "User of Redis."),
+  redisPassword: secret("redis.password", "redis.password", "Password of Redis."),
+  redisDatabase: int("redis.db", "redis.db", 0, "Database of Redis.", { min: 0 }),
+  redisTls: bool("redis.tls-enabled", "redis.tls_enabled", false, "Speak TLS to Redis."),
+  redisTimeout: duration("redis.timeout", "redis.timeout", "2s", "Time a command of Redis gets."),
+  redisPrefix: str("redis.key-prefix", "redis.key_prefix", "cinderblock/ring/", "Prefix of the rings' keys in Redis."),
   architecture: str("architecture.storage", "architecture_storage", "v1", "Storage architecture; only v1 exists here.", { choices: ["v1", "v1-v2-dual", "v2"] }),
   writePath: str("write-path", "limits.write_path", "ingester", "Write path; only ingester exists here.", { choices: ["ingester", "segment-writer", "combined"] }),
 
@@ -151,6 +170,12 @@ export function limitsOf(c: CinderblockConfig): Limits {
     queryAnalysisEnabled: c.queryAnalysis, queryAnalysisSeriesEnabled: c.queryAnalysisSeries,
     blocksRetentionMs: c.blocksRetention, splitShards: c.splitShards, splitGroups: c.splitGroups, partialBlockDeletionDelayMs: c.partialBlockDelay, downsamplerEnabled: c.tenantDownsampler,
   };
+}
+
+export function redisOf(c: CinderblockConfig): RedisConfig {
+  const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(c.redisAddress) ?? [];
+  if (host === undefined) throw new CinderblockError("invalid", `-redis.address=${c.redisAddress}: expected host:port`);
+  return { host, port: Number(port), username: c.redisUsername, password: c.redisPassword, database: c.redisDatabase, tls: c.redisTls, timeoutMs: c.redisTimeout, prefix: c.redisPrefix };
 }
 
 /** Code, stacks and heaps of the threads, measured under load: 120 MB idle, the rest is garbage that has not been collected. */

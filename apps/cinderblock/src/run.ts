@@ -1,8 +1,9 @@
 import { helpText, loadConfig } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
-import { type Build, type Scripts, wire } from "./app.ts";
-import { accepted, blockRangesOf, bucketOf, type CinderblockConfig, schema } from "./config.ts";
+import { wire } from "./app.ts";
+import type { Build, Scripts } from "./parts.ts";
+import { accepted, blockRangesOf, bucketOf, redisOf, type CinderblockConfig, schema } from "./config.ts";
 
 const MODULES = ["all", "distributor", "ingester", "query-frontend", "query-scheduler", "querier", "store-gateway", "compactor"];
 
@@ -37,7 +38,7 @@ export async function run(argv: readonly string[], scripts: Scripts, build: Buil
   process.on("unhandledRejection", (err) => fatal(err instanceof Error ? (err.stack ?? err.message) : String(err)));
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => { log.info({ signal }, "stopping"); stopping.resolve(0); });
 
-  const { group, server, ready } = await wire(config, base, scripts, build, fatal);
+  const { group, server, ready, drain } = await wire(config, base, scripts, build, fatal);
   try {
     await server.start();
     await group.start();
@@ -50,6 +51,7 @@ export async function run(argv: readonly string[], scripts: Scripts, build: Buil
   ready.draining = true;
   if (config.shutdownDelay > 0) await new Promise((resolve) => { setTimeout(resolve, config.shutdownDelay); });
   try {
+    await drain();
     await server.stop();
     await group.stop();
     await tracer.stop();
@@ -67,9 +69,9 @@ function check(config: CinderblockConfig): void {
   const targets = config.target.split(",").map((t) => t.trim());
   for (const t of targets) if (!MODULES.includes(t)) throw new CinderblockError("invalid", `-target: unknown component ${JSON.stringify(t)}; there are ${MODULES.join(", ")}`);
   if (!targets.includes("all")) {
-    throw new CinderblockError("invalid", config.ringStore === "redis"
-      ? "-target: components as separate processes are not built yet; run -target=all"
-      : `-target=${config.target} runs components as separate processes, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`);
+    if (config.ringStore !== "redis") throw new CinderblockError("invalid", `-target=${config.target} runs components as separate processes, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`);
+    if (config.httpPort === 0) throw new CinderblockError("invalid", "-server.http-listen-port=0: a component that others call needs a port that they know");
+    redisOf(config);
   }
   if (config.architecture !== "v1") throw new CinderblockError("invalid", `-architecture.storage=${config.architecture}: Cinderblock implements the v1 storage; set it to v1 or leave it out`);
   if (config.writePath !== "ingester") throw new CinderblockError("invalid", `-write-path=${config.writePath}: segment-writer and combined belong to Pyroscope's v2 storage; set it to ingester or leave it out`);

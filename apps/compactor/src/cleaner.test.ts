@@ -17,7 +17,7 @@ function setUp(limits: Partial<CompactorLimits> = {}, removeEmptyTenants = false
   const clock = { now: Date.now() };
   const base = { log: createLogger({ level: "error", format: "logfmt" }), metrics: new Metrics(), tracer: startTracing("", "test"), now: () => clock.now };
   const index = new BucketIndexUpdater(bucket, base);
-  const cleaner = new BlocksCleaner(bucket, index, { intervalMs: HOUR, deletionDelayMs: 12 * HOUR, removeEmptyTenants }, { ...LIMITS, ...limits }, base);
+  const cleaner = new BlocksCleaner(bucket, index, { intervalMs: HOUR, deletionDelayMs: 12 * HOUR, removeEmptyTenants, owns: () => true }, { ...LIMITS, ...limits }, base);
   const put = async (ageMs: number, whole = true): Promise<string> => {
     const ulid = newUlid(clock.now - ageMs);
     await bucket.put(`t/phlaredb/${ulid}/profiles.parquet`, Buffer.from("rows"));

@@ -13,6 +13,8 @@ export interface CleanerConfig {
   deletionDelayMs: number;
   /** remove index and markers of a tenant that has no block left */
   removeEmptyTenants: boolean;
+  /** whether this process looks after a tenant */
+  owns: (tenant: string) => boolean;
 }
 
 /** A partial block must be idle at least so long before it is taken for abandoned. */
@@ -57,6 +59,7 @@ export class BlocksCleaner implements Service {
     let failed = false;
     try {
       for (const tenant of await this.index.tenants()) {
+        if (!this.config.owns(tenant)) continue;
         try { await this.cleanTenant(tenant); } catch (err) { failed = true; log.warn({ tenant, err }, "tenant could not be cleaned up"); }
       }
     } catch (err) { failed = true; log.warn({ err }, "tenants could not be listed"); }

@@ -25,6 +25,8 @@ export interface CompactorConfig {
   splitBy: "fingerprint" | "stacktracePartition";
   downsampler: boolean;
   memoryBytes: number;
+  /** whether this process looks after a tenant */
+  owns: (tenant: string) => boolean;
   enabledTenants: readonly string[];
   disabledTenants: readonly string[];
   hostname: string;
@@ -106,7 +108,8 @@ export class Compactor implements Service {
     let failed = false;
     for (const tenant of await this.index.tenants()) {
       if (this.stopping) return;
-      const { enabledTenants, disabledTenants } = this.config;
+      const { enabledTenants, disabledTenants, owns } = this.config;
+      if (!owns(tenant)) continue;
       if ((enabledTenants.length > 0 && !enabledTenants.includes(tenant)) || disabledTenants.includes(tenant)) continue;
       if (!(await this.compactTenant(tenant))) failed = true;
     }

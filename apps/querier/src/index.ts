@@ -1,2 +1,2 @@
 export { Querier, QuerierLoop } from "./querier.ts";
-export type { JobSource } from "./querier.ts";
+export type { JobSource, Sources } from "./querier.ts";

@@ -1,4 +1,5 @@
-import { CinderblockError } from "@cinderblock/errors";
+import { fnv1a } from "@cinderblock/bytes";
+import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { type BlockInfo, type Exclusions, findDuplicates, type JobResult, type LabelAnswer, type PartialResult, type QueryJob, selectorOf, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
 import { planBlocks } from "./plan.ts";
@@ -6,14 +7,26 @@ import { planBlocks } from "./plan.ts";
 /** Chosen blocks by the client that answers for them. */
 type Plan = Map<SourceClient, BlockInfo[]>;
 
+/** Who may hold data now. */
+export interface Sources {
+  ingesters: () => readonly SourceClient[];
+  stores: () => readonly SourceClient[];
+  /** ingesters that may be silent while the others have all of their data: replicas less the quorum */
+  maxSilentIngesters: () => number;
+}
+
+/** A question that a client did not answer: the plan is made again without it. */
+class Silent extends Error {
+  readonly client: SourceClient;
+  constructor(client: SourceClient, cause: unknown) { super(`${client.name} did not answer`, { cause }); this.client = client; }
+}
+
 /** Plans which head or block answers for what, asks each once, and hands back what is to be merged. */
 export class Querier {
-  private readonly ingesters: readonly SourceClient[];
-  private readonly stores: readonly SourceClient[];
+  private readonly sources: Sources;
   private readonly base: Base;
-  constructor(ingesters: readonly SourceClient[], stores: readonly SourceClient[], base: Base) {
-    this.ingesters = ingesters;
-    this.stores = stores;
+  constructor(sources: Sources, base: Base) {
+    this.sources = sources;
     this.base = base;
   }
 
@@ -22,40 +35,87 @@ export class Querier {
       case "select": return this.select(tenant, job.query);
       case "labels": return this.labels(tenant, job.ask);
       case "blocks": {
-        const all = async (clients: readonly SourceClient[]): Promise<BlockInfo[]> => (await Promise.all(clients.map((c) => c.blocks(tenant, job.startMs, job.endMs)))).flat();
-        const [recent, stored] = await Promise.all([all(this.ingesters), all(this.stores)]);
-        return { kind: "blocks", recent, stored, warnings: [] };
+        const { lists, warnings } = await this.lists(tenant, job.startMs, job.endMs, new Set());
+        const of = (clients: readonly SourceClient[]): BlockInfo[] => [...new Map(clients.flatMap((c) => lists.get(c) ?? []).map((x) => [x.ulid, x])).values()];
+        return { kind: "blocks", recent: of(this.sources.ingesters()), stored: of(this.sources.stores()), warnings };
       }
     }
   }
 
+  /**
+   * What everyone who may hold data has. Store-gateways know all blocks of the bucket, so that one of them is enough;
+   * ingesters that are silent beyond what their replicas have make the answer partial.
+   */
+  private async lists(tenant: string, startMs: number, endMs: number, without: ReadonlySet<string>): Promise<{ lists: Map<SourceClient, BlockInfo[]>; warnings: string[] }> {
+    const ingesters = this.sources.ingesters(), stores = this.sources.stores();
+    const lists = new Map<SourceClient, BlockInfo[]>();
+    const silent: { client: SourceClient; err: unknown }[] = [];
+    await Promise.all([...stores, ...ingesters].map(async (c) => {
+      if (without.has(c.name)) { silent.push({ client: c, err: new CinderblockError("unavailable", `${c.name} did not answer`) }); return; }
+      try { lists.set(c, await c.blocks(tenant, startMs, endMs)); } catch (err) { if (!isGone(err)) throw err; silent.push({ client: c, err }); }
+    }));
+    if (stores.length > 0 && !stores.some((c) => lists.has(c))) throw silent.find((x) => stores.includes(x.client))!.err;
+    const gone = silent.filter((x) => ingesters.includes(x.client));
+    if (gone.length > 0 && gone.length === ingesters.length) throw gone[0]!.err;
+    const warnings = gone.length > this.sources.maxSilentIngesters() ? gone.map((x) => `ingester ${x.client.name} did not answer`) : [];
+    for (const x of silent) this.base.log.warn({ source: x.client.name, err: x.err }, "a source of data did not answer");
+    return { lists, warnings };
+  }
+
   /** Everyone who may hold data is asked over the full range; a block that several have is read from the bucket. */
-  private async plan(tenant: string, startMs: number, endMs: number): Promise<{ plan: Plan; warnings: string[] }> {
-    const clients = [...this.stores, ...this.ingesters];
-    const lists = await Promise.all(clients.map((c) => c.blocks(tenant, 0, Number.MAX_SAFE_INTEGER)));
+  private async plan(tenant: string, startMs: number, endMs: number, without: ReadonlySet<string>): Promise<{ plan: Plan; warnings: string[] }> {
+    const { lists, warnings } = await this.lists(tenant, 0, Number.MAX_SAFE_INTEGER, without);
+    const stores = this.sources.stores();
     const owner = new Map<string, SourceClient>();
     const candidates: BlockInfo[] = [];
-    clients.forEach((c, i) => { for (const b of lists[i]!) if (!owner.has(b.ulid)) { owner.set(b.ulid, c); candidates.push(b); } });
-    const { chosen, warnings } = planBlocks(candidates, startMs, endMs);
+    for (const c of [...stores, ...this.sources.ingesters()]) {
+      for (const b of lists.get(c) ?? []) {
+        const known = owner.get(b.ulid);
+        if (!known) { owner.set(b.ulid, c); candidates.push(b); } else if (stores.includes(c) && rank(c, b.ulid) > rank(known, b.ulid)) owner.set(b.ulid, c);
+      }
+    }
+    const { chosen, warnings: unplanned } = planBlocks(candidates, startMs, endMs);
     const plan: Plan = new Map();
     for (const b of chosen) {
       const c = owner.get(b.ulid)!;
       const list = plan.get(c);
       if (list) list.push(b); else plan.set(c, [b]);
     }
-    return { plan, warnings };
+    return { plan, warnings: [...warnings, ...unplanned] };
   }
 
-  private async select(tenant: string, query: SourceQuery): Promise<JobResult> {
+  /** Asks a planned client; one that is gone is left out of the next plan. */
+  private async ask<T>(client: SourceClient, question: () => Promise<T>): Promise<T> {
+    try { return await question(); } catch (err) { if (isGone(err)) throw new Silent(client, err); throw err; }
+  }
+
+  /** Plans and asks; a client that fell silent meanwhile is planned around. */
+  private async around<T>(work: (without: ReadonlySet<string>) => Promise<T>): Promise<T> {
+    const without = new Set<string>();
+    for (;;) {
+      try { return await work(without); } catch (err) {
+        if (!(err instanceof Silent)) throw err;
+        if (without.size >= 3) throw err.cause;
+        this.base.log.warn({ source: err.client.name, err: err.cause }, "a source fell silent, the query is planned again");
+        without.add(err.client.name);
+      }
+    }
+  }
+
+  private select(tenant: string, query: SourceQuery): Promise<JobResult> {
+    selectorOf(query.select); // a selector that cannot be parsed is told even where there is nothing to ask
+    return this.around((without) => this.selectOnce(tenant, query, without));
+  }
+
+  private async selectOnce(tenant: string, query: SourceQuery, without: ReadonlySet<string>): Promise<JobResult> {
     const { select } = query;
-    selectorOf(select); // a selector that cannot be parsed is told even where there is nothing to ask
-    const { plan, warnings } = await this.plan(tenant, select.startMs, select.endMs);
+    const { plan, warnings } = await this.plan(tenant, select.startMs, select.endMs, without);
     const exclude = await this.duplicates(tenant, plan, select);
     const parts: PartialResult[] = [];
     const alone = plan.size === 1 && [...plan.values()][0]!.length === 1;
     const asked: SourceQuery = query.kind === "tree" && alone ? { ...query, alone } : query;
     await Promise.all([...plan].map(async ([client, blocks]) => {
-      const answer = await client.execute(tenant, blocks.map((b) => b.ulid), asked, exclude);
+      const answer = await this.ask(client, () => client.execute(tenant, blocks.map((b) => b.ulid), asked, exclude));
       if (answer.result) parts.push(answer.result);
       for (const ulid of answer.missing) await this.elsewhere(tenant, client, ulid, query, exclude, parts, warnings);
     }));
@@ -64,9 +124,9 @@ export class Querier {
 
   /** A planned block that one client lacks is asked of the others; if none has it, the answer says so. */
   private async elsewhere(tenant: string, not: SourceClient, ulid: string, query: SourceQuery, exclude: Exclusions, parts: PartialResult[], warnings: string[]): Promise<void> {
-    for (const c of [...this.stores, ...this.ingesters]) {
+    for (const c of [...this.sources.stores(), ...this.sources.ingesters()]) {
       if (c === not) continue;
-      const answer = await c.execute(tenant, [ulid], query, exclude);
+      const answer = await this.ask(c, () => c.execute(tenant, [ulid], query, exclude));
       if (answer.result) parts.push(answer.result);
       if (answer.missing.length === 0) return;
     }
@@ -82,23 +142,30 @@ export class Querier {
     if (suspects.length < 2) return {};
     const byClient = new Map<SourceClient, string[]>();
     for (const { client, b } of suspects) byClient.set(client, [...(byClient.get(client) ?? []), b.ulid]);
-    const ranges = (await Promise.all([...byClient].map(([c, ulids]) => c.ranges(tenant, ulids, select)))).flat();
+    const ranges = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.ranges(tenant, ulids, select))))).flat();
     const overlapping = overlaps(ranges);
     if (overlapping.size === 0) return {};
-    const keys = (await Promise.all([...byClient].map(([c, ulids]) => c.keys(tenant, ulids.filter((u) => overlapping.has(u)), select)))).flat();
+    const keys = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.keys(tenant, ulids.filter((u) => overlapping.has(u)), select))))).flat();
     return findDuplicates(keys.sort((a, b) => (a.ulid < b.ulid ? -1 : 1)));
   }
 
-  private async labels(tenant: string, ask: Extract<QueryJob, { kind: "labels" }>["ask"]): Promise<JobResult> {
+  private labels(tenant: string, ask: Extract<QueryJob, { kind: "labels" }>["ask"]): Promise<JobResult> {
     const { query } = ask;
     const ranged = query.startMs > 0 && query.endMs > 0;
-    const { plan, warnings } = await this.plan(tenant, ranged ? query.startMs : 0, ranged ? query.endMs : Number.MAX_SAFE_INTEGER);
-    const answers = await Promise.all([...plan].map(([client, blocks]) => client.labels(tenant, blocks.map((b) => b.ulid), ask)));
-    const answer: LabelAnswer = { names: answers.flatMap((a) => a.names), sets: answers.flatMap((a) => a.sets) };
-    for (const a of answers) for (const u of a.missing) warnings.push(`block ${u} is missing`);
-    return { kind: "labels", answer, warnings };
+    return this.around(async (without) => {
+      const { plan, warnings } = await this.plan(tenant, ranged ? query.startMs : 0, ranged ? query.endMs : Number.MAX_SAFE_INTEGER, without);
+      const answers = await Promise.all([...plan].map(([client, blocks]) => this.ask(client, () => client.labels(tenant, blocks.map((b) => b.ulid), ask))));
+      const answer: LabelAnswer = { names: answers.flatMap((a) => a.names), sets: answers.flatMap((a) => a.sets) };
+      for (const a of answers) for (const u of a.missing) warnings.push(`block ${u} is missing`);
+      return { kind: "labels", answer, warnings };
+    });
   }
 }
+
+function isGone(err: unknown): boolean { return kindOf(err) === "unavailable"; }
+
+/** Which of several store-gateways answers for a block: the same one every time, spread evenly, little moves when one comes or goes. */
+function rank(client: SourceClient, ulid: string): number { return fnv1a(Buffer.from(`${ulid} ${client.name}`)); }
 
 /** Sources of which some series overlaps in time with the same series of another source. */
 export function overlaps(ranges: readonly SeriesRanges[]): Set<string> {

@@ -40,10 +40,20 @@ export class QueryScheduler {
     });
   }
 
-  /** The next query for a querier; undefined when the scheduler closes. */
-  next(_querierId: string): Promise<Taken | undefined> {
-    if (this.closed) return Promise.resolve(undefined);
-    return new Promise((resolve) => { this.waiting.push(resolve); this.dispatch(); });
+  /** The next query for a querier; undefined when the scheduler closes, or the querier gives up waiting. */
+  next(_querierId: string, signal?: AbortSignal): Promise<Taken | undefined> {
+    if (this.closed || signal?.aborted) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      const settle = (t: Taken | undefined): void => { signal?.removeEventListener("abort", leave); resolve(t); };
+      const leave = (): void => {
+        const at = this.waiting.indexOf(settle);
+        if (at >= 0) this.waiting.splice(at, 1);
+        resolve(undefined);
+      };
+      signal?.addEventListener("abort", leave, { once: true });
+      this.waiting.push(settle);
+      this.dispatch();
+    });
   }
 
   private dispatch(): void {

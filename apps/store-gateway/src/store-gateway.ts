@@ -14,6 +14,8 @@ export interface StoreGatewayConfig { syncIntervalMs: number; metaConcurrency: n
 export class StoreGateway implements Service, SourceClient {
   readonly name = "store-gateway";
   private readonly metas = new Map<string, Map<string, BlockMeta>>();
+  /** tenant -> block -> when it was learnt, ahead of the index */
+  private readonly learnt = new Map<string, Map<string, number>>();
   private timer: NodeJS.Timeout | undefined;
   private syncing: Promise<void> | undefined;
   private readonly config: StoreGatewayConfig;
@@ -74,6 +76,12 @@ export class StoreGateway implements Service, SourceClient {
     ulids ??= (await this.bucket.list(prefix)).map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid);
     const known = this.metas.get(tenant) ?? new Map<string, BlockMeta>();
     const next = new Map<string, BlockMeta>();
+    // An index older than a block does not name it; what was learnt since then stays as long as it is there.
+    const learnt = this.learnt.get(tenant);
+    if (learnt) {
+      for (const [u, at] of learnt) if (now - at > this.config.maxStaleMs || ulids.includes(u)) learnt.delete(u);
+      for (const u of learnt.keys()) if (await this.fetchMeta(tenant, u)) ulids.push(u);
+    }
     await Promise.all(ulids.filter((u) => !hidden.has(u)).map((u) => this.fetches.run(async () => {
       const meta = known.get(u) ?? (await this.fetchMeta(tenant, u));
       if (meta) next.set(u, meta);
@@ -105,6 +113,9 @@ export class StoreGateway implements Service, SourceClient {
     const m = this.metas.get(tenant) ?? new Map<string, BlockMeta>();
     m.set(ulid, meta);
     this.metas.set(tenant, m);
+    const learnt = this.learnt.get(tenant) ?? new Map<string, number>();
+    learnt.set(ulid, this.base.now());
+    this.learnt.set(tenant, learnt);
     return true;
   }
 

@@ -1,3 +1,4 @@
+import { gunzipSync } from "node:zlib";
 import { ByteReader, ShortRead } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Label } from "@cinderblock/model";
@@ -104,4 +105,14 @@ export function peekService(body: Uint8Array): string {
     }
   } catch (err) { if (!(err instanceof ShortRead)) throw err; } // broken bodies are refused where they are decoded
   return "";
+}
+
+/** The service of any push, decoding as much of it as that takes; "" when it names none, or is broken. */
+export function serviceOf(push: { kind: string; codec?: "proto" | "json"; gzip?: boolean; body: Uint8Array }): string {
+  if (push.kind !== "push") return "";
+  try {
+    const body = push.gzip ? gunzipSync(push.body, { maxOutputLength: 1 << 28 }) : push.body;
+    if (push.codec === "proto") return peekService(body);
+    return decodePushJson(body)[0]?.labels.find((l) => l.name === "service_name")?.value ?? "";
+  } catch { return ""; } // broken bodies are refused where they are decoded
 }

@@ -9,4 +9,4 @@ export { parseAppName, parseTime } from "./app-name.ts";
 export type { IngestRequest } from "./ingest-request.ts";
 export { RateGate } from "./rate-gate.ts";
 export { cutGoShapes } from "./go-fix.ts";
-export { decodePush, decodePushJson, peekService } from "./envelope.ts";
+export { decodePush, decodePushJson, peekService, serviceOf } from "./envelope.ts";

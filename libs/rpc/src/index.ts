@@ -4,6 +4,8 @@ export type { Routes, ServerConfig } from "./server.ts";
 export { rawUnary } from "./raw-unary.ts";
 export type { RawCall, RawHandler } from "./raw-unary.ts";
 export { acceptRawBodies } from "./body.ts";
+export { InternalClient, internalRoutes } from "./internal.ts";
+export type { CallOptions, InternalMethod, InternalMethods, Traffic } from "./internal.ts";
 export { Code, ConnectError } from "@connectrpc/connect";
 export type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 export type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";

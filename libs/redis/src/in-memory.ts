@@ -1,0 +1,20 @@
+import type { MemberStore } from "./member-store.ts";
+
+/** The twin of RedisMembers for one process and for tests. */
+export class InMemoryMembers implements MemberStore {
+  private readonly rings = new Map<string, Map<string, string>>();
+
+  private ring(name: string): Map<string, string> {
+    let r = this.rings.get(name);
+    if (!r) this.rings.set(name, (r = new Map()));
+    return r;
+  }
+
+  read(ring: string): Promise<Map<string, string>> { return Promise.resolve(new Map(this.ring(ring))); }
+  write(ring: string, id: string, entry: string): Promise<void> { this.ring(ring).set(id, entry); return Promise.resolve(); }
+  remove(ring: string, id: string, expected?: string): Promise<boolean> {
+    const r = this.ring(ring);
+    return Promise.resolve((expected === undefined || r.get(id) === expected) && r.delete(id));
+  }
+  close(): Promise<void> { return Promise.resolve(); }
+}

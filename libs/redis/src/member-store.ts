@@ -1,0 +1,12 @@
+/**
+ * Where rings are kept: for each ring one entry a member, which only the member itself writes, whole, at every heartbeat.
+ * Every method rejects with kind `unavailable` when the store cannot be reached.
+ */
+export interface MemberStore {
+  /** member id -> entry */
+  read(ring: string): Promise<Map<string, string>>;
+  write(ring: string, id: string, entry: string): Promise<void>;
+  /** Removes a member; with `expected` only while its entry is still that one. True when it was removed. */
+  remove(ring: string, id: string, expected?: string): Promise<boolean>;
+  close(): Promise<void>;
+}

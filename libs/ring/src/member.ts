@@ -1,0 +1,29 @@
+/** JOINING: starts up. ACTIVE: takes writes and reads. LEAVING: reads only, on its way out. */
+export type MemberState = "JOINING" | "ACTIVE" | "LEAVING";
+
+/** One member of a ring. Format: docs/formats/ring-state.md */
+export interface Member {
+  id: string;
+  /** host:port of its server */
+  address: string;
+  zone: string;
+  state: MemberState;
+  /** points on the ring, ascending u32 */
+  tokens: number[];
+  /** grows with every heartbeat; its value has no meaning, only that it changes */
+  heartbeat: number;
+  registeredAtMs: number;
+}
+
+const STATES: readonly string[] = ["JOINING", "ACTIVE", "LEAVING"];
+
+export function encodeMember(m: Member): string { return JSON.stringify({ version: 1, ...m }); }
+
+/** Undefined for an entry that is none: it is left alone, and out. */
+export function decodeMember(text: string): Member | undefined {
+  try {
+    const m = JSON.parse(text) as Member & { version: number };
+    const good = m.version === 1 && typeof m.id === "string" && typeof m.address === "string" && STATES.includes(m.state) && Array.isArray(m.tokens) && m.tokens.every((t) => Number.isInteger(t) && t >= 0 && t <= 0xffffffff) && Number.isFinite(m.heartbeat);
+    return good ? { id: m.id, address: m.address, zone: typeof m.zone === "string" ? m.zone : "", state: m.state, tokens: m.tokens, heartbeat: m.heartbeat, registeredAtMs: Number(m.registeredAtMs) || 0 } : undefined;
+  } catch { return undefined; } // not JSON: another release's entry, or nobody's
+}

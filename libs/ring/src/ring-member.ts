@@ -1,0 +1,98 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { randomInt } from "node:crypto";
+import type { MemberStore } from "@cinderblock/redis";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import { decodeMember, encodeMember, type Member, type MemberState } from "./member.ts";
+
+export interface RingMemberConfig {
+  ring: string;
+  id: string;
+  address: string;
+  zone: string;
+  tokens: number;
+  /** where tokens are kept over a restart; "": nowhere */
+  tokensFile: string;
+  heartbeatMs: number;
+  /** whether a clean stop takes the member out of the ring */
+  unregister: boolean;
+}
+
+/** This process as a member of a ring: registers, tells that it lives, leaves. A store that is away is tried again at the next heartbeat. */
+export class RingMember implements Service {
+  readonly name: string;
+  private readonly member: Member;
+  private timer: NodeJS.Timeout | undefined;
+  private failing = false;
+  private readonly store: MemberStore;
+  private readonly config: RingMemberConfig;
+  private readonly base: Base;
+
+  constructor(store: MemberStore, config: RingMemberConfig, base: Base) {
+    this.name = `member of ${config.ring}`;
+    this.store = store;
+    this.config = config;
+    this.base = base;
+    this.member = { id: config.id, address: config.address, zone: config.zone, state: "JOINING", tokens: [], heartbeat: 0, registeredAtMs: 0 };
+  }
+
+  get state(): MemberState { return this.member.state; }
+
+  /** Registers as JOINING; `activate` once the component can do its job. */
+  async start(): Promise<void> {
+    const { member, config } = this;
+    member.registeredAtMs = this.base.now();
+    member.heartbeat = this.base.now();
+    member.tokens = await this.tokens();
+    await this.beat();
+    this.timer = setInterval(() => { void this.beat(); }, config.heartbeatMs);
+    this.timer.unref();
+  }
+
+  private async tokens(): Promise<number[]> {
+    const { config } = this;
+    let kept: number[] = [];
+    if (config.tokensFile !== "" && existsSync(config.tokensFile)) {
+      const read = JSON.parse(readFileSync(config.tokensFile, "utf8")) as { tokens: number[] };
+      kept = read.tokens;
+    } else {
+      try { kept = decodeMember((await this.store.read(config.ring)).get(config.id) ?? "")?.tokens ?? []; } catch (err) { this.base.log.warn({ err, ring: config.ring }, "ring cannot be read, tokens are made anew"); }
+    }
+    const all = new Set(kept.slice(0, config.tokens));
+    while (all.size < config.tokens) all.add(randomInt(0, 2 ** 32 - 1));
+    const tokens = [...all].sort((a, b) => a - b);
+    if (config.tokensFile !== "") {
+      mkdirSync(dirname(config.tokensFile), { recursive: true });
+      writeFileSync(`${config.tokensFile}.new`, JSON.stringify({ tokens }));
+      renameSync(`${config.tokensFile}.new`, config.tokensFile);
+    }
+    return tokens;
+  }
+
+  /** Rewrites the whole entry, so that a store that was emptied has it again. */
+  private async beat(): Promise<void> {
+    const { member, config } = this;
+    member.heartbeat++;
+    try {
+      await this.store.write(config.ring, member.id, encodeMember(member));
+      if (this.failing) this.base.log.info({ ring: config.ring }, "heartbeats are heard again");
+      this.failing = false;
+    } catch (err) {
+      if (!this.failing) this.base.log.warn({ err, ring: config.ring }, "heartbeat failed, it will be tried again");
+      this.failing = true;
+    }
+  }
+
+  async set(state: MemberState): Promise<void> {
+    this.member.state = state;
+    await this.beat();
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    if (this.member.registeredAtMs === 0) return;
+    if (!this.config.unregister) { await this.beat(); return; }
+    try { await this.store.remove(this.config.ring, this.member.id); } catch (err) { this.base.log.warn({ err, ring: this.config.ring }, "could not leave the ring; forget the member on its page"); }
+  }
+}

@@ -1,0 +1,103 @@
+import type { MemberStore } from "@cinderblock/redis";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import { decodeMember, type Member } from "./member.ts";
+import { RingSnapshot } from "./snapshot.ts";
+
+export interface RingViewConfig {
+  ring: string;
+  refreshMs: number;
+  /** a heartbeat that has not changed for this long, by this process's clock, while the store could be read */
+  heartbeatTimeoutMs: number;
+  /** silent members are removed after this long; 0: never, for members that hold data */
+  forgetAfterMs: number;
+}
+
+interface Seen { member: Member; entry: string; changedAt: number }
+
+/**
+ * What a process knows of a ring. Nothing rests on the store: while it is away the last known ring stays, and nobody
+ * becomes unhealthy by its silence. A ring that is suddenly empty, or lost over a third of its members without LEAVING, is
+ * not believed before one timeout has passed (correctness rule 19).
+ */
+export class RingView implements Service {
+  readonly name: string;
+  private seen = new Map<string, Seen>();
+  private current = new RingSnapshot([]);
+  private doubtSince: number | undefined;
+  private connected = false;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly store: MemberStore;
+  private readonly config: RingViewConfig;
+  private readonly base: Base;
+  /** monotonic, milliseconds */
+  private readonly clock: () => number;
+
+  constructor(store: MemberStore, config: RingViewConfig, base: Base, clock: () => number = () => performance.now()) {
+    this.name = `ring ${config.ring}`;
+    this.store = store;
+    this.config = config;
+    this.base = base;
+    this.clock = clock;
+  }
+
+  get snapshot(): RingSnapshot { return this.current; }
+  get ring(): string { return this.config.ring; }
+
+  async start(): Promise<void> {
+    const { metrics } = this.base;
+    metrics.gauge("pyroscope_ring_members", "Members of a ring.", ["name", "state"], (g) => {
+      g.reset();
+      for (const m of this.current.members) g.inc({ name: this.config.ring, state: this.current.healthy(m) ? m.state : "Unhealthy" });
+    });
+    await this.refresh();
+    this.timer = setInterval(() => { void this.refresh(); }, this.config.refreshMs);
+    this.timer.unref();
+  }
+
+  stop(): Promise<void> { clearInterval(this.timer); return Promise.resolve(); }
+
+  async refresh(): Promise<void> {
+    let entries: Map<string, string>;
+    try { entries = await this.store.read(this.config.ring); } catch (err) {
+      if (this.connected) this.base.log.warn({ err, ring: this.config.ring }, "ring cannot be read, the last known one stays");
+      this.connected = false;
+      return;
+    }
+    const now = this.clock();
+    // Nobody could be heard while the store was away: every clock starts anew.
+    if (!this.connected) for (const s of this.seen.values()) s.changedAt = now;
+    this.connected = true;
+    if (this.doubtful(entries, now)) return;
+    const next = new Map<string, Seen>();
+    for (const [id, entry] of entries) {
+      const member = decodeMember(entry);
+      if (!member) continue;
+      const known = this.seen.get(id);
+      next.set(id, { member, entry, changedAt: known && known.member.heartbeat === member.heartbeat ? known.changedAt : now });
+    }
+    this.seen = next;
+    const silent = (ms: number): Seen[] => [...next.values()].filter((s) => now - s.changedAt > ms);
+    this.current = new RingSnapshot([...next.values()].map((s) => s.member), new Set(silent(this.config.heartbeatTimeoutMs).map((s) => s.member.id)));
+    if (this.config.forgetAfterMs > 0) for (const s of silent(this.config.forgetAfterMs)) await this.forget(s.member.id, s.entry);
+  }
+
+  /** Whether what was read is too little to be true, so soon. */
+  private doubtful(entries: Map<string, string>, now: number): boolean {
+    const gone = [...this.seen.values()].filter((s) => !entries.has(s.member.id) && s.member.state !== "LEAVING").length;
+    const doubt = this.seen.size > 0 && (entries.size === 0 || (this.seen.size >= 3 && gone * 3 > this.seen.size));
+    if (!doubt) { this.doubtSince = undefined; return false; }
+    this.doubtSince ??= now;
+    if (now - this.doubtSince > this.config.heartbeatTimeoutMs) { this.doubtSince = undefined; return false; }
+    return true;
+  }
+
+  /** Removes a member; with `entry` only while it is still that one. */
+  async forget(id: string, entry?: string): Promise<boolean> {
+    try {
+      const removed = await this.store.remove(this.config.ring, id, entry);
+      if (removed) this.base.log.info({ ring: this.config.ring, member: id }, "member forgotten");
+      return removed;
+    } catch (err) { this.base.log.warn({ err, ring: this.config.ring, member: id }, "member could not be forgotten"); return false; }
+  }
+}

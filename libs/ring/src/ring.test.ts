@@ -1,0 +1,158 @@
+import fc from "fast-check";
+import { CinderblockError } from "@cinderblock/errors";
+import { InMemoryMembers, type MemberStore } from "@cinderblock/redis";
+import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
+import { Random, temporaryFolder } from "@cinderblock/testkit";
+import { decodeMember, encodeMember, type Member, RingMember, RingSnapshot, RingView } from "./index.ts";
+
+const base = () => ({ log: createLogger({ level: "silent", format: "logfmt" }), metrics: new Metrics(), tracer: noTracer, now: () => 1_795_000_000_000 });
+const random = new Random(20261124);
+const member = (id: string, more: Partial<Member> = {}): Member => ({ id, address: `${id}:4040`, zone: "", state: "ACTIVE", tokens: Array.from({ length: 128 }, () => random.below(2 ** 32)).sort((a, b) => a - b), heartbeat: 1, registeredAtMs: 0, ...more });
+const ids = (m: readonly Member[]): string[] => m.map((x) => x.id);
+
+describe("a ring", () => {
+  it("names distinct members, as many as replicas are asked for", () => {
+    const ring = new RingSnapshot(["a", "b", "c", "d"].map((i) => member(i)));
+    fc.assert(fc.property(fc.integer({ min: 0, max: 2 ** 32 - 1 }), (token) => {
+      const { members, maxErrors } = ring.write(token, 3);
+      expect(new Set(ids(members)).size).toBe(3);
+      expect(maxErrors).toBe(1);
+    }));
+  });
+  it("moves about one in n of the tokens to a member that comes, and none between the others", () => {
+    const old = ["a", "b", "c", "d"].map((i) => member(i));
+    const before = new RingSnapshot(old), after = new RingSnapshot([...old, member("e")]);
+    let moved = 0;
+    for (let i = 0; i < 5000; i++) {
+      const token = random.below(2 ** 32), was = before.write(token, 1).members[0]!.id, is = after.write(token, 1).members[0]!.id;
+      if (was !== is) { moved++; expect(is).toBe("e"); }
+    }
+    expect(moved / 5000).toBeGreaterThan(0.12);
+    expect(moved / 5000).toBeLessThan(0.28);
+  });
+  it("spreads tokens evenly", () => {
+    const ring = new RingSnapshot(Array.from({ length: 10 }, (_, i) => member(`m${i}`)));
+    const counts = new Map<string, number>();
+    for (let i = 0; i < 20_000; i++) { const { id } = ring.write(random.below(2 ** 32), 1).members[0]!; counts.set(id, (counts.get(id) ?? 0) + 1); }
+    for (const n of counts.values()) { expect(n / 2000).toBeGreaterThan(0.6); expect(n / 2000).toBeLessThan(1.5); }
+  });
+  it("reaches past members that take no writes, and says when too few do", () => {
+    const all = ["a", "b", "c", "d"].map((i) => member(i));
+    const ring = new RingSnapshot([{ ...all[0]!, state: "LEAVING" }, ...all.slice(1)], new Set(["b"]));
+    for (let i = 0; i < 200; i++) expect(ids(ring.write(random.below(2 ** 32), 3).members)).toEqual(expect.arrayContaining(["c", "d"]));
+    expect(ring.write(1, 3)).toMatchObject({ maxErrors: 0 });
+    const one = new RingSnapshot(all.slice(0, 3), new Set(["a", "b"]));
+    expect(() => one.write(1, 3)).toThrow(new CinderblockError("unavailable", "at least 2 live replicas required, could only find 1"));
+    expect(() => new RingSnapshot([]).write(1, 1)).toThrow("no ingester of the ring takes writes now");
+  });
+  it("puts replicas into distinct zones when there are enough", () => {
+    const ring = new RingSnapshot(["a1", "a2", "b1", "b2", "c1", "c2"].map((i) => member(i, { zone: i[0]! })));
+    for (let i = 0; i < 200; i++) expect(new Set(ring.write(random.below(2 ** 32), 3, true).members.map((m) => m.zone)).size).toBe(3);
+    const down = new RingSnapshot(ring.members, new Set(["a1"]));
+    for (let i = 0; i < 200; i++) expect(new Set(down.write(random.below(2 ** 32), 3, true).members.map((m) => m.zone)).size).toBe(3);
+  });
+});
+
+describe("entries of members", () => {
+  it("come back, and what is none is left out", () => {
+    const m = member("a", { zone: "z" });
+    expect(decodeMember(encodeMember(m))).toEqual(m);
+    for (const bad of ["", "{", "[]", "null", '{"version":2}', JSON.stringify({ version: 1, ...m, state: "?" }), JSON.stringify({ version: 1, ...m, tokens: [-1] })]) expect(decodeMember(bad)).toBeUndefined();
+  });
+});
+
+describe("a process as a member", () => {
+  it("keeps its tokens over a restart, tells that it lives, and leaves", async () => {
+    const store = new InMemoryMembers();
+    const config = { ring: "ingester", id: "a", address: "a:1", zone: "", tokens: 16, tokensFile: `${temporaryFolder()}/tokens.json`, heartbeatMs: 10, unregister: true };
+    const read = async (): Promise<Member> => decodeMember((await store.read("ingester")).get("a")!)!;
+    const first = new RingMember(store, config, base());
+    await first.start();
+    const one = await read();
+    expect([one.state, one.tokens.length]).toEqual(["JOINING", 16]);
+    await first.set("ACTIVE");
+    await new Promise((r) => { setTimeout(r, 60); });
+    expect((await read()).heartbeat).toBeGreaterThan(one.heartbeat + 1);
+    await first.stop();
+    expect((await store.read("ingester")).size).toBe(0);
+    const second = new RingMember(store, config, base());
+    await second.start();
+    expect((await read()).tokens).toEqual(one.tokens);
+    await second.stop();
+  });
+});
+
+/** A store whose reads can fail. */
+class Breakable extends InMemoryMembers implements MemberStore {
+  away = false;
+  override read(ring: string): Promise<Map<string, string>> { return this.away ? Promise.reject(new CinderblockError("unavailable", "away")) : super.read(ring); }
+}
+
+describe("what a process knows of a ring", () => {
+  async function setUp(forgetAfterMs = 0) {
+    const store = new Breakable();
+    let now = 0;
+    const view = new RingView(store, { ring: "r", refreshMs: 1e6, heartbeatTimeoutMs: 60_000, forgetAfterMs }, base(), () => now);
+    const beats = { a: 1, b: 1, c: 1 };
+    const beat = async (...who: (keyof typeof beats)[]): Promise<void> => { for (const i of who) await store.write("r", i, encodeMember(member(i, { heartbeat: ++beats[i] }))); };
+    const step = async (ms: number): Promise<void> => { now += ms; await view.refresh(); };
+    const unhealthy = (): string[] => view.snapshot.members.filter((m) => !view.snapshot.healthy(m)).map((m) => m.id);
+    await beat("a", "b", "c");
+    await view.refresh();
+    return { store, view, beat, step, unhealthy };
+  }
+
+  it("takes a member for unhealthy when its heartbeat stays the same for the timeout, by its own clock", async () => {
+    const { beat, step, unhealthy } = await setUp();
+    await beat("a", "b");
+    await step(59_000);
+    expect(unhealthy()).toEqual([]);
+    await beat("a", "b");
+    await step(2000);
+    expect(unhealthy()).toEqual(["c"]);
+    await beat("c");
+    await step(10);
+    expect(unhealthy()).toEqual([]);
+  });
+  it("keeps the last known ring while the store is away, and starts the clocks anew when it is back", async () => {
+    const { store, view, step, unhealthy } = await setUp();
+    store.away = true;
+    await step(600_000);
+    expect(ids(view.snapshot.active)).toEqual(["a", "b", "c"]);
+    store.away = false;
+    await step(10);
+    expect(unhealthy()).toEqual([]);
+    await step(61_000);
+    expect(unhealthy()).toEqual(["a", "b", "c"]);
+  });
+  it("does not believe a ring that is suddenly empty, or lost over a third without leaving, before a timeout has passed", async () => {
+    const { store, view, step } = await setUp();
+    for (const i of ["a", "b"]) await store.remove("r", i);
+    await step(1000);
+    expect(view.snapshot.members.length).toBe(3);
+    await store.remove("r", "c");
+    await step(58_000);
+    expect(view.snapshot.members.length).toBe(3);
+    await step(3000);
+    expect(view.snapshot.members.length).toBe(0);
+  });
+  it("believes a member that left, one by one", async () => {
+    const { store, view, step } = await setUp();
+    await store.write("r", "a", encodeMember(member("a", { state: "LEAVING", heartbeat: 99 })));
+    await step(1000);
+    await store.remove("r", "a");
+    await step(1000);
+    expect(ids(view.snapshot.members)).toEqual(["b", "c"]);
+  });
+  it("forgets silent members only where it may, and not one that came back meanwhile", async () => {
+    const never = await setUp();
+    await never.beat("a", "b");
+    await never.step(10_000_000);
+    expect((await never.store.read("r")).size).toBe(3);
+    const soon = await setUp(120_000);
+    for (let i = 0; i < 3; i++) { await soon.beat("a", "b"); await soon.step(50_000); }
+    expect([...(await soon.store.read("r")).keys()]).toEqual(["a", "b"]);
+    await soon.beat("c");
+    expect(await soon.view.forget("c", "an older entry")).toBe(false);
+  });
+});

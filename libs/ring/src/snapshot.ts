@@ -1,0 +1,65 @@
+import { CinderblockError } from "@cinderblock/errors";
+import type { Member } from "./member.ts";
+
+/** Who holds a token: a write needs answers of all but `maxErrors` of them. */
+export interface ReplicationSet { members: Member[]; maxErrors: number }
+
+/** A ring at one moment: members, their tokens in order, who of them is healthy. Immutable. */
+export class RingSnapshot {
+  readonly members: readonly Member[];
+  private readonly unhealthy: ReadonlySet<string>;
+  /** ascending */
+  private readonly tokens: Float64Array;
+  /** token -> position in `members` */
+  private readonly owner: Uint32Array;
+
+  constructor(members: readonly Member[], unhealthy: ReadonlySet<string> = new Set()) {
+    this.members = [...members].sort((a, b) => (a.id < b.id ? -1 : 1));
+    this.unhealthy = unhealthy;
+    const all = this.members.flatMap((m, i) => m.tokens.map((token) => ({ token, i })));
+    // Two members with one token: the smaller id has it, in every process.
+    all.sort((a, b) => a.token - b.token || a.i - b.i);
+    this.tokens = Float64Array.from(all, (t) => t.token);
+    this.owner = Uint32Array.from(all, (t) => t.i);
+  }
+
+  healthy(m: Member): boolean { return !this.unhealthy.has(m.id); }
+  /** Members that answer reads: ACTIVE or LEAVING, healthy or not. */
+  get readable(): Member[] { return this.members.filter((m) => m.state !== "JOINING"); }
+  get active(): Member[] { return this.members.filter((m) => m.state === "ACTIVE" && this.healthy(m)); }
+
+  /**
+   * The members that a write of `token` goes to: `factor` of them, in distinct zones when there are enough of those. One
+   * that is not ACTIVE or not healthy makes the set reach one further, as in v1. Throws `unavailable` below a quorum.
+   */
+  write(token: number, factor: number, zoneAware = false): ReplicationSet {
+    const chosen: Member[] = [], zones = new Set<string>();
+    const zoneCount = new Set(this.members.map((m) => m.zone)).size;
+    const distinctZones = zoneAware && zoneCount >= factor;
+    const seen = new Set<number>();
+    let wanted = factor;
+    for (let step = 0, at = this.first(token); step < this.tokens.length && chosen.length < wanted; step++, at = (at + 1) % this.tokens.length) {
+      const i = this.owner[at]!;
+      if (seen.has(i)) continue;
+      const m = this.members[i]!;
+      if (distinctZones && zones.has(m.zone)) continue;
+      seen.add(i);
+      const takes = m.state === "ACTIVE" && this.healthy(m);
+      // A zone whose member cannot take it is not closed: another of the zone may.
+      if (distinctZones && takes) zones.add(m.zone);
+      chosen.push(m);
+      if (!takes) wanted++;
+    }
+    const members = chosen.filter((m) => m.state === "ACTIVE" && this.healthy(m));
+    const quorum = Math.floor(factor / 2) + 1;
+    if (members.length < quorum) throw new CinderblockError("unavailable", `at least ${quorum} live replicas required, could only find ${members.length}${members.length === 0 ? " - no ingester of the ring takes writes now" : ""}`);
+    return { members, maxErrors: members.length - quorum };
+  }
+
+  /** Position of the first token that is greater than `token`. */
+  private first(token: number): number {
+    let lo = 0, hi = this.tokens.length;
+    while (lo < hi) { const mid = (lo + hi) >>> 1; if (this.tokens[mid]! > token) hi = mid; else lo = mid + 1; }
+    return lo === this.tokens.length ? 0 : lo;
+  }
+}

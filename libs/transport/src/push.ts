@@ -1,0 +1,28 @@
+import type { DiscardReason, ErrorRecord } from "@cinderblock/errors";
+import type { RawPush } from "@cinderblock/ingest";
+import type { InternalClient, InternalMethods } from "@cinderblock/rpc";
+
+/** What became of a push; `error` is bad input, which no other replica takes either. */
+export interface PushAnswer {
+  profiles: number; compressedBytes: number; decompressedBytes: number; samples: number;
+  discarded: { reason: DiscardReason; profiles: number; bytes: number }[];
+  error: ErrorRecord | undefined;
+}
+
+/** Takes a push and resolves when it is durable. */
+export interface PushTarget { push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer> }
+
+export function pushMethod(take: (tenant: string, service: string, push: RawPush) => Promise<PushAnswer>): InternalMethods {
+  return { push: (a: [string, string, RawPush]) => take(...a) };
+}
+
+/** An ingester in another process, for writes. */
+export class RemotePush implements PushTarget {
+  private readonly client: InternalClient;
+  private readonly address: string;
+  constructor(client: InternalClient, address: string) {
+    this.client = client;
+    this.address = address;
+  }
+  push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer> { return this.client.call(this.address, "Ingester", "push", [tenant, service, push], { timeoutMs }); }
+}
