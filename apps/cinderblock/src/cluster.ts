@@ -57,7 +57,8 @@ export async function wireCluster(config: CinderblockConfig, base: Base, scripts
   let progress = (): string => "";
   let seen: () => Promise<string[]> = () => Promise.resolve([]);
 
-  const stores = (): RemoteStore[] => view(STORES).snapshot.readable.map((m) => new RemoteStore(client, "StoreGateway", m.id, m.address, config.queryTimeout));
+  const storeOf = oneEach((m) => new RemoteStore(client, "StoreGateway", m.id, m.address, config.queryTimeout));
+  const stores = (): RemoteStore[] => view(STORES).snapshot.readable.map(storeOf);
   /** Tells every store-gateway of a block; one that misses it finds it at its next sync. */
   const tell = async (tenant: string, ulid: string): Promise<void> => {
     await Promise.all(stores().map((s) => s.learn(tenant, ulid).catch((err: unknown) => base.log.warn({ tenant, blockId: ulid, store: s.name, err }, "a new block was not learnt, the next sync finds it"))));
@@ -124,7 +125,7 @@ export async function wireCluster(config: CinderblockConfig, base: Base, scripts
     view(SCHEDULERS);
     view(STORES);
     const ring = view(INGESTERS);
-    const source = (m: Member): RemoteSource => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout);
+    const source = oneEach((m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout));
     // A silent ingester is asked, too: it may be back, and what it alone has must be told.
     const sources = { ingesters: () => ring.snapshot.readable.map(source), stores, maxSilentIngesters: () => config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1) };
     const jobs = new RemoteJobs(client, schedulers, base);
@@ -161,6 +162,17 @@ export async function wireCluster(config: CinderblockConfig, base: Base, scripts
   const connections: Service = { name: "connections", start: () => Promise.resolve(), stop: async () => { client.close(); await members.close(); } };
   const group = new ServiceGroup([connections, ...views.values(), ...services, ...late]);
   return { group, server, ready, drain: () => drain() };
+}
+
+/** One client for each member, the same one every time: queriers know them by identity. */
+function oneEach<T>(make: (m: Member) => T): (m: Member) => T {
+  const known = new Map<string, T>();
+  return (m) => {
+    const key = `${m.id} ${m.address}`;
+    let c = known.get(key);
+    if (c === undefined) known.set(key, (c = make(m)));
+    return c;
+  };
 }
 
 /** Limits with the part of the ingestion rate that this ingester may take; the same object as long as nothing changed. */
