@@ -2,6 +2,7 @@ import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { fnv1a } from "@cinderblock/bytes";
 import { sleep } from "@cinderblock/async";
+import { CinderblockError } from "@cinderblock/errors";
 import { Distributor, distributorRoutes, RingWritePath } from "@cinderblock/distributor";
 import { ingesterRoutes } from "@cinderblock/ingester";
 import { LABEL_SERVICE_NAME } from "@cinderblock/model";
@@ -20,6 +21,8 @@ import { type CinderblockConfig, redisOf } from "./config.ts";
 import { type Build, Parts, type Scripts, waitingFor } from "./parts.ts";
 
 const INGESTERS = "ingester", STORES = "store-gateway", SCHEDULERS = "query-scheduler", COMPACTORS = "compactor";
+/** How often a process reads the rings. */
+const RING_REFRESH_MS = 1000;
 /** Where a ring's page is, as in v1. */
 const PAGES: Record<string, string> = { [INGESTERS]: "/ring", [STORES]: "/store-gateway/ring", [SCHEDULERS]: "/query-scheduler/ring", [COMPACTORS]: "/compactor/ring" };
 
@@ -45,7 +48,7 @@ export async function wireCluster(config: CinderblockConfig, base: Base, scripts
   const view = (ring: string): RingView => {
     let v = views.get(ring);
     // Ingesters are never forgotten by themselves: their data may be nowhere else.
-    if (!v) views.set(ring, (v = new RingView(members, { ring, refreshMs: 1000, heartbeatTimeoutMs: config.heartbeatTimeout, forgetAfterMs: ring === INGESTERS ? 0 : 10 * config.heartbeatTimeout }, base)));
+    if (!v) views.set(ring, (v = new RingView(members, { ring, refreshMs: RING_REFRESH_MS, heartbeatTimeoutMs: config.heartbeatTimeout, forgetAfterMs: ring === INGESTERS ? 0 : 10 * config.heartbeatTimeout }, base)));
     return v;
   };
   const id = config.instanceId !== "" ? config.instanceId : `${hostname()}-${config.httpPort}`;
@@ -87,14 +90,19 @@ export async function wireCluster(config: CinderblockConfig, base: Base, scripts
       return false;
     };
     const ring = view(INGESTERS);
+    view(STORES);
     const share = sharedLimits((tenant) => limits.of(tenant), () => Math.min(1, config.replicationFactor / Math.max(1, ring.snapshot.active.length)));
+    let leaving = false;
     services.push(me, shipper, ingester);
     late.push(active(me));
     progress = () => ingester.progress;
-    routes.push(internalRoutes("Ingester", { ...sourceMethods(ingester), ...pushMethod((tenant, service, push) => ingester.push(tenant, service, push, share(tenant))) }), ingesterRoutes(ingester, config.multitenancy));
+    routes.push(internalRoutes("Ingester", { ...sourceMethods(ingester), ...pushMethod((tenant, service, push) => (leaving ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`)) : ingester.push(tenant, service, push, share(tenant)))) }), ingesterRoutes(ingester, config.multitenancy));
     // It takes no writes any more, but answers for its data until the bucket does.
     drain = async () => {
       await me.set("LEAVING");
+      // Every distributor has read by then that it leaves, and its absence will alarm nobody.
+      await sleep(2 * RING_REFRESH_MS);
+      leaving = true;
       await ingester.flush();
       await shipper.sync();
       const until = Date.now() + config.shutdownTimeout;
@@ -127,7 +135,7 @@ export async function wireCluster(config: CinderblockConfig, base: Base, scripts
     const ring = view(INGESTERS);
     const source = oneEach((m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout));
     // A silent ingester is asked, too: it may be back, and what it alone has must be told.
-    const sources = { ingesters: () => ring.snapshot.readable.map(source), stores, maxSilentIngesters: () => config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1) };
+    const sources = { ingesters: () => ring.snapshot.readable.map(source), stores, maxSilentIngesters: () => config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1), refresh: async () => { await Promise.all([ring.refresh(), view(STORES).refresh()]); } };
     const jobs = new RemoteJobs(client, schedulers, base);
     const loop = new QuerierLoop(new Querier(sources, base), jobs, config.querierConcurrency, id);
     services.push({ name: loop.name, start: () => loop.start(), stop: () => { jobs.stop(); return loop.stop(); } });

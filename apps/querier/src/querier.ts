@@ -13,6 +13,8 @@ export interface Sources {
   stores: () => readonly SourceClient[];
   /** ingesters that may be silent while the others have all of their data: replicas less the quorum */
   maxSilentIngesters: () => number;
+  /** reads the ring now */
+  refresh: () => Promise<void>;
 }
 
 /** A question that a client did not answer: the plan is made again without it. */
@@ -54,6 +56,12 @@ export class Querier {
       if (without.has(c.name)) { silent.push({ client: c, err: new CinderblockError("unavailable", `${c.name} did not answer`) }); return; }
       try { lists.set(c, await c.blocks(tenant, startMs, endMs)); } catch (err) { if (!isGone(err)) throw err; silent.push({ client: c, err }); }
     }));
+    if (silent.length > 0) {
+      // One that is silent may have left since the ring was read: then its data is in the bucket, and the lists are taken again.
+      await this.sources.refresh();
+      const now = new Set([...this.sources.ingesters(), ...this.sources.stores()].map((c) => c.name));
+      if (silent.some((x) => !now.has(x.client.name))) return this.lists(tenant, startMs, endMs, without);
+    }
     if (stores.length > 0 && !stores.some((c) => lists.has(c))) throw silent.find((x) => stores.includes(x.client))!.err;
     const gone = silent.filter((x) => ingesters.includes(x.client));
     if (gone.length > 0 && gone.length === ingesters.length) throw gone[0]!.err;

@@ -85,7 +85,7 @@ export class RingView implements Service {
   /** Whether what was read is too little to be true, so soon. */
   private doubtful(entries: Map<string, string>, now: number): boolean {
     const gone = [...this.seen.values()].filter((s) => !entries.has(s.member.id) && s.member.state !== "LEAVING").length;
-    const doubt = this.seen.size > 0 && (entries.size === 0 || (this.seen.size >= 3 && gone * 3 > this.seen.size));
+    const doubt = gone > 0 && (entries.size === 0 || (this.seen.size >= 3 && gone * 3 > this.seen.size));
     if (!doubt) { this.doubtSince = undefined; return false; }
     this.doubtSince ??= now;
     if (now - this.doubtSince > this.config.heartbeatTimeoutMs) { this.doubtSince = undefined; return false; }

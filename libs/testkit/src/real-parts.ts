@@ -54,3 +54,33 @@ export async function startS3Server(buckets: readonly string[]): Promise<S3Serve
   await begin();
   return { endpoint: `127.0.0.1:${port}`, accessKeyId: "test", secretAccessKey: "testsecret", directory, stop: () => { child?.kill("SIGKILL"); }, restart: begin };
 }
+
+export interface RedisServer { port: number; /** kills it, as a crash does; what it held is gone */ kill(): Promise<void>; start(): Promise<void>; pause(): void; resume(): void }
+
+/** A real Redis in a process of its own, without persistence; undefined where it cannot be installed. */
+export async function startRedis(): Promise<RedisServer | undefined> {
+  const works = async (): Promise<boolean> => { try { await promisify(execFile)("redis-server", ["--version"]); return true; } catch { return false; } };
+  if (!(await works())) {
+    process.stderr.write("installing redis-server (some seconds)\n");
+    try { await promisify(execFile)("apt-get", ["install", "-y", "-q", "redis-server"], { maxBuffer: 1 << 24 }); } catch (err) { return missing("redis-server", (err as Error).message.slice(0, 300)); }
+    if (!(await works())) return missing("redis-server", "it does not run");
+  }
+  const port = await freePort(), directory = mkdtempSync(join(tmpdir(), "cinderblock-redis-"));
+  let child: ChildProcess | undefined;
+  const start = async (): Promise<void> => {
+    child = spawn("redis-server", ["--bind", "127.0.0.1", "--port", String(port), "--save", "", "--appendonly", "no", "--dir", directory], { stdio: "ignore" });
+    process.once("exit", () => child?.kill("SIGKILL"));
+    for (let i = 0; i < 100; i++) {
+      try { await promisify(execFile)("redis-cli", ["-p", String(port), "ping"]); return; } catch { /* not listening yet */ }
+      await new Promise((r) => { setTimeout(r, 50); });
+    }
+    throw new Error("redis-server did not start");
+  };
+  await start();
+  return {
+    port, start,
+    kill: () => new Promise((done) => { child!.once("exit", () => done()); child!.kill("SIGKILL"); }),
+    pause: () => { child!.kill("SIGSTOP"); },
+    resume: () => { child!.kill("SIGCONT"); },
+  };
+}

@@ -1,0 +1,177 @@
+import { gzipSync } from "node:zlib";
+import { join } from "node:path";
+import { type RedisServer, type S3Server, startRedis, startS3Server, tinyPprof } from "@cinderblock/testkit";
+import { Cluster } from "./cluster.ts";
+import { Oracle } from "./oracle.ts";
+import { CPU, type Server } from "./server.ts";
+
+const oracle = new Oracle();
+let redis: RedisServer | undefined, s3: S3Server | undefined;
+beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["answers", "faults", "scaling"]); }, 600_000);
+afterAll(async () => { s3?.stop(); await redis?.kill(); });
+const here = (): boolean => redis !== undefined && s3 !== undefined; // what is missing was said when it was looked for
+
+async function until(what: string, check: () => Promise<boolean>, ms = 20_000): Promise<void> {
+  const end = Date.now() + ms;
+  while (!(await check().catch(() => false))) {
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+    await new Promise((r) => { setTimeout(r, 100); });
+  }
+}
+
+describe("components as processes of their own", () => {
+  it("are refused without a ring that they share", async () => {
+    const { Server } = await import("./server.ts");
+    const alone = new Server();
+    await expect(alone.start("-target=distributor")).rejects.toThrow(/-target=distributor runs components as separate processes, which needs -ring.store=redis/);
+  });
+
+  (oracle.ready ? it : it.skip)("give v1's answers, from memory, after a flush, and from the bucket: two of each, three ingesters, three replicas", async () => {
+    if (!here()) return;
+    const c = new Cluster(redis!, s3!, "answers", "-distributor.replication-factor=3");
+    await c.start("ingester", 3);
+    await Promise.all([c.start("store-gateway", 2), c.start("query-scheduler", 2), c.start("querier", 2)]);
+    await Promise.all([c.start("distributor", 2), c.start("query-frontend", 2)]);
+    const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
+    expect(oracle.run("push", "-load", oracle.load, "-url", c.get("distributor", 1).url, "-base", String(base))).toContain("1040 profiles");
+    const head = oracle.compare(join(oracle.data!, "answers/head"), oracle.ask(c.get("query-frontend"), base, "cluster-head"));
+    expect(oracle.surprising(head.differ)).toEqual([]);
+    expect(head.equal).toBeGreaterThanOrEqual(351);
+    const same = (name: string, i: number): string[] => oracle.compare(join(oracle.work, "cluster-head"), oracle.ask(c.get("query-frontend", i), base, name), "-tolerance", "0").differ.filter((d) => !d.startsWith("analyze."));
+    await c.flush();
+    await until("every block is in the bucket", async () => (await Promise.all(c.of("ingester").map(async (s) => Number(/^cinderblock_ingester_unshipped_bytes (\d+)/m.exec(await (await fetch(`${s.url}/metrics`)).text())![1])))).every((n) => n === 0));
+    expect(same("cluster-flushed", 1)).toEqual([]);
+    const moved = await (await fetch(`${c.get("querier").url}/metrics`)).text();
+    expect(Number(/^cinderblock_internal_received_bytes (\d+)/m.exec(moved)![1])).toBeGreaterThan(100_000);
+    // Ingesters that lost their disks: what they had is in the bucket.
+    await Promise.all(c.of("ingester").map((s) => s.stop("SIGTERM")));
+    await until("the ingesters have left the ring", async () => Object.keys(await c.ring(c.get("distributor"))).length === 0, 30_000);
+    expect(same("cluster-bucket", 0)).toEqual([]);
+    await c.stop();
+  }, 400_000);
+});
+
+/** Pushes numbered profiles, each worth 1, until stopped; remembers what was acknowledged. */
+class Pusher {
+  readonly acknowledged = new Set<number>();
+  refused = 0;
+  private stopped = false;
+  private readonly loops: Promise<void>[];
+  private next = 0;
+  readonly start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000;
+
+  constructor(to: () => Server[], loops: number) {
+    this.loops = Array.from({ length: loops }, async (_, k) => {
+      while (!this.stopped) {
+        const id = this.next++, at = this.start + id;
+        const body = gzipSync(tinyPprof({ stacks: [{ frames: ["main", `f${id % 7}`], values: [1] }], timeNanos: BigInt(at) * 1_000_000n }));
+        const all = to();
+        try {
+          const r = await fetch(`${all[(id + k) % all.length]!.url}/push.v1.PusherService/Push`, {
+            method: "POST", headers: { "content-type": "application/json" },
+            body: JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: `s${id % 5}` }], samples: [{ rawProfile: body.toString("base64") }] }] }),
+          });
+          if (r.status === 200) this.acknowledged.add(id); else { this.refused++; await new Promise((w) => { setTimeout(w, 50); }); }
+        } catch { this.refused++; await new Promise((w) => { setTimeout(w, 50); }); }
+      }
+    });
+  }
+  async stop(): Promise<void> { this.stopped = true; await Promise.all(this.loops); }
+}
+
+describe("faults of a cluster, three replicas, pushes and queries throughout", () => {
+  it("lose nothing that was acknowledged, count nothing twice, and no answer is wrong without saying so", async () => {
+    if (!here()) return;
+    const c = new Cluster(redis!, s3!, "faults", "-distributor.replication-factor=3");
+    await c.start("ingester", 3);
+    await Promise.all([c.start("store-gateway", 2), c.start("query-scheduler", 2), c.start("querier", 2), c.start("query-frontend", 1)]);
+    await c.start("distributor", 2);
+    const pusher = new Pusher(() => c.of("distributor"), 3);
+    const from = pusher.start - 1000, to = pusher.start + 1_000_000;
+    const total = async (): Promise<{ sum: number; partial: string; status: number }> => {
+      const r = await fetch(`${c.get("query-frontend").url}/querier.v1.QuerierService/SelectMergeStacktraces`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ profileTypeID: CPU, labelSelector: "{}", start: String(from), end: String(to) }) });
+      const body = (await r.json()) as { flamegraph?: { total?: string } };
+      return { sum: Number(body.flamegraph?.total ?? 0), partial: r.headers.get("x-cinderblock-partial") ?? "", status: r.status };
+    };
+    // Queries throughout: the sum lies between what was acknowledged before and what was sent by the end.
+    const wrong: string[] = [];
+    let asking = true, asked = 0, failed = 0, partial = 0;
+    const asker = (async () => {
+      while (asking) {
+        const before = pusher.acknowledged.size;
+        const t = await total().catch(() => undefined);
+        asked++;
+        if (!t || t.status !== 200) { failed++; continue; }
+        if (t.partial !== "") { partial++; continue; }
+        if (t.sum < before) wrong.push(`${t.sum} of ${before}`);
+      }
+    })();
+    const settle = (ms: number): Promise<void> => new Promise((r) => { setTimeout(r, ms); });
+    const kill = async (name: Parameters<Cluster["get"]>[0], i: number, away: number): Promise<void> => {
+      await c.get(name, i).stop("SIGKILL");
+      await settle(away);
+      await c.startOne(name, i);
+    };
+    await settle(1500);
+    await kill("ingester", 0, 2500);
+    await kill("querier", 0, 1000);
+    await kill("query-scheduler", 0, 1000);
+    await kill("store-gateway", 1, 1000);
+    await kill("distributor", 0, 500);
+    // One ingester stands still for longer than the heartbeat timeout, and comes back as a zombie.
+    c.get("ingester", 2).child!.kill("SIGSTOP");
+    await settle(5000);
+    c.get("ingester", 2).child!.kill("SIGCONT");
+    // Redis is away, then back with nothing in it.
+    await redis!.kill();
+    const during = pusher.acknowledged.size;
+    await settle(4000);
+    expect(pusher.acknowledged.size).toBeGreaterThan(during);
+    await redis!.start();
+    await until("everyone is in the ring again", async () => Object.values(await c.ring(c.get("distributor"))).filter((s) => s === "ACTIVE").length === 3);
+    await settle(1000);
+    await c.flush();
+    await settle(500);
+    await kill("ingester", 1, 1000);
+    await pusher.stop();
+    asking = false;
+    await asker;
+    const end = await total();
+    process.stdout.write(`     ${pusher.acknowledged.size} acknowledged, ${pusher.refused} refused, ${asked} queries, ${failed} failed, ${partial} partial, ${end.sum} found\n`);
+    expect(wrong).toEqual([]);
+    expect(end.partial).toBe("");
+    expect(end.sum).toBeGreaterThanOrEqual(pusher.acknowledged.size);
+    // What was refused may have been stored by one replica: at most once each.
+    expect(end.sum).toBeLessThanOrEqual(pusher.acknowledged.size + pusher.refused);
+    expect(asked).toBeGreaterThan(20);
+    await c.stop();
+  }, 300_000);
+
+  it("ingesters come and go with a clean hand-over, one replica each", async () => {
+    if (!here()) return;
+    const c = new Cluster(redis!, s3!, "scaling", "-distributor.replication-factor=1");
+    await c.start("ingester", 2);
+    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1), c.start("compactor", 1)]);
+    await c.start("distributor", 1);
+    const pusher = new Pusher(() => c.of("distributor"), 2);
+    const settle = (ms: number): Promise<void> => new Promise((r) => { setTimeout(r, ms); });
+    const sum = async (): Promise<number> => [...(await c.get("query-frontend").sums([], CPU, pusher.start - 1000, pusher.start + 1_000_000)).values()].reduce((a, b) => a + b, 0);
+    await settle(1500);
+    await c.startOne("ingester", 2);
+    await settle(1500);
+    for (const i of [0, 1]) {
+      await c.get("ingester", i).stop("SIGTERM");
+      expect(c.get("ingester", i).child!.exitCode).toBe(0);
+      await settle(1200);
+      const known = pusher.acknowledged.size;
+      expect(await sum()).toBeGreaterThanOrEqual(known);
+    }
+    expect(Object.keys(await c.ring(c.get("distributor")))).toEqual(["ingester-2"]);
+    await pusher.stop();
+    const found = await sum();
+    expect(found).toBeGreaterThanOrEqual(pusher.acknowledged.size);
+    expect(found).toBeLessThanOrEqual(pusher.acknowledged.size + pusher.refused);
+    process.stdout.write(`     ${pusher.acknowledged.size} acknowledged, ${pusher.refused} refused, ${found} found\n`);
+    await c.stop();
+  }, 200_000);
+});
