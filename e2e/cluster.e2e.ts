@@ -1,6 +1,8 @@
-import { gzipSync } from "node:zlib";
+import { execFile } from "node:child_process";
 import { join } from "node:path";
-import { type RedisServer, type S3Server, startRedis, startS3Server, tinyPprof } from "@cinderblock/testkit";
+import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
+import { freePort, type RedisServer, type S3Server, startRedis, startS3Server, tinyPprof } from "@cinderblock/testkit";
 import { Cluster } from "./cluster.ts";
 import { Oracle } from "./oracle.ts";
 import { CPU, type Server } from "./server.ts";
@@ -25,6 +27,15 @@ describe("components as processes of their own", () => {
     const alone = new Server();
     await expect(alone.start("-target=distributor")).rejects.toThrow(/-target=distributor runs components as separate processes, which needs -ring.store=redis/);
   });
+
+  it("are started, shown and stopped by one command", async () => {
+    if (!here()) return;
+    const port = await freePort();
+    const { stdout } = await promisify(execFile)(process.execPath, ["tools/dev-cluster/dev-cluster.mjs", "--once", "--port", String(20_000 + (port % 20_000)), "--ingesters", "1", "--queriers", "1", "--schedulers", "1", "--stores", "1"]);
+    expect(stdout).toMatch(/gateway-0 +\d+ +\d+ +\d+ MB +ready/);
+    expect(stdout).toMatch(/ring {2}ingester-0 ACTIVE 100 %/);
+    expect(stdout).toContain("hand over first");
+  }, 100_000);
 
   (oracle.ready ? it : it.skip)("give v1's answers, from memory, after a flush, and from the bucket: two of each, three ingesters, three replicas", async () => {
     if (!here()) return;

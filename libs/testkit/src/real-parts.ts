@@ -62,7 +62,12 @@ export async function startRedis(): Promise<RedisServer | undefined> {
   const works = async (): Promise<boolean> => { try { await promisify(execFile)("redis-server", ["--version"]); return true; } catch { return false; } };
   if (!(await works())) {
     process.stderr.write("installing redis-server (some seconds)\n");
-    try { await promisify(execFile)("apt-get", ["install", "-y", "-q", "redis-server"], { maxBuffer: 1 << 24 }); } catch (err) { return missing("redis-server", (err as Error).message.slice(0, 300)); }
+    const apt = (...args: string[]): Promise<unknown> => promisify(execFile)("apt-get", args, { maxBuffer: 1 << 24, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
+    const install = (): Promise<unknown> => apt("install", "-y", "-q", "redis-server");
+    try {
+      // Package lists may be missing or old.
+      try { await install(); } catch { await apt("update", "-q"); await install(); }
+    } catch (err) { return missing("redis-server", (err as Error).message.slice(0, 300)); }
     if (!(await works())) return missing("redis-server", "it does not run");
   }
   const port = await freePort(), directory = mkdtempSync(join(tmpdir(), "cinderblock-redis-"));

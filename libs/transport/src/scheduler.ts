@@ -53,8 +53,9 @@ export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods
       enqueue: ([tenant, job, deadlineMs]: [string, QueryJob, number], signal: AbortSignal) => scheduler.enqueue(tenant, job, deadlineMs, signal),
       async next([querier]: [string], signal: AbortSignal) {
         heard.set(querier, performance.now());
-        const lost = again.shift();
-        if (lost) return hand({ ...lost, querier, tries: lost.tries + 1 });
+        const takeLost = (): ReturnType<typeof hand> | null => { const lost = again.shift(); return lost ? hand({ ...lost, querier, tries: lost.tries + 1 }) : null; };
+        const lost = takeLost();
+        if (lost) return lost;
         const stop = new AbortController();
         const end = (): void => stop.abort();
         signal.addEventListener("abort", end);
@@ -62,7 +63,7 @@ export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods
         const beat = setInterval(() => { heard.set(querier, performance.now()); if (again.length > 0) end(); }, 200);
         try {
           const taken = await scheduler.next(querier, stop.signal);
-          if (!taken) return null;
+          if (!taken) return signal.aborted ? null : takeLost();
           // The querier went away while its query came: nobody else has it.
           if (signal.aborted) { again.push({ ...taken, querier, tries: 0 }); return null; }
           return hand({ ...taken, querier, tries: 1 });

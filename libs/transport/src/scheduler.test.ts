@@ -1,0 +1,59 @@
+import { CinderblockError } from "@cinderblock/errors";
+import type { JobResult, QueryJob } from "@cinderblock/query";
+import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
+import { type LocalScheduler, serveScheduler } from "./index.ts";
+
+const base = { log: createLogger({ level: "silent", format: "logfmt" }), metrics: new Metrics(), tracer: noTracer, now: () => Date.now() };
+const job: QueryJob = { kind: "blocks", startMs: 0, endMs: 1 };
+const result: JobResult = { kind: "blocks", recent: [], stored: [], warnings: [] };
+type Handed = { id: number; tenant: string } | null;
+
+/** A scheduler with one query; what becomes of it. */
+function one(): { scheduler: LocalScheduler; outcome: Promise<JobResult> } {
+  let done!: (r: JobResult) => void, fail!: (e: unknown) => void;
+  const outcome = new Promise<JobResult>((a, b) => { done = a; fail = b; });
+  let given = false;
+  return {
+    outcome,
+    scheduler: {
+      enqueue: () => outcome,
+      next: (_q, signal) => (given ? new Promise((r) => { signal?.addEventListener("abort", () => { r(undefined); }); }) : ((given = true), Promise.resolve({ tenant: "t", job, deadlineMs: Date.now() + 60_000, done, fail }))),
+    },
+  };
+}
+const signal = new AbortController().signal;
+const next = (m: ReturnType<typeof serveScheduler>["methods"], q: string): Promise<Handed> => m.next!([q] as never, signal) as Promise<Handed>;
+
+describe("a scheduler over the network", () => {
+  it("gives a query to another querier when the first falls silent; the first complete answer wins", async () => {
+    const { scheduler, outcome } = one();
+    const { methods, stop } = serveScheduler(scheduler, base);
+    const first = await next(methods, "a");
+    expect(first).toMatchObject({ tenant: "t" });
+    const second = await next(methods, "b");
+    expect(second).toMatchObject({ tenant: "t" });
+    expect(await methods.done!([first!.id, result, null] as never, signal)).toBe(false);
+    expect(await methods.done!([second!.id, result, null] as never, signal)).toBe(true);
+    await expect(outcome).resolves.toBe(result);
+    stop();
+  }, 20_000);
+  it("leaves a query with a querier that says it lives", async () => {
+    const { scheduler, outcome } = one();
+    const { methods, stop } = serveScheduler(scheduler, base);
+    const first = await next(methods, "a");
+    const beat = setInterval(() => { void methods.alive!(["a"] as never, signal); }, 300);
+    expect(await next(methods, "b")).toBeNull();
+    clearInterval(beat);
+    await methods.done!([first!.id, result, null] as never, signal);
+    await expect(outcome).resolves.toBe(result);
+    stop();
+  }, 20_000);
+  it("fails a query that was lost with three queriers, and says so", async () => {
+    const { scheduler, outcome } = one();
+    const { methods, stop } = serveScheduler(scheduler, base);
+    const failure = expect(outcome).rejects.toThrow(new CinderblockError("unavailable", "the query was lost with its querier 3 times, last c"));
+    for (const q of ["a", "b", "c"]) expect(await next(methods, q)).toMatchObject({ tenant: "t" });
+    await failure;
+    stop();
+  }, 30_000);
+});

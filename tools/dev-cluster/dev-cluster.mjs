@@ -1,0 +1,109 @@
+// A cluster on this machine: a real Redis, a bucket, and N of each component, each a process of its own, with their state
+// shown live. `npm run dev-cluster -- --help` has the flags; Ctrl-C stops all of it.
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, openSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const { values: flags } = parseArgs({
+  options: {
+    ingesters: { type: "string", default: "3" }, replicas: { type: "string", default: "3" }, gateways: { type: "string", default: "1" }, queriers: { type: "string", default: "2" }, schedulers: { type: "string", default: "2" },
+    stores: { type: "string", default: "2" }, compactors: { type: "string", default: "1" }, port: { type: "string", default: "4040" }, dir: { type: "string" }, help: { type: "boolean", default: false }, once: { type: "boolean", default: false },
+  },
+});
+if (flags.help) {
+  console.log(`npm run dev-cluster -- [flags]
+
+  --port 4040       first port: pushes and queries go there (distributor and query-frontend in one process); the others follow
+  --gateways 1      processes with a distributor and a query-frontend
+  --ingesters 3     --replicas 3     --queriers 2     --schedulers 2     --stores 2     --compactors 1
+  --dir DIR         data, bucket and logs; default: a new folder under ${tmpdir()}
+  --once            start, show the state once, stop: a check that it works here`);
+  process.exit(0);
+}
+if (spawnSync("redis-server", ["--version"]).status !== 0) {
+  console.error("dev-cluster needs redis-server on the PATH: apt-get install redis-server, brew install redis, or your system's package");
+  process.exit(1);
+}
+spawnSync(process.execPath, ["tools/build.mjs", "--if-stale"], { cwd: root, stdio: "inherit" });
+
+const dir = flags.dir ?? mkdtempSync(join(tmpdir(), "cinderblock-cluster-"));
+mkdirSync(dir, { recursive: true });
+let port = Number(flags.port);
+const first = port, redisPort = port + 1000;
+const members = [];
+
+function start(name, command, args) {
+  const log = openSync(join(dir, `${name}.log`), "a");
+  const child = spawn(command, args, { stdio: ["ignore", log, log], detached: true });
+  child.on("exit", (code, signal) => { member.ended = signal ?? `exit ${code}`; });
+  const member = { name, child, port: undefined, ended: "" };
+  members.push(member);
+  return member;
+}
+start("redis", "redis-server", ["--bind", "127.0.0.1", "--port", String(redisPort), "--save", "", "--appendonly", "no", "--dir", dir]).port = redisPort;
+
+const common = [
+  "-ring.store=redis", `-redis.address=127.0.0.1:${redisPort}`, "-server.http-listen-address=127.0.0.1", `-storage.filesystem.dir=${join(dir, "bucket")}`, `-distributor.replication-factor=${Math.min(Number(flags.replicas), Number(flags.ingesters))}`,
+  "-ingester.heartbeat-period=1s", "-ring.heartbeat-timeout=10s",
+];
+for (const [target, n] of [["distributor,query-frontend", flags.gateways], ["ingester", flags.ingesters], ["query-scheduler", flags.schedulers], ["querier", flags.queriers], ["store-gateway", flags.stores], ["compactor", flags.compactors]]) {
+  for (let i = 0; i < Number(n); i++) {
+    const name = `${target.includes(",") ? "gateway" : target}-${i}`;
+    const m = start(name, join(root, "apps/cinderblock/bin/cinderblock"), [`-target=${target}`, `-ring.instance-id=${name}`, `-server.http-listen-port=${port}`, `-pyroscopedb.data-path=${join(dir, name)}`, `-compactor.data-dir=${join(dir, name)}`, ...common]);
+    m.port = port++;
+  }
+}
+
+async function stateOf(m) {
+  if (m.ended !== "") return `ended: ${m.ended}, see ${join(dir, `${m.name}.log`)}`;
+  if (m.name === "redis") return "running";
+  try {
+    const r = await fetch(`http://127.0.0.1:${m.port}/ready`, { signal: AbortSignal.timeout(800) });
+    return r.status === 200 ? "ready" : (await r.text()).trim().split("\n").at(-1);
+  } catch { return "starting"; }
+}
+function rss(m) {
+  try { return `${Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${m.child.pid}/status`, "utf8"))[1]) / 1024)} MB`; } catch { return ""; }
+}
+const live = process.stdout.isTTY && !flags.once;
+async function show() {
+  const states = await Promise.all(members.map(stateOf));
+  let ring = "";
+  try {
+    const r = await (await fetch(`http://127.0.0.1:${first}/ring`, { headers: { accept: "application/json" }, signal: AbortSignal.timeout(800) })).json();
+    ring = r.members.map((x) => `${x.id} ${x.state} ${(x.share * 100).toFixed(0)} %`).join(" · ");
+  } catch { /* not up yet */ }
+  const lines = [
+    `Cinderblock on http://127.0.0.1:${first} · data and logs in ${dir} · Ctrl-C stops it`, "",
+    ...members.map((m, i) => `${m.name.padEnd(20)} ${String(m.port).padEnd(6)} ${String(m.child.pid).padEnd(8)} ${rss(m).padStart(7)}  ${states[i]}`), "", `ring  ${ring}`,
+  ];
+  if (live) process.stdout.write("\x1b[2J\x1b[H");
+  if (live || flags.once) console.log(lines.join("\n"));
+  return states.every((s) => s === "ready" || s === "running");
+}
+
+let stopping = false;
+async function stop() {
+  if (stopping) return;
+  stopping = true;
+  console.log("\nstopping: ingesters hand over first");
+  const ended = (m) => (m.ended !== "" ? Promise.resolve() : new Promise((done) => { m.child.once("exit", done); }));
+  const end = async (list) => { for (const m of list) if (m.ended === "") m.child.kill("SIGTERM"); await Promise.race([Promise.all(list.map(ended)), new Promise((r) => { setTimeout(r, 40_000); })]); };
+  await end(members.filter((m) => m.name.startsWith("ingester")));
+  await end(members.filter((m) => m.name !== "redis"));
+  await end(members);
+  process.exit(process.exitCode ?? 0);
+}
+process.on("SIGINT", () => { void stop(); });
+process.on("SIGTERM", () => { void stop(); });
+
+for (let ready = false, said = false; !stopping; ) {
+  ready = await show();
+  if (ready && flags.once) { await stop(); break; }
+  if (ready && !live && !said) { said = true; console.log(`Cinderblock is ready on http://127.0.0.1:${first}; data and logs in ${dir}`); }
+  await new Promise((r) => { setTimeout(r, ready ? 2000 : 500); });
+}
