@@ -20,7 +20,7 @@ function bytesOf(words: Uint32Array): Uint8Array { return new Uint8Array(words.b
 interface Both { kernel: SymbolPartition; plain: SymbolPartition }
 
 /** Pushes profiles through both interners into partitions of their own and compares every stack. */
-async function compare(profiles: Iterable<{ body: Uint8Array; partition: number }>, partitions: number): Promise<number> {
+async function compare(profiles: Iterable<{ body: Uint8Array; partition: number; labels?: { name: string; value: string }[] }>, partitions: number): Promise<number> {
   const both: Both[] = Array.from({ length: partitions }, () => ({ kernel: new SymbolPartition(), plain: new SymbolPartition() }));
   const a = new SymbolInterner(), b = new SymbolInterner();
   let at = 0, stacks = 0;
@@ -36,9 +36,9 @@ async function compare(profiles: Iterable<{ body: Uint8Array; partition: number 
     }
   };
   const processor = new PushProcessor(await loadHasher(), { append: sink });
-  for (const { body, partition } of profiles) {
+  for (const { body, partition, labels = [] } of profiles) {
     at = partition;
-    const json = Buffer.from(JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "s" }], samples: [{ rawProfile: Buffer.from(body).toString("base64") }] }] }));
+    const json = Buffer.from(JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "s" }, ...labels], samples: [{ rawProfile: Buffer.from(body).toString("base64") }] }] }));
     const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body: json }, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), 1_795_409_460_000);
     if (out.error) throw out.error;
   }
@@ -62,8 +62,15 @@ describe("interning through the kernel", () => {
   it("gives every sample the stack that the plain interner gives it, and learns no other symbols", async () => {
     expect(await compare(profiles(new Random(11), 200, 300, 12, 70, 3), 3)).toBe(2400);
   });
-  it("stays right when its caches overflow many times", async () => {
-    // 20,000 names in two partitions are more than the symbols' lines hold; the extended suite's 22 × 400 stacks of about 250 frames are 10 MB of pieces, beyond the ring.
+  it("sees strings that were added to a profile after it was decoded: the version of its source, in its mapping", async () => {
+    const versions = function* () {
+      let i = 0;
+      for (const p of profiles(new Random(13), 60, 50, 5, 20, 1)) yield { ...p, labels: [{ name: "service_repository", value: "https://example.org/app" }, { name: "service_git_ref", value: `v${i++ % 7}` }] };
+    };
+    expect(await compare(versions(), 1)).toBe(300);
+  });
+  it("stays right when its table overflows many times", async () => {
+    // Strings, functions and locations of 20,000 names in two partitions are more than the symbols' 65,536 entries; the extended suite's 22 × 400 stacks of about 250 frames have more prefixes than the stacks' 131,072.
     const count = process.env.CINDERBLOCK_LONG ? 22 : 6;
     expect(await compare(profiles(new Random(12), count, 20_000, 400, 500, 2), 2)).toBe(count * 400);
   });

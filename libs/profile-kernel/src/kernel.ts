@@ -171,6 +171,8 @@ export class ProfileKernel {
     if (tables.bytes === this.loaded) return true;
     if (tables.bytes.length > this.inputBytes) return false;
     this.bytes.set(tables.bytes, BASE);
+    // Strings may have been added behind those that were decoded.
+    this.header[HeaderWord.strings] = tables.strings;
     this.loaded = tables.bytes;
     this.begun = -1;
     return true;
