@@ -155,6 +155,7 @@ describe("faults of a cluster, three replicas, pushes and queries throughout", (
     // What was refused may have been stored by one replica: at most once each.
     expect(end.sum).toBeLessThanOrEqual(pusher.acknowledged.size + pusher.refused);
     expect(asked).toBeGreaterThan(20);
+    expect(failed).toBeLessThanOrEqual(asked / 20);
     await c.stop();
   }, 300_000);
 
@@ -183,6 +184,15 @@ describe("faults of a cluster, three replicas, pushes and queries throughout", (
     expect(found).toBeGreaterThanOrEqual(pusher.acknowledged.size);
     expect(found).toBeLessThanOrEqual(pusher.acknowledged.size + pusher.refused);
     process.stdout.write(`     ${pusher.acknowledged.size} acknowledged, ${pusher.refused} refused, ${found} found\n`);
+    // One that was killed stays in the ring as unhealthy, until a person says otherwise.
+    await c.get("ingester", 2).stop("SIGKILL");
+    const distributor = c.get("distributor");
+    await until("the killed ingester is unhealthy", async () => (await c.ring(distributor))["ingester-2"] === "Unhealthy");
+    expect((await fetch(`${distributor.url}/ready`)).status).toBe(503);
+    expect((await fetch(`${distributor.url}/ring`, { method: "POST", body: new URLSearchParams({ nobody: "x" }) })).status).toBe(400);
+    const page = await fetch(`${distributor.url}/ring`, { method: "POST", body: new URLSearchParams({ forget: "ingester-2" }) });
+    expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
+    await until("the killed ingester is forgotten", async () => Object.keys(await c.ring(distributor)).length === 0);
     await c.stop();
   }, 200_000);
 });

@@ -54,8 +54,8 @@ spawnSync(oracle, ["push", "-load", join(work, "load"), "-url", "http://127.0.0.
 child.kill("SIGTERM");
 await new Promise((r) => child.on("exit", r));
 const stages = [
-  ["inflate", /zlib|processChunkSync|gunzip|zlibBufferSync/], ["decode pprof", /^(decode|sample|varint|location|func|size|mapping|valueType|index)$/], ["validate and normalise", /normalise|checkStrings|checkReferences|checkWindow|splitByLabels/],
-  ["intern symbols and stacks", /^(intern|stacks|find|lookup|hashRange|put|place|getOrSet|stackChild|append|gather|order)$/], ["log", /writeBuffer|fdatasync|encodeAppendRecord|writeSync|crc32c/], ["messages between threads", /postMessage|receiveMessage|messageport/],
+  ["inflate", /^inflate$|zlib|processChunkSync|gunzip|zlibBufferSync/], ["kernel: decode, normalise, hash, look up", /^wasm-function/], ["validate and normalise", /normalise|checkStrings|checkReferences|checkWindow|splitByLabels/],
+  ["head: intern what is new, rows", /^(intern|stacks|lookup|hashRange|place|getOrSet|stackChild|missStack|append|addRow|grow|rehash)$/], ["flush: order, encode and compress blocks", /^(order|gather|sortedRows|pageLevels|dataPage|encodeHybrid|minMax|packBigInts|packNumbers|finishPage|chunk|encodeStackTree|encodeSymbols|zstdCompressSync|writeBuffers?)$/], ["start: load modules", /compile|__require|ModuleWrap|instantiate|loader/], ["log", /writeBuffer|fdatasync|encodeAppendRecord|writeSync|crc32c/], ["messages between threads", /postMessage|receiveMessage|messageport/],
   ["HTTP", /writev|writeLatin1|parserOn|_http|_addHeader|handleRequest|emit/], ["garbage collection", /garbage collector/],
 ];
 const costs = new Map();

@@ -1,19 +1,13 @@
-import { CinderblockError, type DiscardReason, type ErrorRecord, fromErrorRecord } from "@cinderblock/errors";
-import type { RawPush } from "@cinderblock/ingest";
+import { CinderblockError, fromErrorRecord } from "@cinderblock/errors";
+import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { IngestLimits, TenantLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { sizeBuckets } from "@cinderblock/telemetry";
 
-export interface WriteAnswer {
-  profiles: number; compressedBytes: number; decompressedBytes: number; samples: number;
-  discarded: { reason: DiscardReason; profiles: number; bytes: number }[];
-  error: ErrorRecord | undefined;
-}
-
 /** Where pushes go: the shards of this process, or ingesters over the network. Resolves when the push is durable. */
 export interface WritePath {
   /** `service` places the push; the body's buffer is given away */
-  push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<WriteAnswer>;
+  push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer>;
   /** throws when nothing can be taken now: memory, disk, or the backlog of the bucket */
   refuse(): void;
 }
@@ -77,7 +71,7 @@ export class Distributor {
     return known;
   }
 
-  private count(tenant: string, type: string, a: WriteAnswer): void {
+  private count(tenant: string, type: string, a: PushAnswer): void {
     const c = this.children(tenant, type);
     c.profiles.inc(a.profiles);
     c.sizes[0]!.observe(a.compressedBytes);
@@ -86,7 +80,7 @@ export class Distributor {
     this.discard(a.discarded, tenant);
   }
 
-  private discard(list: WriteAnswer["discarded"], tenant: string): void {
+  private discard(list: PushAnswer["discarded"], tenant: string): void {
     const { metrics } = this.base;
     for (const d of list) {
       metrics.counter("pyroscope_discarded_samples_total", "Profiles refused, by reason.", ["reason", "tenant"]).inc({ reason: d.reason, tenant }, d.profiles);

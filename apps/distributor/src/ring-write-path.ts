@@ -1,9 +1,9 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
-import { type RawPush, serviceOf } from "@cinderblock/ingest";
+import { type PushAnswer, type RawPush, serviceOf } from "@cinderblock/ingest";
 import type { RingSnapshot } from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
-import type { PushAnswer, PushTarget } from "@cinderblock/transport";
+import type { PushTarget } from "@cinderblock/transport";
 import type { WritePath } from "./distributor.ts";
 
 export interface RingWriteConfig { replicationFactor: number; zoneAware: boolean; timeoutMs: number }

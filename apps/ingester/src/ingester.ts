@@ -3,7 +3,7 @@ import { statfs } from "node:fs/promises";
 import { CinderblockError } from "@cinderblock/errors";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { loggedShards, type ShardStats } from "@cinderblock/head";
-import type { RawPush } from "@cinderblock/ingest";
+import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type BlockInfo, type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery } from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
@@ -11,7 +11,7 @@ import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { SharedSlots, WorkerClient } from "@cinderblock/threads";
 import { blockInfo, LocalBlocks } from "./local-blocks.ts";
-import type { BlockNotice, IngestWorkerData, PushAnswer, PushCall, ReplayLine } from "./protocol.ts";
+import type { BlockNotice, IngestWorkerData, PushCall, ReplayLine } from "./protocol.ts";
 
 export interface IngesterConfig {
   dataPath: string;

@@ -1,7 +1,6 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
 import type { ShardStats } from "@cinderblock/head";
-import type { DiscardReason, ErrorRecord } from "@cinderblock/errors";
-import type { RawPush } from "@cinderblock/ingest";
+import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceQuery } from "@cinderblock/query";
 
@@ -25,12 +24,6 @@ export interface IngestWorkerData {
  * bodies, `length` bytes from there, and `push.body` is empty.
  */
 export interface PushCall { tenant: string; push: RawPush; at: number | undefined; length: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
-export interface PushAnswer {
-  profiles: number; compressedBytes: number; decompressedBytes: number; samples: number;
-  discarded: { reason: DiscardReason; profiles: number; bytes: number }[];
-  error: ErrorRecord | undefined;
-}
-
 export interface ReplayLine { records: number; rows: number; seconds: number; segments: number; damaged: { segment: number; offset: number; bytes: number }[]; tornBytes: number; lostSymbols: number }
 
 /** Methods of an ingest worker. */

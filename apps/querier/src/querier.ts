@@ -1,6 +1,6 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
-import { type BlockInfo, type Exclusions, findDuplicates, type JobResult, type LabelAnswer, type PartialResult, type QueryJob, selectorOf, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery } from "@cinderblock/query";
+import { type BlockInfo, type Exclusions, findDuplicates, type JobResult, type LabelAnswer, type PartialResult, type QueryJob, selectorOf, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type TakenJob } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
 import { planBlocks } from "./plan.ts";
 
@@ -195,7 +195,7 @@ export function overlaps(ranges: readonly SeriesRanges[]): Set<string> {
 /** What a querier worker loop needs from a scheduler. */
 export interface JobSource {
   /** the next job, or undefined when the source closed */
-  next(querierId: string): Promise<{ tenant: string; job: QueryJob; deadlineMs: number; done: (result: JobResult) => void; fail: (err: unknown) => void } | undefined>;
+  next(querierId: string): Promise<TakenJob | undefined>;
 }
 
 /** Pulls jobs and runs up to `concurrency` of them at once. */

@@ -1,2 +1,1 @@
 export { QueryScheduler } from "./scheduler.ts";
-export type { Taken } from "./scheduler.ts";

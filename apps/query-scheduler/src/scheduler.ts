@@ -1,9 +1,8 @@
 import { CinderblockError } from "@cinderblock/errors";
-import type { JobResult, QueryJob } from "@cinderblock/query";
+import type { JobResult, QueryJob, TakenJob } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
 
-interface Queued { tenant: string; job: QueryJob; deadlineMs: number; queuedAt: number; done: (r: JobResult) => void; fail: (err: unknown) => void; signal: AbortSignal | undefined }
-export interface Taken { tenant: string; job: QueryJob; deadlineMs: number; done: (r: JobResult) => void; fail: (err: unknown) => void }
+interface Queued extends TakenJob { queuedAt: number; signal: AbortSignal | undefined }
 
 /** One queue per tenant, served round-robin; a tenant with too many waiting queries is told so. */
 export class QueryScheduler {
@@ -11,7 +10,7 @@ export class QueryScheduler {
   private readonly queues = new Map<string, Queued[]>();
   /** tenants with waiting queries, in the order of their turns */
   private turns: string[] = [];
-  private readonly waiting: ((t: Taken | undefined) => void)[] = [];
+  private readonly waiting: ((t: TakenJob | undefined) => void)[] = [];
   private closed = false;
   private readonly maxOutstanding: number;
   private readonly base: Base;
@@ -41,10 +40,10 @@ export class QueryScheduler {
   }
 
   /** The next query for a querier; undefined when the scheduler closes, or the querier gives up waiting. */
-  next(_querierId: string, signal?: AbortSignal): Promise<Taken | undefined> {
+  next(_querierId: string, signal?: AbortSignal): Promise<TakenJob | undefined> {
     if (this.closed || signal?.aborted) return Promise.resolve(undefined);
     return new Promise((resolve) => {
-      const settle = (t: Taken | undefined): void => { signal?.removeEventListener("abort", leave); resolve(t); };
+      const settle = (t: TakenJob | undefined): void => { signal?.removeEventListener("abort", leave); resolve(t); };
       const leave = (): void => {
         const at = this.waiting.indexOf(settle);
         if (at >= 0) this.waiting.splice(at, 1);

@@ -1,5 +1,5 @@
 export { PushProcessor } from "./processor.ts";
-export type { ProcessedProfile, ProfileGroup, ProfileSink, PushOutcome, RawPush } from "./processor.ts";
+export type { ProcessedProfile, ProfileGroup, ProfileSink, PushAnswer, PushOutcome, RawPush } from "./processor.ts";
 export { UNKNOWN } from "./normalise.ts";
 export type { NormalizedProfile } from "./normalise.ts";
 export type { SampleIds } from "./split.ts";

@@ -1,6 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { ByteWriter, type Hasher, utf8Length } from "@cinderblock/bytes";
-import { CinderblockError, type DiscardReason } from "@cinderblock/errors";
+import { CinderblockError, type DiscardReason, type ErrorRecord } from "@cinderblock/errors";
 import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, sortLabels } from "@cinderblock/model";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
@@ -44,6 +44,9 @@ export interface PushOutcome {
   discarded: { reason: DiscardReason; profiles: number; bytes: number }[];
   error: CinderblockError | undefined;
 }
+
+/** The same as it crosses a thread or a process. An error is bad input: no other replica takes it either. */
+export type PushAnswer = Omit<PushOutcome, "error"> & { error: ErrorRecord | undefined };
 
 /** What is known about a label set as sent; `language` once a profile gave it away. */
 interface SeriesContext { sent: Label[]; spy: string; language: string; bytes: Uint8Array }

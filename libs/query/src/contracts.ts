@@ -32,3 +32,6 @@ export type JobResult =
   | { kind: "select"; parts: PartialResult[]; warnings: string[] }
   | { kind: "labels"; answer: LabelAnswer; warnings: string[] }
   | { kind: "blocks"; recent: BlockInfo[]; stored: BlockInfo[]; warnings: string[] };
+
+/** A job in a querier's hands: exactly one of `done` and `fail` is called. */
+export interface TakenJob { tenant: string; job: QueryJob; deadlineMs: number; done: (result: JobResult) => void; fail: (err: unknown) => void }

@@ -10,4 +10,4 @@ export { renderSeries, SeriesMerger } from "./series.ts";
 export type { PartialSeries, SeriesRange, SeriesResult } from "./series.ts";
 export { executeOn, findDuplicates, labelNames, labelValues, mergePartials, rowKeys, seriesLabels, seriesRanges } from "./execute.ts";
 export type { Exclusions, LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
-export type { BlockInfo, ExecuteAnswer, JobResult, LabelAnswer, LabelAsk, QueryJob, SeriesRanges, SourceClient } from "./contracts.ts";
+export type { BlockInfo, ExecuteAnswer, JobResult, LabelAnswer, LabelAsk, QueryJob, SeriesRanges, SourceClient, TakenJob } from "./contracts.ts";

@@ -96,7 +96,10 @@ export class RingView implements Service {
   async forget(id: string, entry?: string): Promise<boolean> {
     try {
       const removed = await this.store.remove(this.config.ring, id, entry);
-      if (removed) this.base.log.info({ ring: this.config.ring, member: id }, "member forgotten");
+      if (removed) {
+        this.seen.delete(id); // its absence is no surprise then
+        this.base.log.info({ ring: this.config.ring, member: id }, "member forgotten");
+      }
       return removed;
     } catch (err) { this.base.log.warn({ err, ring: this.config.ring, member: id }, "member could not be forgotten"); return false; }
   }

@@ -28,7 +28,7 @@ export function ringRoutes(path: string, view: RingView): Routes {
         if (id === "") { await reply.code(400).type("text/plain").send("name the member: forget=ID\n"); return; }
         await view.forget(id);
         await view.refresh();
-        await reply.code(302).header("location", "#").send();
+        await reply.code(303).header("location", path).send();
       });
     },
   };

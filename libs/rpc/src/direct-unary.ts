@@ -1,8 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { kindOf, messageOf } from "@cinderblock/errors";
-import { codeName, EDGE } from "./edge.ts";
 import { joined } from "./body.ts";
-import type { RawHandler } from "./raw-unary.ts";
+import { connectError, type RawHandler } from "./raw-unary.ts";
 
 /** A unary method that is called thousands of times a second. */
 export interface DirectUnary {
@@ -30,9 +28,8 @@ export function answerDirectly(direct: DirectUnary, req: IncomingMessage, res: S
 
   const done = begun();
   const fail = (err: unknown): void => {
-    const edge = EDGE[kindOf(err)], status = edge.http === 413 ? 429 : edge.http;
-    const body = JSON.stringify({ code: codeName(edge.code), message: messageOf(err) });
-    res.writeHead(status, { "accept-encoding": "gzip", "content-type": "application/json", "content-length": Buffer.byteLength(body) }).end(body);
+    const { status, body } = connectError(err);
+    res.writeHead(status, { "accept-encoding": "gzip", "content-type": "application/json", "content-length": body.length }).end(body);
     done(status);
   };
   try { direct.admit(length); } catch (err) { req.resume(); fail(err); return true; }
@@ -49,4 +46,3 @@ export function answerDirectly(direct: DirectUnary, req: IncomingMessage, res: S
   });
   return true;
 }
-

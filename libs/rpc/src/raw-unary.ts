@@ -31,6 +31,12 @@ function gzipOf(encoding: string | undefined): boolean {
   throw new CinderblockError("unimplemented", `unknown compression "${encoding}": supported encodings are gzip`);
 }
 
+/** An error as a unary call of the Connect protocol answers it; bytes, so that no router adds a charset. */
+export function connectError(err: unknown): { status: number; body: Buffer } {
+  const { code, http } = EDGE[kindOf(err)];
+  return { status: http === 413 ? 429 : http, body: Buffer.from(JSON.stringify({ code: codeName(code), message: messageOf(err) })) };
+}
+
 async function connectUnary(request: FastifyRequest, reply: FastifyReply, codec: "proto" | "json", body: Uint8Array, handler: RawHandler): Promise<void> {
   void reply.header("accept-encoding", "gzip");
   try {
@@ -42,8 +48,8 @@ async function connectUnary(request: FastifyRequest, reply: FastifyReply, codec:
     const out = await handler({ codec, gzip: gzipOf(request.headers["content-encoding"]), body, headers: request.headers });
     await reply.code(200).header("content-type", `application/${codec}`).send(Buffer.from(out.buffer, out.byteOffset, out.length));
   } catch (err) {
-    const edge = EDGE[kindOf(err)];
-    await reply.code(edge.http === 413 ? 429 : edge.http).header("content-type", "application/json").send(Buffer.from(JSON.stringify({ code: codeName(edge.code), message: messageOf(err) })));
+    const { status, body } = connectError(err);
+    await reply.code(status).header("content-type", "application/json").send(body);
   }
 }
 

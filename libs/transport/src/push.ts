@@ -1,13 +1,5 @@
-import type { DiscardReason, ErrorRecord } from "@cinderblock/errors";
-import type { RawPush } from "@cinderblock/ingest";
+import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { InternalClient, InternalMethods } from "@cinderblock/rpc";
-
-/** What became of a push; `error` is bad input, which no other replica takes either. */
-export interface PushAnswer {
-  profiles: number; compressedBytes: number; decompressedBytes: number; samples: number;
-  discarded: { reason: DiscardReason; profiles: number; bytes: number }[];
-  error: ErrorRecord | undefined;
-}
 
 /** Takes a push and resolves when it is durable. */
 export interface PushTarget { push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer> }

@@ -9,7 +9,7 @@ const result: JobResult = { kind: "blocks", recent: [], stored: [], warnings: []
 type Handed = { id: number; tenant: string } | null;
 
 /** A scheduler with one query; what becomes of it. */
-function one(): { scheduler: LocalScheduler; outcome: Promise<JobResult> } {
+function one(deadlineMs = 60_000): { scheduler: LocalScheduler; outcome: Promise<JobResult> } {
   let done!: (r: JobResult) => void, fail!: (e: unknown) => void;
   const outcome = new Promise<JobResult>((a, b) => { done = a; fail = b; });
   let given = false;
@@ -17,7 +17,7 @@ function one(): { scheduler: LocalScheduler; outcome: Promise<JobResult> } {
     outcome,
     scheduler: {
       enqueue: () => outcome,
-      next: (_q, signal) => (given ? new Promise((r) => { signal?.addEventListener("abort", () => { r(undefined); }); }) : ((given = true), Promise.resolve({ tenant: "t", job, deadlineMs: Date.now() + 60_000, done, fail }))),
+      next: (_q, signal) => (given ? new Promise((r) => { signal?.addEventListener("abort", () => { r(undefined); }); }) : ((given = true), Promise.resolve({ tenant: "t", job, deadlineMs: Date.now() + deadlineMs, done, fail }))),
     },
   };
 }
@@ -56,4 +56,15 @@ describe("a scheduler over the network", () => {
     await failure;
     stop();
   }, 30_000);
+  it("lets go of a query at its deadline when its result never came, though its querier lives", async () => {
+    const { scheduler, outcome } = one(1000);
+    const { methods, stop } = serveScheduler(scheduler, base);
+    const failure = expect(outcome).rejects.toThrow("context deadline exceeded");
+    const taken = await next(methods, "a");
+    const beat = setInterval(() => { void methods.alive!(["a"] as never, signal); }, 300);
+    await failure;
+    clearInterval(beat);
+    expect(await methods.done!([taken!.id, result, null] as never, signal)).toBe(false);
+    stop();
+  }, 20_000);
 });

@@ -1,23 +1,21 @@
 import { sleep } from "@cinderblock/async";
 import { CinderblockError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "@cinderblock/errors";
-import type { JobResult, QueryJob } from "@cinderblock/query";
+import type { JobResult, QueryJob, TakenJob } from "@cinderblock/query";
 import type { InternalClient, InternalMethods } from "@cinderblock/rpc";
 import type { Base } from "@cinderblock/telemetry";
-
-interface Taken { tenant: string; job: QueryJob; deadlineMs: number; done: (r: JobResult) => void; fail: (err: unknown) => void }
 
 /** The scheduler of this process. */
 export interface LocalScheduler {
   enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult>;
   /** undefined when the scheduler closes, or `signal` aborts */
-  next(querierId: string, signal?: AbortSignal): Promise<Taken | undefined>;
+  next(querierId: string, signal?: AbortSignal): Promise<TakenJob | undefined>;
 }
 
 /** A query in a querier's hands. */
-interface Running extends Taken { querier: string; tries: number }
+interface Running extends TakenJob { querier: string; tries: number }
 
 /** How long a querier waits at a scheduler for a query, and how long one may be silent before its queries go to others. */
-const POLL_MS = 5000, SILENT_MS = 3000, BEAT_MS = 700;
+const POLL_MS = 5000, SILENT_MS = 3000, BEAT_MS = 700, FORGET_MS = 600_000;
 const MAX_TRIES = 3;
 
 /**
@@ -32,8 +30,11 @@ export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods
   const retried = base.metrics.counter("cinderblock_query_scheduler_retried_queries_total", "Queries that went to another querier because the first fell silent.");
   const timer = setInterval(() => {
     const now = performance.now();
+    for (const [querier, at] of heard) if (now - at > FORGET_MS) heard.delete(querier);
     for (const [id, r] of running) {
-      if (now - (heard.get(r.querier) ?? now) < SILENT_MS) continue;
+      // A result that never came: whoever asked has gone by then.
+      if (Date.now() > r.deadlineMs) { running.delete(id); r.fail(new CinderblockError("deadline", "context deadline exceeded")); continue; }
+      if (now - (heard.get(r.querier) ?? -Infinity) < SILENT_MS) continue;
       running.delete(id);
       base.log.warn({ querier: r.querier, tenant: r.tenant, tries: r.tries }, "a querier fell silent, its query goes to another");
       if (r.tries >= MAX_TRIES) r.fail(new CinderblockError("unavailable", `the query was lost with its querier ${r.tries} times, last ${r.querier}`));
@@ -123,7 +124,7 @@ export class RemoteJobs {
   }
 
   /** The next query of any scheduler; undefined after `stop`. */
-  async next(querierId: string): Promise<Taken | undefined> {
+  async next(querierId: string): Promise<TakenJob | undefined> {
     this.timer ??= setInterval(() => { this.beat(querierId); }, BEAT_MS);
     const { signal } = this.stopped;
     for (;;) {
@@ -136,8 +137,10 @@ export class RemoteJobs {
         if (!job) continue;
         this.busy.set(address, (this.busy.get(address) ?? 0) + 1);
         const post = (result: JobResult | null, error: ErrorRecord | null): void => {
-          this.busy.set(address, this.busy.get(address)! - 1);
-          this.client.call(address, "QueryScheduler", "done", [job.id, result, error], { timeoutMs: 10_000 }).catch((err: unknown) => this.base.log.warn({ err, scheduler: address }, "a result could not be handed in"));
+          // It lives until the result is there: a large one takes its time.
+          this.client.call(address, "QueryScheduler", "done", [job.id, result, error], { timeoutMs: 10_000 })
+            .catch((err: unknown) => this.base.log.warn({ err, scheduler: address }, "a result could not be handed in"))
+            .finally(() => this.busy.set(address, this.busy.get(address)! - 1));
         };
         return { tenant: job.tenant, job: job.job, deadlineMs: job.deadlineMs, done: (r) => post(r, null), fail: (err) => post(null, toErrorRecord(err)) };
       } catch (err) {
