@@ -12,7 +12,7 @@ const shared = join(root, "../shared");
 if (!existsSync(join(shared, "oracle"))) { console.error("tools/bench needs the team's measuring program in ../shared/oracle"); process.exit(1); }
 const work = mkdtempSync(join(tmpdir(), "cinderblock-bench-"));
 const oracle = join(work, "oracle");
-const rounds = Number(process.argv[2] ?? 2);
+const rounds = Number(process.argv[2] ?? 3);
 
 const step = (n, text) => process.stdout.write(`\r[${"#".repeat(n)}${".".repeat(7 - n)}] ${text.padEnd(60)}\n`);
 step(0, "building");
@@ -88,7 +88,7 @@ await new Promise((r) => hours.on("exit", r));
 const compactions = [16, 64].map((mib) => ({ mib, ...JSON.parse(execFileSync(join(root, "node_modules/node/bin/node"), [join(root, "tools/bench/compaction.ts"), join(big, "bucket/anonymous/phlaredb"), join(work, "compact"), String(mib)], { encoding: "utf8", env: { ...process.env, MALLOC_ARENA_MAX: "2" } })) }));
 
 step(6, "writing docs/benchmarks.md");
-const median = (name, pick) => { const v = reports.filter((r) => r.name === name).map(pick).sort((a, b) => a - b); return v[Math.floor(v.length / 2)]; };
+const median = (name, pick) => { const v = reports.filter((r) => r.name === name).map(pick).sort((a, b) => a - b), half = v.length >> 1; return v.length % 2 === 1 ? v[half] : (v[half - 1] + v[half]) / 2; };
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
 const hot = (k) => (r) => r.hot_p50_ms[k];
 const rows = [
