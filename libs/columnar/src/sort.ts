@@ -8,17 +8,23 @@ export function sortedIndex(count: number, compare: (a: number, b: number) => nu
 /** The `n`-th largest of `values` (1: the largest), the smallest when there are fewer. Partitions `values` in place: linear time. */
 export function nthLargest(values: Float64Array, n: number): number {
   const wanted = Math.max(0, values.length - n);
-  let low = 0, high = values.length - 1;
-  while (low < high) {
-    const a = values[low]!, b = values[(low + high) >>> 1]!, c = values[high]!;
-    const pivot = a < b ? (b < c ? b : Math.max(a, c)) : (a < c ? a : Math.max(b, c));
-    let i = low, j = high;
-    while (i <= j) {
-      while (values[i]! < pivot) i++;
-      while (values[j]! > pivot) j--;
-      if (i <= j) { const v = values[i]!; values[i++] = values[j]!; values[j--] = v; }
-    }
-    if (wanted <= j) high = j; else if (wanted >= i) low = i; else break;
-  }
+  const range = { low: 0, high: values.length - 1 };
+  while (range.low < range.high) partition(values, range, wanted);
   return values[wanted]!;
+}
+
+/** Narrows `range` to the side of a pivot that holds position `wanted`; a function of its own, so that its loops run compiled from the first call on. */
+function partition(values: Float64Array, range: { low: number; high: number }, wanted: number): void {
+  const { low, high } = range;
+  const a = values[low]!, b = values[(low + high) >>> 1]!, c = values[high]!;
+  const pivot = a < b ? (b < c ? b : Math.max(a, c)) : (a < c ? a : Math.max(b, c));
+  let i = low, j = high;
+  while (i <= j) {
+    const x = values[i]!, y = values[j]!;
+    if (x < pivot) { i++; continue; }
+    if (y > pivot) { j--; continue; }
+    values[i++] = y;
+    values[j--] = x;
+  }
+  if (wanted <= j) range.high = j; else if (wanted >= i) range.low = i; else range.low = range.high = wanted;
 }

@@ -52,32 +52,13 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
   const words = new Int32Array(s.value.buffer, s.value.byteOffset, s.value.length * 2);
   for (let i = 0; i + 1 < s.sampleOffset.length; i++) {
     body.reset();
+    putLocations(body, inner, s.sampleLocation, s.sampleOffset[i]!, s.sampleOffset[i + 1]!);
     inner.reset();
-    const end = s.sampleOffset[i + 1]!;
-    inner.reserve((end - s.sampleOffset[i]!) * 5);
-    for (let k = s.sampleOffset[i]!; k < end; k++) inner.uvarint(s.sampleLocation[k]! + 1);
-    if (inner.length > 0) { body.u8(10); body.uvarint(inner.length); body.bytes(inner.finish()); }
-    inner.reset();
-    for (let k = 0; k < types; k++) {
-      const at = i * types + k;
-      const hi = words[2 * at + 1]!;
-      if (hi >= 0 && hi < 0x200000) inner.uvarint(hi * 4294967296 + (words[2 * at]! >>> 0)); else inner.uvarint64(s.value[at]!);
-    }
+    for (let k = i * types; k < (i + 1) * types; k++) putInt64(inner, words[2 * k]!, words[2 * k + 1]!);
     body.u8(18);
     body.uvarint(inner.length);
     body.bytes(inner.finish());
-    if (s.labels) {
-      for (let k = s.labels.offset[i]!; k < s.labels.offset[i + 1]!; k++) {
-        inner.reset();
-        inner.u8(8);
-        inner.uvarint(s.labels.key[k]!);
-        inner.u8(16);
-        inner.uvarint(s.labels.value[k]!);
-        body.u8(26);
-        body.uvarint(inner.length);
-        body.bytes(inner.finish());
-      }
-    }
+    if (s.labels) putLabels(body, inner, s.labels, i);
     message(2);
   }
   const m = s.mappingWords;
@@ -97,23 +78,14 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
     field(10, flags & 1 ? 1 : 0);
     message(3);
   }
+  const w = s.locationWords;
   for (let i = 0; i + 1 < s.locationOffset.length; i++) {
     const at = s.locationOffset[i]!, end = s.locationOffset[i + 1]!;
-    const w = s.locationWords;
     body.reset();
     field(1, i + 1);
     field(2, w[at]! + 1);
     field64(3, w[at + 1]!, w[at + 2]!);
-    for (let k = at + 4; k + 1 < end; k += 2) {
-      inner.reset();
-      inner.u8(8);
-      inner.uvarint(w[k]! + 1);
-      const line = w[k + 1]! | 0;
-      if (line !== 0) { inner.u8(16); if (line > 0) inner.uvarint(line); else inner.uvarint64(BigInt(line)); }
-      body.u8(34);
-      body.uvarint(inner.length);
-      body.bytes(inner.finish());
-    }
+    for (let k = at + 4; k + 1 < end; k += 2) putLine(body, inner, w[k]!, w[k + 1]! | 0);
     field(5, w[at + 3]!);
     message(4);
   }
@@ -143,4 +115,47 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
   int64(12, header.period);
   if (defaultType !== 0) { out.uvarint(14 * 8); out.uvarint(defaultType); }
   return out.take();
+}
+
+// The loops over what a sample or a location holds are functions of their own: they run compiled soon, also in a process
+// that answers its first query.
+
+/** Sample.location_id, packed. */
+function putLocations(out: ByteWriter, inner: ByteWriter, locations: Uint32Array, from: number, end: number): void {
+  inner.reset();
+  inner.reserve((end - from) * 5);
+  for (let k = from; k < end; k++) inner.uvarint(locations[k]! + 1);
+  if (inner.length === 0) return;
+  out.u8(10);
+  out.uvarint(inner.length);
+  out.bytes(inner.finish());
+}
+
+function putInt64(out: ByteWriter, lo: number, hi: number): void {
+  if (hi >= 0 && hi < 0x200000) out.uvarint(hi * 4294967296 + (lo >>> 0)); else out.uvarint64((BigInt(hi) << 32n) | BigInt(lo >>> 0));
+}
+
+/** Sample.label of sample `i`: strings only. */
+function putLabels(out: ByteWriter, inner: ByteWriter, labels: NonNullable<PprofSource["labels"]>, i: number): void {
+  for (let k = labels.offset[i]!; k < labels.offset[i + 1]!; k++) {
+    inner.reset();
+    inner.u8(8);
+    inner.uvarint(labels.key[k]!);
+    inner.u8(16);
+    inner.uvarint(labels.value[k]!);
+    out.u8(26);
+    out.uvarint(inner.length);
+    out.bytes(inner.finish());
+  }
+}
+
+/** Location.line */
+function putLine(out: ByteWriter, inner: ByteWriter, functionIndex: number, line: number): void {
+  inner.reset();
+  inner.u8(8);
+  inner.uvarint(functionIndex + 1);
+  if (line !== 0) { inner.u8(16); if (line > 0) inner.uvarint(line); else inner.uvarint64(BigInt(line)); }
+  out.u8(34);
+  out.uvarint(inner.length);
+  out.bytes(inner.finish());
 }

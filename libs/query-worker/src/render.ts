@@ -37,7 +37,14 @@ function output(l: Full, as: "proto" | "levels" | "flamebearer", width: 4 | 7): 
   return { levels: { names: l.names.map((n) => Buffer.from(n).toString("utf8")), levels: l.levels, total: l.total, maxSelf: l.maxSelf, leftTotal: l.leftTotal, rightTotal: l.rightTotal } satisfies Levels };
 }
 
-function put(out: ByteWriter, v: number | bigint): void { if (typeof v === "number" && v >= 0) out.uvarint(v); else out.uvarint64(BigInt(v)); }
+/** All values of a row; a function of its own, so that a query's first rows already run compiled. */
+function putRow(out: ByteWriter, row: readonly (number | bigint)[]): void {
+  out.reserve(row.length * 10);
+  for (let i = 0; i < row.length; i++) {
+    const v = row[i]!;
+    if (typeof v === "number" && v >= 0) out.uvarint(v); else out.uvarint64(BigInt(v));
+  }
+}
 
 /** querier.v1.FlameGraph, or FlameGraphDiff for width 7, straight to bytes: no object per value. */
 function encodeFlameGraph(l: Full, width: 4 | 7): Uint8Array {
@@ -46,8 +53,7 @@ function encodeFlameGraph(l: Full, width: 4 | 7): Uint8Array {
   const values = new ByteWriter(1 << 12), level = new ByteWriter(1 << 12);
   for (const row of l.levels) {
     values.reset();
-    values.reserve(row.length * 10);
-    for (let i = 0; i < row.length; i++) put(values, row[i]!);
+    putRow(values, row);
     level.reset();
     level.u8(10);
     level.uvarint(values.length);

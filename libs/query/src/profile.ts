@@ -1,4 +1,4 @@
-import { I64Column } from "@cinderblock/columnar";
+import { addInt64, I64Column, wordsOf } from "@cinderblock/columnar";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
 import { FUNCTION_WORDS, HAS_FUNCTIONS, LOCATION_HEAD, MAPPING_WORDS, SymbolPartition, SymbolRewriter, type SymbolTables } from "@cinderblock/symdb";
@@ -105,24 +105,30 @@ export function renderPprof(p: PartialProfile, header: PprofHeader, maxNodes: nu
   const shaped = goPgo ? pgo(clean, goPgo) : maxNodes > 0 ? truncate(clean, maxNodes) : clean;
   const { value, stackParent, stackLocation } = shaped;
   // Parents come before their children, so the depth of each node is known in one pass.
-  const depth = new Uint32Array(value.length);
+  const depth = new Uint32Array(value.length), words = wordsOf(value);
   let samples = 0, length = 0;
   for (let i = 1; i < value.length; i++) {
     depth[i] = depth[stackParent[i]!]! + 1;
-    if (value[i] !== 0n) { samples++; length += depth[i]!; }
+    if ((words[2 * i]! | words[2 * i + 1]!) !== 0) { samples++; length += depth[i]!; }
   }
-  const sampleOffset = new Uint32Array(samples + 1), locations = new Uint32Array(length), values = new BigInt64Array(samples);
-  for (let i = 1, n = 0, o = 0; i < value.length; i++) {
-    if (value[i] === 0n) continue;
-    for (let at = i; at > 0; at = stackParent[at]!) locations[o++] = stackLocation[at]!;
-    values[n++] = value[i]!;
-    sampleOffset[n] = o;
+  const sampleOffset = new Uint32Array(samples + 1), locations = new Uint32Array(length), values = new BigInt64Array(samples), to = wordsOf(values);
+  for (let i = 1, n = 0; i < value.length; i++) {
+    if ((words[2 * i]! | words[2 * i + 1]!) === 0) continue;
+    addInt64(to, n, words, i);
+    sampleOffset[n + 1] = putStack(locations, sampleOffset[n++]!, stackParent, stackLocation, i);
   }
   return encodePprof(header, {
     strings: { bytes: shaped.stringBytes, offset: shaped.stringOffset }, functionWords: shaped.functionWords, mappingWords: shaped.mappingWords,
     locationWords: shaped.locationWords, locationOffset: shaped.locationOffset,
     sampleOffset, sampleLocation: locations, value: values,
   });
+}
+
+/** Writes the locations of a stack at `at`, leaf first; where they end. */
+function putStack(locations: Uint32Array, at: number, parent: Int32Array, location: Uint32Array, leaf: number): number {
+  let o = at;
+  for (let node = leaf; node > 0; node = parent[node]!) locations[o++] = location[node]!;
+  return o;
 }
 
 /** Clears the addresses of mappings whose functions are known, then merges what became equal; flags do not tell mappings apart. */

@@ -152,6 +152,13 @@ function asDoubles(v: BigInt64Array, exact: boolean): Float64Array | undefined {
   return out;
 }
 
+/** The largest value, 0 when there is none above. */
+function largest(values: Float64Array | BigInt64Array): bigint {
+  let max: number | bigint = 0;
+  for (let i = 0; i < values.length; i++) if (values[i]! > max) max = values[i]!;
+  return BigInt(max);
+}
+
 /** Single flame graph: (x delta, total, self, name) for each bar. Numbers where all are exact, BigInt otherwise. */
 export function flameLevels(t: FinalTree): FlameLevels {
   const exact = t.total[0]! <= EXACT;
@@ -165,8 +172,6 @@ export function flameLevels(t: FinalTree): FlameLevels {
   const nameOf = new Uint32Array(n);
   const stack = new Uint32Array(n), depth = new Uint32Array(n);
   let top = 1;
-  let maxSelf = 0n;
-  for (let i = 0; i < n; i++) if (t.self[i]! > maxSelf) maxSelf = t.self[i]!;
   while (top > 0) {
     const node = stack[--top]!, level = depth[top]!;
     if (node !== 0) {
@@ -186,20 +191,24 @@ export function flameLevels(t: FinalTree): FlameLevels {
       at = at + (totals[child] as number);
     }
   }
-  const levels = bars.map((l) => {
-    const out: (number | bigint)[] = new Array(l.length * 4);
-    let end = (exact ? 0 : 0n) as number, o = 0;
-    for (let i = l.length - 1; i >= 0; i--) {
-      const node = l[i]!;
-      out[o++] = (x[node] as number) - end;
-      out[o++] = totals[node]!;
-      out[o++] = selves[node]!;
-      out[o++] = nameOf[node]!;
-      end = (x[node] as number) + (totals[node] as number);
-    }
-    return out;
-  });
-  return { names, levels, total: t.total[0]!, maxSelf };
+  const zero = (exact ? 0 : 0n) as number;
+  const levels = bars.map((level) => flameRow(level, x, totals, selves, nameOf, zero));
+  return { names, levels, total: t.total[0]!, maxSelf: largest(selves) };
+}
+
+/** The four numbers of each bar of a level, which lists them from right to left. */
+function flameRow(level: readonly number[], x: Float64Array | BigInt64Array, totals: Float64Array | BigInt64Array, selves: Float64Array | BigInt64Array, nameOf: Uint32Array, zero: number): (number | bigint)[] {
+  const out: (number | bigint)[] = new Array(level.length * 4);
+  let end = zero, o = 0;
+  for (let i = level.length - 1; i >= 0; i--) {
+    const node = level[i]!;
+    out[o++] = (x[node] as number) - end;
+    out[o++] = totals[node]!;
+    out[o++] = selves[node]!;
+    out[o++] = nameOf[node]!;
+    end = (x[node] as number) + (totals[node] as number);
+  }
+  return out;
 }
 
 /** Double flame graph: (x, total, self) of the left, of the right, then the name; nodes of both trees by name. */
@@ -214,20 +223,20 @@ export function diffLevels(left: FinalTree, right: FinalTree): FlameLevels & { l
   const xLeft = exact ? new Float64Array(capacity) : new BigInt64Array(capacity), xRight = exact ? new Float64Array(capacity) : new BigInt64Array(capacity);
   const zero = (exact ? 0 : 0n) as number;
   const names: Uint8Array[] = [Buffer.from("total")];
-  const number = new Map<number, number>();
+  const number = new Int32Array(shared.length).fill(-1);
   const levels: number[][] = [];
   const stack = new Uint32Array(capacity);
   let top = 1, count = 1;
   while (top > 0) {
     const bar = stack[--top]!, a = barLeft[bar]!, b = barRight[bar]!, level = depth[bar]!;
     if (bar !== 0) {
-      const own = a >= 0 ? l.nameOf(a) : r.nameOf(b);
-      let name = number.get(own);
-      if (name === undefined) { number.set(own, (name = names.length)); names.push(shared.bytes.data.slice(shared.offset.data[own]!, shared.offset.data[own + 1]!)); }
+      const own = a >= 0 ? l.name[a]! : r.name[b]!;
+      let name = number[own]!;
+      if (name < 0) { number[own] = name = names.length; names.push(shared.bytes.data.slice(shared.offset.data[own]!, shared.offset.data[own + 1]!)); }
       barName[bar] = name;
     }
-    const bars = levels[level];
-    if (bars) bars.push(bar); else levels[level] = [bar];
+    const row = levels[level];
+    if (row) row.push(bar); else levels[level] = [bar];
     let al = xLeft[bar] as number, ar = xRight[bar] as number;
     let i = 0, ie = 0, j = 0, je = 0;
     if (a >= 0) { al = al + (l.self[a] as number); i = left.childStart[a]!; ie = left.childEnd[a]!; }
@@ -244,27 +253,33 @@ export function diffLevels(left: FinalTree, right: FinalTree): FlameLevels & { l
       stack[top++] = child;
     }
   }
-  const rows = levels.map((bars) => {
-    const row: (number | bigint)[] = new Array(bars.length * 7);
-    let el = zero, er = zero, o = 0;
-    for (let i = bars.length - 1; i >= 0; i--) {
-      const bar = bars[i]!, a = barLeft[bar]!, b = barRight[bar]!;
-      const tl = (a >= 0 ? l.total[a] : zero) as number, tr = (b >= 0 ? r.total[b] : zero) as number;
-      row[o++] = (xLeft[bar] as number) - el;
-      row[o++] = tl;
-      row[o++] = a >= 0 ? l.self[a]! : zero;
-      row[o++] = (xRight[bar] as number) - er;
-      row[o++] = tr;
-      row[o++] = b >= 0 ? r.self[b]! : zero;
-      row[o++] = barName[bar]!;
-      el = (xLeft[bar] as number) + tl;
-      er = (xRight[bar] as number) + tr;
-    }
-    return row;
-  });
-  let maxSelf = 0n;
-  for (const t of [left, right]) for (let i = 0; i < t.nodes; i++) if (t.self[i]! > maxSelf) maxSelf = t.self[i]!;
+  const bars = { left: barLeft, right: barRight, name: barName, xLeft, xRight };
+  const rows = levels.map((level) => diffRow(level, bars, l, r, zero));
+  const a = largest(l.self), b = largest(r.self), maxSelf = a > b ? a : b;
   return { names, levels: rows, total: left.total[0]! + right.total[0]!, maxSelf, leftTotal: left.total[0]!, rightTotal: right.total[0]! };
+}
+
+/** Bars of a diff: nodes of both sides (-1: none), name and places. */
+interface DiffBars { left: Int32Array; right: Int32Array; name: Uint32Array; xLeft: Float64Array | BigInt64Array; xRight: Float64Array | BigInt64Array }
+
+/** The seven numbers of each bar of a level, which lists them from right to left. */
+function diffRow(level: readonly number[], bars: DiffBars, l: DiffSide, r: DiffSide, zero: number): (number | bigint)[] {
+  const row: (number | bigint)[] = new Array(level.length * 7);
+  let el = zero, er = zero, o = 0;
+  for (let i = level.length - 1; i >= 0; i--) {
+    const bar = level[i]!, a = bars.left[bar]!, b = bars.right[bar]!;
+    const tl = (a >= 0 ? l.total[a] : zero) as number, tr = (b >= 0 ? r.total[b] : zero) as number;
+    row[o++] = (bars.xLeft[bar] as number) - el;
+    row[o++] = tl;
+    row[o++] = a >= 0 ? l.self[a]! : zero;
+    row[o++] = (bars.xRight[bar] as number) - er;
+    row[o++] = tr;
+    row[o++] = b >= 0 ? r.self[b]! : zero;
+    row[o++] = bars.name[bar]!;
+    el = (bars.xLeft[bar] as number) + tl;
+    er = (bars.xRight[bar] as number) + tr;
+  }
+  return row;
 }
 
 interface DiffSide {
@@ -272,26 +287,30 @@ interface DiffSide {
   total: Float64Array | BigInt64Array;
   self: Float64Array | BigInt64Array;
   /** node -> id of its name in the strings that both sides share */
-  nameOf: (node: number) => number;
+  name: Uint32Array;
 }
 
 function diffSide(tree: FinalTree, shared: ByteStrings, exact: boolean): DiffSide {
-  const ids = new Int32Array(tree.names.offset.length).fill(-1);
+  return { tree, total: asDoubles(tree.total, exact) ?? tree.total, self: asDoubles(tree.self, exact) ?? tree.self, name: sharedNames(tree, shared) };
+}
+
+function sharedNames(tree: FinalTree, shared: ByteStrings): Uint32Array {
+  const ids = new Int32Array(tree.names.offset.length).fill(-1), out = new Uint32Array(tree.nodes);
   const { bytes, offset } = tree.names;
-  const nameOf = (node: number): number => {
+  for (let node = 1; node < tree.nodes; node++) {
     const own = tree.name[node]!;
-    const known = ids[own]!;
-    return known >= 0 ? known : (ids[own] = shared.intern(bytes, offset[own]!, offset[own + 1]!));
-  };
-  return { tree, total: asDoubles(tree.total, exact) ?? tree.total, self: asDoubles(tree.self, exact) ?? tree.self, nameOf };
+    let id = ids[own]!;
+    if (id < 0) ids[own] = id = shared.intern(bytes, offset[own]!, offset[own + 1]!);
+    out[node] = id;
+  }
+  return out;
 }
 
 /** Siblings are in name order, except that a folded `other` comes last. */
 function compareSiblings(left: DiffSide, a: number, right: DiffSide, b: number, shared: ByteStrings): number {
-  const x = left.nameOf(a), y = right.nameOf(b);
+  const x = left.name[a]!, y = right.name[b]!;
   if (x === y) return 0;
-  const leaf = ({ tree }: DiffSide, node: number): boolean => tree.childStart[node] === tree.childEnd[node];
-  const lastA = x === 0 && leaf(left, a), lastB = y === 0 && leaf(right, b);
+  const lastA = x === 0 && left.tree.childStart[a] === left.tree.childEnd[a], lastB = y === 0 && right.tree.childStart[b] === right.tree.childEnd[b];
   if (lastA !== lastB) return lastA ? 1 : -1;
   const bytes = shared.bytes.data, offset = shared.offset.data;
   return compareBytes(bytes, offset[x]!, offset[x + 1]!, bytes, offset[y]!, offset[y + 1]!);

@@ -1,4 +1,4 @@
-import { ByteStrings, I32Column, I64Column, nthLargest, PairTable, U32Column } from "@cinderblock/columnar";
+import { addInt64, ByteStrings, I32Column, I64Column, isBelow, nthLargest, PairTable, splitInt64, U32Column, wordsOf } from "@cinderblock/columnar";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import type { SelectedSeries, SpanSet } from "./select.ts";
 
@@ -87,7 +87,8 @@ export function sumByStack(table: RowTable, selected: readonly SelectedSeries[],
 
 /** total[s] += every value whose stack is s. */
 function addSamples(total: BigInt64Array, stacktraceId: Uint32Array, value: BigInt64Array, start: number, end: number): void {
-  for (let k = start; k < end; k++) total[stacktraceId[k]!]! += value[k]!;
+  const to = wordsOf(total), from = wordsOf(value);
+  for (let k = start; k < end; k++) addInt64(to, stacktraceId[k]!, from, k);
 }
 
 function addSpans(total: BigInt64Array, t: RowTable, row: number, wanted: SpanSet): void {
@@ -152,17 +153,19 @@ export async function buildTree(source: ProfileSource, table: RowTable, selected
   const nodes = tree.parent.length;
   const self = new BigInt64Array(nodes);
   const used = new Uint8Array(nodes);
-  for (const [p, byStack] of totals) {
-    const map = maps.get(p)!, ofStack = symbols.get(p)!.flame.ofStack.data;
-    const words = new Int32Array(byStack.buffer);
-    for (let s = 1; s < byStack.length; s++) {
-      if ((words[2 * s]! | words[2 * s + 1]!) === 0) continue;
-      const node = map[ofStack[s]!]!;
-      self[node]! += byStack[s]!;
-      used[node] = 1;
-    }
-  }
+  for (const [p, byStack] of totals) addStacks(byStack, symbols.get(p)!.flame.ofStack.data, maps.get(p)!, self, used);
   return compactTree(tree, self, used, cutTo);
+}
+
+/** Values of stacks to the tree nodes that they end in. */
+function addStacks(byStack: BigInt64Array, ofStack: Uint32Array, map: Uint32Array, self: BigInt64Array, used: Uint8Array): void {
+  const words = wordsOf(byStack), to = wordsOf(self);
+  for (let s = 1; s < byStack.length; s++) {
+    if ((words[2 * s]! | words[2 * s + 1]!) === 0) continue;
+    const node = map[ofStack[s]!]!;
+    addInt64(to, node, words, s);
+    used[node] = 1;
+  }
 }
 
 /** The used nodes of a tree with the names that they need; with `cutTo`, the rest of each parent is folded into a sum. */
@@ -174,18 +177,20 @@ function compactTree(tree: TreeMerger, self: BigInt64Array, used: Uint8Array, cu
   used[0] = 1;
   let folded: BigInt64Array | undefined;
   if (cutTo > 0 && count > cutTo) {
-    const total = self.slice();
-    for (let i = nodes - 1; i > 0; i--) if (used[i] === 1) total[parent[i]!]! += total[i]!;
-    const minimum = nthLargestOf(total, used, count, cutTo);
+    const total = self.slice(), sums = wordsOf(total);
+    for (let i = nodes - 1; i > 0; i--) if (used[i] === 1) addInt64(sums, parent[i]!, sums, i);
+    const minimum = splitInt64(nthLargestOf(total, used, count, cutTo));
     folded = new BigInt64Array(nodes);
+    const foldedWords = wordsOf(folded);
     for (let i = 1; i < nodes; i++) {
       if (used[i] === 0) continue;
       // 2: cut off; what hangs below such a node is in its total already
-      if (used[parent[i]!] === 2) { used[i] = 2; count--; } else if (total[i]! < minimum) { used[i] = 2; count--; folded[parent[i]!]! += total[i]!; }
+      if (used[parent[i]!] === 2) { used[i] = 2; count--; } else if (isBelow(sums, i, minimum)) { used[i] = 2; count--; addInt64(foldedWords, parent[i]!, sums, i); }
     }
   }
   const newId = new Uint32Array(nodes), names = new Int32Array(tree.names.length).fill(-1);
   const outParent = new Int32Array(count + 1), outName = new Uint32Array(count + 1), outSelf = new BigInt64Array(count + 1), outFolded = folded ? new BigInt64Array(count + 1) : undefined;
+  const toSelf = wordsOf(outSelf), fromSelf = wordsOf(self), toFolded = outFolded && wordsOf(outFolded), fromFolded = folded && wordsOf(folded);
   const kept: number[] = [0];
   names[0] = 0;
   let at = 0, bytes = 0;
@@ -196,8 +201,8 @@ function compactTree(tree: TreeMerger, self: BigInt64Array, used: Uint8Array, cu
     if (names[own] === -1) { names[own] = kept.length; kept.push(own); bytes += tree.names.offset.data[own + 1]! - tree.names.offset.data[own]!; }
     outParent[at] = i === 0 ? -1 : newId[parent[i]!]!;
     outName[at] = names[own]!;
-    outSelf[at] = self[i]!;
-    if (outFolded) outFolded[at] = folded![i]!;
+    addInt64(toSelf, at, fromSelf, i);
+    if (toFolded) addInt64(toFolded, at, fromFolded!, i);
     at++;
   }
   const nameBytes = new Uint8Array(bytes), nameOffset = new Uint32Array(kept.length + 1);
