@@ -25,7 +25,7 @@ describe("components as processes of their own", () => {
   it("are refused without a ring that they share", async () => {
     const { Server } = await import("./server.ts");
     const alone = new Server();
-    await expect(alone.start("-target=distributor")).rejects.toThrow(/-target=distributor runs components as separate processes, which needs -ring.store=redis/);
+    await expect(alone.start("-target=distributor")).rejects.toThrow(/-target=distributor runs as a process of its own, which needs -ring.store=redis/);
   });
 
   it("are started, shown and stopped by one command", async () => {

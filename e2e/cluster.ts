@@ -25,13 +25,15 @@ export class Cluster {
 
   async startOne(component: Component, i: number, ...flags: string[]): Promise<Server> {
     const name = `${component}-${i}`;
+    // Half of them are the component's own program, half the single binary with -target: they are to be the same.
+    const own = i % 2 === 1;
     let server = this.members.get(name);
     if (!server) {
       const dir = join(this.dir, name);
       mkdirSync(dir, { recursive: true });
-      this.members.set(name, (server = new Server(dir)));
+      this.members.set(name, (server = new Server(dir, own ? component : "cinderblock")));
     }
-    await server.start(`-target=${component}`, `-ring.instance-id=${name}`, ...this.flags, ...flags);
+    await server.start(...(own ? [] : [`-target=${component}`]), `-ring.instance-id=${name}`, ...this.flags, ...flags);
     return server;
   }
 

@@ -10,12 +10,13 @@ const running = new Set<ChildProcess>();
 /** A test that fails leaves its server behind: it ends with the tests of the file. */
 afterAll(() => { for (const child of running) child.kill("SIGKILL"); });
 
-/** The built binary in a process of its own. */
+/** A built program in a process of its own: the single binary, or the one of a component. */
 export class Server {
   child: ChildProcess | undefined;
   port = 0;
   readonly dir: string;
-  constructor(dir = folder()) { this.dir = dir; }
+  private readonly program: string;
+  constructor(dir = folder(), program = "cinderblock") { this.dir = dir; this.program = program; }
 
   get url(): string { return `http://127.0.0.1:${this.port}`; }
   log(): string { return readFileSync(join(this.dir, "log"), "utf8"); }
@@ -23,7 +24,7 @@ export class Server {
   async start(...flags: string[]): Promise<void> {
     this.port ||= await freePort();
     const out = openSync(join(this.dir, "log"), "a");
-    this.child = spawn(resolve("apps/cinderblock/bin/cinderblock"), [
+    this.child = spawn(resolve(`apps/${this.program}/bin/${this.program}`), [
       "-server.http-listen-address=127.0.0.1", `-server.http-listen-port=${this.port}`, `-storage.filesystem.dir=${this.dir}/bucket`, `-pyroscopedb.data-path=${this.dir}/db`, `-compactor.data-dir=${this.dir}/compactor`,
       "-distributor.ingestion-rate-limit-mb=100000", "-distributor.ingestion-burst-size-mb=100000", "-ingester.max-global-series-per-tenant=0", "-validation.reject-older-than=0",
       "-querier.max-query-lookback=0", "-querier.max-query-length=0", ...flags,

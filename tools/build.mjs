@@ -1,4 +1,4 @@
-// Bundles the single binary and its worker threads into dist/. --if-stale: only when a source is newer.
+// Bundles the single binary, the components and their worker threads into dist/. --if-stale: only when a source is newer.
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -25,12 +25,14 @@ let revision = "unknown";
 try { revision = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, stdio: ["ignore", "pipe", "ignore"] }).toString().trim(); } catch { /* a tarball has no revision */ }
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
+const components = readdirSync(join(root, "apps")).filter((a) => a !== "cinderblock" && existsSync(join(root, "apps", a, "src/main.ts")));
 const started = performance.now();
 rmSync(out, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
   entryPoints: {
     main: "apps/cinderblock/src/main.ts",
+    ...Object.fromEntries(components.map((c) => [c, `apps/${c}/src/main.ts`])),
     "ingest-worker": "apps/ingester/src/ingest-worker.ts",
     "query-worker": "libs/query-worker/src/worker.ts",
     "compact-worker": "apps/compactor/src/compact-worker.ts",

@@ -1,20 +1,28 @@
-import type { ServiceGroup } from "@cinderblock/service";
-import type { ApiServer } from "@cinderblock/rpc";
-import type { Base } from "@cinderblock/telemetry";
-import type { CinderblockConfig } from "./config.ts";
-import { wireCluster } from "./cluster.ts";
-import type { Build, Scripts } from "./parts.ts";
+import { CinderblockError } from "@cinderblock/errors";
+import { ClusterProcess, type Program } from "@cinderblock/runtime";
+import { type CinderblockConfig, components, schema } from "./config.ts";
 import { wireSingle } from "./single.ts";
 
-export interface Wired {
-  group: ServiceGroup;
-  server: ApiServer;
-  ready: { draining: boolean };
-  /** before the server stops: what others must still be able to read goes where they find it */
-  drain: () => Promise<void>;
-}
+const MODULES = ["all", ...components.map((c) => c.name)];
 
-/** The components that `-target` names, in one process with each other or with others over the network. Read this first. */
-export function wire(config: CinderblockConfig, base: Base, scripts: Scripts, build: Build, onFatal: (reason: string) => void): Promise<Wired> {
-  return config.target.split(",").some((t) => t.trim() === "all") ? wireSingle(config, base, scripts, build, onFatal) : wireCluster(config, base, scripts, build, onFatal);
-}
+/** Read this first: all components in one process (`-target=all`), or those that `-target` names, with others over the network. */
+export const cinderblock: Program<typeof schema> = {
+  name: "cinderblock",
+  schema,
+  modules: MODULES,
+  check(config) {
+    const targets = targetsOf(config);
+    for (const t of targets) if (!MODULES.includes(t)) throw new CinderblockError("invalid", `-target: unknown component ${JSON.stringify(t)}; there are ${MODULES.join(", ")}`);
+    if (!targets.includes("all")) ClusterProcess.check(config, `-target=${config.target}`);
+    for (const c of components) if ("check" in c) c.check?.(config);
+  },
+  async wire(config, resources, onFatal) {
+    const targets = targetsOf(config);
+    if (targets.includes("all")) return wireSingle(config, resources, onFatal);
+    const process = new ClusterProcess(config, resources, onFatal);
+    for (const c of components) if (targets.includes(c.name)) await c.wire(config, process);
+    return process.finish();
+  },
+};
+
+function targetsOf(config: CinderblockConfig): string[] { return config.target.split(",").map((t) => t.trim()); }

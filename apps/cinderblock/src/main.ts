@@ -1,6 +1,4 @@
-import { run } from "./run.ts";
+import { buildInfo, run, scriptsBeside } from "@cinderblock/runtime";
+import { cinderblock } from "./app.ts";
 
-declare const CINDERBLOCK_BUILD: { version: string; revision: string };
-
-const scripts = { ingest: new URL("./ingest-worker.mjs", import.meta.url), query: new URL("./query-worker.mjs", import.meta.url), compact: new URL("./compact-worker.mjs", import.meta.url) };
-process.exit(await run(process.argv.slice(2), scripts, CINDERBLOCK_BUILD));
+process.exit(await run(cinderblock, process.argv.slice(2), scriptsBeside(import.meta.url), buildInfo()));

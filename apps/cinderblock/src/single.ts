@@ -1,47 +1,42 @@
 import { hostname } from "node:os";
+import { compaction } from "@cinderblock/compactor";
 import { Distributor, distributorRoutes } from "@cinderblock/distributor";
-import { ingesterRoutes } from "@cinderblock/ingester";
-import { LABEL_SERVICE_NAME } from "@cinderblock/model";
+import { Ingester, ingesterConfigOf, ingesterRoutes, Shipper } from "@cinderblock/ingester";
 import { Querier, QuerierLoop } from "@cinderblock/querier";
-import { QueryFrontend, frontendRpc, renderRoutes } from "@cinderblock/query-frontend";
+import { frontendRpc, QueryFrontend, renderRoutes, seenServices } from "@cinderblock/query-frontend";
 import { QueryScheduler } from "@cinderblock/query-scheduler";
+import { type Resources, waitingFor, type Wired } from "@cinderblock/runtime";
 import { type Service, ServiceGroup } from "@cinderblock/service";
-import type { Base } from "@cinderblock/telemetry";
-import { DEFAULT_TENANT } from "@cinderblock/tenant";
-import type { Wired } from "./app.ts";
+import { storeConfigOf, StoreGateway } from "@cinderblock/store-gateway";
 import type { CinderblockConfig } from "./config.ts";
-import { type Build, Parts, type Scripts, waitingFor } from "./parts.ts";
 
 /**
  * All components in one process, with in-process transports between them. Writes go distributor → ingest worker; reads go
  * frontend → scheduler → querier → ingester and store-gateway.
  */
-export async function wireSingle(config: CinderblockConfig, base: Base, scripts: Scripts, build: Build, onFatal: (reason: string) => void): Promise<Wired> {
-  const parts = new Parts(config, base, scripts);
-  const { limits } = parts;
-  const bucket = await parts.bucket();
-  const pool = parts.pool();
-  const ingester = parts.ingester(pool, onFatal);
-  const store = parts.store(bucket, pool);
-  const { index, cleaner, compactor } = parts.compaction(bucket, () => true);
+export async function wireSingle(config: CinderblockConfig, resources: Resources, onFatal: (reason: string) => void): Promise<Wired> {
+  const { base, limits, budgets, pool, scripts } = resources;
+  const bucket = await resources.bucket();
+  const ingester = new Ingester(scripts.ingest, ingesterConfigOf(config, budgets), pool, base, onFatal);
+  const store = new StoreGateway(storeConfigOf(config), bucket, pool, base);
+  const { index, cleaner, compactor } = compaction(config, resources, bucket, () => true);
   compactor.onCompacted = async (tenant, outputs) => { for (const o of outputs) await store.learn(tenant, o.ulid); };
-  const shipper = parts.shipper(ingester, bucket, (tenant, meta) => {
+  const shipper = new Shipper(ingester.blocksOnDisk, bucket, config.shipInterval, (tenant, meta) => {
     store.learn(tenant, meta.ulid).catch((err: unknown) => base.log.warn({ tenant, blockId: meta.ulid, err }, "a new block was not learnt, the next sync finds it"));
     index.updateTenant(tenant).catch((err: unknown) => base.log.warn({ tenant, err }, "bucket index could not be updated"));
-  });
+  }, base);
   ingester.onBlock = () => { void shipper.sync(); };
   ingester.answerable = (tenant, ulid) => store.answers(tenant, ulid);
 
-  const distributor = new Distributor(ingester, limits, parts.budgets.inflight, base);
+  const distributor = new Distributor(ingester, limits, budgets.inflight, base);
   const scheduler = new QueryScheduler(config.maxOutstanding, base);
   const querier = new QuerierLoop(new Querier({ ingesters: () => [ingester], stores: () => [store], maxSilentIngesters: () => 0, refresh: () => Promise.resolve() }, base), scheduler, config.querierConcurrency, hostname());
   const frontend = new QueryFrontend(scheduler, pool, limits, base);
 
   const ready = { draining: false };
   const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout };
-  const server = parts.server([
-    parts.admin(build, () => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)),
-      () => frontend.labelValues({ tenants: [DEFAULT_TENANT], deadlineMs: Date.now() + 5000, signal: undefined, warn: () => undefined }, LABEL_SERVICE_NAME, [], 0, 0)),
+  const server = resources.server([
+    resources.admin(() => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)), () => seenServices(frontend)),
     distributorRoutes(distributor, config.multitenancy, base.now), ingesterRoutes(ingester, config.multitenancy),
     frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now),
   ]);

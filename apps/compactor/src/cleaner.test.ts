@@ -4,7 +4,9 @@ import { decodeBucketIndex, encodeMeta, newUlid } from "@cinderblock/block-meta"
 import { FilesystemBucket, listAll } from "@cinderblock/objstore";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { temporaryFolder } from "@cinderblock/testkit";
-import { BlocksCleaner, BucketIndexUpdater, type CompactorLimits } from "./index.ts";
+import { BlocksCleaner } from "./cleaner.ts";
+import { BucketIndexUpdater } from "./index-updater.ts";
+import type { CompactorLimits } from "./limits.ts";
 import { markForDeletion } from "./marks.ts";
 
 const HOUR = 3600_000, DAY = 24 * HOUR;

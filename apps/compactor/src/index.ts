@@ -1,4 +1,2 @@
-export { BlocksCleaner } from "./cleaner.ts";
-export { Compactor } from "./compactor.ts";
-export { BucketIndexUpdater } from "./index-updater.ts";
-export type { CompactorLimits } from "./limits.ts";
+export { compactor } from "./app.ts";
+export { compaction } from "./compaction.ts";

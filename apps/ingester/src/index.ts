@@ -1,4 +1,5 @@
+export { ingester } from "./app.ts";
+export { ingesterConfigOf } from "./config.ts";
 export { Ingester } from "./ingester.ts";
-export type { IngesterConfig } from "./ingester.ts";
-export { Shipper } from "./shipper.ts";
 export { ingesterRoutes } from "./rpc.ts";
+export { Shipper } from "./shipper.ts";

@@ -1,2 +1,2 @@
+export { querier } from "./app.ts";
 export { Querier, QuerierLoop } from "./querier.ts";
-export type { JobSource, Sources } from "./querier.ts";

@@ -1,1 +1,2 @@
+export { queryScheduler } from "./app.ts";
 export { QueryScheduler } from "./scheduler.ts";

@@ -1,2 +1,3 @@
+export { storeGateway } from "./app.ts";
+export { storeConfigOf } from "./config.ts";
 export { StoreGateway } from "./store-gateway.ts";
-export type { StoreGatewayConfig } from "./store-gateway.ts";

@@ -1,0 +1,64 @@
+import { join } from "node:path";
+import { sleep } from "@cinderblock/async";
+import { CinderblockError } from "@cinderblock/errors";
+import { internalRoutes } from "@cinderblock/rpc";
+import { type Component, INGESTERS, RING_REFRESH_MS, STORES } from "@cinderblock/runtime";
+import type { IngestLimits } from "@cinderblock/tenant";
+import { pushMethod, sourceMethods } from "@cinderblock/transport";
+import { type IngesterComponentConfig, ingesterConfigOf, ingesterSchema } from "./config.ts";
+import { Ingester } from "./ingester.ts";
+import { ingesterRoutes } from "./rpc.ts";
+import { Shipper } from "./shipper.ts";
+
+/** Takes the pushes of its part of the ring, serves recent data, ships blocks. */
+export const ingester: Component<typeof ingesterSchema> = {
+  name: "ingester",
+  schema: ingesterSchema,
+  async wire(config, process) {
+    const { base, id, resources } = process;
+    const bucket = await resources.bucket();
+    const ingester = new Ingester(resources.scripts.ingest, ingesterConfigOf(config, resources.budgets), process.addPool(), base, process.onFatal);
+    const me = process.member(INGESTERS, config.numTokens, config.tokensFile !== "" ? config.tokensFile : join(config.dataPath, "ring-tokens.json"));
+    const shipper = new Shipper(ingester.blocksOnDisk, bucket, config.shipInterval, (tenant, meta) => { void process.tellStores(tenant, meta.ulid); }, base);
+    ingester.onBlock = () => { void shipper.sync(); };
+    ingester.answerable = (tenant, ulid) => process.storesAnswer(tenant, ulid);
+    const ring = process.view(INGESTERS);
+    process.view(STORES);
+    const share = sharedLimits((tenant) => resources.limits.of(tenant), () => Math.min(1, config.replicationFactor / Math.max(1, ring.snapshot.active.length)));
+    const leaving = { now: false };
+    process.add(me, shipper, ingester);
+    process.becomeActive(me);
+    process.progress = () => ingester.progress;
+    process.serve(internalRoutes("Ingester", { ...sourceMethods(ingester), ...pushMethod((tenant, service, push) => (leaving.now ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`)) : ingester.push(tenant, service, push, share(tenant)))) }), ingesterRoutes(ingester, config.multitenancy));
+    process.beforeStop(async () => {
+      await me.set("LEAVING");
+      // Every distributor has read by then that it leaves, and its absence will alarm nobody.
+      await sleep(2 * RING_REFRESH_MS);
+      leaving.now = true;
+      await handOver(ingester, shipper, config, base.log.warn.bind(base.log));
+    });
+  },
+};
+
+/** It takes no writes any more, but answers for its data until the bucket does. */
+async function handOver(ingester: Ingester, shipper: Shipper, config: IngesterComponentConfig, warn: (fields: object, message: string) => void): Promise<void> {
+  await ingester.flush();
+  await shipper.sync();
+  const until = Date.now() + config.shutdownTimeout;
+  for (const { tenant, meta } of [...ingester.blocksOnDisk.shipped()]) while (Date.now() < until && !(await ingester.answerable(tenant, meta.ulid))) await sleep(200);
+  const left = ingester.blocksOnDisk.unshipped().length;
+  if (left > 0) warn({ blocks: left }, "blocks are still to be shipped: start this ingester again before its disk goes away");
+}
+
+/** Limits with the part of the ingestion rate that this ingester may take; the same object as long as nothing changed. */
+function sharedLimits(of: (tenant: string) => IngestLimits, share: () => number): (tenant: string) => IngestLimits {
+  const known = new Map<string, { from: IngestLimits; share: number; limits: IngestLimits }>();
+  return (tenant) => {
+    const from = of(tenant), part = share();
+    const k = known.get(tenant);
+    if (k && k.from === from && k.share === part) return k.limits;
+    const limits = { ...from, ingestionRateBytes: from.ingestionRateBytes * part };
+    known.set(tenant, { from, share: part, limits });
+    return limits;
+  };
+}

@@ -1,0 +1,25 @@
+import { type Component, INGESTERS, oneEach, SCHEDULERS, STORES } from "@cinderblock/runtime";
+import { RemoteJobs, RemoteSource } from "@cinderblock/transport";
+import { querierSchema } from "./config.ts";
+import { Querier, QuerierLoop, type Sources } from "./querier.ts";
+
+/** Takes queries from the schedulers and asks ingesters and store-gateways. */
+export const querier: Component<typeof querierSchema> = {
+  name: "querier",
+  schema: querierSchema,
+  wire(config, process) {
+    const { base, client } = process;
+    const ring = process.view(INGESTERS), stores = process.view(STORES);
+    process.view(SCHEDULERS);
+    const source = oneEach((m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout));
+    const sources: Sources = {
+      // A silent ingester is asked, too: it may be back, and what it alone has must be told.
+      ingesters: () => ring.snapshot.readable.map(source), stores: () => process.stores(),
+      maxSilentIngesters: () => config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1),
+      refresh: async () => { await Promise.all([ring.refresh(), stores.refresh()]); },
+    };
+    const jobs = new RemoteJobs(client, () => process.schedulers(), base);
+    const loop = new QuerierLoop(new Querier(sources, base), jobs, config.querierConcurrency, process.id);
+    process.add({ name: loop.name, start: () => loop.start(), stop: () => { jobs.stop(); return loop.stop(); } });
+  },
+};

@@ -1,0 +1,138 @@
+import { hostname, networkInterfaces } from "node:os";
+import { CinderblockError } from "@cinderblock/errors";
+import { RedisMembers } from "@cinderblock/redis";
+import { type Member, RingMember, ringRoutes, RingView } from "@cinderblock/ring";
+import { InternalClient, type Routes } from "@cinderblock/rpc";
+import { type Service, ServiceGroup } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import { RemoteStore } from "@cinderblock/transport";
+import { type CommonConfig, redisOf } from "./config.ts";
+import { type Resources, waitingFor } from "./resources.ts";
+import type { Wired } from "./run.ts";
+
+/** The rings of a cluster. */
+export const INGESTERS = "ingester", STORES = "store-gateway", SCHEDULERS = "query-scheduler", COMPACTORS = "compactor";
+/** How often a process reads the rings. */
+export const RING_REFRESH_MS = 1000;
+/** Where a ring's page is, as in v1. */
+const PAGES: Record<string, string> = { [INGESTERS]: "/ring", [STORES]: "/store-gateway/ring", [SCHEDULERS]: "/query-scheduler/ring", [COMPACTORS]: "/compactor/ring" };
+
+/**
+ * A process of a cluster: its place in the rings, its view of the others, and what its components register to start,
+ * serve and stop. Components find each other in the rings and call each other over the network.
+ */
+export class ClusterProcess {
+  readonly id: string;
+  readonly base: Base;
+  readonly client: InternalClient;
+  readonly resources: Resources;
+  readonly onFatal: (reason: string) => void;
+  /** what /ready says of a component that is starting */
+  progress: () => string = () => "";
+  /** services seen, for the front page */
+  seen: () => Promise<string[]> = () => Promise.resolve([]);
+  private readonly config: CommonConfig;
+  private readonly members: RedisMembers;
+  private readonly views = new Map<string, RingView>();
+  private readonly services: Service[] = [];
+  private readonly late: Service[] = [];
+  private readonly routes: Routes[] = [];
+  private readonly obstacles: (() => string)[] = [];
+  private readonly drains: (() => Promise<void>)[] = [];
+  private readonly storeOf: (m: Member) => RemoteStore;
+  private pooled = false;
+
+  constructor(config: CommonConfig, resources: Resources, onFatal: (reason: string) => void) {
+    this.config = config;
+    this.resources = resources;
+    this.base = resources.base;
+    this.onFatal = onFatal;
+    this.id = config.instanceId !== "" ? config.instanceId : `${hostname()}-${config.httpPort}`;
+    this.members = new RedisMembers(redisOf(config));
+    const traffic = { sentBytes: 0, receivedBytes: 0 };
+    this.client = new InternalClient(traffic);
+    this.base.metrics.gauge("cinderblock_internal_sent_bytes", "Bytes of calls to other processes, since start.", [], (g) => { g.set(traffic.sentBytes); });
+    this.base.metrics.gauge("cinderblock_internal_received_bytes", "Bytes of answers of other processes, since start.", [], (g) => { g.set(traffic.receivedBytes); });
+    this.storeOf = oneEach((m) => new RemoteStore(this.client, "StoreGateway", m.id, m.address, config.queryTimeout));
+  }
+
+  /** Refuses a configuration that no process of a cluster can run with. */
+  static check(config: CommonConfig, what: string): void {
+    if (config.ringStore !== "redis") throw new CinderblockError("invalid", `${what} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`);
+    if (config.httpPort === 0) throw new CinderblockError("invalid", "-server.http-listen-port=0: a component that others call needs a port that they know");
+    redisOf(config);
+  }
+
+  /** This process's view of a ring, kept up to date. Ingesters are never forgotten by themselves: their data may be nowhere else. */
+  view(ring: string): RingView {
+    const { heartbeatTimeout } = this.config;
+    let v = this.views.get(ring);
+    if (!v) this.views.set(ring, (v = new RingView(this.members, { ring, refreshMs: RING_REFRESH_MS, heartbeatTimeoutMs: heartbeatTimeout, forgetAfterMs: ring === INGESTERS ? 0 : 10 * heartbeatTimeout }, this.base)));
+    return v;
+  }
+
+  /** This process as a member of a ring; JOINING until `becomeActive`. */
+  member(ring: string, tokens: number, tokensFile = ""): RingMember {
+    const { config } = this;
+    return new RingMember(this.members, { ring, id: this.id, address: advertised(config), zone: config.zone, tokens, tokensFile, heartbeatMs: config.heartbeatPeriod, unregister: config.unregister }, this.base);
+  }
+
+  /** Starts and stops in this order and its reverse. */
+  add(...services: Service[]): void { this.services.push(...services); }
+  /** The query threads, started before what is added after this call. */
+  addPool(): Resources["pool"] {
+    const { pool } = this.resources;
+    if (!this.pooled) { this.pooled = true; this.services.push(pool); }
+    return pool;
+  }
+  /** Takes part in a ring once everything that was added runs. */
+  becomeActive(m: RingMember): void { this.late.push({ name: `${m.name}: ACTIVE`, start: () => m.set("ACTIVE"), stop: () => Promise.resolve() }); }
+  serve(...routes: Routes[]): void { this.routes.push(...routes); }
+  /** "" or what keeps /ready from being 200 */
+  readyWhen(obstacle: () => string): void { this.obstacles.push(obstacle); }
+  /** Runs at a stop before the server closes. */
+  beforeStop(drain: () => Promise<void>): void { this.drains.push(drain); }
+
+  stores(): RemoteStore[] { return this.view(STORES).snapshot.readable.map(this.storeOf); }
+  schedulers(): string[] { return this.view(SCHEDULERS).snapshot.active.map((m) => m.address); }
+
+  /** Tells every store-gateway of a new block; one that misses it finds it at its next sync. */
+  async tellStores(tenant: string, ulid: string): Promise<void> {
+    await Promise.all(this.stores().map((s) => s.learn(tenant, ulid).catch((err: unknown) => this.base.log.warn({ tenant, blockId: ulid, store: s.name, err }, "a new block was not learnt, the next sync finds it"))));
+  }
+
+  /** Whether any store-gateway answers for a block. */
+  async storesAnswer(tenant: string, ulid: string): Promise<boolean> {
+    for (const s of this.stores()) { try { if (await s.answers(tenant, ulid)) return true; } catch (err) { this.base.log.debug({ store: s.name, err }, "store-gateway did not answer"); } }
+    return false;
+  }
+
+  finish(): Wired {
+    for (const [ring, v] of this.views) this.serve(ringRoutes(PAGES[ring]!, v));
+    // First to start, so last to stop: members leave the rings through it.
+    const connections: Service = { name: "connections", start: () => Promise.resolve(), stop: async () => { this.client.close(); await this.members.close(); } };
+    const group = new ServiceGroup([connections, ...this.views.values(), ...this.services, ...this.late]);
+    const ready = { draining: false };
+    const notReady = (): string => (ready.draining ? "stopping" : waitingFor(group, this.progress()) || this.obstacles.map((o) => o()).find((x) => x !== "") || "");
+    const server = this.resources.server([this.resources.admin(notReady, () => this.seen()), ...this.routes]);
+    return { group, server, ready, drain: async () => { for (const d of this.drains) await d(); } };
+  }
+}
+
+/** The address that other processes reach this one at. */
+function advertised(config: CommonConfig): string {
+  const external = Object.values(networkInterfaces()).flat().find((i) => i !== undefined && i.family === "IPv4" && !i.internal)?.address;
+  const listens = config.httpAddress === "" || config.httpAddress === "0.0.0.0" || config.httpAddress === "::" ? external : config.httpAddress;
+  return `${config.instanceAddr !== "" ? config.instanceAddr : (listens ?? "127.0.0.1")}:${config.httpPort}`;
+}
+
+/** One client for each member, the same one every time: queriers know them by identity. */
+export function oneEach<T>(make: (m: Member) => T): (m: Member) => T {
+  const known = new Map<string, T>();
+  return (m) => {
+    const key = `${m.id} ${m.address}`;
+    let c = known.get(key);
+    if (c === undefined) known.set(key, (c = make(m)));
+    return c;
+  };
+}

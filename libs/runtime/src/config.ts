@@ -1,0 +1,180 @@
+import { availableParallelism, totalmem } from "node:os";
+import { readFileSync } from "node:fs";
+import { type Accepted, bool, type ConfigOf, duration, float, int, secret, str } from "@cinderblock/config";
+import { CinderblockError } from "@cinderblock/errors";
+import { type BucketSpec, operationCounters } from "@cinderblock/objstore";
+import type { RedisConfig } from "@cinderblock/redis";
+import type { Limits } from "@cinderblock/tenant";
+
+const MIB = 1048576;
+
+/** What every process takes. A component adds its own section; flags, YAML keys, defaults, help and docs come from both. */
+export const commonSchema = {
+  multitenancy: bool("auth.multitenancy-enabled", "multitenancy_enabled", false, "Take the tenant from X-Scope-OrgID; otherwise every request is tenant anonymous."),
+  shutdownDelay: duration("shutdown-delay", undefined, "0s", "Time between /ready turning 503 and the stop."),
+  ringStore: str("ring.store", "ingester.lifecycler.ring.kvstore.store", "memberlist", "Where ring state lives. One process needs none; several need redis.", { choices: ["memberlist", "inmemory", "redis", "consul", "etcd", "multi"] }),
+  instanceId: str("ring.instance-id", "ring.instance_id", "", "Name of this process in the rings; empty: hostname and port."),
+  instanceAddr: str("ring.instance-addr", "ring.instance_addr", "", "Address that other processes reach this one at; empty: the listen address, or the first of the machine that is not its own."),
+  heartbeatPeriod: duration("ingester.heartbeat-period", "ingester.lifecycler.heartbeat_period", "5s", "How often a member of a ring tells that it lives."),
+  heartbeatTimeout: duration("ring.heartbeat-timeout", "ingester.lifecycler.ring.heartbeat_timeout", "1m", "Silence after which a member is taken for unhealthy."),
+  zone: str("ingester.availability-zone", "ingester.lifecycler.availability_zone", "", "Failure domain of this process."),
+  unregister: bool("ingester.unregister-on-shutdown", "ingester.lifecycler.unregister_on_shutdown", true, "A clean stop takes the member out of its rings."),
+  replicationFactor: int("distributor.replication-factor", "ingester.lifecycler.ring.replication_factor", 1, "Ingesters that get each push, when they are processes of their own.", { min: 1 }),
+  redisAddress: str("redis.address", "redis.address", "127.0.0.1:6379", "Host and port of Redis, for -ring.store=redis."),
+  redisUsername: str("redis.username", "redis.username", "", "User of Redis."),
+  redisPassword: secret("redis.password", "redis.password", "Password of Redis."),
+  redisDatabase: int("redis.db", "redis.db", 0, "Database of Redis.", { min: 0 }),
+  redisTls: bool("redis.tls-enabled", "redis.tls_enabled", false, "Speak TLS to Redis."),
+  redisTimeout: duration("redis.timeout", "redis.timeout", "2s", "Time a command of Redis gets."),
+  redisPrefix: str("redis.key-prefix", "redis.key_prefix", "cinderblock/ring/", "Prefix of the rings' keys in Redis."),
+  architecture: str("architecture.storage", "architecture_storage", "v1", "Storage architecture; only v1 exists here.", { choices: ["v1", "v1-v2-dual", "v2"] }),
+  writePath: str("write-path", "limits.write_path", "ingester", "Write path; only ingester exists here.", { choices: ["ingester", "segment-writer", "combined"] }),
+  httpAddress: str("server.http-listen-address", "server.http_listen_address", "", "Address to listen on; empty for all."),
+  httpPort: int("server.http-listen-port", "server.http_listen_port", 4040, "Port for everything: HTTP/1.1 and cleartext HTTP/2, Connect, gRPC, gRPC-web and plain routes.", { min: 0 }),
+  httpReadTimeout: duration("server.http-read-timeout", "server.http_server_read_timeout", "30s", "Time to read a request."),
+  httpIdleTimeout: duration("server.http-idle-timeout", "server.http_server_idle_timeout", "2m", "Time an idle connection is kept."),
+  shutdownTimeout: duration("server.graceful-shutdown-timeout", "server.graceful_shutdown_timeout", "30s", "Time that requests in flight get at a stop."),
+  maxConcurrentStreams: int("server.grpc-max-concurrent-streams", "server.grpc_server_max_concurrent_streams", 100, "HTTP/2 streams of one connection at once.", { min: 1 }),
+  logLevel: str("log.level", "server.log_level", "info", "Least level that is logged.", { choices: ["debug", "info", "warn", "error"] }),
+  logFormat: str("log.format", "server.log_format", "logfmt", "Form of log lines.", { choices: ["logfmt", "json"] }),
+  tracingEndpoint: str("tracing.otlp-endpoint", "tracing.otlp_endpoint", "", "OTLP/HTTP endpoint for traces, e.g. http://localhost:4318/v1/traces; empty: no traces."),
+  storageBackend: str("storage.backend", "storage.backend", "filesystem", "Object store.", { choices: ["filesystem", "s3", "gcs", "azure", "swift", "cos", ""] }),
+  storageDir: str("storage.filesystem.dir", "storage.filesystem.dir", "./data/bucket", "Directory of the filesystem bucket."),
+  s3Bucket: str("storage.s3.bucket-name", "storage.s3.bucket_name", "", "Bucket of the s3 backend."),
+  s3Endpoint: str("storage.s3.endpoint", "storage.s3.endpoint", "", "Host and port of an S3 server, without a scheme; empty: Amazon's for the region."),
+  s3Region: str("storage.s3.region", "storage.s3.region", "", "Region; empty: us-east-1."),
+  s3AccessKey: str("storage.s3.access-key-id", "storage.s3.access_key_id", "", "Access key; empty: environment, profile files, web identity, instance role."),
+  s3SecretKey: secret("storage.s3.secret-access-key", "storage.s3.secret_access_key", "Secret of the access key."),
+  s3SessionToken: secret("storage.s3.session-token", "storage.s3.session_token", "Session token of a temporary access key."),
+  s3Insecure: bool("storage.s3.insecure", "storage.s3.insecure", false, "Speak plain HTTP to the endpoint."),
+  s3PathStyle: bool("storage.s3.force-path-style", "storage.s3.force_path_style", false, "Put the bucket into the path; the same as bucket-lookup-type=path."),
+  s3Lookup: str("storage.s3.bucket-lookup-type", "storage.s3.bucket_lookup_type", "auto", "Where the bucket's name goes; auto: into the path for endpoints that are not Amazon's.", { choices: ["auto", "path", "virtual-hosted"] }),
+  s3Signature: str("storage.s3.signature-version", "storage.s3.signature_version", "v4", "Version of signatures; only v4 exists here.", { choices: ["v4"] }),
+  s3SseType: str("storage.s3.sse.type", "storage.s3.sse.type", "", "Encryption by the server.", { choices: ["", "SSE-S3", "SSE-KMS"] }),
+  s3SseKey: str("storage.s3.sse.kms-key-id", "storage.s3.sse.kms_key_id", "", "Key of SSE-KMS."),
+  s3SseContext: str("storage.s3.sse.kms-encryption-context", "storage.s3.sse.kms_encryption_context", "", "Context of SSE-KMS, a JSON object."),
+  s3Connections: int("storage.s3.max-connections", "storage.s3.max_connections", 64, "Requests in flight to the endpoint.", { min: 1 }),
+  s3Timeout: duration("storage.s3.request-timeout", "storage.s3.request_timeout", "2m", "Longest time without an answer before a request is tried again."),
+  storagePrefix: str("storage.prefix", "storage.prefix", "", "Prefix of all objects: safe segments separated by slashes."),
+  dataPath: str("pyroscopedb.data-path", "pyroscopedb.data_path", "./data", "Directory of the ingester: log, local blocks."),
+  maxBlockDuration: duration("pyroscopedb.max-block-duration", "pyroscopedb.max_block_duration", "1h", "Time window of one block; at least 5s."),
+  queryWorkers: int("querier.workers", "querier.workers", 0, "Query threads; 0: one less than there are cores.", { min: 0 }),
+  memoryLimit: int("memory.limit-bytes", "memory.limit_bytes", 0, "Memory of the process that budgets are shares of; 0: half of what the container has, at most 4 GiB.", { min: 0 }),
+  memoryHeads: int("memory.head-bytes", "memory.head_bytes", 0, "Memory of all heads; the largest is cut at half of it, pushes get 429 beyond it. 0: 25 % of what the runtime leaves.", { min: 0 }),
+  memoryInflight: int("memory.inflight-bytes", "memory.inflight_bytes", 0, "Bodies of pushes in flight; beyond it pushes get 429. 0: 10 % of what the runtime leaves.", { min: 0 }),
+  memoryBlocks: int("memory.block-cache-bytes", "memory.block_cache_bytes", 0, "Decoded columns and symbols of blocks that queries keep. 0: 20 % of what the runtime leaves.", { min: 0 }),
+  queryTimeout: duration("querier.query-timeout", "querier.query_timeout", "2m", "Longest time of a query."),
+  compactorMemory: int("compactor.memory-limit", "compactor.memory_limit", 0, "Memory in bytes that a compaction's columns may use, whatever the size of the blocks; one symbol partition comes on top. 0: 15 % of what the runtime leaves.", { min: 0 }),
+
+  // Limits: defaults for every tenant.
+  ingestionRateMb: float("distributor.ingestion-rate-limit-mb", "limits.ingestion_rate_mb", 4, "Ingestion rate of a tenant in MiB/s, labels and uncompressed profiles.", { min: 0 }),
+  ingestionBurstMb: float("distributor.ingestion-burst-size-mb", "limits.ingestion_burst_size_mb", 2, "Burst of a tenant in MiB; a single profile above it never passes.", { min: 0 }),
+  ingestionBodyMb: float("distributor.ingestion-body-limit-mb", "limits.ingestion_body_limit_mb", 256, "Largest body of a push in MiB.", { min: 0 }),
+  maxLabelNameLength: int("validation.max-length-label-name", "limits.max_label_name_length", 1024, "Bytes of a label name.", { min: 1 }),
+  maxLabelValueLength: int("validation.max-length-label-value", "limits.max_label_value_length", 2048, "Bytes of a label value.", { min: 1 }),
+  maxLabelNames: int("validation.max-label-names-per-series", "limits.max_label_names_per_series", 30, "Labels of a series.", { min: 1 }),
+  maxSessions: int("validation.max-sessions-per-series", "limits.max_sessions_per_series", 0, "Distinct session ids of a series; 0 removes them.", { min: 0 }),
+  enforceLabelsOrder: bool("validation.enforce-labels-order", "limits.enforce_labels_order", false, "Sort labels with the profile type and the service first."),
+  disableSanitization: bool("validation.disable-label-sanitization", "limits.disable_label_sanitization", true, "Take any UTF-8 label name; otherwise dots become underscores and other characters are refused."),
+  maxProfileSize: int("validation.max-profile-size-bytes", "limits.max_profile_size_bytes", 4194304, "Uncompressed bytes of a profile; 0: no limit.", { min: 0 }),
+  maxProfileSamples: int("validation.max-profile-stacktrace-samples", "limits.max_profile_stacktrace_samples", 16000, "Samples of a profile; 0: no limit.", { min: 0 }),
+  maxSampleLabels: int("validation.max-profile-stacktrace-sample-labels", "limits.max_profile_stacktrace_sample_labels", 100, "Labels of a sample; 0: no limit.", { min: 0 }),
+  maxStackDepth: int("validation.max-profile-stacktrace-depth", "limits.max_profile_stacktrace_depth", 1000, "Frames of a stack; deeper ones lose their leaf end.", { min: 0 }),
+  maxSymbolLength: int("validation.max-profile-symbol-value-length", "limits.max_profile_symbol_value_length", 65535, "Bytes of a symbol; longer ones lose their beginning.", { min: 0 }),
+  rejectOlderThan: duration("validation.reject-older-than", "limits.reject_older_than", "1h", "Profiles older than this are refused; 0: none."),
+  rejectNewerThan: duration("validation.reject-newer-than", "limits.reject_newer_than", "10m", "Profiles newer than this are refused; 0: none."),
+  relabelDefaultRules: str("distributor.ingestion-relabeling-default-rules-position", "limits.ingestion_relabeling_default_rules_position", "first", "Where the default relabelling rules apply.", { choices: ["first", "last", "disabled"] }),
+  maxLocalSeries: int("ingester.max-local-series-per-tenant", "limits.max_local_series_per_tenant", 0, "Active series of a tenant in this ingester; 0: no limit.", { min: 0 }),
+  maxGlobalSeries: int("ingester.max-global-series-per-tenant", "limits.max_global_series_per_tenant", 5000, "Active series of a tenant in all ingesters; 0: no limit.", { min: 0 }),
+  blocksRetention: duration("compactor.blocks-retention-period", "limits.compactor_blocks_retention_period", "0s", "Blocks wholly older than this are deleted; 0: none."),
+  splitShards: int("compactor.split-and-merge-shards", "limits.compactor_split_and_merge_shards", 0, "Shards that series are divided over; 0: none.", { min: 0 }),
+  splitGroups: int("compactor.split-groups", "limits.compactor_split_groups", 1, "Groups that blocks are divided into before they are split.", { min: 1 }),
+  splitStageSize: int("compactor.split-and-merge-stage-size", "limits.compactor_split_and_merge_stage_size", 0, "Accepted for v1; all shards are written in one pass here, within the memory limit.", { min: 0 }),
+  partialBlockDelay: duration("compactor.partial-block-deletion-delay", "limits.compactor_partial_block_deletion_delay", "1d", "Idle time after which a block without a meta is marked; below 4h: never."),
+  tenantDownsampler: bool("compactor.compactor-downsampler-enabled", "limits.compactor_downsampler_enabled", true, "Downsample this tenant's blocks, where the compactor does."),
+  maxQueryLookback: duration("querier.max-query-lookback", "limits.max_query_lookback", "7d", "How far back queries see; 0: all."),
+  maxQueryLength: duration("querier.max-query-length", "limits.max_query_length", "24h", "Longest range of a query; 0: any."),
+  maxQueryParallelism: int("querier.max-query-parallelism", "limits.max_query_parallelism", 0, "Accepted for v1; queries are not split here, one pass answers the whole range.", { min: 0 }),
+  splitQueries: duration("querier.split-queries-by-interval", "limits.split_queries_by_interval", "0s", "Accepted for v1; queries are not split here, one pass answers the whole range."),
+  nodesDefault: int("querier.max-flamegraph-nodes-default", "limits.max_flamegraph_nodes_default", 8192, "Nodes of a flame graph that does not say.", { min: 0 }),
+  nodesMax: int("querier.max-flamegraph-nodes-max", "limits.max_flamegraph_nodes_max", 1048576, "Most nodes that may be asked for; 0: any.", { min: 0 }),
+  nodesOnMergeProfile: bool("querier.max-flamegraph-nodes-on-select-merge-profile", "limits.max_flamegraph_nodes_on_select_merge_profile", false, "Apply the nodes limit to SelectMergeProfile."),
+  queryAnalysis: bool("querier.query-analysis-enabled", "limits.query_analysis_enabled", true, "Answer AnalyzeQuery."),
+  queryAnalysisSeries: bool("querier.query-analysis-series-enabled", "limits.query_analysis_series_enabled", false, "Accepted for v1; AnalyzeQuery counts heads and blocks only."),
+};
+
+export type CommonConfig = ConfigOf<typeof commonSchema>;
+
+/** What v1 has and this server does not, or not yet: accepted, named in a warning, without effect. */
+export const accepted: Accepted = {
+  flags: [
+    /^(memberlist|consul|etcd|ring|distributor|ingester|querier|query-frontend|query-scheduler|store-gateway|compactor|overrides-exporter|blocks-storage|pyroscopedb|server|storage|usage-stats|self-profiling|tracing|runtime-config|tenant-settings|embedded-grafana|admin-server|api|config|validation|metastore|segment-writer|query-backend|compaction-worker|symbolizer|adaptive-placement|recording-rules|experiment|debug-info|architecture|write-path|auth|client-capability)([.-].*)?$/,
+  ],
+  yaml: [
+    /^(memberlist|frontend|frontend_worker|overrides_exporter|runtime_config|tenant_settings|self_profiling|analytics|show_banner|admin_server|embedded_grafana|metastore|query_backend|adaptive_placement|symbolizer|segment_writer|compaction_worker|api|distributor|querier|ingester|compactor|store_gateway|query_scheduler|server|storage|pyroscopedb|tracing|limits)(\..*)?$/,
+  ],
+};
+
+export function limitsOf(c: CommonConfig): Limits {
+  const series = [c.maxLocalSeries, c.maxGlobalSeries].filter((n) => n > 0);
+  return {
+    ingestionRateBytes: c.ingestionRateMb * MIB, ingestionBurstBytes: c.ingestionBurstMb * MIB, ingestionBodyLimitBytes: c.ingestionBodyMb * MIB,
+    maxLabelNameLength: c.maxLabelNameLength, maxLabelValueLength: c.maxLabelValueLength, maxLabelNamesPerSeries: c.maxLabelNames, maxSessionsPerSeries: c.maxSessions,
+    enforceLabelsOrder: c.enforceLabelsOrder, disableLabelSanitization: c.disableSanitization, maxProfileSizeBytes: c.maxProfileSize, maxProfileStacktraceSamples: c.maxProfileSamples,
+    maxProfileStacktraceSampleLabels: c.maxSampleLabels, maxProfileStacktraceDepth: c.maxStackDepth, maxProfileSymbolValueLength: c.maxSymbolLength,
+    rejectOlderThanMs: c.rejectOlderThan, rejectNewerThanMs: c.rejectNewerThan, relabelDefaultRules: c.relabelDefaultRules as Limits["relabelDefaultRules"],
+    maxSeriesPerTenant: series.length > 0 ? Math.min(...series) : 0, maxQueryLookbackMs: c.maxQueryLookback, maxQueryLengthMs: c.maxQueryLength, maxQueryParallelism: c.maxQueryParallelism,
+    splitQueriesByIntervalMs: c.splitQueries, maxFlamegraphNodesDefault: c.nodesDefault, maxFlamegraphNodesMax: c.nodesMax, maxFlamegraphNodesOnSelectMergeProfile: c.nodesOnMergeProfile,
+    queryAnalysisEnabled: c.queryAnalysis, queryAnalysisSeriesEnabled: c.queryAnalysisSeries,
+    blocksRetentionMs: c.blocksRetention, splitShards: c.splitShards, splitGroups: c.splitGroups, partialBlockDeletionDelayMs: c.partialBlockDelay, downsamplerEnabled: c.tenantDownsampler,
+  };
+}
+
+export function redisOf(c: CommonConfig): RedisConfig {
+  const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(c.redisAddress) ?? [];
+  if (host === undefined) throw new CinderblockError("invalid", `-redis.address=${c.redisAddress}: expected host:port`);
+  return { host, port: Number(port), username: c.redisUsername, password: c.redisPassword, database: c.redisDatabase, tls: c.redisTls, timeoutMs: c.redisTimeout, prefix: c.redisPrefix };
+}
+
+/** Code, stacks and heaps of the threads, measured under load: 120 MB idle, the rest is garbage that has not been collected. */
+const RUNTIME_BYTES = 184 * MIB;
+
+export interface Budgets { limit: number; heads: number; inflight: number; blocks: number; compactor: number; workers: number }
+
+/** Where the bucket is; refuses what cannot work. */
+export function bucketOf(c: CommonConfig): BucketSpec {
+  const shared = { prefix: c.storagePrefix, counters: operationCounters() };
+  if (c.storageBackend === "filesystem") return { backend: "filesystem", directory: c.storageDir, ...shared };
+  // Tencent's COS speaks S3.
+  if (c.storageBackend !== "s3" && c.storageBackend !== "cos") throw new CinderblockError("invalid", `-storage.backend=${JSON.stringify(c.storageBackend)}: this version has the backends filesystem and s3 (cos through its S3 interface)`);
+  if (c.s3Bucket === "") throw new CinderblockError("invalid", "-storage.backend=s3 needs -storage.s3.bucket-name");
+  if (c.s3Endpoint.includes("://")) throw new CinderblockError("invalid", `-storage.s3.endpoint=${c.s3Endpoint}: give host and port without a scheme; -storage.s3.insecure chooses plain HTTP`);
+  if (c.s3SseType === "SSE-KMS" && c.s3SseKey === "") throw new CinderblockError("invalid", "-storage.s3.sse.type=SSE-KMS needs -storage.s3.sse.kms-key-id");
+  if (c.s3SseContext !== "") { try { JSON.parse(c.s3SseContext); } catch (err) { throw new CinderblockError("invalid", "-storage.s3.sse.kms-encryption-context is not a JSON object", { cause: err }); } }
+  return {
+    backend: "s3", ...shared,
+    s3: {
+      bucket: c.s3Bucket, endpoint: c.s3Endpoint, region: c.s3Region, accessKeyId: c.s3AccessKey, secretAccessKey: c.s3SecretKey, sessionToken: c.s3SessionToken, insecure: c.s3Insecure, lookup: c.s3PathStyle ? "path" : (c.s3Lookup as "auto"),
+      sseType: c.s3SseType as "", sseKmsKeyId: c.s3SseKey, sseKmsContext: c.s3SseContext, maxConnections: c.s3Connections, requestTimeoutMs: c.s3Timeout,
+    },
+  };
+}
+
+/** What the container may use: its cgroup's limit, or the machine's memory. */
+function containerMemory(): number {
+  for (const path of ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]) {
+    try {
+      const n = Number(readFileSync(path, "utf8").trim());
+      if (Number.isFinite(n) && n > 0 && n < totalmem()) return n;
+    } catch { /* no such cgroup file: the next one, then the machine */ }
+  }
+  return totalmem();
+}
+
+export function budgetsOf(c: CommonConfig): Budgets {
+  const limit = c.memoryLimit > 0 ? c.memoryLimit : Math.min(containerMemory() / 2, 4 * 1024 * MIB);
+  // What the runtime itself needs is not for sharing out; a cut needs about twice its head for a moment.
+  const free = Math.max(32 * MIB, limit - RUNTIME_BYTES);
+  const share = (set: number, part: number): number => (set > 0 ? set : Math.floor(free * part));
+  return { limit, heads: share(c.memoryHeads, 0.25), inflight: share(c.memoryInflight, 0.1), blocks: share(c.memoryBlocks, 0.2), compactor: share(c.compactorMemory, 0.15), workers: c.queryWorkers > 0 ? c.queryWorkers : Math.max(1, availableParallelism() - 1) };
+}

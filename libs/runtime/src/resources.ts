@@ -1,0 +1,73 @@
+import { mkdirSync } from "node:fs";
+import { type ConfigOf, type Schema } from "@cinderblock/config";
+import { type Bucket, type BucketSpec, observeOperations, openBucket } from "@cinderblock/objstore";
+import { QueryPool } from "@cinderblock/query-worker";
+import { ApiServer, type Routes } from "@cinderblock/rpc";
+import type { ServiceGroup } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import { DEFAULT_TENANT, TenantLimits } from "@cinderblock/tenant";
+import { adminRoutes } from "./admin.ts";
+import { bucketOf, type Budgets, budgetsOf, type CommonConfig, limitsOf } from "./config.ts";
+
+/** The worker threads' entry points. */
+export interface Scripts { ingest: URL; query: URL; compact: URL }
+export interface Build { version: string; revision: string }
+
+/** What the components of a process share, made from its configuration, whatever connects them. */
+export class Resources {
+  readonly budgets: Budgets;
+  readonly limits: TenantLimits;
+  readonly spec: BucketSpec;
+  readonly base: Base;
+  readonly scripts: Scripts;
+  private readonly schema: Schema;
+  private readonly config: CommonConfig;
+  private readonly build: Build;
+  private opened: Promise<Bucket> | undefined;
+  private workers: QueryPool | undefined;
+
+  constructor(schema: Schema, config: CommonConfig, base: Base, scripts: Scripts, build: Build) {
+    this.schema = schema;
+    this.config = config;
+    this.base = base;
+    this.scripts = scripts;
+    this.build = build;
+    this.budgets = budgetsOf(config);
+    this.limits = new TenantLimits(limitsOf(config));
+    this.spec = bucketOf(config);
+  }
+
+  /** The one bucket of the process. */
+  bucket(): Promise<Bucket> {
+    const { spec } = this;
+    if (this.opened) return this.opened;
+    if (spec.backend === "filesystem") mkdirSync(spec.directory, { recursive: true });
+    observeOperations(spec.counters, spec.backend === "s3" ? spec.s3.bucket : spec.directory, this.base.metrics);
+    return (this.opened = openBucket(spec));
+  }
+
+  /** The one set of query threads of the process. */
+  get pool(): QueryPool {
+    const { budgets, config } = this;
+    return (this.workers ??= new QueryPool(this.scripts.query, budgets.workers, { bucket: this.spec, localDirectory: config.dataPath, cacheBytes: budgets.blocks }, Math.max(128, Math.floor(budgets.limit / 1048576 / 2)), this.base));
+  }
+
+  server(routes: readonly Routes[]): ApiServer {
+    const { config } = this;
+    return new ApiServer({
+      address: config.httpAddress, port: config.httpPort, readTimeoutMs: config.httpReadTimeout, idleTimeoutMs: config.httpIdleTimeout, shutdownTimeoutMs: config.shutdownTimeout,
+      maxConcurrentStreams: config.maxConcurrentStreams, bodyLimitBytes: this.limits.of(DEFAULT_TENANT).ingestionBodyLimitBytes,
+    }, routes, this.base);
+  }
+
+  admin(notReady: () => string, services: () => Promise<string[]>): Routes {
+    return adminRoutes({ schema: this.schema, config: this.config as ConfigOf<Schema>, metrics: this.base.metrics, ...this.build, notReady, services });
+  }
+}
+
+/** What is not running yet, as /ready says it. */
+export function waitingFor(group: ServiceGroup, progress: string): string {
+  const waiting = group.notRunning();
+  if (waiting.length === 0) return "";
+  return `Some services are not Running:\n${waiting.map((w) => `${w.state}: ${w.name}${w.name === "ingester" && progress !== "" ? ` (${progress})` : ""}`).join("\n")}`;
+}

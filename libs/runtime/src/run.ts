@@ -1,0 +1,90 @@
+import { type ConfigOf, helpText, loadConfig, type Schema } from "@cinderblock/config";
+import { CinderblockError } from "@cinderblock/errors";
+import type { ApiServer } from "@cinderblock/rpc";
+import type { ServiceGroup } from "@cinderblock/service";
+import { type Base, createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import { accepted, bucketOf, type CommonConfig } from "./config.ts";
+import { type Build, Resources, type Scripts } from "./resources.ts";
+
+/** Components that are wired: what starts, in order, and what answers. */
+export interface Wired {
+  group: ServiceGroup;
+  server: ApiServer;
+  ready: { draining: boolean };
+  /** before the server stops: what others must still be able to read goes where they find it */
+  drain: () => Promise<void>;
+}
+
+/** A program: its flags, what it refuses, and how its parts are put together. */
+export interface Program<S extends Schema> {
+  name: string;
+  schema: S;
+  /** what -modules lists */
+  modules: readonly string[];
+  /** refuses a configuration that cannot work, and says why */
+  check: (config: ConfigOf<S>) => void;
+  wire: (config: ConfigOf<S>, resources: Resources, onFatal: (reason: string) => void) => Promise<Wired>;
+}
+
+/** Reads the configuration, starts the parts, serves, and stops on a signal. Returns the exit code. */
+export async function run<S extends Schema>(program: Program<S>, argv: readonly string[], scripts: Scripts, build: Build): Promise<number> {
+  let loaded;
+  try {
+    loaded = loadConfig(program.schema, argv, process.env, accepted);
+    if (loaded.help) { process.stdout.write(helpText(program.schema, program.name)); return 0; }
+    if (loaded.version) { process.stdout.write(`${program.name} ${build.version} (${build.revision}) on Node ${process.version}\n`); return 0; }
+    if (loaded.modules) { process.stdout.write(`${program.modules.join("\n")}\n`); return 0; }
+    checkCommon(loaded.config as unknown as CommonConfig);
+    program.check(loaded.config);
+  } catch (err) {
+    process.stderr.write(`${program.name}: ${(err as Error).message}\n`);
+    return 1;
+  }
+  const config = loaded.config as unknown as CommonConfig;
+  const log = createLogger({ level: config.logLevel, format: config.logFormat as "logfmt" | "json" });
+  const tracer = startTracing(config.tracingEndpoint, build.version);
+  const base: Base = { log, metrics: new Metrics(), tracer, now: () => Date.now() };
+  base.metrics.gauge("pyroscope_build_info", "Version of this process.", ["version", "revision", "branch", "goversion"]).set({ version: build.version, revision: build.revision, branch: "main", goversion: `node ${process.version}` }, 1);
+  for (const w of loaded.warnings) log.warn({ key: w }, "configuration without effect");
+
+  const stopping = Promise.withResolvers<number>();
+  const fatal = (reason: string): void => {
+    // What was acknowledged is on disk; the next start replays it.
+    log.fatal({ reason }, "cannot go on");
+    process.exit(1);
+  };
+  process.on("uncaughtException", (err) => fatal(err.stack ?? err.message));
+  process.on("unhandledRejection", (err) => fatal(err instanceof Error ? (err.stack ?? err.message) : String(err)));
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => { log.info({ signal }, "stopping"); stopping.resolve(0); });
+
+  const { group, server, ready, drain } = await program.wire(loaded.config, new Resources(program.schema, config, base, scripts, build), fatal);
+  try {
+    await server.start();
+    await group.start();
+    log.info({ version: build.version }, "ready");
+  } catch (err) {
+    log.error({ err }, "could not start");
+    return 1;
+  }
+  const code = await stopping.promise;
+  ready.draining = true;
+  if (config.shutdownDelay > 0) await new Promise((resolve) => { setTimeout(resolve, config.shutdownDelay); });
+  try {
+    await drain();
+    await server.stop();
+    await group.stop();
+    await tracer.stop();
+    log.info("stopped");
+  } catch (err) {
+    log.error({ err }, "stop was not clean");
+    return 1;
+  }
+  return code;
+}
+
+/** Refuses what this version cannot do, and says why. */
+function checkCommon(config: CommonConfig): void {
+  if (config.architecture !== "v1") throw new CinderblockError("invalid", `-architecture.storage=${config.architecture}: Cinderblock implements the v1 storage; set it to v1 or leave it out`);
+  if (config.writePath !== "ingester") throw new CinderblockError("invalid", `-write-path=${config.writePath}: segment-writer and combined belong to Pyroscope's v2 storage; set it to ingester or leave it out`);
+  bucketOf(config);
+}
