@@ -1,3 +1,6 @@
+import { gunzipSync, gzipSync } from "node:zlib";
+import { CorruptError } from "@cinderblock/errors";
+import { mutations, Random } from "@cinderblock/testkit";
 import { type BlockMeta, decodeBucketIndex, decodeMeta, decodeShipper, encodeBucketIndex, encodeMeta, encodeShipper, isUlid, markedUlid, newUlid, secondsText, ulidTimeMs } from "./index.ts";
 
 const META: BlockMeta = {
@@ -38,4 +41,15 @@ it("makes ULIDs that sort by time", () => {
 it("treats a broken shipper.json as empty", () => {
   expect(decodeShipper(Buffer.from(encodeShipper([META.ulid])))).toEqual([META.ulid]);
   for (const text of ["{", "[]", '{"version":2,"uploaded":["x"]}']) expect(decodeShipper(Buffer.from(text))).toEqual([]);
+});
+
+it("survives mutated documents, mutated before they are compressed: an error that names what is expected, or a document", () => {
+  const random = new Random(31);
+  const index = encodeBucketIndex({ version: 3, blocks: [{ ulid: META.ulid, minTimeMs: 1702904400005, maxTimeMs: 1795410100000, uploadedAtS: 12, shardId: "1_of_2", level: 2 }], marks: [{ ulid: META.ulid, deletionTimeS: 99 }], updatedAtS: 100 });
+  const documents: [Uint8Array, (bytes: Uint8Array) => unknown][] = [
+    [Buffer.from(encodeMeta(META)), (b) => decodeMeta(b)], [Buffer.from(encodeShipper([META.ulid])), (b) => decodeShipper(b)], [gunzipSync(index), (b) => decodeBucketIndex(gzipSync(b, { level: 1 }))],
+  ];
+  let refused = 0;
+  for (const [good, decode] of documents) for (let i = 0; i < mutations(1000); i++) try { decode(random.mutate(good)); } catch (err) { expect(err).toBeInstanceOf(CorruptError); refused++; }
+  expect(refused).toBeGreaterThan(1000);
 });

@@ -1,4 +1,4 @@
-import type { ByteReader, ByteWriter } from "@cinderblock/bytes";
+import { type ByteReader, type ByteWriter, ShortRead } from "@cinderblock/bytes";
 import type { Labels } from "@cinderblock/model";
 import { FUNCTION_WORDS, LOCATION_HEAD, MAPPING_WORDS, type SymbolPartition } from "@cinderblock/symdb";
 import type { BaselineUpdate } from "./baselines.ts";
@@ -116,6 +116,7 @@ export function decodeBaselineRecord(r: ByteReader, keyOf: (l: Labels) => string
   for (let k = r.uvarint(); k > 0; k--) {
     const l = readLabels(r);
     const timeNanos = r.i64le(), reset = r.u8() === 1, n = r.uvarint();
+    if (n > r.left) r.need(n);
     const u: BaselineUpdate = { key: keyOf(l), labels: l, timeNanos, reset, lo: new Uint32Array(n), hi: new Uint32Array(n), value: new BigInt64Array(n) };
     for (let i = 0; i < n; i++) { u.lo[i] = r.u32le(); u.hi[i] = r.u32le(); u.value[i] = r.uvarint64(); }
     updates.push(u);
@@ -123,14 +124,20 @@ export function decodeBaselineRecord(r: ByteReader, keyOf: (l: Labels) => string
   return { tenant, updates };
 }
 
-/** Applies an append record to a head. Symbols that an earlier, damaged record held are replaced by placeholders. */
-export function applyAppendRecord(r: ByteReader, head: Head): number {
+/**
+ * Applies an append record to a head. Symbols that an earlier, damaged record held are replaced by placeholders; what a
+ * record names and nobody logged makes it damaged itself.
+ * @param lostBytes bytes of the log that were damaged so far: no more symbols can be missing, each took one at least
+ * @returns what was lost: placeholders, rows without a series
+ */
+export function applyAppendRecord(r: ByteReader, head: Head, lostBytes: number): number {
   const partitionNo = r.uvarint();
   const id = r.u64le();
   // Positions are given in order of first sight; with a damaged record before, the order may differ.
   const partition = head.partitionIndex(id);
   const s = head.partitions[partition]!.symbols;
-  const fill = new Placeholders(s);
+  const fill = new Placeholders(s, r, lostBytes);
+  const known = (ref: number, rows: number, what: string): void => { if (ref >= rows) throw new ShortRead(r.pos, `expected a ${what} below ${rows}, found ${ref}`); };
   let lost = partitionNo === partition ? 0 : 1;
 
   let from = r.uvarint(), n = r.uvarint();
@@ -139,22 +146,31 @@ export function applyAppendRecord(r: ByteReader, head: Head): number {
   const tuple = new Uint32Array(16);
   from = r.uvarint(); n = r.uvarint();
   lost += fill.functions(from);
-  for (let i = 0; i < n; i++) { for (let k = 0; k < FUNCTION_WORDS; k++) tuple[k] = r.uvarint(); if (from + i >= s.functions.length) s.functions.intern(tuple, FUNCTION_WORDS); }
+  for (let i = 0; i < n; i++) { for (let k = 0; k < FUNCTION_WORDS; k++) { tuple[k] = r.uvarint(); if (k < 3) known(tuple[k]!, s.strings.length, "string"); } if (from + i >= s.functions.length) s.functions.intern(tuple, FUNCTION_WORDS); }
   from = r.uvarint(); n = r.uvarint();
   lost += fill.mappings(from);
-  for (let i = 0; i < n; i++) { for (let k = 0; k < MAPPING_WORDS; k++) tuple[k] = r.uvarint(); if (from + i >= s.mappings.length) s.mappings.intern(tuple, MAPPING_WORDS); }
+  for (let i = 0; i < n; i++) { for (let k = 0; k < MAPPING_WORDS; k++) { tuple[k] = r.uvarint(); if (k === 6 || k === 7) known(tuple[k]!, s.strings.length, "string"); } if (from + i >= s.mappings.length) s.mappings.intern(tuple, MAPPING_WORDS); }
   from = r.uvarint(); n = r.uvarint();
   lost += fill.locations(from);
   for (let i = 0; i < n; i++) {
     const size = r.uvarint();
     if (size > r.left) r.need(size);
+    if (size < LOCATION_HEAD || (size - LOCATION_HEAD) % 2 !== 0) throw new ShortRead(r.pos, `expected a location of ${LOCATION_HEAD} words and pairs, found ${size} words`);
     const own = size > 16 ? new Uint32Array(size) : tuple;
     for (let k = 0; k < size; k++) own[k] = r.uvarint();
+    known(own[0]!, Math.max(1, s.mappings.length), "mapping");
+    for (let k = LOCATION_HEAD; k < size; k += 2) known(own[k]!, s.functions.length, "function");
     if (from + i >= s.locations.length) s.locations.intern(own, size);
   }
   from = r.uvarint(); n = r.uvarint();
   lost += fill.stacks(from);
-  for (let i = 0; i < n; i++) { const parent = from + i - r.uvarint(), location = r.uvarint(); if (from + i >= s.stackParent.length) s.stackChild(parent, location); }
+  for (let i = 0; i < n; i++) {
+    const parent = from + i - r.uvarint(), location = r.uvarint();
+    if (parent < 0) throw new ShortRead(r.pos, `expected a parent of stack ${from + i}, found ${parent}`);
+    known(parent, s.stackParent.length, "stack");
+    known(location, s.locations.length, "location");
+    if (from + i >= s.stackParent.length) s.stackChild(parent, location);
+  }
 
   from = r.uvarint(); n = r.uvarint();
   const seriesMap = new Map<number, number>();
@@ -165,7 +181,7 @@ export function applyAppendRecord(r: ByteReader, head: Head): number {
     const series = seriesMap.get(logged) ?? logged;
     const timeNanos = r.i64le(), durationNanos = r.varint64(), rowId = r.take(16).slice(), count = r.uvarint(), flags = r.u8();
     if (count > r.left) r.need(count);
-    const known = series < head.series.length;
+    const hasSeries = series < head.series.length;
     const start = head.stacktraceId.length;
     head.stacktraceId.reserve(count);
     head.value.reserve(count);
@@ -175,7 +191,7 @@ export function applyAppendRecord(r: ByteReader, head: Head): number {
     let spanStart = -1, traceStart = -1;
     if (flags & 1) { spanStart = head.spans.length / 2; for (let i = 0; i < count * 2; i++) head.spans.push(r.uvarint()); }
     if (flags & 2) { traceStart = head.traces.length / 4; for (let i = 0; i < count * 4; i++) head.traces.push(r.uvarint()); }
-    if (!known) { lost++; continue; }
+    if (!hasSeries) { lost++; continue; }
     head.addId(series, rowId);
     if (flags & 4) continue;
     head.stacktraceId.length = head.value.length = start + count;
@@ -188,36 +204,44 @@ export function applyAppendRecord(r: ByteReader, head: Head): number {
 class Placeholders {
   private readonly s: SymbolPartition;
   private readonly tuple = new Uint32Array(16);
-  constructor(s: SymbolPartition) { this.s = s; }
+  private readonly r: ByteReader;
+  private readonly most: number;
+  constructor(s: SymbolPartition, r: ByteReader, most: number) { this.s = s; this.r = r; this.most = most; }
+
+  private fill(table: { readonly length: number }, to: number, add: (at: number) => void): number {
+    const missing = to - table.length;
+    if (missing > this.most) throw new ShortRead(this.r.pos, `expected at most ${this.most} lost symbols, found ${missing}`);
+    for (let i = 0; i < missing; i++) {
+      const at = table.length;
+      add(at);
+      if (table.length === at) throw new ShortRead(this.r.pos, "expected a placeholder that nothing equals");
+    }
+    return Math.max(0, missing);
+  }
 
   strings(to: number): number {
-    let n = 0;
-    for (; this.s.strings.length < to; n++) { const b = Buffer.from(`lost symbol ${this.s.strings.length}`); this.s.strings.intern(b, 0, b.length); }
-    return n;
+    const { strings } = this.s;
+    return this.fill(strings, to, (at) => { const b = Buffer.from(`lost symbol ${at}`); strings.intern(b, 0, b.length); });
   }
   functions(to: number): number {
-    let n = 0;
-    for (; this.s.functions.length < to; n++) this.s.functions.intern(this.unique(FUNCTION_WORDS, 3, this.s.functions.length), FUNCTION_WORDS);
-    return n;
+    const { functions } = this.s;
+    return this.fill(functions, to, (at) => { functions.intern(this.unique(FUNCTION_WORDS, 3, at), FUNCTION_WORDS); });
   }
   mappings(to: number): number {
-    let n = 0;
-    for (; this.s.mappings.length < to; n++) this.s.mappings.intern(this.unique(MAPPING_WORDS, 4, this.s.mappings.length), MAPPING_WORDS);
-    return n;
+    const { mappings } = this.s;
+    return this.fill(mappings, to, (at) => { mappings.intern(this.unique(MAPPING_WORDS, 4, at), MAPPING_WORDS); });
   }
   locations(to: number): number {
-    let n = 0;
-    for (; this.s.locations.length < to; n++) this.s.locations.intern(this.unique(LOCATION_HEAD, 1, this.s.locations.length), LOCATION_HEAD);
-    return n;
+    const { locations } = this.s;
+    return this.fill(locations, to, (at) => { locations.intern(this.unique(LOCATION_HEAD, 1, at), LOCATION_HEAD); });
   }
   stacks(to: number): number {
-    let n = 0;
-    for (; this.s.stackParent.length < to; n++) {
-      const location = this.s.locations.length;
-      this.s.locations.intern(this.unique(LOCATION_HEAD, 1, location), LOCATION_HEAD);
+    const { locations, stackParent } = this.s;
+    return this.fill(stackParent, to, () => {
+      const location = locations.length;
+      locations.intern(this.unique(LOCATION_HEAD, 1, location), LOCATION_HEAD);
       this.s.stackChild(0, location);
-    }
-    return n;
+    });
   }
   private unique(size: number, at: number, value: number): Uint32Array {
     this.tuple.fill(0, 0, size);

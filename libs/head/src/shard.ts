@@ -96,7 +96,8 @@ export class HeadShard implements ProfileSink {
       readSegment(dir, segment, read, (payload) => {
         report.bytes += payload.length;
         try {
-          this.replayRecord(new ByteReader(payload), segment, own, numbers, covered, report);
+          const lostBytes = read.damaged.reduce((n, d) => n + d.bytes, read.tornBytes);
+          this.replayRecord(new ByteReader(payload), segment, own, numbers, covered, report, lostBytes);
         } catch (err) {
           if (!(err instanceof ShortRead) && !(err instanceof RangeError)) throw err;
           read.damaged.push({ segment, offset: 0, bytes: payload.length });
@@ -115,7 +116,7 @@ export class HeadShard implements ProfileSink {
   /** Logs of shards that are no more: removed when their heads are blocks. */
   private readonly foreign: { dir: string; segments: number[]; heads: OpenHead[] }[] = [];
 
-  private replayRecord(r: ByteReader, segment: number, own: boolean, numbers: Map<number, OpenHead | null>, covered: (tenant: string, ulid: string) => boolean, report: ReplayReport): void {
+  private replayRecord(r: ByteReader, segment: number, own: boolean, numbers: Map<number, OpenHead | null>, covered: (tenant: string, ulid: string) => boolean, report: ReplayReport, lostBytes: number): void {
     const type = r.u8();
     if (type === RecordType.head) {
       const no = r.uvarint(), tenant = r.str(), ulid = r.str(), windowEnd = r.u64le();
@@ -129,7 +130,7 @@ export class HeadShard implements ProfileSink {
     if (type === RecordType.append) {
       const open = numbers.get(r.uvarint());
       if (!open) return;
-      report.lostSymbols += applyAppendRecord(r, open.head);
+      report.lostSymbols += applyAppendRecord(r, open.head, lostBytes);
       open.head.lastWriteMs = this.options.now();
       if (own) this.use(open, segment);
       return;

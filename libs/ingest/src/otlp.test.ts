@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib";
 import { loadHasher } from "@cinderblock/bytes";
 import { labelsText } from "@cinderblock/model";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
-import { Random } from "@cinderblock/testkit";
+import { mutations, Random } from "@cinderblock/testkit";
 import { type ProcessedProfile, PushProcessor, RateGate, type RawPush, stringAt } from "./index.ts";
 
 const NOW = 1_795_409_460_000;
@@ -87,7 +87,7 @@ describe("OTLP profiles", () => {
   });
   it("survive mutated bodies", async () => {
     const random = new Random(20261124), seeds: RawPush[] = [json(request), { kind: "otlp", codec: "proto", gzip: false, body: proto() }];
-    const rounds = process.env.CINDERBLOCK_LONG ? 100_000 : 4000;
+    const rounds = mutations(4000);
     let fine = 0;
     for (const seed of seeds) for (let i = 0; i < rounds; i++) if ((await push({ ...seed, body: random.mutate(seed.body) } as RawPush)).error === "") fine++;
     expect(fine).toBeGreaterThan(rounds / 20);

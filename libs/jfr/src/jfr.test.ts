@@ -1,5 +1,5 @@
 import { CinderblockError } from "@cinderblock/errors";
-import { Random, tinyJfr } from "@cinderblock/testkit";
+import { mutations, Random, tinyJfr } from "@cinderblock/testkit";
 import { type JfrEvent, type JfrStacks, readRecording } from "./index.ts";
 
 function read(bytes: Uint8Array): { events: string[]; setting: string } {
@@ -41,7 +41,7 @@ describe("JFR recordings", () => {
   });
   it("survives mutated recordings: an error that names the place, or events", () => {
     const random = new Random(20261124);
-    const rounds = process.env.CINDERBLOCK_LONG ? 100_000 : 10_000;
+    const rounds = mutations(10_000);
     let refused = 0;
     for (let i = 0; i < rounds; i++) {
       try { expect(read(random.mutate(recording)).events.length).toBeLessThan(1000); } catch (err) { if (!(err instanceof CinderblockError)) throw err; refused++; }

@@ -1,7 +1,7 @@
 import { tableFromIPC } from "apache-arrow";
 import { readParquet } from "parquet-wasm";
 import { decodeChunk, decodeColumnIndex, decodeFooter, decodeOffsetIndex, footerLength, rowOffsets } from "@cinderblock/parquet";
-import { Random } from "@cinderblock/testkit";
+import { mutations, Random } from "@cinderblock/testkit";
 import { Column, encodeProfileTable, type ProfileRows } from "./index.ts";
 
 function rows(n: number, spans: boolean): ProfileRows {
@@ -80,15 +80,29 @@ describe("profiles.parquet", () => {
     }
   });
 
-  it("survives 3,000 mutated chunks: an error that names the column, or values", () => {
+  it("survives mutated chunks: an error that names the column, or values", () => {
     const { bytes } = encodeProfileTable(rows(300, true), "test");
     const meta = footer(bytes);
     const random = new Random(7);
     let refused = 0;
-    for (let i = 0; i < 3000; i++) {
+    for (let i = 0; i < mutations(3000); i++) {
       const columns = [...meta.rowGroups[0]!.columns.values()];
       const c = columns[random.below(columns.length)]!;
       try { decodeChunk(random.mutate(bytes.subarray(c.start, c.start + c.sizeBytes)), c, "t"); } catch (err) { expect((err as Error).name).toMatch(/CorruptError|CinderblockError/); refused++; }
+    }
+    expect(refused).toBeGreaterThan(500);
+  });
+  it("survives mutated footers: an error that names the file, or a table", () => {
+    const { bytes } = encodeProfileTable(rows(300, true), "test");
+    const n = footerLength(bytes), good = bytes.subarray(bytes.length - 8 - n, bytes.length - 8);
+    const random = new Random(8);
+    let refused = 0;
+    for (let i = 0; i < mutations(3000); i++) {
+      try {
+        const meta = decodeFooter(random.mutate(good));
+        // What was read is used as a reader would: bytes that are there, or an error.
+        for (const g of meta.rowGroups) for (const c of g.columns.values()) decodeChunk(bytes.subarray(Math.max(0, c.start), Math.max(0, Math.min(bytes.length, c.start + c.sizeBytes))), c, "t");
+      } catch (err) { expect((err as Error).name).toMatch(/CorruptError|CinderblockError/); refused++; }
     }
     expect(refused).toBeGreaterThan(500);
   });

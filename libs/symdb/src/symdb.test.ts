@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { ByteWriter, crc32c } from "@cinderblock/bytes";
+import { CorruptError } from "@cinderblock/errors";
+import { mutations, Random } from "@cinderblock/testkit";
 import { decodeIndex, decodeFooter, encodeFooter, encodeIndex, FOOTER_SIZE } from "./index-section.ts";
 import { decodePartitionV3, decodeStackTree, encodeStackTree, SymbolPartition, SymbolRewriter, SymdbWriter, type SymbolTables } from "./index.ts";
 
@@ -51,6 +53,44 @@ describe("symbols.symdb version 3", () => {
     const bad = V3_BYTES.slice();
     bad[0x90]! ^= 4;
     expect(() => readV3(bad)).toThrow(/symbols\.symdb: at byte \d+: expected the CRC/);
+  });
+});
+
+describe("mutated symbols whose checksums were repaired", () => {
+  const at = decodeFooter(V3_BYTES.subarray(V3_BYTES.length - FOOTER_SIZE), "f");
+  const good = V3_BYTES.subarray(at, V3_BYTES.length - FOOTER_SIZE);
+  it("are tables, or an error that names the place", () => {
+    const random = new Random(41);
+    const index = decodeIndex(good, "f"), partition = index.partitions[0]!;
+    let refused = 0, read = 0;
+    for (let i = 0; i < mutations(5000); i++) {
+      // The parts of the file as its index names them, one of them mutated, with the checksums of what is there now.
+      const parts = new Map<number, Uint8Array>();
+      const headers = [...partition.tables!, ...partition.stacks];
+      const victim = random.below(headers.length);
+      const fixed = headers.map((h, k) => {
+        const bytes = V3_BYTES.slice(h.offset, h.offset + h.size);
+        const bad = k === victim ? random.mutate(bytes) : bytes;
+        const size = "headerSize" in h ? h.headerSize : 0;
+        if (size >= 4 && bad.length >= size) new DataView(bad.buffer).setUint32(size - 4, crc32c(bad, 0, size - 4));
+        parts.set(h.offset, bad);
+        return { ...h, crc: crc32c(bad) };
+      });
+      const p = { ...partition, tables: fixed.slice(0, 4) as typeof partition.tables & object, stacks: fixed.slice(4) as typeof partition.stacks };
+      try { expect(decodePartitionV3(p, (o) => parts.get(o)!, "f").stackParent.length).toBeLessThan(1000); read++; } catch (err) { expect(err).toBeInstanceOf(CorruptError); refused++; }
+    }
+    expect(refused).toBeGreaterThan(500);
+    expect(read).toBeGreaterThan(100);
+  });
+  it("are an index, or an error that names the place", () => {
+    const random = new Random(42);
+    let refused = 0;
+    for (let i = 0; i < mutations(5000); i++) {
+      const bad = random.mutate(good);
+      if (bad.length > 4) new DataView(bad.buffer).setUint32(bad.length - 4, crc32c(bad, 0, bad.length - 4));
+      try { for (const p of decodeIndex(bad, "f").partitions) if (p.tables) decodePartitionV3(p, (o, n) => V3_BYTES.subarray(Math.min(o, V3_BYTES.length), Math.min(o + n, V3_BYTES.length)), "f"); } catch (err) { expect(err).toBeInstanceOf(CorruptError); refused++; }
+    }
+    expect(refused).toBeGreaterThan(500);
   });
 });
 

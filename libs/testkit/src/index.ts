@@ -1,3 +1,4 @@
+export { mutations } from "./mutations.ts";
 export { Random } from "./random.ts";
 export { tinyJfr } from "./tiny-jfr.ts";
 export type { TinyJfrEvent } from "./tiny-jfr.ts";

@@ -1,3 +1,6 @@
+import { crc32c } from "@cinderblock/bytes";
+import { CorruptError } from "@cinderblock/errors";
+import { mutations, Random } from "@cinderblock/testkit";
 import { type IndexSeries, decodeIndex, encodeIndex } from "./index.ts";
 
 // docs/formats/index-tsdb.md#vectors
@@ -34,4 +37,31 @@ describe("index.tsdb", () => {
       expect(() => decodeIndex(bad, "b/index.tsdb")).toThrow(/b\/index\.tsdb: at byte/);
     }
   });
+  it("survives mutated files whose checksums were repaired: an error that names the place, or series", () => {
+    const file = encodeIndex(Array.from({ length: 20 }, (_, i) => ({ labels: [{ name: "a", value: `v${i % 3}` }, { name: "b", value: `w${i}` }], fingerprint: BigInt(i), minTime: BigInt(i), maxTime: BigInt(i) + 5n, seriesIndex: i })));
+    const random = new Random(21);
+    let refused = 0, read = 0;
+    for (let i = 0; i < mutations(5000); i++) {
+      const bad = repaired(random.mutate(file));
+      try { expect(decodeIndex(bad).length).toBeLessThan(1000); read++; } catch (err) { expect(err).toBeInstanceOf(CorruptError); refused++; }
+    }
+    expect(refused).toBeGreaterThan(500);
+    expect(read).toBeGreaterThan(500);
+  });
 });
+
+/** The file with the checksums of its sections, series and table of contents as its bytes are now, as far as they can be found. */
+function repaired(bytes: Uint8Array): Uint8Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const fix = (at: number, size: number): void => { if (at >= 0 && size >= 0 && at + size + 4 <= bytes.length) view.setUint32(at + size, crc32c(bytes, at, at + size)); };
+  const toc = bytes.length - 76;
+  if (toc < 0) return bytes;
+  const section = (at: number): void => { if (at + 4 <= bytes.length) fix(at + 4, view.getUint32(at)); };
+  const at = (i: number): number => Number(view.getBigUint64(toc + 8 * i));
+  for (let i = 0; i < 6; i++) section(at(i));
+  // Series lie at multiples of 16, each behind its length.
+  for (let p = Math.ceil(at(1) / 16) * 16; p > 0 && p < Math.min(at(2), bytes.length); p = Math.ceil((p + 5 + bytes[p]!) / 16) * 16) fix(p + 1, bytes[p]!);
+  section(at(3));
+  fix(toc, 72);
+  return bytes;
+}
