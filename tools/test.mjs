@@ -2,11 +2,12 @@
 // --long adds the extended suites. Ends with "N passed, N failed".
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpus, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const begun = performance.now();
 const long = process.argv.includes("--long");
 const node = join(root, "node_modules/node/bin/node");
 const counts = join(mkdtempSync(join(tmpdir(), "cinderblock-test-")), "counts");
@@ -36,12 +37,27 @@ quiet("the compiled kernel is up to date", [node, "tools/gen-kernel.mjs", "--che
 suite("unit, property and golden tests", jest);
 suite("tests against the running binary", [...jest, "--config", "jest.e2e.config.mjs", "--runInBand"]);
 
-for (const line of readFileSync(counts, "utf8").trim().split("\n").filter(Boolean)) {
-  const [, ok, bad] = line.split(" ");
+const counted = readFileSync(counts, "utf8").trim().split("\n").filter(Boolean).map((l) => l.split(" "));
+const suites = counted.filter(([kind]) => kind === "suite");
+for (const [, ok, bad] of suites) {
   passed += Number(ok);
   failed += Number(bad);
 }
-const suites = readFileSync(counts, "utf8").trim().split("\n").filter(Boolean).length;
-if (suites < 2) { failed++; console.log("a test suite ended without a count"); }
+if (suites.length < 2) { failed++; console.log("a test suite ended without a count"); }
+if (long) report();
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
+
+/** docs/long-tests.md: what the extended run found, to be committed. */
+function report() {
+  const commit = spawnSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).stdout.trim();
+  const rows = counted.filter(([kind]) => kind === "file").sort((a, b) => Number(b[3]) - Number(a[3]));
+  writeFileSync(join(root, "docs/long-tests.md"), `# The extended tests
+
+Written by \`npm run test:long\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}), Node ${process.version}, in ${Math.round((performance.now() - begun) / 60_000)} minutes: **${passed} passed, ${failed} failed**. Beside what \`npm test\` runs: 100,000 mutated inputs for each parser instead of some thousands, all four protocols against the recorded answers, and the memory ceiling with the bucket blocked.
+
+| file | tests passed | failed | seconds |
+|---|---:|---:|---:|
+${rows.map(([, ok, bad, seconds, path]) => `| \`${path}\` | ${ok} | ${bad} | ${seconds} |`).join("\n")}
+`);
+}
