@@ -1,25 +1,17 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { gzipSync } from "node:zlib";
-import { freePort, type RedisServer, type S3Server, startRedis, startS3Server, tinyPprof } from "@cinderblock/testkit";
+import { freePort, type RedisServer, type S3Server, startRedis, startS3Server } from "@cinderblock/testkit";
 import { Cluster } from "./cluster.ts";
 import { Oracle } from "./oracle.ts";
-import { CPU, type Server } from "./server.ts";
+import { Pusher, settle, total, until } from "./pusher.ts";
+import { CPU } from "./server.ts";
 
 const oracle = new Oracle();
 let redis: RedisServer | undefined, s3: S3Server | undefined;
 beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["answers", "faults", "scaling"]); }, 600_000);
 afterAll(async () => { s3?.stop(); await redis?.kill(); });
 const here = (): boolean => redis !== undefined && s3 !== undefined; // what is missing was said when it was looked for
-
-async function until(what: string, check: () => Promise<boolean>, ms = 20_000): Promise<void> {
-  const end = Date.now() + ms;
-  while (!(await check().catch(() => false))) {
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await new Promise((r) => { setTimeout(r, 100); });
-  }
-}
 
 describe("components as processes of their own", () => {
   it("are refused without a ring that they share", async () => {
@@ -62,34 +54,6 @@ describe("components as processes of their own", () => {
   }, 400_000);
 });
 
-/** Pushes numbered profiles, each worth 1, until stopped; remembers what was acknowledged. */
-class Pusher {
-  readonly acknowledged = new Set<number>();
-  refused = 0;
-  private stopped = false;
-  private readonly loops: Promise<void>[];
-  private next = 0;
-  readonly start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000;
-
-  constructor(to: () => Server[], loops: number) {
-    this.loops = Array.from({ length: loops }, async (_, k) => {
-      while (!this.stopped) {
-        const id = this.next++, at = this.start + id;
-        const body = gzipSync(tinyPprof({ stacks: [{ frames: ["main", `f${id % 7}`], values: [1] }], timeNanos: BigInt(at) * 1_000_000n }));
-        const all = to();
-        try {
-          const r = await fetch(`${all[(id + k) % all.length]!.url}/push.v1.PusherService/Push`, {
-            method: "POST", headers: { "content-type": "application/json" },
-            body: JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: `s${id % 5}` }], samples: [{ rawProfile: body.toString("base64") }] }] }),
-          });
-          if (r.status === 200) this.acknowledged.add(id); else { this.refused++; await new Promise((w) => { setTimeout(w, 50); }); }
-        } catch { this.refused++; await new Promise((w) => { setTimeout(w, 50); }); }
-      }
-    });
-  }
-  async stop(): Promise<void> { this.stopped = true; await Promise.all(this.loops); }
-}
-
 describe("faults of a cluster, three replicas, pushes and queries throughout", () => {
   it("lose nothing that was acknowledged, count nothing twice, and no answer is wrong without saying so", async () => {
     if (!here()) return;
@@ -98,26 +62,19 @@ describe("faults of a cluster, three replicas, pushes and queries throughout", (
     await Promise.all([c.start("store-gateway", 2), c.start("query-scheduler", 2), c.start("querier", 2), c.start("query-frontend", 1)]);
     await c.start("distributor", 2);
     const pusher = new Pusher(() => c.of("distributor"), 3);
-    const from = pusher.start - 1000, to = pusher.start + 1_000_000;
-    const total = async (): Promise<{ sum: number; partial: string; status: number }> => {
-      const r = await fetch(`${c.get("query-frontend").url}/querier.v1.QuerierService/SelectMergeStacktraces`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ profileTypeID: CPU, labelSelector: "{}", start: String(from), end: String(to) }) });
-      const body = (await r.json()) as { flamegraph?: { total?: string } };
-      return { sum: Number(body.flamegraph?.total ?? 0), partial: r.headers.get("x-cinderblock-partial") ?? "", status: r.status };
-    };
     // Queries throughout: the sum lies between what was acknowledged before and what was sent by the end.
     const wrong: string[] = [];
     let asking = true, asked = 0, failed = 0, partial = 0;
     const asker = (async () => {
       while (asking) {
         const before = pusher.acknowledged.size;
-        const t = await total().catch(() => undefined);
+        const t = await total(c.get("query-frontend"), pusher).catch(() => undefined);
         asked++;
         if (!t || t.status !== 200) { failed++; continue; }
         if (t.partial !== "") { partial++; continue; }
         if (t.sum < before) wrong.push(`${t.sum} of ${before}`);
       }
     })();
-    const settle = (ms: number): Promise<void> => new Promise((r) => { setTimeout(r, ms); });
     const kill = async (name: Parameters<Cluster["get"]>[0], i: number, away: number): Promise<void> => {
       await c.get(name, i).stop("SIGKILL");
       await settle(away);
@@ -147,7 +104,7 @@ describe("faults of a cluster, three replicas, pushes and queries throughout", (
     await pusher.stop();
     asking = false;
     await asker;
-    const end = await total();
+    const end = await total(c.get("query-frontend"), pusher);
     process.stdout.write(`     ${pusher.acknowledged.size} acknowledged, ${pusher.refused} refused, ${asked} queries, ${failed} failed, ${partial} partial, ${end.sum} found\n`);
     expect(wrong).toEqual([]);
     expect(end.partial).toBe("");
@@ -166,7 +123,6 @@ describe("faults of a cluster, three replicas, pushes and queries throughout", (
     await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1), c.start("compactor", 1)]);
     await c.start("distributor", 1);
     const pusher = new Pusher(() => c.of("distributor"), 2);
-    const settle = (ms: number): Promise<void> => new Promise((r) => { setTimeout(r, ms); });
     const sum = async (): Promise<number> => [...(await c.get("query-frontend").sums([], CPU, pusher.start - 1000, pusher.start + 1_000_000)).values()].reduce((a, b) => a + b, 0);
     await settle(1500);
     await c.startOne("ingester", 2);

@@ -30,7 +30,7 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
 
   const distributor = new Distributor(ingester, limits, budgets.inflight, base);
   const scheduler = new QueryScheduler(config.maxOutstanding, base);
-  const querier = new QuerierLoop(new Querier({ ingesters: () => [ingester], stores: () => [store], maxSilentIngesters: () => 0, refresh: () => Promise.resolve() }, base), scheduler, config.querierConcurrency, hostname());
+  const querier = new QuerierLoop(new Querier({ ingesters: () => [ingester], stores: () => [store], maxSilentIngesters: () => 0, reach: () => Promise.resolve(), refresh: () => Promise.resolve() }, base), scheduler, config.querierConcurrency, hostname());
   const frontend = new QueryFrontend(scheduler, pool, limits, base);
 
   const ready = { draining: false };

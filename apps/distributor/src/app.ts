@@ -1,17 +1,29 @@
-import { type Component, INGESTERS } from "@cinderblock/runtime";
-import { RemotePush } from "@cinderblock/transport";
+import { type Component, INGESTERS, kafkaOf, partitionedLog } from "@cinderblock/runtime";
+import { partitionRoutes, RemotePush } from "@cinderblock/transport";
 import { distributorSchema } from "./config.ts";
 import { Distributor } from "./distributor.ts";
+import { KafkaWritePath } from "./kafka-write-path.ts";
+import { PartitionWatch } from "./partition-watch.ts";
 import { RingWritePath } from "./ring-write-path.ts";
 import { distributorRoutes } from "./rpc.ts";
+import { Validator } from "./validator.ts";
 
-/** Takes pushes and sends them to the ingesters that the ring names. */
+/** Takes pushes and sends them to the ingesters that the ring names, or writes them to Kafka. */
 export const distributor: Component<typeof distributorSchema> = {
   name: "distributor",
   schema: distributorSchema,
+  check: (config) => { if (config.writeBuffer === "kafka") kafkaOf(config); },
   wire(config, process) {
-    const { base, client, resources: { limits, budgets } } = process;
+    const { base, client, resources: { limits, budgets, scripts } } = process;
     const ring = process.view(INGESTERS);
+    if (config.writeBuffer === "kafka") {
+      const { log, service } = partitionedLog(config, base);
+      const watch = new PartitionWatch(log, ring, client, base), validator = new Validator(scripts.validate, budgets.workers, base);
+      process.add(service, validator, watch);
+      const path = new KafkaWritePath({ timeoutMs: config.pushTimeout, maxRecordBytes: config.kafkaMaxRecord }, log, validator, watch, base);
+      process.serve(distributorRoutes(new Distributor(path, limits, budgets.inflight, base), config.multitenancy, base.now), partitionRoutes(() => watch.states()));
+      return;
+    }
     const path = new RingWritePath({ replicationFactor: config.replicationFactor, zoneAware: config.zoneAware, timeoutMs: config.pushTimeout }, () => ring.snapshot, (address) => new RemotePush(client, address), base);
     process.serve(distributorRoutes(new Distributor(path, limits, budgets.inflight, base), config.multitenancy, base.now));
     process.readyWhen(() => (ring.snapshot.active.length === 0 ? "no ingester is ACTIVE in the ring" : ""));

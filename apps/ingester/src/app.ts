@@ -2,11 +2,12 @@ import { join } from "node:path";
 import { sleep } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
 import { internalRoutes } from "@cinderblock/rpc";
-import { type Component, INGESTERS, RING_REFRESH_MS, STORES } from "@cinderblock/runtime";
+import { type ClusterProcess, type Component, INGESTERS, kafkaOf, partitionedLog, RING_REFRESH_MS, STORES } from "@cinderblock/runtime";
 import type { IngestLimits } from "@cinderblock/tenant";
-import { pushMethod, sourceMethods } from "@cinderblock/transport";
+import { partitionRoutes, pushMethod, sourceMethods } from "@cinderblock/transport";
 import { type IngesterComponentConfig, ingesterConfigOf, ingesterSchema } from "./config.ts";
 import { Ingester } from "./ingester.ts";
+import { Partitions } from "./partitions.ts";
 import { ingesterRoutes } from "./rpc.ts";
 import { Shipper } from "./shipper.ts";
 
@@ -14,6 +15,7 @@ import { Shipper } from "./shipper.ts";
 export const ingester: Component<typeof ingesterSchema> = {
   name: "ingester",
   schema: ingesterSchema,
+  check: (config) => { if (config.writeBuffer === "kafka") kafkaOf(config); },
   async wire(config, process) {
     const { base, id, resources } = process;
     const bucket = await resources.bucket();
@@ -27,6 +29,7 @@ export const ingester: Component<typeof ingesterSchema> = {
     const share = sharedLimits((tenant) => resources.limits.of(tenant), () => Math.min(1, config.replicationFactor / Math.max(1, ring.snapshot.active.length)));
     const leaving = { now: false };
     process.add(me, shipper, ingester);
+    const partitions = config.writeBuffer === "kafka" ? readsPartitions(config, process, ingester) : undefined;
     process.becomeActive(me);
     process.progress = () => ingester.progress;
     process.serve(internalRoutes("Ingester", { ...sourceMethods(ingester), ...pushMethod((tenant, service, push) => (leaving.now ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`)) : ingester.push(tenant, service, push, share(tenant)))) }), ingesterRoutes(ingester, config.multitenancy));
@@ -35,10 +38,23 @@ export const ingester: Component<typeof ingesterSchema> = {
       // Every distributor has read by then that it leaves, and its absence will alarm nobody.
       await sleep(2 * RING_REFRESH_MS);
       leaving.now = true;
+      await partitions?.halt();
       await handOver(ingester, shipper, config, base.log.warn.bind(base.log));
     });
   },
 };
+
+/** This ingester's part of the partitioned log: read into its heads, shown, and waited for by strong reads. */
+function readsPartitions(config: IngesterComponentConfig, process: ClusterProcess, ingester: Ingester): Partitions {
+  const { base } = process;
+  const { log, service } = partitionedLog(config, base);
+  const ring = process.view(INGESTERS);
+  const owners = (): string[] => ring.snapshot.active.filter((m) => m.zone === config.zone).map((m) => m.id).sort();
+  const partitions = new Partitions({ id: process.id, zone: config.zone, topic: config.kafkaTopic, file: join(config.dataPath, "partitions.json") }, log, ingester, owners, base);
+  process.add(service, partitions);
+  process.serve(internalRoutes("Ingester", { partitions: () => Promise.resolve(partitions.states()), reach: ([ends, deadlineMs]: [number[], number]) => partitions.reach(ends, deadlineMs) }), partitionRoutes(() => partitions.states()));
+  return partitions;
+}
 
 /** It takes no writes any more, but answers for its data until the bucket does. */
 async function handOver(ingester: Ingester, shipper: Shipper, config: IngesterComponentConfig, warn: (fields: object, message: string) => void): Promise<void> {

@@ -64,11 +64,11 @@ const methods: IngestWorkerMethods = {
     setInterval(maintain, 1000).unref();
     return { records: r.records, rows: r.rows, seconds: r.seconds, segments: r.segments, damaged: r.damaged, tornBytes: r.tornBytes, lostSymbols: r.lostSymbols };
   },
-  async push({ tenant, push, at, length, settings }) {
+  async push({ tenant, push, at, length, nowMs, settings }) {
     if (settings) settingsOf.set(tenant, { limits: settings.limits, gate: new RateGate(settings.gate) });
     const { limits, gate } = settingsOf.get(tenant)!;
     maxSeries = limits.maxSeriesPerTenant;
-    const out = processor.process(tenant, at === undefined ? push : { ...push, body: bodies.read(at, length) }, limits, gate, Date.now());
+    const out = processor.process(tenant, at === undefined ? push : { ...push, body: bodies.read(at, length) }, limits, gate, nowMs ?? Date.now());
     if (at === undefined) releasedBytes(length);
     await shard.commit();
     return { ...out, error: out.error ? toErrorRecord(out.error) : undefined };

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { statfs } from "node:fs/promises";
 import { CinderblockError } from "@cinderblock/errors";
-import type { BlockMeta } from "@cinderblock/block-meta";
+import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { loggedShards, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
@@ -133,8 +133,11 @@ export class Ingester implements Service, SourceClient {
     }
   }
 
-  /** Hands a raw push to the shard of its service; resolves when it is on disk. A large body's buffer moves to the worker. */
-  async push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer> {
+  /**
+   * Hands a raw push to the shard of its service; resolves when it is on disk. A large body's buffer moves to the worker.
+   * @param nowMs when the push was taken, if that was not now
+   */
+  async push(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs?: number): Promise<PushAnswer> {
     this.refuse();
     let gate = this.gates.get(tenant);
     if (!gate) this.gates.set(tenant, (gate = new SharedArrayBuffer(8)));
@@ -147,13 +150,21 @@ export class Ingester implements Service, SourceClient {
     if (fresh) known.set(tenant, limits);
     const { body } = push;
     const at = this.bodies.put(body);
-    const call: PushCall = { tenant, push: at === undefined ? push : { ...push, body: NO_BODY }, at, length: body.length, ...(fresh ? { settings: { limits, gate } } : {}) };
+    const call: PushCall = { tenant, push: at === undefined ? push : { ...push, body: NO_BODY }, at, length: body.length, ...(nowMs === undefined ? {} : { nowMs }), ...(fresh ? { settings: { limits, gate } } : {}) };
     if (at !== undefined) {
       try { return await worker.call<PushAnswer>("push", call); } finally { this.bodies.give(at); }
     }
     const { buffer, byteLength } = body;
     const own = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength > 0;
     return worker.call<PushAnswer>("push", call, own ? [buffer] : []);
+  }
+
+  /** When the oldest head was begun whose data is not in the bucket: whatever was taken in before that is. Infinity: all is. */
+  async oldestUnuploadedMs(): Promise<number> {
+    // Heads first: one that becomes a block meanwhile is told of before its shard answers.
+    const heads = await Promise.all(this.shards.map((s) => s.call<ShardStats>("stats", undefined)));
+    const blocks = this.blocksOnDisk.unshipped().map(({ meta }) => ulidTimeMs(meta.ulid));
+    return [...heads.map((s) => s.oldestHeadMs), ...blocks].reduce((a, b) => Math.min(a, b), Infinity);
   }
 
   get shardCount(): number { return this.shards.length; }

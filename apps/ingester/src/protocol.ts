@@ -21,9 +21,9 @@ export interface IngestWorkerData {
 
 /**
  * `settings` come with a tenant's first push to a worker, and when they changed. With `at` the body lies in the shared
- * bodies, `length` bytes from there, and `push.body` is empty.
+ * bodies, `length` bytes from there, and `push.body` is empty. `nowMs` is when the push was taken, if that was not now.
  */
-export interface PushCall { tenant: string; push: RawPush; at: number | undefined; length: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
+export interface PushCall { tenant: string; push: RawPush; at: number | undefined; length: number; nowMs?: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
 export interface ReplayLine { records: number; rows: number; seconds: number; segments: number; damaged: { segment: number; offset: number; bytes: number }[]; tornBytes: number; lostSymbols: number }
 
 /** Methods of an ingest worker. */

@@ -1,6 +1,7 @@
 import { type Component, INGESTERS, oneEach, SCHEDULERS, STORES } from "@cinderblock/runtime";
 import { RemoteJobs, RemoteSource } from "@cinderblock/transport";
 import { querierSchema } from "./config.ts";
+import { reachEnds, zonesOf } from "./strong.ts";
 import { Querier, QuerierLoop, type Sources } from "./querier.ts";
 
 /** Takes queries from the schedulers and asks ingesters and store-gateways. */
@@ -15,7 +16,8 @@ export const querier: Component<typeof querierSchema> = {
     const sources: Sources = {
       // A silent ingester is asked, too: it may be back, and what it alone has must be told.
       ingesters: () => ring.snapshot.readable.map(source), stores: () => process.stores(),
-      maxSilentIngesters: () => config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1),
+      maxSilentIngesters: () => (config.writeBuffer === "kafka" ? zonesOf(ring.snapshot.readable) - 1 : config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1)),
+      reach: (ends, deadlineMs) => reachEnds(() => ring.snapshot.readable, ends, deadlineMs, (m, left) => client.call<number[]>(m.address, "Ingester", "reach", [ends, deadlineMs], { timeoutMs: left })),
       refresh: async () => { await Promise.all([ring.refresh(), stores.refresh()]); },
     };
     const jobs = new RemoteJobs(client, () => process.schedulers(), base);

@@ -13,6 +13,8 @@ export interface Sources {
   stores: () => readonly SourceClient[];
   /** ingesters that may be silent while the others have all of their data: replicas less the quorum */
   maxSilentIngesters: () => number;
+  /** resolves when the ingesters have read their partitions up to these ends; `unavailable` at the deadline */
+  reach: (ends: readonly number[], deadlineMs: number) => Promise<void>;
   /** reads the ring now */
   refresh: () => Promise<void>;
 }
@@ -32,7 +34,8 @@ export class Querier {
     this.base = base;
   }
 
-  async run(tenant: string, job: QueryJob): Promise<JobResult> {
+  async run(tenant: string, job: QueryJob, deadlineMs: number): Promise<JobResult> {
+    if (job.ends) await this.sources.reach(job.ends, deadlineMs);
     switch (job.kind) {
       case "select": return this.select(tenant, job.query);
       case "labels": return this.labels(tenant, job.ask);
@@ -225,7 +228,7 @@ export class QuerierLoop {
       try {
         const left = next.deadlineMs - Date.now();
         if (left <= 0) throw new CinderblockError("deadline", "context deadline exceeded");
-        next.done(await withDeadline(this.querier.run(next.tenant, next.job), left));
+        next.done(await withDeadline(this.querier.run(next.tenant, next.job, next.deadlineMs), left));
       } catch (err) { next.fail(err); }
     }
   }

@@ -13,7 +13,11 @@ export interface JobQueue { enqueue(tenant: string, job: QueryJob, deadlineMs: n
 export interface Renderer { render(call: RenderCall): Promise<RenderAnswer> }
 
 /** Who asks, until when, and where warnings go. */
-export interface Caller { tenants: string[]; deadlineMs: number; signal: AbortSignal | undefined; warn: (reason: string) => void }
+export interface Caller {
+  tenants: string[]; deadlineMs: number; signal: AbortSignal | undefined; warn: (reason: string) => void;
+  /** the answer must hold everything that was acknowledged before the query came */
+  strong?: boolean;
+}
 
 export interface MergeRequest {
   profileTypeId: string; labelSelector: string; startMs: number; endMs: number; maxNodes: number;
@@ -30,9 +34,12 @@ export class QueryFrontend {
   private readonly renderer: Renderer;
   private readonly tenantLimits: TenantLimits;
   private readonly base: Base;
+  private readonly ends: (() => Promise<number[]>) | undefined;
   private inProgress = 0;
 
-  constructor(queue: JobQueue, renderer: Renderer, limits: TenantLimits, base: Base) {
+  /** @param ends the ends of the partitioned log's partitions, where there is one between writers and readers */
+  constructor(queue: JobQueue, renderer: Renderer, limits: TenantLimits, base: Base, ends?: () => Promise<number[]>) {
+    this.ends = ends;
     this.queue = queue;
     this.renderer = renderer;
     this.tenantLimits = limits;
@@ -45,7 +52,8 @@ export class QueryFrontend {
   private async run(caller: Caller, job: QueryJob): Promise<JobResult[]> {
     this.inProgress++;
     try {
-      const results = await Promise.all(caller.tenants.map((t) => this.base.tracer.span(`query.${job.kind}`, { tenant: t }, () => this.queue.enqueue(t, job, caller.deadlineMs, caller.signal))));
+      const asked = caller.strong === true && this.ends ? { ...job, ends: await this.ends() } : job;
+      const results = await Promise.all(caller.tenants.map((t) => this.base.tracer.span(`query.${job.kind}`, { tenant: t }, () => this.queue.enqueue(t, asked, caller.deadlineMs, caller.signal))));
       for (const r of results) for (const w of r.warnings) caller.warn(w);
       return results;
     } finally { this.inProgress--; }

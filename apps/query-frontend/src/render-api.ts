@@ -14,6 +14,7 @@ export function renderRoutes(frontend: QueryFrontend, config: { multitenancy: bo
       const header = request.headers["x-scope-orgid"];
       const caller: Caller = {
         tenants: tenantsForRead(Array.isArray(header) ? header[0] : header, config.multitenancy), deadlineMs: Date.now() + config.queryTimeoutMs, signal: undefined,
+        strong: request.headers["x-read-consistency"] === "strong",
         warn: (reason) => { void reply.header("x-cinderblock-partial", reason); },
       };
       await work(new Query(new URL(request.url, "http://x").searchParams, now()), caller, reply);

@@ -19,6 +19,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
     return {
       tenants: tenantsForRead(context.requestHeader.get("x-scope-orgid") ?? undefined, config.multitenancy),
       deadlineMs: Date.now() + Math.min(left ?? config.queryTimeoutMs, config.queryTimeoutMs), signal: context.signal,
+      strong: context.requestHeader.get("x-read-consistency") === "strong",
       warn: (reason) => { context.responseHeader.append("x-cinderblock-partial", reason); },
     };
   };

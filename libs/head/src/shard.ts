@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ByteReader, ByteWriter, type Hasher, encodeUtf8, ShortRead } from "@cinderblock/bytes";
-import { type BlockMeta, newUlid } from "@cinderblock/block-meta";
+import { type BlockMeta, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import type { ProcessedProfile, ProfileSink } from "@cinderblock/ingest";
 import { labelsKey } from "@cinderblock/model";
@@ -34,7 +34,7 @@ interface OpenHead { head: Head; headNo: number; logged: Logged[]; loggedSeries:
 
 export interface ReplayReport { segments: number; records: number; bytes: number; rows: number; damaged: ReadReport["damaged"]; tornBytes: number; lostSymbols: number; unfinished: number; seconds: number }
 
-export interface ShardStats { heads: number; series: number; rows: number; headBytes: number; logBytes: number; syncs: number; cuts: number; firstCumulative: number }
+export interface ShardStats { heads: number; series: number; rows: number; /** when the oldest head was begun; Infinity without one */ oldestHeadMs: number; headBytes: number; logBytes: number; syncs: number; cuts: number; firstCumulative: number }
 
 /** The folder of a shard's log segments. */
 export function logDirectory(dataPath: string, shard: number): string { return join(dataPath, ".cinderblock", "log", `shard-${shard}`); }
@@ -331,10 +331,10 @@ export class HeadShard implements ProfileSink {
   onForeignDone: (dir: string, segments: number[]) => void = () => undefined;
 
   stats(): ShardStats {
-    let rows = 0, series = 0, firstCumulative = 0;
-    for (const h of this.byUlid.values()) { rows += h.head.rows; series += h.head.series.length; }
+    let rows = 0, series = 0, firstCumulative = 0, oldestHeadMs = Infinity;
+    for (const h of this.byUlid.values()) { oldestHeadMs = Math.min(oldestHeadMs, ulidTimeMs(h.head.ulid)); rows += h.head.rows; series += h.head.series.length; }
     for (const b of this.baselines.values()) firstCumulative += b.firstProfiles;
-    return { heads: this.byUlid.size, series, rows, headBytes: this.memory, logBytes: Math.max(0, this.uncoveredLog()), syncs: this.log.syncs, cuts: this.cuts, firstCumulative };
+    return { heads: this.byUlid.size, series, rows, oldestHeadMs, headBytes: this.memory, logBytes: Math.max(0, this.uncoveredLog()), syncs: this.log.syncs, cuts: this.cuts, firstCumulative };
   }
 
   close(): Promise<void> { return this.log.close(); }

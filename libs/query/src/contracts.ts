@@ -26,7 +26,10 @@ export interface SourceClient {
 export type LabelAsk = { kind: "names"; query: LabelQuery } | { kind: "values"; name: string; query: LabelQuery } | { kind: "series"; names: string[]; query: LabelQuery };
 
 /** What a frontend puts into the queue and a querier takes out. */
-export type QueryJob = { kind: "select"; query: SourceQuery } | { kind: "labels"; ask: LabelAsk } | { kind: "blocks"; startMs: number; endMs: number };
+export type QueryJob = ({ kind: "select"; query: SourceQuery } | { kind: "labels"; ask: LabelAsk } | { kind: "blocks"; startMs: number; endMs: number }) & {
+  /** the answer must hold what the partitioned log held up to these ends of its partitions, when the query came */
+  ends?: number[];
+};
 
 export type JobResult =
   | { kind: "select"; parts: PartialResult[]; warnings: string[] }

@@ -27,6 +27,19 @@ export const commonSchema = {
   redisTls: bool("redis.tls-enabled", "redis.tls_enabled", false, "Speak TLS to Redis."),
   redisTimeout: duration("redis.timeout", "redis.timeout", "2s", "Time a command of Redis gets."),
   redisPrefix: str("redis.key-prefix", "redis.key_prefix", "cinderblock/ring/", "Prefix of the rings' keys in Redis."),
+  writeBuffer: str("distributor.write-buffer", undefined, "none", "What stands between distributors and ingesters: nothing, each push goes to replicas in the ring; or Kafka.", { choices: ["none", "kafka"] }),
+  kafkaBrokers: str("kafka.brokers", undefined, "", "Brokers of Kafka, host:port separated by commas."),
+  kafkaTopic: str("kafka.topic", undefined, "cinderblock-pushes", "Topic of the pushes."),
+  kafkaCreate: bool("kafka.auto-create-topic-enabled", undefined, true, "Make the topic when there is none."),
+  kafkaPartitions: int("kafka.auto-create-topic-partitions", undefined, 12, "Partitions of a topic that is made: at least as many as there will be ingesters in a zone.", { min: 1 }),
+  kafkaReplication: int("kafka.auto-create-topic-replication", undefined, 1, "Replicas of a topic that is made.", { min: 1 }),
+  kafkaMaxRecord: int("kafka.max-record-bytes", undefined, 8388608, "Largest push in Kafka, as it came; larger ones are refused. The topic's max.message.bytes must allow it.", { min: 65536 }),
+  kafkaTls: bool("kafka.tls-enabled", undefined, false, "Speak TLS to Kafka."),
+  kafkaTlsCa: str("kafka.tls-ca-path", undefined, "", "File with the certificate authorities of Kafka's certificates; empty: the system's."),
+  kafkaTlsInsecure: bool("kafka.tls-insecure-skip-verify", undefined, false, "Do not verify Kafka's certificates."),
+  kafkaSasl: str("kafka.sasl.mechanism", undefined, "", "SASL mechanism for Kafka; empty: none.", { choices: ["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] }),
+  kafkaUsername: str("kafka.sasl.username", undefined, "", "User of Kafka."),
+  kafkaPassword: secret("kafka.sasl.password", "kafka.sasl.password", "Password of Kafka."),
   architecture: str("architecture.storage", "architecture_storage", "v1", "Storage architecture; only v1 exists here.", { choices: ["v1", "v1-v2-dual", "v2"] }),
   writePath: str("write-path", "limits.write_path", "ingester", "Write path; only ingester exists here.", { choices: ["ingester", "segment-writer", "combined"] }),
   httpAddress: str("server.http-listen-address", "server.http_listen_address", "", "Address to listen on; empty for all."),
@@ -108,10 +121,10 @@ export type CommonConfig = ConfigOf<typeof commonSchema>;
 /** What v1 has and this server does not, or not yet: accepted, named in a warning, without effect. */
 export const accepted: Accepted = {
   flags: [
-    /^(memberlist|consul|etcd|ring|distributor|ingester|querier|query-frontend|query-scheduler|store-gateway|compactor|overrides-exporter|blocks-storage|pyroscopedb|server|storage|usage-stats|self-profiling|tracing|runtime-config|tenant-settings|embedded-grafana|admin-server|api|config|validation|metastore|segment-writer|query-backend|compaction-worker|symbolizer|adaptive-placement|recording-rules|experiment|debug-info|architecture|write-path|auth|client-capability)([.-].*)?$/,
+    /^(memberlist|kafka|redis|consul|etcd|ring|distributor|ingester|querier|query-frontend|query-scheduler|store-gateway|compactor|overrides-exporter|blocks-storage|pyroscopedb|server|storage|usage-stats|self-profiling|tracing|runtime-config|tenant-settings|embedded-grafana|admin-server|api|config|validation|metastore|segment-writer|query-backend|compaction-worker|symbolizer|adaptive-placement|recording-rules|experiment|debug-info|architecture|write-path|auth|client-capability)([.-].*)?$/,
   ],
   yaml: [
-    /^(memberlist|frontend|frontend_worker|overrides_exporter|runtime_config|tenant_settings|self_profiling|analytics|show_banner|admin_server|embedded_grafana|metastore|query_backend|adaptive_placement|symbolizer|segment_writer|compaction_worker|api|distributor|querier|ingester|compactor|store_gateway|query_scheduler|server|storage|pyroscopedb|tracing|limits)(\..*)?$/,
+    /^(memberlist|frontend|kafka|frontend_worker|overrides_exporter|runtime_config|tenant_settings|self_profiling|analytics|show_banner|admin_server|embedded_grafana|metastore|query_backend|adaptive_placement|symbolizer|segment_writer|compaction_worker|api|distributor|querier|ingester|compactor|store_gateway|query_scheduler|server|storage|pyroscopedb|tracing|limits)(\..*)?$/,
   ],
 };
 

@@ -3,6 +3,7 @@ export { buildInfo, runComponent, scriptsBeside } from "./component.ts";
 export type { Component } from "./component.ts";
 export { accepted, commonSchema } from "./config.ts";
 export type { Budgets, CommonConfig } from "./config.ts";
+export { kafkaOf, partitionedLog } from "./kafka.ts";
 export { Resources, waitingFor } from "./resources.ts";
 export type { Build, Scripts } from "./resources.ts";
 export { run } from "./run.ts";

@@ -10,7 +10,7 @@ import { adminRoutes } from "./admin.ts";
 import { bucketOf, type Budgets, budgetsOf, type CommonConfig, limitsOf } from "./config.ts";
 
 /** The worker threads' entry points. */
-export interface Scripts { ingest: URL; query: URL; compact: URL }
+export interface Scripts { ingest: URL; query: URL; compact: URL; validate: URL }
 export interface Build { version: string; revision: string }
 
 /** What the components of a process share, made from its configuration, whatever connects them. */

@@ -1,3 +1,5 @@
+export { startKafka } from "./kafka.ts";
+export type { KafkaServer } from "./kafka.ts";
 export { mutations } from "./mutations.ts";
 export { Random } from "./random.ts";
 export { tinyJfr } from "./tiny-jfr.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 /** Where installed servers are kept between runs. */
-const PARTS = process.env.CINDERBLOCK_PARTS ?? join(homedir(), ".cache", "cinderblock-parts");
+export const PARTS = process.env.CINDERBLOCK_PARTS ?? join(homedir(), ".cache", "cinderblock-parts");
 const VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
 
 export function freePort(): Promise<number> {
@@ -14,7 +14,7 @@ export function freePort(): Promise<number> {
 }
 
 /** A real part that is not here is said loudly and left out; in CI it is a failure. */
-function missing(what: string, why: string): undefined {
+export function missing(what: string, why: string): undefined {
   if (process.env.CI === "true") throw new Error(`${what} could not be installed, and CI needs it: ${why}`);
   process.stderr.write(`NOTE: ${what} could not be installed, its tests are left out: ${why}\n`);
   return undefined;

@@ -1,6 +1,10 @@
 export { RemoteQueue, RemoteJobs, serveScheduler } from "./scheduler.ts";
 export type { LocalScheduler } from "./scheduler.ts";
 export { RemoteSource, sourceMethods } from "./source.ts";
+export { partitionRoutes } from "./partitions-page.ts";
+export type { PartitionState } from "./partitions.ts";
+export { encodePushRecord, PushRecordDecoder } from "./record.ts";
+export type { PushRecord } from "./record.ts";
 export { pushMethod, RemotePush } from "./push.ts";
 export type { PushTarget } from "./push.ts";
 export { RemoteStore, storeMethods } from "./store.ts";

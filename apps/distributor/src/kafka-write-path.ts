@@ -1,0 +1,58 @@
+import { fnv1a } from "@cinderblock/bytes";
+import { CinderblockError } from "@cinderblock/errors";
+import { type PushAnswer, type RawPush, serviceOf } from "@cinderblock/ingest";
+import type { PartitionedLog } from "@cinderblock/kafka";
+import type { Base } from "@cinderblock/telemetry";
+import type { IngestLimits } from "@cinderblock/tenant";
+import { encodePushRecord } from "@cinderblock/transport";
+import type { WritePath } from "./distributor.ts";
+import type { PartitionWatch } from "./partition-watch.ts";
+import type { Validator } from "./validator.ts";
+
+export interface KafkaWriteConfig { timeoutMs: number; maxRecordBytes: number }
+
+/** Writes pushes to the partitioned log; one is taken when the log has it on all replicas in sync. */
+export class KafkaWritePath implements WritePath {
+  private readonly config: KafkaWriteConfig;
+  private readonly log: PartitionedLog;
+  private readonly validator: Validator;
+  private readonly watch: PartitionWatch;
+  private readonly base: Base;
+  private readonly plain = new WeakMap<IngestLimits, IngestLimits>();
+
+  constructor(config: KafkaWriteConfig, log: PartitionedLog, validator: Validator, watch: PartitionWatch, base: Base) {
+    this.config = config;
+    this.log = log;
+    this.validator = validator;
+    this.watch = watch;
+    this.base = base;
+  }
+
+  /** The log takes everything: the distributor has to say when its readers fall too far behind. */
+  refuse(): void { this.watch.refuse(); }
+
+  async push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer> {
+    const placed = service === "" ? serviceOf(push) : service;
+    const atMs = this.base.now();
+    const { answer, accepted } = await this.validator.check(tenant, push, limits, atMs);
+    if (accepted === 0) return answer;
+    const record = encodePushRecord({ tenant, service: placed, atMs, limits: this.decided(limits), push });
+    if (record.length > this.config.maxRecordBytes) {
+      throw new CinderblockError("invalid", `the push is a record of ${record.length} bytes; the limit is ${this.config.maxRecordBytes} (-kafka.max-record-bytes)`, { reason: "body_size_limit_exceeded" });
+    }
+    const partition = this.watch.placeOn(tenant, fnv1a(placed === "" ? push.body : Buffer.from(`${tenant}/${placed}`)));
+    await this.log.produce(partition, record, this.config.timeoutMs);
+    this.base.metrics.counter("cinderblock_distributor_records_produced_total", "Records written to the partitioned log.", ["partition"]).inc({ partition: String(partition) });
+    return answer;
+  }
+
+  /** What a reader has to apply: rates and numbers of series were decided before the push was acknowledged. */
+  private decided(limits: IngestLimits): IngestLimits {
+    let p = this.plain.get(limits);
+    if (!p) {
+      const { ingestionBodyLimitBytes, maxLabelNameLength, maxLabelValueLength, maxLabelNamesPerSeries, maxSessionsPerSeries, enforceLabelsOrder, disableLabelSanitization, maxProfileSizeBytes, maxProfileStacktraceSamples, maxProfileStacktraceSampleLabels, maxProfileStacktraceDepth, maxProfileSymbolValueLength, rejectOlderThanMs, rejectNewerThanMs, relabelDefaultRules } = limits;
+      this.plain.set(limits, (p = { ingestionRateBytes: 0, ingestionBurstBytes: 0, maxSeriesPerTenant: 0, ingestionBodyLimitBytes, maxLabelNameLength, maxLabelValueLength, maxLabelNamesPerSeries, maxSessionsPerSeries, enforceLabelsOrder, disableLabelSanitization, maxProfileSizeBytes, maxProfileStacktraceSamples, maxProfileStacktraceSampleLabels, maxProfileStacktraceDepth, maxProfileSymbolValueLength, rejectOlderThanMs, rejectNewerThanMs, relabelDefaultRules }));
+    }
+    return p;
+  }
+}

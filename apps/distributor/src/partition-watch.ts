@@ -1,0 +1,67 @@
+import { CinderblockError } from "@cinderblock/errors";
+import type { PartitionedLog } from "@cinderblock/kafka";
+import type { InternalClient } from "@cinderblock/rpc";
+import type { RingView } from "@cinderblock/ring";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import type { PartitionState } from "@cinderblock/transport";
+
+const POLL_MS = 2000, SILENT_MS = 30_000;
+
+/** What the owners say of the partitions, asked every two seconds, and what follows for writes. */
+export class PartitionWatch implements Service {
+  readonly name = "partition-watch";
+  /** partition -> who reads it, and when that was told */
+  private readonly known = new Map<number, Map<string, PartitionState & { atMs: number }>>();
+  private timer: NodeJS.Timeout | undefined;
+  private readonly log: PartitionedLog;
+  private readonly ring: RingView;
+  private readonly client: InternalClient;
+  private readonly base: Base;
+
+  constructor(log: PartitionedLog, ring: RingView, client: InternalClient, base: Base) {
+    this.log = log;
+    this.ring = ring;
+    this.client = client;
+    this.base = base;
+  }
+
+  async start(): Promise<void> {
+    await this.poll();
+    const again = (): void => { this.timer = setTimeout(() => { this.poll().then(again, again); }, POLL_MS); this.timer.unref(); };
+    again();
+  }
+  stop(): Promise<void> { clearTimeout(this.timer); return Promise.resolve(); }
+
+  private async poll(): Promise<void> {
+    await Promise.all(this.ring.snapshot.readable.map(async (m) => {
+      try {
+        const states = await this.client.call<PartitionState[]>(m.address, "Ingester", "partitions", [], { timeoutMs: POLL_MS });
+        for (const s of states) {
+          let owners = this.known.get(s.partition);
+          if (!owners) this.known.set(s.partition, (owners = new Map()));
+          owners.set(s.owner, { ...s, atMs: this.base.now() });
+        }
+      } catch (err) { this.base.log.debug({ ingester: m.id, err }, "an ingester did not tell of its partitions"); }
+    }));
+    const old = this.base.now() - 2 * SILENT_MS;
+    for (const owners of this.known.values()) for (const [owner, s] of owners) if (s.atMs < old && owners.size > 1) owners.delete(owner);
+  }
+
+  /** The last known state of every partition and owner. */
+  states(): (PartitionState & { atMs: number })[] { return [...this.known.values()].flatMap((o) => [...o.values()]).sort((a, b) => a.partition - b.partition || (a.owner < b.owner ? -1 : 1)); }
+
+  /** Records of one service go to one partition. */
+  placeOn(_tenant: string, token: number): number { return token % this.log.partitions; }
+
+  /** Refuses writes that could outlive the topic's retention before they are in the bucket. */
+  refuse(): void {
+    if (this.known.size === 0) throw new CinderblockError("unavailable", "no ingester has told yet of the partitions that it reads: whether a push would reach the bucket in time is not known");
+    const now = this.base.now(), most = this.log.retentionMs / 2;
+    for (const [partition, owners] of this.known) {
+      // What a silent owner said grows older with it: nobody knows what it has read since.
+      const age = Math.min(...[...owners.values()].map((s) => s.unuploadedAgeMs + (now - s.atMs > SILENT_MS ? now - s.atMs : 0)));
+      if (age > most) throw new CinderblockError("limit", `partition ${partition} holds records that wait for the bucket for ${Math.round(age / 1000)} s, more than half of what the topic keeps (${Math.round(most / 1000)} s)`, { reason: "rate_limited" });
+    }
+  }
+}

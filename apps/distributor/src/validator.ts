@@ -1,0 +1,61 @@
+import type { PushAnswer, RawPush } from "@cinderblock/ingest";
+import type { Service } from "@cinderblock/service";
+import type { IngestLimits } from "@cinderblock/tenant";
+import type { Base } from "@cinderblock/telemetry";
+import { WorkerClient } from "@cinderblock/threads";
+
+/** `settings` come with a tenant's first push to a worker, and when they changed. */
+export interface ValidateCall { tenant: string; push: RawPush; nowMs: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
+/** What a push is answered, and whether anything of it is to be kept. */
+export interface Validation { answer: PushAnswer; accepted: number }
+
+/** Threads that check pushes before they are written to the log: what is acknowledged is never refused later. */
+export class Validator implements Service {
+  readonly name = "validators";
+  private readonly workers: WorkerClient[] = [];
+  private readonly sent = new Map<WorkerClient, Map<string, IngestLimits>>();
+  private readonly gates = new Map<string, SharedArrayBuffer>();
+  private readonly script: URL;
+  private readonly count: number;
+  private readonly base: Base;
+  private stopping = false;
+
+  constructor(script: URL, count: number, base: Base) {
+    this.script = script;
+    this.count = count;
+    this.base = base;
+  }
+
+  start(): Promise<void> {
+    for (let i = 0; i < this.count; i++) {
+      const begin = (): WorkerClient => {
+        const w = new WorkerClient(() => undefined, (reason) => {
+          if (this.stopping) return;
+          this.base.log.error({ worker: i, reason }, "validate worker died, starting another");
+          this.workers[i] = begin();
+        });
+        w.start(this.script, undefined, `validate-${i}`, {});
+        return w;
+      };
+      this.workers.push(begin());
+    }
+    return Promise.resolve();
+  }
+
+  /** Checks a push; its body stays with the caller. */
+  check(tenant: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<Validation> {
+    const worker = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
+    let gate = this.gates.get(tenant);
+    if (!gate) this.gates.set(tenant, (gate = new SharedArrayBuffer(8)));
+    let known = this.sent.get(worker);
+    if (!known) this.sent.set(worker, (known = new Map()));
+    const fresh = known.get(tenant) !== limits;
+    if (fresh) known.set(tenant, limits);
+    return worker.call<Validation>("check", { tenant, push, nowMs, ...(fresh ? { settings: { limits, gate } } : {}) } satisfies ValidateCall);
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await Promise.all(this.workers.map((w) => w.stop()));
+  }
+}

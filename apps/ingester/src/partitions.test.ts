@@ -1,0 +1,133 @@
+import { join } from "node:path";
+import { sleep } from "@cinderblock/async";
+import { CinderblockError } from "@cinderblock/errors";
+import type { PushAnswer, RawPush } from "@cinderblock/ingest";
+import { InMemoryLog } from "@cinderblock/kafka";
+import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import { TEST_LIMITS } from "@cinderblock/tenant/testing";
+import { temporaryFolder } from "@cinderblock/testkit";
+import { encodePushRecord } from "@cinderblock/transport";
+import { Partitions, type RecordSink } from "./partitions.ts";
+
+function base() { return { log: createLogger({ level: "fatal", format: "json" }), metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() }; }
+const NOTHING: PushAnswer = { profiles: 1, compressedBytes: 0, decompressedBytes: 0, samples: 0, discarded: [], error: undefined };
+
+class Sink implements RecordSink {
+  taken: string[] = [];
+  full = false;
+  oldest = Infinity;
+  push(tenant: string, service: string, push: RawPush, _limits: unknown, nowMs: number): Promise<PushAnswer> {
+    if (this.full) return Promise.reject(new CinderblockError("limit", "no room"));
+    this.taken.push(`${tenant}/${service}/${nowMs}/${Buffer.from(push.body).toString()}`);
+    return Promise.resolve(NOTHING);
+  }
+  oldestUnuploadedMs(): Promise<number> { return Promise.resolve(this.oldest); }
+}
+
+const record = (i: number): Uint8Array => encodePushRecord({ tenant: "t", service: "s", atMs: 1000 + i, limits: TEST_LIMITS, push: { kind: "push", codec: "proto", gzip: false, body: Buffer.from(`b${i}`) } });
+async function until(check: () => boolean): Promise<void> { for (let i = 0; i < 200 && !check(); i++) await sleep(20); expect(check()).toBe(true); }
+function ingester(log: InMemoryLog, sink: Sink, dir = temporaryFolder(), owners = () => ["me"], id = "me"): Partitions {
+  return new Partitions({ id, zone: "", topic: "pushes", file: join(dir, "partitions.json") }, log, sink, owners, base());
+}
+
+describe("an ingester's partitions", () => {
+  it("are read in order, with what the record says, and tell how far they are", async () => {
+    const log = new InMemoryLog(2), sink = new Sink(), p = ingester(log, sink);
+    for (let i = 0; i < 10; i++) await log.produce(i % 2, record(i));
+    await p.start();
+    await until(() => sink.taken.length === 10);
+    expect(sink.taken.filter((_, i) => i < 1)).toEqual(["t/s/1000/b0"]);
+    expect(sink.taken.map((t) => Number(/b(\d)/.exec(t)![1])).filter((n) => n % 2 === 1)).toEqual([1, 3, 5, 7, 9]);
+    expect(await p.reach([5, 5], Date.now() + 1000)).toEqual([0, 1]);
+    await expect(p.reach([5, 6], Date.now() + 100)).rejects.toThrow("has not read partition 1 up to 6 yet");
+    expect(p.states().map((s) => [s.partition, s.position, s.end])).toEqual([[0, 5, 5], [1, 5, 5]]);
+    await p.stop();
+  });
+
+  it("are committed up to what is in the bucket, no further", async () => {
+    const log = new InMemoryLog(1), sink = new Sink(), p = ingester(log, sink);
+    sink.oldest = Date.now(); // a head that was begun now
+    await log.produce(0, record(1));
+    await p.start();
+    await until(() => sink.taken.length === 1);
+    await p.commit();
+    expect(await log.committed(0, "pushes-partition-0")).toBeUndefined();
+    expect(p.states()[0]!.unuploadedAgeMs).toBeGreaterThanOrEqual(0);
+    await sleep(1200); // a mark: the record was taken in before
+    // The next head was begun well after: what came before is in the bucket.
+    sink.oldest = Date.now() + 60_000;
+    await p.commit();
+    expect(await log.committed(0, "pushes-partition-0")).toBe(1);
+    await log.produce(0, record(2));
+    await until(() => sink.taken.length === 2);
+    sink.oldest = Infinity;
+    await p.stop();
+    expect(await log.committed(0, "pushes-partition-0")).toBe(2);
+  });
+
+  it("go on where this disk is, not where the group is; without the disk they are read again", async () => {
+    const log = new InMemoryLog(1), dir = temporaryFolder();
+    for (let i = 0; i < 6; i++) await log.produce(0, record(i));
+    const first = new Sink();
+    first.oldest = 0; // nothing is ever uploaded
+    const a = ingester(log, first, dir);
+    await a.start();
+    await until(() => first.taken.length === 6);
+    await a.stop();
+    expect(await log.committed(0, "pushes-partition-0")).toBeUndefined();
+    await log.produce(0, record(6));
+    const second = new Sink(), b = ingester(log, second, dir);
+    second.oldest = 0;
+    await b.start();
+    await until(() => second.taken.length > 0);
+    expect(second.taken).toEqual(["t/s/1006/b6"]);
+    await b.stop();
+    const third = new Sink(), other = ingester(log, third);
+    await other.start();
+    await until(() => third.taken.length === 7);
+    await other.stop();
+  });
+
+  it("stand still while there is no room, and skip what cannot be read", async () => {
+    const log = new InMemoryLog(1), sink = new Sink(), p = ingester(log, sink);
+    sink.full = true;
+    await log.produce(0, record(0));
+    await log.produce(0, Uint8Array.of(1, 2, 3));
+    await log.produce(0, record(2));
+    await p.start();
+    await sleep(500);
+    expect(p.states()[0]!.position).toBe(0);
+    sink.full = false;
+    await until(() => p.states()[0]?.position === 3);
+    expect(sink.taken.map((t) => t.slice(-2)).sort()).toEqual(["b0", "b2"]);
+    await p.stop();
+  });
+
+  it("wait for a program that knows a later record", async () => {
+    const log = new InMemoryLog(1), sink = new Sink(), p = ingester(log, sink);
+    await log.produce(0, Uint8Array.of(2, 0));
+    await p.start();
+    await sleep(500);
+    expect(p.states()[0]!.position).toBe(0);
+    await p.stop();
+  });
+
+  it("are shared out by name, each to one, and move when one leaves; records that retention dropped are counted", async () => {
+    const log = new InMemoryLog(4), a = new Sink(), b = new Sink();
+    a.oldest = b.oldest = 0; // nothing is ever uploaded
+    let names = ["a", "b"];
+    const one = ingester(log, a, temporaryFolder(), () => names, "a"), two = ingester(log, b, temporaryFolder(), () => names, "b");
+    await one.start();
+    await two.start();
+    await until(() => one.states().length === 2 && two.states().length === 2);
+    expect(one.states().map((s) => s.partition)).toEqual([0, 2]);
+    for (let i = 0; i < 5; i++) await log.produce(1, record(i));
+    await until(() => b.taken.length === 5);
+    log.expire(1, 3);
+    await two.stop();
+    names = ["a"];
+    await until(() => one.states().length === 4);
+    await until(() => a.taken.length === 2); // the two that are left
+    await one.stop();
+  });
+});

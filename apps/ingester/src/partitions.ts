@@ -1,0 +1,285 @@
+import { readFileSync } from "node:fs";
+import { mkdir, open, rename } from "node:fs/promises";
+import { dirname } from "node:path";
+import { sleep } from "@cinderblock/async";
+import { CinderblockError, kindOf } from "@cinderblock/errors";
+import type { PushAnswer, RawPush } from "@cinderblock/ingest";
+import type { LogRecord, PartitionedLog, PartitionReader } from "@cinderblock/kafka";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import type { IngestLimits } from "@cinderblock/tenant";
+import { type PartitionState, PushRecordDecoder } from "@cinderblock/transport";
+
+/** Where the records go: the ingester's heads and its log. */
+export interface RecordSink {
+  /** resolves when the push is on disk; `limit` when there is no room now */
+  push(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<PushAnswer>;
+  /** what was taken in before this time is in the bucket */
+  oldestUnuploadedMs(): Promise<number>;
+}
+
+export interface PartitionsConfig {
+  /** name of this ingester */
+  id: string;
+  /** readers of one zone share the partitions; each zone reads all of them */
+  zone: string;
+  topic: string;
+  /** where the positions are kept: what lies before them is in this ingester's log or blocks */
+  file: string;
+}
+
+/** How often owners are looked up, positions saved and marks set; how often offsets are committed. */
+const TICK_MS = 1000, COMMIT_MS = 5000, ENDS_MS = 5000;
+/** Clocks of threads and steps of the clock are smaller than this. */
+const CLOCK_MARGIN_MS = 5000;
+const MAX_MARKS = 7200;
+
+/** At `atMs` every record below `offset` had been taken in; the last of them was written at `recordMs`. */
+interface Mark { atMs: number; offset: number; recordMs: number }
+
+class Owned {
+  reader: PartitionReader | undefined;
+  position = 0;
+  committed = 0;
+  end = 0;
+  recordMs = 0;
+  marks: Mark[] = [];
+  stopped = false;
+  /** records in hand */
+  busy: Promise<void> = Promise.resolve();
+}
+
+/**
+ * Reads this ingester's partitions of the log into its heads. A record is taken in when it is in the ingester's own log,
+ * and committed when it is in the bucket: an ingester that comes back with its disk goes on where it was, one without it
+ * reads again what no block holds. Reading twice counts once, by the profiles' identity (ADR 9).
+ */
+export class Partitions implements Service {
+  readonly name = "partitions";
+  private readonly owned = new Map<number, Owned>();
+  private readonly decoder = new PushRecordDecoder();
+  private readonly config: PartitionsConfig;
+  private readonly log: PartitionedLog;
+  private readonly sink: RecordSink;
+  private readonly owners: () => readonly string[];
+  private readonly base: Base;
+  private saved: Record<string, number>;
+  private timer: NodeJS.Timeout | undefined;
+  private ticking: Promise<void> | undefined;
+  private lastCommit = 0;
+  private lastEnds = 0;
+  private waiters = new Set<() => void>();
+  private leaving = false;
+
+  /** @param owners names of the ingesters of this zone that take part, in order */
+  constructor(config: PartitionsConfig, log: PartitionedLog, sink: RecordSink, owners: () => readonly string[], base: Base) {
+    this.config = config;
+    this.log = log;
+    this.sink = sink;
+    this.owners = owners;
+    this.base = base;
+    this.saved = positionsOf(config);
+  }
+
+  start(): Promise<void> {
+    const { metrics } = this.base;
+    const gauge = (name: string, help: string, pick: (s: PartitionState) => number): void => {
+      metrics.gauge(name, help, ["partition"], (g) => { g.reset(); for (const s of this.states()) g.set({ partition: String(s.partition) }, pick(s)); });
+    };
+    gauge("cinderblock_ingester_partition_lag_records", "Records of a partition that are not read yet.", (s) => Math.max(0, s.end - s.position));
+    gauge("cinderblock_ingester_partition_lag_seconds", "How far reading a partition is behind.", (s) => s.lagMs / 1000);
+    gauge("cinderblock_ingester_partition_uploaded_offset", "Records of a partition below this offset are in the bucket.", (s) => s.committed);
+    gauge("cinderblock_ingester_partition_unuploaded_seconds", "Age of the oldest record of a partition that is not in the bucket.", (s) => s.unuploadedAgeMs / 1000);
+    const again = (): void => { if (!this.leaving) this.timer = setTimeout(() => { this.ticking = this.tick().catch((err: unknown) => this.base.log.warn({ err }, "partitions could not be looked after, it will be tried again")).then(again); }, TICK_MS); };
+    this.ticking = this.tick().catch((err: unknown) => this.base.log.warn({ err }, "partitions could not be read yet")).then(again);
+    return Promise.resolve();
+  }
+
+  private async tick(): Promise<void> {
+    if (this.leaving) return;
+    const now = Date.now();
+    const mine = new Set(this.mine());
+    await Promise.all([...this.owned].filter(([p]) => !mine.has(p)).map(([p]) => this.release(p)));
+    await Promise.all([...mine].filter((p) => !this.owned.has(p)).map((p) => this.take(p)));
+    if (now - this.lastEnds > ENDS_MS) {
+      this.lastEnds = now;
+      const ends = await this.log.offsets();
+      for (const [p, o] of this.owned) o.end = Math.max(o.end, ends[p]?.end ?? 0);
+    }
+    await this.remember();
+    if (now - this.lastCommit > COMMIT_MS) { this.lastCommit = now; await this.commit(); }
+  }
+
+  /** This ingester's partitions: every partition has an owner in each zone that has an ingester. */
+  private mine(): number[] {
+    const all = this.owners(), at = all.indexOf(this.config.id);
+    return at < 0 ? [] : Array.from({ length: this.log.partitions }, (_, p) => p).filter((p) => p % all.length === at);
+  }
+
+  private group(partition: number): string { return `${this.config.topic}${this.config.zone === "" ? "" : `-${this.config.zone}`}-partition-${partition}`; }
+
+  private async take(partition: number): Promise<void> {
+    const o = new Owned();
+    o.committed = (await this.log.committed(partition, this.group(partition))) ?? 0;
+    const from = this.saved[partition];
+    o.position = Math.max(from ?? 0, o.committed);
+    // Heads that were replayed are older than this mark: they hold what is before it.
+    o.marks.push({ atMs: Date.now(), offset: o.position, recordMs: Date.now() });
+    this.owned.set(partition, o);
+    try { o.reader = await this.reader(partition, o); } catch (err) { this.owned.delete(partition); throw err; }
+    this.base.log.info({ partition, position: o.position, committed: o.committed }, "partition taken");
+  }
+
+  private reader(partition: number, o: Owned): Promise<PartitionReader> {
+    return this.log.read(partition, {
+      group: this.group(partition), from: o.position,
+      onRecords: (records, end) => (o.busy = this.takeIn(partition, o, records, end)),
+      onGap: (wanted, start) => {
+        this.base.metrics.counter("cinderblock_ingester_partition_lost_records_total", "Records that the topic dropped before they were read.").inc(start - wanted);
+        this.base.log.error({ partition, wanted, start }, "the topic dropped records before they were read: its retention is shorter than this ingester was away");
+        o.position = start;
+      },
+    });
+  }
+
+  private async release(partition: number): Promise<void> {
+    const o = this.owned.get(partition)!;
+    this.owned.delete(partition);
+    o.stopped = true;
+    await o.reader?.stop();
+    await o.busy;
+    this.saved[partition] = o.position;
+    await this.save();
+    this.base.log.info({ partition, position: o.position }, "partition given up");
+  }
+
+  /** Takes records in, in order for each service; resolves when all are on disk. */
+  private async takeIn(partition: number, o: Owned, records: readonly LogRecord[], end: number): Promise<void> {
+    const all = await Promise.all(records.map((r) => this.one(partition, o, r)));
+    if (all.includes(false)) return; // it stopped with records that found no room: they are read again
+    const last = records.at(-1)!;
+    o.position = last.offset + 1;
+    o.recordMs = last.timestampMs;
+    o.end = Math.max(o.end, end, o.position);
+    const { waiters } = this;
+    this.waiters = new Set();
+    for (const w of waiters) w();
+  }
+
+  /** Whether the record is on disk, or set aside. */
+  private async one(partition: number, o: Owned, r: LogRecord): Promise<boolean> {
+    let record;
+    for (let tries = 0; ; tries++) {
+      try {
+        record ??= this.decoder.decode(r.value);
+        // The record is kept: a retry needs its body again.
+        const push = { ...record.push, body: record.push.body.slice() };
+        const answer = await this.sink.push(record.tenant, record.service, push, record.limits, record.atMs);
+        if (answer.error) this.base.log.debug({ partition, offset: r.offset, error: answer.error.message }, "a part of a push was refused, as its sender was told");
+        return true;
+      } catch (err) {
+        if (kindOf(err) === "invalid") {
+          this.base.metrics.counter("cinderblock_ingester_damaged_records_total", "Records of the partitioned log that could not be read.").inc();
+          this.base.log.error({ partition, offset: r.offset, err }, "a record cannot be read, it is set aside");
+          return true;
+        }
+        if (o.stopped) return false;
+        // No room, or a version to come: reading stands still, the log keeps the rest.
+        if (tries % 20 === 0) this.base.log.warn({ partition, offset: r.offset, err }, "a record cannot be taken in now, reading waits");
+        await sleep(Math.min(2000, 50 * 2 ** tries));
+      }
+    }
+  }
+
+  // ---- offsets
+
+  /** Sets a mark for each partition and saves the positions: what is before them is on this disk. */
+  private async remember(): Promise<void> {
+    let changed = false;
+    for (const [p, o] of this.owned) {
+      const last = o.marks.at(-1)!;
+      if (last.offset !== o.position) o.marks.push({ atMs: Math.max(Date.now(), last.atMs), offset: o.position, recordMs: o.recordMs });
+      if (o.marks.length > MAX_MARKS) o.marks = o.marks.filter((_, i) => i % 2 === 1 || i === o.marks.length - 1);
+      if (this.saved[p] !== o.position) { this.saved[p] = o.position; changed = true; }
+    }
+    if (changed) await this.save();
+  }
+
+  private async save(): Promise<void> {
+    const { file, topic } = this.config;
+    await mkdir(dirname(file), { recursive: true });
+    const next = `${file}.next`;
+    const f = await open(next, "w");
+    try { await f.writeFile(JSON.stringify({ topic, positions: this.saved })); await f.sync(); } finally { await f.close(); }
+    await rename(next, file);
+  }
+
+  /** Commits what is in the bucket: everything that was taken in before the oldest head or block that is not. */
+  async commit(): Promise<void> {
+    const taken = new Map([...this.owned].map(([p, o]) => [p, o.position]));
+    const oldest = await this.sink.oldestUnuploadedMs();
+    for (const [p, o] of this.owned) {
+      const mark = oldest === Infinity ? { offset: taken.get(p) ?? 0 } : o.marks.findLast((m) => m.atMs < oldest - CLOCK_MARGIN_MS);
+      if (!mark || mark.offset <= o.committed || !o.reader) continue;
+      await o.reader.commit(mark.offset);
+      o.committed = mark.offset;
+      o.marks = o.marks.filter((m) => m.offset >= mark.offset);
+      if (o.marks.length === 0) o.marks.push({ atMs: Date.now(), offset: o.position, recordMs: o.recordMs });
+    }
+  }
+
+  // ---- what others ask
+
+  states(): PartitionState[] {
+    const now = Date.now();
+    return [...this.owned].map(([partition, o]) => {
+      const behind = o.position < o.end;
+      const oldest = o.committed < o.position ? (o.marks.find((m) => m.offset > o.committed)?.recordMs ?? o.recordMs) : o.recordMs;
+      return {
+        partition, owner: this.config.id, position: o.position, committed: o.committed, end: o.end,
+        unuploadedAgeMs: o.committed < o.end ? Math.max(0, now - oldest) : 0, lagMs: behind ? Math.max(0, now - o.recordMs) : 0,
+      };
+    }).sort((a, b) => a.partition - b.partition);
+  }
+
+  /** Waits until this ingester has taken in its partitions up to `ends`; which they are. @throws `unavailable` at the deadline */
+  async reach(ends: readonly number[], deadlineMs: number): Promise<number[]> {
+    for (;;) {
+      const behind = [...this.owned].filter(([p, o]) => o.position < (ends[p] ?? 0));
+      if (behind.length === 0) return [...this.owned.keys()];
+      const left = deadlineMs - Date.now();
+      if (left <= 0) throw new CinderblockError("unavailable", `ingester ${this.config.id} has not read partition ${behind[0]![0]} up to ${ends[behind[0]![0]]} yet`);
+      await Promise.race([new Promise<void>((done) => { this.waiters.add(done); }), sleep(Math.min(left, 1000))]);
+    }
+  }
+
+  // ---- the end
+
+  /** No more records are taken in; what was is flushed by others, then `finish` commits it. */
+  async halt(): Promise<void> {
+    this.leaving = true;
+    clearTimeout(this.timer);
+    await this.ticking;
+    for (const o of this.owned.values()) o.stopped = true;
+    await Promise.all([...this.owned.values()].map((o) => o.busy));
+    // The groups keep their members until the commit.
+    for (const [p, o] of this.owned) this.saved[p] = o.position;
+    await this.save();
+  }
+
+  async stop(): Promise<void> {
+    if (!this.leaving) await this.halt();
+    clearTimeout(this.timer);
+    try { await this.commit(); } catch (err) { this.base.log.warn({ err }, "offsets could not be committed: the next owner reads some records again"); }
+    await Promise.all([...this.owned.values()].map((o) => o.reader?.stop().catch((err: unknown) => this.base.log.warn({ err }, "a reader did not stop"))));
+    this.owned.clear();
+  }
+}
+
+/** Positions of an earlier run, if they are of the same topic. */
+function positionsOf({ file, topic }: PartitionsConfig): Record<string, number> {
+  let text: string;
+  try { text = readFileSync(file, "utf8"); } catch { return {}; } // the first run here
+  const saved = JSON.parse(text) as { topic: string; positions: Record<string, number> };
+  return saved.topic === topic ? saved.positions : {};
+}

@@ -1,0 +1,24 @@
+import { sleep } from "@cinderblock/async";
+import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
+import type { Member } from "@cinderblock/ring";
+
+/** Zones of which each has a copy of all partitions. */
+export function zonesOf(members: readonly Member[]): number { return Math.max(1, new Set(members.map((m) => m.zone)).size); }
+
+/**
+ * Waits until every partition that holds records was read up to its end by an ingester that answers. Owners change: what
+ * nobody has is asked again until the deadline.
+ */
+export async function reachEnds(members: () => readonly Member[], ends: readonly number[], deadlineMs: number, ask: (m: Member, leftMs: number) => Promise<number[]>): Promise<void> {
+  for (;;) {
+    const reached = new Set<number>();
+    let reason = "";
+    await Promise.all(members().map(async (m) => {
+      try { for (const p of await ask(m, Math.max(1, deadlineMs - Date.now()))) reached.add(p); } catch (err) { if (kindOf(err) !== "unavailable") throw err; reason = messageOf(err); }
+    }));
+    const missing = ends.findIndex((end, p) => end > 0 && !reached.has(p));
+    if (missing < 0) return;
+    if (Date.now() + 200 > deadlineMs) throw new CinderblockError("unavailable", `a strong read needs partition ${missing} up to ${ends[missing]}, and no ingester has it${reason === "" ? "" : `: ${reason}`}`);
+    await sleep(200);
+  }
+}

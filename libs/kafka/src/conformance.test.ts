@@ -1,0 +1,156 @@
+import { sleep } from "@cinderblock/async";
+import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import { type KafkaServer, startKafka } from "@cinderblock/testkit";
+import { InMemoryLog, type KafkaConfig, KafkaLog, type LogRecord, type PartitionedLog, type PartitionReader } from "./index.ts";
+
+const base = { log: createLogger({ level: "error", format: "json" }), metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() };
+let kafka: KafkaServer | undefined;
+beforeAll(async () => { kafka = await startKafka(); }, 60_000);
+afterAll(() => kafka?.kill());
+
+function config(topic: string, more: Partial<KafkaConfig> = {}): KafkaConfig {
+  return { brokers: [kafka!.brokers], clientId: "test", topic, createPartitions: 3, createReplication: 1, maxRecordBytes: 2 << 20, tls: undefined, sasl: undefined, ...more };
+}
+
+/** Collects what a reader sees. */
+class Seen {
+  records: LogRecord[] = [];
+  gaps: [number, number][] = [];
+  reader!: PartitionReader;
+  static async of(log: PartitionedLog, partition: number, group: string, from?: number, hold: () => Promise<void> = () => Promise.resolve()): Promise<Seen> {
+    const seen = new Seen();
+    seen.reader = await log.read(partition, { group, from, onRecords: async (r) => { await hold(); seen.records.push(...r); }, onGap: (wanted, start) => { seen.gaps.push([wanted, start]); } });
+    return seen;
+  }
+  async until(n: number): Promise<string[]> {
+    for (let i = 0; i < 300 && this.records.length < n; i++) await sleep(50);
+    return this.texts();
+  }
+  texts(): string[] { return this.records.map((r) => Buffer.from(r.value).toString()); }
+}
+
+describe.each(["memory", "Kafka"])("a partitioned log: %s", (kind) => {
+  let log: PartitionedLog;
+  const bytes = (text: string): Uint8Array => Buffer.from(text);
+  const skip = (): boolean => kind === "Kafka" && !kafka; // said loudly by startKafka, a failure in CI
+  beforeAll(async () => {
+    if (skip()) return;
+    log = kind === "memory" ? new InMemoryLog(3) : new KafkaLog(config("pushes"), base);
+    const unsafe = await log.connect();
+    if (kind === "Kafka") expect(unsafe.join()).toContain("1 broker");
+  }, 30_000);
+  afterAll(() => log?.close());
+
+  it("keeps records of each partition in order, tells their offsets and its ends", async () => {
+    if (skip()) return;
+    expect(log.partitions).toBe(3);
+    const offsets = await Promise.all(Array.from({ length: 50 }, (_, i) => log.produce(i % 2, bytes(`r${i}`), 10_000)));
+    expect(offsets.filter((_, i) => i % 2 === 0)).toEqual(Array.from({ length: 25 }, (_, i) => i));
+    expect((await log.offsets()).map((o) => o.end)).toEqual([25, 25, 0]);
+    const seen = await Seen.of(log, 0, "order");
+    expect(await seen.until(25)).toEqual(Array.from({ length: 25 }, (_, i) => `r${2 * i}`));
+    expect(seen.records.map((r) => r.offset)).toEqual(Array.from({ length: 25 }, (_, i) => i));
+    expect(Math.abs(seen.records[0]!.timestampMs - Date.now())).toBeLessThan(60_000);
+    await log.produce(0, bytes("later"), 10_000);
+    expect((await seen.until(26)).at(-1)).toBe("later");
+    await seen.reader.stop();
+  }, 30_000);
+
+  it("begins where the group committed, or further on when told so", async () => {
+    if (skip()) return;
+    expect(await log.committed(1, "resume")).toBeUndefined();
+    const first = await Seen.of(log, 1, "resume");
+    await first.until(25);
+    await first.reader.commit(10);
+    await first.reader.stop();
+    expect(await log.committed(1, "resume")).toBe(10);
+    const second = await Seen.of(log, 1, "resume", 5);
+    expect((await second.until(15))[0]).toBe("r21");
+    await second.reader.stop();
+    const third = await Seen.of(log, 1, "resume", 20);
+    expect(await third.until(5)).toEqual(["r41", "r43", "r45", "r47", "r49"]);
+    await third.reader.stop();
+  }, 60_000);
+
+  it("lets one of a group read: another takes over where it committed, when it stopped", async () => {
+    if (skip()) return;
+    for (let i = 0; i < 5; i++) await log.produce(2, bytes(`t${i}`), 10_000);
+    const one = await Seen.of(log, 2, "turns");
+    await one.until(5);
+    const two = await Seen.of(log, 2, "turns");
+    await one.reader.commit(3);
+    await one.reader.stop();
+    const got = await two.until(2);
+    expect(got.slice(-2)).toEqual(["t3", "t4"]);
+    await two.reader.stop();
+  }, 60_000);
+
+  it("brings the next records when those in hand are done", async () => {
+    if (skip()) return;
+    let release = (): void => undefined;
+    const gate = new Promise<void>((done) => { release = done; });
+    const seen = await Seen.of(log, 0, "hold", undefined, () => gate);
+    await sleep(1500);
+    expect(seen.records).toEqual([]);
+    release();
+    await seen.until(26);
+    expect(seen.records.length).toBe(26);
+    await seen.reader.stop();
+  }, 30_000);
+});
+
+describe("Kafka", () => {
+  it("carries a record of the largest size", async () => {
+    if (!kafka) return;
+    const log = new KafkaLog(config("large"), base);
+    await log.connect();
+    await log.produce(0, new Uint8Array(2 << 20).fill(7), 10_000);
+    const seen = await Seen.of(log, 0, "g");
+    await seen.until(1);
+    expect(seen.records[0]!.value.length).toBe(2 << 20);
+    await seen.reader.stop();
+    await log.close();
+  }, 30_000);
+
+  it("refuses topics that lose records, and says what is wrong", async () => {
+    if (!kafka) return;
+    const { Kafka, logLevel } = await import("kafkajs");
+    const admin = new Kafka({ brokers: [kafka.brokers], logLevel: logLevel.NOTHING }).admin();
+    await admin.connect();
+    const make = (topic: string, ...configEntries: { name: string; value: string }[]) => admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1, configEntries }] });
+    await make("compacted", { name: "cleanup.policy", value: "compact" });
+    await make("short", { name: "retention.ms", value: "3600000" });
+    await make("small", { name: "max.message.bytes", value: "1000" });
+    await make("unclean", { name: "max.message.bytes", value: "9000000" }, { name: "unclean.leader.election.enable", value: "true" });
+    await admin.disconnect();
+    for (const [topic, why] of [["compacted", /cleanup\.policy is compact/], ["short", /retention\.ms is 3600000, it must be at least 86400000/], ["small", /max\.message\.bytes is 1000/], ["unclean", /unclean\.leader/]] as const) {
+      const log = new KafkaLog(config(topic), base);
+      await expect(log.connect()).rejects.toThrow(why);
+      await log.close();
+    }
+    const absent = new KafkaLog(config("absent", { createPartitions: 0 }), base);
+    await expect(absent.connect()).rejects.toThrow(/no topic absent/);
+    await absent.close();
+  }, 60_000);
+
+  it("says that it is away within the time given, and goes on when it is back: nothing is lost or doubled", async () => {
+    if (!kafka) return;
+    const log = new KafkaLog(config("away"), base);
+    await log.connect();
+    const seen = await Seen.of(log, 0, "g");
+    await log.produce(0, Buffer.from("before"), 10_000);
+    await kafka.kill();
+    const begun = Date.now();
+    await expect(log.produce(0, Buffer.from("during"), 1500)).rejects.toThrow(/Kafka took no record/);
+    expect(Date.now() - begun).toBeLessThan(4000);
+    await kafka.start();
+    const acknowledged: string[] = [];
+    for (let i = 0; acknowledged.length < 3 && i < 40; i++) { try { await log.produce(0, Buffer.from(`after${i}`), 3000); acknowledged.push(`after${i}`); } catch { await sleep(500); } }
+    expect(acknowledged.length).toBe(3);
+    for (let i = 0; i < 200 && !acknowledged.every((a) => seen.texts().includes(a)); i++) await sleep(100);
+    expect(seen.texts()).toEqual(expect.arrayContaining(["before", ...acknowledged]));
+    expect(new Set(seen.texts()).size).toBe(seen.texts().length);
+    await seen.reader.stop();
+    await log.close();
+  }, 120_000);
+});

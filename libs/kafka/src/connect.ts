@@ -1,0 +1,18 @@
+import { sleep } from "@cinderblock/async";
+import { kindOf } from "@cinderblock/errors";
+import type { Base } from "@cinderblock/telemetry";
+import type { PartitionedLog } from "./partitioned-log.ts";
+
+/** Connects, however long the brokers are away; a topic that cannot be used ends the attempt. */
+export async function connectPatiently(log: PartitionedLog, base: Base): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      for (const why of await log.connect()) base.log.warn({ why }, "the partitioned log is not safe");
+      return;
+    } catch (err) {
+      if (kindOf(err) === "invalid") throw err;
+      if (tries % 10 === 0) base.log.warn({ err }, "the partitioned log cannot be reached, it is tried again");
+      await sleep(Math.min(3000, 200 * 2 ** tries));
+    }
+  }
+}

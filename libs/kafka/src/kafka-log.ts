@@ -1,0 +1,258 @@
+import { AssignerProtocol, type Admin, CompressionTypes, type Consumer, Kafka, logLevel, type PartitionAssigner, type Producer, type SASLOptions } from "kafkajs";
+import { Deferred, sleep } from "@cinderblock/async";
+import { CinderblockError } from "@cinderblock/errors";
+import type { Base } from "@cinderblock/telemetry";
+import type { LogRecord, OffsetRange, PartitionedLog, PartitionReader, ReadOptions } from "./partitioned-log.ts";
+
+export interface KafkaConfig {
+  brokers: readonly string[];
+  clientId: string;
+  topic: string;
+  /** partitions of the topic when it has to be made; 0: never make it */
+  createPartitions: number;
+  createReplication: number;
+  maxRecordBytes: number;
+  tls: { ca: string; insecureSkipVerify: boolean } | undefined;
+  sasl: { mechanism: "plain" | "scram-sha-256" | "scram-sha-512"; username: string; password: string } | undefined;
+}
+
+/** Bytes of records that one request carries. */
+const MAX_REQUEST = 4 << 20;
+/** A topic keeps records at least this long: what is not in the bucket by then is lost. */
+const MIN_RETENTION_MS = 24 * 3600_000;
+/** Room that the protocol takes beside a record. */
+const OVERHEAD = 1024;
+
+interface Waiting { partition: number; value: Uint8Array; done: Deferred<number>; timer: NodeJS.Timeout }
+
+/** A topic of Kafka, through kafkajs. */
+export class KafkaLog implements PartitionedLog {
+  partitions = 0;
+  retentionMs = 0;
+  private readonly config: KafkaConfig;
+  private readonly base: Base;
+  private readonly kafka: Kafka;
+  private readonly admin: Admin;
+  private readonly producer: Producer;
+  private readonly queue = new Set<Waiting>();
+  private sending: Promise<void> | undefined;
+  private producing: Promise<void> | undefined;
+
+  constructor(config: KafkaConfig, base: Base) {
+    this.config = config;
+    this.base = base;
+    const { tls, sasl } = config;
+    this.kafka = new Kafka({
+      clientId: config.clientId, brokers: [...config.brokers], connectionTimeout: 3000, requestTimeout: 20_000, retry: { initialRetryTime: 100, maxRetryTime: 2000, retries: 5 },
+      ...(tls ? { ssl: { ...(tls.ca === "" ? {} : { ca: [tls.ca] }), rejectUnauthorized: !tls.insecureSkipVerify } } : {}), ...(sasl ? { sasl: sasl as SASLOptions } : {}),
+      logLevel: logLevel.WARN, logCreator: () => ({ namespace, level, log: { message, ...fields } }) => { base.log[level === logLevel.ERROR ? "warn" : "debug"]({ kafka: namespace, groupId: fields.groupId as unknown, error: fields.error as unknown }, message); },
+    });
+    this.admin = this.kafka.admin();
+    // One request at a time: the broker drops what it has already, and order is kept.
+    this.producer = this.kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { initialRetryTime: 100, maxRetryTime: 2000, retries: 100 } });
+  }
+
+  async connect(): Promise<string[]> {
+    const { topic } = this.config;
+    try {
+      await this.admin.connect();
+      await this.make();
+      const { topics } = await this.admin.fetchTopicMetadata({ topics: [topic] });
+      this.partitions = topics[0]!.partitions.length;
+      return await this.check(Math.min(...topics[0]!.partitions.map((p) => p.replicas.length)));
+    } catch (err) {
+      if (err instanceof CinderblockError) throw err;
+      throw new CinderblockError("unavailable", `Kafka at ${this.config.brokers.join(", ")} cannot be used: ${(err as Error).message}`, { cause: err });
+    }
+  }
+
+  /** Makes the topic where there is none and it may. */
+  private async make(): Promise<void> {
+    const { topic, createPartitions, createReplication, maxRecordBytes } = this.config;
+    if ((await this.admin.listTopics()).includes(topic)) return;
+    if (createPartitions === 0) throw new CinderblockError("invalid", `Kafka has no topic ${topic}, and -kafka.auto-create-topic-enabled is off`);
+    await this.admin.createTopics({
+      topics: [{
+        topic, numPartitions: createPartitions, replicationFactor: createReplication,
+        configEntries: [
+          { name: "cleanup.policy", value: "delete" }, { name: "retention.ms", value: String(72 * 3600_000) }, { name: "max.message.bytes", value: String(maxRecordBytes + OVERHEAD) },
+          { name: "min.insync.replicas", value: String(createReplication >= 3 ? 2 : 1) }, { name: "unclean.leader.election.enable", value: "false" }, { name: "message.timestamp.type", value: "LogAppendTime" },
+        ],
+      }],
+    });
+    for (let i = 0; i < 50 && !(await this.admin.listTopics()).includes(topic); i++) await sleep(100);
+    this.base.log.info({ topic, partitions: createPartitions }, "topic created");
+  }
+
+  /** Refuses a topic that loses records; names what one broker alone cannot give. */
+  private async check(replication: number): Promise<string[]> {
+    const { topic, maxRecordBytes } = this.config;
+    const { resources } = await this.admin.describeConfigs({ includeSynonyms: false, resources: [{ type: 2, name: topic }] });
+    const value = new Map(resources[0]!.configEntries.map((e) => [e.configName, e.configValue]));
+    const { brokers } = await this.admin.describeCluster();
+    const wrong = (why: string): never => { throw new CinderblockError("invalid", `the topic ${topic} cannot be used: ${why}`); };
+    if (value.get("cleanup.policy") !== "delete") wrong(`cleanup.policy is ${value.get("cleanup.policy")}, it must be delete: compaction would drop pushes`);
+    const retention = Number(value.get("retention.ms") ?? -1);
+    this.retentionMs = retention < 0 ? Number.MAX_SAFE_INTEGER : retention;
+    if (this.retentionMs < MIN_RETENTION_MS) wrong(`retention.ms is ${retention}, it must be at least ${MIN_RETENTION_MS} (24 h)`);
+    const largest = Number(value.get("max.message.bytes") ?? 0);
+    if (largest < maxRecordBytes) wrong(`max.message.bytes is ${largest}, less than -kafka.max-record-bytes=${maxRecordBytes}`);
+    if (value.get("unclean.leader.election.enable") === "true") wrong("unclean.leader.election.enable is true: acknowledged pushes could be lost");
+    const unsafe: string[] = [];
+    if (brokers.length >= 3) {
+      if (replication < 2) wrong(`its replication is ${replication} on ${brokers.length} brokers, it must be at least 2`);
+      if (Number(value.get("min.insync.replicas") ?? 1) < 2) wrong("min.insync.replicas is below 2");
+    } else unsafe.push(`Kafka has ${brokers.length} broker${brokers.length === 1 ? "" : "s"}: a lost broker disk loses pushes that are not in the bucket yet`);
+    return unsafe;
+  }
+
+  // ---- writes
+
+  produce(partition: number, value: Uint8Array, timeoutMs: number): Promise<number> {
+    const done = new Deferred<number>();
+    const timer = setTimeout(() => {
+      this.queue.delete(w);
+      done.reject(new CinderblockError("unavailable", `Kafka took no record within ${timeoutMs} ms`));
+    }, timeoutMs);
+    const w: Waiting = { partition, value, done, timer };
+    this.queue.add(w);
+    this.sending ??= this.send().finally(() => { this.sending = undefined; });
+    return done.promise;
+  }
+
+  /** Sends what has gathered, one request after the other. */
+  private async send(): Promise<void> {
+    for (;;) {
+      // Records of this turn of the loop travel together.
+      await new Promise((r) => { setImmediate(r); });
+      const batch: Waiting[] = [];
+      let bytes = 0;
+      for (const w of this.queue) {
+        if (batch.length > 0 && bytes + w.value.length > MAX_REQUEST) break;
+        bytes += w.value.length;
+        batch.push(w);
+      }
+      if (batch.length === 0) return;
+      for (const w of batch) this.queue.delete(w);
+      try {
+        this.producing ??= this.producer.connect();
+        await this.producing;
+        const answers = await this.producer.send({ topic: this.config.topic, acks: -1, timeout: 15_000, compression: CompressionTypes.None, messages: batch.map((w) => ({ partition: w.partition, value: Buffer.from(w.value.buffer, w.value.byteOffset, w.value.length), key: null })) });
+        const next = new Map(answers.map((a) => [a.partition, Number(a.baseOffset)]));
+        for (const w of batch) {
+          clearTimeout(w.timer);
+          const offset = next.get(w.partition)!;
+          next.set(w.partition, offset + 1);
+          w.done.resolve(offset);
+        }
+      } catch (err) {
+        this.producing = undefined;
+        this.base.log.warn({ err, records: batch.length }, "Kafka took no records");
+        for (const w of batch) { clearTimeout(w.timer); w.done.reject(new CinderblockError("unavailable", `Kafka took no record: ${(err as Error).message}`, { cause: err })); }
+      }
+    }
+  }
+
+  // ---- reads
+
+  async offsets(): Promise<OffsetRange[]> {
+    const out: OffsetRange[] = Array.from({ length: this.partitions }, () => ({ start: 0, end: 0 }));
+    try {
+      for (const o of await this.admin.fetchTopicOffsets(this.config.topic)) if (o.partition < out.length) out[o.partition] = { start: Number(o.low), end: Number(o.high) };
+    } catch (err) { throw new CinderblockError("unavailable", `Kafka did not tell the ends of ${this.config.topic}: ${(err as Error).message}`, { cause: err }); }
+    return out;
+  }
+
+  async committed(partition: number, group: string): Promise<number | undefined> {
+    const [t] = await this.admin.fetchOffsets({ groupId: group, topics: [this.config.topic] });
+    const offset = Number(t?.partitions.find((p) => p.partition === partition)?.offset ?? -1);
+    return offset < 0 ? undefined : offset;
+  }
+
+  async read(partition: number, options: ReadOptions): Promise<PartitionReader> {
+    const { topic } = this.config;
+    const consumer = this.kafka.consumer({
+      groupId: options.group, partitionAssigners: [() => onlyOf(topic, partition)], allowAutoTopicCreation: false, sessionTimeout: 10_000, heartbeatInterval: 2000, rebalanceTimeout: 10_000,
+      maxWaitTimeInMs: 250, maxBytesPerPartition: Math.max(MAX_REQUEST, this.config.maxRecordBytes + OVERHEAD), retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 1_000_000, restartOnFailure: () => Promise.resolve(true) },
+    });
+    // kafkajs seeks to the committed offset, or by `fromBeginning` where there is none or where it is not there any more.
+    try {
+      await consumer.connect();
+      await consumer.subscribe({ topics: [topic], fromBeginning: true });
+    } catch (err) { await ended(consumer); throw err; }
+    let next = Math.max(options.from ?? 0, (await this.committed(partition, options.group)) ?? 0);
+    // Whenever the group gathers, at the start and after a broker was away, kafkajs goes back to the committed offset.
+    const goOn = async (assigned: Record<string, number[]>): Promise<void> => {
+      if (!assigned[topic]?.includes(partition)) return;
+      next = Math.max(next, (await this.committed(partition, options.group)) ?? 0);
+      consumer.seek({ topic, partition, offset: String(next) });
+    };
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+      goOn(payload.memberAssignment as unknown as Record<string, number[]>).catch((err: unknown) => this.base.log.debug({ err, partition }, "reading goes on from the committed offset; what was read already is skipped"));
+    });
+    await consumer.run({
+      autoCommit: false, eachBatchAutoResolve: false, partitionsConsumedConcurrently: 1,
+      eachBatch: async ({ batch, resolveOffset, heartbeat, isRunning, isStale }) => {
+        if (batch.partition !== partition) return;
+        const first = Number(batch.firstOffset() ?? -1);
+        if (first > next) {
+          // Whoever read before may have committed up to here; else retention was faster.
+          if (((await this.committed(partition, options.group)) ?? 0) < first) options.onGap(next, first);
+          next = first;
+        }
+        const records: LogRecord[] = [];
+        for (const m of batch.messages) if (Number(m.offset) >= next && m.value) records.push({ offset: Number(m.offset), timestampMs: Number(m.timestamp), value: m.value });
+        // In pieces, so that the group hears of a reader that is busy.
+        for (let at = 0; at < records.length; at += 64) {
+          if (!isRunning() || isStale()) return;
+          const piece = records.slice(at, at + 64);
+          const beat = setInterval(() => { heartbeat().catch((err: unknown) => this.base.log.debug({ err, partition }, "heartbeat failed")); }, 2000);
+          try { await options.onRecords(piece, Number(batch.highWatermark)); } finally { clearInterval(beat); }
+          next = piece.at(-1)!.offset + 1;
+          resolveOffset(String(next - 1));
+        }
+        next = Math.max(next, Number(batch.lastOffset()) + 1);
+        resolveOffset(String(next - 1));
+        await heartbeat();
+      },
+    });
+    return {
+      commit: (offset) => patiently(() => consumer.commitOffsets([{ topic, partition, offset: String(offset) }])),
+      stop: () => ended(consumer),
+    };
+  }
+
+  async close(): Promise<void> {
+    for (const w of this.queue) { clearTimeout(w.timer); w.done.reject(new CinderblockError("unavailable", "this process stops")); }
+    this.queue.clear();
+    await Promise.allSettled([this.producer.disconnect(), this.admin.disconnect()]);
+  }
+}
+
+/** A commit while the group gathers anew is refused: it is tried again when the group stands. */
+async function patiently(commit: () => Promise<void>): Promise<void> {
+  for (let i = 0; ; i++) {
+    try { await commit(); return; } catch (err) {
+      if (i >= 20) throw new CinderblockError("unavailable", `Kafka took no commit: ${(err as Error).message}`, { cause: err });
+      await sleep(500);
+    }
+  }
+}
+
+async function ended(consumer: Consumer): Promise<void> {
+  await consumer.stop();
+  await consumer.disconnect();
+}
+
+/** kafkajs cannot be told which partition to read: a group of its own for each, whose first member gets it. */
+function onlyOf(topic: string, partition: number): ReturnType<PartitionAssigner> {
+  const name = `cinderblock-partition-${partition}`, version = 1;
+  return {
+    name, version,
+    assign: ({ members }) => {
+      const owner = members.map((m) => m.memberId).sort()[0];
+      return Promise.resolve(members.map(({ memberId }) => ({ memberId, memberAssignment: AssignerProtocol.MemberAssignment.encode({ version, assignment: memberId === owner ? { [topic]: [partition] } : {}, userData: Buffer.alloc(0) }) })));
+    },
+    protocol: ({ topics }) => ({ name, metadata: AssignerProtocol.MemberMetadata.encode({ version, topics, userData: Buffer.alloc(0) }) }),
+  };
+}

@@ -1,0 +1,27 @@
+import { readFileSync } from "node:fs";
+import { CinderblockError } from "@cinderblock/errors";
+import { connectPatiently, type KafkaConfig, KafkaLog, type PartitionedLog } from "@cinderblock/kafka";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import type { CommonConfig } from "./config.ts";
+
+/** How Kafka is reached; refuses what cannot work. */
+export function kafkaOf(c: CommonConfig): KafkaConfig {
+  const brokers = c.kafkaBrokers.split(",").map((b) => b.trim()).filter((b) => b !== "");
+  if (brokers.length === 0) throw new CinderblockError("invalid", "-distributor.write-buffer=kafka needs -kafka.brokers=host:port[,host:port…]");
+  for (const b of brokers) if (!/^.+:\d+$/.test(b)) throw new CinderblockError("invalid", `-kafka.brokers: expected host:port, found ${JSON.stringify(b)}`);
+  if (c.kafkaSasl !== "" && c.kafkaUsername === "") throw new CinderblockError("invalid", `-kafka.sasl.mechanism=${c.kafkaSasl} needs -kafka.sasl.username and -kafka.sasl.password`);
+  let ca = "";
+  if (c.kafkaTlsCa !== "") { try { ca = readFileSync(c.kafkaTlsCa, "utf8"); } catch (err) { throw new CinderblockError("invalid", `-kafka.tls-ca-path: ${(err as Error).message}`, { cause: err }); } }
+  return {
+    brokers, clientId: "cinderblock", topic: c.kafkaTopic, createPartitions: c.kafkaCreate ? c.kafkaPartitions : 0, createReplication: c.kafkaReplication, maxRecordBytes: c.kafkaMaxRecord,
+    tls: c.kafkaTls ? { ca, insecureSkipVerify: c.kafkaTlsInsecure } : undefined,
+    sasl: c.kafkaSasl === "" ? undefined : { mechanism: c.kafkaSasl.toLowerCase() as "plain", username: c.kafkaUsername, password: c.kafkaPassword },
+  };
+}
+
+/** The log between distributors and ingesters, as a service that connects before what uses it starts. */
+export function partitionedLog(config: CommonConfig, base: Base): { log: PartitionedLog; service: Service } {
+  const log = new KafkaLog(kafkaOf(config), base);
+  return { log, service: { name: "kafka", start: () => connectPatiently(log, base), stop: () => log.close() } };
+}

@@ -1,0 +1,90 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { randomBytes } from "node:crypto";
+import { promisify } from "node:util";
+import { freePort, missing, PARTS } from "./real-parts.ts";
+
+const VERSION = "4.4.0";
+const JAVA = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
+export interface KafkaServer { brokers: string; /** as a crash does */ kill(): Promise<void>; start(): Promise<void>; pause(): void; resume(): void }
+
+/** The broker's jars, fetched once by Maven; undefined where they cannot be. */
+async function jars(): Promise<string | undefined> {
+  const home = join(PARTS, `kafka-${VERSION}`), lib = join(home, "lib");
+  if (existsSync(lib) && readdirSync(lib).some((f) => f.startsWith("kafka_2.13"))) return lib;
+  mkdirSync(home, { recursive: true });
+  const dependency = (group: string, artifact: string, version: string): string => `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`;
+  writeFileSync(join(home, "pom.xml"), `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>${dependency("org.apache.kafka", "kafka_2.13", VERSION)}${dependency("org.slf4j", "slf4j-simple", "1.7.36")}</dependencies></project>`);
+  process.stderr.write("fetching Kafka (some seconds)\n");
+  try {
+    await promisify(execFile)("mvn", ["-B", "-q", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies", "-DoutputDirectory=lib", "-DincludeScope=runtime"], { cwd: home, maxBuffer: 1 << 24 });
+    await promisify(execFile)("java", ["-version"]);
+  } catch (err) { return missing("Kafka (Java 17 and Maven)", (err as Error).message.slice(0, 300)); }
+  return lib;
+}
+
+/** A real broker in a process of its own; what it holds outlives a kill. Undefined where it cannot be installed. */
+export async function startKafka(): Promise<KafkaServer | undefined> {
+  const lib = await jars();
+  if (lib === undefined) return undefined;
+  const directory = mkdtempSync(join(tmpdir(), "cinderblock-kafka-"));
+  const port = await freePort(), controller = await freePort(), config = join(directory, "server.properties");
+  writeFileSync(config, `process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:${controller}
+listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:${port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs=${join(directory, "data")}
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+num.network.threads=2
+num.io.threads=2
+log.cleaner.dedupe.buffer.size=2097152
+`);
+  const classes = ["-cp", join(lib, "*")];
+  await promisify(execFile)("java", ["-Xmx128m", ...JAVA, ...classes, "kafka.tools.StorageTool", "format", "-t", randomBytes(16).toString("base64url"), "-c", config]);
+  let child: ChildProcess | undefined;
+  const start = async (): Promise<void> => {
+    const log = openSync(join(directory, "log"), "a");
+    child = spawn("java", ["-Xms128m", "-Xmx256m", "-XX:MaxDirectMemorySize=64m", ...JAVA, ...classes, "kafka.Kafka", config], { stdio: ["ignore", log, log] });
+    process.once("exit", () => child?.kill("SIGKILL"));
+    for (let i = 0; i < 600; i++) {
+      if (child.exitCode !== null) throw new Error(`Kafka ended: see ${join(directory, "log")}`);
+      if (await answers(port)) return;
+      await new Promise((r) => { setTimeout(r, 100); });
+    }
+    throw new Error("Kafka did not start");
+  };
+  await start();
+  return {
+    brokers: `127.0.0.1:${port}`, start,
+    kill: () => new Promise((done) => { child!.once("exit", () => done()); child!.kill("SIGKILL"); }),
+    pause: () => { child!.kill("SIGSTOP"); },
+    resume: () => { child!.kill("SIGCONT"); },
+  };
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => { socket.destroy(); done(true); });
+    socket.once("error", () => done(false));
+  });
+}

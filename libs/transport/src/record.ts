@@ -1,0 +1,48 @@
+import { CinderblockError } from "@cinderblock/errors";
+import type { RawPush } from "@cinderblock/ingest";
+import { decodeMessage, encodeMessage } from "@cinderblock/message";
+import type { IngestLimits } from "@cinderblock/tenant";
+
+/**
+ * A push as a record of the partitioned log, with all that decides what becomes of it: whoever reads it, and whenever,
+ * makes the same of it (docs/formats/kafka-record.md).
+ */
+export interface PushRecord {
+  tenant: string;
+  service: string;
+  /** when the distributor took it: the time of profiles without one, and what ages are measured from */
+  atMs: number;
+  limits: IngestLimits;
+  push: RawPush;
+}
+
+const VERSION = 1;
+
+export function encodePushRecord(r: PushRecord): Uint8Array {
+  const message = encodeMessage([r.tenant, r.service, r.atMs, JSON.stringify(r.limits), r.push]);
+  const out = new Uint8Array(message.length + 1);
+  out[0] = VERSION;
+  out.set(message, 1);
+  return out;
+}
+
+/** Decodes records; equal limits are the same object each time. */
+export class PushRecordDecoder {
+  private readonly limits = new Map<string, IngestLimits>();
+
+  /** @throws `unimplemented` for a record of a later version: it must wait for an ingester that knows it */
+  decode(bytes: Uint8Array): PushRecord {
+    if (bytes[0] !== VERSION) throw new CinderblockError(bytes[0] !== undefined && bytes[0] > VERSION ? "unimplemented" : "invalid", `expected a record of version ${VERSION}, found ${bytes[0] ?? "nothing"}`);
+    const message = decodeMessage(bytes.subarray(1));
+    const [tenant, service, atMs, limits, push] = (Array.isArray(message) ? message : []) as [string, string, number, string, RawPush];
+    if (typeof tenant !== "string" || typeof service !== "string" || typeof atMs !== "number" || typeof limits !== "string" || !(push?.body instanceof Uint8Array)) throw new CinderblockError("invalid", "expected tenant, service, time, limits and push in a record");
+    let known = this.limits.get(limits);
+    if (!known) {
+      try { known = JSON.parse(limits) as IngestLimits; } catch (err) { throw new CinderblockError("invalid", "expected limits in JSON", { cause: err }); }
+      // Limits change by hand: a table that grows has seen something else.
+      if (this.limits.size >= 10_000) this.limits.clear();
+      this.limits.set(limits, known);
+    }
+    return { tenant, service, atMs, limits: known, push };
+  }
+}
