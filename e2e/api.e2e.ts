@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
@@ -151,6 +151,26 @@ describe("tenants", () => {
     expect(await push("")).toEqual({ status: 401, body: { code: "unauthenticated", message: "no org id" } });
     expect(await push("a|b")).toEqual({ status: 401, body: { code: "unauthenticated", message: "multiple org IDs present" } });
     expect((await push("a/b")).status).toBe(401);
+  });
+});
+
+describe("limits of single tenants", () => {
+  it("come from the runtime file, are read again while it runs, and are shown", async () => {
+    const server = new Server(), file = join(server.dir, "overrides.yaml");
+    writeFileSync(file, "overrides:\n  small:\n    max_profile_size_bytes: 10\n");
+    await server.start("-auth.multitenancy-enabled=true", `-runtime-config.file=${file}`, "-runtime-config.reload-period=1s");
+    const push = async (tenant: string) => (await server.json("/push.v1.PusherService/Push", { series: [{ ...series("a", profile(1)), samples: [{ rawProfile: Buffer.from(profile(1)).toString("base64") }] }] }, { "x-scope-orgid": tenant })).status;
+    expect([await push("small"), await push("other")]).toEqual([400, 200]);
+    expect(await (await fetch(`${server.url}/runtime_config?mode=diff`)).text()).toBe("overrides:\n  small:\n    max_profile_size_bytes: 10\n");
+    expect(await (await fetch(`${server.url}/runtime_config`)).text()).toContain("    reject_older_than: 0s\n");
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toContain('pyroscope_limits_overrides{limit_name="max_global_series_per_tenant",tenant="small"} 0');
+    expect(metrics).toContain('pyroscope_limits_defaults{limit_name="max_query_parallelism"} 0');
+    expect(metrics).toContain("pyroscope_runtime_config_last_reload_successful 1");
+    writeFileSync(file, "overrides:\n  other:\n    max_profile_size_bytes: 10\n");
+    for (let i = 0; i < 50 && (await push("small")) !== 200; i++) await new Promise((r) => { setTimeout(r, 100); });
+    expect([await push("small"), await push("other")]).toEqual([200, 400]);
+    await server.stop();
   });
 });
 

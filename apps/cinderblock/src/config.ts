@@ -2,13 +2,14 @@ import { type ConfigOf, str } from "@cinderblock/config";
 import { compactor } from "@cinderblock/compactor";
 import { distributor } from "@cinderblock/distributor";
 import { ingester } from "@cinderblock/ingester";
+import { overridesExporter } from "@cinderblock/overrides-exporter";
 import { querier } from "@cinderblock/querier";
 import { queryFrontend } from "@cinderblock/query-frontend";
 import { queryScheduler } from "@cinderblock/query-scheduler";
 import { storeGateway } from "@cinderblock/store-gateway";
 
 /** The components that this program can run, in the order in which they start. */
-export const components = [storeGateway, ingester, distributor, queryScheduler, querier, queryFrontend, compactor] as const;
+export const components = [storeGateway, ingester, distributor, queryScheduler, querier, queryFrontend, compactor, overridesExporter] as const;
 
 /** The schema of all of them: flags, YAML keys, defaults, help and docs/reference/configuration.md come from it. */
 export const schema = {

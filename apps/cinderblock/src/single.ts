@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { compaction } from "@cinderblock/compactor";
 import { Distributor, distributorRoutes } from "@cinderblock/distributor";
 import { Ingester, ingesterConfigOf, ingesterRoutes, Shipper } from "@cinderblock/ingester";
+import { exportLimits } from "@cinderblock/overrides-exporter";
 import { Querier, QuerierLoop } from "@cinderblock/querier";
 import { frontendRpc, QueryFrontend, renderRoutes, seenServices } from "@cinderblock/query-frontend";
 import { QueryScheduler } from "@cinderblock/query-scheduler";
@@ -28,6 +29,7 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
   ingester.onBlock = () => { void shipper.sync(); };
   ingester.answerable = (tenant, ulid) => store.answers(tenant, ulid);
 
+  exportLimits(resources.overrides, base);
   const distributor = new Distributor(ingester, limits, budgets.inflight, base);
   const scheduler = new QueryScheduler(config.maxOutstanding, base);
   const querier = new QuerierLoop(new Querier({ ingesters: () => [ingester], stores: () => [store], maxSilentIngesters: () => 0, reach: () => Promise.resolve(), refresh: () => Promise.resolve() }, base), scheduler, config.querierConcurrency, hostname());

@@ -48,6 +48,8 @@ export const commonSchema = {
   httpIdleTimeout: duration("server.http-idle-timeout", "server.http_server_idle_timeout", "2m", "Time an idle connection is kept."),
   shutdownTimeout: duration("server.graceful-shutdown-timeout", "server.graceful_shutdown_timeout", "30s", "Time that requests in flight get at a stop."),
   maxConcurrentStreams: int("server.grpc-max-concurrent-streams", "server.grpc_server_max_concurrent_streams", 100, "HTTP/2 streams of one connection at once.", { min: 1 }),
+  runtimeFile: str("runtime-config.file", "runtime_config.file", "", "YAML files or URLs with limits of single tenants, separated by commas; read again while running. Empty: all tenants have the defaults."),
+  runtimeReload: duration("runtime-config.reload-period", "runtime_config.period", "10s", "How often they are read again."),
   logLevel: str("log.level", "server.log_level", "info", "Least level that is logged.", { choices: ["debug", "info", "warn", "error"] }),
   logFormat: str("log.format", "server.log_format", "logfmt", "Form of log lines.", { choices: ["logfmt", "json"] }),
   tracingEndpoint: str("tracing.otlp-endpoint", "tracing.otlp_endpoint", "", "OTLP/HTTP endpoint for traces, e.g. http://localhost:4318/v1/traces; empty: no traces."),

@@ -4,6 +4,7 @@ export type { Component } from "./component.ts";
 export { accepted, commonSchema } from "./config.ts";
 export type { Budgets, CommonConfig } from "./config.ts";
 export { kafkaOf, partitionedLog } from "./kafka.ts";
+export { parseOverrides, RuntimeOverrides } from "./overrides.ts";
 export { Resources, waitingFor } from "./resources.ts";
 export type { Build, Scripts } from "./resources.ts";
 export { run } from "./run.ts";

@@ -8,6 +8,7 @@ import type { Base } from "@cinderblock/telemetry";
 import { DEFAULT_TENANT, TenantLimits } from "@cinderblock/tenant";
 import { adminRoutes } from "./admin.ts";
 import { bucketOf, type Budgets, budgetsOf, type CommonConfig, limitsOf } from "./config.ts";
+import { RuntimeOverrides } from "./overrides.ts";
 
 /** The worker threads' entry points. */
 export interface Scripts { ingest: URL; query: URL; compact: URL; validate: URL }
@@ -20,6 +21,8 @@ export class Resources {
   readonly spec: BucketSpec;
   readonly base: Base;
   readonly scripts: Scripts;
+  /** limits of single tenants */
+  readonly overrides: RuntimeOverrides;
   private readonly schema: Schema;
   private readonly config: CommonConfig;
   private readonly build: Build;
@@ -35,6 +38,7 @@ export class Resources {
     this.budgets = budgetsOf(config);
     this.limits = new TenantLimits(limitsOf(config));
     this.spec = bucketOf(config);
+    this.overrides = new RuntimeOverrides(config, this.limits, base);
   }
 
   /** The one bucket of the process. */
@@ -57,7 +61,7 @@ export class Resources {
     return new ApiServer({
       address: config.httpAddress, port: config.httpPort, readTimeoutMs: config.httpReadTimeout, idleTimeoutMs: config.httpIdleTimeout, shutdownTimeoutMs: config.shutdownTimeout,
       maxConcurrentStreams: config.maxConcurrentStreams, bodyLimitBytes: this.limits.of(DEFAULT_TENANT).ingestionBodyLimitBytes,
-    }, routes, this.base);
+    }, [...routes, this.overrides.routes()], this.base);
   }
 
   admin(notReady: () => string, services: () => Promise<string[]>): Routes {

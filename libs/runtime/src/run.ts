@@ -57,8 +57,10 @@ export async function run<S extends Schema>(program: Program<S>, argv: readonly 
   process.on("unhandledRejection", (err) => fatal(err instanceof Error ? (err.stack ?? err.message) : String(err)));
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => { log.info({ signal }, "stopping"); stopping.resolve(0); });
 
-  const { group, server, ready, drain } = await program.wire(loaded.config, new Resources(program.schema, config, base, scripts, build), fatal);
+  const resources = new Resources(program.schema, config, base, scripts, build);
+  const { group, server, ready, drain } = await program.wire(loaded.config, resources, fatal);
   try {
+    await resources.overrides.start();
     await server.start();
     await group.start();
     log.info({ version: build.version }, "ready");
@@ -73,6 +75,7 @@ export async function run<S extends Schema>(program: Program<S>, argv: readonly 
     await drain();
     await server.stop();
     await group.stop();
+    await resources.overrides.stop();
     await tracer.stop();
     log.info("stopped");
   } catch (err) {

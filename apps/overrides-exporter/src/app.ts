@@ -1,0 +1,9 @@
+import { type Component, commonSchema } from "@cinderblock/runtime";
+import { exportLimits } from "./exporter.ts";
+
+/** Shows the tenants' limits as metrics. */
+export const overridesExporter: Component<typeof commonSchema> = {
+  name: "overrides-exporter",
+  schema: commonSchema,
+  wire(_config, process) { exportLimits(process.resources.overrides, process.base); },
+};

@@ -1,0 +1,2 @@
+export { overridesExporter } from "./app.ts";
+export { exportLimits } from "./exporter.ts";

@@ -1,0 +1,138 @@
+import { readFile } from "node:fs/promises";
+import { formatValue, type Option, parseValue, parseYaml, type Schema, stringifyYaml } from "@cinderblock/config";
+import { CinderblockError } from "@cinderblock/errors";
+import type { Routes } from "@cinderblock/rpc";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import type { Limits, TenantLimits } from "@cinderblock/tenant";
+import { type CommonConfig, commonSchema, limitsOf } from "./config.ts";
+
+/** YAML key below `limits` → the option that it sets for all tenants. */
+const LIMITS = new Map<string, { key: string; option: Option<unknown> }>(
+  Object.entries(commonSchema as Schema).flatMap(([key, option]) => (option.yaml.startsWith("limits.") ? [[option.yaml.slice(7), { key, option }] as const] : [])),
+);
+/** Limits of Pyroscope v1 that nothing here applies: a file that has them is read, and they are named in a warning. */
+const WITHOUT_EFFECT = new Set([
+  "ingestion_limit", "distributor_sampling", "keep_stripped_profiles", "push_max_concurrency", "distributor_usage_groups", "distributor_aggregation_window", "distributor_aggregation_period", "ingestion_relabeling_rules",
+  "sample_type_relabeling_rules", "ingestion_tenant_shard_size", "ingestion_artificial_delay", "include_stripped_profiles", "store_gateway_tenant_shard_size", "query_sanitize_on_merge", "max_async_query_concurrency",
+  "compactor_tenant_shard_size", "s3_sse_type", "s3_sse_kms_key_id", "s3_sse_kms_encryption_context", "write_path_ingester_weight", "write_path_segment_writer_weight", "write_path_segment_writer_timeout",
+  "write_path_compression", "async_ingest", "recording_rules", "max_recording_rules", "enable_query_backend", "enable_query_backend_from", "query_tree_enabled", "retention_period", "symbolizer",
+]);
+
+/** What a file sets for each tenant: option values by their key in the configuration. */
+export interface ParsedOverrides { tenants: Map<string, Record<string, unknown>>; withoutEffect: string[] }
+
+/** Reads the documents of the runtime files, later ones win. An unknown key or a wrong value makes all of them void. */
+export function parseOverrides(texts: readonly { name: string; text: string }[]): ParsedOverrides {
+  const tenants = new Map<string, Record<string, unknown>>(), withoutEffect = new Set<string>();
+  for (const { name, text } of texts) {
+    const document = parseYaml(text, name);
+    if (document === null || document === undefined) continue;
+    const top = mapping(document, name);
+    for (const key of Object.keys(top)) if (key !== "overrides") throw new CinderblockError("invalid", `${name}: unknown key ${key}; tenants stand below overrides`);
+    for (const [tenant, entry] of Object.entries(mapping(top.overrides ?? {}, `${name}: overrides`))) {
+      const values = tenants.get(tenant) ?? {};
+      for (const [key, raw] of Object.entries(mapping(entry ?? {}, `${name}: overrides.${tenant}`))) {
+        const known = LIMITS.get(key), where = `${name}: overrides.${tenant}.${key}`;
+        if (known) values[known.key] = parseValue(known.option, raw, where);
+        else if (WITHOUT_EFFECT.has(key) || key.startsWith("adaptive_placement_")) withoutEffect.add(key);
+        else throw new CinderblockError("invalid", `${where}: there is no such limit`);
+      }
+      tenants.set(tenant, values);
+    }
+  }
+  return { tenants, withoutEffect: [...withoutEffect] };
+}
+
+function mapping(value: unknown, where: string): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new CinderblockError("invalid", `${where}: expected keys and values`);
+  return value as Record<string, unknown>;
+}
+
+/** The tenants' limits from `-runtime-config.file`, read again every period. A file that cannot be used changes nothing. */
+export class RuntimeOverrides implements Service {
+  readonly name = "runtime-config";
+  private timer: NodeJS.Timeout | undefined;
+  private last = "";
+  private values = new Map<string, Record<string, unknown>>();
+  private readonly config: CommonConfig;
+  private readonly limits: TenantLimits;
+  private readonly base: Base;
+
+  constructor(config: CommonConfig, limits: TenantLimits, base: Base) {
+    this.config = config;
+    this.limits = limits;
+    this.base = base;
+  }
+
+  /** The first load must succeed: limits that were meant to be there are not left out silently. */
+  async start(): Promise<void> {
+    if (this.config.runtimeFile === "") return;
+    await this.load();
+    this.timer = setInterval(() => { this.reload().catch((err: unknown) => this.base.log.error({ err }, "runtime configuration")); }, Math.max(1000, this.config.runtimeReload));
+    this.timer.unref();
+  }
+  stop(): Promise<void> { clearInterval(this.timer); return Promise.resolve(); }
+
+  private async reload(): Promise<void> {
+    const good = this.base.metrics.gauge("pyroscope_runtime_config_last_reload_successful", "Whether the runtime files could be used the last time.");
+    try { await this.load(); good.set(1); } catch (err) {
+      good.set(0);
+      this.base.log.error({ err }, "the runtime configuration cannot be used, what was read before stays");
+    }
+  }
+
+  private async load(): Promise<void> {
+    const texts = await Promise.all(this.config.runtimeFile.split(",").map((f) => f.trim()).filter((f) => f !== "").map(async (name) => ({ name, text: await this.text(name) })));
+    const all = JSON.stringify(texts);
+    if (all === this.last) return;
+    const { tenants, withoutEffect } = parseOverrides(texts);
+    this.values = tenants;
+    this.limits.replace(new Map([...tenants].map(([tenant, values]): [string, Limits] => [tenant, limitsOf({ ...this.config, ...values })])));
+    this.base.metrics.gauge("pyroscope_runtime_config_last_reload_successful", "Whether the runtime files could be used the last time.").set(1);
+    if (this.last !== "" || tenants.size > 0) this.base.log.info({ tenants: tenants.size }, "runtime configuration taken");
+    for (const key of withoutEffect) this.base.log.warn({ key }, "a limit of Pyroscope v1 in the runtime configuration has no effect here");
+    this.last = all;
+  }
+
+  private async text(name: string): Promise<string> {
+    if (!/^https?:\/\//.test(name)) return readFile(name, "utf8");
+    const r = await fetch(name, { signal: AbortSignal.timeout(30_000) });
+    if (!r.ok) throw new CinderblockError("unavailable", `${name}: status ${r.status}`);
+    return r.text();
+  }
+
+  /** Limits of a tenant by their YAML keys, as v1's overrides-exporter names them. */
+  private rendered(values: Record<string, unknown>, onlyChanged: boolean): Record<string, unknown> {
+    const out: Record<string, unknown> = {};
+    for (const [yaml, { key, option }] of LIMITS) {
+      const initial = this.config[key as keyof CommonConfig], value = key in values ? values[key] : initial;
+      if (onlyChanged && value === initial) continue;
+      out[yaml] = option.kind === "duration" ? formatValue(option, value) : value;
+    }
+    return out;
+  }
+
+  /** Numeric limits: the defaults, and what tenants have instead; durations in nanoseconds. */
+  numbers(): { defaults: Map<string, number>; tenants: Map<string, Map<string, number>> } {
+    const of = (values: Record<string, unknown>): Map<string, number> => new Map([...LIMITS].flatMap(([yaml, { key, option }]) => {
+      const value = key in values ? values[key] : this.config[key as keyof CommonConfig];
+      return typeof value === "number" ? [[yaml, option.kind === "duration" ? value * 1e6 : value]] : [];
+    }));
+    return { defaults: of({}), tenants: new Map([...this.values].map(([t, v]) => [t, of(v)])) };
+  }
+
+  /** `/runtime_config`, as v1 serves it when there is a file. */
+  routes(): Routes {
+    return {
+      http: (app) => {
+        if (this.config.runtimeFile === "") return;
+        app.get("/runtime_config", async (request, reply) => {
+          const changed = (request.query as Record<string, string>).mode === "diff";
+          const overrides = Object.fromEntries([...this.values].map(([tenant, v]) => [tenant, this.rendered(v, changed)]));
+          await reply.type("text/plain; charset=utf-8").send(stringifyYaml({ overrides }));
+        });
+      },
+    };
+  }
+}
