@@ -19,9 +19,11 @@ export class Pusher {
   private stopped = false;
   private readonly loops: Promise<void>[];
   private next = 0;
-  readonly start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000;
+  readonly start: number;
 
-  constructor(to: () => Server[], loops: number) {
+  /** @param start time of the first profile, the others follow by a millisecond */
+  constructor(to: () => Server[], loops: number, start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000) {
+    this.start = start;
     this.loops = Array.from({ length: loops }, async (_, k) => {
       while (!this.stopped) {
         const id = this.next++, at = this.start + id;

@@ -22,6 +22,7 @@ export const distributor: Component<typeof distributorSchema> = {
       process.add(service, validator, watch);
       const path = new KafkaWritePath({ timeoutMs: config.pushTimeout, maxRecordBytes: config.kafkaMaxRecord }, log, validator, watch, base);
       process.serve(distributorRoutes(new Distributor(path, limits, budgets.inflight, base), config.multitenancy, base.now), partitionRoutes(() => watch.states()));
+      process.readyWhen(() => (watch.states().length === 0 ? "no ingester has told yet of the partitions that it reads" : ""));
       return;
     }
     const path = new RingWritePath({ replicationFactor: config.replicationFactor, zoneAware: config.zoneAware, timeoutMs: config.pushTimeout }, () => ring.snapshot, (address) => new RemotePush(client, address), base);

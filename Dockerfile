@@ -1,0 +1,25 @@
+# One image for all components: the command's flags choose (-target=…), or the build argument PROGRAM makes an image of one.
+# docker build -t cinderblock .      docker build --build-arg PROGRAM=ingester -t cinderblock-ingester .
+ARG NODE_IMAGE=node:24-bookworm-slim
+
+FROM ${NODE_IMAGE} AS build
+WORKDIR /src
+COPY . .
+# What the lock file says, nothing else; the build needs no network after it.
+RUN npm ci --no-audit --no-fund && npm run build
+
+FROM ${NODE_IMAGE}
+ARG PROGRAM=main
+LABEL org.opencontainers.image.title="Cinderblock" org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /src/LICENSE /cinderblock/LICENSE
+COPY --from=build /src/dist/cinderblock /cinderblock/dist/cinderblock
+COPY --from=build /src/apps/cinderblock/bin/cinderblock /cinderblock/apps/cinderblock/bin/cinderblock
+RUN mkdir /data && chown 10001:10001 /data
+ENV CINDERBLOCK_PROGRAM=${PROGRAM}
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 4040
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["node", "-e", "fetch('http://127.0.0.1:4040/ready').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+# SIGTERM flushes and hands over: give it time (docker run --stop-timeout 60).
+ENTRYPOINT ["/cinderblock/apps/cinderblock/bin/cinderblock"]

@@ -1,0 +1,182 @@
+{{- define "cinderblock.name" -}}{{ default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}{{- end }}
+{{- define "cinderblock.fullname" -}}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains (include "cinderblock.name" .) .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" .Release.Name (include "cinderblock.name" .) | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+{{- define "cinderblock.serviceAccount" -}}{{ if .Values.serviceAccount.create }}{{ default (include "cinderblock.fullname" .) .Values.serviceAccount.name }}{{ else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}{{- end }}
+{{- define "cinderblock.selector" -}}
+app.kubernetes.io/name: {{ include "cinderblock.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+{{- define "cinderblock.labels" -}}
+{{ include "cinderblock.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+{{- define "cinderblock.redis" -}}
+{{- if .Values.redis.address }}{{ .Values.redis.address }}
+{{- else if .Values.redis.bundled.enabled }}{{ include "cinderblock.fullname" . }}-redis:6379
+{{- else }}{{ fail "pyroscope.components needs a Redis for the rings: set redis.address, or redis.bundled.enabled to try it out" }}{{ end }}
+{{- end }}
+{{- define "cinderblock.brokers" -}}
+{{- if .Values.kafka.brokers }}{{ .Values.kafka.brokers }}
+{{- else if .Values.kafka.bundled.enabled }}{{ include "cinderblock.fullname" . }}-kafka:9092
+{{- else }}{{ fail "kafka.enabled needs kafka.brokers, or kafka.bundled.enabled to try it out" }}{{ end }}
+{{- end }}
+{{- /* The configuration file: text, then what the chart knows, then structuredConfig. */}}
+{{- define "cinderblock.config" -}}
+{{- $config := dict -}}
+{{- if .Values.pyroscope.config }}{{ $config = tpl .Values.pyroscope.config . | fromYaml }}{{ if hasKey $config "Error" }}{{ fail (printf "pyroscope.config is not YAML: %s" (get $config "Error")) }}{{ end }}{{ end -}}
+{{- if .Values.s3.bundled.enabled }}{{ $config = mergeOverwrite $config (dict "storage" (dict "backend" "s3" "s3" (dict "endpoint" (printf "%s-s3:7070" (include "cinderblock.fullname" .)) "bucket_name" "cinderblock" "access_key_id" "cinderblock" "secret_access_key" "cinderblock-try" "insecure" true))) }}{{ end -}}
+{{- /* Passwords come from the environment, never from arguments. */ -}}
+{{- if .Values.redis.existingSecret }}{{ $config = mergeOverwrite $config (dict "redis" (dict "password" "${REDIS_PASSWORD}")) }}{{ end -}}
+{{- if and .Values.kafka.enabled .Values.kafka.existingSecret }}{{ $config = mergeOverwrite $config (dict "kafka" (dict "sasl" (dict "username" "${KAFKA_USERNAME}" "password" "${KAFKA_PASSWORD}"))) }}{{ end -}}
+{{- $config = mergeOverwrite $config (deepCopy .Values.pyroscope.structuredConfig) -}}
+{{- if and .Values.pyroscope.components (not (dig "storage" "backend" "" $config)) }}{{ fail "pyroscope.components needs a bucket that all of them reach: set pyroscope.structuredConfig.storage, or s3.bundled.enabled to try it out" }}{{ end -}}
+{{- toYaml $config }}
+{{- end }}
+{{- /* What a component has: its own keys over those of all. */}}
+{{- define "cinderblock.component" -}}
+{{- $all := omit (deepCopy .root.Values.pyroscope) "components" -}}
+{{- toYaml (mergeOverwrite $all (deepCopy (default dict .own))) }}
+{{- end }}
+{{- /* The pod of a component. root, name, target, zone, c: its values. */}}
+{{- define "cinderblock.pod" -}}
+{{- $root := .root -}}{{- $c := .c -}}{{- $cluster := ne .target "all" -}}
+metadata:
+  annotations:
+    checksum/config: {{ include "cinderblock.config" $root | sha256sum }}
+    profiles.grafana.com/service_name: {{ .name }}
+    {{- with $c.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
+  labels:
+    {{- include "cinderblock.labels" $root | nindent 4 }}
+    app.kubernetes.io/component: {{ .target }}
+    {{- with .zone }}
+    cinderblock/zone: {{ . }}
+    {{- end }}
+    {{- with $c.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
+    {{- with $c.extraLabels }}{{ toYaml . | nindent 4 }}{{ end }}
+spec:
+  serviceAccountName: {{ include "cinderblock.serviceAccount" $root }}
+  terminationGracePeriodSeconds: {{ $c.terminationGracePeriodSeconds }}
+  securityContext: {{ toYaml $c.podSecurityContext | nindent 4 }}
+  {{- with $c.imagePullSecrets }}
+  imagePullSecrets: {{ toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $c.initContainers }}
+  initContainers: {{ toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: {{ .target | replace "all" "cinderblock" }}
+      image: "{{ $c.image.repository }}:{{ default $root.Chart.AppVersion $c.image.tag }}"
+      imagePullPolicy: {{ $c.image.pullPolicy }}
+      securityContext: {{ toYaml $c.securityContext | nindent 8 }}
+      args:
+        - "-target={{ .target }}"
+        - "-config.file=/etc/cinderblock/config.yaml"
+        - "-config.expand-env=true"
+        - "-runtime-config.file=/etc/cinderblock/overrides/overrides.yaml"
+        - "-server.http-listen-port=4040"
+        - "-pyroscopedb.data-path=/data"
+        - "-compactor.data-dir=/data/compactor"
+        {{- if not (dig "storage" "backend" "" (include "cinderblock.config" $root | fromYaml)) }}
+        - "-storage.filesystem.dir=/data/bucket"
+        {{- end }}
+        {{- if $cluster }}
+        - "-ring.store=redis"
+        - "-ring.instance-id=$(POD_NAME)"
+        - "-ring.instance-addr=$(POD_IP)"
+        - "-redis.address={{ include "cinderblock.redis" $root }}"
+        - "-distributor.replication-factor={{ if $root.Values.kafka.enabled }}1{{ else }}{{ min 3 (int (include "cinderblock.ingesters" $root)) }}{{ end }}"
+        {{- if $root.Values.kafka.enabled }}
+        - "-distributor.write-buffer=kafka"
+        - "-kafka.brokers={{ include "cinderblock.brokers" $root }}"
+        - "-kafka.topic={{ $root.Values.kafka.topic }}"
+        - "-kafka.auto-create-topic-partitions={{ $root.Values.kafka.partitions }}"
+        - "-kafka.auto-create-topic-replication={{ $root.Values.kafka.replication }}"
+        {{- if $root.Values.kafka.tls }}
+        - "-kafka.tls-enabled=true"
+        {{- end }}
+        {{- if $root.Values.kafka.saslMechanism }}
+        - "-kafka.sasl.mechanism={{ $root.Values.kafka.saslMechanism }}"
+        {{- end }}
+        {{- end }}
+        {{- end }}
+        {{- with .zone }}
+        - "-ingester.availability-zone={{ . }}"
+        {{- end }}
+        {{- if and .zone (not $root.Values.kafka.enabled) }}
+        - "-distributor.zone-awareness-enabled=true"
+        {{- end }}
+        {{- range $flag, $value := $c.extraArgs }}
+        - "-{{ $flag }}={{ $value }}"
+        {{- end }}
+      ports:
+        - { name: {{ $c.service.portName }}, containerPort: 4040, protocol: TCP }
+      env:
+        - { name: POD_NAME, valueFrom: { fieldRef: { fieldPath: metadata.name } } }
+        - { name: POD_IP, valueFrom: { fieldRef: { fieldPath: status.podIP } } }
+        {{- if and $cluster $root.Values.redis.existingSecret }}
+        - { name: REDIS_PASSWORD, valueFrom: { secretKeyRef: { name: {{ $root.Values.redis.existingSecret }}, key: password } } }
+        {{- end }}
+        {{- if and $cluster $root.Values.kafka.enabled $root.Values.kafka.existingSecret }}
+        - { name: KAFKA_USERNAME, valueFrom: { secretKeyRef: { name: {{ $root.Values.kafka.existingSecret }}, key: username } } }
+        - { name: KAFKA_PASSWORD, valueFrom: { secretKeyRef: { name: {{ $root.Values.kafka.existingSecret }}, key: password } } }
+        {{- end }}
+        {{- range $name, $value := $c.extraEnvVars }}
+        - { name: {{ $name }}, {{ if kindIs "map" $value }}valueFrom: {{ toJson (default $value $value.valueFrom) }}{{ else }}value: {{ $value | toString | quote }}{{ end }} }
+        {{- end }}
+      {{- with $c.extraEnvFrom }}
+      envFrom: {{ toYaml . | nindent 8 }}
+      {{- end }}
+      readinessProbe:
+        {{- if $c.readinessProbe }}{{ toYaml $c.readinessProbe | nindent 8 }}{{ else }}
+        httpGet: { path: /ready, port: {{ $c.service.portName }} }
+        periodSeconds: 5
+        failureThreshold: 3
+        {{- end }}
+      resources: {{ toYaml $c.resources | nindent 8 }}
+      volumeMounts:
+        - { name: config, mountPath: /etc/cinderblock/config.yaml, subPath: config.yaml }
+        - { name: overrides, mountPath: /etc/cinderblock/overrides }
+        - { name: data, mountPath: /data }
+        - { name: tmp, mountPath: /tmp }
+        {{- with $c.extraVolumeMounts }}{{ toYaml . | nindent 8 }}{{ end }}
+  volumes:
+    - { name: config, configMap: { name: {{ include "cinderblock.fullname" $root }}-config } }
+    - { name: overrides, configMap: { name: {{ include "cinderblock.fullname" $root }}-overrides } }
+    - { name: tmp, emptyDir: {} }
+    {{- if not $c.persistence.enabled }}
+    - { name: data, emptyDir: {} }
+    {{- end }}
+    {{- with $c.extraVolumes }}{{ toYaml . | nindent 4 }}{{ end }}
+  {{- with $c.nodeSelector }}
+  nodeSelector: {{ toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $c.tolerations }}
+  tolerations: {{ toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $c.affinity }}
+  affinity: {{ toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $c.topologySpreadConstraints }}
+  topologySpreadConstraints: {{ toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- /* Ingesters of all zones. */}}
+{{- define "cinderblock.ingesters" -}}
+{{- $i := default dict .Values.pyroscope.components.ingester -}}{{ mul (int (default 1 $i.replicaCount)) (max 1 (len (default list $i.zones))) }}
+{{- end }}
+{{- /* Where a public path goes: the component of that name, or the single binary. */}}
+{{- define "cinderblock.routes" -}}
+{{- $name := include "cinderblock.fullname" . -}}{{- $writes := $name -}}{{- $reads := $name -}}
+{{- if .Values.pyroscope.components }}{{ $writes = printf "%s-distributor" $name }}{{ $reads = printf "%s-query-frontend" $name }}{{ end -}}
+{{- range list "/push.v1.PusherService" "/ingest" "/pyroscope/ingest" "/opentelemetry.proto.collector.profiles.v1development.ProfilesService" "/v1development/profiles" }}
+- { path: {{ . }}, service: {{ $writes }} }
+{{- end }}
+- { path: /, service: {{ $reads }} }
+{{- end }}
+{{- /* How many pods there are at least. */}}
+{{- define "cinderblock.copies" -}}{{ if and .autoscaling .autoscaling.enabled }}{{ default 1 .autoscaling.minReplicas }}{{ else }}{{ .replicaCount }}{{ end }}{{- end }}
