@@ -1,4 +1,4 @@
-export { bool, duration, float, formatDuration, int, parseDuration, secret, str } from "./option.ts";
+export { bool, duration, float, formatDuration, int, parseDuration, secret, str, yaml } from "./option.ts";
 export type { ConfigOf, Option, Schema } from "./option.ts";
 export { parseYaml, stringifyYaml } from "./yaml.ts";
 export { formatValue, parseValue } from "./option.ts";

@@ -1,14 +1,17 @@
 import { CinderblockError } from "@cinderblock/errors";
+import { parseYaml } from "./yaml.ts";
 
 export interface Option<T> {
   readonly flag: string;
   /** path in the YAML file, dots between sections */
   readonly yaml: string;
-  readonly kind: "string" | "int" | "float" | "bool" | "duration" | "secret";
+  readonly kind: "string" | "int" | "float" | "bool" | "duration" | "secret" | "yaml";
   readonly initial: T;
   readonly doc: string;
   readonly choices?: readonly string[];
   readonly min?: number;
+  /** for `yaml`: checks a value and gives it its form */
+  readonly parse?: (value: unknown, where: string) => T;
 }
 
 export type Schema = Record<string, Option<unknown>>;
@@ -23,6 +26,8 @@ export function secret(flag: string, yaml: string | undefined, doc: string): Opt
 export function int(flag: string, yaml: string | undefined, initial: number, doc: string, extra: Extra = {}): Option<number> { return { ...names(flag, yaml), kind: "int", initial, doc, ...extra }; }
 export function float(flag: string, yaml: string | undefined, initial: number, doc: string, extra: Extra = {}): Option<number> { return { ...names(flag, yaml), kind: "float", initial, doc, ...extra }; }
 export function bool(flag: string, yaml: string | undefined, initial: boolean, doc: string): Option<boolean> { return { ...names(flag, yaml), kind: "bool", initial, doc }; }
+/** A list or a mapping: as such in YAML, as YAML or JSON text in a flag. */
+export function yaml<T>(flag: string, path: string | undefined, initial: T, doc: string, parse: (value: unknown, where: string) => T): Option<T> { return { ...names(flag, path), kind: "yaml", initial, doc, parse }; }
 /** milliseconds here, Go's notation plus d and w outside */
 export function duration(flag: string, yaml: string | undefined, initial: string, doc: string): Option<number> { return { ...names(flag, yaml), kind: "duration", initial: parseDuration(initial), doc }; }
 
@@ -49,6 +54,7 @@ export function formatDuration(ms: number): string {
 
 /** A value from a flag or from YAML, checked. */
 export function parseValue(o: Option<unknown>, raw: unknown, where: string): unknown {
+  if (o.kind === "yaml") return o.parse!(typeof raw === "string" ? parseYaml(raw, where) : raw, where);
   const wrong = (expected: string): never => { throw new CinderblockError("invalid", `${where}: expected ${expected}, found ${JSON.stringify(raw)}`); };
   const scalar = typeof raw === "string" || typeof raw === "number" || typeof raw === "boolean" ? String(raw) : raw === null ? "" : wrong(`a ${o.kind}`);
   switch (o.kind) {
@@ -72,5 +78,6 @@ export function parseValue(o: Option<unknown>, raw: unknown, where: string): unk
 
 export function formatValue(o: Option<unknown>, value: unknown): string {
   if (o.kind === "secret") return value === "" ? "" : "<redacted>";
+  if (o.kind === "yaml") return JSON.stringify(value);
   return o.kind === "duration" ? formatDuration(value as number) : String(value);
 }

@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { loadHasher } from "@cinderblock/bytes";
-import { type Labels, labelsText } from "@cinderblock/model";
+import { type Labels, labelsText, parseRelabelRules } from "@cinderblock/model";
 import { mutations, Random, tinyJfr, tinyPprof, type TinyProfile } from "@cinderblock/testkit";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
@@ -54,6 +54,32 @@ describe("processing a push", () => {
   it("renames godeltaprof's series and marks them as deltas", async () => {
     const { groups } = await run(json({ __name__: "godeltaprof_memory", service_name: "shop" }, profile()));
     expect(labelsText(groups[0]!.labels)).toBe('{__delta__="false", __name__="memory", __name_replaced__="godeltaprof_memory", service_name="shop"}');
+  });
+  it("applies the tenant's relabelling rules before or after the default ones", async () => {
+    const rules = (yaml: unknown) => parseRelabelRules(yaml, "rules");
+    const name = { __name__: "godeltaprof_memory", service_name: "shop", pod: "p-1" };
+    const after = await run(json(name, profile()), { relabelRules: rules([{ source_labels: ["__name__"], target_label: "kind" }, { action: "labeldrop", regex: "pod" }]) });
+    expect(labelsText(after.groups[0]!.labels)).toBe('{__delta__="false", __name__="memory", __name_replaced__="godeltaprof_memory", kind="memory", service_name="shop"}');
+    const before = await run(json(name, profile()), { relabelDefaultRules: "last", relabelRules: rules([{ source_labels: ["__name__"], target_label: "kind" }]) });
+    expect(labelsText(before.groups[0]!.labels)).toContain('kind="godeltaprof_memory"');
+    // What is dropped is no error; another series of the same profile stays.
+    const dropped = await run(json(NAME, profile({ stacks: [{ frames: ["a"], values: [1], labels: { endpoint: "/health" } }, { frames: ["b"], values: [1] }] })), { relabelRules: rules([{ action: "drop", source_labels: ["endpoint"], regex: "/health" }]) });
+    expect(dropped.outcome.error).toBeUndefined();
+    expect(dropped.groups.map((g) => labelsText(g.labels))).toEqual(['{__name__="process_cpu", service_name="shop"}']);
+    expect(dropped.outcome.discarded.map((d) => d.reason)).toEqual(["dropped_by_relabel_rules"]);
+    const gone = await run(json(NAME, profile()), { relabelRules: rules([{ action: "keep", source_labels: ["service_name"], regex: "other" }]) });
+    expect([gone.groups, gone.outcome.error]).toEqual([[], undefined]);
+    // A series without a service after the rules is refused as one that never had it.
+    const bare = await run(json(NAME, profile()), { relabelRules: rules([{ action: "replace", target_label: "service_name", replacement: "" }]) });
+    expect(bare.outcome.error?.message).toContain("service name is not provided");
+  });
+  it("stores only the sample types that the rules keep", async () => {
+    const two = profile({ types: [["alloc_objects", "count"], ["alloc_space", "bytes"]], stacks: [{ frames: ["main"], values: [3, 300] }] });
+    const values: bigint[][] = [];
+    const own = new PushProcessor(await loadHasher(), { append: (_t, p) => { values.push([...p.profile.tables.value.view()]); } });
+    const rules = parseRelabelRules([{ action: "drop", source_labels: ["__type__"], regex: "alloc_objects" }], "rules");
+    own.process("t", json(NAME, two), { ...LIMITS, sampleTypeRelabelRules: rules }, new RateGate(new SharedArrayBuffer(8)), NOW);
+    expect(values).toEqual([[0n, 300n]]);
   });
   it.each<[string, Record<string, string>, Partial<TinyProfile>, Partial<IngestLimits>, string, string]>([
     ["a name that is missing", { service_name: "s" }, {}, {}, "invalid_labels", "invalid metric name"],

@@ -1,7 +1,7 @@
 import { gunzipSync } from "node:zlib";
 import { ByteWriter, type Hasher, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason, type ErrorRecord } from "@cinderblock/errors";
-import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, sortLabels } from "@cinderblock/model";
+import { isKept, type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, type RelabelRule, sortLabels } from "@cinderblock/model";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
 import { decodePush, decodePushJson, type RawSeries } from "./envelope.ts";
@@ -15,7 +15,7 @@ import { type IngestRequest, parseMultipart, parsePprofForm, pprofName, type Sam
 import type { IngestLimits } from "@cinderblock/tenant";
 import { normalise, type NormalizedProfile, NormaliseScratch } from "./normalise.ts";
 import type { RateGate } from "./rate-gate.ts";
-import { applyDefaultRelabelRules, limitSessions, validateLabels, withServiceName } from "./series-labels.ts";
+import { applyRelabelRules, limitSessions, validateLabels, withServiceName } from "./series-labels.ts";
 import { mergeGroups, type SampleIds, splitByLabels } from "./split.ts";
 import { stringAt } from "./strings.ts";
 import { validateProfile } from "./validate.ts";
@@ -53,6 +53,8 @@ interface SeriesContext { sent: Label[]; spy: string; language: string; bytes: U
 
 /** Final labels of a group: equal sets share one object, so that heads may key by identity. */
 interface FinalLabels { labels: Labels; bytes: Uint8Array }
+
+const DROPPED: FinalLabels = { labels: [], bytes: new Uint8Array(0) };
 
 /** The distributor's work on bytes: inflate, decode, limit, validate, normalise, split. One per worker thread. */
 export class PushProcessor {
@@ -229,6 +231,7 @@ export class PushProcessor {
     const go = context.language === "go";
     if (go) fixGoGenerics(tables);
     injectMappingVersions(tables, sent);
+    if (limits.sampleTypeRelabelRules.length > 0) dropSampleTypes(tables, sent, limits.sampleTypeRelabelRules);
     const profile = normalise(this.kernel, tables, limits.maxProfileStacktraceDepth, BigInt(nowMs) * 1_000_000n, this.scratch);
     if (go) repairTruncatedStacks(profile);
     out.profiles++;
@@ -237,9 +240,11 @@ export class PushProcessor {
     const bySet = new Map<FinalLabels, { labels: Label[]; samples: Uint32Array }[]>();
     for (const g of groups) {
       const final = this.finalLabels(g.labels, limits);
+      if (final === DROPPED) { out.discarded.push({ reason: "dropped_by_relabel_rules", profiles: 1, bytes: bodyBytes.length }); continue; }
       const same = bySet.get(final);
       if (same) same.push(g); else bySet.set(final, [g]);
     }
+    if (bySet.size === 0) return;
     // Every sample of one profile is hashed with its bytes: 64 bits of content, with the labels 128 bits of identity.
     const bodyHash = this.hasher.h64(bodyBytes);
     this.sink.append(tenant, {
@@ -248,12 +253,14 @@ export class PushProcessor {
     });
   }
 
+  /** What a group is stored with; DROPPED when a rule says so. */
   private finalLabels(labels: Label[], limits: IngestLimits): FinalLabels {
     if (this.finalLimits !== limits || this.finals.size > 50_000) { this.finals.clear(); this.finalLimits = limits; }
     const key = labelsKey(labels);
     let known = this.finals.get(key);
     if (!known) {
-      const relabelled = limits.relabelDefaultRules === "disabled" ? labels : applyDefaultRelabelRules(labels);
+      const relabelled = applyRelabelRules(labels, limits);
+      if (!relabelled) { this.finals.set(key, DROPPED); return DROPPED; }
       const valid = validateLabels(relabelled, limits);
       const ordered = limits.enforceLabelsOrder ? sortLabels([...valid.filter((l) => l.name !== LABEL_ORDER), { name: LABEL_ORDER, value: "enforced" }]) : valid;
       // Two label sets may become one by the rules: they must share their object too.
@@ -280,6 +287,15 @@ export class PushProcessor {
     view.setBigUint64(0, this.hasher.h64(k.finish(), 1n));
     view.setBigUint64(8, this.hasher.h64(k.finish(), 2n));
     return id;
+  }
+}
+
+/** Clears the values of sample types that the rules drop: a type without values is not stored. */
+function dropSampleTypes(t: PprofTables, sent: Labels, rules: readonly RelabelRule[]): void {
+  for (let k = 0; k < t.sampleTypes; k++) {
+    const own: Label[] = [{ name: "__type__", value: stringAt(t, t.typeType.data[k]!) }, { name: "__unit__", value: stringAt(t, t.typeUnit.data[k]!) }];
+    if (isKept([...sent.filter((l) => l.name !== "__type__" && l.name !== "__unit__"), ...own], rules)) continue;
+    for (let i = 0; i < t.samples; i++) { const at = t.sampleValues.data[i]! + k; if (at < t.sampleValues.data[i + 1]!) t.value.data[at] = 0n; }
   }
 }
 

@@ -1,6 +1,6 @@
 import { utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason } from "@cinderblock/errors";
-import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_OTEL, LABEL_PROFILE_TYPE, LABEL_SERVICE_NAME, LABEL_SERVICE_NAME_PRIVATE, LABEL_SESSION_ID, LABEL_TYPE, labelsText, labelValue, sortLabels } from "@cinderblock/model";
+import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_OTEL, LABEL_PROFILE_TYPE, LABEL_SERVICE_NAME, LABEL_SERVICE_NAME_PRIVATE, LABEL_SESSION_ID, LABEL_TYPE, labelsText, labelValue, relabel, sortLabels } from "@cinderblock/model";
 import type { IngestLimits } from "@cinderblock/tenant";
 
 /** `service_name` is always there; labels are sorted by name. Duplicates stay: validation names them. */
@@ -17,7 +17,7 @@ function set(labels: Label[], name: string, value: string): Label[] {
 }
 
 /** The rules that v1 applies by default: godeltaprof_* and wall/cpu get their usual names. */
-export function applyDefaultRelabelRules(labels: Label[]): Label[] {
+function applyDefaultRelabelRules(labels: Label[]): Label[] {
   const name = labelValue(labels, LABEL_NAME);
   let out = labels;
   const delta = /^godeltaprof_(.*)$/s.exec(name);
@@ -30,6 +30,16 @@ export function applyDefaultRelabelRules(labels: Label[]): Label[] {
     out = set(set(out, "__name_replaced__", "wall"), LABEL_NAME, "process_cpu");
   }
   return out;
+}
+
+/** The tenant's rules and the default ones, in the tenant's order; undefined when a rule drops the series. */
+export function applyRelabelRules(labels: Label[], limits: IngestLimits): Label[] | undefined {
+  const { relabelDefaultRules: position, relabelRules: rules } = limits;
+  const own = (l: Label[]): Label[] | undefined => (rules.length === 0 ? l : relabel(l, rules));
+  if (position === "disabled") return own(labels);
+  if (position === "first") return own(applyDefaultRelabelRules(labels));
+  const out = own(labels);
+  return out && applyDefaultRelabelRules(out);
 }
 
 /** Replaces a session id by its value modulo the limit; without a limit, and when malformed, it is removed. */

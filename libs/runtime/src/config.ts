@@ -1,7 +1,8 @@
 import { availableParallelism, totalmem } from "node:os";
 import { readFileSync } from "node:fs";
-import { type Accepted, bool, type ConfigOf, duration, float, int, secret, str } from "@cinderblock/config";
+import { type Accepted, bool, type ConfigOf, duration, float, int, secret, str, yaml } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
+import { parseRelabelRules, type RelabelRule } from "@cinderblock/model";
 import { type BucketSpec, operationCounters } from "@cinderblock/objstore";
 import type { RedisConfig } from "@cinderblock/redis";
 import type { Limits } from "@cinderblock/tenant";
@@ -99,6 +100,8 @@ export const commonSchema = {
   rejectOlderThan: duration("validation.reject-older-than", "limits.reject_older_than", "1h", "Profiles older than this are refused; 0: none."),
   rejectNewerThan: duration("validation.reject-newer-than", "limits.reject_newer_than", "10m", "Profiles newer than this are refused; 0: none."),
   relabelDefaultRules: str("distributor.ingestion-relabeling-default-rules-position", "limits.ingestion_relabeling_default_rules_position", "first", "Where the default relabelling rules apply.", { choices: ["first", "last", "disabled"] }),
+  relabelRules: yaml("distributor.ingestion-relabeling-rules", "limits.ingestion_relabeling_rules", [] as RelabelRule[], "Relabelling rules of Prometheus for the labels of each series.", parseRelabelRules),
+  sampleTypeRules: yaml("distributor.sample-type-relabeling-rules", "limits.sample_type_relabeling_rules", [] as RelabelRule[], "Rules (keep, drop) that decide by the labels of a series, __type__ and __unit__ which sample types of a profile are stored.", (value, where) => parseRelabelRules(value, where, ["keep", "drop"])),
   maxLocalSeries: int("ingester.max-local-series-per-tenant", "limits.max_local_series_per_tenant", 0, "Active series of a tenant in this ingester; 0: no limit.", { min: 0 }),
   maxGlobalSeries: int("ingester.max-global-series-per-tenant", "limits.max_global_series_per_tenant", 5000, "Active series of a tenant in all ingesters; 0: no limit.", { min: 0 }),
   blocksRetention: duration("compactor.blocks-retention-period", "limits.compactor_blocks_retention_period", "0s", "Blocks wholly older than this are deleted; 0: none."),
@@ -137,7 +140,7 @@ export function limitsOf(c: CommonConfig): Limits {
     maxLabelNameLength: c.maxLabelNameLength, maxLabelValueLength: c.maxLabelValueLength, maxLabelNamesPerSeries: c.maxLabelNames, maxSessionsPerSeries: c.maxSessions,
     enforceLabelsOrder: c.enforceLabelsOrder, disableLabelSanitization: c.disableSanitization, maxProfileSizeBytes: c.maxProfileSize, maxProfileStacktraceSamples: c.maxProfileSamples,
     maxProfileStacktraceSampleLabels: c.maxSampleLabels, maxProfileStacktraceDepth: c.maxStackDepth, maxProfileSymbolValueLength: c.maxSymbolLength,
-    rejectOlderThanMs: c.rejectOlderThan, rejectNewerThanMs: c.rejectNewerThan, relabelDefaultRules: c.relabelDefaultRules as Limits["relabelDefaultRules"],
+    rejectOlderThanMs: c.rejectOlderThan, rejectNewerThanMs: c.rejectNewerThan, relabelDefaultRules: c.relabelDefaultRules as Limits["relabelDefaultRules"], relabelRules: c.relabelRules, sampleTypeRelabelRules: c.sampleTypeRules,
     maxSeriesPerTenant: series.length > 0 ? Math.min(...series) : 0, maxQueryLookbackMs: c.maxQueryLookback, maxQueryLengthMs: c.maxQueryLength, maxQueryParallelism: c.maxQueryParallelism,
     splitQueriesByIntervalMs: c.splitQueries, maxFlamegraphNodesDefault: c.nodesDefault, maxFlamegraphNodesMax: c.nodesMax, maxFlamegraphNodesOnSelectMergeProfile: c.nodesOnMergeProfile,
     queryAnalysisEnabled: c.queryAnalysis, queryAnalysisSeriesEnabled: c.queryAnalysisSeries,

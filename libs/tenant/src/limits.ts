@@ -1,3 +1,5 @@
+import type { RelabelRule } from "@cinderblock/model";
+
 /** The limits that decide about one profile; names and defaults are v1's (docs/reference/configuration.md). */
 export interface IngestLimits {
   ingestionRateBytes: number;
@@ -17,6 +19,10 @@ export interface IngestLimits {
   rejectOlderThanMs: number;
   rejectNewerThanMs: number;
   relabelDefaultRules: "first" | "last" | "disabled";
+  /** applied to each series' labels, before or after the default rules */
+  relabelRules: readonly RelabelRule[];
+  /** keep and drop: which sample types of a profile are stored */
+  sampleTypeRelabelRules: readonly RelabelRule[];
   maxSeriesPerTenant: number;
 }
 
