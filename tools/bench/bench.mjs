@@ -47,12 +47,27 @@ const reports = JSON.parse(readFileSync(json, "utf8"));
 step(4, "profiling what a push costs");
 const profileDir = join(work, "cpu");
 mkdirSync(profileDir);
-const child = spawn(join(root, "node_modules/node/bin/node"), ["--cpu-prof", `--cpu-prof-dir=${profileDir}`, join(root, "dist/cinderblock/main.mjs"), "-log.level=error", "-server.http-listen-address=127.0.0.1", "-server.http-listen-port=14199",
-  `-storage.filesystem.dir=${work}/p/bucket`, `-pyroscopedb.data-path=${work}/p/db`, "-distributor.ingestion-rate-limit-mb=100000", "-distributor.ingestion-burst-size-mb=100000", "-ingester.max-global-series-per-tenant=0", "-validation.reject-older-than=0"], { stdio: "ignore" });
-for (let i = 0; i < 200; i++) { try { if ((await fetch("http://127.0.0.1:14199/ready")).ok) break; } catch { /* not yet */ } await new Promise((r) => setTimeout(r, 50)); }
-spawnSync(oracle, ["push", "-load", join(work, "load"), "-url", "http://127.0.0.1:14199"], { encoding: "utf8" });
-child.kill("SIGTERM");
-await new Promise((r) => child.on("exit", r));
+/** One push of the load to a server with flags for V8; what it printed. */
+async function pushOnce(name, ...v8) {
+  const child = spawn(join(root, "node_modules/node/bin/node"), ["--max-semi-space-size=4", ...v8, join(root, "dist/cinderblock/main.mjs"), "-log.level=error", "-server.http-listen-address=127.0.0.1", "-server.http-listen-port=14199",
+    `-storage.filesystem.dir=${work}/${name}/bucket`, `-pyroscopedb.data-path=${work}/${name}/db`, "-distributor.ingestion-rate-limit-mb=100000", "-distributor.ingestion-burst-size-mb=100000", "-ingester.max-global-series-per-tenant=0", "-validation.reject-older-than=0"], { stdio: ["ignore", "pipe", "ignore"] });
+  let printed = "";
+  child.stdout.on("data", (b) => { printed += b; });
+  for (let i = 0; i < 200; i++) { try { if ((await fetch("http://127.0.0.1:14199/ready")).ok) break; } catch { /* not yet */ } await new Promise((r) => setTimeout(r, 50)); }
+  spawnSync(oracle, ["push", "-load", join(work, "load"), "-url", "http://127.0.0.1:14199"], { encoding: "utf8" });
+  child.kill("SIGTERM");
+  await new Promise((r) => child.on("exit", r));
+  return printed;
+}
+await pushOnce("p", "--cpu-prof", `--cpu-prof-dir=${profileDir}`);
+// What the heaps of all threads grew by between collections; buffers lie outside of them.
+const heaps = new Map();
+let allocated = 0, collections = 0;
+for (const [, isolate, before, after] of (await pushOnce("gc", "--trace-gc")).matchAll(/^\[\d+:(0x[0-9a-f]+)(?::\d+)?\].*?([\d.]+) \([\d.]+\) -> ([\d.]+) \([\d.]+\) MB/gm)) {
+  allocated += Math.max(0, Number(before) - (heaps.get(isolate) ?? 0));
+  heaps.set(isolate, Number(after));
+  collections++;
+}
 const stages = [
   ["inflate", /^inflate$|zlib|processChunkSync|gunzip|zlibBufferSync/], ["kernel: decode, normalise, hash, look up", /^wasm-function/], ["validate and normalise", /normalise|checkStrings|checkReferences|checkWindow|splitByLabels/],
   ["head: intern what is new, rows", /^(intern|stacks|lookup|hashRange|place|getOrSet|stackChild|missStack|append|addRow|grow|rehash)$/], ["flush: order, encode and compress blocks", /^(order|gather|sortedRows|pageLevels|dataPage|encodeHybrid|minMax|packBigInts|packNumbers|finishPage|chunk|encodeStackTree|encodeSymbols|zstdCompressSync|writeBuffers?)$/], ["start: load modules", /compile|__require|ModuleWrap|instantiate|loader/], ["log", /writeBuffer|fdatasync|encodeAppendRecord|writeSync|crc32c/], ["messages between threads", /postMessage|receiveMessage|messageport/],
@@ -118,6 +133,8 @@ CPU profile of all threads over the same push, by stage (functions by name; a pr
 | stage | ms | share |
 |---|---:|---:|
 ${[...costs].sort((a, b) => b[1] - a[1]).map(([s, ms]) => `| ${s} | ${Math.round(ms)} | ${Math.round((100 * ms) / busy)} % |`).join("\n")}
+
+The heaps of all threads grew by ${Math.round(allocated)} MB between ${collections} collections, start and flush included: ${(allocated * 1048.576 / reports[0].push.profiles).toFixed(1)} kB a profile. Buffers lie outside of the heaps.
 
 ## Compaction
 

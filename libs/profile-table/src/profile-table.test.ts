@@ -1,5 +1,5 @@
-import { tableFromIPC } from "apache-arrow";
-import { readParquet } from "parquet-wasm";
+import { Int32, Int64, Table, tableFromIPC, tableToIPC, Utf8, vectorFromArray } from "apache-arrow";
+import { Compression, readParquet, Table as WasmTable, writeParquet, WriterPropertiesBuilder } from "parquet-wasm";
 import { decodeChunk, decodeColumnIndex, decodeFooter, decodeOffsetIndex, footerLength, rowOffsets } from "@cinderblock/parquet";
 import { mutations, Random } from "@cinderblock/testkit";
 import { Column, encodeProfileTable, type ProfileRows } from "./index.ts";
@@ -105,5 +105,25 @@ describe("profiles.parquet", () => {
       } catch (err) { expect((err as Error).name).toMatch(/CorruptError|CinderblockError/); refused++; }
     }
     expect(refused).toBeGreaterThan(500);
+  });
+});
+
+describe("tables that another writer made (parquet-wasm and apache-arrow)", () => {
+  it.each([["uncompressed", Compression.UNCOMPRESSED], ["snappy", Compression.SNAPPY], ["zstd", Compression.ZSTD], ["gzip", Compression.GZIP], ["lz4", Compression.LZ4_RAW]])("are read: %s", (_, codec) => {
+    const n = 5000, random = new Random(9);
+    const numbers = Array.from({ length: n }, () => random.below(2 ** 31)), names = Array.from({ length: n }, (_x, i) => `name ${i % 37}`);
+    const table = new Table({
+      time: vectorFromArray(numbers.map((v) => BigInt(v) * 1_000_003n), new Int64()), series: vectorFromArray(numbers.map((v) => v % 1000), new Int32()),
+      name: vectorFromArray(names, new Utf8()), maybe: vectorFromArray(numbers.map((v) => (v % 3 === 0 ? null : BigInt(v))), new Int64()),
+    });
+    const bytes = writeParquet(WasmTable.fromIPCStream(tableToIPC(table, "stream")), new WriterPropertiesBuilder().setCompression(codec).setMaxRowGroupSize(2000).build());
+    const meta = footer(bytes);
+    expect(meta.rowGroups.length).toBe(3);
+    const column = (name: string) => meta.rowGroups.map((g) => { const c = g.columns.get(name)!; return decodeChunk(bytes.subarray(c.start, c.start + c.sizeBytes), c, name); });
+    expect(column("time").flatMap((c) => [...(c.values as BigInt64Array)])).toEqual(numbers.map((v) => BigInt(v) * 1_000_003n));
+    expect(column("series").flatMap((c) => [...(c.values as Int32Array)])).toEqual(numbers.map((v) => v % 1000));
+    expect(column("maybe").flatMap((c) => [...(c.values as BigInt64Array)])).toEqual(numbers.filter((v) => v % 3 !== 0).map(BigInt));
+    const texts = column("name").flatMap((c) => { const v = c.values as { bytes: Uint8Array; offset: Uint32Array }; return Array.from({ length: v.offset.length - 1 }, (_x, i) => Buffer.from(v.bytes.subarray(v.offset[i]!, v.offset[i + 1]!)).toString()); });
+    expect(texts).toEqual(names);
   });
 });
