@@ -5,9 +5,8 @@ import { FilesystemBucket, listAll } from "@cinderblock/objstore";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { temporaryFolder } from "@cinderblock/testkit";
 import { BlocksCleaner } from "./cleaner.ts";
-import { BucketIndexUpdater } from "./index-updater.ts";
+import { BucketIndexUpdater, markForDeletion } from "@cinderblock/compact";
 import type { CompactorLimits } from "./limits.ts";
-import { markForDeletion } from "./marks.ts";
 
 const HOUR = 3600_000, DAY = 24 * HOUR;
 const LIMITS: CompactorLimits = { retentionMs: () => 0, splitShards: () => 0, splitGroups: () => 1, partialBlockDeletionDelayMs: () => DAY, downsample: () => true };

@@ -3,9 +3,8 @@ import { CinderblockError } from "@cinderblock/errors";
 import { type Bucket, listAll } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import type { BucketIndexUpdater } from "./index-updater.ts";
+import { blocksPrefix, type BucketIndexUpdater, deleteBlock, markForDeletion, tenantMarkName } from "@cinderblock/compact";
 import type { CompactorLimits } from "./limits.ts";
-import { blocksPrefix, deleteBlock, markForDeletion, tenantMarkName } from "./marks.ts";
 
 export interface CleanerConfig {
   intervalMs: number;

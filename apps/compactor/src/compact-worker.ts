@@ -1,8 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { BlockFiles } from "@cinderblock/block";
-import { compactBlocks, verifyBlock } from "@cinderblock/compact";
+import { blockFilesIn, compactBlocks, verifyBlock } from "@cinderblock/compact";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { type Bucket, FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import { ownData, serveWorker } from "@cinderblock/threads";
@@ -11,13 +10,6 @@ import type { CompactWorkerData, CompactWorkerMethods } from "./protocol.ts";
 /** A thread for one compaction: reads the sources from the bucket, leaves verified outputs in the work folder. */
 const data = ownData<CompactWorkerData>();
 const opened = openBucket(data.bucket);
-
-function filesIn(bucket: Bucket, path: string): BlockFiles {
-  return {
-    read: (relPath, offset, size) => (size === undefined ? bucket.get(`${path}/${relPath}`) : bucket.getRange(`${path}/${relPath}`, offset, size)),
-    size: async (relPath) => (await bucket.attributes(`${path}/${relPath}`)).size,
-  };
-}
 
 const PIECE_BYTES = 8 << 20;
 
@@ -40,8 +32,8 @@ const methods: CompactWorkerMethods = {
     const bucket = await opened;
     // Pages are read twice and in small pieces: what is far away is fetched once.
     const near = data.bucket.backend === "filesystem" ? undefined : await fetchBlocks(bucket, tenant, blocks, join(options.workDir, "sources"));
-    const result = await compactBlocks(blocks.map((meta) => ({ meta, files: near ? filesIn(near, meta.ulid) : filesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`) })), options);
-    for (const o of result.outputs) await verifyBlock(o.meta, filesIn(new FilesystemBucket(dirname(o.dir)), o.meta.ulid));
+    const result = await compactBlocks(blocks.map((meta) => ({ meta, files: near ? blockFilesIn(near, meta.ulid) : blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`) })), options);
+    for (const o of result.outputs) await verifyBlock(o.meta, blockFilesIn(new FilesystemBucket(dirname(o.dir)), o.meta.ulid));
     return result;
   },
 };

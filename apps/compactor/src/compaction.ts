@@ -4,7 +4,7 @@ import type { Resources } from "@cinderblock/runtime";
 import { BlocksCleaner } from "./cleaner.ts";
 import { Compactor } from "./compactor.ts";
 import { blockRangesOf, type CompactorComponentConfig } from "./config.ts";
-import { BucketIndexUpdater } from "./index-updater.ts";
+import { BucketIndexUpdater } from "@cinderblock/compact";
 import type { CompactorLimits } from "./limits.ts";
 
 /**

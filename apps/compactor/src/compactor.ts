@@ -1,15 +1,13 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type BlockMeta, decodeMeta, encodeMeta, isUlid, LABEL_HOSTNAME, markedUlid, uncompactedUlid } from "@cinderblock/block-meta";
-import { type CompactionJob, outdatedBlocks, planJobs } from "@cinderblock/compact";
+import { blocksPrefix, type BucketIndexUpdater, type CompactionJob, markForDeletion, markNoCompact, outdatedBlocks, planJobs, tenantMarkName } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { WorkerClient } from "@cinderblock/threads";
-import type { BucketIndexUpdater } from "./index-updater.ts";
 import type { CompactorLimits } from "./limits.ts";
-import { blocksPrefix, markForDeletion, markNoCompact, tenantMarkName } from "./marks.ts";
 import type { CompactAnswer, CompactCall, CompactWorkerData } from "./protocol.ts";
 
 export interface CompactorConfig {

@@ -25,6 +25,14 @@ class Silent extends Error {
   constructor(client: SourceClient, cause: unknown) { super(`${client.name} did not answer`, { cause }); this.client = client; }
 }
 
+/** Planned blocks that nobody has: deleted since the lists were taken, and perhaps replaced. The plan is made again. */
+class Vanished extends Error {
+  constructor(ulids: readonly string[]) { super(`blocks are gone: ${ulids.join(", ")}`); }
+}
+
+/** Plans that are made when blocks vanish under them; then the answer says what it lacks. */
+const MAX_PLANS = 3;
+
 /** Plans which head or block answers for what, asks each once, and hands back what is to be merged. */
 export class Querier {
   private readonly sources: Sources;
@@ -101,10 +109,11 @@ export class Querier {
   }
 
   /** Plans and asks; a client that fell silent meanwhile is planned around. */
-  private async around<T>(work: (without: ReadonlySet<string>) => Promise<T>): Promise<T> {
+  private async around<T>(work: (without: ReadonlySet<string>, lastPlan: boolean) => Promise<T>): Promise<T> {
     const without = new Set<string>();
-    for (;;) {
-      try { return await work(without); } catch (err) {
+    for (let plans = 1; ;) {
+      try { return await work(without, plans >= MAX_PLANS); } catch (err) {
+        if (err instanceof Vanished) { plans++; this.base.log.info({ reason: err.message }, "a plan is made again"); continue; }
         if (!(err instanceof Silent)) throw err;
         if (without.size >= 3) throw err.cause;
         this.base.log.warn({ source: err.client.name, err: err.cause }, "a source fell silent, the query is planned again");
@@ -115,35 +124,45 @@ export class Querier {
 
   private select(tenant: string, query: SourceQuery): Promise<JobResult> {
     selectorOf(query.select); // a selector that cannot be parsed is told even where there is nothing to ask
-    return this.around((without) => this.selectOnce(tenant, query, without));
+    return this.around((without, lastPlan) => this.selectOnce(tenant, query, without, lastPlan));
   }
 
-  private async selectOnce(tenant: string, query: SourceQuery, without: ReadonlySet<string>): Promise<JobResult> {
+  private async selectOnce(tenant: string, query: SourceQuery, without: ReadonlySet<string>, lastPlan: boolean): Promise<JobResult> {
     const { select } = query;
     const { plan, warnings } = await this.plan(tenant, select.startMs, select.endMs, without);
     const exclude = await this.duplicates(tenant, plan, select);
-    const parts: PartialResult[] = [];
+    const parts: PartialResult[] = [], gone: string[] = [];
     const alone = plan.size === 1 && [...plan.values()][0]!.length === 1;
     const asked: SourceQuery = query.kind === "tree" && alone ? { ...query, alone } : query;
     await Promise.all([...plan].map(async ([client, blocks]) => {
       const answer = await this.ask(client, () => client.execute(tenant, blocks.map((b) => b.ulid), asked, exclude));
       if (answer.result) parts.push(answer.result);
-      for (const ulid of answer.missing) await this.elsewhere(tenant, client, ulid, query, exclude, parts, warnings);
+      for (const ulid of answer.missing) if (!(await this.elsewhere(tenant, client, ulid, query, exclude, parts))) gone.push(ulid);
     }));
+    this.miss(tenant, gone, lastPlan, warnings);
     return { kind: "select", parts, warnings };
   }
 
-  /** A planned block that one client lacks is asked of the others; if none has it, the answer says so. */
-  private async elsewhere(tenant: string, not: SourceClient, ulid: string, query: SourceQuery, exclude: Exclusions, parts: PartialResult[], warnings: string[]): Promise<void> {
+  /** What nobody has: another plan may do without it; the last one says so in its answer. */
+  private miss(tenant: string, gone: readonly string[], lastPlan: boolean, warnings: string[]): void {
+    if (gone.length === 0) return;
+    if (!lastPlan) throw new Vanished(gone);
+    for (const ulid of gone) {
+      this.base.log.warn({ tenant, blockId: ulid }, "a planned block is not there");
+      this.base.metrics.counter("cinderblock_querier_missing_blocks_total", "Planned blocks that nobody had.").inc();
+      warnings.push(`block ${ulid} is missing`);
+    }
+  }
+
+  /** A planned block that one client lacks is asked of the others. False: none has it. */
+  private async elsewhere(tenant: string, not: SourceClient, ulid: string, query: SourceQuery, exclude: Exclusions, parts: PartialResult[]): Promise<boolean> {
     for (const c of [...this.sources.stores(), ...this.sources.ingesters()]) {
       if (c === not) continue;
       const answer = await this.ask(c, () => c.execute(tenant, [ulid], query, exclude));
       if (answer.result) parts.push(answer.result);
-      if (answer.missing.length === 0) return;
+      if (answer.missing.length === 0) return true;
     }
-    this.base.log.warn({ tenant, blockId: ulid }, "a planned block is not there");
-    this.base.metrics.counter("cinderblock_querier_missing_blocks_total", "Planned blocks that nobody had.").inc();
-    warnings.push(`block ${ulid} is missing`);
+    return false;
   }
 
   /** Rows that two sources share: only sources below level 2 whose series overlap in time are compared row by row. */
@@ -163,11 +182,11 @@ export class Querier {
   private labels(tenant: string, ask: Extract<QueryJob, { kind: "labels" }>["ask"]): Promise<JobResult> {
     const { query } = ask;
     const ranged = query.startMs > 0 && query.endMs > 0;
-    return this.around(async (without) => {
+    return this.around(async (without, lastPlan) => {
       const { plan, warnings } = await this.plan(tenant, ranged ? query.startMs : 0, ranged ? query.endMs : Number.MAX_SAFE_INTEGER, without);
       const answers = await Promise.all([...plan].map(([client, blocks]) => this.ask(client, () => client.labels(tenant, blocks.map((b) => b.ulid), ask))));
       const answer: LabelAnswer = { names: answers.flatMap((a) => a.names), sets: answers.flatMap((a) => a.sets) };
-      for (const a of answers) for (const u of a.missing) warnings.push(`block ${u} is missing`);
+      this.miss(tenant, answers.flatMap((a) => a.missing), lastPlan, warnings);
       return { kind: "labels", answer, warnings };
     });
   }

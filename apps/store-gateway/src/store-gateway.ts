@@ -137,8 +137,16 @@ export class StoreGateway implements Service, SourceClient {
     })));
   }
 
-  execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions): Promise<ExecuteAnswer> { return this.pool.execute("bucket", tenant, ulids, query, exclude); }
+  async execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions): Promise<ExecuteAnswer> { return this.lookingAgain(tenant, await this.pool.execute("bucket", tenant, ulids, query, exclude)); }
   ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> { return this.pool.ranges("bucket", tenant, ulids, select); }
   keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> { return this.pool.keys("bucket", tenant, ulids, select); }
-  labels(tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }> { return this.pool.labels("bucket", tenant, ulids, ask); }
+  async labels(tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }> { return this.lookingAgain(tenant, await this.pool.labels("bucket", tenant, ulids, ask)); }
+
+  /** A block that is gone was compacted and deleted since the bucket was read: what it became is learnt before the next plan. */
+  private async lookingAgain<T extends { missing: string[] }>(tenant: string, answer: T): Promise<T> {
+    if (answer.missing.length === 0) return answer;
+    for (const u of answer.missing) { this.metas.get(tenant)?.delete(u); this.learnt.get(tenant)?.delete(u); }
+    try { await this.syncTenant(tenant); } catch (err) { this.base.log.warn({ tenant, err }, "tenant's blocks could not be read"); }
+    return answer;
+  }
 }

@@ -28,7 +28,7 @@ export class BlockReader implements ProfileSource {
   private readonly columns = new Map<string, Promise<ColumnData[]>>();
   private rows: Partial<RowTable> = {};
   private readonly blockSymbols: BlockSymbols;
-  private readonly partitions: bigint[] = [];
+  readonly partitions: bigint[] = [];
   private readonly partitionAt = new Map<bigint, number>();
   private readonly resolved = new Map<number, Promise<{ tables: SymbolTables; flame: FlameIndex }>>();
   private readonly files: BlockFiles;

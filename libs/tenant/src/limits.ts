@@ -1,4 +1,13 @@
-import type { RelabelRule } from "@cinderblock/model";
+/** A relabelling rule as plain data: the shape that `relabel` of the model applies, which this layer does not see. */
+interface RelabelRule {
+  action: "replace" | "keep" | "drop" | "keepequal" | "dropequal" | "hashmod" | "labelmap" | "labeldrop" | "labelkeep" | "lowercase" | "uppercase";
+  sourceLabels: readonly string[];
+  separator: string;
+  regex: string;
+  modulus: number;
+  targetLabel: string;
+  replacement: string;
+}
 
 /** The limits that decide about one profile; names and defaults are v1's (docs/reference/configuration.md). */
 export interface IngestLimits {

@@ -1,0 +1,48 @@
+import { helpText, loadConfig } from "@cinderblock/config";
+import { accepted, buildInfo, commonSchema } from "@cinderblock/runtime";
+import { compactChosen, inspectBlocks, listBlocks, rebuildIndex, verifyBlocks } from "./blocks.ts";
+import { baseFor, type CliConfig, type Context, type Output, schema } from "./context.ts";
+import { importProfiles } from "./import.ts";
+import { labels, pprof, series, top } from "./query.ts";
+import { partitions, ring } from "./server.ts";
+
+/** Every command: its words, what follows them, what it does. */
+const COMMANDS: readonly { words: string; args: string; does: string; run: (c: Context) => Promise<number> }[] = [
+  { words: "blocks list", args: "", does: "the blocks of a bucket", run: listBlocks },
+  { words: "blocks inspect", args: "ULID…", does: "what is inside of blocks: files, types, services, series", run: inspectBlocks },
+  { words: "blocks verify", args: "[ULID…]", does: "read blocks whole: every checksum, order, sum and reference; exit 1 when one is not sound", run: verifyBlocks },
+  { words: "blocks compact", args: "ULID ULID…", does: "merge blocks into one, or -shards, and upload it", run: compactChosen },
+  { words: "index rebuild", args: "", does: "write the bucket index of tenants anew", run: rebuildIndex },
+  { words: "query top", args: "", does: "functions of a bucket by their own share, without a server", run: top },
+  { words: "query series", args: "", does: "label sets", run: series },
+  { words: "query labels", args: "", does: "names of labels", run: labels },
+  { words: "query pprof", args: "", does: "a merged pprof into -out", run: pprof },
+  { words: "import", args: "FILE|FOLDER…", does: "pprof files of any age into blocks of the bucket, as -name", run: importProfiles },
+  { words: "partitions", args: "", does: "partitions of Kafka's topic: owners, offsets, lag; asks -url", run: partitions },
+  { words: "ring", args: "[ingester|store-gateway|query-scheduler|compactor]", does: "members of a ring; asks -url", run: ring },
+];
+
+function usage(): string {
+  return `cinderblock-cli <command> [flags] [arguments]\n\n${COMMANDS.map((c) => `  ${`${c.words} ${c.args}`.padEnd(46)} ${c.does}`).join("\n")}\n\nFlags are those of the bucket (-storage.backend=s3 -storage.s3.bucket-name=…, or a server's -config.file) and those that\ncinderblock-cli <command> -help names. -output=json prints for programs.\n`;
+}
+
+/** Runs a command line; the exit code. Never throws: what is wrong is said. */
+export async function runCommand(argv: readonly string[], out: Output, err: Output): Promise<number> {
+  const words = argv.filter((a) => !a.startsWith("-"));
+  const command = COMMANDS.find((c) => words.slice(0, c.words.split(" ").length).join(" ") === c.words);
+  if (argv.includes("-version") || argv.includes("--version")) { out.write(`cinderblock-cli ${buildInfo().version} (${buildInfo().revision})\n`); return 0; }
+  if (!command) {
+    const asked = argv.length === 0 || ["-h", "-help", "--help", "help"].includes(argv[0]!);
+    (asked ? out : err).write(asked ? usage() : `cinderblock-cli: there is no command ${JSON.stringify(words.slice(0, 2).join(" "))}\n\n${usage()}`);
+    return asked ? 0 : 2;
+  }
+  try {
+    const args = words.slice(command.words.split(" ").length);
+    const { config, help } = loadConfig({ ...commonSchema, ...schema }, argv.filter((a) => a.startsWith("-")).map((a) => (a.includes("=") || /^--?(help|h)$/.test(a) ? a : `${a}=true`)), process.env, { flags: [], yaml: accepted.yaml });
+    if (help) { out.write(`${command.words} ${command.args}: ${command.does}\n\n${helpText(schema, `cinderblock-cli ${command.words}`)}`); return 0; }
+    return await command.run({ config: config as unknown as CliConfig, args, out, err, base: baseFor() });
+  } catch (e) {
+    err.write(`cinderblock-cli ${command.words}: ${(e as Error).message}\n`);
+    return 1;
+  }
+}

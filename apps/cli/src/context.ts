@@ -1,0 +1,85 @@
+import { type ConfigOf, str, int } from "@cinderblock/config";
+import { CinderblockError } from "@cinderblock/errors";
+import { type BlockMeta, decodeMeta, isUlid } from "@cinderblock/block-meta";
+import { type Bucket, openBucket } from "@cinderblock/objstore";
+import { bucketOf, commonSchema } from "@cinderblock/runtime";
+import { createLogger, Metrics, startTracing, type Base } from "@cinderblock/telemetry";
+
+const storage = Object.fromEntries(Object.entries(commonSchema).filter(([, o]) => o.flag.startsWith("storage."))) as Pick<typeof commonSchema, "storageBackend">;
+
+/** Flags of all commands; the bucket's are the server's own, and its configuration file is read as well. */
+export const schema = {
+  ...storage,
+  output: str("output", undefined, "table", "Form of what is printed.", { choices: ["table", "json"] }),
+  tenant: str("tenant", undefined, "", "Tenant; empty: all, or anonymous where one is needed."),
+  url: str("url", undefined, "http://127.0.0.1:4040", "Server that is asked."),
+  query: str("query", undefined, "{}", "Selector of series."),
+  profileType: str("profile-type", undefined, "process_cpu:cpu:nanoseconds:cpu:nanoseconds", "Profile type of a query."),
+  from: str("from", undefined, "", "Begin: RFC 3339, Unix time, or now-1h. Empty: the first there is."),
+  to: str("to", undefined, "", "End, in the same forms. Empty: the last there is."),
+  nodes: int("nodes", undefined, 0, "Most nodes of a flame graph; 0: all.", { min: 0 }),
+  limit: int("limit", undefined, 25, "Most functions that top shows; 0: all.", { min: 0 }),
+  shards: int("shards", undefined, 0, "Shards that a compaction divides series over; 0: none.", { min: 0 }),
+  mark: str("mark-sources", undefined, "no", "Mark the blocks that a compaction merged for deletion.", { choices: ["no", "yes"] }),
+  name: str("name", undefined, "", "Series of imported profiles: service{label=value,…}."),
+  out: str("out", undefined, "", "File or folder that is written."),
+};
+export type CliConfig = ConfigOf<typeof schema> & ConfigOf<typeof commonSchema>;
+
+export interface Output { write(text: string): unknown; isTTY?: boolean }
+
+/** What a command works with. */
+export interface Context { config: CliConfig; args: readonly string[]; out: Output; err: Output; base: Base }
+
+export function baseFor(): Base { return { log: createLogger({ level: "error", format: "logfmt" }), metrics: new Metrics(), tracer: startTracing("", "cli"), now: () => Date.now() }; }
+export function openedBucket(c: Context): Promise<Bucket> { return openBucket(bucketOf(c.config)); }
+
+export async function tenantsOf(c: Context, bucket: Bucket): Promise<string[]> {
+  if (c.config.tenant !== "") return [c.config.tenant];
+  return (await bucket.list("")).filter((n) => n.endsWith("/") && n !== "__pyroscope_cluster/").map((n) => n.slice(0, -1));
+}
+
+/** Whole blocks of a tenant, oldest first. */
+export async function metasOf(bucket: Bucket, tenant: string): Promise<BlockMeta[]> {
+  const prefix = `${tenant}/phlaredb/`;
+  const ulids = (await bucket.list(prefix)).map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid);
+  const metas = await Promise.all(ulids.map(async (u) => { try { return decodeMeta(await bucket.get(`${prefix}${u}/meta.json`), `${u}/meta.json`); } catch (err) { if (err instanceof CinderblockError && err.kind === "not-found") return undefined; throw err; } }));
+  return metas.filter((m) => m !== undefined).sort((a, b) => a.minTimeMs - b.minTimeMs || (a.ulid < b.ulid ? -1 : 1));
+}
+
+/** Blocks by name, or all of the tenants. */
+export async function chosen(c: Context, bucket: Bucket): Promise<{ tenant: string; meta: BlockMeta }[]> {
+  const all = (await Promise.all((await tenantsOf(c, bucket)).map(async (tenant) => (await metasOf(bucket, tenant)).map((meta) => ({ tenant, meta }))))).flat();
+  if (c.args.length === 0) return all;
+  return c.args.map((ulid) => {
+    const found = all.find((b) => b.meta.ulid === ulid);
+    if (!found) throw new CinderblockError("not-found", `block ${ulid} is not in the bucket${c.config.tenant === "" ? "" : ` of tenant ${c.config.tenant}`}`);
+    return found;
+  });
+}
+
+/** Rows for people or as JSON. */
+export function print(c: Context, rows: readonly Record<string, string | number>[]): void {
+  if (c.config.output === "json") { c.out.write(`${JSON.stringify(rows, undefined, 1)}\n`); return; }
+  if (rows.length === 0) { c.out.write("nothing\n"); return; }
+  const names = Object.keys(rows[0]!);
+  const text = (v: string | number | undefined): string => (typeof v === "number" ? v.toLocaleString("en") : (v ?? ""));
+  const widths = names.map((n) => Math.max(n.length, ...rows.map((r) => text(r[n]).length)));
+  const line = (cells: readonly string[], right: readonly boolean[]): string => cells.map((x, i) => (right[i] ? x.padStart(widths[i]!) : i === cells.length - 1 ? x : x.padEnd(widths[i]!))).join("  ").trimEnd();
+  const right = names.map((n) => typeof rows[0]![n] === "number");
+  c.out.write(`${[line(names, right), ...rows.map((r) => line(names.map((n) => text(r[n])), right))].join("\n")}\n`);
+}
+
+/** A bar on a terminal, nothing elsewhere. */
+export function progress(c: Context, what: string): (done: number, total: number) => void {
+  let last = 0;
+  return (done, total) => {
+    if (c.err.isTTY !== true || (Date.now() - last < 100 && done < total)) return;
+    last = Date.now();
+    const n = total === 0 ? 30 : Math.floor((30 * done) / total);
+    c.err.write(`\r[${"#".repeat(n)}${".".repeat(30 - n)}] ${what} ${done} of ${total}${done === total ? "\n" : ""}`);
+  };
+}
+
+export const bytes = (n: number): string => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} GB` : n >= 1e6 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e3).toFixed(1)} kB`);
+export const time = (ms: number): string => new Date(ms).toISOString().replace(".000Z", "Z");

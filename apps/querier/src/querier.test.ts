@@ -1,0 +1,53 @@
+import type { BlockInfo, ExecuteAnswer, SourceClient, SourceQuery } from "@cinderblock/query";
+import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import { Querier, type Sources } from "./querier.ts";
+
+const base = { log: createLogger({ level: "fatal", format: "json" }), metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() };
+const block = (ulid: string, level: number, sources = [ulid], parents: string[] = []): BlockInfo => ({ ulid, minTimeMs: 10, maxTimeMs: 20, level, sources, parents, shardId: "", hints: [] });
+const QUERY: SourceQuery = { kind: "series", callSite: [], range: { startMs: 0, endMs: 100, stepMs: 100, groupBy: [] }, select: { profileTypeId: "p:cpu:ns:cpu:ns", labelSelector: "{}", startMs: 0, endMs: 100 } };
+const [A, B, C] = ["01M83BWES06AEJX19K2E07509A", "01M83BWES06AEJX19K2E07509B", "01M83BWES06AEJX19K2E07509C"] as const;
+
+/** A store-gateway with blocks; what was deleted is still listed until somebody asked for it. */
+class Store implements SourceClient {
+  readonly name = "store";
+  asked: string[][] = [];
+  listed: BlockInfo[];
+  there: Set<string>;
+  private readonly learns: BlockInfo[];
+  constructor(listed: BlockInfo[], there: string[], learns: BlockInfo[]) { this.listed = listed; this.there = new Set(there); this.learns = learns; }
+  blocks(): Promise<BlockInfo[]> { return Promise.resolve(this.listed); }
+  execute(_t: string, ulids: readonly string[]): Promise<ExecuteAnswer> {
+    this.asked.push([...ulids].sort());
+    const missing = ulids.filter((u) => !this.there.has(u));
+    if (missing.length > 0) this.listed = this.learns;
+    return Promise.resolve({ result: { kind: "series", series: [] }, missing });
+  }
+  ranges(): Promise<never[]> { return Promise.resolve([]); }
+  keys(): Promise<never[]> { return Promise.resolve([]); }
+  labels(_t: string, ulids: readonly string[]): Promise<{ names: string[]; sets: never[]; missing: string[] }> {
+    const missing = ulids.filter((u) => !this.there.has(u));
+    if (missing.length > 0) this.listed = this.learns;
+    return Promise.resolve({ names: ulids.filter((u) => this.there.has(u)), sets: [], missing });
+  }
+}
+const sources = (store: Store): Sources => ({ ingesters: () => [], stores: () => [store], maxSilentIngesters: () => 0, reach: () => Promise.resolve(), refresh: () => Promise.resolve() });
+
+describe("blocks that were compacted and deleted between the plan and the question", () => {
+  it("are planned again: the answer comes from what they became, and is whole", async () => {
+    const store = new Store([block(A, 1), block(B, 1)], [C], [block(C, 2, [A, B], [A, B])]), querier = new Querier(sources(store), base);
+    const r = await querier.run("t", { kind: "select", query: QUERY }, Date.now() + 1000);
+    expect(r.warnings).toEqual([]);
+    expect(store.asked.at(-1)).toEqual([C]);
+    expect(r.kind === "select" && r.parts.length).toBe(1);
+  });
+  it("for questions about labels, too", async () => {
+    const store = new Store([block(A, 1), block(B, 1)], [C], [block(C, 2, [A, B], [A, B])]);
+    const r = await new Querier(sources(store), base).run("t", { kind: "labels", ask: { kind: "names", query: { matchers: [], startMs: 1, endMs: 100 } } }, Date.now() + 1000);
+    expect([r.kind === "labels" && r.answer.names, r.warnings]).toEqual([[C], []]);
+  });
+  it("and when nothing replaced them, the answer says what it lacks", async () => {
+    const store = new Store([block(A, 1), block(B, 1)], [A], [block(A, 1), block(B, 1)]);
+    const r = await new Querier(sources(store), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000);
+    expect(r.warnings).toEqual([`block ${B} is missing`]);
+  });
+});

@@ -1,0 +1,86 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { tinyPprof } from "@cinderblock/testkit";
+import { Pusher, settle, total } from "./pusher.ts";
+import { folder, Server } from "./server.ts";
+
+function cli(...args: string[]): { status: number | null; out: string; err: string } {
+  const r = spawnSync("apps/cli/bin/cinderblock-cli", args, { encoding: "utf8" });
+  return { status: r.status, out: r.stdout, err: r.stderr };
+}
+const rows = (r: { status: number | null; out: string; err: string }): Record<string, string & number>[] => { expect([r.status, r.err.replace(/^.* rows of .*\n/, "")]).toEqual([0, ""]); return JSON.parse(r.out) as Record<string, string & number>[]; };
+
+describe("the command line", () => {
+  const server = new Server();
+  let bucket = "", found = 0, pusher: Pusher;
+  beforeAll(async () => {
+    await server.start();
+    pusher = new Pusher(() => [server], 2);
+    for (const more of [true, false]) {
+      await settle(1000);
+      if (!more) await pusher.stop();
+      await server.flush();
+    }
+    found = (await total(server, pusher)).sum;
+    await server.stop();
+    bucket = `-storage.filesystem.dir=${server.dir}/bucket`;
+  });
+
+  it("lists, inspects and verifies blocks", () => {
+    const blocks = rows(cli("blocks", "list", bucket, "-output=json"));
+    expect(blocks.length).toBeGreaterThanOrEqual(2);
+    expect(blocks.reduce((n, b) => n + b.profiles!, 0)).toBe(found);
+    expect(cli("blocks", "list", bucket).out).toMatch(/^tenant +block +level/);
+    const [inside] = JSON.parse(cli("blocks", "inspect", blocks[0]!.block!, bucket, "-output=json").out) as { services: Record<string, number>; files: Record<string, number> }[];
+    expect(Object.keys(inside!.services).sort()).toEqual(["s0", "s1", "s2", "s3", "s4"]);
+    expect(Object.keys(inside!.files).sort()).toEqual(["index.tsdb", "profiles.parquet", "symbols.symdb"]);
+    expect(rows(cli("blocks", "verify", bucket, "-output=json")).every((b) => b.found === "sound")).toBe(true);
+  });
+
+  it("answers queries without a server, before and after blocks were merged, and makes a pprof", () => {
+    const self = (): number => (rows(cli("query", "top", bucket, "-output=json", "-limit=0")) as unknown as { self: number }[]).reduce((n, f) => n + f.self, 0);
+    expect(self()).toBe(found);
+    expect(rows(cli("query", "series", bucket, "-query={service_name=\"s1\"}", "-output=json")).map((s) => s.series)).toEqual([expect.stringContaining('service_name="s1"')]);
+    const blocks = rows(cli("blocks", "list", bucket, "-output=json")).map((b) => b.block!);
+    const [merged] = rows(cli("blocks", "compact", ...blocks, bucket, "-mark-sources=yes", "-output=json"));
+    expect(merged!.profiles).toBe(found);
+    expect(self()).toBe(found);
+    expect(rows(cli("index", "rebuild", bucket, "-output=json"))).toEqual([{ tenant: "anonymous", blocks: blocks.length + 1, marks: blocks.length }]);
+    const out = join(folder(), "m.pb");
+    expect(cli("query", "pprof", bucket, `-out=${out}`).status).toBe(0);
+    expect(readFileSync(out).includes(Buffer.from("main"))).toBe(true);
+  });
+
+  it("imports pprof files of any age, and names those that it cannot", () => {
+    const dir = folder();
+    mkdirSync(join(dir, "old"));
+    for (let i = 0; i < 20; i++) writeFileSync(join(dir, "old", `${i}.pb.gz`), gzipSync(tinyPprof({ stacks: [{ frames: ["main", "years ago"], values: [5] }], timeNanos: 1_500_000_000_000_000_000n + BigInt(i) * 1_000_000_000n })));
+    const imported = cli("import", bucket, "-tenant=past", "-name=shop.cpu{env=prod}", join(dir, "old"));
+    expect([imported.status, imported.err]).toEqual([0, "20 of 20 files\n"]);
+    expect(rows(cli("query", "top", bucket, "-tenant=past", "-query={env=\"prod\"}", "-output=json"))[0]).toMatchObject({ self: 100, function: "years ago" });
+    expect(rows(cli("blocks", "verify", bucket, "-tenant=past", "-output=json")).every((b) => b.found === "sound")).toBe(true);
+    writeFileSync(join(dir, "old", "x.txt"), "no profile");
+    const partly = cli("import", bucket, "-tenant=other", "-name=shop.cpu", join(dir, "old"));
+    expect([partly.status, partly.err]).toEqual([1, expect.stringMatching(/^20 of 21 files\n.*x\.txt: /)]);
+  });
+
+  it("says what is wrong with a block, a flag, a command", () => {
+    const [block] = readdirSync(join(server.dir, "bucket/past/phlaredb")).filter((n) => n.length === 26), path = join(server.dir, "bucket/past/phlaredb", block!, "profiles.parquet");
+    const bytes = readFileSync(path);
+    bytes[bytes.length >> 2]! ^= 0x40;
+    writeFileSync(path, bytes);
+    const verified = cli("blocks", "verify", bucket, "-tenant=past");
+    expect(verified.status).toBe(1);
+    expect(verified.out).not.toContain("sound");
+    rmSync(path);
+    expect(cli("blocks", "verify", bucket, "-tenant=past").out).toMatch(/profiles\.parquet/);
+    expect(cli("blocks", "inspect", "01M83BWES06AEJX19K2E07509W", bucket)).toMatchObject({ status: 1, err: expect.stringContaining("block 01M83BWES06AEJX19K2E07509W is not in the bucket") });
+    expect(cli("blocks", "list", "-storage.filesytem.dir=x")).toMatchObject({ status: 1, err: expect.stringContaining("did you mean storage.filesystem.dir?") });
+    expect(cli("blocks", "shred")).toMatchObject({ status: 2, err: expect.stringContaining('there is no command "blocks shred"') });
+    expect(cli("-help")).toMatchObject({ status: 0, out: expect.stringContaining("blocks verify") });
+    expect(cli("blocks", "verify", "-help").out).toContain("-storage.s3.bucket-name");
+    expect(cli("ring", "-url=http://127.0.0.1:1")).toMatchObject({ status: 1, err: expect.stringContaining("does not answer") });
+  });
+});
