@@ -154,6 +154,44 @@ describe("tenants", () => {
   });
 });
 
+describe("with a tokens file", () => {
+  const server = new Server(), AGENT = "agent-token-0123456789", READER = "reader-token-0123456789", ADMIN = "admin-token-0123456789";
+  beforeAll(async () => {
+    const file = join(server.dir, "tokens.yaml");
+    writeFileSync(file, `tokens:\n  - {name: agents, token: ${AGENT}, roles: [write], tenants: [a]}\n  - {name: grafana, token: ${READER}, roles: [read], tenants: [a, b]}\n  - {name: ops, token: ${ADMIN}, roles: [admin]}\n`);
+    await server.start("-auth.multitenancy-enabled=true", `-auth.tokens-file=${file}`);
+  });
+  afterAll(() => server.stop());
+  const status = async (path: string, init: RequestInit = {}): Promise<number> => (await fetch(`${server.url}${path}`, init)).status;
+
+  it("asks for one on every route but /ready, and tells nobody which routes there are", async () => {
+    const bodies: RequestInit = { method: "POST", headers: { "content-type": "application/json", "x-scope-orgid": "a" }, body: "{}" };
+    for (const path of ["/push.v1.PusherService/Push", "/querier.v1.QuerierService/ProfileTypes", "/querier.v1.QuerierService/Diff", "/ingester.v1.IngesterService/Flush", "/ingest?name=a", "/pyroscope/ingest?name=a", "/v1development/profiles", "/cinderblock.internal.v1.Ingester/push", "/nothing/here"]) {
+      expect([path, await status(path, bodies)]).toEqual([path, 401]);
+      expect([path, await status(path, { ...bodies, headers: { ...bodies.headers, authorization: "Bearer wrong-token-0123456789" } })]).toEqual([path, 401]);
+    }
+    for (const path of ["/", "/metrics", "/pyroscope/render?query=x", "/pyroscope/render-diff", "/pyroscope/label-values?label=x", "/api/v1/status/config", "/api/v1/status/buildinfo", "/runtime_config", "/nothing"]) expect([path, await status(path)]).toEqual([path, 401]);
+    expect(await status("/ready")).toBe(200);
+    const plain = await fetch(`${server.url}/push.v1.PusherService/Push`, { method: "POST", headers: { "content-type": "application/proto", "x-scope-orgid": "a" }, body: toBinary(PushRequestSchema, create(PushRequestSchema, { series: [series("p", profile(1))] })) });
+    expect([plain.status, plain.headers.get("www-authenticate")]).toEqual([401, 'Basic realm="Cinderblock", Bearer']);
+    await expect(createClient(PusherService, createGrpcTransport({ baseUrl: server.url })).push({ series: [] }, { headers: { "x-scope-orgid": "a" } })).rejects.toThrow(/\[unauthenticated\] a token is required/);
+  });
+
+  it("lets each do what its token says, for its tenants", async () => {
+    const push = (tenant: string, token: string) => server.json("/push.v1.PusherService/Push", { series: [{ labels: series("p", profile(1)).labels, samples: [{ rawProfile: Buffer.from(profile(1)).toString("base64") }] }] }, { "x-scope-orgid": tenant, authorization: `Basic ${Buffer.from(`user:${token}`).toString("base64")}` });
+    expect((await push("a", AGENT)).status).toBe(200);
+    expect(await push("b", AGENT)).toEqual({ status: 403, body: { code: "permission_denied", message: "the token agents is not for tenant b" } });
+    expect((await push("a", READER)).status).toBe(403);
+    const ask = async (tenant: string, token: string) => (await server.json("/querier.v1.QuerierService/LabelNames", { start: String(now - 1000), end: String(now + 1000) }, { "x-scope-orgid": tenant, authorization: `Bearer ${token}` })).status;
+    expect([await ask("a", READER), await ask("a|b", READER), await ask("a|c", READER), await ask("a", AGENT), await ask("a", ADMIN)]).toEqual([200, 200, 403, 403, 403]);
+    const admin = { headers: { authorization: `Bearer ${ADMIN}` } };
+    expect([await status("/metrics", admin), await status("/api/v1/status/config", admin), await status("/nothing", admin)]).toEqual([200, 200, 404]);
+    // Secrets are not shown.
+    expect(await (await fetch(`${server.url}/api/v1/status/config`, admin)).text()).not.toMatch(/token-0123456789/);
+    expect(server.log()).not.toMatch(/token-0123456789/);
+  });
+});
+
 describe("limits of single tenants", () => {
   it("come from the runtime file, are read again while it runs, and are shown", async () => {
     const server = new Server(), file = join(server.dir, "overrides.yaml");

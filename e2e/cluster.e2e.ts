@@ -1,15 +1,16 @@
 import { execFile } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { freePort, type RedisServer, type S3Server, startRedis, startS3Server } from "@cinderblock/testkit";
 import { Cluster } from "./cluster.ts";
 import { Oracle } from "./oracle.ts";
 import { Pusher, settle, total, until } from "./pusher.ts";
-import { CPU } from "./server.ts";
+import { CPU, folder } from "./server.ts";
 
 const oracle = new Oracle();
 let redis: RedisServer | undefined, s3: S3Server | undefined;
-beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["answers", "faults", "scaling"]); }, 600_000);
+beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["answers", "faults", "scaling", "tokens"]); }, 600_000);
 afterAll(async () => { s3?.stop(); await redis?.kill(); });
 const here = (): boolean => redis !== undefined && s3 !== undefined; // what is missing was said when it was looked for
 
@@ -27,6 +28,24 @@ describe("components as processes of their own", () => {
     expect(stdout).toMatch(/gateway-0 +\d+ +\d+ +\d+ MB +ready/);
     expect(stdout).toMatch(/ring {2}ingester-0 ACTIVE 100 %/);
     expect(stdout).toContain("hand over first");
+  }, 100_000);
+
+  it("let each other in by their own token, and nobody else", async () => {
+    if (!here()) return;
+    const file = join(folder(), "tokens.yaml"), AGENT = "agent-token-0123456789", READER = "reader-token-0123456789";
+    writeFileSync(file, `tokens:\n  - {name: agents, token: ${AGENT}, roles: [write]}\n  - {name: grafana, token: ${READER}, roles: [read]}\n`);
+    const c = new Cluster(redis!, s3!, "tokens", `-auth.tokens-file=${file}`, "-auth.internal-token=internal-token-0123456789");
+    await c.start("ingester", 1);
+    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1), c.start("distributor", 1)]);
+    const pusher = new Pusher(() => [c.get("distributor")], 1, undefined, { authorization: `Bearer ${AGENT}` });
+    await settle(700);
+    await pusher.stop();
+    expect([pusher.refused, pusher.acknowledged.size > 5]).toEqual([0, true]);
+    expect((await total(c.get("query-frontend"), pusher, { authorization: `Bearer ${READER}` })).sum).toBe(pusher.acknowledged.size);
+    expect((await fetch(`${c.get("ingester").url}/cinderblock.internal.v1.Ingester/blocks`, { method: "POST", headers: { authorization: `Bearer ${AGENT}` } })).status).toBe(403);
+    await c.stop();
+    const { Server } = await import("./server.ts");
+    await expect(new Server().start("-target=querier", "-ring.store=redis", `-redis.address=127.0.0.1:${redis!.port}`, `-auth.tokens-file=${file}`)).rejects.toThrow(/needs -auth.internal-token/);
   }, 100_000);
 
   (oracle.ready ? it : it.skip)("give v1's answers, from memory, after a flush, and from the bucket: two of each, three ingesters, three replicas", async () => {

@@ -22,7 +22,7 @@ export class Pusher {
   readonly start: number;
 
   /** @param start time of the first profile, the others follow by a millisecond */
-  constructor(to: () => Server[], loops: number, start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000) {
+  constructor(to: () => Server[], loops: number, start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000, headers: Record<string, string> = {}) {
     this.start = start;
     this.loops = Array.from({ length: loops }, async (_, k) => {
       while (!this.stopped) {
@@ -31,7 +31,7 @@ export class Pusher {
         const all = to();
         try {
           const r = await fetch(`${all[(id + k) % all.length]!.url}/push.v1.PusherService/Push`, {
-            method: "POST", headers: { "content-type": "application/json" },
+            method: "POST", headers: { "content-type": "application/json", ...headers },
             body: JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: `s${id % 5}` }], samples: [{ rawProfile: body.toString("base64") }] }] }),
           });
           if (r.status === 200) this.acknowledged.add(id); else { this.refused++; await new Promise((w) => { setTimeout(w, 50); }); }

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { RE2JS } from "re2js";
 import { invalid } from "@cinderblock/errors";
 import { type Label, sortLabels } from "./labels.ts";
@@ -54,6 +53,9 @@ function compiled(r: RelabelRule, where: string): RE2JS {
   return re;
 }
 
+/** Loaded when a rule needs it: most processes have none, and every thread that imports this would pay for it. */
+function md5(text: string): Buffer { return process.getBuiltinModule("node:crypto").createHash("md5").update(text).digest(); }
+
 /** The labels after the rules, sorted by name; undefined when a rule drops them. An empty value removes its label. */
 export function relabel(labels: readonly Label[], rules: readonly RelabelRule[]): Label[] | undefined {
   const values = new Map(labels.map((l) => [l.name, l.value]));
@@ -75,7 +77,7 @@ export function relabel(labels: readonly Label[], rules: readonly RelabelRule[])
       }
       case "lowercase": set(r.targetLabel, value.toLowerCase()); break;
       case "uppercase": set(r.targetLabel, value.toUpperCase()); break;
-      case "hashmod": set(r.targetLabel, String(createHash("md5").update(value).digest().readBigUInt64BE(8) % BigInt(r.modulus))); break;
+      case "hashmod": set(r.targetLabel, String(md5(value).readBigUInt64BE(8) % BigInt(r.modulus))); break;
       case "labelmap": for (const [name, v] of [...values]) { const m = match(name); if (m) set(expand(r.replacement, m), v); } break;
       case "labeldrop": for (const name of [...values.keys()]) if (match(name)) values.delete(name); break;
       case "labelkeep": for (const name of [...values.keys()]) if (!match(name)) values.delete(name); break;

@@ -1,4 +1,5 @@
 export { codeName, EDGE, httpError, INGEST_EDGE, toConnectError } from "./edge.ts";
+export { Authorizer, roleOf } from "./authorize.ts";
 export { ApiServer } from "./server.ts";
 export type { Routes, ServerConfig } from "./server.ts";
 export { rawUnary } from "./raw-unary.ts";

@@ -50,7 +50,10 @@ export class InternalClient {
   private readonly agent = new Agent({ keepAlive: true, maxSockets: 256, keepAliveMsecs: 10_000 });
   private readonly traffic: Traffic;
 
-  constructor(traffic: Traffic = { sentBytes: 0, receivedBytes: 0 }) { this.traffic = traffic; }
+  private readonly token: string;
+
+  /** @param token what the other processes let this one in by; empty: they ask for none */
+  constructor(traffic: Traffic = { sentBytes: 0, receivedBytes: 0 }, token = "") { this.traffic = traffic; this.token = token; }
 
   call<T>(address: string, service: string, method: string, args: unknown, options: CallOptions): Promise<T> {
     const body = encodeMessage(args);
@@ -63,7 +66,7 @@ export class InternalClient {
       };
       const req = httpRequest({
         host, port, agent: this.agent, method: "POST", path: `${ROOT}/${service}/${method}`, timeout: options.timeoutMs, ...(options.signal ? { signal: options.signal } : {}),
-        headers: { "content-type": TYPE, "content-length": body.length, [TIMEOUT_HEADER]: Math.ceil(options.timeoutMs) },
+        headers: { "content-type": TYPE, "content-length": body.length, [TIMEOUT_HEADER]: Math.ceil(options.timeoutMs), ...(this.token === "" ? {} : { authorization: `Bearer ${this.token}` }) },
       }, (res) => {
         const chunks: Buffer[] = [];
         res.on("data", (c: Buffer) => chunks.push(c));

@@ -4,7 +4,9 @@ import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Base } from "@cinderblock/telemetry";
 import type { Service } from "@cinderblock/service";
+import { mendUnreadable } from "./bad-messages.ts";
 import { toConnectError } from "./edge.ts";
+import { Authorizer } from "./authorize.ts";
 import { fastGzip } from "./compression.ts";
 import { connectGuard } from "./connect-guard.ts";
 import { answerDirectly, type DirectUnary } from "./direct-unary.ts";
@@ -40,18 +42,22 @@ const translate: Interceptor = (next) => async (request) => {
 export class ApiServer implements Service {
   readonly name = "server";
   private app: FastifyInstance | undefined;
+  /** path -> methods of every route, once started */
+  readonly paths = new Map<string, Set<string>>();
   private readonly config: ServerConfig;
   private readonly routes: readonly Routes[];
   private readonly base: Base;
+  private readonly authorizer: Authorizer;
 
-  constructor(config: ServerConfig, routes: readonly Routes[], base: Base) {
+  constructor(config: ServerConfig, routes: readonly Routes[], base: Base, authorizer = new Authorizer(undefined, false)) {
+    this.authorizer = authorizer;
     this.config = config;
     this.routes = routes;
     this.base = base;
   }
 
   async start(): Promise<void> {
-    const { config, base } = this;
+    const { config, base, authorizer } = this;
     const observe = this.observer();
     const direct = new Map(this.routes.flatMap((r) => (r.direct ? [[r.direct.path, r.direct]] : [])));
     const serverFactory = ((handler: (req: IncomingMessage, res: ServerResponse) => void) => createPortServer(((req: IncomingMessage, res: ServerResponse) => {
@@ -60,12 +66,12 @@ export class ApiServer implements Service {
         const ended = observe("POST", d!.path), from = performance.now();
         return (status) => ended(status, (performance.now() - from) / 1000);
       };
-      if (!d || base.tracer.enabled || !answerDirectly(d, req, res, begun)) handler(req, res);
+      if (!d || base.tracer.enabled || authorizer.enabled || !answerDirectly(d, req, res, begun)) handler(req, res);
     }) as never, config) as unknown as Server) as FastifyServerFactory;
     const app = Fastify({ serverFactory, bodyLimit: config.bodyLimitBytes, exposeHeadRoutes: false, forceCloseConnections: "idle", logger: false }) as unknown as FastifyInstance;
     this.app = app;
     this.measure(app, observe);
-    const known = new Map<string, Set<string>>();
+    const known = this.paths;
     app.addHook("onRoute", (r) => { const set = known.get(r.url) ?? new Set(); for (const m of [r.method].flat()) set.add(m); known.set(r.url, set); });
     app.setNotFoundHandler((request, reply) => {
       // A path that exists, asked with another method: 405 and no body, as v1.
@@ -77,12 +83,13 @@ export class ApiServer implements Service {
       base.log.error({ err }, "request failed");
       return reply.code((err as { statusCode?: number }).statusCode ?? 500).send({ code: "internal", message: (err as Error).message });
     });
+    if (authorizer.enabled) app.addHook("onRequest", (request, reply) => authorizer.hook(request, reply));
     app.addHook("onRequest", connectGuard);
     for (const r of this.routes) {
       if (r.http) { const { http } = r; await app.register((scope, _o, done) => { http(scope); done(); }); }
     }
     const connects = this.routes.map((r) => r.connect).filter((c) => c !== undefined);
-    await app.register(fastifyConnectPlugin, { routes: (router) => { for (const c of connects) c(router); }, interceptors: [translate], readMaxBytes: 64 << 20, writeMaxBytes: 0xffffffff, acceptCompression: [fastGzip], compressMinBytes: 1400 });
+    await app.register(fastifyConnectPlugin, { routes: (router) => { for (const c of connects) c(router); mendUnreadable(router); }, interceptors: [translate], readMaxBytes: 64 << 20, writeMaxBytes: 0xffffffff, acceptCompression: [fastGzip], compressMinBytes: 1400 });
     await app.listen({ host: config.address === "" ? "::" : config.address, port: config.port });
     base.log.info({ address: config.address, port: config.port }, "server listening");
   }

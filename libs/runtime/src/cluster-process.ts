@@ -50,7 +50,7 @@ export class ClusterProcess {
     this.id = config.instanceId !== "" ? config.instanceId : `${hostname()}-${config.httpPort}`;
     this.members = new RedisMembers(redisOf(config));
     const traffic = { sentBytes: 0, receivedBytes: 0 };
-    this.client = new InternalClient(traffic);
+    this.client = new InternalClient(traffic, config.internalToken);
     this.base.metrics.gauge("cinderblock_internal_sent_bytes", "Bytes of calls to other processes, since start.", [], (g) => { g.set(traffic.sentBytes); });
     this.base.metrics.gauge("cinderblock_internal_received_bytes", "Bytes of answers of other processes, since start.", [], (g) => { g.set(traffic.receivedBytes); });
     this.storeOf = oneEach((m) => new RemoteStore(this.client, "StoreGateway", m.id, m.address, config.queryTimeout));
@@ -61,6 +61,7 @@ export class ClusterProcess {
     if (config.ringStore !== "redis") throw new CinderblockError("invalid", `${what} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`);
     if (config.httpPort === 0) throw new CinderblockError("invalid", "-server.http-listen-port=0: a component that others call needs a port that they know");
     redisOf(config);
+    if (config.tokensPath !== "" && config.internalToken.length < 16) throw new CinderblockError("invalid", "-auth.tokens-file with components of their own needs -auth.internal-token, at least 16 characters, the same for all of them");
   }
 
   /** This process's view of a ring, kept up to date. Ingesters are never forgotten by themselves: their data may be nowhere else. */

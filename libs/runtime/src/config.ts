@@ -12,6 +12,8 @@ const MIB = 1048576;
 /** What every process takes. A component adds its own section; flags, YAML keys, defaults, help and docs come from both. */
 export const commonSchema = {
   multitenancy: bool("auth.multitenancy-enabled", "multitenancy_enabled", false, "Take the tenant from X-Scope-OrgID; otherwise every request is tenant anonymous."),
+  tokensPath: str("auth.tokens-file", "auth.tokens_file", "", "YAML file with tokens, what each may do, and for which tenants; empty: nobody is asked for one."),
+  internalToken: secret("auth.internal-token", "auth.internal_token", "Token by which the processes of a cluster let each other in, where there is a tokens file."),
   shutdownDelay: duration("shutdown-delay", undefined, "0s", "Time between /ready turning 503 and the stop."),
   ringStore: str("ring.store", "ingester.lifecycler.ring.kvstore.store", "memberlist", "Where ring state lives. One process needs none; several need redis.", { choices: ["memberlist", "inmemory", "redis", "consul", "etcd", "multi"] }),
   instanceId: str("ring.instance-id", "ring.instance_id", "", "Name of this process in the rings; empty: hostname and port."),

@@ -8,6 +8,7 @@ import type { Base } from "@cinderblock/telemetry";
 import { DEFAULT_TENANT, TenantLimits } from "@cinderblock/tenant";
 import { adminRoutes } from "./admin.ts";
 import { bucketOf, type Budgets, budgetsOf, type CommonConfig, limitsOf } from "./config.ts";
+import { authorizerOf } from "./auth.ts";
 import { RuntimeOverrides } from "./overrides.ts";
 
 /** The worker threads' entry points. */
@@ -61,7 +62,7 @@ export class Resources {
     return new ApiServer({
       address: config.httpAddress, port: config.httpPort, readTimeoutMs: config.httpReadTimeout, idleTimeoutMs: config.httpIdleTimeout, shutdownTimeoutMs: config.shutdownTimeout,
       maxConcurrentStreams: config.maxConcurrentStreams, bodyLimitBytes: this.limits.of(DEFAULT_TENANT).ingestionBodyLimitBytes,
-    }, [...routes, this.overrides.routes()], this.base);
+    }, [...routes, this.overrides.routes()], this.base, authorizerOf(config));
   }
 
   admin(notReady: () => string, services: () => Promise<string[]>): Routes {

@@ -3,6 +3,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { ApiServer } from "@cinderblock/rpc";
 import type { ServiceGroup } from "@cinderblock/service";
 import { type Base, createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import { authorizerOf } from "./auth.ts";
 import { accepted, bucketOf, type CommonConfig } from "./config.ts";
 import { type Build, Resources, type Scripts } from "./resources.ts";
 
@@ -90,4 +91,5 @@ function checkCommon(config: CommonConfig): void {
   if (config.architecture !== "v1") throw new CinderblockError("invalid", `-architecture.storage=${config.architecture}: Cinderblock implements the v1 storage; set it to v1 or leave it out`);
   if (config.writePath !== "ingester") throw new CinderblockError("invalid", `-write-path=${config.writePath}: segment-writer and combined belong to Pyroscope's v2 storage; set it to ingester or leave it out`);
   bucketOf(config);
+  authorizerOf(config);
 }
