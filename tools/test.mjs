@@ -33,6 +33,7 @@ quiet("build", [node, "tools/build.mjs"]);
 quiet("types", [node, "node_modules/typescript/bin/tsc", "-p", "tsconfig.json"]);
 quiet("lint", [node, "node_modules/.bin/nx", "run-many", "-t", "lint", "--outputStyle=static"]);
 quiet("generated documents are up to date", [node, "tools/gen-docs.mjs", "--check"]);
+quiet("generated dashboards are up to date", [node, "tools/gen-monitoring.mjs", "--check"]);
 quiet("the compiled kernel is up to date", [node, "tools/gen-kernel.mjs", "--check"]);
 suite("unit, property and golden tests", jest);
 suite("tests against the running binary", [...jest, "--config", "jest.e2e.config.mjs", "--runInBand"]);

@@ -37,6 +37,9 @@ function isAlive(pid: number): boolean {
   try { return process.kill(pid, 0); } catch (err) { return (err as NodeJS.ErrnoException).code === "EPERM"; }
 }
 
+/** Why a block that cannot be read is kept out of compactions, in v1's words. */
+const SET_ASIDE = "block-index-out-of-order-chunk";
+
 /** Plans from the bucket and merges blocks, one job at a time, each in a thread of its own that ends with it. */
 export class Compactor implements Service {
   readonly name = "compactor";
@@ -54,6 +57,11 @@ export class Compactor implements Service {
   private readonly config: CompactorConfig;
   private readonly limits: CompactorLimits;
   private readonly base: Base;
+  private readonly jobsDone: { inc(): void };
+  private readonly jobsFailed: { inc(): void };
+  private readonly runsDone: { inc(): void };
+  private readonly runsFailed: { inc(): void };
+  private readonly unreadable: { inc(labels: { reason: string }, n?: number): void };
 
   constructor(script: URL, worker: CompactWorkerData, bucket: Bucket, index: BucketIndexUpdater, config: CompactorConfig, limits: CompactorLimits, base: Base) {
     this.script = script;
@@ -63,6 +71,14 @@ export class Compactor implements Service {
     this.config = config;
     this.limits = limits;
     this.base = base;
+    // There from the start, at 0: an alert sees the first one.
+    const { metrics } = base;
+    this.jobsDone = metrics.counter("pyroscope_compactor_group_compactions_total", "Jobs that ended well.");
+    this.jobsFailed = metrics.counter("pyroscope_compactor_group_compactions_failures_total", "Jobs that failed.");
+    this.runsDone = metrics.counter("pyroscope_compactor_runs_completed_total", "Runs in which no job failed.");
+    this.runsFailed = metrics.counter("pyroscope_compactor_runs_failed_total", "Runs in which a job failed.");
+    this.unreadable = metrics.counter("pyroscope_compactor_blocks_marked_for_no_compaction_total", "Blocks kept out of compactions.", ["reason"]);
+    this.unreadable.inc({ reason: SET_ASIDE }, 0);
   }
 
   start(): Promise<void> {
@@ -111,7 +127,7 @@ export class Compactor implements Service {
       if ((enabledTenants.length > 0 && !enabledTenants.includes(tenant)) || disabledTenants.includes(tenant)) continue;
       if (!(await this.compactTenant(tenant))) failed = true;
     }
-    metrics.counter(failed ? "pyroscope_compactor_runs_failed_total" : "pyroscope_compactor_runs_completed_total", failed ? "Runs in which a job failed." : "Runs in which no job failed.").inc();
+    (failed ? this.runsFailed : this.runsDone).inc();
     if (!failed) metrics.gauge("pyroscope_compactor_last_successful_run_timestamp_seconds", "When a run last ended without a failed job.").set(this.base.now() / 1000);
   }
 
@@ -128,7 +144,7 @@ export class Compactor implements Service {
         if (this.stopping) return true;
         const n = (failures.get(job.key) ?? 0) + 1;
         failures.set(job.key, n);
-        this.base.metrics.counter("pyroscope_compactor_group_compactions_failures_total", "Jobs that failed.").inc();
+        this.jobsFailed.inc();
         this.base.log.error({ tenant, job: job.key, attempt: n, err }, "compaction failed");
         const damaged = err instanceof CinderblockError && err.kind === "corrupt" ? job.blocks.find((b) => err.message.includes(b.ulid)) : undefined;
         // A block that cannot be read stays as it is, and the others go on without it.
@@ -139,7 +155,7 @@ export class Compactor implements Service {
 
   private async setAside(tenant: string, block: BlockMeta, why: string): Promise<void> {
     await markNoCompact(this.bucket, tenant, block.ulid, why.slice(0, 500), this.base.now());
-    this.base.metrics.counter("pyroscope_compactor_blocks_marked_for_no_compaction_total", "Blocks kept out of compactions.", ["reason"]).inc({ reason: "block-index-out-of-order-chunk" });
+    this.unreadable.inc({ reason: SET_ASIDE });
     this.base.log.error({ tenant, blockId: block.ulid, reason: why }, "block is damaged and is left out of compactions");
   }
 
@@ -207,7 +223,7 @@ export class Compactor implements Service {
       for (const b of job.blocks) await markForDeletion(this.bucket, tenant, b.ulid, "source of compacted block", this.base.now());
       metrics.counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", ["reason"]).inc({ reason: "compaction" }, job.blocks.length);
       await this.index.updateTenant(tenant);
-      metrics.counter("pyroscope_compactor_group_compactions_total", "Jobs that ended well.").inc();
+      this.jobsDone.inc();
       metrics.counter("cinderblock_compactor_duplicates_total", "Profiles that were in several inputs and are once in the output.").inc(duplicates);
       log.info({ tenant, stage: job.stage, shard: job.shardId, rangeStart: new Date(job.rangeStartMs).toISOString(), inputs: job.blocks.length, outputs: outputs.map((o) => o.meta.ulid), profiles: rows, duplicates, seconds: Number(((performance.now() - started) / 1000).toFixed(2)) }, "blocks compacted");
     } finally {

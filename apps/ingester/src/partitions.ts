@@ -63,6 +63,8 @@ export class Partitions implements Service {
   private readonly sink: RecordSink;
   private readonly owners: () => readonly string[];
   private readonly base: Base;
+  private readonly lost: { inc(n: number): void };
+  private readonly damaged: { inc(): void };
   private saved: Record<string, number>;
   private timer: NodeJS.Timeout | undefined;
   private ticking: Promise<void> | undefined;
@@ -79,6 +81,8 @@ export class Partitions implements Service {
     this.owners = owners;
     this.base = base;
     this.saved = positionsOf(config);
+    this.lost = base.metrics.counter("cinderblock_ingester_partition_lost_records_total", "Records that the topic dropped before they were read.");
+    this.damaged = base.metrics.counter("cinderblock_ingester_damaged_records_total", "Records of the partitioned log that could not be read.");
   }
 
   start(): Promise<void> {
@@ -135,7 +139,7 @@ export class Partitions implements Service {
       group: this.group(partition), from: o.position,
       onRecords: (records, end) => (o.busy = this.takeIn(partition, o, records, end)),
       onGap: (wanted, start) => {
-        this.base.metrics.counter("cinderblock_ingester_partition_lost_records_total", "Records that the topic dropped before they were read.").inc(start - wanted);
+        this.lost.inc(start - wanted);
         this.base.log.error({ partition, wanted, start }, "the topic dropped records before they were read: its retention is shorter than this ingester was away");
         o.position = start;
       },
@@ -179,7 +183,7 @@ export class Partitions implements Service {
         return true;
       } catch (err) {
         if (kindOf(err) === "invalid") {
-          this.base.metrics.counter("cinderblock_ingester_damaged_records_total", "Records of the partitioned log that could not be read.").inc();
+          this.damaged.inc();
           this.base.log.error({ partition, offset: r.offset, err }, "a record cannot be read, it is set aside");
           return true;
         }

@@ -17,6 +17,8 @@ export class Shipper implements Service {
   private readonly intervalMs: number;
   private readonly onShipped: (tenant: string, meta: BlockMeta) => void;
   private readonly base: Base;
+  private readonly uploads: { inc(): void };
+  private readonly failures: { inc(): void };
 
   constructor(blocks: LocalBlocks, bucket: Bucket, intervalMs: number, onShipped: (tenant: string, meta: BlockMeta) => void, base: Base) {
     this.blocks = blocks;
@@ -24,6 +26,8 @@ export class Shipper implements Service {
     this.intervalMs = intervalMs;
     this.onShipped = onShipped;
     this.base = base;
+    this.uploads = base.metrics.counter("pyroscope_shipper_uploads_total", "Blocks uploaded.");
+    this.failures = base.metrics.counter("pyroscope_shipper_upload_failures_total", "Blocks that could not be uploaded; they are tried again.");
   }
 
   start(): Promise<void> {
@@ -50,11 +54,11 @@ export class Shipper implements Service {
       try {
         await this.upload(tenant, meta);
         this.blocks.markUploaded(tenant, meta.ulid);
-        metrics.counter("pyroscope_shipper_uploads_total", "Blocks uploaded.").inc();
+        this.uploads.inc();
         log.info({ tenant, blockId: meta.ulid, sizeBytes: meta.files.reduce((s, f) => s + f.sizeBytes, 0) }, "block uploaded");
         this.onShipped(tenant, meta);
       } catch (err) {
-        metrics.counter("pyroscope_shipper_upload_failures_total", "Blocks that could not be uploaded; they are tried again.").inc();
+        this.failures.inc();
         log.warn({ tenant, blockId: meta.ulid, err }, "block could not be uploaded, it will be tried again");
       }
     }

@@ -37,9 +37,11 @@ const MAX_PLANS = 3;
 export class Querier {
   private readonly sources: Sources;
   private readonly base: Base;
+  private readonly missing: { inc(): void };
   constructor(sources: Sources, base: Base) {
     this.sources = sources;
     this.base = base;
+    this.missing = base.metrics.counter("cinderblock_querier_missing_blocks_total", "Planned blocks that nobody had.");
   }
 
   async run(tenant: string, job: QueryJob, deadlineMs: number): Promise<JobResult> {
@@ -149,7 +151,7 @@ export class Querier {
     if (!lastPlan) throw new Vanished(gone);
     for (const ulid of gone) {
       this.base.log.warn({ tenant, blockId: ulid }, "a planned block is not there");
-      this.base.metrics.counter("cinderblock_querier_missing_blocks_total", "Planned blocks that nobody had.").inc();
+      this.missing.inc();
       warnings.push(`block ${ulid} is missing`);
     }
   }

@@ -23,6 +23,7 @@ export class StoreGateway implements Service, SourceClient {
   private readonly pool: QueryPool;
   private readonly base: Base;
   private readonly fetches: Semaphore;
+  private readonly damaged: { inc(): void };
 
   constructor(config: StoreGatewayConfig, bucket: Bucket, pool: QueryPool, base: Base) {
     this.config = config;
@@ -30,6 +31,8 @@ export class StoreGateway implements Service, SourceClient {
     this.pool = pool;
     this.base = base;
     this.fetches = new Semaphore(config.metaConcurrency);
+    // There from the start, at 0: an alert sees the first one.
+    this.damaged = base.metrics.counter("cinderblock_store_gateway_damaged_blocks_total", "Blocks left out because they are damaged.");
   }
 
   async start(): Promise<void> {
@@ -98,7 +101,7 @@ export class StoreGateway implements Service, SourceClient {
       if (err instanceof CinderblockError && err.kind === "not-found") return undefined; // a partial block: its meta comes last
       if (err instanceof CinderblockError && err.kind === "corrupt") {
         this.base.log.error({ tenant, blockId: ulid, err }, "block is damaged and left out");
-        this.base.metrics.counter("cinderblock_store_gateway_damaged_blocks_total", "Blocks left out because they are damaged.").inc();
+        this.damaged.inc();
         return undefined;
       }
       throw err;

@@ -2,6 +2,8 @@ export { startKafka } from "./kafka.ts";
 export type { KafkaServer } from "./kafka.ts";
 export { helm } from "./helm.ts";
 export type { Helm } from "./helm.ts";
+export { promtool, startPrometheus } from "./prometheus.ts";
+export type { PrometheusServer } from "./prometheus.ts";
 export { mutations } from "./mutations.ts";
 export { Random } from "./random.ts";
 export { tinyJfr } from "./tiny-jfr.ts";
