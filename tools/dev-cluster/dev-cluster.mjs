@@ -11,7 +11,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const { values: flags } = parseArgs({
   options: {
     ingesters: { type: "string", default: "3" }, replicas: { type: "string", default: "3" }, gateways: { type: "string", default: "1" }, queriers: { type: "string", default: "2" }, schedulers: { type: "string", default: "2" },
-    stores: { type: "string", default: "2" }, compactors: { type: "string", default: "1" }, port: { type: "string", default: "4040" }, dir: { type: "string" }, help: { type: "boolean", default: false }, once: { type: "boolean", default: false },
+    stores: { type: "string", default: "2" }, compactors: { type: "string", default: "1" }, port: { type: "string", default: "4040" }, dir: { type: "string" }, kafka: { type: "string" }, help: { type: "boolean", default: false }, once: { type: "boolean", default: false },
   },
 });
 if (flags.help) {
@@ -20,6 +20,7 @@ if (flags.help) {
   --port 4040       first port: pushes and queries go there (distributor and query-frontend in one process); the others follow
   --gateways 1      processes with a distributor and a query-frontend
   --ingesters 3     --replicas 3     --queriers 2     --schedulers 2     --stores 2     --compactors 1
+  --kafka BROKERS   host:port of a Kafka between distributors and ingesters; the topic is made
   --dir DIR         data, bucket and logs; default: a new folder under ${tmpdir()}
   --once            start, show the state once, stop: a check that it works here`);
   process.exit(0);
@@ -49,6 +50,7 @@ start("redis", "redis-server", ["--bind", "127.0.0.1", "--port", String(redisPor
 const common = [
   "-ring.store=redis", `-redis.address=127.0.0.1:${redisPort}`, "-server.http-listen-address=127.0.0.1", `-storage.filesystem.dir=${join(dir, "bucket")}`, `-distributor.replication-factor=${Math.min(Number(flags.replicas), Number(flags.ingesters))}`,
   "-ingester.heartbeat-period=1s", "-ring.heartbeat-timeout=10s",
+  ...(flags.kafka ? ["-distributor.write-buffer=kafka", `-kafka.brokers=${flags.kafka}`] : []),
 ];
 for (const [target, n] of [["distributor,query-frontend", flags.gateways], ["ingester", flags.ingesters], ["query-scheduler", flags.schedulers], ["querier", flags.queriers], ["store-gateway", flags.stores], ["compactor", flags.compactors]]) {
   for (let i = 0; i < Number(n); i++) {
