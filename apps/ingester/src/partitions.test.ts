@@ -88,6 +88,22 @@ describe("an ingester's partitions", () => {
     await other.stop();
   });
 
+  it("are read from the start when the topic was made anew, and committed again", async () => {
+    const dir = temporaryFolder(), old = new InMemoryLog(1), first = new Sink();
+    for (let i = 0; i < 6; i++) await old.produce(0, record(i));
+    const a = ingester(old, first, dir);
+    await a.start();
+    await until(() => first.taken.length === 6);
+    await a.stop();
+    const anew = new InMemoryLog(1), second = new Sink();
+    for (let i = 10; i < 12; i++) await anew.produce(0, record(i));
+    const b = ingester(anew, second, dir);
+    await b.start();
+    await until(() => second.taken.length === 2);
+    await b.stop();
+    expect(await anew.committed(0, "pushes-partition-0")).toBe(2);
+  });
+
   it("stand still while there is no room, and skip what cannot be read", async () => {
     const log = new InMemoryLog(1), sink = new Sink(), p = ingester(log, sink);
     sink.full = true;

@@ -139,9 +139,11 @@ export class Partitions implements Service {
       group: this.group(partition), from: o.position,
       onRecords: (records, end) => (o.busy = this.takeIn(partition, o, records, end)),
       onGap: (wanted, start) => {
-        this.lost.inc(start - wanted);
-        this.base.log.error({ partition, wanted, start }, "the topic dropped records before they were read: its retention is shorter than this ingester was away");
+        this.lost.inc(Math.max(0, start - wanted));
+        this.base.log.error({ partition, wanted, start }, start < wanted ? "the topic ends before what was read of it: it was made anew, and is read from its start" : "the topic dropped records before they were read: its retention is shorter than this ingester was away");
         o.position = start;
+        o.committed = Math.min(o.committed, start);
+        o.marks = [{ atMs: Date.now(), offset: start, recordMs: Date.now() }];
       },
     });
   }

@@ -72,6 +72,14 @@ describe.each(["memory", "Kafka"])("a partitioned log: %s", (kind) => {
     await third.reader.stop();
   }, 60_000);
 
+  it("begins at the start when the offset wanted is beyond the end, as after a topic was made anew, and says so", async () => {
+    if (skip()) return;
+    const seen = await Seen.of(log, 1, "anew", 5000);
+    expect((await seen.until(25))[0]).toBe("r1");
+    expect(seen.gaps).toEqual([[5000, 0]]);
+    await seen.reader.stop();
+  }, 30_000);
+
   it("lets one of a group read: another takes over where it committed, when it stopped", async () => {
     if (skip()) return;
     for (let i = 0; i < 5; i++) await log.produce(2, bytes(`t${i}`), 10_000);

@@ -42,6 +42,7 @@ export class InMemoryLog implements PartitionedLog {
     const loop = async (): Promise<void> => {
       while (!state.stopped && group.readers[0] !== me) await this.change(p);
       let at = Math.max(options.from ?? 0, group.committed ?? 0);
+      if (at > p.start + p.records.length) { options.onGap(at, p.start); at = p.start; }
       while (!state.stopped) {
         if (at < p.start) { options.onGap(at, p.start); at = p.start; }
         const end = p.start + p.records.length;

@@ -35,7 +35,7 @@ export class KafkaLog implements PartitionedLog {
   private readonly admin: Admin;
   private readonly producer: Producer;
   private readonly queue = new Set<Waiting>();
-  private sending: Promise<void> | undefined;
+  private sending = false;
   private producing: Promise<void> | undefined;
 
   constructor(config: KafkaConfig, base: Base) {
@@ -116,7 +116,7 @@ export class KafkaLog implements PartitionedLog {
     }, timeoutMs);
     const w: Waiting = { partition, value, done, timer };
     this.queue.add(w);
-    this.sending ??= this.send().finally(() => { this.sending = undefined; });
+    if (!this.sending) { this.sending = true; void this.send(); }
     return done.promise;
   }
 
@@ -132,7 +132,8 @@ export class KafkaLog implements PartitionedLog {
         bytes += w.value.length;
         batch.push(w);
       }
-      if (batch.length === 0) return;
+      // In the same turn as the look at the queue: a record that comes after it begins anew.
+      if (batch.length === 0) { this.sending = false; return; }
       for (const w of batch) this.queue.delete(w);
       try {
         this.producing ??= this.producer.connect();
@@ -169,6 +170,12 @@ export class KafkaLog implements PartitionedLog {
     return offset < 0 ? undefined : offset;
   }
 
+  /** The committed offset; 0 where there is none, or one of a topic that is no more. */
+  private async committedWithin(partition: number, group: string): Promise<number> {
+    const committed = (await this.committed(partition, group)) ?? 0;
+    return committed <= (await this.offsets())[partition]!.end ? committed : 0;
+  }
+
   async read(partition: number, options: ReadOptions): Promise<PartitionReader> {
     const { topic } = this.config;
     const consumer = this.kafka.consumer({
@@ -180,11 +187,14 @@ export class KafkaLog implements PartitionedLog {
       await consumer.connect();
       await consumer.subscribe({ topics: [topic], fromBeginning: true });
     } catch (err) { await ended(consumer); throw err; }
-    let next = Math.max(options.from ?? 0, (await this.committed(partition, options.group)) ?? 0);
+    const { start, end } = (await this.offsets())[partition]!;
+    let next = Math.max(options.from ?? 0, await this.committedWithin(partition, options.group));
+    // Beyond the end: the topic was made anew, and what it holds now is new.
+    if (next > end) { options.onGap(next, start); next = start; }
     // Whenever the group gathers, at the start and after a broker was away, kafkajs goes back to the committed offset.
     const goOn = async (assigned: Record<string, number[]>): Promise<void> => {
       if (!assigned[topic]?.includes(partition)) return;
-      next = Math.max(next, (await this.committed(partition, options.group)) ?? 0);
+      next = Math.max(next, await this.committedWithin(partition, options.group));
       consumer.seek({ topic, partition, offset: String(next) });
     };
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
@@ -197,7 +207,7 @@ export class KafkaLog implements PartitionedLog {
         const first = Number(batch.firstOffset() ?? -1);
         if (first > next) {
           // Whoever read before may have committed up to here; else retention was faster.
-          if (((await this.committed(partition, options.group)) ?? 0) < first) options.onGap(next, first);
+          if ((await this.committedWithin(partition, options.group)) < first) options.onGap(next, first);
           next = first;
         }
         const records: LogRecord[] = [];

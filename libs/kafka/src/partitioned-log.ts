@@ -19,7 +19,7 @@ export interface ReadOptions {
   from: number | undefined;
   /** records in order; the next ones come when it resolves, it must not reject. `end` is the partition's end as the broker last said */
   onRecords: (records: readonly LogRecord[], end: number) => Promise<void>;
-  /** the offset wanted is not there any more: what lies between was lost to this reader */
+  /** the offset wanted is not there any more: what lies between was lost to this reader; a start before it: the topic was made anew */
   onGap: (wanted: number, start: number) => void;
 }
 
