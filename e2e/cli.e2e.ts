@@ -79,6 +79,8 @@ describe("the command line", () => {
     expect(cli("blocks", "inspect", "01M83BWES06AEJX19K2E07509W", bucket)).toMatchObject({ status: 1, err: expect.stringContaining("block 01M83BWES06AEJX19K2E07509W is not in the bucket") });
     expect(cli("blocks", "list", "-storage.filesytem.dir=x")).toMatchObject({ status: 1, err: expect.stringContaining("did you mean storage.filesystem.dir?") });
     expect(cli("blocks", "shred")).toMatchObject({ status: 2, err: expect.stringContaining('there is no command "blocks shred"') });
+    expect(rows(cli("blocks", "list", "-tenant", "other", "--output", "json", bucket)).every((b) => b.tenant === "other")).toBe(true);
+    expect(cli("blocks", "list", bucket, "-tenant")).toMatchObject({ status: 1, err: expect.stringContaining("flag -tenant needs a value") });
     expect(cli("-help")).toMatchObject({ status: 0, out: expect.stringContaining("blocks verify") });
     expect(cli("blocks", "verify", "-help").out).toContain("-storage.s3.bucket-name");
     expect(cli("ring", "-url=http://127.0.0.1:1")).toMatchObject({ status: 1, err: expect.stringContaining("does not answer") });

@@ -58,7 +58,7 @@ describe("dashboards and alerts", () => {
       if (r.data!.result.length === 0) empty.push(`${d.title}: ${expr}`);
     }
     // What only a cluster has, or only something that went wrong.
-    const elsewhere = /Kafka|ring_members|internal_received|missing_blocks|upload_failures|group_compactions_failures|runs_failed|operation_failures|connected_querier|queue_length|marked_for_deletion|blocks_count|limits_overrides/;
+    const elsewhere = /Kafka|ring_members|internal_received|operation_failures|connected_querier|queue_length|marked_for_deletion|blocks_count|limits_overrides/;
     expect(empty.filter((e) => !elsewhere.test(e))).toEqual([]);
     const { data } = (await (await fetch(`${prometheus.url}/api/v1/rules`)).json()) as { data: { groups: { rules: { name: string; health: string; state: string }[] }[] } };
     expect(data.groups[0]!.rules.map((r) => r.health)).toEqual(alerts.map(() => "ok"));

@@ -22,9 +22,11 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
   const store = new StoreGateway(storeConfigOf(config), bucket, pool, base);
   const { index, cleaner, compactor } = compaction(config, resources, bucket, () => true);
   compactor.onCompacted = async (tenant, outputs) => { for (const o of outputs) await store.learn(tenant, o.ulid); };
+  const indexing = new Set<Promise<unknown>>();
   const shipper = new Shipper(ingester.blocksOnDisk, bucket, config.shipInterval, (tenant, meta) => {
     store.learn(tenant, meta.ulid).catch((err: unknown) => base.log.warn({ tenant, blockId: meta.ulid, err }, "a new block was not learnt, the next sync finds it"));
-    index.updateTenant(tenant).catch((err: unknown) => base.log.warn({ tenant, err }, "bucket index could not be updated"));
+    const written = index.updateTenant(tenant).catch((err: unknown) => base.log.warn({ tenant, err }, "bucket index could not be updated")).finally(() => indexing.delete(written));
+    indexing.add(written);
   }, base);
   ingester.onBlock = () => { void shipper.sync(); };
   ingester.answerable = (tenant, ulid) => store.answers(tenant, ulid);
@@ -46,6 +48,8 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
   // The server listens before the log is replayed, so that /ready shows its progress.
   // Stopping goes the other way: no more queries, heads become blocks, blocks are shipped, then the threads end.
   const adopted: Service = { name: "first-shipment", start: () => { void shipper.sync(); return Promise.resolve(); }, stop: () => Promise.resolve() };
-  const group = new ServiceGroup([pool, store, cleaner, ...(config.compactorEnabled ? [compactor] : []), shipper, ingester, adopted, querier, scheduler]);
+  // Stops after the shipper: what it shipped last is in the index.
+  const indexed: Service = { name: "bucket-index", start: () => Promise.resolve(), stop: async () => { await Promise.all(indexing); } };
+  const group = new ServiceGroup([pool, store, cleaner, ...(config.compactorEnabled ? [compactor] : []), indexed, shipper, ingester, adopted, querier, scheduler]);
   return { group, server, ready, drain: () => Promise.resolve() };
 }

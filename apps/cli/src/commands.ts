@@ -26,9 +26,22 @@ function usage(): string {
   return `cinderblock-cli <command> [flags] [arguments]\n\n${COMMANDS.map((c) => `  ${`${c.words} ${c.args}`.padEnd(46)} ${c.does}`).join("\n")}\n\nFlags are those of the bucket (-storage.backend=s3 -storage.s3.bucket-name=…, or a server's -config.file) and those that\ncinderblock-cli <command> -help names. -output=json prints for programs.\n`;
 }
 
+/** Words, and flags with their values: `-tenant=a` and `-tenant a` are the same, as for the server. */
+function divided(argv: readonly string[]): { words: string[]; flags: string[] } {
+  const kinds = new Map(Object.values({ ...commonSchema, ...schema }).map((o) => [o.flag, o.kind]));
+  const words: string[] = [], flags: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const a = argv[i]!, name = a.replace(/^--?/, "");
+    if (!a.startsWith("-")) { words.push(a); continue; }
+    const takesNext = !a.includes("=") && (name === "config.file" || (kinds.has(name) && kinds.get(name) !== "bool"));
+    flags.push(takesNext && i + 1 < argv.length ? `${a}=${argv[++i]!}` : a);
+  }
+  return { words, flags };
+}
+
 /** Runs a command line; the exit code. Never throws: what is wrong is said. */
 export async function runCommand(argv: readonly string[], out: Output, err: Output): Promise<number> {
-  const words = argv.filter((a) => !a.startsWith("-"));
+  const { words, flags } = divided(argv);
   const command = COMMANDS.find((c) => words.slice(0, c.words.split(" ").length).join(" ") === c.words);
   if (argv.includes("-version") || argv.includes("--version")) { out.write(`cinderblock-cli ${buildInfo().version} (${buildInfo().revision})\n`); return 0; }
   if (!command) {
@@ -38,7 +51,7 @@ export async function runCommand(argv: readonly string[], out: Output, err: Outp
   }
   try {
     const args = words.slice(command.words.split(" ").length);
-    const { config, help } = loadConfig({ ...commonSchema, ...schema }, argv.filter((a) => a.startsWith("-")).map((a) => (a.includes("=") || /^--?(help|h)$/.test(a) ? a : `${a}=true`)), process.env, { flags: [], yaml: accepted.yaml });
+    const { config, help } = loadConfig({ ...commonSchema, ...schema }, flags, process.env, { flags: [], yaml: accepted.yaml });
     if (help) { out.write(`${command.words} ${command.args}: ${command.does}\n\n${helpText(schema, `cinderblock-cli ${command.words}`)}`); return 0; }
     return await command.run({ config: config as unknown as CliConfig, args, out, err, base: baseFor() });
   } catch (e) {

@@ -1,6 +1,7 @@
 import { type ConfigOf, str, int } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { type BlockMeta, decodeMeta, isUlid } from "@cinderblock/block-meta";
+import { tenantsIn } from "@cinderblock/compact";
 import { type Bucket, openBucket } from "@cinderblock/objstore";
 import { bucketOf, commonSchema } from "@cinderblock/runtime";
 import { createLogger, Metrics, startTracing, type Base } from "@cinderblock/telemetry";
@@ -36,7 +37,7 @@ export function openedBucket(c: Context): Promise<Bucket> { return openBucket(bu
 
 export async function tenantsOf(c: Context, bucket: Bucket): Promise<string[]> {
   if (c.config.tenant !== "") return [c.config.tenant];
-  return (await bucket.list("")).filter((n) => n.endsWith("/") && n !== "__pyroscope_cluster/").map((n) => n.slice(0, -1));
+  return tenantsIn(bucket);
 }
 
 /** Whole blocks of a tenant, oldest first. */

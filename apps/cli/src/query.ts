@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { loadHasher } from "@cinderblock/bytes";
-import { BlockReader, type ProfileSource } from "@cinderblock/block";
-import { blockFilesIn, replacementOf } from "@cinderblock/compact";
+import { blockFilesIn, BlockReader, type ProfileSource } from "@cinderblock/block";
+import { replacementOf } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import { parseTime } from "@cinderblock/ingest";
 import { labelsText, parseProfileType } from "@cinderblock/model";

@@ -1,7 +1,8 @@
 import { mkdirSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { blockFilesIn, compactBlocks, verifyBlock } from "@cinderblock/compact";
+import { blockFilesIn } from "@cinderblock/block";
+import { compactBlocks, verifyBlock } from "@cinderblock/compact";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { type Bucket, FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import { ownData, serveWorker } from "@cinderblock/threads";

@@ -40,7 +40,8 @@ export class KafkaWritePath implements WritePath {
     if (record.length > this.config.maxRecordBytes) {
       throw new CinderblockError("invalid", `the push is a record of ${record.length} bytes; the limit is ${this.config.maxRecordBytes} (-kafka.max-record-bytes)`, { reason: "body_size_limit_exceeded" });
     }
-    const partition = this.watch.placeOn(tenant, fnv1a(placed === "" ? push.body : Buffer.from(`${tenant}/${placed}`)));
+    // Records of one service go to one partition, and a retry to the same.
+    const partition = fnv1a(placed === "" ? push.body : Buffer.from(`${tenant}/${placed}`)) % this.log.partitions;
     await this.log.produce(partition, record, this.config.timeoutMs);
     this.base.metrics.counter("cinderblock_distributor_records_produced_total", "Records written to the partitioned log.", ["partition"]).inc({ partition: String(partition) });
     return answer;

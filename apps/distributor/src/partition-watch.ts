@@ -51,9 +51,6 @@ export class PartitionWatch implements Service {
   /** The last known state of every partition and owner. */
   states(): (PartitionState & { atMs: number })[] { return [...this.known.values()].flatMap((o) => [...o.values()]).sort((a, b) => a.partition - b.partition || (a.owner < b.owner ? -1 : 1)); }
 
-  /** Records of one service go to one partition. */
-  placeOn(_tenant: string, token: number): number { return token % this.log.partitions; }
-
   /** Refuses writes that could outlive the topic's retention before they are in the bucket. */
   refuse(): void {
     if (this.known.size === 0) throw new CinderblockError("unavailable", "no ingester has told yet of the partitions that it reads: whether a push would reach the bucket in time is not known");

@@ -42,7 +42,7 @@ export class Validator implements Service {
     return Promise.resolve();
   }
 
-  /** Checks a push; its body stays with the caller. */
+  /** Checks a push; its body stays with the caller, a copy of it moves: what lies behind a view would be cloned whole. */
   check(tenant: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<Validation> {
     const worker = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
     let gate = this.gates.get(tenant);
@@ -51,7 +51,8 @@ export class Validator implements Service {
     if (!known) this.sent.set(worker, (known = new Map()));
     const fresh = known.get(tenant) !== limits;
     if (fresh) known.set(tenant, limits);
-    return worker.call<Validation>("check", { tenant, push, nowMs, ...(fresh ? { settings: { limits, gate } } : {}) } satisfies ValidateCall);
+    const body = new Uint8Array(push.body);
+    return worker.call<Validation>("check", { tenant, push: { ...push, body }, nowMs, ...(fresh ? { settings: { limits, gate } } : {}) } satisfies ValidateCall, [body.buffer]);
   }
 
   async stop(): Promise<void> {

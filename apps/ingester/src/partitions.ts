@@ -285,7 +285,10 @@ export class Partitions implements Service {
 /** Positions of an earlier run, if they are of the same topic. */
 function positionsOf({ file, topic }: PartitionsConfig): Record<string, number> {
   let text: string;
-  try { text = readFileSync(file, "utf8"); } catch { return {}; } // the first run here
+  try { text = readFileSync(file, "utf8"); } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === "ENOENT") return {}; // the first run here
+    throw err;
+  }
   const saved = JSON.parse(text) as { topic: string; positions: Record<string, number> };
   return saved.topic === topic ? saved.positions : {};
 }

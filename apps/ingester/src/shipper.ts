@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
-import { join } from "node:path";
-import { type BlockMeta, encodeMeta, LABEL_HOSTNAME } from "@cinderblock/block-meta";
+import { type BlockMeta, LABEL_HOSTNAME } from "@cinderblock/block-meta";
+import { blocksPrefix, uploadBlock } from "@cinderblock/compact";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -65,10 +65,8 @@ export class Shipper implements Service {
   }
 
   private async upload(tenant: string, meta: BlockMeta): Promise<void> {
-    const prefix = `${tenant}/phlaredb/${meta.ulid}`;
-    if (await this.bucket.exists(`${prefix}/meta.json`)) return;
-    for (const f of meta.files) await this.bucket.putFile(`${prefix}/${f.relPath}`, join(this.blocks.path(tenant, meta.ulid), f.relPath));
-    await this.bucket.put(`${prefix}/meta.json`, Buffer.from(encodeMeta({ ...meta, source: meta.source || "ingester", labels: { ...meta.labels, [LABEL_HOSTNAME]: hostname() } })));
+    if (await this.bucket.exists(`${blocksPrefix(tenant)}${meta.ulid}/meta.json`)) return;
+    await uploadBlock(this.bucket, tenant, this.blocks.path(tenant, meta.ulid), { ...meta, source: meta.source || "ingester", labels: { ...meta.labels, [LABEL_HOSTNAME]: hostname() } });
   }
 
   async stop(): Promise<void> {

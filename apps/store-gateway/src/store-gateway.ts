@@ -1,6 +1,6 @@
 import { type BlockMeta, decodeBucketIndex, decodeMeta, isUlid } from "@cinderblock/block-meta";
 import { Semaphore } from "@cinderblock/async";
-import { replacementOf } from "@cinderblock/compact";
+import { replacementOf, tenantsIn } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceClient, SourceQuery } from "@cinderblock/query";
@@ -51,7 +51,7 @@ export class StoreGateway implements Service, SourceClient {
 
   private async pass(): Promise<void> {
     const started = this.base.now();
-    const tenants = (await this.bucket.list("")).filter((n) => n.endsWith("/") && n !== "__pyroscope_cluster/").map((n) => n.slice(0, -1));
+    const tenants = await tenantsIn(this.bucket);
     for (const tenant of tenants) {
       try { await this.syncTenant(tenant); } catch (err) { this.base.log.warn({ tenant, err }, "tenant's blocks could not be read"); }
     }

@@ -1,3 +1,4 @@
+import type { Bucket } from "@cinderblock/objstore";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { CorruptError } from "@cinderblock/errors";
 import { decodeFooter, type FileMeta, footerLength } from "@cinderblock/parquet";
@@ -6,6 +7,14 @@ import { decodeFooter, type FileMeta, footerLength } from "@cinderblock/parquet"
 export interface BlockFiles {
   read(relPath: string, offset: number, size: number | undefined): Promise<Uint8Array>;
   size(relPath: string): Promise<number>;
+}
+
+/** The files of a block that lies in a bucket. */
+export function blockFilesIn(bucket: Bucket, path: string): BlockFiles {
+  return {
+    read: (relPath, offset, size) => (size === undefined ? bucket.get(`${path}/${relPath}`) : bucket.getRange(`${path}/${relPath}`, offset, size)),
+    size: async (relPath) => (await bucket.attributes(`${path}/${relPath}`)).size,
+  };
 }
 
 /** How much of a file's end is read at once: the footer and, for small files, everything. */

@@ -1,6 +1,6 @@
 export { FlameIndex } from "./flame-index.ts";
 export { BlockReader } from "./reader.ts";
-export { readFooter } from "./files.ts";
+export { blockFilesIn, readFooter } from "./files.ts";
 export type { BlockFiles } from "./files.ts";
 export { BlockSymbols } from "./symbols.ts";
 export { selectSeries } from "./source.ts";

@@ -2,6 +2,7 @@ import { type BlockMeta, BUCKET_INDEX_VERSION, type BucketIndex, decodeBucketInd
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Base } from "@cinderblock/telemetry";
+import { tenantsIn } from "./marks.ts";
 
 /** Writes `bucket-index.json.gz`: which whole blocks a tenant has, and which are marked. */
 export class BucketIndexUpdater {
@@ -12,8 +13,8 @@ export class BucketIndexUpdater {
     this.base = base;
   }
 
-  async tenants(): Promise<string[]> {
-    return (await this.bucket.list("")).filter((n) => n.endsWith("/") && n !== "__pyroscope_cluster/").map((n) => n.slice(0, -1));
+  tenants(): Promise<string[]> {
+    return tenantsIn(this.bucket);
   }
 
   /** Keeps the entries of blocks that are still there, reads the metas of new ones, and lists the marks. Undefined: the tenant has no blocks. */

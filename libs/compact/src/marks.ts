@@ -3,6 +3,8 @@ import { type Bucket, listAll } from "@cinderblock/objstore";
 
 /** A tenant's blocks lie below it. */
 export const blocksPrefix = (tenant: string): string => `${tenant}/phlaredb/`;
+/** Tenants that have something in a bucket. */
+export async function tenantsIn(bucket: Bucket): Promise<string[]> { return (await bucket.list("")).filter((n) => n.endsWith("/") && n !== "__pyroscope_cluster/").map((n) => n.slice(0, -1)); }
 export const tenantMarkName = (tenant: string): string => `${blocksPrefix(tenant)}markers/tenant-deletion-mark.json`;
 
 /** Both copies of a mark: the block's own first, since a mark counts only when both are there. */

@@ -3,6 +3,7 @@ export type { ProcessedProfile, ProfileGroup, ProfileSink, PushAnswer, PushOutco
 export { UNKNOWN } from "./normalise.ts";
 export type { NormalizedProfile } from "./normalise.ts";
 export type { SampleIds } from "./split.ts";
+export { parseRelabelRules } from "./relabel.ts";
 export { storedLabels } from "./series-labels.ts";
 export { stringAt } from "./strings.ts";
 export { parseAppName, parseTime } from "./app-name.ts";

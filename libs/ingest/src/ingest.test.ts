@@ -1,10 +1,10 @@
 import { gzipSync } from "node:zlib";
 import { loadHasher } from "@cinderblock/bytes";
-import { type Labels, labelsText, parseRelabelRules } from "@cinderblock/model";
+import { type Labels, labelsText } from "@cinderblock/model";
 import { mutations, Random, tinyJfr, tinyPprof, type TinyProfile } from "@cinderblock/testkit";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
-import { cutGoShapes, decodePush, type IngestRequest, parseAppName, parseTime, type ProcessedProfile, PushProcessor, RateGate, type RawPush, storedLabels, stringAt } from "./index.ts";
+import { cutGoShapes, decodePush, type IngestRequest, parseAppName, parseRelabelRules, parseTime, type ProcessedProfile, PushProcessor, RateGate, type RawPush, storedLabels, stringAt } from "./index.ts";
 
 const LIMITS: IngestLimits = { ...TEST_LIMITS, ingestionRateBytes: 1e9, ingestionBurstBytes: 1e9, rejectOlderThanMs: 36e5, rejectNewerThanMs: 6e5 };
 const NOW = 1_795_409_460_000;

@@ -1,7 +1,8 @@
 import { utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason } from "@cinderblock/errors";
-import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_OTEL, LABEL_PROFILE_TYPE, LABEL_SERVICE_NAME, LABEL_SERVICE_NAME_PRIVATE, LABEL_SESSION_ID, LABEL_TYPE, labelsText, labelValue, relabel, sortLabels } from "@cinderblock/model";
+import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_OTEL, LABEL_PROFILE_TYPE, LABEL_SERVICE_NAME, LABEL_SERVICE_NAME_PRIVATE, LABEL_SESSION_ID, LABEL_TYPE, labelsText, labelValue, sortLabels } from "@cinderblock/model";
 import type { IngestLimits } from "@cinderblock/tenant";
+import { relabel } from "./relabel.ts";
 
 /** `service_name` is always there; labels are sorted by name. Duplicates stay: validation names them. */
 export function withServiceName(sent: Labels): Label[] {

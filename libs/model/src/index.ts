@@ -6,7 +6,5 @@ export {
 export type { Label, Labels } from "./labels.ts";
 export { parseProfileType } from "./profile-type.ts";
 export type { ProfileType } from "./profile-type.ts";
-export { isKept, parseRelabelRules, relabel } from "./relabel.ts";
-export type { RelabelRule } from "./relabel.ts";
-export { Matcher, parseSelector, selectorMatches, selectorText } from "./selector.ts";
-export type { MatchOp, Selector } from "./selector.ts";
+export { anchored, Matcher, parseSelector, selectorMatches, selectorText } from "./selector.ts";
+export type { AnchoredPattern, MatchOp, Selector } from "./selector.ts";

@@ -4,6 +4,14 @@ import { type Labels, LABEL_NAME } from "./labels.ts";
 
 export type MatchOp = "=" | "!=" | "=~" | "!~";
 
+/** A regular expression that matches a whole text, as selectors and relabelling rules mean it. */
+export type AnchoredPattern = RE2JS;
+
+export function anchored(text: string): AnchoredPattern {
+  RE2JS.compile(text); // alone first: a text such as "a)(b" must not become valid by being wrapped
+  return RE2JS.compile(`^(?s:${text})$`);
+}
+
 /** One label condition; regular expressions are RE2 and fully anchored. An absent label has the value "". */
 export class Matcher {
   readonly name: string;
@@ -17,8 +25,7 @@ export class Matcher {
     this.value = value;
     if (op === "=~" || op === "!~") {
       try {
-        RE2JS.compile(value); // alone first: a text such as "a)(b" must not become valid by being wrapped
-        this.re = RE2JS.compile(`^(?s:${value})$`);
+        this.re = anchored(value);
       } catch (err) {
         throw invalid(`${position}: parse error: ${(err as Error).message}`);
       }

@@ -1,4 +1,4 @@
-import { BlockReader } from "@cinderblock/block";
+import { blockFilesIn, BlockReader } from "@cinderblock/block";
 import { decodeMeta } from "@cinderblock/block-meta";
 import type { Hasher } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
@@ -47,10 +47,7 @@ export class BlockSet {
   private async read(root: Root, path: string, ulid: string): Promise<BlockReader> {
     const bucket = this.buckets[root];
     const meta = decodeMeta(await bucket.get(`${path}/meta.json`), `${ulid}/meta.json`);
-    const reader = new BlockReader(meta, {
-      read: (relPath, offset, size) => (size === undefined ? bucket.get(`${path}/${relPath}`) : bucket.getRange(`${path}/${relPath}`, offset, size)),
-      size: async (relPath) => (await bucket.attributes(`${path}/${relPath}`)).size,
-    }, this.hasher);
+    const reader = new BlockReader(meta, blockFilesIn(bucket, path), this.hasher);
     await reader.open();
     return reader;
   }

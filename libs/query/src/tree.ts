@@ -70,24 +70,24 @@ export function emptyTree(): PartialTree {
 
 /** Sums samples of the selected rows by stack node, partition by partition. */
 export function sumByStack(table: RowTable, selected: readonly SelectedSeries[], spans: SpanSet | undefined, stacks: (partition: number) => number): Map<number, BigInt64Array> {
-  const out = new Map<number, BigInt64Array>();
+  const out = new Map<number, BigInt64Array>(), sums = new Map<number, Uint32Array>();
   const { partition, sampleStart, sampleEnd, stacktraceId, value } = table;
+  const values = wordsOf(value);
   for (const { rows } of selected) {
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i]!;
       const p = partition[row]!;
       let total = out.get(p);
-      if (!total) out.set(p, (total = new BigInt64Array(stacks(p))));
+      if (!total) { out.set(p, (total = new BigInt64Array(stacks(p)))); sums.set(p, wordsOf(total)); }
       if (spans) { addSpans(total, table, row, spans); continue; }
-      addSamples(total, stacktraceId, value, sampleStart[row]!, sampleEnd[row]!);
+      addSamples(sums.get(p)!, stacktraceId, values, sampleStart[row]!, sampleEnd[row]!);
     }
   }
   return out;
 }
 
-/** total[s] += every value whose stack is s. */
-function addSamples(total: BigInt64Array, stacktraceId: Uint32Array, value: BigInt64Array, start: number, end: number): void {
-  const to = wordsOf(total), from = wordsOf(value);
+/** to[s] += every value whose stack is s; both are words of 64-bit integers. */
+function addSamples(to: Uint32Array, stacktraceId: Uint32Array, from: Uint32Array, start: number, end: number): void {
   for (let k = start; k < end; k++) addInt64(to, stacktraceId[k]!, from, k);
 }
 

@@ -42,8 +42,6 @@ const translate: Interceptor = (next) => async (request) => {
 export class ApiServer implements Service {
   readonly name = "server";
   private app: FastifyInstance | undefined;
-  /** path -> methods of every route, once started */
-  readonly paths = new Map<string, Set<string>>();
   private readonly config: ServerConfig;
   private readonly routes: readonly Routes[];
   private readonly base: Base;
@@ -71,7 +69,7 @@ export class ApiServer implements Service {
     const app = Fastify({ serverFactory, bodyLimit: config.bodyLimitBytes, exposeHeadRoutes: false, forceCloseConnections: "idle", logger: false }) as unknown as FastifyInstance;
     this.app = app;
     this.measure(app, observe);
-    const known = this.paths;
+    const known = new Map<string, Set<string>>();
     app.addHook("onRoute", (r) => { const set = known.get(r.url) ?? new Set(); for (const m of [r.method].flat()) set.add(m); known.set(r.url, set); });
     app.setNotFoundHandler((request, reply) => {
       // A path that exists, asked with another method: 405 and no body, as v1.

@@ -2,10 +2,10 @@ import { availableParallelism, totalmem } from "node:os";
 import { readFileSync } from "node:fs";
 import { type Accepted, bool, type ConfigOf, duration, float, int, secret, str, yaml } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
-import { parseRelabelRules, type RelabelRule } from "@cinderblock/model";
+import { parseRelabelRules } from "@cinderblock/ingest";
 import { type BucketSpec, operationCounters } from "@cinderblock/objstore";
 import type { RedisConfig } from "@cinderblock/redis";
-import type { Limits } from "@cinderblock/tenant";
+import type { Limits, RelabelRule } from "@cinderblock/tenant";
 
 const MIB = 1048576;
 

@@ -74,21 +74,22 @@ export class RuntimeOverrides implements Service {
   stop(): Promise<void> { clearInterval(this.timer); return Promise.resolve(); }
 
   private async reload(): Promise<void> {
-    const good = this.base.metrics.gauge("pyroscope_runtime_config_last_reload_successful", "Whether the runtime files could be used the last time.");
-    try { await this.load(); good.set(1); } catch (err) {
-      good.set(0);
+    try { await this.load(); } catch (err) {
+      this.good().set(0);
       this.base.log.error({ err }, "the runtime configuration cannot be used, what was read before stays");
     }
   }
 
+  private good(): { set(value: number): void } { return this.base.metrics.gauge("pyroscope_runtime_config_last_reload_successful", "Whether the runtime files could be used the last time."); }
+
   private async load(): Promise<void> {
     const texts = await Promise.all(this.config.runtimeFile.split(",").map((f) => f.trim()).filter((f) => f !== "").map(async (name) => ({ name, text: await this.text(name) })));
     const all = JSON.stringify(texts);
-    if (all === this.last) return;
+    if (all === this.last) { this.good().set(1); return; }
     const { tenants, withoutEffect } = parseOverrides(texts);
     this.values = tenants;
     this.limits.replace(new Map([...tenants].map(([tenant, values]): [string, Limits] => [tenant, limitsOf({ ...this.config, ...values })])));
-    this.base.metrics.gauge("pyroscope_runtime_config_last_reload_successful", "Whether the runtime files could be used the last time.").set(1);
+    this.good().set(1);
     if (this.last !== "" || tenants.size > 0) this.base.log.info({ tenants: tenants.size }, "runtime configuration taken");
     for (const key of withoutEffect) this.base.log.warn({ key }, "a limit of Pyroscope v1 in the runtime configuration has no effect here");
     this.last = all;

@@ -1,5 +1,5 @@
-/** A relabelling rule as plain data: the shape that `relabel` of the model applies, which this layer does not see. */
-interface RelabelRule {
+/** A relabelling rule of Prometheus, with its defaults filled in. Plain data: it travels with a tenant's limits. */
+export interface RelabelRule {
   action: "replace" | "keep" | "drop" | "keepequal" | "dropequal" | "hashmod" | "labelmap" | "labeldrop" | "labelkeep" | "lowercase" | "uppercase";
   sourceLabels: readonly string[];
   separator: string;

@@ -1,28 +1,17 @@
-import { RE2JS } from "re2js";
 import { invalid } from "@cinderblock/errors";
-import { type Label, sortLabels } from "./labels.ts";
+import { anchored, type AnchoredPattern, type Label, sortLabels } from "@cinderblock/model";
+import type { RelabelRule } from "@cinderblock/tenant";
 
-const ACTIONS = ["replace", "keep", "drop", "keepequal", "dropequal", "hashmod", "labelmap", "labeldrop", "labelkeep", "lowercase", "uppercase"] as const;
-
-/** A relabelling rule of Prometheus, with its defaults filled in. Plain data: it travels with a tenant's limits. */
-export interface RelabelRule {
-  action: (typeof ACTIONS)[number];
-  sourceLabels: readonly string[];
-  separator: string;
-  regex: string;
-  modulus: number;
-  targetLabel: string;
-  replacement: string;
-}
+const ACTIONS: readonly RelabelRule["action"][] = ["replace", "keep", "drop", "keepequal", "dropequal", "hashmod", "labelmap", "labeldrop", "labelkeep", "lowercase", "uppercase"];
 
 /** Rules as a configuration says them (`source_labels`, `target_label`, …), checked. @param where what to call them in an error */
-export function parseRelabelRules(value: unknown, where: string, actions: readonly string[] = ACTIONS): RelabelRule[] {
+export function parseRelabelRules(value: unknown, where: string, actions: readonly RelabelRule["action"][] = ACTIONS): RelabelRule[] {
   if (value === null || value === undefined || value === "") return [];
   if (!Array.isArray(value)) throw invalid(`${where}: expected a list of rules`);
   return value.map((raw, i) => rule(raw, `${where}: rule ${i + 1}`, actions));
 }
 
-function rule(raw: unknown, where: string, actions: readonly string[]): RelabelRule {
+function rule(raw: unknown, where: string, actions: readonly RelabelRule["action"][]): RelabelRule {
   if (typeof raw !== "object" || raw === null || Array.isArray(raw)) throw invalid(`${where}: expected keys and values`);
   const r = raw as Record<string, unknown>;
   for (const key of Object.keys(r)) if (!["action", "source_labels", "separator", "regex", "modulus", "target_label", "replacement"].includes(key)) throw invalid(`${where}: unknown key ${key}`);
@@ -32,7 +21,7 @@ function rule(raw: unknown, where: string, actions: readonly string[]): RelabelR
     return String(v);
   };
   const action = text("action", "replace").toLowerCase(), sources = r.source_labels ?? [];
-  if (!actions.includes(action)) throw invalid(`${where}: action ${JSON.stringify(action)}: expected one of ${actions.join(", ")}`);
+  if (!(actions as readonly string[]).includes(action)) throw invalid(`${where}: action ${JSON.stringify(action)}: expected one of ${actions.join(", ")}`);
   if (!Array.isArray(sources) || sources.some((s) => typeof s !== "string")) throw invalid(`${where}: source_labels: expected a list of names`);
   const out: RelabelRule = { action: action as RelabelRule["action"], sourceLabels: sources as string[], separator: text("separator", ";"), regex: text("regex", "(.*)"), modulus: Number(r.modulus ?? 0), targetLabel: text("target_label", ""), replacement: text("replacement", "$1") };
   compiled(out, where);
@@ -41,14 +30,11 @@ function rule(raw: unknown, where: string, actions: readonly string[]): RelabelR
   return out;
 }
 
-const patterns = new WeakMap<RelabelRule, RE2JS>();
-function compiled(r: RelabelRule, where: string): RE2JS {
+const patterns = new WeakMap<RelabelRule, AnchoredPattern>();
+function compiled(r: RelabelRule, where: string): AnchoredPattern {
   let re = patterns.get(r);
   if (re) return re;
-  try {
-    RE2JS.compile(r.regex); // alone first: a text such as "a)(b" must not become valid by being wrapped
-    re = RE2JS.compile(`^(?s:${r.regex})$`);
-  } catch (err) { throw invalid(`${where}: regex: ${(err as Error).message}`); }
+  try { re = anchored(r.regex); } catch (err) { throw invalid(`${where}: regex: ${(err as Error).message}`); }
   patterns.set(r, re);
   return re;
 }
@@ -62,7 +48,7 @@ export function relabel(labels: readonly Label[], rules: readonly RelabelRule[])
   const set = (name: string, value: string): void => { if (value === "") values.delete(name); else values.set(name, value); };
   for (const r of rules) {
     const value = r.sourceLabels.map((n) => values.get(n) ?? "").join(r.separator);
-    const match = (text: string): ReturnType<RE2JS["matcher"]> | undefined => { const m = compiled(r, "relabelling").matcher(text); return m.find() ? m : undefined; };
+    const match = (text: string): ReturnType<AnchoredPattern["matcher"]> | undefined => { const m = compiled(r, "relabelling").matcher(text); return m.find() ? m : undefined; };
     switch (r.action) {
       case "drop": if (match(value)) return undefined; break;
       case "keep": if (!match(value)) return undefined; break;
@@ -90,7 +76,7 @@ export function relabel(labels: readonly Label[], rules: readonly RelabelRule[])
 export function isKept(labels: readonly Label[], rules: readonly RelabelRule[]): boolean { return relabel(labels, rules) !== undefined; }
 
 /** `$1`, `${1}` and `${name}` of a template; what the expression does not have is empty, `$$` a dollar. */
-function expand(template: string, m: ReturnType<RE2JS["matcher"]>): string {
+function expand(template: string, m: ReturnType<AnchoredPattern["matcher"]>): string {
   return template.replace(/\$(?:\$|(\w+)|\{(\w+)\})/g, (whole, a: string | undefined, b: string | undefined) => {
     const name = a ?? b;
     if (name === undefined) return whole === "$$" ? "$" : whole;

@@ -1,4 +1,5 @@
-import { type Label, labelsText, parseRelabelRules, relabel } from "./index.ts";
+import { type Label, labelsText } from "@cinderblock/model";
+import { parseRelabelRules, relabel } from "./relabel.ts";
 
 const LABELS: Label[] = [{ name: "__name__", value: "process_cpu" }, { name: "namespace", value: "Prod" }, { name: "pod", value: "shop-7f9-x2" }, { name: "service_name", value: "shop" }];
 const apply = (...rules: object[]): string => { const out = relabel(LABELS, parseRelabelRules(rules, "r")); return out ? labelsText(out) : "dropped"; };
