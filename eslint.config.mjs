@@ -5,11 +5,11 @@ import { depConstraints } from "./tools/boundaries.mjs";
 const boundaries = (extra) => ({ "@nx/enforce-module-boundaries": ["error", { allow: [], enforceBuildableLibDependency: false, banTransitiveDependencies: false, depConstraints: depConstraints(extra) }] });
 
 export default tseslint.config(
-  { ignores: ["**/dist/**", "**/node_modules/**", "libs/api/src/gen/**", "libs/profile-kernel/assembly/**", "libs/profile-kernel/src/gen/**", "**/*.cjs", "**/*.mjs", "tools/fixtures/**"] },
+  { ignores: ["apps/web/vite.config.ts", "**/dist/**", "**/node_modules/**", "libs/api/src/gen/**", "libs/profile-kernel/assembly/**", "libs/profile-kernel/src/gen/**", "**/*.cjs", "**/*.mjs", "tools/fixtures/**"] },
   ...nx.configs["flat/base"],
-  ...tseslint.configs.recommended.map((c) => ({ ...c, files: ["**/*.ts"] })),
+  ...tseslint.configs.recommended.map((c) => ({ ...c, files: ["**/*.ts", "**/*.tsx"] })),
   {
-    files: ["**/*.ts"],
+    files: ["**/*.ts", "**/*.tsx"],
     rules: {
       ...boundaries([]),
       "@typescript-eslint/no-non-null-assertion": "off", // in hot loops `!` says that the loop bound proves it

@@ -99,9 +99,8 @@ describe("the single binary", () => {
   });
 
   it("answers a person, the operator and the load balancer", async () => {
-    const page = await (await fetch(`${server.url}/`)).text();
-    expect(page).toContain("Send a first profile");
-    expect(page).toContain("<code>shop</code>");
+    const page = await fetch(`${server.url}/`);
+    expect([page.headers.get("content-security-policy")?.split(";")[0], await page.text()]).toEqual(["default-src 'self'", expect.stringContaining("<title>Cinderblock</title>")]);
     expect(await (await fetch(`${server.url}/metrics`)).text()).toContain('pyroscope_distributor_profiles_received_total{tenant="anonymous"}');
     expect(await (await fetch(`${server.url}/api/v1/status/config/diff`)).text()).toContain("reject_older_than: 0s");
     expect((await server.json("/grpc.health.v1.Health/Check", {})).body).toEqual({ status: "SERVING" });
@@ -164,14 +163,15 @@ describe("with a tokens file", () => {
   afterAll(() => server.stop());
   const status = async (path: string, init: RequestInit = {}): Promise<number> => (await fetch(`${server.url}${path}`, init)).status;
 
-  it("asks for one on every route but /ready, and tells nobody which routes there are", async () => {
+  it("asks for one on every route but /ready and the files of the UI, and tells nobody which routes there are", async () => {
     const bodies: RequestInit = { method: "POST", headers: { "content-type": "application/json", "x-scope-orgid": "a" }, body: "{}" };
     for (const path of ["/push.v1.PusherService/Push", "/querier.v1.QuerierService/ProfileTypes", "/querier.v1.QuerierService/Diff", "/ingester.v1.IngesterService/Flush", "/ingest?name=a", "/pyroscope/ingest?name=a", "/v1development/profiles", "/cinderblock.internal.v1.Ingester/push", "/nothing/here"]) {
       expect([path, await status(path, bodies)]).toEqual([path, 401]);
       expect([path, await status(path, { ...bodies, headers: { ...bodies.headers, authorization: "Bearer wrong-token-0123456789" } })]).toEqual([path, 401]);
     }
-    for (const path of ["/", "/metrics", "/pyroscope/render?query=x", "/pyroscope/render-diff", "/pyroscope/label-values?label=x", "/api/v1/status/config", "/api/v1/status/buildinfo", "/runtime_config", "/nothing"]) expect([path, await status(path)]).toEqual([path, 401]);
-    expect(await status("/ready")).toBe(200);
+    for (const path of ["/metrics", "/pyroscope/render?query=x", "/pyroscope/render-diff", "/pyroscope/label-values?label=x", "/api/v1/status/config", "/api/v1/status/buildinfo", "/runtime_config", "/nothing"]) expect([path, await status(path)]).toEqual([path, 401]);
+    for (const path of ["/ready", "/", "/explore", "/icon.svg"]) expect([path, await status(path)]).toEqual([path, 200]);
+    for (const path of ["/cinderblock.explore.v1.ExploreService/CallTree", "/cinderblock.explore.v1.ExploreService/Capabilities", "/prefix/querier.v1.QuerierService/ProfileTypes"]) expect([path, await status(path, bodies)]).toEqual([path, 401]);
     const plain = await fetch(`${server.url}/push.v1.PusherService/Push`, { method: "POST", headers: { "content-type": "application/proto", "x-scope-orgid": "a" }, body: toBinary(PushRequestSchema, create(PushRequestSchema, { series: [series("p", profile(1))] })) });
     expect([plain.status, plain.headers.get("www-authenticate")]).toEqual([401, 'Basic realm="Cinderblock", Bearer']);
     await expect(createClient(PusherService, createGrpcTransport({ baseUrl: server.url })).push({ series: [] }, { headers: { "x-scope-orgid": "a" } })).rejects.toThrow(/\[unauthenticated\] a token is required/);

@@ -1,9 +1,11 @@
 // Bundles the single binary, the components and their worker threads into dist/. --if-stale: only when a source is newer.
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { build as buildWeb } from "vite";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const out = join(root, "dist", "cinderblock");
@@ -45,4 +47,16 @@ await build({
   define: { CINDERBLOCK_BUILD: JSON.stringify({ version, revision }) },
   banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
 });
+
+// The web UI: hashed files, each beside its compressed form; a first screen that grows too heavy fails the build.
+await buildWeb({ root: join(root, "apps/web"), configFile: join(root, "apps/web/vite.config.ts"), logLevel: "warn", build: { outDir: join(out, "web") } });
+const sizes = { js: 0, css: 0 };
+for (const file of readdirSync(join(out, "web/assets"))) {
+  const packed = gzipSync(readFileSync(join(out, "web/assets", file)), { level: 9 });
+  writeFileSync(join(out, "web/assets", `${file}.gz`), packed);
+  sizes[file.endsWith(".css") ? "css" : "js"] += packed.length;
+}
+const BUDGET = { js: 220_000, css: 15_000 };
+for (const kind of ["js", "css"]) if (sizes[kind] > BUDGET[kind]) throw new Error(`the web UI's ${kind} is ${sizes[kind]} bytes compressed; the budget is ${BUDGET[kind]}`);
+console.log(`built dist/cinderblock/web: ${Math.round(sizes.js / 1000)} kB of scripts, ${Math.round(sizes.css / 1000)} kB of styles, compressed`);
 console.log(`built dist/cinderblock (${version}, ${revision}) in ${Math.round(performance.now() - started)} ms`);

@@ -31,6 +31,7 @@ function quiet(name, command) {
 
 quiet("build", [node, "tools/build.mjs"]);
 quiet("types", [node, "node_modules/typescript/bin/tsc", "-p", "tsconfig.json"]);
+quiet("types of the web UI", [node, "node_modules/typescript/bin/tsc", "-p", "apps/web/tsconfig.json"]);
 quiet("lint", [node, "node_modules/.bin/nx", "run-many", "-t", "lint", "--outputStyle=static"]);
 quiet("generated documents are up to date", [node, "tools/gen-docs.mjs", "--check"]);
 quiet("generated dashboards are up to date", [node, "tools/gen-monitoring.mjs", "--check"]);

@@ -4,7 +4,7 @@ import { Distributor, distributorRoutes } from "@cinderblock/distributor";
 import { Ingester, ingesterConfigOf, ingesterRoutes, Shipper } from "@cinderblock/ingester";
 import { exportLimits } from "@cinderblock/overrides-exporter";
 import { Querier, QuerierLoop } from "@cinderblock/querier";
-import { frontendRpc, QueryFrontend, renderRoutes, seenServices } from "@cinderblock/query-frontend";
+import { frontendRpc, QueryFrontend, renderRoutes, webRoutes } from "@cinderblock/query-frontend";
 import { QueryScheduler } from "@cinderblock/query-scheduler";
 import { type Resources, waitingFor, type Wired } from "@cinderblock/runtime";
 import { type Service, ServiceGroup } from "@cinderblock/service";
@@ -38,11 +38,11 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
   const frontend = new QueryFrontend(scheduler, pool, limits, base);
 
   const ready = { draining: false };
-  const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout };
+  const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: resources.build.version };
   const server = resources.server([
-    resources.admin(() => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)), () => seenServices(frontend)),
+    resources.admin(() => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)), true),
     distributorRoutes(distributor, config.multitenancy, base.now), ingesterRoutes(ingester, config.multitenancy),
-    frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now),
+    frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now), webRoutes(scripts.web),
   ]);
 
   // The server listens before the log is replayed, so that /ready shows its progress.

@@ -1,10 +1,9 @@
-import { LABEL_SERVICE_NAME } from "@cinderblock/model";
 import { type Component, commonSchema, kafkaOf, partitionedLog, SCHEDULERS } from "@cinderblock/runtime";
-import { DEFAULT_TENANT } from "@cinderblock/tenant";
 import { RemoteQueue } from "@cinderblock/transport";
 import { QueryFrontend } from "./frontend.ts";
 import { renderRoutes } from "./render-api.ts";
 import { frontendRpc } from "./rpc.ts";
+import { webRoutes } from "./web.ts";
 
 /** The public read API: checks queries, queues them at a scheduler, renders what comes back. */
 export const queryFrontend: Component<typeof commonSchema> = {
@@ -19,14 +18,9 @@ export const queryFrontend: Component<typeof commonSchema> = {
     if (kafka) process.add(kafka.service);
     const ends = kafka && (async (): Promise<number[]> => (await kafka.log.offsets()).map((o) => o.end));
     const frontend = new QueryFrontend(new RemoteQueue(process.client, schedulers), process.addPool(), process.resources.limits, base, ends);
-    const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout };
-    process.serve(frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now));
+    const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: process.resources.build.version };
+    process.serve(frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now), webRoutes(process.resources.scripts.web));
+    process.hasFront = true;
     process.readyWhen(() => (schedulers().length === 0 ? "no query-scheduler is ACTIVE in the ring" : ""));
-    process.seen = () => seenServices(frontend);
   },
 };
-
-/** Services that sent profiles lately, for the front page. */
-export function seenServices(frontend: QueryFrontend): Promise<string[]> {
-  return frontend.labelValues({ tenants: [DEFAULT_TENANT], deadlineMs: Date.now() + 5000, signal: undefined, warn: () => undefined }, LABEL_SERVICE_NAME, [], 0, 0);
-}

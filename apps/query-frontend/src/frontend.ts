@@ -1,11 +1,11 @@
 import { compareUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { type Label, labelsKey, LABEL_PROFILE_TYPE, parseProfileType, type ProfileType } from "@cinderblock/model";
-import { type BlockInfo, type JobResult, type LabelAsk, type PartialResult, type QueryJob, renderSeries, selectorOf, SeriesMerger, type SeriesResult, type SourceQuery, type StackSelector } from "@cinderblock/query";
-import type { RenderAnswer, RenderCall } from "@cinderblock/query-worker";
+import { type BlockInfo, type JobResult, type LabelAsk, type PartialResult, type QueryJob, renderSeries, selectorOf, SeriesMerger, type SeriesResult, type SourceQuery, type StackFilter, type StackSelector, type TablePage } from "@cinderblock/query";
+import type { RenderAnswer, RenderCall, Sides } from "@cinderblock/query-worker";
 import type { TenantLimits, Limits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
-import { labelRange, maxNodes, selectRange } from "./limits.ts";
+import { exploreNodes, labelRange, maxNodes, selectRange } from "./limits.ts";
 
 /** Where jobs go: the scheduler of this process, or one over the network. */
 export interface JobQueue { enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult> }
@@ -25,6 +25,9 @@ export interface MergeRequest {
   /** only samples of `spans`: none of them when that is empty */
   spansOnly?: boolean;
 }
+
+/** What the explore API asks about: the profiles of a selection, and which of their stacks count. */
+export interface ExploreSelection { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; spans: string[]; filter: StackFilter }
 
 export interface SeriesRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; average: boolean; limit: number; callSite: string[] }
 
@@ -89,6 +92,46 @@ export class QueryFrontend {
     for (const side of [left, right]) selectRange(side.startMs, side.endMs, limits, this.base.now());
     const [l, r] = await Promise.all([this.treeParts(caller, left, nodes), this.treeParts(caller, right, nodes)]);
     return bytesOf(await this.render({ kind: "diff", left: l, right: r, maxNodes: nodes, as }));
+  }
+
+  /** Whole trees of one selection or two: nothing is cut before the filter has run. */
+  private async sides(caller: Caller, left: ExploreSelection, base: ExploreSelection | undefined): Promise<Sides> {
+    if (base && parseProfileType(left.profileTypeId).storedId !== parseProfileType(base.profileTypeId).storedId) throw invalid(`profile types must match: ${left.profileTypeId} cannot be compared with ${base.profileTypeId}`);
+    const limits = this.limits(caller);
+    for (const s of [left, ...(base ? [base] : [])]) selectRange(s.startMs, s.endMs, limits, this.base.now());
+    const side = (s: ExploreSelection): Promise<PartialResult[]> => this.treeParts(caller, { ...s, maxNodes: 0, stacks: undefined }, 0);
+    const [parts, other] = await Promise.all([side(left), base && side(base)]);
+    return { parts, base: other, filter: left.filter, baseFilter: base?.filter ?? left.filter };
+  }
+
+  /** cinderblock.explore.v1.CallTreeResponse. @param nodes 0 is the tenant's default, -1 all */
+  async callTree(caller: Caller, left: ExploreSelection, base: ExploreSelection | undefined, nodes: number): Promise<Uint8Array> {
+    const cut = exploreNodes(nodes, this.limits(caller));
+    return bytesOf(await this.render({ kind: "call-tree", ...(await this.sides(caller, left, base)), maxNodes: cut }));
+  }
+
+  /** cinderblock.explore.v1.FunctionTableResponse: exact, whatever the number of nodes. */
+  async functionTable(caller: Caller, left: ExploreSelection, base: ExploreSelection | undefined, page: TablePage): Promise<Uint8Array> {
+    return bytesOf(await this.render({ kind: "functions", ...(await this.sides(caller, left, base)), page }));
+  }
+
+  /** cinderblock.explore.v1.FunctionNeighboursResponse. */
+  async functionNeighbours(caller: Caller, left: ExploreSelection, base: ExploreSelection | undefined, name: string, nodes: number): Promise<Uint8Array> {
+    if (name === "") throw invalid("function is required: the whole name of the function whose callers and callees are asked for");
+    return bytesOf(await this.render({ kind: "neighbours", ...(await this.sides(caller, left, base)), name, maxNodes: exploreNodes(nodes, this.limits(caller)) }));
+  }
+
+  /** Values of a label that begin with `prefix`, the one with the most series first. */
+  async labelCounts(caller: Caller, name: string, matchers: string[], startMs: number, endMs: number, prefix: string, limit: number): Promise<{ values: { value: string; series: number }[]; cardinality: number }> {
+    if (name === "") throw invalid("name is required");
+    const { sets } = await this.ask(caller, startMs, endMs, (range) => ({ kind: "series", names: [], query: { matchers, ...range } }));
+    const counts = new Map<string, number>();
+    for (const labels of new Map(sets.map((s) => [labelsKey(s), s])).values()) {
+      const value = labels.find((l) => l.name === name)?.value;
+      if (value !== undefined && value.startsWith(prefix)) counts.set(value, (counts.get(value) ?? 0) + 1);
+    }
+    const values = [...counts].map(([value, series]) => ({ value, series })).sort((a, b) => b.series - a.series || compareUtf8(a.value, b.value));
+    return { values: limit > 0 ? values.slice(0, limit) : values, cardinality: values.length };
   }
 
   /** A merged pprof; undefined when there is no data. */

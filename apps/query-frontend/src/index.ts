@@ -1,4 +1,5 @@
-export { queryFrontend, seenServices } from "./app.ts";
+export { queryFrontend } from "./app.ts";
 export { QueryFrontend } from "./frontend.ts";
 export { frontendRpc } from "./rpc.ts";
 export { renderRoutes } from "./render-api.ts";
+export { webRoutes } from "./web.ts";

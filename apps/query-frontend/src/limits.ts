@@ -47,3 +47,6 @@ export function maxNodes(asked: number, limits: Limits): number {
   }
   return Math.max(0, asked);
 }
+
+/** Nodes of a call tree of the explore API: 0 means the tenant's default, below 0 as many as the tenant may have. The result 0 is all. */
+export function exploreNodes(asked: number, limits: Limits): number { return asked < 0 ? limits.maxFlamegraphNodesMax : maxNodes(asked, limits); }

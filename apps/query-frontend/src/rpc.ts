@@ -8,22 +8,27 @@ import type { StackSelector } from "@cinderblock/query";
 import type { HandlerContext, Routes } from "@cinderblock/rpc";
 import { tenantsForRead } from "@cinderblock/tenant";
 import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
+import { exploreRpc } from "./explore-rpc.ts";
 import { rawMessage, wrapField } from "./raw-message.ts";
 
-export interface ReadRpcConfig { multitenancy: boolean; queryTimeoutMs: number }
+export interface ReadRpcConfig { multitenancy: boolean; queryTimeoutMs: number; version: string }
 
-/** querier.v1.QuerierService, the feature flags and the version. */
-export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Routes {
-  const caller = (context: HandlerContext): Caller => {
-    const left = context.timeoutMs();
-    return {
-      tenants: tenantsForRead(context.requestHeader.get("x-scope-orgid") ?? undefined, config.multitenancy),
-      deadlineMs: Date.now() + Math.min(left ?? config.queryTimeoutMs, config.queryTimeoutMs), signal: context.signal,
-      strong: context.requestHeader.get("x-read-consistency") === "strong",
-      warn: (reason) => { context.responseHeader.append("x-cinderblock-partial", reason); },
-    };
+/** Who asks, by the headers of a call. */
+export function callerOf(context: HandlerContext, config: ReadRpcConfig): Caller {
+  const left = context.timeoutMs();
+  return {
+    tenants: tenantsForRead(context.requestHeader.get("x-scope-orgid") ?? undefined, config.multitenancy),
+    deadlineMs: Date.now() + Math.min(left ?? config.queryTimeoutMs, config.queryTimeoutMs), signal: context.signal,
+    strong: context.requestHeader.get("x-read-consistency") === "strong",
+    warn: (reason) => { context.responseHeader.append("x-cinderblock-partial", reason); },
   };
-  const isJson = (context: HandlerContext): boolean => (context.requestHeader.get("content-type") ?? "").includes("json");
+}
+
+export function isJson(context: HandlerContext): boolean { return (context.requestHeader.get("content-type") ?? "").includes("json"); }
+
+/** querier.v1.QuerierService, the explore API, the feature flags and the version. */
+export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Routes {
+  const caller = (context: HandlerContext): Caller => callerOf(context, config);
   const utf8 = (context: HandlerContext): boolean => /allow-utf8-labelnames\s*=\s*true/.test(context.requestHeader.get("accept") ?? "");
 
   return {
@@ -104,6 +109,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
       router.service(FeatureFlagsService, {
         getFeatureFlags: () => ({ featureFlags: ["pyroscopeRuler", "pyroscopeRulerFunctions", "utf8LabelNames", "v2StorageLayer"].map((name) => ({ name, enabled: name === "utf8LabelNames" })) }),
       });
+      exploreRpc(router, frontend, config);
       router.service(Version, { version: () => ({ QuerierAPI: 1n }) });
     },
   };

@@ -1,7 +1,7 @@
 export { PushRequestSchema, PusherService, PushResponseSchema } from "./gen/push/v1/push_pb.js";
 export {
   AnalyzeQueryResponseSchema, DiffResponseSchema, FlameGraphDiffSchema, FlameGraphSchema, ProfileFormat, ProfileTypesResponseSchema, QuerierService, SelectHeatmapResponseSchema,
-  SelectMergeSpanProfileResponseSchema, SelectMergeStacktracesResponseSchema, SelectSeriesResponseSchema, SeriesResponseSchema,
+  SelectMergeProfileRequestSchema, SelectMergeSpanProfileResponseSchema, SelectMergeStacktracesResponseSchema, SelectSeriesResponseSchema, SeriesResponseSchema,
 } from "./gen/querier/v1/querier_pb.js";
 export type { AnalyzeQueryRequest, DiffRequest, SelectMergeProfileRequest, SelectMergeSpanProfileRequest, SelectMergeStacktracesRequest, SelectSeriesRequest } from "./gen/querier/v1/querier_pb.js";
 export { GetProfileStatsResponseSchema, LabelNamesResponseSchema, LabelValuesResponseSchema, TimeSeriesAggregationType } from "./gen/types/v1/types_pb.js";
@@ -11,3 +11,7 @@ export { FlushResponseSchema, IngesterService } from "./gen/ingester/v1/ingester
 export { FeatureFlagsService } from "./gen/capabilities/v1/feature_flags_pb.js";
 export { Version } from "./gen/version/v1/version_pb.js";
 export { Health, HealthCheckResponse_ServingStatus } from "./gen/grpc/health/v1/health_pb.js";
+export {
+  CallTreeRequestSchema, CallTreeResponseSchema, ExploreService, FunctionNeighboursRequestSchema, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema,
+} from "./gen/cinderblock/explore/v1/explore_pb.js";
+export type { Selection } from "./gen/cinderblock/explore/v1/explore_pb.js";

@@ -1,5 +1,5 @@
 import type { BucketSpec } from "@cinderblock/objstore";
-import type { LabelAnswer, LabelAsk, PartialResult, SelectRequest, SeriesRanges, SourceQuery, Exclusions, RowKeys } from "@cinderblock/query";
+import type { StackFilter, TablePage, LabelAnswer, LabelAsk, PartialResult, SelectRequest, SeriesRanges, SourceQuery, Exclusions, RowKeys } from "@cinderblock/query";
 
 /** Where blocks lie: the shared bucket, or the ingester's own data directory. */
 export type Root = "bucket" | "local";
@@ -9,8 +9,14 @@ export interface QueryWorkerData { bucket: BucketSpec; localDirectory: string; c
 
 export interface BlocksCall { root: Root; tenant: string; ulids: readonly string[] }
 
+/** One selection, or two that are compared, and which of their stacks count. */
+export interface Sides { parts: PartialResult[]; base: PartialResult[] | undefined; filter: StackFilter; baseFilter: StackFilter }
+
 /** Final forms of merged results. */
 export type RenderCall =
+  | (Sides & { kind: "call-tree"; maxNodes: number })
+  | (Sides & { kind: "functions"; page: TablePage })
+  | (Sides & { kind: "neighbours"; name: string; maxNodes: number })
   | { kind: "flame"; parts: PartialResult[]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
   | { kind: "tree"; parts: PartialResult[]; maxNodes: number }
   | { kind: "diff"; left: PartialResult[]; right: PartialResult[]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }

@@ -1,11 +1,13 @@
 import { ByteWriter } from "@cinderblock/bytes";
-import { diffLevels, emptyTree, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flameLevels, mergePartials, type PartialResult, type PartialTree, renderPprof } from "@cinderblock/query";
-import type { Levels, RenderAnswer, RenderCall } from "./protocol.ts";
+import { diffLevels, emptyTree, encodeCallTree, encodeFunctionTable, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flameLevels, mergePartials, neighbours, type PartialResult, type PartialTree, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
+import type { Levels, RenderAnswer, RenderCall, Sides } from "./protocol.ts";
 
 function mergedTree(parts: PartialResult[]): PartialTree {
   const merged = parts.length === 0 ? undefined : mergePartials(parts);
   return merged?.kind === "tree" ? merged.tree : emptyTree();
 }
+
+function bothTrees({ parts, base, filter, baseFilter }: Sides): TwoTrees { return twoTrees(mergedTree(parts), base && mergedTree(base), filter, baseFilter); }
 
 /** Merges, cuts to `maxNodes` (after the merge) and encodes. */
 export function render(call: RenderCall): RenderAnswer {
@@ -20,6 +22,14 @@ export function render(call: RenderCall): RenderAnswer {
       const left = mergedTree(call.left), right = mergedTree(call.right);
       const sides: [FinalTree, FinalTree] = [finalTree(left, call.maxNodes), finalTree(right, call.maxNodes)];
       return output(diffLevels(...sides), call.as, 7);
+    }
+    case "call-tree": return { bytes: encodeCallTree(bothTrees(call), call.maxNodes) };
+    case "functions": return { bytes: encodeFunctionTable(bothTrees(call), call.page) };
+    case "neighbours": {
+      const { callers, callees } = neighbours(bothTrees(call), call.name);
+      const out = new ByteWriter(1 << 14);
+      [callers, callees].forEach((t, i) => { const b = encodeCallTree(t, call.maxNodes); out.u8((i + 1) * 8 + 2); out.uvarint(b.length); out.bytes(b); });
+      return { bytes: out.take() };
     }
     case "pprof": {
       const merged = call.parts.length === 0 ? undefined : mergePartials(call.parts);

@@ -44,7 +44,8 @@ export class TreeMerger {
     this.self.reserve(nodes);
   }
 
-  add(t: PartialTree): void {
+  /** The node here of each node of `t`, without its values. */
+  map(t: PartialTree): Uint32Array {
     const n = t.parent.length;
     this.reserve(n);
     const nameMap = new Uint32Array(t.nameOffset.length).fill(0xffffffff);
@@ -53,10 +54,15 @@ export class TreeMerger {
       const own = t.name[i]!;
       let name = nameMap[own]!;
       if (name === 0xffffffff) nameMap[own] = name = this.names.intern(t.nameBytes, t.nameOffset[own]!, t.nameOffset[own + 1]!);
-      const node = (map[i] = this.child(map[t.parent[i]!]!, name));
-      this.self.data[node]! += t.self[i]!;
+      map[i] = this.child(map[t.parent[i]!]!, name);
     }
-    this.self.data[0]! += t.self[0]!;
+    return map;
+  }
+
+  add(t: PartialTree): void {
+    const map = this.map(t);
+    const to = wordsOf(this.self.data), from = wordsOf(t.self);
+    for (let i = 0; i < map.length; i++) addInt64(to, map[i]!, from, i);
   }
 
   finish(): PartialTree {

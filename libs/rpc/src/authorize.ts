@@ -5,15 +5,15 @@ import { EDGE } from "./edge.ts";
 import { connectError } from "./raw-unary.ts";
 import { kindOf, messageOf } from "@cinderblock/errors";
 
-/** Routes that say nothing about anybody's data: whether the server lives. */
-const OPEN = new Set(["/ready", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"]);
+/** Routes that say nothing about anybody's data: whether the server lives, and the files of the web UI, which asks for a token itself. */
+const OPEN = /^\/(ready|grpc\.health\.v1\.Health\/(Check|Watch)|explore|compare|status|comparison|comparison-diff|icon\.svg|assets\/[^/]+|)$/;
 const WRITES = /^\/(push\.v1\.PusherService\/|ingest$|pyroscope\/ingest$|opentelemetry\.|v1development\/profiles$)/;
-const READS = /^\/(querier\.v1\.QuerierService\/|pyroscope\/(render|render-diff|label-values)$|capabilities\.v1\.|version\.|$)/;
+const READS = /^\/(querier\.v1\.QuerierService\/|cinderblock\.explore\.v1\.ExploreService\/|pyroscope\/(render|render-diff|label-values)$|capabilities\.v1\.|version\.)/;
 const INTERNAL = /^\/cinderblock\.internal\./;
 
 /** What a route needs. Whatever is not known to be for writers or readers is for administrators. */
 export function roleOf(route: string): Role | undefined {
-  if (OPEN.has(route)) return undefined;
+  if (OPEN.test(route)) return undefined;
   return WRITES.test(route) ? "write" : READS.test(route) ? "read" : INTERNAL.test(route) ? "internal" : "admin";
 }
 

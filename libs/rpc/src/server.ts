@@ -26,6 +26,8 @@ export interface ServerConfig {
 export interface Routes {
   http?: (app: FastifyInstance) => void;
   connect?: (router: ConnectRouter) => void;
+  /** the path that one below a proxy's prefix means; asked only for paths that are no routes */
+  mounted?: (path: string) => string | undefined;
   /** a unary method whose plain case bypasses the router; the router has it, too */
   direct?: DirectUnary;
 }
@@ -66,10 +68,17 @@ export class ApiServer implements Service {
       };
       if (!d || base.tracer.enabled || authorizer.enabled || !answerDirectly(d, req, res, begun)) handler(req, res);
     }) as never, config) as unknown as Server) as FastifyServerFactory;
-    const app = Fastify({ serverFactory, bodyLimit: config.bodyLimitBytes, exposeHeadRoutes: false, forceCloseConnections: "idle", logger: false }) as unknown as FastifyInstance;
+    const known = new Map<string, Set<string>>();
+    const mounted = this.routes.map((r) => r.mounted).filter((m) => m !== undefined);
+    const rewriteUrl = ({ url = "/" }: { url?: string | undefined }): string => {
+      const end = url.indexOf("?"), path = end < 0 ? url : url.slice(0, end);
+      if (known.has(path)) return url;
+      for (const m of mounted) { const own = m(path); if (own !== undefined) return end < 0 ? own : `${own}${url.slice(end)}`; }
+      return url;
+    };
+    const app = Fastify({ serverFactory, ...(mounted.length > 0 ? { rewriteUrl } : {}), bodyLimit: config.bodyLimitBytes, exposeHeadRoutes: false, forceCloseConnections: "idle", logger: false }) as unknown as FastifyInstance;
     this.app = app;
     this.measure(app, observe);
-    const known = new Map<string, Set<string>>();
     app.addHook("onRoute", (r) => { const set = known.get(r.url) ?? new Set(); for (const m of [r.method].flat()) set.add(m); known.set(r.url, set); });
     app.setNotFoundHandler((request, reply) => {
       // A path that exists, asked with another method: 405 and no body, as v1.

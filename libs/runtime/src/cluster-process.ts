@@ -29,8 +29,8 @@ export class ClusterProcess {
   readonly onFatal: (reason: string) => void;
   /** what /ready says of a component that is starting */
   progress: () => string = () => "";
-  /** services seen, for the front page */
-  seen: () => Promise<string[]> = () => Promise.resolve([]);
+  /** a component of this process has a front page of its own */
+  hasFront = false;
   private readonly config: CommonConfig;
   private readonly members: RedisMembers;
   private readonly views = new Map<string, RingView>();
@@ -115,7 +115,7 @@ export class ClusterProcess {
     const group = new ServiceGroup([connections, ...this.views.values(), ...this.services, ...this.late]);
     const ready = { draining: false };
     const notReady = (): string => (ready.draining ? "stopping" : waitingFor(group, this.progress()) || this.obstacles.map((o) => o()).find((x) => x !== "") || "");
-    const server = this.resources.server([this.resources.admin(notReady, () => this.seen()), ...this.routes]);
+    const server = this.resources.server([this.resources.admin(notReady, this.hasFront), ...this.routes]);
     return { group, server, ready, drain: async () => { for (const d of this.drains) await d(); } };
   }
 }

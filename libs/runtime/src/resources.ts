@@ -12,7 +12,7 @@ import { authorizerOf } from "./auth.ts";
 import { RuntimeOverrides } from "./overrides.ts";
 
 /** The worker threads' entry points. */
-export interface Scripts { ingest: URL; query: URL; compact: URL; validate: URL }
+export interface Scripts { ingest: URL; query: URL; compact: URL; validate: URL; web: URL }
 export interface Build { version: string; revision: string }
 
 /** What the components of a process share, made from its configuration, whatever connects them. */
@@ -26,7 +26,7 @@ export class Resources {
   readonly overrides: RuntimeOverrides;
   private readonly schema: Schema;
   private readonly config: CommonConfig;
-  private readonly build: Build;
+  readonly build: Build;
   private opened: Promise<Bucket> | undefined;
   private workers: QueryPool | undefined;
 
@@ -65,8 +65,8 @@ export class Resources {
     }, [...routes, this.overrides.routes()], this.base, authorizerOf(config));
   }
 
-  admin(notReady: () => string, services: () => Promise<string[]>): Routes {
-    return adminRoutes({ schema: this.schema, config: this.config as ConfigOf<Schema>, metrics: this.base.metrics, ...this.build, notReady, services });
+  admin(notReady: () => string, hasFront: boolean): Routes {
+    return adminRoutes({ schema: this.schema, config: this.config as ConfigOf<Schema>, metrics: this.base.metrics, ...this.build, notReady, hasFront });
   }
 }
 

@@ -4,6 +4,7 @@ export { helm } from "./helm.ts";
 export type { Helm } from "./helm.ts";
 export { promtool, startPrometheus } from "./prometheus.ts";
 export type { PrometheusServer } from "./prometheus.ts";
+export { chromium } from "./chromium.ts";
 export { mutations } from "./mutations.ts";
 export { Random } from "./random.ts";
 export { tinyJfr } from "./tiny-jfr.ts";

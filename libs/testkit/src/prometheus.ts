@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { freePort, missing } from "./real-parts.ts";
+import { aptProgram, freePort } from "./real-parts.ts";
 
 export interface PrometheusServer { url: string; stop(): void }
 
@@ -13,19 +13,7 @@ export async function promtool(...args: string[]): Promise<string | undefined> {
   try { const r = await promisify(execFile)("promtool", args, { maxBuffer: 1 << 24 }); return r.stdout + r.stderr; } catch (err) { const e = err as { stdout?: string; stderr?: string }; throw new Error(`${e.stdout ?? ""}${e.stderr ?? (err as Error).message}`, { cause: err }); }
 }
 
-async function installed(): Promise<boolean> {
-  const works = async (): Promise<boolean> => { try { await promisify(execFile)("promtool", ["--version"]); return true; } catch { return false; } };
-  if (await works()) return true;
-  process.stderr.write("installing prometheus (some seconds)\n");
-  const apt = (...args: string[]): Promise<unknown> => promisify(execFile)("apt-get", args, { maxBuffer: 1 << 24, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
-  const install = (): Promise<unknown> => apt("install", "-y", "-q", "--no-install-recommends", "prometheus");
-  try {
-    try { await install(); } catch { await apt("update", "-q"); await install(); }
-  } catch (err) { missing("prometheus", (err as Error).message.slice(0, 300)); return false; }
-  if (await works()) return true;
-  missing("prometheus", "it does not run");
-  return false;
-}
+const installed = (): Promise<boolean> => aptProgram("promtool", "--version", "prometheus");
 
 /** A real Prometheus that scrapes targets every second and evaluates rules. Undefined where it cannot be installed. */
 export async function startPrometheus(targets: readonly string[], rules: readonly string[]): Promise<PrometheusServer | undefined> {

@@ -20,6 +20,22 @@ export function missing(what: string, why: string): undefined {
   return undefined;
 }
 
+/** Whether a program runs here; what is not there is installed from its Debian package, once. */
+export async function aptProgram(program: string, version: string, ...packages: string[]): Promise<boolean> {
+  const works = async (): Promise<boolean> => { try { await promisify(execFile)(program, [version]); return true; } catch { return false; } };
+  if (await works()) return true;
+  process.stderr.write(`installing ${packages.join(", ")} (some seconds)\n`);
+  const apt = (...args: string[]): Promise<unknown> => promisify(execFile)("apt-get", args, { maxBuffer: 1 << 24, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
+  const install = (): Promise<unknown> => apt("install", "-y", "-q", "--no-install-recommends", ...packages);
+  try {
+    // Package lists may be missing or old.
+    try { await install(); } catch { await apt("update", "-q"); await install(); }
+  } catch (err) { missing(program, (err as Error).message.slice(0, 300)); return false; }
+  if (await works()) return true;
+  missing(program, "it does not run");
+  return false;
+}
+
 export interface S3Server { endpoint: string; accessKeyId: string; secretAccessKey: string; /** objects as files: `<directory>/<bucket>/<key>` */ directory: string; stop(): void; restart(): Promise<void> }
 
 /** Installs versitygw once; undefined where it cannot be. */
@@ -59,17 +75,7 @@ export interface RedisServer { port: number; /** kills it, as a crash does; what
 
 /** A real Redis in a process of its own, without persistence; undefined where it cannot be installed. */
 export async function startRedis(): Promise<RedisServer | undefined> {
-  const works = async (): Promise<boolean> => { try { await promisify(execFile)("redis-server", ["--version"]); return true; } catch { return false; } };
-  if (!(await works())) {
-    process.stderr.write("installing redis-server (some seconds)\n");
-    const apt = (...args: string[]): Promise<unknown> => promisify(execFile)("apt-get", args, { maxBuffer: 1 << 24, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
-    const install = (): Promise<unknown> => apt("install", "-y", "-q", "redis-server");
-    try {
-      // Package lists may be missing or old.
-      try { await install(); } catch { await apt("update", "-q"); await install(); }
-    } catch (err) { return missing("redis-server", (err as Error).message.slice(0, 300)); }
-    if (!(await works())) return missing("redis-server", "it does not run");
-  }
+  if (!(await aptProgram("redis-server", "--version", "redis-server"))) return undefined;
   const port = await freePort(), directory = mkdtempSync(join(tmpdir(), "cinderblock-redis-"));
   let child: ChildProcess | undefined;
   const start = async (): Promise<void> => {

@@ -1,0 +1,56 @@
+import { CallTreeResponseSchema, ExploreService, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema, type Selection } from "@cinderblock/api";
+import { invalid } from "@cinderblock/errors";
+import type { FunctionOrder as Order } from "@cinderblock/query";
+import type { ConnectRouter } from "@cinderblock/rpc";
+import type { ExploreSelection, QueryFrontend } from "./frontend.ts";
+import { rawMessage } from "./raw-message.ts";
+import { callerOf, isJson, type ReadRpcConfig } from "./rpc.ts";
+
+const ORDERS: Record<FunctionOrder, Order> = {
+  [FunctionOrder.SELF]: "self", [FunctionOrder.TOTAL]: "total", [FunctionOrder.NAME]: "name", [FunctionOrder.SELF_CHANGE]: "self-change", [FunctionOrder.TOTAL_CHANGE]: "total-change",
+};
+/** Functions that `only` may name: one bit each. */
+const MAX_ONLY = 32;
+
+function selection(s: Selection | undefined): ExploreSelection {
+  if (!s) throw invalid("selection is required: profile type, label selector and time range");
+  const only = s.stacks?.only ?? [];
+  if (only.length > MAX_ONLY) throw invalid(`stacks.only names ${only.length} functions; the limit is ${MAX_ONLY}`);
+  return {
+    profileTypeId: s.profileTypeId, labelSelector: s.labelSelector === "" ? "{}" : s.labelSelector, startMs: Number(s.start), endMs: Number(s.end), spans: s.spanSelector,
+    filter: { callSite: s.stacks?.callSite ?? [], only, without: s.stacks?.without ?? [], hide: s.stacks?.hide ?? [] },
+  };
+}
+
+/** cinderblock.explore.v1.ExploreService: what the web UI asks beyond Pyroscope's API. */
+export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, config: ReadRpcConfig): void {
+  router.service(ExploreService, {
+    async callTree(r, context) {
+      const bytes = await frontend.callTree(callerOf(context, config), selection(r.selection), r.baseline && selection(r.baseline), Number(r.maxNodes));
+      return rawMessage(CallTreeResponseSchema, bytes, isJson(context));
+    },
+    async functionTable(r, context) {
+      if (r.offset < 0n || r.limit < 0n) throw invalid("offset and limit must not be negative");
+      const order = ORDERS[r.order] as Order | undefined;
+      if (!order) throw invalid(`order ${r.order} is not known; there are ${Object.values(ORDERS).join(", ")}`);
+      const page = { filter: r.filter, order, ascending: r.ascending, offset: Number(r.offset), limit: Number(r.limit) };
+      const bytes = await frontend.functionTable(callerOf(context, config), selection(r.selection), r.baseline && selection(r.baseline), page);
+      return rawMessage(FunctionTableResponseSchema, bytes, isJson(context));
+    },
+    async functionNeighbours(r, context) {
+      const bytes = await frontend.functionNeighbours(callerOf(context, config), selection(r.selection), r.baseline && selection(r.baseline), r.function, Number(r.maxNodes));
+      return rawMessage(FunctionNeighboursResponseSchema, bytes, isJson(context));
+    },
+    async labelCounts(r, context) {
+      const { values, cardinality } = await frontend.labelCounts(callerOf(context, config), r.name, r.matchers, Number(r.start), Number(r.end), r.prefix, Number(r.limit));
+      return { values: values.map((v) => ({ value: v.value, series: BigInt(v.series) })), cardinality: BigInt(cardinality) };
+    },
+    capabilities(_r, context) {
+      const caller = callerOf(context, config), l = frontend.limits(caller);
+      return {
+        version: config.version, maxQueryLengthMs: BigInt(l.maxQueryLengthMs), maxQueryLookbackMs: BigInt(l.maxQueryLookbackMs), maxNodesDefault: BigInt(l.maxFlamegraphNodesDefault),
+        maxNodes: BigInt(l.maxFlamegraphNodesMax), multitenancy: config.multitenancy, tenants: caller.tenants,
+      };
+    },
+  });
+}

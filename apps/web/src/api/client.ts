@@ -1,0 +1,103 @@
+import { ApiError, type Capabilities, type FunctionPage, type Selection, type Series } from "./types.ts";
+
+/** Where the UI is mounted, from the address of its own script: no flag, whatever proxy stands in front. */
+export const BASE = new URL(/* @vite-ignore */ "../", import.meta.url);
+
+/** An answer, and what it could not see. */
+export interface Answer<T> { value: T; partial: string }
+
+const TOKEN = "cinderblock.token";
+export const token = {
+  get: (): string => sessionStorage.getItem(TOKEN) ?? "",
+  set: (t: string): void => { if (t === "") sessionStorage.removeItem(TOKEN); else sessionStorage.setItem(TOKEN, t); },
+};
+
+function headers(tenant: string, more: Record<string, string>): Record<string, string> {
+  return { ...more, ...(tenant !== "" ? { "x-scope-orgid": tenant } : {}), ...(token.get() !== "" ? { authorization: `Bearer ${token.get()}` } : {}) };
+}
+
+async function ask(path: string, init: RequestInit): Promise<Response> {
+  let r: Response;
+  try { r = await fetch(new URL(path, BASE), init); } catch (err) {
+    if ((err as Error).name === "AbortError") throw err;
+    throw new ApiError(`The server did not answer: ${(err as Error).message}`, 0, "unavailable");
+  }
+  if (r.ok) return r;
+  const text = await r.text();
+  let message = text, code = "";
+  try { const body = JSON.parse(text) as { message?: string; code?: string }; message = body.message ?? text; code = body.code ?? ""; } catch { /* a proxy's answer in plain text is shown as it is */ }
+  throw new ApiError(message.trim() || `HTTP ${r.status}`, r.status, code);
+}
+
+/** The server for one tenant. */
+export class Client {
+  readonly tenant: string;
+  constructor(tenant: string) { this.tenant = tenant; }
+
+  private async json<T>(path: string, body: unknown, signal?: AbortSignal): Promise<Answer<T>> {
+    const r = await ask(path, { method: "POST", headers: headers(this.tenant, { "content-type": "application/json" }), body: JSON.stringify(body), ...(signal ? { signal } : {}) });
+    return { value: (await r.json()) as T, partial: r.headers.get("x-cinderblock-partial") ?? "" };
+  }
+
+  /** The bytes of a protobuf answer. */
+  async binary(path: string, body: Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<Answer<ArrayBuffer>> {
+    const r = await ask(path, { method: "POST", headers: headers(this.tenant, { "content-type": "application/proto" }), body, ...(signal ? { signal } : {}) });
+    return { value: await r.arrayBuffer(), partial: r.headers.get("x-cinderblock-partial") ?? "" };
+  }
+
+  async text(path: string, signal?: AbortSignal): Promise<string> { return (await ask(path, { headers: headers(this.tenant, {}), ...(signal ? { signal } : {}) })).text(); }
+
+  async profileTypes(startMs: number, endMs: number, signal?: AbortSignal): Promise<string[]> {
+    const { value } = await this.json<{ profileTypes?: { ID: string }[] }>("querier.v1.QuerierService/ProfileTypes", { start: String(startMs), end: String(endMs) }, signal);
+    return (value.profileTypes ?? []).map((t) => t.ID);
+  }
+
+  /** Distinct values of some labels together. */
+  async labelSets(names: string[], matchers: string[], startMs: number, endMs: number, signal?: AbortSignal): Promise<Record<string, string>[]> {
+    const { value } = await this.json<{ labelsSet?: { labels?: { name: string; value: string }[] }[] }>("querier.v1.QuerierService/Series", { labelNames: names, matchers, start: String(startMs), end: String(endMs) }, signal);
+    return (value.labelsSet ?? []).map((s) => Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])));
+  }
+
+  async labelNames(matchers: string[], startMs: number, endMs: number, signal?: AbortSignal): Promise<string[]> {
+    const { value } = await this.json<{ names?: string[] }>("querier.v1.QuerierService/LabelNames", { matchers, start: String(startMs), end: String(endMs) }, signal);
+    return (value.names ?? []).filter((n) => !n.startsWith("__"));
+  }
+
+  async labelCounts(name: string, prefix: string, matchers: string[], startMs: number, endMs: number, limit: number, signal?: AbortSignal): Promise<{ values: { value: string; series: number }[]; cardinality: number }> {
+    const { value } = await this.json<{ values?: { value?: string; series: string }[]; cardinality?: string }>("cinderblock.explore.v1.ExploreService/LabelCounts", { name, prefix, matchers, start: String(startMs), end: String(endMs), limit: String(limit) }, signal);
+    return { values: (value.values ?? []).map((v) => ({ value: v.value ?? "", series: Number(v.series) })), cardinality: Number(value.cardinality ?? 0) };
+  }
+
+  async series(type: string, selector: string, startMs: number, endMs: number, stepS: number, groupBy: string[], limit: number, signal?: AbortSignal): Promise<Answer<Series[]>> {
+    const { value, partial } = await this.json<{ series?: { labels?: { name: string; value: string }[]; points?: { timestamp: string; value?: number }[] }[] }>(
+      "querier.v1.QuerierService/SelectSeries", { profileTypeID: type, labelSelector: selector, start: String(startMs), end: String(endMs), step: stepS, groupBy, ...(limit > 0 ? { limit: String(limit) } : {}) }, signal);
+    return { value: (value.series ?? []).map((s) => ({ labels: Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])), points: (s.points ?? []).map((p) => ({ ms: Number(p.timestamp), value: Number(p.value ?? 0) })) })), partial };
+  }
+
+  async functions(s: Selection, baseline: Selection | undefined, filter: string, order: string, ascending: boolean, limit: number, signal?: AbortSignal): Promise<Answer<FunctionPage>> {
+    type Row = { name?: string; self?: string; total?: string; baseSelf?: string; baseTotal?: string };
+    const { value: v, partial } = await this.json<{ functions?: Row[]; total?: string; baseTotal?: string; count?: string; matching?: string }>(
+      "cinderblock.explore.v1.ExploreService/FunctionTable", { selection: selectionJson(s), ...(baseline ? { baseline: selectionJson(baseline) } : {}), filter, order: `FUNCTION_ORDER_${order.toUpperCase().replace("-", "_")}`, ascending, limit: String(limit) }, signal);
+    const n = (x: string | undefined): number => Number(x ?? 0);
+    return { value: { rows: (v.functions ?? []).map((f) => ({ name: f.name ?? "", self: n(f.self), total: n(f.total), baseSelf: n(f.baseSelf), baseTotal: n(f.baseTotal) })), total: n(v.total), baseTotal: n(v.baseTotal), count: n(v.count), matching: n(v.matching) }, partial };
+  }
+
+  /** What the server can do; a plain Pyroscope v1 has no explore API, and the UI says what is missing. */
+  async capabilities(signal?: AbortSignal): Promise<Capabilities> {
+    try {
+      const { value: c } = await this.json<{ version?: string; maxQueryLengthMs?: string; maxNodes?: string; multitenancy?: boolean; tenants?: string[] }>("cinderblock.explore.v1.ExploreService/Capabilities", {}, signal);
+      return { version: c.version ?? "", maxQueryLengthMs: Number(c.maxQueryLengthMs ?? 0), maxNodes: Number(c.maxNodes ?? 0), multitenancy: c.multitenancy ?? false, tenants: c.tenants ?? [], explore: true };
+    } catch (err) {
+      if (err instanceof ApiError && err.status === 404) return { version: "Pyroscope", maxQueryLengthMs: 0, maxNodes: 0, multitenancy: false, tenants: [], explore: false };
+      throw err;
+    }
+  }
+
+  /** v1's flame graph: names and levels. */
+  async flamegraph(s: Selection, maxNodes: number, signal?: AbortSignal): Promise<Answer<{ names: string[]; levels: number[][] }>> {
+    const { value, partial } = await this.json<{ flamegraph?: { names?: string[]; levels?: { values?: string[] }[] } }>("querier.v1.QuerierService/SelectMergeStacktraces", { profileTypeID: s.type, labelSelector: s.selector, start: String(s.startMs), end: String(s.endMs), maxNodes: String(maxNodes) }, signal);
+    return { value: { names: value.flamegraph?.names ?? [], levels: (value.flamegraph?.levels ?? []).map((l) => (l.values ?? []).map(Number)) }, partial };
+  }
+}
+
+function selectionJson(s: Selection): object { return { profileTypeId: s.type, labelSelector: s.selector, start: String(s.startMs), end: String(s.endMs), stacks: s.stacks }; }

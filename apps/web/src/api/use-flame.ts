@@ -1,0 +1,38 @@
+import { useEffect, useRef, useState } from "react";
+import type { Flame } from "@cinderblock/flame";
+import type { FlameDone, FlameJob, FlameSource } from "../flame-worker.ts";
+
+/** What the worker made of an answer. */
+export interface Laid { flames: Flame[]; nodes: number; source: FlameSource; ms: number }
+
+let worker: Worker | undefined;
+let nextId = 1;
+const waiting = new Map<number, (d: FlameDone) => void>();
+
+/** The one worker of the page, started with the first answer. */
+function theWorker(): Worker {
+  if (worker) return worker;
+  worker = new Worker(new URL("../flame-worker.ts", import.meta.url), { type: "module" });
+  worker.onmessage = (e: MessageEvent<FlameDone>) => { waiting.get(e.data.id)?.(e.data); waiting.delete(e.data.id); };
+  return worker;
+}
+
+/** Lays out an answer. The newest wins: what an older one gave is dropped, and its picture stays until then. */
+export function useFlame(source: FlameSource | undefined, collapsed: boolean, inverted: boolean): { laid: Laid | undefined; error: string } {
+  const [laid, setLaid] = useState<Laid>();
+  const [error, setError] = useState("");
+  const latest = useRef(0);
+  useEffect(() => {
+    if (!source) return;
+    const id = nextId++, begun = performance.now();
+    latest.current = id;
+    waiting.set(id, (d) => {
+      if (latest.current !== id) return;
+      if ("error" in d) { setError(d.error); return; }
+      setError("");
+      setLaid({ flames: d.flames, nodes: d.nodes, source, ms: performance.now() - begun });
+    });
+    theWorker().postMessage({ id, source, collapsed, inverted } satisfies FlameJob);
+  }, [source, collapsed, inverted]);
+  return { laid, error };
+}

@@ -1,0 +1,14 @@
+import { createRoot } from "react-dom/client";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { ApiError } from "./api/types.ts";
+import { AppProvider } from "./state/app.tsx";
+import { Shell } from "./screens/Shell.tsx";
+import { applyTheme, savedTheme } from "./parts/theme.ts";
+import "./styles.css";
+
+applyTheme(savedTheme());
+// A refused question stays refused: only what may pass by itself is asked again, once.
+const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 60_000, refetchOnWindowFocus: false, retry: (n, err) => n < 1 && err instanceof ApiError && (err.status === 503 || err.status === 0) } } });
+createRoot(document.getElementById("app")!).render(
+  <QueryClientProvider client={queries}><AppProvider><Shell /></AppProvider></QueryClientProvider>,
+);

@@ -1,0 +1,60 @@
+import { type ReactNode, useEffect, useRef } from "react";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { Series } from "../api/types.ts";
+import { zoneName } from "../state/time.ts";
+import { useTheme } from "./theme.ts";
+
+/** Hues of lines: apart for eyes of every kind, and named in the legend. */
+export const LINES = ["#3b6fd6", "#d9822b", "#2e9e6b", "#b14fb5", "#c4433f", "#5f7d8c", "#8a6d1f", "#4a4fd0"];
+
+/** Ticks of a time axis by their distance in seconds: the day under the first tick and where it changes. */
+const AXIS: readonly unknown[][] = [
+  [86400, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+  [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+];
+
+interface Props { series: Series[]; nameOf: (s: Series) => string; fromMs: number; untilMs: number; stepS: number; zone: string; format: (value: number) => string; label: string; onRange: (fromMs: number, untilMs: number) => void }
+
+/** Values over time; dragging chooses a range. */
+export function Timeline(props: Props): ReactNode {
+  const { series, nameOf, fromMs, untilMs, stepS, zone, label } = props;
+  const host = useRef<HTMLDivElement>(null);
+  const theme = useTheme();
+  const latest = useRef(props);
+  latest.current = props;
+
+  useEffect(() => {
+    const el = host.current!;
+    const times: number[] = [];
+    for (let t = Math.floor(fromMs / 1000); t <= untilMs / 1000; t += stepS) times.push(t);
+    const columns = series.map((s) => {
+      const column: number[] = new Array(times.length).fill(0);
+      for (const p of s.points) { const i = Math.round((p.ms / 1000 - times[0]!) / stepS); if (i >= 0 && i < column.length) column[i]! += p.value; }
+      return column;
+    });
+    const ink = theme === "dark" ? "#c9c9d2" : "#45454f", grid = theme === "dark" ? "#33333c" : "#e3e3e9";
+    const plot = new uPlot({
+      width: el.clientWidth, height: 120, legend: { show: false }, cursor: { drag: { x: true, y: false, setScale: false }, y: false, points: { size: 6 } },
+      tzDate: (s) => uPlot.tzDate(new Date(s * 1000), zoneName(zone) ?? Intl.DateTimeFormat().resolvedOptions().timeZone),
+      scales: { x: { time: true, min: fromMs / 1000, max: untilMs / 1000 }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
+      axes: [
+        { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid }, space: 70, values: AXIS as never },
+        { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid }, size: 88, space: 26, values: (_u, v) => v.map((x) => latest.current.format(x)) },
+      ],
+      series: [{}, ...series.map((s, i) => ({ label: nameOf(s), stroke: LINES[i % LINES.length]!, fill: series.length === 1 ? `${LINES[0]}33` : undefined!, width: 1.5, points: { show: false } }))],
+      hooks: { setSelect: [(u) => {
+        if (u.select.width < 4) return;
+        const from = u.posToVal(u.select.left, "x") * 1000, until = u.posToVal(u.select.left + u.select.width, "x") * 1000;
+        u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+        latest.current.onRange(Math.round(from), Math.round(until));
+      }] },
+    }, [times, ...columns], el);
+    const resize = new ResizeObserver(() => plot.setSize({ width: el.clientWidth, height: 120 }));
+    resize.observe(el);
+    return () => { resize.disconnect(); plot.destroy(); };
+  }, [series, fromMs, untilMs, stepS, zone, theme]);
+
+  return <div className="timeline" ref={host} role="img" aria-label={label} />;
+}

@@ -1,0 +1,175 @@
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { formatCores, formatValue } from "@cinderblock/flame";
+import type { Selection, Series } from "../api/types.ts";
+import { SelectorBar, StackChips } from "../parts/Chips.tsx";
+import { Drawer } from "../parts/Drawer.tsx";
+import { ExportDialog } from "../parts/Export.tsx";
+import { Failure, Loading } from "../parts/Failure.tsx";
+import type { FlameHandle } from "../parts/FlameCanvas.tsx";
+import { FlamePane, LabelsPane, SandwichPane, TablePane, TreePane, unitOfType } from "../parts/panes.tsx";
+import { LINES, Timeline } from "../parts/Timeline.tsx";
+import { TimePicker } from "../parts/TimePicker.tsx";
+import { TypeSelect } from "../parts/TypeSelect.tsx";
+import { useApp } from "../state/app.tsx";
+import type { Pane, Side, State } from "../state/state.ts";
+import { formatLength, shifted, timelineStep } from "../state/time.ts";
+
+const PANES: readonly [Pane, string][] = [["flame", "Flame graph"], ["table", "Functions"], ["tree", "Call tree"], ["sandwich", "Callers and callees"], ["labels", "Labels"]];
+/** What a comparison may be made against: how far before. */
+const BEFORE: readonly [label: string, ms: number | undefined][] = [["the window before", undefined], ["an hour before", 36e5], ["a day before", 864e5], ["a week before", 6048e5]];
+
+/** The state that compares a side with itself some time before. */
+export function comparedWith(s: State, nowMs: number, byMs: number | undefined): Partial<State> {
+  return { screen: "compare", pane: s.pane === "labels" ? "flame" : s.pane, baseline: { selector: s.side.selector, ...shifted(s.side, nowMs, s.zone, -1, byMs === undefined ? undefined : -byMs) } };
+}
+
+/** Explore one selection, or compare two: the same screen. */
+export function Explore({ compare }: { compare: boolean }): ReactNode {
+  const app = useApp();
+  const { state, go, nowMs, selection: selectionOf } = app;
+  const selection = selectionOf(state.side), baseline = compare ? selectionOf(state.baseline) : undefined;
+  const handle = useRef<FlameHandle>(null), searchBox = useRef<HTMLInputElement>(null);
+  const [exporting, setExporting] = useState(false);
+  // The same objects for the same question: panes ask anew only when it changes.
+  const a = useStable(selection), b = useStable(baseline);
+
+  useEffect(() => {
+    const key = (e: KeyboardEvent): void => {
+      if (e.ctrlKey || e.metaKey || e.altKey || (e.target as HTMLElement).matches("input, select, textarea") || document.querySelector("dialog[open]")) return;
+      const fn = state.fn !== "" ? state.fn : (handle.current?.current() ?? "");
+      const filter = (kind: "only" | "without" | "hide") => () => { if (fn !== "" && !state.stacks[kind].includes(fn)) go({ stacks: { ...state.stacks, [kind]: [...state.stacks[kind], fn] } }); };
+      const act: Record<string, () => void> = {
+        "/": () => searchBox.current?.focus(), n: () => handle.current?.next(1), N: () => handle.current?.next(-1), s: () => go({ pane: "sandwich" }), i: () => go({ inverted: !state.inverted }, true), r: () => go({ collapsed: !state.collapsed }, true),
+        o: filter("only"), x: filter("without"), h: filter("hide"), c: () => go(comparedWith(state, nowMs, undefined)), e: () => setExporting(true),
+        "[": () => go({ side: { ...state.side, ...shifted(state.side, nowMs, state.zone, -1) } }), "]": () => go({ side: { ...state.side, ...shifted(state.side, nowMs, state.zone, 1) } }),
+      };
+      PANES.forEach(([pane], i) => { act[String(i + 1)] = () => go({ pane }); });
+      if (!act[e.key]) return;
+      e.preventDefault();
+      act[e.key]!();
+    };
+    addEventListener("keydown", key);
+    return () => removeEventListener("keydown", key);
+  }, [state, go, nowMs]);
+
+  const service = state.side.selector.find((m) => m.name === "service_name" && m.op === "=")?.value;
+  return (
+    <div className="explore">
+      <h1 className="sr">{compare ? "Compare" : "Explore"} {service ?? ""}</h1>
+      <SideBar side={state.side} name={compare ? "B (now)" : ""} onChange={(side) => go({ side })} compare={compare} which="side">
+        <TypeSelect />
+        {compare ? (
+          <button type="button" onClick={() => go({ side: state.baseline, baseline: state.side })}>Swap A and B</button>
+        ) : (
+          <span className="compare-with">
+            <button type="button" className="primary" onClick={() => go(comparedWith(state, nowMs, undefined))} title="With the window before (c)">Compare</button>
+            <label className="sr" htmlFor="compare-with">Compare with</label>
+            <select id="compare-with" value="" onChange={(e) => { const k = BEFORE[Number(e.target.value)]; if (k) go(comparedWith(state, nowMs, k[1])); }}><option value="">with…</option>{BEFORE.map(([label], i) => <option key={label} value={i}>{label}</option>)}</select>
+          </span>
+        )}
+        <button type="button" onClick={() => setExporting(true)}>Export</button>
+      </SideBar>
+      {compare ? <SideBar side={state.baseline} name="A (before)" onChange={(x) => go({ baseline: x })} compare which="baseline" /> : null}
+      <StackChips />
+      {a && (!compare || b) ? (
+        <>
+          <Course selection={a} baseline={b} />
+          {b && a ? <Imbalance a={a} b={b} /> : null}
+          <div className="toolbar">
+            <div role="tablist" aria-label="Views">{PANES.filter(([p]) => !compare || p !== "labels").map(([pane, name], i) => (
+              <button key={pane} type="button" role="tab" id={`tab-${pane}`} aria-selected={state.pane === pane} aria-controls="pane" tabIndex={state.pane === pane ? 0 : -1} title={`${name} (${i + 1})`} onClick={() => go({ pane })} onKeyDown={(e) => { const by = e.key === "ArrowRight" ? 1 : e.key === "ArrowLeft" ? -1 : 0; if (by !== 0) { const next = PANES[(PANES.findIndex(([p]) => p === state.pane) + by + PANES.length) % PANES.length]![0]; go({ pane: next }); document.getElementById(`tab-${next}`)?.focus(); } }}>{name}</button>
+            ))}</div>
+            {state.pane === "flame" || state.pane === "table" ? (
+              <>
+                <label className="sr" htmlFor="search">Search functions</label>
+                <input id="search" ref={searchBox} type="search" placeholder="Search functions or /regex/" value={state.search} onChange={(e) => go({ search: e.target.value }, true)} onKeyDown={(e) => { if (e.key === "Enter") { handle.current?.next(e.shiftKey ? -1 : 1); e.preventDefault(); } else if (e.key === "Escape") { go({ search: "" }, true); e.currentTarget.blur(); } }} />
+              </>
+            ) : null}
+            {state.pane === "flame" ? (
+              <>
+                {compare ? null : <><label className="sr" htmlFor="colour">Colours</label><select id="colour" value={state.colour === "change" ? "package" : state.colour} onChange={(e) => go({ colour: e.target.value as State["colour"] }, true)}><option value="package">colour by package</option><option value="value">colour by value</option></select></>}
+                <label className="check"><input type="checkbox" checked={state.upwards} onChange={(e) => go({ upwards: e.target.checked }, true)} /> root below</label>
+              </>
+            ) : null}
+            {state.pane === "flame" || state.pane === "tree" ? <label className="check"><input type="checkbox" checked={state.inverted} onChange={(e) => go({ inverted: e.target.checked }, true)} /> upside down</label> : null}
+            {state.pane === "labels" || state.pane === "table" ? null : <label className="check"><input type="checkbox" checked={state.collapsed} onChange={(e) => go({ collapsed: e.target.checked }, true)} /> collapse recursion</label>}
+          </div>
+          <div className="with-drawer">
+            <div id="pane" className="pane-host" role="tabpanel" aria-labelledby={`tab-${state.pane}`}>
+              {state.pane === "flame" ? <FlamePane selection={a} baseline={b} handle={handle} /> : state.pane === "table" ? <TablePane selection={a} baseline={b} /> : state.pane === "tree" ? <TreePane selection={a} baseline={b} /> : state.pane === "sandwich" ? <SandwichPane selection={a} baseline={b} /> : <LabelsPane selection={a} baseline={b} />}
+            </div>
+            <Drawer selection={a} baseline={b} />
+          </div>
+        </>
+      ) : <Failure error={new Error("The time range cannot be read: its start must be before its end.")} />}
+      {exporting && a ? <ExportDialog selection={a} handle={handle} onClose={() => setExporting(false)} /> : null}
+    </div>
+  );
+}
+
+/** The same object as long as its content is the same. */
+function useStable<T>(value: T): T {
+  const text = JSON.stringify(value);
+  return useMemo(() => value, [text]);
+}
+
+function SideBar({ side, name, onChange, compare, which, children }: { side: Side; name: string; onChange: (s: Side) => void; compare: boolean; which: "side" | "baseline"; children?: ReactNode }): ReactNode {
+  const { state, go } = useApp();
+  return (
+    <div className={compare ? `side side-${which}` : "side"} role="group" aria-label={name === "" ? "Selection" : name}>
+      {compare ? <strong className="side-name">{name}</strong> : null}
+      <SelectorBar side={side} name={name} onChange={(selector) => onChange({ ...side, selector })} />
+      <TimePicker side={side} name={name} onChange={(r) => onChange({ ...side, ...r })} />
+      {children}
+      {compare ? <button type="button" onClick={() => go({ screen: "explore", side, pane: state.pane })}>Open in Explore</button> : null}
+    </div>
+  );
+}
+
+/** How a value reads as a rate: CPU time as cores. */
+function rate(type: string, stepS: number): (v: number) => string {
+  const unit = unitOfType(type);
+  if (type.startsWith("process_cpu") && unit === "nanoseconds") return (v) => `${formatCores(v / 1e9 / stepS)} cores`;
+  return (v) => formatValue(v, unit);
+}
+
+function Course({ selection, baseline }: { selection: Selection; baseline: Selection | undefined }): ReactNode {
+  const { state, go, client } = useApp();
+  const { group } = state;
+  const lines = (s: Selection, by: string): { stepS: number; options: { queryKey: unknown[]; placeholderData: typeof keepPreviousData; queryFn: (c: { signal: AbortSignal }) => ReturnType<typeof client.series> } } => {
+    const stepS = timelineStep(s.endMs - s.startMs, 120);
+    return { stepS, options: { queryKey: ["course", client.tenant, s.type, s.selector, s.startMs, s.endMs, by], placeholderData: keepPreviousData, queryFn: ({ signal }) => client.series(s.type, s.selector, s.startMs, s.endMs, stepS, by === "" ? [] : [by], by === "" ? 0 : LINES.length, signal) } };
+  };
+  const now = lines(selection, baseline ? "" : group), then = lines(baseline ?? selection, "");
+  const q = useQuery(now.options), old = useQuery({ ...then.options, enabled: baseline !== undefined });
+  const names = useQuery({ queryKey: ["names", client.tenant, selection.selector, selection.startMs, selection.endMs], queryFn: ({ signal }) => client.labelNames([selection.selector], selection.startMs, selection.endMs, signal) });
+  const nameOf = (s: Series): string => (group !== "" ? (s.labels[group] ?? "(none)") : "all");
+  if (q.error) return <Failure error={q.error} retry={() => void q.refetch()} />;
+  const set = (key: "side" | "baseline") => (from: number, until: number): void => go((s) => ({ [key]: { ...s[key], from: String(from), until: String(until) } }));
+  const format = rate(selection.type, now.stepS);
+  return (
+    <div className="course">
+      <Loading active={q.isFetching} />
+      {baseline ? null : <div className="course-tools">
+        <label>Group by <select value={group} onChange={(e) => go({ group: e.target.value }, true)}><option value="">nothing</option>{group !== "" && !(names.data ?? []).includes(group) ? <option>{group}</option> : null}{(names.data ?? []).map((n) => <option key={n}>{n}</option>)}</select></label>
+        {group !== "" ? <ul className="legend" aria-label="Lines">{(q.data?.value ?? []).map((s, i) => <li key={nameOf(s)}><i style={{ background: LINES[i % LINES.length] }} />{nameOf(s)}</li>)}</ul> : null}
+        <span className="quiet">Drag to choose a time; a point is {formatLength(now.stepS * 1000)}.</span>
+      </div>}
+      {q.data ? <Timeline series={q.data.value} nameOf={nameOf} fromMs={selection.startMs} untilMs={selection.endMs} stepS={now.stepS} zone={state.zone} format={format} label={`Values over time${baseline ? ", B" : ""}`} onRange={set("side")} /> : <div className="timeline" />}
+      {baseline && old.data ? <Timeline series={old.data.value} nameOf={() => "A"} fromMs={baseline.startMs} untilMs={baseline.endMs} stepS={then.stepS} zone={state.zone} format={rate(baseline.type, then.stepS)} label="Values over time, A" onRange={set("baseline")} /> : null}
+    </div>
+  );
+}
+
+/** Shares of sides of very different size mislead: it says so. */
+function Imbalance({ a, b }: { a: Selection; b: Selection }): ReactNode {
+  const { client, can } = useApp();
+  const q = useQuery({ queryKey: ["sums", client.tenant, a, b], enabled: can?.explore === true, queryFn: ({ signal }) => client.functions(a, b, "", "self", false, 1, signal) });
+  if (!q.data) return null;
+  const { total, baseTotal } = q.data.value, unit = unitOfType(a.type);
+  const ratio = Math.max(total, baseTotal) / Math.max(1, Math.min(total, baseTotal));
+  return (
+    <p className={ratio > 10 ? "partial" : "quiet"} data-testid="sums">A {formatValue(baseTotal, unit)}, B {formatValue(total, unit)}; shares are of each side's own total.{total === 0 || baseTotal === 0 ? ` ${total === 0 ? "B" : "A"} has no samples: everything is ${total === 0 ? "gone" : "new"}.` : ratio > 10 ? ` One side has ${ratio > 1000 ? "over 1000" : Math.round(ratio)} times the samples of the other: small shares of the smaller one are noise.` : ""}</p>
+  );
+}

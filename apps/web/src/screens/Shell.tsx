@@ -1,0 +1,82 @@
+import { type ReactNode, useEffect, useState } from "react";
+import { encode, initial, type Screen } from "../state/state.ts";
+import { addressOf, useApp } from "../state/app.tsx";
+import { token } from "../api/client.ts";
+import { applyTheme, savedTheme, type ThemeChoice } from "../parts/theme.ts";
+import { Dialog } from "../parts/Dialog.tsx";
+import { Services } from "./Services.tsx";
+import { Explore } from "./Explore.tsx";
+import { Status } from "./Status.tsx";
+
+const SCREENS: readonly [Screen, string][] = [["services", "Services"], ["explore", "Explore"], ["compare", "Compare"], ["status", "Status"]];
+
+const KEYS: readonly [keys: string, does: string][] = [
+  ["← → ↑ ↓", "siblings, caller and callee in the flame graph"], ["Enter", "focus on the call"], ["Esc", "one call up"], ["Home", "everything"], ["+ − 0", "zoom in, out, fit; with Ctrl the wheel zooms"], ["Shift ← →, drag", "pan"],
+  ["/", "search; n and N go through the matches"], ["1 … 5", "flame graph, functions, call tree, callers and callees, labels"], ["s", "callers and callees of the chosen function"], ["i", "upside down: callees first"], ["r", "collapse recursion"],
+  ["o x h", "only stacks with the function, without them, merge it into its callers"], ["c", "compare with the window before"], ["t", "time"], ["[ ]", "one window earlier, later"], ["y", "copy the link"], ["e", "export"], ["?", "this list"],
+];
+
+/** What surrounds every screen. */
+export function Shell(): ReactNode {
+  const { state, go, refresh, can } = useApp();
+  const [help, setHelp] = useState(false), [settings, setSettings] = useState(false), [said, setSaid] = useState("");
+  useEffect(() => {
+    document.title = `${state.screen === "services" ? "" : `${state.side.selector.find((m) => m.name === "service_name")?.value ?? SCREENS.find(([s]) => s === state.screen)![1]} – `}Cinderblock`;
+  }, [state.screen, state.side]);
+  useEffect(() => {
+    const key = (e: KeyboardEvent): void => {
+      if (e.ctrlKey || e.metaKey || e.altKey || (e.target as HTMLElement).matches("input, select, textarea") || document.querySelector("dialog[open]")) return;
+      if (e.key === "?") setHelp(true);
+      else if (e.key === "y") void navigator.clipboard.writeText(addressOf(state)).then(() => setSaid("The link is copied."));
+      else if (e.key === "t") document.querySelector<HTMLElement>("[data-shortcut=t]")?.click();
+      else return;
+      e.preventDefault();
+    };
+    addEventListener("keydown", key);
+    return () => removeEventListener("keydown", key);
+  }, [state]);
+  useEffect(() => { if (said === "") return; const t = setTimeout(() => setSaid(""), 3000); return () => clearTimeout(t); }, [said]);
+  const link = (screen: Screen): string => encode({ ...state, screen, ...(screen === "services" ? { side: { ...state.side, selector: [] }, stacks: initial.stacks, fn: "" } : {}) });
+  return (
+    <>
+      <a className="skip" href="#main">Skip to the content</a>
+      <header className="top">
+        <a className="brand" href={link("services")} onClick={(e) => { e.preventDefault(); go({ screen: "services", fn: "" }); }}><img src="./icon.svg" alt="" width="22" height="22" /> Cinderblock</a>
+        <nav aria-label="Screens">{SCREENS.map(([screen, name]) => (
+          <a key={screen} href={link(screen)} aria-current={state.screen === screen ? "page" : undefined} onClick={(e) => { if (e.ctrlKey || e.metaKey || e.shiftKey) return; e.preventDefault(); go({ screen }); }}>{name}</a>
+        ))}</nav>
+        <div className="top-right">
+          {can?.multitenancy || state.tenant !== "" ? <label className="tenant">Tenant <input value={state.tenant} placeholder="a or a|b" size={12} onChange={(e) => go({ tenant: e.target.value }, true)} /></label> : null}
+          <label className="sr" htmlFor="refresh">Refresh</label>
+          <select id="refresh" value={state.refresh} onChange={(e) => go({ refresh: Number(e.target.value) }, true)}><option value={0}>when asked</option><option value={15}>every 15 s</option><option value={60}>every minute</option><option value={300}>every 5 min</option>{[0, 15, 60, 300].includes(state.refresh) ? null : <option value={state.refresh}>every {state.refresh} s</option>}</select>
+          <button type="button" onClick={refresh} aria-label="Refresh now" title="Refresh now">⟳</button>
+          <button type="button" onClick={() => void navigator.clipboard.writeText(addressOf(state)).then(() => setSaid("The link is copied."))} title="Copy the link (y)">Copy link</button>
+          <button type="button" aria-label="Settings" title="Settings" onClick={() => setSettings(true)}>⚙</button>
+          <button type="button" aria-label="Keyboard" title="Keyboard (?)" onClick={() => setHelp(true)}>?</button>
+        </div>
+      </header>
+      <main id="main" tabIndex={-1}>
+        {state.screen === "services" ? <Services /> : state.screen === "status" ? <Status /> : <Explore compare={state.screen === "compare"} />}
+      </main>
+      <p className="said" role="status">{said}</p>
+      {help ? <Dialog title="Keyboard" onClose={() => setHelp(false)}><table className="keys"><tbody>{KEYS.map(([k, does]) => <tr key={k}><th scope="row"><kbd>{k}</kbd></th><td>{does}</td></tr>)}</tbody></table></Dialog> : null}
+      {settings ? <Settings onClose={() => setSettings(false)} /> : null}
+    </>
+  );
+}
+
+function Settings({ onClose }: { onClose: () => void }): ReactNode {
+  const { state, go } = useApp();
+  const [theme, setTheme] = useState<ThemeChoice>(savedTheme()), [secret, setSecret] = useState(token.get());
+  return (
+    <Dialog title="Settings" onClose={onClose}>
+      <form className="settings" onSubmit={(e) => { e.preventDefault(); const changed = secret !== token.get(); token.set(secret); onClose(); if (changed) location.reload(); }}>
+        <label>Theme<select value={theme} onChange={(e) => { const t = e.target.value as ThemeChoice; setTheme(t); applyTheme(t); }}><option value="system">as the system</option><option value="light">light</option><option value="dark">dark</option></select></label>
+        <label>Colours of a comparison<select value={state.palette} onChange={(e) => go({ palette: e.target.value as typeof state.palette }, true)}><option>blue-orange</option><option>purple-green</option><option>red-green</option></select></label>
+        <label>Token<input type="password" value={secret} autoComplete="off" onChange={(e) => setSecret(e.target.value)} /></label>
+        <p className="quiet">A token is only needed where the server asks for one; it is kept until this tab is closed.</p>
+        <button type="submit">Done</button>
+      </form>
+    </Dialog>
+  );
+}

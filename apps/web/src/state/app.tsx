@@ -1,0 +1,72 @@
+import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
+import { useQuery } from "@tanstack/react-query";
+import { BASE, Client } from "../api/client.ts";
+import type { Capabilities, Selection } from "../api/types.ts";
+import { selectorOf } from "./selector.ts";
+import { decode, encode, type Side, type State } from "./state.ts";
+import { resolveTime } from "./time.ts";
+
+export interface App {
+  state: State;
+  /** Changes the state: a decision is a step in the browser's history, a refinement (`replace`) is none. */
+  go: (change: Partial<State> | ((s: State) => Partial<State>), replace?: boolean) => void;
+  /** what `now` is until the next look */
+  nowMs: number;
+  /** looks again */
+  refresh: () => void;
+  client: Client;
+  can: Capabilities | undefined;
+  /** [from, until] of a side in milliseconds; undefined when it cannot be read */
+  range: (side: Side) => [fromMs: number, untilMs: number] | undefined;
+  selection: (side: Side) => Selection | undefined;
+}
+
+const Context = createContext<App | undefined>(undefined);
+export function useApp(): App { return useContext(Context)!; }
+
+const lastPart = (): string => location.pathname.slice(BASE.pathname.length).replace(/\/$/, "");
+const read = (): State => decode(lastPart(), location.search);
+/** The address of a state as it stands in the address bar. */
+export function addressOf(s: State): string { return new URL(encode(s), BASE).href; }
+
+export function AppProvider({ children }: { children: ReactNode }): ReactNode {
+  const [state, setState] = useState(read);
+  const [nowMs, setNow] = useState(() => Date.now());
+
+  useEffect(() => {
+    // An old address becomes the new one of the same state.
+    history.replaceState(null, "", addressOf(read()));
+    const back = (): void => setState(read());
+    addEventListener("popstate", back);
+    return () => removeEventListener("popstate", back);
+  }, []);
+
+  const go = useCallback<App["go"]>((change, replace = false) => {
+    setState((s) => {
+      const next = { ...s, ...(typeof change === "function" ? change(s) : change) };
+      const url = addressOf(next);
+      if (url !== location.href) history[replace ? "replaceState" : "pushState"](null, "", url);
+      return next;
+    });
+  }, []);
+  const refresh = useCallback(() => setNow(Date.now()), []);
+  useEffect(() => {
+    if (state.refresh <= 0) return;
+    const timer = setInterval(refresh, Math.max(5, state.refresh) * 1000);
+    return () => clearInterval(timer);
+  }, [state.refresh, refresh]);
+
+  const client = useMemo(() => new Client(state.tenant), [state.tenant]);
+  const can = useQuery({ queryKey: ["capabilities", state.tenant], queryFn: ({ signal }) => client.capabilities(signal), staleTime: Infinity }).data;
+
+  const app = useMemo<App>(() => {
+    const range: App["range"] = (side) => {
+      try { const a = resolveTime(side.from, nowMs, state.zone), b = resolveTime(side.until, nowMs, state.zone); return a < b ? [a, b] : undefined; } catch { return undefined; }
+    };
+    return {
+      state, go, nowMs, refresh, client, can, range,
+      selection: (side) => { const r = range(side); return r && { type: state.type, selector: selectorOf(side.selector), startMs: Math.round(r[0]), endMs: Math.round(r[1]), stacks: state.stacks }; },
+    };
+  }, [state, go, nowMs, refresh, client, can]);
+  return <Context value={app}>{children}</Context>;
+}

@@ -1,0 +1,151 @@
+import { FOLDED, type Flame, lastAtOrBefore } from "./layout.ts";
+import { formatShare } from "./units.ts";
+import type { Paint } from "./palette.ts";
+
+/** What of a 2D context is used: a browser's canvas, or a log of calls in a test. */
+export interface Surface {
+  fillStyle: unknown;
+  globalAlpha: number;
+  font: string;
+  textBaseline: unknown;
+  fillRect(x: number, y: number, w: number, h: number): void;
+  clearRect(x: number, y: number, w: number, h: number): void;
+  fillText(text: string, x: number, y: number): void;
+}
+
+/** Which part of a flame graph is seen, and how large. */
+export interface Viewport {
+  /** left and right edge, in units of width */
+  from: number;
+  to: number;
+  /** pixels scrolled down, and the size of the canvas in pixels */
+  top: number;
+  width: number;
+  height: number;
+  rowHeight: number;
+  /** the root is at the bottom */
+  upwards: boolean;
+}
+
+export interface Style {
+  paint: (box: number) => Paint;
+  /** box -> 1 where a search found it; undefined when nothing is searched */
+  marked: Uint8Array | undefined;
+  background: string;
+  /** what was cut off, and boxes too narrow to be drawn one by one */
+  faint: string;
+  faintText: string;
+  /** width of a glyph of the monospace font */
+  glyph: number;
+  font: string;
+}
+
+/** Pixels of a viewport's whole graph. */
+export function graphHeight(f: Flame, rowHeight: number): number { return (f.rowStart.length - 1) * rowHeight; }
+
+/** Where a level is drawn: the top of its row, in pixels of the canvas. */
+export function rowTop(f: Flame, level: number, v: Viewport): number {
+  const all = graphHeight(f, v.rowHeight);
+  return (v.upwards ? Math.max(all, v.height) - (level + 1) * v.rowHeight : level * v.rowHeight) - v.top;
+}
+
+/** The level at a pixel, or -1. */
+export function levelAt(f: Flame, y: number, v: Viewport): number {
+  const at = y + v.top;
+  const level = v.upwards ? Math.floor((Math.max(graphHeight(f, v.rowHeight), v.height) - at) / v.rowHeight) : Math.floor(at / v.rowHeight);
+  return level >= 0 && level < f.rowStart.length - 1 ? level : -1;
+}
+
+/** What a cut-off box says. */
+export function foldedText(f: Flame, box: number): string {
+  const n = f.count[box]!;
+  return `${n > 1 ? `${n} smaller calls` : n === 1 ? "1 smaller call" : "smaller calls"} · ${formatShare(f.width[0]! > 0 ? f.width[box]! / f.width[0]! : 0)}`;
+}
+
+/**
+ * Draws what is seen. For each row: a binary search for the left edge, then boxes until the right one; boxes that snap to
+ * less than a pixel run together into a faint bar, so that nothing vanishes and the work is bounded by pixels.
+ * @returns boxes drawn one by one
+ */
+export function draw(surface: Surface, f: Flame, v: Viewport, s: Style): number {
+  surface.fillStyle = s.background;
+  surface.fillRect(0, 0, v.width, v.height);
+  surface.font = s.font;
+  surface.textBaseline = "middle";
+  const scale = v.width / (v.to - v.from || 1);
+  const levels = f.rowStart.length - 1;
+  let drawn = 0;
+  for (let level = 0; level < levels; level++) {
+    const y = rowTop(f, level, v);
+    if (y + v.rowHeight <= 0 || y >= v.height) continue;
+    const first = f.rowStart[level]!, last = f.rowStart[level + 1]!;
+    let box = lastAtOrBefore(f, first, last, v.from);
+    if (box < 0) box = first;
+    let faintFrom = -1, faintTo = -1;
+    const endFaint = (): void => {
+      if (faintFrom < 0) return;
+      surface.fillStyle = s.faint;
+      surface.fillRect(faintFrom, y, Math.max(1, faintTo - faintFrom), v.rowHeight - 1);
+      faintFrom = -1;
+    };
+    for (; box < last; box++) {
+      const x = f.x[box]!;
+      if (x >= v.to) break;
+      const right = x + f.width[box]!;
+      if (right <= v.from) continue;
+      const a = Math.round((Math.max(x, v.from) - v.from) * scale), b = Math.round((Math.min(right, v.to) - v.from) * scale);
+      if (b - a < 1) {
+        // A gap ends a run: what lies between is the callers' self value, and stays empty.
+        if (faintFrom >= 0 && a > faintTo + 1) endFaint();
+        if (faintFrom < 0) faintFrom = a;
+        faintTo = b;
+        continue;
+      }
+      endFaint();
+      drawn++;
+      paintBox(surface, f, box, a, y, b - a, v, s);
+    }
+    endFaint();
+  }
+  return drawn;
+}
+
+function paintBox(surface: Surface, f: Flame, box: number, x: number, y: number, width: number, v: Viewport, s: Style): void {
+  const height = v.rowHeight - 1, wide = width > 2 ? width - 1 : width;
+  if (f.name[box] === FOLDED) {
+    // Hatched: it is no function.
+    surface.fillStyle = s.faint;
+    for (let k = 0; k < wide; k += 4) surface.fillRect(x + k, y, Math.min(2, wide - k), height);
+    label(surface, foldedText(f, box), s.faintText, x, y, wide, v, s);
+    return;
+  }
+  const { fill, text } = s.paint(box);
+  const dim = s.marked && s.marked[box] === 0;
+  if (dim) surface.globalAlpha = 0.35;
+  surface.fillStyle = fill;
+  surface.fillRect(x, y, wide, height);
+  if (dim) surface.globalAlpha = 1;
+  label(surface, box === 0 ? "all" : f.names[f.name[box]!]!, dim ? s.faintText : text, x, y, wide, v, s);
+}
+
+/** Text cut to the glyphs that fit; nothing below three. */
+function label(surface: Surface, text: string, colour: string, x: number, y: number, width: number, v: Viewport, s: Style): void {
+  const fits = Math.floor((width - 6) / s.glyph);
+  if (fits < 3) return;
+  surface.fillStyle = colour;
+  surface.fillText(text.length <= fits ? text : `${text.slice(0, fits - 1)}…`, x + 3, y + v.rowHeight / 2);
+}
+
+/** One pixel for each level: the whole graph in a strip. */
+export function drawOverview(surface: Surface, f: Flame, width: number, height: number, paint: (box: number) => Paint): void {
+  surface.clearRect(0, 0, width, height);
+  const levels = f.rowStart.length - 1, row = Math.max(1, Math.min(3, height / levels)), scale = width / (f.width[0]! || 1);
+  for (let level = 0; level < levels && level * row < height; level++) {
+    for (let box = f.rowStart[level]!; box < f.rowStart[level + 1]!; box++) {
+      const w = f.width[box]! * scale;
+      if (w < 1 || f.name[box] === FOLDED) continue;
+      surface.fillStyle = paint(box).fill;
+      surface.fillRect(f.x[box]! * scale, level * row, w, row);
+    }
+  }
+}

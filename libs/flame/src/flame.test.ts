@@ -1,0 +1,170 @@
+import fc from "fast-check";
+import { boxAt, boxOf, type CallTree, callTreeOfLevels, collapseRecursion, coverage, decodeCallTree, draw, eachStack, FOLDED, formatShare, formatValue, invert, layout, levelAt, levelOf, packageOf, pathOf, rowTop, search, searchPattern, type Style, type Surface, toFolded, toSpeedscope, type Viewport } from "./index.ts";
+
+type Stack = [frames: string[], value: number, base: number];
+
+/** A tree of stacks, its names numbered in order of first sight. */
+function treeOf(stacks: readonly Stack[], compare = false): CallTree {
+  const names = [""], parent = [0], name = [0], self = [0], base = [0], known = new Map<string, number>();
+  for (const [frames, a, b] of stacks) {
+    let node = 0, key = "";
+    for (const f of frames) {
+      key += `/${f}`;
+      let next = known.get(key);
+      if (next === undefined) {
+        known.set(key, (next = parent.length));
+        if (!names.includes(f)) names.push(f);
+        parent.push(node); name.push(names.indexOf(f)); self.push(0); base.push(0);
+      }
+      node = next;
+    }
+    self[node]! += a;
+    base[node]! += b;
+  }
+  const n = parent.length, sum = (v: number[]): number => v.reduce((x, y) => x + y, 0);
+  return { names, parent: Uint32Array.from(parent), name: Uint32Array.from(name), self: Float64Array.from(self), folded: new Float64Array(n), foldedCount: new Uint32Array(n), base: compare ? { self: Float64Array.from(base), folded: new Float64Array(n), total: sum(base) } : undefined, total: sum(self), nodes: n };
+}
+const frame = fc.constantFrom("main", "run", "a.b", "a.c", "other");
+const stacks = fc.array(fc.tuple(fc.array(frame, { minLength: 1, maxLength: 7 }), fc.integer({ min: 1, max: 100 }), fc.integer({ min: 0, max: 100 })), { minLength: 1, maxLength: 40 });
+const contents = (t: CallTree): [string, number][] => { const out = new Map<string, number>(); eachStack(t, (f, v) => out.set(f.join("/"), (out.get(f.join("/")) ?? 0) + v)); return [...out].sort(); };
+
+/** A surface that keeps what was drawn. */
+class DrawLog implements Surface {
+  fillStyle: unknown = "";
+  globalAlpha = 1;
+  font = "";
+  textBaseline: unknown = "";
+  readonly calls: [what: string, x: number, y: number, w: number | string, h: number][] = [];
+  fillRect(x: number, y: number, w: number, h: number): void { this.calls.push([`${String(this.fillStyle)}${this.globalAlpha < 1 ? " dim" : ""}`, x, y, w, h]); }
+  clearRect(): void { this.calls.length = 0; }
+  fillText(text: string, x: number, y: number): void { this.calls.push(["text", x, y, text, 0]); }
+}
+const style: Style = { paint: () => ({ fill: "box", text: "t" }), marked: undefined, background: "bg", faint: "faint", faintText: "ft", glyph: 8, font: "mono" };
+const view = (over: Partial<Viewport>): Viewport => ({ from: 0, to: 100, top: 0, width: 100, height: 100, rowHeight: 10, upwards: false, ...over });
+
+describe("layout", () => {
+  it("keeps children inside their parent, levels sorted, and sums", () => {
+    fc.assert(fc.property(stacks, fc.boolean(), (list, compare) => {
+      const t = treeOf(list, compare), f = layout(t);
+      expect(f.total[0]).toBe(t.total);
+      for (let level = 0; level < f.rowStart.length - 1; level++) {
+        for (let b = f.rowStart[level]!; b < f.rowStart[level + 1]!; b++) {
+          expect(levelOf(f, b)).toBe(level);
+          if (b > f.rowStart[level]!) expect(f.x[b]!).toBeGreaterThanOrEqual(f.x[b - 1]! + f.width[b - 1]! - 1e-9);
+          if (b > 0) {
+            const p = f.parent[b]!;
+            expect(f.x[b]! >= f.x[p]! - 1e-9 && f.x[b]! + f.width[b]! <= f.x[p]! + f.width[p]! + 1e-9).toBe(true);
+          }
+          let inside = f.self[b]!;
+          for (let c = f.firstChild[b]!; c < f.firstChild[b]! + f.children[b]!; c++) { inside += f.total[c]!; expect(f.parent[c]).toBe(b); }
+          expect(inside).toBe(f.total[b]);
+          expect(boxOf(f, pathOf(f, b))).toBe(b);
+          expect(boxAt(f, level, f.x[b]! + f.width[b]! / 2)).toBe(f.width[b]! > 0 ? b : expect.anything());
+        }
+      }
+    }));
+  });
+
+  it("shows what was cut off as a box that is no function", () => {
+    const t = treeOf([[["main", "a.b"], 60, 0], [["main"], 10, 0]]);
+    t.folded[1] = 30;
+    t.foldedCount[1] = 412;
+    const f = layout(t);
+    expect([f.total[0], [...f.name].filter((n) => n === FOLDED).length, coverage(f)]).toEqual([100, 1, 0.7]);
+    expect(search(f, /./).boxes.length).toBe(2);
+    const log = new DrawLog();
+    draw(log, f, view({ width: 1000 }), style);
+    expect(log.calls.filter(([w]) => w === "text").map((c) => c[3])).toEqual(["all", "main", "a.b", "412 smaller calls · 30.0 %"]);
+    expect(log.calls.some(([w]) => w === "faint")).toBe(true);
+  });
+
+  it("takes v1's flame graphs: their `other` is what was cut off, a function of that name is not", () => {
+    const t = callTreeOfLevels(["total", "main", "other", "x"], [[0, 100, 0, 0], [0, 80, 10, 1, 0, 20, 20, 2], [10, 40, 0, 3, 0, 30, 0, 2], [10, 40, 40, 1, 0, 30, 30, 1]]);
+    expect(contents(t)).toEqual([["", 20], ["main", 10], ["main/other/main", 30], ["main/x/main", 40]]);
+    expect([t.folded[0], t.total]).toEqual([20, 100]);
+  });
+});
+
+describe("drawing", () => {
+  it("draws boxes in their places, cuts labels, and runs narrow ones together", () => {
+    const f = layout(treeOf([[["wide.function"], 90, 0], ...Array.from({ length: 20 }, (_, i): Stack => [[`x${i}`], 0.5, 0])]));
+    const log = new DrawLog();
+    expect(draw(log, f, view({}), style)).toBeLessThan(13);
+    expect(log.calls[0]).toEqual(["bg", 0, 0, 100, 100]);
+    expect(log.calls.find((c) => c[3] === "wide.funct…" || c[3] === "wide.func…" || c[3] === "wide.fun…" || c[3] === "wide.fu…")).toBeDefined();
+    const row1 = log.calls.filter(([w, , y]) => (w === "box" || w === "faint") && y === 10);
+    expect(row1[0]!.slice(1)).toEqual([0, 10, 89, 9]);
+    // The last tenth is covered by boxes and faint runs, without holes of more than a pixel.
+    expect(Math.max(...row1.map((c) => c[1] + Number(c[3])))).toBeGreaterThanOrEqual(99);
+  });
+
+  it("zooms to a range, scrolls, turns upside down, and dims what a search did not find", () => {
+    const f = layout(treeOf([[["main", "a.b"], 50, 0], [["main", "a.c"], 50, 0]]));
+    const found = search(f, searchPattern("A.C"));
+    expect([found.boxes.length, found.share]).toEqual([1, 0.5]);
+    const log = new DrawLog();
+    draw(log, f, view({ from: 50, to: 100 }), { ...style, marked: found.marked });
+    expect(log.calls.filter(([w]) => w.startsWith("box")).map((c) => [c[0], c[1], c[2]])).toEqual([["box dim", 0, 0], ["box dim", 0, 10], ["box", 0, 20]]);
+    const up = view({ upwards: true });
+    expect([rowTop(f, 0, up), levelAt(f, 95, up), levelAt(f, 85, up), levelAt(f, 5, up), levelAt(f, 15, view({ top: 10 }))]).toEqual([90, 0, 1, -1, 2]);
+  });
+
+  it("draws rows of any depth: a canvas is as high as what is seen", () => {
+    const f = layout(treeOf([[Array.from({ length: 5000 }, (_, i) => `f${i}`), 1, 0]]));
+    const log = new DrawLog();
+    expect(f.rowStart.length).toBe(5002);
+    expect(draw(log, f, view({ from: 0, to: 1, top: 49_900, width: 500 }), style)).toBe(10);
+    expect(log.calls.filter(([w]) => w === "text").at(-1)![3]).toBe("f4998");
+  });
+
+  it("bounds its work by pixels", () => {
+    const many = layout(treeOf(Array.from({ length: 20_000 }, (_, i): Stack => [[`m${i % 7}`, `f${i}`], 1, 0])));
+    expect(draw(new DrawLog(), many, view({ from: 0, to: 20_000, width: 500 }), style)).toBeLessThan(520);
+  });
+});
+
+describe("transforms", () => {
+  it("collapse direct recursion and keep sums", () => {
+    fc.assert(fc.property(stacks, (list) => {
+      const t = treeOf(list, true), c = collapseRecursion(t);
+      const slow = new Map<string, number>();
+      for (const [frames, v] of list) { const k = frames.filter((x, i) => x !== frames[i - 1]).join("/"); slow.set(k, (slow.get(k) ?? 0) + v); }
+      expect(contents(c).filter(([, v]) => v > 0)).toEqual([...slow].sort());
+    }));
+  });
+
+  it("turn a tree upside down, exactly when nothing is cut", () => {
+    fc.assert(fc.property(stacks, (list) => {
+      const slow = new Map<string, number>();
+      for (const [frames, v] of list) { const k = [...frames].reverse().join("/"); slow.set(k, (slow.get(k) ?? 0) + v); }
+      expect(contents(invert(treeOf(list), 0))).toEqual([...slow].sort());
+      const cut = layout(invert(treeOf(list), 0.1));
+      expect(cut.total[0]).toBe(list.reduce((s, [, v]) => s + v, 0));
+    }));
+  });
+
+  it("write folded stacks and speedscope's files with equal sums", () => {
+    const t = treeOf([[["main", "a;b"], 3, 0], [["main"], 2, 0]]);
+    expect(toFolded(t)).toBe("main 2\nmain;a:b 3\n");
+    const file = JSON.parse(toSpeedscope(t, "cpu", "nanoseconds")) as { shared: { frames: { name: string }[] }; profiles: { samples: number[][]; weights: number[]; endValue: number; unit: string }[] };
+    expect([file.shared.frames.map((f) => f.name), file.profiles[0]!.samples, file.profiles[0]!.weights, file.profiles[0]!.endValue, file.profiles[0]!.unit]).toEqual([["main", "a;b"], [[0], [0, 1]], [2, 3], 5, "nanoseconds"]);
+  });
+});
+
+describe("decoding", () => {
+  it("refuses what is no call tree, and values that are not exact", () => {
+    expect(() => decodeCallTree(Uint8Array.of(0x22, 9, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f))).toThrow("above 2^53");
+    expect(() => decodeCallTree(Uint8Array.of(0x12, 5, 0))).toThrow("longer than the answer");
+    expect(() => decodeCallTree(Uint8Array.of(0x12, 2, 0, 1, 0x1a, 2, 0, 0, 0x22, 2, 0, 0, 0x2a, 2, 0, 0, 0x32, 2, 0, 0))).toThrow("not there");
+    expect(decodeCallTree(new Uint8Array(0)).total).toBe(0);
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => { try { decodeCallTree(bytes); } catch (err) { expect(err).toBeInstanceOf(Error); expect(err).not.toBeInstanceOf(RangeError); } }));
+  });
+});
+
+describe("words", () => {
+  it("formats values, shares and packages", () => {
+    expect([formatValue(1.5e9, "nanoseconds"), formatValue(90e9, "nanoseconds"), formatValue(0, "bytes"), formatValue(1536, "bytes"), formatValue(12_000, "count"), formatValue(7, "count")]).toEqual(["1.50 s", "1.50 min", "0 B", "1.50 KiB", "12 k", "7"]);
+    expect([formatShare(0), formatShare(0.5), formatShare(0.0123), formatShare(1e-6)]).toEqual(["0 %", "50.0 %", "1.23 %", "< 0.01 %"]);
+    expect([packageOf("runtime.mallocgc"), packageOf("github.com/a/b.(*T).M"), packageOf("java/io/UnixFileSystem.list"), packageOf("std::vec::push"), packageOf("main.py:12 - run")]).toEqual(["runtime", "github.com/a/b", "java/io/UnixFileSystem", "std::vec", "main.py"]);
+  });
+});

@@ -1,0 +1,14 @@
+export { callTreeOfLevels, decodeCallTree, decodeNeighbours } from "./call-tree.ts";
+export type { CallTree } from "./call-tree.ts";
+export { boxAt, boxOf, coverage, FOLDED, layout, levelOf, pathOf } from "./layout.ts";
+export type { Flame } from "./layout.ts";
+export { collapseRecursion, eachStack, invert } from "./transform.ts";
+export { search, searchPattern } from "./search.ts";
+export type { Found } from "./search.ts";
+export { draw, drawOverview, foldedText, graphHeight, levelAt, rowTop } from "./draw.ts";
+export type { Style, Surface, Viewport } from "./draw.ts";
+export { changeOf, packageOf, painter } from "./palette.ts";
+export type { ChangePalette, ColourMode, Paint, Theme } from "./palette.ts";
+export { formatChange, formatCores, formatShare, formatValue, unitOf } from "./units.ts";
+export type { Unit } from "./units.ts";
+export { toFolded, toSpeedscope } from "./export.ts";

@@ -1,0 +1,33 @@
+/** How a value of a profile type is written. */
+export type Unit = "nanoseconds" | "bytes" | "count";
+
+export function unitOf(sampleUnit: string): Unit { return sampleUnit === "nanoseconds" ? "nanoseconds" : sampleUnit === "bytes" ? "bytes" : "count"; }
+
+const TIME: readonly [number, string][] = [[86400e9, "d"], [3600e9, "h"], [60e9, "min"], [1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]];
+const BYTES: readonly [number, string][] = [[1024 ** 5, "PiB"], [1024 ** 4, "TiB"], [1024 ** 3, "GiB"], [1024 ** 2, "MiB"], [1024, "KiB"], [1, "B"]];
+const COUNT: readonly [number, string][] = [[1e12, " T"], [1e9, " G"], [1e6, " M"], [1e3, " k"], [1, ""]];
+
+/** A value with its unit, three digits: `1.25 min`, `640 MiB`, `12.0 k`. */
+export function formatValue(value: number, unit: Unit): string {
+  const table = unit === "nanoseconds" ? TIME : unit === "bytes" ? BYTES : COUNT;
+  const [size, name] = table.find(([s]) => Math.abs(value) >= s) ?? table.at(-1)!;
+  const v = value / size, digits = Number.isInteger(v) && Math.abs(v) < 1000 ? 0 : Math.abs(v) >= 100 ? 0 : Math.abs(v) >= 10 ? 1 : 2;
+  return `${v.toFixed(digits)}${unit === "count" ? name : ` ${name}`}`;
+}
+
+/** A share of 1 as a percentage: `12.3 %`, `< 0.01 %`. */
+export function formatShare(share: number): string {
+  const p = share * 100;
+  if (p === 0) return "0 %";
+  if (Math.abs(p) < 0.01) return `${p < 0 ? "> −" : "< "}0.01 %`;
+  return `${Math.abs(p) >= 10 ? p.toFixed(1) : p.toFixed(2)} %`;
+}
+
+/** A signed difference of shares in percentage points. */
+export function formatChange(before: number, after: number): string {
+  const d = (after - before) * 100;
+  return `${d > 0 ? "+" : d < 0 ? "−" : "±"}${Math.abs(d) >= 10 ? Math.abs(d).toFixed(1) : Math.abs(d).toFixed(2)} pp`;
+}
+
+/** A number of cores: two digits that say something. */
+export function formatCores(cores: number): string { return cores === 0 ? "0" : cores >= 10 ? cores.toFixed(1) : cores >= 0.1 ? cores.toFixed(2) : cores >= 0.001 ? cores.toFixed(4) : "< 0.001"; }
