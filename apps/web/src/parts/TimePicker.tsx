@@ -15,7 +15,7 @@ export function TimePicker({ side, onChange, name }: { side: Side; onChange: (ra
   return (
     <div className="time">
       <button type="button" aria-label={`Earlier ${name}`} title="One length earlier" onClick={() => onChange(shifted(side, nowMs, state.zone, -1))}>◀</button>
-      <button type="button" className="time-text" aria-haspopup="dialog" aria-label={`Time ${name}: ${text}`} data-shortcut="t" onClick={() => setOpen(true)}>{text}<span className="quiet"> {zoneLabel(state.zone)}</span></button>
+      <button type="button" className="time-text" aria-haspopup="dialog" data-shortcut="t" onClick={() => setOpen(true)}><span className="sr">Time {name}: </span>{text}<span className="quiet"> {zoneLabel(state.zone)}</span></button>
       <button type="button" aria-label={`Later ${name}`} title="One length later" onClick={() => onChange(shifted(side, nowMs, state.zone, 1))}>▶</button>
       {open ? <TimeDialog side={side} onClose={() => setOpen(false)} onPick={(x) => { setOpen(false); onChange(x); }} zone={state.zone} onZone={(zone) => go({ zone })} nowMs={nowMs} /> : null}
     </div>

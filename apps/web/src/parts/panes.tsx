@@ -58,7 +58,9 @@ export function FlamePane({ selection, baseline, handle }: PaneProps & { handle:
     if (truncated && canGrow && !state.inverted && (refined || callSite.length === 0)) setStep((s) => Math.min(NODES.length - 1, s + 1));
   }, [canGrow, refined, callSite.length, state.inverted]);
   const error = overview.query.error ?? (refining ? detail.query.error : undefined) ?? (first.error !== "" ? new Error(first.error) : undefined);
-  const busy = overview.query.isFetching || (refining && detail.query.isFetching);
+  // An answer that is not laid out yet is not on screen: until then the picture is an older one.
+  const behind = (source: FlameSource | undefined, laidOut: typeof first.laid): boolean => source !== undefined && laidOut?.source !== source;
+  const busy = overview.query.isFetching || behind(overview.source, first.laid) || (refining && (detail.query.isFetching || behind(detail.source, second.laid)));
   const unit = unitOfType(state.type);
   if (error) return <Failure error={error} retry={() => { void overview.query.refetch(); }} />;
   const covered = flame ? coverage(flame) : 1;

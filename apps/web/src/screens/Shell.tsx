@@ -3,6 +3,7 @@ import { encode, initial, type Screen } from "../state/state.ts";
 import { addressOf, useApp } from "../state/app.tsx";
 import { token } from "../api/client.ts";
 import { applyTheme, savedTheme, type ThemeChoice } from "../parts/theme.ts";
+import { Failure } from "../parts/Failure.tsx";
 import { Dialog } from "../parts/Dialog.tsx";
 import { Services } from "./Services.tsx";
 import { Explore } from "./Explore.tsx";
@@ -18,7 +19,7 @@ const KEYS: readonly [keys: string, does: string][] = [
 
 /** What surrounds every screen. */
 export function Shell(): ReactNode {
-  const { state, go, refresh, can } = useApp();
+  const { state, go, refresh, can, cannot } = useApp();
   const [help, setHelp] = useState(false), [settings, setSettings] = useState(false), [said, setSaid] = useState("");
   useEffect(() => {
     document.title = `${state.screen === "services" ? "" : `${state.side.selector.find((m) => m.name === "service_name")?.value ?? SCREENS.find(([s]) => s === state.screen)![1]} – `}Cinderblock`;
@@ -56,7 +57,7 @@ export function Shell(): ReactNode {
         </div>
       </header>
       <main id="main" tabIndex={-1}>
-        {state.screen === "services" ? <Services /> : state.screen === "status" ? <Status /> : <Explore compare={state.screen === "compare"} />}
+        {state.screen === "status" ? <Status /> : cannot ? <><h1 className="sr">Cinderblock</h1><Failure error={cannot.error} retry={cannot.retry} /></> : state.screen === "services" ? <Services /> : <Explore compare={state.screen === "compare"} />}
       </main>
       <p className="said" role="status">{said}</p>
       {help ? <Dialog title="Keyboard" onClose={() => setHelp(false)}><table className="keys"><tbody>{KEYS.map(([k, does]) => <tr key={k}><th scope="row"><kbd>{k}</kbd></th><td>{does}</td></tr>)}</tbody></table></Dialog> : null}

@@ -48,7 +48,7 @@ export function Status(): ReactNode {
       <h2>Configuration that differs from the defaults</h2>
       {config.error ? <Failure error={config.error} /> : <pre tabIndex={0} aria-label="Configuration">{config.data ?? "…"}</pre>}
       <h2>Limits at run time</h2>
-      {runtime.error ? <Failure error={runtime.error} /> : <pre tabIndex={0} aria-label="Limits at run time">{runtime.data ?? "…"}</pre>}
+      {runtime.error instanceof ApiError && runtime.error.status === 404 ? <p className="quiet">None: no file of overrides is set (-runtime-config.file).</p> : runtime.error ? <Failure error={runtime.error} /> : <pre tabIndex={0} aria-label="Limits at run time">{runtime.data ?? "…"}</pre>}
       <p><a href={new URL("metrics", BASE).href}>Metrics</a> · <a href={new URL("api/v1/status/config", BASE).href}>Whole configuration</a></p>
     </div>
   );

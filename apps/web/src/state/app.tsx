@@ -16,6 +16,8 @@ export interface App {
   refresh: () => void;
   client: Client;
   can: Capabilities | undefined;
+  /** why that is not known */
+  cannot: { error: unknown; retry: () => void } | undefined;
   /** [from, until] of a side in milliseconds; undefined when it cannot be read */
   range: (side: Side) => [fromMs: number, untilMs: number] | undefined;
   selection: (side: Side) => Selection | undefined;
@@ -57,16 +59,18 @@ export function AppProvider({ children }: { children: ReactNode }): ReactNode {
   }, [state.refresh, refresh]);
 
   const client = useMemo(() => new Client(state.tenant), [state.tenant]);
-  const can = useQuery({ queryKey: ["capabilities", state.tenant], queryFn: ({ signal }) => client.capabilities(signal), staleTime: Infinity }).data;
+  const asked = useQuery({ queryKey: ["capabilities", state.tenant], queryFn: ({ signal }) => client.capabilities(signal), staleTime: Infinity });
+  const can = asked.data, { error, refetch } = asked;
+  const cannot = useMemo(() => (error ? { error: error as unknown, retry: () => void refetch() } : undefined), [error, refetch]);
 
   const app = useMemo<App>(() => {
     const range: App["range"] = (side) => {
       try { const a = resolveTime(side.from, nowMs, state.zone), b = resolveTime(side.until, nowMs, state.zone); return a < b ? [a, b] : undefined; } catch { return undefined; }
     };
     return {
-      state, go, nowMs, refresh, client, can, range,
+      state, go, nowMs, refresh, client, can, cannot, range,
       selection: (side) => { const r = range(side); return r && { type: state.type, selector: selectorOf(side.selector), startMs: Math.round(r[0]), endMs: Math.round(r[1]), stacks: state.stacks }; },
     };
-  }, [state, go, nowMs, refresh, client, can]);
+  }, [state, go, nowMs, refresh, client, can, cannot]);
   return <Context value={app}>{children}</Context>;
 }

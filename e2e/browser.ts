@@ -1,0 +1,88 @@
+import { createServer, request as httpRequest, type Server as HttpServer } from "node:http";
+import { gzipSync } from "node:zlib";
+import { chromium as findChromium, freePort, tinyPprof } from "@cinderblock/testkit";
+import { type Browser, type BrowserContext, chromium, type Page, type Request } from "playwright-core";
+import type { Server } from "./server.ts";
+
+/** A real browser; undefined where none can be installed. */
+export async function launch(): Promise<Browser | undefined> {
+  const executablePath = await findChromium();
+  return executablePath === undefined ? undefined : chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"] });
+}
+
+/** A page, what it asked for, and what went wrong in it. */
+export interface Visit { page: Page; context: BrowserContext; requests: Request[]; problems: string[]; asked: (method: string) => Record<string, unknown>[] }
+
+/** Opens an address in a browser that knows nothing. A request to anybody else, an answer of 404 and an error of a script are problems. */
+export async function visit(browser: Browser, url: string, options: { theme?: "light" | "dark"; width?: number; height?: number; token?: string; expected?: RegExp; prepare?: (page: Page) => Promise<void> } = {}): Promise<Visit> {
+  const context = await browser.newContext({ viewport: { width: options.width ?? 1440, height: options.height ?? 900 }, colorScheme: options.theme ?? "light", timezoneId: "Europe/Berlin", permissions: ["clipboard-read", "clipboard-write"] });
+  const page = await context.newPage();
+  const requests: Request[] = [], problems: string[] = [], host = new URL(url).host;
+  if (options.token !== undefined) await page.addInitScript((t) => sessionStorage.setItem("cinderblock.token", t), options.token);
+  page.on("request", (r) => { requests.push(r); if (new URL(r.url()).host !== host && !r.url().startsWith("blob:") && !r.url().startsWith("data:")) problems.push(`asked ${r.url()}`); });
+  page.on("response", (r) => { if (r.status() >= 400 && !options.expected?.test(`${r.status()} ${r.url()}`)) problems.push(`${r.status()} ${r.url()}`); });
+  page.on("pageerror", (e) => problems.push(e.message));
+  await options.prepare?.(page);
+  await page.goto(url);
+  return { page, context, requests, problems, asked: (method) => requests.filter((r) => r.url().endsWith(`/${method}`)).map((r) => { try { return r.postDataJSON() as Record<string, unknown>; } catch { return {}; } }) };
+}
+
+/** A proxy in front of a server, below a prefix; one that strips it or one that does not. */
+export class Proxy {
+  private server: HttpServer | undefined;
+  port = 0;
+  readonly outside: string[] = [];
+  private readonly to: Server;
+  private readonly prefix: string;
+  private readonly strips: boolean;
+  constructor(to: Server, prefix: string, strips: boolean) { this.to = to; this.prefix = prefix; this.strips = strips; }
+
+  async start(): Promise<string> {
+    this.port = await freePort();
+    this.server = createServer((req, res) => {
+      const url = req.url ?? "/";
+      if (!url.startsWith(this.prefix)) { this.outside.push(url); res.writeHead(404).end(); return; }
+      const out = httpRequest({ host: "127.0.0.1", port: this.to.port, method: req.method, path: this.strips ? url.slice(this.prefix.length - 1) : url, headers: req.headers }, (r) => { res.writeHead(r.statusCode!, r.headers); r.pipe(res); });
+      out.on("error", () => res.writeHead(502).end());
+      req.pipe(out);
+    });
+    await new Promise<void>((done) => this.server!.listen(this.port, "127.0.0.1", done));
+    return `http://127.0.0.1:${this.port}${this.prefix}`;
+  }
+  stop(): void { this.server?.close(); this.server?.closeAllConnections(); }
+}
+
+export type Stack = { frames: string[]; values: number[] };
+
+/** Pushes a profile of a service. */
+export async function push(server: Server, service: string, labels: Record<string, string>, atMs: number, stacks: Stack[], headers: Record<string, string> = {}): Promise<void> {
+  const body = gzipSync(tinyPprof({ stacks, timeNanos: BigInt(atMs) * 1_000_000n }));
+  const { status, body: answer } = await server.json("/push.v1.PusherService/Push", {
+    series: [{ labels: Object.entries({ __name__: "process_cpu", service_name: service, ...labels }).map(([name, value]) => ({ name, value })), samples: [{ rawProfile: body.toString("base64") }] }],
+  }, headers);
+  if (status !== 200) throw new Error(JSON.stringify(answer));
+}
+
+/**
+ * A little shop for two hours before `endMs`, a profile of each pod every minute: in its second hour `json.Marshal` of the
+ * cart takes three times as long, and a new function appears. Names that could be mistaken are in it: `other`, recursion.
+ */
+export async function pushShop(server: Server, endMs: number): Promise<void> {
+  const ms = 1_000_000;
+  const jobs: Promise<void>[] = [];
+  for (let minute = 1; minute <= 120; minute++) {
+    const at = endMs - minute * 60_000 + 30_000, late = minute <= 60;
+    for (const pod of ["cart-a", "cart-b"]) {
+      jobs.push(push(server, "cart", { pod, region: pod === "cart-a" ? "eu" : "us", version: late ? "2" : "1" }, at, [
+        { frames: ["main", "http.serve", "cart.handle", "cart.load", "db.query"], values: [300 * ms] },
+        { frames: ["main", "http.serve", "cart.handle", "json.Marshal"], values: [(late ? 600 : 200) * ms] },
+        { frames: ["main", "http.serve", "cart.handle", "other"], values: [40 * ms] },
+        { frames: ["main", "http.serve", "cart.walk", "cart.walk", "cart.walk"], values: [60 * ms] },
+        ...(late ? [{ frames: ["main", "http.serve", "cart.handle", "cart.audit"], values: [50 * ms] }] : [{ frames: ["main", "gc.old"], values: [30 * ms] }]),
+      ]));
+    }
+    jobs.push(push(server, "checkout", { pod: "checkout-a", region: "eu" }, at, [{ frames: ["main", "pay"], values: [150 * ms] }, { frames: ["main", "pay", "tls.handshake"], values: [100 * ms] }]));
+    if (jobs.length >= 60) await Promise.all(jobs.splice(0));
+  }
+  await Promise.all(jobs);
+}
