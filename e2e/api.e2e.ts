@@ -153,6 +153,53 @@ describe("tenants", () => {
   });
 });
 
+describe("the services of a UI", () => {
+  const server = new Server();
+  beforeAll(() => server.start("-validation.max-profile-size-bytes=100000"));
+  afterAll(() => server.stop());
+  const settings = (method: string, body: object): ReturnType<Server["json"]> => server.json(`/settings.v1.SettingsService/${method}`, body);
+  const files = (method: string, body: object): ReturnType<Server["json"]> => server.json(`/adhocprofiles.v1.AdHocProfileService/${method}`, body);
+
+  it("keep settings, over a restart", async () => {
+    expect((await settings("Get", {})).body).toEqual({});
+    expect((await settings("Set", { setting: { name: "b", value: "2", modifiedAt: "1000" } })).body).toEqual({ setting: { name: "b", value: "2", modifiedAt: "1000" } });
+    const now = (await settings("Set", { setting: { name: "a", value: "1" } })).body.setting as { modifiedAt: string };
+    expect(Math.abs(Number(now.modifiedAt) - Date.now())).toBeLessThan(10_000);
+    expect(await settings("Set", { setting: { name: "b", value: "old", modifiedAt: "999" } })).toMatchObject({ status: 409, body: { code: "already_exists" } });
+    expect([(await settings("Set", {})).status, (await settings("Delete", {})).status, (await settings("Delete", { name: "nobody" })).status]).toEqual([400, 400, 200]);
+    await server.stop();
+    await server.start("-validation.max-profile-size-bytes=100000");
+    expect((await settings("Get", {})).body).toEqual({ settings: [{ name: "a", value: "1", modifiedAt: now.modifiedAt }, { name: "b", value: "2", modifiedAt: "1000" }] });
+    await settings("Delete", { name: "a" });
+    expect(((await settings("Get", {})).body.settings as unknown[]).length).toBe(1);
+    expect((await fetch(`${server.url}/settings.v1.RecordingRulesService/ListRecordingRules`, { method: "POST", body: "{}" })).status).toBe(404);
+  });
+
+  it("keep files, draw them, and compare two", async () => {
+    expect((await files("List", {})).body).toEqual({});
+    const up = async (name: string, bytes: Uint8Array | string): Promise<{ status: number; body: Record<string, unknown> }> => files("Upload", { name, profile: Buffer.from(bytes).toString("base64") });
+    const left = (await up("left one.pb", tinyPprof({ types: [["samples", "count"], ["cpu", "nanoseconds"]], stacks: [{ frames: ["main", "a"], values: [1, 10] }] }))).body;
+    expect(left).toMatchObject({ name: "left one.pb", profileType: "samples", profileTypes: ["samples", "cpu"], id: expect.stringMatching(/^[0-9A-Z]{26}-left_one\.pb$/) });
+    const flame = (body: Record<string, unknown>): { flamebearer: { names: string[]; numTicks: number }; metadata: { format: string; name: string; units: string }; leftTicks?: number; rightTicks?: number } => JSON.parse(body.flamebearerProfile as string);
+    expect(flame(left)).toMatchObject({ version: 1, metadata: { format: "single", name: "samples", units: "objects" }, flamebearer: { names: ["total", "main", "a"], numTicks: 1 } });
+    const cpu = await files("Get", { id: left.id, profileType: "cpu" });
+    expect([cpu.body.profileType, flame(cpu.body).flamebearer.numTicks]).toEqual(["cpu", 10]);
+    const right = (await up("right.pb", tinyPprof({ types: [["cpu", "nanoseconds"]], stacks: [{ frames: ["main", "b"], values: [30] }] }))).body;
+    const diff = await files("Diff", { leftId: left.id, rightId: right.id });
+    expect([diff.body.profileTypes, flame(diff.body)]).toMatchObject([["cpu"], { metadata: { format: "double", name: "cpu" }, leftTicks: 10, rightTicks: 30 }]);
+    expect(((await files("List", {})).body.profiles as { id: string }[]).map((p) => p.id)).toEqual([right.id, left.id]);
+    const folded = (await up("stacks.txt", "main;a 3\n")).body;
+    expect(folded.profileTypes).toEqual(["samples"]);
+    expect(await files("Diff", { leftId: folded.id, rightId: right.id })).toMatchObject({ status: 400, body: { message: expect.stringContaining("no common profile types") } });
+    expect(await files("Get", { id: "../x" })).toMatchObject({ status: 400, body: { code: "invalid_argument" } });
+    expect(await files("Get", { id: "01ARZ3NDEKTSV4RRFFQ69G5FAV-x" })).toMatchObject({ status: 404 });
+    expect(await files("Get", { id: left.id, profileType: "heap" })).toMatchObject({ status: 400, body: { message: expect.stringContaining("samples, cpu") } });
+    expect(await up("x.bin", Uint8Array.of(0, 1, 2))).toMatchObject({ status: 500, body: { code: "unknown", message: expect.stringContaining("failed to parse profile") } });
+    expect(await up("big.txt", "main;a 3\n".repeat(20_000))).toMatchObject({ status: 400, body: { message: expect.stringContaining("the limit is 100000") } });
+    expect(await files("Upload", { name: "x", profile: "%%%" })).toMatchObject({ status: 500 });
+  });
+});
+
 describe("with a tokens file", () => {
   const server = new Server(), AGENT = "agent-token-0123456789", READER = "reader-token-0123456789", ADMIN = "admin-token-0123456789";
   beforeAll(async () => {

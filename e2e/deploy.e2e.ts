@@ -91,7 +91,8 @@ describe("the Helm chart", () => {
     for (const k of ["Ingress", "HTTPRoute", "ServiceMonitor", "NetworkPolicy", "HorizontalPodAutoscaler", "PodDisruptionBudget"]) expect([k, kinds.has(k)]).toEqual([k, true]);
     const paths = (all.find((m) => m.kind === "Ingress") as unknown as { spec: { rules: { http: { paths: { path: string; backend: { service: { name: string } } }[] } }[] } }).spec.rules[0]!.http.paths.map((p) => [p.path, p.backend.service.name.replace("t-cinderblock-", "")]);
     expect(paths).toEqual([
-      ["/push.v1.PusherService", "distributor"], ["/ingest", "distributor"], ["/pyroscope/ingest", "distributor"], ["/opentelemetry.proto.collector.profiles.v1development.ProfilesService", "distributor"], ["/v1development/profiles", "distributor"], ["/", "query-frontend"],
+      ["/push.v1.PusherService", "distributor"], ["/ingest", "distributor"], ["/pyroscope/ingest", "distributor"], ["/opentelemetry.proto.collector.profiles.v1development.ProfilesService", "distributor"], ["/v1development/profiles", "distributor"],
+      ["/adhocprofiles.v1.AdHocProfileService", "ad-hoc-profiles"], ["/settings.v1.SettingsService", "tenant-settings"], ["/", "query-frontend"],
     ]);
     for (const m of all) if (m.kind === "Deployment" || m.kind === "StatefulSet") expect(m.spec.template.spec.containers[0]!.args.join(" ")).not.toMatch(/password/i);
     expect(parse(all.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!)).toMatchObject({ redis: { password: "${REDIS_PASSWORD}" }, kafka: { sasl: { password: "${KAFKA_PASSWORD}" } } });

@@ -1,8 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { ProfileSchema } from "@cinderblock/api";
+import { tinyPprof } from "@cinderblock/testkit";
 import type { Browser, Page } from "playwright-core";
 import { launch, Proxy, push, pushShop, type Stack, visit, type Visit } from "./browser.ts";
 import { CPU, folder, Server } from "./server.ts";
@@ -349,6 +351,53 @@ describe("files", () => {
   });
 });
 
+describe("uploaded files", () => {
+  const pprof = (stacks: Stack[], gzip = false): Buffer => { const b = Buffer.from(tinyPprof({ types: [["samples", "count"], ["cpu", "nanoseconds"]], stacks })); return gzip ? gzipSync(b) : b; };
+  inBrowser("are opened, drawn, compared, and refused with the server's reason", async () => {
+    const { page, context, problems } = await open("files", { expected: /500 .*Upload/ });
+    const give = async (...files: { name: string; buffer: Buffer }[]): Promise<void> => page.getByLabel("Files", { exact: true }).setInputFiles(files.map((f) => ({ ...f, mimeType: "application/octet-stream" })));
+    await page.getByText("No files yet.").waitFor();
+    await give({ name: "one.pb.gz", buffer: pprof([{ frames: ["main", "a"], values: [1, 3_000_000_000] }], true) });
+    await page.getByTestId("total").waitFor();
+    expect(await page.getByTestId("total").innerText()).toBe("total 1");
+    await page.getByLabel("Type").selectOption("cpu");
+    await page.waitForFunction(() => document.querySelector("[data-testid=total]")?.textContent === "total 3 s");
+    await give({ name: "before.folded", buffer: Buffer.from("main;a 3\nmain;b 1\n") }, { name: "after.folded", buffer: Buffer.from("main;a 3\nmain;c 9\n") });
+    await page.waitForFunction(() => document.querySelector("[data-testid=total]")?.textContent === "A 4, B 12");
+    await give({ name: "two.pb", buffer: pprof([{ frames: ["main", "a"], values: [1, 1_000_000_000] }, { frames: ["main", "b"], values: [2, 5_000_000_000] }]) });
+    await page.getByTestId("total").waitFor();
+    await page.getByRole("checkbox", { name: "Open one.pb.gz" }).check();
+    await page.getByLabel("Type").selectOption("cpu");
+    await page.waitForFunction(() => /^A .* s, B .* s$/.test(document.querySelector("[data-testid=total]")?.textContent ?? ""));
+    expect(await page.getByTestId("total").innerText()).toBe("A 6 s, B 3 s");
+    await page.getByRole("button", { name: "Swap A and B" }).click();
+    await page.waitForFunction(() => document.querySelector("[data-testid=total]")?.textContent === "A 3 s, B 6 s");
+    const again = await visit(browser!, page.url());
+    await again.page.getByTestId("total").waitFor();
+    expect(await again.page.getByTestId("total").innerText()).toBe("A 3 s, B 6 s");
+    await again.context.close();
+    await give({ name: "broken.pb", buffer: Buffer.from([0, 1, 2, 3]) });
+    await page.getByRole("alert").waitFor();
+    expect(await page.getByRole("alert").innerText()).toContain("failed to parse profile: this is no pprof, JFR, JSON or text that is known");
+    expect(problems.filter((p) => !/400 .*Diff/.test(p))).toEqual([]);
+    await context.close();
+  });
+});
+
+describe("in front of a plain Pyroscope v1", () => {
+  inBrowser("works with what that has, and says what is missing", async () => {
+    // No v1 can be run here: a server without our own API stands in for it.
+    const { page, context, problems } = await open(`explore?${LATE}&${CART}`, { expected: /404 .*ExploreService/, prepare: async (p) => { await p.route("**/cinderblock.explore.v1.ExploreService/**", (r) => r.fulfill({ status: 404, body: "404 page not found" })); } });
+    await flame(page);
+    expect(await page.getByText("This server is a plain Pyroscope v1").isVisible()).toBe(true);
+    expect(await page.getByTestId("total").innerText()).toBe("total 2.10 min");
+    await page.getByRole("tab", { name: "Functions" }).click();
+    expect(await page.getByText("has no exact function table").isVisible()).toBe(true);
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+});
+
 describe("wherever it is mounted", () => {
   for (const prefix of ["/", "/a/", "/a/b/c/"]) {
     for (const strips of [true, false]) {
@@ -465,7 +514,7 @@ describe("accessibility", () => {
   const states: [name: string, path: string, act?: (p: Page) => Promise<void>][] = [
     ["services", `?${LATE}`], ["services, nothing", "?f=1000000000000&u=1000000100000"], ["explore", `explore?${LATE}&${CART}&fn=json.Marshal`], ["explore, nothing", `explore?${LATE}&s=${encodeURIComponent('service_name="absent"')}`],
     ["functions", `explore?${LATE}&${CART}&pane=table`], ["call tree", `explore?${LATE}&${CART}&pane=tree`], ["callers", `explore?${LATE}&${CART}&pane=sandwich&fn=json.Marshal`], ["labels", `explore?${LATE}&${CART}&pane=labels`],
-    ["compare", `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`], ["status", "status"],
+    ["compare", `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`], ["status", "status"], ["files", "files"],
     ["an error", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("textbox", { name: "Query" }).fill("x="); await p.keyboard.press("Enter"); }],
     ["a dialog", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("button", { name: "Export", exact: true }).click(); }], ["time", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("button", { name: /^Time/ }).click(); }],
   ];

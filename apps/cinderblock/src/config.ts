@@ -2,6 +2,8 @@ import { type ConfigOf, str } from "@cinderblock/config";
 import { compactor } from "@cinderblock/compactor";
 import { distributor } from "@cinderblock/distributor";
 import { ingester } from "@cinderblock/ingester";
+import { adHocProfiles } from "@cinderblock/ad-hoc-profiles";
+import { tenantSettings } from "@cinderblock/tenant-settings";
 import { overridesExporter } from "@cinderblock/overrides-exporter";
 import { querier } from "@cinderblock/querier";
 import { queryFrontend } from "@cinderblock/query-frontend";
@@ -9,7 +11,7 @@ import { queryScheduler } from "@cinderblock/query-scheduler";
 import { storeGateway } from "@cinderblock/store-gateway";
 
 /** The components that this program can run, in the order in which they start. */
-export const components = [storeGateway, ingester, distributor, queryScheduler, querier, queryFrontend, compactor, overridesExporter] as const;
+export const components = [storeGateway, ingester, distributor, queryScheduler, querier, queryFrontend, compactor, overridesExporter, tenantSettings, adHocProfiles] as const;
 
 /** The schema of all of them: flags, YAML keys, defaults, help and docs/reference/configuration.md come from it. */
 export const schema = {

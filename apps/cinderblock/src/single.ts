@@ -1,4 +1,6 @@
 import { hostname } from "node:os";
+import { AdHocFiles, adHocRpc } from "@cinderblock/ad-hoc-profiles";
+import { settingsRpc, TenantSettings } from "@cinderblock/tenant-settings";
 import { compaction } from "@cinderblock/compactor";
 import { Distributor, distributorRoutes } from "@cinderblock/distributor";
 import { Ingester, ingesterConfigOf, ingesterRoutes, Shipper } from "@cinderblock/ingester";
@@ -43,6 +45,7 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
     resources.admin(() => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)), true),
     distributorRoutes(distributor, config.multitenancy, base.now), ingesterRoutes(ingester, config.multitenancy),
     frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now), webRoutes(scripts.web),
+    settingsRpc(new TenantSettings(bucket, base.now), config.multitenancy), adHocRpc(new AdHocFiles(bucket, pool, limits, base.now), config.multitenancy),
   ]);
 
   // The server listens before the log is replayed, so that /ready shows its progress.

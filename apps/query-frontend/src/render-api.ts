@@ -1,7 +1,7 @@
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { parseTime } from "@cinderblock/ingest";
 import { LABEL_NAME, parseProfileType, parseSelector, type ProfileType, selectorText } from "@cinderblock/model";
-import type { SeriesResult } from "@cinderblock/query";
+import { flamebearerProfile, type SeriesResult } from "@cinderblock/query";
 import { type FastifyReply, type FastifyRequest, httpError, type Routes } from "@cinderblock/rpc";
 import { tenantsForRead } from "@cinderblock/tenant";
 import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
@@ -66,12 +66,6 @@ class Query {
   }
 }
 
-function metadata(type: ProfileType, format: "single" | "double"): object {
-  const objects = ["inuse_objects", "alloc_objects", "goroutine", "samples"].includes(type.sampleType);
-  const cpu = type.sampleType === "cpu";
-  return { format, spyName: "", sampleRate: cpu ? 1_000_000_000 : 100, units: cpu ? "samples" : objects ? "objects" : type.sampleUnit, name: type.sampleType };
-}
-
 const STEPS: readonly [untilS: number, stepS: number][] = [
   [17.5, 15], [25, 20], [45, 30], [90, 60], [210, 120], [450, 300], [750, 600], [1050, 900], [1500, 1200], [2700, 1800], [5400, 3600], [9000, 7200], [16200, 10800],
   [32400, 21600], [86400, 43200], [604800, 86400], [3 * 604800, 604800], [6 * 604800 - 1, 30 * 86400], [Infinity, 365 * 86400],
@@ -112,12 +106,8 @@ async function render(frontend: QueryFrontend, q: Query, caller: Caller, reply: 
   ]);
   const groups: Record<string, object> | null = groupBy.length > 0 ? {} : null;
   if (groups) for (const s of series) groups[s.labels.find((l) => l.name === groupBy[0])?.value ?? "*"] = timeline(s, startMs, endMs, stepS);
-  const head = JSON.stringify({ version: 1, metadata: metadata(type, "single"), timeline: timeline(series.length === 1 ? series[0] : undefined, startMs, endMs, stepS), groups, heatmap: null });
-  await reply.type("application/json").send(Buffer.concat([Buffer.from(`${head.slice(0, -1)},"flamebearer":`), flame, Buffer.from("}")]));
+  await reply.type("application/json").send(flamebearerProfile(type.sampleType, type.sampleUnit, "single", flame, { timeline: timeline(series.length === 1 ? series[0] : undefined, startMs, endMs, stepS), groups }));
 }
-
-/** What comes before the numbers of the first level in a flamebearer. */
-const ROOT = '"levels":[[';
 
 async function renderDiff(frontend: QueryFrontend, q: Query, caller: Caller, reply: FastifyReply): Promise<void> {
   const side = (name: "left" | "right"): MergeRequest & { type: ProfileType } => {
@@ -127,11 +117,5 @@ async function renderDiff(frontend: QueryFrontend, q: Query, caller: Caller, rep
   const left = side("left"), right = side("right");
   if (left.type.storedId !== right.type.storedId) throw invalid("profile types must match");
   const flame = await frontend.diff(caller, left, right, "flamebearer");
-  // The first bar is the root: its totals are the ticks of the two sides.
-  const text = Buffer.from(flame.buffer, flame.byteOffset, flame.length), from = text.indexOf(ROOT) + ROOT.length;
-  const level0 = text.toString("latin1", from, text.indexOf("]", from)).split(",");
-  const leftTicks = level0[1] ?? "0", rightTicks = level0[4] ?? "0";
-  const head = JSON.stringify({ version: 1, metadata: metadata(left.type, "double"), timeline: null, groups: null, heatmap: null });
-  const ticks = `${leftTicks === "0" ? "" : `,"leftTicks":${leftTicks}`}${rightTicks === "0" ? "" : `,"rightTicks":${rightTicks}`}`;
-  await reply.type("application/json").send(Buffer.concat([Buffer.from(`${head.slice(0, -1)},"flamebearer":`), text, Buffer.from(`${ticks}}`)]));
+  await reply.type("application/json").send(flamebearerProfile(left.type.sampleType, left.type.sampleUnit, "double", flame));
 }

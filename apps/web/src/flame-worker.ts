@@ -1,7 +1,7 @@
 import { type CallTree, callTreeOfLevels, collapseRecursion, decodeCallTree, decodeNeighbours, type Flame, invert, layout } from "@cinderblock/flame";
 
 /** Decodes and lays out off the main thread; columns come back as transferables. */
-export type FlameSource = { kind: "tree"; bytes: ArrayBuffer } | { kind: "neighbours"; bytes: ArrayBuffer } | { kind: "levels"; names: string[]; levels: number[][] };
+export type FlameSource = { kind: "tree"; bytes: ArrayBuffer } | { kind: "neighbours"; bytes: ArrayBuffer } | { kind: "levels"; names: string[]; levels: number[][]; double?: boolean };
 export interface FlameJob { id: number; source: FlameSource; collapsed: boolean; inverted: boolean }
 export type FlameDone = { id: number; flames: Flame[]; nodes: number } | { id: number; error: string };
 
@@ -10,7 +10,7 @@ const MIN_SHARE = 1 / 8192;
 
 /** Nodes before the cut, from the last answer that was decoded. */
 function treesOf(source: FlameSource): CallTree[] {
-  if (source.kind === "levels") return [callTreeOfLevels(source.names, source.levels)];
+  if (source.kind === "levels") return [callTreeOfLevels(source.names, source.levels, source.double)];
   const bytes = new Uint8Array(source.bytes);
   if (source.kind === "tree") return [decodeCallTree(bytes)];
   const { callers, callees } = decodeNeighbours(bytes);

@@ -15,3 +15,5 @@ export {
   CallTreeRequestSchema, CallTreeResponseSchema, ExploreService, FunctionNeighboursRequestSchema, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema,
 } from "./gen/cinderblock/explore/v1/explore_pb.js";
 export type { Selection } from "./gen/cinderblock/explore/v1/explore_pb.js";
+export { SettingsService } from "./gen/settings/v1/setting_pb.js";
+export { AdHocProfileService } from "./gen/adhocprofiles/v1/adhocprofiles_pb.js";

@@ -91,32 +91,39 @@ export function decodeNeighbours(bytes: Uint8Array): { callers: CallTree; callee
   return { callers: found[1] ?? none(), callees: found[2] ?? none() };
 }
 
-/** A single flame graph of Pyroscope v1 (querier.v1.FlameGraph): its folded `other` leaves count as cut off, unnumbered. */
-export function callTreeOfLevels(names: readonly string[], levels: readonly (readonly number[])[]): CallTree {
-  const parent: number[] = [], name: number[] = [], self: number[] = [], folded: number[] = [];
-  // place in a level -> [start, end) and node
-  let above: { start: number; end: number; node: number }[] = [];
+/**
+ * A flame graph of Pyroscope v1 (querier.v1.FlameGraph, a flamebearer): four numbers a bar, or seven of a comparison, left
+ * (the baseline) before right. Its folded `other` leaves count as cut off, unnumbered.
+ */
+export function callTreeOfLevels(names: readonly string[], levels: readonly (readonly number[])[], double = false): CallTree {
+  const width = double ? 7 : 4;
+  const parent: number[] = [], name: number[] = [], self: number[] = [], folded: number[] = [], baseSelf: number[] = [], baseFolded: number[] = [];
+  // Bars of the level above, by where they end: in a comparison on both sides together.
+  let above: { end: number; node: number }[] = [];
   levels.forEach((row, level) => {
     const here: typeof above = [];
     let x = 0, up = 0;
-    for (let i = 0; i + 3 < row.length; i += 4) {
-      x += row[i]!;
-      const end = x + row[i + 1]!;
+    for (let i = 0; i + width - 1 < row.length; i += width) {
+      const [delta, total, own] = double ? [row[i]! + row[i + 3]!, row[i + 4]!, row[i + 5]!] : [row[i]!, row[i + 1]!, row[i + 2]!];
+      const baseTotal = double ? row[i + 1]! : 0, baseOwn = double ? row[i + 2]! : 0, text = row[i + width - 1]!;
+      x += delta;
+      const end = x + total + baseTotal;
       while (up < above.length - 1 && above[up]!.end <= x) up++;
       const p = level === 0 ? 0 : above[up]!.node;
-      if (level > 0 && names[row[i + 3]!] === "other" && row[i + 1] === row[i + 2]) folded[p]! += row[i + 1]!;
+      if (level > 0 && names[text] === "other" && total === own && baseTotal === baseOwn) { folded[p]! += total; baseFolded[p]! += baseTotal; }
       else {
-        here.push({ start: x, end, node: parent.length });
-        parent.push(p); name.push(level === 0 ? 0 : row[i + 3]!); self.push(row[i + 2]!); folded.push(0);
+        here.push({ end, node: parent.length });
+        parent.push(p); name.push(level === 0 ? 0 : text); self.push(own); folded.push(0); baseSelf.push(baseOwn); baseFolded.push(0);
       }
       x = end;
     }
     above = here;
   });
   if (parent.length === 0) return decodeCallTree(new Uint8Array(0));
-  const total = (levels[0]?.[1] ?? 0);
+  const first = levels[0] ?? [];
   return {
     names: ["", ...names.slice(1)], parent: Uint32Array.from(parent), name: Uint32Array.from(name), self: Float64Array.from(self), folded: Float64Array.from(folded),
-    foldedCount: Uint32Array.from(folded, (v) => (v > 0 ? 1 : 0)), base: undefined, total, nodes: parent.length,
+    foldedCount: Uint32Array.from(folded, (v, i) => (v > 0 || baseFolded[i]! > 0 ? 1 : 0)), base: double ? { self: Float64Array.from(baseSelf), folded: Float64Array.from(baseFolded), total: first[1] ?? 0 } : undefined,
+    total: (double ? first[4] : first[1]) ?? 0, nodes: parent.length,
   };
 }

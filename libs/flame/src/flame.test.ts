@@ -82,6 +82,10 @@ describe("layout", () => {
     const t = callTreeOfLevels(["total", "main", "other", "x"], [[0, 100, 0, 0], [0, 80, 10, 1, 0, 20, 20, 2], [10, 40, 0, 3, 0, 30, 0, 2], [10, 40, 40, 1, 0, 30, 30, 1]]);
     expect(contents(t)).toEqual([["", 20], ["main", 10], ["main/other/main", 30], ["main/x/main", 40]]);
     expect([t.folded[0], t.total]).toEqual([20, 100]);
+    // Left 60 (main 60: x 60), right 40 (main 30: x 10, y 20; other 10).
+    const d = callTreeOfLevels(["total", "main", "other", "x", "y"], [[0, 60, 0, 0, 40, 0, 0], [0, 60, 0, 0, 30, 0, 1, 0, 0, 0, 0, 10, 10, 2], [0, 60, 60, 0, 10, 10, 3, 0, 0, 0, 0, 20, 20, 4]], true);
+    const f = layout(d);
+    expect([d.base!.total, d.total, d.folded[0], f.baseTotal![0], f.total[0], f.total[boxOf(f, ["main", "y"])], f.baseTotal![boxOf(f, ["main", "x"])]]).toEqual([60, 40, 10, 60, 40, 20, 60]);
   });
 });
 

@@ -41,7 +41,8 @@ const ENDS: Record<ChangePalette, [less: number, more: number]> = { "blue-orange
 
 /** Paint of a change of share: `change` is -1 (gone) to 1 (new), 0 is no change. */
 export function changePaint(change: number, palette: ChangePalette, theme: Theme): Paint {
-  const strength = Math.min(1, Math.abs(change));
+  // A root: half as much again is a change that people look for, and would be a fifth of the way.
+  const strength = Math.sqrt(Math.min(1, Math.abs(change)));
   const hue = ENDS[palette][change < 0 ? 0 : 1];
   if (theme === "dark") return { fill: `hsl(${hue} ${Math.round(8 + 50 * strength)}% ${Math.round(26 + 6 * strength)}%)`, text: "#f4f4f6" };
   return { fill: `hsl(${hue} ${Math.round(6 + 74 * strength)}% ${Math.round(90 - 18 * strength)}%)`, text: "#16161a" };

@@ -6,6 +6,8 @@ export type { SampleIds } from "./split.ts";
 export { parseRelabelRules } from "./relabel.ts";
 export { storedLabels } from "./series-labels.ts";
 export { stringAt } from "./strings.ts";
+export { jfrToPprofs } from "./jfr.ts";
+export { readSpeedscope } from "./speedscope.ts";
 export { parseAppName, parseTime } from "./app-name.ts";
 export type { IngestRequest } from "./ingest-request.ts";
 export { RateGate } from "./rate-gate.ts";

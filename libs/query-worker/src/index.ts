@@ -1,2 +1,2 @@
 export { QueryPool } from "./pool.ts";
-export type { Levels, QueryWorkerData, RenderAnswer, RenderCall, Root, Sides } from "./protocol.ts";
+export type { FilesAnswer, FilesCall, Levels, QueryWorkerData, RenderAnswer, RenderCall, Root, Sides } from "./protocol.ts";

@@ -3,7 +3,7 @@ import { type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, m
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { transferable, WorkerClient } from "@cinderblock/threads";
-import type { QueryWorkerData, RenderAnswer, RenderCall, Root } from "./protocol.ts";
+import type { FilesAnswer, FilesCall, QueryWorkerData, RenderAnswer, RenderCall, Root } from "./protocol.ts";
 
 /** Query worker threads. A block always goes to the same thread, so that its columns and symbols are held once. */
 export class QueryPool implements Service {
@@ -84,6 +84,12 @@ export class QueryPool implements Service {
   render(call: RenderCall): Promise<RenderAnswer> {
     const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
     return w.call<RenderAnswer>("render", call, transferable(call));
+  }
+
+  /** Reads files of profiles and draws one or two of them, on the thread with the fewest calls in flight. */
+  files(call: FilesCall): Promise<FilesAnswer> {
+    const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
+    return w.call<FilesAnswer>("files", call);
   }
 
   forget(root: Root, tenant: string, ulids: readonly string[]): void {

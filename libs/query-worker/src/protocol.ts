@@ -22,6 +22,11 @@ export type RenderCall =
   | { kind: "diff"; left: PartialResult[]; right: PartialResult[]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
   | { kind: "pprof"; parts: PartialResult[]; sampleType: { type: string; unit: string }; periodType: { type: string; unit: string }; period: bigint; timeNanos: bigint; durationNanos: bigint; maxNodes: number; goPgo?: { keepLocations: number; aggregateCallees: boolean } };
 
+/** One file, or two that are compared; without a type the first one that they have. */
+export interface FilesCall { files: { name: string; bytes: Uint8Array }[]; type: string | undefined; maxNodes: number; limitBytes: number }
+/** What is in them, and v1's flamebearer of one type as JSON. */
+export interface FilesAnswer { types: string[]; type: string; flamebearer: string }
+
 export type Levels = { names: string[]; levels: (number | bigint)[][]; total: bigint; maxSelf: bigint; leftTotal: bigint; rightTotal: bigint };
 export type RenderAnswer = { bytes: Uint8Array } | { levels: Levels } | { empty: true };
 
@@ -32,5 +37,6 @@ export interface QueryWorkerMethods {
   keys(call: BlocksCall & { select: SelectRequest }): Promise<RowKeys[]>;
   labels(call: BlocksCall & { ask: LabelAsk }): Promise<LabelAnswer & { missing: string[] }>;
   render(call: RenderCall): Promise<RenderAnswer>;
+  files(call: FilesCall): Promise<FilesAnswer>;
   forget(call: BlocksCall): void;
 }

@@ -1,6 +1,8 @@
 import { ByteWriter } from "@cinderblock/bytes";
-import { diffLevels, emptyTree, encodeCallTree, encodeFunctionTable, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flameLevels, mergePartials, neighbours, type PartialResult, type PartialTree, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
-import type { Levels, RenderAnswer, RenderCall, Sides } from "./protocol.ts";
+import { invalid } from "@cinderblock/errors";
+import { readProfileFile } from "@cinderblock/profile-files";
+import { diffLevels, emptyTree, encodeCallTree, encodeFunctionTable, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, mergePartials, neighbours, type PartialResult, type PartialTree, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
+import type { FilesAnswer, FilesCall, Levels, RenderAnswer, RenderCall, Sides } from "./protocol.ts";
 
 function mergedTree(parts: PartialResult[]): PartialTree {
   const merged = parts.length === 0 ? undefined : mergePartials(parts);
@@ -37,6 +39,19 @@ export function render(call: RenderCall): RenderAnswer {
       return { bytes: renderPprof(merged.profile, { sampleTypes: [call.sampleType], periodType: call.periodType, period: call.period, timeNanos: call.timeNanos, durationNanos: call.durationNanos }, call.maxNodes, call.goPgo) };
     }
   }
+}
+
+/** Draws one file, or the difference of two. @throws `invalid` where they have no type in common, or not the one asked for */
+export function renderFiles({ files, type, maxNodes, limitBytes }: FilesCall): FilesAnswer {
+  const [left, right] = files.map((f) => readProfileFile(f.name, f.bytes, limitBytes));
+  const types = left!.map((p) => p.type).filter((t) => !right || right.some((p) => p.type === t));
+  if (types.length === 0) throw invalid(right ? `no common profile types found: ${left!.map((p) => p.type).join(", ")} against ${right.map((p) => p.type).join(", ")}` : "the file has no profile");
+  const wanted = type === undefined || type === "" ? types[0]! : type;
+  if (!types.includes(wanted)) throw invalid(`profile type "${wanted}" not found in available profile types ${types.join(", ")}`);
+  const of = (list: typeof left): { unit: string; tree: FinalTree } => { const p = list!.find((x) => x.type === wanted)!; return { unit: p.unit, tree: finalTree(p.tree, maxNodes) }; };
+  const a = of(left);
+  const answer = right ? output(diffLevels(a.tree, of(right).tree), "flamebearer", 7) : output({ ...flameLevels(a.tree), leftTotal: 0n, rightTotal: 0n }, "flamebearer", 4);
+  return { types, type: wanted, flamebearer: flamebearerProfile(wanted, a.unit, right ? "double" : "single", "bytes" in answer ? answer.bytes : new Uint8Array(0)).toString() };
 }
 
 type Full = FlameLevels & { leftTotal: bigint; rightTotal: bigint };

@@ -6,7 +6,7 @@ import { executeOn, labelNames, labelValues, rowKeys, seriesLabels, seriesRanges
 import { ownData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { BlockSet } from "./block-set.ts";
 import type { BlocksCall, QueryWorkerData, QueryWorkerMethods } from "./protocol.ts";
-import { render } from "./render.ts";
+import { render, renderFiles } from "./render.ts";
 
 /** A worker thread for reads: holds open blocks, answers questions about them, merges and renders. */
 const data = ownData<QueryWorkerData>();
@@ -40,6 +40,7 @@ const methods: QueryWorkerMethods = {
     return { names, sets: ask.kind === "series" ? seriesLabels(open, ask.names, ask.query) : [], missing };
   },
   render(call) { return Promise.resolve(moved(render(call))); },
+  files(call) { return Promise.resolve(renderFiles(call)); },
   forget(call) { void blocks.then((b) => b.forget(call)); },
 };
 

@@ -4,6 +4,7 @@ export { emptyTree, TreeMerger } from "./tree.ts";
 export type { PartialTree } from "./tree.ts";
 export { diffLevels, encodeTreeBytes, finalTree, flameLevels } from "./render-tree.ts";
 export type { FinalTree, FlameLevels } from "./render-tree.ts";
+export { flamebearerProfile } from "./flamebearer.ts";
 export { encodeCallTree, encodeFunctionTable, neighbours, twoTrees } from "./two-trees.ts";
 export type { FunctionOrder, StackFilter, TablePage, TwoTrees } from "./two-trees.ts";
 export { ProfileMerger, renderPprof } from "./profile.ts";

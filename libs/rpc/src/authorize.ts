@@ -6,9 +6,9 @@ import { connectError } from "./raw-unary.ts";
 import { kindOf, messageOf } from "@cinderblock/errors";
 
 /** Routes that say nothing about anybody's data: whether the server lives, and the files of the web UI, which asks for a token itself. */
-const OPEN = /^\/(ready|grpc\.health\.v1\.Health\/(Check|Watch)|explore|compare|status|comparison|comparison-diff|icon\.svg|assets\/[^/]+|)$/;
+const OPEN = /^\/(ready|grpc\.health\.v1\.Health\/(Check|Watch)|explore|compare|files|status|comparison|comparison-diff|icon\.svg|assets\/[^/]+|)$/;
 const WRITES = /^\/(push\.v1\.PusherService\/|ingest$|pyroscope\/ingest$|opentelemetry\.|v1development\/profiles$)/;
-const READS = /^\/(querier\.v1\.QuerierService\/|cinderblock\.explore\.v1\.ExploreService\/|pyroscope\/(render|render-diff|label-values)$|capabilities\.v1\.|version\.)/;
+const READS = /^\/(querier\.v1\.QuerierService\/|cinderblock\.explore\.v1\.ExploreService\/|settings\.v1\.SettingsService\/|adhocprofiles\.v1\.AdHocProfileService\/|pyroscope\/(render|render-diff|label-values)$|capabilities\.v1\.|version\.)/;
 const INTERNAL = /^\/cinderblock\.internal\./;
 
 /** What a route needs. Whatever is not known to be for writers or readers is for administrators. */

@@ -1,4 +1,4 @@
-import { ApiError, type Capabilities, type FunctionPage, type Selection, type Series } from "./types.ts";
+import { ApiError, type Capabilities, type DrawnFiles, type FileInfo, type FunctionPage, type Selection, type Series } from "./types.ts";
 
 /** Where the UI is mounted, from the address of its own script: no flag, whatever proxy stands in front. */
 export const BASE = new URL(/* @vite-ignore */ "../", import.meta.url);
@@ -80,6 +80,23 @@ export class Client {
       "cinderblock.explore.v1.ExploreService/FunctionTable", { selection: selectionJson(s), ...(baseline ? { baseline: selectionJson(baseline) } : {}), filter, order: `FUNCTION_ORDER_${order.toUpperCase().replace("-", "_")}`, ascending, limit: String(limit) }, signal);
     const n = (x: string | undefined): number => Number(x ?? 0);
     return { value: { rows: (v.functions ?? []).map((f) => ({ name: f.name ?? "", self: n(f.self), total: n(f.total), baseSelf: n(f.baseSelf), baseTotal: n(f.baseTotal) })), total: n(v.total), baseTotal: n(v.baseTotal), count: n(v.count), matching: n(v.matching) }, partial };
+  }
+
+  /** Uploaded files, the newest first. */
+  async files(signal?: AbortSignal): Promise<FileInfo[]> {
+    const { value } = await this.json<{ profiles?: { id: string; name: string; uploadedAt: string }[] }>("adhocprofiles.v1.AdHocProfileService/List", {}, signal);
+    return (value.profiles ?? []).map((f) => ({ id: f.id, name: f.name, uploadedAtMs: Number(f.uploadedAt) }));
+  }
+
+  /** @param profile the file in base64 */
+  async upload(name: string, profile: string): Promise<string> { return (await this.json<{ id: string }>("adhocprofiles.v1.AdHocProfileService/Upload", { name, profile })).value.id; }
+
+  /** One file drawn, or the difference of two. */
+  async drawFiles(ids: readonly string[], type: string, maxNodes: number, signal?: AbortSignal): Promise<DrawnFiles> {
+    const more = { maxNodes: String(maxNodes), ...(type !== "" ? { profileType: type } : {}) };
+    const { value } = await this.json<{ name?: string; profileTypes?: string[]; flamebearerProfile: string }>(ids.length > 1 ? "adhocprofiles.v1.AdHocProfileService/Diff" : "adhocprofiles.v1.AdHocProfileService/Get", ids.length > 1 ? { leftId: ids[0], rightId: ids[1], ...more } : { id: ids[0], ...more }, signal);
+    const f = JSON.parse(value.flamebearerProfile) as { flamebearer: { names: string[]; levels: number[][] }; metadata: { name: string; units: string; sampleRate: number } };
+    return { types: value.profileTypes ?? [], type: f.metadata.name, unit: f.metadata.name === "cpu" ? "nanoseconds" : f.metadata.units, names: f.flamebearer.names, levels: f.flamebearer.levels };
   }
 
   /** What the server can do; a plain Pyroscope v1 has no explore API, and the UI says what is missing. */

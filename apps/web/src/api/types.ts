@@ -9,6 +9,10 @@ export interface FunctionRow { name: string; self: number; total: number; baseSe
 export interface FunctionPage { rows: FunctionRow[]; total: number; baseTotal: number; count: number; matching: number }
 export interface Capabilities { version: string; maxQueryLengthMs: number; maxNodes: number; multitenancy: boolean; tenants: string[]; explore: boolean }
 
+export interface FileInfo { id: string; name: string; uploadedAtMs: number }
+/** v1's flamebearer of one type of a file, or of two files. */
+export interface DrawnFiles { types: string[]; type: string; unit: string; names: string[]; levels: number[][] }
+
 /** What went wrong, in the server's words, and what to do next. */
 export class ApiError extends Error {
   readonly status: number;

@@ -41,7 +41,7 @@ export function Timeline(props: Props): ReactNode {
       scales: { x: { time: true, min: fromMs / 1000, max: untilMs / 1000 }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
       axes: [
         { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid }, space: 70, values: AXIS as never },
-        { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid }, size: 88, space: 26, values: (_u, v) => v.map((x) => latest.current.format(x)) },
+        { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid }, size: 100, space: 26, values: (_u, v) => v.map((x) => latest.current.format(x)) },
       ],
       series: [{}, ...series.map((s, i) => ({ label: nameOf(s), stroke: LINES[i % LINES.length]!, fill: series.length === 1 ? `${LINES[0]}33` : undefined!, width: 1.5, points: { show: false } }))],
       hooks: { setSelect: [(u) => {

@@ -138,7 +138,7 @@ function Course({ selection, baseline }: { selection: Selection; baseline: Selec
   const { state, go, client } = useApp();
   const { group } = state;
   const lines = (s: Selection, by: string): { stepS: number; options: { queryKey: unknown[]; placeholderData: typeof keepPreviousData; queryFn: (c: { signal: AbortSignal }) => ReturnType<typeof client.series> } } => {
-    const stepS = timelineStep(s.endMs - s.startMs, 120);
+    const stepS = timelineStep(s.endMs - s.startMs, 90);
     return { stepS, options: { queryKey: ["course", client.tenant, s.type, s.selector, s.startMs, s.endMs, by], placeholderData: keepPreviousData, queryFn: ({ signal }) => client.series(s.type, s.selector, s.startMs, s.endMs, stepS, by === "" ? [] : [by], by === "" ? 0 : LINES.length, signal) } };
   };
   const now = lines(selection, baseline ? "" : group), then = lines(baseline ?? selection, "");

@@ -7,9 +7,10 @@ import { Failure } from "../parts/Failure.tsx";
 import { Dialog } from "../parts/Dialog.tsx";
 import { Services } from "./Services.tsx";
 import { Explore } from "./Explore.tsx";
+import { Files } from "./Files.tsx";
 import { Status } from "./Status.tsx";
 
-const SCREENS: readonly [Screen, string][] = [["services", "Services"], ["explore", "Explore"], ["compare", "Compare"], ["status", "Status"]];
+const SCREENS: readonly [Screen, string][] = [["services", "Services"], ["explore", "Explore"], ["compare", "Compare"], ["files", "Files"], ["status", "Status"]];
 
 const KEYS: readonly [keys: string, does: string][] = [
   ["← → ↑ ↓", "siblings, caller and callee in the flame graph"], ["Enter", "focus on the call"], ["Esc", "one call up"], ["Home", "everything"], ["+ − 0", "zoom in, out, fit; with Ctrl the wheel zooms"], ["Shift ← →, drag", "pan"],
@@ -57,7 +58,7 @@ export function Shell(): ReactNode {
         </div>
       </header>
       <main id="main" tabIndex={-1}>
-        {state.screen === "status" ? <Status /> : cannot ? <><h1 className="sr">Cinderblock</h1><Failure error={cannot.error} retry={cannot.retry} /></> : state.screen === "services" ? <Services /> : <Explore compare={state.screen === "compare"} />}
+        {state.screen === "status" ? <Status /> : cannot ? <><h1 className="sr">Cinderblock</h1><Failure error={cannot.error} retry={cannot.retry} /></> : state.screen === "services" ? <Services /> : state.screen === "files" ? <Files /> : <Explore compare={state.screen === "compare"} />}
       </main>
       <p className="said" role="status">{said}</p>
       {help ? <Dialog title="Keyboard" onClose={() => setHelp(false)}><table className="keys"><tbody>{KEYS.map(([k, does]) => <tr key={k}><th scope="row"><kbd>{k}</kbd></th><td>{does}</td></tr>)}</tbody></table></Dialog> : null}

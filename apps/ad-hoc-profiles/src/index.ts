@@ -1,0 +1,3 @@
+export { adHocProfiles } from "./app.ts";
+export { AdHocFiles } from "./files.ts";
+export { adHocRpc } from "./rpc.ts";

@@ -1,0 +1,3 @@
+export { tenantSettings } from "./app.ts";
+export { settingsRpc } from "./rpc.ts";
+export { TenantSettings } from "./settings.ts";

@@ -1,0 +1,27 @@
+import { SettingsService } from "@cinderblock/api";
+import { invalid } from "@cinderblock/errors";
+import type { HandlerContext, Routes } from "@cinderblock/rpc";
+import { tenantForWrite } from "@cinderblock/tenant";
+import type { TenantSettings } from "./settings.ts";
+
+/** settings.v1.SettingsService. */
+export function settingsRpc(settings: TenantSettings, multitenancy: boolean): Routes {
+  const tenant = (context: HandlerContext): string => tenantForWrite(context.requestHeader.get("x-scope-orgid") ?? undefined, multitenancy);
+  return {
+    connect: (router) => {
+      router.service(SettingsService, {
+        async get(_r, context) { return { settings: (await settings.all(tenant(context))).map((s) => ({ ...s, modifiedAt: BigInt(s.modifiedAt) })) }; },
+        async set(r, context) {
+          if (!r.setting) throw invalid("no setting values provided");
+          const s = await settings.set(tenant(context), { name: r.setting.name, value: r.setting.value, modifiedAt: Number(r.setting.modifiedAt) });
+          return { setting: { ...s, modifiedAt: BigInt(s.modifiedAt) } };
+        },
+        async delete(r, context) {
+          if (r.name === "") throw invalid("no setting name provided");
+          await settings.delete(tenant(context), r.name);
+          return {};
+        },
+      });
+    },
+  };
+}

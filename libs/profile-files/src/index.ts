@@ -1,0 +1,2 @@
+export { readProfileFile } from "./read.ts";
+export type { FileProfile } from "./read.ts";
