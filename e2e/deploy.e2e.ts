@@ -66,7 +66,7 @@ describe("the Helm chart", () => {
     const services = manifests(await real.helm.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES));
     const workloads = services.filter((m) => m.kind === "Deployment" || m.kind === "StatefulSet");
     expect(workloads.map((m) => `${m.kind} ${m.metadata.name} ${m.spec.replicas}`).sort()).toEqual([
-      "Deployment t-cinderblock-distributor 2", "Deployment t-cinderblock-overrides-exporter 1", "Deployment t-cinderblock-querier 3", "Deployment t-cinderblock-query-frontend 2", "Deployment t-cinderblock-query-scheduler 2",
+      "Deployment t-cinderblock-ad-hoc-profiles 1", "Deployment t-cinderblock-distributor 2", "Deployment t-cinderblock-overrides-exporter 1", "Deployment t-cinderblock-querier 3", "Deployment t-cinderblock-query-frontend 2", "Deployment t-cinderblock-query-scheduler 2", "Deployment t-cinderblock-tenant-settings 1",
       "StatefulSet t-cinderblock-compactor 1", "StatefulSet t-cinderblock-ingester-zone-a 1", "StatefulSet t-cinderblock-ingester-zone-b 1", "StatefulSet t-cinderblock-ingester-zone-c 1", "StatefulSet t-cinderblock-store-gateway 2",
     ]);
     for (const w of workloads) expect(w.spec.template.spec.containers[0]!.securityContext).toMatchObject({ readOnlyRootFilesystem: true, allowPrivilegeEscalation: false });

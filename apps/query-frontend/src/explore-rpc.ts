@@ -17,7 +17,7 @@ function selection(s: Selection | undefined): ExploreSelection {
   const only = s.stacks?.only ?? [];
   if (only.length > MAX_ONLY) throw invalid(`stacks.only names ${only.length} functions; the limit is ${MAX_ONLY}`);
   return {
-    profileTypeId: s.profileTypeId, labelSelector: s.labelSelector === "" ? "{}" : s.labelSelector, startMs: Number(s.start), endMs: Number(s.end), spans: s.spanSelector,
+    profileTypeId: s.profileTypeId, labelSelector: s.labelSelector === "" ? "{}" : s.labelSelector, startMs: Number(s.start), endMs: Number(s.end), spans: s.spanSelector, profileIds: s.profileIdSelector,
     filter: { callSite: s.stacks?.callSite ?? [], only, without: s.stacks?.without ?? [], hide: s.stacks?.hide ?? [] },
   };
 }
@@ -40,6 +40,19 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
     async functionNeighbours(r, context) {
       const bytes = await frontend.functionNeighbours(callerOf(context, config), selection(r.selection), r.baseline && selection(r.baseline), r.function, Number(r.maxNodes));
       return rawMessage(FunctionNeighboursResponseSchema, bytes, isJson(context));
+    },
+    async heatmap(r, context) {
+      const columns = r.columns || 60, rows = r.rows || 20;
+      if (columns > 1000 || rows > 100) throw invalid(`a heatmap of ${columns} columns and ${rows} rows; the limits are 1000 and 100`);
+      const h = await frontend.heatmap(callerOf(context, config), selection(r.selection), columns, rows);
+      return { columns, rows, counts: [...h.counts], maxValue: BigInt(h.maxValue), profiles: BigInt(h.profiles), total: BigInt(h.total) };
+    },
+    async profiles(r, context) {
+      const limit = r.limit || 100;
+      if (limit > 1000) throw invalid(`${limit} profiles; the limit is 1000`);
+      if (r.minValue < 0n || r.maxValue < 0n) throw invalid("min_value and max_value must not be negative");
+      const list = await frontend.profiles(callerOf(context, config), selection(r.selection), Number(r.minValue), Number(r.maxValue), limit);
+      return { profiles: list.profiles.map((p) => ({ profileId: p.id, timestamp: BigInt(p.timeMs), value: BigInt(p.value), labels: p.labels })), count: BigInt(list.count), total: BigInt(list.total) };
     },
     async labelCounts(r, context) {
       const { values, cardinality } = await frontend.labelCounts(callerOf(context, config), r.name, r.matchers, Number(r.start), Number(r.end), r.prefix, Number(r.limit));

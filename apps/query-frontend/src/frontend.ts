@@ -1,7 +1,7 @@
 import { compareUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { type Label, labelsKey, LABEL_PROFILE_TYPE, parseProfileType, type ProfileType } from "@cinderblock/model";
-import { type BlockInfo, type JobResult, type LabelAsk, type PartialResult, type QueryJob, renderSeries, selectorOf, SeriesMerger, type SeriesResult, type SourceQuery, type StackFilter, type StackSelector, type TablePage } from "@cinderblock/query";
+import { type BlockInfo, type Heatmap, heatmapOf, type JobResult, type LabelAsk, mergePoints, mergeProfileLists, type PartialResult, type ProfileList, type QueryJob, renderSeries, selectorOf, SeriesMerger, type SeriesResult, type SourceQuery, type StackFilter, type StackSelector, type TablePage } from "@cinderblock/query";
 import type { RenderAnswer, RenderCall, Sides } from "@cinderblock/query-worker";
 import type { TenantLimits, Limits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
@@ -22,12 +22,14 @@ export interface Caller {
 export interface MergeRequest {
   profileTypeId: string; labelSelector: string; startMs: number; endMs: number; maxNodes: number;
   spans: string[]; stacks: StackSelector | undefined;
+  /** only these profiles; empty or absent: all */
+  profileIds?: string[];
   /** only samples of `spans`: none of them when that is empty */
   spansOnly?: boolean;
 }
 
 /** What the explore API asks about: the profiles of a selection, and which of their stacks count. */
-export interface ExploreSelection { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; spans: string[]; filter: StackFilter }
+export interface ExploreSelection { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; spans: string[]; profileIds: string[]; filter: StackFilter }
 
 export interface SeriesRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; average: boolean; limit: number; callSite: string[] }
 
@@ -71,7 +73,7 @@ export class QueryFrontend {
   /** Partial call trees of a request; none when its range is too old. */
   private async treeParts(caller: Caller, r: MergeRequest, nodes: number): Promise<PartialResult[]> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
-    const select = { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector };
+    const select = { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...(r.profileIds && r.profileIds.length > 0 ? { profileIds: r.profileIds } : {}) };
     if (!range || (r.spansOnly && r.spans.length === 0)) { selectorOf(select); return []; }
     return this.parts(caller, { kind: "tree", select: { ...select, ...range }, spans: r.spans, maxNodes: caller.tenants.length === 1 ? nodes : 0 });
   }
@@ -119,6 +121,22 @@ export class QueryFrontend {
   async functionNeighbours(caller: Caller, left: ExploreSelection, base: ExploreSelection | undefined, name: string, nodes: number): Promise<Uint8Array> {
     if (name === "") throw invalid("function is required: the whole name of the function whose callers and callees are asked for");
     return bytesOf(await this.render({ kind: "neighbours", ...(await this.sides(caller, left, base)), name, maxNodes: exploreNodes(nodes, this.limits(caller)) }));
+  }
+
+  /** How many single profiles have which value, over time; times are those of the range after the tenant's limits. */
+  async heatmap(caller: Caller, s: ExploreSelection, columns: number, rows: number): Promise<Heatmap> {
+    const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()), select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
+    selectorOf(select);
+    const parts = range ? await this.parts(caller, { kind: "points", select: { ...select, ...range } }) : [];
+    return heatmapOf(mergePoints(parts.flatMap((p) => (p.kind === "points" ? [p.points] : []))), s.startMs, s.endMs, columns, rows);
+  }
+
+  /** Single profiles with a value in (minValue, maxValue], the largest first. */
+  async profiles(caller: Caller, s: ExploreSelection, minValue: number, maxValue: number, limit: number): Promise<ProfileList> {
+    const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()), select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
+    selectorOf(select);
+    const parts = range ? await this.parts(caller, { kind: "profiles", select: { ...select, ...range }, minValue, maxValue, limit }) : [];
+    return mergeProfileLists(parts.flatMap((p) => (p.kind === "profiles" ? [p.list] : [])), limit);
   }
 
   /** Values of a label that begin with `prefix`, the one with the most series first. */

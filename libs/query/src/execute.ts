@@ -2,6 +2,7 @@ import { type ProfileSource, selectSeries } from "@cinderblock/block";
 import { type Label, labelsKey, parseSelector, type Selector } from "@cinderblock/model";
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
 import { callSiteValues, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
+import { largestProfiles, mergePoints, mergeProfileLists, type Points, pointsOf, type ProfileList, withIds } from "./points.ts";
 import { endNanos, parseSpans, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
 import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 
@@ -9,9 +10,13 @@ import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 export type SourceQuery =
   | { kind: "tree"; select: SelectRequest; spans: string[]; maxNodes: number; /** the one source that is asked has all of the answer: it may cut to maxNodes */ alone?: boolean }
   | { kind: "profile"; select: SelectRequest; spans: string[]; stacks?: StackSelector }
-  | { kind: "series"; select: SelectRequest; range: SeriesRange; callSite: string[] };
+  | { kind: "series"; select: SelectRequest; range: SeriesRange; callSite: string[] }
+  | { kind: "points"; select: SelectRequest }
+  | { kind: "profiles"; select: SelectRequest; minValue: number; maxValue: number; limit: number };
 
-export type PartialResult = { kind: "tree"; tree: PartialTree } | { kind: "profile"; profile: PartialProfile } | { kind: "series"; series: PartialSeries[] };
+export type PartialResult =
+  | { kind: "tree"; tree: PartialTree } | { kind: "profile"; profile: PartialProfile } | { kind: "series"; series: PartialSeries[] }
+  | { kind: "points"; points: Points } | { kind: "profiles"; list: ProfileList; limit: number };
 
 /** Identity of rows for the duplicate check between sources: parallel columns. */
 export interface RowKeys { ulid: string; fingerprint: BigUint64Array; timeNanos: BigInt64Array; id: Uint8Array; row: Uint32Array }
@@ -26,9 +31,11 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
     const spans = parseSpans(query.spans);
     const trees: PartialTree[] = [];
     const cutTo = query.alone === true && sources.length === 1 ? query.maxNodes : 0;
+    const ids = query.select.profileIds ?? [];
     for (const s of sources) {
-      const table = await s.load(spans ? ["samples", "spans"] : ["samples"]);
-      trees.push(await buildTree(s, table, selectRows(s, selector, from, to, exclude[s.ulid]), spans, cutTo));
+      const table = await s.load([...(spans ? ["samples", "spans"] as const : ["samples"] as const), ...(ids.length > 0 ? ["ids"] as const : [])]);
+      const rows = selectRows(s, selector, from, to, exclude[s.ulid]);
+      trees.push(await buildTree(s, table, ids.length > 0 ? withIds(table, rows, ids) : rows, spans, cutTo));
     }
     if (trees.length === 1) return { kind: "tree", tree: trees[0]! };
     const merger = new TreeMerger();
@@ -43,6 +50,16 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
       await buildProfile(s, table, selectRows(s, selector, from, to, exclude[s.ulid]), spans, query.stacks, merger);
     }
     return { kind: "profile", profile: merger.finish() };
+  }
+  if (query.kind === "points") {
+    const parts: Points[] = [];
+    for (const s of sources) { const table = await s.load(["totals"]); parts.push(pointsOf(table, selectRows(s, selector, from, to, exclude[s.ulid]))); }
+    return { kind: "points", points: parts.length === 1 ? parts[0]! : mergePoints(parts) };
+  }
+  if (query.kind === "profiles") {
+    const parts: ProfileList[] = [];
+    for (const s of sources) { const table = await s.load(["totals", "ids"]); parts.push(largestProfiles(s, table, selectRows(s, selector, from, to, exclude[s.ulid]), query.minValue, query.maxValue, query.limit)); }
+    return { kind: "profiles", list: mergeProfileLists(parts, query.limit), limit: query.limit };
   }
   const merger = new SeriesMerger();
   for (const s of sources) {
@@ -110,6 +127,8 @@ export function mergePartials(parts: readonly PartialResult[]): PartialResult {
     for (const p of parts) if (p.kind === "profile") m.add(p.profile);
     return { kind: "profile", profile: m.finish() };
   }
+  if (first.kind === "points") return { kind: "points", points: mergePoints(parts.flatMap((p) => (p.kind === "points" ? [p.points] : []))) };
+  if (first.kind === "profiles") return { kind: "profiles", list: mergeProfileLists(parts.flatMap((p) => (p.kind === "profiles" ? [p.list] : [])), first.limit), limit: first.limit };
   const m = new SeriesMerger();
   for (const p of parts) if (p.kind === "series") for (const s of p.series) m.add(s);
   return { kind: "series", series: m.finish() };

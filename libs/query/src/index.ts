@@ -4,6 +4,8 @@ export { emptyTree, TreeMerger } from "./tree.ts";
 export type { PartialTree } from "./tree.ts";
 export { diffLevels, encodeTreeBytes, finalTree, flameLevels } from "./render-tree.ts";
 export type { FinalTree, FlameLevels } from "./render-tree.ts";
+export { heatmapOf, mergePoints, mergeProfileLists } from "./points.ts";
+export type { Heatmap, Points, ProfileList, SingleProfile } from "./points.ts";
 export { flamebearerProfile } from "./flamebearer.ts";
 export { encodeCallTree, encodeFunctionTable, neighbours, twoTrees } from "./two-trees.ts";
 export type { FunctionOrder, StackFilter, TablePage, TwoTrees } from "./two-trees.ts";

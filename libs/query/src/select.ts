@@ -8,6 +8,8 @@ export interface SelectRequest {
   labelSelector: string;
   startMs: number;
   endMs: number;
+  /** only these profiles, for call trees */
+  profileIds?: string[];
 }
 
 /** Rows of one series that a request picks. */

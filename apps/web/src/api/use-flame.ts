@@ -2,8 +2,8 @@ import { useEffect, useRef, useState } from "react";
 import type { Flame } from "@cinderblock/flame";
 import type { FlameDone, FlameJob, FlameSource } from "../flame-worker.ts";
 
-/** What the worker made of an answer. */
-export interface Laid { flames: Flame[]; nodes: number; source: FlameSource; ms: number }
+/** What the worker made of an answer, and of which with which options. */
+export interface Laid { flames: Flame[]; nodes: number; source: FlameSource; collapsed: boolean; inverted: boolean }
 
 let worker: Worker | undefined;
 let nextId = 1;
@@ -17,22 +17,26 @@ function theWorker(): Worker {
   return worker;
 }
 
-/** Lays out an answer. The newest wins: what an older one gave is dropped, and its picture stays until then. */
-export function useFlame(source: FlameSource | undefined, collapsed: boolean, inverted: boolean): { laid: Laid | undefined; error: string } {
+/**
+ * Lays out an answer. The newest wins: what an older one gave is dropped, and its picture stays until then.
+ * `behind`: what is laid out is not what was asked for last.
+ */
+export function useFlame(source: FlameSource | undefined, collapsed: boolean, inverted: boolean): { laid: Laid | undefined; error: string; behind: boolean } {
   const [laid, setLaid] = useState<Laid>();
   const [error, setError] = useState("");
   const latest = useRef(0);
   useEffect(() => {
     if (!source) return;
-    const id = nextId++, begun = performance.now();
+    const id = nextId++;
     latest.current = id;
     waiting.set(id, (d) => {
       if (latest.current !== id) return;
       if ("error" in d) { setError(d.error); return; }
       setError("");
-      setLaid({ flames: d.flames, nodes: d.nodes, source, ms: performance.now() - begun });
+      setLaid({ flames: d.flames, nodes: d.nodes, source, collapsed, inverted });
     });
     theWorker().postMessage({ id, source, collapsed, inverted } satisfies FlameJob);
   }, [source, collapsed, inverted]);
-  return { laid, error };
+  const behind = source !== undefined && error === "" && !(laid?.source === source && laid.collapsed === collapsed && laid.inverted === inverted);
+  return { laid, error, behind };
 }

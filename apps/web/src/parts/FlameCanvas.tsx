@@ -152,7 +152,12 @@ export function FlameCanvas(props: Props): ReactNode {
     if (y < 0) el.scrollTop += y; else if (y + ROW > el.clientHeight) el.scrollTop += y + ROW - el.clientHeight;
     schedule();
   };
-  const enter = (b: number): void => { onFocus(pathOf(flame, b)); if (b > 0 && flame.name[b] !== FOLDED) onSelect(flame.names[flame.name[b]!]!); };
+  /** Zooms at once; what the rest of the page has to do about it comes after the frame in which the picture has moved. */
+  const enter = (b: number): void => {
+    const target = flame.name[b] === FOLDED ? flame.parent[b]! : b;
+    show(target);
+    requestAnimationFrame(() => setTimeout(() => { onFocus(pathOf(flame, target)); if (b > 0 && flame.name[b] !== FOLDED) onSelect(flame.names[flame.name[b]!]!); }));
+  };
 
   const key = (e: KeyboardEvent): void => {
     if (e.ctrlKey || e.metaKey || e.altKey) return;
@@ -227,7 +232,7 @@ export function FlameCanvas(props: Props): ReactNode {
               setTip(hit < 0 ? undefined : { box: hit, x: e.clientX - r.left, y: e.clientY - r.top });
             }}
             onPointerDown={(e) => { drag.current = { x: e.clientX, y: e.clientY, ...view.current, top: scroller.current!.scrollTop, moved: false }; }}
-            onPointerUp={(e) => { const moved = drag.current?.moved; drag.current = undefined; if (moved) return; const hit = place(e.clientX, e.clientY); if (hit >= 0) { setAt(hit); enter(hit); } }}
+            onPointerUp={(e) => { const moved = drag.current?.moved; drag.current = undefined; if (moved) return; const hit = place(e.clientX, e.clientY); if (hit >= 0) enter(hit); }}
             onPointerLeave={() => { hover.current = -1; drag.current = undefined; setTip(undefined); schedule(); }}
           />
           </div>

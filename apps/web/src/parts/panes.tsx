@@ -48,7 +48,7 @@ export function FlamePane({ selection, baseline, handle }: PaneProps & { handle:
   const detail = useTree(selection, baseline, Math.min(most, NODES[step]!), refining);
   const first = useFlame(overview.source, state.collapsed, state.inverted);
   const second = useFlame(refining && detail.source && !detail.query.isFetching ? detail.source : undefined, state.collapsed, state.inverted);
-  const refined = refining && second.laid && second.laid.source === detail.source && !detail.query.isFetching;
+  const refined = refining && second.laid && !second.behind && !detail.query.isFetching;
   const laid = refined ? second.laid : first.laid;
   const flame = laid?.flames[0];
   const shown = useSearch(flame, state.search);
@@ -59,8 +59,7 @@ export function FlamePane({ selection, baseline, handle }: PaneProps & { handle:
   }, [canGrow, refined, callSite.length, state.inverted]);
   const error = overview.query.error ?? (refining ? detail.query.error : undefined) ?? (first.error !== "" ? new Error(first.error) : undefined);
   // An answer that is not laid out yet is not on screen: until then the picture is an older one.
-  const behind = (source: FlameSource | undefined, laidOut: typeof first.laid): boolean => source !== undefined && laidOut?.source !== source;
-  const busy = overview.query.isFetching || behind(overview.source, first.laid) || (refining && (detail.query.isFetching || behind(detail.source, second.laid)));
+  const busy = overview.query.isFetching || first.behind || (refining && (detail.query.isFetching || second.behind));
   const unit = unitOfType(state.type);
   if (error) return <Failure error={error} retry={() => { void overview.query.refetch(); }} />;
   const covered = flame ? coverage(flame) : 1;
@@ -154,7 +153,7 @@ export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
     queryKey: ["neighbours", client.tenant, selection, baseline, fn], enabled: fn !== "" && can?.explore === true,
     queryFn: async ({ signal }) => { const { value, partial } = await client.binary("cinderblock.explore.v1.ExploreService/FunctionNeighbours", neighboursRequest(selection, baseline, fn, NODES[0]!), signal); return { source: { kind: "neighbours", bytes: value } as FlameSource, partial }; },
   });
-  const { laid, error } = useFlame(q.data?.source, state.collapsed, false);
+  const { laid, error, behind } = useFlame(q.data?.source, state.collapsed, false);
   const [paths, setPaths] = useState<{ up: string[]; down: string[] }>({ up: [], down: [] });
   useEffect(() => setPaths({ up: [], down: [] }), [fn]);
   if (fn === "") return <p className="nothing">Choose a function: click one in the flame graph or the table.</p>;
@@ -162,7 +161,7 @@ export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
   const colour = baseline ? "change" as const : state.colour === "change" ? "package" as const : state.colour;
   const common = { unit: unitOfType(state.type), all: 0, onSelect: (name: string) => go({ fn: name }, true), found: undefined, colour, palette: state.palette, overview: false };
   return (
-    <section className={q.isFetching ? "pane sandwich busy" : "pane sandwich"} aria-label={`Callers and callees of ${fn}`} aria-busy={q.isFetching}>
+    <section className={q.isFetching ? "pane sandwich busy" : "pane sandwich"} aria-label={`Callers and callees of ${fn}`} aria-busy={q.isFetching || behind}>
       <Loading active={q.isFetching} />
       <Partial reason={q.data?.partial ?? ""} />
       <h3><code>{fn}</code></h3>
@@ -182,7 +181,7 @@ export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
 export function TreePane({ selection, baseline }: PaneProps): ReactNode {
   const { state, go, can } = useApp();
   const { query, source } = useTree(selection, baseline, Math.min(can && can.maxNodes > 0 ? can.maxNodes : Infinity, NODES[1]!), true);
-  const { laid, error } = useFlame(source, state.collapsed, state.inverted);
+  const { laid, error, behind } = useFlame(source, state.collapsed, state.inverted);
   const flame = laid?.flames[0];
   const [open, setOpen] = useState<ReadonlySet<number>>(new Set([0]));
   const [at, setAt] = useState(0);
@@ -220,7 +219,7 @@ export function TreePane({ selection, baseline }: PaneProps): ReactNode {
   const toggle = (box: number, to: boolean): void => { const next = new Set(open); if (to) next.add(box); else next.delete(box); setOpen(next); };
   const select = (i: number): void => { const k = Math.max(0, Math.min(rows.length - 1, i)); setAt(k); virtual.scrollToIndex(k); const box = rows[k]!.box; if (flame && box > 0 && flame.name[box] !== FOLDED) go({ fn: flame.names[flame.name[box]!]! }, true); };
   return (
-    <section className={query.isFetching ? "pane busy" : "pane"} aria-label="Call tree" aria-busy={query.isFetching}>
+    <section className={query.isFetching ? "pane busy" : "pane"} aria-label="Call tree" aria-busy={query.isFetching || behind}>
       <Loading active={query.isFetching} />
       <Partial reason={query.partial} />
       {flame ? (

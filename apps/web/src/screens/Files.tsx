@@ -72,14 +72,14 @@ function Opened({ names }: { names: string[] }): ReactNode {
   const { files, fileType } = state, compare = files.length > 1;
   const q = useQuery({ queryKey: ["drawn", client.tenant, files, fileType], staleTime: Infinity, queryFn: ({ signal }) => client.drawFiles(files, fileType, NODES, signal) });
   const source = useMemo<FlameSource | undefined>(() => q.data && { kind: "levels", names: q.data.names, levels: q.data.levels, double: compare }, [q.data, compare]);
-  const { laid, error } = useFlame(source, state.collapsed, state.inverted);
+  const { laid, error, behind } = useFlame(source, state.collapsed, state.inverted);
   const flame = laid?.source === source ? laid?.flames[0] : undefined;
   const found = useMemo(() => { try { return flame && state.search !== "" ? searchFlame(flame, searchPattern(state.search)) : undefined; } catch { return undefined; /* an unfinished pattern finds nothing yet */ } }, [flame, state.search]);
   const handle = useRef<FlameHandle>(null);
   if (q.error || error !== "") return <Failure error={q.error ?? new Error(error)} />;
   const unit = unitOf(q.data?.unit ?? "count");
   return (
-    <section className={q.isFetching ? "pane busy" : "pane"} aria-label="Opened files" aria-busy={q.isFetching || (q.data !== undefined && flame === undefined)}>
+    <section className={q.isFetching ? "pane busy" : "pane"} aria-label="Opened files" aria-busy={q.isFetching || behind}>
       <Loading active={q.isFetching} />
       <div className="toolbar">
         <h2>{compare ? <>A {names[0]} → B {names[1]}</> : names[0]}</h2>

@@ -47,6 +47,13 @@ export declare type Selection = Message<"cinderblock.explore.v1.Selection"> & {
    * @generated from field: repeated string span_selector = 6;
    */
   spanSelector: string[];
+
+  /**
+   * Only these profiles: UUIDs, as Profiles gives them.
+   *
+   * @generated from field: repeated string profile_id_selector = 7;
+   */
+  profileIdSelector: string[];
 };
 
 /**
@@ -383,6 +390,177 @@ export declare type FunctionNeighboursResponse = Message<"cinderblock.explore.v1
 export declare const FunctionNeighboursResponseSchema: GenMessage<FunctionNeighboursResponse>;
 
 /**
+ * @generated from message cinderblock.explore.v1.HeatmapRequest
+ */
+export declare type HeatmapRequest = Message<"cinderblock.explore.v1.HeatmapRequest"> & {
+  /**
+   * @generated from field: cinderblock.explore.v1.Selection selection = 1;
+   */
+  selection?: Selection | undefined;
+
+  /**
+   * Columns of equal time and rows of equal value; 0 is 60 and 20, at most 1000 and 100.
+   *
+   * @generated from field: uint32 columns = 2;
+   */
+  columns: number;
+
+  /**
+   * @generated from field: uint32 rows = 3;
+   */
+  rows: number;
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.HeatmapRequest.
+ * Use `create(HeatmapRequestSchema)` to create a new message.
+ */
+export declare const HeatmapRequestSchema: GenMessage<HeatmapRequest>;
+
+/**
+ * @generated from message cinderblock.explore.v1.HeatmapResponse
+ */
+export declare type HeatmapResponse = Message<"cinderblock.explore.v1.HeatmapResponse"> & {
+  /**
+   * @generated from field: uint32 columns = 1;
+   */
+  columns: number;
+
+  /**
+   * @generated from field: uint32 rows = 2;
+   */
+  rows: number;
+
+  /**
+   * columns × rows counts, column by column, the smallest values of a column first.
+   *
+   * @generated from field: repeated uint32 counts = 3;
+   */
+  counts: number[];
+
+  /**
+   * The largest value: row r holds values in (r, r + 1] × max_value / rows, the first one 0, too.
+   *
+   * @generated from field: int64 max_value = 4;
+   */
+  maxValue: bigint;
+
+  /**
+   * @generated from field: int64 profiles = 5;
+   */
+  profiles: bigint;
+
+  /**
+   * @generated from field: int64 total = 6;
+   */
+  total: bigint;
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.HeatmapResponse.
+ * Use `create(HeatmapResponseSchema)` to create a new message.
+ */
+export declare const HeatmapResponseSchema: GenMessage<HeatmapResponse>;
+
+/**
+ * @generated from message cinderblock.explore.v1.ProfilesRequest
+ */
+export declare type ProfilesRequest = Message<"cinderblock.explore.v1.ProfilesRequest"> & {
+  /**
+   * @generated from field: cinderblock.explore.v1.Selection selection = 1;
+   */
+  selection?: Selection | undefined;
+
+  /**
+   * Values in (min_value, max_value]; max_value 0 is no bound. With min_value 0 profiles of value 0 are in, too.
+   *
+   * @generated from field: int64 min_value = 2;
+   */
+  minValue: bigint;
+
+  /**
+   * @generated from field: int64 max_value = 3;
+   */
+  maxValue: bigint;
+
+  /**
+   * 0 is 100, at most 1000.
+   *
+   * @generated from field: uint32 limit = 4;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.ProfilesRequest.
+ * Use `create(ProfilesRequestSchema)` to create a new message.
+ */
+export declare const ProfilesRequestSchema: GenMessage<ProfilesRequest>;
+
+/**
+ * @generated from message cinderblock.explore.v1.ProfilesResponse
+ */
+export declare type ProfilesResponse = Message<"cinderblock.explore.v1.ProfilesResponse"> & {
+  /**
+   * @generated from field: repeated cinderblock.explore.v1.SingleProfile profiles = 1;
+   */
+  profiles: SingleProfile[];
+
+  /**
+   * Profiles there are, whatever the limit, and the sum of their values.
+   *
+   * @generated from field: int64 count = 2;
+   */
+  count: bigint;
+
+  /**
+   * @generated from field: int64 total = 3;
+   */
+  total: bigint;
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.ProfilesResponse.
+ * Use `create(ProfilesResponseSchema)` to create a new message.
+ */
+export declare const ProfilesResponseSchema: GenMessage<ProfilesResponse>;
+
+/**
+ * @generated from message cinderblock.explore.v1.SingleProfile
+ */
+export declare type SingleProfile = Message<"cinderblock.explore.v1.SingleProfile"> & {
+  /**
+   * @generated from field: string profile_id = 1;
+   */
+  profileId: string;
+
+  /**
+   * Milliseconds since the epoch.
+   *
+   * @generated from field: int64 timestamp = 2;
+   */
+  timestamp: bigint;
+
+  /**
+   * @generated from field: int64 value = 3;
+   */
+  value: bigint;
+
+  /**
+   * "name=value" of each label that is not internal.
+   *
+   * @generated from field: repeated string labels = 4;
+   */
+  labels: string[];
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.SingleProfile.
+ * Use `create(SingleProfileSchema)` to create a new message.
+ */
+export declare const SingleProfileSchema: GenMessage<SingleProfile>;
+
+/**
  * @generated from message cinderblock.explore.v1.LabelCountsRequest
  */
 export declare type LabelCountsRequest = Message<"cinderblock.explore.v1.LabelCountsRequest"> & {
@@ -599,6 +777,26 @@ export declare const ExploreService: GenService<{
     methodKind: "unary";
     input: typeof FunctionNeighboursRequestSchema;
     output: typeof FunctionNeighboursResponseSchema;
+  },
+  /**
+   * How many single profiles have which value, over time.
+   *
+   * @generated from rpc cinderblock.explore.v1.ExploreService.Heatmap
+   */
+  heatmap: {
+    methodKind: "unary";
+    input: typeof HeatmapRequestSchema;
+    output: typeof HeatmapResponseSchema;
+  },
+  /**
+   * Single profiles, the largest first.
+   *
+   * @generated from rpc cinderblock.explore.v1.ExploreService.Profiles
+   */
+  profiles: {
+    methodKind: "unary";
+    input: typeof ProfilesRequestSchema;
+    output: typeof ProfilesResponseSchema;
   },
   /**
    * Values of a label with the number of series that have each.

@@ -1,0 +1,95 @@
+import type { ProfileSource, RowTable } from "@cinderblock/block";
+import { CinderblockError, invalid } from "@cinderblock/errors";
+import type { SelectedSeries } from "./select.ts";
+
+/** Time (milliseconds) and value of single profiles, as columns. */
+export interface Points { timeMs: Float64Array; value: Float64Array }
+
+/** Profiles that one answer may hold: 16 bytes each travel between components. */
+export const MAX_POINTS = 2_000_000;
+
+function checkCount(n: number): void { if (n > MAX_POINTS) throw new CinderblockError("limit", `the selection has ${n} or more profiles; the limit for single profiles is ${MAX_POINTS}: choose a shorter time or more labels`); }
+
+export function pointsOf(table: RowTable, selected: readonly SelectedSeries[]): Points {
+  let n = 0;
+  for (const { rows } of selected) n += rows.length;
+  checkCount(n);
+  const out = { timeMs: new Float64Array(n), value: new Float64Array(n) };
+  let at = 0;
+  for (const { rows } of selected) {
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i]!;
+      out.timeMs[at] = Math.floor(Number(table.timeNanos[row]!) / 1e6);
+      out.value[at++] = Number(table.totalValue[row]!);
+    }
+  }
+  return out;
+}
+
+export function mergePoints(parts: readonly Points[]): Points {
+  const n = parts.reduce((sum, p) => sum + p.timeMs.length, 0);
+  checkCount(n);
+  const out = { timeMs: new Float64Array(n), value: new Float64Array(n) };
+  let at = 0;
+  for (const p of parts) { out.timeMs.set(p.timeMs, at); out.value.set(p.value, at); at += p.timeMs.length; }
+  return out;
+}
+
+/** Counts of profiles by time and value; `counts[column * rows + row]`. */
+export interface Heatmap { counts: Uint32Array; maxValue: number; profiles: number; total: number }
+
+export function heatmapOf(p: Points, startMs: number, endMs: number, columns: number, rows: number): Heatmap {
+  let maxValue = 0, total = 0;
+  for (let i = 0; i < p.value.length; i++) { const v = p.value[i]!; if (v > maxValue) maxValue = v; total += v; }
+  const counts = new Uint32Array(columns * rows), width = (endMs - startMs + 1) / columns;
+  for (let i = 0; i < p.value.length; i++) {
+    const column = Math.min(columns - 1, Math.max(0, Math.floor((p.timeMs[i]! - startMs) / width)));
+    // (r, r + 1] parts of the largest: the largest itself is in the last row.
+    const row = maxValue > 0 ? Math.min(rows - 1, Math.max(0, Math.ceil((p.value[i]! / maxValue) * rows) - 1)) : 0;
+    counts[column * rows + row]!++;
+  }
+  return { counts, maxValue, profiles: p.value.length, total };
+}
+
+/** One profile of a series. */
+export interface SingleProfile { id: string; timeMs: number; value: number; labels: string[] }
+/** The largest profiles, and how many there are. */
+export interface ProfileList { profiles: SingleProfile[]; count: number; total: number }
+
+/** Largest first; of equal ones the older, then by id: an order that every source has alike. */
+function compare(a: SingleProfile, b: SingleProfile): number { return b.value - a.value || a.timeMs - b.timeMs || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0); }
+
+/** The largest profiles with a value in (min, max]; `max` 0 is no bound, and with `min` 0 those of value 0 are in, too. */
+export function largestProfiles(source: ProfileSource, table: RowTable, selected: readonly SelectedSeries[], min: number, max: number, limit: number): ProfileList {
+  let found: (SingleProfile & { index: number })[] = [], count = 0, total = 0;
+  const trim = (): void => { found.sort(compare); found = found.slice(0, limit); };
+  for (const { index, rows } of selected) {
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i]!, value = Number(table.totalValue[row]!);
+      if ((value <= min && !(min === 0 && value === 0)) || (max > 0 && value > max)) continue;
+      count++;
+      total += value;
+      found.push({ id: uuidText(table.id, row), timeMs: Math.floor(Number(table.timeNanos[row]!) / 1e6), value, labels: [], index });
+      if (found.length > 4 * limit + 1000) trim();
+    }
+  }
+  trim();
+  return { profiles: found.map(({ index, ...p }) => ({ ...p, labels: source.series[index]!.labels.filter((l) => !l.name.startsWith("__")).map((l) => `${l.name}=${l.value}`) })), count, total };
+}
+
+export function mergeProfileLists(parts: readonly ProfileList[], limit: number): ProfileList {
+  return { profiles: parts.flatMap((p) => p.profiles).sort(compare).slice(0, limit), count: parts.reduce((n, p) => n + p.count, 0), total: parts.reduce((n, p) => n + p.total, 0) };
+}
+
+/** A row's 16 bytes as a UUID. */
+export function uuidText(id: Uint8Array, row: number): string {
+  const hex = Buffer.from(id.buffer, id.byteOffset + row * 16, 16).toString("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** The rows with one of these ids. @throws `invalid` where one is no UUID */
+export function withIds(table: RowTable, selected: readonly SelectedSeries[], ids: readonly string[]): SelectedSeries[] {
+  for (const id of ids) if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) throw invalid(`profile id ${JSON.stringify(id)} is no UUID`);
+  const wanted = new Set(ids.map((id) => id.toLowerCase()));
+  return selected.map((s) => ({ ...s, rows: s.rows.filter((row) => wanted.has(uuidText(table.id, row))) })).filter((s) => s.rows.length > 0);
+}

@@ -1,0 +1,133 @@
+// How fast the web UI is in a real browser without a GPU; writes docs/benchmarks-web.md. Takes about a minute.
+// Trees are made here and given to the page in place of the server's answer, so that their size is known.
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { cpus, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const dir = mkdtempSync(join(tmpdir(), "cinderblock-web-"));
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const STEPS = 7;
+let step = 0;
+const say = (text) => console.log(`[${"#".repeat(step)}${".".repeat(STEPS - step++)}] ${text}`);
+
+/** A tree of `n` nodes and 5,000 names, up to 48 levels deep, as cinderblock.explore.v1.CallTreeResponse. */
+function tree(n) {
+  let seed = 42;
+  const random = () => { seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0; return seed / 4294967296; };
+  const parent = new Uint32Array(n), depth = new Uint8Array(n), name = new Uint32Array(n), self = new Uint32Array(n);
+  for (let i = 1; i < n; i++) {
+    // Mostly below a recent node: long, thin branches beside wide ones.
+    let p = random() < 0.7 ? Math.max(0, i - 1 - Math.floor(random() * 30)) : Math.floor(random() * i);
+    while (depth[p] >= 47) p = parent[p];
+    parent[i] = p; depth[i] = depth[p] + 1; name[i] = 1 + Math.floor(random() * 4999); self[i] = 1 + Math.floor(random() * 1000);
+  }
+  const out = [];
+  const varint = (to, v) => { while (v > 127) { to.push((v % 128) | 128); v = Math.floor(v / 128); } to.push(v); };
+  const parts = [];
+  const field = (no, bytes) => { const head = []; varint(head, no * 8 + 2); varint(head, bytes.length); parts.push(Buffer.from(head), Buffer.from(bytes)); };
+  for (let i = 0; i < 5000; i++) field(1, Buffer.from(i === 0 ? "" : `github.com/example/service/package${i % 60}.Function${i}`));
+  for (const [no, c] of [[2, parent], [3, name], [4, self], [5, new Uint32Array(n)], [6, new Uint32Array(n)]]) { const b = []; for (const v of c) varint(b, v); field(no, b); }
+  const total = self.reduce((a, b) => a + b, 0);
+  varint(out, 9 * 8); varint(out, total); varint(out, 11 * 8); varint(out, n);
+  return Buffer.concat([...parts, Buffer.from(out)]);
+}
+
+say("building and starting");
+execFileSync(process.execPath, ["tools/build.mjs"], { cwd: root, stdio: "inherit" });
+const port = await new Promise((done) => { const s = createServer(); s.listen(0, "127.0.0.1", () => { const { port: p } = s.address(); s.close(() => done(p)); }); });
+const server = spawn(join(root, "apps/cinderblock/bin/cinderblock"), ["-server.http-listen-address=127.0.0.1", `-server.http-listen-port=${port}`, `-storage.filesystem.dir=${dir}/b`, `-pyroscopedb.data-path=${dir}/d`, `-compactor.data-dir=${dir}/c`], { stdio: "ignore" });
+process.on("exit", () => server.kill("SIGKILL"));
+for (let i = 0; ; i++) { try { if ((await fetch(`http://127.0.0.1:${port}/ready`)).ok) break; } catch { /* not yet */ } if (i > 200) throw new Error("the server did not start"); await new Promise((r) => setTimeout(r, 50)); }
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"] });
+
+async function open(nodes, ratio) {
+  const context = await browser.newContext({ viewport: { width: 1600, height: 900 }, deviceScaleFactor: ratio });
+  const page = await context.newPage(), body = tree(nodes);
+  await page.addInitScript(() => { globalThis.long = []; new PerformanceObserver((l) => { for (const e of l.getEntries()) globalThis.long.push([e.startTime, e.duration]); }).observe({ type: "longtask", buffered: true }); });
+  await page.route("**/CallTree", (r) => r.fulfill({ status: 200, contentType: "application/proto", body }));
+  await page.goto(`http://127.0.0.1:${port}/explore?v=1&f=now-1h`);
+  await page.locator(".flame canvas[data-drawn]").first().waitFor({ timeout: 60_000 });
+  await page.waitForFunction(() => document.querySelectorAll("[aria-busy=true]").length === 0);
+  const first = await page.evaluate(() => performance.now());
+  await page.waitForTimeout(500);
+  return { page, context, first };
+}
+
+/** 150 frames of zoom and pan: frames a second, and the boxes of the last one. */
+const frames = (page) => page.evaluate(() => new Promise((done) => {
+  const el = document.querySelector(".flame-scroll"), r = el.getBoundingClientRect();
+  let n = 0, begun = 0;
+  const next = () => {
+    if (n === 0) begun = performance.now();
+    if (n++ === 150) { done({ fps: 150_000 / (performance.now() - begun), boxes: Number(document.querySelector("canvas[data-drawn]").dataset.drawn) }); return; }
+    el.dispatchEvent(new WheelEvent("wheel", { ctrlKey: true, deltaY: n % 60 < 30 ? -12 : 12, clientX: r.left + r.width * (0.3 + 0.4 * ((n * 7) % 100) / 100), clientY: r.top + 50, cancelable: true }));
+    el.dispatchEvent(new WheelEvent("wheel", { deltaX: n % 40 < 20 ? 9 : -9, deltaY: 0, cancelable: true }));
+    requestAnimationFrame(next);
+  };
+  requestAnimationFrame(next);
+}));
+
+const rows = [];
+for (const [nodes, ratio, goal] of [[8_000, 1, 58], [100_000, 1, 58], [100_000, 2, 45], [1_000_000, 1, 30]]) {
+  say(`${nodes} calls, ratio ${ratio}`);
+  const { page, context, first } = await open(nodes, ratio);
+  const f = await frames(page);
+  rows.push(`| pan and zoom, ${nodes.toLocaleString("en")} calls, device ratio ${ratio}: frames a second (boxes drawn) | ${f.fps.toFixed(1)} (${f.boxes}) | ≥ ${goal} |`);
+  if (nodes === 100_000 && ratio === 1) {
+    rows.push(`| first flame graph after navigation, cold, ms | ${Math.round(first)} | ≤ 1,000 |`);
+    say("focus, search, upside down");
+    const box = await page.locator("[data-testid=flame-over]").boundingBox();
+    const clicks = [];
+    for (let i = 0; i < 20; i++) {
+      // From the press to the frame in which the picture has moved.
+      await page.evaluate(() => { const c = document.querySelector("canvas[data-drawn]"), before = c.dataset.from + c.dataset.to; globalThis.moved = new Promise((done) => { addEventListener("pointerup", () => { const t = performance.now(); const look = () => (c.dataset.from + c.dataset.to !== before ? done(performance.now() - t) : performance.now() - t > 500 ? done(-1) : requestAnimationFrame(look)); look(); }, { once: true, capture: true }); }); });
+      await page.mouse.click(box.x + box.width * (0.2 + 0.03 * i), box.y + 30 + 20 * (1 + (i % 6)));
+      const ms = await page.evaluate(() => globalThis.moved);
+      if (ms >= 0) clicks.push(ms);
+      if (i % 4 === 3) { await page.locator(".flame-stop").focus(); await page.keyboard.press("Home"); await page.waitForTimeout(100); }
+    }
+    clicks.sort((a, b) => a - b);
+    rows.push(`| focus: press to the zoomed picture, ms, p95 of ${clicks.length} | ${Math.round(clicks[Math.floor(clicks.length * 0.95)] ?? -1)} | ≤ 32 |`);
+    await page.locator(".flame-stop").focus();
+    await page.keyboard.press("Home");
+    const searched = await page.evaluate(() => new Promise((done) => {
+      const input = document.querySelector("#search"), set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+      const t = performance.now();
+      set.call(input, "Function12");
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+      const look = () => (document.querySelector("[data-testid=search-result]") ? done([performance.now() - t, document.querySelector("[data-testid=search-result]").textContent]) : requestAnimationFrame(look));
+      look();
+    }));
+    rows.push(`| search: key to marked picture, ms (${searched[1]}) | ${Math.round(searched[0])} | ≤ 30 |`);
+    await page.locator("#search").fill("");
+    await page.waitForTimeout(300);
+    const from = await page.evaluate(() => performance.now());
+    await page.getByLabel("upside down").click();
+    const t = Date.now();
+    await page.waitForFunction(() => document.querySelectorAll("[aria-busy=true]").length === 0);
+    const inverted = Date.now() - t;
+    const blocked = await page.evaluate((since) => Math.max(0, ...globalThis.long.filter(([at]) => at > since).map(([, d]) => d)), from);
+    rows.push(`| upside down: to the picture, ms | ${inverted} | ≤ 100 |`, `| upside down: longest the page was blocked, ms | ${Math.round(blocked)} | ≤ 50 |`);
+    rows.push(`| heap of the page with that graph, MB | ${Math.round((await page.evaluate(() => performance.memory.usedJSHeapSize)) / 1e6)} | ≤ 150 |`);
+  }
+  await context.close();
+}
+const version = browser.version();
+await browser.close();
+server.kill();
+const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
+writeFileSync(join(root, "docs/benchmarks-web.md"), `# Benchmarks of the web UI
+
+Written by \`node tools/bench/web.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): Chromium ${version} without a window and without a GPU, 1600 × 900. Trees are made (5,000 names, 48 levels); the server and the browser share the cores.
+
+| figure | ours | goal |
+|---|---:|---|
+${rows.join("\n")}
+`);
+say("done: docs/benchmarks-web.md");
+process.exit(0);
