@@ -277,6 +277,47 @@ describe("numbers", () => {
     await context.close();
   });
 
+  inBrowser("of single profiles: a cell of the heatmap, its profiles, one profile's graph, in three clicks; their sum is the cell's", async () => {
+    const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=profiles`);
+    await page.getByTestId("heatmap").waitFor();
+    await settled(page);
+    expect(await page.getByTestId("profile-count").innerText()).toBe("120 profiles, the largest 1.05 s");
+    const box = (await page.getByTestId("heatmap").boundingBox())!;
+    // All profiles are worth 1.05 s: they are in the topmost row, two (one of each pod) in each minute.
+    await page.mouse.click(box.x + box.width * (30.5 / 60), box.y + box.height * (0.5 / 16));
+    await page.waitForFunction(() => document.querySelector("[data-testid=profile-count]")?.textContent?.includes("in the cell: 2 profiles, 2.10 s"));
+    const rows = page.locator(".profile-list tbody tr");
+    expect(await rows.count()).toBe(2);
+    expect(new URL(page.url()).searchParams.get("cell")).toBe("30.15");
+    await rows.first().getByRole("button", { name: "Flame graph" }).click();
+    await flame(page);
+    expect(await page.getByTestId("total").innerText()).toBe("total 1.05 s");
+    const id = new URL(page.url()).searchParams.get("id")!;
+    await page.getByRole("tab", { name: "Functions" }).click();
+    await page.locator(".table-scroll [role=row]").first().waitFor();
+    expect(await page.locator(".table-scroll [role=row]").first().innerText()).toContain("600 ms");
+    await page.getByRole("button", { name: `Remove profile ${id.slice(0, 8)}` }).click();
+    await settled(page);
+    expect(await page.locator(".table-scroll [role=row]").first().innerText()).toContain("1.20 min");
+    // Every cell's sum is what its single profiles add up to.
+    const selection = (from: number, until: number, ids: string[] = []): object => ({ profileTypeId: CPU, labelSelector: "{}", start: String(from), end: String(until), profileIdSelector: ids });
+    const ask = async (method: string, body: object): Promise<Record<string, unknown>> => { const r = await server.json(`/cinderblock.explore.v1.ExploreService/${method}`, body); expect(r.status).toBe(200); return r.body; };
+    const from = END - HOUR, h = await ask("Heatmap", { selection: selection(from, END), columns: 4, rows: 3 }) as { counts: number[]; maxValue: string; profiles: string };
+    expect(h.counts.reduce((a, b) => a + b, 0)).toBe(Number(h.profiles));
+    for (let c = 0; c < 4; c++) {
+      const start = Math.ceil(from + c * (HOUR + 1) / 4), end = Math.ceil(from + (c + 1) * (HOUR + 1) / 4) - 1;
+      for (let r = 0; r < 3; r++) {
+        const cell = await ask("Profiles", { selection: selection(start, end), minValue: String(Math.floor(r * Number(h.maxValue) / 3)), maxValue: String(Math.floor((r + 1) * Number(h.maxValue) / 3)), limit: 1000 }) as { count?: string; total?: string; profiles?: { profileId: string; value: string }[] };
+        expect(Number(cell.count ?? 0)).toBe(h.counts[c * 3 + r]);
+        if (!cell.profiles) continue;
+        const tree = await ask("CallTree", { selection: selection(start, end, cell.profiles.map((p) => p.profileId)), maxNodes: "10" }) as { total: string };
+        expect(tree.total).toBe(cell.total);
+      }
+    }
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
   inBrowser("of a profile with 200,000 nodes: a small stack is found by its name, with its exact value", async () => {
     // A tree of four levels below 20 roots; every leaf 1,000 ns, one of them a name of its own.
     const stacks: Stack[] = [];
@@ -513,7 +554,7 @@ describe("accessibility", () => {
   const axe = readFileSync("node_modules/axe-core/axe.min.js", "utf8");
   const states: [name: string, path: string, act?: (p: Page) => Promise<void>][] = [
     ["services", `?${LATE}`], ["services, nothing", "?f=1000000000000&u=1000000100000"], ["explore", `explore?${LATE}&${CART}&fn=json.Marshal`], ["explore, nothing", `explore?${LATE}&s=${encodeURIComponent('service_name="absent"')}`],
-    ["functions", `explore?${LATE}&${CART}&pane=table`], ["call tree", `explore?${LATE}&${CART}&pane=tree`], ["callers", `explore?${LATE}&${CART}&pane=sandwich&fn=json.Marshal`], ["labels", `explore?${LATE}&${CART}&pane=labels`],
+    ["functions", `explore?${LATE}&${CART}&pane=table`], ["call tree", `explore?${LATE}&${CART}&pane=tree`], ["callers", `explore?${LATE}&${CART}&pane=sandwich&fn=json.Marshal`], ["labels", `explore?${LATE}&${CART}&pane=labels`], ["profiles", `explore?${LATE}&${CART}&pane=profiles&cell=30.15`],
     ["compare", `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`], ["status", "status"], ["files", "files"],
     ["an error", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("textbox", { name: "Query" }).fill("x="); await p.keyboard.press("Enter"); }],
     ["a dialog", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("button", { name: "Export", exact: true }).click(); }], ["time", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("button", { name: /^Time/ }).click(); }],

@@ -1,4 +1,4 @@
-import { CallTreeResponseSchema, ExploreService, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema, type Selection } from "@cinderblock/api";
+import { CallTreeResponseSchema, ExploreService, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema, HeatmapResponseSchema, type Selection } from "@cinderblock/api";
 import { invalid } from "@cinderblock/errors";
 import type { FunctionOrder as Order } from "@cinderblock/query";
 import type { ConnectRouter } from "@cinderblock/rpc";
@@ -44,8 +44,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
     async heatmap(r, context) {
       const columns = r.columns || 60, rows = r.rows || 20;
       if (columns > 1000 || rows > 100) throw invalid(`a heatmap of ${columns} columns and ${rows} rows; the limits are 1000 and 100`);
-      const h = await frontend.heatmap(callerOf(context, config), selection(r.selection), columns, rows);
-      return { columns, rows, counts: [...h.counts], maxValue: BigInt(h.maxValue), profiles: BigInt(h.profiles), total: BigInt(h.total) };
+      return rawMessage(HeatmapResponseSchema, await frontend.heatmap(callerOf(context, config), selection(r.selection), columns, rows), isJson(context));
     },
     async profiles(r, context) {
       const limit = r.limit || 100;

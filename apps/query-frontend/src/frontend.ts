@@ -1,7 +1,7 @@
 import { compareUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { type Label, labelsKey, LABEL_PROFILE_TYPE, parseProfileType, type ProfileType } from "@cinderblock/model";
-import { type BlockInfo, type Heatmap, heatmapOf, type JobResult, type LabelAsk, mergePoints, mergeProfileLists, type PartialResult, type ProfileList, type QueryJob, renderSeries, selectorOf, SeriesMerger, type SeriesResult, type SourceQuery, type StackFilter, type StackSelector, type TablePage } from "@cinderblock/query";
+import { type BlockInfo, type JobResult, type LabelAsk, mergeProfileLists, type PartialResult, type ProfileList, type QueryJob, renderSeries, selectorOf, SeriesMerger, type SeriesResult, type SourceQuery, type StackFilter, type StackSelector, type TablePage } from "@cinderblock/query";
 import type { RenderAnswer, RenderCall, Sides } from "@cinderblock/query-worker";
 import type { TenantLimits, Limits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
@@ -123,12 +123,12 @@ export class QueryFrontend {
     return bytesOf(await this.render({ kind: "neighbours", ...(await this.sides(caller, left, base)), name, maxNodes: exploreNodes(nodes, this.limits(caller)) }));
   }
 
-  /** How many single profiles have which value, over time; times are those of the range after the tenant's limits. */
-  async heatmap(caller: Caller, s: ExploreSelection, columns: number, rows: number): Promise<Heatmap> {
+  /** cinderblock.explore.v1.HeatmapResponse: how many single profiles have which value, over time. */
+  async heatmap(caller: Caller, s: ExploreSelection, columns: number, rows: number): Promise<Uint8Array> {
     const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()), select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
     selectorOf(select);
     const parts = range ? await this.parts(caller, { kind: "points", select: { ...select, ...range } }) : [];
-    return heatmapOf(mergePoints(parts.flatMap((p) => (p.kind === "points" ? [p.points] : []))), s.startMs, s.endMs, columns, rows);
+    return bytesOf(await this.render({ kind: "heatmap", parts, startMs: s.startMs, endMs: s.endMs, columns, rows }));
   }
 
   /** Single profiles with a value in (minValue, maxValue], the largest first. */

@@ -12,7 +12,7 @@ export { FeatureFlagsService } from "./gen/capabilities/v1/feature_flags_pb.js";
 export { Version } from "./gen/version/v1/version_pb.js";
 export { Health, HealthCheckResponse_ServingStatus } from "./gen/grpc/health/v1/health_pb.js";
 export {
-  CallTreeRequestSchema, CallTreeResponseSchema, ExploreService, FunctionNeighboursRequestSchema, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema,
+  CallTreeRequestSchema, CallTreeResponseSchema, ExploreService, FunctionNeighboursRequestSchema, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema, HeatmapResponseSchema,
 } from "./gen/cinderblock/explore/v1/explore_pb.js";
 export type { Selection } from "./gen/cinderblock/explore/v1/explore_pb.js";
 export { SettingsService } from "./gen/settings/v1/setting_pb.js";

@@ -16,6 +16,7 @@ export interface Sides { parts: PartialResult[]; base: PartialResult[] | undefin
 export type RenderCall =
   | (Sides & { kind: "call-tree"; maxNodes: number })
   | (Sides & { kind: "functions"; page: TablePage })
+  | { kind: "heatmap"; parts: PartialResult[]; startMs: number; endMs: number; columns: number; rows: number }
   | (Sides & { kind: "neighbours"; name: string; maxNodes: number })
   | { kind: "flame"; parts: PartialResult[]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
   | { kind: "tree"; parts: PartialResult[]; maxNodes: number }

@@ -1,7 +1,7 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import { invalid } from "@cinderblock/errors";
 import { readProfileFile } from "@cinderblock/profile-files";
-import { diffLevels, emptyTree, encodeCallTree, encodeFunctionTable, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, mergePartials, neighbours, type PartialResult, type PartialTree, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
+import { diffLevels, emptyTree, encodeCallTree, encodeFunctionTable, encodeHeatmap, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, mergePartials, neighbours, type PartialResult, type PartialTree, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
 import type { FilesAnswer, FilesCall, Levels, RenderAnswer, RenderCall, Sides } from "./protocol.ts";
 
 function mergedTree(parts: PartialResult[]): PartialTree {
@@ -27,6 +27,10 @@ export function render(call: RenderCall): RenderAnswer {
     }
     case "call-tree": return { bytes: encodeCallTree(bothTrees(call), call.maxNodes) };
     case "functions": return { bytes: encodeFunctionTable(bothTrees(call), call.page) };
+    case "heatmap": {
+      const merged = call.parts.length === 0 ? undefined : mergePartials(call.parts);
+      return { bytes: encodeHeatmap(merged?.kind === "points" ? merged.points : { timeMs: new Float64Array(0), value: new Float64Array(0) }, call.startMs, call.endMs, call.columns, call.rows) };
+    }
     case "neighbours": {
       const { callers, callees } = neighbours(bothTrees(call), call.name);
       const out = new ByteWriter(1 << 14);

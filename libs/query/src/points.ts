@@ -1,3 +1,4 @@
+import { ByteWriter } from "@cinderblock/bytes";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import type { SelectedSeries } from "./select.ts";
@@ -35,20 +36,29 @@ export function mergePoints(parts: readonly Points[]): Points {
   return out;
 }
 
-/** Counts of profiles by time and value; `counts[column * rows + row]`. */
-export interface Heatmap { counts: Uint32Array; maxValue: number; profiles: number; total: number }
+/** The lower bound of a heatmap's row: row r holds whole values in (bound(r), bound(r + 1)]. */
+function bound(row: number, rows: number, maxValue: number): number { return Math.floor((row * maxValue) / rows); }
 
-export function heatmapOf(p: Points, startMs: number, endMs: number, columns: number, rows: number): Heatmap {
+/** cinderblock.explore.v1.HeatmapResponse: counts of profiles by time and value, `counts[column * rows + row]`. */
+export function encodeHeatmap(p: Points, startMs: number, endMs: number, columns: number, rows: number): Uint8Array {
   let maxValue = 0, total = 0;
   for (let i = 0; i < p.value.length; i++) { const v = p.value[i]!; if (v > maxValue) maxValue = v; total += v; }
+  const bounds = Float64Array.from({ length: rows + 1 }, (_, r) => bound(r, rows, maxValue));
   const counts = new Uint32Array(columns * rows), width = (endMs - startMs + 1) / columns;
   for (let i = 0; i < p.value.length; i++) {
-    const column = Math.min(columns - 1, Math.max(0, Math.floor((p.timeMs[i]! - startMs) / width)));
-    // (r, r + 1] parts of the largest: the largest itself is in the last row.
-    const row = maxValue > 0 ? Math.min(rows - 1, Math.max(0, Math.ceil((p.value[i]! / maxValue) * rows) - 1)) : 0;
+    const v = p.value[i]!, column = Math.min(columns - 1, Math.max(0, Math.floor((p.timeMs[i]! - startMs) / width)));
+    let row = maxValue > 0 ? Math.min(rows - 1, Math.floor((v / maxValue) * rows)) : 0;
+    while (row > 0 && v <= bounds[row]!) row--;
+    while (row < rows - 1 && v > bounds[row + 1]!) row++;
     counts[column * rows + row]!++;
   }
-  return { counts, maxValue, profiles: p.value.length, total };
+  const out = new ByteWriter(1 << 12), packed = new ByteWriter(1 << 12);
+  const put = (field: number, v: number): void => { if (v !== 0) { out.u8(field * 8); out.uvarint(v); } };
+  put(1, columns); put(2, rows);
+  for (const c of counts) packed.uvarint(c);
+  out.u8(26); out.uvarint(packed.length); out.bytes(packed.finish());
+  put(4, maxValue); put(5, p.value.length); put(6, total);
+  return out.take();
 }
 
 /** One profile of a series. */

@@ -1,4 +1,4 @@
-import { ApiError, type Capabilities, type DrawnFiles, type FileInfo, type FunctionPage, type Selection, type Series } from "./types.ts";
+import { ApiError, type Capabilities, type DrawnFiles, type FileInfo, type FunctionPage, type Heatmap, type Selection, type Series, type SingleProfile } from "./types.ts";
 
 /** Where the UI is mounted, from the address of its own script: no flag, whatever proxy stands in front. */
 export const BASE = new URL(/* @vite-ignore */ "../", import.meta.url);
@@ -82,6 +82,17 @@ export class Client {
     return { value: { rows: (v.functions ?? []).map((f) => ({ name: f.name ?? "", self: n(f.self), total: n(f.total), baseSelf: n(f.baseSelf), baseTotal: n(f.baseTotal) })), total: n(v.total), baseTotal: n(v.baseTotal), count: n(v.count), matching: n(v.matching) }, partial };
   }
 
+  async heatmap(s: Selection, columns: number, rows: number, signal?: AbortSignal): Promise<Answer<Heatmap>> {
+    const { value: v, partial } = await this.json<{ columns: number; rows: number; counts?: number[]; maxValue?: string; profiles?: string }>("cinderblock.explore.v1.ExploreService/Heatmap", { selection: selectionJson(s), columns, rows }, signal);
+    return { value: { columns: v.columns, rows: v.rows, counts: v.counts ?? [], maxValue: Number(v.maxValue ?? 0), profiles: Number(v.profiles ?? 0) }, partial };
+  }
+
+  /** Single profiles with a value in (min, max], the largest first. */
+  async profiles(s: Selection, min: number, max: number, limit: number, signal?: AbortSignal): Promise<{ rows: SingleProfile[]; count: number; total: number }> {
+    const { value: v } = await this.json<{ profiles?: { profileId: string; timestamp: string; value?: string; labels?: string[] }[]; count?: string; total?: string }>("cinderblock.explore.v1.ExploreService/Profiles", { selection: selectionJson(s), minValue: String(min), maxValue: String(max), limit }, signal);
+    return { rows: (v.profiles ?? []).map((p) => ({ id: p.profileId, ms: Number(p.timestamp), value: Number(p.value ?? 0), labels: p.labels ?? [] })), count: Number(v.count ?? 0), total: Number(v.total ?? 0) };
+  }
+
   /** Uploaded files, the newest first. */
   async files(signal?: AbortSignal): Promise<FileInfo[]> {
     const { value } = await this.json<{ profiles?: { id: string; name: string; uploadedAt: string }[] }>("adhocprofiles.v1.AdHocProfileService/List", {}, signal);
@@ -117,4 +128,4 @@ export class Client {
   }
 }
 
-function selectionJson(s: Selection): object { return { profileTypeId: s.type, labelSelector: s.selector, start: String(s.startMs), end: String(s.endMs), stacks: s.stacks }; }
+function selectionJson(s: Selection): object { return { profileTypeId: s.type, labelSelector: s.selector, start: String(s.startMs), end: String(s.endMs), stacks: s.stacks, profileIdSelector: s.profileIds }; }

@@ -1,13 +1,17 @@
 import type { Stacks } from "../state/state.ts";
 
 /** The profiles that a question is about. */
-export interface Selection { type: string; selector: string; startMs: number; endMs: number; stacks: Stacks }
+export interface Selection { type: string; selector: string; startMs: number; endMs: number; stacks: Stacks; /** only these single profiles; empty: all */ profileIds: string[] }
 
 export interface SeriesPoint { ms: number; value: number }
 export interface Series { labels: Record<string, string>; points: SeriesPoint[] }
 export interface FunctionRow { name: string; self: number; total: number; baseSelf: number; baseTotal: number }
 export interface FunctionPage { rows: FunctionRow[]; total: number; baseTotal: number; count: number; matching: number }
 export interface Capabilities { version: string; maxQueryLengthMs: number; maxNodes: number; multitenancy: boolean; tenants: string[]; explore: boolean }
+
+/** Counts of single profiles by time and value: `counts[column * rows + row]`. */
+export interface Heatmap { columns: number; rows: number; counts: number[]; maxValue: number; profiles: number }
+export interface SingleProfile { id: string; ms: number; value: number; labels: string[] }
 
 export interface FileInfo { id: string; name: string; uploadedAtMs: number }
 /** v1's flamebearer of one type of a file, or of two files. */

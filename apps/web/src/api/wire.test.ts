@@ -3,8 +3,8 @@ import { CallTreeRequestSchema, FunctionNeighboursRequestSchema, SelectMergeProf
 import type { Selection } from "./types.ts";
 import { callTreeRequest, mergeProfileRequest, neighboursRequest } from "./wire.ts";
 
-const selection: Selection = { type: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", selector: '{a="ü"}', startMs: 1795532400000, endMs: 1795536000000, stacks: { callSite: ["main", ""], only: ["a"], without: ["b"], hide: ["c"] } };
-const seen = { profileTypeId: selection.type, labelSelector: selection.selector, start: 1795532400000n, end: 1795536000000n, stacks: { callSite: ["main", ""], only: ["a"], without: ["b"], hide: ["c"] } };
+const selection: Selection = { type: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", selector: '{a="ü"}', startMs: 1795532400000, endMs: 1795536000000, stacks: { callSite: ["main", ""], only: ["a"], without: ["b"], hide: ["c"] }, profileIds: ["01090909-0909-0909-0909-090909090909"] };
+const seen = { profileTypeId: selection.type, labelSelector: selection.selector, start: 1795532400000n, end: 1795536000000n, stacks: { callSite: ["main", ""], only: ["a"], without: ["b"], hide: ["c"] }, profileIdSelector: selection.profileIds };
 
 describe("requests that the page writes by hand", () => {
   it("are what the protocol says", () => {

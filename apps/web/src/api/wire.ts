@@ -14,7 +14,7 @@ class Message {
 
 function selection(s: Selection): Message {
   const stacks = new Message().texts(1, s.stacks.callSite).texts(2, s.stacks.only).texts(3, s.stacks.without).texts(4, s.stacks.hide);
-  return new Message().text(1, s.type).text(2, s.selector).int(3, s.startMs).int(4, s.endMs).message(5, stacks);
+  return new Message().text(1, s.type).text(2, s.selector).int(3, s.startMs).int(4, s.endMs).message(5, stacks).texts(7, s.profileIds);
 }
 
 /** cinderblock.explore.v1.CallTreeRequest. @param maxNodes -1 is as many as the tenant may have */

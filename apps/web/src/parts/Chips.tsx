@@ -83,9 +83,10 @@ export function StackChips(): ReactNode {
   const { stacks } = state;
   const set = (change: Partial<Stacks>): void => go({ stacks: { ...stacks, ...change } });
   const without = (list: string[], f: string): string[] => list.filter((x) => x !== f);
-  if (stacks.callSite.length + stacks.only.length + stacks.without.length + stacks.hide.length === 0) return null;
+  if (stacks.callSite.length + stacks.only.length + stacks.without.length + stacks.hide.length === 0 && state.profile === "") return null;
   return (
     <ul className="chips" aria-label="Stacks">
+      {state.profile !== "" ? <Chip kind="profile" text={`profile ${state.profile.slice(0, 8)}`} onRemove={() => go({ profile: "" })} /> : null}
       {stacks.callSite.length > 0 ? <Chip kind="path" text={`in ${stacks.callSite.slice(-2).join(" › ")}${stacks.callSite.length > 2 ? ` (level ${stacks.callSite.length})` : ""}`} onRemove={() => set({ callSite: [] })} /> : null}
       {stacks.only.map((f) => <Chip key={f} kind="frame" text={`only ${f}`} onRemove={() => set({ only: without(stacks.only, f) })} onInvert={() => set({ only: without(stacks.only, f), without: [...stacks.without, f] })} />)}
       {stacks.without.map((f) => <Chip key={f} kind="frame" text={`without ${f}`} onRemove={() => set({ without: without(stacks.without, f) })} onInvert={() => set({ without: without(stacks.without, f), only: [...stacks.only, f] })} />)}

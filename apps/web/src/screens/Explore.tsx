@@ -8,6 +8,7 @@ import { ExportDialog } from "../parts/Export.tsx";
 import { Failure, Loading } from "../parts/Failure.tsx";
 import type { FlameHandle } from "../parts/FlameCanvas.tsx";
 import { FlamePane, LabelsPane, SandwichPane, TablePane, TreePane, unitOfType } from "../parts/panes.tsx";
+import { ProfilesPane } from "../parts/Profiles.tsx";
 import { LINES, Timeline } from "../parts/Timeline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
@@ -15,13 +16,13 @@ import { useApp } from "../state/app.tsx";
 import type { Pane, Side, State } from "../state/state.ts";
 import { formatLength, shifted, timelineStep } from "../state/time.ts";
 
-const PANES: readonly [Pane, string][] = [["flame", "Flame graph"], ["table", "Functions"], ["tree", "Call tree"], ["sandwich", "Callers and callees"], ["labels", "Labels"]];
+const PANES: readonly [Pane, string][] = [["flame", "Flame graph"], ["table", "Functions"], ["tree", "Call tree"], ["sandwich", "Callers and callees"], ["labels", "Labels"], ["profiles", "Profiles"]];
 /** What a comparison may be made against: how far before. */
 const BEFORE: readonly [label: string, ms: number | undefined][] = [["the window before", undefined], ["an hour before", 36e5], ["a day before", 864e5], ["a week before", 6048e5]];
 
 /** The state that compares a side with itself some time before. */
 export function comparedWith(s: State, nowMs: number, byMs: number | undefined): Partial<State> {
-  return { screen: "compare", pane: s.pane === "labels" ? "flame" : s.pane, baseline: { selector: s.side.selector, ...shifted(s.side, nowMs, s.zone, -1, byMs === undefined ? undefined : -byMs) } };
+  return { screen: "compare", pane: s.pane === "labels" || s.pane === "profiles" ? "flame" : s.pane, profile: "", baseline: { selector: s.side.selector, ...shifted(s.side, nowMs, s.zone, -1, byMs === undefined ? undefined : -byMs) } };
 }
 
 /** Explore one selection, or compare two: the same screen. */
@@ -77,7 +78,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
           <Course selection={a} baseline={b} />
           {b && a ? <Imbalance a={a} b={b} /> : null}
           <div className="toolbar">
-            <div role="tablist" aria-label="Views">{PANES.filter(([p]) => !compare || p !== "labels").map(([pane, name], i) => (
+            <div role="tablist" aria-label="Views">{PANES.filter(([p]) => !compare || (p !== "labels" && p !== "profiles")).map(([pane, name], i) => (
               <button key={pane} type="button" role="tab" id={`tab-${pane}`} aria-selected={state.pane === pane} aria-controls="pane" tabIndex={state.pane === pane ? 0 : -1} title={`${name} (${i + 1})`} onClick={() => go({ pane })} onKeyDown={(e) => { const by = e.key === "ArrowRight" ? 1 : e.key === "ArrowLeft" ? -1 : 0; if (by !== 0) { const next = PANES[(PANES.findIndex(([p]) => p === state.pane) + by + PANES.length) % PANES.length]![0]; go({ pane: next }); document.getElementById(`tab-${next}`)?.focus(); } }}>{name}</button>
             ))}</div>
             {state.pane === "flame" || state.pane === "table" ? (
@@ -93,11 +94,11 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
               </>
             ) : null}
             {state.pane === "flame" || state.pane === "tree" ? <label className="check"><input type="checkbox" checked={state.inverted} onChange={(e) => go({ inverted: e.target.checked }, true)} /> upside down</label> : null}
-            {state.pane === "labels" || state.pane === "table" ? null : <label className="check"><input type="checkbox" checked={state.collapsed} onChange={(e) => go({ collapsed: e.target.checked }, true)} /> collapse recursion</label>}
+            {state.pane === "labels" || state.pane === "table" || state.pane === "profiles" ? null : <label className="check"><input type="checkbox" checked={state.collapsed} onChange={(e) => go({ collapsed: e.target.checked }, true)} /> collapse recursion</label>}
           </div>
           <div className="with-drawer">
             <div id="pane" className="pane-host" role="tabpanel" aria-labelledby={`tab-${state.pane}`}>
-              {state.pane === "flame" ? <FlamePane selection={a} baseline={b} handle={handle} /> : state.pane === "table" ? <TablePane selection={a} baseline={b} /> : state.pane === "tree" ? <TreePane selection={a} baseline={b} /> : state.pane === "sandwich" ? <SandwichPane selection={a} baseline={b} /> : <LabelsPane selection={a} baseline={b} />}
+              {state.pane === "flame" ? <FlamePane selection={a} baseline={b} handle={handle} /> : state.pane === "table" ? <TablePane selection={a} baseline={b} /> : state.pane === "tree" ? <TreePane selection={a} baseline={b} /> : state.pane === "sandwich" ? <SandwichPane selection={a} baseline={b} /> : state.pane === "profiles" ? <ProfilesPane selection={a} /> : <LabelsPane selection={a} baseline={b} />}
             </div>
             <Drawer selection={a} baseline={b} />
           </div>

@@ -14,7 +14,7 @@ const SCREENS: readonly [Screen, string][] = [["services", "Services"], ["explor
 
 const KEYS: readonly [keys: string, does: string][] = [
   ["← → ↑ ↓", "siblings, caller and callee in the flame graph"], ["Enter", "focus on the call"], ["Esc", "one call up"], ["Home", "everything"], ["+ − 0", "zoom in, out, fit; with Ctrl the wheel zooms"], ["Shift ← →, drag", "pan"],
-  ["/", "search; n and N go through the matches"], ["1 … 5", "flame graph, functions, call tree, callers and callees, labels"], ["s", "callers and callees of the chosen function"], ["i", "upside down: callees first"], ["r", "collapse recursion"],
+  ["/", "search; n and N go through the matches"], ["1 … 6", "flame graph, functions, call tree, callers and callees, labels, profiles"], ["s", "callers and callees of the chosen function"], ["i", "upside down: callees first"], ["r", "collapse recursion"],
   ["o x h", "only stacks with the function, without them, merge it into its callers"], ["c", "compare with the window before"], ["t", "time"], ["[ ]", "one window earlier, later"], ["y", "copy the link"], ["e", "export"], ["?", "this list"],
 ];
 

@@ -69,7 +69,7 @@ export function AppProvider({ children }: { children: ReactNode }): ReactNode {
     };
     return {
       state, go, nowMs, refresh, client, can, cannot, range,
-      selection: (side) => { const r = range(side); return r && { type: state.type, selector: selectorOf(side.selector), startMs: Math.round(r[0]), endMs: Math.round(r[1]), stacks: state.stacks }; },
+      selection: (side) => { const r = range(side); return r && { type: state.type, selector: selectorOf(side.selector), startMs: Math.round(r[0]), endMs: Math.round(r[1]), stacks: state.stacks, profileIds: state.profile !== "" && side === state.side ? [state.profile] : [] }; },
     };
   }, [state, go, nowMs, refresh, client, can, cannot]);
   return <Context value={app}>{children}</Context>;

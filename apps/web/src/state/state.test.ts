@@ -10,9 +10,9 @@ const side = fc.record({ selector: fc.array(matcher, { maxLength: 3 }), from: ti
 const functions = fc.array(text.filter((t) => t !== ""), { maxLength: 3 });
 const state: fc.Arbitrary<State> = fc.record({
   screen: fc.constantFrom("services" as const, "explore" as const, "compare" as const, "files" as const, "status" as const), tenant: text, type: fc.constantFrom(initial.type, "memory:alloc_space:bytes:space:bytes"), side, baseline: side,
-  stacks: fc.record({ callSite: functions, only: functions, without: functions, hide: functions }), zone: fc.constantFrom("local", "utc", "Europe/Berlin"), pane: fc.constantFrom("flame" as const, "table" as const, "tree" as const, "sandwich" as const, "labels" as const),
+  stacks: fc.record({ callSite: functions, only: functions, without: functions, hide: functions }), zone: fc.constantFrom("local", "utc", "Europe/Berlin"), pane: fc.constantFrom("flame" as const, "table" as const, "tree" as const, "sandwich" as const, "labels" as const, "profiles" as const),
   fn: text, search: text, colour: fc.constantFrom("package" as const, "value" as const, "change" as const), palette: fc.constantFrom("blue-orange" as const, "purple-green" as const, "red-green" as const), upwards: fc.boolean(), inverted: fc.boolean(),
-  collapsed: fc.boolean(), sort: fc.constantFrom("self" as const, "total" as const, "name" as const, "self-change" as const, "total-change" as const), ascending: fc.boolean(), group: fc.constantFrom("", "pod"), files: fc.array(fc.stringMatching(/^[A-Z0-9_.-]{1,9}$/), { maxLength: 2 }), fileType: text, refresh: fc.constantFrom(0, 15, 60),
+  collapsed: fc.boolean(), sort: fc.constantFrom("self" as const, "total" as const, "name" as const, "self-change" as const, "total-change" as const), ascending: fc.boolean(), group: fc.constantFrom("", "pod"), profile: fc.constantFrom("", "01090909-0909-0909-0909-090909090909"), cell: fc.constantFrom("", "3.4"), files: fc.array(fc.stringMatching(/^[A-Z0-9_.-]{1,9}$/), { maxLength: 2 }), fileType: text, refresh: fc.constantFrom(0, 15, 60),
 });
 
 describe("state in the address", () => {

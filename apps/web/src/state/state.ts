@@ -3,7 +3,7 @@ import { type Matcher, parseSelector, selectorText } from "./selector.ts";
 import type { TimeText } from "./time.ts";
 
 export type Screen = "services" | "explore" | "compare" | "files" | "status";
-export type Pane = "flame" | "table" | "tree" | "sandwich" | "labels";
+export type Pane = "flame" | "table" | "tree" | "sandwich" | "labels" | "profiles";
 export type SortKey = "self" | "total" | "name" | "self-change" | "total-change";
 
 /** What is looked at: which profiles, of which time. */
@@ -33,6 +33,10 @@ export interface State {
   sort: SortKey;
   ascending: boolean;
   group: string;
+  /** the single profile that is shown, by its id */
+  profile: string;
+  /** the cell of the heatmap whose profiles are listed: `column.row` */
+  cell: string;
   /** uploaded files that are open: one, or two that are compared; and the type of them that is shown */
   files: string[];
   fileType: string;
@@ -45,14 +49,14 @@ export const CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 export const initial: State = {
   screen: "services", tenant: "", type: CPU, side: { selector: [], from: "now-1h", until: "now" }, baseline: { selector: [], from: "now-2h", until: "now-1h" },
   stacks: { callSite: [], only: [], without: [], hide: [] }, zone: "local", pane: "flame", fn: "", search: "", colour: "package", palette: "blue-orange",
-  upwards: false, inverted: false, collapsed: false, sort: "self", ascending: false, group: "", files: [], fileType: "", refresh: 0,
+  upwards: false, inverted: false, collapsed: false, sort: "self", ascending: false, group: "", profile: "", cell: "", files: [], fileType: "", refresh: 0,
 };
 
 /** Version of the parameters. A change of their meaning raises it and adds an upgrade of the one before. */
 const VERSION = "1";
 
 const SCREENS: readonly Screen[] = ["services", "explore", "compare", "files", "status"];
-const PANES: readonly Pane[] = ["flame", "table", "tree", "sandwich", "labels"];
+const PANES: readonly Pane[] = ["flame", "table", "tree", "sandwich", "labels", "profiles"];
 const SORTS: readonly SortKey[] = ["self", "total", "name", "self-change", "total-change"];
 const COLOURS: readonly ColourMode[] = ["package", "value", "change"];
 const PALETTES: readonly ChangePalette[] = ["blue-orange", "purple-green", "red-green"];
@@ -87,6 +91,8 @@ export function encode(s: State): string {
   put("o", s.sort, initial.sort);
   put("asc", s.ascending ? "1" : "", "");
   put("g", s.group, initial.group);
+  put("id", s.profile, "");
+  put("cell", s.cell, "");
   for (const f of s.files) p.append("file", f);
   put("ft", s.fileType, "");
   put("r", String(s.refresh), "0");
@@ -107,7 +113,7 @@ export function decode(path: string, search: string): State {
     screen: oneOf(SCREENS, path, "services"), tenant: p.get("t") ?? initial.tenant, type: p.get("p") ?? initial.type, side: side("", initial.side), baseline: side("b", initial.baseline),
     stacks: { callSite: p.getAll("cs"), only: p.getAll("on"), without: p.getAll("wo"), hide: p.getAll("hi") }, zone: p.get("z") ?? initial.zone, pane: oneOf(PANES, p.get("pane"), initial.pane),
     fn: p.get("fn") ?? "", search: p.get("q") ?? "", colour: oneOf(COLOURS, p.get("c"), initial.colour), palette: oneOf(PALETTES, p.get("pal"), initial.palette), upwards: p.get("up") === "1",
-    inverted: p.get("inv") === "1", collapsed: p.get("rec") === "1", sort: oneOf(SORTS, p.get("o"), initial.sort), ascending: p.get("asc") === "1", group: p.get("g") ?? "", files: p.getAll("file").slice(0, 2), fileType: p.get("ft") ?? "",
+    inverted: p.get("inv") === "1", collapsed: p.get("rec") === "1", sort: oneOf(SORTS, p.get("o"), initial.sort), ascending: p.get("asc") === "1", group: p.get("g") ?? "", profile: p.get("id") ?? "", cell: p.get("cell") ?? "", files: p.getAll("file").slice(0, 2), fileType: p.get("ft") ?? "",
     refresh: Math.max(0, Number(p.get("r") ?? 0) || 0),
   };
 }

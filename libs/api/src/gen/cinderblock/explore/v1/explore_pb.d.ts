@@ -439,7 +439,8 @@ export declare type HeatmapResponse = Message<"cinderblock.explore.v1.HeatmapRes
   counts: number[];
 
   /**
-   * The largest value: row r holds values in (r, r + 1] × max_value / rows, the first one 0, too.
+   * The largest value: row r holds values above r × max_value / rows and up to (r + 1) × max_value / rows, both rounded
+   * down; the first row holds 0, too.
    *
    * @generated from field: int64 max_value = 4;
    */
