@@ -59,6 +59,13 @@ describe("components as processes of their own", () => {
     const head = oracle.compare(join(oracle.data!, "answers/head"), oracle.ask(c.get("query-frontend"), base, "cluster-head"));
     expect(oracle.surprising(head.differ)).toEqual([]);
     expect(head.equal).toBeGreaterThanOrEqual(351);
+    // What the UI asks comes over the network alike: trees, functions, single profiles, each profile once of three replicas.
+    const explore = async (method: string, body: object): Promise<Record<string, unknown>> => (await c.get("query-frontend", 1).json(`/cinderblock.explore.v1.ExploreService/${method}`, body)).body;
+    const selection = { profileTypeId: CPU, labelSelector: "{}", start: String(base - 3600_000), end: String(base + 7200_000) };
+    const sum = String([...(await c.get("query-frontend").sums([], CPU, base - 3600_000, base + 7200_000)).values()].reduce((a, b) => a + b, 0));
+    const [tree, table, heat, list] = await Promise.all([explore("CallTree", { selection, maxNodes: "100" }), explore("FunctionTable", { selection, limit: "1" }), explore("Heatmap", { selection }), explore("Profiles", { selection, limit: 1 })]);
+    expect([tree.total, table.total, heat.total, list.total]).toEqual([sum, sum, sum, sum]);
+    expect((heat.counts as number[]).reduce((a, b) => a + b, 0)).toBe(Number(list.count));
     const same = (name: string, i: number): string[] => oracle.compare(join(oracle.work, "cluster-head"), oracle.ask(c.get("query-frontend", i), base, name), "-tolerance", "0").differ.filter((d) => !d.startsWith("analyze."));
     await c.flush();
     await until("every block is in the bucket", async () => (await Promise.all(c.of("ingester").map(async (s) => Number(/^cinderblock_ingester_unshipped_bytes (\d+)/m.exec(await (await fetch(`${s.url}/metrics`)).text())![1])))).every((n) => n === 0));

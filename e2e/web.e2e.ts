@@ -34,7 +34,8 @@ const spoken = (page: Page): Promise<string> => page.locator(".flame .sr").first
 /** Self and total of each function, from the merged pprof: computed apart from the server's table. */
 async function exact(selector: string, startMs: number, endMs: number): Promise<Map<string, { self: number; total: number }>> {
   const r = await fetch(`${server.url}/querier.v1.QuerierService/SelectMergeProfile`, { method: "POST", headers: { "content-type": "application/json", accept: "application/json" }, body: JSON.stringify({ profileTypeID: CPU, labelSelector: selector, start: String(startMs), end: String(endMs) }) });
-  const p = await r.json() as { stringTable: string[]; function: { id: string; name: string }[]; location: { id: string; line: { functionId: string }[] }[]; sample: { locationId: string[]; value: string[] }[] };
+  // Nothing selected: no functions.
+  const p = { stringTable: [""], function: [], location: [], sample: [], ...(await r.json() as object) } as { stringTable: string[]; function: { id: string; name: string }[]; location: { id: string; line: { functionId: string }[] }[]; sample: { locationId: string[]; value: string[] }[] };
   const fn = new Map(p.function.map((f) => [f.id, p.stringTable[Number(f.name)]!])), lines = new Map(p.location.map((l) => [l.id, l.line.map((x) => fn.get(x.functionId)!)]));
   const out = new Map<string, { self: number; total: number }>();
   const row = (n: string): { self: number; total: number } => { let x = out.get(n); if (!x) out.set(n, (x = { self: 0, total: 0 })); return x; };
@@ -226,12 +227,15 @@ describe("queries", () => {
 
 describe("numbers", () => {
   inBrowser("of the function table are exact: every row, with and without filters, recursion once", async () => {
-    const selections: [string, number, number][] = [['{service_name="cart"}', END - 2 * HOUR, END], ['{service_name="cart",region="eu"}', END - HOUR, END], ["{}", END - 2 * HOUR, END], ['{service_name="checkout"}', END - 2 * HOUR, END - HOUR]];
+    const selections = ["{service_name=\"cart\"}", "{service_name=\"cart\",region=\"eu\"}", "{service_name=~\"c.*\",pod!=\"cart-b\"}", "{service_name=\"checkout\"}", "{version=\"1\"}"]
+      .flatMap((s): [string, number, number][] => [[s, END - 2 * HOUR, END], [s, END - HOUR, END], [s, END - 2 * HOUR, END - HOUR], [s, END - 1.5 * HOUR, END - 0.5 * HOUR]]);
+    expect(selections.length).toBe(20);
     for (const [selector, from, until] of selections) {
       const { page, context } = await open(`explore?f=${from}&u=${until}&s=${encodeURIComponent(selector.slice(1, -1))}&pane=table&o=name&asc=1`);
-      await page.locator(".table-scroll [role=row]").first().waitFor();
-      const rows = await page.locator(".table-scroll [role=row]").evaluateAll((all) => all.map((r) => [...r.querySelectorAll("[role=cell]")].map((c) => (c as HTMLElement).innerText.trim())));
       const wanted = await exact(selector, from, until), sum = [...wanted.values()].reduce((n, f) => n + f.self, 0);
+      if (wanted.size > 0) await page.locator(".table-scroll [role=row]").first().waitFor();
+      await settled(page);
+      const rows = await page.locator(".table-scroll [role=row]").evaluateAll((all) => all.map((r) => [...r.querySelectorAll("[role=cell]")].map((c) => (c as HTMLElement).innerText.trim())));
       expect(rows.map((r) => r[0])).toEqual([...wanted.keys()].sort());
       for (const [name, , selfShare, , totalShare] of rows) {
         const f = wanted.get(name!)!, text = (v: number): string => `${(100 * v / sum >= 10 ? (100 * v / sum).toFixed(1) : (100 * v / sum).toFixed(2))} %`.replace(/^0\.00 %$/, "0 %");
@@ -387,6 +391,17 @@ describe("files", () => {
     const dot = (await save("DOT")).toString();
     expect(dot).toContain("digraph");
     expect((await save("PNG")).subarray(1, 4).toString()).toBe("PNG");
+    const svg = (await save("SVG")).toString(), page2 = await context.newPage(), asked: string[] = [];
+    expect([svg.includes("<title>json.Marshal: 1.20 min, 80.0 %"), svg.includes("db.query")]).toEqual([true, false]);
+    // The page works where there is no network.
+    const html = join(folder(), "cart.html");
+    writeFileSync(html, await save("HTML"));
+    page2.on("request", (r) => { if (!r.url().startsWith("file:")) asked.push(r.url()); });
+    await page2.goto(`file://${html}`);
+    const box = page2.locator("g.b", { hasText: /json\.Marshal/ }).first().locator("rect");
+    const before = Number(await box.getAttribute("width"));
+    await box.click();
+    expect([Number(await box.getAttribute("width")) > before, asked]).toEqual([true, []]);
     expect(problems).toEqual([]);
     await context.close();
   });
@@ -547,6 +562,32 @@ describe("with tokens", () => {
     expect(await admin.page.getByLabel("Configuration").innerText()).not.toContain(READER);
     await admin.context.close();
     await guarded.stop();
+  });
+});
+
+describe("with tenants", () => {
+  inBrowser("asks for one, joins several, keeps them in the address, and knows their longest range", async () => {
+    const many = new Server(), at = Date.now() - 60_000;
+    await many.start("-auth.multitenancy-enabled=true", "-querier.max-query-length=24h");
+    for (const t of ["a", "b"]) await push(many, `of-${t}`, {}, at, [{ frames: ["main"], values: [1e9] }], { "x-scope-orgid": t });
+    const { page, context, problems } = await visit(browser!, many.url, { expected: /^401/ });
+    expect(await page.getByRole("alert").innerText()).toContain("Name a tenant");
+    await page.getByLabel("Tenant").fill("a");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "of-a", exact: true }).waitFor();
+    expect(await page.getByRole("button", { name: "of-b", exact: true }).count()).toBe(0);
+    await page.getByLabel("Tenant").fill("a|b");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "of-b", exact: true }).waitFor();
+    expect([new URL(page.url()).searchParams.get("t"), await page.getByRole("button", { name: "of-a", exact: true }).count()]).toEqual(["a|b", 1]);
+    await page.goto(`${many.url}/explore?v=1&t=a&f=now-7d`);
+    expect(await page.getByRole("alert").innerText()).toContain("The limit of this tenant is 1 d (max_query_length)");
+    await page.getByRole("button", { name: "Show the last 1 d" }).click();
+    await flame(page);
+    expect(await page.getByTestId("total").innerText()).toBe("total 1 s");
+    expect(problems).toEqual([]);
+    await context.close();
+    await many.stop();
   });
 });
 

@@ -1,5 +1,9 @@
 import type { CallTree } from "./call-tree.ts";
+import { foldedText } from "./draw.ts";
+import { type Flame, FOLDED } from "./layout.ts";
+import { painter } from "./palette.ts";
 import { eachStack } from "./transform.ts";
+import { formatShare, formatValue, type Unit } from "./units.ts";
 
 /** Folded stacks, one a line: `root;child;leaf 42`. A `;` inside a name becomes `:`, since the format has no escape. */
 export function toFolded(t: CallTree): string {
@@ -22,4 +26,41 @@ export function toSpeedscope(t: CallTree, title: string, unit: "nanoseconds" | "
     $schema: "https://www.speedscope.app/file-format-schema.json", name: title, exporter: "cinderblock", activeProfileIndex: 0, shared: { frames },
     profiles: [{ type: "sampled", name: title, unit: unit === "count" ? "none" : unit, startValue: 0, endValue: sum, samples, weights }],
   });
+}
+
+const ROW = 18, WIDTH = 1600, GLYPH = 7.2;
+const escape = (s: string): string => s.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`).replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, "?");
+
+/**
+ * A flame graph as one SVG file that needs nothing else: a title for every box, what is too narrow left out and said so.
+ * @param minWidth boxes below this many pixels of 1,600 are left out
+ */
+export function toSvg(f: Flame, title: string, unit: Unit, minWidth = 0.5): string {
+  const levels = f.rowStart.length - 1, scale = WIDTH / (f.width[0]! || 1), paint = painter(f, f.baseTotal ? "change" : "package", "blue-orange", "light");
+  const out: string[] = [];
+  let deepest = 0, left = 0;
+  for (let level = 0; level < levels; level++) {
+    for (let b = f.rowStart[level]!; b < f.rowStart[level + 1]!; b++) {
+      const w = f.width[b]! * scale;
+      if (w < minWidth) { left++; continue; }
+      deepest = level;
+      const folded = f.name[b] === FOLDED, name = folded ? foldedText(f, b) : b === 0 ? "all" : f.names[f.name[b]!]!, x = f.x[b]! * scale, fits = Math.floor((w - 6) / GLYPH);
+      const share = formatShare(f.sum > 0 ? f.total[b]! / f.sum : 0), text = fits < 3 ? "" : escape(name.length <= fits ? name : `${name.slice(0, fits - 1)}…`);
+      out.push(`<g class="b" data-x="${x.toFixed(2)}" data-w="${w.toFixed(2)}" data-n="${escape(name)}"><title>${escape(name)}: ${formatValue(f.total[b]!, unit)}, ${share}, self ${formatValue(f.self[b]!, unit)}${f.baseTotal ? `, before ${formatValue(f.baseTotal[b]!, unit)}` : ""}</title><rect x="${x.toFixed(2)}" y="${level * ROW + 28}" width="${Math.max(0.1, w - 0.5).toFixed(2)}" height="${ROW - 1}" fill="${folded ? "#c4c4cd" : paint(b).fill}"/>${text === "" ? "" : `<text x="${(x + 3).toFixed(2)}" y="${level * ROW + 41}">${text}</text>`}</g>`);
+    }
+  }
+  const height = (deepest + 1) * ROW + 34;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="ui-monospace, 'DejaVu Sans Mono', monospace" font-size="12"><rect width="100%" height="100%" fill="#fff"/><text x="4" y="16">${escape(title)} · total ${formatValue(f.sum, unit)}${f.baseTotal ? `, before ${formatValue(f.baseSum, unit)}` : ""}${left > 0 ? ` · ${left} calls too narrow to be drawn` : ""}</text>\n${out.join("\n")}\n</svg>\n`;
+}
+
+/** Zoom by click, back by Escape, search by text: for a page without a network. */
+const SCRIPT = `const svg=document.querySelector("svg"),all=[...svg.querySelectorAll("g.b")].map(g=>({g,r:g.querySelector("rect"),t:g.querySelector("text"),x:+g.dataset.x,w:+g.dataset.w,n:g.dataset.n}));
+const zoom=(x,w)=>{const k=${WIDTH}/w;for(const b of all){const l=Math.max(0,(b.x-x)*k),r=Math.min(${WIDTH},(b.x+b.w-x)*k);b.g.style.display=r-l<.3?"none":"";b.r.setAttribute("x",l);b.r.setAttribute("width",Math.max(.1,r-l-.5));
+if(!b.t&&r-l>27){b.t=document.createElementNS("http://www.w3.org/2000/svg","text");b.t.setAttribute("y",+b.r.getAttribute("y")+13);b.g.append(b.t)}if(b.t){const f=Math.floor((r-l-6)/${GLYPH});b.t.setAttribute("x",l+3);b.t.textContent=f<3?"":b.n.length<=f?b.n:b.n.slice(0,f-1)+"…"}}};
+for(const b of all)b.g.addEventListener("click",()=>zoom(b.x,b.w));addEventListener("keydown",e=>{if(e.key==="Escape")zoom(0,${WIDTH})});
+document.querySelector("input").addEventListener("input",e=>{const q=e.target.value.toLowerCase();for(const b of all)b.g.style.opacity=q&&!b.n.toLowerCase().includes(q)?.3:1});`;
+
+/** The same as a page that stays interactive without a server. */
+export function toHtml(f: Flame, title: string, unit: Unit): string {
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escape(title)}</title><style>body{font:14px system-ui,sans-serif;margin:8px}svg{width:100%;height:auto}g.b{cursor:pointer}</style><p><label>Search <input type="search"></label> A click zooms, Escape goes back.</p>${toSvg(f, title, unit, 0.05)}<script>${SCRIPT}</script></html>\n`;
 }

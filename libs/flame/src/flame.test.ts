@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { boxAt, boxOf, type CallTree, callTreeOfLevels, collapseRecursion, coverage, decodeCallTree, draw, eachStack, FOLDED, formatShare, formatValue, invert, layout, levelAt, levelOf, packageOf, pathOf, rowTop, search, searchPattern, type Style, type Surface, toFolded, toSpeedscope, type Viewport } from "./index.ts";
+import { boxAt, boxOf, type CallTree, callTreeOfLevels, collapseRecursion, coverage, decodeCallTree, draw, eachStack, FOLDED, formatShare, formatValue, invert, layout, levelAt, levelOf, packageOf, pathOf, rowTop, search, searchPattern, type Style, type Surface, toFolded, toHtml, toSpeedscope, toSvg, type Viewport } from "./index.ts";
 
 type Stack = [frames: string[], value: number, base: number];
 
@@ -152,6 +152,18 @@ describe("transforms", () => {
     expect(toFolded(t)).toBe("main 2\nmain;a:b 3\n");
     const file = JSON.parse(toSpeedscope(t, "cpu", "nanoseconds")) as { shared: { frames: { name: string }[] }; profiles: { samples: number[][]; weights: number[]; endValue: number; unit: string }[] };
     expect([file.shared.frames.map((f) => f.name), file.profiles[0]!.samples, file.profiles[0]!.weights, file.profiles[0]!.endValue, file.profiles[0]!.unit]).toEqual([["main", "a;b"], [[0], [0, 1]], [2, 3], 5, "nanoseconds"]);
+  });
+});
+
+describe("pictures", () => {
+  it("are files of their own: every box with its title, names escaped, what is left out said", () => {
+    const f = layout(treeOf([[["main", 'a<b>&"c"'], 900, 0], ...Array.from({ length: 3 }, (_, i): Stack => [[`tiny${i}`], 0.1, 0])]));
+    const svg = toSvg(f, "cart <cpu>", "count");
+    expect(svg).toContain("cart &#60;cpu&#62; · total 900");
+    expect(svg).toContain("3 calls too narrow to be drawn");
+    expect(svg).toContain("<title>a&#60;b&#62;&#38;&#34;c&#34;: 900, 100.0 %, self 900</title>");
+    expect(svg).not.toMatch(/https?:\/\/(?!www\.w3\.org\/2000\/svg)/);
+    expect(toHtml(f, "x", "count").match(/<g class="b"/g)!.length).toBe(6);
   });
 });
 

@@ -24,6 +24,7 @@ export class ApiError extends Error {
   constructor(message: string, status: number, code: string) { super(message); this.status = status; this.code = code; }
 
   get next(): string {
+    if (/no org id/.test(this.message)) return "Name a tenant, above on the right; several are joined by |.";
     if (this.status === 401) return "Sign in with a token that may read.";
     if (this.status === 403) return "This token may not read this: ask for one with the role that it names.";
     if (this.status === 404) return "This server does not know the question: it may be an older one.";

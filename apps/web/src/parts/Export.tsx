@@ -1,5 +1,5 @@
 import { type ReactNode, type RefObject, useState } from "react";
-import { decodeCallTree, toFolded, toSpeedscope } from "@cinderblock/flame";
+import { decodeCallTree, layout, toFolded, toHtml, toSpeedscope, toSvg } from "@cinderblock/flame";
 import { BASE } from "../api/client.ts";
 import type { Selection } from "../api/types.ts";
 import { callTreeRequest, mergeProfileRequest } from "../api/wire.ts";
@@ -35,6 +35,8 @@ export function ExportDialog({ selection, handle, onClose }: { selection: Select
       const { value } = await client.functions(selection, undefined, "", "self", false, 0);
       save(`${stem}.csv`, `function,self,total\n${value.rows.map((r) => `"${r.name.replace(/"/g, "\"\"")}",${r.self},${r.total}`).join("\n")}\n`, "text/csv");
     }],
+    ["SVG", "The flame graph as a picture, filters included; needs nothing else.", async () => save(`${stem}.svg`, toSvg(layout(await tree()), stem, unitOfType(state.type)), "image/svg+xml")],
+    ["HTML", "A page with zoom and search, filters included; needs no server.", async () => save(`${stem}.html`, toHtml(layout(await tree()), stem, unitOfType(state.type)), "text/html")],
     ["PNG", "The flame graph as it is drawn now.", async () => { const blob = await handle.current?.png(); if (!blob) throw new Error("The flame graph is not on screen: open its pane first."); save(`${stem}.png`, blob, "image/png"); }],
   ];
   return (

@@ -14,7 +14,7 @@ import { TimePicker } from "../parts/TimePicker.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
 import type { Pane, Side, State } from "../state/state.ts";
-import { formatLength, shifted, timelineStep } from "../state/time.ts";
+import { formatLength, isRelative, shifted, timelineStep } from "../state/time.ts";
 
 const PANES: readonly [Pane, string][] = [["flame", "Flame graph"], ["table", "Functions"], ["tree", "Call tree"], ["sandwich", "Callers and callees"], ["labels", "Labels"], ["profiles", "Profiles"]];
 /** What a comparison may be made against: how far before. */
@@ -54,6 +54,8 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
     return () => removeEventListener("keydown", key);
   }, [state, go, nowMs]);
 
+  // The tenant's longest range is known: it is not found out by an error.
+  const tooLong = app.can !== undefined && app.can.maxQueryLengthMs > 0 && [a, b].some((s) => s && s.endMs - s.startMs > app.can!.maxQueryLengthMs);
   const service = state.side.selector.find((m) => m.name === "service_name" && m.op === "=")?.value;
   return (
     <div className="explore">
@@ -73,7 +75,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
       </SideBar>
       {compare ? <SideBar side={state.baseline} name="A (before)" onChange={(x) => go({ baseline: x })} compare which="baseline" /> : null}
       <StackChips />
-      {a && (!compare || b) ? (
+      {app.can === undefined ? <Loading active /> : tooLong ? <TooLong maxMs={app.can.maxQueryLengthMs} /> : a && (!compare || b) ? (
         <>
           <Course selection={a} baseline={b} />
           {b && a ? <Imbalance a={a} b={b} /> : null}
@@ -105,6 +107,19 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         </>
       ) : <Failure error={new Error("The time range cannot be read: its start must be before its end.")} />}
       {exporting && a ? <ExportDialog selection={a} handle={handle} onClose={() => setExporting(false)} /> : null}
+    </div>
+  );
+}
+
+/** A range that the tenant may not ask for, and the longest that it may. */
+function TooLong({ maxMs }: { maxMs: number }): ReactNode {
+  const { state, go, range } = useApp();
+  const until = range(state.side)?.[1];
+  return (
+    <div className="failure" role="alert">
+      <strong>This time is longer than a query may be.</strong>
+      <p>The limit of this tenant is {formatLength(maxMs)} (max_query_length).</p>
+      {until !== undefined ? <button type="button" onClick={() => go({ side: { ...state.side, from: isRelative(state.side.from) && state.side.until === "now" ? `now-${Math.floor(maxMs / 1000)}s` : String(Math.round(until - maxMs)), until: isRelative(state.side.from) && state.side.until === "now" ? "now" : String(Math.round(until)) } })}>Show the last {formatLength(maxMs)}</button> : null}
     </div>
   );
 }

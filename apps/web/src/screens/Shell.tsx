@@ -2,6 +2,7 @@ import { type ReactNode, useEffect, useState } from "react";
 import { encode, initial, type Screen } from "../state/state.ts";
 import { addressOf, useApp } from "../state/app.tsx";
 import { token } from "../api/client.ts";
+import { ApiError } from "../api/types.ts";
 import { applyTheme, savedTheme, type ThemeChoice } from "../parts/theme.ts";
 import { Failure } from "../parts/Failure.tsx";
 import { Dialog } from "../parts/Dialog.tsx";
@@ -21,6 +22,8 @@ const KEYS: readonly [keys: string, does: string][] = [
 /** What surrounds every screen. */
 export function Shell(): ReactNode {
   const { state, go, refresh, can, cannot } = useApp();
+  // A server with several tenants refuses who names none, before it says that it has several.
+  const noTenant = cannot?.error instanceof ApiError && /no org id/.test(cannot.error.message);
   const [help, setHelp] = useState(false), [settings, setSettings] = useState(false), [said, setSaid] = useState("");
   useEffect(() => {
     document.title = `${state.screen === "services" ? "" : `${state.side.selector.find((m) => m.name === "service_name")?.value ?? SCREENS.find(([s]) => s === state.screen)![1]} – `}Cinderblock`;
@@ -48,7 +51,7 @@ export function Shell(): ReactNode {
           <a key={screen} href={link(screen)} aria-current={state.screen === screen ? "page" : undefined} onClick={(e) => { if (e.ctrlKey || e.metaKey || e.shiftKey) return; e.preventDefault(); go({ screen }); }}>{name}</a>
         ))}</nav>
         <div className="top-right">
-          {can?.multitenancy || state.tenant !== "" ? <label className="tenant">Tenant <input value={state.tenant} placeholder="a or a|b" size={12} onChange={(e) => go({ tenant: e.target.value }, true)} /></label> : null}
+          {can?.multitenancy || state.tenant !== "" || noTenant ? <TenantField /> : null}
           <label className="sr" htmlFor="refresh">Refresh</label>
           <select id="refresh" value={state.refresh} onChange={(e) => go({ refresh: Number(e.target.value) }, true)}><option value={0}>when asked</option><option value={15}>every 15 s</option><option value={60}>every minute</option><option value={300}>every 5 min</option>{[0, 15, 60, 300].includes(state.refresh) ? null : <option value={state.refresh}>every {state.refresh} s</option>}</select>
           <button type="button" onClick={refresh} aria-label="Refresh now" title="Refresh now">⟳</button>
@@ -65,6 +68,15 @@ export function Shell(): ReactNode {
       {settings ? <Settings onClose={() => setSettings(false)} /> : null}
     </>
   );
+}
+
+/** The tenant, or several joined by `|`; taken when it is left or entered, so that no half of a name is asked for. */
+function TenantField(): ReactNode {
+  const { state, go } = useApp();
+  const [draft, setDraft] = useState(state.tenant);
+  useEffect(() => setDraft(state.tenant), [state.tenant]);
+  const take = (): void => { if (draft !== state.tenant) go({ tenant: draft.trim() }); };
+  return <form onSubmit={(e) => { e.preventDefault(); take(); }}><label className="tenant">Tenant <input value={draft} placeholder="a or a|b" size={12} onChange={(e) => setDraft(e.target.value)} onBlur={take} /></label></form>;
 }
 
 function Settings({ onClose }: { onClose: () => void }): ReactNode {
