@@ -30,6 +30,18 @@ describe("components as processes of their own", () => {
     expect(stdout).toContain("hand over first");
   }, 100_000);
 
+  it("are started with a real Kafka and a real S3 server by the same command", async () => {
+    if (!here()) return;
+    const port = await freePort();
+    const { stdout } = await promisify(execFile)(process.execPath, ["tools/dev-cluster/dev-cluster.mjs", "--once", "--kafka", "start", "--s3", "--port", String(20_000 + (port % 20_000)), "--ingesters", "1", "--queriers", "1", "--schedulers", "1", "--stores", "1"]).catch((err: { stderr?: string }) => {
+      if (process.env.CI !== "true" && /could not be installed/.test(err.stderr ?? "")) return { stdout: "" };
+      throw err as Error;
+    });
+    if (stdout === "") return; // Java, Maven or Go is not here: it was said
+    for (const name of ["s3", "kafka", "redis"]) expect(stdout).toMatch(new RegExp(`^${name} .*running$`, "m"));
+    expect(stdout).toMatch(/ingester-0 +\d+ +\d+ +\d+ MB +ready/);
+  }, 200_000);
+
   it("let each other in by their own token, and nobody else", async () => {
     if (!here()) return;
     const file = join(folder(), "tokens.yaml"), AGENT = "agent-token-0123456789", READER = "reader-token-0123456789";

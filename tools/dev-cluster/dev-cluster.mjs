@@ -11,7 +11,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const { values: flags } = parseArgs({
   options: {
     ingesters: { type: "string", default: "3" }, replicas: { type: "string", default: "3" }, gateways: { type: "string", default: "1" }, queriers: { type: "string", default: "2" }, schedulers: { type: "string", default: "2" },
-    stores: { type: "string", default: "2" }, compactors: { type: "string", default: "1" }, port: { type: "string", default: "4040" }, dir: { type: "string" }, kafka: { type: "string" }, help: { type: "boolean", default: false }, once: { type: "boolean", default: false },
+    stores: { type: "string", default: "2" }, compactors: { type: "string", default: "1" }, port: { type: "string", default: "4040" }, dir: { type: "string" }, kafka: { type: "string" }, s3: { type: "boolean", default: false }, help: { type: "boolean", default: false }, once: { type: "boolean", default: false },
   },
 });
 if (flags.help) {
@@ -20,7 +20,8 @@ if (flags.help) {
   --port 4040       first port: pushes and queries go there (distributor and query-frontend in one process); the others follow
   --gateways 1      processes with a distributor and a query-frontend
   --ingesters 3     --replicas 3     --queriers 2     --schedulers 2     --stores 2     --compactors 1
-  --kafka BROKERS   host:port of a Kafka between distributors and ingesters; the topic is made
+  --kafka BROKERS   host:port of a Kafka between distributors and ingesters; "start" starts a real one here (Java 17 and Maven); the topic is made
+  --s3              an S3 server of its own for the bucket (Go, to install it once) instead of a folder
   --dir DIR         data, bucket and logs; default: a new folder under ${tmpdir()}
   --once            start, show the state once, stop: a check that it works here`);
   process.exit(0);
@@ -47,10 +48,29 @@ function start(name, command, args) {
 }
 start("redis", "redis-server", ["--bind", "127.0.0.1", "--port", String(redisPort), "--save", "", "--appendonly", "no", "--dir", dir]).port = redisPort;
 
+// The same real parts as the tests': installed once, into ~/.cache/cinderblock-parts.
+const parts = flags.s3 || flags.kafka === "start" ? await import("../../libs/testkit/src/index.ts") : undefined;
+/** A part that this program started, but not as a child of its own. */
+function part(name, address) { members.push({ name, child: { pid: "" }, port: address.split(":").at(-1), ended: "", isPart: true }); }
+let s3, kafka = flags.kafka;
+if (flags.s3) {
+  s3 = await parts.startS3Server(["profiles"]);
+  if (!s3) { console.error("dev-cluster --s3 needs an S3 server, which could not be installed (see above)"); process.exit(1); }
+  part("s3", s3.endpoint);
+}
+let broker;
+if (flags.kafka === "start") {
+  broker = await parts.startKafka();
+  if (!broker) { console.error("dev-cluster --kafka start needs a broker, which could not be installed (see above)"); process.exit(1); }
+  kafka = broker.brokers;
+  part("kafka", kafka);
+}
+process.on("exit", () => { s3?.stop(); void broker?.kill(); });
+
 const common = [
-  "-ring.store=redis", `-redis.address=127.0.0.1:${redisPort}`, "-server.http-listen-address=127.0.0.1", `-storage.filesystem.dir=${join(dir, "bucket")}`, `-distributor.replication-factor=${Math.min(Number(flags.replicas), Number(flags.ingesters))}`,
+  "-ring.store=redis", `-redis.address=127.0.0.1:${redisPort}`, "-server.http-listen-address=127.0.0.1", ...(s3 ? ["-storage.backend=s3", `-storage.s3.endpoint=${s3.endpoint}`, "-storage.s3.insecure=true", "-storage.s3.bucket-name=profiles", `-storage.s3.access-key-id=${s3.accessKeyId}`, `-storage.s3.secret-access-key=${s3.secretAccessKey}`] : [`-storage.filesystem.dir=${join(dir, "bucket")}`]), `-distributor.replication-factor=${Math.min(Number(flags.replicas), Number(flags.ingesters))}`,
   "-ingester.heartbeat-period=1s", "-ring.heartbeat-timeout=10s",
-  ...(flags.kafka ? ["-distributor.write-buffer=kafka", `-kafka.brokers=${flags.kafka}`] : []),
+  ...(kafka ? ["-distributor.write-buffer=kafka", `-kafka.brokers=${kafka}`] : []),
 ];
 for (const [target, n] of [["distributor,query-frontend", flags.gateways], ["ingester", flags.ingesters], ["query-scheduler", flags.schedulers], ["querier", flags.queriers], ["store-gateway", flags.stores], ["compactor", flags.compactors]]) {
   for (let i = 0; i < Number(n); i++) {
@@ -62,7 +82,7 @@ for (const [target, n] of [["distributor,query-frontend", flags.gateways], ["ing
 
 async function stateOf(m) {
   if (m.ended !== "") return `ended: ${m.ended}, see ${join(dir, `${m.name}.log`)}`;
-  if (m.name === "redis") return "running";
+  if (m.name === "redis" || m.isPart) return "running";
   try {
     const r = await fetch(`http://127.0.0.1:${m.port}/ready`, { signal: AbortSignal.timeout(800) });
     return r.status === 200 ? "ready" : (await r.text()).trim().split("\n").at(-1);
@@ -96,8 +116,10 @@ async function stop() {
   const ended = (m) => (m.ended !== "" ? Promise.resolve() : new Promise((done) => { m.child.once("exit", done); }));
   const end = async (list) => { for (const m of list) if (m.ended === "") m.child.kill("SIGTERM"); await Promise.race([Promise.all(list.map(ended)), new Promise((r) => { setTimeout(r, 40_000); })]); };
   await end(members.filter((m) => m.name.startsWith("ingester")));
-  await end(members.filter((m) => m.name !== "redis"));
-  await end(members);
+  await end(members.filter((m) => m.name !== "redis" && !m.isPart));
+  await end(members.filter((m) => !m.isPart));
+  s3?.stop();
+  await broker?.kill();
   process.exit(process.exitCode ?? 0);
 }
 process.on("SIGINT", () => { void stop(); });
