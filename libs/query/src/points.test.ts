@@ -17,7 +17,7 @@ describe("single profiles", () => {
       expect([Number(h.profiles), Number(h.total), max]).toEqual([list.length, list.reduce((n, r) => n + r.value, 0), Math.max(0, ...list.map((r) => r.value))]);
       for (let c = 0; c < columns; c++) {
         for (let r = 0; r < rows; r++) {
-          const low = Math.floor((r * max) / rows), high = Math.floor(((r + 1) * max) / rows);
+          const low = Math.floor((r * max) / rows), high = r === rows - 1 ? max : Math.floor(((r + 1) * max) / rows);
           const inside = list.filter((x) => Math.min(columns - 1, Math.floor((x.timeMs - 1000) / (1000 / columns))) === c && (r === 0 && x.value === 0 || (x.value > low && x.value <= high) || (max === 0 && r === 0)));
           expect(h.counts[c * rows + r]).toBe(inside.length);
         }

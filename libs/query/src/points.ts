@@ -36,8 +36,8 @@ export function mergePoints(parts: readonly Points[]): Points {
   return out;
 }
 
-/** The lower bound of a heatmap's row: row r holds whole values in (bound(r), bound(r + 1)]. */
-function bound(row: number, rows: number, maxValue: number): number { return Math.floor((row * maxValue) / rows); }
+/** The lower bound of a heatmap's row: row r holds whole values in (bound(r), bound(r + 1)]. The product of a large value is rounded: the last bound is the value itself. */
+function bound(row: number, rows: number, maxValue: number): number { return row === rows ? maxValue : Math.floor((row * maxValue) / rows); }
 
 /** cinderblock.explore.v1.HeatmapResponse: counts of profiles by time and value, `counts[column * rows + row]`. */
 export function encodeHeatmap(p: Points, startMs: number, endMs: number, columns: number, rows: number): Uint8Array {

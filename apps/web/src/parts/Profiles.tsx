@@ -14,7 +14,7 @@ interface Cell { column: number; row: number }
 /** What a cell holds: its time, and values above `low` up to `high`. */
 function boundsOf(h: Heatmap, { column, row }: Cell, s: Selection): { fromMs: number; untilMs: number; low: number; high: number; count: number } {
   const width = (s.endMs - s.startMs + 1) / h.columns;
-  return { fromMs: Math.ceil(s.startMs + column * width), untilMs: Math.ceil(s.startMs + (column + 1) * width) - 1, low: Math.floor((row * h.maxValue) / h.rows), high: Math.floor(((row + 1) * h.maxValue) / h.rows), count: h.counts[column * h.rows + row] ?? 0 };
+  return { fromMs: Math.ceil(s.startMs + column * width), untilMs: Math.ceil(s.startMs + (column + 1) * width) - 1, low: Math.floor((row * h.maxValue) / h.rows), high: row === h.rows - 1 ? h.maxValue : Math.floor(((row + 1) * h.maxValue) / h.rows), count: h.counts[column * h.rows + row] ?? 0 };
 }
 
 /** Single profiles: a heatmap by time and value, the profiles of a cell, and from there one profile's flame graph. */
