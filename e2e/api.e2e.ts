@@ -98,6 +98,12 @@ describe("the single binary", () => {
     expect([r.status, await r.text()]).toEqual([status, text]);
   });
 
+  it("serves the pages of the UI below a proxy's prefix, and nothing else there", async () => {
+    const status = async (path: string, init: RequestInit = {}): Promise<number> => (await fetch(`${server.url}${path}`, init)).status;
+    const html = { headers: { accept: "text/html,*/*" } };
+    expect([await status("/a/b/", html), await status("/a/b/explore"), await status("/a/b/"), await status("/a/b", html), await status("/ingest/", { method: "POST" }), await status("/a/ingest?name=x", { method: "POST" })]).toEqual([200, 200, 404, 404, 404, 404]);
+  });
+
   it("answers a person, the operator and the load balancer", async () => {
     const page = await fetch(`${server.url}/`);
     expect([page.headers.get("content-security-policy")?.split(";")[0], await page.text()]).toEqual(["default-src 'self'", expect.stringContaining("<title>Cinderblock</title>")]);

@@ -2,7 +2,7 @@ import { createServer, request as httpRequest, type Server as HttpServer } from 
 import { gzipSync } from "node:zlib";
 import { chromium as findChromium, freePort, tinyPprof } from "@cinderblock/testkit";
 import { type Browser, type BrowserContext, chromium, type Page, type Request } from "playwright-core";
-import type { Server } from "./server.ts";
+import { Server } from "./server.ts";
 
 /** A real browser; undefined where none can be installed. */
 export async function launch(): Promise<Browser | undefined> {
@@ -86,3 +86,31 @@ export async function pushShop(server: Server, endMs: number): Promise<void> {
   }
   await Promise.all(jobs);
 }
+
+/** The end of the shop's two hours; both hours, and the second, as the address has them: absolute times, so that answers do not move. */
+export const HOUR = 3_600_000, END = Math.floor(Date.now() / 60_000) * 60_000 - 120_000;
+export const RANGE = `f=${END - 2 * HOUR}&u=${END}`, LATE = `f=${END - HOUR}&u=${END}`;
+export const CART = `s=${encodeURIComponent('service_name="cart"')}`;
+
+/** A server with the shop's profiles and a browser, for the tests of one file; `inBrowser` is `it`, where a browser is. */
+export function shop(): { server: Server; theBrowser: () => Browser; open: (path: string, options?: Parameters<typeof visit>[2]) => Promise<Visit>; inBrowser: (name: string, run: () => Promise<void>, ms?: number) => void } {
+  const server = new Server();
+  let browser: Browser | undefined;
+  beforeAll(async () => {
+    browser = await launch();
+    if (!browser) return;
+    await server.start("-validation.max-profile-stacktrace-depth=10000", "-validation.max-profile-stacktrace-samples=100000", "-validation.max-profile-size-bytes=100000000", "-compactor.compaction-interval=1h");
+    await pushShop(server, END);
+  }, 120_000);
+  afterAll(async () => { await browser?.close(); await server.stop(); });
+  return {
+    server, theBrowser: () => browser!, open: (path, options = {}) => visit(browser!, `${server.url}/${path}`, options),
+    inBrowser: (name, run, ms = 60_000) => { it(name, async () => { if (browser) await run(); }, ms); },
+  };
+}
+
+/** No pane waits for an answer, and what is on screen is the last one. */
+export async function settled(page: Page): Promise<void> { await page.waitForFunction(() => document.querySelectorAll("[aria-busy=true]").length === 0); }
+export async function flame(page: Page): Promise<void> { await page.locator(".flame canvas[data-drawn]").first().waitFor(); await settled(page); }
+/** What the flame graph says of the call that has the focus. */
+export function spoken(page: Page): Promise<string> { return page.locator(".flame .sr").first().innerText(); }

@@ -33,7 +33,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       if (r.offset < 0n || r.limit < 0n) throw invalid("offset and limit must not be negative");
       const order = ORDERS[r.order] as Order | undefined;
       if (!order) throw invalid(`order ${r.order} is not known; there are ${Object.values(ORDERS).join(", ")}`);
-      const page = { filter: r.filter, order, ascending: r.ascending, offset: Number(r.offset), limit: Number(r.limit) };
+      const page = { filter: r.filter, only: r.names, order, ascending: r.ascending, offset: Number(r.offset), limit: Number(r.limit) };
       const bytes = await frontend.functionTable(callerOf(context, config), selection(r.selection), r.baseline && selection(r.baseline), page);
       return rawMessage(FunctionTableResponseSchema, bytes, isJson(context));
     },

@@ -15,9 +15,9 @@ const POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 
  * The path that a proxy's path means: `/a/b/explore` is `/explore`, `/a/b/` is `/`. A proxy that does not strip its prefix
  * needs no flag. Undefined where the path is no page's.
  */
-export function unmounted(path: string): string | undefined {
+export function unmounted(path: string, page: boolean): string | undefined {
   for (let at = path.indexOf("/", 1); at > 0; at = path.indexOf("/", at + 1)) if (ASKED.test(path.slice(at))) return path.slice(at);
-  return path.length > 1 && path.endsWith("/") ? "/" : undefined;
+  return page && path.length > 1 && path.endsWith("/") ? "/" : undefined;
 }
 
 /** Serves the built UI from memory: hashed files for ever, the document anew each time. @param folder where the build put it */

@@ -3,12 +3,11 @@ import { type CallTree, callTreeOfLevels, collapseRecursion, decodeCallTree, dec
 /** Decodes and lays out off the main thread; columns come back as transferables. */
 export type FlameSource = { kind: "tree"; bytes: ArrayBuffer } | { kind: "neighbours"; bytes: ArrayBuffer } | { kind: "levels"; names: string[]; levels: number[][]; double?: boolean };
 export interface FlameJob { id: number; source: FlameSource; collapsed: boolean; inverted: boolean }
-export type FlameDone = { id: number; flames: Flame[]; nodes: number } | { id: number; error: string };
+export type FlameDone = { id: number; flames: Flame[] } | { id: number; error: string };
 
 /** Inverted branches narrower than this are cut off: half a pixel of a wide screen. */
 const MIN_SHARE = 1 / 8192;
 
-/** Nodes before the cut, from the last answer that was decoded. */
 function treesOf(source: FlameSource): CallTree[] {
   if (source.kind === "levels") return [callTreeOfLevels(source.names, source.levels, source.double)];
   const bytes = new Uint8Array(source.bytes);
@@ -27,6 +26,6 @@ self.onmessage = (event: MessageEvent<FlameJob>): void => {
       return layout(inverted ? invert(c, MIN_SHARE) : c);
     });
     const columns = flames.flatMap((f) => [f.x, f.width, f.total, f.self, f.name, f.parent, f.firstChild, f.children, f.count, f.rowStart, ...(f.baseTotal ? [f.baseTotal, f.baseSelf!] : [])]);
-    post({ id, flames, nodes: trees[0]?.nodes ?? 0 }, [...new Set(columns.map((c) => c.buffer as ArrayBuffer))]);
+    post({ id, flames }, [...new Set(columns.map((c) => c.buffer as ArrayBuffer))]);
   } catch (err) { post({ id, error: (err as Error).message }, []); }
 };

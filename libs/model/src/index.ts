@@ -6,5 +6,5 @@ export {
 export type { Label, Labels } from "./labels.ts";
 export { parseProfileType } from "./profile-type.ts";
 export type { ProfileType } from "./profile-type.ts";
-export { anchored, Matcher, parseSelector, selectorMatches, selectorText } from "./selector.ts";
+export { anchored, Matcher, parseSelector, selectorMatches, selectorText, textFilter } from "./selector.ts";
 export type { AnchoredPattern, MatchOp, Selector } from "./selector.ts";

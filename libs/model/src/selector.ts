@@ -12,6 +12,15 @@ export function anchored(text: string): AnchoredPattern {
   return RE2JS.compile(`^(?s:${text})$`);
 }
 
+/** Whether a text contains another, in any case; between slashes a regular expression. @throws `invalid` when it is none */
+export function textFilter(filter: string): (text: string) => boolean {
+  const pattern = /^\/(.+)\/$/s.exec(filter)?.[1];
+  if (pattern === undefined) { const wanted = filter.toLowerCase(); return (text) => text.toLowerCase().includes(wanted); }
+  let re: RE2JS;
+  try { re = RE2JS.compile(pattern, RE2JS.CASE_INSENSITIVE); } catch (err) { throw invalid(`filter: ${(err as Error).message}`); }
+  return (text) => re.matcher(text).find();
+}
+
 /** One label condition; regular expressions are RE2 and fully anchored. An absent label has the value "". */
 export class Matcher {
   readonly name: string;

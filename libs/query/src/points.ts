@@ -71,14 +71,16 @@ function compare(a: SingleProfile, b: SingleProfile): number { return b.value - 
 
 /** The largest profiles with a value in (min, max]; `max` 0 is no bound, and with `min` 0 those of value 0 are in, too. */
 export function largestProfiles(source: ProfileSource, table: RowTable, selected: readonly SelectedSeries[], min: number, max: number, limit: number): ProfileList {
-  let found: (SingleProfile & { index: number })[] = [], count = 0, total = 0;
-  const trim = (): void => { found.sort(compare); found = found.slice(0, limit); };
+  let found: (SingleProfile & { index: number })[] = [], count = 0, total = 0, floor = -Infinity;
+  // What is smaller than the smallest that is kept makes no object.
+  const trim = (): void => { found.sort(compare); found = found.slice(0, limit); if (found.length === limit) floor = found.at(-1)!.value; };
   for (const { index, rows } of selected) {
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i]!, value = Number(table.totalValue[row]!);
       if ((value <= min && !(min === 0 && value === 0)) || (max > 0 && value > max)) continue;
       count++;
       total += value;
+      if (value < floor) continue;
       found.push({ id: uuidText(table.id, row), timeMs: Math.floor(Number(table.timeNanos[row]!) / 1e6), value, labels: [], index });
       if (found.length > 4 * limit + 1000) trim();
     }

@@ -71,7 +71,7 @@ describe("two trees as one", () => {
   it("give every function its exact values; recursion counts once", () => {
     fc.assert(fc.property(stacks, stacks, (a, b) => {
       const t = twoTrees(treeOf(a), treeOf(b), NONE, NONE);
-      const rows = fromBinary(FunctionTableResponseSchema, encodeFunctionTable(t, { filter: "", order: "name", ascending: true, offset: 0, limit: 0 })).functions;
+      const rows = fromBinary(FunctionTableResponseSchema, encodeFunctionTable(t, { filter: "", only: [], order: "name", ascending: true, offset: 0, limit: 0 })).functions;
       const wanted = [...new Set([...a, ...b].flatMap(([f]) => f))].sort();
       expect(rows.map((r) => r.name)).toEqual(wanted);
       for (const r of rows) {
@@ -84,9 +84,12 @@ describe("two trees as one", () => {
 
   it("page, order and filter the table", () => {
     const t = twoTrees(treeOf([[["main", "parse"], 5], [["main", "Parser"], 7], [["main"], 1]]), undefined, NONE, NONE);
-    const ask = (over: object) => fromBinary(FunctionTableResponseSchema, encodeFunctionTable(t, { filter: "", order: "self", ascending: false, offset: 0, limit: 0, ...over }));
+    const ask = (over: object) => fromBinary(FunctionTableResponseSchema, encodeFunctionTable(t, { filter: "", only: [], order: "self", ascending: false, offset: 0, limit: 0, ...over }));
     expect(ask({}).functions.map((f) => f.name)).toEqual(["Parser", "parse", "main"]);
     expect(ask({ order: "total" }).functions[0]!.name).toBe("main");
+    expect(ask({ filter: "/^pars(e|er)$/" }).functions.map((f) => f.name)).toEqual(["Parser", "parse"]);
+    expect(ask({ only: ["parse", "nobody"] }).functions.map((f) => f.name)).toEqual(["parse"]);
+    expect(() => ask({ filter: "/(/" })).toThrow("filter: error parsing regexp");
     const page = ask({ filter: "PARSE", offset: 1, limit: 1 });
     expect([page.functions.map((f) => f.name), Number(page.count), Number(page.matching), Number(page.total)]).toEqual([["parse"], 3, 2, 13]);
   });

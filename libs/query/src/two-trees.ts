@@ -1,5 +1,6 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import { addInt64, ByteStrings, nthLargest, wordsOf } from "@cinderblock/columnar";
+import { textFilter } from "@cinderblock/model";
 import { emptyTree, type PartialTree, TreeMerger } from "./tree.ts";
 
 /** Which stacks count and how they are shown; names are whole function names. */
@@ -90,7 +91,7 @@ function childLists(parent: Int32Array): { first: Uint32Array; next: Uint32Array
   return { first, next };
 }
 
-/** Values of every function, by name number; recursion counts once. */
+/** Values of every function, by name number; recursion counts once. Of name 0, the root's, `total` is the sum of all. */
 export interface FunctionSums { self: BigInt64Array; total: BigInt64Array; baseSelf: BigInt64Array | undefined; baseTotal: BigInt64Array | undefined }
 
 /** The nodes that no ancestor shares its function with: their totals add up to the function's. */
@@ -121,6 +122,7 @@ export function functionSums(t: TwoTrees): FunctionSums {
       addInt64(toSelf, t.name[i]!, fromSelf, i);
       if (outer[i] === 1) addInt64(toTotal, t.name[i]!, fromTotal, i);
     }
+    all[0] = total[0]!;
     return [sums, all];
   };
   const [self, total] = side(t.self), [baseSelf, baseTotal] = t.base ? side(t.base) : [undefined, undefined];
@@ -128,21 +130,21 @@ export function functionSums(t: TwoTrees): FunctionSums {
 }
 
 export type FunctionOrder = "self" | "total" | "name" | "self-change" | "total-change";
-/** Which rows of a function table, and in what order. */
-export interface TablePage { filter: string; order: FunctionOrder; ascending: boolean; offset: number; limit: number }
+/** Which rows of a function table, and in what order; `only`: whole names, empty is all. */
+export interface TablePage { filter: string; only: readonly string[]; order: FunctionOrder; ascending: boolean; offset: number; limit: number }
 
 /** cinderblock.explore.v1.FunctionTableResponse: the rows of one page, exact. */
 export function encodeFunctionTable(t: TwoTrees, page: TablePage): Uint8Array {
   const sums = functionSums(t);
   const names = t.nameOffset.length - 1;
-  const total = [...t.self].reduce((a, b) => a + b, 0n), baseTotal = t.base ? [...t.base].reduce((a, b) => a + b, 0n) : 0n;
+  const total = sums.total[0]!, baseTotal = sums.baseTotal?.[0] ?? 0n;
   const decoder = new TextDecoder(), text: string[] = [];
   for (let i = 0; i < names; i++) text.push(decoder.decode(t.nameBytes.subarray(t.nameOffset[i]!, t.nameOffset[i + 1]!)));
-  const wanted = page.filter.toLowerCase();
+  const passes = textFilter(page.filter), only = page.only.length > 0 ? new Set(page.only) : undefined;
   const seen = (i: number): boolean => sums.total[i] !== 0n || (sums.baseTotal?.[i] ?? 0n) !== 0n;
   let count = 0;
   const rows: number[] = [];
-  for (let i = 1; i < names; i++) if (seen(i)) { count++; if (wanted === "" || text[i]!.toLowerCase().includes(wanted)) rows.push(i); }
+  for (let i = 1; i < names; i++) if (seen(i)) { count++; if (only ? only.has(text[i]!) : passes(text[i]!)) rows.push(i); }
   const share = (v: bigint, of: bigint): number => (of === 0n ? 0 : Number(v) / Number(of));
   const key: ((i: number) => number) | undefined = page.order === "name" ? undefined
     : page.order === "self" ? (i) => Number(sums.self[i]!) + Number(sums.baseSelf?.[i] ?? 0n)

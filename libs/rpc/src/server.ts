@@ -26,8 +26,8 @@ export interface ServerConfig {
 export interface Routes {
   http?: (app: FastifyInstance) => void;
   connect?: (router: ConnectRouter) => void;
-  /** the path that one below a proxy's prefix means; asked only for paths that are no routes */
-  mounted?: (path: string) => string | undefined;
+  /** the path that one below a proxy's prefix means; asked only for paths that are no routes. `page`: a browser asks for a document */
+  mounted?: (path: string, page: boolean) => string | undefined;
   /** a unary method whose plain case bypasses the router; the router has it, too */
   direct?: DirectUnary;
 }
@@ -70,10 +70,10 @@ export class ApiServer implements Service {
     }) as never, config) as unknown as Server) as FastifyServerFactory;
     const known = new Map<string, Set<string>>();
     const mounted = this.routes.map((r) => r.mounted).filter((m) => m !== undefined);
-    const rewriteUrl = ({ url = "/" }: { url?: string | undefined }): string => {
+    const rewriteUrl = ({ url = "/", method, headers }: { url?: string | undefined; method?: string | undefined; headers?: IncomingMessage["headers"] }): string => {
       const end = url.indexOf("?"), path = end < 0 ? url : url.slice(0, end);
       if (known.has(path)) return url;
-      for (const m of mounted) { const own = m(path); if (own !== undefined) return end < 0 ? own : `${own}${url.slice(end)}`; }
+      for (const m of mounted) { const own = m(path, method === "GET" && (headers?.accept ?? "").includes("text/html")); if (own !== undefined) return end < 0 ? own : `${own}${url.slice(end)}`; }
       return url;
     };
     const app = Fastify({ serverFactory, ...(mounted.length > 0 ? { rewriteUrl } : {}), bodyLimit: config.bodyLimitBytes, exposeHeadRoutes: false, forceCloseConnections: "idle", logger: false }) as unknown as FastifyInstance;

@@ -74,10 +74,10 @@ export class Client {
     return { value: (value.series ?? []).map((s) => ({ labels: Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])), points: (s.points ?? []).map((p) => ({ ms: Number(p.timestamp), value: Number(p.value ?? 0) })) })), partial };
   }
 
-  async functions(s: Selection, baseline: Selection | undefined, filter: string, order: string, ascending: boolean, limit: number, signal?: AbortSignal): Promise<Answer<FunctionPage>> {
+  async functions(s: Selection, baseline: Selection | undefined, filter: string, order: string, ascending: boolean, limit: number, signal?: AbortSignal, names: string[] = []): Promise<Answer<FunctionPage>> {
     type Row = { name?: string; self?: string; total?: string; baseSelf?: string; baseTotal?: string };
     const { value: v, partial } = await this.json<{ functions?: Row[]; total?: string; baseTotal?: string; count?: string; matching?: string }>(
-      "cinderblock.explore.v1.ExploreService/FunctionTable", { selection: selectionJson(s), ...(baseline ? { baseline: selectionJson(baseline) } : {}), filter, order: `FUNCTION_ORDER_${order.toUpperCase().replace("-", "_")}`, ascending, limit: String(limit) }, signal);
+      "cinderblock.explore.v1.ExploreService/FunctionTable", { selection: selectionJson(s), ...(baseline ? { baseline: selectionJson(baseline) } : {}), filter, order: `FUNCTION_ORDER_${order.toUpperCase().replace("-", "_")}`, ascending, limit: String(limit), names }, signal);
     const n = (x: string | undefined): number => Number(x ?? 0);
     return { value: { rows: (v.functions ?? []).map((f) => ({ name: f.name ?? "", self: n(f.self), total: n(f.total), baseSelf: n(f.baseSelf), baseTotal: n(f.baseTotal) })), total: n(v.total), baseTotal: n(v.baseTotal), count: n(v.count), matching: n(v.matching) }, partial };
   }

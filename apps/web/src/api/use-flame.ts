@@ -3,7 +3,7 @@ import type { Flame } from "@cinderblock/flame";
 import type { FlameDone, FlameJob, FlameSource } from "../flame-worker.ts";
 
 /** What the worker made of an answer, and of which with which options. */
-export interface Laid { flames: Flame[]; nodes: number; source: FlameSource; collapsed: boolean; inverted: boolean }
+export interface Laid { flames: Flame[]; source: FlameSource; collapsed: boolean; inverted: boolean }
 
 let worker: Worker | undefined;
 let nextId = 1;
@@ -33,7 +33,7 @@ export function useFlame(source: FlameSource | undefined, collapsed: boolean, in
       if (latest.current !== id) return;
       if ("error" in d) { setError(d.error); return; }
       setError("");
-      setLaid({ flames: d.flames, nodes: d.nodes, source, collapsed, inverted });
+      setLaid({ flames: d.flames, source, collapsed, inverted });
     });
     theWorker().postMessage({ id, source, collapsed, inverted } satisfies FlameJob);
   }, [source, collapsed, inverted]);

@@ -11,7 +11,7 @@ export function Drawer({ selection, baseline }: { selection: Selection; baseline
   const { fn, stacks } = state;
   const q = useQuery({
     queryKey: ["function", client.tenant, selection, baseline, fn], enabled: fn !== "" && can?.explore === true,
-    queryFn: async ({ signal }) => { const { value } = await client.functions(selection, baseline, fn, "total", false, 50, signal); return { row: value.rows.find((r) => r.name === fn), total: value.total, baseTotal: value.baseTotal }; },
+    queryFn: async ({ signal }) => { const { value } = await client.functions(selection, baseline, "", "total", false, 1, signal, [fn]); return { row: value.rows[0], total: value.total, baseTotal: value.baseTotal }; },
   });
   if (fn === "") return null;
   const unit = unitOfType(state.type), row = q.data?.row, total = q.data?.total ?? 0, baseTotal = q.data?.baseTotal ?? 0;

@@ -97,9 +97,8 @@ const PAGE = 200;
 export function TablePane({ selection, baseline }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
   const [limit, setLimit] = useState(PAGE);
-  const filter = state.search.replace(/^\/|\/$/g, "");
   const sort: SortKey = baseline ? state.sort : state.sort === "self-change" || state.sort === "total-change" ? "self" : state.sort;
-  const q = useQuery({ queryKey: ["functions", client.tenant, selection, baseline, filter, sort, state.ascending, limit], enabled: can?.explore === true, placeholderData: keepPreviousData, queryFn: ({ signal }) => client.functions(selection, baseline, filter, sort, state.ascending, limit, signal) });
+  const q = useQuery({ queryKey: ["functions", client.tenant, selection, baseline, state.search, sort, state.ascending, limit], enabled: can?.explore === true, placeholderData: keepPreviousData, queryFn: ({ signal }) => client.functions(selection, baseline, state.search, sort, state.ascending, limit, signal) });
   const unit = unitOfType(state.type), page = q.data?.value;
   const scroller = useRef<HTMLDivElement>(null);
   const rows = useVirtualizer({ count: page?.rows.length ?? 0, getScrollElement: () => scroller.current, estimateSize: () => 28, overscan: 12 });

@@ -222,7 +222,7 @@ export declare type FunctionTableRequest = Message<"cinderblock.explore.v1.Funct
   baseline?: Selection | undefined;
 
   /**
-   * Functions whose name contains this, in any case.
+   * Functions whose name contains this, in any case; between slashes a regular expression (RE2).
    *
    * @generated from field: string filter = 3;
    */
@@ -249,6 +249,13 @@ export declare type FunctionTableRequest = Message<"cinderblock.explore.v1.Funct
    * @generated from field: int64 limit = 7;
    */
   limit: bigint;
+
+  /**
+   * Only these functions, by their whole names; empty is all.
+   *
+   * @generated from field: repeated string names = 8;
+   */
+  names: string[];
 };
 
 /**

@@ -1,0 +1,157 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CART, flame, LATE, Proxy, push, settled, shop, visit } from "./browser.ts";
+import { Server } from "./server.ts";
+
+const { server, open, inBrowser, theBrowser } = shop();
+
+describe("in front of a plain Pyroscope v1", () => {
+  inBrowser("works with what that has, and says what is missing", async () => {
+    // No v1 can be run here: a server without our own API stands in for it.
+    const { page, context, problems } = await open(`explore?${LATE}&${CART}`, { expected: /404 .*ExploreService/, prepare: async (p) => { await p.route("**/cinderblock.explore.v1.ExploreService/**", (r) => r.fulfill({ status: 404, body: "404 page not found" })); } });
+    await flame(page);
+    expect(await page.getByText("This server is a plain Pyroscope v1").isVisible()).toBe(true);
+    expect(await page.getByTestId("total").innerText()).toBe("total 2.10 min");
+    await page.getByRole("tab", { name: "Functions" }).click();
+    expect(await page.getByText("has no exact function table").isVisible()).toBe(true);
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+});
+
+describe("wherever it is mounted", () => {
+  for (const prefix of ["/", "/a/", "/a/b/c/"]) {
+    for (const strips of [true, false]) {
+      inBrowser(`works under ${prefix} behind a proxy that ${strips ? "strips" : "keeps"} the prefix`, async () => {
+        const proxy = new Proxy(server, prefix, strips);
+        const v = await visit(theBrowser(), `${await proxy.start()}?${LATE}`);
+        try {
+          await v.page.getByRole("button", { name: "cart", exact: true }).click();
+          await flame(v.page);
+          await v.page.reload();
+          await flame(v.page);
+          await v.page.getByRole("link", { name: "Status" }).click();
+          await v.page.waitForFunction(() => document.querySelector("[data-testid=ready]")?.textContent === "ready");
+          expect(new URL(v.page.url()).pathname).toBe(`${prefix}status`);
+          // One process has no rings and no file of overrides: the page asks, and is told so.
+          expect(v.problems.filter((p) => !/404 .*\/(ring|runtime_config)$/.test(p))).toEqual([]);
+          expect(proxy.outside.filter((u) => u !== "/favicon.ico")).toEqual([]);
+        } finally { await v.context.close(); proxy.stop(); }
+      });
+    }
+  }
+});
+
+describe("when things go wrong", () => {
+  const faults: [name: string, status: number, code: string, message: string, next: RegExp][] = [
+    ["a range that is too long", 400, "invalid_argument", "the query time range exceeds the limit (max_query_length, actual: 721h0m0s, limit: 1d)", /shorter time range/],
+    ["a refused token", 401, "unauthenticated", "a token is required", /Sign in/], ["a query that cannot be processed", 422, "invalid_argument", "bad selector", /Change the query/],
+    ["too many requests", 429, "resource_exhausted", "too many outstanding requests: 100 are waiting; the limit is 100", /Wait a moment/], ["an internal error", 500, "internal", "something broke", /log says more/], ["a timeout", 504, "deadline_exceeded", "context deadline exceeded", /Narrow/],
+  ];
+  for (const [name, status, code, message, next] of faults) {
+    inBrowser(`${name} shows what happened and the next step`, async () => {
+      const { page, context } = await open(`explore?${LATE}&${CART}`, { expected: /./, prepare: async (p) => { await p.route("**/CallTree", (r) => r.fulfill({ status, contentType: "application/json", body: JSON.stringify({ code, message }) })); } });
+      const alert = page.getByRole("alert");
+      await alert.waitFor();
+      expect(await alert.innerText()).toContain(message);
+      expect(await alert.innerText()).toMatch(next);
+      await context.close();
+    });
+  }
+
+  inBrowser("an answer that is not complete says so", async () => {
+    const { page, context } = await open(`explore?${LATE}&${CART}`, { prepare: async (p) => { await p.route("**/CallTree", async (r) => { const a = await r.fetch(); await r.fulfill({ response: a, headers: { ...a.headers(), "x-cinderblock-partial": "ingester-2 did not answer" } }); }); } });
+    await flame(page);
+    expect(await page.getByText("This answer is not complete: ingester-2 did not answer").isVisible()).toBe(true);
+    await context.close();
+  });
+
+  inBrowser("slow, crossing and aborted answers never show what is old: 200 random schedules", async () => {
+    let seed = 7;
+    const random = (): number => { seed = (seed * 1103515245 + 12345) & 0x7fffffff; return seed / 0x7fffffff; };
+    const { page, context } = await open(`explore?${LATE}&${CART}`, { prepare: async (p) => { await p.route("**/CallTree", async (r) => { await new Promise((w) => { setTimeout(w, random() * 40); }); await r.continue().catch(() => undefined); }); } });
+    await flame(page);
+    const box = page.getByRole("textbox", { name: "Query" });
+    const totals: Record<string, string> = { cart: "total 2.10 min", checkout: "total 15 s", absent: "total 0 ns" };
+    for (let i = 0; i < 200; i++) {
+      let name = "";
+      for (let k = 0; k < 1 + Math.floor(random() * 3); k++) {
+        name = ["cart", "checkout", "absent"][Math.floor(random() * 3)]!;
+        await box.fill(`service_name="${name}"`);
+        await box.press("Enter");
+        if (random() < 0.5) await page.waitForTimeout(random() * 15);
+      }
+      await settled(page);
+      expect([i, name, await page.getByTestId("total").innerText()]).toEqual([i, name, totals[name]]);
+    }
+    await page.waitForTimeout(100);
+    await context.close();
+  }, 120_000);
+
+  inBrowser("an empty install says where to send profiles, and sees the first one come", async () => {
+    const fresh = new Server();
+    await fresh.start();
+    const { page, context, problems } = await visit(theBrowser(), fresh.url);
+    await page.getByRole("heading", { name: "Waiting for the first profile" }).waitFor();
+    expect(await page.getByLabel("By hand").innerText()).toContain(`${fresh.url}/ingest?name=first.cpu`);
+    await push(fresh, "first", {}, Date.now() - 1000, [{ frames: ["main"], values: [1e9] }]);
+    await page.getByRole("button", { name: "Refresh now" }).click();
+    await page.getByRole("button", { name: "first", exact: true }).waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+    await fresh.stop();
+  });
+});
+
+describe("with tokens", () => {
+  inBrowser("asks for one, shows nothing without it, and hides Status from readers", async () => {
+    const guarded = new Server(), READER = "reader-token-0123456789", AGENT = "agent-token-0123456789", ADMIN = "admin-token-0123456789";
+    const file = join(guarded.dir, "tokens.yaml");
+    writeFileSync(file, `tokens:\n  - {name: agents, token: ${AGENT}, roles: [write]}\n  - {name: people, token: ${READER}, roles: [read]}\n  - {name: ops, token: ${ADMIN}, roles: [admin, read]}\n`);
+    await guarded.start(`-auth.tokens-file=${file}`);
+    await push(guarded, "cart", {}, Date.now() - 60_000, [{ frames: ["main"], values: [1e9] }], { authorization: `Bearer ${AGENT}` });
+    const none = await visit(theBrowser(), guarded.url, { expected: /^401/ });
+    await none.page.getByRole("alert").first().waitFor();
+    expect(await none.page.getByRole("alert").first().innerText()).toContain("Sign in with a token that may read");
+    await none.page.getByRole("button", { name: "Settings" }).click();
+    await none.page.getByLabel("Token").fill(READER);
+    await none.page.keyboard.press("Enter");
+    await none.page.getByRole("button", { name: "cart", exact: true }).waitFor();
+    await none.context.close();
+    const reader = await visit(theBrowser(), `${guarded.url}/status`, { token: READER, expected: /^403/ });
+    await reader.page.getByRole("alert").waitFor();
+    expect(await reader.page.getByRole("alert").innerText()).toContain("ask for one with the role");
+    await reader.context.close();
+    const admin = await visit(theBrowser(), `${guarded.url}/status`, { token: ADMIN, expected: /^404 .*(ring|runtime_config)$/ });
+    await admin.page.getByLabel("Configuration").waitFor();
+    expect(await admin.page.getByLabel("Configuration").innerText()).not.toContain(READER);
+    await admin.context.close();
+    await guarded.stop();
+  });
+});
+
+describe("with tenants", () => {
+  inBrowser("asks for one, joins several, keeps them in the address, and knows their longest range", async () => {
+    const many = new Server(), at = Date.now() - 60_000;
+    await many.start("-auth.multitenancy-enabled=true", "-querier.max-query-length=24h");
+    for (const t of ["a", "b"]) await push(many, `of-${t}`, {}, at, [{ frames: ["main"], values: [1e9] }], { "x-scope-orgid": t });
+    const { page, context, problems } = await visit(theBrowser(), many.url, { expected: /^401/ });
+    expect(await page.getByRole("alert").innerText()).toContain("Name a tenant");
+    await page.getByLabel("Tenant").fill("a");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "of-a", exact: true }).waitFor();
+    expect(await page.getByRole("button", { name: "of-b", exact: true }).count()).toBe(0);
+    await page.getByLabel("Tenant").fill("a|b");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "of-b", exact: true }).waitFor();
+    expect([new URL(page.url()).searchParams.get("t"), await page.getByRole("button", { name: "of-a", exact: true }).count()]).toEqual(["a|b", 1]);
+    await page.goto(`${many.url}/explore?v=1&t=a&f=now-7d`);
+    expect(await page.getByRole("alert").innerText()).toContain("The limit of this tenant is 1 d (max_query_length)");
+    await page.getByRole("button", { name: "Show the last 1 d" }).click();
+    await flame(page);
+    expect(await page.getByTestId("total").innerText()).toBe("total 1 s");
+    expect(problems).toEqual([]);
+    await context.close();
+    await many.stop();
+  });
+});
