@@ -18,6 +18,6 @@ export default tseslint.config(
       "no-console": "error",
     },
   },
-  { files: ["**/*.test.ts", "libs/testkit/**/*.ts"], rules: boundaries(["test"]) },
+  { files: ["**/*.test.ts", "**/*.testing.ts", "libs/testkit/**/*.ts"], rules: boundaries(["test"]) },
   { files: ["tools/**/*.ts", "e2e/**/*.ts"], rules: { "no-console": "off" } },
 );

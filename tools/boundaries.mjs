@@ -5,7 +5,7 @@ export const may = {
 };
 const net = ["fastify", "@connectrpc/*", "@opentelemetry/*", "pino", "prom-client"];
 const codecs = ["parquet-wasm", "apache-arrow"];
-const clients = ["kafkajs", "@aws-sdk/*", "ioredis"];
+const clients = ["kafkajs", "@aws-sdk/*", "@azure/*", "@google-cloud/*", "google-auth-library", "ioredis"];
 const ban = (layers, names) => layers.map((l) => ({ sourceTag: `layer:${l}`, bannedExternalImports: names }));
 
 /** Constraints for @nx/enforce-module-boundaries; test files pass ["test"], so that only they reach testkit and the codecs of other vendors. */

@@ -8,7 +8,9 @@ export interface Bucket {
   getRange(name: string, offset: number, size: number): Promise<Uint8Array>;
   /** puts the whole object at once: readers see all of it or nothing */
   put(name: string, bytes: Uint8Array): Promise<void>;
-  /** copies a local file to an object */
+  /** puts the object if there is none of that name; of several that try at once, one gets true */
+  putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean>;
+  /** copies a local file to an object, in parts where it is large */
   putFile(name: string, path: string): Promise<void>;
   attributes(name: string): Promise<ObjectAttributes>;
   exists(name: string): Promise<boolean>;

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { copyFile, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import { copyFile, link, mkdir, open, readdir, readFile, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket, ObjectAttributes } from "./bucket.ts";
@@ -39,7 +39,7 @@ export class FilesystemBucket implements Bucket {
     } catch (err) { return this.translate(name, err); }
   }
 
-  private async publish(name: string, write: (path: string) => Promise<void>): Promise<void> {
+  private async publish(name: string, write: (path: string) => Promise<void>, appear: (work: string, path: string) => Promise<void> = rename): Promise<void> {
     const path = this.path(name);
     const work = `${path}.tmp-${process.pid}-${++temporary}`;
     try {
@@ -47,7 +47,7 @@ export class FilesystemBucket implements Bucket {
       await write(work);
       const file = await open(work, "r+");
       try { await file.sync(); } finally { await file.close(); }
-      await rename(work, path);
+      await appear(work, path);
       const dir = await open(dirname(path), "r");
       try { await dir.sync(); } finally { await dir.close(); }
     } catch (err) {
@@ -57,10 +57,17 @@ export class FilesystemBucket implements Bucket {
   }
 
   put(name: string, bytes: Uint8Array): Promise<void> {
-    return this.publish(name, async (path) => {
-      const file = await open(path, "w");
-      try { await file.writeFile(bytes); } finally { await file.close(); }
+    return this.publish(name, (path) => writeFile(path, bytes));
+  }
+
+  async putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
+    let there = false;
+    // A second name for the bytes is refused where one is taken, by the file system itself.
+    await this.publish(name, (path) => writeFile(path, bytes), async (work, path) => {
+      try { await link(work, path); } catch (err) { if ((err as NodeJS.ErrnoException).code !== "EEXIST") throw err; there = true; }
+      await rm(work);
     });
+    return !there;
   }
 
   putFile(name: string, from: string): Promise<void> {

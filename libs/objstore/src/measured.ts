@@ -30,7 +30,7 @@ export function measured(bucket: Bucket, counters: SharedArrayBuffer): Bucket {
   const size = (b: Uint8Array): number => b.length;
   return {
     name: bucket.name,
-    get: (n) => run("get", () => bucket.get(n), size), getRange: (n, o, s) => run("get_range", () => bucket.getRange(n, o, s), size), put: (n, b) => run("upload", () => bucket.put(n, b), () => b.length), putFile: (n, f) => run("upload", () => bucket.putFile(n, f)),
+    get: (n) => run("get", () => bucket.get(n), size), getRange: (n, o, s) => run("get_range", () => bucket.getRange(n, o, s), size), put: (n, b) => run("upload", () => bucket.put(n, b), () => b.length), putIfAbsent: (n, b) => run("upload", () => bucket.putIfAbsent(n, b), () => b.length), putFile: (n, f) => run("upload", () => bucket.putFile(n, f)),
     attributes: (n) => run("attributes", () => bucket.attributes(n)), exists: (n) => run("exists", () => bucket.exists(n)), delete: (n) => run("delete", () => bucket.delete(n)), list: (n) => run("iter", () => bucket.list(n)),
   };
 }

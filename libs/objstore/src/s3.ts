@@ -1,8 +1,8 @@
 import { createReadStream } from "node:fs";
 import { DeleteObjectCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type PutObjectCommandInput, S3Client } from "@aws-sdk/client-s3";
 import { Upload } from "@aws-sdk/lib-storage";
-import { CinderblockError } from "@cinderblock/errors";
-import type { Bucket, ObjectAttributes } from "./bucket.ts";
+import type { ObjectAttributes } from "./bucket.ts";
+import { type Advice, ATTEMPTS, type Fault, PART_BYTES, RemoteBucket } from "./remote.ts";
 
 /** v1's settings of the S3 backend; plain data, so that it travels to worker threads. */
 export interface S3Config {
@@ -23,20 +23,24 @@ export interface S3Config {
   sseKmsContext: string;
   maxConnections: number;
   requestTimeoutMs: number;
+  /** what an error tells to check */
+  flags: { bucket: string; credentials: string };
 }
 
-/** Objects above it are uploaded in parts of this size, four at a time. */
-const PART_BYTES = 16 << 20;
-const ATTEMPTS = 5;
-
 /** A bucket of Amazon S3 or of a server that speaks its protocol. */
-export class S3Bucket implements Bucket {
+export class S3Bucket extends RemoteBucket {
   readonly name = "s3";
+  protected readonly advice: Advice;
   private readonly client: S3Client;
   private readonly config: S3Config;
 
   constructor(config: S3Config) {
+    super();
     this.config = config;
+    this.advice = {
+      bucket: config.bucket, endpoint: config.endpoint, bucketFlag: config.flags.bucket, credentialFlags: config.flags.credentials,
+      badCredentials: (f) => f.code === "InvalidAccessKeyId" || f.code === "SignatureDoesNotMatch" || f.code === "CredentialsProviderError",
+    };
     const amazon = config.endpoint === "" || config.endpoint.endsWith(".amazonaws.com");
     this.client = new S3Client({
       region: config.region || "us-east-1", maxAttempts: ATTEMPTS, followRegionRedirects: true,
@@ -56,21 +60,11 @@ export class S3Bucket implements Bucket {
     return { ServerSideEncryption: "aws:kms", SSEKMSKeyId: sseKmsKeyId, ...(sseKmsContext === "" ? {} : { SSEKMSEncryptionContext: Buffer.from(sseKmsContext).toString("base64") }) };
   }
 
-  /** What went wrong, in words that say what to mend. */
-  private translate(name: string, err: unknown): never {
-    const { name: code, message, $metadata } = err as Error & { $metadata?: { httpStatusCode?: number } };
-    const { bucket, endpoint } = this.config;
-    const where = `bucket ${bucket}${endpoint === "" ? "" : ` at ${endpoint}`}`;
-    if (code === "NoSuchBucket") throw new CinderblockError("unavailable", `${where} does not exist: create it, or set -storage.s3.bucket-name`, { cause: err });
-    if (code === "InvalidAccessKeyId" || code === "SignatureDoesNotMatch") throw new CinderblockError("unavailable", `${where} refuses the credentials (${code}): check -storage.s3.access-key-id and -storage.s3.secret-access-key`, { cause: err });
-    if (code === "AccessDenied" || $metadata?.httpStatusCode === 403) throw new CinderblockError("unavailable", `${where} denies access to ${name}: the identity needs to list the bucket and to get, put and delete objects`, { cause: err });
-    if (code === "CredentialsProviderError") throw new CinderblockError("unavailable", `no credentials for ${where}: set -storage.s3.access-key-id and -storage.s3.secret-access-key, or a role`, { cause: err });
-    if (code === "NoSuchKey" || code === "NotFound" || $metadata?.httpStatusCode === 404) throw new CinderblockError("not-found", `object ${name} does not exist`, { cause: err });
-    throw new CinderblockError("unavailable", `${where}: ${code}: ${message}`, { cause: err });
-  }
+  protected bucketIsMissing(f: Fault): boolean { return f.code === "NoSuchBucket"; }
 
-  private async run<T>(name: string, work: () => Promise<T>): Promise<T> {
-    try { return await work(); } catch (err) { return this.translate(name, err); }
+  protected faultOf(err: unknown): Fault {
+    const { name: code, message, $metadata } = err as Error & { $metadata?: { httpStatusCode?: number } };
+    return { status: $metadata?.httpStatusCode, code, message };
   }
 
   get(name: string): Promise<Uint8Array> {
@@ -78,23 +72,19 @@ export class S3Bucket implements Bucket {
   }
 
   getRange(name: string, offset: number, size: number): Promise<Uint8Array> {
-    if (size === 0) return Promise.resolve(new Uint8Array(0));
-    return this.run(name, async () => {
-      try {
-        return await (await this.client.send(new GetObjectCommand({ Bucket: this.config.bucket, Key: name, Range: `bytes=${offset}-${offset + size - 1}` }))).Body!.transformToByteArray();
-      } catch (err) {
-        if ((err as Error).name === "InvalidRange") return new Uint8Array(0); // past the end, as a file answers
-        throw err;
-      }
-    });
+    return this.range(name, size, async () => (await this.client.send(new GetObjectCommand({ Bucket: this.config.bucket, Key: name, Range: `bytes=${offset}-${offset + size - 1}` }))).Body!.transformToByteArray());
   }
 
   put(name: string, bytes: Uint8Array): Promise<void> {
-    return this.run(name, async () => { await this.client.send(new PutObjectCommand({ Bucket: this.config.bucket, Key: name, Body: bytes, ContentLength: bytes.length, ...this.encryption })); });
+    return this.write(name, () => this.client.send(new PutObjectCommand({ Bucket: this.config.bucket, Key: name, Body: bytes, ContentLength: bytes.length, ...this.encryption })));
+  }
+
+  putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
+    return this.creation(name, () => this.client.send(new PutObjectCommand({ Bucket: this.config.bucket, Key: name, Body: bytes, ContentLength: bytes.length, IfNoneMatch: "*", ...this.encryption })));
   }
 
   putFile(name: string, path: string): Promise<void> {
-    return this.run(name, async () => {
+    return this.write(name, async () => {
       // A failed upload in parts is aborted: nothing of it stays in the bucket.
       await new Upload({ client: this.client, params: { Bucket: this.config.bucket, Key: name, Body: createReadStream(path), ...this.encryption }, partSize: PART_BYTES, queueSize: 4, leavePartsOnError: false }).done();
     });
@@ -105,13 +95,6 @@ export class S3Bucket implements Bucket {
       const head = await this.client.send(new HeadObjectCommand({ Bucket: this.config.bucket, Key: name }));
       return { size: head.ContentLength ?? 0, lastModifiedMs: head.LastModified?.getTime() ?? 0 };
     });
-  }
-
-  async exists(name: string): Promise<boolean> {
-    try { await this.attributes(name); return true; } catch (err) {
-      if (err instanceof CinderblockError && err.kind === "not-found") return false;
-      throw err;
-    }
   }
 
   delete(name: string): Promise<void> {

@@ -3,9 +3,9 @@ import { readFileSync } from "node:fs";
 import { type Accepted, bool, type ConfigOf, duration, float, int, secret, str, yaml } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { parseRelabelRules } from "@cinderblock/ingest";
-import { type BucketSpec, operationCounters } from "@cinderblock/objstore";
 import type { RedisConfig } from "@cinderblock/redis";
 import type { Limits, RelabelRule } from "@cinderblock/tenant";
+import { storageSchema } from "./storage-config.ts";
 
 const MIB = 1048576;
 
@@ -56,24 +56,7 @@ export const commonSchema = {
   logLevel: str("log.level", "server.log_level", "info", "Least level that is logged.", { choices: ["debug", "info", "warn", "error"] }),
   logFormat: str("log.format", "server.log_format", "logfmt", "Form of log lines.", { choices: ["logfmt", "json"] }),
   tracingEndpoint: str("tracing.otlp-endpoint", "tracing.otlp_endpoint", "", "OTLP/HTTP endpoint for traces, e.g. http://localhost:4318/v1/traces; empty: no traces."),
-  storageBackend: str("storage.backend", "storage.backend", "filesystem", "Object store.", { choices: ["filesystem", "s3", "gcs", "azure", "swift", "cos", ""] }),
-  storageDir: str("storage.filesystem.dir", "storage.filesystem.dir", "./data/bucket", "Directory of the filesystem bucket."),
-  s3Bucket: str("storage.s3.bucket-name", "storage.s3.bucket_name", "", "Bucket of the s3 backend."),
-  s3Endpoint: str("storage.s3.endpoint", "storage.s3.endpoint", "", "Host and port of an S3 server, without a scheme; empty: Amazon's for the region."),
-  s3Region: str("storage.s3.region", "storage.s3.region", "", "Region; empty: us-east-1."),
-  s3AccessKey: str("storage.s3.access-key-id", "storage.s3.access_key_id", "", "Access key; empty: environment, profile files, web identity, instance role."),
-  s3SecretKey: secret("storage.s3.secret-access-key", "storage.s3.secret_access_key", "Secret of the access key."),
-  s3SessionToken: secret("storage.s3.session-token", "storage.s3.session_token", "Session token of a temporary access key."),
-  s3Insecure: bool("storage.s3.insecure", "storage.s3.insecure", false, "Speak plain HTTP to the endpoint."),
-  s3PathStyle: bool("storage.s3.force-path-style", "storage.s3.force_path_style", false, "Put the bucket into the path; the same as bucket-lookup-type=path."),
-  s3Lookup: str("storage.s3.bucket-lookup-type", "storage.s3.bucket_lookup_type", "auto", "Where the bucket's name goes; auto: into the path for endpoints that are not Amazon's.", { choices: ["auto", "path", "virtual-hosted"] }),
-  s3Signature: str("storage.s3.signature-version", "storage.s3.signature_version", "v4", "Version of signatures; only v4 exists here.", { choices: ["v4"] }),
-  s3SseType: str("storage.s3.sse.type", "storage.s3.sse.type", "", "Encryption by the server.", { choices: ["", "SSE-S3", "SSE-KMS"] }),
-  s3SseKey: str("storage.s3.sse.kms-key-id", "storage.s3.sse.kms_key_id", "", "Key of SSE-KMS."),
-  s3SseContext: str("storage.s3.sse.kms-encryption-context", "storage.s3.sse.kms_encryption_context", "", "Context of SSE-KMS, a JSON object."),
-  s3Connections: int("storage.s3.max-connections", "storage.s3.max_connections", 64, "Requests in flight to the endpoint.", { min: 1 }),
-  s3Timeout: duration("storage.s3.request-timeout", "storage.s3.request_timeout", "2m", "Longest time without an answer before a request is tried again."),
-  storagePrefix: str("storage.prefix", "storage.prefix", "", "Prefix of all objects: safe segments separated by slashes."),
+  ...storageSchema,
   dataPath: str("pyroscopedb.data-path", "pyroscopedb.data_path", "./data", "Directory of the ingester: log, local blocks."),
   maxBlockDuration: duration("pyroscopedb.max-block-duration", "pyroscopedb.max_block_duration", "1h", "Time window of one block; at least 5s."),
   queryWorkers: int("querier.workers", "querier.workers", 0, "Query threads; 0: one less than there are cores.", { min: 0 }),
@@ -160,25 +143,6 @@ export function redisOf(c: CommonConfig): RedisConfig {
 const RUNTIME_BYTES = 184 * MIB;
 
 export interface Budgets { limit: number; heads: number; inflight: number; blocks: number; compactor: number; workers: number }
-
-/** Where the bucket is; refuses what cannot work. */
-export function bucketOf(c: CommonConfig): BucketSpec {
-  const shared = { prefix: c.storagePrefix, counters: operationCounters() };
-  if (c.storageBackend === "filesystem") return { backend: "filesystem", directory: c.storageDir, ...shared };
-  // Tencent's COS speaks S3.
-  if (c.storageBackend !== "s3" && c.storageBackend !== "cos") throw new CinderblockError("invalid", `-storage.backend=${JSON.stringify(c.storageBackend)}: this version has the backends filesystem and s3 (cos through its S3 interface)`);
-  if (c.s3Bucket === "") throw new CinderblockError("invalid", "-storage.backend=s3 needs -storage.s3.bucket-name");
-  if (c.s3Endpoint.includes("://")) throw new CinderblockError("invalid", `-storage.s3.endpoint=${c.s3Endpoint}: give host and port without a scheme; -storage.s3.insecure chooses plain HTTP`);
-  if (c.s3SseType === "SSE-KMS" && c.s3SseKey === "") throw new CinderblockError("invalid", "-storage.s3.sse.type=SSE-KMS needs -storage.s3.sse.kms-key-id");
-  if (c.s3SseContext !== "") { try { JSON.parse(c.s3SseContext); } catch (err) { throw new CinderblockError("invalid", "-storage.s3.sse.kms-encryption-context is not a JSON object", { cause: err }); } }
-  return {
-    backend: "s3", ...shared,
-    s3: {
-      bucket: c.s3Bucket, endpoint: c.s3Endpoint, region: c.s3Region, accessKeyId: c.s3AccessKey, secretAccessKey: c.s3SecretKey, sessionToken: c.s3SessionToken, insecure: c.s3Insecure, lookup: c.s3PathStyle ? "path" : (c.s3Lookup as "auto"),
-      sseType: c.s3SseType as "", sseKmsKeyId: c.s3SseKey, sseKmsContext: c.s3SseContext, maxConnections: c.s3Connections, requestTimeoutMs: c.s3Timeout,
-    },
-  };
-}
 
 /** What the container may use: its cgroup's limit, or the machine's memory. */
 function containerMemory(): number {

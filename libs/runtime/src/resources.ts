@@ -1,13 +1,14 @@
 import { mkdirSync } from "node:fs";
 import { type ConfigOf, type Schema } from "@cinderblock/config";
-import { type Bucket, type BucketSpec, observeOperations, openBucket } from "@cinderblock/objstore";
+import { type Bucket, bucketName, type BucketSpec, observeOperations, openBucket } from "@cinderblock/objstore";
 import { QueryPool } from "@cinderblock/query-worker";
 import { ApiServer, type Routes } from "@cinderblock/rpc";
 import type { ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { DEFAULT_TENANT, TenantLimits } from "@cinderblock/tenant";
 import { adminRoutes } from "./admin.ts";
-import { bucketOf, type Budgets, budgetsOf, type CommonConfig, limitsOf } from "./config.ts";
+import { type Budgets, budgetsOf, type CommonConfig, limitsOf } from "./config.ts";
+import { bucketOf } from "./storage-config.ts";
 import { authorizerOf } from "./auth.ts";
 import { RuntimeOverrides } from "./overrides.ts";
 
@@ -47,7 +48,7 @@ export class Resources {
     const { spec } = this;
     if (this.opened) return this.opened;
     if (spec.backend === "filesystem") mkdirSync(spec.directory, { recursive: true });
-    observeOperations(spec.counters, spec.backend === "s3" ? spec.s3.bucket : spec.directory, this.base.metrics);
+    observeOperations(spec.counters, bucketName(spec), this.base.metrics);
     return (this.opened = openBucket(spec));
   }
 

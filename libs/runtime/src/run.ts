@@ -4,7 +4,8 @@ import type { ApiServer } from "@cinderblock/rpc";
 import type { ServiceGroup } from "@cinderblock/service";
 import { type Base, createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { authorizerOf } from "./auth.ts";
-import { accepted, bucketOf, type CommonConfig } from "./config.ts";
+import { accepted, type CommonConfig } from "./config.ts";
+import { bucketOf } from "./storage-config.ts";
 import { type Build, Resources, type Scripts } from "./resources.ts";
 
 /** Components that are wired: what starts, in order, and what answers. */

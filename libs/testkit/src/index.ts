@@ -1,5 +1,9 @@
 export { startKafka } from "./kafka.ts";
 export type { KafkaServer } from "./kafka.ts";
+export { faultProxy } from "./fault-proxy.ts";
+export type { Fault, FaultProxy } from "./fault-proxy.ts";
+export { startAzurite, startGcsServer, startSwift } from "./object-stores.ts";
+export type { AzureServer, GcsServer, SwiftServer } from "./object-stores.ts";
 export { helm } from "./helm.ts";
 export type { Helm } from "./helm.ts";
 export { promtool, startPrometheus } from "./prometheus.ts";

@@ -1,0 +1,151 @@
+import { openAsBlob } from "node:fs";
+import type { ObjectAttributes } from "./bucket.ts";
+import { authenticate, SwiftError, type SwiftSession } from "./keystone.ts";
+import { type Advice, ATTEMPTS, type Fault, mayRecover, RemoteBucket, retrying } from "./remote.ts";
+
+/** v1's settings of the swift backend; plain data, so that it travels to worker threads. */
+export interface SwiftConfig {
+  /** 0: by the address */
+  authVersion: number;
+  authUrl: string;
+  /** take the internal endpoint of Keystone's catalog */
+  internal: boolean;
+  username: string;
+  userId: string;
+  userDomainName: string;
+  userDomainId: string;
+  password: string;
+  domainId: string;
+  domainName: string;
+  projectId: string;
+  projectName: string;
+  projectDomainId: string;
+  projectDomainName: string;
+  regionName: string;
+  container: string;
+  maxRetries: number;
+  connectTimeoutMs: number;
+  requestTimeoutMs: number;
+  /** larger files become segments in `<container>_segments` and a manifest; Swift takes 5 GiB at the most in one piece */
+  segmentBytes: number;
+}
+
+/** A container of OpenStack Swift, by its HTTP API: no client for Node is kept. */
+export class SwiftBucket extends RemoteBucket {
+  readonly name = "swift";
+  protected readonly advice: Advice;
+  private readonly config: SwiftConfig;
+  private session: Promise<SwiftSession> | undefined;
+
+  constructor(config: SwiftConfig) {
+    super();
+    this.config = config;
+    this.advice = {
+      bucket: config.container, endpoint: config.authUrl, bucketFlag: "-storage.swift.container-name",
+      credentialFlags: "-storage.swift.username, -storage.swift.password and -storage.swift.auth-url",
+      badCredentials: (f) => f.status === 401,
+    };
+  }
+
+  protected bucketIsMissing(f: Fault): boolean { return f.code === "container"; }
+
+  protected faultOf(err: unknown): Fault {
+    if (err instanceof SwiftError) return { status: err.status, code: err.code, message: err.message };
+    const { message, cause } = err as Error & { cause?: { code?: string; message?: string } };
+    return { status: undefined, code: cause?.code ?? "", message: cause?.message ?? message };
+  }
+
+  private path(container: string, name: string): string { return `/${encodeURIComponent(container)}${name === "" ? "" : `/${name.split("/").map(encodeURIComponent).join("/")}`}`; }
+
+  /** One request: a new token where the old one has run out, again after a pause where the server is busy or silent. */
+  private ask(method: string, path: string, init: { headers?: Record<string, string>; body?: Uint8Array | Blob; ok?: readonly number[] } = {}): Promise<Response> {
+    const { config } = this;
+    const size = init.body === undefined ? 0 : init.body instanceof Blob ? init.body.size : init.body.length;
+    const once = async (fresh: boolean): Promise<Response> => {
+      this.session ??= authenticate(config);
+      const { token, url } = await this.session.catch((err: unknown) => { this.session = undefined; throw err; });
+      // A body gets a second more for each MiB.
+      const signal = AbortSignal.timeout(config.connectTimeoutMs + config.requestTimeoutMs + Math.ceil(size / 1024));
+      const r = await fetch(url + path, { method, headers: { "x-auth-token": token, ...init.headers }, ...(init.body === undefined ? {} : { body: init.body as NonNullable<RequestInit["body"]> }), signal });
+      if (r.ok || (init.ok ?? []).includes(r.status)) return r;
+      const text = (await r.text()).replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim().slice(0, 200);
+      if (r.status === 401 && !fresh) { this.session = undefined; return once(true); } // a token lives for hours, not for ever
+      throw new SwiftError(r.status, r.status === 404 && (await this.lacksContainer(method, path, url, token)) ? "container" : "", `${method} answered ${r.status}: ${text}`);
+    };
+    return retrying(config.maxRetries > 0 ? config.maxRetries + 1 : ATTEMPTS, (err) => mayRecover(this.faultOf(err).status), () => once(false));
+  }
+
+  /** Whether a 404 speaks of the container rather than of an object. */
+  private async lacksContainer(method: string, path: string, url: string, token: string): Promise<boolean> {
+    const container = /^\/[^/?]+/.exec(path)![0];
+    if (method === "GET" && path.startsWith(`${container}?`)) return true;
+    const r = await fetch(`${url}${container}?limit=1`, { headers: { "x-auth-token": token } });
+    await r.arrayBuffer();
+    return r.status === 404;
+  }
+
+  private object(name: string): string { return this.path(this.config.container, name); }
+  private static async bytes(r: Response): Promise<Uint8Array> { return new Uint8Array(await r.arrayBuffer()); }
+
+  get(name: string): Promise<Uint8Array> { return this.run(name, async () => SwiftBucket.bytes(await this.ask("GET", this.object(name)))); }
+  getRange(name: string, offset: number, size: number): Promise<Uint8Array> {
+    return this.range(name, size, async () => SwiftBucket.bytes(await this.ask("GET", this.object(name), { headers: { range: `bytes=${offset}-${offset + size - 1}` } })));
+  }
+  put(name: string, bytes: Uint8Array): Promise<void> { return this.write(name, () => this.ask("PUT", this.object(name), { body: bytes })); }
+  /** Swift looks before it reads the body: of two in the same instant, both may be told that there was none. */
+  putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> { return this.creation(name, () => this.ask("PUT", this.object(name), { body: bytes, headers: { "if-none-match": "*" } })); }
+
+  /** A body of known length is all there or is not stored; a manifest is put after its segments. */
+  putFile(name: string, path: string): Promise<void> {
+    return this.write(name, async () => {
+      const file = await openAsBlob(path), { segmentBytes, container } = this.config;
+      if (file.size <= segmentBytes) { await this.ask("PUT", this.object(name), { body: file }); return; }
+      const segments = `${container}_segments`, folder = `${name}/${Date.now()}-${Math.random().toString(36).slice(2)}`;
+      await this.ask("PUT", this.path(segments, ""));
+      const manifest: { path: string; etag: string; size_bytes: number }[] = [];
+      try {
+        for (let at = 0; at < file.size; at += segmentBytes) {
+          const part = file.slice(at, at + segmentBytes), segment = `${folder}/${String(manifest.length).padStart(8, "0")}`;
+          const r = await this.ask("PUT", this.path(segments, segment), { body: part });
+          manifest.push({ path: `/${segments}/${segment}`, etag: r.headers.get("etag") ?? "", size_bytes: part.size });
+        }
+        await this.ask("PUT", `${this.object(name)}?multipart-manifest=put`, { body: Buffer.from(JSON.stringify(manifest)) });
+      } catch (err) {
+        // Nothing of a failed upload stays; what cannot be removed now is named by the error that tells more.
+        for (const m of manifest) await this.ask("DELETE", this.path(segments, m.path.slice(segments.length + 2)), { ok: [404] }).catch(() => undefined);
+        throw err;
+      }
+    });
+  }
+
+  private async head(name: string): Promise<Response> { return this.ask("HEAD", this.object(name)); }
+  attributes(name: string): Promise<ObjectAttributes> {
+    return this.run(name, async () => {
+      const { headers } = await this.head(name);
+      return { size: Number(headers.get("content-length") ?? 0), lastModifiedMs: Number(headers.get("x-timestamp") ?? 0) * 1000 || Date.parse(headers.get("last-modified") ?? "") || 0 };
+    });
+  }
+
+  delete(name: string): Promise<void> {
+    return this.run(name, async () => {
+      const r = await this.ask("HEAD", this.object(name), { ok: [404] });
+      if (r.status === 404) return;
+      // A manifest goes with its segments.
+      await this.ask("DELETE", `${this.object(name)}${r.headers.get("x-static-large-object")?.toLowerCase() === "true" ? "?multipart-manifest=delete" : ""}`, { ok: [404] });
+    });
+  }
+
+  list(prefix: string): Promise<string[]> {
+    return this.run(prefix, async () => {
+      const out: string[] = [];
+      for (let marker = ""; ;) {
+        const query = new URLSearchParams({ format: "json", delimiter: "/", prefix, limit: "1000", marker });
+        const page = (await (await this.ask("GET", `${this.path(this.config.container, "")}?${query}`)).json()) as { name?: string; subdir?: string }[];
+        for (const e of page) { const n = e.subdir ?? e.name; if (n !== undefined && n !== prefix) out.push(n); }
+        const last = page.at(-1);
+        if (page.length < 1000 || !last) return out.sort();
+        marker = (last.subdir ?? last.name)!;
+      }
+    });
+  }
+}
