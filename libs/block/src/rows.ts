@@ -20,4 +20,22 @@ export interface RowTable {
 }
 
 /** Which columns a question needs; blocks load no others. */
-export type RowColumns = "totals" | "samples" | "spans" | "ids";
+export type RowColumns = "keys" | "totals" | "samples" | "spans" | "ids";
+
+/** Rows that are asked for: ascending within each list. */
+export type WantedRows = readonly { rows: Uint32Array }[];
+
+/** Where rows come from: a head, a block's table, or one of its downsampled tables. */
+export interface RowSource {
+  /** rows of series `index` with a time in [start, end], both inclusive, in a stable order; the keys must be loaded */
+  rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array;
+  /**
+   * Loads the columns that `need` names. Samples and spans are there for the rows in `wanted` (all, without it); the
+   * table stays valid for them whatever is loaded or released later.
+   */
+  load(need: readonly RowColumns[], wanted?: WantedRows): Promise<RowTable>;
+  /** rows whose samples may be in memory at once; Infinity where they are there anyway */
+  readonly batchRows: number;
+  /** forgets samples that were loaded */
+  release(): void;
+}

@@ -1,19 +1,20 @@
 import type { Labels, Selector } from "@cinderblock/model";
 import type { SymbolTables } from "@cinderblock/symdb";
 import type { FlameIndex } from "./flame-index.ts";
-import type { RowColumns, RowTable } from "./rows.ts";
+import type { RowSource } from "./rows.ts";
 
 /** A series of a source, with the exact times of its first and last profile. */
 export interface SourceSeries { labels: Labels; fingerprint: bigint; minTimeNanos: bigint; maxTimeNanos: bigint }
 
+/** Sums of a block's rows by fixed spans of time, as a row each with the time at which the span begins. */
+export interface CoarseRows { nanos: bigint; rows: RowSource }
+
 /** Anything that holds profiles of one tenant: a head in memory or a block. */
-export interface ProfileSource {
+export interface ProfileSource extends RowSource {
   readonly ulid: string;
   readonly series: readonly SourceSeries[];
-  /** rows of series `index` with a time in [start, end], both inclusive, in a stable order; `rows` must be loaded */
-  rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array;
-  /** loads the columns that `need` names */
-  load(need: readonly RowColumns[]): Promise<RowTable>;
+  /** downsampled tables, widest first */
+  readonly coarse: readonly CoarseRows[];
   /** symbols of a partition, by its position */
   symbols(partition: number): Promise<{ tables: SymbolTables; flame: FlameIndex }>;
 }

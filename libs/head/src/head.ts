@@ -244,6 +244,11 @@ export class Head implements ProfileSource {
     return out.subarray(0, at);
   }
 
+  /** A head is in memory as a whole. */
+  readonly batchRows = Infinity;
+  readonly coarse = [];
+  release(): void { /* nothing was loaded */ }
+
   load(): Promise<RowTable> {
     return Promise.resolve({
       timeNanos: this.rowTime.data, totalValue: this.rowTotal.data, partition: this.rowPartition.data, sampleStart: this.rowSampleStart.data, sampleEnd: this.rowSampleEnd.data,

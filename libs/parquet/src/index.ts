@@ -1,6 +1,6 @@
 export { Codec, decodeColumnIndex, decodeFooter, decodeOffsetIndex, Encoding, footerLength, PhysicalType } from "./metadata.ts";
 export type { ColumnChunk, FileMeta, Leaf, PageBounds, PageLocation, RowGroup } from "./metadata.ts";
-export { decodeChunk, rowOffsets } from "./read.ts";
+export { decodeChunk, decodeDictionary, rowOffsets } from "./read.ts";
 export { ColumnCursor } from "./cursor.ts";
 export type { ColumnRun } from "./cursor.ts";
 export type { BinaryValues, ColumnData, Values } from "./read.ts";

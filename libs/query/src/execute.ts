@@ -3,6 +3,7 @@ import { type Label, labelsKey, parseSelector, type Selector } from "@cinderbloc
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
 import { callSiteValues, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
 import { largestProfiles, mergePoints, mergeProfileLists, type Points, pointsOf, type ProfileList, withIds } from "./points.ts";
+import { segmentsOf } from "./segments.ts";
 import { endNanos, parseSpans, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
 import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 
@@ -33,9 +34,9 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
     const cutTo = query.alone === true && sources.length === 1 ? query.maxNodes : 0;
     const ids = query.select.profileIds ?? [];
     for (const s of sources) {
-      const table = await s.load([...(spans ? ["samples", "spans"] as const : ["samples"] as const), ...(ids.length > 0 ? ["ids"] as const : [])]);
-      const rows = selectRows(s, selector, from, to, exclude[s.ulid]);
-      trees.push(await buildTree(s, table, ids.length > 0 ? withIds(table, rows, ids) : rows, spans, cutTo));
+      const segments = await segmentsOf(s, selector, from, to, exclude[s.ulid], spans !== undefined || ids.length > 0);
+      if (ids.length > 0) { const table = await s.load(["ids"]); for (const g of segments) g.selected = withIds(table, g.selected, ids); }
+      trees.push(await buildTree(s, segments, spans, cutTo));
     }
     if (trees.length === 1) return { kind: "tree", tree: trees[0]! };
     const merger = new TreeMerger();
@@ -46,8 +47,7 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
     const spans = parseSpans(query.spans);
     const merger = new ProfileMerger();
     for (const s of sources) {
-      const table = await s.load(spans ? ["samples", "spans"] : ["samples"]);
-      await buildProfile(s, table, selectRows(s, selector, from, to, exclude[s.ulid]), spans, query.stacks, merger);
+      await buildProfile(s, await segmentsOf(s, selector, from, to, exclude[s.ulid], spans !== undefined), spans, query.stacks, merger);
     }
     return { kind: "profile", profile: merger.finish() };
   }
@@ -63,9 +63,9 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
   }
   const merger = new SeriesMerger();
   for (const s of sources) {
-    const table = await s.load(query.callSite.length > 0 ? ["totals", "samples"] : ["totals"]);
+    const table = await s.load(["totals"]);
     const selected = selectRows(s, selector, from, to, exclude[s.ulid]);
-    const values = query.callSite.length > 0 ? await callSiteValues(s, table, selected, query.callSite) : undefined;
+    const values = query.callSite.length > 0 ? await callSiteValues(s, { rows: s, selected }, query.callSite) : undefined;
     for (const x of selected) merger.addRows(table, s.series[x.index]!.labels, x.rows, query.range, values);
   }
   return { kind: "series", series: merger.finish() };

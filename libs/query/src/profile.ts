@@ -1,10 +1,11 @@
 import { addInt64, I64Column, wordsOf } from "@cinderblock/columnar";
-import type { ProfileSource, RowTable } from "@cinderblock/block";
+import type { ProfileSource } from "@cinderblock/block";
 import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
 import { FUNCTION_WORDS, HAS_FUNCTIONS, LOCATION_HEAD, MAPPING_WORDS, SymbolPartition, SymbolRewriter, type SymbolTables } from "@cinderblock/symdb";
 import { pickStacks } from "./pick-stacks.ts";
-import type { SelectedSeries, SpanSet } from "./select.ts";
-import { loadSymbols, sumByStack } from "./tree.ts";
+import type { Segment } from "./segments.ts";
+import type { SpanSet } from "./select.ts";
+import { sumByStack } from "./tree.ts";
 
 /** Stacks with full symbols and their values: what travels for a pprof answer. `value[node]` is the node's own. */
 export interface PartialProfile extends SymbolTables { value: BigInt64Array }
@@ -89,9 +90,8 @@ export function callSiteFilter(symbols: Awaited<ReturnType<ProfileSource["symbol
   return (node) => depth[flame.ofStack.data[node]!] === wanted.length;
 }
 
-export async function buildProfile(source: ProfileSource, table: RowTable, selected: readonly SelectedSeries[], spans: SpanSet | undefined, stacks: StackSelector | undefined, into: ProfileMerger): Promise<void> {
-  const symbols = await loadSymbols(source, table, selected);
-  const totals = sumByStack(table, selected, spans, (p) => symbols.get(p)!.tables.stackParent.length);
+export async function buildProfile(source: ProfileSource, segments: readonly Segment[], spans: SpanSet | undefined, stacks: StackSelector | undefined, into: ProfileMerger): Promise<void> {
+  const { totals, symbols } = await sumByStack(source, segments, spans);
   for (const [p, byStack] of totals) {
     const s = symbols.get(p)!;
     const keep = stacks && stacks.callSite.length > 0 ? callSiteFilter(s, stacks.callSite) : undefined;

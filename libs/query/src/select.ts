@@ -1,4 +1,4 @@
-import { type ProfileSource, selectSeries } from "@cinderblock/block";
+import { type ProfileSource, type RowSource, selectSeries } from "@cinderblock/block";
 import { CinderblockError } from "@cinderblock/errors";
 import { LABEL_PROFILE_TYPE, Matcher, parseProfileType, parseSelector, type Selector } from "@cinderblock/model";
 
@@ -24,14 +24,14 @@ export function startNanos(ms: number): bigint { return BigInt(Math.trunc(ms)) *
 /** The last nanosecond of a millisecond: a profile is in the range when its time, cut to milliseconds, is. */
 export function endNanos(ms: number): bigint { return BigInt(Math.trunc(ms)) * 1_000_000n + 999_999n; }
 
-/** Series and rows of a source that a request picks; rows in `exclude` are answered by another source. `load` comes first. */
-export function selectRows(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude?: Uint32Array): SelectedSeries[] {
+/** Series and rows of one of a source's tables that a request picks; rows in `exclude` are answered by another source. The table's keys are loaded first. */
+export function selectRows(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude?: Uint32Array, table: RowSource = source): SelectedSeries[] {
   const out: SelectedSeries[] = [];
   const skip = exclude && exclude.length > 0 ? new Set(exclude) : undefined;
   for (const index of selectSeries(source.series, selector)) {
     const s = source.series[index]!;
     if (s.minTimeNanos > to || s.maxTimeNanos < from) continue;
-    let rows = source.rowsOf(index, from, to);
+    let rows = table.rowsOf(index, from, to);
     if (skip) rows = rows.filter((r) => !skip.has(r));
     if (rows.length > 0) out.push({ index, rows });
   }

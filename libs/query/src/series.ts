@@ -1,7 +1,7 @@
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { type Label, labelsKey, compareLabels } from "@cinderblock/model";
 import { callSiteFilter } from "./profile.ts";
-import type { SelectedSeries } from "./select.ts";
+import { eachBatch, type Segment } from "./segments.ts";
 import { loadSymbols } from "./tree.ts";
 
 /** Sums and counts of one output series by bucket; buckets ascend. Bucket k ends at start + k * step and holds what came after k - 1. */
@@ -56,16 +56,23 @@ export class SeriesMerger {
   }
 }
 
-/** Value of each row below a call site; needs samples and symbols. */
-export async function callSiteValues(source: ProfileSource, table: RowTable, selected: readonly SelectedSeries[], callSite: readonly string[]): Promise<(row: number) => bigint> {
-  const symbols = await loadSymbols(source, table, selected);
+/** Value of each row below a call site: row -> sum. */
+export async function callSiteValues(source: ProfileSource, segment: Segment, callSite: readonly string[]): Promise<(row: number) => bigint> {
+  const symbols = new Map<number, Awaited<ReturnType<ProfileSource["symbols"]>>>();
+  await loadSymbols(source, await source.load(["keys"]), segment.selected, symbols);
   const filters = new Map([...symbols].map(([p, s]) => [p, callSiteFilter(s, callSite)]));
-  return (row) => {
-    const keep = filters.get(table.partition[row]!)!;
-    let sum = 0n;
-    for (let k = table.sampleStart[row]!; k < table.sampleEnd[row]!; k++) { const id = table.stacktraceId[k]!; if (id > 0 && keep(id)) sum += table.value[k]!; }
-    return sum;
-  };
+  const sums = new Map<number, bigint>();
+  await eachBatch(segment, ["samples"], (table, batch) => {
+    for (const { rows } of batch) {
+      for (const row of rows) {
+        const keep = filters.get(table.partition[row]!)!;
+        let sum = 0n;
+        for (let k = table.sampleStart[row]!; k < table.sampleEnd[row]!; k++) { const id = table.stacktraceId[k]!; if (id > 0 && keep(id)) sum += table.value[k]!; }
+        sums.set(row, sum);
+      }
+    }
+  });
+  return (row) => sums.get(row)!;
 }
 
 export interface SeriesPoint { timestampMs: number; value: number }

@@ -1,5 +1,6 @@
 import { addInt64, ByteStrings, I32Column, I64Column, isBelow, nthLargest, PairTable, splitInt64, U32Column, wordsOf } from "@cinderblock/columnar";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
+import { eachBatch, type Segment } from "./segments.ts";
 import type { SelectedSeries, SpanSet } from "./select.ts";
 
 /**
@@ -74,22 +75,29 @@ export function emptyTree(): PartialTree {
   return { nameBytes: new Uint8Array(0), nameOffset: new Uint32Array(2), parent: Int32Array.of(-1), name: Uint32Array.of(0), self: BigInt64Array.of(0n) };
 }
 
-/** Sums samples of the selected rows by stack node, partition by partition. */
-export function sumByStack(table: RowTable, selected: readonly SelectedSeries[], spans: SpanSet | undefined, stacks: (partition: number) => number): Map<number, BigInt64Array> {
-  const out = new Map<number, BigInt64Array>(), sums = new Map<number, Uint32Array>();
-  const { partition, sampleStart, sampleEnd, stacktraceId, value } = table;
-  const values = wordsOf(value);
-  for (const { rows } of selected) {
-    for (let i = 0; i < rows.length; i++) {
-      const row = rows[i]!;
-      const p = partition[row]!;
-      let total = out.get(p);
-      if (!total) { out.set(p, (total = new BigInt64Array(stacks(p)))); sums.set(p, wordsOf(total)); }
-      if (spans) { addSpans(total, table, row, spans); continue; }
-      addSamples(sums.get(p)!, stacktraceId, values, sampleStart[row]!, sampleEnd[row]!);
-    }
+type Symbols = Awaited<ReturnType<ProfileSource["symbols"]>>;
+
+/** Sums samples of the segments' rows by stack node, partition by partition; the symbols of these partitions come along. */
+export async function sumByStack(source: ProfileSource, segments: readonly Segment[], spans: SpanSet | undefined): Promise<{ totals: Map<number, BigInt64Array>; symbols: Map<number, Symbols> }> {
+  const symbols = new Map<number, Symbols>(), totals = new Map<number, BigInt64Array>(), sums = new Map<number, Uint32Array>();
+  for (const { rows, selected } of segments) await loadSymbols(source, await rows.load(["keys"]), selected, symbols);
+  for (const segment of segments) {
+    await eachBatch(segment, spans ? ["samples", "spans"] : ["samples"], (table, batch) => {
+      const { partition, sampleStart, sampleEnd, stacktraceId, value } = table;
+      const values = wordsOf(value);
+      for (const { rows } of batch) {
+        for (let i = 0; i < rows.length; i++) {
+          const row = rows[i]!;
+          const p = partition[row]!;
+          let total = totals.get(p);
+          if (!total) { totals.set(p, (total = new BigInt64Array(symbols.get(p)!.tables.stackParent.length))); sums.set(p, wordsOf(total)); }
+          if (spans) { addSpans(total, table, row, spans); continue; }
+          addSamples(sums.get(p)!, stacktraceId, values, sampleStart[row]!, sampleEnd[row]!);
+        }
+      }
+    });
   }
-  return out;
+  return { totals, symbols };
 }
 
 /** to[s] += every value whose stack is s; both are words of 64-bit integers. */
@@ -106,13 +114,11 @@ function addSpans(total: BigInt64Array, t: RowTable, row: number, wanted: SpanSe
   }
 }
 
-/** The largest stack count of any partition that the rows name: loads the symbols first. */
-export async function loadSymbols(source: ProfileSource, table: RowTable, selected: readonly SelectedSeries[]): Promise<Map<number, Awaited<ReturnType<ProfileSource["symbols"]>>>> {
+/** Loads the symbols of the partitions that the rows name. */
+export async function loadSymbols(source: ProfileSource, table: RowTable, selected: readonly SelectedSeries[], into: Map<number, Symbols>): Promise<void> {
   const needed = new Set<number>();
   for (const { rows } of selected) for (let i = 0; i < rows.length; i++) needed.add(table.partition[rows[i]!]!);
-  const out = new Map<number, Awaited<ReturnType<ProfileSource["symbols"]>>>();
-  await Promise.all([...needed].map(async (p) => { out.set(p, await source.symbols(p)); }));
-  return out;
+  await Promise.all([...needed].filter((p) => !into.has(p)).map(async (p) => { into.set(p, await source.symbols(p)); }));
 }
 
 /**
@@ -148,10 +154,9 @@ class SourceFlame {
 
 const flames = new WeakMap<ProfileSource, SourceFlame>();
 
-/** The call tree of the selected rows of one source, cut to `cutTo` nodes when that is above 0. */
-export async function buildTree(source: ProfileSource, table: RowTable, selected: readonly SelectedSeries[], spans: SpanSet | undefined, cutTo: number): Promise<PartialTree> {
-  const symbols = await loadSymbols(source, table, selected);
-  const totals = sumByStack(table, selected, spans, (p) => symbols.get(p)!.tables.stackParent.length);
+/** The call tree of the segments' rows, cut to `cutTo` nodes when that is above 0. */
+export async function buildTree(source: ProfileSource, segments: readonly Segment[], spans: SpanSet | undefined, cutTo: number): Promise<PartialTree> {
+  const { totals, symbols } = await sumByStack(source, segments, spans);
   let index = flames.get(source);
   if (!index) flames.set(source, (index = new SourceFlame()));
   const maps = new Map([...totals.keys()].map((p) => [p, index.extend(p, symbols.get(p)!)]));

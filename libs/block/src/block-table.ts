@@ -1,0 +1,329 @@
+import type { BlockMeta } from "@cinderblock/block-meta";
+import { CinderblockError, CorruptError } from "@cinderblock/errors";
+import { type ColumnData, decodeChunk, type FileMeta } from "@cinderblock/parquet";
+import { Column } from "@cinderblock/profile-table";
+import { type BlockFiles, readFooter } from "./files.ts";
+import { type PageRun, readPages, type RunColumn } from "./pages.ts";
+import type { RowColumns, RowSource, RowTable, WantedRows } from "./rows.ts";
+
+const NO_ROWS = new Uint32Array(0);
+/** Samples that are in memory at once, of one table: 12 bytes each. */
+const BATCH_SAMPLES = 4 << 20;
+
+/** What a block's tables have in common: the order of its series and the list of its symbol partitions. */
+export interface TableContext {
+  meta: BlockMeta;
+  files: BlockFiles;
+  /** series -> its number in the tables' column SeriesIndex */
+  seriesIndex: Uint32Array;
+  /** the position of a partition in the block's list; new ones are added */
+  partitionPosition(id: bigint): number;
+  /** meta version 1: row of the stacktraces' table -> stack node, once the symbols are there */
+  leaf(): Uint32Array | undefined;
+}
+
+/**
+ * One Parquet table of a block. Keys (series, time, partition) are read whole; of samples only the pages that hold the
+ * wanted rows, appended to columns that grow.
+ */
+export class BlockTable implements RowSource {
+  readonly batchRows: number;
+  /** bytes of decoded columns held in memory */
+  heldBytes = 0;
+  private readonly context: TableContext;
+  private readonly relPath: string;
+  private seriesFrom = NO_ROWS;
+  private seriesTo = NO_ROWS;
+  private table: Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> | undefined;
+  private readonly columns = new Map<string, Promise<ColumnData[]>>();
+  private rows: Partial<RowTable> = {};
+  /** row -> 1: its samples are there, 2: its spans */
+  private have = new Uint8Array(0);
+  private samples = 0;
+  private spanEntries = 0;
+  private sampleBytes = 0;
+
+  constructor(context: TableContext, relPath: string) {
+    this.context = context;
+    this.relPath = relPath;
+    const { numSamples, numProfiles } = context.meta.stats;
+    this.batchRows = Math.max(1, Math.floor(BATCH_SAMPLES / Math.max(1, numSamples / Math.max(1, numProfiles))));
+  }
+
+  private get name(): string { return `${this.context.meta.ulid}/${this.relPath}`; }
+
+  private footer(): Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> {
+    this.table ??= readFooter(this.context.meta, this.context.files, this.relPath);
+    this.table.catch(() => { this.table = undefined; });
+    return this.table;
+  }
+
+  /** Bytes of the file: from the end that was read with the footer, where it has them. */
+  private async read(offset: number, size: number): Promise<Uint8Array> {
+    const { tail } = await this.footer();
+    if (offset >= tail.offset && offset + size <= tail.offset + tail.bytes.length) return tail.bytes.subarray(offset - tail.offset, offset - tail.offset + size);
+    const bytes = await this.context.files.read(this.relPath, offset, size);
+    if (bytes.length !== size) throw new CorruptError(this.name, offset, `expected ${size} bytes, found ${bytes.length}`);
+    return bytes;
+  }
+
+  /** A whole column; undefined where the table has none of that name. */
+  private async column(path: string): Promise<ColumnData[] | undefined> {
+    const { meta } = await this.footer();
+    if (!meta.leaves.some((l) => l.path === path)) return undefined;
+    let known = this.columns.get(path);
+    if (!known) {
+      known = Promise.all(meta.rowGroups.map(async (g) => {
+        const chunk = g.columns.get(path)!;
+        return decodeChunk(await this.read(chunk.start, chunk.sizeBytes), chunk, this.name);
+      }));
+      this.columns.set(path, known);
+      known.catch(() => this.columns.delete(path));
+    }
+    return known;
+  }
+
+  private async joined(path: string): Promise<BigInt64Array | undefined> {
+    const parts = await this.column(path);
+    if (!parts) return undefined;
+    if (parts.length === 1) return parts[0]!.values as BigInt64Array;
+    let n = 0;
+    for (const p of parts) n += (p.values as BigInt64Array).length;
+    const out = new BigInt64Array(n);
+    let at = 0;
+    for (const p of parts) { out.set(p.values as BigInt64Array, at); at += (p.values as BigInt64Array).length; }
+    return out;
+  }
+
+  async load(need: readonly RowColumns[], wanted?: WantedRows): Promise<RowTable> {
+    const { meta } = await this.footer();
+    const r = this.rows;
+    if (!r.timeNanos) await this.loadKeys(meta);
+    if (need.includes("totals") && !r.totalValue) {
+      const totals = await this.joined(Column.totalValue);
+      // Blocks of meta version 1 have no totals: they are the sums of the samples.
+      r.totalValue = totals ?? (await this.sumTotals());
+      this.heldBytes += meta.numRows * 8;
+      this.columns.delete(Column.totalValue);
+    }
+    if (need.includes("ids") && !r.id) await this.loadIds(meta);
+    const bits = (need.includes("samples") || need.includes("spans") ? 1 : 0) | (need.includes("spans") ? 2 : 0);
+    // What another question released meanwhile is read again.
+    for (let missing = this.missing(wanted, bits); missing.length > 0; missing = this.missing(wanted, bits)) await this.loadLists(meta, missing, bits);
+    return { ...this.rows } as RowTable;
+  }
+
+  private async loadIds(meta: FileMeta): Promise<void> {
+    const parts = await this.column(Column.id);
+    const id = new Uint8Array(meta.numRows * 16);
+    let at = 0;
+    for (const p of parts ?? []) { id.set(p.values as Uint8Array, at); at += (p.values as Uint8Array).length; }
+    if (this.rows.id) return;
+    this.rows.id = id;
+    this.heldBytes += id.length;
+    this.columns.delete(Column.id);
+  }
+
+  private async loadKeys(meta: FileMeta): Promise<void> {
+    const [index, time, partition] = await Promise.all([this.column(Column.seriesIndex), this.joined(Column.timeNanos), this.joined(Column.partition)]);
+    if (this.rows.timeNanos) return; // another question was faster
+    if (!index || !time) throw new CorruptError(this.name, 0, "expected the columns SeriesIndex and TimeNanos");
+    const n = meta.numRows;
+    const { seriesIndex } = this.context;
+    const bySeriesIndex = new Map<number, number>();
+    seriesIndex.forEach((v, i) => bySeriesIndex.set(v, i));
+    this.seriesFrom = new Uint32Array(seriesIndex.length);
+    this.seriesTo = new Uint32Array(seriesIndex.length);
+    let row = 0;
+    for (const part of index) {
+      const values = part.values;
+      const wide = values instanceof BigInt64Array ? new Int32Array(values.buffer, values.byteOffset, values.length * 2) : undefined;
+      const count = (values as Int32Array).length;
+      for (let i = 0; i < count; i++, row++) {
+        const s = bySeriesIndex.get(wide ? wide[2 * i]! : (values as Int32Array)[i]!);
+        if (s === undefined) continue;
+        if (this.seriesTo[s] === 0) this.seriesFrom[s] = row;
+        else if (this.seriesTo[s] !== row) throw new CorruptError(this.name, row, "expected the rows of a series to lie together");
+        this.seriesTo[s] = row + 1;
+      }
+    }
+    const positions = new Uint32Array(n);
+    if (partition) {
+      // Rows of one series, and most of their neighbours, lie in one partition.
+      let last = -1n, at = 0;
+      for (let i = 0; i < n; i++) { const id = partition[i]!; if (id !== last) { last = id; at = this.context.partitionPosition(BigInt.asUintN(64, id)); } positions[i] = at; }
+    } else this.context.partitionPosition(0n);
+    this.rows.timeNanos = time;
+    this.rows.partition = positions;
+    this.columns.clear();
+    this.heldBytes += n * 12;
+    this.have = new Uint8Array(n);
+    this.forgetSamples();
+  }
+
+  rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array {
+    const time = this.rows.timeNanos;
+    if (!time) throw new CinderblockError("internal", "rows were asked for before they were loaded");
+    const from = this.seriesFrom[index]!, to = this.seriesTo[index]!;
+    // Rows of a series are in time order: two binary searches.
+    const first = lowerBound(time, from, to, startNanos);
+    const last = lowerBound(time, first, to, endNanos + 1n);
+    const out = new Uint32Array(last - first);
+    for (let i = 0; i < out.length; i++) out[i] = first + i;
+    return out;
+  }
+
+  // ---- samples and spans
+
+  private forgetSamples(): void {
+    const n = this.have.length;
+    Object.assign(this.rows, { sampleStart: new Uint32Array(n), sampleEnd: new Uint32Array(n), stacktraceId: NO_ROWS, value: new BigInt64Array(0), spanStart: new Int32Array(n).fill(-1), spans: NO_ROWS });
+    this.samples = this.spanEntries = this.sampleBytes = 0;
+  }
+
+  release(): void {
+    this.heldBytes -= this.sampleBytes;
+    // New arrays: tables that were handed out keep theirs.
+    this.have = new Uint8Array(this.have.length);
+    this.forgetSamples();
+  }
+
+  /** Wanted rows that lack one of `bits`, ascending. */
+  private missing(wanted: WantedRows | undefined, bits: number): Uint32Array {
+    if (bits === 0) return NO_ROWS;
+    const { have } = this;
+    let n = 0;
+    if (!wanted) {
+      for (let i = 0; i < have.length; i++) if ((have[i]! & bits) !== bits) n++;
+      const out = new Uint32Array(n);
+      for (let i = 0, at = 0; at < n; i++) if ((have[i]! & bits) !== bits) out[at++] = i;
+      return out;
+    }
+    for (const { rows } of wanted) for (let i = 0; i < rows.length; i++) if ((have[rows[i]!]! & bits) !== bits) n++;
+    const out = new Uint32Array(n);
+    let at = 0;
+    for (const { rows } of wanted) for (let i = 0; i < rows.length && at < n; i++) if ((have[rows[i]!]! & bits) !== bits) out[at++] = rows[i]!;
+    for (let i = 1; i < n; i++) if (out[i - 1]! >= out[i]!) return out.sort();
+    return out;
+  }
+
+  private async loadLists(meta: FileMeta, rows: Uint32Array, bits: number): Promise<void> {
+    const paths = [Column.stacktraceId, Column.value, ...((bits & 2) !== 0 && meta.leaves.some((l) => l.path === Column.spanId) ? [Column.spanId] : [])];
+    const generation = this.have;
+    const runs = await readPages(meta, this.name, paths, rows, (offset, size) => this.read(offset, size));
+    if (generation !== this.have) return; // released meanwhile: the next round sees what is missing
+    let entries = 0;
+    for (const run of runs) entries += run.columns[0]!.entries;
+    this.reserve(entries, (bits & 2) !== 0);
+    for (const run of runs) {
+      this.addSamples(run);
+      if ((bits & 2) !== 0) this.addSpans(run);
+    }
+    this.account();
+  }
+
+  private reserve(entries: number, spans: boolean): void {
+    const r = this.rows as RowTable;
+    const room = (size: number, used: number, more: number): number => (used + more <= size ? 0 : Math.max(used + more, used === 0 ? 0 : size * 2));
+    const size = room(r.stacktraceId.length, this.samples, entries);
+    if (size > 0) {
+      const ids = new Uint32Array(size), value = new BigInt64Array(size);
+      ids.set(r.stacktraceId.subarray(0, this.samples));
+      value.set(r.value.subarray(0, this.samples));
+      r.stacktraceId = ids;
+      r.value = value;
+    }
+    if (!spans) return;
+    const words = room(r.spans.length, this.spanEntries * 2, entries * 2);
+    if (words > 0) { const grown = new Uint32Array(words); grown.set(r.spans.subarray(0, this.spanEntries * 2)); r.spans = grown; }
+  }
+
+  /** Rows of a run that are not there yet go to the end of the columns. */
+  private addSamples({ firstRow, rows, columns: [ids, values] }: PageRun): void {
+    const { have } = this;
+    const idOffset = ids!.offset, valueOffset = values!.offset;
+    let some = false;
+    for (let i = 0; i < rows; i++) {
+      const expected = idOffset[i + 1]! - idOffset[i]!, found = valueOffset[i + 1]! - valueOffset[i]!;
+      if (found !== expected) throw new CorruptError(this.name, firstRow + i, `expected ${expected} sample values, found ${found}`);
+      if ((have[firstRow + i]! & 1) !== 0) some = true;
+    }
+    if (!some) { this.copySamples(ids!, values!, firstRow, 0, rows); return; }
+    for (let i = 0; i < rows; i++) if ((have[firstRow + i]! & 1) === 0) this.copySamples(ids!, values!, firstRow, i, i + 1);
+  }
+
+  /** Rows [from, to) of a run. */
+  private copySamples(ids: RunColumn, values: RunColumn, firstRow: number, from: number, to: number): void {
+    const r = this.rows as RowTable;
+    const a = ids.offset[from]!, b = ids.offset[to]!, at = this.samples;
+    const wide = ids.data.values as BigInt64Array, lows = new Uint32Array(wide.buffer, wide.byteOffset, wide.length * 2);
+    copyIds(r.stacktraceId, at, lows, a, b, this.context.leaf());
+    r.value.set((values.data.values as BigInt64Array).subarray(values.offset[from]!, values.offset[to]!), at);
+    for (let i = from; i < to; i++) {
+      r.sampleStart[firstRow + i] = at + ids.offset[i]! - a;
+      r.sampleEnd[firstRow + i] = at + ids.offset[i + 1]! - a;
+      this.have[firstRow + i]! |= 1;
+    }
+    this.samples = at + b - a;
+  }
+
+  /** Levels say which samples have a value; rows of a table without spans have none at all. */
+  private addSpans({ firstRow, rows, columns: [, , column] }: PageRun): void {
+    const { have } = this;
+    const r = this.rows as RowTable;
+    if (!column) { for (let i = 0; i < rows; i++) have[firstRow + i]! |= 2; return; }
+    const { data, offset, skipped } = column;
+    const values = data.values as BigInt64Array, lows = new Uint32Array(values.buffer, values.byteOffset, values.length * 2), def = data.def!;
+    // entry -> value, or nothing: levels of all entries of the pages, from the first on
+    const words = new Uint32Array(offset[rows]! * 2);
+    for (let i = 0, entry = 0, value = 0; i < def.length && entry < offset[rows]!; i++) {
+      if (def[i]! < 1) continue;
+      if (def[i] === data.leaf.maxDef) { if (entry >= skipped) { words[entry * 2] = lows[value * 2]!; words[entry * 2 + 1] = lows[value * 2 + 1]!; } value++; }
+      entry++;
+    }
+    for (let i = 0; i < rows; i++) {
+      const row = firstRow + i;
+      if ((have[row]! & 2) !== 0) continue;
+      const a = offset[i]!, b = offset[i + 1]!;
+      r.spanStart[row] = this.spanEntries;
+      r.spans.set(words.subarray(a * 2, b * 2), this.spanEntries * 2);
+      this.spanEntries += b - a;
+      have[row]! |= 2;
+    }
+  }
+
+  private account(): void {
+    const r = this.rows as RowTable;
+    const now = r.stacktraceId.byteLength + r.value.byteLength + r.spans.byteLength + this.have.length * 12;
+    this.heldBytes += now - this.sampleBytes;
+    this.sampleBytes = now;
+  }
+
+  private async sumTotals(): Promise<BigInt64Array> {
+    const t = await this.load(["samples"]);
+    const out = new BigInt64Array(t.sampleStart.length);
+    for (let i = 0; i < out.length; i++) for (let k = t.sampleStart[i]!; k < t.sampleEnd[i]!; k++) out[i]! += t.value[k]!;
+    return out;
+  }
+
+  /** Blocks of meta version 1: stacktrace ids are row numbers, here they become leaves of a tree. */
+  remap(leaf: Uint32Array): void {
+    const ids = this.rows.stacktraceId;
+    if (ids) for (let i = 0; i < this.samples; i++) ids[i] = leaf[ids[i]!] ?? 0;
+  }
+}
+
+/** Low words of stacktrace ids; with `leaf`, the stack nodes that they stand for. */
+function copyIds(to: Uint32Array, at: number, lows: Uint32Array, from: number, end: number, leaf: Uint32Array | undefined): void {
+  if (!leaf) { for (let k = from; k < end; k++) to[at + k - from] = lows[2 * k]!; return; }
+  for (let k = from; k < end; k++) to[at + k - from] = leaf[lows[2 * k]!] ?? 0;
+}
+
+function lowerBound(time: BigInt64Array, from: number, to: number, value: bigint): number {
+  let lo = from, hi = to;
+  while (lo < hi) {
+    const mid = (lo + hi) >>> 1;
+    if (time[mid]! < value) lo = mid + 1; else hi = mid;
+  }
+  return lo;
+}
