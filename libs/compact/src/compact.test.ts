@@ -6,7 +6,8 @@ import { type BlockMeta, decodeMeta } from "@cinderblock/block-meta";
 import { loadHasher } from "@cinderblock/bytes";
 import { labelsText } from "@cinderblock/model";
 import type { SymbolTables } from "@cinderblock/symdb";
-import { sharedTestdata, temporaryFolder } from "@cinderblock/testkit";
+import { executeOn, type Exclusions, type PartialTree, type SourceQuery } from "@cinderblock/query";
+import { Random, sharedTestdata, temporaryFolder } from "@cinderblock/testkit";
 import { compactBlocks, type CompactOptions } from "./index.ts";
 
 function folderFiles(dir: string): BlockFiles {
@@ -131,4 +132,37 @@ function v1Blocks(bucket: string): Input[] {
       same(await content(some), await content(await compact(some, { downsample: true })));
     }
   });
+  it("downsamples so that call trees are the same, from whatever moment to whatever moment", async () => {
+    const sources = v1Blocks("ingester");
+    const level2 = [...(await compact(sources.slice(0, 4))), ...(await compact(sources.slice(4)))];
+    const [out] = await compact(level2, { downsample: true });
+    const reader = new BlockReader(out!.meta, out!.files, await loadHasher());
+    await reader.open();
+    expect(reader.coarse.map((c) => c.nanos)).toEqual([3_600_000_000_000n, 300_000_000_000n]);
+    const types = new Map(reader.series.map((s) => [s.labels.find((l) => l.name === "__profile_type__")!.value, s]));
+    const random = new Random(5), first = out!.meta.minTimeMs - 60_000, span = out!.meta.maxTimeMs - first + 60_000;
+    let coarse = 0;
+    for (const profileTypeId of types.keys()) {
+      for (let i = 0; i < 6; i++) {
+        const startMs = i === 0 ? 0 : first + random.below(span), endMs = i === 0 ? 2 * out!.meta.maxTimeMs : startMs + random.below(span);
+        const query: SourceQuery = { kind: "tree", select: { profileTypeId, labelSelector: "{}", startMs, endMs }, spans: [], maxNodes: 0 };
+        const text = async (exclude: Exclusions): Promise<string> => { const r = await executeOn([reader], query, exclude); return r.kind === "tree" ? treeText(r.tree) : ""; };
+        const rows = await text({ [reader.ulid]: Uint32Array.of(0xffffffff) }); // rows that are left out are left out of rows
+        expect(await text({})).toBe(rows);
+        if (rows !== "") coarse++;
+      }
+    }
+    expect(coarse).toBeGreaterThan(10);
+    const { timeNanos } = await reader.coarse[1]!.rows.load(["keys"]);
+    expect(timeNanos.length).toBeGreaterThan(0);
+  });
 });
+
+/** A tree by its paths. */
+function treeText(t: PartialTree): string {
+  const name = (i: number): string => Buffer.from(t.nameBytes.subarray(t.nameOffset[t.name[i]!]!, t.nameOffset[t.name[i]! + 1]!)).toString();
+  const path: string[] = [""];
+  const out: string[] = [];
+  for (let i = 1; i < t.parent.length; i++) { path[i] = `${path[t.parent[i]!]};${name(i)}`; if (t.self[i] !== 0n) out.push(`${path[i]} ${t.self[i]}`); }
+  return out.sort().join("\n");
+}
