@@ -3,7 +3,7 @@ import { AdHocFiles, adHocRpc } from "@cinderblock/ad-hoc-profiles";
 import { settingsRpc, TenantSettings } from "@cinderblock/tenant-settings";
 import { compaction } from "@cinderblock/compactor";
 import { Distributor, distributorRoutes } from "@cinderblock/distributor";
-import { Ingester, ingesterConfigOf, ingesterRoutes, Shipper } from "@cinderblock/ingester";
+import { DeletedTenants, Ingester, ingesterConfigOf, ingesterRoutes, Shipper } from "@cinderblock/ingester";
 import { exportLimits } from "@cinderblock/overrides-exporter";
 import { Querier, QuerierLoop } from "@cinderblock/querier";
 import { frontendRpc, QueryFrontend, renderRoutes, webRoutes } from "@cinderblock/query-frontend";
@@ -30,6 +30,8 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
     const written = index.updateTenant(tenant).catch((err: unknown) => base.log.warn({ tenant, err }, "bucket index could not be updated")).finally(() => indexing.delete(written));
     indexing.add(written);
   }, base);
+  const deleted = new DeletedTenants(ingester, bucket, config.shipInterval, base);
+  shipper.skips = (tenant) => deleted.has(tenant);
   ingester.onBlock = () => { void shipper.sync(); };
   ingester.answerable = (tenant, ulid) => store.answers(tenant, ulid);
 
@@ -53,6 +55,6 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
   const adopted: Service = { name: "first-shipment", start: () => { void shipper.sync(); return Promise.resolve(); }, stop: () => Promise.resolve() };
   // Stops after the shipper: what it shipped last is in the index.
   const indexed: Service = { name: "bucket-index", start: () => Promise.resolve(), stop: async () => { await Promise.all(indexing); } };
-  const group = new ServiceGroup([pool, store, cleaner, ...(config.compactorEnabled ? [compactor] : []), indexed, shipper, ingester, adopted, querier, scheduler]);
+  const group = new ServiceGroup([pool, store, cleaner, ...(config.compactorEnabled ? [compactor] : []), indexed, shipper, ingester, deleted, adopted, querier, scheduler]);
   return { group, server, ready, drain: () => Promise.resolve() };
 }

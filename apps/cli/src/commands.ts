@@ -2,6 +2,7 @@ import { helpText, loadConfig } from "@cinderblock/config";
 import { accepted, buildInfo, commonSchema } from "@cinderblock/runtime";
 import { compactChosen, inspectBlocks, listBlocks, rebuildIndex, verifyBlocks } from "./blocks.ts";
 import { baseFor, type CliConfig, type Context, type Output, schema } from "./context.ts";
+import { cancelDeletion, deleteSeries, listDeletions } from "./deletions.ts";
 import { importProfiles } from "./import.ts";
 import { labels, pprof, series, top } from "./query.ts";
 import { partitions, ring } from "./server.ts";
@@ -13,6 +14,9 @@ const COMMANDS: readonly { words: string; args: string; does: string; run: (c: C
   { words: "blocks verify", args: "[ULID…]", does: "read blocks whole: every checksum, order, sum and reference; exit 1 when one is not sound", run: verifyBlocks },
   { words: "blocks compact", args: "ULID ULID…", does: "merge blocks into one, or -shards, and upload it", run: compactChosen },
   { words: "index rebuild", args: "", does: "write the bucket index of tenants anew", run: rebuildIndex },
+  { words: "series delete", args: "", does: "have the profiles of -query from -from to -to deleted by the compactor; -dry-run says which", run: deleteSeries },
+  { words: "deletions list", args: "", does: "who asked for which deletion, and what was done", run: listDeletions },
+  { words: "deletions cancel", args: "ID", does: "end a request; what is gone is gone", run: cancelDeletion },
   { words: "query top", args: "", does: "functions of a bucket by their own share, without a server", run: top },
   { words: "query series", args: "", does: "label sets", run: series },
   { words: "query labels", args: "", does: "names of labels", run: labels },

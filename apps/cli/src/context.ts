@@ -1,5 +1,6 @@
-import { type ConfigOf, str, int } from "@cinderblock/config";
-import { CinderblockError } from "@cinderblock/errors";
+import { bool, type ConfigOf, str, int } from "@cinderblock/config";
+import { CinderblockError, invalid } from "@cinderblock/errors";
+import { parseTime } from "@cinderblock/ingest";
 import { type BlockMeta, decodeMeta, isUlid } from "@cinderblock/block-meta";
 import { tenantsIn } from "@cinderblock/compact";
 import { type Bucket, openBucket } from "@cinderblock/objstore";
@@ -23,6 +24,9 @@ export const schema = {
   shards: int("shards", undefined, 0, "Shards that a compaction divides series over; 0: none.", { min: 0 }),
   mark: str("mark-sources", undefined, "no", "Mark the blocks that a compaction merged for deletion.", { choices: ["no", "yes"] }),
   name: str("name", undefined, "", "Series of imported profiles: service{label=value,…}."),
+  dryRun: bool("dry-run", undefined, false, "Say what would be done, and do nothing."),
+  by: str("by", undefined, "", "Who asks for a deletion; empty: the user of this machine."),
+  reason: str("reason", undefined, "", "Why a deletion is asked for; kept in the audit trail."),
   out: str("out", undefined, "", "File or folder that is written."),
 };
 export type CliConfig = ConfigOf<typeof schema> & ConfigOf<typeof commonSchema>;
@@ -80,6 +84,13 @@ export function progress(c: Context, what: string): (done: number, total: number
     const n = total === 0 ? 30 : Math.floor((30 * done) / total);
     c.err.write(`\r[${"#".repeat(n)}${".".repeat(30 - n)}] ${what} ${done} of ${total}${done === total ? "\n" : ""}`);
   };
+}
+
+/** A moment as flags name it: RFC 3339, a date, Unix time, `now` or `now-1h`. @throws `invalid` for anything else */
+export function momentOf(flag: string, text: string, nowMs: number): number {
+  if (/^(now([+-]\d+(s|m|min|h|d|w|M|mon|y))?|\d{8}|\d{9,10}|\d{13}|\d{16}|\d{19})$/.test(text)) return parseTime(text, nowMs);
+  if (/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text) && !Number.isNaN(Date.parse(text))) return Date.parse(text);
+  throw invalid(`-${flag}=${text}: expected a time like 2026-11-20T08:00:00Z, 2026-11-20, 1795132800 or now-1h`);
 }
 
 export const bytes = (n: number): string => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} GB` : n >= 1e6 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e3).toFixed(1)} kB`);

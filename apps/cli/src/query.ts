@@ -3,10 +3,9 @@ import { loadHasher } from "@cinderblock/bytes";
 import { blockFilesIn, BlockReader, type ProfileSource } from "@cinderblock/block";
 import { replacementOf } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
-import { parseTime } from "@cinderblock/ingest";
 import { labelsText, parseProfileType } from "@cinderblock/model";
 import { executeOn, finalTree, findDuplicates, labelNames, rowKeys, renderPprof, seriesLabels, type SelectRequest } from "@cinderblock/query";
-import { chosen, type Context, openedBucket, print, progress } from "./context.ts";
+import { chosen, type Context, momentOf, openedBucket, print, progress } from "./context.ts";
 
 /** Blocks of the bucket that answer a query: compacted ones instead of their sources, each row once. */
 async function sources(c: Context): Promise<{ sources: ProfileSource[]; select: SelectRequest }> {
@@ -15,7 +14,7 @@ async function sources(c: Context): Promise<{ sources: ProfileSource[]; select: 
   const tenants = new Set(all.map((b) => b.tenant));
   if (tenants.size > 1) throw new CinderblockError("invalid", `the bucket has several tenants, name one with -tenant: ${[...tenants].join(", ")}`);
   const metas = all.map((b) => b.meta), now = Date.now();
-  const startMs = c.config.from === "" ? Math.min(...metas.map((m) => m.minTimeMs)) : parseTime(c.config.from, now), endMs = c.config.to === "" ? Math.max(...metas.map((m) => m.maxTimeMs)) : parseTime(c.config.to, now);
+  const startMs = c.config.from === "" ? Math.min(...metas.map((m) => m.minTimeMs)) : momentOf("from", c.config.from, now), endMs = c.config.to === "" ? Math.max(...metas.map((m) => m.maxTimeMs)) : momentOf("to", c.config.to, now);
   const used = all.filter(({ meta: m }) => m.downsampleResolution === 0 && m.minTimeMs <= endMs && m.maxTimeMs >= startMs && replacementOf(m.ulid, metas).length === 0);
   const bar = progress(c, "blocks opened"), out: ProfileSource[] = [];
   for (const [i, { tenant, meta }] of used.entries()) {

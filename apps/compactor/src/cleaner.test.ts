@@ -9,16 +9,16 @@ import { BucketIndexUpdater, markForDeletion } from "@cinderblock/compact";
 import type { CompactorLimits } from "./limits.ts";
 
 const HOUR = 3600_000, DAY = 24 * HOUR;
-const LIMITS: CompactorLimits = { retentionMs: () => 0, splitShards: () => 0, splitGroups: () => 1, partialBlockDeletionDelayMs: () => DAY, downsample: () => true };
+const LIMITS: CompactorLimits = { retentionMs: () => 0, splitShards: () => 0, splitGroups: () => 1, partialBlockDeletionDelayMs: () => DAY, downsample: () => true, retentionRules: () => [] };
 
 /** A bucket in a folder, and a cleaner whose clock the test moves. */
-function setUp(limits: Partial<CompactorLimits> = {}, removeEmptyTenants = false) {
+function setUp(limits: Partial<CompactorLimits> = {}, removeEmptyTenants = false, dryRun = false) {
   const dir = temporaryFolder();
   const bucket = new FilesystemBucket(dir);
   const clock = { now: Date.now() };
   const base = { log: createLogger({ level: "error", format: "logfmt" }), metrics: new Metrics(), tracer: startTracing("", "test"), now: () => clock.now };
   const index = new BucketIndexUpdater(bucket, base);
-  const cleaner = new BlocksCleaner(bucket, index, { intervalMs: HOUR, deletionDelayMs: 12 * HOUR, removeEmptyTenants, owns: () => true }, { ...LIMITS, ...limits }, base);
+  const cleaner = new BlocksCleaner(bucket, index, { intervalMs: HOUR, deletionDelayMs: 12 * HOUR, removeEmptyTenants, retentionDryRun: dryRun, owns: () => true }, { ...LIMITS, ...limits }, base);
   const put = async (ageMs: number, whole = true): Promise<string> => {
     const ulid = newUlid(clock.now - ageMs);
     await bucket.put(`t/phlaredb/${ulid}/profiles.parquet`, Buffer.from("rows"));
@@ -27,7 +27,7 @@ function setUp(limits: Partial<CompactorLimits> = {}, removeEmptyTenants = false
   };
   const blocks = (): string[] => readdirSync(join(dir, "t/phlaredb")).filter((n) => n.length === 26).sort();
   const indexed = async (): Promise<{ blocks: string[]; marks: string[] }> => { const i = decodeBucketIndex(await bucket.get("t/phlaredb/bucket-index.json.gz")); return { blocks: i.blocks.map((b) => b.ulid).sort(), marks: i.marks.map((m) => m.ulid).sort() }; };
-  return { dir, bucket, clock, cleaner, put, blocks, indexed };
+  return { dir, bucket, clock, cleaner, put, blocks, indexed, metrics: base.metrics };
 }
 
 describe("cleaning up a bucket", () => {
@@ -45,6 +45,16 @@ describe("cleaning up a bucket", () => {
     expect(s.blocks()).toEqual([young]);
     expect(await s.indexed()).toEqual({ blocks: [young], marks: [] });
     expect(await s.bucket.list("t/phlaredb/markers/")).toEqual([]);
+  });
+  it("only counts what is older than the retention where it is tried dry", async () => {
+    const s = setUp({ retentionMs: () => 7 * DAY }, false, true);
+    const old = await s.put(8 * DAY), young = await s.put(DAY);
+    await s.cleaner.run();
+    s.clock.now += 13 * HOUR;
+    await s.cleaner.run();
+    expect(s.blocks()).toEqual([old, young].sort());
+    expect(await s.indexed()).toEqual({ blocks: [old, young].sort(), marks: [] });
+    expect(await s.metrics.registry.metrics()).toMatch(/cinderblock_compactor_retention_dry_run_blocks\{user="t"\} 1/);
   });
   it("leaves uploads alone that go on, marks those that were given up, deletes them at the next pass", async () => {
     const s = setUp();

@@ -12,6 +12,8 @@ export interface CleanerConfig {
   deletionDelayMs: number;
   /** remove index and markers of a tenant that has no block left */
   removeEmptyTenants: boolean;
+  /** blocks beyond their retention are only counted */
+  retentionDryRun: boolean;
   /** whether this process looks after a tenant */
   owns: (tenant: string) => boolean;
 }
@@ -76,8 +78,10 @@ export class BlocksCleaner implements Service {
     const marked = new Map(index.marks.map((m) => [m.ulid, m.deletionTimeS]));
     const retention = this.limits.retentionMs(tenant);
     if (retention > 0) {
-      for (const b of index.blocks) {
-        if (b.maxTimeMs >= now - retention || marked.has(b.ulid)) continue;
+      const over = index.blocks.filter((b) => b.maxTimeMs < now - retention && !marked.has(b.ulid));
+      this.base.metrics.gauge("cinderblock_compactor_retention_dry_run_blocks", "Blocks beyond their retention in the last pass, where they are only counted.", ["user"]).set({ user: tenant }, this.config.retentionDryRun ? over.length : 0);
+      for (const b of over) {
+        if (this.config.retentionDryRun) { this.base.log.info({ tenant, blockId: b.ulid }, "block would be deleted by retention (dry run)"); continue; }
         await this.mark(tenant, b.ulid, "retention", `block exceeding retention of ${Math.round(retention / 1000)}s`);
         marked.set(b.ulid, Math.floor(now / 1000));
       }

@@ -1,12 +1,13 @@
 import { mkdirSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { blockFilesIn } from "@cinderblock/block";
-import { compactBlocks, verifyBlock } from "@cinderblock/compact";
+import { loadHasher } from "@cinderblock/bytes";
+import { type BlockFiles, blockFilesIn } from "@cinderblock/block";
+import { compactBlocks, countDrops, rewriteBlock, verifyBlock } from "@cinderblock/compact";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { type Bucket, FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import { ownData, serveWorker } from "@cinderblock/threads";
-import type { CompactWorkerData, CompactWorkerMethods } from "./protocol.ts";
+import type { CompactAnswer, CompactWorkerData, CompactWorkerMethods } from "./protocol.ts";
 
 /** A thread for one compaction: reads the sources from the bucket, leaves verified outputs in the work folder. */
 const data = ownData<CompactWorkerData>();
@@ -28,15 +29,30 @@ async function fetchBlocks(bucket: Bucket, tenant: string, blocks: readonly Bloc
   return new FilesystemBucket(dir);
 }
 
+/** A tenant's blocks with files that are read in small pieces: what is far away is fetched once. */
+async function near(tenant: string, blocks: readonly BlockMeta[], workDir: string): Promise<{ meta: BlockMeta; files: BlockFiles }[]> {
+  const bucket = await opened;
+  if (data.bucket.backend === "filesystem") return blocks.map((meta) => ({ meta, files: blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`) }));
+  const fetched = await fetchBlocks(bucket, tenant, blocks, join(workDir, "sources"));
+  return blocks.map((meta) => ({ meta, files: blockFilesIn(fetched, meta.ulid) }));
+}
+
+/** Reads outputs back whole before anyone gets them. */
+async function verified<T extends CompactAnswer>(result: T): Promise<T> {
+  for (const o of result.outputs) await verifyBlock(o.meta, blockFilesIn(new FilesystemBucket(dirname(o.dir)), o.meta.ulid));
+  return result;
+}
+
 const methods: CompactWorkerMethods = {
-  async compact({ tenant, blocks, ...options }) {
-    const bucket = await opened;
-    // Pages are read twice and in small pieces: what is far away is fetched once.
-    const near = data.bucket.backend === "filesystem" ? undefined : await fetchBlocks(bucket, tenant, blocks, join(options.workDir, "sources"));
-    const result = await compactBlocks(blocks.map((meta) => ({ meta, files: near ? blockFilesIn(near, meta.ulid) : blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`) })), options);
-    for (const o of result.outputs) await verifyBlock(o.meta, blockFilesIn(new FilesystemBucket(dirname(o.dir)), o.meta.ulid));
-    return result;
+  async count({ tenant, blocks, drops }) {
+    const bucket = await opened, hasher = await loadHasher(), counts: number[][] = [];
+    for (const [i, meta] of blocks.entries()) {
+      counts.push((await countDrops(meta, blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`), drops[i]!, hasher)).map((c) => c.profiles));
+    }
+    return { counts };
   },
+  async compact({ tenant, blocks, ...options }) { return verified(await compactBlocks(await near(tenant, blocks, options.workDir), options)); },
+  async rewrite({ tenant, block, drops, ...options }) { return verified(await rewriteBlock((await near(tenant, [block], options.workDir))[0]!, drops, options)); },
 };
 
 serveWorker(methods as never);

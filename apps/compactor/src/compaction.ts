@@ -15,14 +15,14 @@ export function compaction(config: CompactorComponentConfig, { limits, base, scr
   const list = (text: string): string[] => text.split(",").map((t) => t.trim()).filter((t) => t !== "");
   const blockLimits: CompactorLimits = {
     retentionMs: (t) => limits.of(t).blocksRetentionMs, splitShards: (t) => limits.of(t).splitShards, splitGroups: (t) => limits.of(t).splitGroups,
-    partialBlockDeletionDelayMs: (t) => limits.of(t).partialBlockDeletionDelayMs, downsample: (t) => limits.of(t).downsamplerEnabled,
+    partialBlockDeletionDelayMs: (t) => limits.of(t).partialBlockDeletionDelayMs, downsample: (t) => limits.of(t).downsamplerEnabled, retentionRules: (t) => limits.of(t).retentionRules,
   };
   const index = new BucketIndexUpdater(bucket, base);
-  const cleaner = new BlocksCleaner(bucket, index, { intervalMs: config.cleanupInterval, deletionDelayMs: config.deletionDelay, removeEmptyTenants: config.noBlocksFileCleanup, owns }, blockLimits, base);
+  const cleaner = new BlocksCleaner(bucket, index, { intervalMs: config.cleanupInterval, deletionDelayMs: config.deletionDelay, removeEmptyTenants: config.noBlocksFileCleanup, retentionDryRun: config.retentionDryRun, owns }, blockLimits, base);
   const compactor = new Compactor(scripts.compact, { bucket: spec }, bucket, index, {
     dataDir: config.compactorDataDir, rangesMs: blockRangesOf(config), intervalMs: config.compactionInterval, firstLevelWaitMs: config.firstLevelWait, maxTenantMs: config.maxCompactionTime, retries: config.compactionRetries,
     jobsOrder: config.compactionOrder as "newest-blocks-first", splitBy: config.compactionSplitBy as "fingerprint", downsampler: config.downsamplerEnabled, memoryBytes: budgets.compactor,
-    enabledTenants: list(config.compactorEnabledTenants), disabledTenants: list(config.compactorDisabledTenants), hostname: hostname(), owns,
+    enabledTenants: list(config.compactorEnabledTenants), disabledTenants: list(config.compactorDisabledTenants), hostname: hostname(), retentionDryRun: config.retentionDryRun, owns,
   }, blockLimits, base);
   return { index, cleaner, compactor };
 }

@@ -1,14 +1,15 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type BlockMeta, decodeMeta, encodeMeta, isUlid, LABEL_HOSTNAME, markedUlid, uncompactedUlid } from "@cinderblock/block-meta";
-import { blocksPrefix, type BucketIndexUpdater, type CompactionJob, markForDeletion, markNoCompact, outdatedBlocks, planJobs, tenantMarkName } from "@cinderblock/compact";
+import { blocksPrefix, type BucketIndexUpdater, type CompactionJob, type Drop, markForDeletion, markNoCompact, outdatedBlocks, planJobs, tenantMarkName } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { WorkerClient } from "@cinderblock/threads";
 import type { CompactorLimits } from "./limits.ts";
-import type { CompactAnswer, CompactCall, CompactWorkerData } from "./protocol.ts";
+import type { CompactAnswer, CompactWorkerData } from "./protocol.ts";
+import { Rewriter } from "./rewriter.ts";
 
 export interface CompactorConfig {
   dataDir: string;
@@ -28,6 +29,7 @@ export interface CompactorConfig {
   enabledTenants: readonly string[];
   disabledTenants: readonly string[];
   hostname: string;
+  retentionDryRun: boolean;
 }
 
 /** The first run comes soon after the start, once the process has its other work behind it. */
@@ -57,6 +59,7 @@ export class Compactor implements Service {
   private readonly config: CompactorConfig;
   private readonly limits: CompactorLimits;
   private readonly base: Base;
+  private readonly rewriter: Rewriter;
   private readonly jobsDone: { inc(): void };
   private readonly jobsFailed: { inc(): void };
   private readonly runsDone: { inc(): void };
@@ -71,6 +74,10 @@ export class Compactor implements Service {
     this.config = config;
     this.limits = limits;
     this.base = base;
+    this.rewriter = new Rewriter(bucket, {
+      count: async (tenant, blocks, drops) => (await this.inThread<{ counts: number[][] }>("count", { tenant, blocks, drops })).counts,
+      rewrite: (tenant, block, drops, reason, commit) => this.rewriteBlock(tenant, block, drops, reason, commit),
+    }, { firstLevelWaitMs: config.firstLevelWaitMs, retentionDryRun: config.retentionDryRun }, limits, base);
     // There from the start, at 0: an alert sees the first one.
     const { metrics } = base;
     this.jobsDone = metrics.counter("pyroscope_compactor_group_compactions_total", "Jobs that ended well.");
@@ -126,6 +133,7 @@ export class Compactor implements Service {
       if (!owns(tenant)) continue;
       if ((enabledTenants.length > 0 && !enabledTenants.includes(tenant)) || disabledTenants.includes(tenant)) continue;
       if (!(await this.compactTenant(tenant))) failed = true;
+      if (!(await this.rewriteTenant(tenant))) failed = true;
     }
     (failed ? this.runsFailed : this.runsDone).inc();
     if (!failed) metrics.gauge("pyroscope_compactor_last_successful_run_timestamp_seconds", "When a run last ended without a failed job.").set(this.base.now() / 1000);
@@ -153,6 +161,36 @@ export class Compactor implements Service {
     }
   }
 
+  /** Takes out of blocks what was asked to be deleted, and what rules of retention name. False when it failed. */
+  private async rewriteTenant(tenant: string): Promise<boolean> {
+    if (this.stopping) return true;
+    try {
+      if (await this.bucket.exists(tenantMarkName(tenant))) return true;
+      const prefix = blocksPrefix(tenant);
+      const present = new Set((await this.bucket.list(prefix)).map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid));
+      await this.rewriter.tenant(tenant, [...(await this.sync(tenant)).values()], present);
+      return true;
+    } catch (err) {
+      if (this.stopping) return true;
+      this.base.log.error({ tenant, err }, "series could not be taken out of blocks, it will be tried again");
+      return false;
+    }
+  }
+
+  private async rewriteBlock(tenant: string, block: BlockMeta, drops: readonly Drop[], reason: string, commit: (replacement: string) => Promise<void>): Promise<void> {
+    const started = performance.now();
+    const workDir = join(this.workRoot, `${tenant}-${block.ulid}`);
+    rmSync(workDir, { recursive: true, force: true });
+    try {
+      const { outputs, dropped } = await this.inThread<CompactAnswer>("rewrite", { tenant, block, drops, memoryBytes: this.config.memoryBytes, workDir });
+      await this.publish(tenant, outputs, [block]);
+      await commit(outputs[0]?.meta.ulid ?? "");
+      await this.mark(tenant, [block], reason, "rewritten");
+      await this.index.updateTenant(tenant);
+      this.base.log.info({ tenant, blockId: block.ulid, output: outputs[0]?.meta.ulid ?? "", profiles: dropped, reason, seconds: Number(((performance.now() - started) / 1000).toFixed(2)) }, "block rewritten");
+    } finally { rmSync(workDir, { recursive: true, force: true }); }
+  }
+
   private async setAside(tenant: string, block: BlockMeta, why: string): Promise<void> {
     await markNoCompact(this.bucket, tenant, block.ulid, why.slice(0, 500), this.base.now());
     this.unreadable.inc({ reason: SET_ASIDE });
@@ -165,8 +203,7 @@ export class Compactor implements Service {
     const known = await this.sync(tenant);
     const metas = [...known.values()].map((k) => k.meta);
     for (const m of outdatedBlocks(metas)) {
-      await markForDeletion(this.bucket, tenant, m.ulid, "outdated block", this.base.now());
-      this.base.metrics.counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", ["reason"]).inc({ reason: "outdated" });
+      await this.mark(tenant, [m], "outdated block", "outdated");
       known.delete(m.ulid);
     }
     const now = this.base.now();
@@ -210,18 +247,12 @@ export class Compactor implements Service {
     const workDir = join(this.workRoot, `${tenant}-${job.rangeStartMs}-${job.rangeEndMs}`);
     rmSync(workDir, { recursive: true, force: true });
     try {
-      const { outputs, rows, duplicates } = await this.compact({
+      const { outputs, rows, duplicates } = await this.inThread<CompactAnswer>("compact", {
         tenant, blocks: job.blocks, shards: job.stage === "split" ? this.limits.splitShards(tenant) : 0, splitBy: this.config.splitBy, downsample: this.config.downsampler && this.limits.downsample(tenant),
         memoryBytes: this.config.memoryBytes, workDir,
       });
-      const prefix = blocksPrefix(tenant);
-      for (const o of outputs) for (const f of o.meta.files) await this.bucket.putFile(`${prefix}${o.meta.ulid}/${f.relPath}`, join(o.dir, f.relPath));
-      for (const o of outputs) await this.bucket.put(`${prefix}${o.meta.ulid}/meta.json`, Buffer.from(encodeMeta({ ...o.meta, labels: { ...o.meta.labels, [LABEL_HOSTNAME]: this.config.hostname } })));
-      for (const o of outputs) if (!(await this.bucket.exists(`${prefix}${o.meta.ulid}/meta.json`))) throw new CinderblockError("unavailable", `block ${o.meta.ulid} was uploaded and is not in the bucket`);
-      // The read path learns the outputs before the inputs may go.
-      await this.onCompacted(tenant, outputs.map((o) => o.meta), job.blocks);
-      for (const b of job.blocks) await markForDeletion(this.bucket, tenant, b.ulid, "source of compacted block", this.base.now());
-      metrics.counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", ["reason"]).inc({ reason: "compaction" }, job.blocks.length);
+      await this.publish(tenant, outputs, job.blocks);
+      await this.mark(tenant, job.blocks, "source of compacted block", "compaction");
       await this.index.updateTenant(tenant);
       this.jobsDone.inc();
       metrics.counter("cinderblock_compactor_duplicates_total", "Profiles that were in several inputs and are once in the output.").inc(duplicates);
@@ -231,10 +262,25 @@ export class Compactor implements Service {
     }
   }
 
-  private async compact(call: CompactCall): Promise<CompactAnswer> {
+  /** All files of all outputs, then their metas; sees that they are there, and lets the read path learn them before the inputs may go. */
+  private async publish(tenant: string, outputs: CompactAnswer["outputs"], inputs: readonly BlockMeta[]): Promise<void> {
+    const prefix = blocksPrefix(tenant);
+    for (const o of outputs) for (const f of o.meta.files) await this.bucket.putFile(`${prefix}${o.meta.ulid}/${f.relPath}`, join(o.dir, f.relPath));
+    for (const o of outputs) await this.bucket.put(`${prefix}${o.meta.ulid}/meta.json`, Buffer.from(encodeMeta({ ...o.meta, labels: { ...o.meta.labels, [LABEL_HOSTNAME]: this.config.hostname } })));
+    for (const o of outputs) if (!(await this.bucket.exists(`${prefix}${o.meta.ulid}/meta.json`))) throw new CinderblockError("unavailable", `block ${o.meta.ulid} was uploaded and is not in the bucket`);
+    await this.onCompacted(tenant, outputs.map((o) => o.meta), inputs);
+  }
+
+  private async mark(tenant: string, blocks: readonly BlockMeta[], details: string, reason: string): Promise<void> {
+    for (const b of blocks) await markForDeletion(this.bucket, tenant, b.ulid, details, this.base.now());
+    this.base.metrics.counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", ["reason"]).inc({ reason }, blocks.length);
+  }
+
+  /** Runs one method in a thread that ends with it. */
+  private async inThread<T>(method: "compact" | "rewrite" | "count", call: object): Promise<T> {
     const worker = new WorkerClient(() => undefined, (reason) => this.base.log.error({ reason }, "compaction thread died"));
     this.current = worker;
     worker.start(this.script, this.worker, "compact", {});
-    try { return await worker.call<CompactAnswer>("compact", call); } finally { this.current = undefined; await worker.stop(); }
+    try { return await worker.call<T>(method, call); } finally { this.current = undefined; await worker.stop(); }
   }
 }

@@ -18,6 +18,7 @@ export const compactorSection = {
   downsamplerEnabled: bool("compactor.downsampler-enabled", "compactor.downsampler_enabled", false, "Write tables of five minutes and one hour into blocks of level 3 and above, for tenants that have it enabled."),
   cleanupInterval: duration("compactor.cleanup-interval", "compactor.cleanup_interval", "15m", "How often retention is applied, marked blocks are deleted and the bucket index is brought up to date."),
   deletionDelay: duration("compactor.deletion-delay", "compactor.deletion_delay", "12h", "Time between marking a block and deleting it."),
+  retentionDryRun: bool("compactor.retention-dry-run", "compactor.retention_dry_run", false, "Count and log what retention would delete, by period and by rules, and delete nothing."),
   noBlocksFileCleanup: bool("compactor.no-blocks-file-cleanup-enabled", "compactor.no_blocks_file_cleanup_enabled", false, "Remove index and markers of tenants that have no blocks."),
 };
 

@@ -1,3 +1,5 @@
+import type { RetentionRule } from "@cinderblock/compact";
+
 /** What a tenant may set about its blocks. */
 export interface CompactorLimits {
   /** 0: blocks are kept for ever */
@@ -6,4 +8,6 @@ export interface CompactorLimits {
   splitGroups(tenant: string): number;
   partialBlockDeletionDelayMs(tenant: string): number;
   downsample(tenant: string): boolean;
+  /** series that are kept for a shorter time than the rest */
+  retentionRules(tenant: string): readonly RetentionRule[];
 }

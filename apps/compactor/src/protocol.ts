@@ -1,4 +1,5 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
+import type { Drop } from "@cinderblock/compact";
 import type { BucketSpec } from "@cinderblock/objstore";
 
 /** How a compaction thread reaches the bucket. */
@@ -13,5 +14,13 @@ export interface CompactCall {
   memoryBytes: number;
   workDir: string;
 }
-export interface CompactAnswer { outputs: { meta: BlockMeta; dir: string }[]; rows: number; duplicates: number }
-export interface CompactWorkerMethods { compact(call: CompactCall): Promise<CompactAnswer> }
+export interface CompactAnswer { outputs: { meta: BlockMeta; dir: string }[]; rows: number; duplicates: number; dropped: number }
+/** One block without some of its rows. */
+export interface RewriteCall { tenant: string; block: BlockMeta; drops: readonly Drop[]; memoryBytes: number; workDir: string }
+/** How many profiles each drop would take out of each block. */
+export interface CountCall { tenant: string; blocks: readonly BlockMeta[]; drops: readonly (readonly Drop[])[] }
+export interface CompactWorkerMethods {
+  count(call: CountCall): Promise<{ counts: number[][] }>;
+  compact(call: CompactCall): Promise<CompactAnswer>;
+  rewrite(call: RewriteCall): Promise<CompactAnswer>;
+}

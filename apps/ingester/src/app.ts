@@ -9,6 +9,7 @@ import { type IngesterComponentConfig, ingesterConfigOf, ingesterSchema } from "
 import { Ingester } from "./ingester.ts";
 import { Partitions } from "./partitions.ts";
 import { ingesterRoutes } from "./rpc.ts";
+import { DeletedTenants } from "./deleted-tenants.ts";
 import { Shipper } from "./shipper.ts";
 
 /** Takes the pushes of its part of the ring, serves recent data, ships blocks. */
@@ -22,13 +23,15 @@ export const ingester: Component<typeof ingesterSchema> = {
     const ingester = new Ingester(resources.scripts.ingest, ingesterConfigOf(config, resources.budgets), process.addPool(), base, process.onFatal);
     const me = process.member(INGESTERS, config.numTokens, config.tokensFile !== "" ? config.tokensFile : join(config.dataPath, "ring-tokens.json"));
     const shipper = new Shipper(ingester.blocksOnDisk, bucket, config.shipInterval, (tenant, meta) => { void process.tellStores(tenant, meta.ulid); }, base);
+    const deleted = new DeletedTenants(ingester, bucket, config.shipInterval, base);
+    shipper.skips = (tenant) => deleted.has(tenant);
     ingester.onBlock = () => { void shipper.sync(); };
     ingester.answerable = (tenant, ulid) => process.storesAnswer(tenant, ulid);
     const ring = process.view(INGESTERS);
     process.view(STORES);
     const share = sharedLimits((tenant) => resources.limits.of(tenant), () => Math.min(1, config.replicationFactor / Math.max(1, ring.snapshot.active.length)));
     const leaving = { now: false };
-    process.add(me, shipper, ingester);
+    process.add(me, shipper, ingester, deleted);
     const partitions = config.writeBuffer === "kafka" ? readsPartitions(config, process, ingester) : undefined;
     process.becomeActive(me);
     process.progress = () => ingester.progress;

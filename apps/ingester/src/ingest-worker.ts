@@ -73,7 +73,7 @@ const methods: IngestWorkerMethods = {
     await shard.commit();
     return { ...out, error: out.error ? toErrorRecord(out.error) : undefined };
   },
-  flush: () => shard.flush(),
+  flush: (tenant) => shard.flush(tenant),
   blocks({ tenant, startMs, endMs }) {
     const out: BlockInfo[] = [];
     for (const h of shard.sources(tenant)) {

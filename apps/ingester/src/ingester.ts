@@ -169,6 +169,21 @@ export class Ingester implements Service, SourceClient {
 
   get shardCount(): number { return this.shards.length; }
 
+  /** Tenants with heads or local blocks. */
+  async tenants(): Promise<string[]> {
+    const heads = (await Promise.all(this.shards.map((s) => s.call<string[]>("tenants", undefined)))).flat();
+    return [...new Set([...heads, ...this.blocksOnDisk.tenants().filter((t) => this.blocksOnDisk.metas(t).length > 0)])];
+  }
+
+  /** Forgets everything of a tenant: heads are cut, so that the log knows, and their blocks go with the others. How many went. */
+  async drop(tenant: string): Promise<number> {
+    await Promise.all(this.shards.map((s) => s.call("flush", tenant)));
+    const metas = this.blocksOnDisk.metas(tenant);
+    this.pool.forget("local", tenant, metas.map((m) => m.ulid));
+    for (const m of metas) this.blocksOnDisk.remove(tenant, m.ulid);
+    return metas.length;
+  }
+
   /** Cuts all heads of all tenants; resolves when their blocks are on disk. */
   async flush(): Promise<void> { await Promise.all(this.shards.map((s) => s.call("flush", undefined))); }
 

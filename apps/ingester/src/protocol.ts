@@ -30,7 +30,8 @@ export interface ReplayLine { records: number; rows: number; seconds: number; se
 export interface IngestWorkerMethods {
   replay(): ReplayLine;
   push(call: PushCall): Promise<PushAnswer>;
-  flush(): Promise<void>;
+  /** all tenants, or one */
+  flush(tenant: string | undefined): Promise<void>;
   blocks(call: { tenant: string; startMs: number; endMs: number }): BlockInfo[];
   tenants(): string[];
   execute(call: { tenant: string; ulids: readonly string[]; query: SourceQuery; exclude: Exclusions }): Promise<ExecuteAnswer>;

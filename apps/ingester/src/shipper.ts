@@ -12,6 +12,8 @@ export class Shipper implements Service {
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
   private again = false;
+  /** tenants whose blocks are not to be shipped */
+  skips: (tenant: string) => boolean = () => false;
   private readonly blocks: LocalBlocks;
   private readonly bucket: Bucket;
   private readonly intervalMs: number;
@@ -51,6 +53,7 @@ export class Shipper implements Service {
     const { metrics, log } = this.base;
     metrics.counter("pyroscope_shipper_dir_syncs_total", "Passes over the local blocks.").inc();
     for (const { tenant, meta } of this.blocks.unshipped()) {
+      if (this.skips(tenant)) continue;
       try {
         await this.upload(tenant, meta);
         this.blocks.markUploaded(tenant, meta.ulid);

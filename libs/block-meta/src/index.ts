@@ -1,4 +1,4 @@
-export { isUlid, newUlid, ulidBytes, ulidTimeMs } from "./ulid.ts";
+export { isUlid, newUlid, ulidBefore, ulidBytes, ulidTimeMs } from "./ulid.ts";
 export { decodeMeta, encodeMeta, LABEL_HOSTNAME, LABEL_SHARD, secondsText } from "./meta.ts";
 export type { BlockMeta, BlockParent, MetaFile } from "./meta.ts";
 export { BUCKET_INDEX_VERSION, decodeBucketIndex, decodeDeletionMark, encodeBucketIndex, encodeDeletionMark, encodeNoCompactMark, encodeTenantDeletionMark, decodeTenantDeletionMark, markedUlid, uncompactedUlid } from "./bucket-index.ts";

@@ -17,6 +17,17 @@ export function newUlid(timeMs: number): string {
   return out.join("");
 }
 
+/** A ULID that sorts before another, of the same time but for one in 2^48: what a plan takes instead of it. */
+export function ulidBefore(ulid: string): string {
+  const step = randomFillSync(new Uint32Array(1))[0]! + 1;
+  let value = 0n;
+  for (const c of ulid) value = value * 32n + BigInt(ALPHABET.indexOf(c));
+  value -= BigInt(step);
+  const out: string[] = new Array(26);
+  for (let i = 25; i >= 0; i--) { out[i] = ALPHABET[Number(value & 31n)]!; value >>= 5n; }
+  return out.join("");
+}
+
 export function isUlid(text: string): boolean { return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(text); }
 
 /** The 16 bytes that a ULID's text stands for. */

@@ -1,7 +1,8 @@
 import { mkdirSync, rmSync } from "node:fs";
 import type { BlockFiles } from "@cinderblock/block";
-import { type BlockMeta, LABEL_HOSTNAME, LABEL_SHARD } from "@cinderblock/block-meta";
+import { type BlockMeta, LABEL_HOSTNAME, LABEL_SHARD, newUlid, ulidBefore } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
+import { type Drop, droppedRows } from "./drops.ts";
 import { decideRows, type ShardOf } from "./keep.ts";
 import { mergeSeries, MergeWalk } from "./merge.ts";
 import { OutputBlock } from "./output-block.ts";
@@ -20,9 +21,11 @@ export interface CompactOptions {
   /** outputs appear below it, in folders named by ULID */
   workDir: string;
   onProgress?: (rows: number, total: number) => void;
+  /** rows that the output does not get */
+  drops?: readonly Drop[];
 }
 
-export interface CompactResult { outputs: { meta: BlockMeta; dir: string }[]; rows: number; duplicates: number }
+export interface CompactResult { outputs: { meta: BlockMeta; dir: string }[]; rows: number; duplicates: number; dropped: number }
 
 /** Decoded bytes of one entry while it is in a run: two columns of eight, levels, spans. */
 const ENTRY_BYTES = 48;
@@ -32,13 +35,26 @@ const COLUMNS = 9;
 const SAMPLE_BYTES = 48;
 
 /**
+ * The block without the rows that are dropped. It takes the place of the first: same level, sources and shard, and a ULID
+ * before it, which is the one that a plan chooses of the two. A shard that lost all of its rows stays as an empty block, so
+ * that its set is whole; another block is gone then.
+ */
+export async function rewriteBlock(block: { meta: BlockMeta; files: BlockFiles }, drops: readonly Drop[], options: Pick<CompactOptions, "memoryBytes" | "workDir" | "onProgress">): Promise<CompactResult> {
+  return merge([block], { ...options, drops, shards: 0, splitBy: "fingerprint", downsample: block.meta.files.some((f) => f.relPath.endsWith("_sum.parquet")) }, true);
+}
+
+/**
  * Merges blocks of one tenant in two passes over their rows. The first reads what identifies a row and decides which rows
  * stay and which stacks they use; then symbols are rewritten; the second copies the rows. Memory does not grow with the
  * blocks: runs of rows, a row group for each output, one symbol partition, and id maps that spill to a file.
  */
 export async function compactBlocks(blocks: readonly { meta: BlockMeta; files: BlockFiles }[], options: CompactOptions): Promise<CompactResult> {
+  if (blocks.length === 0 || (blocks.length === 1 && options.shards < 2)) throw new CinderblockError("invalid", "a compaction needs two blocks, or one that is split");
+  return merge(blocks, options, false);
+}
+
+async function merge(blocks: readonly { meta: BlockMeta; files: BlockFiles }[], options: CompactOptions, rewriting: boolean): Promise<CompactResult> {
   const shards = Math.max(1, options.shards);
-  if (blocks.length === 0 || (blocks.length === 1 && shards === 1)) throw new CinderblockError("invalid", "a compaction needs two blocks, or one that is split");
   const resolutions = new Set(blocks.map((b) => b.meta.downsampleResolution));
   if (resolutions.size > 1) throw new CinderblockError("invalid", "blocks of different resolutions cannot be merged");
   mkdirSync(options.workDir, { recursive: true });
@@ -48,7 +64,7 @@ export async function compactBlocks(blocks: readonly { meta: BlockMeta; files: B
   };
   const maxSamples = within(16_384, (options.memoryBytes * 0.3) / shards / SAMPLE_BYTES, 1 << 21);
   const metas = blocks.map((b) => b.meta);
-  const level = Math.max(...metas.map((m) => m.compaction.level)) + 1;
+  const level = Math.max(...metas.map((m) => m.compaction.level)) + (rewriting ? 0 : 1);
   const minTimeMs = Math.min(...metas.map((m) => m.minTimeMs)), maxTimeMs = Math.max(...metas.map((m) => m.maxTimeMs));
 
   const sources: SourceBlock[] = [];
@@ -58,9 +74,10 @@ export async function compactBlocks(blocks: readonly { meta: BlockMeta; files: B
   const byRank = shards > 1 && options.splitBy === "fingerprint" ? Uint32Array.from(series, (s) => Number(BigInt.asUintN(64, s.fingerprint) % n)) : undefined;
   const shardOf: ShardOf = shards === 1 ? () => 0 : byRank ? (rank) => byRank[rank]! : (_rank, partition) => Number(BigInt.asUintN(64, partition) % n);
 
-  const kept = await decideRows(sources, ranks, shards, shardOf, bounds);
+  const kept = await decideRows(sources, ranks, shards, shardOf, bounds, droppedRows(series, options.drops ?? []));
   const total = kept.counts.reduce((sum, c) => sum + c.rows, 0);
-  const outputs = kept.counts.map((c) => (c.samples > 0 ? new OutputBlock(options.workDir, minTimeMs, options.downsample && level >= 3, maxSamples) : undefined));
+  const needed = (c: { samples: number }): boolean => c.samples > 0 || (rewriting && metas[0]!.labels[LABEL_SHARD] !== undefined);
+  const outputs = kept.counts.map((c) => (needed(c) ? new OutputBlock(options.workDir, rewriting ? ulidBefore(metas[0]!.ulid) : newUlid(minTimeMs), options.downsample && level >= 3, maxSamples) : undefined));
   const maps = new StackMaps(`${options.workDir}/stack-maps`, options.memoryBytes * 0.3);
   try {
     await rewriteSymbols(sources, kept.used, maps, outputs.map((o) => o?.symbols.write ?? nothing));
@@ -78,7 +95,7 @@ export async function compactBlocks(blocks: readonly { meta: BlockMeta; files: B
       if ((++done & 16383) === 0) options.onProgress?.(done, total);
     }
     options.onProgress?.(done, total);
-    return { rows: total, duplicates: kept.duplicates, outputs: finish(outputs, metas, { level, minTimeMs, maxTimeMs, shards }) };
+    return { rows: total, duplicates: kept.duplicates, dropped: kept.dropped, outputs: finish(outputs, metas, { level, minTimeMs, maxTimeMs, shards }) };
   } catch (err) {
     for (const o of outputs) o?.abandon();
     throw err;
@@ -99,7 +116,7 @@ function finish(outputs: readonly (OutputBlock | undefined)[], metas: readonly B
   for (const m of metas) Object.assign(labels, m.labels);
   delete labels[LABEL_HOSTNAME];
   // A plan takes a set of shards for whole when every one is there or named here (correctness rule 15).
-  const empty = outputs.map((o, i) => (o ? "" : `empty-shard:${i + 1}_of_${c.shards}`)).filter((h) => h !== "");
+  const empty = [...new Set([...(c.shards > 1 ? [] : metas.flatMap((m) => m.compaction.hints ?? [])), ...outputs.map((o, i) => (o ? "" : `empty-shard:${i + 1}_of_${c.shards}`)).filter((h) => h !== "")])];
   return outputs.flatMap((o, shard) => {
     if (!o) return [];
     const meta: BlockMeta = {

@@ -1,4 +1,9 @@
-export { compactBlocks } from "./compact.ts";
+export { compactBlocks, rewriteBlock } from "./compact.ts";
+export { deletionRequests, requestDeletion, saveDeletion, tenantsWithDeletions } from "./deletions.ts";
+export type { DeletionRequest, DeletionStep } from "./deletions.ts";
+export type { Drop } from "./drops.ts";
+export { countDrops } from "./count-drops.ts";
+export type { DropCount } from "./count-drops.ts";
 export { outdatedBlocks, planJobs, replacementOf } from "./plan-jobs.ts";
 export type { CompactionJob, PlanOptions } from "./plan-jobs.ts";
 export type { CompactOptions, CompactResult } from "./compact.ts";
@@ -6,3 +11,5 @@ export { verifyBlock } from "./verify.ts";
 export { blocksPrefix, deleteBlock, markForDeletion, markNoCompact, tenantMarkName, tenantsIn } from "./marks.ts";
 export { BucketIndexUpdater } from "./bucket-index-updater.ts";
 export { uploadBlock } from "./upload.ts";
+export { parseRetentionRules } from "./retention-rules.ts";
+export type { RetentionRule } from "./retention-rules.ts";

@@ -13,6 +13,8 @@ export interface Kept {
   /** shard -> rows and samples */
   counts: { rows: number; samples: number }[];
   duplicates: number;
+  /** rows that `drops` left out */
+  dropped: number;
 }
 
 export type ShardOf = (rank: number, partition: bigint) => number;
@@ -21,8 +23,8 @@ export type ShardOf = (rank: number, partition: bigint) => number;
  * Rows with equal (series, time, id) are one profile (correctness rule 1), also inside one block. Where replicas of it
  * differ, the smallest sum that is not zero stays: the larger baseline wins (rule 2).
  */
-export async function decideRows(sources: readonly SourceBlock[], ranks: readonly Uint32Array[], shards: number, shardOf: ShardOf, bounds: StreamBounds): Promise<Kept> {
-  const kept: Kept = { rows: sources.map(() => new BitSet()), used: Array.from({ length: shards }, () => sources.map(() => new Map<bigint, BitSet>())), counts: Array.from({ length: shards }, () => ({ rows: 0, samples: 0 })), duplicates: 0 };
+export async function decideRows(sources: readonly SourceBlock[], ranks: readonly Uint32Array[], shards: number, shardOf: ShardOf, bounds: StreamBounds, isDropped: (rank: number, rows: Rows, at: number) => boolean): Promise<Kept> {
+  const kept: Kept = { rows: sources.map(() => new BitSet()), used: Array.from({ length: shards }, () => sources.map(() => new Map<bigint, BitSet>())), counts: Array.from({ length: shards }, () => ({ rows: 0, samples: 0 })), duplicates: 0, dropped: 0 };
   const walk = new MergeWalk(sources, ranks, false, bounds);
   /** the rows of one (series, time) */
   let group: MergedRow[] = [];
@@ -56,6 +58,7 @@ export async function decideRows(sources: readonly SourceBlock[], ranks: readonl
   };
   while (await walk.next()) {
     const c = walk.current;
+    if (isDropped(c.rank, c.rows, c.at)) { kept.dropped++; continue; }
     const first = group[0];
     if (first && (first.rank !== c.rank || first.rows.timeLow[first.at] !== c.rows.timeLow[c.at] || first.rows.timeHigh[first.at] !== c.rows.timeHigh[c.at])) settle();
     group.push({ ...c });

@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { type BlockMeta, encodeMeta, newUlid } from "@cinderblock/block-meta";
+import { type BlockMeta, encodeMeta } from "@cinderblock/block-meta";
 import { ByteColumn, I32Column, I64Column, U32Column } from "@cinderblock/columnar";
 import { type ProfileRows, ProfileTableWriter, ROWS_PER_GROUP } from "@cinderblock/profile-table";
 import { encodeIndex, type IndexSeries } from "@cinderblock/tsdb-index";
@@ -38,8 +38,8 @@ export class OutputBlock {
   private hasSpan: ByteColumn | undefined;
   private trace: ByteColumn | undefined;
 
-  constructor(workDir: string, timeMs: number, downsample: boolean, maxSamples: number) {
-    this.ulid = newUlid(timeMs);
+  constructor(workDir: string, ulid: string, downsample: boolean, maxSamples: number) {
+    this.ulid = ulid;
     this.dir = `${workDir}/${this.ulid}`;
     mkdirSync(this.dir, { recursive: true });
     this.maxSamples = maxSamples;

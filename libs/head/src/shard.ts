@@ -273,8 +273,8 @@ export class HeadShard implements ProfileSink {
 
   private uncoveredLog(): number { return this.segmentUse.size * this.options.segmentBytes + this.log.segmentSize - this.options.segmentBytes; }
 
-  /** Cuts every head; returns when all are blocks. */
-  async flush(): Promise<void> { for (const h of [...this.byUlid.values()]) await this.cut(h); }
+  /** Cuts every head, or those of one tenant; returns when all are blocks. */
+  async flush(tenant?: string): Promise<void> { for (const h of [...this.byUlid.values()]) if (tenant === undefined || h.head.tenant === tenant) await this.cut(h); }
 
   private cut(open: OpenHead): Promise<void> {
     open.cutting ??= this.doCut(open).catch((err: unknown) => { open.cutting = undefined; throw err; });

@@ -1,6 +1,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { readFileSync } from "node:fs";
 import { type Accepted, bool, type ConfigOf, duration, float, int, secret, str, yaml } from "@cinderblock/config";
+import { parseRetentionRules, type RetentionRule } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import { parseRelabelRules } from "@cinderblock/ingest";
 import type { RedisConfig } from "@cinderblock/redis";
@@ -90,6 +91,7 @@ export const commonSchema = {
   maxLocalSeries: int("ingester.max-local-series-per-tenant", "limits.max_local_series_per_tenant", 0, "Active series of a tenant in this ingester; 0: no limit.", { min: 0 }),
   maxGlobalSeries: int("ingester.max-global-series-per-tenant", "limits.max_global_series_per_tenant", 5000, "Active series of a tenant in all ingesters; 0: no limit.", { min: 0 }),
   blocksRetention: duration("compactor.blocks-retention-period", "limits.compactor_blocks_retention_period", "0s", "Blocks wholly older than this are deleted; 0: none."),
+  retentionRules: yaml("compactor.retention-rules", "limits.compactor_retention_rules", [] as RetentionRule[], "Series that are kept for a shorter time: a list of selector and period. Blocks wholly older than the period are written again without them.", parseRetentionRules),
   splitShards: int("compactor.split-and-merge-shards", "limits.compactor_split_and_merge_shards", 0, "Shards that series are divided over; 0: none.", { min: 0 }),
   splitGroups: int("compactor.split-groups", "limits.compactor_split_groups", 1, "Groups that blocks are divided into before they are split.", { min: 1 }),
   splitStageSize: int("compactor.split-and-merge-stage-size", "limits.compactor_split_and_merge_stage_size", 0, "Accepted for v1; all shards are written in one pass here, within the memory limit.", { min: 0 }),
@@ -129,7 +131,7 @@ export function limitsOf(c: CommonConfig): Limits {
     maxSeriesPerTenant: series.length > 0 ? Math.min(...series) : 0, maxQueryLookbackMs: c.maxQueryLookback, maxQueryLengthMs: c.maxQueryLength, maxQueryParallelism: c.maxQueryParallelism,
     splitQueriesByIntervalMs: c.splitQueries, maxFlamegraphNodesDefault: c.nodesDefault, maxFlamegraphNodesMax: c.nodesMax, maxFlamegraphNodesOnSelectMergeProfile: c.nodesOnMergeProfile,
     queryAnalysisEnabled: c.queryAnalysis, queryAnalysisSeriesEnabled: c.queryAnalysisSeries,
-    blocksRetentionMs: c.blocksRetention, splitShards: c.splitShards, splitGroups: c.splitGroups, partialBlockDeletionDelayMs: c.partialBlockDelay, downsamplerEnabled: c.tenantDownsampler,
+    blocksRetentionMs: c.blocksRetention, splitShards: c.splitShards, splitGroups: c.splitGroups, partialBlockDeletionDelayMs: c.partialBlockDelay, downsamplerEnabled: c.tenantDownsampler, retentionRules: c.retentionRules,
   };
 }
 

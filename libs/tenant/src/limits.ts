@@ -51,6 +51,8 @@ export interface Limits extends IngestLimits {
   splitGroups: number;
   partialBlockDeletionDelayMs: number;
   downsamplerEnabled: boolean;
+  /** series that are kept for a shorter time than the rest: selector and period */
+  retentionRules: readonly { selector: string; periodMs: number }[];
 }
 
 /** Limits by tenant; consumers ask for the ones they use. Overrides come with the runtime file. */

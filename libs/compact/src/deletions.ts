@@ -1,0 +1,68 @@
+import { newUlid } from "@cinderblock/block-meta";
+import { CinderblockError, CorruptError, invalid } from "@cinderblock/errors";
+import { parseSelector } from "@cinderblock/model";
+import type { Bucket } from "@cinderblock/objstore";
+
+/** A block that a deletion touched. */
+export interface DeletionStep { atMs: number; block: string; /** empty: nothing was left of it */ replacement: string; profiles: number }
+
+/** A person's wish to have profiles deleted, and what was done about it: kept for ever, as an audit trail. Format: docs/formats/deletion-request.md */
+export interface DeletionRequest {
+  id: string;
+  tenant: string;
+  selector: string;
+  /** milliseconds, both inclusive */
+  startMs: number;
+  endMs: number;
+  createdMs: number;
+  /** who asked, and why */
+  by: string;
+  reason: string;
+  /** blocks that come later are looked at until then */
+  untilMs: number;
+  state: "active" | "done" | "cancelled";
+  doneMs: number;
+  steps: DeletionStep[];
+}
+
+/** What is ours lies below a folder that Pyroscope v1 does not take for a tenant. */
+const folder = (tenant: string): string => `__pyroscope_cluster/cinderblock/deletions/${tenant}/`;
+const nameOf = (r: { tenant: string; id: string }): string => `${folder(r.tenant)}${r.id}.json`;
+
+/** Checks and stores a request. @throws `invalid` */
+export async function requestDeletion(bucket: Bucket, r: Pick<DeletionRequest, "tenant" | "selector" | "startMs" | "endMs" | "by" | "reason"> & { nowMs: number; periodMs: number }): Promise<DeletionRequest> {
+  if (parseSelector(r.selector).length === 0) throw invalid("a deletion needs a selector with at least one matcher; to delete a whole tenant, mark the tenant");
+  if (!(r.startMs <= r.endMs)) throw invalid("a deletion needs a begin that is not after its end");
+  const request: DeletionRequest = { id: newUlid(r.nowMs), tenant: r.tenant, selector: r.selector, startMs: r.startMs, endMs: r.endMs, createdMs: r.nowMs, by: r.by, reason: r.reason, untilMs: r.nowMs + r.periodMs, state: "active", doneMs: 0, steps: [] };
+  if (!(await bucket.putIfAbsent(nameOf(request), encode(request)))) throw new CinderblockError("conflict", `request ${request.id} exists already`);
+  return request;
+}
+
+/** The requests of a tenant, oldest first. */
+export async function deletionRequests(bucket: Bucket, tenant: string): Promise<DeletionRequest[]> {
+  const out: DeletionRequest[] = [];
+  for (const name of await bucket.list(folder(tenant))) if (name.endsWith(".json")) out.push(decode(await bucket.get(name), name));
+  return out;
+}
+
+/** Tenants that ever had a request. */
+export async function tenantsWithDeletions(bucket: Bucket): Promise<string[]> {
+  const root = folder("").slice(0, -1);
+  return (await bucket.list(root)).filter((n) => n.endsWith("/")).map((n) => n.slice(root.length, -1));
+}
+
+export async function saveDeletion(bucket: Bucket, request: DeletionRequest): Promise<void> { await bucket.put(nameOf(request), encode(request)); }
+
+function encode(r: DeletionRequest): Uint8Array { return Buffer.from(`${JSON.stringify({ version: 1, ...r }, undefined, 1)}\n`); }
+
+function decode(bytes: Uint8Array, name: string): DeletionRequest {
+  const wrong = (expected: string, cause?: unknown): never => { throw new CorruptError(name, 0, expected, cause === undefined ? {} : { cause }); };
+  let value: DeletionRequest & { version?: number };
+  try { value = JSON.parse(Buffer.from(bytes).toString()) as typeof value; } catch (err) { return wrong("expected JSON", err); }
+  if (value.version !== 1) wrong(`expected version 1, found ${JSON.stringify(value.version)}`);
+  for (const [key, type] of [["id", "string"], ["tenant", "string"], ["selector", "string"], ["startMs", "number"], ["endMs", "number"], ["createdMs", "number"], ["untilMs", "number"], ["state", "string"]] as const) if (typeof value[key] !== type) wrong(`expected ${key} to be a ${type}`);
+  if (!Array.isArray(value.steps)) wrong("expected a list of steps");
+  parseSelector(value.selector);
+  const { version: _, ...request } = value;
+  return request;
+}
