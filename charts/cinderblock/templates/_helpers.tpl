@@ -81,6 +81,7 @@ spec:
         - "-server.http-listen-port=4040"
         - "-pyroscopedb.data-path=/data"
         - "-compactor.data-dir=/data/compactor"
+        - "-blocks-storage.bucket-store.sync-dir=/data/sync"
         {{- if not (dig "storage" "backend" "" (include "cinderblock.config" $root | fromYaml)) }}
         - "-storage.filesystem.dir=/data/bucket"
         {{- end }}

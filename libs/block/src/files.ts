@@ -17,15 +17,20 @@ export function blockFilesIn(bucket: Bucket, path: string): BlockFiles {
   };
 }
 
-/** How much of a file's end is read at once: the footer and, for small files, everything. */
-export const TAIL_BYTES = 64 << 10;
+/** How much of a file's end is read at once. */
+const TAIL_BYTES = 64 << 10;
+/** Files up to this size are read whole: a request costs more than the bytes. */
+const WHOLE_BYTES = 512 << 10;
+
+/** How many bytes at the end of a file are read first: a footer with what is before it, or all. */
+export function tailBytes(size: number): number { return size <= WHOLE_BYTES ? size : TAIL_BYTES; }
 
 /** The footer of a block's Parquet file, and the end of the file that was read for it. */
 export async function readFooter(block: BlockMeta, files: BlockFiles, relPath: string): Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> {
   const file = `${block.ulid}/${relPath}`;
   const size = block.files.find((f) => f.relPath === relPath)?.sizeBytes || (await files.size(relPath));
   if (size < 12) throw new CorruptError(file, 0, `expected a Parquet file, found ${size} bytes`);
-  let offset = Math.max(0, size - TAIL_BYTES);
+  let offset = size - tailBytes(size);
   let bytes = await files.read(relPath, offset, size - offset);
   const length = footerLength(bytes, file);
   if (length + 8 > size) throw new CorruptError(file, size - 8, `expected a footer of ${length} bytes inside the file`);

@@ -1,11 +1,13 @@
 import { CorruptError } from "@cinderblock/errors";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { decodeParquetSymbols, decodePartitionV3, decodeStacks, decodeStacktraceTable, decodeSymdbFooter, decodeSymdbIndex, type ParquetSymbols, type PartitionIndex, selectPartition, SYMDB_FOOTER_SIZE, type SymbolTables, type SymdbIndex } from "@cinderblock/symdb";
-import { type BlockFiles, TAIL_BYTES } from "./files.ts";
+import { type BlockFiles, tailBytes } from "./files.ts";
 
 /** The symbols of one block, read partition by partition: all layouts that v1 reads. Keeps the index, and the tables that the partitions of old layouts share. */
 export class BlockSymbols {
   private symdb: Promise<SymdbIndex | undefined> | undefined;
+  /** a small symbols.symdb, read whole with its footer; until its partitions were read */
+  private small: Uint8Array | undefined;
   private parquetSymbols: Promise<ParquetSymbols> | undefined;
   private readonly meta: BlockMeta;
   private readonly files: BlockFiles;
@@ -24,9 +26,10 @@ export class BlockSymbols {
       const single = this.file("symbols.symdb");
       if (single !== undefined) {
         const size = this.meta.files.find((f) => f.relPath === single)?.sizeBytes || (await this.files.size(single));
-        const tailSize = Math.min(size, TAIL_BYTES);
+        const tailSize = tailBytes(size);
         const tail = await this.files.read(single, size - tailSize, tailSize);
         const offset = decodeSymdbFooter(tail.subarray(tail.length - SYMDB_FOOTER_SIZE), this.name(single));
+        if (tailSize === size) this.small = tail;
         const end = size - SYMDB_FOOTER_SIZE;
         if (offset > end) throw new CorruptError(this.name(single), size, "expected the index inside the file");
         const bytes = offset >= size - tailSize ? tail.subarray(offset - (size - tailSize), tailSize - SYMDB_FOOTER_SIZE) : await this.files.read(single, offset, end - offset);
@@ -60,7 +63,7 @@ export class BlockSymbols {
     // Everything of a partition lies together: one read.
     let from = Infinity, to = 0;
     for (const t of [...p.tables!, ...p.stacks]) { from = Math.min(from, t.offset); to = Math.max(to, t.offset + t.size); }
-    const bytes = await this.files.read(file, from, Math.max(0, to - from));
+    const bytes = this.small && to <= this.small.length ? this.small.subarray(from, Math.max(from, to)) : await this.files.read(file, from, Math.max(0, to - from));
     return decodePartitionV3(p, (offset, size) => {
       if (offset - from + size > bytes.length) throw new CorruptError(this.name(file), offset, `expected ${size} bytes`);
       return bytes.subarray(offset - from, offset - from + size);

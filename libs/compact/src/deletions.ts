@@ -63,6 +63,6 @@ function decode(bytes: Uint8Array, name: string): DeletionRequest {
   for (const [key, type] of [["id", "string"], ["tenant", "string"], ["selector", "string"], ["startMs", "number"], ["endMs", "number"], ["createdMs", "number"], ["untilMs", "number"], ["state", "string"]] as const) if (typeof value[key] !== type) wrong(`expected ${key} to be a ${type}`);
   if (!Array.isArray(value.steps)) wrong("expected a list of steps");
   parseSelector(value.selector);
-  const { version: _, ...request } = value;
-  return request;
+  delete value.version;
+  return value;
 }

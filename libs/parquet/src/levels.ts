@@ -1,8 +1,13 @@
 import { type ByteWriter, ShortRead } from "@cinderblock/bytes";
 
+/** Levels of `count` entries: at most eight bits each, so that a page's levels are small beside its values. */
+export function decodeLevels(bytes: Uint8Array, pos: number, end: number, width: number, count: number): Uint8Array {
+  if (width > 8) throw new ShortRead(pos, `expected levels of at most eight bits, found ${width}`);
+  return decodeHybrid(bytes, pos, end, width, count, new Uint8Array(count));
+}
+
 /** Decodes `count` values of the RLE / bit-packing hybrid with `width` bits from bytes[pos, end). */
-export function decodeHybrid(bytes: Uint8Array, pos: number, end: number, width: number, count: number): Uint32Array {
-  const out = new Uint32Array(count);
+export function decodeHybrid<T extends Uint32Array | Uint8Array = Uint32Array>(bytes: Uint8Array, pos: number, end: number, width: number, count: number, out = new Uint32Array(count) as T): T {
   if (width === 0) return out;
   let at = 0;
   const byteWidth = (width + 7) >>> 3;

@@ -2,7 +2,7 @@ import { crc32 } from "node:zlib";
 import { ByteReader, deltaUnpackInt32, deltaUnpackInt64, ShortRead } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 import { decompress } from "./codecs.ts";
-import { decodeHybrid } from "./levels.ts";
+import { decodeHybrid, decodeLevels } from "./levels.ts";
 import { type ColumnChunk, Encoding, type Leaf, PageType, PhysicalType } from "./metadata.ts";
 import { num, readStruct, struct } from "./thrift.ts";
 
@@ -18,11 +18,11 @@ export interface ColumnData {
   /** number of levels, or of values where there are no levels */
   count: number;
   values: Values;
-  def: Uint32Array | undefined;
-  rep: Uint32Array | undefined;
+  def: Uint8Array | undefined;
+  rep: Uint8Array | undefined;
 }
 
-interface Page { count: number; values: Values; def: Uint32Array | undefined; rep: Uint32Array | undefined }
+interface Page { count: number; values: Values; def: Uint8Array | undefined; rep: Uint8Array | undefined }
 
 const MAX_PAGE_VALUES = 1 << 27;
 
@@ -77,7 +77,7 @@ function checkCount(count: number, pos: number): number {
 
 function bits(max: number): number { return 32 - Math.clz32(max); }
 
-function countDefined(def: Uint32Array | undefined, max: number, count: number): number {
+function countDefined(def: Uint8Array | undefined, max: number, count: number): number {
   if (!def) return count;
   let n = 0;
   for (let i = 0; i < def.length; i++) if (def[i] === max) n++;
@@ -88,8 +88,8 @@ function pageV2(leaf: Leaf, codec: number, body: Uint8Array, size: number, h: Re
   const count = checkCount(num(h[1]), 0);
   const defLength = num(h[5]), repLength = num(h[6]);
   if (defLength < 0 || repLength < 0 || defLength + repLength > body.length) throw new ShortRead(0, "expected levels inside the page");
-  const rep = leaf.maxRep > 0 ? decodeHybrid(body, 0, repLength, bits(leaf.maxRep), count) : undefined;
-  const def = leaf.maxDef > 0 ? decodeHybrid(body, repLength, repLength + defLength, bits(leaf.maxDef), count) : undefined;
+  const rep = leaf.maxRep > 0 ? decodeLevels(body, 0, repLength, bits(leaf.maxRep), count) : undefined;
+  const def = leaf.maxDef > 0 ? decodeLevels(body, repLength, repLength + defLength, bits(leaf.maxDef), count) : undefined;
   const compressed = h[7] !== false;
   const data = body.subarray(repLength + defLength);
   const plain = compressed && data.length > 0 ? decompress(codec, data, size - repLength - defLength) : data;
@@ -100,11 +100,11 @@ function pageV2(leaf: Leaf, codec: number, body: Uint8Array, size: number, h: Re
 function pageV1(leaf: Leaf, body: Uint8Array, h: ReturnType<typeof struct>, dictionary: Values | undefined): Page {
   const count = checkCount(num(h[1]), 0);
   let pos = 0;
-  const levels = (max: number): Uint32Array | undefined => {
+  const levels = (max: number): Uint8Array | undefined => {
     if (max === 0) return undefined;
     if (pos + 4 > body.length) throw new ShortRead(pos, "expected the length of the levels");
     const n = new DataView(body.buffer, body.byteOffset + pos, 4).getUint32(0, true);
-    const out = decodeHybrid(body, pos + 4, Math.min(body.length, pos + 4 + n), bits(max), count);
+    const out = decodeLevels(body, pos + 4, Math.min(body.length, pos + 4 + n), bits(max), count);
     pos += 4 + n;
     return out;
   };
@@ -245,9 +245,9 @@ function concatPages(leaf: Leaf, pages: Page[]): ColumnData {
     values += "offset" in p.values ? p.values.offset.length - 1 : p.values.length;
     if ("offset" in p.values) binary += p.values.bytes.length;
   }
-  const join = (pick: (p: Page) => Uint32Array | undefined): Uint32Array | undefined => {
+  const join = (pick: (p: Page) => Uint8Array | undefined): Uint8Array | undefined => {
     if (pages.length === 0 || pick(pages[0]!) === undefined) return undefined;
-    const out = new Uint32Array(count);
+    const out = new Uint8Array(count);
     let at = 0;
     for (const p of pages) { out.set(pick(p)!, at); at += p.count; }
     return out;

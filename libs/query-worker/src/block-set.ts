@@ -9,6 +9,7 @@ import type { BlocksCall, Root } from "./protocol.ts";
 export class BlockSet {
   private readonly open = new Map<string, Promise<BlockReader>>();
   private readonly held = new Map<string, BlockReader>();
+  private readonly usedMs = new Map<string, number>();
   private readonly buckets: Record<Root, Bucket>;
   private readonly hasher: Hasher;
   private readonly cacheBytes: number;
@@ -38,9 +39,10 @@ export class BlockSet {
     if (known) this.open.delete(key); // to the end of the order
     else {
       known = this.read(root, `${tenant}/${folder}/${ulid}`, ulid).then((b) => { this.held.set(key, b); return b; });
-      known.catch(() => this.open.delete(key));
+      known.catch(() => this.close(key));
     }
     this.open.set(key, known);
+    this.usedMs.set(key, Date.now());
     return known;
   }
 
@@ -55,10 +57,14 @@ export class BlockSet {
   forget({ root, tenant, ulids }: BlocksCall): void {
     for (const ulid of ulids) {
       const key = `${root}/${tenant}/${root === "bucket" ? "phlaredb" : "local"}/${ulid}`;
-      this.open.delete(key);
-      this.held.delete(key);
+      this.close(key);
     }
   }
+
+  private close(key: string): void { this.open.delete(key); this.held.delete(key); this.usedMs.delete(key); }
+
+  /** Closes blocks that were not asked for since `beforeMs`. */
+  closeIdle(beforeMs: number): void { for (const [key, at] of this.usedMs) if (at < beforeMs) this.close(key); }
 
   /** Closes the least recently used blocks until the rest fits; called between questions. */
   trim(): void {
@@ -67,8 +73,7 @@ export class BlockSet {
     for (const key of this.open.keys()) {
       if (bytes <= this.cacheBytes) return;
       bytes -= this.held.get(key)?.heldBytes ?? 0;
-      this.open.delete(key);
-      this.held.delete(key);
+      this.close(key);
     }
   }
 }

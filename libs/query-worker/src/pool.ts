@@ -1,8 +1,9 @@
-import { fnv1a } from "@cinderblock/bytes";
 import { type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceQuery } from "@cinderblock/query";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { transferable, WorkerClient } from "@cinderblock/threads";
+import { DISK_CACHE_FIELDS } from "./disk-cache.ts";
+import { threadOf } from "./thread-of.ts";
 import type { FilesAnswer, FilesCall, QueryWorkerData, RenderAnswer, RenderCall, Root } from "./protocol.ts";
 
 /** Query worker threads. A block always goes to the same thread, so that its columns and symbols are held once. */
@@ -25,6 +26,15 @@ export class QueryPool implements Service {
   }
 
   start(): Promise<void> {
+    const { disk } = this.data;
+    if (disk) {
+      const cells = new BigInt64Array(disk.counters), at = (f: (typeof DISK_CACHE_FIELDS)[number]): number => Number(Atomics.load(cells, DISK_CACHE_FIELDS.indexOf(f)));
+      const { metrics } = this.base;
+      metrics.gauge("cinderblock_block_disk_cache_pieces_total", "Pieces of blocks' files that were asked for, by whether the disk had them.", ["result"], (g) => { g.set({ result: "hit" }, at("hits")); g.set({ result: "miss" }, at("misses")); });
+      metrics.gauge("cinderblock_block_disk_cache_bytes", "Bytes of blocks' files on the local disk.", [], (g) => { g.set(at("bytes")); });
+      metrics.gauge("cinderblock_block_disk_cache_evicted_files_total", "Files that had to go from the disk cache.", [], (g) => { g.set(at("evictions")); });
+      metrics.gauge("cinderblock_block_disk_cache_failures_total", "Pieces that could not be kept, or were not what was written.", [], (g) => { g.set(at("failures")); });
+    }
     const restarts = this.base.metrics.counter("cinderblock_query_worker_restarts_total", "Query worker threads that died and were started again.");
     for (let i = 0; i < this.count; i++) {
       const begin = (): WorkerClient => {
@@ -34,7 +44,9 @@ export class QueryPool implements Service {
           restarts.inc();
           this.workers[i] = begin();
         });
-        w.start(this.script, { ...this.data, cacheBytes: Math.floor(this.data.cacheBytes / this.count) }, `query-${i}`, { maxOldGenerationSizeMb: this.heapMb });
+        w.start(this.script, {
+          ...this.data, cacheBytes: Math.floor(this.data.cacheBytes / this.count), ...(this.data.disk ? { disk: { ...this.data.disk, bytes: Math.floor(this.data.disk.bytes / this.count) } } : {}), index: i, count: this.count,
+        }, `query-${i}`, { maxOldGenerationSizeMb: this.heapMb });
         return w;
       };
       this.workers.push(begin());
@@ -50,7 +62,7 @@ export class QueryPool implements Service {
   private groups(ulids: readonly string[]): Map<WorkerClient, string[]> {
     const out = new Map<WorkerClient, string[]>();
     for (const u of ulids) {
-      const w = this.workers[fnv1a(Buffer.from(u)) % this.workers.length]!;
+      const w = this.workers[threadOf(u, this.workers.length)]!;
       const list = out.get(w);
       if (list) list.push(u); else out.set(w, [u]);
     }

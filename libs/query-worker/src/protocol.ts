@@ -5,7 +5,18 @@ import type { StackFilter, TablePage, LabelAnswer, LabelAsk, PartialResult, Sele
 export type Root = "bucket" | "local";
 
 /** How a worker reaches both roots. */
-export interface QueryWorkerData { bucket: BucketSpec; localDirectory: string; cacheBytes: number }
+export interface QueryWorkerData {
+  bucket: BucketSpec;
+  localDirectory: string;
+  /** decoded columns and symbols in memory */
+  cacheBytes: number;
+  /** blocks that nobody asked for are closed after so long */
+  idleMs: number;
+  /** parts of far files on disk; absent: none are kept */
+  disk: { dir: string; bytes: number; counters: SharedArrayBuffer } | undefined;
+}
+/** A thread's own data: which of how many it is. */
+export interface QueryThreadData extends QueryWorkerData { index: number; count: number }
 
 export interface BlocksCall { root: Root; tenant: string; ulids: readonly string[] }
 

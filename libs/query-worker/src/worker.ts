@@ -1,16 +1,24 @@
+import { Semaphore } from "@cinderblock/async";
 import type { BlockReader } from "@cinderblock/block";
 import { loadHasher } from "@cinderblock/bytes";
 import { kindOf } from "@cinderblock/errors";
 import { FilesystemBucket, openBucket } from "@cinderblock/objstore";
-import { executeOn, labelNames, labelValues, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
+import { executeOn, labelNames, labelValues, mergePartials, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
 import { ownData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { BlockSet } from "./block-set.ts";
-import type { BlocksCall, QueryWorkerData, QueryWorkerMethods } from "./protocol.ts";
+import { DiskCache } from "./disk-cache.ts";
+import type { BlocksCall, QueryThreadData, QueryWorkerMethods } from "./protocol.ts";
 import { render, renderFiles } from "./render.ts";
+import { threadOf } from "./thread-of.ts";
 
 /** A worker thread for reads: holds open blocks, answers questions about them, merges and renders. */
-const data = ownData<QueryWorkerData>();
-const blocks = Promise.all([loadHasher(), openBucket(data.bucket)]).then(([hasher, bucket]) => new BlockSet({ bucket, local: new FilesystemBucket(data.localDirectory) }, hasher, data.cacheBytes));
+const data = ownData<QueryThreadData>();
+const disk = data.disk && new DiskCache(data.disk.dir, data.disk.bytes, data.disk.counters, (ulid) => threadOf(ulid, data.count) === data.index);
+const blocks = Promise.all([loadHasher(), openBucket(data.bucket)]).then(([hasher, bucket]) => new BlockSet({ bucket: disk ? disk.wrap(bucket) : bucket, local: new FilesystemBucket(data.localDirectory) }, hasher, data.cacheBytes));
+setInterval(() => { void blocks.then((b) => b.closeIdle(Date.now() - data.idleMs)); }, Math.min(data.idleMs, 60_000)).unref();
+
+/** Blocks that one question works on at once: far ones are waited for together, and what the question is through with may go. */
+const BLOCKS_AT_ONCE = 8;
 
 const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;
 
@@ -27,21 +35,27 @@ async function onOpen<T>(call: BlocksCall, work: (open: BlockReader[]) => Promis
 }
 
 const methods: QueryWorkerMethods = {
-  async execute({ query, exclude, ...call }) {
-    const { value, missing } = await onOpen(call, (open) => (open.length > 0 ? executeOn(open, query, exclude) : Promise.resolve(undefined)));
-    (await blocks).trim();
-    return moved({ result: value, missing });
+  async execute({ query, exclude, ulids, ...call }) {
+    const set = await blocks, slots = new Semaphore(BLOCKS_AT_ONCE);
+    const answers = await Promise.all(ulids.map((ulid) => slots.run(async () => {
+      const { value, missing } = await onOpen({ ...call, ulids: [ulid] }, (open) => (open.length > 0 ? executeOn(open, query, exclude) : Promise.resolve(undefined)));
+      set.trim();
+      return { value, missing };
+    })));
+    const parts = answers.map((a) => a.value).filter((v) => v !== undefined);
+    return moved({ result: parts.length > 0 ? mergePartials(parts) : undefined, missing: answers.flatMap((a) => a.missing) });
   },
   async ranges({ select, ...call }) { return (await onOpen(call, (open) => Promise.all(open.map(async (b) => ({ ulid: b.ulid, ...(await seriesRanges(b, select)) }))))).value; },
   async keys({ select, ...call }) { return moved((await onOpen(call, (open) => Promise.all(open.map((b) => rowKeys(b, select))))).value); },
   async labels({ ask, ...call }) {
-    const { blocks: open, missing } = await (await blocks).get(call);
+    const set = await blocks, { blocks: open, missing } = await set.get(call);
+    set.trim();
     const names = ask.kind === "names" ? labelNames(open, ask.query) : ask.kind === "values" ? labelValues(open, ask.name, ask.query) : [];
     return { names, sets: ask.kind === "series" ? seriesLabels(open, ask.names, ask.query) : [], missing };
   },
   render(call) { return Promise.resolve(moved(render(call))); },
   files(call) { return Promise.resolve(renderFiles(call)); },
-  forget(call) { void blocks.then((b) => b.forget(call)); },
+  forget(call) { if (call.root === "bucket") for (const u of call.ulids) disk?.forget(u); void blocks.then((b) => b.forget(call)); },
 };
 
 serveWorker(methods as never);

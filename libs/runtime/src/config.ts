@@ -65,6 +65,9 @@ export const commonSchema = {
   memoryHeads: int("memory.head-bytes", "memory.head_bytes", 0, "Memory of all heads; the largest is cut at half of it, pushes get 429 beyond it. 0: 25 % of what the runtime leaves.", { min: 0 }),
   memoryInflight: int("memory.inflight-bytes", "memory.inflight_bytes", 0, "Bodies of pushes in flight; beyond it pushes get 429. 0: 10 % of what the runtime leaves.", { min: 0 }),
   memoryBlocks: int("memory.block-cache-bytes", "memory.block_cache_bytes", 0, "Decoded columns and symbols of blocks that queries keep. 0: 20 % of what the runtime leaves.", { min: 0 }),
+  blockIdle: duration("memory.block-idle-timeout", "memory.block_idle_timeout", "20m", "Blocks that no query asked for are closed after so long."),
+  syncDir: str("blocks-storage.bucket-store.sync-dir", "store_gateway.bucket_store.sync_dir", "./data/pyroscope-sync", "Directory of what is kept of far blocks."),
+  diskCacheBytes: int("blocks-storage.bucket-store.disk-cache-bytes", "store_gateway.bucket_store.disk_cache_bytes", 1073741824, "Parts of far blocks' files that are kept on the local disk, in -blocks-storage.bucket-store.sync-dir; 0: none. A filesystem bucket needs none.", { min: 0 }),
   queryTimeout: duration("querier.query-timeout", "querier.query_timeout", "2m", "Longest time of a query."),
   compactorMemory: int("compactor.memory-limit", "compactor.memory_limit", 0, "Memory in bytes that a compaction's columns may use, whatever the size of the blocks; one symbol partition comes on top. 0: 15 % of what the runtime leaves.", { min: 0 }),
 

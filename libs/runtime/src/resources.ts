@@ -1,7 +1,8 @@
 import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { type ConfigOf, type Schema } from "@cinderblock/config";
 import { type Bucket, bucketName, type BucketSpec, observeOperations, openBucket } from "@cinderblock/objstore";
-import { QueryPool } from "@cinderblock/query-worker";
+import { diskCacheCounters, QueryPool } from "@cinderblock/query-worker";
 import { ApiServer, type Routes } from "@cinderblock/rpc";
 import type { ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -55,7 +56,11 @@ export class Resources {
   /** The one set of query threads of the process. */
   get pool(): QueryPool {
     const { budgets, config } = this;
-    return (this.workers ??= new QueryPool(this.scripts.query, budgets.workers, { bucket: this.spec, localDirectory: config.dataPath, cacheBytes: budgets.blocks }, Math.max(128, Math.floor(budgets.limit / 1048576 / 2)), this.base));
+    return (this.workers ??= new QueryPool(this.scripts.query, budgets.workers, {
+      bucket: this.spec, localDirectory: config.dataPath, cacheBytes: budgets.blocks, idleMs: config.blockIdle,
+      // A directory is near enough.
+      disk: this.spec.backend === "filesystem" || config.diskCacheBytes === 0 ? undefined : { dir: join(config.syncDir, "cache"), bytes: config.diskCacheBytes, counters: diskCacheCounters() },
+    }, Math.max(128, Math.floor(budgets.limit / 1048576 / 2)), this.base));
   }
 
   server(routes: readonly Routes[]): ApiServer {
