@@ -280,7 +280,8 @@ export class Compactor implements Service {
   private async inThread<T>(method: "compact" | "rewrite" | "count", call: object): Promise<T> {
     const worker = new WorkerClient(() => undefined, (reason) => this.base.log.error({ reason }, "compaction thread died"));
     this.current = worker;
-    worker.start(this.script, this.worker, "compact", {});
+    // Values are in buffers; a large young generation would only keep garbage of them alive.
+    worker.start(this.script, this.worker, "compact", { maxYoungGenerationSizeMb: 4 });
     try { return await worker.call<T>(method, call); } finally { this.current = undefined; await worker.stop(); }
   }
 }

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { statfs } from "node:fs/promises";
-import { CinderblockError } from "@cinderblock/errors";
+import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { loggedShards, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
@@ -47,6 +47,7 @@ export class Ingester implements Service, SourceClient {
   private shards: WorkerClient[] = [];
   private diskFull = "";
   private timer: NodeJS.Timeout | undefined;
+  private readonly damaged: { inc(): void };
   private readonly gates = new Map<string, SharedArrayBuffer>();
   /** worker -> tenant -> the limits it was sent */
   private readonly sent = new Map<WorkerClient, Map<string, IngestLimits>>();
@@ -64,6 +65,7 @@ export class Ingester implements Service, SourceClient {
     this.base = base;
     this.onFatal = onFatal;
     this.blocksOnDisk = new LocalBlocks(config.dataPath, base.log);
+    this.damaged = base.metrics.counter("cinderblock_ingester_damaged_blocks_total", "Local blocks that could not be read and were set aside.");
   }
 
   async start(): Promise<void> {
@@ -216,7 +218,7 @@ export class Ingester implements Service, SourceClient {
     const { local, heads } = this.divide(tenant, ulids);
     const [onHeads, onDisk] = await Promise.all([
       this.onHeads<ExecuteAnswer>("execute", heads, { tenant, query, exclude }),
-      local.length > 0 ? this.pool.execute("local", tenant, local, query, exclude) : undefined,
+      local.length > 0 ? this.setAside(tenant, local, this.pool.execute("local", tenant, local, query, exclude)) : undefined,
     ]);
     const results = [...onHeads.map((a) => a.result), onDisk?.result].filter((r) => r !== undefined);
     const missing = [...this.missingOf(onHeads), ...(onDisk?.missing ?? [])];
@@ -228,21 +230,33 @@ export class Ingester implements Service, SourceClient {
     return { result: results.length > 0 ? mergePartials(results) : undefined, missing: missing.filter((u) => !late.includes(u)) };
   }
 
+  /** A local block that cannot be read is set aside: the bucket may have it whole, and the query plans around it. */
+  private async setAside<T>(tenant: string, ulids: readonly string[], work: Promise<T>): Promise<T> {
+    try { return await work; } catch (err) {
+      const damaged = kindOf(err) === "corrupt" ? ulids.find((u) => messageOf(err).includes(u)) : undefined;
+      if (damaged !== undefined && this.blocksOnDisk.has(tenant, damaged)) {
+        this.blocksOnDisk.quarantine(tenant, damaged, err);
+        this.damaged.inc();
+      }
+      throw err;
+    }
+  }
+
   async ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {
     const { local, heads } = this.divide(tenant, ulids);
-    const [a, b] = await Promise.all([this.onHeads<SeriesRanges[]>("ranges", heads, { tenant, select }), this.pool.ranges("local", tenant, local, select)]);
+    const [a, b] = await Promise.all([this.onHeads<SeriesRanges[]>("ranges", heads, { tenant, select }), this.setAside(tenant, local, this.pool.ranges("local", tenant, local, select))]);
     return [...a.flat(), ...b];
   }
 
   async keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> {
     const { local, heads } = this.divide(tenant, ulids);
-    const [a, b] = await Promise.all([this.onHeads<RowKeys[]>("keys", heads, { tenant, select }), this.pool.keys("local", tenant, local, select)]);
+    const [a, b] = await Promise.all([this.onHeads<RowKeys[]>("keys", heads, { tenant, select }), this.setAside(tenant, local, this.pool.keys("local", tenant, local, select))]);
     return [...a.flat(), ...b];
   }
 
   async labels(tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }> {
     const { local, heads } = this.divide(tenant, ulids);
-    const [a, b] = await Promise.all([this.onHeads<LabelAnswer & { missing: string[] }>("labels", heads, { tenant, ask }), this.pool.labels("local", tenant, local, ask)]);
+    const [a, b] = await Promise.all([this.onHeads<LabelAnswer & { missing: string[] }>("labels", heads, { tenant, ask }), this.setAside(tenant, local, this.pool.labels("local", tenant, local, ask))]);
     return { names: [...a, b].flatMap((x) => x.names), sets: [...a, b].flatMap((x) => x.sets), missing: [...this.missingOf(a), ...b.missing] };
   }
 

@@ -1,5 +1,5 @@
 import { fnv1a } from "@cinderblock/bytes";
-import { CinderblockError, kindOf } from "@cinderblock/errors";
+import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import { type BlockInfo, type Exclusions, findDuplicates, type JobResult, type LabelAnswer, type PartialResult, type QueryJob, selectorOf, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type TakenJob } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
 import { planBlocks } from "./plan.ts";
@@ -30,6 +30,12 @@ class Vanished extends Error {
   constructor(ulids: readonly string[]) { super(`blocks are gone: ${ulids.join(", ")}`); }
 }
 
+/** What a plan does without: clients that fell silent, and blocks that cannot be read, with what was wrong. */
+interface Without { clients: Set<string>; damaged: Map<string, string> }
+
+/** Blocks that one query may leave out because they are damaged. */
+const MAX_DAMAGED = 16;
+
 /** Plans that are made when blocks vanish under them; then the answer says what it lacks. */
 const MAX_PLANS = 3;
 
@@ -38,10 +44,12 @@ export class Querier {
   private readonly sources: Sources;
   private readonly base: Base;
   private readonly missing: { inc(): void };
+  private readonly damaged: { inc(): void };
   constructor(sources: Sources, base: Base) {
     this.sources = sources;
     this.base = base;
     this.missing = base.metrics.counter("cinderblock_querier_missing_blocks_total", "Planned blocks that nobody had.");
+    this.damaged = base.metrics.counter("cinderblock_querier_damaged_blocks_total", "Times that a query left out a block because it is damaged.");
   }
 
   async run(tenant: string, job: QueryJob, deadlineMs: number): Promise<JobResult> {
@@ -84,13 +92,14 @@ export class Querier {
   }
 
   /** Everyone who may hold data is asked over the full range; a block that several have is read from the bucket. */
-  private async plan(tenant: string, startMs: number, endMs: number, without: ReadonlySet<string>): Promise<{ plan: Plan; warnings: string[] }> {
-    const { lists, warnings } = await this.lists(tenant, 0, Number.MAX_SAFE_INTEGER, without);
+  private async plan(tenant: string, startMs: number, endMs: number, without: Without): Promise<{ plan: Plan; warnings: string[] }> {
+    const { lists, warnings } = await this.lists(tenant, 0, Number.MAX_SAFE_INTEGER, without.clients);
     const stores = this.sources.stores();
     const owner = new Map<string, SourceClient>();
     const candidates: BlockInfo[] = [];
     for (const c of [...stores, ...this.sources.ingesters()]) {
       for (const b of lists.get(c) ?? []) {
+        if (without.damaged.has(b.ulid)) continue;
         const known = owner.get(b.ulid);
         if (!known) { owner.set(b.ulid, c); candidates.push(b); } else if (stores.includes(c) && rank(c, b.ulid) > rank(known, b.ulid)) owner.set(b.ulid, c);
       }
@@ -102,7 +111,7 @@ export class Querier {
       const list = plan.get(c);
       if (list) list.push(b); else plan.set(c, [b]);
     }
-    return { plan, warnings: [...warnings, ...unplanned] };
+    return { plan, warnings: [...warnings, ...unplanned, ...[...without.damaged.values()].map((why) => `a block is damaged and left out: ${why}`)] };
   }
 
   /** Asks a planned client; one that is gone is left out of the next plan. */
@@ -110,16 +119,25 @@ export class Querier {
     try { return await question(); } catch (err) { if (isGone(err)) throw new Silent(client, err); throw err; }
   }
 
-  /** Plans and asks; a client that fell silent meanwhile is planned around. */
-  private async around<T>(work: (without: ReadonlySet<string>, lastPlan: boolean) => Promise<T>): Promise<T> {
-    const without = new Set<string>();
+  /** Plans and asks; a client that fell silent meanwhile is planned around, and so is a block that turns out to be damaged. */
+  private async around<T>(work: (without: Without, lastPlan: boolean) => Promise<T>): Promise<T> {
+    const without: Without = { clients: new Set(), damaged: new Map() };
     for (let plans = 1; ;) {
       try { return await work(without, plans >= MAX_PLANS); } catch (err) {
         if (err instanceof Vanished) { plans++; this.base.log.info({ reason: err.message }, "a plan is made again"); continue; }
+        if (kindOf(err) === "corrupt") {
+          // The message begins with the file: `<ULID>/profiles.parquet: at byte …`.
+          const ulid = /[0-7][0-9A-HJKMNP-TV-Z]{25}/.exec(messageOf(err))?.[0];
+          if (ulid === undefined || without.damaged.has(ulid) || without.damaged.size >= MAX_DAMAGED) throw err;
+          this.base.log.error({ blockId: ulid, err }, "a block is damaged, the query is planned again without it");
+          this.damaged.inc();
+          without.damaged.set(ulid, messageOf(err));
+          continue;
+        }
         if (!(err instanceof Silent)) throw err;
-        if (without.size >= 3) throw err.cause;
+        if (without.clients.size >= 3) throw err.cause;
         this.base.log.warn({ source: err.client.name, err: err.cause }, "a source fell silent, the query is planned again");
-        without.add(err.client.name);
+        without.clients.add(err.client.name);
       }
     }
   }
@@ -129,7 +147,7 @@ export class Querier {
     return this.around((without, lastPlan) => this.selectOnce(tenant, query, without, lastPlan));
   }
 
-  private async selectOnce(tenant: string, query: SourceQuery, without: ReadonlySet<string>, lastPlan: boolean): Promise<JobResult> {
+  private async selectOnce(tenant: string, query: SourceQuery, without: Without, lastPlan: boolean): Promise<JobResult> {
     const { select } = query;
     const { plan, warnings } = await this.plan(tenant, select.startMs, select.endMs, without);
     const exclude = await this.duplicates(tenant, plan, select);

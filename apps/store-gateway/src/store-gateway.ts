@@ -1,7 +1,7 @@
 import { type BlockMeta, decodeBucketIndex, decodeMeta, isUlid } from "@cinderblock/block-meta";
 import { Semaphore } from "@cinderblock/async";
 import { replacementOf, tenantsIn } from "@cinderblock/compact";
-import { CinderblockError } from "@cinderblock/errors";
+import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceClient, SourceQuery } from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
@@ -24,6 +24,8 @@ export class StoreGateway implements Service, SourceClient {
   private readonly base: Base;
   private readonly fetches: Semaphore;
   private readonly damaged: { inc(): void };
+  /** what was said of damaged blocks */
+  private readonly reported = new Set<string>();
 
   constructor(config: StoreGatewayConfig, bucket: Bucket, pool: QueryPool, base: Base) {
     this.config = config;
@@ -140,10 +142,22 @@ export class StoreGateway implements Service, SourceClient {
     })));
   }
 
-  async execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions): Promise<ExecuteAnswer> { return this.lookingAgain(tenant, await this.pool.execute("bucket", tenant, ulids, query, exclude)); }
-  ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> { return this.pool.ranges("bucket", tenant, ulids, select); }
-  keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> { return this.pool.keys("bucket", tenant, ulids, select); }
-  async labels(tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }> { return this.lookingAgain(tenant, await this.pool.labels("bucket", tenant, ulids, ask)); }
+  async execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions): Promise<ExecuteAnswer> { return this.lookingAgain(tenant, await this.named(tenant, this.pool.execute("bucket", tenant, ulids, query, exclude))); }
+  ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> { return this.named(tenant, this.pool.ranges("bucket", tenant, ulids, select)); }
+  keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> { return this.named(tenant, this.pool.keys("bucket", tenant, ulids, select)); }
+  async labels(tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }> { return this.lookingAgain(tenant, await this.named(tenant, this.pool.labels("bucket", tenant, ulids, ask))); }
+
+  /** A block that cannot be read is named, once; the query plans around it. */
+  private async named<T>(tenant: string, work: Promise<T>): Promise<T> {
+    try { return await work; } catch (err) {
+      if (kindOf(err) === "corrupt" && !this.reported.has(messageOf(err))) {
+        this.reported.add(messageOf(err));
+        this.base.log.error({ tenant, err }, "block is damaged and left out");
+        this.damaged.inc();
+      }
+      throw err;
+    }
+  }
 
   /** A block that is gone was compacted and deleted since the bucket was read: what it became is learnt before the next plan. */
   private async lookingAgain<T extends { missing: string[] }>(tenant: string, answer: T): Promise<T> {

@@ -209,9 +209,7 @@ export class BlockTable implements RowSource {
 
   private async loadLists(meta: FileMeta, rows: Uint32Array, bits: number): Promise<void> {
     const paths = [Column.stacktraceId, Column.value, ...((bits & 2) !== 0 && meta.leaves.some((l) => l.path === Column.spanId) ? [Column.spanId] : [])];
-    const generation = this.have;
     const runs = await readPages(meta, this.name, paths, rows, (offset, size) => this.read(offset, size));
-    if (generation !== this.have) return; // released meanwhile: the next round sees what is missing
     let entries = 0;
     for (const run of runs) entries += run.columns[0]!.entries;
     this.reserve(entries, (bits & 2) !== 0);

@@ -11,7 +11,7 @@ export interface ColumnRun {
   /** lists only; offset[0] may be above 0: entries are positions in `slots` */
   offset: Uint32Array | undefined;
   slots: Slots;
-  /** entry -> whether it has a value; absent where all have */
+  /** entry -> whether it has a value; absent where all have. Where none has, there may be no slots */
   present: Uint8Array | undefined;
 }
 
@@ -122,6 +122,8 @@ function toRun(data: ColumnData, rows: number): ColumnRun {
   const entries = offset ? offset[rows]! : rows;
   const w = width(values, leaf.type);
   if (!def || values.length === entries * w) return { rows, offset, slots: values, present: undefined };
+  // Nobody looks at the slots of entries without a value: a page that has none needs no room for them.
+  if (values.length === 0) return { rows, offset, slots: values, present: new Uint8Array(entries) };
   // Nulls: one slot for each entry. An entry exists from definition level 1 on in a list, always in a flat column.
   const slots = values instanceof BigInt64Array ? new BigInt64Array(entries) : values instanceof Int32Array ? new Int32Array(entries) : new Uint8Array(entries * w);
   const present = new Uint8Array(entries);

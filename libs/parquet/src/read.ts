@@ -94,7 +94,7 @@ function pageV2(leaf: Leaf, codec: number, body: Uint8Array, size: number, h: Re
   const data = body.subarray(repLength + defLength);
   const plain = compressed && data.length > 0 ? decompress(codec, data, size - repLength - defLength) : data;
   const defined = countDefined(def, leaf.maxDef, count);
-  return { count, rep, def, values: decodeValues(leaf, num(h[4]), plain, 0, defined, dictionary) };
+  return { count, rep, def, values: decodeValues(leaf, num(h[4]), plain, 0, defined, dictionary, plain !== data) };
 }
 
 function pageV1(leaf: Leaf, body: Uint8Array, h: ReturnType<typeof struct>, dictionary: Values | undefined): Page {
@@ -113,11 +113,11 @@ function pageV1(leaf: Leaf, body: Uint8Array, h: ReturnType<typeof struct>, dict
   return { count, rep, def, values: decodeValues(leaf, num(h[2]), body, pos, countDefined(def, leaf.maxDef, count), dictionary) };
 }
 
-function decodeValues(leaf: Leaf, encoding: number, body: Uint8Array, pos: number, count: number, dictionary: Values | undefined): Values {
+function decodeValues(leaf: Leaf, encoding: number, body: Uint8Array, pos: number, count: number, dictionary: Values | undefined, owned = false): Values {
   const r = new ByteReader(body, pos);
   checkCount(count, pos);
   switch (encoding) {
-    case Encoding.PLAIN: return plain(leaf, r, count);
+    case Encoding.PLAIN: return plain(leaf, r, count, owned);
     case Encoding.DELTA_BINARY_PACKED: {
       const out = leaf.type === PhysicalType.INT32 ? deltaUnpackInt32(r, { max: count }) : deltaUnpackInt64(r, { max: count });
       if (out.length !== count) throw new ShortRead(r.pos, `expected ${count} values, found ${out.length}`);
@@ -157,9 +157,13 @@ function empty(leaf: Leaf): Values {
   }
 }
 
-function plain(leaf: Leaf, r: ByteReader, count: number): Values {
+/** @param owned the bytes were made for this page alone: they need no copy where they are aligned */
+function plain(leaf: Leaf, r: ByteReader, count: number, owned = false): Values {
   switch (leaf.type) {
-    case PhysicalType.INT64: return new BigInt64Array(r.take(count * 8).slice().buffer);
+    case PhysicalType.INT64: {
+      const bytes = r.take(count * 8);
+      return owned && bytes.byteOffset % 8 === 0 ? new BigInt64Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, count) : new BigInt64Array(bytes.slice().buffer);
+    }
     case PhysicalType.INT32: return new Int32Array(r.take(count * 4).slice().buffer);
     case PhysicalType.FIXED_LEN_BYTE_ARRAY: return r.take(count * leaf.typeLength).slice();
     case PhysicalType.BOOLEAN: {
