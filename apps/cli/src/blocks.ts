@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { loadHasher } from "@cinderblock/bytes";
 import { blockFilesIn, BlockReader } from "@cinderblock/block";
 import { type BlockMeta, LABEL_SHARD } from "@cinderblock/block-meta";
-import { BucketIndexUpdater, compactBlocks, markForDeletion, uploadBlock, verifyBlock } from "@cinderblock/compact";
+import { BucketIndexUpdater, compactBlocks, markForDeletion, odditiesOf, uploadBlock, verifyBlock } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import { labelsText, labelValue } from "@cinderblock/model";
 import { FilesystemBucket } from "@cinderblock/objstore";
@@ -51,10 +51,11 @@ export async function inspectBlocks(c: Context): Promise<number> {
   return 0;
 }
 
-/** Reads blocks whole: every checksum, order, sum and reference. The exit code says whether all are sound. */
+/** Reads blocks whole: every checksum, order, sum and reference; without names the whole bucket, and what in it is no block. The exit code says whether all are sound. */
 export async function verifyBlocks(c: Context): Promise<number> {
   const bucket = await openedBucket(c), all = await chosen(c, bucket), bar = progress(c, "verified");
   const rows: Record<string, string>[] = [];
+  if (c.args.length === 0) for (const tenant of await tenantsOf(c, bucket)) for (const o of await odditiesOf(bucket, tenant, Date.now())) rows.push({ tenant, block: o.name.slice(`${tenant}/phlaredb/`.length), found: `${o.kind}: ${o.why}` });
   for (const [i, { tenant, meta }] of all.entries()) {
     let found = "sound";
     try {

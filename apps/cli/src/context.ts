@@ -44,11 +44,11 @@ export async function tenantsOf(c: Context, bucket: Bucket): Promise<string[]> {
   return tenantsIn(bucket);
 }
 
-/** Whole blocks of a tenant, oldest first. */
+/** Whole blocks of a tenant, oldest first; those whose meta cannot be read are named by `blocks verify`. */
 export async function metasOf(bucket: Bucket, tenant: string): Promise<BlockMeta[]> {
   const prefix = `${tenant}/phlaredb/`;
   const ulids = (await bucket.list(prefix)).map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid);
-  const metas = await Promise.all(ulids.map(async (u) => { try { return decodeMeta(await bucket.get(`${prefix}${u}/meta.json`), `${u}/meta.json`); } catch (err) { if (err instanceof CinderblockError && err.kind === "not-found") return undefined; throw err; } }));
+  const metas = await Promise.all(ulids.map(async (u) => { try { return decodeMeta(await bucket.get(`${prefix}${u}/meta.json`), `${u}/meta.json`); } catch (err) { if (err instanceof CinderblockError && (err.kind === "not-found" || err.kind === "corrupt")) return undefined; throw err; } }));
   return metas.filter((m) => m !== undefined).sort((a, b) => a.minTimeMs - b.minTimeMs || (a.ulid < b.ulid ? -1 : 1));
 }
 

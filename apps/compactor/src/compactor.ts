@@ -230,9 +230,8 @@ export class Compactor implements Service {
         next.set(ulid, { meta: decodeMeta(await this.bucket.get(name), `${ulid}/meta.json`), uploadedMs: (await this.bucket.attributes(name)).lastModifiedMs });
       } catch (err) {
         if (!(err instanceof CinderblockError)) throw err;
-        if (err.kind === "not-found") continue; // a partial block: its meta comes last
-        if (err.kind !== "corrupt") throw err;
-        this.base.log.error({ tenant, blockId: ulid, err }, "block is damaged and is left out of compactions");
+        // A partial block, whose meta comes last, or a meta that cannot be read: the bucket index names both.
+        if (err.kind !== "not-found" && err.kind !== "corrupt") throw err;
       }
     }
     this.metas.set(tenant, next);

@@ -13,3 +13,5 @@ export { BucketIndexUpdater } from "./bucket-index-updater.ts";
 export { uploadBlock } from "./upload.ts";
 export { parseRetentionRules } from "./retention-rules.ts";
 export type { RetentionRule } from "./retention-rules.ts";
+export { odditiesOf } from "./oddities.ts";
+export type { Oddity } from "./oddities.ts";

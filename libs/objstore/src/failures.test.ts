@@ -1,9 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CinderblockError } from "@cinderblock/errors";
-import { type Fault, type FaultProxy, faultProxy, temporaryFolder } from "@cinderblock/testkit";
+import { type Fault, type FaultProxy, faultProxy, startS3Server, temporaryFolder } from "@cinderblock/testkit";
 import { type Bucket, openBucket } from "./index.ts";
 import { BACKENDS, type BackendName, startStores, type TestStores } from "./stores.testing.ts";
 
@@ -190,6 +191,25 @@ describe("Keystone", () => {
       expect(k.asked).toHaveLength(2);
     } finally { k.stop(); }
   }, 30_000);
+});
+
+describe("an S3 server behind TLS", () => {
+  it("is trusted by its authority or not at all, and says what to name", async () => {
+    if (!stores.s3) return;
+    const dir = temporaryFolder(), cert = join(dir, "cert.pem"), key = join(dir, "key.pem");
+    execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], { stdio: "ignore" });
+    const server = await startS3Server(["blocks"], { cert, key });
+    if (!server) return;
+    try {
+      const open = (tls: { skipVerify: boolean; ca: string }): Promise<Bucket> => openBucket(stores.spec("s3", "tls", { insecure: false, tls }, server.endpoint)!);
+      expect(await failure((await open({ skipVerify: false, ca: "" })).list(""))).toMatch(/^unavailable: bucket blocks at .* has a certificate that is not trusted \(.*self-signed certificate\): name its authority/);
+      for (const tls of [{ skipVerify: false, ca: readFileSync(cert, "utf8") }, { skipVerify: true, ca: "" }]) {
+        const bucket = await open(tls);
+        await bucket.put("a", Buffer.from("1"));
+        expect(await bucket.list("")).toEqual(["a"]);
+      }
+    } finally { server.stop(); }
+  }, 60_000);
 });
 
 describe("requests in flight", () => {

@@ -27,6 +27,7 @@ function explain(advice: Advice, name: string, f: Fault, bucketIsMissing: boolea
   if (advice.badCredentials(f)) fail(`${where} refuses the credentials (${f.code}): check ${advice.credentialFlags}`);
   if (f.status === 403) fail(`${where} denies access to ${name}: the identity needs to list the bucket and to get, put and delete objects`);
   if (f.status === 404) throw new CinderblockError("not-found", `object ${name} does not exist`, { cause });
+  if (f.status === undefined && /certificate|_CERT/i.test(`${f.code} ${f.message}`)) fail(`${where} has a certificate that is not trusted (${f.message.split(";")[0]!}): name its authority (-storage.s3.http.tls-ca-path, or NODE_EXTRA_CA_CERTS for every backend)`);
   if (f.status === 429 || f.status === 503) fail(`${where} is busy (${f.status}${f.code === "" ? "" : ` ${f.code}`}), ${ATTEMPTS} attempts were refused: it may limit the rate of requests`);
   return fail(`${where}: ${f.code === "" ? "" : `${f.code}: `}${f.message}`);
 }

@@ -23,6 +23,8 @@ export interface S3Config {
   sseKmsContext: string;
   maxConnections: number;
   requestTimeoutMs: number;
+  /** certificate authorities as PEM text; empty: the system's */
+  tls: { skipVerify: boolean; ca: string };
   /** what an error tells to check */
   flags: { bucket: string; credentials: string };
 }
@@ -49,7 +51,7 @@ export class S3Bucket extends RemoteBucket {
       ...(config.accessKeyId === "" ? {} : { credentials: { accessKeyId: config.accessKeyId, secretAccessKey: config.secretAccessKey, ...(config.sessionToken === "" ? {} : { sessionToken: config.sessionToken }) } }),
       // Servers that are not Amazon's do not all know the newer checksums; uploads carry them where the protocol asks for one.
       requestChecksumCalculation: "WHEN_REQUIRED", responseChecksumValidation: "WHEN_REQUIRED",
-      requestHandler: { requestTimeout: config.requestTimeoutMs, connectionTimeout: 5000, httpAgent: { maxSockets: config.maxConnections }, httpsAgent: { maxSockets: config.maxConnections } },
+      requestHandler: { requestTimeout: config.requestTimeoutMs, connectionTimeout: 5000, httpAgent: { maxSockets: config.maxConnections }, httpsAgent: { maxSockets: config.maxConnections, rejectUnauthorized: !config.tls.skipVerify, ...(config.tls.ca === "" ? {} : { ca: config.tls.ca }) } },
     });
   }
 

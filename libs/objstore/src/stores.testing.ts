@@ -26,7 +26,7 @@ export async function startStores(): Promise<TestStores> {
       switch (backend) {
         case "filesystem": return { backend, directory: temporaryFolder(), ...shared };
         case "s3": return s3 && { backend, ...shared, s3: {
-          bucket: "blocks", endpoint: address ?? s3.endpoint, region: "", accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey, sessionToken: "", insecure: true, lookup: "auto", sseType: "", sseKmsKeyId: "", sseKmsContext: "", maxConnections: 8, requestTimeoutMs: 10_000,
+          bucket: "blocks", endpoint: address ?? s3.endpoint, region: "", accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey, sessionToken: "", insecure: true, lookup: "auto", sseType: "", sseKmsKeyId: "", sseKmsContext: "", maxConnections: 8, requestTimeoutMs: 10_000, tls: { skipVerify: false, ca: "" },
           flags: { bucket: "-storage.s3.bucket-name", credentials: "-storage.s3.access-key-id and -storage.s3.secret-access-key" }, ...more } };
         case "gcs": return gcs && { backend, ...shared, gcs: { bucket: "blocks", serviceAccount: "", endpoint: `http://${address ?? gcs.address}`, requestTimeoutMs: 10_000, ...more } };
         case "azure": return azure && { backend, ...shared, azure: { container: "blocks", account: "", accountKey: "", connectionString: azure.connectionString(address), endpointSuffix: "", userAssignedId: "", tenantId: "", clientId: "", clientSecret: "", maxRetries: 0, requestTimeoutMs: 10_000, ...more } };

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { bool, type ConfigOf, duration, int, secret, str } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { type BucketSpec, operationCounters, type S3Config } from "@cinderblock/objstore";
@@ -16,6 +17,8 @@ export const storageSchema = {
   s3SecretKey: secret("storage.s3.secret-access-key", "storage.s3.secret_access_key", "Secret of the access key."),
   s3SessionToken: secret("storage.s3.session-token", "storage.s3.session_token", "Session token of a temporary access key."),
   s3Insecure: bool("storage.s3.insecure", "storage.s3.insecure", false, "Speak plain HTTP to the endpoint."),
+  s3SkipVerify: bool("storage.s3.http.insecure-skip-verify", "storage.s3.http.insecure_skip_verify", false, "Do not verify the endpoint's certificate."),
+  s3Ca: str("storage.s3.http.tls-ca-path", "storage.s3.http.tls_ca_path", "", "File with the certificate authorities of the endpoint's certificate; empty: the system's and those of NODE_EXTRA_CA_CERTS."),
   s3PathStyle: bool("storage.s3.force-path-style", "storage.s3.force_path_style", false, "Put the bucket into the path; the same as bucket-lookup-type=path."),
   s3Lookup: str("storage.s3.bucket-lookup-type", "storage.s3.bucket_lookup_type", "auto", "Where the bucket's name goes; auto: into the path for endpoints that are not Amazon's.", { choices: ["auto", "path", "virtual-hosted"] }),
   s3Signature: str("storage.s3.signature-version", "storage.s3.signature_version", "v4", "Version of signatures; only v4 exists here.", { choices: ["v4"] }),
@@ -113,6 +116,12 @@ export function bucketOf(c: StorageConfig): BucketSpec {
   }
 }
 
+/** PEM text of a file; empty without one. */
+function certificates(path: string): string {
+  if (path === "") return "";
+  try { return readFileSync(path, "utf8"); } catch (err) { throw new CinderblockError("invalid", `-storage.s3.http.tls-ca-path=${path}: ${(err as Error).message}`, { cause: err }); }
+}
+
 function s3Of(c: StorageConfig): S3Config {
   if (c.s3Endpoint.includes("://")) refuse(`-storage.s3.endpoint=${c.s3Endpoint}: give host and port without a scheme; -storage.s3.insecure chooses plain HTTP`);
   if (c.s3SseType === "SSE-KMS" && c.s3SseKey === "") refuse("-storage.s3.sse.type=SSE-KMS needs -storage.s3.sse.kms-key-id");
@@ -120,7 +129,7 @@ function s3Of(c: StorageConfig): S3Config {
   return {
     bucket: c.s3Bucket, endpoint: c.s3Endpoint, region: c.s3Region, accessKeyId: c.s3AccessKey, secretAccessKey: c.s3SecretKey, sessionToken: c.s3SessionToken, insecure: c.s3Insecure, lookup: c.s3PathStyle ? "path" : (c.s3Lookup as "auto"),
     sseType: c.s3SseType as "", sseKmsKeyId: c.s3SseKey, sseKmsContext: c.s3SseContext, maxConnections: c.s3Connections, requestTimeoutMs: c.s3Timeout,
-    flags: { bucket: "-storage.s3.bucket-name", credentials: "-storage.s3.access-key-id and -storage.s3.secret-access-key" },
+    tls: { skipVerify: c.s3SkipVerify, ca: certificates(c.s3Ca) }, flags: { bucket: "-storage.s3.bucket-name", credentials: "-storage.s3.access-key-id and -storage.s3.secret-access-key" },
   };
 }
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -50,8 +50,17 @@ async function versitygw(): Promise<string | undefined> {
   return program;
 }
 
-/** A real S3 server in a process of its own, with the buckets named. */
-export async function startS3Server(buckets: readonly string[]): Promise<S3Server | undefined> {
+const healthy = async (port: number): Promise<boolean> => { try { return (await fetch(`http://127.0.0.1:${port}/health`)).ok; } catch { return false; /* not listening yet */ } };
+function listens(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => { socket.destroy(); done(true); });
+    socket.once("error", () => done(false));
+  });
+}
+
+/** A real S3 server in a process of its own, with the buckets named; `tls` names PEM files. */
+export async function startS3Server(buckets: readonly string[], tls?: { cert: string; key: string }): Promise<S3Server | undefined> {
   const program = await versitygw();
   if (program === undefined) return undefined;
   const directory = mkdtempSync(join(tmpdir(), "cinderblock-s3-"));
@@ -60,9 +69,9 @@ export async function startS3Server(buckets: readonly string[]): Promise<S3Serve
   const port = await freePort();
   let child: ChildProcess | undefined;
   const begin = async (): Promise<void> => {
-    child = spawn(program, ["--port", `127.0.0.1:${port}`, "--quiet", "--health", "/health", "--iam-dir", identities, "posix", directory], { env: { ...process.env, ROOT_ACCESS_KEY: "test", ROOT_SECRET_KEY: "testsecret" }, stdio: "ignore" });
+    child = spawn(program, ["--port", `127.0.0.1:${port}`, "--quiet", "--health", "/health", "--iam-dir", identities, ...(tls ? ["--cert", tls.cert, "--key", tls.key] : []), "posix", directory], { env: { ...process.env, ROOT_ACCESS_KEY: "test", ROOT_SECRET_KEY: "testsecret" }, stdio: "ignore" });
     for (let i = 0; i < 100; i++) {
-      try { if ((await fetch(`http://127.0.0.1:${port}/health`)).ok) return; } catch { /* not listening yet */ }
+      if (tls ? await listens(port) : await healthy(port)) return;
       await new Promise((r) => { setTimeout(r, 50); });
     }
     throw new Error("versitygw did not start");
