@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { freePort, type RedisServer, type S3Server, startRedis, startS3Server } from "@cinderblock/testkit";
@@ -10,7 +10,7 @@ import { CPU, folder } from "./server.ts";
 
 const oracle = new Oracle();
 let redis: RedisServer | undefined, s3: S3Server | undefined;
-beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["answers", "faults", "scaling", "tokens"]); }, 600_000);
+beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["answers", "faults", "scaling", "tokens", "shards"]); }, 600_000);
 afterAll(async () => { s3?.stop(); await redis?.kill(); });
 const here = (): boolean => redis !== undefined && s3 !== undefined; // what is missing was said when it was looked for
 
@@ -189,4 +189,27 @@ describe("faults of a cluster, three replicas, pushes and queries throughout", (
     await until("the killed ingester is forgotten", async () => Object.keys(await c.ring(distributor)).length === 0);
     await c.stop();
   }, 200_000);
+
+  it("a tenant's writes stay in its part of the ingesters, and its reads find all of them", async () => {
+    if (!here()) return;
+    const c = new Cluster(redis!, s3!, "shards", "-distributor.replication-factor=1", "-distributor.ingestion-tenant-shard-size=2", "-auth.multitenancy-enabled=true");
+    await c.start("ingester", 4);
+    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1), c.start("distributor", 1)]);
+    const tenants = ["a", "b", "c", "d", "e"], pushers = tenants.map((t) => new Pusher(() => c.of("distributor"), 1, undefined, { "X-Scope-OrgID": t }));
+    await settle(2500);
+    await Promise.all(pushers.map((p) => p.stop()));
+    const used = new Set<number>();
+    for (const [k, t] of tenants.entries()) {
+      const found = await total(c.get("query-frontend"), pushers[k]!, { "X-Scope-OrgID": t });
+      expect([found.sum, found.partial]).toEqual([pushers[k]!.acknowledged.size, ""]);
+      // Each ingester's own log and blocks say whose writes it had.
+      await Promise.all(c.of("ingester").map((s) => s.json("/ingester.v1.IngesterService/Flush", {}, { "X-Scope-OrgID": t })));
+      const own = c.of("ingester").flatMap((s, i) => (existsSync(join(s.dir, "db", t)) ? [i] : []));
+      expect(own.length).toBeGreaterThan(0);
+      expect(own.length).toBeLessThanOrEqual(2);
+      for (const i of own) used.add(i);
+    }
+    expect(used.size).toBeGreaterThan(2); // not all tenants in one part
+    await c.stop();
+  }, 120_000);
 });

@@ -25,7 +25,7 @@ export const distributor: Component<typeof distributorSchema> = {
       process.readyWhen(() => (watch.states().length === 0 ? "no ingester has told yet of the partitions that it reads" : ""));
       return;
     }
-    const path = new RingWritePath({ replicationFactor: config.replicationFactor, zoneAware: config.zoneAware, timeoutMs: config.pushTimeout }, () => ring.snapshot, (address) => new RemotePush(client, address), base);
+    const path = new RingWritePath({ replicationFactor: config.replicationFactor, zoneAware: config.zoneAware, timeoutMs: config.pushTimeout, shardSize: (tenant) => limits.of(tenant).ingestionShardSize }, () => ring.snapshot, (address) => new RemotePush(client, address), base);
     process.serve(distributorRoutes(new Distributor(path, limits, budgets.inflight, base), config.multitenancy, base.now));
     process.readyWhen(() => (ring.snapshot.active.length === 0 ? "no ingester is ACTIVE in the ring" : ""));
   },

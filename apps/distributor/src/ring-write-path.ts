@@ -6,7 +6,13 @@ import type { Base } from "@cinderblock/telemetry";
 import type { PushTarget } from "@cinderblock/transport";
 import type { WritePath } from "./distributor.ts";
 
-export interface RingWriteConfig { replicationFactor: number; zoneAware: boolean; timeoutMs: number }
+export interface RingWriteConfig {
+  replicationFactor: number;
+  zoneAware: boolean;
+  timeoutMs: number;
+  /** ingesters that a tenant's writes stay in; 0: all. Reads ask everyone (correctness rule 16) */
+  shardSize: (tenant: string) => number;
+}
 
 /** Writes to the ingesters that the ring names; a push is taken when a quorum of them has it on disk. */
 export class RingWritePath implements WritePath {
@@ -29,7 +35,9 @@ export class RingWritePath implements WritePath {
     const placed = service === "" ? serviceOf(push) : service;
     // One service's series together, so that their symbols are; what names none goes where its bytes say, a retry to the same place.
     const token = fnv1a(placed === "" ? push.body : Buffer.from(`${tenant}/${placed}`));
-    const { members, maxErrors } = this.ring().write(token, this.config.replicationFactor, this.config.zoneAware);
+    const { replicationFactor, zoneAware } = this.config, shardSize = this.config.shardSize(tenant);
+    const ring = shardSize > 0 ? this.ring().shard(tenant, Math.max(shardSize, replicationFactor)) : this.ring();
+    const { members, maxErrors } = ring.write(token, replicationFactor, zoneAware);
     return new Promise<PushAnswer>((resolve, reject) => {
       const errors: unknown[] = [];
       let answered = 0, settled = false;

@@ -29,7 +29,10 @@ export const ingester: Component<typeof ingesterSchema> = {
     ingester.answerable = (tenant, ulid) => process.storesAnswer(tenant, ulid);
     const ring = process.view(INGESTERS);
     process.view(STORES);
-    const share = sharedLimits((tenant) => resources.limits.of(tenant), () => Math.min(1, config.replicationFactor / Math.max(1, ring.snapshot.active.length)));
+    const share = sharedLimits((tenant) => resources.limits.of(tenant), (tenant) => {
+      const { active } = ring.snapshot, size = resources.limits.of(tenant).ingestionShardSize;
+      return Math.min(1, config.replicationFactor / Math.max(1, size > 0 ? Math.min(active.length, Math.max(size, config.replicationFactor)) : active.length));
+    });
     const leaving = { now: false };
     process.add(me, shipper, ingester, deleted);
     const partitions = config.writeBuffer === "kafka" ? readsPartitions(config, process, ingester) : undefined;
@@ -70,10 +73,10 @@ async function handOver(ingester: Ingester, shipper: Shipper, config: IngesterCo
 }
 
 /** Limits with the part of the ingestion rate that this ingester may take; the same object as long as nothing changed. */
-function sharedLimits(of: (tenant: string) => IngestLimits, share: () => number): (tenant: string) => IngestLimits {
+function sharedLimits(of: (tenant: string) => IngestLimits, share: (tenant: string) => number): (tenant: string) => IngestLimits {
   const known = new Map<string, { from: IngestLimits; share: number; limits: IngestLimits }>();
   return (tenant) => {
-    const from = of(tenant), part = share();
+    const from = of(tenant), part = share(tenant);
     const k = known.get(tenant);
     if (k && k.from === from && k.share === part) return k.limits;
     const limits = { ...from, ingestionRateBytes: from.ingestionRateBytes * part };

@@ -53,6 +53,45 @@ describe("a ring", () => {
   });
 });
 
+describe("a tenant's part of a ring", () => {
+  const ring = new RingSnapshot(Array.from({ length: 30 }, (_, i) => member(`m${i}`, { zone: `z${i % 3}` })));
+  it("has the members asked for, the same in every process, as many of each zone", () => {
+    for (let t = 0; t < 50; t++) {
+      const part = ring.shard(`tenant-${t}`, 6);
+      expect(part.members).toHaveLength(6);
+      expect(ids(new RingSnapshot([...ring.members].reverse()).shard(`tenant-${t}`, 6).members)).toEqual(ids(part.members));
+      for (const z of ["z0", "z1", "z2"]) expect(part.members.filter((m) => m.zone === z)).toHaveLength(2);
+    }
+    expect(ring.shard("t", 4).members).toHaveLength(6); // two of each zone
+    expect([ring.shard("t", 0), ring.shard("t", 30), ring.shard("t", 99)]).toEqual([ring, ring, ring]);
+  });
+  it("spreads tenants over all members, and few share all of theirs", () => {
+    const counts = new Map<string, number>(), parts = new Set<string>();
+    for (let t = 0; t < 1000; t++) { const m = ids(ring.shard(`tenant-${t}`, 6).members); parts.add(m.join()); for (const id of m) counts.set(id, (counts.get(id) ?? 0) + 1); }
+    for (const n of counts.values()) { expect(n).toBeGreaterThan(60); expect(n).toBeLessThan(420); }
+    expect(counts.size).toBe(30);
+    expect(parts.size).toBeGreaterThan(900);
+  });
+  it("changes by one member at the most when one comes or goes, and grows by what is added", () => {
+    const more = new RingSnapshot([...ring.members, member("new", { zone: "z1" })]), fewer = new RingSnapshot(ring.members.filter((m) => m.id !== "m7"));
+    const lost = (a: RingSnapshot, b: RingSnapshot): number => a.members.filter((m) => !b.members.some((x) => x.id === m.id)).length;
+    for (let t = 0; t < 300; t++) {
+      const part = ring.shard(`tenant-${t}`, 9);
+      expect(lost(part, more.shard(`tenant-${t}`, 9))).toBeLessThanOrEqual(1);
+      expect(lost(part, fewer.shard(`tenant-${t}`, 9))).toBeLessThanOrEqual(1);
+      expect(lost(ring.shard(`tenant-${t}`, 6), part)).toBe(0);
+    }
+  });
+  it("keeps writes inside, past members that take none", () => {
+    const part = new RingSnapshot(ring.members, new Set([ring.shard("t", 9).members[0]!.id])).shard("t", 9);
+    for (let i = 0; i < 200; i++) {
+      const { members } = part.write(random.below(2 ** 32), 3, true);
+      expect(members.length).toBeGreaterThanOrEqual(2);
+      for (const m of members) expect(ids(part.members)).toContain(m.id);
+    }
+  });
+});
+
 describe("entries of members", () => {
   it("come back, and what is none is left out", () => {
     const m = member("a", { zone: "z" });

@@ -1,3 +1,4 @@
+import { fnv1a, mix32 } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Member } from "./member.ts";
 
@@ -54,6 +55,44 @@ export class RingSnapshot {
     const quorum = Math.floor(factor / 2) + 1;
     if (members.length < quorum) throw new CinderblockError("unavailable", `at least ${quorum} live replicas required, could only find ${members.length}${members.length === 0 ? " - no ingester of the ring takes writes now" : ""}`);
     return { members, maxErrors: members.length - quorum };
+  }
+
+  /** (tenant, size) -> its part of this ring */
+  private readonly shards = new Map<string, RingSnapshot>();
+
+  /**
+   * The part of the ring that a tenant's writes stay in: `size` members, the same number of each zone (rounded up), chosen
+   * by the tenant's name alone. A member that comes or goes changes a part by one member at the most, and a larger part
+   * holds the smaller one. 0, or as many as there are: the whole ring. Members count whatever their state: one that is away
+   * for a moment moves nobody.
+   */
+  shard(tenant: string, size: number): RingSnapshot {
+    if (size <= 0 || size >= this.members.length) return this;
+    const key = `${size}/${tenant}`;
+    let part = this.shards.get(key);
+    if (!part) this.shards.set(key, (part = new RingSnapshot(this.pick(tenant, size), this.unhealthy)));
+    return part;
+  }
+
+  private pick(tenant: string, size: number): Member[] {
+    const zones = new Map<string, Set<number>>();
+    this.members.forEach((m, i) => { const zone = zones.get(m.zone); if (zone) zone.add(i); else zones.set(m.zone, new Set([i])); });
+    const out: Member[] = [];
+    for (const [zone, inZone] of [...zones].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const seed = fnv1a(Buffer.from(`${tenant}\u0000${zone}`)), chosen = new Set<number>();
+      for (let k = 0, want = Math.min(inZone.size, Math.ceil(size / zones.size)); chosen.size < want && this.tokens.length > 0; k++) {
+        // The first member of the zone behind a token of the tenant's own that was not chosen yet.
+        for (let step = 0, at = this.first(mix32(seed, k)); step < this.tokens.length; step++, at = (at + 1) % this.tokens.length) {
+          const i = this.owner[at]!;
+          if (!inZone.has(i) || chosen.has(i)) continue;
+          chosen.add(i);
+          break;
+        }
+        if (k > 64 * inZone.size) break; // members without tokens
+      }
+      for (const i of chosen) out.push(this.members[i]!);
+    }
+    return out;
   }
 
   /** Position of the first token that is greater than `token`. */

@@ -54,7 +54,7 @@ describe("the runtime configuration", () => {
     ["tenants: {}", "f.yaml: unknown key tenants"], ["overrides: [1]", "expected keys and values"], ["overrides: {", "f.yaml:"],
   ])("names what is wrong: %#", (text, message) => { expect(() => parse(text)).toThrow(message); });
   it("names limits of v1 that nothing applies", () => {
-    expect(parse("overrides: {t: {ingestion_tenant_shard_size: 3, max_query_length: 1d}}")).toEqual({ tenants: new Map([["t", { maxQueryLength: 86_400_000 }]]), withoutEffect: ["ingestion_tenant_shard_size"] });
+    expect(parse("overrides: {t: {store_gateway_tenant_shard_size: 3, max_query_length: 1d}}")).toEqual({ tenants: new Map([["t", { maxQueryLength: 86_400_000 }]]), withoutEffect: ["store_gateway_tenant_shard_size"] });
     expect(parse("")).toEqual({ tenants: new Map(), withoutEffect: [] });
   });
 });

@@ -37,6 +37,8 @@ export interface IngestLimits {
 
 /** Per-tenant limits in the units that the code uses. */
 export interface Limits extends IngestLimits {
+  /** ingesters that a tenant's writes stay in; 0: all */
+  ingestionShardSize: number;
   maxQueryLookbackMs: number;
   maxQueryLengthMs: number;
   maxQueryParallelism: number;
