@@ -1,3 +1,5 @@
+import fc from "fast-check";
+import { mergedHints } from "@cinderblock/block-meta";
 import type { BlockInfo } from "@cinderblock/query";
 import { planBlocks } from "./plan.ts";
 
@@ -21,6 +23,50 @@ describe("planning blocks", () => {
     expect(plan.chosen.map((b) => b.ulid)).toEqual(["S1"]);
     expect(plan.warnings).toHaveLength(1);
   });
+  it("reads a shard that was in one part only with its sisters of the next level", () => {
+    // Two splits of two; shard 2 of the first part was empty, so that only shard 1 was merged.
+    const parts = [block("A1", 2, ["A"], "1_of_2", ["empty-shard:2_of_2"]), block("B1", 2, ["B"], "1_of_2"), block("B2", 2, ["B"], "2_of_2")];
+    const merged = block("C1", 3, ["A", "B"], "1_of_2", ["empty-shard:2_of_2:A"]);
+    expect(chosen(...parts, merged)).toEqual(["B2", "C1"]);
+    expect(chosen(parts[2]!, merged)).toEqual(["B2", "C1"]); // the merged ones are gone
+    const plan = planBlocks([merged]);
+    expect([plan.chosen.map((b) => b.ulid), plan.warnings.length]).toEqual([["C1"], 1]);
+  });
+  it("reads a set that is merged shard by shard while some shards are through and others are not", () => {
+    const part = (s: string): BlockInfo[] => [block(`${s}1`, 2, [s], "1_of_3"), block(`${s}2`, 2, [s], "2_of_3"), block(`${s}3`, 2, [s], "3_of_3")];
+    const a = part("A"), b = part("B"), first = block("C1", 3, ["A", "B"], "1_of_3");
+    expect(chosen(...a, ...b, first)).toEqual(["A2", "A3", "B2", "B3", "C1"]);
+    expect(chosen(a[1]!, a[2]!, b[1]!, b[2]!, first)).toEqual(["A2", "A3", "B2", "B3", "C1"]);
+    expect(chosen(a[2]!, b[2]!, first, block("C2", 3, ["A", "B"], "2_of_3"))).toEqual(["A3", "B3", "C1", "C2"]);
+    // A piece is lost: what is there is read, with a warning.
+    expect(planBlocks([a[1]!, a[2]!, b[1]!, first]).warnings).toHaveLength(1);
+  });
   it("takes one block for each set and shard, the smallest ULID", () => { expect(chosen(block("D", 2, ["A", "B"]), block("C", 2, ["A", "B"]))).toEqual(["C"]); });
   it("prefers the highest level, level by level", () => { expect(chosen(...raw, block("X", 1, ["X"]), block("C", 2, ["A", "B"]), block("E", 3, ["A", "B", "X"]))).toEqual(["E"]); });
+  it("reads everything once at every moment of splits and merges, with empty shards, whatever of the parents is gone", () => {
+    fc.assert(fc.property(fc.integer({ min: 1, max: 4 }), fc.array(fc.boolean(), { minLength: 16, maxLength: 16 }), fc.nat(40), fc.array(fc.boolean(), { minLength: 64, maxLength: 64 }), (n, filled, steps, gone) => {
+      const names = ["A", "B", "C", "D"];
+      const has = (source: string, shard: number): boolean => filled[names.indexOf(source) * 4 + shard - 1]!;
+      // Each source is split, and one without anything is no block at all.
+      const full = names.filter((s) => Array.from({ length: n }, (_, k) => has(s, k + 1)).some(Boolean));
+      let live = full.flatMap((s) => {
+        const empty = Array.from({ length: n }, (_, k) => k + 1).filter((k) => !has(s, k)).map((k) => `empty-shard:${k}_of_${n}`);
+        return Array.from({ length: n }, (_, k) => k + 1).filter((k) => has(s, k)).map((k) => block(`${s}${k}`, 2, [s], `${k}_of_${n}`, empty));
+      });
+      // Ranges of two sources, then of all; shard by shard, only where there are two blocks or more. Some of the parents are deleted at once.
+      let step = 0, next = 0;
+      for (const range of [["A", "B"], ["C", "D"], names]) {
+        for (let k = 1; k <= n; k++) {
+          const parts = live.filter((b) => b.shardId === `${k}_of_${n}` && b.sources.every((s) => range.includes(s)) && !live.some((o) => o !== b && o.shardId === b.shardId && b.sources.every((s) => o.sources.includes(s))));
+          if (parts.length < 2 || step++ >= steps) continue;
+          const sources = parts.flatMap((b) => b.sources).sort();
+          live.push(block(`m${next++}`, Math.max(...parts.map((b) => b.level)) + 1, sources, `${k}_of_${n}`, mergedHints(parts)));
+          live = live.filter((b) => !parts.includes(b) || !gone[next % 64]!);
+        }
+      }
+      const { chosen: read, warnings } = planBlocks(live);
+      expect(warnings).toEqual([]);
+      for (const s of names) for (let k = 1; k <= n; k++) expect(read.filter((b) => b.shardId === `${k}_of_${n}` && b.sources.includes(s)).length).toBe(has(s, k) ? 1 : 0);
+    }), { numRuns: 3000 });
+  });
 });

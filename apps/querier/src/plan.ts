@@ -1,56 +1,78 @@
+import { holdAllOf, parseShard } from "@cinderblock/block-meta";
 import type { BlockInfo } from "@cinderblock/query";
 
-/** Blocks that produced one another: outputs of one compaction job carry the same sources. */
-interface Job { key: string; sources: string[]; level: number; blocks: BlockInfo[] }
+const sourcesOf = (b: BlockInfo): readonly string[] => (b.sources.length > 0 ? b.sources : [b.ulid]);
 
 /**
- * Which blocks answer, each profile once. Compacted blocks replace what they were made of when all outputs of their job
- * are there: one unsharded block, or every shard, or the shards that are there name the empty ones. Otherwise their
- * sources are read, and only where those are gone, what is left of the job. Per (sources, shard) the smallest ULID counts.
- * The candidates are all blocks of the tenant: what a range leaves out decides with the rest whether a job is whole. Only
+ * The latest blocks of one shard (or of none) such that no source is in two of them: of a block and what it was merged
+ * of, the block; of two that are the same, the smallest ULID.
+ */
+function latest(blocks: readonly BlockInfo[]): BlockInfo[] {
+  const order = [...blocks].sort((a, b) => b.level - a.level || sourcesOf(b).length - sourcesOf(a).length || (a.ulid < b.ulid ? -1 : 1));
+  const covered = new Set<string>();
+  return order.filter((b) => {
+    if (sourcesOf(b).some((s) => covered.has(s))) return false;
+    for (const s of sourcesOf(b)) covered.add(s);
+    return true;
+  });
+}
+
+/** Sources that some block has together: they are read in one way. Each gets the name of its group. */
+function groups(blocks: readonly BlockInfo[]): Map<string, string> {
+  const parent = new Map<string, string>();
+  const find = (s: string): string => {
+    let root = s;
+    for (let p = parent.get(root)!; p !== root; p = parent.get(root)!) root = p;
+    parent.set(s, root);
+    return root;
+  };
+  for (const b of blocks) {
+    const [first, ...rest] = sourcesOf(b);
+    for (const s of sourcesOf(b)) if (!parent.has(s)) parent.set(s, s);
+    for (const s of rest) parent.set(find(s), find(first!));
+  }
+  return new Map([...parent.keys()].map((s) => [s, find(s)]));
+}
+
+/**
+ * Which blocks answer, each profile once. A source (a level-1 block) is read from the shards of its split, each at the
+ * level that it was merged to, when every shard is there or said to be empty; otherwise from the latest block without a
+ * shard; and only where there is none, from the shards that are left, with a warning. Shards are merged one by one, and one
+ * that was in a single part stays at its level: so each shard is looked at by itself, and sources that share a block are
+ * decided together.
+ * The candidates are all blocks of the tenant: what a range leaves out decides with the rest whether a split is whole. Only
  * blocks that overlap [startMs, endMs] are chosen.
  */
 export function planBlocks(candidates: readonly BlockInfo[], startMs = 0, endMs = Number.MAX_SAFE_INTEGER): { chosen: BlockInfo[]; warnings: string[] } {
-  const warnings: string[] = [];
-  const jobs = new Map<string, Job>();
+  const byShard = new Map<string, BlockInfo[]>();
   for (const b of candidates) {
-    const sources = b.sources.length > 0 ? [...b.sources].sort() : [b.ulid];
-    const key = `${b.level}|${sources.join(",")}`;
-    const job = jobs.get(key);
-    if (job) job.blocks.push(b); else jobs.set(key, { key, sources, level: b.level, blocks: [b] });
+    // An unknown kind of label is not a shard of a set.
+    const shard = parseShard(b.shardId) ? b.shardId : "";
+    const list = byShard.get(shard);
+    if (list) list.push(b); else byShard.set(shard, [b]);
   }
-  const order = [...jobs.values()].sort((a, b) => b.level - a.level || b.sources.length - a.sources.length);
-  const covered = new Set<string>();
-  const chosen: BlockInfo[] = [];
-  order.forEach((job, at) => {
-    if (job.sources.every((s) => covered.has(s))) return;
-    const inRange = (b: BlockInfo): boolean => b.minTimeMs <= endMs && b.maxTimeMs >= startMs;
-    const byShard = new Map<string, BlockInfo>();
-    for (const b of job.blocks) { const known = byShard.get(b.shardId); if (!known || b.ulid < known.ulid) byShard.set(b.shardId, b); }
-    if (!isComplete(byShard)) {
-      const below = new Set(order.slice(at + 1).filter((j) => isComplete(new Map(j.blocks.map((b) => [b.shardId, b])))).flatMap((j) => j.sources));
-      const readable = job.sources.filter((s) => below.has(s));
-      if (readable.length === job.sources.length) return; // all of its sources can be read instead
-      if (!job.blocks.some(inRange)) { for (const s of job.sources) covered.add(s); return; }
-      if (readable.length > 0) warnings.push(`shards of a compaction are missing and ${job.sources.length - readable.length} of its ${job.sources.length} sources too`);
-      else warnings.push("shards of a compaction are missing and so are its sources");
-    }
-    for (const s of job.sources) covered.add(s);
-    chosen.push(...[...byShard.values()].filter(inRange));
-  });
-  return { chosen, warnings };
-}
+  const whole = latest(byShard.get("") ?? []), shards = [...byShard].flatMap(([shard, list]) => (shard === "" ? [] : latest(list)));
+  const groupOf = groups([...whole, ...shards]);
+  const members = new Map<string, { sources: string[]; whole: BlockInfo[]; shards: BlockInfo[] }>();
+  for (const [source, group] of groupOf) { const m = members.get(group); if (m) m.sources.push(source); else members.set(group, { sources: [source], whole: [], shards: [] }); }
+  for (const b of whole) members.get(groupOf.get(sourcesOf(b)[0]!)!)!.whole.push(b);
+  for (const b of shards) members.get(groupOf.get(sourcesOf(b)[0]!)!)!.shards.push(b);
 
-function isComplete(byShard: ReadonlyMap<string, BlockInfo>): boolean {
-  if (byShard.has("")) return true;
-  const numbers = new Set<number>();
-  let n = 0;
-  for (const [shard, b] of byShard) {
-    const m = /^(\d+)_of_(\d+)$/.exec(shard);
-    if (!m) return true; // an unknown kind of label is not a shard of a set
-    numbers.add(Number(m[1]));
-    n = Number(m[2]);
-    for (const h of b.hints) { const e = /^empty-shard:(\d+)_of_(\d+)$/.exec(h); if (e) numbers.add(Number(e[1])); }
+  const chosen: BlockInfo[] = [], warnings: string[] = [];
+  const inRange = (b: BlockInfo): boolean => b.minTimeMs <= endMs && b.maxTimeMs >= startMs;
+  for (const g of members.values()) {
+    const of = new Map<string, BlockInfo[]>();
+    for (const b of g.shards) for (const s of sourcesOf(b)) { const list = of.get(s); if (list) list.push(b); else of.set(s, [b]); }
+    const missing = g.sources.filter((s) => !holdAllOf(s, (of.get(s) ?? []).map((b) => ({ sources: sourcesOf(b), shardId: b.shardId, hints: b.hints }))));
+    if (missing.length === 0) { chosen.push(...g.shards.filter(inRange)); continue; }
+    const readable = new Set(g.whole.flatMap(sourcesOf));
+    if (g.sources.every((s) => readable.has(s))) { chosen.push(...g.whole.filter(inRange)); continue; }
+    // Neither is all there: the shards, and blocks of which no shard has anything.
+    const left = [...g.shards, ...g.whole.filter((b) => !sourcesOf(b).some((s) => of.has(s)))];
+    if (!left.some(inRange)) continue;
+    const gone = missing.filter((s) => !readable.has(s)).length;
+    warnings.push(gone === g.sources.length ? "shards of a compaction are missing and so are its sources" : `shards of a compaction are missing and ${gone} of its ${g.sources.length} sources too`);
+    chosen.push(...left.filter(inRange));
   }
-  return numbers.size >= n;
+  return { chosen, warnings };
 }

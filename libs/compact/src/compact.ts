@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from "node:fs";
 import type { BlockFiles } from "@cinderblock/block";
-import { type BlockMeta, LABEL_HOSTNAME, LABEL_SHARD, newUlid, ulidBefore } from "@cinderblock/block-meta";
+import { type BlockMeta, emptyShardHint, LABEL_HOSTNAME, LABEL_SHARD, mergedHints, newUlid, ulidBefore } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import { type Drop, droppedRows } from "./drops.ts";
 import { decideRows, type ShardOf } from "./keep.ts";
@@ -109,14 +109,16 @@ function within(least: number, value: number, most: number): number { return Mat
 
 function nothing(): void { /* an empty shard has no output */ }
 
+const sourcesOf = (m: BlockMeta): string[] => (m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid]);
+
 function finish(outputs: readonly (OutputBlock | undefined)[], metas: readonly BlockMeta[], c: { level: number; minTimeMs: number; maxTimeMs: number; shards: number }): { meta: BlockMeta; dir: string }[] {
-  const sources = [...new Set(metas.flatMap((m) => (m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid])))].sort();
+  const sources = [...new Set(metas.flatMap(sourcesOf))].sort();
   const parents = metas.map((m) => ({ ulid: m.ulid, minTimeMs: m.minTimeMs, maxTimeMs: m.maxTimeMs }));
   const labels: Record<string, string> = {};
   for (const m of metas) Object.assign(labels, m.labels);
   delete labels[LABEL_HOSTNAME];
   // A plan takes a set of shards for whole when every one is there or named here (correctness rule 15).
-  const empty = [...new Set([...(c.shards > 1 ? [] : metas.flatMap((m) => m.compaction.hints ?? [])), ...outputs.map((o, i) => (o ? "" : `empty-shard:${i + 1}_of_${c.shards}`)).filter((h) => h !== "")])];
+  const empty = c.shards > 1 ? outputs.flatMap((o, i) => (o ? [] : [emptyShardHint({ number: i + 1, of: c.shards })])) : mergedHints(metas.map((m) => ({ sources: sourcesOf(m), shardId: m.labels[LABEL_SHARD] ?? "", hints: m.compaction.hints ?? [] })));
   return outputs.flatMap((o, shard) => {
     if (!o) return [];
     const meta: BlockMeta = {

@@ -1,4 +1,4 @@
-import { type BlockMeta, LABEL_HOSTNAME, LABEL_SHARD, ulidBytes } from "@cinderblock/block-meta";
+import { type BlockMeta, holdAllOf, LABEL_HOSTNAME, LABEL_SHARD, type ShardOfSet, ulidBytes } from "@cinderblock/block-meta";
 import { fnv1 } from "@cinderblock/bytes";
 
 export interface PlanOptions {
@@ -92,8 +92,8 @@ function byRange(metas: readonly BlockMeta[], range: number): Map<number, BlockM
 }
 
 /**
- * Blocks whose content lies in another: their sources are a subset of those of a block of the same shard, or, for a block
- * without a shard, of a whole set of shards. They may be marked.
+ * Blocks whose content lies in others: their sources are a subset of those of a block of the same shard, or, for a block
+ * without a shard, each is held by blocks of later levels. They may be marked.
  */
 export function outdatedBlocks(metas: readonly BlockMeta[]): BlockMeta[] {
   const sourcesOf = new Map(metas.map((m) => [m.ulid, new Set(m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid])]));
@@ -107,34 +107,17 @@ export function outdatedBlocks(metas: readonly BlockMeta[]): BlockMeta[] {
     const successors = metas.filter((outer) => covers(outer, inner));
     if (successors.some((s) => shardOf(s) === shardOf(inner))) return true;
     if (shardOf(inner) !== "") return false;
-    const sets = new Map<string, BlockMeta[]>();
-    for (const s of successors) { const key = `${s.compaction.level}|${[...sourcesOf.get(s.ulid)!].sort().join(",")}`; const list = sets.get(key); if (list) list.push(s); else sets.set(key, [s]); }
-    return [...sets.values()].some((set) => isWholeSet(set));
+    const later = metas.filter((m) => m !== inner && m.compaction.level > inner.compaction.level).map(setOf);
+    return [...sourcesOf.get(inner.ulid)!].every((source) => holdAllOf(source, later));
   });
 }
 
-/** Every shard of n is there, or named as empty by the ones that are. */
-function isWholeSet(set: readonly BlockMeta[]): boolean {
-  const seen = new Set<number>();
-  let n = 0;
-  for (const m of set) {
-    for (const name of [shardOf(m), ...(m.compaction.hints ?? []).map((h) => h.replace(/^empty-shard:/, ""))]) {
-      const match = /^(\d+)_of_(\d+)$/.exec(name);
-      if (match) { seen.add(Number(match[1])); n = Number(match[2]); }
-    }
-  }
-  return n > 0 && seen.size >= n;
-}
+const setOf = (m: BlockMeta): ShardOfSet => ({ sources: m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid], shardId: shardOf(m), hints: m.compaction.hints ?? [] });
 
-/** The blocks that together hold all of a level-1 block: a block that names it as source, or a whole set of shards. Empty when there are none. */
+/** The blocks that together hold all of a level-1 block: one that names it as source, or a whole set of shards, of whatever levels. Empty when there are none. */
 export function replacementOf(ulid: string, metas: readonly BlockMeta[]): BlockMeta[] {
-  const sets = new Map<string, BlockMeta[]>();
-  for (const m of metas) {
-    if (m.ulid === ulid || !m.compaction.sources.includes(ulid)) continue;
-    if (shardOf(m) === "") return [m];
-    const key = `${m.compaction.level}|${[...m.compaction.sources].sort().join(",")}`;
-    const set = sets.get(key);
-    if (set) set.push(m); else sets.set(key, [m]);
-  }
-  return [...sets.values()].find(isWholeSet) ?? [];
+  const of = metas.filter((m) => m.ulid !== ulid && m.compaction.sources.includes(ulid));
+  const whole = of.find((m) => shardOf(m) === "");
+  if (whole) return [whole];
+  return holdAllOf(ulid, of.map(setOf)) ? of : [];
 }
