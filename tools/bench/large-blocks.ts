@@ -1,35 +1,22 @@
 // Makes large source blocks out of a small one and compacts them, in this process:
 // node tools/bench/large-blocks.ts <template block folder> <work folder> <blocks> <MiB of each> <memory MiB>.
 // The rows of each series are repeated with later times and other values; symbols stay. Prints figures as JSON, and the memory while it goes.
-import { copyFileSync, mkdirSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync, writeSync, closeSync, fsyncSync } from "node:fs";
+import { copyFileSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync, writeSync, closeSync, fsyncSync } from "node:fs";
 import { join } from "node:path";
-import { type BlockFiles, BlockReader } from "@cinderblock/block";
+import { BlockReader } from "@cinderblock/block";
 import { type BlockMeta, decodeMeta, encodeMeta, newUlid } from "@cinderblock/block-meta";
 import { loadHasher } from "@cinderblock/bytes";
 import { compactBlocks, verifyBlock } from "@cinderblock/compact";
 import { ProfileTableWriter } from "@cinderblock/profile-table";
 import { encodeIndex } from "@cinderblock/tsdb-index";
+import { filesIn } from "./block-files.ts";
 
 const [template, work, blocks, mebibytes, memoryMib] = process.argv.slice(2) as [string, string, string, string, string];
 const HOUR_NANOS = 3_600_000_000_000n;
 
-function files(dir: string): BlockFiles {
-  const open = new Map<string, number>();
-  const size = (f: string): number => statSync(join(dir, f)).size;
-  return {
-    read: (f, offset, n = size(f) - offset) => {
-      let fd = open.get(f);
-      if (fd === undefined) open.set(f, (fd = openSync(join(dir, f), "r")));
-      const bytes = new Uint8Array(n);
-      return Promise.resolve(bytes.subarray(0, readSync(fd, bytes, 0, n, offset)));
-    },
-    size: (f) => Promise.resolve(size(f)),
-  };
-}
-
 async function make(number: number, repeats: number): Promise<BlockMeta> {
   const meta = decodeMeta(readFileSync(join(template, "meta.json")));
-  const reader = new BlockReader(meta, files(template), await loadHasher());
+  const reader = new BlockReader(meta, filesIn(template), await loadHasher());
   await reader.open();
   const t = await reader.load(["samples", "totals", "ids"]);
   const start = BigInt(meta.minTimeMs) * 1_000_000n + BigInt(number) * HOUR_NANOS, step = HOUR_NANOS / BigInt(repeats);
@@ -111,9 +98,9 @@ if (process.env.MAKE === "1") {
   const rss = (): number => Math.round(process.memoryUsage.rss() / 1048576);
   const seconds = (since: NodeJS.CpuUsage): number => { const c = process.cpuUsage(since); return (c.user + c.system) / 1e6; };
   const startMib = rss();
-  const { outputs, rows } = await compactBlocks(metas.map((meta) => ({ meta, files: files(join(work, meta.ulid)) })), { shards: 0, splitBy: "fingerprint", downsample: false, memoryBytes: Number(memoryMib) << 20, workDir: join(work, "out"), onProgress: (done, total) => { if (curve.length === 0 || done / total - curve.at(-1)![0] > 0.1 || done === total) curve.push([Math.round((100 * done) / total) / 100, rss()]); } });
+  const { outputs, rows } = await compactBlocks(metas.map((meta) => ({ meta, files: filesIn(join(work, meta.ulid)) })), { shards: 0, splitBy: "fingerprint", downsample: false, memoryBytes: Number(memoryMib) << 20, workDir: join(work, "out"), onProgress: (done, total) => { if (curve.length === 0 || done / total - curve.at(-1)![0] > 0.1 || done === total) curve.push([Math.round((100 * done) / total) / 100, rss()]); } });
   const compactSeconds = seconds(started);
-  for (const o of outputs) await verifyBlock(o.meta, files(o.dir));
+  for (const o of outputs) await verifyBlock(o.meta, filesIn(o.dir));
   process.stdout.write(`${JSON.stringify({ blocks: metas.length, rows, inBytes: metas.reduce((n, m) => n + sizeOf(m), 0), outBytes: outputs.reduce((n, o) => n + sizeOf(o.meta), 0), compactSeconds, secondsWithVerify: seconds(started), startMib, curve, peakMib: Math.round(process.resourceUsage().maxRSS / 1024) })}\n`);
   rmSync(join(work, "out"), { recursive: true, force: true });
 }

@@ -25,8 +25,8 @@ export interface KnownBlock { meta: BlockMeta; uploadedMs: number }
 
 /** Takes series out of blocks: what a person asked to have deleted, and what a rule of the tenant keeps for a shorter time. */
 export class Rewriter {
-  /** block -> causes that were looked for and not found: metas and rows never change */
-  private readonly clean = new Map<string, Set<string>>();
+  /** tenant -> block -> causes that were looked for and not found: metas and rows never change */
+  private readonly clean = new Map<string, Map<string, Set<string>>>();
   private readonly bucket: Bucket;
   private readonly work: RewriteWork;
   private readonly config: RewriterConfig;
@@ -54,7 +54,8 @@ export class Rewriter {
     const now = this.base.now();
     const requests = (await deletionRequests(this.bucket, tenant)).filter((r) => r.state === "active");
     const rules = this.limits.retentionRules(tenant);
-    for (const ulid of this.clean.keys()) if (!present.has(ulid) && blocks.length > 0) this.clean.delete(ulid);
+    const clean = new Map([...(this.clean.get(tenant) ?? [])].filter(([ulid]) => present.has(ulid)));
+    this.clean.set(tenant, clean);
     /** requests that cannot be called done: a block waits, or one was touched */
     const open = new Set<string>();
     const tasks: { block: BlockMeta; causes: Cause[] }[] = [];
@@ -62,13 +63,13 @@ export class Rewriter {
       const causes: Cause[] = [];
       for (const request of requests) if (meta.minTimeMs <= request.endMs && meta.maxTimeMs >= request.startMs) causes.push({ key: request.id, drop: { selector: request.selector, startMs: request.startMs, endMs: request.endMs }, request });
       for (const r of rules) if (meta.maxTimeMs < now - r.periodMs) causes.push({ key: `retention ${r.selector}`, drop: { selector: r.selector, startMs: meta.minTimeMs, endMs: meta.maxTimeMs }, request: undefined });
-      const left = causes.filter((c) => !this.clean.get(meta.ulid)?.has(c.key));
+      const left = causes.filter((c) => !clean.get(meta.ulid)?.has(c.key));
       if (left.length === 0) continue;
       const waits = (meta.compaction.level <= 1 && now - uploadedMs < this.config.firstLevelWaitMs) || meta.compaction.sources.some((s) => s !== meta.ulid && present.has(s));
       if (waits) { for (const c of left) if (c.request) open.add(c.key); continue; }
       tasks.push({ block: meta, causes: left });
     }
-    if (tasks.length > 0) await this.run(tenant, tasks, open);
+    if (tasks.length > 0) await this.run(tenant, tasks, open, clean);
     for (const r of requests) {
       if (now <= r.untilMs || open.has(r.id)) continue;
       await saveDeletion(this.bucket, { ...r, state: "done", doneMs: now });
@@ -76,12 +77,12 @@ export class Rewriter {
     }
   }
 
-  private async run(tenant: string, tasks: readonly { block: BlockMeta; causes: Cause[] }[], open: Set<string>): Promise<void> {
+  private async run(tenant: string, tasks: readonly { block: BlockMeta; causes: Cause[] }[], open: Set<string>, clean: Map<string, Set<string>>): Promise<void> {
     const counts = await this.work.count(tenant, tasks.map((t) => t.block), tasks.map((t) => t.causes.map((c) => c.drop)));
     let dryProfiles = 0, dryBlocks = 0;
     for (const [i, { block, causes }] of tasks.entries()) {
       const found = causes.map((cause, k) => ({ cause, profiles: counts[i]![k]! }));
-      for (const f of found) if (f.profiles === 0) this.known(block.ulid, f.cause.key);
+      clean.set(block.ulid, new Set([...(clean.get(block.ulid) ?? []), ...found.filter((f) => f.profiles === 0).map((f) => f.cause.key)]));
       const matched = found.filter((f) => f.profiles > 0);
       const due = this.config.retentionDryRun ? matched.filter((f) => f.cause.request) : matched;
       for (const f of matched) {
@@ -105,11 +106,5 @@ export class Rewriter {
     }
     this.base.metrics.gauge("cinderblock_compactor_retention_dry_run_profiles", "Profiles that rules of retention would have deleted in the last pass, where they are only counted.", ["user"]).set({ user: tenant }, dryProfiles);
     if (dryBlocks > 0) this.base.log.info({ tenant, profiles: dryProfiles, blocks: dryBlocks }, "retention by rules is a dry run");
-  }
-
-  private known(ulid: string, key: string): void {
-    const set = this.clean.get(ulid) ?? new Set<string>();
-    set.add(key);
-    this.clean.set(ulid, set);
   }
 }

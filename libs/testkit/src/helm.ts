@@ -1,8 +1,6 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { promisify } from "node:util";
-import { missing, PARTS } from "./real-parts.ts";
+import { goProgram } from "./real-parts.ts";
 
 const HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 /** The version of Kubernetes that manifests are rendered for; a helm built without a release's flags assumes an old one. */
@@ -12,14 +10,8 @@ export interface Helm { lint(chart: string): Promise<string>; /** the manifests,
 
 /** A real Helm, installed once; undefined where it cannot be. */
 export async function helm(): Promise<Helm | undefined> {
-  const program = join(PARTS, "helm");
-  if (!existsSync(program)) {
-    mkdirSync(PARTS, { recursive: true });
-    process.stderr.write("installing helm (about a minute)\n");
-    try {
-      await promisify(execFile)("go", ["install", "-ldflags=-s -w", HELM], { env: { ...process.env, GOBIN: PARTS, CGO_ENABLED: "0", GOFLAGS: "-trimpath -modcacherw -p=2" }, maxBuffer: 1 << 26 });
-    } catch (err) { return missing("helm", (err as Error).message.slice(0, 300)); }
-  }
+  const program = await goProgram("helm", "Kubernetes' package manager", HELM);
+  if (program === undefined) return undefined;
   const run = async (...args: string[]): Promise<string> => {
     try { return (await promisify(execFile)(program, args, { maxBuffer: 1 << 26 })).stdout; } catch (err) { throw new Error((err as { stderr?: string }).stderr ?? (err as Error).message, { cause: err }); }
   };

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomBytes } from "node:crypto";
 import { promisify } from "node:util";
-import { freePort, missing, PARTS } from "./real-parts.ts";
+import { freePort, installing, missing, PARTS } from "./real-parts.ts";
 
 const VERSION = "4.4.0";
 const JAVA = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
@@ -15,7 +15,11 @@ export interface KafkaServer { brokers: string; /** as a crash does */ kill(): P
 /** The broker's jars, fetched once by Maven; undefined where they cannot be. */
 async function jars(): Promise<string | undefined> {
   const home = join(PARTS, `kafka-${VERSION}`), lib = join(home, "lib");
-  if (existsSync(lib) && readdirSync(lib).some((f) => f.startsWith("kafka_2.13"))) return lib;
+  const there = (): boolean => existsSync(lib) && readdirSync(lib).some((f) => f.startsWith("kafka_2.13"));
+  return there() ? lib : installing(() => (there() ? Promise.resolve(lib) : fetched(home, lib)));
+}
+
+async function fetched(home: string, lib: string): Promise<string | undefined> {
   mkdirSync(home, { recursive: true });
   const dependency = (group: string, artifact: string, version: string): string => `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`;
   writeFileSync(join(home, "pom.xml"), `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>${dependency("org.apache.kafka", "kafka_2.13", VERSION)}${dependency("org.slf4j", "slf4j-simple", "1.7.36")}</dependencies></project>`);

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { aptProgram, freePort, missing, PARTS } from "./real-parts.ts";
+import { aptProgram, freePort, goProgram, installing, missing, PARTS } from "./real-parts.ts";
 
 const AZURITE = "azurite@3.35.0";
 const FAKE_GCS = "github.com/fsouza/fake-gcs-server@v1.56.1";
@@ -29,16 +29,19 @@ export interface AzureServer { address: string; account: string; key: string; co
 
 /** Azurite, Microsoft's emulator of Blob Storage, with the containers named; undefined where it cannot be installed. */
 export async function startAzurite(containers: readonly string[], createContainer: (connectionString: string, name: string) => Promise<void>): Promise<AzureServer | undefined> {
-  const home = join(PARTS, AZURITE), program = join(home, "node_modules/.bin/azurite-blob");
-  if (!existsSync(program)) {
+  const home = join(PARTS, AZURITE), program = join(home, "node_modules/azurite/dist/src/blob/main.js");
+  const there = existsSync(program) || (await installing(async () => {
+    if (existsSync(program)) return true;
     mkdirSync(home, { recursive: true });
     process.stderr.write("installing Azurite, an emulator of Azure's blobs (half a minute)\n");
-    try { await promisify(execFile)("npm", ["install", "--prefix", home, "--no-audit", "--no-fund", AZURITE], { maxBuffer: 1 << 24 }); } catch (err) { return missing("Azurite", (err as Error).message.slice(0, 300)); }
-  }
+    try { await promisify(execFile)("npm", ["install", "--prefix", home, "--no-audit", "--no-fund", AZURITE], { maxBuffer: 1 << 24 }); } catch (err) { missing("Azurite", (err as Error).message.slice(0, 300)); return false; }
+    return true;
+  }));
+  if (!there) return undefined;
   const port = await freePort(), address = `127.0.0.1:${port}`;
   // The account and the key that the emulator is known by.
   const account = "devstoreaccount1", key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-  const child = started(process.execPath, [join(home, "node_modules/azurite/dist/src/blob/main.js"), "--blobHost", "127.0.0.1", "--blobPort", String(port), "--location", mkdtempSync(join(tmpdir(), "cinderblock-azure-")), "--silent", "--disableTelemetry", "--skipApiVersionCheck"]);
+  const child = started(process.execPath, [program, "--blobHost", "127.0.0.1", "--blobPort", String(port), "--location", mkdtempSync(join(tmpdir(), "cinderblock-azure-")), "--silent", "--disableTelemetry", "--skipApiVersionCheck"]);
   await answering(`http://${address}/`, "Azurite", child);
   const server: AzureServer = { address, account, key, connectionString: (at = address) => `DefaultEndpointsProtocol=http;AccountName=${account};AccountKey=${key};BlobEndpoint=http://${at}/${account};`, stop: () => { child.kill("SIGKILL"); } };
   for (const c of containers) await createContainer(server.connectionString(), c);
@@ -49,14 +52,8 @@ export interface GcsServer { address: string; stop(): void }
 
 /** fake-gcs-server with the buckets named; undefined where it cannot be installed. It asks for no credentials. */
 export async function startGcsServer(buckets: readonly string[]): Promise<GcsServer | undefined> {
-  const program = join(PARTS, "fake-gcs-server");
-  if (!existsSync(program)) {
-    mkdirSync(PARTS, { recursive: true });
-    process.stderr.write("installing fake-gcs-server (about a minute)\n");
-    try {
-      await promisify(execFile)("go", ["install", "-ldflags=-s -w", FAKE_GCS], { env: { ...process.env, GOBIN: PARTS, CGO_ENABLED: "0", GOFLAGS: "-trimpath -modcacherw -p=2" }, maxBuffer: 1 << 26 });
-    } catch (err) { return missing("fake-gcs-server", (err as Error).message.slice(0, 300)); }
-  }
+  const program = await goProgram("fake-gcs-server", "an emulator of Google Cloud Storage", FAKE_GCS);
+  if (program === undefined) return undefined;
   const port = await freePort(), address = `127.0.0.1:${port}`;
   const child = started(program, ["-host", "127.0.0.1", "-port", String(port), "-scheme", "http", "-backend", "memory", "-public-host", address, "-external-url", `http://${address}`, "-log-level", "error"]);
   await answering(`http://${address}/storage/v1/b?project=p`, "fake-gcs-server", child);

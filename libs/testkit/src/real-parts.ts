@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,34 +20,55 @@ export function missing(what: string, why: string): undefined {
   return undefined;
 }
 
+/** Test files run beside one another: one of them installs at a time, the others look again when it is through. */
+export async function installing<T>(work: () => Promise<T>): Promise<T> {
+  mkdirSync(PARTS, { recursive: true });
+  const lock = join(PARTS, "installing");
+  for (;;) {
+    try { writeFileSync(lock, String(process.pid), { flag: "wx" }); break; } catch (err) { if ((err as NodeJS.ErrnoException).code !== "EEXIST") throw err; }
+    let owner = 0;
+    try { owner = Number(readFileSync(lock, "utf8")); } catch { continue; /* released between the two */ }
+    if (owner > 0) { try { process.kill(owner, 0); } catch { rmSync(lock, { force: true }); continue; /* it died with the lock */ } }
+    await new Promise((r) => { setTimeout(r, 200); });
+  }
+  try { return await work(); } finally { rmSync(lock, { force: true }); }
+}
+
 /** Whether a program runs here; what is not there is installed from its Debian package, once. */
 export async function aptProgram(program: string, version: string, ...packages: string[]): Promise<boolean> {
   const works = async (): Promise<boolean> => { try { await promisify(execFile)(program, [version]); return true; } catch { return false; } };
   if (await works()) return true;
-  process.stderr.write(`installing ${packages.join(", ")} (some seconds)\n`);
-  const apt = (...args: string[]): Promise<unknown> => promisify(execFile)("apt-get", args, { maxBuffer: 1 << 24, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
-  const install = (): Promise<unknown> => apt("install", "-y", "-q", "--no-install-recommends", ...packages);
-  try {
-    // Package lists may be missing or old.
-    try { await install(); } catch { await apt("update", "-q"); await install(); }
-  } catch (err) { missing(program, (err as Error).message.slice(0, 300)); return false; }
-  if (await works()) return true;
-  missing(program, "it does not run");
-  return false;
+  return installing(async () => {
+    if (await works()) return true;
+    process.stderr.write(`installing ${packages.join(", ")} (some seconds)\n`);
+    const apt = (...args: string[]): Promise<unknown> => promisify(execFile)("apt-get", args, { maxBuffer: 1 << 24, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
+    const install = (): Promise<unknown> => apt("install", "-y", "-q", "--no-install-recommends", ...packages);
+    try {
+      // Package lists may be missing or old.
+      try { await install(); } catch { await apt("update", "-q"); await install(); }
+    } catch (err) { missing(program, (err as Error).message.slice(0, 300)); return false; }
+    if (await works()) return true;
+    missing(program, "it does not run");
+    return false;
+  });
 }
 
 export interface S3Server { endpoint: string; accessKeyId: string; secretAccessKey: string; /** objects as files: `<directory>/<bucket>/<key>` */ directory: string; stop(): void; restart(): Promise<void> }
 
-/** Installs versitygw once; undefined where it cannot be. */
-async function versitygw(): Promise<string | undefined> {
-  const program = join(PARTS, "versitygw");
+const versitygw = (): Promise<string | undefined> => goProgram("versitygw", "an S3 server", VERSITYGW);
+
+/** A Go program at a version, built once; undefined where it cannot be. */
+export async function goProgram(name: string, what: string, module: string): Promise<string | undefined> {
+  const program = join(PARTS, name);
   if (existsSync(program)) return program;
-  mkdirSync(PARTS, { recursive: true });
-  process.stderr.write("installing versitygw, an S3 server (about a minute)\n");
-  try {
-    await promisify(execFile)("go", ["install", "-ldflags=-s -w", VERSITYGW], { env: { ...process.env, GOBIN: PARTS, CGO_ENABLED: "0", GOFLAGS: "-trimpath -modcacherw -p=2" }, maxBuffer: 1 << 26 });
-  } catch (err) { return missing("versitygw", (err as Error).message.slice(0, 300)); }
-  return program;
+  return installing(async () => {
+    if (existsSync(program)) return program;
+    process.stderr.write(`installing ${name}, ${what} (about a minute)\n`);
+    try {
+      await promisify(execFile)("go", ["install", "-ldflags=-s -w", module], { env: { ...process.env, GOBIN: PARTS, CGO_ENABLED: "0", GOFLAGS: "-trimpath -modcacherw -p=2" }, maxBuffer: 1 << 26 });
+    } catch (err) { return missing(name, (err as Error).message.slice(0, 300)); }
+    return program;
+  });
 }
 
 const healthy = async (port: number): Promise<boolean> => { try { return (await fetch(`http://127.0.0.1:${port}/health`)).ok; } catch { return false; /* not listening yet */ } };
