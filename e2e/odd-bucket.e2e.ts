@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { tinyPprof } from "@cinderblock/testkit";
 import { until } from "./pusher.ts";
 import { CPU, Server } from "./server.ts";
@@ -72,5 +72,16 @@ it("partial, corrupt, foreign and outdated objects stop nobody, and are named by
   // Somebody's files are still somebody's.
   expect(readFileSync(join(folder, "notes.txt"), "utf8")).toBe("somebody's");
   expect((await flame(server)).total).toBe(10);
+  await server.stop();
+
+  // An index that nobody brings up to date: the bucket itself is listed, so that nothing is missed.
+  const path = join(folder, "bucket-index.json.gz"), index = JSON.parse(gunzipSync(readFileSync(path)).toString()) as { updated_at: number; blocks: unknown[] };
+  writeFileSync(path, gzipSync(JSON.stringify({ ...index, updated_at: Math.floor(Date.now() / 1000) - 86_400, blocks: [] })));
+  const again = spawnSync("apps/cli/bin/cinderblock-cli", ["blocks", "verify", `-storage.filesystem.dir=${server.dir}/bucket`], { encoding: "utf8" });
+  expect(again.stdout).toMatch(/bucket-index.json.gz +stale-index: written .* does a compactor run\?/);
+  await server.start("-compactor.cleanup-interval=1h", "-compactor.enabled=false");
+  expect((await flame(server)).total).toBe(10);
+  expect(server.log()).toMatch(/msg="bucket index is out of date, listing the bucket: does a compactor run\?" tenant=anonymous ageSeconds=864\d\d/);
+  expect(await metrics()).toMatch(/cinderblock_store_gateway_bucket_index_age_seconds\{user="anonymous"\} 864\d\d/);
   await server.stop();
 }, 120_000);

@@ -24,6 +24,8 @@ export class StoreGateway implements Service, SourceClient {
   private readonly base: Base;
   private readonly fetches: Semaphore;
   private readonly damaged: { inc(): void };
+  /** tenants whose index was out of date when it was last read */
+  private readonly stale = new Set<string>();
   /** what was said of damaged blocks */
   private readonly reported = new Set<string>();
 
@@ -73,7 +75,11 @@ export class StoreGateway implements Service, SourceClient {
     try {
       const index = decodeBucketIndex(await this.bucket.get(`${prefix}bucket-index.json.gz`));
       for (const m of index.marks) if (now - m.deletionTimeS * 1000 > this.config.ignoreDeletionMarksDelayMs) hidden.add(m.ulid);
-      if (now - index.updatedAtS * 1000 < this.config.maxStaleMs) ulids = index.blocks.map((b) => b.ulid);
+      const ageMs = now - index.updatedAtS * 1000, stale = ageMs >= this.config.maxStaleMs;
+      this.base.metrics.gauge("cinderblock_store_gateway_bucket_index_age_seconds", "Age of a tenant's bucket index when it was last read.", ["user"]).set({ user: tenant }, ageMs / 1000);
+      if (!stale) ulids = index.blocks.map((b) => b.ulid);
+      else if (!this.stale.has(tenant)) this.base.log.warn({ tenant, ageSeconds: Math.round(ageMs / 1000) }, "bucket index is out of date, listing the bucket: does a compactor run?");
+      if (stale) this.stale.add(tenant); else this.stale.delete(tenant);
     } catch (err) {
       if (!(err instanceof CinderblockError) || err.kind === "unavailable") throw err;
       if (err.kind === "corrupt") this.base.log.warn({ tenant, err }, "bucket index is damaged, listing the bucket");

@@ -132,6 +132,15 @@ function v1Blocks(bucket: string): Input[] {
       same(await content(some), await content(await compact(some, { downsample: true })));
     }
   });
+  it("takes at most six tenths of v1's bytes for what v1 made of the same blocks, downsampled tables included", async () => {
+    const theirs = v1Blocks("compacted").find((b) => b.meta.compaction.level === 3)!;
+    const [a, b, c, d] = v1Blocks("ingester").filter((s) => theirs.meta.compaction.sources.includes(s.meta.ulid));
+    const [ours] = await compact([...(await compact([a!, b!])), ...(await compact([c!, d!]))], { downsample: true });
+    const bytes = (m: BlockMeta): number => m.files.reduce((n, f) => n + f.sizeBytes, 0);
+    expect(ours!.meta.stats.numProfiles).toBe(theirs.meta.stats.numProfiles);
+    expect(ours!.meta.files.map((f) => f.relPath)).toEqual(expect.arrayContaining(["profiles_5m_sum.parquet", "profiles_1h_sum.parquet"]));
+    expect(bytes(ours!.meta) / bytes(theirs.meta)).toBeLessThanOrEqual(0.6);
+  });
   it("downsamples so that call trees are the same, from whatever moment to whatever moment", async () => {
     const sources = v1Blocks("ingester");
     const level2 = [...(await compact(sources.slice(0, 4))), ...(await compact(sources.slice(4)))];
