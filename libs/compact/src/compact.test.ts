@@ -10,6 +10,9 @@ import { executeOn, type Exclusions, type PartialTree, type SourceQuery } from "
 import { Random, sharedTestdata, temporaryFolder } from "@cinderblock/testkit";
 import { compactBlocks, type CompactOptions } from "./index.ts";
 
+// Whole blocks are compared row by row: seconds, more where other tests share the cores.
+jest.setTimeout(60_000);
+
 function folderFiles(dir: string): BlockFiles {
   const held = new Map<string, Uint8Array>();
   const read = (f: string): Uint8Array => { let bytes = held.get(f); if (!bytes) held.set(f, (bytes = new Uint8Array(readFileSync(join(dir, f))))); return bytes; };

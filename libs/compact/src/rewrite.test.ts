@@ -8,6 +8,9 @@ import { FilesystemBucket } from "@cinderblock/objstore";
 import { sharedTestdata, temporaryFolder } from "@cinderblock/testkit";
 import { compactBlocks, countDrops, deletionRequests, type Drop, parseRetentionRules, requestDeletion, rewriteBlock, saveDeletion, tenantsWithDeletions, verifyBlock } from "./index.ts";
 
+// Whole blocks are compared row by row: seconds, more where other tests share the cores.
+jest.setTimeout(60_000);
+
 type Input = Parameters<typeof rewriteBlock>[0];
 const open = (dir: string, ulid: string): Input => ({ meta: decodeMeta(new Uint8Array(readFileSync(join(dir, ulid, "meta.json")))), files: blockFilesIn(new FilesystemBucket(dir), ulid) });
 const data = sharedTestdata();
