@@ -102,8 +102,8 @@ export class BlockTable implements RowSource {
     if (need.includes("totals") && !r.totalValue) {
       const totals = await this.joined(Column.totalValue);
       // Blocks of meta version 1 have no totals: they are the sums of the samples.
-      r.totalValue = totals ?? (await this.sumTotals());
-      this.heldBytes += meta.numRows * 8;
+      const values = totals ?? (await this.sumTotals());
+      if (!r.totalValue) { r.totalValue = values; this.heldBytes += meta.numRows * 8; } // unless another question was faster
       this.columns.delete(Column.totalValue);
     }
     if (need.includes("ids") && !r.id) await this.loadIds(meta);

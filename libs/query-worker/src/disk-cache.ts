@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type Dirent, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { constants, type Dirent, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { appendFile, mkdir, open, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
@@ -159,7 +159,7 @@ export class DiskCache {
   private async keep(file: CachedFile, from: number, bytes: Uint8Array, size: number | undefined): Promise<void> {
     try {
       await mkdir(dirname(file.path), { recursive: true });
-      const handle = await open(file.path, "r+").catch((err: NodeJS.ErrnoException) => { if (err.code !== "ENOENT") throw err; return open(file.path, "w+"); });
+      const handle = await open(file.path, constants.O_RDWR | constants.O_CREAT); // not truncated: another question may be writing, too
       try { await handle.write(bytes, 0, bytes.length, from * PIECE_BYTES); } finally { await handle.close(); }
       const pieces = Math.ceil(bytes.length / PIECE_BYTES), map = new DataView(new ArrayBuffer((pieces + (size === undefined ? 0 : 1)) * ENTRY_BYTES));
       for (let i = 0; i < pieces; i++) {
