@@ -12,7 +12,8 @@ function lint(project: string, code: string): string {
     execFileSync(process.execPath, [join(root, "node_modules/eslint/bin/eslint.js"), "--no-cache", file], { cwd: root, env: { ...process.env, NX_DAEMON: "false", NODE_OPTIONS: "" }, stdio: ["ignore", "pipe", "pipe"] });
     return "";
   } catch (err) {
-    return String((err as { stdout: Buffer }).stdout) + String((err as { stderr: Buffer }).stderr);
+    const { stdout, stderr, message } = err as Error & { stdout?: Buffer; stderr?: Buffer };
+    return stdout === undefined ? `eslint could not be started: ${message}` : String(stdout) + String(stderr);
   } finally { rmSync(file); }
 }
 

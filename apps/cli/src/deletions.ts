@@ -1,19 +1,31 @@
 import { userInfo } from "node:os";
 import { blockFilesIn } from "@cinderblock/block";
+import type { BlockMeta } from "@cinderblock/block-meta";
 import { loadHasher } from "@cinderblock/bytes";
-import { countDrops, deletionRequests, requestDeletion, saveDeletion, tenantsWithDeletions } from "@cinderblock/compact";
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { countDrops, deletionRequests, outdatedBlocks, requestDeletion, saveDeletion, tenantsWithDeletions } from "@cinderblock/compact";
+import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
 import { chosen, type Context, momentOf, openedBucket, print, progress, tenantsOf, time } from "./context.ts";
 
-/** What a request would delete now, block by block. */
+/** What a request would delete now, block by block. A compactor may take a block away meanwhile: then the list is made anew. */
 async function preview(c: Context, drop: { selector: string; startMs: number; endMs: number }): Promise<{ tenant: string; block: string; series: number; profiles: number }[]> {
-  const bucket = await openedBucket(c), hasher = await loadHasher(), blocks = await chosen({ ...c, args: [] }, bucket), bar = progress(c, "blocks looked at"), rows = [];
-  for (const [i, { tenant, meta }] of blocks.entries()) {
-    const [count] = await countDrops(meta, blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`), [drop], hasher);
-    if (count!.profiles > 0) rows.push({ tenant, block: meta.ulid, ...count! });
-    bar(i + 1, blocks.length);
+  const bucket = await openedBucket(c), hasher = await loadHasher();
+  for (let tries = 1; ; tries++) {
+    const blocks = planned(await chosen({ ...c, args: [] }, bucket)), bar = progress(c, "blocks looked at"), rows = [];
+    try {
+      for (const [i, { tenant, meta }] of blocks.entries()) {
+        const [count] = await countDrops(meta, blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`), [drop], hasher);
+        if (count!.profiles > 0) rows.push({ tenant, block: meta.ulid, ...count! });
+        bar(i + 1, blocks.length);
+      }
+      return rows;
+    } catch (err) { if (kindOf(err) !== "not-found" || tries === 5) throw err; }
   }
-  return rows;
+}
+
+/** Without the blocks that others were made of: what is marked and still there would count twice. */
+function planned(blocks: { tenant: string; meta: BlockMeta }[]): { tenant: string; meta: BlockMeta }[] {
+  const outdated = new Set([...new Set(blocks.map((b) => b.tenant))].flatMap((t) => outdatedBlocks(blocks.filter((b) => b.tenant === t).map((b) => b.meta)).map((m) => m.ulid)));
+  return blocks.filter((b) => !outdated.has(b.meta.ulid));
 }
 
 /** Asks the compactor to delete the profiles of some series in a range of time; with -dry-run, only says which. */
