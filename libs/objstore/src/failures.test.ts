@@ -193,6 +193,38 @@ describe("Keystone", () => {
   }, 30_000);
 });
 
+describe("S3 credentials that nobody configured", () => {
+  const withEnv = async (env: Record<string, string>, work: () => Promise<void>): Promise<void> => {
+    const before = { ...process.env };
+    Object.assign(process.env, env);
+    try { await work(); } finally { for (const key of Object.keys(env)) { if (before[key] === undefined) delete process.env[key]; else process.env[key] = before[key]; } }
+  };
+  const without = { accessKeyId: "", secretAccessKey: "" };
+  const usable = async (): Promise<void> => {
+    const bucket = await openBucket(stores.spec("s3", "chain", without)!);
+    await bucket.put("a", Buffer.from("1"));
+    expect(await bucket.list("")).toEqual(["a"]);
+  };
+  it("come from the environment", async () => {
+    if (!stores.s3) return;
+    await withEnv({ AWS_ACCESS_KEY_ID: stores.s3.accessKeyId, AWS_SECRET_ACCESS_KEY: stores.s3.secretAccessKey }, usable);
+  }, 30_000);
+  it("come from a role, by the service that gives them to a container", async () => {
+    if (!stores.s3) return;
+    const { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey } = stores.s3;
+    const asked: (string | undefined)[] = [];
+    const roles = createServer((req, res) => { asked.push(req.headers.authorization); res.setHeader("content-type", "application/json"); res.end(JSON.stringify({ AccessKeyId, SecretAccessKey, Token: "session", Expiration: new Date(Date.now() + 3600_000).toISOString() })); });
+    const port = await new Promise<number>((done) => { roles.listen(0, "127.0.0.1", () => done((roles.address() as AddressInfo).port)); });
+    try {
+      await withEnv({ AWS_CONTAINER_CREDENTIALS_FULL_URI: `http://127.0.0.1:${port}/role`, AWS_CONTAINER_AUTHORIZATION_TOKEN: "pod", AWS_EC2_METADATA_DISABLED: "true" }, async () => {
+        // The session token goes along; this server knows none, and says so where a key of its own would pass.
+        expect(await failure((await openBucket(stores.spec("s3", "chain", without)!)).list(""))).toMatch(/refuses the credentials \(InvalidToken\)/);
+      });
+      expect(asked).toEqual(["pod"]);
+    } finally { roles.close(); }
+  }, 30_000);
+});
+
 describe("an S3 server behind TLS", () => {
   it("is trusted by its authority or not at all, and says what to name", async () => {
     if (!stores.s3) return;

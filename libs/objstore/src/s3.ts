@@ -41,7 +41,7 @@ export class S3Bucket extends RemoteBucket {
     this.config = config;
     this.advice = {
       bucket: config.bucket, endpoint: config.endpoint, bucketFlag: config.flags.bucket, credentialFlags: config.flags.credentials,
-      badCredentials: (f) => f.code === "InvalidAccessKeyId" || f.code === "SignatureDoesNotMatch" || f.code === "CredentialsProviderError",
+      badCredentials: (f) => ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "CredentialsProviderError"].includes(f.code),
     };
     const amazon = config.endpoint === "" || config.endpoint.endsWith(".amazonaws.com");
     this.client = new S3Client({
