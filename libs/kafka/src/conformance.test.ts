@@ -146,19 +146,23 @@ describe("Kafka", () => {
     const log = new KafkaLog(config("away"), base);
     await log.connect();
     const seen = await Seen.of(log, 0, "g");
-    await log.produce(0, Buffer.from("before"), 10_000);
-    await kafka.kill();
-    const begun = Date.now();
-    await expect(log.produce(0, Buffer.from("during"), 1500)).rejects.toThrow(/Kafka took no record/);
-    expect(Date.now() - begun).toBeLessThan(4000);
-    await kafka.start();
-    const acknowledged: string[] = [];
-    for (let i = 0; acknowledged.length < 3 && i < 40; i++) { try { await log.produce(0, Buffer.from(`after${i}`), 3000); acknowledged.push(`after${i}`); } catch { await sleep(500); } }
-    expect(acknowledged.length).toBe(3);
-    for (let i = 0; i < 200 && !acknowledged.every((a) => seen.texts().includes(a)); i++) await sleep(100);
-    expect(seen.texts()).toEqual(expect.arrayContaining(["before", ...acknowledged]));
-    expect(new Set(seen.texts()).size).toBe(seen.texts().length);
-    await seen.reader.stop();
-    await log.close();
+    try {
+      await log.produce(0, Buffer.from("before"), 10_000);
+      await kafka.kill();
+      const begun = Date.now();
+      await expect(log.produce(0, Buffer.from("during"), 1500)).rejects.toThrow(/Kafka took no record/);
+      expect(Date.now() - begun).toBeLessThan(4000);
+      await kafka.start();
+      const acknowledged: string[] = [];
+      for (let i = 0; acknowledged.length < 3 && i < 40; i++) { try { await log.produce(0, Buffer.from(`after${i}`), 3000); acknowledged.push(`after${i}`); } catch { await sleep(500); } }
+      expect(acknowledged.length).toBe(3);
+      for (let i = 0; i < 200 && !acknowledged.every((a) => seen.texts().includes(a)); i++) await sleep(100);
+      expect(seen.texts()).toEqual(expect.arrayContaining(["before", ...acknowledged]));
+      expect(new Set(seen.texts()).size).toBe(seen.texts().length);
+    } finally {
+      // Also where an expectation fails: a reader that goes on keeps the run from ending.
+      await seen.reader.stop();
+      await log.close();
+    }
   }, 120_000);
 });
