@@ -165,4 +165,27 @@ describe("Kafka", () => {
       await log.close();
     }
   }, 120_000);
+
+  it("a reader that was stopped while Kafka was away does not come back with it", async () => {
+    if (!kafka) return;
+    const log = new KafkaLog(config("stopped"), base);
+    await log.connect();
+    const group = (i: number): string => `stopped-${i}`;
+    // Stopped at different moments of the making anew: while it waits, while it connects.
+    const left = await Promise.all([0, 1, 2, 3, 4, 5].map((i) => Seen.of(log, 0, group(i))));
+    const live: Seen[] = [];
+    try {
+      await kafka.kill();
+      await sleep(1500);
+      await Promise.all([left.map(async (seen, i) => { await sleep(i * 300); await seen.reader.stop(); }), sleep(1200).then(() => kafka!.start())].flat());
+      for (let i = 0, taken = false; !taken && i < 40; i++) { try { await log.produce(0, Buffer.from("after"), 3000); taken = true; } catch { await sleep(500); } }
+      await sleep(3000);
+      expect(left.flatMap((seen) => seen.texts())).toEqual([]);
+      for (const [i] of left.entries()) live.push(await Seen.of(log, 0, group(i)));
+      for (const seen of live) expect(await seen.until(1)).toContain("after");
+    } finally {
+      await Promise.all(live.map((seen) => seen.reader.stop()));
+      await log.close();
+    }
+  }, 120_000);
 });

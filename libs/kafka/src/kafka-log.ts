@@ -20,6 +20,10 @@ export interface KafkaConfig {
 const MAX_REQUEST = 4 << 20;
 /** A topic keeps records at least this long: what is not in the bucket by then is lost. */
 const MIN_RETENTION_MS = 24 * 3600_000;
+/** A consumer that is being made anew joins or fails within this time, and is then stopped. */
+const RENEWAL_MS = 30_000;
+/** From the event of the join until kafkajs takes the consumer for a running one. */
+const SETTLED_MS = 50;
 /** Room that the protocol takes beside a record. */
 const OVERHEAD = 1024;
 
@@ -178,9 +182,16 @@ export class KafkaLog implements PartitionedLog {
 
   async read(partition: number, options: ReadOptions): Promise<PartitionReader> {
     const { topic } = this.config;
+    // kafkajs forgets that it was stopped while it makes a crashed consumer anew: the consumer would join the group again, and nobody would stop it.
+    let stopping = false;
+    let renewal: Deferred<void> | undefined;
+    const renewed = (): void => { renewal?.resolve(); renewal = undefined; };
     const consumer = this.kafka.consumer({
       groupId: options.group, partitionAssigners: [() => onlyOf(topic, partition)], allowAutoTopicCreation: false, sessionTimeout: 10_000, heartbeatInterval: 2000, rebalanceTimeout: 10_000,
-      maxWaitTimeInMs: 250, maxBytesPerPartition: Math.max(MAX_REQUEST, this.config.maxRecordBytes + OVERHEAD), retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 1_000_000, restartOnFailure: () => Promise.resolve(true) },
+      maxWaitTimeInMs: 250, maxBytesPerPartition: Math.max(MAX_REQUEST, this.config.maxRecordBytes + OVERHEAD), retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 1_000_000, restartOnFailure: () => {
+        if (stopping) renewed(); else renewal ??= new Deferred<void>();
+        return Promise.resolve(!stopping);
+      } },
     });
     // kafkajs seeks to the committed offset, or by `fromBeginning` where there is none or where it is not there any more.
     try {
@@ -198,6 +209,7 @@ export class KafkaLog implements PartitionedLog {
       consumer.seek({ topic, partition, offset: String(next) });
     };
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+      renewed();
       goOn(payload.memberAssignment as unknown as Record<string, number[]>).catch((err: unknown) => this.base.log.debug({ err, partition }, "reading goes on from the committed offset; what was read already is skipped"));
     });
     await consumer.run({
@@ -228,7 +240,15 @@ export class KafkaLog implements PartitionedLog {
     });
     return {
       commit: (offset) => patiently(() => consumer.commitOffsets([{ topic, partition, offset: String(offset) }])),
-      stop: () => ended(consumer),
+      stop: async () => {
+        stopping = true;
+        if (renewal) {
+          const late = new AbortController();
+          await Promise.race([renewal.promise.then(() => sleep(SETTLED_MS)), sleep(RENEWAL_MS, late.signal)]);
+          late.abort();
+        }
+        await ended(consumer);
+      },
     };
   }
 
