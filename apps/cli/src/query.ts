@@ -4,7 +4,7 @@ import { blockFilesIn, BlockReader, type ProfileSource } from "@cinderblock/bloc
 import { replacementOf } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import { labelsText, parseProfileType } from "@cinderblock/model";
-import { executeOn, finalTree, findDuplicates, labelNames, rowKeys, renderPprof, seriesLabels, type SelectRequest } from "@cinderblock/query";
+import { type Exclusions, executeOn, finalTree, findDuplicates, labelNames, rowKeys, renderPprof, seriesLabels, type SelectRequest } from "@cinderblock/query";
 import { chosen, type Context, momentOf, openedBucket, print, progress } from "./context.ts";
 
 /** Blocks of the bucket that answer a query: compacted ones instead of their sources, each row once. */
@@ -26,7 +26,7 @@ async function sources(c: Context): Promise<{ sources: ProfileSource[]; select: 
   return { sources: out, select: { profileTypeId: c.config.profileType, labelSelector: c.config.query, startMs, endMs } };
 }
 
-async function exclusions(list: readonly ProfileSource[], select: SelectRequest): Promise<Record<string, Uint32Array>> {
+async function exclusions(list: readonly ProfileSource[], select: SelectRequest): Promise<Exclusions> {
   return list.length < 2 ? {} : findDuplicates(await Promise.all(list.map((s) => rowKeys(s, select))));
 }
 

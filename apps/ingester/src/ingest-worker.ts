@@ -5,7 +5,7 @@ import { CinderblockError, toErrorRecord } from "@cinderblock/errors";
 import { type Head, HeadShard } from "@cinderblock/head";
 import { type ProcessedProfile, PushProcessor, RateGate } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
-import { type BlockInfo, executeOn, labelNames, labelValues, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
+import { type BlockInfo, executeOn, labelNames, labelValues, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
 import { ownData, releasedBytes, serveWorker, SlotReader, Transfer, transferable } from "@cinderblock/threads";
 import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
 
@@ -86,10 +86,12 @@ const methods: IngestWorkerMethods = {
   },
   tenants: () => shard.tenants(),
   async execute({ ulids, query, exclude }) {
-    const { heads, missing } = pick(ulids);
+    const other = reformed(exclude, ulids, "head");
+    const { heads, missing } = pick(ulids.filter((u) => !other.includes(u)));
+    missing.push(...other);
     return moved({ result: heads.length > 0 ? await executeOn(heads, query, exclude) : undefined, missing });
   },
-  async ranges({ ulids, select }) { return Promise.all(pick(ulids).heads.map(async (h) => ({ ulid: h.ulid, ...(await seriesRanges(h, select)) }))); },
+  async ranges({ ulids, select }) { return Promise.all(pick(ulids).heads.map((h) => seriesRanges(h, select))); },
   async keys({ ulids, select }) { return moved(await Promise.all(pick(ulids).heads.map((h) => rowKeys(h, select)))); },
   labels({ ulids, ask }) {
     const { heads, missing } = pick(ulids);

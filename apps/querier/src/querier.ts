@@ -193,10 +193,12 @@ export class Querier {
     const byClient = new Map<SourceClient, string[]>();
     for (const { client, b } of suspects) byClient.set(client, [...(byClient.get(client) ?? []), b.ulid]);
     const ranges = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.ranges(tenant, ulids, select))))).flat();
+    // What heads take in from now on may come to several of them: it is not part of this answer.
+    const exclude: Exclusions = Object.fromEntries(ranges.filter((r) => r.form === "head").map((r) => [r.ulid, { form: r.form, upTo: r.upTo, rows: new Uint32Array(0) }]));
     const overlapping = overlaps(ranges);
-    if (overlapping.size === 0) return {};
+    if (overlapping.size === 0) return exclude;
     const keys = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.keys(tenant, ulids.filter((u) => overlapping.has(u)), select))))).flat();
-    return findDuplicates(keys.sort((a, b) => (a.ulid < b.ulid ? -1 : 1)));
+    return { ...exclude, ...findDuplicates(keys.sort((a, b) => (a.ulid < b.ulid ? -1 : 1))) };
   }
 
   private labels(tenant: string, ask: Extract<QueryJob, { kind: "labels" }>["ask"]): Promise<JobResult> {

@@ -4,5 +4,5 @@ export { blockFilesIn, readFooter } from "./files.ts";
 export type { BlockFiles } from "./files.ts";
 export { BlockSymbols } from "./symbols.ts";
 export { selectSeries } from "./source.ts";
-export type { CoarseRows, ProfileSource, SourceSeries } from "./source.ts";
+export type { CoarseRows, ProfileSource, SourceForm, SourceSeries } from "./source.ts";
 export type { RowColumns, RowSource, RowTable, WantedRows } from "./rows.ts";

@@ -16,6 +16,7 @@ const COARSE = /^profiles_(\d+)(m|h)_sum\.parquet$/;
 /** One block, opened lazily: index first, columns and symbols when a question needs them. What was read stays in memory. */
 export class BlockReader implements ProfileSource {
   readonly ulid: string;
+  readonly form = "block";
   readonly meta: BlockMeta;
   series: SourceSeries[] = [];
   coarse: CoarseRows[] = [];
@@ -38,6 +39,8 @@ export class BlockReader implements ProfileSource {
     this.hasher = hasher;
     this.blockSymbols = new BlockSymbols(meta, files);
   }
+
+  get rowCount(): number { return this.meta.stats.numProfiles; }
 
   /** bytes of decoded columns and symbols held in memory */
   get heldBytes(): number { let n = this.otherBytes; for (const t of this.tables) n += t.heldBytes; return n; }

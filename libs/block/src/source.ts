@@ -9,9 +9,15 @@ export interface SourceSeries { labels: Labels; fingerprint: bigint; minTimeNano
 /** Sums of a block's rows by fixed spans of time, as a row each with the time at which the span begins. */
 export interface CoarseRows { nanos: bigint; rows: RowSource }
 
+/** A head and the block that it becomes have one ULID and the same rows, in another order. */
+export type SourceForm = "head" | "block";
+
 /** Anything that holds profiles of one tenant: a head in memory or a block. */
 export interface ProfileSource extends RowSource {
   readonly ulid: string;
+  readonly form: SourceForm;
+  /** rows that there are now */
+  readonly rowCount: number;
   readonly series: readonly SourceSeries[];
   /** downsampled tables, widest first */
   readonly coarse: readonly CoarseRows[];

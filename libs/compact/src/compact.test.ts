@@ -159,7 +159,7 @@ function v1Blocks(bucket: string): Input[] {
         const startMs = i === 0 ? 0 : first + random.below(span), endMs = i === 0 ? 2 * out!.meta.maxTimeMs : startMs + random.below(span);
         const query: SourceQuery = { kind: "tree", select: { profileTypeId, labelSelector: "{}", startMs, endMs }, spans: [], maxNodes: 0 };
         const text = async (exclude: Exclusions): Promise<string> => { const r = await executeOn([reader], query, exclude); return r.kind === "tree" ? treeText(r.tree) : ""; };
-        const rows = await text({ [reader.ulid]: Uint32Array.of(0xffffffff) }); // rows that are left out are left out of rows
+        const rows = await text({ [reader.ulid]: { form: "block", upTo: -1, rows: Uint32Array.of(0xffffffff) } }); // rows that are left out are left out of rows
         expect(await text({})).toBe(rows);
         if (rows !== "") coarse++;
       }

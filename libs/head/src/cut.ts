@@ -27,7 +27,7 @@ function writeFileSynced(path: string, bytes: Uint8Array): void {
  * so that pushes and queries of this thread go on.
  */
 export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta | undefined> {
-  if (head.rows === 0) return undefined;
+  if (head.rowCount === 0) return undefined;
   const tenantDir = join(dataPath, head.tenant);
   const work = join(tenantDir, "head", head.ulid);
   rmSync(work, { recursive: true, force: true });
@@ -89,7 +89,7 @@ export function removeUnfinished(tenantDir: string): string[] {
 
 /** Rows by (series ordinal, time, id), samples gathered in that order. */
 async function sortedRows(head: Head, ordinal: Int32Array): Promise<ProfileRows> {
-  const n = head.rows;
+  const n = head.rowCount;
   const series = head.rowSeries.data, time = head.rowTime.data, id = head.rowId.data;
   const order = sortedIndex(n, (a, b) => {
     const d = ordinal[series[a]!]! - ordinal[series[b]!]!;
@@ -145,7 +145,7 @@ async function encodeSymbols(head: Head): Promise<Uint8Array> {
     if (p.symbols.mappings.length === 0) p.symbols.mappings.intern(new Uint32Array(9), 9);
     const tables = p.symbols.tables();
     const leaf = new Uint8Array(tables.stackParent.length);
-    for (let i = 0; i < head.rows; i++) {
+    for (let i = 0; i < head.rowCount; i++) {
       if (head.partitions[head.rowPartition.data[i]!] !== p) continue;
       for (let k = head.rowSampleStart.data[i]!; k < head.rowSampleEnd.data[i]!; k++) leaf[head.stacktraceId.data[k]!] = 1;
     }

@@ -22,6 +22,7 @@ export interface NewRow { series: number; partition: number; timeNanos: bigint; 
 /** Recent profiles of one tenant and one time window in memory: struct of arrays, symbols interned by partition. */
 export class Head implements ProfileSource {
   readonly ulid: string;
+  readonly form = "head";
   readonly tenant: string;
   /** end of the window, nanoseconds: a profile at t belongs to floor(t / w) * w + w */
   readonly windowEnd: bigint;
@@ -65,7 +66,7 @@ export class Head implements ProfileSource {
     this.hasher = hasher;
   }
 
-  get rows(): number { return this.rowSeries.length; }
+  get rowCount(): number { return this.rowSeries.length; }
 
   get byteLength(): number {
     let n = 0;

@@ -48,7 +48,7 @@ describe("a mutated log whose checksums were repaired", () => {
         try { r.u8(); r.uvarint(); lost += applyAppendRecord(r, head, lostBytes); } catch (err) { if (!(err instanceof ShortRead) && !(err instanceof RangeError)) throw err; refused++; lostBytes += records[k]!.length; }
       }
       // Whatever was taken in can be asked.
-      if (i % 20 !== 0 || head.rows === 0) continue;
+      if (i % 20 !== 0 || head.rowCount === 0) continue;
       const tree = await executeOn([head], { kind: "tree", select: { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 }, spans: [], maxNodes: 0 }, {});
       expect(tree.kind).toBe("tree");
       asked++;

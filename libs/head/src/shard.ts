@@ -80,7 +80,7 @@ export class HeadShard implements ProfileSink {
       this.replayDirectory(dir, segments, shard === this.options.shard, report, progress);
     }
     this.log.open(next);
-    for (const h of this.byUlid.values()) report.rows += h.head.rows;
+    for (const h of this.byUlid.values()) report.rows += h.head.rowCount;
     report.seconds = (performance.now() - started) / 1000;
     this.measure();
     return report;
@@ -245,7 +245,7 @@ export class HeadShard implements ProfileSink {
 
   sources(tenant: string): Head[] {
     const out: Head[] = [];
-    for (const h of this.byUlid.values()) if (h.head.tenant === tenant && h.head.rows > 0) out.push(h.head);
+    for (const h of this.byUlid.values()) if (h.head.tenant === tenant && h.head.rowCount > 0) out.push(h.head);
     return out;
   }
 
@@ -332,7 +332,7 @@ export class HeadShard implements ProfileSink {
 
   stats(): ShardStats {
     let rows = 0, series = 0, firstCumulative = 0, oldestHeadMs = Infinity;
-    for (const h of this.byUlid.values()) { oldestHeadMs = Math.min(oldestHeadMs, ulidTimeMs(h.head.ulid)); rows += h.head.rows; series += h.head.series.length; }
+    for (const h of this.byUlid.values()) { oldestHeadMs = Math.min(oldestHeadMs, ulidTimeMs(h.head.ulid)); rows += h.head.rowCount; series += h.head.series.length; }
     for (const b of this.baselines.values()) firstCumulative += b.firstProfiles;
     return { heads: this.byUlid.size, series, rows, oldestHeadMs, headBytes: this.memory, logBytes: Math.max(0, this.uncoveredLog()), syncs: this.log.syncs, cuts: this.cuts, firstCumulative };
   }

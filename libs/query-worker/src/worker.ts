@@ -3,7 +3,7 @@ import type { BlockReader } from "@cinderblock/block";
 import { loadHasher } from "@cinderblock/bytes";
 import { kindOf } from "@cinderblock/errors";
 import { FilesystemBucket, openBucket } from "@cinderblock/objstore";
-import { executeOn, labelNames, labelValues, mergePartials, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
+import { executeOn, labelNames, labelValues, mergePartials, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
 import { ownData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { BlockSet } from "./block-set.ts";
 import { DiskCache } from "./disk-cache.ts";
@@ -37,15 +37,16 @@ async function onOpen<T>(call: BlocksCall, work: (open: BlockReader[]) => Promis
 const methods: QueryWorkerMethods = {
   async execute({ query, exclude, ulids, ...call }) {
     const set = await blocks, slots = new Semaphore(BLOCKS_AT_ONCE);
-    const answers = await Promise.all(ulids.map((ulid) => slots.run(async () => {
+    const other = reformed(exclude, ulids, "block");
+    const answers = await Promise.all(ulids.filter((u) => !other.includes(u)).map((ulid) => slots.run(async () => {
       const { value, missing } = await onOpen({ ...call, ulids: [ulid] }, (open) => (open.length > 0 ? executeOn(open, query, exclude) : Promise.resolve(undefined)));
       set.trim();
       return { value, missing };
     })));
     const parts = answers.map((a) => a.value).filter((v) => v !== undefined);
-    return moved({ result: parts.length > 0 ? mergePartials(parts) : undefined, missing: answers.flatMap((a) => a.missing) });
+    return moved({ result: parts.length > 0 ? mergePartials(parts) : undefined, missing: [...other, ...answers.flatMap((a) => a.missing)] });
   },
-  async ranges({ select, ...call }) { return (await onOpen(call, (open) => Promise.all(open.map(async (b) => ({ ulid: b.ulid, ...(await seriesRanges(b, select)) }))))).value; },
+  async ranges({ select, ...call }) { return (await onOpen(call, (open) => Promise.all(open.map((b) => seriesRanges(b, select))))).value; },
   async keys({ select, ...call }) { return moved((await onOpen(call, (open) => Promise.all(open.map((b) => rowKeys(b, select))))).value); },
   async labels({ ask, ...call }) {
     const set = await blocks, { blocks: open, missing } = await set.get(call);

@@ -1,11 +1,14 @@
 import type { Label } from "@cinderblock/model";
-import type { Exclusions, LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
+import type { SourceForm } from "@cinderblock/block";
+import type { Exclusions } from "./duplicates.ts";
+import type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
 import type { SelectRequest } from "./select.ts";
 
 /** A head or a block as planning sees it. */
 export interface BlockInfo { ulid: string; minTimeMs: number; maxTimeMs: number; level: number; sources: string[]; parents: string[]; shardId: string; hints: string[] }
 
-export interface SeriesRanges { ulid: string; fingerprint: BigUint64Array; min: BigInt64Array; max: BigInt64Array }
+/** Time ranges of a source's series; `upTo` is how many rows it had. */
+export interface SeriesRanges { ulid: string; form: SourceForm; upTo: number; fingerprint: BigUint64Array; min: BigInt64Array; max: BigInt64Array }
 /** What a label question returns from one client. */
 export interface LabelAnswer { names: string[]; sets: Label[][] }
 

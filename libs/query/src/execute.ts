@@ -1,9 +1,11 @@
-import { type ProfileSource, selectSeries } from "@cinderblock/block";
+import { type ProfileSource, selectSeries, type SourceForm } from "@cinderblock/block";
 import { type Label, labelsKey, parseSelector, type Selector } from "@cinderblock/model";
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
 import { callSiteValues, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
 import { largestProfiles, mergePoints, mergeProfileLists, type Points, pointsOf, type ProfileList, withIds } from "./points.ts";
 import { segmentsOf } from "./segments.ts";
+import type { SeriesRanges } from "./contracts.ts";
+import type { Exclusions } from "./duplicates.ts";
 import { endNanos, parseSpans, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
 import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 
@@ -19,11 +21,14 @@ export type PartialResult =
   | { kind: "tree"; tree: PartialTree } | { kind: "profile"; profile: PartialProfile } | { kind: "series"; series: PartialSeries[] }
   | { kind: "points"; points: Points } | { kind: "profiles"; list: ProfileList; limit: number };
 
-/** Identity of rows for the duplicate check between sources: parallel columns. */
-export interface RowKeys { ulid: string; fingerprint: BigUint64Array; timeNanos: BigInt64Array; id: Uint8Array; row: Uint32Array }
+/**
+ * Identity and sum of rows for the duplicate check between sources: parallel columns. Row numbers are those of `form`: a head
+ * and the block that it becomes number them differently. `upTo` is how many rows the source had.
+ */
+export interface RowKeys { ulid: string; form: SourceForm; upTo: number; fingerprint: BigUint64Array; timeNanos: BigInt64Array; id: Uint8Array; total: BigInt64Array; row: Uint32Array }
 
-/** Rows that a source must leave out, by ULID. */
-export type Exclusions = Record<string, Uint32Array>;
+/** The ULIDs that a question cannot be put to: their rows were compared in another form, which numbers them differently. */
+export function reformed(exclude: Exclusions, ulids: readonly string[], form: SourceForm): string[] { return ulids.filter((u) => (exclude[u]?.form ?? form) !== form); }
 
 export async function executeOn(sources: readonly ProfileSource[], query: SourceQuery, exclude: Exclusions): Promise<PartialResult> {
   const selector = selectorOf(query.select);
@@ -72,43 +77,29 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
 }
 
 /** Time range of each selected series of a source: where two sources overlap, their row keys must be compared. */
-export async function seriesRanges(source: ProfileSource, select: SelectRequest): Promise<{ fingerprint: BigUint64Array; min: BigInt64Array; max: BigInt64Array }> {
+export async function seriesRanges(source: ProfileSource, select: SelectRequest): Promise<SeriesRanges> {
   const selector = selectorOf(select);
   const from = startNanos(select.startMs), to = endNanos(select.endMs);
   const picked = selectSeries(source.series, selector).map((i) => source.series[i]!).filter((s) => s.minTimeNanos <= to && s.maxTimeNanos >= from);
-  return Promise.resolve({ fingerprint: BigUint64Array.from(picked, (s) => s.fingerprint), min: BigInt64Array.from(picked, (s) => s.minTimeNanos), max: BigInt64Array.from(picked, (s) => s.maxTimeNanos) });
+  return Promise.resolve({ ulid: source.ulid, form: source.form, upTo: source.rowCount, fingerprint: BigUint64Array.from(picked, (s) => s.fingerprint), min: BigInt64Array.from(picked, (s) => s.minTimeNanos), max: BigInt64Array.from(picked, (s) => s.maxTimeNanos) });
 }
 
 export async function rowKeys(source: ProfileSource, select: SelectRequest): Promise<RowKeys> {
-  const table = await source.load(["ids"]);
+  const table = await source.load(["ids", "totals"]);
+  const upTo = source.rowCount;
   const selected = selectRows(source, selectorOf(select), startNanos(select.startMs), endNanos(select.endMs));
   let n = 0;
   for (const s of selected) n += s.rows.length;
-  const out: RowKeys = { ulid: source.ulid, fingerprint: new BigUint64Array(n), timeNanos: new BigInt64Array(n), id: new Uint8Array(n * 16), row: new Uint32Array(n) };
+  const out: RowKeys = { ulid: source.ulid, form: source.form, upTo, fingerprint: new BigUint64Array(n), timeNanos: new BigInt64Array(n), id: new Uint8Array(n * 16), total: new BigInt64Array(n), row: new Uint32Array(n) };
   let at = 0;
   for (const s of selected) {
     for (const row of s.rows) {
       out.fingerprint[at] = source.series[s.index]!.fingerprint;
       out.timeNanos[at] = table.timeNanos[row]!;
       out.id.set(table.id.subarray(row * 16, row * 16 + 16), at * 16);
+      out.total[at] = table.totalValue[row]!;
       out.row[at++] = row;
     }
-  }
-  return out;
-}
-
-/** For each source, the rows that an earlier one has already: same series, time and id (correctness rule 1). */
-export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
-  const seen = new Set<string>();
-  const out: Exclusions = {};
-  for (const k of keys) {
-    const drop: number[] = [];
-    const id = Buffer.from(k.id.buffer, k.id.byteOffset, k.id.length);
-    for (let i = 0; i < k.row.length; i++) {
-      const key = `${k.fingerprint[i]!.toString(36)}.${k.timeNanos[i]!.toString(36)}.${id.toString("latin1", i * 16, i * 16 + 16)}`;
-      if (seen.has(key)) drop.push(k.row[i]!); else seen.add(key);
-    }
-    if (drop.length > 0) out[k.ulid] = Uint32Array.from(drop);
   }
   return out;
 }

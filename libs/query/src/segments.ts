@@ -1,5 +1,6 @@
 import type { ProfileSource, RowColumns, RowSource, RowTable } from "@cinderblock/block";
 import type { Selector } from "@cinderblock/model";
+import type { Exclusion } from "./duplicates.ts";
 import { type SelectedSeries, selectRows } from "./select.ts";
 
 /** Rows of one of a source's tables that a query adds up. */
@@ -26,8 +27,8 @@ export function coverRange(from: bigint, to: bigint, widths: readonly bigint[]):
  * What a query that only adds samples up reads of a source: downsampled tables for whole spans of time, rows for the
  * edges. Where rows are left out (`exclude`), or single ones are meant (`exact`), the rows alone.
  */
-export async function segmentsOf(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude: Uint32Array | undefined, exact: boolean): Promise<Segment[]> {
-  const usesCoarse = !exact && source.coarse.length > 0 && !(exclude && exclude.length > 0);
+export async function segmentsOf(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude: Exclusion | undefined, exact: boolean): Promise<Segment[]> {
+  const usesCoarse = !exact && source.coarse.length > 0 && !(exclude && (exclude.rows.length > 0 || exclude.upTo >= 0));
   // A source's own times bound what has to be covered.
   let least = to, most = from;
   if (usesCoarse) for (const s of source.series) { if (s.minTimeNanos < least) least = s.minTimeNanos; if (s.maxTimeNanos > most) most = s.maxTimeNanos; }

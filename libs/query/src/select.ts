@@ -1,5 +1,6 @@
 import { type ProfileSource, type RowSource, selectSeries } from "@cinderblock/block";
 import { CinderblockError } from "@cinderblock/errors";
+import type { Exclusion } from "./duplicates.ts";
 import { LABEL_PROFILE_TYPE, Matcher, parseProfileType, parseSelector, type Selector } from "@cinderblock/model";
 
 /** What every select call shares; times are milliseconds, both ends inclusive. */
@@ -25,13 +26,15 @@ export function startNanos(ms: number): bigint { return BigInt(Math.trunc(ms)) *
 export function endNanos(ms: number): bigint { return BigInt(Math.trunc(ms)) * 1_000_000n + 999_999n; }
 
 /** Series and rows of one of a source's tables that a request picks; rows in `exclude` are answered by another source. The table's keys are loaded first. */
-export function selectRows(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude?: Uint32Array, table: RowSource = source): SelectedSeries[] {
+export function selectRows(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude?: Exclusion, table: RowSource = source): SelectedSeries[] {
   const out: SelectedSeries[] = [];
-  const skip = exclude && exclude.length > 0 ? new Set(exclude) : undefined;
+  const skip = exclude && exclude.rows.length > 0 ? new Set(exclude.rows) : undefined;
+  const upTo = exclude?.upTo ?? -1;
   for (const index of selectSeries(source.series, selector)) {
     const s = source.series[index]!;
     if (s.minTimeNanos > to || s.maxTimeNanos < from) continue;
     let rows = table.rowsOf(index, from, to);
+    if (upTo >= 0) rows = rows.filter((r) => r < upTo);
     if (skip) rows = rows.filter((r) => !skip.has(r));
     if (rows.length > 0) out.push({ index, rows });
   }

@@ -1,0 +1,67 @@
+import type { SourceForm } from "@cinderblock/block";
+import { PairTable } from "@cinderblock/columnar";
+import type { RowKeys } from "./execute.ts";
+
+/**
+ * Rows that a question to one source leaves out: single ones, and all from `upTo` on (-1: none), which came after the rows
+ * were compared and may be in another source, too. Numbers are those of `form`.
+ */
+export interface Exclusion { form: SourceForm; upTo: number; rows: Uint32Array }
+
+/** What sources leave out, by ULID. */
+export type Exclusions = Record<string, Exclusion>;
+
+/** Where a row lies: the source's position, then the row's in its columns. */
+interface Place { source: number; at: number }
+
+/**
+ * What each source leaves out so that every row counts once: rows with equal (series, time, id) are one profile (correctness
+ * rule 1). Where replicas of it differ, the smallest sum that is not zero stays, since the larger baseline is right (rule 2);
+ * of equal ones the first source's.
+ */
+export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
+  const all = keys.reduce((n, k) => n + k.row.length, 0);
+  const table = new PairTable(all);
+  const source = new Uint32Array(all), at = new Uint32Array(all);
+  /** places whose hash another row has, too: never seen, but not impossible */
+  const collided = new Map<string, number>();
+  const dropped = keys.map(() => [] as number[]);
+  const views = keys.map((k) => ({ id: new DataView(k.id.buffer, k.id.byteOffset, k.id.byteLength), series: words(k.fingerprint), time: words(k.timeNanos), total: words(k.total) }));
+  const same = (a: Place, b: Place): boolean => {
+    const x = views[a.source]!, y = views[b.source]!;
+    for (let w = 0; w < 2; w++) if (x.series[2 * a.at + w] !== y.series[2 * b.at + w] || x.time[2 * a.at + w] !== y.time[2 * b.at + w]) return false;
+    for (let w = 0; w < 16; w += 4) if (x.id.getUint32(16 * a.at + w) !== y.id.getUint32(16 * b.at + w)) return false;
+    return true;
+  };
+  /** whether the sum of b replaces that of a */
+  const better = (a: Place, b: Place): boolean => {
+    const x = views[a.source]!.total, y = views[b.source]!.total;
+    const positive = (t: Uint32Array, i: number): boolean => (t[2 * i + 1]! | 0) >= 0 && (t[2 * i + 1]! | t[2 * i]!) !== 0;
+    const [high, low, otherHigh, otherLow] = [y[2 * b.at + 1]!, y[2 * b.at]!, x[2 * a.at + 1]!, x[2 * a.at]!];
+    return positive(y, b.at) && (!positive(x, a.at) || high < otherHigh || (high === otherHigh && low < otherLow));
+  };
+  let n = 0;
+  keys.forEach((k, s) => {
+    const v = views[s]!;
+    for (let i = 0; i < k.row.length; i++) {
+      const lo = v.id.getUint32(16 * i) ^ Math.imul(v.time[2 * i]!, 0x9e3779b1) ^ v.series[2 * i]!, hi = v.id.getUint32(16 * i + 4) ^ Math.imul(v.time[2 * i + 1]!, 0x85ebca6b) ^ v.series[2 * i + 1]!;
+      let known = table.getOrSet(lo, hi, n);
+      const here = { source: s, at: i };
+      if (known >= 0 && !same({ source: source[known]!, at: at[known]! }, here)) {
+        const key = [...k.id.subarray(16 * i, 16 * i + 16), k.fingerprint[i], k.timeNanos[i]].join();
+        known = collided.get(key) ?? -1;
+        if (known < 0) collided.set(key, n);
+      }
+      if (known < 0) { source[n] = s; at[n++] = i; continue; }
+      const kept = { source: source[known]!, at: at[known]! };
+      if (better(kept, here)) {
+        dropped[kept.source]!.push(keys[kept.source]!.row[kept.at]!);
+        source[known] = s;
+        at[known] = i;
+      } else dropped[s]!.push(k.row[i]!);
+    }
+  });
+  return Object.fromEntries(keys.map((k, s) => [k.ulid, { form: k.form, upTo: k.form === "head" ? k.upTo : -1, rows: Uint32Array.from(dropped[s]!) }]));
+}
+
+function words(a: BigUint64Array | BigInt64Array): Uint32Array { return new Uint32Array(a.buffer, a.byteOffset, a.length * 2); }
