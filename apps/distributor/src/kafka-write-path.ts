@@ -2,6 +2,7 @@ import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import { type PushAnswer, type RawPush, serviceOf } from "@cinderblock/ingest";
 import type { PartitionedLog } from "@cinderblock/kafka";
+import { placementToken } from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { encodePushRecord } from "@cinderblock/transport";
@@ -41,7 +42,7 @@ export class KafkaWritePath implements WritePath {
       throw new CinderblockError("invalid", `the push is a record of ${record.length} bytes; the limit is ${this.config.maxRecordBytes} (-kafka.max-record-bytes)`, { reason: "body_size_limit_exceeded" });
     }
     // Records of one service go to one partition, and a retry to the same.
-    const partition = fnv1a(placed === "" ? push.body : Buffer.from(`${tenant}/${placed}`)) % this.log.partitions;
+    const partition = (placed === "" ? fnv1a(push.body) : placementToken(tenant, placed)) % this.log.partitions;
     await this.log.produce(partition, record, this.config.timeoutMs);
     this.base.metrics.counter("cinderblock_distributor_records_produced_total", "Records written to the partitioned log.", ["partition"]).inc({ partition: String(partition) });
     return answer;

@@ -1,18 +1,12 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { type PushAnswer, type RawPush, serviceOf } from "@cinderblock/ingest";
-import type { RingSnapshot } from "@cinderblock/ring";
+import { type PlacementConfig, placementToken, replicasOf, type RingSnapshot } from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
 import type { PushTarget } from "@cinderblock/transport";
 import type { WritePath } from "./distributor.ts";
 
-export interface RingWriteConfig {
-  replicationFactor: number;
-  zoneAware: boolean;
-  timeoutMs: number;
-  /** ingesters that a tenant's writes stay in; 0: all. Reads ask everyone (correctness rule 16) */
-  shardSize: (tenant: string) => number;
-}
+export interface RingWriteConfig extends PlacementConfig { timeoutMs: number }
 
 /** Writes to the ingesters that the ring names; a push is taken when a quorum of them has it on disk. */
 export class RingWritePath implements WritePath {
@@ -33,11 +27,8 @@ export class RingWritePath implements WritePath {
 
   async push(tenant: string, service: string, push: RawPush): Promise<PushAnswer> {
     const placed = service === "" ? serviceOf(push) : service;
-    // One service's series together, so that their symbols are; what names none goes where its bytes say, a retry to the same place.
-    const token = fnv1a(placed === "" ? push.body : Buffer.from(`${tenant}/${placed}`));
-    const { replicationFactor, zoneAware } = this.config, shardSize = this.config.shardSize(tenant);
-    const ring = shardSize > 0 ? this.ring().shard(tenant, Math.max(shardSize, replicationFactor)) : this.ring();
-    const { members, maxErrors } = ring.write(token, replicationFactor, zoneAware);
+    // What names no service goes where its bytes say, a retry to the same place.
+    const { members, maxErrors } = replicasOf(this.ring(), tenant, placed === "" ? fnv1a(push.body) : placementToken(tenant, placed), this.config);
     return new Promise<PushAnswer>((resolve, reject) => {
       const errors: unknown[] = [];
       let answered = 0, settled = false;

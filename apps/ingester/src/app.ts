@@ -1,12 +1,14 @@
 import { join } from "node:path";
 import { sleep } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
+import { lastLoggedMs } from "@cinderblock/head";
 import { internalRoutes } from "@cinderblock/rpc";
 import { type ClusterProcess, type Component, INGESTERS, kafkaOf, partitionedLog, RING_REFRESH_MS, STORES } from "@cinderblock/runtime";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { partitionRoutes, pushMethod, sourceMethods } from "@cinderblock/transport";
 import { type IngesterComponentConfig, ingesterConfigOf, ingesterSchema } from "./config.ts";
 import { Ingester } from "./ingester.ts";
+import { Ownership } from "./ownership.ts";
 import { Partitions } from "./partitions.ts";
 import { ingesterRoutes } from "./rpc.ts";
 import { DeletedTenants } from "./deleted-tenants.ts";
@@ -34,8 +36,14 @@ export const ingester: Component<typeof ingesterSchema> = {
       return Math.min(1, config.replicationFactor / Math.max(1, size > 0 ? Math.min(active.length, Math.max(size, config.replicationFactor)) : active.length));
     });
     const leaving = { now: false };
+    // Before the log is replayed and written to again.
+    const lastLogged = lastLoggedMs(config.dataPath);
     process.add(me, shipper, ingester, deleted);
     const partitions = config.writeBuffer === "kafka" ? readsPartitions(config, process, ingester) : undefined;
+    if (!partitions) {
+      const placed = { replicationFactor: config.replicationFactor, zoneAware: config.zoneAware, shardSize: (tenant: string) => resources.limits.of(tenant).ingestionShardSize };
+      process.add(new Ownership({ ...placed, id, timeoutMs: config.heartbeatTimeout, lastLoggedMs: lastLogged }, ingester, me, () => ring.snapshot, base));
+    }
     process.becomeActive(me);
     process.progress = () => ingester.progress;
     process.serve(internalRoutes("Ingester", { ...sourceMethods(ingester), ...pushMethod((tenant, service, push) => (leaving.now ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`)) : ingester.push(tenant, service, push, share(tenant)))) }), ingesterRoutes(ingester, config.multitenancy));
@@ -56,7 +64,7 @@ function readsPartitions(config: IngesterComponentConfig, process: ClusterProces
   const { log, service } = partitionedLog(config, base);
   const ring = process.view(INGESTERS);
   const owners = (): string[] => ring.snapshot.active.filter((m) => m.zone === config.zone).map((m) => m.id).sort();
-  const partitions = new Partitions({ id: process.id, zone: config.zone, topic: config.kafkaTopic, file: join(config.dataPath, "partitions.json") }, log, ingester, owners, base);
+  const partitions = new Partitions({ id: process.id, zone: config.zone, topic: config.kafkaTopic, file: join(config.dataPath, "partitions.json"), learnMs: config.kafkaLearn }, log, ingester, owners, base);
   process.add(service, partitions);
   process.serve(internalRoutes("Ingester", { partitions: () => Promise.resolve(partitions.states()), reach: ([ends, deadlineMs]: [number[], number]) => partitions.reach(ends, deadlineMs) }), partitionRoutes(() => partitions.states()));
   return partitions;

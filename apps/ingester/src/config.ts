@@ -6,6 +6,7 @@ import type { IngesterConfig } from "./ingester.ts";
 export const ingesterSection = {
   numTokens: int("ingester.num-tokens", "ingester.lifecycler.num_tokens", 128, "Points of an ingester on the ring.", { min: 1 }),
   tokensFile: str("ingester.tokens-file-path", "ingester.lifecycler.tokens_file_path", "", "Where an ingester keeps its tokens; empty: ring-tokens.json in the data path."),
+  kafkaLearn: duration("ingester.kafka-learn-period", undefined, "10m", "How far before its committed offset a new owner of a partition reads, to know the last cumulative profile of each series. At least the longest pause between two pushes of an agent."),
   headIdle: duration("pyroscopedb.head-idle", "pyroscopedb.head_idle", "5m", "A head whose window is over is cut after this much time without a write."),
   segmentMb: int("pyroscopedb.log-segment-mb", "pyroscopedb.log_segment_mb", 16, "Size of a log segment.", { min: 1 }),
   logMb: int("pyroscopedb.log-limit-mb", "pyroscopedb.log_limit_mb", 256, "Log that no block covers yet; beyond it the largest head is cut. Bounds the replay.", { min: 1 }),

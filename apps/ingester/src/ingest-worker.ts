@@ -27,9 +27,10 @@ const shard = new HeadShard(hasher, {
 shard.onForeignDone = (dir, segments) => { for (const s of segments) rmSync(join(dir, `${String(s).padStart(8, "0")}.log`), { force: true }); };
 
 const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
-let maxSeries = 0;
+let maxSeries = 0, learning = false;
 const processor = new PushProcessor(hasher, {
   append(tenant: string, p: ProcessedProfile) {
+    if (learning) { shard.learn(tenant, p); return; }
     if (maxSeries > 0 && shard.seriesOf(tenant) >= maxSeries) {
       throw new CinderblockError("limit", `Maximum active series limit exceeded (${shard.seriesOf(tenant)}/${maxSeries}), reduce the number of active streams (reduce labels or reduce label values), or contact your administrator to see if the limit can be increased`, { reason: "series_limit" });
     }
@@ -64,14 +65,21 @@ const methods: IngestWorkerMethods = {
     setInterval(maintain, 1000).unref();
     return { records: r.records, rows: r.rows, seconds: r.seconds, segments: r.segments, damaged: r.damaged, tornBytes: r.tornBytes, lostSymbols: r.lostSymbols };
   },
-  async push({ tenant, push, at, length, nowMs, settings }) {
+  async push({ tenant, push, at, length, nowMs, learn, settings }) {
     if (settings) settingsOf.set(tenant, { limits: settings.limits, gate: new RateGate(settings.gate) });
     const { limits, gate } = settingsOf.get(tenant)!;
     maxSeries = limits.maxSeriesPerTenant;
+    learning = learn === true;
     const out = processor.process(tenant, at === undefined ? push : { ...push, body: bodies.read(at, length) }, limits, gate, nowMs ?? Date.now());
     if (at === undefined) releasedBytes(length);
     await shard.commit();
     return { ...out, error: out.error ? toErrorRecord(out.error) : undefined };
+  },
+  baselineServices: () => shard.baselineServices(),
+  async forgetBaselines(services) {
+    const n = shard.forgetBaselines(services);
+    if (n > 0) await shard.commit();
+    return n;
   },
   flush: (tenant) => shard.flush(tenant),
   blocks({ tenant, startMs, endMs }) {

@@ -48,6 +48,7 @@ export class Ingester implements Service, SourceClient {
   private diskFull = "";
   private timer: NodeJS.Timeout | undefined;
   private readonly damaged: { inc(): void };
+  private readonly forgotten: { inc(n: number): void };
   private readonly gates = new Map<string, SharedArrayBuffer>();
   /** worker -> tenant -> the limits it was sent */
   private readonly sent = new Map<WorkerClient, Map<string, IngestLimits>>();
@@ -65,6 +66,7 @@ export class Ingester implements Service, SourceClient {
     this.base = base;
     this.onFatal = onFatal;
     this.blocksOnDisk = new LocalBlocks(config.dataPath, base.log);
+    this.forgotten = base.metrics.counter("cinderblock_ingester_forgotten_baselines_total", "Cumulative series of which this ingester forgot the last profile, since others had later ones.");
     this.damaged = base.metrics.counter("cinderblock_ingester_damaged_blocks_total", "Local blocks that could not be read and were set aside.");
   }
 
@@ -139,8 +141,27 @@ export class Ingester implements Service, SourceClient {
    * Hands a raw push to the shard of its service; resolves when it is on disk. A large body's buffer moves to the worker.
    * @param nowMs when the push was taken, if that was not now
    */
-  async push(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs?: number): Promise<PushAnswer> {
+  push(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs?: number): Promise<PushAnswer> {
     this.refuse();
+    return this.hand(tenant, service, push, limits, nowMs === undefined ? {} : { nowMs });
+  }
+
+  /** Takes from a push that others store what the next cumulative profiles of its series are compared with. */
+  async learn(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<void> { await this.hand(tenant, service, push, limits, { nowMs, learn: true }); }
+
+  /** Forgets what cumulative profiles are compared with, of the services that `gone` names: others had their profiles meanwhile. */
+  async forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void> {
+    const n = await Promise.all(this.shards.map(async (s) => {
+      const services = (await s.call<{ tenant: string; service: string }[]>("baselineServices", undefined)).filter((x) => gone(x.tenant, x.service));
+      return services.length === 0 ? 0 : s.call<number>("forgetBaselines", services);
+    }));
+    const all = n.reduce((a, b) => a + b, 0);
+    if (all === 0) return;
+    this.forgotten.inc(all);
+    this.base.log.info({ series: all }, "cumulative series went elsewhere, their next profile here is a baseline");
+  }
+
+  private async hand(tenant: string, service: string, push: RawPush, limits: IngestLimits, how: { nowMs?: number; learn?: true }): Promise<PushAnswer> {
     let gate = this.gates.get(tenant);
     if (!gate) this.gates.set(tenant, (gate = new SharedArrayBuffer(8)));
     let h = 0;
@@ -152,7 +173,7 @@ export class Ingester implements Service, SourceClient {
     if (fresh) known.set(tenant, limits);
     const { body } = push;
     const at = this.bodies.put(body);
-    const call: PushCall = { tenant, push: at === undefined ? push : { ...push, body: NO_BODY }, at, length: body.length, ...(nowMs === undefined ? {} : { nowMs }), ...(fresh ? { settings: { limits, gate } } : {}) };
+    const call: PushCall = { tenant, push: at === undefined ? push : { ...push, body: NO_BODY }, at, length: body.length, ...how, ...(fresh ? { settings: { limits, gate } } : {}) };
     if (at !== undefined) {
       try { return await worker.call<PushAnswer>("push", call); } finally { this.bodies.give(at); }
     }

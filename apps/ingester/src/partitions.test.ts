@@ -21,13 +21,17 @@ class Sink implements RecordSink {
     this.taken.push(`${tenant}/${service}/${nowMs}/${Buffer.from(push.body).toString()}`);
     return Promise.resolve(NOTHING);
   }
+  learnt: string[] = [];
+  forgotten = 0;
+  learn(_tenant: string, _service: string, push: RawPush): Promise<void> { this.learnt.push(Buffer.from(push.body).toString()); return Promise.resolve(); }
+  forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void> { if (gone("t", "s")) this.forgotten++; return Promise.resolve(); }
   oldestUnuploadedMs(): Promise<number> { return Promise.resolve(this.oldest); }
 }
 
 const record = (i: number): Uint8Array => encodePushRecord({ tenant: "t", service: "s", atMs: 1000 + i, limits: TEST_LIMITS, push: { kind: "push", codec: "proto", gzip: false, body: Buffer.from(`b${i}`) } });
 async function until(check: () => boolean): Promise<void> { for (let i = 0; i < 200 && !check(); i++) await sleep(20); expect(check()).toBe(true); }
 function ingester(log: InMemoryLog, sink: Sink, dir = temporaryFolder(), owners = () => ["me"], id = "me"): Partitions {
-  return new Partitions({ id, zone: "", topic: "pushes", file: join(dir, "partitions.json") }, log, sink, owners, base());
+  return new Partitions({ id, zone: "", topic: "pushes", file: join(dir, "partitions.json"), learnMs: 60_000 }, log, sink, owners, base());
 }
 
 describe("an ingester's partitions", () => {
@@ -63,6 +67,28 @@ describe("an ingester's partitions", () => {
     sink.oldest = Infinity;
     await p.stop();
     expect(await log.committed(0, "pushes-partition-0")).toBe(2);
+  });
+
+  it("are learnt from before they are taken in, where another committed more than this ingester has seen: nothing is stored twice, no difference is made to a profile that is too old", async () => {
+    const log = new InMemoryLog(1), dir = temporaryFolder(), one = new Sink(), a = ingester(log, one, dir);
+    for (let i = 0; i < 3; i++) await log.produce(0, record(i));
+    await a.start();
+    await until(() => one.taken.length === 3);
+    await a.stop();
+    expect([one.learnt, one.forgotten]).toEqual([[], 1]); // new here: nothing was before
+    // Another has the partition for a while.
+    for (let i = 3; i < 6; i++) await log.produce(0, record(i));
+    const two = new Sink(), b = ingester(log, two, temporaryFolder(), () => ["me"]);
+    await b.start();
+    await until(() => two.taken.length === 3);
+    await b.stop();
+    expect(two.learnt).toEqual(["b0", "b1", "b2"]);
+    for (let i = 6; i < 8; i++) await log.produce(0, record(i));
+    const three = new Sink(), c = ingester(log, three, dir);
+    await c.start();
+    await until(() => three.taken.length === 2);
+    expect([three.learnt, three.taken, three.forgotten]).toEqual([["b0", "b1", "b2", "b3", "b4", "b5"], ["t/s/1006/b6", "t/s/1007/b7"], 1]);
+    await c.stop();
   });
 
   it("go on where this disk is, not where the group is; without the disk they are read again", async () => {

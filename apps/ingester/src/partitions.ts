@@ -5,6 +5,7 @@ import { sleep } from "@cinderblock/async";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { LogRecord, PartitionedLog, PartitionReader } from "@cinderblock/kafka";
+import { placementToken } from "@cinderblock/ring";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { IngestLimits } from "@cinderblock/tenant";
@@ -14,6 +15,10 @@ import { type PartitionState, PushRecordDecoder } from "@cinderblock/transport";
 export interface RecordSink {
   /** resolves when the push is on disk; `limit` when there is no room now */
   push(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<PushAnswer>;
+  /** takes from a push that is stored already what the next cumulative profiles are compared with */
+  learn(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<void>;
+  /** forgets what cumulative profiles of these services are compared with */
+  forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void>;
   /** what was taken in before this time is in the bucket */
   oldestUnuploadedMs(): Promise<number>;
 }
@@ -26,6 +31,8 @@ export interface PartitionsConfig {
   topic: string;
   /** where the positions are kept: what lies before them is in this ingester's log or blocks */
   file: string;
+  /** how far before the committed offset a new owner reads, to know the last cumulative profile of each series */
+  learnMs: number;
 }
 
 /** How often owners are looked up, positions saved and marks set; how often offsets are committed. */
@@ -40,6 +47,8 @@ interface Mark { atMs: number; offset: number; recordMs: number }
 class Owned {
   reader: PartitionReader | undefined;
   position = 0;
+  /** records below are in the bucket: they are read only to learn from */
+  learnTo = 0;
   committed = 0;
   end = 0;
   recordMs = 0;
@@ -126,23 +135,42 @@ export class Partitions implements Service {
     const o = new Owned();
     o.committed = (await this.log.committed(partition, this.group(partition))) ?? 0;
     const from = this.saved[partition];
-    o.position = Math.max(from ?? 0, o.committed);
+    // Where this ingester stopped is where it goes on; another took over from it, and has committed, else.
+    if (from !== undefined && from >= o.committed) o.position = from;
+    else {
+      o.learnTo = o.committed;
+      o.position = await this.learnFrom(partition, o.committed);
+      await this.sink.forgetBaselines((tenant, service) => placementToken(tenant, service) % this.log.partitions === partition);
+    }
     // Heads that were replayed are older than this mark: they hold what is before it.
     o.marks.push({ atMs: Date.now(), offset: o.position, recordMs: Date.now() });
     this.owned.set(partition, o);
     try { o.reader = await this.reader(partition, o); } catch (err) { this.owned.delete(partition); throw err; }
-    this.base.log.info({ partition, position: o.position, committed: o.committed }, "partition taken");
+    this.base.log.info({ partition, position: o.position, learnTo: o.learnTo, committed: o.committed }, "partition taken");
+  }
+
+  /** A record that came at least the learning period before the one at `committed`. */
+  private async learnFrom(partition: number, committed: number): Promise<number> {
+    const { start } = (await this.log.offsets())[partition]!;
+    if (committed <= start) return committed;
+    for (let back = this.config.learnMs; ; back *= 2) {
+      // The first time that lies before the committed record, then once more the period.
+      const then = Date.now() - back;
+      const at = await this.log.offsetAt(partition, then);
+      if (at < committed || at <= start) return Math.min(committed, await this.log.offsetAt(partition, then - this.config.learnMs));
+    }
   }
 
   private reader(partition: number, o: Owned): Promise<PartitionReader> {
     return this.log.read(partition, {
-      group: this.group(partition), from: o.position,
+      group: this.group(partition), from: o.position, again: o.position < o.learnTo,
       onRecords: (records, end) => (o.busy = this.takeIn(partition, o, records, end)),
       onGap: (wanted, start) => {
         this.lost.inc(Math.max(0, start - wanted));
         this.base.log.error({ partition, wanted, start }, start < wanted ? "the topic ends before what was read of it: it was made anew, and is read from its start" : "the topic dropped records before they were read: its retention is shorter than this ingester was away");
         o.position = start;
         o.committed = Math.min(o.committed, start);
+        o.learnTo = Math.min(o.learnTo, start);
         o.marks = [{ atMs: Date.now(), offset: start, recordMs: Date.now() }];
       },
     });
@@ -180,6 +208,10 @@ export class Partitions implements Service {
         record ??= this.decoder.decode(r.value);
         // The record is kept: a retry needs its body again.
         const push = { ...record.push, body: record.push.body.slice() };
+        if (r.offset < o.learnTo) {
+          await this.sink.learn(record.tenant, record.service, push, record.limits, record.atMs);
+          return true;
+        }
         const answer = await this.sink.push(record.tenant, record.service, push, record.limits, record.atMs);
         if (answer.error) this.base.log.debug({ partition, offset: r.offset, error: answer.error.message }, "a part of a push was refused, as its sender was told");
         return true;

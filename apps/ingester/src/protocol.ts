@@ -22,14 +22,18 @@ export interface IngestWorkerData {
 /**
  * `settings` come with a tenant's first push to a worker, and when they changed. With `at` the body lies in the shared
  * bodies, `length` bytes from there, and `push.body` is empty. `nowMs` is when the push was taken, if that was not now.
+ * With `learn` it is stored elsewhere: its cumulative profiles are what the next ones are compared with, and that is all.
  */
-export interface PushCall { tenant: string; push: RawPush; at: number | undefined; length: number; nowMs?: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
+export interface PushCall { tenant: string; push: RawPush; at: number | undefined; length: number; nowMs?: number; learn?: true; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
 export interface ReplayLine { records: number; rows: number; seconds: number; segments: number; damaged: { segment: number; offset: number; bytes: number }[]; tornBytes: number; lostSymbols: number }
 
 /** Methods of an ingest worker. */
 export interface IngestWorkerMethods {
   replay(): ReplayLine;
   push(call: PushCall): Promise<PushAnswer>;
+  /** tenants and services with baselines of cumulative profiles */
+  baselineServices(): { tenant: string; service: string }[];
+  forgetBaselines(services: readonly { tenant: string; service: string }[]): Promise<number>;
   /** all tenants, or one */
   flush(tenant: string | undefined): Promise<void>;
   blocks(call: { tenant: string; startMs: number; endMs: number }): BlockInfo[];

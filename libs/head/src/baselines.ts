@@ -59,6 +59,9 @@ export class Baselines {
     }
   }
 
+  /** Drops the baselines of series that have gone elsewhere: what they will say when they come back is no difference to what they said here. */
+  forget(keys: Iterable<string>): void { for (const k of keys) this.series.delete(k); }
+
   /** Everything as updates, for a checkpoint. */
   snapshot(): BaselineUpdate[] {
     return [...this.series].map(([key, b]) => ({ key, labels: b.labels, timeNanos: b.lastTime, reset: true, lo: Uint32Array.from(b.lo), hi: Uint32Array.from(b.hi), value: b.value.view().slice() }));

@@ -15,6 +15,7 @@ class Instance {
   blocks: BlockMeta[] = [];
   shard!: HeadShard;
   private processor!: PushProcessor;
+  private learner!: PushProcessor;
   readonly dir: string;
   readonly shardNo: number;
   constructor(dir: string, shardNo = 0) { this.dir = dir; this.shardNo = shardNo; }
@@ -28,12 +29,14 @@ class Instance {
     const report = this.shard.replay(also, () => undefined);
     this.shard.resume();
     this.processor = new PushProcessor(hasher, this.shard);
+    this.learner = new PushProcessor(hasher, { append: (tenant, p) => { this.shard.learn(tenant, p); } });
     return report;
   }
 
-  async push(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0]): Promise<void> {
+  learn(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0]): Promise<void> { return this.push(labels, p, this.learner); }
+  async push(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0], processor = this.processor): Promise<void> {
     const body = Buffer.from(JSON.stringify({ series: [{ labels: Object.entries({ service_name: "shop", ...labels }).map(([name, value]) => ({ name, value })), samples: [{ rawProfile: Buffer.from(tinyPprof(p)).toString("base64") }] }] }));
-    const out = this.processor.process("t", { kind: "push", codec: "json", gzip: false, body }, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), Date.now());
+    const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body }, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), Date.now());
     if (out.error) throw out.error;
     await this.shard.commit();
   }
@@ -161,6 +164,30 @@ describe("a shard of heads", () => {
     await b.push(MEMORY, alloc(T0 + 4n * SECOND, 10, 10)); // fell: a new baseline
     await b.push(MEMORY, alloc(T0 + 5n * SECOND, 11, 10));
     expect(await b.tree(ALLOC)).toEqual(["/main 66 0", "/main/a 51 51", "/main/b 15 15"]);
+  });
+
+  it("learns from cumulative profiles that others store, and forgets those of services that went elsewhere, over a crash too", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.learn(MEMORY, alloc(T0, 100, 10));
+    expect(a.shard.baselineServices()).toEqual([{ tenant: "t", service: "shop" }]);
+    await a.push(MEMORY, alloc(T0 + SECOND, 140, 14));
+    expect(await a.tree(ALLOC)).toEqual(["/main 44 0", "/main/a 40 40", "/main/b 4 4"]);
+    const b = new Instance(a.dir);
+    await b.start();
+    await b.learn(MEMORY, alloc(T0 + 2n * SECOND, 200, 20));
+    await b.push(MEMORY, alloc(T0 + 3n * SECOND, 201, 20));
+    expect(await b.tree(ALLOC)).toEqual(["/main 45 0", "/main/a 41 41", "/main/b 4 4"]);
+    expect(b.shard.forgetBaselines([{ tenant: "t", service: "other" }, { tenant: "u", service: "shop" }])).toBe(0);
+    expect(b.shard.forgetBaselines([{ tenant: "t", service: "shop" }])).toBeGreaterThan(0);
+    await b.shard.commit();
+    const c = new Instance(a.dir);
+    await c.start();
+    expect(c.shard.baselineServices()).toEqual([]);
+    // Others counted what came meanwhile: the next one is a baseline.
+    await c.push(MEMORY, alloc(T0 + 4n * SECOND, 900, 90));
+    await c.push(MEMORY, alloc(T0 + 5n * SECOND, 902, 90));
+    expect(await c.tree(ALLOC)).toEqual(["/main 47 0", "/main/a 43 43", "/main/b 4 4"]);
   });
 
   it("stores cumulative profiles as sent when the series says so", async () => {

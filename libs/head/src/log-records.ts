@@ -5,7 +5,7 @@ import type { BaselineUpdate } from "./baselines.ts";
 import type { Head, NewRow } from "./head.ts";
 
 /** Record types. Format: docs/formats/head-log.md */
-export const RecordType = { head: 1, append: 2, baseline: 3, done: 4 } as const;
+export const RecordType = { head: 1, append: 2, baseline: 3, done: 4, forgotten: 5 } as const;
 
 /** How much of a partition's symbols the log has seen. */
 export interface Logged { strings: number; functions: number; mappings: number; locations: number; stacks: number }
@@ -122,6 +122,19 @@ export function decodeBaselineRecord(r: ByteReader, keyOf: (l: Labels) => string
     updates.push(u);
   }
   return { tenant, updates };
+}
+
+export function encodeForgottenRecord(tenant: string, series: readonly Labels[], out: ByteWriter): void {
+  out.u8(RecordType.forgotten);
+  out.str(tenant);
+  out.uvarint(series.length);
+  for (const l of series) labels(out, l);
+}
+
+export function decodeForgottenRecord(r: ByteReader): { tenant: string; series: Labels[] } {
+  const tenant = r.str(), series: Labels[] = [];
+  for (let k = r.uvarint(); k > 0; k--) series.push(readLabels(r));
+  return { tenant, series };
 }
 
 /**

@@ -1,15 +1,15 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ByteReader, ByteWriter, type Hasher, encodeUtf8, ShortRead } from "@cinderblock/bytes";
 import { type BlockMeta, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import type { ProcessedProfile, ProfileSink } from "@cinderblock/ingest";
-import { labelsKey } from "@cinderblock/model";
+import { LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
 import { Baselines } from "./baselines.ts";
 import { cutHead } from "./cut.ts";
 import { Head, partitionKey } from "./head.ts";
 import { listSegments, LogWriter, makeDirectorySynced, type ReadReport, readSegment } from "./log-file.ts";
-import { applyAppendRecord, decodeBaselineRecord, encodeAppendRecord, encodeBaselineRecord, encodeDoneRecord, encodeHeadRecord, type Logged, newLogged, RecordType } from "./log-records.ts";
+import { applyAppendRecord, decodeBaselineRecord, decodeForgottenRecord, encodeAppendRecord, encodeBaselineRecord, encodeDoneRecord, encodeForgottenRecord, encodeHeadRecord, type Logged, newLogged, RecordType } from "./log-records.ts";
 
 export interface ShardOptions {
   /** position of this shard; its log lies in `<dataPath>/.cinderblock/log/shard-<n>` */
@@ -35,6 +35,9 @@ interface OpenHead { head: Head; headNo: number; logged: Logged[]; loggedSeries:
 export interface ReplayReport { segments: number; records: number; bytes: number; rows: number; damaged: ReadReport["damaged"]; tornBytes: number; lostSymbols: number; unfinished: number; seconds: number }
 
 export interface ShardStats { heads: number; series: number; rows: number; /** when the oldest head was begun; Infinity without one */ oldestHeadMs: number; headBytes: number; logBytes: number; syncs: number; cuts: number; firstCumulative: number }
+
+/** Symbols of profiles that are only learnt from are dropped when they take so much. */
+const SCRATCH_BYTES = 8 << 20;
 
 /** The folder of a shard's log segments. */
 export function logDirectory(dataPath: string, shard: number): string { return join(dataPath, ".cinderblock", "log", `shard-${shard}`); }
@@ -139,6 +142,11 @@ export class HeadShard implements ProfileSink {
       const { tenant, updates } = decodeBaselineRecord(r, labelsKey);
       const b = this.baselinesOf(tenant);
       for (const u of updates) b.apply(u);
+      return;
+    }
+    if (type === RecordType.forgotten) {
+      const { tenant, series } = decodeForgottenRecord(r);
+      this.baselinesOf(tenant).forget(series.map(labelsKey));
     }
   }
 
@@ -221,6 +229,38 @@ export class HeadShard implements ProfileSink {
       this.measure();
       if (this.memory > this.options.headBytes / 2) this.onPressure();
     }
+  }
+
+  /** where profiles are interned that are only learnt from; made anew when it has grown */
+  private scratch: Head | undefined;
+
+  /** Keeps of a profile nothing but what the next one of its series is compared with: it is stored, or was, by others. */
+  learn(tenant: string, p: ProcessedProfile): void {
+    if (!this.scratch || this.scratch.tenant !== tenant || this.scratch.byteLength > SCRATCH_BYTES) this.scratch = new Head(newUlid(this.options.now()), tenant, 0n, this.hasher);
+    const baselines = this.baselinesOf(tenant);
+    for (const group of p.groups) this.scratch.append(p, group, this.scratch.partitionIndex(0n), baselines);
+    if (baselines.pending.length > 0) { this.logBaselines(tenant, baselines.pending); baselines.pending = []; }
+  }
+
+  /** Tenants and services with series that have a baseline. */
+  baselineServices(): { tenant: string; service: string }[] {
+    return [...this.baselines].flatMap(([tenant, b]) => [...new Set([...b.series.values()].map((s) => labelValue(s.labels, LABEL_SERVICE_NAME)))].map((service) => ({ tenant, service })));
+  }
+
+  /** Forgets the baselines of services that others may have had meanwhile. How many series that were. */
+  forgetBaselines(services: readonly { tenant: string; service: string }[]): number {
+    let n = 0;
+    for (const [tenant, b] of this.baselines) {
+      const gone = new Set(services.filter((s) => s.tenant === tenant).map((s) => s.service));
+      const series = [...b.series].filter(([, s]) => gone.has(labelValue(s.labels, LABEL_SERVICE_NAME)));
+      if (series.length === 0) continue;
+      b.forget(series.map(([key]) => key));
+      n += series.length;
+      this.record.reset();
+      encodeForgottenRecord(tenant, series.map(([, s]) => s.labels), this.record);
+      this.log.append(this.record.finish());
+    }
+    return n;
   }
 
   /** replaced by the owner: called when heads use half of their memory, so that one is cut at once */
@@ -347,3 +387,9 @@ export function loggedShards(dataPath: string): number[] {
   return readdirSync(dir).map((f) => /^shard-(\d+)$/.exec(f)?.[1]).filter((n): n is string => n !== undefined).map(Number).sort((a, b) => a - b);
 }
 
+
+/** When the log was last written to; undefined where there is none. */
+export function lastLoggedMs(dataPath: string): number | undefined {
+  const times = loggedShards(dataPath).flatMap((shard) => { const dir = logDirectory(dataPath, shard); return readdirSync(dir).map((f) => statSync(join(dir, f)).mtimeMs); });
+  return times.length > 0 ? Math.max(...times) : undefined;
+}

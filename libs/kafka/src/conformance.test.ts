@@ -17,9 +17,9 @@ class Seen {
   records: LogRecord[] = [];
   gaps: [number, number][] = [];
   reader!: PartitionReader;
-  static async of(log: PartitionedLog, partition: number, group: string, from?: number, hold: () => Promise<void> = () => Promise.resolve()): Promise<Seen> {
+  static async of(log: PartitionedLog, partition: number, group: string, from?: number, hold: () => Promise<void> = () => Promise.resolve(), again = false): Promise<Seen> {
     const seen = new Seen();
-    seen.reader = await log.read(partition, { group, from, onRecords: async (r) => { await hold(); seen.records.push(...r); }, onGap: (wanted, start) => { seen.gaps.push([wanted, start]); } });
+    seen.reader = await log.read(partition, { group, from, again, onRecords: async (r) => { await hold(); seen.records.push(...r); }, onGap: (wanted, start) => { seen.gaps.push([wanted, start]); } });
     return seen;
   }
   async until(n: number): Promise<string[]> {
@@ -54,6 +54,24 @@ describe.each(["memory", "Kafka"])("a partitioned log: %s", (kind) => {
     await log.produce(0, bytes("later"), 10_000);
     expect((await seen.until(26)).at(-1)).toBe("later");
     await seen.reader.stop();
+  }, 30_000);
+
+  it("finds a record by when it came, and reads again what its group committed when told so", async () => {
+    if (skip()) return;
+    await log.produce(2, bytes("old"), 10_000);
+    await sleep(50);
+    const between = Date.now();
+    await sleep(50);
+    for (const t of ["a", "b"]) await log.produce(2, bytes(t), 10_000);
+    const { end } = (await log.offsets())[2]!;
+    expect([await log.offsetAt(2, 0), await log.offsetAt(2, between), await log.offsetAt(2, Date.now() + 60_000)]).toEqual([end - 3, end - 2, end]);
+    const first = await Seen.of(log, 2, "again");
+    await first.until(3);
+    await first.reader.commit(end);
+    await first.reader.stop();
+    const again = await Seen.of(log, 2, "again", end - 2, undefined, true);
+    expect(await again.until(2)).toEqual(["a", "b"]);
+    await again.reader.stop();
   }, 30_000);
 
   it("begins where the group committed, or further on when told so", async () => {

@@ -23,6 +23,7 @@ export class InMemoryLog implements PartitionedLog {
   }
 
   offsets(): Promise<OffsetRange[]> { return Promise.resolve(this.list.map((p) => ({ start: p.start, end: p.start + p.records.length }))); }
+  offsetAt(partition: number, timeMs: number): Promise<number> { const p = this.list[partition]!, at = p.records.findIndex((r) => r.timestampMs >= timeMs); return Promise.resolve(p.start + (at < 0 ? p.records.length : at)); }
   committed(partition: number, group: string): Promise<number | undefined> { return Promise.resolve(this.list[partition]!.groups.get(group)?.committed); }
 
   /** Drops what is older than an offset, as retention does. */
@@ -41,7 +42,7 @@ export class InMemoryLog implements PartitionedLog {
     const state = { stopped: false };
     const loop = async (): Promise<void> => {
       while (!state.stopped && group.readers[0] !== me) await this.change(p);
-      let at = Math.max(options.from ?? 0, group.committed ?? 0);
+      let at = options.again ? (options.from ?? 0) : Math.max(options.from ?? 0, group.committed ?? 0);
       if (at > p.start + p.records.length) { options.onGap(at, p.start); at = p.start; }
       while (!state.stopped) {
         if (at < p.start) { options.onGap(at, p.start); at = p.start; }

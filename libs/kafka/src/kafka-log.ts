@@ -168,6 +168,14 @@ export class KafkaLog implements PartitionedLog {
     return out;
   }
 
+  async offsetAt(partition: number, timeMs: number): Promise<number> {
+    try {
+      const found = (await this.admin.fetchTopicOffsetsByTimestamp(this.config.topic, Math.max(0, Math.floor(timeMs)))).find((o) => o.partition === partition);
+      const offset = Number(found?.offset ?? -1);
+      return offset >= 0 ? offset : (await this.offsets())[partition]!.end;
+    } catch (err) { throw new CinderblockError("unavailable", `Kafka did not tell an offset of ${this.config.topic} by time: ${(err as Error).message}`, { cause: err }); }
+  }
+
   async committed(partition: number, group: string): Promise<number | undefined> {
     const [t] = await this.admin.fetchOffsets({ groupId: group, topics: [this.config.topic] });
     const offset = Number(t?.partitions.find((p) => p.partition === partition)?.offset ?? -1);
@@ -199,13 +207,15 @@ export class KafkaLog implements PartitionedLog {
       await consumer.subscribe({ topics: [topic], fromBeginning: true });
     } catch (err) { await ended(consumer); throw err; }
     const { start, end } = (await this.offsets())[partition]!;
-    let next = Math.max(options.from ?? 0, await this.committedWithin(partition, options.group));
+    const committedThen = await this.committedWithin(partition, options.group);
+    let next = options.again ? (options.from ?? 0) : Math.max(options.from ?? 0, committedThen);
     // Beyond the end: the topic was made anew, and what it holds now is new.
     if (next > end) { options.onGap(next, start); next = start; }
     // Whenever the group gathers, at the start and after a broker was away, kafkajs goes back to the committed offset.
     const goOn = async (assigned: Record<string, number[]>): Promise<void> => {
       if (!assigned[topic]?.includes(partition)) return;
-      next = Math.max(next, await this.committedWithin(partition, options.group));
+      // What is read again on purpose is not passed over.
+      if (!options.again || next >= committedThen) next = Math.max(next, await this.committedWithin(partition, options.group));
       consumer.seek({ topic, partition, offset: String(next) });
     };
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {

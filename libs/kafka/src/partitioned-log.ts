@@ -17,6 +17,8 @@ export interface ReadOptions {
   group: string;
   /** where this reader would begin; the group's committed offset counts when it is further */
   from: number | undefined;
+  /** begin at `from` even where the group has committed more: records are read again */
+  again?: boolean;
   /** records in order; the next ones come when it resolves, it must not reject. `end` is the partition's end as the broker last said */
   onRecords: (records: readonly LogRecord[], end: number) => Promise<void>;
   /** the offset wanted is not there any more: what lies between was lost to this reader; a start before it: the topic was made anew */
@@ -34,6 +36,8 @@ export interface PartitionedLog {
   produce(partition: number, value: Uint8Array, timeoutMs: number): Promise<number>;
   /** Offsets of all partitions, as they are now. */
   offsets(): Promise<OffsetRange[]>;
+  /** The first record that the broker took at `timeMs` or later; the end where there is none. */
+  offsetAt(partition: number, timeMs: number): Promise<number>;
   /** What a group committed for a partition. */
   committed(partition: number, group: string): Promise<number | undefined>;
   read(partition: number, options: ReadOptions): Promise<PartitionReader>;

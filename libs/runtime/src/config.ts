@@ -24,6 +24,7 @@ export const commonSchema = {
   zone: str("ingester.availability-zone", "ingester.lifecycler.availability_zone", "", "Failure domain of this process."),
   unregister: bool("ingester.unregister-on-shutdown", "ingester.lifecycler.unregister_on_shutdown", true, "A clean stop takes the member out of its rings."),
   replicationFactor: int("distributor.replication-factor", "ingester.lifecycler.ring.replication_factor", 1, "Ingesters that get each push, when they are processes of their own.", { min: 1 }),
+  zoneAware: bool("distributor.zone-awareness-enabled", "ingester.lifecycler.ring.zone_awareness_enabled", false, "Put the replicas of a push into different zones."),
   redisAddress: str("redis.address", "redis.address", "127.0.0.1:6379", "Host and port of Redis, for -ring.store=redis."),
   redisUsername: str("redis.username", "redis.username", "", "User of Redis."),
   redisPassword: secret("redis.password", "redis.password", "Password of Redis."),
