@@ -45,6 +45,31 @@ const run = (...args: string[]): string => oracle.run(...args);
     await server.stop();
   });
 
+  it("in parts by time and by series, then from the cache, also after a compaction", async () => {
+    const server = new Server();
+    mkdirSync(join(server.dir, "bucket"), { recursive: true });
+    cpSync(join(data!, "buckets/ingester"), join(server.dir, "bucket"), { recursive: true });
+    execFileSync("chmod", ["-R", "u+w", join(server.dir, "bucket")]);
+    const flags = ["-querier.split-queries-by-interval=11m", "-querier.split-queries-by-shards=2", "-querier.max-query-parallelism=3", "-query-frontend.results-cache.backend=memory", "-query-scheduler.max-outstanding-requests-per-tenant=4"];
+    await server.start(...flags, "-compactor.enabled=false");
+    const metric = async (name: string): Promise<number> => Number(new RegExp(`^cinderblock_query_frontend_${name} (\\d+)`, "m").exec(await (await fetch(`${server.url}/metrics`)).text())![1]);
+    oracle.expectBucketAnswers(server, "parts");
+    const ran = await metric("subqueries_total");
+    expect(ran).toBeGreaterThan(900);
+    const hits = await metric("results_cache_hits_total");
+    oracle.expectBucketAnswers(server, "parts-again");
+    expect((await metric("results_cache_hits_total")) - hits).toBeGreaterThan(ran / 2);
+    const again = (await metric("subqueries_total")) - ran;
+    expect(again).toBeLessThan(ran / 20); // ranges of now
+    const before = await metric("results_cache_hits_total");
+    await server.stop();
+    await server.start(...flags, "-pyroscopedb.max-block-duration=5m", "-compactor.block-ranges=5m,10m,20m", "-compactor.first-level-compaction-wait-period=0s", "-compactor.compaction-interval=300ms", "-blocks-storage.bucket-store.sync-interval=300ms");
+    // Nothing is in memory after a restart; while blocks are merged under the questions, what was kept is used all the same.
+    for (const round of [1, 2]) oracle.expectBucketAnswers(server, `parts-compacted-${round}`);
+    expect(await metric("results_cache_hits_total")).toBeGreaterThan(before / 4);
+    await server.stop();
+  });
+
   it("over the data directory of a v1 ingester: its unshipped blocks are adopted and shipped", async () => {
     const server = new Server();
     mkdirSync(join(server.dir, "db/anonymous"), { recursive: true });

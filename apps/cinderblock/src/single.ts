@@ -6,7 +6,7 @@ import { Distributor, distributorRoutes } from "@cinderblock/distributor";
 import { DeletedTenants, Ingester, ingesterConfigOf, ingesterRoutes, Shipper } from "@cinderblock/ingester";
 import { exportLimits } from "@cinderblock/overrides-exporter";
 import { Querier, QuerierLoop } from "@cinderblock/querier";
-import { frontendRpc, QueryFrontend, renderRoutes, webRoutes } from "@cinderblock/query-frontend";
+import { frontendRpc, QueryFrontend, renderRoutes, resultsCacheOf, webRoutes } from "@cinderblock/query-frontend";
 import { QueryScheduler } from "@cinderblock/query-scheduler";
 import { type Resources, waitingFor, type Wired } from "@cinderblock/runtime";
 import { type Service, ServiceGroup } from "@cinderblock/service";
@@ -37,9 +37,10 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
 
   exportLimits(resources.overrides, base);
   const distributor = new Distributor(ingester, limits, budgets.inflight, base);
-  const scheduler = new QueryScheduler(config.maxOutstanding, base);
+  const scheduler = new QueryScheduler({ maxOutstanding: config.maxOutstanding, maxQueriers: () => 0, querierForgetMs: 0 }, base);
   const querier = new QuerierLoop(new Querier({ ingesters: () => [ingester], stores: () => [store], maxSilentIngesters: () => 0, reach: () => Promise.resolve(), refresh: () => Promise.resolve() }, base), scheduler, config.querierConcurrency, hostname());
-  const frontend = new QueryFrontend(scheduler, pool, limits, base);
+  const cache = resultsCacheOf(config, base);
+  const frontend = new QueryFrontend(scheduler, pool, limits, base, cache?.cache);
 
   const ready = { draining: false };
   const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: resources.build.version };
@@ -55,6 +56,6 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
   const adopted: Service = { name: "first-shipment", start: () => { void shipper.sync(); return Promise.resolve(); }, stop: () => Promise.resolve() };
   // Stops after the shipper: what it shipped last is in the index.
   const indexed: Service = { name: "bucket-index", start: () => Promise.resolve(), stop: async () => { await Promise.all(indexing); } };
-  const group = new ServiceGroup([pool, store, cleaner, ...(config.compactorEnabled ? [compactor] : []), indexed, shipper, ingester, deleted, adopted, querier, scheduler]);
+  const group = new ServiceGroup([...(cache ? [cache.service] : []), pool, store, cleaner, ...(config.compactorEnabled ? [compactor] : []), indexed, shipper, ingester, deleted, adopted, querier, scheduler]);
   return { group, server, ready, drain: () => Promise.resolve() };
 }

@@ -5,7 +5,7 @@ import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { loggedShards, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
-import { type BlockInfo, type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery } from "@cinderblock/query";
+import { type BlockInfo, type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -235,11 +235,11 @@ export class Ingester implements Service, SourceClient {
     return answers.length === 0 ? [] : answers[0]!.missing.filter((u) => answers.every((a) => a.missing.includes(u)));
   }
 
-  async execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions): Promise<ExecuteAnswer> {
+  async execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions, until?: Until): Promise<ExecuteAnswer> {
     const { local, heads } = this.divide(tenant, ulids);
     const [onHeads, onDisk] = await Promise.all([
       this.onHeads<ExecuteAnswer>("execute", heads, { tenant, query, exclude }),
-      local.length > 0 ? this.setAside(tenant, local, this.pool.execute("local", tenant, local, query, exclude)) : undefined,
+      local.length > 0 ? this.setAside(tenant, local, this.pool.execute("local", tenant, local, query, exclude, until?.signal)) : undefined,
     ]);
     const results = [...onHeads.map((a) => a.result), onDisk?.result].filter((r) => r !== undefined);
     const missing = [...this.missingOf(onHeads), ...(onDisk?.missing ?? [])];

@@ -1,8 +1,9 @@
-import { type Component, INGESTERS, oneEach, SCHEDULERS, STORES } from "@cinderblock/runtime";
+import { type Component, INGESTERS, oneEach, STORES } from "@cinderblock/runtime";
 import { RemoteJobs, RemoteSource } from "@cinderblock/transport";
 import { querierSchema } from "./config.ts";
 import { reachEnds, zonesOf } from "./strong.ts";
-import { Querier, QuerierLoop, type Sources } from "./querier.ts";
+import { QuerierLoop } from "./querier-loop.ts";
+import { Querier, type Sources } from "./querier.ts";
 
 /** Takes queries from the schedulers and asks ingesters and store-gateways. */
 export const querier: Component<typeof querierSchema> = {
@@ -11,7 +12,6 @@ export const querier: Component<typeof querierSchema> = {
   wire(config, process) {
     const { base, client } = process;
     const ring = process.view(INGESTERS), stores = process.view(STORES);
-    process.view(SCHEDULERS);
     const source = oneEach((m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout));
     const sources: Sources = {
       // A silent ingester is asked, too: it may be back, and what it alone has must be told.

@@ -1,2 +1,3 @@
 export { querier } from "./app.ts";
-export { Querier, QuerierLoop } from "./querier.ts";
+export { QuerierLoop } from "./querier-loop.ts";
+export { Querier } from "./querier.ts";

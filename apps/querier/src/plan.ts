@@ -1,4 +1,5 @@
-import { holdAllOf, parseShard } from "@cinderblock/block-meta";
+import { createHash } from "node:crypto";
+import { holdAllOf, isRewrittenHint, parseShard } from "@cinderblock/block-meta";
 import type { BlockInfo } from "@cinderblock/query";
 
 const sourcesOf = (b: BlockInfo): readonly string[] => (b.sources.length > 0 ? b.sources : [b.ulid]);
@@ -75,4 +76,23 @@ export function planBlocks(candidates: readonly BlockInfo[], startMs = 0, endMs 
     chosen.push(...left.filter(inRange));
   }
   return { chosen, warnings };
+}
+
+/** Compactions merge what lies in one of these ranges, so that the sources of all of it stay the same. */
+const DIGEST_WINDOW_MS = 8 * 3600_000;
+
+/**
+ * Names what an answer for [startMs, endMs] is made of: the level-1 sources of every block near it, which a compaction does
+ * not change, and what was taken out of them, which a deletion does. "": some of it is only with ingesters, and may grow.
+ */
+export function digestOf(candidates: readonly BlockInfo[], stored: (b: BlockInfo) => boolean, startMs: number, endMs: number): string {
+  const from = Math.floor(startMs / DIGEST_WINDOW_MS) * DIGEST_WINDOW_MS, to = (Math.floor(endMs / DIGEST_WINDOW_MS) + 1) * DIGEST_WINDOW_MS;
+  const of = new Set<string>();
+  for (const b of candidates) {
+    if (b.minTimeMs <= endMs && b.maxTimeMs >= startMs && !stored(b)) return "";
+    if (b.minTimeMs >= to || b.maxTimeMs < from) continue;
+    for (const s of sourcesOf(b)) of.add(s);
+    for (const h of b.hints) if (isRewrittenHint(h)) of.add(h);
+  }
+  return createHash("sha256").update([...of].sort().join()).digest("base64url");
 }

@@ -5,6 +5,7 @@ import { Querier, type Sources } from "./querier.ts";
 const base = { log: createLogger({ level: "fatal", format: "json" }), metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() };
 const block = (ulid: string, level: number, sources = [ulid], parents: string[] = []): BlockInfo => ({ ulid, minTimeMs: 10, maxTimeMs: 20, level, sources, parents, shardId: "", hints: [] });
 const QUERY: SourceQuery = { kind: "series", callSite: [], range: { startMs: 0, endMs: 100, stepMs: 100, groupBy: [] }, select: { profileTypeId: "p:cpu:ns:cpu:ns", labelSelector: "{}", startMs: 0, endMs: 100 } };
+const { signal } = new AbortController();
 const [A, B, C] = ["01M83BWES06AEJX19K2E07509A", "01M83BWES06AEJX19K2E07509B", "01M83BWES06AEJX19K2E07509C"] as const;
 
 /** A store-gateway with blocks; what was deleted is still listed until somebody asked for it. */
@@ -35,19 +36,19 @@ const sources = (store: Store): Sources => ({ ingesters: () => [], stores: () =>
 describe("blocks that were compacted and deleted between the plan and the question", () => {
   it("are planned again: the answer comes from what they became, and is whole", async () => {
     const store = new Store([block(A, 1), block(B, 1)], [C], [block(C, 2, [A, B], [A, B])]), querier = new Querier(sources(store), base);
-    const r = await querier.run("t", { kind: "select", query: QUERY }, Date.now() + 1000);
+    const r = await querier.run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
     expect(r.warnings).toEqual([]);
     expect(store.asked.at(-1)).toEqual([C]);
     expect(r.kind === "select" && r.parts.length).toBe(1);
   });
   it("for questions about labels, too", async () => {
     const store = new Store([block(A, 1), block(B, 1)], [C], [block(C, 2, [A, B], [A, B])]);
-    const r = await new Querier(sources(store), base).run("t", { kind: "labels", ask: { kind: "names", query: { matchers: [], startMs: 1, endMs: 100 } } }, Date.now() + 1000);
+    const r = await new Querier(sources(store), base).run("t", { kind: "labels", ask: { kind: "names", query: { matchers: [], startMs: 1, endMs: 100 } } }, Date.now() + 1000, signal);
     expect([r.kind === "labels" && r.answer.names, r.warnings]).toEqual([[C], []]);
   });
   it("and when nothing replaced them, the answer says what it lacks", async () => {
     const store = new Store([block(A, 1), block(B, 1)], [A], [block(A, 1), block(B, 1)]);
-    const r = await new Querier(sources(store), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000);
+    const r = await new Querier(sources(store), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
     expect(r.warnings).toEqual([`block ${B} is missing`]);
   });
 });

@@ -1,11 +1,14 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
-import { type BlockInfo, type Exclusions, findDuplicates, type JobResult, type LabelAnswer, type PartialResult, type QueryJob, selectorOf, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type TakenJob } from "@cinderblock/query";
+import { type BlockInfo, type Exclusions, findDuplicates, type JobResult, type LabelAnswer, type PartialResult, type QueryJob, selectorOf, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
-import { planBlocks } from "./plan.ts";
+import { digestOf, planBlocks } from "./plan.ts";
 
 /** Chosen blocks by the client that answers for them. */
 type Plan = Map<SourceClient, BlockInfo[]>;
+
+/** Whose question it is, and how long its answer is wanted. */
+interface Question extends Until { tenant: string }
 
 /** Who may hold data now. */
 export interface Sources {
@@ -52,13 +55,18 @@ export class Querier {
     this.damaged = base.metrics.counter("cinderblock_querier_damaged_blocks_total", "Times that a query left out a block because it is damaged.");
   }
 
-  async run(tenant: string, job: QueryJob, deadlineMs: number): Promise<JobResult> {
+  async run(tenant: string, job: QueryJob, deadlineMs: number, signal: AbortSignal): Promise<JobResult> {
+    const q: Question = { tenant, deadlineMs, signal };
     if (job.ends) await this.sources.reach(job.ends, deadlineMs);
     switch (job.kind) {
-      case "select": return this.select(tenant, job.query);
-      case "labels": return this.labels(tenant, job.ask);
+      case "select": return this.select(q, job.query);
+      case "labels": return this.labels(q, job.ask);
+      case "digests": {
+        const { candidates, stored, warnings } = await this.candidates(q, { clients: new Set(), damaged: new Map() });
+        return { kind: "digests", digests: job.ranges.map((r) => (warnings.length > 0 ? "" : digestOf(candidates, stored, r.startMs, r.endMs))), warnings };
+      }
       case "blocks": {
-        const { lists, warnings } = await this.lists(tenant, job.startMs, job.endMs, new Set());
+        const { lists, warnings } = await this.lists(q, job.startMs, job.endMs, new Set());
         const of = (clients: readonly SourceClient[]): BlockInfo[] => [...new Map(clients.flatMap((c) => lists.get(c) ?? []).map((x) => [x.ulid, x])).values()];
         return { kind: "blocks", recent: of(this.sources.ingesters()), stored: of(this.sources.stores()), warnings };
       }
@@ -69,19 +77,19 @@ export class Querier {
    * What everyone who may hold data has. Store-gateways know all blocks of the bucket, so that one of them is enough;
    * ingesters that are silent beyond what their replicas have make the answer partial.
    */
-  private async lists(tenant: string, startMs: number, endMs: number, without: ReadonlySet<string>): Promise<{ lists: Map<SourceClient, BlockInfo[]>; warnings: string[] }> {
+  private async lists(q: Question, startMs: number, endMs: number, without: ReadonlySet<string>): Promise<{ lists: Map<SourceClient, BlockInfo[]>; warnings: string[] }> {
     const ingesters = this.sources.ingesters(), stores = this.sources.stores();
     const lists = new Map<SourceClient, BlockInfo[]>();
     const silent: { client: SourceClient; err: unknown }[] = [];
     await Promise.all([...stores, ...ingesters].map(async (c) => {
       if (without.has(c.name)) { silent.push({ client: c, err: new CinderblockError("unavailable", `${c.name} did not answer`) }); return; }
-      try { lists.set(c, await c.blocks(tenant, startMs, endMs)); } catch (err) { if (!isGone(err)) throw err; silent.push({ client: c, err }); }
+      try { lists.set(c, await c.blocks(q.tenant, startMs, endMs, q)); } catch (err) { if (!isGone(err)) throw err; silent.push({ client: c, err }); }
     }));
     if (silent.length > 0) {
       // One that is silent may have left since the ring was read: then its data is in the bucket, and the lists are taken again.
       await this.sources.refresh();
       const now = new Set([...this.sources.ingesters(), ...this.sources.stores()].map((c) => c.name));
-      if (silent.some((x) => !now.has(x.client.name))) return this.lists(tenant, startMs, endMs, without);
+      if (silent.some((x) => !now.has(x.client.name))) return this.lists(q, startMs, endMs, without);
     }
     if (stores.length > 0 && !stores.some((c) => lists.has(c))) throw silent.find((x) => stores.includes(x.client))!.err;
     const gone = silent.filter((x) => ingesters.includes(x.client));
@@ -92,8 +100,8 @@ export class Querier {
   }
 
   /** Everyone who may hold data is asked over the full range; a block that several have is read from the bucket. */
-  private async plan(tenant: string, startMs: number, endMs: number, without: Without): Promise<{ plan: Plan; warnings: string[] }> {
-    const { lists, warnings } = await this.lists(tenant, 0, Number.MAX_SAFE_INTEGER, without.clients);
+  private async candidates(q: Question, without: Without): Promise<{ candidates: BlockInfo[]; owner: Map<string, SourceClient>; stored: (b: BlockInfo) => boolean; warnings: string[] }> {
+    const { lists, warnings } = await this.lists(q, 0, Number.MAX_SAFE_INTEGER, without.clients);
     const stores = this.sources.stores();
     const owner = new Map<string, SourceClient>();
     const candidates: BlockInfo[] = [];
@@ -104,6 +112,11 @@ export class Querier {
         if (!known) { owner.set(b.ulid, c); candidates.push(b); } else if (stores.includes(c) && rank(c, b.ulid) > rank(known, b.ulid)) owner.set(b.ulid, c);
       }
     }
+    return { candidates, owner, stored: (b) => stores.includes(owner.get(b.ulid)!), warnings };
+  }
+
+  private async plan(q: Question, startMs: number, endMs: number, without: Without): Promise<{ plan: Plan; warnings: string[]; digest: string }> {
+    const { candidates, owner, stored, warnings } = await this.candidates(q, without);
     const { chosen, warnings: unplanned } = planBlocks(candidates, startMs, endMs);
     const plan: Plan = new Map();
     for (const b of chosen) {
@@ -111,7 +124,7 @@ export class Querier {
       const list = plan.get(c);
       if (list) list.push(b); else plan.set(c, [b]);
     }
-    return { plan, warnings: [...warnings, ...unplanned, ...[...without.damaged.values()].map((why) => `a block is damaged and left out: ${why}`)] };
+    return { plan, digest: digestOf(candidates, stored, startMs, endMs), warnings: [...warnings, ...unplanned, ...[...without.damaged.values()].map((why) => `a block is damaged and left out: ${why}`)] };
   }
 
   /** Asks a planned client; one that is gone is left out of the next plan. */
@@ -142,25 +155,25 @@ export class Querier {
     }
   }
 
-  private select(tenant: string, query: SourceQuery): Promise<JobResult> {
+  private select(q: Question, query: SourceQuery): Promise<JobResult> {
     selectorOf(query.select); // a selector that cannot be parsed is told even where there is nothing to ask
-    return this.around((without, lastPlan) => this.selectOnce(tenant, query, without, lastPlan));
+    return this.around((without, lastPlan) => this.selectOnce(q, query, without, lastPlan));
   }
 
-  private async selectOnce(tenant: string, query: SourceQuery, without: Without, lastPlan: boolean): Promise<JobResult> {
+  private async selectOnce(q: Question, query: SourceQuery, without: Without, lastPlan: boolean): Promise<JobResult> {
     const { select } = query;
-    const { plan, warnings } = await this.plan(tenant, select.startMs, select.endMs, without);
-    const exclude = await this.duplicates(tenant, plan, select);
+    const { plan, warnings, digest } = await this.plan(q, select.startMs, select.endMs, without);
+    const exclude = await this.duplicates(q, plan, select);
     const parts: PartialResult[] = [], gone: string[] = [];
     const alone = plan.size === 1 && [...plan.values()][0]!.length === 1;
     const asked: SourceQuery = query.kind === "tree" && alone ? { ...query, alone } : query;
     await Promise.all([...plan].map(async ([client, blocks]) => {
-      const answer = await this.ask(client, () => client.execute(tenant, blocks.map((b) => b.ulid), asked, exclude));
+      const answer = await this.ask(client, () => client.execute(q.tenant, blocks.map((b) => b.ulid), asked, exclude, q));
       if (answer.result) parts.push(answer.result);
-      for (const ulid of answer.missing) if (!(await this.elsewhere(tenant, client, ulid, query, exclude, parts))) gone.push(ulid);
+      for (const ulid of answer.missing) if (!(await this.elsewhere(q, client, ulid, query, exclude, parts))) gone.push(ulid);
     }));
-    this.miss(tenant, gone, lastPlan, warnings);
-    return { kind: "select", parts, warnings };
+    this.miss(q.tenant, gone, lastPlan, warnings);
+    return { kind: "select", parts, warnings, digest: warnings.length > 0 ? "" : digest };
   }
 
   /** What nobody has: another plan may do without it; the last one says so in its answer. */
@@ -175,10 +188,10 @@ export class Querier {
   }
 
   /** A planned block that one client lacks is asked of the others. False: none has it. */
-  private async elsewhere(tenant: string, not: SourceClient, ulid: string, query: SourceQuery, exclude: Exclusions, parts: PartialResult[]): Promise<boolean> {
+  private async elsewhere(q: Question, not: SourceClient, ulid: string, query: SourceQuery, exclude: Exclusions, parts: PartialResult[]): Promise<boolean> {
     for (const c of [...this.sources.stores(), ...this.sources.ingesters()]) {
       if (c === not) continue;
-      const answer = await this.ask(c, () => c.execute(tenant, [ulid], query, exclude));
+      const answer = await this.ask(c, () => c.execute(q.tenant, [ulid], query, exclude, q));
       if (answer.result) parts.push(answer.result);
       if (answer.missing.length === 0) return true;
     }
@@ -186,29 +199,29 @@ export class Querier {
   }
 
   /** Rows that two sources share: only sources below level 2 whose series overlap in time are compared row by row. */
-  private async duplicates(tenant: string, plan: Plan, select: SelectRequest): Promise<Exclusions> {
+  private async duplicates(q: Question, plan: Plan, select: SelectRequest): Promise<Exclusions> {
     const all = [...plan].flatMap(([client, blocks]) => blocks.map((b) => ({ client, b })));
     const suspects = all.filter((x) => all.some((y) => y !== x && (x.b.level < 2 || y.b.level < 2) && x.b.minTimeMs <= y.b.maxTimeMs && y.b.minTimeMs <= x.b.maxTimeMs));
     if (suspects.length < 2) return {};
     const byClient = new Map<SourceClient, string[]>();
     for (const { client, b } of suspects) byClient.set(client, [...(byClient.get(client) ?? []), b.ulid]);
-    const ranges = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.ranges(tenant, ulids, select))))).flat();
+    const ranges = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.ranges(q.tenant, ulids, select, q))))).flat();
     // What heads take in from now on may come to several of them: it is not part of this answer.
     const exclude: Exclusions = Object.fromEntries(ranges.filter((r) => r.form === "head").map((r) => [r.ulid, { form: r.form, upTo: r.upTo, rows: new Uint32Array(0) }]));
     const overlapping = overlaps(ranges);
     if (overlapping.size === 0) return exclude;
-    const keys = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.keys(tenant, ulids.filter((u) => overlapping.has(u)), select))))).flat();
+    const keys = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.keys(q.tenant, ulids.filter((u) => overlapping.has(u)), select, q))))).flat();
     return { ...exclude, ...findDuplicates(keys.sort((a, b) => (a.ulid < b.ulid ? -1 : 1))) };
   }
 
-  private labels(tenant: string, ask: Extract<QueryJob, { kind: "labels" }>["ask"]): Promise<JobResult> {
+  private labels(q: Question, ask: Extract<QueryJob, { kind: "labels" }>["ask"]): Promise<JobResult> {
     const { query } = ask;
     const ranged = query.startMs > 0 && query.endMs > 0;
     return this.around(async (without, lastPlan) => {
-      const { plan, warnings } = await this.plan(tenant, ranged ? query.startMs : 0, ranged ? query.endMs : Number.MAX_SAFE_INTEGER, without);
-      const answers = await Promise.all([...plan].map(([client, blocks]) => this.ask(client, () => client.labels(tenant, blocks.map((b) => b.ulid), ask))));
+      const { plan, warnings } = await this.plan(q, ranged ? query.startMs : 0, ranged ? query.endMs : Number.MAX_SAFE_INTEGER, without);
+      const answers = await Promise.all([...plan].map(([client, blocks]) => this.ask(client, () => client.labels(q.tenant, blocks.map((b) => b.ulid), ask, q))));
       const answer: LabelAnswer = { names: answers.flatMap((a) => a.names), sets: answers.flatMap((a) => a.sets) };
-      this.miss(tenant, answers.flatMap((a) => a.missing), lastPlan, warnings);
+      this.miss(q.tenant, answers.flatMap((a) => a.missing), lastPlan, warnings);
       return { kind: "labels", answer, warnings };
     });
   }
@@ -234,51 +247,4 @@ export function overlaps(ranges: readonly SeriesRanges[]): Set<string> {
     for (const a of list) for (const b of list) if (a !== b && a.min <= b.max && b.min <= a.max) { out.add(a.ulid); out.add(b.ulid); }
   }
   return out;
-}
-
-/** What a querier worker loop needs from a scheduler. */
-export interface JobSource {
-  /** the next job, or undefined when the source closed */
-  next(querierId: string): Promise<TakenJob | undefined>;
-}
-
-/** Pulls jobs and runs up to `concurrency` of them at once. */
-export class QuerierLoop {
-  readonly name = "querier";
-  private loops: Promise<void>[] = [];
-  private readonly querier: Querier;
-  private readonly source: JobSource;
-  private readonly concurrency: number;
-  private readonly id: string;
-  constructor(querier: Querier, source: JobSource, concurrency: number, id: string) {
-    this.querier = querier;
-    this.source = source;
-    this.concurrency = concurrency;
-    this.id = id;
-  }
-
-  start(): Promise<void> {
-    for (let i = 0; i < this.concurrency; i++) this.loops.push(this.loop());
-    return Promise.resolve();
-  }
-
-  private async loop(): Promise<void> {
-    for (;;) {
-      const next = await this.source.next(this.id);
-      if (!next) return;
-      try {
-        const left = next.deadlineMs - Date.now();
-        if (left <= 0) throw new CinderblockError("deadline", "context deadline exceeded");
-        next.done(await withDeadline(this.querier.run(next.tenant, next.job, next.deadlineMs), left));
-      } catch (err) { next.fail(err); }
-    }
-  }
-
-  async stop(): Promise<void> { await Promise.all(this.loops); }
-}
-
-function withDeadline<T>(work: Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => { timer = setTimeout(() => reject(new CinderblockError("deadline", "context deadline exceeded")), Math.min(ms, 0x7fffffff)); });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

@@ -1,26 +1,28 @@
-import { type Component, commonSchema, kafkaOf, partitionedLog, SCHEDULERS } from "@cinderblock/runtime";
+import { type Component, kafkaOf, partitionedLog } from "@cinderblock/runtime";
 import { RemoteQueue } from "@cinderblock/transport";
+import { frontendSchema, resultsCacheOf } from "./config.ts";
 import { QueryFrontend } from "./frontend.ts";
 import { renderRoutes } from "./render-api.ts";
 import { frontendRpc } from "./rpc.ts";
 import { webRoutes } from "./web.ts";
 
 /** The public read API: checks queries, queues them at a scheduler, renders what comes back. */
-export const queryFrontend: Component<typeof commonSchema> = {
+export const queryFrontend: Component<typeof frontendSchema> = {
   name: "query-frontend",
-  schema: commonSchema,
+  schema: frontendSchema,
   check: (config) => { if (config.writeBuffer === "kafka") kafkaOf(config); },
   wire(config, process) {
     const { base } = process;
-    process.view(SCHEDULERS);
     const schedulers = (): string[] => process.schedulers();
     const kafka = config.writeBuffer === "kafka" ? partitionedLog(config, base) : undefined;
     if (kafka) process.add(kafka.service);
     const ends = kafka && (async (): Promise<number[]> => (await kafka.log.offsets()).map((o) => o.end));
-    const frontend = new QueryFrontend(new RemoteQueue(process.client, schedulers), process.addPool(), process.resources.limits, base, ends);
+    const cache = resultsCacheOf(config, base);
+    if (cache) process.add(cache.service);
+    const frontend = new QueryFrontend(new RemoteQueue(process.client, schedulers), process.addPool(), process.resources.limits, base, cache?.cache, ends);
     const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: process.resources.build.version };
     process.serve(frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now), webRoutes(process.resources.scripts.web));
     process.hasFront = true;
-    process.readyWhen(() => (schedulers().length === 0 ? "no query-scheduler is ACTIVE in the ring" : ""));
+    process.readyWhen(() => (schedulers().length === 0 ? "no query-scheduler is known" : ""));
   },
 };

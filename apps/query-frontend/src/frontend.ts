@@ -6,9 +6,9 @@ import type { RenderAnswer, RenderCall, Sides } from "@cinderblock/query-worker"
 import type { TenantLimits, Limits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { exploreNodes, labelRange, maxNodes, selectRange } from "./limits.ts";
+import type { ResultsCache } from "./results-cache.ts";
+import { type JobQueue, SubQueries } from "./sub-queries.ts";
 
-/** Where jobs go: the scheduler of this process, or one over the network. */
-export interface JobQueue { enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult> }
 /** Who merges and renders: worker threads. */
 export interface Renderer { render(call: RenderCall): Promise<RenderAnswer> }
 
@@ -40,11 +40,13 @@ export class QueryFrontend {
   private readonly tenantLimits: TenantLimits;
   private readonly base: Base;
   private readonly ends: (() => Promise<number[]>) | undefined;
+  private readonly subQueries: SubQueries;
   private inProgress = 0;
 
   /** @param ends the ends of the partitioned log's partitions, where there is one between writers and readers */
-  constructor(queue: JobQueue, renderer: Renderer, limits: TenantLimits, base: Base, ends?: () => Promise<number[]>) {
+  constructor(queue: JobQueue, renderer: Renderer, limits: TenantLimits, base: Base, cache?: ResultsCache, ends?: () => Promise<number[]>) {
     this.ends = ends;
+    this.subQueries = new SubQueries(queue, cache, base);
     this.queue = queue;
     this.renderer = renderer;
     this.tenantLimits = limits;
@@ -64,8 +66,13 @@ export class QueryFrontend {
     } finally { this.inProgress--; }
   }
 
+  /** Partial results of a question, of all tenants and parts. */
   private async parts(caller: Caller, query: SourceQuery): Promise<PartialResult[]> {
-    return (await this.run(caller, { kind: "select", query })).flatMap((r) => (r.kind === "select" ? r.parts : []));
+    this.inProgress++;
+    try {
+      const { deadlineMs, signal, warn } = caller, ends = caller.strong === true && this.ends ? await this.ends() : undefined;
+      return (await Promise.all(caller.tenants.map((t) => this.subQueries.run(t, query, this.tenantLimits.of(t), { deadlineMs, signal, ends, warn })))).flat();
+    } finally { this.inProgress--; }
   }
 
   private render(call: RenderCall): Promise<RenderAnswer> { return this.base.tracer.span("query.render", { kind: call.kind }, () => this.renderer.render(call)); }

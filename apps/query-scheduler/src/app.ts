@@ -9,7 +9,7 @@ export const queryScheduler: Component<typeof schedulerSchema> = {
   name: "query-scheduler",
   schema: schedulerSchema,
   wire(config, process) {
-    const scheduler = new QueryScheduler(config.maxOutstanding, process.base);
+    const scheduler = new QueryScheduler({ maxOutstanding: config.maxOutstanding, maxQueriers: (tenant) => process.resources.limits.of(tenant).maxQueriersPerTenant, querierForgetMs: config.querierForgetDelay }, process.base);
     const served = serveScheduler(scheduler, process.base);
     const me = process.member(SCHEDULERS, 1);
     process.view(SCHEDULERS);

@@ -1,22 +1,42 @@
+import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import type { JobResult, QueryJob, TakenJob } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
 
-interface Queued extends TakenJob { queuedAt: number; signal: AbortSignal | undefined }
+interface Queued extends TakenJob { queuedAt: number }
+interface Waiting { querier: string; take: (t: TakenJob | undefined) => void }
 
-/** One queue per tenant, served round-robin; a tenant with too many waiting queries is told so. */
+export interface SchedulerConfig {
+  /** queries of a tenant that may wait; parts of one count once */
+  maxOutstanding: number;
+  /** queriers that may run a tenant's queries; 0: all */
+  maxQueriers: (tenant: string) => number;
+  /** how long a querier that was not heard of keeps its place among a tenant's */
+  querierForgetMs: number;
+}
+
+/** A querier that waits is heard of at least as often. */
+const HEARD_MS = 15_000;
+const FOREVER = new AbortController().signal;
+
+/**
+ * One queue for each tenant, served in turn; a tenant with too many waiting queries is told so. A query may come in parts: the
+ * first decides whether there is room for it, the others follow as answers come, so that no query starves itself.
+ */
 export class QueryScheduler {
   readonly name = "query-scheduler";
   private readonly queues = new Map<string, Queued[]>();
   /** tenants with waiting queries, in the order of their turns */
   private turns: string[] = [];
-  private readonly waiting: ((t: TakenJob | undefined) => void)[] = [];
+  private readonly waiting: Waiting[] = [];
+  /** querier -> when it was last heard of, monotonic */
+  private readonly queriers = new Map<string, number>();
   private closed = false;
-  private readonly maxOutstanding: number;
+  private readonly config: SchedulerConfig;
   private readonly base: Base;
 
-  constructor(maxOutstanding: number, base: Base) {
-    this.maxOutstanding = maxOutstanding;
+  constructor(config: SchedulerConfig, base: Base) {
+    this.config = config;
     this.base = base;
     base.metrics.gauge("pyroscope_query_scheduler_queue_length", "Queries waiting.", ["user"], (g) => { g.reset(); for (const [t, q] of this.queues) g.set({ user: t }, q.length); });
     base.metrics.gauge("pyroscope_query_scheduler_connected_querier_clients", "Querier workers waiting for a query.", [], (g) => { g.set(this.waiting.length); });
@@ -24,13 +44,17 @@ export class QueryScheduler {
 
   start(): Promise<void> { this.closed = false; return Promise.resolve(); }
 
-  /** Queues a query and resolves with its result. */
-  enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult> {
+  /** Queues a query, or a part of one, and resolves with its result. */
+  enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal: AbortSignal = FOREVER): Promise<JobResult> {
     if (this.closed) return Promise.reject(new CinderblockError("unavailable", "the query-scheduler is shutting down"));
     const queue = this.queues.get(tenant) ?? [];
-    if (queue.length >= this.maxOutstanding) {
-      this.base.metrics.counter("pyroscope_query_scheduler_discarded_requests_total", "Queries refused because their tenant's queue was full.", ["user"]).inc({ user: tenant });
-      return Promise.reject(new CinderblockError("limit", `too many outstanding requests: ${queue.length} are waiting; the limit is ${this.maxOutstanding} (-query-scheduler.max-outstanding-requests-per-tenant)`));
+    const { maxOutstanding } = this.config;
+    if ((job.of?.part ?? 0) === 0) {
+      const waiting = wholeQueries(queue);
+      if (waiting >= maxOutstanding) {
+        this.base.metrics.counter("pyroscope_query_scheduler_discarded_requests_total", "Queries refused because their tenant's queue was full.", ["user"]).inc({ user: tenant });
+        return Promise.reject(new CinderblockError("limit", `too many outstanding requests: ${waiting} are waiting; the limit is ${maxOutstanding} (-query-scheduler.max-outstanding-requests-per-tenant)`));
+      }
     }
     return new Promise((done, fail) => {
       queue.push({ tenant, job, deadlineMs, queuedAt: performance.now(), done, fail, signal });
@@ -40,36 +64,61 @@ export class QueryScheduler {
   }
 
   /** The next query for a querier; undefined when the scheduler closes, or the querier gives up waiting. */
-  next(_querierId: string, signal?: AbortSignal): Promise<TakenJob | undefined> {
+  next(querier: string, signal?: AbortSignal): Promise<TakenJob | undefined> {
     if (this.closed || signal?.aborted) return Promise.resolve(undefined);
+    this.heard(querier);
     return new Promise((resolve) => {
-      const settle = (t: TakenJob | undefined): void => { signal?.removeEventListener("abort", leave); resolve(t); };
+      const w: Waiting = { querier, take: (t) => { signal?.removeEventListener("abort", leave); resolve(t); } };
       const leave = (): void => {
-        const at = this.waiting.indexOf(settle);
+        const at = this.waiting.indexOf(w);
         if (at >= 0) this.waiting.splice(at, 1);
         resolve(undefined);
       };
       signal?.addEventListener("abort", leave, { once: true });
-      this.waiting.push(settle);
+      this.waiting.push(w);
       this.dispatch();
     });
   }
 
+  heard(querier: string): void { this.queriers.set(querier, performance.now()); }
+  lost(querier: string): void {
+    this.queriers.delete(querier);
+    this.dispatch();
+  }
+
+  /** Whether a querier may run a tenant's queries: one of the tenant's few, the same ones as long as they live. */
+  serves(querier: string, tenant: string): boolean {
+    const most = this.config.maxQueriers(tenant);
+    if (most <= 0) return true;
+    const oldest = performance.now() - Math.max(HEARD_MS, this.config.querierForgetMs);
+    for (const [q, at] of this.queriers) if (at < oldest) this.queriers.delete(q);
+    if (most >= this.queriers.size) return true;
+    const rank = (q: string): number => fnv1a(Buffer.from(`${tenant}/${q}`));
+    const mine = rank(querier);
+    let before = 0;
+    for (const q of this.queriers.keys()) { const r = rank(q); if (r > mine || (r === mine && q < querier)) before++; }
+    return before < most;
+  }
+
   private dispatch(): void {
-    while (this.waiting.length > 0 && this.turns.length > 0) {
-      const tenant = this.turns.shift()!;
+    // Tenants whose queriers are all busy keep their turn, and their place in the order.
+    for (let k = 0; this.waiting.length > 0 && k < this.turns.length;) {
+      const tenant = this.turns[k]!;
+      const at = this.waiting.findIndex((w) => this.serves(w.querier, tenant));
+      if (at < 0) { k++; continue; }
+      this.turns.splice(k, 1);
       const queue = this.queues.get(tenant)!;
       let item: Queued | undefined;
       // Expired and cancelled queries are skipped without costing the tenant its turn.
       while ((item = queue.shift())) {
-        if (item.signal?.aborted) { item.fail(new CinderblockError("canceled", "context canceled")); continue; }
+        if (item.signal.aborted) { item.fail(new CinderblockError("canceled", "context canceled")); continue; }
         if (item.deadlineMs <= Date.now()) { item.fail(new CinderblockError("deadline", "context deadline exceeded")); continue; }
         break;
       }
       if (queue.length > 0) this.turns.push(tenant); else this.queues.delete(tenant);
       if (!item) continue;
       this.base.metrics.histogram("pyroscope_query_scheduler_queue_duration_seconds", "Time a query waited.", [], [0.001, 0.01, 0.1, 1, 10]).observe((performance.now() - item.queuedAt) / 1000);
-      this.waiting.shift()!(item);
+      this.waiting.splice(at, 1)[0]!.take(item);
     }
   }
 
@@ -78,7 +127,15 @@ export class QueryScheduler {
     for (const q of this.queues.values()) for (const i of q) i.fail(new CinderblockError("unavailable", "the query-scheduler is shutting down"));
     this.queues.clear();
     this.turns = [];
-    for (const w of this.waiting.splice(0)) w(undefined);
+    for (const w of this.waiting.splice(0)) w.take(undefined);
     return Promise.resolve();
   }
+}
+
+/** Queries in a queue: parts of one count once. */
+function wholeQueries(queue: readonly Queued[]): number {
+  const seen = new Set<string>();
+  let alone = 0;
+  for (const { job } of queue) if (job.of) seen.add(job.of.query); else alone++;
+  return seen.size + alone;
 }

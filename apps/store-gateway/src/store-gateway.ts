@@ -3,7 +3,7 @@ import { Semaphore } from "@cinderblock/async";
 import { replacementOf, tenantsIn } from "@cinderblock/compact";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
-import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceClient, SourceQuery } from "@cinderblock/query";
+import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceClient, SourceQuery, Until } from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -148,7 +148,7 @@ export class StoreGateway implements Service, SourceClient {
     })));
   }
 
-  async execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions): Promise<ExecuteAnswer> { return this.lookingAgain(tenant, await this.named(tenant, this.pool.execute("bucket", tenant, ulids, query, exclude))); }
+  async execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions, until?: Until): Promise<ExecuteAnswer> { return this.lookingAgain(tenant, await this.named(tenant, this.pool.execute("bucket", tenant, ulids, query, exclude, until?.signal))); }
   ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> { return this.named(tenant, this.pool.ranges("bucket", tenant, ulids, select)); }
   keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> { return this.named(tenant, this.pool.keys("bucket", tenant, ulids, select)); }
   async labels(tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }> { return this.lookingAgain(tenant, await this.named(tenant, this.pool.labels("bucket", tenant, ulids, ask))); }

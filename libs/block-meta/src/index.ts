@@ -4,5 +4,5 @@ export type { BlockMeta, BlockParent, MetaFile } from "./meta.ts";
 export { BUCKET_INDEX_VERSION, decodeBucketIndex, decodeDeletionMark, encodeBucketIndex, encodeDeletionMark, encodeNoCompactMark, encodeTenantDeletionMark, decodeTenantDeletionMark, markedUlid, uncompactedUlid } from "./bucket-index.ts";
 export type { BucketIndex, BucketIndexBlock, BucketIndexMark, DeletionMark, TenantDeletionMark } from "./bucket-index.ts";
 export { decodeShipper, encodeShipper } from "./shipper.ts";
-export { emptyShardHint, emptyShardsOf, holdAllOf, mergedHints, parseShard } from "./shards.ts";
+export { emptyShardHint, isRewrittenHint, rewrittenHint, emptyShardsOf, holdAllOf, mergedHints, parseShard } from "./shards.ts";
 export type { ShardNumber, ShardOfSet } from "./shards.ts";

@@ -18,6 +18,11 @@ export function parseShard(text: string): ShardNumber | undefined {
 /** A hint that a shard has nothing: of all sources of the block, or of one. Format: docs/formats/meta-json.md */
 export function emptyShardHint(shard: ShardNumber, source?: string): string { return `empty-shard:${shard.number}_of_${shard.of}${source === undefined ? "" : `:${source}`}`; }
 
+const REWRITTEN = "rewritten:";
+/** A hint that rows were taken out of a block that its sources made: whatever was answered from it before may be wrong now. Format: docs/formats/meta-json.md */
+export function rewrittenHint(ulid: string): string { return REWRITTEN + ulid; }
+export function isRewrittenHint(hint: string): boolean { return hint.startsWith(REWRITTEN); }
+
 /** Shards of which a block says that they have nothing of one of its sources. */
 export function emptyShardsOf(block: ShardOfSet, source: string): ShardNumber[] {
   return block.hints.flatMap((h) => {

@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from "node:fs";
 import type { BlockFiles } from "@cinderblock/block";
-import { type BlockMeta, emptyShardHint, LABEL_HOSTNAME, LABEL_SHARD, mergedHints, newUlid, ulidBefore } from "@cinderblock/block-meta";
+import { type BlockMeta, emptyShardHint, isRewrittenHint, LABEL_HOSTNAME, LABEL_SHARD, mergedHints, newUlid, rewrittenHint, ulidBefore } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import { type Drop, droppedRows } from "./drops.ts";
 import { decideRows, type ShardOf } from "./keep.ts";
@@ -95,7 +95,7 @@ async function merge(blocks: readonly { meta: BlockMeta; files: BlockFiles }[], 
       if ((++done & 16383) === 0) options.onProgress?.(done, total);
     }
     options.onProgress?.(done, total);
-    return { rows: total, duplicates: kept.duplicates, dropped: kept.dropped, outputs: finish(outputs, metas, { level, minTimeMs, maxTimeMs, shards }) };
+    return { rows: total, duplicates: kept.duplicates, dropped: kept.dropped, outputs: finish(outputs, metas, { level, minTimeMs, maxTimeMs, shards, rewriting }) };
   } catch (err) {
     for (const o of outputs) o?.abandon();
     throw err;
@@ -111,7 +111,7 @@ function nothing(): void { /* an empty shard has no output */ }
 
 const sourcesOf = (m: BlockMeta): string[] => (m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid]);
 
-function finish(outputs: readonly (OutputBlock | undefined)[], metas: readonly BlockMeta[], c: { level: number; minTimeMs: number; maxTimeMs: number; shards: number }): { meta: BlockMeta; dir: string }[] {
+function finish(outputs: readonly (OutputBlock | undefined)[], metas: readonly BlockMeta[], c: { level: number; minTimeMs: number; maxTimeMs: number; shards: number; rewriting: boolean }): { meta: BlockMeta; dir: string }[] {
   const sources = [...new Set(metas.flatMap(sourcesOf))].sort();
   const parents = metas.map((m) => ({ ulid: m.ulid, minTimeMs: m.minTimeMs, maxTimeMs: m.maxTimeMs }));
   const labels: Record<string, string> = {};
@@ -119,11 +119,13 @@ function finish(outputs: readonly (OutputBlock | undefined)[], metas: readonly B
   delete labels[LABEL_HOSTNAME];
   // A plan takes a set of shards for whole when every one is there or named here (correctness rule 15).
   const empty = c.shards > 1 ? outputs.flatMap((o, i) => (o ? [] : [emptyShardHint({ number: i + 1, of: c.shards })])) : mergedHints(metas.map((m) => ({ sources: sourcesOf(m), shardId: m.labels[LABEL_SHARD] ?? "", hints: m.compaction.hints ?? [] })));
+  const rewritten = new Set([...metas.flatMap((m) => (m.compaction.hints ?? []).filter(isRewrittenHint)), ...(c.rewriting ? [rewrittenHint(metas[0]!.ulid)] : [])]);
+  const hints = [...empty, ...[...rewritten].sort()];
   return outputs.flatMap((o, shard) => {
     if (!o) return [];
     const meta: BlockMeta = {
       ...o.finish(), minTimeMs: c.minTimeMs, maxTimeMs: c.maxTimeMs, version: 3, source: "compactor", downsampleResolution: metas[0]!.downsampleResolution,
-      compaction: { level: c.level, sources, parents, ...(empty.length > 0 ? { hints: empty } : {}) },
+      compaction: { level: c.level, sources, parents, ...(hints.length > 0 ? { hints } : {}) },
       labels: c.shards > 1 ? { ...labels, [LABEL_SHARD]: `${shard + 1}_of_${c.shards}` } : labels,
     };
     o.writeMeta(meta);

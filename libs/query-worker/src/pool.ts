@@ -73,8 +73,10 @@ export class QueryPool implements Service {
     return Promise.all([...this.groups(ulids)].map(([w, list]) => w.call<T>(method, { root, tenant, ulids: list, ...more })));
   }
 
-  async execute(root: Root, tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions): Promise<ExecuteAnswer> {
-    const answers = await this.fan<ExecuteAnswer>("execute", root, tenant, ulids, { query, exclude });
+  async execute(root: Root, tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions, signal?: AbortSignal): Promise<ExecuteAnswer> {
+    const stop = new Int32Array(new SharedArrayBuffer(4));
+    signal?.addEventListener("abort", () => { Atomics.store(stop, 0, 1); }, { once: true });
+    const answers = await this.fan<ExecuteAnswer>("execute", root, tenant, ulids, { query, exclude, stop });
     const results = answers.map((a) => a.result).filter((r) => r !== undefined);
     return { result: results.length > 0 ? mergePartials(results) : undefined, missing: answers.flatMap((a) => a.missing) };
   }

@@ -18,7 +18,8 @@ export interface QueryWorkerData {
 /** A thread's own data: which of how many it is. */
 export interface QueryThreadData extends QueryWorkerData { index: number; count: number }
 
-export interface BlocksCall { root: Root; tenant: string; ulids: readonly string[] }
+/** `stop`: [0] becomes 1 when nobody waits for the answer any more; looked at between two blocks. */
+export interface BlocksCall { root: Root; tenant: string; ulids: readonly string[]; stop?: Int32Array }
 
 /** One selection, or two that are compared, and which of their stacks count. */
 export interface Sides { parts: PartialResult[]; base: PartialResult[] | undefined; filter: StackFilter; baseFilter: StackFilter }

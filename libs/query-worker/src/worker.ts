@@ -1,7 +1,7 @@
 import { Semaphore } from "@cinderblock/async";
 import type { BlockReader } from "@cinderblock/block";
 import { loadHasher } from "@cinderblock/bytes";
-import { kindOf } from "@cinderblock/errors";
+import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import { executeOn, labelNames, labelValues, mergePartials, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
 import { ownData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
@@ -39,6 +39,7 @@ const methods: QueryWorkerMethods = {
     const set = await blocks, slots = new Semaphore(BLOCKS_AT_ONCE);
     const other = reformed(exclude, ulids, "block");
     const answers = await Promise.all(ulids.filter((u) => !other.includes(u)).map((ulid) => slots.run(async () => {
+      if (call.stop && Atomics.load(call.stop, 0) === 1) throw new CinderblockError("canceled", "context canceled");
       const { value, missing } = await onOpen({ ...call, ulids: [ulid] }, (open) => (open.length > 0 ? executeOn(open, query, exclude) : Promise.resolve(undefined)));
       set.trim();
       return { value, missing };

@@ -19,25 +19,32 @@ export interface ExecuteAnswer { result: PartialResult | undefined; missing: str
 export interface SourceClient {
   readonly name: string;
   /** heads and blocks of the tenant that overlap [startMs, endMs] */
-  blocks(tenant: string, startMs: number, endMs: number): Promise<BlockInfo[]>;
-  execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions): Promise<ExecuteAnswer>;
-  ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]>;
-  keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]>;
-  labels(tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }>;
+  blocks(tenant: string, startMs: number, endMs: number, until?: Until): Promise<BlockInfo[]>;
+  execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions, until?: Until): Promise<ExecuteAnswer>;
+  ranges(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<SeriesRanges[]>;
+  keys(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowKeys[]>;
+  labels(tenant: string, ulids: readonly string[], ask: LabelAsk, until?: Until): Promise<LabelAnswer & { missing: string[] }>;
 }
+
+/** How long an answer is wanted: until a time, or until nobody waits for it any more. */
+export interface Until { deadlineMs: number; signal: AbortSignal }
 
 export type LabelAsk = { kind: "names"; query: LabelQuery } | { kind: "values"; name: string; query: LabelQuery } | { kind: "series"; names: string[]; query: LabelQuery };
 
 /** What a frontend puts into the queue and a querier takes out. */
-export type QueryJob = ({ kind: "select"; query: SourceQuery } | { kind: "labels"; ask: LabelAsk } | { kind: "blocks"; startMs: number; endMs: number }) & {
+export type QueryJob = ({ kind: "select"; query: SourceQuery } | { kind: "labels"; ask: LabelAsk } | { kind: "blocks"; startMs: number; endMs: number } | { kind: "digests"; ranges: { startMs: number; endMs: number }[] }) & {
+  /** the query that this job is a part of, and the how manieth part; absent: it is all of one */
+  of?: { query: string; part: number };
   /** the answer must hold what the partitioned log held up to these ends of its partitions, when the query came */
   ends?: number[];
 };
 
 export type JobResult =
-  | { kind: "select"; parts: PartialResult[]; warnings: string[] }
+  /** `digest` names what the answer was made of, so that it may be used again as long as that is the same; "": it may not */
+  | { kind: "select"; parts: PartialResult[]; warnings: string[]; digest: string }
+  | { kind: "digests"; digests: string[]; warnings: string[] }
   | { kind: "labels"; answer: LabelAnswer; warnings: string[] }
   | { kind: "blocks"; recent: BlockInfo[]; stored: BlockInfo[]; warnings: string[] };
 
-/** A job in a querier's hands: exactly one of `done` and `fail` is called. */
-export interface TakenJob { tenant: string; job: QueryJob; deadlineMs: number; done: (result: JobResult) => void; fail: (err: unknown) => void }
+/** A job in a querier's hands: exactly one of `done` and `fail` is called. `signal` aborts when nobody waits for it any more. */
+export interface TakenJob { tenant: string; job: QueryJob; deadlineMs: number; signal: AbortSignal; done: (result: JobResult) => void; fail: (err: unknown) => void }

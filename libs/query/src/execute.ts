@@ -6,7 +6,7 @@ import { largestProfiles, mergePoints, mergeProfileLists, type Points, pointsOf,
 import { segmentsOf } from "./segments.ts";
 import type { SeriesRanges } from "./contracts.ts";
 import type { Exclusions } from "./duplicates.ts";
-import { endNanos, parseSpans, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
+import { endNanos, inShard, parseSpans, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
 import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 
 /** A question that a set of sources answers with one merged partial result. */
@@ -32,14 +32,14 @@ export function reformed(exclude: Exclusions, ulids: readonly string[], form: So
 
 export async function executeOn(sources: readonly ProfileSource[], query: SourceQuery, exclude: Exclusions): Promise<PartialResult> {
   const selector = selectorOf(query.select);
-  const from = startNanos(query.select.startMs), to = endNanos(query.select.endMs);
+  const from = startNanos(query.select.startMs), to = endNanos(query.select.endMs), { shard } = query.select;
   if (query.kind === "tree") {
     const spans = parseSpans(query.spans);
     const trees: PartialTree[] = [];
     const cutTo = query.alone === true && sources.length === 1 ? query.maxNodes : 0;
     const ids = query.select.profileIds ?? [];
     for (const s of sources) {
-      const segments = await segmentsOf(s, selector, from, to, exclude[s.ulid], spans !== undefined || ids.length > 0);
+      const segments = await segmentsOf(s, selector, from, to, exclude[s.ulid], spans !== undefined || ids.length > 0, shard);
       if (ids.length > 0) { const table = await s.load(["ids"]); for (const g of segments) g.selected = withIds(table, g.selected, ids); }
       trees.push(await buildTree(s, segments, spans, cutTo));
     }
@@ -52,24 +52,24 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
     const spans = parseSpans(query.spans);
     const merger = new ProfileMerger();
     for (const s of sources) {
-      await buildProfile(s, await segmentsOf(s, selector, from, to, exclude[s.ulid], spans !== undefined), spans, query.stacks, merger);
+      await buildProfile(s, await segmentsOf(s, selector, from, to, exclude[s.ulid], spans !== undefined, shard), spans, query.stacks, merger);
     }
     return { kind: "profile", profile: merger.finish() };
   }
   if (query.kind === "points") {
     const parts: Points[] = [];
-    for (const s of sources) { const table = await s.load(["totals"]); parts.push(pointsOf(table, selectRows(s, selector, from, to, exclude[s.ulid]))); }
+    for (const s of sources) { const table = await s.load(["totals"]); parts.push(pointsOf(table, selectRows(s, selector, from, to, exclude[s.ulid], s, shard))); }
     return { kind: "points", points: parts.length === 1 ? parts[0]! : mergePoints(parts) };
   }
   if (query.kind === "profiles") {
     const parts: ProfileList[] = [];
-    for (const s of sources) { const table = await s.load(["totals", "ids"]); parts.push(largestProfiles(s, table, selectRows(s, selector, from, to, exclude[s.ulid]), query.minValue, query.maxValue, query.limit)); }
+    for (const s of sources) { const table = await s.load(["totals", "ids"]); parts.push(largestProfiles(s, table, selectRows(s, selector, from, to, exclude[s.ulid], s, shard), query.minValue, query.maxValue, query.limit)); }
     return { kind: "profiles", list: mergeProfileLists(parts, query.limit), limit: query.limit };
   }
   const merger = new SeriesMerger();
   for (const s of sources) {
     const table = await s.load(["totals"]);
-    const selected = selectRows(s, selector, from, to, exclude[s.ulid]);
+    const selected = selectRows(s, selector, from, to, exclude[s.ulid], s, shard);
     const values = query.callSite.length > 0 ? await callSiteValues(s, { rows: s, selected }, query.callSite) : undefined;
     for (const x of selected) merger.addRows(table, s.series[x.index]!.labels, x.rows, query.range, values);
   }
@@ -80,14 +80,14 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
 export async function seriesRanges(source: ProfileSource, select: SelectRequest): Promise<SeriesRanges> {
   const selector = selectorOf(select);
   const from = startNanos(select.startMs), to = endNanos(select.endMs);
-  const picked = selectSeries(source.series, selector).map((i) => source.series[i]!).filter((s) => s.minTimeNanos <= to && s.maxTimeNanos >= from);
+  const picked = selectSeries(source.series, selector).map((i) => source.series[i]!).filter((s) => s.minTimeNanos <= to && s.maxTimeNanos >= from && inShard(select.shard, s.fingerprint));
   return Promise.resolve({ ulid: source.ulid, form: source.form, upTo: source.rowCount, fingerprint: BigUint64Array.from(picked, (s) => s.fingerprint), min: BigInt64Array.from(picked, (s) => s.minTimeNanos), max: BigInt64Array.from(picked, (s) => s.maxTimeNanos) });
 }
 
 export async function rowKeys(source: ProfileSource, select: SelectRequest): Promise<RowKeys> {
   const table = await source.load(["ids", "totals"]);
   const upTo = source.rowCount;
-  const selected = selectRows(source, selectorOf(select), startNanos(select.startMs), endNanos(select.endMs));
+  const selected = selectRows(source, selectorOf(select), startNanos(select.startMs), endNanos(select.endMs), undefined, source, select.shard);
   let n = 0;
   for (const s of selected) n += s.rows.length;
   const out: RowKeys = { ulid: source.ulid, form: source.form, upTo, fingerprint: new BigUint64Array(n), timeNanos: new BigInt64Array(n), id: new Uint8Array(n * 16), total: new BigInt64Array(n), row: new Uint32Array(n) };

@@ -17,4 +17,4 @@ export { executeOn, labelNames, labelValues, mergePartials, reformed, rowKeys, s
 export { findDuplicates } from "./duplicates.ts";
 export type { Exclusion, Exclusions } from "./duplicates.ts";
 export type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
-export type { BlockInfo, ExecuteAnswer, JobResult, LabelAnswer, LabelAsk, QueryJob, SeriesRanges, SourceClient, TakenJob } from "./contracts.ts";
+export type { BlockInfo, ExecuteAnswer, JobResult, LabelAnswer, LabelAsk, QueryJob, SeriesRanges, SourceClient, TakenJob, Until } from "./contracts.ts";

@@ -1,7 +1,7 @@
 import type { ProfileSource, RowColumns, RowSource, RowTable } from "@cinderblock/block";
 import type { Selector } from "@cinderblock/model";
 import type { Exclusion } from "./duplicates.ts";
-import { type SelectedSeries, selectRows } from "./select.ts";
+import { type SelectedSeries, type SelectRequest, selectRows } from "./select.ts";
 
 /** Rows of one of a source's tables that a query adds up. */
 export interface Segment { rows: RowSource; selected: SelectedSeries[] }
@@ -27,7 +27,7 @@ export function coverRange(from: bigint, to: bigint, widths: readonly bigint[]):
  * What a query that only adds samples up reads of a source: downsampled tables for whole spans of time, rows for the
  * edges. Where rows are left out (`exclude`), or single ones are meant (`exact`), the rows alone.
  */
-export async function segmentsOf(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude: Exclusion | undefined, exact: boolean): Promise<Segment[]> {
+export async function segmentsOf(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude: Exclusion | undefined, exact: boolean, shard?: SelectRequest["shard"]): Promise<Segment[]> {
   const usesCoarse = !exact && source.coarse.length > 0 && !(exclude && (exclude.rows.length > 0 || exclude.upTo >= 0));
   // A source's own times bound what has to be covered.
   let least = to, most = from;
@@ -37,7 +37,7 @@ export async function segmentsOf(source: ProfileSource, selector: Selector, from
     if (usesCoarse && (part.to < least || part.from > most)) continue;
     const rows = part.table === undefined ? source : source.coarse[part.table]!.rows;
     await rows.load(["keys"]);
-    const selected = selectRows(source, selector, part.from, part.to, exclude, rows);
+    const selected = selectRows(source, selector, part.from, part.to, exclude, rows, shard);
     if (selected.length > 0) out.push({ rows, selected });
   }
   return out;

@@ -11,6 +11,8 @@ export interface SelectRequest {
   endMs: number;
   /** only these profiles, for call trees */
   profileIds?: string[];
+  /** only this part of the series, of so many */
+  shard?: { index: number; of: number };
 }
 
 /** Rows of one series that a request picks. */
@@ -21,18 +23,21 @@ export function selectorOf(request: { profileTypeId: string; labelSelector: stri
   return [new Matcher(LABEL_PROFILE_TYPE, "=", type.storedId), ...parseSelector(request.labelSelector)];
 }
 
+/** Whether a series is in the part that a request asks about: by its fingerprint, which is the same wherever it is stored. */
+export function inShard(shard: SelectRequest["shard"], fingerprint: bigint): boolean { return shard === undefined || Number(BigInt.asUintN(64, fingerprint) % BigInt(shard.of)) === shard.index; }
+
 export function startNanos(ms: number): bigint { return BigInt(Math.trunc(ms)) * 1_000_000n; }
 /** The last nanosecond of a millisecond: a profile is in the range when its time, cut to milliseconds, is. */
 export function endNanos(ms: number): bigint { return BigInt(Math.trunc(ms)) * 1_000_000n + 999_999n; }
 
 /** Series and rows of one of a source's tables that a request picks; rows in `exclude` are answered by another source. The table's keys are loaded first. */
-export function selectRows(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude?: Exclusion, table: RowSource = source): SelectedSeries[] {
+export function selectRows(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude?: Exclusion, table: RowSource = source, shard?: SelectRequest["shard"]): SelectedSeries[] {
   const out: SelectedSeries[] = [];
   const skip = exclude && exclude.rows.length > 0 ? new Set(exclude.rows) : undefined;
   const upTo = exclude?.upTo ?? -1;
   for (const index of selectSeries(source.series, selector)) {
     const s = source.series[index]!;
-    if (s.minTimeNanos > to || s.maxTimeNanos < from) continue;
+    if (s.minTimeNanos > to || s.maxTimeNanos < from || !inShard(shard, s.fingerprint)) continue;
     let rows = table.rowsOf(index, from, to);
     if (upTo >= 0) rows = rows.filter((r) => r < upTo);
     if (skip) rows = rows.filter((r) => !skip.has(r));

@@ -1,4 +1,7 @@
+export { InMemoryCache } from "./blob-cache.ts";
+export type { BlobCache } from "./blob-cache.ts";
 export { InMemoryMembers } from "./in-memory.ts";
 export type { MemberStore } from "./member-store.ts";
+export type { RedisConfig } from "./connection.ts";
+export { RedisCache } from "./redis-cache.ts";
 export { RedisMembers } from "./redis-members.ts";
-export type { RedisConfig } from "./redis-members.ts";

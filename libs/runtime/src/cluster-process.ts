@@ -8,6 +8,7 @@ import type { Base } from "@cinderblock/telemetry";
 import { RemoteStore } from "@cinderblock/transport";
 import { type CommonConfig, redisOf } from "./config.ts";
 import { type Resources, waitingFor } from "./resources.ts";
+import { DnsSchedulers, RingSchedulers, type Schedulers } from "./schedulers.ts";
 import type { Wired } from "./run.ts";
 
 /** The rings of a cluster. */
@@ -39,6 +40,7 @@ export class ClusterProcess {
   private readonly routes: Routes[] = [];
   private readonly obstacles: (() => string)[] = [];
   private readonly drains: (() => Promise<void>)[] = [];
+  private readonly found: Schedulers;
   private readonly storeOf: (m: Member) => RemoteStore;
   private pooled = false;
 
@@ -53,6 +55,7 @@ export class ClusterProcess {
     this.client = new InternalClient(traffic, config.internalToken);
     this.base.metrics.gauge("cinderblock_internal_sent_bytes", "Bytes of calls to other processes, since start.", [], (g) => { g.set(traffic.sentBytes); });
     this.base.metrics.gauge("cinderblock_internal_received_bytes", "Bytes of answers of other processes, since start.", [], (g) => { g.set(traffic.receivedBytes); });
+    if (config.schedulerDiscovery === "dns") { const dns = new DnsSchedulers(config.frontendScheduler !== "" ? config.frontendScheduler : config.querierScheduler, this.base); this.found = dns; this.services.push(dns); } else this.found = new RingSchedulers(this.view(SCHEDULERS), config.schedulersUsed);
     this.storeOf = oneEach((m) => new RemoteStore(this.client, "StoreGateway", m.id, m.address, config.queryTimeout));
   }
 
@@ -95,7 +98,8 @@ export class ClusterProcess {
   beforeStop(drain: () => Promise<void>): void { this.drains.push(drain); }
 
   stores(): RemoteStore[] { return this.view(STORES).snapshot.readable.map(this.storeOf); }
-  schedulers(): string[] { return this.view(SCHEDULERS).snapshot.active.map((m) => m.address); }
+  /** Addresses of the query-schedulers. */
+  schedulers(): string[] { return this.found.addresses(); }
 
   /** Tells every store-gateway of a new block; one that misses it finds it at its next sync. */
   async tellStores(tenant: string, ulid: string): Promise<void> {

@@ -1,7 +1,7 @@
 export { ClusterProcess, COMPACTORS, INGESTERS, oneEach, RING_REFRESH_MS, SCHEDULERS, STORES } from "./cluster-process.ts";
 export { buildInfo, runComponent, scriptsBeside } from "./component.ts";
 export type { Component } from "./component.ts";
-export { accepted, commonSchema, limitsOf } from "./config.ts";
+export { accepted, commonSchema, redisOf, limitsOf } from "./config.ts";
 export { bucketOf } from "./storage-config.ts";
 export type { Budgets, CommonConfig } from "./config.ts";
 export { kafkaOf, partitionedLog } from "./kafka.ts";

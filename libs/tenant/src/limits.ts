@@ -43,6 +43,10 @@ export interface Limits extends IngestLimits {
   maxQueryLengthMs: number;
   maxQueryParallelism: number;
   splitQueriesByIntervalMs: number;
+  /** parts that the series of a query are divided into; 0 and 1: one */
+  splitQueriesByShards: number;
+  /** queriers that may run a tenant's queries; 0: all */
+  maxQueriersPerTenant: number;
   maxFlamegraphNodesDefault: number;
   maxFlamegraphNodesMax: number;
   maxFlamegraphNodesOnSelectMergeProfile: boolean;

@@ -9,15 +9,15 @@ const result: JobResult = { kind: "blocks", recent: [], stored: [], warnings: []
 type Handed = { id: number; tenant: string } | null;
 
 /** A scheduler with one query; what becomes of it. */
-function one(deadlineMs = 60_000): { scheduler: LocalScheduler; outcome: Promise<JobResult> } {
+function one(deadlineMs = 60_000, wanted = new AbortController().signal): { scheduler: LocalScheduler; outcome: Promise<JobResult> } {
   let done!: (r: JobResult) => void, fail!: (e: unknown) => void;
   const outcome = new Promise<JobResult>((a, b) => { done = a; fail = b; });
   let given = false;
   return {
     outcome,
     scheduler: {
-      enqueue: () => outcome,
-      next: (_q, signal) => (given ? new Promise((r) => { signal?.addEventListener("abort", () => { r(undefined); }); }) : ((given = true), Promise.resolve({ tenant: "t", job, deadlineMs: Date.now() + deadlineMs, done, fail }))),
+      enqueue: () => outcome, heard: () => undefined, lost: () => undefined,
+      next: (_q, signal) => (given ? new Promise((r) => { signal?.addEventListener("abort", () => { r(undefined); }); }) : ((given = true), Promise.resolve({ tenant: "t", job, deadlineMs: Date.now() + deadlineMs, signal: wanted, done, fail }))),
     },
   };
 }
@@ -56,6 +56,17 @@ describe("a scheduler over the network", () => {
     await failure;
     stop();
   }, 30_000);
+  it("tells a querier of a query that nobody waits for any more", async () => {
+    const gone = new AbortController(), { scheduler, outcome } = one(60_000, gone.signal);
+    const { methods, stop } = serveScheduler(scheduler, base);
+    const failure = expect(outcome).rejects.toThrow("context canceled");
+    const taken = await next(methods, "a");
+    expect(await methods.alive!(["a", [taken!.id]] as never, signal)).toEqual([]);
+    gone.abort();
+    await failure;
+    expect(await methods.alive!(["a", [taken!.id]] as never, signal)).toEqual([taken!.id]);
+    stop();
+  });
   it("lets go of a query at its deadline when its result never came, though its querier lives", async () => {
     const { scheduler, outcome } = one(1000);
     const { methods, stop } = serveScheduler(scheduler, base);

@@ -9,6 +9,10 @@ export interface LocalScheduler {
   enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult>;
   /** undefined when the scheduler closes, or `signal` aborts */
   next(querierId: string, signal?: AbortSignal): Promise<TakenJob | undefined>;
+  /** a querier lives, though it takes nothing now */
+  heard(querierId: string): void;
+  /** one is no more: another may take its place among a tenant's queriers */
+  lost(querierId: string): void;
 }
 
 /** A query in a querier's hands. */
@@ -36,6 +40,7 @@ export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods
       if (Date.now() > r.deadlineMs) { running.delete(id); r.fail(new CinderblockError("deadline", "context deadline exceeded")); continue; }
       if (now - (heard.get(r.querier) ?? -Infinity) < SILENT_MS) continue;
       running.delete(id);
+      scheduler.lost(r.querier);
       base.log.warn({ querier: r.querier, tenant: r.tenant, tries: r.tries }, "a querier fell silent, its query goes to another");
       if (r.tries >= MAX_TRIES) r.fail(new CinderblockError("unavailable", `the query was lost with its querier ${r.tries} times, last ${r.querier}`));
       else { retried.inc(); again.push(r); }
@@ -46,6 +51,8 @@ export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods
   const hand = (r: Running): { id: number; tenant: string; job: QueryJob; deadlineMs: number } => {
     const id = nextId++;
     running.set(id, r);
+    // Nobody waits for it any more: its querier hears so with its next sign of life.
+    r.signal.addEventListener("abort", () => { if (running.delete(id)) r.fail(new CinderblockError("canceled", "context canceled")); }, { once: true });
     return { id, tenant: r.tenant, job: r.job, deadlineMs: r.deadlineMs };
   };
   return {
@@ -54,7 +61,7 @@ export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods
       enqueue: ([tenant, job, deadlineMs]: [string, QueryJob, number], signal: AbortSignal) => scheduler.enqueue(tenant, job, deadlineMs, signal),
       async next([querier]: [string], signal: AbortSignal) {
         heard.set(querier, performance.now());
-        const takeLost = (): ReturnType<typeof hand> | null => { const lost = again.shift(); return lost ? hand({ ...lost, querier, tries: lost.tries + 1 }) : null; };
+        const takeLost = (): ReturnType<typeof hand> | null => { let lost = again.shift(); while (lost?.signal.aborted) lost = again.shift(); return lost ? hand({ ...lost, querier, tries: lost.tries + 1 }) : null; };
         const lost = takeLost();
         if (lost) return lost;
         const stop = new AbortController();
@@ -70,7 +77,12 @@ export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods
           return hand({ ...taken, querier, tries: 1 });
         } finally { clearTimeout(wait); clearInterval(beat); signal.removeEventListener("abort", end); }
       },
-      alive([querier]: [string]) { heard.set(querier, performance.now()); return Promise.resolve(true); },
+      /** @returns which of a querier's queries nobody waits for any more */
+      alive([querier, ids]: [string, number[] | undefined]) {
+        heard.set(querier, performance.now());
+        scheduler.heard(querier);
+        return Promise.resolve((ids ?? []).filter((id) => running.get(id)?.querier !== querier));
+      },
       done([id, result, error]: [number, JobResult | null, ErrorRecord | null]) {
         // The first complete answer wins; one that was given up is not waited for.
         const r = running.get(id);
@@ -112,7 +124,8 @@ export class RemoteQueue {
 export class RemoteJobs {
   private turn = 0;
   private readonly stopped = new AbortController();
-  private readonly busy = new Map<string, number>();
+  /** scheduler -> its queries that run here */
+  private readonly busy = new Map<string, Map<number, AbortController>>();
   private timer: NodeJS.Timeout | undefined;
   private readonly client: InternalClient;
   private readonly addresses: () => readonly string[];
@@ -135,14 +148,16 @@ export class RemoteJobs {
       try {
         const job = await this.client.call<{ id: number; tenant: string; job: QueryJob; deadlineMs: number } | null>(address, "QueryScheduler", "next", [querierId], { timeoutMs: POLL_MS + 5000, signal });
         if (!job) continue;
-        this.busy.set(address, (this.busy.get(address) ?? 0) + 1);
+        const mine = this.busy.get(address) ?? new Map<number, AbortController>(), wanted = new AbortController();
+        this.busy.set(address, mine);
+        mine.set(job.id, wanted);
         const post = (result: JobResult | null, error: ErrorRecord | null): void => {
           // It lives until the result is there: a large one takes its time.
           this.client.call(address, "QueryScheduler", "done", [job.id, result, error], { timeoutMs: 10_000 })
             .catch((err: unknown) => this.base.log.warn({ err, scheduler: address }, "a result could not be handed in"))
-            .finally(() => this.busy.set(address, this.busy.get(address)! - 1));
+            .finally(() => mine.delete(job.id));
         };
-        return { tenant: job.tenant, job: job.job, deadlineMs: job.deadlineMs, done: (r) => post(r, null), fail: (err) => post(null, toErrorRecord(err)) };
+        return { tenant: job.tenant, job: job.job, deadlineMs: job.deadlineMs, signal: wanted.signal, done: (r) => post(r, null), fail: (err) => post(null, toErrorRecord(err)) };
       } catch (err) {
         if (signal.aborted) return undefined;
         this.base.log.debug({ err, scheduler: address }, "scheduler did not answer");
@@ -152,7 +167,13 @@ export class RemoteJobs {
   }
 
   private beat(querierId: string): void {
-    for (const [address, n] of this.busy) if (n > 0) this.client.call(address, "QueryScheduler", "alive", [querierId], { timeoutMs: BEAT_MS * 2 }).catch(() => { /* the next beat tries again */ });
+    for (const [address, mine] of this.busy) {
+      if (mine.size === 0) continue;
+      this.client.call<number[] | boolean>(address, "QueryScheduler", "alive", [querierId, [...mine.keys()]], { timeoutMs: BEAT_MS * 2 })
+        // A scheduler of the release before says nothing of them.
+        .then((gone) => { if (Array.isArray(gone)) for (const id of gone) mine.get(id)?.abort(); })
+        .catch(() => { /* the next beat tries again */ });
+    }
   }
 
   stop(): void {

@@ -1,16 +1,16 @@
-import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceClient, SourceQuery } from "@cinderblock/query";
+import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceClient, SourceQuery, Until } from "@cinderblock/query";
 import type { InternalClient, InternalMethods } from "@cinderblock/rpc";
 
 type Of<M extends keyof SourceClient> = SourceClient[M] extends (...a: infer A) => unknown ? A : never;
 
-/** A source of heads and blocks, as methods for other processes. */
+/** A source of heads and blocks, as methods for other processes. Their deadline is the connection's. */
 export function sourceMethods(source: SourceClient): InternalMethods {
   return {
-    blocks: (a: Of<"blocks">) => source.blocks(...a),
-    execute: (a: Of<"execute">) => source.execute(...a),
-    ranges: (a: Of<"ranges">) => source.ranges(...a),
-    keys: (a: Of<"keys">) => source.keys(...a),
-    labels: (a: Of<"labels">) => source.labels(...a),
+    blocks: ([tenant, startMs, endMs]: Of<"blocks">, signal: AbortSignal) => source.blocks(tenant, startMs, endMs, { deadlineMs: Infinity, signal }),
+    execute: ([tenant, ulids, query, exclude]: Of<"execute">, signal: AbortSignal) => source.execute(tenant, ulids, query, exclude, { deadlineMs: Infinity, signal }),
+    ranges: ([tenant, ulids, select]: Of<"ranges">, signal: AbortSignal) => source.ranges(tenant, ulids, select, { deadlineMs: Infinity, signal }),
+    keys: ([tenant, ulids, select]: Of<"keys">, signal: AbortSignal) => source.keys(tenant, ulids, select, { deadlineMs: Infinity, signal }),
+    labels: ([tenant, ulids, ask]: Of<"labels">, signal: AbortSignal) => source.labels(tenant, ulids, ask, { deadlineMs: Infinity, signal }),
   };
 }
 
@@ -30,11 +30,15 @@ export class RemoteSource implements SourceClient {
     this.timeoutMs = timeoutMs;
   }
 
-  protected ask<T>(method: string, args: unknown): Promise<T> { return this.client.call<T>(this.address, this.service, method, args, { timeoutMs: this.timeoutMs }); }
+  /** Whoever asked has gone, or their time is over: the call ends, and the other process is told by its connection. */
+  protected ask<T>(method: string, args: unknown, until?: Until): Promise<T> {
+    const timeoutMs = Math.max(1, Math.min(this.timeoutMs, (until?.deadlineMs ?? Infinity) - Date.now()));
+    return this.client.call<T>(this.address, this.service, method, args, { timeoutMs, signal: until?.signal });
+  }
 
-  blocks(...a: [string, number, number]): Promise<BlockInfo[]> { return this.ask("blocks", a); }
-  execute(...a: [string, readonly string[], SourceQuery, Exclusions]): Promise<ExecuteAnswer> { return this.ask("execute", a); }
-  ranges(...a: [string, readonly string[], SelectRequest]): Promise<SeriesRanges[]> { return this.ask("ranges", a); }
-  keys(...a: [string, readonly string[], SelectRequest]): Promise<RowKeys[]> { return this.ask("keys", a); }
-  labels(...a: [string, readonly string[], LabelAsk]): Promise<LabelAnswer & { missing: string[] }> { return this.ask("labels", a); }
+  blocks(tenant: string, startMs: number, endMs: number, until?: Until): Promise<BlockInfo[]> { return this.ask("blocks", [tenant, startMs, endMs], until); }
+  execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions, until?: Until): Promise<ExecuteAnswer> { return this.ask("execute", [tenant, ulids, query, exclude], until); }
+  ranges(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<SeriesRanges[]> { return this.ask("ranges", [tenant, ulids, select], until); }
+  keys(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowKeys[]> { return this.ask("keys", [tenant, ulids, select], until); }
+  labels(tenant: string, ulids: readonly string[], ask: LabelAsk, until?: Until): Promise<LabelAnswer & { missing: string[] }> { return this.ask("labels", [tenant, ulids, ask], until); }
 }

@@ -1,0 +1,57 @@
+import { CinderblockError } from "@cinderblock/errors";
+import type { TakenJob } from "@cinderblock/query";
+import type { Querier } from "./querier.ts";
+
+/** What a querier worker loop needs from a scheduler. */
+export interface JobSource {
+  /** the next job, or undefined when the source closed */
+  next(querierId: string): Promise<TakenJob | undefined>;
+}
+
+/** Pulls jobs and runs up to `concurrency` of them at once. */
+export class QuerierLoop {
+  readonly name = "querier";
+  private loops: Promise<void>[] = [];
+  private readonly querier: Querier;
+  private readonly source: JobSource;
+  private readonly concurrency: number;
+  private readonly id: string;
+  constructor(querier: Querier, source: JobSource, concurrency: number, id: string) {
+    this.querier = querier;
+    this.source = source;
+    this.concurrency = concurrency;
+    this.id = id;
+  }
+
+  start(): Promise<void> {
+    for (let i = 0; i < this.concurrency; i++) this.loops.push(this.loop());
+    return Promise.resolve();
+  }
+
+  private async loop(): Promise<void> {
+    for (;;) {
+      const next = await this.source.next(this.id);
+      if (!next) return;
+      try {
+        const left = next.deadlineMs - Date.now();
+        if (left <= 0) throw new CinderblockError("deadline", "context deadline exceeded");
+        next.done(await withDeadline(left, next.signal, (signal) => this.querier.run(next.tenant, next.job, next.deadlineMs, signal)));
+      } catch (err) { next.fail(err); }
+    }
+  }
+
+  async stop(): Promise<void> { await Promise.all(this.loops); }
+}
+
+/** Work until its time is over or nobody waits for it: then its signal aborts, and whom it asked is told. */
+async function withDeadline<T>(ms: number, wanted: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const end = new Promise<never>((_, reject) => {
+    const leave = (err: CinderblockError): void => { reject(err); stop.abort(); };
+    timer = setTimeout(() => { leave(new CinderblockError("deadline", "context deadline exceeded")); }, Math.min(ms, 0x7fffffff));
+    if (wanted.aborted) leave(new CinderblockError("canceled", "context canceled"));
+    wanted.addEventListener("abort", () => { leave(new CinderblockError("canceled", "context canceled")); }, { once: true, signal: stop.signal });
+  });
+  try { return await Promise.race([work(stop.signal), end]); } finally { clearTimeout(timer); stop.abort(); }
+}

@@ -1,0 +1,80 @@
+import { createHash } from "node:crypto";
+import { promisify } from "node:util";
+import { constants, zstdCompress, zstdDecompress } from "node:zlib";
+import { decodeMessage, encodeMessage } from "@cinderblock/message";
+import { parseSelector } from "@cinderblock/model";
+import type { PartialResult, SourceQuery } from "@cinderblock/query";
+import type { BlobCache } from "@cinderblock/redis";
+import type { Base } from "@cinderblock/telemetry";
+
+export interface ResultsCacheConfig {
+  /** a range may be kept when it ended so long ago */
+  minAgeMs: number;
+  ttlMs: number;
+  maxItemBytes: number;
+}
+
+/** Partial results changed their form: older ones are not found. */
+const VERSION = 1;
+const compress = promisify(zstdCompress), decompress = promisify(zstdDecompress);
+
+/**
+ * Partial results of ranges that are over (correctness rule 17). The key holds tenant, question, range and the digest of what
+ * the answer is made of, so that nothing has to be thrown away: what changed is not found any more. A cache that is away misses.
+ */
+export class ResultsCache {
+  private readonly config: ResultsCacheConfig;
+  private readonly store: BlobCache;
+  private readonly base: Base;
+  private readonly asked: { inc(): void };
+  private readonly hits: { inc(): void };
+  private readonly kept: { inc(n: number): void };
+  private readonly failed: { inc(): void };
+
+  constructor(config: ResultsCacheConfig, store: BlobCache, base: Base) {
+    this.config = config;
+    this.store = store;
+    this.base = base;
+    const { metrics } = base;
+    this.asked = metrics.counter("cinderblock_query_frontend_results_cache_requests_total", "Parts of queries that were looked up in the results cache.");
+    this.hits = metrics.counter("cinderblock_query_frontend_results_cache_hits_total", "Parts of queries that were found in the results cache.");
+    this.kept = metrics.counter("cinderblock_query_frontend_results_cache_stored_bytes_total", "Bytes put into the results cache.");
+    this.failed = metrics.counter("cinderblock_query_frontend_results_cache_failures_total", "Times that the results cache did not answer.");
+    for (const c of [this.asked, this.hits, this.kept, this.failed]) (c as { inc(n: number): void }).inc(0);
+  }
+
+  /** Whether a range is over. */
+  mayKeep(endMs: number): boolean { return endMs < this.base.now() - this.config.minAgeMs; }
+
+  async find(tenant: string, query: SourceQuery, digest: string): Promise<PartialResult[] | undefined> {
+    this.asked.inc();
+    try {
+      const bytes = await this.store.get(keyOf(tenant, query, digest));
+      if (!bytes) return undefined;
+      const parts = decodeMessage(await decompress(bytes)) as PartialResult[];
+      this.hits.inc();
+      return parts;
+    } catch (err) { this.miss(err); return undefined; }
+  }
+
+  async keep(tenant: string, query: SourceQuery, digest: string, parts: readonly PartialResult[]): Promise<void> {
+    try {
+      const plain = encodeMessage(parts);
+      const bytes = await compress(plain, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+      if (bytes.length > this.config.maxItemBytes) return;
+      await this.store.set(keyOf(tenant, query, digest), bytes, this.config.ttlMs);
+      this.kept.inc(bytes.length);
+    } catch (err) { this.miss(err); }
+  }
+
+  private miss(err: unknown): void {
+    this.failed.inc();
+    this.base.log.debug({ err }, "the results cache did not answer");
+  }
+}
+
+function keyOf(tenant: string, query: SourceQuery, digest: string): string {
+  const { labelSelector, ...select } = query.select;
+  const matchers = parseSelector(labelSelector).map(String).sort();
+  return `${VERSION}/${createHash("sha256").update(JSON.stringify([tenant, { ...query, select: undefined }, select, matchers, digest])).digest("base64url")}`;
+}

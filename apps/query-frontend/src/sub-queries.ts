@@ -1,0 +1,99 @@
+import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
+import { Semaphore } from "@cinderblock/async";
+import type { JobResult, PartialResult, QueryJob, SourceQuery } from "@cinderblock/query";
+import type { Limits } from "@cinderblock/tenant";
+import type { Base } from "@cinderblock/telemetry";
+import type { ResultsCache } from "./results-cache.ts";
+import { inWhole, type QueryPart, splitQuery } from "./split.ts";
+
+/** Where jobs go: the scheduler of this process, or one over the network. */
+export interface JobQueue { enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult> }
+
+/** How a query is run: until when, who stops it, and what it must have seen. */
+export interface Run { deadlineMs: number; signal: AbortSignal | undefined; ends: number[] | undefined; warn: (reason: string) => void }
+
+/** Parts of a query that run at once where its tenant has no limit. */
+const PARALLELISM = 32;
+
+/**
+ * Runs a question of one tenant in parts, by time and by series, as its limits say. Ranges that are over are looked up in the
+ * cache first: a querier is asked what each is made of, and that is part of the key.
+ */
+export class SubQueries {
+  private readonly queue: JobQueue;
+  private readonly cache: ResultsCache | undefined;
+  private readonly base: Base;
+  private readonly parts: { inc(n: number): void };
+
+  constructor(queue: JobQueue, cache: ResultsCache | undefined, base: Base) {
+    this.queue = queue;
+    this.cache = cache;
+    this.base = base;
+    this.parts = base.metrics.counter("cinderblock_query_frontend_subqueries_total", "Parts of queries that queriers ran.");
+  }
+
+  async run(tenant: string, query: SourceQuery, limits: Limits, run: Run): Promise<PartialResult[]> {
+    const parts = splitQuery(query, limits.splitQueriesByIntervalMs, limits.splitQueriesByShards);
+    const whole = new Whole(this.queue, tenant, run);
+    try {
+      const digests = await this.digests(whole, parts, run);
+      const slots = new Semaphore(limits.maxQueryParallelism > 0 ? limits.maxQueryParallelism : PARALLELISM);
+      // Answers that are there already are not asked for: a part that failed makes the others stop.
+      const answers = await Promise.all(parts.map((part, i) => slots.run(() => this.part(whole, tenant, part, digests[i] ?? ""), whole.signal)));
+      for (const w of new Set(answers.flatMap((a) => a.warnings))) run.warn(w);
+      return answers.flatMap((a, i) => inWhole(parts[i]!, a.parts));
+    } finally { whole.end(); }
+  }
+
+  /** What the parts that may come from the cache are made of; "" for the others. A strong read is answered by those who know. */
+  private async digests(whole: Whole, parts: readonly QueryPart[], run: Run): Promise<string[]> {
+    const { cache } = this;
+    if (!cache || run.ends) return [];
+    const over = parts.map((p, i) => ({ ...p, i })).filter((p) => cache.mayKeep(p.endMs));
+    if (over.length === 0) return [];
+    const r = await whole.ask({ kind: "digests", ranges: over.map(({ startMs, endMs }) => ({ startMs, endMs })) });
+    const out = parts.map(() => "");
+    if (r.kind === "digests") over.forEach((p, k) => { out[p.i] = r.digests[k]!; });
+    return out;
+  }
+
+  private async part(whole: Whole, tenant: string, part: QueryPart, digest: string): Promise<{ parts: PartialResult[]; warnings: string[] }> {
+    const { cache } = this;
+    const known = digest === "" ? undefined : await cache?.find(tenant, part.query, digest);
+    if (known) return { parts: known, warnings: [] };
+    this.parts.inc(1);
+    const r = await this.base.tracer.span("query.select", { tenant }, () => whole.ask({ kind: "select", query: part.query }));
+    if (r.kind !== "select") return { parts: [], warnings: r.warnings };
+    // Encoded before the parts move to the thread that renders them.
+    if (cache && digest !== "" && r.digest !== "" && r.warnings.length === 0) await cache.keep(tenant, part.query, r.digest, r.parts);
+    return r;
+  }
+}
+
+/** The jobs of one query: the scheduler knows them by its name, and the first decides whether there is room. */
+class Whole {
+  private readonly id = randomUUID();
+  private next = 0;
+  private readonly stop = new AbortController();
+  readonly signal: AbortSignal;
+  private readonly queue: JobQueue;
+  private readonly tenant: string;
+  private readonly run: Run;
+
+  constructor(queue: JobQueue, tenant: string, run: Run) {
+    this.queue = queue;
+    this.tenant = tenant;
+    this.run = run;
+    this.signal = run.signal ? AbortSignal.any([run.signal, this.stop.signal]) : this.stop.signal;
+    setMaxListeners(0, this.signal); // every part listens
+  }
+
+  ask(job: QueryJob): Promise<JobResult> {
+    const { ends, deadlineMs } = this.run;
+    return this.queue.enqueue(this.tenant, { ...job, ...(ends ? { ends } : {}), of: { query: this.id, part: this.next++ } }, deadlineMs, this.signal);
+  }
+
+  /** Parts that still run are wanted no more. */
+  end(): void { this.stop.abort(); }
+}

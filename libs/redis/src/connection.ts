@@ -1,0 +1,40 @@
+import { Redis } from "ioredis";
+import { CinderblockError } from "@cinderblock/errors";
+
+export interface RedisConfig {
+  host: string;
+  port: number;
+  username: string;
+  password: string;
+  database: number;
+  tls: boolean;
+  timeoutMs: number;
+  /** before every key */
+  prefix: string;
+}
+
+/** A connection to a Redis; a server that is away is tried again by the next call. */
+export class RedisConnection {
+  readonly redis: Redis;
+  readonly prefix: string;
+  private readonly place: string;
+
+  constructor(config: RedisConfig) {
+    this.prefix = config.prefix;
+    this.place = `${config.host}:${config.port}`;
+    this.redis = new Redis({
+      host: config.host, port: config.port, db: config.database, lazyConnect: true, maxRetriesPerRequest: 0, commandTimeout: config.timeoutMs, connectTimeout: config.timeoutMs,
+      ...(config.username === "" ? {} : { username: config.username }), ...(config.password === "" ? {} : { password: config.password }), ...(config.tls ? { tls: {} } : {}),
+      retryStrategy: (times) => Math.min(100 * 2 ** Math.min(times, 5), 2000),
+    });
+    this.redis.on("error", () => { /* every call that fails says so itself */ });
+  }
+
+  async ask<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
+    try { return await work(this.redis); } catch (err) {
+      throw new CinderblockError("unavailable", `Redis at ${this.place}: ${(err as Error).message} (-redis.address)`, { cause: err });
+    }
+  }
+
+  close(): Promise<void> { this.redis.disconnect(); return Promise.resolve(); }
+}

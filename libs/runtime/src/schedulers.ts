@@ -1,0 +1,57 @@
+import { lookup } from "node:dns/promises";
+import { CinderblockError } from "@cinderblock/errors";
+import type { RingView } from "@cinderblock/ring";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+
+/** How often a name is looked up, as in v1. */
+const LOOKUP_MS = 10_000;
+
+/** Where the query-schedulers are: members of their ring, or the addresses behind a name. */
+export interface Schedulers { addresses(): string[] }
+
+/** The oldest ACTIVE members; all, or `most` of them: then all frontends and queriers meet at the same ones. */
+export class RingSchedulers implements Schedulers {
+  private readonly ring: RingView;
+  private readonly most: number;
+  constructor(ring: RingView, most: number) { this.ring = ring; this.most = most; }
+  addresses(): string[] {
+    const { active } = this.ring.snapshot;
+    const chosen = this.most > 0 && this.most < active.length ? [...active].sort((a, b) => a.registeredAtMs - b.registeredAtMs || (a.id < b.id ? -1 : 1)).slice(0, this.most) : active;
+    return chosen.map((m) => m.address);
+  }
+}
+
+/** Every address of a name, looked up again and again. While the name service is away the last ones stay. */
+export class DnsSchedulers implements Schedulers, Service {
+  readonly name = "query-schedulers by DNS";
+  private known: string[] = [];
+  private timer: NodeJS.Timeout | undefined;
+  private readonly host: string;
+  private readonly port: string;
+  private readonly base: Base;
+
+  constructor(address: string, base: Base) {
+    const [, host, port] = /^(?:dns:\/+)?\[?(.*?)\]?:(\d+)$/.exec(address) ?? [];
+    if (host === undefined || port === undefined) throw new CinderblockError("invalid", `-query-scheduler.service-discovery-mode=dns needs -query-frontend.scheduler-address or -querier.scheduler-address as host:port, found ${JSON.stringify(address)}`);
+    this.host = host;
+    this.port = port;
+    this.base = base;
+  }
+
+  async start(): Promise<void> {
+    await this.look();
+    this.timer = setInterval(() => { void this.look(); }, LOOKUP_MS);
+    this.timer.unref();
+  }
+
+  private async look(): Promise<void> {
+    try {
+      const found = await lookup(this.host, { all: true });
+      this.known = [...new Set(found.map(({ address, family }) => `${family === 6 ? `[${address}]` : address}:${this.port}`))].sort();
+    } catch (err) { this.base.log.warn({ err, host: this.host }, "query-schedulers could not be looked up, the last known ones stay"); }
+  }
+
+  addresses(): string[] { return this.known; }
+  stop(): Promise<void> { clearInterval(this.timer); return Promise.resolve(); }
+}
