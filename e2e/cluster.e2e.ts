@@ -1,8 +1,9 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { freePort, type RedisServer, type S3Server, startRedis, startS3Server } from "@cinderblock/testkit";
+import { gzipSync } from "node:zlib";
+import { freePort, tinyPprof, type RedisServer, type S3Server, startRedis, startS3Server } from "@cinderblock/testkit";
 import { Cluster } from "./cluster.ts";
 import { Oracle } from "./oracle.ts";
 import { Pusher, settle, total, until } from "./pusher.ts";
@@ -10,7 +11,7 @@ import { CPU, folder } from "./server.ts";
 
 const oracle = new Oracle();
 let redis: RedisServer | undefined, s3: S3Server | undefined;
-beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["answers", "faults", "scaling", "tokens", "shards"]); }, 600_000);
+beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["answers", "faults", "scaling", "tokens", "shards", "compactors"]); }, 600_000);
 afterAll(async () => { s3?.stop(); await redis?.kill(); });
 const here = (): boolean => redis !== undefined && s3 !== undefined; // what is missing was said when it was looked for
 
@@ -187,6 +188,48 @@ describe("faults of a cluster, three replicas, pushes and queries throughout", (
     const page = await fetch(`${distributor.url}/ring`, { method: "POST", body: new URLSearchParams({ forget: "ingester-2" }) });
     expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
     await until("the killed ingester is forgotten", async () => Object.keys(await c.ring(distributor)).length === 0);
+    await c.stop();
+  }, 200_000);
+
+  it("compactors share the jobs of one tenant, one of them is killed at work, and every profile counts once", async () => {
+    if (!here()) return;
+    const HOUR = 3600_000, c = new Cluster(redis!, s3!, "compactors", "-distributor.replication-factor=1", "-blocks-storage.bucket-store.sync-interval=300ms", "-pyroscopedb.ship-interval=200ms", "-compactor.block-ranges=1h,2h,4h", "-compactor.first-level-compaction-wait-period=0s", "-compactor.compaction-interval=300ms", "-compactor.cleanup-interval=500ms", "-compactor.deletion-delay=0s", "-blocks-storage.bucket-store.ignore-deletion-marks-delay=0s");
+    await c.start("ingester", 1);
+    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1), c.start("distributor", 1)]);
+    const start = Math.floor(Date.now() / (4 * HOUR)) * 4 * HOUR - 20 * HOUR, sent = 16 * 4 * 3 + 1;
+    const push = async (service: string, h: number, i: number): Promise<void> => {
+      const raw = gzipSync(tinyPprof({ stacks: [{ frames: ["main", `f${i}`], values: [1] }], timeNanos: BigInt(start + h * HOUR + i * 60_000) * 1_000_000n })).toString("base64");
+      expect((await c.get("distributor").json("/push.v1.PusherService/Push", { series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: service }], samples: [{ rawProfile: raw }] }] })).status).toBe(200);
+    };
+    // Two blocks for each of sixteen hours, with the same profiles; and a later one, so that all of those hours are over.
+    for (let round = 0; round < 2; round++) {
+      for (let h = 0; h < 16; h++) for (let i = 0; i < 4; i++) for (const service of ["a", "b", "c"]) await push(service, h, i);
+      if (round === 0) await push("late", 17, 0);
+      await c.flush();
+    }
+    const sum = async (): Promise<number> => [...(await c.get("query-frontend").sums([], CPU, start - HOUR, start + 20 * HOUR)).values()].reduce((a, b) => a + b, 0);
+    await until("everything is seen once", async () => (await sum()) === sent);
+    await c.start("compactor", 3);
+    const done = async (i: number): Promise<number> => Number(/^pyroscope_compactor_group_compactions_total (\d+)/m.exec(await (await fetch(`${c.get("compactor", i).url}/metrics`)).text())?.[1] ?? 0);
+    await until("a compactor is at work", async () => (await done(2)) > 0, 60_000);
+    await c.get("compactor", 2).stop("SIGKILL");
+    const before = await Promise.all([0, 1].map(done));
+    const wrong: number[] = [];
+    for (let quiet = 0, last = -1, end = Date.now() + 60_000; quiet < 12 && Date.now() < end; await settle(500)) {
+      const found = await sum();
+      if (found !== sent) wrong.push(found);
+      const jobs = (await Promise.all([0, 1].map(done))).reduce((a, b) => a + b, 0);
+      quiet = jobs === last && jobs > 0 ? quiet + 1 : 0; // longer than the dead one is believed in
+      last = jobs;
+    }
+    expect(wrong).toEqual([]);
+    const jobs = await Promise.all([0, 1].map(done));
+    process.stdout.write(`     jobs of the three: ${jobs.join(", ")} and some; of the two when the third was killed: ${before.join(", ")}\n`);
+    expect(Math.min(...jobs)).toBeGreaterThan(0);
+    const list = spawnSync("apps/cli/bin/cinderblock-cli", ["blocks", "list", "-output=json", "-storage.backend=s3", `-storage.s3.endpoint=${s3!.endpoint}`, "-storage.s3.insecure=true", "-storage.s3.bucket-name=compactors", `-storage.s3.access-key-id=${s3!.accessKeyId}`, `-storage.s3.secret-access-key=${s3!.secretAccessKey}`], { encoding: "utf8" });
+    const blocks = JSON.parse(list.stdout) as { level: number; profiles: number }[];
+    expect(blocks.map((b) => b.profiles).reduce((a, b) => a + b, 0)).toBe(sent);
+    expect(blocks).toHaveLength(5);
     await c.stop();
   }, 200_000);
 

@@ -22,7 +22,7 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
   const bucket = await resources.bucket();
   const ingester = new Ingester(scripts.ingest, ingesterConfigOf(config, budgets), pool, base, onFatal);
   const store = new StoreGateway(storeConfigOf(config), bucket, pool, base);
-  const { index, cleaner, compactor } = compaction(config, resources, bucket, () => true);
+  const { index, cleaner, compactor } = compaction(config, resources, bucket, { tenant: () => true, job: () => true });
   compactor.onCompacted = async (tenant, outputs) => { for (const o of outputs) await store.learn(tenant, o.ulid); };
   const indexing = new Set<Promise<unknown>>();
   const shipper = new Shipper(ingester.blocksOnDisk, bucket, config.shipInterval, (tenant, meta) => {

@@ -12,8 +12,13 @@ export const compactor: Component<typeof compactorSchema> = {
     const ring = process.view(COMPACTORS);
     process.view(STORES);
     const me = process.member(COMPACTORS, 512);
-    const owns = (tenant: string): boolean => { const { active } = ring.snapshot; return active.length > 0 && ring.snapshot.write(fnv1a(Buffer.from(tenant)), 1).members[0]?.id === process.id; };
-    const { cleaner, compactor } = compaction(config, process.resources, await process.resources.bucket(), owns);
+    // A tenant has some of the compactors, each job one of those, the tenant itself one of them, too.
+    const owns = (tenant: string, what: string): boolean => {
+      const part = ring.snapshot.shard(tenant, process.resources.limits.of(tenant).compactorShardSize);
+      return part.active.length > 0 && part.write(fnv1a(Buffer.from(what)), 1).members[0]?.id === process.id;
+    };
+    const ownership = { tenant: (tenant: string) => owns(tenant, tenant), job: (tenant: string, key: string) => owns(tenant, `${tenant}-${key}`) };
+    const { cleaner, compactor } = compaction(config, process.resources, await process.resources.bucket(), ownership);
     compactor.onCompacted = async (tenant, outputs) => { for (const o of outputs) await process.tellStores(tenant, o.ulid); };
     process.add(me, { name: `${me.name}: ACTIVE`, start: () => me.set("ACTIVE"), stop: () => Promise.resolve() }, cleaner, ...(config.compactorEnabled ? [compactor] : []));
   },

@@ -11,6 +11,14 @@ import type { CompactorLimits } from "./limits.ts";
 import type { CompactAnswer, CompactWorkerData } from "./protocol.ts";
 import { Rewriter } from "./rewriter.ts";
 
+/** What of the work is this process's: each compactor of a ring has a part, and every part has one. */
+export interface Ownership {
+  /** looks after a tenant: retention, deletions, the bucket index */
+  tenant: (tenant: string) => boolean;
+  /** runs a job of a tenant */
+  job: (tenant: string, key: string) => boolean;
+}
+
 export interface CompactorConfig {
   dataDir: string;
   rangesMs: readonly number[];
@@ -24,8 +32,7 @@ export interface CompactorConfig {
   splitBy: "fingerprint" | "stacktracePartition";
   downsampler: boolean;
   memoryBytes: number;
-  /** whether this process looks after a tenant */
-  owns: (tenant: string) => boolean;
+  ownership: Ownership;
   enabledTenants: readonly string[];
   disabledTenants: readonly string[];
   hostname: string;
@@ -129,11 +136,10 @@ export class Compactor implements Service {
     let failed = false;
     for (const tenant of await this.index.tenants()) {
       if (this.stopping) return;
-      const { enabledTenants, disabledTenants, owns } = this.config;
-      if (!owns(tenant)) continue;
+      const { enabledTenants, disabledTenants, ownership } = this.config;
       if ((enabledTenants.length > 0 && !enabledTenants.includes(tenant)) || disabledTenants.includes(tenant)) continue;
       if (!(await this.compactTenant(tenant))) failed = true;
-      if (!(await this.rewriteTenant(tenant))) failed = true;
+      if (ownership.tenant(tenant) && !(await this.rewriteTenant(tenant))) failed = true;
     }
     (failed ? this.runsFailed : this.runsDone).inc();
     if (!failed) metrics.gauge("pyroscope_compactor_last_successful_run_timestamp_seconds", "When a run last ended without a failed job.").set(this.base.now() / 1000);
@@ -144,7 +150,8 @@ export class Compactor implements Service {
     const until = this.base.now() + this.config.maxTenantMs;
     const failures = new Map<string, number>();
     for (;;) {
-      const job = (await this.jobs(tenant)).find((j) => (failures.get(j.key) ?? 0) < this.config.retries);
+      const mine = await this.mine(tenant);
+      const job = (await this.jobs(tenant)).find((j) => mine(j.key) && (failures.get(j.key) ?? 0) < this.config.retries);
       if (!job || this.stopping || this.base.now() > until) return [...failures.values()].every((n) => n < this.config.retries);
       try {
         await this.runJob(tenant, job);
@@ -159,6 +166,12 @@ export class Compactor implements Service {
         if (damaged) await this.setAside(tenant, damaged, (err as Error).message);
       }
     }
+  }
+
+  /** Which jobs of a tenant this process runs. While series are taken out of its blocks, all are its owner's: what another merges meanwhile would bring them back. */
+  private async mine(tenant: string): Promise<(key: string) => boolean> {
+    const { tenant: owns, job } = this.config.ownership;
+    return (await this.rewriter.isBusy(tenant)) ? () => owns(tenant) : (key) => job(tenant, key);
   }
 
   /** Takes out of blocks what was asked to be deleted, and what rules of retention name. False when it failed. */

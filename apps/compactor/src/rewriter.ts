@@ -46,6 +46,9 @@ export class Rewriter {
     for (const reason of ["request", "retention"]) { this.deleted.inc({ reason }, 0); this.rewritten.inc({ reason }, 0); }
   }
 
+  /** Whether series of a tenant are to be taken out of its blocks. */
+  async isBusy(tenant: string): Promise<boolean> { return this.limits.retentionRules(tenant).length > 0 || (await deletionRequests(this.bucket, tenant)).some((r) => r.state === "active"); }
+
   /**
    * One pass over a tenant. A block waits while what it was made of is still in the bucket: a plan may go back to it.
    * @param present all ULIDs in the tenant's folder, marked ones too

@@ -104,6 +104,7 @@ export const commonSchema = {
   splitShards: int("compactor.split-and-merge-shards", "limits.compactor_split_and_merge_shards", 0, "Shards that series are divided over; 0: none.", { min: 0 }),
   splitGroups: int("compactor.split-groups", "limits.compactor_split_groups", 1, "Groups that blocks are divided into before they are split.", { min: 1 }),
   splitStageSize: int("compactor.split-and-merge-stage-size", "limits.compactor_split_and_merge_stage_size", 0, "Accepted for v1; all shards are written in one pass here, within the memory limit.", { min: 0 }),
+  compactorShardSize: int("compactor.compactor-tenant-shard-size", "limits.compactor_tenant_shard_size", 0, "Compactors that share a tenant's jobs; 0: all.", { min: 0 }),
   partialBlockDelay: duration("compactor.partial-block-deletion-delay", "limits.compactor_partial_block_deletion_delay", "1d", "Idle time after which a block without a meta is marked; below 4h: never."),
   tenantDownsampler: bool("compactor.compactor-downsampler-enabled", "limits.compactor_downsampler_enabled", true, "Downsample this tenant's blocks, where the compactor does."),
   maxQueryLookback: duration("querier.max-query-lookback", "limits.max_query_lookback", "7d", "How far back queries see; 0: all."),
@@ -142,7 +143,7 @@ export function limitsOf(c: CommonConfig): Limits {
     maxSeriesPerTenant: series.length > 0 ? Math.min(...series) : 0, ingestionShardSize: c.ingestionShardSize, maxQueryLookbackMs: c.maxQueryLookback, maxQueryLengthMs: c.maxQueryLength, maxQueryParallelism: c.maxQueryParallelism,
     splitQueriesByIntervalMs: c.splitQueries, splitQueriesByShards: c.splitShardsOfQueries, maxQueriersPerTenant: c.maxQueriersPerTenant, maxFlamegraphNodesDefault: c.nodesDefault, maxFlamegraphNodesMax: c.nodesMax, maxFlamegraphNodesOnSelectMergeProfile: c.nodesOnMergeProfile,
     queryAnalysisEnabled: c.queryAnalysis, queryAnalysisSeriesEnabled: c.queryAnalysisSeries,
-    blocksRetentionMs: c.blocksRetention, splitShards: c.splitShards, splitGroups: c.splitGroups, partialBlockDeletionDelayMs: c.partialBlockDelay, downsamplerEnabled: c.tenantDownsampler, retentionRules: c.retentionRules,
+    blocksRetentionMs: c.blocksRetention, splitShards: c.splitShards, splitGroups: c.splitGroups, compactorShardSize: c.compactorShardSize, partialBlockDeletionDelayMs: c.partialBlockDelay, downsamplerEnabled: c.tenantDownsampler, retentionRules: c.retentionRules,
   };
 }
 

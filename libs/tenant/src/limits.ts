@@ -55,6 +55,8 @@ export interface Limits extends IngestLimits {
   blocksRetentionMs: number;
   splitShards: number;
   splitGroups: number;
+  /** compactors that share a tenant's jobs; 0: all */
+  compactorShardSize: number;
   partialBlockDeletionDelayMs: number;
   downsamplerEnabled: boolean;
   /** series that are kept for a shorter time than the rest: selector and period */
