@@ -18,7 +18,8 @@ export class Pusher {
   refused = 0;
   private stopped = false;
   private readonly loops: Promise<void>[];
-  private next = 0;
+  /** how many were begun, acknowledged or not */
+  begun = 0;
   readonly start: number;
 
   /** @param start time of the first profile, the others follow by a millisecond */
@@ -26,7 +27,7 @@ export class Pusher {
     this.start = start;
     this.loops = Array.from({ length: loops }, async (_, k) => {
       while (!this.stopped) {
-        const id = this.next++, at = this.start + id;
+        const id = this.begun++, at = this.start + id;
         const body = gzipSync(tinyPprof({ stacks: [{ frames: ["main", `f${id % 7}`], values: [1] }], timeNanos: BigInt(at) * 1_000_000n }));
         const all = to();
         try {
@@ -43,10 +44,10 @@ export class Pusher {
 }
 
 /** The sum of everything that a pusher pushed, as a frontend sees it. */
-export async function total(frontend: Server, pusher: Pusher, headers: Record<string, string> = {}): Promise<{ sum: number; partial: string; status: number; text: string }> {
+export async function total(frontend: Server, pusher: Pusher, headers: Record<string, string> = {}, profileTypeID = CPU): Promise<{ sum: number; partial: string; status: number; text: string }> {
   const r = await fetch(`${frontend.url}/querier.v1.QuerierService/SelectMergeStacktraces`, {
     method: "POST", headers: { "content-type": "application/json", ...headers },
-    body: JSON.stringify({ profileTypeID: CPU, labelSelector: "{}", start: String(pusher.start - 1000), end: String(pusher.start + 1_000_000) }),
+    body: JSON.stringify({ profileTypeID, labelSelector: "{}", start: String(pusher.start - 1000), end: String(pusher.start + 1_000_000) }),
   });
   const text = await r.text();
   const body = JSON.parse(text) as { flamegraph?: { total?: string } };

@@ -235,6 +235,11 @@ export class Ingester implements Service, SourceClient {
     return answers.length === 0 ? [] : answers[0]!.missing.filter((u) => answers.every((a) => a.missing.includes(u)));
   }
 
+  /** Heads that became blocks while they were asked. */
+  private cutMeanwhile(tenant: string, heads: readonly string[], answered: readonly { ulid: string }[]): string[] {
+    return heads.filter((u) => !answered.some((a) => a.ulid === u) && this.blocksOnDisk.has(tenant, u));
+  }
+
   async execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions, until?: Until): Promise<ExecuteAnswer> {
     const { local, heads } = this.divide(tenant, ulids);
     const [onHeads, onDisk] = await Promise.all([
@@ -267,13 +272,15 @@ export class Ingester implements Service, SourceClient {
   async ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {
     const { local, heads } = this.divide(tenant, ulids);
     const [a, b] = await Promise.all([this.onHeads<SeriesRanges[]>("ranges", heads, { tenant, select }), this.setAside(tenant, local, this.pool.ranges("local", tenant, local, select))]);
-    return [...a.flat(), ...b];
+    const late = this.cutMeanwhile(tenant, heads, a.flat());
+    return [...a.flat(), ...b, ...(late.length > 0 ? await this.setAside(tenant, late, this.pool.ranges("local", tenant, late, select)) : [])];
   }
 
   async keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> {
     const { local, heads } = this.divide(tenant, ulids);
     const [a, b] = await Promise.all([this.onHeads<RowKeys[]>("keys", heads, { tenant, select }), this.setAside(tenant, local, this.pool.keys("local", tenant, local, select))]);
-    return [...a.flat(), ...b];
+    const late = this.cutMeanwhile(tenant, heads, a.flat());
+    return [...a.flat(), ...b, ...(late.length > 0 ? await this.setAside(tenant, late, this.pool.keys("local", tenant, late, select)) : [])];
   }
 
   async labels(tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }> {

@@ -22,6 +22,6 @@ export const querier: Component<typeof querierSchema> = {
     };
     const jobs = new RemoteJobs(client, () => process.schedulers(), base);
     const loop = new QuerierLoop(new Querier(sources, base), jobs, config.querierConcurrency, process.id);
-    process.add({ name: loop.name, start: () => loop.start(), stop: () => { jobs.stop(); return loop.stop(); } });
+    process.add({ name: loop.name, start: () => loop.start(), stop: async () => { jobs.stop(); await loop.stop(); await jobs.finished(); } });
   },
 };

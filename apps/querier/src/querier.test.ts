@@ -1,4 +1,4 @@
-import type { BlockInfo, ExecuteAnswer, SourceClient, SourceQuery } from "@cinderblock/query";
+import type { BlockInfo, ExecuteAnswer, SeriesRanges, SourceClient, SourceQuery } from "@cinderblock/query";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { Querier, type Sources } from "./querier.ts";
 
@@ -23,7 +23,10 @@ class Store implements SourceClient {
     if (missing.length > 0) this.listed = this.learns;
     return Promise.resolve({ result: { kind: "series", series: [] }, missing });
   }
-  ranges(): Promise<never[]> { return Promise.resolve([]); }
+  ranges(_t: string, ulids: readonly string[]): Promise<SeriesRanges[]> {
+    if (!ulids.every((u) => this.there.has(u))) this.listed = this.learns;
+    return Promise.resolve(ulids.filter((u) => this.there.has(u)).map((ulid) => ({ ulid, form: "block", upTo: 1, fingerprint: new BigUint64Array(0), min: new BigInt64Array(0), max: new BigInt64Array(0) })));
+  }
   keys(): Promise<never[]> { return Promise.resolve([]); }
   labels(_t: string, ulids: readonly string[]): Promise<{ names: string[]; sets: never[]; missing: string[] }> {
     const missing = ulids.filter((u) => !this.there.has(u));
@@ -50,5 +53,19 @@ describe("blocks that were compacted and deleted between the plan and the questi
     const store = new Store([block(A, 1), block(B, 1)], [A], [block(A, 1), block(B, 1)]);
     const r = await new Querier(sources(store), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
     expect(r.warnings).toEqual([`block ${B} is missing`]);
+  });
+  it("that do not say which rows they have are not asked for them: another source may have the same", async () => {
+    // A is cut, and is nowhere, while its rows are to be compared with B's; then it is a block.
+    class Cut extends Store {
+      compared = 0;
+      override async ranges(t: string, ulids: readonly string[]): Promise<SeriesRanges[]> { return (await super.ranges(t, ulids)).filter((r) => r.ulid !== A || this.compared++ > 0); }
+    }
+    const store = new Cut([block(A, 1), block(B, 1)], [A, B], []);
+    const r = await new Querier(sources(store), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
+    expect([r.warnings, store.asked, store.compared]).toEqual([[], [[A, B]], 2]);
+    class Never extends Store { override async ranges(t: string, ulids: readonly string[]): Promise<SeriesRanges[]> { return (await super.ranges(t, ulids)).filter((x) => x.ulid !== A); } }
+    const never = new Never([block(A, 1), block(B, 1)], [A, B], []);
+    const partial = await new Querier(sources(never), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
+    expect([partial.warnings, never.asked]).toEqual([[`block ${A} is missing`], [[B]]]);
   });
 });

@@ -36,6 +36,9 @@ class Vanished extends Error {
 /** What a plan does without: clients that fell silent, and blocks that cannot be read, with what was wrong. */
 interface Without { clients: Set<string>; damaged: Map<string, string> }
 
+/** A client that says nothing for so long is asked whether it lives, which it says at once if it does. */
+const PULSE_MS = 700, PING_MS = 1000;
+
 /** Blocks that one query may leave out because they are damaged. */
 const MAX_DAMAGED = 16;
 
@@ -83,7 +86,7 @@ export class Querier {
     const silent: { client: SourceClient; err: unknown }[] = [];
     await Promise.all([...stores, ...ingesters].map(async (c) => {
       if (without.has(c.name)) { silent.push({ client: c, err: new CinderblockError("unavailable", `${c.name} did not answer`) }); return; }
-      try { lists.set(c, await c.blocks(q.tenant, startMs, endMs, q)); } catch (err) { if (!isGone(err)) throw err; silent.push({ client: c, err }); }
+      try { lists.set(c, await living(c, c.blocks(q.tenant, startMs, endMs, q))); } catch (err) { if (!isGone(err)) throw err; silent.push({ client: c, err }); }
     }));
     if (silent.length > 0) {
       // One that is silent may have left since the ring was read: then its data is in the bucket, and the lists are taken again.
@@ -129,7 +132,7 @@ export class Querier {
 
   /** Asks a planned client; one that is gone is left out of the next plan. */
   private async ask<T>(client: SourceClient, question: () => Promise<T>): Promise<T> {
-    try { return await question(); } catch (err) { if (isGone(err)) throw new Silent(client, err); throw err; }
+    try { return await living(client, question()); } catch (err) { if (isGone(err)) throw new Silent(client, err); throw err; }
   }
 
   /** Plans and asks; a client that fell silent meanwhile is planned around, and so is a block that turns out to be damaged. */
@@ -163,8 +166,8 @@ export class Querier {
   private async selectOnce(q: Question, query: SourceQuery, without: Without, lastPlan: boolean): Promise<JobResult> {
     const { select } = query;
     const { plan, warnings, digest } = await this.plan(q, select.startMs, select.endMs, without);
-    const exclude = await this.duplicates(q, plan, select);
     const parts: PartialResult[] = [], gone: string[] = [];
+    const exclude = await this.duplicates(q, plan, select, gone, lastPlan);
     const alone = plan.size === 1 && [...plan.values()][0]!.length === 1;
     const asked: SourceQuery = query.kind === "tree" && alone ? { ...query, alone } : query;
     await Promise.all([...plan].map(async ([client, blocks]) => {
@@ -199,18 +202,28 @@ export class Querier {
   }
 
   /** Rows that two sources share: only sources below level 2 whose series overlap in time are compared row by row. */
-  private async duplicates(q: Question, plan: Plan, select: SelectRequest): Promise<Exclusions> {
+  private async duplicates(q: Question, plan: Plan, select: SelectRequest, gone: string[], lastPlan: boolean): Promise<Exclusions> {
     const all = [...plan].flatMap(([client, blocks]) => blocks.map((b) => ({ client, b })));
     const suspects = all.filter((x) => all.some((y) => y !== x && (x.b.level < 2 || y.b.level < 2) && x.b.minTimeMs <= y.b.maxTimeMs && y.b.minTimeMs <= x.b.maxTimeMs));
     if (suspects.length < 2) return {};
     const byClient = new Map<SourceClient, string[]>();
     for (const { client, b } of suspects) byClient.set(client, [...(byClient.get(client) ?? []), b.ulid]);
+    /** Who did not say which rows it has is not asked for them: they could be another's, too. */
+    const without = (asked: string[], answered: readonly { ulid: string }[]): void => {
+      const there = new Set(answered.map((a) => a.ulid)), lost = asked.filter((u) => !there.has(u));
+      if (lost.length === 0) return;
+      if (!lastPlan) throw new Vanished(lost);
+      gone.push(...lost);
+      for (const [c, blocks] of plan) plan.set(c, blocks.filter((b) => !lost.includes(b.ulid)));
+    };
     const ranges = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.ranges(q.tenant, ulids, select, q))))).flat();
+    without(suspects.map((s) => s.b.ulid), ranges);
     // What heads take in from now on may come to several of them: it is not part of this answer.
     const exclude: Exclusions = Object.fromEntries(ranges.filter((r) => r.form === "head").map((r) => [r.ulid, { form: r.form, upTo: r.upTo, rows: new Uint32Array(0) }]));
     const overlapping = overlaps(ranges);
     if (overlapping.size === 0) return exclude;
     const keys = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.keys(q.tenant, ulids.filter((u) => overlapping.has(u)), select, q))))).flat();
+    without([...overlapping], keys);
     return { ...exclude, ...findDuplicates(keys.sort((a, b) => (a.ulid < b.ulid ? -1 : 1))) };
   }
 
@@ -225,6 +238,21 @@ export class Querier {
       return { kind: "labels", answer, warnings };
     });
   }
+}
+
+/** An answer, as long as whoever is to give it lives: one that stands still would hold up the query until its end. */
+async function living<T>(client: SourceClient, answer: Promise<T>): Promise<T> {
+  if (!client.ping) return answer;
+  let timer: NodeJS.Timeout | undefined;
+  let missed = 0;
+  const dead = new Promise<never>((_, reject) => {
+    const look = (): void => {
+      client.ping!(PING_MS).then(() => { missed = 0; }, (err: unknown) => { if (++missed >= 2) reject(new CinderblockError("unavailable", `${client.name} stands still: ${messageOf(err)}`)); })
+        .finally(() => { if (timer !== undefined) timer = setTimeout(look, missed > 0 ? 0 : PULSE_MS); });
+    };
+    timer = setTimeout(look, PULSE_MS);
+  });
+  try { return await Promise.race([answer, dead]); } finally { clearTimeout(timer); timer = undefined; answer.catch(() => { /* it was given up, or has been thrown */ }); }
 }
 
 function isGone(err: unknown): boolean { return kindOf(err) === "unavailable"; }

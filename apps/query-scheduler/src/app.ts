@@ -1,8 +1,12 @@
+import { sleep } from "@cinderblock/async";
 import { internalRoutes } from "@cinderblock/rpc";
-import { type Component, SCHEDULERS } from "@cinderblock/runtime";
+import { type Component, RING_REFRESH_MS, SCHEDULERS } from "@cinderblock/runtime";
 import { serveScheduler } from "@cinderblock/transport";
 import { schedulerSchema } from "./config.ts";
 import { QueryScheduler } from "./scheduler.ts";
+
+/** How long a leaving scheduler waits for the queries that queriers run. */
+const LEAVE_MS = 10_000;
 
 /** Queues queries, fairly between tenants, for queriers to take. */
 export const queryScheduler: Component<typeof schedulerSchema> = {
@@ -15,6 +19,13 @@ export const queryScheduler: Component<typeof schedulerSchema> = {
     process.view(SCHEDULERS);
     process.add(me, { name: "query-scheduler-transport", start: () => Promise.resolve(), stop: () => { served.stop(); return Promise.resolve(); } }, scheduler);
     process.becomeActive(me);
+    // Frontends and queriers have read by then that it leaves; what still waits goes to another, what runs ends here.
+    process.beforeStop(async () => {
+      await me.set("LEAVING");
+      await sleep(2 * RING_REFRESH_MS);
+      await scheduler.stop();
+      await served.idle(LEAVE_MS);
+    });
     process.serve(internalRoutes("QueryScheduler", served.methods));
   },
 };

@@ -119,6 +119,20 @@ describe("a shard of heads", () => {
     expect(ids).toHaveLength(3);
   });
 
+  it("answers from the columns as they are, when profiles come between a question's steps", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.push(CPU, cpu(T0, 5));
+    const [head] = await a.sources(), select = { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 };
+    // The question begins, then a thousand pushes are handled in the same turn: every column is another array by then.
+    const keys = rowKeys(head!, select), series = executeOn([head!], { kind: "series", select, range: { startMs: 1, endMs: 4e12, stepMs: 1e12, groupBy: [] }, callSite: [] }, {});
+    for (let i = 0; i < 1000; i++) void a.push(CPU, cpu(T0 + BigInt(i + 1), 1));
+    const [k, r] = await Promise.all([keys, series]);
+    expect(k.row.length).toBe(k.upTo);
+    expect(k.total.every((t) => t > 0n)).toBe(true);
+    expect(r.kind === "series" && r.series.flatMap((s) => s.sum).reduce((x, y) => x + y, 0n) > 0n).toBe(true);
+  });
+
   it("replays after a crash between the block's rename and the end of its log: the block covers the head", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();

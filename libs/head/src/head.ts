@@ -250,13 +250,8 @@ export class Head implements ProfileSource {
   readonly coarse = [];
   release(): void { /* nothing was loaded */ }
 
-  load(): Promise<RowTable> {
-    return Promise.resolve({
-      timeNanos: this.rowTime.data, totalValue: this.rowTotal.data, partition: this.rowPartition.data, sampleStart: this.rowSampleStart.data, sampleEnd: this.rowSampleEnd.data,
-      stacktraceId: this.stacktraceId.data, value: this.value.data, spanStart: this.rowSpanStart.data, spans: this.spans.data,
-      id: new Uint8Array(this.rowId.data.buffer, 0, this.rowId.length * 4),
-    });
-  }
+  private readonly table = new HeadTable(this);
+  load(): Promise<RowTable> { return Promise.resolve(this.table); }
 
   symbols(partition: number): Promise<{ tables: SymbolTables; flame: FlameIndex }> {
     const p = this.partitions[partition]!;
@@ -264,6 +259,22 @@ export class Head implements ProfileSource {
     p.flame.extend(tables);
     return Promise.resolve({ tables, flame: p.flame });
   }
+}
+
+/** The columns as they are when they are looked at: profiles come between a question's steps, and columns that grow are other arrays. */
+class HeadTable implements RowTable {
+  private readonly head: Head;
+  constructor(head: Head) { this.head = head; }
+  get timeNanos(): BigInt64Array { return this.head.rowTime.data; }
+  get totalValue(): BigInt64Array { return this.head.rowTotal.data; }
+  get partition(): Uint32Array { return this.head.rowPartition.data; }
+  get sampleStart(): Uint32Array { return this.head.rowSampleStart.data; }
+  get sampleEnd(): Uint32Array { return this.head.rowSampleEnd.data; }
+  get stacktraceId(): Uint32Array { return this.head.stacktraceId.data; }
+  get value(): BigInt64Array { return this.head.value.data; }
+  get spanStart(): Int32Array { return this.head.rowSpanStart.data; }
+  get spans(): Uint32Array { return this.head.spans.data; }
+  get id(): Uint8Array { const { rowId } = this.head; return new Uint8Array(rowId.data.buffer, 0, rowId.length * 4); }
 }
 
 const TOTAL = new BigInt64Array(1);

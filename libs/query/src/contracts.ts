@@ -18,6 +18,8 @@ export interface ExecuteAnswer { result: PartialResult | undefined; missing: str
 /** What a querier asks of an ingester or a store-gateway: in process, or over the network later. */
 export interface SourceClient {
   readonly name: string;
+  /** resolves when it lives; absent where it lives as long as this process does */
+  ping?(timeoutMs: number): Promise<void>;
   /** heads and blocks of the tenant that overlap [startMs, endMs] */
   blocks(tenant: string, startMs: number, endMs: number, until?: Until): Promise<BlockInfo[]>;
   execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions, until?: Until): Promise<ExecuteAnswer>;

@@ -1,7 +1,8 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyServerFactory } from "fastify";
 import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
-import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import { ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
+import { kindOf } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
 import type { Service } from "@cinderblock/service";
 import { mendUnreadable } from "./bad-messages.ts";
@@ -35,10 +36,15 @@ export interface Routes {
 /** Counts a request as being served, until its end is told. */
 type Observe = (method: string, url: string) => (status: number, seconds: number) => void;
 
-/** Domain errors become Connect errors in one place. */
-const translate: Interceptor = (next) => async (request) => {
-  try { return await next(request); } catch (err) { throw toConnectError(err); }
-};
+/** Domain errors become Connect errors in one place. What nobody expected is logged with where it came from. */
+function translate(base: Base): Interceptor {
+  return (next) => async (request) => {
+    try { return await next(request); } catch (err) {
+      if (!(err instanceof ConnectError) && kindOf(err) === "internal") base.log.error({ err, stack: (err as Error).stack, method: request.method.name }, "request failed");
+      throw toConnectError(err);
+    }
+  };
+}
 
 /** The one public port: Fastify for plain routes, Connect for services, HTTP/1.1 and cleartext HTTP/2. */
 export class ApiServer implements Service {
@@ -96,7 +102,7 @@ export class ApiServer implements Service {
       if (r.http) { const { http } = r; await app.register((scope, _o, done) => { http(scope); done(); }); }
     }
     const connects = this.routes.map((r) => r.connect).filter((c) => c !== undefined);
-    await app.register(fastifyConnectPlugin, { routes: (router) => { for (const c of connects) c(router); mendUnreadable(router); }, interceptors: [translate], readMaxBytes: 64 << 20, writeMaxBytes: 0xffffffff, acceptCompression: [fastGzip], compressMinBytes: 1400 });
+    await app.register(fastifyConnectPlugin, { routes: (router) => { for (const c of connects) c(router); mendUnreadable(router); }, interceptors: [translate(base)], readMaxBytes: 64 << 20, writeMaxBytes: 0xffffffff, acceptCompression: [fastGzip], compressMinBytes: 1400 });
     await app.listen({ host: config.address === "" ? "::" : config.address, port: config.port });
     base.log.info({ address: config.address, port: config.port }, "server listening");
   }

@@ -56,6 +56,21 @@ describe("a scheduler over the network", () => {
     await failure;
     stop();
   }, 30_000);
+  it("gives a query to another when its answer to a poll never arrived, though the querier lives", async () => {
+    const { scheduler, outcome } = one();
+    const { methods, stop } = serveScheduler(scheduler, base);
+    const taken = await next(methods, "a");
+    const poll = (ids: number[]): Promise<Handed> => methods.next!(["a", ids, 100] as never, signal) as Promise<Handed>;
+    expect(await poll([taken!.id])).toBeNull();
+    await new Promise((r) => { setTimeout(r, 2100); });
+    await methods.alive!(["a", [taken!.id]] as never, signal);
+    expect(await poll([taken!.id])).toBeNull(); // it has it
+    const second = await poll([]);
+    expect(second).toMatchObject({ tenant: "t" });
+    await methods.done!([second!.id, result, null] as never, signal);
+    await expect(outcome).resolves.toBe(result);
+    stop();
+  }, 20_000);
   it("tells a querier of a query that nobody waits for any more", async () => {
     const gone = new AbortController(), { scheduler, outcome } = one(60_000, gone.signal);
     const { methods, stop } = serveScheduler(scheduler, base);

@@ -16,17 +16,17 @@ export interface LocalScheduler {
 }
 
 /** A query in a querier's hands. */
-interface Running extends TakenJob { querier: string; tries: number }
+interface Running extends TakenJob { querier: string; tries: number; handedAt: number }
 
 /** How long a querier waits at a scheduler for a query, and how long one may be silent before its queries go to others. */
-const POLL_MS = 5000, SILENT_MS = 3000, BEAT_MS = 700, FORGET_MS = 600_000;
+const POLL_MS = 5000, SHORT_POLL_MS = 300, ARRIVED_MS = 2000, SILENT_MS = 3000, BEAT_MS = 700, FORGET_MS = 600_000;
 const MAX_TRIES = 3;
 
 /**
  * A scheduler for frontends and queriers in other processes. A querier polls for queries and posts results; while it runs
  * one it says so. One that falls silent loses its queries to others, twice at most; the deadline stays the first.
  */
-export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods: InternalMethods; stop: () => void } {
+export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods: InternalMethods; stop: () => void; /** resolves when no querier runs a query any more, or after a time */ idle: (ms: number) => Promise<void> } {
   const running = new Map<number, Running>();
   const again: Running[] = [];
   const heard = new Map<string, number>();
@@ -48,6 +48,13 @@ export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods
   }, 500);
   timer.unref();
 
+  /** What a querier does not have though it was given it never arrived there: it goes to another. */
+  const missed = (querier: string, ids: readonly number[] | undefined): void => {
+    if (!ids) return; // one of the release before does not say
+    const now = performance.now();
+    for (const [id, r] of running) if (r.querier === querier && now - r.handedAt > ARRIVED_MS && !ids.includes(id)) { running.delete(id); retried.inc(); again.push(r); }
+  };
+
   const hand = (r: Running): { id: number; tenant: string; job: QueryJob; deadlineMs: number } => {
     const id = nextId++;
     running.set(id, r);
@@ -57,30 +64,33 @@ export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods
   };
   return {
     stop: () => clearInterval(timer),
+    async idle(ms) { for (const end = Date.now() + ms; running.size > 0 && Date.now() < end;) await sleep(50); },
     methods: {
       enqueue: ([tenant, job, deadlineMs]: [string, QueryJob, number], signal: AbortSignal) => scheduler.enqueue(tenant, job, deadlineMs, signal),
-      async next([querier]: [string], signal: AbortSignal) {
+      async next([querier, ids, waitMs]: [string, number[] | undefined, number | undefined], signal: AbortSignal) {
         heard.set(querier, performance.now());
-        const takeLost = (): ReturnType<typeof hand> | null => { let lost = again.shift(); while (lost?.signal.aborted) lost = again.shift(); return lost ? hand({ ...lost, querier, tries: lost.tries + 1 }) : null; };
+        missed(querier, ids);
+        const takeLost = (): ReturnType<typeof hand> | null => { let lost = again.shift(); while (lost?.signal.aborted) lost = again.shift(); return lost ? hand({ ...lost, querier, tries: lost.tries + 1, handedAt: performance.now() }) : null; };
         const lost = takeLost();
         if (lost) return lost;
         const stop = new AbortController();
         const end = (): void => stop.abort();
         signal.addEventListener("abort", end);
-        const wait = setTimeout(end, POLL_MS);
+        const wait = setTimeout(end, waitMs ?? POLL_MS);
         const beat = setInterval(() => { heard.set(querier, performance.now()); if (again.length > 0) end(); }, 200);
         try {
           const taken = await scheduler.next(querier, stop.signal);
           if (!taken) return signal.aborted ? null : takeLost();
           // The querier went away while its query came: nobody else has it.
-          if (signal.aborted) { again.push({ ...taken, querier, tries: 0 }); return null; }
-          return hand({ ...taken, querier, tries: 1 });
+          if (signal.aborted) { again.push({ ...taken, querier, tries: 0, handedAt: 0 }); return null; }
+          return hand({ ...taken, querier, tries: 1, handedAt: performance.now() });
         } finally { clearTimeout(wait); clearInterval(beat); signal.removeEventListener("abort", end); }
       },
       /** @returns which of a querier's queries nobody waits for any more */
       alive([querier, ids]: [string, number[] | undefined]) {
         heard.set(querier, performance.now());
         scheduler.heard(querier);
+        missed(querier, ids);
         return Promise.resolve((ids ?? []).filter((id) => running.get(id)?.querier !== querier));
       },
       done([id, result, error]: [number, JobResult | null, ErrorRecord | null]) {
@@ -122,11 +132,14 @@ export class RemoteQueue {
 
 /** The schedulers in other processes, for a querier. */
 export class RemoteJobs {
-  private turn = 0;
+  /** scheduler -> polls that wait there */
+  private readonly polls = new Map<string, number>();
   private readonly stopped = new AbortController();
   /** scheduler -> its queries that run here */
   private readonly busy = new Map<string, Map<number, AbortController>>();
   private timer: NodeJS.Timeout | undefined;
+  /** results on their way */
+  private readonly posts = new Set<Promise<unknown>>();
   private readonly client: InternalClient;
   private readonly addresses: () => readonly string[];
   private readonly base: Base;
@@ -144,25 +157,30 @@ export class RemoteJobs {
       if (signal.aborted) return undefined;
       const all = this.addresses();
       if (all.length === 0) { await sleep(300, signal); continue; }
-      const address = all[this.turn++ % all.length]!;
+      // Every scheduler has a poll of ours, if there are enough of them; else they go round faster.
+      const waitingAt = (a: string): number => this.polls.get(a) ?? 0;
+      const address = all.reduce((a, b) => (waitingAt(b) < waitingAt(a) ? b : a));
+      const waitMs = all.every((a) => a === address || waitingAt(a) > 0) ? POLL_MS : SHORT_POLL_MS;
+      this.polls.set(address, waitingAt(address) + 1);
       try {
-        const job = await this.client.call<{ id: number; tenant: string; job: QueryJob; deadlineMs: number } | null>(address, "QueryScheduler", "next", [querierId], { timeoutMs: POLL_MS + 5000, signal });
+        const job = await this.client.call<{ id: number; tenant: string; job: QueryJob; deadlineMs: number } | null>(address, "QueryScheduler", "next", [querierId, [...(this.busy.get(address)?.keys() ?? [])], waitMs], { timeoutMs: POLL_MS + 5000, signal });
         if (!job) continue;
         const mine = this.busy.get(address) ?? new Map<number, AbortController>(), wanted = new AbortController();
         this.busy.set(address, mine);
         mine.set(job.id, wanted);
         const post = (result: JobResult | null, error: ErrorRecord | null): void => {
           // It lives until the result is there: a large one takes its time.
-          this.client.call(address, "QueryScheduler", "done", [job.id, result, error], { timeoutMs: 10_000 })
+          const posted = this.client.call(address, "QueryScheduler", "done", [job.id, result, error], { timeoutMs: 10_000 })
             .catch((err: unknown) => this.base.log.warn({ err, scheduler: address }, "a result could not be handed in"))
-            .finally(() => mine.delete(job.id));
+            .finally(() => { mine.delete(job.id); this.posts.delete(posted); });
+          this.posts.add(posted);
         };
         return { tenant: job.tenant, job: job.job, deadlineMs: job.deadlineMs, signal: wanted.signal, done: (r) => post(r, null), fail: (err) => post(null, toErrorRecord(err)) };
       } catch (err) {
         if (signal.aborted) return undefined;
         this.base.log.debug({ err, scheduler: address }, "scheduler did not answer");
         await sleep(300, signal);
-      }
+      } finally { this.polls.set(address, this.polls.get(address)! - 1); }
     }
   }
 
@@ -176,8 +194,12 @@ export class RemoteJobs {
     }
   }
 
-  stop(): void {
+  /** No more queries come. */
+  stop(): void { this.stopped.abort(); }
+
+  /** Resolves when the results of those that came have been handed in. */
+  async finished(): Promise<void> {
+    await Promise.all(this.posts);
     clearInterval(this.timer);
-    this.stopped.abort();
   }
 }

@@ -6,6 +6,7 @@ type Of<M extends keyof SourceClient> = SourceClient[M] extends (...a: infer A) 
 /** A source of heads and blocks, as methods for other processes. Their deadline is the connection's. */
 export function sourceMethods(source: SourceClient): InternalMethods {
   return {
+    ping: () => Promise.resolve(true),
     blocks: ([tenant, startMs, endMs]: Of<"blocks">, signal: AbortSignal) => source.blocks(tenant, startMs, endMs, { deadlineMs: Infinity, signal }),
     execute: ([tenant, ulids, query, exclude]: Of<"execute">, signal: AbortSignal) => source.execute(tenant, ulids, query, exclude, { deadlineMs: Infinity, signal }),
     ranges: ([tenant, ulids, select]: Of<"ranges">, signal: AbortSignal) => source.ranges(tenant, ulids, select, { deadlineMs: Infinity, signal }),
@@ -36,6 +37,7 @@ export class RemoteSource implements SourceClient {
     return this.client.call<T>(this.address, this.service, method, args, { timeoutMs, signal: until?.signal });
   }
 
+  async ping(timeoutMs: number): Promise<void> { await this.client.call(this.address, this.service, "ping", [], { timeoutMs }); }
   blocks(tenant: string, startMs: number, endMs: number, until?: Until): Promise<BlockInfo[]> { return this.ask("blocks", [tenant, startMs, endMs], until); }
   execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions, until?: Until): Promise<ExecuteAnswer> { return this.ask("execute", [tenant, ulids, query, exclude], until); }
   ranges(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<SeriesRanges[]> { return this.ask("ranges", [tenant, ulids, select], until); }
