@@ -1,5 +1,5 @@
 export { startKafka } from "./kafka.ts";
-export type { KafkaServer } from "./kafka.ts";
+export type { KafkaSecurity, KafkaServer } from "./kafka.ts";
 export { faultProxy } from "./fault-proxy.ts";
 export type { Fault, FaultProxy } from "./fault-proxy.ts";
 export { startAzurite, startGcsServer, startSwift } from "./object-stores.ts";

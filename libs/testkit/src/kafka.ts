@@ -10,7 +10,10 @@ import { freePort, installing, missing, PARTS } from "./real-parts.ts";
 const VERSION = "4.4.0";
 const JAVA = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
-export interface KafkaServer { brokers: string; /** as a crash does */ kill(): Promise<void>; start(): Promise<void>; pause(): void; resume(): void }
+/** How a broker that asks for TLS and SASL is reached: user alice with alice-secret by PLAIN and SCRAM-SHA-256, or any unsigned token by OAUTHBEARER. */
+export interface KafkaSecurity { brokers: string; ca: string }
+
+export interface KafkaServer { brokers: string; secure: KafkaSecurity; /** as a crash does */ kill(): Promise<void>; start(): Promise<void>; pause(): void; resume(): void }
 
 /** The broker's jars, fetched once by Maven; undefined where they cannot be. */
 async function jars(): Promise<string | undefined> {
@@ -36,14 +39,26 @@ export async function startKafka(): Promise<KafkaServer | undefined> {
   const lib = await jars();
   if (lib === undefined) return undefined;
   const directory = mkdtempSync(join(tmpdir(), "cinderblock-kafka-"));
-  const port = await freePort(), controller = await freePort(), config = join(directory, "server.properties");
+  const port = await freePort(), secured = await freePort(), controller = await freePort(), config = join(directory, "server.properties");
+  const store = join(directory, "keys.p12"), module = "org.apache.kafka.common.security";
+  const keytool = (...args: string[]): Promise<{ stdout: string }> => promisify(execFile)("keytool", [...args, "-alias", "broker", "-keystore", store, "-storetype", "PKCS12", "-storepass", "secret-of-keys"]);
+  await keytool("-genkeypair", "-keyalg", "EC", "-validity", "30", "-dname", "CN=127.0.0.1", "-ext", "SAN=ip:127.0.0.1");
+  const ca = (await keytool("-exportcert", "-rfc")).stdout;
   writeFileSync(config, `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:${controller}
-listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:${port}
+listeners=PLAINTEXT://127.0.0.1:${port},SASL_SSL://127.0.0.1:${secured},CONTROLLER://127.0.0.1:${controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:${port},SASL_SSL://127.0.0.1:${secured}
+ssl.keystore.location=${store}
+ssl.keystore.type=PKCS12
+ssl.keystore.password=secret-of-keys
+ssl.key.password=secret-of-keys
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,OAUTHBEARER
+listener.name.sasl_ssl.plain.sasl.jaas.config=${module}.plain.PlainLoginModule required user_alice="alice-secret";
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=${module}.scram.ScramLoginModule required;
+listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=${module}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs=${join(directory, "data")}
 offsets.topic.num.partitions=1
@@ -63,7 +78,7 @@ num.io.threads=2
 log.cleaner.dedupe.buffer.size=2097152
 `);
   const classes = ["-cp", join(lib, "*")];
-  await promisify(execFile)("java", ["-Xmx128m", ...JAVA, ...classes, "kafka.tools.StorageTool", "format", "-t", randomBytes(16).toString("base64url"), "-c", config]);
+  await promisify(execFile)("java", ["-Xmx128m", ...JAVA, ...classes, "kafka.tools.StorageTool", "format", "-t", randomBytes(16).toString("base64url"), "-c", config, "--add-scram", "SCRAM-SHA-256=[name=alice,password=alice-secret]"]);
   let child: ChildProcess | undefined;
   const start = async (): Promise<void> => {
     const log = openSync(join(directory, "log"), "a");
@@ -78,7 +93,7 @@ log.cleaner.dedupe.buffer.size=2097152
   };
   await start();
   return {
-    brokers: `127.0.0.1:${port}`, start,
+    brokers: `127.0.0.1:${port}`, secure: { brokers: `127.0.0.1:${secured}`, ca }, start,
     kill: () => new Promise((done) => { child!.once("exit", () => done()); child!.kill("SIGKILL"); }),
     pause: () => { child!.kill("SIGSTOP"); },
     resume: () => { child!.kill("SIGCONT"); },
