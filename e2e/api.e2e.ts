@@ -288,3 +288,17 @@ describe("traces", () => {
     expect(traces.has("0af7651916cd43dd8448eb211c80319c")).toBe(true);
   });
 });
+
+it("a tenant's series are limited, and those that are known go on when the limit is reached", async () => {
+  const server = new Server();
+  await server.start("-ingester.max-global-series-per-tenant=3");
+  const push = (pod: string, at: number): Promise<{ status: number; body: Record<string, unknown> }> => server.json("/push.v1.PusherService/Push", { series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "shop" }, { name: "pod", value: pod }], samples: [{ rawProfile: Buffer.from(profile(10, now + at)).toString("base64") }] }] });
+  expect((await Promise.all(["a", "b", "c"].map((p) => push(p, 0)))).map((r) => r.status)).toEqual([200, 200, 200]);
+  const refused = await push("d", 0);
+  expect([refused.status, refused.body.code, refused.body.message]).toEqual([429, "resource_exhausted", expect.stringContaining("Maximum active series limit exceeded (3/3)")]);
+  expect((await Promise.all(["a", "b", "c"].map((p) => push(p, 1)))).map((r) => r.status)).toEqual([200, 200, 200]);
+  await server.flush(); // a new head is not new room
+  expect([(await push("d", 2)).status, (await push("a", 2)).status]).toEqual([429, 200]);
+  expect([...(await server.sums(["pod"], CPU, now - 1000, now + 15_000))].sort()).toEqual([["a", 33], ["b", 22], ["c", 22]]);
+  await server.stop();
+});

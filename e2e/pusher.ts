@@ -23,7 +23,7 @@ export class Pusher {
   readonly start: number;
 
   /** @param start time of the first profile, the others follow by a millisecond */
-  constructor(to: () => Server[], loops: number, start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000, headers: Record<string, string> = {}) {
+  constructor(to: () => Server[], loops: number, start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000, headers: Record<string, string> = {}, services = 5) {
     this.start = start;
     this.loops = Array.from({ length: loops }, async (_, k) => {
       while (!this.stopped) {
@@ -33,7 +33,7 @@ export class Pusher {
         try {
           const r = await fetch(`${all[(id + k) % all.length]!.url}/push.v1.PusherService/Push`, {
             method: "POST", headers: { "content-type": "application/json", ...headers },
-            body: JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: `s${id % 5}` }], samples: [{ rawProfile: body.toString("base64") }] }] }),
+            body: JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: `s${id % services}` }], samples: [{ rawProfile: body.toString("base64") }] }] }),
           });
           if (r.status === 200) this.acknowledged.add(id); else { this.refused++; await new Promise((w) => { setTimeout(w, 50); }); }
         } catch { this.refused++; await new Promise((w) => { setTimeout(w, 50); }); }

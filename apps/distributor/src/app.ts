@@ -20,7 +20,7 @@ export const distributor: Component<typeof distributorSchema> = {
       const { log, service } = partitionedLog(config, base);
       const watch = new PartitionWatch(log, ring, client, base), validator = new Validator(scripts.validate, budgets.workers, base);
       process.add(service, validator, watch);
-      const path = new KafkaWritePath({ timeoutMs: config.pushTimeout, maxRecordBytes: config.kafkaMaxRecord }, log, validator, watch, base);
+      const path = new KafkaWritePath({ timeoutMs: config.pushTimeout, maxRecordBytes: config.kafkaMaxRecord }, log, validator, watch, (tenant) => limits.of(tenant).maxGlobalSeriesPerTenant, base);
       process.serve(distributorRoutes(new Distributor(path, limits, budgets.inflight, base), config.multitenancy, base.now), partitionRoutes(() => watch.states()));
       process.readyWhen(() => (watch.states().length === 0 ? "no ingester has told yet of the partitions that it reads" : ""));
       return;

@@ -1,6 +1,6 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
-import { type PushAnswer, type RawPush, serviceOf } from "@cinderblock/ingest";
+import { ActiveSeries, type PushAnswer, type RawPush, serviceOf, tooManySeries } from "@cinderblock/ingest";
 import type { PartitionedLog } from "@cinderblock/kafka";
 import { placementToken } from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
@@ -19,9 +19,13 @@ export class KafkaWritePath implements WritePath {
   private readonly validator: Validator;
   private readonly watch: PartitionWatch;
   private readonly base: Base;
+  private readonly active = new ActiveSeries();
+  private readonly maxSeries: (tenant: string) => number;
   private readonly plain = new WeakMap<IngestLimits, IngestLimits>();
 
-  constructor(config: KafkaWriteConfig, log: PartitionedLog, validator: Validator, watch: PartitionWatch, base: Base) {
+  /** @param maxSeries active series that a tenant may have; 0: no limit */
+  constructor(config: KafkaWriteConfig, log: PartitionedLog, validator: Validator, watch: PartitionWatch, maxSeries: (tenant: string) => number, base: Base) {
+    this.maxSeries = maxSeries;
     this.config = config;
     this.log = log;
     this.validator = validator;
@@ -35,8 +39,9 @@ export class KafkaWritePath implements WritePath {
   async push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer> {
     const placed = service === "" ? serviceOf(push) : service;
     const atMs = this.base.now();
-    const { answer, accepted } = await this.validator.check(tenant, push, limits, atMs);
+    const { answer, accepted, series, types } = await this.validator.check(tenant, push, limits, atMs);
     if (accepted === 0) return answer;
+    this.limitSeries(tenant, series, types, atMs);
     const record = encodePushRecord({ tenant, service: placed, atMs, limits: this.decided(limits), push });
     if (record.length > this.config.maxRecordBytes) {
       throw new CinderblockError("invalid", `the push is a record of ${record.length} bytes; the limit is ${this.config.maxRecordBytes} (-kafka.max-record-bytes)`, { reason: "body_size_limit_exceeded" });
@@ -46,6 +51,22 @@ export class KafkaWritePath implements WritePath {
     await this.log.produce(partition, record, this.config.timeoutMs);
     this.base.metrics.counter("cinderblock_distributor_records_produced_total", "Records written to the partitioned log.", ["partition"]).inc({ partition: String(partition) });
     return answer;
+  }
+
+  /**
+   * Refuses new series of a tenant that has as many as it may, counted by this distributor and by the owners of the
+   * partitions, who tell every two seconds: each distributor may let through what comes within that time.
+   */
+  private limitSeries(tenant: string, series: BigUint64Array, types: Uint8Array, nowMs: number): void {
+    const max = this.maxSeries(tenant);
+    if (max === 0) return;
+    const owners = this.watch.seriesOf(tenant);
+    const full = owners !== undefined && owners.size >= max;
+    series.forEach((s, i) => {
+      const known = owners?.has(s) ?? false;
+      const refused = full && !known && !this.active.has(tenant, s);
+      if (refused || !this.active.admit(tenant, s, types[i]!, max, nowMs, () => known)) throw tooManySeries(Math.max(this.active.count(tenant), owners?.size ?? 0), max);
+    });
   }
 
   /** What a reader has to apply: rates and numbers of series were decided before the push was acknowledged. */

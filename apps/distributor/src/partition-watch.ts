@@ -13,6 +13,9 @@ export class PartitionWatch implements Service {
   readonly name = "partition-watch";
   /** partition -> who reads it, and when that was told */
   private readonly known = new Map<number, Map<string, PartitionState & { atMs: number }>>();
+  /** owner -> tenant -> its active series there, and when that was told */
+  private readonly active = new Map<string, { atMs: number; tenants: Map<string, BigUint64Array> }>();
+  private readonly unions = new Map<string, Set<bigint>>();
   private timer: NodeJS.Timeout | undefined;
   private readonly log: PartitionedLog;
   private readonly ring: RingView;
@@ -42,10 +45,27 @@ export class PartitionWatch implements Service {
           if (!owners) this.known.set(s.partition, (owners = new Map()));
           owners.set(s.owner, { ...s, atMs: this.base.now() });
         }
+        const series = await this.client.call<{ tenant: string; series: BigUint64Array }[]>(m.address, "Ingester", "activeSeries", [], { timeoutMs: POLL_MS });
+        const tenants = new Map<string, BigUint64Array>();
+        for (const s of series) { const more = tenants.get(s.tenant); tenants.set(s.tenant, more ? BigUint64Array.of(...more, ...s.series) : s.series); }
+        this.active.set(m.id, { atMs: this.base.now(), tenants });
       } catch (err) { this.base.log.debug({ ingester: m.id, err }, "an ingester did not tell of its partitions"); }
     }));
     const old = this.base.now() - 2 * SILENT_MS;
+    for (const [owner, a] of this.active) if (a.atMs < old) this.active.delete(owner);
+    this.unions.clear();
     for (const owners of this.known.values()) for (const [owner, s] of owners) if (s.atMs < old && owners.size > 1) owners.delete(owner);
+  }
+
+  /** A tenant's active series, as the owners of the partitions told last; undefined while none has. */
+  seriesOf(tenant: string): ReadonlySet<bigint> | undefined {
+    if (this.active.size === 0) return undefined;
+    let union = this.unions.get(tenant);
+    if (!union) {
+      this.unions.set(tenant, (union = new Set()));
+      for (const { tenants } of this.active.values()) for (const s of tenants.get(tenant) ?? []) union.add(s);
+    }
+    return union;
   }
 
   /** The last known state of every partition and owner. */

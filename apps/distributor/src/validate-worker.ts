@@ -1,6 +1,6 @@
 import { loadHasher } from "@cinderblock/bytes";
 import { toErrorRecord } from "@cinderblock/errors";
-import { PushProcessor, RateGate } from "@cinderblock/ingest";
+import { labelHashes, PushProcessor, RateGate } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { serveWorker } from "@cinderblock/threads";
 import type { Validation, ValidateCall } from "./validator.ts";
@@ -8,14 +8,23 @@ import type { Validation, ValidateCall } from "./validator.ts";
 /** A worker thread that does to a push what an ingester will do, and keeps nothing: what it takes, every ingester takes. */
 const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
 let accepted = 0;
-const processor = new PushProcessor(await loadHasher(), { append() { accepted++; } });
+let series: bigint[] = [], types: number[] = [];
+const hasher = await loadHasher(), seriesHash = labelHashes(hasher);
+const processor = new PushProcessor(hasher, {
+  append(_tenant, p) {
+    accepted++;
+    for (const { labels } of p.groups) { series.push(seriesHash(labels)); types.push(p.profile.tables.sampleTypes); }
+  },
+});
 
 serveWorker({
   check({ tenant, push, nowMs, settings }: ValidateCall): Validation {
     if (settings) settingsOf.set(tenant, { limits: settings.limits, gate: new RateGate(settings.gate) });
     const { limits, gate } = settingsOf.get(tenant)!;
     accepted = 0;
+    series = [];
+    types = [];
     const out = processor.process(tenant, push, limits, gate, nowMs);
-    return { accepted, answer: { ...out, error: out.error ? toErrorRecord(out.error) : undefined } };
+    return { accepted, series: BigUint64Array.from(series), types: Uint8Array.from(types), answer: { ...out, error: out.error ? toErrorRecord(out.error) : undefined } };
   },
 });

@@ -7,7 +7,7 @@ import { WorkerClient } from "@cinderblock/threads";
 /** `settings` come with a tenant's first push to a worker, and when they changed. */
 export interface ValidateCall { tenant: string; push: RawPush; nowMs: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
 /** What a push is answered, and whether anything of it is to be kept. */
-export interface Validation { answer: PushAnswer; accepted: number }
+export interface Validation { answer: PushAnswer; accepted: number; /** hashes of the label sets, and how many sample types each has */ series: BigUint64Array; types: Uint8Array }
 
 /** Threads that check pushes before they are written to the log: what is acknowledged is never refused later. */
 export class Validator implements Service {

@@ -4,7 +4,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import { lastLoggedMs } from "@cinderblock/head";
 import { internalRoutes } from "@cinderblock/rpc";
 import { type ClusterProcess, type Component, INGESTERS, kafkaOf, partitionedLog, RING_REFRESH_MS, STORES } from "@cinderblock/runtime";
-import type { IngestLimits } from "@cinderblock/tenant";
+import { type IngestLimits, type Limits, smallerLimit } from "@cinderblock/tenant";
 import { partitionRoutes, pushMethod, sourceMethods } from "@cinderblock/transport";
 import { type IngesterComponentConfig, ingesterConfigOf, ingesterSchema } from "./config.ts";
 import { Ingester } from "./ingester.ts";
@@ -66,7 +66,7 @@ function readsPartitions(config: IngesterComponentConfig, process: ClusterProces
   const owners = (): string[] => ring.snapshot.active.filter((m) => m.zone === config.zone).map((m) => m.id).sort();
   const partitions = new Partitions({ id: process.id, zone: config.zone, topic: config.kafkaTopic, file: join(config.dataPath, "partitions.json"), learnMs: config.kafkaLearn }, log, ingester, owners, base);
   process.add(service, partitions);
-  process.serve(internalRoutes("Ingester", { partitions: () => Promise.resolve(partitions.states()), reach: ([ends, deadlineMs]: [number[], number]) => partitions.reach(ends, deadlineMs) }), partitionRoutes(() => partitions.states()));
+  process.serve(internalRoutes("Ingester", { partitions: () => Promise.resolve(partitions.states()), activeSeries: () => ingester.activeSeries(), reach: ([ends, deadlineMs]: [number[], number]) => partitions.reach(ends, deadlineMs) }), partitionRoutes(() => partitions.states()));
   return partitions;
 }
 
@@ -80,14 +80,14 @@ async function handOver(ingester: Ingester, shipper: Shipper, config: IngesterCo
   if (left > 0) warn({ blocks: left }, "blocks are still to be shipped: start this ingester again before its disk goes away");
 }
 
-/** Limits with the part of the ingestion rate that this ingester may take; the same object as long as nothing changed. */
-function sharedLimits(of: (tenant: string) => IngestLimits, share: (tenant: string) => number): (tenant: string) => IngestLimits {
-  const known = new Map<string, { from: IngestLimits; share: number; limits: IngestLimits }>();
+/** Limits with the part of the ingestion rate and of the series that this ingester may take; the same object as long as nothing changed. */
+function sharedLimits(of: (tenant: string) => Limits, share: (tenant: string) => number): (tenant: string) => IngestLimits {
+  const known = new Map<string, { from: Limits; share: number; limits: IngestLimits }>();
   return (tenant) => {
     const from = of(tenant), part = share(tenant);
     const k = known.get(tenant);
     if (k && k.from === from && k.share === part) return k.limits;
-    const limits = { ...from, ingestionRateBytes: from.ingestionRateBytes * part };
+    const limits = { ...from, ingestionRateBytes: from.ingestionRateBytes * part, maxSeriesPerTenant: smallerLimit(from.maxLocalSeriesPerTenant, Math.ceil(from.maxGlobalSeriesPerTenant * part)) };
     known.set(tenant, { from, share: part, limits });
     return limits;
   };

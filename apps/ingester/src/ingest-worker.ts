@@ -1,9 +1,9 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { loadHasher } from "@cinderblock/bytes";
-import { CinderblockError, toErrorRecord } from "@cinderblock/errors";
+import { toErrorRecord } from "@cinderblock/errors";
 import { type Head, HeadShard } from "@cinderblock/head";
-import { type ProcessedProfile, PushProcessor, RateGate } from "@cinderblock/ingest";
+import { ActiveSeries, labelHashes, type ProcessedProfile, PushProcessor, RateGate, tooManySeries } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type BlockInfo, executeOn, labelNames, labelValues, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
 import { ownData, releasedBytes, serveWorker, SlotReader, Transfer, transferable } from "@cinderblock/threads";
@@ -28,12 +28,12 @@ shard.onForeignDone = (dir, segments) => { for (const s of segments) rmSync(join
 
 const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
 let maxSeries = 0, learning = false;
+const active = new ActiveSeries(), seriesHash = labelHashes(hasher);
 const processor = new PushProcessor(hasher, {
   append(tenant: string, p: ProcessedProfile) {
     if (learning) { shard.learn(tenant, p); return; }
-    if (maxSeries > 0 && shard.seriesOf(tenant) >= maxSeries) {
-      throw new CinderblockError("limit", `Maximum active series limit exceeded (${shard.seriesOf(tenant)}/${maxSeries}), reduce the number of active streams (reduce labels or reduce label values), or contact your administrator to see if the limit can be increased`, { reason: "series_limit" });
-    }
+    const now = Date.now(), types = p.profile.tables.sampleTypes;
+    for (const { labels } of p.groups) if (!active.admit(tenant, seriesHash(labels), types, maxSeries, now)) throw tooManySeries(active.count(tenant), maxSeries);
     shard.append(tenant, p);
   },
 });
@@ -66,7 +66,10 @@ const methods: IngestWorkerMethods = {
     return { records: r.records, rows: r.rows, seconds: r.seconds, segments: r.segments, damaged: r.damaged, tornBytes: r.tornBytes, lostSymbols: r.lostSymbols };
   },
   async push({ tenant, push, at, length, nowMs, learn, settings }) {
-    if (settings) settingsOf.set(tenant, { limits: settings.limits, gate: new RateGate(settings.gate) });
+    if (settings) {
+      settingsOf.set(tenant, { limits: settings.limits, gate: new RateGate(settings.gate) });
+      active.share(tenant, settings.series);
+    }
     const { limits, gate } = settingsOf.get(tenant)!;
     maxSeries = limits.maxSeriesPerTenant;
     learning = learn === true;
@@ -75,6 +78,7 @@ const methods: IngestWorkerMethods = {
     await shard.commit();
     return { ...out, error: out.error ? toErrorRecord(out.error) : undefined };
   },
+  activeSeries: () => active.list(Date.now()),
   baselineServices: () => shard.baselineServices(),
   async forgetBaselines(services) {
     const n = shard.forgetBaselines(services);

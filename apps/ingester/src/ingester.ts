@@ -49,7 +49,8 @@ export class Ingester implements Service, SourceClient {
   private timer: NodeJS.Timeout | undefined;
   private readonly damaged: { inc(): void };
   private readonly forgotten: { inc(n: number): void };
-  private readonly gates = new Map<string, SharedArrayBuffer>();
+  /** what the threads count together of each tenant */
+  private readonly shared = new Map<string, { gate: SharedArrayBuffer; series: SharedArrayBuffer }>();
   /** worker -> tenant -> the limits it was sent */
   private readonly sent = new Map<WorkerClient, Map<string, IngestLimits>>();
   private readonly bodies = new SharedSlots(BODY_SLOT_BYTES, BODY_SLOTS);
@@ -149,6 +150,9 @@ export class Ingester implements Service, SourceClient {
   /** Takes from a push that others store what the next cumulative profiles of its series are compared with. */
   async learn(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<void> { await this.hand(tenant, service, push, limits, { nowMs, learn: true }); }
 
+  /** Active series of tenants, by their hashes. */
+  async activeSeries(): Promise<{ tenant: string; series: BigUint64Array }[]> { return (await Promise.all(this.shards.map((s) => s.call<{ tenant: string; series: BigUint64Array }[]>("activeSeries", undefined)))).flat(); }
+
   /** Forgets what cumulative profiles are compared with, of the services that `gone` names: others had their profiles meanwhile. */
   async forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void> {
     const n = await Promise.all(this.shards.map(async (s) => {
@@ -162,8 +166,8 @@ export class Ingester implements Service, SourceClient {
   }
 
   private async hand(tenant: string, service: string, push: RawPush, limits: IngestLimits, how: { nowMs?: number; learn?: true }): Promise<PushAnswer> {
-    let gate = this.gates.get(tenant);
-    if (!gate) this.gates.set(tenant, (gate = new SharedArrayBuffer(8)));
+    let shared = this.shared.get(tenant);
+    if (!shared) this.shared.set(tenant, (shared = { gate: new SharedArrayBuffer(8), series: new SharedArrayBuffer(4) }));
     let h = 0;
     for (let i = 0; i < service.length; i++) h = (Math.imul(h, 31) + service.charCodeAt(i)) >>> 0;
     const worker = this.shards[h % this.shards.length]!;
@@ -173,7 +177,7 @@ export class Ingester implements Service, SourceClient {
     if (fresh) known.set(tenant, limits);
     const { body } = push;
     const at = this.bodies.put(body);
-    const call: PushCall = { tenant, push: at === undefined ? push : { ...push, body: NO_BODY }, at, length: body.length, ...how, ...(fresh ? { settings: { limits, gate } } : {}) };
+    const call: PushCall = { tenant, push: at === undefined ? push : { ...push, body: NO_BODY }, at, length: body.length, ...how, ...(fresh ? { settings: { limits, ...shared } } : {}) };
     if (at !== undefined) {
       try { return await worker.call<PushAnswer>("push", call); } finally { this.bodies.give(at); }
     }

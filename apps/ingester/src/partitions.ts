@@ -75,6 +75,8 @@ export class Partitions implements Service {
   private readonly lost: { inc(n: number): void };
   private readonly damaged: { inc(): void };
   private saved: Record<string, number>;
+  /** what was committed when the positions were saved: a topic that is made anew has lost it */
+  private savedCommits: Record<string, number>;
   private timer: NodeJS.Timeout | undefined;
   private ticking: Promise<void> | undefined;
   private lastCommit = 0;
@@ -89,7 +91,7 @@ export class Partitions implements Service {
     this.sink = sink;
     this.owners = owners;
     this.base = base;
-    this.saved = positionsOf(config);
+    ({ positions: this.saved, committed: this.savedCommits } = positionsOf(config));
     this.lost = base.metrics.counter("cinderblock_ingester_partition_lost_records_total", "Records that the topic dropped before they were read.");
     this.damaged = base.metrics.counter("cinderblock_ingester_damaged_records_total", "Records of the partitioned log that could not be read.");
   }
@@ -133,8 +135,12 @@ export class Partitions implements Service {
 
   private async take(partition: number): Promise<void> {
     const o = new Owned();
-    o.committed = (await this.log.committed(partition, this.group(partition))) ?? 0;
-    const from = this.saved[partition];
+    const committed = await this.log.committed(partition, this.group(partition));
+    o.committed = committed ?? 0;
+    // Where something was committed once and nothing is now, the topic is another one, or its groups were deleted: all of it is read.
+    const anew = committed === undefined && (this.savedCommits[partition] ?? 0) > 0;
+    if (anew) this.base.log.error({ partition, was: this.savedCommits[partition] }, "nothing is committed any more: the topic was made anew, or its groups were deleted; all that it holds is read again");
+    const from = anew ? undefined : this.saved[partition];
     // Where this ingester stopped is where it goes on; another took over from it, and has committed, else.
     if (from !== undefined && from >= o.committed) o.position = from;
     else {
@@ -238,7 +244,7 @@ export class Partitions implements Service {
       const last = o.marks.at(-1)!;
       if (last.offset !== o.position) o.marks.push({ atMs: Math.max(Date.now(), last.atMs), offset: o.position, recordMs: o.recordMs });
       if (o.marks.length > MAX_MARKS) o.marks = o.marks.filter((_, i) => i % 2 === 1 || i === o.marks.length - 1);
-      if (this.saved[p] !== o.position) { this.saved[p] = o.position; changed = true; }
+      if (this.saved[p] !== o.position || this.savedCommits[p] !== o.committed) { this.saved[p] = o.position; this.savedCommits[p] = o.committed; changed = true; }
     }
     if (changed) await this.save();
   }
@@ -248,7 +254,7 @@ export class Partitions implements Service {
     await mkdir(dirname(file), { recursive: true });
     const next = `${file}.next`;
     const f = await open(next, "w");
-    try { await f.writeFile(JSON.stringify({ topic, positions: this.saved })); await f.sync(); } finally { await f.close(); }
+    try { await f.writeFile(JSON.stringify({ topic, positions: this.saved, committed: this.savedCommits })); await f.sync(); } finally { await f.close(); }
     await rename(next, file);
   }
 
@@ -315,12 +321,13 @@ export class Partitions implements Service {
 }
 
 /** Positions of an earlier run, if they are of the same topic. */
-function positionsOf({ file, topic }: PartitionsConfig): Record<string, number> {
+function positionsOf({ file, topic }: PartitionsConfig): { positions: Record<string, number>; committed: Record<string, number> } {
+  const none = { positions: {}, committed: {} };
   let text: string;
   try { text = readFileSync(file, "utf8"); } catch (err) {
-    if ((err as NodeJS.ErrnoException).code === "ENOENT") return {}; // the first run here
+    if ((err as NodeJS.ErrnoException).code === "ENOENT") return none; // the first run here
     throw err;
   }
-  const saved = JSON.parse(text) as { topic: string; positions: Record<string, number> };
-  return saved.topic === topic ? saved.positions : {};
+  const saved = JSON.parse(text) as { topic: string; positions: Record<string, number>; committed?: Record<string, number> };
+  return saved.topic === topic ? { positions: saved.positions, committed: saved.committed ?? {} } : none;
 }

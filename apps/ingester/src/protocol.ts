@@ -24,13 +24,15 @@ export interface IngestWorkerData {
  * bodies, `length` bytes from there, and `push.body` is empty. `nowMs` is when the push was taken, if that was not now.
  * With `learn` it is stored elsewhere: its cumulative profiles are what the next ones are compared with, and that is all.
  */
-export interface PushCall { tenant: string; push: RawPush; at: number | undefined; length: number; nowMs?: number; learn?: true; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
+export interface PushCall { tenant: string; push: RawPush; at: number | undefined; length: number; nowMs?: number; learn?: true; settings?: { limits: IngestLimits; gate: SharedArrayBuffer; /** the tenant's active series in all threads */ series: SharedArrayBuffer } }
 export interface ReplayLine { records: number; rows: number; seconds: number; segments: number; damaged: { segment: number; offset: number; bytes: number }[]; tornBytes: number; lostSymbols: number }
 
 /** Methods of an ingest worker. */
 export interface IngestWorkerMethods {
   replay(): ReplayLine;
   push(call: PushCall): Promise<PushAnswer>;
+  /** active series of all tenants, by their hashes */
+  activeSeries(): { tenant: string; series: BigUint64Array }[];
   /** tenants and services with baselines of cumulative profiles */
   baselineServices(): { tenant: string; service: string }[];
   forgetBaselines(services: readonly { tenant: string; service: string }[]): Promise<number>;

@@ -13,9 +13,16 @@ export async function reachEnds(members: () => readonly Member[], ends: readonly
   for (;;) {
     const reached = new Set<number>();
     let reason = "";
-    await Promise.all(members().map(async (m) => {
-      try { for (const p of await ask(m, Math.max(1, deadlineMs - Date.now()))) reached.add(p); } catch (err) { if (kindOf(err) !== "unavailable") throw err; reason = messageOf(err); }
-    }));
+    // One that stands still is not waited for when the others have all.
+    await new Promise<void>((done, fail) => {
+      const all = members();
+      let left = all.length;
+      if (left === 0) done();
+      for (const m of all) {
+        ask(m, Math.max(1, deadlineMs - Date.now())).then((partitions) => { for (const p of partitions) reached.add(p); }, (err: unknown) => { if (kindOf(err) === "unavailable") reason = messageOf(err); else fail(err as Error); })
+          .finally(() => { if (--left === 0 || ends.every((end, p) => end === 0 || reached.has(p))) done(); });
+      }
+    });
     const missing = ends.findIndex((end, p) => end > 0 && !reached.has(p));
     if (missing < 0) return;
     if (Date.now() + 200 > deadlineMs) throw new CinderblockError("unavailable", `a strong read needs partition ${missing} up to ${ends[missing]}, and no ingester has it${reason === "" ? "" : `: ${reason}`}`);

@@ -1,3 +1,4 @@
+export { ActiveSeries, labelHashes, tooManySeries } from "./active-series.ts";
 export { PushProcessor } from "./processor.ts";
 export type { ProcessedProfile, ProfileGroup, ProfileSink, PushAnswer, PushOutcome, RawPush } from "./processor.ts";
 export { UNKNOWN } from "./normalise.ts";

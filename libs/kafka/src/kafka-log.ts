@@ -212,9 +212,17 @@ export class KafkaLog implements PartitionedLog {
     let next = options.again ? (options.from ?? 0) : Math.max(options.from ?? 0, committedThen);
     // Beyond the end: the topic was made anew, and what it holds now is new.
     if (next > end) { options.onGap(next, start); next = start; }
+    let hasCommitted = committedThen > 0;
+    /** Whether the topic is another one since: it ends before what was read of it, or nothing is committed any more, which goes with a topic. */
+    const isAnew = async (): Promise<number | undefined> => {
+      const now = (await this.offsets())[partition]!;
+      return next > now.end || (hasCommitted && (await this.committed(partition, options.group)) === undefined) ? now.start : undefined;
+    };
     // Whenever the group gathers, at the start and after a broker was away, kafkajs goes back to the committed offset.
     const goOn = async (assigned: Record<string, number[]>): Promise<void> => {
       if (!assigned[topic]?.includes(partition)) return;
+      const anew = await isAnew();
+      if (anew !== undefined) { options.onGap(next, anew); next = anew; hasCommitted = false; }
       // What is read again on purpose is not passed over.
       if (!options.again || next >= committedThen) next = Math.max(next, await this.committedWithin(partition, options.group));
       consumer.seek({ topic, partition, offset: String(next) });
@@ -233,6 +241,11 @@ export class KafkaLog implements PartitionedLog {
           if ((await this.committedWithin(partition, options.group)) < first) options.onGap(next, first);
           next = first;
         }
+        if (first >= 0 && first < next) {
+          // Read again after the group has gathered; or kafkajs went to the start, since there is nothing where it was.
+          const anew = await isAnew();
+          if (anew !== undefined) { options.onGap(next, anew); next = anew; hasCommitted = false; }
+        }
         const records: LogRecord[] = [];
         for (const m of batch.messages) if (Number(m.offset) >= next && m.value) records.push({ offset: Number(m.offset), timestampMs: Number(m.timestamp), value: m.value });
         // In pieces, so that the group hears of a reader that is busy.
@@ -250,7 +263,10 @@ export class KafkaLog implements PartitionedLog {
       },
     });
     return {
-      commit: (offset) => patiently(() => consumer.commitOffsets([{ topic, partition, offset: String(offset) }])),
+      commit: async (offset) => {
+        await patiently(() => consumer.commitOffsets([{ topic, partition, offset: String(offset) }]));
+        hasCommitted = true;
+      },
       stop: async () => {
         stopping = true;
         if (renewal) {

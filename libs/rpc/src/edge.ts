@@ -30,5 +30,7 @@ export function toConnectError(err: unknown): ConnectError {
 export function httpError(err: unknown, overrides: Partial<Record<ErrorKind, number>> = {}): { status: number; body: string } {
   const kind: ErrorKind = err instanceof CinderblockError ? err.kind : "internal";
   const { code, http } = EDGE[kind];
-  return { status: overrides[kind] ?? http, body: `${JSON.stringify({ code: codeName(code), message: err instanceof Error ? err.message : String(err) })}\n` };
+  // A body that is too large is 413 on every plain route, whatever it was found by.
+  const tooLarge = err instanceof CinderblockError && err.reason === "body_size_limit_exceeded";
+  return { status: tooLarge ? 413 : (overrides[kind] ?? http), body: `${JSON.stringify({ code: codeName(code), message: err instanceof Error ? err.message : String(err) })}\n` };
 }

@@ -5,7 +5,7 @@ import { parseRetentionRules, type RetentionRule } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import { parseRelabelRules } from "@cinderblock/ingest";
 import type { RedisConfig } from "@cinderblock/redis";
-import type { Limits, RelabelRule } from "@cinderblock/tenant";
+import { type Limits, type RelabelRule, smallerLimit } from "@cinderblock/tenant";
 import { storageSchema } from "./storage-config.ts";
 
 const MIB = 1048576;
@@ -138,14 +138,13 @@ export const accepted: Accepted = {
 };
 
 export function limitsOf(c: CommonConfig): Limits {
-  const series = [c.maxLocalSeries, c.maxGlobalSeries].filter((n) => n > 0);
   return {
     ingestionRateBytes: c.ingestionRateMb * MIB, ingestionBurstBytes: c.ingestionBurstMb * MIB, ingestionBodyLimitBytes: c.ingestionBodyMb * MIB,
     maxLabelNameLength: c.maxLabelNameLength, maxLabelValueLength: c.maxLabelValueLength, maxLabelNamesPerSeries: c.maxLabelNames, maxSessionsPerSeries: c.maxSessions,
     enforceLabelsOrder: c.enforceLabelsOrder, disableLabelSanitization: c.disableSanitization, maxProfileSizeBytes: c.maxProfileSize, maxProfileStacktraceSamples: c.maxProfileSamples,
     maxProfileStacktraceSampleLabels: c.maxSampleLabels, maxProfileStacktraceDepth: c.maxStackDepth, maxProfileSymbolValueLength: c.maxSymbolLength,
     rejectOlderThanMs: c.rejectOlderThan, rejectNewerThanMs: c.rejectNewerThan, relabelDefaultRules: c.relabelDefaultRules as Limits["relabelDefaultRules"], relabelRules: c.relabelRules, sampleTypeRelabelRules: c.sampleTypeRules,
-    maxSeriesPerTenant: series.length > 0 ? Math.min(...series) : 0, ingestionShardSize: c.ingestionShardSize, maxQueryLookbackMs: c.maxQueryLookback, maxQueryLengthMs: c.maxQueryLength, maxQueryParallelism: c.maxQueryParallelism,
+    maxSeriesPerTenant: smallerLimit(c.maxLocalSeries, c.maxGlobalSeries), maxLocalSeriesPerTenant: c.maxLocalSeries, maxGlobalSeriesPerTenant: c.maxGlobalSeries, ingestionShardSize: c.ingestionShardSize, maxQueryLookbackMs: c.maxQueryLookback, maxQueryLengthMs: c.maxQueryLength, maxQueryParallelism: c.maxQueryParallelism,
     splitQueriesByIntervalMs: c.splitQueries, splitQueriesByShards: c.splitShardsOfQueries, maxQueriersPerTenant: c.maxQueriersPerTenant, maxFlamegraphNodesDefault: c.nodesDefault, maxFlamegraphNodesMax: c.nodesMax, maxFlamegraphNodesOnSelectMergeProfile: c.nodesOnMergeProfile,
     queryAnalysisEnabled: c.queryAnalysis, queryAnalysisSeriesEnabled: c.queryAnalysisSeries,
     blocksRetentionMs: c.blocksRetention, splitShards: c.splitShards, splitGroups: c.splitGroups, compactorShardSize: c.compactorShardSize, partialBlockDeletionDelayMs: c.partialBlockDelay, downsamplerEnabled: c.tenantDownsampler, retentionRules: c.retentionRules,

@@ -37,6 +37,9 @@ export interface IngestLimits {
 
 /** Per-tenant limits in the units that the code uses. */
 export interface Limits extends IngestLimits {
+  /** active series of a tenant in one ingester, and in all of them; 0: no limit. `maxSeriesPerTenant` is what follows for one */
+  maxLocalSeriesPerTenant: number;
+  maxGlobalSeriesPerTenant: number;
   /** ingesters that a tenant's writes stay in; 0: all */
   ingestionShardSize: number;
   maxQueryLookbackMs: number;
@@ -74,3 +77,6 @@ export class TenantLimits {
   of(tenant: string): Limits { return this.overrides.get(tenant) ?? this.defaults; }
   replace(overrides: ReadonlyMap<string, Limits>): void { this.overrides = overrides; }
 }
+
+/** The smaller of two limits of which 0 is none. */
+export function smallerLimit(a: number, b: number): number { return a === 0 ? b : b === 0 ? a : Math.min(a, b); }
