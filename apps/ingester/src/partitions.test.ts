@@ -91,6 +91,26 @@ describe("an ingester's partitions", () => {
     await c.stop();
   });
 
+  it("leave out a record of which an ingest thread died twice, and no other that was in hand with it", async () => {
+    const dir = temporaryFolder(), taken: string[][] = [], dead: { p: Partitions; hang: ((a: PushAnswer) => void)[] }[] = [];
+    for (const run of [1, 2, 3]) {
+      const log = new InMemoryLog(1), sink = new Sink(), push = sink.push.bind(sink), hang: ((a: PushAnswer) => void)[] = [];
+      for (let i = 0; i < 5; i++) await log.produce(0, record(i));
+      const p = ingester(log, sink, dir), died = Promise.withResolvers<void>();
+      // The third record kills the thread that it comes to: nothing of what is in hand is answered any more.
+      sink.push = (...a) => {
+        const kills = Buffer.from(a[2].body).toString() === "b2";
+        if (kills) setTimeout(() => { p.noteDeath(); died.resolve(); }, 20);
+        return kills || run === 1 ? new Promise((done) => { hang.push(done); }) : push(...a);
+      };
+      await p.start();
+      if (run < 3) { await died.promise; dead.push({ p, hang }); } else { await until(() => sink.taken.length === 4); await p.stop(); }
+      taken.push(sink.taken.map((t) => t.slice(-2)));
+    }
+    expect(taken).toEqual([[], ["b0", "b1"], ["b0", "b1", "b3", "b4"]]);
+    for (const { p, hang } of dead) { for (const done of hang) done(NOTHING); await p.stop(); }
+  });
+
   it("go on where this disk is, not where the group is; without the disk they are read again", async () => {
     const log = new InMemoryLog(1), dir = temporaryFolder();
     for (let i = 0; i < 6; i++) await log.produce(0, record(i));

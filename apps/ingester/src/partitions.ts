@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { mkdir, open, rename } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { sleep } from "@cinderblock/async";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
@@ -10,6 +10,7 @@ import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type PartitionState, PushRecordDecoder } from "@cinderblock/transport";
+import { Suspects } from "./suspects.ts";
 
 /** Where the records go: the ingester's heads and its log. */
 export interface RecordSink {
@@ -40,6 +41,8 @@ const TICK_MS = 1000, COMMIT_MS = 5000, ENDS_MS = 5000;
 /** Clocks of threads and steps of the clock are smaller than this. */
 const CLOCK_MARGIN_MS = 5000;
 const MAX_MARKS = 7200;
+/** A record that was in hand at so many deaths is left out (correctness rule 12). */
+const MAX_DEATHS = 2;
 
 /** At `atMs` every record below `offset` had been taken in; the last of them was written at `recordMs`. */
 interface Mark { atMs: number; offset: number; recordMs: number }
@@ -74,6 +77,8 @@ export class Partitions implements Service {
   private readonly base: Base;
   private readonly lost: { inc(n: number): void };
   private readonly damaged: { inc(): void };
+  private readonly quarantined: { inc(n?: number): void };
+  private readonly suspects: Suspects;
   private saved: Record<string, number>;
   /** what was committed when the positions were saved: a topic that is made anew has lost it */
   private savedCommits: Record<string, number>;
@@ -92,7 +97,10 @@ export class Partitions implements Service {
     this.owners = owners;
     this.base = base;
     ({ positions: this.saved, committed: this.savedCommits } = positionsOf(config));
+    this.suspects = new Suspects(join(dirname(config.file), "suspect-records.json"));
     this.lost = base.metrics.counter("cinderblock_ingester_partition_lost_records_total", "Records that the topic dropped before they were read.");
+    this.quarantined = base.metrics.counter("cinderblock_ingester_quarantined_records_total", "Records that were left out because ingest threads died of them.");
+    this.quarantined.inc(0);
     this.damaged = base.metrics.counter("cinderblock_ingester_damaged_records_total", "Records of the partitioned log that could not be read.");
   }
 
@@ -195,7 +203,10 @@ export class Partitions implements Service {
 
   /** Takes records in, in order for each service; resolves when all are on disk. */
   private async takeIn(partition: number, o: Owned, records: readonly LogRecord[], end: number): Promise<void> {
-    const all = await Promise.all(records.map((r) => this.one(partition, o, r)));
+    const all: boolean[] = [];
+    // Among them may be one that a thread died of: only that one is in hand at the next death.
+    if (records.some((r) => this.suspects.deaths(partition, r.offset) > 0)) for (const r of records) all.push(await this.one(partition, o, r));
+    else all.push(...(await Promise.all(records.map((r) => this.one(partition, o, r)))));
     if (all.includes(false)) return; // it stopped with records that found no room: they are read again
     const last = records.at(-1)!;
     o.position = last.offset + 1;
@@ -206,8 +217,21 @@ export class Partitions implements Service {
     for (const w of waiters) w();
   }
 
+  /** An ingest thread died: what was in its hands is remembered. The process ends after this. */
+  noteDeath(): void { this.suspects.noteDeath(); }
+
   /** Whether the record is on disk, or set aside. */
   private async one(partition: number, o: Owned, r: LogRecord): Promise<boolean> {
+    if (this.suspects.deaths(partition, r.offset) >= MAX_DEATHS) {
+      this.quarantined.inc();
+      this.base.log.error({ partition, offset: r.offset, bytes: r.value.length, deaths: MAX_DEATHS }, "a record was in hand each time that an ingest thread died: it is left out, and stays in the topic");
+      return true;
+    }
+    this.suspects.take(partition, r.offset);
+    try { return await this.into(partition, o, r); } finally { this.suspects.done(partition, r.offset); }
+  }
+
+  private async into(partition: number, o: Owned, r: LogRecord): Promise<boolean> {
     let record;
     for (let tries = 0; ; tries++) {
       try {
