@@ -10,6 +10,8 @@ export class Cluster {
   readonly dir = folder();
   readonly members = new Map<string, Server>();
   private readonly flags: readonly string[];
+  /** the release that processes are started of from now on: this one, or the folder of another */
+  release = ".";
 
   constructor(redis: RedisServer, s3: S3Server, bucket: string, ...flags: string[]) {
     this.flags = [
@@ -33,6 +35,7 @@ export class Cluster {
       mkdirSync(dir, { recursive: true });
       this.members.set(name, (server = new Server(dir, own ? component : "cinderblock")));
     }
+    server.root = this.release;
     await server.start(...(own ? [] : [`-target=${component}`]), `-ring.instance-id=${name}`, ...this.flags, ...flags);
     return server;
   }

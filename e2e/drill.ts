@@ -54,7 +54,7 @@ export class Drill {
   readonly random: Random;
   readonly pusher: Pusher;
   readonly heap: HeapPusher;
-  readonly wrong: string[] = [];
+  readonly wrong: { when: string; over: boolean; what: string }[] = [];
   asked = 0;
   failed = 0;
   partial = 0;
@@ -79,6 +79,7 @@ export class Drill {
 
   private async ask(): Promise<void> {
     while (this.asking) {
+      const when = this.now;
       const frontends = this.cluster.of("query-frontend"), before = this.pusher.acknowledged.size, from = Date.now();
       // As a load balancer does: one that takes no connection is passed over.
       let t: Awaited<ReturnType<typeof total>> | undefined;
@@ -88,9 +89,11 @@ export class Drill {
       if (ms > this.slowest.ms) this.slowest = { ms, when: this.now };
       if (!t || t.status !== 200) { this.failed++; this.count(t ? `${t.status} ${t.text.slice(0, 200)}` : "no connection"); await settle(50); continue; }
       if (t.partial !== "") { this.partial++; this.count(t.partial); continue; }
-      if (t.sum < before || t.sum > this.pusher.begun) this.wrong.push(`${this.now}: ${t.sum}, acknowledged ${before}, sent ${this.pusher.begun}`);
+      if (t.sum < before || t.sum > this.pusher.begun) this.wrong.push({ when: `${new Date(from).toISOString().slice(14, 23)} ${when} to ${this.now}`, over: t.sum > this.pusher.begun, what: `${t.sum}, acknowledged ${before}, sent ${this.pusher.begun}` });
     }
   }
+  /** Names what is being done, for what is found meanwhile. */
+  note(what: string): void { this.now = what; }
   private count(reason: string): void { const key = `${this.now}: ${reason}`; this.reasons.set(key, (this.reasons.get(key) ?? 0) + 1); }
 
   /** A time between two of milliseconds. */

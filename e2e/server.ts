@@ -16,6 +16,8 @@ export class Server {
   port = 0;
   readonly dir: string;
   private readonly program: string;
+  /** the release that is started: this one, or the folder of another */
+  root = ".";
   constructor(dir = folder(), program = "cinderblock") { this.dir = dir; this.program = program; }
 
   get url(): string { return `http://127.0.0.1:${this.port}`; }
@@ -24,7 +26,7 @@ export class Server {
   async start(...flags: string[]): Promise<void> {
     this.port ||= await freePort();
     const out = openSync(join(this.dir, "log"), "a");
-    this.child = spawn(resolve(`apps/${this.program}/bin/${this.program}`), [
+    this.child = spawn(resolve(this.root, `apps/${this.program}/bin/${this.program}`), [
       "-server.http-listen-address=127.0.0.1", `-server.http-listen-port=${this.port}`, `-storage.filesystem.dir=${this.dir}/bucket`, `-pyroscopedb.data-path=${this.dir}/db`, `-compactor.data-dir=${this.dir}/compactor`, `-blocks-storage.bucket-store.sync-dir=${this.dir}/sync`,
       "-distributor.ingestion-rate-limit-mb=100000", "-distributor.ingestion-burst-size-mb=100000", "-ingester.max-global-series-per-tenant=0", "-validation.reject-older-than=0",
       "-querier.max-query-lookback=0", "-querier.max-query-length=0", ...flags,

@@ -92,6 +92,7 @@ export class Ingester implements Service, SourceClient {
       base.metrics.counter("cinderblock_ingester_log_damaged_records_total", "Log records that were damaged and set aside.").inc(r.damaged.length);
     });
     this.progress = "";
+    this.started = true;
     this.observe();
     this.timer = setInterval(() => { this.guardDisk().catch((err: unknown) => base.log.warn({ err }, "disk guard failed")); }, Math.min(config.retentionIntervalMs, 10_000));
     this.timer.unref();
@@ -216,7 +217,12 @@ export class Ingester implements Service, SourceClient {
 
   // ---- reads
 
+  private started = false;
+  /** Until its log is read it does not know what it has. */
+  private known(): void { if (!this.started) throw new CinderblockError("unavailable", `the ingester is starting${this.progress === "" ? "" : `: ${this.progress}`}`); }
+
   async blocks(tenant: string, startMs: number, endMs: number): Promise<BlockInfo[]> {
+    this.known();
     const heads = (await Promise.all(this.shards.map((s) => s.call<BlockInfo[]>("blocks", { tenant, startMs, endMs })))).flat();
     const local = this.blocksOnDisk.metas(tenant).filter((m) => m.minTimeMs <= endMs && m.maxTimeMs >= startMs).map(blockInfo);
     const known = new Set(heads.map((h) => h.ulid));

@@ -14,8 +14,8 @@ export const querier: Component<typeof querierSchema> = {
     const ring = process.view(INGESTERS), stores = process.view(STORES);
     const source = oneEach((m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout));
     const sources: Sources = {
-      // A silent ingester is asked, too: it may be back, and what it alone has must be told.
-      ingesters: () => ring.snapshot.readable.map(source), stores: () => process.stores(),
+      // One that is silent, or that still reads its log, is asked, too: what it alone has must be told. A new one answers that it has nothing.
+      ingesters: () => ring.snapshot.members.map(source), stores: () => process.stores(),
       maxSilentIngesters: () => (config.writeBuffer === "kafka" ? zonesOf(ring.snapshot.readable) - 1 : config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1)),
       reach: (ends, deadlineMs) => reachEnds(() => ring.snapshot.readable, ends, deadlineMs, (m, left) => client.call<number[]>(m.address, "Ingester", "reach", [ends, deadlineMs], { timeoutMs: left })),
       refresh: async () => { await Promise.all([ring.refresh(), stores.refresh()]); },

@@ -54,7 +54,8 @@ export class SubQueries {
     if (over.length === 0) return [];
     const r = await whole.ask({ kind: "digests", ranges: over.map(({ startMs, endMs }) => ({ startMs, endMs })) });
     const out = parts.map(() => "");
-    if (r.kind === "digests") over.forEach((p, k) => { out[p.i] = r.digests[k]!; });
+    // A querier of the release before knows no digests: nothing comes from the cache then, and nothing goes there.
+    if ((r as JobResult | null)?.kind === "digests" && "digests" in r) over.forEach((p, k) => { out[p.i] = r.digests[k]!; });
     return out;
   }
 
@@ -66,7 +67,7 @@ export class SubQueries {
     const r = await this.base.tracer.span("query.select", { tenant }, () => whole.ask({ kind: "select", query: part.query }));
     if (r.kind !== "select") return { parts: [], warnings: r.warnings };
     // Encoded before the parts move to the thread that renders them.
-    if (cache && digest !== "" && r.digest !== "" && r.warnings.length === 0) await cache.keep(tenant, part.query, r.digest, r.parts);
+    if (cache && digest !== "" && (r.digest ?? "") !== "" && r.warnings.length === 0) await cache.keep(tenant, part.query, r.digest, r.parts);
     return r;
   }
 }

@@ -4,9 +4,9 @@ import type { RowKeys } from "./execute.ts";
 
 /**
  * Rows that a question to one source leaves out: single ones, and all from `upTo` on (-1: none), which came after the rows
- * were compared and may be in another source, too. Numbers are those of `form`.
+ * were compared and may be in another source, too. Numbers are those of `form`, where that was said.
  */
-export interface Exclusion { form: SourceForm; upTo: number; rows: Uint32Array }
+export interface Exclusion { form?: SourceForm; upTo: number; rows: Uint32Array }
 
 /** What sources leave out, by ULID. */
 export type Exclusions = Record<string, Exclusion>;

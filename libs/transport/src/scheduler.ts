@@ -19,7 +19,7 @@ export interface LocalScheduler {
 interface Running extends TakenJob { querier: string; tries: number; handedAt: number }
 
 /** How long a querier waits at a scheduler for a query, and how long one may be silent before its queries go to others. */
-const POLL_MS = 5000, SHORT_POLL_MS = 300, ARRIVED_MS = 2000, SILENT_MS = 3000, BEAT_MS = 700, FORGET_MS = 600_000;
+const POLL_MS = 5000, SHORT_POLL_MS = 300, ARRIVED_MS = 2000, SILENT_MS = 3000, BEAT_MS = 700, FORGET_MS = 600_000, FIND_MS = 3000;
 const MAX_TRIES = 3;
 
 /**
@@ -116,6 +116,8 @@ export class RemoteQueue {
 
   async enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult> {
     let last: unknown = new CinderblockError("unavailable", "no query-scheduler is known: is one running, in the same ring? (-ring.store, -redis.address)");
+    // A frontend that has just started hears of the schedulers within a second or two.
+    for (const until = Math.min(deadlineMs, Date.now() + FIND_MS); this.addresses().length === 0 && Date.now() < until;) await sleep(100, signal);
     const all = this.addresses();
     const first = this.turn++;
     for (let i = 0; i < all.length; i++) {
