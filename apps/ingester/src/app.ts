@@ -22,8 +22,7 @@ export const ingester: Component<typeof ingesterSchema> = {
   async wire(config, process) {
     const { base, id, resources } = process;
     const bucket = await resources.bucket();
-    let partitions: Partitions | undefined;
-    const ingester = new Ingester(resources.scripts.ingest, ingesterConfigOf(config, resources.budgets), process.addPool(), base, (reason) => { partitions?.noteDeath(); process.onFatal(reason); });
+    const ingester = new Ingester(resources.scripts.ingest, ingesterConfigOf(config, resources.budgets), process.addPool(), base, process.onFatal);
     const me = process.member(INGESTERS, config.numTokens, config.tokensFile !== "" ? config.tokensFile : join(config.dataPath, "ring-tokens.json"));
     const shipper = new Shipper(ingester.blocksOnDisk, bucket, config.shipInterval, (tenant, meta) => { void process.tellStores(tenant, meta.ulid); }, base);
     const deleted = new DeletedTenants(ingester, bucket, config.shipInterval, base);
@@ -40,8 +39,9 @@ export const ingester: Component<typeof ingesterSchema> = {
     // Before the log is replayed and written to again.
     const lastLogged = lastLoggedMs(config.dataPath);
     process.add(me, shipper, ingester, deleted);
-    partitions = config.writeBuffer === "kafka" ? readsPartitions(config, process, ingester) : undefined;
-    if (!partitions) {
+    const partitions = config.writeBuffer === "kafka" ? readsPartitions(config, process, ingester) : undefined;
+    if (partitions) ingester.onThreadDeath = () => partitions.noteDeath();
+    else {
       const placed = { replicationFactor: config.replicationFactor, zoneAware: config.zoneAware, shardSize: (tenant: string) => resources.limits.of(tenant).ingestionShardSize };
       process.add(new Ownership({ ...placed, id, timeoutMs: config.heartbeatTimeout, lastLoggedMs: lastLogged }, ingester, me, () => ring.snapshot, base));
     }

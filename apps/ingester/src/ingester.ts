@@ -43,6 +43,8 @@ export class Ingester implements Service, SourceClient {
   onBlock: (tenant: string, meta: BlockMeta) => void = () => undefined;
   /** whether a store-gateway answers for a block: only then may the local copy go */
   answerable: (tenant: string, ulid: string) => Promise<boolean> = () => Promise.resolve(false);
+  /** told when an ingest thread has died, before the process ends */
+  onThreadDeath: () => void = () => undefined;
   progress = "";
   private shards: WorkerClient[] = [];
   private diskFull = "";
@@ -81,7 +83,7 @@ export class Ingester implements Service, SourceClient {
         shard, alsoShards: orphans.filter((o) => o % count === shard), dataPath: config.dataPath, windowMs: config.windowMs, headBytes: Math.floor(config.headBytes / count), logBytes: Math.floor(config.logBytes / count),
         segmentBytes: config.segmentBytes, idleMs: config.idleMs, sync: config.sync, bodies: this.bodies.buffer,
       };
-      const worker = new WorkerClient((name, value) => this.notice(shard, name, value), (reason) => this.onFatal(`ingest worker ${shard} died: ${reason}`));
+      const worker = new WorkerClient((name, value) => this.notice(shard, name, value), (reason) => { this.onThreadDeath(); this.onFatal(`ingest worker ${shard} died: ${reason}`); });
       worker.start(this.script, data, `ingest-${shard}`, {});
       this.shards.push(worker);
     }

@@ -1,0 +1,169 @@
+// What the parts of a cluster cost beside the single binary: node tools/bench/cluster.mjs [rounds] writes docs/benchmarks-cluster.md.
+// Real processes, Redis, Kafka and S3 server on this machine; CPU seconds of each process for the load of
+// docs/benchmarks.md, until its last block is in the bucket. Needs the team's ../shared.
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { freePort, startKafka, startRedis, startS3Server } from "@cinderblock/testkit";
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url)))), shared = join(root, "../shared");
+if (!existsSync(join(shared, "oracle"))) { console.error("tools/bench needs the team's measuring program in ../shared/oracle"); process.exit(1); }
+const rounds = Number(process.argv[2] ?? 3), work = mkdtempSync(join(tmpdir(), "cinderblock-bench-")), oracle = join(work, "oracle");
+const TICKS = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
+const sleep = (ms) => new Promise((r) => { setTimeout(r, ms); });
+let steps = 0;
+const TOTAL = 4 + rounds * 3;
+const step = (text) => { steps++; process.stdout.write(`[${"#".repeat(steps)}${".".repeat(Math.max(0, TOTAL - steps))}] ${text}\n`); };
+
+step("building, and making the load");
+execFileSync("go", ["build", "-o", oracle, "."], { cwd: join(shared, "oracle") });
+execFileSync(process.execPath, ["tools/build.mjs"], { cwd: root, stdio: "inherit" });
+execFileSync(oracle, ["gen", "-preset", "small", "-out", join(work, "load")], { stdio: "ignore" });
+const profiles = 3200;
+step("Redis, Kafka and an S3 server");
+const redis = await startRedis(), kafka = await startKafka();
+const buckets = Array.from({ length: rounds }, (_, i) => [`single-${i}`, `direct-${i}`, `kafka-${i}`]).flat();
+const s3 = await startS3Server([...buckets, "recovery"]);
+
+const cpuSeconds = (pid) => { const f = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" "); return (Number(f[11]) + Number(f[12])) / TICKS; };
+const COMMON = ["-log.level=warn", "-server.http-listen-address=127.0.0.1", "-distributor.ingestion-rate-limit-mb=100000", "-distributor.ingestion-burst-size-mb=100000", "-ingester.max-global-series-per-tenant=0", "-validation.reject-older-than=0", "-querier.max-query-lookback=0", "-querier.max-query-length=0", "-pyroscopedb.ship-interval=500ms", "-ingester.heartbeat-period=500ms", "-ring.heartbeat-timeout=3s"];
+
+class Member {
+  constructor(name, flags) { this.name = name; this.flags = flags; this.dir = join(work, `${name}-${Math.random().toString(36).slice(2)}`); mkdirSync(this.dir); }
+  async start() {
+    this.port ??= await freePort();
+    const log = openSync(join(this.dir, "log"), "a");
+    this.child = spawn(join(root, "apps/cinderblock/bin/cinderblock"), [...COMMON, `-server.http-listen-port=${this.port}`, `-pyroscopedb.data-path=${this.dir}/db`, `-compactor.data-dir=${this.dir}/c`, `-blocks-storage.bucket-store.sync-dir=${this.dir}/s`, `-ring.instance-id=${this.name}`, ...this.flags], { stdio: ["ignore", log, log] });
+    const begun = performance.now();
+    for (let i = 0; i < 1200; i++) { try { if ((await fetch(`${this.url}/ready`)).ok) return (performance.now() - begun) / 1000; } catch { /* not yet */ } await sleep(25); }
+    throw new Error(`${this.name} did not start: ${readFileSync(join(this.dir, "log"), "utf8").slice(-1000)}`);
+  }
+  get url() { return `http://127.0.0.1:${this.port}`; }
+  get cpu() { return cpuSeconds(this.child.pid); }
+  async metric(name) { return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? ([\\d.e+]+)`, "m").exec(await (await fetch(`${this.url}/metrics`)).text())?.[1] ?? 0); }
+  flush() { return fetch(`${this.url}/ingester.v1.IngesterService/Flush`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" }); }
+  kill(signal = "SIGKILL") { return new Promise((r) => { this.child.once("exit", r); this.child.kill(signal); }); }
+}
+const s3Flags = (bucket) => ["-storage.backend=s3", `-storage.s3.endpoint=${s3.endpoint}`, "-storage.s3.insecure=true", `-storage.s3.bucket-name=${bucket}`, `-storage.s3.access-key-id=${s3.accessKeyId}`, `-storage.s3.secret-access-key=${s3.secretAccessKey}`];
+
+const run = promisify(execFile);
+async function push(to, base) {
+  const { stdout, stderr } = await run(oracle, ["push", "-load", join(work, "load"), "-url", to.url, "-base", String(base)], { encoding: "utf8" });
+  if (!/3200 profiles/.test(stdout + stderr)) throw new Error(`the push failed: ${stdout}${stderr}`);
+}
+
+/** Pushes the load and flushes, once to warm up and once to be measured; CPU seconds of each process for the second. */
+async function pushed(members, to, ingesters, base) {
+  await uploaded(to, ingesters, base - 3600_000);
+  const before = new Map(members.map((m) => [m, m.cpu]));
+  await uploaded(to, ingesters, base);
+  return new Map(members.map((m) => [m, m.cpu - before.get(m)]));
+}
+
+async function uploaded(to, ingesters, base) {
+  await push(to, base);
+  for (const m of ingesters) for (let i = 0; i < 400 && (await m.metric("cinderblock_ingester_partition_lag_records")) > 0; i++) await sleep(200);
+  await sleep(500);
+  await Promise.all(ingesters.map((m) => m.flush()));
+  for (const m of ingesters) for (let i = 0; i < 400 && (await m.metric("cinderblock_ingester_unshipped_bytes")) > 0; i++) await sleep(200);
+}
+const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
+const figures = [];
+const note = (name, cpu) => { figures.push({ name, cpu }); };
+
+for (let round = 0; round < rounds; round++) {
+  step(`round ${round + 1}: the single binary`);
+  const single = new Member("single", s3Flags(`single-${round}`));
+  await single.start();
+  note("single", (await pushed([single], single, [single], base)).get(single));
+  await single.kill("SIGTERM");
+
+  for (const mode of ["direct", "kafka"]) {
+    step(`round ${round + 1}: ${mode === "direct" ? "three replicas" : "Kafka and two zones"}`);
+    const bucket = `${mode}-${round}`, more = ["-ring.store=redis", `-redis.address=127.0.0.1:${redis.port}`, `-redis.key-prefix=bench-${bucket}/`, ...s3Flags(bucket), ...(mode === "direct" ? ["-distributor.replication-factor=3"] : ["-distributor.write-buffer=kafka", `-kafka.brokers=${kafka.brokers}`, `-kafka.topic=bench-${bucket}`, "-kafka.auto-create-topic-partitions=4"])];
+    const make = (target, i, ...flags) => new Member(`${target}-${i}`, [`-target=${target}`, ...more, ...flags]);
+    const ingesters = Array.from({ length: mode === "direct" ? 3 : 2 }, (_, i) => make("ingester", i, ...(mode === "kafka" ? [`-ingester.availability-zone=${"ab"[i]}`] : [])));
+    const reads = ["store-gateway", "query-scheduler", "querier", "query-frontend"].map((t) => make(t, 0));
+    for (const m of ingesters) await m.start();
+    await Promise.all(reads.map((m) => m.start()));
+    const distributor = make("distributor", 0);
+    await distributor.start();
+    await sleep(mode === "kafka" ? 5000 : 1000);
+    const members = [distributor, ...ingesters, ...reads];
+    const cpu = await pushed(members, distributor, ingesters, base);
+    note(`${mode} distributor`, cpu.get(distributor));
+    ingesters.forEach((m, i) => note(`${mode} ingester ${i}`, cpu.get(m)));
+    note(`${mode} store-gateway`, cpu.get(reads[0]));
+    // Questions: a flame graph of everything, as the bench asks it, over heads and blocks of all replicas.
+    const received = async () => (await Promise.all(members.map((m) => m.metric("cinderblock_internal_received_bytes")))).reduce((a, b) => a + b, 0);
+    const was = await received(), times = [], n = 40, cpuWas = new Map(reads.map((m) => [m, m.cpu]));
+    for (let i = 0; i < n; i++) {
+      const from = performance.now();
+      const r = await fetch(`${reads[3].url}/querier.v1.QuerierService/SelectMergeStacktraces`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ profileTypeID: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", start: String(base), end: String(base + 3600_000) }) });
+      if (!r.ok || !(await r.text()).includes("flamegraph")) throw new Error(`the question failed: ${r.status}`);
+      times.push(performance.now() - from);
+    }
+    figures.push({ name: `${mode} query`, ms: times.sort((a, b) => a - b)[n >> 1], bytes: ((await received()) - was) / n });
+    for (const m of reads) note(`${mode} query ${m.name.replace(/-0$/, "")}`, (m.cpu - cpuWas.get(m)) / n);
+
+    if (mode === "direct" && round === rounds - 1) {
+      step("losing an ingester");
+      await push(distributor, base + 3600_000);
+      let refused = 0, taken = 0;
+      const state = { on: true };
+      // The load goes on, again and again: a load that meets a refusal fails.
+      const loop = (async () => { while (state.on) await push(distributor, base + 3600_000).then(() => { taken++; }, () => { refused++; }); })();
+      await sleep(1000);
+      await ingesters[1].kill();
+      const readyIn = await ingesters[1].start();
+      await sleep(500);
+      state.on = false;
+      await loop;
+      figures.push({ name: "recovery", readyIn, refused, taken });
+    }
+    await Promise.all(members.map((m) => m.kill()));
+  }
+}
+step("writing docs/benchmarks-cluster.md");
+const median = (name, pick = (f) => f.cpu) => { const v = figures.filter((f) => f.name === name).map(pick).sort((a, b) => a - b); return v[v.length >> 1]; };
+const single = median("single"), x = (v) => `${(v / single).toFixed(2)} x`, us = (v) => `${Math.round((v / profiles) * 1e6)}`;
+const rec = figures.find((f) => f.name === "recovery");
+const kafkaPair = median("kafka distributor") + Math.min(median("kafka ingester 0"), median("kafka ingester 1")), further = Math.max(median("kafka ingester 0"), median("kafka ingester 1"));
+const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
+const row = (what, v, goal = "") => `| ${what} | ${us(v)} | ${x(v)} | ${goal} |`;
+const query = (mode) => `| ${mode === "direct" ? "three replicas" : "Kafka, two zones"} | ${median(`${mode} query`, (f) => f.ms).toFixed(0)} | ${Math.round(median(`${mode} query`, (f) => f.bytes) / 1000)} | ${["query-frontend", "query-scheduler", "querier", "store-gateway"].map((t) => (median(`${mode} query ${t}`) * 1000).toFixed(1)).join(" | ")} |`;
+writeFileSync(join(root, "docs/benchmarks-cluster.md"), `# Benchmarks of a cluster
+
+Written by \`node tools/bench/cluster.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): real processes, Redis, Kafka and S3 server on the same machine; the load of [benchmarks.md](benchmarks.md) (${profiles.toLocaleString("en")} profiles), median of ${rounds} rounds. CPU of each process from the first push to the last block being in the bucket, of the second time that the load was pushed: what a process pays once, compiling, is not in it.
+
+## CPU of a push
+
+| who | microseconds a profile | beside the single binary | goal |
+|---|---:|---:|---:|
+${row("the single binary", single)}
+${row("three replicas: distributor", median("direct distributor"))}
+${[0, 1, 2].map((i) => row(`three replicas: ingester ${i}`, median(`direct ingester ${i}`))).join("\n")}
+${row("three replicas: store-gateway", median("direct store-gateway"))}
+${row("Kafka: distributor", median("kafka distributor"))}
+${[0, 1].map((i) => row(`Kafka: ingester of zone ${"ab"[i]}`, median(`kafka ingester ${i}`))).join("\n")}
+${row("Kafka: distributor and one owner", kafkaPair, "≤ 1.6 x")}
+${row("Kafka: each further owner", further, "≤ 0.7 x")}
+
+## A flame graph of an hour
+
+From the bucket, where each replica or zone has put every profile: the rows of all are compared.
+
+| | p50 ms | kB between processes | CPU ms: frontend | scheduler | querier | store-gateway |
+|---|---:|---:|---:|---:|---:|---:|
+${query("direct")}
+${query("kafka")}
+
+## Losing an ingester
+
+Three replicas, kill -9 under load${rec ? `: it is ready again ${rec.readyIn.toFixed(1)} s after its start, the log of two loads and more replayed; ${rec.refused} of ${rec.refused + rec.taken} whole loads that were pushed meanwhile met a refusal` : ""}.
+`);
+s3.stop(); await redis.kill(); await kafka.kill();
+process.exit(0);
