@@ -106,6 +106,15 @@ describe("a cluster that changes", () => {
     await c.startOne("ingester", 2);
     await settle(1500);
     for (const i of [0, 1]) {
+      // Read-only first: what comes goes elsewhere, and nothing is refused.
+      const prepare = `${c.get("ingester", i).url}/ingester/prepare-instance-ring-downscale`;
+      expect(await (await fetch(prepare, { method: "POST" })).json()).toEqual({ readOnly: true });
+      await until("everyone knows", async () => (await c.ring(c.get("distributor")))[`ingester-${i}`] === "ACTIVE (read-only)");
+      if (i === 0) {
+        expect(await (await fetch(prepare, { method: "DELETE" })).json()).toEqual({ readOnly: false });
+        await fetch(prepare, { method: "POST" });
+      }
+      await settle(1200);
       await c.get("ingester", i).stop("SIGTERM");
       expect(c.get("ingester", i).child!.exitCode).toBe(0);
       await settle(1200);

@@ -24,9 +24,9 @@ describe("Kafka between distributors and ingesters", () => {
   (oracle.ready ? it : it.skip)("gives v1's answers, from memory, and after a flush", async () => {
     if (!here()) return;
     const c = kafkaCluster("kafka-answers");
-    await c.start("ingester", 2);
-    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1)]);
-    await Promise.all([c.start("distributor", 2), c.start("query-frontend", 1)]);
+    await Promise.all([0, 1, 2].map((i) => c.startOne("ingester", i, `-ingester.availability-zone=${i < 2 ? "a" : "b"}`)));
+    await Promise.all([c.start("store-gateway", 2), c.start("query-scheduler", 2), c.start("querier", 2)]);
+    await Promise.all([c.start("distributor", 2), c.start("query-frontend", 2)]);
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
     expect(oracle.run("push", "-load", oracle.load, "-url", c.get("distributor", 1).url, "-base", String(base))).toContain("1040 profiles");
     // A strong read waits until everything that was acknowledged is read.

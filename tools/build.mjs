@@ -30,7 +30,16 @@ const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 const components = readdirSync(join(root, "apps")).filter((a) => a !== "cinderblock" && existsSync(join(root, "apps", a, "src/main.ts")));
 const started = performance.now();
 rmSync(out, { recursive: true, force: true });
+/** kafkajs computes the checksum of what it sends a byte at a time; ours takes eight (libs/bytes), which is a sixth of a distributor's time. */
+const fasterChecksum = {
+  name: "kafkajs-crc32c",
+  setup(b) {
+    b.onResolve({ filter: /^\.\.\/crc32C$/ }, (args) => (/kafkajs.src.protocol.recordBatch/.test(args.importer) ? { path: "kafkajs-crc32c", namespace: "ours" } : undefined));
+    b.onLoad({ filter: /.*/, namespace: "ours" }, () => ({ contents: 'module.exports = require("@cinderblock/bytes").crc32c;', resolveDir: root }));
+  },
+};
 await build({
+  plugins: [fasterChecksum],
   absWorkingDir: root,
   entryPoints: {
     main: "apps/cinderblock/src/main.ts",

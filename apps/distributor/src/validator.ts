@@ -2,10 +2,16 @@ import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { Service } from "@cinderblock/service";
 import type { IngestLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
-import { WorkerClient } from "@cinderblock/threads";
+import { SharedSlots, WorkerClient } from "@cinderblock/threads";
+
+/** What a worker is started with: where bodies lie. */
+export interface ValidateWorkerData { bodies: SharedArrayBuffer }
+/** Bodies up to this size, this many at a time, are shared with the workers; others are copied and move. */
+const BODY_SLOT_BYTES = 128 << 10, BODY_SLOTS = 64;
+const NO_BODY = new Uint8Array(0);
 
 /** `settings` come with a tenant's first push to a worker, and when they changed. */
-export interface ValidateCall { tenant: string; push: RawPush; nowMs: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
+export interface ValidateCall { tenant: string; push: RawPush; /** where the body lies in the shared bodies, and how long it is; then `push.body` is empty */ at?: number; length?: number; nowMs: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
 /** What a push is answered, and whether anything of it is to be kept. */
 export interface Validation { answer: PushAnswer; accepted: number; /** hashes of the label sets, and how many sample types each has */ series: BigUint64Array; types: Uint8Array }
 
@@ -19,6 +25,7 @@ export class Validator implements Service {
   private readonly count: number;
   private readonly base: Base;
   private stopping = false;
+  private readonly bodies = new SharedSlots(BODY_SLOT_BYTES, BODY_SLOTS);
 
   constructor(script: URL, count: number, base: Base) {
     this.script = script;
@@ -34,7 +41,7 @@ export class Validator implements Service {
           this.base.log.error({ worker: i, reason }, "validate worker died, starting another");
           this.workers[i] = begin();
         });
-        w.start(this.script, undefined, `validate-${i}`, {});
+        w.start(this.script, { bodies: this.bodies.buffer } satisfies ValidateWorkerData, `validate-${i}`, {});
         return w;
       };
       this.workers.push(begin());
@@ -42,8 +49,8 @@ export class Validator implements Service {
     return Promise.resolve();
   }
 
-  /** Checks a push; its body stays with the caller, a copy of it moves: what lies behind a view would be cloned whole. */
-  check(tenant: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<Validation> {
+  /** Checks a push; its body stays with the caller. */
+  async check(tenant: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<Validation> {
     const worker = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
     let gate = this.gates.get(tenant);
     if (!gate) this.gates.set(tenant, (gate = new SharedArrayBuffer(8)));
@@ -51,8 +58,13 @@ export class Validator implements Service {
     if (!known) this.sent.set(worker, (known = new Map()));
     const fresh = known.get(tenant) !== limits;
     if (fresh) known.set(tenant, limits);
+    const settings = fresh ? { settings: { limits, gate } } : {}, at = this.bodies.put(push.body);
+    if (at !== undefined) {
+      try { return await worker.call<Validation>("check", { tenant, push: { ...push, body: NO_BODY }, at, length: push.body.length, nowMs, ...settings } satisfies ValidateCall); } finally { this.bodies.give(at); }
+    }
+    // A copy moves: what lies behind a view would be cloned whole.
     const body = new Uint8Array(push.body);
-    return worker.call<Validation>("check", { tenant, push: { ...push, body }, nowMs, ...(fresh ? { settings: { limits, gate } } : {}) } satisfies ValidateCall, [body.buffer]);
+    return worker.call<Validation>("check", { tenant, push: { ...push, body }, nowMs, ...settings } satisfies ValidateCall, [body.buffer]);
   }
 
   async stop(): Promise<void> {

@@ -2,7 +2,8 @@ import { join } from "node:path";
 import { sleep } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
 import { lastLoggedMs } from "@cinderblock/head";
-import { internalRoutes } from "@cinderblock/rpc";
+import type { RingMember } from "@cinderblock/ring";
+import { internalRoutes, type Routes } from "@cinderblock/rpc";
 import { type ClusterProcess, type Component, INGESTERS, kafkaOf, partitionedLog, RING_REFRESH_MS, STORES } from "@cinderblock/runtime";
 import { type IngestLimits, type Limits, smallerLimit } from "@cinderblock/tenant";
 import { partitionRoutes, pushMethod, sourceMethods } from "@cinderblock/transport";
@@ -48,6 +49,7 @@ export const ingester: Component<typeof ingesterSchema> = {
     process.becomeActive(me);
     process.progress = () => ingester.progress;
     process.serve(internalRoutes("Ingester", { ...sourceMethods(ingester), ...pushMethod((tenant, service, push) => (leaving.now ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`)) : ingester.push(tenant, service, push, share(tenant)))) }), ingesterRoutes(ingester, config.multitenancy));
+    process.serve(readOnlyRoutes(me));
     process.beforeStop(async () => {
       await me.set("LEAVING");
       // Every distributor has read by then that it leaves, and its absence will alarm nobody.
@@ -58,6 +60,19 @@ export const ingester: Component<typeof ingesterSchema> = {
     });
   },
 };
+
+/** `/ingester/prepare-instance-ring-downscale`: POST makes it read-only, DELETE takes that back, GET tells. A scale-down begins so, some time before the stop. */
+function readOnlyRoutes(me: RingMember): Routes {
+  const path = "/ingester/prepare-instance-ring-downscale";
+  return {
+    http: (app) => {
+      const answer = (): { readOnly: boolean } => ({ readOnly: me.readOnly });
+      app.get(path, () => answer());
+      app.post(path, async () => { await me.setReadOnly(true); return answer(); });
+      app.delete(path, async () => { await me.setReadOnly(false); return answer(); });
+    },
+  };
+}
 
 /** This ingester's part of the partitioned log: read into its heads, shown, and waited for by strong reads. */
 function readsPartitions(config: IngesterComponentConfig, process: ClusterProcess, ingester: Ingester): Partitions {

@@ -13,7 +13,12 @@ export interface Member {
   /** grows with every heartbeat; its value has no meaning, only that it changes */
   heartbeat: number;
   registeredAtMs: number;
+  /** takes no new writes, and answers for what it has: on its way out, until a person says otherwise */
+  readOnly?: boolean;
 }
+
+/** Whether a member is one that writes may go to, as far as it says itself. */
+export function takesWrites(m: Member): boolean { return m.state === "ACTIVE" && m.readOnly !== true; }
 
 const STATES: readonly string[] = ["JOINING", "ACTIVE", "LEAVING"];
 
@@ -24,6 +29,6 @@ export function decodeMember(text: string): Member | undefined {
   try {
     const m = JSON.parse(text) as Member & { version: number };
     const good = m.version === 1 && typeof m.id === "string" && typeof m.address === "string" && STATES.includes(m.state) && Array.isArray(m.tokens) && m.tokens.every((t) => Number.isInteger(t) && t >= 0 && t <= 0xffffffff) && Number.isFinite(m.heartbeat);
-    return good ? { id: m.id, address: m.address, zone: typeof m.zone === "string" ? m.zone : "", state: m.state, tokens: m.tokens, heartbeat: m.heartbeat, registeredAtMs: Number(m.registeredAtMs) || 0 } : undefined;
+    return good ? { id: m.id, address: m.address, zone: typeof m.zone === "string" ? m.zone : "", state: m.state, tokens: m.tokens, heartbeat: m.heartbeat, registeredAtMs: Number(m.registeredAtMs) || 0, ...(m.readOnly === true ? { readOnly: true } : {}) } : undefined;
   } catch { return undefined; } // not JSON: another release's entry, or nobody's
 }

@@ -84,6 +84,13 @@ export class RingMember implements Service {
     }
   }
 
+  get readOnly(): boolean { return this.member.readOnly === true; }
+  /** Takes no new writes from now on, or takes them again. It is forgotten with a restart. */
+  async setReadOnly(on: boolean): Promise<void> {
+    if (on) this.member.readOnly = true; else delete this.member.readOnly;
+    await this.beat();
+  }
+
   async set(state: MemberState): Promise<void> {
     this.member.state = state;
     await this.beat();

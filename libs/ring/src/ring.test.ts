@@ -92,6 +92,16 @@ describe("a tenant's part of a ring", () => {
   });
 });
 
+describe("a read-only member", () => {
+  it("gets no writes, others take them, and it stays among those that answer", () => {
+    const all = ["a", "b", "c", "d"].map((id) => member(id)), ring = new RingSnapshot(all.map((m) => (m.id === "b" ? { ...m, readOnly: true } : m)));
+    for (let i = 0; i < 200; i++) { const { members } = ring.write(random.below(2 ** 32), 3); expect([members.length, members.some((m) => m.id === "b")]).toEqual([3, false]); }
+    expect([ids(ring.active), ids(ring.readable)]).toEqual([["a", "c", "d"], ["a", "b", "c", "d"]]);
+    expect(decodeMember(encodeMember(ring.members[1]!))).toEqual(ring.members[1]);
+    expect(() => new RingSnapshot(all.map((m) => ({ ...m, readOnly: m.id < "d" }))).write(0, 3)).toThrow("at least 2 live replicas required, could only find 1");
+  });
+});
+
 describe("entries of members", () => {
   it("come back, and what is none is left out", () => {
     const m = member("a", { zone: "z" });

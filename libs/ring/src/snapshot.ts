@@ -1,6 +1,6 @@
 import { fnv1a, mix32 } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
-import type { Member } from "./member.ts";
+import { type Member, takesWrites } from "./member.ts";
 
 /** Who holds a token: a write needs answers of all but `maxErrors` of them. */
 export interface ReplicationSet { members: Member[]; maxErrors: number }
@@ -27,7 +27,8 @@ export class RingSnapshot {
   healthy(m: Member): boolean { return !this.unhealthy.has(m.id); }
   /** Members that answer reads: ACTIVE or LEAVING, healthy or not. */
   get readable(): Member[] { return this.members.filter((m) => m.state !== "JOINING"); }
-  get active(): Member[] { return this.members.filter((m) => m.state === "ACTIVE" && this.healthy(m)); }
+  /** Members that take writes and answer reads. */
+  get active(): Member[] { return this.members.filter((m) => takesWrites(m) && this.healthy(m)); }
 
   /**
    * The members that a write of `token` goes to: `factor` of them, in distinct zones when there are enough of those. One
@@ -45,13 +46,13 @@ export class RingSnapshot {
       const m = this.members[i]!;
       if (distinctZones && zones.has(m.zone)) continue;
       seen.add(i);
-      const takes = m.state === "ACTIVE" && this.healthy(m);
+      const takes = takesWrites(m) && this.healthy(m);
       // A zone whose member cannot take it is not closed: another of the zone may.
       if (distinctZones && takes) zones.add(m.zone);
       chosen.push(m);
       if (!takes) wanted++;
     }
-    const members = chosen.filter((m) => m.state === "ACTIVE" && this.healthy(m));
+    const members = chosen.filter((m) => takesWrites(m) && this.healthy(m));
     const quorum = Math.floor(factor / 2) + 1;
     if (members.length < quorum) throw new CinderblockError("unavailable", `at least ${quorum} live replicas required, could only find ${members.length}${members.length === 0 ? " - no ingester of the ring takes writes now" : ""}`);
     return { members, maxErrors: members.length - quorum };

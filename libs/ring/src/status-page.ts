@@ -11,7 +11,7 @@ export function ringRoutes(path: string, view: RingView): Routes {
     const owned = new Map<string, number>();
     // A token owns what lies between the one before and itself.
     all.forEach((x, i) => { owned.set(x.id, (owned.get(x.id) ?? 0) + (x.t - (i === 0 ? all.at(-1)!.t - 2 ** 32 : all[i - 1]!.t))); });
-    return s.members.map((m) => ({ id: m.id, state: s.healthy(m) ? m.state : "Unhealthy", address: m.address, zone: m.zone, tokens: m.tokens.length, registeredAt: new Date(m.registeredAtMs).toISOString(), share: (owned.get(m.id) ?? 0) / 2 ** 32 }));
+    return s.members.map((m) => ({ id: m.id, state: s.healthy(m) ? `${m.state}${m.readOnly ? " (read-only)" : ""}` : "Unhealthy", address: m.address, zone: m.zone, tokens: m.tokens.length, registeredAt: new Date(m.registeredAtMs).toISOString(), share: (owned.get(m.id) ?? 0) / 2 ** 32 }));
   };
   return {
     http: (app) => {
