@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { encodeMember, placementToken, replicasOf, RingSnapshot, RingView } from "@cinderblock/ring";
+import { assignPartitions, encodeMember, placementToken, replicasOf, RingSnapshot, RingView } from "@cinderblock/ring";
 import { InMemoryMembers } from "@cinderblock/redis";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { Random } from "@cinderblock/testkit";
@@ -72,7 +72,7 @@ const oneInAHundredAway = moved(before, placed(away, rf3(), 1, SERVICES).sets);
 
 // ---- partitions of the log
 progress("partitions of the log");
-const partitions = (owners, count) => { const out = new Map(); for (let p = 0; p < count; p++) out.set(p, owners[p % owners.length]); return out; };
+const partitions = (owners, count) => { const sorted = [...owners].sort(), owner = assignPartitions(count, sorted); return new Map([...owner.keys()].map((p) => [p, sorted[owner[p]]])); };
 const P = 2000 / scale, zoneOwners = Array.from({ length: Math.floor(INGESTERS / 3) }, (_, i) => `ingester-a-${i}`);
 const wasOwned = partitions(zoneOwners, P), isOwned = partitions([...zoneOwners, `ingester-a-${zoneOwners.length}`], P);
 const partitionMovement = [...wasOwned].filter(([p, o]) => isOwned.get(p) !== o).length / P;
@@ -169,7 +169,7 @@ ${movement.map((m) => `| ${m.more} | ${percent(m.all)} | ${percent(m.shards)} | 
 
 One in a hundred is away: ${percent(oneInAHundredAway)} of the replicas are written elsewhere until it is back.
 
-Of ${n(P)} partitions of the log over ${n(zoneOwners.length)} owners of a zone ${percent(partitionMovement)} change their owner when one comes: partition p belongs to the (p mod n)-th. An owner that takes a partition over reads on from what is committed, so that this costs reading twice what was not uploaded yet; ingesters of a zone are to be added several at a time, not one by one.
+Of ${n(P)} partitions of the log over ${n(zoneOwners.length)} owners of a zone ${percent(partitionMovement)} change their owner when one comes (it had to: ${percent(1 / (zoneOwners.length + 1))}), and nobody owns more than ${Math.ceil(P / zoneOwners.length)}. An owner that takes a partition over reads on from what is committed: what was not uploaded yet is read twice.
 
 ## Tenants that share ingesters
 

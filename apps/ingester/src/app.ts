@@ -10,7 +10,7 @@ import { partitionRoutes, pushMethod, sourceMethods } from "@cinderblock/transpo
 import { type IngesterComponentConfig, ingesterConfigOf, ingesterSchema } from "./config.ts";
 import { Ingester } from "./ingester.ts";
 import { Ownership } from "./ownership.ts";
-import { Partitions } from "./partitions.ts";
+import { type Owners, Partitions } from "./partitions.ts";
 import { ingesterRoutes } from "./rpc.ts";
 import { DeletedTenants } from "./deleted-tenants.ts";
 import { Shipper } from "./shipper.ts";
@@ -79,7 +79,11 @@ function readsPartitions(config: IngesterComponentConfig, process: ClusterProces
   const { base } = process;
   const { log, service } = partitionedLog(config, base);
   const ring = process.view(INGESTERS);
-  const owners = (): string[] => ring.snapshot.active.filter((m) => m.zone === config.zone).map((m) => m.id).sort();
+  const owners = (): Owners => {
+    const zone = ring.snapshot.active.filter((m) => m.zone === config.zone);
+    // All of a zone divide by one rule: that of the release before as long as one of it is there.
+    return { ids: zone.map((m) => m.id).sort(), rule: zone.every((m) => m.partitionRule === 2) ? 2 : 1 };
+  };
   const partitions = new Partitions({ id: process.id, zone: config.zone, topic: config.kafkaTopic, file: join(config.dataPath, "partitions.json"), learnMs: config.kafkaLearn }, log, ingester, owners, base);
   process.add(service, partitions);
   process.serve(internalRoutes("Ingester", { partitions: () => Promise.resolve(partitions.states()), activeSeries: () => ingester.activeSeries(), reach: ([ends, deadlineMs]: [number[], number]) => partitions.reach(ends, deadlineMs) }), partitionRoutes(() => partitions.states()));

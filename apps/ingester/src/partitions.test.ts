@@ -30,8 +30,8 @@ class Sink implements RecordSink {
 
 const record = (i: number): Uint8Array => encodePushRecord({ tenant: "t", service: "s", atMs: 1000 + i, limits: TEST_LIMITS, push: { kind: "push", codec: "proto", gzip: false, body: Buffer.from(`b${i}`) } });
 async function until(check: () => boolean): Promise<void> { for (let i = 0; i < 200 && !check(); i++) await sleep(20); expect(check()).toBe(true); }
-function ingester(log: InMemoryLog, sink: Sink, dir = temporaryFolder(), owners = () => ["me"], id = "me"): Partitions {
-  return new Partitions({ id, zone: "", topic: "pushes", file: join(dir, "partitions.json"), learnMs: 60_000 }, log, sink, owners, base());
+function ingester(log: InMemoryLog, sink: Sink, dir = temporaryFolder(), owners = () => ["me"], id = "me", rule = 2): Partitions {
+  return new Partitions({ id, zone: "", topic: "pushes", file: join(dir, "partitions.json"), learnMs: 60_000 }, log, sink, () => ({ ids: owners(), rule }), base());
 }
 
 describe("an ingester's partitions", () => {
@@ -174,18 +174,20 @@ describe("an ingester's partitions", () => {
     await p.stop();
   });
 
-  it("are shared out by name, each to one, and move when one leaves; records that retention dropped are counted", async () => {
+  it.each([1, 2])("are shared out by rule %i, each to one, and move when one leaves; records that retention dropped are counted", async (rule) => {
     const log = new InMemoryLog(4), a = new Sink(), b = new Sink();
     a.oldest = b.oldest = 0; // nothing is ever uploaded
     let names = ["a", "b"];
-    const one = ingester(log, a, temporaryFolder(), () => names, "a"), two = ingester(log, b, temporaryFolder(), () => names, "b");
+    const one = ingester(log, a, temporaryFolder(), () => names, "a", rule), two = ingester(log, b, temporaryFolder(), () => names, "b", rule);
     await one.start();
     await two.start();
     await until(() => one.states().length === 2 && two.states().length === 2);
-    expect(one.states().map((s) => s.partition)).toEqual([0, 2]);
-    for (let i = 0; i < 5; i++) await log.produce(1, record(i));
+    expect([...one.states(), ...two.states()].map((s) => s.partition).sort()).toEqual([0, 1, 2, 3]);
+    const its = two.states()[0]!.partition;
+    if (rule === 1) expect(its).toBe(1);
+    for (let i = 0; i < 5; i++) await log.produce(its, record(i));
     await until(() => b.taken.length === 5);
-    log.expire(1, 3);
+    log.expire(its, 3);
     await two.stop();
     names = ["a"];
     await until(() => one.states().length === 4);

@@ -5,12 +5,15 @@ import { sleep } from "@cinderblock/async";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { LogRecord, PartitionedLog, PartitionReader } from "@cinderblock/kafka";
-import { placementToken } from "@cinderblock/ring";
+import { assignPartitions, placementToken } from "@cinderblock/ring";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type PartitionState, PushRecordDecoder } from "@cinderblock/transport";
 import { Suspects } from "./suspects.ts";
+
+/** Who divides the partitions of a zone, in order, and by which rule (`Member.partitionRule`). */
+export interface Owners { ids: readonly string[]; rule: number }
 
 /** Where the records go: the ingester's heads and its log. */
 export interface RecordSink {
@@ -73,7 +76,7 @@ export class Partitions implements Service {
   private readonly config: PartitionsConfig;
   private readonly log: PartitionedLog;
   private readonly sink: RecordSink;
-  private readonly owners: () => readonly string[];
+  private readonly owners: () => Owners;
   private readonly base: Base;
   private readonly lost: { inc(n: number): void };
   private readonly damaged: { inc(): void };
@@ -82,6 +85,7 @@ export class Partitions implements Service {
   private saved: Record<string, number>;
   /** what was committed when the positions were saved: a topic that is made anew has lost it */
   private savedCommits: Record<string, number>;
+  private assigned: { key: string; mine: number[] } = { key: "", mine: [] };
   private timer: NodeJS.Timeout | undefined;
   private ticking: Promise<void> | undefined;
   private lastCommit = 0;
@@ -89,8 +93,8 @@ export class Partitions implements Service {
   private waiters = new Set<() => void>();
   private leaving = false;
 
-  /** @param owners names of the ingesters of this zone that take part, in order */
-  constructor(config: PartitionsConfig, log: PartitionedLog, sink: RecordSink, owners: () => readonly string[], base: Base) {
+  /** @param owners the ingesters of this zone that take part */
+  constructor(config: PartitionsConfig, log: PartitionedLog, sink: RecordSink, owners: () => Owners, base: Base) {
     this.config = config;
     this.log = log;
     this.sink = sink;
@@ -135,8 +139,14 @@ export class Partitions implements Service {
 
   /** This ingester's partitions: every partition has an owner in each zone that has an ingester. */
   private mine(): number[] {
-    const all = this.owners(), at = all.indexOf(this.config.id);
-    return at < 0 ? [] : Array.from({ length: this.log.partitions }, (_, p) => p).filter((p) => p % all.length === at);
+    const { ids, rule } = this.owners(), at = ids.indexOf(this.config.id);
+    if (at < 0) return [];
+    const key = `${rule} ${this.log.partitions} ${ids.join()}`;
+    if (this.assigned.key !== key) {
+      const owner = rule === 2 ? assignPartitions(this.log.partitions, ids) : Uint32Array.from({ length: this.log.partitions }, (_, p) => p % ids.length);
+      this.assigned = { key, mine: [...owner.keys()].filter((p) => owner[p] === at) };
+    }
+    return this.assigned.mine;
   }
 
   private group(partition: number): string { return `${this.config.topic}${this.config.zone === "" ? "" : `-${this.config.zone}`}-partition-${partition}`; }

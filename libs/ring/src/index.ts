@@ -6,6 +6,7 @@ export { RingSnapshot } from "./snapshot.ts";
 export type { ReplicationSet } from "./snapshot.ts";
 export { RingView } from "./ring-view.ts";
 export type { RingViewConfig } from "./ring-view.ts";
+export { assignPartitions } from "./assign.ts";
 export { isReplica, placementToken, replicasOf } from "./placement.ts";
 export type { PlacementConfig } from "./placement.ts";
 export { ringRoutes } from "./status-page.ts";

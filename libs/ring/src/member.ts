@@ -15,6 +15,8 @@ export interface Member {
   registeredAtMs: number;
   /** takes no new writes, and answers for what it has: on its way out, until a person says otherwise */
   readOnly?: boolean;
+  /** how it divides a log's partitions with its zone: 2 is `assignPartitions`; absent: by partition mod members, as the release before */
+  partitionRule?: number;
 }
 
 /** Whether a member is one that writes may go to, as far as it says itself. */
@@ -29,6 +31,6 @@ export function decodeMember(text: string): Member | undefined {
   try {
     const m = JSON.parse(text) as Member & { version: number };
     const good = m.version === 1 && typeof m.id === "string" && typeof m.address === "string" && STATES.includes(m.state) && Array.isArray(m.tokens) && m.tokens.every((t) => Number.isInteger(t) && t >= 0 && t <= 0xffffffff) && Number.isFinite(m.heartbeat);
-    return good ? { id: m.id, address: m.address, zone: typeof m.zone === "string" ? m.zone : "", state: m.state, tokens: m.tokens, heartbeat: m.heartbeat, registeredAtMs: Number(m.registeredAtMs) || 0, ...(m.readOnly === true ? { readOnly: true } : {}) } : undefined;
+    return good ? { id: m.id, address: m.address, zone: typeof m.zone === "string" ? m.zone : "", state: m.state, tokens: m.tokens, heartbeat: m.heartbeat, registeredAtMs: Number(m.registeredAtMs) || 0, ...(m.readOnly === true ? { readOnly: true } : {}), ...(typeof m.partitionRule === "number" ? { partitionRule: m.partitionRule } : {}) } : undefined;
   } catch { return undefined; } // not JSON: another release's entry, or nobody's
 }

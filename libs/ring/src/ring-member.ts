@@ -34,7 +34,7 @@ export class RingMember implements Service {
     this.store = store;
     this.config = config;
     this.base = base;
-    this.member = { id: config.id, address: config.address, zone: config.zone, state: "JOINING", tokens: [], heartbeat: 0, registeredAtMs: 0 };
+    this.member = { id: config.id, address: config.address, zone: config.zone, state: "JOINING", tokens: [], heartbeat: 0, registeredAtMs: 0, partitionRule: 2 };
   }
 
   get state(): MemberState { return this.member.state; }

@@ -3,7 +3,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import { InMemoryMembers, type MemberStore } from "@cinderblock/redis";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { Random, temporaryFolder } from "@cinderblock/testkit";
-import { decodeMember, encodeMember, type Member, RingMember, RingSnapshot, RingView } from "./index.ts";
+import { assignPartitions, decodeMember, encodeMember, type Member, RingMember, RingSnapshot, RingView } from "./index.ts";
 
 const base = () => ({ log: createLogger({ level: "silent", format: "logfmt" }), metrics: new Metrics(), tracer: noTracer, now: () => 1_795_000_000_000 });
 const random = new Random(20261124);
@@ -89,6 +89,22 @@ describe("a tenant's part of a ring", () => {
       expect(members.length).toBeGreaterThanOrEqual(2);
       for (const m of members) expect(ids(part.members)).toContain(m.id);
     }
+  });
+});
+
+describe("partitions of a log", () => {
+  it("have one owner each, nobody more than a share, and stay where they are when somebody comes or goes", () => {
+    fc.assert(fc.property(fc.integer({ min: 1, max: 400 }), fc.integer({ min: 1, max: 40 }), fc.nat(1000), (partitions, n, seed) => {
+      const owners = Array.from({ length: n }, (_, i) => `ingester-${seed}-${i}`).sort(), owner = assignPartitions(partitions, owners);
+      const held = owners.map((_, i) => owner.filter((o) => o === i).length);
+      expect(held.reduce((a, b) => a + b, 0)).toBe(partitions);
+      expect(Math.max(...held)).toBeLessThanOrEqual(Math.ceil(partitions / n));
+    }), { numRuns: 200 });
+    const many = Array.from({ length: 50 }, (_, i) => `ingester-${String(i).padStart(3, "0")}`), less = many.filter((o) => o !== "ingester-017");
+    const before = assignPartitions(1000, many), after = assignPartitions(1000, less);
+    const moved = [...before.keys()].filter((p) => many[before[p]!] !== less[after[p]!]).length;
+    expect(moved).toBeGreaterThanOrEqual(20); // the one's own
+    expect(moved).toBeLessThan(120);
   });
 });
 
