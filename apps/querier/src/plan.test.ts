@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { mergedHints } from "@cinderblock/block-meta";
 import type { BlockInfo } from "@cinderblock/query";
-import { planBlocks } from "./plan.ts";
+import { digestOf, planBlocks } from "./plan.ts";
 
 const block = (ulid: string, level: number, sources: string[], shardId = "", hints: string[] = []): BlockInfo => ({ ulid, minTimeMs: 0, maxTimeMs: 1, level, sources, parents: [], shardId, hints });
 const chosen = (...blocks: BlockInfo[]): string[] => planBlocks(blocks).chosen.map((b) => b.ulid).sort();
@@ -68,5 +68,28 @@ describe("planning blocks", () => {
       expect(warnings).toEqual([]);
       for (const s of names) for (let k = 1; k <= n; k++) expect(read.filter((b) => b.shardId === `${k}_of_${n}` && b.sources.includes(s)).length).toBe(has(s, k) ? 1 : 0);
     }), { numRuns: 3000 });
+  });
+});
+
+describe("what an answer is made of", () => {
+  const HOUR = 3600_000, all = (): boolean => true;
+  const at = (b: BlockInfo, fromHour: number, toHour: number): BlockInfo => ({ ...b, minTimeMs: fromHour * HOUR, maxTimeMs: toHour * HOUR - 1 });
+  const A = at(block("A", 1, ["A"]), 8, 9), B = at(block("B", 1, ["B"]), 9, 10), far = at(block("F", 1, ["F"]), 16, 17);
+  const of = (blocks: BlockInfo[], stored = all): string => digestOf(blocks, stored, 8 * HOUR, 9 * HOUR - 1);
+  it("stays the same under compactions, into one block or into shards, before and after the sources are gone", () => {
+    const whole = at(block("C", 2, ["A", "B"]), 8, 10), shards = [1, 2].map((k) => at(block(`S${k}`, 2, ["A", "B"], `${k}_of_2`), 8, 10));
+    const digests = [[A, B], [A, B, whole], [whole], [A, B, ...shards], shards, [whole, far], [far, B, A]].map((b) => of(b));
+    expect(new Set(digests).size).toBe(1);
+    expect(digests[0]).not.toBe("");
+  });
+  it("changes with a late block, one that is gone, and one that was written again without some of its series, however it is merged then", () => {
+    const rewritten = at(block("R", 1, ["A"], "", ["rewritten:A"]), 8, 9), merged = at(block("C", 2, ["A", "B"], "", ["rewritten:A"]), 8, 10);
+    const digests = [[A, B], [A, B, at(block("L", 1, ["L"]), 8, 9)], [B], [rewritten, B]].map((b) => of(b));
+    expect(new Set(digests).size).toBe(4);
+    expect(of([merged])).toBe(of([rewritten, B]));
+  });
+  it("is not told while an ingester alone has a part of it; what lies beside the range does not matter", () => {
+    expect(of([A, B], (b) => b.ulid !== "A")).toBe("");
+    expect(of([A, B], (b) => b.ulid !== "B")).toBe(of([A, B]));
   });
 });
