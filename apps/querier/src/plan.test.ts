@@ -75,7 +75,7 @@ describe("what an answer is made of", () => {
   const HOUR = 3600_000, all = (): boolean => true;
   const at = (b: BlockInfo, fromHour: number, toHour: number): BlockInfo => ({ ...b, minTimeMs: fromHour * HOUR, maxTimeMs: toHour * HOUR - 1 });
   const A = at(block("A", 1, ["A"]), 8, 9), B = at(block("B", 1, ["B"]), 9, 10), far = at(block("F", 1, ["F"]), 16, 17);
-  const of = (blocks: BlockInfo[], stored = all): string => digestOf(blocks, stored, 8 * HOUR, 9 * HOUR - 1);
+  const of = (blocks: BlockInfo[], stored: (b: BlockInfo) => boolean = all): string => digestOf(blocks, stored, 8 * HOUR, 9 * HOUR - 1);
   it("stays the same under compactions, into one block or into shards, before and after the sources are gone", () => {
     const whole = at(block("C", 2, ["A", "B"]), 8, 10), shards = [1, 2].map((k) => at(block(`S${k}`, 2, ["A", "B"], `${k}_of_2`), 8, 10));
     const digests = [[A, B], [A, B, whole], [whole], [A, B, ...shards], shards, [whole, far], [far, B, A]].map((b) => of(b));
