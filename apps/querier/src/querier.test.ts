@@ -1,3 +1,4 @@
+import { CinderblockError } from "@cinderblock/errors";
 import type { BlockInfo, ExecuteAnswer, SeriesRanges, SourceClient, SourceQuery } from "@cinderblock/query";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { Querier, type Sources } from "./querier.ts";
@@ -10,7 +11,7 @@ const [A, B, C] = ["01M83BWES06AEJX19K2E07509A", "01M83BWES06AEJX19K2E07509B", "
 
 /** A store-gateway with blocks; what was deleted is still listed until somebody asked for it. */
 class Store implements SourceClient {
-  readonly name = "store";
+  readonly name: string = "store";
   asked: string[][] = [];
   listed: BlockInfo[];
   there: Set<string>;
@@ -34,7 +35,7 @@ class Store implements SourceClient {
     return Promise.resolve({ names: ulids.filter((u) => this.there.has(u)), sets: [], missing });
   }
 }
-const sources = (store: Store): Sources => ({ ingesters: () => [], stores: () => [store], maxSilentIngesters: () => 0, reach: () => Promise.resolve(), refresh: () => Promise.resolve() });
+const sources = (store: Store): Sources => ({ ingesters: () => [], stores: () => [store], maxSilentIngesters: () => 0, reach: () => Promise.resolve([]), refresh: () => Promise.resolve() });
 
 describe("blocks that were compacted and deleted between the plan and the question", () => {
   it("are planned again: the answer comes from what they became, and is whole", async () => {
@@ -67,5 +68,25 @@ describe("blocks that were compacted and deleted between the plan and the questi
     const never = new Never([block(A, 1), block(B, 1)], [A, B], []);
     const partial = await new Querier(sources(never), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
     expect([partial.warnings, never.asked]).toEqual([[`block ${A} is missing`], [[B]]]);
+  });
+});
+
+describe("a strong read", () => {
+  it("does not take the answer of an ingester that lags when the one that had read far enough falls silent", async () => {
+    // `ahead` has read everything and dies before it is asked what it has; `behind` needs a moment.
+    class Ingester extends Store { override readonly name: string; alive = true; constructor(name: string, blocks: BlockInfo[]) { super(blocks, blocks.map((b) => b.ulid), blocks); this.name = name; } override blocks(): Promise<BlockInfo[]> { return this.alive ? super.blocks() : Promise.reject(new CinderblockError("unavailable", "gone")); } }
+    const ahead = new Ingester("ahead", [block(A, 1), block(B, 1)]), behind = new Ingester("behind", [block(A, 1)]);
+    let asked = 0;
+    const all: Sources = {
+      ingesters: () => [ahead, behind], stores: () => [], maxSilentIngesters: () => 1, refresh: () => Promise.resolve(),
+      reach: () => {
+        if (asked++ === 0) { ahead.alive = false; return Promise.resolve([["ahead"]]); }
+        behind.listed = [block(A, 1), block(B, 1)];
+        behind.there.add(B);
+        return Promise.resolve([["behind"]]);
+      },
+    };
+    const r = await new Querier(all, base).run("t", { kind: "select", query: QUERY, ends: [7] }, Date.now() + 1000, signal);
+    expect([r.warnings, asked, behind.asked]).toEqual([[], 2, [[A, B]]]);
   });
 });

@@ -8,7 +8,11 @@ import { digestOf, planBlocks } from "./plan.ts";
 type Plan = Map<SourceClient, BlockInfo[]>;
 
 /** Whose question it is, and how long its answer is wanted. */
-interface Question extends Until { tenant: string }
+interface Question extends Until {
+  tenant: string;
+  /** the answer must hold what partitions held up to these ends, and who has read that far; absent: it need not */
+  strong?: { ends: readonly number[]; reached: readonly (readonly string[])[] };
+}
 
 /** Who may hold data now. */
 export interface Sources {
@@ -16,8 +20,8 @@ export interface Sources {
   stores: () => readonly SourceClient[];
   /** ingesters that may be silent while the others have all of their data: replicas less the quorum */
   maxSilentIngesters: () => number;
-  /** resolves when the ingesters have read their partitions up to these ends; `unavailable` at the deadline */
-  reach: (ends: readonly number[], deadlineMs: number) => Promise<void>;
+  /** resolves when the ingesters have read their partitions up to these ends: partition -> names of those that have. `unavailable` at the deadline */
+  reach: (ends: readonly number[], deadlineMs: number) => Promise<string[][]>;
   /** reads the ring now */
   refresh: () => Promise<void>;
 }
@@ -60,7 +64,7 @@ export class Querier {
 
   async run(tenant: string, job: QueryJob, deadlineMs: number, signal: AbortSignal): Promise<JobResult> {
     const q: Question = { tenant, deadlineMs, signal };
-    if (job.ends) await this.sources.reach(job.ends, deadlineMs);
+    if (job.ends) q.strong = { ends: job.ends, reached: await this.sources.reach(job.ends, deadlineMs) };
     switch (job.kind) {
       case "select": return this.select(q, job.query);
       case "labels": return this.labels(q, job.ask);
@@ -102,9 +106,20 @@ export class Querier {
     return { lists, warnings };
   }
 
+  /** For a strong read those that answer must be such that have read far enough: if they fell silent since, the others are waited for. */
+  private async strongLists(q: Question, without: ReadonlySet<string>): ReturnType<Querier["lists"]> {
+    for (;;) {
+      const found = await this.lists(q, 0, Number.MAX_SAFE_INTEGER, without), { strong } = q;
+      const answered = new Set([...found.lists.keys()].map((c) => c.name));
+      if (!strong || strong.ends.every((end, p) => end === 0 || strong.reached[p]!.some((name) => answered.has(name)))) return found;
+      strong.reached = await this.sources.reach(strong.ends, q.deadlineMs);
+      if (Date.now() > q.deadlineMs) throw new CinderblockError("deadline", "context deadline exceeded");
+    }
+  }
+
   /** Everyone who may hold data is asked over the full range; a block that several have is read from the bucket. */
   private async candidates(q: Question, without: Without): Promise<{ candidates: BlockInfo[]; owner: Map<string, SourceClient>; stored: (b: BlockInfo) => boolean; warnings: string[] }> {
-    const { lists, warnings } = await this.lists(q, 0, Number.MAX_SAFE_INTEGER, without.clients);
+    const { lists, warnings } = await this.strongLists(q, without.clients);
     const stores = this.sources.stores();
     const owner = new Map<string, SourceClient>();
     const candidates: BlockInfo[] = [];

@@ -8,10 +8,11 @@ export function zonesOf(members: readonly Member[]): number { return Math.max(1,
 /**
  * Waits until every partition that holds records was read up to its end by an ingester that answers. Owners change: what
  * nobody has is asked again until the deadline.
+ * @returns partition -> names of ingesters that have read it
  */
-export async function reachEnds(members: () => readonly Member[], ends: readonly number[], deadlineMs: number, ask: (m: Member, leftMs: number) => Promise<number[]>): Promise<void> {
+export async function reachEnds(members: () => readonly Member[], ends: readonly number[], deadlineMs: number, ask: (m: Member, leftMs: number) => Promise<number[]>): Promise<string[][]> {
   for (;;) {
-    const reached = new Set<number>();
+    const reached = ends.map(() => [] as string[]);
     let reason = "";
     // One that stands still is not waited for when the others have all.
     await new Promise<void>((done, fail) => {
@@ -19,12 +20,12 @@ export async function reachEnds(members: () => readonly Member[], ends: readonly
       let left = all.length;
       if (left === 0) done();
       for (const m of all) {
-        ask(m, Math.max(1, deadlineMs - Date.now())).then((partitions) => { for (const p of partitions) reached.add(p); }, (err: unknown) => { if (kindOf(err) === "unavailable") reason = messageOf(err); else fail(err as Error); })
-          .finally(() => { if (--left === 0 || ends.every((end, p) => end === 0 || reached.has(p))) done(); });
+        ask(m, Math.max(1, deadlineMs - Date.now())).then((partitions) => { for (const p of partitions) reached[p]?.push(m.id); }, (err: unknown) => { if (kindOf(err) === "unavailable") reason = messageOf(err); else fail(err as Error); })
+          .finally(() => { if (--left === 0 || ends.every((end, p) => end === 0 || reached[p]!.length > 0)) done(); });
       }
     });
-    const missing = ends.findIndex((end, p) => end > 0 && !reached.has(p));
-    if (missing < 0) return;
+    const missing = ends.findIndex((end, p) => end > 0 && reached[p]!.length === 0);
+    if (missing < 0) return reached;
     if (Date.now() + 200 > deadlineMs) throw new CinderblockError("unavailable", `a strong read needs partition ${missing} up to ${ends[missing]}, and no ingester has it${reason === "" ? "" : `: ${reason}`}`);
     await sleep(200);
   }
