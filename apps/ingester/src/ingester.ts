@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { statfs } from "node:fs/promises";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
-import { loggedShards, type ShardStats } from "@cinderblock/head";
+import { lastLoggedMs, loggedShards, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type BlockInfo, type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
@@ -46,6 +46,8 @@ export class Ingester implements Service, SourceClient {
   /** told when an ingest thread has died, before the process ends */
   onThreadDeath: () => void = () => undefined;
   progress = "";
+  /** nothing was on its disk when it began */
+  private readonly isNew: boolean;
   private shards: WorkerClient[] = [];
   private diskFull = "";
   private timer: NodeJS.Timeout | undefined;
@@ -69,6 +71,7 @@ export class Ingester implements Service, SourceClient {
     this.base = base;
     this.onFatal = onFatal;
     this.blocksOnDisk = new LocalBlocks(config.dataPath, base.log);
+    this.isNew = lastLoggedMs(config.dataPath) === undefined && !this.blocksOnDisk.any();
     this.forgotten = base.metrics.counter("cinderblock_ingester_forgotten_baselines_total", "Cumulative series of which this ingester forgot the last profile, since others had later ones.");
     this.damaged = base.metrics.counter("cinderblock_ingester_damaged_blocks_total", "Local blocks that could not be read and were set aside.");
   }
@@ -220,10 +223,11 @@ export class Ingester implements Service, SourceClient {
   // ---- reads
 
   private started = false;
-  /** Until its log is read it does not know what it has. */
+  /** Until its log is read it does not know what it has; a new one knows that it has nothing. */
   private known(): void { if (!this.started) throw new CinderblockError("unavailable", `the ingester is starting${this.progress === "" ? "" : `: ${this.progress}`}`); }
 
   async blocks(tenant: string, startMs: number, endMs: number): Promise<BlockInfo[]> {
+    if (!this.started && this.isNew) return [];
     this.known();
     const heads = (await Promise.all(this.shards.map((s) => s.call<BlockInfo[]>("blocks", { tenant, startMs, endMs })))).flat();
     const local = this.blocksOnDisk.metas(tenant).filter((m) => m.minTimeMs <= endMs && m.maxTimeMs >= startMs).map(blockInfo);

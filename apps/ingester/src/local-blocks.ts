@@ -46,6 +46,12 @@ export class LocalBlocks {
     }
   }
 
+  /** Whether any tenant's blocks are on the disk, before `scan` has read them. */
+  any(): boolean {
+    if (!existsSync(this.dataPath)) return false;
+    return readdirSync(this.dataPath, { withFileTypes: true }).some((e) => e.isDirectory() && !e.name.startsWith(".") && existsSync(join(this.dataPath, e.name, "local")));
+  }
+
   private of(tenant: string): TenantBlocks {
     let t = this.byTenant.get(tenant);
     if (!t) this.byTenant.set(tenant, (t = { metas: new Map(), uploaded: new Set() }));

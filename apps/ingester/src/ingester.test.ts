@@ -1,0 +1,29 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { QueryPool } from "@cinderblock/query-worker";
+import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import { temporaryFolder } from "@cinderblock/testkit";
+import { Ingester, type IngesterConfig } from "./ingester.ts";
+
+/** One that has begun and has not read its log yet. */
+function beginning(dataPath: string): Ingester {
+  const base = { log: createLogger({ level: "fatal", format: "json" }), metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() };
+  return new Ingester(new URL("file:///none"), { dataPath } as IngesterConfig, undefined as unknown as QueryPool, base, () => undefined);
+}
+
+describe("an ingester that begins", () => {
+  it("knows that it has nothing when its disk is empty, so that no answer lacks it", async () => {
+    expect(await beginning(join(temporaryFolder(), "not-there-yet")).blocks("t", 0, 1)).toEqual([]);
+    expect(await beginning(temporaryFolder()).blocks("t", 0, 1)).toEqual([]);
+  });
+
+  it("does not know what it has before its log is read, or while blocks of it are on its disk", async () => {
+    const logged = temporaryFolder(), log = join(logged, ".cinderblock", "log", "shard-0");
+    mkdirSync(log, { recursive: true });
+    writeFileSync(join(log, "00000001.log"), "");
+    await expect(beginning(logged).blocks("t", 0, 1)).rejects.toThrow("the ingester is starting");
+    const cut = temporaryFolder();
+    mkdirSync(join(cut, "t", "local"), { recursive: true });
+    await expect(beginning(cut).blocks("t", 0, 1)).rejects.toThrow("the ingester is starting");
+  });
+});
