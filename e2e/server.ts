@@ -20,6 +20,9 @@ export class Server {
   root = ".";
   constructor(dir = folder(), program = "cinderblock") { this.dir = dir; this.program = program; }
 
+  /** Whether it answers a path with 200; one that speaks TLS is asked otherwise. */
+  answers = async (path: string): Promise<boolean> => (await fetch(`${this.url}${path}`)).status === 200;
+
   get url(): string { return `http://127.0.0.1:${this.port}`; }
   log(): string { return readFileSync(join(this.dir, "log"), "utf8"); }
 
@@ -36,7 +39,7 @@ export class Server {
     child.once("exit", () => running.delete(child));
     for (let i = 0; i < 600; i++) {
       if (this.child.exitCode !== null) throw new Error(`the server ended: ${this.log().slice(-2000)}`);
-      try { if ((await fetch(`${this.url}/ready`)).status === 200) return; } catch { /* not listening yet */ }
+      try { if (await this.answers("/ready")) return; } catch { /* not listening yet */ }
       await new Promise((r) => { setTimeout(r, 50); });
     }
     throw new Error(`not ready: ${this.log().slice(-2000)}`);

@@ -25,7 +25,7 @@ describe("a cache of bytes", () => {
   });
   it("in Redis gives back the same bytes, for their time; a server that is away says so", async () => {
     if (!redis) return; // said when it was looked for
-    const c = new RedisCache({ host: "127.0.0.1", port: redis.port, username: "", password: "", database: 0, tls: false, timeoutMs: 500, prefix: "cache/" });
+    const c = new RedisCache({ host: "127.0.0.1", port: redis.port, username: "", password: "", database: 0, tls: undefined, timeoutMs: 500, prefix: "cache/" });
     await c.set("k", Uint8Array.of(0, 255, 128, 10), 300);
     expect([...(await c.get("k"))!]).toEqual([0, 255, 128, 10]);
     expect(await c.get("other")).toBeUndefined();

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { Redis } from "ioredis";
 import { CinderblockError } from "@cinderblock/errors";
 
@@ -7,7 +8,8 @@ export interface RedisConfig {
   username: string;
   password: string;
   database: number;
-  tls: boolean;
+  /** undefined: cleartext. `ca`: PEM of the authorities, "" for the system's */
+  tls: { ca: string; insecureSkipVerify: boolean } | undefined;
   timeoutMs: number;
   /** before every key */
   prefix: string;
@@ -24,7 +26,7 @@ export class RedisConnection {
     this.place = `${config.host}:${config.port}`;
     this.redis = new Redis({
       host: config.host, port: config.port, db: config.database, lazyConnect: true, maxRetriesPerRequest: 0, commandTimeout: config.timeoutMs, connectTimeout: config.timeoutMs,
-      ...(config.username === "" ? {} : { username: config.username }), ...(config.password === "" ? {} : { password: config.password }), ...(config.tls ? { tls: {} } : {}),
+      ...(config.username === "" ? {} : { username: config.username }), ...(config.password === "" ? {} : { password: config.password }), ...(config.tls ? { tls: { servername: isIP(config.host) === 0 ? config.host : "", ...(config.tls.ca === "" ? {} : { ca: config.tls.ca }), rejectUnauthorized: !config.tls.insecureSkipVerify } } : {}),
       retryStrategy: (times) => Math.min(100 * 2 ** Math.min(times, 5), 2000),
     });
     this.redis.on("error", () => { /* every call that fails says so itself */ });

@@ -2,6 +2,8 @@ export { codeName, EDGE, httpError, INGEST_EDGE, toConnectError } from "./edge.t
 export { Authorizer, roleOf } from "./authorize.ts";
 export { ApiServer } from "./server.ts";
 export type { Routes, ServerConfig } from "./server.ts";
+export { checkTls, CLIENT_AUTH, tlsAgent } from "./tls.ts";
+export type { ClientTls, ServerTls } from "./tls.ts";
 export { rawUnary } from "./raw-unary.ts";
 export type { RawCall, RawHandler } from "./raw-unary.ts";
 export { acceptRawBodies } from "./body.ts";

@@ -1,4 +1,5 @@
 import { Agent, request as httpRequest } from "node:http";
+import { type Agent as TlsAgent, request as httpsRequest } from "node:https";
 import { CinderblockError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "@cinderblock/errors";
 import { decodeMessage, encodeMessage } from "@cinderblock/message";
 import { acceptRawBodies } from "./body.ts";
@@ -10,6 +11,8 @@ const ROOT = "/cinderblock.internal.v1";
 const TYPE = "application/x-cinderblock-message";
 const TIMEOUT_HEADER = "x-cinderblock-timeout-ms";
 const MAX_BODY = 1 << 30;
+/** Connections to other processes. */
+const KEPT = { keepAlive: true, maxSockets: 256, keepAliveMsecs: 10_000 };
 
 /** `signal` aborts when the caller went away or its time is over. */
 export type InternalMethod = (args: never, signal: AbortSignal) => Promise<unknown>;
@@ -47,13 +50,21 @@ export interface Traffic { sentBytes: number; receivedBytes: number }
 
 /** Calls another process. Connections are kept; a process that does not answer is `unavailable`. */
 export class InternalClient {
-  private readonly agent = new Agent({ keepAlive: true, maxSockets: 256, keepAliveMsecs: 10_000 });
+  private readonly agent: Agent | TlsAgent;
+  private readonly request: typeof httpRequest;
   private readonly traffic: Traffic;
-
   private readonly token: string;
 
-  /** @param token what the other processes let this one in by; empty: they ask for none */
-  constructor(traffic: Traffic = { sentBytes: 0, receivedBytes: 0 }, token = "") { this.traffic = traffic; this.token = token; }
+  /**
+   * @param token what the other processes let this one in by; empty: they ask for none
+   * @param tls how they are called; absent: in cleartext
+   */
+  constructor(traffic: Traffic = { sentBytes: 0, receivedBytes: 0 }, token = "", tls?: (options: typeof KEPT) => TlsAgent) {
+    this.traffic = traffic;
+    this.token = token;
+    this.agent = tls ? tls(KEPT) : new Agent(KEPT);
+    this.request = tls ? httpsRequest : httpRequest;
+  }
 
   call<T>(address: string, service: string, method: string, args: unknown, options: CallOptions): Promise<T> {
     const body = encodeMessage(args);
@@ -64,7 +75,7 @@ export class InternalClient {
         if (options.signal?.aborted) reject(new CinderblockError("canceled", "context canceled"));
         else reject(new CinderblockError("unavailable", `${service} at ${address} did not answer ${method}: ${err.message}`, { cause: err }));
       };
-      const req = httpRequest({
+      const req = this.request({
         host, port, agent: this.agent, method: "POST", path: `${ROOT}/${service}/${method}`, timeout: options.timeoutMs, ...(options.signal ? { signal: options.signal } : {}),
         headers: { "content-type": TYPE, "content-length": body.length, [TIMEOUT_HEADER]: Math.ceil(options.timeoutMs), ...(this.token === "" ? {} : { authorization: `Bearer ${this.token}` }) },
       }, (res) => {

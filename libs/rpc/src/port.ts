@@ -2,11 +2,17 @@ import { createServer as createHttp, type IncomingMessage, type RequestListener,
 import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerResponse, type ServerHttp2Session } from "node:http2";
 import { createServer as createNet, type Server as NetServer, type Socket } from "node:net";
 
-export interface PortOptions { readTimeoutMs: number; idleTimeoutMs: number; maxConcurrentStreams: number }
+export interface PortOptions {
+  readTimeoutMs: number;
+  idleTimeoutMs: number;
+  maxConcurrentStreams: number;
+  /** hands over connections that came through TLS; absent: cleartext */
+  secured?: ((onSocket: (socket: Socket) => void) => NetServer) | undefined;
+}
 
 /**
- * One cleartext port for HTTP/1.1 and HTTP/2: the first bytes of a connection tell ("PRI " is HTTP/2's preface).
- * Looks like an http.Server to Fastify.
+ * One port for HTTP/1.1 and HTTP/2: the first bytes of a connection tell ("PRI " is HTTP/2's preface). Looks like an
+ * http.Server to Fastify.
  */
 export function createPortServer(handler: (req: IncomingMessage | Http2ServerRequest, res: ServerResponse | Http2ServerResponse) => void, options: PortOptions): NetServer {
   /** HTTP/1 connections -> requests being answered */
@@ -31,7 +37,8 @@ export function createPortServer(handler: (req: IncomingMessage | Http2ServerReq
     s.on("close", () => sessions.delete(s));
   });
   const waiting = new Set<Socket>();
-  const port = createNet({ pauseOnConnect: false, noDelay: true }, (socket) => {
+  const open = options.secured ?? ((onSocket) => createNet({ pauseOnConnect: false, noDelay: true }, onSocket));
+  const port = open((socket) => {
     waiting.add(socket);
     socket.setTimeout(options.idleTimeoutMs, () => socket.destroy());
     socket.on("error", () => socket.destroy());

@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import Fastify, { type FastifyInstance, type FastifyServerFactory } from "fastify";
 import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import { ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
@@ -12,6 +13,7 @@ import { fastGzip } from "./compression.ts";
 import { connectGuard } from "./connect-guard.ts";
 import { answerDirectly, type DirectUnary } from "./direct-unary.ts";
 import { createPortServer } from "./port.ts";
+import { createTlsServer, type ServerTls } from "./tls.ts";
 
 export interface ServerConfig {
   address: string;
@@ -21,6 +23,8 @@ export interface ServerConfig {
   shutdownTimeoutMs: number;
   maxConcurrentStreams: number;
   bodyLimitBytes: number;
+  /** absent: cleartext */
+  tls?: ServerTls | undefined;
 }
 
 /** Routes that a component brings: plain ones, raw ones, or Connect services. */
@@ -46,7 +50,7 @@ function translate(base: Base): Interceptor {
   };
 }
 
-/** The one public port: Fastify for plain routes, Connect for services, HTTP/1.1 and cleartext HTTP/2. */
+/** The one public port: Fastify for plain routes, Connect for services; HTTP/1.1 and HTTP/2, in cleartext or over TLS. */
 export class ApiServer implements Service {
   readonly name = "server";
   private app: FastifyInstance | undefined;
@@ -66,6 +70,8 @@ export class ApiServer implements Service {
     const { config, base, authorizer } = this;
     const observe = this.observer();
     const direct = new Map(this.routes.flatMap((r) => (r.direct ? [[r.direct.path, r.direct]] : [])));
+    const { tls } = config;
+    const port = { ...config, secured: tls && ((onSocket: (socket: Socket) => void) => createTlsServer(tls, base.log, onSocket)) };
     const serverFactory = ((handler: (req: IncomingMessage, res: ServerResponse) => void) => createPortServer(((req: IncomingMessage, res: ServerResponse) => {
       const d = direct.get(req.url ?? "");
       const begun = (): (status: number) => void => {
@@ -73,7 +79,7 @@ export class ApiServer implements Service {
         return (status) => ended(status, (performance.now() - from) / 1000);
       };
       if (!d || base.tracer.enabled || authorizer.enabled || !answerDirectly(d, req, res, begun)) handler(req, res);
-    }) as never, config) as unknown as Server) as FastifyServerFactory;
+    }) as never, port) as unknown as Server) as FastifyServerFactory;
     const known = new Map<string, Set<string>>();
     const mounted = this.routes.map((r) => r.mounted).filter((m) => m !== undefined);
     const rewriteUrl = ({ url = "/", method, headers }: { url?: string | undefined; method?: string | undefined; headers?: IncomingMessage["headers"] }): string => {
@@ -104,7 +110,7 @@ export class ApiServer implements Service {
     const connects = this.routes.map((r) => r.connect).filter((c) => c !== undefined);
     await app.register(fastifyConnectPlugin, { routes: (router) => { for (const c of connects) c(router); mendUnreadable(router); }, interceptors: [translate(base)], readMaxBytes: 64 << 20, writeMaxBytes: 0xffffffff, acceptCompression: [fastGzip], compressMinBytes: 1400 });
     await app.listen({ host: config.address === "" ? "::" : config.address, port: config.port });
-    base.log.info({ address: config.address, port: config.port }, "server listening");
+    base.log.info({ address: config.address, port: config.port, tls: tls !== undefined }, "server listening");
   }
 
   private observer(): Observe {

@@ -2,7 +2,7 @@ import { hostname, networkInterfaces } from "node:os";
 import { CinderblockError } from "@cinderblock/errors";
 import { RedisMembers } from "@cinderblock/redis";
 import { type Member, RingMember, ringRoutes, RingView } from "@cinderblock/ring";
-import { InternalClient, type Routes } from "@cinderblock/rpc";
+import { InternalClient, type Routes, tlsAgent } from "@cinderblock/rpc";
 import { type Service, ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { RemoteStore } from "@cinderblock/transport";
@@ -10,6 +10,7 @@ import { type CommonConfig, redisOf } from "./config.ts";
 import { type Resources, waitingFor } from "./resources.ts";
 import { DnsSchedulers, RingSchedulers, type Schedulers } from "./schedulers.ts";
 import type { Wired } from "./run.ts";
+import { checkClusterTls, clientTlsOf } from "./tls-config.ts";
 
 /** The rings of a cluster. */
 export const INGESTERS = "ingester", STORES = "store-gateway", SCHEDULERS = "query-scheduler", COMPACTORS = "compactor";
@@ -52,7 +53,8 @@ export class ClusterProcess {
     this.id = config.instanceId !== "" ? config.instanceId : `${hostname()}-${config.httpPort}`;
     this.members = new RedisMembers(redisOf(config));
     const traffic = { sentBytes: 0, receivedBytes: 0 };
-    this.client = new InternalClient(traffic, config.internalToken);
+    const tls = clientTlsOf(config);
+    this.client = new InternalClient(traffic, config.internalToken, tls && ((options) => tlsAgent(tls, this.base.log, options)));
     this.base.metrics.gauge("cinderblock_internal_sent_bytes", "Bytes of calls to other processes, since start.", [], (g) => { g.set(traffic.sentBytes); });
     this.base.metrics.gauge("cinderblock_internal_received_bytes", "Bytes of answers of other processes, since start.", [], (g) => { g.set(traffic.receivedBytes); });
     if (config.schedulerDiscovery === "dns") { const dns = new DnsSchedulers(config.frontendScheduler !== "" ? config.frontendScheduler : config.querierScheduler, this.base); this.found = dns; this.services.push(dns); } else this.found = new RingSchedulers(this.view(SCHEDULERS), config.schedulersUsed);
@@ -64,6 +66,7 @@ export class ClusterProcess {
     if (config.ringStore !== "redis") throw new CinderblockError("invalid", `${what} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`);
     if (config.httpPort === 0) throw new CinderblockError("invalid", "-server.http-listen-port=0: a component that others call needs a port that they know");
     redisOf(config);
+    checkClusterTls(config);
     if (config.tokensPath !== "" && config.internalToken.length < 16) throw new CinderblockError("invalid", "-auth.tokens-file with components of their own needs -auth.internal-token, at least 16 characters, the same for all of them");
   }
 

@@ -7,6 +7,7 @@ import { parseRelabelRules } from "@cinderblock/ingest";
 import type { RedisConfig } from "@cinderblock/redis";
 import { type Limits, type RelabelRule, smallerLimit } from "@cinderblock/tenant";
 import { storageSchema } from "./storage-config.ts";
+import { tlsSchema } from "./tls-config.ts";
 
 const MIB = 1048576;
 
@@ -34,6 +35,8 @@ export const commonSchema = {
   redisPassword: secret("redis.password", "redis.password", "Password of Redis."),
   redisDatabase: int("redis.db", "redis.db", 0, "Database of Redis.", { min: 0 }),
   redisTls: bool("redis.tls-enabled", "redis.tls_enabled", false, "Speak TLS to Redis."),
+  redisTlsCa: str("redis.tls-ca-path", "redis.tls_ca_path", "", "File with the certificate authorities of Redis's certificate; empty: the system's and those of NODE_EXTRA_CA_CERTS."),
+  redisTlsInsecure: bool("redis.tls-insecure-skip-verify", "redis.tls_insecure_skip_verify", false, "Do not verify Redis's certificate."),
   redisTimeout: duration("redis.timeout", "redis.timeout", "2s", "Time a command of Redis gets."),
   redisPrefix: str("redis.key-prefix", "redis.key_prefix", "cinderblock/ring/", "Prefix of the rings' keys in Redis."),
   writeBuffer: str("distributor.write-buffer", undefined, "none", "What stands between distributors and ingesters: nothing, each push goes to replicas in the ring; or Kafka.", { choices: ["none", "kafka"] }),
@@ -57,11 +60,12 @@ export const commonSchema = {
   architecture: str("architecture.storage", "architecture_storage", "v1", "Storage architecture; only v1 exists here.", { choices: ["v1", "v1-v2-dual", "v2"] }),
   writePath: str("write-path", "limits.write_path", "ingester", "Write path; only ingester exists here.", { choices: ["ingester", "segment-writer", "combined"] }),
   httpAddress: str("server.http-listen-address", "server.http_listen_address", "", "Address to listen on; empty for all."),
-  httpPort: int("server.http-listen-port", "server.http_listen_port", 4040, "Port for everything: HTTP/1.1 and cleartext HTTP/2, Connect, gRPC, gRPC-web and plain routes.", { min: 0 }),
+  httpPort: int("server.http-listen-port", "server.http_listen_port", 4040, "Port for everything: HTTP/1.1 and HTTP/2, Connect, gRPC, gRPC-web and plain routes.", { min: 0 }),
   httpReadTimeout: duration("server.http-read-timeout", "server.http_server_read_timeout", "30s", "Time to read a request."),
   httpIdleTimeout: duration("server.http-idle-timeout", "server.http_server_idle_timeout", "2m", "Time an idle connection is kept."),
   shutdownTimeout: duration("server.graceful-shutdown-timeout", "server.graceful_shutdown_timeout", "30s", "Time that requests in flight get at a stop."),
   maxConcurrentStreams: int("server.grpc-max-concurrent-streams", "server.grpc_server_max_concurrent_streams", 100, "HTTP/2 streams of one connection at once.", { min: 1 }),
+  ...tlsSchema,
   runtimeFile: str("runtime-config.file", "runtime_config.file", "", "YAML files or URLs with limits of single tenants, separated by commas; read again while running. Empty: all tenants have the defaults."),
   runtimeReload: duration("runtime-config.reload-period", "runtime_config.period", "10s", "How often they are read again."),
   logLevel: str("log.level", "server.log_level", "info", "Least level that is logged.", { choices: ["debug", "info", "warn", "error"] }),
@@ -154,7 +158,7 @@ export function limitsOf(c: CommonConfig): Limits {
 export function redisOf(c: CommonConfig): RedisConfig {
   const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(c.redisAddress) ?? [];
   if (host === undefined) throw new CinderblockError("invalid", `-redis.address=${c.redisAddress}: expected host:port`);
-  return { host, port: Number(port), username: c.redisUsername, password: c.redisPassword, database: c.redisDatabase, tls: c.redisTls, timeoutMs: c.redisTimeout, prefix: c.redisPrefix };
+  return { host, port: Number(port), username: c.redisUsername, password: c.redisPassword, database: c.redisDatabase, tls: c.redisTls ? { ca: c.redisTlsCa === "" ? "" : readFileSync(c.redisTlsCa, "utf8"), insecureSkipVerify: c.redisTlsInsecure } : undefined, timeoutMs: c.redisTimeout, prefix: c.redisPrefix };
 }
 
 /** Code, stacks and heaps of the threads, measured under load: 120 MB idle, the rest is garbage that has not been collected. */

@@ -12,6 +12,7 @@ import { type Budgets, budgetsOf, type CommonConfig, limitsOf } from "./config.t
 import { bucketOf } from "./storage-config.ts";
 import { authorizerOf } from "./auth.ts";
 import { RuntimeOverrides } from "./overrides.ts";
+import { serverTlsOf } from "./tls-config.ts";
 
 /** The worker threads' entry points. */
 export interface Scripts { ingest: URL; query: URL; compact: URL; validate: URL; web: URL }
@@ -67,7 +68,7 @@ export class Resources {
     const { config } = this;
     return new ApiServer({
       address: config.httpAddress, port: config.httpPort, readTimeoutMs: config.httpReadTimeout, idleTimeoutMs: config.httpIdleTimeout, shutdownTimeoutMs: config.shutdownTimeout,
-      maxConcurrentStreams: config.maxConcurrentStreams, bodyLimitBytes: this.limits.of(DEFAULT_TENANT).ingestionBodyLimitBytes,
+      maxConcurrentStreams: config.maxConcurrentStreams, bodyLimitBytes: this.limits.of(DEFAULT_TENANT).ingestionBodyLimitBytes, tls: serverTlsOf(config),
     }, [...routes, this.overrides.routes()], this.base, authorizerOf(config));
   }
 

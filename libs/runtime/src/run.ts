@@ -1,12 +1,13 @@
 import { type ConfigOf, helpText, loadConfig, type Schema } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
-import type { ApiServer } from "@cinderblock/rpc";
+import { type ApiServer, checkTls } from "@cinderblock/rpc";
 import type { ServiceGroup } from "@cinderblock/service";
 import { type Base, createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { authorizerOf } from "./auth.ts";
 import { accepted, type CommonConfig } from "./config.ts";
 import { bucketOf } from "./storage-config.ts";
 import { type Build, Resources, type Scripts } from "./resources.ts";
+import { clientTlsOf, serverTlsOf } from "./tls-config.ts";
 
 /** Components that are wired: what starts, in order, and what answers. */
 export interface Wired {
@@ -93,4 +94,6 @@ function checkCommon(config: CommonConfig): void {
   if (config.writePath !== "ingester") throw new CinderblockError("invalid", `-write-path=${config.writePath}: segment-writer and combined belong to Pyroscope's v2 storage; set it to ingester or leave it out`);
   bucketOf(config);
   authorizerOf(config);
+  checkTls(serverTlsOf(config), clientTlsOf(config), createLogger({ level: "error", format: "logfmt" }));
+
 }

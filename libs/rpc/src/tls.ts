@@ -1,0 +1,112 @@
+import { readFileSync } from "node:fs";
+import { Agent } from "node:https";
+import { connect, createSecureContext, createServer, getCiphers, type SecureContext, type SecureContextOptions, type Server, type TLSSocket } from "node:tls";
+import { CinderblockError } from "@cinderblock/errors";
+import type { Logger } from "@cinderblock/telemetry";
+
+/** What a server does with certificates of clients; the names are v1's. */
+export const CLIENT_AUTH = ["NoClientCert", "RequestClientCert", "RequireAnyClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"] as const;
+
+/** How the port speaks TLS. Files are PEM and read again while running. */
+export interface ServerTls {
+  certPath: string;
+  keyPath: string;
+  /** authorities of clients' certificates; "": the system's */
+  clientCaPath: string;
+  clientAuth: (typeof CLIENT_AUTH)[number];
+  minVersion: "TLSv1.2" | "TLSv1.3";
+  /** suites up to TLS 1.2, by the names of the standard; []: Node's */
+  cipherSuites: readonly string[];
+}
+
+/** How other processes of the cluster are called over TLS. */
+export interface ClientTls {
+  /** "": the system's authorities and those of NODE_EXTRA_CA_CERTS */
+  caPath: string;
+  /** what this process shows; "": nothing */
+  certPath: string;
+  keyPath: string;
+  /** the name that the others' certificates bear; "": the address that is called */
+  serverName: string;
+  insecureSkipVerify: boolean;
+}
+
+/** How often files are looked at. */
+const RELOAD_MS = 10_000;
+
+/** PEM files that become a context, again when one of them changes. One that cannot be read then leaves the last one in force. */
+class Files {
+  private read: { text: string; context: SecureContext; options: SecureContextOptions } | undefined;
+  private lookedAt = -Infinity;
+  private readonly paths: { cert: string; key: string; ca: string };
+  private readonly more: SecureContextOptions;
+  private readonly log: Logger;
+  constructor(paths: { cert: string; key: string; ca: string }, more: SecureContextOptions, log: Logger) { this.paths = paths; this.more = more; this.log = log; }
+
+  /** @throws `invalid` when the files cannot be used and never could */
+  get current(): { context: SecureContext; options: SecureContextOptions } {
+    const now = performance.now();
+    if (this.read && now - this.lookedAt < RELOAD_MS) return this.read;
+    this.lookedAt = now;
+    try {
+      const { cert, key, ca } = this.paths;
+      const text = (path: string): string | undefined => (path === "" ? undefined : readFileSync(path, "utf8"));
+      const options: SecureContextOptions = { ...this.more, cert: text(cert), key: text(key), ca: text(ca) };
+      const all = JSON.stringify(options);
+      if (all !== this.read?.text) {
+        const context = createSecureContext(options);
+        if (this.read) this.log.info({ cert, ca }, "certificates were read again");
+        this.read = { text: all, context, options };
+      }
+    } catch (err) {
+      if (!this.read) throw new CinderblockError("invalid", `TLS cannot be used: ${(err as Error).message} (certificate ${this.paths.cert === "" ? "none" : this.paths.cert}, key ${this.paths.key === "" ? "none" : this.paths.key}, authorities ${this.paths.ca === "" ? "the system's" : this.paths.ca})`, { cause: err });
+      this.log.error({ err, ...this.paths }, "certificates cannot be read again, the last ones stay");
+    }
+    return this.read;
+  }
+}
+
+/** OpenSSL's name of a suite: `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`. Those of TLS 1.3 cannot be chosen, as in Go. */
+export function opensslCipher(name: string): string {
+  const own = name.replace(/^TLS_/, "").replace("_WITH_", "_").replace(/^RSA_/, "").replace(/AES_(128|256)/, "AES$1").replace(/^(.*)_CBC_SHA/, "$1_SHA").replace("CHACHA20_POLY1305_SHA256", "CHACHA20_POLY1305").replaceAll("_", "-");
+  if (!getCiphers().includes(own.toLowerCase())) throw new CinderblockError("invalid", `-server.tls-cipher-suites: ${name} is not known; names are those of the standard, like TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`);
+  return own;
+}
+
+function serverFiles(tls: ServerTls, log: Logger): Files {
+  return new Files({ cert: tls.certPath, key: tls.keyPath, ca: tls.clientCaPath }, { minVersion: tls.minVersion, ...(tls.cipherSuites.length > 0 ? { ciphers: tls.cipherSuites.map(opensslCipher).join(":") } : {}) }, log);
+}
+function clientFiles(tls: ClientTls, log: Logger): Files { return new Files({ cert: tls.certPath, key: tls.keyPath, ca: tls.caPath }, {}, log); }
+
+/** @throws `invalid` when files of them cannot be used */
+export function checkTls(server: ServerTls | undefined, client: ClientTls | undefined, log: Logger): void {
+  if (server) void serverFiles(server, log).current;
+  if (client) void clientFiles(client, log).current;
+}
+
+/** A port that hands over decrypted connections, HTTP/2 and HTTP/1.1 as the client chooses. */
+export function createTlsServer(tls: ServerTls, log: Logger, onSocket: (socket: TLSSocket) => void): Server {
+  const { clientAuth } = tls;
+  const files = serverFiles(tls, log);
+  const server = createServer({ ...files.current.options, ALPNProtocols: ["h2", "http/1.1"], requestCert: clientAuth !== "NoClientCert", rejectUnauthorized: clientAuth === "RequireAndVerifyClientCert" }, (socket) => {
+    const shown = Object.keys(socket.getPeerCertificate()).length > 0;
+    if ((clientAuth === "RequireAnyClientCert" && !shown) || (clientAuth === "VerifyClientCertIfGiven" && shown && !socket.authorized)) { socket.destroy(); return; }
+    onSocket(socket);
+  });
+  server.on("tlsClientError", (err, socket) => { log.debug({ err, from: socket.remoteAddress }, "a client did not come through TLS"); });
+  let last = files.current.options;
+  const timer = setInterval(() => {
+    const { options } = files.current;
+    if (options !== last) server.setSecureContext((last = options));
+  }, RELOAD_MS).unref();
+  server.once("close", () => clearInterval(timer));
+  return server;
+}
+
+/** Connections to other processes, kept; a new one takes the files as they are then. */
+export function tlsAgent(tls: ClientTls, log: Logger, options: { keepAlive: boolean; maxSockets: number; keepAliveMsecs: number }): Agent {
+  const files = clientFiles(tls, log);
+  const agent = new Agent({ ...options, ...(tls.insecureSkipVerify ? { rejectUnauthorized: false } : {}), ...(tls.serverName === "" ? {} : { servername: tls.serverName }) });
+  Object.assign(agent, { createConnection: (o: object) => connect({ ...o, secureContext: files.current.context }) });
+  return agent;
+}
