@@ -30,16 +30,22 @@ const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 const components = readdirSync(join(root, "apps")).filter((a) => a !== "cinderblock" && existsSync(join(root, "apps", a, "src/main.ts")));
 const started = performance.now();
 rmSync(out, { recursive: true, force: true });
-/** kafkajs computes the checksum of what it sends a byte at a time; ours takes eight (libs/bytes), which is a sixth of a distributor's time. */
-const fasterChecksum = {
-  name: "kafkajs-crc32c",
+/**
+ * Two parts of kafkajs that a distributor spends half of its time in, replaced: the checksum takes eight bytes at a time
+ * instead of one (libs/bytes), and requests are not copied at each of seven levels (libs/kafka/src/parts-encoder.ts).
+ */
+const fasterKafkajs = {
+  name: "kafkajs-hot-parts",
   setup(b) {
-    b.onResolve({ filter: /^\.\.\/crc32C$/ }, (args) => (/kafkajs.src.protocol.recordBatch/.test(args.importer) ? { path: "kafkajs-crc32c", namespace: "ours" } : undefined));
-    b.onLoad({ filter: /.*/, namespace: "ours" }, () => ({ contents: 'module.exports = require("@cinderblock/bytes").crc32c;', resolveDir: root }));
+    const within = (args) => /kafkajs.src/.test(args.importer);
+    b.onResolve({ filter: /\/crc32C$/ }, (args) => (within(args) ? { path: "crc32c", namespace: "ours" } : undefined));
+    b.onResolve({ filter: /\/encoder$/ }, (args) => (within(args) ? { path: "encoder", namespace: "ours" } : undefined));
+    b.onLoad({ filter: /^crc32c$/, namespace: "ours" }, () => ({ contents: 'module.exports = require("@cinderblock/bytes").crc32c;', resolveDir: root }));
+    b.onLoad({ filter: /^encoder$/, namespace: "ours" }, () => ({ contents: 'module.exports = require("./libs/kafka/src/parts-encoder.ts").partsEncoder(require("kafkajs/src/protocol/encoder.js"));', resolveDir: root }));
   },
 };
 await build({
-  plugins: [fasterChecksum],
+  plugins: [fasterKafkajs],
   absWorkingDir: root,
   entryPoints: {
     main: "apps/cinderblock/src/main.ts",

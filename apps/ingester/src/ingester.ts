@@ -145,7 +145,7 @@ export class Ingester implements Service, SourceClient {
   }
 
   /**
-   * Hands a raw push to the shard of its service; resolves when it is on disk. A large body's buffer moves to the worker.
+   * Hands a raw push to the shard of its service; resolves when it is on disk. The buffer of a large body that is all of it moves to the worker.
    * @param nowMs when the push was taken, if that was not now
    */
   push(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs?: number): Promise<PushAnswer> {
@@ -187,9 +187,9 @@ export class Ingester implements Service, SourceClient {
     if (at !== undefined) {
       try { return await worker.call<PushAnswer>("push", call); } finally { this.bodies.give(at); }
     }
-    const { buffer, byteLength } = body;
-    const own = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength > 0;
-    return worker.call<PushAnswer>("push", call, own ? [buffer] : []);
+    // A view is copied and stays with its owner; what lies behind it would be cloned whole.
+    const own = body.buffer instanceof ArrayBuffer && body.buffer.byteLength === body.byteLength ? body as Uint8Array<ArrayBuffer> : new Uint8Array(body);
+    return worker.call<PushAnswer>("push", { ...call, push: { ...push, body: own } }, own.length > 0 ? [own.buffer] : []);
   }
 
   /** When the oldest head was begun whose data is not in the bucket: whatever was taken in before that is. Infinity: all is. */

@@ -246,8 +246,7 @@ export class Partitions implements Service {
     for (let tries = 0; ; tries++) {
       try {
         record ??= this.decoder.decode(r.value);
-        // The record is kept: a retry needs its body again.
-        const push = { ...record.push, body: record.push.body.slice() };
+        const { push } = record;
         if (r.offset < o.learnTo) {
           await this.sink.learn(record.tenant, record.service, push, record.limits, record.atMs);
           return true;

@@ -5,13 +5,14 @@ import { COLUMNS, MAX_DEPTH, Tag, VERSION } from "./types.ts";
 /**
  * The value that `encodeMessage` wrote. Typed arrays and bytes are copies, so that their buffers can move to another
  * thread. Anything else than a whole message is `invalid` and names the byte.
+ * @param views bytes are views of `bytes` instead
  */
-export function decodeMessage(bytes: Uint8Array): unknown {
+export function decodeMessage(bytes: Uint8Array, views = false): unknown {
   const r = new ByteReader(bytes);
   try {
     const version = r.u8();
     if (version !== VERSION) throw new ShortRead(0, `expected version ${VERSION}, found ${version}: the other side runs a release that does not mix with this one`);
-    const value = take(r, [], 0);
+    const value = take(r, [], 0, views);
     if (r.left > 0) throw new ShortRead(r.pos, `expected the end, ${r.left} bytes are left`);
     return value;
   } catch (err) {
@@ -20,7 +21,7 @@ export function decodeMessage(bytes: Uint8Array): unknown {
   }
 }
 
-function take(r: ByteReader, names: string[], depth: number): unknown {
+function take(r: ByteReader, names: string[], depth: number, views: boolean): unknown {
   if (depth > MAX_DEPTH) throw new ShortRead(r.pos, `expected at most ${MAX_DEPTH} levels`);
   const at = r.pos, tag = r.u8();
   switch (tag) {
@@ -33,12 +34,12 @@ function take(r: ByteReader, names: string[], depth: number): unknown {
     case Tag.real: { const p = r.need(8); return new DataView(r.bytes.buffer, r.bytes.byteOffset + p, 8).getFloat64(0, true); }
     case Tag.big: { const negative = r.u8() === 1; const v = r.u64le(); return negative ? -v : v; }
     case Tag.text: return r.str();
-    case Tag.bytes: return r.take(r.uvarint()).slice();
+    case Tag.bytes: { const b = r.take(r.uvarint()); return views ? b : b.slice(); }
     case Tag.column: return column(r);
     case Tag.list: {
       const n = count(r);
       const out: unknown[] = [];
-      for (let i = 0; i < n; i++) out.push(take(r, names, depth + 1));
+      for (let i = 0; i < n; i++) out.push(take(r, names, depth + 1, views));
       return out;
     }
     case Tag.record: {
@@ -52,7 +53,7 @@ function take(r: ByteReader, names: string[], depth: number): unknown {
           if (known === undefined) throw new ShortRead(r.pos, `expected a field name, found number ${no} of ${names.length}`);
           name = known;
         }
-        const value = take(r, names, depth + 1);
+        const value = take(r, names, depth + 1, views);
         // As an own field always, whatever its name.
         if (name === "__proto__") Object.defineProperty(out, name, { value, enumerable: true, configurable: true, writable: true }); else out[name] = value;
       }

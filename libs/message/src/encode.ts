@@ -4,9 +4,12 @@ import { COLUMNS, type Column, MAX_DEPTH, Tag, VERSION } from "./types.ts";
 /**
  * A value as bytes: undefined, null, booleans, numbers, bigints below 2^64, text, bytes, typed arrays, arrays and plain
  * objects of them. Fields that are undefined are left out. Format: docs/formats/message.md
+ * @param room bytes that it will need, about
+ * @param before a byte in front of the message: columns are not aligned then
  */
-export function encodeMessage(value: unknown): Uint8Array {
-  const out = new ByteWriter(1024);
+export function encodeMessage(value: unknown, room = 1024, before?: number): Uint8Array {
+  const out = new ByteWriter(room);
+  if (before !== undefined) out.u8(before);
   out.u8(VERSION);
   /** field name -> number, in order of first sight */
   const names = new Map<string, number>();

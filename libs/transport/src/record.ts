@@ -17,23 +17,23 @@ export interface PushRecord {
 }
 
 const VERSION = 1;
+/** Limits as text: the same object for many pushes. */
+const LIMITS = new WeakMap<IngestLimits, string>();
 
 export function encodePushRecord(r: PushRecord): Uint8Array {
-  const message = encodeMessage([r.tenant, r.service, r.atMs, JSON.stringify(r.limits), r.push]);
-  const out = new Uint8Array(message.length + 1);
-  out[0] = VERSION;
-  out.set(message, 1);
-  return out;
+  let limits = LIMITS.get(r.limits);
+  if (limits === undefined) LIMITS.set(r.limits, (limits = JSON.stringify(r.limits)));
+  return encodeMessage([r.tenant, r.service, r.atMs, limits, r.push], r.push.body.length + limits.length + 1024, VERSION);
 }
 
-/** Decodes records; equal limits are the same object each time. */
+/** Decodes records; equal limits are the same object each time, bodies are views of the record. */
 export class PushRecordDecoder {
   private readonly limits = new Map<string, IngestLimits>();
 
   /** @throws `unimplemented` for a record of a later version: it must wait for an ingester that knows it */
   decode(bytes: Uint8Array): PushRecord {
     if (bytes[0] !== VERSION) throw new CinderblockError(bytes[0] !== undefined && bytes[0] > VERSION ? "unimplemented" : "invalid", `expected a record of version ${VERSION}, found ${bytes[0] ?? "nothing"}`);
-    const message = decodeMessage(bytes.subarray(1));
+    const message = decodeMessage(bytes.subarray(1), true);
     const [tenant, service, atMs, limits, push] = (Array.isArray(message) ? message : []) as [string, string, number, string, RawPush];
     if (typeof tenant !== "string" || typeof service !== "string" || typeof atMs !== "number" || typeof limits !== "string" || !(push?.body instanceof Uint8Array)) throw new CinderblockError("invalid", "expected tenant, service, time, limits and push in a record");
     let known = this.limits.get(limits);
