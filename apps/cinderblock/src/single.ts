@@ -6,11 +6,11 @@ import { Distributor, distributorRoutes } from "@cinderblock/distributor";
 import { DeletedTenants, Ingester, ingesterConfigOf, ingesterRoutes, Shipper } from "@cinderblock/ingester";
 import { exportLimits } from "@cinderblock/overrides-exporter";
 import { Querier, QuerierLoop } from "@cinderblock/querier";
-import { frontendRpc, QueryFrontend, renderRoutes, resultsCacheOf, webRoutes } from "@cinderblock/query-frontend";
+import { frontendRpc, QueryFrontend, renderRoutes, resultsCacheOf, SlowQueries, slowQueryRoutes, webRoutes } from "@cinderblock/query-frontend";
 import { QueryScheduler } from "@cinderblock/query-scheduler";
-import { type Resources, waitingFor, type Wired } from "@cinderblock/runtime";
+import { type Resources, selfProfiling, waitingFor, type Wired } from "@cinderblock/runtime";
 import { type Service, ServiceGroup } from "@cinderblock/service";
-import { storeConfigOf, StoreGateway } from "@cinderblock/store-gateway";
+import { storeConfigOf, StoreGateway, storePages } from "@cinderblock/store-gateway";
 import type { CinderblockConfig } from "./config.ts";
 
 /**
@@ -40,22 +40,24 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
   const scheduler = new QueryScheduler({ maxOutstanding: config.maxOutstanding, maxQueriers: () => 0, querierForgetMs: 0 }, base);
   const querier = new QuerierLoop(new Querier({ ingesters: () => [ingester], stores: () => [store], maxSilentIngesters: () => 0, reach: () => Promise.resolve([]), refresh: () => Promise.resolve() }, base), scheduler, config.querierConcurrency, hostname());
   const cache = resultsCacheOf(config, base);
-  const frontend = new QueryFrontend(scheduler, pool, limits, base, cache?.cache);
+  const frontend = new QueryFrontend(scheduler, pool, limits, base, cache?.cache, undefined, new SlowQueries(config.logSlower, base));
 
   const ready = { draining: false };
   const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: resources.build.version };
   const server = resources.server([
     resources.admin(() => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)), true),
     distributorRoutes(distributor, config.multitenancy, base.now), ingesterRoutes(ingester, config.multitenancy),
-    frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now), webRoutes(scripts.web),
+    frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now), webRoutes(scripts.web), slowQueryRoutes(frontend, config.queryTimeout), storePages(store, bucket),
     settingsRpc(new TenantSettings(bucket, base.now), config.multitenancy), adHocRpc(new AdHocFiles(bucket, pool, limits, base.now), config.multitenancy),
   ]);
+
+  const own = selfProfiling(config, resources, "all", hostname(), (tenant, body) => distributor.push(tenant, "cinderblock", { kind: "push", codec: "json", gzip: false, body }, "pprof"));
 
   // The server listens before the log is replayed, so that /ready shows its progress.
   // Stopping goes the other way: no more queries, heads become blocks, blocks are shipped, then the threads end.
   const adopted: Service = { name: "first-shipment", start: () => { void shipper.sync(); return Promise.resolve(); }, stop: () => Promise.resolve() };
   // Stops after the shipper: what it shipped last is in the index.
   const indexed: Service = { name: "bucket-index", start: () => Promise.resolve(), stop: async () => { await Promise.all(indexing); } };
-  const group = new ServiceGroup([...(cache ? [cache.service] : []), pool, store, cleaner, ...(config.compactorEnabled ? [compactor] : []), indexed, shipper, ingester, deleted, adopted, querier, scheduler]);
+  const group = new ServiceGroup([...(cache ? [cache.service] : []), pool, store, cleaner, ...(config.compactorEnabled ? [compactor] : []), indexed, shipper, ingester, deleted, adopted, querier, scheduler, ...own]);
   return { group, server, ready, drain: () => Promise.resolve() };
 }

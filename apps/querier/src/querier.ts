@@ -75,7 +75,9 @@ export class Querier {
       case "blocks": {
         const { lists, warnings } = await this.lists(q, job.startMs, job.endMs, new Set());
         const of = (clients: readonly SourceClient[]): BlockInfo[] => [...new Map(clients.flatMap((c) => lists.get(c) ?? []).map((x) => [x.ulid, x])).values()];
-        return { kind: "blocks", recent: of(this.sources.ingesters()), stored: of(this.sources.stores()), warnings };
+        const recent = of(this.sources.ingesters()), stored = of(this.sources.stores());
+        const { chosen } = planBlocks([...new Map([...recent, ...stored].map((b) => [b.ulid, b])).values()], job.startMs, job.endMs);
+        return { kind: "blocks", recent, stored, chosen: chosen.map((b) => b.ulid), warnings };
       }
     }
   }

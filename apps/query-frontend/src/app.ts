@@ -4,6 +4,7 @@ import { frontendSchema, resultsCacheOf } from "./config.ts";
 import { QueryFrontend } from "./frontend.ts";
 import { renderRoutes } from "./render-api.ts";
 import { frontendRpc } from "./rpc.ts";
+import { SlowQueries, slowQueryRoutes } from "./slow-queries.ts";
 import { webRoutes } from "./web.ts";
 
 /** The public read API: checks queries, queues them at a scheduler, renders what comes back. */
@@ -19,9 +20,9 @@ export const queryFrontend: Component<typeof frontendSchema> = {
     const ends = kafka && (async (): Promise<number[]> => (await kafka.log.offsets()).map((o) => o.end));
     const cache = resultsCacheOf(config, base);
     if (cache) process.add(cache.service);
-    const frontend = new QueryFrontend(new RemoteQueue(process.client, schedulers), process.addPool(), process.resources.limits, base, cache?.cache, ends);
+    const frontend = new QueryFrontend(new RemoteQueue(process.client, schedulers), process.addPool(), process.resources.limits, base, cache?.cache, ends, new SlowQueries(config.logSlower, base));
     const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: process.resources.build.version };
-    process.serve(frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now), webRoutes(process.resources.scripts.web));
+    process.serve(frontendRpc(frontend, readConfig), slowQueryRoutes(frontend, config.queryTimeout), renderRoutes(frontend, readConfig, base.now), webRoutes(process.resources.scripts.web));
     process.hasFront = true;
     process.readyWhen(() => (schedulers().length === 0 ? "no query-scheduler is known" : ""));
   },

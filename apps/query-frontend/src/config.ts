@@ -12,6 +12,7 @@ export const frontendSection = {
   cacheItemBytes: int("query-frontend.results-cache.max-item-bytes", undefined, 8388608, "Largest answer that is kept, compressed.", { min: 1 }),
   cacheTtl: duration("query-frontend.results-cache.ttl", undefined, "7d", "How long an answer is kept. It is not used any more from the moment that data of its range comes or goes."),
   cacheMinAge: duration("query-frontend.results-cache.min-age", undefined, "10m", "A range is over when it ended so long ago."),
+  logSlower: duration("query-frontend.log-queries-longer-than", "frontend.log_queries_longer_than", "0s", "Queries that took longer are logged; 0: none. The slowest of the last hour are on /query-frontend/slow-queries in any case."),
   cachePrefix: str("query-frontend.results-cache.key-prefix", undefined, "cinderblock/results/", "Prefix of the answers' keys in Redis."),
 };
 

@@ -7,6 +7,7 @@ import type { TenantLimits, Limits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { exploreNodes, labelRange, maxNodes, selectRange } from "./limits.ts";
 import type { ResultsCache } from "./results-cache.ts";
+import { SlowQueries } from "./slow-queries.ts";
 import { type JobQueue, SubQueries } from "./sub-queries.ts";
 
 /** Who merges and renders: worker threads. */
@@ -42,9 +43,12 @@ export class QueryFrontend {
   private readonly ends: (() => Promise<number[]>) | undefined;
   private readonly subQueries: SubQueries;
   private inProgress = 0;
+  /** the slowest queries of the last hour */
+  readonly slow: SlowQueries;
 
-  /** @param ends the ends of the partitioned log's partitions, where there is one between writers and readers */
-  constructor(queue: JobQueue, renderer: Renderer, limits: TenantLimits, base: Base, cache?: ResultsCache, ends?: () => Promise<number[]>) {
+  /** @param slow where slow queries are remembered; absent: here alone. @param ends the ends of the partitioned log's partitions, where there is one between writers and readers */
+  constructor(queue: JobQueue, renderer: Renderer, limits: TenantLimits, base: Base, cache?: ResultsCache, ends?: () => Promise<number[]>, slow = new SlowQueries(0, base)) {
+    this.slow = slow;
     this.ends = ends;
     this.subQueries = new SubQueries(queue, cache, base);
     this.queue = queue;
@@ -59,10 +63,12 @@ export class QueryFrontend {
   private async run(caller: Caller, job: QueryJob): Promise<JobResult[]> {
     this.inProgress++;
     try {
-      const asked = caller.strong === true && this.ends ? { ...job, ends: await this.ends() } : job;
-      const results = await Promise.all(caller.tenants.map((t) => this.base.tracer.span(`query.${job.kind}`, { tenant: t }, () => this.queue.enqueue(t, asked, caller.deadlineMs, caller.signal))));
-      for (const r of results) for (const w of r.warnings) caller.warn(w);
-      return results;
+      const asked = caller.strong === true && this.ends ? { ...job, ends: await this.ends() } : job, warnings: string[] = [];
+      return await this.slow.watch(caller.tenants, job, { parts: 1, kept: 0 }, warnings, async () => {
+        const results = await Promise.all(caller.tenants.map((t) => this.base.tracer.span(`query.${job.kind}`, { tenant: t }, () => this.queue.enqueue(t, asked, caller.deadlineMs, caller.signal))));
+        for (const r of results) for (const w of r.warnings) { warnings.push(w); caller.warn(w); }
+        return results;
+      });
     } finally { this.inProgress--; }
   }
 
@@ -70,8 +76,9 @@ export class QueryFrontend {
   private async parts(caller: Caller, query: SourceQuery): Promise<PartialResult[]> {
     this.inProgress++;
     try {
-      const { deadlineMs, signal, warn } = caller, ends = caller.strong === true && this.ends ? await this.ends() : undefined;
-      return (await Promise.all(caller.tenants.map((t) => this.subQueries.run(t, query, this.tenantLimits.of(t), { deadlineMs, signal, ends, warn })))).flat();
+      const { deadlineMs, signal } = caller, ends = caller.strong === true && this.ends ? await this.ends() : undefined;
+      const warnings: string[] = [], count = { parts: 0, kept: 0 }, warn = (w: string): void => { warnings.push(w); caller.warn(w); };
+      return await this.slow.watch(caller.tenants, query, count, warnings, async () => (await Promise.all(caller.tenants.map((t) => this.subQueries.run(t, query, this.tenantLimits.of(t), { deadlineMs, signal, ends, warn, count })))).flat());
     } finally { this.inProgress--; }
   }
 
@@ -224,6 +231,18 @@ export class QueryFrontend {
   private async blocks(caller: Caller, startMs: number, endMs: number): Promise<{ recent: BlockInfo[]; stored: BlockInfo[] }> {
     const results = await this.run(caller, { kind: "blocks", startMs, endMs });
     return { recent: results.flatMap((r) => (r.kind === "blocks" ? r.recent : [])), stored: results.flatMap((r) => (r.kind === "blocks" ? r.stored : [])) };
+  }
+
+  /** The blocks of a range, where each is, and whether a query of the range reads it. */
+  async planned(caller: Caller, startMs: number, endMs: number): Promise<{ blocks: (BlockInfo & { where: "ingester" | "bucket"; read: boolean })[] }> {
+    const results = await this.run(caller, { kind: "blocks", startMs, endMs });
+    return {
+      blocks: results.flatMap((r) => {
+        if (r.kind !== "blocks") return [];
+        const stored = new Set(r.stored.map((b) => b.ulid)), read = new Set(r.chosen);
+        return [...r.stored.map((b) => ({ ...b, where: "bucket" as const, read: read.has(b.ulid) })), ...r.recent.filter((b) => !stored.has(b.ulid)).map((b) => ({ ...b, where: "ingester" as const, read: read.has(b.ulid) }))];
+      }).sort((a, b) => b.minTimeMs - a.minTimeMs),
+    };
   }
 
   /** Oldest and newest profile, in milliseconds; undefined when nothing was ever stored. */

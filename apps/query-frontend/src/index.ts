@@ -4,3 +4,4 @@ export { QueryFrontend } from "./frontend.ts";
 export { frontendRpc } from "./rpc.ts";
 export { renderRoutes } from "./render-api.ts";
 export { webRoutes } from "./web.ts";
+export { SlowQueries, slowQueryRoutes } from "./slow-queries.ts";

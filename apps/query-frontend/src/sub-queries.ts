@@ -11,7 +11,7 @@ import { inWhole, type QueryPart, splitQuery } from "./split.ts";
 export interface JobQueue { enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult> }
 
 /** How a query is run: until when, who stops it, and what it must have seen. */
-export interface Run { deadlineMs: number; signal: AbortSignal | undefined; ends: number[] | undefined; warn: (reason: string) => void }
+export interface Run { deadlineMs: number; signal: AbortSignal | undefined; ends: number[] | undefined; warn: (reason: string) => void; /** parts, and those of them that were kept answers */ count: { parts: number; kept: number } }
 
 /** Parts of a query that run at once where its tenant has no limit. */
 const PARALLELISM = 32;
@@ -36,11 +36,12 @@ export class SubQueries {
   async run(tenant: string, query: SourceQuery, limits: Limits, run: Run): Promise<PartialResult[]> {
     const parts = splitQuery(query, limits.splitQueriesByIntervalMs, limits.splitQueriesByShards);
     const whole = new Whole(this.queue, tenant, run);
+    run.count.parts += parts.length;
     try {
       const digests = await this.digests(whole, parts, run);
       const slots = new Semaphore(limits.maxQueryParallelism > 0 ? limits.maxQueryParallelism : PARALLELISM);
       // Answers that are there already are not asked for: a part that failed makes the others stop.
-      const answers = await Promise.all(parts.map((part, i) => slots.run(() => this.part(whole, tenant, part, digests[i] ?? ""), whole.signal)));
+      const answers = await Promise.all(parts.map((part, i) => slots.run(() => this.part(whole, tenant, part, digests[i] ?? "", run.count), whole.signal)));
       for (const w of new Set(answers.flatMap((a) => a.warnings))) run.warn(w);
       return answers.flatMap((a, i) => inWhole(parts[i]!, a.parts));
     } finally { whole.end(); }
@@ -59,10 +60,10 @@ export class SubQueries {
     return out;
   }
 
-  private async part(whole: Whole, tenant: string, part: QueryPart, digest: string): Promise<{ parts: PartialResult[]; warnings: string[] }> {
+  private async part(whole: Whole, tenant: string, part: QueryPart, digest: string, count: Run["count"]): Promise<{ parts: PartialResult[]; warnings: string[] }> {
     const { cache } = this;
     const known = digest === "" ? undefined : await cache?.find(tenant, part.query, digest);
-    if (known) return { parts: known, warnings: [] };
+    if (known) { count.kept++; return { parts: known, warnings: [] }; }
     this.parts.inc(1);
     const r = await this.base.tracer.span("query.select", { tenant }, () => whole.ask({ kind: "select", query: part.query }));
     if (r.kind !== "select") return { parts: [], warnings: r.warnings };

@@ -2,6 +2,7 @@ import { internalRoutes } from "@cinderblock/rpc";
 import { type Component, STORES } from "@cinderblock/runtime";
 import { storeMethods } from "@cinderblock/transport";
 import { storeConfigOf, storeSchema } from "./config.ts";
+import { storePages } from "./pages.ts";
 import { StoreGateway } from "./store-gateway.ts";
 
 /** Answers for the blocks in the bucket. */
@@ -9,11 +10,11 @@ export const storeGateway: Component<typeof storeSchema> = {
   name: "store-gateway",
   schema: storeSchema,
   async wire(config, process) {
-    const store = new StoreGateway(storeConfigOf(config), await process.resources.bucket(), process.addPool(), process.base);
+    const bucket = await process.resources.bucket(), store = new StoreGateway(storeConfigOf(config), bucket, process.addPool(), process.base);
     const me = process.member(STORES, 1);
     process.view(STORES);
     process.add(me, store);
     process.becomeActive(me);
-    process.serve(internalRoutes("StoreGateway", storeMethods(store)));
+    process.serve(internalRoutes("StoreGateway", storeMethods(store)), storePages(store, bucket));
   },
 };

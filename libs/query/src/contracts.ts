@@ -46,7 +46,7 @@ export type JobResult =
   | { kind: "select"; parts: PartialResult[]; warnings: string[]; digest: string }
   | { kind: "digests"; digests: string[]; warnings: string[] }
   | { kind: "labels"; answer: LabelAnswer; warnings: string[] }
-  | { kind: "blocks"; recent: BlockInfo[]; stored: BlockInfo[]; warnings: string[] };
+  | { kind: "blocks"; recent: BlockInfo[]; stored: BlockInfo[]; /** what a query of the range reads; a querier of the release before does not tell */ chosen?: string[]; warnings: string[] };
 
 /** A job in a querier's hands: exactly one of `done` and `fail` is called. `signal` aborts when nobody waits for it any more. */
 export interface TakenJob { tenant: string; job: QueryJob; deadlineMs: number; signal: AbortSignal; done: (result: JobResult) => void; fail: (err: unknown) => void }

@@ -1,7 +1,5 @@
-import type { Routes } from "@cinderblock/rpc";
+import { html, type Routes, sendPage, table, wantsJson } from "@cinderblock/rpc";
 import type { RingView } from "./ring-view.ts";
-
-const escape = (s: string): string => s.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
 /** A ring as a page for people and as JSON (`Accept: application/json`), and the form that forgets a member. */
 export function ringRoutes(path: string, view: RingView): Routes {
@@ -17,11 +15,8 @@ export function ringRoutes(path: string, view: RingView): Routes {
     http: (app) => {
       app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_request, body, done) => { done(null, Object.fromEntries(new URLSearchParams(String(body)))); });
       app.get(path, async (request, reply) => {
-        if ((request.headers.accept ?? "").includes("json")) { await reply.type("application/json").send(JSON.stringify({ name: view.ring, members: rows() })); return; }
-        const table = rows().map((m) => `<tr><td>${escape(m.id)}<td>${escape(m.zone)}<td>${m.state}<td>${escape(m.address)}<td>${m.registeredAt}<td>${m.tokens}<td>${(m.share * 100).toFixed(1)} %<td><form method="post"><button name="forget" value="${escape(m.id)}">Forget</button></form>`).join("");
-        await reply.type("text/html; charset=utf-8").header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'").send(`<!doctype html><html lang="en"><meta charset="utf-8"><title>Ring ${escape(view.ring)}</title>
-<style>body{font:15px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse}td,th{padding:.3rem .8rem;text-align:left;border-bottom:1px solid #ddd}</style>
-<h1>Ring ${escape(view.ring)}</h1><table><tr><th>Instance<th>Zone<th>State<th>Address<th>Registered<th>Tokens<th>Owns<th></tr>${table}</table></html>`);
+        if (wantsJson(request)) { await reply.type("application/json").send(JSON.stringify({ name: view.ring, members: rows() })); return; }
+        await sendPage(request, reply, `Ring ${view.ring}`, table(["Instance", "Zone", "State", "Address", "Registered", "Tokens", "Owns", ""], rows().map((m) => [m.id, m.zone, m.state, m.address, m.registeredAt, m.tokens, `${(m.share * 100).toFixed(1)} %`, html`<form method="post"><button name="forget" value="${m.id}">Forget</button></form>`])));
       });
       app.post(path, async (request, reply) => {
         const id = (request.body as Record<string, string> | undefined)?.forget ?? "";

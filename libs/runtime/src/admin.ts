@@ -1,12 +1,13 @@
 import { type ConfigOf, type Schema, toYaml } from "@cinderblock/config";
 import { Health, HealthCheckResponse_ServingStatus } from "@cinderblock/api";
-import type { Metrics } from "@cinderblock/telemetry";
-import type { Routes } from "@cinderblock/rpc";
+import type { Logger, Metrics } from "@cinderblock/telemetry";
+import { html, type Routes, sendPage, wantsJson } from "@cinderblock/rpc";
 
 export interface AdminDeps<S extends Schema> {
   schema: S;
   config: ConfigOf<S>;
   metrics: Metrics;
+  log: Logger;
   version: string;
   revision: string;
   /** "" when ready, else what is missing */
@@ -15,7 +16,16 @@ export interface AdminDeps<S extends Schema> {
   hasFront: boolean;
 }
 
-const escape = (s: string): string => s.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+/** What there is to look at; `/admin` names those that this process serves. */
+const PAGES: readonly (readonly [path: string, name: string, what: string])[] = [
+  ["/ring", "Ingesters", "state, zone and share of each; Forget"], ["/store-gateway/ring", "Store-gateways", "the same"], ["/query-scheduler/ring", "Query-schedulers", "the same"], ["/compactor/ring", "Compactors", "the same"],
+  ["/partitions", "Partitions", "owners, offsets and lag of the log in Kafka"],
+  ["/store-gateway/tenants", "Tenants and blocks", "what the bucket holds"], ["/query-frontend/slow-queries", "Slow queries", "the slowest of the last hour, and what they read"],
+  ["/tenant-limits", "Tenants and limits", "what differs from the defaults"], ["/runtime_config", "Runtime configuration", "limits of all tenants, as YAML"],
+  ["/ready", "Ready", "what is missing, if something is"], ["/metrics", "Metrics", "for Prometheus"], ["/log_level", "Log level", "POST log_level=debug changes it"], ["/debug/pprof/", "Profiles of this process", "CPU and heap"],
+  ["/api/v1/status/buildinfo", "Build", "version and revision"], ["/api/v1/status/config", "Configuration", "whole, without secrets"], ["/api/v1/status/config/diff", "What differs from the defaults", ""],
+];
+const LOG_LEVELS = ["debug", "info", "warn", "error"];
 
 /** Readiness, metrics, the status API, health, and the page that answers a person. */
 export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
@@ -35,17 +45,24 @@ export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
       yaml("/api/v1/status/config", () => toYaml(d.schema, d.config, "all"));
       yaml("/api/v1/status/config/diff", () => toYaml(d.schema, d.config, "changed"));
       yaml("/api/v1/status/config/default", () => toYaml(d.schema, defaults, "all"));
-      if (!d.hasFront) app.get("/", async (_request, reply) => { await reply.type("text/html; charset=utf-8").header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'").send(page(d.version, started)); });
+      app.get("/admin", async (request, reply) => {
+        const there = PAGES.filter(([path]) => app.hasRoute({ method: "GET", url: path }));
+        if (wantsJson(request)) { await reply.type("application/json").send(JSON.stringify({ pages: there.map(([path, name]) => ({ path, name })) })); return; }
+        await sendPage(request, reply, "Pages of this process", html`<p class="quiet">Cinderblock ${d.version} (${d.revision}), running since ${started}.${d.hasFront ? html` The <a href="./">web UI</a> is for people who read profiles.` : ""}</p><ul>${there.map(([path, name, what]) => html`<li><a href="${path.slice(1)}">${name}</a> <span class="quiet">${what}</span>`)}</ul>`);
+      });
+      // As of v1's relatives: GET tells, POST with log_level=debug changes it until the next start.
+      app.get("/log_level", () => ({ log_level: d.log.level }));
+      app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_request, body, done) => { done(null, Object.fromEntries(new URLSearchParams(body as string))); });
+      app.post<{ Querystring: { log_level?: string }; Body: { log_level?: string } | null }>("/log_level", async (request, reply) => {
+        const level = request.query.log_level ?? request.body?.log_level ?? "";
+        if (!LOG_LEVELS.includes(level)) return reply.code(400).send({ message: `log_level=${level}: expected one of ${LOG_LEVELS.join(", ")}` });
+        d.log.info({ from: d.log.level, to: level }, "log level changes");
+        d.log.level = level;
+        return { log_level: level };
+      });
+      // As v1: a component without a UI leads to its pages.
+      if (!d.hasFront) app.get("/", async (_request, reply) => { await reply.code(302).header("location", "./admin").send(); });
     },
     connect: (router) => { router.service(Health, { check: () => ({ status: d.notReady() === "" ? HealthCheckResponse_ServingStatus.SERVING : HealthCheckResponse_ServingStatus.NOT_SERVING }) }); },
   };
-}
-
-/** The front page of a component without a UI. */
-function page(version: string, started: string): string {
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Cinderblock</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;color:#222}</style>
-<h1>Cinderblock</h1>
-<p>A component of a database for continuous profiles. Version ${escape(version)}, running since ${started}. The web UI is the query-frontend's.</p>
-<p><a href="/ready">ready</a> · <a href="/metrics">metrics</a> · <a href="/api/v1/status/buildinfo">build</a> · <a href="/api/v1/status/config">configuration</a> · <a href="/api/v1/status/config/diff">what differs from the defaults</a></p></html>`;
 }

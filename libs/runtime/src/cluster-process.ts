@@ -10,6 +10,7 @@ import { type CommonConfig, redisOf } from "./config.ts";
 import { type Resources, waitingFor } from "./resources.ts";
 import { DnsSchedulers, RingSchedulers, type Schedulers } from "./schedulers.ts";
 import type { Wired } from "./run.ts";
+import { selfProfiling } from "./self-profiling.ts";
 import { checkClusterTls, clientTlsOf } from "./tls-config.ts";
 
 /** The rings of a cluster. */
@@ -33,6 +34,7 @@ export class ClusterProcess {
   progress: () => string = () => "";
   /** a component of this process has a front page of its own */
   hasFront = false;
+  private readonly component: string;
   private readonly config: CommonConfig;
   private readonly members: RedisMembers;
   private readonly views = new Map<string, RingView>();
@@ -45,7 +47,9 @@ export class ClusterProcess {
   private readonly storeOf: (m: Member) => RemoteStore;
   private pooled = false;
 
-  constructor(config: CommonConfig, resources: Resources, onFatal: (reason: string) => void) {
+  /** @param component what this process runs, for people */
+  constructor(config: CommonConfig, resources: Resources, component: string, onFatal: (reason: string) => void) {
+    this.component = component;
     this.config = config;
     this.resources = resources;
     this.base = resources.base;
@@ -67,6 +71,7 @@ export class ClusterProcess {
     if (config.httpPort === 0) throw new CinderblockError("invalid", "-server.http-listen-port=0: a component that others call needs a port that they know");
     redisOf(config);
     checkClusterTls(config);
+    if (!config.selfDisablePush && config.selfUrl === "") throw new CinderblockError("invalid", "-self-profiling.disable-push=false: a component has to be told where its profiles go, set -self-profiling.url to a distributor or a gateway");
     if (config.tokensPath !== "" && config.internalToken.length < 16) throw new CinderblockError("invalid", "-auth.tokens-file with components of their own needs -auth.internal-token, at least 16 characters, the same for all of them");
   }
 
@@ -117,9 +122,10 @@ export class ClusterProcess {
 
   finish(): Wired {
     for (const [ring, v] of this.views) this.serve(ringRoutes(PAGES[ring]!, v));
+    const own = selfProfiling(this.config, this.resources, this.component, this.id);
     // First to start, so last to stop: members leave the rings through it.
     const connections: Service = { name: "connections", start: () => Promise.resolve(), stop: async () => { this.client.close(); await this.members.close(); } };
-    const group = new ServiceGroup([connections, ...this.views.values(), ...this.services, ...this.late]);
+    const group = new ServiceGroup([connections, ...this.views.values(), ...this.services, ...this.late, ...own]);
     const ready = { draining: false };
     const notReady = (): string => (ready.draining ? "stopping" : waitingFor(group, this.progress()) || this.obstacles.map((o) => o()).find((x) => x !== "") || "");
     const server = this.resources.server([this.resources.admin(notReady, this.hasFront), ...this.routes]);

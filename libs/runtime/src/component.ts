@@ -33,7 +33,7 @@ export function runComponent<S extends Schema>(component: Component<S>, argv: re
     name: component.name, schema, modules: [component.name],
     check: (config) => { ClusterProcess.check(config as unknown as CommonConfig, component.name); component.check?.(config); },
     wire: async (config, resources, onFatal) => {
-      const process = new ClusterProcess(config as unknown as CommonConfig, resources, onFatal);
+      const process = new ClusterProcess(config as unknown as CommonConfig, resources, component.name, onFatal);
       await component.wire(config, process);
       return process.finish();
     },

@@ -9,4 +9,5 @@ export { parseOverrides, RuntimeOverrides } from "./overrides.ts";
 export { Resources, waitingFor } from "./resources.ts";
 export type { Build, Scripts } from "./resources.ts";
 export { run } from "./run.ts";
+export { selfProfiling } from "./self-profiling.ts";
 export type { Program, Wired } from "./run.ts";

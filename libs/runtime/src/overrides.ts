@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { formatValue, type Option, parseValue, parseYaml, type Schema, stringifyYaml } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
-import type { Routes } from "@cinderblock/rpc";
+import { html, type Routes, sendPage, table, wantsJson } from "@cinderblock/rpc";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { Limits, TenantLimits } from "@cinderblock/tenant";
@@ -122,10 +122,17 @@ export class RuntimeOverrides implements Service {
     return { defaults: of({}), tenants: new Map([...this.values].map(([t, v]) => [t, of(v)])) };
   }
 
-  /** `/runtime_config`, as v1 serves it when there is a file. */
+  /** `/tenant-limits` for people; `/runtime_config`, as v1 serves it when there is a file. */
   routes(): Routes {
     return {
       http: (app) => {
+        app.get("/tenant-limits", async (request, reply) => {
+          const tenants = [...this.values].map(([tenant, v]) => ({ tenant, limits: this.rendered(v, true) }));
+          if (wantsJson(request)) { await reply.type("application/json").send(JSON.stringify({ defaults: this.rendered({}, false), tenants })); return; }
+          const defaults = this.rendered({}, false), shown = (value: unknown): string => (typeof value === "object" ? JSON.stringify(value) : String(value));
+          const differing = tenants.flatMap(({ tenant, limits }) => Object.entries(limits).map(([key, value], i) => [i === 0 ? tenant : "", key, shown(value), shown(defaults[key])]));
+          await sendPage(request, reply, "Tenants and limits", html`${this.config.runtimeFile === "" ? html`<p>No tenant has limits of its own: no file of them is set (<code>-runtime-config.file</code>).</p>` : differing.length === 0 ? html`<p>No tenant's limits differ from the defaults. They come from <code>${this.config.runtimeFile}</code>.</p>` : table(["Tenant", "Limit", "Value", "Instead of"], differing)}<h2>Defaults</h2>${table(["Limit", "Value"], Object.entries(defaults).map(([k, v]) => [k, shown(v)]))}`);
+        });
         if (this.config.runtimeFile === "") return;
         app.get("/runtime_config", async (request, reply) => {
           const changed = (request.query as Record<string, string>).mode === "diff";

@@ -4,6 +4,7 @@ import { type ConfigOf, type Schema } from "@cinderblock/config";
 import { type Bucket, bucketName, type BucketSpec, observeOperations, openBucket } from "@cinderblock/objstore";
 import { diskCacheCounters, QueryPool } from "@cinderblock/query-worker";
 import { ApiServer, type Routes } from "@cinderblock/rpc";
+import { profileRoutes } from "@cinderblock/self-profiling";
 import type { ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { DEFAULT_TENANT, TenantLimits } from "@cinderblock/tenant";
@@ -69,11 +70,11 @@ export class Resources {
     return new ApiServer({
       address: config.httpAddress, port: config.httpPort, readTimeoutMs: config.httpReadTimeout, idleTimeoutMs: config.httpIdleTimeout, shutdownTimeoutMs: config.shutdownTimeout,
       maxConcurrentStreams: config.maxConcurrentStreams, bodyLimitBytes: this.limits.of(DEFAULT_TENANT).ingestionBodyLimitBytes, tls: serverTlsOf(config),
-    }, [...routes, this.overrides.routes()], this.base, authorizerOf(config));
+    }, [...routes, this.overrides.routes(), profileRoutes(this.base.now)], this.base, authorizerOf(config));
   }
 
   admin(notReady: () => string, hasFront: boolean): Routes {
-    return adminRoutes({ schema: this.schema, config: this.config as ConfigOf<Schema>, metrics: this.base.metrics, ...this.build, notReady, hasFront });
+    return adminRoutes({ schema: this.schema, config: this.config as ConfigOf<Schema>, metrics: this.base.metrics, log: this.base.log, ...this.build, notReady, hasFront });
   }
 }
 

@@ -1,11 +1,24 @@
 import { Worker, type ResourceLimits } from "node:worker_threads";
 import { Deferred } from "@cinderblock/async";
 import { CinderblockError, type ErrorRecord, fromErrorRecord } from "@cinderblock/errors";
+import { type ProfileAsk, profileThisThread, type ThreadProfile } from "./profile.ts";
 
 type Message = { id: number; value?: unknown; error?: ErrorRecord } | { notify: string; value: unknown };
 
 /** What a worker is started with: its own data, and the counter of batches it took. */
 export interface WorkerStart { data: unknown; taken: Int32Array }
+
+/** The workers of this process that run. */
+const running = new Set<WorkerClient>();
+
+/** Profiles all threads of this process at once; one that ends meanwhile is left out. */
+export async function profileThreads(ask: ProfileAsk): Promise<ThreadProfile[]> {
+  const all = await Promise.allSettled([profileThisThread(ask), ...[...running].map((w) => w.call<ThreadProfile>(PROFILE, ask))]);
+  return all.flatMap((r) => (r.status === "fulfilled" ? [r.value] : []));
+}
+
+/** The method of every worker that profiles it. */
+export const PROFILE = "@profile";
 
 /** A worker thread behind typed calls. When it dies, every call in flight fails and `onExit` is told. */
 export class WorkerClient {
@@ -24,6 +37,7 @@ export class WorkerClient {
   start(url: URL, workerData: unknown, name: string, resourceLimits: ResourceLimits): void {
     const worker = new Worker(url, { workerData: { data: workerData, taken: this.taken } satisfies WorkerStart, name, resourceLimits });
     this.worker = worker;
+    running.add(this);
     let reason = "";
     worker.on("message", (batch: Message[]) => {
       for (const m of batch) {
@@ -39,6 +53,7 @@ export class WorkerClient {
       for (const d of this.waiting.values()) d.reject(new CinderblockError("unavailable", `the worker ${name} ended${reason === "" ? "" : `: ${reason.split("\n")[0]}`}`));
       this.waiting.clear();
       this.worker = undefined;
+      running.delete(this);
       if (!this.ending) this.onExit(reason === "" ? `exit code ${code}` : reason);
     });
   }

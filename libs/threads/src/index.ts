@@ -1,6 +1,7 @@
 export { ownData, serveWorker } from "./serve.ts";
 export type { WorkerHandlers } from "./serve.ts";
-export { WorkerClient } from "./client.ts";
+export { profileThreads, WorkerClient } from "./client.ts";
+export type { CallFrame, CpuProfile, HeapNode, HeapProfile, ProfileAsk, ThreadProfile } from "./profile.ts";
 export { transferable, Transfer } from "./transfer.ts";
 export { releasedBytes } from "./collect.ts";
 export { SharedSlots, SlotReader } from "./slots.ts";

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { toErrorRecord } from "@cinderblock/errors";
-import type { WorkerStart } from "./client.ts";
+import { PROFILE, type WorkerStart } from "./client.ts";
+import { profileThisThread } from "./profile.ts";
 import { type NodeTransferable, Transfer } from "./transfer.ts";
 
 /** Methods that a worker answers; a result may be a Transfer. */
@@ -33,9 +34,9 @@ export function serveWorker(handlers: WorkerHandlers): { notify: (name: string, 
     const answer = (value: unknown): void => { if (value instanceof Transfer) send({ id, value: value.value }, value.list); else send({ id, value }); };
     const fail = (err: unknown): void => send({ id, error: toErrorRecord(err) });
     try {
-      const handler = handlers[method];
+      const handler = method === PROFILE ? profileThisThread : handlers[method];
       if (!handler) throw new Error(`this worker has no method ${method}`);
-      const result = handler(args);
+      const result = (handler as (args: unknown) => unknown)(args);
       if (result instanceof Promise) result.then(answer).catch(fail); else answer(result);
     } catch (err) { fail(err); }
   };

@@ -47,6 +47,9 @@ export class Client {
 
   async text(path: string, signal?: AbortSignal): Promise<string> { return (await ask(path, { headers: headers(this.tenant, {}), ...(signal ? { signal } : {}) })).text(); }
 
+  /** What a page for operators says, as data. */
+  async page<T>(path: string, signal?: AbortSignal): Promise<T> { return (await (await ask(path, { headers: headers(this.tenant, { accept: "application/json" }), ...(signal ? { signal } : {}) })).json()) as T; }
+
   async profileTypes(startMs: number, endMs: number, signal?: AbortSignal): Promise<string[]> {
     const { value } = await this.json<{ profileTypes?: { ID: string }[] }>("querier.v1.QuerierService/ProfileTypes", { start: String(startMs), end: String(endMs) }, signal);
     return (value.profileTypes ?? []).map((t) => t.ID);

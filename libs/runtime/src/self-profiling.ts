@@ -1,0 +1,26 @@
+import { CinderblockError } from "@cinderblock/errors";
+import { SelfProfiler } from "@cinderblock/self-profiling";
+import type { Service } from "@cinderblock/service";
+import { DEFAULT_TENANT } from "@cinderblock/tenant";
+import type { CommonConfig } from "./config.ts";
+import type { Resources } from "./resources.ts";
+
+/** Takes a push.v1.PushRequest in JSON for a tenant. */
+export type OwnPush = (tenant: string, body: Uint8Array) => Promise<void>;
+
+/**
+ * Pushes this process's own profiles, where it is asked to.
+ * @param into how this process takes a push itself; absent: it takes none, and a URL is configured
+ */
+export function selfProfiling(config: CommonConfig, resources: Resources, component: string, instance: string, into?: OwnPush): Service[] {
+  if (config.selfDisablePush) return [];
+  const { selfUrl, selfTenant, selfToken } = config;
+  const send = selfUrl === "" ? (body: Uint8Array) => into!(selfTenant === "" ? DEFAULT_TENANT : selfTenant, body) : async (body: Uint8Array) => {
+    const r = await fetch(`${selfUrl.replace(/\/+$/, "")}/push.v1.PusherService/Push`, {
+      method: "POST", body, signal: AbortSignal.timeout(10_000), headers: { "content-type": "application/json", ...(selfTenant === "" ? {} : { "x-scope-orgid": selfTenant }), ...(selfToken === "" ? {} : { authorization: `Bearer ${selfToken}` }) },
+    });
+    const text = await r.text();
+    if (!r.ok) throw new CinderblockError("unavailable", `${selfUrl} (-self-profiling.url) took no profile: status ${r.status} ${text.slice(0, 200)}`);
+  };
+  return [new SelfProfiler({ intervalMs: config.selfInterval, labels: { service_name: "cinderblock", component, instance, version: resources.build.version }, send }, resources.base)];
+}
