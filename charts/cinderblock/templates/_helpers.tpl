@@ -33,6 +33,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- /* Passwords come from the environment, never from arguments. */ -}}
 {{- if .Values.redis.existingSecret }}{{ $config = mergeOverwrite $config (dict "redis" (dict "password" "${REDIS_PASSWORD}")) }}{{ end -}}
 {{- if and .Values.kafka.enabled .Values.kafka.existingSecret }}{{ $config = mergeOverwrite $config (dict "kafka" (dict "sasl" (dict "username" "${KAFKA_USERNAME}" "password" "${KAFKA_PASSWORD}"))) }}{{ end -}}
+{{- if .Values.tls.existingSecret }}
+{{- $config = mergeOverwrite $config (dict "server" (dict "http_tls_config" (dict "cert_file" "/etc/cinderblock/tls/tls.crt" "key_file" "/etc/cinderblock/tls/tls.key" "client_ca_file" "/etc/cinderblock/tls/ca.crt" "client_auth_type" .Values.tls.clientAuth))) -}}
+{{- if .Values.pyroscope.components }}{{ $config = mergeOverwrite $config (dict "internal_client" (dict "tls_enabled" true "tls_ca_path" "/etc/cinderblock/tls/ca.crt" "tls_cert_path" "/etc/cinderblock/tls/tls.crt" "tls_key_path" "/etc/cinderblock/tls/tls.key" "tls_server_name" .Values.tls.serverName)) }}{{ end -}}
+{{- end -}}
+{{- if .Values.auth.existingSecret }}{{ $config = mergeOverwrite $config (dict "auth" (dict "tokens_file" "/etc/cinderblock/auth/tokens.yaml" "internal_token" "${INTERNAL_TOKEN}")) }}{{ end -}}
 {{- $config = mergeOverwrite $config (deepCopy .Values.pyroscope.structuredConfig) -}}
 {{- if and .Values.pyroscope.components (not (dig "storage" "backend" "" $config)) }}{{ fail "pyroscope.components needs a bucket that all of them reach: set pyroscope.structuredConfig.storage, or s3.bundled.enabled to try it out" }}{{ end -}}
 {{- toYaml $config }}
@@ -126,6 +131,9 @@ spec:
         - { name: KAFKA_USERNAME, valueFrom: { secretKeyRef: { name: {{ $root.Values.kafka.existingSecret }}, key: username } } }
         - { name: KAFKA_PASSWORD, valueFrom: { secretKeyRef: { name: {{ $root.Values.kafka.existingSecret }}, key: password } } }
         {{- end }}
+        {{- if $root.Values.auth.existingSecret }}
+        - { name: INTERNAL_TOKEN, valueFrom: { secretKeyRef: { name: {{ $root.Values.auth.existingSecret }}, key: internal-token } } }
+        {{- end }}
         {{- range $name, $value := $c.extraEnvVars }}
         - { name: {{ $name }}, {{ if kindIs "map" $value }}valueFrom: {{ toJson (default $value $value.valueFrom) }}{{ else }}value: {{ $value | toString | quote }}{{ end }} }
         {{- end }}
@@ -134,7 +142,7 @@ spec:
       {{- end }}
       readinessProbe:
         {{- if $c.readinessProbe }}{{ toYaml $c.readinessProbe | nindent 8 }}{{ else }}
-        httpGet: { path: /ready, port: {{ $c.service.portName }} }
+        httpGet: { path: /ready, port: {{ $c.service.portName }}{{ if $root.Values.tls.existingSecret }}, scheme: HTTPS{{ end }} }
         periodSeconds: 5
         failureThreshold: 3
         {{- end }}
@@ -144,11 +152,23 @@ spec:
         - { name: overrides, mountPath: /etc/cinderblock/overrides }
         - { name: data, mountPath: /data }
         - { name: tmp, mountPath: /tmp }
+        {{- if $root.Values.tls.existingSecret }}
+        - { name: tls, mountPath: /etc/cinderblock/tls, readOnly: true }
+        {{- end }}
+        {{- if $root.Values.auth.existingSecret }}
+        - { name: auth, mountPath: /etc/cinderblock/auth, readOnly: true }
+        {{- end }}
         {{- with $c.extraVolumeMounts }}{{ toYaml . | nindent 8 }}{{ end }}
   volumes:
     - { name: config, configMap: { name: {{ include "cinderblock.fullname" $root }}-config } }
     - { name: overrides, configMap: { name: {{ include "cinderblock.fullname" $root }}-overrides } }
     - { name: tmp, emptyDir: {} }
+    {{- with $root.Values.tls.existingSecret }}
+    - { name: tls, secret: { secretName: {{ . }} } }
+    {{- end }}
+    {{- with $root.Values.auth.existingSecret }}
+    - { name: auth, secret: { secretName: {{ . }} } }
+    {{- end }}
     {{- if not $c.persistence.enabled }}
     - { name: data, emptyDir: {} }
     {{- end }}

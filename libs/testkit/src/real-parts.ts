@@ -71,6 +71,21 @@ export async function goProgram(name: string, what: string, module: string): Pro
   });
 }
 
+/** A Python program at a version, installed once in a place of its own; undefined where it cannot be. */
+export async function pipProgram(program: string, requirement: string): Promise<string | undefined> {
+  const home = join(PARTS, requirement.replace("==", "-")), path = join(home, "bin", program);
+  if (existsSync(path)) return path;
+  return installing(async () => {
+    if (existsSync(path)) return path;
+    process.stderr.write(`installing ${requirement} (some seconds)\n`);
+    try {
+      await promisify(execFile)("python3", ["-m", "venv", home]);
+      await promisify(execFile)(join(home, "bin/pip"), ["install", "-q", requirement], { maxBuffer: 1 << 26 });
+    } catch (err) { return missing(program, (err as Error).message.slice(0, 300)); }
+    return path;
+  });
+}
+
 const healthy = async (port: number): Promise<boolean> => { try { return (await fetch(`http://127.0.0.1:${port}/health`)).ok; } catch { return false; /* not listening yet */ } };
 function listens(port: number): Promise<boolean> {
   return new Promise((done) => {
