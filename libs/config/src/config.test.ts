@@ -29,6 +29,18 @@ describe("configuration", () => {
     expect(() => load(["-taget=all"])).toThrow("unknown flag -taget; did you mean target?");
     expect(() => load([`-config.file=${file("server:\n  http_listen_prot: 1\n")}`])).toThrow("unknown key server.http_listen_prot; did you mean server.http_listen_port?");
   });
+  it("takes a name that is nearly a known one for a mistake, also where everything else is accepted", () => {
+    const lenient = { flags: [/^server\./], yaml: [/^server(\.|$)/] };
+    expect(() => loadConfig(schema, ["-server.http-listen-prot=1"], {}, lenient)).toThrow("did you mean server.http-listen-port?");
+    expect(() => loadConfig(schema, [`-config.file=${file("server: {http_listen_ports: 1}\n")}`], {}, lenient)).toThrow("did you mean server.http_listen_port?");
+    expect(loadConfig(schema, ["-server.grpc-listen-port=1"], {}, lenient).warnings).toHaveLength(1);
+  });
+  it("takes a list of YAML for what a flag separates by commas, where there may be several", () => {
+    const lists = { ranges: str("compactor.block-ranges", "compactor.block_ranges", "", "Ranges.", { list: true }), one: str("a.b", "a.b", "", "One.") };
+    expect(loadConfig(lists, [`-config.file=${file("compactor: {block_ranges: [1h, 2h]}\n")}`], {}, none).config.ranges).toBe("1h,2h");
+    expect(loadConfig(lists, ["-compactor.block-ranges=1h,2h"], {}, none).config.ranges).toBe("1h,2h");
+    expect(() => loadConfig(lists, [`-config.file=${file("a: {b: [1, 2]}\n")}`], {}, none)).toThrow("a.b: expected a string");
+  });
   it("accepts what v1 has and this has not, and says so", () => {
     expect(load(["-memberlist.join=x", `-config.file=${file("memberlist:\n  join_members: [a, b]\n")}`]).warnings).toHaveLength(2);
   });

@@ -6,7 +6,7 @@ import { type ConfigOf, formatValue, type Option, parseValue, type Schema } from
 /** Flags and YAML sections of v1 that are accepted for what they are and change nothing here. */
 export interface Accepted { flags: readonly RegExp[]; yaml: readonly RegExp[] }
 
-export interface Loaded<S extends Schema> { config: ConfigOf<S>; warnings: string[]; help: "short" | "all" | undefined; version: boolean; modules: boolean }
+export interface Loaded<S extends Schema> { config: ConfigOf<S>; /** flags and keys that are accepted and have no effect here */ warnings: string[]; help: "short" | "all" | undefined; version: boolean; modules: boolean }
 
 /** default < YAML (`${ENV}` expanded only on request) < flag. `-flag` and `--flag` are the same. */
 export function loadConfig<S extends Schema>(schema: S, argv: readonly string[], env: NodeJS.ProcessEnv, accepted: Accepted): Loaded<S> {
@@ -50,8 +50,8 @@ export function loadConfig<S extends Schema>(schema: S, argv: readonly string[],
         return;
       }
       const known = byYaml.get(path);
-      if (known) { values[known.key] = parseValue(known.o, isScalar(node) ? node.value : known.o.kind === "yaml" && isNode(node) ? node.toJS(doc) : node, `${file}: ${path}`); return; }
-      if (accepted.yaml.some((r) => r.test(path))) { out.warnings.push(`${path} has no effect here: it belongs to another component, or to a part of Pyroscope v1 that this program does not have`); return; }
+      if (known) { values[known.key] = parseValue(known.o, isScalar(node) ? node.value : (known.o.kind === "yaml" || known.o.list) && isNode(node) ? node.toJS(doc) : node, `${file}: ${path}`); return; }
+      if (accepted.yaml.some((r) => r.test(path)) && !isMistyped(path, [...byYaml.keys()])) { out.warnings.push(path); return; }
       if (path === "" || (sections.has(path) && (node === null || (isScalar(node) && node.value === null)))) return;
       throw new CinderblockError("invalid", `${file}: unknown key ${path}${suggestion(path, [...byYaml.keys()])}`);
     };
@@ -60,7 +60,7 @@ export function loadConfig<S extends Schema>(schema: S, argv: readonly string[],
   for (const { name, value } of flags) {
     const known = byFlag.get(name);
     if (known) { values[known.key] = parseValue(known.o, value, `-${name}`); continue; }
-    if (accepted.flags.some((r) => r.test(name))) { out.warnings.push(`-${name} has no effect here: it belongs to another component, or to a part of Pyroscope v1 that this program does not have`); continue; }
+    if (accepted.flags.some((r) => r.test(name)) && !isMistyped(name, [...byFlag.keys()])) { out.warnings.push(`-${name}`); continue; }
     throw new CinderblockError("invalid", `unknown flag -${name}${suggestion(name, [...byFlag.keys()])}; see -help`);
   }
   return out;
@@ -75,6 +75,9 @@ function suggestion(name: string, known: readonly string[]): string {
   for (const k of known) { const d = distance(name, k); if (d < score) { score = d; best = k; } }
   return best === "" ? "" : `; did you mean ${best}?`;
 }
+
+/** Whether a name is one that is known, but for two letters: what v1 has beside it is never so near (a test holds its flags against this). */
+function isMistyped(name: string, known: readonly string[]): boolean { return name.length > 8 && known.some((k) => Math.abs(k.length - name.length) <= 2 && distance(name, k) <= 2); }
 
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);

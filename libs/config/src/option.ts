@@ -10,6 +10,8 @@ export interface Option<T> {
   readonly doc: string;
   readonly choices?: readonly string[];
   readonly min?: number;
+  /** several, separated by commas; in YAML also a list, as v1 writes it */
+  readonly list?: boolean;
   /** for `yaml`: checks a value and gives it its form */
   readonly parse?: (value: unknown, where: string) => T;
 }
@@ -17,7 +19,7 @@ export interface Option<T> {
 export type Schema = Record<string, Option<unknown>>;
 export type ConfigOf<S extends Schema> = { -readonly [K in keyof S]: S[K] extends Option<infer T> ? T : never };
 
-type Extra = { choices?: readonly string[]; min?: number };
+type Extra = { choices?: readonly string[]; min?: number; list?: boolean };
 /** `flag yaml.path`: one word when both are alike. */
 function names(flag: string, yaml: string | undefined): { flag: string; yaml: string } { return { flag, yaml: yaml ?? flag.replaceAll("-", "_") }; }
 
@@ -56,6 +58,7 @@ export function formatDuration(ms: number): string {
 export function parseValue(o: Option<unknown>, raw: unknown, where: string): unknown {
   if (o.kind === "yaml") return o.parse!(typeof raw === "string" ? parseYaml(raw, where) : raw, where);
   const wrong = (expected: string): never => { throw new CinderblockError("invalid", `${where}: expected ${expected}, found ${JSON.stringify(raw)}`); };
+  if (o.list && Array.isArray(raw) && raw.every((x) => typeof x === "string" || typeof x === "number")) return raw.join(",");
   const scalar = typeof raw === "string" || typeof raw === "number" || typeof raw === "boolean" ? String(raw) : raw === null ? "" : wrong(`a ${o.kind}`);
   switch (o.kind) {
     case "string": case "secret":

@@ -71,7 +71,6 @@ export class ClusterProcess {
     if (config.httpPort === 0) throw new CinderblockError("invalid", "-server.http-listen-port=0: a component that others call needs a port that they know");
     redisOf(config);
     checkClusterTls(config);
-    if (!config.selfDisablePush && config.selfUrl === "") throw new CinderblockError("invalid", "-self-profiling.disable-push=false: a component has to be told where its profiles go, set -self-profiling.url to a distributor or a gateway");
     if (config.tokensPath !== "" && config.internalToken.length < 16) throw new CinderblockError("invalid", "-auth.tokens-file with components of their own needs -auth.internal-token, at least 16 characters, the same for all of them");
   }
 

@@ -66,7 +66,7 @@ export const commonSchema = {
   shutdownTimeout: duration("server.graceful-shutdown-timeout", "server.graceful_shutdown_timeout", "30s", "Time that requests in flight get at a stop."),
   maxConcurrentStreams: int("server.grpc-max-concurrent-streams", "server.grpc_server_max_concurrent_streams", 100, "HTTP/2 streams of one connection at once.", { min: 1 }),
   ...tlsSchema,
-  runtimeFile: str("runtime-config.file", "runtime_config.file", "", "YAML files or URLs with limits of single tenants, separated by commas; read again while running. Empty: all tenants have the defaults."),
+  runtimeFile: str("runtime-config.file", "runtime_config.file", "", "YAML files or URLs with limits of single tenants, separated by commas; read again while running. Empty: all tenants have the defaults.", { list: true }),
   runtimeReload: duration("runtime-config.reload-period", "runtime_config.period", "10s", "How often they are read again."),
   logLevel: str("log.level", "server.log_level", "info", "Least level that is logged; POST /log_level changes it while running.", { choices: ["debug", "info", "warn", "error"] }),
   logFormat: str("log.format", "server.log_format", "logfmt", "Form of log lines.", { choices: ["logfmt", "json"] }),

@@ -48,7 +48,7 @@ export async function run<S extends Schema>(program: Program<S>, argv: readonly 
   const tracer = startTracing(config.tracingEndpoint, build.version);
   const base: Base = { log, metrics: new Metrics(), tracer, now: () => Date.now() };
   base.metrics.gauge("pyroscope_build_info", "Version of this process.", ["version", "revision", "branch", "goversion"]).set({ version: build.version, revision: build.revision, branch: "main", goversion: `node ${process.version}` }, 1);
-  for (const w of loaded.warnings) log.warn({ key: w }, "configuration without effect");
+  for (const key of loaded.warnings) log.warn({ key }, "configuration without effect here: it belongs to another component, or to a part of Pyroscope v1 that this program does not have");
 
   const stopping = Promise.withResolvers<number>();
   const fatal = (reason: string): void => {
