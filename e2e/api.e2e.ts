@@ -230,6 +230,27 @@ describe("with a tokens file", () => {
     await expect(createClient(PusherService, createGrpcTransport({ baseUrl: server.url })).push({ series: [] }, { headers: { "x-scope-orgid": "a" } })).rejects.toThrow(/\[unauthenticated\] a token is required/);
   });
 
+  it("asks for one on each route that there is, refuses a wrong one, and one of another tenant", async () => {
+    const { routes } = (await (await fetch(`${server.url}/admin`, { headers: { accept: "application/json", authorization: `Bearer ${ADMIN}` } })).json()) as { routes: { path: string; methods: string[] }[] };
+    expect(routes.length).toBeGreaterThan(70);
+    const open = /^\/(|ready|explore|compare|files|status|comparison|comparison-diff|icon\.svg|assets\/.*|grpc\.health\.v1\.Health\/(Check|Watch))$/;
+    const asked = async (path: string, method: string, token: string, tenant: string): Promise<number> => (await fetch(`${server.url}${path}`, { method, headers: { "content-type": "application/json", "x-scope-orgid": tenant, ...(token === "" ? {} : { authorization: `Bearer ${token}` }) }, ...(method === "GET" ? {} : { body: "{}" }) })).status;
+    let tenants = 0;
+    for (const { path, methods } of routes) {
+      const real = path.replaceAll(/:\w+/g, "x");
+      for (const method of ["GET", "POST", "PUT", "DELETE"].filter((m) => methods.includes(m))) {
+        if (open.test(path)) continue;
+        const at = `${method} ${path}`;
+        expect([at, await asked(real, method, "", "a")]).toEqual([at, 401]);
+        expect([at, await asked(real, method, "wrong-token-0123456789", "a")]).toEqual([at, 401]);
+        // Neither the agent's token nor the reader's is for tenant c, and neither is for administrators.
+        for (const token of [AGENT, READER]) expect([at, await asked(real, method, token, "c")]).toEqual([at, 403]);
+        tenants++;
+      }
+    }
+    expect(tenants).toBeGreaterThan(70);
+  });
+
   it("lets each do what its token says, for its tenants", async () => {
     const push = (tenant: string, token: string) => server.json("/push.v1.PusherService/Push", { series: [{ labels: series("p", profile(1)).labels, samples: [{ rawProfile: Buffer.from(profile(1)).toString("base64") }] }] }, { "x-scope-orgid": tenant, authorization: `Basic ${Buffer.from(`user:${token}`).toString("base64")}` });
     expect((await push("a", AGENT)).status).toBe(200);

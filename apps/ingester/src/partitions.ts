@@ -111,7 +111,7 @@ export class Partitions implements Service {
   start(): Promise<void> {
     const { metrics } = this.base;
     const gauge = (name: string, help: string, pick: (s: PartitionState) => number): void => {
-      metrics.gauge(name, help, ["partition"], (g) => { g.reset(); for (const s of this.states()) g.set({ partition: String(s.partition) }, pick(s)); });
+      metrics.gauge(name, help, ["partition"], (g) => { for (const s of this.states()) g.set({ partition: String(s.partition) }, pick(s)); });
     };
     gauge("cinderblock_ingester_partition_lag_records", "Records of a partition that are not read yet.", (s) => Math.max(0, s.end - s.position));
     gauge("cinderblock_ingester_partition_lag_seconds", "How far reading a partition is behind.", (s) => s.lagMs / 1000);

@@ -16,7 +16,6 @@ export function exportLimits(overrides: RuntimeOverrides, base: Base): void {
     for (const l of SHOWN) g.set({ limit_name: nameOf(l) }, defaults.get(l)!);
   });
   base.metrics.gauge("pyroscope_limits_overrides", "Limits of tenants that have their own.", ["limit_name", "tenant"], (g) => {
-    g.reset();
     for (const [tenant, values] of overrides.numbers().tenants) for (const l of SHOWN) g.set({ limit_name: nameOf(l), tenant }, values.get(l)!);
   });
 }

@@ -26,6 +26,8 @@ const FOREVER = new AbortController().signal;
 export class QueryScheduler {
   readonly name = "query-scheduler";
   private readonly queues = new Map<string, Queued[]>();
+  /** tenants that asked since the start */
+  private readonly tenants = new Set<string>();
   /** tenants with waiting queries, in the order of their turns */
   private turns: string[] = [];
   private readonly waiting: Waiting[] = [];
@@ -38,7 +40,7 @@ export class QueryScheduler {
   constructor(config: SchedulerConfig, base: Base) {
     this.config = config;
     this.base = base;
-    base.metrics.gauge("pyroscope_query_scheduler_queue_length", "Queries waiting.", ["user"], (g) => { g.reset(); for (const [t, q] of this.queues) g.set({ user: t }, q.length); });
+    base.metrics.gauge("pyroscope_query_scheduler_queue_length", "Queries waiting.", ["user"], (g) => { for (const t of this.tenants) g.set({ user: t }, this.queues.get(t)?.length ?? 0); });
     base.metrics.gauge("pyroscope_query_scheduler_connected_querier_clients", "Querier workers waiting for a query.", [], (g) => { g.set(this.waiting.length); });
   }
 
@@ -48,6 +50,7 @@ export class QueryScheduler {
   enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal: AbortSignal = FOREVER): Promise<JobResult> {
     if (this.closed) return Promise.reject(new CinderblockError("unavailable", "the query-scheduler is shutting down"));
     const queue = this.queues.get(tenant) ?? [];
+    this.tenants.add(tenant);
     const { maxOutstanding } = this.config;
     if ((job.of?.part ?? 0) === 0) {
       const waiting = wholeQueries(queue);

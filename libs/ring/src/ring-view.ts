@@ -47,7 +47,6 @@ export class RingView implements Service {
   async start(): Promise<void> {
     const { metrics } = this.base;
     metrics.gauge("pyroscope_ring_members", "Members of a ring.", ["name", "state"], (g) => {
-      g.reset();
       for (const m of this.current.members) g.inc({ name: this.config.ring, state: this.current.healthy(m) ? m.state : "Unhealthy" });
     });
     await this.refresh();

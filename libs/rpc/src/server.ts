@@ -40,6 +40,10 @@ export interface Routes {
 /** Counts a request as being served, until its end is told. */
 type Observe = (method: string, url: string) => (status: number, seconds: number) => void;
 
+declare module "fastify" {
+  interface FastifyInstance { /** path -> methods of all routes */ knownRoutes: ReadonlyMap<string, ReadonlySet<string>> }
+}
+
 /** Domain errors become Connect errors in one place. What nobody expected is logged with where it came from. */
 function translate(base: Base): Interceptor {
   return (next) => async (request) => {
@@ -91,6 +95,7 @@ export class ApiServer implements Service {
     const app = Fastify({ serverFactory, ...(mounted.length > 0 ? { rewriteUrl } : {}), bodyLimit: config.bodyLimitBytes, exposeHeadRoutes: false, forceCloseConnections: "idle", logger: false }) as unknown as FastifyInstance;
     this.app = app;
     this.measure(app, observe);
+    app.decorate("knownRoutes", known);
     app.addHook("onRoute", (r) => { const set = known.get(r.url) ?? new Set(); for (const m of [r.method].flat()) set.add(m); known.set(r.url, set); });
     app.setNotFoundHandler((request, reply) => {
       // A path that exists, asked with another method: 405 and no body, as v1.

@@ -47,7 +47,7 @@ export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
       yaml("/api/v1/status/config/default", () => toYaml(d.schema, defaults, "all"));
       app.get("/admin", async (request, reply) => {
         const there = PAGES.filter(([path]) => app.hasRoute({ method: "GET", url: path }));
-        if (wantsJson(request)) { await reply.type("application/json").send(JSON.stringify({ pages: there.map(([path, name]) => ({ path, name })) })); return; }
+        if (wantsJson(request)) { await reply.type("application/json").send(JSON.stringify({ pages: there.map(([path, name]) => ({ path, name })), routes: [...app.knownRoutes].map(([path, methods]) => ({ path, methods: [...methods] })) })); return; }
         await sendPage(request, reply, "Pages of this process", html`<p class="quiet">Cinderblock ${d.version} (${d.revision}), running since ${started}.${d.hasFront ? html` The <a href="./">web UI</a> is for people who read profiles.` : ""}</p><ul>${there.map(([path, name, what]) => html`<li><a href="${path.slice(1)}">${name}</a> <span class="quiet">${what}</span>`)}</ul>`);
       });
       // As of v1's relatives: GET tells, POST with log_level=debug changes it until the next start.

@@ -6,6 +6,7 @@ export const sizeBuckets = [1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 
 /** The registry of one process. Names that v1 has keep v1's; new ones are `cinderblock_<component>_<noun>_<unit>`. */
 export class Metrics {
   readonly registry = new Registry();
+  private readonly collectors = new Map<string, ((g: Gauge) => void | Promise<void>)[]>();
   private readonly made = new Map<string, Counter | Gauge | Histogram>();
 
   constructor() { collectDefaultMetrics({ register: this.registry }); }
@@ -17,8 +18,14 @@ export class Metrics {
   }
 
   counter(name: string, help: string, labelNames: string[] = []): Counter { return this.once(name, () => new Counter({ name, help, labelNames, registers: [this.registry] })); }
+  /** @param collect sets the values when they are asked for, all of them: those of before are gone. Several may, each its own: rings of one process */
   gauge(name: string, help: string, labelNames: string[] = [], collect?: (g: Gauge) => void | Promise<void>): Gauge {
-    return this.once(name, () => new Gauge({ name, help, labelNames, registers: [this.registry], ...(collect ? { collect(this: Gauge) { return collect(this); } } : {}) }));
+    const all = this.collectors.get(name) ?? [];
+    if (collect) { all.push(collect); this.collectors.set(name, all); }
+    return this.once(name, () => new Gauge({
+      name, help, labelNames, registers: [this.registry],
+      ...(collect ? { async collect(this: Gauge) { if (labelNames.length > 0) this.reset(); for (const c of all) await c(this); } } : {}),
+    }));
   }
   histogram(name: string, help: string, labelNames: string[], buckets: number[]): Histogram { return this.once(name, () => new Histogram({ name, help, labelNames, buckets, registers: [this.registry] })); }
 }

@@ -94,7 +94,7 @@ log.cleaner.dedupe.buffer.size=2097152
   await start();
   return {
     brokers: `127.0.0.1:${port}`, secure: { brokers: `127.0.0.1:${secured}`, ca }, start,
-    kill: () => new Promise((done) => { child!.once("exit", () => done()); child!.kill("SIGKILL"); }),
+    kill: () => new Promise((done) => { if (child!.exitCode !== null || child!.signalCode !== null) { done(); return; } child!.once("exit", () => done()); child!.kill("SIGKILL"); }),
     pause: () => { child!.kill("SIGSTOP"); },
     resume: () => { child!.kill("SIGCONT"); },
   };

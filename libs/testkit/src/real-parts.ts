@@ -135,7 +135,7 @@ export async function startRedis(): Promise<RedisServer | undefined> {
   await start();
   return {
     port, start,
-    kill: () => new Promise((done) => { child!.once("exit", () => done()); child!.kill("SIGKILL"); }),
+    kill: () => new Promise((done) => { if (child!.exitCode !== null || child!.signalCode !== null) { done(); return; } child!.once("exit", () => done()); child!.kill("SIGKILL"); }),
     pause: () => { child!.kill("SIGSTOP"); },
     resume: () => { child!.kill("SIGCONT"); },
   };
