@@ -9,7 +9,7 @@ beforeAll(async () => { kafka = await startKafka(); }, 60_000);
 afterAll(() => kafka?.kill());
 
 function config(topic: string, more: Partial<KafkaConfig> = {}): KafkaConfig {
-  return { brokers: [kafka!.brokers], clientId: "test", topic, createPartitions: 3, createReplication: 1, maxRecordBytes: 2 << 20, tls: undefined, sasl: undefined, ...more };
+  return { brokers: [kafka!.brokers], clientId: "test", topic, createPartitions: 3, createReplication: 1, maxRecordBytes: 2 << 20, lingerMs: 0, tls: undefined, sasl: undefined, ...more };
 }
 
 /** Collects what a reader sees. */
@@ -206,4 +206,23 @@ describe("Kafka", () => {
       await log.close();
     }
   }, 120_000);
+});
+
+describe("a record on its way to Kafka", () => {
+  it("waits for others, so that they travel in one request, in order", async () => {
+    if (!kafka) return; // said loudly by startKafka, a failure in CI
+    const log = new KafkaLog(config("linger", { createPartitions: 1, lingerMs: 300 }), base);
+    await log.connect();
+    await log.produce(0, Buffer.from("first"), 10_000); // the connection is made with it
+    const offsets: Promise<number>[] = [];
+    for (let i = 0; i < 5; i++) { offsets.push(log.produce(0, Buffer.from(`r${i}`), 10_000)); await sleep(10); }
+    expect(await Promise.all(offsets)).toEqual([1, 2, 3, 4, 5]);
+    const seen = await Seen.of(log, 0, "linger");
+    await seen.until(6);
+    // The broker gives the records of one request one time.
+    expect(new Set(seen.records.slice(1).map((r) => r.timestampMs)).size).toBe(1);
+    expect(seen.texts()).toEqual(["first", "r0", "r1", "r2", "r3", "r4"]);
+    await seen.reader.stop();
+    await log.close();
+  }, 30_000);
 });

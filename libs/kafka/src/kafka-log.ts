@@ -13,10 +13,14 @@ export interface KafkaConfig {
   createPartitions: number;
   createReplication: number;
   maxRecordBytes: number;
+  /** how long a record waits for others to travel with; 0: for the turn of the loop */
+  lingerMs: number;
   tls: { ca: string; insecureSkipVerify: boolean } | undefined;
   sasl: { mechanism: "plain" | "scram-sha-256" | "scram-sha-512"; username: string; password: string } | { mechanism: "oauthbearer"; oauth: OAuthConfig } | undefined;
 }
 
+/** A reader waits this long for so many bytes: many small answers cost more than what they carry. */
+const MIN_FETCH = 64 << 10, MAX_FETCH_WAIT_MS = 100;
 /** Bytes of records that one request carries. */
 const MAX_REQUEST = 4 << 20;
 /** A topic keeps records at least this long: what is not in the bucket by then is lost. */
@@ -28,7 +32,7 @@ const SETTLED_MS = 50;
 /** Room that the protocol takes beside a record. */
 const OVERHEAD = 1024;
 
-interface Waiting { partition: number; value: Uint8Array; done: Deferred<number>; timer: NodeJS.Timeout }
+interface Waiting { /** monotonic */ since: number; partition: number; value: Uint8Array; done: Deferred<number>; timer: NodeJS.Timeout }
 
 /** A topic of Kafka, through kafkajs. */
 export class KafkaLog implements PartitionedLog {
@@ -119,7 +123,7 @@ export class KafkaLog implements PartitionedLog {
       this.queue.delete(w);
       done.reject(new CinderblockError("unavailable", `Kafka took no record within ${timeoutMs} ms`));
     }, timeoutMs);
-    const w: Waiting = { partition, value, done, timer };
+    const w: Waiting = { since: performance.now(), partition, value, done, timer };
     this.queue.add(w);
     if (!this.sending) { this.sending = true; void this.send(); }
     return done.promise;
@@ -128,8 +132,13 @@ export class KafkaLog implements PartitionedLog {
   /** Sends what has gathered, one request after the other. */
   private async send(): Promise<void> {
     for (;;) {
-      // Records of this turn of the loop travel together.
       await new Promise((r) => { setImmediate(r); });
+      const [oldest] = this.queue;
+      // In the same turn as the look at the queue: a record that comes after it begins anew.
+      if (!oldest) { this.sending = false; return; }
+      // A request costs more than a record: those that come within the time travel together. What came during the last request has waited.
+      const wait = this.config.lingerMs - (performance.now() - oldest.since);
+      if (wait >= 1) await sleep(wait);
       const batch: Waiting[] = [];
       let bytes = 0;
       for (const w of this.queue) {
@@ -137,8 +146,7 @@ export class KafkaLog implements PartitionedLog {
         bytes += w.value.length;
         batch.push(w);
       }
-      // In the same turn as the look at the queue: a record that comes after it begins anew.
-      if (batch.length === 0) { this.sending = false; return; }
+      if (batch.length === 0) continue; // their time was over meanwhile
       for (const w of batch) this.queue.delete(w);
       try {
         this.producing ??= this.producer.connect();
@@ -197,7 +205,7 @@ export class KafkaLog implements PartitionedLog {
     const renewed = (): void => { renewal?.resolve(); renewal = undefined; };
     const consumer = this.kafka.consumer({
       groupId: options.group, partitionAssigners: [() => onlyOf(topic, partition)], allowAutoTopicCreation: false, sessionTimeout: 10_000, heartbeatInterval: 2000, rebalanceTimeout: 10_000,
-      maxWaitTimeInMs: 250, maxBytesPerPartition: Math.max(MAX_REQUEST, this.config.maxRecordBytes + OVERHEAD), retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 1_000_000, restartOnFailure: () => {
+      minBytes: MIN_FETCH, maxWaitTimeInMs: MAX_FETCH_WAIT_MS, maxBytesPerPartition: Math.max(MAX_REQUEST, this.config.maxRecordBytes + OVERHEAD), retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 1_000_000, restartOnFailure: () => {
         if (stopping) renewed(); else renewal ??= new Deferred<void>();
         return Promise.resolve(!stopping);
       } },

@@ -31,7 +31,7 @@ async function tokenServer(): Promise<{ url: string; asked: { authorization: str
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`, asked, stop: () => { server.close(); } };
 }
 
-const config = (topic: string, sasl: KafkaConfig["sasl"], ca = kafka!.secure.ca): KafkaConfig => ({ brokers: [kafka!.secure.brokers], clientId: "test", topic, createPartitions: 1, createReplication: 1, maxRecordBytes: 1 << 20, tls: { ca, insecureSkipVerify: false }, sasl });
+const config = (topic: string, sasl: KafkaConfig["sasl"], ca = kafka!.secure.ca): KafkaConfig => ({ brokers: [kafka!.secure.brokers], clientId: "test", topic, createPartitions: 1, createReplication: 1, maxRecordBytes: 1 << 20, lingerMs: 0, tls: { ca, insecureSkipVerify: false }, sasl });
 
 /** Writes a record and reads it, as distributor and ingester do. */
 async function roundTrip(c: KafkaConfig): Promise<string[]> {

@@ -46,6 +46,7 @@ export const commonSchema = {
   kafkaPartitions: int("kafka.auto-create-topic-partitions", undefined, 12, "Partitions of a topic that is made: at least as many as there will be ingesters in a zone.", { min: 1 }),
   kafkaReplication: int("kafka.auto-create-topic-replication", undefined, 1, "Replicas of a topic that is made.", { min: 1 }),
   kafkaMaxRecord: int("kafka.max-record-bytes", undefined, 8388608, "Largest push in Kafka, as it came; larger ones are refused. The topic's max.message.bytes must allow it.", { min: 65536 }),
+  kafkaLinger: duration("kafka.linger", undefined, "5ms", "How long a push waits for others to go to Kafka with: fewer requests, less CPU. 0s: not at all."),
   kafkaTls: bool("kafka.tls-enabled", undefined, false, "Speak TLS to Kafka."),
   kafkaTlsCa: str("kafka.tls-ca-path", undefined, "", "File with the certificate authorities of Kafka's certificates; empty: the system's."),
   kafkaTlsInsecure: bool("kafka.tls-insecure-skip-verify", undefined, false, "Do not verify Kafka's certificates."),

@@ -15,7 +15,7 @@ export function kafkaOf(c: CommonConfig): KafkaConfig {
   let ca = "";
   if (c.kafkaTlsCa !== "") { try { ca = readFileSync(c.kafkaTlsCa, "utf8"); } catch (err) { throw new CinderblockError("invalid", `-kafka.tls-ca-path: ${(err as Error).message}`, { cause: err }); } }
   return {
-    brokers, clientId: "cinderblock", topic: c.kafkaTopic, createPartitions: c.kafkaCreate ? c.kafkaPartitions : 0, createReplication: c.kafkaReplication, maxRecordBytes: c.kafkaMaxRecord,
+    brokers, clientId: "cinderblock", topic: c.kafkaTopic, createPartitions: c.kafkaCreate ? c.kafkaPartitions : 0, createReplication: c.kafkaReplication, maxRecordBytes: c.kafkaMaxRecord, lingerMs: c.kafkaLinger,
     tls: c.kafkaTls ? { ca, insecureSkipVerify: c.kafkaTlsInsecure } : undefined,
     sasl: saslOf(c),
   };
