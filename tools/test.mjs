@@ -39,9 +39,9 @@ quiet("generated dashboards are up to date", [node, "tools/gen-monitoring.mjs", 
 quiet("the compiled kernel is up to date", [node, "tools/gen-kernel.mjs", "--check"]);
 // In a process of its own: one that made large buffers all along cannot start another any more (fork asks for as much again).
 suite("module boundaries", [...jest, "--runInBand", "tools/"]);
-// Five real servers at once: nothing else shares the cores with them.
-suite("object stores", [...jest, "--runInBand", "libs/objstore"]);
-suite("unit, property and golden tests", [...jest, "--testPathIgnorePatterns", "/node_modules/", "/dist/", "/tools/", "/objstore/"]);
+// Real servers: nothing else shares the cores with them, and they are started before the heavy tests have taken the memory that a fork asks for.
+suite("libraries beside real servers", [...jest, "--runInBand", "libs/objstore", "libs/redis", "libs/kafka", "libs/rpc"]);
+suite("unit, property and golden tests", [...jest, "--testPathIgnorePatterns", "/node_modules/", "/dist/", "/tools/", "/libs/(objstore|redis|kafka|rpc)/"]);
 suite("tests against the running binary", [...jest, "--config", "jest.e2e.config.mjs", "--runInBand"]);
 
 const counted = readFileSync(counts, "utf8").trim().split("\n").filter(Boolean).map((l) => l.split(" "));

@@ -8,6 +8,7 @@ import { decodePush, decodePushJson, type RawSeries } from "./envelope.ts";
 import { jfrToPprofs, readJfrLabels } from "./jfr.ts";
 import { otlpToPprofs, readOtlp } from "./otlp.ts";
 import { readSpeedscope, speedscopeRate } from "./speedscope.ts";
+import type { StackBounds } from "./stack-builder.ts";
 import { encodeText, readText, type TextType, textType } from "./text.ts";
 import { detectLanguage, fixGoGenerics, replaceStrings } from "./go-fix.ts";
 import { repairTruncatedStacks } from "./go-truncated.ts";
@@ -56,6 +57,8 @@ interface SeriesContext { sent: Label[]; spy: string; language: string; bytes: U
 interface FinalLabels { labels: Labels; bytes: Uint8Array }
 
 const DROPPED: FinalLabels = { labels: [], bytes: new Uint8Array(0) };
+
+function boundsOf(limits: IngestLimits): StackBounds { return { maxSamples: limits.maxProfileStacktraceSamples, maxBytes: limits.maxProfileSizeBytes }; }
 
 /** The distributor's work on bytes: inflate, decode, limit, validate, normalise, split. One per worker thread. */
 export class PushProcessor {
@@ -139,7 +142,7 @@ export class PushProcessor {
     const { format } = request;
     if (format === "groups" || format === "lines" || format === "trie" || format === "tree") {
       const bounds = { maxNameLength: limits.maxProfileSymbolValueLength, maxChildren: limits.maxProfileStacktraceSamples };
-      const stacks = readText(body, format, bounds);
+      const stacks = readText(body, format, bounds, boundsOf(limits));
       // v1 reads the body before it looks at the application's name.
       const { service, type } = textType(request.app);
       this.text(tenant, request, service, type, encodeText(stacks, type, request.sampleRate, request.fromNanos), limits, gate, nowMs, out);
@@ -189,7 +192,7 @@ export class PushProcessor {
   }
 
   private speedscope(tenant: string, request: IngestRequest, body: Uint8Array, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
-    const profiles = readSpeedscope(body);
+    const profiles = readSpeedscope(body, boundsOf(limits));
     for (const p of profiles) {
       if (p.stacks.isEmpty) continue;
       // Several profiles of one file are told apart by unit and name.

@@ -1,6 +1,6 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
-import { StackBuilder } from "./stack-builder.ts";
+import { type StackBounds, StackBuilder } from "./stack-builder.ts";
 
 const SCHEMA = "https://www.speedscope.app/file-format-schema.json";
 
@@ -17,8 +17,8 @@ export function speedscopeRate(unit: string, asked: number): number { return ask
 
 interface RawProfile { type?: unknown; name?: unknown; unit?: unknown; startValue?: unknown; samples?: unknown; weights?: unknown; events?: unknown }
 
-/** Reads a speedscope file: profiles of equal name, type, unit and start are one. */
-export function readSpeedscope(body: Uint8Array): SpeedscopeProfile[] {
+/** Reads a speedscope file: profiles of equal name, type, unit and start are one. @param bounds of each of them */
+export function readSpeedscope(body: Uint8Array, bounds?: StackBounds): SpeedscopeProfile[] {
   let file: { $schema?: unknown; shared?: { frames?: unknown }; profiles?: unknown };
   try { file = JSON.parse(decodeUtf8(body)) as typeof file; } catch (err) { return refuse((err as Error).message); }
   if (file === null || typeof file !== "object" || file.$schema !== SCHEMA) refuse(`expected $schema to be ${SCHEMA}`);
@@ -31,7 +31,7 @@ export function readSpeedscope(body: Uint8Array): SpeedscopeProfile[] {
     if (!(unit in FACTOR)) refuse(`unknown unit ${JSON.stringify(unit)}`);
     const key = JSON.stringify([name, p.type, unit, p.startValue]);
     let profile = out.get(key);
-    if (!profile) out.set(key, (profile = { name, unit, stacks: new StackBuilder() }));
+    if (!profile) out.set(key, (profile = { name, unit, stacks: new StackBuilder(1, bounds) }));
     if (p.type === "sampled") readSampled(p, frames, FACTOR[unit]!, profile.stacks);
     else if (p.type === "evented") readEvented(p, frames, FACTOR[unit]!, profile.stacks);
     else refuse(`unknown type of profile ${JSON.stringify(p.type)}`);

@@ -1,7 +1,14 @@
 import { encodeUtf8 } from "@cinderblock/bytes";
+import { CinderblockError } from "@cinderblock/errors";
 import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
 import { SymbolPartition } from "@cinderblock/symdb";
 import type { Label } from "@cinderblock/model";
+
+/** What a profile may become; 0: no bound. It is refused before it takes the memory. */
+export interface StackBounds { maxSamples: number; maxBytes: number }
+
+/** What a function takes in a pprof beside its name, at least. */
+const FUNCTION_BYTES = 12;
 
 /** Gathers stacks of function names and their values: what formats without symbol tables become, one pprof. */
 export class StackBuilder {
@@ -12,15 +19,25 @@ export class StackBuilder {
   private readonly values: bigint[] = [];
   private readonly word = new Uint32Array(6);
   private readonly types: number;
+  private readonly bounds: StackBounds;
+  /** what the pprof takes, at least: names, functions, and a byte for each place in a stack */
+  private bytes = 0;
 
   /** `types` values make a sample. */
-  constructor(types = 1) { this.types = types; }
+  constructor(types = 1, bounds: StackBounds = { maxSamples: 0, maxBytes: 0 }) { this.types = types; this.bounds = bounds; }
+
+  private grow(bytes: number): void {
+    const { maxBytes } = this.bounds;
+    this.bytes += bytes;
+    if (maxBytes > 0 && this.bytes > maxBytes) throw new CinderblockError("invalid", `the profile exceeds the size limit (max_profile_size_byte, actual: more than ${maxBytes}, limit: ${maxBytes})`, { reason: "profile_size_limit" });
+  }
 
   /** Nothing was added. */
   get isEmpty(): boolean { return this.values.length === 0; }
 
   private string(text: string): number {
     const bytes = encodeUtf8(text);
+    this.grow(bytes.length);
     return this.symbols.strings.intern(bytes, 0, bytes.length);
   }
 
@@ -30,6 +47,7 @@ export class StackBuilder {
     if (location === undefined) {
       const { word, symbols } = this;
       const at = this.string(name);
+      this.grow(FUNCTION_BYTES);
       word[0] = at; word[1] = at; word[2] = 0; word[3] = 0;
       const fn = symbols.functions.intern(word, 4);
       word.fill(0, 0, 4);
@@ -37,7 +55,9 @@ export class StackBuilder {
       location = symbols.locations.intern(word, 6);
       this.locations.set(name, location);
     }
-    return this.symbols.stackChild(parent, location);
+    const { stackParent } = this.symbols, before = stackParent.length, node = this.symbols.stackChild(parent, location);
+    if (stackParent.length > before) this.grow(1);
+    return node;
   }
 
   /** Adds to the values of a stack; `key` names the label set, whose labels are asked for when it is new. */
@@ -45,7 +65,13 @@ export class StackBuilder {
     let set = this.samples.get(key);
     if (!set) this.samples.set(key, (set = { labels: labels(), nodes: new Map() }));
     let at = set.nodes.get(node);
-    if (at === undefined) { at = this.values.length; set.nodes.set(node, at); for (let k = 0; k < this.types; k++) this.values.push(0n); }
+    if (at === undefined) {
+      at = this.values.length;
+      const { maxSamples } = this.bounds;
+      if (maxSamples > 0 && at >= maxSamples * this.types) throw new CinderblockError("invalid", `the profile exceeds the samples count limit (max_profile_stacktrace_samples, actual: more than ${maxSamples}, limit: ${maxSamples})`, { reason: "samples_limit" });
+      set.nodes.set(node, at);
+      for (let k = 0; k < this.types; k++) this.values.push(0n);
+    }
     for (let k = 0; k < this.types; k++) this.values[at + k]! += values[k]!;
   }
 

@@ -1,6 +1,6 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, invalid } from "@cinderblock/errors";
-import { StackBuilder } from "./stack-builder.ts";
+import { type StackBounds, StackBuilder } from "./stack-builder.ts";
 import { readTree, readTrie, type TreeBounds } from "./trees.ts";
 
 /** What the last segment of an app name says about a text profile (api.md §2.2, suffix table). */
@@ -34,8 +34,8 @@ export function textType(app: string): { service: string; type: TextType } {
 export type TextFormat = "groups" | "lines" | "trie" | "tree";
 
 /** Stacks and counts of a body in one of the text and tree formats. */
-export function readText(body: Uint8Array, format: TextFormat, bounds: TreeBounds): StackBuilder {
-  const stacks = new StackBuilder();
+export function readText(body: Uint8Array, format: TextFormat, bounds: TreeBounds, profile?: StackBounds): StackBuilder {
+  const stacks = new StackBuilder(1, profile);
   if (format === "trie") readTrie(body, stacks); else if (format === "tree") readTree(body, stacks, bounds); else readFolded(body, format, stacks);
   return stacks;
 }
@@ -50,7 +50,10 @@ export function encodeText(stacks: StackBuilder, type: TextType, sampleRate: num
 
 /** `groups`: `a;b;c 3` a line, lines without a space are skipped; `lines`: one stack a line, each counting 1. */
 function readFolded(body: Uint8Array, format: "groups" | "lines", stacks: StackBuilder): void {
-  for (const line of decodeUtf8(body).split("\n")) {
+  // A line at a time: the body may be large.
+  for (let from = 0; from < body.length;) {
+    const found = body.indexOf(10, from), end = found < 0 ? body.length : found, line = decodeUtf8(body, from, end);
+    from = end + 1;
     const text = line.endsWith("\r") ? line.slice(0, -1) : line;
     if (text === "") continue;
     let stack = text, count = 1n;

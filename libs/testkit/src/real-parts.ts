@@ -9,8 +9,17 @@ import { promisify } from "node:util";
 export const PARTS = process.env.CINDERBLOCK_PARTS ?? join(homedir(), ".cache", "cinderblock-parts");
 const VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
 
-export function freePort(): Promise<number> {
-  return new Promise((done) => { const s = createServer(); s.listen(0, "127.0.0.1", () => { const { port } = s.address() as { port: number }; s.close(() => done(port)); }); });
+/** Ports that were given and may not be listened on yet. */
+const given = new Set<number>();
+
+/** A port that nobody listens on, another one each time. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = await new Promise<number>((done) => { const s = createServer(); s.listen(0, "127.0.0.1", () => { const at = (s.address() as { port: number }).port; s.close(() => done(at)); }); });
+    if (given.has(port)) continue;
+    given.add(port);
+    return port;
+  }
 }
 
 /** A real part that is not here is said loudly and left out; in CI it is a failure. */
