@@ -6,7 +6,7 @@ import { Server } from "./server.ts";
 /** Small requests that would be large: each is refused, or taken as little as it is, in bounded memory and time, and the server goes on. */
 const LIMIT = 512 << 20;
 const server = new Server();
-beforeAll(() => server.start(`-memory.limit-bytes=${LIMIT}`, "-distributor.ingestion-body-limit-mb=64", "-validation.reject-older-than=0"));
+beforeAll(() => server.start(`-memory.limit-bytes=${LIMIT}`, "-validation.reject-older-than=0"));
 afterAll(async () => { await server.stop(); });
 
 /** `count` zeros or blanks, gzipped without being held: a thousandth of its size. */

@@ -104,7 +104,8 @@ describe("dashboards and alerts", () => {
     await c.get("ingester", 1).stop("SIGKILL");
     await fires("CinderblockIngesterUnhealthy");
     await kafka.kill();
-    await fires("CinderblockRequestErrors");
+    // A route that nothing else asks: all of its requests fail.
+    await until("CinderblockRequestErrors fires", async () => { await fetch(`${distributor.url}/ingest?name=alone&from=now-1m&until=now`, { method: "POST", body: "main;a 1\n" }); return (await firing()).includes("CinderblockRequestErrors"); }, 60_000);
     await Promise.all([c.stop(), exporter.stop("SIGKILL"), again.stop()]);
   }, 300_000);
 });

@@ -318,7 +318,7 @@ function named(request: IngestRequest, service: string, app: string): Label[] {
 /** Undoes a request's Content-Encoding, bounded by the body limit. */
 function inflateBody(bytes: Uint8Array, limit: number): Uint8Array {
   try {
-    return gunzipSync(bytes, { maxOutputLength: limit > 0 ? limit * 2 : 1 << 30 });
+    return gunzipSync(bytes, { maxOutputLength: limit > 0 ? Math.floor(limit * 1.25) : 1 << 30 });
   } catch (err) { throw new CinderblockError("invalid", `get decompressor: gzip: ${(err as Error).message}`, { cause: err }); }
 }
 

@@ -94,7 +94,7 @@ export const commonSchema = {
   // Limits: defaults for every tenant.
   ingestionRateMb: float("distributor.ingestion-rate-limit-mb", "limits.ingestion_rate_mb", 4, "Ingestion rate of a tenant in MiB/s, labels and uncompressed profiles.", { min: 0 }),
   ingestionBurstMb: float("distributor.ingestion-burst-size-mb", "limits.ingestion_burst_size_mb", 2, "Burst of a tenant in MiB; a single profile above it never passes.", { min: 0 }),
-  ingestionBodyMb: float("distributor.ingestion-body-limit-mb", "limits.ingestion_body_limit_mb", 256, "Largest body of a push in MiB.", { min: 0 }),
+  ingestionBodyMb: float("distributor.ingestion-body-limit-mb", "limits.ingestion_body_limit_mb", 256, "Largest body of a push in MiB, inflated; at most twice -memory.inflight-bytes, or 16 where that is less.", { min: 0 }),
   maxLabelNameLength: int("validation.max-length-label-name", "limits.max_label_name_length", 1024, "Bytes of a label name.", { min: 1 }),
   maxLabelValueLength: int("validation.max-length-label-value", "limits.max_label_value_length", 2048, "Bytes of a label value.", { min: 1 }),
   maxLabelNames: int("validation.max-label-names-per-series", "limits.max_label_names_per_series", 30, "Labels of a series.", { min: 1 }),
@@ -149,7 +149,7 @@ export const accepted: Accepted = {
 
 export function limitsOf(c: CommonConfig): Limits {
   return {
-    ingestionRateBytes: c.ingestionRateMb * MIB, ingestionBurstBytes: c.ingestionBurstMb * MIB, ingestionBodyLimitBytes: c.ingestionBodyMb * MIB,
+    ingestionRateBytes: c.ingestionRateMb * MIB, ingestionBurstBytes: c.ingestionBurstMb * MIB, ingestionBodyLimitBytes: smallerLimit(c.ingestionBodyMb * MIB, largestBody(c)),
     maxLabelNameLength: c.maxLabelNameLength, maxLabelValueLength: c.maxLabelValueLength, maxLabelNamesPerSeries: c.maxLabelNames, maxSessionsPerSeries: c.maxSessions,
     enforceLabelsOrder: c.enforceLabelsOrder, disableLabelSanitization: c.disableSanitization, maxProfileSizeBytes: c.maxProfileSize, maxProfileStacktraceSamples: c.maxProfileSamples,
     maxProfileStacktraceSampleLabels: c.maxSampleLabels, maxProfileStacktraceDepth: c.maxStackDepth, maxProfileSymbolValueLength: c.maxSymbolLength,
@@ -172,8 +172,13 @@ const RUNTIME_BYTES = 184 * MIB;
 
 export interface Budgets { limit: number; heads: number; inflight: number; blocks: number; compactor: number; workers: number }
 
+/** What one body may become when it is inflated, whatever the limit: the process has to hold it. */
+function largestBody(c: CommonConfig): number { return Math.max(16 * MIB, Math.floor(2 * budgetsOf(c).inflight)); }
+
+let container: number | undefined;
 /** What the container may use: its cgroup's limit, or the machine's memory. */
-function containerMemory(): number {
+function containerMemory(): number { return (container ??= readContainerMemory()); }
+function readContainerMemory(): number {
   for (const path of ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]) {
     try {
       const n = Number(readFileSync(path, "utf8").trim());
