@@ -323,3 +323,20 @@ it("a tenant's series are limited, and those that are known go on when the limit
   expect([...(await server.sums(["pod"], CPU, now - 1000, now + 15_000))].sort()).toEqual([["a", 33], ["b", 22], ["c", 22]]);
   await server.stop();
 });
+
+describe("usage groups", () => {
+  it("count a tenant's bytes by what its file says, and keep a part of a group", async () => {
+    const server = new Server(), file = join(server.dir, "groups.yaml");
+    writeFileSync(file, `overrides: {anonymous: {distributor_usage_groups: {"team \${labels.team}": '{team!=""}', gone: '{service_name="gone"}'}, distributor_sampling: {usage_groups: {gone: {probability: 0}}}}}\n`);
+    await server.start(`-runtime-config.file=${file}`);
+    const push = async (labels: Record<string, string>): Promise<number> => (await server.json("/push.v1.PusherService/Push", { series: [{ labels: Object.entries({ __name__: "process_cpu", ...labels }).map(([name, value]) => ({ name, value })), samples: [{ rawProfile: Buffer.from(profile(1)).toString("base64") }] }] })).status;
+    expect([await push({ service_name: "kept", team: "a" }), await push({ service_name: "gone" }), await push({ service_name: "nobody" })]).toEqual([200, 200, 200]);
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    for (const group of ["team a", "gone", "other"]) expect(metrics).toMatch(new RegExp(`pyroscope_usage_group_received_decompressed_total\\{[^}]*tenant="anonymous",usage_group="${group}"\\} [1-9]`));
+    expect(metrics).toMatch(/pyroscope_usage_group_discarded_bytes_total\{reason="dropped_by_sampling_rules",tenant="anonymous",usage_group="gone"\} [1-9]/);
+    expect((await server.json("/querier.v1.QuerierService/LabelValues", { name: "service_name", matchers: [], start: String(now - 3600_000), end: String(now + 3600_000) })).body).toEqual({ names: ["kept", "nobody"] });
+    await server.stop();
+    writeFileSync(file, `overrides: {anonymous: {distributor_usage_groups: {other: "{}"}}}\n`);
+    await expect(server.start(`-runtime-config.file=${file}`)).rejects.toThrow("the name other is for what belongs to no group");
+  });
+});

@@ -1,5 +1,5 @@
 import { CinderblockError, fromErrorRecord } from "@cinderblock/errors";
-import type { PushAnswer, RawPush } from "@cinderblock/ingest";
+import { OTHER_GROUP, type PushAnswer, type RawPush } from "@cinderblock/ingest";
 import type { IngestLimits, TenantLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { sizeBuckets } from "@cinderblock/telemetry";
@@ -77,6 +77,8 @@ export class Distributor {
     c.sizes[0]!.observe(a.compressedBytes);
     c.sizes[1]!.observe(a.decompressedBytes);
     c.sizes[2]!.observe(a.samples);
+    const { metrics } = this.base, received = metrics.counter("pyroscope_usage_group_received_decompressed_total", "Bytes of profiles received, uncompressed, by usage group.", ["type", "tenant", "usage_group"]);
+    for (const [group, bytes] of Object.entries(a.groups ?? { [OTHER_GROUP]: a.decompressedBytes })) received.inc({ type, tenant, usage_group: group }, bytes);
     this.discard(a.discarded, tenant);
   }
 
@@ -85,6 +87,7 @@ export class Distributor {
     for (const d of list) {
       metrics.counter("pyroscope_discarded_samples_total", "Profiles refused, by reason.", ["reason", "tenant"]).inc({ reason: d.reason, tenant }, d.profiles);
       metrics.counter("pyroscope_discarded_bytes_total", "Bytes of profiles refused, by reason.", ["reason", "tenant"]).inc({ reason: d.reason, tenant }, d.bytes);
+      for (const usage_group of d.groups ?? [OTHER_GROUP]) metrics.counter("pyroscope_usage_group_discarded_bytes_total", "Bytes of profiles refused, by usage group.", ["reason", "tenant", "usage_group"]).inc({ reason: d.reason, tenant, usage_group }, d.bytes);
     }
   }
 }

@@ -73,8 +73,8 @@ export class KafkaWritePath implements WritePath {
   private decided(limits: IngestLimits): IngestLimits {
     let p = this.plain.get(limits);
     if (!p) {
-      const { ingestionBodyLimitBytes, maxLabelNameLength, maxLabelValueLength, maxLabelNamesPerSeries, maxSessionsPerSeries, enforceLabelsOrder, disableLabelSanitization, maxProfileSizeBytes, maxProfileStacktraceSamples, maxProfileStacktraceSampleLabels, maxProfileStacktraceDepth, maxProfileSymbolValueLength, rejectOlderThanMs, rejectNewerThanMs, relabelDefaultRules, relabelRules, sampleTypeRelabelRules } = limits;
-      this.plain.set(limits, (p = { ingestionRateBytes: 0, ingestionBurstBytes: 0, maxSeriesPerTenant: 0, ingestionBodyLimitBytes, maxLabelNameLength, maxLabelValueLength, maxLabelNamesPerSeries, maxSessionsPerSeries, enforceLabelsOrder, disableLabelSanitization, maxProfileSizeBytes, maxProfileStacktraceSamples, maxProfileStacktraceSampleLabels, maxProfileStacktraceDepth, maxProfileSymbolValueLength, rejectOlderThanMs, rejectNewerThanMs, relabelDefaultRules, relabelRules, sampleTypeRelabelRules }));
+      const { ingestionBodyLimitBytes, maxLabelNameLength, maxLabelValueLength, maxLabelNamesPerSeries, maxSessionsPerSeries, enforceLabelsOrder, disableLabelSanitization, maxProfileSizeBytes, maxProfileStacktraceSamples, maxProfileStacktraceSampleLabels, maxProfileStacktraceDepth, maxProfileSymbolValueLength, rejectOlderThanMs, rejectNewerThanMs, relabelDefaultRules, relabelRules, sampleTypeRelabelRules, usageGroups, sampling } = limits;
+      this.plain.set(limits, (p = { ingestionRateBytes: 0, ingestionBurstBytes: 0, maxSeriesPerTenant: 0, ingestionBodyLimitBytes, maxLabelNameLength, maxLabelValueLength, maxLabelNamesPerSeries, maxSessionsPerSeries, enforceLabelsOrder, disableLabelSanitization, maxProfileSizeBytes, maxProfileStacktraceSamples, maxProfileStacktraceSampleLabels, maxProfileStacktraceDepth, maxProfileSymbolValueLength, rejectOlderThanMs, rejectNewerThanMs, relabelDefaultRules, relabelRules, sampleTypeRelabelRules, usageGroups, sampling }));
     }
     return p;
   }

@@ -20,6 +20,7 @@ import { isKept } from "./relabel.ts";
 import { applyRelabelRules, limitSessions, validateLabels, withServiceName } from "./series-labels.ts";
 import { mergeGroups, type SampleIds, splitByLabels } from "./split.ts";
 import { stringAt } from "./strings.ts";
+import { membershipsOf, OTHER_GROUP, samplingOf } from "./usage-groups.ts";
 import { validateProfile } from "./validate.ts";
 
 /** One series' share of a profile, ready for a head. `labels` are shared between calls: equal sets are the same object. */
@@ -43,8 +44,10 @@ export interface PushOutcome {
   compressedBytes: number;
   decompressedBytes: number;
   samples: number;
-  discarded: { reason: DiscardReason; profiles: number; bytes: number }[];
+  discarded: { reason: DiscardReason; profiles: number; bytes: number; /** usage groups that it belonged to, as far as that was known */ groups?: string[] }[];
   error: CinderblockError | undefined;
+  /** uncompressed bytes of each usage group; absent: all of the tenant's are in `other` */
+  groups?: Record<string, number>;
 }
 
 /** The same as it crosses a thread or a process. An error is bad input: no other replica takes it either. */
@@ -72,6 +75,8 @@ export class PushProcessor {
   private readonly key = new ByteWriter(512);
   private readonly scratch = new NormaliseScratch();
   private readonly gunzip = ReusedGunzip.create();
+  /** usage groups of the profile in hand */
+  private groups: string[] | undefined;
 
   constructor(hasher: Hasher, sink: ProfileSink) {
     this.hasher = hasher;
@@ -95,7 +100,8 @@ export class PushProcessor {
 
   private fail(out: PushOutcome, err: unknown, bytes: number): void {
     if (!(err instanceof CinderblockError)) throw err;
-    out.discarded.push({ reason: err.reason ?? "unknown", profiles: 1, bytes });
+    out.discarded.push({ reason: err.reason ?? "unknown", profiles: 1, bytes, ...(this.groups ? { groups: this.groups } : {}) });
+    this.groups = undefined;
     if (!out.error) out.error = err;
     else if (out.error.kind === err.kind) out.error = new CinderblockError(err.kind, `${out.error.message}\n${err.message}`.slice(0, 4096), err.reason ? { reason: err.reason } : {});
   }
@@ -223,12 +229,14 @@ export class PushProcessor {
 
   private one(tenant: string, tables: PprofTables, context: SeriesContext, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
     const { sent } = context;
+    this.groups = undefined;
     let cost = tables.bytes.length;
     for (const l of sent) cost += utf8Length(l.name) + utf8Length(l.value);
     if (!gate.take(cost, limits.ingestionRateBytes, limits.ingestionBurstBytes, BigInt(nowMs) * 1_000_000n)) {
       throw new CinderblockError("limit", `push rate limit (${mib(limits.ingestionRateBytes)}) exceeded while adding ${cost} bytes; the burst is ${mib(limits.ingestionBurstBytes)}`, { reason: "rate_limited" });
     }
     const bodyBytes = tables.bytes;
+    if (limits.usageGroups?.length > 0 && this.sampledOut(sent, bodyBytes, limits, out)) return;
     validateProfile(tables, sent, limits, nowMs);
     out.samples += tables.samples;
     if (context.language === "" || context.language === "unknown") context.language = detectLanguage(tables, context.spy);
@@ -255,6 +263,20 @@ export class PushProcessor {
       profile, ids,
       groups: [...bySet].map(([final, same]) => ({ labels: final.labels, samples: mergeGroups(same.map((g) => ({ ...g, labels: final.labels as Label[] })))[0]!.samples, id: this.profileId(tenant, context.bytes, final.bytes, profile.timeNanos, bodyHash) })),
     });
+  }
+
+  /**
+   * Counts a profile for its usage groups, and says whether their rules leave it out. The same profile is always treated
+   * alike: replicas, retries and readers of the log come to the same.
+   */
+  private sampledOut(sent: Labels, body: Uint8Array, limits: IngestLimits, out: PushOutcome): boolean {
+    const memberships = membershipsOf(limits.usageGroups, sent), counts = (out.groups ??= {});
+    this.groups = memberships.length > 0 ? memberships.map((m) => m.name) : [OTHER_GROUP];
+    for (const name of this.groups) counts[name] = (counts[name] ?? 0) + body.length;
+    const rule = limits.sampling.length > 0 ? samplingOf(memberships, limits.sampling) : undefined;
+    if (!rule || Number(this.hasher.h64(body) >> 11n) / 2 ** 53 < rule.probability) return false;
+    out.discarded.push({ reason: "dropped_by_sampling_rules", profiles: 1, bytes: body.length, groups: this.groups });
+    return true;
   }
 
   /** What a group is stored with; DROPPED when a rule says so. */

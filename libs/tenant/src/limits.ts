@@ -33,7 +33,16 @@ export interface IngestLimits {
   /** keep and drop: which sample types of a profile are stored */
   sampleTypeRelabelRules: readonly RelabelRule[];
   maxSeriesPerTenant: number;
+  /** whose profiles count together */
+  usageGroups: readonly UsageGroup[];
+  /** which part of a group's profiles is kept */
+  sampling: readonly SamplingRule[];
 }
+
+/** A selector and a name, which may hold `${labels.<name>}`. */
+export interface UsageGroup { name: string; selector: string }
+/** `probability` from 0 to 1 of the profiles of a usage group are kept. */
+export interface SamplingRule { group: string; probability: number }
 
 /** Per-tenant limits in the units that the code uses. */
 export interface Limits extends IngestLimits {
