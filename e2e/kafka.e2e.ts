@@ -50,6 +50,7 @@ describe("Kafka between distributors and ingesters", () => {
     await settle(1500);
     await pusher.stop();
     expect([pusher.refused, pusher.acknowledged.size > 20]).toEqual([0, true]);
+    await until("all is read", async () => { const p = await partitions(c.get("distributor")); return p.length === 4 && p.every((x) => x.position === x.end) && p.some((x) => x.end > 0); });
     await c.flush();
     // Every partition has one owner, and what is in the bucket is committed.
     await until("all offsets are committed", async () => { const p = await partitions(c.get("distributor")); return p.length === 4 && p.every((x) => x.committed === x.end) && p.some((x) => x.end > 0); }, 40_000);

@@ -19,8 +19,6 @@ export interface KafkaConfig {
   sasl: { mechanism: "plain" | "scram-sha-256" | "scram-sha-512"; username: string; password: string } | { mechanism: "oauthbearer"; oauth: OAuthConfig } | undefined;
 }
 
-/** A reader waits this long for so many bytes: many small answers cost more than what they carry. */
-const MIN_FETCH = 64 << 10, MAX_FETCH_WAIT_MS = 100;
 /** Bytes of records that one request carries. */
 const MAX_REQUEST = 4 << 20;
 /** A topic keeps records at least this long: what is not in the bucket by then is lost. */
@@ -205,7 +203,7 @@ export class KafkaLog implements PartitionedLog {
     const renewed = (): void => { renewal?.resolve(); renewal = undefined; };
     const consumer = this.kafka.consumer({
       groupId: options.group, partitionAssigners: [() => onlyOf(topic, partition)], allowAutoTopicCreation: false, sessionTimeout: 10_000, heartbeatInterval: 2000, rebalanceTimeout: 10_000,
-      minBytes: MIN_FETCH, maxWaitTimeInMs: MAX_FETCH_WAIT_MS, maxBytesPerPartition: Math.max(MAX_REQUEST, this.config.maxRecordBytes + OVERHEAD), retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 1_000_000, restartOnFailure: () => {
+      maxWaitTimeInMs: 250, maxBytesPerPartition: Math.max(MAX_REQUEST, this.config.maxRecordBytes + OVERHEAD), retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 1_000_000, restartOnFailure: () => {
         if (stopping) renewed(); else renewal ??= new Deferred<void>();
         return Promise.resolve(!stopping);
       } },
