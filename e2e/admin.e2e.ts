@@ -83,6 +83,9 @@ describe("the pages for operators", () => {
     expect(plan.blocks).toEqual([expect.objectContaining({ where: "bucket", read: true, level: 1 })]);
     expect((await page(`/query-frontend/slow-queries?plan=${mine.id}`)).text).toContain("Blocks of its range now");
     expect((await page("/query-frontend/slow-queries?plan=999999")).status).toBe(404);
+    // A query of megabytes is not kept whole.
+    await server.json("/querier.v1.QuerierService/LabelNames", { matchers: Array.from({ length: 100_000 }, () => '{a="b"}'), start: String(end - 1000), end: String(end) });
+    expect((await page("/query-frontend/slow-queries", json)).text.length).toBeLessThan(100_000);
     expect(server.log()).toMatch(/msg="slow query".*kind=tree/);
   });
 });

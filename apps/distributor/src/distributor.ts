@@ -12,6 +12,9 @@ export interface WritePath {
   refuse(): void;
 }
 
+/** What a tenant's pushes of a type are counted by. `other`: of a tenant without usage groups, all of it. */
+interface Children { profiles: { inc(n: number): void }; sizes: { observe(n: number): void }[]; groups: { inc(labels: Record<string, string>, n: number): void }; other: { inc(n: number): void } }
+
 /** Counts, bounds what is in flight, and hands pushes to the write path. */
 export class Distributor {
   private inFlightBytes = 0;
@@ -50,16 +53,18 @@ export class Distributor {
     } finally { this.inFlightBytes -= bytes; }
   }
 
-  private readonly series = new Map<string, { profiles: { inc(n: number): void }; sizes: { observe(n: number): void }[] }>();
+  private readonly series = new Map<string, Children>();
 
   /** Metric children of a tenant and a type, looked up once. */
-  private children(tenant: string, type: string): { profiles: { inc(n: number): void }; sizes: { observe(n: number): void }[] } {
+  private children(tenant: string, type: string): Children {
     const key = `${type}\u0000${tenant}`;
     let known = this.series.get(key);
     if (!known) {
       const { metrics } = this.base;
       const size = (name: string, help: string, buckets: number[]) => metrics.histogram(name, help, ["type", "tenant"], buckets).labels({ type, tenant });
+      const groups = metrics.counter("pyroscope_usage_group_received_decompressed_total", "Bytes of profiles received, uncompressed, by usage group.", ["type", "tenant", "usage_group"]);
       known = {
+        groups, other: groups.labels({ type, tenant, usage_group: OTHER_GROUP }),
         profiles: metrics.counter("pyroscope_distributor_profiles_received_total", "Profiles received.", ["tenant"]).labels({ tenant }),
         sizes: [
           size("pyroscope_distributor_received_compressed_bytes", "Size of pushed profiles as they came.", sizeBuckets), size("pyroscope_distributor_received_decompressed_bytes", "Size of pushed profiles, uncompressed.", sizeBuckets),
@@ -77,8 +82,8 @@ export class Distributor {
     c.sizes[0]!.observe(a.compressedBytes);
     c.sizes[1]!.observe(a.decompressedBytes);
     c.sizes[2]!.observe(a.samples);
-    const { metrics } = this.base, received = metrics.counter("pyroscope_usage_group_received_decompressed_total", "Bytes of profiles received, uncompressed, by usage group.", ["type", "tenant", "usage_group"]);
-    for (const [group, bytes] of Object.entries(a.groups ?? { [OTHER_GROUP]: a.decompressedBytes })) received.inc({ type, tenant, usage_group: group }, bytes);
+    if (!a.groups) c.other.inc(a.decompressedBytes);
+    else for (const [usage_group, bytes] of Object.entries(a.groups)) c.groups.inc({ type, tenant, usage_group }, bytes);
     this.discard(a.discarded, tenant);
   }
 

@@ -25,6 +25,9 @@ export interface QueryRecord {
 
 /** Queries that are kept, and for how long. */
 const MAX_RECORDS = 100, KEEP_MS = 3600_000;
+/** Characters of a text that are kept: a query may be megabytes long. */
+const MAX_TEXT = 1000;
+const short = (text: string): string => (text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text);
 
 /** The slowest queries of the last hour; those above a limit are logged. */
 export class SlowQueries {
@@ -39,7 +42,7 @@ export class SlowQueries {
   async watch<T>(tenants: readonly string[], query: SourceQuery | QueryJob, count: { parts: number; kept: number }, warnings: readonly string[], work: () => Promise<T>): Promise<T> {
     const atMs = this.base.now(), from = performance.now();
     let error = "";
-    try { return await work(); } catch (err) { error = (err as Error).message; throw err; } finally { this.note({ id: this.next++, atMs, tenant: tenants.join("|"), ...asked(query), tookMs: performance.now() - from, ...count, warnings: [...warnings], error }); }
+    try { return await work(); } catch (err) { error = (err as Error).message; throw err; } finally { this.note({ id: this.next++, atMs, tenant: tenants.join("|"), ...asked(query), tookMs: performance.now() - from, ...count, warnings: warnings.slice(0, 10).map(short), error: short(error) }); }
   }
 
   private note(r: QueryRecord): void {
@@ -53,8 +56,8 @@ export class SlowQueries {
 
 /** What was asked, as a person asks it. */
 function asked(q: SourceQuery | QueryJob): Pick<QueryRecord, "kind" | "profileTypeId" | "selector" | "startMs" | "endMs"> {
-  if ("select" in q) return { kind: q.kind, profileTypeId: q.select.profileTypeId, selector: q.select.labelSelector, startMs: q.select.startMs, endMs: q.select.endMs };
-  if (q.kind === "labels") return { kind: `labels: ${q.ask.kind}`, profileTypeId: "", selector: q.ask.query.matchers.join(" "), startMs: q.ask.query.startMs, endMs: q.ask.query.endMs };
+  if ("select" in q) return { kind: q.kind, profileTypeId: short(q.select.profileTypeId), selector: short(q.select.labelSelector), startMs: q.select.startMs, endMs: q.select.endMs };
+  if (q.kind === "labels") return { kind: `labels: ${q.ask.kind}`, profileTypeId: "", selector: short(q.ask.query.matchers.slice(0, MAX_TEXT).join(" ")), startMs: q.ask.query.startMs, endMs: q.ask.query.endMs };
   return { kind: q.kind, profileTypeId: "", selector: "", startMs: "startMs" in q ? q.startMs : 0, endMs: "endMs" in q ? q.endMs : 0 };
 }
 

@@ -17,6 +17,8 @@ export interface SchedulerConfig {
 
 /** A querier that waits is heard of at least as often. */
 const HEARD_MS = 15_000;
+/** How long an empty queue is shown after its tenant asked; anybody may name a tenant, so that no more are remembered. */
+const SHOWN_MS = 300_000, MAX_TENANTS_SHOWN = 10_000;
 const FOREVER = new AbortController().signal;
 
 /**
@@ -26,8 +28,8 @@ const FOREVER = new AbortController().signal;
 export class QueryScheduler {
   readonly name = "query-scheduler";
   private readonly queues = new Map<string, Queued[]>();
-  /** tenants that asked since the start */
-  private readonly tenants = new Set<string>();
+  /** tenant -> when it last asked, monotonic: its queue is shown empty for a while */
+  private readonly tenants = new Map<string, number>();
   /** tenants with waiting queries, in the order of their turns */
   private turns: string[] = [];
   private readonly waiting: Waiting[] = [];
@@ -40,7 +42,11 @@ export class QueryScheduler {
   constructor(config: SchedulerConfig, base: Base) {
     this.config = config;
     this.base = base;
-    base.metrics.gauge("pyroscope_query_scheduler_queue_length", "Queries waiting.", ["user"], (g) => { for (const t of this.tenants) g.set({ user: t }, this.queues.get(t)?.length ?? 0); });
+    base.metrics.gauge("pyroscope_query_scheduler_queue_length", "Queries waiting.", ["user"], (g) => {
+      const since = performance.now() - SHOWN_MS;
+      for (const [t, at] of this.tenants) { if (at < since) this.tenants.delete(t); else g.set({ user: t }, 0); }
+      for (const [t, q] of this.queues) g.set({ user: t }, q.length);
+    });
     base.metrics.gauge("pyroscope_query_scheduler_connected_querier_clients", "Querier workers waiting for a query.", [], (g) => { g.set(this.waiting.length); });
   }
 
@@ -50,7 +56,7 @@ export class QueryScheduler {
   enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal: AbortSignal = FOREVER): Promise<JobResult> {
     if (this.closed) return Promise.reject(new CinderblockError("unavailable", "the query-scheduler is shutting down"));
     const queue = this.queues.get(tenant) ?? [];
-    this.tenants.add(tenant);
+    if (this.tenants.size < MAX_TENANTS_SHOWN || this.tenants.has(tenant)) this.tenants.set(tenant, performance.now());
     const { maxOutstanding } = this.config;
     if ((job.of?.part ?? 0) === 0) {
       const waiting = wholeQueries(queue);

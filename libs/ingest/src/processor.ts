@@ -20,7 +20,7 @@ import { isKept } from "./relabel.ts";
 import { applyRelabelRules, limitSessions, validateLabels, withServiceName } from "./series-labels.ts";
 import { mergeGroups, type SampleIds, splitByLabels } from "./split.ts";
 import { stringAt } from "./strings.ts";
-import { membershipsOf, OTHER_GROUP, samplingOf } from "./usage-groups.ts";
+import { type Membership, membershipsOf, OTHER_GROUP, samplingOf } from "./usage-groups.ts";
 import { validateProfile } from "./validate.ts";
 
 /** One series' share of a profile, ready for a head. `labels` are shared between calls: equal sets are the same object. */
@@ -54,7 +54,7 @@ export interface PushOutcome {
 export type PushAnswer = Omit<PushOutcome, "error"> & { error: ErrorRecord | undefined };
 
 /** What is known about a label set as sent; `language` once a profile gave it away. */
-interface SeriesContext { sent: Label[]; spy: string; language: string; bytes: Uint8Array }
+interface SeriesContext { sent: Label[]; spy: string; language: string; bytes: Uint8Array; /** its usage groups, by the limits that it was last looked at with */ memberships?: { of: IngestLimits["usageGroups"]; list: Membership[] } }
 
 /** Final labels of a group: equal sets share one object, so that heads may key by identity. */
 interface FinalLabels { labels: Labels; bytes: Uint8Array }
@@ -236,7 +236,7 @@ export class PushProcessor {
       throw new CinderblockError("limit", `push rate limit (${mib(limits.ingestionRateBytes)}) exceeded while adding ${cost} bytes; the burst is ${mib(limits.ingestionBurstBytes)}`, { reason: "rate_limited" });
     }
     const bodyBytes = tables.bytes;
-    if (limits.usageGroups?.length > 0 && this.sampledOut(sent, bodyBytes, limits, out)) return;
+    if (limits.usageGroups?.length > 0 && this.sampledOut(context, bodyBytes, limits, out)) return;
     validateProfile(tables, sent, limits, nowMs);
     out.samples += tables.samples;
     if (context.language === "" || context.language === "unknown") context.language = detectLanguage(tables, context.spy);
@@ -269,8 +269,10 @@ export class PushProcessor {
    * Counts a profile for its usage groups, and says whether their rules leave it out. The same profile is always treated
    * alike: replicas, retries and readers of the log come to the same.
    */
-  private sampledOut(sent: Labels, body: Uint8Array, limits: IngestLimits, out: PushOutcome): boolean {
-    const memberships = membershipsOf(limits.usageGroups, sent), counts = (out.groups ??= {});
+  private sampledOut(context: SeriesContext, body: Uint8Array, limits: IngestLimits, out: PushOutcome): boolean {
+    const { usageGroups } = limits, counts = (out.groups ??= {});
+    if (context.memberships?.of !== usageGroups) context.memberships = { of: usageGroups, list: membershipsOf(usageGroups, context.sent) };
+    const memberships = context.memberships.list;
     this.groups = memberships.length > 0 ? memberships.map((m) => m.name) : [OTHER_GROUP];
     for (const name of this.groups) counts[name] = (counts[name] ?? 0) + body.length;
     const rule = limits.sampling.length > 0 ? samplingOf(memberships, limits.sampling) : undefined;
