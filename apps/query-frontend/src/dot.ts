@@ -23,12 +23,14 @@ export function pprofToDot(pprof: Uint8Array, maxNodes: number): string {
     const seen = new Set<string>();
     for (let i = 1; i < frames.length; i++) { const e = `${frames[i]}\u0000${frames[i - 1]}`; if (!seen.has(e)) { seen.add(e); add(edges, e, value); } }
   }
-  const nodes = [...cum].sort((a, b) => b[1] - a[1]).slice(0, maxNodes);
+  // The order does not depend on that of the samples.
+  const byValue = (a: [string, number], b: [string, number]): number => b[1] - a[1] || (a[0] < b[0] ? -1 : 1);
+  const nodes = [...cum].sort(byValue).slice(0, maxNodes);
   const id = new Map(nodes.map(([name], i) => [name, i + 1]));
   const percent = (v: number): string => `${((100 * v) / Math.max(1, total)).toFixed(2)}%`;
   const lines = ["digraph \"profile\" {", `node [style=filled fillcolor="#f8f8f8"]`, `subgraph cluster_L { "Total" [shape=box label=${JSON.stringify(`Total: ${total} ${unit}`)}] }`];
   for (const [name, c] of nodes) lines.push(`N${id.get(name)} [label=${JSON.stringify(`${name}\n${flat.get(name) ?? 0} (${percent(flat.get(name) ?? 0)})\nof ${c} (${percent(c)})`)} shape=box]`);
-  for (const [e, v] of edges) {
+  for (const [e, v] of [...edges].sort(byValue)) {
     const [from, to] = e.split("\u0000") as [string, string];
     if (id.has(from) && id.has(to)) lines.push(`N${id.get(from)} -> N${id.get(to)} [label=${JSON.stringify(` ${v}`)}]`);
   }

@@ -1,10 +1,11 @@
 import { compareUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { type Label, labelsKey, LABEL_PROFILE_TYPE, parseProfileType, type ProfileType } from "@cinderblock/model";
-import { type BlockInfo, type JobResult, type LabelAsk, mergeProfileLists, type PartialResult, type ProfileList, type QueryJob, renderSeries, selectorOf, SeriesMerger, type SeriesResult, type SourceQuery, type StackFilter, type StackSelector, type TablePage } from "@cinderblock/query";
+import { type BlockInfo, type Each, type JobResult, type LabelAsk, mergeProfileLists, type PartialResult, type ProfileList, type QueryJob, renderSeries, selectorOf, type SelectRequest, SeriesMerger, type SeriesResult, type SourceQuery, type StackFilter, type StackSelector, type TablePage } from "@cinderblock/query";
 import type { RenderAnswer, RenderCall, Sides } from "@cinderblock/query-worker";
 import type { TenantLimits, Limits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
+import { pprofToDot } from "./dot.ts";
 import { exploreNodes, labelRange, maxNodes, selectRange } from "./limits.ts";
 import type { ResultsCache } from "./results-cache.ts";
 import { SlowQueries } from "./slow-queries.ts";
@@ -32,7 +33,9 @@ export interface MergeRequest {
 /** What the explore API asks about: the profiles of a selection, and which of their stacks count. */
 export interface ExploreSelection { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; spans: string[]; profileIds: string[]; filter: StackFilter }
 
-export interface SeriesRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; average: boolean; limit: number; callSite: string[] }
+export interface SeriesRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; average: boolean; limit: number; callSite: string[]; /** the largest profile or span of each point comes along */ exemplars?: Each }
+
+export interface SelectHeatmapRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; each: Each; exemplars: boolean; limit: number }
 
 /** The public read API: checks, queues, and has the answers merged and rendered. */
 export class QueryFrontend {
@@ -89,17 +92,19 @@ export class QueryFrontend {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     const select = { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...(r.profileIds && r.profileIds.length > 0 ? { profileIds: r.profileIds } : {}) };
     if (!range || (r.spansOnly && r.spans.length === 0)) { selectorOf(select); return []; }
-    return this.parts(caller, { kind: "tree", select: { ...select, ...range }, spans: r.spans, maxNodes: caller.tenants.length === 1 ? nodes : 0 });
+    // Only the whole of an answer may be cut where its data lies.
+    const whole = caller.tenants.length === 1 && (r.stacks?.callSite.length ?? 0) === 0;
+    return this.parts(caller, { kind: "tree", select: { ...select, ...range }, spans: r.spans, maxNodes: whole ? nodes : 0 });
   }
 
   async flame(caller: Caller, r: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
-    return bytesOf(await this.render({ kind: "flame", parts: await this.treeParts(caller, r, nodes), maxNodes: nodes, as }));
+    return bytesOf(await this.render({ kind: "flame", parts: await this.treeParts(caller, r, nodes), callSite: r.stacks?.callSite ?? [], maxNodes: nodes, as }));
   }
 
   async tree(caller: Caller, r: MergeRequest): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
-    return bytesOf(await this.render({ kind: "tree", parts: await this.treeParts(caller, r, nodes), maxNodes: nodes }));
+    return bytesOf(await this.render({ kind: "tree", parts: await this.treeParts(caller, r, nodes), callSite: r.stacks?.callSite ?? [], maxNodes: nodes }));
   }
 
   async diff(caller: Caller, left: MergeRequest, right: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
@@ -107,7 +112,7 @@ export class QueryFrontend {
     const nodes = maxNodes(Math.max(left.maxNodes, right.maxNodes), limits);
     for (const side of [left, right]) selectRange(side.startMs, side.endMs, limits, this.base.now());
     const [l, r] = await Promise.all([this.treeParts(caller, left, nodes), this.treeParts(caller, right, nodes)]);
-    return bytesOf(await this.render({ kind: "diff", left: l, right: r, maxNodes: nodes, as }));
+    return bytesOf(await this.render({ kind: "diff", left: l, right: r, callSite: [left.stacks?.callSite ?? [], right.stacks?.callSite ?? []], maxNodes: nodes, as }));
   }
 
   /** Whole trees of one selection or two: nothing is cut before the filter has run. */
@@ -173,7 +178,8 @@ export class QueryFrontend {
     const limits = this.limits(caller);
     const nodes = limits.maxFlamegraphNodesOnSelectMergeProfile ? maxNodes(r.maxNodes, limits) : Math.max(0, r.maxNodes);
     if (!range) return undefined;
-    const parts = await this.parts(caller, { kind: "profile", select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...range }, spans: r.spans, ...(r.stacks ? { stacks: r.stacks } : {}) });
+    const select = { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...range, ...(r.profileIds && r.profileIds.length > 0 ? { profileIds: r.profileIds } : {}) };
+    const parts = await this.parts(caller, { kind: "profile", select, spans: r.spans, ...(r.stacks ? { stacks: r.stacks } : {}) });
     const answer = await this.render({
       kind: "pprof", parts, sampleType: { type: type.sampleType, unit: type.sampleUnit }, periodType: { type: type.periodType, unit: type.periodUnit },
       period: type.name === "process_cpu" ? 1_000_000_000n : type.name === "memory" ? 524_288n : 1n,
@@ -182,19 +188,32 @@ export class QueryFrontend {
     return "bytes" in answer ? answer.bytes : undefined;
   }
 
+  /** A call graph in Graphviz's language; "" when there is no data. */
+  async dot(caller: Caller, r: MergeRequest): Promise<string> {
+    const pprof = await this.pprof(caller, { ...r, maxNodes: Math.max(512, r.maxNodes) });
+    return pprof ? pprofToDot(pprof, r.maxNodes > 0 ? r.maxNodes : 100) : "";
+  }
+
   async series(caller: Caller, r: SeriesRequest): Promise<SeriesResult[]> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
-    if (!(r.stepMs >= 1)) throw invalid(`step must be non-zero: ${r.stepMs / 1000} s is below the smallest step of 0.001 s`);
+    checkStep(r.stepMs);
     selectorOf(r);
     if (!range) return [];
     const query: SourceQuery = {
-      kind: "series", callSite: r.callSite, range: { ...range, stepMs: r.stepMs, groupBy: r.groupBy },
-      // The first point is the right edge of (start - step, start].
-      select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, startMs: Math.max(0, Math.floor(range.startMs - r.stepMs) + 1), endMs: range.endMs },
+      kind: "series", callSite: r.callSite, range: { ...range, stepMs: r.stepMs, groupBy: r.groupBy }, select: pointSelect(r, range), ...(r.exemplars ? { exemplars: r.exemplars } : {}),
     };
     const merger = new SeriesMerger();
     for (const p of await this.parts(caller, query)) if (p.kind === "series") for (const s of p.series) merger.add(s);
     return renderSeries(merger.finish(), { startMs: range.startMs, stepMs: r.stepMs }, r.average, r.limit);
+  }
+
+  /** querier.v1.SelectHeatmapResponse. */
+  async selectHeatmap(caller: Caller, r: SelectHeatmapRequest): Promise<Uint8Array> {
+    const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
+    checkStep(r.stepMs);
+    selectorOf(r);
+    const parts = range ? await this.parts(caller, { kind: "points", select: pointSelect(r, range), each: r.each, ids: r.exemplars }) : [];
+    return bytesOf(await this.render({ kind: "select-heatmap", parts, range: { startMs: r.startMs, endMs: r.endMs, ...range, stepMs: r.stepMs, groupBy: r.groupBy }, limit: r.limit, exemplars: r.exemplars }));
   }
 
   private async ask(caller: Caller, startMs: number, endMs: number, toAsk: (range: { startMs: number; endMs: number }) => LabelAsk): Promise<{ names: string[]; sets: Label[][] }> {
@@ -260,6 +279,13 @@ export class QueryFrontend {
     const { recent, stored } = await this.blocks(caller, startMs, endMs);
     return { recent: recent.length, stored: stored.length, dedup: [...recent, ...stored].some((b) => b.level < 2) };
   }
+}
+
+function checkStep(stepMs: number): void { if (!(stepMs >= 1)) throw invalid(`step must be non-zero: ${stepMs / 1000} s is below the smallest step of 0.001 s`); }
+
+/** What the points of a range are made of: the first one is the right edge of (start - step, start]. */
+function pointSelect(r: { profileTypeId: string; labelSelector: string; stepMs: number }, range: { startMs: number; endMs: number }): SelectRequest {
+  return { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, startMs: Math.max(0, Math.floor(range.startMs - r.stepMs) + 1), endMs: range.endMs };
 }
 
 function bytesOf(a: RenderAnswer): Uint8Array {

@@ -5,7 +5,6 @@ import { flamebearerProfile, type SeriesResult } from "@cinderblock/query";
 import { type FastifyReply, type FastifyRequest, httpError, type Routes } from "@cinderblock/rpc";
 import { tenantsForRead } from "@cinderblock/tenant";
 import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
-import { pprofToDot } from "./dot.ts";
 
 /** GET /pyroscope/render, /pyroscope/render-diff and /pyroscope/label-values. */
 export function renderRoutes(frontend: QueryFrontend, config: { multitenancy: boolean; queryTimeoutMs: number }, now: () => number): Routes {
@@ -94,8 +93,7 @@ async function render(frontend: QueryFrontend, q: Query, caller: Caller, reply: 
   const startMs = q.time("from"), endMs = q.time("until");
   const request: MergeRequest = { profileTypeId: type.id, labelSelector, startMs, endMs, maxNodes: q.maxNodes(), spans: [], stacks: undefined };
   if (q.text("format") === "dot") {
-    const pprof = await frontend.pprof(caller, { ...request, maxNodes: Math.max(512, request.maxNodes) });
-    await reply.type("text/plain; charset=utf-8").send(pprof ? pprofToDot(pprof, request.maxNodes > 0 ? request.maxNodes : 100) : "");
+    await reply.type("text/plain; charset=utf-8").send(await frontend.dot(caller, request));
     return;
   }
   const stepS = timelineStep(startMs, endMs);

@@ -1,10 +1,10 @@
 import {
-  DiffResponseSchema, FeatureFlagsService, ProfileFormat, ProfileSchema, QuerierService, SelectMergeSpanProfileResponseSchema, SelectMergeStacktracesResponseSchema,
+  DiffResponseSchema, ExemplarType, FeatureFlagsService, HeatmapQueryType, ProfileFormat, ProfileSchema, QuerierService, SelectHeatmapResponseSchema, SelectMergeSpanProfileResponseSchema, SelectMergeStacktracesResponseSchema,
   type SelectMergeStacktracesRequest, type StackTraceSelector, TimeSeriesAggregationType, Version,
 } from "@cinderblock/api";
 import { CinderblockError, invalid } from "@cinderblock/errors";
-import { parseProfileType } from "@cinderblock/model";
-import type { StackSelector } from "@cinderblock/query";
+import { type Label, parseProfileType } from "@cinderblock/model";
+import type { Each, Exemplar, StackSelector } from "@cinderblock/query";
 import type { HandlerContext, Routes } from "@cinderblock/rpc";
 import { tenantsForRead } from "@cinderblock/tenant";
 import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
@@ -46,10 +46,9 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
         },
         async selectMergeStacktraces(r, context) {
           const who = caller(context);
-          if (r.traceIdSelector.length > 0) throw new CinderblockError("unimplemented", "trace_id_selector is only supported with the v2 query backend");
-          if (r.spanSelector.length > 0 && (r.stackTraceSelector || r.profileIdSelector.length > 0)) throw new CinderblockError("unimplemented", "span_selector cannot be combined with stack_trace_selector or profile_id_selector");
+          if (r.traceIdSelector.length > 0) throw new CinderblockError("unimplemented", "trace_id_selector is not available: trace ids of samples are not stored");
           const request = mergeRequest(r);
-          if (r.format === ProfileFormat.DOT) throw new CinderblockError("unimplemented", "dot format is not available here; /pyroscope/render?format=dot draws one");
+          if (r.format === ProfileFormat.DOT) return { dot: await frontend.dot(who, request) };
           if (r.format === ProfileFormat.PPROF) {
             const pprof = await frontend.pprof(who, { ...request, maxNodes: 0 });
             return rawMessage(SelectMergeStacktracesResponseSchema, wrapField(5, wrapField(1, pprof ?? EMPTY_PPROF)), isJson(context));
@@ -70,18 +69,25 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
           return rawMessage(SelectMergeSpanProfileResponseSchema, wrapField(1, await frontend.flame(who, request, "proto")), isJson(context));
         },
         async selectMergeProfile(r, context) {
-          const stacks = stackSelector(r.stackTraceSelector);
-          const pprof = await frontend.pprof(caller(context), { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: [], stacks });
+          const pprof = await frontend.pprof(caller(context), { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: [], stacks: stackSelector(r.stackTraceSelector), profileIds: r.profileIdSelector });
           return rawMessage(ProfileSchema, pprof ?? EMPTY_PPROF, isJson(context));
         },
         async selectSeries(r, context) {
           const series = await frontend.series(caller(context), {
             profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), stepMs: Math.round(r.step * 1000), groupBy: r.groupBy,
             average: r.aggregation === TimeSeriesAggregationType.AVERAGE, limit: Number(r.limit ?? 0n), callSite: r.stackTraceSelector?.callSite.map((l) => l.name) ?? [],
+            ...(EXEMPLARS[r.exemplarType] ? { exemplars: EXEMPLARS[r.exemplarType]! } : {}),
           });
-          return { series: series.map((s) => ({ labels: s.labels, points: s.points.map((p) => ({ timestamp: BigInt(Math.round(p.timestampMs)), value: p.value })) })) };
+          return { series: series.map((s) => ({ labels: s.labels, points: s.points.map((p) => ({ timestamp: BigInt(Math.round(p.timestampMs)), value: p.value, ...(p.exemplar ? { exemplars: [exemplar(p.exemplar)] } : {}) })) })) };
         },
-        selectHeatmap() { throw new CinderblockError("unimplemented", "this endpoint is not available in v1 frontend"); },
+        async selectHeatmap(r, context) {
+          const each = r.queryType === HeatmapQueryType.SPAN ? "span" : "profile", exemplars = EXEMPLARS[r.exemplarType];
+          if (exemplars && exemplars !== each) throw invalid(`exemplar_type ${ExemplarType[r.exemplarType]} does not fit query_type ${HeatmapQueryType[r.queryType]}: a heatmap of ${each}s has exemplars that are ${each}s`);
+          const bytes = await frontend.selectHeatmap(caller(context), {
+            profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), stepMs: Math.round(r.step * 1000), groupBy: r.groupBy, each, exemplars: exemplars !== undefined, limit: Number(r.limit ?? 0n),
+          });
+          return rawMessage(SelectHeatmapResponseSchema, bytes, isJson(context));
+        },
         async diff(r, context) {
           const who = caller(context);
           const missing = invalid("missing time range in the query");
@@ -115,6 +121,12 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
   };
 }
 
+const EXEMPLARS: Partial<Record<ExemplarType, Each>> = { [ExemplarType.INDIVIDUAL]: "profile", [ExemplarType.SPAN]: "span" };
+
+function exemplar(e: Exemplar): { timestamp: bigint; profileId: string; spanId: string; value: bigint; labels: Label[] } {
+  return { timestamp: BigInt(e.timeMs), profileId: e.id, spanId: e.span, value: e.value, labels: e.labels };
+}
+
 /** A profile without data, as v1 answers: one empty sample type and the string "". */
 const EMPTY_PPROF = Uint8Array.of(10, 0, 50, 0, 90, 0);
 
@@ -124,5 +136,5 @@ function stackSelector(s: StackTraceSelector | undefined): StackSelector | undef
 }
 
 function mergeRequest(r: SelectMergeStacktracesRequest): MergeRequest {
-  return { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: r.spanSelector, stacks: stackSelector(r.stackTraceSelector) };
+  return { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: r.spanSelector, stacks: stackSelector(r.stackTraceSelector), profileIds: r.profileIdSelector };
 }

@@ -1,10 +1,10 @@
 export { PushRequestSchema, PusherService, PushResponseSchema } from "./gen/push/v1/push_pb.js";
 export {
-  AnalyzeQueryResponseSchema, DiffResponseSchema, FlameGraphDiffSchema, FlameGraphSchema, ProfileFormat, ProfileTypesResponseSchema, QuerierService, SelectHeatmapResponseSchema,
+  AnalyzeQueryResponseSchema, DiffResponseSchema, FlameGraphDiffSchema, FlameGraphSchema, HeatmapQueryType, ProfileFormat, ProfileTypesResponseSchema, QuerierService, SelectHeatmapResponseSchema,
   SelectMergeProfileRequestSchema, SelectMergeSpanProfileResponseSchema, SelectMergeStacktracesResponseSchema, SelectSeriesResponseSchema, SeriesResponseSchema,
 } from "./gen/querier/v1/querier_pb.js";
 export type { AnalyzeQueryRequest, DiffRequest, SelectMergeProfileRequest, SelectMergeSpanProfileRequest, SelectMergeStacktracesRequest, SelectSeriesRequest } from "./gen/querier/v1/querier_pb.js";
-export { GetProfileStatsResponseSchema, LabelNamesResponseSchema, LabelValuesResponseSchema, TimeSeriesAggregationType } from "./gen/types/v1/types_pb.js";
+export { ExemplarType, GetProfileStatsResponseSchema, LabelNamesResponseSchema, LabelValuesResponseSchema, TimeSeriesAggregationType } from "./gen/types/v1/types_pb.js";
 export type { StackTraceSelector } from "./gen/types/v1/types_pb.js";
 export { ProfileSchema } from "./gen/google/v1/profile_pb.js";
 export { FlushResponseSchema, IngesterService } from "./gen/ingester/v1/ingester_pb.js";

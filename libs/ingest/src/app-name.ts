@@ -42,7 +42,7 @@ export function parseTime(text: string, nowMs: number): number {
     const n = Number(s);
     if (s.length === 13) return n;
     if (s.length === 16) return Math.floor(n / 1e3);
-    if (s.length === 19) return Math.floor(n / 1e6);
+    if (s.length === 19) return Number(BigInt(s) / 1_000_000n); // more digits than a number holds
     return n * 1000;
   }
   const m = /[+-].*$/.exec(s);

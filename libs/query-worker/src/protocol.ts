@@ -1,5 +1,5 @@
 import type { BucketSpec } from "@cinderblock/objstore";
-import type { StackFilter, TablePage, LabelAnswer, LabelAsk, PartialResult, SelectRequest, SeriesRanges, SourceQuery, Exclusions, RowKeys } from "@cinderblock/query";
+import type { HeatmapRequest, StackFilter, TablePage, LabelAnswer, LabelAsk, PartialResult, SelectRequest, SeriesRanges, SourceQuery, Exclusions, RowKeys } from "@cinderblock/query";
 
 /** Where blocks lie: the shared bucket, or the ingester's own data directory. */
 export type Root = "bucket" | "local";
@@ -30,9 +30,10 @@ export type RenderCall =
   | (Sides & { kind: "functions"; page: TablePage })
   | { kind: "heatmap"; parts: PartialResult[]; startMs: number; endMs: number; columns: number; rows: number }
   | (Sides & { kind: "neighbours"; name: string; maxNodes: number })
-  | { kind: "flame"; parts: PartialResult[]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
-  | { kind: "tree"; parts: PartialResult[]; maxNodes: number }
-  | { kind: "diff"; left: PartialResult[]; right: PartialResult[]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
+  | ({ kind: "select-heatmap"; parts: PartialResult[] } & HeatmapRequest)
+  | { kind: "flame"; parts: PartialResult[]; callSite: string[]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
+  | { kind: "tree"; parts: PartialResult[]; callSite: string[]; maxNodes: number }
+  | { kind: "diff"; left: PartialResult[]; right: PartialResult[]; callSite: [left: string[], right: string[]]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
   | { kind: "pprof"; parts: PartialResult[]; sampleType: { type: string; unit: string }; periodType: { type: string; unit: string }; period: bigint; timeNanos: bigint; durationNanos: bigint; maxNodes: number; goPgo?: { keepLocations: number; aggregateCallees: boolean } };
 
 /** One file, or two that are compared; without a type the first one that they have. */

@@ -1,12 +1,23 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import { invalid } from "@cinderblock/errors";
 import { readProfileFile } from "@cinderblock/profile-files";
-import { diffLevels, emptyTree, encodeCallTree, encodeFunctionTable, encodeHeatmap, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, mergePartials, neighbours, type PartialResult, type PartialTree, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
+import { belowCallSite, diffLevels, emptyTree, encodeCallTree, encodeFunctionTable, encodeHeatmap, encodeSelectHeatmap, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, mergePartials, neighbours, type PartialResult, type PartialTree, type Points, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
 import type { FilesAnswer, FilesCall, Levels, RenderAnswer, RenderCall, Sides } from "./protocol.ts";
 
 function mergedTree(parts: PartialResult[]): PartialTree {
   const merged = parts.length === 0 ? undefined : mergePartials(parts);
   return merged?.kind === "tree" ? merged.tree : emptyTree();
+}
+
+/** One tree of the parts, with the stacks that begin with the call site. */
+function below(parts: PartialResult[], callSite: readonly string[]): PartialTree {
+  const tree = mergedTree(parts);
+  return callSite.length > 0 ? belowCallSite(tree, callSite) : tree;
+}
+
+function mergedPoints(parts: PartialResult[]): Points {
+  const merged = parts.length === 0 ? undefined : mergePartials(parts);
+  return merged?.kind === "points" ? merged.points : { timeMs: new Float64Array(0), value: new Float64Array(0) };
 }
 
 function bothTrees({ parts, base, filter, baseFilter }: Sides): TwoTrees { return twoTrees(mergedTree(parts), base && mergedTree(base), filter, baseFilter); }
@@ -15,22 +26,20 @@ function bothTrees({ parts, base, filter, baseFilter }: Sides): TwoTrees { retur
 export function render(call: RenderCall): RenderAnswer {
   switch (call.kind) {
     case "flame": {
-      const l = flameLevels(finalTree(mergedTree(call.parts), call.maxNodes));
+      const l = flameLevels(finalTree(below(call.parts, call.callSite), call.maxNodes));
       const full = { ...l, leftTotal: 0n, rightTotal: 0n };
       return output(full, call.as, 4);
     }
-    case "tree": return { bytes: encodeTreeBytes(finalTree(mergedTree(call.parts), call.maxNodes)) };
+    case "tree": return { bytes: encodeTreeBytes(finalTree(below(call.parts, call.callSite), call.maxNodes)) };
     case "diff": {
-      const left = mergedTree(call.left), right = mergedTree(call.right);
+      const left = below(call.left, call.callSite[0]), right = below(call.right, call.callSite[1]);
       const sides: [FinalTree, FinalTree] = [finalTree(left, call.maxNodes), finalTree(right, call.maxNodes)];
       return output(diffLevels(...sides), call.as, 7);
     }
     case "call-tree": return { bytes: encodeCallTree(bothTrees(call), call.maxNodes) };
     case "functions": return { bytes: encodeFunctionTable(bothTrees(call), call.page) };
-    case "heatmap": {
-      const merged = call.parts.length === 0 ? undefined : mergePartials(call.parts);
-      return { bytes: encodeHeatmap(merged?.kind === "points" ? merged.points : { timeMs: new Float64Array(0), value: new Float64Array(0) }, call.startMs, call.endMs, call.columns, call.rows) };
-    }
+    case "heatmap": return { bytes: encodeHeatmap(mergedPoints(call.parts), call.startMs, call.endMs, call.columns, call.rows) };
+    case "select-heatmap": return { bytes: encodeSelectHeatmap(mergedPoints(call.parts), call) };
     case "neighbours": {
       const { callers, callees } = neighbours(bothTrees(call), call.name);
       const out = new ByteWriter(1 << 14);

@@ -1,20 +1,22 @@
 import { type ProfileSource, selectSeries, type SourceForm } from "@cinderblock/block";
 import { type Label, labelsKey, parseSelector, type Selector } from "@cinderblock/model";
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
-import { callSiteValues, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
+import type { Each } from "./exemplars.ts";
+import { addSource, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
+import { detailedPoints } from "./heatmap.ts";
 import { largestProfiles, mergePoints, mergeProfileLists, type Points, pointsOf, type ProfileList, withIds } from "./points.ts";
-import { segmentsOf } from "./segments.ts";
+import { type Segment, segmentsOf } from "./segments.ts";
 import type { SeriesRanges } from "./contracts.ts";
-import type { Exclusions } from "./duplicates.ts";
-import { endNanos, inShard, parseSpans, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
+import type { Exclusion, Exclusions } from "./duplicates.ts";
+import { endNanos, inShard, parseSpans, selectorOf, selectRows, type SelectRequest, type SpanSet, startNanos } from "./select.ts";
 import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 
 /** A question that a set of sources answers with one merged partial result. */
 export type SourceQuery =
   | { kind: "tree"; select: SelectRequest; spans: string[]; maxNodes: number; /** the one source that is asked has all of the answer: it may cut to maxNodes */ alone?: boolean }
   | { kind: "profile"; select: SelectRequest; spans: string[]; stacks?: StackSelector }
-  | { kind: "series"; select: SelectRequest; range: SeriesRange; callSite: string[] }
-  | { kind: "points"; select: SelectRequest }
+  | { kind: "series"; select: SelectRequest; range: SeriesRange; callSite: string[]; /** the largest profile or span of each point comes along */ exemplars?: Each }
+  | { kind: "points"; select: SelectRequest; /** their series come along; and of what: profiles, or spans of them */ each?: Each; /** ids come along */ ids?: boolean }
   | { kind: "profiles"; select: SelectRequest; minValue: number; maxValue: number; limit: number };
 
 export type PartialResult =
@@ -33,16 +35,17 @@ export function reformed(exclude: Exclusions, ulids: readonly string[], form: So
 export async function executeOn(sources: readonly ProfileSource[], query: SourceQuery, exclude: Exclusions): Promise<PartialResult> {
   const selector = selectorOf(query.select);
   const from = startNanos(query.select.startMs), to = endNanos(query.select.endMs), { shard } = query.select;
+  const ids = query.select.profileIds ?? [];
+  const chosenSegments = async (s: ProfileSource, without: Exclusion | undefined, spans: SpanSet | undefined): Promise<Segment[]> => {
+    const segments = await segmentsOf(s, selector, from, to, without, spans !== undefined || ids.length > 0, shard);
+    if (ids.length > 0) { const table = await s.load(["ids"]); for (const g of segments) g.selected = withIds(table, g.selected, ids); }
+    return segments;
+  };
   if (query.kind === "tree") {
     const spans = parseSpans(query.spans);
     const trees: PartialTree[] = [];
     const cutTo = query.alone === true && sources.length === 1 ? query.maxNodes : 0;
-    const ids = query.select.profileIds ?? [];
-    for (const s of sources) {
-      const segments = await segmentsOf(s, selector, from, to, exclude[s.ulid], spans !== undefined || ids.length > 0, shard);
-      if (ids.length > 0) { const table = await s.load(["ids"]); for (const g of segments) g.selected = withIds(table, g.selected, ids); }
-      trees.push(await buildTree(s, segments, spans, cutTo));
-    }
+    for (const s of sources) trees.push(await buildTree(s, await chosenSegments(s, exclude[s.ulid], spans), spans, cutTo));
     if (trees.length === 1) return { kind: "tree", tree: trees[0]! };
     const merger = new TreeMerger();
     for (const t of trees) merger.add(t);
@@ -51,14 +54,15 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
   if (query.kind === "profile") {
     const spans = parseSpans(query.spans);
     const merger = new ProfileMerger();
-    for (const s of sources) {
-      await buildProfile(s, await segmentsOf(s, selector, from, to, exclude[s.ulid], spans !== undefined, shard), spans, query.stacks, merger);
-    }
+    for (const s of sources) await buildProfile(s, await chosenSegments(s, exclude[s.ulid], spans), spans, query.stacks, merger);
     return { kind: "profile", profile: merger.finish() };
   }
   if (query.kind === "points") {
     const parts: Points[] = [];
-    for (const s of sources) { const table = await s.load(["totals"]); parts.push(pointsOf(table, selectRows(s, selector, from, to, exclude[s.ulid], s, shard))); }
+    for (const s of sources) {
+      const table = await s.load(query.ids ? ["totals", "ids"] : ["totals"]), selected = selectRows(s, selector, from, to, exclude[s.ulid], s, shard);
+      parts.push(query.each ? await detailedPoints(s, { rows: s, selected }, query.each, query.ids === true) : pointsOf(table, selected));
+    }
     return { kind: "points", points: parts.length === 1 ? parts[0]! : mergePoints(parts) };
   }
   if (query.kind === "profiles") {
@@ -68,10 +72,8 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
   }
   const merger = new SeriesMerger();
   for (const s of sources) {
-    const table = await s.load(["totals"]);
-    const selected = selectRows(s, selector, from, to, exclude[s.ulid], s, shard);
-    const values = query.callSite.length > 0 ? await callSiteValues(s, { rows: s, selected }, query.callSite) : undefined;
-    for (const x of selected) merger.addRows(table, s.series[x.index]!.labels, x.rows, query.range, values);
+    await s.load(["totals"]);
+    await addSource(merger, s, { rows: s, selected: selectRows(s, selector, from, to, exclude[s.ulid], s, shard) }, query.range, query.callSite, query.exemplars);
   }
   return { kind: "series", series: merger.finish() };
 }

@@ -1,9 +1,12 @@
 export { endNanos, parseSpans, selectorOf, selectRows, startNanos } from "./select.ts";
 export type { SelectRequest } from "./select.ts";
-export { emptyTree, TreeMerger } from "./tree.ts";
+export { belowCallSite, emptyTree, TreeMerger } from "./tree.ts";
 export type { PartialTree } from "./tree.ts";
 export { diffLevels, encodeTreeBytes, finalTree, flameLevels } from "./render-tree.ts";
 export type { FinalTree, FlameLevels } from "./render-tree.ts";
+export { encodeSelectHeatmap } from "./heatmap.ts";
+export type { HeatmapRequest } from "./heatmap.ts";
+export type { Each, Exemplar } from "./exemplars.ts";
 export { encodeHeatmap, mergeProfileLists } from "./points.ts";
 export type { Points, ProfileList, SingleProfile } from "./points.ts";
 export { flamebearerProfile } from "./flamebearer.ts";

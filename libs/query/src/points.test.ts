@@ -5,7 +5,7 @@ import { encodeHeatmap, largestProfiles, mergePoints, mergeProfileLists, pointsO
 
 type Row = { timeMs: number; value: number };
 const rowsOf = fc.array(fc.record({ timeMs: fc.integer({ min: 1000, max: 1999 }), value: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 50 }), fc.integer({ min: 0, max: 2 ** 50 })) }), { maxLength: 60 });
-const table = (rows: readonly Row[]): never => ({ timeNanos: BigInt64Array.from(rows, (r) => BigInt(r.timeMs) * 1_000_000n + 7n), totalValue: BigInt64Array.from(rows, (r) => BigInt(r.value)), id: Uint8Array.from(rows.flatMap((_, i) => [i, ...new Array<number>(15).fill(9)])) }) as never;
+const table = (rows: readonly Row[]): never => ({ timeNanos: BigInt64Array.from(rows, (r) => BigInt(r.timeMs) * 1_000_000n), totalValue: BigInt64Array.from(rows, (r) => BigInt(r.value)), id: Uint8Array.from(rows.flatMap((_, i) => [i, ...new Array<number>(15).fill(9)])) }) as never;
 const all = (rows: readonly Row[]): { index: number; rows: Uint32Array }[] => [{ index: 0, rows: Uint32Array.from(rows, (_, i) => i) }];
 const source = { series: [{ labels: [{ name: "__name__", value: "x" }, { name: "pod", value: "p" }] }] } as never;
 
@@ -23,6 +23,12 @@ describe("single profiles", () => {
         }
       }
     }));
+  });
+
+  it("have the millisecond that they were taken in, also where nanoseconds have more digits than a number holds", () => {
+    const rows = [{ timeMs: 1795691485418, value: 1 }, { timeMs: 1795691485417, value: 1 }];
+    expect([...pointsOf(table(rows), all(rows)).timeMs]).toEqual(rows.map((r) => r.timeMs));
+    expect(largestProfiles(source, table(rows), all(rows), 0, 0, 9).profiles.map((p) => p.timeMs)).toEqual([1795691485417, 1795691485418]);
   });
 
   it("are listed, the largest first, whatever the parts", () => {

@@ -1,15 +1,26 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { CinderblockError, invalid } from "@cinderblock/errors";
+import { type Label, labelsKey } from "@cinderblock/model";
 import type { SelectedSeries } from "./select.ts";
 
-/** Time (milliseconds) and value of single profiles, as columns. */
-export interface Points { timeMs: Float64Array; value: Float64Array }
+/** Time (milliseconds) and value of single profiles, or of spans of them, as columns; the others are there where they were asked for. */
+export interface Points {
+  timeMs: Float64Array;
+  value: Float64Array;
+  /** label sets, and which of them each is of */
+  series?: Label[][];
+  of?: Uint32Array;
+  /** 16 bytes each */
+  id?: Uint8Array;
+  /** two words each */
+  span?: Uint32Array;
+}
 
 /** Profiles that one answer may hold: 16 bytes each travel between components. */
 export const MAX_POINTS = 2_000_000;
 
-function checkCount(n: number): void { if (n > MAX_POINTS) throw new CinderblockError("limit", `the selection has ${n} or more profiles; the limit for single profiles is ${MAX_POINTS}: choose a shorter time or more labels`); }
+export function checkCount(n: number): void { if (n > MAX_POINTS) throw new CinderblockError("limit", `the selection has ${n} or more profiles; the limit for single profiles is ${MAX_POINTS}: choose a shorter time or more labels`); }
 
 export function pointsOf(table: RowTable, selected: readonly SelectedSeries[]): Points {
   let n = 0;
@@ -20,7 +31,7 @@ export function pointsOf(table: RowTable, selected: readonly SelectedSeries[]): 
   for (const { rows } of selected) {
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i]!;
-      out.timeMs[at] = Math.floor(Number(table.timeNanos[row]!) / 1e6);
+      out.timeMs[at] = Number(table.timeNanos[row]! / 1_000_000n);
       out.value[at++] = Number(table.totalValue[row]!);
     }
   }
@@ -30,9 +41,23 @@ export function pointsOf(table: RowTable, selected: readonly SelectedSeries[]): 
 export function mergePoints(parts: readonly Points[]): Points {
   const n = parts.reduce((sum, p) => sum + p.timeMs.length, 0);
   checkCount(n);
-  const out = { timeMs: new Float64Array(n), value: new Float64Array(n) };
+  const out: Points = { timeMs: new Float64Array(n), value: new Float64Array(n) };
+  if (parts.every((p) => p.of && p.series)) { out.series = []; out.of = new Uint32Array(n); }
+  if (parts.every((p) => p.id)) out.id = new Uint8Array(16 * n);
+  if (parts.every((p) => p.span)) out.span = new Uint32Array(2 * n);
+  const known = new Map<string, number>();
   let at = 0;
-  for (const p of parts) { out.timeMs.set(p.timeMs, at); out.value.set(p.value, at); at += p.timeMs.length; }
+  for (const p of parts) {
+    out.timeMs.set(p.timeMs, at);
+    out.value.set(p.value, at);
+    out.id?.set(p.id!, 16 * at);
+    out.span?.set(p.span!, 2 * at);
+    if (out.of && out.series) {
+      const map = p.series!.map((labels) => { const key = labelsKey(labels), i = known.get(key) ?? out.series!.push(labels) - 1; known.set(key, i); return i; });
+      for (let i = 0; i < p.of!.length; i++) out.of[at + i] = map[p.of![i]!]!;
+    }
+    at += p.timeMs.length;
+  }
   return out;
 }
 
@@ -81,7 +106,7 @@ export function largestProfiles(source: ProfileSource, table: RowTable, selected
       count++;
       total += value;
       if (value < floor) continue;
-      found.push({ id: uuidText(table.id, row), timeMs: Math.floor(Number(table.timeNanos[row]!) / 1e6), value, labels: [], index });
+      found.push({ id: uuidText(table.id, row), timeMs: Number(table.timeNanos[row]! / 1_000_000n), value, labels: [], index });
       if (found.length > 4 * limit + 1000) trim();
     }
   }

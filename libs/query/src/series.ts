@@ -1,25 +1,39 @@
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { type Label, labelsKey, compareLabels } from "@cinderblock/model";
+import { type Each, eachSpan, type Exemplar, type KeepSample, Largest, largerExemplar } from "./exemplars.ts";
 import { callSiteFilter } from "./profile.ts";
 import { eachBatch, type Segment } from "./segments.ts";
 import { loadSymbols } from "./tree.ts";
 
 /** Sums and counts of one output series by bucket; buckets ascend. Bucket k ends at start + k * step and holds what came after k - 1. */
-export interface PartialSeries { labels: Label[]; bucket: number[]; sum: bigint[]; count: number[] }
+export interface PartialSeries { labels: Label[]; bucket: number[]; sum: bigint[]; count: number[]; /** the largest profile or span of each bucket, where that was asked for */ exemplar?: (Exemplar | null)[] }
 
 export interface SeriesRange { startMs: number; endMs: number; stepMs: number; groupBy: string[] }
 
-export class SeriesMerger {
-  private readonly groups = new Map<string, { labels: Label[]; at: Map<number, number>; bucket: number[]; sum: bigint[]; count: number[] }>();
+interface Group extends PartialSeries { at: Map<number, number> }
 
-  private group(labels: Label[]): { at: Map<number, number>; bucket: number[]; sum: bigint[]; count: number[] } {
+/** The labels of a series that its sums are grouped by. */
+export function groupLabels(labels: readonly Label[], groupBy: readonly string[]): Label[] {
+  return groupBy.map((name) => labels.find((l) => l.name === name)).filter((l): l is Label => l !== undefined).map((l) => ({ name: l.name, value: l.value }));
+}
+
+/** The point that a profile counts for: the first one at or after it. -1: it is behind the last one. */
+export function bucketOf(ms: number, range: SeriesRange): number {
+  const bucket = Math.max(0, Math.ceil((ms - range.startMs) / range.stepMs));
+  return bucket > Math.floor((range.endMs - range.startMs) / range.stepMs) ? -1 : bucket;
+}
+
+export class SeriesMerger {
+  private readonly groups = new Map<string, Group>();
+
+  private group(labels: Label[]): Group {
     const key = labelsKey(labels);
     let g = this.groups.get(key);
     if (!g) this.groups.set(key, (g = { labels, at: new Map(), bucket: [], sum: [], count: [] }));
     return g;
   }
 
-  private point(g: { at: Map<number, number>; bucket: number[]; sum: bigint[]; count: number[] }, bucket: number, sum: bigint, count: number): void {
+  private point(g: Group, bucket: number, sum: bigint, count: number): void {
     const at = g.at.get(bucket);
     if (at === undefined) { g.at.set(bucket, g.bucket.length); g.bucket.push(bucket); g.sum.push(sum); g.count.push(count); return; }
     g.sum[at]! += sum;
@@ -28,19 +42,29 @@ export class SeriesMerger {
 
   add(p: PartialSeries): void {
     const g = this.group(p.labels);
-    for (let i = 0; i < p.bucket.length; i++) this.point(g, p.bucket[i]!, p.sum[i]!, p.count[i]!);
+    for (let i = 0; i < p.bucket.length; i++) {
+      this.point(g, p.bucket[i]!, p.sum[i]!, p.count[i]!);
+      if (p.exemplar) this.example(g, p.bucket[i]!, p.exemplar[i]!);
+    }
+  }
+
+  private example(g: Group, bucket: number, e: Exemplar | null): void {
+    const at = g.at.get(bucket)!;
+    (g.exemplar ??= [])[at] = largerExemplar(g.exemplar[at], e);
+  }
+
+  /** Shows the largest profile or span of each point of what was added. */
+  exemplars(of: (labels: readonly Label[], bucket: number) => Exemplar | null): void {
+    for (const g of this.groups.values()) for (const b of g.bucket) this.example(g, b, of(g.labels, b));
   }
 
   /** Adds rows; `values` overrides the rows' totals (stack selection). */
   addRows(table: RowTable, labels: readonly Label[], rows: Uint32Array, range: SeriesRange, values: ((row: number) => bigint) | undefined): void {
-    const own = range.groupBy.map((name) => labels.find((l) => l.name === name)).filter((l): l is Label => l !== undefined).map((l) => ({ name: l.name, value: l.value }));
-    const g = this.group(own);
-    const last = Math.floor((range.endMs - range.startMs) / range.stepMs);
+    const g = this.group(groupLabels(labels, range.groupBy));
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i]!;
-      const ms = Number(table.timeNanos[row]! / 1_000_000n);
-      const bucket = Math.max(0, Math.ceil((ms - range.startMs) / range.stepMs));
-      if (bucket > last) continue;
+      const bucket = bucketOf(Number(table.timeNanos[row]! / 1_000_000n), range);
+      if (bucket < 0) continue;
       this.point(g, bucket, values ? values(row) : table.totalValue[row]!, 1);
     }
   }
@@ -50,32 +74,58 @@ export class SeriesMerger {
     for (const g of this.groups.values()) {
       if (g.bucket.length === 0) continue;
       const order = g.bucket.map((_, i) => i).sort((a, b) => g.bucket[a]! - g.bucket[b]!);
-      out.push({ labels: g.labels, bucket: order.map((i) => g.bucket[i]!), sum: order.map((i) => g.sum[i]!), count: order.map((i) => g.count[i]!) });
+      const { exemplar } = g;
+      out.push({ labels: g.labels, bucket: order.map((i) => g.bucket[i]!), sum: order.map((i) => g.sum[i]!), count: order.map((i) => g.count[i]!), ...(exemplar ? { exemplar: order.map((i) => exemplar[i] ?? null) } : {}) });
     }
     return out;
   }
 }
 
-/** Value of each row below a call site: row -> sum. */
-export async function callSiteValues(source: ProfileSource, segment: Segment, callSite: readonly string[]): Promise<(row: number) => bigint> {
+/** Which samples of a segment's rows are below a call site. */
+async function belowCallSite(source: ProfileSource, segment: Segment, callSite: readonly string[]): Promise<KeepSample> {
   const symbols = new Map<number, Awaited<ReturnType<ProfileSource["symbols"]>>>();
   await loadSymbols(source, await source.load(["keys"]), segment.selected, symbols);
   const filters = new Map([...symbols].map(([p, s]) => [p, callSiteFilter(s, callSite)]));
+  return (table, row, sample) => { const id = table.stacktraceId[sample]!; return id > 0 && filters.get(table.partition[row]!)!(id); };
+}
+
+/** Sum of each row's samples that count: row -> sum. */
+async function sumsOf(segment: Segment, keep: KeepSample): Promise<Map<number, bigint>> {
   const sums = new Map<number, bigint>();
   await eachBatch(segment, ["samples"], (table, batch) => {
     for (const { rows } of batch) {
       for (const row of rows) {
-        const keep = filters.get(table.partition[row]!)!;
         let sum = 0n;
-        for (let k = table.sampleStart[row]!; k < table.sampleEnd[row]!; k++) { const id = table.stacktraceId[k]!; if (id > 0 && keep(id)) sum += table.value[k]!; }
+        for (let k = table.sampleStart[row]!; k < table.sampleEnd[row]!; k++) if (keep(table, row, k)) sum += table.value[k]!;
         sums.set(row, sum);
       }
     }
   });
-  return (row) => sums.get(row)!;
+  return sums;
 }
 
-export interface SeriesPoint { timestampMs: number; value: number }
+/** Adds a source's rows by point and group; with `each`, the largest profile or span of each comes along. */
+export async function addSource(into: SeriesMerger, source: ProfileSource, segment: Segment, range: SeriesRange, callSite: readonly string[], each: Each | undefined): Promise<void> {
+  const { selected } = segment;
+  const table = await source.load(each ? ["totals", "ids"] : ["totals"]);
+  const keep = callSite.length > 0 ? await belowCallSite(source, segment, callSite) : undefined;
+  const sums = keep && await sumsOf(segment, keep), valueOf = sums && ((row: number): bigint => sums.get(row)!);
+  const own = new SeriesMerger();
+  for (const x of selected) own.addRows(table, source.series[x.index]!.labels, x.rows, range, valueOf);
+  if (each) {
+    const largest = new Largest<string>(source, range.groupBy, each), groups = new Map(selected.map((x) => [x.index, labelsKey(groupLabels(source.series[x.index]!.labels, range.groupBy))]));
+    const offer = (t: RowTable, index: number, row: number, low: number, high: number, value: bigint): void => {
+      const bucket = bucketOf(Number(t.timeNanos[row]! / 1_000_000n), range);
+      if (bucket >= 0) largest.offer(`${bucket}:${groups.get(index)!}`, t, index, row, low, high, value);
+    };
+    if (each === "span") await eachSpan(segment, keep, offer);
+    else for (const { index, rows } of selected) for (const row of rows) offer(table, index, row, 0, 0, valueOf ? valueOf(row) : table.totalValue[row]!);
+    own.exemplars((labels, bucket) => largest.of(`${bucket}:${labelsKey(labels)}`));
+  }
+  for (const p of own.finish()) into.add(p);
+}
+
+export interface SeriesPoint { timestampMs: number; value: number; exemplar?: Exemplar }
 export interface SeriesResult { labels: Label[]; points: SeriesPoint[] }
 
 /** Final series: by total descending, then labels; `limit` keeps the largest. */
@@ -85,7 +135,8 @@ export function renderSeries(parts: readonly PartialSeries[], range: { startMs: 
     const points = p.bucket.map((b, i) => {
       const value = average ? Number(p.sum[i]!) / p.count[i]! : Number(p.sum[i]!);
       total += value;
-      return { timestampMs: range.startMs + b * range.stepMs, value };
+      const exemplar = p.exemplar?.[i];
+      return { timestampMs: range.startMs + b * range.stepMs, value, ...(exemplar ? { exemplar } : {}) };
     });
     return { labels: p.labels, points, total };
   });

@@ -1,0 +1,86 @@
+import type { ProfileSource, RowTable } from "@cinderblock/block";
+import { I64Column, PairTable } from "@cinderblock/columnar";
+import type { Label } from "@cinderblock/model";
+import { uuidText } from "./points.ts";
+import { eachBatch, type Segment } from "./segments.ts";
+
+/** What is looked at one by one: whole profiles, or what each span of them was seen with. */
+export type Each = "profile" | "span";
+
+/** One profile, or one span of it, as an example of a sum that it is a part of. */
+export interface Exemplar { timeMs: number; id: string; /** 16 hex characters; "" for a whole profile */ span: string; value: bigint; labels: Label[] }
+
+/** The larger one; of equal ones the older, then by id and span: a choice that does not depend on how data lies in blocks. */
+export function largerExemplar(a: Exemplar | null | undefined, b: Exemplar | null | undefined): Exemplar | null {
+  if (!a || !b) return a ?? b ?? null;
+  if (a.value !== b.value) return a.value > b.value ? a : b;
+  if (a.timeMs !== b.timeMs) return a.timeMs < b.timeMs ? a : b;
+  return a.id + a.span <= b.id + b.span ? a : b;
+}
+
+/** A span id's words, as blocks hold them, as its text. */
+export function spanText(low: number, high: number): string {
+  const b = Buffer.alloc(8);
+  b.writeUInt32LE(low >>> 0, 0);
+  b.writeUInt32LE(high >>> 0, 4);
+  return b.toString("hex");
+}
+
+/** Labels that tell an exemplar from the others of its series: not those that the series is grouped by, none that are internal. */
+export function exemplarLabels(labels: readonly Label[], groupBy: readonly string[]): Label[] {
+  return labels.filter((l) => !l.name.startsWith("__") && !groupBy.includes(l.name)).map((l) => ({ name: l.name, value: l.value }));
+}
+
+/** Which samples of a row count: by their stacks. */
+export type KeepSample = (table: RowTable, row: number, sample: number) => boolean;
+
+/** Visits what each span of each selected row was seen with; samples without a span are of none. */
+export async function eachSpan(segment: Segment, keep: KeepSample | undefined, visit: (table: RowTable, index: number, row: number, low: number, high: number, value: bigint) => void): Promise<void> {
+  await eachBatch(segment, ["samples", "spans", "ids"], (table, batch) => {
+    for (const { index, rows } of batch) {
+      for (const row of rows) {
+        const spanStart = table.spanStart[row]!, first = table.sampleStart[row]!, end = table.sampleEnd[row]!;
+        if (spanStart < 0) continue;
+        const known = new PairTable(16), sum = new I64Column(16), words: number[] = [];
+        for (let k = first; k < end; k++) {
+          const at = 2 * (spanStart + k - first), low = table.spans[at]!, high = table.spans[at + 1]!;
+          if ((low | high) === 0 || (keep && !keep(table, row, k))) continue;
+          let i = known.getOrSet(low, high, sum.length);
+          if (i < 0) { i = sum.length; sum.push(0n); words.push(low, high); }
+          sum.data[i]! += table.value[k]!;
+        }
+        for (let i = 0; i < sum.length; i++) visit(table, index, row, words[2 * i]!, words[2 * i + 1]!, sum.data[i]!);
+      }
+    }
+  });
+}
+
+/** A row, or a span of it, that may become an exemplar. */
+interface Candidate { value: bigint; timeMs: number; table: RowTable; index: number; row: number; low: number; high: number }
+
+/** The largest of what is offered for each key. Texts and labels are made for the last one alone. */
+export class Largest<K> {
+  private readonly found = new Map<K, Candidate>();
+  private readonly source: ProfileSource;
+  private readonly groupBy: readonly string[];
+  private readonly each: Each;
+  constructor(source: ProfileSource, groupBy: readonly string[], each: Each) { this.source = source; this.groupBy = groupBy; this.each = each; }
+
+  offer(key: K, table: RowTable, index: number, row: number, low: number, high: number, value: bigint): void {
+    const known = this.found.get(key);
+    if (value <= 0n || (known && known.value > value)) return;
+    const timeMs = Number(table.timeNanos[row]! / 1_000_000n), offered = { value, timeMs, table, index, row, low, high };
+    if (known && known.value === value && known.timeMs <= timeMs) {
+      if (known.timeMs < timeMs) return;
+      const a = this.exemplar(known);
+      if (largerExemplar(a, this.exemplar(offered)) === a) return;
+    }
+    this.found.set(key, offered);
+  }
+
+  private exemplar(c: Candidate): Exemplar {
+    return { timeMs: c.timeMs, id: uuidText(c.table.id, c.row), span: this.each === "span" ? spanText(c.low, c.high) : "", value: c.value, labels: exemplarLabels(this.source.series[c.index]!.labels, this.groupBy) };
+  }
+
+  of(key: K): Exemplar | null { const c = this.found.get(key); return c ? this.exemplar(c) : null; }
+}
