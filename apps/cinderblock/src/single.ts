@@ -9,9 +9,13 @@ import { Querier, QuerierLoop } from "@cinderblock/querier";
 import { frontendRpc, QueryFrontend, renderRoutes, resultsCacheOf, SlowQueries, slowQueryRoutes, webRoutes } from "@cinderblock/query-frontend";
 import { QueryScheduler } from "@cinderblock/query-scheduler";
 import { type Resources, selfProfiling, waitingFor, type Wired } from "@cinderblock/runtime";
+import { ringOfOne, ringRoutes } from "@cinderblock/ring";
 import { type Service, ServiceGroup } from "@cinderblock/service";
 import { storeConfigOf, StoreGateway, storePages } from "@cinderblock/store-gateway";
 import type { CinderblockConfig } from "./config.ts";
+
+/** Pages of rings: each has this process alone. */
+const RINGS = [["/ring", "ingester"], ["/distributor/ring", "distributor"], ["/overrides-exporter/ring", "overrides-exporter"], ["/store-gateway/ring", "store-gateway"], ["/query-scheduler/ring", "query-scheduler"], ["/compactor/ring", "compactor"]] as const;
 
 /**
  * All components in one process, with in-process transports between them. Writes go distributor → ingest worker; reads go
@@ -48,6 +52,7 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
     resources.admin(() => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)), true),
     distributorRoutes(distributor, config.multitenancy, base.now), ingesterRoutes(ingester, config.multitenancy),
     frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now), webRoutes(scripts.web), slowQueryRoutes(frontend, config.queryTimeout), storePages(store, bucket),
+    ...RINGS.map(([path, ring]) => ringRoutes(path, ringOfOne(ring, hostname(), `${config.httpAddress === "" ? hostname() : config.httpAddress}:${config.httpPort}`, base.now()))),
     settingsRpc(new TenantSettings(bucket, base.now), config.multitenancy), adHocRpc(new AdHocFiles(bucket, pool, limits, base.now), config.multitenancy),
   ]);
 

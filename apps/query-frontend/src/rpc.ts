@@ -1,6 +1,6 @@
 import {
   DiffResponseSchema, ExemplarType, FeatureFlagsService, HeatmapQueryType, ProfileFormat, ProfileSchema, QuerierService, SelectHeatmapResponseSchema, SelectMergeSpanProfileResponseSchema, SelectMergeStacktracesResponseSchema,
-  type SelectMergeStacktracesRequest, type StackTraceSelector, TimeSeriesAggregationType, Version,
+  type SelectMergeStacktracesRequest, type StackTraceSelector, TimeSeriesAggregationType, VCSService, Version,
 } from "@cinderblock/api";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { type Label, parseProfileType } from "@cinderblock/model";
@@ -115,6 +115,8 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
       router.service(FeatureFlagsService, {
         getFeatureFlags: () => ({ featureFlags: ["pyroscopeRuler", "pyroscopeRulerFunctions", "utf8LabelNames", "v2StorageLayer"].map((name) => ({ name, enabled: name === "utf8LabelNames" })) }),
       });
+      const noSources = (): never => { throw new CinderblockError("unimplemented", "sources of programs are not available: no GitHub integration is configured"); };
+      router.service(VCSService, { githubApp: noSources, githubLogin: noSources, githubRefresh: noSources, getFile: noSources, getCommit: noSources, getCommits: noSources });
       exploreRpc(router, frontend, config);
       router.service(Version, { version: () => ({ QuerierAPI: 1n }) });
     },

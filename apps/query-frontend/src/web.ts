@@ -30,6 +30,8 @@ export function webRoutes(folder: URL): Routes {
     mounted: unmounted,
     http: (app) => {
       for (const page of PAGES) app.get(page, async (_request, reply) => { await reply.headers({ "content-type": TYPES[".html"]!, "cache-control": "no-cache", "content-security-policy": POLICY, "x-content-type-options": "nosniff", "referrer-policy": "same-origin" }).send(index); });
+      // Addresses of v1's first UI.
+      app.get("/ui/*", async (_request, reply) => { await reply.redirect("/", 302); });
       for (const [path, whole] of files) {
         if (path === "/index.html" || path.endsWith(".gz")) continue;
         const packed = files.get(`${path}.gz`), headers = { "content-type": TYPES[extname(path)] ?? "application/octet-stream", "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache", "x-content-type-options": "nosniff", vary: "accept-encoding" };

@@ -9,6 +9,7 @@ export type { StackTraceSelector } from "./gen/types/v1/types_pb.js";
 export { ProfileSchema } from "./gen/google/v1/profile_pb.js";
 export { FlushResponseSchema, IngesterService } from "./gen/ingester/v1/ingester_pb.js";
 export { FeatureFlagsService } from "./gen/capabilities/v1/feature_flags_pb.js";
+export { VCSService } from "./gen/vcs/v1/vcs_pb.js";
 export { Version } from "./gen/version/v1/version_pb.js";
 export { Health, HealthCheckResponse_ServingStatus } from "./gen/grpc/health/v1/health_pb.js";
 export {

@@ -9,4 +9,5 @@ export type { RingViewConfig } from "./ring-view.ts";
 export { assignPartitions } from "./assign.ts";
 export { isReplica, placementToken, replicasOf } from "./placement.ts";
 export type { PlacementConfig } from "./placement.ts";
-export { ringRoutes } from "./status-page.ts";
+export { ringOfOne, ringRoutes } from "./status-page.ts";
+export type { RingSource } from "./status-page.ts";

@@ -1,8 +1,16 @@
 import { html, type Routes, sendPage, table, wantsJson } from "@cinderblock/rpc";
-import type { RingView } from "./ring-view.ts";
+import { RingSnapshot } from "./snapshot.ts";
+
+/** What a ring's page shows: a view of a ring, or the one member of a process that needs none. */
+export interface RingSource { readonly ring: string; readonly snapshot: RingSnapshot; refresh(): Promise<void>; forget(id: string): Promise<boolean> }
+
+/** The ring of a process that runs everything itself: it is the only member, and cannot be forgotten. */
+export function ringOfOne(ring: string, id: string, address: string, startedMs: number): RingSource {
+  return { ring, snapshot: new RingSnapshot([{ id, address, zone: "", state: "ACTIVE", tokens: [0], heartbeat: 0, registeredAtMs: startedMs }]), refresh: () => Promise.resolve(), forget: () => Promise.resolve(false) };
+}
 
 /** A ring as a page for people and as JSON (`Accept: application/json`), and the form that forgets a member. */
-export function ringRoutes(path: string, view: RingView): Routes {
+export function ringRoutes(path: string, view: RingSource): Routes {
   const rows = (): { id: string; state: string; address: string; zone: string; tokens: number; registeredAt: string; share: number }[] => {
     const s = view.snapshot;
     const all = s.members.flatMap((m) => m.tokens.map((t) => ({ t, id: m.id }))).sort((a, b) => a.t - b.t);

@@ -1,5 +1,6 @@
 import { promisify } from "node:util";
 import { constants, gzip } from "node:zlib";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 
@@ -10,3 +11,17 @@ export const fastGzip: Compression = {
   ...compressionGzip,
   compress: (bytes: Uint8Array) => compress(bytes, { level: constants.Z_BEST_SPEED }) as Promise<Uint8Array<ArrayBuffer>>,
 };
+
+/** Answers below this are sent as they are, as by v1. */
+export const COMPRESS_FROM_BYTES = 1400;
+
+/** A hook of plain routes: what is long goes out compressed where the client takes that. What comes as a stream, or compressed already, stays as it is. */
+export async function compressAnswer(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
+  const bytes = typeof payload === "string" ? Buffer.from(payload) : payload instanceof Uint8Array ? payload : undefined;
+  if (!bytes || bytes.length < COMPRESS_FROM_BYTES || reply.hasHeader("content-encoding")) return payload;
+  void reply.header("vary", "accept-encoding");
+  if (!/(^|[\s,])(gzip|\*)\s*(;\s*q=(?!0(\.0*)?\s*(,|$))|,|$)/i.test(String(request.headers["accept-encoding"] ?? ""))) return payload;
+  const packed = await compress(bytes, { level: constants.Z_BEST_SPEED });
+  void reply.header("content-encoding", "gzip").header("content-length", packed.length);
+  return packed;
+}

@@ -9,7 +9,7 @@ import type { Service } from "@cinderblock/service";
 import { mendUnreadable } from "./bad-messages.ts";
 import { toConnectError } from "./edge.ts";
 import { Authorizer } from "./authorize.ts";
-import { fastGzip } from "./compression.ts";
+import { COMPRESS_FROM_BYTES, compressAnswer, fastGzip } from "./compression.ts";
 import { connectGuard } from "./connect-guard.ts";
 import { answerDirectly, type DirectUnary } from "./direct-unary.ts";
 import { createPortServer } from "./port.ts";
@@ -101,6 +101,8 @@ export class ApiServer implements Service {
       // A path that exists, asked with another method: 405 and no body, as v1.
       const path = request.url.split("?")[0]!;
       if (known.has(path)) return reply.code(405).header("allow", [...known.get(path)!].join(", ")).send();
+      // What lies below /api is a gateway of its own in v1.
+      if (path.startsWith("/api/")) return reply.code(404).type("application/json").send('{"code":5,"message":"Not Found","details":[]}');
       return reply.code(404).type("text/plain; charset=utf-8").header("x-content-type-options", "nosniff").send("404 page not found\n");
     });
     app.setErrorHandler((err, _request, reply) => {
@@ -109,11 +111,12 @@ export class ApiServer implements Service {
     });
     if (authorizer.enabled) app.addHook("onRequest", (request, reply) => authorizer.hook(request, reply));
     app.addHook("onRequest", connectGuard);
+    app.addHook("onSend", compressAnswer);
     for (const r of this.routes) {
       if (r.http) { const { http } = r; await app.register((scope, _o, done) => { http(scope); done(); }); }
     }
     const connects = this.routes.map((r) => r.connect).filter((c) => c !== undefined);
-    await app.register(fastifyConnectPlugin, { routes: (router) => { for (const c of connects) c(router); mendUnreadable(router); }, interceptors: [translate(base)], readMaxBytes: 64 << 20, writeMaxBytes: 0xffffffff, acceptCompression: [fastGzip], compressMinBytes: 1400 });
+    await app.register(fastifyConnectPlugin, { routes: (router) => { for (const c of connects) c(router); mendUnreadable(router); }, interceptors: [translate(base)], readMaxBytes: 64 << 20, writeMaxBytes: 0xffffffff, acceptCompression: [fastGzip], compressMinBytes: COMPRESS_FROM_BYTES });
     await app.listen({ host: config.address === "" ? "::" : config.address, port: config.port });
     base.log.info({ address: config.address, port: config.port, tls: tls !== undefined }, "server listening");
   }

@@ -27,6 +27,17 @@ const PAGES: readonly (readonly [path: string, name: string, what: string])[] = 
 ];
 const LOG_LEVELS = ["debug", "info", "warn", "error"];
 
+/** The status API as OpenAPI 2 describes it, for programs that ask. */
+function statusApi(version: string): object {
+  const get = (summary: string, type: string): object => ({ get: { summary, produces: [type], responses: { 200: { description: "A successful response." } } } });
+  return {
+    swagger: "2.0", info: { title: "Cinderblock", version }, paths: {
+      "/api/v1/status/buildinfo": get("Version and revision", "application/json"), "/api/v1/status/config": get("The whole configuration, without secrets", "text/plain"),
+      "/api/v1/status/config/diff": get("What differs from the defaults", "text/plain"), "/api/v1/status/config/default": get("The defaults", "text/plain"),
+    },
+  };
+}
+
 /** Readiness, metrics, the status API, health, and the page that answers a person. */
 export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
   const started = new Date().toISOString();
@@ -40,6 +51,7 @@ export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
       app.get("/api/v1/status/buildinfo", async (_request, reply) => {
         await reply.type("application/json").send(JSON.stringify({ status: "success", data: { version: d.version, revision: d.revision, branch: "main", buildUser: "", buildDate: "", goVersion: `node ${process.version}` } }));
       });
+      app.get("/api/swagger.json", async (_request, reply) => { await reply.type("application/json").send(JSON.stringify(statusApi(d.version))); });
       const yaml = (path: string, text: () => string): void => { app.get(path, async (_request, reply) => { await reply.type("text/plain; charset=utf-8").send(text()); }); };
       const defaults = Object.fromEntries(Object.entries(d.schema).map(([k, o]) => [k, o.initial])) as ConfigOf<S>;
       yaml("/api/v1/status/config", () => toYaml(d.schema, d.config, "all"));
