@@ -53,6 +53,20 @@ describe("the command line", () => {
     expect(readFileSync(out).includes(Buffer.from("main"))).toBe(true);
   });
 
+  it("writes files of other programs, tables step by step", async () => {
+    const out = (format: string, ...more: string[]): Buffer => { const path = join(folder(), "x"), r = cli("query", "export", bucket, `-format=${format}`, `-out=${path}`, ...more); if (r.status !== 0) throw new Error(r.err); return readFileSync(path); };
+    const folded = out("folded").toString().trim().split("\n").reduce((n, l) => n + Number(l.slice(l.lastIndexOf(" ") + 1)), 0);
+    expect(folded).toBe(found);
+    const { tableFromIPC } = await import("apache-arrow"), { readParquet } = await import("parquet-wasm");
+    const sum = (bytes: Uint8Array): [number, number] => { const t = tableFromIPC(bytes), values = t.getChild("value")!; return [t.numRows, Array.from({ length: t.numRows }, (_, i) => Number(values.get(i))).reduce((a, b) => a + b, 0)]; };
+    const arrow = sum(out("arrow")), parquet = sum(readParquet(out("parquet")).intoIPCStream()), profiles = sum(out("arrow", "-rows=profiles"));
+    expect([arrow, parquet[1], profiles[1]]).toEqual([parquet, found, found]);
+    expect(profiles[0]).toBeLessThanOrEqual(arrow[0]);
+    expect(out("html").toString()).toContain("<svg");
+    expect(out("otlp").length).toBeGreaterThan(100);
+    expect(cli("query", "export", bucket, "-format=svg").err).toContain("name the file: query export -format=svg -out=profiles.svg");
+  });
+
   it("imports pprof files of any age, and names those that it cannot", () => {
     const dir = folder();
     mkdirSync(join(dir, "old"));

@@ -56,7 +56,7 @@ export class Oracle {
 }
 
 /** What v1 refuses or ignores, and Cinderblock answers: docs/differences.md, e2e/beyond-v1. */
-const BEYOND_V1 = new Set(["heatmap.1", "heatmap.2", "merge_dot.svc", "flamegraph_callsite.svc", "select_series_exemplars.2", "select_series_exemplars.3"]);
+const BEYOND_V1 = new Set(["heatmap.HEATMAP_QUERY_TYPE_INDIVIDUAL", "heatmap.HEATMAP_QUERY_TYPE_SPAN", "merge_dot.svc", "flamegraph_callsite.svc", "select_series_exemplars.EXEMPLAR_TYPE_INDIVIDUAL", "select_series_exemplars.EXEMPLAR_TYPE_SPAN"]);
 
 /** The base that the load was pushed with for the recorded buckets. */
 export const BUCKET_BASE = 1795132800000;

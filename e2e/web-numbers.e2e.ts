@@ -242,4 +242,17 @@ describe("uploaded files", () => {
     expect(problems.filter((p) => !/400 .*Diff/.test(p))).toEqual([]);
     await context.close();
   });
+
+  // A page may start ten downloads, then the browser asks.
+  inBrowser("of other programs: Firefox Profiler, Parquet, OTLP", async () => {
+    const { page, context, problems } = await open(`explore?${LATE}&${CART}&wo=db.query`);
+    await flame(page);
+    await page.getByRole("button", { name: "Export", exact: true }).click();
+    const save = async (name: string): Promise<Buffer> => { const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name, exact: true }).click()]); return readFileSync((await file.path())!); };
+    const firefox = JSON.parse((await save("Firefox Profiler")).toString()) as { threads: { samples: { weight: number[] } }[] };
+    expect(Math.round(firefox.threads[0]!.samples.weight.reduce((a, b) => a + b, 0))).toBe(120 * 750);
+    expect([(await save("Parquet")).subarray(0, 4).toString(), (await save("OTLP")).length > 100]).toEqual(["PAR1", true]);
+    expect(problems).toEqual([]);
+    await context.close();
+  });
 });

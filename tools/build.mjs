@@ -1,6 +1,6 @@
 // Bundles the single binary, the components and their worker threads into dist/. --if-stale: only when a source is newer.
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -62,6 +62,9 @@ await build({
   define: { CINDERBLOCK_BUILD: JSON.stringify({ version, revision }) },
   banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
 });
+
+// Beside the chunk that makes Parquet files (libs/arrow).
+copyFileSync(join(root, "node_modules/parquet-wasm/esm/parquet_wasm_bg.wasm"), join(out, "chunks/parquet.wasm"));
 
 // The web UI: hashed files, each beside its compressed form; a first screen that grows too heavy fails the build.
 await buildWeb({ root: join(root, "apps/web"), configFile: join(root, "apps/web/vite.config.ts"), logLevel: "warn", build: { outDir: join(out, "web") } });

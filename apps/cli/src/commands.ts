@@ -21,6 +21,7 @@ const COMMANDS: readonly { words: string; args: string; does: string; run: (c: C
   { words: "query series", args: "", does: "label sets", run: series },
   { words: "query labels", args: "", does: "names of labels", run: labels },
   { words: "query pprof", args: "", does: "a merged pprof into -out", run: pprof },
+  { words: "query export", args: "", does: "profiles as -format into -out: a table of samples, a flame graph, another program's file", run: async (c) => (await import("./export.ts")).exported(c) },
   { words: "import", args: "FILE|FOLDER…", does: "pprof files of any age into blocks of the bucket, as -name", run: importProfiles },
   { words: "partitions", args: "", does: "partitions of Kafka's topic: owners, offsets, lag; asks -url", run: partitions },
   { words: "ring", args: "[ingester|store-gateway|query-scheduler|compactor]", does: "members of a ring; asks -url", run: ring },

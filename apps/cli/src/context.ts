@@ -19,6 +19,8 @@ export const schema = {
   profileType: str("profile-type", undefined, "process_cpu:cpu:nanoseconds:cpu:nanoseconds", "Profile type of a query."),
   from: str("from", undefined, "", "Begin: RFC 3339, Unix time, or now-1h. Empty: the first there is."),
   to: str("to", undefined, "", "End, in the same forms. Empty: the last there is."),
+  format: str("format", undefined, "parquet", "Form of an export.", { choices: ["pprof", "folded", "speedscope", "firefox", "otlp", "svg", "html", "arrow", "parquet"] }),
+  rows: str("rows", undefined, "samples", "Rows of an exported table: each sample with its stack, or each profile with its sum.", { choices: ["samples", "profiles"] }),
   nodes: int("nodes", undefined, 0, "Most nodes of a flame graph; 0: all.", { min: 0 }),
   limit: int("limit", undefined, 25, "Most functions that top shows; 0: all.", { min: 0 }),
   shards: int("shards", undefined, 0, "Shards that a compaction divides series over; 0: none.", { min: 0 }),

@@ -3,12 +3,12 @@ import { loadHasher } from "@cinderblock/bytes";
 import { blockFilesIn, BlockReader, type ProfileSource } from "@cinderblock/block";
 import { replacementOf } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
-import { labelsText, parseProfileType } from "@cinderblock/model";
+import { labelsText, parseProfileType, type ProfileType } from "@cinderblock/model";
 import { type Exclusions, executeOn, finalTree, findDuplicates, labelNames, rowKeys, renderPprof, seriesLabels, type SelectRequest } from "@cinderblock/query";
 import { chosen, type Context, momentOf, openedBucket, print, progress } from "./context.ts";
 
 /** Blocks of the bucket that answer a query: compacted ones instead of their sources, each row once. */
-async function sources(c: Context): Promise<{ sources: ProfileSource[]; select: SelectRequest }> {
+export async function sources(c: Context): Promise<{ sources: ProfileSource[]; select: SelectRequest }> {
   const bucket = await openedBucket(c), hasher = await loadHasher();
   const all = await chosen({ ...c, args: [] }, bucket);
   const tenants = new Set(all.map((b) => b.tenant));
@@ -26,7 +26,7 @@ async function sources(c: Context): Promise<{ sources: ProfileSource[]; select: 
   return { sources: out, select: { profileTypeId: c.config.profileType, labelSelector: c.config.query, startMs, endMs } };
 }
 
-async function exclusions(list: readonly ProfileSource[], select: SelectRequest): Promise<Exclusions> {
+export async function exclusions(list: readonly ProfileSource[], select: SelectRequest): Promise<Exclusions> {
   return list.length < 2 ? {} : findDuplicates(await Promise.all(list.map((s) => rowKeys(s, select))));
 }
 
@@ -55,15 +55,20 @@ export async function top(c: Context): Promise<number> {
   return 0;
 }
 
+/** The profiles of sources as one. */
+export async function mergedPprof(c: Context, list: readonly ProfileSource[], select: SelectRequest, type: ProfileType): Promise<Uint8Array> {
+  const r = await executeOn(list, { kind: "profile", select, spans: [] }, await exclusions(list, select));
+  if (r.kind !== "profile") throw new CinderblockError("internal", "expected a profile");
+  return renderPprof(r.profile, {
+    sampleTypes: [{ type: type.sampleType, unit: type.sampleUnit }], periodType: { type: type.periodType, unit: type.periodUnit }, period: 1n, timeNanos: BigInt(Math.trunc(select.endMs)) * 1_000_000n, durationNanos: BigInt(Math.trunc(select.endMs - select.startMs)) * 1_000_000n,
+  }, c.config.nodes, undefined);
+}
+
 /** A merged pprof into a file. */
 export async function pprof(c: Context): Promise<number> {
   if (c.config.out === "") throw new CinderblockError("invalid", "name the file: query pprof -out=merged.pb");
   const { sources: list, select } = await sources(c), type = parseProfileType(c.config.profileType);
-  const r = await executeOn(list, { kind: "profile", select, spans: [] }, await exclusions(list, select));
-  if (r.kind !== "profile") throw new CinderblockError("internal", "expected a profile");
-  writeFileSync(c.config.out, renderPprof(r.profile, {
-    sampleTypes: [{ type: type.sampleType, unit: type.sampleUnit }], periodType: { type: type.periodType, unit: type.periodUnit }, period: 1n, timeNanos: BigInt(Math.trunc(select.endMs)) * 1_000_000n, durationNanos: BigInt(Math.trunc(select.endMs - select.startMs)) * 1_000_000n,
-  }, c.config.nodes, undefined));
+  writeFileSync(c.config.out, await mergedPprof(c, list, select, type));
   c.err.write(`written to ${c.config.out}: go tool pprof -http=: ${c.config.out}\n`);
   return 0;
 }

@@ -1,8 +1,9 @@
 import { compareUtf8 } from "@cinderblock/bytes";
-import { CinderblockError, invalid } from "@cinderblock/errors";
-import { type Label, labelsKey, LABEL_PROFILE_TYPE, parseProfileType, type ProfileType } from "@cinderblock/model";
+import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
+import { type Label, labelsKey, LABEL_PROFILE_TYPE, parseProfileType, type ProfileType, selectorText } from "@cinderblock/model";
 import { type BlockInfo, type Each, type JobResult, type LabelAsk, mergeProfileLists, type PartialResult, type ProfileList, type QueryJob, renderSeries, selectorOf, type SelectRequest, SeriesMerger, type SeriesResult, type SourceQuery, type StackFilter, type StackSelector, type TablePage } from "@cinderblock/query";
-import type { RenderAnswer, RenderCall, Sides } from "@cinderblock/query-worker";
+import { type SampleRows, type TreeFormat, unitOf } from "@cinderblock/exports/formats";
+import type { ExportCall, RenderAnswer, RenderCall, Sides } from "@cinderblock/query-worker";
 import type { TenantLimits, Limits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { pprofToDot } from "./dot.ts";
@@ -12,7 +13,10 @@ import { SlowQueries } from "./slow-queries.ts";
 import { type JobQueue, SubQueries } from "./sub-queries.ts";
 
 /** Who merges and renders: worker threads. */
-export interface Renderer { render(call: RenderCall): Promise<RenderAnswer> }
+export interface Renderer {
+  render(call: RenderCall): Promise<RenderAnswer>;
+  export(call: ExportCall): Promise<{ bytes: Uint8Array; rows: number }>;
+}
 
 /** Who asks, until when, and where warnings go. */
 export interface Caller {
@@ -36,6 +40,10 @@ export interface ExploreSelection { profileTypeId: string; labelSelector: string
 export interface SeriesRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; average: boolean; limit: number; callSite: string[]; /** the largest profile or span of each point comes along */ exemplars?: Each }
 
 export interface SelectHeatmapRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; each: Each; exemplars: boolean; limit: number }
+
+/** An export of samples goes on in steps of time; rows of one step that are wanted, its first length, and its longest. */
+const STEP_ROWS = 200_000, FIRST_STEP_MS = 60_000, MAX_STEP_MS = 6 * 3600_000;
+const MAX_PARQUET_BYTES = 256 << 20;
 
 /** The public read API: checks, queues, and has the answers merged and rendered. */
 export class QueryFrontend {
@@ -186,6 +194,55 @@ export class QueryFrontend {
       timeNanos: BigInt(Math.trunc(r.endMs)) * 1_000_000n, durationNanos: BigInt(Math.trunc(r.endMs - range.startMs)) * 1_000_000n, maxNodes: nodes, ...(r.stacks?.goPgo ? { goPgo: r.stacks.goPgo } : {}),
     });
     return "bytes" in answer ? answer.bytes : undefined;
+  }
+
+  /** A call tree, or two, as a file. */
+  async exportTree(caller: Caller, left: MergeRequest, base: MergeRequest | undefined, format: TreeFormat, title: string): Promise<Uint8Array> {
+    const whole = (r: MergeRequest): ExploreSelection => ({ ...r, profileIds: r.profileIds ?? [], filter: { callSite: r.stacks?.callSite ?? [], only: [], without: [], hide: [] } });
+    const sides = await this.sides(caller, whole(left), base && whole(base));
+    return (await this.renderer.export({ kind: "tree", ...sides, format, title, unit: unitOf(parseProfileType(left.profileTypeId).sampleUnit), atMs: left.startMs })).bytes;
+  }
+
+  /** A merged profile as OTLP; undefined when there is no data. */
+  async exportOtlp(caller: Caller, r: MergeRequest, service: string): Promise<Uint8Array | undefined> {
+    const pprof = await this.pprof(caller, r);
+    return pprof && (await this.renderer.export({ kind: "otlp", pprof, service })).bytes;
+  }
+
+  /** Profiles and their samples as pieces of an Arrow stream, step by step in time: what one step holds is what is in memory. */
+  async* exportSamples(caller: Caller, r: MergeRequest, rows: SampleRows): AsyncGenerator<Uint8Array> {
+    const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now()), type = parseProfileType(r.profileTypeId), selector = selectorText(selectorOf(r));
+    const sets = range ? await this.labelSets(caller, [selector], [], range.startMs, range.endMs, true) : [];
+    const table = { rows, labels: sorted(sets.flat().map((l) => l.name)).filter((n) => !n.startsWith("__")), profileType: type.id, unit: type.sampleUnit };
+    const { startMs, endMs } = range ?? { startMs: 1, endMs: 1 };
+    for (let at = startMs, step = FIRST_STEP_MS, first = true; ;) {
+      const until = Math.min(endMs, at + step - 1), last = until === endMs;
+      let parts: PartialResult[] = [];
+      try {
+        if (range) parts = await this.parts(caller, { kind: "samples", select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, startMs: at, endMs: until }, spans: r.spans });
+      } catch (err) {
+        if (kindOf(err) !== "limit" || step <= 1000) throw err;
+        step = Math.max(1000, Math.floor(step / 8)); // too many samples for one answer
+        continue;
+      }
+      const piece = await this.renderer.export({ kind: "samples", parts, table, first, last });
+      if (first || last || piece.rows > 0) { yield piece.bytes; first = false; }
+      if (last) return;
+      at = until + 1;
+      step = piece.rows < STEP_ROWS / 4 ? Math.min(step * 4, MAX_STEP_MS) : piece.rows > STEP_ROWS ? Math.max(1000, Math.floor(step / 2)) : step;
+    }
+  }
+
+  /** The same as a Parquet file. */
+  async exportParquet(caller: Caller, r: MergeRequest, rows: SampleRows): Promise<Uint8Array> {
+    const pieces: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const p of this.exportSamples(caller, r, rows)) {
+      pieces.push(p);
+      bytes += p.length;
+      if (bytes > MAX_PARQUET_BYTES) throw new CinderblockError("limit", `the table has more than ${MAX_PARQUET_BYTES >> 20} MiB before it is compressed, the limit of a Parquet file: choose a shorter time, more labels, or format=arrow, which has no limit`);
+    }
+    return (await this.renderer.export({ kind: "parquet", stream: new Uint8Array(Buffer.concat(pieces)) })).bytes;
   }
 
   /** A call graph in Graphviz's language; "" when there is no data. */

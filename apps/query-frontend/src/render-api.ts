@@ -1,14 +1,15 @@
-import { CinderblockError, invalid } from "@cinderblock/errors";
-import { parseTime } from "@cinderblock/ingest";
-import { LABEL_NAME, parseProfileType, parseSelector, type ProfileType, selectorText } from "@cinderblock/model";
+import { invalid } from "@cinderblock/errors";
+import { LABEL_NAME, type ProfileType } from "@cinderblock/model";
 import { flamebearerProfile, type SeriesResult } from "@cinderblock/query";
 import { type FastifyReply, type FastifyRequest, httpError, type Routes } from "@cinderblock/rpc";
 import { tenantsForRead } from "@cinderblock/tenant";
+import { exportFile } from "./export-api.ts";
 import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
+import { QueryParams } from "./query-params.ts";
 
-/** GET /pyroscope/render, /pyroscope/render-diff and /pyroscope/label-values. */
+/** GET /pyroscope/render, /pyroscope/render-diff, /pyroscope/export and /pyroscope/label-values. */
 export function renderRoutes(frontend: QueryFrontend, config: { multitenancy: boolean; queryTimeoutMs: number }, now: () => number): Routes {
-  const answer = (work: (q: Query, caller: Caller, reply: FastifyReply) => Promise<void>) => async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+  const answer = (work: (q: QueryParams, caller: Caller, reply: FastifyReply) => Promise<void>) => async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     try {
       const header = request.headers["x-scope-orgid"];
       const caller: Caller = {
@@ -16,7 +17,7 @@ export function renderRoutes(frontend: QueryFrontend, config: { multitenancy: bo
         strong: request.headers["x-read-consistency"] === "strong",
         warn: (reason) => { void reply.header("x-cinderblock-partial", reason); },
       };
-      await work(new Query(new URL(request.url, "http://x").searchParams, now()), caller, reply);
+      await work(new QueryParams(new URL(request.url, "http://x").searchParams, now()), caller, reply);
     } catch (err) {
       const { status, body } = httpError(err);
       await reply.code(status).type("application/json").header("x-content-type-options", "nosniff").send(body);
@@ -26,6 +27,7 @@ export function renderRoutes(frontend: QueryFrontend, config: { multitenancy: bo
     http: (app) => {
       app.get("/pyroscope/render", answer((q, caller, reply) => render(frontend, q, caller, reply)));
       app.get("/pyroscope/render-diff", answer((q, caller, reply) => renderDiff(frontend, q, caller, reply)));
+      app.get("/pyroscope/export", answer((q, caller, reply) => exportFile(frontend, q, caller, reply)));
       app.get("/pyroscope/label-values", answer(async (q, caller, reply) => {
         const label = q.text("label");
         if (label === "") throw invalid("label parameter is required");
@@ -35,34 +37,6 @@ export function renderRoutes(frontend: QueryFrontend, config: { multitenancy: bo
       }));
     },
   };
-}
-
-class Query {
-  private readonly params: URLSearchParams;
-  private readonly nowMs: number;
-  constructor(params: URLSearchParams, nowMs: number) { this.params = params; this.nowMs = nowMs; }
-  text(name: string): string { return this.params.get(name) ?? ""; }
-  all(name: string): string[] { return this.params.getAll(name); }
-  time(name: string): number { return Math.floor(parseTime(this.text(name), this.nowMs)); }
-  maxNodes(): number {
-    const raw = this.params.get("maxNodes") ?? this.params.get("max-nodes") ?? "";
-    return /^\d+$/.test(raw) ? Number(raw) : 0;
-  }
-
-  /** `type{selector}`: the metric name is the profile type. */
-  selection(name: string): { type: ProfileType; labelSelector: string } {
-    const text = this.text(name);
-    if (text === "") throw invalid(`"${name}" is required`);
-    let selector;
-    try { selector = parseSelector(text); } catch (err) {
-      throw err instanceof CinderblockError ? new CinderblockError("invalid", `failed to parse "${name}": ${err.message}`, { cause: err }) : err;
-    }
-    const type = selector.find((m) => m.name === LABEL_NAME && m.op === "=");
-    if (!type) throw invalid(`"${name}" must contain a profile-type selection`);
-    try { return { type: parseProfileType(type.value), labelSelector: selectorText(selector.filter((m) => m !== type)) }; } catch (err) {
-      throw new CinderblockError("invalid", `failed to parse "${name}"`, { cause: err });
-    }
-  }
 }
 
 const STEPS: readonly [untilS: number, stepS: number][] = [
@@ -88,7 +62,7 @@ function timeline(s: SeriesResult | undefined, startMs: number, endMs: number, s
   return { startTime: from / 1000, samples, durationDelta: stepS, watermarks: null };
 }
 
-async function render(frontend: QueryFrontend, q: Query, caller: Caller, reply: FastifyReply): Promise<void> {
+async function render(frontend: QueryFrontend, q: QueryParams, caller: Caller, reply: FastifyReply): Promise<void> {
   const { type, labelSelector } = q.selection("query");
   const startMs = q.time("from"), endMs = q.time("until");
   const request: MergeRequest = { profileTypeId: type.id, labelSelector, startMs, endMs, maxNodes: q.maxNodes(), spans: [], stacks: undefined };
@@ -107,7 +81,7 @@ async function render(frontend: QueryFrontend, q: Query, caller: Caller, reply: 
   await reply.type("application/json").send(flamebearerProfile(type.sampleType, type.sampleUnit, "single", flame, { timeline: timeline(series.length === 1 ? series[0] : undefined, startMs, endMs, stepS), groups }));
 }
 
-async function renderDiff(frontend: QueryFrontend, q: Query, caller: Caller, reply: FastifyReply): Promise<void> {
+async function renderDiff(frontend: QueryFrontend, q: QueryParams, caller: Caller, reply: FastifyReply): Promise<void> {
   const side = (name: "left" | "right"): MergeRequest & { type: ProfileType } => {
     const { type, labelSelector } = q.selection(`${name}Query`);
     return { type, profileTypeId: type.id, labelSelector, startMs: q.time(`${name}From`), endMs: q.time(`${name}Until`), maxNodes: q.maxNodes(), spans: [], stacks: undefined };

@@ -6,7 +6,7 @@ import type { Routes } from "@cinderblock/rpc";
 /** Pages of the web UI: one document for all of them, old addresses of Pyroscope v1 included. */
 const PAGES = ["/", "/explore", "/compare", "/files", "/status", "/comparison", "/comparison-diff"] as const;
 /** What a page asks for, wherever a proxy has mounted it. */
-const ASKED = /^\/(assets\/[^/]+|icon\.svg|explore|compare|files|status|comparison|comparison-diff|ready|ring|(store-gateway|query-scheduler|compactor)\/ring|runtime_config|metrics|admin|partitions|tenant-limits|log_level|query-frontend\/slow-queries|store-gateway\/tenants|store-gateway\/tenant\/[^/]+\/blocks(\/[^/]+)?|debug\/pprof\/[a-z]*|api\/v1\/status\/[a-z/]+|pyroscope\/render|querier\.v1\.QuerierService\/\w+|cinderblock\.explore\.v1\.ExploreService\/\w+|adhocprofiles\.v1\.AdHocProfileService\/\w+)$/;
+const ASKED = /^\/(assets\/[^/]+|icon\.svg|explore|compare|files|status|comparison|comparison-diff|ready|ring|(store-gateway|query-scheduler|compactor)\/ring|runtime_config|metrics|admin|partitions|tenant-limits|log_level|query-frontend\/slow-queries|store-gateway\/tenants|store-gateway\/tenant\/[^/]+\/blocks(\/[^/]+)?|debug\/pprof\/[a-z]*|api\/v1\/status\/[a-z/]+|pyroscope\/(render|export)|querier\.v1\.QuerierService\/\w+|cinderblock\.explore\.v1\.ExploreService\/\w+|adhocprofiles\.v1\.AdHocProfileService\/\w+)$/;
 const TYPES: Record<string, string> = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml" };
 /** Scripts, styles and questions only from and to where the page came from. */
 const POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";

@@ -12,6 +12,13 @@ export function toFolded(t: CallTree): string {
   return lines.length > 0 ? `${lines.join("\n")}\n` : "";
 }
 
+/** The same of two sides: `root;child;leaf 40 42`, the value before and the one after, as difffolded.pl writes it. */
+export function toFoldedDiff(t: CallTree): string {
+  const lines: string[] = [];
+  eachStack(t, (frames, value, before) => { if (value > 0 || before > 0) lines.push(`${frames.map((f) => f.replace(/[;\n]/g, ":")).join(";") || "(root)"} ${before} ${value}`); });
+  return lines.length > 0 ? `${lines.join("\n")}\n` : "";
+}
+
 /** A file of speedscope (https://www.speedscope.app/file-format-schema.json), one sampled profile. */
 export function toSpeedscope(t: CallTree, title: string, unit: "nanoseconds" | "bytes" | "count"): string {
   const frames: { name: string }[] = [], known = new Map<string, number>(), samples: number[][] = [], weights: number[] = [];
@@ -25,6 +32,46 @@ export function toSpeedscope(t: CallTree, title: string, unit: "nanoseconds" | "
   return JSON.stringify({
     $schema: "https://www.speedscope.app/file-format-schema.json", name: title, exporter: "cinderblock", activeProfileIndex: 0, shared: { frames },
     profiles: [{ type: "sampled", name: title, unit: unit === "count" ? "none" : unit, startValue: 0, endValue: sum, samples, weights }],
+  });
+}
+
+/**
+ * A profile of the Firefox Profiler (https://profiler.firefox.com), in its processed format, version 47: one thread with one
+ * sample for each stack, whose weight is its value. Times are made up: one millisecond for each sample.
+ */
+export function toFirefox(t: CallTree, title: string, unit: "nanoseconds" | "bytes" | "count", atMs: number): string {
+  const strings: string[] = [], known = new Map<string, number>(), string = (s: string): number => { let i = known.get(s); if (i === undefined) { i = strings.push(s) - 1; known.set(s, i); } return i; };
+  const functions = new Map<string, number>(), stacks = { frame: [] as number[], prefix: [] as (number | null)[] }, nodes = new Map<string, number>();
+  const samples: (number | null)[] = [], weights: number[] = [];
+  const child = (prefix: number | null, name: string): number => {
+    let f = functions.get(name);
+    if (f === undefined) functions.set(name, (f = functions.size));
+    const key = `${prefix ?? -1}/${f}`;
+    let n = nodes.get(key);
+    if (n === undefined) { nodes.set(key, (n = stacks.frame.length)); stacks.frame.push(f); stacks.prefix.push(prefix); }
+    return n;
+  };
+  eachStack(t, (frames, value) => {
+    if (value <= 0) return;
+    samples.push(frames.reduce<number | null>((prefix, name) => child(prefix, name), null));
+    weights.push(unit === "nanoseconds" ? value / 1e6 : value);
+  });
+  const names = [...functions.keys()].map(string), n = names.length, all = <T>(value: T, length: number): T[] => Array.from({ length }, () => value);
+  return JSON.stringify({
+    meta: {
+      interval: 1, startTime: atMs, processType: 0, product: title, stackwalk: 1, version: 27, preprocessedProfileVersion: 47, symbolicationNotSupported: true, symbolicated: true, importedFrom: "cinderblock",
+      categories: [{ name: "Other", color: "grey", subcategories: ["Other"] }], markerSchema: [],
+    },
+    libs: [], pages: [],
+    threads: [{
+      processType: "default", processName: title, processStartupTime: 0, processShutdownTime: null, registerTime: 0, unregisterTime: null, pausedRanges: [], name: title, isMainThread: true, pid: "0", tid: 0,
+      samples: { stack: samples, time: samples.map((_, i) => i), weight: weights, weightType: unit === "nanoseconds" ? "tracing-ms" : unit === "bytes" ? "bytes" : "samples", length: samples.length },
+      markers: { data: [], name: [], startTime: [], endTime: [], phase: [], category: [], length: 0 },
+      stackTable: { frame: stacks.frame, prefix: stacks.prefix, category: all(0, stacks.frame.length), subcategory: all(0, stacks.frame.length), length: stacks.frame.length },
+      frameTable: { address: all(-1, n), inlineDepth: all(0, n), category: all(0, n), subcategory: all(0, n), func: names.map((_, i) => i), nativeSymbol: all(null, n), innerWindowID: all(0, n), implementation: all(null, n), line: all(null, n), column: all(null, n), length: n },
+      funcTable: { isJS: all(false, n), relevantForJS: all(false, n), name: names, resource: all(-1, n), fileName: all(null, n), lineNumber: all(null, n), columnNumber: all(null, n), length: n },
+      resourceTable: { lib: [], name: [], host: [], type: [], length: 0 }, nativeSymbols: { libIndex: [], address: [], name: [], functionSize: [], length: 0 }, stringArray: strings,
+    }],
   });
 }
 

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { boxAt, boxOf, type CallTree, callTreeOfLevels, collapseRecursion, coverage, decodeCallTree, draw, eachStack, FOLDED, formatShare, formatValue, invert, layout, levelAt, levelOf, packageOf, pathOf, rowTop, search, searchPattern, type Style, type Surface, toFolded, toHtml, toSpeedscope, toSvg, type Viewport } from "./index.ts";
+import { boxAt, boxOf, type CallTree, callTreeOfLevels, collapseRecursion, coverage, decodeCallTree, draw, eachStack, FOLDED, formatShare, formatValue, invert, layout, levelAt, levelOf, packageOf, pathOf, rowTop, search, searchPattern, type Style, type Surface, toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg, type Viewport } from "./index.ts";
 
 type Stack = [frames: string[], value: number, base: number];
 
@@ -152,6 +152,13 @@ describe("transforms", () => {
     expect(toFolded(t)).toBe("main 2\nmain;a:b 3\n");
     const file = JSON.parse(toSpeedscope(t, "cpu", "nanoseconds")) as { shared: { frames: { name: string }[] }; profiles: { samples: number[][]; weights: number[]; endValue: number; unit: string }[] };
     expect([file.shared.frames.map((f) => f.name), file.profiles[0]!.samples, file.profiles[0]!.weights, file.profiles[0]!.endValue, file.profiles[0]!.unit]).toEqual([["main", "a;b"], [[0], [0, 1]], [2, 3], 5, "nanoseconds"]);
+    expect(toFoldedDiff({ ...t, base: { self: Float64Array.from(t.self, (v) => v * 2), folded: t.folded, total: 10 } })).toBe("main 4 2\nmain;a:b 6 3\n");
+  });
+
+  it("write Firefox Profiler's tables, each a prefix tree", () => {
+    const file = JSON.parse(toFirefox(treeOf([[["main", "a", "main"], 3e6, 0], [["main"], 2e6, 0]]), "cpu", "nanoseconds", 5)) as { meta: { startTime: number }; threads: { stringArray: string[]; stackTable: { frame: number[]; prefix: (number | null)[]; length: number }; samples: { stack: number[]; weight: number[] } }[] };
+    const [t] = file.threads;
+    expect([file.meta.startTime, t!.stringArray, t!.stackTable.frame, t!.stackTable.prefix, t!.samples.stack, t!.samples.weight]).toEqual([5, ["main", "a"], [0, 1, 0], [null, 0, 1], [0, 2], [2, 3]]);
   });
 });
 

@@ -11,4 +11,4 @@ export { changeOf, packageOf, painter } from "./palette.ts";
 export type { ChangePalette, ColourMode, Paint, Theme } from "./palette.ts";
 export { formatChange, formatCores, formatShare, formatValue, unitOf } from "./units.ts";
 export type { Unit } from "./units.ts";
-export { toFolded, toHtml, toSpeedscope, toSvg } from "./export.ts";
+export { toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg } from "./export.ts";

@@ -4,7 +4,7 @@ import type { Base } from "@cinderblock/telemetry";
 import { transferable, WorkerClient } from "@cinderblock/threads";
 import { DISK_CACHE_FIELDS } from "./disk-cache.ts";
 import { threadOf } from "./thread-of.ts";
-import type { FilesAnswer, FilesCall, QueryWorkerData, RenderAnswer, RenderCall, Root } from "./protocol.ts";
+import type { ExportCall, FilesAnswer, FilesCall, QueryWorkerData, RenderAnswer, RenderCall, Root } from "./protocol.ts";
 
 /** Query worker threads. A block always goes to the same thread, so that its columns and symbols are held once. */
 export class QueryPool implements Service {
@@ -98,6 +98,12 @@ export class QueryPool implements Service {
   render(call: RenderCall): Promise<RenderAnswer> {
     const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
     return w.call<RenderAnswer>("render", call, transferable(call));
+  }
+
+  /** Writes an answer as a file, on the thread with the fewest calls in flight. What `call` holds moves there. */
+  export(call: ExportCall): Promise<{ bytes: Uint8Array; rows: number }> {
+    const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
+    return w.call<{ bytes: Uint8Array; rows: number }>("export", call, transferable(call));
   }
 
   /** Reads files of profiles and draws one or two of them, on the thread with the fewest calls in flight. */

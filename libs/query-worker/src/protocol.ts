@@ -1,3 +1,4 @@
+import type { SampleTable, TreeFormat } from "@cinderblock/exports/formats";
 import type { BucketSpec } from "@cinderblock/objstore";
 import type { HeatmapRequest, StackFilter, TablePage, LabelAnswer, LabelAsk, PartialResult, SelectRequest, SeriesRanges, SourceQuery, Exclusions, RowKeys } from "@cinderblock/query";
 
@@ -36,6 +37,15 @@ export type RenderCall =
   | { kind: "diff"; left: PartialResult[]; right: PartialResult[]; callSite: [left: string[], right: string[]]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
   | { kind: "pprof"; parts: PartialResult[]; sampleType: { type: string; unit: string }; periodType: { type: string; unit: string }; period: bigint; timeNanos: bigint; durationNanos: bigint; maxNodes: number; goPgo?: { keepLocations: number; aggregateCallees: boolean } };
 
+/** Answers as files; their libraries are loaded when the first is asked for. */
+export type ExportCall =
+  | (Sides & { kind: "tree"; format: TreeFormat; title: string; unit: "nanoseconds" | "bytes" | "count"; atMs: number })
+  | { kind: "otlp"; pprof: Uint8Array; service: string }
+  /** a piece of an Arrow stream */
+  | { kind: "samples"; parts: PartialResult[]; table: SampleTable; first: boolean; last: boolean }
+  /** an Arrow stream as a Parquet file */
+  | { kind: "parquet"; stream: Uint8Array };
+
 /** One file, or two that are compared; without a type the first one that they have. */
 export interface FilesCall { files: { name: string; bytes: Uint8Array }[]; type: string | undefined; maxNodes: number; limitBytes: number }
 /** What is in them, and v1's flamebearer of one type as JSON. */
@@ -51,6 +61,8 @@ export interface QueryWorkerMethods {
   keys(call: BlocksCall & { select: SelectRequest }): Promise<RowKeys[]>;
   labels(call: BlocksCall & { ask: LabelAsk }): Promise<LabelAnswer & { missing: string[] }>;
   render(call: RenderCall): Promise<RenderAnswer>;
+  /** rows: of a piece of a table, else 0 */
+  export(call: ExportCall): Promise<{ bytes: Uint8Array; rows: number }>;
   files(call: FilesCall): Promise<FilesAnswer>;
   forget(call: BlocksCall): void;
 }

@@ -20,7 +20,7 @@ function mergedPoints(parts: PartialResult[]): Points {
   return merged?.kind === "points" ? merged.points : { timeMs: new Float64Array(0), value: new Float64Array(0) };
 }
 
-function bothTrees({ parts, base, filter, baseFilter }: Sides): TwoTrees { return twoTrees(mergedTree(parts), base && mergedTree(base), filter, baseFilter); }
+export function bothTrees({ parts, base, filter, baseFilter }: Sides): TwoTrees { return twoTrees(mergedTree(parts), base && mergedTree(base), filter, baseFilter); }
 
 /** Merges, cuts to `maxNodes` (after the merge) and encodes. */
 export function render(call: RenderCall): RenderAnswer {

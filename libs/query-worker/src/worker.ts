@@ -56,6 +56,7 @@ const methods: QueryWorkerMethods = {
     return { names, sets: ask.kind === "series" ? seriesLabels(open, ask.names, ask.query) : [], missing };
   },
   render(call) { return Promise.resolve(moved(render(call))); },
+  async export(call) { return moved((await import("./export.ts")).exported(call)); },
   files(call) { return Promise.resolve(renderFiles(call)); },
   forget(call) { if (call.root === "bucket") for (const u of call.ulids) disk?.forget(u); void blocks.then((b) => b.forget(call)); },
 };

@@ -5,6 +5,7 @@ import type { Each } from "./exemplars.ts";
 import { addSource, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
 import { detailedPoints } from "./heatmap.ts";
 import { largestProfiles, mergePoints, mergeProfileLists, type Points, pointsOf, type ProfileList, withIds } from "./points.ts";
+import { buildSamples, mergeSamples, type PartialSamples } from "./samples.ts";
 import { type Segment, segmentsOf } from "./segments.ts";
 import type { SeriesRanges } from "./contracts.ts";
 import type { Exclusion, Exclusions } from "./duplicates.ts";
@@ -17,11 +18,12 @@ export type SourceQuery =
   | { kind: "profile"; select: SelectRequest; spans: string[]; stacks?: StackSelector }
   | { kind: "series"; select: SelectRequest; range: SeriesRange; callSite: string[]; /** the largest profile or span of each point comes along */ exemplars?: Each }
   | { kind: "points"; select: SelectRequest; /** their series come along; and of what: profiles, or spans of them */ each?: Each; /** ids come along */ ids?: boolean }
+  | { kind: "samples"; select: SelectRequest; spans: string[] }
   | { kind: "profiles"; select: SelectRequest; minValue: number; maxValue: number; limit: number };
 
 export type PartialResult =
   | { kind: "tree"; tree: PartialTree } | { kind: "profile"; profile: PartialProfile } | { kind: "series"; series: PartialSeries[] }
-  | { kind: "points"; points: Points } | { kind: "profiles"; list: ProfileList; limit: number };
+  | { kind: "samples"; samples: PartialSamples } | { kind: "points"; points: Points } | { kind: "profiles"; list: ProfileList; limit: number };
 
 /**
  * Identity and sum of rows for the duplicate check between sources: parallel columns. Row numbers are those of `form`: a head
@@ -56,6 +58,16 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
     const merger = new ProfileMerger();
     for (const s of sources) await buildProfile(s, await chosenSegments(s, exclude[s.ulid], spans), spans, query.stacks, merger);
     return { kind: "profile", profile: merger.finish() };
+  }
+  if (query.kind === "samples") {
+    const parts: PartialSamples[] = [], spans = parseSpans(query.spans);
+    for (const s of sources) {
+      await s.load(["keys", "ids"]);
+      let selected = selectRows(s, selector, from, to, exclude[s.ulid], s, shard);
+      if (ids.length > 0) selected = withIds(await s.load(["ids"]), selected, ids);
+      parts.push(await buildSamples(s, { rows: s, selected }, spans));
+    }
+    return { kind: "samples", samples: mergeSamples(parts) };
   }
   if (query.kind === "points") {
     const parts: Points[] = [];
@@ -120,6 +132,7 @@ export function mergePartials(parts: readonly PartialResult[]): PartialResult {
     for (const p of parts) if (p.kind === "profile") m.add(p.profile);
     return { kind: "profile", profile: m.finish() };
   }
+  if (first.kind === "samples") return { kind: "samples", samples: mergeSamples(parts.flatMap((p) => (p.kind === "samples" ? [p.samples] : []))) };
   if (first.kind === "points") return { kind: "points", points: mergePoints(parts.flatMap((p) => (p.kind === "points" ? [p.points] : []))) };
   if (first.kind === "profiles") return { kind: "profiles", list: mergeProfileLists(parts.flatMap((p) => (p.kind === "profiles" ? [p.list] : [])), first.limit), limit: first.limit };
   const m = new SeriesMerger();

@@ -6,6 +6,9 @@ export { diffLevels, encodeTreeBytes, finalTree, flameLevels } from "./render-tr
 export type { FinalTree, FlameLevels } from "./render-tree.ts";
 export { encodeSelectHeatmap } from "./heatmap.ts";
 export type { HeatmapRequest } from "./heatmap.ts";
+export { spanText } from "./exemplars.ts";
+export { uuidText } from "./points.ts";
+export type { PartialSamples } from "./samples.ts";
 export type { Each, Exemplar } from "./exemplars.ts";
 export { encodeHeatmap, mergeProfileLists } from "./points.ts";
 export type { Points, ProfileList, SingleProfile } from "./points.ts";

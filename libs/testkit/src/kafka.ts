@@ -78,7 +78,7 @@ num.io.threads=2
 log.cleaner.dedupe.buffer.size=2097152
 `);
   const classes = ["-cp", join(lib, "*")];
-  await promisify(execFile)("java", ["-Xmx128m", ...JAVA, ...classes, "kafka.tools.StorageTool", "format", "-t", randomBytes(16).toString("base64url"), "-c", config, "--add-scram", "SCRAM-SHA-256=[name=alice,password=alice-secret]"]);
+  await promisify(execFile)("java", ["-Xmx128m", ...JAVA, ...classes, "kafka.tools.StorageTool", "format", `--cluster-id=${randomBytes(16).toString("base64url")}`, "-c", config, "--add-scram", "SCRAM-SHA-256=[name=alice,password=alice-secret]"]);
   let child: ChildProcess | undefined;
   const start = async (): Promise<void> => {
     const log = openSync(join(directory, "log"), "a");

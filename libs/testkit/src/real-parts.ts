@@ -81,16 +81,16 @@ export async function goProgram(name: string, what: string, module: string): Pro
 }
 
 /** A Python program at a version, installed once in a place of its own; undefined where it cannot be. */
-export async function pipProgram(program: string, requirement: string): Promise<string | undefined> {
-  const home = join(PARTS, requirement.replace("==", "-")), path = join(home, "bin", program);
+export async function pipProgram(program: string, requirement: string, ...more: string[]): Promise<string | undefined> {
+  const home = join(PARTS, [requirement, ...more].join("+").replaceAll("==", "-")), path = join(home, "bin", program);
   if (existsSync(path)) return path;
   return installing(async () => {
     if (existsSync(path)) return path;
     process.stderr.write(`installing ${requirement} (some seconds)\n`);
     try {
       await promisify(execFile)("python3", ["-m", "venv", home]);
-      await promisify(execFile)(join(home, "bin/pip"), ["install", "-q", requirement], { maxBuffer: 1 << 26 });
-    } catch (err) { return missing(program, (err as Error).message.slice(0, 300)); }
+      await promisify(execFile)(join(home, "bin/pip"), ["install", "-q", requirement, ...more], { maxBuffer: 1 << 26 });
+    } catch (err) { rmSync(home, { recursive: true, force: true }); return missing(program, (err as Error).message.slice(0, 300)); }
     return path;
   });
 }

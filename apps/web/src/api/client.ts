@@ -47,6 +47,8 @@ export class Client {
 
   async text(path: string, signal?: AbortSignal): Promise<string> { return (await ask(path, { headers: headers(this.tenant, {}), ...(signal ? { signal } : {}) })).text(); }
 
+  async file(path: string): Promise<ArrayBuffer> { return (await ask(path, { headers: headers(this.tenant, {}) })).arrayBuffer(); }
+
   /** What a page for operators says, as data. */
   async page<T>(path: string, signal?: AbortSignal): Promise<T> { return (await (await ask(path, { headers: headers(this.tenant, { accept: "application/json" }), ...(signal ? { signal } : {}) })).json()) as T; }
 

@@ -1,5 +1,5 @@
 import { type ReactNode, type RefObject, useState } from "react";
-import { decodeCallTree, layout, toFolded, toHtml, toSpeedscope, toSvg } from "@cinderblock/flame";
+import { decodeCallTree, layout, toFirefox, toFolded, toHtml, toSpeedscope, toSvg } from "@cinderblock/flame";
 import { BASE } from "../api/client.ts";
 import type { Selection } from "../api/types.ts";
 import { callTreeRequest, mergeProfileRequest } from "../api/wire.ts";
@@ -25,12 +25,16 @@ export function ExportDialog({ selection, handle, onClose }: { selection: Select
   const filtered = selection.stacks.callSite.length + selection.stacks.only.length + selection.stacks.without.length + selection.stacks.hide.length > 0;
   const tree = async (): Promise<ReturnType<typeof decodeCallTree>> => decodeCallTree(new Uint8Array((await client.binary("cinderblock.explore.v1.ExploreService/CallTree", callTreeRequest(selection, undefined, -1))).value));
   const render = (format: string): string => { const u = new URL("pyroscope/render", BASE); u.search = new URLSearchParams({ query: `${selection.type}${selection.selector}`, from: String(selection.startMs), until: String(selection.endMs), ...(format !== "" ? { format } : {}) }).toString(); return u.href; };
+  const exported = (format: string): string => { const u = new URL("pyroscope/export", BASE); u.search = new URLSearchParams({ query: `${selection.type}${selection.selector}`, from: String(selection.startMs), until: String(selection.endMs), format }).toString(); return u.href; };
   const kinds: [name: string, inside: string, run: () => Promise<void>][] = [
     ["Folded stacks", "Every stack with its value, filters included; for flamegraph.pl and inferno.", async () => save(`${stem}.folded`, toFolded(await tree()), "text/plain")],
     ["speedscope", "Every stack, filters included; drop it on speedscope.app.", async () => save(`${stem}.speedscope.json`, toSpeedscope(await tree(), stem, unitOfType(state.type)), "application/json")],
+    ["Firefox Profiler", "Every stack, filters included; open it at profiler.firefox.com.", async () => save(`${stem}.firefox.json`, toFirefox(await tree(), stem, unitOfType(state.type), selection.startMs), "application/json")],
     ["pprof", `Labels and time${filtered ? ", without the filters of functions" : ""}; for go tool pprof.`, async () => save(`${stem}.pb`, (await client.binary("querier.v1.QuerierService/SelectMergeProfile", mergeProfileRequest(selection))).value, "application/octet-stream")],
     ["Flamebearer JSON", `Labels and time${filtered ? ", without the filters of functions" : ""}; Pyroscope's own format.`, async () => save(`${stem}.json`, await client.text(render("")), "application/json")],
     ["DOT", `The call graph of the 100 largest functions${filtered ? ", without the filters of functions" : ""}; for Graphviz.`, async () => save(`${stem}.dot`, await client.text(render("dot")), "text/vnd.graphviz")],
+    ["Parquet", `A row for every sample with its labels and stack${filtered ? ", without the filters of functions" : ""}; for pandas, Polars and DuckDB.`, async () => save(`${stem}.parquet`, await client.file(exported("parquet")), "application/vnd.apache.parquet")],
+    ["OTLP", `One merged profile${filtered ? ", without the filters of functions" : ""}; for OpenTelemetry.`, async () => save(`${stem}.otlp`, await client.file(exported("otlp")), "application/x-protobuf")],
     ["CSV", "Every function with self and total, filters included.", async () => {
       const { value } = await client.functions(selection, undefined, "", "self", false, 0);
       save(`${stem}.csv`, `function,self,total\n${value.rows.map((r) => `"${r.name.replace(/"/g, "\"\"")}",${r.self},${r.total}`).join("\n")}\n`, "text/csv");
