@@ -340,3 +340,22 @@ describe("usage groups", () => {
     await expect(server.start(`-runtime-config.file=${file}`)).rejects.toThrow("the name other is for what belongs to no group");
   });
 });
+
+describe("an ingestion limit", () => {
+  it("that a tenant has reached refuses its pushes, but for a trickle, and no other tenant's; lifted without a restart", async () => {
+    const server = new Server(), file = join(server.dir, "limits.yaml");
+    const reached = (yes: boolean): void => { writeFileSync(file, `overrides: {full: {ingestion_limit: {period_type: hour, period_limit_mb: 128, limit_reset_time: 1795411800, limit_reached: ${yes}, sampling: {num_requests: 1, period: 1h}}}}\n`); };
+    reached(true);
+    await server.start("-auth.multitenancy-enabled=true", `-runtime-config.file=${file}`, "-runtime-config.reload-period=1s");
+    const push = (tenant: string, at: number) => server.json("/push.v1.PusherService/Push", { series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "shop" }], samples: [{ rawProfile: Buffer.from(profile(10, now + at)).toString("base64") }] }] }, { "x-scope-orgid": tenant });
+    expect([(await push("full", 0)).status, (await push("other", 0)).status, (await push("other", 1)).status]).toEqual([200, 200, 200]);
+    const refused = await push("full", 1);
+    expect([refused.status, refused.body.code, refused.body.message]).toEqual([429, "resource_exhausted", "limit of 128 MB per hour reached, next reset at 2026-11-23T05:30:00.000Z"]);
+    const form = await fetch(`${server.url}/ingest?name=shop.cpu&from=${now / 1000}`, { method: "POST", headers: { "x-scope-orgid": "full" }, body: "a;b 1" });
+    expect(form.status).toBe(429);
+    expect(await (await fetch(`${server.url}/metrics`)).text()).toContain('pyroscope_discarded_samples_total{reason="ingest_limit_reached",tenant="full"} 2');
+    reached(false);
+    for (let i = 0; (await push("full", 2)).status !== 200; i++) { expect(i).toBeLessThan(100); await new Promise((r) => { setTimeout(r, 100); }); }
+    await server.stop();
+  });
+});

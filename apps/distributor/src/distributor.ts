@@ -1,5 +1,5 @@
 import { CinderblockError, fromErrorRecord } from "@cinderblock/errors";
-import { OTHER_GROUP, type PushAnswer, type RawPush } from "@cinderblock/ingest";
+import { IngestionGate, OTHER_GROUP, type PushAnswer, type RawPush } from "@cinderblock/ingest";
 import type { IngestLimits, TenantLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { sizeBuckets } from "@cinderblock/telemetry";
@@ -18,6 +18,7 @@ interface Children { profiles: { inc(n: number): void }; sizes: { observe(n: num
 /** Counts, bounds what is in flight, and hands pushes to the write path. */
 export class Distributor {
   private inFlightBytes = 0;
+  private readonly gate = new IngestionGate();
   private readonly path: WritePath;
   private readonly limits: TenantLimits;
   private readonly maxInFlightBytes: number;
@@ -43,11 +44,12 @@ export class Distributor {
   }
 
   async push(tenant: string, service: string, push: RawPush, type: string): Promise<void> {
-    const bytes = push.body.length;
+    const bytes = push.body.length, limits = this.limits.of(tenant);
+    try { this.gate.check(tenant, limits.ingestionLimit, this.base.now()); } catch (err) { this.discard([{ reason: "ingest_limit_reached", profiles: 1, bytes }], tenant); throw err; }
     try { this.admit(bytes); } catch (err) { this.discard([{ reason: "rate_limited", profiles: 1, bytes }], tenant); throw err; }
     this.inFlightBytes += bytes;
     try {
-      const answer = await this.base.tracer.span("distributor.push", { tenant, bytes }, () => this.path.push(tenant, service, push, this.limits.of(tenant)));
+      const answer = await this.base.tracer.span("distributor.push", { tenant, bytes }, () => this.path.push(tenant, service, push, limits));
       this.count(tenant, type, answer);
       if (answer.error) throw fromErrorRecord(answer.error);
     } finally { this.inFlightBytes -= bytes; }

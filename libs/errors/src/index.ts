@@ -24,7 +24,7 @@ export interface ErrorOptions {
 export const DISCARD_REASONS = [
   "missing_labels", "max_label_names_per_series", "invalid_labels", "label_name_too_long", "label_value_too_long",
   "duplicate_label_names", "not_in_ingestion_window", "profile_size_limit", "samples_limit", "sample_labels_limit",
-  "malformed_profile", "body_size_limit_exceeded", "rate_limited", "series_limit", "dropped_by_relabel_rules", "dropped_by_sampling_rules", "unknown",
+  "malformed_profile", "body_size_limit_exceeded", "rate_limited", "ingest_limit_reached", "series_limit", "dropped_by_relabel_rules", "dropped_by_sampling_rules", "unknown",
 ] as const;
 export type DiscardReason = (typeof DISCARD_REASONS)[number];
 

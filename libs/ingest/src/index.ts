@@ -14,4 +14,5 @@ export type { IngestRequest } from "./ingest-request.ts";
 export { RateGate } from "./rate-gate.ts";
 export { cutGoShapes } from "./go-fix.ts";
 export { decodePush, decodePushJson, peekService, serviceOf } from "./envelope.ts";
+export { IngestionGate, parseIngestionLimit } from "./ingestion-limit.ts";
 export { OTHER_GROUP, parseSampling, parseUsageGroups } from "./usage-groups.ts";

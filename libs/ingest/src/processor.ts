@@ -4,6 +4,7 @@ import { CinderblockError, type DiscardReason, type ErrorRecord } from "@cinderb
 import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, sortLabels } from "@cinderblock/model";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
+import { overLimit } from "./ingestion-limit.ts";
 import { decodePush, decodePushJson, type RawSeries } from "./envelope.ts";
 import { jfrToPprofs, readJfrLabels } from "./jfr.ts";
 import { otlpToPprofs, readOtlp } from "./otlp.ts";
@@ -275,6 +276,9 @@ export class PushProcessor {
     const memberships = context.memberships.list;
     this.groups = memberships.length > 0 ? memberships.map((m) => m.name) : [OTHER_GROUP];
     for (const name of this.groups) counts[name] = (counts[name] ?? 0) + body.length;
+    // A record of the log was let in when it came: it names none.
+    const over = limits.groupsOverLimit?.length > 0 ? memberships.find((m) => limits.groupsOverLimit.includes(m.name) || limits.groupsOverLimit.includes(m.group)) : undefined;
+    if (over) throw overLimit(`the limit of usage group ${over.name} is reached`);
     const rule = limits.sampling.length > 0 ? samplingOf(memberships, limits.sampling) : undefined;
     if (!rule || Number(this.hasher.h64(body) >> 11n) / 2 ** 53 < rule.probability) return false;
     out.discarded.push({ reason: "dropped_by_sampling_rules", profiles: 1, bytes: body.length, groups: this.groups });

@@ -3,9 +3,9 @@ import { readFileSync } from "node:fs";
 import { type Accepted, bool, type ConfigOf, duration, float, int, secret, str, yaml } from "@cinderblock/config";
 import { parseRetentionRules, type RetentionRule } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
-import { parseRelabelRules, parseSampling, parseUsageGroups } from "@cinderblock/ingest";
+import { parseIngestionLimit, parseRelabelRules, parseSampling, parseUsageGroups } from "@cinderblock/ingest";
 import type { RedisConfig } from "@cinderblock/redis";
-import { type Limits, type RelabelRule, type SamplingRule, smallerLimit, type UsageGroup } from "@cinderblock/tenant";
+import { type IngestionLimit, type Limits, type RelabelRule, type SamplingRule, smallerLimit, type UsageGroup } from "@cinderblock/tenant";
 import { storageSchema } from "./storage-config.ts";
 import { tlsSchema } from "./tls-config.ts";
 
@@ -114,6 +114,7 @@ export const commonSchema = {
   sampleTypeRules: yaml("distributor.sample-type-relabeling-rules", "limits.sample_type_relabeling_rules", [] as RelabelRule[], "Rules (keep, drop) that decide by the labels of a series, __type__ and __unit__ which sample types of a profile are stored.", (value, where) => parseRelabelRules(value, where, ["keep", "drop"])),
   usageGroups: yaml("distributor.usage-groups", "limits.distributor_usage_groups", [] as UsageGroup[], "Whose profiles count together: names and selectors of series, at most 50. A name may hold ${labels.<name>}. pyroscope_usage_group_* count their bytes.", parseUsageGroups),
   sampling: yaml("distributor.sampling", "limits.distributor_sampling", [] as SamplingRule[], "Which part of a usage group's profiles is kept: usage_groups: {<name>: {probability: 0.1}}. The smallest of a series' groups holds; the others get 200 and are counted as dropped_by_sampling_rules.", parseSampling),
+  ingestionLimit: yaml("distributor.ingestion-limit", "limits.ingestion_limit", undefined as IngestionLimit | undefined, "What somebody else counts a tenant's volume by, and has found: period_type, period_limit_mb, limit_reset_time (Unix seconds), limit_reached (pushes get 429), sampling {num_requests, period} (so many are taken all the same), usage_groups {<name>: {period_limit_mb, limit_reached}}.", parseIngestionLimit),
   maxLocalSeries: int("ingester.max-local-series-per-tenant", "limits.max_local_series_per_tenant", 0, "Active series of a tenant in this ingester; 0: no limit.", { min: 0 }),
   maxGlobalSeries: int("ingester.max-global-series-per-tenant", "limits.max_global_series_per_tenant", 5000, "Active series of a tenant in all ingesters; 0: no limit.", { min: 0 }),
   blocksRetention: duration("compactor.blocks-retention-period", "limits.compactor_blocks_retention_period", "0s", "Blocks wholly older than this are deleted; 0: none."),
@@ -156,7 +157,7 @@ export function limitsOf(c: CommonConfig): Limits {
     enforceLabelsOrder: c.enforceLabelsOrder, disableLabelSanitization: c.disableSanitization, maxProfileSizeBytes: c.maxProfileSize, maxProfileStacktraceSamples: c.maxProfileSamples,
     maxProfileStacktraceSampleLabels: c.maxSampleLabels, maxProfileStacktraceDepth: c.maxStackDepth, maxProfileSymbolValueLength: c.maxSymbolLength,
     rejectOlderThanMs: c.rejectOlderThan, rejectNewerThanMs: c.rejectNewerThan, relabelDefaultRules: c.relabelDefaultRules as Limits["relabelDefaultRules"], relabelRules: c.relabelRules, sampleTypeRelabelRules: c.sampleTypeRules, usageGroups: c.usageGroups, sampling: c.sampling,
-    maxSeriesPerTenant: smallerLimit(c.maxLocalSeries, c.maxGlobalSeries), maxLocalSeriesPerTenant: c.maxLocalSeries, maxGlobalSeriesPerTenant: c.maxGlobalSeries, ingestionShardSize: c.ingestionShardSize, maxQueryLookbackMs: c.maxQueryLookback, maxQueryLengthMs: c.maxQueryLength, maxQueryParallelism: c.maxQueryParallelism,
+    maxSeriesPerTenant: smallerLimit(c.maxLocalSeries, c.maxGlobalSeries), maxLocalSeriesPerTenant: c.maxLocalSeries, maxGlobalSeriesPerTenant: c.maxGlobalSeries, ingestionShardSize: c.ingestionShardSize, ingestionLimit: c.ingestionLimit, groupsOverLimit: c.ingestionLimit?.groupsOverLimit ?? [], maxQueryLookbackMs: c.maxQueryLookback, maxQueryLengthMs: c.maxQueryLength, maxQueryParallelism: c.maxQueryParallelism,
     splitQueriesByIntervalMs: c.splitQueries, splitQueriesByShards: c.splitShardsOfQueries, maxQueriersPerTenant: c.maxQueriersPerTenant, maxFlamegraphNodesDefault: c.nodesDefault, maxFlamegraphNodesMax: c.nodesMax, maxFlamegraphNodesOnSelectMergeProfile: c.nodesOnMergeProfile,
     queryAnalysisEnabled: c.queryAnalysis, queryAnalysisSeriesEnabled: c.queryAnalysisSeries,
     blocksRetentionMs: c.blocksRetention, splitShards: c.splitShards, splitGroups: c.splitGroups, compactorShardSize: c.compactorShardSize, partialBlockDeletionDelayMs: c.partialBlockDelay, downsamplerEnabled: c.tenantDownsampler, retentionRules: c.retentionRules,

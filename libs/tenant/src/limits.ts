@@ -37,6 +37,22 @@ export interface IngestLimits {
   usageGroups: readonly UsageGroup[];
   /** which part of a group's profiles is kept */
   sampling: readonly SamplingRule[];
+  /** usage groups whose profiles are refused: they have used up what they may send */
+  groupsOverLimit: readonly string[];
+}
+
+/** What somebody else counts a tenant's volume by, and has found: it is told here, and enforced. */
+export interface IngestionLimit {
+  /** nothing more is taken until the reset */
+  reached: boolean;
+  /** hour, day, month: for the message */
+  periodType: string;
+  periodLimitMb: number;
+  /** milliseconds since the epoch; 0: not told */
+  resetMs: number;
+  /** so many requests of each period are taken all the same, so that one sees that agents live */
+  trickle: { requests: number; periodMs: number } | undefined;
+  groupsOverLimit: readonly string[];
 }
 
 /** A selector and a name, which may hold `${labels.<name>}`. */
@@ -51,6 +67,8 @@ export interface Limits extends IngestLimits {
   maxGlobalSeriesPerTenant: number;
   /** ingesters that a tenant's writes stay in; 0: all */
   ingestionShardSize: number;
+  /** undefined: nobody counts */
+  ingestionLimit: IngestionLimit | undefined;
   maxQueryLookbackMs: number;
   maxQueryLengthMs: number;
   maxQueryParallelism: number;

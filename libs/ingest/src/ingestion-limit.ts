@@ -1,0 +1,62 @@
+import { parseDuration } from "@cinderblock/config";
+import { CinderblockError, invalid } from "@cinderblock/errors";
+import type { IngestionLimit } from "@cinderblock/tenant";
+
+function mapping(value: unknown, where: string, keys: readonly string[]): Map<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid(`${where}: expected ${keys.join(", ")}`);
+  for (const key of Object.keys(value)) if (keys.length > 0 && !keys.includes(key)) throw invalid(`${where}: unknown key ${key}`);
+  return new Map(Object.entries(value));
+}
+function numberOf(value: unknown, where: string): number {
+  if (value === undefined) return 0;
+  if (typeof value !== "number" || !(value >= 0)) throw invalid(`${where}: expected a number, found ${JSON.stringify(value)}`);
+  return value;
+}
+function flagOf(value: unknown, where: string): boolean {
+  if (value !== undefined && typeof value !== "boolean") throw invalid(`${where}: expected true or false, found ${JSON.stringify(value)}`);
+  return value === true;
+}
+
+/**
+ * v1's `ingestion_limit`: period_type, period_limit_mb, limit_reset_time (Unix seconds), limit_reached,
+ * sampling {num_requests, period}, usage_groups {name: {period_limit_mb, limit_reached}}.
+ */
+export function parseIngestionLimit(value: unknown, where: string): IngestionLimit | undefined {
+  if (value === null || value === undefined || value === "") return undefined;
+  const all = mapping(value, where, ["period_type", "period_limit_mb", "limit_reset_time", "limit_reached", "sampling", "usage_groups"]);
+  const periodType = all.get("period_type") ?? "";
+  if (typeof periodType !== "string") throw invalid(`${where}: period_type: expected a word like hour`);
+  const sampling = all.get("sampling") == null ? undefined : mapping(all.get("sampling"), `${where}: sampling`, ["num_requests", "period"]);
+  const groupsOverLimit: string[] = [];
+  if (all.get("usage_groups") != null) {
+    for (const [name, entry] of mapping(all.get("usage_groups"), `${where}: usage_groups`, [])) {
+      const group = mapping(entry, `${where}: usage_groups: ${name}`, ["period_limit_mb", "limit_reached"]);
+      numberOf(group.get("period_limit_mb"), `${where}: usage_groups: ${name}: period_limit_mb`);
+      if (flagOf(group.get("limit_reached"), `${where}: usage_groups: ${name}: limit_reached`)) groupsOverLimit.push(name);
+    }
+  }
+  const periodMs = sampling ? parseDuration(String(sampling.get("period") ?? "0s")) : 0, requests = sampling ? numberOf(sampling.get("num_requests"), `${where}: sampling: num_requests`) : 0;
+  return {
+    periodType, periodLimitMb: numberOf(all.get("period_limit_mb"), `${where}: period_limit_mb`), resetMs: numberOf(all.get("limit_reset_time"), `${where}: limit_reset_time`) * 1000,
+    reached: flagOf(all.get("limit_reached"), `${where}: limit_reached`), trickle: requests > 0 && periodMs > 0 ? { requests, periodMs } : undefined, groupsOverLimit,
+  };
+}
+
+/** Lets the trickle of a tenant that has used up its volume through, and refuses the rest. One per distributor, as in v1. */
+export class IngestionGate {
+  private readonly windows = new Map<string, { from: number; used: number }>();
+
+  /** @throws `limit` with the reason ingest_limit_reached */
+  check(tenant: string, limit: IngestionLimit | undefined, nowMs: number): void {
+    if (!limit?.reached) { if (this.windows.size > 0) this.windows.delete(tenant); return; }
+    const { trickle } = limit;
+    if (trickle) {
+      let w = this.windows.get(tenant);
+      if (!w || nowMs - w.from >= trickle.periodMs) this.windows.set(tenant, (w = { from: nowMs, used: 0 }));
+      if (w.used < trickle.requests) { w.used++; return; }
+    }
+    throw overLimit(`limit of ${limit.periodLimitMb} MB${limit.periodType === "" ? "" : ` per ${limit.periodType}`} reached${limit.resetMs > 0 ? `, next reset at ${new Date(limit.resetMs).toISOString()}` : ""}`);
+  }
+}
+
+export function overLimit(message: string): CinderblockError { return new CinderblockError("limit", message, { reason: "ingest_limit_reached" }); }
