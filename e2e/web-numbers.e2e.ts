@@ -46,6 +46,22 @@ describe("numbers", () => {
     }
   });
 
+  inBrowser("of what is hidden of a runtime: merged into callers by one choice, by patterns that are chips like any others", async () => {
+    await push(server, "preset", {}, END - 600_000, [{ frames: ["main", "runtime.mallocgc", "shop.parse"], values: [3e9] }, { frames: ["main", "runtime.gcBgMarkWorker"], values: [2e9] }, { frames: ["main", "Runtimes.go"], values: [1e9] }]);
+    const { page, context, problems } = await open(`explore?f=${END - HOUR}&u=${END}&s=${encodeURIComponent('service_name="preset"')}&pane=table&o=name&asc=1`);
+    const rows = async (): Promise<string[][]> => { await settled(page); return page.locator(".table-scroll [role=row]").evaluateAll((all) => all.map((r) => [...r.querySelectorAll("[role=cell]")].map((c) => (c as HTMLElement).innerText.trim()).slice(0, 2))); };
+    await page.getByText("runtime.gcBgMarkWorker").waitFor();
+    await page.getByLabel("Merge into callers").selectOption("Go's runtime");
+    await page.getByText("runtime.gcBgMarkWorker").waitFor({ state: "detached" });
+    expect((await rows()).map((r) => r[0])).toEqual(["main", "Runtimes.go", "shop.parse"].sort());
+    // What they had is their callers'.
+    expect(new Map((await rows()).map((r) => [r[0], r[1]])).get("main")).toContain("2");
+    await page.getByRole("button", { name: "Remove hidden /^runtime\\./" }).click();
+    await page.getByText("runtime.gcBgMarkWorker").waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
   inBrowser("of filters of functions: only, without, merged into callers", async () => {
     const { page, context, problems } = await open(`explore?${LATE}&${CART}&fn=json.Marshal`);
     await flame(page);

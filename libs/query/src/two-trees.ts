@@ -3,7 +3,7 @@ import { addInt64, ByteStrings, nthLargest, wordsOf } from "@cinderblock/columna
 import { textFilter } from "@cinderblock/model";
 import { emptyTree, type PartialTree, TreeMerger } from "./tree.ts";
 
-/** Which stacks count and how they are shown; names are whole function names. */
+/** Which stacks count and how they are shown: whole function names; also, but in `callSite`, regular expressions (RE2, any case) between slashes. */
 export interface StackFilter {
   /** stacks that begin with these, root first */
   callSite: readonly string[];
@@ -26,40 +26,50 @@ export interface TwoTrees {
   base: BigInt64Array | undefined;
 }
 
+/** What a filter says of a name: its functions are hidden, their stacks are left out. */
+const HIDDEN = 1, GONE = 2;
+
+/** Whether a name is one of a filter's: a whole name, or a pattern between slashes. @throws `invalid` for a pattern that is none */
+function matcher(entry: string): (name: string) => boolean { return /^\/.+\/$/s.test(entry) ? textFilter(entry) : (name) => name === entry; }
+
+/** What the filter says of each name of a tree; `only` has a bit for each of its entries. */
+function namesOf(t: PartialTree, f: StackFilter): { said: Uint8Array; only: Uint32Array; entries: number } {
+  const n = t.nameOffset.length - 1, out = { said: new Uint8Array(n), only: new Uint32Array(n), entries: new Set(f.only).size };
+  const hide = [...new Set(f.hide)].map(matcher), without = [...new Set(f.without)].map(matcher), only = [...new Set(f.only)].map(matcher);
+  if (hide.length + without.length + only.length === 0) return out;
+  const text = new TextDecoder();
+  for (let i = 1; i < n; i++) {
+    const name = text.decode(t.nameBytes.subarray(t.nameOffset[i]!, t.nameOffset[i + 1]!));
+    if (hide.some((m) => m(name))) out.said[i]! |= HIDDEN;
+    if (without.some((m) => m(name))) out.said[i]! |= GONE;
+    only.forEach((m, bit) => { if (m(name)) out.only[i]! |= 1 << bit; });
+  }
+  return out;
+}
+
 /** The node of each node of `t` in a tree with one node for each path, at most; -1 where its stack does not count. */
 function filtered(t: PartialTree, f: StackFilter, into: TreeMerger): Int32Array {
-  const n = t.parent.length;
-  const wanted = new Set([...f.callSite, ...f.only, ...f.without, ...f.hide]);
-  const text = new TextDecoder();
-  // name -> its text, of those that the filter names
-  const known = new Map<number, string>();
-  for (let i = 1; i < t.nameOffset.length - 1; i++) { const name = text.decode(t.nameBytes.subarray(t.nameOffset[i]!, t.nameOffset[i + 1]!)); if (wanted.has(name)) known.set(i, name); }
-  const hide = new Set(f.hide), without = new Set(f.without), only = [...new Set(f.only)];
-  const site = f.callSite.length, all = only.length;
-  // node -> functions of the call site that its stack begins with; functions of `only` in its stack, as bits
+  const n = t.parent.length, { said, only, entries } = namesOf(t, f), callSite = f.callSite.map((s) => Buffer.from(s)), site = callSite.length;
+  const isNamed = (name: number, as: Buffer): boolean => Buffer.compare(t.nameBytes.subarray(t.nameOffset[name]!, t.nameOffset[name + 1]!), as) === 0;
+  // node -> functions of the call site that its stack begins with; entries of `only` in its stack, as bits
   const begun = new Int32Array(n), bits = new Uint32Array(n), gone = new Uint8Array(n);
   const nameMap = new Int32Array(t.nameOffset.length).fill(-1);
   const map = new Int32Array(n);
   const depth = new Int32Array(n);
   into.reserve(n);
   for (let i = 1; i < n; i++) {
-    const p = t.parent[i]!, own = t.name[i]!, name = known.get(own);
+    const p = t.parent[i]!, own = t.name[i]!;
     depth[i] = depth[p]! + 1;
-    begun[i] = begun[p]! === site || (begun[p]! === depth[p]! && name === f.callSite[depth[p]!]) ? Math.min(site, begun[p]! + 1) : begun[p]!;
-    bits[i] = bits[p]!;
-    gone[i] = gone[p]!;
-    if (name !== undefined) {
-      const at = only.indexOf(name);
-      if (at >= 0) bits[i]! |= 1 << at;
-      if (without.has(name)) gone[i] = 1;
-    }
-    if (name !== undefined && hide.has(name)) { map[i] = map[p]!; continue; }
+    begun[i] = begun[p]! === site || (begun[p]! === depth[p]! && isNamed(own, callSite[depth[p]!]!)) ? Math.min(site, begun[p]! + 1) : begun[p]!;
+    bits[i] = bits[p]! | only[own]!;
+    gone[i] = gone[p]! | (said[own]! & GONE);
+    if ((said[own]! & HIDDEN) !== 0) { map[i] = map[p]!; continue; }
     let id = nameMap[own]!;
     if (id < 0) nameMap[own] = id = into.names.intern(t.nameBytes, t.nameOffset[own]!, t.nameOffset[own + 1]!);
     map[i] = into.child(map[p]!, id);
   }
-  const every = all === 0 ? 0 : all === 32 ? 0xffffffff : (1 << all) - 1;
-  for (let i = 0; i < n; i++) if (gone[i] === 1 || begun[i]! < site || (bits[i]! & every) !== every) map[i] = -1;
+  const every = entries === 0 ? 0 : entries === 32 ? 0xffffffff : (1 << entries) - 1;
+  for (let i = 0; i < n; i++) if (gone[i]! !== 0 || begun[i]! < site || (bits[i]! & every) >>> 0 !== every >>> 0) map[i] = -1;
   return map;
 }
 

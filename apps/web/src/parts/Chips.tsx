@@ -77,6 +77,32 @@ function LabelDialog({ side, initial, onClose, onPick }: { side: Side; initial: 
   );
 }
 
+/** What people do not want to see of a runtime: merged into what called it. */
+const PRESETS: readonly [name: string, patterns: readonly string[]][] = [
+  ["Go's runtime", ["/^runtime\\./", "/^(internal|vendor)\\//"]],
+  ["the JVM and the JDK", ["/^(java|javax|jdk|sun|com\\.sun)[./]/", "/^(Unsafe_|JVM_|jni_|Interpreter$|call_stub)/"]],
+  ["Node and V8", ["/^(node:|\\(|v8::|node::)|:?node:internal/"]],
+  ["Python's own machinery", ["/<frozen |importlib|\\bsite-packages\\/_?distutils|^_?Py[A-Z_]|^_PyEval/"]],
+  ["Ruby's own methods", ["/^(<internal:|rb_|vm_)|\\/lib\\/ruby\\//"]],
+  [".NET's own code", ["/^(System|Microsoft)[.!]/"]],
+  ["the kernel and libc", ["/(_64|_x64|_hwframe)$|^(__|do_|sys_|entry_|libc|\\[unknown\\]|\\[k\\])/"]],
+];
+
+/** Filters of functions that are wanted often, one choice each; the chips that come of it are as any others. */
+export function FilterPresets(): ReactNode {
+  const { state, go } = useApp();
+  const { stacks } = state, hidden = (patterns: readonly string[]): boolean => patterns.every((p) => stacks.hide.includes(p));
+  return (
+    <select className="presets" aria-label="Merge into callers" value="" onChange={(e) => {
+      const chosen = PRESETS.find(([name]) => name === e.target.value);
+      if (chosen) go({ stacks: { ...stacks, hide: [...stacks.hide.filter((h) => !chosen[1].includes(h)), ...chosen[1]] } });
+    }}>
+      <option value="">Hide…</option>
+      {PRESETS.map(([name, patterns]) => <option key={name} value={name} disabled={hidden(patterns)}>{name}</option>)}
+    </select>
+  );
+}
+
 /** Restrictions on stacks: the focused path and filters of functions. */
 export function StackChips(): ReactNode {
   const { state, go } = useApp();

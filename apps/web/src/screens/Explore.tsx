@@ -2,7 +2,7 @@ import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { formatCores, formatValue } from "@cinderblock/flame";
 import type { Selection, Series } from "../api/types.ts";
-import { SelectorBar, StackChips } from "../parts/Chips.tsx";
+import { FilterPresets, SelectorBar, StackChips } from "../parts/Chips.tsx";
 import { Drawer } from "../parts/Drawer.tsx";
 import { ExportDialog } from "../parts/Export.tsx";
 import { Failure, Loading } from "../parts/Failure.tsx";
@@ -96,6 +96,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
               </>
             ) : null}
             {state.pane === "flame" || state.pane === "tree" ? <label className="check"><input type="checkbox" checked={state.inverted} onChange={(e) => go({ inverted: e.target.checked }, true)} /> upside down</label> : null}
+            {app.can.explore && state.pane !== "labels" && state.pane !== "profiles" ? <FilterPresets /> : null}
             {state.pane === "labels" || state.pane === "table" || state.pane === "profiles" ? null : <label className="check"><input type="checkbox" checked={state.collapsed} onChange={(e) => go({ collapsed: e.target.checked }, true)} /> collapse recursion</label>}
           </div>
           <div className="with-drawer">

@@ -8,7 +8,7 @@ export type SortKey = "self" | "total" | "name" | "self-change" | "total-change"
 
 /** What is looked at: which profiles, of which time. */
 export interface Side { selector: Matcher[]; from: TimeText; until: TimeText }
-/** Which stacks count, and how they are shown; functions by their whole names. */
+/** Which stacks count, and how they are shown: functions by their whole names, or patterns between slashes. */
 export interface Stacks { callSite: string[]; only: string[]; without: string[]; hide: string[] }
 
 /** The whole screen is a function of this, and this is in the address bar. */

@@ -63,7 +63,8 @@ export declare type Selection = Message<"cinderblock.explore.v1.Selection"> & {
 export declare const SelectionSchema: GenMessage<Selection>;
 
 /**
- * Which stacks count, and how they are shown. Names are whole function names.
+ * Which stacks count, and how they are shown. Whole function names; also, but in call_site, regular expressions (RE2, any
+ * case) between slashes.
  *
  * @generated from message cinderblock.explore.v1.StackFilter
  */
