@@ -46,6 +46,23 @@ describe("numbers", () => {
     }
   });
 
+  inBrowser("as cores and per second: what it is in a second of the range, in every pane, and in the link", async () => {
+    // 120 profiles of 1,050 ms in the late hour.
+    const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=table&fn=json.Marshal`);
+    const drawer = page.getByTestId("function-values");
+    await drawer.getByText("1.20 min").first().waitFor();
+    await page.getByLabel("Values", { exact: true }).selectOption("cores");
+    await drawer.getByText(`${(72 / 3600).toFixed(4)} cores`).first().waitFor();
+    expect(new URL(page.url()).searchParams.get("per")).toBe("s");
+    await page.reload();
+    await drawer.getByText(`${(72 / 3600).toFixed(4)} cores`).first().waitFor();
+    expect(await page.locator(".table-scroll [role=row]", { hasText: "json.Marshal" }).first().innerText()).toContain(`${(72 / 3600).toFixed(4)} cores`);
+    await page.getByLabel("Values", { exact: true }).selectOption("totals");
+    await drawer.getByText("1.20 min").first().waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
   inBrowser("of what is hidden of a runtime: merged into callers by one choice, by patterns that are chips like any others", async () => {
     await push(server, "preset", {}, END - 600_000, [{ frames: ["main", "runtime.mallocgc", "shop.parse"], values: [3e9] }, { frames: ["main", "runtime.gcBgMarkWorker"], values: [2e9] }, { frames: ["main", "Runtimes.go"], values: [1e9] }]);
     const { page, context, problems } = await open(`explore?f=${END - HOUR}&u=${END}&s=${encodeURIComponent('service_name="preset"')}&pane=table&o=name&asc=1`);

@@ -187,6 +187,8 @@ describe("decoding", () => {
 describe("words", () => {
   it("formats values, shares and packages", () => {
     expect([formatValue(1.5e9, "nanoseconds"), formatValue(90e9, "nanoseconds"), formatValue(0, "bytes"), formatValue(1536, "bytes"), formatValue(12_000, "count"), formatValue(7, "count")]).toEqual(["1.50 s", "1.50 min", "0 B", "1.50 KiB", "12 k", "7"]);
+    const per = (unit: "nanoseconds" | "bytes" | "count", cores = false) => ({ unit, seconds: 60, cores });
+    expect([formatValue(90e9, per("nanoseconds", true)), formatValue(6e9, per("nanoseconds")), formatValue(60 * 1536, per("bytes")), formatValue(720_000, per("count"))]).toEqual(["1.50 cores", "100 ms/s", "1.50 KiB/s", "12 k/s"]);
     expect([formatShare(0), formatShare(0.5), formatShare(0.0123), formatShare(1e-6)]).toEqual(["0 %", "50.0 %", "1.23 %", "< 0.01 %"]);
     expect([packageOf("runtime.mallocgc"), packageOf("github.com/a/b.(*T).M"), packageOf("java/io/UnixFileSystem.list"), packageOf("std::vec::push"), packageOf("main.py:12 - run")]).toEqual(["runtime", "github.com/a/b", "java/io/UnixFileSystem", "std::vec", "main.py"]);
   });

@@ -10,5 +10,5 @@ export type { Style, Surface, Viewport } from "./draw.ts";
 export { changeOf, packageOf, painter } from "./palette.ts";
 export type { ChangePalette, ColourMode, Paint, Theme } from "./palette.ts";
 export { formatChange, formatCores, formatShare, formatValue, unitOf } from "./units.ts";
-export type { Unit } from "./units.ts";
+export type { Rate, Unit } from "./units.ts";
 export { toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg } from "./export.ts";

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { formatChange, formatShare, formatValue } from "@cinderblock/flame";
 import type { Selection } from "../api/types.ts";
 import { useApp } from "../state/app.tsx";
-import { unitOfType } from "./panes.tsx";
+import { measureOf } from "./panes.tsx";
 
 /** The chosen function: exact values, and what can be done with it. */
 export function Drawer({ selection, baseline }: { selection: Selection; baseline: Selection | undefined }): ReactNode {
@@ -14,7 +14,7 @@ export function Drawer({ selection, baseline }: { selection: Selection; baseline
     queryFn: async ({ signal }) => { const { value } = await client.functions(selection, baseline, "", "total", false, 1, signal, [fn]); return { row: value.rows[0], total: value.total, baseTotal: value.baseTotal }; },
   });
   if (fn === "") return null;
-  const unit = unitOfType(state.type), row = q.data?.row, total = q.data?.total ?? 0, baseTotal = q.data?.baseTotal ?? 0;
+  const unit = measureOf(state, selection), baseUnit = baseline ? measureOf(state, baseline) : unit, row = q.data?.row, total = q.data?.total ?? 0, baseTotal = q.data?.baseTotal ?? 0;
   const share = (v: number, of: number): number => (of > 0 ? v / of : 0);
   const add = (key: "only" | "without" | "hide"): void => { if (!stacks[key].includes(fn)) go({ stacks: { ...stacks, [key]: [...stacks[key], fn] } }); };
   return (
@@ -24,7 +24,7 @@ export function Drawer({ selection, baseline }: { selection: Selection; baseline
         <dl data-testid="function-values">
           <dt>self</dt><dd>{formatValue(row.self, unit)} <span className="quiet">{formatShare(share(row.self, total))}</span></dd>
           <dt>total</dt><dd>{formatValue(row.total, unit)} <span className="quiet">{formatShare(share(row.total, total))}</span></dd>
-          {baseline ? <><dt>self before</dt><dd>{formatValue(row.baseSelf, unit)} <span className="quiet">{formatChange(share(row.baseSelf, baseTotal), share(row.self, total))}</span></dd><dt>total before</dt><dd>{formatValue(row.baseTotal, unit)} <span className="quiet">{formatChange(share(row.baseTotal, baseTotal), share(row.total, total))}</span></dd></> : null}
+          {baseline ? <><dt>self before</dt><dd>{formatValue(row.baseSelf, baseUnit)} <span className="quiet">{formatChange(share(row.baseSelf, baseTotal), share(row.self, total))}</span></dd><dt>total before</dt><dd>{formatValue(row.baseTotal, baseUnit)} <span className="quiet">{formatChange(share(row.baseTotal, baseTotal), share(row.total, total))}</span></dd></> : null}
         </dl>
       ) : <p className="quiet">{q.isFetching ? "…" : can?.explore === false ? "Exact values need Cinderblock's server." : "No samples in this selection."}</p>}
       <div className="actions">

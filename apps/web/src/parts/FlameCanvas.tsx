@@ -1,7 +1,7 @@
 import { type KeyboardEvent, type ReactNode, type RefObject, useCallback, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState } from "react";
 import {
   boxAt, boxOf, type ChangePalette, type ColourMode, draw, drawOverview, type Flame, FOLDED, foldedText, formatChange, formatShare, formatValue, type Found, graphHeight, levelAt, levelOf,
-  painter, pathOf, rowTop, type Style, type Unit, type Viewport,
+  painter, pathOf, type Rate, rowTop, type Style, type Unit, type Viewport,
 } from "@cinderblock/flame";
 import { useTheme } from "./theme.ts";
 
@@ -12,7 +12,9 @@ export interface FlameHandle { next: (by: 1 | -1) => void; png: () => Promise<Bl
 
 interface Props {
   flame: Flame;
-  unit: Unit;
+  unit: Unit | Rate;
+  /** of the other side, where its range is another */
+  baseUnit?: Unit | Rate | undefined;
   /** what "of all" means: the whole selection's total, larger than the graph's when that shows a part */
   all: number;
   focus: readonly string[];
@@ -33,7 +35,7 @@ interface Tip { box: number; x: number; y: number }
 
 /** A flame graph: a canvas as large as what is seen, a second one for the pointer and the focus ring, one tab stop. */
 export function FlameCanvas(props: Props): ReactNode {
-  const { flame, unit, all, focus, onFocus, onSelect, found, colour, palette, upwards, label, overview = true, onTruncated, handle } = props;
+  const { flame, unit, baseUnit = unit, all, focus, onFocus, onSelect, found, colour, palette, upwards, label, overview = true, onTruncated, handle } = props;
   const theme = useTheme();
   const box = useRef<HTMLDivElement>(null), scroller = useRef<HTMLDivElement>(null), canvas = useRef<HTMLCanvasElement>(null), over = useRef<HTMLCanvasElement>(null), map = useRef<HTMLCanvasElement>(null);
   const view = useRef<{ from: number; to: number }>({ from: 0, to: flame.width[0]! });
@@ -137,7 +139,7 @@ export function FlameCanvas(props: Props): ReactNode {
   const describe = (b: number): string => {
     if (flame.name[b] === FOLDED) return foldedText(flame, b);
     const parent = flame.parent[b]!, siblings = b === 0 ? 1 : flame.children[parent]!, k = b === 0 ? 1 : b - flame.firstChild[parent]! + 1;
-    const compare = flame.baseTotal ? `, before ${formatValue(flame.baseTotal[b]!, unit)}, change ${formatChange(flame.baseSum > 0 ? flame.baseTotal[b]! / flame.baseSum : 0, flame.sum > 0 ? flame.total[b]! / flame.sum : 0)}` : "";
+    const compare = flame.baseTotal ? `, before ${formatValue(flame.baseTotal[b]!, baseUnit)}, change ${formatChange(flame.baseSum > 0 ? flame.baseTotal[b]! / flame.baseSum : 0, flame.sum > 0 ? flame.total[b]! / flame.sum : 0)}` : "";
     return `${b === 0 ? "all" : flame.names[flame.name[b]!]!}: total ${formatValue(flame.total[b]!, unit)}, ${formatShare(all > 0 ? flame.total[b]! / all : 0)}, self ${formatValue(flame.self[b]!, unit)}${compare}, level ${levelOf(flame, b)}, ${k} of ${siblings}`;
   };
   const move = (b: number): void => {
@@ -247,7 +249,7 @@ export function FlameCanvas(props: Props): ReactNode {
             <dt>total</dt><dd>{formatValue(flame.total[b]!, unit)} <span className="quiet">{formatShare(all > 0 ? flame.total[b]! / all : 0)} of all</span></dd>
             {flame.name[b] === FOLDED ? null : <><dt>self</dt><dd>{formatValue(flame.self[b]!, unit)}</dd></>}
             <dt>in view</dt><dd>{formatShare(Math.min(1, flame.width[b]! / (view.current.to - view.current.from)))}</dd>
-            {flame.baseTotal ? <><dt>before</dt><dd>{formatValue(flame.baseTotal[b]!, unit)} <span className="quiet">{formatShare(flame.baseSum > 0 ? flame.baseTotal[b]! / flame.baseSum : 0)}</span></dd><dt>change</dt><dd>{formatChange(flame.baseSum > 0 ? flame.baseTotal[b]! / flame.baseSum : 0, flame.sum > 0 ? flame.total[b]! / flame.sum : 0)}</dd></> : null}
+            {flame.baseTotal ? <><dt>before</dt><dd>{formatValue(flame.baseTotal[b]!, baseUnit)} <span className="quiet">{formatShare(flame.baseSum > 0 ? flame.baseTotal[b]! / flame.baseSum : 0)}</span></dd><dt>change</dt><dd>{formatChange(flame.baseSum > 0 ? flame.baseTotal[b]! / flame.baseSum : 0, flame.sum > 0 ? flame.total[b]! / flame.sum : 0)}</dd></> : null}
           </dl>
         </div>
       ) : null}

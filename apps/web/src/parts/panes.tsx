@@ -1,14 +1,14 @@
 import { type ReactNode, type RefObject, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { boxOf, coverage, type Flame, FOLDED, foldedText, formatChange, formatShare, formatValue, type Found, pathOf, search, searchPattern, type Unit, unitOf } from "@cinderblock/flame";
+import { boxOf, coverage, type Flame, FOLDED, foldedText, formatChange, formatShare, formatValue, type Found, pathOf, type Rate, search, searchPattern, type Unit, unitOf } from "@cinderblock/flame";
 import type { Selection } from "../api/types.ts";
 import { useFlame } from "../api/use-flame.ts";
 import { callTreeRequest, neighboursRequest } from "../api/wire.ts";
 import type { FlameSource } from "../flame-worker.ts";
 import { useApp } from "../state/app.tsx";
 import { selectorOf, withMatcher } from "../state/selector.ts";
-import type { SortKey } from "../state/state.ts";
+import type { SortKey, State } from "../state/state.ts";
 import { Failure, Loading, Partial } from "./Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
 
@@ -16,6 +16,12 @@ import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
 const NODES = [16_384, 65_536, 262_144, 1_048_576];
 
 export function unitOfType(type: string): Unit { return unitOf(type.split(":")[2] ?? ""); }
+
+/** How values of a selection are written: as sums, or as what they are in a second of it. */
+export function measureOf(state: State, s: Selection): Unit | Rate {
+  const unit = unitOfType(state.type), seconds = (s.endMs - s.startMs) / 1000;
+  return state.rate && seconds > 0 ? { unit, seconds, cores: unit === "nanoseconds" && /^process_cpu:cpu:/.test(state.type) } : unit;
+}
 
 interface PaneProps { selection: Selection; baseline: Selection | undefined }
 
@@ -60,7 +66,7 @@ export function FlamePane({ selection, baseline, handle }: PaneProps & { handle:
   const error = overview.query.error ?? (refining ? detail.query.error : undefined) ?? (first.error !== "" ? new Error(first.error) : undefined);
   // An answer that is not laid out yet is not on screen: until then the picture is an older one.
   const busy = overview.query.isFetching || first.behind || (refining && (detail.query.isFetching || second.behind));
-  const unit = unitOfType(state.type);
+  const unit = measureOf(state, selection);
   if (error) return <Failure error={error} retry={() => { void overview.query.refetch(); }} />;
   const covered = flame ? coverage(flame) : 1;
   return (
@@ -71,7 +77,7 @@ export function FlamePane({ selection, baseline, handle }: PaneProps & { handle:
       {flame && flame.total[0] === 0 && !(flame.baseTotal && flame.baseTotal[0]! > 0) ? <p className="nothing">No samples here. {callSite.length > 0 ? "The focused call has none in this range." : "Choose another time, service or profile type."}</p> : null}
       {flame ? (
         <FlameCanvas
-          flame={flame} unit={unit} all={first.laid?.flames[0]?.sum ?? flame.sum} focus={state.inverted ? [] : callSite} onFocus={(path) => { if (!state.inverted) go((s) => ({ stacks: { ...s.stacks, callSite: path } })); }} onSelect={(fn) => go({ fn }, true)}
+          flame={flame} unit={unit} baseUnit={baseline && measureOf(state, baseline)} all={first.laid?.flames[0]?.sum ?? flame.sum} focus={state.inverted ? [] : callSite} onFocus={(path) => { if (!state.inverted) go((s) => ({ stacks: { ...s.stacks, callSite: path } })); }} onSelect={(fn) => go({ fn }, true)}
           found={shown.found} colour={baseline ? "change" : state.colour === "change" ? "package" : state.colour} palette={state.palette} upwards={state.upwards} label="Flame graph" onTruncated={grow} handle={handle}
         />
       ) : <div className="flame-empty" />}
@@ -99,7 +105,7 @@ export function TablePane({ selection, baseline }: PaneProps): ReactNode {
   const [limit, setLimit] = useState(PAGE);
   const sort: SortKey = baseline ? state.sort : state.sort === "self-change" || state.sort === "total-change" ? "self" : state.sort;
   const q = useQuery({ queryKey: ["functions", client.tenant, selection, baseline, state.search, sort, state.ascending, limit], enabled: can?.explore === true, placeholderData: keepPreviousData, queryFn: ({ signal }) => client.functions(selection, baseline, state.search, sort, state.ascending, limit, signal) });
-  const unit = unitOfType(state.type), page = q.data?.value;
+  const unit = measureOf(state, selection), page = q.data?.value;
   const scroller = useRef<HTMLDivElement>(null);
   const rows = useVirtualizer({ count: page?.rows.length ?? 0, getScrollElement: () => scroller.current, estimateSize: () => 28, overscan: 12 });
   if (can && !can.explore) return <p className="partial">A plain Pyroscope v1 has no exact function table.</p>;
@@ -158,7 +164,7 @@ export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
   if (fn === "") return <p className="nothing">Choose a function: click one in the flame graph or the table.</p>;
   if (q.error || error !== "") return <Failure error={q.error ?? new Error(error)} retry={() => void q.refetch()} />;
   const colour = baseline ? "change" as const : state.colour === "change" ? "package" as const : state.colour;
-  const common = { unit: unitOfType(state.type), all: 0, onSelect: (name: string) => go({ fn: name }, true), found: undefined, colour, palette: state.palette, overview: false };
+  const common = { unit: measureOf(state, selection), baseUnit: baseline && measureOf(state, baseline), all: 0, onSelect: (name: string) => go({ fn: name }, true), found: undefined, colour, palette: state.palette, overview: false };
   return (
     <section className={q.isFetching ? "pane sandwich busy" : "pane sandwich"} aria-label={`Callers and callees of ${fn}`} aria-busy={q.isFetching || behind}>
       <Loading active={q.isFetching} />
@@ -214,7 +220,7 @@ export function TreePane({ selection, baseline }: PaneProps): ReactNode {
   const scroller = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroller.current, estimateSize: () => 26, overscan: 20 });
   if (query.error || error !== "") return <Failure error={query.error ?? new Error(error)} />;
-  const unit = unitOfType(state.type);
+  const unit = measureOf(state, selection);
   const toggle = (box: number, to: boolean): void => { const next = new Set(open); if (to) next.add(box); else next.delete(box); setOpen(next); };
   const select = (i: number): void => { const k = Math.max(0, Math.min(rows.length - 1, i)); setAt(k); virtual.scrollToIndex(k); const box = rows[k]!.box; if (flame && box > 0 && flame.name[box] !== FOLDED) go({ fn: flame.names[flame.name[box]!]! }, true); };
   return (
@@ -263,7 +269,7 @@ export function LabelsPane({ selection }: PaneProps): ReactNode {
   const stepS = Math.max(1, Math.ceil((selection.endMs - selection.startMs) / 1000));
   const q = useQuery({ queryKey: ["by", client.tenant, selection.type, selection.selector, selection.startMs, selection.endMs, label], enabled: label !== "", queryFn: ({ signal }) => client.series(selection.type, selection.selector, selection.startMs, selection.endMs, stepS, [label], 0, signal) });
   if (names.error || q.error) return <Failure error={names.error ?? q.error} />;
-  const unit = unitOfType(state.type);
+  const unit = measureOf(state, selection);
   const rows = (q.data?.value ?? []).map((s) => ({ value: s.labels[label] ?? "", sum: s.points.reduce((n, p) => n + p.value, 0) })).sort((a, b) => b.sum - a.sum);
   const total = rows.reduce((n, r) => n + r.sum, 0);
   const chosen = (value: string, op: "=" | "!="): typeof state.side => ({ ...state.side, selector: withMatcher(state.side.selector, { name: label, op, value }) });

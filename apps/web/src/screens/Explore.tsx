@@ -96,6 +96,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
               </>
             ) : null}
             {state.pane === "flame" || state.pane === "tree" ? <label className="check"><input type="checkbox" checked={state.inverted} onChange={(e) => go({ inverted: e.target.checked }, true)} /> upside down</label> : null}
+            {state.pane === "profiles" ? null : <><label className="sr" htmlFor="values">Values</label><select id="values" value={state.rate ? "rate" : "sum"} onChange={(e) => go({ rate: e.target.value === "rate" }, true)}><option value="sum">totals</option><option value="rate">{/^process_cpu:cpu:nanoseconds/.test(state.type) ? "cores" : "per second"}</option></select></>}
             {app.can.explore && state.pane !== "labels" && state.pane !== "profiles" ? <FilterPresets /> : null}
             {state.pane === "labels" || state.pane === "table" || state.pane === "profiles" ? null : <label className="check"><input type="checkbox" checked={state.collapsed} onChange={(e) => go({ collapsed: e.target.checked }, true)} /> collapse recursion</label>}
           </div>
