@@ -63,6 +63,26 @@ describe("numbers", () => {
     await context.close();
   });
 
+  inBrowser("of two sides, one beside the other, a focus in both; and of a baseline that was pinned", async () => {
+    const { page, context, problems } = await open(`explore?f=${END - 2 * HOUR}&u=${END - HOUR}&${CART}`);
+    await flame(page);
+    await page.getByLabel("Compare with").selectOption("pin");
+    await page.goto(`${server.url}/explore?v=1&${LATE}&${CART}`);
+    await flame(page);
+    await page.getByLabel("Compare with").selectOption("pinned");
+    await page.getByTestId("sums").waitFor();
+    expect(await page.getByTestId("sums").innerText()).toContain("A 1.26 min, B 2.10 min");
+    await page.getByLabel("side by side").check();
+    await page.waitForFunction(() => [...document.querySelectorAll("[data-testid=total]")].map((x) => x.textContent).join() === "total 1.26 min,total 2.10 min");
+    const link = page.url();
+    expect(new URL(link).searchParams.get("two")).toBe("1");
+    await page.goto(`${link}&cs=main&cs=http.serve&cs=cart.handle&cs=json.Marshal`);
+    await settled(page);
+    await page.waitForFunction(() => document.querySelectorAll("[data-testid=total]").length === 2);
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
   inBrowser("of what is hidden of a runtime: merged into callers by one choice, by patterns that are chips like any others", async () => {
     await push(server, "preset", {}, END - 600_000, [{ frames: ["main", "runtime.mallocgc", "shop.parse"], values: [3e9] }, { frames: ["main", "runtime.gcBgMarkWorker"], values: [2e9] }, { frames: ["main", "Runtimes.go"], values: [1e9] }]);
     const { page, context, problems } = await open(`explore?f=${END - HOUR}&u=${END}&s=${encodeURIComponent('service_name="preset"')}&pane=table&o=name&asc=1`);

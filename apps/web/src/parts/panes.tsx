@@ -40,7 +40,7 @@ function useTree(selection: Selection, baseline: Selection | undefined, nodes: n
 }
 
 /** The flame graph: the overview, and behind a focus the same call site with more detail. */
-export function FlamePane({ selection, baseline, handle }: PaneProps & { handle: RefObject<FlameHandle | null> }): ReactNode {
+export function FlamePane({ selection, baseline, handle, label = "Flame graph" }: PaneProps & { handle: RefObject<FlameHandle | null>; label?: string }): ReactNode {
   const { state, go, can } = useApp();
   const { callSite } = state.stacks;
   const [step, setStep] = useState(0);
@@ -70,7 +70,7 @@ export function FlamePane({ selection, baseline, handle }: PaneProps & { handle:
   if (error) return <Failure error={error} retry={() => { void overview.query.refetch(); }} />;
   const covered = flame ? coverage(flame) : 1;
   return (
-    <section className={busy ? "pane busy" : "pane"} aria-label="Flame graph" aria-busy={busy}>
+    <section className={busy ? "pane busy" : "pane"} aria-label={label} aria-busy={busy}>
       <Loading active={busy} />
       <Partial reason={overview.query.partial} />
       {can && !can.explore ? <p className="partial">This server is a plain Pyroscope v1: functions are cut to {NODES[0]} nodes, and the exact table, callers and filters of functions are not available.</p> : null}
@@ -78,7 +78,7 @@ export function FlamePane({ selection, baseline, handle }: PaneProps & { handle:
       {flame ? (
         <FlameCanvas
           flame={flame} unit={unit} baseUnit={baseline && measureOf(state, baseline)} all={first.laid?.flames[0]?.sum ?? flame.sum} focus={state.inverted ? [] : callSite} onFocus={(path) => { if (!state.inverted) go((s) => ({ stacks: { ...s.stacks, callSite: path } })); }} onSelect={(fn) => go({ fn }, true)}
-          found={shown.found} colour={baseline ? "change" : state.colour === "change" ? "package" : state.colour} palette={state.palette} upwards={state.upwards} label="Flame graph" onTruncated={grow} handle={handle}
+          found={shown.found} colour={baseline ? "change" : state.colour === "change" ? "package" : state.colour} palette={state.palette} upwards={state.upwards} label={label} onTruncated={grow} handle={handle}
         />
       ) : <div className="flame-empty" />}
       <footer className="coverage">

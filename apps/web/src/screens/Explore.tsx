@@ -13,6 +13,7 @@ import { LINES, Timeline } from "../parts/Timeline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
+import { parseSelector, selectorText } from "../state/selector.ts";
 import type { Pane, Side, State } from "../state/state.ts";
 import { formatLength, isRelative, shifted, timelineStep } from "../state/time.ts";
 
@@ -25,13 +26,22 @@ export function comparedWith(s: State, nowMs: number, byMs: number | undefined):
   return { screen: "compare", pane: s.pane === "labels" || s.pane === "profiles" ? "flame" : s.pane, profile: "", baseline: { selector: s.side.selector, ...shifted(s.side, nowMs, s.zone, -1, byMs === undefined ? undefined : -byMs) } };
 }
 
+const PINNED = "cinderblock.baseline";
+/** The selection that was kept to compare with, on this machine. */
+function pinnedBaseline(): Side | undefined {
+  try {
+    const s = JSON.parse(localStorage.getItem(PINNED) ?? "null") as { selector: string; from: string; until: string } | null;
+    return s ? { selector: parseSelector(s.selector), from: s.from, until: s.until } : undefined;
+  } catch { return undefined; } // another version's, or nobody's
+}
+
 /** Explore one selection, or compare two: the same screen. */
 export function Explore({ compare }: { compare: boolean }): ReactNode {
   const app = useApp();
   const { state, go, nowMs, selection: selectionOf } = app;
   const selection = selectionOf(state.side), baseline = compare ? selectionOf(state.baseline) : undefined;
-  const handle = useRef<FlameHandle>(null), searchBox = useRef<HTMLInputElement>(null);
-  const [exporting, setExporting] = useState(false);
+  const handle = useRef<FlameHandle>(null), other = useRef<FlameHandle>(null), searchBox = useRef<HTMLInputElement>(null);
+  const [exporting, setExporting] = useState(false), [pinned, setPinned] = useState(pinnedBaseline);
   // The same objects for the same question: panes ask anew only when it changes.
   const a = useStable(selection), b = useStable(baseline);
 
@@ -68,7 +78,16 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
           <span className="compare-with">
             <button type="button" className="primary" onClick={() => go(comparedWith(state, nowMs, undefined))} title="With the window before (c)">Compare</button>
             <label className="sr" htmlFor="compare-with">Compare with</label>
-            <select id="compare-with" value="" onChange={(e) => { const k = BEFORE[Number(e.target.value)]; if (k) go(comparedWith(state, nowMs, k[1])); }}><option value="">with…</option>{BEFORE.map(([label], i) => <option key={label} value={i}>{label}</option>)}</select>
+            <select id="compare-with" value="" onChange={(e) => {
+              const k = BEFORE[Number(e.target.value)];
+              if (e.target.value === "pin" && a) { localStorage.setItem(PINNED, JSON.stringify({ selector: selectorText(state.side.selector), from: String(a.startMs), until: String(a.endMs) })); setPinned(pinnedBaseline()); }
+              else if (e.target.value === "pinned" && pinned) go({ ...comparedWith(state, nowMs, undefined), baseline: pinned });
+              else if (e.target.value !== "" && k) go(comparedWith(state, nowMs, k[1]));
+            }}>
+              <option value="">with…</option>{BEFORE.map(([label], i) => <option key={label} value={i}>{label}</option>)}
+              {pinned ? <option value="pinned">the pinned one: {selectorText(pinned.selector) || "everything"}</option> : null}
+              <option value="pin">pin this selection…</option>
+            </select>
           </span>
         )}
         <button type="button" onClick={() => setExporting(true)}>Export</button>
@@ -92,6 +111,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
             {state.pane === "flame" ? (
               <>
                 {compare ? null : <><label className="sr" htmlFor="colour">Colours</label><select id="colour" value={state.colour === "change" ? "package" : state.colour} onChange={(e) => go({ colour: e.target.value as State["colour"] }, true)}><option value="package">colour by package</option><option value="value">colour by value</option></select></>}
+                {compare ? <label className="check"><input type="checkbox" checked={state.beside} onChange={(e) => go({ beside: e.target.checked }, true)} /> side by side</label> : null}
                 <label className="check"><input type="checkbox" checked={state.upwards} onChange={(e) => go({ upwards: e.target.checked }, true)} /> root below</label>
               </>
             ) : null}
@@ -102,7 +122,9 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
           </div>
           <div className="with-drawer">
             <div id="pane" className="pane-host" role="tabpanel" aria-labelledby={`tab-${state.pane}`}>
-              {state.pane === "flame" ? <FlamePane selection={a} baseline={b} handle={handle} /> : state.pane === "table" ? <TablePane selection={a} baseline={b} /> : state.pane === "tree" ? <TreePane selection={a} baseline={b} /> : state.pane === "sandwich" ? <SandwichPane selection={a} baseline={b} /> : state.pane === "profiles" ? <ProfilesPane selection={a} /> : <LabelsPane selection={a} baseline={b} />}
+              {state.pane === "flame" && b && state.beside ? (
+                <div className="beside"><div><h3>A (before)</h3><FlamePane selection={b} baseline={undefined} handle={other} label="Flame graph of A" /></div><div><h3>B (now)</h3><FlamePane selection={a} baseline={undefined} handle={handle} label="Flame graph of B" /></div></div>
+              ) : state.pane === "flame" ? <FlamePane selection={a} baseline={b} handle={handle} /> : state.pane === "table" ? <TablePane selection={a} baseline={b} /> : state.pane === "tree" ? <TreePane selection={a} baseline={b} /> : state.pane === "sandwich" ? <SandwichPane selection={a} baseline={b} /> : state.pane === "profiles" ? <ProfilesPane selection={a} /> : <LabelsPane selection={a} baseline={b} />}
             </div>
             <Drawer selection={a} baseline={b} />
           </div>

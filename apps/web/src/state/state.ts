@@ -35,6 +35,8 @@ export interface State {
   group: string;
   /** values as what they are in a second of their range */
   rate: boolean;
+  /** a comparison as two flame graphs, one beside the other */
+  beside: boolean;
   /** the single profile that is shown, by its id */
   profile: string;
   /** the cell of the heatmap whose profiles are listed: `column.row` */
@@ -51,7 +53,7 @@ export const CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 export const initial: State = {
   screen: "services", tenant: "", type: CPU, side: { selector: [], from: "now-1h", until: "now" }, baseline: { selector: [], from: "now-2h", until: "now-1h" },
   stacks: { callSite: [], only: [], without: [], hide: [] }, zone: "local", pane: "flame", fn: "", search: "", colour: "package", palette: "blue-orange",
-  upwards: false, inverted: false, collapsed: false, sort: "self", ascending: false, group: "", rate: false, profile: "", cell: "", files: [], fileType: "", refresh: 0,
+  upwards: false, inverted: false, collapsed: false, sort: "self", ascending: false, group: "", rate: false, beside: false, profile: "", cell: "", files: [], fileType: "", refresh: 0,
 };
 
 /** Version of the parameters. A change of their meaning raises it and adds an upgrade of the one before. */
@@ -94,6 +96,7 @@ export function encode(s: State): string {
   put("asc", s.ascending ? "1" : "", "");
   put("g", s.group, initial.group);
   put("per", s.rate ? "s" : "", "");
+  put("two", s.beside ? "1" : "", "");
   put("id", s.profile, "");
   put("cell", s.cell, "");
   for (const f of s.files) p.append("file", f);
@@ -116,7 +119,7 @@ export function decode(path: string, search: string): State {
     screen: oneOf(SCREENS, path, "services"), tenant: p.get("t") ?? initial.tenant, type: p.get("p") ?? initial.type, side: side("", initial.side), baseline: side("b", initial.baseline),
     stacks: { callSite: p.getAll("cs"), only: p.getAll("on"), without: p.getAll("wo"), hide: p.getAll("hi") }, zone: p.get("z") ?? initial.zone, pane: oneOf(PANES, p.get("pane"), initial.pane),
     fn: p.get("fn") ?? "", search: p.get("q") ?? "", colour: oneOf(COLOURS, p.get("c"), initial.colour), palette: oneOf(PALETTES, p.get("pal"), initial.palette), upwards: p.get("up") === "1",
-    inverted: p.get("inv") === "1", collapsed: p.get("rec") === "1", sort: oneOf(SORTS, p.get("o"), initial.sort), ascending: p.get("asc") === "1", group: p.get("g") ?? "", rate: p.get("per") === "s", profile: p.get("id") ?? "", cell: p.get("cell") ?? "", files: p.getAll("file").slice(0, 2), fileType: p.get("ft") ?? "",
+    inverted: p.get("inv") === "1", collapsed: p.get("rec") === "1", sort: oneOf(SORTS, p.get("o"), initial.sort), ascending: p.get("asc") === "1", group: p.get("g") ?? "", rate: p.get("per") === "s", beside: p.get("two") === "1", profile: p.get("id") ?? "", cell: p.get("cell") ?? "", files: p.getAll("file").slice(0, 2), fileType: p.get("ft") ?? "",
     refresh: Math.max(0, Number(p.get("r") ?? 0) || 0),
   };
 }
