@@ -189,7 +189,7 @@ describe("accessibility", () => {
   const axe = readFileSync("node_modules/axe-core/axe.min.js", "utf8");
   const states: [name: string, path: string, act?: (p: Page) => Promise<void>][] = [
     ["services", `?${LATE}`], ["services, nothing", "?f=1000000000000&u=1000000100000"], ["explore", `explore?${LATE}&${CART}&fn=json.Marshal`], ["explore, nothing", `explore?${LATE}&s=${encodeURIComponent('service_name="absent"')}`],
-    ["functions", `explore?${LATE}&${CART}&pane=table`], ["call tree", `explore?${LATE}&${CART}&pane=tree`], ["callers", `explore?${LATE}&${CART}&pane=sandwich&fn=json.Marshal`], ["labels", `explore?${LATE}&${CART}&pane=labels`], ["profiles", `explore?${LATE}&${CART}&pane=profiles&cell=30.15`],
+    ["functions", `explore?${LATE}&${CART}&pane=table`], ["call tree", `explore?${LATE}&${CART}&pane=tree`], ["callers", `explore?${LATE}&${CART}&pane=sandwich&fn=json.Marshal`], ["call graph", `explore?${LATE}&${CART}&pane=graph`], ["labels", `explore?${LATE}&${CART}&pane=labels`], ["profiles", `explore?${LATE}&${CART}&pane=profiles&cell=30.15`],
     ["compare", `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`], ["status", "status"], ["files", "files"],
     ["an error", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("textbox", { name: "Query" }).fill("x="); await p.keyboard.press("Enter"); }],
     ["a dialog", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("button", { name: "Export", exact: true }).click(); }], ["time", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("button", { name: /^Time/ }).click(); }],

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { boxAt, boxOf, type CallTree, callTreeOfLevels, collapseRecursion, coverage, decodeCallTree, draw, eachStack, FOLDED, formatShare, formatValue, invert, layout, levelAt, levelOf, packageOf, pathOf, rowTop, search, searchPattern, type Style, type Surface, toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg, type Viewport } from "./index.ts";
+import { boxAt, boxOf, callGraph, type CallTree, callTreeOfLevels, collapseRecursion, coverage, decodeCallTree, draw, eachStack, FOLDED, formatShare, formatValue, invert, layout, levelAt, levelOf, packageOf, pathOf, rowTop, search, searchPattern, type Style, type Surface, toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg, type Viewport } from "./index.ts";
 
 type Stack = [frames: string[], value: number, base: number];
 
@@ -159,6 +159,26 @@ describe("transforms", () => {
     const file = JSON.parse(toFirefox(treeOf([[["main", "a", "main"], 3e6, 0], [["main"], 2e6, 0]]), "cpu", "nanoseconds", 5)) as { meta: { startTime: number }; threads: { stringArray: string[]; stackTable: { frame: number[]; prefix: (number | null)[]; length: number }; samples: { stack: number[]; weight: number[] } }[] };
     const [t] = file.threads;
     expect([file.meta.startTime, t!.stringArray, t!.stackTable.frame, t!.stackTable.prefix, t!.samples.stack, t!.samples.weight]).toEqual([5, ["main", "a"], [0, 1, 0], [null, 0, 1], [0, 2], [2, 3]]);
+  });
+});
+
+describe("call graphs", () => {
+  it("hold every function and call with the sum of the samples that have them, recursion once", () => {
+    fc.assert(fc.property(stacks, fc.boolean(), fc.integer({ min: 1, max: 6 }), (list, compare, most) => {
+      const g = callGraph(treeOf(list, compare), most), total = new Map<string, number>(), base = new Map<string, number>(), self = new Map<string, number>(), calls = new Map<string, number>(), baseCalls = new Map<string, number>();
+      const add = (m: Map<string, number>, key: string, v: number): void => { m.set(key, (m.get(key) ?? 0) + v); };
+      for (const [frames, a, b] of list) {
+        add(self, frames.at(-1)!, a);
+        for (const f of new Set(frames)) { add(total, f, a); add(base, f, b); }
+        for (const call of new Set(frames.slice(1).map((f, i) => `${frames[i]} > ${f}`))) { add(calls, call, a); add(baseCalls, call, b); }
+      }
+      const weight = (f: string): number => Math.max(total.get(f)!, compare ? base.get(f)! : 0), order = [...total.keys()].sort((a, b) => weight(b) - weight(a) || (a < b ? -1 : 1));
+      expect([g.names, g.left]).toEqual([order.slice(0, most), Math.max(0, order.length - most)]);
+      g.names.forEach((f, i) => { expect([g.total[i], g.self[i], compare ? g.baseTotal![i] : 0]).toEqual([total.get(f), self.get(f) ?? 0, compare ? base.get(f) : 0]); });
+      const shown = new Map([...g.from].map((from, i) => [`${g.names[from]} > ${g.names[g.to[i]!]}`, [g.value[i]!, g.baseValue?.[i] ?? 0]]));
+      expect(shown).toEqual(new Map([...calls].map(([call, v]): [string, number[]] => [call, [v, compare ? baseCalls.get(call)! : 0]]).filter(([call]) => call.split(" > ").every((f) => g.names.includes(f)))));
+      expect([g.sum, g.baseSum]).toEqual([list.reduce((x, [, a]) => x + a, 0), compare ? list.reduce((x, [, , b]) => x + b, 0) : 0]);
+    }));
   });
 });
 

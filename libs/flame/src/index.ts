@@ -3,6 +3,8 @@ export type { CallTree } from "./call-tree.ts";
 export { boxAt, boxOf, coverage, FOLDED, layout, levelOf, pathOf } from "./layout.ts";
 export type { Flame } from "./layout.ts";
 export { collapseRecursion, eachStack, invert } from "./transform.ts";
+export { callGraph } from "./call-graph.ts";
+export type { CallGraph } from "./call-graph.ts";
 export { search, searchPattern } from "./search.ts";
 export type { Found } from "./search.ts";
 export { draw, drawOverview, foldedText, graphHeight, levelAt, rowTop } from "./draw.ts";

@@ -8,6 +8,7 @@ import { ExportDialog } from "../parts/Export.tsx";
 import { Failure, Loading } from "../parts/Failure.tsx";
 import type { FlameHandle } from "../parts/FlameCanvas.tsx";
 import { FlamePane, LabelsPane, SandwichPane, TablePane, TreePane, unitOfType } from "../parts/panes.tsx";
+import { GraphPane } from "../parts/Graph.tsx";
 import { ProfilesPane } from "../parts/Profiles.tsx";
 import { LINES, Timeline } from "../parts/Timeline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
@@ -17,7 +18,7 @@ import { parseSelector, selectorText } from "../state/selector.ts";
 import type { Pane, Side, State } from "../state/state.ts";
 import { formatLength, isRelative, shifted, timelineStep } from "../state/time.ts";
 
-const PANES: readonly [Pane, string][] = [["flame", "Flame graph"], ["table", "Functions"], ["tree", "Call tree"], ["sandwich", "Callers and callees"], ["labels", "Labels"], ["profiles", "Profiles"]];
+const PANES: readonly [Pane, string][] = [["flame", "Flame graph"], ["table", "Functions"], ["tree", "Call tree"], ["sandwich", "Callers and callees"], ["graph", "Call graph"], ["labels", "Labels"], ["profiles", "Profiles"]];
 /** What a comparison may be made against: how far before. */
 const BEFORE: readonly [label: string, ms: number | undefined][] = [["the window before", undefined], ["an hour before", 36e5], ["a day before", 864e5], ["a week before", 6048e5]];
 
@@ -118,13 +119,13 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
             {state.pane === "flame" || state.pane === "tree" ? <label className="check"><input type="checkbox" checked={state.inverted} onChange={(e) => go({ inverted: e.target.checked }, true)} /> upside down</label> : null}
             {state.pane === "profiles" ? null : <><label className="sr" htmlFor="values">Values</label><select id="values" value={state.rate ? "rate" : "sum"} onChange={(e) => go({ rate: e.target.value === "rate" }, true)}><option value="sum">totals</option><option value="rate">{/^process_cpu:cpu:nanoseconds/.test(state.type) ? "cores" : "per second"}</option></select></>}
             {app.can.explore && state.pane !== "labels" && state.pane !== "profiles" ? <FilterPresets /> : null}
-            {state.pane === "labels" || state.pane === "table" || state.pane === "profiles" ? null : <label className="check"><input type="checkbox" checked={state.collapsed} onChange={(e) => go({ collapsed: e.target.checked }, true)} /> collapse recursion</label>}
+            {state.pane === "labels" || state.pane === "table" || state.pane === "graph" || state.pane === "profiles" ? null : <label className="check"><input type="checkbox" checked={state.collapsed} onChange={(e) => go({ collapsed: e.target.checked }, true)} /> collapse recursion</label>}
           </div>
           <div className="with-drawer">
             <div id="pane" className="pane-host" role="tabpanel" aria-labelledby={`tab-${state.pane}`}>
               {state.pane === "flame" && b && state.beside ? (
                 <div className="beside"><div><h3>A (before)</h3><FlamePane selection={b} baseline={undefined} handle={other} label="Flame graph of A" /></div><div><h3>B (now)</h3><FlamePane selection={a} baseline={undefined} handle={handle} label="Flame graph of B" /></div></div>
-              ) : state.pane === "flame" ? <FlamePane selection={a} baseline={b} handle={handle} /> : state.pane === "table" ? <TablePane selection={a} baseline={b} /> : state.pane === "tree" ? <TreePane selection={a} baseline={b} /> : state.pane === "sandwich" ? <SandwichPane selection={a} baseline={b} /> : state.pane === "profiles" ? <ProfilesPane selection={a} /> : <LabelsPane selection={a} baseline={b} />}
+              ) : state.pane === "flame" ? <FlamePane selection={a} baseline={b} handle={handle} /> : state.pane === "table" ? <TablePane selection={a} baseline={b} /> : state.pane === "tree" ? <TreePane selection={a} baseline={b} /> : state.pane === "sandwich" ? <SandwichPane selection={a} baseline={b} /> : state.pane === "graph" ? <GraphPane selection={a} baseline={b} /> : state.pane === "profiles" ? <ProfilesPane selection={a} /> : <LabelsPane selection={a} baseline={b} />}
             </div>
             <Drawer selection={a} baseline={b} />
           </div>

@@ -3,7 +3,7 @@ import { type Matcher, parseSelector, selectorText } from "./selector.ts";
 import type { TimeText } from "./time.ts";
 
 export type Screen = "services" | "explore" | "compare" | "files" | "status";
-export type Pane = "flame" | "table" | "tree" | "sandwich" | "labels" | "profiles";
+export type Pane = "flame" | "table" | "tree" | "sandwich" | "graph" | "labels" | "profiles";
 export type SortKey = "self" | "total" | "name" | "self-change" | "total-change";
 
 /** What is looked at: which profiles, of which time. */
@@ -60,7 +60,7 @@ export const initial: State = {
 const VERSION = "1";
 
 const SCREENS: readonly Screen[] = ["services", "explore", "compare", "files", "status"];
-const PANES: readonly Pane[] = ["flame", "table", "tree", "sandwich", "labels", "profiles"];
+const PANES: readonly Pane[] = ["flame", "table", "tree", "sandwich", "graph", "labels", "profiles"];
 const SORTS: readonly SortKey[] = ["self", "total", "name", "self-change", "total-change"];
 const COLOURS: readonly ColourMode[] = ["package", "value", "change"];
 const PALETTES: readonly ChangePalette[] = ["blue-orange", "purple-green", "red-green"];
