@@ -1,10 +1,28 @@
-import { decodeCallTree, layout, toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg, type Unit } from "@cinderblock/flame";
+import { CinderblockError } from "@cinderblock/errors";
+import { type CallTree, decodeCallTree, layout, toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg, type Unit } from "@cinderblock/flame";
 import { encodeCallTree, type TwoTrees } from "@cinderblock/query";
 import type { TreeFormat } from "./formats.ts";
 
-/** A call tree, or two side by side, whole: nothing is folded into `other`. */
-export function exportTree(trees: TwoTrees, format: TreeFormat, title: string, unit: Unit, atMs: number): Uint8Array {
-  const t = decodeCallTree(encodeCallTree(trees, 0));
+/** Calls that a picture draws, the largest ones; it says what it leaves out. */
+const DRAWN = 100_000;
+/** Text of stacks is written in one piece. */
+export const MAX_TEXT_BYTES = 256 << 20;
+
+/** Bytes of a tree's stacks, each written whole. @throws `limit` where they are too many to be written in one piece */
+function checkText(t: CallTree, max: number): void {
+  const path = new Float64Array(t.parent.length);
+  let bytes = 0;
+  for (let i = 1; i < path.length; i++) {
+    path[i] = path[t.parent[i]!]! + t.names[t.name[i]!]!.length + 1;
+    if (t.self[i]! + t.folded[i]! > 0 || (t.base && t.base.self[i]! + t.base.folded[i]! > 0)) bytes += path[i]!;
+  }
+  if (bytes > max) throw new CinderblockError("limit", `the stacks are ${Math.round(bytes / 1e6)} MB of text; the limit is ${Math.round(max / 1e6)}: choose a shorter time or more labels, or format=pprof, which names every function once`);
+}
+
+/** A call tree, or two side by side. As text it is whole; a picture has the largest calls, and says what it leaves out. */
+export function exportTree(trees: TwoTrees, format: TreeFormat, title: string, unit: Unit, atMs: number, maxTextBytes = MAX_TEXT_BYTES): Uint8Array {
+  const t = decodeCallTree(encodeCallTree(trees, format === "svg" || format === "html" ? DRAWN : 0));
+  if (format === "folded" || format === "speedscope") checkText(t, maxTextBytes);
   switch (format) {
     case "folded": return Buffer.from(t.base ? toFoldedDiff(t) : toFolded(t));
     case "speedscope": return Buffer.from(toSpeedscope(t, title, unit));
