@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { invalid } from "@cinderblock/errors";
+import { CinderblockError, invalid } from "@cinderblock/errors";
 import { EXPORTS, type ExportFormat, type SampleRows } from "@cinderblock/exports/formats";
 import type { ProfileType } from "@cinderblock/model";
 import type { FastifyReply } from "@cinderblock/rpc";
@@ -33,8 +33,14 @@ export async function exportFile(frontend: QueryFrontend, q: QueryParams, caller
     case "otlp": await send((await frontend.exportOtlp(caller, request, service)) ?? new Uint8Array(0)); return;
     case "parquet": await send(await frontend.exportParquet(caller, request, rows)); return;
     case "arrow": {
-      // The first piece comes before the status: what is wrong with the question is told by it.
-      const pieces = frontend.exportSamples(caller, request, rows), first = await pieces.next();
+      // The first piece comes before the status: what is wrong with the question is told by it. What is found missing later
+      // cannot be told any more: the stream then ends without its end, which every reader takes for broken.
+      let begun = false, partial = false;
+      const warn = (reason: string): void => {
+        if (!begun) { partial = true; caller.warn(reason); } else if (!partial) throw new CinderblockError("unavailable", `a part of the export is missing: ${reason}`);
+      };
+      const pieces = frontend.exportSamples({ ...caller, warn }, request, rows), first = await pieces.next();
+      begun = true;
       await send(Readable.from((async function* () { if (first.done !== true) yield first.value; yield* pieces; })()));
       return;
     }
