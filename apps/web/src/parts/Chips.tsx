@@ -1,6 +1,7 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { useApp } from "../state/app.tsx";
+import { PRESETS } from "../state/presets.ts";
 import { inverted, type Matcher, matcherText, type Operator, parseSelector, type SelectorError, selectorOf, selectorText, withMatcher } from "../state/selector.ts";
 import type { Side, Stacks } from "../state/state.ts";
 import { Dialog } from "./Dialog.tsx";
@@ -76,17 +77,6 @@ function LabelDialog({ side, initial, onClose, onPick }: { side: Side; initial: 
     </Dialog>
   );
 }
-
-/** What people do not want to see of a runtime: merged into what called it. Anchored: every name of an answer is looked at. */
-const PRESETS: readonly [name: string, patterns: readonly string[]][] = [
-  ["Go's runtime", ["/^runtime\\./", "/^(internal|vendor)\\//"]],
-  ["the JVM and the JDK", ["/^(java|javax|jdk|sun|com\\.sun)[./]/", "/^(Unsafe_|JVM_|jni_|Interpreter$|call_stub)/"]],
-  ["Node and V8", ["/^(node:|\\(|v8::|node::)|:?node:internal/"]],
-  ["Python's own machinery", ["/^(<frozen |importlib|_find_and_load|_call_with_frames_removed)/", "/^_?Py[A-Z_]/"]],
-  ["Ruby's own methods", ["/^(<internal:|rb_|vm_)/"]],
-  [".NET's own code", ["/^(System|Microsoft)[.!]/"]],
-  ["the kernel and libc", ["/^(__|do_|sys_|entry_|ret_from_|asm_|irq_|libc|\\[unknown\\]|\\[k\\])/"]],
-];
 
 /** Filters of functions that are wanted often, one choice each; the chips that come of it are as any others. */
 export function FilterPresets(): ReactNode {
