@@ -12,8 +12,9 @@ import { encodeExport } from "@cinderblock/otlp";
 import { PprofDecoder, type PprofTables } from "@cinderblock/pprof";
 import { PushProcessor, RateGate, type RawPush } from "@cinderblock/ingest";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
-import { Random, tinyJfr, type TinyJfrEvent } from "@cinderblock/testkit";
+import type { TinyJfrEvent } from "@cinderblock/testkit";
 
+const { Random, tinyJfr } = await import("@cinderblock/testkit");
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url)))), folder = join(root, "../shared/testdata/profiles");
 if (!existsSync(folder)) { console.error("tools/bench needs the team's profiles in ../shared/testdata"); process.exit(1); }
 const NOW = 1_795_409_460_000, ROUND_MS = 1500;
