@@ -1,4 +1,4 @@
-// What taking in each format costs: `node tools/bench/formats.ts` writes docs/benchmarks-formats.md. One thread, from the bytes
+// What taking in each format costs: `node tools/bench/formats.mjs` writes docs/benchmarks-formats.md. One thread, from the bytes
 // of a body to a profile that is ready for a head (inflated, decoded, checked, normalised, divided by labels); nothing is stored.
 // The same real profiles in every format but JFR, whose recording is made. Needs the team's ../shared.
 import { execFileSync } from "node:child_process";
@@ -9,42 +9,41 @@ import { fileURLToPath } from "node:url";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { loadHasher } from "@cinderblock/bytes";
 import { encodeExport } from "@cinderblock/otlp";
-import { PprofDecoder, type PprofTables } from "@cinderblock/pprof";
-import { PushProcessor, RateGate, type RawPush } from "@cinderblock/ingest";
+import { PprofDecoder } from "@cinderblock/pprof";
+import { PushProcessor, RateGate } from "@cinderblock/ingest";
+import { Random, tinyJfr } from "@cinderblock/testkit";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
-import type { TinyJfrEvent } from "@cinderblock/testkit";
 
-const { Random, tinyJfr } = await import("@cinderblock/testkit");
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url)))), folder = join(root, "../shared/testdata/profiles");
 if (!existsSync(folder)) { console.error("tools/bench needs the team's profiles in ../shared/testdata"); process.exit(1); }
 const NOW = 1_795_409_460_000, ROUND_MS = 1500;
 const plain = readdirSync(folder).map((f) => readFileSync(join(folder, f))).map((b) => (b[0] === 0x1f ? gunzipSync(b) : b));
 
 /** Function names of a sample, root first. */
-function stacks(t: PprofTables): { frames: string[]; value: number }[] {
-  const text = (i: number): string => Buffer.from(t.bytes.subarray(t.stringStart.data[i]!, t.stringEnd.data[i]!)).toString();
-  const location = new Map<number, number>(), fn = new Map<number, number>();
-  for (let i = 0; i < t.locations; i++) location.set(t.locIdLo.data[i]!, i);
-  for (let i = 0; i < t.functions; i++) fn.set(t.funcIdLo.data[i]!, i);
+function stacks(t) {
+  const text = (i) => Buffer.from(t.bytes.subarray(t.stringStart.data[i], t.stringEnd.data[i])).toString();
+  const location = new Map(), fn = new Map();
+  for (let i = 0; i < t.locations; i++) location.set(t.locIdLo.data[i], i);
+  for (let i = 0; i < t.functions; i++) fn.set(t.funcIdLo.data[i], i);
   return Array.from({ length: t.samples }, (_, s) => {
-    const frames: string[] = [];
-    for (let k = t.sampleLocations.data[s]!; k < t.sampleLocations.data[s + 1]!; k++) {
-      const l = location.get(t.locationIdLo.data[k]!)!;
-      for (let n = t.locLines.data[l]!; n < t.locLines.data[l + 1]!; n++) frames.push(text(t.funcName.data[fn.get(t.lineFunctionLo.data[n]!)!]!));
+    const frames = [];
+    for (let k = t.sampleLocations.data[s]; k < t.sampleLocations.data[s + 1]; k++) {
+      const l = location.get(t.locationIdLo.data[k]);
+      for (let n = t.locLines.data[l]; n < t.locLines.data[l + 1]; n++) frames.push(text(t.funcName.data[fn.get(t.lineFunctionLo.data[n])]));
     }
-    return { frames: frames.reverse(), value: Number(t.value.data[t.sampleValues.data[s]!]!) };
+    return { frames: frames.reverse(), value: Number(t.value.data[t.sampleValues.data[s]]) };
   }).filter((x) => x.frames.length > 0 && x.value > 0);
 }
-const decoded = <T>(of: (t: PprofTables) => T): T[] => plain.map((b) => of(new PprofDecoder().decode(b)));
+const decoded = (of) => plain.map((b) => of(new PprofDecoder().decode(b)));
 
 const request = { app: "shop.cpu", tags: [], boundary: "", spyName: "bench", sampleRate: 100, fromNanos: BigInt(NOW) * 1_000_000n, durationNanos: 10_000_000_000n };
-const ingest = (format: "pprof" | "groups" | "speedscope" | "jfr", bodies: readonly Uint8Array[]): RawPush[] => bodies.map((body) => ({ kind: "ingest", request: { ...request, format }, body }));
-const random = new Random(1), methods = Array.from({ length: 600 }, (_, i): [string, string] => [`com.example.service.package${i % 40}.Class${i % 120}`, `method${i}`]);
-const common = Array.from({ length: 300 }, () => Array.from({ length: 8 + random.below(32) }, () => methods[random.below(600)]!));
-const recording = tinyJfr(Array.from({ length: 4000 }, (): TinyJfrEvent => ({ type: "ExecutionSample", frames: common[random.below(300)]! })));
+const ingest = (format, bodies) => bodies.map((body) => ({ kind: "ingest", request: { ...request, format }, body }));
+const random = new Random(1), methods = Array.from({ length: 600 }, (_, i) => [`com.example.service.package${i % 40}.Class${i % 120}`, `method${i}`]);
+const common = Array.from({ length: 300 }, () => Array.from({ length: 8 + random.below(32) }, () => methods[random.below(600)]));
+const recording = tinyJfr(Array.from({ length: 4000 }, () => ({ type: "ExecutionSample", frames: common[random.below(300)] })));
 
-const corpora: [name: string, pushes: RawPush[], rawBytes: number][] = [];
-const add = (name: string, pushes: RawPush[], bodies: readonly Uint8Array[]): void => { corpora.push([name, pushes, bodies.reduce((n, b) => n + b.length, 0)]); };
+const corpora = [];
+const add = (name, pushes, bodies) => { corpora.push([name, pushes, bodies.reduce((n, b) => n + b.length, 0)]); };
 add("pprof, gzip", ingest("pprof", plain.map((b) => gzipSync(b))), plain);
 add("pprof, plain", ingest("pprof", plain), plain);
 const otlp = decoded((t) => encodeExport(t, [["service.name", "shop"]]));
@@ -62,11 +61,11 @@ add("JFR, plain", ingest("jfr", [recording]), [recording]);
 const limits = { ...TEST_LIMITS, ingestionRateBytes: 1e15, ingestionBurstBytes: 1e15, maxProfileSizeBytes: 64 << 20 };
 let taken = 0;
 const processor = new PushProcessor(await loadHasher(), { append: () => { taken++; } }), gate = new RateGate(new SharedArrayBuffer(8));
-const rows: string[] = [];
+const rows = [];
 let pprof = 0;
 for (const [i, [name, pushes, raw]] of corpora.entries()) {
   process.stdout.write(`[${"#".repeat(i + 1)}${".".repeat(corpora.length - i - 1)}] ${name}\n`);
-  const once = (): void => { for (const p of pushes) { const out = processor.process("t", p, limits, gate, NOW); if (out.error) throw out.error; } };
+  const once = () => { for (const p of pushes) { const out = processor.process("t", p, limits, gate, NOW); if (out.error) throw out.error; } };
   for (const end = Date.now() + 700; Date.now() < end;) once();
   const figures = Array.from({ length: 3 }, () => {
     const before = process.cpuUsage();
@@ -76,14 +75,14 @@ for (const [i, [name, pushes, raw]] of corpora.entries()) {
     const c = process.cpuUsage(before), seconds = (c.user + c.system) / 1e6;
     return { mb: (raw * n) / 1e6 / seconds, profiles: taken / seconds };
   }).sort((a, b) => a.mb - b.mb);
-  const median = figures[1]!;
+  const median = figures[1];
   if (i === 0) pprof = median.mb;
   rows.push(`| ${name} | ${pushes.length} | ${Math.round(raw / pushes.length / 100) / 10} | ${median.mb.toFixed(1)} | ${(median.mb / pprof).toFixed(2)} x | ${Math.round(median.profiles)} |`);
 }
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
 writeFileSync(join(root, "docs/benchmarks-formats.md"), `# Benchmarks of formats
 
-Written by \`node tools/bench/formats.ts\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0]!.model.trim()}): one thread, from the bytes of a body to a profile that is ready for a head, median of three rounds of ${ROUND_MS / 1000} s. The same real profiles (Go, Java, Node, Python, Ruby, Rust) in every format but JFR: there one recording with 4,000 samples of 8 to 40 frames, each with a stack of its own. Megabytes are those of the body before it is compressed.
+Written by \`node tools/bench/formats.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): one thread, from the bytes of a body to a profile that is ready for a head, median of three rounds of ${ROUND_MS / 1000} s. The same real profiles (Go, Java, Node, Python, Ruby, Rust) in every format but JFR: there one recording with 4,000 samples of 8 to 40 frames, each with a stack of its own. Megabytes are those of the body before it is compressed.
 
 | format | bodies | kB each | MB a CPU second | beside pprof | profiles a CPU second |
 |---|---:|---:|---:|---:|---:|
