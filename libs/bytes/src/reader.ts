@@ -9,18 +9,19 @@ export class ShortRead extends Error {
 /** A cursor over bytes. Every read checks what is left. */
 export class ByteReader {
   readonly bytes: Uint8Array;
-  readonly view: DataView;
+  private words: DataView | undefined;
   pos: number;
   end: number;
 
   constructor(bytes: Uint8Array, pos = 0, end = bytes.length) {
     // A Buffer's slice() is a view, a Uint8Array's a copy: callers rely on the latter.
     this.bytes = Buffer.isBuffer(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.pos = pos;
     this.end = end;
   }
 
+  /** Made when it is first used: readers of small messages need none. */
+  get view(): DataView { return (this.words ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength)); }
   get left(): number { return this.end - this.pos; }
 
   need(count: number, what = "bytes"): number {

@@ -93,40 +93,47 @@ function meaning(p: OtlpProfile, d: OtlpDictionary): { name: string; sample: { t
 function toPprof(p: OtlpProfile, samples: readonly OtlpSample[], d: OtlpDictionary, nowNanos: bigint): { name: string; bytes: Uint8Array } {
   const { name, sample, period, scale, summed } = meaning(p, d);
   const symbols = new SymbolPartition();
-  const string = (i: number): number => { const b = encodeUtf8(at(d.strings, i, "string")); return symbols.strings.intern(b, 0, b.length); };
+  // dictionary's number -> the profile's; -1: not seen yet
+  const strings = new Int32Array(d.strings.length).fill(-1), functions = new Int32Array(d.functions.length).fill(-1), mappings = new Int32Array(d.mappings.length).fill(-1), locations = new Int32Array(d.locations.length).fill(-1);
+  const string = (i: number): number => { const text = at(d.strings, i, "string"), known = strings[i]!; return known >= 0 ? known : (strings[i] = literal(text)); };
   const literal = (text: string): number => { const b = encodeUtf8(text); return symbols.strings.intern(b, 0, b.length); };
   // A mapping's functions are known when all locations in use carry lines.
-  const used = new Set(samples.flatMap((s) => at(d.stacks, s.stack, "stack")));
-  const bare = new Set<number>();
-  for (const l of used) { const x = at(d.locations, l, "location"); if (x.lines.length === 0) bare.add(x.mapping); }
+  const bare = new Set<number>(), used = new Uint8Array(d.locations.length);
+  for (const s of samples) {
+    for (const l of at(d.stacks, s.stack, "stack")) {
+      if (used[l] === 1) continue;
+      const x = at(d.locations, l, "location");
+      used[l] = 1;
+      if (x.lines.length === 0) bare.add(x.mapping);
+    }
+  }
   const words = new Uint32Array(9), low = (v: bigint): number => Number(BigInt.asUintN(32, v)), high = (v: bigint): number => Number(BigInt.asUintN(32, v >> 32n));
   const mapping = (i: number): number => {
     const m = at(d.mappings, i, "mapping");
+    if (mappings[i]! >= 0) return mappings[i]!;
     const build = m.attributes.map((a) => at(d.attributes, a, "attribute")).find((a) => at(d.strings, a.key, "string") === BUILD_ID);
     words.set([low(m.start), high(m.start), low(m.limit), high(m.limit), low(m.offset), high(m.offset), string(m.filename), literal((build && textOf(build.value)) ?? ""), bare.has(i) ? 0 : 8]);
-    return symbols.mappings.intern(words, 9);
+    return (mappings[i] = symbols.mappings.intern(words, 9));
   };
   const fn = (i: number): number => {
     const f = at(d.functions, i, "function");
+    if (functions[i]! >= 0) return functions[i]!;
     words.set([string(f.name), string(f.systemName), string(f.filename), f.startLine]);
-    return symbols.functions.intern(words, 4);
+    return (functions[i] = symbols.functions.intern(words, 4));
   };
-  const locations = new Map<number, number>();
   const location = (i: number): number => {
-    let known = locations.get(i);
-    if (known === undefined) {
-      const l = at(d.locations, i, "location");
-      const tuple = new Uint32Array(4 + 2 * l.lines.length);
-      tuple.set([mapping(l.mapping), low(l.address), high(l.address), 0]);
-      l.lines.forEach((x, k) => { tuple[4 + 2 * k] = fn(x.function); tuple[5 + 2 * k] = x.line; });
-      locations.set(i, (known = symbols.locations.intern(tuple, tuple.length)));
-    }
-    return known;
+    const l = at(d.locations, i, "location");
+    if (locations[i]! >= 0) return locations[i]!;
+    const tuple = new Uint32Array(4 + 2 * l.lines.length);
+    tuple.set([mapping(l.mapping), low(l.address), high(l.address), 0]);
+    l.lines.forEach((x, k) => { tuple[4 + 2 * k] = fn(x.function); tuple[5 + 2 * k] = x.line; });
+    return (locations[i] = symbols.locations.intern(tuple, tuple.length));
   };
   const sampleOffset = [0], sampleLocation: number[] = [], value: bigint[] = [], labelOffset = [0], labelKey: number[] = [], labelValue: number[] = [];
   const label = (key: string, text: string): void => { if (text !== "") { labelKey.push(literal(key)); labelValue.push(literal(text)); } };
   for (const s of samples) {
-    for (const l of at(d.stacks, s.stack, "stack")) sampleLocation.push(location(l));
+    const stack = at(d.stacks, s.stack, "stack");
+    for (let k = 0; k < stack.length; k++) { const known = locations[stack[k]!]; sampleLocation.push(known !== undefined && known >= 0 ? known : location(stack[k]!)); }
     sampleOffset.push(sampleLocation.length);
     const own = s.values.length > 0 ? (summed ? s.values.reduce((a, b) => a + b, 0n) : s.values[0]!) : BigInt(s.timestamps);
     value.push(BigInt.asIntN(64, own * scale));
@@ -137,6 +144,6 @@ function toPprof(p: OtlpProfile, samples: readonly OtlpSample[], d: OtlpDictiona
   const t = symbols.tables();
   return { name, bytes: encodePprof({ sampleTypes: [sample], ...(period ? { periodType: period } : {}), period: p.period, timeNanos: BigInt.asIntN(64, p.timeNanos) || nowNanos, durationNanos: BigInt.asIntN(64, p.durationNanos) || DEFAULT_DURATION_NANOS }, {
     strings: { bytes: t.stringBytes, offset: t.stringOffset }, functionWords: t.functionWords, mappingWords: t.mappingWords, locationWords: t.locationWords, locationOffset: t.locationOffset,
-    sampleOffset: Uint32Array.from(sampleOffset), sampleLocation: Uint32Array.from(sampleLocation), value: BigInt64Array.from(value), labels: { offset: Uint32Array.from(labelOffset), key: Uint32Array.from(labelKey), value: Uint32Array.from(labelValue) },
+    sampleOffset: new Uint32Array(sampleOffset), sampleLocation: new Uint32Array(sampleLocation), value: new BigInt64Array(value), labels: { offset: new Uint32Array(labelOffset), key: new Uint32Array(labelKey), value: new Uint32Array(labelValue) },
   }) };
 }

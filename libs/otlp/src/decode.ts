@@ -25,8 +25,18 @@ function message(r: ByteReader, fields: Fields): void {
   }
 }
 
-/** int32 and int64 come as 64 bits of two's complement. */
-function int(r: ByteReader): number { const v = BigInt.asIntN(64, r.uvarint64()); if (v < -0x8000_0000n || v > 0xffff_ffffn) throw new ShortRead(r.pos, `expected a number of 32 bits, found ${v}`); return Number(v); }
+/** int32 and int64 come as 64 bits of two's complement. Most are indices of one or two bytes. */
+function int(r: ByteReader): number {
+  const { bytes, pos, end } = r;
+  if (pos + 1 < end || (pos < end && bytes[pos]! < 128)) {
+    const a = bytes[pos]!;
+    if (a < 128) { r.pos = pos + 1; return a; }
+    const b = bytes[pos + 1]!;
+    if (b < 128) { r.pos = pos + 2; return (b << 7) | (a & 127); }
+  }
+  return wideInt(r);
+}
+function wideInt(r: ByteReader): number { const v = BigInt.asIntN(64, r.uvarint64()); if (v < -0x8000_0000n || v > 0xffff_ffffn) throw new ShortRead(r.pos, `expected a number of 32 bits, found ${v}`); return Number(v); }
 function int64(r: ByteReader): bigint { return BigInt.asIntN(64, r.uvarint64()); }
 function fixed64(r: ByteReader): bigint { return r.u64le(); }
 function text(r: ByteReader): string { return decodeUtf8(r.bytes, r.pos, r.end); }
