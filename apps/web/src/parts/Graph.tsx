@@ -62,7 +62,7 @@ export function GraphPane({ selection, baseline }: { selection: Selection; basel
               const words = `${name}: total ${formatValue(total, unit)}, ${formatShare(of)}, self ${formatValue(self, unit)}${p.graph.baseTotal ? `, before ${formatValue(p.graph.baseTotal[i]!, baseUnit)}, ${formatChange(before, of)}` : ""}`;
               const kind = p.graph.baseTotal ? (change > 0.005 ? " more" : change < -0.005 ? " less" : "") : "";
               return (
-                <g key={name} className={`fn${kind}${state.fn === name ? " selected" : ""}`} transform={`translate(${(p.x[i]! - WIDTH / 2).toFixed(1)} ${(p.y[i]! - HEIGHT / 2).toFixed(1)})`} role="button" tabIndex={0} aria-label={words} data-fn={name} onClick={() => go({ fn: name }, true)} onMouseEnter={() => setHovered(i)} onMouseLeave={() => setHovered(-1)} onKeyDown={(e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); go({ fn: name }, true); } }}>
+                <g key={name} className={`fn${kind}${state.fn === name ? " selected" : ""}`} transform={`translate(${(p.x[i]! - WIDTH / 2).toFixed(1)} ${(p.y[i]! - HEIGHT / 2).toFixed(1)})`} role="button" tabIndex={0} data-fn={name} onClick={() => go({ fn: name }, true)} onMouseEnter={() => setHovered(i)} onMouseLeave={() => setHovered(-1)} onKeyDown={(e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); go({ fn: name }, true); } }}>
                   <title>{words}</title>
                   <rect width={WIDTH} height={HEIGHT} rx={4} />
                   <rect className="share" width={Math.max(1, WIDTH * share(self, p.graph.sum))} y={HEIGHT - 4} height={4} />
