@@ -2,7 +2,8 @@ import { closeSync, openSync, writeFileSync, writeSync } from "node:fs";
 import type { ProfileSource } from "@cinderblock/block";
 import { CinderblockError } from "@cinderblock/errors";
 import { exportOtlp, exportSamples, exportTree, toParquet } from "@cinderblock/exports";
-import { EXPORTS, type ExportFormat, type SampleRows, type SampleTable, type TreeFormat, unitOf } from "@cinderblock/exports/formats";
+import { EXPORTS, type ExportFormat, type SampleRows, type SampleTable, serviceNamed, type TreeFormat } from "@cinderblock/exports/formats";
+import { unitOf } from "@cinderblock/flame";
 import { parseProfileType } from "@cinderblock/model";
 import { executeOn, seriesLabels, type SelectRequest, twoTrees } from "@cinderblock/query";
 import { type Context, progress } from "./context.ts";
@@ -21,7 +22,7 @@ export async function exported(c: Context): Promise<number> {
   const { sources: list, select } = await sources(c), type = parseProfileType(c.config.profileType);
   if (format === "arrow" || format === "parquet") { await table(c, list, select, format); return 0; }
   if (format === "pprof") writeFileSync(c.config.out, await mergedPprof(c, list, select, type));
-  else if (format === "otlp") writeFileSync(c.config.out, exportOtlp(await mergedPprof(c, list, select, type), /service_name="([^"]*)"/.exec(c.config.query)?.[1] ?? ""));
+  else if (format === "otlp") writeFileSync(c.config.out, exportOtlp(await mergedPprof(c, list, select, type), serviceNamed(c.config.query)));
   else writeFileSync(c.config.out, await tree(list, select));
   c.err.write(`written to ${c.config.out}\n`);
   return 0;
@@ -52,6 +53,6 @@ async function table(c: Context, list: readonly ProfileSource[], select: SelectR
     }
     bar(step.endMs - select.startMs + 1, select.endMs - select.startMs + 1);
   }
-  if (out !== undefined) closeSync(out); else writeFileSync(c.config.out, toParquet(new Uint8Array(Buffer.concat(pieces))));
+  if (out !== undefined) closeSync(out); else writeFileSync(c.config.out, toParquet(Buffer.concat(pieces)));
   c.err.write(`${rows} rows written to ${c.config.out}\n`);
 }

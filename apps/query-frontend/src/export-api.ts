@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { CinderblockError, invalid } from "@cinderblock/errors";
-import { EXPORTS, type ExportFormat, type SampleRows } from "@cinderblock/exports/formats";
+import { EXPORTS, type ExportFormat, type SampleRows, serviceNamed } from "@cinderblock/exports/formats";
 import type { ProfileType } from "@cinderblock/model";
 import type { FastifyReply } from "@cinderblock/rpc";
 import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
@@ -23,7 +23,7 @@ export async function exportFile(frontend: QueryFrontend, q: QueryParams, caller
   const { type, request } = compared ? side("rightQuery", "rightFrom", "rightUntil") : side("query", "from", "until");
   const left = compared ? side("leftQuery", "leftFrom", "leftUntil") : undefined;
   if (left && left.type.storedId !== type.storedId) throw invalid("profile types must match");
-  const service = /service_name="([^"]*)"/.exec(request.labelSelector)?.[1] ?? "";
+  const service = serviceNamed(request.labelSelector);
   const name = `${service || type.name}-${type.sampleType}-${new Date(request.endMs).toISOString().slice(0, 19).replace(/[:T]/g, "")}`.replace(/[^\w.-]+/g, "_");
   const send = async (body: Uint8Array | Readable): Promise<void> => {
     await reply.headers({ "content-type": known.type, "content-disposition": `attachment; filename="${name}.${known.extension}"`, "x-content-type-options": "nosniff", ...(format === "html" || format === "svg" ? { "content-security-policy": "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'" } : {}) }).send(body);

@@ -2,7 +2,8 @@ import { compareUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
 import { type Label, labelsKey, LABEL_PROFILE_TYPE, parseProfileType, type ProfileType, selectorText } from "@cinderblock/model";
 import { type BlockInfo, type Each, type JobResult, type LabelAsk, mergeProfileLists, type PartialResult, type ProfileList, type QueryJob, renderSeries, selectorOf, type SelectRequest, SeriesMerger, type SeriesResult, type SourceQuery, type StackFilter, type StackSelector, type TablePage } from "@cinderblock/query";
-import { type SampleRows, type TreeFormat, unitOf } from "@cinderblock/exports/formats";
+import type { SampleRows, TreeFormat } from "@cinderblock/exports/formats";
+import { unitOf } from "@cinderblock/flame";
 import type { ExportCall, RenderAnswer, RenderCall, Sides } from "@cinderblock/query-worker";
 import type { TenantLimits, Limits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
@@ -242,7 +243,10 @@ export class QueryFrontend {
       bytes += p.length;
       if (bytes > MAX_PARQUET_BYTES) throw new CinderblockError("limit", `the table has more than ${MAX_PARQUET_BYTES >> 20} MiB before it is compressed, the limit of a Parquet file: choose a shorter time, more labels, or format=arrow, which has no limit`);
     }
-    return (await this.renderer.export({ kind: "parquet", stream: new Uint8Array(Buffer.concat(pieces)) })).bytes;
+    const stream = new Uint8Array(bytes);
+    let at = 0;
+    for (const p of pieces) { stream.set(p, at); at += p.length; }
+    return (await this.renderer.export({ kind: "parquet", stream })).bytes;
   }
 
   /** A call graph in Graphviz's language; "" when there is no data. */

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Routes } from "@cinderblock/rpc";
+import { type Routes, takesGzip } from "@cinderblock/rpc";
 
 /** Pages of the web UI: one document for all of them, old addresses of Pyroscope v1 included. */
 const PAGES = ["/", "/explore", "/compare", "/files", "/status", "/comparison", "/comparison-diff"] as const;
@@ -36,7 +36,7 @@ export function webRoutes(folder: URL): Routes {
         if (path === "/index.html" || path.endsWith(".gz")) continue;
         const packed = files.get(`${path}.gz`), headers = { "content-type": TYPES[extname(path)] ?? "application/octet-stream", "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache", "x-content-type-options": "nosniff", vary: "accept-encoding" };
         app.get(path, async (request, reply) => {
-          const gzip = packed !== undefined && (request.headers["accept-encoding"] ?? "").includes("gzip");
+          const gzip = packed !== undefined && takesGzip(request);
           await reply.headers(gzip ? { ...headers, "content-encoding": "gzip" } : headers).send(gzip ? packed : whole);
         });
       }

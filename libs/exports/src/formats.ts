@@ -1,3 +1,5 @@
+import { LABEL_SERVICE_NAME, parseSelector } from "@cinderblock/model";
+
 /** Forms of answers as files: content type, end of the file's name, and whether two sides can be compared in it. */
 export const EXPORTS = {
   pprof: { type: "application/octet-stream", extension: "pb", diff: false },
@@ -20,5 +22,5 @@ export type SampleRows = "samples" | "profiles";
 /** What every part of an export as a table has alike. */
 export interface SampleTable { rows: SampleRows; /** labels that are columns, in order */ labels: readonly string[]; profileType: string; unit: string }
 
-/** A sample's unit as drawings write it. */
-export function unitOf(sampleUnit: string): "nanoseconds" | "bytes" | "count" { return sampleUnit === "nanoseconds" || sampleUnit === "bytes" ? sampleUnit : "count"; }
+/** The one service that a selector names; "": it names none, or several. */
+export function serviceNamed(labelSelector: string): string { return parseSelector(labelSelector).find((m) => m.name === LABEL_SERVICE_NAME && m.op === "=")?.value ?? ""; }

@@ -1,4 +1,5 @@
 import type { SampleTable, TreeFormat } from "@cinderblock/exports/formats";
+import type { Unit } from "@cinderblock/flame";
 import type { BucketSpec } from "@cinderblock/objstore";
 import type { HeatmapRequest, StackFilter, TablePage, LabelAnswer, LabelAsk, PartialResult, SelectRequest, SeriesRanges, SourceQuery, Exclusions, RowKeys } from "@cinderblock/query";
 
@@ -39,7 +40,7 @@ export type RenderCall =
 
 /** Answers as files; their libraries are loaded when the first is asked for. */
 export type ExportCall =
-  | (Sides & { kind: "tree"; format: TreeFormat; title: string; unit: "nanoseconds" | "bytes" | "count"; atMs: number })
+  | (Sides & { kind: "tree"; format: TreeFormat; title: string; unit: Unit; atMs: number })
   | { kind: "otlp"; pprof: Uint8Array; service: string }
   /** a piece of an Arrow stream */
   | { kind: "samples"; parts: PartialResult[]; table: SampleTable; first: boolean; last: boolean }

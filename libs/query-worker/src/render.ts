@@ -1,7 +1,7 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import { invalid } from "@cinderblock/errors";
 import { readProfileFile } from "@cinderblock/profile-files";
-import { belowCallSite, diffLevels, emptyTree, encodeCallTree, encodeFunctionTable, encodeHeatmap, encodeSelectHeatmap, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, mergePartials, neighbours, type PartialResult, type PartialTree, type Points, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
+import { diffLevels, emptyTree, encodeCallTree, encodeFunctionTable, encodeHeatmap, encodeSelectHeatmap, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, mergePartials, neighbours, type PartialResult, type PartialTree, type Points, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
 import type { FilesAnswer, FilesCall, Levels, RenderAnswer, RenderCall, Sides } from "./protocol.ts";
 
 function mergedTree(parts: PartialResult[]): PartialTree {
@@ -12,7 +12,9 @@ function mergedTree(parts: PartialResult[]): PartialTree {
 /** One tree of the parts, with the stacks that begin with the call site. */
 function below(parts: PartialResult[], callSite: readonly string[]): PartialTree {
   const tree = mergedTree(parts);
-  return callSite.length > 0 ? belowCallSite(tree, callSite) : tree;
+  if (callSite.length === 0) return tree;
+  const filter = { callSite, only: [], without: [], hide: [] };
+  return twoTrees(tree, undefined, filter, filter);
 }
 
 function mergedPoints(parts: PartialResult[]): Points {

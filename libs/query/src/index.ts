@@ -1,6 +1,6 @@
 export { endNanos, parseSpans, selectorOf, selectRows, startNanos } from "./select.ts";
 export type { SelectRequest } from "./select.ts";
-export { belowCallSite, emptyTree, TreeMerger } from "./tree.ts";
+export { emptyTree, TreeMerger } from "./tree.ts";
 export type { PartialTree } from "./tree.ts";
 export { diffLevels, encodeTreeBytes, finalTree, flameLevels } from "./render-tree.ts";
 export type { FinalTree, FlameLevels } from "./render-tree.ts";
@@ -8,6 +8,7 @@ export { encodeSelectHeatmap } from "./heatmap.ts";
 export type { HeatmapRequest } from "./heatmap.ts";
 export { spanText } from "./exemplars.ts";
 export { uuidText } from "./points.ts";
+export { mergeSamples } from "./samples.ts";
 export type { PartialSamples } from "./samples.ts";
 export type { Each, Exemplar } from "./exemplars.ts";
 export { encodeHeatmap, mergeProfileLists } from "./points.ts";

@@ -110,18 +110,18 @@ export async function addSource(into: SeriesMerger, source: ProfileSource, segme
   const table = await source.load(each ? ["totals", "ids"] : ["totals"]);
   const keep = callSite.length > 0 ? await belowCallSite(source, segment, callSite) : undefined;
   const sums = keep && await sumsOf(segment, keep), valueOf = sums && ((row: number): bigint => sums.get(row)!);
-  const own = new SeriesMerger();
+  // Exemplars are chosen of this source alone, then merged with the others'.
+  const own = each ? new SeriesMerger() : into;
   for (const x of selected) own.addRows(table, source.series[x.index]!.labels, x.rows, range, valueOf);
-  if (each) {
-    const largest = new Largest<string>(source, range.groupBy, each), groups = new Map(selected.map((x) => [x.index, labelsKey(groupLabels(source.series[x.index]!.labels, range.groupBy))]));
-    const offer = (t: RowTable, index: number, row: number, low: number, high: number, value: bigint): void => {
-      const bucket = bucketOf(Number(t.timeNanos[row]! / 1_000_000n), range);
-      if (bucket >= 0) largest.offer(`${bucket}:${groups.get(index)!}`, t, index, row, low, high, value);
-    };
-    if (each === "span") await eachSpan(segment, keep, offer);
-    else for (const { index, rows } of selected) for (const row of rows) offer(table, index, row, 0, 0, valueOf ? valueOf(row) : table.totalValue[row]!);
-    own.exemplars((labels, bucket) => largest.of(`${bucket}:${labelsKey(labels)}`));
-  }
+  if (!each) return;
+  const largest = new Largest<string>(source, range.groupBy, each), groups = new Map(selected.map((x) => [x.index, labelsKey(groupLabels(source.series[x.index]!.labels, range.groupBy))]));
+  const offer = (t: RowTable, index: number, row: number, low: number, high: number, value: bigint): void => {
+    const bucket = bucketOf(Number(t.timeNanos[row]! / 1_000_000n), range);
+    if (bucket >= 0) largest.offer(`${bucket}:${groups.get(index)!}`, t, index, row, low, high, value);
+  };
+  if (each === "span") await eachSpan(segment, keep, offer);
+  else for (const { index, rows } of selected) for (const row of rows) offer(table, index, row, 0, 0, valueOf ? valueOf(row) : table.totalValue[row]!);
+  own.exemplars((labels, bucket) => largest.of(`${bucket}:${labelsKey(labels)}`));
   for (const p of own.finish()) into.add(p);
 }
 

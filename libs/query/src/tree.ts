@@ -71,26 +71,6 @@ export class TreeMerger {
   }
 }
 
-/** The stacks of a tree that begin with these functions, root first. Only for trees that were not cut. */
-export function belowCallSite(t: PartialTree, callSite: readonly string[]): PartialTree {
-  const n = t.parent.length, wanted = callSite.map((s) => Buffer.from(s));
-  // node -> functions of the call site that its path matches; -1: it went another way
-  const matched = new Int32Array(n).fill(-1), map = new Int32Array(n);
-  matched[0] = 0;
-  const out = { parent: new I32Column(256), name: new U32Column(256), self: new I64Column(256) };
-  out.parent.push(-1); out.name.push(0); out.self.push(wanted.length === 0 ? t.self[0]! : 0n);
-  for (let i = 1; i < n; i++) {
-    const p = t.parent[i]!, m = matched[p]!;
-    if (m < 0) continue;
-    const at = t.name[i]!, end = m === wanted.length;
-    if (!end && Buffer.compare(t.nameBytes.subarray(t.nameOffset[at]!, t.nameOffset[at + 1]!), wanted[m]!) !== 0) continue;
-    matched[i] = end ? m : m + 1;
-    map[i] = out.parent.length;
-    out.parent.push(map[p]!); out.name.push(at); out.self.push(matched[i] === wanted.length ? t.self[i]! : 0n);
-  }
-  return { nameBytes: t.nameBytes, nameOffset: t.nameOffset, parent: out.parent.view().slice(), name: out.name.view().slice(), self: out.self.view().slice() };
-}
-
 export function emptyTree(): PartialTree {
   return { nameBytes: new Uint8Array(0), nameOffset: new Uint32Array(2), parent: Int32Array.of(-1), name: Uint32Array.of(0), self: BigInt64Array.of(0n) };
 }

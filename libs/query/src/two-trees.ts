@@ -47,29 +47,33 @@ function namesOf(t: PartialTree, f: StackFilter): { said: Uint8Array; only: Uint
   return out;
 }
 
-/** The node of each node of `t` in a tree with one node for each path, at most; -1 where its stack does not count. */
+/** The node of each node of `t` in a tree with one node for each path, at most; -1 where its stack does not count. Only what counts, and what is above it, becomes a node. */
 function filtered(t: PartialTree, f: StackFilter, into: TreeMerger): Int32Array {
   const n = t.parent.length, { said, only, entries } = namesOf(t, f), callSite = f.callSite.map((s) => Buffer.from(s)), site = callSite.length;
   const isNamed = (name: number, as: Buffer): boolean => Buffer.compare(t.nameBytes.subarray(t.nameOffset[name]!, t.nameOffset[name + 1]!), as) === 0;
+  const every = (entries === 0 ? 0 : entries === 32 ? 0xffffffff : (1 << entries) - 1) >>> 0;
   // node -> functions of the call site that its stack begins with; entries of `only` in its stack, as bits
-  const begun = new Int32Array(n), bits = new Uint32Array(n), gone = new Uint8Array(n);
-  const nameMap = new Int32Array(t.nameOffset.length).fill(-1);
-  const map = new Int32Array(n);
-  const depth = new Int32Array(n);
-  into.reserve(n);
+  const begun = new Int32Array(n), bits = new Uint32Array(n), gone = new Uint8Array(n), depth = new Int32Array(n), counts = new Uint8Array(n), kept = new Uint8Array(n);
+  counts[0] = site === 0 && every === 0 ? 1 : 0;
   for (let i = 1; i < n; i++) {
     const p = t.parent[i]!, own = t.name[i]!;
     depth[i] = depth[p]! + 1;
     begun[i] = begun[p]! === site || (begun[p]! === depth[p]! && isNamed(own, callSite[depth[p]!]!)) ? Math.min(site, begun[p]! + 1) : begun[p]!;
     bits[i] = bits[p]! | only[own]!;
     gone[i] = gone[p]! | (said[own]! & GONE);
+    counts[i] = gone[i] === 0 && begun[i] === site && (bits[i]! & every) >>> 0 === every ? 1 : 0;
+  }
+  for (let i = n - 1; i > 0; i--) { kept[i]! |= counts[i]!; kept[t.parent[i]!]! |= kept[i]!; }
+  const nameMap = new Int32Array(t.nameOffset.length).fill(-1), map = new Int32Array(n);
+  for (let i = 1; i < n; i++) {
+    if (kept[i] === 0) continue;
+    const p = t.parent[i]!, own = t.name[i]!;
     if ((said[own]! & HIDDEN) !== 0) { map[i] = map[p]!; continue; }
     let id = nameMap[own]!;
     if (id < 0) nameMap[own] = id = into.names.intern(t.nameBytes, t.nameOffset[own]!, t.nameOffset[own + 1]!);
     map[i] = into.child(map[p]!, id);
   }
-  const every = entries === 0 ? 0 : entries === 32 ? 0xffffffff : (1 << entries) - 1;
-  for (let i = 0; i < n; i++) if (gone[i]! !== 0 || begun[i]! < site || (bits[i]! & every) >>> 0 !== every >>> 0) map[i] = -1;
+  for (let i = 0; i < n; i++) if (counts[i] === 0) map[i] = -1;
   return map;
 }
 

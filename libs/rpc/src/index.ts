@@ -4,6 +4,7 @@ export { ApiServer } from "./server.ts";
 export type { Routes, ServerConfig } from "./server.ts";
 export { checkTls, CLIENT_AUTH, tlsAgent } from "./tls.ts";
 export type { ClientTls, ServerTls } from "./tls.ts";
+export { takesGzip } from "./compression.ts";
 export { Html, html, rootFrom, sendPage, table, wantsJson } from "./page.ts";
 export { rawUnary } from "./raw-unary.ts";
 export type { RawCall, RawHandler } from "./raw-unary.ts";
