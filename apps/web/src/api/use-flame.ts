@@ -1,21 +1,12 @@
 import { useEffect, useRef, useState } from "react";
 import type { Flame } from "@cinderblock/flame";
 import type { FlameDone, FlameJob, FlameSource } from "../flame-worker.ts";
+import { WorkerCalls } from "./worker-calls.ts";
 
 /** What the worker made of an answer, and of which with which options. */
 export interface Laid { flames: Flame[]; source: FlameSource; collapsed: boolean; inverted: boolean }
 
-let worker: Worker | undefined;
-let nextId = 1;
-const waiting = new Map<number, (d: FlameDone) => void>();
-
-/** The one worker of the page, started with the first answer. */
-function theWorker(): Worker {
-  if (worker) return worker;
-  worker = new Worker(new URL("../flame-worker.ts", import.meta.url), { type: "module" });
-  worker.onmessage = (e: MessageEvent<FlameDone>) => { waiting.get(e.data.id)?.(e.data); waiting.delete(e.data.id); };
-  return worker;
-}
+const calls = new WorkerCalls<FlameJob, FlameDone>(() => new Worker(new URL("../flame-worker.ts", import.meta.url), { type: "module" }));
 
 /**
  * Lays out an answer. The newest wins: what an older one gave is dropped, and its picture stays until then.
@@ -27,15 +18,12 @@ export function useFlame(source: FlameSource | undefined, collapsed: boolean, in
   const latest = useRef(0);
   useEffect(() => {
     if (!source) return;
-    const id = nextId++;
-    latest.current = id;
-    waiting.set(id, (d) => {
-      if (latest.current !== id) return;
+    latest.current = calls.ask({ source, collapsed, inverted }, (d) => {
+      if (latest.current !== d.id) return;
       if ("error" in d) { setError(d.error); return; }
       setError("");
       setLaid({ flames: d.flames, source, collapsed, inverted });
     });
-    theWorker().postMessage({ id, source, collapsed, inverted } satisfies FlameJob);
   }, [source, collapsed, inverted]);
   const behind = source !== undefined && error === "" && !(laid?.source === source && laid.collapsed === collapsed && laid.inverted === inverted);
   return { laid, error, behind };

@@ -3,6 +3,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { formatChange, formatShare, formatValue } from "@cinderblock/flame";
 import type { Selection } from "../api/types.ts";
 import { callTreeRequest } from "../api/wire.ts";
+import { WorkerCalls } from "../api/worker-calls.ts";
 import { NODE_HEIGHT as HEIGHT, NODE_WIDTH as WIDTH } from "../graph-size.ts";
 import type { GraphDone, GraphJob, PlacedGraph } from "../graph-worker.ts";
 import { useApp } from "../state/app.tsx";
@@ -14,16 +15,9 @@ const MOST = 80, TREE_NODES = 200_000;
 /** Letters of a name that fit. */
 const GLYPHS = 32;
 
-let worker: Worker | undefined, nextId = 1;
-const waiting = new Map<number, (d: GraphDone) => void>();
+const calls = new WorkerCalls<GraphJob, GraphDone>(() => new Worker(new URL("../graph-worker.ts", import.meta.url), { type: "module" }));
 function placed(bytes: ArrayBuffer): Promise<PlacedGraph> {
-  worker ??= new Worker(new URL("../graph-worker.ts", import.meta.url), { type: "module" });
-  worker.onmessage = (e: MessageEvent<GraphDone>) => { waiting.get(e.data.id)?.(e.data); waiting.delete(e.data.id); };
-  const id = nextId++;
-  return new Promise((resolve, reject) => {
-    waiting.set(id, (d) => { if ("error" in d) reject(new Error(d.error)); else resolve(d.placed); });
-    worker!.postMessage({ id, bytes, most: MOST } satisfies GraphJob);
-  });
+  return new Promise((resolve, reject) => { calls.ask({ bytes, most: MOST }, (d) => { if ("error" in d) reject(new Error(d.error)); else resolve(d.placed); }); });
 }
 
 /** Who calls whom: the functions with the largest totals, callers above. */
