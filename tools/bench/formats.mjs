@@ -1,4 +1,5 @@
-// What taking in each format costs: `node tools/bench/formats.mjs` writes docs/benchmarks-formats.md. One thread, from the bytes
+// What taking in each format costs: `node tools/bench/formats.mjs` writes docs/benchmarks-formats.md; with words behind it, it
+// prints only the formats whose names hold one of them. One thread, from the bytes
 // of a body to a profile that is ready for a head (inflated, decoded, checked, normalised, divided by labels); nothing is stored.
 // The same real profiles in every format but JFR, whose recording is made. Needs the team's ../shared.
 import { execFileSync } from "node:child_process";
@@ -65,8 +66,9 @@ let taken = 0;
 const processor = new PushProcessor(await loadHasher(), { append: () => { taken++; } }), gate = new RateGate(new SharedArrayBuffer(8));
 const rows = [];
 let pprof = 0;
-for (const [i, [name, pushes, raw]] of corpora.entries()) {
-  process.stdout.write(`[${"#".repeat(i + 1)}${".".repeat(corpora.length - i - 1)}] ${name}\n`);
+const words = process.argv.slice(2), asked = corpora.filter(([name]) => words.length === 0 || words.some((w) => name.toLowerCase().includes(w.toLowerCase())));
+for (const [i, [name, pushes, raw]] of asked.entries()) {
+  process.stdout.write(`[${"#".repeat(i + 1)}${".".repeat(asked.length - i - 1)}] ${name}\n`);
   const once = () => { for (const p of pushes) { const out = processor.process("t", p, limits, gate, NOW); if (out.error) throw out.error; } };
   for (const end = Date.now() + 700; Date.now() < end;) once();
   const figures = Array.from({ length: 3 }, () => {
@@ -81,6 +83,7 @@ for (const [i, [name, pushes, raw]] of corpora.entries()) {
   if (i === 0) pprof = median.mb;
   rows.push(`| ${name} | ${pushes.length} | ${Math.round(raw / pushes.length / 100) / 10} | ${median.mb.toFixed(1)} | ${(median.mb / pprof).toFixed(2)} x | ${Math.round(median.profiles)} |`);
 }
+if (words.length > 0) { console.log(rows.join("\n")); process.exit(0); }
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
 writeFileSync(join(root, "docs/benchmarks-formats.md"), `# Benchmarks of formats
 

@@ -6,3 +6,4 @@ export { fnv1, fnv1a, hashRange, loadHasher, mix32, viewOf } from "./hash.ts";
 export type { Hasher } from "./hash.ts";
 export { deltaPackInt32, deltaPackInt64, deltaUnpackInt32, deltaUnpackInt64 } from "./delta-pack.ts";
 export type { DeltaBounds } from "./delta-pack.ts";
+export { WireReader } from "./wire.ts";

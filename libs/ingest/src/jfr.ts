@@ -61,24 +61,34 @@ export function readJfrLabels(bytes: Uint8Array): JfrContexts {
   }
 }
 
+/** `nodes`: of stack traces; `locations`: of methods, or one of the two below */
+interface ChunkNumbers { nodes: Map<number, number>; locations: Int32Array }
+const UNSEEN = -1, UNTOLD = -2;
+
 /** A recording as one pprof for each kind of event that it holds, and the profiler's event setting. */
 export function jfrToPprofs(body: Uint8Array, contexts: JfrContexts, sampleRate: number, timeNanos: bigint, durationNanos: bigint): { profiles: JfrProfile[]; event: string } {
   const builders = new Map<ProfileKey, StackBuilder>();
   const perSample = sampleRate > 0 ? BigInt(Math.floor(1e9 / sampleRate)) : 1n;
   const builder = (key: ProfileKey): StackBuilder => { let b = builders.get(key); if (!b) builders.set(key, (b = new StackBuilder(PROFILES[key].types.length))); return b; };
   let stacks: JfrStacks | undefined;
-  let nodes = new Map<ProfileKey, Map<number, number>>();
+  /** of the present chunk: what its stacks and methods are in each profile */
+  let known = new Map<ProfileKey, ChunkNumbers>();
   const nodeOf = (key: ProfileKey, stackTrace: number): number | undefined => {
-    let known = nodes.get(key);
-    if (!known) nodes.set(key, (known = new Map()));
-    let node = known.get(stackTrace);
+    let numbers = known.get(key);
+    if (!numbers) known.set(key, (numbers = { nodes: new Map(), locations: new Int32Array(stacks!.methodCount).fill(UNSEEN) }));
+    let node = numbers.nodes.get(stackTrace);
     if (node === undefined) {
-      const frames = stacks!.frames(stackTrace);
-      if (!frames) return undefined;
-      const b = builder(key);
+      const methods = stacks!.methods(stackTrace);
+      if (!methods) return undefined;
+      const b = builder(key), { locations } = numbers;
       node = 0;
-      for (let i = frames.length - 1; i >= 0; i--) node = b.child(node, frames[i]!);
-      known.set(stackTrace, node);
+      for (let i = methods.length - 1; i >= 0; i--) {
+        const m = methods[i]!;
+        let location = locations[m]!;
+        if (location === UNSEEN) { const name = stacks!.methodName(m); locations[m] = location = name === undefined ? UNTOLD : b.location(name); }
+        if (location !== UNTOLD) node = b.childAt(node, location);
+      }
+      numbers.nodes.set(stackTrace, node);
     }
     return node;
   };
@@ -90,7 +100,7 @@ export function jfrToPprofs(body: Uint8Array, contexts: JfrContexts, sampleRate:
   };
   const runs = (e: JfrEvent): boolean => e.state !== "STATE_SLEEPING";
   const event = readRecording(body, {
-    chunk(s) { stacks = s; nodes = new Map(); },
+    chunk(s) { stacks = s; known = new Map(); },
     event(e, setting) {
       const bytes = BigInt(e.bytes), delay = BigInt(e.durationNanos), time = BigInt(e.count) * perSample;
       switch (e.kind) {

@@ -1,9 +1,9 @@
-import { encodeUtf8, ShortRead } from "@cinderblock/bytes";
+import { decodeUtf8, encodeUtf8, ShortRead } from "@cinderblock/bytes";
+import { ByteColumn, U32Column } from "@cinderblock/columnar";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { type Label, LABEL_DELTA, LABEL_NAME, LABEL_OTEL, LABEL_SERVICE_NAME } from "@cinderblock/model";
-import { decodeExport, decodeExportJson, type OtlpAttribute, type OtlpDictionary, type OtlpExport, type OtlpProfile, type OtlpResource, type OtlpSample, type OtlpValue } from "@cinderblock/otlp";
+import { decodeExport, decodeExportJson, type OtlpAttribute, type OtlpProfile, type OtlpResource, type OtlpTables, type OtlpValue } from "@cinderblock/otlp";
 import { encodePprof } from "@cinderblock/pprof";
-import { SymbolPartition } from "@cinderblock/symdb";
 
 const SERVICE = "service.name", EXECUTABLE = "process.executable.name", BUILD_ID = "process.executable.build_id.gnu";
 const DEFAULT_DURATION_NANOS = 10_000_000_000n;
@@ -12,7 +12,7 @@ const DEFAULT_DURATION_NANOS = 10_000_000_000n;
 export interface OtlpPprof { labels: Label[]; bytes: Uint8Array }
 
 /** Decodes an export; a body that is none is an error whose text v1's clients know. */
-export function readOtlp(body: Uint8Array, codec: "proto" | "json"): OtlpExport {
+export function readOtlp(body: Uint8Array, codec: "proto" | "json"): OtlpTables {
   try { return codec === "json" ? decodeExportJson(body) : decodeExport(body); } catch (err) {
     if (err instanceof ShortRead || err instanceof SyntaxError || err instanceof RangeError) throw new CinderblockError("invalid", `Failed to parse ${codec === "json" ? "JSON" : "protobuf"} request: ${err.message}`, { reason: "malformed_profile", cause: err });
     throw err;
@@ -20,17 +20,16 @@ export function readOtlp(body: Uint8Array, codec: "proto" | "json"): OtlpExport 
 }
 
 /** Profiles of an export as pprofs with the labels of their series (api.md §2.6). */
-export function otlpToPprofs(x: OtlpExport, nowNanos: bigint): OtlpPprof[] {
-  const { dictionary } = x;
-  if (!dictionary) throw new CinderblockError("invalid", "missing profile metadata dictionary", { reason: "malformed_profile" });
-  if (x.resources.length === 0) throw new CinderblockError("invalid", "no profiles in the request: resourceProfiles is empty", { reason: "malformed_profile" });
-  const out: OtlpPprof[] = [];
-  for (const resource of x.resources) {
+export function otlpToPprofs(t: OtlpTables, nowNanos: bigint): OtlpPprof[] {
+  if (!t.hasDictionary) throw new CinderblockError("invalid", "missing profile metadata dictionary", { reason: "malformed_profile" });
+  if (t.resources.length === 0) throw new CinderblockError("invalid", "no profiles in the request: resourceProfiles is empty", { reason: "malformed_profile" });
+  const out: OtlpPprof[] = [], writer = new PprofWriter(t);
+  for (const resource of t.resources) {
     for (const scope of resource.scopes) {
       const labels = attributeLabels([...resource.attributes, ...scope.attributes]);
       for (const profile of scope.profiles) {
-        for (const [service, samples] of byService(profile, dictionary)) {
-          const { name, bytes } = toPprof(profile, samples, dictionary, nowNanos);
+        for (const [service, samples] of byService(profile, t)) {
+          const { name, bytes } = writer.write(profile, samples, nowNanos);
           out.push({ bytes, labels: [
             { name: LABEL_DELTA, value: "false" }, { name: LABEL_OTEL, value: "true" }, { name: LABEL_NAME, value: name },
             ...labels.filter((l) => l.name !== SERVICE && l.name !== LABEL_SERVICE_NAME), { name: LABEL_SERVICE_NAME, value: service || resourceService(resource) },
@@ -62,27 +61,35 @@ function resourceService({ attributes }: OtlpResource): string {
   return find(SERVICE) || (executable ? `unknown_service:${executable}` : "unknown_service");
 }
 
-function at<T>(table: readonly T[], index: number, what: string): T {
-  const found = table[index];
-  if (found === undefined) throw invalid(`${what} index ${index} is out of range: the dictionary has ${table.length}`);
-  return found;
+function check(index: number, size: number, what: string): number {
+  if (index >= size) throw invalid(`${what} index ${index | 0} is out of range: the dictionary has ${size}`);
+  return index;
 }
+function stringOf(t: OtlpTables, i: number): string { check(i, t.strings, "string"); return decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!); }
+function attributeOf(t: OtlpTables, i: number): { key: number; value: OtlpValue } { return t.attributes[check(i, t.attributes.length, "attribute")]!; }
 
 /** Samples may name a service of their own. */
-function byService(p: OtlpProfile, d: OtlpDictionary): Map<string, OtlpSample[]> {
-  const out = new Map<string, OtlpSample[]>();
-  for (const s of p.samples) {
+function byService(p: OtlpProfile, t: OtlpTables): Map<string, Uint32Array> {
+  const of = new Map<number, string | undefined>(), out = new Map<string, U32Column>();
+  const own = (i: number): string | undefined => {
+    if (!of.has(i)) { const a = attributeOf(t, i); of.set(i, stringOf(t, a.key) === SERVICE ? (textOf(a.value) ?? "") : undefined); }
+    return of.get(i);
+  };
+  for (let s = p.sampleFrom; s < p.sampleTo; s++) {
     let service = "";
-    for (const i of s.attributes) { const a = at(d.attributes, i, "attribute"); if (at(d.strings, a.key, "string") === SERVICE) service = textOf(a.value) ?? ""; }
-    const list = out.get(service);
-    if (list) list.push(s); else out.set(service, [s]);
+    for (let k = t.sampleAttributes.data[s]!; k < t.sampleAttributes.data[s + 1]!; k++) service = own(t.sampleAttribute.data[k]!) ?? service;
+    let list = out.get(service);
+    if (!list) out.set(service, (list = new U32Column(p.sampleTo - s)));
+    list.push(s);
   }
-  return out;
+  return new Map([...out].map(([service, list]) => [service, list.view()]));
 }
 
+interface Meaning { name: string; sample: { type: string; unit: string }; period: { type: string; unit: string } | undefined; scale: bigint; summed: boolean }
+
 /** What a profile is called and what its values are in. */
-function meaning(p: OtlpProfile, d: OtlpDictionary): { name: string; sample: { type: string; unit: string }; period: { type: string; unit: string } | undefined; scale: bigint; summed: boolean } {
-  const s = (i: number): string => at(d.strings, i, "string");
+function meaning(p: OtlpProfile, t: OtlpTables): Meaning {
+  const s = (i: number): string => stringOf(t, i);
   const sample = { type: s(p.sampleType.type), unit: s(p.sampleType.unit) };
   const period = p.periodType.type === 0 && p.periodType.unit === 0 ? undefined : { type: s(p.periodType.type), unit: s(p.periodType.unit) };
   if (sample.type === "samples" && sample.unit === "count" && period?.type === "cpu" && period.unit === "nanoseconds") return { name: "process_cpu", sample: { type: "cpu", unit: "nanoseconds" }, period, scale: p.period, summed: false };
@@ -90,60 +97,161 @@ function meaning(p: OtlpProfile, d: OtlpDictionary): { name: string; sample: { t
   return { name: period?.type ?? "", sample, period, scale: 1n, summed: false };
 }
 
-function toPprof(p: OtlpProfile, samples: readonly OtlpSample[], d: OtlpDictionary, nowNanos: bigint): { name: string; bytes: Uint8Array } {
-  const { name, sample, period, scale, summed } = meaning(p, d);
-  const symbols = new SymbolPartition();
-  // dictionary's number -> the profile's; -1: not seen yet
-  const strings = new Int32Array(d.strings.length).fill(-1), functions = new Int32Array(d.functions.length).fill(-1), mappings = new Int32Array(d.mappings.length).fill(-1), locations = new Int32Array(d.locations.length).fill(-1);
-  const string = (i: number): number => { const text = at(d.strings, i, "string"), known = strings[i]!; return known >= 0 ? known : (strings[i] = literal(text)); };
-  const literal = (text: string): number => { const b = encodeUtf8(text); return symbols.strings.intern(b, 0, b.length); };
-  // A mapping's functions are known when all locations in use carry lines.
-  const bare = new Set<number>(), used = new Uint8Array(d.locations.length);
-  for (const s of samples) {
-    for (const l of at(d.stacks, s.stack, "stack")) {
-      if (used[l] === 1) continue;
-      const x = at(d.locations, l, "location");
-      used[l] = 1;
-      if (x.lines.length === 0) bare.add(x.mapping);
-    }
-  }
-  const words = new Uint32Array(9), low = (v: bigint): number => Number(BigInt.asUintN(32, v)), high = (v: bigint): number => Number(BigInt.asUintN(32, v >> 32n));
-  const mapping = (i: number): number => {
-    const m = at(d.mappings, i, "mapping");
-    if (mappings[i]! >= 0) return mappings[i]!;
-    const build = m.attributes.map((a) => at(d.attributes, a, "attribute")).find((a) => at(d.strings, a.key, "string") === BUILD_ID);
-    words.set([low(m.start), high(m.start), low(m.limit), high(m.limit), low(m.offset), high(m.offset), string(m.filename), literal((build && textOf(build.value)) ?? ""), bare.has(i) ? 0 : 8]);
-    return (mappings[i] = symbols.mappings.intern(words, 9));
-  };
-  const fn = (i: number): number => {
-    const f = at(d.functions, i, "function");
-    if (functions[i]! >= 0) return functions[i]!;
-    words.set([string(f.name), string(f.systemName), string(f.filename), f.startLine]);
-    return (functions[i] = symbols.functions.intern(words, 4));
-  };
-  const location = (i: number): number => {
-    const l = at(d.locations, i, "location");
-    if (locations[i]! >= 0) return locations[i]!;
-    const tuple = new Uint32Array(4 + 2 * l.lines.length);
-    tuple.set([mapping(l.mapping), low(l.address), high(l.address), 0]);
-    l.lines.forEach((x, k) => { tuple[4 + 2 * k] = fn(x.function); tuple[5 + 2 * k] = x.line; });
-    return (locations[i] = symbols.locations.intern(tuple, tuple.length));
-  };
-  const sampleOffset = [0], sampleLocation: number[] = [], value: bigint[] = [], labelOffset = [0], labelKey: number[] = [], labelValue: number[] = [];
-  const label = (key: string, text: string): void => { if (text !== "") { labelKey.push(literal(key)); labelValue.push(literal(text)); } };
-  for (const s of samples) {
-    const stack = at(d.stacks, s.stack, "stack");
-    for (let k = 0; k < stack.length; k++) { const known = locations[stack[k]!]; sampleLocation.push(known !== undefined && known >= 0 ? known : location(stack[k]!)); }
-    sampleOffset.push(sampleLocation.length);
-    const own = s.values.length > 0 ? (summed ? s.values.reduce((a, b) => a + b, 0n) : s.values[0]!) : BigInt(s.timestamps);
-    value.push(BigInt.asIntN(64, own * scale));
-    for (const i of s.attributes) { const a = at(d.attributes, i, "attribute"), key = at(d.strings, a.key, "string"); if (key !== SERVICE) label(key, textOf(a.value) ?? (typeof a.value === "boolean" || typeof a.value === "number" ? String(a.value) : "")); }
-    if (s.link > 0) { const link = at(d.links, s.link, "link"); label("span_id", Buffer.from(link.spanId).toString("hex")); label("trace_id", Buffer.from(link.traceId).toString("hex")); }
-    labelOffset.push(labelKey.length);
-  }
-  const t = symbols.tables();
-  return { name, bytes: encodePprof({ sampleTypes: [sample], ...(period ? { periodType: period } : {}), period: p.period, timeNanos: BigInt.asIntN(64, p.timeNanos) || nowNanos, durationNanos: BigInt.asIntN(64, p.durationNanos) || DEFAULT_DURATION_NANOS }, {
-    strings: { bytes: t.stringBytes, offset: t.stringOffset }, functionWords: t.functionWords, mappingWords: t.mappingWords, locationWords: t.locationWords, locationOffset: t.locationOffset,
-    sampleOffset: new Uint32Array(sampleOffset), sampleLocation: new Uint32Array(sampleLocation), value: new BigInt64Array(value), labels: { offset: new Uint32Array(labelOffset), key: new Uint32Array(labelKey), value: new Uint32Array(labelValue) },
-  }) };
+/** The numbers that a table's entries get in a profile, in the order in which they are met; 0 is "not yet" in `to`. */
+class Renumbered {
+  private readonly to: Uint32Array;
+  private readonly met: U32Column;
+  private readonly what: string;
+  constructor(size: number, what: string) { this.to = new Uint32Array(size); this.met = new U32Column(Math.min(size, 256)); this.what = what; }
+  /** The number of entry `i`, or -1 where it has none yet. */
+  get(i: number): number { return i < this.to.length ? this.to[i]! - 1 : check(i, this.to.length, this.what); }
+  set(i: number, number: number): number { this.to[i] = number + 1; this.met.push(i); return number; }
+  reset(): void { for (let k = 0; k < this.met.length; k++) this.to[this.met.data[k]!] = 0; this.met.length = 0; }
 }
+
+/** Writes profiles of one export: of the dictionary they get what their samples use, as it is, without a look at what is equal. */
+class PprofWriter {
+  private readonly t: OtlpTables;
+  private readonly strings: Renumbered;
+  private readonly functions: Renumbered;
+  private readonly mappings: Renumbered;
+  private readonly locations: Renumbered;
+  private readonly literals = new Map<string, number>();
+  private readonly stringBytes = new ByteColumn(4096);
+  private readonly stringOffset = new U32Column(256);
+  private readonly functionWords = new U32Column(1024);
+  private readonly mappingWords = new U32Column(16);
+  private readonly locationWords = new U32Column(2048);
+  private readonly locationOffset = new U32Column(256);
+
+  constructor(t: OtlpTables) {
+    this.t = t;
+    this.strings = new Renumbered(t.strings, "string");
+    this.functions = new Renumbered(t.functions, "function");
+    this.mappings = new Renumbered(t.mappings, "mapping");
+    this.locations = new Renumbered(t.locations, "location");
+  }
+
+  write(p: OtlpProfile, samples: Uint32Array, nowNanos: bigint): { name: string; bytes: Uint8Array } {
+    const { t } = this, { name, sample, period, scale, summed } = meaning(p, t);
+    this.reset();
+    const sampleOffset = new Uint32Array(samples.length + 1), sampleLocation = new U32Column(samples.length * 16), value = new BigInt64Array(samples.length);
+    const labelOffset = new Uint32Array(samples.length + 1), labelKey = new U32Column(samples.length), labelValue = new U32Column(samples.length);
+    const label = (key: number, text: string): void => { if (text !== "") { labelKey.push(key); labelValue.push(this.literal(text)); } };
+    for (let n = 0; n < samples.length; n++) {
+      const s = samples[n]!, stack = check(t.sampleStack.data[s]!, t.stacks, "stack");
+      this.putStack(stack, sampleLocation);
+      sampleOffset[n + 1] = sampleLocation.length;
+      value[n] = this.valueOf(s, scale, summed);
+      for (let k = t.sampleAttributes.data[s]!; k < t.sampleAttributes.data[s + 1]!; k++) {
+        const a = attributeOf(t, t.sampleAttribute.data[k]!);
+        if (stringOf(t, a.key) !== SERVICE) label(this.string(a.key), textOf(a.value) ?? (typeof a.value === "boolean" || typeof a.value === "number" ? String(a.value) : ""));
+      }
+      const link = t.sampleLink.data[s]!;
+      if (link > 0) {
+        check(link, t.links, "link");
+        label(this.literal("span_id"), hex(t.bytes, t.linkSpanStart.data[link]!, t.linkSpanEnd.data[link]!));
+        label(this.literal("trace_id"), hex(t.bytes, t.linkTraceStart.data[link]!, t.linkTraceEnd.data[link]!));
+      }
+      labelOffset[n + 1] = labelKey.length;
+    }
+    return { name, bytes: encodePprof({ sampleTypes: [sample], ...(period ? { periodType: period } : {}), period: p.period, timeNanos: BigInt.asIntN(64, p.timeNanos) || nowNanos, durationNanos: BigInt.asIntN(64, p.durationNanos) || DEFAULT_DURATION_NANOS }, {
+      strings: { bytes: this.stringBytes.view(), offset: this.stringOffset.view() }, functionWords: this.functionWords.view(), mappingWords: this.mappingWords.view(), locationWords: this.locationWords.view(), locationOffset: this.locationOffset.view(),
+      sampleOffset, sampleLocation: sampleLocation.view(), value, labels: { offset: labelOffset, key: labelKey.view(), value: labelValue.view() },
+    }) };
+  }
+
+  private reset(): void {
+    for (const r of [this.strings, this.functions, this.mappings, this.locations]) r.reset();
+    for (const c of [this.stringOffset, this.functionWords, this.mappingWords, this.locationWords, this.locationOffset]) c.length = 0;
+    this.stringBytes.length = 0;
+    this.literals.clear();
+    this.literals.set("", 0);
+    this.stringOffset.push(0);
+    this.stringOffset.push(0);
+    this.locationOffset.push(0);
+  }
+
+  private putStack(stack: number, into: U32Column): void {
+    const { t } = this, from = t.stackLocations.data[stack]!, end = t.stackLocations.data[stack + 1]!;
+    into.reserve(end - from);
+    for (let k = from; k < end; k++) into.data[into.length++] = this.location(t.stackLocation.data[k]!);
+  }
+
+  /** The first value of a sample or, `summed`, all of them; how often it was seen where it has none. */
+  private valueOf(s: number, scale: bigint, summed: boolean): bigint {
+    const { sampleValues, value, sampleTimestamps } = this.t, from = sampleValues.data[s]!, end = sampleValues.data[s + 1]!;
+    let own = from < end ? value.data[from]! : BigInt(sampleTimestamps.data[s]!);
+    if (summed) for (let k = from + 1; k < end; k++) own += value.data[k]!;
+    return BigInt.asIntN(64, own * scale);
+  }
+
+  private endString(): number { this.stringOffset.push(this.stringBytes.length); return this.stringOffset.length - 2; }
+
+  private literal(text: string): number {
+    let known = this.literals.get(text);
+    if (known === undefined) {
+      const b = encodeUtf8(text);
+      this.stringBytes.append(b, 0, b.length);
+      this.literals.set(text, (known = this.endString()));
+    }
+    return known;
+  }
+
+  private string(i: number): number {
+    const known = this.strings.get(i);
+    if (known >= 0) return known;
+    const { t } = this, from = t.stringStart.data[i]!, end = t.stringEnd.data[i]!;
+    if (from === end) return this.strings.set(i, 0);
+    this.stringBytes.append(t.bytes, from, end);
+    return this.strings.set(i, this.endString());
+  }
+
+  private mapping(i: number): number {
+    const known = this.mappings.get(i);
+    if (known >= 0) return known;
+    const { t, mappingWords } = this, number = this.mappings.set(i, mappingWords.length / 9);
+    let build = "";
+    for (let k = t.mappingAttributes.data[i]!; k < t.mappingAttributes.data[i + 1]! && build === ""; k++) {
+      const a = attributeOf(t, t.mappingAttribute.data[k]!);
+      if (stringOf(t, a.key) === BUILD_ID) build = textOf(a.value) ?? "";
+    }
+    for (const column of [t.mappingStart, t.mappingLimit, t.mappingOffset]) { mappingWords.push(column.words[2 * i]!); mappingWords.push(column.words[2 * i + 1]!); }
+    mappingWords.push(this.string(t.mappingFilename.data[i]!));
+    mappingWords.push(this.literal(build));
+    mappingWords.push(HAS_FUNCTIONS);
+    return number;
+  }
+
+  private fn(i: number): number {
+    const known = this.functions.get(i);
+    if (known >= 0) return known;
+    const { t, functionWords } = this, number = this.functions.set(i, functionWords.length / 4);
+    functionWords.push(this.string(t.funcName.data[i]!));
+    functionWords.push(this.string(t.funcSystemName.data[i]!));
+    functionWords.push(this.string(t.funcFilename.data[i]!));
+    functionWords.push(t.funcStartLine.data[i]!);
+    return number;
+  }
+
+  private location(i: number): number {
+    const known = this.locations.get(i);
+    if (known >= 0) return known;
+    const { t, locationWords, locationOffset } = this, from = t.locLines.data[i]!, end = t.locLines.data[i + 1]!;
+    const number = this.locations.set(i, locationOffset.length - 1), mapping = this.mapping(t.locMapping.data[i]!);
+    // A mapping's functions are known when all locations in use carry lines.
+    if (from === end) this.mappingWords.data[mapping * 9 + 8] = 0;
+    locationWords.push(mapping);
+    locationWords.push(t.locAddress.words[2 * i]!);
+    locationWords.push(t.locAddress.words[2 * i + 1]!);
+    locationWords.push(0);
+    for (let k = from; k < end; k++) { locationWords.push(this.fn(t.lineFunction.data[k]!)); locationWords.push(t.lineNumber.data[k]!); }
+    locationOffset.push(locationWords.length);
+    return number;
+  }
+}
+
+/** of a mapping's flags, as in pprof's tables */
+const HAS_FUNCTIONS = 8;
+
+function hex(bytes: Uint8Array, from: number, end: number): string { return Buffer.from(bytes.buffer, bytes.byteOffset + from, end - from).toString("hex"); }

@@ -42,7 +42,10 @@ export class StackBuilder {
   }
 
   /** The node of a function under `parent`; 0 is the root. */
-  child(parent: number, name: string): number {
+  child(parent: number, name: string): number { return this.childAt(parent, this.location(name)); }
+
+  /** The location of a function, for `childAt`. */
+  location(name: string): number {
     let location = this.locations.get(name);
     if (location === undefined) {
       const { word, symbols } = this;
@@ -55,6 +58,11 @@ export class StackBuilder {
       location = symbols.locations.intern(word, 6);
       this.locations.set(name, location);
     }
+    return location;
+  }
+
+  /** The node of a location under `parent`; 0 is the root. */
+  childAt(parent: number, location: number): number {
     const { stackParent } = this.symbols, before = stackParent.length, node = this.symbols.stackChild(parent, location);
     if (stackParent.length > before) this.grow(1);
     return node;

@@ -3,9 +3,9 @@ import { decodeUtf8, ShortRead } from "@cinderblock/bytes";
 /** A cursor over a chunk with JFR's primitives: big-endian, integers as varints of at most nine bytes. */
 export class JfrCursor {
   readonly bytes: Uint8Array;
-  readonly view: DataView;
+  private readonly view: DataView;
   pos: number;
-  readonly end: number;
+  end: number;
 
   constructor(bytes: Uint8Array, pos: number, end: number) {
     this.bytes = bytes;
@@ -31,7 +31,12 @@ export class JfrCursor {
   long(): number {
     const { bytes } = this;
     let at = this.pos;
-    if (at < this.end && bytes[at]! < 128) { this.pos = at + 1; return bytes[at]!; }
+    if (at + 1 < this.end) {
+      const a = bytes[at]!;
+      if (a < 128) { this.pos = at + 1; return a; }
+      const b = bytes[at + 1]!;
+      if (b < 128) { this.pos = at + 2; return (b << 7) | (a & 127); }
+    }
     let value = 0, scale = 1;
     for (let i = 0; i < 9; i++) {
       if (at >= this.end) throw new ShortRead(at, "expected the rest of an integer");
@@ -43,6 +48,17 @@ export class JfrCursor {
     }
     this.pos = at;
     return value;
+  }
+
+  skipLong(): void {
+    const { bytes } = this;
+    let at = this.pos;
+    const last = at + 8;
+    for (;;) {
+      if (at >= this.end) throw new ShortRead(at, "expected the rest of an integer");
+      if (bytes[at++]! < 128 || at > last) break;
+    }
+    this.pos = at;
   }
 
   /** A varint that may be negative: 64 bits of two's complement. */
@@ -82,8 +98,8 @@ export class JfrCursor {
   skipString(): void {
     const encoding = this.u8();
     if (encoding <= 1) return;
-    if (encoding === 2) this.long();
+    if (encoding === 2) this.skipLong();
     else if (encoding === 3 || encoding === 5) this.need(this.count());
-    else if (encoding === 4) { for (let n = this.count(); n > 0; n--) this.long(); } else throw new ShortRead(this.pos, `expected a string, found encoding ${encoding}`);
+    else if (encoding === 4) { for (let n = this.count(); n > 0; n--) this.skipLong(); } else throw new ShortRead(this.pos, `expected a string, found encoding ${encoding}`);
   }
 }

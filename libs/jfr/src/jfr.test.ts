@@ -5,9 +5,10 @@ import { type JfrEvent, type JfrStacks, readRecording } from "./index.ts";
 function read(bytes: Uint8Array): { events: string[]; setting: string } {
   const events: string[] = [];
   let stacks: JfrStacks | undefined;
+  const frames = (of: number): string => { const methods = stacks!.methods(of); return methods ? [...methods].map((m) => stacks!.methodName(m) ?? "?").join("<") : "?"; };
   const setting = readRecording(bytes, {
     chunk(s) { stacks = s; },
-    event(e: JfrEvent) { events.push(`${e.kind} ${stacks!.frames(e.stackTrace)?.join("<") ?? "?"} ${e.state} context=${e.contextId} bytes=${e.bytes} count=${e.count} delay=${e.durationNanos}`); },
+    event(e: JfrEvent) { events.push(`${e.kind} ${frames(e.stackTrace)} ${e.state} context=${e.contextId} bytes=${e.bytes} count=${e.count} delay=${e.durationNanos}`); },
   });
   return { events, setting };
 }
@@ -38,6 +39,12 @@ describe("JFR recordings", () => {
     const events = [{ type: "ExecutionSample" as const, frames: [["Main", "work"]] as [string, string][] }];
     expect(tinyJfr(events, "cpu", true)).not.toEqual(tinyJfr(events, "cpu"));
     expect(read(tinyJfr(events, "cpu", true))).toEqual(read(tinyJfr(events, "cpu")));
+  });
+  it("unfolds classes inside classes, as long as they have an end", () => {
+    const events = [{ type: "ExecutionSample" as const, frames: [["Main", "work"]] as [string, string][] }];
+    expect(read(tinyJfr(events, "cpu", false, 8))).toEqual(read(tinyJfr(events, "cpu")));
+    expect(() => read(tinyJfr(events, "cpu", false, 30))).toThrow("expected classes of at most 4096 fields in all");
+    expect(() => read(tinyJfr(events, "cpu", false, 40))).toThrow(/expected classes (of at most 4096 fields|nested at most 32 deep)/);
   });
   it("survives mutated recordings: an error that names the place, or events", () => {
     const random = new Random(20261124);

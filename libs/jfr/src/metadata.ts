@@ -42,13 +42,28 @@ export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
   return classes;
 }
 
-const PRIMITIVES: Record<string, (c: JfrCursor) => unknown> = {
-  boolean: (c) => c.u8() !== 0, byte: (c) => c.u8(), char: (c) => c.long(), short: (c) => c.long(), int: (c) => c.long(), long: (c) => c.long(), float: (c) => c.f32(), double: (c) => c.f64(), "java.lang.String": (c) => c.string(),
-};
+/** What stands on the wire for a part of a value. */
+const BYTE = 0, VARINT = 1, FLOAT = 2, DOUBLE = 3, STRING = 4, ARRAY = 5;
+const PRIMITIVES: Record<string, number> = { boolean: BYTE, byte: BYTE, char: VARINT, short: VARINT, int: VARINT, long: VARINT, float: FLOAT, double: DOUBLE, "java.lang.String": STRING };
 
-/** Reads and skips values of a chunk's classes. */
+/** One part of a value: read into `slot`, or stepped over where that is -1. `of`: the parts of an array's elements. */
+interface Step { kind: number; slot: number; of: Step[] }
+/** How values of a class lie on the wire: nested classes are unfolded, constants are their ids. */
+export type Plan = readonly Step[];
+
+/** Classes may nest so that they unfold without end. */
+const MAX_STEPS = 4096;
+
+/** Reads values of a chunk's classes by plans, which are made once for each class and each choice of fields. */
 export class TypeReader {
   private readonly classes: ReadonlyMap<number, JfrClass>;
+  private left = MAX_STEPS;
+  private at = 0;
+  /** what the last `read` found: slot -> number, or a string's text or the number of its constant; undefined: not there */
+  readonly slots: (number | string | undefined)[] = [];
+  /** told of each element of the array that a plan was made for: its field's value */
+  onElement: (value: number | string | undefined) => void = () => {};
+
   constructor(classes: ReadonlyMap<number, JfrClass>) { this.classes = classes; }
 
   class(id: number, at: number): JfrClass {
@@ -57,24 +72,71 @@ export class TypeReader {
     return found;
   }
 
-  skip(c: JfrCursor, type: number, depth = 0): void {
-    const k = this.class(type, c.pos);
-    if (PRIMITIVES[k.name]) { if (k.name === "java.lang.String") c.skipString(); else PRIMITIVES[k.name]!(c); return; }
-    if (depth > MAX_DEPTH) throw new ShortRead(c.pos, `expected classes nested at most ${MAX_DEPTH} deep`);
-    for (const f of k.fields) this.skipField(c, f, depth);
-  }
-
-  skipField(c: JfrCursor, f: JfrField, depth = 0): void {
-    for (let n = f.array ? c.count() : 1; n > 0; n--) if (f.constantPool) c.long(); else this.skip(c, f.type, depth + 1);
-  }
-
-  /** The fields of an event or constant by name, those that `wanted` names; others are skipped. Constants are their ids. */
-  read(c: JfrCursor, k: JfrClass, wanted: ReadonlySet<string>, into: Record<string, unknown>): void {
+  /**
+   * A plan for `k` that reads the fields which `wanted` names into its slots, and steps over others.
+   * @param at where it is needed, for errors
+   * @param element of the elements of the array `element.array`, this field goes to slot 0 and to `onElement`
+   */
+  plan(k: JfrClass, wanted: ReadonlyMap<string, number>, at: number, element?: { array: string; field: string }): Plan {
+    this.left = MAX_STEPS;
+    this.at = at;
+    const out: Step[] = [];
     for (const f of k.fields) {
-      if (!wanted.has(f.name) || f.array) { this.skipField(c, f); continue; }
-      if (f.constantPool) { into[f.name] = c.long(); continue; }
-      const primitive = PRIMITIVES[this.class(f.type, c.pos).name];
-      if (primitive) into[f.name] = primitive(c); else this.skip(c, f.type);
+      if (element && f.name === element.array && f.array && !f.constantPool) {
+        const of: Step[] = [];
+        for (const g of this.class(f.type, this.at).fields) this.unfold(g, of, g.name === element.field && g.constantPool && !g.array ? 0 : -1, 1);
+        out.push({ kind: ARRAY, slot: 0, of });
+      } else this.unfold(f, out, f.array ? -1 : (wanted.get(f.name) ?? -1), 0);
+    }
+    return out;
+  }
+
+  private unfold(f: JfrField, into: Step[], slot: number, depth: number): void {
+    if (--this.left < 0) throw new ShortRead(this.at, `expected classes of at most ${MAX_STEPS} fields in all`);
+    if (depth > MAX_DEPTH) throw new ShortRead(this.at, `expected classes nested at most ${MAX_DEPTH} deep`);
+    if (f.array) {
+      const of: Step[] = [];
+      this.unfold({ ...f, array: false }, of, -1, depth + 1);
+      into.push({ kind: ARRAY, slot: -1, of });
+      return;
+    }
+    if (f.constantPool) { into.push({ kind: VARINT, slot, of: [] }); return; }
+    const k = this.class(f.type, this.at), kind = PRIMITIVES[k.name];
+    if (kind !== undefined) into.push({ kind, slot, of: [] }); else for (const g of k.fields) this.unfold(g, into, -1, depth + 1);
+  }
+
+  /** Reads a value; slots that it does not fill keep what they hold. */
+  read(c: JfrCursor, plan: Plan): void {
+    const { slots } = this;
+    for (let i = 0; i < plan.length; i++) {
+      const { kind, slot, of } = plan[i]!;
+      switch (kind) {
+        case VARINT: if (slot < 0) c.skipLong(); else slots[slot] = c.long(); break;
+        case BYTE: { const b = c.u8(); if (slot >= 0) slots[slot] = b; break; }
+        case FLOAT: { const v = c.f32(); if (slot >= 0) slots[slot] = v; break; }
+        case DOUBLE: { const v = c.f64(); if (slot >= 0) slots[slot] = v; break; }
+        case STRING: if (slot < 0) c.skipString(); else slots[slot] = c.string(); break;
+        case ARRAY: this.readArray(c, of, slot >= 0); break;
+      }
+    }
+  }
+
+  private readArray(c: JfrCursor, of: Plan, told: boolean): void {
+    const n = c.count();
+    // Elements without a part take no byte: any number of them may be claimed.
+    if (of.length === 0) return;
+    if (told && of.every((s) => s.kind === VARINT)) { this.readIntegers(c, n, of); return; }
+    for (let i = 0; i < n; i++) {
+      this.read(c, of);
+      if (told) this.onElement(this.slots[0]);
+    }
+  }
+
+  /** What most arrays are that are told of: the frames of a stack. */
+  private readIntegers(c: JfrCursor, n: number, of: Plan): void {
+    const width = of.length, at = of.findIndex((s) => s.slot === 0);
+    for (let i = 0; i < n; i++) {
+      for (let k = 0; k < width; k++) if (k === at) this.onElement(c.long()); else c.skipLong();
     }
   }
 }

@@ -1,7 +1,8 @@
 import { ShortRead } from "@cinderblock/bytes";
+import { U32Column } from "@cinderblock/columnar";
 import { CinderblockError } from "@cinderblock/errors";
 import { JfrCursor } from "./cursor.ts";
-import { type JfrClass, readMetadata, TypeReader } from "./metadata.ts";
+import { type JfrClass, type Plan, readMetadata, TypeReader } from "./metadata.ts";
 
 /** The events that become profiles. */
 export type JfrEventKind = "execution" | "wall" | "alloc-in-tlab" | "alloc-outside-tlab" | "alloc-sample" | "monitor" | "park" | "live" | "malloc";
@@ -10,7 +11,11 @@ const EVENTS: Record<string, JfrEventKind> = {
   "jdk.ExecutionSample": "execution", "profiler.WallClockSample": "wall", "jdk.ObjectAllocationInNewTLAB": "alloc-in-tlab", "jdk.ObjectAllocationOutsideTLAB": "alloc-outside-tlab", "jdk.ObjectAllocationSample": "alloc-sample",
   "jdk.JavaMonitorEnter": "monitor", "jdk.ThreadPark": "park", "profiler.LiveObject": "live", "profiler.Malloc": "malloc",
 };
-const WANTED = new Set(["stackTrace", "state", "contextId", "tlabSize", "allocationSize", "weight", "duration", "samples", "size", "name", "value"]);
+/** where the fields of events lie when they are read */
+const STACK = 0, STATE = 1, CONTEXT = 2, BYTES = 3, DURATION = 4, SAMPLES = 5;
+const FIELDS: readonly (readonly [string, number])[] = [["stackTrace", STACK], ["state", STATE], ["contextId", CONTEXT], ["duration", DURATION], ["samples", SAMPLES]];
+/** the field that holds the bytes of an event */
+const BYTES_FIELD: Partial<Record<JfrEventKind, string>> = { "alloc-in-tlab": "tlabSize", "alloc-outside-tlab": "allocationSize", "alloc-sample": "weight", malloc: "size" };
 /** A container of memory for one event: its fields are overwritten by the next. */
 export interface JfrEvent {
   kind: JfrEventKind;
@@ -34,12 +39,19 @@ export interface JfrVisitor {
   event(event: JfrEvent, setting: string): void;
 }
 
-/** The stack traces of a chunk: leaf first, `class.method` of each frame. */
-export interface JfrStacks { frames(stackTrace: number): readonly string[] | undefined }
+/** The stack traces of a chunk. */
+export interface JfrStacks {
+  /** The methods of a stack, leaf first, as numbers below `methodCount`; undefined: no such stack. */
+  methods(stackTrace: number): Uint32Array | undefined;
+  /** `class.method` of a method; undefined for one that the chunk does not tell of. */
+  methodName(method: number): string | undefined;
+  readonly methodCount: number;
+}
 
 const HEADER_BYTES = 68;
 const MAGIC = 0x464c5200; // "FLR\0"
 const METADATA = 0, CHECKPOINT = 1;
+const SMALL_IDS = 1 << 14;
 
 function refuse(what: string): never { throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr: ${what}`, { reason: "malformed_profile" }); }
 
@@ -74,38 +86,49 @@ class Chunk implements JfrStacks {
   private readonly bytes: Uint8Array;
   private readonly base: number;
   private readonly view: DataView;
+  private readonly cursor: JfrCursor;
   private classes = new Map<number, JfrClass>();
   private types = new TypeReader(this.classes);
+  /** stack trace -> its place in `traceOffset`; its methods are traceMethod[traceOffset[i], traceOffset[i + 1]) */
+  private readonly traces = new Map<number, number>();
+  private readonly traceOffset = new U32Column(1024);
+  private readonly traceMethod = new U32Column(8192);
+  /** a method's id -> its number, in the order in which they are met; small ids, which most profilers give, in a table (number + 1) */
+  private readonly methodNumber = new Map<number, number>();
+  private readonly smallMethod = new Uint32Array(SMALL_IDS);
+  methodCount = 0;
   /** what the events refer to: constants by their class and id */
-  private readonly traces = new Map<number, { methods: number[] }>();
-  private readonly methods = new Map<number, { type: number; name: number }>();
+  private readonly methodParts = new Map<number, { type: number; name: number }>();
   private readonly classNames = new Map<number, number>();
   private readonly symbols = new Map<number, string>();
   private readonly states = new Map<number, string>();
   private readonly strings = new Map<number, string>();
-  private readonly methodTexts = new Map<number, string>();
-  private readonly resolved = new Map<number, readonly string[]>();
 
   constructor(bytes: Uint8Array, base: number) {
     this.bytes = bytes;
     this.base = base;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.cursor = new JfrCursor(bytes, 0, bytes.length);
+    this.traceOffset.push(0);
   }
 
-  private cursorAt(offset: number): { c: JfrCursor; type: number } {
-    if (offset < HEADER_BYTES || offset >= this.bytes.length) throw new ShortRead(this.base + offset, "expected an event inside the chunk");
-    const head = new JfrCursor(this.bytes, offset, this.bytes.length);
-    const size = head.long();
-    if (size < 2 || offset + size > this.bytes.length) throw new ShortRead(this.base + offset, `expected an event inside the chunk, found ${size} bytes`);
-    const c = new JfrCursor(this.bytes, head.pos, offset + size);
-    return { type: c.long(), c };
+  /** Sets the cursor behind the head of the event at `offset`, and its end to the event's; returns the event's class. */
+  private seek(offset: number): number {
+    const { cursor: c, bytes } = this;
+    if (offset < HEADER_BYTES || offset >= bytes.length) throw new ShortRead(this.base + offset, "expected an event inside the chunk");
+    c.pos = offset;
+    c.end = bytes.length;
+    const size = c.long();
+    if (size < 2 || offset + size > bytes.length) throw new ShortRead(this.base + offset, `expected an event inside the chunk, found ${size} bytes`);
+    c.end = offset + size;
+    return c.long();
   }
 
   read(visitor: JfrVisitor, before: string): string {
-    const metadata = this.cursorAt(Number(this.view.getBigUint64(24)));
-    if (metadata.type !== METADATA) throw new ShortRead(this.base, "expected the metadata where the header says");
-    this.classes = readMetadata(metadata.c);
+    if (this.seek(Number(this.view.getBigUint64(24))) !== METADATA) throw new ShortRead(this.base, "expected the metadata where the header says");
+    this.classes = readMetadata(this.cursor);
     this.types = new TypeReader(this.classes);
+    this.types.onElement = (method) => { if (typeof method === "number") this.traceMethod.push(this.numberOf(method)); };
     this.readConstants(Number(this.view.getBigUint64(16)));
     visitor.chunk(this);
     // Settings are events among the others: they count for the whole chunk.
@@ -116,11 +139,10 @@ class Chunk implements JfrStacks {
 
   /** Checkpoints form a list from the last one back; each says how far the one before is. */
   private readConstants(last: number): void {
-    const seen = new Set<number>();
+    const { cursor: c } = this, seen = new Set<number>();
     for (let at = last; !seen.has(at);) {
       seen.add(at);
-      const { c, type } = this.cursorAt(at);
-      if (type !== CHECKPOINT) throw new ShortRead(this.base + at, "expected constants where the chunk says");
+      if (this.seek(at) !== CHECKPOINT) throw new ShortRead(this.base + at, "expected constants where the chunk says");
       c.long(); // start
       c.long(); // duration
       const delta = Number(c.signedLong());
@@ -132,95 +154,92 @@ class Chunk implements JfrStacks {
   }
 
   private readPool(c: JfrCursor): void {
-    const k = this.types.class(c.long(), c.pos);
-    const n = c.count();
-    const field: Record<string, unknown> = {};
+    const { types } = this, k = types.class(c.long(), c.pos), n = c.count();
+    if (k.name === "java.lang.String") {
+      for (let i = 0; i < n; i++) { const id = c.long(), s = c.string(); this.strings.set(id, typeof s === "string" ? s : ""); }
+      return;
+    }
+    const plan = types.plan(k, POOL_FIELDS[k.name] ?? NONE, c.pos, k.name === "jdk.types.StackTrace" ? { array: "frames", field: "method" } : undefined), { slots } = types;
     for (let i = 0; i < n; i++) {
       const id = c.long();
+      slots[0] = slots[1] = undefined;
+      types.read(c, plan);
       switch (k.name) {
-        case "jdk.types.StackTrace": this.readTrace(c, k, id); break;
-        case "jdk.types.Method": this.types.read(c, k, METHOD_FIELDS, field); this.methods.set(id, { type: Number(field.type ?? 0), name: Number(field.name ?? 0) }); break;
-        case "java.lang.Class": this.types.read(c, k, NAME, field); this.classNames.set(id, Number(field.name ?? 0)); break;
-        case "jdk.types.Symbol": this.types.read(c, k, SYMBOL_FIELDS, field); this.symbols.set(id, this.text(field.string)); break;
-        case "jdk.types.ThreadState": this.types.read(c, k, NAME, field); this.states.set(id, this.text(field.name)); break;
-        case "java.lang.String": { const s = c.string(); this.strings.set(id, typeof s === "string" ? s : ""); break; }
-        default: this.types.skip(c, k.id);
+        case "jdk.types.StackTrace": this.traces.set(id, this.traceOffset.length - 1); this.traceOffset.push(this.traceMethod.length); break;
+        case "jdk.types.Method": this.methodParts.set(this.numberOf(id), { type: Number(slots[0] ?? 0), name: Number(slots[1] ?? 0) }); break;
+        case "java.lang.Class": this.classNames.set(id, Number(slots[0] ?? 0)); break;
+        case "jdk.types.Symbol": this.symbols.set(id, this.text(slots[0])); break;
+        case "jdk.types.ThreadState": this.states.set(id, this.text(slots[0])); break;
+        default: break;
       }
     }
+  }
+
+  private numberOf(method: number): number {
+    if (method < SMALL_IDS) return (this.smallMethod[method] ||= ++this.methodCount) - 1;
+    let n = this.methodNumber.get(method);
+    if (n === undefined) this.methodNumber.set(method, (n = this.methodCount++));
+    return n;
   }
 
   private text(value: unknown): string { return typeof value === "string" ? value : typeof value === "number" ? (this.strings.get(value) ?? "") : ""; }
 
-  private readTrace(c: JfrCursor, k: JfrClass, id: number): void {
-    const methods: number[] = [];
-    for (const f of k.fields) {
-      if (f.name !== "frames" || !f.array || f.constantPool) { this.types.skipField(c, f); continue; }
-      const frame = this.types.class(f.type, c.pos);
-      for (let n = c.count(); n > 0; n--) {
-        for (const g of frame.fields) if (g.name === "method" && g.constantPool && !g.array) methods.push(c.long()); else this.types.skipField(c, g);
-      }
-    }
-    this.traces.set(id, { methods });
+  methods(stackTrace: number): Uint32Array | undefined {
+    const i = this.traces.get(stackTrace);
+    return i === undefined ? undefined : this.traceMethod.data.subarray(this.traceOffset.data[i]!, this.traceOffset.data[i + 1]!);
   }
 
-  frames(stackTrace: number): readonly string[] | undefined {
-    let known = this.resolved.get(stackTrace);
-    if (!known) {
-      const trace = this.traces.get(stackTrace);
-      if (!trace) return undefined;
-      this.resolved.set(stackTrace, (known = trace.methods.flatMap((m) => { const t = this.method(m); return t === undefined ? [] : [t]; })));
-    }
-    return known;
-  }
-
-  private method(id: number): string | undefined {
-    const known = this.methodTexts.get(id);
-    if (known !== undefined) return known;
-    const m = this.methods.get(id);
-    if (!m) return undefined;
-    const text = `${withoutNumbers(this.symbols.get(this.classNames.get(m.type) ?? -1) ?? "")}.${this.symbols.get(m.name) ?? ""}`;
-    this.methodTexts.set(id, text);
-    return text;
+  methodName(method: number): string | undefined {
+    const m = this.methodParts.get(method);
+    return m && `${withoutNumbers(this.symbols.get(this.classNames.get(m.type) ?? -1) ?? "")}.${this.symbols.get(m.name) ?? ""}`;
   }
 
   private readSetting(): string {
-    const k = [...this.classes.values()].find((x) => x.name === "jdk.ActiveSetting");
+    const k = [...this.classes.values()].find((x) => x.name === "jdk.ActiveSetting"), { types } = this;
     let setting = "";
-    if (k) this.eachEvent((type, c) => {
+    if (!k) return setting;
+    const plan = types.plan(k, SETTING_FIELDS, this.base);
+    this.eachEvent((type, c) => {
       if (type !== k.id) return;
-      const field: Record<string, unknown> = {};
-      this.types.read(c, k, WANTED, field);
-      if (this.text(field.name) === "event") setting = this.text(field.value);
+      types.slots[0] = types.slots[1] = undefined;
+      types.read(c, plan);
+      if (this.text(types.slots[0]) === "event") setting = this.text(types.slots[1]);
     });
     return setting;
   }
 
   private eachEvent(on: (type: number, c: JfrCursor) => void): void {
+    const { cursor } = this;
     for (let at = HEADER_BYTES; at < this.bytes.length;) {
-      const { c, type } = this.cursorAt(at);
-      at = c.end;
-      on(type, c);
+      const type = this.seek(at);
+      at = cursor.end;
+      on(type, cursor);
     }
   }
 
   private readEvents(visitor: JfrVisitor, setting: string): void {
-    const ticksPerSecond = Number(this.view.getBigUint64(56)) || 1e9;
-    const kinds = new Map<number, { kind: JfrEventKind; k: JfrClass }>();
-    for (const k of this.classes.values()) { const kind = EVENTS[k.name]; if (kind) kinds.set(k.id, { kind, k }); }
+    const ticksPerSecond = Number(this.view.getBigUint64(56)) || 1e9, { types } = this, { slots } = types;
+    const kinds = new Map<number, { kind: JfrEventKind; plan: Plan }>();
+    for (const k of this.classes.values()) {
+      const kind = EVENTS[k.name];
+      if (!kind) continue;
+      const bytes = BYTES_FIELD[kind];
+      kinds.set(k.id, { kind, plan: types.plan(k, new Map(bytes === undefined ? FIELDS : [...FIELDS, [bytes, BYTES]]), this.base) });
+    }
     const event: JfrEvent = { kind: "execution", stackTrace: 0, state: "", contextId: 0, bytes: 0, count: 1, durationNanos: 0 };
+    const number = (slot: number): number => { const v = slots[slot]; return typeof v === "number" ? v : 0; };
     this.eachEvent((type, c) => {
       const known = kinds.get(type);
       if (!known) return;
-      const field: Record<string, unknown> = {};
-      this.types.read(c, known.k, WANTED, field);
-      const number = (name: string): number => (typeof field[name] === "number" ? field[name] : 0);
+      slots.fill(undefined);
+      types.read(c, known.plan);
       event.kind = known.kind;
-      event.stackTrace = number("stackTrace");
-      event.state = this.states.get(number("state")) ?? "";
-      event.contextId = number("contextId");
-      event.bytes = number(known.kind === "alloc-in-tlab" ? "tlabSize" : known.kind === "alloc-outside-tlab" ? "allocationSize" : known.kind === "alloc-sample" ? "weight" : "size");
-      event.count = known.kind === "wall" ? Math.max(1, number("samples")) : 1;
-      event.durationNanos = Math.round((number("duration") * 1e9) / ticksPerSecond);
+      event.stackTrace = number(STACK);
+      event.state = this.states.get(number(STATE)) ?? "";
+      event.contextId = number(CONTEXT);
+      event.bytes = number(BYTES);
+      event.count = known.kind === "wall" ? Math.max(1, number(SAMPLES)) : 1;
+      event.durationNanos = Math.round((number(DURATION) * 1e9) / ticksPerSecond);
       visitor.event(event, setting);
     });
   }
@@ -231,4 +250,6 @@ function withoutNumbers(name: string): string {
   return name.replace(/^(jdk\/internal\/reflect\/GeneratedMethodAccessor)\d+$/, "$1_").replace(/^(.+\$\$Lambda\$)\d+[./](?:0x[\da-f]+|\d+)$/, "$1_").replace(/^(.+\$\$Lambda)[./]0x[\da-f]+$/, "$1_");
 }
 
-const METHOD_FIELDS = new Set(["type", "name"]), NAME = new Set(["name"]), SYMBOL_FIELDS = new Set(["string"]);
+const NONE: ReadonlyMap<string, number> = new Map(), NAME = new Map([["name", 0]]), SETTING_FIELDS = new Map([["name", 0], ["value", 1]]);
+/** what is read of constants: field -> slot */
+const POOL_FIELDS: Record<string, ReadonlyMap<string, number>> = { "jdk.types.Method": new Map([["type", 0], ["name", 1]]), "java.lang.Class": NAME, "jdk.types.Symbol": new Map([["string", 0]]), "jdk.types.ThreadState": NAME };

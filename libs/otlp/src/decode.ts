@@ -1,112 +1,283 @@
-import { ByteReader, decodeUtf8, ShortRead } from "@cinderblock/bytes";
-import type { OtlpAttribute, OtlpDictionary, OtlpExport, OtlpProfile, OtlpResource, OtlpSample, OtlpValue, OtlpValueType } from "./types.ts";
+import { decodeUtf8, ShortRead, WireReader } from "@cinderblock/bytes";
+import type { U32Column } from "@cinderblock/columnar";
+import { type OtlpAttribute, type OtlpProfile, type OtlpResource, OtlpTables, type OtlpValue, type OtlpValueType } from "./tables.ts";
 
-/** Field numbers are those of opentelemetry/proto/profiles/v1development, of the collector's request and of common/v1. Throws ShortRead. */
-export function decodeExport(bytes: Uint8Array): OtlpExport {
-  const out: OtlpExport = { dictionary: undefined, resources: [] };
-  message(new ByteReader(bytes), { 1: (r) => { out.resources.push(resource(r)); }, 2: (r) => { out.dictionary = dictionary(r, out.dictionary); } });
-  return out;
-}
-
-type Fields = Record<number, (r: ByteReader, wire: number) => void>;
-
-/** Walks a message: known fields are read by their handlers, which get a reader of the field's bytes or, for numbers, the one at hand. */
-function message(r: ByteReader, fields: Fields): void {
-  while (r.left > 0) {
-    const tag = r.uvarint(), wire = tag % 8, on = fields[Math.floor(tag / 8)];
-    if (wire === 2) {
-      const n = r.uvarint(), at = r.need(n);
-      on?.(new ByteReader(r.bytes, at, at + n), wire);
-    } else if (on) on(r, wire);
-    else if (wire === 0) r.uvarint64();
-    else if (wire === 1) r.need(8);
-    else if (wire === 5) r.need(4);
-    else throw new ShortRead(r.pos, `expected a wire type, found ${wire}`);
-  }
-}
-
-/** int32 and int64 come as 64 bits of two's complement. Most are indices of one or two bytes. */
-function int(r: ByteReader): number {
-  const { bytes, pos, end } = r;
-  if (pos + 1 < end || (pos < end && bytes[pos]! < 128)) {
-    const a = bytes[pos]!;
-    if (a < 128) { r.pos = pos + 1; return a; }
-    const b = bytes[pos + 1]!;
-    if (b < 128) { r.pos = pos + 2; return (b << 7) | (a & 127); }
-  }
-  return wideInt(r);
-}
-function wideInt(r: ByteReader): number { const v = BigInt.asIntN(64, r.uvarint64()); if (v < -0x8000_0000n || v > 0xffff_ffffn) throw new ShortRead(r.pos, `expected a number of 32 bits, found ${v}`); return Number(v); }
-function int64(r: ByteReader): bigint { return BigInt.asIntN(64, r.uvarint64()); }
-function fixed64(r: ByteReader): bigint { return r.u64le(); }
-function text(r: ByteReader): string { return decodeUtf8(r.bytes, r.pos, r.end); }
-function raw(r: ByteReader): Uint8Array { return r.bytes.slice(r.pos, r.end); }
-/** Packed or one by one. */
-function each(r: ByteReader, wire: number, on: (r: ByteReader) => void): void { if (wire === 2) while (r.left > 0) on(r); else on(r); }
-
-function dictionary(r: ByteReader, known: OtlpDictionary | undefined): OtlpDictionary {
-  const d: OtlpDictionary = known ?? { mappings: [], locations: [], functions: [], links: [], strings: [], attributes: [], stacks: [] };
-  message(r, {
-    1: (m) => { const x = { start: 0n, limit: 0n, offset: 0n, filename: 0, attributes: [] as number[] }; message(m, { 1: (f) => { x.start = f.uvarint64(); }, 2: (f) => { x.limit = f.uvarint64(); }, 3: (f) => { x.offset = f.uvarint64(); }, 4: (f) => { x.filename = int(f); }, 5: (f, w) => each(f, w, (v) => x.attributes.push(int(v))) }); d.mappings.push(x); },
-    2: (m) => {
-      const x: OtlpDictionary["locations"][number] = { mapping: 0, address: 0n, lines: [] };
-      message(m, { 1: (f) => { x.mapping = int(f); }, 2: (f) => { x.address = f.uvarint64(); }, 3: (f) => { const line = { function: 0, line: 0 }; message(f, { 1: (v) => { line.function = int(v); }, 2: (v) => { line.line = Number(BigInt.asUintN(32, v.uvarint64())); } }); x.lines.push(line); } });
-      d.locations.push(x);
-    },
-    3: (m) => { const x = { name: 0, systemName: 0, filename: 0, startLine: 0 }; message(m, { 1: (f) => { x.name = int(f); }, 2: (f) => { x.systemName = int(f); }, 3: (f) => { x.filename = int(f); }, 4: (f) => { x.startLine = Number(BigInt.asUintN(32, f.uvarint64())); } }); d.functions.push(x); },
-    4: (m) => { const x = { traceId: new Uint8Array(0), spanId: new Uint8Array(0) }; message(m, { 1: (f) => { x.traceId = raw(f) as Uint8Array<ArrayBuffer>; }, 2: (f) => { x.spanId = raw(f) as Uint8Array<ArrayBuffer>; } }); d.links.push(x); },
-    5: (m) => { d.strings.push(text(m)); },
-    6: (m) => { const x: OtlpDictionary["attributes"][number] = { key: 0, value: undefined }; message(m, { 1: (f) => { x.key = int(f); }, 2: (f) => { x.value = anyValue(f, 0); } }); d.attributes.push(x); },
-    7: (m) => { const x: number[] = []; message(m, { 1: (f, w) => each(f, w, (v) => x.push(int(v))) }); d.stacks.push(x); },
-  });
-  return d;
-}
+/** Decodes an ExportProfilesServiceRequest. Throws ShortRead. */
+export function decodeExport(bytes: Uint8Array): OtlpTables { return new OtlpDecoder().decode(bytes); }
 
 const MAX_DEPTH = 16;
 
-function anyValue(r: ByteReader, depth: number): OtlpValue {
-  if (depth > MAX_DEPTH) throw new ShortRead(r.pos, `expected values nested at most ${MAX_DEPTH} deep`);
-  let value: OtlpValue;
-  message(r, {
-    1: (f) => { value = text(f); }, 2: (f) => { value = f.uvarint64() !== 0n; }, 3: (f) => { value = int64(f); }, 4: (f) => { value = f.f64le(); },
-    5: (f) => { const list: OtlpValue[] = []; message(f, { 1: (v) => { list.push(anyValue(v, depth + 1)); } }); value = list; },
-  });
-  return value;
-}
+/** Field numbers are those of opentelemetry/proto/profiles/v1development, of the collector's request and of common/v1; tags are `field * 8 + wire type`. */
+class OtlpDecoder extends WireReader {
+  private readonly t = new OtlpTables();
+  private view = new DataView(this.bytes.buffer);
 
-function attribute(r: ByteReader): OtlpAttribute {
-  const a: OtlpAttribute = { key: "", value: undefined };
-  message(r, { 1: (f) => { a.key = text(f); }, 2: (f) => { a.value = anyValue(f, 0); } });
-  return a;
-}
+  protected error(what: string): ShortRead { return new ShortRead(this.pos, what); }
 
-function resource(r: ByteReader): OtlpResource {
-  const out: OtlpResource = { attributes: [], scopes: [] };
-  message(r, {
-    1: (m) => message(m, { 1: (f) => { out.attributes.push(attribute(f)); } }),
-    2: (m) => {
-      const scope: OtlpResource["scopes"][number] = { attributes: [], profiles: [] };
-      message(m, { 1: (f) => message(f, { 3: (v) => { scope.attributes.push(attribute(v)); } }), 2: (f) => { scope.profiles.push(profile(f)); } });
-      out.scopes.push(scope);
-    },
-  });
-  return out;
-}
+  decode(bytes: Uint8Array): OtlpTables {
+    const { t } = this;
+    t.bytes = this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const end = bytes.length;
+    while (this.pos < end) {
+      const tag = this.varint(end);
+      if (tag === 10) t.resources.push(this.resource(this.message(end)));
+      else if (tag === 18) { t.hasDictionary = true; this.dictionary(this.message(end)); } else this.skip(tag & 7, end);
+    }
+    return t;
+  }
 
-function valueType(r: ByteReader): OtlpValueType { const t = { type: 0, unit: 0 }; message(r, { 1: (f) => { t.type = int(f); }, 2: (f) => { t.unit = int(f); } }); return t; }
+  /** Where the message that begins here ends. */
+  private message(end: number): number { const n = this.size(end); return this.pos + n; }
 
-function profile(r: ByteReader): OtlpProfile {
-  const p: OtlpProfile = { sampleType: { type: 0, unit: 0 }, samples: [], timeNanos: 0n, durationNanos: 0n, periodType: { type: 0, unit: 0 }, period: 0n };
-  message(r, {
-    1: (f) => { p.sampleType = valueType(f); }, 2: (f) => { p.samples.push(sample(f)); }, 3: (f) => { p.timeNanos = fixed64(f); }, 4: (f) => { p.durationNanos = f.uvarint64(); }, 5: (f) => { p.periodType = valueType(f); }, 6: (f) => { p.period = int64(f); },
-  });
-  return p;
-}
+  private dictionary(to: number): void {
+    const { t } = this;
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      switch (tag) {
+        case 10: this.mapping(this.message(to)); break;
+        case 18: this.location(this.message(to)); break;
+        case 26: this.func(this.message(to)); break;
+        case 34: this.link(this.message(to)); break;
+        case 42: { const end = this.message(to); t.stringStart.push(this.pos); t.stringEnd.push(end); this.pos = end; break; }
+        case 50: this.attributeRow(this.message(to)); break;
+        case 58: {
+          const end = this.message(to);
+          while (this.pos < end) { const inner = this.varint(end); if (inner === 10 || inner === 8) this.indices(inner, end, t.stackLocation); else this.skip(inner & 7, end); }
+          t.stackLocations.push(t.stackLocation.length);
+          break;
+        }
+        default: this.skip(tag & 7, to);
+      }
+    }
+  }
 
-function sample(r: ByteReader): OtlpSample {
-  const s: OtlpSample = { stack: 0, attributes: [], link: 0, values: [], timestamps: 0 };
-  message(r, {
-    1: (f) => { s.stack = int(f); }, 2: (f, w) => each(f, w, (v) => s.attributes.push(int(v))), 3: (f) => { s.link = int(f); }, 4: (f, w) => each(f, w, (v) => s.values.push(int64(v))), 5: (f, w) => each(f, w, (v) => { fixed64(v); s.timestamps++; }),
-  });
-  return s;
+  /** Indices, packed or one by one. */
+  private indices(tag: number, to: number, into: U32Column): void {
+    if ((tag & 7) === 0) { into.push(this.index(to)); return; }
+    const end = this.message(to), { bytes } = this;
+    into.reserve(end - this.pos);
+    const { data } = into;
+    let at = into.length;
+    while (this.pos < end) {
+      const b = bytes[this.pos]!;
+      if (b < 128) { this.pos++; data[at++] = b; } else data[at++] = this.index(end);
+    }
+    into.length = at;
+  }
+
+  private mapping(to: number): void {
+    const { t } = this;
+    let start = 0n, limit = 0n, offset = 0n, filename = 0;
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      switch (tag) {
+        case 8: this.varint(to); start = this.big(); break;
+        case 16: this.varint(to); limit = this.big(); break;
+        case 24: this.varint(to); offset = this.big(); break;
+        case 32: filename = this.index(to); break;
+        case 40: case 42: this.indices(tag, to, t.mappingAttribute); break;
+        default: this.skip(tag & 7, to);
+      }
+    }
+    t.mappingStart.push(start);
+    t.mappingLimit.push(limit);
+    t.mappingOffset.push(offset);
+    t.mappingFilename.push(filename);
+    t.mappingAttributes.push(t.mappingAttribute.length);
+  }
+
+  private location(to: number): void {
+    const { t } = this;
+    let mapping = 0, lo = 0, hi = 0;
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      switch (tag) {
+        case 8: mapping = this.index(to); break;
+        case 16: this.varint(to); lo = this.lo; hi = this.hi; break;
+        case 26: {
+          const end = this.message(to);
+          let fn = 0, line = 0;
+          while (this.pos < end) {
+            const inner = this.varint(end);
+            if (inner === 8) fn = this.index(end); else if (inner === 16) line = this.varint(end); else this.skip(inner & 7, end);
+          }
+          t.lineFunction.push(fn);
+          t.lineNumber.push(line);
+          break;
+        }
+        default: this.skip(tag & 7, to);
+      }
+    }
+    t.locMapping.push(mapping);
+    const { locAddress } = t;
+    locAddress.reserve(1);
+    locAddress.words[2 * locAddress.length] = lo;
+    locAddress.words[2 * locAddress.length++ + 1] = hi;
+    t.locLines.push(t.lineNumber.length);
+  }
+
+  private func(to: number): void {
+    const { t } = this;
+    let name = 0, systemName = 0, filename = 0, startLine = 0;
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      switch (tag) {
+        case 8: name = this.index(to); break;
+        case 16: systemName = this.index(to); break;
+        case 24: filename = this.index(to); break;
+        case 32: startLine = this.varint(to); break;
+        default: this.skip(tag & 7, to);
+      }
+    }
+    t.funcName.push(name);
+    t.funcSystemName.push(systemName);
+    t.funcFilename.push(filename);
+    t.funcStartLine.push(startLine);
+  }
+
+  private link(to: number): void {
+    const { t } = this;
+    let trace = 0, traceEnd = 0, span = 0, spanEnd = 0;
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      if (tag === 10) { traceEnd = this.message(to); trace = this.pos; this.pos = traceEnd; } else if (tag === 18) { spanEnd = this.message(to); span = this.pos; this.pos = spanEnd; } else this.skip(tag & 7, to);
+    }
+    t.linkTraceStart.push(trace);
+    t.linkTraceEnd.push(traceEnd);
+    t.linkSpanStart.push(span);
+    t.linkSpanEnd.push(spanEnd);
+  }
+
+  private attributeRow(to: number): void {
+    let key = 0, value: OtlpValue;
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      if (tag === 8) key = this.index(to); else if (tag === 18) value = this.anyValue(this.message(to), 0); else this.skip(tag & 7, to);
+    }
+    this.t.attributes.push({ key, value });
+  }
+
+  private text(to: number): string {
+    const end = this.message(to), out = decodeUtf8(this.bytes, this.pos, end);
+    this.pos = end;
+    return out;
+  }
+
+  private anyValue(to: number, depth: number): OtlpValue {
+    if (depth > MAX_DEPTH) throw this.error(`expected values nested at most ${MAX_DEPTH} deep`);
+    let value: OtlpValue;
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      switch (tag) {
+        case 10: value = this.text(to); break;
+        case 16: this.varint(to); value = (this.lo | this.hi) !== 0; break;
+        case 24: this.varint(to); value = this.big(); break;
+        case 33: value = this.view.getFloat64(this.fixed64(to), true); break;
+        case 42: {
+          const end = this.message(to), list: OtlpValue[] = [];
+          while (this.pos < end) { const inner = this.varint(end); if (inner === 10) list.push(this.anyValue(this.message(end), depth + 1)); else this.skip(inner & 7, end); }
+          value = list;
+          break;
+        }
+        default: this.skip(tag & 7, to);
+      }
+    }
+    return value;
+  }
+
+  /** Steps over 8 bytes; returns where they are. */
+  private fixed64(to: number): number {
+    const at = this.pos;
+    if (to - at < 8) throw this.error("unexpected EOF");
+    this.pos = at + 8;
+    return at;
+  }
+
+  private attribute(to: number): OtlpAttribute {
+    const a: OtlpAttribute = { key: "", value: undefined };
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      if (tag === 10) a.key = this.text(to); else if (tag === 18) a.value = this.anyValue(this.message(to), 0); else this.skip(tag & 7, to);
+    }
+    return a;
+  }
+
+  /** The attributes of a Resource (field 1) or an InstrumentationScope (field 3). */
+  private attributes(to: number, field: number, into: OtlpAttribute[]): void {
+    while (this.pos < to) { const tag = this.varint(to); if (tag === field * 8 + 2) into.push(this.attribute(this.message(to))); else this.skip(tag & 7, to); }
+  }
+
+  private resource(to: number): OtlpResource {
+    const out: OtlpResource = { attributes: [], scopes: [] };
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      if (tag === 10) this.attributes(this.message(to), 1, out.attributes);
+      else if (tag === 18) {
+        const end = this.message(to), scope: OtlpResource["scopes"][number] = { attributes: [], profiles: [] };
+        while (this.pos < end) {
+          const inner = this.varint(end);
+          if (inner === 10) this.attributes(this.message(end), 3, scope.attributes); else if (inner === 18) scope.profiles.push(this.profile(this.message(end))); else this.skip(inner & 7, end);
+        }
+        out.scopes.push(scope);
+      } else this.skip(tag & 7, to);
+    }
+    return out;
+  }
+
+  private valueType(to: number): OtlpValueType {
+    const out = { type: 0, unit: 0 };
+    while (this.pos < to) { const tag = this.varint(to); if (tag === 8) out.type = this.index(to); else if (tag === 16) out.unit = this.index(to); else this.skip(tag & 7, to); }
+    return out;
+  }
+
+  private profile(to: number): OtlpProfile {
+    const { t } = this;
+    const p: OtlpProfile = { sampleType: { type: 0, unit: 0 }, sampleFrom: t.samples, sampleTo: t.samples, timeNanos: 0n, durationNanos: 0n, periodType: { type: 0, unit: 0 }, period: 0n };
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      switch (tag) {
+        case 10: p.sampleType = this.valueType(this.message(to)); break;
+        case 18: this.sample(this.message(to)); break;
+        case 25: p.timeNanos = this.view.getBigUint64(this.fixed64(to), true); break;
+        case 32: this.varint(to); p.durationNanos = this.big(); break;
+        case 42: p.periodType = this.valueType(this.message(to)); break;
+        case 48: this.varint(to); p.period = this.big(); break;
+        default: this.skip(tag & 7, to);
+      }
+    }
+    p.sampleTo = t.samples;
+    return p;
+  }
+
+  private sample(to: number): void {
+    const { t } = this, { value } = t;
+    let stack = 0, link = 0, timestamps = 0;
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      switch (tag) {
+        case 8: stack = this.index(to); break;
+        case 16: case 18: this.indices(tag, to, t.sampleAttribute); break;
+        case 24: link = this.index(to); break;
+        case 32: this.pushValue(to); break;
+        case 34: { const end = this.message(to); value.reserve(end - this.pos); while (this.pos < end) this.pushValue(end); break; }
+        case 41: this.fixed64(to); timestamps++; break;
+        case 42: { const n = this.size(to); if (n % 8 !== 0) throw this.error("expected times of 8 bytes each"); this.pos += n; timestamps += n / 8; break; }
+        default: this.skip(tag & 7, to);
+      }
+    }
+    t.sampleStack.push(stack);
+    t.sampleLink.push(link);
+    t.sampleTimestamps.push(timestamps);
+    t.sampleValues.push(value.length);
+    t.sampleAttributes.push(t.sampleAttribute.length);
+  }
+
+  private pushValue(end: number): void {
+    const { value } = this.t;
+    this.varint(end);
+    value.reserve(1);
+    value.words[2 * value.length] = this.lo;
+    value.words[2 * value.length++ + 1] = this.hi;
+  }
 }

@@ -1,4 +1,5 @@
 export { decodeExport } from "./decode.ts";
 export { decodeExportJson } from "./decode-json.ts";
-export type { OtlpAttribute, OtlpDictionary, OtlpExport, OtlpProfile, OtlpResource, OtlpSample, OtlpValue, OtlpValueType } from "./types.ts";
+export { OtlpTables } from "./tables.ts";
+export type { OtlpAttribute, OtlpProfile, OtlpResource, OtlpValue } from "./tables.ts";
 export { encodeExport } from "./encode.ts";

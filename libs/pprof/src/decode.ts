@@ -1,3 +1,4 @@
+import { WireReader } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import { PprofTables } from "./tables.ts";
 
@@ -10,13 +11,8 @@ export class PprofSyntaxError extends CinderblockError {
  * Walks the wire format in place: no object per message, sample or location.
  * One decoder holds one set of tables and reuses them.
  */
-export class PprofDecoder {
+export class PprofDecoder extends WireReader {
   readonly tables = new PprofTables();
-  private bytes: Uint8Array = new Uint8Array(0);
-  private pos = 0;
-  /** the last varint as two words */
-  private lo = 0;
-  private hi = 0;
 
   decode(bytes: Uint8Array): PprofTables {
     const t = this.tables;
@@ -62,54 +58,7 @@ export class PprofDecoder {
     return t;
   }
 
-  private error(what: string): PprofSyntaxError { return new PprofSyntaxError(what, this.pos); }
-
-  /** Reads a varint into `lo` and `hi`; returns `lo` unsigned. */
-  private varint(end: number): number {
-    const { bytes } = this;
-    let pos = this.pos;
-    let b = pos < end ? bytes[pos++]! : 256;
-    if (b < 128) { this.pos = pos; this.lo = b; this.hi = 0; return b; }
-    let lo = 0, hi = 0;
-    for (let shift = 0; ; shift += 7) {
-      if (b > 255) throw this.error("unexpected EOF");
-      const part = b & 127;
-      if (shift < 28) lo |= part << shift;
-      else if (shift === 28) { lo |= part << 28; hi = part >>> 4; }
-      else if (shift < 63) hi |= part << (shift - 32);
-      else if (shift === 63) hi |= (part & 1) << 31;
-      else throw this.error("integer overflow");
-      if (b < 128) break;
-      b = pos < end ? bytes[pos++]! : 256;
-    }
-    this.pos = pos;
-    this.lo = lo >>> 0;
-    this.hi = hi >>> 0;
-    return this.lo;
-  }
-
-  private size(end: number): number {
-    this.varint(end);
-    if (this.hi !== 0 || this.lo > end - this.pos) throw this.error("unexpected EOF");
-    return this.lo;
-  }
-
-  /** A string index: one that cannot be valid becomes 0xffffffff, which validation refuses. */
-  private index(end: number): number { this.varint(end); return this.asIndex(); }
-  private asIndex(): number { return this.hi === 0 ? this.lo : 0xffffffff; }
-  private big(): bigint { return BigInt.asIntN(64, (BigInt(this.hi) << 32n) | BigInt(this.lo)); }
-
-  private skip(wire: number, end: number): void {
-    switch (wire) {
-      case 0: this.varint(end); return;
-      case 1: this.pos += 8; break;
-      case 2: { const n = this.size(end); this.pos += n; break; }
-      case 5: this.pos += 4; break;
-      case 4: throw this.error("wiretype end group for non-group");
-      default: throw this.error(`illegal wireType ${wire}`);
-    }
-    if (this.pos > end) throw this.error("unexpected EOF");
-  }
+  protected error(what: string): PprofSyntaxError { return new PprofSyntaxError(what, this.pos); }
 
   private vtType = 0;
   private vtUnit = 0;

@@ -1,8 +1,8 @@
 /** One event of a small recording: its class, the stack root first, and its fields. */
 export interface TinyJfrEvent { type: "ExecutionSample" | "ObjectAllocationInNewTLAB" | "JavaMonitorEnter" | "WallClockSample"; frames: [type: string, method: string][]; state?: string; contextId?: number; tlabSize?: number; durationTicks?: number; samples?: number }
 
-/** A recording of one chunk as async-profiler lays it out, a billion ticks a second. `cyclic`: its two checkpoints name each other as the one before. Written by hand, apart from the reader under test. */
-export function tinyJfr(events: readonly TinyJfrEvent[], setting = "itimer", cyclic = false): Uint8Array {
+/** A recording of one chunk as async-profiler lays it out, a billion ticks a second. `cyclic`: its two checkpoints name each other as the one before. `nested`: so many classes, each with two fields of the next, stand before a sample's fields; none of them takes a byte. Written by hand, apart from the reader under test. */
+export function tinyJfr(events: readonly TinyJfrEvent[], setting = "itimer", cyclic = false, nested = 0): Uint8Array {
   const varint = (v: number | bigint): number[] => {
     let n = BigInt.asUintN(64, BigInt(v));
     const out: number[] = [];
@@ -21,7 +21,8 @@ export function tinyJfr(events: readonly TinyJfrEvent[], setting = "itimer", cyc
     ["jdk.types.StackTrace", C.trace, [["truncated", C.boolean], ["frames", C.frame, false, true]]], ["jdk.types.StackFrame", C.frame, [["method", C.method, true], ["lineNumber", C.int]]],
     ["jdk.types.Method", C.method, [["type", C.class, true], ["name", C.symbol, true], ["hidden", C.boolean]]],
     ["jdk.ActiveSetting", C.setting, [["startTime", C.long], ["name", C.string], ["value", C.string]]],
-    ["jdk.ExecutionSample", C.execution, [["startTime", C.long], ["stackTrace", C.trace, true], ["state", C.state, true], ["contextId", C.long]]],
+    ...Array.from({ length: nested }, (_, i): [string, number, F[]] => [`Nested${i}`, 1000 + i, i + 1 < nested ? [["a", 1001 + i], ["b", 1001 + i]] : []]),
+    ["jdk.ExecutionSample", C.execution, [...(nested > 0 ? [["nested", 1000] as F] : []), ["startTime", C.long], ["stackTrace", C.trace, true], ["state", C.state, true], ["contextId", C.long]]],
     ["jdk.ObjectAllocationInNewTLAB", C.tlab, [["startTime", C.long], ["stackTrace", C.trace, true], ["tlabSize", C.long], ["contextId", C.long]]],
     ["jdk.JavaMonitorEnter", C.monitor, [["startTime", C.long], ["duration", C.long], ["stackTrace", C.trace, true], ["contextId", C.long]]],
     ["profiler.WallClockSample", C.wall, [["startTime", C.long], ["stackTrace", C.trace, true], ["state", C.state, true], ["samples", C.int]]],
