@@ -54,6 +54,7 @@ await build({
     "query-worker": "libs/query-worker/src/worker.ts",
     "compact-worker": "apps/compactor/src/compact-worker.ts",
     "validate-worker": "apps/distributor/src/validate-worker.ts",
+    "debug-files-worker": "libs/symbolizer/src/reader-worker.ts",
   },
   outdir: out, outExtension: { ".js": ".mjs" }, bundle: true, platform: "node", target: "node24", format: "esm", sourcemap: true,
   // What only some configurations need (a vendor's bucket client) is a chunk of its own, loaded by those. The source of a

@@ -1,10 +1,15 @@
 import { type Component, commonSchema } from "@cinderblock/runtime";
+import { DebugFiles } from "@cinderblock/symbolizer";
+import { debugFilesApi } from "./debug-files-api.ts";
 import { AdHocFiles } from "./files.ts";
 import { adHocRpc } from "./rpc.ts";
 
-/** Single files of profiles that a person uploads and looks at. */
+/** What people bring: single files of profiles that they look at, and debug files that name native frames. */
 export const adHocProfiles: Component<typeof commonSchema> = {
   name: "ad-hoc-profiles",
   schema: commonSchema,
-  async wire(config, process) { process.serve(adHocRpc(new AdHocFiles(await process.resources.bucket(), process.addPool(), process.resources.limits, process.base.now), config.multitenancy)); },
+  async wire(config, process) {
+    const { resources, base } = process, bucket = await resources.bucket(), { symbols } = resources;
+    process.serve(adHocRpc(new AdHocFiles(bucket, process.addPool(), resources.limits, base.now), config.multitenancy), debugFilesApi(symbols && new DebugFiles(bucket, symbols.config), config.multitenancy));
+  },
 };

@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
-import { AdHocFiles, adHocRpc } from "@cinderblock/ad-hoc-profiles";
+import { AdHocFiles, adHocRpc, debugFilesApi } from "@cinderblock/ad-hoc-profiles";
+import { DebugFiles } from "@cinderblock/symbolizer";
 import { settingsRpc, TenantSettings } from "@cinderblock/tenant-settings";
 import { compaction } from "@cinderblock/compactor";
 import { Distributor, distributorRoutes } from "@cinderblock/distributor";
@@ -24,7 +25,7 @@ const RINGS = [["/ring", "ingester"], ["/distributor/ring", "distributor"], ["/o
 export async function wireSingle(config: CinderblockConfig, resources: Resources, onFatal: (reason: string) => void): Promise<Wired> {
   const { base, limits, budgets, pool, scripts } = resources;
   const bucket = await resources.bucket();
-  const ingester = new Ingester(scripts.ingest, ingesterConfigOf(config, budgets), pool, base, onFatal);
+  const ingester = new Ingester(scripts.ingest, ingesterConfigOf(config, resources), pool, base, onFatal);
   const store = new StoreGateway(storeConfigOf(config), bucket, pool, base);
   const { index, cleaner, compactor } = compaction(config, resources, bucket, { tenant: () => true, job: () => true });
   compactor.onCompacted = async (tenant, outputs) => { for (const o of outputs) await store.learn(tenant, o.ulid); };
@@ -54,6 +55,7 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
     frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now), webRoutes(scripts.web), slowQueryRoutes(frontend, config.queryTimeout), storePages(store, bucket),
     ...RINGS.map(([path, ring]) => ringRoutes(path, ringOfOne(ring, hostname(), `${config.httpAddress === "" ? hostname() : config.httpAddress}:${config.httpPort}`, base.now()))),
     settingsRpc(new TenantSettings(bucket, base.now), config.multitenancy), adHocRpc(new AdHocFiles(bucket, pool, limits, base.now), config.multitenancy),
+    debugFilesApi(resources.symbols && new DebugFiles(bucket, resources.symbols.config), config.multitenancy),
   ]);
 
   const own = selfProfiling(config, resources, "all", hostname(), (tenant, body) => distributor.push(tenant, "cinderblock", { kind: "push", codec: "json", gzip: false, body }, "pprof"));

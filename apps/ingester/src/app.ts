@@ -23,7 +23,7 @@ export const ingester: Component<typeof ingesterSchema> = {
   async wire(config, process) {
     const { base, id, resources } = process;
     const bucket = await resources.bucket();
-    const ingester = new Ingester(resources.scripts.ingest, ingesterConfigOf(config, resources.budgets), process.addPool(), base, process.onFatal);
+    const ingester = new Ingester(resources.scripts.ingest, ingesterConfigOf(config, resources), process.addPool(), base, process.onFatal);
     const me = process.member(INGESTERS, config.numTokens, config.tokensFile !== "" ? config.tokensFile : join(config.dataPath, "ring-tokens.json"));
     const shipper = new Shipper(ingester.blocksOnDisk, bucket, config.shipInterval, (tenant, meta) => { void process.tellStores(tenant, meta.ulid); }, base);
     const deleted = new DeletedTenants(ingester, bucket, config.shipInterval, base);

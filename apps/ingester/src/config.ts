@@ -1,5 +1,5 @@
 import { bool, type ConfigOf, duration, float, int, str } from "@cinderblock/config";
-import { type Budgets, type CommonConfig, commonSchema } from "@cinderblock/runtime";
+import { type CommonConfig, commonSchema, type Resources } from "@cinderblock/runtime";
 import type { IngesterConfig } from "./ingester.ts";
 
 /** The section of this component. */
@@ -24,10 +24,10 @@ export const ingesterSection = {
 export const ingesterSchema = { ...commonSchema, ...ingesterSection };
 export type IngesterComponentConfig = CommonConfig & ConfigOf<typeof ingesterSection>;
 
-export function ingesterConfigOf(c: IngesterComponentConfig, budgets: Budgets): IngesterConfig {
+export function ingesterConfigOf(c: IngesterComponentConfig, { budgets, symbols }: Resources): IngesterConfig {
   return {
     dataPath: c.dataPath, workers: c.ingestWorkers, windowMs: Math.max(5000, c.maxBlockDuration), headBytes: budgets.heads, logBytes: c.logMb * 1048576, segmentBytes: c.segmentMb * 1048576,
     idleMs: c.headIdle, localBudgetBytes: c.localBudget, retentionMs: c.queryStoreAfter, minFreeDiskBytes: c.minFreeDiskGb * 1024 ** 3, minDiskAvailable: c.minDiskAvailable,
-    retentionDisabled: c.retentionDisabled, retentionIntervalMs: c.retentionInterval, sync: c.logSync,
+    retentionDisabled: c.retentionDisabled, retentionIntervalMs: c.retentionInterval, sync: c.logSync, symbols,
   };
 }

@@ -6,6 +6,7 @@ import { type Head, HeadShard } from "@cinderblock/head";
 import { ActiveSeries, labelHashes, type ProcessedProfile, PushProcessor, RateGate, tooManySeries } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type BlockInfo, executeOn, labelNames, labelValues, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
+import { Symboliser } from "@cinderblock/symbolizer";
 import { ownData, releasedBytes, serveWorker, SlotReader, Transfer, transferable } from "@cinderblock/threads";
 import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
 
@@ -26,6 +27,7 @@ const shard = new HeadShard(hasher, {
 });
 shard.onForeignDone = (dir, segments) => { for (const s of segments) rmSync(join(dir, `${String(s).padStart(8, "0")}.log`), { force: true }); };
 
+const symbols = Symboliser.open(data.symbols, Date.now);
 const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
 let maxSeries = 0, learning = false;
 const active = new ActiveSeries(), seriesHash = labelHashes(hasher);
@@ -97,11 +99,15 @@ const methods: IngestWorkerMethods = {
     return out;
   },
   tenants: () => shard.tenants(),
-  async execute({ ulids, query, exclude }) {
+  async execute({ tenant, ulids, query, exclude }) {
     const other = reformed(exclude, ulids, "head");
     const { heads, missing } = pick(ulids.filter((u) => !other.includes(u)));
     missing.push(...other);
-    return moved({ result: heads.length > 0 ? await executeOn(heads, query, exclude) : undefined, missing });
+    if (heads.length === 0) return { result: undefined, missing };
+    const symboliser = await symbols;
+    if (!symboliser) return moved({ result: await executeOn(heads, query, exclude), missing });
+    const { result, unnamed } = await symboliser.execute(heads, tenant, query, exclude);
+    return moved({ result, missing, ...(unnamed ? { unnamed } : {}) });
   },
   async ranges({ ulids, select }) { return Promise.all(pick(ulids).heads.map((h) => seriesRanges(h, select))); },
   async keys({ ulids, select }) { return moved(await Promise.all(pick(ulids).heads.map((h) => rowKeys(h, select)))); },

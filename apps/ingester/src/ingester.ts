@@ -7,6 +7,7 @@ import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type BlockInfo, type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
+import type { SymbolizerData } from "@cinderblock/symbolizer";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { SharedSlots, WorkerClient } from "@cinderblock/threads";
@@ -22,6 +23,8 @@ export interface IngesterConfig {
   segmentBytes: number;
   idleMs: number;
   localBudgetBytes: number;
+  /** names of native frames in its heads; absent: they have none */
+  symbols: SymbolizerData | undefined;
   retentionMs: number;
   minFreeDiskBytes: number;
   minDiskAvailable: number;
@@ -84,7 +87,7 @@ export class Ingester implements Service, SourceClient {
     for (let shard = 0; shard < count; shard++) {
       const data: IngestWorkerData = {
         shard, alsoShards: orphans.filter((o) => o % count === shard), dataPath: config.dataPath, windowMs: config.windowMs, headBytes: Math.floor(config.headBytes / count), logBytes: Math.floor(config.logBytes / count),
-        segmentBytes: config.segmentBytes, idleMs: config.idleMs, sync: config.sync, bodies: this.bodies.buffer,
+        segmentBytes: config.segmentBytes, idleMs: config.idleMs, sync: config.sync, bodies: this.bodies.buffer, symbols: config.symbols,
       };
       const worker = new WorkerClient((name, value) => this.notice(shard, name, value), (reason) => { this.onThreadDeath(); this.onFatal(`ingest worker ${shard} died: ${reason}`); });
       worker.start(this.script, data, `ingest-${shard}`, {});
@@ -264,13 +267,15 @@ export class Ingester implements Service, SourceClient {
     ]);
     const results = [...onHeads.map((a) => a.result), onDisk?.result].filter((r) => r !== undefined);
     const missing = [...this.missingOf(onHeads), ...(onDisk?.missing ?? [])];
+    let unnamed = [...onHeads, onDisk].some((a) => a?.unnamed === true);
     // A head whose rows were compared with others' is not asked as the block that it became: its rows have other numbers there.
     const late = missing.filter((u) => heads.includes(u) && exclude[u] === undefined && this.blocksOnDisk.has(tenant, u));
     if (late.length > 0) {
       const again = await this.pool.execute("local", tenant, late, query, {});
       if (again.result) results.push(again.result);
+      unnamed ||= again.unnamed === true;
     }
-    return { result: results.length > 0 ? mergePartials(results) : undefined, missing: missing.filter((u) => !late.includes(u)) };
+    return { result: results.length > 0 ? mergePartials(results) : undefined, missing: missing.filter((u) => !late.includes(u)), ...(unnamed ? { unnamed } : {}) };
   }
 
   /** A local block that cannot be read is set aside: the bucket may have it whole, and the query plans around it. */

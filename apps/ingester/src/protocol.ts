@@ -1,6 +1,7 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
 import type { ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
+import type { SymbolizerData } from "@cinderblock/symbolizer";
 import type { IngestLimits } from "@cinderblock/tenant";
 import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceQuery } from "@cinderblock/query";
 
@@ -17,6 +18,8 @@ export interface IngestWorkerData {
   sync: boolean;
   /** where bodies of pushes lie */
   bodies: SharedArrayBuffer;
+  /** names of native frames; absent: they have none */
+  symbols: SymbolizerData | undefined;
 }
 
 /**

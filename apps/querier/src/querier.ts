@@ -1,8 +1,15 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
-import { type BlockInfo, type Exclusions, findDuplicates, type JobResult, type LabelAnswer, type PartialResult, type QueryJob, selectorOf, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
+import { type BlockInfo, type ExecuteAnswer, type Exclusions, findDuplicates, type JobResult, type LabelAnswer, type PartialResult, type QueryJob, selectorOf, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
 import { digestOf, planBlocks } from "./plan.ts";
+
+const UNNAMED = "debug files of native frames are still being fetched: their functions are missing here, ask again";
+function take({ result, unnamed }: ExecuteAnswer, parts: PartialResult[], warnings: string[]): void {
+  if (result) parts.push(result);
+  // A warning, so that no cache keeps the answer.
+  if (unnamed && !warnings.includes(UNNAMED)) warnings.push(UNNAMED);
+}
 
 /** Chosen blocks by the client that answers for them. */
 type Plan = Map<SourceClient, BlockInfo[]>;
@@ -189,8 +196,8 @@ export class Querier {
     const asked: SourceQuery = query.kind === "tree" && alone ? { ...query, alone } : query;
     await Promise.all([...plan].map(async ([client, blocks]) => {
       const answer = await this.ask(client, () => client.execute(q.tenant, blocks.map((b) => b.ulid), asked, exclude, q));
-      if (answer.result) parts.push(answer.result);
-      for (const ulid of answer.missing) if (!(await this.elsewhere(q, client, ulid, query, exclude, parts))) gone.push(ulid);
+      take(answer, parts, warnings);
+      for (const ulid of answer.missing) if (!(await this.elsewhere(q, client, ulid, query, exclude, parts, warnings))) gone.push(ulid);
     }));
     this.miss(q.tenant, gone, lastPlan, warnings);
     return { kind: "select", parts, warnings, digest: warnings.length > 0 ? "" : digest };
@@ -208,11 +215,11 @@ export class Querier {
   }
 
   /** A planned block that one client lacks is asked of the others. False: none has it. */
-  private async elsewhere(q: Question, not: SourceClient, ulid: string, query: SourceQuery, exclude: Exclusions, parts: PartialResult[]): Promise<boolean> {
+  private async elsewhere(q: Question, not: SourceClient, ulid: string, query: SourceQuery, exclude: Exclusions, parts: PartialResult[], warnings: string[]): Promise<boolean> {
     for (const c of [...this.sources.stores(), ...this.sources.ingesters()]) {
       if (c === not) continue;
       const answer = await this.ask(c, () => c.execute(q.tenant, [ulid], query, exclude, q));
-      if (answer.result) parts.push(answer.result);
+      take(answer, parts, warnings);
       if (answer.missing.length === 0) return true;
     }
     return false;

@@ -1,7 +1,8 @@
 import type { SampleTable, TreeFormat } from "@cinderblock/exports/formats";
 import type { Unit } from "@cinderblock/flame";
 import type { BucketSpec } from "@cinderblock/objstore";
-import type { HeatmapRequest, StackFilter, TablePage, LabelAnswer, LabelAsk, PartialResult, SelectRequest, SeriesRanges, SourceQuery, Exclusions, RowKeys } from "@cinderblock/query";
+import type { SymbolizerData } from "@cinderblock/symbolizer";
+import type { ExecuteAnswer, HeatmapRequest, StackFilter, TablePage, LabelAnswer, LabelAsk, PartialResult, SelectRequest, SeriesRanges, SourceQuery, Exclusions, RowKeys } from "@cinderblock/query";
 
 /** Where blocks lie: the shared bucket, or the ingester's own data directory. */
 export type Root = "bucket" | "local";
@@ -16,6 +17,8 @@ export interface QueryWorkerData {
   idleMs: number;
   /** parts of far files on disk; absent: none are kept */
   disk: { dir: string; bytes: number; counters: SharedArrayBuffer } | undefined;
+  /** names of native frames; absent: they have none */
+  symbols: SymbolizerData | undefined;
 }
 /** A thread's own data: which of how many it is. */
 export interface QueryThreadData extends QueryWorkerData { index: number; count: number }
@@ -57,7 +60,7 @@ export type RenderAnswer = { bytes: Uint8Array } | { levels: Levels } | { empty:
 
 /** Methods of the worker. */
 export interface QueryWorkerMethods {
-  execute(call: BlocksCall & { query: SourceQuery; exclude: Exclusions }): Promise<{ result: PartialResult | undefined; missing: string[] }>;
+  execute(call: BlocksCall & { query: SourceQuery; exclude: Exclusions }): Promise<ExecuteAnswer>;
   ranges(call: BlocksCall & { select: SelectRequest }): Promise<SeriesRanges[]>;
   keys(call: BlocksCall & { select: SelectRequest }): Promise<RowKeys[]>;
   labels(call: BlocksCall & { ask: LabelAsk }): Promise<LabelAnswer & { missing: string[] }>;

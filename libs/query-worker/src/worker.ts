@@ -3,7 +3,8 @@ import type { BlockReader } from "@cinderblock/block";
 import { loadHasher } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { FilesystemBucket, openBucket } from "@cinderblock/objstore";
-import { executeOn, labelNames, labelValues, mergePartials, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
+import { executeOn, type PartialResult, labelNames, labelValues, mergePartials, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
+import { Symboliser } from "@cinderblock/symbolizer";
 import { ownData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { BlockSet } from "./block-set.ts";
 import { DiskCache } from "./disk-cache.ts";
@@ -15,6 +16,7 @@ import { threadOf } from "./thread-of.ts";
 const data = ownData<QueryThreadData>();
 const disk = data.disk && new DiskCache(data.disk.dir, data.disk.bytes, data.disk.counters, (ulid) => threadOf(ulid, data.count) === data.index);
 const blocks = Promise.all([loadHasher(), openBucket(data.bucket)]).then(([hasher, bucket]) => new BlockSet({ bucket: disk ? disk.wrap(bucket) : bucket, local: new FilesystemBucket(data.localDirectory) }, hasher, data.cacheBytes));
+const symbols = openBucket(data.bucket).then((bucket) => Symboliser.open(data.symbols, Date.now, bucket));
 setInterval(() => { void blocks.then((b) => b.closeIdle(Date.now() - data.idleMs)); }, Math.min(data.idleMs, 60_000)).unref();
 
 /** Blocks that one question works on at once: far ones are waited for together, and what the question is through with may go. */
@@ -36,16 +38,24 @@ async function onOpen<T>(call: BlocksCall, work: (open: BlockReader[]) => Promis
 
 const methods: QueryWorkerMethods = {
   async execute({ query, exclude, ulids, ...call }) {
-    const set = await blocks, slots = new Semaphore(BLOCKS_AT_ONCE);
+    const set = await blocks, slots = new Semaphore(BLOCKS_AT_ONCE), symboliser = await symbols;
+    let unnamed = false;
+    const ask = async (open: BlockReader[]): Promise<PartialResult | undefined> => {
+      if (open.length === 0) return undefined;
+      if (!symboliser) return executeOn(open, query, exclude);
+      const named = await symboliser.execute(open, call.tenant, query, exclude);
+      if (named.unnamed) unnamed = true;
+      return named.result;
+    };
     const other = reformed(exclude, ulids, "block");
     const answers = await Promise.all(ulids.filter((u) => !other.includes(u)).map((ulid) => slots.run(async () => {
       if (call.stop && Atomics.load(call.stop, 0) === 1) throw new CinderblockError("canceled", "context canceled");
-      const { value, missing } = await onOpen({ ...call, ulids: [ulid] }, (open) => (open.length > 0 ? executeOn(open, query, exclude) : Promise.resolve(undefined)));
+      const { value, missing } = await onOpen({ ...call, ulids: [ulid] }, ask);
       set.trim();
       return { value, missing };
     })));
     const parts = answers.map((a) => a.value).filter((v) => v !== undefined);
-    return moved({ result: parts.length > 0 ? mergePartials(parts) : undefined, missing: [...other, ...answers.flatMap((a) => a.missing)] });
+    return moved({ result: parts.length > 0 ? mergePartials(parts) : undefined, missing: [...other, ...answers.flatMap((a) => a.missing)], ...(unnamed ? { unnamed } : {}) });
   },
   async ranges({ select, ...call }) { return (await onOpen(call, (open) => Promise.all(open.map((b) => seriesRanges(b, select))))).value; },
   async keys({ select, ...call }) { return moved((await onOpen(call, (open) => Promise.all(open.map((b) => rowKeys(b, select))))).value); },

@@ -19,7 +19,7 @@ declare const CINDERBLOCK_BUILD: Build;
 
 /** The worker threads' entry points and the web UI beside a built program. */
 export function scriptsBeside(program: string): Scripts {
-  return { ingest: new URL("./ingest-worker.mjs", program), query: new URL("./query-worker.mjs", program), compact: new URL("./compact-worker.mjs", program), validate: new URL("./validate-worker.mjs", program), web: new URL("./web/", program) };
+  return { ingest: new URL("./ingest-worker.mjs", program), query: new URL("./query-worker.mjs", program), compact: new URL("./compact-worker.mjs", program), validate: new URL("./validate-worker.mjs", program), debugFiles: new URL("./debug-files-worker.mjs", program), web: new URL("./web/", program) };
 }
 
 /** What was built; the bundler puts it in. */

@@ -4,6 +4,7 @@ import { type ConfigOf, type Schema } from "@cinderblock/config";
 import { type Bucket, bucketName, type BucketSpec, observeOperations, openBucket } from "@cinderblock/objstore";
 import { diskCacheCounters, QueryPool } from "@cinderblock/query-worker";
 import { ApiServer, type Routes } from "@cinderblock/rpc";
+import { type SymbolizerData, TABLE_RESULTS, tableCounters } from "@cinderblock/symbolizer";
 import { profileRoutes } from "@cinderblock/self-profiling";
 import type { ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -16,7 +17,7 @@ import { RuntimeOverrides } from "./overrides.ts";
 import { serverTlsOf } from "./tls-config.ts";
 
 /** The worker threads' entry points. */
-export interface Scripts { ingest: URL; query: URL; compact: URL; validate: URL; web: URL }
+export interface Scripts { ingest: URL; query: URL; compact: URL; validate: URL; debugFiles: URL; web: URL }
 export interface Build { version: string; revision: string }
 
 /** What the components of a process share, made from its configuration, whatever connects them. */
@@ -33,6 +34,7 @@ export class Resources {
   readonly build: Build;
   private opened: Promise<Bucket> | undefined;
   private workers: QueryPool | undefined;
+  private symbolizer: SymbolizerData | undefined;
 
   constructor(schema: Schema, config: CommonConfig, base: Base, scripts: Scripts, build: Build) {
     this.schema = schema;
@@ -55,11 +57,27 @@ export class Resources {
     return (this.opened = openBucket(spec));
   }
 
+  /** How threads that read profiles name native frames; undefined where they do not. */
+  get symbols(): SymbolizerData | undefined {
+    const { config, base } = this;
+    if (!config.symbolizerEnabled) return undefined;
+    if (!this.symbolizer) {
+      const counters = tableCounters(), threads = 2 * this.budgets.workers;
+      this.symbolizer = { bucket: this.spec, config: {
+        directory: join(config.syncDir, "symbols"), urls: config.debuginfodUrl.split(",").map((u) => u.trim()).filter((u) => u !== ""), script: this.scripts.debugFiles.href, maxFileBytes: config.symbolizerMaxFile, fetchTimeoutMs: config.symbolizerFetchTimeout,
+        waitMs: config.symbolizerQueryWait, absentMs: config.symbolizerAbsent, memoryBytes: Math.floor(config.symbolizerMemory / threads), diskBytes: config.symbolizerDisk, counters,
+      } };
+      base.metrics.gauge("cinderblock_symbolizer_tables_total", "Tables of debug files that were asked for and not in memory, by where they came from.", ["result"], (g) => { TABLE_RESULTS.forEach((result, i) => { g.set({ result }, Number(Atomics.load(new BigInt64Array(counters), i))); }); });
+    }
+    return this.symbolizer;
+  }
+
   /** The one set of query threads of the process. */
   get pool(): QueryPool {
     const { budgets, config } = this;
     return (this.workers ??= new QueryPool(this.scripts.query, budgets.workers, {
       bucket: this.spec, localDirectory: config.dataPath, cacheBytes: budgets.blocks, idleMs: config.blockIdle,
+      symbols: this.symbols,
       // A directory is near enough.
       disk: this.spec.backend === "filesystem" || config.diskCacheBytes === 0 ? undefined : { dir: join(config.syncDir, "cache"), bytes: config.diskCacheBytes, counters: diskCacheCounters() },
     }, Math.max(128, Math.floor(budgets.limit / 1048576 / 2)), this.base));

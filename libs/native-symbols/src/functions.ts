@@ -1,0 +1,53 @@
+import { ByteStrings, I32Column, U32Column } from "@cinderblock/columnar";
+import { encodeUtf8 } from "@cinderblock/bytes";
+import { DebugFileError } from "./elf.ts";
+
+/** Tables may name one another's parts again and again: a small file could claim more than fits into memory. */
+const MAX_ROWS = 1 << 25;
+
+/**
+ * What is known of the functions of a file while it is read: functions, places where they were inlined, and the ranges of
+ * addresses that belong to them. Addresses are relative to the file's base.
+ */
+export class FunctionSet {
+  readonly strings = new ByteStrings();
+  /** function -> name, file, line of its declaration */
+  readonly functionName = new U32Column(256);
+  readonly functionFile = new U32Column(256);
+  readonly functionLine = new U32Column(256);
+  /** node -> the node that it was inlined into, -1: none; its function; the line that called it */
+  readonly nodeParent = new I32Column(256);
+  readonly nodeFunction = new U32Column(256);
+  readonly nodeCallLine = new U32Column(256);
+  /** range -> addresses, node, how deep the node lies */
+  readonly rangeStart = new U32Column(256);
+  readonly rangeEnd = new U32Column(256);
+  readonly rangeNode = new U32Column(256);
+  readonly rangeDepth = new U32Column(256);
+  /** rows of line tables; line 0 with `rowEnd` 1 ends a sequence */
+  readonly rowAddress = new U32Column(1024);
+  readonly rowLine = new U32Column(1024);
+  readonly rowEnd = new U32Column(1024);
+
+  constructor() { this.strings.intern(new Uint8Array(0), 0, 0); }
+
+  string(text: string): number { const b = encodeUtf8(text); return this.strings.intern(b, 0, b.length); }
+
+  func(name: number, file: number, line: number): number { this.functionFile.push(file); this.functionLine.push(line); return this.functionName.push(name); }
+
+  node(parent: number, func: number, callLine: number): number { this.nodeFunction.push(func); this.nodeCallLine.push(callLine); return this.nodeParent.push(parent); }
+
+  range(start: number, end: number, node: number, depth: number): void {
+    if (end <= start) return;
+    if (this.rangeStart.length === MAX_ROWS) throw new DebugFileError(`expected at most ${MAX_ROWS} ranges of functions`);
+    this.rangeStart.push(start);
+    this.rangeEnd.push(end);
+    this.rangeNode.push(node);
+    this.rangeDepth.push(depth);
+  }
+
+  row(address: number, line: number, end: boolean): void {
+    if (this.rowAddress.length === MAX_ROWS) throw new DebugFileError(`expected at most ${MAX_ROWS} lines`);
+    this.rowAddress.push(address); this.rowLine.push(end ? 0 : line); this.rowEnd.push(end ? 1 : 0);
+  }
+}

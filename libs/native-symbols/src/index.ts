@@ -1,0 +1,3 @@
+export { AddressTable, type Frame } from "./address-table.ts";
+export { readDebugFile } from "./read.ts";
+export { DebugFileError } from "./elf.ts";

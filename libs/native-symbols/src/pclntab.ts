@@ -1,0 +1,87 @@
+import { DwarfCursor } from "./dwarf-cursor.ts";
+import type { ElfFile } from "./elf.ts";
+import type { FunctionSet } from "./functions.ts";
+
+/** Magics of the table since Go 1.16, 1.18 and 1.20; their layouts are those of runtime/symtab.go (pcHeader, _func). */
+const GO_116 = 0xfffffffa, GO_118 = 0xfffffff0, GO_120 = 0xfffffff1;
+const MAX_FUNCTIONS = 4_000_000;
+
+/**
+ * Go's own table of functions and lines, which stripped programs keep. Inlined functions are those that hold them: their names need data that the table does not have.
+ * @param lines lines are read, too: nothing better has any
+ * @returns false where the file has no such table
+ */
+export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boolean {
+  const section = elf.find(".gopclntab") ?? elf.find(".data.rel.ro.gopclntab");
+  if (!section) return false;
+  const bytes = elf.bytesOf(section), at = (offset: number): DwarfCursor => { const c = new DwarfCursor(bytes, section.name, offset); if (offset > bytes.length) c.refuse("expected an offset inside the section"); return c; };
+  if (bytes.length < 72) return false;
+  const c = at(0), magic = c.u32();
+  if (magic !== GO_116 && magic !== GO_118 && magic !== GO_120) c.refuse(`expected a table of Go 1.16 or later, found ${magic.toString(16)}`);
+  c.u16();
+  const quantum = c.u8(), word = c.u8(), count = c.uint(word);
+  c.uint(word); // files
+  const recent = magic !== GO_116;
+  if (recent) c.uint(word); // once the start of the text, which later linkers leave out
+  const names = c.uint(word), units = c.uint(word), files = c.uint(word), tables = c.uint(word), functions = c.uint(word);
+  if (count > MAX_FUNCTIONS) c.refuse(`expected at most ${MAX_FUNCTIONS} functions, found ${count}`);
+  const { base, span } = elf, text = Number(textStart(elf) - base), field = recent ? 4 : word;
+  const index = at(functions), entry = (offset: number): number => (recent ? text + offset : offset - Number(base));
+  let start = entry(index.uint(field));
+  for (let i = 0; i < count; i++) {
+    const f = at(functions + index.uint(field)), end = entry(index.uint(field));
+    f.uint(recent ? 4 : word);
+    const name = f.u32();
+    f.u32(); // args
+    f.u32(); // deferreturn
+    f.u32(); // pcsp
+    const pcfile = f.u32(), pcln = f.u32();
+    f.u32(); // npcdata
+    const unit = f.u32(), startLine = magic === GO_120 ? f.u32() : 0;
+    if (start >= 0 && end > start && end <= span) {
+      const file = firstFile(at, tables + pcfile, units + 4 * unit, files);
+      set.range(start, end, set.node(-1, set.func(set.string(at(names + name).text()), set.string(file), startLine), 0), lines ? 1 : 0);
+      if (lines && pcln !== 0) putLines(at(tables + pcln), start, end, quantum, set);
+    }
+    start = end;
+  }
+  return true;
+}
+
+/** runtime.text: a symbol where there are any, else where the text begins. */
+function textStart(elf: ElfFile): bigint {
+  const table = elf.find(".symtab"), strings = table && elf.sections[table.link];
+  if (table && strings && elf.is64) {
+    const bytes = elf.bytesOf(table), names = elf.bytesOf(strings), view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let p = 0; p + 24 <= bytes.length; p += 24) if (elf.text(names, view.getUint32(p, true)) === "runtime.text") return view.getBigUint64(p + 8, true);
+  }
+  return elf.find(".text")?.address ?? elf.base;
+}
+
+/** Values of a table by program counter: steps of (zig-zag value, counter), from -1. */
+function eachStep(c: DwarfCursor, quantum: number, on: (from: number, to: number, value: number) => boolean): void {
+  let value = -1, pc = 0;
+  for (let first = true; ; first = false) {
+    const step = c.uleb();
+    if (step === 0 && !first) return;
+    value += step % 2 === 0 ? step / 2 : -(step + 1) / 2;
+    const next = pc + c.uleb() * quantum;
+    if (!on(pc, next, value) || next === pc) return;
+    pc = next;
+  }
+}
+
+function firstFile(at: (offset: number) => DwarfCursor, table: number, unit: number, files: number): string {
+  let file = "";
+  eachStep(at(table), 1, (_from, _to, value) => {
+    const offset = value < 0 ? 0xffff_ffff : at(unit + 4 * value).u32();
+    if (offset !== 0xffff_ffff) file = at(files + offset).text();
+    return false;
+  });
+  return file;
+}
+
+function putLines(c: DwarfCursor, start: number, end: number, quantum: number, set: FunctionSet): void {
+  eachStep(c, quantum, (from, _to, value) => { if (start + from >= end) return false; set.row(start + from, Math.max(0, value), false); return true; });
+  set.row(end, 0, true);
+}

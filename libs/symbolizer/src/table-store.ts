@@ -1,0 +1,147 @@
+import { createHash } from "node:crypto";
+import { mkdir, open, readFile, rm, stat, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { sleep } from "@cinderblock/async";
+import { ShortRead } from "@cinderblock/bytes";
+import { CinderblockError, kindOf } from "@cinderblock/errors";
+import { AddressTable } from "@cinderblock/native-symbols";
+import type { Bucket } from "@cinderblock/objstore";
+import { WorkerClient } from "@cinderblock/threads";
+import type { FetchCall } from "./reader-protocol.ts";
+import type { Found, TableSource } from "./symbolised-source.ts";
+
+export interface SymbolizerConfig {
+  /** where tables are kept that were made of fetched files */
+  directory: string;
+  /** debuginfod servers, asked in this order; none: only files that were uploaded count */
+  urls: readonly string[];
+  /** the thread that fetches and reads debug files */
+  script: string;
+  maxFileBytes: number;
+  fetchTimeoutMs: number;
+  /** how long a query waits for a file that is fetched */
+  waitMs: number;
+  /** after so long a server is asked again for a file that it did not have */
+  absentMs: number;
+  /** tables in memory, of this thread */
+  memoryBytes: number;
+  /** tables on disk */
+  diskBytes: number;
+  /** of all threads: one cell for each of TABLE_RESULTS */
+  counters: SharedArrayBuffer;
+}
+
+/** Where tables that were asked for came from; "absent": nobody has the file, "failed": no server answered, or not in time. */
+export const TABLE_RESULTS = ["uploaded", "disk", "fetched", "absent", "failed"] as const;
+export function tableCounters(): SharedArrayBuffer { return new SharedArrayBuffer(TABLE_RESULTS.length * 8); }
+
+/** Object of a tenant's uploaded file. Layout: docs/formats/address-table.md */
+export function uploadedName(tenant: string, buildId: string): string { return `${tenant}/symbols/${keyOf(buildId)}.cbsy`; }
+export function keyOf(buildId: string): string { return /^[0-9A-Za-z_-]{4,128}$/.test(buildId) ? buildId : createHash("sha256").update(buildId).digest("hex"); }
+
+const POLL_MS = 100, FAILED_MS = 60_000, MAX_ENTRIES = 10_000;
+
+/**
+ * Tables by build id, as one thread sees them: in memory, a tenant's uploads in the bucket, on disk, then from debuginfod.
+ * A file is fetched once, whatever threads and processes share the directory: who made its lock does it.
+ */
+export class TableStore implements TableSource {
+  private readonly config: SymbolizerConfig;
+  private readonly bucket: Bucket;
+  private readonly now: () => number;
+  /** least recently used first */
+  private readonly held = new Map<string, { found: Found; bytes: number; untilMs: number }>();
+  private readonly asked = new Map<string, Promise<Found>>();
+  private bytes = 0;
+  private worker: WorkerClient | undefined;
+  private jobs = 0;
+
+  constructor(config: SymbolizerConfig, bucket: Bucket, now: () => number) { this.config = config; this.bucket = bucket; this.now = now; }
+
+  async get(tenant: string, buildId: string): Promise<Found> {
+    const key = `${tenant}/${buildId}`, known = this.held.get(key);
+    if (known && known.untilMs > this.now()) { this.held.delete(key); this.held.set(key, known); return known.found; }
+    let running = this.asked.get(key);
+    if (!running) {
+      // A query is answered without names rather than not at all.
+      running = this.find(tenant, buildId).catch((): Found => { this.count("failed"); return { state: "failed", untilMs: this.now() + FAILED_MS }; })
+        .then((found) => { this.hold(key, found); return found; }).finally(() => { this.asked.delete(key); });
+      this.asked.set(key, running);
+    }
+    // The file is fetched to its end, but nobody waits for ever.
+    return Promise.race([running, sleep(this.config.waitMs).then((): Found => ({ state: "pending" }))]);
+  }
+
+  private count(result: (typeof TABLE_RESULTS)[number]): void { Atomics.add(new BigInt64Array(this.config.counters), TABLE_RESULTS.indexOf(result), 1n); }
+
+  private hold(key: string, found: Found): void {
+    if (found.state === "pending") return;
+    const bytes = found.state === "here" ? found.table.byteLength : 100;
+    this.bytes += bytes - (this.held.get(key)?.bytes ?? 0);
+    this.held.delete(key);
+    this.held.set(key, { found, bytes, untilMs: found.state === "here" ? Infinity : found.untilMs });
+    for (const [old, e] of this.held) {
+      if ((this.bytes <= this.config.memoryBytes && this.held.size <= MAX_ENTRIES) || old === key) break;
+      this.held.delete(old);
+      this.bytes -= e.bytes;
+    }
+  }
+
+  private async find(tenant: string, buildId: string): Promise<Found> {
+    const uploaded = await this.bucket.get(uploadedName(tenant, buildId)).then(decoded, (err: unknown) => { if (kindOf(err) !== "not-found") throw err; return undefined; });
+    if (uploaded) { this.count("uploaded"); return { state: "here", table: uploaded }; }
+    const { urls, directory, absentMs } = this.config;
+    // A server knows files by GNU's build ids only.
+    if (urls.length === 0 || !/^[0-9a-f]{8,128}$/.test(buildId)) { this.count("absent"); return { state: "absent", untilMs: this.now() + absentMs }; }
+    const path = join(directory, buildId);
+    for (;;) {
+      const here = await this.onDisk(path);
+      if (here) { this.count(here.state === "here" ? "disk" : "absent"); return here; }
+      if (await this.lock(path)) break;
+      await sleep(POLL_MS);
+    }
+    try { await this.fetch(path, buildId); } finally { await rm(`${path}.lock`, { force: true }); }
+    const made = await this.onDisk(path);
+    if (!made) throw new CinderblockError("unavailable", `the table of ${buildId} vanished from ${directory}: it holds more than -symbolizer.disk-bytes`);
+    this.count(made.state === "here" ? "fetched" : "absent");
+    return made;
+  }
+
+  private async onDisk(path: string): Promise<Found | undefined> {
+    try {
+      const table = decoded(await readFile(`${path}.cbsy`)), at = new Date(this.now());
+      if (table) { await utimes(`${path}.cbsy`, at, at); return { state: "here", table }; }
+      await rm(`${path}.cbsy`, { force: true });
+    } catch (err) { if ((err as NodeJS.ErrnoException).code !== "ENOENT") throw err; }
+    const absent = await stat(`${path}.absent`).catch(() => undefined), untilMs = (absent?.mtimeMs ?? 0) + this.config.absentMs;
+    return absent && untilMs > this.now() ? { state: "absent", untilMs } : undefined;
+  }
+
+  /** True for who may fetch. A lock that outlived its fetch was left by a process that died. */
+  private async lock(path: string): Promise<boolean> {
+    await mkdir(this.config.directory, { recursive: true });
+    try {
+      await (await open(`${path}.lock`, "wx")).close();
+      return true;
+    } catch (err) {
+      if ((err as NodeJS.ErrnoException).code !== "EEXIST") throw err;
+      const made = await stat(`${path}.lock`).catch(() => undefined);
+      if (made && this.now() - made.mtimeMs > 2 * this.config.fetchTimeoutMs) await rm(`${path}.lock`, { force: true });
+      return false;
+    }
+  }
+
+  /** In a thread of its own, which ends when there is nothing more to read: what a large file took is gone then. */
+  private async fetch(path: string, buildId: string): Promise<void> {
+    const { urls, script, maxFileBytes, fetchTimeoutMs, diskBytes } = this.config;
+    if (!this.worker) { this.worker = new WorkerClient(() => undefined, () => { this.worker = undefined; }); this.worker.start(new URL(script), {}, "debug-files", {}); }
+    const { worker } = this;
+    this.jobs++;
+    try { await worker.call("fetch", { path, buildId, urls, maxFileBytes, timeoutMs: fetchTimeoutMs, diskBytes } satisfies FetchCall); } finally { if (--this.jobs === 0 && this.worker === worker) { this.worker = undefined; void worker.stop(); } }
+  }
+}
+
+/** Undefined for what a crash left, or a later version wrote. */
+function decoded(bytes: Uint8Array): AddressTable | undefined {
+  try { return AddressTable.decode(bytes); } catch (err) { if (err instanceof ShortRead) return undefined; throw err; }
+}
