@@ -258,6 +258,11 @@ describe("with a tokens file", () => {
     expect((await push("a", READER)).status).toBe(403);
     const ask = async (tenant: string, token: string) => (await server.json("/querier.v1.QuerierService/LabelNames", { start: String(now - 1000), end: String(now + 1000) }, { "x-scope-orgid": tenant, authorization: `Bearer ${token}` })).status;
     expect([await ask("a", READER), await ask("a|b", READER), await ask("a|c", READER), await ask("a", AGENT), await ask("a", ADMIN)]).toEqual([200, 200, 403, 403, 403]);
+    // Every route of readers and of writers is theirs: whatever it answers, it is no refusal.
+    const allowed = async (path: string, token: string): Promise<boolean> => (await fetch(`${server.url}${path}`, { headers: { "x-scope-orgid": "a", authorization: `Bearer ${token}` } })).status !== 403;
+    for (const path of ["/pyroscope/render", "/pyroscope/render-diff", "/pyroscope/label-values", "/pyroscope/export?format=folded"]) expect([path, await allowed(path, READER), await allowed(path, AGENT)]).toEqual([path, true, false]);
+    expect([await allowed("/pyroscope/debug-files", AGENT), await allowed("/pyroscope/debug-files", READER)]).toEqual([true, false]);
+    expect((await server.json("/vcs.v1.VCSService/GithubApp", {}, { "x-scope-orgid": "a", authorization: `Bearer ${READER}` })).status).toBe(501);
     const admin = { headers: { authorization: `Bearer ${ADMIN}` } };
     expect([await status("/metrics", admin), await status("/api/v1/status/config", admin), await status("/nothing", admin)]).toEqual([200, 200, 404]);
     // Secrets are not shown.

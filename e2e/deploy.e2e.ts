@@ -93,7 +93,7 @@ describe("the Helm chart", () => {
     const paths = (all.find((m) => m.kind === "Ingress") as unknown as { spec: { rules: { http: { paths: { path: string; backend: { service: { name: string } } }[] } }[] } }).spec.rules[0]!.http.paths.map((p) => [p.path, p.backend.service.name.replace("t-cinderblock-", "")]);
     expect(paths).toEqual([
       ["/push.v1.PusherService", "distributor"], ["/ingest", "distributor"], ["/pyroscope/ingest", "distributor"], ["/opentelemetry.proto.collector.profiles.v1development.ProfilesService", "distributor"], ["/v1development/profiles", "distributor"],
-      ["/adhocprofiles.v1.AdHocProfileService", "ad-hoc-profiles"], ["/settings.v1.SettingsService", "tenant-settings"], ["/", "query-frontend"],
+      ["/adhocprofiles.v1.AdHocProfileService", "ad-hoc-profiles"], ["/pyroscope/debug-files", "ad-hoc-profiles"], ["/settings.v1.SettingsService", "tenant-settings"], ["/", "query-frontend"],
     ]);
     for (const m of all) if (m.kind === "Deployment" || m.kind === "StatefulSet") expect(m.spec.template.spec.containers[0]!.args.join(" ")).not.toMatch(/password/i);
     expect(parse(all.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!)).toMatchObject({ redis: { password: "${REDIS_PASSWORD}" }, kafka: { sasl: { password: "${KAFKA_PASSWORD}" } } });

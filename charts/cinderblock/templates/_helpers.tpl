@@ -197,7 +197,7 @@ spec:
 {{- range list "/push.v1.PusherService" "/ingest" "/pyroscope/ingest" "/opentelemetry.proto.collector.profiles.v1development.ProfilesService" "/v1development/profiles" }}
 - { path: {{ . }}, service: {{ $writes }} }
 {{- end }}
-{{- range $path, $component := dict "/settings.v1.SettingsService" "tenant-settings" "/adhocprofiles.v1.AdHocProfileService" "ad-hoc-profiles" }}
+{{- range $path, $component := dict "/settings.v1.SettingsService" "tenant-settings" "/adhocprofiles.v1.AdHocProfileService" "ad-hoc-profiles" "/pyroscope/debug-files" "ad-hoc-profiles" }}
 {{- if hasKey (default dict $.Values.pyroscope.components) $component }}
 - { path: {{ $path }}, service: {{ $name }}-{{ $component }} }
 {{- end }}

@@ -1,4 +1,4 @@
-import { DwarfCursor } from "./dwarf-cursor.ts";
+import { type DwarfCursor } from "./dwarf-cursor.ts";
 import { DwarfStrings } from "./dwarf-strings.ts";
 import type { ElfFile } from "./elf.ts";
 import type { FunctionSet } from "./functions.ts";
@@ -143,8 +143,8 @@ class DwarfReader {
     texts.clear();
     numbers.clear();
     forms.clear();
-    for (let { name, form, constant } of a.attributes) {
-      if (form === 0x16) form = c.uleb();
+    for (const { name, form: said, constant } of a.attributes) {
+      const form = said === 0x16 ? c.uleb() : said;
       if (!ASKED.has(name)) { this.strings.skip(c, form, u.wide, u.addressSize, u.version); continue; }
       if (FORM_STRINGS.has(form)) { texts.set(name, this.strings.read(c, form, u.wide, u.strOffsets)); continue; }
       const n = this.number(c, form, constant, u);

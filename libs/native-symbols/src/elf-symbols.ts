@@ -1,5 +1,5 @@
 import { I32Column } from "@cinderblock/columnar";
-import { ElfFile } from "./elf.ts";
+import { type ElfFile } from "./elf.ts";
 import type { FunctionSet } from "./functions.ts";
 import { readableName } from "./readable-name.ts";
 

@@ -1,4 +1,4 @@
-import { DwarfCursor } from "./dwarf-cursor.ts";
+import { type DwarfCursor } from "./dwarf-cursor.ts";
 import type { DwarfStrings } from "./dwarf-strings.ts";
 import type { FunctionSet } from "./functions.ts";
 

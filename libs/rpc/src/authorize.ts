@@ -7,8 +7,8 @@ import { kindOf, messageOf } from "@cinderblock/errors";
 
 /** Routes that say nothing about anybody's data: whether the server lives, and the files of the web UI, which asks for a token itself. */
 const OPEN = /^\/(ready|grpc\.health\.v1\.Health\/(Check|Watch)|explore|compare|files|status|comparison|comparison-diff|icon\.svg|assets\/[^/]+|)$/;
-const WRITES = /^\/(push\.v1\.PusherService\/|ingest$|pyroscope\/ingest$|opentelemetry\.|v1development\/profiles$)/;
-const READS = /^\/(querier\.v1\.QuerierService\/|cinderblock\.explore\.v1\.ExploreService\/|settings\.v1\.SettingsService\/|adhocprofiles\.v1\.AdHocProfileService\/|pyroscope\/(render|render-diff|label-values)$|capabilities\.v1\.|version\.)/;
+const WRITES = /^\/(push\.v1\.PusherService\/|ingest$|pyroscope\/ingest$|opentelemetry\.|v1development\/profiles$|pyroscope\/debug-files(\/:id)?$)/;
+const READS = /^\/(querier\.v1\.QuerierService\/|cinderblock\.explore\.v1\.ExploreService\/|settings\.v1\.SettingsService\/|adhocprofiles\.v1\.AdHocProfileService\/|vcs\.v1\.VCSService\/|pyroscope\/(render|render-diff|label-values|export)$|capabilities\.v1\.|version\.)/;
 const INTERNAL = /^\/cinderblock\.internal\./;
 
 /** What a route needs. Whatever is not known to be for writers or readers is for administrators. */
