@@ -72,9 +72,9 @@ async function uploaded(to, ingesters, base) {
 /** Until the ingesters have read everything, and it is in the bucket. */
 async function consumed(ingesters) {
   await sleep(500);
-  for (const m of ingesters) for (let i = 0; i < 600 && (await m.metric("cinderblock_ingester_partition_lag_records")) > 0; i++) await sleep(200);
+  for (const m of ingesters) for (let i = 0; i < 600 && (await m.metric("cinderblock_ingester_partition_lag_records")) > 0; i++) await sleep(500);
   await Promise.all(ingesters.map((m) => m.flush()));
-  for (const m of ingesters) for (let i = 0; i < 600 && (await m.metric("cinderblock_ingester_unshipped_bytes")) > 0; i++) await sleep(200);
+  for (const m of ingesters) for (let i = 0; i < 600 && (await m.metric("cinderblock_ingester_unshipped_bytes")) > 0; i++) await sleep(500);
 }
 
 /** One after the other: what shares the cores with another process takes more CPU seconds for the same work. */

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from "node:v8";
 import { join } from "node:path";
 import { sleep } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
@@ -77,6 +78,8 @@ function readOnlyRoutes(me: RingMember): Routes {
 /** This ingester's part of the partitioned log: read into its heads, shown, and waited for by strong reads. */
 function readsPartitions(config: IngesterComponentConfig, process: ClusterProcess, ingester: Ingester): Partitions {
   const { base } = process;
+  // As in a distributor: what is fetched lives for some milliseconds, outside of a small heap (docs/adr/0009).
+  setFlagsFromString("--heap-growing-percent=300");
   const { log, service } = partitionedLog(config, base);
   const ring = process.view(INGESTERS);
   const owners = (): Owners => {

@@ -1,4 +1,6 @@
+import { mix32 } from "@cinderblock/bytes";
 import { type Label, type Labels, labelsKey, sortLabels } from "@cinderblock/model";
+import type { PprofTables } from "@cinderblock/pprof";
 import type { NormalizedProfile } from "./normalise.ts";
 import { stringAt } from "./strings.ts";
 
@@ -23,38 +25,63 @@ export function splitByLabels(p: NormalizedProfile, series: Labels): { groups: S
   const ids: SampleIds = { spans: undefined, traces: undefined };
   if (t.labelKey.length === 0) return { groups: [{ labels: [...series], samples: keptSamples(p) }], ids };
 
-  const names = new Set(series.map((l) => l.name));
-  const byKey = new Map<string, { labels: Label[]; samples: number[] }>();
-  const first = t.sampleLabels.data, keys = t.labelKey.data, strs = t.labelStr.data;
-  // The same string indices come again and again: texts once per (key, value) pair.
+  const names = new Set(series.map((l) => l.name)), groups: { labels: Label[]; samples: number[] }[] = [];
+  const first = t.sampleLabels.data, keys = t.labelKey.data, strs = t.labelStr.data, kinds = new Map<number, number>();
+  /** hash of a sample's own labels -> groups with it */
+  const byHash = new Map<number, { labels: Label[]; samples: number[] }[]>();
+  let spans: Uint8Array | undefined;
   for (let i = 0; i < samples; i++) {
     if (p.keep[i] === 0) continue;
-    let key = "";
+    let hash = 0;
     for (let k = first[i]!; k < first[i + 1]!; k++) {
-      if (strs[k] === 0) continue; // numeric labels are dropped
-      const name = stringAt(t, keys[k]!);
-      if (name === "span_id" || name === "profile_id") {
-        ids.spans ??= new Uint32Array(samples * 2);
-        setHex(new Uint8Array(ids.spans.buffer, i * 8, 8), stringAt(t, strs[k]!));
-      } else if (name === "trace_id") {
-        ids.traces ??= new Uint8Array(samples * 16);
-        setHex(ids.traces.subarray(i * 16, i * 16 + 16), stringAt(t, strs[k]!));
-      } else {
-        key += `${keys[k]},${strs[k]};`;
-      }
+      const str = strs[k]!;
+      if (str === 0) continue; // numeric labels are dropped
+      const kind = kindOf(t, keys[k]!, kinds);
+      if (kind === SPAN) {
+        if (!spans) spans = new Uint8Array((ids.spans = new Uint32Array(samples * 2)).buffer);
+        putHex(t, str, spans, i * 8, 8);
+      } else if (kind === TRACE) putHex(t, str, (ids.traces ??= new Uint8Array(samples * 16)), i * 16, 16);
+      else hash = mix32(mix32(hash, keys[k]!), str);
     }
-    const known = byKey.get(key);
-    if (known) { known.samples.push(i); continue; }
-    const own: Label[] = [];
-    for (let k = first[i]!; k < first[i + 1]!; k++) {
-      if (strs[k] === 0) continue;
-      const name = stringAt(t, keys[k]!);
-      if (name === "span_id" || name === "profile_id" || name === "trace_id" || names.has(name) || own.some((l) => l.name === name)) continue;
-      own.push({ name, value: stringAt(t, strs[k]!) });
-    }
-    byKey.set(key, { labels: sortLabels([...series, ...own]), samples: [i] });
+    let same = byHash.get(hash);
+    if (!same) byHash.set(hash, (same = []));
+    let group = same.find((g) => sameLabels(t, kinds, g.samples[0]!, i));
+    if (!group) { group = { labels: sortLabels([...series, ...ownLabels(t, kinds, i, names)]), samples: [] }; same.push(group); groups.push(group); }
+    group.samples.push(i);
   }
-  return { groups: mergeGroups([...byKey.values()].map((g) => ({ labels: g.labels, samples: Uint32Array.from(g.samples) }))), ids };
+  return { groups: mergeGroups(groups.map((g) => ({ labels: g.labels, samples: Uint32Array.from(g.samples) }))), ids };
+}
+
+const LABEL = 1, SPAN = 2, TRACE = 3;
+
+/** What a key of sample labels means; asked once for each key of a profile. */
+function kindOf(t: PprofTables, key: number, kinds: Map<number, number>): number {
+  let kind = kinds.get(key);
+  if (kind === undefined) {
+    const name = stringAt(t, key);
+    kinds.set(key, (kind = name === "span_id" || name === "profile_id" ? SPAN : name === "trace_id" ? TRACE : LABEL));
+  }
+  return kind;
+}
+
+/** Two samples have the same labels of their own, in the same order. */
+function sameLabels(t: PprofTables, kinds: Map<number, number>, a: number, b: number): boolean {
+  const first = t.sampleLabels.data, keys = t.labelKey.data, strs = t.labelStr.data, aEnd = first[a + 1]!, bEnd = first[b + 1]!;
+  const next = (k: number, end: number): number => { while (k < end && (strs[k] === 0 || kindOf(t, keys[k]!, kinds) !== LABEL)) k++; return k; };
+  let x = next(first[a]!, aEnd), y = next(first[b]!, bEnd);
+  while (x < aEnd && y < bEnd && keys[x] === keys[y] && strs[x] === strs[y]) { x = next(x + 1, aEnd); y = next(y + 1, bEnd); }
+  return x >= aEnd && y >= bEnd;
+}
+
+/** The first of each name counts; those that the series has are left out. */
+function ownLabels(t: PprofTables, kinds: Map<number, number>, i: number, names: ReadonlySet<string>): Label[] {
+  const own: Label[] = [], keys = t.labelKey.data, strs = t.labelStr.data;
+  for (let k = t.sampleLabels.data[i]!; k < t.sampleLabels.data[i + 1]!; k++) {
+    if (strs[k] === 0 || kindOf(t, keys[k]!, kinds) !== LABEL) continue;
+    const name = stringAt(t, keys[k]!);
+    if (!names.has(name) && !own.some((l) => l.name === name)) own.push({ name, value: stringAt(t, strs[k]!) });
+  }
+  return own;
 }
 
 /** Groups whose labels turned out equal become one. */
@@ -79,7 +106,14 @@ function keptSamples(p: NormalizedProfile): Uint32Array {
   return out;
 }
 
-/** Decodes hex of exactly the target's size; anything else leaves zeros, as v1. */
-function setHex(target: Uint8Array, text: string): void {
-  if (text.length === target.length * 2 && /^[0-9a-fA-F]+$/.test(text)) target.set(Buffer.from(text, "hex"));
+/** byte -> value of a hexadecimal digit, 255 for others */
+const DIGITS = Uint8Array.from({ length: 256 }, (_, c) => (c >= 48 && c <= 57 ? c - 48 : c >= 97 && c <= 102 ? c - 87 : c >= 65 && c <= 70 ? c - 55 : 255));
+
+/** Decodes a text of exactly `size` bytes in hex; anything else leaves the target as it is, as v1. */
+function putHex(t: PprofTables, text: number, target: Uint8Array, at: number, size: number): void {
+  if (text >= t.strings) return;
+  const from = t.stringStart.data[text]!, { bytes } = t;
+  if (t.stringEnd.data[text]! - from !== 2 * size) return;
+  for (let k = 0; k < 2 * size; k++) if (DIGITS[bytes[from + k]!] === 255) return;
+  for (let k = 0; k < size; k++) target[at + k] = (DIGITS[bytes[from + 2 * k]!]! << 4) | DIGITS[bytes[from + 2 * k + 1]!]!;
 }
