@@ -2,25 +2,28 @@ import { gzipSync } from "node:zlib";
 import { Random, tinyPprof } from "@cinderblock/testkit";
 import { CPU, Server } from "./server.ts";
 
-// Reads that v1 leaves unimplemented or ignores: heatmaps, exemplars, selectors of stacks, spans and profiles. What they
+// Reads that v1 leaves unimplemented or ignores: heatmaps, exemplars, selectors of stacks, spans, traces and profiles. What they
 // answer is compared with sums over the list of what was pushed.
 const START = Math.floor(Date.now() / 3600_000) * 3600_000 - 7200_000, END = START + 3600_000, STEP = 300;
-interface Sample { frames: string[]; value: number; span: string }
+interface Sample { frames: string[]; value: number; span: string; trace: string }
 interface Pushed { pod: string; region: string; timeMs: number; samples: Sample[] }
 
 const random = new Random(20261126), pick = <T>(of: readonly T[]): T => of[random.below(of.length)]!;
-const SPANS = ["00000000000000a1", "fedcba9876543210", "0123456789abcdef"];
+const SPANS = ["00000000000000a1", "fedcba9876543210", "0123456789abcdef"], TRACES = ["000000000000000000000000000000b1", "0123456789abcdeffedcba9876543210", "0123456789abcdef0000000000000001"];
+/** A span of a profile is of one trace, or of none that is known. */
+const traceOf = (profile: number, span: string): string => TRACES[(profile + SPANS.indexOf(span)) % 4] ?? "";
 /** Values are powers of two apart, so that equal sums are equal samples. */
 const pushed: Pushed[] = Array.from({ length: 90 }, (_, i) => ({
   pod: `shop-${i % 3}`, region: i % 3 === 2 ? "us" : "eu", timeMs: START + 1 + random.below(3600_000 - 2),
-  samples: Array.from({ length: 1 + random.below(6) }, () => ({ frames: ["main", ...Array.from({ length: 1 + random.below(3) }, () => pick(["serve", "parse", "write", "größe"]))], value: 1 + random.below(2 ** 30), span: pick(["", ...SPANS]) })),
+  samples: Array.from({ length: 1 + random.below(6) }, () => ({ frames: ["main", ...Array.from({ length: 1 + random.below(3) }, () => pick(["serve", "parse", "write", "größe"]))], value: 1 + random.below(2 ** 30), span: pick(["", ...SPANS]) }))
+    .map((s) => ({ ...s, trace: s.span === "" ? pick(["", TRACES[0]!]) : traceOf(i, s.span) })),
 }));
 const total = (p: Pushed, keep: (s: Sample) => boolean = () => true): number => p.samples.filter(keep).reduce((n, s) => n + s.value, 0);
 const sum = (list: readonly Pushed[], keep?: (s: Sample) => boolean): number => list.reduce((n, p) => n + total(p, keep), 0);
 const startsWith = (site: readonly string[]) => (s: Sample): boolean => site.every((f, i) => s.frames[i] === f);
 
 type Labels = { name: string; value: string }[];
-interface Exemplar { timestamp: string; profileId?: string; spanId?: string; value: string; labels?: Labels }
+interface Exemplar { timestamp: string; profileId?: string; spanId?: string; traceId?: string; value: string; labels?: Labels }
 interface Point { timestamp: string; value: number; exemplars?: Exemplar[] }
 interface Slot { timestamp: string; yMin: number[]; counts: number[]; exemplars?: Exemplar[] }
 const text = (labels: Labels | undefined): string => (labels ?? []).map((l) => `${l.name}=${l.value}`).sort().join();
@@ -32,7 +35,7 @@ const spans = pushed.flatMap((p) => [...new Set(p.samples.map((s) => s.span).fil
 /** Right edge of the step that a time counts for. */
 const edge = (ms: number): number => START + Math.ceil((ms - START) / (STEP * 1000)) * STEP * 1000;
 const exemplarOf = (t: Thing, groupBy: readonly string[]): object => ({
-  timestamp: String(t.p.timeMs), value: String(t.value), ...(t.span === "" ? {} : { spanId: t.span }), labels: text([{ name: "pod", value: t.p.pod }, { name: "region", value: t.p.region }, { name: "service_name", value: "shop" }].filter((l) => !groupBy.includes(l.name))),
+  timestamp: String(t.p.timeMs), value: String(t.value), ...(t.span === "" ? {} : { spanId: t.span }), ...(t.span !== "" && traceOf(pushed.indexOf(t.p), t.span) !== "" ? { traceId: traceOf(pushed.indexOf(t.p), t.span) } : {}), labels: text([{ name: "pod", value: t.p.pod }, { name: "region", value: t.p.region }, { name: "service_name", value: "shop" }].filter((l) => !groupBy.includes(l.name))),
 });
 const shown = (e: Exemplar): object => { const { profileId, labels, ...rest } = e; expect(profileId).toMatch(/^[0-9a-f-]{36}$/); return { ...rest, labels: text(labels) }; };
 
@@ -41,7 +44,7 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
   beforeAll(async () => {
     await server.start();
     for (const p of pushed) {
-      const rawProfile = gzipSync(tinyPprof({ timeNanos: BigInt(p.timeMs) * 1_000_000n, stacks: p.samples.map((s) => ({ frames: s.frames, values: [s.value], labels: s.span === "" ? {} : { span_id: s.span } })) })).toString("base64");
+      const rawProfile = gzipSync(tinyPprof({ timeNanos: BigInt(p.timeMs) * 1_000_000n, stacks: p.samples.map((s) => ({ frames: s.frames, values: [s.value], labels: { ...(s.span === "" ? {} : { span_id: s.span }), ...(s.trace === "" ? {} : { trace_id: s.trace }) } })) })).toString("base64");
       const labels = [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "shop" }, { name: "pod", value: p.pod }, { name: "region", value: p.region }];
       expect((await server.json("/push.v1.PusherService/Push", { series: [{ labels, samples: [{ rawProfile }] }] })).status).toBe(200);
     }
@@ -147,17 +150,34 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
     expect(tree.tree).toBeUndefined();
   });
 
+  it("traces select samples, in every form, also with spans, stacks and profiles", async () => {
+    const wanted = (ids: string[], keep: (s: Sample) => boolean = () => true): number => sum(pushed, (s) => ids.includes(s.trace) && keep(s));
+    for (const ids of [[TRACES[0]!], [TRACES[1]!, TRACES[2]!], [...TRACES]]) {
+      const traces = { traceIdSelector: ids };
+      expect([ids, await flameTotal(traces), await profileTotal(traces)]).toEqual([ids, wanted(ids), wanted(ids)]);
+      expect(await flameTotal({ ...traces, spanSelector: [SPANS[1]!] })).toBe(wanted(ids, (s) => s.span === SPANS[1]));
+      expect(await flameTotal({ ...traces, stackTraceSelector: { callSite: [{ name: "main" }, { name: "serve" }] } })).toBe(wanted(ids, startsWith(["main", "serve"])));
+      const side = (more: object): object => ({ profileTypeID: CPU, labelSelector: "{}", start: String(START), end: String(END), ...more });
+      const { flamegraph } = await ask<{ flamegraph: { leftTicks: string; rightTicks: string } }>("Diff", { left: side(traces), right: side({ spanSelector: [SPANS[2]!] }) });
+      expect([Number(flamegraph.leftTicks), Number(flamegraph.rightTicks)]).toEqual([wanted(ids), sum(pushed, (s) => s.span === SPANS[2])]);
+      const folded = await (await fetch(`${server.url}/pyroscope/export?${new URLSearchParams([["query", `${CPU}{}`], ["from", String(START)], ["until", String(END)], ["format", "folded"], ...ids.map((t) => ["trace", t])]).toString()}`)).text();
+      expect(folded.trim().split("\n").reduce((n, l) => n + Number(l.slice(l.lastIndexOf(" "))), 0)).toBe(wanted(ids));
+    }
+    expect(await flameTotal({ traceIdSelector: [TRACES[1]!.toUpperCase()] })).toBe(wanted([TRACES[1]!]));
+    expect(await flameTotal({ traceIdSelector: ["ffffffffffffffffffffffffffffffff"] })).toBe(0);
+    for (const method of ["SelectMergeStacktraces", "SelectMergeProfile"]) expect(await refused(method, { traceIdSelector: ["abc"] })).toMatchObject({ status: 400, code: "invalid_argument", message: expect.stringContaining('invalid trace id "abc"') as string });
+  });
+
   it("graphs are drawn in Graphviz's language", async () => {
     const { dot } = await ask<{ dot: string }>("SelectMergeStacktraces", { format: "PROFILE_FORMAT_DOT" });
     expect(dot).toContain("digraph");
     expect(dot).toContain(`Total: ${sum(pushed)} nanoseconds`);
   });
 
-  it("what cannot be answered is told: kinds that do not fit, steps of nothing, too many cells, trace ids", async () => {
+  it("what cannot be answered is told: kinds that do not fit, steps of nothing, too many cells", async () => {
     expect(await refused("SelectHeatmap", { step: 15, queryType: "HEATMAP_QUERY_TYPE_SPAN", exemplarType: "EXEMPLAR_TYPE_INDIVIDUAL" })).toMatchObject({ status: 400, code: "invalid_argument", message: "exemplar_type INDIVIDUAL does not fit query_type SPAN: a heatmap of spans has exemplars that are spans" });
     expect(await refused("SelectHeatmap", {})).toMatchObject({ status: 400, message: "step must be non-zero: 0 s is below the smallest step of 0.001 s" });
     expect(await refused("SelectHeatmap", { step: 15, profileTypeID: "cpu" })).toMatchObject({ status: 400, code: "invalid_argument" });
     expect(await refused("SelectHeatmap", { step: 15, start: "0", end: "0" })).toMatchObject({ status: 400, message: "missing time range in the query" });
-    expect(await refused("SelectMergeStacktraces", { traceIdSelector: ["0123456789abcdef0123456789abcdef"] })).toMatchObject({ status: 501, code: "unimplemented" });
   });
 });

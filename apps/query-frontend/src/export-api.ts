@@ -18,7 +18,7 @@ export async function exportFile(frontend: QueryFrontend, q: QueryParams, caller
   if (compared && !known.diff) throw invalid(`two sides cannot be compared in format ${format}; they can in ${FORMATS.filter((f) => EXPORTS[f].diff).join(", ")}`);
   const side = (name: string, from: string, until: string): { type: ProfileType; request: MergeRequest } => {
     const { type, labelSelector } = q.selection(name);
-    return { type, request: { profileTypeId: type.id, labelSelector, startMs: q.time(from), endMs: q.time(until), maxNodes: 0, spans: q.all("span"), stacks: undefined } };
+    return { type, request: { profileTypeId: type.id, labelSelector, startMs: q.time(from), endMs: q.time(until), maxNodes: 0, spans: q.all("span"), traces: q.all("trace"), stacks: undefined } };
   };
   const { type, request } = compared ? side("rightQuery", "rightFrom", "rightUntil") : side("query", "from", "until");
   const left = compared ? side("leftQuery", "leftFrom", "leftUntil") : undefined;

@@ -46,7 +46,6 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
         },
         async selectMergeStacktraces(r, context) {
           const who = caller(context);
-          if (r.traceIdSelector.length > 0) throw new CinderblockError("unimplemented", "trace_id_selector is not available: trace ids of samples are not stored");
           const request = mergeRequest(r);
           if (r.format === ProfileFormat.DOT) return { dot: await frontend.dot(who, request) };
           if (r.format === ProfileFormat.PPROF) {
@@ -69,7 +68,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
           return rawMessage(SelectMergeSpanProfileResponseSchema, wrapField(1, await frontend.flame(who, request, "proto")), isJson(context));
         },
         async selectMergeProfile(r, context) {
-          const pprof = await frontend.pprof(caller(context), { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: [], stacks: stackSelector(r.stackTraceSelector), profileIds: r.profileIdSelector });
+          const pprof = await frontend.pprof(caller(context), { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: [], stacks: stackSelector(r.stackTraceSelector), traces: r.traceIdSelector, profileIds: r.profileIdSelector });
           return rawMessage(ProfileSchema, pprof ?? EMPTY_PPROF, isJson(context));
         },
         async selectSeries(r, context) {
@@ -125,8 +124,8 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
 
 const EXEMPLARS: Partial<Record<ExemplarType, Each>> = { [ExemplarType.INDIVIDUAL]: "profile", [ExemplarType.SPAN]: "span" };
 
-function exemplar(e: Exemplar): { timestamp: bigint; profileId: string; spanId: string; value: bigint; labels: Label[] } {
-  return { timestamp: BigInt(e.timeMs), profileId: e.id, spanId: e.span, value: e.value, labels: e.labels };
+function exemplar(e: Exemplar): { timestamp: bigint; profileId: string; spanId: string; traceId: string; value: bigint; labels: Label[] } {
+  return { timestamp: BigInt(e.timeMs), profileId: e.id, spanId: e.span, traceId: e.trace ?? "", value: e.value, labels: e.labels };
 }
 
 /** A profile without data, as v1 answers: one empty sample type and the string "". */
@@ -138,5 +137,5 @@ function stackSelector(s: StackTraceSelector | undefined): StackSelector | undef
 }
 
 function mergeRequest(r: SelectMergeStacktracesRequest): MergeRequest {
-  return { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: r.spanSelector, stacks: stackSelector(r.stackTraceSelector), profileIds: r.profileIdSelector };
+  return { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: r.spanSelector, traces: r.traceIdSelector, stacks: stackSelector(r.stackTraceSelector), profileIds: r.profileIdSelector };
 }

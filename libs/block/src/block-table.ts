@@ -22,6 +22,17 @@ export interface TableContext {
   leaf(): Uint32Array | undefined;
 }
 
+const SPANS = 2, TRACES = 4;
+/** Ids of samples: their bit of `have`, their column, and 32-bit words of each. */
+interface Mark { bit: number; path: string; width: number }
+const MARKS: readonly Mark[] = [{ bit: SPANS, path: Column.spanId, width: 2 }, { bit: TRACES, path: Column.traceId, width: 4 }];
+
+/** 64-bit integers or bytes as words; bytes may lie anywhere. */
+function wordsOf(v: BigInt64Array | Uint8Array): Uint32Array {
+  const own = v.byteOffset % 4 === 0 ? v : v.slice();
+  return new Uint32Array(own.buffer, own.byteOffset, own.byteLength >> 2);
+}
+
 /**
  * One Parquet table of a block. Keys (series, time, partition) are read whole; of samples only the pages that hold the
  * wanted rows, appended to columns that grow.
@@ -37,10 +48,11 @@ export class BlockTable implements RowSource {
   private table: Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> | undefined;
   private readonly columns = new Map<string, Promise<ColumnData[]>>();
   private rows: Partial<RowTable> = {};
-  /** row -> 1: its samples are there, 2: its spans */
+  /** row -> 1: its samples are there, 2: its spans, 4: its trace ids */
   private have = new Uint8Array(0);
   private samples = 0;
   private spanEntries = 0;
+  private traceEntries = 0;
   private sampleBytes = 0;
 
   constructor(context: TableContext, relPath: string) {
@@ -107,7 +119,7 @@ export class BlockTable implements RowSource {
       this.columns.delete(Column.totalValue);
     }
     if (need.includes("ids") && !r.id) await this.loadIds(meta);
-    const bits = (need.includes("samples") || need.includes("spans") ? 1 : 0) | (need.includes("spans") ? 2 : 0);
+    const marks = (need.includes("spans") ? SPANS : 0) | (need.includes("traces") ? TRACES : 0), bits = marks | (need.includes("samples") || marks !== 0 ? 1 : 0);
     // What another question released meanwhile is read again.
     for (let missing = this.missing(wanted, bits); missing.length > 0; missing = this.missing(wanted, bits)) await this.loadLists(meta, missing, bits);
     return { ...this.rows } as RowTable;
@@ -173,12 +185,12 @@ export class BlockTable implements RowSource {
     return out;
   }
 
-  // ---- samples and spans
+  // ---- samples, their spans and traces
 
   private forgetSamples(): void {
     const n = this.have.length;
-    Object.assign(this.rows, { sampleStart: new Uint32Array(n), sampleEnd: new Uint32Array(n), stacktraceId: NO_ROWS, value: new BigInt64Array(0), spanStart: new Int32Array(n).fill(-1), spans: NO_ROWS });
-    this.samples = this.spanEntries = this.sampleBytes = 0;
+    Object.assign(this.rows, { sampleStart: new Uint32Array(n), sampleEnd: new Uint32Array(n), stacktraceId: NO_ROWS, value: new BigInt64Array(0), spanStart: new Int32Array(n).fill(-1), spans: NO_ROWS, traceStart: new Int32Array(n).fill(-1), traces: NO_ROWS });
+    this.samples = this.spanEntries = this.traceEntries = this.sampleBytes = 0;
   }
 
   release(): void {
@@ -208,19 +220,21 @@ export class BlockTable implements RowSource {
   }
 
   private async loadLists(meta: FileMeta, rows: Uint32Array, bits: number): Promise<void> {
-    const paths = [Column.stacktraceId, Column.value, ...((bits & 2) !== 0 && meta.leaves.some((l) => l.path === Column.spanId) ? [Column.spanId] : [])];
+    // A table need not have columns for ids.
+    const marks = MARKS.filter((m) => (bits & m.bit) !== 0), there = marks.filter((m) => meta.leaves.some((l) => l.path === m.path));
+    const paths = [Column.stacktraceId, Column.value, ...there.map((m) => m.path)];
     const runs = await readPages(meta, this.name, paths, rows, (offset, size) => this.read(offset, size));
     let entries = 0;
     for (const run of runs) entries += run.columns[0]!.entries;
-    this.reserve(entries, (bits & 2) !== 0);
+    this.reserve(entries, bits);
     for (const run of runs) {
       this.addSamples(run);
-      if ((bits & 2) !== 0) this.addSpans(run);
+      for (const m of marks) this.addMarks(run, m, run.columns[2 + there.indexOf(m)], there.includes(m));
     }
     this.account();
   }
 
-  private reserve(entries: number, spans: boolean): void {
+  private reserve(entries: number, bits: number): void {
     const r = this.rows as RowTable;
     const room = (size: number, used: number, more: number): number => (used + more <= size ? 0 : Math.max(used + more, used === 0 ? 0 : size * 2));
     const size = room(r.stacktraceId.length, this.samples, entries);
@@ -231,9 +245,15 @@ export class BlockTable implements RowSource {
       r.stacktraceId = ids;
       r.value = value;
     }
-    if (!spans) return;
-    const words = room(r.spans.length, this.spanEntries * 2, entries * 2);
-    if (words > 0) { const grown = new Uint32Array(words); grown.set(r.spans.subarray(0, this.spanEntries * 2)); r.spans = grown; }
+    const wider = (data: Uint32Array, used: number, more: number): Uint32Array => {
+      const words = room(data.length, used, more);
+      if (words === 0) return data;
+      const grown = new Uint32Array(words);
+      grown.set(data.subarray(0, used));
+      return grown;
+    };
+    if ((bits & SPANS) !== 0) r.spans = wider(r.spans, this.spanEntries * 2, entries * 2);
+    if ((bits & TRACES) !== 0) r.traces = wider(r.traces, this.traceEntries * 4, entries * 4);
   }
 
   /** Rows of a run that are not there yet go to the end of the columns. */
@@ -265,34 +285,36 @@ export class BlockTable implements RowSource {
     this.samples = at + b - a;
   }
 
-  /** Levels say which samples have a value; rows of a table without spans have none at all. */
-  private addSpans({ firstRow, rows, columns: [, , column] }: PageRun): void {
-    const { have } = this;
-    const r = this.rows as RowTable;
-    if (!column) { for (let i = 0; i < rows; i++) have[firstRow + i]! |= 2; return; }
-    const { data, offset, skipped } = column;
-    const values = data.values as BigInt64Array, lows = new Uint32Array(values.buffer, values.byteOffset, values.length * 2), def = data.def!;
+  /** Levels say which samples have a value; rows of a table without the column have none at all. */
+  private addMarks({ firstRow, rows }: PageRun, { bit, width }: Mark, column: RunColumn | undefined, there: boolean): void {
+    const { have } = this, r = this.rows as RowTable;
+    if (!column || !there) { for (let i = 0; i < rows; i++) have[firstRow + i]! |= bit; return; }
+    const { data, offset, skipped } = column, values = wordsOf(data.values as BigInt64Array | Uint8Array), def = data.def!;
     // entry -> value, or nothing: levels of all entries of the pages, from the first on
-    const words = new Uint32Array(offset[rows]! * 2);
+    const words = new Uint32Array(offset[rows]! * width);
     for (let i = 0, entry = 0, value = 0; i < def.length && entry < offset[rows]!; i++) {
       if (def[i]! < 1) continue;
-      if (def[i] === data.leaf.maxDef) { if (entry >= skipped) { words[entry * 2] = lows[value * 2]!; words[entry * 2 + 1] = lows[value * 2 + 1]!; } value++; }
+      if (def[i] === data.leaf.maxDef) {
+        if (entry >= skipped) for (let w = 0; w < width; w++) words[entry * width + w] = values[value * width + w]!;
+        value++;
+      }
       entry++;
     }
+    const [starts, target] = bit === SPANS ? [r.spanStart, r.spans] : [r.traceStart, r.traces];
     for (let i = 0; i < rows; i++) {
       const row = firstRow + i;
-      if ((have[row]! & 2) !== 0) continue;
-      const a = offset[i]!, b = offset[i + 1]!;
-      r.spanStart[row] = this.spanEntries;
-      r.spans.set(words.subarray(a * 2, b * 2), this.spanEntries * 2);
-      this.spanEntries += b - a;
-      have[row]! |= 2;
+      if ((have[row]! & bit) !== 0) continue;
+      const a = offset[i]!, b = offset[i + 1]!, at = bit === SPANS ? this.spanEntries : this.traceEntries;
+      starts[row] = at;
+      target.set(words.subarray(a * width, b * width), at * width);
+      if (bit === SPANS) this.spanEntries = at + b - a; else this.traceEntries = at + b - a;
+      have[row]! |= bit;
     }
   }
 
   private account(): void {
     const r = this.rows as RowTable;
-    const now = r.stacktraceId.byteLength + r.value.byteLength + r.spans.byteLength + this.have.length * 12;
+    const now = r.stacktraceId.byteLength + r.value.byteLength + r.spans.byteLength + r.traces.byteLength + this.have.length * 16;
     this.heldBytes += now - this.sampleBytes;
     this.sampleBytes = now;
   }

@@ -15,12 +15,15 @@ export interface RowTable {
   /** row -> first entry of `spans`, or -1; sample k of the row has the words spans[2 * (spanStart + k)] */
   spanStart: Int32Array;
   spans: Uint32Array;
+  /** the same for trace ids, of four words each, as their 16 bytes lie: traces[4 * (traceStart + k)] */
+  traceStart: Int32Array;
+  traces: Uint32Array;
   /** row -> 16 bytes */
   id: Uint8Array;
 }
 
 /** Which columns a question needs; blocks load no others. */
-export type RowColumns = "keys" | "totals" | "samples" | "spans" | "ids";
+export type RowColumns = "keys" | "totals" | "samples" | "spans" | "traces" | "ids";
 
 /** Rows that are asked for: ascending within each list. */
 export type WantedRows = readonly { rows: Uint32Array }[];
@@ -30,7 +33,7 @@ export interface RowSource {
   /** rows of series `index` with a time in [start, end], both inclusive, in a stable order; the keys must be loaded */
   rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array;
   /**
-   * Loads the columns that `need` names. Samples and spans are there for the rows in `wanted` (all, without it); the
+   * Loads the columns that `need` names. Samples, spans and traces are there for the rows in `wanted` (all, without it); the
    * table stays valid for them whatever is loaded or released later.
    */
   load(need: readonly RowColumns[], wanted?: WantedRows): Promise<RowTable>;

@@ -274,6 +274,8 @@ class HeadTable implements RowTable {
   get value(): BigInt64Array { return this.head.value.data; }
   get spanStart(): Int32Array { return this.head.rowSpanStart.data; }
   get spans(): Uint32Array { return this.head.spans.data; }
+  get traceStart(): Int32Array { return this.head.rowTraceStart.data; }
+  get traces(): Uint32Array { return this.head.traces.data; }
   get id(): Uint8Array { const { rowId } = this.head; return new Uint8Array(rowId.data.buffer, 0, rowId.length * 4); }
 }
 

@@ -9,16 +9,16 @@ import { buildSamples, mergeSamples, type PartialSamples } from "./samples.ts";
 import { type Segment, segmentsOf } from "./segments.ts";
 import type { SeriesRanges } from "./contracts.ts";
 import type { Exclusion, Exclusions } from "./duplicates.ts";
-import { endNanos, inShard, parseSpans, selectorOf, selectRows, type SelectRequest, type SpanSet, startNanos } from "./select.ts";
+import { endNanos, inShard, sampleFilter, type SampleFilter, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
 import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 
 /** A question that a set of sources answers with one merged partial result. */
 export type SourceQuery =
-  | { kind: "tree"; select: SelectRequest; spans: string[]; maxNodes: number; /** the one source that is asked has all of the answer: it may cut to maxNodes */ alone?: boolean }
-  | { kind: "profile"; select: SelectRequest; spans: string[]; stacks?: StackSelector }
+  | { kind: "tree"; select: SelectRequest; spans: string[]; traces?: string[]; maxNodes: number; /** the one source that is asked has all of the answer: it may cut to maxNodes */ alone?: boolean }
+  | { kind: "profile"; select: SelectRequest; spans: string[]; traces?: string[]; stacks?: StackSelector }
   | { kind: "series"; select: SelectRequest; range: SeriesRange; callSite: string[]; /** the largest profile or span of each point comes along */ exemplars?: Each }
   | { kind: "points"; select: SelectRequest; /** their series come along; and of what: profiles, or spans of them */ each?: Each; /** ids come along */ ids?: boolean }
-  | { kind: "samples"; select: SelectRequest; spans: string[] }
+  | { kind: "samples"; select: SelectRequest; spans: string[]; traces?: string[] }
   | { kind: "profiles"; select: SelectRequest; minValue: number; maxValue: number; limit: number };
 
 export type PartialResult =
@@ -38,34 +38,34 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
   const selector = selectorOf(query.select);
   const from = startNanos(query.select.startMs), to = endNanos(query.select.endMs), { shard } = query.select;
   const ids = query.select.profileIds ?? [];
-  const chosenSegments = async (s: ProfileSource, without: Exclusion | undefined, spans: SpanSet | undefined): Promise<Segment[]> => {
-    const segments = await segmentsOf(s, selector, from, to, without, spans !== undefined || ids.length > 0, shard);
+  const chosenSegments = async (s: ProfileSource, without: Exclusion | undefined, filter: SampleFilter | undefined): Promise<Segment[]> => {
+    const segments = await segmentsOf(s, selector, from, to, without, filter !== undefined || ids.length > 0, shard);
     if (ids.length > 0) { const table = await s.load(["ids"]); for (const g of segments) g.selected = withIds(table, g.selected, ids); }
     return segments;
   };
   if (query.kind === "tree") {
-    const spans = parseSpans(query.spans);
+    const filter = sampleFilter(query.spans, query.traces ?? []);
     const trees: PartialTree[] = [];
     const cutTo = query.alone === true && sources.length === 1 ? query.maxNodes : 0;
-    for (const s of sources) trees.push(await buildTree(s, await chosenSegments(s, exclude[s.ulid], spans), spans, cutTo));
+    for (const s of sources) trees.push(await buildTree(s, await chosenSegments(s, exclude[s.ulid], filter), filter, cutTo));
     if (trees.length === 1) return { kind: "tree", tree: trees[0]! };
     const merger = new TreeMerger();
     for (const t of trees) merger.add(t);
     return { kind: "tree", tree: merger.finish() };
   }
   if (query.kind === "profile") {
-    const spans = parseSpans(query.spans);
+    const filter = sampleFilter(query.spans, query.traces ?? []);
     const merger = new ProfileMerger();
-    for (const s of sources) await buildProfile(s, await chosenSegments(s, exclude[s.ulid], spans), spans, query.stacks, merger);
+    for (const s of sources) await buildProfile(s, await chosenSegments(s, exclude[s.ulid], filter), filter, query.stacks, merger);
     return { kind: "profile", profile: merger.finish() };
   }
   if (query.kind === "samples") {
-    const parts: PartialSamples[] = [], spans = parseSpans(query.spans);
+    const parts: PartialSamples[] = [], filter = sampleFilter(query.spans, query.traces ?? []);
     for (const s of sources) {
       await s.load(["keys", "ids"]);
       let selected = selectRows(s, selector, from, to, exclude[s.ulid], s, shard);
       if (ids.length > 0) selected = withIds(await s.load(["ids"]), selected, ids);
-      parts.push(await buildSamples(s, { rows: s, selected }, spans));
+      parts.push(await buildSamples(s, { rows: s, selected }, filter));
     }
     return { kind: "samples", samples: mergeSamples(parts) };
   }

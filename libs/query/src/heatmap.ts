@@ -3,7 +3,7 @@ import type { ProfileSource } from "@cinderblock/block";
 import { I64Column, U32Column } from "@cinderblock/columnar";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { compareLabels, type Label, labelsKey } from "@cinderblock/model";
-import { type Each, eachSpan, type Exemplar, exemplarLabels, largerExemplar, spanText } from "./exemplars.ts";
+import { type Each, eachSpan, type Exemplar, exemplarLabels, largerExemplar, spanText, traceOf } from "./exemplars.ts";
 import { checkCount, type Points, pointsOf, uuidText } from "./points.ts";
 import type { Segment } from "./segments.ts";
 import { bucketOf, groupLabels, type SeriesRange } from "./series.ts";
@@ -25,8 +25,8 @@ export async function detailedPoints(source: ProfileSource, segment: Segment, ea
     }
     return { ...points, series, of: of.view().slice(), ...(ids ? { id } : {}) };
   }
-  const timeMs = new U32Column(256), value = new I64Column(256), span = new U32Column(512), id = new U32Column(1024);
-  await eachSpan(segment, undefined, (table, index, row, low, high, sum) => {
+  const timeMs = new U32Column(256), value = new I64Column(256), span = new U32Column(512), trace = new U32Column(1024), id = new U32Column(1024);
+  await eachSpan(segment, undefined, (table, index, row, low, high, sum, sample) => {
     checkCount(of.length + 1);
     of.push(position.get(index)!);
     const ms = Number(table.timeNanos[row]! / 1_000_000n);
@@ -34,12 +34,14 @@ export async function detailedPoints(source: ProfileSource, segment: Segment, ea
     value.push(sum);
     if (!ids) return;
     span.push(low); span.push(high);
+    const from = table.traceStart[row]!, at = 4 * (from + sample - table.sampleStart[row]!);
+    for (let w = 0; w < 4; w++) trace.push(from < 0 ? 0 : table.traces[at + w]!);
     const view = new DataView(table.id.buffer, table.id.byteOffset + 16 * row, 16);
     for (let w = 0; w < 16; w += 4) id.push(view.getUint32(w, true));
   });
   const out: Points = { timeMs: new Float64Array(of.length), value: Float64Array.from(value.data.subarray(0, value.length), Number), series, of: of.view().slice() };
   for (let i = 0; i < of.length; i++) out.timeMs[i] = timeMs.data[2 * i + 1]! * 2 ** 32 + timeMs.data[2 * i]!;
-  if (ids) { out.span = span.view().slice(); out.id = new Uint8Array(id.view().slice().buffer); }
+  if (ids) { out.span = span.view().slice(); out.trace = trace.view().slice(); out.id = new Uint8Array(id.view().slice().buffer); }
   return out;
 }
 
@@ -87,7 +89,8 @@ export function encodeSelectHeatmap(p: Points, { range, limit, exemplars }: Heat
     g.total += v;
     const known = slot.exemplars[row];
     if (!exemplars || v <= 0 || (known && Number(known.value) > v)) continue;
-    slot.exemplars[row] = largerExemplar(known, { timeMs: p.timeMs[i]!, id: uuidText(idBytes, i), span: p.span ? spanText(p.span[2 * i]!, p.span[2 * i + 1]!) : "", value: BigInt(v), labels: exemplarLabels(p.series![series]!, range.groupBy) });
+    const trace = p.trace ? traceOf(p.trace, 4 * i) : "";
+    slot.exemplars[row] = largerExemplar(known, { timeMs: p.timeMs[i]!, id: uuidText(idBytes, i), span: p.span ? spanText(p.span[2 * i]!, p.span[2 * i + 1]!) : "", ...(trace !== "" ? { trace } : {}), value: BigInt(v), labels: exemplarLabels(p.series![series]!, range.groupBy) });
   }
   const shown = [...groups.values()].filter((g) => g.slots.size > 0).sort((a, b) => b.total - a.total || compareLabels(a.labels, b.labels));
   return encode(limit > 0 ? shown.slice(0, limit) : shown, bounds, range);
@@ -115,6 +118,7 @@ function encode(groups: readonly HeatmapGroup[], bounds: readonly number[], rang
         text(w, 2, e.id); text(w, 3, e.span);
         w.u8(32); w.uvarint64(e.value);
         for (const l of e.labels) message(w, 5, label(l));
+        text(w, 6, e.trace ?? "");
         message(slot, 4, w.take());
       }
       message(series, 2, slot.take());

@@ -1,4 +1,4 @@
-export { endNanos, parseSpans, selectorOf, selectRows, startNanos } from "./select.ts";
+export { endNanos, selectorOf, selectRows, startNanos } from "./select.ts";
 export type { SelectRequest } from "./select.ts";
 export { emptyTree, TreeMerger } from "./tree.ts";
 export type { PartialTree } from "./tree.ts";

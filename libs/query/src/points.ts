@@ -15,6 +15,8 @@ export interface Points {
   id?: Uint8Array;
   /** two words each */
   span?: Uint32Array;
+  /** four words each */
+  trace?: Uint32Array;
 }
 
 /** Profiles that one answer may hold: 16 bytes each travel between components. */
@@ -45,6 +47,7 @@ export function mergePoints(parts: readonly Points[]): Points {
   if (parts.every((p) => p.of && p.series)) { out.series = []; out.of = new Uint32Array(n); }
   if (parts.every((p) => p.id)) out.id = new Uint8Array(16 * n);
   if (parts.every((p) => p.span)) out.span = new Uint32Array(2 * n);
+  if (parts.every((p) => p.trace)) out.trace = new Uint32Array(4 * n);
   const known = new Map<string, number>();
   let at = 0;
   for (const p of parts) {
@@ -52,6 +55,7 @@ export function mergePoints(parts: readonly Points[]): Points {
     out.value.set(p.value, at);
     out.id?.set(p.id!, 16 * at);
     out.span?.set(p.span!, 2 * at);
+    out.trace?.set(p.trace!, 4 * at);
     if (out.of && out.series) {
       const map = p.series!.map((labels) => { const key = labelsKey(labels), i = known.get(key) ?? out.series!.push(labels) - 1; known.set(key, i); return i; });
       for (let i = 0; i < p.of!.length; i++) out.of[at + i] = map[p.of![i]!]!;

@@ -4,7 +4,7 @@ import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
 import { FUNCTION_WORDS, HAS_FUNCTIONS, LOCATION_HEAD, MAPPING_WORDS, SymbolPartition, SymbolRewriter, type SymbolTables } from "@cinderblock/symdb";
 import { pickStacks } from "./pick-stacks.ts";
 import type { Segment } from "./segments.ts";
-import type { SpanSet } from "./select.ts";
+import type { SampleFilter } from "./select.ts";
 import { sumByStack } from "./tree.ts";
 
 /** Stacks with full symbols and their values: what travels for a pprof answer. `value[node]` is the node's own. */
@@ -90,8 +90,8 @@ export function callSiteFilter(symbols: Awaited<ReturnType<ProfileSource["symbol
   return (node) => depth[flame.ofStack.data[node]!] === wanted.length;
 }
 
-export async function buildProfile(source: ProfileSource, segments: readonly Segment[], spans: SpanSet | undefined, stacks: StackSelector | undefined, into: ProfileMerger): Promise<void> {
-  const { totals, symbols } = await sumByStack(source, segments, spans);
+export async function buildProfile(source: ProfileSource, segments: readonly Segment[], filter: SampleFilter | undefined, stacks: StackSelector | undefined, into: ProfileMerger): Promise<void> {
+  const { totals, symbols } = await sumByStack(source, segments, filter);
   for (const [p, byStack] of totals) {
     const s = symbols.get(p)!;
     const keep = stacks && stacks.callSite.length > 0 ? callSiteFilter(s, stacks.callSite) : undefined;

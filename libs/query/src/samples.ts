@@ -4,7 +4,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import { type Label, labelsKey } from "@cinderblock/model";
 import type { Segment } from "./segments.ts";
 import { eachBatch } from "./segments.ts";
-import type { SpanSet } from "./select.ts";
+import { filterColumns, type SampleFilter, samplePasses } from "./select.ts";
 import { loadSymbols, type PartialTree, TreeMerger } from "./tree.ts";
 
 /** Profiles and their samples, as columns: nothing is added up. A stack is a node of `tree`, whose own values are 0. */
@@ -27,8 +27,8 @@ const MAX_SAMPLES = 4_000_000;
 
 function checkCount(n: number): void { if (n > MAX_SAMPLES) throw new CinderblockError("limit", `one step of the export has more than ${MAX_SAMPLES} samples: choose more labels`); }
 
-/** All samples of the selected rows, or those of some spans. */
-export async function buildSamples(source: ProfileSource, segment: Segment, spans: SpanSet | undefined): Promise<PartialSamples> {
+/** All samples of the selected rows, or those of some spans or traces. */
+export async function buildSamples(source: ProfileSource, segment: Segment, filter: SampleFilter | undefined): Promise<PartialSamples> {
   const symbols = new Map<number, Awaited<ReturnType<ProfileSource["symbols"]>>>();
   await loadSymbols(source, await source.load(["keys"]), segment.selected, symbols);
   const tree = new TreeMerger(), nodes = new Map<number, Int32Array>(), series: Label[][] = [];
@@ -49,7 +49,7 @@ export async function buildSamples(source: ProfileSource, segment: Segment, span
     return node;
   };
   const position = new Map<number, number>();
-  await eachBatch(segment, ["samples", "spans", "ids"], (t, batch) => {
+  await eachBatch(segment, ["samples", "spans", "ids", ...filterColumns(filter)], (t, batch) => {
     for (const { index, rows } of batch) {
       let own = position.get(index);
       if (own === undefined) position.set(index, (own = series.push(source.series[index]!.labels.map((l) => ({ name: l.name, value: l.value }))) - 1));
@@ -62,7 +62,7 @@ export async function buildSamples(source: ProfileSource, segment: Segment, span
         for (let w = 0; w < 16; w += 4) rowId.push(id.getUint32(w, true));
         for (let k = first; k < end; k++) {
           const at = 2 * (spanStart + k - first), low = spanStart < 0 ? 0 : t.spans[at]!, high = spanStart < 0 ? 0 : t.spans[at + 1]!;
-          if (spans && spans.get(low)?.has(high) !== true) continue;
+          if (filter && !samplePasses(filter, t, r, k)) continue;
           row.push(number);
           stack.push(nodeOf(partition, flame.ofStack.data[t.stacktraceId[k]!]!));
           value.push(t.value[k]!);

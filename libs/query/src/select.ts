@@ -1,5 +1,5 @@
-import { type ProfileSource, type RowSource, selectSeries } from "@cinderblock/block";
-import { CinderblockError } from "@cinderblock/errors";
+import { type ProfileSource, type RowSource, type RowTable, selectSeries } from "@cinderblock/block";
+import { CinderblockError, invalid } from "@cinderblock/errors";
 import type { Exclusion } from "./duplicates.ts";
 import { LABEL_PROFILE_TYPE, Matcher, parseProfileType, parseSelector, type Selector } from "@cinderblock/model";
 
@@ -49,7 +49,43 @@ export function selectRows(source: ProfileSource, selector: Selector, from: bigi
 /** Span ids as little-endian words: low -> set of high. v1 answers a wrong length with `unknown`. */
 export type SpanSet = Map<number, Set<number>>;
 
-export function parseSpans(ids: readonly string[]): SpanSet | undefined {
+/** Trace ids as words as their bytes lie: first -> the other three. */
+export type TraceSet = Map<number, Uint32Array[]>;
+
+/** Which samples count by the span and the trace that they were taken in; both, where both are there. */
+export interface SampleFilter { spans: SpanSet | undefined; traces: TraceSet | undefined }
+
+/** Undefined: all samples count. */
+export function sampleFilter(spans: readonly string[], traces: readonly string[]): SampleFilter | undefined {
+  return spans.length === 0 && traces.length === 0 ? undefined : { spans: parseSpans(spans), traces: parseTraces(traces) };
+}
+
+export function samplePasses(f: SampleFilter, t: RowTable, row: number, sample: number): boolean {
+  const own = sample - t.sampleStart[row]!;
+  if (f.spans) {
+    const start = t.spanStart[row]!, at = 2 * (start + own);
+    if (start < 0 || f.spans.get(t.spans[at]!)?.has(t.spans[at + 1]!) !== true) return false;
+  }
+  if (!f.traces) return true;
+  const start = t.traceStart[row]!, at = 4 * (start + own);
+  return start >= 0 && f.traces.get(t.traces[at]!)?.some((w) => w[0] === t.traces[at + 1] && w[1] === t.traces[at + 2] && w[2] === t.traces[at + 3]) === true;
+}
+
+/** Columns that the filter looks at. */
+export function filterColumns(f: SampleFilter | undefined): ("spans" | "traces")[] { return [...(f?.spans ? ["spans" as const] : []), ...(f?.traces ? ["traces" as const] : [])]; }
+
+function parseTraces(ids: readonly string[]): TraceSet | undefined {
+  if (ids.length === 0) return undefined;
+  const out: TraceSet = new Map();
+  for (const id of ids) {
+    if (!/^[0-9a-fA-F]{32}$/.test(id)) throw invalid(`invalid trace id ${JSON.stringify(id)}: it has 32 hexadecimal digits`);
+    const words = new Uint32Array(Uint8Array.from(Buffer.from(id, "hex")).buffer), rest = out.get(words[0]!);
+    if (rest) rest.push(words.subarray(1)); else out.set(words[0]!, [words.subarray(1)]);
+  }
+  return out;
+}
+
+function parseSpans(ids: readonly string[]): SpanSet | undefined {
   if (ids.length === 0) return undefined;
   const out: SpanSet = new Map();
   for (const id of ids) {

@@ -115,9 +115,9 @@ export async function addSource(into: SeriesMerger, source: ProfileSource, segme
   for (const x of selected) own.addRows(table, source.series[x.index]!.labels, x.rows, range, valueOf);
   if (!each) return;
   const largest = new Largest<string>(source, range.groupBy, each), groups = new Map(selected.map((x) => [x.index, labelsKey(groupLabels(source.series[x.index]!.labels, range.groupBy))]));
-  const offer = (t: RowTable, index: number, row: number, low: number, high: number, value: bigint): void => {
+  const offer = (t: RowTable, index: number, row: number, low: number, high: number, value: bigint, sample = 0): void => {
     const bucket = bucketOf(Number(t.timeNanos[row]! / 1_000_000n), range);
-    if (bucket >= 0) largest.offer(`${bucket}:${groups.get(index)!}`, t, index, row, low, high, value);
+    if (bucket >= 0) largest.offer(`${bucket}:${groups.get(index)!}`, t, index, row, low, high, value, sample);
   };
   if (each === "span") await eachSpan(segment, keep, offer);
   else for (const { index, rows } of selected) for (const row of rows) offer(table, index, row, 0, 0, valueOf ? valueOf(row) : table.totalValue[row]!);

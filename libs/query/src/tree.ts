@@ -1,7 +1,7 @@
 import { addInt64, ByteStrings, I32Column, I64Column, isBelow, nthLargest, PairTable, splitInt64, U32Column, wordsOf } from "@cinderblock/columnar";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { eachBatch, type Segment } from "./segments.ts";
-import type { SelectedSeries, SpanSet } from "./select.ts";
+import { filterColumns, type SampleFilter, samplePasses, type SelectedSeries } from "./select.ts";
 
 /**
  * A call tree by function name, as columns: what travels between components. Node 0 is the root without a name;
@@ -78,11 +78,11 @@ export function emptyTree(): PartialTree {
 type Symbols = Awaited<ReturnType<ProfileSource["symbols"]>>;
 
 /** Sums samples of the segments' rows by stack node, partition by partition; the symbols of these partitions come along. */
-export async function sumByStack(source: ProfileSource, segments: readonly Segment[], spans: SpanSet | undefined): Promise<{ totals: Map<number, BigInt64Array>; symbols: Map<number, Symbols> }> {
+export async function sumByStack(source: ProfileSource, segments: readonly Segment[], filter: SampleFilter | undefined): Promise<{ totals: Map<number, BigInt64Array>; symbols: Map<number, Symbols> }> {
   const symbols = new Map<number, Symbols>(), totals = new Map<number, BigInt64Array>(), sums = new Map<number, Uint32Array>();
   for (const { rows, selected } of segments) await loadSymbols(source, await rows.load(["keys"]), selected, symbols);
   for (const segment of segments) {
-    await eachBatch(segment, spans ? ["samples", "spans"] : ["samples"], (table, batch) => {
+    await eachBatch(segment, ["samples", ...filterColumns(filter)], (table, batch) => {
       const { partition, sampleStart, sampleEnd, stacktraceId, value } = table;
       const values = wordsOf(value);
       for (const { rows } of batch) {
@@ -91,7 +91,7 @@ export async function sumByStack(source: ProfileSource, segments: readonly Segme
           const p = partition[row]!;
           let total = totals.get(p);
           if (!total) { totals.set(p, (total = new BigInt64Array(symbols.get(p)!.tables.stackParent.length))); sums.set(p, wordsOf(total)); }
-          if (spans) { addSpans(total, table, row, spans); continue; }
+          if (filter) { addFiltered(total, table, row, filter); continue; }
           addSamples(sums.get(p)!, stacktraceId, values, sampleStart[row]!, sampleEnd[row]!);
         }
       }
@@ -105,13 +105,8 @@ function addSamples(to: Uint32Array, stacktraceId: Uint32Array, from: Uint32Arra
   for (let k = start; k < end; k++) addInt64(to, stacktraceId[k]!, from, k);
 }
 
-function addSpans(total: BigInt64Array, t: RowTable, row: number, wanted: SpanSet): void {
-  const start = t.sampleStart[row]!, end = t.sampleEnd[row]!, spanStart = t.spanStart[row]!;
-  if (spanStart < 0) return;
-  for (let k = start; k < end; k++) {
-    const at = (spanStart + k - start) * 2;
-    if (wanted.get(t.spans[at]!)?.has(t.spans[at + 1]!)) total[t.stacktraceId[k]!]! += t.value[k]!;
-  }
+function addFiltered(total: BigInt64Array, t: RowTable, row: number, filter: SampleFilter): void {
+  for (let k = t.sampleStart[row]!; k < t.sampleEnd[row]!; k++) if (samplePasses(filter, t, row, k)) total[t.stacktraceId[k]!]! += t.value[k]!;
 }
 
 /** Loads the symbols of the partitions that the rows name. */
@@ -155,8 +150,8 @@ class SourceFlame {
 const flames = new WeakMap<ProfileSource, SourceFlame>();
 
 /** The call tree of the segments' rows, cut to `cutTo` nodes when that is above 0. */
-export async function buildTree(source: ProfileSource, segments: readonly Segment[], spans: SpanSet | undefined, cutTo: number): Promise<PartialTree> {
-  const { totals, symbols } = await sumByStack(source, segments, spans);
+export async function buildTree(source: ProfileSource, segments: readonly Segment[], filter: SampleFilter | undefined, cutTo: number): Promise<PartialTree> {
+  const { totals, symbols } = await sumByStack(source, segments, filter);
   let index = flames.get(source);
   if (!index) flames.set(source, (index = new SourceFlame()));
   const maps = new Map([...totals.keys()].map((p) => [p, index.extend(p, symbols.get(p)!)]));
