@@ -160,7 +160,7 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
       const side = (more: object): object => ({ profileTypeID: CPU, labelSelector: "{}", start: String(START), end: String(END), ...more });
       const { flamegraph } = await ask<{ flamegraph: { leftTicks: string; rightTicks: string } }>("Diff", { left: side(traces), right: side({ spanSelector: [SPANS[2]!] }) });
       expect([Number(flamegraph.leftTicks), Number(flamegraph.rightTicks)]).toEqual([wanted(ids), sum(pushed, (s) => s.span === SPANS[2])]);
-      const folded = await (await fetch(`${server.url}/pyroscope/export?${new URLSearchParams([["query", `${CPU}{}`], ["from", String(START)], ["until", String(END)], ["format", "folded"], ...ids.map((t) => ["trace", t])]).toString()}`)).text();
+      const folded = await (await fetch(`${server.url}/pyroscope/export?${new URLSearchParams([["query", `${CPU}{}`], ["from", String(START)], ["until", String(END)], ["format", "folded"], ...ids.map((t): [string, string] => ["trace", t])] as [string, string][]).toString()}`)).text();
       expect(folded.trim().split("\n").reduce((n, l) => n + Number(l.slice(l.lastIndexOf(" "))), 0)).toBe(wanted(ids));
     }
     expect(await flameTotal({ traceIdSelector: [TRACES[1]!.toUpperCase()] })).toBe(wanted([TRACES[1]!]));

@@ -18,6 +18,8 @@ export class Server {
   private readonly program: string;
   /** the release that is started: this one, or the folder of another */
   root = ".";
+  /** what its environment has more */
+  env: Record<string, string> = {};
   constructor(dir = folder(), program = "cinderblock") { this.dir = dir; this.program = program; }
 
   /** Whether it answers a path with 200; one that speaks TLS is asked otherwise. */
@@ -33,7 +35,7 @@ export class Server {
       "-server.http-listen-address=127.0.0.1", `-server.http-listen-port=${this.port}`, `-storage.filesystem.dir=${this.dir}/bucket`, `-pyroscopedb.data-path=${this.dir}/db`, `-compactor.data-dir=${this.dir}/compactor`, `-blocks-storage.bucket-store.sync-dir=${this.dir}/sync`,
       "-distributor.ingestion-rate-limit-mb=100000", "-distributor.ingestion-burst-size-mb=100000", "-ingester.max-global-series-per-tenant=0", "-validation.reject-older-than=0",
       "-querier.max-query-lookback=0", "-querier.max-query-length=0", ...flags,
-    ], { stdio: ["ignore", out, out] });
+    ], { stdio: ["ignore", out, out], env: { ...process.env, ...this.env } });
     const { child } = this;
     running.add(child);
     child.once("exit", () => running.delete(child));

@@ -7,7 +7,7 @@ import { Distributor, distributorRoutes } from "@cinderblock/distributor";
 import { DeletedTenants, Ingester, ingesterConfigOf, ingesterRoutes, Shipper } from "@cinderblock/ingester";
 import { exportLimits } from "@cinderblock/overrides-exporter";
 import { Querier, QuerierLoop } from "@cinderblock/querier";
-import { frontendRpc, QueryFrontend, renderRoutes, resultsCacheOf, SlowQueries, slowQueryRoutes, webRoutes } from "@cinderblock/query-frontend";
+import { frontendRpc, QueryFrontend, renderRoutes, resultsCacheOf, SlowQueries, sourcesOf, slowQueryRoutes, webRoutes } from "@cinderblock/query-frontend";
 import { QueryScheduler } from "@cinderblock/query-scheduler";
 import { type Resources, selfProfiling, waitingFor, type Wired } from "@cinderblock/runtime";
 import { ringOfOne, ringRoutes } from "@cinderblock/ring";
@@ -48,7 +48,7 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
   const frontend = new QueryFrontend(scheduler, pool, limits, base, cache?.cache, undefined, new SlowQueries(config.logSlower, base));
 
   const ready = { draining: false };
-  const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: resources.build.version };
+  const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: resources.build.version, sources: sourcesOf(base.now) };
   const server = resources.server([
     resources.admin(() => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)), true),
     distributorRoutes(distributor, config.multitenancy, base.now), ingesterRoutes(ingester, config.multitenancy),

@@ -1,6 +1,6 @@
 import { type Component, kafkaOf, partitionedLog } from "@cinderblock/runtime";
 import { RemoteQueue } from "@cinderblock/transport";
-import { frontendSchema, resultsCacheOf } from "./config.ts";
+import { frontendSchema, resultsCacheOf, sourcesOf } from "./config.ts";
 import { QueryFrontend } from "./frontend.ts";
 import { renderRoutes } from "./render-api.ts";
 import { frontendRpc } from "./rpc.ts";
@@ -21,7 +21,7 @@ export const queryFrontend: Component<typeof frontendSchema> = {
     const cache = resultsCacheOf(config, base);
     if (cache) process.add(cache.service);
     const frontend = new QueryFrontend(new RemoteQueue(process.client, schedulers), process.addPool(), process.resources.limits, base, cache?.cache, ends, new SlowQueries(config.logSlower, base));
-    const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: process.resources.build.version };
+    const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: process.resources.build.version, sources: sourcesOf(base.now) };
     process.serve(frontendRpc(frontend, readConfig), slowQueryRoutes(frontend, config.queryTimeout), renderRoutes(frontend, readConfig, base.now), webRoutes(process.resources.scripts.web));
     process.hasFront = true;
     process.readyWhen(() => (schedulers().length === 0 ? "no query-scheduler is known" : ""));

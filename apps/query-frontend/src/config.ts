@@ -1,3 +1,4 @@
+import { githubSettings, Sources } from "@cinderblock/source-code";
 import { type ConfigOf, duration, int, str } from "@cinderblock/config";
 import { InMemoryCache, RedisCache } from "@cinderblock/redis";
 import { type CommonConfig, commonSchema, redisOf } from "@cinderblock/runtime";
@@ -27,3 +28,6 @@ export function resultsCacheOf(c: FrontendConfig, base: Base): { cache: ResultsC
   const cache = new ResultsCache({ minAgeMs: c.cacheMinAge, ttlMs: c.cacheTtl, maxItemBytes: c.cacheItemBytes }, store, base);
   return { cache, service: { name: "results-cache", start: () => Promise.resolve(), stop: () => store.close() } };
 }
+
+/** Where the sources of programs are, by v1's environment variables; undefined: not configured. */
+export function sourcesOf(now: () => number): Sources | undefined { const github = githubSettings(process.env); return github && new Sources(github, now); }

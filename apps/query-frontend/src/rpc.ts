@@ -1,17 +1,19 @@
 import {
   DiffResponseSchema, ExemplarType, FeatureFlagsService, HeatmapQueryType, ProfileFormat, ProfileSchema, QuerierService, SelectHeatmapResponseSchema, SelectMergeSpanProfileResponseSchema, SelectMergeStacktracesResponseSchema,
-  type SelectMergeStacktracesRequest, type StackTraceSelector, TimeSeriesAggregationType, VCSService, Version,
+  type SelectMergeStacktracesRequest, type StackTraceSelector, TimeSeriesAggregationType, Version,
 } from "@cinderblock/api";
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { invalid } from "@cinderblock/errors";
 import { type Label, parseProfileType } from "@cinderblock/model";
 import type { Each, Exemplar, StackSelector } from "@cinderblock/query";
 import type { HandlerContext, Routes } from "@cinderblock/rpc";
 import { tenantsForRead } from "@cinderblock/tenant";
 import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
+import type { Sources } from "@cinderblock/source-code";
+import { vcsRpc } from "./vcs-rpc.ts";
 import { exploreRpc } from "./explore-rpc.ts";
 import { rawMessage, wrapField } from "./raw-message.ts";
 
-export interface ReadRpcConfig { multitenancy: boolean; queryTimeoutMs: number; version: string }
+export interface ReadRpcConfig { multitenancy: boolean; queryTimeoutMs: number; version: string; /** where the sources of programs are; undefined: not configured */ sources: Sources | undefined }
 
 /** Who asks, by the headers of a call. */
 export function callerOf(context: HandlerContext, config: ReadRpcConfig): Caller {
@@ -114,8 +116,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
       router.service(FeatureFlagsService, {
         getFeatureFlags: () => ({ featureFlags: ["pyroscopeRuler", "pyroscopeRulerFunctions", "utf8LabelNames", "v2StorageLayer"].map((name) => ({ name, enabled: name === "utf8LabelNames" })) }),
       });
-      const noSources = (): never => { throw new CinderblockError("unimplemented", "sources of programs are not available: no GitHub integration is configured"); };
-      router.service(VCSService, { githubApp: noSources, githubLogin: noSources, githubRefresh: noSources, getFile: noSources, getCommit: noSources, getCommits: noSources });
+      vcsRpc(router, config.sources, config.multitenancy);
       exploreRpc(router, frontend, config);
       router.service(Version, { version: () => ({ QuerierAPI: 1n }) });
     },
