@@ -1,7 +1,7 @@
 import { VCSService } from "@cinderblock/api";
 import { CinderblockError } from "@cinderblock/errors";
 import type { ConnectRouter, HandlerContext } from "@cinderblock/rpc";
-import { type Commit, sessionCookie, type SignedIn, Sources } from "@cinderblock/source-code";
+import { type Commit, sessionCookie, type SignedIn, type Sources } from "@cinderblock/source-code";
 import { tenantForWrite } from "@cinderblock/tenant";
 
 /** vcs.v1.VCSService; without `sources` nothing is configured. A session belongs to one tenant. */
