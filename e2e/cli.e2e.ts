@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { tinyPprof } from "@cinderblock/testkit";
 import { Pusher, settle, total } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
@@ -65,6 +65,22 @@ describe("the command line", () => {
     expect(out("html").toString()).toContain("<svg");
     expect(out("otlp").length).toBeGreaterThan(100);
     expect(cli("query", "export", bucket, "-format=svg").err).toContain("name the file: query export -format=svg -out=profiles.svg");
+  });
+
+  it("keeps debug files, and tells what they say of an address", () => {
+    const file = join(server.dir, "tiny"), work = gunzipSync(readFileSync("libs/native-symbols/src/golden/tiny-dwarf5.gz"));
+    writeFileSync(file, work);
+    expect(rows(cli("symbols", "lookup", file, "0x401010", "0x0", "-output=json"))).toEqual([
+      { address: "0x401010", function: "square", file: expect.stringContaining("tiny.c") as string, line: 5 }, { address: "0x401010", function: "both", file: expect.stringContaining("tiny.c") as string, line: 9 },
+      { address: "0x401010", function: "work", file: expect.stringContaining("tiny.c") as string, line: 17 }, { address: "0x0", function: "", file: "", line: 0 },
+    ]);
+    const added = cli("symbols", "add", file, "package.json", bucket, "-tenant=a", "-output=json");
+    expect([added.status, added.err]).toEqual([1, expect.stringMatching(/^package.json: not a debug file: expected an ELF file/m) as string]);
+    const [{ "build id": id } = { "build id": "" }] = JSON.parse(added.out) as { "build id": string }[];
+    expect(id).toMatch(/^[0-9a-f]{40}$/);
+    expect(rows(cli("symbols", "list", bucket, "-tenant=a", "-output=json"))).toEqual([{ tenant: "a", "build id": id }]);
+    expect([cli("symbols", "remove", id, bucket, "-tenant=a").status, cli("symbols", "remove", id, bucket, "-tenant=a").err]).toEqual([0, expect.stringContaining("no debug file of build id")]);
+    expect(cli("symbols", "lookup", file, "main").err).toContain('address "main" is no number');
   });
 
   it("imports pprof files of any age, and names those that it cannot", () => {

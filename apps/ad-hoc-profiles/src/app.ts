@@ -1,5 +1,5 @@
 import { type Component, commonSchema } from "@cinderblock/runtime";
-import { DebugFiles } from "@cinderblock/symbolizer";
+import { DebugFiles, inThread } from "@cinderblock/symbolizer";
 import { debugFilesApi } from "./debug-files-api.ts";
 import { AdHocFiles } from "./files.ts";
 import { adHocRpc } from "./rpc.ts";
@@ -10,6 +10,6 @@ export const adHocProfiles: Component<typeof commonSchema> = {
   schema: commonSchema,
   async wire(config, process) {
     const { resources, base } = process, bucket = await resources.bucket(), { symbols } = resources;
-    process.serve(adHocRpc(new AdHocFiles(bucket, process.addPool(), resources.limits, base.now), config.multitenancy), debugFilesApi(symbols && new DebugFiles(bucket, symbols.config), config.multitenancy));
+    process.serve(adHocRpc(new AdHocFiles(bucket, process.addPool(), resources.limits, base.now), config.multitenancy), debugFilesApi(symbols && new DebugFiles(bucket, symbols.config.maxFileBytes, inThread(symbols.config.script)), config.multitenancy));
   },
 };

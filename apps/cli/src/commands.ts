@@ -6,6 +6,7 @@ import { cancelDeletion, deleteSeries, listDeletions } from "./deletions.ts";
 import { importProfiles } from "./import.ts";
 import { labels, pprof, series, top } from "./query.ts";
 import { partitions, ring } from "./server.ts";
+import { addSymbols, listSymbols, lookUp, removeSymbols } from "./symbols.ts";
 
 /** Every command: its words, what follows them, what it does. */
 const COMMANDS: readonly { words: string; args: string; does: string; run: (c: Context) => Promise<number> }[] = [
@@ -23,6 +24,10 @@ const COMMANDS: readonly { words: string; args: string; does: string; run: (c: C
   { words: "query pprof", args: "", does: "a merged pprof into -out", run: pprof },
   { words: "query export", args: "", does: "profiles as -format into -out: a table of samples, a flame graph, another program's file", run: async (c) => (await import("./export.ts")).exported(c) },
   { words: "import", args: "FILE|FOLDER…", does: "pprof files of any age into blocks of the bucket, as -name", run: importProfiles },
+  { words: "symbols add", args: "FILE…", does: "debug files of programs into the bucket, so that their native frames have names (-symbolizer.enabled)", run: addSymbols },
+  { words: "symbols list", args: "", does: "build ids of the debug files in the bucket", run: listSymbols },
+  { words: "symbols remove", args: "BUILD-ID…", does: "take debug files out of the bucket", run: removeSymbols },
+  { words: "symbols lookup", args: "FILE ADDRESS…", does: "the functions behind addresses of a debug file, inlined ones first", run: lookUp },
   { words: "partitions", args: "", does: "partitions of Kafka's topic: owners, offsets, lag; asks -url", run: partitions },
   { words: "ring", args: "[ingester|store-gateway|query-scheduler|compactor]", does: "members of a ring; asks -url", run: ring },
 ];

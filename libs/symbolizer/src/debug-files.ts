@@ -3,20 +3,30 @@ import { CinderblockError, invalid } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { WorkerClient } from "@cinderblock/threads";
 import type { ConvertCall, Converted } from "./reader-protocol.ts";
-import { keyOf, type SymbolizerConfig, uploadedName } from "./table-store.ts";
+import { keyOf, uploadedName } from "./table-store.ts";
 
 export interface DebugFile { buildId: string; functions: number; bytes: number }
+/** How a file becomes a table: in a thread, or where it is asked for. */
+export type Converter = (call: ConvertCall) => Promise<Converted>;
+
+/** A thread for each file, which ends with it: what a large one took is gone then. */
+export function inThread(script: string): Converter {
+  return async (call) => {
+    const worker = new WorkerClient(() => undefined, () => undefined);
+    worker.start(new URL(script), {}, "debug-files", {});
+    try { return await worker.call<Converted>("convert", call); } finally { void worker.stop(); }
+  };
+}
 
 /** Debug files that people uploaded: what is kept of one is its table, in the tenant's folder of the bucket. */
 export class DebugFiles {
+  readonly limitBytes: number;
   private readonly bucket: Bucket;
-  private readonly config: SymbolizerConfig;
+  private readonly convert: Converter;
   /** each takes memory of several times its size */
   private readonly one = new Semaphore(1);
 
-  constructor(bucket: Bucket, config: SymbolizerConfig) { this.bucket = bucket; this.config = config; }
-
-  get limitBytes(): number { return this.config.maxFileBytes; }
+  constructor(bucket: Bucket, limitBytes: number, convert: Converter) { this.bucket = bucket; this.limitBytes = limitBytes; this.convert = convert; }
 
   /** Keeps the table of a file. @param buildId of a file that has none itself; "" otherwise */
   upload(tenant: string, bytes: Uint8Array, buildId: string): Promise<DebugFile> {
@@ -27,12 +37,6 @@ export class DebugFiles {
       await this.bucket.put(uploadedName(tenant, c.buildId), c.table);
       return { buildId: c.buildId, functions: c.functions, bytes: c.table.length };
     });
-  }
-
-  private async convert(call: ConvertCall): Promise<Converted> {
-    const worker = new WorkerClient(() => undefined, () => undefined);
-    worker.start(new URL(this.config.script), {}, "debug-files", {});
-    try { return await worker.call<Converted>("convert", call); } finally { void worker.stop(); }
   }
 
   /** Build ids, sorted. */

@@ -1,6 +1,7 @@
 import { readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DebugFileError, readDebugFile } from "@cinderblock/native-symbols";
+import { convert } from "./convert.ts";
 import { serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { fetchDebugFile } from "./debuginfod.ts";
 import type { ReaderMethods } from "./reader-protocol.ts";
@@ -22,9 +23,8 @@ const methods: ReaderMethods = {
     last = next.catch(() => undefined);
     return next;
   },
-  convert({ bytes, buildId }) {
-    const { buildId: own, table } = readDebugFile(bytes), out = table.encode();
-    const answer = { buildId: own || buildId, functions: table.functions, table: out };
+  convert(call) {
+    const answer = convert(call);
     return new Transfer(answer, transferable(answer)) as unknown as typeof answer;
   },
 };
