@@ -1,10 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { ProfileSchema } from "@cinderblock/api";
-import { tinyPprof } from "@cinderblock/testkit";
+import { freePort, npmPackage, tinyPprof } from "@cinderblock/testkit";
 import { CART, END, flame, HOUR, LATE, push, settled, shop, spoken, type Stack, visit } from "./browser.ts";
 import { CPU, folder } from "./server.ts";
 
@@ -245,7 +246,43 @@ describe("numbers", () => {
   });
 });
 
+/** speedscope's own viewer, and a file of ours that it is to open. */
+async function speedscopeWith(modules: string, bytes: Buffer): Promise<{ url: string; close(): void }> {
+  const home = join(modules, "speedscope/dist/release"), types: Record<string, string> = { html: "text/html", js: "text/javascript", css: "text/css", wasm: "application/wasm" }, port = await freePort();
+  const viewer = createServer((request, response) => {
+    const { pathname } = new URL(request.url!, "http://x"), path = join(home, pathname === "/" ? "index.html" : pathname);
+    if (pathname === "/exported.json") response.end(bytes);
+    else if (!existsSync(path)) response.writeHead(404).end();
+    else response.writeHead(200, { "content-type": types[path.split(".").at(-1)!] ?? "application/octet-stream" }).end(readFileSync(path));
+  });
+  await new Promise<void>((done) => { viewer.listen(port, "127.0.0.1", done); });
+  return { url: `http://127.0.0.1:${port}/#profileURL=${encodeURIComponent(`http://127.0.0.1:${port}/exported.json`)}`, close: () => viewer.close() };
+}
+
 describe("files", () => {
+  inBrowser("open in speedscope's own viewer, with the same functions, own and total times", async () => {
+    const modules = await npmPackage("speedscope@1.25.0", "its own viewer");
+    if (modules === undefined) return;
+    const { page, context } = await open(`explore?${LATE}&${CART}`);
+    await flame(page);
+    await page.getByRole("button", { name: "Export", exact: true }).click();
+    const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "speedscope", exact: true }).click()]);
+    const viewer = await speedscopeWith(modules, readFileSync((await file.path())!)), problems: string[] = [], other = await context.newPage();
+    try {
+      other.on("pageerror", (e) => problems.push(e.message));
+      await other.goto(viewer.url);
+      await other.waitForFunction(() => document.title.endsWith(" - speedscope"), undefined, { timeout: 30_000 });
+      await other.keyboard.press("3"); // its table of functions
+      await other.waitForSelector("tr td");
+      const shown = await other.evaluate(() => [...document.querySelectorAll("tr")].map((r) => [...r.querySelectorAll("td")].map((d) => d.innerText)).filter((r) => r.length === 3));
+      const wanted = await exact('{service_name="cart"}', END - HOUR, END), all = [...wanted.values()].reduce((n, f) => n + f.self, 0), share = (n: number): number => Math.round((n / all) * 100);
+      const percent = (text: string): number => (text.includes("<0.01%") ? 0 : Math.round(Number(/\(([\d.]+)%\)/.exec(text)![1])));
+      expect(shown.map(([total, self, name]) => [name, percent(total!), percent(self!)]).sort()).toEqual([...wanted].map(([name, f]) => [name, share(f.total), share(f.self)]).sort());
+      expect(wanted.size).toBeGreaterThan(4);
+      expect(problems).toEqual([]);
+    } finally { viewer.close(); await context.close(); }
+  });
+
   inBrowser("are what is on screen: folded, speedscope, pprof, CSV, PNG", async () => {
     const { page, context, problems } = await open(`explore?${LATE}&${CART}&wo=db.query`);
     await flame(page);

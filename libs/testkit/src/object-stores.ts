@@ -1,9 +1,9 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, openSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { aptProgram, freePort, goProgram, installing, missing, PARTS } from "./real-parts.ts";
+import { aptProgram, freePort, goProgram, npmPackage } from "./real-parts.ts";
 
 const AZURITE = "azurite@3.35.0";
 const FAKE_GCS = "github.com/fsouza/fake-gcs-server@v1.56.1";
@@ -29,15 +29,9 @@ export interface AzureServer { address: string; account: string; key: string; co
 
 /** Azurite, Microsoft's emulator of Blob Storage, with the containers named; undefined where it cannot be installed. */
 export async function startAzurite(containers: readonly string[], createContainer: (connectionString: string, name: string) => Promise<void>): Promise<AzureServer | undefined> {
-  const home = join(PARTS, AZURITE), program = join(home, "node_modules/azurite/dist/src/blob/main.js");
-  const there = existsSync(program) || (await installing(async () => {
-    if (existsSync(program)) return true;
-    mkdirSync(home, { recursive: true });
-    process.stderr.write("installing Azurite, an emulator of Azure's blobs (half a minute)\n");
-    try { await promisify(execFile)("npm", ["install", "--prefix", home, "--no-audit", "--no-fund", AZURITE], { maxBuffer: 1 << 24 }); } catch (err) { missing("Azurite", (err as Error).message.slice(0, 300)); return false; }
-    return true;
-  }));
-  if (!there) return undefined;
+  const modules = await npmPackage(AZURITE, "an emulator of Azure's blobs");
+  if (modules === undefined) return undefined;
+  const program = join(modules, "azurite/dist/src/blob/main.js");
   const port = await freePort(), address = `127.0.0.1:${port}`;
   // The account and the key that the emulator is known by.
   const account = "devstoreaccount1", key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";

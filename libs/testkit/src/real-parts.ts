@@ -95,6 +95,20 @@ export async function pipProgram(program: string, requirement: string, ...more: 
   });
 }
 
+/** The folder `node_modules` of an npm package at a version, installed once in a place of its own; undefined where it cannot be. */
+export async function npmPackage(spec: string, what: string): Promise<string | undefined> {
+  const home = join(PARTS, spec), modules = join(home, "node_modules"), whole = join(home, "installed");
+  if (existsSync(whole)) return modules;
+  return installing(async () => {
+    if (existsSync(whole)) return modules;
+    mkdirSync(home, { recursive: true });
+    process.stderr.write(`installing ${spec}, ${what} (half a minute at most)\n`);
+    try { await promisify(execFile)("npm", ["install", "--prefix", home, "--no-audit", "--no-fund", spec], { maxBuffer: 1 << 24 }); } catch (err) { return missing(spec, (err as Error).message.slice(0, 300)); }
+    writeFileSync(whole, "");
+    return modules;
+  });
+}
+
 const healthy = async (port: number): Promise<boolean> => { try { return (await fetch(`http://127.0.0.1:${port}/health`)).ok; } catch { return false; /* not listening yet */ } };
 function listens(port: number): Promise<boolean> {
   return new Promise((done) => {
