@@ -78,6 +78,8 @@ export class BlockReader implements ProfileSource {
 
   // ---- symbols
 
+  hold(bytes: number): void { this.otherBytes += bytes; }
+
   symbols(partition: number): Promise<{ tables: SymbolTables; flame: FlameIndex }> {
     let known = this.resolved.get(partition);
     if (!known) {

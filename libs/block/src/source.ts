@@ -23,6 +23,8 @@ export interface ProfileSource extends RowSource {
   readonly coarse: readonly CoarseRows[];
   /** symbols of a partition, by its position */
   symbols(partition: number): Promise<{ tables: SymbolTables; flame: FlameIndex }>;
+  /** So many bytes more are kept as long as the source is: whoever closes sources for their memory counts them. */
+  hold?(bytes: number): void;
 }
 
 /** Series that a selector picks, by position. Values repeat: each (matcher, value) is decided once. */

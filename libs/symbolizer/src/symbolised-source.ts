@@ -51,6 +51,7 @@ export class SymbolisedSource implements ProfileSource {
   private async named(partition: number, overlay: Overlay): Promise<Symbols> {
     const inner = await this.inner.symbols(partition), own = await overlay.update(inner, (id) => this.table(id));
     if (!own) { this.staleAtMs = 0; this.unnamed = true; }
+    this.inner.hold?.(overlay.grown());
     return own ?? inner;
   }
 
@@ -73,6 +74,15 @@ class Overlay {
   private checked = 0;
   /** the partition was given as it is: names would change under those who keep what they made of it */
   private plain = false;
+  private counted = 0;
+
+  /** Bytes that it takes more than when it was last asked. */
+  grown(): number {
+    if (!this.symbols) return 0;
+    const t = this.symbols.tables(), now = t.stringBytes.length + t.stringOffset.byteLength + t.functionWords.byteLength + t.mappingWords.byteLength + t.locationWords.byteLength + t.locationOffset.byteLength + this.stackLocation.byteLength + this.locations.byteLength + this.flame.byteLength, more = now - this.counted;
+    this.counted = now;
+    return more;
+  }
 
   /** Undefined: names have come for what was given without; it takes a new source. */
   async update(inner: Symbols, tableOf: (buildId: string) => Promise<AddressTable | undefined>): Promise<Symbols | undefined> {

@@ -51,7 +51,7 @@ export class TableStore implements TableSource {
   private readonly now: () => number;
   /** least recently used first */
   private readonly held = new Map<string, { found: Found; bytes: number; untilMs: number }>();
-  private readonly asked = new Map<string, Promise<Found>>();
+  private readonly asked = new Map<string, { found: Promise<Found>; sinceMs: number }>();
   private bytes = 0;
   private worker: WorkerClient | undefined;
   private jobs = 0;
@@ -64,12 +64,13 @@ export class TableStore implements TableSource {
     let running = this.asked.get(key);
     if (!running) {
       // A query is answered without names rather than not at all.
-      running = this.find(tenant, buildId).catch((): Found => { this.count("failed"); return { state: "failed", untilMs: this.now() + FAILED_MS }; })
-        .then((found) => { this.hold(key, found); return found; }).finally(() => { this.asked.delete(key); });
-      this.asked.set(key, running);
+      const found = this.find(tenant, buildId).catch((): Found => { this.count("failed"); return { state: "failed", untilMs: this.now() + FAILED_MS }; })
+        .then((f) => { this.hold(key, f); return f; }).finally(() => { this.asked.delete(key); });
+      this.asked.set(key, (running = { found, sinceMs: this.now() }));
     }
-    // The file is fetched to its end, but nobody waits for ever.
-    return Promise.race([running, sleep(this.config.waitMs).then((): Found => ({ state: "pending" }))]);
+    // The file is fetched to its end, but nobody waits for ever: not each block of a query anew, either.
+    const left = Math.max(0, running.sinceMs + this.config.waitMs - this.now());
+    return Promise.race([running.found, sleep(left).then((): Found => ({ state: "pending" }))]);
   }
 
   private count(result: (typeof TABLE_RESULTS)[number]): void { Atomics.add(new BigInt64Array(this.config.counters), TABLE_RESULTS.indexOf(result), 1n); }
