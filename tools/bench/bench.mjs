@@ -122,6 +122,8 @@ Written by \`npm run bench\` at commit ${commit}, ${new Date().toISOString().sli
 
 ${real ? "The real Pyroscope v1 ran in turn with ours." : "No binary of Pyroscope v1 was at hand: the goals are those that were set from one measured elsewhere, where it took 25–32 times the inflating."}
 
+What each format costs to take in, in megabytes a CPU second beside pprof: [benchmarks-formats.md](benchmarks-formats.md).
+
 | figure | ${names.join(" | ")} | goal |
 |---|${"---:|".repeat(names.length)}---|
 ${table}
