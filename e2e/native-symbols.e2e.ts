@@ -72,6 +72,18 @@ describe("native symbols", () => {
       const answer = await stacks(server, "other");
       expect(answer.folded).toEqual(["(root) 3", "main;work;square 2"]);
       expect(answer.warning).toContain("still being fetched");
+      // Any number of made-up build ids costs a query its wait once.
+      const many = profile(shop, "many", 0, 1) as { dictionary: { stringTable: string[]; mappingTable: object[]; attributeTable: object[]; locationTable: object[]; stackTable: object[] } }, d = many.dictionary;
+      for (let i = 0; i < 500; i++) {
+        d.attributeTable.push({ keyStrindex: 6, value: s(`${i.toString(16).padStart(8, "0")}cafe`) });
+        d.mappingTable.push({ filenameStrindex: 5, attributeIndices: [d.attributeTable.length - 1] });
+        d.locationTable.push({ mappingIndex: d.mappingTable.length - 1, address: "4096" });
+      }
+      d.stackTable[1] = { locationIndices: d.locationTable.map((_, i) => i).slice(1) };
+      expect((await post(server, "/v1development/profiles", many)).status).toBe(200);
+      const begun = Date.now();
+      expect((await stacks(server, "many")).folded).toEqual(["main;work;square 1"]);
+      expect(Date.now() - begun).toBeLessThan(20_000);
     } finally { debuginfod?.kill("SIGKILL"); await server.stop(); }
   }, 180_000);
   it("come from uploaded files, each tenant's own; what is no debug file is refused", async () => {

@@ -1,5 +1,5 @@
 /** `path`: where the table goes, without its ending. */
-export interface FetchCall { path: string; buildId: string; urls: readonly string[]; maxFileBytes: number; timeoutMs: number; diskBytes: number }
+export interface FetchCall { path: string; buildId: string; urls: readonly string[]; maxFileBytes: number; timeoutMs: number; diskBytes: number; absentMs: number }
 /** `buildId`: of a file that has none itself. */
 export interface ConvertCall { bytes: Uint8Array; buildId: string }
 export interface Converted { buildId: string; functions: number; table: Uint8Array }

@@ -12,13 +12,12 @@ let last: Promise<unknown> = Promise.resolve();
 const methods: ReaderMethods = {
   fetch(call) {
     const next = last.then(async () => {
-      const { path, buildId, urls, maxFileBytes, timeoutMs, diskBytes } = call, file = await fetchDebugFile(urls, buildId, maxFileBytes, timeoutMs);
+      const { path, buildId, urls, maxFileBytes, timeoutMs, diskBytes, absentMs } = call, file = await fetchDebugFile(urls, buildId, maxFileBytes, timeoutMs);
       const table = file && tableOf(file);
-      if (!table) { await writeFile(`${path}.absent`, ""); return; }
       // Readers see a whole table or none.
-      await writeFile(`${path}.tmp`, table);
-      await rename(`${path}.tmp`, `${path}.cbsy`);
-      await prune(dirname(path), diskBytes);
+      if (!table) await writeFile(`${path}.absent`, "");
+      else { await writeFile(`${path}.tmp`, table); await rename(`${path}.tmp`, `${path}.cbsy`); }
+      await prune(dirname(path), diskBytes, absentMs);
     });
     last = next.catch(() => undefined);
     return next;
@@ -34,11 +33,16 @@ function tableOf(file: Uint8Array): Uint8Array | undefined {
   try { return readDebugFile(file).table.encode(); } catch (err) { if (err instanceof DebugFileError) return undefined; throw err; }
 }
 
-/** Removes the tables that were not used for longest until the rest fits. */
-async function prune(directory: string, maxBytes: number): Promise<void> {
-  const files = await Promise.all((await readdir(directory)).filter((f) => f.endsWith(".cbsy")).map(async (f) => { const s = await stat(join(directory, f)); return { path: join(directory, f), bytes: s.size, usedMs: s.mtimeMs }; }));
-  let bytes = files.reduce((n, f) => n + f.bytes, 0);
-  for (const f of files.sort((a, b) => a.usedMs - b.usedMs)) { if (bytes <= maxBytes) return; await rm(f.path, { force: true }); bytes -= f.bytes; }
+/** Most marks of files that nobody had: profiles may name any number of them. */
+const MAX_MARKS = 10_000;
+
+/** Removes the tables that were not used for longest until the rest fits, and marks that no longer say anything. */
+async function prune(directory: string, maxBytes: number, absentMs: number): Promise<void> {
+  const all = (await Promise.all((await readdir(directory)).map(async (f) => { const path = join(directory, f), s = await stat(path).catch(() => undefined); return s ? [{ path, bytes: s.size, usedMs: s.mtimeMs }] : []; /* another thread removed it */ }))).flat().sort((a, b) => a.usedMs - b.usedMs);
+  const tables = all.filter((f) => f.path.endsWith(".cbsy")), marks = all.filter((f) => f.path.endsWith(".absent"));
+  let bytes = tables.reduce((n, f) => n + f.bytes, 0);
+  for (const f of tables) { if (bytes <= maxBytes) break; await rm(f.path, { force: true }); bytes -= f.bytes; }
+  for (const [i, f] of marks.entries()) if (marks.length - i > MAX_MARKS || f.usedMs + absentMs < Date.now()) await rm(f.path, { force: true });
 }
 
 serveWorker(methods as never);

@@ -39,7 +39,7 @@ export function tableCounters(): SharedArrayBuffer { return new SharedArrayBuffe
 export function uploadedName(tenant: string, buildId: string): string { return `${tenant}/symbols/${keyOf(buildId)}.cbsy`; }
 export function keyOf(buildId: string): string { return /^[0-9A-Za-z_-]{4,128}$/.test(buildId) ? buildId : createHash("sha256").update(buildId).digest("hex"); }
 
-const POLL_MS = 100, FAILED_MS = 60_000, MAX_ENTRIES = 10_000;
+const POLL_MS = 100, FAILED_MS = 60_000, MAX_ENTRIES = 10_000, MAX_JOBS = 64;
 
 /**
  * Tables by build id, as one thread sees them: in memory, a tenant's uploads in the bucket, on disk, then from debuginfod.
@@ -134,11 +134,13 @@ export class TableStore implements TableSource {
 
   /** In a thread of its own, which ends when there is nothing more to read: what a large file took is gone then. */
   private async fetch(path: string, buildId: string): Promise<void> {
-    const { urls, script, maxFileBytes, fetchTimeoutMs, diskBytes } = this.config;
+    const { urls, script, maxFileBytes, fetchTimeoutMs, diskBytes, absentMs } = this.config;
     if (!this.worker) { this.worker = new WorkerClient(() => undefined, () => { this.worker = undefined; }); this.worker.start(new URL(script), {}, "debug-files", {}); }
     const { worker } = this;
+    // Profiles may name any number of files: those beyond are asked for again later.
+    if (this.jobs >= MAX_JOBS) throw new CinderblockError("limit", `${this.jobs} debug files are waiting already`);
     this.jobs++;
-    try { await worker.call("fetch", { path, buildId, urls, maxFileBytes, timeoutMs: fetchTimeoutMs, diskBytes } satisfies FetchCall); } finally { if (--this.jobs === 0 && this.worker === worker) { this.worker = undefined; void worker.stop(); } }
+    try { await worker.call("fetch", { path, buildId, urls, maxFileBytes, timeoutMs: fetchTimeoutMs, diskBytes, absentMs } satisfies FetchCall); } finally { if (--this.jobs === 0 && this.worker === worker) { this.worker = undefined; void worker.stop(); } }
   }
 }
 
