@@ -91,11 +91,11 @@ class Chunk implements JfrStacks {
   private types = new TypeReader(this.classes);
   /** stack trace -> its place in `traceOffset`; its methods are traceMethod[traceOffset[i], traceOffset[i + 1]) */
   private readonly traces = new Map<number, number>();
-  private readonly traceOffset = new U32Column(1024);
-  private readonly traceMethod = new U32Column(8192);
+  private readonly traceOffset = new U32Column(16);
+  private readonly traceMethod = new U32Column(64);
   /** a method's id -> its number, in the order in which they are met; small ids, which most profilers give, in a table (number + 1) */
   private readonly methodNumber = new Map<number, number>();
-  private readonly smallMethod = new Uint32Array(SMALL_IDS);
+  private smallMethod: Uint32Array | undefined; // there may be very many small chunks
   methodCount = 0;
   /** what the events refer to: constants by their class and id */
   private readonly methodParts = new Map<number, { type: number; name: number }>();
@@ -176,7 +176,7 @@ class Chunk implements JfrStacks {
   }
 
   private numberOf(method: number): number {
-    if (method < SMALL_IDS) return (this.smallMethod[method] ||= ++this.methodCount) - 1;
+    if (method < SMALL_IDS) return ((this.smallMethod ??= new Uint32Array(SMALL_IDS))[method] ||= ++this.methodCount) - 1;
     let n = this.methodNumber.get(method);
     if (n === undefined) this.methodNumber.set(method, (n = this.methodCount++));
     return n;
