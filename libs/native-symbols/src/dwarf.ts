@@ -18,7 +18,8 @@ const FORM_STRINGS = new Set([0x08, 0x0e, 0x1f, 0x1a, 0x25, 0x26, 0x27, 0x28]);
 const ASKED = new Set([AT_SIBLING, AT_NAME, AT_STMT_LIST, AT_LOW_PC, AT_HIGH_PC, AT_COMP_DIR, AT_ABSTRACT_ORIGIN, AT_DECL_FILE, AT_DECL_LINE, AT_SPECIFICATION, AT_RANGES, AT_CALL_LINE, AT_LINKAGE_NAME, AT_STR_OFFSETS_BASE, AT_ADDR_BASE, AT_RNGLISTS_BASE, AT_MIPS_LINKAGE_NAME]);
 const MAX_DEPTH = 512, MAX_ORIGINS = 16;
 
-interface Abbreviation { tag: number; children: boolean; attributes: { name: number; form: number; constant: number }[] }
+/** `bytes`: of all its values, where that is always the same; else -1 */
+interface Abbreviation { tag: number; children: boolean; bytes: number; attributes: { name: number; form: number; constant: number }[] }
 interface Unit { start: number; version: number; wide: boolean; addressSize: number; low: number; lowRaw: bigint; strOffsets: number; addresses: number; rangeLists: number; files: string[] }
 /** A function's entry: where another entry says the rest, its offset. */
 interface Entry { name: string; linkage: string; scope: string; origin: number; file: string; line: number }
@@ -32,7 +33,7 @@ class DwarfReader {
   private readonly strings: DwarfStrings;
   private readonly base: bigint;
   private readonly span: number;
-  private readonly abbreviations = new Map<number, Map<number, Abbreviation>>();
+  private readonly abbreviations = new Map<string, Map<number, Abbreviation>>();
   private readonly entries = new Map<number, Entry>();
   /** offset of an entry -> function; entries may come behind those that name them */
   private readonly functions = new Map<number, number>();
@@ -73,7 +74,7 @@ class DwarfReader {
     } else { abbreviationsAt = c.uint(size); addressSize = c.u8(); }
     if (addressSize !== 4 && addressSize !== 8) c.refuse(`expected addresses of 4 or 8 bytes, found ${addressSize}`);
     const unit: Unit = { start, version, wide, addressSize, low: 0, lowRaw: 0n, strOffsets: wide ? 16 : 8, addresses: wide ? 16 : 8, rangeLists: wide ? 20 : 12, files: [] };
-    const abbreviations = this.abbreviationsAt(abbreviationsAt);
+    const abbreviations = this.abbreviationsAt(abbreviationsAt, unit);
     /** what each open entry is: its node (-1: none), how deep, and the scope that it opens */
     const nodes: number[] = [-1], depths: number[] = [0], scopes: string[] = [""];
     while (c.pos < c.end) {
@@ -108,9 +109,11 @@ class DwarfReader {
         const name = this.values.texts.get(AT_NAME);
         if (name) scope = scope === "" ? name : `${scope}::${name}`;
       } else {
-        this.attributes(c, a, unit);
-        const sibling = this.values.numbers.get(AT_SIBLING);
-        if (a.children && sibling !== undefined && WITHOUT_FUNCTIONS.has(a.tag) && sibling > c.pos && sibling < c.end) { c.pos = sibling; continue; }
+        if (!a.children || !WITHOUT_FUNCTIONS.has(a.tag)) this.stepOver(c, a, unit); else {
+          this.attributes(c, a, unit);
+          const sibling = this.values.numbers.get(AT_SIBLING);
+          if (sibling !== undefined && sibling > c.pos && sibling < c.end) { c.pos = sibling; continue; }
+        }
       }
       if (!a.children) continue;
       if (nodes.length > MAX_DEPTH) c.refuse(`expected entries nested at most ${MAX_DEPTH} deep`);
@@ -120,21 +123,30 @@ class DwarfReader {
     }
   }
 
-  private abbreviationsAt(offset: number): Map<number, Abbreviation> {
-    let known = this.abbreviations.get(offset);
+  private abbreviationsAt(offset: number, u: Unit): Map<number, Abbreviation> {
+    const key = `${offset} ${u.wide} ${u.addressSize} ${u.version}`;
+    let known = this.abbreviations.get(key);
     if (known) return known;
-    this.abbreviations.set(offset, (known = new Map()));
+    this.abbreviations.set(key, (known = new Map()));
     const c = this.strings.cursor(".debug_abbrev", offset);
     for (let code = c.uleb(); code !== 0; code = c.uleb()) {
-      const a: Abbreviation = { tag: c.uleb(), children: c.u8() !== 0, attributes: [] };
+      const a: Abbreviation = { tag: c.uleb(), children: c.u8() !== 0, bytes: 0, attributes: [] };
       for (;;) {
         const name = c.uleb(), form = c.uleb(), constant = form === 0x21 ? c.sleb() : 0;
         if (name === 0 && form === 0) break;
         a.attributes.push({ name, form, constant });
+        const bytes = bytesOf(form, u);
+        a.bytes = bytes < 0 || a.bytes < 0 ? -1 : a.bytes + bytes;
       }
       known.set(code, a);
     }
     return known;
+  }
+
+  /** Steps over the values of an entry. */
+  private stepOver(c: DwarfCursor, a: Abbreviation, u: Unit): void {
+    if (a.bytes >= 0) { c.need(a.bytes); return; }
+    for (const { form } of a.attributes) this.strings.skip(c, form, u.wide, u.addressSize, u.version);
   }
 
   /** Reads the asked attributes of an entry into `values`. */
@@ -276,5 +288,22 @@ class DwarfReader {
     const text = name || readableName(linkage), f = set.func(set.string(text), set.string(file), line);
     this.functions.set(offset, f);
     return f;
+  }
+}
+
+/** What a value of a form takes, where it always takes the same. */
+function bytesOf(form: number, u: Unit): number {
+  switch (form) {
+    case 0x19: case 0x21: return 0;
+    case 0x0b: case 0x0c: case 0x11: case 0x25: case 0x29: return 1;
+    case 0x05: case 0x12: case 0x26: case 0x2a: return 2;
+    case 0x27: case 0x2b: return 3;
+    case 0x06: case 0x13: case 0x1c: case 0x28: case 0x2c: return 4;
+    case 0x07: case 0x14: case 0x20: case 0x24: return 8;
+    case 0x1e: return 16;
+    case 0x01: return u.addressSize;
+    case 0x0e: case 0x17: case 0x1d: case 0x1f: case 0x1f20: case 0x1f21: return u.wide ? 8 : 4;
+    case 0x10: return u.version <= 2 ? u.addressSize : u.wide ? 8 : 4;
+    default: return -1;
   }
 }
