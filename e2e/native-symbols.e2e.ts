@@ -72,6 +72,8 @@ describe("native symbols", () => {
       const answer = await stacks(server, "other");
       expect(answer.folded).toEqual(["(root) 3", "main;work;square 2"]);
       expect(answer.warning).toContain("still being fetched");
+      // Who runs it is told why.
+      await until(() => Promise.resolve(new RegExp(`native frames are answered without their functions.*${other.buildId}: (it is being fetched|fetch failed)`).test(server.log().replaceAll("\\n", " "))));
       // Any number of made-up build ids costs a query its wait once.
       const many = profile(shop, "many", 0, 1) as { dictionary: { stringTable: string[]; mappingTable: object[]; attributeTable: object[]; locationTable: object[]; stackTable: object[] } }, d = many.dictionary;
       for (let i = 0; i < 500; i++) {
@@ -112,6 +114,12 @@ describe("native symbols", () => {
       expect(await refused(readFileSync(tool.path), "/pyroscope/debug-files?build-id=..%2F..%2Fx")).toMatch(/^400 .*build id/);
       expect(await refused(readFileSync(tool.path), "/pyroscope/debug-files?build-id=abcdef01")).toMatch(/^400 .*not abcdef01/);
       expect((await post(server, "/pyroscope/debug-files", readFileSync(bare.path), a)).status).toBe(200);
+      // Files are large: one at a time, and the others are refused before their bodies are read.
+      const burst = await Promise.all(Array.from({ length: 8 }, () => refused(readFileSync(tool.path))));
+      expect(burst.filter((r) => r.startsWith("200 ")).length).toBeGreaterThan(0);
+      expect(burst.filter((r) => !r.startsWith("200 ")).every((r) => /^429 .*another debug file is being read/.test(r))).toBe(true);
+      expect(burst.some((r) => r.startsWith("429 "))).toBe(true);
+      expect(await refused(readFileSync(tool.path))).toMatch(/^200 /);
       const remove = (id: string, headers: Record<string, string>): Promise<number> => fetch(`${server.url}/pyroscope/debug-files/${id}`, { method: "DELETE", headers }).then((r) => r.status);
       expect([await remove(tool.buildId, b), await remove(tool.buildId, a), await remove(tool.buildId, a)]).toEqual([404, 204, 404]);
     } finally { await server.stop(); }

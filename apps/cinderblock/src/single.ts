@@ -1,6 +1,5 @@
 import { hostname } from "node:os";
 import { AdHocFiles, adHocRpc, debugFilesApi } from "@cinderblock/ad-hoc-profiles";
-import { DebugFiles, inThread } from "@cinderblock/symbolizer";
 import { settingsRpc, TenantSettings } from "@cinderblock/tenant-settings";
 import { compaction } from "@cinderblock/compactor";
 import { Distributor, distributorRoutes } from "@cinderblock/distributor";
@@ -55,7 +54,7 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
     frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now), webRoutes(scripts.web), slowQueryRoutes(frontend, config.queryTimeout), storePages(store, bucket),
     ...RINGS.map(([path, ring]) => ringRoutes(path, ringOfOne(ring, hostname(), `${config.httpAddress === "" ? hostname() : config.httpAddress}:${config.httpPort}`, base.now()))),
     settingsRpc(new TenantSettings(bucket, base.now), config.multitenancy), adHocRpc(new AdHocFiles(bucket, pool, limits, base.now), config.multitenancy),
-    debugFilesApi(resources.symbols && new DebugFiles(bucket, resources.symbols.config.maxFileBytes, inThread(resources.symbols.config.script)), config.multitenancy),
+    debugFilesApi(resources.symbols, bucket, config.multitenancy),
   ]);
 
   const own = selfProfiling(config, resources, "all", hostname(), (tenant, body) => distributor.push(tenant, "cinderblock", { kind: "push", codec: "json", gzip: false, body }, "pprof"));

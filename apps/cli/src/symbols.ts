@@ -5,7 +5,7 @@ import { convert, DebugFiles } from "@cinderblock/symbolizer";
 import { DEFAULT_TENANT } from "@cinderblock/tenant";
 import { type Context, openedBucket, print, progress, tenantsOf } from "./context.ts";
 
-async function filesOf(c: Context): Promise<DebugFiles> { return new DebugFiles(await openedBucket(c), Infinity, (call) => Promise.resolve(convert(call))); }
+async function filesOf(c: Context): Promise<DebugFiles> { return new DebugFiles(await openedBucket(c), (call) => Promise.resolve(convert(call))); }
 const tenantOf = (c: Context): string => (c.config.tenant === "" ? DEFAULT_TENANT : c.config.tenant);
 
 /** Keeps what debug files know of their functions; one that cannot be read is named, the others are kept. */

@@ -6,7 +6,7 @@ import { type Head, HeadShard } from "@cinderblock/head";
 import { ActiveSeries, labelHashes, type ProcessedProfile, PushProcessor, RateGate, tooManySeries } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type BlockInfo, executeOn, labelNames, labelValues, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
-import { Symboliser } from "@cinderblock/symbolizer";
+import { Symbolizer } from "@cinderblock/symbolizer";
 import { ownData, releasedBytes, serveWorker, SlotReader, Transfer, transferable } from "@cinderblock/threads";
 import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
 
@@ -27,7 +27,7 @@ const shard = new HeadShard(hasher, {
 });
 shard.onForeignDone = (dir, segments) => { for (const s of segments) rmSync(join(dir, `${String(s).padStart(8, "0")}.log`), { force: true }); };
 
-const symbols = Symboliser.open(data.symbols, Date.now);
+const symbols = Symbolizer.open(data.symbols, Date.now);
 const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
 let maxSeries = 0, learning = false;
 const active = new ActiveSeries(), seriesHash = labelHashes(hasher);
@@ -104,10 +104,10 @@ const methods: IngestWorkerMethods = {
     const { heads, missing } = pick(ulids.filter((u) => !other.includes(u)));
     missing.push(...other);
     if (heads.length === 0) return { result: undefined, missing };
-    const symboliser = await symbols;
-    if (!symboliser) return moved({ result: await executeOn(heads, query, exclude), missing });
-    const { result, unnamed } = await symboliser.execute(heads, tenant, query, exclude);
-    return moved({ result, missing, ...(unnamed ? { unnamed } : {}) });
+    const symbolizer = await symbols;
+    if (!symbolizer) return moved({ result: await executeOn(heads, query, exclude), missing });
+    const { result, unnamed } = await symbolizer.execute(heads, tenant, query, exclude);
+    return moved({ result, missing, ...(unnamed === undefined ? {} : { unnamed }) });
   },
   async ranges({ ulids, select }) { return Promise.all(pick(ulids).heads.map((h) => seriesRanges(h, select))); },
   async keys({ ulids, select }) { return moved(await Promise.all(pick(ulids).heads.map((h) => rowKeys(h, select)))); },

@@ -5,7 +5,7 @@ import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { lastLoggedMs, loggedShards, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
-import { type BlockInfo, type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
+import { type BlockInfo, type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, reasonOf, type RowKeys, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
 import type { Service } from "@cinderblock/service";
@@ -267,15 +267,14 @@ export class Ingester implements Service, SourceClient {
     ]);
     const results = [...onHeads.map((a) => a.result), onDisk?.result].filter((r) => r !== undefined);
     const missing = [...this.missingOf(onHeads), ...(onDisk?.missing ?? [])];
-    let unnamed = [...onHeads, onDisk].some((a) => a?.unnamed === true);
     // A head whose rows were compared with others' is not asked as the block that it became: its rows have other numbers there.
     const late = missing.filter((u) => heads.includes(u) && exclude[u] === undefined && this.blocksOnDisk.has(tenant, u));
+    let again: ExecuteAnswer | undefined;
     if (late.length > 0) {
-      const again = await this.pool.execute("local", tenant, late, query, {});
+      again = await this.pool.execute("local", tenant, late, query, {});
       if (again.result) results.push(again.result);
-      unnamed ||= again.unnamed === true;
     }
-    return { result: results.length > 0 ? mergePartials(results) : undefined, missing: missing.filter((u) => !late.includes(u)), ...(unnamed ? { unnamed } : {}) };
+    return { result: results.length > 0 ? mergePartials(results) : undefined, missing: missing.filter((u) => !late.includes(u)), ...reasonOf([...onHeads, onDisk, again]) };
   }
 
   /** A local block that cannot be read is set aside: the bucket may have it whole, and the query plans around it. */

@@ -5,11 +5,6 @@ import type { Base } from "@cinderblock/telemetry";
 import { digestOf, planBlocks } from "./plan.ts";
 
 const UNNAMED = "debug files of native frames are still being fetched: their functions are missing here, ask again";
-function take({ result, unnamed }: ExecuteAnswer, parts: PartialResult[], warnings: string[]): void {
-  if (result) parts.push(result);
-  // A warning, so that no cache keeps the answer.
-  if (unnamed && !warnings.includes(UNNAMED)) warnings.push(UNNAMED);
-}
 
 /** Chosen blocks by the client that answers for them. */
 type Plan = Map<SourceClient, BlockInfo[]>;
@@ -196,11 +191,19 @@ export class Querier {
     const asked: SourceQuery = query.kind === "tree" && alone ? { ...query, alone } : query;
     await Promise.all([...plan].map(async ([client, blocks]) => {
       const answer = await this.ask(client, () => client.execute(q.tenant, blocks.map((b) => b.ulid), asked, exclude, q));
-      take(answer, parts, warnings);
+      this.take(q.tenant, answer, parts, warnings);
       for (const ulid of answer.missing) if (!(await this.elsewhere(q, client, ulid, query, exclude, parts, warnings))) gone.push(ulid);
     }));
     this.miss(q.tenant, gone, lastPlan, warnings);
     return { kind: "select", parts, warnings, digest: warnings.length > 0 ? "" : digest };
+  }
+
+  private take(tenant: string, { result, unnamed }: ExecuteAnswer, parts: PartialResult[], warnings: string[]): void {
+    if (result) parts.push(result);
+    // A warning, so that no cache keeps the answer.
+    if (unnamed === undefined || warnings.includes(UNNAMED)) return;
+    warnings.push(UNNAMED);
+    this.base.log.warn({ tenant, reason: unnamed }, "native frames are answered without their functions");
   }
 
   /** What nobody has: another plan may do without it; the last one says so in its answer. */
@@ -219,7 +222,7 @@ export class Querier {
     for (const c of [...this.sources.stores(), ...this.sources.ingesters()]) {
       if (c === not) continue;
       const answer = await this.ask(c, () => c.execute(q.tenant, [ulid], query, exclude, q));
-      take(answer, parts, warnings);
+      this.take(q.tenant, answer, parts, warnings);
       if (answer.missing.length === 0) return true;
     }
     return false;

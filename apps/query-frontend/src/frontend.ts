@@ -19,6 +19,9 @@ export interface Renderer {
   export(call: ExportCall): Promise<{ bytes: Uint8Array; rows: number }>;
 }
 
+/** Whose samples alone count. */
+function idsOf({ spans, traces }: { spans: string[]; traces?: string[] }): { spans: string[]; traces?: string[] } { return { spans, ...(traces ? { traces } : {}) }; }
+
 /** Who asks, until when, and where warnings go. */
 export interface Caller {
   tenants: string[]; deadlineMs: number; signal: AbortSignal | undefined; warn: (reason: string) => void;
@@ -103,7 +106,7 @@ export class QueryFrontend {
     if (!range || (r.spansOnly && r.spans.length === 0)) { selectorOf(select); return []; }
     // Only the whole of an answer may be cut where its data lies.
     const whole = caller.tenants.length === 1 && (r.stacks?.callSite.length ?? 0) === 0;
-    return this.parts(caller, { kind: "tree", select: { ...select, ...range }, spans: r.spans, ...(r.traces ? { traces: r.traces } : {}), maxNodes: whole ? nodes : 0 });
+    return this.parts(caller, { kind: "tree", select: { ...select, ...range }, ...idsOf(r), maxNodes: whole ? nodes : 0 });
   }
 
   async flame(caller: Caller, r: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
@@ -188,7 +191,7 @@ export class QueryFrontend {
     const nodes = limits.maxFlamegraphNodesOnSelectMergeProfile ? maxNodes(r.maxNodes, limits) : Math.max(0, r.maxNodes);
     if (!range) return undefined;
     const select = { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...range, ...(r.profileIds && r.profileIds.length > 0 ? { profileIds: r.profileIds } : {}) };
-    const parts = await this.parts(caller, { kind: "profile", select, spans: r.spans, ...(r.traces ? { traces: r.traces } : {}), ...(r.stacks ? { stacks: r.stacks } : {}) });
+    const parts = await this.parts(caller, { kind: "profile", select, ...idsOf(r), ...(r.stacks ? { stacks: r.stacks } : {}) });
     const answer = await this.render({
       kind: "pprof", parts, sampleType: { type: type.sampleType, unit: type.sampleUnit }, periodType: { type: type.periodType, unit: type.periodUnit },
       period: type.name === "process_cpu" ? 1_000_000_000n : type.name === "memory" ? 524_288n : 1n,
@@ -220,7 +223,7 @@ export class QueryFrontend {
       const until = Math.min(endMs, at + step - 1), last = until === endMs;
       let parts: PartialResult[] = [];
       try {
-        if (range) parts = await this.parts(caller, { kind: "samples", select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, startMs: at, endMs: until }, spans: r.spans, ...(r.traces ? { traces: r.traces } : {}) });
+        if (range) parts = await this.parts(caller, { kind: "samples", select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, startMs: at, endMs: until }, ...idsOf(r) });
       } catch (err) {
         if (kindOf(err) !== "limit" || step <= 1000) throw err;
         step = Math.max(1000, Math.floor(step / 8)); // too many samples for one answer

@@ -229,7 +229,7 @@ export class BlockTable implements RowSource {
     this.reserve(entries, bits);
     for (const run of runs) {
       this.addSamples(run);
-      for (const m of marks) this.addMarks(run, m, run.columns[2 + there.indexOf(m)], there.includes(m));
+      for (const m of marks) this.addMarks(run, m, there.includes(m) ? run.columns[2 + there.indexOf(m)] : undefined);
     }
     this.account();
   }
@@ -286,9 +286,9 @@ export class BlockTable implements RowSource {
   }
 
   /** Levels say which samples have a value; rows of a table without the column have none at all. */
-  private addMarks({ firstRow, rows }: PageRun, { bit, width }: Mark, column: RunColumn | undefined, there: boolean): void {
+  private addMarks({ firstRow, rows }: PageRun, { bit, width }: Mark, column: RunColumn | undefined): void {
     const { have } = this, r = this.rows as RowTable;
-    if (!column || !there) { for (let i = 0; i < rows; i++) have[firstRow + i]! |= bit; return; }
+    if (!column) { for (let i = 0; i < rows; i++) have[firstRow + i]! |= bit; return; }
     const { data, offset, skipped } = column, values = wordsOf(data.values as BigInt64Array | Uint8Array), def = data.def!;
     // entry -> value, or nothing: levels of all entries of the pages, from the first on
     const words = new Uint32Array(offset[rows]! * width);

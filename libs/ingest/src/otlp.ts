@@ -23,12 +23,12 @@ export function readOtlp(body: Uint8Array, codec: "proto" | "json"): OtlpTables 
 export function otlpToPprofs(t: OtlpTables, nowNanos: bigint): OtlpPprof[] {
   if (!t.hasDictionary) throw new CinderblockError("invalid", "missing profile metadata dictionary", { reason: "malformed_profile" });
   if (t.resources.length === 0) throw new CinderblockError("invalid", "no profiles in the request: resourceProfiles is empty", { reason: "malformed_profile" });
-  const out: OtlpPprof[] = [], writer = new PprofWriter(t);
+  const out: OtlpPprof[] = [], texts = new SampleTexts(t), writer = new PprofWriter(t, texts);
   for (const resource of t.resources) {
     for (const scope of resource.scopes) {
       const labels = attributeLabels([...resource.attributes, ...scope.attributes]);
       for (const profile of scope.profiles) {
-        for (const [service, samples] of byService(profile, t)) {
+        for (const [service, samples] of byService(profile, t, texts)) {
           const { name, bytes } = writer.write(profile, samples, nowNanos);
           out.push({ bytes, labels: [
             { name: LABEL_DELTA, value: "false" }, { name: LABEL_OTEL, value: "true" }, { name: LABEL_NAME, value: name },
@@ -68,16 +68,36 @@ function check(index: number, size: number, what: string): number {
 function stringOf(t: OtlpTables, i: number): string { check(i, t.strings, "string"); return decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!); }
 function attributeOf(t: OtlpTables, i: number): { key: number; value: OtlpValue } { return t.attributes[check(i, t.attributes.length, "attribute")]!; }
 
+/** What attributes and links of the dictionary say of samples: each is looked at once, however many samples name it. */
+class SampleTexts {
+  private readonly t: OtlpTables;
+  private readonly attributes: ({ key: number; service: string | undefined; text: string } | undefined)[] = [];
+  private readonly links: ({ span: string; trace: string } | undefined)[] = [];
+  constructor(t: OtlpTables) { this.t = t; }
+
+  /** `service`: the one that it names, undefined for others, whose label is `text`. */
+  attribute(i: number): { key: number; service: string | undefined; text: string } {
+    let known = this.attributes[i];
+    if (!known) {
+      const { key, value } = attributeOf(this.t, i), text = textOf(value);
+      this.attributes[i] = known = { key, service: stringOf(this.t, key) === SERVICE ? (text ?? "") : undefined, text: text ?? (typeof value === "boolean" || typeof value === "number" ? String(value) : "") };
+    }
+    return known;
+  }
+
+  link(i: number): { span: string; trace: string } {
+    const { t } = this;
+    check(i, t.links, "link");
+    return (this.links[i] ??= { span: hex(t.bytes, t.linkSpanStart.data[i]!, t.linkSpanEnd.data[i]!), trace: hex(t.bytes, t.linkTraceStart.data[i]!, t.linkTraceEnd.data[i]!) });
+  }
+}
+
 /** Samples may name a service of their own. */
-function byService(p: OtlpProfile, t: OtlpTables): Map<string, Uint32Array> {
-  const of = new Map<number, string | undefined>(), out = new Map<string, U32Column>();
-  const own = (i: number): string | undefined => {
-    if (!of.has(i)) { const a = attributeOf(t, i); of.set(i, stringOf(t, a.key) === SERVICE ? (textOf(a.value) ?? "") : undefined); }
-    return of.get(i);
-  };
+function byService(p: OtlpProfile, t: OtlpTables, texts: SampleTexts): Map<string, Uint32Array> {
+  const out = new Map<string, U32Column>();
   for (let s = p.sampleFrom; s < p.sampleTo; s++) {
     let service = "";
-    for (let k = t.sampleAttributes.data[s]!; k < t.sampleAttributes.data[s + 1]!; k++) service = own(t.sampleAttribute.data[k]!) ?? service;
+    for (let k = t.sampleAttributes.data[s]!; k < t.sampleAttributes.data[s + 1]!; k++) service = texts.attribute(t.sampleAttribute.data[k]!).service ?? service;
     let list = out.get(service);
     if (!list) out.set(service, (list = new U32Column(p.sampleTo - s)));
     list.push(s);
@@ -112,6 +132,7 @@ class Renumbered {
 /** Writes profiles of one export: of the dictionary they get what their samples use, as it is, without a look at what is equal. */
 class PprofWriter {
   private readonly t: OtlpTables;
+  private readonly texts: SampleTexts;
   private readonly strings: Renumbered;
   private readonly functions: Renumbered;
   private readonly mappings: Renumbered;
@@ -124,8 +145,9 @@ class PprofWriter {
   private readonly locationWords = new U32Column(2048);
   private readonly locationOffset = new U32Column(256);
 
-  constructor(t: OtlpTables) {
+  constructor(t: OtlpTables, texts: SampleTexts) {
     this.t = t;
+    this.texts = texts;
     this.strings = new Renumbered(t.strings, "string");
     this.functions = new Renumbered(t.functions, "function");
     this.mappings = new Renumbered(t.mappings, "mapping");
@@ -144,14 +166,14 @@ class PprofWriter {
       sampleOffset[n + 1] = sampleLocation.length;
       value[n] = this.valueOf(s, scale, summed);
       for (let k = t.sampleAttributes.data[s]!; k < t.sampleAttributes.data[s + 1]!; k++) {
-        const a = attributeOf(t, t.sampleAttribute.data[k]!);
-        if (stringOf(t, a.key) !== SERVICE) label(this.string(a.key), textOf(a.value) ?? (typeof a.value === "boolean" || typeof a.value === "number" ? String(a.value) : ""));
+        const a = this.texts.attribute(t.sampleAttribute.data[k]!);
+        if (a.service === undefined) label(this.string(a.key), a.text);
       }
       const link = t.sampleLink.data[s]!;
       if (link > 0) {
-        check(link, t.links, "link");
-        label(this.literal("span_id"), hex(t.bytes, t.linkSpanStart.data[link]!, t.linkSpanEnd.data[link]!));
-        label(this.literal("trace_id"), hex(t.bytes, t.linkTraceStart.data[link]!, t.linkTraceEnd.data[link]!));
+        const { span, trace } = this.texts.link(link);
+        label(this.literal("span_id"), span);
+        label(this.literal("trace_id"), trace);
       }
       labelOffset[n + 1] = labelKey.length;
     }

@@ -123,7 +123,7 @@ export class TypeReader {
 
   private readArray(c: JfrCursor, of: Plan, told: boolean): void {
     const n = c.count();
-    // Elements without a part take no byte: any number of them may be claimed.
+    // A class without fields has values of no bytes: what is left bounds their number, not the work, and there is nothing to read.
     if (of.length === 0) return;
     if (told && of.every((s) => s.kind === VARINT)) { this.readIntegers(c, n, of); return; }
     for (let i = 0; i < n; i++) {

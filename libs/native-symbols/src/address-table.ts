@@ -11,7 +11,7 @@ const VERSION = 1;
 const HEAD_BYTES = 48;
 
 /**
- * Names the functions behind the addresses of one file: what a debug file becomes, a hundredth of its size. Segments do not
+ * Names the functions behind the addresses of one file: what is kept of a debug file. Segments do not
  * overlap and are in the order of their addresses. Format: docs/formats/address-table.md
  */
 export class AddressTable {

@@ -32,19 +32,10 @@ export class DwarfStrings {
 
   /** Steps over a value; `addressSize` and `version` are the unit's. */
   skip(c: DwarfCursor, form: number, wide: boolean, addressSize = 8, version = 5): void {
-    const size = wide ? 8 : 4;
+    const bytes = formBytes(form, wide, addressSize, version);
+    if (bytes >= 0) { c.need(bytes); return; }
     switch (form) {
-      case 0x19: case 0x21: return; // flag_present, implicit_const
-      case 0x0b: case 0x0c: case 0x11: case 0x25: case 0x29: c.need(1); return;
-      case 0x05: case 0x12: case 0x26: case 0x2a: c.need(2); return;
-      case 0x27: case 0x2b: c.need(3); return;
-      case 0x06: case 0x13: case 0x1c: case 0x28: case 0x2c: c.need(4); return;
-      case 0x07: case 0x14: case 0x20: case 0x24: c.need(8); return;
-      case 0x1e: c.need(16); return;
-      case 0x01: c.need(addressSize); return;
       case 0x0d: case 0x0f: case 0x15: case 0x1a: case 0x1b: case 0x22: case 0x23: c.uleb(); return;
-      case 0x0e: case 0x17: case 0x1d: case 0x1f: case 0x1f20: case 0x1f21: c.need(size); return;
-      case 0x10: c.need(version <= 2 ? addressSize : size); return;
       case 0x08: c.skipText(); return;
       case 0x0a: c.need(c.u8()); return;
       case 0x03: c.need(c.u16()); return;
@@ -53,5 +44,22 @@ export class DwarfStrings {
       case 0x16: this.skip(c, c.uleb(), wide, addressSize, version); return;
       default: c.refuse(`expected a form, found ${form.toString(16)}`);
     }
+  }
+}
+
+/** What a value of a form takes where it always takes the same, else -1 (DWARF 5, chapter 7.5.5). */
+export function formBytes(form: number, wide: boolean, addressSize: number, version: number): number {
+  switch (form) {
+    case 0x19: case 0x21: return 0; // flag_present, implicit_const
+    case 0x0b: case 0x0c: case 0x11: case 0x25: case 0x29: return 1;
+    case 0x05: case 0x12: case 0x26: case 0x2a: return 2;
+    case 0x27: case 0x2b: return 3;
+    case 0x06: case 0x13: case 0x1c: case 0x28: case 0x2c: return 4;
+    case 0x07: case 0x14: case 0x20: case 0x24: return 8;
+    case 0x1e: return 16;
+    case 0x01: return addressSize;
+    case 0x0e: case 0x17: case 0x1d: case 0x1f: case 0x1f20: case 0x1f21: return wide ? 8 : 4;
+    case 0x10: return version <= 2 ? addressSize : wide ? 8 : 4;
+    default: return -1;
   }
 }

@@ -1,5 +1,5 @@
 import { type DwarfCursor } from "./dwarf-cursor.ts";
-import { DwarfStrings } from "./dwarf-strings.ts";
+import { DwarfStrings, formBytes } from "./dwarf-strings.ts";
 import type { ElfFile } from "./elf.ts";
 import type { FunctionSet } from "./functions.ts";
 import { readLineProgram } from "./line-program.ts";
@@ -135,7 +135,7 @@ class DwarfReader {
         const name = c.uleb(), form = c.uleb(), constant = form === 0x21 ? c.sleb() : 0;
         if (name === 0 && form === 0) break;
         a.attributes.push({ name, form, constant });
-        const bytes = bytesOf(form, u);
+        const bytes = formBytes(form, u.wide, u.addressSize, u.version);
         a.bytes = bytes < 0 || a.bytes < 0 ? -1 : a.bytes + bytes;
       }
       known.set(code, a);
@@ -288,22 +288,5 @@ class DwarfReader {
     const text = name || readableName(linkage), f = set.func(set.string(text), set.string(file), line);
     this.functions.set(offset, f);
     return f;
-  }
-}
-
-/** What a value of a form takes, where it always takes the same. */
-function bytesOf(form: number, u: Unit): number {
-  switch (form) {
-    case 0x19: case 0x21: return 0;
-    case 0x0b: case 0x0c: case 0x11: case 0x25: case 0x29: return 1;
-    case 0x05: case 0x12: case 0x26: case 0x2a: return 2;
-    case 0x27: case 0x2b: return 3;
-    case 0x06: case 0x13: case 0x1c: case 0x28: case 0x2c: return 4;
-    case 0x07: case 0x14: case 0x20: case 0x24: return 8;
-    case 0x1e: return 16;
-    case 0x01: return u.addressSize;
-    case 0x0e: case 0x17: case 0x1d: case 0x1f: case 0x1f20: case 0x1f21: return u.wide ? 8 : 4;
-    case 0x10: return u.version <= 2 ? u.addressSize : u.wide ? 8 : 4;
-    default: return -1;
   }
 }

@@ -1,5 +1,6 @@
 import { DwarfCursor } from "./dwarf-cursor.ts";
 import type { ElfFile } from "./elf.ts";
+import { symbolAddress } from "./elf-symbols.ts";
 import type { FunctionSet } from "./functions.ts";
 
 /** Magics of the table since Go 1.16, 1.18 and 1.20; their layouts are those of runtime/symtab.go (pcHeader, _func). */
@@ -25,7 +26,8 @@ export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boo
   if (recent) c.uint(word); // once the start of the text, which later linkers leave out
   const names = c.uint(word), units = c.uint(word), files = c.uint(word), tables = c.uint(word), functions = c.uint(word);
   if (count > MAX_FUNCTIONS) c.refuse(`expected at most ${MAX_FUNCTIONS} functions, found ${count}`);
-  const { base, span } = elf, text = Number(textStart(elf) - base), field = recent ? 4 : word;
+  const { base, span } = elf, // Recent headers leave out where the text begins: a symbol says it, where there are any.
+    text = Number((symbolAddress(elf, "runtime.text") ?? elf.find(".text")?.address ?? base) - base), field = recent ? 4 : word;
   const index = at(functions), entry = (offset: number): number => (recent ? text + offset : offset - Number(base));
   let start = entry(index.uint(field));
   for (let i = 0; i < count; i++) {
@@ -46,16 +48,6 @@ export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boo
     start = end;
   }
   return true;
-}
-
-/** runtime.text: a symbol where there are any, else where the text begins. */
-function textStart(elf: ElfFile): bigint {
-  const table = elf.find(".symtab"), strings = table && elf.sections[table.link];
-  if (table && strings && elf.is64) {
-    const bytes = elf.bytesOf(table), names = elf.bytesOf(strings), view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    for (let p = 0; p + 24 <= bytes.length; p += 24) if (elf.text(names, view.getUint32(p, true)) === "runtime.text") return view.getBigUint64(p + 8, true);
-  }
-  return elf.find(".text")?.address ?? elf.base;
 }
 
 /** Values of a table by program counter: steps of (zig-zag value, counter), from -1. */

@@ -1,4 +1,4 @@
-import { type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, type RowKeys, type SelectRequest, type SeriesRanges, type SourceQuery } from "@cinderblock/query";
+import { type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, reasonOf, type RowKeys, type SelectRequest, type SeriesRanges, type SourceQuery } from "@cinderblock/query";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { transferable, WorkerClient } from "@cinderblock/threads";
@@ -78,7 +78,7 @@ export class QueryPool implements Service {
     signal?.addEventListener("abort", () => { Atomics.store(stop, 0, 1); }, { once: true });
     const answers = await this.fan<ExecuteAnswer>("execute", root, tenant, ulids, { query, exclude, stop });
     const results = answers.map((a) => a.result).filter((r) => r !== undefined);
-    return { result: results.length > 0 ? mergePartials(results) : undefined, missing: answers.flatMap((a) => a.missing), ...(answers.some((a) => a.unnamed) ? { unnamed: true } : {}) };
+    return { result: results.length > 0 ? mergePartials(results) : undefined, missing: answers.flatMap((a) => a.missing), ...reasonOf(answers) };
   }
 
   async ranges(root: Root, tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {

@@ -4,7 +4,7 @@ import { loadHasher } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import { executeOn, type PartialResult, labelNames, labelValues, mergePartials, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
-import { Symboliser } from "@cinderblock/symbolizer";
+import { Symbolizer } from "@cinderblock/symbolizer";
 import { ownData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { BlockSet } from "./block-set.ts";
 import { DiskCache } from "./disk-cache.ts";
@@ -15,8 +15,9 @@ import { threadOf } from "./thread-of.ts";
 /** A worker thread for reads: holds open blocks, answers questions about them, merges and renders. */
 const data = ownData<QueryThreadData>();
 const disk = data.disk && new DiskCache(data.disk.dir, data.disk.bytes, data.disk.counters, (ulid) => threadOf(ulid, data.count) === data.index);
-const blocks = Promise.all([loadHasher(), openBucket(data.bucket)]).then(([hasher, bucket]) => new BlockSet({ bucket: disk ? disk.wrap(bucket) : bucket, local: new FilesystemBucket(data.localDirectory) }, hasher, data.cacheBytes));
-const symbols = openBucket(data.bucket).then((bucket) => Symboliser.open(data.symbols, Date.now, bucket));
+const opened = openBucket(data.bucket);
+const blocks = Promise.all([loadHasher(), opened]).then(([hasher, bucket]) => new BlockSet({ bucket: disk ? disk.wrap(bucket) : bucket, local: new FilesystemBucket(data.localDirectory) }, hasher, data.cacheBytes));
+const symbols = opened.then((bucket) => Symbolizer.open(data.symbols, Date.now, bucket));
 setInterval(() => { void blocks.then((b) => b.closeIdle(Date.now() - data.idleMs)); }, Math.min(data.idleMs, 60_000)).unref();
 
 /** Blocks that one question works on at once: far ones are waited for together, and what the question is through with may go. */
@@ -38,13 +39,13 @@ async function onOpen<T>(call: BlocksCall, work: (open: BlockReader[]) => Promis
 
 const methods: QueryWorkerMethods = {
   async execute({ query, exclude, ulids, ...call }) {
-    const set = await blocks, slots = new Semaphore(BLOCKS_AT_ONCE), symboliser = await symbols;
-    let unnamed = false;
+    const set = await blocks, slots = new Semaphore(BLOCKS_AT_ONCE), symbolizer = await symbols;
+    let unnamed: string | undefined;
     const ask = async (open: BlockReader[]): Promise<PartialResult | undefined> => {
       if (open.length === 0) return undefined;
-      if (!symboliser) return executeOn(open, query, exclude);
-      const named = await symboliser.execute(open, call.tenant, query, exclude);
-      if (named.unnamed) unnamed = true;
+      if (!symbolizer) return executeOn(open, query, exclude);
+      const named = await symbolizer.execute(open, call.tenant, query, exclude);
+      unnamed ??= named.unnamed;
       return named.result;
     };
     const other = reformed(exclude, ulids, "block");
@@ -55,7 +56,7 @@ const methods: QueryWorkerMethods = {
       return { value, missing };
     })));
     const parts = answers.map((a) => a.value).filter((v) => v !== undefined);
-    return moved({ result: parts.length > 0 ? mergePartials(parts) : undefined, missing: [...other, ...answers.flatMap((a) => a.missing)], ...(unnamed ? { unnamed } : {}) });
+    return moved({ result: parts.length > 0 ? mergePartials(parts) : undefined, missing: [...other, ...answers.flatMap((a) => a.missing)], ...(unnamed === undefined ? {} : { unnamed }) });
   },
   async ranges({ select, ...call }) { return (await onOpen(call, (open) => Promise.all(open.map((b) => seriesRanges(b, select))))).value; },
   async keys({ select, ...call }) { return moved((await onOpen(call, (open) => Promise.all(open.map((b) => rowKeys(b, select))))).value); },

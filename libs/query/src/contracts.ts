@@ -13,7 +13,7 @@ export interface SeriesRanges { ulid: string; form: SourceForm; upTo: number; fi
 export interface LabelAnswer { names: string[]; sets: Label[][] }
 
 /** A partial result and the ULIDs that the client turned out not to have. */
-export interface ExecuteAnswer { result: PartialResult | undefined; missing: string[]; /** native frames are without names that may be there when it is asked again */ unnamed?: boolean }
+export interface ExecuteAnswer { result: PartialResult | undefined; missing: string[]; /** why native frames are without names that may be there when it is asked again */ unnamed?: string }
 
 /** What a querier asks of an ingester or a store-gateway: in process, or over the network later. */
 export interface SourceClient {

@@ -7,7 +7,7 @@ import { detailedPoints } from "./heatmap.ts";
 import { largestProfiles, mergePoints, mergeProfileLists, type Points, pointsOf, type ProfileList, withIds } from "./points.ts";
 import { buildSamples, mergeSamples, type PartialSamples } from "./samples.ts";
 import { type Segment, segmentsOf } from "./segments.ts";
-import type { SeriesRanges } from "./contracts.ts";
+import type { ExecuteAnswer, SeriesRanges } from "./contracts.ts";
 import type { Exclusion, Exclusions } from "./duplicates.ts";
 import { endNanos, inShard, sampleFilter, type SampleFilter, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
 import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
@@ -180,4 +180,10 @@ export function seriesLabels(sources: readonly ProfileSource[], names: readonly 
     }
   }
   return [...out.values()];
+}
+
+/** Of several answers the first reason, to be spread into theirs. */
+export function reasonOf(answers: readonly (ExecuteAnswer | undefined)[]): { unnamed?: string } {
+  const unnamed = answers.find((a) => a?.unnamed !== undefined)?.unnamed;
+  return unnamed === undefined ? {} : { unnamed };
 }

@@ -48,9 +48,9 @@ export function exemplarLabels(labels: readonly Label[], groupBy: readonly strin
 /** Which samples of a row count: by their stacks. */
 export type KeepSample = (table: RowTable, row: number, sample: number) => boolean;
 
-/** Visits what each span of each selected row was seen with, and the first sample of it; samples without a span are of none. */
-export async function eachSpan(segment: Segment, keep: KeepSample | undefined, visit: (table: RowTable, index: number, row: number, low: number, high: number, value: bigint, sample: number) => void): Promise<void> {
-  await eachBatch(segment, ["samples", "spans", "traces", "ids"], (table, batch) => {
+/** Visits what each span of each selected row was seen with, and the first sample of it; samples without a span are of none. `ids`: those of profiles and traces are there. */
+export async function eachSpan(segment: Segment, keep: KeepSample | undefined, ids: boolean, visit: (table: RowTable, index: number, row: number, low: number, high: number, value: bigint, sample: number) => void): Promise<void> {
+  await eachBatch(segment, ids ? ["samples", "spans", "traces", "ids"] : ["samples", "spans"], (table, batch) => {
     for (const { index, rows } of batch) {
       for (const row of rows) {
         const spanStart = table.spanStart[row]!, first = table.sampleStart[row]!, end = table.sampleEnd[row]!;

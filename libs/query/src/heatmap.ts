@@ -26,7 +26,7 @@ export async function detailedPoints(source: ProfileSource, segment: Segment, ea
     return { ...points, series, of: of.view().slice(), ...(ids ? { id } : {}) };
   }
   const timeMs = new U32Column(256), value = new I64Column(256), span = new U32Column(512), trace = new U32Column(1024), id = new U32Column(1024);
-  await eachSpan(segment, undefined, (table, index, row, low, high, sum, sample) => {
+  await eachSpan(segment, undefined, ids, (table, index, row, low, high, sum, sample) => {
     checkCount(of.length + 1);
     of.push(position.get(index)!);
     const ms = Number(table.timeNanos[row]! / 1_000_000n);

@@ -119,7 +119,7 @@ export async function addSource(into: SeriesMerger, source: ProfileSource, segme
     const bucket = bucketOf(Number(t.timeNanos[row]! / 1_000_000n), range);
     if (bucket >= 0) largest.offer(`${bucket}:${groups.get(index)!}`, t, index, row, low, high, value, sample);
   };
-  if (each === "span") await eachSpan(segment, keep, offer);
+  if (each === "span") await eachSpan(segment, keep, true, offer);
   else for (const { index, rows } of selected) for (const row of rows) offer(table, index, row, 0, 0, valueOf ? valueOf(row) : table.totalValue[row]!);
   own.exemplars((labels, bucket) => largest.of(`${bucket}:${labelsKey(labels)}`));
   for (const p of own.finish()) into.add(p);

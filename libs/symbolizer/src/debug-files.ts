@@ -1,4 +1,3 @@
-import { Semaphore } from "@cinderblock/async";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { WorkerClient } from "@cinderblock/threads";
@@ -20,23 +19,18 @@ export function inThread(script: string): Converter {
 
 /** Debug files that people uploaded: what is kept of one is its table, in the tenant's folder of the bucket. */
 export class DebugFiles {
-  readonly limitBytes: number;
   private readonly bucket: Bucket;
   private readonly convert: Converter;
-  /** each takes memory of several times its size */
-  private readonly one = new Semaphore(1);
 
-  constructor(bucket: Bucket, limitBytes: number, convert: Converter) { this.bucket = bucket; this.limitBytes = limitBytes; this.convert = convert; }
+  constructor(bucket: Bucket, convert: Converter) { this.bucket = bucket; this.convert = convert; }
 
   /** Keeps the table of a file. @param buildId of a file that has none itself; "" otherwise */
-  upload(tenant: string, bytes: Uint8Array, buildId: string): Promise<DebugFile> {
-    return this.one.run(async () => {
-      const c = await this.convert({ bytes, buildId });
-      if (c.buildId === "") throw invalid("the file has no GNU build id: say with build-id= under which one profiles name it");
-      if (buildId !== "" && c.buildId !== buildId) throw invalid(`the file's build id is ${c.buildId}, not ${buildId}`);
-      await this.bucket.put(uploadedName(tenant, c.buildId), c.table);
-      return { buildId: c.buildId, functions: c.functions, bytes: c.table.length };
-    });
+  async upload(tenant: string, bytes: Uint8Array, buildId: string): Promise<DebugFile> {
+    const c = await this.convert({ bytes, buildId });
+    if (c.buildId === "") throw invalid("the file has no GNU build id: say with build-id= under which one profiles name it");
+    if (buildId !== "" && c.buildId !== buildId) throw invalid(`the file's build id is ${c.buildId}, not ${buildId}`);
+    await this.bucket.put(uploadedName(tenant, c.buildId), c.table);
+    return { buildId: c.buildId, functions: c.functions, bytes: c.table.length };
   }
 
   /** Build ids, sorted. */

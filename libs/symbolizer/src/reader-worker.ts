@@ -13,9 +13,9 @@ const methods: ReaderMethods = {
   fetch(call) {
     const next = last.then(async () => {
       const { path, buildId, urls, maxFileBytes, timeoutMs, diskBytes, absentMs } = call, file = await fetchDebugFile(urls, buildId, maxFileBytes, timeoutMs);
-      const table = file && tableOf(file);
+      const table = file ? tableOf(file) : "no server has it";
       // Readers see a whole table or none.
-      if (!table) await writeFile(`${path}.absent`, "");
+      if (typeof table === "string") await writeFile(`${path}.absent`, `${table}\n`);
       else { await writeFile(`${path}.tmp`, table); await rename(`${path}.tmp`, `${path}.cbsy`); }
       await prune(dirname(path), diskBytes, absentMs);
     });
@@ -28,9 +28,9 @@ const methods: ReaderMethods = {
   },
 };
 
-/** A file that a server has but that names nothing is as good as none. */
-function tableOf(file: Uint8Array): Uint8Array | undefined {
-  try { return readDebugFile(file).table.encode(); } catch (err) { if (err instanceof DebugFileError) return undefined; throw err; }
+/** A file that a server has but that cannot be read is as good as none: its mark says why. */
+function tableOf(file: Uint8Array): Uint8Array | string {
+  try { return readDebugFile(file).table.encode(); } catch (err) { if (err instanceof DebugFileError) return err.message; throw err; }
 }
 
 /** Most marks of files that nobody had: profiles may name any number of them. */

@@ -17,7 +17,7 @@ function store(bucket: Bucket, more: Partial<SymbolizerConfig> = {}): { tables: 
 
 describe("tables of debug files", () => {
   it("are a tenant's uploads, read once, forgotten when there is no room, and asked for again after a while where there was none", async () => {
-    const bucket = new FilesystemBucket(join(directory, "bucket")), files = new DebugFiles(bucket, 1 << 20, (call) => Promise.resolve(convert(call)));
+    const bucket = new FilesystemBucket(join(directory, "bucket")), files = new DebugFiles(bucket, (call) => Promise.resolve(convert(call)));
     const { buildId } = await files.upload("a", bytes, ""), { tables, clock, counts } = store(bucket);
     expect([(await tables.get("a", buildId)).state, (await tables.get("a", buildId)).state, counts()]).toEqual(["here", "here", { uploaded: 1 }]);
     expect(await tables.get("b", buildId)).toEqual({ state: "absent", untilMs: clock.now + 5000 });
@@ -35,7 +35,7 @@ describe("tables of debug files", () => {
   });
   it("fail a query neither when the bucket fails nor when it hangs; it is waited for once, not for each block", async () => {
     const failing = store({ get: () => Promise.reject(new Error("no route to host")) } as unknown as Bucket);
-    expect([await failing.tables.get("a", "abcdef01"), failing.counts()]).toEqual([{ state: "failed", untilMs: failing.clock.now + 60_000 }, { failed: 1 }]);
+    expect([await failing.tables.get("a", "abcdef01"), failing.counts()]).toEqual([{ state: "failed", untilMs: failing.clock.now + 60_000, reason: "no route to host" }, { failed: 1 }]);
     const hanging = store({ get: () => new Promise(() => undefined) } as unknown as Bucket);
     expect(await hanging.tables.get("a", "abcdef01")).toEqual({ state: "pending" });
     hanging.clock.now += 300;

@@ -3,12 +3,12 @@ import { mkdir, open, readFile, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { sleep } from "@cinderblock/async";
 import { ShortRead } from "@cinderblock/bytes";
-import { CinderblockError, kindOf } from "@cinderblock/errors";
+import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import { AddressTable } from "@cinderblock/native-symbols";
 import type { Bucket } from "@cinderblock/objstore";
 import { WorkerClient } from "@cinderblock/threads";
 import type { FetchCall } from "./reader-protocol.ts";
-import type { Found, TableSource } from "./symbolised-source.ts";
+import type { Found, TableSource } from "./symbolized-source.ts";
 
 export interface SymbolizerConfig {
   /** where tables are kept that were made of fetched files */
@@ -64,7 +64,7 @@ export class TableStore implements TableSource {
     let running = this.asked.get(key);
     if (!running) {
       // A query is answered without names rather than not at all.
-      const found = this.find(tenant, buildId).catch((): Found => { this.count("failed"); return { state: "failed", untilMs: this.now() + FAILED_MS }; })
+      const found = this.find(tenant, buildId).catch((err: unknown): Found => { this.count("failed"); return { state: "failed", untilMs: this.now() + FAILED_MS, reason: messageOf(err) }; })
         .then((f) => { this.hold(key, f); return f; }).finally(() => { this.asked.delete(key); });
       this.asked.set(key, (running = { found, sinceMs: this.now() }));
     }

@@ -5,20 +5,20 @@ import type { AddressTable } from "@cinderblock/native-symbols";
 import { LOCATION_HEAD, MAPPING_WORDS, SymbolPartition, SymbolRewriter, type SymbolTables } from "@cinderblock/symdb";
 
 /** What is known of a file: its table, that nobody has one, that it could not be had (each until a time), or that it is being fetched. */
-export type Found = { state: "here"; table: AddressTable } | { state: "absent" | "failed"; untilMs: number } | { state: "pending" };
+export type Found = { state: "here"; table: AddressTable } | { state: "absent"; untilMs: number } | { state: "failed"; untilMs: number; reason: string } | { state: "pending" };
 /** Where tables come from. */
 export interface TableSource { get(tenant: string, buildId: string): Promise<Found> }
 
 type Symbols = Awaited<ReturnType<ProfileSource["symbols"]>>;
 
 /** A source whose frames without functions are named by the tables of their files. Rows are the source's own. */
-export class SymbolisedSource implements ProfileSource {
+export class SymbolizedSource implements ProfileSource {
   readonly ulid: string;
   readonly form: SourceForm;
   /** from then on it pays to ask for the tables anew: some were not there */
   staleAtMs = Infinity;
-  /** Frames are without names that may be there when it is asked again. */
-  unnamed = false;
+  /** Why frames are without names that may be there when it is asked again; undefined: they have all that there are. */
+  unnamed: string | undefined;
   private readonly inner: ProfileSource;
   private readonly tables: TableSource;
   private readonly tenant: string;
@@ -50,7 +50,7 @@ export class SymbolisedSource implements ProfileSource {
 
   private async named(partition: number, overlay: Overlay): Promise<Symbols> {
     const inner = await this.inner.symbols(partition), own = await overlay.update(inner, (id) => this.table(id));
-    if (!own) { this.staleAtMs = 0; this.unnamed = true; }
+    if (!own) { this.staleAtMs = 0; this.unnamed ??= "names have come since"; }
     this.inner.hold?.(overlay.grown());
     return own ?? inner;
   }
@@ -59,7 +59,7 @@ export class SymbolisedSource implements ProfileSource {
     const found = await this.tables.get(this.tenant, buildId);
     if (found.state === "here") return found.table;
     this.staleAtMs = Math.min(this.staleAtMs, found.state === "pending" ? 0 : found.untilMs);
-    if (found.state !== "absent") this.unnamed = true;
+    if (found.state !== "absent") this.unnamed ??= `build id ${buildId}: ${found.state === "failed" ? found.reason : "it is being fetched"}`;
     return undefined;
   }
 }
