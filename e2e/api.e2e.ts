@@ -332,7 +332,7 @@ it("a tenant's series are limited, and those that are known go on when the limit
 describe("usage groups", () => {
   it("count a tenant's bytes by what its file says, and keep a part of a group", async () => {
     const server = new Server(), file = join(server.dir, "groups.yaml");
-    writeFileSync(file, `overrides: {anonymous: {distributor_usage_groups: {"team \${labels.team}": '{team!=""}', gone: '{service_name="gone"}'}, distributor_sampling: {usage_groups: {gone: {probability: 0}}}}}\n`);
+    writeFileSync(file, `overrides: {anonymous: {distributor_usage_groups: {"team \${labels.team}": '{team!=""}', gone: '{service_name="gone"}'}, distributor_sampling: {usage_groups: {gone: {probability: 0}, "team \${labels.team}": {probability: 1}}}}}\n`);
     await server.start(`-runtime-config.file=${file}`);
     const push = async (labels: Record<string, string>): Promise<number> => (await server.json("/push.v1.PusherService/Push", { series: [{ labels: Object.entries({ __name__: "process_cpu", ...labels }).map(([name, value]) => ({ name, value })), samples: [{ rawProfile: Buffer.from(profile(1)).toString("base64") }] }] })).status;
     expect([await push({ service_name: "kept", team: "a" }), await push({ service_name: "gone" }), await push({ service_name: "nobody" })]).toEqual([200, 200, 200]);
@@ -340,6 +340,8 @@ describe("usage groups", () => {
     for (const group of ["team a", "gone", "other"]) expect(metrics).toMatch(new RegExp(`pyroscope_usage_group_received_decompressed_total\\{[^}]*tenant="anonymous",usage_group="${group}"\\} [1-9]`));
     expect(metrics).toMatch(/pyroscope_usage_group_discarded_bytes_total\{reason="dropped_by_sampling_rules",tenant="anonymous",usage_group="gone"\} [1-9]/);
     expect((await server.json("/querier.v1.QuerierService/LabelValues", { name: "service_name", matchers: [], start: String(now - 3600_000), end: String(now + 3600_000) })).body).toEqual({ names: ["kept", "nobody"] });
+    const annotations = async (service: string): Promise<unknown> => ((await server.json("/querier.v1.QuerierService/SelectSeries", { profileTypeID: CPU, labelSelector: `{service_name="${service}"}`, start: String(now - 60_000), end: String(now + 60_000), step: 120 })).body as { series: { points: { annotations?: unknown }[] }[] }).series[0]!.points[0]!.annotations;
+    expect([await annotations("kept"), await annotations("nobody")]).toEqual([[{ key: "pyroscope.ingest.sampled", value: '{"body":{"source":{"usageGroup":"team a","probability":1}}}' }], undefined]);
     await server.stop();
     writeFileSync(file, `overrides: {anonymous: {distributor_usage_groups: {other: "{}"}}}\n`);
     await expect(server.start(`-runtime-config.file=${file}`)).rejects.toThrow("the name other is for what belongs to no group");
@@ -359,6 +361,14 @@ describe("an ingestion limit", () => {
     const form = await fetch(`${server.url}/ingest?name=shop.cpu&from=${now / 1000}`, { method: "POST", headers: { "x-scope-orgid": "full" }, body: "a;b 1" });
     expect(form.status).toBe(429);
     expect(await (await fetch(`${server.url}/metrics`)).text()).toContain('pyroscope_discarded_samples_total{reason="ingest_limit_reached",tenant="full"} 2');
+    // Who looks at the points sees that the others are missing, in memory and from the block.
+    const throttled = { key: "pyroscope.ingest.throttled", value: '{"body":{"periodType":"hour","periodLimitMb":128,"limitResetTime":1795411800,"samplingPeriodSec":3600,"samplingRequests":1,"usageGroup":""}}' };
+    const points = async (tenant: string): Promise<unknown> => ((await server.json("/querier.v1.QuerierService/SelectSeries", { profileTypeID: CPU, labelSelector: "{}", start: String(now - 60_000), end: String(now + 60_000), step: 120 }, { "x-scope-orgid": tenant })).body as { series: { points: unknown[] }[] }).series.flatMap((x) => x.points);
+    for (const flushed of [false, true]) {
+      if (flushed) await server.flush();
+      expect(await points("full")).toEqual([expect.objectContaining({ annotations: [throttled] })]);
+      expect(await points("other")).toEqual([expect.not.objectContaining({ annotations: expect.anything() })]);
+    }
     reached(false);
     for (let i = 0; (await push("full", 2)).status !== 200; i++) { expect(i).toBeLessThan(100); await new Promise((r) => { setTimeout(r, 100); }); }
     await server.stop();

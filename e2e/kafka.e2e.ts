@@ -1,6 +1,6 @@
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type KafkaServer, type RedisServer, type S3Server, startKafka, startRedis, startS3Server, tinyPprof } from "@cinderblock/testkit";
+import { type KafkaServer, type RedisServer, type S3Server, startKafka, startRedis, startS3Server, temporaryFolder, tinyPprof } from "@cinderblock/testkit";
 import { Cluster } from "./cluster.ts";
 import { Oracle } from "./oracle.ts";
 import { Pusher, settle, total, until } from "./pusher.ts";
@@ -8,7 +8,7 @@ import { CPU, type Server } from "./server.ts";
 
 const oracle = new Oracle();
 let redis: RedisServer | undefined, s3: S3Server | undefined, kafka: KafkaServer | undefined;
-beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["kafka-answers", "kafka-series", "kafka-disk", "kafka-owners"]); kafka = await startKafka(); }, 600_000);
+beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["kafka-answers", "kafka-series", "kafka-disk", "kafka-owners", "kafka-trickle"]); kafka = await startKafka(); }, 600_000);
 afterAll(async () => { s3?.stop(); await redis?.kill(); await kafka?.kill(); });
 const here = (): boolean => redis !== undefined && s3 !== undefined && kafka !== undefined; // what is missing was said when it was looked for
 
@@ -81,6 +81,29 @@ describe("Kafka between distributors and ingesters", () => {
     expect((await push("s7", 7, 1)).status).toBe(429);
     const sums = await c.get("query-frontend").sums(["service_name"], CPU, Date.now() - 3600_000, Date.now() + 60_000);
     expect([...sums].sort()).toEqual([0, 1, 2, 3, 4, 5].map((i) => [`s${i}`, 2]));
+    await c.stop();
+  }, 120_000);
+
+  it("a usage group that is over its limit is refused but for a trickle, which an ingester that knows of no limit keeps and marks", async () => {
+    if (!here()) return;
+    const c = kafkaCluster("kafka-trickle"), file = join(temporaryFolder(), "limits.yaml");
+    writeFileSync(file, `overrides: {anonymous: {distributor_usage_groups: {shop: '{service_name="shop"}'}, ingestion_limit: {period_type: day, limit_reset_time: 1795411800, sampling: {num_requests: 2, period: 1h}, usage_groups: {shop: {limit_reached: true, period_limit_mb: 7}}}}}\n`);
+    await c.start("ingester", 1);
+    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1)]);
+    await c.start("distributor", 1, `-runtime-config.file=${file}`);
+    const now = Date.now() - 60_000;
+    const push = async (service: string, at: number): Promise<number> => {
+      const raw = Buffer.from(tinyPprof({ stacks: [{ frames: ["main"], values: [1] }], timeNanos: BigInt(now + at) * 1_000_000n })).toString("base64");
+      return (await c.get("distributor").json("/push.v1.PusherService/Push", { series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: service }], samples: [{ rawProfile: raw }] }] })).status;
+    };
+    const statuses: number[] = [];
+    for (const [i, service] of ["shop", "other", "other", "shop", "shop", "other"].entries()) statuses.push(await push(service, i));
+    expect(statuses).toEqual([200, 200, 200, 200, 429, 200]);
+    const points = await c.get("query-frontend").json("/querier.v1.QuerierService/SelectSeries", { profileTypeID: CPU, labelSelector: "{}", start: String(now - 1000), end: String(now + 59_000), step: 60, groupBy: ["service_name"] }, STRONG);
+    const series = (points.body as { series: { labels: { value: string }[]; points: { value: number; annotations?: { value: string }[] }[] }[] }).series;
+    expect(series.map((s) => [s.labels[0]!.value, s.points.reduce((n, p) => n + p.value, 0), s.points.flatMap((p) => (p.annotations ?? []).map((a) => a.value))])).toEqual([
+      ["other", 3, []], ["shop", 2, ['{"body":{"periodType":"day","periodLimitMb":7,"limitResetTime":1795411800,"samplingPeriodSec":3600,"samplingRequests":2,"usageGroup":"shop"}}']],
+    ]);
     await c.stop();
   }, 120_000);
 

@@ -45,11 +45,13 @@ export class Distributor {
 
   async push(tenant: string, service: string, push: RawPush, type: string): Promise<void> {
     const bytes = push.body.length, limits = this.limits.of(tenant);
-    try { this.gate.check(tenant, limits.ingestionLimit, this.base.now()); } catch (err) { this.discard([{ reason: "ingest_limit_reached", profiles: 1, bytes }], tenant); throw err; }
+    let trickle = false;
+    try { trickle = this.gate.check(tenant, limits.ingestionLimit, this.base.now()); } catch (err) { this.discard([{ reason: "ingest_limit_reached", profiles: 1, bytes }], tenant); throw err; }
     try { this.admit(bytes); } catch (err) { this.discard([{ reason: "rate_limited", profiles: 1, bytes }], tenant); throw err; }
     this.inFlightBytes += bytes;
     try {
-      const answer = await this.base.tracer.span("distributor.push", { tenant, bytes }, () => this.path.push(tenant, service, push, limits));
+      const answer = await this.base.tracer.span("distributor.push", { tenant, bytes }, () => this.path.push(tenant, service, trickle ? { ...push, trickle } : push, limits));
+      if (answer.trickled && !limits.ingestionLimit!.reached) this.gate.use(tenant, limits.ingestionLimit!, this.base.now());
       this.count(tenant, type, answer);
       if (answer.error) throw fromErrorRecord(answer.error);
     } finally { this.inFlightBytes -= bytes; }

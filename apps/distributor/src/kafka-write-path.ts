@@ -42,7 +42,7 @@ export class KafkaWritePath implements WritePath {
     const { answer, accepted, series, types } = await this.validator.check(tenant, push, limits, atMs);
     if (accepted === 0) return answer;
     this.limitSeries(tenant, series, types, atMs);
-    const record = encodePushRecord({ tenant, service: placed, atMs, limits: this.decided(limits), push });
+    const record = encodePushRecord({ tenant, service: placed, atMs, limits: push.trickle ? { ...this.decided(limits), ingestionLimit: limits.ingestionLimit } : this.decided(limits), push });
     if (record.length > this.config.maxRecordBytes) {
       throw new CinderblockError("invalid", `the push is a record of ${record.length} bytes; the limit is ${this.config.maxRecordBytes} (-kafka.max-record-bytes)`, { reason: "body_size_limit_exceeded" });
     }
@@ -74,7 +74,7 @@ export class KafkaWritePath implements WritePath {
     let p = this.plain.get(limits);
     if (!p) {
       const { ingestionBodyLimitBytes, maxLabelNameLength, maxLabelValueLength, maxLabelNamesPerSeries, maxSessionsPerSeries, enforceLabelsOrder, disableLabelSanitization, maxProfileSizeBytes, maxProfileStacktraceSamples, maxProfileStacktraceSampleLabels, maxProfileStacktraceDepth, maxProfileSymbolValueLength, rejectOlderThanMs, rejectNewerThanMs, relabelDefaultRules, relabelRules, sampleTypeRelabelRules, usageGroups, sampling } = limits;
-      this.plain.set(limits, (p = { ingestionRateBytes: 0, ingestionBurstBytes: 0, maxSeriesPerTenant: 0, ingestionBodyLimitBytes, maxLabelNameLength, maxLabelValueLength, maxLabelNamesPerSeries, maxSessionsPerSeries, enforceLabelsOrder, disableLabelSanitization, maxProfileSizeBytes, maxProfileStacktraceSamples, maxProfileStacktraceSampleLabels, maxProfileStacktraceDepth, maxProfileSymbolValueLength, rejectOlderThanMs, rejectNewerThanMs, relabelDefaultRules, relabelRules, sampleTypeRelabelRules, usageGroups, sampling, groupsOverLimit: [] }));
+      this.plain.set(limits, (p = { ingestionRateBytes: 0, ingestionBurstBytes: 0, maxSeriesPerTenant: 0, ingestionBodyLimitBytes, maxLabelNameLength, maxLabelValueLength, maxLabelNamesPerSeries, maxSessionsPerSeries, enforceLabelsOrder, disableLabelSanitization, maxProfileSizeBytes, maxProfileStacktraceSamples, maxProfileStacktraceSampleLabels, maxProfileStacktraceDepth, maxProfileSymbolValueLength, rejectOlderThanMs, rejectNewerThanMs, relabelDefaultRules, relabelRules, sampleTypeRelabelRules, usageGroups, sampling, ingestionLimit: undefined }));
     }
     return p;
   }

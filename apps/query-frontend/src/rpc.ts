@@ -79,7 +79,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
             average: r.aggregation === TimeSeriesAggregationType.AVERAGE, limit: Number(r.limit ?? 0n), callSite: r.stackTraceSelector?.callSite.map((l) => l.name) ?? [],
             ...(EXEMPLARS[r.exemplarType] ? { exemplars: EXEMPLARS[r.exemplarType]! } : {}),
           });
-          return { series: series.map((s) => ({ labels: s.labels, points: s.points.map((p) => ({ timestamp: BigInt(Math.round(p.timestampMs)), value: p.value, ...(p.exemplar ? { exemplars: [exemplar(p.exemplar)] } : {}) })) })) };
+          return { series: series.map((s) => ({ labels: s.labels, points: s.points.map((p) => ({ timestamp: BigInt(Math.round(p.timestampMs)), value: p.value, ...(p.exemplar ? { exemplars: [exemplar(p.exemplar)] } : {}), ...(p.annotations ? { annotations: [...p.annotations] } : {}) })) })) };
         },
         async selectHeatmap(r, context) {
           const each = r.queryType === HeatmapQueryType.SPAN ? "span" : "profile", exemplars = EXEMPLARS[r.exemplarType];

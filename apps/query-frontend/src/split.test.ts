@@ -1,3 +1,4 @@
+import { AnnotationSets } from "@cinderblock/model";
 import fc from "fast-check";
 import type { RowTable } from "@cinderblock/block";
 import { renderSeries, SeriesMerger, type SourceQuery } from "@cinderblock/query";
@@ -23,9 +24,11 @@ describe("a query in parts", () => {
     for (const interval of [0, 60_000]) expect(splitQuery(query, interval, 0)).toEqual([{ query, startMs: 61_000, endMs: 119_000, shift: 0 }]);
   });
   it("gives the points of a time line that the whole gives, wherever its steps lie", () => {
-    fc.assert(fc.property(fc.array(fc.tuple(fc.nat(1000), fc.nat(100)), { minLength: 1, maxLength: 60 }), fc.nat(300), fc.integer({ min: 0, max: 700 }), fc.integer({ min: 1, max: 90 }), fc.integer({ min: 20, max: 400 }), fc.boolean(), (rows, start, length, stepMs, interval, average) => {
+    fc.assert(fc.property(fc.array(fc.tuple(fc.nat(1000), fc.nat(100), fc.nat(2)), { minLength: 1, maxLength: 60 }), fc.nat(300), fc.integer({ min: 0, max: 700 }), fc.integer({ min: 1, max: 90 }), fc.integer({ min: 20, max: 400 }), fc.boolean(), (rows, start, length, stepMs, interval, average) => {
       const range = { startMs: start + 100, endMs: start + 100 + length, stepMs, groupBy: [] };
-      const table = { timeNanos: BigInt64Array.from(rows, ([t]) => BigInt(t) * 1_000_000n), totalValue: BigInt64Array.from(rows, ([, v]) => BigInt(v)) } as RowTable;
+      const sets = new AnnotationSets();
+      for (const key of ["a", "b"]) sets.intern([{ key, value: "v" }]);
+      const table = { annotations: sets, annotation: Uint32Array.from(rows, ([, , set]) => set), timeNanos: BigInt64Array.from(rows, ([t]) => BigInt(t) * 1_000_000n), totalValue: BigInt64Array.from(rows, ([, v]) => BigInt(v)) } as RowTable;
       const query: SourceQuery = { kind: "series", select: { ...select, startMs: Math.max(0, range.startMs - stepMs + 1), endMs: range.endMs }, range, callSite: [] };
       const run = (q: SourceQuery) => {
         const m = new SeriesMerger();

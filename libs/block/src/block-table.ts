@@ -1,7 +1,9 @@
+import { decodeUtf8 } from "@cinderblock/bytes";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { CinderblockError, CorruptError } from "@cinderblock/errors";
-import { type ColumnData, decodeChunk, type FileMeta } from "@cinderblock/parquet";
-import { Column } from "@cinderblock/profile-table";
+import { AnnotationSets } from "@cinderblock/model";
+import { type BinaryValues, type ColumnData, decodeChunk, type FileMeta, type RowGroup, rowOffsets } from "@cinderblock/parquet";
+import { Column, mayHaveAnnotations } from "@cinderblock/profile-table";
 import { type BlockFiles, readFooter } from "./files.ts";
 import { type PageRun, readPages, type RunColumn } from "./pages.ts";
 import type { RowColumns, RowSource, RowTable, WantedRows } from "./rows.ts";
@@ -119,6 +121,7 @@ export class BlockTable implements RowSource {
       this.columns.delete(Column.totalValue);
     }
     if (need.includes("ids") && !r.id) await this.loadIds(meta);
+    if (need.includes("annotations") && !r.annotation) await this.loadAnnotations(meta);
     const marks = (need.includes("spans") ? SPANS : 0) | (need.includes("traces") ? TRACES : 0), bits = marks | (need.includes("samples") || marks !== 0 ? 1 : 0);
     // What another question released meanwhile is read again.
     for (let missing = this.missing(wanted, bits); missing.length > 0; missing = this.missing(wanted, bits)) await this.loadLists(meta, missing, bits);
@@ -134,6 +137,34 @@ export class BlockTable implements RowSource {
     this.rows.id = id;
     this.heldBytes += id.length;
     this.columns.delete(Column.id);
+  }
+
+  private async loadAnnotations(meta: FileMeta): Promise<void> {
+    const set = new Uint32Array(meta.numRows), sets = new AnnotationSets();
+    let first = 0;
+    for (const group of meta.rowGroups) {
+      if (mayHaveAnnotations(meta, group)) await this.annotationsOf(group, set.subarray(first, first + group.numRows), sets);
+      first += group.numRows;
+    }
+    if (this.rows.annotation) return; // another question was faster
+    Object.assign(this.rows, { annotation: set, annotations: sets });
+    this.heldBytes += set.byteLength + sets.byteLength;
+  }
+
+  private async annotationsOf(group: RowGroup, set: Uint32Array, sets: AnnotationSets): Promise<void> {
+    const [keys, values] = await Promise.all([Column.annotationKey, Column.annotationValue].map(async (path) => {
+      const chunk = group.columns.get(path);
+      if (!chunk) throw new CorruptError(this.name, 0, `expected column ${path} in every row group`);
+      return decodeChunk(await this.read(chunk.start, chunk.sizeBytes), chunk, this.name);
+    })) as [ColumnData, ColumnData];
+    const offset = rowOffsets(keys, group.numRows, 1), more = rowOffsets(values, group.numRows, 1);
+    const text = (c: ColumnData, k: number): string => { const v = c.values as BinaryValues; return decodeUtf8(v.bytes, v.offset[k]!, v.offset[k + 1]!); };
+    for (let i = 0; i < group.numRows; i++) {
+      if (offset[i + 1] !== more[i + 1]) throw new CorruptError(this.name, i, "expected a value for each key of an annotation");
+      const list = [];
+      for (let k = offset[i]!; k < offset[i + 1]!; k++) list.push({ key: text(keys, k), value: text(values, k) });
+      set[i] = sets.intern(list);
+    }
   }
 
   private async loadKeys(meta: FileMeta): Promise<void> {

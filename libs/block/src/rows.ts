@@ -1,3 +1,5 @@
+import type { AnnotationSets } from "@cinderblock/model";
+
 /**
  * Rows of a head or a block as columns: what queries scan. Row i owns samples [sampleStart[i], sampleEnd[i]).
  * Columns may be longer than what is in use.
@@ -20,10 +22,13 @@ export interface RowTable {
   traces: Uint32Array;
   /** row -> 16 bytes */
   id: Uint8Array;
+  /** row -> its list of `annotations` */
+  annotation: Uint32Array;
+  annotations: AnnotationSets;
 }
 
 /** Which columns a question needs; blocks load no others. */
-export type RowColumns = "keys" | "totals" | "samples" | "spans" | "traces" | "ids";
+export type RowColumns = "keys" | "totals" | "samples" | "spans" | "traces" | "ids" | "annotations";
 
 /** Rows that are asked for: ascending within each list. */
 export type WantedRows = readonly { rows: Uint32Array }[];

@@ -1,4 +1,5 @@
 import { I32Column, I64Column, U32Column } from "@cinderblock/columnar";
+import { type Annotations, AnnotationSets } from "@cinderblock/model";
 import { DownsampledTableWriter } from "@cinderblock/profile-table";
 import type { OutputFile } from "./output-file.ts";
 
@@ -17,6 +18,9 @@ export class Downsampler {
   private readonly offset = new U32Column(256);
   private readonly stack = new U32Column(4096);
   private readonly value = new I64Column(4096);
+  /** row -> its list of `sets`: what any of its profiles has */
+  private readonly annotation = new U32Column(256);
+  private sets = new AnnotationSets();
   private sums = new Map<number, number>();
   private key = { bucket: -1n, series: -1, partition: 0n };
   rows = 0;
@@ -32,7 +36,7 @@ export class Downsampler {
   get rowGroups(): number { return this.writer.rowGroups; }
 
   /** A row of the output, in its order: samples [from, to) of the two columns. */
-  add(series: number, partition: bigint, timeNanos: bigint, stacks: Uint32Array, values: BigInt64Array, from: number, to: number): void {
+  add(series: number, partition: bigint, timeNanos: bigint, stacks: Uint32Array, values: BigInt64Array, from: number, to: number, annotations: Annotations): void {
     const bucket = timeNanos / this.bucketNanos;
     if (series !== this.key.series || bucket !== this.key.bucket || partition !== this.key.partition) {
       this.end();
@@ -42,8 +46,10 @@ export class Downsampler {
       this.partition.push(partition);
       this.time.push(bucket * this.bucketNanos);
       this.total.push(0n);
+      this.annotation.push(0);
     }
     const row = this.total.length - 1;
+    if (annotations.length > 0) this.annotation.data[row] = this.sets.union(this.annotation.data[row]!, this.sets.intern(annotations));
     for (let k = from; k < to; k++) {
       const at = this.sums.get(stacks[k]!);
       if (at === undefined) { this.sums.set(stacks[k]!, this.stack.push(stacks[k]!)); this.value.push(values[k]!); } else this.value.data[at]! += values[k]!;
@@ -63,8 +69,10 @@ export class Downsampler {
     this.writer.write({
       length: this.series.length, seriesIndex: this.series.view(), partition: this.partition.view(), totalValue: this.total.view(), timeNanos: this.time.view(),
       sampleOffset: this.offset.view(), stacktraceId: this.stack.view(), value: this.value.view(),
+      ...(this.sets.length > 1 ? { annotations: { set: this.annotation.view(), sets: this.sets } } : {}),
     });
-    for (const c of [this.series, this.partition, this.total, this.time, this.offset, this.stack, this.value]) c.length = 0;
+    for (const c of [this.series, this.partition, this.total, this.time, this.offset, this.stack, this.value, this.annotation]) c.length = 0;
+    if (this.sets.length > 1) this.sets = new AnnotationSets();
     this.offset.push(0);
   }
 

@@ -1,13 +1,14 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { type BlockMeta, encodeMeta } from "@cinderblock/block-meta";
 import { ByteColumn, I32Column, I64Column, U32Column } from "@cinderblock/columnar";
-import { type ProfileRows, ProfileTableWriter, ROWS_PER_GROUP } from "@cinderblock/profile-table";
+import { AnnotationSets } from "@cinderblock/model";
+import { CREATED_BY, type ProfileRows, ProfileTableWriter, ROWS_PER_GROUP } from "@cinderblock/profile-table";
 import { encodeIndex, type IndexSeries } from "@cinderblock/tsdb-index";
 import { Downsampler } from "./downsample.ts";
 import type { MergedRow, MergedSeries } from "./merge.ts";
 import { OutputFile } from "./output-file.ts";
+import { annotationsOf } from "./source-block.ts";
 
-export const CREATED_BY = "cinderblock";
 const DOWNSAMPLED = [{ name: "profiles_5m_sum.parquet", seconds: 300 }, { name: "profiles_1h_sum.parquet", seconds: 3600 }];
 
 /** One output of a compaction, written to a directory named by its ULID. Rows come in order; a row group is written when it is full. */
@@ -37,6 +38,9 @@ export class OutputBlock {
   private span: I64Column | undefined;
   private hasSpan: ByteColumn | undefined;
   private trace: ByteColumn | undefined;
+  /** row -> its list of `annotations` */
+  private readonly annotation = new U32Column(256);
+  private annotations = new AnnotationSets();
 
   constructor(workDir: string, ulid: string, downsample: boolean, maxSamples: number) {
     this.ulid = ulid;
@@ -78,7 +82,9 @@ export class OutputBlock {
     this.stack.length = this.value.length = to + n;
     this.offset.push(to + n);
     this.addIds(row, to, n);
-    for (const { d } of this.downsamplers) d.add(ordinal, r.partition[at]!, time, stack, this.value.data, to, to + n);
+    const annotations = annotationsOf(r, at);
+    this.annotation.push(this.annotations.intern(annotations));
+    for (const { d } of this.downsamplers) d.add(ordinal, r.partition[at]!, time, stack, this.value.data, to, to + n, annotations);
     this.rows++;
     this.samples += n;
     if (this.seriesIndex.length >= ROWS_PER_GROUP || this.stack.length >= this.maxSamples) this.flush();
@@ -118,9 +124,11 @@ export class OutputBlock {
       length, id: this.id.view(), seriesIndex: this.seriesIndex.view(), partition: this.partition.view(), totalValue: this.total.view(), timeNanos: this.time.view(), durationNanos: this.duration.view(),
       sampleOffset: this.offset.view(), stacktraceId: this.stack.view(), value: this.value.view(),
       ...(this.span ? { spanId: this.span.view(), hasSpan: this.hasSpan!.view() } : {}), ...(this.trace ? { traceId: this.trace.view() } : {}),
+      ...(this.annotations.length > 1 ? { annotations: { set: this.annotation.view(), sets: this.annotations } } : {}),
     };
     this.writer.write(rows);
-    for (const c of [this.id, this.seriesIndex, this.partition, this.total, this.time, this.duration, this.offset, this.stack, this.value]) c.length = 0;
+    for (const c of [this.id, this.seriesIndex, this.partition, this.total, this.time, this.duration, this.offset, this.stack, this.value, this.annotation]) c.length = 0;
+    if (this.annotations.length > 1) this.annotations = new AnnotationSets();
     this.span = this.hasSpan = this.trace = undefined;
     this.offset.push(0);
   }

@@ -1,9 +1,10 @@
+import { decodeUtf8 } from "@cinderblock/bytes";
 import { type BlockFiles, BlockSymbols, readFooter } from "@cinderblock/block";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { CorruptError } from "@cinderblock/errors";
-import { compareLabels, type Labels } from "@cinderblock/model";
+import { type Annotations, compareLabels, type Labels, NO_ANNOTATIONS } from "@cinderblock/model";
 import { ColumnCursor, type ColumnRun, type FileMeta } from "@cinderblock/parquet";
-import { Column } from "@cinderblock/profile-table";
+import { Column, mayHaveAnnotations } from "@cinderblock/profile-table";
 import { decodeIndex } from "@cinderblock/tsdb-index";
 
 /** A series of a source and how many of the table's rows, which follow one another, are its. */
@@ -59,14 +60,16 @@ export class SourceBlock {
   /** The rows from the first on; `all` loads everything that an output stores, otherwise what decides which rows are kept. */
   rows(all: boolean, bounds: StreamBounds): RowStream {
     const cursor = (path: string): ColumnCursor | undefined => (this.has(path) ? new ColumnCursor(this.table, path, `${this.meta.ulid}/profiles.parquet`, bounds.windowBytes, (o, n) => this.files.read("profiles.parquet", o, n)) : undefined);
+    const annotated = all && this.table.rowGroups.some((g) => mayHaveAnnotations(this.table, g));
     return new RowStream(this.meta.ulid, {
       time: cursor(Column.timeNanos), id: cursor(Column.id), partition: cursor(Column.partition), total: cursor(Column.totalValue), stacktrace: cursor(Column.stacktraceId),
       value: all || !this.has(Column.totalValue) ? cursor(Column.value) : undefined, duration: all ? cursor(Column.durationNanos) : undefined, span: all ? cursor(Column.spanId) : undefined, trace: all ? cursor(Column.traceId) : undefined,
+      annotationKey: annotated ? cursor(Column.annotationKey) : undefined, annotationValue: annotated ? cursor(Column.annotationValue) : undefined,
     }, bounds.maxEntries);
   }
 }
 
-interface Cursors { time: ColumnCursor | undefined; id: ColumnCursor | undefined; partition: ColumnCursor | undefined; total: ColumnCursor | undefined; stacktrace: ColumnCursor | undefined; value: ColumnCursor | undefined; duration: ColumnCursor | undefined; span: ColumnCursor | undefined; trace: ColumnCursor | undefined }
+interface Cursors { time: ColumnCursor | undefined; id: ColumnCursor | undefined; partition: ColumnCursor | undefined; total: ColumnCursor | undefined; stacktrace: ColumnCursor | undefined; value: ColumnCursor | undefined; duration: ColumnCursor | undefined; span: ColumnCursor | undefined; trace: ColumnCursor | undefined; annotationKey: ColumnCursor | undefined; annotationValue: ColumnCursor | undefined }
 
 /** Consecutive rows of a source. Entries of row i are [offset[i], offset[i + 1]) in `stacktrace`; other lists may begin elsewhere and have offsets of their own. */
 export interface Rows {
@@ -85,7 +88,18 @@ export interface Rows {
   duration: BigInt64Array | undefined;
   span: ColumnRun | undefined;
   trace: ColumnRun | undefined;
+  /** absent where no row of the run has any */
+  annotations: { keys: ColumnRun; values: ColumnRun } | undefined;
 }
+
+/** The annotations of a row. */
+export function annotationsOf({ annotations }: Rows, at: number): Annotations {
+  if (!annotations) return NO_ANNOTATIONS;
+  const { keys, values } = annotations, from = keys.offset![at]!, n = keys.offset![at + 1]! - from, first = values.offset![at]!;
+  return Array.from({ length: n }, (_, k) => ({ key: textAt(keys, from + k), value: textAt(values, first + k) }));
+}
+
+function textAt({ texts }: ColumnRun, entry: number): string { return decodeUtf8(texts!.bytes, texts!.offset[entry]!, texts!.offset[entry + 1]!); }
 
 const MAX_ROWS = 2048;
 
@@ -108,7 +122,7 @@ export class RowStream {
     const n = await c.stacktrace.available(MAX_ROWS, this.maxEntries);
     if (n === 0) return undefined;
     const take = (cursor: ColumnCursor | undefined): Promise<ColumnRun | undefined> => (cursor ? cursor.take(n) : Promise.resolve(undefined));
-    const [time, id, partition, total, stacktrace, value, duration, span, trace] = await Promise.all([take(c.time), take(c.id), take(c.partition), take(c.total), take(c.stacktrace), take(c.value), take(c.duration), take(c.span), take(c.trace)]);
+    const [time, id, partition, total, stacktrace, value, duration, span, trace, keys, values] = await Promise.all([take(c.time), take(c.id), take(c.partition), take(c.total), take(c.stacktrace), take(c.value), take(c.duration), take(c.span), take(c.trace), take(c.annotationKey), take(c.annotationValue)]);
     const times = time!.slots as BigInt64Array;
     const words = new Int32Array(times.buffer, times.byteOffset, n * 2);
     const timeLow = new Uint32Array(n), timeHigh = new Int32Array(n);
@@ -117,8 +131,14 @@ export class RowStream {
     return {
       length: n, time: times, timeLow, timeHigh, id: (id?.slots as Uint8Array | undefined) ?? new Uint8Array(n * 16), partition: (partition?.slots as BigInt64Array | undefined) ?? new BigInt64Array(n),
       total: (total?.slots as BigInt64Array | undefined) ?? sums(value!), offset: stacktrace!.offset!, stacktraceWords: new Uint32Array(ids.buffer, ids.byteOffset, ids.length * 2),
-      value, duration: duration?.slots as BigInt64Array | undefined, span, trace,
+      value, duration: duration?.slots as BigInt64Array | undefined, span, trace, annotations: this.annotations(keys, values),
     };
+  }
+
+  private annotations(keys: ColumnRun | undefined, values: ColumnRun | undefined): Rows["annotations"] {
+    if (!keys || !values || keys.offset![0] === keys.offset![keys.rows]) return undefined;
+    for (let i = 0; i < keys.rows; i++) if (keys.offset![i + 1]! - keys.offset![i]! !== values.offset![i + 1]! - values.offset![i]!) throw new CorruptError(`${this.ulid}/profiles.parquet`, i, "expected a value for each key of an annotation");
+    return { keys, values };
   }
 }
 

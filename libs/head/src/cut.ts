@@ -4,13 +4,11 @@ import { yieldToLoop } from "@cinderblock/async";
 import { sortedIndex } from "@cinderblock/columnar";
 import { type BlockMeta, encodeMeta } from "@cinderblock/block-meta";
 import { compareLabels } from "@cinderblock/model";
-import { encodeProfileTable, type ProfileRows } from "@cinderblock/profile-table";
+import { CREATED_BY, encodeProfileTable, type ProfileRows } from "@cinderblock/profile-table";
 import { SymdbWriter } from "@cinderblock/symdb";
 import { encodeIndex } from "@cinderblock/tsdb-index";
 import type { Head } from "./head.ts";
 import { makeDirectorySynced, syncDirectory } from "./log-file.ts";
-
-export const CREATED_BY = "cinderblock";
 
 /** Writes and syncs one file. */
 function writeFileSynced(path: string, bytes: Uint8Array): void {
@@ -108,6 +106,7 @@ async function sortedRows(head: Head, ordinal: Int32Array): Promise<ProfileRows>
   const out: ProfileRows = {
     length: n, id: new Uint8Array(n * 16), seriesIndex: new Int32Array(n), partition: new BigInt64Array(n), totalValue: new BigInt64Array(n), timeNanos: new BigInt64Array(n),
     durationNanos: new BigInt64Array(n), sampleOffset: new Uint32Array(n + 1), stacktraceId: new Uint32Array(samples), value: new BigInt64Array(samples),
+    ...(head.annotations.length > 1 ? { annotations: { set: new Uint32Array(n), sets: head.annotations } } : {}),
     ...(spans ? { spanId: new BigInt64Array(samples), hasSpan: new Uint8Array(samples) } : {}), ...(traces ? { traceId: new Uint8Array(samples * 16) } : {}),
   };
   const idBytes = new Uint8Array(id.buffer, 0, n * 16);
@@ -122,6 +121,7 @@ async function sortedRows(head: Head, ordinal: Int32Array): Promise<ProfileRows>
     out.totalValue[i] = head.rowTotal.data[r]!;
     out.timeNanos[i] = time[r]!;
     out.durationNanos[i] = head.rowDuration.data[r]!;
+    if (out.annotations) out.annotations.set[i] = head.rowAnnotations.data[r]!;
     out.stacktraceId.set(head.stacktraceId.data.subarray(start, end), at);
     out.value.set(head.value.data.subarray(start, end), at);
     const span = head.rowSpanStart.data[r]!;

@@ -4,6 +4,7 @@ import { loadHasher } from "@cinderblock/bytes";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { BlockReader, type ProfileSource } from "@cinderblock/block";
 import { PushProcessor, RateGate } from "@cinderblock/ingest";
+import type { IngestLimits } from "@cinderblock/tenant";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { executeOn, finalTree, type PartialTree, rowKeys } from "@cinderblock/query";
 import { temporaryFolder, tinyPprof } from "@cinderblock/testkit";
@@ -34,9 +35,9 @@ class Instance {
   }
 
   learn(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0]): Promise<void> { return this.push(labels, p, this.learner); }
-  async push(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0], processor = this.processor): Promise<void> {
+  async push(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0], processor = this.processor, limits: Partial<IngestLimits> = {}): Promise<void> {
     const body = Buffer.from(JSON.stringify({ series: [{ labels: Object.entries({ service_name: "shop", ...labels }).map(([name, value]) => ({ name, value })), samples: [{ rawProfile: Buffer.from(tinyPprof(p)).toString("base64") }] }] }));
-    const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body }, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), Date.now());
+    const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body, trickle: true }, { ...TEST_LIMITS, ...limits }, new RateGate(new SharedArrayBuffer(8)), Date.now());
     if (out.error) throw out.error;
     await this.shard.commit();
   }
@@ -275,5 +276,26 @@ describe("a shard of heads", () => {
     await a.shard.flush();
     expect(await ask()).toEqual(["/main 4 0", "/main/s 4 4"]);
     expect(await a.tree()).toEqual(["/main 16 9", "/main/s 7 7"]);
+  });
+
+  it("keeps what was remarked on profiles over a crash and through the cut, and shows it in the points that they are in", async () => {
+    const dir = temporaryFolder(), limit = (periodType: string): Partial<IngestLimits> => ({ ingestionLimit: { reached: true, periodType, periodLimitMb: 1, resetMs: 0, trickle: undefined, groupsOverLimit: [] } });
+    const a = new Instance(dir);
+    await a.start();
+    for (let i = 0; i < 6; i++) await a.push(CPU, cpu(T0 + BigInt(i) * 10n * SECOND, 1), undefined, i < 4 ? {} : limit(i === 4 ? "hour" : "day"));
+    await a.push({ ...CPU, pod: "p" }, cpu(T0 + 55n * SECOND, 1), undefined, limit("day"));
+    const startMs = Number(T0 / 1_000_000n), points = async (of: Instance): Promise<string[]> => {
+      const r = await executeOn(await of.sources(), { kind: "series", select: { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs, endMs: startMs + 90_000 }, range: { startMs: startMs + 30_000, endMs: startMs + 90_000, stepMs: 30_000, groupBy: [] }, callSite: [] }, {});
+      return r.kind === "series" ? r.series.flatMap((s) => s.sum.map((v, i) => `${v} ${(s.annotations?.[i] ?? []).map((x) => `${x.key}=${(JSON.parse(x.value) as { body: { periodType: string } }).body.periodType}`).join(" ")}`)) : [];
+    };
+    const expected = ["8 ", "6 pyroscope.ingest.throttled=day pyroscope.ingest.throttled=hour"];
+    expect(await points(a)).toEqual(expected);
+    await a.shard.close();
+    const b = new Instance(dir);
+    await b.start();
+    expect(await points(b)).toEqual(expected);
+    await b.shard.flush();
+    expect(b.blocks.length).toBe(1);
+    expect(await points(b)).toEqual(expected);
   });
 });

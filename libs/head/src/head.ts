@@ -2,7 +2,7 @@ import type { Hasher } from "@cinderblock/bytes";
 import { I32Column, I64Column, PairTable, U32Column } from "@cinderblock/columnar";
 import { FlameIndex, type ProfileSource, type RowTable, type SourceSeries } from "@cinderblock/block";
 import { type ProcessedProfile, type ProfileGroup, type SampleIds, stringAt, storedLabels } from "@cinderblock/ingest";
-import { fingerprintBytes, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
+import { AnnotationSets, fingerprintBytes, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
 import { type SymbolPartition as Symbols, SymbolPartition, type SymbolTables } from "@cinderblock/symdb";
 import type { Baselines } from "./baselines.ts";
 import { SymbolInterner } from "./symbol-interner.ts";
@@ -43,6 +43,9 @@ export class Head implements ProfileSource {
   readonly rowSampleEnd = new U32Column(256);
   readonly rowSpanStart = new I32Column(256);
   readonly rowTraceStart = new I32Column(256);
+  /** row -> its list of `annotations` */
+  readonly rowAnnotations = new U32Column(256);
+  readonly annotations = new AnnotationSets();
   /** row -> 4 words */
   readonly rowId = new U32Column(1024);
   readonly stacktraceId = new U32Column(4096);
@@ -70,9 +73,9 @@ export class Head implements ProfileSource {
 
   get byteLength(): number {
     let n = 0;
-    for (const c of [this.rowSeries, this.rowPartition, this.rowTime, this.rowDuration, this.rowTotal, this.rowSampleStart, this.rowSampleEnd, this.rowSpanStart, this.rowTraceStart, this.rowId, this.stacktraceId, this.value, this.spans, this.traces]) n += c.byteLength;
+    for (const c of [this.rowSeries, this.rowPartition, this.rowTime, this.rowDuration, this.rowTotal, this.rowSampleStart, this.rowSampleEnd, this.rowSpanStart, this.rowTraceStart, this.rowAnnotations, this.rowId, this.stacktraceId, this.value, this.spans, this.traces]) n += c.byteLength;
     for (const p of this.partitions) n += p.symbols.byteLength + p.flame.byteLength;
-    return n + this.duplicates.byteLength + this.series.length * 2048;
+    return n + this.annotations.byteLength + this.duplicates.byteLength + this.series.length * 2048;
   }
 
   partitionIndex(id: bigint): number {
@@ -103,6 +106,7 @@ export class Head implements ProfileSource {
     const symbols = this.partitions[partition]!.symbols;
     const nodes = this.interner.stacks(profile, group.samples, symbols);
     const order = this.order(nodes, group.samples, p.ids);
+    const annotations = this.annotations.intern(p.annotations);
     const types = t.sampleTypes;
     const periodType = t.hasPeriodType ? stringAt(t, t.periodType) : "", periodUnit = t.hasPeriodType ? stringAt(t, t.periodUnit) : "";
     const out: NewRow[] = [];
@@ -126,7 +130,7 @@ export class Head implements ProfileSource {
         this.truncate(kept);
         if (kept === start) { out.push({ series, partition, timeNanos: profile.timeNanos, durationNanos: t.durationNanos, id: group.id, row: -1 }); continue; }
       }
-      out.push(this.pushRow(series, partition, profile.timeNanos, t.durationNanos, group.id, start, p.ids));
+      out.push(this.pushRow(series, partition, profile.timeNanos, t.durationNanos, group.id, start, p.ids, annotations));
     }
     return out;
   }
@@ -172,17 +176,17 @@ export class Head implements ProfileSource {
     stacktraceId.length = value.length = at;
   }
 
-  private pushRow(series: number, partition: number, timeNanos: bigint, durationNanos: bigint, id: Uint8Array, start: number, ids: SampleIds): NewRow {
+  private pushRow(series: number, partition: number, timeNanos: bigint, durationNanos: bigint, id: Uint8Array, start: number, ids: SampleIds, annotations: number): NewRow {
     const end = this.stacktraceId.length;
     let spanStart = -1, traceStart = -1;
     if (ids.spans) spanStart = this.pendingSpans / 2;
     if (ids.traces) traceStart = this.pendingTraces / 4;
-    const row = this.addRow(series, partition, timeNanos, durationNanos, id, start, end, spanStart, traceStart);
+    const row = this.addRow(series, partition, timeNanos, durationNanos, id, start, end, spanStart, traceStart, annotations);
     return { series, partition, timeNanos, durationNanos, id, row };
   }
 
   /** Registers a row whose samples are already in the columns. */
-  addRow(series: number, partition: number, timeNanos: bigint, durationNanos: bigint, id: Uint8Array, start: number, end: number, spanStart: number, traceStart: number): number {
+  addRow(series: number, partition: number, timeNanos: bigint, durationNanos: bigint, id: Uint8Array, start: number, end: number, spanStart: number, traceStart: number, annotations: number): number {
     const sum = TOTAL;
     sum[0] = 0n;
     const { data } = this.value;
@@ -196,6 +200,7 @@ export class Head implements ProfileSource {
     this.rowSampleEnd.push(end);
     this.rowSpanStart.push(spanStart);
     this.rowTraceStart.push(traceStart);
+    this.rowAnnotations.push(annotations);
     for (let b = 0; b < 16; b += 4) this.rowId.push((id[b]! | (id[b + 1]! << 8) | (id[b + 2]! << 16) | (id[b + 3]! << 24)) >>> 0);
     const s = this.series[series]!;
     if (s.rows.length === 0 || timeNanos < s.minTimeNanos) s.minTimeNanos = timeNanos;
@@ -276,6 +281,8 @@ class HeadTable implements RowTable {
   get spans(): Uint32Array { return this.head.spans.data; }
   get traceStart(): Int32Array { return this.head.rowTraceStart.data; }
   get traces(): Uint32Array { return this.head.traces.data; }
+  get annotation(): Uint32Array { return this.head.rowAnnotations.data; }
+  get annotations(): AnnotationSets { return this.head.annotations; }
   get id(): Uint8Array { const { rowId } = this.head; return new Uint8Array(rowId.data.buffer, 0, rowId.length * 4); }
 }
 

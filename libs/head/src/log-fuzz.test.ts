@@ -14,7 +14,9 @@ async function shardIn(dir: string): Promise<HeadShard> {
   return new HeadShard(await loadHasher(), { shard: 0, dataPath: dir, windowNanos: 3600n * 1_000_000_000n, headBytes: 1 << 30, logBytes: 1 << 30, segmentBytes: 1 << 20, idleMs: 0, sync: false, onFailure: (err) => { throw err; }, onBlock: () => undefined, now: () => Date.now() });
 }
 
-/** A folder with the log of twelve pushes. */
+const LIMIT = { reached: true, periodType: "hour", periodLimitMb: 1, resetMs: 0, trickle: undefined, groupsOverLimit: [] };
+
+/** A folder with the log of twelve pushes, every second with an annotation. */
 async function logged(): Promise<string> {
   const dir = temporaryFolder(), shard = await shardIn(dir);
   shard.replay([], () => undefined);
@@ -23,7 +25,7 @@ async function logged(): Promise<string> {
   for (let i = 0; i < 12; i++) {
     const rawProfile = Buffer.from(tinyPprof({ stacks: [{ frames: ["main", `f${i % 4}`, `g${i}`], values: [10 + i] }], timeNanos: T0 + BigInt(i) })).toString("base64");
     const body = Buffer.from(JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "s" }, { name: "id", value: String(i % 3) }], samples: [{ rawProfile }] }] }));
-    const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body }, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), Date.now());
+    const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body, trickle: true }, { ...TEST_LIMITS, ingestionLimit: i % 2 === 0 ? undefined : LIMIT }, new RateGate(new SharedArrayBuffer(8)), Date.now());
     if (out.error) throw out.error;
     await shard.commit();
   }

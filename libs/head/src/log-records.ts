@@ -1,5 +1,5 @@
 import { type ByteReader, type ByteWriter, ShortRead } from "@cinderblock/bytes";
-import type { Labels } from "@cinderblock/model";
+import type { Annotations, Labels } from "@cinderblock/model";
 import { FUNCTION_WORDS, LOCATION_HEAD, MAPPING_WORDS, type SymbolPartition } from "@cinderblock/symdb";
 import type { BaselineUpdate } from "./baselines.ts";
 import type { Head, NewRow } from "./head.ts";
@@ -76,6 +76,18 @@ export function encodeAppendRecord(headNo: number, head: Head, partition: number
     if (spanStart >= 0) words(out, head.spans.data, spanStart * 2, (spanStart + end - start) * 2);
     if (traceStart >= 0) words(out, head.traces.data, traceStart * 4, (traceStart + end - start) * 4);
   }
+  // All rows of a record are of one profile. Readers that know no annotations look at nothing behind the rows.
+  const stored = rows.find((r) => r.row >= 0);
+  const list = stored ? head.annotations.at(head.rowAnnotations.data[stored.row]!) : [];
+  if (list.length === 0) return;
+  out.uvarint(list.length);
+  for (const a of list) { out.str(a.key); out.str(a.value); }
+}
+
+function readAnnotations(r: ByteReader): Annotations {
+  const out: { key: string; value: string }[] = [];
+  if (r.left > 0) for (let n = r.uvarint(); n > 0; n--) out.push({ key: r.str(), value: r.str() });
+  return out;
 }
 
 function range(out: ByteWriter, from: number, to: number): void { out.uvarint(from); out.uvarint(to - from); }
@@ -189,6 +201,7 @@ export function applyAppendRecord(r: ByteReader, head: Head, lostBytes: number):
   const seriesMap = new Map<number, number>();
   for (let i = 0; i < n; i++) seriesMap.set(from + i, head.seriesIndex(readLabels(r)));
 
+  const firstRow = head.rowCount;
   for (let rows = r.uvarint(); rows > 0; rows--) {
     const logged = r.uvarint();
     const series = seriesMap.get(logged) ?? logged;
@@ -208,8 +221,10 @@ export function applyAppendRecord(r: ByteReader, head: Head, lostBytes: number):
     head.addId(series, rowId);
     if (flags & 4) continue;
     head.stacktraceId.length = head.value.length = start + count;
-    head.addRow(series, partition, timeNanos, durationNanos, rowId, start, start + count, spanStart, traceStart);
+    head.addRow(series, partition, timeNanos, durationNanos, rowId, start, start + count, spanStart, traceStart, 0);
   }
+  const annotations = head.annotations.intern(readAnnotations(r));
+  if (annotations > 0) head.rowAnnotations.data.fill(annotations, firstRow, head.rowCount);
   return lost;
 }
 

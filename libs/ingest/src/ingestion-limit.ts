@@ -1,5 +1,6 @@
 import { parseDuration } from "@cinderblock/config";
 import { CinderblockError, invalid } from "@cinderblock/errors";
+import { ANNOTATION_THROTTLED, type Annotation } from "@cinderblock/model";
 import type { IngestionLimit } from "@cinderblock/tenant";
 
 function mapping(value: unknown, where: string, keys: readonly string[]): Map<string, unknown> {
@@ -27,12 +28,12 @@ export function parseIngestionLimit(value: unknown, where: string): IngestionLim
   const periodType = all.get("period_type") ?? "";
   if (typeof periodType !== "string") throw invalid(`${where}: period_type: expected a word like hour`);
   const sampling = all.get("sampling") == null ? undefined : mapping(all.get("sampling"), `${where}: sampling`, ["num_requests", "period"]);
-  const groupsOverLimit: string[] = [];
+  const groupsOverLimit: { name: string; periodLimitMb: number }[] = [];
   if (all.get("usage_groups") != null) {
     for (const [name, entry] of mapping(all.get("usage_groups"), `${where}: usage_groups`, [])) {
       const group = mapping(entry, `${where}: usage_groups: ${name}`, ["period_limit_mb", "limit_reached"]);
-      numberOf(group.get("period_limit_mb"), `${where}: usage_groups: ${name}: period_limit_mb`);
-      if (flagOf(group.get("limit_reached"), `${where}: usage_groups: ${name}: limit_reached`)) groupsOverLimit.push(name);
+      const periodLimitMb = numberOf(group.get("period_limit_mb"), `${where}: usage_groups: ${name}: period_limit_mb`);
+      if (flagOf(group.get("limit_reached"), `${where}: usage_groups: ${name}: limit_reached`)) groupsOverLimit.push({ name, periodLimitMb });
     }
   }
   const periodMs = sampling ? parseDuration(String(sampling.get("period") ?? "0s")) : 0, requests = sampling ? numberOf(sampling.get("num_requests"), `${where}: sampling: num_requests`) : 0;
@@ -46,17 +47,36 @@ export function parseIngestionLimit(value: unknown, where: string): IngestionLim
 export class IngestionGate {
   private readonly windows = new Map<string, { from: number; used: number }>();
 
-  /** @throws `limit` with the reason ingest_limit_reached */
-  check(tenant: string, limit: IngestionLimit | undefined, nowMs: number): void {
-    if (!limit?.reached) { if (this.windows.size > 0) this.windows.delete(tenant); return; }
+  private window(tenant: string, limit: IngestionLimit, nowMs: number): { from: number; used: number } | undefined {
     const { trickle } = limit;
-    if (trickle) {
-      let w = this.windows.get(tenant);
-      if (!w || nowMs - w.from >= trickle.periodMs) this.windows.set(tenant, (w = { from: nowMs, used: 0 }));
-      if (w.used < trickle.requests) { w.used++; return; }
-    }
+    if (!trickle) return undefined;
+    let w = this.windows.get(tenant);
+    if (!w || nowMs - w.from >= trickle.periodMs) this.windows.set(tenant, (w = { from: nowMs, used: 0 }));
+    return w;
+  }
+
+  /** Counts a push of a usage group that went through. */
+  use(tenant: string, limit: IngestionLimit, nowMs: number): void { const w = this.window(tenant, limit, nowMs); if (w) w.used++; }
+
+  /**
+   * Whether what is over a limit goes through all the same. A tenant that is over its own is counted here; whether a
+   * push belongs to a usage group that is over its own shows later: then `use` counts it.
+   * @throws `limit` with the reason ingest_limit_reached
+   */
+  check(tenant: string, limit: IngestionLimit | undefined, nowMs: number): boolean {
+    if (!limit || (!limit.reached && limit.groupsOverLimit.length === 0)) { if (this.windows.size > 0) this.windows.delete(tenant); return false; }
+    const w = this.window(tenant, limit, nowMs);
+    const left = w !== undefined && w.used < limit.trickle!.requests;
+    if (!limit.reached) return left;
+    if (left) { w.used++; return true; }
     throw overLimit(`limit of ${limit.periodLimitMb} MB${limit.periodType === "" ? "" : ` per ${limit.periodType}`} reached${limit.resetMs > 0 ? `, next reset at ${new Date(limit.resetMs).toISOString()}` : ""}`);
   }
+}
+
+/** What is written to a profile that went through although a limit was reached; `group` is "" for the tenant's own. Grafana reads it: api.md §5.1 */
+export function throttled(limit: IngestionLimit, group: string, periodLimitMb: number): Annotation {
+  const { periodType, resetMs, trickle } = limit;
+  return { key: ANNOTATION_THROTTLED, value: JSON.stringify({ body: { periodType, periodLimitMb, limitResetTime: resetMs / 1000, samplingPeriodSec: (trickle?.periodMs ?? 0) / 1000, samplingRequests: trickle?.requests ?? 0, usageGroup: group } }) };
 }
 
 export function overLimit(message: string): CinderblockError { return new CinderblockError("limit", message, { reason: "ingest_limit_reached" }); }

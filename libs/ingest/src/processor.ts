@@ -1,10 +1,10 @@
 import { gunzipSync } from "node:zlib";
 import { ByteWriter, type Hasher, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason, type ErrorRecord } from "@cinderblock/errors";
-import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, sortLabels } from "@cinderblock/model";
+import { ANNOTATION_SAMPLED, type Annotation, type Annotations, type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, NO_ANNOTATIONS, sortLabels } from "@cinderblock/model";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
-import { overLimit } from "./ingestion-limit.ts";
+import { overLimit, throttled } from "./ingestion-limit.ts";
 import { decodePush, decodePushJson, type RawSeries } from "./envelope.ts";
 import { jfrToPprofs, readJfrLabels } from "./jfr.ts";
 import { otlpToPprofs, readOtlp } from "./otlp.ts";
@@ -32,12 +32,13 @@ export interface ProfileGroup {
   id: Uint8Array;
 }
 
-export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileGroup[]; ids: SampleIds }
+export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileGroup[]; ids: SampleIds; annotations: Annotations }
 
 /** Where processed profiles go; it must be done with the profile when it returns. */
 export interface ProfileSink { append(tenant: string, processed: ProcessedProfile): void }
 
-export type RawPush = { kind: "push"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "otlp"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "ingest"; request: IngestRequest; body: Uint8Array };
+/** `trickle`: it is taken although a limit of its tenant or of a usage group is reached. */
+export type RawPush = { trickle?: boolean } & ({ kind: "push"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "otlp"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "ingest"; request: IngestRequest; body: Uint8Array });
 
 /** What one push did, for the answer and the metrics. */
 export interface PushOutcome {
@@ -49,6 +50,8 @@ export interface PushOutcome {
   error: CinderblockError | undefined;
   /** uncompressed bytes of each usage group; absent: all of the tenant's are in `other` */
   groups?: Record<string, number>;
+  /** some of it belongs to a usage group that is over its limit, and was taken all the same */
+  trickled?: boolean;
 }
 
 /** The same as it crosses a thread or a process. An error is bad input: no other replica takes it either. */
@@ -78,6 +81,8 @@ export class PushProcessor {
   private readonly gunzip = ReusedGunzip.create();
   /** usage groups of the profile in hand */
   private groups: string[] | undefined;
+  private trickle = false;
+  private annotations: Annotations = NO_ANNOTATIONS;
 
   constructor(hasher: Hasher, sink: ProfileSink) {
     this.hasher = hasher;
@@ -87,6 +92,7 @@ export class PushProcessor {
   /** Processes every profile of a push; one that fails does not stop the others. Never throws for bad input. */
   process(tenant: string, push: RawPush, limits: IngestLimits, gate: RateGate, nowMs: number): PushOutcome {
     const out: PushOutcome = { profiles: 0, compressedBytes: 0, decompressedBytes: 0, samples: 0, discarded: [], error: undefined };
+    this.trickle = push.trickle ?? false;
     try {
       if (push.kind === "ingest") { this.ingest(tenant, push.request, push.body, limits, gate, nowMs, out); return out; }
       const body = push.gzip ? inflateBody(push.body, limits.ingestionBodyLimitBytes) : push.body;
@@ -231,6 +237,7 @@ export class PushProcessor {
   private one(tenant: string, tables: PprofTables, context: SeriesContext, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
     const { sent } = context;
     this.groups = undefined;
+    this.annotations = this.trickle && limits.ingestionLimit?.reached ? [throttled(limits.ingestionLimit, "", limits.ingestionLimit.periodLimitMb)] : NO_ANNOTATIONS;
     let cost = tables.bytes.length;
     for (const l of sent) cost += utf8Length(l.name) + utf8Length(l.value);
     if (!gate.take(cost, limits.ingestionRateBytes, limits.ingestionBurstBytes, BigInt(nowMs) * 1_000_000n)) {
@@ -261,7 +268,7 @@ export class PushProcessor {
     // Every sample of one profile is hashed with its bytes: 64 bits of content, with the labels 128 bits of identity.
     const bodyHash = this.hasher.h64(bodyBytes);
     this.sink.append(tenant, {
-      profile, ids,
+      profile, ids, annotations: this.annotations,
       groups: [...bySet].map(([final, same]) => ({ labels: final.labels, samples: mergeGroups(same.map((g) => ({ ...g, labels: final.labels as Label[] })))[0]!.samples, id: this.profileId(tenant, context.bytes, final.bytes, profile.timeNanos, bodyHash) })),
     });
   }
@@ -276,13 +283,26 @@ export class PushProcessor {
     const memberships = context.memberships.list;
     this.groups = memberships.length > 0 ? memberships.map((m) => m.name) : [OTHER_GROUP];
     for (const name of this.groups) counts[name] = (counts[name] ?? 0) + body.length;
-    // A record of the log was let in when it came: it names none.
-    const over = limits.groupsOverLimit?.length > 0 ? memberships.find((m) => limits.groupsOverLimit.includes(m.name) || limits.groupsOverLimit.includes(m.group)) : undefined;
-    if (over) throw overLimit(`the limit of usage group ${over.name} is reached`);
+    this.checkGroups(memberships, limits, out);
     const rule = limits.sampling.length > 0 ? samplingOf(memberships, limits.sampling) : undefined;
-    if (!rule || Number(this.hasher.h64(body) >> 11n) / 2 ** 53 < rule.probability) return false;
+    if (!rule) return false;
+    if (Number(this.hasher.h64(body) >> 11n) / 2 ** 53 < rule.probability) { this.annotations = [...this.annotations, sampled(rule)]; return false; }
     out.discarded.push({ reason: "dropped_by_sampling_rules", profiles: 1, bytes: body.length, groups: this.groups });
     return true;
+  }
+
+  /** A usage group that is over its limit: its profiles are refused, but for the trickle. A record of the log was let in when it came: only a trickle's has the limit. */
+  private checkGroups(memberships: readonly Membership[], limits: IngestLimits, out: PushOutcome): void {
+    const limit = limits.ingestionLimit;
+    if (!limit || limit.groupsOverLimit.length === 0) return;
+    for (const m of memberships) {
+      const over = limit.groupsOverLimit.find((g) => g.name === m.name) ?? limit.groupsOverLimit.find((g) => g.name === m.group);
+      if (!over) continue;
+      if (!this.trickle) throw overLimit(`the limit of usage group ${m.name} is reached`);
+      out.trickled = true;
+      this.annotations = [...this.annotations, throttled(limit, m.name, over.periodLimitMb)];
+      return;
+    }
   }
 
   /** What a group is stored with; DROPPED when a rule says so. */
@@ -320,6 +340,10 @@ export class PushProcessor {
     view.setBigUint64(8, this.hasher.h64(k.finish(), 2n));
     return id;
   }
+}
+
+function sampled(rule: { probability: number; by: string }): Annotation {
+  return { key: ANNOTATION_SAMPLED, value: JSON.stringify({ body: { source: { usageGroup: rule.by, probability: rule.probability } } }) };
 }
 
 /** Clears the values of sample types that the rules drop: a type without values is not stored. */

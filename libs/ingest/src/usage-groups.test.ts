@@ -38,9 +38,9 @@ describe("usage groups", () => {
   it("count what came, and leave out the same profiles whoever looks at them", async () => {
     const limits: IngestLimits = { ...TEST_LIMITS, ingestionRateBytes: 1e12, ingestionBurstBytes: 1e12, rejectOlderThanMs: 0, rejectNewerThanMs: 0, usageGroups: parseUsageGroups({ shop: '{service_name="shop"}' }, "x"), sampling: parseSampling({ usage_groups: { shop: { probability: 0.25 } } }, "x") };
     const kept = async (): Promise<number[]> => {
-      const out: number[] = [];
+      const out: number[] = [], marks: unknown[] = [];
       let at = 0;
-      const processor = new PushProcessor(await loadHasher(), { append: () => { out.push(at); } }), gate = new RateGate(new SharedArrayBuffer(8));
+      const processor = new PushProcessor(await loadHasher(), { append: (_tenant, p) => { out.push(at); marks.push(p.annotations); } }), gate = new RateGate(new SharedArrayBuffer(8));
       for (at = 0; at < 1000; at++) {
         const raw = Buffer.from(tinyPprof({ stacks: [{ frames: ["main"], values: [1] }], timeNanos: BigInt(NOW + at) * 1_000_000n }));
         const push = (service: string) => processor.process("t", { kind: "push", codec: "json", gzip: false, body: Buffer.from(JSON.stringify({ series: [{ labels: label({ __name__: "process_cpu", service_name: service }), samples: [{ rawProfile: raw.toString("base64") }] }] })) }, limits, gate, NOW);
@@ -48,8 +48,9 @@ describe("usage groups", () => {
         expect(outcome.error).toBeUndefined();
         expect(outcome.groups).toEqual({ shop: raw.length });
         expect(outcome.discarded).toEqual(out.length > before ? [] : [{ reason: "dropped_by_sampling_rules", profiles: 1, bytes: raw.length, groups: ["shop"] }]);
-        if (at === 0) { const other = push("elsewhere"); expect([other.groups, other.discarded]).toEqual([{ other: raw.length }, []]); out.pop(); }
+        if (at === 0) { const other = push("elsewhere"); expect([other.groups, other.discarded]).toEqual([{ other: raw.length }, []]); out.pop(); expect(marks.pop()).toEqual([]); }
       }
+      expect(new Set(marks.map((m) => JSON.stringify(m)))).toEqual(new Set([JSON.stringify([{ key: "pyroscope.ingest.sampled", value: '{"body":{"source":{"usageGroup":"shop","probability":0.25}}}' }])]));
       return out;
     };
     const first = await kept();

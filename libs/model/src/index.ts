@@ -1,3 +1,5 @@
+export { ANNOTATION_SAMPLED, ANNOTATION_THROTTLED, AnnotationSets, mergeAnnotations, NO_ANNOTATIONS } from "./annotations.ts";
+export type { Annotation, Annotations } from "./annotations.ts";
 export {
   compareLabels, fingerprintBytes, labelValue, labelsKey, labelsText, sortLabels,
   LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_OTEL, LABEL_PERIOD_TYPE, LABEL_PERIOD_UNIT, LABEL_PROFILE_TYPE, LABEL_SERVICE_NAME,

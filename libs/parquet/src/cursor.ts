@@ -1,6 +1,6 @@
 import { CorruptError } from "@cinderblock/errors";
 import { type ColumnChunk, decodeOffsetIndex, type FileMeta, type PageLocation, PhysicalType } from "./metadata.ts";
-import { type ColumnData, decodeChunk, decodeDictionary, rowOffsets, type Values } from "./read.ts";
+import { type BinaryValues, type ColumnData, decodeChunk, decodeDictionary, rowOffsets, type Values } from "./read.ts";
 
 /** Values of a run, one slot for each entry, 0 where there is none; 16 bytes an entry for fixed-length columns of 16. */
 type Slots = BigInt64Array | Int32Array | Uint8Array;
@@ -11,6 +11,8 @@ export interface ColumnRun {
   /** lists only; offset[0] may be above 0: entries are positions in `slots` */
   offset: Uint32Array | undefined;
   slots: Slots;
+  /** byte strings in place of `slots`; none is null */
+  texts?: BinaryValues;
   /** entry -> whether it has a value; absent where all have. Where none has, there may be no slots */
   present: Uint8Array | undefined;
 }
@@ -114,12 +116,19 @@ export class ColumnCursor {
 
 function width(slots: Slots, leafType: number): number { return leafType === PhysicalType.FIXED_LEN_BYTE_ARRAY && slots instanceof Uint8Array ? 16 : 1; }
 
+const NO_SLOTS = new Uint8Array(0);
+
 function toRun(data: ColumnData, rows: number): ColumnRun {
   const { leaf, def } = data;
   const values = data.values as Slots;
-  if (leaf.type === PhysicalType.BYTE_ARRAY || (leaf.type === PhysicalType.FIXED_LEN_BYTE_ARRAY && leaf.typeLength !== 16)) throw new CorruptError(leaf.path, 0, "expected numbers or values of 16 bytes");
+  if ((leaf.type === PhysicalType.FIXED_LEN_BYTE_ARRAY && leaf.typeLength !== 16)) throw new CorruptError(leaf.path, 0, "expected numbers, byte strings or values of 16 bytes");
   const offset = leaf.maxRep > 0 ? rowOffsets(data, rows, 1) : undefined;
   const entries = offset ? offset[rows]! : rows;
+  if (leaf.type === PhysicalType.BYTE_ARRAY) {
+    const texts = data.values as BinaryValues;
+    if (texts.offset.length - 1 !== entries) throw new CorruptError(leaf.path, 0, `expected ${entries} byte strings, found ${texts.offset.length - 1}`);
+    return { rows, offset, slots: NO_SLOTS, texts, present: undefined };
+  }
   const w = width(values, leaf.type);
   if (!def || values.length === entries * w) return { rows, offset, slots: values, present: undefined };
   // Nobody looks at the slots of entries without a value: a page that has none needs no room for them.
@@ -141,7 +150,8 @@ function toRun(data: ColumnData, rows: number): ColumnRun {
 }
 
 function slice(run: ColumnRun, from: number, rows: number): ColumnRun {
-  if (run.offset) return { rows, offset: run.offset.subarray(from, from + rows + 1), slots: run.slots, present: run.present };
+  if (run.offset) return { ...run, rows, offset: run.offset.subarray(from, from + rows + 1) };
+  if (run.texts) return { ...run, rows, texts: { bytes: run.texts.bytes, offset: run.texts.offset.subarray(from, from + rows + 1) } };
   const w = run.slots instanceof Uint8Array ? 16 : 1;
   return { rows, offset: undefined, slots: run.slots.subarray(from * w, (from + rows) * w), present: run.present?.subarray(from, from + rows) };
 }
@@ -152,17 +162,30 @@ function join(parts: readonly ColumnRun[], rows: number): ColumnRun {
   const span = (p: ColumnRun): [number, number] => (p.offset ? [p.offset[0]!, p.offset[p.rows]!] : [0, p.rows]);
   let entries = 0;
   for (const p of parts) { const [a, b] = span(p); entries += b - a; }
-  const slots = first.slots instanceof BigInt64Array ? new BigInt64Array(entries) : first.slots instanceof Int32Array ? new Int32Array(entries) : new Uint8Array(entries * w);
+  const texts = first.texts ? joinTexts(parts.map((p) => ({ texts: p.texts!, span: span(p) })), entries) : undefined;
+  const slots = texts ? NO_SLOTS : first.slots instanceof BigInt64Array ? new BigInt64Array(entries) : first.slots instanceof Int32Array ? new Int32Array(entries) : new Uint8Array(entries * w);
   const present = parts.some((p) => p.present) ? new Uint8Array(entries).fill(1) : undefined;
   const offset = first.offset ? new Uint32Array(rows + 1) : undefined;
   let at = 0, row = 0;
   for (const p of parts) {
     const [a, b] = span(p);
-    slots.set(p.slots.subarray(a * w, b * w) as never, at * w);
+    if (!texts) slots.set(p.slots.subarray(a * w, b * w) as never, at * w);
     if (p.present) present!.set(p.present.subarray(a, b), at);
     if (offset) for (let i = 0; i < p.rows; i++) offset[row + i + 1] = at + p.offset![i + 1]! - a;
     at += b - a;
     row += p.rows;
   }
-  return { rows, offset, slots, present };
+  return { rows, offset, slots, ...(texts ? { texts } : {}), present };
+}
+
+function joinTexts(parts: readonly { texts: BinaryValues; span: [number, number] }[], entries: number): BinaryValues {
+  const pieces: Uint8Array[] = [], offset = new Uint32Array(entries + 1);
+  let at = 0, bytes = 0;
+  for (const { texts, span: [a, b] } of parts) {
+    const first = texts.offset[a]!;
+    pieces.push(texts.bytes.subarray(first, texts.offset[b]));
+    for (let i = a; i < b; i++) offset[++at] = bytes + texts.offset[i + 1]! - first;
+    bytes = offset[at]!;
+  }
+  return { bytes: Buffer.concat(pieces), offset };
 }

@@ -16,6 +16,8 @@ export interface ColumnChunk {
   numValues: number;
   /** first byte of the chunk: its dictionary page, or else its first data page */
   start: number;
+  /** whether the chunk begins with a dictionary page */
+  dictionary: boolean;
   sizeBytes: number;
   offsetIndex: { offset: number; length: number } | undefined;
   columnIndex: { offset: number; length: number } | undefined;
@@ -54,7 +56,7 @@ function toFileMeta(s: ThriftStruct, file: string): FileMeta {
       const data = num(m[9]);
       columns.set(leaf.path, {
         leaf, codec: num(m[4]), numValues: num(m[5]),
-        start: dictionary > 0 && dictionary < data ? dictionary : data, sizeBytes: num(m[7]),
+        start: dictionary > 0 && dictionary < data ? dictionary : data, dictionary: dictionary > 0, sizeBytes: num(m[7]),
         offsetIndex: c[4] === undefined ? undefined : { offset: num(c[4]), length: num(c[5]) },
         columnIndex: c[6] === undefined ? undefined : { offset: num(c[6]), length: num(c[7]) },
       });

@@ -335,7 +335,7 @@ function plainBytes(s: ColumnSource, from: number, to: number): Uint8Array {
     return v.subarray(from * w, to * w);
   }
   if ("offset" in v) {
-    const out = new ByteWriter(v.bytes.length + 4 * (to - from));
+    const out = new ByteWriter(v.offset[to]! - v.offset[from]! + 4 * (to - from));
     for (let i = from; i < to; i++) { out.u32le(v.offset[i + 1]! - v.offset[i]!); out.bytes(v.bytes.subarray(v.offset[i]!, v.offset[i + 1]!)); }
     return out.finish();
   }

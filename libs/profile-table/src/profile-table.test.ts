@@ -1,8 +1,9 @@
 import { Int32, Int64, Table, tableFromIPC, tableToIPC, Utf8, vectorFromArray } from "apache-arrow";
 import { Compression, readParquet, Table as WasmTable, writeParquet, WriterPropertiesBuilder } from "parquet-wasm";
-import { decodeChunk, decodeColumnIndex, decodeFooter, decodeOffsetIndex, footerLength, rowOffsets } from "@cinderblock/parquet";
+import { AnnotationSets } from "@cinderblock/model";
+import { type BinaryValues, ColumnCursor, decodeChunk, decodeColumnIndex, decodeFooter, decodeOffsetIndex, footerLength, rowOffsets } from "@cinderblock/parquet";
 import { mutations, Random } from "@cinderblock/testkit";
-import { Column, encodeProfileTable, type ProfileRows } from "./index.ts";
+import { Column, CREATED_BY, encodeProfileTable, mayHaveAnnotations, type ProfileRows } from "./index.ts";
 
 function rows(n: number, spans: boolean): ProfileRows {
   const random = new Random(n + 1);
@@ -50,6 +51,31 @@ describe("profiles.parquet", () => {
     expect(bytesOf(value.values as BigInt64Array).equals(bytesOf(r.value))).toBe(true);
     expect([...rowOffsets(value, n, 1)]).toEqual([...r.sampleOffset]);
     if (spans) expect([...(column(Column.spanId).values as BigInt64Array)]).toEqual([...r.spanId!].filter((_, i) => r.hasSpan![i] === 1));
+  });
+
+  it("keeps the annotations of rows, and tells from the footer alone that there are none", async () => {
+    const n = 20_000, sets = new AnnotationSets(), lists = [[], [{ key: "k", value: "é" }], [{ key: "k", value: "" }, { key: "longer", value: "{}" }]].map((l) => sets.intern(l));
+    const set = Uint32Array.from({ length: n }, (_, i) => lists[i < 9000 ? 0 : i % 3]!);
+    const { bytes } = encodeProfileTable({ ...rows(n, false), annotations: { set, sets } }, CREATED_BY), meta = footer(bytes);
+    const texts = (path: string) => { const c = meta.rowGroups[0]!.columns.get(path)!, d = decodeChunk(bytes.subarray(c.start, c.start + c.sizeBytes), c), v = d.values as BinaryValues; return { offset: rowOffsets(d, n, 1), at: (k: number) => Buffer.from(v.bytes.subarray(v.offset[k]!, v.offset[k + 1]!)).toString() }; };
+    const keys = texts(Column.annotationKey), values = texts(Column.annotationValue);
+    expect([...keys.offset]).toEqual([...values.offset]);
+    const table = tableFromIPC(readParquet(bytes).intoIPCStream()).getChild("Annotations")!;
+    for (const i of [0, 8999, 9000, 9001, 9002, 16_384, n - 1]) {
+      const list = Array.from({ length: keys.offset[i + 1]! - keys.offset[i]! }, (_, k) => ({ key: keys.at(keys.offset[i]! + k), value: values.at(keys.offset[i]! + k) }));
+      expect(list).toEqual(sets.at(set[i]!));
+      expect([...(table.get(i) as Iterable<{ Key: string; Value: string }>)].map((x) => ({ key: x.Key, value: x.Value }))).toEqual(sets.at(set[i]!));
+    }
+    expect(mayHaveAnnotations(meta, meta.rowGroups[0]!)).toBe(true);
+    // Front to back as well, in runs that end within pages.
+    const cursor = new ColumnCursor(meta, Column.annotationValue, "t", 1 << 20, (offset, size) => Promise.resolve(bytes.subarray(offset, offset + size)));
+    let row = 0;
+    for (const take of [1, 10_000, n - 10_001]) {
+      const { offset, texts } = await cursor.take(take);
+      for (let i = 0; i < take; i++, row++) expect(Array.from({ length: offset![i + 1]! - offset![i]! }, (_, k) => Buffer.from(texts!.bytes.subarray(texts!.offset[offset![i]! + k]!, texts!.offset[offset![i]! + k + 1]!)).toString())).toEqual(sets.at(set[row]!).map((a) => a.value));
+    }
+    const none = footer(encodeProfileTable(rows(10, false), CREATED_BY).bytes), others = footer(encodeProfileTable(rows(10, false), "others").bytes);
+    expect([mayHaveAnnotations(none, none.rowGroups[0]!), mayHaveAnnotations(others, others.rowGroups[0]!)]).toEqual([false, true]);
   });
 
   it("has a column index and an offset index for every column: v1 answers empty profiles without them", () => {

@@ -1,4 +1,4 @@
-import { PhysicalType, type SchemaElement } from "@cinderblock/parquet";
+import { type FileMeta, PhysicalType, type RowGroup, type SchemaElement } from "@cinderblock/parquet";
 
 const { INT32, INT64, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY } = PhysicalType;
 const REQUIRED = 0, OPTIONAL = 1, REPEATED = 2;
@@ -53,3 +53,12 @@ export const Column = {
   spanId: "Samples.list.element.SpanID", traceId: "Samples.list.element.TraceID",
   timeNanos: "TimeNanos", durationNanos: "DurationNanos", annotationKey: "Annotations.list.element.Key", annotationValue: "Annotations.list.element.Value",
 } as const;
+
+/** What the tables that we write name as their writer. */
+export const CREATED_BY = "cinderblock";
+
+/** Whether rows of a group may have annotations, by the footer alone: older tables have no column, and ours a dictionary where there are any. */
+export function mayHaveAnnotations(file: FileMeta, group: RowGroup): boolean {
+  const chunk = group.columns.get(Column.annotationKey);
+  return chunk !== undefined && (file.createdBy !== CREATED_BY || chunk.dictionary);
+}

@@ -1,3 +1,5 @@
+import { ByteWriter, encodeUtf8 } from "@cinderblock/bytes";
+import type { AnnotationSets } from "@cinderblock/model";
 import { Codec, type ColumnSource, Encoding, ParquetWriter, PhysicalType } from "@cinderblock/parquet";
 import { Column, DOWNSAMPLED_SCHEMA, PROFILE_SCHEMA } from "./schema.ts";
 
@@ -21,6 +23,8 @@ export interface ProfileRows {
   hasSpan?: Uint8Array;
   /** sample -> 16 bytes, all zero for none; absent where no row has trace ids */
   traceId?: Uint8Array;
+  /** row -> its list of `sets`; absent where no row has annotations */
+  annotations?: { set: Uint32Array; sets: AnnotationSets };
 }
 
 export const ROWS_PER_GROUP = 100_000;
@@ -56,8 +60,8 @@ export class ProfileTableWriter {
   finish(): void { this.sink(this.writer.finish()); }
 }
 
-/** Rows of `profiles_5m_sum.parquet` and `profiles_1h_sum.parquet`: sums of a series' profiles by bucket, ids and spans are gone. */
-export type DownsampledRows = Pick<ProfileRows, "length" | "seriesIndex" | "partition" | "totalValue" | "timeNanos" | "sampleOffset" | "stacktraceId" | "value">;
+/** Rows of `profiles_5m_sum.parquet` and `profiles_1h_sum.parquet`: sums of a series' profiles by bucket, ids and spans are gone, annotations are those of all of them. */
+export type DownsampledRows = Pick<ProfileRows, "length" | "seriesIndex" | "partition" | "totalValue" | "timeNanos" | "sampleOffset" | "stacktraceId" | "value" | "annotations">;
 
 export class DownsampledTableWriter {
   private readonly writer: ParquetWriter;
@@ -75,8 +79,22 @@ function flatColumn(path: string, type: number, encoding: number, values: Column
   return { path, type, encoding, maxDef: 0, maxRep: 0, values, count, ...(typeLength === undefined ? {} : { typeLength }) };
 }
 
-function emptyText(path: string, rows: number): ColumnSource {
-  return { path, type: BYTE_ARRAY, encoding: DELTA_LENGTH_BYTE_ARRAY, maxDef: 1, maxRep: 1, values: { bytes: new Uint8Array(0), offset: new Uint32Array(1) }, count: 0, offset: new Uint32Array(rows + 1) };
+/** Keys and values of the annotations of rows [from, to): with a dictionary where there are any, which is how readers of our blocks see it in the footer. */
+function annotationColumns(r: Pick<ProfileRows, "annotations">, from: number, to: number): ColumnSource[] {
+  const offset = new Uint32Array(to - from + 1), keys = new ByteWriter(64), values = new ByteWriter(256), keyOffset = [0], valueOffset = [0];
+  for (let i = from; i < to; i++) {
+    const list = r.annotations ? r.annotations.sets.at(r.annotations.set[i]!) : [];
+    for (const a of list) {
+      keys.bytes(encodeUtf8(a.key));
+      values.bytes(encodeUtf8(a.value));
+      keyOffset.push(keys.length);
+      valueOffset.push(values.length);
+    }
+    offset[i - from + 1] = offset[i - from]! + list.length;
+  }
+  const count = offset[to - from]!;
+  const column = (path: string, bytes: ByteWriter, at: number[]): ColumnSource => ({ path, type: BYTE_ARRAY, encoding: count > 0 ? RLE_DICTIONARY : DELTA_LENGTH_BYTE_ARRAY, maxDef: 1, maxRep: 1, values: { bytes: bytes.finish(), offset: Uint32Array.from(at) }, count, offset });
+  return [column(Column.annotationKey, keys, keyOffset), column(Column.annotationValue, values, valueOffset)];
 }
 
 function downsampledColumns(r: DownsampledRows): ColumnSource[] {
@@ -89,7 +107,7 @@ function downsampledColumns(r: DownsampledRows): ColumnSource[] {
     { path: Column.stacktraceId, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 1, values: widen(r.stacktraceId, 0, samples), count: samples, offset },
     { path: Column.value, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 1, values: r.value.subarray(0, samples), count: samples, offset },
     flatColumn(Column.timeNanos, INT64, PLAIN, r.timeNanos.subarray(0, n), n),
-    emptyText(Column.annotationKey, n), emptyText(Column.annotationValue, n),
+    ...annotationColumns(r, 0, n),
   ];
 }
 
@@ -122,7 +140,7 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
     nulls("Period", PLAIN),
     { path: "Comments.list.element", type: INT64, encoding: DELTA_BINARY_PACKED, maxDef: 1, maxRep: 1, values: none, count: 0, offset: new Uint32Array(n + 1) },
     nulls("DefaultSampleType", PLAIN),
-    emptyText(Column.annotationKey, n), emptyText(Column.annotationValue, n),
+    ...annotationColumns(r, from, to),
   ];
 }
 

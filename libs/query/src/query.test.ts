@@ -1,7 +1,8 @@
+import { AnnotationSets, type Annotations } from "@cinderblock/model";
 import fc from "fast-check";
 import { SymbolPartition } from "@cinderblock/symdb";
 import { Random } from "@cinderblock/testkit";
-import { diffLevels, encodeTreeBytes, finalTree, flameLevels, mergePartials, type PartialProfile, type PartialTree, ProfileMerger, renderSeries, SeriesMerger, TreeMerger } from "./index.ts";
+import { diffLevels, encodeTreeBytes, finalTree, flameLevels, mergePartials, type PartialProfile, type PartialSeries, type PartialTree, ProfileMerger, renderSeries, SeriesMerger, TreeMerger } from "./index.ts";
 
 /** A tree from `root;child value` lines. */
 function tree(...lines: [path: string, self: bigint][]): PartialTree {
@@ -64,13 +65,24 @@ describe("merging", () => {
 });
 
 describe("time series", () => {
-  const table = (times: number[], totals: bigint[]) => ({ timeNanos: BigInt64Array.from(times, (t) => BigInt(t) * 1_000_000n), totalValue: BigInt64Array.from(totals) }) as never;
+  const table = (times: number[], totals: bigint[], sets = new AnnotationSets(), annotation: number[] = times.map(() => 0)) => ({ annotations: sets, annotation: Uint32Array.from(annotation), timeNanos: BigInt64Array.from(times, (t) => BigInt(t) * 1_000_000n), totalValue: BigInt64Array.from(totals) }) as never;
   it("stamp points with the right edge, sum or average, and leave empty buckets out", () => {
     const m = new SeriesMerger();
     const range = { startMs: 1000, endMs: 1099, stepMs: 50, groupBy: ["pod"] };
     m.addRows(table([951, 1000, 1001, 1050, 1051], [1n, 2n, 4n, 8n, 16n]), [{ name: "pod", value: "p" }, { name: "x", value: "y" }], Uint32Array.of(0, 1, 2, 3, 4), range, undefined);
     expect(renderSeries(m.finish(), range, false, 0)).toEqual([{ labels: [{ name: "pod", value: "p" }], points: [{ timestampMs: 1000, value: 3 }, { timestampMs: 1050, value: 12 }] }]);
     expect(renderSeries(m.finish(), range, true, 0)[0]!.points.map((p) => p.value)).toEqual([1.5, 6]);
+  });
+  it("show what was remarked on any profile of a point, once", () => {
+    const range = { startMs: 0, endMs: 20, stepMs: 10, groupBy: ["pod"] }, sets = new AnnotationSets(), x = { key: "k", value: "x" }, y = { key: "k", value: "y" };
+    const part = (times: number[], lists: Annotations[]): PartialSeries[] => {
+      const m = new SeriesMerger();
+      m.addRows(table(times, times.map(() => 1n), sets, lists.map((l) => sets.intern(l))), [], Uint32Array.from(times.keys()), range, undefined);
+      return m.finish();
+    };
+    const m = new SeriesMerger();
+    for (const p of [...part([1, 2, 11], [[y], [x, y], []]), ...part([3, 20], [[x], []]), ...part([15], [[y]])]) m.add(p);
+    expect(renderSeries(m.finish(), range, false, 0)[0]!.points).toEqual([{ timestampMs: 10, value: 3, annotations: [x, y] }, { timestampMs: 20, value: 3, annotations: [y] }]);
   });
   it("are ordered by total, and limited from the top", () => {
     const m = new SeriesMerger();

@@ -1,12 +1,12 @@
 import type { ProfileSource, RowTable } from "@cinderblock/block";
-import { type Label, labelsKey, compareLabels } from "@cinderblock/model";
+import { type Annotations, type Label, labelsKey, compareLabels, mergeAnnotations } from "@cinderblock/model";
 import { type Each, eachSpan, type Exemplar, type KeepSample, Largest, largerExemplar } from "./exemplars.ts";
 import { callSiteFilter } from "./profile.ts";
 import { eachBatch, type Segment } from "./segments.ts";
 import { loadSymbols } from "./tree.ts";
 
 /** Sums and counts of one output series by bucket; buckets ascend. Bucket k ends at start + k * step and holds what came after k - 1. */
-export interface PartialSeries { labels: Label[]; bucket: number[]; sum: bigint[]; count: number[]; /** the largest profile or span of each bucket, where that was asked for */ exemplar?: (Exemplar | null)[] }
+export interface PartialSeries { labels: Label[]; bucket: number[]; sum: bigint[]; count: number[]; /** the largest profile or span of each bucket, where that was asked for */ exemplar?: (Exemplar | null)[]; /** what was remarked on any profile of each bucket; absent where nothing was */ annotations?: (Annotations | null)[] }
 
 export interface SeriesRange { startMs: number; endMs: number; stepMs: number; groupBy: string[] }
 
@@ -45,7 +45,14 @@ export class SeriesMerger {
     for (let i = 0; i < p.bucket.length; i++) {
       this.point(g, p.bucket[i]!, p.sum[i]!, p.count[i]!);
       if (p.exemplar) this.example(g, p.bucket[i]!, p.exemplar[i]!);
+      const annotations = p.annotations?.[i];
+      if (annotations) this.remark(g, p.bucket[i]!, annotations);
     }
+  }
+
+  private remark(g: Group, bucket: number, list: Annotations): void {
+    const at = g.at.get(bucket)!, known = (g.annotations ??= [])[at];
+    g.annotations[at] = known ? mergeAnnotations(known, list) : list;
   }
 
   private example(g: Group, bucket: number, e: Exemplar | null): void {
@@ -61,11 +68,15 @@ export class SeriesMerger {
   /** Adds rows; `values` overrides the rows' totals (stack selection). */
   addRows(table: RowTable, labels: readonly Label[], rows: Uint32Array, range: SeriesRange, values: ((row: number) => bigint) | undefined): void {
     const g = this.group(groupLabels(labels, range.groupBy));
+    const { annotation, annotations } = table, seen = annotations.length > 1 ? new Set<string>() : undefined;
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i]!;
       const bucket = bucketOf(Number(table.timeNanos[row]! / 1_000_000n), range);
       if (bucket < 0) continue;
       this.point(g, bucket, values ? values(row) : table.totalValue[row]!, 1);
+      // Most rows of a series have the same list as the ones before.
+      const set = seen ? annotation[row]! : 0, key = `${bucket}:${set}`;
+      if (set > 0 && !seen!.has(key)) { seen!.add(key); this.remark(g, bucket, annotations.at(set)); }
     }
   }
 
@@ -74,8 +85,8 @@ export class SeriesMerger {
     for (const g of this.groups.values()) {
       if (g.bucket.length === 0) continue;
       const order = g.bucket.map((_, i) => i).sort((a, b) => g.bucket[a]! - g.bucket[b]!);
-      const { exemplar } = g;
-      out.push({ labels: g.labels, bucket: order.map((i) => g.bucket[i]!), sum: order.map((i) => g.sum[i]!), count: order.map((i) => g.count[i]!), ...(exemplar ? { exemplar: order.map((i) => exemplar[i] ?? null) } : {}) });
+      const { exemplar, annotations } = g;
+      out.push({ labels: g.labels, bucket: order.map((i) => g.bucket[i]!), sum: order.map((i) => g.sum[i]!), count: order.map((i) => g.count[i]!), ...(exemplar ? { exemplar: order.map((i) => exemplar[i] ?? null) } : {}), ...(annotations ? { annotations: order.map((i) => annotations[i] ?? null) } : {}) });
     }
     return out;
   }
@@ -107,7 +118,7 @@ async function sumsOf(segment: Segment, keep: KeepSample): Promise<Map<number, b
 /** Adds a source's rows by point and group; with `each`, the largest profile or span of each comes along. */
 export async function addSource(into: SeriesMerger, source: ProfileSource, segment: Segment, range: SeriesRange, callSite: readonly string[], each: Each | undefined): Promise<void> {
   const { selected } = segment;
-  const table = await source.load(each ? ["totals", "ids"] : ["totals"]);
+  const table = await source.load(each ? ["totals", "annotations", "ids"] : ["totals", "annotations"]);
   const keep = callSite.length > 0 ? await belowCallSite(source, segment, callSite) : undefined;
   const sums = keep && await sumsOf(segment, keep), valueOf = sums && ((row: number): bigint => sums.get(row)!);
   // Exemplars are chosen of this source alone, then merged with the others'.
@@ -125,7 +136,7 @@ export async function addSource(into: SeriesMerger, source: ProfileSource, segme
   for (const p of own.finish()) into.add(p);
 }
 
-export interface SeriesPoint { timestampMs: number; value: number; exemplar?: Exemplar }
+export interface SeriesPoint { timestampMs: number; value: number; exemplar?: Exemplar; annotations?: Annotations }
 export interface SeriesResult { labels: Label[]; points: SeriesPoint[] }
 
 /** Final series: by total descending, then labels; `limit` keeps the largest. */
@@ -135,8 +146,8 @@ export function renderSeries(parts: readonly PartialSeries[], range: { startMs: 
     const points = p.bucket.map((b, i) => {
       const value = average ? Number(p.sum[i]!) / p.count[i]! : Number(p.sum[i]!);
       total += value;
-      const exemplar = p.exemplar?.[i];
-      return { timestampMs: range.startMs + b * range.stepMs, value, ...(exemplar ? { exemplar } : {}) };
+      const exemplar = p.exemplar?.[i], annotations = p.annotations?.[i];
+      return { timestampMs: range.startMs + b * range.stepMs, value, ...(exemplar ? { exemplar } : {}), ...(annotations ? { annotations } : {}) };
     });
     return { labels: p.labels, points, total };
   });

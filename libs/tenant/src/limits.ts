@@ -37,8 +37,8 @@ export interface IngestLimits {
   usageGroups: readonly UsageGroup[];
   /** which part of a group's profiles is kept */
   sampling: readonly SamplingRule[];
-  /** usage groups whose profiles are refused: they have used up what they may send */
-  groupsOverLimit: readonly string[];
+  /** undefined: nobody counts */
+  ingestionLimit: IngestionLimit | undefined;
 }
 
 /** What somebody else counts a tenant's volume by, and has found: it is told here, and enforced. */
@@ -52,7 +52,8 @@ export interface IngestionLimit {
   resetMs: number;
   /** so many requests of each period are taken all the same, so that one sees that agents live */
   trickle: { requests: number; periodMs: number } | undefined;
-  groupsOverLimit: readonly string[];
+  /** usage groups whose profiles are refused: they have used up what they may send */
+  groupsOverLimit: readonly { name: string; periodLimitMb: number }[];
 }
 
 /** A selector and a name, which may hold `${labels.<name>}`. */
@@ -67,8 +68,6 @@ export interface Limits extends IngestLimits {
   maxGlobalSeriesPerTenant: number;
   /** ingesters that a tenant's writes stay in; 0: all */
   ingestionShardSize: number;
-  /** undefined: nobody counts */
-  ingestionLimit: IngestionLimit | undefined;
   maxQueryLookbackMs: number;
   maxQueryLengthMs: number;
   maxQueryParallelism: number;
