@@ -79,6 +79,8 @@ describe("components as processes of their own", () => {
     const [tree, table, heat, list] = await Promise.all([explore("CallTree", { selection, maxNodes: "100" }), explore("FunctionTable", { selection, limit: "1" }), explore("Heatmap", { selection }), explore("Profiles", { selection, limit: 1 })]);
     expect([tree.total, table.total, heat.total, list.total]).toEqual([sum, sum, sum, sum]);
     expect((heat.counts as number[]).reduce((a, b) => a + b, 0)).toBe(Number(list.count));
+    const [top] = table.functions as { name: string; self: string }[], { files } = await explore("FunctionLines", { selection, function: top!.name }) as { files: { lines: { self?: string }[] }[] };
+    expect(String(files.flatMap((f) => f.lines).reduce((n, l) => n + Number(l.self ?? 0), 0))).toBe(top!.self);
     const heatmap = (await c.get("query-frontend").json("/querier.v1.QuerierService/SelectHeatmap", { profileTypeID: CPU, labelSelector: "{}", start: selection.start, end: selection.end, step: 60, groupBy: ["service_name"], queryType: "HEATMAP_QUERY_TYPE_INDIVIDUAL" })).body as { series: { slots: { counts: number[] }[] }[] };
     expect(heatmap.series.flatMap((s) => s.slots.flatMap((x) => x.counts)).reduce((a, b) => a + b, 0)).toBe(Number(list.count));
     const same = (name: string, i: number): string[] => oracle.compare(join(oracle.work, "cluster-head"), oracle.ask(c.get("query-frontend", i), base, name), "-tolerance", "0").differ.filter((d) => !d.startsWith("analyze."));

@@ -103,6 +103,23 @@ describe("when things go wrong", () => {
   });
 });
 
+describe("profiles that are missing", () => {
+  inBrowser("are missed where one looks: why, and since when", async () => {
+    const limited = new Server(), file = join(limited.dir, "limits.yaml"), at = Date.now() - 60_000;
+    writeFileSync(file, "overrides: {anonymous: {ingestion_limit: {period_type: hour, period_limit_mb: 128, limit_reset_time: 1795411800, limit_reached: true, sampling: {num_requests: 1, period: 1h}}}}\n");
+    await limited.start(`-runtime-config.file=${file}`);
+    await push(limited, "cart", {}, at, [{ frames: ["main"], values: [1e9] }]);
+    const { page, context, problems } = await visit(theBrowser(), `${limited.url}/explore?v=1&z=utc&${CART}&f=${at - 600_000}&u=${at + 60_000}`);
+    await flame(page);
+    const remarks = page.getByRole("list", { name: "Remarks" });
+    await remarks.waitFor();
+    expect(await remarks.innerText()).toMatch(/^▾ [-\d]{10} [:\d]{8}: Most profiles are missing: this tenant had reached its limit of 128 MB per hour until 2026-11-23 05:30:00\. 1 of the requests of each 3600 s was taken\.$/);
+    expect(problems).toEqual([]);
+    await context.close();
+    await limited.stop();
+  });
+});
+
 describe("with tokens", () => {
   inBrowser("asks for one, shows nothing without it, and hides Status from readers", async () => {
     const guarded = new Server(), READER = "reader-token-0123456789", AGENT = "agent-token-0123456789", ADMIN = "admin-token-0123456789";

@@ -1,10 +1,10 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { CART, END, flame, HOUR, LATE, RANGE, settled, shop, spoken, visit, type Visit } from "./browser.ts";
+import { CART, END, flame, HOUR, LATE, push, RANGE, settled, shop, spoken, visit, type Visit } from "./browser.ts";
 import { CPU, folder } from "./server.ts";
 
-const { open, inBrowser, theBrowser } = shop();
+const { server, open, inBrowser, theBrowser } = shop();
 
 describe("the incident story", () => {
   inBrowser("finds the service, its change, the slow function, and leads to the link that shows the same", async () => {
@@ -227,5 +227,39 @@ describe("pictures for the documentation", () => {
         await context.close();
       }
     }
+  });
+});
+
+describe("releases", () => {
+  inBrowser("compares with the version before, where that was last seen", async () => {
+    const { page, problems, context } = await open(`explore?${LATE}&${CART}`);
+    await flame(page);
+    await page.getByLabel("Compare with").selectOption({ label: "the version before" });
+    await page.getByTestId("sums").waitFor();
+    const p = new URL(page.url()).searchParams;
+    expect([p.get("s"), p.get("bs")]).toEqual(['service_name="cart", version="2"', 'service_name="cart", version="1"']);
+    // Version 1 ended an hour ago: its last hour is the other side.
+    expect(Math.abs(Number(p.get("bu")) - (END - HOUR))).toBeLessThan(5 * 60_000);
+    expect(Number(p.get("bu")) - Number(p.get("bf"))).toBe(HOUR);
+    await page.getByRole("tab", { name: "Functions" }).click();
+    await page.getByRole("button", { name: "Self change" }).click();
+    await settled(page);
+    expect((await page.locator(".table-scroll [role=row]").allInnerTexts()).find((r) => r.includes("gc.old"))).toContain("gone");
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  inBrowser("leads from a function to its lines, and to their page at the host of the repository", async () => {
+    const labels = { service_repository: "https://github.com/acme/shop", service_git_ref: "v7", service_root_path: "services/linked" };
+    await push(server, "linked", labels, END - 60_000, [{ frames: ["main", "work"], values: [3e9] }, { frames: ["main", "work", "leaf"], values: [1e9] }]);
+    const { page, problems, context } = await open(`explore?${LATE}&s=${encodeURIComponent('service_name="linked"')}&fn=work&pane=table`);
+    const drawer = page.getByRole("complementary", { name: "Function" });
+    await drawer.getByRole("link", { name: "main.go:10" }).waitFor();
+    expect(await drawer.getByRole("link").evaluateAll((links) => links.map((l) => [l.textContent, (l as HTMLAnchorElement).href]))).toEqual([
+      ["main.go:10", "https://github.com/acme/shop/blob/v7/services/linked/main.go#L10"], ["10", "https://github.com/acme/shop/blob/v7/services/linked/main.go#L10"],
+    ]);
+    expect((await drawer.locator(".source tbody tr").allInnerTexts()).map((t) => t.split(/\t/))).toEqual([["10", "3 s", "4 s"]]);
+    expect(problems).toEqual([]);
+    await context.close();
   });
 });

@@ -1,4 +1,4 @@
-import { CallTreeResponseSchema, ExploreService, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema, HeatmapResponseSchema, type Selection } from "@cinderblock/api";
+import { CallTreeResponseSchema, ExploreService, FunctionLinesResponseSchema, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema, HeatmapResponseSchema, type Selection } from "@cinderblock/api";
 import { invalid } from "@cinderblock/errors";
 import type { FunctionOrder as Order } from "@cinderblock/query";
 import type { ConnectRouter } from "@cinderblock/rpc";
@@ -40,6 +40,9 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
     async functionNeighbours(r, context) {
       const bytes = await frontend.functionNeighbours(callerOf(context, config), selection(r.selection), r.baseline && selection(r.baseline), r.function, Number(r.maxNodes));
       return rawMessage(FunctionNeighboursResponseSchema, bytes, isJson(context));
+    },
+    async functionLines(r, context) {
+      return rawMessage(FunctionLinesResponseSchema, await frontend.functionLines(callerOf(context, config), selection(r.selection), r.function), isJson(context));
     },
     async heatmap(r, context) {
       const columns = r.columns || 60, rows = r.rows || 20;

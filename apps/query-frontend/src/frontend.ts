@@ -154,6 +154,15 @@ export class QueryFrontend {
     return bytesOf(await this.render({ kind: "neighbours", ...(await this.sides(caller, left, base)), name, maxNodes: exploreNodes(nodes, this.limits(caller)) }));
   }
 
+  /** cinderblock.explore.v1.FunctionLinesResponse: where a function is in its sources, and what each of its lines costs. */
+  async functionLines(caller: Caller, s: ExploreSelection, name: string): Promise<Uint8Array> {
+    if (name === "") throw invalid("function is required: the whole name of the function whose lines are asked for");
+    const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()), select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector, ...(s.profileIds && s.profileIds.length > 0 ? { profileIds: s.profileIds } : {}) };
+    selectorOf(select);
+    const parts = range ? await this.parts(caller, { kind: "profile", select: { ...select, ...range }, ...idsOf(s) }) : [];
+    return bytesOf(await this.render({ kind: "function-lines", parts, name, filter: s.filter }));
+  }
+
   /** cinderblock.explore.v1.HeatmapResponse: how many single profiles have which value, over time. */
   async heatmap(caller: Caller, s: ExploreSelection, columns: number, rows: number): Promise<Uint8Array> {
     const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()), select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };

@@ -13,7 +13,7 @@ export { VCSService } from "./gen/vcs/v1/vcs_pb.js";
 export { Version } from "./gen/version/v1/version_pb.js";
 export { Health, HealthCheckResponse_ServingStatus } from "./gen/grpc/health/v1/health_pb.js";
 export {
-  CallTreeRequestSchema, CallTreeResponseSchema, ExploreService, FunctionNeighboursRequestSchema, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema, HeatmapResponseSchema,
+  CallTreeRequestSchema, CallTreeResponseSchema, ExploreService, FunctionLinesResponseSchema, FunctionNeighboursRequestSchema, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema, HeatmapResponseSchema,
 } from "./gen/cinderblock/explore/v1/explore_pb.js";
 export type { Selection } from "./gen/cinderblock/explore/v1/explore_pb.js";
 export { SettingsService } from "./gen/settings/v1/setting_pb.js";

@@ -35,6 +35,7 @@ export type RenderCall =
   | (Sides & { kind: "functions"; page: TablePage })
   | { kind: "heatmap"; parts: PartialResult[]; startMs: number; endMs: number; columns: number; rows: number }
   | (Sides & { kind: "neighbours"; name: string; maxNodes: number })
+  | { kind: "function-lines"; parts: PartialResult[]; name: string; filter: StackFilter }
   | ({ kind: "select-heatmap"; parts: PartialResult[] } & HeatmapRequest)
   | { kind: "flame"; parts: PartialResult[]; callSite: string[]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
   | { kind: "tree"; parts: PartialResult[]; callSite: string[]; maxNodes: number }

@@ -1,7 +1,7 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import { invalid } from "@cinderblock/errors";
 import { readProfileFile } from "@cinderblock/profile-files";
-import { diffLevels, emptyTree, encodeCallTree, encodeFunctionTable, encodeHeatmap, encodeSelectHeatmap, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, mergePartials, neighbours, type PartialResult, type PartialTree, type Points, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
+import { diffLevels, emptyTree, encodeCallTree, encodeFunctionLines, encodeFunctionTable, encodeHeatmap, encodeSelectHeatmap, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, functionLines, mergePartials, neighbours, type PartialResult, type PartialTree, type Points, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
 import type { FilesAnswer, FilesCall, Levels, RenderAnswer, RenderCall, Sides } from "./protocol.ts";
 
 function mergedTree(parts: PartialResult[]): PartialTree {
@@ -47,6 +47,10 @@ export function render(call: RenderCall): RenderAnswer {
       const out = new ByteWriter(1 << 14);
       [callers, callees].forEach((t, i) => { const b = encodeCallTree(t, call.maxNodes); out.u8((i + 1) * 8 + 2); out.uvarint(b.length); out.bytes(b); });
       return { bytes: out.take() };
+    }
+    case "function-lines": {
+      const merged = call.parts.length === 0 ? undefined : mergePartials(call.parts);
+      return { bytes: encodeFunctionLines(merged?.kind === "profile" ? functionLines(merged.profile, call.name, call.filter) : []) };
     }
     case "pprof": {
       const merged = call.parts.length === 0 ? undefined : mergePartials(call.parts);

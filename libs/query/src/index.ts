@@ -16,6 +16,8 @@ export type { Points, ProfileList, SingleProfile } from "./points.ts";
 export { flamebearerProfile } from "./flamebearer.ts";
 export { encodeCallTree, encodeFunctionTable, neighbours, twoTrees } from "./two-trees.ts";
 export type { FunctionOrder, StackFilter, TablePage, TwoTrees } from "./two-trees.ts";
+export { encodeFunctionLines, functionLines } from "./function-lines.ts";
+export type { FunctionFile } from "./function-lines.ts";
 export { ProfileMerger, renderPprof } from "./profile.ts";
 export type { PartialProfile, StackSelector } from "./profile.ts";
 export { renderSeries, SeriesMerger } from "./series.ts";

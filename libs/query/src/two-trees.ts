@@ -32,8 +32,11 @@ const HIDDEN = 1, GONE = 2;
 /** Whether a name is one of a filter's: a whole name, or a pattern between slashes. @throws `invalid` for a pattern that is none */
 function matcher(entry: string): (name: string) => boolean { return /^\/.+\/$/s.test(entry) ? textFilter(entry) : (name) => name === entry; }
 
+/** The shape of a call tree: parents come before their children. */
+export type NamedTree = Pick<PartialTree, "nameBytes" | "nameOffset" | "parent" | "name">;
+
 /** What the filter says of each name of a tree; `only` has a bit for each of its entries. */
-function namesOf(t: PartialTree, f: StackFilter): { said: Uint8Array; only: Uint32Array; entries: number } {
+function namesOf(t: NamedTree, f: StackFilter): { said: Uint8Array; only: Uint32Array; entries: number } {
   const n = t.nameOffset.length - 1, out = { said: new Uint8Array(n), only: new Uint32Array(n), entries: new Set(f.only).size };
   const hide = [...new Set(f.hide)].map(matcher), without = [...new Set(f.without)].map(matcher), only = [...new Set(f.only)].map(matcher);
   if (hide.length + without.length + only.length === 0) return out;
@@ -47,13 +50,13 @@ function namesOf(t: PartialTree, f: StackFilter): { said: Uint8Array; only: Uint
   return out;
 }
 
-/** The node of each node of `t` in a tree with one node for each path, at most; -1 where its stack does not count. Only what counts, and what is above it, becomes a node. */
-function filtered(t: PartialTree, f: StackFilter, into: TreeMerger): Int32Array {
-  const n = t.parent.length, { said, only, entries } = namesOf(t, f), callSite = f.callSite.map((s) => Buffer.from(s)), site = callSite.length;
+/** node -> 1 where a filter lets its stack through. */
+export function countingNodes(t: NamedTree, f: StackFilter, names = namesOf(t, f)): Uint8Array {
+  const n = t.parent.length, { said, only, entries } = names, callSite = f.callSite.map((s) => Buffer.from(s)), site = callSite.length;
   const isNamed = (name: number, as: Buffer): boolean => Buffer.compare(t.nameBytes.subarray(t.nameOffset[name]!, t.nameOffset[name + 1]!), as) === 0;
   const every = (entries === 0 ? 0 : entries === 32 ? 0xffffffff : (1 << entries) - 1) >>> 0;
   // node -> functions of the call site that its stack begins with; entries of `only` in its stack, as bits
-  const begun = new Int32Array(n), bits = new Uint32Array(n), gone = new Uint8Array(n), depth = new Int32Array(n), counts = new Uint8Array(n), kept = new Uint8Array(n);
+  const begun = new Int32Array(n), bits = new Uint32Array(n), gone = new Uint8Array(n), depth = new Int32Array(n), counts = new Uint8Array(n);
   counts[0] = site === 0 && every === 0 ? 1 : 0;
   for (let i = 1; i < n; i++) {
     const p = t.parent[i]!, own = t.name[i]!;
@@ -63,6 +66,12 @@ function filtered(t: PartialTree, f: StackFilter, into: TreeMerger): Int32Array 
     gone[i] = gone[p]! | (said[own]! & GONE);
     counts[i] = gone[i] === 0 && begun[i] === site && (bits[i]! & every) >>> 0 === every ? 1 : 0;
   }
+  return counts;
+}
+
+/** The node of each node of `t` in a tree with one node for each path, at most; -1 where its stack does not count. Only what counts, and what is above it, becomes a node. */
+function filtered(t: PartialTree, f: StackFilter, into: TreeMerger): Int32Array {
+  const n = t.parent.length, names = namesOf(t, f), { said } = names, counts = countingNodes(t, f, names), kept = new Uint8Array(n);
   for (let i = n - 1; i > 0; i--) { kept[i]! |= counts[i]!; kept[t.parent[i]!]! |= kept[i]!; }
   const nameMap = new Int32Array(t.nameOffset.length).fill(-1), map = new Int32Array(n);
   for (let i = 1; i < n; i++) {

@@ -1,4 +1,4 @@
-import { ApiError, type Capabilities, type DrawnFiles, type FileInfo, type FunctionPage, type Heatmap, type Selection, type Series, type SingleProfile } from "./types.ts";
+import { ApiError, type Capabilities, type DrawnFiles, type FileInfo, type FunctionFile, type FunctionPage, type Heatmap, type Selection, type Series, type SingleProfile } from "./types.ts";
 
 /** Where the UI is mounted, from the address of its own script: no flag, whatever proxy stands in front. */
 export const BASE = new URL(/* @vite-ignore */ "../", import.meta.url);
@@ -74,9 +74,9 @@ export class Client {
   }
 
   async series(type: string, selector: string, startMs: number, endMs: number, stepS: number, groupBy: string[], limit: number, signal?: AbortSignal): Promise<Answer<Series[]>> {
-    const { value, partial } = await this.json<{ series?: { labels?: { name: string; value: string }[]; points?: { timestamp: string; value?: number }[] }[] }>(
+    const { value, partial } = await this.json<{ series?: { labels?: { name: string; value: string }[]; points?: { timestamp: string; value?: number; annotations?: { key: string; value?: string }[] }[] }[] }>(
       "querier.v1.QuerierService/SelectSeries", { profileTypeID: type, labelSelector: selector, start: String(startMs), end: String(endMs), step: stepS, groupBy, ...(limit > 0 ? { limit: String(limit) } : {}) }, signal);
-    return { value: (value.series ?? []).map((s) => ({ labels: Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])), points: (s.points ?? []).map((p) => ({ ms: Number(p.timestamp), value: Number(p.value ?? 0) })) })), partial };
+    return { value: (value.series ?? []).map((s) => ({ labels: Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])), points: (s.points ?? []).map((p) => ({ ms: Number(p.timestamp), value: Number(p.value ?? 0), annotations: (p.annotations ?? []).map((a) => ({ key: a.key, value: a.value ?? "" })) })) })), partial };
   }
 
   async functions(s: Selection, baseline: Selection | undefined, filter: string, order: string, ascending: boolean, limit: number, signal?: AbortSignal, names: string[] = []): Promise<Answer<FunctionPage>> {
@@ -85,6 +85,13 @@ export class Client {
       "cinderblock.explore.v1.ExploreService/FunctionTable", { selection: selectionJson(s), ...(baseline ? { baseline: selectionJson(baseline) } : {}), filter, order: `FUNCTION_ORDER_${order.toUpperCase().replace("-", "_")}`, ascending, limit: String(limit), names }, signal);
     const n = (x: string | undefined): number => Number(x ?? 0);
     return { value: { rows: (v.functions ?? []).map((f) => ({ name: f.name ?? "", self: n(f.self), total: n(f.total), baseSelf: n(f.baseSelf), baseTotal: n(f.baseTotal) })), total: n(v.total), baseTotal: n(v.baseTotal), count: n(v.count), matching: n(v.matching) }, partial };
+  }
+
+  /** Where a function is in its sources, and what its lines cost. */
+  async functionLines(s: Selection, fn: string, signal?: AbortSignal): Promise<FunctionFile[]> {
+    type File = { filename?: string; startLine?: string; buildId?: string; lines?: { line?: string; self?: string; total?: string }[] };
+    const { value } = await this.json<{ files?: File[] }>("cinderblock.explore.v1.ExploreService/FunctionLines", { selection: selectionJson(s), function: fn }, signal);
+    return (value.files ?? []).map((f) => ({ filename: f.filename ?? "", startLine: Number(f.startLine ?? 0), buildId: f.buildId ?? "", lines: (f.lines ?? []).map((l) => ({ line: Number(l.line ?? 0), self: Number(l.self ?? 0), total: Number(l.total ?? 0) })) }));
   }
 
   async heatmap(s: Selection, columns: number, rows: number, signal?: AbortSignal): Promise<Answer<Heatmap>> {

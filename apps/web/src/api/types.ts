@@ -3,9 +3,10 @@ import type { Stacks } from "../state/state.ts";
 /** The profiles that a question is about. */
 export interface Selection { type: string; selector: string; startMs: number; endMs: number; stacks: Stacks; /** only these single profiles; empty: all */ profileIds: string[] }
 
-export interface SeriesPoint { ms: number; value: number }
+export interface SeriesPoint { ms: number; value: number; /** what was remarked on any of its profiles */ annotations: { key: string; value: string }[] }
 export interface Series { labels: Record<string, string>; points: SeriesPoint[] }
 export interface FunctionRow { name: string; self: number; total: number; baseSelf: number; baseTotal: number }
+export interface FunctionFile { filename: string; startLine: number; buildId: string; lines: { line: number; self: number; total: number }[] }
 export interface FunctionPage { rows: FunctionRow[]; total: number; baseTotal: number; count: number; matching: number }
 export interface Capabilities { version: string; maxQueryLengthMs: number; maxNodes: number; multitenancy: boolean; tenants: string[]; explore: boolean }
 

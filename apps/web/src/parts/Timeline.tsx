@@ -2,7 +2,8 @@ import { type ReactNode, useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Series } from "../api/types.ts";
-import { zoneName } from "../state/time.ts";
+import { remarksOf } from "../state/remarks.ts";
+import { formatTime, zoneName } from "../state/time.ts";
 import { useTheme } from "./theme.ts";
 
 /** Hues of lines: apart for eyes of every kind, and named in the legend. */
@@ -16,6 +17,23 @@ const AXIS: readonly unknown[][] = [
 ];
 
 interface Props { series: Series[]; nameOf: (s: Series) => string; fromMs: number; untilMs: number; stepS: number; zone: string; format: (value: number) => string; label: string; onRange: (fromMs: number, untilMs: number) => void }
+
+/** Marks the points of which profiles are missing: a small triangle above each. */
+function drawRemarks(plot: uPlot, series: readonly Series[], colour: string): void {
+  const { ctx, bbox } = plot, size = 5 * devicePixelRatio;
+  ctx.save();
+  ctx.fillStyle = colour;
+  for (const ms of new Set(series.flatMap((s) => s.points.filter((p) => p.annotations.length > 0).map((p) => p.ms)))) {
+    const x = plot.valToPos(ms / 1000, "x", true);
+    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    ctx.beginPath();
+    ctx.moveTo(x - size, bbox.top);
+    ctx.lineTo(x + size, bbox.top);
+    ctx.lineTo(x, bbox.top + 1.6 * size);
+    ctx.fill();
+  }
+  ctx.restore();
+}
 
 /** Values over time; dragging chooses a range. */
 export function Timeline(props: Props): ReactNode {
@@ -44,7 +62,7 @@ export function Timeline(props: Props): ReactNode {
         { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid }, size: 100, space: 26, values: (_u, v) => v.map((x) => latest.current.format(x)) },
       ],
       series: [{}, ...series.map((s, i) => ({ label: nameOf(s), stroke: LINES[i % LINES.length]!, fill: series.length === 1 ? `${LINES[0]}33` : undefined!, width: 1.5, points: { show: false } }))],
-      hooks: { setSelect: [(u) => {
+      hooks: { draw: [(u) => drawRemarks(u, series, theme === "dark" ? "#ffd98a" : "#b26a00")], setSelect: [(u) => {
         if (u.select.width < 4) return;
         const from = u.posToVal(u.select.left, "x") * 1000, until = u.posToVal(u.select.left + u.select.width, "x") * 1000;
         u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
@@ -56,5 +74,11 @@ export function Timeline(props: Props): ReactNode {
     return () => { resize.disconnect(); plot.destroy(); };
   }, [series, fromMs, untilMs, stepS, zone, theme]);
 
-  return <div className="timeline" ref={host} role="img" aria-label={label} />;
+  const remarks = remarksOf(series, zone);
+  return (
+    <>
+      <div className="timeline" ref={host} role="img" aria-label={label} />
+      {remarks.length > 0 ? <ul className="remarks partial" aria-label="Remarks">{remarks.map((r) => <li key={r.text}>▾ {formatTime(r.fromMs, zone)}{r.untilMs > r.fromMs ? ` – ${formatTime(r.untilMs, zone)}` : ""}: {r.text}</li>)}</ul> : null}
+    </>
+  );
 }

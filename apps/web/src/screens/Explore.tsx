@@ -1,6 +1,7 @@
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { formatCores, formatValue } from "@cinderblock/flame";
+import type { Client } from "../api/client.ts";
 import type { Selection, Series } from "../api/types.ts";
 import { FilterPresets, SelectorBar, StackChips } from "../parts/Chips.tsx";
 import { Drawer } from "../parts/Drawer.tsx";
@@ -14,8 +15,9 @@ import { LINES, Timeline } from "../parts/Timeline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
-import { parseSelector, selectorText } from "../state/selector.ts";
+import { parseSelector, selectorOf, selectorText } from "../state/selector.ts";
 import type { Pane, Side, State } from "../state/state.ts";
+import { VERSION_LABELS, versionPair } from "../state/versions.ts";
 import { formatLength, isRelative, shifted, timelineStep } from "../state/time.ts";
 
 const PANES: readonly [Pane, string][] = [["flame", "Flame graph"], ["table", "Functions"], ["tree", "Call tree"], ["sandwich", "Callers and callees"], ["graph", "Call graph"], ["labels", "Labels"], ["profiles", "Profiles"]];
@@ -65,6 +67,27 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
     return () => removeEventListener("keydown", key);
   }, [state, go, nowMs]);
 
+  const names = useQuery({ ...namesOf(app.client, a ?? { selector: "{}", startMs: 0, endMs: 0 }), enabled: a !== undefined && !compare });
+  const versions = VERSION_LABELS.filter((l) => names.data?.includes(l));
+  const [noVersion, setNoVersion] = useState("");
+  const compareVersions = async (label: string): Promise<void> => {
+    if (!a) return;
+    const rest = state.side.selector.filter((m) => m.name !== label), current = state.side.selector.find((m) => m.name === label && m.op === "=")?.value;
+    // Near at first, in fine steps; a release may also last for weeks: as far back as one question may reach.
+    const length = a.endMs - a.startMs, most = (app.can?.maxQueryLengthMs ?? 0) > 0 ? app.can!.maxQueryLengthMs : Infinity;
+    try {
+      for (const back of [length * 4, 4 * 6048e5]) {
+        const fromMs = Math.min(a.startMs, a.endMs - Math.min(back, most) + 1000), stepS = timelineStep(a.endMs - fromMs, 400);
+        const { value } = await app.client.series(a.type, selectorOf(rest), fromMs, a.endMs, stepS, [label], 0);
+        const pair = versionPair(value, label, current, a.startMs, a.endMs, stepS * 1000);
+        if (!pair) { setNoVersion(`No earlier ${label} was seen in the last ${formatLength(a.endMs - fromMs)}.`); continue; }
+        const of = (v: string): Side["selector"] => [...rest, { name: label, op: "=", value: v }];
+        setNoVersion("");
+        go({ ...comparedWith(state, nowMs, undefined), side: { ...state.side, selector: of(pair.now) }, baseline: { selector: of(pair.before), from: String(Math.round(pair.fromMs)), until: String(Math.round(pair.untilMs)) } });
+        return;
+      }
+    } catch (err) { setNoVersion((err as Error).message); }
+  };
   // The tenant's longest range is known: it is not found out by an error.
   const tooLong = app.can !== undefined && app.can.maxQueryLengthMs > 0 && [a, b].some((s) => s && s.endMs - s.startMs > app.can!.maxQueryLengthMs);
   const service = state.side.selector.find((m) => m.name === "service_name" && m.op === "=")?.value;
@@ -82,13 +105,16 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
             <select id="compare-with" value="" onChange={(e) => {
               const k = BEFORE[Number(e.target.value)];
               if (e.target.value === "pin" && a) { localStorage.setItem(PINNED, JSON.stringify({ selector: selectorText(state.side.selector), from: String(a.startMs), until: String(a.endMs) })); setPinned(pinnedBaseline()); }
+              else if (e.target.value.startsWith("version:")) void compareVersions(e.target.value.slice(8));
               else if (e.target.value === "pinned" && pinned) go({ ...comparedWith(state, nowMs, undefined), baseline: pinned });
               else if (e.target.value !== "" && k) go(comparedWith(state, nowMs, k[1]));
             }}>
               <option value="">with…</option>{BEFORE.map(([label], i) => <option key={label} value={i}>{label}</option>)}
+              {versions.map((l) => <option key={l} value={`version:${l}`}>the {l} before</option>)}
               {pinned ? <option value="pinned">the pinned one: {selectorText(pinned.selector) || "everything"}</option> : null}
               <option value="pin">pin this selection…</option>
             </select>
+            {noVersion !== "" ? <span className="quiet" role="status">{noVersion}</span> : null}
           </span>
         )}
         <button type="button" onClick={() => setExporting(true)}>Export</button>
@@ -175,6 +201,11 @@ function rate(type: string, stepS: number): (v: number) => string {
   return (v) => formatValue(v, unit);
 }
 
+/** The label names of a selection. */
+function namesOf(client: Client, s: { selector: string; startMs: number; endMs: number }): { queryKey: unknown[]; queryFn: (c: { signal: AbortSignal }) => Promise<string[]> } {
+  return { queryKey: ["names", client.tenant, s.selector, s.startMs, s.endMs], queryFn: ({ signal }) => client.labelNames([s.selector], s.startMs, s.endMs, signal) };
+}
+
 function Course({ selection, baseline }: { selection: Selection; baseline: Selection | undefined }): ReactNode {
   const { state, go, client } = useApp();
   const { group } = state;
@@ -184,7 +215,7 @@ function Course({ selection, baseline }: { selection: Selection; baseline: Selec
   };
   const now = lines(selection, baseline ? "" : group), then = lines(baseline ?? selection, "");
   const q = useQuery(now.options), old = useQuery({ ...then.options, enabled: baseline !== undefined });
-  const names = useQuery({ queryKey: ["names", client.tenant, selection.selector, selection.startMs, selection.endMs], queryFn: ({ signal }) => client.labelNames([selection.selector], selection.startMs, selection.endMs, signal) });
+  const names = useQuery(namesOf(client, selection));
   const nameOf = (s: Series): string => (group !== "" ? (s.labels[group] ?? "(none)") : "all");
   if (q.error) return <Failure error={q.error} retry={() => void q.refetch()} />;
   const set = (key: "side" | "baseline") => (from: number, until: number): void => go((s) => ({ [key]: { ...s[key], from: String(from), until: String(until) } }));

@@ -398,6 +398,111 @@ export declare type FunctionNeighboursResponse = Message<"cinderblock.explore.v1
 export declare const FunctionNeighboursResponseSchema: GenMessage<FunctionNeighboursResponse>;
 
 /**
+ * @generated from message cinderblock.explore.v1.FunctionLinesRequest
+ */
+export declare type FunctionLinesRequest = Message<"cinderblock.explore.v1.FunctionLinesRequest"> & {
+  /**
+   * @generated from field: cinderblock.explore.v1.Selection selection = 1;
+   */
+  selection?: Selection | undefined;
+
+  /**
+   * @generated from field: string function = 2;
+   */
+  function: string;
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.FunctionLinesRequest.
+ * Use `create(FunctionLinesRequestSchema)` to create a new message.
+ */
+export declare const FunctionLinesRequestSchema: GenMessage<FunctionLinesRequest>;
+
+/**
+ * @generated from message cinderblock.explore.v1.FunctionLinesResponse
+ */
+export declare type FunctionLinesResponse = Message<"cinderblock.explore.v1.FunctionLinesResponse"> & {
+  /**
+   * By their values, the largest first: functions of one name may lie in several files, and builds.
+   *
+   * @generated from field: repeated cinderblock.explore.v1.FunctionFile files = 1;
+   */
+  files: FunctionFile[];
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.FunctionLinesResponse.
+ * Use `create(FunctionLinesResponseSchema)` to create a new message.
+ */
+export declare const FunctionLinesResponseSchema: GenMessage<FunctionLinesResponse>;
+
+/**
+ * @generated from message cinderblock.explore.v1.FunctionFile
+ */
+export declare type FunctionFile = Message<"cinderblock.explore.v1.FunctionFile"> & {
+  /**
+   * @generated from field: string filename = 1;
+   */
+  filename: string;
+
+  /**
+   * 0 where the agent did not say.
+   *
+   * @generated from field: int64 start_line = 2;
+   */
+  startLine: bigint;
+
+  /**
+   * Of the mapping. JSON with repository, git_ref, build_id and root_path where agents sent the labels service_repository,
+   * service_git_ref and service_root_path.
+   *
+   * @generated from field: string build_id = 3;
+   */
+  buildId: string;
+
+  /**
+   * Ascending; line 0 is what no line is known of.
+   *
+   * @generated from field: repeated cinderblock.explore.v1.FunctionLine lines = 4;
+   */
+  lines: FunctionLine[];
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.FunctionFile.
+ * Use `create(FunctionFileSchema)` to create a new message.
+ */
+export declare const FunctionFileSchema: GenMessage<FunctionFile>;
+
+/**
+ * A line that is in a stack several times counts once.
+ *
+ * @generated from message cinderblock.explore.v1.FunctionLine
+ */
+export declare type FunctionLine = Message<"cinderblock.explore.v1.FunctionLine"> & {
+  /**
+   * @generated from field: int64 line = 1;
+   */
+  line: bigint;
+
+  /**
+   * @generated from field: int64 self = 2;
+   */
+  self: bigint;
+
+  /**
+   * @generated from field: int64 total = 3;
+   */
+  total: bigint;
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.FunctionLine.
+ * Use `create(FunctionLineSchema)` to create a new message.
+ */
+export declare const FunctionLineSchema: GenMessage<FunctionLine>;
+
+/**
  * @generated from message cinderblock.explore.v1.HeatmapRequest
  */
 export declare type HeatmapRequest = Message<"cinderblock.explore.v1.HeatmapRequest"> & {
@@ -786,6 +891,16 @@ export declare const ExploreService: GenService<{
     methodKind: "unary";
     input: typeof FunctionNeighboursRequestSchema;
     output: typeof FunctionNeighboursResponseSchema;
+  },
+  /**
+   * Where a function is in its sources, and what each of its lines costs.
+   *
+   * @generated from rpc cinderblock.explore.v1.ExploreService.FunctionLines
+   */
+  functionLines: {
+    methodKind: "unary";
+    input: typeof FunctionLinesRequestSchema;
+    output: typeof FunctionLinesResponseSchema;
   },
   /**
    * How many single profiles have which value, over time.
