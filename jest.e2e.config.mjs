@@ -10,10 +10,10 @@ function changed(...paths) {
   return spawnSync("git", ["diff", "--quiet", commit, "--", ...paths], { cwd: import.meta.dirname, stdio: "ignore" }).status === 1;
 }
 
-// The memory ceiling and the roll to the release before and back take minutes, what a cluster, a program in Rust and an image need takes minutes
+// The memory ceiling, the budget of the web UI and the roll to the release before and back take minutes, what a cluster, a program in Rust and an image need takes minutes
 // to build: `npm run test:long` runs all of them, `npm test` those of the latter whose subject changed since.
 const left = [
-  ["/e2e/ceiling", false], ["/e2e/upgrade", false], ["/e2e/sdk-rust", false],
+  ["/e2e/ceiling", false], ["/e2e/upgrade", false], ["/e2e/sdk-rust", false], ["/e2e/web-budget", false],
   ["/e2e/kubernetes", process.env.CI === "true" && changed("charts", "e2e/kubernetes.e2e.ts", "libs/testkit/src/kubernetes.ts")],
   ["/e2e/image", process.env.CI === "true" && changed("Dockerfile", ".dockerignore", "apps/cinderblock/bin", "e2e/image.e2e.ts", "libs/testkit/src/images.ts")],
 ].filter(([, wanted]) => !long && !wanted).map(([path]) => path);

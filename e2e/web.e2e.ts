@@ -249,6 +249,24 @@ describe("releases", () => {
     await context.close();
   });
 
+  inBrowser("compares a stretch of the time line with the rest", async () => {
+    const { page, problems, context } = await open(`explore?${RANGE}&${CART}`);
+    await flame(page);
+    const box = (await page.locator(".timeline .u-over").boundingBox())!, y = box.y + box.height / 2;
+    await page.keyboard.down("Shift");
+    await page.mouse.move(box.x + box.width * 0.75, y);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.98, y, { steps: 4 });
+    await page.mouse.up();
+    await page.keyboard.up("Shift");
+    await page.getByTestId("sums").waitFor();
+    const p = new URL(page.url()).searchParams, at = (key: string): number => Math.round(((Number(p.get(key)) - (END - 2 * HOUR)) / HOUR) * 20) / 20;
+    expect([at("bf"), at("bu"), at("f"), at("u")]).toEqual([0, 1.5, 1.5, 1.95]);
+    expect([p.get("s"), p.get("bs")]).toEqual(['service_name="cart"', 'service_name="cart"']);
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
   inBrowser("leads from a function to its lines, and to their page at the host of the repository", async () => {
     const labels = { service_repository: "https://github.com/acme/shop", service_git_ref: "v7", service_root_path: "services/linked" };
     await push(server, "linked", labels, END - 60_000, [{ frames: ["main", "work"], values: [3e9] }, { frames: ["main", "work", "leaf"], values: [1e9] }]);

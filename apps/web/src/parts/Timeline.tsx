@@ -16,7 +16,7 @@ const AXIS: readonly unknown[][] = [
   [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
 ];
 
-interface Props { series: Series[]; nameOf: (s: Series) => string; fromMs: number; untilMs: number; stepS: number; zone: string; format: (value: number) => string; label: string; onRange: (fromMs: number, untilMs: number) => void }
+interface Props { series: Series[]; nameOf: (s: Series) => string; fromMs: number; untilMs: number; stepS: number; zone: string; format: (value: number) => string; label: string; onRange: (fromMs: number, untilMs: number) => void; /** chosen with Shift held: to be compared with the rest */ onPart?: (fromMs: number, untilMs: number) => void }
 
 /** Marks the points of which profiles are missing: a small triangle above each. */
 function drawRemarks(plot: uPlot, series: readonly Series[], colour: string): void {
@@ -42,6 +42,7 @@ export function Timeline(props: Props): ReactNode {
   const theme = useTheme();
   const latest = useRef(props);
   latest.current = props;
+  const shift = useRef(false);
 
   useEffect(() => {
     const el = host.current!;
@@ -66,7 +67,8 @@ export function Timeline(props: Props): ReactNode {
         if (u.select.width < 4) return;
         const from = u.posToVal(u.select.left, "x") * 1000, until = u.posToVal(u.select.left + u.select.width, "x") * 1000;
         u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-        latest.current.onRange(Math.round(from), Math.round(until));
+        const { onRange, onPart } = latest.current;
+        (shift.current && onPart ? onPart : onRange)(Math.round(from), Math.round(until));
       }] },
     }, [times, ...columns], el);
     const resize = new ResizeObserver(() => plot.setSize({ width: el.clientWidth, height: 120 }));
@@ -77,7 +79,7 @@ export function Timeline(props: Props): ReactNode {
   const remarks = remarksOf(series, zone);
   return (
     <>
-      <div className="timeline" ref={host} role="img" aria-label={label} />
+      <div className="timeline" ref={host} role="img" aria-label={label} onMouseDownCapture={(e) => { shift.current = e.shiftKey; }} />
       {remarks.length > 0 ? <ul className="remarks partial" aria-label="Remarks">{remarks.map((r) => <li key={r.text}>▾ {formatTime(r.fromMs, zone)}{r.untilMs > r.fromMs ? ` – ${formatTime(r.untilMs, zone)}` : ""}: {r.text}</li>)}</ul> : null}
     </>
   );

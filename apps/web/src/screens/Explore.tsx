@@ -207,7 +207,7 @@ function namesOf(client: Client, s: { selector: string; startMs: number; endMs: 
 }
 
 function Course({ selection, baseline }: { selection: Selection; baseline: Selection | undefined }): ReactNode {
-  const { state, go, client } = useApp();
+  const { state, go, client, nowMs } = useApp();
   const { group } = state;
   const lines = (s: Selection, by: string): { stepS: number; options: { queryKey: unknown[]; placeholderData: typeof keepPreviousData; queryFn: (c: { signal: AbortSignal }) => ReturnType<typeof client.series> } } => {
     const stepS = timelineStep(s.endMs - s.startMs, 90);
@@ -219,6 +219,11 @@ function Course({ selection, baseline }: { selection: Selection; baseline: Selec
   const nameOf = (s: Series): string => (group !== "" ? (s.labels[group] ?? "(none)") : "all");
   if (q.error) return <Failure error={q.error} retry={() => void q.refetch()} />;
   const set = (key: "side" | "baseline") => (from: number, until: number): void => go((s) => ({ [key]: { ...s[key], from: String(from), until: String(until) } }));
+  // A stretch against the longer of what lies before and behind it.
+  const part = (from: number, until: number): void => {
+    const { startMs, endMs } = selection, before = from - startMs > endMs - until;
+    go((s) => ({ ...comparedWith(s, nowMs, undefined), side: { ...s.side, from: String(from), until: String(until) }, baseline: { selector: s.side.selector, from: String(before ? startMs : until), until: String(before ? from : endMs) } }));
+  };
   const format = rate(selection.type, now.stepS);
   return (
     <div className="course">
@@ -226,9 +231,9 @@ function Course({ selection, baseline }: { selection: Selection; baseline: Selec
       {baseline ? null : <div className="course-tools">
         <label>Group by <select value={group} onChange={(e) => go({ group: e.target.value }, true)}><option value="">nothing</option>{group !== "" && !(names.data ?? []).includes(group) ? <option>{group}</option> : null}{(names.data ?? []).map((n) => <option key={n}>{n}</option>)}</select></label>
         {group !== "" ? <ul className="legend" aria-label="Lines">{(q.data?.value ?? []).map((s, i) => <li key={nameOf(s)}><i style={{ background: LINES[i % LINES.length] }} />{nameOf(s)}</li>)}</ul> : null}
-        <span className="quiet">Drag to choose a time; a point is {formatLength(now.stepS * 1000)}.</span>
+        <span className="quiet">Drag to choose a time, with Shift to compare it with the rest; a point is {formatLength(now.stepS * 1000)}.</span>
       </div>}
-      {q.data ? <Timeline series={q.data.value} nameOf={nameOf} fromMs={selection.startMs} untilMs={selection.endMs} stepS={now.stepS} zone={state.zone} format={format} label={`Values over time${baseline ? ", B" : ""}`} onRange={set("side")} /> : <div className="timeline" />}
+      {q.data ? <Timeline series={q.data.value} nameOf={nameOf} fromMs={selection.startMs} untilMs={selection.endMs} stepS={now.stepS} zone={state.zone} format={format} label={`Values over time${baseline ? ", B" : ""}`} onRange={set("side")} {...(baseline ? {} : { onPart: part })} /> : <div className="timeline" />}
       {baseline && old.data ? <Timeline series={old.data.value} nameOf={() => "A"} fromMs={baseline.startMs} untilMs={baseline.endMs} stepS={then.stepS} zone={state.zone} format={rate(baseline.type, then.stepS)} label="Values over time, A" onRange={set("baseline")} /> : null}
     </div>
   );
