@@ -278,6 +278,30 @@ describe("a shard of heads", () => {
     expect(await a.tree()).toEqual(["/main 16 9", "/main/s 7 7"]);
   });
 
+  it("keeps the totals of what sampling left out, without stacks, in a series of its own, over a crash and through the cut", async () => {
+    const dir = temporaryFolder(), none: Partial<IngestLimits> = { usageGroups: [{ name: "all", selector: "{}" }], sampling: [{ group: "all", probability: 0 }], keepStripped: true };
+    const a = new Instance(dir);
+    await a.start();
+    await a.push(CPU, cpu(T0, 5));
+    await a.push(CPU, { stacks: [{ frames: ["main", "s"], values: [3], labels: { span_id: "0102030405060708" } }, { frames: ["main", "t"], values: [4], labels: { pod: "p" } }, { frames: ["main"], values: [9] }], timeNanos: T0 + SECOND }, undefined, none);
+    await a.push(MEMORY, alloc(T0, 100, 10), undefined, none);
+    await a.push(MEMORY, alloc(T0 + SECOND, 130, 15), undefined, none);
+    await a.push(CPU, cpu(T0 + SECOND, 7), undefined, { ...none, keepStripped: false });
+    const startMs = Number(T0 / 1_000_000n), sums = async (of: Instance, type: string): Promise<string[]> => {
+      const r = await executeOn(await of.sources(), { kind: "series", select: { profileTypeId: type, labelSelector: "{}", startMs, endMs: startMs + 9000 }, range: { startMs: startMs + 9000, endMs: startMs + 9000, stepMs: 9000, groupBy: ["__sampled__", "pod"] }, callSite: [] }, {});
+      return r.kind === "series" ? r.series.map((s) => `${s.labels.map((l) => `${l.name}=${l.value}`).join(" ")}: ${s.sum.join(" ")}`).sort() : [];
+    };
+    const look = async (of: Instance): Promise<unknown> => [await sums(of, "process_cpu:cpu:nanoseconds:cpu:nanoseconds"), await sums(of, ALLOC), await of.tree(), await of.tree("process_cpu:cpu:nanoseconds:cpu:nanoseconds", '{__sampled__="true"}')];
+    const expected = [[": 6", "__sampled__=true pod=p: 4", "__sampled__=true: 12"], ["__sampled__=true: 35"], ["/main 6 1", "/main/work 5 5"], []];
+    expect(await look(a)).toEqual(expected);
+    await a.shard.close();
+    const b = new Instance(dir);
+    await b.start();
+    expect(await look(b)).toEqual(expected);
+    await b.shard.flush();
+    expect(await look(b)).toEqual(expected);
+  });
+
   it("keeps what was remarked on profiles over a crash and through the cut, and shows it in the points that they are in", async () => {
     const dir = temporaryFolder(), limit = (periodType: string): Partial<IngestLimits> => ({ ingestionLimit: { reached: true, periodType, periodLimitMb: 1, resetMs: 0, trickle: undefined, groupsOverLimit: [] } });
     const a = new Instance(dir);

@@ -104,7 +104,7 @@ export class Head implements ProfileSource {
     const { profile } = p;
     const t = profile.tables;
     const symbols = this.partitions[partition]!.symbols;
-    const nodes = this.interner.stacks(profile, group.samples, symbols);
+    const nodes = p.stripped ? new Uint32Array(group.samples.length) : this.interner.stacks(profile, group.samples, symbols);
     const order = this.order(nodes, group.samples, p.ids);
     const annotations = this.annotations.intern(p.annotations);
     const types = t.sampleTypes;

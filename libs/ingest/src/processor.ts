@@ -1,7 +1,7 @@
 import { gunzipSync } from "node:zlib";
 import { ByteWriter, type Hasher, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason, type ErrorRecord } from "@cinderblock/errors";
-import { ANNOTATION_SAMPLED, type Annotation, type Annotations, type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, NO_ANNOTATIONS, sortLabels } from "@cinderblock/model";
+import { ANNOTATION_SAMPLED, type Annotation, type Annotations, type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SAMPLED, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, NO_ANNOTATIONS, sortLabels } from "@cinderblock/model";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
 import { overLimit, throttled } from "./ingestion-limit.ts";
@@ -32,7 +32,7 @@ export interface ProfileGroup {
   id: Uint8Array;
 }
 
-export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileGroup[]; ids: SampleIds; annotations: Annotations }
+export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileGroup[]; ids: SampleIds; annotations: Annotations; /** only its totals are kept: its stacks count as none */ stripped?: boolean }
 
 /** Where processed profiles go; it must be done with the profile when it returns. */
 export interface ProfileSink { append(tenant: string, processed: ProcessedProfile): void }
@@ -244,7 +244,11 @@ export class PushProcessor {
       throw new CinderblockError("limit", `push rate limit (${mib(limits.ingestionRateBytes)}) exceeded while adding ${cost} bytes; the burst is ${mib(limits.ingestionBurstBytes)}`, { reason: "rate_limited" });
     }
     const bodyBytes = tables.bytes;
-    if (limits.usageGroups?.length > 0 && this.sampledOut(context, bodyBytes, limits, out)) return;
+    let stripped = false;
+    if (limits.usageGroups?.length > 0 && this.sampledOut(context, bodyBytes, limits, out)) {
+      if (!limits.keepStripped) return;
+      stripped = true;
+    }
     validateProfile(tables, sent, limits, nowMs);
     out.samples += tables.samples;
     if (context.language === "" || context.language === "unknown") context.language = detectLanguage(tables, context.spy);
@@ -256,7 +260,8 @@ export class PushProcessor {
     if (go) repairTruncatedStacks(profile);
     out.profiles++;
     if (profile.kept === 0) return;
-    const { groups, ids } = splitByLabels(profile, limitSessions([...sent], limits.maxSessionsPerSeries));
+    const series = limitSessions([...sent], limits.maxSessionsPerSeries);
+    const { groups, ids } = splitByLabels(profile, stripped ? sortLabels([...series.filter((l) => l.name !== LABEL_SAMPLED), { name: LABEL_SAMPLED, value: "true" }]) : series);
     const bySet = new Map<FinalLabels, { labels: Label[]; samples: Uint32Array }[]>();
     for (const g of groups) {
       const final = this.finalLabels(g.labels, limits);
@@ -268,7 +273,7 @@ export class PushProcessor {
     // Every sample of one profile is hashed with its bytes: 64 bits of content, with the labels 128 bits of identity.
     const bodyHash = this.hasher.h64(bodyBytes);
     this.sink.append(tenant, {
-      profile, ids, annotations: this.annotations,
+      profile, ids: stripped ? NO_IDS : ids, annotations: this.annotations, ...(stripped ? { stripped } : {}),
       groups: [...bySet].map(([final, same]) => ({ labels: final.labels, samples: mergeGroups(same.map((g) => ({ ...g, labels: final.labels as Label[] })))[0]!.samples, id: this.profileId(tenant, context.bytes, final.bytes, profile.timeNanos, bodyHash) })),
     });
   }
@@ -341,6 +346,8 @@ export class PushProcessor {
     return id;
   }
 }
+
+const NO_IDS: SampleIds = { spans: undefined, traces: undefined };
 
 function sampled(rule: { probability: number; by: string }): Annotation {
   return { key: ANNOTATION_SAMPLED, value: JSON.stringify({ body: { source: { usageGroup: rule.by, probability: rule.probability } } }) };

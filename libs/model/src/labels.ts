@@ -16,6 +16,8 @@ export const LABEL_PERIOD_UNIT = "__period_unit__";
 export const LABEL_DELTA = "__delta__";
 export const LABEL_OTEL = "__otel__";
 export const LABEL_ORDER = "__order__";
+/** `true` on the series of what sampling left out: totals without stacks. */
+export const LABEL_SAMPLED = "__sampled__";
 export const LABEL_SESSION_ID = "__session_id__";
 export const LABEL_SPY = "pyroscope_spy";
 

@@ -1,7 +1,7 @@
 import { Int32, Int64, Table, tableFromIPC, tableToIPC, Utf8, vectorFromArray } from "apache-arrow";
 import { Compression, readParquet, Table as WasmTable, writeParquet, WriterPropertiesBuilder } from "parquet-wasm";
 import { AnnotationSets } from "@cinderblock/model";
-import { type BinaryValues, ColumnCursor, decodeChunk, decodeColumnIndex, decodeFooter, decodeOffsetIndex, footerLength, rowOffsets } from "@cinderblock/parquet";
+import { type BinaryValues, Codec, ColumnCursor, decodeChunk, decodeColumnIndex, decodeFooter, decodeOffsetIndex, Encoding, footerLength, ParquetWriter, PhysicalType, rowOffsets } from "@cinderblock/parquet";
 import { mutations, Random } from "@cinderblock/testkit";
 import { Column, CREATED_BY, encodeProfileTable, mayHaveAnnotations, type ProfileRows } from "./index.ts";
 
@@ -76,6 +76,18 @@ describe("profiles.parquet", () => {
     }
     const none = footer(encodeProfileTable(rows(10, false), CREATED_BY).bytes), others = footer(encodeProfileTable(rows(10, false), "others").bytes);
     expect([mayHaveAnnotations(none, none.rowGroups[0]!), mayHaveAnnotations(others, others.rowGroups[0]!)]).toEqual([false, true]);
+  });
+
+  it.each([["DELTA_LENGTH_BYTE_ARRAY, as v1 writes them", Encoding.DELTA_LENGTH_BYTE_ARRAY], ["PLAIN", Encoding.PLAIN]])("lists of texts are read in %s", async (_name, encoding) => {
+    const n = 5000, lists = Array.from({ length: n }, (_, i) => Array.from({ length: i % 4 }, (_x, k) => `value ${i} ${"é".repeat(k)}`)), bytes = Buffer.from(lists.flat().join(""));
+    const offset = new Uint32Array(lists.flat().length + 1), rowOffset = new Uint32Array(n + 1);
+    lists.flat().forEach((t, i) => { offset[i + 1] = offset[i]! + Buffer.byteLength(t); });
+    lists.forEach((l, i) => { rowOffset[i + 1] = rowOffset[i]! + l.length; });
+    const writer = new ParquetWriter([{ name: "Row", children: 1 }, { name: "list", repetition: 2, children: 1 }, { name: "Text", type: PhysicalType.BYTE_ARRAY, repetition: 0 }], { createdBy: "t", codec: Codec.ZSTD, level: 3, rowsPerPage: 700, entriesPerPage: 1000 });
+    writer.writeRowGroup(n, [{ path: "list.Text", type: PhysicalType.BYTE_ARRAY, encoding, maxDef: 1, maxRep: 1, values: { bytes, offset }, count: offset.length - 1, offset: rowOffset }]);
+    const file = writer.finish(), cursor = new ColumnCursor(footer(file), "list.Text", "t", 1 << 12, (at, size) => Promise.resolve(file.subarray(at, at + size)));
+    const run = await cursor.take(n);
+    expect(Array.from({ length: n }, (_, i) => Array.from({ length: run.offset![i + 1]! - run.offset![i]! }, (_x, k) => Buffer.from(run.texts!.bytes.subarray(run.texts!.offset[run.offset![i]! + k]!, run.texts!.offset[run.offset![i]! + k + 1]!)).toString()))).toEqual(lists);
   });
 
   it("has a column index and an offset index for every column: v1 answers empty profiles without them", () => {

@@ -37,6 +37,8 @@ export interface IngestLimits {
   usageGroups: readonly UsageGroup[];
   /** which part of a group's profiles is kept */
   sampling: readonly SamplingRule[];
+  /** of the others the totals are kept, in series of their own */
+  keepStripped: boolean;
   /** undefined: nobody counts */
   ingestionLimit: IngestionLimit | undefined;
 }
