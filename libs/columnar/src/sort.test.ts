@@ -1,5 +1,19 @@
 import fc from "fast-check";
-import { nthLargest } from "./index.ts";
+import { nthLargest, sortedIndex, sortedOrder } from "./index.ts";
+
+describe("sortedOrder", () => {
+  it("agrees with a comparing sort, stable, for few values and many, small and large", () => {
+    const value = fc.oneof(fc.nat(3), fc.nat(5000), fc.integer({ min: 0, max: 0xffffffff }));
+    fc.assert(fc.property(fc.array(value, { maxLength: 300 }), fc.constantFrom(1, 12), (list, times) => {
+      const values = Uint32Array.from(Array.from({ length: times }, () => list).flat());
+      expect([...sortedOrder(values)]).toEqual([...sortedIndex(values.length, (a, b) => values[a]! - values[b]!)]);
+    }));
+  });
+  it("is linear", () => {
+    const values = Uint32Array.from({ length: 2e6 }, (_, i) => Math.imul(i, 0x9e3779b1) >>> 0), order = sortedOrder(values);
+    for (let i = 1; i < order.length; i++) if (values[order[i - 1]!]! > values[order[i]!]!) throw new Error(`not ascending at ${i}`);
+  });
+});
 
 describe("nthLargest", () => {
   it("agrees with a full sort, ties and short lists included", () => {

@@ -28,3 +28,41 @@ function partition(values: Float64Array, range: { low: number; high: number }, w
   }
   if (wanted <= j) range.high = j; else if (wanted >= i) range.low = i; else range.low = range.high = wanted;
 }
+
+const COUNTS = new Uint32Array(2049);
+
+/** Positions 0..n-1 by ascending value, stable: values are counted by their digits, so the time is linear. Without comparing, where they ascend already. */
+export function sortedOrder(values: Uint32Array): Uint32Array {
+  const n = values.length, order = new Uint32Array(n);
+  let max = 0, ascending = true;
+  for (let i = 0; i < n; i++) {
+    const v = values[i]!;
+    order[i] = i;
+    if (v < max) ascending = false; else max = v;
+  }
+  if (ascending) return order;
+  // Few values are sorted faster than digits are counted: value and position fit one double.
+  if (n < 100) {
+    const keys = new Float64Array(n);
+    for (let i = 0; i < n; i++) keys[i] = values[i]! * 128 + i;
+    keys.sort();
+    for (let i = 0; i < n; i++) order[i] = keys[i]! % 128;
+    return order;
+  }
+  const bits = n < 1000 ? 8 : 11;
+  let from = order, to = new Uint32Array(n);
+  for (let shift = 0; shift < 32 && max >>> shift > 0; shift += bits) {
+    countDigits(values, from, to, shift, bits);
+    [from, to] = [to, from];
+  }
+  return from;
+}
+
+/** Moves positions so that they ascend by one digit of their values, those of equal digits as they were. */
+function countDigits(values: Uint32Array, from: Uint32Array, to: Uint32Array, shift: number, bits: number): void {
+  const buckets = 1 << bits, mask = buckets - 1, n = from.length;
+  COUNTS.fill(0, 0, buckets + 1);
+  for (let i = 0; i < n; i++) COUNTS[((values[i]! >>> shift) & mask) + 1]!++;
+  for (let k = 0; k < buckets; k++) COUNTS[k + 1]! += COUNTS[k]!;
+  for (let i = 0; i < n; i++) { const p = from[i]!; to[COUNTS[(values[p]! >>> shift) & mask]!++] = p; }
+}

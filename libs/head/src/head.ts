@@ -1,5 +1,5 @@
 import type { Hasher } from "@cinderblock/bytes";
-import { I32Column, I64Column, PairTable, U32Column } from "@cinderblock/columnar";
+import { I32Column, I64Column, PairTable, sortedOrder, U32Column } from "@cinderblock/columnar";
 import { FlameIndex, type ProfileSource, type RowTable, type SourceSeries } from "@cinderblock/block";
 import { type ProcessedProfile, type ProfileGroup, type SampleIds, stringAt, storedLabels } from "@cinderblock/ingest";
 import { AnnotationSets, fingerprintBytes, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
@@ -218,21 +218,14 @@ export class Head implements ProfileSource {
 
   /** Order of samples by stack, then span and trace, so that equal ones are neighbours. */
   private order(nodes: Uint32Array, samples: Uint32Array, ids: SampleIds): Uint32Array {
-    const n = nodes.length;
-    const order = new Uint32Array(n);
-    for (let i = 0; i < n; i++) order[i] = i;
-    const { spans } = ids;
-    if (!spans && !ids.traces) {
-      // Pack (node, position) in doubles: a native numeric sort, no comparator calls.
-      const keys = new Float64Array(n);
-      for (let i = 0; i < n; i++) keys[i] = nodes[i]! * 65536 + (i & 65535);
-      if (n <= 65536) {
-        keys.sort();
-        for (let i = 0; i < n; i++) order[i] = keys[i]! % 65536;
-        return order;
-      }
+    const order = sortedOrder(nodes), n = order.length;
+    if (!ids.spans && !ids.traces) return order;
+    for (let from = 0, to = 1; from < n; from = to++) {
+      const node = nodes[order[from]!]!;
+      while (to < n && nodes[order[to]!] === node) to++;
+      if (to - from > 1) order.subarray(from, to).sort((a, b) => compareIds(ids, samples[a]!, samples[b]!) || a - b);
     }
-    return order.sort((a, b) => nodes[a]! - nodes[b]! || compareIds(ids, samples[a]!, samples[b]!) || a - b);
+    return order;
   }
 
   // ---- ProfileSource
