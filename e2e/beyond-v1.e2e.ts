@@ -168,6 +168,29 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
     for (const method of ["SelectMergeStacktraces", "SelectMergeProfile"]) expect(await refused(method, { traceIdSelector: ["abc"] })).toMatchObject({ status: 400, code: "invalid_argument", message: expect.stringContaining('invalid trace id "abc"') as string });
   });
 
+  it("stacks are followed over time, by label, whatever the filter; a function's lines have its values", async () => {
+    const explore = async (method: string, stacks: object, more: object): Promise<{ status: number; body: unknown }> => server.json(`/cinderblock.explore.v1.ExploreService/${method}`, { selection: { profileTypeId: CPU, labelSelector: '{service_name="shop"}', start: String(START), end: String(END), stacks }, ...more });
+    const filters: [object, (s: Sample) => boolean][] = [
+      [{}, () => true], [{ callSite: ["main", "parse"] }, startsWith(["main", "parse"])], [{ only: ["write", "größe"] }, (s) => s.frames.includes("write") && s.frames.includes("größe")],
+      [{ without: ["/^SER/"] }, (s) => !s.frames.includes("serve")], [{ callSite: ["main"], only: ["/rit/"], without: ["parse"], hide: ["write"] }, (s) => s.frames.includes("write") && !s.frames.includes("parse")],
+    ];
+    for (const [stacks, keep] of filters) {
+      const { status, body } = await explore("Series", stacks, { step: STEP, groupBy: ["region"] });
+      expect(status).toBe(200);
+      const found = new Map((body as { series: { labels: Labels; points: Point[] }[] }).series.flatMap((s) => s.points.map((p) => [`${text(s.labels)} ${p.timestamp}`, p.value] as const)).filter(([, v]) => v > 0));
+      const expected = new Map<string, number>();
+      for (const p of pushed) { const key = `region=${p.region} ${edge(p.timeMs)}`, v = total(p, keep); if (v > 0) expected.set(key, (expected.get(key) ?? 0) + v); }
+      expect([...found].sort()).toEqual([...expected].sort());
+
+      const { files } = (await explore("FunctionLines", stacks, { function: "parse" })).body as { files?: { filename: string; lines: { self?: string; total: string }[] }[] };
+      const inParse = sum(pushed, (s) => keep(s) && s.frames.includes("parse")), atParse = sum(pushed, (s) => keep(s) && s.frames.at(-1) === "parse");
+      // One line in all of these profiles may stand for several in each: its values are those of the function.
+      expect(files === undefined ? [0, 0] : [Math.max(...files.flatMap((f) => f.lines.map((l) => Number(l.total)))) <= inParse, files.flatMap((f) => f.lines).reduce((n, l) => n + Number(l.self ?? 0), 0)]).toEqual(inParse === 0 ? [0, 0] : [true, atParse]);
+    }
+    expect((await explore("Series", {}, { step: 0 })).status).toBe(400);
+    expect((await explore("FunctionLines", {}, { function: "" })).status).toBe(400);
+  });
+
   it("graphs are drawn in Graphviz's language", async () => {
     const { dot } = await ask<{ dot: string }>("SelectMergeStacktraces", { format: "PROFILE_FORMAT_DOT" });
     expect(dot).toContain("digraph");

@@ -249,6 +249,18 @@ describe("releases", () => {
     await context.close();
   });
 
+  inBrowser("follows the stacks that are picked over time, and by label", async () => {
+    const { page, asked, problems, context } = await open(`explore?${RANGE}&${CART}&on=cart.audit&pane=labels&g=version`);
+    await page.locator(".by-label tbody tr").first().waitFor();
+    await settled(page);
+    // Only version 2 has the new function: 50 ms of each of its 120 profiles.
+    expect((await page.locator(".by-label tbody tr").allInnerTexts()).map((t) => t.split(/\t/).slice(0, 3))).toEqual([["2", "6 s", "100.0 %"]]);
+    expect(await page.getByText("of the stacks that are chosen").isVisible()).toBe(true);
+    expect([asked("Series").length >= 2, asked("SelectSeries")]).toEqual([true, []]);
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
   inBrowser("compares a stretch of the time line with the rest", async () => {
     const { page, problems, context } = await open(`explore?${RANGE}&${CART}`);
     await flame(page);

@@ -4,7 +4,7 @@ import type { FunctionOrder as Order } from "@cinderblock/query";
 import type { ConnectRouter } from "@cinderblock/rpc";
 import type { ExploreSelection, QueryFrontend } from "./frontend.ts";
 import { rawMessage } from "./raw-message.ts";
-import { callerOf, isJson, type ReadRpcConfig } from "./rpc.ts";
+import { callerOf, isJson, type ReadRpcConfig, seriesMessage } from "./rpc.ts";
 
 const ORDERS: Record<FunctionOrder, Order> = {
   [FunctionOrder.SELF]: "self", [FunctionOrder.TOTAL]: "total", [FunctionOrder.NAME]: "name", [FunctionOrder.SELF_CHANGE]: "self-change", [FunctionOrder.TOTAL_CHANGE]: "total-change",
@@ -55,6 +55,12 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       if (r.minValue < 0n || r.maxValue < 0n) throw invalid("min_value and max_value must not be negative");
       const list = await frontend.profiles(callerOf(context, config), selection(r.selection), Number(r.minValue), Number(r.maxValue), limit);
       return { profiles: list.profiles.map((p) => ({ profileId: p.id, timestamp: BigInt(p.timeMs), value: BigInt(p.value), labels: p.labels })), count: BigInt(list.count), total: BigInt(list.total) };
+    },
+    async series(r, context) {
+      const { filter, ...s } = selection(r.selection), { callSite, only, without } = filter;
+      if (s.profileIds.length > 0 || s.spans.length > 0) throw invalid("profile_id_selector and span_selector of a series are not supported: their values are in Profiles");
+      const series = await frontend.series(callerOf(context, config), { ...s, stepMs: Math.round(r.step * 1000), groupBy: r.groupBy, average: false, limit: Number(r.limit), callSite: [], ...(callSite.length + only.length + without.length > 0 ? { stacks: { ...filter, hide: [] } } : {}) });
+      return { series: seriesMessage(series) };
     },
     async labelCounts(r, context) {
       const { values, cardinality } = await frontend.labelCounts(callerOf(context, config), r.name, r.matchers, Number(r.start), Number(r.end), r.prefix, Number(r.limit));

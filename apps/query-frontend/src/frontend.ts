@@ -41,7 +41,7 @@ export interface MergeRequest {
 /** What the explore API asks about: the profiles of a selection, and which of their stacks count. */
 export interface ExploreSelection { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; spans: string[]; traces?: string[]; profileIds: string[]; filter: StackFilter }
 
-export interface SeriesRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; average: boolean; limit: number; callSite: string[]; /** the largest profile or span of each point comes along */ exemplars?: Each }
+export interface SeriesRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; average: boolean; limit: number; callSite: string[]; /** in place of `callSite` alone */ stacks?: StackFilter; /** the largest profile or span of each point comes along */ exemplars?: Each }
 
 export interface SelectHeatmapRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; each: Each; exemplars: boolean; limit: number }
 
@@ -273,7 +273,7 @@ export class QueryFrontend {
     selectorOf(r);
     if (!range) return [];
     const query: SourceQuery = {
-      kind: "series", callSite: r.callSite, range: { ...range, stepMs: r.stepMs, groupBy: r.groupBy }, select: pointSelect(r, range), ...(r.exemplars ? { exemplars: r.exemplars } : {}),
+      kind: "series", callSite: r.callSite, range: { ...range, stepMs: r.stepMs, groupBy: r.groupBy }, select: pointSelect(r, range), ...(r.stacks ? { stacks: r.stacks } : {}), ...(r.exemplars ? { exemplars: r.exemplars } : {}),
     };
     const merger = new SeriesMerger();
     for (const p of await this.parts(caller, query)) if (p.kind === "series") for (const s of p.series) merger.add(s);

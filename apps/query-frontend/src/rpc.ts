@@ -3,8 +3,8 @@ import {
   type SelectMergeStacktracesRequest, type StackTraceSelector, TimeSeriesAggregationType, Version,
 } from "@cinderblock/api";
 import { invalid } from "@cinderblock/errors";
-import { type Label, parseProfileType } from "@cinderblock/model";
-import type { Each, Exemplar, StackSelector } from "@cinderblock/query";
+import { type Annotation, type Label, parseProfileType } from "@cinderblock/model";
+import type { Each, Exemplar, SeriesResult, StackSelector } from "@cinderblock/query";
 import type { HandlerContext, Routes } from "@cinderblock/rpc";
 import { tenantsForRead } from "@cinderblock/tenant";
 import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
@@ -79,7 +79,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
             average: r.aggregation === TimeSeriesAggregationType.AVERAGE, limit: Number(r.limit ?? 0n), callSite: r.stackTraceSelector?.callSite.map((l) => l.name) ?? [],
             ...(EXEMPLARS[r.exemplarType] ? { exemplars: EXEMPLARS[r.exemplarType]! } : {}),
           });
-          return { series: series.map((s) => ({ labels: s.labels, points: s.points.map((p) => ({ timestamp: BigInt(Math.round(p.timestampMs)), value: p.value, ...(p.exemplar ? { exemplars: [exemplar(p.exemplar)] } : {}), ...(p.annotations ? { annotations: [...p.annotations] } : {}) })) })) };
+          return { series: seriesMessage(series) };
         },
         async selectHeatmap(r, context) {
           const each = r.queryType === HeatmapQueryType.SPAN ? "span" : "profile", exemplars = EXEMPLARS[r.exemplarType];
@@ -124,6 +124,11 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
 }
 
 const EXEMPLARS: Partial<Record<ExemplarType, Each>> = { [ExemplarType.INDIVIDUAL]: "profile", [ExemplarType.SPAN]: "span" };
+
+/** types.v1.Series */
+export function seriesMessage(series: readonly SeriesResult[]): { labels: Label[]; points: { timestamp: bigint; value: number; exemplars?: ReturnType<typeof exemplar>[]; annotations?: Annotation[] }[] }[] {
+  return series.map((s) => ({ labels: s.labels, points: s.points.map((p) => ({ timestamp: BigInt(Math.round(p.timestampMs)), value: p.value, ...(p.exemplar ? { exemplars: [exemplar(p.exemplar)] } : {}), ...(p.annotations ? { annotations: [...p.annotations] } : {}) })) }));
+}
 
 function exemplar(e: Exemplar): { timestamp: bigint; profileId: string; spanId: string; traceId: string; value: bigint; labels: Label[] } {
   return { timestamp: BigInt(e.timeMs), profileId: e.id, spanId: e.span, traceId: e.trace ?? "", value: e.value, labels: e.labels };

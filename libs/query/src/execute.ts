@@ -2,6 +2,7 @@ import { type ProfileSource, selectSeries, type SourceForm } from "@cinderblock/
 import { type Label, labelsKey, parseSelector, type Selector } from "@cinderblock/model";
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
 import type { Each } from "./exemplars.ts";
+import type { StackFilter } from "./two-trees.ts";
 import { addSource, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
 import { detailedPoints } from "./heatmap.ts";
 import { largestProfiles, mergePoints, mergeProfileLists, type Points, pointsOf, type ProfileList, withIds } from "./points.ts";
@@ -16,7 +17,7 @@ import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 export type SourceQuery =
   | { kind: "tree"; select: SelectRequest; spans: string[]; traces?: string[]; maxNodes: number; /** the one source that is asked has all of the answer: it may cut to maxNodes */ alone?: boolean }
   | { kind: "profile"; select: SelectRequest; spans: string[]; traces?: string[]; stacks?: StackSelector }
-  | { kind: "series"; select: SelectRequest; range: SeriesRange; callSite: string[]; /** the largest profile or span of each point comes along */ exemplars?: Each }
+  | { kind: "series"; select: SelectRequest; range: SeriesRange; callSite: string[]; /** in place of `callSite` alone */ stacks?: StackFilter; /** the largest profile or span of each point comes along */ exemplars?: Each }
   | { kind: "points"; select: SelectRequest; /** their series come along; and of what: profiles, or spans of them */ each?: Each; /** ids come along */ ids?: boolean }
   | { kind: "samples"; select: SelectRequest; spans: string[]; traces?: string[] }
   | { kind: "profiles"; select: SelectRequest; minValue: number; maxValue: number; limit: number };
@@ -82,10 +83,10 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
     for (const s of sources) { const table = await s.load(["totals", "ids"]); parts.push(largestProfiles(s, table, selectRows(s, selector, from, to, exclude[s.ulid], s, shard), query.minValue, query.maxValue, query.limit)); }
     return { kind: "profiles", list: mergeProfileLists(parts, query.limit), limit: query.limit };
   }
-  const merger = new SeriesMerger();
+  const merger = new SeriesMerger(), { callSite } = query, stacks = query.stacks ?? (callSite.length > 0 ? { callSite, only: [], without: [], hide: [] } : undefined);
   for (const s of sources) {
     await s.load(["totals"]);
-    await addSource(merger, s, { rows: s, selected: selectRows(s, selector, from, to, exclude[s.ulid], s, shard) }, query.range, query.callSite, query.exemplars);
+    await addSource(merger, s, { rows: s, selected: selectRows(s, selector, from, to, exclude[s.ulid], s, shard) }, query.range, stacks, query.exemplars);
   }
   return { kind: "series", series: merger.finish() };
 }

@@ -1,9 +1,9 @@
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { type Annotations, type Label, labelsKey, compareLabels, mergeAnnotations } from "@cinderblock/model";
 import { type Each, eachSpan, type Exemplar, type KeepSample, Largest, largerExemplar } from "./exemplars.ts";
-import { callSiteFilter } from "./profile.ts";
 import { eachBatch, type Segment } from "./segments.ts";
 import { loadSymbols } from "./tree.ts";
+import { countingNodes, type StackFilter } from "./two-trees.ts";
 
 /** Sums and counts of one output series by bucket; buckets ascend. Bucket k ends at start + k * step and holds what came after k - 1. */
 export interface PartialSeries { labels: Label[]; bucket: number[]; sum: bigint[]; count: number[]; /** the largest profile or span of each bucket, where that was asked for */ exemplar?: (Exemplar | null)[]; /** what was remarked on any profile of each bucket; absent where nothing was */ annotations?: (Annotations | null)[] }
@@ -92,12 +92,15 @@ export class SeriesMerger {
   }
 }
 
-/** Which samples of a segment's rows are below a call site. */
-async function belowCallSite(source: ProfileSource, segment: Segment, callSite: readonly string[]): Promise<KeepSample> {
+/** Which samples of a segment's rows a filter lets through. */
+async function lettingThrough(source: ProfileSource, segment: Segment, stacks: StackFilter): Promise<KeepSample> {
   const symbols = new Map<number, Awaited<ReturnType<ProfileSource["symbols"]>>>();
   await loadSymbols(source, await source.load(["keys"]), segment.selected, symbols);
-  const filters = new Map([...symbols].map(([p, s]) => [p, callSiteFilter(s, callSite)]));
-  return (table, row, sample) => { const id = table.stacktraceId[sample]!; return id > 0 && filters.get(table.partition[row]!)!(id); };
+  const filters = new Map([...symbols].map(([p, { tables, flame }]) => {
+    const counts = countingNodes({ nameBytes: tables.stringBytes, nameOffset: tables.stringOffset, parent: flame.parent.view(), name: flame.name.view() }, stacks);
+    return [p, { counts, ofStack: flame.ofStack.data }];
+  }));
+  return (table, row, sample) => { const id = table.stacktraceId[sample]!, { counts, ofStack } = filters.get(table.partition[row]!)!; return id > 0 && counts[ofStack[id]!] === 1; };
 }
 
 /** Sum of each row's samples that count: row -> sum. */
@@ -116,10 +119,10 @@ async function sumsOf(segment: Segment, keep: KeepSample): Promise<Map<number, b
 }
 
 /** Adds a source's rows by point and group; with `each`, the largest profile or span of each comes along. */
-export async function addSource(into: SeriesMerger, source: ProfileSource, segment: Segment, range: SeriesRange, callSite: readonly string[], each: Each | undefined): Promise<void> {
+export async function addSource(into: SeriesMerger, source: ProfileSource, segment: Segment, range: SeriesRange, stacks: StackFilter | undefined, each: Each | undefined): Promise<void> {
   const { selected } = segment;
   const table = await source.load(each ? ["totals", "annotations", "ids"] : ["totals", "annotations"]);
-  const keep = callSite.length > 0 ? await belowCallSite(source, segment, callSite) : undefined;
+  const keep = stacks && await lettingThrough(source, segment, stacks);
   const sums = keep && await sumsOf(segment, keep), valueOf = sums && ((row: number): bigint => sums.get(row)!);
   // Exemplars are chosen of this source alone, then merged with the others'.
   const own = each ? new SeriesMerger() : into;

@@ -29,8 +29,8 @@ export interface TwoTrees {
 /** What a filter says of a name: its functions are hidden, their stacks are left out. */
 const HIDDEN = 1, GONE = 2;
 
-/** Whether a name is one of a filter's: a whole name, or a pattern between slashes. @throws `invalid` for a pattern that is none */
-function matcher(entry: string): (name: string) => boolean { return /^\/.+\/$/s.test(entry) ? textFilter(entry) : (name) => name === entry; }
+/** An entry of a filter: a whole name, or a pattern between slashes. @throws `invalid` for a pattern that is none */
+function matcher(entry: string): { bytes: Buffer } | { found: (name: string) => boolean } { return /^\/.+\/$/s.test(entry) ? { found: textFilter(entry) } : { bytes: Buffer.from(entry) }; }
 
 /** The shape of a call tree: parents come before their children. */
 export type NamedTree = Pick<PartialTree, "nameBytes" | "nameOffset" | "parent" | "name">;
@@ -38,14 +38,14 @@ export type NamedTree = Pick<PartialTree, "nameBytes" | "nameOffset" | "parent" 
 /** What the filter says of each name of a tree; `only` has a bit for each of its entries. */
 function namesOf(t: NamedTree, f: StackFilter): { said: Uint8Array; only: Uint32Array; entries: number } {
   const n = t.nameOffset.length - 1, out = { said: new Uint8Array(n), only: new Uint32Array(n), entries: new Set(f.only).size };
-  const hide = [...new Set(f.hide)].map(matcher), without = [...new Set(f.without)].map(matcher), only = [...new Set(f.only)].map(matcher);
-  if (hide.length + without.length + only.length === 0) return out;
-  const text = new TextDecoder();
+  const of = (list: readonly string[], mark: (name: number, entry: number) => void): { m: ReturnType<typeof matcher>; mark: (name: number) => void }[] => [...new Set(list)].map((e, k) => ({ m: matcher(e), mark: (name) => { mark(name, k); } }));
+  const all = [...of(f.hide, (i) => { out.said[i]! |= HIDDEN; }), ...of(f.without, (i) => { out.said[i]! |= GONE; }), ...of(f.only, (i, bit) => { out.only[i]! |= 1 << bit; })];
+  if (all.length === 0) return out;
+  const decoder = new TextDecoder(), patterns = all.some(({ m }) => "found" in m);
   for (let i = 1; i < n; i++) {
-    const name = text.decode(t.nameBytes.subarray(t.nameOffset[i]!, t.nameOffset[i + 1]!));
-    if (hide.some((m) => m(name))) out.said[i]! |= HIDDEN;
-    if (without.some((m) => m(name))) out.said[i]! |= GONE;
-    only.forEach((m, bit) => { if (m(name)) out.only[i]! |= 1 << bit; });
+    const from = t.nameOffset[i]!, to = t.nameOffset[i + 1]!;
+    const text = patterns ? decoder.decode(t.nameBytes.subarray(from, to)) : "";
+    for (const { m, mark } of all) if ("found" in m ? m.found(text) : m.bytes.length === to - from && m.bytes.equals(t.nameBytes.subarray(from, to))) mark(i);
   }
   return out;
 }

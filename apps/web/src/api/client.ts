@@ -1,4 +1,5 @@
 import { ApiError, type Capabilities, type DrawnFiles, type FileInfo, type FunctionFile, type FunctionPage, type Heatmap, type Selection, type Series, type SingleProfile } from "./types.ts";
+import type { Stacks } from "../state/state.ts";
 
 /** Where the UI is mounted, from the address of its own script: no flag, whatever proxy stands in front. */
 export const BASE = new URL(/* @vite-ignore */ "../", import.meta.url);
@@ -73,9 +74,12 @@ export class Client {
     return { values: (value.values ?? []).map((v) => ({ value: v.value ?? "", series: Number(v.series) })), cardinality: Number(value.cardinality ?? 0) };
   }
 
-  async series(type: string, selector: string, startMs: number, endMs: number, stepS: number, groupBy: string[], limit: number, signal?: AbortSignal): Promise<Answer<Series[]>> {
-    const { value, partial } = await this.json<{ series?: { labels?: { name: string; value: string }[]; points?: { timestamp: string; value?: number; annotations?: { key: string; value?: string }[] }[] }[] }>(
-      "querier.v1.QuerierService/SelectSeries", { profileTypeID: type, labelSelector: selector, start: String(startMs), end: String(endMs), step: stepS, groupBy, ...(limit > 0 ? { limit: String(limit) } : {}) }, signal);
+  /** Values over time; with `stacks`, of those alone that they let through. */
+  async series(type: string, selector: string, startMs: number, endMs: number, stepS: number, groupBy: string[], limit: number, signal?: AbortSignal, stacks?: Stacks): Promise<Answer<Series[]>> {
+    type Body = { series?: { labels?: { name: string; value: string }[]; points?: { timestamp: string; value?: number; annotations?: { key: string; value?: string }[] }[] }[] };
+    const { value, partial } = stacks
+      ? await this.json<Body>("cinderblock.explore.v1.ExploreService/Series", { selection: selectionJson({ type, selector, startMs, endMs, stacks, profileIds: [] }), step: stepS, groupBy, limit: String(limit) }, signal)
+      : await this.json<Body>("querier.v1.QuerierService/SelectSeries", { profileTypeID: type, labelSelector: selector, start: String(startMs), end: String(endMs), step: stepS, groupBy, ...(limit > 0 ? { limit: String(limit) } : {}) }, signal);
     return { value: (value.series ?? []).map((s) => ({ labels: Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])), points: (s.points ?? []).map((p) => ({ ms: Number(p.timestamp), value: Number(p.value ?? 0), annotations: (p.annotations ?? []).map((a) => ({ key: a.key, value: a.value ?? "" })) })) })), partial };
   }
 

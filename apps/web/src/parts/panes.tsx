@@ -8,7 +8,7 @@ import { callTreeRequest, neighboursRequest } from "../api/wire.ts";
 import type { FlameSource } from "../flame-worker.ts";
 import { useApp } from "../state/app.tsx";
 import { selectorOf, withMatcher } from "../state/selector.ts";
-import type { SortKey, State } from "../state/state.ts";
+import { pickedStacks, type SortKey, type State } from "../state/state.ts";
 import { Failure, Loading, Partial } from "./Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
 
@@ -263,14 +263,14 @@ export function TreePane({ selection, baseline }: PaneProps): ReactNode {
 
 /** Which values of a label the samples have, and one click to filter by one or to compare it with all others. */
 export function LabelsPane({ selection }: PaneProps): ReactNode {
-  const { state, go, client } = useApp();
+  const { state, go, client, can } = useApp(), stacks = can?.explore ? pickedStacks(selection.stacks) : undefined;
   const names = useQuery({ queryKey: ["names", client.tenant, selection.selector, selection.startMs, selection.endMs, state.type], queryFn: ({ signal }) => client.labelNames([selectorOf([...state.side.selector, { name: "__profile_type__", op: "=", value: state.type }])], selection.startMs, selection.endMs, signal) });
   const label = state.group !== "" ? state.group : (names.data?.find((n) => n !== "service_name") ?? "");
   const stepS = Math.max(1, Math.ceil((selection.endMs - selection.startMs) / 1000));
-  const q = useQuery({ queryKey: ["by", client.tenant, selection.type, selection.selector, selection.startMs, selection.endMs, label], enabled: label !== "", queryFn: ({ signal }) => client.series(selection.type, selection.selector, selection.startMs, selection.endMs, stepS, [label], 0, signal) });
+  const q = useQuery({ queryKey: ["by", client.tenant, selection.type, selection.selector, selection.startMs, selection.endMs, label, stacks], enabled: label !== "", queryFn: ({ signal }) => client.series(selection.type, selection.selector, selection.startMs, selection.endMs, stepS, [label], 0, signal, stacks) });
   if (names.error || q.error) return <Failure error={names.error ?? q.error} />;
   const unit = measureOf(state, selection);
-  const rows = (q.data?.value ?? []).map((s) => ({ value: s.labels[label] ?? "", sum: s.points.reduce((n, p) => n + p.value, 0) })).sort((a, b) => b.sum - a.sum);
+  const rows = (q.data?.value ?? []).map((s) => ({ value: s.labels[label] ?? "", sum: s.points.reduce((n, p) => n + p.value, 0) })).filter((r) => !stacks || r.sum > 0).sort((a, b) => b.sum - a.sum);
   const total = rows.reduce((n, r) => n + r.sum, 0);
   const chosen = (value: string, op: "=" | "!="): typeof state.side => ({ ...state.side, selector: withMatcher(state.side.selector, { name: label, op, value }) });
   return (

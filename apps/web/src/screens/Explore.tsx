@@ -16,7 +16,7 @@ import { TimePicker } from "../parts/TimePicker.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
 import { parseSelector, selectorOf, selectorText } from "../state/selector.ts";
-import type { Pane, Side, State } from "../state/state.ts";
+import { type Pane, pickedStacks, type Side, type State } from "../state/state.ts";
 import { VERSION_LABELS, versionPair } from "../state/versions.ts";
 import { formatLength, isRelative, shifted, timelineStep } from "../state/time.ts";
 
@@ -207,11 +207,11 @@ function namesOf(client: Client, s: { selector: string; startMs: number; endMs: 
 }
 
 function Course({ selection, baseline }: { selection: Selection; baseline: Selection | undefined }): ReactNode {
-  const { state, go, client, nowMs } = useApp();
-  const { group } = state;
+  const { state, go, client, nowMs, can } = useApp();
+  const { group } = state, stacks = can?.explore ? pickedStacks(selection.stacks) : undefined;
   const lines = (s: Selection, by: string): { stepS: number; options: { queryKey: unknown[]; placeholderData: typeof keepPreviousData; queryFn: (c: { signal: AbortSignal }) => ReturnType<typeof client.series> } } => {
     const stepS = timelineStep(s.endMs - s.startMs, 90);
-    return { stepS, options: { queryKey: ["course", client.tenant, s.type, s.selector, s.startMs, s.endMs, by], placeholderData: keepPreviousData, queryFn: ({ signal }) => client.series(s.type, s.selector, s.startMs, s.endMs, stepS, by === "" ? [] : [by], by === "" ? 0 : LINES.length, signal) } };
+    return { stepS, options: { queryKey: ["course", client.tenant, s.type, s.selector, s.startMs, s.endMs, by, stacks], placeholderData: keepPreviousData, queryFn: ({ signal }) => client.series(s.type, s.selector, s.startMs, s.endMs, stepS, by === "" ? [] : [by], by === "" ? 0 : LINES.length, signal, stacks) } };
   };
   const now = lines(selection, baseline ? "" : group), then = lines(baseline ?? selection, "");
   const q = useQuery(now.options), old = useQuery({ ...then.options, enabled: baseline !== undefined });
@@ -231,7 +231,7 @@ function Course({ selection, baseline }: { selection: Selection; baseline: Selec
       {baseline ? null : <div className="course-tools">
         <label>Group by <select value={group} onChange={(e) => go({ group: e.target.value }, true)}><option value="">nothing</option>{group !== "" && !(names.data ?? []).includes(group) ? <option>{group}</option> : null}{(names.data ?? []).map((n) => <option key={n}>{n}</option>)}</select></label>
         {group !== "" ? <ul className="legend" aria-label="Lines">{(q.data?.value ?? []).map((s, i) => <li key={nameOf(s)}><i style={{ background: LINES[i % LINES.length] }} />{nameOf(s)}</li>)}</ul> : null}
-        <span className="quiet">Drag to choose a time, with Shift to compare it with the rest; a point is {formatLength(now.stepS * 1000)}.</span>
+        <span className="quiet">Drag to choose a time, with Shift to compare it with the rest; a point is {formatLength(now.stepS * 1000)}{stacks ? ", of the stacks that are chosen" : ""}.</span>
       </div>}
       {q.data ? <Timeline series={q.data.value} nameOf={nameOf} fromMs={selection.startMs} untilMs={selection.endMs} stepS={now.stepS} zone={state.zone} format={format} label={`Values over time${baseline ? ", B" : ""}`} onRange={set("side")} {...(baseline ? {} : { onPart: part })} /> : <div className="timeline" />}
       {baseline && old.data ? <Timeline series={old.data.value} nameOf={() => "A"} fromMs={baseline.startMs} untilMs={baseline.endMs} stepS={then.stepS} zone={state.zone} format={rate(baseline.type, then.stepS)} label="Values over time, A" onRange={set("baseline")} /> : null}

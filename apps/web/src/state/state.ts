@@ -11,6 +11,9 @@ export interface Side { selector: Matcher[]; from: TimeText; until: TimeText }
 /** Which stacks count, and how they are shown: functions by their whole names, or patterns between slashes. */
 export interface Stacks { callSite: string[]; only: string[]; without: string[]; hide: string[] }
 
+/** What picks stacks, as values know it; undefined where all count: what is hidden changes none. */
+export function pickedStacks(s: Stacks): Stacks | undefined { return s.callSite.length + s.only.length + s.without.length > 0 ? { ...s, hide: [] } : undefined; }
+
 /** The whole screen is a function of this, and this is in the address bar. */
 export interface State {
   screen: Screen;

@@ -6,6 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Series } from "../../../types/v1/types_pb.js";
 
 /**
  * Describes the file cinderblock/explore/v1/explore.proto.
@@ -503,6 +504,59 @@ export declare type FunctionLine = Message<"cinderblock.explore.v1.FunctionLine"
 export declare const FunctionLineSchema: GenMessage<FunctionLine>;
 
 /**
+ * Points as querier.v1.SelectSeries gives them, of a selection without profile ids and spans; stacks.hide changes no value.
+ *
+ * @generated from message cinderblock.explore.v1.SeriesRequest
+ */
+export declare type SeriesRequest = Message<"cinderblock.explore.v1.SeriesRequest"> & {
+  /**
+   * @generated from field: cinderblock.explore.v1.Selection selection = 1;
+   */
+  selection?: Selection | undefined;
+
+  /**
+   * Seconds from one point to the next.
+   *
+   * @generated from field: double step = 2;
+   */
+  step: number;
+
+  /**
+   * @generated from field: repeated string group_by = 3;
+   */
+  groupBy: string[];
+
+  /**
+   * 0 is all; else the largest.
+   *
+   * @generated from field: int64 limit = 4;
+   */
+  limit: bigint;
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.SeriesRequest.
+ * Use `create(SeriesRequestSchema)` to create a new message.
+ */
+export declare const SeriesRequestSchema: GenMessage<SeriesRequest>;
+
+/**
+ * @generated from message cinderblock.explore.v1.SeriesResponse
+ */
+export declare type SeriesResponse = Message<"cinderblock.explore.v1.SeriesResponse"> & {
+  /**
+   * @generated from field: repeated types.v1.Series series = 1;
+   */
+  series: Series[];
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.SeriesResponse.
+ * Use `create(SeriesResponseSchema)` to create a new message.
+ */
+export declare const SeriesResponseSchema: GenMessage<SeriesResponse>;
+
+/**
  * @generated from message cinderblock.explore.v1.HeatmapRequest
  */
 export declare type HeatmapRequest = Message<"cinderblock.explore.v1.HeatmapRequest"> & {
@@ -901,6 +955,16 @@ export declare const ExploreService: GenService<{
     methodKind: "unary";
     input: typeof FunctionLinesRequestSchema;
     output: typeof FunctionLinesResponseSchema;
+  },
+  /**
+   * Values over time of the stacks that count.
+   *
+   * @generated from rpc cinderblock.explore.v1.ExploreService.Series
+   */
+  series: {
+    methodKind: "unary";
+    input: typeof SeriesRequestSchema;
+    output: typeof SeriesResponseSchema;
   },
   /**
    * How many single profiles have which value, over time.
