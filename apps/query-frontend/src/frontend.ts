@@ -273,7 +273,7 @@ export class QueryFrontend {
     selectorOf(r);
     if (!range) return [];
     const query: SourceQuery = {
-      kind: "series", callSite: r.callSite, range: { ...range, stepMs: r.stepMs, groupBy: r.groupBy }, select: pointSelect(r, range), ...(r.stacks ? { stacks: r.stacks } : {}), ...(r.exemplars ? { exemplars: r.exemplars } : {}),
+      kind: "series", ...(r.stacks ? { stacks: r.stacks } : { callSite: r.callSite }), range: { ...range, stepMs: r.stepMs, groupBy: r.groupBy }, select: pointSelect(r, range), ...(r.exemplars ? { exemplars: r.exemplars } : {}),
     };
     const merger = new SeriesMerger();
     for (const p of await this.parts(caller, query)) if (p.kind === "series") for (const s of p.series) merger.add(s);

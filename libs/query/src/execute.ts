@@ -17,7 +17,7 @@ import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 export type SourceQuery =
   | { kind: "tree"; select: SelectRequest; spans: string[]; traces?: string[]; maxNodes: number; /** the one source that is asked has all of the answer: it may cut to maxNodes */ alone?: boolean }
   | { kind: "profile"; select: SelectRequest; spans: string[]; traces?: string[]; stacks?: StackSelector }
-  | { kind: "series"; select: SelectRequest; range: SeriesRange; callSite: string[]; /** in place of `callSite` alone */ stacks?: StackFilter; /** the largest profile or span of each point comes along */ exemplars?: Each }
+  | { kind: "series"; select: SelectRequest; range: SeriesRange; /** stacks that begin with these functions */ callSite?: string[]; /** in place of `callSite`: a release that does not know it fails, and counts nothing that was filtered out */ stacks?: StackFilter; /** the largest profile or span of each point comes along */ exemplars?: Each }
   | { kind: "points"; select: SelectRequest; /** their series come along; and of what: profiles, or spans of them */ each?: Each; /** ids come along */ ids?: boolean }
   | { kind: "samples"; select: SelectRequest; spans: string[]; traces?: string[] }
   | { kind: "profiles"; select: SelectRequest; minValue: number; maxValue: number; limit: number };
@@ -83,7 +83,7 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
     for (const s of sources) { const table = await s.load(["totals", "ids"]); parts.push(largestProfiles(s, table, selectRows(s, selector, from, to, exclude[s.ulid], s, shard), query.minValue, query.maxValue, query.limit)); }
     return { kind: "profiles", list: mergeProfileLists(parts, query.limit), limit: query.limit };
   }
-  const merger = new SeriesMerger(), { callSite } = query, stacks = query.stacks ?? (callSite.length > 0 ? { callSite, only: [], without: [], hide: [] } : undefined);
+  const merger = new SeriesMerger(), { callSite = [] } = query, stacks = query.stacks ?? (callSite.length > 0 ? { callSite, only: [], without: [], hide: [] } : undefined);
   for (const s of sources) {
     await s.load(["totals"]);
     await addSource(merger, s, { rows: s, selected: selectRows(s, selector, from, to, exclude[s.ulid], s, shard) }, query.range, stacks, query.exemplars);

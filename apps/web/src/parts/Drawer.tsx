@@ -21,7 +21,7 @@ function SourceFile({ file, format, share }: { file: FunctionFile; format: (v: n
       {shown.some((l) => l.line > 0) ? (
         <table><thead><tr><th>line</th><th>self</th><th>total</th></tr></thead><tbody>{shown.map((l) => {
           const to = l.line > 0 ? sourceLink(file.filename, l.line, file.buildId) : undefined, no = l.line > 0 ? String(l.line) : "?";
-          return <tr key={l.line} style={{ background: `linear-gradient(to right, var(--mark) ${share(l.total)}, transparent 0)` }}><td>{to ? <a href={to} target="_blank" rel="noreferrer">{no}</a> : no}</td><td>{format(l.self)}</td><td>{format(l.total)}</td></tr>;
+          return <tr key={l.line} style={{ background: `linear-gradient(to right, color-mix(in srgb, var(--mark) 40%, transparent) ${share(l.total)}, transparent 0)` }}><td>{to ? <a href={to} target="_blank" rel="noreferrer">{no}</a> : no}</td><td>{format(l.self)}</td><td>{format(l.total)}</td></tr>;
         })}</tbody></table>
       ) : null}
       {file.lines.length > shown.length ? <p className="quiet">and {file.lines.length - shown.length} lines that cost less</p> : null}
