@@ -1,7 +1,7 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import { invalid } from "@cinderblock/errors";
 import { readProfileFile } from "@cinderblock/profile-files";
-import { diffLevels, emptyTree, encodeCallTree, encodeFunctionLines, encodeFunctionTable, encodeHeatmap, encodeSelectHeatmap, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, functionLines, mergePartials, neighbours, type PartialResult, type PartialTree, type Points, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
+import { below, diffLevels, emptyTree, encodeCallTree, encodeFunctionLines, encodeFunctionTable, encodeHeatmap, encodeSelectHeatmap, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, functionLines, mergePartials, neighbours, type PartialResult, type PartialTree, type Points, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
 import type { FilesAnswer, FilesCall, Levels, RenderAnswer, RenderCall, Sides } from "./protocol.ts";
 
 function mergedTree(parts: PartialResult[]): PartialTree {
@@ -10,10 +10,10 @@ function mergedTree(parts: PartialResult[]): PartialTree {
 }
 
 /** One tree of the parts, with the stacks that begin with the call site. */
-function below(parts: PartialResult[], callSite: readonly string[]): PartialTree {
+function treeBelow(parts: PartialResult[], callSite: readonly string[]): PartialTree {
   const tree = mergedTree(parts);
   if (callSite.length === 0) return tree;
-  const filter = { callSite, only: [], without: [], hide: [] };
+  const filter = below(callSite);
   return twoTrees(tree, undefined, filter, filter);
 }
 
@@ -28,13 +28,13 @@ export function bothTrees({ parts, base, filter, baseFilter }: Sides): TwoTrees 
 export function render(call: RenderCall): RenderAnswer {
   switch (call.kind) {
     case "flame": {
-      const l = flameLevels(finalTree(below(call.parts, call.callSite), call.maxNodes));
+      const l = flameLevels(finalTree(treeBelow(call.parts, call.callSite), call.maxNodes));
       const full = { ...l, leftTotal: 0n, rightTotal: 0n };
       return output(full, call.as, 4);
     }
-    case "tree": return { bytes: encodeTreeBytes(finalTree(below(call.parts, call.callSite), call.maxNodes)) };
+    case "tree": return { bytes: encodeTreeBytes(finalTree(treeBelow(call.parts, call.callSite), call.maxNodes)) };
     case "diff": {
-      const left = below(call.left, call.callSite[0]), right = below(call.right, call.callSite[1]);
+      const left = treeBelow(call.left, call.callSite[0]), right = treeBelow(call.right, call.callSite[1]);
       const sides: [FinalTree, FinalTree] = [finalTree(left, call.maxNodes), finalTree(right, call.maxNodes)];
       return output(diffLevels(...sides), call.as, 7);
     }

@@ -2,7 +2,7 @@ import { type ProfileSource, selectSeries, type SourceForm } from "@cinderblock/
 import { type Label, labelsKey, parseSelector, type Selector } from "@cinderblock/model";
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
 import type { Each } from "./exemplars.ts";
-import type { StackFilter } from "./two-trees.ts";
+import { below, type StackFilter } from "./two-trees.ts";
 import { addSource, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
 import { detailedPoints } from "./heatmap.ts";
 import { largestProfiles, mergePoints, mergeProfileLists, type Points, pointsOf, type ProfileList, withIds } from "./points.ts";
@@ -83,7 +83,7 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
     for (const s of sources) { const table = await s.load(["totals", "ids"]); parts.push(largestProfiles(s, table, selectRows(s, selector, from, to, exclude[s.ulid], s, shard), query.minValue, query.maxValue, query.limit)); }
     return { kind: "profiles", list: mergeProfileLists(parts, query.limit), limit: query.limit };
   }
-  const merger = new SeriesMerger(), { callSite = [] } = query, stacks = query.stacks ?? (callSite.length > 0 ? { callSite, only: [], without: [], hide: [] } : undefined);
+  const merger = new SeriesMerger(), { callSite = [] } = query, stacks = query.stacks ?? (callSite.length > 0 ? below(callSite) : undefined);
   for (const s of sources) {
     await s.load(["totals"]);
     await addSource(merger, s, { rows: s, selected: selectRows(s, selector, from, to, exclude[s.ulid], s, shard) }, query.range, stacks, query.exemplars);

@@ -2,7 +2,7 @@ import { FlameIndex } from "@cinderblock/block";
 import { ByteWriter, encodeUtf8 } from "@cinderblock/bytes";
 import { LOCATION_HEAD, FUNCTION_WORDS, MAPPING_WORDS } from "@cinderblock/symdb";
 import type { PartialProfile } from "./profile.ts";
-import { countingNodes, type StackFilter } from "./two-trees.ts";
+import { type StackFilter, stackKeeper } from "./two-trees.ts";
 
 /** A function of one source file of one build, and the exact values of its lines, ascending. A line that calls itself counts once. */
 export interface FunctionFile { filename: string; startLine: number; /** of its mapping; JSON with repository, git_ref, root_path where agents sent those labels */ buildId: string; lines: { line: number; self: bigint; total: bigint }[] }
@@ -38,14 +38,14 @@ export function functionLines(p: PartialProfile, name: string, filter: StackFilt
 
   const keep = keptStacks(p, filter);
   const below = new BigInt64Array(n);
-  for (let i = n - 1; i > 0; i--) { if (keep[i] === 1) below[i]! += p.value[i]!; below[p.stackParent[i]!]! += below[i]!; }
+  for (let i = n - 1; i > 0; i--) { if (keep(i)) below[i]! += p.value[i]!; below[p.stackParent[i]!]! += below[i]!; }
   for (let i = 1; i < n; i++) {
     const own = inLocation.get(p.stackLocation[i]!);
     if (!own || below[i] === 0n) continue;
     own.forEach(({ file, line, leaf }, k) => {
       let sums = file.lines.get(line);
       if (!sums) file.lines.set(line, (sums = { self: 0n, total: 0n }));
-      if (leaf && keep[i] === 1) sums.self += p.value[i]!;
+      if (leaf && keep(i)) sums.self += p.value[i]!;
       if (own.findIndex((o) => o.file === file && o.line === line) === k && !isAbove(p, inLocation, i, file, line)) sums.total += below[i]!;
     });
   }
@@ -61,15 +61,12 @@ function isAbove(p: PartialProfile, inLocation: ReadonlyMap<number, readonly { f
   return false;
 }
 
-/** stack node -> 1 where a filter lets its stack through; merging into callers changes no line. */
-function keptStacks(p: PartialProfile, filter: StackFilter): Uint8Array {
-  const out = new Uint8Array(p.value.length).fill(1);
-  if (filter.callSite.length + filter.only.length + filter.without.length === 0) return out;
+/** Which stacks a filter lets through; merging into callers changes no line. */
+function keptStacks(p: PartialProfile, filter: StackFilter): (node: number) => boolean {
+  if (filter.callSite.length + filter.only.length + filter.without.length === 0) return () => true;
   const flame = new FlameIndex();
   flame.extend(p);
-  const counts = countingNodes({ nameBytes: p.stringBytes, nameOffset: p.stringOffset, parent: flame.parent.view(), name: flame.name.view() }, { ...filter, hide: [] });
-  for (let i = 0; i < out.length; i++) out[i] = counts[flame.ofStack.data[i]!]!;
-  return out;
+  return stackKeeper(p, flame, { ...filter, hide: [] });
 }
 
 /** cinderblock.explore.v1.FunctionLinesResponse */

@@ -14,7 +14,7 @@ export type { Each, Exemplar } from "./exemplars.ts";
 export { encodeHeatmap, mergeProfileLists } from "./points.ts";
 export type { Points, ProfileList, SingleProfile } from "./points.ts";
 export { flamebearerProfile } from "./flamebearer.ts";
-export { encodeCallTree, encodeFunctionTable, neighbours, twoTrees } from "./two-trees.ts";
+export { below, encodeCallTree, encodeFunctionTable, neighbours, twoTrees } from "./two-trees.ts";
 export type { FunctionOrder, StackFilter, TablePage, TwoTrees } from "./two-trees.ts";
 export { encodeFunctionLines, functionLines } from "./function-lines.ts";
 export type { FunctionFile } from "./function-lines.ts";

@@ -6,6 +6,7 @@ import { pickStacks } from "./pick-stacks.ts";
 import type { Segment } from "./segments.ts";
 import type { SampleFilter } from "./select.ts";
 import { sumByStack } from "./tree.ts";
+import { below, stackKeeper } from "./two-trees.ts";
 
 /** Stacks with full symbols and their values: what travels for a pprof answer. `value[node]` is the node's own. */
 export interface PartialProfile extends SymbolTables { value: BigInt64Array }
@@ -71,30 +72,11 @@ export class ProfileMerger {
   }
 }
 
-/** Flame nodes under the call site: stacks that begin with these functions, root first. */
-export function callSiteFilter(symbols: Awaited<ReturnType<ProfileSource["symbols"]>>, callSite: readonly string[]): (stackNode: number) => boolean {
-  const { tables, flame } = symbols;
-  const n = flame.parent.length;
-  const wanted = callSite.map((s) => Buffer.from(s));
-  /** node -> number of call site entries matched by its path, or -1 */
-  const depth = new Int32Array(n).fill(-1);
-  depth[0] = 0;
-  for (let i = 1; i < n; i++) {
-    const d = depth[flame.parent.data[i]!]!;
-    if (d < 0) continue;
-    if (d === wanted.length) { depth[i] = d; continue; }
-    const name = flame.name.data[i]!;
-    const text = tables.stringBytes.subarray(tables.stringOffset[name]!, tables.stringOffset[name + 1]!);
-    if (Buffer.compare(text, wanted[d]!) === 0) depth[i] = d + 1;
-  }
-  return (node) => depth[flame.ofStack.data[node]!] === wanted.length;
-}
-
 export async function buildProfile(source: ProfileSource, segments: readonly Segment[], filter: SampleFilter | undefined, stacks: StackSelector | undefined, into: ProfileMerger): Promise<void> {
   const { totals, symbols } = await sumByStack(source, segments, filter);
   for (const [p, byStack] of totals) {
     const s = symbols.get(p)!;
-    const keep = stacks && stacks.callSite.length > 0 ? callSiteFilter(s, stacks.callSite) : undefined;
+    const keep = stacks && stacks.callSite.length > 0 ? stackKeeper(s.tables, s.flame, below(stacks.callSite)) : undefined;
     into.addStacks(s.tables, byStack, keep);
   }
 }

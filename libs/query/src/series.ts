@@ -3,7 +3,7 @@ import { type Annotations, type Label, labelsKey, compareLabels, mergeAnnotation
 import { type Each, eachSpan, type Exemplar, type KeepSample, Largest, largerExemplar } from "./exemplars.ts";
 import { eachBatch, type Segment } from "./segments.ts";
 import { loadSymbols } from "./tree.ts";
-import { countingNodes, type StackFilter } from "./two-trees.ts";
+import { type StackFilter, stackKeeper } from "./two-trees.ts";
 
 /** Sums and counts of one output series by bucket; buckets ascend. Bucket k ends at start + k * step and holds what came after k - 1. */
 export interface PartialSeries { labels: Label[]; bucket: number[]; sum: bigint[]; count: number[]; /** the largest profile or span of each bucket, where that was asked for */ exemplar?: (Exemplar | null)[]; /** what was remarked on any profile of each bucket; absent where nothing was */ annotations?: (Annotations | null)[] }
@@ -68,15 +68,15 @@ export class SeriesMerger {
   /** Adds rows; `values` overrides the rows' totals (stack selection). */
   addRows(table: RowTable, labels: readonly Label[], rows: Uint32Array, range: SeriesRange, values: ((row: number) => bigint) | undefined): void {
     const g = this.group(groupLabels(labels, range.groupBy));
-    const { annotation, annotations } = table, seen = annotations.length > 1 ? new Set<string>() : undefined;
+    const { annotation, annotations } = table, lists = annotations.length, seen = new Set<number>();
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i]!;
       const bucket = bucketOf(Number(table.timeNanos[row]! / 1_000_000n), range);
       if (bucket < 0) continue;
       this.point(g, bucket, values ? values(row) : table.totalValue[row]!, 1);
       // Most rows of a series have the same list as the ones before.
-      const set = seen ? annotation[row]! : 0, key = `${bucket}:${set}`;
-      if (set > 0 && !seen!.has(key)) { seen!.add(key); this.remark(g, bucket, annotations.at(set)); }
+      const set = lists > 1 ? annotation[row]! : 0, key = bucket * lists + set;
+      if (set > 0 && !seen.has(key)) { seen.add(key); this.remark(g, bucket, annotations.at(set)); }
     }
   }
 
@@ -96,11 +96,8 @@ export class SeriesMerger {
 async function lettingThrough(source: ProfileSource, segment: Segment, stacks: StackFilter): Promise<KeepSample> {
   const symbols = new Map<number, Awaited<ReturnType<ProfileSource["symbols"]>>>();
   await loadSymbols(source, await source.load(["keys"]), segment.selected, symbols);
-  const filters = new Map([...symbols].map(([p, { tables, flame }]) => {
-    const counts = countingNodes({ nameBytes: tables.stringBytes, nameOffset: tables.stringOffset, parent: flame.parent.view(), name: flame.name.view() }, stacks);
-    return [p, { counts, ofStack: flame.ofStack.data }];
-  }));
-  return (table, row, sample) => { const id = table.stacktraceId[sample]!, { counts, ofStack } = filters.get(table.partition[row]!)!; return id > 0 && counts[ofStack[id]!] === 1; };
+  const keepers = new Map([...symbols].map(([p, { tables, flame }]) => [p, stackKeeper(tables, flame, stacks)]));
+  return (table, row, sample) => { const id = table.stacktraceId[sample]!; return id > 0 && keepers.get(table.partition[row]!)!(id); };
 }
 
 /** Sum of each row's samples that count: row -> sum. */

@@ -1,6 +1,8 @@
+import type { FlameIndex } from "@cinderblock/block";
 import { ByteWriter } from "@cinderblock/bytes";
 import { addInt64, ByteStrings, nthLargest, wordsOf } from "@cinderblock/columnar";
 import { textFilter } from "@cinderblock/model";
+import type { SymbolTables } from "@cinderblock/symdb";
 import { emptyTree, type PartialTree, TreeMerger } from "./tree.ts";
 
 /** Which stacks count and how they are shown: whole function names; also, but in `callSite`, regular expressions (RE2, any case) between slashes. */
@@ -33,7 +35,7 @@ const HIDDEN = 1, GONE = 2;
 function matcher(entry: string): { bytes: Buffer } | { found: (name: string) => boolean } { return /^\/.+\/$/s.test(entry) ? { found: textFilter(entry) } : { bytes: Buffer.from(entry) }; }
 
 /** The shape of a call tree: parents come before their children. */
-export type NamedTree = Pick<PartialTree, "nameBytes" | "nameOffset" | "parent" | "name">;
+type NamedTree = Pick<PartialTree, "nameBytes" | "nameOffset" | "parent" | "name">;
 
 /** What the filter says of each name of a tree; `only` has a bit for each of its entries. */
 function namesOf(t: NamedTree, f: StackFilter): { said: Uint8Array; only: Uint32Array; entries: number } {
@@ -51,7 +53,7 @@ function namesOf(t: NamedTree, f: StackFilter): { said: Uint8Array; only: Uint32
 }
 
 /** node -> 1 where a filter lets its stack through. */
-export function countingNodes(t: NamedTree, f: StackFilter, names = namesOf(t, f)): Uint8Array {
+function countingNodes(t: NamedTree, f: StackFilter, names = namesOf(t, f)): Uint8Array {
   const n = t.parent.length, { said, only, entries } = names, callSite = f.callSite.map((s) => Buffer.from(s)), site = callSite.length;
   const isNamed = (name: number, as: Buffer): boolean => Buffer.compare(t.nameBytes.subarray(t.nameOffset[name]!, t.nameOffset[name + 1]!), as) === 0;
   const every = (entries === 0 ? 0 : entries === 32 ? 0xffffffff : (1 << entries) - 1) >>> 0;
@@ -67,6 +69,15 @@ export function countingNodes(t: NamedTree, f: StackFilter, names = namesOf(t, f
     counts[i] = gone[i] === 0 && begun[i] === site && (bits[i]! & every) >>> 0 === every ? 1 : 0;
   }
   return counts;
+}
+
+/** The filter of a call site alone. */
+export function below(callSite: readonly string[]): StackFilter { return { callSite, only: [], without: [], hide: [] }; }
+
+/** Which stack nodes of a symbol partition a filter lets through. @param flame of the same tables */
+export function stackKeeper(tables: SymbolTables, flame: FlameIndex, f: StackFilter): (stackNode: number) => boolean {
+  const counts = countingNodes({ nameBytes: tables.stringBytes, nameOffset: tables.stringOffset, parent: flame.parent.view(), name: flame.name.view() }, f), ofStack = flame.ofStack.data;
+  return (node) => counts[ofStack[node]!] === 1;
 }
 
 /** The node of each node of `t` in a tree with one node for each path, at most; -1 where its stack does not count. Only what counts, and what is above it, becomes a node. */
