@@ -65,5 +65,5 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
   // Stops after the shipper: what it shipped last is in the index.
   const indexed: Service = { name: "bucket-index", start: () => Promise.resolve(), stop: async () => { await Promise.all(indexing); } };
   const group = new ServiceGroup([...(cache ? [cache.service] : []), pool, store, cleaner, ...(config.compactorEnabled ? [compactor] : []), indexed, shipper, ingester, deleted, adopted, querier, scheduler, ...own]);
-  return { group, server, ready, drain: () => Promise.resolve() };
+  return { group, server, ready, drain: () => distributor.drain() };
 }

@@ -25,12 +25,17 @@ export const distributor: Component<typeof distributorSchema> = {
       const watch = new PartitionWatch(log, ring, client, base), validator = new Validator(scripts.validate, budgets.workers, base);
       process.add(service, validator, watch);
       const path = new KafkaWritePath({ timeoutMs: config.pushTimeout, maxRecordBytes: config.kafkaMaxRecord }, log, validator, watch, (tenant) => limits.of(tenant).maxGlobalSeriesPerTenant, base);
-      process.serve(distributorRoutes(new Distributor(path, limits, budgets.inflight, base), config.multitenancy, base.now), partitionRoutes(() => watch.states()));
+      // An aggregate is one record: half of what one may be leaves room for the labels and limits beside the bodies.
+      const taking = new Distributor(path, limits, budgets.inflight, base, config.kafkaMaxRecord / 2);
+      process.beforeStop(() => taking.drain());
+      process.serve(distributorRoutes(taking, config.multitenancy, base.now), partitionRoutes(() => watch.states()));
       process.readyWhen(() => (watch.states().length === 0 ? "no ingester has told yet of the partitions that it reads" : ""));
       return;
     }
     const path = new RingWritePath({ replicationFactor: config.replicationFactor, zoneAware: config.zoneAware, timeoutMs: config.pushTimeout, shardSize: (tenant) => limits.of(tenant).ingestionShardSize }, () => ring.snapshot, (address) => new RemotePush(client, address), base);
-    process.serve(distributorRoutes(new Distributor(path, limits, budgets.inflight, base), config.multitenancy, base.now));
+    const taking = new Distributor(path, limits, budgets.inflight, base);
+    process.beforeStop(() => taking.drain());
+    process.serve(distributorRoutes(taking, config.multitenancy, base.now));
     process.readyWhen(() => (ring.snapshot.active.length === 0 ? "no ingester is ACTIVE in the ring" : ""));
   },
 };

@@ -1,13 +1,14 @@
 import { CinderblockError, fromErrorRecord } from "@cinderblock/errors";
-import { IngestionGate, OTHER_GROUP, type PushAnswer, type RawPush } from "@cinderblock/ingest";
-import type { IngestLimits, TenantLimits } from "@cinderblock/tenant";
+import { IngestionGate, OTHER_GROUP, type PushAnswer, type RawPush, type SentPush } from "@cinderblock/ingest";
+import type { Limits, TenantLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
+import { Aggregation } from "./aggregation.ts";
 import { sizeBuckets } from "@cinderblock/telemetry";
 
 /** Where pushes go: the shards of this process, or ingesters over the network. Resolves when the push is durable. */
 export interface WritePath {
   /** `service` places the push; the body's buffer is given away */
-  push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer>;
+  push(tenant: string, service: string, push: RawPush, limits: Limits): Promise<PushAnswer>;
   /** throws when nothing can be taken now: memory, disk, or the backlog of the bucket */
   refuse(): void;
 }
@@ -15,22 +16,29 @@ export interface WritePath {
 /** What a tenant's pushes of a type are counted by. `other`: of a tenant without usage groups, all of it. */
 interface Children { profiles: { inc(n: number): void }; sizes: { observe(n: number): void }[]; groups: { inc(labels: Record<string, string>, n: number): void }; other: { inc(n: number): void } }
 
+/** Pushes are held together up to this size. */
+const AGGREGATE_BYTES = 4 << 20;
+
 /** Counts, bounds what is in flight, and hands pushes to the write path. */
 export class Distributor {
   private inFlightBytes = 0;
   private readonly gate = new IngestionGate();
-  private readonly path: WritePath;
+  private readonly path: Aggregation;
   private readonly limits: TenantLimits;
   private readonly maxInFlightBytes: number;
   private readonly base: Base;
 
-  constructor(path: WritePath, limits: TenantLimits, maxInFlightBytes: number, base: Base) {
-    this.path = path;
+  /** @param maxPushBytes the write path takes pushes of this size together */
+  constructor(path: WritePath, limits: TenantLimits, maxInFlightBytes: number, base: Base, maxPushBytes = AGGREGATE_BYTES) {
+    this.path = new Aggregation(path, { maxBytes: Math.min(AGGREGATE_BYTES, maxPushBytes), maxHeldBytes: maxInFlightBytes / 2 }, base);
     this.limits = limits;
     this.maxInFlightBytes = maxInFlightBytes;
     this.base = base;
     base.metrics.gauge("cinderblock_distributor_inflight_bytes", "Bodies of pushes that are being processed.", [], (g) => { g.set(this.inFlightBytes); });
   }
+
+  /** Writes what is held, and holds nothing any more: for a stop. */
+  drain(): Promise<void> { return this.path.drain(); }
 
   bodyLimit(tenant: string): number { return this.limits.of(tenant).ingestionBodyLimitBytes; }
 
@@ -43,7 +51,7 @@ export class Distributor {
     }
   }
 
-  async push(tenant: string, service: string, push: RawPush, type: string): Promise<void> {
+  async push(tenant: string, service: string, push: SentPush, type: string): Promise<void> {
     const bytes = push.body.length, limits = this.limits.of(tenant);
     let trickle = false;
     try { trickle = this.gate.check(tenant, limits.ingestionLimit, this.base.now()); } catch (err) { this.discard([{ reason: "ingest_limit_reached", profiles: 1, bytes }], tenant); throw err; }

@@ -1,6 +1,6 @@
 import { fnv1a } from "@cinderblock/bytes";
-import { CinderblockError } from "@cinderblock/errors";
-import { ActiveSeries, type PushAnswer, type RawPush, serviceOf, tooManySeries } from "@cinderblock/ingest";
+import { CinderblockError, toErrorRecord } from "@cinderblock/errors";
+import { ActiveSeries, type Aggregate, aggregateOf, answerOfParts, type PushAnswer, pushesOf, type RawPush, type SentPush, serviceOf, tooManySeries } from "@cinderblock/ingest";
 import type { PartitionedLog } from "@cinderblock/kafka";
 import { placementToken } from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
@@ -37,20 +37,38 @@ export class KafkaWritePath implements WritePath {
   refuse(): void { this.watch.refuse(); }
 
   async push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer> {
-    const placed = service === "" ? serviceOf(push) : service;
     const atMs = this.base.now();
+    if (push.kind === "aggregate") return this.aggregate(tenant, service, push, limits, atMs);
+    const { answer, accepted } = await this.check(tenant, push, limits, atMs);
+    if (accepted) await this.write(tenant, service === "" ? serviceOf(push) : service, push, limits, atMs);
+    return answer;
+  }
+
+  /** Each push is checked by itself; the record holds those that something is to be kept of. */
+  private async aggregate(tenant: string, service: string, all: Aggregate, limits: IngestLimits, atMs: number): Promise<PushAnswer> {
+    const pushes = pushesOf(all);
+    const checked = await Promise.all(pushes.map((push) => this.check(tenant, push, limits, atMs).catch((err: unknown) => ({ answer: refused(err, push), accepted: false }))));
+    const kept = pushes.filter((_, i) => checked[i]!.accepted);
+    if (kept.length > 0) await this.write(tenant, service, kept.length === 1 ? kept[0]! : aggregateOf(all.windowMs, kept), limits, atMs);
+    return answerOfParts(checked.map((c) => c.answer));
+  }
+
+  /** Whether anything of a push is to be kept. Throws when it would begin a series that is too many. */
+  private async check(tenant: string, push: SentPush, limits: IngestLimits, atMs: number): Promise<{ answer: PushAnswer; accepted: boolean }> {
     const { answer, accepted, series, types } = await this.validator.check(tenant, push, limits, atMs);
-    if (accepted === 0) return answer;
-    this.limitSeries(tenant, series, types, atMs);
-    const record = encodePushRecord({ tenant, service: placed, atMs, limits: push.trickle ? { ...this.decided(limits), ingestionLimit: limits.ingestionLimit } : this.decided(limits), push });
+    if (accepted > 0) this.limitSeries(tenant, series, types, atMs);
+    return { answer, accepted: accepted > 0 };
+  }
+
+  private async write(tenant: string, service: string, push: RawPush, limits: IngestLimits, atMs: number): Promise<void> {
+    const record = encodePushRecord({ tenant, service, atMs, limits: push.trickle ? { ...this.decided(limits), ingestionLimit: limits.ingestionLimit } : this.decided(limits), push });
     if (record.length > this.config.maxRecordBytes) {
       throw new CinderblockError("invalid", `the push is a record of ${record.length} bytes; the limit is ${this.config.maxRecordBytes} (-kafka.max-record-bytes)`, { reason: "body_size_limit_exceeded" });
     }
     // Records of one service go to one partition, and a retry to the same.
-    const partition = (placed === "" ? fnv1a(push.body) : placementToken(tenant, placed)) % this.log.partitions;
+    const partition = (service === "" ? fnv1a(push.body) : placementToken(tenant, service)) % this.log.partitions;
     await this.log.produce(partition, record, this.config.timeoutMs);
     this.base.metrics.counter("cinderblock_distributor_records_produced_total", "Records written to the partitioned log.", ["partition"]).inc({ partition: String(partition) });
-    return answer;
   }
 
   /**
@@ -78,4 +96,10 @@ export class KafkaWritePath implements WritePath {
     }
     return p;
   }
+}
+
+/** What a push of an aggregate is answered that could not be checked, or was refused. */
+function refused(err: unknown, push: SentPush): PushAnswer {
+  const error = toErrorRecord(err);
+  return { profiles: 0, compressedBytes: 0, decompressedBytes: 0, samples: 0, discarded: [{ reason: (err instanceof CinderblockError ? err.reason : undefined) ?? "unknown", profiles: 1, bytes: push.body.length }], error };
 }

@@ -1,6 +1,5 @@
 import { loadHasher } from "@cinderblock/bytes";
-import { toErrorRecord } from "@cinderblock/errors";
-import { labelHashes, PushProcessor, RateGate } from "@cinderblock/ingest";
+import { answerOf, labelHashes, PushProcessor, RateGate } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { ownData, serveWorker, SlotReader } from "@cinderblock/threads";
 import type { Validation, ValidateCall, ValidateWorkerData } from "./validator.ts";
@@ -26,6 +25,6 @@ serveWorker({
     series = [];
     types = [];
     const out = processor.process(tenant, at === undefined ? push : { ...push, body: bodies.read(at, length!) }, limits, gate, nowMs);
-    return { accepted, series: BigUint64Array.from(series), types: Uint8Array.from(types), answer: { ...out, error: out.error ? toErrorRecord(out.error) : undefined } };
+    return { accepted, series: BigUint64Array.from(series), types: Uint8Array.from(types), answer: answerOf(out) };
   },
 });

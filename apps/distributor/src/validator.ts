@@ -1,4 +1,4 @@
-import type { PushAnswer, RawPush } from "@cinderblock/ingest";
+import type { PushAnswer, SentPush } from "@cinderblock/ingest";
 import type { Service } from "@cinderblock/service";
 import type { IngestLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
@@ -11,7 +11,7 @@ const BODY_SLOT_BYTES = 128 << 10, BODY_SLOTS = 64;
 const NO_BODY = new Uint8Array(0);
 
 /** `settings` come with a tenant's first push to a worker, and when they changed. */
-export interface ValidateCall { tenant: string; push: RawPush; /** where the body lies in the shared bodies, and how long it is; then `push.body` is empty */ at?: number; length?: number; nowMs: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
+export interface ValidateCall { tenant: string; push: SentPush; /** where the body lies in the shared bodies, and how long it is; then `push.body` is empty */ at?: number; length?: number; nowMs: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
 /** What a push is answered, and whether anything of it is to be kept. */
 export interface Validation { answer: PushAnswer; accepted: number; /** hashes of the label sets, and how many sample types each has */ series: BigUint64Array; types: Uint8Array }
 
@@ -50,7 +50,7 @@ export class Validator implements Service {
   }
 
   /** Checks a push; its body stays with the caller. */
-  async check(tenant: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<Validation> {
+  async check(tenant: string, push: SentPush, limits: IngestLimits, nowMs: number): Promise<Validation> {
     const worker = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
     let gate = this.gates.get(tenant);
     if (!gate) this.gates.set(tenant, (gate = new SharedArrayBuffer(8)));

@@ -1,9 +1,8 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { loadHasher } from "@cinderblock/bytes";
-import { toErrorRecord } from "@cinderblock/errors";
 import { type Head, HeadShard } from "@cinderblock/head";
-import { ActiveSeries, labelHashes, type ProcessedProfile, PushProcessor, RateGate, tooManySeries } from "@cinderblock/ingest";
+import { ActiveSeries, answerOf, answerOfParts, labelHashes, type ProcessedProfile, type PushAnswer, PushProcessor, pushesOf, RateGate, type SentPush, tooManySeries } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type BlockInfo, executeOn, labelNames, labelValues, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
 import { Symbolizer } from "@cinderblock/symbolizer";
@@ -75,10 +74,12 @@ const methods: IngestWorkerMethods = {
     const { limits, gate } = settingsOf.get(tenant)!;
     maxSeries = limits.maxSeriesPerTenant;
     learning = learn === true;
-    const out = processor.process(tenant, at === undefined ? push : { ...push, body: bodies.read(at, length) }, limits, gate, nowMs ?? Date.now());
+    const whole = at === undefined ? push : { ...push, body: bodies.read(at, length) }, takenMs = nowMs ?? Date.now();
+    const take = (one: SentPush): PushAnswer => answerOf(processor.process(tenant, one, limits, gate, takenMs));
+    const answer = whole.kind === "aggregate" ? shard.aggregate(BigInt(whole.windowMs) * 1_000_000n, () => answerOfParts(pushesOf(whole).map(take))) : take(whole);
     if (at === undefined) releasedBytes(length);
     await shard.commit();
-    return { ...out, error: out.error ? toErrorRecord(out.error) : undefined };
+    return answer;
   },
   activeSeries: () => active.list(Date.now()),
   baselineServices: () => shard.baselineServices(),

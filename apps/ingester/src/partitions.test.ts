@@ -167,7 +167,7 @@ describe("an ingester's partitions", () => {
 
   it("wait for a program that knows a later record", async () => {
     const log = new InMemoryLog(1), sink = new Sink(), p = ingester(log, sink);
-    await log.produce(0, Uint8Array.of(2, 0));
+    await log.produce(0, Uint8Array.of(3, 0));
     await p.start();
     await sleep(500);
     expect(p.states()[0]!.position).toBe(0);

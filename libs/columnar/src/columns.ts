@@ -15,6 +15,11 @@ export class U32Column {
     this.data[this.length] = value;
     return this.length++;
   }
+  append(values: Uint32Array): void {
+    this.reserve(values.length);
+    this.data.set(values, this.length);
+    this.length += values.length;
+  }
   view(): Uint32Array { return this.data.subarray(0, this.length); }
   get byteLength(): number { return this.data.byteLength; }
 }
@@ -60,6 +65,11 @@ export class I64Column {
     if (this.length === this.data.length) this.reserve(1);
     this.data[this.length] = value;
     return this.length++;
+  }
+  append(values: BigInt64Array): void {
+    this.reserve(values.length);
+    this.data.set(values, this.length);
+    this.length += values.length;
   }
   view(): BigInt64Array { return this.data.subarray(0, this.length); }
   get byteLength(): number { return this.data.byteLength; }

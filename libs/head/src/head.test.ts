@@ -36,10 +36,20 @@ class Instance {
 
   learn(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0]): Promise<void> { return this.push(labels, p, this.learner); }
   async push(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0], processor = this.processor, limits: Partial<IngestLimits> = {}): Promise<void> {
+    this.take(labels, p, processor, limits);
+    await this.shard.commit();
+  }
+
+  /** Appends what is held together. */
+  async pushTogether(windowNanos: bigint, pushes: readonly (readonly [Record<string, string>, Parameters<typeof tinyPprof>[0], Partial<IngestLimits>?])[]): Promise<void> {
+    this.shard.aggregate(windowNanos, () => { for (const [labels, p, limits] of pushes) this.take(labels, p, this.processor, { maxSessionsPerSeries: 8, ...limits }); });
+    await this.shard.commit();
+  }
+
+  private take(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0], processor: PushProcessor, limits: Partial<IngestLimits>): void {
     const body = Buffer.from(JSON.stringify({ series: [{ labels: Object.entries({ service_name: "shop", ...labels }).map(([name, value]) => ({ name, value })), samples: [{ rawProfile: Buffer.from(tinyPprof(p)).toString("base64") }] }] }));
     const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body, trickle: true }, { ...TEST_LIMITS, ...limits }, new RateGate(new SharedArrayBuffer(8)), Date.now());
     if (out.error) throw out.error;
-    await this.shard.commit();
   }
 
   async sources(): Promise<ProfileSource[]> {
@@ -321,5 +331,54 @@ describe("a shard of heads", () => {
     await b.shard.flush();
     expect(b.blocks.length).toBe(1);
     expect(await points(b)).toEqual(expected);
+  });
+
+  it("makes one row of what is held together, by series, time and type, with the same totals, over a crash and through the cut", async () => {
+    const session = (s: string) => ({ ...CPU, pod: "p", __session_id__: s }), spans = (at: bigint, v: number) => ({ stacks: [{ frames: ["main", "s"], values: [v], labels: { span_id: "0102030405060708" } }, { frames: ["main", "s"], values: [1], labels: { span_id: "1112131415161718" } }, { frames: ["main"], values: [2] }], timeNanos: at });
+    const hour: Partial<IngestLimits> = { ingestionLimit: { reached: true, periodType: "hour", periodLimitMb: 1, resetMs: 0, trickle: undefined, groupsOverLimit: [] } };
+    const together: Parameters<Instance["pushTogether"]>[1] = [
+      [session("s1"), cpu(T0 + 5n * SECOND, 3)], [session("s2"), cpu(T0 + 2n * SECOND, 4)], [session("s1"), { stacks: [{ frames: ["main", "other"], values: [8] }], timeNanos: T0 + 7n * SECOND }], // one row, from 2 s
+      [session("s1"), cpu(T0 + 5n * SECOND, 3)], // a retry
+      [session("s1"), cpu(T0 + 12n * SECOND, 5)], // the next window
+      [{ ...CPU, pod: "q" }, cpu(T0 + 3n * SECOND, 6), hour], // another series
+      [{ ...CPU, pod: "r" }, spans(T0 + 1n * SECOND, 10)], [{ ...CPU, pod: "r" }, spans(T0 + 2n * SECOND, 20), hour], [{ ...CPU, pod: "r" }, cpu(T0 + 3n * SECOND, 7)],
+      [MEMORY, alloc(T0 + 1n * SECOND, 100, 10)], [MEMORY, alloc(T0 + 2n * SECOND, 130, 15)], [MEMORY, alloc(T0 + 3n * SECOND, 190, 15)], // cumulative: each is compared with the one before
+    ];
+    const one = new Instance(temporaryFolder()), apart = new Instance(temporaryFolder()), replica = new Instance(temporaryFolder());
+    for (const i of [one, apart, replica]) await i.start();
+    for (const p of together) await apart.push(p[0], p[1], undefined, { maxSessionsPerSeries: 8, ...p[2] });
+    await one.pushTogether(10n * SECOND, together);
+    await replica.push(session("s1"), cpu(T0 + 5n * SECOND, 3), undefined, { maxSessionsPerSeries: 8 }); // had a part of it before
+    await replica.pushTogether(10n * SECOND, together);
+    const keys = async (of: Instance): Promise<string[]> => (await Promise.all((await of.sources()).map((s) => rowKeys(s, { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 })))).flatMap((k) => [...k.timeNanos].map((t, i) => `${(t - T0) / SECOND} ${Buffer.from(k.id.subarray(i * 16, i * 16 + 16)).toString("hex")} ${k.total[i]}`)).sort();
+    const withoutId = (row: string): string => row.replace(/ \w{32} /, ": ");
+    const look = async (of: Instance): Promise<unknown> => {
+      const bySpan = await executeOn(await of.sources(), { kind: "tree", select: { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 }, spans: ["0102030405060708"], maxNodes: 0 }, {});
+      const startMs = Number(T0 / 1_000_000n), remarked = await executeOn(await of.sources(), { kind: "series", select: { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs, endMs: startMs + 30_000 }, range: { startMs: startMs + 30_000, endMs: startMs + 30_000, stepMs: 30_000, groupBy: ["pod"] }, callSite: [] }, {});
+      return [await of.tree(), await of.tree(ALLOC), await of.tree(undefined, '{pod="r"}'), bySpan.kind === "tree" ? flat(bySpan.tree) : [], remarked.kind === "series" ? remarked.series.map((x) => [x.labels[0]?.value, x.annotations?.flat().length ?? 0]) : []];
+    };
+    const expected = [["/main 74 9", "/main/other 8 8", "/main/s 32 32", "/main/work 25 25"], ["/main 95 0", "/main/a 90 90", "/main/b 5 5"], ["/main 44 5", "/main/s 32 32", "/main/work 7 7"], ["/main 30 0", "/main/s 30 30"], [["p", 0], ["q", 1], ["r", 1]]];
+    expect(await look(apart)).toEqual(expected);
+    expect(await look(one)).toEqual(expected);
+    const rows = await keys(one);
+    expect(rows.map(withoutId)).toEqual(["1: 44", "12: 6", "2: 17", "3: 7"]);
+    expect(await keys(apart)).toHaveLength(8);
+    // A replica that had some of it already names the rows alike: of the two totals the smaller counts.
+    const named = (r: string): string => r.slice(0, r.lastIndexOf(" "));
+    expect((await keys(replica)).map(named)).toEqual(expect.arrayContaining(rows.map(named)));
+    expect((await keys(replica)).map(withoutId)).toEqual(["1: 44", "12: 6", "2: 13", "3: 7", "5: 4"]);
+    // The same again, as a log that is read twice brings it, adds nothing: before a crash and after it.
+    await one.pushTogether(10n * SECOND, together);
+    expect(await keys(one)).toEqual(rows);
+    const copy = temporaryFolder();
+    cpSync(one.dir, copy, { recursive: true });
+    const b = new Instance(copy);
+    await b.start();
+    expect(await look(b)).toEqual(expected);
+    await b.pushTogether(10n * SECOND, together);
+    expect(await keys(b)).toEqual(rows);
+    await b.shard.flush();
+    expect(await look(b)).toEqual(expected);
+    expect(await keys(b)).toEqual(rows);
   });
 });

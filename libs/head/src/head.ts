@@ -5,6 +5,7 @@ import { type ProcessedProfile, type ProfileGroup, type SampleIds, stringAt, sto
 import { AnnotationSets, fingerprintBytes, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
 import { type SymbolPartition as Symbols, SymbolPartition, type SymbolTables } from "@cinderblock/symdb";
 import type { Baselines } from "./baselines.ts";
+import { aggregateId, type AggregatedRow, type RowAggregates, type RowSamples, sumSamples } from "./row-aggregates.ts";
 import { SymbolInterner } from "./symbol-interner.ts";
 
 export interface HeadSeries extends SourceSeries {
@@ -99,8 +100,11 @@ export class Head implements ProfileSource {
 
   hasSeries(labels: Labels): boolean { return this.seriesAt.has(labelsKey(labels)); }
 
-  /** Adds the rows of one group, one for each sample type that has values; returns them. Retried profiles add nothing. */
-  append(p: ProcessedProfile, group: ProfileGroup, partition: number, baselines: Baselines): NewRow[] {
+  /**
+   * Adds the rows of one group, one for each sample type that has values; returns them. Retried profiles add nothing.
+   * @param into where rows go instead that may become one with others: all but those of cumulative types
+   */
+  append(p: ProcessedProfile, group: ProfileGroup, partition: number, baselines: Baselines, into?: RowAggregates): NewRow[] {
     const { profile } = p;
     const t = profile.tables;
     const symbols = this.partitions[partition]!.symbols;
@@ -124,8 +128,14 @@ export class Head implements ProfileSource {
         series = this.seriesIndex(storedLabels(group.labels, { type, unit, periodType, periodUnit, hasPeriod: t.hasPeriodType }));
         bySignature.set(signature, series);
       }
-      if (!this.addId(series, group.id)) { this.truncate(start); continue; }
-      if (isCumulative(group.labels, type)) {
+      const isNew = this.addId(series, group.id), cumulative = isCumulative(group.labels, type);
+      if (into && !cumulative) {
+        into.add(this.series[series]!.labels, { series, partition, timeNanos: profile.timeNanos, durationNanos: t.durationNanos, id: group.id, annotations: p.annotations }, isNew ? this.samplesFrom(start) : undefined);
+        this.truncate(start);
+        continue;
+      }
+      if (!isNew) { this.truncate(start); continue; }
+      if (cumulative) {
         const kept = baselines.difference(this.series[series]!, this.interner.contentHashes(symbols), this.stacktraceId.data, this.value.data, start, end, profile.timeNanos);
         this.truncate(kept);
         if (kept === start) { out.push({ series, partition, timeNanos: profile.timeNanos, durationNanos: t.durationNanos, id: group.id, row: -1 }); continue; }
@@ -133,6 +143,31 @@ export class Head implements ProfileSource {
       out.push(this.pushRow(series, partition, profile.timeNanos, t.durationNanos, group.id, start, p.ids, annotations));
     }
     return out;
+  }
+
+  /** Adds a row that was several; nothing when all of them were there, or the row itself was. */
+  appendAggregate(row: AggregatedRow): NewRow | undefined {
+    if (row.samples.length === 0) return undefined;
+    const id = row.ids.length === 1 ? row.ids[0]! : aggregateId(this.hasher, row.ids);
+    if (row.ids.length > 1 && !this.addId(row.series, id)) return undefined;
+    const { stacks, values, spans, traces } = sumSamples(row.samples), start = this.stacktraceId.length;
+    this.stacktraceId.append(stacks);
+    this.value.append(values);
+    const spanStart = spans ? this.spans.length / 2 : -1, traceStart = traces ? this.traces.length / 4 : -1;
+    if (spans) this.spans.append(spans);
+    if (traces) this.traces.append(traces);
+    const added = this.addRow(row.series, row.partition, row.timeNanos, row.durationNanos, id, start, this.stacktraceId.length, spanStart, traceStart, this.annotations.intern(row.annotations));
+    return { series: row.series, partition: row.partition, timeNanos: row.timeNanos, durationNanos: row.durationNanos, id, row: added };
+  }
+
+  /** A copy of the samples at the end of the columns. */
+  private samplesFrom(start: number): RowSamples {
+    const end = this.stacktraceId.length;
+    return {
+      stacks: this.stacktraceId.data.slice(start, end), values: this.value.data.slice(start, end),
+      spans: this.pendingSpans < 0 ? undefined : this.spans.data.slice(this.pendingSpans, this.pendingSpans + (end - start) * 2),
+      traces: this.pendingTraces < 0 ? undefined : this.traces.data.slice(this.pendingTraces, this.pendingTraces + (end - start) * 4),
+    };
   }
 
   /** Takes back samples from the end of the columns, and their spans and traces. */

@@ -7,8 +7,9 @@ import type { ProcessedProfile, ProfileSink } from "@cinderblock/ingest";
 import { LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
 import { Baselines } from "./baselines.ts";
 import { cutHead } from "./cut.ts";
-import { Head, partitionKey } from "./head.ts";
+import { Head, type NewRow, partitionKey } from "./head.ts";
 import { listSegments, LogWriter, makeDirectorySynced, type ReadReport, readSegment } from "./log-file.ts";
+import { RowAggregates } from "./row-aggregates.ts";
 import { applyAppendRecord, decodeBaselineRecord, decodeForgottenRecord, encodeAppendRecord, encodeBaselineRecord, encodeDoneRecord, encodeForgottenRecord, encodeHeadRecord, type Logged, newLogged, RecordType } from "./log-records.ts";
 
 export interface ShardOptions {
@@ -214,20 +215,60 @@ export class HeadShard implements ProfileSink {
     for (const group of p.groups) {
       const id = this.hasher.h64(encodeUtf8(partitionKey(p, group.labels)));
       const partition = head.partitionIndex(id);
-      const rows = head.append(p, group, partition, baselines);
-      open.logged[partition] ??= newLogged();
-      if (rows.length === 0) continue;
-      this.record.reset();
-      encodeAppendRecord(open.headNo, head, partition, open.logged[partition], open.loggedSeries, rows, this.record);
-      this.logged += this.record.length;
-      open.loggedSeries = head.series.length;
-      this.use(open, this.log.append(this.record.finish()));
+      const rows = head.append(p, group, partition, baselines, this.aggregatesOf(open));
+      this.logRows(open, partition, rows);
       if (baselines.pending.length > 0) { this.logBaselines(tenant, baselines.pending); baselines.pending = []; }
     }
     head.lastWriteMs = this.options.now();
-    if (++this.touched >= 64 || this.logged > 256 << 10) {
+    this.touched++;
+    if (!this.aggregates) this.checkPressure();
+  }
+
+  private checkPressure(): void {
+    if (this.touched >= 64 || this.logged > 256 << 10) {
       this.measure();
       if (this.memory > this.options.headBytes / 2) this.onPressure();
+    }
+  }
+
+  private logRows(open: OpenHead, partition: number, rows: readonly NewRow[]): void {
+    const logged = (open.logged[partition] ??= newLogged());
+    if (rows.length === 0) return;
+    this.record.reset();
+    encodeAppendRecord(open.headNo, open.head, partition, logged, open.loggedSeries, rows, this.record);
+    this.logged += this.record.length;
+    open.loggedSeries = open.head.series.length;
+    this.use(open, this.log.append(this.record.finish()));
+  }
+
+  /** rows that wait for the end of `aggregate`, by their head */
+  private aggregates: Map<OpenHead, RowAggregates> | undefined;
+  private aggregateNanos = 0n;
+
+  private aggregatesOf(open: OpenHead): RowAggregates | undefined {
+    if (!this.aggregates) return undefined;
+    let known = this.aggregates.get(open);
+    if (!known) this.aggregates.set(open, (known = new RowAggregates(this.aggregateNanos)));
+    return known;
+  }
+
+  /**
+   * Calls `run`, which appends profiles: rows of one series and the same `windowNanos` of time become one, with the time of
+   * the earliest. The same profiles in the same order make the same rows in every shard.
+   */
+  aggregate<T>(windowNanos: bigint, run: () => T): T {
+    const all = new Map<OpenHead, RowAggregates>();
+    this.aggregates = all;
+    this.aggregateNanos = windowNanos;
+    try { return run(); } finally {
+      this.aggregates = undefined;
+      for (const [open, rows] of all) {
+        for (const row of rows.all()) {
+          const added = open.head.appendAggregate(row);
+          if (added) this.logRows(open, row.partition, [added]);
+        }
+      }
+      this.checkPressure();
     }
   }
 

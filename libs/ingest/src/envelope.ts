@@ -1,5 +1,5 @@
 import { gunzipSync } from "node:zlib";
-import { ByteReader, ShortRead } from "@cinderblock/bytes";
+import { ByteReader, ByteWriter, ShortRead, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Label } from "@cinderblock/model";
 
@@ -90,6 +90,48 @@ export function decodePushJson(body: Uint8Array): RawSeries[] {
       }),
     };
   });
+}
+
+/** Encodes push.v1.PushRequest. @param room about how many bytes it will be */
+export function encodePush(series: readonly RawSeries[], room = 1024): Uint8Array {
+  const out = new ByteWriter(room + 1024), inner = new ByteWriter(room + 512);
+  for (const s of series) {
+    inner.reset();
+    for (const { name, value } of s.labels) {
+      const a = utf8Length(name), b = utf8Length(value);
+      inner.u8(10);
+      inner.uvarint(field(a) + field(b));
+      inner.u8(10);
+      inner.str(name);
+      inner.u8(18);
+      inner.str(value);
+    }
+    for (const p of s.profiles) {
+      inner.u8(18);
+      inner.uvarint(field(p.length));
+      inner.u8(10);
+      inner.uvarint(p.length);
+      inner.bytes(p);
+    }
+    out.u8(10);
+    out.uvarint(inner.length);
+    out.bytes(inner.finish());
+  }
+  return out.finish();
+}
+
+/** Bytes of a field with a number below 16 and so many bytes of content. */
+function field(length: number): number {
+  let n = 2 + length;
+  for (let v = length; v > 127; v = Math.floor(v / 128)) n++;
+  return n;
+}
+
+/** Undoes a request's Content-Encoding, bounded by the body limit. */
+export function inflateBody(bytes: Uint8Array, limit: number): Uint8Array {
+  try {
+    return gunzipSync(bytes, { maxOutputLength: limit > 0 ? Math.floor(limit * 1.25) : 1 << 30 });
+  } catch (err) { throw new CinderblockError("invalid", `get decompressor: gzip: ${(err as Error).message}`, { cause: err }); }
 }
 
 /** The service of a push's first series, without decoding the rest: it places the push. "" when there is none. */

@@ -1,6 +1,8 @@
 export { ActiveSeries, labelHashes, tooManySeries } from "./active-series.ts";
 export { PushProcessor } from "./processor.ts";
-export type { ProcessedProfile, ProfileGroup, ProfileSink, PushAnswer, PushOutcome, RawPush } from "./processor.ts";
+export type { ProcessedProfile, ProfileGroup, ProfileSink, PushAnswer, PushOutcome, RawPush, SentPush } from "./processor.ts";
+export { aggregateOf, answerOf, answerOfParts, pushesBySeries, pushesOf } from "./aggregate.ts";
+export type { Aggregate, SeriesPush } from "./aggregate.ts";
 export { UNKNOWN } from "./normalise.ts";
 export type { NormalizedProfile } from "./normalise.ts";
 export type { SampleIds } from "./split.ts";
@@ -13,6 +15,6 @@ export { parseAppName, parseTime } from "./app-name.ts";
 export type { IngestRequest } from "./ingest-request.ts";
 export { RateGate } from "./rate-gate.ts";
 export { cutGoShapes } from "./go-fix.ts";
-export { decodePush, decodePushJson, peekService, serviceOf } from "./envelope.ts";
+export { decodePush, decodePushJson, encodePush, peekService, serviceOf } from "./envelope.ts";
 export { IngestionGate, parseIngestionLimit } from "./ingestion-limit.ts";
 export { OTHER_GROUP, parseSampling, parseUsageGroups } from "./usage-groups.ts";

@@ -4,11 +4,11 @@ import { type Labels, labelsText } from "@cinderblock/model";
 import { mutations, Random, tinyJfr, tinyPprof, type TinyProfile } from "@cinderblock/testkit";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
-import { cutGoShapes, decodePush, type IngestRequest, parseAppName, parseRelabelRules, parseTime, type ProcessedProfile, PushProcessor, RateGate, type RawPush, storedLabels, stringAt } from "./index.ts";
+import { cutGoShapes, decodePush, type IngestRequest, parseAppName, parseRelabelRules, parseTime, type ProcessedProfile, PushProcessor, RateGate, type SentPush, storedLabels, stringAt } from "./index.ts";
 
 const LIMITS: IngestLimits = { ...TEST_LIMITS, ingestionRateBytes: 1e9, ingestionBurstBytes: 1e9, rejectOlderThanMs: 36e5, rejectNewerThanMs: 6e5 };
 const NOW = 1_795_409_460_000;
-const json = (labels: Record<string, string>, ...profiles: Uint8Array[]): RawPush => ({
+const json = (labels: Record<string, string>, ...profiles: Uint8Array[]): SentPush => ({
   kind: "push", codec: "json", gzip: false,
   body: Buffer.from(JSON.stringify({ series: [{ labels: Object.entries(labels).map(([name, value]) => ({ name, value })), samples: profiles.map((p) => ({ rawProfile: Buffer.from(p).toString("base64") })) }] })),
 });
@@ -18,7 +18,7 @@ const NAME = { __name__: "process_cpu", service_name: "shop" };
 let groups: { labels: Labels; samples: number; id: string }[] = [];
 const processor = loadHasher().then((hasher) => new PushProcessor(hasher, { append: (_t: string, p: ProcessedProfile) => { for (const g of p.groups) groups.push({ labels: g.labels, samples: g.samples.length, id: Buffer.from(g.id).toString("hex") }); } }));
 
-async function run(push: RawPush, limits: Partial<IngestLimits> = {}) {
+async function run(push: SentPush, limits: Partial<IngestLimits> = {}) {
   groups = [];
   const outcome = (await processor).process("t", push, { ...LIMITS, ...limits }, new RateGate(new SharedArrayBuffer(8)), NOW);
   return { groups, outcome };
@@ -100,9 +100,9 @@ describe("processing a push", () => {
   });
   it("survives mutated bodies of each kind", async () => {
     const random = new Random(99);
-    const seeds: RawPush[] = [json(NAME, profile()), { kind: "push", codec: "json", gzip: false, body: json(NAME, tinyPprof({ stacks: [{ frames: ["x"], values: [1], labels: { a: "b" } }] })).body }];
+    const seeds: SentPush[] = [json(NAME, profile()), { kind: "push", codec: "json", gzip: false, body: json(NAME, tinyPprof({ stacks: [{ frames: ["x"], values: [1], labels: { a: "b" } }] })).body }];
     const rounds = mutations(5000);
-    for (const seed of seeds) for (let i = 0; i < rounds; i++) await run({ ...seed, body: random.mutate(seed.body) } as RawPush);
+    for (const seed of seeds) for (let i = 0; i < rounds; i++) await run({ ...seed, body: random.mutate(seed.body) } as SentPush);
     for (let i = 0; i < rounds; i++) { try { decodePush(random.mutate(Uint8Array.of(10, 12, 10, 6, 10, 1, 97, 18, 1, 98, 18, 2, 10, 0))); } catch (err) { expect((err as Error).message).toContain("unmarshal message"); } }
   });
 });

@@ -3,7 +3,7 @@ import { loadHasher } from "@cinderblock/bytes";
 import { labelsText } from "@cinderblock/model";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { mutations, Random } from "@cinderblock/testkit";
-import { type ProcessedProfile, PushProcessor, RateGate, type RawPush, stringAt } from "./index.ts";
+import { type ProcessedProfile, PushProcessor, RateGate, type SentPush, stringAt } from "./index.ts";
 
 const NOW = 1_795_409_460_000;
 const processed: string[] = [];
@@ -20,7 +20,7 @@ const processor = loadHasher().then((hasher) => new PushProcessor(hasher, { appe
     processed.push(`${labelsText(g.labels)} | ${stringAt(t, t.typeType.data[0]!)}/${stringAt(t, t.typeUnit.data[0]!)} ${t.value.data[t.sampleValues.data[s]!]} ${ids.spans ? `span=${ids.spans[2 * s]!.toString(16)} ` : ""}${frames.join("<")}`);
   }
 } }));
-async function push(p: RawPush): Promise<{ rows: string[]; error: string }> {
+async function push(p: SentPush): Promise<{ rows: string[]; error: string }> {
   processed.length = 0;
   const out = (await processor).process("t", p, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), NOW);
   return { rows: [...processed].sort(), error: out.error?.message ?? "" };
@@ -37,7 +37,7 @@ const dictionary = {
 const samples = [{ stackIndex: 1, values: ["3"], attributeIndices: [2], linkIndex: 1 }, { stackIndex: 2, timestampsUnixNano: ["1", "2"] }, { stackIndex: 1, values: ["1"], attributeIndices: [1] }];
 const profile = { sampleType: { typeStrindex: 1, unitStrindex: 2 }, periodType: { typeStrindex: 3, unitStrindex: 4 }, period: "10000000", timeUnixNano: String(BigInt(NOW) * 1_000_000n), samples };
 const request = { dictionary, resourceProfiles: [{ resource: { attributes: [{ key: "service.name", value: s("shop") }, { key: "k8s.pod", value: s("p1") }, { key: "replicas", value: { intValue: "3" } }] }, scopeProfiles: [{ scope: { attributes: [{ key: "k8s.pod", value: s("second") }] }, profiles: [profile] }] }] };
-const json = (x: unknown): RawPush => ({ kind: "otlp", codec: "json", gzip: false, body: Buffer.from(JSON.stringify(x)) });
+const json = (x: unknown): SentPush => ({ kind: "otlp", codec: "json", gzip: false, body: Buffer.from(JSON.stringify(x)) });
 
 const ROWS = [
   '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service_name="other"} | cpu/nanoseconds 10000000 work:12<main:3',
@@ -86,10 +86,10 @@ describe("OTLP profiles", () => {
     expect((await push({ kind: "otlp", codec: "json", gzip: false, body: Buffer.from("{") })).error).toContain("Failed to parse JSON request");
   });
   it("survive mutated bodies", async () => {
-    const random = new Random(20261124), seeds: RawPush[] = [json(request), { kind: "otlp", codec: "proto", gzip: false, body: proto() }];
+    const random = new Random(20261124), seeds: SentPush[] = [json(request), { kind: "otlp", codec: "proto", gzip: false, body: proto() }];
     const rounds = mutations(4000);
     let fine = 0;
-    for (const seed of seeds) for (let i = 0; i < rounds; i++) if ((await push({ ...seed, body: random.mutate(seed.body) } as RawPush)).error === "") fine++;
+    for (const seed of seeds) for (let i = 0; i < rounds; i++) if ((await push({ ...seed, body: random.mutate(seed.body) } as SentPush)).error === "") fine++;
     expect(fine).toBeGreaterThan(rounds / 20);
   });
 });

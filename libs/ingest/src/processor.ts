@@ -1,11 +1,11 @@
-import { gunzipSync } from "node:zlib";
 import { ByteWriter, type Hasher, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason, type ErrorRecord } from "@cinderblock/errors";
 import { ANNOTATION_SAMPLED, type Annotation, type Annotations, type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SAMPLED, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, NO_ANNOTATIONS, sortLabels } from "@cinderblock/model";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
+import type { Aggregate } from "./aggregate.ts";
 import { overLimit, throttled } from "./ingestion-limit.ts";
-import { decodePush, decodePushJson, type RawSeries } from "./envelope.ts";
+import { decodePush, decodePushJson, inflateBody, type RawSeries } from "./envelope.ts";
 import { jfrToPprofs, readJfrLabels } from "./jfr.ts";
 import { otlpToPprofs, readOtlp } from "./otlp.ts";
 import { readSpeedscope, speedscopeRate } from "./speedscope.ts";
@@ -37,8 +37,11 @@ export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileG
 /** Where processed profiles go; it must be done with the profile when it returns. */
 export interface ProfileSink { append(tenant: string, processed: ProcessedProfile): void }
 
-/** `trickle`: it is taken although a limit of its tenant or of a usage group is reached. */
-export type RawPush = { trickle?: boolean } & ({ kind: "push"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "otlp"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "ingest"; request: IngestRequest; body: Uint8Array });
+/** A push as an agent sent it. `trickle`: it is taken although a limit of its tenant or of a usage group is reached. */
+export type SentPush = { trickle?: boolean } & ({ kind: "push"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "otlp"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "ingest"; request: IngestRequest; body: Uint8Array });
+
+/** What goes to whoever stores it: one push, or some that belong together. */
+export type RawPush = SentPush | Aggregate;
 
 /** What one push did, for the answer and the metrics. */
 export interface PushOutcome {
@@ -55,7 +58,7 @@ export interface PushOutcome {
 }
 
 /** The same as it crosses a thread or a process. An error is bad input: no other replica takes it either. */
-export type PushAnswer = Omit<PushOutcome, "error"> & { error: ErrorRecord | undefined };
+export type PushAnswer = Omit<PushOutcome, "error"> & { error: ErrorRecord | undefined; /** of an aggregate: what each of its pushes is answered */ parts?: PushAnswer[] };
 
 /** What is known about a label set as sent; `language` once a profile gave it away. */
 interface SeriesContext { sent: Label[]; spy: string; language: string; bytes: Uint8Array; /** its usage groups, by the limits that it was last looked at with */ memberships?: { of: IngestLimits["usageGroups"]; list: Membership[] } }
@@ -90,7 +93,7 @@ export class PushProcessor {
   }
 
   /** Processes every profile of a push; one that fails does not stop the others. Never throws for bad input. */
-  process(tenant: string, push: RawPush, limits: IngestLimits, gate: RateGate, nowMs: number): PushOutcome {
+  process(tenant: string, push: SentPush, limits: IngestLimits, gate: RateGate, nowMs: number): PushOutcome {
     const out: PushOutcome = { profiles: 0, compressedBytes: 0, decompressedBytes: 0, samples: 0, discarded: [], error: undefined };
     this.trickle = push.trickle ?? false;
     try {
@@ -372,13 +375,6 @@ function labelBytes(labels: Labels): Uint8Array {
 function named(request: IngestRequest, service: string, app: string): Label[] {
   const own = request.tags.some((t) => t.name === LABEL_SERVICE_NAME && t.value !== "");
   return own ? [{ name: "app_name", value: app }] : [{ name: LABEL_SERVICE_NAME, value: service }];
-}
-
-/** Undoes a request's Content-Encoding, bounded by the body limit. */
-function inflateBody(bytes: Uint8Array, limit: number): Uint8Array {
-  try {
-    return gunzipSync(bytes, { maxOutputLength: limit > 0 ? Math.floor(limit * 1.25) : 1 << 30 });
-  } catch (err) { throw new CinderblockError("invalid", `get decompressor: gzip: ${(err as Error).message}`, { cause: err }); }
 }
 
 /** Tags, then the labels that the endpoint sets; those win. */

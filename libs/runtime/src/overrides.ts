@@ -13,7 +13,7 @@ const LIMITS = new Map<string, { key: string; option: Option<unknown> }>(
 );
 /** Limits of Pyroscope v1 that nothing here applies: a file that has them is read, and they are named in a warning. */
 const WITHOUT_EFFECT = new Set([
-  "push_max_concurrency", "distributor_aggregation_window", "distributor_aggregation_period", "ingestion_artificial_delay", "include_stripped_profiles", "store_gateway_tenant_shard_size", "query_sanitize_on_merge", "max_async_query_concurrency",
+  "push_max_concurrency", "ingestion_artificial_delay", "include_stripped_profiles", "store_gateway_tenant_shard_size", "query_sanitize_on_merge", "max_async_query_concurrency",
   "compactor_tenant_shard_size", "s3_sse_type", "s3_sse_kms_key_id", "s3_sse_kms_encryption_context", "write_path_ingester_weight", "write_path_segment_writer_weight", "write_path_segment_writer_timeout",
   "write_path_compression", "async_ingest", "recording_rules", "max_recording_rules", "enable_query_backend", "enable_query_backend_from", "query_tree_enabled", "retention_period", "symbolizer",
 ]);

@@ -70,6 +70,9 @@ export interface Limits extends IngestLimits {
   maxGlobalSeriesPerTenant: number;
   /** ingesters that a tenant's writes stay in; 0: all */
   ingestionShardSize: number;
+  /** profiles of a series that come closer together than the period are held for it, and those of one window of their time become one; 0: neither */
+  aggregationWindowMs: number;
+  aggregationPeriodMs: number;
   maxQueryLookbackMs: number;
   maxQueryLengthMs: number;
   maxQueryParallelism: number;

@@ -4,8 +4,10 @@ import type { InternalClient, InternalMethods } from "@cinderblock/rpc";
 /** Takes a push and resolves when it is durable. */
 export interface PushTarget { push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer> }
 
+/** An aggregate has a method of its own: an ingester that knows none says so, and stores nothing else. */
 export function pushMethod(take: (tenant: string, service: string, push: RawPush) => Promise<PushAnswer>): InternalMethods {
-  return { push: (a: [string, string, RawPush]) => take(...a) };
+  const push = (a: [string, string, RawPush]): Promise<PushAnswer> => take(...a);
+  return { push, pushAggregate: push };
 }
 
 /** An ingester in another process, for writes. */
@@ -16,5 +18,5 @@ export class RemotePush implements PushTarget {
     this.client = client;
     this.address = address;
   }
-  push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer> { return this.client.call(this.address, "Ingester", "push", [tenant, service, push], { timeoutMs }); }
+  push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer> { return this.client.call(this.address, "Ingester", push.kind === "aggregate" ? "pushAggregate" : "push", [tenant, service, push], { timeoutMs }); }
 }

@@ -1,0 +1,125 @@
+import { sleep } from "@cinderblock/async";
+import { CinderblockError } from "@cinderblock/errors";
+import { encodePush, type PushAnswer, pushesOf, type RawPush, type SentPush } from "@cinderblock/ingest";
+import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import type { Limits } from "@cinderblock/tenant";
+import { TEST_LIMITS } from "@cinderblock/tenant/testing";
+import { Aggregation } from "./aggregation.ts";
+import type { WritePath } from "./distributor.ts";
+
+const LIMITS = { ...TEST_LIMITS, aggregationWindowMs: 15_000, aggregationPeriodMs: 200 } as Limits;
+
+/** Notes what it is given and answers when it is told to. */
+class Path implements WritePath {
+  readonly taken: { tenant: string; service: string; push: RawPush; answer: () => void; fail: (err: Error) => void }[] = [];
+  at: (push: RawPush) => boolean = () => true;
+  push(tenant: string, service: string, push: RawPush): Promise<PushAnswer> {
+    return new Promise((resolve, reject) => {
+      const own = (bytes: number): PushAnswer => ({ profiles: 1, compressedBytes: bytes, decompressedBytes: 0, samples: 0, discarded: [], error: undefined });
+      const answer = (): void => { resolve({ ...own(push.body.length), ...(push.kind === "aggregate" ? { parts: pushesOf(push).map((p) => own(p.body.length)) } : {}) }); };
+      this.taken.push({ tenant, service, push, answer, fail: reject });
+      if (this.at(push)) answer();
+    });
+  }
+  refuse(): void { /* takes everything */ }
+}
+
+const push = (pods: string[], size = 10): SentPush => ({ kind: "push", codec: "proto", gzip: false, body: encodePush(pods.map((pod) => ({ labels: [{ name: "service_name", value: "s" }, { name: "pod", value: pod }], profiles: [new Uint8Array(size)] }))) });
+const sizes = (path: Path): number[] => path.taken.map((t) => (t.push.kind === "aggregate" ? t.push.parts.length : 1));
+
+function rig(config = { maxBytes: 1 << 20, maxHeldBytes: 10 << 20 }) {
+  const path = new Path(), metrics = new Metrics(), aggregation = new Aggregation(path, config, { log: createLogger({ level: "fatal", format: "json" }), metrics, tracer: startTracing("", "0"), now: () => Date.now() });
+  const send = (pods: string[], size?: number, limits = LIMITS, tenant = "t") => aggregation.push(tenant, "s", push(pods, size), limits);
+  return { path, metrics, aggregation, send };
+}
+
+describe("aggregation", () => {
+  it("lets the first of a series through, and holds those that come within the period until what was held is written", async () => {
+    const { path, send, metrics } = rig();
+    await send(["a"]);
+    expect(sizes(path)).toEqual([1]);
+    path.at = () => false;
+    let answered = 0;
+    const held = [11, 12, 13].map((n) => send(["a"], n).then((a) => { answered++; return a.compressedBytes; }));
+    await sleep(50);
+    expect(sizes(path)).toEqual([1]);
+    expect(await metrics.registry.metrics()).toMatch(/pyroscope_distributor_aggregation_active_aggregates 1\n/);
+    await sleep(250);
+    expect(sizes(path)).toEqual([1, 3]);
+    await sleep(50);
+    expect(answered).toBe(0); // it is on its way, and durable nowhere
+    path.taken[1]!.answer();
+    // Each hears of its own.
+    expect(await Promise.all(held)).toEqual([11, 12, 13].map((n) => push(["a"], n).body.length));
+    expect(path.taken[1]).toMatchObject({ tenant: "t", service: "s", push: { kind: "aggregate", windowMs: 15_000 } });
+    expect(await metrics.registry.metrics()).toMatch(/pyroscope_distributor_aggregation_aggregated_pushes_total 3\n/);
+  });
+
+  it("leaves alone what comes at its pace, other series, other tenants, and tenants that ask for none", async () => {
+    const { path, send } = rig();
+    for (let i = 0; i < 2; i++) { await send(["a"]); await sleep(220); }
+    await Promise.all([send(["b"]), send(["c"]), send(["b"], 10, LIMITS, "u")]);
+    for (const off of [{ aggregationPeriodMs: 0 }, { aggregationWindowMs: 0 }]) for (let i = 0; i < 3; i++) await send(["a"], 10, { ...LIMITS, ...off });
+    expect(sizes(path)).toEqual(Array.from({ length: 11 }, () => 1));
+  });
+
+  it("takes one that was held alone as it came, and the series of a push each for itself", async () => {
+    const { path, send } = rig();
+    await send(["a"]);
+    await send(["a"]);
+    expect(path.taken.map((t) => t.push.kind)).toEqual(["push", "push"]);
+    await send(["a"]);
+    const both = send(["a", "b"], 100); // b is new: it goes at once, and a waits
+    await sleep(20);
+    expect(path.taken).toHaveLength(4);
+    expect((await both).compressedBytes).toBe(push(["a"], 100).body.length + push(["b"], 100).body.length);
+    expect(sizes(path)).toEqual([1, 1, 1, 1, 1]);
+  });
+
+  it("tells all of an error, and goes on", async () => {
+    const { path, send } = rig();
+    await send(["a"]);
+    path.at = () => false;
+    const held = [1, 2].map(() => send(["a"]).then(() => "taken", (err: unknown) => (err as CinderblockError).kind));
+    await sleep(250);
+    path.taken[1]!.fail(new CinderblockError("unavailable", "no ingester"));
+    expect(await Promise.all(held)).toEqual(["unavailable", "unavailable"]);
+    path.at = () => true;
+    expect((await send(["a"])).profiles).toBe(1);
+    await expect(Promise.all([send(["z"]), (path.at = () => false, send(["y", "x"]).then(() => "taken", () => "refused")), (async () => { await sleep(20); for (const t of path.taken.slice(-2)) t.fail(new Error("gone")); })()])).resolves.toMatchObject([{}, "refused", undefined]);
+  });
+
+  it("is bounded: a series by what one write may hold, all of them by what may wait", async () => {
+    const { path, send } = rig({ maxBytes: 10_000, maxHeldBytes: 25_000 });
+    await send(["a"]);
+    const all = [send(["a"], 4000), send(["a"], 4000), send(["a"], 4000)]; // the third is too much for one
+    await sleep(20);
+    expect(sizes(path)).toEqual([1, 2]);
+    all.push(send(["a"], 11_000)); // what is larger than that goes by itself, after what came before
+    await sleep(20);
+    expect(sizes(path)).toEqual([1, 2, 1, 1]);
+    await Promise.all(["b", "c", "d"].map((pod) => send([pod])));
+    for (const pod of ["b", "c", "d"]) all.push(send([pod], 9000)); // with d it is 27,000: b goes
+    await sleep(20);
+    expect(path.taken.slice(7).map((t) => t.push.body.length > 9000)).toEqual([true]);
+    await Promise.all(all);
+  });
+
+  it("writes what it holds when it drains, and holds nothing after", async () => {
+    const { path, send, aggregation } = rig();
+    await send(["a"]);
+    const held = [send(["a"]), send(["a"])];
+    await aggregation.drain();
+    expect(sizes(path)).toEqual([1, 2]);
+    await Promise.all(held);
+    await send(["a"]);
+    expect(sizes(path)).toEqual([1, 2, 1]);
+  });
+
+  it("forgets series that came no more", async () => {
+    const { send, metrics } = rig();
+    for (let i = 0; i < 3000; i++) await send([`p${i}`]);
+    await sleep(250);
+    expect(await metrics.registry.metrics()).toMatch(/pyroscope_distributor_aggregation_active_series 0\n/);
+  });
+});
