@@ -6,6 +6,7 @@ import { tmpdir, cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
+import { readFormats } from "./formats-part.mjs";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const shared = join(root, "../shared");
@@ -122,8 +123,6 @@ Written by \`npm run bench\` at commit ${commit}, ${new Date().toISOString().sli
 
 ${real ? "The real Pyroscope v1 ran in turn with ours." : "No binary of Pyroscope v1 was at hand: the goals are those that were set from one measured elsewhere, where it took 25–32 times the inflating."}
 
-What each format costs to take in, in megabytes a CPU second beside pprof: [benchmarks-formats.md](benchmarks-formats.md).
-
 | figure | ${names.join(" | ")} | goal |
 |---|${"---:|".repeat(names.length)}---|
 ${table}
@@ -145,7 +144,7 @@ Twelve hours of the load, a block each (rows are profiles and sample types), mer
 | \`-compactor.memory-limit\` | rows | rows per CPU second | of that read back to verify, CPU s | MB in | MB out | RSS at start, peak MB |
 |---:|---:|---:|---:|---:|---:|---:|
 ${compactions.map((c) => `| ${c.mib} MiB | ${c.rows.toLocaleString("en")} | ${Math.round(c.rows / (c.compactSeconds + c.verifySeconds)).toLocaleString("en")} | ${c.verifySeconds.toFixed(2)} of ${(c.compactSeconds + c.verifySeconds).toFixed(2)} | ${(c.inBytes / 1e6).toFixed(1)} | ${(c.outBytes / 1e6).toFixed(1)} | ${Math.round(c.startBytes / 1e6)}, ${Math.round(c.peakBytes / 1e6)} |`).join("\n")}
-
+${readFormats(join(root, "docs/benchmarks.md"))}
 ## Runs
 
 \`\`\`json

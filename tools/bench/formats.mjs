@@ -1,5 +1,5 @@
-// What taking in each format costs: `node tools/bench/formats.mjs` writes docs/benchmarks-formats.md; with words behind it, it
-// prints only the formats whose names hold one of them. One thread, from the bytes
+// What taking in each format costs: `node tools/bench/formats.mjs` writes its part of docs/benchmarks.md; with words behind
+// it, it prints only the formats whose names hold one of them. One thread, from the bytes
 // of a body to a profile that is ready for a head (inflated, decoded, checked, normalised, divided by labels); nothing is stored.
 // The same real profiles in every format but JFR, whose recording is made. Needs the team's ../shared.
 import { execFileSync } from "node:child_process";
@@ -14,6 +14,7 @@ import { PprofDecoder } from "@cinderblock/pprof";
 import { PushProcessor, RateGate } from "@cinderblock/ingest";
 import { Random, tinyJfr } from "@cinderblock/testkit";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
+import { writeFormats } from "./formats-part.mjs";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url)))), folder = join(root, "../shared/testdata/profiles");
 if (!existsSync(folder)) { console.error("tools/bench needs the team's profiles in ../shared/testdata"); process.exit(1); }
@@ -85,13 +86,10 @@ for (const [i, [name, pushes, raw]] of asked.entries()) {
 }
 if (words.length > 0) { console.log(rows.join("\n")); process.exit(0); }
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
-writeFileSync(join(root, "docs/benchmarks-formats.md"), `# Benchmarks of formats
-
-Written by \`node tools/bench/formats.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): one thread, from the bytes of a body to a profile that is ready for a head, median of three rounds of ${ROUND_MS / 1000} s. The same ${plain.length} real profiles in every format but JFR: there one recording with 4,000 samples of 8 to 40 frames, each with a stack of its own. Megabytes are those of the body before it is compressed.
+writeFormats(join(root, "docs/benchmarks.md"), `Written by \`node tools/bench/formats.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): one thread, from the bytes of a body to a profile that is ready for a head, median of three rounds of ${ROUND_MS / 1000} s. The same ${plain.length} real profiles in every format but JFR: there one recording with 4,000 samples of 8 to 40 frames, each with a stack of its own. Megabytes are those of the body before it is compressed.
 
 | format | bodies | kB each | MB a CPU second | beside pprof | profiles a CPU second |
 |---|---:|---:|---:|---:|---:|
 ${rows.join("\n")}
 
-A JFR recording becomes one profile for each kind of event; text names every frame anew. Pyroscope v1 was not at hand to be measured beside it.
-`);
+A JFR recording becomes one profile for each kind of event; text names every frame anew. Pyroscope v1 was not at hand to be measured beside it.`);
