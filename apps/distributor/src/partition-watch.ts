@@ -47,7 +47,7 @@ export class PartitionWatch implements Service {
         }
         const series = await this.client.call<{ tenant: string; series: BigUint64Array }[]>(m.address, "Ingester", "activeSeries", [], { timeoutMs: POLL_MS });
         const tenants = new Map<string, BigUint64Array>();
-        for (const s of series) { const more = tenants.get(s.tenant); tenants.set(s.tenant, more ? BigUint64Array.of(...more, ...s.series) : s.series); }
+        for (const s of series) { const more = tenants.get(s.tenant); tenants.set(s.tenant, more ? joined(more, s.series) : s.series); }
         this.active.set(m.id, { atMs: this.base.now(), tenants });
       } catch (err) { this.base.log.debug({ ingester: m.id, err }, "an ingester did not tell of its partitions"); }
     }));
@@ -81,4 +81,11 @@ export class PartitionWatch implements Service {
       if (age > most) throw new CinderblockError("limit", `partition ${partition} holds records that wait for the bucket for ${Math.round(age / 1000)} s, more than half of what the topic keeps (${Math.round(most / 1000)} s)`, { reason: "rate_limited" });
     }
   }
+}
+
+function joined(a: BigUint64Array, b: BigUint64Array): BigUint64Array {
+  const all = new BigUint64Array(a.length + b.length);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
 }
