@@ -203,7 +203,7 @@ export class KafkaLog implements PartitionedLog {
     const renewed = (): void => { renewal?.resolve(); renewal = undefined; };
     const consumer = this.kafka.consumer({
       groupId: options.group, partitionAssigners: [() => onlyOf(topic, partition)], allowAutoTopicCreation: false, sessionTimeout: 10_000, heartbeatInterval: 2000, rebalanceTimeout: 10_000,
-      maxWaitTimeInMs: 250, maxBytesPerPartition: Math.max(MAX_REQUEST, this.config.maxRecordBytes + OVERHEAD), retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 1_000_000, restartOnFailure: () => {
+      maxWaitTimeInMs: 500, maxBytesPerPartition: Math.max(MAX_REQUEST, this.config.maxRecordBytes + OVERHEAD), retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 1_000_000, restartOnFailure: () => {
         if (stopping) renewed(); else renewal ??= new Deferred<void>();
         return Promise.resolve(!stopping);
       } },
