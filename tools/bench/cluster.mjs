@@ -57,12 +57,17 @@ async function push(to, base) {
   if (!/3200 profiles/.test(stdout + stderr)) throw new Error(`the push failed: ${stdout}${stderr}`);
 }
 
-/** Pushes the load and flushes, once to warm up and once to be measured; CPU seconds of each process for the second. */
+/** How often the load is pushed to be measured: what a process pays now and then, like joining its groups in Kafka again, is not what a profile costs. */
+const LOADS = 3;
+async function pushLoads(to, base) { for (let i = 0; i < LOADS; i++) await push(to, base - (i === 0 ? 0 : i + 1) * 3600_000); }
+
+/** Pushes the load and flushes, once to warm up and three times to be measured; CPU seconds of each process for one of the three. */
 async function pushed(members, to, ingesters, base) {
   await uploaded(to, ingesters, base - 3600_000);
   const before = new Map(members.map((m) => [m, m.cpu]));
-  await uploaded(to, ingesters, base);
-  return new Map(members.map((m) => [m, m.cpu - before.get(m)]));
+  await pushLoads(to, base);
+  await consumed(ingesters);
+  return new Map(members.map((m) => [m, (m.cpu - before.get(m)) / LOADS]));
 }
 
 async function uploaded(to, ingesters, base) {
@@ -78,15 +83,12 @@ async function consumed(ingesters) {
   for (const m of ingesters) for (let i = 0; i < 600 && (await m.metric("cinderblock_ingester_unshipped_bytes")) > 0; i++) await sleep(500);
 }
 
-/** How often the load is pushed to be read by the owners one after the other: that each of them joins its groups again is once. */
-const LOADS = 3;
-
 /** One after the other: what shares the cores with another process takes more CPU seconds for the same work. CPU seconds of one load. */
 async function pushedOneByOne(distributor, owners, base) {
   await uploaded(distributor, owners, base - 3600_000);
   for (const m of owners) m.child.kill("SIGSTOP");
   const out = new Map(), was = distributor.cpu;
-  for (let i = 0; i < LOADS; i++) await push(distributor, base - (i === 0 ? 0 : i + 1) * 3600_000);
+  await pushLoads(distributor, base);
   out.set(distributor, (distributor.cpu - was) / LOADS);
   for (const m of owners) {
     const before = m.cpu;
@@ -167,7 +169,7 @@ const row = (what, v, goal = "") => `| ${what} | ${us(v)} | ${x(v)} | ${goal} |`
 const query = (mode) => `| ${mode === "direct" ? "three replicas" : "Kafka, two zones"} | ${median(`${mode} query`, (f) => f.ms).toFixed(0)} | ${Math.round(median(`${mode} query`, (f) => f.bytes) / 1000)} | ${["query-frontend", "query-scheduler", "querier", "store-gateway"].map((t) => (median(`${mode} query ${t}`) * 1000).toFixed(1)).join(" | ")} |`;
 writeFileSync(join(root, "docs/benchmarks-cluster.md"), `# Benchmarks of a cluster
 
-Written by \`node tools/bench/cluster.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): real processes, Redis, Kafka and S3 server on the same machine; the load of [benchmarks.md](benchmarks.md) (${profiles.toLocaleString("en")} profiles), median of ${rounds} rounds. CPU of each process from the first push to the last block being in the bucket, of the second time that the load was pushed: what a process pays once, compiling, is not in it. The three replicas, a client and the distributor share the cores; through Kafka the distributor is measured alone, with three loads, then each owner while it reads what has gathered.
+Written by \`node tools/bench/cluster.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): real processes, Redis, Kafka and S3 server on the same machine; the load of [benchmarks.md](benchmarks.md) (${profiles.toLocaleString("en")} profiles), median of ${rounds} rounds. CPU of each process from the first push to the last block being in the bucket, for three loads after a first one: what a process pays once, compiling, is not in it. The three replicas, a client and the distributor share the cores; through Kafka the distributor is measured alone, then each owner while it reads what has gathered.
 
 ## CPU of a push
 
