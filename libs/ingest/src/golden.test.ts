@@ -1,0 +1,65 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { loadHasher } from "@cinderblock/bytes";
+import { labelsText } from "@cinderblock/model";
+import { TEST_LIMITS } from "@cinderblock/tenant/testing";
+import { type IngestRequest, type ProcessedProfile, PushProcessor, RateGate, type SentPush, stringAt } from "./index.ts";
+
+/** Bodies of every format, and what becomes of each: see golden/README.md. */
+const FOLDER = join(import.meta.dirname, "golden"), NOW = 1_795_409_460_000;
+const REQUEST: IngestRequest = { app: "shop", tags: [{ name: "pod", value: "a" }], format: "pprof", boundary: "", spyName: "golden", sampleRate: 100, fromNanos: BigInt(NOW) * 1_000_000n, durationNanos: 10_000_000_000n };
+
+function pushOf(file: string, body: Uint8Array): SentPush {
+  const ingest = (format: IngestRequest["format"], more: Partial<IngestRequest> = {}): SentPush => ({ kind: "ingest", request: { ...REQUEST, format, ...more }, body });
+  switch (file) {
+    case "push.pb": case "push.json": return { kind: "push", codec: file === "push.pb" ? "proto" : "json", gzip: false, body };
+    case "export.pb": case "export.json": return { kind: "otlp", codec: file === "export.pb" ? "proto" : "json", gzip: false, body };
+    case "heap.pprof.gz": return ingest("pprof");
+    case "dotnet.form": return ingest("multipart", { boundary: "golden", spyName: "dotnetspy" });
+    case "folded.txt": return ingest("groups", { app: "shop.cpu" });
+    case "lines.txt": return ingest("lines", { app: "shop.cpu" });
+    case "stacks.trie": return ingest("trie", { app: "shop.alloc_objects" });
+    case "stacks.tree": return ingest("tree", { app: "shop.cpu" });
+    case "sampled.speedscope.json": case "evented.speedscope.json": return ingest("speedscope", { app: "shop.cpu" });
+    case "recording.jfr.gz": case "wall.jfr": return ingest("jfr");
+    case "recording.form": return ingest("jfr", { boundary: "golden" });
+    default: throw new Error(`golden/${file}: say how it is pushed`);
+  }
+}
+
+/** `labels`, then below it `type/unit value root;…;leaf` of every value of every sample. A frame without a name is `mapping+address`, a span stands in brackets. */
+async function stored(push: SentPush): Promise<string> {
+  const out: string[] = [];
+  const processor = new PushProcessor(await loadHasher(), { append: (_tenant: string, { profile: p, groups, ids }: ProcessedProfile) => {
+    const t = p.tables;
+    for (const g of groups) {
+      const rows: string[] = [];
+      for (const s of g.samples) {
+        const frames: string[] = [];
+        for (let k = p.sampleFrom[s]!; k < p.sampleTo[s]!; k++) {
+          const l = p.refLocation[k]!;
+          if (t.locLines.data[l] === t.locLines.data[l + 1]) frames.push(`${stringAt(t, t.mappingFilename.data[p.locationMapping[l]!]!)}+${t.locAddress.data[l]}`);
+          for (let n = t.locLines.data[l]!; n < t.locLines.data[l + 1]!; n++) frames.push(stringAt(t, t.funcName.data[p.lineFunction[n]!]!));
+        }
+        const span = ids.spans && (ids.spans[2 * s]! | ids.spans[2 * s + 1]!) !== 0 ? ` [${Buffer.from(ids.spans.buffer, ids.spans.byteOffset + s * 8, 8).toString("hex")}]` : "";
+        for (let k = 0; k < t.sampleTypes; k++) rows.push(`  ${stringAt(t, t.typeType.data[k]!)}/${stringAt(t, t.typeUnit.data[k]!)} ${t.value.data[t.sampleValues.data[s]! + k]} ${frames.toReversed().join(";")}${span}`);
+      }
+      out.push([labelsText(g.labels), ...rows.sort()].join("\n"));
+    }
+  } });
+  const { error } = processor.process("t", push, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), NOW);
+  if (error) throw error;
+  return `${out.sort().join("\n")}\n`;
+}
+
+const files = readdirSync(FOLDER).filter((f) => !f.endsWith(".expected") && f !== "README.md");
+const read = (file: string): Buffer => readFileSync(join(FOLDER, file));
+
+describe("golden bodies", () => {
+  it.each(files)("%s", async (file) => { expect(await stored(pushOf(file, read(file)))).toBe(read(`${file}.expected`).toString("utf8")); });
+
+  it("are the same where they hold the same", () => {
+    expect(read("push.pb.expected").equals(read("push.json.expected"))).toBe(true);
+    expect(read("sampled.speedscope.json.expected").equals(read("evented.speedscope.json.expected"))).toBe(true);
+  });
+});
