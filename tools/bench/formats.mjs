@@ -77,7 +77,7 @@ for (let round = 0; round <= ROUNDS; round++) {
     taken = 0;
     for (const end = Date.now() + ROUND_MS; Date.now() < end; n++) once(pushes);
     const c = process.cpuUsage(before), seconds = (c.user + c.system) / 1e6, mb = (raw * n) / 1e6 / seconds;
-    if (round > 0) rounds[i].push({ mb, profiles: taken / seconds, ratio: mb / (rounds[0].at(i === 0 ? round - 1 : -1)?.mb ?? mb) }); // the first warms up
+    if (round > 0) rounds[i].push({ mb, profiles: taken / seconds, ratio: i === 0 ? 1 : mb / rounds[0].at(-1).mb }); // the first warms up
   }
 }
 process.stdout.write("\n");

@@ -95,8 +95,10 @@ describe("aggregation", () => {
     const all = [send(["a"], 4000), send(["a"], 4000), send(["a"], 4000)]; // the third is too much for one
     await sleep(20);
     expect(sizes(path)).toEqual([1, 2]);
-    all.push(send(["a"], 11_000)); // what is larger than that goes by itself, after what came before
+    all.push(send(["a"], 11_000)); // what is larger than that goes by itself
     await sleep(20);
+    expect(sizes(path)).toEqual([1, 2, 1]);
+    await Promise.all(all);
     expect(sizes(path)).toEqual([1, 2, 1, 1]);
     await Promise.all(["b", "c", "d"].map((pod) => send([pod])));
     for (const pod of ["b", "c", "d"]) all.push(send([pod], 9000)); // with d it is 27,000: b goes

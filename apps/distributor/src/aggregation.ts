@@ -1,5 +1,5 @@
 import { aggregateOf, answerOfParts, type PushAnswer, pushesBySeries, type SentPush, type SeriesPush } from "@cinderblock/ingest";
-import type { Limits } from "@cinderblock/tenant";
+import { type Limits, smallerLimit } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import type { WritePath } from "./distributor.ts";
 
@@ -48,7 +48,7 @@ export class Aggregation {
 
   async push(tenant: string, service: string, push: SentPush, limits: Limits): Promise<PushAnswer> {
     if (limits.aggregationWindowMs <= 0 || limits.aggregationPeriodMs <= 0 || this.draining) return this.path.push(tenant, service, push, limits);
-    const parts = pushesBySeries(push, service, limits.ingestionBodyLimitBytes);
+    const parts = pushesBySeries(push, service, smallerLimit(this.config.maxBytes, limits.ingestionBodyLimitBytes));
     if (!parts) return this.path.push(tenant, service, push, limits);
     if (parts.length === 1) return this.one(tenant, parts[0]!, limits);
     // One series that fails does not stop the others; the sender hears of it.
@@ -70,7 +70,7 @@ export class Aggregation {
     series.periodMs = periodMs;
     const { body } = push, { maxBytes, maxHeldBytes } = this.config;
     if (series.held && series.held.bytes + body.length > maxBytes) this.write(series.held);
-    if (body.length > maxBytes || (!series.held && since > periodMs)) return this.path.push(tenant, service, push, limits);
+    if (!series.held && since > periodMs) return this.path.push(tenant, service, push, limits);
     const held = (series.held ??= this.hold(tenant, service, limits, series));
     held.bytes += body.length;
     this.heldBytes += body.length;

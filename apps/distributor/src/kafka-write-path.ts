@@ -49,7 +49,7 @@ export class KafkaWritePath implements WritePath {
     const pushes = pushesOf(all);
     const checked = await Promise.all(pushes.map((push) => this.check(tenant, push, limits, atMs).catch((err: unknown) => ({ answer: refused(err, push), accepted: false }))));
     const kept = pushes.filter((_, i) => checked[i]!.accepted);
-    if (kept.length > 0) await this.write(tenant, service, kept.length === 1 ? kept[0]! : aggregateOf(all.windowMs, kept), limits, atMs);
+    if (kept.length > 0) await this.write(tenant, service, kept.length === pushes.length ? all : kept.length === 1 ? kept[0]! : aggregateOf(all.windowMs, kept), limits, atMs);
     return answerOfParts(checked.map((c) => c.answer));
   }
 

@@ -13,6 +13,14 @@ export function loadHasher(): Promise<Hasher> {
   return loading;
 }
 
+/** 128 bits of `bytes`: xxHash64 with the seeds 1 and 2, big endian. */
+export function hash128(hasher: Hasher, bytes: Uint8Array): Uint8Array {
+  const out = new Uint8Array(16), view = new DataView(out.buffer);
+  view.setBigUint64(0, hasher.h64(bytes, 1n));
+  view.setBigUint64(8, hasher.h64(bytes, 2n));
+  return out;
+}
+
 /** FNV-1 32 bit (multiply, then xor): distributor tokens and block tokens. */
 export function fnv1(bytes: Uint8Array, seed = 2166136261): number {
   let h = seed;

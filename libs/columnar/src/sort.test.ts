@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { nthLargest, sortedIndex, sortedOrder } from "./index.ts";
+import { nthLargest, sortedIndex, sortedOrder, sortedOrderBy } from "./index.ts";
 
 describe("sortedOrder", () => {
   it("agrees with a comparing sort, stable, for few values and many, small and large", () => {
@@ -7,6 +7,12 @@ describe("sortedOrder", () => {
     fc.assert(fc.property(fc.array(value, { maxLength: 300 }), fc.constantFrom(1, 12), (list, times) => {
       const values = Uint32Array.from(Array.from({ length: times }, () => list).flat());
       expect([...sortedOrder(values)]).toEqual([...sortedIndex(values.length, (a, b) => values[a]! - values[b]!)]);
+    }));
+  });
+  it("leaves equal values to a comparison, where there is one", () => {
+    fc.assert(fc.property(fc.array(fc.tuple(fc.nat(5), fc.nat(3)), { maxLength: 300 }), (list) => {
+      const values = Uint32Array.from(list, ([v]) => v), second = (a: number, b: number): number => list[a]![1] - list[b]![1];
+      expect([...sortedOrderBy(values, second)]).toEqual([...sortedIndex(list.length, (a, b) => values[a]! - values[b]! || second(a, b))]);
     }));
   });
   it("is linear", () => {

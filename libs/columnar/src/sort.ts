@@ -58,6 +58,17 @@ export function sortedOrder(values: Uint32Array): Uint32Array {
   return from;
 }
 
+/** The same, where `compare` decides between positions of equal values. */
+export function sortedOrderBy(values: Uint32Array, compare: (a: number, b: number) => number): Uint32Array {
+  const order = sortedOrder(values), n = order.length;
+  for (let from = 0, to = 1; from < n; from = to++) {
+    const value = values[order[from]!]!;
+    while (to < n && values[order[to]!] === value) to++;
+    if (to - from > 1) order.subarray(from, to).sort((a, b) => compare(a, b) || a - b);
+  }
+  return order;
+}
+
 /** Moves positions so that they ascend by one digit of their values, those of equal digits as they were. */
 function countDigits(values: Uint32Array, from: Uint32Array, to: Uint32Array, shift: number, bits: number): void {
   const buckets = 1 << bits, mask = buckets - 1, n = from.length;

@@ -1,5 +1,5 @@
 import type { Hasher } from "@cinderblock/bytes";
-import { I32Column, I64Column, PairTable, sortedOrder, U32Column } from "@cinderblock/columnar";
+import { I32Column, I64Column, PairTable, sortedOrder, sortedOrderBy, U32Column } from "@cinderblock/columnar";
 import { FlameIndex, type ProfileSource, type RowTable, type SourceSeries } from "@cinderblock/block";
 import { type ProcessedProfile, type ProfileGroup, type SampleIds, stringAt, storedLabels } from "@cinderblock/ingest";
 import { AnnotationSets, fingerprintBytes, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
@@ -148,8 +148,8 @@ export class Head implements ProfileSource {
   /** Adds a row that was several; nothing when all of them were there, or the row itself was. */
   appendAggregate(row: AggregatedRow): NewRow | undefined {
     if (row.samples.length === 0) return undefined;
-    const id = row.ids.length === 1 ? row.ids[0]! : aggregateId(this.hasher, row.ids);
-    if (row.ids.length > 1 && !this.addId(row.series, id)) return undefined;
+    const [first] = row.ids.values(), merged = row.ids.size > 1, id = merged ? aggregateId(this.hasher, [...row.ids.values()]) : first!;
+    if (merged && !this.addId(row.series, id)) return undefined;
     const { stacks, values, spans, traces } = sumSamples(row.samples), start = this.stacktraceId.length;
     this.stacktraceId.append(stacks);
     this.value.append(values);
@@ -253,14 +253,7 @@ export class Head implements ProfileSource {
 
   /** Order of samples by stack, then span and trace, so that equal ones are neighbours. */
   private order(nodes: Uint32Array, samples: Uint32Array, ids: SampleIds): Uint32Array {
-    const order = sortedOrder(nodes), n = order.length;
-    if (!ids.spans && !ids.traces) return order;
-    for (let from = 0, to = 1; from < n; from = to++) {
-      const node = nodes[order[from]!]!;
-      while (to < n && nodes[order[to]!] === node) to++;
-      if (to - from > 1) order.subarray(from, to).sort((a, b) => compareIds(ids, samples[a]!, samples[b]!) || a - b);
-    }
-    return order;
+    return ids.spans || ids.traces ? sortedOrderBy(nodes, (a, b) => compareIds(ids, samples[a]!, samples[b]!)) : sortedOrder(nodes);
   }
 
   // ---- ProfileSource

@@ -1,5 +1,5 @@
-import { type Hasher } from "@cinderblock/bytes";
-import { sortedOrder } from "@cinderblock/columnar";
+import { hash128, type Hasher } from "@cinderblock/bytes";
+import { sortedOrder, sortedOrderBy } from "@cinderblock/columnar";
 import { type Annotations, type Labels, LABEL_SESSION_ID, labelsKey, NO_ANNOTATIONS } from "@cinderblock/model";
 
 /** Samples of one row: ascending by stack, then span and trace. `spans` has 2 words a sample, `traces` 4. */
@@ -14,7 +14,8 @@ export interface AggregatedRow {
   timeNanos: bigint;
   /** of all together */
   durationNanos: bigint;
-  ids: Uint8Array[];
+  /** in their order, each once: a profile that was sent again is no other */
+  ids: Map<string, Uint8Array>;
   annotations: Annotations;
   samples: RowSamples[];
 }
@@ -30,10 +31,12 @@ export class RowAggregates {
   add(labels: Labels, row: { series: number; partition: number; timeNanos: bigint; durationNanos: bigint; id: Uint8Array; annotations: Annotations }, samples: RowSamples | undefined): void {
     const key = `${row.timeNanos / this.windowNanos} ${row.partition} ${labelsKey(labels.filter((l) => l.name !== LABEL_SESSION_ID))}`;
     let known = this.rows.get(key);
-    if (!known) this.rows.set(key, (known = { series: row.series, partition: row.partition, timeNanos: row.timeNanos, durationNanos: 0n, ids: [], annotations: NO_ANNOTATIONS, samples: [] }));
+    if (!known) this.rows.set(key, (known = { series: row.series, partition: row.partition, timeNanos: row.timeNanos, durationNanos: 0n, ids: new Map(), annotations: NO_ANNOTATIONS, samples: [] }));
+    const id = Buffer.from(row.id).toString("latin1");
+    if (known.ids.has(id)) return;
+    known.ids.set(id, row.id);
     if (row.timeNanos < known.timeNanos) known.timeNanos = row.timeNanos;
     known.durationNanos += row.durationNanos;
-    known.ids.push(row.id);
     const { annotations } = known;
     const more = row.annotations.filter((a) => !annotations.some((b) => a.key === b.key && a.value === b.value));
     if (more.length > 0) known.annotations = [...annotations, ...more];
@@ -45,11 +48,7 @@ export class RowAggregates {
 
 /** The id of rows that became one: 128 bits over theirs, in their order. */
 export function aggregateId(hasher: Hasher, ids: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(ids.length * 16), id = new Uint8Array(16), view = new DataView(id.buffer);
-  ids.forEach((x, i) => { all.set(x, i * 16); });
-  view.setBigUint64(0, hasher.h64(all, 1n));
-  view.setBigUint64(8, hasher.h64(all, 2n));
-  return id;
+  return hash128(hasher, Buffer.concat(ids));
 }
 
 /** Sums samples: those of equal stack, span and trace become one. Where one has spans or traces and another none, the other's are 0. */
@@ -66,14 +65,8 @@ export function sumSamples(list: readonly RowSamples[]): RowSamples {
     if (s.traces) traces!.set(s.traces, at * 4);
     at += s.stacks.length;
   }
-  const order = sortedOrder(stacks);
   const between = (a: number, b: number): number => stacks[a]! - stacks[b]! || wordsBetween(spans, 2, a, b) || wordsBetween(traces, 4, a, b);
-  if (spans || traces) {
-    for (let from = 0, to = 1; from < n; from = to++) {
-      while (to < n && stacks[order[to]!] === stacks[order[from]!]) to++;
-      if (to - from > 1) order.subarray(from, to).sort((a, b) => between(a, b) || a - b);
-    }
-  }
+  const order = spans || traces ? sortedOrderBy(stacks, between) : sortedOrder(stacks);
   const out = { stacks: new Uint32Array(n), values: new BigInt64Array(n), spans: spans && new Uint32Array(n * 2), traces: traces && new Uint32Array(n * 4) };
   let length = 0;
   for (let i = 0; i < n; i++) {

@@ -34,7 +34,7 @@ describe("pushes by series", () => {
   });
 
   it("go as they came when they are one series, and name it without its session and its order", () => {
-    const one = (of: Record<string, string>) => { const p = push(toBinary(PushRequestSchema, create(PushRequestSchema, { series: [{ labels: labels(of), samples: [{ rawProfile: PROFILE }] }] }))); return { p, parts: pushesBySeries(p, "", 0)! }; };
+    const one = (of: Record<string, string>) => { const p = push(toBinary(PushRequestSchema, create(PushRequestSchema, { series: [{ labels: labels(of), samples: [{ rawProfile: PROFILE }] }] }))); return { p, parts: pushesBySeries(p, "", 1e6)! }; };
     const a = one({ service_name: "s", pod: "p", __session_id__: "1" }), b = one({ pod: "p", __session_id__: "2", service_name: "s" }), c = one({ service_name: "s", pod: "q" });
     expect(a.parts[0]!.push).toBe(a.p);
     expect(b.parts[0]!.key).toBe(a.parts[0]!.key);
@@ -42,7 +42,7 @@ describe("pushes by series", () => {
   });
 
   it("of /ingest are one, by format, application and tags", () => {
-    const of = (r: Partial<IngestRequest>): string => { const p: SentPush = { kind: "ingest", request: { ...INGEST, ...r }, body: PROFILE }, parts = pushesBySeries(p, "shop", 0)!; expect(parts.map((x) => [x.service, x.push])).toEqual([["shop", p]]); return parts[0]!.key; };
+    const of = (r: Partial<IngestRequest>): string => { const p: SentPush = { kind: "ingest", request: { ...INGEST, ...r }, body: PROFILE }, parts = pushesBySeries(p, "shop", 1e6)!; expect(parts.map((x) => [x.service, x.push])).toEqual([["shop", p]]); return parts[0]!.key; };
     const key = of({});
     expect(of({ tags: labels({ a: "1", b: "2", __session_id__: "3" }), fromNanos: 77n })).toBe(key);
     for (const other of [{ app: "shop.alloc_objects" }, { tags: labels({ a: "1" }) }, { format: "lines" as const }, { spyName: "x" }]) expect(of(other)).not.toBe(key);
@@ -52,6 +52,7 @@ describe("pushes by series", () => {
     const none = toBinary(PushRequestSchema, create(PushRequestSchema, { series: [request.series[2]!] }));
     for (const p of [{ ...push(proto), kind: "otlp" } as SentPush, push(Uint8Array.of(255)), push(proto, "json"), push(proto, "proto", true), push(none)]) expect(pushesBySeries(p, "", 1e6)).toBeUndefined();
     expect(pushesBySeries(push(proto), "", 1000)).toBeUndefined();
+    expect(pushesBySeries({ kind: "ingest", request: INGEST, body: new Uint8Array(1001) }, "", 1000)).toBeUndefined();
     expect(pushesBySeries(push(gzipSync(new Uint8Array(10_000_000)), "proto", true), "", 1000)).toBeUndefined(); // a bomb
   });
 });

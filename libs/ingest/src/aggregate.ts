@@ -57,17 +57,18 @@ export function answerOf(outcome: PushOutcome): PushAnswer { return { ...outcome
 
 /**
  * A push by its series, each with the profiles that it has: `service` places those that do not say it themselves. Undefined
- * for what names its series only when all of it is decoded (OTLP), and for what is broken: that is refused where it is decoded.
+ * for what names its series only when all of it is decoded (OTLP), for what has more than `maxBytes`, inflated, and for what
+ * is broken: that is refused where it is decoded.
  */
-export function pushesBySeries(push: SentPush, service: string, bodyLimit: number): SeriesPush[] | undefined {
-  if (push.kind === "otlp") return undefined;
+export function pushesBySeries(push: SentPush, service: string, maxBytes: number): SeriesPush[] | undefined {
+  if (push.kind === "otlp" || push.body.length > maxBytes) return undefined;
   if (push.kind === "ingest") {
     const { app, tags, format, spyName } = push.request;
     return [{ key: `${format}\u0000${spyName}\u0000${app}\u0000${keyOf(tags)}`, service, push }];
   }
   let series: RawSeries[];
   try {
-    const body = push.gzip ? inflateBody(push.body, bodyLimit) : push.body;
+    const body = push.gzip ? inflateBody(push.body, maxBytes) : push.body;
     series = push.codec === "proto" ? decodePush(body) : decodePushJson(body);
   } catch (err) {
     if (err instanceof CinderblockError) return undefined;
@@ -75,7 +76,7 @@ export function pushesBySeries(push: SentPush, service: string, bodyLimit: numbe
   }
   const bytes = series.reduce((n, s) => n + s.profiles.reduce((m, p) => m + p.length, 0), 0);
   const sent = series.filter((s) => s.profiles.length > 0);
-  if (sent.length === 0 || (bodyLimit > 0 && bytes > bodyLimit)) return undefined;
+  if (sent.length === 0 || bytes > maxBytes) return undefined;
   return sent.map((s) => ({
     key: `push\u0000${keyOf(s.labels)}`, service: labelValue(s.labels, LABEL_SERVICE_NAME),
     push: series.length === 1 && push.codec === "proto" && !push.gzip ? push : { kind: "push", codec: "proto", gzip: false, body: encodePush([s], bytes), ...(push.trickle ? { trickle: true } : {}) },

@@ -92,7 +92,7 @@ export function decodePushJson(body: Uint8Array): RawSeries[] {
   });
 }
 
-/** Encodes push.v1.PushRequest. @param room about how many bytes it will be */
+/** Encodes push.v1.PushRequest, by hand: generated code would be 187 kB more in every ingest thread. @param room about how many bytes it will be */
 export function encodePush(series: readonly RawSeries[], room = 1024): Uint8Array {
   const out = new ByteWriter(room + 1024), inner = new ByteWriter(room + 512);
   for (const s of series) {

@@ -4,6 +4,7 @@ import { loadHasher } from "@cinderblock/bytes";
 import { labelsText } from "@cinderblock/model";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { type IngestRequest, type ProcessedProfile, PushProcessor, RateGate, type SentPush, stringAt } from "./index.ts";
+import { framesOf } from "./testing.ts";
 
 /** Bodies of every format, and what becomes of each: see golden/README.md. */
 const FOLDER = join(import.meta.dirname, "golden"), NOW = 1_795_409_460_000;
@@ -21,7 +22,7 @@ function pushOf(file: string, body: Uint8Array): SentPush {
     case "stacks.trie": return ingest("trie", { app: "shop.alloc_objects" });
     case "stacks.tree": return ingest("tree", { app: "shop.cpu" });
     case "sampled.speedscope.json": case "evented.speedscope.json": return ingest("speedscope", { app: "shop.cpu" });
-    case "recording.jfr.gz": case "wall.jfr": return ingest("jfr");
+    case "recording.jfr.gz": case "events.jfr": case "wall.jfr": return ingest("jfr");
     case "recording.form": return ingest("jfr", { boundary: "golden" });
     default: throw new Error(`golden/${file}: say how it is pushed`);
   }
@@ -30,19 +31,14 @@ function pushOf(file: string, body: Uint8Array): SentPush {
 /** `labels`, then below it `type/unit value root;…;leaf` of every value of every sample. A frame without a name is `mapping+address`, a span stands in brackets. */
 async function stored(push: SentPush): Promise<string> {
   const out: string[] = [];
-  const processor = new PushProcessor(await loadHasher(), { append: (_tenant: string, { profile: p, groups, ids }: ProcessedProfile) => {
-    const t = p.tables;
-    for (const g of groups) {
+  const processor = new PushProcessor(await loadHasher(), { append: (_tenant: string, p: ProcessedProfile) => {
+    const t = p.profile.tables, { ids } = p;
+    for (const g of p.groups) {
       const rows: string[] = [];
       for (const s of g.samples) {
-        const frames: string[] = [];
-        for (let k = p.sampleFrom[s]!; k < p.sampleTo[s]!; k++) {
-          const l = p.refLocation[k]!;
-          if (t.locLines.data[l] === t.locLines.data[l + 1]) frames.push(`${stringAt(t, t.mappingFilename.data[p.locationMapping[l]!]!)}+${t.locAddress.data[l]}`);
-          for (let n = t.locLines.data[l]!; n < t.locLines.data[l + 1]!; n++) frames.push(stringAt(t, t.funcName.data[p.lineFunction[n]!]!));
-        }
+        const frames = framesOf(p, s).join(";");
         const span = ids.spans && (ids.spans[2 * s]! | ids.spans[2 * s + 1]!) !== 0 ? ` [${Buffer.from(ids.spans.buffer, ids.spans.byteOffset + s * 8, 8).toString("hex")}]` : "";
-        for (let k = 0; k < t.sampleTypes; k++) rows.push(`  ${stringAt(t, t.typeType.data[k]!)}/${stringAt(t, t.typeUnit.data[k]!)} ${t.value.data[t.sampleValues.data[s]! + k]} ${frames.toReversed().join(";")}${span}`);
+        for (let k = 0; k < t.sampleTypes; k++) rows.push(`  ${stringAt(t, t.typeType.data[k]!)}/${stringAt(t, t.typeUnit.data[k]!)} ${t.value.data[t.sampleValues.data[s]! + k]} ${frames}${span}`);
       }
       out.push([labelsText(g.labels), ...rows.sort()].join("\n"));
     }

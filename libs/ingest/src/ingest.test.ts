@@ -5,6 +5,7 @@ import { mutations, Random, tinyJfr, tinyPprof, type TinyProfile } from "@cinder
 import type { IngestLimits } from "@cinderblock/tenant";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { cutGoShapes, decodePush, type IngestRequest, parseAppName, parseRelabelRules, parseTime, type ProcessedProfile, PushProcessor, RateGate, type SentPush, storedLabels, stringAt } from "./index.ts";
+import { framesOf } from "./testing.ts";
 
 const LIMITS: IngestLimits = { ...TEST_LIMITS, ingestionRateBytes: 1e9, ingestionBurstBytes: 1e9, rejectOlderThanMs: 36e5, rejectNewerThanMs: 6e5 };
 const NOW = 1_795_409_460_000;
@@ -152,13 +153,10 @@ describe("formats of /ingest", () => {
   /** Folded stacks of what was pushed: `labels type value root;…;leaf`. */
   async function stacks(request: Partial<IngestRequest>, body: Uint8Array): Promise<string[]> {
     const out: string[] = [];
-    const own = new PushProcessor(await loadHasher(), { append: (_t: string, { profile: p, groups: all }: ProcessedProfile) => {
-      const t = p.tables;
-      for (const g of all) for (const s of g.samples) {
-        const frames: string[] = [];
-        for (let k = p.sampleFrom[s]!; k < p.sampleTo[s]!; k++) { const l = p.refLocation[k]!; for (let n = t.locLines.data[l]!; n < t.locLines.data[l + 1]!; n++) frames.push(stringAt(t, t.funcName.data[p.lineFunction[n]!]!)); }
-        for (let k = 0; k < t.sampleTypes; k++) out.push(`${labelsText(g.labels)} ${stringAt(t, t.typeType.data[k]!)} ${t.value.data[t.sampleValues.data[s]! + k]} ${frames.reverse().join(";")}`);
-        frames.reverse();
+    const own = new PushProcessor(await loadHasher(), { append: (_t: string, p: ProcessedProfile) => {
+      const t = p.profile.tables;
+      for (const g of p.groups) for (const s of g.samples) {
+        for (let k = 0; k < t.sampleTypes; k++) out.push(`${labelsText(g.labels)} ${stringAt(t, t.typeType.data[k]!)} ${t.value.data[t.sampleValues.data[s]! + k]} ${framesOf(p, s).join(";")}`);
       }
     } });
     const o = own.process("t", { kind: "ingest", request: { ...base, format: "groups", ...request } as IngestRequest, body }, LIMITS, new RateGate(new SharedArrayBuffer(8)), NOW);

@@ -4,19 +4,15 @@ import { labelsText } from "@cinderblock/model";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { mutations, Random } from "@cinderblock/testkit";
 import { type ProcessedProfile, PushProcessor, RateGate, type SentPush, stringAt } from "./index.ts";
+import { framesOf } from "./testing.ts";
 
 const NOW = 1_795_409_460_000;
 const processed: string[] = [];
 /** `labels | type/unit value [sample labels] leaf<…<root` of every sample. */
-const processor = loadHasher().then((hasher) => new PushProcessor(hasher, { append: (_t: string, { profile: p, groups, ids }: ProcessedProfile) => {
-  const t = p.tables;
-  for (const g of groups) for (const s of g.samples) {
-    const frames: string[] = [];
-    for (let k = p.sampleFrom[s]!; k < p.sampleTo[s]!; k++) {
-      const l = p.refLocation[k]!;
-      if (t.locLines.data[l] === t.locLines.data[l + 1]) frames.push(`${stringAt(t, t.mappingFilename.data[p.locationMapping[l]!]!)}+${t.locAddress.data[l]}`);
-      for (let n = t.locLines.data[l]!; n < t.locLines.data[l + 1]!; n++) frames.push(`${stringAt(t, t.funcName.data[p.lineFunction[n]!]!)}:${t.lineNumber.data[n]}`);
-    }
+const processor = loadHasher().then((hasher) => new PushProcessor(hasher, { append: (_t: string, p: ProcessedProfile) => {
+  const t = p.profile.tables, { ids } = p;
+  for (const g of p.groups) for (const s of g.samples) {
+    const frames = framesOf(p, s, (name, line) => `${name}:${line}`).reverse();
     processed.push(`${labelsText(g.labels)} | ${stringAt(t, t.typeType.data[0]!)}/${stringAt(t, t.typeUnit.data[0]!)} ${t.value.data[t.sampleValues.data[s]!]} ${ids.spans ? `span=${ids.spans[2 * s]!.toString(16)} ` : ""}${frames.join("<")}`);
   }
 } }));

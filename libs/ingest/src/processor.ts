@@ -1,4 +1,4 @@
-import { ByteWriter, type Hasher, utf8Length } from "@cinderblock/bytes";
+import { ByteWriter, hash128, type Hasher, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason, type ErrorRecord } from "@cinderblock/errors";
 import { ANNOTATION_SAMPLED, type Annotation, type Annotations, type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SAMPLED, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, NO_ANNOTATIONS, sortLabels } from "@cinderblock/model";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
@@ -342,11 +342,7 @@ export class PushProcessor {
     k.bytes(sent);
     k.u8(255);
     k.bytes(final);
-    const id = new Uint8Array(16);
-    const view = new DataView(id.buffer);
-    view.setBigUint64(0, this.hasher.h64(k.finish(), 1n));
-    view.setBigUint64(8, this.hasher.h64(k.finish(), 2n));
-    return id;
+    return hash128(this.hasher, k.finish());
   }
 }
 

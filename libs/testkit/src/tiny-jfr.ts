@@ -1,5 +1,5 @@
 /** One event of a small recording: its class, the stack root first, and its fields. */
-export interface TinyJfrEvent { type: "ExecutionSample" | "ObjectAllocationInNewTLAB" | "JavaMonitorEnter" | "WallClockSample"; frames: [type: string, method: string][]; state?: string; contextId?: number; tlabSize?: number; durationTicks?: number; samples?: number }
+export interface TinyJfrEvent { type: "ExecutionSample" | "ObjectAllocationInNewTLAB" | "ObjectAllocationOutsideTLAB" | "ObjectAllocationSample" | "JavaMonitorEnter" | "ThreadPark" | "LiveObject" | "Malloc" | "WallClockSample"; frames: [type: string, method: string][]; state?: string; contextId?: number; tlabSize?: number; /** of other allocations than those in a TLAB */ bytes?: number; durationTicks?: number; samples?: number }
 
 /** A recording of one chunk as async-profiler lays it out, a billion ticks a second. `cyclic`: its two checkpoints name each other as the one before. `nested`: so many classes, each with two fields of the next, stand before a sample's fields; none of them takes a byte. Written by hand, apart from the reader under test. */
 export function tinyJfr(events: readonly TinyJfrEvent[], setting = "itimer", cyclic = false, nested = 0): Uint8Array {
@@ -13,7 +13,7 @@ export function tinyJfr(events: readonly TinyJfrEvent[], setting = "itimer", cyc
   const sized = (body: number[]): number[] => { for (let n = body.length + 1; ; n++) { const head = varint(n); if (head.length + body.length === n) return [...head, ...body]; } };
 
   // ---- metadata: name, id, fields [name, type, constant pool, array]
-  const C = { boolean: 4, char: 5, int: 8, long: 9, string: 10, class: 20, thread: 21, state: 22, trace: 23, frame: 24, method: 25, symbol: 26, setting: 40, execution: 101, tlab: 102, monitor: 103, wall: 104 };
+  const C = { boolean: 4, char: 5, int: 8, long: 9, string: 10, class: 20, thread: 21, state: 22, trace: 23, frame: 24, method: 25, symbol: 26, setting: 40, execution: 101, tlab: 102, monitor: 103, wall: 104, outside: 105, sampled: 106, park: 107, live: 108, malloc: 109 };
   type F = [string, number, boolean?, boolean?];
   const classes: [string, number, F[]][] = [
     ["boolean", C.boolean, []], ["char", C.char, []], ["int", C.int, []], ["long", C.long, []], ["java.lang.String", C.string, []],
@@ -25,6 +25,11 @@ export function tinyJfr(events: readonly TinyJfrEvent[], setting = "itimer", cyc
     ["jdk.ExecutionSample", C.execution, [...(nested > 0 ? [["nested", 1000] as F] : []), ["startTime", C.long], ["stackTrace", C.trace, true], ["state", C.state, true], ["contextId", C.long]]],
     ["jdk.ObjectAllocationInNewTLAB", C.tlab, [["startTime", C.long], ["stackTrace", C.trace, true], ["tlabSize", C.long], ["contextId", C.long]]],
     ["jdk.JavaMonitorEnter", C.monitor, [["startTime", C.long], ["duration", C.long], ["stackTrace", C.trace, true], ["contextId", C.long]]],
+    ["jdk.ObjectAllocationOutsideTLAB", C.outside, [["startTime", C.long], ["stackTrace", C.trace, true], ["allocationSize", C.long], ["contextId", C.long]]],
+    ["jdk.ObjectAllocationSample", C.sampled, [["startTime", C.long], ["stackTrace", C.trace, true], ["weight", C.long], ["contextId", C.long]]],
+    ["jdk.ThreadPark", C.park, [["startTime", C.long], ["duration", C.long], ["stackTrace", C.trace, true], ["contextId", C.long]]],
+    ["profiler.LiveObject", C.live, [["startTime", C.long], ["stackTrace", C.trace, true], ["allocationSize", C.long]]],
+    ["profiler.Malloc", C.malloc, [["startTime", C.long], ["stackTrace", C.trace, true], ["address", C.long], ["size", C.long]]],
     ["profiler.WallClockSample", C.wall, [["startTime", C.long], ["stackTrace", C.trace, true], ["state", C.state, true], ["samples", C.int]]],
   ];
   const strings: string[] = [];
@@ -39,10 +44,15 @@ export function tinyJfr(events: readonly TinyJfrEvent[], setting = "itimer", cyc
   const trace = (frames: [string, string][]): number => traces.push([...frames].reverse().map(([t, m]) => { idOf(classIds, t); idOf(symbols, t); idOf(symbols, m); return idOf(methods, `${t}\u0000${m}`); }));
   const body: number[] = [...sized([C.setting, 0, ...text("event"), ...text(setting)])];
   for (const e of events) {
-    const t = varint(trace(e.frames)), state = varint(1 + states.indexOf(e.state ?? "STATE_RUNNABLE")), context = varint(e.contextId ?? 0);
+    const t = varint(trace(e.frames)), state = varint(1 + states.indexOf(e.state ?? "STATE_RUNNABLE")), context = varint(e.contextId ?? 0), bytes = varint(e.bytes ?? 0);
     if (e.type === "ExecutionSample") body.push(...sized([C.execution, 1, ...t, ...state, ...context]));
     else if (e.type === "ObjectAllocationInNewTLAB") body.push(...sized([C.tlab, 1, ...t, ...varint(e.tlabSize ?? 0), ...context]));
     else if (e.type === "JavaMonitorEnter") body.push(...sized([C.monitor, 1, ...varint(e.durationTicks ?? 0), ...t, ...context]));
+    else if (e.type === "ObjectAllocationOutsideTLAB") body.push(...sized([C.outside, 1, ...t, ...bytes, ...context]));
+    else if (e.type === "ObjectAllocationSample") body.push(...sized([C.sampled, 1, ...t, ...bytes, ...context]));
+    else if (e.type === "ThreadPark") body.push(...sized([C.park, 1, ...varint(e.durationTicks ?? 0), ...t, ...context]));
+    else if (e.type === "LiveObject") body.push(...sized([C.live, 1, ...t, ...bytes]));
+    else if (e.type === "Malloc") body.push(...sized([C.malloc, 1, ...t, 7, ...bytes]));
     else body.push(...sized([...varint(C.wall), 1, ...t, ...state, ...varint(e.samples ?? 1)]));
   }
   const pool = (id: number, entries: number[][]): number[] => [...varint(id), ...varint(entries.length), ...entries.flatMap((x, i) => [...varint(i + 1), ...x])];
