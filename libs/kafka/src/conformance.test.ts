@@ -159,6 +159,24 @@ describe("Kafka", () => {
     await absent.close();
   }, 60_000);
 
+  it("what comes while a reader asks how far the topic goes does not make it another topic", async () => {
+    if (!kafka) return;
+    /** Answers late: what it tells is older than what was read meanwhile. */
+    class LateLog extends KafkaLog { override async offsets() { const all = await super.offsets(); await sleep(2000); return all; } }
+    const log = new LateLog(config("late"), base);
+    await log.connect();
+    const seen = await Seen.of(log, 0, "g");
+    try {
+      for (const text of ["a", "b", "c"]) await log.produce(0, Buffer.from(text), 10_000);
+      for (let i = 0; i < 100 && seen.texts().length < 3; i++) await sleep(100);
+      await sleep(4000); // the answer to what was asked when the group had gathered, and a round of reading
+      expect([seen.texts(), seen.gaps]).toEqual([["a", "b", "c"], []]);
+    } finally {
+      await seen.reader.stop();
+      await log.close();
+    }
+  }, 60_000);
+
   it("says that it is away within the time given, and goes on when it is back: nothing is lost or doubled", async () => {
     if (!kafka) return;
     const log = new KafkaLog(config("away"), base);

@@ -221,8 +221,9 @@ export class KafkaLog implements PartitionedLog {
     let hasCommitted = committedThen > 0;
     /** Whether the topic is another one since: it ends before what was read of it, or nothing is committed any more, which goes with a topic. */
     const isAnew = async (): Promise<number | undefined> => {
-      const now = (await this.offsets())[partition]!;
-      return next > now.end || (hasCommitted && (await this.committed(partition, options.group)) === undefined) ? now.start : undefined;
+      // Records come while it is asked: only what was read before the question must be there.
+      const read = next, now = (await this.offsets())[partition]!;
+      return read > now.end || (hasCommitted && (await this.committed(partition, options.group)) === undefined) ? now.start : undefined;
     };
     // Whenever the group gathers, at the start and after a broker was away, kafkajs goes back to the committed offset.
     const goOn = async (assigned: Record<string, number[]>): Promise<void> => {
