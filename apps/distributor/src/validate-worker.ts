@@ -1,12 +1,12 @@
 import { loadHasher } from "@cinderblock/bytes";
 import { answerOf, labelHashes, PushProcessor, RateGate } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
-import { ownData, serveWorker, SlotReader } from "@cinderblock/threads";
+import { ownData, serveWorker, SharedPagesReader } from "@cinderblock/threads";
 import type { Validation, ValidateCall, ValidateWorkerData } from "./validator.ts";
 
 /** A worker thread that does to a push what an ingester will do, and keeps nothing: what it takes, every ingester takes. */
 const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
-const bodies = new SlotReader(ownData<ValidateWorkerData>().bodies);
+const bodies = new SharedPagesReader(ownData<ValidateWorkerData>().bodies);
 let accepted = 0;
 let series: bigint[] = [], types: number[] = [];
 const hasher = await loadHasher(), seriesHash = labelHashes(hasher);

@@ -2,12 +2,12 @@ import type { PushAnswer, SentPush } from "@cinderblock/ingest";
 import type { Service } from "@cinderblock/service";
 import type { IngestLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
-import { SharedSlots, WorkerClient } from "@cinderblock/threads";
+import { SharedPages, WorkerClient } from "@cinderblock/threads";
 
 /** What a worker is started with: where bodies lie. */
 export interface ValidateWorkerData { bodies: SharedArrayBuffer }
-/** Bodies up to this size, this many at a time, are shared with the workers; others are copied and move. */
-const BODY_SLOT_BYTES = 128 << 10, BODY_SLOTS = 64;
+/** Bodies that are with the workers lie in shared memory of this size; one that is large, or finds no room, is copied and moves. */
+const BODIES_BYTES = 8 << 20;
 const NO_BODY = new Uint8Array(0);
 
 /** `settings` come with a tenant's first push to a worker, and when they changed. */
@@ -25,7 +25,7 @@ export class Validator implements Service {
   private readonly count: number;
   private readonly base: Base;
   private stopping = false;
-  private readonly bodies = new SharedSlots(BODY_SLOT_BYTES, BODY_SLOTS);
+  private readonly bodies = new SharedPages(BODIES_BYTES);
 
   constructor(script: URL, count: number, base: Base) {
     this.script = script;

@@ -6,7 +6,7 @@ import { ActiveSeries, answerOf, answerOfParts, labelHashes, type ProcessedProfi
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type BlockInfo, executeOn, labelNames, labelValues, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
 import { Symbolizer } from "@cinderblock/symbolizer";
-import { ownData, releasedBytes, serveWorker, SlotReader, Transfer, transferable } from "@cinderblock/threads";
+import { ownData, releasedBytes, serveWorker, SharedPagesReader, Transfer, transferable } from "@cinderblock/threads";
 import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
 
 /**
@@ -14,7 +14,7 @@ import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
  * answers when the log is on disk. It owns its shard's heads alone; queries about them run here too.
  */
 const data = ownData<IngestWorkerData>();
-const bodies = new SlotReader(data.bodies);
+const bodies = new SharedPagesReader(data.bodies);
 const hasher = await loadHasher();
 
 const shard = new HeadShard(hasher, {

@@ -10,7 +10,7 @@ import type { QueryPool } from "@cinderblock/query-worker";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { SharedSlots, WorkerClient } from "@cinderblock/threads";
+import { SharedPages, WorkerClient } from "@cinderblock/threads";
 import { blockInfo, LocalBlocks } from "./local-blocks.ts";
 import type { BlockNotice, IngestWorkerData, PushCall, ReplayLine } from "./protocol.ts";
 
@@ -34,8 +34,8 @@ export interface IngesterConfig {
   sync: boolean;
 }
 
-/** Bodies of pushes up to this size, this many at a time, go to a worker through shared memory; others move. */
-const BODY_SLOT_BYTES = 128 << 10, BODY_SLOTS = 64;
+/** Bodies of pushes that are with the workers lie in shared memory of this size; one that is large, or finds no room, moves. */
+const BODIES_BYTES = 8 << 20;
 const NO_BODY = new Uint8Array(0);
 
 /** Takes pushes into the heads of its shards, keeps and serves local blocks, answers for both. */
@@ -60,7 +60,7 @@ export class Ingester implements Service, SourceClient {
   private readonly shared = new Map<string, { gate: SharedArrayBuffer; series: SharedArrayBuffer }>();
   /** worker -> tenant -> the limits it was sent */
   private readonly sent = new Map<WorkerClient, Map<string, IngestLimits>>();
-  private readonly bodies = new SharedSlots(BODY_SLOT_BYTES, BODY_SLOTS);
+  private readonly bodies = new SharedPages(BODIES_BYTES);
   private readonly script: URL;
   private readonly config: IngesterConfig;
   private readonly pool: QueryPool;

@@ -4,4 +4,4 @@ export { profileThreads, WorkerClient } from "./client.ts";
 export type { CallFrame, CpuProfile, HeapNode, HeapProfile, ProfileAsk, ThreadProfile } from "./profile.ts";
 export { transferable, Transfer } from "./transfer.ts";
 export { releasedBytes } from "./collect.ts";
-export { SharedSlots, SlotReader } from "./slots.ts";
+export { SharedPages, SharedPagesReader } from "./pages.ts";

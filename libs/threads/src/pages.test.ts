@@ -1,0 +1,34 @@
+import { Random } from "@cinderblock/testkit";
+import { SharedPages, SharedPagesReader } from "./index.ts";
+
+describe("pages that two threads share", () => {
+  it("keep what was put until it is given back, whatever comes and goes beside it", () => {
+    const random = new Random(11), pages = new SharedPages(256 << 10), reader = new SharedPagesReader(pages.buffer);
+    const held: { at: number; bytes: Uint8Array }[] = [];
+    let refused = 0, put = 0;
+    for (let i = 0; i < 20_000; i++) {
+      if (held.length > 0 && random.below(2) === 0) {
+        const [{ at, bytes }] = held.splice(random.below(held.length), 1) as [{ at: number; bytes: Uint8Array }];
+        expect(Buffer.compare(reader.read(at, bytes.length), bytes)).toBe(0);
+        pages.give(at);
+        continue;
+      }
+      const bytes = new Uint8Array(random.below(32 << 10)).fill(i & 255), at = pages.put(bytes);
+      if (at === undefined) refused++; else { held.push({ at, bytes }); put++; }
+    }
+    expect(put).toBeGreaterThan(5000);
+    expect(refused).toBeGreaterThan(0);
+  });
+  it("are taken from the front, so that few are touched, and refuse what is too large or finds no room", () => {
+    const pages = new SharedPages(128 << 10), small = new Uint8Array(10), two = new Uint8Array(9000);
+    expect([pages.put(small), pages.put(two), pages.put(new Uint8Array(0))]).toEqual([0, 8192, 24_576]);
+    pages.give(8192);
+    // One page where there were two, then the other.
+    expect([pages.put(small), pages.put(small), pages.put(two)]).toEqual([8192, 16_384, 32_768]);
+    expect(pages.put(new Uint8Array((16 << 10) + 1))).toBeUndefined();
+    while (pages.put(small) !== undefined);
+    expect(pages.put(new Uint8Array(0))).toBeUndefined();
+    pages.give(0);
+    expect([pages.put(two), pages.put(small)]).toEqual([undefined, 0]);
+  });
+});
