@@ -13,6 +13,13 @@ describe("decimal", () => {
 
 describe("crc32c", () => {
   it("gives the check value of the polynomial", () => { expect(crc32c(Buffer.from("123456789"))).toBe(0xe3069283); });
+  it("is what dividing bit by bit leaves, wherever the bytes lie", () => {
+    const plain = (bytes: Uint8Array): number => { let c = -1; for (const b of bytes) { c ^= b; for (let k = 0; k < 8; k++) c = c & 1 ? (c >>> 1) ^ 0x82f63b78 : c >>> 1; } return ~c >>> 0; };
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(20), fc.nat(20), (bytes, skip, drop) => {
+      const start = Math.min(skip, bytes.length), end = Math.max(start, bytes.length - drop);
+      return crc32c(bytes, start, end) === plain(bytes.slice(start, end)) && crc32c(bytes.subarray(start, end)) === crc32c(bytes, start, end);
+    }), { numRuns: 500 });
+  });
   it("is the same over parts as over the whole", () => {
     fc.assert(fc.property(fc.uint8Array(), fc.uint8Array(), (a, b) => crc32c(Buffer.concat([a, b])) === crc32c(b, 0, b.length, crc32c(a))));
   });
