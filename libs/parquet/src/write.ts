@@ -76,7 +76,11 @@ export class ParquetWriter {
   /** where in the file the next byte goes */
   private get position(): number { return this.flushed + this.out.length; }
 
+  /** of the row group that is written */
+  private readonly alike: Alike = new Map();
+
   writeRowGroup(rows: number, columns: readonly ColumnSource[]): void {
+    this.alike.clear();
     this.groups.push({ rows, chunks: columns.map((c) => this.chunk(rows, c)) });
     const { sink } = this.options;
     if (!sink) return;
@@ -111,10 +115,7 @@ export class ParquetWriter {
 
   /** Writes rows [from, to); `value` is the first value; returns the first value of the next page. */
   private dataPage(chunk: WrittenChunk, source: ColumnSource, from: number, to: number, value: number, dictionary: { index: Uint32Array; size: number } | undefined): number {
-    const levels = pageLevels(source, from, to);
-    const count = levels.count;
-    let defined = count;
-    if (source.maxDef > 0) { defined = 0; for (let i = 0; i < count; i++) if (levels.def[i] === source.maxDef) defined++; }
+    const levels = pageLevels(source, from, to, this.alike), { count, defined } = levels;
     const body = new ByteWriter(Math.max(64, defined * 2));
     if (dictionary) {
       const width = Math.max(1, 32 - Math.clz32(Math.max(0, dictionary.size - 1)));
@@ -124,11 +125,9 @@ export class ParquetWriter {
     } else {
       encodeValues(source, value, value + defined, body);
     }
-    if (source.maxRep > 0) return this.pageV1(chunk, source, from, value, levels, defined, body);
-    const levelBytes = new ByteWriter(64);
-    if (source.maxDef > 0) encodeHybrid(levels.def, count, 32 - Math.clz32(source.maxDef), levelBytes);
+    if (source.maxRep > 0) return this.pageV1(chunk, source, from, value, levels, body);
     const at = this.position;
-    this.page(chunk, PageType.DATA_V2, levelBytes.finish(), levelBytes.length, body.finish(), { count, rows: to - from, nulls: count - defined, encoding: source.encoding });
+    this.page(chunk, PageType.DATA_V2, levels.def, levels.def.length, body.finish(), { count, rows: to - from, nulls: count - defined, encoding: source.encoding });
     return this.finishPage(chunk, source, at, from, value, count, defined);
   }
 
@@ -140,20 +139,14 @@ export class ParquetWriter {
   }
 
   /** Repeated columns go into pages of version 1: their levels are compressed with the values (version 2 leaves them plain). */
-  private pageV1(chunk: WrittenChunk, source: ColumnSource, from: number, value: number, levels: { count: number; rep: Uint8Array; def: Uint8Array }, defined: number, values: ByteWriter): number {
-    const body = new ByteWriter(values.length + 1024);
-    const level = (v: Uint8Array, max: number): void => {
-      const l = new ByteWriter(64);
-      encodeHybrid(v, levels.count, 32 - Math.clz32(max), l);
-      body.u32le(l.length);
-      body.bytes(l.finish());
-    };
-    level(levels.rep, source.maxRep);
-    level(levels.def, source.maxDef);
+  private pageV1(chunk: WrittenChunk, source: ColumnSource, from: number, value: number, levels: Levels, values: ByteWriter): number {
+    const { count, defined, rep, def } = levels;
+    const body = new ByteWriter(values.length + rep.length + def.length + 8);
+    for (const level of [rep, def]) { body.u32le(level.length); body.bytes(level); }
     body.bytes(values.finish());
     const at = this.position;
-    this.page(chunk, PageType.DATA, new Uint8Array(0), 0, body.finish(), { count: levels.count, rows: 0, nulls: 0, encoding: source.encoding });
-    return this.finishPage(chunk, source, at, from, value, levels.count, defined);
+    this.page(chunk, PageType.DATA, new Uint8Array(0), 0, body.finish(), { count, rows: 0, nulls: 0, encoding: source.encoding });
+    return this.finishPage(chunk, source, at, from, value, count, defined);
   }
 
   private page(chunk: WrittenChunk, type: number, levels: Uint8Array, defLength: number, body: Uint8Array, h: { count: number; rows: number; nulls: number; encoding: number }): void {
@@ -279,29 +272,63 @@ function writeOffsetIndex(c: WrittenChunk): Uint8Array {
   return t.out.copy();
 }
 
-function pageLevels(s: ColumnSource, from: number, to: number): { count: number; rep: Uint8Array; def: Uint8Array } {
-  const none = new Uint8Array(0);
-  if (s.maxDef === 0) return { count: to - from, rep: none, def: none };
-  if (!s.offset) {
-    const def = new Uint8Array(to - from);
-    if (s.present) for (let i = from; i < to; i++) def[i - from] = s.present[i]! ? s.maxDef : s.maxDef - 1;
-    else if (s.allNullAt === undefined) def.fill(s.maxDef);
-    else def.fill(s.allNullAt);
-    return { count: to - from, rep: none, def };
+/** Levels of one page, encoded; empty where the column has none. */
+interface Levels { /** entries */ count: number; /** entries that have a value */ defined: number; rep: Uint8Array; def: Uint8Array }
+
+const NO_LEVELS = new Uint8Array(0);
+
+function encodeLevels(levels: Uint8Array, max: number): Uint8Array {
+  const out = new ByteWriter(64);
+  encodeHybrid(levels, levels.length, 32 - Math.clz32(max), out);
+  return out.finish();
+}
+
+function pageLevels(s: ColumnSource, from: number, to: number, alike: Alike): Levels {
+  if (s.maxDef === 0) return { count: to - from, defined: to - from, rep: NO_LEVELS, def: NO_LEVELS };
+  if (s.offset) return listLevels(s, s.offset, from, to, alike);
+  const count = to - from, def = new Uint8Array(count);
+  let defined = 0;
+  if (s.present) for (let i = from; i < to; i++) { const there = s.present[i]! ? 1 : 0; def[i - from] = s.maxDef - 1 + there; defined += there; }
+  else { def.fill(s.allNullAt ?? s.maxDef); defined = s.allNullAt === undefined ? count : 0; }
+  return { count, defined, rep: NO_LEVELS, def: encodeLevels(def, s.maxDef) };
+}
+
+/** Columns of one list repeat alike, and most are absent alike. Offsets of a list -> rows and form -> encoded levels. */
+type Alike = Map<Uint32Array, Map<string, Uint8Array>>;
+
+function listLevels(s: ColumnSource, offset: Uint32Array, from: number, to: number, alike: Alike): Levels {
+  const { maxDef, maxRep, allNullAt } = s, entries = offset[to]! - offset[from]!;
+  const present = allNullAt === undefined ? s.present : undefined;
+  let count = entries;
+  for (let i = from; i < to; i++) if (offset[i] === offset[i + 1]) count++; // an empty list is an entry, with repetition and definition 0
+  let forms = alike.get(offset);
+  if (!forms) alike.set(offset, (forms = new Map()));
+  const once = (form: string, max: number, levels: () => Uint8Array): Uint8Array => {
+    const key = `${from} ${to} ${form} ${32 - Math.clz32(max)}`;
+    let bytes = forms.get(key);
+    if (!bytes) forms.set(key, (bytes = encodeLevels(levels(), max)));
+    return bytes;
+  };
+  const rep = once("rep", maxRep, () => {
+    const out = new Uint8Array(count).fill(1);
+    for (let i = from, at = 0; i < to; i++) { out[at] = 0; at += Math.max(1, offset[i + 1]! - offset[i]!); }
+    return out;
+  });
+  const level = allNullAt ?? maxDef;
+  const def = (): Uint8Array => {
+    const out = new Uint8Array(count).fill(level);
+    if (count > entries) for (let i = from, at = 0; i < to; i++) { const n = offset[i + 1]! - offset[i]!; if (n === 0) out[at] = 0; at += Math.max(1, n); }
+    return out;
+  };
+  if (!present) return { count, defined: level === maxDef ? entries : 0, rep, def: once(`def ${level}`, maxDef, def) };
+  const own = def();
+  let defined = 0;
+  for (let i = from, at = 0; i < to; i++) {
+    const a = offset[i]!, b = offset[i + 1]!;
+    for (let k = a; k < b; k++) { const there = present[k]! ? 1 : 0; own[at + k - a] = maxDef - 1 + there; defined += there; }
+    at += Math.max(1, b - a);
   }
-  let count = 0;
-  for (let i = from; i < to; i++) count += Math.max(1, s.offset[i + 1]! - s.offset[i]!);
-  const rep = new Uint8Array(count), def = new Uint8Array(count);
-  let at = 0;
-  for (let i = from; i < to; i++) {
-    const a = s.offset[i]!, b = s.offset[i + 1]!;
-    if (a === b) { at++; continue; } // rep 0, def 0: an empty list
-    for (let k = a; k < b; k++, at++) {
-      rep[at] = k === a ? 0 : 1;
-      def[at] = s.allNullAt ?? (s.present && !s.present[k] ? s.maxDef - 1 : s.maxDef);
-    }
-  }
-  return { count, rep, def };
+  return { count, defined, rep, def: encodeLevels(own, maxDef) };
 }
 
 function encodeValues(s: ColumnSource, from: number, to: number, out: ByteWriter): void {
@@ -346,12 +373,12 @@ function plainBytes(s: ColumnSource, from: number, to: number): Uint8Array {
 function buildDictionary(s: ColumnSource): { index: Uint32Array; size: number; plain: Uint8Array } {
   const index = new Uint32Array(s.count);
   const seen = new Map<string | bigint, number>();
-  const plain = new ByteWriter(256);
+  const plain = new ByteWriter(256), numbers = s.values instanceof BigInt64Array ? s.values : undefined;
   for (let i = 0; i < s.count; i++) {
-    const raw = plainBytes(s, i, i + 1);
-    const key = s.values instanceof BigInt64Array ? s.values[i]! : Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString("latin1");
+    const raw = numbers ? undefined : plainBytes(s, i, i + 1);
+    const key = raw ? Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString("latin1") : numbers![i]!;
     let at = seen.get(key);
-    if (at === undefined) { at = seen.size; seen.set(key, at); plain.bytes(raw); }
+    if (at === undefined) { at = seen.size; seen.set(key, at); plain.bytes(raw ?? plainBytes(s, i, i + 1)); }
     index[i] = at;
   }
   return { index, size: seen.size, plain: plain.finish() };
@@ -359,14 +386,7 @@ function buildDictionary(s: ColumnSource): { index: Uint32Array; size: number; p
 
 function minMax(s: ColumnSource, from: number, to: number): { min: Uint8Array; max: Uint8Array } {
   const v = s.values;
-  const compare = comparator(s);
-  let lo = from, hi = from;
-  if (v instanceof BigInt64Array && s.type === PhysicalType.INT64 && !unsigned(s)) {
-    let min = v[from]!, max = min;
-    for (let i = from + 1; i < to; i++) { const x = v[i]!; if (x < min) { min = x; lo = i; } if (x > max) { max = x; hi = i; } }
-  } else {
-    for (let i = from + 1; i < to; i++) { if (compare(i, lo) < 0) lo = i; if (compare(i, hi) > 0) hi = i; }
-  }
+  const { lo, hi } = v instanceof BigInt64Array ? bounds64(v, from, to, unsigned(s)) : bounds(comparator(v, s), from, to);
   const one = (i: number): Uint8Array => {
     if (typeof v === "object" && "offset" in v) return v.bytes.slice(v.offset[i]!, v.offset[i + 1]!);
     if (s.type === PhysicalType.BOOLEAN) return Uint8Array.of((v as Uint8Array)[i]!);
@@ -380,12 +400,25 @@ const UNSIGNED = new Set(["SeriesIndex", "StacktracePartition", "TotalValue", "S
 /** Columns whose logical type is unsigned order their bounds so. */
 function unsigned(s: ColumnSource): boolean { return UNSIGNED.has(s.path); }
 
-function comparator(s: ColumnSource): (a: number, b: number) => number {
-  const v = s.values;
-  if (v instanceof BigInt64Array) {
-    const u = unsigned(s) ? new BigUint64Array(v.buffer, v.byteOffset, v.length) : v;
-    return (a, b) => (u[a]! < u[b]! ? -1 : u[a]! > u[b]! ? 1 : 0);
+/** Where the smallest and the largest value lie, by halves: a bigint for each would be an object. */
+function bounds64(v: BigInt64Array, from: number, to: number, unsigned: boolean): { lo: number; hi: number } {
+  const low = new Uint32Array(v.buffer, v.byteOffset, v.length * 2), flip = unsigned ? 0 : 0x8000_0000;
+  let lo = from, hi = from, minHigh = (low[2 * from + 1]! ^ flip) >>> 0, minLow = low[2 * from]!, maxHigh = minHigh, maxLow = minLow;
+  for (let i = from + 1; i < to; i++) {
+    const h = (low[2 * i + 1]! ^ flip) >>> 0, l = low[2 * i]!;
+    if (h < minHigh || (h === minHigh && l < minLow)) { lo = i; minHigh = h; minLow = l; }
+    if (h > maxHigh || (h === maxHigh && l > maxLow)) { hi = i; maxHigh = h; maxLow = l; }
   }
+  return { lo, hi };
+}
+
+function bounds(compare: (a: number, b: number) => number, from: number, to: number): { lo: number; hi: number } {
+  let lo = from, hi = from;
+  for (let i = from + 1; i < to; i++) { if (compare(i, lo) < 0) lo = i; if (compare(i, hi) > 0) hi = i; }
+  return { lo, hi };
+}
+
+function comparator(v: Exclude<ColumnSource["values"], BigInt64Array>, s: ColumnSource): (a: number, b: number) => number {
   if (v instanceof Int32Array || v instanceof Uint32Array) return (a, b) => (unsigned(s) ? (v[a]! >>> 0) - (v[b]! >>> 0) : v[a]! - v[b]!);
   if (v instanceof Uint8Array) {
     const w = s.type === PhysicalType.BOOLEAN ? 1 : (s.typeLength ?? 1);
