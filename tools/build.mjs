@@ -31,9 +31,10 @@ const components = readdirSync(join(root, "apps")).filter((a) => a !== "cinderbl
 const started = performance.now();
 rmSync(out, { recursive: true, force: true });
 /**
- * Three parts of kafkajs, replaced. A distributor spent half of its time in two: the checksum takes eight bytes at a time
+ * Four parts of kafkajs, replaced. A distributor spent half of its time in two: the checksum takes eight bytes at a time
  * instead of one (libs/bytes), and requests are not copied at each of seven levels (libs/kafka/src/parts-encoder.ts). The
- * third woke every connection a thousand times a second (libs/kafka/src/quiet-queue.ts).
+ * third woke every connection a thousand times a second (libs/kafka/src/quiet-queue.ts), the fourth copied each answer once
+ * more (libs/kafka/src/frame-socket.ts).
  */
 const fasterKafkajs = {
   name: "kafkajs-hot-parts",
@@ -42,6 +43,8 @@ const fasterKafkajs = {
     b.onResolve({ filter: /\/crc32C$/ }, (args) => (within(args) ? { path: "crc32c", namespace: "ours" } : undefined));
     b.onResolve({ filter: /\/encoder$/ }, (args) => (within(args) ? { path: "encoder", namespace: "ours" } : undefined));
     b.onResolve({ filter: /\/requestQueue$/ }, (args) => (within(args) ? { path: "queue", namespace: "ours" } : undefined));
+    b.onResolve({ filter: /\/connection$/ }, (args) => (within(args) ? { path: "connection", namespace: "ours" } : undefined));
+    b.onLoad({ filter: /^connection$/, namespace: "ours" }, () => ({ contents: 'module.exports = require("./libs/kafka/src/frame-socket.ts").frameConnection(require("kafkajs/src/network/connection.js"));', resolveDir: root }));
     b.onLoad({ filter: /^queue$/, namespace: "ours" }, () => ({ contents: 'module.exports = require("./libs/kafka/src/quiet-queue.ts").quietQueue(require("kafkajs/src/network/requestQueue/index.js"));', resolveDir: root }));
     b.onLoad({ filter: /^crc32c$/, namespace: "ours" }, () => ({ contents: 'module.exports = require("@cinderblock/bytes").crc32c;', resolveDir: root }));
     b.onLoad({ filter: /^encoder$/, namespace: "ours" }, () => ({ contents: 'module.exports = require("./libs/kafka/src/parts-encoder.ts").partsEncoder(require("kafkajs/src/protocol/encoder.js"));', resolveDir: root }));

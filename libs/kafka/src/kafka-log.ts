@@ -2,6 +2,7 @@ import { AssignerProtocol, type Admin, CompressionTypes, type Consumer, Kafka, l
 import { Deferred, sleep } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
+import { frameSocket } from "./frame-socket.ts";
 import { type OAuthConfig, tokenProvider } from "./oauth.ts";
 import type { LogRecord, OffsetRange, PartitionedLog, PartitionReader, ReadOptions } from "./partitioned-log.ts";
 
@@ -50,7 +51,7 @@ export class KafkaLog implements PartitionedLog {
     this.base = base;
     const { tls, sasl } = config;
     this.kafka = new Kafka({
-      clientId: config.clientId, brokers: [...config.brokers], connectionTimeout: 3000, requestTimeout: 20_000, retry: { initialRetryTime: 100, maxRetryTime: 2000, retries: 5 },
+      clientId: config.clientId, brokers: [...config.brokers], socketFactory: frameSocket, connectionTimeout: 3000, requestTimeout: 20_000, retry: { initialRetryTime: 100, maxRetryTime: 2000, retries: 5 },
       ...(tls ? { ssl: { ...(tls.ca === "" ? {} : { ca: [tls.ca] }), rejectUnauthorized: !tls.insecureSkipVerify } } : {}), ...(sasl ? { sasl: (sasl.mechanism === "oauthbearer" ? { mechanism: "oauthbearer", oauthBearerProvider: tokenProvider(sasl.oauth) } : sasl) as SASLOptions } : {}),
       logLevel: logLevel.WARN, logCreator: () => ({ namespace, level, log: { message, ...fields } }) => { base.log[level === logLevel.ERROR ? "warn" : "debug"]({ kafka: namespace, groupId: fields.groupId as unknown, error: fields.error as unknown }, message); },
     });
