@@ -35,7 +35,11 @@ export interface ProfileGroup {
 export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileGroup[]; ids: SampleIds; annotations: Annotations; /** only its totals are kept: its stacks count as none */ stripped?: boolean }
 
 /** Where processed profiles go; it must be done with the profile when it returns. */
-export interface ProfileSink { append(tenant: string, processed: ProcessedProfile): void }
+export interface ProfileSink {
+  /** it does not look at the profiles' ids: they are empty, which saves hashing every byte */
+  readonly ignoresIds?: boolean;
+  append(tenant: string, processed: ProcessedProfile): void;
+}
 
 /** A push as an agent sent it. `trickle`: it is taken although a limit of its tenant or of a usage group is reached. */
 export type SentPush = { trickle?: boolean } & ({ kind: "push"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "otlp"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "ingest"; request: IngestRequest; body: Uint8Array });
@@ -274,10 +278,10 @@ export class PushProcessor {
     }
     if (bySet.size === 0) return;
     // Every sample of one profile is hashed with its bytes: 64 bits of content, with the labels 128 bits of identity.
-    const bodyHash = this.hasher.h64(bodyBytes);
+    const { ignoresIds } = this.sink, bodyHash = ignoresIds ? 0n : this.hasher.h64(bodyBytes);
     this.sink.append(tenant, {
       profile, ids: stripped ? NO_IDS : ids, annotations: this.annotations, ...(stripped ? { stripped } : {}),
-      groups: [...bySet].map(([final, same]) => ({ labels: final.labels, samples: mergeGroups(same.map((g) => ({ ...g, labels: final.labels as Label[] })))[0]!.samples, id: this.profileId(tenant, context.bytes, final.bytes, profile.timeNanos, bodyHash) })),
+      groups: [...bySet].map(([final, same]) => ({ labels: final.labels, samples: mergeGroups(same.map((g) => ({ ...g, labels: final.labels as Label[] })))[0]!.samples, id: ignoresIds ? NO_ID : this.profileId(tenant, context.bytes, final.bytes, profile.timeNanos, bodyHash) })),
     });
   }
 
@@ -346,6 +350,7 @@ export class PushProcessor {
   }
 }
 
+const NO_ID = new Uint8Array(0);
 const NO_IDS: SampleIds = { spans: undefined, traces: undefined };
 
 function sampled(rule: { probability: number; by: string }): Annotation {

@@ -4,6 +4,7 @@ import { COLUMNS, type Column, MAX_DEPTH, Tag, VERSION } from "./types.ts";
 /**
  * A value as bytes: undefined, null, booleans, numbers, bigints below 2^64, text, bytes, typed arrays, arrays and plain
  * objects of them. Fields that are undefined are left out. Format: docs/formats/message.md
+ * The bytes are the caller's, their buffer may be larger.
  * @param room bytes that it will need, about
  * @param before a byte in front of the message: columns are not aligned then
  */
@@ -14,7 +15,7 @@ export function encodeMessage(value: unknown, room = 1024, before?: number): Uin
   /** field name -> number, in order of first sight */
   const names = new Map<string, number>();
   put(out, value, names, 0);
-  return out.take();
+  return out.finish();
 }
 
 function put(out: ByteWriter, value: unknown, names: Map<string, number>, depth: number): void {
