@@ -60,10 +60,11 @@ async function push(to, base) {
 /** How often the load is pushed to be measured: what a process pays now and then, like joining its groups in Kafka again, is not what a profile costs. */
 const LOADS = 3;
 async function pushLoads(to, base) { for (let i = 0; i < LOADS; i++) await push(to, base - (i === 0 ? 0 : i + 1) * 3600_000); }
+/** Compiling goes on for a while: it is not what a profile costs, either. */
+async function warmUp(to, ingesters, base) { for (const hours of [1, 5]) await uploaded(to, ingesters, base - hours * 3600_000); }
 
-/** Pushes the load and flushes, once to warm up and three times to be measured; CPU seconds of each process for one of the three. */
+/** Pushes the loads and flushes; CPU seconds of each process for one load. */
 async function pushed(members, to, ingesters, base) {
-  await uploaded(to, ingesters, base - 3600_000);
   const before = new Map(members.map((m) => [m, m.cpu]));
   await pushLoads(to, base);
   await consumed(ingesters);
@@ -83,10 +84,8 @@ async function consumed(ingesters) {
   for (const m of ingesters) for (let i = 0; i < 600 && (await m.metric("cinderblock_ingester_unshipped_bytes")) > 0; i++) await sleep(500);
 }
 
-/** One after the other: what shares the cores with another process takes more CPU seconds for the same work. CPU seconds of one load. */
+/** One after the other: what shares the cores with another process takes more CPU seconds for the same work. The owners stand still before and after. CPU seconds of one load. */
 async function pushedOneByOne(distributor, owners, base) {
-  await uploaded(distributor, owners, base - 3600_000);
-  for (const m of owners) m.child.kill("SIGSTOP");
   const out = new Map(), was = distributor.cpu;
   await pushLoads(distributor, base);
   out.set(distributor, (distributor.cpu - was) / LOADS);
@@ -99,19 +98,23 @@ async function pushedOneByOne(distributor, owners, base) {
     out.set(m, (m.cpu - before) / LOADS);
     m.child.kill("SIGSTOP");
   }
-  for (const m of owners) m.child.kill("SIGCONT");
   return out;
 }
 const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
 const figures = [];
-const note = (name, cpu) => { figures.push({ name, cpu }); };
+/** @param single the single binary's CPU seconds for the same, measured just before */
+const note = (name, cpu, single) => { figures.push({ name, cpu, beside: cpu / single }); };
+/** The machine's speed changes by the minute: what is compared takes turns. */
+const TURNS = 3;
 
 for (let round = 0; round < rounds; round++) {
   step(`round ${round + 1}: the single binary`);
-  const single = new Member("single", s3Flags(`single-${round}`));
+  const single = new Member("single", ["-compactor.enabled=false", ...s3Flags(`single-${round}`)]);
   await single.start();
-  note("single", (await pushed([single], single, [single], base)).get(single));
-  await single.kill("SIGTERM");
+  await warmUp(single, [single], base);
+  let alone = 0;
+  const measureSingle = async () => { single.child.kill("SIGCONT"); alone = (await pushed([single], single, [single], base)).get(single); note("single", alone, alone); single.child.kill("SIGSTOP"); };
+  await measureSingle();
 
   for (const mode of ["direct", "kafka"]) {
     step(`round ${round + 1}: ${mode === "direct" ? "three replicas" : "Kafka and two zones"}`);
@@ -125,10 +128,17 @@ for (let round = 0; round < rounds; round++) {
     await distributor.start();
     await sleep(mode === "kafka" ? 5000 : 1000);
     const members = [distributor, ...ingesters, ...reads];
-    const cpu = mode === "kafka" ? await pushedOneByOne(distributor, ingesters, base) : await pushed(members, distributor, ingesters, base);
-    note(`${mode} distributor`, cpu.get(distributor));
-    ingesters.forEach((m, i) => note(`${mode} ingester ${i}`, cpu.get(m)));
-    if (mode === "direct") note("direct store-gateway", cpu.get(reads[0]));
+    await warmUp(distributor, ingesters, base);
+    for (const m of mode === "kafka" ? ingesters : []) m.child.kill("SIGSTOP");
+    for (let turn = 0; turn < (mode === "kafka" ? TURNS : 1); turn++) {
+      if (mode === "kafka") await measureSingle();
+      const cpu = mode === "kafka" ? await pushedOneByOne(distributor, ingesters, base) : await pushed(members, distributor, ingesters, base);
+      note(`${mode} distributor`, cpu.get(distributor), alone);
+      ingesters.forEach((m, i) => note(`${mode} ingester ${i}`, cpu.get(m), alone));
+      if (mode === "direct") note("direct store-gateway", cpu.get(reads[0]), alone);
+      else note("kafka pair", cpu.get(distributor) + Math.min(...ingesters.map((m) => cpu.get(m))), alone);
+    }
+    for (const m of mode === "kafka" ? ingesters : []) m.child.kill("SIGCONT");
     // Questions: a flame graph of everything, as the bench asks it, over heads and blocks of all replicas.
     const received = async () => (await Promise.all(members.map((m) => m.metric("cinderblock_internal_received_bytes")))).reduce((a, b) => a + b, 0);
     const was = await received(), times = [], n = 40, cpuWas = new Map(reads.map((m) => [m, m.cpu]));
@@ -139,7 +149,7 @@ for (let round = 0; round < rounds; round++) {
       times.push(performance.now() - from);
     }
     figures.push({ name: `${mode} query`, ms: times.sort((a, b) => a - b)[n >> 1], bytes: ((await received()) - was) / n });
-    for (const m of reads) note(`${mode} query ${m.name.replace(/-0$/, "")}`, (m.cpu - cpuWas.get(m)) / n);
+    for (const m of reads) note(`${mode} query ${m.name.replace(/-0$/, "")}`, (m.cpu - cpuWas.get(m)) / n, 1);
 
     if (mode === "direct" && round === rounds - 1) {
       step("losing an ingester");
@@ -158,30 +168,31 @@ for (let round = 0; round < rounds; round++) {
     }
     await Promise.all(members.map((m) => m.kill()));
   }
+  await single.kill();
 }
 step("writing docs/benchmarks-cluster.md");
 const median = (name, pick = (f) => f.cpu) => { const v = figures.filter((f) => f.name === name).map(pick).sort((a, b) => a - b); return v[v.length >> 1]; };
-const single = median("single"), x = (v) => `${(v / single).toFixed(2)} x`, us = (v) => `${Math.round((v / profiles) * 1e6)}`;
+const us = (v) => `${Math.round((v / profiles) * 1e6)}`;
 const rec = figures.find((f) => f.name === "recovery");
-const kafkaPair = median("kafka distributor") + Math.min(median("kafka ingester 0"), median("kafka ingester 1")), further = Math.max(median("kafka ingester 0"), median("kafka ingester 1"));
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
-const row = (what, v, goal = "") => `| ${what} | ${us(v)} | ${x(v)} | ${goal} |`;
+const beside = (name) => median(name, (f) => f.beside), further = [0, 1].map((i) => `kafka ingester ${i}`).sort((a, b) => beside(b) - beside(a))[0];
+const row = (what, name, goal = "") => `| ${what} | ${us(median(name))} | ${beside(name).toFixed(2)} x | ${goal} |`;
 const query = (mode) => `| ${mode === "direct" ? "three replicas" : "Kafka, two zones"} | ${median(`${mode} query`, (f) => f.ms).toFixed(0)} | ${Math.round(median(`${mode} query`, (f) => f.bytes) / 1000)} | ${["query-frontend", "query-scheduler", "querier", "store-gateway"].map((t) => (median(`${mode} query ${t}`) * 1000).toFixed(1)).join(" | ")} |`;
 writeFileSync(join(root, "docs/benchmarks-cluster.md"), `# Benchmarks of a cluster
 
-Written by \`node tools/bench/cluster.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): real processes, Redis, Kafka and S3 server on the same machine; the load of [benchmarks.md](benchmarks.md) (${profiles.toLocaleString("en")} profiles), median of ${rounds} rounds. CPU of each process from the first push to the last block being in the bucket, for three loads after a first one: what a process pays once, compiling, is not in it. The three replicas, a client and the distributor share the cores; through Kafka the distributor is measured alone, then each owner while it reads what has gathered.
+Written by \`node tools/bench/cluster.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): real processes, Redis, Kafka and S3 server on the same machine; the load of [benchmarks.md](benchmarks.md) (${profiles.toLocaleString("en")} profiles), medians of ${rounds} rounds. CPU of each process from the first push to the last block being in the bucket, for three loads after two others: what a process pays once, compiling, is not in it. The machine's speed changes by the minute: each is compared with the single binary just before it, through Kafka in ${TURNS} turns a round. The three replicas, a client and the distributor share the cores; through Kafka the distributor is measured alone, then each owner while it reads what has gathered.
 
 ## CPU of a push
 
 | who | microseconds a profile | beside the single binary | goal |
 |---|---:|---:|---:|
-${row("the single binary", single)}
-${row("three replicas: distributor", median("direct distributor"))}
-${[0, 1, 2].map((i) => row(`three replicas: ingester ${i}`, median(`direct ingester ${i}`))).join("\n")}
-${row("three replicas: store-gateway", median("direct store-gateway"))}
-${row("Kafka: distributor", median("kafka distributor"))}
-${[0, 1].map((i) => row(`Kafka: ingester of zone ${"ab"[i]}`, median(`kafka ingester ${i}`))).join("\n")}
-${row("Kafka: distributor and one owner", kafkaPair, "≤ 1.6 x")}
+${row("the single binary", "single")}
+${row("three replicas: distributor", "direct distributor")}
+${[0, 1, 2].map((i) => row(`three replicas: ingester ${i}`, `direct ingester ${i}`)).join("\n")}
+${row("three replicas: store-gateway", "direct store-gateway")}
+${row("Kafka: distributor", "kafka distributor")}
+${[0, 1].map((i) => row(`Kafka: ingester of zone ${"ab"[i]}`, `kafka ingester ${i}`)).join("\n")}
+${row("Kafka: distributor and one owner", "kafka pair", "≤ 1.6 x")}
 ${row("Kafka: each further owner", further, "≤ 0.7 x")}
 
 ## A flame graph of an hour
