@@ -1,0 +1,204 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { tinyPprof } from "@cinderblock/testkit";
+import { until } from "./pusher.ts";
+import { folder, Server } from "./server.ts";
+
+/**
+ * Whoever moves back to Pyroscope v1 has it read what Cinderblock wrote. v1 reads tables with parquet-go, of this release:
+ * it seeks by the offset index and passes over pages by the column index, so that both are held against the values.
+ */
+const MODULE = "github.com/parquet-go/parquet-go@v0.30.1";
+const READER = `package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+type column struct {
+	Values, Nulls, Sum int64
+	Pages              int
+}
+
+type table struct {
+	Rows    int64
+	Columns map[string]*column
+}
+
+func must(err error, what ...any) {
+	if err != nil {
+		fmt.Println(what, err)
+		os.Exit(1)
+	}
+}
+
+func read(chunk parquet.ColumnChunk, c *column, name string) {
+	index, err := chunk.ColumnIndex()
+	must(err, name, "column index")
+	offsets, err := chunk.OffsetIndex()
+	must(err, name, "offset index")
+	pages := chunk.Pages()
+	defer pages.Close()
+	var row int64
+	for n := 0; ; n++ {
+		page, err := pages.ReadPage()
+		if err == io.EOF {
+			if n != offsets.NumPages() || n != index.NumPages() {
+				must(fmt.Errorf("%d pages, %d and %d indexed", n, offsets.NumPages(), index.NumPages()), name)
+			}
+			return
+		}
+		must(err, name, "page", n)
+		if offsets.FirstRowIndex(n) != row {
+			must(fmt.Errorf("page %d begins at row %d, the index says %d", n, row, offsets.FirstRowIndex(n)), name)
+		}
+		row += page.NumRows()
+		c.Pages++
+		values := make([]parquet.Value, page.NumValues())
+		for at, r := 0, page.Values(); at < len(values); {
+			k, err := r.ReadValues(values[at:])
+			at += k
+			if err != io.EOF {
+				must(err, name, "values")
+			} else if at < len(values) {
+				must(io.ErrUnexpectedEOF, name)
+			}
+		}
+		for _, v := range values {
+			if v.IsNull() {
+				c.Nulls++
+				continue
+			}
+			c.Values++
+			if k := v.Kind(); k == parquet.Int64 || k == parquet.Int32 {
+				c.Sum += v.Int64()
+			}
+			if index.NullPage(n) || chunk.Type().Compare(v, index.MinValue(n)) < 0 || chunk.Type().Compare(v, index.MaxValue(n)) > 0 {
+				must(fmt.Errorf("%v is not within the bounds of page %d", v, n), name)
+			}
+		}
+		parquet.Release(page)
+	}
+}
+
+func main() {
+	out := map[string]table{}
+	for _, path := range os.Args[1:] {
+		f, err := os.Open(path)
+		must(err)
+		info, err := f.Stat()
+		must(err)
+		file, err := parquet.OpenFile(f, info.Size())
+		must(err, path)
+		t := table{file.NumRows(), map[string]*column{}}
+		names := file.Schema().Columns()
+		for _, group := range file.RowGroups() {
+			for i, chunk := range group.ColumnChunks() {
+				name := strings.Join(names[i], ".")
+				if t.Columns[name] == nil {
+					t.Columns[name] = &column{}
+				}
+				read(chunk, t.Columns[name], path+" "+name)
+			}
+			// Rows again, from the middle: pages are found by the offset index.
+			rows := group.Rows()
+			must(rows.SeekToRow(group.NumRows()/2), path, "seek")
+			buffer, left := make([]parquet.Row, 64), group.NumRows()-group.NumRows()/2
+			for {
+				n, err := rows.ReadRows(buffer)
+				left -= int64(n)
+				if err == io.EOF {
+					break
+				}
+				must(err, path, "rows")
+			}
+			if left != 0 {
+				must(fmt.Errorf("%d rows are missing after a seek", left), path)
+			}
+			rows.Close()
+		}
+		out[path] = t
+	}
+	must(json.NewEncoder(os.Stdout).Encode(out))
+}
+`;
+
+const HOUR = 3600_000;
+interface Table { Rows: number; Columns: Record<string, { Values: number; Nulls: number; Sum: number; Pages: number }> }
+
+/** Builds the reader; where it cannot be built the test says so, and in CI it fails. */
+function build(dir: string): boolean {
+  mkdirSync(dir, { recursive: true });
+  writeFileSync(join(dir, "main.go"), READER);
+  const r = spawnSync("bash", ["-c", `export GOFLAGS=-mod=mod && go mod init reader >/dev/null 2>&1; go get ${MODULE} && go build -o reader .`], { cwd: dir, env: { ...process.env, CGO_ENABLED: "0" }, encoding: "utf8", timeout: 300_000 });
+  if (r.status === 0) return true;
+  if (process.env.CI === "true") throw new Error(`the reader could not be built: ${r.stderr}`);
+  process.stderr.write("NOTE: parquet-go could not be had; whether v1's library reads our tables was not tested\n");
+  return false;
+}
+
+describe("v1's library reads the tables of our blocks", () => {
+  const server = new Server(), dir = join(folder(), "reader"), begin = (Math.floor(Date.now() / (8 * HOUR)) - 2) * 8 * HOUR;
+  afterAll(() => server.stop());
+  const bucket = join(server.dir, "bucket");
+  const tables = (): string[] => readdirSync(bucket, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".parquet")).map((f) => join(bucket, f)).sort();
+  const meta = (path: string): { compaction: { level: number }; stats: { numProfiles: number; numSamples: number } } => JSON.parse(readFileSync(join(dirname(path), "meta.json"), "utf8")) as never;
+  const readAll = (paths: string[]): Record<string, Table> => {
+    const r = spawnSync(join(dir, "reader"), paths, { encoding: "utf8", maxBuffer: 1 << 26 });
+    expect(r.status === 0 ? "" : r.stdout + r.stderr).toBe("");
+    return JSON.parse(r.stdout) as Record<string, Table>;
+  };
+
+  it("as they are cut, compacted and downsampled: values, spans, and the indexes that it seeks by", async () => {
+    if (!build(dir)) return;
+    await server.start("-validation.reject-older-than=0", "-compactor.enabled=false");
+    let value = 0, samples = 0, profiles = 0;
+    // Large ones for tables of several pages, with nothing in between; some with spans. The last one says that the range before it is complete.
+    for (let i = 0; i <= 120; i++) {
+      const stacks = Array.from({ length: i % 3 === 0 ? 9000 : 1 + (i % 5) }, (_, k) => ({ frames: ["main", `f${k % 4000}`, `g${k % 7}${k >= 4000 ? "b" : ""}`, `h${k % 3}`], values: [(i + k) % 9 === 0 ? 0 : 1 + ((i * 31 + k) % 1000)], ...(i % 4 === 1 ? { labels: { profile_id: "00000000000000ab" } } : {}) }));
+      const body = gzipSync(tinyPprof({ stacks, timeNanos: BigInt(i === 120 ? begin + 9 * HOUR : begin + i * 3 * 60_000) * 1_000_000n }), { level: 1 });
+      const r = await server.json("/push.v1.PusherService/Push", { series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: `s${i % 6}` }], samples: [{ rawProfile: body.toString("base64") }] }] });
+      expect(r.status).toBe(200);
+      profiles++;
+      for (const s of stacks) if (s.values[0]! > 0) value += s.values[0]!;
+    }
+    await server.json("/ingester.v1.IngesterService/Flush", {});
+    await until("the blocks are in the bucket", () => Promise.resolve(tables().reduce((n, f) => n + meta(f).stats.numProfiles, 0) === profiles), 30_000);
+    const level1 = readAll(tables());
+    const check = (found: Record<string, Table>): { rows: number; sum: number; samples: number } => {
+      let rows = 0, sum = 0, count = 0;
+      for (const [path, t] of Object.entries(found)) {
+        const of = (name: string): Table["Columns"][string] => t.Columns[name]!;
+        expect(of("Samples.list.element.Value").Sum).toBe(of("TotalValue").Sum);
+        expect(of("Samples.list.element.StacktraceID").Values).toBe(of("Samples.list.element.Value").Values);
+        expect(of("SeriesIndex").Values).toBe(t.Rows);
+        if (!path.endsWith("/profiles.parquet")) continue;
+        expect([t.Rows, of("Samples.list.element.Value").Values]).toEqual([meta(path).stats.numProfiles, meta(path).stats.numSamples]);
+        rows += t.Rows; sum += of("TotalValue").Sum; count += of("Samples.list.element.Value").Values;
+      }
+      return { rows, sum, samples: count };
+    };
+    const one = check(level1);
+    expect([one.rows, one.sum]).toEqual([profiles, value]);
+    samples = one.samples;
+    const spans = Object.values(level1).reduce((n, t) => n + t.Columns["Samples.list.element.SpanID"]!.Values, 0);
+    expect(spans).toBeGreaterThan(50);
+
+    await server.stop();
+    await server.start("-validation.reject-older-than=0", "-compactor.downsampler-enabled=true", "-compactor.block-ranges=1h,2h,8h", "-compactor.first-level-compaction-wait-period=0s", "-compactor.compaction-interval=300ms", "-compactor.cleanup-interval=300ms", "-compactor.deletion-delay=0s", "-blocks-storage.bucket-store.ignore-deletion-marks-delay=0s", "-blocks-storage.bucket-store.sync-interval=300ms");
+    await until("the blocks are merged and thinned out", () => Promise.resolve(tables().some((f) => f.endsWith("profiles_1h_sum.parquet")) && tables().filter((f) => f.endsWith("/profiles.parquet")).length === 2), 60_000);
+    const merged = readAll(tables()), two = check(merged);
+    expect(two).toEqual({ rows: profiles, sum: value, samples });
+    expect(Math.max(...Object.values(merged).map((t) => t.Columns["Samples.list.element.Value"]!.Pages))).toBeGreaterThan(1);
+    const alone = Object.entries(merged).find(([p]) => meta(p).compaction.level === 1)![1].Columns.TotalValue!.Sum;
+    for (const kind of ["5m", "1h"]) expect(alone + Object.entries(merged).filter(([p]) => p.endsWith(`profiles_${kind}_sum.parquet`)).reduce((n, [, t]) => n + t.Columns.TotalValue!.Sum, 0)).toBe(value);
+  }, 240_000);
+});
