@@ -7,6 +7,8 @@ import type { Base } from "@cinderblock/telemetry";
 import type { PartitionState } from "@cinderblock/transport";
 
 const POLL_MS = 2000, SILENT_MS = 30_000;
+/** A push goes by what was found so long ago at most: there may be hundreds of partitions, and thousands of pushes a second. */
+const LOOK_MS = 250;
 
 /** What the owners say of the partitions, asked every two seconds, and what follows for writes. */
 export class PartitionWatch implements Service {
@@ -16,6 +18,7 @@ export class PartitionWatch implements Service {
   /** owner -> tenant -> its active series there, and when that was told */
   private readonly active = new Map<string, { atMs: number; tenants: Map<string, BigUint64Array> }>();
   private readonly unions = new Map<string, Set<bigint>>();
+  private looked: { atMs: number; behind: { partition: number; ageMs: number } | undefined } | undefined;
   private timer: NodeJS.Timeout | undefined;
   private readonly log: PartitionedLog;
   private readonly ring: RingView;
@@ -54,6 +57,7 @@ export class PartitionWatch implements Service {
     const old = this.base.now() - 2 * SILENT_MS;
     for (const [owner, a] of this.active) if (a.atMs < old) this.active.delete(owner);
     this.unions.clear();
+    this.looked = undefined;
     for (const owners of this.known.values()) for (const [owner, s] of owners) if (s.atMs < old && owners.size > 1) owners.delete(owner);
   }
 
@@ -74,12 +78,20 @@ export class PartitionWatch implements Service {
   /** Refuses writes that could outlive the topic's retention before they are in the bucket. */
   refuse(): void {
     if (this.known.size === 0) throw new CinderblockError("unavailable", "no ingester has told yet of the partitions that it reads: whether a push would reach the bucket in time is not known");
-    const now = this.base.now(), most = this.log.retentionMs / 2;
+    const now = this.base.now();
+    if (!this.looked || Math.abs(now - this.looked.atMs) >= LOOK_MS) this.looked = { atMs: now, behind: this.behind(now) };
+    const { behind } = this.looked;
+    if (behind) throw new CinderblockError("limit", `partition ${behind.partition} holds records that wait for the bucket for ${Math.round(behind.ageMs / 1000)} s, more than half of what the topic keeps (${Math.round(this.log.retentionMs / 2000)} s)`, { reason: "rate_limited" });
+  }
+
+  /** A partition of which every owner is too far behind. */
+  private behind(now: number): { partition: number; ageMs: number } | undefined {
     for (const [partition, owners] of this.known) {
       // What a silent owner said grows older with it: nobody knows what it has read since.
-      const age = Math.min(...[...owners.values()].map((s) => s.unuploadedAgeMs + (now - s.atMs > SILENT_MS ? now - s.atMs : 0)));
-      if (age > most) throw new CinderblockError("limit", `partition ${partition} holds records that wait for the bucket for ${Math.round(age / 1000)} s, more than half of what the topic keeps (${Math.round(most / 1000)} s)`, { reason: "rate_limited" });
+      const ageMs = Math.min(...[...owners.values()].map((s) => s.unuploadedAgeMs + (now - s.atMs > SILENT_MS ? now - s.atMs : 0)));
+      if (ageMs > this.log.retentionMs / 2) return { partition, ageMs };
     }
+    return undefined;
   }
 }
 
