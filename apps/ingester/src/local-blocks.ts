@@ -27,6 +27,7 @@ export class LocalBlocks {
 
   /** Reads what is there; removes heads that were being cut when the process ended (their log replays). */
   scan(): void {
+    this.unshippedSum = undefined;
     mkdirSync(this.dataPath, { recursive: true });
     for (const e of readdirSync(this.dataPath, { withFileTypes: true })) {
       if (!e.isDirectory() || e.name.startsWith(".")) continue;
@@ -66,9 +67,13 @@ export class LocalBlocks {
     rmSync(join(to, ulid), { recursive: true, force: true });
     renameSync(from, join(to, ulid));
     this.byTenant.get(tenant)?.metas.delete(ulid);
+    this.unshippedSum = undefined;
   }
 
-  add(tenant: string, meta: BlockMeta): void { this.of(tenant).metas.set(meta.ulid, meta); }
+  add(tenant: string, meta: BlockMeta): void {
+    this.of(tenant).metas.set(meta.ulid, meta);
+    this.unshippedSum = undefined;
+  }
 
   tenants(): string[] { return [...this.byTenant.keys()]; }
   metas(tenant: string): BlockMeta[] { return [...(this.byTenant.get(tenant)?.metas.values() ?? [])]; }
@@ -81,11 +86,13 @@ export class LocalBlocks {
     return out;
   }
 
+  /** summed when it is asked for after a change: each push asks, and there may be thousands of blocks */
+  private unshippedSum: number | undefined;
+
   /** Bytes of blocks that the bucket does not have yet. */
   unshippedBytes(): number {
-    let n = 0;
-    for (const { meta } of this.unshipped()) for (const f of meta.files) n += f.sizeBytes;
-    return n;
+    this.unshippedSum ??= this.unshipped().reduce((n, { meta }) => n + meta.files.reduce((m, f) => m + f.sizeBytes, 0), 0);
+    return this.unshippedSum;
   }
 
   shipped(): { tenant: string; meta: BlockMeta }[] {
@@ -97,6 +104,7 @@ export class LocalBlocks {
   markUploaded(tenant: string, ulid: string): void {
     const t = this.of(tenant);
     t.uploaded.add(ulid);
+    this.unshippedSum = undefined;
     // Names of blocks that are gone are of no use to anyone.
     const dir = join(this.dataPath, tenant, "local");
     const text = encodeShipper([...t.uploaded].filter((u) => t.metas.has(u)).sort());
@@ -106,6 +114,7 @@ export class LocalBlocks {
 
   remove(tenant: string, ulid: string): void {
     this.byTenant.get(tenant)?.metas.delete(ulid);
+    this.unshippedSum = undefined;
     rmSync(join(this.dataPath, tenant, "local", ulid), { recursive: true, force: true });
   }
 

@@ -1,0 +1,35 @@
+import { mkdirSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { BlockMeta } from "@cinderblock/block-meta";
+import { createLogger } from "@cinderblock/telemetry";
+import { LocalBlocks } from "./local-blocks.ts";
+
+const meta = (ulid: string, sizes: number[], level = 1): BlockMeta => ({ ulid, files: sizes.map((sizeBytes, i) => ({ relPath: `f${i}`, sizeBytes })), compaction: { level } }) as unknown as BlockMeta;
+
+describe("blocks on an ingester's disk", () => {
+  it("are summed while the bucket does not have them, whatever comes and goes", () => {
+    const path = mkdtempSync(join(tmpdir(), "cinderblock-local-")), blocks = new LocalBlocks(path, createLogger({ level: "silent", format: "json" }));
+    const [a, b, c, d] = ["01M8EKZW7M023ZEFRNNKY74X0A", "01M8EKZW7M023ZEFRNNKY74X0B", "01M8EKZW7M023ZEFRNNKY74X0C", "01M8EKZW7M023ZEFRNNKY74X0D"];
+    for (const [tenant, ulid] of [["t", a], ["t", b], ["u", c]] as const) mkdirSync(join(path, tenant, "local", ulid!), { recursive: true });
+    expect(blocks.unshippedBytes()).toBe(0);
+    blocks.add("t", meta(a!, [10, 5]));
+    expect(blocks.unshippedBytes()).toBe(15);
+    blocks.add("t", meta(b!, [100]));
+    blocks.add("u", meta(c!, [1000]));
+    blocks.add("u", meta(d!, [7], 2)); // compacted: it came from the bucket
+    expect(blocks.unshippedBytes()).toBe(1115);
+    blocks.markUploaded("t", b!);
+    expect(blocks.unshippedBytes()).toBe(1015);
+    blocks.quarantine("u", c!, new Error("damaged"));
+    expect(blocks.unshippedBytes()).toBe(15);
+    blocks.remove("t", a!);
+    expect(blocks.unshippedBytes()).toBe(0);
+    // Another process finds what is left: nothing that can be read.
+    const again = new LocalBlocks(path, createLogger({ level: "silent", format: "json" }));
+    again.add("t", meta(a!, [3]));
+    expect(again.unshippedBytes()).toBe(3);
+    again.scan();
+    expect(again.unshippedBytes()).toBe(3);
+  });
+});
