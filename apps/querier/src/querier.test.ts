@@ -90,3 +90,33 @@ describe("a strong read", () => {
     expect([r.warnings, asked, behind.asked]).toEqual([[], 2, [[A, B]]]);
   });
 });
+
+describe("an ingester that stands still", () => {
+  it("holds up the first question until that is found out, the next ones half a second, and none when it is back", async () => {
+    /** Stands still: neither answers nor refuses, until it goes on. */
+    class Ingester extends Store {
+      override readonly name = "ingester-0";
+      stands = true;
+      private now<T>(value: () => Promise<T>, timeoutMs: number): Promise<T> {
+        return this.stands ? new Promise((_, reject) => { setTimeout(() => { reject(new CinderblockError("unavailable", "no answer")); }, timeoutMs).unref(); }) : value();
+      }
+      ping(timeoutMs: number): Promise<void> { return this.now(() => Promise.resolve(), timeoutMs); }
+      override blocks(): Promise<BlockInfo[]> { return this.now(() => super.blocks(), 60_000); }
+    }
+    const ingester = new Ingester([block(A, 1)], [A], []), store = new Store([block(B, 1)], [B], []);
+    class Other extends Store { override readonly name = "ingester-1"; }
+    const other = new Other([], [], []), querier = new Querier({ ...sources(store), ingesters: () => [ingester, other] }, base);
+    const ask = async (): Promise<{ ms: number; warnings: string[] }> => {
+      const from = performance.now(), { warnings } = await querier.run("t", { kind: "select", query: QUERY }, Date.now() + 60_000, signal);
+      return { ms: performance.now() - from, warnings };
+    };
+    const first = await ask(), second = await ask();
+    expect([first.warnings, second.warnings]).toEqual([["ingester ingester-0 did not answer"], ["ingester ingester-0 did not answer"]]);
+    expect(first.ms).toBeGreaterThan(2000);
+    expect(second.ms).toBeLessThan(first.ms / 2);
+    ingester.stands = false;
+    expect((await ask()).warnings).toEqual([]);
+    ingester.stands = true;
+    expect((await ask()).ms).toBeGreaterThan(2000); // it lived meanwhile: it is given its time again
+  }, 20_000);
+});

@@ -44,6 +44,8 @@ interface Without { clients: Set<string>; damaged: Map<string, string> }
 
 /** A client that says nothing for so long is asked whether it lives, which it says at once if it does. */
 const PULSE_MS = 700, PING_MS = 1000;
+/** One that stood still is asked at once the next time, and waited for no longer than this. */
+const STILL_PING_MS = 250;
 
 /** Blocks that one query may leave out because they are damaged. */
 const MAX_DAMAGED = 16;
@@ -94,12 +96,13 @@ export class Querier {
     const silent: { client: SourceClient; err: unknown }[] = [];
     await Promise.all([...stores, ...ingesters].map(async (c) => {
       if (without.has(c.name)) { silent.push({ client: c, err: new CinderblockError("unavailable", `${c.name} did not answer`) }); return; }
-      try { lists.set(c, await living(c, c.blocks(q.tenant, startMs, endMs, q))); } catch (err) { if (!isGone(err)) throw err; silent.push({ client: c, err }); }
+      try { lists.set(c, await this.living(c, c.blocks(q.tenant, startMs, endMs, q))); } catch (err) { if (!isGone(err)) throw err; silent.push({ client: c, err }); }
     }));
     if (silent.length > 0) {
       // One that is silent may have left since the ring was read: then its data is in the bucket, and the lists are taken again.
       await this.sources.refresh();
       const now = new Set([...this.sources.ingesters(), ...this.sources.stores()].map((c) => c.name));
+      for (const name of this.still) if (!now.has(name)) this.still.delete(name);
       if (silent.some((x) => !now.has(x.client.name))) return this.lists(q, startMs, endMs, without);
     }
     if (stores.length > 0 && !stores.some((c) => lists.has(c))) throw silent.find((x) => stores.includes(x.client))!.err;
@@ -151,7 +154,38 @@ export class Querier {
 
   /** Asks a planned client; one that is gone is left out of the next plan. */
   private async ask<T>(client: SourceClient, question: () => Promise<T>): Promise<T> {
-    try { return await living(client, question()); } catch (err) { if (isGone(err)) throw new Silent(client, err); throw err; }
+    try { return await this.living(client, question()); } catch (err) { if (isGone(err)) throw new Silent(client, err); throw err; }
+  }
+
+  /** names of clients that stood still when they were last asked */
+  private readonly still = new Set<string>();
+
+  /**
+   * An answer, as long as whoever is to give it lives: one that stands still would hold up the query until its end. Finding
+   * out takes seconds once; until it answers again, each further question finds out in half of one.
+   */
+  private async living<T>(client: SourceClient, answer: Promise<T>): Promise<T> {
+    if (!client.ping) return answer;
+    const { still } = this, { name } = client, stood = still.has(name);
+    let timer: NodeJS.Timeout | undefined;
+    let missed = 0;
+    const dead = new Promise<never>((_, reject) => {
+      const silent = (err: unknown): void => {
+        if (++missed < 2) return;
+        still.add(name);
+        reject(new CinderblockError("unavailable", `${name} stands still: ${messageOf(err)}`));
+      };
+      const look = (): void => {
+        client.ping!(stood ? STILL_PING_MS : PING_MS).then(() => { missed = 0; still.delete(name); }, silent)
+          .finally(() => { if (timer !== undefined) timer = setTimeout(look, missed > 0 ? 0 : PULSE_MS); });
+      };
+      timer = setTimeout(look, stood ? 0 : PULSE_MS);
+    });
+    try {
+      const given = await Promise.race([answer, dead]);
+      still.delete(name);
+      return given;
+    } finally { clearTimeout(timer); timer = undefined; answer.catch(() => { /* it was given up, or has been thrown */ }); }
   }
 
   /** Plans and asks; a client that fell silent meanwhile is planned around, and so is a block that turns out to be damaged. */
@@ -265,21 +299,6 @@ export class Querier {
       return { kind: "labels", answer, warnings };
     });
   }
-}
-
-/** An answer, as long as whoever is to give it lives: one that stands still would hold up the query until its end. */
-async function living<T>(client: SourceClient, answer: Promise<T>): Promise<T> {
-  if (!client.ping) return answer;
-  let timer: NodeJS.Timeout | undefined;
-  let missed = 0;
-  const dead = new Promise<never>((_, reject) => {
-    const look = (): void => {
-      client.ping!(PING_MS).then(() => { missed = 0; }, (err: unknown) => { if (++missed >= 2) reject(new CinderblockError("unavailable", `${client.name} stands still: ${messageOf(err)}`)); })
-        .finally(() => { if (timer !== undefined) timer = setTimeout(look, missed > 0 ? 0 : PULSE_MS); });
-    };
-    timer = setTimeout(look, PULSE_MS);
-  });
-  try { return await Promise.race([answer, dead]); } finally { clearTimeout(timer); timer = undefined; answer.catch(() => { /* it was given up, or has been thrown */ }); }
 }
 
 function isGone(err: unknown): boolean { return kindOf(err) === "unavailable"; }
