@@ -5,6 +5,9 @@ import { reachEnds, zonesOf } from "./strong.ts";
 import { QuerierLoop } from "./querier-loop.ts";
 import { Querier, type Sources } from "./querier.ts";
 
+/** An answer that was given in time may take so long to come. */
+const ANSWER_MS = 250;
+
 /** Takes queries from the schedulers and asks ingesters and store-gateways. */
 export const querier: Component<typeof querierSchema> = {
   name: "querier",
@@ -17,7 +20,8 @@ export const querier: Component<typeof querierSchema> = {
       // One that is silent, or that still reads its log, is asked, too: what it alone has must be told. A new one answers that it has nothing.
       ingesters: () => ring.snapshot.members.map(source), stores: () => process.stores(),
       maxSilentIngesters: () => (config.writeBuffer === "kafka" ? zonesOf(ring.snapshot.readable) - 1 : config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1)),
-      reach: (ends, deadlineMs) => reachEnds(() => ring.snapshot.readable, ends, deadlineMs, (m, left) => client.call<number[]>(m.address, "Ingester", "reach", [ends, deadlineMs], { timeoutMs: left })),
+      // Its own answer, which says what it lacks, comes at that time, and before this gives up.
+      reach: (ends, deadlineMs) => reachEnds(() => ring.snapshot.readable, ends, deadlineMs, (m, untilMs) => client.call<number[]>(m.address, "Ingester", "reach", [ends, untilMs], { timeoutMs: Math.max(1, untilMs - Date.now()) + ANSWER_MS })),
       refresh: async () => { await Promise.all([ring.refresh(), stores.refresh()]); },
     };
     const jobs = new RemoteJobs(client, () => process.schedulers(), base);
