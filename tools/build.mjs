@@ -40,14 +40,17 @@ const fasterKafkajs = {
   name: "kafkajs-hot-parts",
   setup(b) {
     const within = (args) => /kafkajs.src/.test(args.importer);
-    b.onResolve({ filter: /\/crc32C$/ }, (args) => (within(args) ? { path: "crc32c", namespace: "ours" } : undefined));
-    b.onResolve({ filter: /\/encoder$/ }, (args) => (within(args) ? { path: "encoder", namespace: "ours" } : undefined));
-    b.onResolve({ filter: /\/requestQueue$/ }, (args) => (within(args) ? { path: "queue", namespace: "ours" } : undefined));
-    b.onResolve({ filter: /\/connection$/ }, (args) => (within(args) ? { path: "connection", namespace: "ours" } : undefined));
-    b.onLoad({ filter: /^connection$/, namespace: "ours" }, () => ({ contents: 'module.exports = require("./libs/kafka/src/frame-socket.ts").frameConnection(require("kafkajs/src/network/connection.js"));', resolveDir: root }));
-    b.onLoad({ filter: /^queue$/, namespace: "ours" }, () => ({ contents: 'module.exports = require("./libs/kafka/src/quiet-queue.ts").quietQueue(require("kafkajs/src/network/requestQueue/index.js"));', resolveDir: root }));
-    b.onLoad({ filter: /^crc32c$/, namespace: "ours" }, () => ({ contents: 'module.exports = require("@cinderblock/bytes").crc32c;', resolveDir: root }));
-    b.onLoad({ filter: /^encoder$/, namespace: "ours" }, () => ({ contents: 'module.exports = require("./libs/kafka/src/parts-encoder.ts").partsEncoder(require("kafkajs/src/protocol/encoder.js"));', resolveDir: root }));
+    const parts = {
+      crc32c: [/\/crc32C$/, 'require("@cinderblock/bytes").crc32c'],
+      encoder: [/\/encoder$/, 'require("./libs/kafka/src/parts-encoder.ts").partsEncoder(require("kafkajs/src/protocol/encoder.js"))'],
+      queue: [/\/requestQueue$/, 'require("./libs/kafka/src/quiet-queue.ts").quietQueue(require("kafkajs/src/network/requestQueue/index.js"))'],
+      connection: [/\/connection$/, 'require("./libs/kafka/src/frame-socket.ts").frameConnection(require("kafkajs/src/network/connection.js"))'],
+    };
+    const replaced = new Set();
+    for (const [path, [filter]] of Object.entries(parts)) b.onResolve({ filter }, (args) => (within(args) ? { path, namespace: "ours" } : undefined));
+    b.onLoad({ filter: /./, namespace: "ours" }, ({ path }) => { replaced.add(path); return { contents: `module.exports = ${parts[path][1]};`, resolveDir: root }; });
+    // A kafkajs that has its parts elsewhere would go on unchanged, and nobody would see it but in its cost.
+    b.onEnd(() => ({ errors: Object.keys(parts).filter((p) => !replaced.has(p)).map((p) => ({ text: `kafkajs's ${p} was not found, so that it is not replaced: its release has changed` })) }));
   },
 };
 await build({

@@ -136,7 +136,7 @@ for (let round = 0; round < rounds; round++) {
       note(`${mode} distributor`, cpu.get(distributor), alone);
       ingesters.forEach((m, i) => note(`${mode} ingester ${i}`, cpu.get(m), alone));
       if (mode === "direct") note("direct store-gateway", cpu.get(reads[0]), alone);
-      else note("kafka pair", cpu.get(distributor) + Math.min(...ingesters.map((m) => cpu.get(m))), alone);
+      else note("kafka pair", cpu.get(distributor) + ingesters.reduce((n, m) => n + cpu.get(m), 0) / ingesters.length, alone);
     }
     for (const m of mode === "kafka" ? ingesters : []) m.child.kill("SIGCONT");
     // Questions: a flame graph of everything, as the bench asks it, over heads and blocks of all replicas.

@@ -59,6 +59,8 @@ export class Querier {
   private readonly base: Base;
   private readonly missing: { inc(): void };
   private readonly damaged: { inc(): void };
+  /** names of clients that stood still when they were last asked */
+  private readonly still = new Set<string>();
   constructor(sources: Sources, base: Base) {
     this.sources = sources;
     this.base = base;
@@ -157,9 +159,6 @@ export class Querier {
     try { return await this.living(client, question()); } catch (err) { if (isGone(err)) throw new Silent(client, err); throw err; }
   }
 
-  /** names of clients that stood still when they were last asked */
-  private readonly still = new Set<string>();
-
   /**
    * An answer, as long as whoever is to give it lives: one that stands still would hold up the query until its end. Finding
    * out takes seconds once; until it answers again, each further question finds out in half of one.
@@ -171,7 +170,7 @@ export class Querier {
     let missed = 0;
     const dead = new Promise<never>((_, reject) => {
       const silent = (err: unknown): void => {
-        if (++missed < 2) return;
+        if (timer === undefined || ++missed < 2) return; // it has answered meanwhile, or has another chance
         still.add(name);
         reject(new CinderblockError("unavailable", `${name} stands still: ${messageOf(err)}`));
       };
