@@ -202,6 +202,33 @@ describe("Kafka", () => {
     }
   }, 120_000);
 
+  it("what it acknowledges is there, also after it took a record whose answer was lost", async () => {
+    if (!kafka) return;
+    const direct = new KafkaLog(config("answers"), base), log = new KafkaLog(config("answers", { brokers: [kafka.wire.brokers] }), base);
+    await direct.connect();
+    await log.connect();
+    const seen = await Seen.of(direct, 0, "g");
+    try {
+      await log.produce(0, Buffer.from("first"), 10_000);
+      kafka.wire.loseAnswers();
+      const outcome = log.produce(0, Buffer.from("second"), 60_000).then(() => "taken", () => "refused");
+      for (let i = 0; i < 100 && (await direct.offsets())[0]!.end < 2; i++) await sleep(50);
+      kafka.wire.cut();
+      // Longer than kafkajs tries to reach the brokers: it gives the record up.
+      expect(await outcome).toBe("refused");
+      kafka.wire.mend();
+      const acknowledged: string[] = [];
+      for (let i = 0; acknowledged.length < 3 && i < 40; i++) { try { await log.produce(0, Buffer.from(`after${i}`), 5000); acknowledged.push(`after${i}`); } catch { await sleep(500); } }
+      expect(acknowledged.length).toBe(3);
+      expect(await seen.until(5)).toEqual(["first", "second", ...acknowledged]);
+    } finally {
+      kafka.wire.mend();
+      await seen.reader.stop();
+      await log.close();
+      await direct.close();
+    }
+  }, 120_000);
+
   it("a reader that was stopped while Kafka was away does not come back with it", async () => {
     if (!kafka) return;
     const log = new KafkaLog(config("stopped"), base);

@@ -41,10 +41,9 @@ export class KafkaLog implements PartitionedLog {
   private readonly base: Base;
   private readonly kafka: Kafka;
   private readonly admin: Admin;
-  private readonly producer: Producer;
   private readonly queue = new Set<Waiting>();
   private sending = false;
-  private producing: Promise<void> | undefined;
+  private producer: Promise<Producer> | undefined;
 
   constructor(config: KafkaConfig, base: Base) {
     this.config = config;
@@ -56,8 +55,6 @@ export class KafkaLog implements PartitionedLog {
       logLevel: logLevel.WARN, logCreator: () => ({ namespace, level, log: { message, ...fields } }) => { base.log[level === logLevel.ERROR ? "warn" : "debug"]({ kafka: namespace, groupId: fields.groupId as unknown, error: fields.error as unknown }, message); },
     });
     this.admin = this.kafka.admin();
-    // One request at a time: the broker drops what it has already, and order is kept.
-    this.producer = this.kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { initialRetryTime: 100, maxRetryTime: 2000, retries: 100 } });
   }
 
   async connect(): Promise<string[]> {
@@ -128,6 +125,15 @@ export class KafkaLog implements PartitionedLog {
     return done.promise;
   }
 
+  private async connectProducer(): Promise<Producer> {
+    // One request at a time: the broker drops what it has already, and order is kept.
+    const producer = this.kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { initialRetryTime: 100, maxRetryTime: 2000, retries: 100 } });
+    try { await producer.connect(); } catch (err) { this.leave(producer); throw err; }
+    return producer;
+  }
+
+  private leave(producer: Producer): void { producer.disconnect().catch((err: unknown) => this.base.log.debug({ err }, "a producer did not disconnect")); }
+
   /** Sends what has gathered, one request after the other. */
   private async send(): Promise<void> {
     for (;;) {
@@ -148,9 +154,8 @@ export class KafkaLog implements PartitionedLog {
       if (batch.length === 0) continue; // their time was over meanwhile
       for (const w of batch) this.queue.delete(w);
       try {
-        this.producing ??= this.producer.connect();
-        await this.producing;
-        const answers = await this.producer.send({ topic: this.config.topic, acks: -1, timeout: 15_000, compression: CompressionTypes.None, messages: batch.map((w) => ({ partition: w.partition, value: Buffer.from(w.value.buffer, w.value.byteOffset, w.value.length), key: null })) });
+        const producer = await (this.producer ??= this.connectProducer());
+        const answers = await producer.send({ topic: this.config.topic, acks: -1, timeout: 15_000, compression: CompressionTypes.None, messages: batch.map((w) => ({ partition: w.partition, value: Buffer.from(w.value.buffer, w.value.byteOffset, w.value.length), key: null })) });
         const next = new Map(answers.map((a) => [a.partition, Number(a.baseOffset)]));
         for (const w of batch) {
           clearTimeout(w.timer);
@@ -159,7 +164,10 @@ export class KafkaLog implements PartitionedLog {
           w.done.resolve(offset);
         }
       } catch (err) {
-        this.producing = undefined;
+        // The broker may have these records, their answer was lost: it would take the next ones, which kafkajs numbers as
+        // these, for them, drop them and say that it has them. Another producer numbers anew.
+        this.producer?.then((p) => { this.leave(p); }, () => { /* it did not connect, which is told below */ });
+        this.producer = undefined;
         this.base.log.warn({ err, records: batch.length }, "Kafka took no records");
         for (const w of batch) { clearTimeout(w.timer); w.done.reject(new CinderblockError("unavailable", `Kafka took no record: ${(err as Error).message}`, { cause: err })); }
       }
@@ -169,11 +177,15 @@ export class KafkaLog implements PartitionedLog {
   // ---- reads
 
   async offsets(): Promise<OffsetRange[]> {
-    const out: OffsetRange[] = Array.from({ length: this.partitions }, () => ({ start: 0, end: 0 }));
+    const told = new Map<number, OffsetRange>();
     try {
-      for (const o of await this.admin.fetchTopicOffsets(this.config.topic)) if (o.partition < out.length) out[o.partition] = { start: Number(o.low), end: Number(o.high) };
+      for (const o of await this.admin.fetchTopicOffsets(this.config.topic)) told.set(o.partition, { start: Number(o.low), end: Number(o.high) });
     } catch (err) { throw new CinderblockError("unavailable", `Kafka did not tell the ends of ${this.config.topic}: ${(err as Error).message}`, { cause: err }); }
-    return out;
+    return Array.from({ length: this.partitions }, (_, p) => {
+      const range = told.get(p); // a strong read that took no answer for an empty partition would not wait for it
+      if (!range) throw new CinderblockError("unavailable", `Kafka did not tell the ends of ${this.config.topic}: partition ${p} has no leader now`);
+      return range;
+    });
   }
 
   async offsetAt(partition: number, timeMs: number): Promise<number> {
@@ -232,7 +244,10 @@ export class KafkaLog implements PartitionedLog {
       const anew = await isAnew();
       if (anew !== undefined) { options.onGap(next, anew); next = anew; hasCommitted = false; }
       // What is read again on purpose is not passed over.
-      if (!options.again || next >= committedThen) next = Math.max(next, await this.committedWithin(partition, options.group));
+      if (!options.again || next >= committedThen) {
+        const committed = await this.committedWithin(partition, options.group);
+        next = Math.max(next, committed); // records may have come while it was asked
+      }
       consumer.seek({ topic, partition, offset: String(next) });
     };
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
@@ -290,7 +305,7 @@ export class KafkaLog implements PartitionedLog {
   async close(): Promise<void> {
     for (const w of this.queue) { clearTimeout(w.timer); w.done.reject(new CinderblockError("unavailable", "this process stops")); }
     this.queue.clear();
-    await Promise.allSettled([this.producer.disconnect(), this.admin.disconnect()]);
+    await Promise.allSettled([this.producer?.then((p) => p.disconnect()), this.admin.disconnect()]);
   }
 }
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomBytes } from "node:crypto";
@@ -13,7 +13,10 @@ const JAVA = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-XX:+UseSerialGC
 /** How a broker that asks for TLS and SASL is reached: user alice with alice-secret by PLAIN and SCRAM-SHA-256, or any unsigned token by OAUTHBEARER. */
 export interface KafkaSecurity { brokers: string; ca: string }
 
-export interface KafkaServer { brokers: string; secure: KafkaSecurity; /** as a crash does */ kill(): Promise<void>; start(): Promise<void>; pause(): void; resume(): void }
+/** A way to the broker on which its answers can be lost, and which can be cut. */
+export interface KafkaWire { brokers: string; /** requests arrive, their answers do not */ loseAnswers(): void; /** every connection ends, none is taken */ cut(): void; mend(): void }
+
+export interface KafkaServer { brokers: string; secure: KafkaSecurity; wire: KafkaWire; /** as a crash does */ kill(): Promise<void>; start(): Promise<void>; pause(): void; resume(): void }
 
 /** The broker's jars, fetched once by Maven; undefined where they cannot be. */
 async function jars(): Promise<string | undefined> {
@@ -39,7 +42,8 @@ export async function startKafka(): Promise<KafkaServer | undefined> {
   const lib = await jars();
   if (lib === undefined) return undefined;
   const directory = mkdtempSync(join(tmpdir(), "cinderblock-kafka-"));
-  const port = await freePort(), secured = await freePort(), controller = await freePort(), config = join(directory, "server.properties");
+  const port = await freePort(), secured = await freePort(), controller = await freePort(), behindWire = await freePort(), config = join(directory, "server.properties");
+  const wire = await startWire(behindWire);
   const store = join(directory, "keys.p12"), module = "org.apache.kafka.common.security";
   const keytool = (...args: string[]): Promise<{ stdout: string }> => promisify(execFile)("keytool", [...args, "-alias", "broker", "-keystore", store, "-storetype", "PKCS12", "-storepass", "secret-of-keys"]);
   await keytool("-genkeypair", "-keyalg", "EC", "-validity", "30", "-dname", "CN=127.0.0.1", "-ext", "SAN=ip:127.0.0.1");
@@ -47,8 +51,8 @@ export async function startKafka(): Promise<KafkaServer | undefined> {
   writeFileSync(config, `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:${controller}
-listeners=PLAINTEXT://127.0.0.1:${port},SASL_SSL://127.0.0.1:${secured},CONTROLLER://127.0.0.1:${controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:${port},SASL_SSL://127.0.0.1:${secured}
+listeners=PLAINTEXT://127.0.0.1:${port},SASL_SSL://127.0.0.1:${secured},WIRE://127.0.0.1:${behindWire},CONTROLLER://127.0.0.1:${controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:${port},SASL_SSL://127.0.0.1:${secured},WIRE://${wire.brokers}
 ssl.keystore.location=${store}
 ssl.keystore.type=PKCS12
 ssl.keystore.password=secret-of-keys
@@ -58,7 +62,7 @@ listener.name.sasl_ssl.plain.sasl.jaas.config=${module}.plain.PlainLoginModule r
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=${module}.scram.ScramLoginModule required;
 listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=${module}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,WIRE:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs=${join(directory, "data")}
 offsets.topic.num.partitions=1
@@ -93,10 +97,33 @@ log.cleaner.dedupe.buffer.size=2097152
   };
   await start();
   return {
-    brokers: `127.0.0.1:${port}`, secure: { brokers: `127.0.0.1:${secured}`, ca }, start,
+    brokers: `127.0.0.1:${port}`, secure: { brokers: `127.0.0.1:${secured}`, ca }, wire, start,
     kill: () => new Promise((done) => { if (child!.exitCode !== null || child!.signalCode !== null) { done(); return; } child!.once("exit", () => done()); child!.kill("SIGKILL"); }),
     pause: () => { child!.kill("SIGSTOP"); },
     resume: () => { child!.kill("SIGCONT"); },
+  };
+}
+
+async function startWire(target: number): Promise<KafkaWire> {
+  const open = new Set<Socket>();
+  let lost = false, whole = true;
+  const server = createServer((near) => {
+    if (!whole) { near.destroy(); return; }
+    const far = connect(target, "127.0.0.1");
+    for (const s of [near, far]) {
+      open.add(s);
+      s.on("error", () => undefined).once("close", () => { near.destroy(); far.destroy(); open.delete(s); });
+    }
+    near.on("data", (bytes) => far.write(bytes));
+    far.on("data", (bytes) => { if (!lost) near.write(bytes); });
+  });
+  await new Promise<void>((done) => { server.listen(0, "127.0.0.1", done); });
+  server.unref();
+  return {
+    brokers: `127.0.0.1:${(server.address() as { port: number }).port}`,
+    loseAnswers: () => { lost = true; },
+    cut: () => { whole = false; for (const s of open) s.destroy(); },
+    mend: () => { whole = true; lost = false; },
   };
 }
 
