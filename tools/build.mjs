@@ -31,10 +31,10 @@ const components = readdirSync(join(root, "apps")).filter((a) => a !== "cinderbl
 const started = performance.now();
 rmSync(out, { recursive: true, force: true });
 /**
- * Four parts of kafkajs, replaced. A distributor spent half of its time in two: the checksum takes eight bytes at a time
+ * Five parts of kafkajs, replaced. A distributor spent half of its time in two: the checksum takes eight bytes at a time
  * instead of one (libs/bytes), and requests are not copied at each of seven levels (libs/kafka/src/parts-encoder.ts). The
  * third woke every connection a thousand times a second (libs/kafka/src/quiet-queue.ts), the fourth copied each answer once
- * more (libs/kafka/src/frame-socket.ts).
+ * more (libs/kafka/src/frame-socket.ts), the fifth joined a batch's records twice more (libs/kafka/src/record-batch.ts).
  */
 const fasterKafkajs = {
   name: "kafkajs-hot-parts",
@@ -43,6 +43,7 @@ const fasterKafkajs = {
     const parts = {
       crc32c: [/\/crc32C$/, 'require("@cinderblock/bytes").crc32c'],
       encoder: [/\/encoder$/, 'require("./libs/kafka/src/parts-encoder.ts").partsEncoder(require("kafkajs/src/protocol/encoder.js"))'],
+      batch: [/\/recordBatch\/v0$/, 'require("./libs/kafka/src/record-batch.ts").partsBatch(require("kafkajs/src/protocol/recordBatch/v0/index.js"), require("./libs/kafka/src/parts-encoder.ts").partsEncoder(require("kafkajs/src/protocol/encoder.js")))'],
       queue: [/\/requestQueue$/, 'require("./libs/kafka/src/quiet-queue.ts").quietQueue(require("kafkajs/src/network/requestQueue/index.js"))'],
       connection: [/\/connection$/, 'require("./libs/kafka/src/frame-socket.ts").frameConnection(require("kafkajs/src/network/connection.js"))'],
     };

@@ -11,7 +11,7 @@ let accepted = 0;
 let series: bigint[] = [], types: number[] = [];
 const hasher = await loadHasher(), seriesHash = labelHashes(hasher);
 const processor = new PushProcessor(hasher, {
-  ignoresIds: true,
+  checksOnly: true,
   append(_tenant, p) {
     accepted++;
     for (const { labels } of p.groups) { series.push(seriesHash(labels)); types.push(p.profile.tables.sampleTypes); }

@@ -54,6 +54,16 @@ const read = (file: string): Buffer => readFileSync(join(FOLDER, file));
 describe("golden bodies", () => {
   it.each(files)("%s", async (file) => { expect(await stored(pushOf(file, read(file)))).toBe(read(`${file}.expected`).toString("utf8")); });
 
+  it.each(files)("%s has the same series and counts for who only checks it", async (file) => {
+    const hasher = await loadHasher();
+    const seen = (checksOnly: boolean): unknown => {
+      const kept: string[] = [];
+      const sink = { checksOnly, append: (_tenant: string, p: ProcessedProfile): void => { for (const g of p.groups) kept.push(`${labelsText(g.labels)} ${p.profile.tables.sampleTypes} ${p.profile.kept}`); } };
+      return { answer: new PushProcessor(hasher, sink).process("t", pushOf(file, read(file)), TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), NOW), kept };
+    };
+    expect(seen(true)).toEqual(seen(false));
+  });
+
   it("are the same where they hold the same", () => {
     expect(read("push.pb.expected").equals(read("push.json.expected"))).toBe(true);
     expect(read("sampled.speedscope.json.expected").equals(read("evented.speedscope.json.expected"))).toBe(true);

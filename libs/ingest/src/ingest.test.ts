@@ -74,12 +74,12 @@ describe("processing a push", () => {
     const bare = await run(json(NAME, profile()), { relabelRules: rules([{ action: "replace", target_label: "service_name", replacement: "" }]) });
     expect(bare.outcome.error?.message).toContain("service name is not provided");
   });
-  it("hashes no bytes for a sink that ignores ids", async () => {
+  it("hashes no bytes for a sink that only checks", async () => {
     const hasher = await loadHasher(), hash = jest.spyOn(hasher, "h64"), ids: Uint8Array[] = [];
     const sink = { append: (_t: string, p: ProcessedProfile): void => { ids.push(...p.groups.map((g) => g.id)); } };
     const hashed = (own: PushProcessor): number => { hash.mockClear(); own.process("t", json(NAME, profile()), LIMITS, new RateGate(new SharedArrayBuffer(8)), NOW); return hash.mock.calls.length; };
     expect(hashed(new PushProcessor(hasher, sink))).toBeGreaterThan(0);
-    expect(hashed(new PushProcessor(hasher, { ...sink, ignoresIds: true }))).toBe(0);
+    expect(hashed(new PushProcessor(hasher, { ...sink, checksOnly: true }))).toBe(0);
     expect(ids.map((id) => id.length)).toEqual([16, 0]);
     hash.mockRestore();
   });

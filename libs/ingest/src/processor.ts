@@ -36,8 +36,8 @@ export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileG
 
 /** Where processed profiles go; it must be done with the profile when it returns. */
 export interface ProfileSink {
-  /** it does not look at the profiles' ids: they are empty, which saves hashing every byte */
-  readonly ignoresIds?: boolean;
+  /** it keeps nothing, and looks at labels and sample types alone: ids are empty, and what only changes stacks is left out */
+  readonly checksOnly?: boolean;
   append(tenant: string, processed: ProcessedProfile): void;
 }
 
@@ -258,10 +258,14 @@ export class PushProcessor {
     }
     validateProfile(tables, sent, limits, nowMs);
     out.samples += tables.samples;
-    if (context.language === "" || context.language === "unknown") context.language = detectLanguage(tables, context.spy);
-    const go = context.language === "go";
-    if (go) fixGoGenerics(tables);
-    injectMappingVersions(tables, sent);
+    const { checksOnly } = this.sink;
+    let go = false;
+    if (!checksOnly) {
+      if (context.language === "" || context.language === "unknown") context.language = detectLanguage(tables, context.spy);
+      go = context.language === "go";
+      if (go) fixGoGenerics(tables);
+      injectMappingVersions(tables, sent);
+    }
     if (limits.sampleTypeRelabelRules.length > 0) dropSampleTypes(tables, sent, limits.sampleTypeRelabelRules);
     const profile = normalise(this.kernel, tables, limits.maxProfileStacktraceDepth, BigInt(nowMs) * 1_000_000n, this.scratch);
     if (go) repairTruncatedStacks(profile);
@@ -278,10 +282,10 @@ export class PushProcessor {
     }
     if (bySet.size === 0) return;
     // Every sample of one profile is hashed with its bytes: 64 bits of content, with the labels 128 bits of identity.
-    const { ignoresIds } = this.sink, bodyHash = ignoresIds ? 0n : this.hasher.h64(bodyBytes);
+    const bodyHash = checksOnly ? 0n : this.hasher.h64(bodyBytes);
     this.sink.append(tenant, {
       profile, ids: stripped ? NO_IDS : ids, annotations: this.annotations, ...(stripped ? { stripped } : {}),
-      groups: [...bySet].map(([final, same]) => ({ labels: final.labels, samples: mergeGroups(same.map((g) => ({ ...g, labels: final.labels as Label[] })))[0]!.samples, id: ignoresIds ? NO_ID : this.profileId(tenant, context.bytes, final.bytes, profile.timeNanos, bodyHash) })),
+      groups: [...bySet].map(([final, same]) => ({ labels: final.labels, samples: mergeGroups(same.map((g) => ({ ...g, labels: final.labels as Label[] })))[0]!.samples, id: checksOnly ? NO_ID : this.profileId(tenant, context.bytes, final.bytes, profile.timeNanos, bodyHash) })),
     });
   }
 

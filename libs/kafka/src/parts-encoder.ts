@@ -22,7 +22,7 @@ const REFER = 1024, ROOM = 256;
 export function partsEncoder(Base: new (initialSize: number) => Encoder): new (initialSize?: number) => Encoder {
   return class PartsEncoder extends Base {
     /** what comes before `buf` */
-    private parts: Buffer[] = [];
+    private before: Buffer[] = [];
     private partBytes = 0;
 
     constructor() {
@@ -39,7 +39,7 @@ export function partsEncoder(Base: new (initialSize: number) => Encoder): new (i
     /** What was written becomes a part; the rest of its buffer is written to next. */
     private closePart(): void {
       if (this.offset === 0) return;
-      this.parts.push(this.buf.subarray(0, this.offset));
+      this.before.push(this.buf.subarray(0, this.offset));
       this.partBytes += this.offset;
       this.buf = this.buf.subarray(this.offset);
       this.offset = 0;
@@ -53,22 +53,28 @@ export function partsEncoder(Base: new (initialSize: number) => Encoder): new (i
         return;
       }
       this.closePart();
-      this.parts.push(bytes);
+      this.before.push(bytes);
       this.partBytes += bytes.length;
     }
 
     override get buffer(): Buffer {
-      if (this.parts.length === 0) return this.buf.subarray(0, this.offset);
+      if (this.before.length === 0) return this.buf.subarray(0, this.offset);
       this.closePart();
-      if (this.parts.length > 1) this.parts = [Buffer.concat(this.parts, this.partBytes)];
-      return this.parts[0]!;
+      if (this.before.length > 1) this.before = [Buffer.concat(this.before, this.partBytes)];
+      return this.before[0]!;
+    }
+
+    /** What was written, in pieces. */
+    parts(): readonly Buffer[] {
+      this.closePart();
+      return this.before;
     }
 
     override size(): number { return this.partBytes + this.offset; }
 
     override writeEncoder(value: PartsEncoder): this {
       value.closePart();
-      for (const p of value.parts) this.writeBufferInternal(p);
+      for (const p of value.before) this.writeBufferInternal(p);
       return this;
     }
     override writeEncoderArray(value: readonly PartsEncoder[]): this {
