@@ -7,7 +7,7 @@ import { Server } from "./server.ts";
 /** A real browser; undefined where none can be installed. */
 export async function launch(): Promise<Browser | undefined> {
   const executablePath = await findChromium();
-  return executablePath === undefined ? undefined : chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"] });
+  return executablePath === undefined ? undefined : chromium.launch({ executablePath, args: ["--no-sandbox", "--host-resolver-rules=MAP cinderblock.test 127.0.0.1", "--disable-dev-shm-usage", "--disable-gpu"] });
 }
 
 /** A page, what it asked for, and what went wrong in it. */

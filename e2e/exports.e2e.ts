@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { pipProgram, Random, tinyPprof } from "@cinderblock/testkit";
+import { firefoxProfiler, pipProgram, Random, tinyPprof } from "@cinderblock/testkit";
 import { CPU, folder, Server } from "./server.ts";
 
 // Answers as files of other programs, read by those programs where they can be had, and held against what was pushed.
@@ -94,6 +94,11 @@ print(json.dumps(out))`;
     const t = fox.threads[0]!, path = (s: number | null): string[] => (s === null ? [] : [...path(t.stackTable.prefix[s]!), t.stringArray[t.funcTable.name[t.frameTable.func[t.stackTable.frame[s]!]!]!]!]);
     expect(new Map(t.samples.stack.map((s, i) => [path(s).join("\u0000"), Math.round(t.samples.weight[i]! * 1e6)]))).toEqual(stacks);
     expect([fox.meta.preprocessedProfileVersion, t.samples.weightType, t.samples.length]).toEqual([47, "tracing-ms", stacks.size]);
+    const viewed = await firefoxProfiler(join(work, "x"));
+    if (!viewed) return; // said where it was looked for
+    const nanos = (ms: number): number => Math.round(ms * 1e6);
+    expect([viewed.weightType, nanos(viewed.sum)]).toEqual(["tracing-ms", sum(pushed)]);
+    expect(new Map([...viewed.stacks].map(([k, ms]) => [k, nanos(ms)]))).toEqual(stacks);
   });
 
   it("as OTLP that a server takes, whole, under the service that was asked for", async () => {

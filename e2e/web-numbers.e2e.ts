@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { ProfileSchema } from "@cinderblock/api";
-import { freePort, npmPackage, tinyPprof } from "@cinderblock/testkit";
+import { firefoxProfiler, freePort, npmPackage, tinyPprof } from "@cinderblock/testkit";
 import { CART, END, flame, HOUR, LATE, push, settled, shop, spoken, type Stack, visit } from "./browser.ts";
 import { CPU, folder } from "./server.ts";
 
@@ -361,8 +361,17 @@ describe("uploaded files", () => {
     await flame(page);
     await page.getByRole("button", { name: "Export", exact: true }).click();
     const save = async (name: string): Promise<Buffer> => { const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name, exact: true }).click()]); return readFileSync((await file.path())!); };
-    const firefox = JSON.parse((await save("Firefox Profiler")).toString()) as { threads: { samples: { weight: number[] } }[] };
+    const file = join(folder(), "cart.firefox.json");
+    writeFileSync(file, await save("Firefox Profiler"));
+    const firefox = JSON.parse(readFileSync(file, "utf8")) as { threads: { samples: { weight: number[] } }[] };
     expect(Math.round(firefox.threads[0]!.samples.weight.reduce((a, b) => a + b, 0))).toBe(120 * 750);
+    // As the Firefox Profiler opens it: every stack on the screen with its value.
+    const viewed = await firefoxProfiler(file), folded = (await save("Folded stacks")).toString().trim().split("\n");
+    if (viewed) {
+      expect(viewed.sum).toBe(120 * 750);
+      expect([...viewed.stacks].map(([k, ms]) => `${k.split("\u0000").join(";")} ${Math.round(ms * 1e6)}`).sort()).toEqual(folded.sort());
+      expect([...viewed.stacks.keys()].some((k) => k.includes("db.query"))).toBe(false);
+    }
     expect([(await save("Parquet")).subarray(0, 4).toString(), (await save("OTLP")).length > 100]).toEqual(["PAR1", true]);
     expect(problems).toEqual([]);
     await context.close();

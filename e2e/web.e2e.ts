@@ -46,6 +46,55 @@ describe("the incident story", () => {
     await other.context.close();
   });
 
+  inBrowser("hands out a link whose times stay, and a short one", async () => {
+    const moving = await open("explore?v=1&s=service_name%3D%22cart%22&f=now-3h&q=json");
+    const { page } = moving, clipboard = (): Promise<string> => page.evaluate(() => navigator.clipboard.readText());
+    await flame(page);
+    await page.getByRole("button", { name: "Copy link" }).click();
+    await page.getByText("Its times count from when it is opened.").waitFor();
+    expect(await clipboard()).toBe(page.url());
+    const before = Date.now();
+    await page.getByRole("button", { name: "Copy with times that stay" }).click();
+    await page.getByText("with times that stay.", { exact: false }).first().waitFor();
+    const fixed = new URL(await clipboard()).searchParams;
+    expect([fixed.get("s"), fixed.get("q"), Number(fixed.get("u")) - Number(fixed.get("f"))]).toEqual(['service_name="cart"', "json", 3 * HOUR]);
+    expect(Math.abs(Number(fixed.get("u")) - before)).toBeLessThan(60_000);
+    await page.keyboard.press("Shift+Y");
+    await page.getByRole("button", { name: "Copy link" }).click();
+    const short = async (): Promise<string> => { await page.getByRole("button", { name: "Copy a short link" }).click(); await page.getByText("The short link is copied.").waitFor(); return clipboard(); };
+    const link = await short();
+    expect(link).toMatch(/^http:\/\/[^/]+\/\?l=[a-z2-9]{10}$/);
+    // The same view has one link.
+    await page.getByRole("button", { name: "Copy link" }).click();
+    expect(await short()).toBe(link);
+    const other = await visit(theBrowser(), link);
+    await flame(other.page);
+    expect(other.page.url()).toBe(page.url());
+    const unknown = await visit(theBrowser(), link.replace(/l=.*/, "l=nobody2345"));
+    expect(await unknown.page.getByRole("alert").innerText()).toContain("There is no short link nobody2345 here.");
+    await unknown.page.getByRole("link", { name: "To all services" }).click();
+    await unknown.page.getByRole("button", { name: "cart", exact: true }).waitFor();
+    expect([...moving.problems, ...other.problems, ...unknown.problems]).toEqual([]);
+    await Promise.all([moving, other, unknown].map((v) => v.context.close()));
+  });
+
+  inBrowser("copies also where the page came without TLS from another machine", async () => {
+    // The browser takes this name for another machine, as it would that of a server in the office.
+    const v = await visit(theBrowser(), `http://cinderblock.test:${server.port}/?${LATE}`);
+    const { page } = v;
+    await page.getByRole("button", { name: "cart", exact: true }).waitFor();
+    expect(await page.evaluate(() => [isSecureContext, "clipboard" in navigator])).toEqual([false, false]);
+    await page.getByRole("button", { name: "Copy link" }).click();
+    await page.getByText("The link is copied.").waitFor();
+    await page.keyboard.press("Escape");
+    // What was copied can be pasted: into the search of the services.
+    const field = page.getByRole("searchbox").first();
+    await field.focus();
+    await page.keyboard.press("Control+V");
+    expect(await field.inputValue()).toBe(page.url());
+    await v.context.close();
+  });
+
   inBrowser("can be walked by keyboard alone", async () => {
     const { page, problems, context } = await open(`?${LATE}`);
     await page.getByRole("button", { name: "cart", exact: true }).focus();
@@ -192,6 +241,8 @@ describe("accessibility", () => {
     ["functions", `explore?${LATE}&${CART}&pane=table`], ["call tree", `explore?${LATE}&${CART}&pane=tree`], ["callers", `explore?${LATE}&${CART}&pane=sandwich&fn=json.Marshal`], ["call graph", `explore?${LATE}&${CART}&pane=graph`], ["labels", `explore?${LATE}&${CART}&pane=labels`], ["profiles", `explore?${LATE}&${CART}&pane=profiles&cell=30.15`],
     ["compare", `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`], ["status", "status"], ["files", "files"],
     ["an error", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("textbox", { name: "Query" }).fill("x="); await p.keyboard.press("Enter"); }],
+    ["a link that was copied", `explore?v=1&s=service_name%3D%22cart%22&f=now-3h`, async (p) => { await p.getByRole("button", { name: "Copy link" }).click(); await p.getByRole("button", { name: "Copy with times that stay" }).waitFor(); }],
+    ["no such short link", "?l=nobody2345", async (p) => { await p.getByRole("alert").waitFor(); }],
     ["a dialog", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("button", { name: "Export", exact: true }).click(); }], ["time", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("button", { name: /^Time/ }).click(); }],
   ];
   for (const theme of ["light", "dark"] as const) {

@@ -3,6 +3,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { ApiError } from "./api/types.ts";
 import { AppProvider } from "./state/app.tsx";
 import { Shell } from "./screens/Shell.tsx";
+import { Opened } from "./screens/ShortLink.tsx";
 import { applyTheme, savedTheme } from "./parts/theme.ts";
 import "./styles.css";
 
@@ -10,5 +11,5 @@ applyTheme(savedTheme());
 // A refused question stays refused: only what may pass by itself is asked again, once.
 const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 60_000, refetchOnWindowFocus: false, retry: (n, err) => n < 1 && err instanceof ApiError && (err.status === 503 || err.status === 0) } } });
 createRoot(document.getElementById("app")!).render(
-  <QueryClientProvider client={queries}><AppProvider><Shell /></AppProvider></QueryClientProvider>,
+  <QueryClientProvider client={queries}><Opened><AppProvider><Shell /></AppProvider></Opened></QueryClientProvider>,
 );

@@ -2,6 +2,7 @@ export { startKafka } from "./kafka.ts";
 export type { KafkaSecurity, KafkaServer } from "./kafka.ts";
 export { certificates } from "./certificates.ts";
 export type { Certificates } from "./certificates.ts";
+export { firefoxProfiler } from "./firefox-profiler.ts";
 export { faultProxy } from "./fault-proxy.ts";
 export type { Fault, FaultProxy } from "./fault-proxy.ts";
 export { startAzurite, startGcsServer, startSwift } from "./object-stores.ts";

@@ -1,4 +1,5 @@
 import { ApiError, type Capabilities, type DrawnFiles, type FileInfo, type FunctionFile, type FunctionPage, type Heatmap, type Selection, type Series, type SingleProfile } from "./types.ts";
+import { MAX_SHORT, SHORT_PREFIX } from "../state/links.ts";
 import type { Stacks } from "../state/state.ts";
 
 /** Where the UI is mounted, from the address of its own script: no flag, whatever proxy stands in front. */
@@ -107,6 +108,24 @@ export class Client {
   async profiles(s: Selection, min: number, max: number, limit: number, signal?: AbortSignal): Promise<{ rows: SingleProfile[]; count: number; total: number }> {
     const { value: v } = await this.json<{ profiles?: { profileId: string; timestamp: string; value?: string; labels?: string[] }[]; count?: string; total?: string }>("cinderblock.explore.v1.ExploreService/Profiles", { selection: selectionJson(s), minValue: String(min), maxValue: String(max), limit }, signal);
     return { rows: (v.profiles ?? []).map((p) => ({ id: p.profileId, ms: Number(p.timestamp), value: Number(p.value ?? 0), labels: p.labels ?? [] })), count: Number(v.count ?? 0), total: Number(v.total ?? 0) };
+  }
+
+  /** The settings of short links, the oldest first. */
+  private async shortLinks(signal?: AbortSignal): Promise<{ name: string; value: string }[]> {
+    const { value } = await this.json<{ settings?: { name: string; value?: string; modifiedAt?: string }[] }>("settings.v1.SettingsService/Get", {}, signal);
+    return (value.settings ?? []).filter((s) => s.name.startsWith(SHORT_PREFIX)).sort((a, b) => Number(a.modifiedAt ?? 0) - Number(b.modifiedAt ?? 0)).map((s) => ({ name: s.name, value: s.value ?? "" }));
+  }
+
+  /** What a short link stands for; undefined where there is none. */
+  async shortLink(id: string, signal?: AbortSignal): Promise<string | undefined> { return (await this.shortLinks(signal)).find((s) => s.name === SHORT_PREFIX + id)?.value; }
+
+  /** Keeps a text for a short link, and lets the oldest go. @returns the link's id: the one that the text has already, where it has one */
+  async keepShort(text: string, fresh: string): Promise<string> {
+    const all = await this.shortLinks(), same = all.find((s) => s.value === text);
+    if (same) return same.name.slice(SHORT_PREFIX.length);
+    for (const old of all.slice(0, Math.max(0, all.length - MAX_SHORT + 1))) await this.json("settings.v1.SettingsService/Delete", { name: old.name });
+    await this.json("settings.v1.SettingsService/Set", { setting: { name: SHORT_PREFIX + fresh, value: text } });
+    return fresh;
   }
 
   /** Uploaded files, the newest first. */

@@ -4,6 +4,7 @@ import { formatChange, formatShare, formatValue } from "@cinderblock/flame";
 import type { FunctionFile, Selection } from "../api/types.ts";
 import { useApp } from "../state/app.tsx";
 import { sourceLink } from "../state/source-link.ts";
+import { CopyButton } from "./CopyButton.tsx";
 import { measureOf } from "./panes.tsx";
 
 /** Lines of a file that are shown: those that cost most, in their order. */
@@ -60,7 +61,7 @@ export function Drawer({ selection, baseline }: { selection: Selection; baseline
         <button type="button" onClick={() => add("only")}>Only stacks with it <kbd>o</kbd></button>
         <button type="button" onClick={() => add("without")}>Without these stacks <kbd>x</kbd></button>
         <button type="button" onClick={() => add("hide")}>Merge into callers <kbd>h</kbd></button>
-        <button type="button" onClick={() => void navigator.clipboard.writeText(fn)}>Copy the name</button>
+        <CopyButton text={fn}>Copy the name</CopyButton>
       </div>
     </aside>
   );

@@ -2,6 +2,7 @@ import { type ReactNode, useMemo, useState } from "react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { formatCores, formatShare, formatValue } from "@cinderblock/flame";
 import { BASE } from "../api/client.ts";
+import { CopyButton } from "../parts/CopyButton.tsx";
 import { Failure, Loading, Partial } from "../parts/Failure.tsx";
 import { Sparkline } from "../parts/Sparkline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
@@ -84,7 +85,7 @@ function FirstProfile(): ReactNode {
     <section className="first">
       <h2>Waiting for the first profile</h2>
       <p>Point an SDK or agent of Pyroscope at <code>{url}</code>. This page looks again by itself.</p>
-      {snippets.map(([name, text]) => <div key={name} className="snippet"><h3>{name}</h3><pre tabIndex={0} aria-label={name}>{text}</pre><button type="button" onClick={() => void navigator.clipboard.writeText(text)}>Copy</button></div>)}
+      {snippets.map(([name, text]) => <div key={name} className="snippet"><h3>{name}</h3><pre tabIndex={0} aria-label={name}>{text}</pre><CopyButton text={text}>Copy</CopyButton></div>)}
     </section>
   );
 }

@@ -1,8 +1,10 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { encode, initial, type Screen } from "../state/state.ts";
 import { addressOf, useApp } from "../state/app.tsx";
-import { token } from "../api/client.ts";
+import { frozen, isMoving, newShortId, shortAddress, storedText } from "../state/links.ts";
+import { BASE, token } from "../api/client.ts";
 import { ApiError } from "../api/types.ts";
+import { copyText } from "../parts/clipboard.ts";
 import { applyTheme, savedTheme, type ThemeChoice } from "../parts/theme.ts";
 import { Failure } from "../parts/Failure.tsx";
 import { Dialog } from "../parts/Dialog.tsx";
@@ -16,15 +18,22 @@ const SCREENS: readonly [Screen, string][] = [["services", "Services"], ["explor
 const KEYS: readonly [keys: string, does: string][] = [
   ["← → ↑ ↓", "siblings, caller and callee in the flame graph"], ["Enter", "focus on the call"], ["Esc", "one call up"], ["Home", "everything"], ["+ − 0", "zoom in, out, fit; with Ctrl the wheel zooms"], ["Shift ← →, drag", "pan"],
   ["/", "search; n and N go through the matches"], ["1 … 6", "flame graph, functions, call tree, callers and callees, labels, profiles"], ["s", "callers and callees of the chosen function"], ["i", "upside down: callees first"], ["r", "collapse recursion"],
-  ["o x h", "only stacks with the function, without them, merge it into its callers"], ["c", "compare with the window before"], ["t", "time"], ["[ ]", "one window earlier, later"], ["y", "copy the link"], ["e", "export"], ["?", "this list"],
+  ["o x h", "only stacks with the function, without them, merge it into its callers"], ["c", "compare with the window before"], ["t", "time"], ["[ ]", "one window earlier, later"], ["y Y", "copy the link; with times that stay"], ["e", "export"], ["?", "this list"],
 ];
 
 /** What surrounds every screen. */
 export function Shell(): ReactNode {
-  const { state, go, refresh, can, cannot } = useApp();
+  const { state, go, refresh, client, can, cannot, range } = useApp();
   // A server with several tenants refuses who names none, before it says that it has several.
   const noTenant = cannot?.error instanceof ApiError && /no org id/.test(cannot.error.message);
-  const [help, setHelp] = useState(false), [settings, setSettings] = useState(false), [said, setSaid] = useState("");
+  const [help, setHelp] = useState(false), [settings, setSettings] = useState(false), [said, setSaid] = useState<{ text: string; more?: boolean }>(), [shown, setShown] = useState("");
+  /** Copies an address; where the browser lets nobody, it is shown. */
+  const copy = async (href: string, text: string, more = false): Promise<void> => { if (await copyText(href)) setSaid({ text, more }); else setShown(href); };
+  const copyLink = (): Promise<void> => copy(addressOf(state), isMoving(state) ? "The link is copied. Its times count from when it is opened." : "The link is copied.", true);
+  const copyFixed = (): Promise<void> => copy(addressOf(frozen(state, range)), "The link is copied, with times that stay.");
+  const copyShort = async (): Promise<void> => {
+    try { await copy(new URL(shortAddress(await client.keepShort(storedText(state), newShortId((b) => crypto.getRandomValues(b))), state.tenant), BASE).href, "The short link is copied."); } catch (err) { setSaid({ text: `There is no short link: ${(err as Error).message}` }); }
+  };
   useEffect(() => {
     document.title = `${state.screen === "services" ? "" : `${state.side.selector.find((m) => m.name === "service_name")?.value ?? SCREENS.find(([s]) => s === state.screen)![1]} – `}Cinderblock`;
   }, [state.screen, state.side]);
@@ -32,15 +41,16 @@ export function Shell(): ReactNode {
     const key = (e: KeyboardEvent): void => {
       if (e.ctrlKey || e.metaKey || e.altKey || (e.target as HTMLElement).matches("input, select, textarea") || document.querySelector("dialog[open]")) return;
       if (e.key === "?") setHelp(true);
-      else if (e.key === "y") void navigator.clipboard.writeText(addressOf(state)).then(() => setSaid("The link is copied."));
+      else if (e.key === "y") void copyLink();
+      else if (e.key === "Y") void copyFixed();
       else if (e.key === "t") document.querySelector<HTMLElement>("[data-shortcut=t]")?.click();
       else return;
       e.preventDefault();
     };
     addEventListener("keydown", key);
     return () => removeEventListener("keydown", key);
-  }, [state]);
-  useEffect(() => { if (said === "") return; const t = setTimeout(() => setSaid(""), 3000); return () => clearTimeout(t); }, [said]);
+  }, [state, range, client]);
+  useEffect(() => { if (!said) return; const t = setTimeout(() => setSaid(undefined), said.more ? 10_000 : 3000); return () => clearTimeout(t); }, [said]);
   const link = (screen: Screen): string => encode({ ...state, screen, ...(screen === "services" ? { side: { ...state.side, selector: [] }, stacks: initial.stacks, fn: "" } : {}) });
   return (
     <>
@@ -55,7 +65,7 @@ export function Shell(): ReactNode {
           <label className="sr" htmlFor="refresh">Refresh</label>
           <select id="refresh" value={state.refresh} onChange={(e) => go({ refresh: Number(e.target.value) }, true)}><option value={0}>when asked</option><option value={15}>every 15 s</option><option value={60}>every minute</option><option value={300}>every 5 min</option>{[0, 15, 60, 300].includes(state.refresh) ? null : <option value={state.refresh}>every {state.refresh} s</option>}</select>
           <button type="button" onClick={refresh} aria-label="Refresh now" title="Refresh now">⟳</button>
-          <button type="button" onClick={() => void navigator.clipboard.writeText(addressOf(state)).then(() => setSaid("The link is copied."))} title="Copy the link (y)">Copy link</button>
+          <button type="button" onClick={() => void copyLink()} title="Copy the link (y)">Copy link</button>
           <button type="button" aria-label="Settings" title="Settings" onClick={() => setSettings(true)}>⚙</button>
           <button type="button" aria-label="Keyboard" title="Keyboard (?)" onClick={() => setHelp(true)}>?</button>
         </div>
@@ -63,7 +73,11 @@ export function Shell(): ReactNode {
       <main id="main" tabIndex={-1}>
         {state.screen === "status" ? <Status /> : cannot ? <><h1 className="sr">Cinderblock</h1><Failure error={cannot.error} retry={cannot.retry} /></> : state.screen === "services" ? <Services /> : state.screen === "files" ? <Files /> : <Explore compare={state.screen === "compare"} />}
       </main>
-      <p className="said" role="status">{said}</p>
+      <div className="said" hidden={!said}>
+        <span role="status">{said?.text}</span>
+        {said?.more ? <>{isMoving(state) ? <button type="button" onClick={() => void copyFixed()}>Copy with times that stay</button> : null}<button type="button" onClick={() => void copyShort()}>Copy a short link</button></> : null}
+      </div>
+      {shown !== "" ? <Dialog title="The link" onClose={() => setShown("")}><p>The browser does not let it be copied: copy it from here.</p><input readOnly value={shown} aria-label="The link" size={60} ref={(e) => e?.select()} /></Dialog> : null}
       {help ? <Dialog title="Keyboard" onClose={() => setHelp(false)}><table className="keys"><tbody>{KEYS.map(([k, does]) => <tr key={k}><th scope="row"><kbd>{k}</kbd></th><td>{does}</td></tr>)}</tbody></table></Dialog> : null}
       {settings ? <Settings onClose={() => setSettings(false)} /> : null}
     </>
