@@ -95,7 +95,7 @@ const methods: IngestWorkerMethods = {
       let min = h.rowTime.data[0]!, max = min;
       for (const s of h.series) { if (s.rows.length === 0) continue; if (s.minTimeNanos < min) min = s.minTimeNanos; if (s.maxTimeNanos > max) max = s.maxTimeNanos; }
       const minTimeMs = Number(min / 1_000_000n), maxTimeMs = Number(max / 1_000_000n);
-      if (minTimeMs <= endMs && maxTimeMs >= startMs) out.push({ ulid: h.ulid, minTimeMs, maxTimeMs, level: 1, sources: [h.ulid], parents: [], shardId: "", hints: [] });
+      if (minTimeMs <= endMs && maxTimeMs >= startMs) out.push({ ulid: h.ulid, minTimeMs, maxTimeMs, level: 1, sources: [h.ulid], parents: [], shardId: "", hints: [], rows: h.rowCount });
     }
     return out;
   },

@@ -1,5 +1,5 @@
 import { CinderblockError } from "@cinderblock/errors";
-import type { BlockInfo, ExecuteAnswer, SeriesRanges, SourceClient, SourceQuery } from "@cinderblock/query";
+import type { BlockInfo, ExecuteAnswer, Exclusions, SeriesRanges, SourceClient, SourceQuery } from "@cinderblock/query";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { Querier, type Sources } from "./querier.ts";
 
@@ -68,6 +68,64 @@ describe("blocks that were compacted and deleted between the plan and the questi
     const never = new Never([block(A, 1), block(B, 1)], [A, B], []);
     const partial = await new Querier(sources(never), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
     expect([partial.warnings, never.asked]).toEqual([[`block ${A} is missing`], [[B]]]);
+  });
+});
+
+describe("a head that takes in rows while it is asked", () => {
+  /** A row as its keys: series, time and id are all `key`. */
+  interface Row { series: bigint; key: number }
+  /** Holds rows; answers with those that there are when it is asked. */
+  class Holder extends Store {
+    override readonly name: string;
+    excluded: Exclusions[] = [];
+    readonly form: "head" | "block";
+    readonly info: BlockInfo;
+    rows: Row[];
+    onRanges = (): void => undefined;
+    onKeys = (): void => undefined;
+    constructor(name: string, info: BlockInfo, form: "head" | "block", rows: Row[]) { super([info], [info.ulid], []); this.name = name; this.info = info; this.form = form; this.rows = rows; }
+    override blocks(): Promise<BlockInfo[]> { return Promise.resolve([this.form === "head" ? { ...this.info, rows: this.rows.length } : this.info]); }
+    override execute(t: string, ulids: readonly string[], _q?: unknown, exclude: Exclusions = {}): Promise<ExecuteAnswer> { this.excluded.push(exclude); return super.execute(t, ulids); }
+    override ranges(): Promise<SeriesRanges[]> {
+      this.onRanges();
+      const of = [...new Set(this.rows.map((r) => r.series))], times = (s: bigint): bigint[] => this.rows.filter((r) => r.series === s).map((r) => BigInt(r.key)).sort((a, b) => Number(a - b));
+      return Promise.resolve([{ ulid: this.info.ulid, form: this.form, upTo: this.rows.length, fingerprint: BigUint64Array.from(of), min: BigInt64Array.from(of, (s) => times(s)[0]!), max: BigInt64Array.from(of, (s) => times(s).at(-1)!) }]);
+    }
+    override keys(_t?: string, ulids?: readonly string[]): Promise<never[]> {
+      this.onKeys();
+      const id = new Uint8Array(this.rows.length * 16);
+      this.rows.forEach((r, i) => id.set([r.key], 16 * i));
+      return Promise.resolve((ulids!.includes(this.info.ulid) ? [{ ulid: this.info.ulid, form: this.form, upTo: this.rows.length, fingerprint: BigUint64Array.from(this.rows, (r) => r.series), timeNanos: BigInt64Array.from(this.rows, (r) => BigInt(r.key)), id, total: BigInt64Array.from(this.rows, () => 1n), row: Uint32Array.from(this.rows, (_, i) => i) }] : []) as never[]);
+    }
+  }
+  const row = (series: number, key: number): Row => ({ series: BigInt(series), key });
+  /** Rows that an answer holds, from all of them. */
+  const counted = (all: Holder[]): number[] => all.flatMap((h) => { const x = h.excluded.at(-1)![h.info.ulid]; return h.rows.filter((_, i) => !x || ((x.upTo < 0 || i < x.upTo) && !x.rows.includes(i))).map((r) => r.key); }).sort((a, b) => a - b);
+  const asked = async (all: Holder[]): Promise<number[]> => {
+    const r = await new Querier({ ingesters: () => all, stores: () => [], maxSilentIngesters: () => 0, reach: () => Promise.resolve([]), refresh: () => Promise.resolve() }, base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
+    expect(r.warnings).toEqual([]);
+    return counted(all);
+  };
+  it("answers with what it had: what another source has as well counts once", async () => {
+    // The head and Y share series 1. While keys are compared, the head reads again what X has of series 2.
+    const make = (): [Holder, Holder, Holder] => [new Holder("x", block(A, 1), "block", [row(2, 11)]), new Holder("y", block(B, 1), "block", [row(1, 12)]), new Holder("head", block(C, 1), "head", [row(1, 12), row(1, 13)])];
+    for (const when of ["onRanges", "onKeys"] as const) {
+      const all = make();
+      all[2][when] = () => { if (all[2].rows.length < 4) all[2].rows.push(row(2, 11), row(1, 14)); };
+      expect(await asked(all)).toEqual([11, 12, 13]);
+    }
+  });
+  it("also where it did not overlap with the other when it was listed", async () => {
+    const x = new Holder("x", { ...block(A, 1), minTimeMs: 1, maxTimeMs: 5 }, "block", [row(1, 3)]), head = new Holder("head", block(C, 1), "head", [row(1, 12)]);
+    const execute = x.execute.bind(x);
+    x.execute = (...args) => { head.rows.push(row(1, 3)); return execute(...args); };
+    expect(await asked([x, head])).toEqual([3, 12]);
+  });
+  it("and where it is cut meanwhile, it is planned again", async () => {
+    const x = new Holder("x", block(A, 1), "block", [row(1, 11)]), head = new Holder("head", block(C, 1), "head", [row(1, 11), row(1, 12)]);
+    let cuts = 0;
+    head.onRanges = () => { if (cuts++ === 0) { (head as { form: string }).form = "block"; head.rows = [row(1, 10), row(1, 11), row(1, 12)]; } };
+    expect([await asked([x, head]), cuts]).toEqual([[10, 11, 12], 2]);
   });
 });
 

@@ -1,10 +1,12 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
-import { type BlockInfo, type ExecuteAnswer, type Exclusions, findDuplicates, type JobResult, type LabelAnswer, type PartialResult, type QueryJob, selectorOf, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
+import { type BlockInfo, type ExecuteAnswer, type Exclusions, findDuplicates, type JobResult, keysUpTo, type LabelAnswer, type PartialResult, type QueryJob, selectorOf, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
 import { digestOf, planBlocks } from "./plan.ts";
 
 const UNNAMED = "debug files of native frames are still being fetched: their functions are missing here, ask again";
+
+const NO_ROWS = new Uint32Array(0);
 
 /** Chosen blocks by the client that answers for them. */
 type Plan = Map<SourceClient, BlockInfo[]>;
@@ -219,7 +221,7 @@ export class Querier {
     const { select } = query;
     const { plan, warnings, digest } = await this.plan(q, select.startMs, select.endMs, without);
     const parts: PartialResult[] = [], gone: string[] = [];
-    const exclude = await this.duplicates(q, plan, select, gone, lastPlan);
+    const exclude = await this.exclusions(q, plan, select, gone, lastPlan);
     const alone = plan.size === 1 && [...plan.values()][0]!.length === 1;
     const asked: SourceQuery = query.kind === "tree" && alone ? { ...query, alone } : query;
     await Promise.all([...plan].map(async ([client, blocks]) => {
@@ -261,11 +263,18 @@ export class Querier {
     return false;
   }
 
-  /** Rows that two sources share: only sources below level 2 whose series overlap in time are compared row by row. */
-  private async duplicates(q: Question, plan: Plan, select: SelectRequest, gone: string[], lastPlan: boolean): Promise<Exclusions> {
+  /**
+   * What each source leaves out: rows that came to a head since it was listed, since another source may have them that was
+   * not compared with it, and rows that two sources share: only sources below level 2 whose series overlap in time are
+   * compared row by row. A head that was cut since numbers its rows anew: it is planned again, as a block.
+   */
+  private async exclusions(q: Question, plan: Plan, select: SelectRequest, gone: string[], lastPlan: boolean): Promise<Exclusions> {
     const all = [...plan].flatMap(([client, blocks]) => blocks.map((b) => ({ client, b })));
+    if (all.length < 2) return {};
+    const heads = new Map(all.flatMap(({ b }) => (b.rows === undefined ? [] : [[b.ulid, b.rows] as const])));
+    const listed = (): Exclusions => Object.fromEntries([...heads].map(([ulid, upTo]) => [ulid, { form: "head", upTo, rows: NO_ROWS }]));
     const suspects = all.filter((x) => all.some((y) => y !== x && (x.b.level < 2 || y.b.level < 2) && x.b.minTimeMs <= y.b.maxTimeMs && y.b.minTimeMs <= x.b.maxTimeMs));
-    if (suspects.length < 2) return {};
+    if (suspects.length < 2) return listed();
     const byClient = new Map<SourceClient, string[]>();
     for (const { client, b } of suspects) byClient.set(client, [...(byClient.get(client) ?? []), b.ulid]);
     /** Who did not say which rows it has is not asked for them: they could be another's, too. */
@@ -276,15 +285,17 @@ export class Querier {
       gone.push(...lost);
       for (const [c, blocks] of plan) plan.set(c, blocks.filter((b) => !lost.includes(b.ulid)));
     };
-    const ranges = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.ranges(q.tenant, ulids, select, q))))).flat();
+    const uncut = (x: { ulid: string; form: SeriesRanges["form"] }): boolean => x.form === "head" || !heads.has(x.ulid);
+    const ranges = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.ranges(q.tenant, ulids, select, q))))).flat().filter(uncut);
     without(suspects.map((s) => s.b.ulid), ranges);
-    // What heads take in from now on may come to several of them: it is not part of this answer.
-    const exclude: Exclusions = Object.fromEntries(ranges.filter((r) => r.form === "head").map((r) => [r.ulid, { form: r.form, upTo: r.upTo, rows: new Uint32Array(0) }]));
+    // Ingesters of the release before do not list their rows.
+    for (const r of ranges) if (r.form === "head" && !heads.has(r.ulid)) heads.set(r.ulid, r.upTo);
     const overlapping = overlaps(ranges);
-    if (overlapping.size === 0) return exclude;
-    const keys = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.keys(q.tenant, ulids.filter((u) => overlapping.has(u)), select, q))))).flat();
+    if (overlapping.size === 0) return listed();
+    const keys = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.keys(q.tenant, ulids.filter((u) => overlapping.has(u)), select, q))))).flat()
+      .filter(uncut).map((k) => keysUpTo(k, heads.get(k.ulid) ?? k.upTo));
     without([...overlapping], keys);
-    return { ...exclude, ...findDuplicates(keys.sort((a, b) => (a.ulid < b.ulid ? -1 : 1))) };
+    return { ...listed(), ...findDuplicates(keys.sort((a, b) => (a.ulid < b.ulid ? -1 : 1))) };
   }
 
   private labels(q: Question, ask: Extract<QueryJob, { kind: "labels" }>["ask"]): Promise<JobResult> {

@@ -5,7 +5,7 @@ import type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.
 import type { SelectRequest } from "./select.ts";
 
 /** A head or a block as planning sees it. */
-export interface BlockInfo { ulid: string; minTimeMs: number; maxTimeMs: number; level: number; sources: string[]; parents: string[]; shardId: string; hints: string[] }
+export interface BlockInfo { ulid: string; minTimeMs: number; maxTimeMs: number; level: number; sources: string[]; parents: string[]; shardId: string; hints: string[]; /** of a head: rows that it has now. What comes to it later is not part of an answer that is planned with this */ rows?: number }
 
 /** Time ranges of a source's series; `upTo` is how many rows it had. */
 export interface SeriesRanges { ulid: string; form: SourceForm; upTo: number; fingerprint: BigUint64Array; min: BigInt64Array; max: BigInt64Array }

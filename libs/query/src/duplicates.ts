@@ -11,6 +11,16 @@ export interface Exclusion { form?: SourceForm; upTo: number; rows: Uint32Array 
 /** What sources leave out, by ULID. */
 export type Exclusions = Record<string, Exclusion>;
 
+/** The keys of the first `upTo` rows of a head alone. */
+export function keysUpTo(k: RowKeys, upTo: number): RowKeys {
+  if (k.upTo <= upTo) return k;
+  const kept: number[] = [];
+  k.row.forEach((r, i) => { if (r < upTo) kept.push(i); });
+  const id = new Uint8Array(kept.length * 16);
+  kept.forEach((i, at) => id.set(k.id.subarray(16 * i, 16 * i + 16), 16 * at));
+  return { ...k, upTo, fingerprint: BigUint64Array.from(kept, (i) => k.fingerprint[i]!), timeNanos: BigInt64Array.from(kept, (i) => k.timeNanos[i]!), id, total: BigInt64Array.from(kept, (i) => k.total[i]!), row: Uint32Array.from(kept, (i) => k.row[i]!) };
+}
+
 /** Where a row lies: the source's position, then the row's in its columns. */
 interface Place { source: number; at: number }
 

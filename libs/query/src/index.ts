@@ -23,7 +23,7 @@ export type { PartialProfile, StackSelector } from "./profile.ts";
 export { renderSeries, SeriesMerger } from "./series.ts";
 export type { PartialSeries, SeriesRange, SeriesResult } from "./series.ts";
 export { executeOn, labelNames, labelValues, mergePartials, reasonOf, reformed, rowKeys, seriesLabels, seriesRanges } from "./execute.ts";
-export { findDuplicates } from "./duplicates.ts";
+export { findDuplicates, keysUpTo } from "./duplicates.ts";
 export type { Exclusion, Exclusions } from "./duplicates.ts";
 export type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
 export type { BlockInfo, ExecuteAnswer, JobResult, LabelAnswer, LabelAsk, QueryJob, SeriesRanges, SourceClient, TakenJob, Until } from "./contracts.ts";

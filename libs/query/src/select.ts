@@ -34,7 +34,8 @@ export function endNanos(ms: number): bigint { return BigInt(Math.trunc(ms)) * 1
 export function selectRows(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude?: Exclusion, table: RowSource = source, shard?: SelectRequest["shard"]): SelectedSeries[] {
   const out: SelectedSeries[] = [];
   const skip = exclude && exclude.rows.length > 0 ? new Set(exclude.rows) : undefined;
-  const upTo = exclude?.upTo ?? -1;
+  // Nothing came since: no row has to be looked at.
+  const upTo = exclude && exclude.upTo < source.rowCount ? exclude.upTo : -1;
   for (const index of selectSeries(source.series, selector)) {
     const s = source.series[index]!;
     if (s.minTimeNanos > to || s.maxTimeNanos < from || !inShard(shard, s.fingerprint)) continue;
