@@ -42,7 +42,7 @@ export async function wireSingle(config: CinderblockConfig, resources: Resources
   exportLimits(resources.overrides, base);
   const distributor = new Distributor(ingester, limits, budgets.inflight, base);
   const scheduler = new QueryScheduler({ maxOutstanding: config.maxOutstanding, maxQueriers: () => 0, querierForgetMs: 0 }, base);
-  const querier = new QuerierLoop(new Querier({ ingesters: () => [ingester], stores: () => [store], maxSilentIngesters: () => 0, reach: () => Promise.resolve([]), refresh: () => Promise.resolve() }, base), scheduler, config.querierConcurrency, hostname());
+  const querier = new QuerierLoop(new Querier({ ingesters: () => [ingester], stores: () => [store], coveredBy: () => Promise.resolve(false), reach: () => Promise.resolve([]), refresh: () => Promise.resolve() }, base), scheduler, config.querierConcurrency, hostname());
   const cache = resultsCacheOf(config, base);
   const frontend = new QueryFrontend(scheduler, pool, limits, base, cache?.cache, undefined, new SlowQueries(config.logSlower, base));
 

@@ -89,7 +89,7 @@ function readsPartitions(config: IngesterComponentConfig, process: ClusterProces
   };
   const partitions = new Partitions({ id: process.id, zone: config.zone, topic: config.kafkaTopic, file: join(config.dataPath, "partitions.json"), learnMs: config.kafkaLearn }, log, ingester, owners, base);
   process.add(service, partitions);
-  process.serve(internalRoutes("Ingester", { partitions: () => Promise.resolve(partitions.states()), activeSeries: () => ingester.activeSeries(), reach: ([ends, deadlineMs]: [number[], number]) => partitions.reach(ends, deadlineMs) }), partitionRoutes(() => partitions.states()));
+  process.serve(internalRoutes("Ingester", { partitions: () => Promise.resolve(partitions.states()), activeSeries: () => ingester.activeSeries(), caughtUp: () => Promise.resolve(partitions.caughtUp()), reach: ([ends, deadlineMs]: [number[], number]) => partitions.reach(ends, deadlineMs) }), partitionRoutes(() => partitions.states()));
   return partitions;
 }
 

@@ -48,6 +48,26 @@ describe("an ingester's partitions", () => {
     await p.stop();
   });
 
+  it("are caught up when all is read that they held when they were taken", async () => {
+    const log = new InMemoryLog(2), sink = new Sink(), p = ingester(log, sink);
+    for (let i = 0; i < 3; i++) await log.produce(0, record(i));
+    sink.full = true; // the first partition cannot be read now, the other one is empty
+    expect(p.caughtUp()).toEqual({ of: 2, partitions: [] });
+    await p.start();
+    await until(() => p.caughtUp().partitions.length > 0);
+    await sleep(100);
+    expect(p.caughtUp()).toEqual({ of: 2, partitions: [1] });
+    sink.full = false;
+    await until(() => p.caughtUp().partitions.length === 2);
+    // What comes now is no reason to doubt it.
+    sink.full = true;
+    await log.produce(0, record(4));
+    await sleep(100);
+    expect(p.caughtUp().partitions).toEqual([0, 1]);
+    await p.stop();
+    expect(p.caughtUp().partitions).toEqual([]);
+  });
+
   it("are committed up to what is in the bucket, no further", async () => {
     const log = new InMemoryLog(1), sink = new Sink(), p = ingester(log, sink);
     sink.oldest = Date.now(); // a head that was begun now

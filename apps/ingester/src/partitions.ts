@@ -9,7 +9,7 @@ import { assignPartitions, placementToken } from "@cinderblock/ring";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { IngestLimits } from "@cinderblock/tenant";
-import { type PartitionState, PushRecordDecoder } from "@cinderblock/transport";
+import { type CaughtUp, type PartitionState, PushRecordDecoder } from "@cinderblock/transport";
 import { Suspects } from "./suspects.ts";
 
 /** Who divides the partitions of a zone, in order, and by which rule (`Member.partitionRule`). */
@@ -57,6 +57,8 @@ class Owned {
   learnTo = 0;
   committed = 0;
   end = 0;
+  /** where the partition ended when it was taken: below, others had records that this ingester has not */
+  catchUpTo = 0;
   recordMs = 0;
   marks: Mark[] = [];
   stopped = false;
@@ -155,6 +157,7 @@ export class Partitions implements Service {
     const o = new Owned();
     const committed = await this.log.committed(partition, this.group(partition));
     o.committed = committed ?? 0;
+    o.catchUpTo = (await this.log.offsets())[partition]!.end;
     // Where something was committed once and nothing is now, the topic is another one, or its groups were deleted: all of it is read.
     const anew = committed === undefined && (this.savedCommits[partition] ?? 0) > 0;
     if (anew) this.base.log.error({ partition, was: this.savedCommits[partition] }, "nothing is committed any more: the topic was made anew, or its groups were deleted; all that it holds is read again");
@@ -195,6 +198,7 @@ export class Partitions implements Service {
         o.position = start;
         o.committed = Math.min(o.committed, start);
         o.learnTo = Math.min(o.learnTo, start);
+        if (start < wanted) o.catchUpTo = start;
         o.marks = [{ atMs: Date.now(), offset: start, recordMs: Date.now() }];
       },
     });
@@ -318,6 +322,9 @@ export class Partitions implements Service {
       };
     }).sort((a, b) => a.partition - b.partition);
   }
+
+  /** The partitions of which this ingester has all that is not in the bucket, but for what came just now; and how many there are. */
+  caughtUp(): CaughtUp { return { of: this.log.partitions, partitions: [...this.owned].flatMap(([p, o]) => (o.reader && o.position >= o.catchUpTo ? [p] : [])) }; }
 
   /** Waits until this ingester has taken in its partitions up to `ends`; which they are. @throws `unavailable` at the deadline */
   async reach(ends: readonly number[], deadlineMs: number): Promise<number[]> {

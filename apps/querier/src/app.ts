@@ -1,12 +1,15 @@
 import { type Component, INGESTERS, oneEach, STORES } from "@cinderblock/runtime";
-import { RemoteJobs, RemoteSource } from "@cinderblock/transport";
+import { type CaughtUp, RemoteJobs, RemoteSource } from "@cinderblock/transport";
 import { querierSchema } from "./config.ts";
+import { partitionsCovered } from "./coverage.ts";
 import { reachEnds, zonesOf } from "./strong.ts";
 import { QuerierLoop } from "./querier-loop.ts";
 import { Querier, type Sources } from "./querier.ts";
 
 /** An answer that was given in time may take so long to come. */
 const ANSWER_MS = 250;
+/** An ingester that has just answered says what it has read within this time. */
+const CAUGHT_UP_MS = 1000;
 
 /** Takes queries from the schedulers and asks ingesters and store-gateways. */
 export const querier: Component<typeof querierSchema> = {
@@ -19,7 +22,9 @@ export const querier: Component<typeof querierSchema> = {
     const sources: Sources = {
       // One that is silent, or that still reads its log, is asked, too: what it alone has must be told. A new one answers that it has nothing.
       ingesters: () => ring.snapshot.members.map(source), stores: () => process.stores(),
-      maxSilentIngesters: () => (config.writeBuffer === "kafka" ? zonesOf(ring.snapshot.readable) - 1 : config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1)),
+      coveredBy: (answering, silent) => (config.writeBuffer === "kafka"
+        ? partitionsCovered(ring.snapshot.members.filter((m) => answering.includes(m.id)), (m) => client.call<CaughtUp>(m.address, "Ingester", "caughtUp", [], { timeoutMs: CAUGHT_UP_MS }), () => silent < zonesOf(ring.snapshot.readable))
+        : Promise.resolve(silent <= config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1))),
       // Its own answer, which says what it lacks, comes at that time, and before this gives up.
       reach: (ends, deadlineMs) => reachEnds(() => ring.snapshot.readable, ends, deadlineMs, (m, untilMs) => client.call<number[]>(m.address, "Ingester", "reach", [ends, untilMs], { timeoutMs: Math.max(1, untilMs - Date.now()) + ANSWER_MS })),
       refresh: async () => { await Promise.all([ring.refresh(), stores.refresh()]); },

@@ -35,7 +35,7 @@ class Store implements SourceClient {
     return Promise.resolve({ names: ulids.filter((u) => this.there.has(u)), sets: [], missing });
   }
 }
-const sources = (store: Store): Sources => ({ ingesters: () => [], stores: () => [store], maxSilentIngesters: () => 0, reach: () => Promise.resolve([]), refresh: () => Promise.resolve() });
+const sources = (store: Store): Sources => ({ ingesters: () => [], stores: () => [store], coveredBy: () => Promise.resolve(false), reach: () => Promise.resolve([]), refresh: () => Promise.resolve() });
 
 describe("blocks that were compacted and deleted between the plan and the question", () => {
   it("are planned again: the answer comes from what they became, and is whole", async () => {
@@ -102,7 +102,7 @@ describe("a head that takes in rows while it is asked", () => {
   /** Rows that an answer holds, from all of them. */
   const counted = (all: Holder[]): number[] => all.flatMap((h) => { const x = h.excluded.at(-1)![h.info.ulid]; return h.rows.filter((_, i) => !x || ((x.upTo < 0 || i < x.upTo) && !x.rows.includes(i))).map((r) => r.key); }).sort((a, b) => a - b);
   const asked = async (all: Holder[]): Promise<number[]> => {
-    const r = await new Querier({ ingesters: () => all, stores: () => [], maxSilentIngesters: () => 0, reach: () => Promise.resolve([]), refresh: () => Promise.resolve() }, base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
+    const r = await new Querier({ ingesters: () => all, stores: () => [], coveredBy: () => Promise.resolve(false), reach: () => Promise.resolve([]), refresh: () => Promise.resolve() }, base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
     expect(r.warnings).toEqual([]);
     return counted(all);
   };
@@ -136,7 +136,7 @@ describe("a strong read", () => {
     const ahead = new Ingester("ahead", [block(A, 1), block(B, 1)]), behind = new Ingester("behind", [block(A, 1)]);
     let asked = 0;
     const all: Sources = {
-      ingesters: () => [ahead, behind], stores: () => [], maxSilentIngesters: () => 1, refresh: () => Promise.resolve(),
+      ingesters: () => [ahead, behind], stores: () => [], coveredBy: () => Promise.resolve(false), refresh: () => Promise.resolve(),
       reach: () => {
         if (asked++ === 0) { ahead.alive = false; return Promise.resolve([["ahead"]]); }
         behind.listed = [block(A, 1), block(B, 1)];

@@ -22,8 +22,8 @@ interface Question extends Until {
 export interface Sources {
   ingesters: () => readonly SourceClient[];
   stores: () => readonly SourceClient[];
-  /** ingesters that may be silent while the others have all of their data: replicas less the quorum */
-  maxSilentIngesters: () => number;
+  /** whether the ingesters that answer have all that the silent ones have */
+  coveredBy: (answering: readonly string[], silent: number) => Promise<boolean>;
   /** resolves when the ingesters have read their partitions up to these ends: partition -> names of those that have. `unavailable` at the deadline */
   reach: (ends: readonly number[], deadlineMs: number) => Promise<string[][]>;
   /** reads the ring now */
@@ -92,7 +92,7 @@ export class Querier {
 
   /**
    * What everyone who may hold data has. Store-gateways know all blocks of the bucket, so that one of them is enough;
-   * ingesters that are silent beyond what their replicas have make the answer partial.
+   * ingesters that are silent make the answer partial where the others do not have all of theirs.
    */
   private async lists(q: Question, startMs: number, endMs: number, without: ReadonlySet<string>): Promise<{ lists: Map<SourceClient, BlockInfo[]>; warnings: string[] }> {
     const ingesters = this.sources.ingesters(), stores = this.sources.stores();
@@ -112,7 +112,9 @@ export class Querier {
     if (stores.length > 0 && !stores.some((c) => lists.has(c))) throw silent.find((x) => stores.includes(x.client))!.err;
     const gone = silent.filter((x) => ingesters.includes(x.client));
     if (gone.length > 0 && gone.length === ingesters.length) throw gone[0]!.err;
-    const warnings = gone.length > this.sources.maxSilentIngesters() ? gone.map((x) => `ingester ${x.client.name} did not answer`) : [];
+    // Of a strong read it is known who has read how far: `strongLists` looks whether these answered.
+    const covered = gone.length === 0 || q.strong !== undefined || (await this.sources.coveredBy(ingesters.filter((c) => lists.has(c)).map((c) => c.name), gone.length));
+    const warnings = covered ? [] : gone.map((x) => `ingester ${x.client.name} did not answer`);
     for (const x of silent) this.base.log.warn({ source: x.client.name, err: x.err }, "a source of data did not answer");
     return { lists, warnings };
   }

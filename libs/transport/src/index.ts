@@ -2,7 +2,7 @@ export { RemoteQueue, RemoteJobs, serveScheduler } from "./scheduler.ts";
 export type { LocalScheduler } from "./scheduler.ts";
 export { RemoteSource, sourceMethods } from "./source.ts";
 export { partitionRoutes } from "./partitions-page.ts";
-export type { PartitionState } from "./partitions.ts";
+export type { CaughtUp, PartitionState } from "./partitions.ts";
 export { encodePushRecord, PushRecordDecoder } from "./record.ts";
 export type { PushRecord } from "./record.ts";
 export { pushMethod, RemotePush } from "./push.ts";

@@ -13,3 +13,6 @@ export interface PartitionState {
   /** how far reading is behind, in milliseconds; 0: at the end */
   lagMs: number;
 }
+
+/** Partitions of which an ingester has all that is not in the bucket, of `of` that there are. */
+export interface CaughtUp { of: number; partitions: number[] }
