@@ -73,7 +73,7 @@ export function Shell(): ReactNode {
       <main id="main" tabIndex={-1}>
         {state.screen === "status" ? <Status /> : cannot ? <><h1 className="sr">Cinderblock</h1><Failure error={cannot.error} retry={cannot.retry} /></> : state.screen === "services" ? <Services /> : state.screen === "files" ? <Files /> : <Explore compare={state.screen === "compare"} />}
       </main>
-      <div className="said" hidden={!said}>
+      <div className={said ? "said shown" : "said"}>
         <span role="status">{said?.text}</span>
         {said?.more ? <>{isMoving(state) ? <button type="button" onClick={() => void copyFixed()}>Copy with times that stay</button> : null}<button type="button" onClick={() => void copyShort()}>Copy a short link</button></> : null}
       </div>
