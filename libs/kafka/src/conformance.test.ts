@@ -74,6 +74,22 @@ describe.each(["memory", "Kafka"])("a partitioned log: %s", (kind) => {
     await again.reader.stop();
   }, 30_000);
 
+  it("reads again also where there is something new behind what its group committed, which comes first", async () => {
+    if (skip()) return;
+    for (let round = 0; round < 5; round++) {
+      const group = `again-${round}`, start = (await log.offsets())[2]!.end;
+      for (const t of ["a", "b", "c", "d"]) await log.produce(2, bytes(t), 10_000);
+      const first = await Seen.of(log, 2, group, start);
+      await first.until(4);
+      await first.reader.commit(start + 2);
+      await first.reader.stop();
+      const again = await Seen.of(log, 2, group, start, undefined, true);
+      expect(await again.until(4)).toEqual(["a", "b", "c", "d"]);
+      expect(again.gaps).toEqual([]);
+      await again.reader.stop();
+    }
+  }, 60_000);
+
   it("begins where the group committed, or further on when told so", async () => {
     if (skip()) return;
     expect(await log.committed(1, "resume")).toBeUndefined();

@@ -197,7 +197,8 @@ export class KafkaLog implements PartitionedLog {
   }
 
   async committed(partition: number, group: string): Promise<number | undefined> {
-    const [t] = await this.admin.fetchOffsets({ groupId: group, topics: [this.config.topic] });
+    // A broker that has just started, or took the group over from another, says for a moment that it does not know yet.
+    const [t] = await patiently("told no committed offset", 5, () => this.admin.fetchOffsets({ groupId: group, topics: [this.config.topic] }));
     const offset = Number(t?.partitions.find((p) => p.partition === partition)?.offset ?? -1);
     return offset < 0 ? undefined : offset;
   }
@@ -260,6 +261,11 @@ export class KafkaLog implements PartitionedLog {
         if (batch.partition !== partition) return;
         const first = Number(batch.firstOffset() ?? -1);
         if (first > next) {
+          // kafkajs begins at the committed offset, and may have records from there before it is told where to begin.
+          if (options.again && next < committedThen && first >= committedThen && next >= (await this.offsets())[partition]!.start) {
+            consumer.seek({ topic, partition, offset: String(next) });
+            return;
+          }
           // Whoever read before may have committed up to here; else retention was faster.
           if ((await this.committedWithin(partition, options.group)) < first) options.onGap(next, first);
           next = first;
@@ -287,7 +293,8 @@ export class KafkaLog implements PartitionedLog {
     });
     return {
       commit: async (offset) => {
-        await patiently(() => consumer.commitOffsets([{ topic, partition, offset: String(offset) }]));
+        // A commit while the group gathers anew is refused: it is tried again when the group stands.
+        await patiently("took no commit", 20, () => consumer.commitOffsets([{ topic, partition, offset: String(offset) }]));
         hasCommitted = true;
       },
       stop: async () => {
@@ -309,11 +316,11 @@ export class KafkaLog implements PartitionedLog {
   }
 }
 
-/** A commit while the group gathers anew is refused: it is tried again when the group stands. */
-async function patiently(commit: () => Promise<void>): Promise<void> {
+/** Asks again what Kafka refuses for a moment. @param refused what it did not do, for the error after `tries` more */
+async function patiently<T>(refused: string, tries: number, ask: () => Promise<T>): Promise<T> {
   for (let i = 0; ; i++) {
-    try { await commit(); return; } catch (err) {
-      if (i >= 20) throw new CinderblockError("unavailable", `Kafka took no commit: ${(err as Error).message}`, { cause: err });
+    try { return await ask(); } catch (err) {
+      if (i >= tries) throw new CinderblockError("unavailable", `Kafka ${refused}: ${(err as Error).message}`, { cause: err });
       await sleep(500);
     }
   }
