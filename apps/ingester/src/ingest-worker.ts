@@ -31,6 +31,7 @@ const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
 let maxSeries = 0, learning = false;
 const active = new ActiveSeries(), seriesHash = labelHashes(hasher);
 const processor = new PushProcessor(hasher, {
+  cumulativeOnly: () => learning,
   append(tenant: string, p: ProcessedProfile) {
     if (learning) { shard.learn(tenant, p); return; }
     const now = Date.now(), types = p.profile.tables.sampleTypes;

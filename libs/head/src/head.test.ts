@@ -30,7 +30,7 @@ class Instance {
     const report = this.shard.replay(also, () => undefined);
     this.shard.resume();
     this.processor = new PushProcessor(hasher, this.shard);
-    this.learner = new PushProcessor(hasher, { append: (tenant, p) => { this.shard.learn(tenant, p); } });
+    this.learner = new PushProcessor(hasher, { cumulativeOnly: () => true, append: (tenant, p) => { this.shard.learn(tenant, p); } });
     return report;
   }
 

@@ -2,7 +2,7 @@ import type { Hasher } from "@cinderblock/bytes";
 import { I32Column, I64Column, PairTable, sortedOrder, sortedOrderBy, U32Column } from "@cinderblock/columnar";
 import { FlameIndex, type ProfileSource, type RowTable, type SourceSeries } from "@cinderblock/block";
 import { type ProcessedProfile, type ProfileGroup, type SampleIds, stringAt, storedLabels } from "@cinderblock/ingest";
-import { AnnotationSets, fingerprintBytes, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
+import { AnnotationSets, fingerprintBytes, type Labels, LABEL_SERVICE_NAME, labelsKey, labelValue, mayBeCumulative } from "@cinderblock/model";
 import { type SymbolPartition as Symbols, SymbolPartition, type SymbolTables } from "@cinderblock/symdb";
 import type { Baselines } from "./baselines.ts";
 import { aggregateId, type AggregatedRow, type RowAggregates, type RowSamples, sumSamples } from "./row-aggregates.ts";
@@ -324,7 +324,7 @@ function compareIds(ids: SampleIds, a: number, b: number): number {
 
 /** The sample types that v1 differences on the server. */
 export function isCumulative(labels: Labels, type: string): boolean {
-  return (type === "alloc_objects" || type === "alloc_space") && labelValue(labels, LABEL_NAME) === "memory" && labelValue(labels, LABEL_DELTA) !== "false";
+  return (type === "alloc_objects" || type === "alloc_space") && mayBeCumulative(labels);
 }
 
 /** What a profile's symbol partition is named after (block-format §5.7). */

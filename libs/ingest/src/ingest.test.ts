@@ -83,6 +83,18 @@ describe("processing a push", () => {
     expect(ids.map((id) => id.length)).toEqual([16, 0]);
     hash.mockRestore();
   });
+  it("inflates nothing but what may be cumulative, for a sink that wants no more", async () => {
+    const seen: string[] = [], own = new PushProcessor(await loadHasher(), { cumulativeOnly: () => true, append: (_t, p) => { for (const g of p.groups) seen.push(labelsText(g.labels)); } });
+    const bytes = (push: SentPush, limits: Partial<IngestLimits> = {}): number => own.process("t", push, { ...LIMITS, ...limits }, new RateGate(new SharedArrayBuffer(8)), NOW).decompressedBytes;
+    const memory = { __name__: "memory", service_name: "shop" };
+    expect([bytes(json(NAME, profile())), bytes(json({ ...memory, __delta__: "false" }, profile())), bytes(json({ ...memory, __name__: "godeltaprof_memory" }, profile()))]).toEqual([0, 0, 0]);
+    expect(seen).toEqual([]);
+    expect(bytes(json(memory, profile()))).toBeGreaterThan(0);
+    expect(seen).toEqual(['{__name__="memory", service_name="shop"}']);
+    // A rule may make it one.
+    expect(bytes(json(NAME, profile()), { relabelRules: parseRelabelRules([{ target_label: "__name__", replacement: "memory" }], "rules") })).toBeGreaterThan(0);
+    expect(seen.at(-1)).toContain('__name__="memory"');
+  });
   it("stores only the sample types that the rules keep", async () => {
     const two = profile({ types: [["alloc_objects", "count"], ["alloc_space", "bytes"]], stacks: [{ frames: ["main"], values: [3, 300] }] });
     const values: bigint[][] = [];

@@ -1,6 +1,6 @@
 import { ByteWriter, hash128, type Hasher, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason, type ErrorRecord } from "@cinderblock/errors";
-import { ANNOTATION_SAMPLED, type Annotation, type Annotations, type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SAMPLED, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, NO_ANNOTATIONS, sortLabels } from "@cinderblock/model";
+import { ANNOTATION_SAMPLED, type Annotation, type Annotations, type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SAMPLED, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, mayBeCumulative, NO_ANNOTATIONS, sortLabels } from "@cinderblock/model";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
 import type { Aggregate } from "./aggregate.ts";
@@ -38,6 +38,8 @@ export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileG
 export interface ProfileSink {
   /** it keeps nothing, and looks at labels and sample types alone: ids are empty, and what only changes stacks is left out */
   readonly checksOnly?: boolean;
+  /** Whether it wants now what may be cumulative alone: the rest is not even inflated. A tenant's own rules may rename series, then it gets all. */
+  cumulativeOnly?(): boolean;
   append(tenant: string, processed: ProcessedProfile): void;
 }
 
@@ -89,6 +91,7 @@ export class PushProcessor {
   /** usage groups of the profile in hand */
   private groups: string[] | undefined;
   private trickle = false;
+  private cumulativeOnly = false;
   private annotations: Annotations = NO_ANNOTATIONS;
 
   constructor(hasher: Hasher, sink: ProfileSink) {
@@ -100,6 +103,9 @@ export class PushProcessor {
   process(tenant: string, push: SentPush, limits: IngestLimits, gate: RateGate, nowMs: number): PushOutcome {
     const out: PushOutcome = { profiles: 0, compressedBytes: 0, decompressedBytes: 0, samples: 0, discarded: [], error: undefined };
     this.trickle = push.trickle ?? false;
+    this.cumulativeOnly = limits.relabelRules.length === 0 && this.sink.cumulativeOnly?.() === true;
+    // What does not come by Push is told to be differences, whatever it is.
+    if (this.cumulativeOnly && push.kind !== "push") return out;
     try {
       if (push.kind === "ingest") { this.ingest(tenant, push.request, push.body, limits, gate, nowMs, out); return out; }
       const body = push.gzip ? inflateBody(push.body, limits.ingestionBodyLimitBytes) : push.body;
@@ -128,6 +134,7 @@ export class PushProcessor {
       throw new CinderblockError("invalid", `request body is ${total} bytes; the limit is ${limits.ingestionBodyLimitBytes}`, { reason: "body_size_limit_exceeded" });
     }
     for (const s of series) {
+      if (this.cumulativeOnly && !mayBeCumulative(s.labels)) continue;
       for (const bytes of s.profiles) {
         try {
           out.compressedBytes += bytes.length;

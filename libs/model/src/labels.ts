@@ -26,6 +26,9 @@ export function labelValue(labels: Labels, name: string): string {
   return "";
 }
 
+/** Whether profiles of a series may hold sums since their process began: Go's heap profiles, unless the agent says that they are differences. */
+export function mayBeCumulative(labels: Labels): boolean { return labelValue(labels, LABEL_NAME) === "memory" && labelValue(labels, LABEL_DELTA) !== "false"; }
+
 export function sortLabels(labels: Label[]): Label[] {
   return labels.sort((a, b) => compareUtf8(a.name, b.name));
 }
