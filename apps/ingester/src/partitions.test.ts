@@ -68,6 +68,28 @@ describe("an ingester's partitions", () => {
     expect(p.caughtUp().partitions).toEqual([]);
   });
 
+  it("are each taken once, also where another cannot be taken yet", async () => {
+    /** Tells nothing of partition 0 for a while, and takes its time with partition 1. */
+    class Slow extends InMemoryLog {
+      readers = [0, 0];
+      refused = 0;
+      override async committed(partition: number, group: string): Promise<number | undefined> {
+        if (partition === 0 && this.refused++ < 2) throw new CinderblockError("unavailable", "not yet");
+        if (partition === 1) await sleep(1500);
+        return super.committed(partition, group);
+      }
+      override read(...args: Parameters<InMemoryLog["read"]>): ReturnType<InMemoryLog["read"]> { this.readers[args[0]]!++; return super.read(...args); }
+    }
+    const log = new Slow(2), sink = new Sink(), p = ingester(log, sink);
+    await log.produce(0, record(1));
+    await log.produce(1, record(2));
+    await p.start();
+    for (let i = 0; i < 400 && p.caughtUp().partitions.length < 2; i++) await sleep(20);
+    await sleep(1600);
+    expect([log.readers, p.caughtUp().partitions.sort(), sink.taken.length]).toEqual([[1, 1], [0, 1], 2]);
+    await p.stop();
+  }, 20_000);
+
   it("are committed up to what is in the bucket, no further", async () => {
     const log = new InMemoryLog(1), sink = new Sink(), p = ingester(log, sink);
     sink.oldest = Date.now(); // a head that was begun now

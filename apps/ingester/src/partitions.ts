@@ -128,8 +128,8 @@ export class Partitions implements Service {
     if (this.leaving) return;
     const now = Date.now();
     const mine = new Set(this.mine());
-    await Promise.all([...this.owned].filter(([p]) => !mine.has(p)).map(([p]) => this.release(p)));
-    await Promise.all([...mine].filter((p) => !this.owned.has(p)).map((p) => this.take(p)));
+    await allEnded([...this.owned].filter(([p]) => !mine.has(p)).map(([p]) => this.release(p)));
+    await allEnded([...mine].filter((p) => !this.owned.has(p)).map((p) => this.take(p)));
     if (now - this.lastEnds > ENDS_MS) {
       this.lastEnds = now;
       const ends = await this.log.offsets();
@@ -358,6 +358,11 @@ export class Partitions implements Service {
     await Promise.all([...this.owned.values()].map((o) => o.reader?.stop().catch((err: unknown) => this.base.log.warn({ err }, "a reader did not stop"))));
     this.owned.clear();
   }
+}
+
+/** Waits for all, also where one fails: the next look must not take a partition that is still being taken. @throws the first failure */
+async function allEnded(work: readonly Promise<void>[]): Promise<void> {
+  for (const r of await Promise.allSettled(work)) if (r.status === "rejected") throw r.reason;
 }
 
 /** Positions of an earlier run, if they are of the same topic. */
