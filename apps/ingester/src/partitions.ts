@@ -129,7 +129,8 @@ export class Partitions implements Service {
     const now = Date.now();
     const mine = new Set(this.mine());
     await allEnded([...this.owned].filter(([p]) => !mine.has(p)).map(([p]) => this.release(p)));
-    await allEnded([...mine].filter((p) => !this.owned.has(p)).map((p) => this.take(p)));
+    // The others are committed all the same.
+    await allEnded([...mine].filter((p) => !this.owned.has(p)).map((p) => this.take(p))).catch((err: unknown) => this.base.log.warn({ err }, "a partition could not be taken yet, it will be tried again"));
     if (now - this.lastEnds > ENDS_MS) {
       this.lastEnds = now;
       const ends = await this.log.offsets();
