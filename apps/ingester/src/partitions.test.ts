@@ -90,6 +90,17 @@ describe("an ingester's partitions", () => {
     await p.stop();
   }, 20_000);
 
+  it("are committed also while another cannot be taken", async () => {
+    class Refusing extends InMemoryLog { override committed(partition: number, group: string): Promise<number | undefined> { return partition === 0 ? Promise.reject(new CinderblockError("unavailable", "not now")) : super.committed(partition, group); } }
+    const log = new Refusing(2), sink = new Sink(), p = ingester(log, sink);
+    await log.produce(1, record(1));
+    await p.start();
+    await until(() => sink.taken.length === 1);
+    for (let i = 0; i < 500 && (await log.committed(1, "pushes-partition-1")) === undefined; i++) await sleep(20);
+    expect(await log.committed(1, "pushes-partition-1")).toBe(1);
+    await p.stop();
+  }, 20_000);
+
   it("are committed up to what is in the bucket, no further", async () => {
     const log = new InMemoryLog(1), sink = new Sink(), p = ingester(log, sink);
     sink.oldest = Date.now(); // a head that was begun now

@@ -9,7 +9,7 @@ beforeAll(async () => { kafka = await startKafka(); }, 60_000);
 afterAll(() => kafka?.kill());
 
 function config(topic: string, more: Partial<KafkaConfig> = {}): KafkaConfig {
-  return { brokers: [kafka!.brokers], clientId: "test", topic, createPartitions: 3, createReplication: 1, maxRecordBytes: 2 << 20, lingerMs: 0, tls: undefined, sasl: undefined, ...more };
+  return { brokers: [kafka?.brokers ?? ""], clientId: "test", topic, createPartitions: 3, createReplication: 1, maxRecordBytes: 2 << 20, lingerMs: 0, tls: undefined, sasl: undefined, ...more };
 }
 
 /** Collects what a reader sees. */
@@ -267,6 +267,18 @@ describe("Kafka", () => {
       await log.close();
     }
   }, 120_000);
+});
+
+describe("the ends of a topic", () => {
+  it("are not told where a partition has no leader: it would pass for an empty one", async () => {
+    const log = new KafkaLog({ ...config("ends"), brokers: ["127.0.0.1:1"] }, base), offsets = [{ partition: 0, offset: "5", high: "5", low: "2" }];
+    log.partitions = 2;
+    Object.assign(log, { admin: { fetchTopicOffsets: () => Promise.resolve(offsets), disconnect: () => Promise.resolve() } });
+    await expect(log.offsets()).rejects.toThrow("Kafka did not tell the ends of ends: partition 1 has no leader now");
+    offsets.push({ partition: 1, offset: "0", high: "0", low: "0" });
+    expect(await log.offsets()).toEqual([{ start: 2, end: 5 }, { start: 0, end: 0 }]);
+    await log.close();
+  });
 });
 
 describe("a record on its way to Kafka", () => {
