@@ -134,7 +134,11 @@ export class Partitions implements Service {
     if (now - this.lastEnds > ENDS_MS) {
       this.lastEnds = now;
       const ends = await this.log.offsets();
-      for (const [p, o] of this.owned) o.end = Math.max(o.end, ends[p]?.end ?? 0);
+      for (const [p, o] of this.owned) {
+        const end = ends[p]?.end ?? 0;
+        o.end = Math.max(o.end, end);
+        if (o.catchUpTo === Infinity) o.catchUpTo = end;
+      }
     }
     await this.remember();
     if (now - this.lastCommit > COMMIT_MS) { this.lastCommit = now; await this.commit(); }
@@ -199,7 +203,8 @@ export class Partitions implements Service {
         o.position = start;
         o.committed = Math.min(o.committed, start);
         o.learnTo = Math.min(o.learnTo, start);
-        if (start < wanted) o.catchUpTo = start;
+        // Another topic: where it ends is asked at the next look.
+        if (start < wanted) { o.catchUpTo = Infinity; this.lastEnds = 0; }
         o.marks = [{ atMs: Date.now(), offset: start, recordMs: Date.now() }];
       },
     });

@@ -1,7 +1,7 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { encode, initial, type Screen } from "../state/state.ts";
 import { addressOf, useApp } from "../state/app.tsx";
-import { frozen, isMoving, newShortId, shortAddress, storedText } from "../state/links.ts";
+import { frozen, isMoving, newShortId, shortAddress } from "../state/links.ts";
 import { BASE, token } from "../api/client.ts";
 import { ApiError } from "../api/types.ts";
 import { copyText } from "../parts/clipboard.ts";
@@ -32,7 +32,7 @@ export function Shell(): ReactNode {
   const copyLink = (): Promise<void> => copy(addressOf(state), isMoving(state) ? "The link is copied. Its times count from when it is opened." : "The link is copied.", true);
   const copyFixed = (): Promise<void> => copy(addressOf(frozen(state, range)), "The link is copied, with times that stay.");
   const copyShort = async (): Promise<void> => {
-    try { await copy(new URL(shortAddress(await client.keepShort(storedText(state), newShortId((b) => crypto.getRandomValues(b))), state.tenant), BASE).href, "The short link is copied."); } catch (err) { setSaid({ text: `There is no short link: ${(err as Error).message}` }); }
+    try { await copy(new URL(shortAddress(await client.keepShort(encode(state), newShortId((b) => crypto.getRandomValues(b))), state.tenant), BASE).href, "The short link is copied."); } catch (err) { setSaid({ text: `There is no short link: ${(err as Error).message}` }); }
   };
   useEffect(() => {
     document.title = `${state.screen === "services" ? "" : `${state.side.selector.find((m) => m.name === "service_name")?.value ?? SCREENS.find(([s]) => s === state.screen)![1]} – `}Cinderblock`;

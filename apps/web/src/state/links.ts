@@ -1,4 +1,4 @@
-import { decode, encode, type Side, type State } from "./state.ts";
+import { decode, type Side, type State } from "./state.ts";
 import { isRelative } from "./time.ts";
 
 /** Whether a state shows something else later: a time of it counts from now. */
@@ -29,8 +29,7 @@ export function shortOf(search: string): { id: string; tenant: string } | undefi
   return id === null || id === "" ? undefined : { id, tenant: p.get("t") ?? "" };
 }
 
-/** What a short link stands for; what is stored cannot lead elsewhere. */
-export function storedText(s: State): string { return encode(s); }
+/** What a short link stands for, of which `encode`'s text is stored: another text cannot lead elsewhere. */
 export function stateOfStored(text: string): State {
   const at = text.indexOf("?"), path = at < 0 ? text : text.slice(0, at);
   return decode(path === "." ? "" : path, at < 0 ? "" : text.slice(at));
