@@ -15,7 +15,8 @@ function changed(...paths) {
 const left = [
   ["/e2e/ceiling", false], ["/e2e/upgrade", false], ["/e2e/sdk-rust", false], ["/e2e/web-budget", false],
   ["/e2e/kubernetes", process.env.CI === "true" && changed("charts", "e2e/kubernetes.e2e.ts", "libs/testkit/src/kubernetes.ts")],
-  ["/e2e/image", process.env.CI === "true" && changed("Dockerfile", ".dockerignore", "apps/cinderblock/bin", "e2e/image.e2e.ts", "libs/testkit/src/images.ts")],
+  ["/e2e/image", process.env.CI === "true" && changed("Dockerfile", ".dockerignore", "apps/cinderblock/bin", "e2e/image.e2e.ts", "libs/testkit/src/images.ts", "libs/testkit/src/base-image.ts")],
+  ["/e2e/docker", process.env.CI === "true" && changed("Dockerfile", ".dockerignore", "docker-compose.yml", "tools/compose", "e2e/docker.e2e.ts", "libs/testkit/src/docker.ts", "libs/testkit/src/base-image.ts")],
 ].filter(([, wanted]) => !long && !wanted).map(([path]) => path);
 
 export default { ...base, testMatch: ["<rootDir>/e2e/**/*.e2e.ts"], testTimeout: long ? 1_200_000 : 120_000, testPathIgnorePatterns: [...base.testPathIgnorePatterns, ...left] };

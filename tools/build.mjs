@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { build as buildWeb } from "vite";
+import { billOfMaterials, notices, packagesOf } from "./third-party.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const out = join(root, "dist", "cinderblock");
@@ -54,8 +55,8 @@ const fasterKafkajs = {
     b.onEnd(() => ({ errors: Object.keys(parts).filter((p) => !replaced.has(p)).map((p) => ({ text: `kafkajs's ${p} was not found, so that it is not replaced: its release has changed` })) }));
   },
 };
-await build({
-  plugins: [fasterKafkajs],
+const { metafile } = await build({
+  plugins: [fasterKafkajs], metafile: true,
   absWorkingDir: root,
   entryPoints: {
     main: "apps/cinderblock/src/main.ts",
@@ -78,7 +79,7 @@ await build({
 copyFileSync(join(root, "node_modules/parquet-wasm/esm/parquet_wasm_bg.wasm"), join(out, "chunks/parquet.wasm"));
 
 // The web UI: hashed files, each beside its compressed form; a first screen that grows too heavy fails the build.
-await buildWeb({ root: join(root, "apps/web"), configFile: join(root, "apps/web/vite.config.ts"), logLevel: "warn", build: { outDir: join(out, "web") } });
+const web = await buildWeb({ root: join(root, "apps/web"), configFile: join(root, "apps/web/vite.config.ts"), logLevel: "warn", build: { outDir: join(out, "web") } });
 const sizes = { js: 0, css: 0 };
 for (const file of readdirSync(join(out, "web/assets"))) {
   const packed = gzipSync(readFileSync(join(out, "web/assets", file)), { level: 9 });
@@ -88,4 +89,9 @@ for (const file of readdirSync(join(out, "web/assets"))) {
 const BUDGET = { js: 220_000, css: 15_000 };
 for (const kind of ["js", "css"]) if (sizes[kind] > BUDGET[kind]) throw new Error(`the web UI's ${kind} is ${sizes[kind]} bytes compressed; the budget is ${BUDGET[kind]}`);
 console.log(`built dist/cinderblock/web: ${Math.round(sizes.js / 1000)} kB of scripts, ${Math.round(sizes.css / 1000)} kB of styles, compressed`);
+
+// What the bundles carry of others, for people and for scanners: goes with the program wherever it goes.
+const carried = packagesOf([...Object.keys(metafile.inputs).map((f) => join(root, f)), ...[web].flat().flatMap((r) => r.output.flatMap((o) => o.moduleIds ?? []))]);
+writeFileSync(join(out, "THIRD-PARTY-LICENSES.txt"), notices(carried));
+writeFileSync(join(out, "sbom.cdx.json"), billOfMaterials("cinderblock", version, carried));
 console.log(`built dist/cinderblock (${version}, ${revision}) in ${Math.round(performance.now() - started)} ms`);

@@ -61,7 +61,7 @@ function report() {
   const rows = counted.filter(([kind]) => kind === "file").sort((a, b) => Number(b[3]) - Number(a[3]));
   writeFileSync(join(root, "docs/long-tests.md"), `# The extended tests
 
-Written by \`npm run test:long\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}), Node ${process.version}, in ${Math.round((performance.now() - begun) / 60_000)} minutes: **${passed} passed, ${failed} failed**. Beside what \`npm test\` runs: 100,000 mutated inputs for each parser instead of some thousands, all four protocols against the recorded answers, the memory ceiling with the bucket blocked, the budget of the web UI, the roll to the release before and back, the chart in an API server of Kubernetes, and the image.
+Written by \`npm run test:long\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}), Node ${process.version}, in ${Math.round((performance.now() - begun) / 60_000)} minutes: **${passed} passed, ${failed} failed**. Beside what \`npm test\` runs: 100,000 mutated inputs for each parser instead of some thousands, all four protocols against the recorded answers, the memory ceiling with the bucket blocked, the budget of the web UI, the roll to the release before and back, the chart in an API server of Kubernetes, the image, and the compose files in Docker.
 
 | file | tests passed | failed | seconds |
 |---|---:|---:|---:|

@@ -19,7 +19,7 @@ export interface KafkaWire { brokers: string; /** requests arrive, their answers
 export interface KafkaServer { brokers: string; secure: KafkaSecurity; wire: KafkaWire; /** as a crash does */ kill(): Promise<void>; start(): Promise<void>; pause(): void; resume(): void }
 
 /** The broker's jars, fetched once by Maven; undefined where they cannot be. */
-async function jars(): Promise<string | undefined> {
+export async function kafkaJars(): Promise<string | undefined> {
   const home = join(PARTS, `kafka-${VERSION}`), lib = join(home, "lib");
   const there = (): boolean => existsSync(lib) && readdirSync(lib).some((f) => f.startsWith("kafka_2.13"));
   return there() ? lib : installing(() => (there() ? Promise.resolve(lib) : fetched(home, lib)));
@@ -39,7 +39,7 @@ async function fetched(home: string, lib: string): Promise<string | undefined> {
 
 /** A real broker in a process of its own; what it holds outlives a kill. Undefined where it cannot be installed. */
 export async function startKafka(): Promise<KafkaServer | undefined> {
-  const lib = await jars();
+  const lib = await kafkaJars();
   if (lib === undefined) return undefined;
   const directory = mkdtempSync(join(tmpdir(), "cinderblock-kafka-"));
   const port = await freePort(), secured = await freePort(), controller = await freePort(), behindWire = await freePort(), config = join(directory, "server.properties");

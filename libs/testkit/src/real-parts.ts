@@ -64,7 +64,8 @@ export async function aptProgram(program: string, version: string, ...packages: 
 
 export interface S3Server { endpoint: string; accessKeyId: string; secretAccessKey: string; /** objects as files: `<directory>/<bucket>/<key>` */ directory: string; stop(): void; restart(): Promise<void> }
 
-const versitygw = (): Promise<string | undefined> => goProgram("versitygw", "an S3 server", VERSITYGW);
+/** The S3 server, built once. */
+export const versitygw = (): Promise<string | undefined> => goProgram("versitygw", "an S3 server", VERSITYGW);
 
 /** A Go program at a version, built once; undefined where it cannot be. */
 export async function goProgram(name: string, what: string, module: string): Promise<string | undefined> {
@@ -72,7 +73,7 @@ export async function goProgram(name: string, what: string, module: string): Pro
   if (existsSync(program)) return program;
   return installing(async () => {
     if (existsSync(program)) return program;
-    process.stderr.write(`installing ${name}, ${what} (about a minute)\n`);
+    process.stderr.write(`installing ${name}, ${what} (a minute or three)\n`);
     try {
       await promisify(execFile)("go", ["install", "-ldflags=-s -w", module], { env: { ...process.env, GOBIN: PARTS, CGO_ENABLED: "0", GOFLAGS: "-trimpath -modcacherw -p=2" }, maxBuffer: 1 << 26 });
     } catch (err) { return missing(name, (err as Error).message.slice(0, 300)); }

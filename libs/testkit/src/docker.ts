@@ -1,0 +1,118 @@
+import { execFile, spawn } from "node:child_process";
+import { copyFileSync, cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { nodeBase, rootFileSystem } from "./base-image.ts";
+import { temporaryFolder } from "./folders.ts";
+import { kafkaJars } from "./kafka.ts";
+import { aptProgram, installing, missing, PARTS, versitygw } from "./real-parts.ts";
+
+const COMPOSE = "v2.40.3";
+
+/** Stand-ins for the images that the compose files name, made here of the same programs: no registry of images is asked. */
+const NAMES = { node: "cinderblock-test/node", redis: "cinderblock-test/redis", kafka: "cinderblock-test/kafka", s3: "cinderblock-test/versitygw" } as const;
+
+/** Docker's engine and `docker compose`. */
+export interface DockerEngine {
+  /** the names of images that stand for those of a registry */
+  readonly images: typeof NAMES;
+  /** makes those that a test needs */
+  make(...which: (keyof typeof NAMES)[]): Promise<void>;
+  /** what the command prints; an error carries what it said */
+  docker(...args: string[]): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** Compose's command, built once: its module is a plugin's, which `go install` gives another name. */
+async function compose(): Promise<string | undefined> {
+  const program = join(PARTS, `docker-compose-${COMPOSE}`);
+  if (existsSync(program)) return program;
+  return installing(async () => {
+    if (existsSync(program)) return program;
+    process.stderr.write("building docker compose (two minutes)\n");
+    const dir = temporaryFolder(), go = (...args: string[]): Promise<unknown> => promisify(execFile)("go", args, { cwd: dir, env: { ...process.env, CGO_ENABLED: "0" }, maxBuffer: 1 << 26 });
+    try {
+      await go("mod", "init", "compose");
+      await go("get", `github.com/docker/compose/v2/cmd@${COMPOSE}`);
+      await go("build", "-trimpath", "-ldflags=-s -w", "-p", "2", "-o", `${program}.new`, "github.com/docker/compose/v2/cmd");
+      renameSync(`${program}.new`, program);
+    } catch (err) { return missing("docker compose", (err as Error).message.slice(-300)); }
+    return program;
+  });
+}
+
+/** What the entrypoint of Kafka's image does: settings come as KAFKA_… variables, the folder is formatted once. */
+const KAFKA_ENTRYPOINT = `#!/bin/sh
+set -e
+env | sed -n 's/^KAFKA_\\([A-Z0-9_]*\\)=\\(.*\\)/\\1 \\2/p' | while read -r name value; do echo "$(echo "$name" | tr 'A-Z_' 'a-z.')=$value"; done > /tmp/server.properties
+echo log.dirs=/tmp/kafka >> /tmp/server.properties
+java -Xmx128m -cp '/opt/kafka/libs/*' kafka.tools.StorageTool format --cluster-id=MkU3OEVBNTcwNTJENDM2Qk --ignore-formatted -c /tmp/server.properties
+exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' kafka.Kafka /tmp/server.properties
+`;
+
+/** And of Redis's: other containers may connect without a password; any other command is run as it is. */
+const REDIS_ENTRYPOINT = '#!/bin/sh\n[ "$1" = redis-server ] && exec "$@" --protected-mode no\nexec "$@"\n';
+
+/**
+ * An engine of its own, with nothing in it, whose containers reach each other and are reached by published ports; it leaves
+ * no network rules behind. Undefined where it cannot be had.
+ */
+export async function startDocker(): Promise<DockerEngine | undefined> {
+  if (process.getuid?.() !== 0) return missing("Docker", "its engine needs root here");
+  if (!(await aptProgram("dockerd", "--version", "docker.io"))) return undefined;
+  const plugin = await compose(), rootfs = await rootFileSystem();
+  if (plugin === undefined || rootfs === undefined) return undefined;
+  const dir = temporaryFolder(), at = (...path: string[]): string => join(dir, ...path), env = { ...process.env, DOCKER_HOST: `unix://${at("docker.sock")}`, DOCKER_CONFIG: at("config"), DOCKER_BUILDKIT: "1" };
+  mkdirSync(at("config/cli-plugins"), { recursive: true });
+  copyFileSync(plugin, at("config/cli-plugins/docker-compose"));
+  const docker = async (...args: string[]): Promise<string> => {
+    try { return (await promisify(execFile)("docker", args, { env, maxBuffer: 1 << 26 })).stdout; } catch (err) { const e = err as Error & { stdout: string; stderr: string }; throw new Error(`docker ${args.join(" ")}: ${`${e.stdout}${e.stderr}`.slice(-3000)}`); }
+  };
+  // In a mount namespace without the mixed cgroup hierarchy, which the container runtime of Debian does not take.
+  const daemon = spawn("unshare", ["-m", "sh", "-c", 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"', "sh",
+    "dockerd", "--data-root", at("data"), "--exec-root", at("exec"), "--pidfile", at("pid"), "--host", `unix://${at("docker.sock")}`, "--bridge=none", "--iptables=false", "--exec-opt", "native.cgroupdriver=cgroupfs"], { stdio: "ignore" });
+  const kill = (): void => { daemon.kill("SIGTERM"); };
+  process.once("exit", kill);
+  for (let i = 0; ; i++) {
+    try { await docker("version"); break; } catch (err) { if (i > 100 || daemon.exitCode !== null) return missing("Docker", `its engine does not start: ${(err as Error).message.slice(-300)}`); }
+    await new Promise((r) => { setTimeout(r, 200); });
+  }
+
+  const build = async (name: string, dockerfile: string, fill: (folder: string) => Promise<void> | void): Promise<void> => {
+    const folder = at("build");
+    mkdirSync(folder);
+    await fill(folder);
+    if (dockerfile !== "") writeFileSync(join(folder, "Dockerfile"), dockerfile);
+    // The builder of the engine itself: Debian's command needs no plugin for it.
+    await promisify(execFile)("docker", ["build", "--quiet", "--network", "host", "--tag", name, folder], { env: { ...env, DOCKER_BUILDKIT: "0" }, maxBuffer: 1 << 26 });
+    rmSync(folder, { recursive: true });
+  };
+  const debian = (packages: string): string => `FROM ${NAMES.node}\nRUN apt-get update -q && apt-get install -y -q --no-install-recommends ${packages}\n`;
+  const recipes: Record<keyof typeof NAMES, () => Promise<void>> = {
+    node: () => build(NAMES.node, "", (folder) => nodeBase(rootfs, folder)),
+    redis: () => build(NAMES.redis, `${debian("redis-server")}COPY start /start\nENTRYPOINT ["sh", "/start"]\n`, (folder) => { writeFileSync(join(folder, "start"), REDIS_ENTRYPOINT); }),
+    kafka: async () => {
+      const jars = await kafkaJars();
+      if (jars === undefined) return;
+      await build(NAMES.kafka, `${debian("openjdk-17-jre-headless")}COPY libs /opt/kafka/libs\nCOPY start /start\nENTRYPOINT ["sh", "/start"]\n`, (folder) => { cpSync(jars, join(folder, "libs"), { recursive: true }); writeFileSync(join(folder, "start"), KAFKA_ENTRYPOINT); });
+    },
+    s3: async () => {
+      const program = await versitygw();
+      if (program === undefined) return;
+      await build(NAMES.s3, `FROM ${NAMES.node}\nCOPY versitygw /usr/bin/versitygw\nENTRYPOINT ["versitygw"]\n`, (folder) => { copyFileSync(program, join(folder, "versitygw")); });
+    },
+  };
+  return {
+    images: NAMES, docker,
+    make: async (...which) => { for (const w of which) await recipes[w](); },
+    stop: async () => {
+      process.off("exit", kill);
+      // What a test that failed left: containers end with the engine, networks do not.
+      const left = (await docker("ps", "--all", "--quiet")).split("\n").filter(Boolean);
+      if (left.length > 0) await docker("rm", "--force", ...left);
+      await docker("network", "prune", "--force");
+      await new Promise((done) => { daemon.once("exit", done); kill(); });
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
