@@ -11,6 +11,7 @@ COPY . .
 RUN npm ci --no-audit --no-fund && npm run build && mkdir /data
 
 # Said, although it is the default: buildah before 1.29 goes on with the platform of the stage before.
+# hadolint ignore=DL3065
 FROM --platform=${TARGETPLATFORM} ${NODE_IMAGE}
 ARG PROGRAM=main
 LABEL org.opencontainers.image.title="Cinderblock" org.opencontainers.image.licenses="Apache-2.0"
