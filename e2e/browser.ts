@@ -27,7 +27,25 @@ export async function visit(browser: Browser, url: string, options: { theme?: "l
   return { page, context, requests, problems, asked: (method) => requests.filter((r) => r.url().endsWith(`/${method}`)).map((r) => { try { return r.postDataJSON() as Record<string, unknown>; } catch { return {}; } }) };
 }
 
-/** A proxy in front of a server, below a prefix; one that strips it or one that does not. */
+/** An answer that a proxy gives itself. */
+interface OwnAnswer { status: number; type: string; text: string }
+
+/** The routes of a Pyroscope v1 beside those of its UI, as far as a UI may ask them. */
+const V1_ROUTES = new RegExp(`^/(${[
+  String.raw`querier\.v1\.QuerierService/(ProfileTypes|LabelValues|LabelNames|Series|SelectMergeStacktraces|SelectMergeSpanProfile|SelectMergeProfile|SelectSeries|Diff|GetProfileStats|AnalyzeQuery)`,
+  String.raw`(settings\.v1\.SettingsService|adhocprofiles\.v1\.AdHocProfileService|vcs\.v1\.VCSService)/\w+`, "pyroscope/(render|render-diff|label-values)",
+  "ready", "metrics", "api/v1/status/(buildinfo|config|config/diff|config/default)", "(distributor/|compactor/|store-gateway/|overrides-exporter/)?ring",
+].join("|")})$`);
+
+/** What a plain Pyroscope v1 answers otherwise than a server of ours that stands for it: it has its own routes alone, pages for people, no heatmap. */
+export function plainV1(method: string, path: string): OwnAnswer | undefined {
+  if (path === "/admin" || path.startsWith("/store-gateway/tenant")) return { status: 200, type: "text/html", text: "<!doctype html><title>a page for people</title>" };
+  if (path === "/querier.v1.QuerierService/SelectHeatmap") return { status: 501, type: "application/json", text: '{"code":"unimplemented","message":"unimplemented"}' };
+  const page = method === "GET" && /^\/($|explore$|compare$|functions$|files$|status$|icon\.svg$|favicon\.ico$|assets\/)/.test(path);
+  return page || V1_ROUTES.test(path) ? undefined : { status: 404, type: "text/plain; charset=utf-8", text: "404 page not found\n" };
+}
+
+/** A proxy in front of a server, below a prefix; one that strips it or one that does not, and one that answers some itself. */
 export class Proxy {
   private server: HttpServer | undefined;
   port = 0;
@@ -35,13 +53,16 @@ export class Proxy {
   private readonly to: Server;
   private readonly prefix: string;
   private readonly strips: boolean;
-  constructor(to: Server, prefix: string, strips: boolean) { this.to = to; this.prefix = prefix; this.strips = strips; }
+  private readonly own: (method: string, path: string) => OwnAnswer | undefined;
+  constructor(to: Server, prefix: string, strips: boolean, own: (method: string, path: string) => OwnAnswer | undefined = () => undefined) { this.to = to; this.prefix = prefix; this.strips = strips; this.own = own; }
 
   async start(): Promise<string> {
     this.port = await freePort();
     this.server = createServer((req, res) => {
       const url = req.url ?? "/";
       if (!url.startsWith(this.prefix)) { this.outside.push(url); res.writeHead(404).end(); return; }
+      const answer = this.own(req.method ?? "GET", url.split("?")[0]!);
+      if (answer) { req.resume(); res.writeHead(answer.status, { "content-type": answer.type }).end(answer.text); return; }
       const out = httpRequest({ host: "127.0.0.1", port: this.to.port, method: req.method, path: this.strips ? url.slice(this.prefix.length - 1) : url, headers: req.headers }, (r) => { res.writeHead(r.statusCode!, r.headers); r.pipe(res); });
       out.on("error", () => res.writeHead(502).end());
       req.pipe(out);

@@ -134,7 +134,7 @@ describe("a cluster that changes", () => {
     // One that was killed stays in the ring as unhealthy, until a person says otherwise.
     await c.get("ingester", 2).stop("SIGKILL");
     const distributor = c.get("distributor");
-    await until("the killed ingester is unhealthy", async () => (await c.ring(distributor))["ingester-2"] === "Unhealthy");
+    await until("the killed ingester is unhealthy", async () => (await c.ring(distributor))["ingester-2"] === "UNHEALTHY");
     expect((await fetch(`${distributor.url}/ready`)).status).toBe(503);
     expect((await fetch(`${distributor.url}/ring`, { method: "POST", body: new URLSearchParams({ nobody: "x" }) })).status).toBe(400);
     const page = await fetch(`${distributor.url}/ring`, { method: "POST", body: new URLSearchParams({ forget: "ingester-2" }) });

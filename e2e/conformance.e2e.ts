@@ -16,7 +16,7 @@ interface Row {
 }
 
 const now = Math.floor(Date.now() / 60_000) * 60_000 - 600_000, range = { start: String(now - 60_000), end: String(now + 60_000) };
-const JSON_BODY = { "content-type": "application/json" }, TEXT = /^text\/plain/, JSON_TYPE = /^application\/json/, HTML = /^text\/html/;
+const JSON_BODY = { "content-type": "application/json" }, TEXT = /^text\/plain/, JSON_TYPE = /^application\/json/, RFC3339 = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/, HTML = /^text\/html/;
 const select = { profileTypeID: CPU, labelSelector: "{}", ...range };
 const pprof = gzipSync(tinyPprof({ stacks: [{ frames: ["main", "work"], values: [5], labels: { span_id: "0123456789abcdef" } }], timeNanos: BigInt(now) * 1_000_000n }));
 const labels = [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "shop" }, { name: "pod", value: "a" }];
@@ -90,7 +90,7 @@ const ROWS: Row[] = [
   { name: "anything else below /api", path: "/api/v2/nothing", status: 404, shape: (b) => { expect(b).toEqual({ code: 5, message: "Not Found", details: [] }); } },
   { name: "limits at run time without a file", path: "/runtime_config", status: 404 },
   { name: "the list of pages", path: "/admin", status: 200, type: HTML },
-  ...["/ring", "/distributor/ring", "/compactor/ring", "/store-gateway/ring", "/overrides-exporter/ring"].flatMap((path): Row[] => [{ name: `GET ${path}`, path, headers: { accept: "text/html" }, status: 200, type: HTML }, { name: `${path} as JSON`, path, headers: { accept: "application/json" }, status: 200, type: JSON_TYPE }]),
+  ...["/ring", "/distributor/ring", "/compactor/ring", "/store-gateway/ring", "/overrides-exporter/ring"].flatMap((path): Row[] => [{ name: `GET ${path}`, path, headers: { accept: "text/html" }, status: 200, type: HTML }, { name: `${path} as JSON`, path, headers: { accept: "application/json" }, status: 200, type: JSON_TYPE, shape: (b) => { expect(b).toMatchObject({ shards: [{ id: expect.any(String), state: "ACTIVE", address: expect.any(String), timestamp: expect.stringMatching(RFC3339), registered_timestamp: expect.stringMatching(RFC3339), zone: "", tokens: [0] }], now: expect.stringMatching(RFC3339) }); } }]),
   { name: "tenants of the store-gateway", path: "/store-gateway/tenants", headers: { accept: "application/json" }, status: 200, type: JSON_TYPE },
   { name: "blocks of a tenant", path: "/store-gateway/tenant/anonymous/blocks", headers: { accept: "application/json" }, status: 200, type: JSON_TYPE },
   { name: "tenants of the bucket", path: "/ops/object-store/tenants", headers: { accept: "text/html" }, status: 200, type: HTML },

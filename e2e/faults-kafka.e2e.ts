@@ -52,7 +52,7 @@ describe("faults of a cluster with Kafka, two zones, pushes and strong reads thr
       await c.get("ingester", 3).stop("SIGKILL");
       rmSync(dataOf(c, 3), { recursive: true });
       c.members.delete("ingester-3");
-      await until("its silence is noticed", async () => (await c.ring(c.get("distributor")))["ingester-3"] === "Unhealthy");
+      await until("its silence is noticed", async () => (await c.ring(c.get("distributor")))["ingester-3"] === "UNHEALTHY");
       await fetch(`${c.get("distributor").url}/ring`, { method: "POST", body: new URLSearchParams({ forget: "ingester-3" }) });
       await c.get("ingester", 2).stop("SIGKILL");
       await until("groups can be deleted", async () => ((await kafkaAdmin("delete-groups", "kafka-drill-b-")) as string[]).length > 0, 30_000);

@@ -1,21 +1,72 @@
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { CART, flame, LATE, Proxy, push, settled, shop, visit } from "./browser.ts";
-import { Server } from "./server.ts";
+import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { aptProgram, freePort } from "@cinderblock/testkit";
+import { CART, END, flame, HOUR, LATE, plainV1, Proxy, push, RANGE, settled, shop, type Visit, visit } from "./browser.ts";
+import { until } from "./pusher.ts";
+import { folder, Server } from "./server.ts";
 
 const { server, open, inBrowser, theBrowser } = shop();
 
 describe("in front of a plain Pyroscope v1", () => {
-  inBrowser("works with what that has, and says what is missing", async () => {
-    // No v1 can be run here: a server without our own API stands in for it.
-    const { page, context, problems } = await open(`explore?${LATE}&${CART}`, { expected: /404 .*ExploreService/, prepare: async (p) => { await p.route("**/cinderblock.explore.v1.ExploreService/**", (r) => r.fulfill({ status: 404, body: "404 page not found" })); } });
+  // No v1 can be run here. A server whose answers are v1's (e2e/oracle, e2e/conformance) stands for it, behind a proxy that has v1's routes alone.
+  const v1 = new Proxy(server, "/", true, plainV1);
+  let url = "";
+  beforeAll(async () => { url = await v1.start(); });
+  afterAll(() => { v1.stop(); });
+  const inFrontOfV1 = (name: string, path: string, look: (v: Visit) => Promise<void>): void => {
+    inBrowser(name, async () => {
+      const v = await visit(theBrowser(), `${url}${path}`, { expected: /404 .*(ExploreService\/Capabilities|query-scheduler\/ring)$/ });
+      try {
+        await look(v);
+        // What it found out is all that it asked and v1 does not know.
+        expect(v.problems).toEqual([]);
+      } finally { await v.context.close(); }
+    });
+  };
+  const missing: [pane: string, said: RegExp][] = [["table", /no exact function table/], ["graph", /no exact call graph/], ["profiles", /no single profiles/], ["sandwich", /Exact values|callers|caller/i]];
+
+  inFrontOfV1("lists services with their change, and opens one", `?${LATE}`, async ({ page }) => {
+    await page.getByRole("button", { name: "cart", exact: true }).click();
     await flame(page);
     expect(await page.getByText("This server is a plain Pyroscope v1").isVisible()).toBe(true);
     expect(await page.getByTestId("total").innerText()).toBe("total 2.10 min");
-    await page.getByRole("tab", { name: "Functions" }).click();
-    expect(await page.getByText("has no exact function table").isVisible()).toBe(true);
-    expect(problems).toEqual([]);
-    await context.close();
+  });
+  inFrontOfV1("asks for no more than v1's longest query by default", `?f=${END - 20 * HOUR}&u=${END}`, async ({ page, asked }) => {
+    await page.getByRole("button", { name: "cart", exact: true }).waitFor();
+    for (const q of asked("SelectSeries")) expect(Number(q.end) - Number(q.start)).toBeLessThanOrEqual(24 * HOUR);
+  });
+  for (const [pane, said] of missing) {
+    inFrontOfV1(`says that ${pane} is missing`, `explore?${LATE}&${CART}&pane=${pane}&fn=json.Marshal`, async ({ page }) => { await page.getByText(said).first().waitFor(); });
+  }
+  inFrontOfV1("draws the call tree", `explore?${LATE}&${CART}&pane=tree`, async ({ page }) => { await page.getByText("json.Marshal").first().waitFor(); });
+  inFrontOfV1("breaks down by a label", `explore?${RANGE}&${CART}&pane=labels&g=version`, async ({ page }) => {
+    await page.locator(".by-label tbody tr").nth(1).waitFor();
+    expect((await page.locator(".by-label tbody tr").allInnerTexts()).map((t) => t.split("\t")[0]).sort()).toEqual(["1", "2"]);
+  });
+  inFrontOfV1("compares two times", `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`, async ({ page }) => { await flame(page); });
+  inBrowser("is served by a web server of one's own, as docs/operations/web-ui.md says", async () => {
+    if (!(await aptProgram("nginx", "-v", "nginx-light"))) return; // said when it was looked for
+    const block = /```nginx\n([\s\S]+?)```/.exec(readFileSync("docs/operations/web-ui.md", "utf8"))![1]!, dir = folder(), port = await freePort(), config = join(dir, "nginx.conf");
+    const here = block.replace("listen 4050", `listen 127.0.0.1:${port}`).replace("/cinderblock/dist", resolve("dist")).replace("http://pyroscope:4040", url.replace(/\/$/, ""));
+    expect(here).not.toMatch(/4050|\/cinderblock\/dist\/cinderblock\/dist|pyroscope:/);
+    writeFileSync(config, `user root; daemon off; pid ${dir}/pid; error_log ${dir}/error; events {}\nhttp { include /etc/nginx/mime.types; access_log off; client_body_temp_path ${dir}/body; proxy_temp_path ${dir}/proxy; fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s;\n${here}}\n`);
+    const nginx = spawn("nginx", ["-c", config], { stdio: "ignore" });
+    try {
+      await until("nginx serves", async () => (await fetch(`http://127.0.0.1:${port}/`)).ok);
+      for (const path of ["", "explore", "compare", "comparison-diff"]) expect([path, await (await fetch(`http://127.0.0.1:${port}/${path}`)).text()]).toEqual([path, readFileSync("dist/cinderblock/web/index.html", "utf8")]);
+      const v = await visit(theBrowser(), `http://127.0.0.1:${port}/explore?${LATE}&${CART}`, { expected: /404 .*ExploreService\/Capabilities$/ });
+      await flame(v.page);
+      expect(await v.page.getByTestId("total").innerText()).toBe("total 2.10 min");
+      expect(v.problems).toEqual([]);
+      await v.context.close();
+    } finally { nginx.kill(); }
+  });
+  inFrontOfV1("shows the files", "files", async ({ page }) => { await page.getByRole("heading").first().waitFor(); await settled(page); });
+  inFrontOfV1("shows the rings, and no limits that it was not told", "status", async ({ page }) => {
+    await page.getByRole("heading", { name: /Ingesters/ }).waitFor();
+    expect(await page.locator("dl.facts").innerText()).toMatch(/Longest query\s+as the configuration says/);
+    expect(await page.getByText("ACTIVE").count()).toBeGreaterThan(0);
   });
 });
 

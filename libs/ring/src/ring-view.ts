@@ -43,6 +43,8 @@ export class RingView implements Service {
 
   get snapshot(): RingSnapshot { return this.current; }
   get ring(): string { return this.config.ring; }
+  /** Milliseconds since a member's heartbeat last changed, as this process saw it. */
+  silentMs(id: string): number { const s = this.seen.get(id); return s ? this.clock() - s.changedAt : 0; }
 
   async start(): Promise<void> {
     const { metrics } = this.base;

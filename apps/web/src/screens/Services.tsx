@@ -11,6 +11,8 @@ import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
 import { timelineStep } from "../state/time.ts";
 
+/** A Pyroscope v1 does not tell its limit: this is the default (querier.max-query-length). */
+const V1_QUERY_LENGTH_MS = 24 * 3_600_000;
 const POINTS = 30, PINS = "cinderblock.pins";
 type Sort = "name" | "value" | "change";
 
@@ -22,7 +24,7 @@ export function Services(): ReactNode {
   const r = range(state.side);
   const length = r ? r[1] - r[0] : 0, stepS = timelineStep(length, POINTS);
   // The window before is asked for in the same question, where the tenant's longest range allows it.
-  const before = can !== undefined && (can.maxQueryLengthMs === 0 || 2 * length <= can.maxQueryLengthMs);
+  const most = can?.explore === false ? V1_QUERY_LENGTH_MS : can?.maxQueryLengthMs ?? 0, before = can !== undefined && (most === 0 || 2 * length <= most);
   const from = r ? (before ? r[0] - length : r[0]) : 0;
   const q = useQuery({ queryKey: ["services", client.tenant, state.type, r, before], enabled: r !== undefined && can !== undefined, placeholderData: keepPreviousData, queryFn: ({ signal }) => client.series(state.type, "{}", Math.round(from), Math.round(r![1]), stepS, ["service_name"], 0, signal) });
   const any = useQuery({ queryKey: ["any", client.tenant, r], enabled: q.data?.value.length === 0, refetchInterval: 5000, queryFn: ({ signal }) => client.labelSets(["service_name"], [], 0, 0, signal) });

@@ -9,8 +9,10 @@ const RINGS: readonly [path: string, name: string][] = [["ring", "Ingesters"], [
 interface TenantBlocks { tenant: string; blocks: number; bytes: number; profiles: number; minTime: number; maxTime: number }
 interface SlowQuery { id: number; atMs: number; tenant: string; kind: string; profileTypeId: string; selector: string; startMs: number; endMs: number; tookMs: number; parts: number; kept: number; error: string }
 interface Partition { partition: number; owner: string; committed: number; position: number; end: number; lagMs: number }
-interface Member { id: string; address: string; state: string; zone?: string }
+interface Shard { id: string; address: string; state: string; zone?: string; read_only?: boolean }
 
+/** A Pyroscope v1 does not tell a tenant's limits. */
+const UNTOLD = "as the configuration says";
 const when = (ms: number): string => (ms > 0 && ms < 8.64e15 ? new Date(ms).toISOString().replace(/\.\d+Z$/, "Z") : "");
 
 /** What runs, and how it is: for those who may see it. */
@@ -20,13 +22,14 @@ export function Status(): ReactNode {
   const ready = useQuery({ queryKey: ["ready"], queryFn: ({ signal }) => fetch(new URL("ready", BASE), { signal }).then((r) => r.text()), refetchInterval: 5000 });
   const build = useQuery({ queryKey: ["build", state.tenant], queryFn: text("api/v1/status/buildinfo") });
   const config = useQuery({ queryKey: ["config", state.tenant], queryFn: text("api/v1/status/config/diff") });
-    // What this server has to show; one that does not tell is a Pyroscope, and shows what is here anyhow.
+  // What this server has to show. One that does not tell is a Pyroscope v1: its rings are looked for, the rest is on pages of its own.
   const pages = useQuery({ queryKey: ["pages", state.tenant], queryFn: async ({ signal }) => (await client.page<{ pages: { path: string }[] }>("admin", signal)).pages.map((p) => p.path.slice(1)), retry: false });
   const has = (path: string): boolean => pages.data?.includes(path) ?? false;
   const every5s = <T,>(path: string): { queryKey: string[]; queryFn: (c: { signal: AbortSignal }) => Promise<T>; enabled: boolean; refetchInterval: number } => ({ queryKey: [path, state.tenant], queryFn: ({ signal }) => client.page<T>(path, signal), enabled: has(path), refetchInterval: 5000 });
+  const shards = (path: string, signal: AbortSignal): Promise<Shard[] | undefined> => client.page<{ shards: Shard[] }>(path, signal).then((r) => r.shards ?? [], (err: unknown) => { if (!pages.data && err instanceof ApiError && err.status === 404) return undefined; throw err; });
   const rings = useQuery({
-    queryKey: ["rings", state.tenant, pages.data ?? []], refetchInterval: 5000, enabled: pages.data !== undefined,
-    queryFn: async ({ signal }) => Promise.all(RINGS.filter(([path]) => has(path)).map(async ([path, name]) => ({ name, path, members: (await client.page<{ members: Member[] }>(path, signal)).members }))),
+    queryKey: ["rings", state.tenant, pages.data ?? []], refetchInterval: 5000, enabled: !pages.isPending,
+    queryFn: async ({ signal }) => (await Promise.all(RINGS.filter(([path]) => !pages.data || has(path)).map(async ([path, name]) => ({ name, path, shards: await shards(path, signal) })))).filter((r) => r.shards !== undefined),
   });
   const tenants = useQuery(every5s<{ tenants: TenantBlocks[] }>("store-gateway/tenants")), slow = useQuery(every5s<{ queries: SlowQuery[] }>("query-frontend/slow-queries")), partitions = useQuery(every5s<{ partitions: Partition[] }>("partitions"));
   const refused = build.error instanceof ApiError && (build.error.status === 401 || build.error.status === 403);
@@ -40,15 +43,15 @@ export function Status(): ReactNode {
       <dl className="facts">
         <dt>Ready</dt><dd data-testid="ready">{(ready.data ?? "…").trim()}</dd>
         <dt>Version</dt><dd>{info ? `${info.version} (${info.revision}) on ${info.goVersion}` : "…"}</dd>
-        <dt>Longest query</dt><dd>{can ? (can.maxQueryLengthMs > 0 ? `${can.maxQueryLengthMs / 36e5} h` : "no limit") : "…"}</dd>
-        <dt>Nodes of a flame graph</dt><dd>{can ? (can.maxNodes > 0 ? `at most ${can.maxNodes}` : "no limit") : "…"}</dd>
+        <dt>Longest query</dt><dd>{can ? (!can.explore ? UNTOLD : can.maxQueryLengthMs > 0 ? `${can.maxQueryLengthMs / 36e5} h` : "no limit") : "…"}</dd>
+        <dt>Nodes of a flame graph</dt><dd>{can ? (!can.explore ? UNTOLD : can.maxNodes > 0 ? `at most ${can.maxNodes}` : "no limit") : "…"}</dd>
       </dl>
       <h2>Rings</h2>
-      {known.length === 0 ? <p className="quiet">One process has no rings: all components are in it.</p> : known.map((r) => (
+      {rings.error ? <Failure error={rings.error} /> : known.length === 0 ? <p className="quiet">{pages.data ? "One process has no rings: all components are in it." : rings.data ? "This server shows no rings." : "…"}</p> : known.map((r) => (
         <section key={r.path}>
           <h3>{r.name} <a href={new URL(r.path, BASE).href}>page</a></h3>
           <table><thead><tr><th scope="col">Member</th><th scope="col">Address</th><th scope="col">Zone</th><th scope="col">State</th></tr></thead>
-            <tbody>{r.members.map((m) => <tr key={m.id}><th scope="row">{m.id}</th><td>{m.address}</td><td>{m.zone ?? ""}</td><td>{m.state}</td></tr>)}</tbody></table>
+            <tbody>{r.shards!.map((m) => <tr key={m.id}><th scope="row">{m.id}</th><td>{m.address}</td><td>{m.zone ?? ""}</td><td>{m.state}{m.read_only ? " (read-only)" : ""}</td></tr>)}</tbody></table>
         </section>
       ))}
       {has("partitions") && <>
