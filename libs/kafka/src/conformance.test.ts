@@ -245,6 +245,46 @@ describe("Kafka", () => {
     }
   }, 120_000);
 
+  it("a broker that answers nothing for longer than a request may take: what is acknowledged is there once, in order, and read", async () => {
+    if (!kafka) return;
+    const log = new KafkaLog(config("late"), base);
+    await log.connect();
+    const seen = await Seen.of(log, 0, "g"), acknowledged: string[] = [], refused: string[] = [];
+    let pushing = true;
+    try {
+      // Writers that go on all the time, as distributors do.
+      const writers = Array.from({ length: 4 }, async (_, k) => {
+        for (let i = 0; pushing; i++) {
+          const text = `${k}-${i}`;
+          try { await log.produce(0, Buffer.from(text), 3000); acknowledged.push(text); } catch { refused.push(text); }
+          await sleep(20);
+        }
+      });
+      await sleep(500);
+      const before = acknowledged.length;
+      kafka.pause();
+      // kafkajs gives a request 20 seconds; the group gives a reader ten.
+      await sleep(25_000);
+      kafka.resume();
+      for (let i = 0; i < 300 && acknowledged.length < before + 50; i++) await sleep(100);
+      pushing = false;
+      await Promise.all(writers);
+      expect(acknowledged.length).toBeGreaterThanOrEqual(before + 50);
+      expect(refused.length).toBeGreaterThan(4);
+      for (let i = 0; i < 300 && !acknowledged.every((a) => seen.texts().includes(a)); i++) await sleep(100);
+      const texts = seen.texts(), found = new Set(texts);
+      expect(acknowledged.filter((a) => !found.has(a))).toEqual([]);
+      expect(found.size).toBe(texts.length);
+      for (let k = 0; k < 4; k++) { const own = texts.filter((t) => t.startsWith(`${k}-`)).map((t) => Number(t.slice(2))); expect(own).toEqual([...own].sort((a, b) => a - b)); }
+      expect(seen.gaps).toEqual([]);
+    } finally {
+      kafka.resume();
+      pushing = false;
+      await seen.reader.stop();
+      await log.close();
+    }
+  }, 150_000);
+
   it("a reader that was stopped while Kafka was away does not come back with it", async () => {
     if (!kafka) return;
     const log = new KafkaLog(config("stopped"), base);
