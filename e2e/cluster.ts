@@ -50,7 +50,7 @@ export class Cluster {
   /** Members of a ring by state, as a process sees them. */
   async ring(server: Server, path = "/ring"): Promise<Record<string, string>> {
     const r = await fetch(`${server.url}${path}`, { headers: { accept: "application/json" } });
-    const { shards } = (await r.json()) as { shards: { id: string; state: string }[] };
-    return Object.fromEntries(shards.map((m) => [m.id, m.state]));
+    const { shards } = (await r.json()) as { shards: { id: string; state: string; read_only: boolean }[] };
+    return Object.fromEntries(shards.map((m) => [m.id, `${m.state}${m.read_only ? " (read-only)" : ""}`]));
   }
 }

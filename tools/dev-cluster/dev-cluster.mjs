@@ -97,7 +97,7 @@ async function show() {
   let ring = "";
   try {
     const r = await (await fetch(`http://127.0.0.1:${first}/ring`, { headers: { accept: "application/json" }, signal: AbortSignal.timeout(800) })).json();
-    ring = r.members.map((x) => `${x.id} ${x.state} ${(x.share * 100).toFixed(0)} %`).join(" · ");
+    ring = r.shards.map((x) => `${x.id} ${x.state} ${(x.share * 100).toFixed(0)} %`).join(" · ");
   } catch { /* not up yet */ }
   const lines = [
     `Cinderblock on http://127.0.0.1:${first} · data and logs in ${dir} · Ctrl-C stops it`, "",

@@ -19,7 +19,7 @@ export async function partitions(c: Context): Promise<number> {
 /** Members of a ring. */
 export async function ring(c: Context): Promise<number> {
   const [name = "ingester"] = c.args, path = name === "ingester" ? "/ring" : `/${name}/ring`;
-  const { shards } = await ask<{ shards: { id: string; state: string; zone: string; address: string; share: number }[] }>(c, path);
-  print(c, shards.map((m) => ({ member: m.id, state: m.state, zone: m.zone, address: m.address, "owns %": Number((m.share * 100).toFixed(1)) })));
+  const { shards } = await ask<{ shards: { id: string; state: string; read_only: boolean; zone: string; address: string; share: number }[] }>(c, path);
+  print(c, shards.map((m) => ({ member: m.id, state: `${m.state}${m.read_only ? " (read-only)" : ""}`, zone: m.zone, address: m.address, "owns %": Number((m.share * 100).toFixed(1)) })));
   return 0;
 }
