@@ -41,7 +41,7 @@ const V1_ROUTES = new RegExp(`^/(${[
 export function plainV1(method: string, path: string): OwnAnswer | undefined {
   if (path === "/admin" || path.startsWith("/store-gateway/tenant")) return { status: 200, type: "text/html", text: "<!doctype html><title>a page for people</title>" };
   if (path === "/querier.v1.QuerierService/SelectHeatmap") return { status: 501, type: "application/json", text: '{"code":"unimplemented","message":"unimplemented"}' };
-  const page = method === "GET" && /^\/($|explore$|compare$|functions$|files$|status$|icon\.svg$|favicon\.ico$|assets\/)/.test(path);
+  const page = method === "GET" && /^\/($|explore$|compare$|files$|status$|icon\.svg$|favicon\.ico$|assets\/)/.test(path);
   return page || V1_ROUTES.test(path) ? undefined : { status: 404, type: "text/plain; charset=utf-8", text: "404 page not found\n" };
 }
 

@@ -9,7 +9,9 @@ import { folder, Server } from "./server.ts";
 let engine: DockerEngine | undefined;
 beforeAll(async () => {
   engine = await startDocker(); // what is missing was said when it was looked for
-  await engine?.make("node", "redis", "kafka", "s3");
+  if (!engine || (await engine.make("node", "redis", "kafka", "s3"))) return;
+  await engine.stop();
+  engine = undefined;
 }, 900_000);
 afterAll(async () => { await engine?.stop(); }, 60_000);
 

@@ -24,6 +24,7 @@ function contents(dir: string): string[] {
   return readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((f) => statSync(join(dir, f)).isFile()).sort().map((f) => `${f} ${createHash("sha256").update(readFileSync(join(dir, f))).digest("hex")}`);
 }
 
+// v1's blocks and answers lie beside a checkout of the team alone: where they do not, that was said, and in CI it is a failure.
 (oracle.ready ? describe : describe.skip)("moving in from Pyroscope v1, and back", () => {
   const shared = folder(), bucket = join(shared, "v1-bucket"), blocks = join(bucket, "anonymous/phlaredb"), config = join(shared, "pyroscope.yaml");
   const shipped = oracle.ready ? join(oracle.data!, "buckets/ingester/anonymous/phlaredb") : "", all = oracle.ready ? readdirSync(shipped).sort() : [];
@@ -42,8 +43,9 @@ function contents(dir: string): string[] {
     const told = flags.filter((f) => !f.startsWith("-server.http-listen-port=")).map((f) => { const [name, value] = f.split("=") as [string, string]; return `${name}=${own[name] ?? value}`; });
     return server.start(...told, `-storage.filesystem.dir=${bucket}`, "-blocks-storage.bucket-store.sync-interval=300ms", "-pyroscopedb.max-block-duration=5m", "-compactor.block-ranges=5m,10m,20m", "-compactor.first-level-compaction-wait-period=0s", "-compactor.compaction-interval=300ms");
   }
+  // It may still be reading the bucket; what differs in the end is told by the last look.
   const answers = async (server: Server, name: string): Promise<void> => { await until(`v1's answers: ${name}`, async () => { await Promise.resolve(); oracle.expectBucketAnswers(server, name); return true; }, 30_000).catch(() => { oracle.expectBucketAnswers(server, name); }); };
-  const cli = (...args: string[]): string => { const r = spawnSync(resolve("apps/cli/bin/cinderblock-cli"), [...args, `-storage.filesystem.dir=${bucket}`], { encoding: "utf8" }); expect([r.status, r.stderr]).toEqual([0, expect.anything()]); return r.stdout + r.stderr; };
+  const cli = (...args: string[]): string => { const r = spawnSync(resolve("apps/cli/bin/cinderblock-cli"), [...args, `-storage.filesystem.dir=${bucket}`], { encoding: "utf8" }); expect([r.status, r.stderr]).toEqual([0, ""]); return r.stdout; };
   const ours = new Server();
   let pusher: Pusher | undefined;
   const pushed = async (): Promise<number> => (await total(ours, pusher!, { "x-read-consistency": "strong" })).sum;
@@ -68,8 +70,7 @@ function contents(dir: string): string[] {
     for (const ulid of late) execFileSync("rm", ["-r", join(blocks, ulid)]);
     await start(ours, ...command("cinderblock -config.file"));
     pusher = new Pusher(() => [ours], 2, Date.now() - 60_000);
-    const known = async (): Promise<number> => (await (await fetch(`${ours.url}/store-gateway/tenants`)).text()).length;
-    await until("it knows the bucket", async () => (await known()) > 0);
+    await until("it knows the bucket", async () => (await (await fetch(`${ours.url}/store-gateway/tenants`)).text()).includes("anonymous"));
     expect(oracle.surprising(oracle.compare(join(oracle.data!, "answers/compacted"), oracle.ask(ours, BUCKET_BASE, "some")).differ)).not.toEqual([]);
     for (const ulid of late) { ship(ulid); await settle(300); }
     await answers(ours, "shipped");

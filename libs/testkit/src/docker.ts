@@ -16,8 +16,8 @@ const NAMES = { node: "cinderblock-test/node", redis: "cinderblock-test/redis", 
 export interface DockerEngine {
   /** the names of images that stand for those of a registry */
   readonly images: typeof NAMES;
-  /** makes those that a test needs */
-  make(...which: (keyof typeof NAMES)[]): Promise<void>;
+  /** makes those that a test needs; false where a program for one of them cannot be had */
+  make(...which: (keyof typeof NAMES)[]): Promise<boolean>;
   /** what the command prints; an error carries what it said */
   docker(...args: string[]): Promise<string>;
   stop(): Promise<void>;
@@ -74,11 +74,11 @@ export async function startDocker(): Promise<DockerEngine | undefined> {
   const kill = (): void => { daemon.kill("SIGTERM"); };
   process.once("exit", kill);
   for (let i = 0; ; i++) {
-    try { await docker("version"); break; } catch (err) { if (i > 100 || daemon.exitCode !== null) return missing("Docker", `its engine does not start: ${(err as Error).message.slice(-300)}`); }
+    try { await docker("version"); break; } catch (err) { if (i > 100 || daemon.exitCode !== null) { kill(); return missing("Docker", `its engine does not start: ${(err as Error).message.slice(-300)}`); } }
     await new Promise((r) => { setTimeout(r, 200); });
   }
 
-  const build = async (name: string, dockerfile: string, fill: (folder: string) => Promise<void> | void): Promise<void> => {
+  const build = async (name: string, dockerfile: string, fill: (folder: string) => Promise<void> | void): Promise<true> => {
     const folder = at("build");
     mkdirSync(folder);
     await fill(folder);
@@ -86,25 +86,26 @@ export async function startDocker(): Promise<DockerEngine | undefined> {
     // The builder of the engine itself: Debian's command needs no plugin for it.
     await promisify(execFile)("docker", ["build", "--quiet", "--network", "host", "--tag", name, folder], { env: { ...env, DOCKER_BUILDKIT: "0" }, maxBuffer: 1 << 26 });
     rmSync(folder, { recursive: true });
+    return true;
   };
   const debian = (packages: string): string => `FROM ${NAMES.node}\nRUN apt-get update -q && apt-get install -y -q --no-install-recommends ${packages}\n`;
-  const recipes: Record<keyof typeof NAMES, () => Promise<void>> = {
+  const recipes: Record<keyof typeof NAMES, () => Promise<boolean>> = {
     node: () => build(NAMES.node, "", (folder) => nodeBase(rootfs, folder)),
     redis: () => build(NAMES.redis, `${debian("redis-server")}COPY start /start\nENTRYPOINT ["sh", "/start"]\n`, (folder) => { writeFileSync(join(folder, "start"), REDIS_ENTRYPOINT); }),
     kafka: async () => {
       const jars = await kafkaJars();
-      if (jars === undefined) return;
-      await build(NAMES.kafka, `${debian("openjdk-17-jre-headless")}COPY libs /opt/kafka/libs\nCOPY start /start\nENTRYPOINT ["sh", "/start"]\n`, (folder) => { cpSync(jars, join(folder, "libs"), { recursive: true }); writeFileSync(join(folder, "start"), KAFKA_ENTRYPOINT); });
+      if (jars === undefined) return false;
+      return build(NAMES.kafka, `${debian("openjdk-17-jre-headless")}COPY libs /opt/kafka/libs\nCOPY start /start\nENTRYPOINT ["sh", "/start"]\n`, (folder) => { cpSync(jars, join(folder, "libs"), { recursive: true }); writeFileSync(join(folder, "start"), KAFKA_ENTRYPOINT); });
     },
     s3: async () => {
       const program = await versitygw();
-      if (program === undefined) return;
-      await build(NAMES.s3, `FROM ${NAMES.node}\nCOPY versitygw /usr/bin/versitygw\nENTRYPOINT ["versitygw"]\n`, (folder) => { copyFileSync(program, join(folder, "versitygw")); });
+      if (program === undefined) return false;
+      return build(NAMES.s3, `FROM ${NAMES.node}\nCOPY versitygw /usr/bin/versitygw\nENTRYPOINT ["versitygw"]\n`, (folder) => { copyFileSync(program, join(folder, "versitygw")); });
     },
   };
   return {
     images: NAMES, docker,
-    make: async (...which) => { for (const w of which) await recipes[w](); },
+    make: async (...which) => { for (const w of which) if (!(await recipes[w]())) return false; return true; },
     stop: async () => {
       process.off("exit", kill);
       // What a test that failed left: containers end with the engine, networks do not.

@@ -161,6 +161,7 @@ export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
   const { laid, error, behind } = useFlame(q.data?.source, state.collapsed, false);
   const [paths, setPaths] = useState<{ up: string[]; down: string[] }>({ up: [], down: [] });
   useEffect(() => setPaths({ up: [], down: [] }), [fn]);
+  if (can && !can.explore) return <p className="partial">A plain Pyroscope v1 has no exact callers and callees.</p>;
   if (fn === "") return <p className="nothing">Choose a function: click one in the flame graph or the table.</p>;
   if (q.error || error !== "") return <Failure error={q.error ?? new Error(error)} retry={() => void q.refetch()} />;
   const colour = baseline ? "change" as const : state.colour === "change" ? "package" as const : state.colour;
