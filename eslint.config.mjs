@@ -2,10 +2,32 @@ import nx from "@nx/eslint-plugin";
 import tseslint from "typescript-eslint";
 import { depConstraints } from "./tools/boundaries.mjs";
 
-const boundaries = (extra) => ({ "@nx/enforce-module-boundaries": ["error", { allow: [], enforceBuildableLibDependency: false, banTransitiveDependencies: false, depConstraints: depConstraints(extra) }] });
+const boundaries = (extra) => ({
+  "@nx/enforce-module-boundaries": [
+    "error",
+    {
+      allow: [],
+      enforceBuildableLibDependency: false,
+      banTransitiveDependencies: false,
+      depConstraints: depConstraints(extra),
+    },
+  ],
+});
 
 export default tseslint.config(
-  { ignores: ["apps/web/vite.config.ts", "**/dist/**", "**/node_modules/**", "libs/api/src/gen/**", "libs/profile-kernel/assembly/**", "libs/profile-kernel/src/gen/**", "**/*.cjs", "**/*.mjs", "tools/fixtures/**"] },
+  {
+    ignores: [
+      "apps/web/vite.config.ts",
+      "**/dist/**",
+      "**/node_modules/**",
+      "libs/api/src/gen/**",
+      "libs/profile-kernel/assembly/**",
+      "libs/profile-kernel/src/gen/**",
+      "**/*.cjs",
+      "**/*.mjs",
+      "tools/fixtures/**",
+    ],
+  },
   ...nx.configs["flat/base"],
   ...tseslint.configs.recommended.map((c) => ({ ...c, files: ["**/*.ts", "**/*.tsx"] })),
   {

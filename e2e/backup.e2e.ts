@@ -8,25 +8,57 @@ import { folder, Server } from "./server.ts";
 describe("a copy of the bucket", () => {
   it("taken while profiles come and blocks are compacted, is a backup", async () => {
     const s = new Server();
-    await s.start("-pyroscopedb.ship-interval=200ms", "-blocks-storage.bucket-store.sync-interval=300ms", "-blocks-storage.bucket-store.ignore-deletion-marks-delay=0s", "-compactor.block-ranges=1h,2h", "-compactor.first-level-compaction-wait-period=0s", "-compactor.compaction-interval=300ms", "-compactor.cleanup-interval=300ms", "-compactor.deletion-delay=1h");
+    await s.start(
+      "-pyroscopedb.ship-interval=200ms",
+      "-blocks-storage.bucket-store.sync-interval=300ms",
+      "-blocks-storage.bucket-store.ignore-deletion-marks-delay=0s",
+      "-compactor.block-ranges=1h,2h",
+      "-compactor.first-level-compaction-wait-period=0s",
+      "-compactor.compaction-interval=300ms",
+      "-compactor.cleanup-interval=300ms",
+      "-compactor.deletion-delay=1h",
+    );
     const early = new Pusher(() => [s], 2);
-    for (let i = 0; i < 4; i++) { await settle(400); await s.flush(); }
+    for (let i = 0; i < 4; i++) {
+      await settle(400);
+      await s.flush();
+    }
     await early.stop();
-    const shipped = async (): Promise<boolean> => Number(/^cinderblock_ingester_unshipped_bytes (\d+)/m.exec(await (await fetch(`${s.url}/metrics`)).text())![1]) === 0;
+    const shipped = async (): Promise<boolean> =>
+      Number(
+        /^cinderblock_ingester_unshipped_bytes (\d+)/m.exec(
+          await (await fetch(`${s.url}/metrics`)).text(),
+        )![1],
+      ) === 0;
     await s.flush();
     await until("what came early is in the bucket", shipped);
     // The copy is taken file by file, while others come, and compactions run.
     const late = new Pusher(() => [s], 2, early.start + 1_500_000);
-    const flushes = (async () => { for (let i = 0; i < 5; i++) { await s.flush(); await settle(200); } })();
-    const copy = new Server(folder()), bucket = join(copy.dir, "bucket");
+    const flushes = (async () => {
+      for (let i = 0; i < 5; i++) {
+        await s.flush();
+        await settle(200);
+      }
+    })();
+    const copy = new Server(folder()),
+      bucket = join(copy.dir, "bucket");
     for (let tries = 0; ; tries++) {
       // A file that is renamed under the copy is met again: as rsync and rclone do, it goes on with the rest.
-      try { cpSync(join(s.dir, "bucket"), bucket, { recursive: true, force: true }); break; } catch (err) { if ((err as NodeJS.ErrnoException).code !== "ENOENT" || tries > 20) throw err; }
+      try {
+        cpSync(join(s.dir, "bucket"), bucket, { recursive: true, force: true });
+        break;
+      } catch (err) {
+        if ((err as NodeJS.ErrnoException).code !== "ENOENT" || tries > 20) throw err;
+      }
     }
     await flushes;
     await late.stop();
     await s.stop("SIGKILL");
-    const cli = (...args: string[]): string => execFileSync("apps/cli/bin/cinderblock-cli", [...args, `-storage.filesystem.dir=${bucket}`], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+    const cli = (...args: string[]): string =>
+      execFileSync("apps/cli/bin/cinderblock-cli", [...args, `-storage.filesystem.dir=${bucket}`], {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "pipe"],
+      });
     cli("index", "rebuild");
     cli("blocks", "verify"); // exit code 0: all is sound
     await copy.start("-compactor.enabled=false");

@@ -7,42 +7,119 @@ import { Server } from "./server.ts";
 /** A real browser; undefined where none can be installed. */
 export async function launch(): Promise<Browser | undefined> {
   const executablePath = await findChromium();
-  return executablePath === undefined ? undefined : chromium.launch({ executablePath, args: ["--no-sandbox", "--host-resolver-rules=MAP cinderblock.test 127.0.0.1", "--disable-dev-shm-usage", "--disable-gpu"] });
+  return executablePath === undefined
+    ? undefined
+    : chromium.launch({
+        executablePath,
+        args: [
+          "--no-sandbox",
+          "--host-resolver-rules=MAP cinderblock.test 127.0.0.1",
+          "--disable-dev-shm-usage",
+          "--disable-gpu",
+        ],
+      });
 }
 
 /** A page, what it asked for, and what went wrong in it. */
-export interface Visit { page: Page; context: BrowserContext; requests: Request[]; problems: string[]; asked: (method: string) => Record<string, unknown>[] }
+export interface Visit {
+  page: Page;
+  context: BrowserContext;
+  requests: Request[];
+  problems: string[];
+  asked: (method: string) => Record<string, unknown>[];
+}
 
 /** Opens an address in a browser that knows nothing. A request to anybody else, an answer of 404 and an error of a script are problems. */
-export async function visit(browser: Browser, url: string, options: { theme?: "light" | "dark"; width?: number; height?: number; token?: string; expected?: RegExp; prepare?: (page: Page) => Promise<void> } = {}): Promise<Visit> {
-  const context = await browser.newContext({ viewport: { width: options.width ?? 1440, height: options.height ?? 900 }, colorScheme: options.theme ?? "light", timezoneId: "Europe/Berlin", permissions: ["clipboard-read", "clipboard-write"] });
+export async function visit(
+  browser: Browser,
+  url: string,
+  options: {
+    theme?: "light" | "dark";
+    width?: number;
+    height?: number;
+    token?: string;
+    expected?: RegExp;
+    prepare?: (page: Page) => Promise<void>;
+  } = {},
+): Promise<Visit> {
+  const context = await browser.newContext({
+    viewport: { width: options.width ?? 1440, height: options.height ?? 900 },
+    colorScheme: options.theme ?? "light",
+    timezoneId: "Europe/Berlin",
+    permissions: ["clipboard-read", "clipboard-write"],
+  });
   const page = await context.newPage();
-  const requests: Request[] = [], problems: string[] = [], host = new URL(url).host;
-  if (options.token !== undefined) await page.addInitScript((t) => sessionStorage.setItem("cinderblock.token", t), options.token);
-  page.on("request", (r) => { requests.push(r); if (new URL(r.url()).host !== host && !r.url().startsWith("blob:") && !r.url().startsWith("data:")) problems.push(`asked ${r.url()}`); });
-  page.on("response", (r) => { if (r.status() >= 400 && !options.expected?.test(`${r.status()} ${r.url()}`)) problems.push(`${r.status()} ${r.url()}`); });
+  const requests: Request[] = [],
+    problems: string[] = [],
+    host = new URL(url).host;
+  if (options.token !== undefined)
+    await page.addInitScript((t) => sessionStorage.setItem("cinderblock.token", t), options.token);
+  page.on("request", (r) => {
+    requests.push(r);
+    if (new URL(r.url()).host !== host && !r.url().startsWith("blob:") && !r.url().startsWith("data:"))
+      problems.push(`asked ${r.url()}`);
+  });
+  page.on("response", (r) => {
+    if (r.status() >= 400 && !options.expected?.test(`${r.status()} ${r.url()}`))
+      problems.push(`${r.status()} ${r.url()}`);
+  });
   page.on("pageerror", (e) => problems.push(e.message));
   await options.prepare?.(page);
   await page.goto(url);
-  return { page, context, requests, problems, asked: (method) => requests.filter((r) => r.url().endsWith(`/${method}`)).map((r) => { try { return r.postDataJSON() as Record<string, unknown>; } catch { return {}; } }) };
+  return {
+    page,
+    context,
+    requests,
+    problems,
+    asked: (method) =>
+      requests
+        .filter((r) => r.url().endsWith(`/${method}`))
+        .map((r) => {
+          try {
+            return r.postDataJSON() as Record<string, unknown>;
+          } catch {
+            return {};
+          }
+        }),
+  };
 }
 
 /** An answer that a proxy gives itself. */
-interface OwnAnswer { status: number; type: string; text: string }
+interface OwnAnswer {
+  status: number;
+  type: string;
+  text: string;
+}
 
 /** The routes of a Pyroscope v1 beside those of its UI, as far as a UI may ask them. */
-const V1_ROUTES = new RegExp(`^/(${[
-  String.raw`querier\.v1\.QuerierService/(ProfileTypes|LabelValues|LabelNames|Series|SelectMergeStacktraces|SelectMergeSpanProfile|SelectMergeProfile|SelectSeries|Diff|GetProfileStats|AnalyzeQuery)`,
-  String.raw`(settings\.v1\.SettingsService|adhocprofiles\.v1\.AdHocProfileService|vcs\.v1\.VCSService)/\w+`, "pyroscope/(render|render-diff|label-values)",
-  "ready", "metrics", "api/v1/status/(buildinfo|config|config/diff|config/default)", "(distributor/|compactor/|store-gateway/|overrides-exporter/)?ring",
-].join("|")})$`);
+const V1_ROUTES = new RegExp(
+  `^/(${[
+    String.raw`querier\.v1\.QuerierService/(ProfileTypes|LabelValues|LabelNames|Series|SelectMergeStacktraces|SelectMergeSpanProfile|SelectMergeProfile|SelectSeries|Diff|GetProfileStats|AnalyzeQuery)`,
+    String.raw`(settings\.v1\.SettingsService|adhocprofiles\.v1\.AdHocProfileService|vcs\.v1\.VCSService)/\w+`,
+    "pyroscope/(render|render-diff|label-values)",
+    "ready",
+    "metrics",
+    "api/v1/status/(buildinfo|config|config/diff|config/default)",
+    "(distributor/|compactor/|store-gateway/|overrides-exporter/)?ring",
+  ].join("|")})$`,
+);
 
 /** What a plain Pyroscope v1 answers otherwise than a server of ours that stands for it: it has its own routes alone, pages for people, no heatmap. */
 export function plainV1(method: string, path: string): OwnAnswer | undefined {
-  if (path === "/admin" || path.startsWith("/store-gateway/tenant")) return { status: 200, type: "text/html", text: "<!doctype html><title>a page for people</title>" };
-  if (path === "/querier.v1.QuerierService/SelectHeatmap") return { status: 501, type: "application/json", text: '{"code":"unimplemented","message":"unimplemented"}' };
-  const page = method === "GET" && /^\/($|explore$|compare$|files$|status$|icon\.svg$|favicon\.ico$|assets\/)/.test(path);
-  return page || V1_ROUTES.test(path) ? undefined : { status: 404, type: "text/plain; charset=utf-8", text: "404 page not found\n" };
+  if (path === "/admin" || path.startsWith("/store-gateway/tenant"))
+    return { status: 200, type: "text/html", text: "<!doctype html><title>a page for people</title>" };
+  if (path === "/querier.v1.QuerierService/SelectHeatmap")
+    return {
+      status: 501,
+      type: "application/json",
+      text: '{"code":"unimplemented","message":"unimplemented"}',
+    };
+  const page =
+    method === "GET" &&
+    /^\/($|explore$|compare$|files$|status$|icon\.svg$|favicon\.ico$|assets\/)/.test(path);
+  return page || V1_ROUTES.test(path)
+    ? undefined
+    : { status: 404, type: "text/plain; charset=utf-8", text: "404 page not found\n" };
 }
 
 /** A proxy in front of a server, below a prefix; one that strips it or one that does not, and one that answers some itself. */
@@ -54,33 +131,84 @@ export class Proxy {
   private readonly prefix: string;
   private readonly strips: boolean;
   private readonly own: (method: string, path: string) => OwnAnswer | undefined;
-  constructor(to: Server, prefix: string, strips: boolean, own: (method: string, path: string) => OwnAnswer | undefined = () => undefined) { this.to = to; this.prefix = prefix; this.strips = strips; this.own = own; }
+  constructor(
+    to: Server,
+    prefix: string,
+    strips: boolean,
+    own: (method: string, path: string) => OwnAnswer | undefined = () => undefined,
+  ) {
+    this.to = to;
+    this.prefix = prefix;
+    this.strips = strips;
+    this.own = own;
+  }
 
   async start(): Promise<string> {
     this.port = await freePort();
     this.server = createServer((req, res) => {
       const url = req.url ?? "/";
-      if (!url.startsWith(this.prefix)) { this.outside.push(url); res.writeHead(404).end(); return; }
+      if (!url.startsWith(this.prefix)) {
+        this.outside.push(url);
+        res.writeHead(404).end();
+        return;
+      }
       const answer = this.own(req.method ?? "GET", url.split("?")[0]!);
-      if (answer) { req.resume(); res.writeHead(answer.status, { "content-type": answer.type }).end(answer.text); return; }
-      const out = httpRequest({ host: "127.0.0.1", port: this.to.port, method: req.method, path: this.strips ? url.slice(this.prefix.length - 1) : url, headers: req.headers }, (r) => { res.writeHead(r.statusCode!, r.headers); r.pipe(res); });
+      if (answer) {
+        req.resume();
+        res.writeHead(answer.status, { "content-type": answer.type }).end(answer.text);
+        return;
+      }
+      const out = httpRequest(
+        {
+          host: "127.0.0.1",
+          port: this.to.port,
+          method: req.method,
+          path: this.strips ? url.slice(this.prefix.length - 1) : url,
+          headers: req.headers,
+        },
+        (r) => {
+          res.writeHead(r.statusCode!, r.headers);
+          r.pipe(res);
+        },
+      );
       out.on("error", () => res.writeHead(502).end());
       req.pipe(out);
     });
     await new Promise<void>((done) => this.server!.listen(this.port, "127.0.0.1", done));
     return `http://127.0.0.1:${this.port}${this.prefix}`;
   }
-  stop(): void { this.server?.close(); this.server?.closeAllConnections(); }
+  stop(): void {
+    this.server?.close();
+    this.server?.closeAllConnections();
+  }
 }
 
 export type Stack = { frames: string[]; values: number[] };
 
 /** Pushes a profile of a service. */
-export async function push(server: Server, service: string, labels: Record<string, string>, atMs: number, stacks: Stack[], headers: Record<string, string> = {}): Promise<void> {
+export async function push(
+  server: Server,
+  service: string,
+  labels: Record<string, string>,
+  atMs: number,
+  stacks: Stack[],
+  headers: Record<string, string> = {},
+): Promise<void> {
   const body = gzipSync(tinyPprof({ stacks, timeNanos: BigInt(atMs) * 1_000_000n }));
-  const { status, body: answer } = await server.json("/push.v1.PusherService/Push", {
-    series: [{ labels: Object.entries({ __name__: "process_cpu", service_name: service, ...labels }).map(([name, value]) => ({ name, value })), samples: [{ rawProfile: body.toString("base64") }] }],
-  }, headers);
+  const { status, body: answer } = await server.json(
+    "/push.v1.PusherService/Push",
+    {
+      series: [
+        {
+          labels: Object.entries({ __name__: "process_cpu", service_name: service, ...labels }).map(
+            ([name, value]) => ({ name, value }),
+          ),
+          samples: [{ rawProfile: body.toString("base64") }],
+        },
+      ],
+    },
+    headers,
+  );
   if (status !== 200) throw new Error(JSON.stringify(answer));
 }
 
@@ -92,46 +220,91 @@ export async function pushShop(server: Server, endMs: number): Promise<void> {
   const ms = 1_000_000;
   const jobs: Promise<void>[] = [];
   for (let minute = 1; minute <= 120; minute++) {
-    const at = endMs - minute * 60_000 + 30_000, late = minute <= 60;
+    const at = endMs - minute * 60_000 + 30_000,
+      late = minute <= 60;
     for (const pod of ["cart-a", "cart-b"]) {
-      jobs.push(push(server, "cart", { pod, region: pod === "cart-a" ? "eu" : "us", version: late ? "2" : "1" }, at, [
-        { frames: ["main", "http.serve", "cart.handle", "cart.load", "db.query"], values: [300 * ms] },
-        { frames: ["main", "http.serve", "cart.handle", "json.Marshal"], values: [(late ? 600 : 200) * ms] },
-        { frames: ["main", "http.serve", "cart.handle", "other"], values: [40 * ms] },
-        { frames: ["main", "http.serve", "cart.walk", "cart.walk", "cart.walk"], values: [60 * ms] },
-        ...(late ? [{ frames: ["main", "http.serve", "cart.handle", "cart.audit"], values: [50 * ms] }] : [{ frames: ["main", "gc.old"], values: [30 * ms] }]),
-      ]));
+      jobs.push(
+        push(server, "cart", { pod, region: pod === "cart-a" ? "eu" : "us", version: late ? "2" : "1" }, at, [
+          { frames: ["main", "http.serve", "cart.handle", "cart.load", "db.query"], values: [300 * ms] },
+          {
+            frames: ["main", "http.serve", "cart.handle", "json.Marshal"],
+            values: [(late ? 600 : 200) * ms],
+          },
+          { frames: ["main", "http.serve", "cart.handle", "other"], values: [40 * ms] },
+          { frames: ["main", "http.serve", "cart.walk", "cart.walk", "cart.walk"], values: [60 * ms] },
+          ...(late
+            ? [{ frames: ["main", "http.serve", "cart.handle", "cart.audit"], values: [50 * ms] }]
+            : [{ frames: ["main", "gc.old"], values: [30 * ms] }]),
+        ]),
+      );
     }
-    jobs.push(push(server, "checkout", { pod: "checkout-a", region: "eu" }, at, [{ frames: ["main", "pay"], values: [150 * ms] }, { frames: ["main", "pay", "tls.handshake"], values: [100 * ms] }]));
+    jobs.push(
+      push(server, "checkout", { pod: "checkout-a", region: "eu" }, at, [
+        { frames: ["main", "pay"], values: [150 * ms] },
+        { frames: ["main", "pay", "tls.handshake"], values: [100 * ms] },
+      ]),
+    );
     if (jobs.length >= 60) await Promise.all(jobs.splice(0));
   }
   await Promise.all(jobs);
 }
 
 /** The end of the shop's two hours; both hours, and the second, as the address has them: absolute times, so that answers do not move. */
-export const HOUR = 3_600_000, END = Math.floor(Date.now() / 60_000) * 60_000 - 120_000;
-export const RANGE = `f=${END - 2 * HOUR}&u=${END}`, LATE = `f=${END - HOUR}&u=${END}`;
+export const HOUR = 3_600_000,
+  END = Math.floor(Date.now() / 60_000) * 60_000 - 120_000;
+export const RANGE = `f=${END - 2 * HOUR}&u=${END}`,
+  LATE = `f=${END - HOUR}&u=${END}`;
 export const CART = `s=${encodeURIComponent('service_name="cart"')}`;
 
 /** A server with the shop's profiles and a browser, for the tests of one file; `inBrowser` is `it`, where a browser is. */
-export function shop(): { server: Server; theBrowser: () => Browser; open: (path: string, options?: Parameters<typeof visit>[2]) => Promise<Visit>; inBrowser: (name: string, run: () => Promise<void>, ms?: number) => void } {
+export function shop(): {
+  server: Server;
+  theBrowser: () => Browser;
+  open: (path: string, options?: Parameters<typeof visit>[2]) => Promise<Visit>;
+  inBrowser: (name: string, run: () => Promise<void>, ms?: number) => void;
+} {
   const server = new Server();
   let browser: Browser | undefined;
   beforeAll(async () => {
     browser = await launch();
     if (!browser) return;
-    await server.start("-validation.max-profile-stacktrace-depth=10000", "-validation.max-profile-stacktrace-samples=100000", "-validation.max-profile-size-bytes=100000000", "-compactor.compaction-interval=1h");
+    await server.start(
+      "-validation.max-profile-stacktrace-depth=10000",
+      "-validation.max-profile-stacktrace-samples=100000",
+      "-validation.max-profile-size-bytes=100000000",
+      "-compactor.compaction-interval=1h",
+    );
     await pushShop(server, END);
   }, 120_000);
-  afterAll(async () => { await browser?.close(); await server.stop(); });
+  afterAll(async () => {
+    await browser?.close();
+    await server.stop();
+  });
   return {
-    server, theBrowser: () => browser!, open: (path, options = {}) => visit(browser!, `${server.url}/${path}`, options),
-    inBrowser: (name, run, ms = 60_000) => { it(name, async () => { if (browser) await run(); }, ms); },
+    server,
+    theBrowser: () => browser!,
+    open: (path, options = {}) => visit(browser!, `${server.url}/${path}`, options),
+    inBrowser: (name, run, ms = 60_000) => {
+      it(
+        name,
+        async () => {
+          if (browser) await run();
+        },
+        ms,
+      );
+    },
   };
 }
 
 /** No pane waits for an answer, and what is on screen is the last one. */
-export async function settled(page: Page): Promise<void> { await page.waitForFunction(() => document.querySelectorAll("[aria-busy=true]").length === 0); }
-export async function flame(page: Page): Promise<void> { await page.locator(".flame canvas[data-drawn]").first().waitFor(); await settled(page); }
+export async function settled(page: Page): Promise<void> {
+  await page.waitForFunction(() => document.querySelectorAll("[aria-busy=true]").length === 0);
+}
+export async function flame(page: Page): Promise<void> {
+  await page.locator(".flame canvas[data-drawn]").first().waitFor();
+  await settled(page);
+}
 /** What the flame graph says of the call that has the focus. */
-export function spoken(page: Page): Promise<string> { return page.locator(".flame .sr").first().innerText(); }
+export function spoken(page: Page): Promise<string> {
+  return page.locator(".flame .sr").first().innerText();
+}

@@ -10,11 +10,16 @@ function cli(...args: string[]): { status: number | null; out: string; err: stri
   const r = spawnSync("apps/cli/bin/cinderblock-cli", args, { encoding: "utf8" });
   return { status: r.status, out: r.stdout, err: r.stderr };
 }
-const rows = (r: { status: number | null; out: string; err: string }): Record<string, string & number>[] => { expect([r.status, r.err.replace(/^.* rows of .*\n/, "")]).toEqual([0, ""]); return JSON.parse(r.out) as Record<string, string & number>[]; };
+const rows = (r: { status: number | null; out: string; err: string }): Record<string, string & number>[] => {
+  expect([r.status, r.err.replace(/^.* rows of .*\n/, "")]).toEqual([0, ""]);
+  return JSON.parse(r.out) as Record<string, string & number>[];
+};
 
 describe("the command line", () => {
   const server = new Server();
-  let bucket = "", found = 0, pusher: Pusher;
+  let bucket = "",
+    found = 0,
+    pusher: Pusher;
   beforeAll(async () => {
     await server.start();
     pusher = new Pusher(() => [server], 2);
@@ -33,71 +38,130 @@ describe("the command line", () => {
     expect(blocks.length).toBeGreaterThanOrEqual(2);
     expect(blocks.reduce((n, b) => n + b.profiles!, 0)).toBe(found);
     expect(cli("blocks", "list", bucket).out).toMatch(/^tenant +block +level/);
-    const [inside] = JSON.parse(cli("blocks", "inspect", blocks[0]!.block!, bucket, "-output=json").out) as { services: Record<string, number>; files: Record<string, number> }[];
+    const [inside] = JSON.parse(cli("blocks", "inspect", blocks[0]!.block!, bucket, "-output=json").out) as {
+      services: Record<string, number>;
+      files: Record<string, number>;
+    }[];
     expect(Object.keys(inside!.services).sort()).toEqual(["s0", "s1", "s2", "s3", "s4"]);
     expect(Object.keys(inside!.files).sort()).toEqual(["index.tsdb", "profiles.parquet", "symbols.symdb"]);
-    expect(rows(cli("blocks", "verify", bucket, "-output=json")).every((b) => b.found === "sound")).toBe(true);
+    expect(rows(cli("blocks", "verify", bucket, "-output=json")).every((b) => b.found === "sound")).toBe(
+      true,
+    );
   });
 
   it("answers queries without a server, before and after blocks were merged, and makes a pprof", () => {
-    const self = (): number => (rows(cli("query", "top", bucket, "-output=json", "-limit=0")) as unknown as { self: number }[]).reduce((n, f) => n + f.self, 0);
+    const self = (): number =>
+      (rows(cli("query", "top", bucket, "-output=json", "-limit=0")) as unknown as { self: number }[]).reduce(
+        (n, f) => n + f.self,
+        0,
+      );
     expect(self()).toBe(found);
-    expect(rows(cli("query", "series", bucket, "-query={service_name=\"s1\"}", "-output=json")).map((s) => s.series)).toEqual([expect.stringContaining('service_name="s1"')]);
+    expect(
+      rows(cli("query", "series", bucket, '-query={service_name="s1"}', "-output=json")).map((s) => s.series),
+    ).toEqual([expect.stringContaining('service_name="s1"')]);
     const blocks = rows(cli("blocks", "list", bucket, "-output=json")).map((b) => b.block!);
     const [merged] = rows(cli("blocks", "compact", ...blocks, bucket, "-mark-sources=yes", "-output=json"));
     expect(merged!.profiles).toBe(found);
     expect(self()).toBe(found);
-    expect(rows(cli("index", "rebuild", bucket, "-output=json"))).toEqual([{ tenant: "anonymous", blocks: blocks.length + 1, marks: blocks.length }]);
+    expect(rows(cli("index", "rebuild", bucket, "-output=json"))).toEqual([
+      { tenant: "anonymous", blocks: blocks.length + 1, marks: blocks.length },
+    ]);
     const out = join(folder(), "m.pb");
     expect(cli("query", "pprof", bucket, `-out=${out}`).status).toBe(0);
     expect(readFileSync(out).includes(Buffer.from("main"))).toBe(true);
   });
 
   it("writes files of other programs, tables step by step", async () => {
-    const out = (format: string, ...more: string[]): Buffer => { const path = join(folder(), "x"), r = cli("query", "export", bucket, `-format=${format}`, `-out=${path}`, ...more); if (r.status !== 0) throw new Error(r.err); return readFileSync(path); };
-    const folded = out("folded").toString().trim().split("\n").reduce((n, l) => n + Number(l.slice(l.lastIndexOf(" ") + 1)), 0);
+    const out = (format: string, ...more: string[]): Buffer => {
+      const path = join(folder(), "x"),
+        r = cli("query", "export", bucket, `-format=${format}`, `-out=${path}`, ...more);
+      if (r.status !== 0) throw new Error(r.err);
+      return readFileSync(path);
+    };
+    const folded = out("folded")
+      .toString()
+      .trim()
+      .split("\n")
+      .reduce((n, l) => n + Number(l.slice(l.lastIndexOf(" ") + 1)), 0);
     expect(folded).toBe(found);
-    const { tableFromIPC } = await import("apache-arrow"), { readParquet } = await import("parquet-wasm");
-    const sum = (bytes: Uint8Array): [number, number] => { const t = tableFromIPC(bytes), values = t.getChild("value")!; return [t.numRows, Array.from({ length: t.numRows }, (_, i) => Number(values.get(i))).reduce((a, b) => a + b, 0)]; };
-    const arrow = sum(out("arrow")), parquet = sum(readParquet(out("parquet")).intoIPCStream()), profiles = sum(out("arrow", "-rows=profiles"));
+    const { tableFromIPC } = await import("apache-arrow"),
+      { readParquet } = await import("parquet-wasm");
+    const sum = (bytes: Uint8Array): [number, number] => {
+      const t = tableFromIPC(bytes),
+        values = t.getChild("value")!;
+      return [
+        t.numRows,
+        Array.from({ length: t.numRows }, (_, i) => Number(values.get(i))).reduce((a, b) => a + b, 0),
+      ];
+    };
+    const arrow = sum(out("arrow")),
+      parquet = sum(readParquet(out("parquet")).intoIPCStream()),
+      profiles = sum(out("arrow", "-rows=profiles"));
     expect([arrow, parquet[1], profiles[1]]).toEqual([parquet, found, found]);
     expect(profiles[0]).toBeLessThanOrEqual(arrow[0]);
     expect(out("html").toString()).toContain("<svg");
     expect(out("otlp").length).toBeGreaterThan(100);
-    expect(cli("query", "export", bucket, "-format=svg").err).toContain("name the file: query export -format=svg -out=profiles.svg");
+    expect(cli("query", "export", bucket, "-format=svg").err).toContain(
+      "name the file: query export -format=svg -out=profiles.svg",
+    );
   });
 
   it("keeps debug files, and tells what they say of an address", () => {
-    const file = join(server.dir, "tiny"), work = gunzipSync(readFileSync("libs/native-symbols/src/golden/tiny-dwarf5.gz"));
+    const file = join(server.dir, "tiny"),
+      work = gunzipSync(readFileSync("libs/native-symbols/src/golden/tiny-dwarf5.gz"));
     writeFileSync(file, work);
     expect(rows(cli("symbols", "lookup", file, "0x401010", "0x0", "-output=json"))).toEqual([
-      { address: "0x401010", function: "square", file: expect.stringContaining("tiny.c") as string, line: 5 }, { address: "0x401010", function: "both", file: expect.stringContaining("tiny.c") as string, line: 9 },
-      { address: "0x401010", function: "work", file: expect.stringContaining("tiny.c") as string, line: 17 }, { address: "0x0", function: "", file: "", line: 0 },
+      { address: "0x401010", function: "square", file: expect.stringContaining("tiny.c") as string, line: 5 },
+      { address: "0x401010", function: "both", file: expect.stringContaining("tiny.c") as string, line: 9 },
+      { address: "0x401010", function: "work", file: expect.stringContaining("tiny.c") as string, line: 17 },
+      { address: "0x0", function: "", file: "", line: 0 },
     ]);
     const added = cli("symbols", "add", file, "package.json", bucket, "-tenant=a", "-output=json");
-    expect([added.status, added.err]).toEqual([1, expect.stringMatching(/^package.json: not a debug file: expected an ELF file/m) as string]);
+    expect([added.status, added.err]).toEqual([
+      1,
+      expect.stringMatching(/^package.json: not a debug file: expected an ELF file/m) as string,
+    ]);
     const [{ "build id": id } = { "build id": "" }] = JSON.parse(added.out) as { "build id": string }[];
     expect(id).toMatch(/^[0-9a-f]{40}$/);
-    expect(rows(cli("symbols", "list", bucket, "-tenant=a", "-output=json"))).toEqual([{ tenant: "a", "build id": id }]);
-    expect([cli("symbols", "remove", id, bucket, "-tenant=a").status, cli("symbols", "remove", id, bucket, "-tenant=a").err]).toEqual([0, expect.stringContaining("no debug file of build id")]);
+    expect(rows(cli("symbols", "list", bucket, "-tenant=a", "-output=json"))).toEqual([
+      { tenant: "a", "build id": id },
+    ]);
+    expect([
+      cli("symbols", "remove", id, bucket, "-tenant=a").status,
+      cli("symbols", "remove", id, bucket, "-tenant=a").err,
+    ]).toEqual([0, expect.stringContaining("no debug file of build id")]);
     expect(cli("symbols", "lookup", file, "main").err).toContain('address "main" is no number');
   });
 
   it("imports pprof files of any age, and names those that it cannot", () => {
     const dir = folder();
     mkdirSync(join(dir, "old"));
-    for (let i = 0; i < 20; i++) writeFileSync(join(dir, "old", `${i}.pb.gz`), gzipSync(tinyPprof({ stacks: [{ frames: ["main", "years ago"], values: [5] }], timeNanos: 1_500_000_000_000_000_000n + BigInt(i) * 1_000_000_000n })));
+    for (let i = 0; i < 20; i++)
+      writeFileSync(
+        join(dir, "old", `${i}.pb.gz`),
+        gzipSync(
+          tinyPprof({
+            stacks: [{ frames: ["main", "years ago"], values: [5] }],
+            timeNanos: 1_500_000_000_000_000_000n + BigInt(i) * 1_000_000_000n,
+          }),
+        ),
+      );
     const imported = cli("import", bucket, "-tenant=past", "-name=shop.cpu{env=prod}", join(dir, "old"));
     expect([imported.status, imported.err]).toEqual([0, "20 of 20 files\n"]);
-    expect(rows(cli("query", "top", bucket, "-tenant=past", "-query={env=\"prod\"}", "-output=json"))[0]).toMatchObject({ self: 100, function: "years ago" });
-    expect(rows(cli("blocks", "verify", bucket, "-tenant=past", "-output=json")).every((b) => b.found === "sound")).toBe(true);
+    expect(
+      rows(cli("query", "top", bucket, "-tenant=past", '-query={env="prod"}', "-output=json"))[0],
+    ).toMatchObject({ self: 100, function: "years ago" });
+    expect(
+      rows(cli("blocks", "verify", bucket, "-tenant=past", "-output=json")).every((b) => b.found === "sound"),
+    ).toBe(true);
     writeFileSync(join(dir, "old", "x.txt"), "no profile");
     const partly = cli("import", bucket, "-tenant=other", "-name=shop.cpu", join(dir, "old"));
     expect([partly.status, partly.err]).toEqual([1, expect.stringMatching(/^20 of 21 files\n.*x\.txt: /)]);
   });
 
   it("says what is wrong with a block, a flag, a command", () => {
-    const [block] = readdirSync(join(server.dir, "bucket/past/phlaredb")).filter((n) => n.length === 26), path = join(server.dir, "bucket/past/phlaredb", block!, "profiles.parquet");
+    const [block] = readdirSync(join(server.dir, "bucket/past/phlaredb")).filter((n) => n.length === 26),
+      path = join(server.dir, "bucket/past/phlaredb", block!, "profiles.parquet");
     const bytes = readFileSync(path);
     bytes[bytes.length >> 2]! ^= 0x40;
     writeFileSync(path, bytes);
@@ -106,13 +170,32 @@ describe("the command line", () => {
     expect(verified.out).not.toContain("sound");
     rmSync(path);
     expect(cli("blocks", "verify", bucket, "-tenant=past").out).toMatch(/profiles\.parquet/);
-    expect(cli("blocks", "inspect", "01M83BWES06AEJX19K2E07509W", bucket)).toMatchObject({ status: 1, err: expect.stringContaining("block 01M83BWES06AEJX19K2E07509W is not in the bucket") });
-    expect(cli("blocks", "list", "-storage.filesytem.dir=x")).toMatchObject({ status: 1, err: expect.stringContaining("did you mean storage.filesystem.dir?") });
-    expect(cli("blocks", "shred")).toMatchObject({ status: 2, err: expect.stringContaining('there is no command "blocks shred"') });
-    expect(rows(cli("blocks", "list", "-tenant", "other", "--output", "json", bucket)).every((b) => b.tenant === "other")).toBe(true);
-    expect(cli("blocks", "list", bucket, "-tenant")).toMatchObject({ status: 1, err: expect.stringContaining("flag -tenant needs a value") });
+    expect(cli("blocks", "inspect", "01M83BWES06AEJX19K2E07509W", bucket)).toMatchObject({
+      status: 1,
+      err: expect.stringContaining("block 01M83BWES06AEJX19K2E07509W is not in the bucket"),
+    });
+    expect(cli("blocks", "list", "-storage.filesytem.dir=x")).toMatchObject({
+      status: 1,
+      err: expect.stringContaining("did you mean storage.filesystem.dir?"),
+    });
+    expect(cli("blocks", "shred")).toMatchObject({
+      status: 2,
+      err: expect.stringContaining('there is no command "blocks shred"'),
+    });
+    expect(
+      rows(cli("blocks", "list", "-tenant", "other", "--output", "json", bucket)).every(
+        (b) => b.tenant === "other",
+      ),
+    ).toBe(true);
+    expect(cli("blocks", "list", bucket, "-tenant")).toMatchObject({
+      status: 1,
+      err: expect.stringContaining("flag -tenant needs a value"),
+    });
     expect(cli("-help")).toMatchObject({ status: 0, out: expect.stringContaining("blocks verify") });
     expect(cli("blocks", "verify", "-help").out).toContain("-storage.s3.bucket-name");
-    expect(cli("ring", "-url=http://127.0.0.1:1")).toMatchObject({ status: 1, err: expect.stringContaining("does not answer") });
+    expect(cli("ring", "-url=http://127.0.0.1:1")).toMatchObject({
+      status: 1,
+      err: expect.stringContaining("does not answer"),
+    });
   });
 });

@@ -3,7 +3,14 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
-import { freePort, tinyPprof, type RedisServer, type S3Server, startRedis, startS3Server } from "@cinderblock/testkit";
+import {
+  freePort,
+  tinyPprof,
+  type RedisServer,
+  type S3Server,
+  startRedis,
+  startS3Server,
+} from "@cinderblock/testkit";
 import { Cluster } from "./cluster.ts";
 import { Oracle } from "./oracle.ts";
 import { Pusher, settle, total, until } from "./pusher.ts";
@@ -11,21 +18,42 @@ import { CPU, folder } from "./server.ts";
 
 const oracle = new Oracle();
 let redis: RedisServer | undefined, s3: S3Server | undefined;
-beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["answers", "scaling", "tokens", "shards", "compactors"]); }, 600_000);
-afterAll(async () => { s3?.stop(); await redis?.kill(); });
+beforeAll(async () => {
+  redis = await startRedis();
+  s3 = await startS3Server(["answers", "scaling", "tokens", "shards", "compactors"]);
+}, 600_000);
+afterAll(async () => {
+  s3?.stop();
+  await redis?.kill();
+});
 const here = (): boolean => redis !== undefined && s3 !== undefined; // what is missing was said when it was looked for
 
 describe("components as processes of their own", () => {
   it("are refused without a ring that they share", async () => {
     const { Server } = await import("./server.ts");
     const alone = new Server();
-    await expect(alone.start("-target=distributor")).rejects.toThrow(/-target=distributor runs as a process of its own, which needs -ring.store=redis/);
+    await expect(alone.start("-target=distributor")).rejects.toThrow(
+      /-target=distributor runs as a process of its own, which needs -ring.store=redis/,
+    );
   });
 
   it("are started, shown and stopped by one command", async () => {
     if (!here()) return;
     const port = await freePort();
-    const { stdout } = await promisify(execFile)(process.execPath, ["tools/dev-cluster/dev-cluster.mjs", "--once", "--port", String(20_000 + (port % 20_000)), "--ingesters", "1", "--queriers", "1", "--schedulers", "1", "--stores", "1"]);
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      "tools/dev-cluster/dev-cluster.mjs",
+      "--once",
+      "--port",
+      String(20_000 + (port % 20_000)),
+      "--ingesters",
+      "1",
+      "--queriers",
+      "1",
+      "--schedulers",
+      "1",
+      "--stores",
+      "1",
+    ]);
     expect(stdout).toMatch(/gateway-0 +\d+ +\d+ +\d+ MB +ready/);
     expect(stdout).toMatch(/ring {2}ingester-0 ACTIVE 100 %/);
     expect(stdout).toContain("hand over first");
@@ -34,67 +62,188 @@ describe("components as processes of their own", () => {
   it("are started with a real Kafka and a real S3 server by the same command", async () => {
     if (!here()) return;
     const port = await freePort();
-    const { stdout } = await promisify(execFile)(process.execPath, ["tools/dev-cluster/dev-cluster.mjs", "--once", "--kafka", "start", "--s3", "--port", String(20_000 + (port % 20_000)), "--ingesters", "1", "--queriers", "1", "--schedulers", "1", "--stores", "1"]).catch((err: { stderr?: string }) => {
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      "tools/dev-cluster/dev-cluster.mjs",
+      "--once",
+      "--kafka",
+      "start",
+      "--s3",
+      "--port",
+      String(20_000 + (port % 20_000)),
+      "--ingesters",
+      "1",
+      "--queriers",
+      "1",
+      "--schedulers",
+      "1",
+      "--stores",
+      "1",
+    ]).catch((err: { stderr?: string }) => {
       if (process.env.CI !== "true" && /could not be installed/.test(err.stderr ?? "")) return { stdout: "" };
       throw err as Error;
     });
     if (stdout === "") return; // Java, Maven or Go is not here: it was said
-    for (const name of ["s3", "kafka", "redis"]) expect(stdout).toMatch(new RegExp(`^${name} .*running$`, "m"));
+    for (const name of ["s3", "kafka", "redis"])
+      expect(stdout).toMatch(new RegExp(`^${name} .*running$`, "m"));
     expect(stdout).toMatch(/ingester-0 +\d+ +\d+ +\d+ MB +ready/);
   }, 200_000);
 
   it("let each other in by their own token, and nobody else", async () => {
     if (!here()) return;
-    const file = join(folder(), "tokens.yaml"), AGENT = "agent-token-0123456789", READER = "reader-token-0123456789";
-    writeFileSync(file, `tokens:\n  - {name: agents, token: ${AGENT}, roles: [write]}\n  - {name: grafana, token: ${READER}, roles: [read]}\n`);
-    const c = new Cluster(redis!, s3!, "tokens", `-auth.tokens-file=${file}`, "-auth.internal-token=internal-token-0123456789");
+    const file = join(folder(), "tokens.yaml"),
+      AGENT = "agent-token-0123456789",
+      READER = "reader-token-0123456789";
+    writeFileSync(
+      file,
+      `tokens:\n  - {name: agents, token: ${AGENT}, roles: [write]}\n  - {name: grafana, token: ${READER}, roles: [read]}\n`,
+    );
+    const c = new Cluster(
+      redis!,
+      s3!,
+      "tokens",
+      `-auth.tokens-file=${file}`,
+      "-auth.internal-token=internal-token-0123456789",
+    );
     await c.start("ingester", 1);
-    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1), c.start("distributor", 1)]);
-    const pusher = new Pusher(() => [c.get("distributor")], 1, undefined, { authorization: `Bearer ${AGENT}` });
+    await Promise.all([
+      c.start("store-gateway", 1),
+      c.start("query-scheduler", 1),
+      c.start("querier", 1),
+      c.start("query-frontend", 1),
+      c.start("distributor", 1),
+    ]);
+    const pusher = new Pusher(() => [c.get("distributor")], 1, undefined, {
+      authorization: `Bearer ${AGENT}`,
+    });
     await settle(700);
     await pusher.stop();
     expect([pusher.refused, pusher.acknowledged.size > 5]).toEqual([0, true]);
-    expect((await total(c.get("query-frontend"), pusher, { authorization: `Bearer ${READER}` })).sum).toBe(pusher.acknowledged.size);
-    expect((await fetch(`${c.get("ingester").url}/cinderblock.internal.v1.Ingester/blocks`, { method: "POST", headers: { authorization: `Bearer ${AGENT}` } })).status).toBe(403);
+    expect((await total(c.get("query-frontend"), pusher, { authorization: `Bearer ${READER}` })).sum).toBe(
+      pusher.acknowledged.size,
+    );
+    expect(
+      (
+        await fetch(`${c.get("ingester").url}/cinderblock.internal.v1.Ingester/blocks`, {
+          method: "POST",
+          headers: { authorization: `Bearer ${AGENT}` },
+        })
+      ).status,
+    ).toBe(403);
     await c.stop();
     const { Server } = await import("./server.ts");
-    await expect(new Server().start("-target=querier", "-ring.store=redis", `-redis.address=127.0.0.1:${redis!.port}`, `-auth.tokens-file=${file}`)).rejects.toThrow(/needs -auth.internal-token/);
+    await expect(
+      new Server().start(
+        "-target=querier",
+        "-ring.store=redis",
+        `-redis.address=127.0.0.1:${redis!.port}`,
+        `-auth.tokens-file=${file}`,
+      ),
+    ).rejects.toThrow(/needs -auth.internal-token/);
   }, 100_000);
 
-  (oracle.ready ? it : it.skip)("give v1's answers, from memory, after a flush, and from the bucket: two of each, three ingesters, three replicas", async () => {
-    if (!here()) return;
-    const c = new Cluster(redis!, s3!, "answers", "-distributor.replication-factor=3");
-    await c.start("ingester", 3);
-    await Promise.all([c.start("store-gateway", 2), c.start("query-scheduler", 2), c.start("querier", 2)]);
-    await Promise.all([c.start("distributor", 2), c.start("query-frontend", 2)]);
-    const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    expect(oracle.run("push", "-load", oracle.load, "-url", c.get("distributor", 1).url, "-base", String(base))).toContain("1040 profiles");
-    const head = oracle.compare(join(oracle.data!, "answers/head"), oracle.ask(c.get("query-frontend"), base, "cluster-head"));
-    expect(oracle.surprising(head.differ)).toEqual([]);
-    expect(head.equal).toBeGreaterThanOrEqual(351);
-    // What the UI asks comes over the network alike: trees, functions, single profiles, each profile once of three replicas.
-    const explore = async (method: string, body: object): Promise<Record<string, unknown>> => (await c.get("query-frontend", 1).json(`/cinderblock.explore.v1.ExploreService/${method}`, body)).body;
-    const selection = { profileTypeId: CPU, labelSelector: "{}", start: String(base - 3600_000), end: String(base + 7200_000) };
-    const sum = String([...(await c.get("query-frontend").sums([], CPU, base - 3600_000, base + 7200_000)).values()].reduce((a, b) => a + b, 0));
-    const [tree, table, heat, list] = await Promise.all([explore("CallTree", { selection, maxNodes: "100" }), explore("FunctionTable", { selection, limit: "1" }), explore("Heatmap", { selection }), explore("Profiles", { selection, limit: 1 })]);
-    expect([tree.total, table.total, heat.total, list.total]).toEqual([sum, sum, sum, sum]);
-    expect((heat.counts as number[]).reduce((a, b) => a + b, 0)).toBe(Number(list.count));
-    const [top] = table.functions as { name: string; self: string }[], { files } = await explore("FunctionLines", { selection, function: top!.name }) as { files: { lines: { self?: string }[] }[] };
-    expect(String(files.flatMap((f) => f.lines).reduce((n, l) => n + Number(l.self ?? 0), 0))).toBe(top!.self);
-    const heatmap = (await c.get("query-frontend").json("/querier.v1.QuerierService/SelectHeatmap", { profileTypeID: CPU, labelSelector: "{}", start: selection.start, end: selection.end, step: 60, groupBy: ["service_name"], queryType: "HEATMAP_QUERY_TYPE_INDIVIDUAL" })).body as { series: { slots: { counts: number[] }[] }[] };
-    expect(heatmap.series.flatMap((s) => s.slots.flatMap((x) => x.counts)).reduce((a, b) => a + b, 0)).toBe(Number(list.count));
-    const same = (name: string, i: number): string[] => oracle.compare(join(oracle.work, "cluster-head"), oracle.ask(c.get("query-frontend", i), base, name), "-tolerance", "0").differ.filter((d) => !d.startsWith("analyze."));
-    await c.flush();
-    await until("every block is in the bucket", async () => (await Promise.all(c.of("ingester").map(async (s) => Number(/^cinderblock_ingester_unshipped_bytes (\d+)/m.exec(await (await fetch(`${s.url}/metrics`)).text())![1])))).every((n) => n === 0));
-    expect(same("cluster-flushed", 1)).toEqual([]);
-    const moved = await (await fetch(`${c.get("querier").url}/metrics`)).text();
-    expect(Number(/^cinderblock_internal_received_bytes (\d+)/m.exec(moved)![1])).toBeGreaterThan(100_000);
-    // Ingesters that lost their disks: what they had is in the bucket.
-    await Promise.all(c.of("ingester").map((s) => s.stop("SIGTERM")));
-    await until("the ingesters have left the ring", async () => Object.keys(await c.ring(c.get("distributor"))).length === 0, 30_000);
-    expect(same("cluster-bucket", 0)).toEqual([]);
-    await c.stop();
-  }, 400_000);
+  (oracle.ready ? it : it.skip)(
+    "give v1's answers, from memory, after a flush, and from the bucket: two of each, three ingesters, three replicas",
+    async () => {
+      if (!here()) return;
+      const c = new Cluster(redis!, s3!, "answers", "-distributor.replication-factor=3");
+      await c.start("ingester", 3);
+      await Promise.all([c.start("store-gateway", 2), c.start("query-scheduler", 2), c.start("querier", 2)]);
+      await Promise.all([c.start("distributor", 2), c.start("query-frontend", 2)]);
+      const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
+      expect(
+        oracle.run("push", "-load", oracle.load, "-url", c.get("distributor", 1).url, "-base", String(base)),
+      ).toContain("1040 profiles");
+      const head = oracle.compare(
+        join(oracle.data!, "answers/head"),
+        oracle.ask(c.get("query-frontend"), base, "cluster-head"),
+      );
+      expect(oracle.surprising(head.differ)).toEqual([]);
+      expect(head.equal).toBeGreaterThanOrEqual(351);
+      // What the UI asks comes over the network alike: trees, functions, single profiles, each profile once of three replicas.
+      const explore = async (method: string, body: object): Promise<Record<string, unknown>> =>
+        (await c.get("query-frontend", 1).json(`/cinderblock.explore.v1.ExploreService/${method}`, body))
+          .body;
+      const selection = {
+        profileTypeId: CPU,
+        labelSelector: "{}",
+        start: String(base - 3600_000),
+        end: String(base + 7200_000),
+      };
+      const sum = String(
+        [...(await c.get("query-frontend").sums([], CPU, base - 3600_000, base + 7200_000)).values()].reduce(
+          (a, b) => a + b,
+          0,
+        ),
+      );
+      const [tree, table, heat, list] = await Promise.all([
+        explore("CallTree", { selection, maxNodes: "100" }),
+        explore("FunctionTable", { selection, limit: "1" }),
+        explore("Heatmap", { selection }),
+        explore("Profiles", { selection, limit: 1 }),
+      ]);
+      expect([tree.total, table.total, heat.total, list.total]).toEqual([sum, sum, sum, sum]);
+      expect((heat.counts as number[]).reduce((a, b) => a + b, 0)).toBe(Number(list.count));
+      const [top] = table.functions as { name: string; self: string }[],
+        { files } = (await explore("FunctionLines", { selection, function: top!.name })) as {
+          files: { lines: { self?: string }[] }[];
+        };
+      expect(String(files.flatMap((f) => f.lines).reduce((n, l) => n + Number(l.self ?? 0), 0))).toBe(
+        top!.self,
+      );
+      const heatmap = (
+        await c.get("query-frontend").json("/querier.v1.QuerierService/SelectHeatmap", {
+          profileTypeID: CPU,
+          labelSelector: "{}",
+          start: selection.start,
+          end: selection.end,
+          step: 60,
+          groupBy: ["service_name"],
+          queryType: "HEATMAP_QUERY_TYPE_INDIVIDUAL",
+        })
+      ).body as { series: { slots: { counts: number[] }[] }[] };
+      expect(heatmap.series.flatMap((s) => s.slots.flatMap((x) => x.counts)).reduce((a, b) => a + b, 0)).toBe(
+        Number(list.count),
+      );
+      const same = (name: string, i: number): string[] =>
+        oracle
+          .compare(
+            join(oracle.work, "cluster-head"),
+            oracle.ask(c.get("query-frontend", i), base, name),
+            "-tolerance",
+            "0",
+          )
+          .differ.filter((d) => !d.startsWith("analyze."));
+      await c.flush();
+      await until("every block is in the bucket", async () =>
+        (
+          await Promise.all(
+            c
+              .of("ingester")
+              .map(async (s) =>
+                Number(
+                  /^cinderblock_ingester_unshipped_bytes (\d+)/m.exec(
+                    await (await fetch(`${s.url}/metrics`)).text(),
+                  )![1],
+                ),
+              ),
+          )
+        ).every((n) => n === 0),
+      );
+      expect(same("cluster-flushed", 1)).toEqual([]);
+      const moved = await (await fetch(`${c.get("querier").url}/metrics`)).text();
+      expect(Number(/^cinderblock_internal_received_bytes (\d+)/m.exec(moved)![1])).toBeGreaterThan(100_000);
+      // Ingesters that lost their disks: what they had is in the bucket.
+      await Promise.all(c.of("ingester").map((s) => s.stop("SIGTERM")));
+      await until(
+        "the ingesters have left the ring",
+        async () => Object.keys(await c.ring(c.get("distributor"))).length === 0,
+        30_000,
+      );
+      expect(same("cluster-bucket", 0)).toEqual([]);
+      await c.stop();
+    },
+    400_000,
+  );
 });
 
 describe("a cluster that changes", () => {
@@ -102,10 +251,21 @@ describe("a cluster that changes", () => {
     if (!here()) return;
     const c = new Cluster(redis!, s3!, "scaling", "-distributor.replication-factor=1");
     await c.start("ingester", 2);
-    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1), c.start("compactor", 1)]);
+    await Promise.all([
+      c.start("store-gateway", 1),
+      c.start("query-scheduler", 1),
+      c.start("querier", 1),
+      c.start("query-frontend", 1),
+      c.start("compactor", 1),
+    ]);
     await c.start("distributor", 1);
     const pusher = new Pusher(() => c.of("distributor"), 2);
-    const sum = async (): Promise<number> => [...(await c.get("query-frontend").sums([], CPU, pusher.start - 1000, pusher.start + 1_000_000)).values()].reduce((a, b) => a + b, 0);
+    const sum = async (): Promise<number> =>
+      [
+        ...(
+          await c.get("query-frontend").sums([], CPU, pusher.start - 1000, pusher.start + 1_000_000)
+        ).values(),
+      ].reduce((a, b) => a + b, 0);
     await settle(1500);
     await c.startOne("ingester", 2);
     await settle(1500);
@@ -113,7 +273,10 @@ describe("a cluster that changes", () => {
       // Read-only first: what comes goes elsewhere, and nothing is refused.
       const prepare = `${c.get("ingester", i).url}/ingester/prepare-instance-ring-downscale`;
       expect(await (await fetch(prepare, { method: "POST" })).json()).toEqual({ readOnly: true });
-      await until("everyone knows", async () => (await c.ring(c.get("distributor")))[`ingester-${i}`] === "ACTIVE (read-only)");
+      await until(
+        "everyone knows",
+        async () => (await c.ring(c.get("distributor")))[`ingester-${i}`] === "ACTIVE (read-only)",
+      );
       if (i === 0) {
         expect(await (await fetch(prepare, { method: "DELETE" })).json()).toEqual({ readOnly: false });
         await fetch(prepare, { method: "POST" });
@@ -130,44 +293,112 @@ describe("a cluster that changes", () => {
     const found = await sum();
     expect(found).toBeGreaterThanOrEqual(pusher.acknowledged.size);
     expect(found).toBeLessThanOrEqual(pusher.acknowledged.size + pusher.refused);
-    process.stdout.write(`     ${pusher.acknowledged.size} acknowledged, ${pusher.refused} refused, ${found} found\n`);
+    process.stdout.write(
+      `     ${pusher.acknowledged.size} acknowledged, ${pusher.refused} refused, ${found} found\n`,
+    );
     // One that was killed stays in the ring as unhealthy, until a person says otherwise.
     await c.get("ingester", 2).stop("SIGKILL");
     const distributor = c.get("distributor");
-    await until("the killed ingester is unhealthy", async () => (await c.ring(distributor))["ingester-2"] === "UNHEALTHY");
+    await until(
+      "the killed ingester is unhealthy",
+      async () => (await c.ring(distributor))["ingester-2"] === "UNHEALTHY",
+    );
     expect((await fetch(`${distributor.url}/ready`)).status).toBe(503);
-    expect((await fetch(`${distributor.url}/ring`, { method: "POST", body: new URLSearchParams({ nobody: "x" }) })).status).toBe(400);
-    const page = await fetch(`${distributor.url}/ring`, { method: "POST", body: new URLSearchParams({ forget: "ingester-2" }) });
+    expect(
+      (await fetch(`${distributor.url}/ring`, { method: "POST", body: new URLSearchParams({ nobody: "x" }) }))
+        .status,
+    ).toBe(400);
+    const page = await fetch(`${distributor.url}/ring`, {
+      method: "POST",
+      body: new URLSearchParams({ forget: "ingester-2" }),
+    });
     expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
-    await until("the killed ingester is forgotten", async () => Object.keys(await c.ring(distributor)).length === 0);
+    await until(
+      "the killed ingester is forgotten",
+      async () => Object.keys(await c.ring(distributor)).length === 0,
+    );
     await c.stop();
   }, 200_000);
 
   it("compactors share the jobs of one tenant, one of them is killed at work, and every profile counts once", async () => {
     if (!here()) return;
-    const HOUR = 3600_000, c = new Cluster(redis!, s3!, "compactors", "-distributor.replication-factor=1", "-blocks-storage.bucket-store.sync-interval=300ms", "-pyroscopedb.ship-interval=200ms", "-compactor.block-ranges=1h,2h,4h", "-compactor.first-level-compaction-wait-period=0s", "-compactor.compaction-interval=300ms", "-compactor.cleanup-interval=500ms", "-compactor.deletion-delay=0s", "-blocks-storage.bucket-store.ignore-deletion-marks-delay=0s");
+    const HOUR = 3600_000,
+      c = new Cluster(
+        redis!,
+        s3!,
+        "compactors",
+        "-distributor.replication-factor=1",
+        "-blocks-storage.bucket-store.sync-interval=300ms",
+        "-pyroscopedb.ship-interval=200ms",
+        "-compactor.block-ranges=1h,2h,4h",
+        "-compactor.first-level-compaction-wait-period=0s",
+        "-compactor.compaction-interval=300ms",
+        "-compactor.cleanup-interval=500ms",
+        "-compactor.deletion-delay=0s",
+        "-blocks-storage.bucket-store.ignore-deletion-marks-delay=0s",
+      );
     await c.start("ingester", 1);
-    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1), c.start("distributor", 1)]);
-    const start = Math.floor(Date.now() / (4 * HOUR)) * 4 * HOUR - 20 * HOUR, sent = 16 * 4 * 3 + 1;
+    await Promise.all([
+      c.start("store-gateway", 1),
+      c.start("query-scheduler", 1),
+      c.start("querier", 1),
+      c.start("query-frontend", 1),
+      c.start("distributor", 1),
+    ]);
+    const start = Math.floor(Date.now() / (4 * HOUR)) * 4 * HOUR - 20 * HOUR,
+      sent = 16 * 4 * 3 + 1;
     const push = async (service: string, h: number, i: number): Promise<void> => {
-      const raw = gzipSync(tinyPprof({ stacks: [{ frames: ["main", `f${i}`], values: [1] }], timeNanos: BigInt(start + h * HOUR + i * 60_000) * 1_000_000n })).toString("base64");
-      expect((await c.get("distributor").json("/push.v1.PusherService/Push", { series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: service }], samples: [{ rawProfile: raw }] }] })).status).toBe(200);
+      const raw = gzipSync(
+        tinyPprof({
+          stacks: [{ frames: ["main", `f${i}`], values: [1] }],
+          timeNanos: BigInt(start + h * HOUR + i * 60_000) * 1_000_000n,
+        }),
+      ).toString("base64");
+      expect(
+        (
+          await c.get("distributor").json("/push.v1.PusherService/Push", {
+            series: [
+              {
+                labels: [
+                  { name: "__name__", value: "process_cpu" },
+                  { name: "service_name", value: service },
+                ],
+                samples: [{ rawProfile: raw }],
+              },
+            ],
+          })
+        ).status,
+      ).toBe(200);
     };
     // Two blocks for each of sixteen hours, with the same profiles; and a later one, so that all of those hours are over.
     for (let round = 0; round < 2; round++) {
-      for (let h = 0; h < 16; h++) for (let i = 0; i < 4; i++) for (const service of ["a", "b", "c"]) await push(service, h, i);
+      for (let h = 0; h < 16; h++)
+        for (let i = 0; i < 4; i++) for (const service of ["a", "b", "c"]) await push(service, h, i);
       if (round === 0) await push("late", 17, 0);
       await c.flush();
     }
-    const sum = async (): Promise<number> => [...(await c.get("query-frontend").sums([], CPU, start - HOUR, start + 20 * HOUR)).values()].reduce((a, b) => a + b, 0);
+    const sum = async (): Promise<number> =>
+      [...(await c.get("query-frontend").sums([], CPU, start - HOUR, start + 20 * HOUR)).values()].reduce(
+        (a, b) => a + b,
+        0,
+      );
     await until("everything is seen once", async () => (await sum()) === sent);
     await c.start("compactor", 3);
-    const done = async (i: number): Promise<number> => Number(/^pyroscope_compactor_group_compactions_total (\d+)/m.exec(await (await fetch(`${c.get("compactor", i).url}/metrics`)).text())?.[1] ?? 0);
+    const done = async (i: number): Promise<number> =>
+      Number(
+        /^pyroscope_compactor_group_compactions_total (\d+)/m.exec(
+          await (await fetch(`${c.get("compactor", i).url}/metrics`)).text(),
+        )?.[1] ?? 0,
+      );
     await until("a compactor is at work", async () => (await done(2)) > 0, 60_000);
     await c.get("compactor", 2).stop("SIGKILL");
     const before = await Promise.all([0, 1].map(done));
     const wrong: number[] = [];
-    for (let quiet = 0, last = -1, end = Date.now() + 60_000; quiet < 12 && Date.now() < end; await settle(500)) {
+    for (
+      let quiet = 0, last = -1, end = Date.now() + 60_000;
+      quiet < 12 && Date.now() < end;
+      await settle(500)
+    ) {
       const found = await sum();
       if (found !== sent) wrong.push(found);
       const jobs = (await Promise.all([0, 1].map(done))).reduce((a, b) => a + b, 0);
@@ -176,9 +407,25 @@ describe("a cluster that changes", () => {
     }
     expect(wrong).toEqual([]);
     const jobs = await Promise.all([0, 1].map(done));
-    process.stdout.write(`     jobs of the three: ${jobs.join(", ")} and some; of the two when the third was killed: ${before.join(", ")}\n`);
+    process.stdout.write(
+      `     jobs of the three: ${jobs.join(", ")} and some; of the two when the third was killed: ${before.join(", ")}\n`,
+    );
     expect(Math.min(...jobs)).toBeGreaterThan(0);
-    const list = spawnSync("apps/cli/bin/cinderblock-cli", ["blocks", "list", "-output=json", "-storage.backend=s3", `-storage.s3.endpoint=${s3!.endpoint}`, "-storage.s3.insecure=true", "-storage.s3.bucket-name=compactors", `-storage.s3.access-key-id=${s3!.accessKeyId}`, `-storage.s3.secret-access-key=${s3!.secretAccessKey}`], { encoding: "utf8" });
+    const list = spawnSync(
+      "apps/cli/bin/cinderblock-cli",
+      [
+        "blocks",
+        "list",
+        "-output=json",
+        "-storage.backend=s3",
+        `-storage.s3.endpoint=${s3!.endpoint}`,
+        "-storage.s3.insecure=true",
+        "-storage.s3.bucket-name=compactors",
+        `-storage.s3.access-key-id=${s3!.accessKeyId}`,
+        `-storage.s3.secret-access-key=${s3!.secretAccessKey}`,
+      ],
+      { encoding: "utf8" },
+    );
     const blocks = JSON.parse(list.stdout) as { level: number; profiles: number }[];
     expect(blocks.map((b) => b.profiles).reduce((a, b) => a + b, 0)).toBe(sent);
     expect(blocks).toHaveLength(5);
@@ -187,10 +434,26 @@ describe("a cluster that changes", () => {
 
   it("a tenant's writes stay in its part of the ingesters, and its reads find all of them", async () => {
     if (!here()) return;
-    const c = new Cluster(redis!, s3!, "shards", "-distributor.replication-factor=1", "-distributor.ingestion-tenant-shard-size=2", "-auth.multitenancy-enabled=true");
+    const c = new Cluster(
+      redis!,
+      s3!,
+      "shards",
+      "-distributor.replication-factor=1",
+      "-distributor.ingestion-tenant-shard-size=2",
+      "-auth.multitenancy-enabled=true",
+    );
     await c.start("ingester", 4);
-    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1), c.start("distributor", 1)]);
-    const tenants = ["a", "b", "c", "d", "e"], pushers = tenants.map((t) => new Pusher(() => c.of("distributor"), 1, undefined, { "X-Scope-OrgID": t }));
+    await Promise.all([
+      c.start("store-gateway", 1),
+      c.start("query-scheduler", 1),
+      c.start("querier", 1),
+      c.start("query-frontend", 1),
+      c.start("distributor", 1),
+    ]);
+    const tenants = ["a", "b", "c", "d", "e"],
+      pushers = tenants.map(
+        (t) => new Pusher(() => c.of("distributor"), 1, undefined, { "X-Scope-OrgID": t }),
+      );
     await settle(2500);
     await Promise.all(pushers.map((p) => p.stop()));
     const used = new Set<number>();
@@ -198,7 +461,9 @@ describe("a cluster that changes", () => {
       const found = await total(c.get("query-frontend"), pushers[k]!, { "X-Scope-OrgID": t });
       expect([found.sum, found.partial]).toEqual([pushers[k]!.acknowledged.size, ""]);
       // Each ingester's own log and blocks say whose writes it had.
-      await Promise.all(c.of("ingester").map((s) => s.json("/ingester.v1.IngesterService/Flush", {}, { "X-Scope-OrgID": t })));
+      await Promise.all(
+        c.of("ingester").map((s) => s.json("/ingester.v1.IngesterService/Flush", {}, { "X-Scope-OrgID": t })),
+      );
       const own = c.of("ingester").flatMap((s, i) => (existsSync(join(s.dir, "db", t)) ? [i] : []));
       expect(own.length).toBeGreaterThan(0);
       expect(own.length).toBeLessThanOrEqual(2);

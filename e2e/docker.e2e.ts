@@ -13,7 +13,9 @@ beforeAll(async () => {
   await engine.stop();
   engine = undefined;
 }, 900_000);
-afterAll(async () => { await engine?.stop(); }, 60_000);
+afterAll(async () => {
+  await engine?.stop();
+}, 60_000);
 
 /** What the file says, but for images that are made here, another port, and builds that reach the package registry as this machine does. */
 class Project {
@@ -21,16 +23,41 @@ class Project {
   readonly file: string;
   readonly name: string;
   private readonly overrides = join(folder(), "overrides.yml");
-  constructor(file: string, name: string) { this.file = file; this.name = name; }
+  constructor(file: string, name: string) {
+    this.file = file;
+    this.name = name;
+  }
   async use(published: string, services: Record<string, object>): Promise<void> {
     this.front.port = await freePort();
     // Compose's own tag for "instead of", not "beside".
-    writeFileSync(this.overrides, stringify({ services }).replace(new RegExp(`( {2}${published}:\n)`), `$1    ports: !override ["127.0.0.1:${this.front.port}:4040"]\n`));
+    writeFileSync(
+      this.overrides,
+      stringify({ services }).replace(
+        new RegExp(`( {2}${published}:\n)`),
+        `$1    ports: !override ["127.0.0.1:${this.front.port}:4040"]\n`,
+      ),
+    );
   }
-  compose(...args: string[]): Promise<string> { return engine!.docker("compose", "-p", this.name, "-f", resolve(this.file), "-f", this.overrides, ...args); }
+  compose(...args: string[]): Promise<string> {
+    return engine!.docker(
+      "compose",
+      "-p",
+      this.name,
+      "-f",
+      resolve(this.file),
+      "-f",
+      this.overrides,
+      ...args,
+    );
+  }
   async states(): Promise<Record<string, string>> {
-    const lines = (await this.compose("ps", "--all", "--format", "json")).trim().split("\n").map((l) => JSON.parse(l) as { Service: string; State: string; Health: string; ExitCode: number });
-    return Object.fromEntries(lines.map((l) => [l.Service, l.State === "exited" ? `exited ${l.ExitCode}` : l.Health || l.State]));
+    const lines = (await this.compose("ps", "--all", "--format", "json"))
+      .trim()
+      .split("\n")
+      .map((l) => JSON.parse(l) as { Service: string; State: string; Health: string; ExitCode: number });
+    return Object.fromEntries(
+      lines.map((l) => [l.Service, l.State === "exited" ? `exited ${l.ExitCode}` : l.Health || l.State]),
+    );
   }
 }
 const built = (): object => ({ build: { network: "host", args: { NODE_IMAGE: engine!.images.node } } });
@@ -43,12 +70,16 @@ async function pushed(to: Server, ms: number): Promise<Pusher> {
   expect(pusher.refused).toBe(0);
   return pusher;
 }
-const read = async (from: Server, pusher: Pusher): Promise<[number, string, number]> => { const t = await total(from, pusher, { "x-read-consistency": "strong" }); return [t.status, t.partial, t.sum]; };
+const read = async (from: Server, pusher: Pusher): Promise<[number, string, number]> => {
+  const t = await total(from, pusher, { "x-read-consistency": "strong" });
+  return [t.status, t.partial, t.sum];
+};
 
 describe("docker compose", () => {
   it("up is the quick start: healthy, the demo's functions are there, and what was acknowledged outlives the container", async () => {
     if (!engine) return;
-    const quick = new Project("docker-compose.yml", "quick"), { front } = quick;
+    const quick = new Project("docker-compose.yml", "quick"),
+      { front } = quick;
     await quick.use("cinderblock", { cinderblock: built(), demo: built() });
     await quick.compose("up", "--detach", "--wait", "cinderblock", "demo");
     expect(await quick.states()).toEqual({ cinderblock: "healthy", demo: "running" });
@@ -56,10 +87,19 @@ describe("docker compose", () => {
     // The demo counts as its own series, and not by this type.
     const sum = (await read(front, pusher))[2];
     expect(sum).toBeGreaterThanOrEqual(pusher.acknowledged.size);
-    await until("the demo's functions", async () => {
-      const { body } = await front.json("/querier.v1.QuerierService/SelectMergeStacktraces", { profileTypeID: "wall:wall:nanoseconds:wall:nanoseconds", labelSelector: '{service_name="demo-shop"}', start: String(Date.now() - 600_000), end: String(Date.now() + 60_000) });
-      return /searchCatalogue/.test(JSON.stringify(body)) && /priceCart/.test(JSON.stringify(body));
-    }, 60_000);
+    await until(
+      "the demo's functions",
+      async () => {
+        const { body } = await front.json("/querier.v1.QuerierService/SelectMergeStacktraces", {
+          profileTypeID: "wall:wall:nanoseconds:wall:nanoseconds",
+          labelSelector: '{service_name="demo-shop"}',
+          start: String(Date.now() - 600_000),
+          end: String(Date.now() + 60_000),
+        });
+        return /searchCatalogue/.test(JSON.stringify(body)) && /priceCart/.test(JSON.stringify(body));
+      },
+      60_000,
+    );
     // A container that is killed, and one that is replaced.
     await quick.compose("kill", "cinderblock");
     await quick.compose("up", "--detach", "--wait", "cinderblock");
@@ -75,20 +115,67 @@ describe("docker compose", () => {
 
   it("up is a cluster of one container each, which loses no zone's answers when a container is lost, and scales", async () => {
     if (!engine) return;
-    const cluster = new Project("tools/compose/cluster.yml", "many"), { front } = cluster, { images } = engine;
-    const ours = ["gateway", "ingester-a", "ingester-b", "query-scheduler", "querier", "store-gateway", "compactor"];
-    await cluster.use("gateway", { ...Object.fromEntries([...ours, "demo"].map((s) => [s, built()])), redis: { image: images.redis }, bucket: { image: images.redis }, kafka: { image: images.kafka }, s3: { image: images.s3 } });
+    const cluster = new Project("tools/compose/cluster.yml", "many"),
+      { front } = cluster,
+      { images } = engine;
+    const ours = [
+      "gateway",
+      "ingester-a",
+      "ingester-b",
+      "query-scheduler",
+      "querier",
+      "store-gateway",
+      "compactor",
+    ];
+    await cluster.use("gateway", {
+      ...Object.fromEntries([...ours, "demo"].map((s) => [s, built()])),
+      redis: { image: images.redis },
+      bucket: { image: images.redis },
+      kafka: { image: images.kafka },
+      s3: { image: images.s3 },
+    });
     await cluster.compose("up", "--detach", ...ours, "demo");
-    await until("every service is healthy", async () => { const s = await cluster.states(); return ours.every((o) => s[o] === "healthy"); }, 180_000).catch(async (err: unknown) => { throw new Error(`${(err as Error).message}: ${JSON.stringify(await cluster.states())} ${(await cluster.compose("logs", "--tail", "5")).slice(-6000)}`); });
-    expect(await cluster.states()).toEqual({ ...Object.fromEntries(ours.map((s) => [s, "healthy"])), demo: "running", redis: "running", kafka: "running", s3: "running", bucket: "exited 0" });
-    const pusher = await pushed(front, 3000), all = [200, "", pusher.acknowledged.size];
+    await until(
+      "every service is healthy",
+      async () => {
+        const s = await cluster.states();
+        return ours.every((o) => s[o] === "healthy");
+      },
+      180_000,
+    ).catch(async (err: unknown) => {
+      throw new Error(
+        `${(err as Error).message}: ${JSON.stringify(await cluster.states())} ${(await cluster.compose("logs", "--tail", "5")).slice(-6000)}`,
+      );
+    });
+    expect(await cluster.states()).toEqual({
+      ...Object.fromEntries(ours.map((s) => [s, "healthy"])),
+      demo: "running",
+      redis: "running",
+      kafka: "running",
+      s3: "running",
+      bucket: "exited 0",
+    });
+    const pusher = await pushed(front, 3000),
+      all = [200, "", pusher.acknowledged.size];
     expect(await read(front, pusher)).toEqual(all);
     await cluster.compose("kill", "ingester-a");
     expect((await read(front, pusher))[2]).toBe(pusher.acknowledged.size);
     await cluster.compose("up", "--detach", "--wait", "ingester-a");
-    await until("the zone that was away answers with the other", async () => (await read(front, pusher)).join() === all.join(), 60_000);
+    await until(
+      "the zone that was away answers with the other",
+      async () => (await read(front, pusher)).join() === all.join(),
+      60_000,
+    );
     await cluster.compose("up", "--detach", "--scale", "querier=2", "--no-recreate", "querier");
-    await until("both queriers are healthy", async () => (await cluster.compose("ps", "--format", "json", "querier")).trim().split("\n").filter((l) => l.includes('"Health":"healthy"')).length === 2, 60_000);
+    await until(
+      "both queriers are healthy",
+      async () =>
+        (await cluster.compose("ps", "--format", "json", "querier"))
+          .trim()
+          .split("\n")
+          .filter((l) => l.includes('"Health":"healthy"')).length === 2,
+      60_000,
+    );
     expect(await read(front, pusher)).toEqual(all);
     // Everyone hands over and ends by itself.
     await cluster.compose("stop", "--timeout", "60");

@@ -6,49 +6,110 @@ import { firefoxProfiler, pipProgram, Random, tinyPprof } from "@cinderblock/tes
 import { CPU, folder, Server } from "./server.ts";
 
 // Answers as files of other programs, read by those programs where they can be had, and held against what was pushed.
-const START = Math.floor(Date.now() / 3600_000) * 3600_000 - 7200_000, END = START + 3600_000, SPAN = "0123456789abcdef";
-const random = new Random(7), NAMES = ["serve", "parse", "write", "größe; mit Strich"];
-interface Pushed { pod: string; timeMs: number; samples: { frames: string[]; value: number; span: boolean }[] }
+const START = Math.floor(Date.now() / 3600_000) * 3600_000 - 7200_000,
+  END = START + 3600_000,
+  SPAN = "0123456789abcdef";
+const random = new Random(7),
+  NAMES = ["serve", "parse", "write", "größe; mit Strich"];
+interface Pushed {
+  pod: string;
+  timeMs: number;
+  samples: { frames: string[]; value: number; span: boolean }[];
+}
 const pushed: Pushed[] = Array.from({ length: 60 }, (_, i) => ({
-  pod: `shop-${i % 3}`, timeMs: START + 1000 + random.below(3500_000),
-  samples: Array.from({ length: 1 + random.below(5) }, () => ({ frames: ["main", ...Array.from({ length: 1 + random.below(3) }, () => NAMES[random.below(4)]!)], value: 1 + random.below(2 ** 30), span: random.below(2) === 0 })),
+  pod: `shop-${i % 3}`,
+  timeMs: START + 1000 + random.below(3500_000),
+  samples: Array.from({ length: 1 + random.below(5) }, () => ({
+    frames: ["main", ...Array.from({ length: 1 + random.below(3) }, () => NAMES[random.below(4)]!)],
+    value: 1 + random.below(2 ** 30),
+    span: random.below(2) === 0,
+  })),
 }));
 /** One for each stack and span of a profile, as any of the programs must see it. */
 const wanted = pushed.flatMap((p) => {
   const sums = new Map<string, number>();
-  for (const s of p.samples) { const key = JSON.stringify([p.timeMs, p.pod, s.span ? SPAN : null, s.frames]); sums.set(key, (sums.get(key) ?? 0) + s.value); }
+  for (const s of p.samples) {
+    const key = JSON.stringify([p.timeMs, p.pod, s.span ? SPAN : null, s.frames]);
+    sums.set(key, (sums.get(key) ?? 0) + s.value);
+  }
   return [...sums].map(([key, value]) => `${key.slice(0, -1)},${value}]`);
 });
-const sum = (list: readonly Pushed[]): number => list.reduce((n, p) => n + p.samples.reduce((m, s) => m + s.value, 0), 0);
+const sum = (list: readonly Pushed[]): number =>
+  list.reduce((n, p) => n + p.samples.reduce((m, s) => m + s.value, 0), 0);
 
-const server = new Server(), work = folder();
+const server = new Server(),
+  work = folder();
 beforeAll(async () => {
   await server.start("-compactor.enabled=false");
   const push = async (p: Pushed, i: number): Promise<void> => {
-    const rawProfile = gzipSync(tinyPprof({ timeNanos: BigInt(p.timeMs) * 1_000_000n, stacks: p.samples.map((s) => ({ frames: s.frames, values: [s.value], labels: s.span ? { span_id: SPAN } : {} })) })).toString("base64");
+    const rawProfile = gzipSync(
+      tinyPprof({
+        timeNanos: BigInt(p.timeMs) * 1_000_000n,
+        stacks: p.samples.map((s) => ({
+          frames: s.frames,
+          values: [s.value],
+          labels: s.span ? { span_id: SPAN } : {},
+        })),
+      }),
+    ).toString("base64");
     // A label with a name that the table has of its own, on some series.
-    const labels = [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "shop" }, { name: "pod", value: p.pod }, ...(i % 3 === 0 ? [{ name: "value", value: "x" }] : [])];
-    expect((await server.json("/push.v1.PusherService/Push", { series: [{ labels, samples: [{ rawProfile }] }] })).status).toBe(200);
+    const labels = [
+      { name: "__name__", value: "process_cpu" },
+      { name: "service_name", value: "shop" },
+      { name: "pod", value: p.pod },
+      ...(i % 3 === 0 ? [{ name: "value", value: "x" }] : []),
+    ];
+    expect(
+      (await server.json("/push.v1.PusherService/Push", { series: [{ labels, samples: [{ rawProfile }] }] }))
+        .status,
+    ).toBe(200);
   };
   // Half of it in a block, half in memory.
-  for (const [i, p] of pushed.entries()) { if (i === 30) await server.flush(); await push(p, i); }
+  for (const [i, p] of pushed.entries()) {
+    if (i === 30) await server.flush();
+    await push(p, i);
+  }
 });
 afterAll(() => server.stop());
 
-const query = (format: string, more: Record<string, string> = {}): string => `/pyroscope/export?${new URLSearchParams({ query: `${CPU}{service_name="shop"}`, from: String(START), until: String(END), format, ...more }).toString()}`;
-const compared = (format: string): string => `/pyroscope/export?${new URLSearchParams({ leftQuery: `${CPU}{pod="shop-0"}`, leftFrom: String(START), leftUntil: String(END), rightQuery: `${CPU}{pod="shop-1"}`, rightFrom: String(START), rightUntil: String(END), format }).toString()}`;
-async function file(path: string, name: string): Promise<{ path: string; type: string; name: string; text: string; bytes: Buffer }> {
-  const r = await fetch(`${server.url}${path}`), bytes = Buffer.from(await r.arrayBuffer());
+const query = (format: string, more: Record<string, string> = {}): string =>
+  `/pyroscope/export?${new URLSearchParams({ query: `${CPU}{service_name="shop"}`, from: String(START), until: String(END), format, ...more }).toString()}`;
+const compared = (format: string): string =>
+  `/pyroscope/export?${new URLSearchParams({ leftQuery: `${CPU}{pod="shop-0"}`, leftFrom: String(START), leftUntil: String(END), rightQuery: `${CPU}{pod="shop-1"}`, rightFrom: String(START), rightUntil: String(END), format }).toString()}`;
+async function file(
+  path: string,
+  name: string,
+): Promise<{ path: string; type: string; name: string; text: string; bytes: Buffer }> {
+  const r = await fetch(`${server.url}${path}`),
+    bytes = Buffer.from(await r.arrayBuffer());
   if (r.status !== 200) throw new Error(`${r.status} ${bytes.toString().slice(0, 300)}`);
   writeFileSync(join(work, name), bytes);
-  return { path: join(work, name), type: r.headers.get("content-type")!, name: /filename="([^"]+)"/.exec(r.headers.get("content-disposition")!)![1]!, text: bytes.toString(), bytes };
+  return {
+    path: join(work, name),
+    type: r.headers.get("content-type")!,
+    name: /filename="([^"]+)"/.exec(r.headers.get("content-disposition")!)![1]!,
+    text: bytes.toString(),
+    bytes,
+  };
 }
 
 describe("exports", () => {
   it("as Arrow and Parquet: every sample with its profile, labels and stack, for pyarrow, pandas, Polars and DuckDB", async () => {
-    const arrow = await file(query("arrow"), "t.arrows"), parquet = await file(query("parquet"), "t.parquet"), profiles = await file(query("parquet", { rows: "profiles" }), "p.parquet");
-    expect([arrow.type, parquet.type, parquet.name]).toEqual(["application/vnd.apache.arrow.stream", "application/vnd.apache.parquet", expect.stringMatching(/^shop-cpu-[\d-]+\.parquet$/)]);
-    const python = await pipProgram("python", "pandas==3.1.1", "pyarrow==26.0.1", "polars==2.1.0", "duckdb==2.0.1");
+    const arrow = await file(query("arrow"), "t.arrows"),
+      parquet = await file(query("parquet"), "t.parquet"),
+      profiles = await file(query("parquet", { rows: "profiles" }), "p.parquet");
+    expect([arrow.type, parquet.type, parquet.name]).toEqual([
+      "application/vnd.apache.arrow.stream",
+      "application/vnd.apache.parquet",
+      expect.stringMatching(/^shop-cpu-[\d-]+\.parquet$/),
+    ]);
+    const python = await pipProgram(
+      "python",
+      "pandas==3.1.1",
+      "pyarrow==26.0.1",
+      "polars==2.1.0",
+      "duckdb==2.0.1",
+    );
     if (python === undefined) return;
     const script = `
 import json, sys, pyarrow as pa, pandas as pd, polars as pl, duckdb
@@ -66,34 +127,114 @@ out["by_pod"] = duckdb.sql(f"select pod, sum(value)::bigint, count(distinct prof
 out["profile_columns"] = pl.read_parquet(profiles).columns
 out["label"] = sorted(set(x for x in pl.read_parquet(parquet)["label_value"].to_list()), key=str)
 print(json.dumps(out))`;
-    const seen = JSON.parse(execFileSync(python, ["-c", script, arrow.path, parquet.path, profiles.path], { encoding: "utf8", maxBuffer: 1 << 26 })) as Record<string, never>;
-    expect([seen.columns, seen.unit, seen.type]).toEqual([["time", "profile_id", "span_id", "pod", "service_name", "label_value", "stack", "value"], "nanoseconds", CPU]);
+    const seen = JSON.parse(
+      execFileSync(python, ["-c", script, arrow.path, parquet.path, profiles.path], {
+        encoding: "utf8",
+        maxBuffer: 1 << 26,
+      }),
+    ) as Record<string, never>;
+    expect([seen.columns, seen.unit, seen.type]).toEqual([
+      ["time", "profile_id", "span_id", "pod", "service_name", "label_value", "stack", "value"],
+      "nanoseconds",
+      CPU,
+    ]);
     expect(seen.batches).toBeGreaterThan(1); // it came step by step
-    for (const program of ["pyarrow", "pandas", "polars", "duckdb"]) expect([program, (seen[program] as unknown as unknown[]).map((r) => JSON.stringify(r)).sort()]).toEqual([program, [...wanted].sort()]);
-    expect(seen.by_pod).toEqual(["shop-0", "shop-1", "shop-2"].map((pod) => { const own = pushed.filter((p) => p.pod === pod); return [pod, sum(own), own.length]; }));
-    expect([seen.profile_columns, seen.label]).toEqual([["time", "profile_id", "pod", "service_name", "label_value", "value"], [null, "x"]]);
+    for (const program of ["pyarrow", "pandas", "polars", "duckdb"])
+      expect([program, (seen[program] as unknown as unknown[]).map((r) => JSON.stringify(r)).sort()]).toEqual(
+        [program, [...wanted].sort()],
+      );
+    expect(seen.by_pod).toEqual(
+      ["shop-0", "shop-1", "shop-2"].map((pod) => {
+        const own = pushed.filter((p) => p.pod === pod);
+        return [pod, sum(own), own.length];
+      }),
+    );
+    expect([seen.profile_columns, seen.label]).toEqual([
+      ["time", "profile_id", "pod", "service_name", "label_value", "value"],
+      [null, "x"],
+    ]);
   }, 300_000);
 
   it("of a span alone, and of nothing", async () => {
     const spans = await file(query("folded", { span: SPAN }), "s.folded");
-    expect(spans.text.trim().split("\n").reduce((n, l) => n + Number(l.slice(l.lastIndexOf(" ") + 1)), 0)).toBe(pushed.flatMap((p) => p.samples).filter((s) => s.span).reduce((n, s) => n + s.value, 0));
+    expect(
+      spans.text
+        .trim()
+        .split("\n")
+        .reduce((n, l) => n + Number(l.slice(l.lastIndexOf(" ") + 1)), 0),
+    ).toBe(
+      pushed
+        .flatMap((p) => p.samples)
+        .filter((s) => s.span)
+        .reduce((n, s) => n + s.value, 0),
+    );
     const none = { query: `${CPU}{service_name="nobody"}` };
-    expect([(await file(query("folded", none), "n")).text, (await file(query("pprof", none), "n")).bytes.length]).toEqual(["", 0]);
+    expect([
+      (await file(query("folded", none), "n")).text,
+      (await file(query("pprof", none), "n")).bytes.length,
+    ]).toEqual(["", 0]);
     const empty = await file(query("parquet", none), "none.parquet");
     expect(empty.text.slice(0, 4)).toBe("PAR1");
   });
 
   it("as folded stacks, speedscope and Firefox Profiler: every stack with its sum", async () => {
     const stacks = new Map<string, number>();
-    for (const s of pushed.flatMap((p) => p.samples)) { const key = s.frames.join("\u0000"); stacks.set(key, (stacks.get(key) ?? 0) + s.value); }
+    for (const s of pushed.flatMap((p) => p.samples)) {
+      const key = s.frames.join("\u0000");
+      stacks.set(key, (stacks.get(key) ?? 0) + s.value);
+    }
     const folded = (await file(query("folded"), "f")).text.trim().split("\n");
-    expect(folded.sort()).toEqual([...stacks].map(([k, v]) => `${k.split("\u0000").map((f) => f.replace(";", ":")).join(";")} ${v}`).sort());
-    const scope = JSON.parse((await file(query("speedscope"), "s")).text) as { shared: { frames: { name: string }[] }; profiles: { samples: number[][]; weights: number[] }[] };
-    expect(new Map(scope.profiles[0]!.samples.map((s, i) => [s.map((f) => scope.shared.frames[f]!.name).join("\u0000"), scope.profiles[0]!.weights[i]!]))).toEqual(stacks);
-    const fox = JSON.parse((await file(query("firefox"), "x")).text) as { meta: { preprocessedProfileVersion: number }; threads: { stringArray: string[]; funcTable: { name: number[] }; frameTable: { func: number[] }; stackTable: { frame: number[]; prefix: (number | null)[]; length: number }; samples: { stack: number[]; weight: number[]; weightType: string; length: number } }[] };
-    const t = fox.threads[0]!, path = (s: number | null): string[] => (s === null ? [] : [...path(t.stackTable.prefix[s]!), t.stringArray[t.funcTable.name[t.frameTable.func[t.stackTable.frame[s]!]!]!]!]);
-    expect(new Map(t.samples.stack.map((s, i) => [path(s).join("\u0000"), Math.round(t.samples.weight[i]! * 1e6)]))).toEqual(stacks);
-    expect([fox.meta.preprocessedProfileVersion, t.samples.weightType, t.samples.length]).toEqual([47, "tracing-ms", stacks.size]);
+    expect(folded.sort()).toEqual(
+      [...stacks]
+        .map(
+          ([k, v]) =>
+            `${k
+              .split("\u0000")
+              .map((f) => f.replace(";", ":"))
+              .join(";")} ${v}`,
+        )
+        .sort(),
+    );
+    const scope = JSON.parse((await file(query("speedscope"), "s")).text) as {
+      shared: { frames: { name: string }[] };
+      profiles: { samples: number[][]; weights: number[] }[];
+    };
+    expect(
+      new Map(
+        scope.profiles[0]!.samples.map((s, i) => [
+          s.map((f) => scope.shared.frames[f]!.name).join("\u0000"),
+          scope.profiles[0]!.weights[i]!,
+        ]),
+      ),
+    ).toEqual(stacks);
+    const fox = JSON.parse((await file(query("firefox"), "x")).text) as {
+      meta: { preprocessedProfileVersion: number };
+      threads: {
+        stringArray: string[];
+        funcTable: { name: number[] };
+        frameTable: { func: number[] };
+        stackTable: { frame: number[]; prefix: (number | null)[]; length: number };
+        samples: { stack: number[]; weight: number[]; weightType: string; length: number };
+      }[];
+    };
+    const t = fox.threads[0]!,
+      path = (s: number | null): string[] =>
+        s === null
+          ? []
+          : [
+              ...path(t.stackTable.prefix[s]!),
+              t.stringArray[t.funcTable.name[t.frameTable.func[t.stackTable.frame[s]!]!]!]!,
+            ];
+    expect(
+      new Map(
+        t.samples.stack.map((s, i) => [path(s).join("\u0000"), Math.round(t.samples.weight[i]! * 1e6)]),
+      ),
+    ).toEqual(stacks);
+    expect([fox.meta.preprocessedProfileVersion, t.samples.weightType, t.samples.length]).toEqual([
+      47,
+      "tracing-ms",
+      stacks.size,
+    ]);
     const viewed = await firefoxProfiler(join(work, "x"));
     if (!viewed) return; // said where it was looked for
     const nanos = (ms: number): number => Math.round(ms * 1e6);
@@ -103,32 +244,57 @@ print(json.dumps(out))`;
 
   it("as OTLP that a server takes, whole, under the service that was asked for", async () => {
     const otlp = await file(query("otlp"), "o");
-    const r = await fetch(`${server.url}/v1development/profiles`, { method: "POST", headers: { "content-type": "application/x-protobuf" }, body: new Uint8Array(otlp.bytes) });
+    const r = await fetch(`${server.url}/v1development/profiles`, {
+      method: "POST",
+      headers: { "content-type": "application/x-protobuf" },
+      body: new Uint8Array(otlp.bytes),
+    });
     expect([r.status, await r.text()]).toEqual([200, ""]);
     // Its name is that of the period's type, as for every OTLP profile.
-    const { body } = await server.json("/querier.v1.QuerierService/SelectMergeStacktraces", { profileTypeID: CPU.replace("process_cpu", "cpu"), labelSelector: '{service_name="shop"}', start: String(START), end: String(END + 60_000) });
+    const { body } = await server.json("/querier.v1.QuerierService/SelectMergeStacktraces", {
+      profileTypeID: CPU.replace("process_cpu", "cpu"),
+      labelSelector: '{service_name="shop"}',
+      start: String(START),
+      end: String(END + 60_000),
+    });
     const { names, total } = body.flamegraph as { names: string[]; total: string };
     expect([Number(total), new Set(names)]).toEqual([sum(pushed), new Set(["total", "main", ...NAMES])]);
   });
 
   it("as SVG and HTML that need no network, and two sides side by side", async () => {
     for (const format of ["svg", "html"]) {
-      const one = await file(query(format), `g.${format}`), two = await file(compared(format), `d.${format}`);
+      const one = await file(query(format), `g.${format}`),
+        two = await file(compared(format), `d.${format}`);
       for (const f of [one, two]) {
         expect(f.text).toContain("größe; mit Strich");
         expect(f.text.replaceAll("http://www.w3.org/2000/svg", "")).not.toMatch(/https?:\/\//);
       }
       expect(two.text).toContain("before");
     }
-    const folded = (await file(compared("folded"), "d.folded")).text.trim().split("\n").map((l) => l.split(" ").slice(-2).map(Number));
-    expect([folded.reduce((n, l) => n + l[0]!, 0), folded.reduce((n, l) => n + l[1]!, 0)]).toEqual([sum(pushed.filter((p) => p.pod === "shop-0")), sum(pushed.filter((p) => p.pod === "shop-1"))]);
+    const folded = (await file(compared("folded"), "d.folded")).text
+      .trim()
+      .split("\n")
+      .map((l) => l.split(" ").slice(-2).map(Number));
+    expect([folded.reduce((n, l) => n + l[0]!, 0), folded.reduce((n, l) => n + l[1]!, 0)]).toEqual([
+      sum(pushed.filter((p) => p.pod === "shop-0")),
+      sum(pushed.filter((p) => p.pod === "shop-1")),
+    ]);
   });
 
   it("what cannot be written is told", async () => {
-    const refused = async (path: string): Promise<string> => { const r = await fetch(`${server.url}${path}`); return `${r.status} ${((await r.json()) as { message: string }).message}`; };
-    expect(await refused(query("xls"))).toBe('400 format "xls" is not known; there are pprof, folded, speedscope, firefox, otlp, svg, html, arrow, parquet');
-    expect(await refused(query("arrow", { rows: "cells" }))).toBe('400 rows "cells" is not known; there are samples and profiles');
-    expect(await refused(compared("parquet"))).toBe("400 two sides cannot be compared in format parquet; they can in folded, svg, html");
+    const refused = async (path: string): Promise<string> => {
+      const r = await fetch(`${server.url}${path}`);
+      return `${r.status} ${((await r.json()) as { message: string }).message}`;
+    };
+    expect(await refused(query("xls"))).toBe(
+      '400 format "xls" is not known; there are pprof, folded, speedscope, firefox, otlp, svg, html, arrow, parquet',
+    );
+    expect(await refused(query("arrow", { rows: "cells" }))).toBe(
+      '400 rows "cells" is not known; there are samples and profiles',
+    );
+    expect(await refused(compared("parquet"))).toBe(
+      "400 two sides cannot be compared in format parquet; they can in folded, svg, html",
+    );
     expect(await refused("/pyroscope/export?format=arrow")).toBe('400 "query" is required');
     expect(await refused(query("arrow", { span: "xyz" }))).toContain("500 invalid span id length");
     expect(await refused(query("arrow", { query: `${CPU}{a=` }))).toContain("400 ");

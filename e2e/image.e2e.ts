@@ -11,7 +11,9 @@ import { folder, Server } from "./server.ts";
 /** The Dockerfile as it is, built by a real builder on a base made here, and run with what the chart asks for: no root, nothing to write but the volume. */
 const USER = 10001;
 let tools: Images | undefined, first: Image | undefined;
-beforeAll(async () => { tools = await images(); }, 600_000); // what is missing was said when it was looked for
+beforeAll(async () => {
+  tools = await images();
+}, 600_000); // what is missing was said when it was looked for
 
 /** What a container prints until it ends, and how it ended. */
 async function said(...args: Parameters<Images["run"]>): Promise<{ out: string; code: number | null }> {
@@ -19,7 +21,10 @@ async function said(...args: Parameters<Images["run"]>): Promise<{ out: string; 
 }
 async function ended(child: ChildProcess): Promise<{ out: string; code: number | null }> {
   let out = "";
-  for (const s of [child.stdout!, child.stderr!]) s.on("data", (c: Buffer) => { out += c.toString(); });
+  for (const s of [child.stdout!, child.stderr!])
+    s.on("data", (c: Buffer) => {
+      out += c.toString();
+    });
   const [code] = (await once(child, "close")) as [number | null];
   return { out, code };
 }
@@ -31,23 +36,54 @@ describe("the image", () => {
     const again = await tools.build("cinderblock:2");
     expect(again.layers).toEqual(first.layers);
     expect(first.addedBytes).toBeLessThan(60e6);
-    expect(first.config).toMatchObject({ User: `${USER}:${USER}`, ExposedPorts: { "4040/tcp": {} }, Volumes: { "/data": {} }, Entrypoint: ["/cinderblock/apps/cinderblock/bin/cinderblock"], Healthcheck: { Test: expect.arrayContaining(["CMD", "node"]) } });
-    expect((await said("cinderblock:1", folder(), USER, "-version")).out).toMatch(/^cinderblock \d+\.\d+\.\d+ \(\w+\) on Node v24/);
-    expect((await said("cinderblock:1", folder(), USER, "-modules")).out.split("\n")).toEqual(expect.arrayContaining(["all", "ingester", "query-frontend"]));
-    expect(await said("cinderblock:1", folder(), USER, "-no-such-flag")).toMatchObject({ code: 1, out: expect.stringContaining("no-such-flag") });
+    expect(first.config).toMatchObject({
+      User: `${USER}:${USER}`,
+      ExposedPorts: { "4040/tcp": {} },
+      Volumes: { "/data": {} },
+      Entrypoint: ["/cinderblock/apps/cinderblock/bin/cinderblock"],
+      Healthcheck: { Test: expect.arrayContaining(["CMD", "node"]) },
+    });
+    expect((await said("cinderblock:1", folder(), USER, "-version")).out).toMatch(
+      /^cinderblock \d+\.\d+\.\d+ \(\w+\) on Node v24/,
+    );
+    expect((await said("cinderblock:1", folder(), USER, "-modules")).out.split("\n")).toEqual(
+      expect.arrayContaining(["all", "ingester", "query-frontend"]),
+    );
+    expect(await said("cinderblock:1", folder(), USER, "-no-such-flag")).toMatchObject({
+      code: 1,
+      out: expect.stringContaining("no-such-flag"),
+    });
   }, 600_000);
 
   /** Starts it, has it checked as the image says, pushed to, asked and stopped. */
   async function serves(start: (data: string, ...flags: string[]) => ChildProcess): Promise<void> {
-    const server = new Server(), data = folder();
+    const server = new Server(),
+      data = folder();
     server.port = await freePort();
-    const child = start(data, "-server.http-listen-address=127.0.0.1", `-server.http-listen-port=${server.port}`);
+    const child = start(
+      data,
+      "-server.http-listen-address=127.0.0.1",
+      `-server.http-listen-port=${server.port}`,
+    );
     let out = "";
-    for (const s of [child.stdout!, child.stderr!]) s.on("data", (c: Buffer) => { out += c.toString(); });
+    for (const s of [child.stdout!, child.stderr!])
+      s.on("data", (c: Buffer) => {
+        out += c.toString();
+      });
     const closed = once(child, "close");
-    await until("it is ready", async () => { if (child.exitCode !== null) throw new Error(out); return server.answers("/ready"); }, 120_000);
+    await until(
+      "it is ready",
+      async () => {
+        if (child.exitCode !== null) throw new Error(out);
+        return server.answers("/ready");
+      },
+      120_000,
+    );
     // The health check that the image names, asked of this port.
-    const health = spawn(process.execPath, ["-e", first!.config.Healthcheck!.Test[3]!.replace("4040", String(server.port))]);
+    const health = spawn(process.execPath, [
+      "-e",
+      first!.config.Healthcheck!.Test[3]!.replace("4040", String(server.port)),
+    ]);
     expect((await once(health, "close"))[0]).toBe(0);
     const pusher = new Pusher(() => [server], 2, Date.now() - 60_000);
     await until("it took some", () => Promise.resolve(pusher.acknowledged.size > 20), 60_000);
@@ -72,32 +108,61 @@ describe("the image", () => {
     expect(other.layers).toEqual(first!.layers);
     const { User, Entrypoint, ExposedPorts, Volumes, Healthcheck } = first!.config;
     expect(other.config).toMatchObject({ User, Entrypoint, ExposedPorts, Volumes, Healthcheck });
-    expect((await ended(tools.runArm64("cinderblock:arm64", folder(), USER, "-p", "process.arch"))).out.trim()).toBe("arm64");
-    await serves((data, ...flags) => tools!.runArm64("cinderblock:arm64", data, USER, "/cinderblock/dist/cinderblock/main.mjs", ...flags));
+    expect(
+      (await ended(tools.runArm64("cinderblock:arm64", folder(), USER, "-p", "process.arch"))).out.trim(),
+    ).toBe("arm64");
+    await serves((data, ...flags) =>
+      tools!.runArm64("cinderblock:arm64", data, USER, "/cinderblock/dist/cinderblock/main.mjs", ...flags),
+    );
   }, 600_000);
 
   it("is signed, with a list of what is in it, by the steps of the release", async () => {
     const registry = await startRegistry();
     if (!tools || !registry) return;
-    const digest = await tools.push("cinderblock:1", `${registry.address}/cinderblock:1`), image = `${registry.address}/cinderblock@${digest}`, dir = folder();
-    const { jobs } = parse(readFileSync(".github/workflows/image.yml", "utf8")) as { jobs: { image: { steps: { env?: Record<string, string>; run?: string }[] } } };
+    const digest = await tools.push("cinderblock:1", `${registry.address}/cinderblock:1`),
+      image = `${registry.address}/cinderblock@${digest}`,
+      dir = folder();
+    const { jobs } = parse(readFileSync(".github/workflows/image.yml", "utf8")) as {
+      jobs: { image: { steps: { env?: Record<string, string>; run?: string }[] } };
+    };
     const steps = jobs.image.steps.filter((s) => s.run !== undefined);
     expect(steps.map((s) => Object.keys(s.env ?? {}))).toEqual([["IMAGE", "SYFT"]]);
     // With a key instead of the identity that the service where it runs gives, and without its public log.
-    const env = { ...process.env, COSIGN_PASSWORD: "of-the-test", PATH: `${dir}:${process.env.PATH}`, IMAGE: image, SYFT: registry.syft };
-    writeFileSync(join(dir, "cosign"), `#!/bin/sh\nexec ${registry.cosign} "$@" --key ${dir}/cosign.key --tlog-upload=false --use-signing-config=false\n`, { mode: 0o755 });
-    const run = (program: string, ...args: string[]): Promise<{ stdout: string }> => promisify(execFile)(program, args, { cwd: dir, env, maxBuffer: 1 << 28 });
+    const env = {
+      ...process.env,
+      COSIGN_PASSWORD: "of-the-test",
+      PATH: `${dir}:${process.env.PATH}`,
+      IMAGE: image,
+      SYFT: registry.syft,
+    };
+    writeFileSync(
+      join(dir, "cosign"),
+      `#!/bin/sh\nexec ${registry.cosign} "$@" --key ${dir}/cosign.key --tlog-upload=false --use-signing-config=false\n`,
+      { mode: 0o755 },
+    );
+    const run = (program: string, ...args: string[]): Promise<{ stdout: string }> =>
+      promisify(execFile)(program, args, { cwd: dir, env, maxBuffer: 1 << 28 });
     await run(registry.cosign, "generate-key-pair");
-    const verify = (what: string, of: string, ...more: string[]): Promise<{ stdout: string }> => run(registry.cosign, what, "--key", join(dir, "cosign.pub"), "--insecure-ignore-tlog", ...more, of);
+    const verify = (what: string, of: string, ...more: string[]): Promise<{ stdout: string }> =>
+      run(registry.cosign, what, "--key", join(dir, "cosign.pub"), "--insecure-ignore-tlog", ...more, of);
     await expect(verify("verify", image)).rejects.toThrow(/no signatures/i);
     await run("sh", "-e", "-c", steps[0]!.run!);
     expect(JSON.stringify(JSON.parse((await verify("verify", image)).stdout))).toContain(digest);
-    const { payload } = JSON.parse((await verify("verify-attestation", image, "--type", "cyclonedx")).stdout.split("\n").find((l) => l.startsWith("{"))!) as { payload: string };
-    const { predicate } = JSON.parse(Buffer.from(payload, "base64").toString()) as { predicate: { components: { name: string; group?: string; version: string; purl?: string }[] } };
+    const { payload } = JSON.parse(
+      (await verify("verify-attestation", image, "--type", "cyclonedx")).stdout
+        .split("\n")
+        .find((l) => l.startsWith("{"))!,
+    ) as { payload: string };
+    const { predicate } = JSON.parse(Buffer.from(payload, "base64").toString()) as {
+      predicate: { components: { name: string; group?: string; version: string; purl?: string }[] };
+    };
     const purls = new Set(predicate.components.map((c) => c.purl ?? ""));
     // Ours, as the lock file says, and the base's.
-    const { packages } = JSON.parse(readFileSync("package-lock.json", "utf8")) as { packages: Record<string, { version: string }> };
-    for (const name of ["kafkajs", "parquet-wasm", "fastify", "react", "apache-arrow"]) expect(purls).toContain(`pkg:npm/${name}@${packages[`node_modules/${name}`]!.version}`);
+    const { packages } = JSON.parse(readFileSync("package-lock.json", "utf8")) as {
+      packages: Record<string, { version: string }>;
+    };
+    for (const name of ["kafkajs", "parquet-wasm", "fastify", "react", "apache-arrow"])
+      expect(purls).toContain(`pkg:npm/${name}@${packages[`node_modules/${name}`]!.version}`);
     expect([...purls].some((p) => p.startsWith("pkg:deb/debian/libc6@"))).toBe(true);
     registry.stop();
   }, 900_000);

@@ -1,6 +1,15 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type KafkaServer, type RedisServer, type S3Server, startKafka, startRedis, startS3Server, temporaryFolder, tinyPprof } from "@cinderblock/testkit";
+import {
+  type KafkaServer,
+  type RedisServer,
+  type S3Server,
+  startKafka,
+  startRedis,
+  startS3Server,
+  temporaryFolder,
+  tinyPprof,
+} from "@cinderblock/testkit";
 import { Cluster } from "./cluster.ts";
 import { Oracle } from "./oracle.ts";
 import { Pusher, settle, total, until } from "./pusher.ts";
@@ -8,38 +17,86 @@ import { CPU, type Server } from "./server.ts";
 
 const oracle = new Oracle();
 let redis: RedisServer | undefined, s3: S3Server | undefined, kafka: KafkaServer | undefined;
-beforeAll(async () => { redis = await startRedis(); s3 = await startS3Server(["kafka-answers", "kafka-series", "kafka-disk", "kafka-owners", "kafka-trickle"]); kafka = await startKafka(); }, 600_000);
-afterAll(async () => { s3?.stop(); await redis?.kill(); await kafka?.kill(); });
+beforeAll(async () => {
+  redis = await startRedis();
+  s3 = await startS3Server(["kafka-answers", "kafka-series", "kafka-disk", "kafka-owners", "kafka-trickle"]);
+  kafka = await startKafka();
+}, 600_000);
+afterAll(async () => {
+  s3?.stop();
+  await redis?.kill();
+  await kafka?.kill();
+});
 const here = (): boolean => redis !== undefined && s3 !== undefined && kafka !== undefined; // what is missing was said when it was looked for
 
 const STRONG = { "x-read-consistency": "strong" };
 function kafkaCluster(bucket: string): Cluster {
-  return new Cluster(redis!, s3!, bucket, "-distributor.write-buffer=kafka", `-kafka.brokers=${kafka!.brokers}`, `-kafka.topic=${bucket}`, "-kafka.auto-create-topic-partitions=4");
+  return new Cluster(
+    redis!,
+    s3!,
+    bucket,
+    "-distributor.write-buffer=kafka",
+    `-kafka.brokers=${kafka!.brokers}`,
+    `-kafka.topic=${bucket}`,
+    "-kafka.auto-create-topic-partitions=4",
+  );
 }
-async function partitions(server: Server): Promise<{ partition: number; owner: string; position: number; committed: number; end: number }[]> {
-  return ((await (await fetch(`${server.url}/partitions`, { headers: { accept: "application/json" } })).json()) as { partitions: { partition: number; owner: string; position: number; committed: number; end: number }[] }).partitions;
+async function partitions(
+  server: Server,
+): Promise<{ partition: number; owner: string; position: number; committed: number; end: number }[]> {
+  return (
+    (await (await fetch(`${server.url}/partitions`, { headers: { accept: "application/json" } })).json()) as {
+      partitions: { partition: number; owner: string; position: number; committed: number; end: number }[];
+    }
+  ).partitions;
 }
 
 describe("Kafka between distributors and ingesters", () => {
-  (oracle.ready ? it : it.skip)("gives v1's answers, from memory, and after a flush", async () => {
-    if (!here()) return;
-    const c = kafkaCluster("kafka-answers");
-    await Promise.all([0, 1, 2].map((i) => c.startOne("ingester", i, `-ingester.availability-zone=${i < 2 ? "a" : "b"}`)));
-    await Promise.all([c.start("store-gateway", 2), c.start("query-scheduler", 2), c.start("querier", 2)]);
-    await Promise.all([c.start("distributor", 2), c.start("query-frontend", 2)]);
-    const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    expect(oracle.run("push", "-load", oracle.load, "-url", c.get("distributor", 1).url, "-base", String(base))).toContain("1040 profiles");
-    // A strong read waits until everything that was acknowledged is read.
-    const frontend = c.get("query-frontend");
-    expect((await frontend.json("/querier.v1.QuerierService/ProfileTypes", { start: String(base), end: String(base + 3600_000) }, STRONG)).status).toBe(200);
-    const head = oracle.compare(join(oracle.data!, "answers/head"), oracle.ask(frontend, base, "kafka-head"));
-    expect(oracle.surprising(head.differ)).toEqual([]);
-    expect(head.equal).toBeGreaterThanOrEqual(351);
-    await c.flush();
-    const same = oracle.compare(join(oracle.work, "kafka-head"), oracle.ask(frontend, base, "kafka-flushed"), "-tolerance", "0").differ.filter((d) => !d.startsWith("analyze."));
-    expect(same).toEqual([]);
-    await c.stop();
-  }, 300_000);
+  (oracle.ready ? it : it.skip)(
+    "gives v1's answers, from memory, and after a flush",
+    async () => {
+      if (!here()) return;
+      const c = kafkaCluster("kafka-answers");
+      await Promise.all(
+        [0, 1, 2].map((i) => c.startOne("ingester", i, `-ingester.availability-zone=${i < 2 ? "a" : "b"}`)),
+      );
+      await Promise.all([c.start("store-gateway", 2), c.start("query-scheduler", 2), c.start("querier", 2)]);
+      await Promise.all([c.start("distributor", 2), c.start("query-frontend", 2)]);
+      const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
+      expect(
+        oracle.run("push", "-load", oracle.load, "-url", c.get("distributor", 1).url, "-base", String(base)),
+      ).toContain("1040 profiles");
+      // A strong read waits until everything that was acknowledged is read.
+      const frontend = c.get("query-frontend");
+      expect(
+        (
+          await frontend.json(
+            "/querier.v1.QuerierService/ProfileTypes",
+            { start: String(base), end: String(base + 3600_000) },
+            STRONG,
+          )
+        ).status,
+      ).toBe(200);
+      const head = oracle.compare(
+        join(oracle.data!, "answers/head"),
+        oracle.ask(frontend, base, "kafka-head"),
+      );
+      expect(oracle.surprising(head.differ)).toEqual([]);
+      expect(head.equal).toBeGreaterThanOrEqual(351);
+      await c.flush();
+      const same = oracle
+        .compare(
+          join(oracle.work, "kafka-head"),
+          oracle.ask(frontend, base, "kafka-flushed"),
+          "-tolerance",
+          "0",
+        )
+        .differ.filter((d) => !d.startsWith("analyze."));
+      expect(same).toEqual([]);
+      await c.stop();
+    },
+    300_000,
+  );
 
   it("gives every partition one owner, commits what is in the bucket, and refuses bad pushes as without it", async () => {
     if (!here()) return;
@@ -50,15 +107,31 @@ describe("Kafka between distributors and ingesters", () => {
     await settle(1500);
     await pusher.stop();
     expect([pusher.refused, pusher.acknowledged.size > 20]).toEqual([0, true]);
-    await until("all is read", async () => { const p = await partitions(c.get("distributor")); return p.length === 4 && p.every((x) => x.position === x.end) && p.some((x) => x.end > 0); });
+    await until("all is read", async () => {
+      const p = await partitions(c.get("distributor"));
+      return p.length === 4 && p.every((x) => x.position === x.end) && p.some((x) => x.end > 0);
+    });
     await c.flush();
     // Every partition has one owner, and what is in the bucket is committed.
-    await until("all offsets are committed", async () => { const p = await partitions(c.get("distributor")); return p.length === 4 && p.every((x) => x.committed === x.end) && p.some((x) => x.end > 0); }, 40_000);
+    await until(
+      "all offsets are committed",
+      async () => {
+        const p = await partitions(c.get("distributor"));
+        return p.length === 4 && p.every((x) => x.committed === x.end) && p.some((x) => x.end > 0);
+      },
+      40_000,
+    );
     expect(new Set((await partitions(c.get("distributor"))).map((p) => p.owner)).size).toBe(2);
     const bad = await c.get("distributor").json("/push.v1.PusherService/Push", { series: [] });
     expect([bad.status, bad.body.code]).toEqual([400, "invalid_argument"]);
-    const large = await fetch(`${c.get("distributor").url}/ingest?name=big&from=now-1m&until=now`, { method: "POST", body: Buffer.alloc(9 << 20, "main;work 1\n") });
-    expect([large.status, await large.text()]).toEqual([413, expect.stringContaining("-kafka.max-record-bytes")]);
+    const large = await fetch(`${c.get("distributor").url}/ingest?name=big&from=now-1m&until=now`, {
+      method: "POST",
+      body: Buffer.alloc(9 << 20, "main;work 1\n"),
+    });
+    expect([large.status, await large.text()]).toEqual([
+      413,
+      expect.stringContaining("-kafka.max-record-bytes"),
+    ]);
     await c.stop();
   }, 120_000);
 
@@ -66,43 +139,130 @@ describe("Kafka between distributors and ingesters", () => {
     if (!here()) return;
     const c = kafkaCluster("kafka-series");
     await c.start("ingester", 2);
-    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1)]);
+    await Promise.all([
+      c.start("store-gateway", 1),
+      c.start("query-scheduler", 1),
+      c.start("querier", 1),
+      c.start("query-frontend", 1),
+    ]);
     await c.start("distributor", 2, "-ingester.max-global-series-per-tenant=6");
-    const push = async (service: string, at: number, distributor: number): Promise<{ status: number; body: Record<string, unknown> }> => {
-      const raw = Buffer.from(tinyPprof({ stacks: [{ frames: ["main"], values: [1] }], timeNanos: BigInt(Date.now() - 60_000 + at) * 1_000_000n })).toString("base64");
-      return c.get("distributor", distributor).json("/push.v1.PusherService/Push", { series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: service }], samples: [{ rawProfile: raw }] }] });
+    const push = async (
+      service: string,
+      at: number,
+      distributor: number,
+    ): Promise<{ status: number; body: Record<string, unknown> }> => {
+      const raw = Buffer.from(
+        tinyPprof({
+          stacks: [{ frames: ["main"], values: [1] }],
+          timeNanos: BigInt(Date.now() - 60_000 + at) * 1_000_000n,
+        }),
+      ).toString("base64");
+      return c.get("distributor", distributor).json("/push.v1.PusherService/Push", {
+        series: [
+          {
+            labels: [
+              { name: "__name__", value: "process_cpu" },
+              { name: "service_name", value: service },
+            ],
+            samples: [{ rawProfile: raw }],
+          },
+        ],
+      });
     };
     for (let i = 0; i < 6; i++) expect((await push(`s${i}`, i, 0)).status).toBe(200);
     const refused = await push("s6", 6, 0);
-    expect([refused.status, refused.body.code, refused.body.message]).toEqual([429, "resource_exhausted", expect.stringContaining("Maximum active series limit exceeded (6/6)")]);
+    expect([refused.status, refused.body.code, refused.body.message]).toEqual([
+      429,
+      "resource_exhausted",
+      expect.stringContaining("Maximum active series limit exceeded (6/6)"),
+    ]);
     // The other distributor has seen none of them, and hears of all.
     await settle(3000);
-    expect(await Promise.all([0, 1, 2, 3, 4, 5].map(async (i) => (await push(`s${i}`, 100 + i, 1)).status))).toEqual([200, 200, 200, 200, 200, 200]);
+    expect(
+      await Promise.all([0, 1, 2, 3, 4, 5].map(async (i) => (await push(`s${i}`, 100 + i, 1)).status)),
+    ).toEqual([200, 200, 200, 200, 200, 200]);
     expect((await push("s7", 7, 1)).status).toBe(429);
-    const sums = await c.get("query-frontend").sums(["service_name"], CPU, Date.now() - 3600_000, Date.now() + 60_000);
+    const sums = await c
+      .get("query-frontend")
+      .sums(["service_name"], CPU, Date.now() - 3600_000, Date.now() + 60_000);
     expect([...sums].sort()).toEqual([0, 1, 2, 3, 4, 5].map((i) => [`s${i}`, 2]));
     await c.stop();
   }, 120_000);
 
   it("a usage group that is over its limit is refused but for a trickle, which an ingester that knows of no limit keeps and marks", async () => {
     if (!here()) return;
-    const c = kafkaCluster("kafka-trickle"), file = join(temporaryFolder(), "limits.yaml");
-    writeFileSync(file, `overrides: {anonymous: {distributor_usage_groups: {shop: '{service_name="shop"}'}, ingestion_limit: {period_type: day, limit_reset_time: 1795411800, sampling: {num_requests: 2, period: 1h}, usage_groups: {shop: {limit_reached: true, period_limit_mb: 7}}}}}\n`);
+    const c = kafkaCluster("kafka-trickle"),
+      file = join(temporaryFolder(), "limits.yaml");
+    writeFileSync(
+      file,
+      `overrides: {anonymous: {distributor_usage_groups: {shop: '{service_name="shop"}'}, ingestion_limit: {period_type: day, limit_reset_time: 1795411800, sampling: {num_requests: 2, period: 1h}, usage_groups: {shop: {limit_reached: true, period_limit_mb: 7}}}}}\n`,
+    );
     await c.start("ingester", 1);
-    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1)]);
+    await Promise.all([
+      c.start("store-gateway", 1),
+      c.start("query-scheduler", 1),
+      c.start("querier", 1),
+      c.start("query-frontend", 1),
+    ]);
     await c.start("distributor", 1, `-runtime-config.file=${file}`);
     const now = Date.now() - 60_000;
     const push = async (service: string, at: number): Promise<number> => {
-      const raw = Buffer.from(tinyPprof({ stacks: [{ frames: ["main"], values: [1] }], timeNanos: BigInt(now + at) * 1_000_000n })).toString("base64");
-      return (await c.get("distributor").json("/push.v1.PusherService/Push", { series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: service }], samples: [{ rawProfile: raw }] }] })).status;
+      const raw = Buffer.from(
+        tinyPprof({ stacks: [{ frames: ["main"], values: [1] }], timeNanos: BigInt(now + at) * 1_000_000n }),
+      ).toString("base64");
+      return (
+        await c.get("distributor").json("/push.v1.PusherService/Push", {
+          series: [
+            {
+              labels: [
+                { name: "__name__", value: "process_cpu" },
+                { name: "service_name", value: service },
+              ],
+              samples: [{ rawProfile: raw }],
+            },
+          ],
+        })
+      ).status;
     };
     const statuses: number[] = [];
-    for (const [i, service] of ["shop", "other", "other", "shop", "shop", "other"].entries()) statuses.push(await push(service, i));
+    for (const [i, service] of ["shop", "other", "other", "shop", "shop", "other"].entries())
+      statuses.push(await push(service, i));
     expect(statuses).toEqual([200, 200, 200, 200, 429, 200]);
-    const points = await c.get("query-frontend").json("/querier.v1.QuerierService/SelectSeries", { profileTypeID: CPU, labelSelector: "{}", start: String(now - 1000), end: String(now + 59_000), step: 60, groupBy: ["service_name"] }, STRONG);
-    const series = (points.body as { series: { labels: { value: string }[]; points: { value: number; annotations?: { value: string }[] }[] }[] }).series;
-    expect(series.map((s) => [s.labels[0]!.value, s.points.reduce((n, p) => n + p.value, 0), s.points.flatMap((p) => (p.annotations ?? []).map((a) => a.value))])).toEqual([
-      ["other", 3, []], ["shop", 2, ['{"body":{"periodType":"day","periodLimitMb":7,"limitResetTime":1795411800,"samplingPeriodSec":3600,"samplingRequests":2,"usageGroup":"shop"}}']],
+    const points = await c.get("query-frontend").json(
+      "/querier.v1.QuerierService/SelectSeries",
+      {
+        profileTypeID: CPU,
+        labelSelector: "{}",
+        start: String(now - 1000),
+        end: String(now + 59_000),
+        step: 60,
+        groupBy: ["service_name"],
+      },
+      STRONG,
+    );
+    const series = (
+      points.body as {
+        series: {
+          labels: { value: string }[];
+          points: { value: number; annotations?: { value: string }[] }[];
+        }[];
+      }
+    ).series;
+    expect(
+      series.map((s) => [
+        s.labels[0]!.value,
+        s.points.reduce((n, p) => n + p.value, 0),
+        s.points.flatMap((p) => (p.annotations ?? []).map((a) => a.value)),
+      ]),
+    ).toEqual([
+      ["other", 3, []],
+      [
+        "shop",
+        2,
+        [
+          '{"body":{"periodType":"day","periodLimitMb":7,"limitResetTime":1795411800,"samplingPeriodSec":3600,"samplingRequests":2,"usageGroup":"shop"}}',
+        ],
+      ],
     ]);
     await c.stop();
   }, 120_000);
@@ -111,9 +271,15 @@ describe("Kafka between distributors and ingesters", () => {
     if (!here()) return;
     const c = kafkaCluster("kafka-disk");
     await c.start("ingester", 1);
-    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1)]);
+    await Promise.all([
+      c.start("store-gateway", 1),
+      c.start("query-scheduler", 1),
+      c.start("querier", 1),
+      c.start("query-frontend", 1),
+    ]);
     await c.start("distributor", 1);
-    const frontend = c.get("query-frontend"), ingester = c.get("ingester");
+    const frontend = c.get("query-frontend"),
+      ingester = c.get("ingester");
     const pusher = new Pusher(() => c.of("distributor"), 2);
     await settle(2000);
     await c.flush();
@@ -123,11 +289,25 @@ describe("Kafka between distributors and ingesters", () => {
     await ingester.stop("SIGKILL");
     rmSync(join(ingester.dir, "db"), { recursive: true });
     await c.startOne("ingester", 0);
-    await until("the records are read again", async () => { const t = await total(frontend, pusher, STRONG); return t.status === 200 && t.partial === "" && t.sum === pusher.acknowledged.size; }, 60_000);
+    await until(
+      "the records are read again",
+      async () => {
+        const t = await total(frontend, pusher, STRONG);
+        return t.status === 200 && t.partial === "" && t.sum === pusher.acknowledged.size;
+      },
+      60_000,
+    );
     expect(await ingester.stop("SIGTERM")).toBe(0);
     rmSync(join(ingester.dir, "db"), { recursive: true });
     await c.startOne("ingester", 0);
-    await until("everything is committed", async () => { const p = await partitions(ingester); return p.length === 4 && p.every((x) => x.committed === x.end); }, 30_000);
+    await until(
+      "everything is committed",
+      async () => {
+        const p = await partitions(ingester);
+        return p.length === 4 && p.every((x) => x.committed === x.end);
+      },
+      30_000,
+    );
     expect((await total(frontend, pusher, STRONG)).sum).toBe(pusher.acknowledged.size);
     // Without readers a strong read says so at its deadline, another answers with what is in the bucket.
     await c.get("distributor").stop("SIGTERM");

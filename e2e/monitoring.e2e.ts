@@ -7,27 +7,54 @@ import { Pusher, settle, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
 const CHART = "charts/cinderblock";
-interface Dashboard { title: string; panels: { title: string; targets: { expr: string }[] }[] }
-const dashboards = readdirSync(`${CHART}/dashboards`).map((f) => JSON.parse(readFileSync(join(CHART, "dashboards", f), "utf8")) as Dashboard);
-const alerts = (parse(readFileSync(`${CHART}/rules/alerts.yaml`, "utf8")) as { groups: { rules: { alert: string; expr: string }[] }[] }).groups.flatMap((g) => g.rules);
-const names = (expr: string): string[] => expr.replaceAll(/"[^"]*"/g, "").match(/\b(pyroscope|cinderblock|objstore)_[a-z_]+/g) ?? [];
+interface Dashboard {
+  title: string;
+  panels: { title: string; targets: { expr: string }[] }[];
+}
+const dashboards = readdirSync(`${CHART}/dashboards`).map(
+  (f) => JSON.parse(readFileSync(join(CHART, "dashboards", f), "utf8")) as Dashboard,
+);
+const alerts = (
+  parse(readFileSync(`${CHART}/rules/alerts.yaml`, "utf8")) as {
+    groups: { rules: { alert: string; expr: string }[] }[];
+  }
+).groups.flatMap((g) => g.rules);
+const names = (expr: string): string[] =>
+  expr.replaceAll(/"[^"]*"/g, "").match(/\b(pyroscope|cinderblock|objstore)_[a-z_]+/g) ?? [];
 
 /** What a test that fails leaves behind. */
 const left: (() => unknown)[] = [];
-afterAll(async () => { for (const end of left) await end(); });
+afterAll(async () => {
+  for (const end of left) await end();
+});
 
 describe("dashboards and alerts", () => {
   it("use metrics that the code has", () => {
     // Read by ourselves: a machine with only Node has no grep.
-    const sources = ["apps", "libs"].flatMap((root) => readdirSync(root, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts") && !f.includes("node_modules")).map((f) => readFileSync(join(root, f), "utf8")));
-    const known = new Set(sources.flatMap((text) => [...text.matchAll(/"((?:pyroscope|cinderblock|objstore)_[a-z_]+)"/g)].map((m) => m[1]!)));
-    const used = [...dashboards.flatMap((d) => d.panels.flatMap((p) => p.targets.map((t) => t.expr))), ...alerts.map((a) => a.expr)].flatMap(names);
+    const sources = ["apps", "libs"].flatMap((root) =>
+      readdirSync(root, { recursive: true, encoding: "utf8" })
+        .filter((f) => f.endsWith(".ts") && !f.includes("node_modules"))
+        .map((f) => readFileSync(join(root, f), "utf8")),
+    );
+    const known = new Set(
+      sources.flatMap((text) =>
+        [...text.matchAll(/"((?:pyroscope|cinderblock|objstore)_[a-z_]+)"/g)].map((m) => m[1]!),
+      ),
+    );
+    const used = [
+      ...dashboards.flatMap((d) => d.panels.flatMap((p) => p.targets.map((t) => t.expr))),
+      ...alerts.map((a) => a.expr),
+    ].flatMap(names);
     expect(used.length).toBeGreaterThan(60);
-    expect([...new Set(used)].filter((n) => !known.has(n) && !known.has(n.replace(/_(bucket|sum|count)$/, "")))).toEqual([]);
+    expect(
+      [...new Set(used)].filter((n) => !known.has(n) && !known.has(n.replace(/_(bucket|sum|count)$/, ""))),
+    ).toEqual([]);
   });
 
   it("have a section in the runbook each", () => {
-    const sections = [...readFileSync("docs/operations/runbook.md", "utf8").matchAll(/^## (\w+)$/gm)].map((m) => m[1]!);
+    const sections = [...readFileSync("docs/operations/runbook.md", "utf8").matchAll(/^## (\w+)$/gm)].map(
+      (m) => m[1]!,
+    );
     expect(sections).toEqual(alerts.map((a) => a.alert));
   });
 
@@ -42,60 +69,142 @@ describe("dashboards and alerts", () => {
 
   it("are answered by a real Prometheus that scrapes a cluster at work, every panel with data; and alerts fire when what they name happens", async () => {
     const [redis, s3, kafka] = [await startRedis(), await startS3Server(["monitored"]), await startKafka()];
-    left.push(() => redis?.kill(), () => s3?.stop(), () => kafka?.kill());
+    left.push(
+      () => redis?.kill(),
+      () => s3?.stop(),
+      () => kafka?.kill(),
+    );
     if (!redis || !s3 || !kafka) return; // said when it was looked for
-    const overrides = join(folder(), "overrides.yaml"), rules = join(folder(), "alerts.yaml");
+    const overrides = join(folder(), "overrides.yaml"),
+      rules = join(folder(), "alerts.yaml");
     writeFileSync(overrides, "overrides: {of-its-own: {ingestion_rate_mb: 5}}\n");
     // As they are, but for the time that a condition has to last.
-    writeFileSync(rules, readFileSync(`${CHART}/rules/alerts.yaml`, "utf8").replaceAll(/^( *for: ).*$/gm, "$10s"));
-    const c = new Cluster(redis, s3, "monitored", "-distributor.write-buffer=kafka", `-kafka.brokers=${kafka.brokers}`, "-kafka.topic=monitored", "-kafka.auto-create-topic-partitions=2", "-distributor.push.timeout=1s", "-validation.max-label-names-per-series=5",
-      `-runtime-config.file=${overrides}`, "-runtime-config.reload-period=1s", "-pyroscopedb.ship-interval=300ms", "-blocks-storage.bucket-store.sync-interval=500ms", "-compactor.block-ranges=1h,2h", "-compactor.compaction-interval=1s", "-compactor.first-level-compaction-wait-period=0s", "-compactor.cleanup-interval=1s");
+    writeFileSync(
+      rules,
+      readFileSync(`${CHART}/rules/alerts.yaml`, "utf8").replaceAll(/^( *for: ).*$/gm, "$10s"),
+    );
+    const c = new Cluster(
+      redis,
+      s3,
+      "monitored",
+      "-distributor.write-buffer=kafka",
+      `-kafka.brokers=${kafka.brokers}`,
+      "-kafka.topic=monitored",
+      "-kafka.auto-create-topic-partitions=2",
+      "-distributor.push.timeout=1s",
+      "-validation.max-label-names-per-series=5",
+      `-runtime-config.file=${overrides}`,
+      "-runtime-config.reload-period=1s",
+      "-pyroscopedb.ship-interval=300ms",
+      "-blocks-storage.bucket-store.sync-interval=500ms",
+      "-compactor.block-ranges=1h,2h",
+      "-compactor.compaction-interval=1s",
+      "-compactor.first-level-compaction-wait-period=0s",
+      "-compactor.cleanup-interval=1s",
+    );
     await Promise.all([0, 1].map((i) => c.startOne("ingester", i, `-ingester.availability-zone=${"ab"[i]}`)));
-    await Promise.all([c.start("store-gateway", 1), c.start("query-scheduler", 1), c.start("querier", 1), c.start("query-frontend", 1), c.start("compactor", 1)]);
+    await Promise.all([
+      c.start("store-gateway", 1),
+      c.start("query-scheduler", 1),
+      c.start("querier", 1),
+      c.start("query-frontend", 1),
+      c.start("compactor", 1),
+    ]);
     await c.start("distributor", 1);
     const exporter = new Server(folder(), "overrides-exporter");
-    await exporter.start(`-redis.address=127.0.0.1:${redis.port}`, `-runtime-config.file=${overrides}`, `-storage.filesystem.dir=${exporter.dir}`);
-    const prometheus = await startPrometheus([...c.members.values(), exporter].map((s) => `127.0.0.1:${s.port}`), [rules]);
+    await exporter.start(
+      `-redis.address=127.0.0.1:${redis.port}`,
+      `-runtime-config.file=${overrides}`,
+      `-storage.filesystem.dir=${exporter.dir}`,
+    );
+    const prometheus = await startPrometheus(
+      [...c.members.values(), exporter].map((s) => `127.0.0.1:${s.port}`),
+      [rules],
+    );
     left.unshift(() => prometheus?.stop());
-    if (!prometheus) { await c.stop(); return; }
-    const distributor = c.get("distributor"), frontend = c.get("query-frontend"), pusher = new Pusher(() => [distributor], 2);
+    if (!prometheus) {
+      await c.stop();
+      return;
+    }
+    const distributor = c.get("distributor"),
+      frontend = c.get("query-frontend"),
+      pusher = new Pusher(() => [distributor], 2);
     for (let i = 0; i < 12; i++) {
       await settle(700);
       await total(frontend, pusher);
       // One that is refused, so that its counter is there.
-      await distributor.json("/push.v1.PusherService/Push", { series: [{ labels: Array.from({ length: 9 }, (_, k) => ({ name: `l${k}`, value: "x" })), samples: [{ rawProfile: "" }] }] });
+      await distributor.json("/push.v1.PusherService/Push", {
+        series: [
+          {
+            labels: Array.from({ length: 9 }, (_, k) => ({ name: `l${k}`, value: "x" })),
+            samples: [{ rawProfile: "" }],
+          },
+        ],
+      });
       if (i % 4 === 3) await c.flush();
     }
-    const ask = async (expr: string): Promise<{ status: string; error?: string; data?: { result: unknown[] } }> => (await fetch(`${prometheus.url}/api/v1/query?${new URLSearchParams({ query: expr.replaceAll("$__rate_interval", "30s").replaceAll("$tenant", ".*") })}`)).json() as never;
+    const ask = async (
+      expr: string,
+    ): Promise<{ status: string; error?: string; data?: { result: unknown[] } }> =>
+      (
+        await fetch(
+          `${prometheus.url}/api/v1/query?${new URLSearchParams({ query: expr.replaceAll("$__rate_interval", "30s").replaceAll("$tenant", ".*") })}`,
+        )
+      ).json() as never;
     const empty: string[] = [];
-    for (const d of dashboards) for (const p of d.panels) for (const { expr } of p.targets) {
-      const r = await ask(expr);
-      expect([p.title, r.status, r.error]).toEqual([p.title, "success", undefined]);
-      if (r.data!.result.length === 0) empty.push(`${d.title}: ${p.title}: ${expr}`);
-    }
+    for (const d of dashboards)
+      for (const p of d.panels)
+        for (const { expr } of p.targets) {
+          const r = await ask(expr);
+          expect([p.title, r.status, r.error]).toEqual([p.title, "success", undefined]);
+          if (r.data!.result.length === 0) empty.push(`${d.title}: ${p.title}: ${expr}`);
+        }
     expect(empty).toEqual([]);
-    const { data } = (await (await fetch(`${prometheus.url}/api/v1/rules`)).json()) as { data: { groups: { rules: { name: string; health: string; state: string }[] }[] } };
+    const { data } = (await (await fetch(`${prometheus.url}/api/v1/rules`)).json()) as {
+      data: { groups: { rules: { name: string; health: string; state: string }[] }[] };
+    };
     expect(data.groups[0]!.rules.map((r) => r.health)).toEqual(alerts.map(() => "ok"));
-    const firing = async (): Promise<string[]> => ((await (await fetch(`${prometheus.url}/api/v1/alerts`)).json()) as { data: { alerts: { state: string; labels: { alertname: string } }[] } }).data.alerts.filter((a) => a.state === "firing").map((a) => a.labels.alertname);
+    const firing = async (): Promise<string[]> =>
+      (
+        (await (await fetch(`${prometheus.url}/api/v1/alerts`)).json()) as {
+          data: { alerts: { state: string; labels: { alertname: string } }[] };
+        }
+      ).data.alerts
+        .filter((a) => a.state === "firing")
+        .map((a) => a.labels.alertname);
     expect(await firing()).toEqual([]);
-    const fires = (alert: string): Promise<void> => until(`${alert} fires`, async () => (await firing()).includes(alert), 40_000);
+    const fires = (alert: string): Promise<void> =>
+      until(`${alert} fires`, async () => (await firing()).includes(alert), 40_000);
 
     writeFileSync(overrides, "overrides: [\n");
     await fires("CinderblockRuntimeConfigBad");
-    writeFileSync(overrides, "overrides: {anonymous: {ingestion_rate_mb: 0.0001, ingestion_burst_size_mb: 0.0001}}\n");
+    writeFileSync(
+      overrides,
+      "overrides: {anonymous: {ingestion_rate_mb: 0.0001, ingestion_burst_size_mb: 0.0001}}\n",
+    );
     await fires("CinderblockWritesRefused");
     writeFileSync(overrides, "overrides: {}\n");
     // A block that cannot be read, and one that is gone, each asked for.
     await pusher.stop();
     await c.flush();
-    const folderOf = join(s3.directory, "monitored/anonymous/phlaredb"), blocks = (): string[] => readdirSync(folderOf).filter((f) => /^[0-9A-Z]{26}$/.test(f) && existsSync(join(folderOf, f, "profiles.parquet")));
+    const folderOf = join(s3.directory, "monitored/anonymous/phlaredb"),
+      blocks = (): string[] =>
+        readdirSync(folderOf).filter(
+          (f) => /^[0-9A-Z]{26}$/.test(f) && existsSync(join(folderOf, f, "profiles.parquet")),
+        );
     await c.get("compactor").stop("SIGKILL");
     await until("there are blocks", () => Promise.resolve(blocks().length > 0));
     for (const b of blocks()) writeFileSync(join(folderOf, b, "profiles.parquet"), "not a table");
     await c.get("store-gateway").stop("SIGKILL");
     rmSync(join(c.get("store-gateway").dir, "sync"), { recursive: true, force: true });
     await c.startOne("store-gateway", 0);
-    await until("a query met it", async () => (await total(frontend, pusher)).partial !== "" && (await firing()).includes("CinderblockDamagedBlocks"), 60_000);
+    await until(
+      "a query met it",
+      async () =>
+        (await total(frontend, pusher)).partial !== "" &&
+        (await firing()).includes("CinderblockDamagedBlocks"),
+      60_000,
+    );
     s3.stop();
     const again = new Pusher(() => [distributor], 1, Date.now());
     await settle(500);
@@ -105,7 +214,17 @@ describe("dashboards and alerts", () => {
     await fires("CinderblockIngesterUnhealthy");
     await kafka.kill();
     // A route that nothing else asks: all of its requests fail.
-    await until("CinderblockRequestErrors fires", async () => { await fetch(`${distributor.url}/ingest?name=alone&from=now-1m&until=now`, { method: "POST", body: "main;a 1\n" }); return (await firing()).includes("CinderblockRequestErrors"); }, 60_000);
+    await until(
+      "CinderblockRequestErrors fires",
+      async () => {
+        await fetch(`${distributor.url}/ingest?name=alone&from=now-1m&until=now`, {
+          method: "POST",
+          body: "main;a 1\n",
+        });
+        return (await firing()).includes("CinderblockRequestErrors");
+      },
+      60_000,
+    );
     await Promise.all([c.stop(), exporter.stop("SIGKILL"), again.stop()]);
   }, 300_000);
 });

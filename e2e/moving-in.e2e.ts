@@ -10,45 +10,103 @@ import { folder, Server } from "./server.ts";
  * docs/operations/moving-in.md, walked step by step with the commands that it names. No Pyroscope v1 can be run here: the
  * blocks that its ingesters wrote come to the bucket as its shipper brings them, meta.json last.
  */
-const oracle = new Oracle(), PAGE = readFileSync("docs/operations/moving-in.md", "utf8");
+const oracle = new Oracle(),
+  PAGE = readFileSync("docs/operations/moving-in.md", "utf8");
 
 /** A command of the page: the one line in it that begins like this. */
 function command(begin: string): string[] {
-  const lines = [...PAGE.matchAll(/(?:^ {4}|`)([^`\n]+)/gm)].map((m) => m[1]!).filter((l) => l.startsWith(begin));
+  const lines = [...PAGE.matchAll(/(?:^ {4}|`)([^`\n]+)/gm)]
+    .map((m) => m[1]!)
+    .filter((l) => l.startsWith(begin));
   expect(lines).toHaveLength(1);
   return lines[0]!.split(" ").slice(1);
 }
 
 /** Paths with a hash of what is in each file. */
 function contents(dir: string): string[] {
-  return readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((f) => statSync(join(dir, f)).isFile()).sort().map((f) => `${f} ${createHash("sha256").update(readFileSync(join(dir, f))).digest("hex")}`);
+  return readdirSync(dir, { recursive: true, encoding: "utf8" })
+    .filter((f) => statSync(join(dir, f)).isFile())
+    .sort()
+    .map(
+      (f) =>
+        `${f} ${createHash("sha256")
+          .update(readFileSync(join(dir, f)))
+          .digest("hex")}`,
+    );
 }
 
 // v1's blocks and answers lie beside a checkout of the team alone: where they do not, that was said, and in CI it is a failure.
 (oracle.ready ? describe : describe.skip)("moving in from Pyroscope v1, and back", () => {
-  const shared = folder(), bucket = join(shared, "v1-bucket"), blocks = join(bucket, "anonymous/phlaredb"), config = join(shared, "pyroscope.yaml");
-  const shipped = oracle.ready ? join(oracle.data!, "buckets/ingester/anonymous/phlaredb") : "", all = oracle.ready ? readdirSync(shipped).sort() : [];
+  const shared = folder(),
+    bucket = join(shared, "v1-bucket"),
+    blocks = join(bucket, "anonymous/phlaredb"),
+    config = join(shared, "pyroscope.yaml");
+  const shipped = oracle.ready ? join(oracle.data!, "buckets/ingester/anonymous/phlaredb") : "",
+    all = oracle.ready ? readdirSync(shipped).sort() : [];
   const ship = (ulid: string): void => {
     const to = join(blocks, ulid);
     mkdirSync(to, { recursive: true });
-    for (const f of readdirSync(join(shipped, ulid)).sort((a, b) => Number(a === "meta.json") - Number(b === "meta.json"))) cpSync(join(shipped, ulid, f), join(to, f), { recursive: true });
+    for (const f of readdirSync(join(shipped, ulid)).sort(
+      (a, b) => Number(a === "meta.json") - Number(b === "meta.json"),
+    ))
+      cpSync(join(shipped, ulid, f), join(to, f), { recursive: true });
     execFileSync("chmod", ["-R", "u+w", to]);
   };
   // What v1's operator has; the limits let questions about the recorded days through.
-  writeFileSync(config, `target: all\nstorage: { backend: filesystem, filesystem: { dir: ${bucket} } }\nanalytics: { reporting_enabled: false }\nmemberlist: { bind_port: 7946 }\nlimits: { max_query_lookback: 0s, max_query_length: 0s, reject_older_than: 0s }\n`);
+  writeFileSync(
+    config,
+    `target: all\nstorage: { backend: filesystem, filesystem: { dir: ${bucket} } }\nanalytics: { reporting_enabled: false }\nmemberlist: { bind_port: 7946 }\nlimits: { max_query_lookback: 0s, max_query_length: 0s, reject_older_than: 0s }\n`,
+  );
 
   /** A server started by the page's line, with paths and intervals of this test, on a port of its own. */
   function start(server: Server, ...flags: string[]): Promise<void> {
-    const own: Record<string, string> = { "-config.file": config, "-pyroscopedb.data-path": join(server.dir, "db") };
-    const told = flags.filter((f) => !f.startsWith("-server.http-listen-port=")).map((f) => { const [name, value] = f.split("=") as [string, string]; return `${name}=${own[name] ?? value}`; });
-    return server.start(...told, `-storage.filesystem.dir=${bucket}`, "-blocks-storage.bucket-store.sync-interval=300ms", "-pyroscopedb.max-block-duration=5m", "-compactor.block-ranges=5m,10m,20m", "-compactor.first-level-compaction-wait-period=0s", "-compactor.compaction-interval=300ms");
+    const own: Record<string, string> = {
+      "-config.file": config,
+      "-pyroscopedb.data-path": join(server.dir, "db"),
+    };
+    const told = flags
+      .filter((f) => !f.startsWith("-server.http-listen-port="))
+      .map((f) => {
+        const [name, value] = f.split("=") as [string, string];
+        return `${name}=${own[name] ?? value}`;
+      });
+    return server.start(
+      ...told,
+      `-storage.filesystem.dir=${bucket}`,
+      "-blocks-storage.bucket-store.sync-interval=300ms",
+      "-pyroscopedb.max-block-duration=5m",
+      "-compactor.block-ranges=5m,10m,20m",
+      "-compactor.first-level-compaction-wait-period=0s",
+      "-compactor.compaction-interval=300ms",
+    );
   }
   // It may still be reading the bucket; what differs in the end is told by the last look.
-  const answers = async (server: Server, name: string): Promise<void> => { await until(`v1's answers: ${name}`, async () => { await Promise.resolve(); oracle.expectBucketAnswers(server, name); return true; }, 30_000).catch(() => { oracle.expectBucketAnswers(server, name); }); };
-  const cli = (...args: string[]): string => { const r = spawnSync(resolve("apps/cli/bin/cinderblock-cli"), [...args, `-storage.filesystem.dir=${bucket}`], { encoding: "utf8" }); expect([r.status, r.stderr]).toEqual([0, ""]); return r.stdout; };
+  const answers = async (server: Server, name: string): Promise<void> => {
+    await until(
+      `v1's answers: ${name}`,
+      async () => {
+        await Promise.resolve();
+        oracle.expectBucketAnswers(server, name);
+        return true;
+      },
+      30_000,
+    ).catch(() => {
+      oracle.expectBucketAnswers(server, name);
+    });
+  };
+  const cli = (...args: string[]): string => {
+    const r = spawnSync(
+      resolve("apps/cli/bin/cinderblock-cli"),
+      [...args, `-storage.filesystem.dir=${bucket}`],
+      { encoding: "utf8" },
+    );
+    expect([r.status, r.stderr]).toEqual([0, ""]);
+    return r.stdout;
+  };
   const ours = new Server();
   let pusher: Pusher | undefined;
-  const pushed = async (): Promise<number> => (await total(ours, pusher!, { "x-read-consistency": "strong" })).sum;
+  const pushed = async (): Promise<number> =>
+    (await total(ours, pusher!, { "x-read-consistency": "strong" })).sum;
 
   it("1. looks first: the answers are v1's, every block is whole, and not a byte of the bucket changes", async () => {
     for (const ulid of all) ship(ulid);
@@ -56,7 +114,9 @@ function contents(dir: string): string[] {
     await start(ours, ...command("cinderblock -config.file"));
     await answers(ours, "look");
     expect(await (await fetch(`${ours.url}/store-gateway/tenants`)).text()).toContain("anonymous");
-    expect(cli(...command("cinderblock-cli blocks verify").slice(0, 2)).match(/ sound$/gm)).toHaveLength(all.length);
+    expect(cli(...command("cinderblock-cli blocks verify").slice(0, 2)).match(/ sound$/gm)).toHaveLength(
+      all.length,
+    );
     await settle(1500); // several rounds of everything that goes on beside questions
     expect(contents(bucket)).toEqual(before);
     expect(ours.log()).toMatch(/configuration without effect here: .*key=memberlist/);
@@ -70,20 +130,45 @@ function contents(dir: string): string[] {
     for (const ulid of late) execFileSync("rm", ["-r", join(blocks, ulid)]);
     await start(ours, ...command("cinderblock -config.file"));
     pusher = new Pusher(() => [ours], 2, Date.now() - 60_000);
-    await until("it knows the bucket", async () => (await (await fetch(`${ours.url}/store-gateway/tenants`)).text()).includes("anonymous"));
-    expect(oracle.surprising(oracle.compare(join(oracle.data!, "answers/compacted"), oracle.ask(ours, BUCKET_BASE, "some")).differ)).not.toEqual([]);
-    for (const ulid of late) { ship(ulid); await settle(300); }
+    await until("it knows the bucket", async () =>
+      (await (await fetch(`${ours.url}/store-gateway/tenants`)).text()).includes("anonymous"),
+    );
+    expect(
+      oracle.surprising(
+        oracle.compare(join(oracle.data!, "answers/compacted"), oracle.ask(ours, BUCKET_BASE, "some")).differ,
+      ),
+    ).not.toEqual([]);
+    for (const ulid of late) {
+      ship(ulid);
+      await settle(300);
+    }
     await answers(ours, "shipped");
     await pusher.stop();
     expect(await pushed()).toBe(pusher.acknowledged.size);
     // Nobody compacted: v1's compactor is the one that is on.
-    for (const ulid of all) expect(readdirSync(join(blocks, ulid)).some((f) => f.includes("deletion-mark"))).toBe(false);
+    for (const ulid of all)
+      expect(readdirSync(join(blocks, ulid)).some((f) => f.includes("deletion-mark"))).toBe(false);
   }, 180_000);
 
   it("4. moves compaction: ours takes v1's blocks and its own together, and every answer stays", async () => {
     await ours.stop();
     await start(ours, ...command("cinderblock -config.file").filter((f) => f !== "-compactor.enabled=false"));
-    const level = (): number => Math.max(...readdirSync(blocks).filter((n) => n.length === 26).map((n) => { try { return (JSON.parse(readFileSync(join(blocks, n, "meta.json"), "utf8")) as { compaction: { level: number } }).compaction.level; } catch { return 0; /* being uploaded */ } }));
+    const level = (): number =>
+      Math.max(
+        ...readdirSync(blocks)
+          .filter((n) => n.length === 26)
+          .map((n) => {
+            try {
+              return (
+                JSON.parse(readFileSync(join(blocks, n, "meta.json"), "utf8")) as {
+                  compaction: { level: number };
+                }
+              ).compaction.level;
+            } catch {
+              return 0; /* being uploaded */
+            }
+          }),
+      );
     await until("v1's blocks are compacted", () => Promise.resolve(level() >= 3), 60_000);
     await settle(2000);
     await answers(ours, "compacted");
@@ -91,12 +176,21 @@ function contents(dir: string): string[] {
   }, 180_000);
 
   it("goes back: everything is in the bucket, in nothing but v1's files, and a reader with nothing of ours finds all of it", async () => {
-    expect(PAGE).toContain("curl -X POST -H 'content-type: application/json' -d '{}' http://<v1 ingester>:4040/ingester.v1.IngesterService/Flush");
-    const r = await fetch(`${ours.url}/ingester.v1.IngesterService/Flush`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
+    expect(PAGE).toContain(
+      "curl -X POST -H 'content-type: application/json' -d '{}' http://<v1 ingester>:4040/ingester.v1.IngesterService/Flush",
+    );
+    const r = await fetch(`${ours.url}/ingester.v1.IngesterService/Flush`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: "{}",
+    });
     expect(r.status).toBe(200);
     await ours.stop();
-    const files = new Set(contents(bucket).map((l) => l.split(" ")[0]!.replace(/[0-9A-HJKMNP-TV-Z]{26}/g, "<block>")));
-    const V1 = /^anonymous\/phlaredb\/(bucket-index\.json\.gz|markers\/<block>-(deletion|no-compact)-mark\.json|<block>\/(index\.tsdb|meta\.json|deletion-mark\.json|profiles(_5m_sum|_1h_sum)?\.parquet|symbols\.symdb|symbols\/\w+\.(parquet|symdb)))$/;
+    const files = new Set(
+      contents(bucket).map((l) => l.split(" ")[0]!.replace(/[0-9A-HJKMNP-TV-Z]{26}/g, "<block>")),
+    );
+    const V1 =
+      /^anonymous\/phlaredb\/(bucket-index\.json\.gz|markers\/<block>-(deletion|no-compact)-mark\.json|<block>\/(index\.tsdb|meta\.json|deletion-mark\.json|profiles(_5m_sum|_1h_sum)?\.parquet|symbols\.symdb|symbols\/\w+\.(parquet|symdb)))$/;
     expect([...files].filter((f) => !V1.test(f))).toEqual([]);
     const after = new Server();
     await start(after, ...command("cinderblock -config.file"));

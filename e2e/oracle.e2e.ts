@@ -13,27 +13,41 @@ const run = (...args: string[]): string => oracle.run(...args);
   const ask: Oracle["ask"] = (...args) => oracle.ask(...args);
   const compare: Oracle["compare"] = (...args) => oracle.compare(...args);
 
-  it.each(process.env.CINDERBLOCK_LONG ? ["connect", "json", "grpc", "grpcweb"] : ["connect", "grpc"])("pushed and asked by %s: from memory, after a flush, after a restart, from the bucket alone", async (protocol) => {
-    const server = new Server();
-    await server.start();
-    const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    expect(run("push", "-load", load, "-url", server.url, "-base", String(base), "-protocol", protocol)).toContain("1040 profiles");
-    const head = compare(join(data!, "answers/head"), ask(server, base, `${protocol}-head`, "-protocol", protocol));
-    expect(oracle.surprising(head.differ)).toEqual([]);
-    expect(head.equal).toBeGreaterThanOrEqual(351);
-    await server.flush();
-    // Only what tells heads from blocks by name may change with the place of the data.
-    const own = (name: string): string[] => compare(join(work, `${protocol}-head`), ask(server, base, name, "-protocol", protocol), "-tolerance", "0").differ.filter((d) => !d.startsWith("analyze."));
-    expect(own(`${protocol}-flushed`)).toEqual([]);
-    await server.stop();
-    await server.start();
-    expect(own(`${protocol}-restarted`)).toEqual([]);
-    await server.stop();
-    execFileSync("rm", ["-rf", join(server.dir, "db")]);
-    await server.start();
-    expect(own(`${protocol}-bucket`)).toEqual([]);
-    await server.stop();
-  });
+  it.each(process.env.CINDERBLOCK_LONG ? ["connect", "json", "grpc", "grpcweb"] : ["connect", "grpc"])(
+    "pushed and asked by %s: from memory, after a flush, after a restart, from the bucket alone",
+    async (protocol) => {
+      const server = new Server();
+      await server.start();
+      const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
+      expect(
+        run("push", "-load", load, "-url", server.url, "-base", String(base), "-protocol", protocol),
+      ).toContain("1040 profiles");
+      const head = compare(
+        join(data!, "answers/head"),
+        ask(server, base, `${protocol}-head`, "-protocol", protocol),
+      );
+      expect(oracle.surprising(head.differ)).toEqual([]);
+      expect(head.equal).toBeGreaterThanOrEqual(351);
+      await server.flush();
+      // Only what tells heads from blocks by name may change with the place of the data.
+      const own = (name: string): string[] =>
+        compare(
+          join(work, `${protocol}-head`),
+          ask(server, base, name, "-protocol", protocol),
+          "-tolerance",
+          "0",
+        ).differ.filter((d) => !d.startsWith("analyze."));
+      expect(own(`${protocol}-flushed`)).toEqual([]);
+      await server.stop();
+      await server.start();
+      expect(own(`${protocol}-restarted`)).toEqual([]);
+      await server.stop();
+      execFileSync("rm", ["-rf", join(server.dir, "db")]);
+      await server.start();
+      expect(own(`${protocol}-bucket`)).toEqual([]);
+      await server.stop();
+    },
+  );
 
   it.each(["ingester", "compacted", "split"])("over the bucket %s that v1 wrote", async (bucket) => {
     const server = new Server();
@@ -50,9 +64,20 @@ const run = (...args: string[]): string => oracle.run(...args);
     mkdirSync(join(server.dir, "bucket"), { recursive: true });
     cpSync(join(data!, "buckets/ingester"), join(server.dir, "bucket"), { recursive: true });
     execFileSync("chmod", ["-R", "u+w", join(server.dir, "bucket")]);
-    const flags = ["-querier.split-queries-by-interval=11m", "-querier.split-queries-by-shards=2", "-querier.max-query-parallelism=3", "-query-frontend.results-cache.backend=memory", "-query-scheduler.max-outstanding-requests-per-tenant=4"];
+    const flags = [
+      "-querier.split-queries-by-interval=11m",
+      "-querier.split-queries-by-shards=2",
+      "-querier.max-query-parallelism=3",
+      "-query-frontend.results-cache.backend=memory",
+      "-query-scheduler.max-outstanding-requests-per-tenant=4",
+    ];
     await server.start(...flags, "-compactor.enabled=false");
-    const metric = async (name: string): Promise<number> => Number(new RegExp(`^cinderblock_query_frontend_${name} (\\d+)`, "m").exec(await (await fetch(`${server.url}/metrics`)).text())![1]);
+    const metric = async (name: string): Promise<number> =>
+      Number(
+        new RegExp(`^cinderblock_query_frontend_${name} (\\d+)`, "m").exec(
+          await (await fetch(`${server.url}/metrics`)).text(),
+        )![1],
+      );
     oracle.expectBucketAnswers(server, "parts");
     const ran = await metric("subqueries_total");
     expect(ran).toBeGreaterThan(900);
@@ -63,7 +88,14 @@ const run = (...args: string[]): string => oracle.run(...args);
     expect(again).toBeLessThan(ran / 20); // ranges of now
     // While blocks are merged under the questions, what was kept is used all the same.
     await server.stop();
-    await server.start(...flags, "-pyroscopedb.max-block-duration=5m", "-compactor.block-ranges=5m,10m,20m", "-compactor.first-level-compaction-wait-period=0s", "-compactor.compaction-interval=300ms", "-blocks-storage.bucket-store.sync-interval=300ms");
+    await server.start(
+      ...flags,
+      "-pyroscopedb.max-block-duration=5m",
+      "-compactor.block-ranges=5m,10m,20m",
+      "-compactor.first-level-compaction-wait-period=0s",
+      "-compactor.compaction-interval=300ms",
+      "-blocks-storage.bucket-store.sync-interval=300ms",
+    );
     oracle.expectBucketAnswers(server, "parts-compacted");
     // Questions of the suite repeat one another's parts.
     expect(await metric("results_cache_hits_total")).toBeGreaterThan(0);
@@ -73,15 +105,23 @@ const run = (...args: string[]): string => oracle.run(...args);
   it("over the data directory of a v1 ingester: its unshipped blocks are adopted and shipped", async () => {
     const server = new Server();
     mkdirSync(join(server.dir, "db/anonymous"), { recursive: true });
-    cpSync(join(data!, "buckets/ingester/anonymous/phlaredb"), join(server.dir, "db/anonymous/local"), { recursive: true });
+    cpSync(join(data!, "buckets/ingester/anonymous/phlaredb"), join(server.dir, "db/anonymous/local"), {
+      recursive: true,
+    });
     execFileSync("chmod", ["-R", "u+w", join(server.dir, "db")]);
     // Otherwise the blocks, long older than the retention, may leave the disk as soon as the bucket answers for them.
     await server.start("-pyroscopedb.retention-policy-disable=true");
     oracle.expectBucketAnswers(server, "adopted");
     await server.stop();
-    const ulids = (dir: string): string[] => readdirSync(join(server.dir, dir)).filter((f) => f.length === 26).sort();
+    const ulids = (dir: string): string[] =>
+      readdirSync(join(server.dir, dir))
+        .filter((f) => f.length === 26)
+        .sort();
     expect(ulids("bucket/anonymous/phlaredb")).toEqual(ulids("db/anonymous/local"));
-    expect(JSON.parse(readFileSync(join(server.dir, "db/anonymous/local/shipper.json"), "utf8"))).toEqual({ version: 1, uploaded: ulids("db/anonymous/local") });
+    expect(JSON.parse(readFileSync(join(server.dir, "db/anonymous/local/shipper.json"), "utf8"))).toEqual({
+      version: 1,
+      uploaded: ulids("db/anonymous/local"),
+    });
   });
 
   it("to bad requests: the same status and code, save those that docs/differences.md lists", async () => {
@@ -90,10 +130,28 @@ const run = (...args: string[]): string => oracle.run(...args);
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
     run("push", "-load", load, "-url", server.url, "-base", String(base));
     const out = join(work, "bad");
-    run("query", "-load", load, "-url", server.url, "-base", String(base), "-suite", "bad", "-k", "1", "-out", out);
+    run(
+      "query",
+      "-load",
+      load,
+      "-url",
+      server.url,
+      "-base",
+      String(base),
+      "-suite",
+      "bad",
+      "-k",
+      "1",
+      "-out",
+      out,
+    );
     const { differ } = compare(join(data!, "answers/bad"), out);
     await server.stop();
-    const listed = new Set([...readFileSync(resolve("docs/differences.md"), "utf8").matchAll(/^\| `(bad[^`]*)`/gm)].map((m) => m[1]!));
+    const listed = new Set(
+      [...readFileSync(resolve("docs/differences.md"), "utf8").matchAll(/^\| `(bad[^`]*)`/gm)].map(
+        (m) => m[1]!,
+      ),
+    );
     const groups = [...listed].filter((l) => l.endsWith("*")).map((l) => l.slice(0, -1));
     expect(differ.filter((d) => !listed.has(d) && !groups.some((g) => d.startsWith(g)))).toEqual([]);
     expect(existsSync(join(out, "_dump.json"))).toBe(true);

@@ -15,48 +15,90 @@ export class Oracle {
 
   constructor() {
     this.ready = this.build();
-    this.disagrees = new Set(this.data ? readFileSync(join(this.data, "answers/v1-disagrees-with-itself.txt"), "utf8").trim().split("\n") : []);
+    this.disagrees = new Set(
+      this.data
+        ? readFileSync(join(this.data, "answers/v1-disagrees-with-itself.txt"), "utf8").trim().split("\n")
+        : [],
+    );
   }
 
   private build(): boolean {
     if (!this.data) return false;
-    const r = spawnSync("go", ["build", "-o", this.program, "."], { cwd: resolve(this.data, "../oracle"), encoding: "utf8" });
+    const r = spawnSync("go", ["build", "-o", this.program, "."], {
+      cwd: resolve(this.data, "../oracle"),
+      encoding: "utf8",
+    });
     if (r.status === 0) return true;
     if (process.env.CI === "true") throw new Error(`the oracle does not build: ${r.stderr}`);
     process.stderr.write("NOTE: go is not here; answers are not compared with Pyroscope v1's\n");
     return false;
   }
 
-  run(...args: string[]): string { const r = spawnSync(this.program, args, { encoding: "utf8", maxBuffer: 1 << 28 }); return r.stdout + r.stderr; }
+  run(...args: string[]): string {
+    const r = spawnSync(this.program, args, { encoding: "utf8", maxBuffer: 1 << 28 });
+    return r.stdout + r.stderr;
+  }
 
-  get load(): string { return join(this.data!, "load"); }
+  get load(): string {
+    return join(this.data!, "load");
+  }
 
   /** Asks the suite's good questions; returns the folder of the answers. */
   ask(server: Server, base: number, name: string, ...more: string[]): string {
     const out = join(this.work, name);
-    this.run("query", "-load", this.load, "-url", server.url, "-base", String(base), "-suite", "good", "-k", "1", "-out", out, ...more);
+    this.run(
+      "query",
+      "-load",
+      this.load,
+      "-url",
+      server.url,
+      "-base",
+      String(base),
+      "-suite",
+      "good",
+      "-k",
+      "1",
+      "-out",
+      out,
+      ...more,
+    );
     return out;
   }
 
   /** Names of the answers that differ. */
   compare(expected: string, got: string, ...flags: string[]): { equal: number; differ: string[] } {
     const out = this.run("diff", "-no-trunc", "-lines", "0", ...flags, expected, got);
-    return { equal: Number(/(\d+) equal/.exec(out)?.[1] ?? 0), differ: [...out.matchAll(/^different ([^\s]+):/gm)].map((m) => m[1]!).sort() };
+    return {
+      equal: Number(/(\d+) equal/.exec(out)?.[1] ?? 0),
+      differ: [...out.matchAll(/^different ([^\s]+):/gm)].map((m) => m[1]!).sort(),
+    };
   }
 
   /** Without the questions on which v1 disagrees with itself, and those that v1 does not answer. */
-  surprising(differ: readonly string[]): string[] { return differ.filter((d) => !this.disagrees.has(d) && !BEYOND_V1.has(d)); }
+  surprising(differ: readonly string[]): string[] {
+    return differ.filter((d) => !this.disagrees.has(d) && !BEYOND_V1.has(d));
+  }
 
   /** The answers that v1's buckets must give, and give after whatever compaction. */
   expectBucketAnswers(server: Server, name: string): void {
-    const { equal, differ } = this.compare(join(this.data!, "answers/compacted"), this.ask(server, BUCKET_BASE, name));
+    const { equal, differ } = this.compare(
+      join(this.data!, "answers/compacted"),
+      this.ask(server, BUCKET_BASE, name),
+    );
     expect(this.surprising(differ)).toEqual([]);
     expect(equal).toBeGreaterThanOrEqual(351);
   }
 }
 
 /** What v1 refuses or ignores, and Cinderblock answers: docs/differences.md, e2e/beyond-v1. */
-const BEYOND_V1 = new Set(["heatmap.HEATMAP_QUERY_TYPE_INDIVIDUAL", "heatmap.HEATMAP_QUERY_TYPE_SPAN", "merge_dot.svc", "flamegraph_callsite.svc", "select_series_exemplars.EXEMPLAR_TYPE_INDIVIDUAL", "select_series_exemplars.EXEMPLAR_TYPE_SPAN"]);
+const BEYOND_V1 = new Set([
+  "heatmap.HEATMAP_QUERY_TYPE_INDIVIDUAL",
+  "heatmap.HEATMAP_QUERY_TYPE_SPAN",
+  "merge_dot.svc",
+  "flamegraph_callsite.svc",
+  "select_series_exemplars.EXEMPLAR_TYPE_INDIVIDUAL",
+  "select_series_exemplars.EXEMPLAR_TYPE_SPAN",
+]);
 
 /** The base that the load was pushed with for the recorded buckets. */
 export const BUCKET_BASE = 1795132800000;

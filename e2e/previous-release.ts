@@ -3,7 +3,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import { join, resolve } from "node:path";
 import { installing, missing, PARTS } from "@cinderblock/testkit";
 
-const { commit } = JSON.parse(readFileSync(join(import.meta.dirname, "previous-release.json"), "utf8")) as { commit: string };
+const { commit } = JSON.parse(readFileSync(join(import.meta.dirname, "previous-release.json"), "utf8")) as {
+  commit: string;
+};
 
 /** The folder of the release before this one, built from the history; undefined where there is no history. */
 export async function previousRelease(): Promise<string | undefined> {
@@ -17,11 +19,15 @@ export async function previousRelease(): Promise<string | undefined> {
       rmSync(making, { recursive: true, force: true });
       mkdirSync(making, { recursive: true });
       process.stderr.write(`building the release before, ${commit} (some seconds)\n`);
-      execFileSync("sh", ["-c", `git archive ${commit} | tar x -C ${making}`], { stdio: ["ignore", "ignore", "pipe"] });
+      execFileSync("sh", ["-c", `git archive ${commit} | tar x -C ${making}`], {
+        stdio: ["ignore", "ignore", "pipe"],
+      });
       // What it is built with is what is installed here; its own packages are its own.
       const modules = resolve("node_modules");
       mkdirSync(join(making, "node_modules/@cinderblock"), { recursive: true });
-      for (const name of readdirSync(modules)) if (name !== "@cinderblock" && !name.startsWith(".package")) symlinkSync(join(modules, name), join(making, "node_modules", name));
+      for (const name of readdirSync(modules))
+        if (name !== "@cinderblock" && !name.startsWith(".package"))
+          symlinkSync(join(modules, name), join(making, "node_modules", name));
       for (const part of ["apps", "libs"]) {
         for (const name of readdirSync(join(making, part))) {
           const file = join(making, part, name, "package.json");
@@ -31,15 +37,24 @@ export async function previousRelease(): Promise<string | undefined> {
         }
       }
       // Jest says "test" here, and the web UI would be built with React's checks, larger than it may be.
-      execFileSync(process.execPath, ["tools/build.mjs"], { cwd: making, stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, NODE_ENV: "production" } });
+      execFileSync(process.execPath, ["tools/build.mjs"], {
+        cwd: making,
+        stdio: ["ignore", "ignore", "pipe"],
+        env: { ...process.env, NODE_ENV: "production" },
+      });
       rmSync(home, { recursive: true, force: true });
       renameSync(making, home);
       // Links to the folder's former name.
-      for (const name of readdirSync(join(home, "node_modules/@cinderblock"))) rmSync(join(home, "node_modules/@cinderblock", name));
+      for (const name of readdirSync(join(home, "node_modules/@cinderblock")))
+        rmSync(join(home, "node_modules/@cinderblock", name));
       return Promise.resolve(home);
     } catch (err) {
-      return Promise.resolve(missing("the release before this one (git and the history of this repository)", String((err as { stderr?: Buffer }).stderr ?? (err as Error).message).slice(0, 400)));
+      return Promise.resolve(
+        missing(
+          "the release before this one (git and the history of this repository)",
+          String((err as { stderr?: Buffer }).stderr ?? (err as Error).message).slice(0, 400),
+        ),
+      );
     }
   });
 }
-

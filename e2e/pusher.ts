@@ -4,14 +4,21 @@ import { CPU, type Server } from "./server.ts";
 
 /** Waits until something holds. A look that fails, in whatever way, found that it does not yet. */
 export async function until(what: string, check: () => Promise<boolean>, ms = 20_000): Promise<void> {
-  const end = Date.now() + ms, look = async (): Promise<boolean> => check();
+  const end = Date.now() + ms,
+    look = async (): Promise<boolean> => check();
   while (!(await look().catch(() => false))) {
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await new Promise((r) => { setTimeout(r, 100); });
+    await new Promise((r) => {
+      setTimeout(r, 100);
+    });
   }
 }
 
-export function settle(ms: number): Promise<void> { return new Promise((r) => { setTimeout(r, ms); }); }
+export function settle(ms: number): Promise<void> {
+  return new Promise((r) => {
+    setTimeout(r, ms);
+  });
+}
 
 /** Pushes numbered profiles, each worth 1, until stopped; remembers what was acknowledged. */
 export class Pusher {
@@ -24,33 +31,86 @@ export class Pusher {
   readonly start: number;
 
   /** @param start time of the first profile, the others follow by a millisecond */
-  constructor(to: () => Server[], loops: number, start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000, headers: Record<string, string> = {}, services = 5) {
+  constructor(
+    to: () => Server[],
+    loops: number,
+    start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000,
+    headers: Record<string, string> = {},
+    services = 5,
+  ) {
     this.start = start;
     this.loops = Array.from({ length: loops }, async (_, k) => {
       while (!this.stopped) {
-        const id = this.begun++, at = this.start + id;
-        const body = gzipSync(tinyPprof({ stacks: [{ frames: ["main", `f${id % 7}`], values: [1] }], timeNanos: BigInt(at) * 1_000_000n }));
+        const id = this.begun++,
+          at = this.start + id;
+        const body = gzipSync(
+          tinyPprof({
+            stacks: [{ frames: ["main", `f${id % 7}`], values: [1] }],
+            timeNanos: BigInt(at) * 1_000_000n,
+          }),
+        );
         const all = to();
         try {
           const r = await fetch(`${all[(id + k) % all.length]!.url}/push.v1.PusherService/Push`, {
-            method: "POST", headers: { "content-type": "application/json", ...headers },
-            body: JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: `s${id % services}` }], samples: [{ rawProfile: body.toString("base64") }] }] }),
+            method: "POST",
+            headers: { "content-type": "application/json", ...headers },
+            body: JSON.stringify({
+              series: [
+                {
+                  labels: [
+                    { name: "__name__", value: "process_cpu" },
+                    { name: "service_name", value: `s${id % services}` },
+                  ],
+                  samples: [{ rawProfile: body.toString("base64") }],
+                },
+              ],
+            }),
           });
-          if (r.status === 200) this.acknowledged.add(id); else { this.refused++; await new Promise((w) => { setTimeout(w, 50); }); }
-        } catch { this.refused++; await new Promise((w) => { setTimeout(w, 50); }); }
+          if (r.status === 200) this.acknowledged.add(id);
+          else {
+            this.refused++;
+            await new Promise((w) => {
+              setTimeout(w, 50);
+            });
+          }
+        } catch {
+          this.refused++;
+          await new Promise((w) => {
+            setTimeout(w, 50);
+          });
+        }
       }
     });
   }
-  async stop(): Promise<void> { this.stopped = true; await Promise.all(this.loops); }
+  async stop(): Promise<void> {
+    this.stopped = true;
+    await Promise.all(this.loops);
+  }
 }
 
 /** The sum of everything that a pusher pushed, as a frontend sees it. */
-export async function total(frontend: Server, pusher: Pusher, headers: Record<string, string> = {}, profileTypeID = CPU): Promise<{ sum: number; partial: string; status: number; text: string }> {
+export async function total(
+  frontend: Server,
+  pusher: Pusher,
+  headers: Record<string, string> = {},
+  profileTypeID = CPU,
+): Promise<{ sum: number; partial: string; status: number; text: string }> {
   const r = await fetch(`${frontend.url}/querier.v1.QuerierService/SelectMergeStacktraces`, {
-    method: "POST", headers: { "content-type": "application/json", ...headers },
-    body: JSON.stringify({ profileTypeID, labelSelector: "{}", start: String(pusher.start - 1000), end: String(pusher.start + 1_000_000) }),
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: JSON.stringify({
+      profileTypeID,
+      labelSelector: "{}",
+      start: String(pusher.start - 1000),
+      end: String(pusher.start + 1_000_000),
+    }),
   });
   const text = await r.text();
   const body = JSON.parse(text) as { flamegraph?: { total?: string } };
-  return { sum: Number(body.flamegraph?.total ?? 0), partial: r.headers.get("x-cinderblock-partial") ?? "", status: r.status, text };
+  return {
+    sum: Number(body.flamegraph?.total ?? 0),
+    partial: r.headers.get("x-cinderblock-partial") ?? "",
+    status: r.status,
+    text,
+  };
 }

@@ -7,10 +7,21 @@ import { Server } from "./server.ts";
 
 const oracle = new Oracle();
 let s3: S3Server | undefined;
-beforeAll(async () => { s3 = await startS3Server(["blocks", "taken-over"]); }, 600_000);
-afterAll(() => { s3?.stop(); });
+beforeAll(async () => {
+  s3 = await startS3Server(["blocks", "taken-over"]);
+}, 600_000);
+afterAll(() => {
+  s3?.stop();
+});
 
-const flags = (bucket: string): string[] => ["-storage.backend=s3", `-storage.s3.endpoint=${s3!.endpoint}`, "-storage.s3.insecure=true", `-storage.s3.bucket-name=${bucket}`, `-storage.s3.access-key-id=${s3!.accessKeyId}`, `-storage.s3.secret-access-key=${s3!.secretAccessKey}`];
+const flags = (bucket: string): string[] => [
+  "-storage.backend=s3",
+  `-storage.s3.endpoint=${s3!.endpoint}`,
+  "-storage.s3.insecure=true",
+  `-storage.s3.bucket-name=${bucket}`,
+  `-storage.s3.access-key-id=${s3!.accessKeyId}`,
+  `-storage.s3.secret-access-key=${s3!.secretAccessKey}`,
+];
 
 (oracle.ready ? describe : describe.skip)("a bucket on an S3 server", () => {
   it("takes the blocks, and answers from them alone as the head did", async () => {
@@ -18,7 +29,9 @@ const flags = (bucket: string): string[] => ["-storage.backend=s3", `-storage.s3
     const server = new Server();
     await server.start(...flags("blocks"), "-storage.prefix=team/profiles");
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    expect(oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base))).toContain("1040 profiles");
+    expect(oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base))).toContain(
+      "1040 profiles",
+    );
     const head = oracle.ask(server, base, "s3-head");
     await server.flush();
     await server.stop();
@@ -37,11 +50,26 @@ const flags = (bucket: string): string[] => ["-storage.backend=s3", `-storage.s3
     await server.start(...flags("taken-over"), "-compactor.enabled=false");
     oracle.expectBucketAnswers(server, "s3-v1");
     await server.stop();
-    await server.start(...flags("taken-over"), "-pyroscopedb.max-block-duration=5m", "-compactor.block-ranges=5m,10m,20m", "-compactor.first-level-compaction-wait-period=0s", "-compactor.compaction-interval=300ms", "-compactor.cleanup-interval=300ms", "-compactor.deletion-delay=0s", "-blocks-storage.bucket-store.ignore-deletion-marks-delay=0s", "-blocks-storage.bucket-store.sync-interval=300ms");
-    for (let i = 0; i < 100 && !/msg="block deleted"/.test(server.log()); i++) await new Promise((r) => { setTimeout(r, 200); });
+    await server.start(
+      ...flags("taken-over"),
+      "-pyroscopedb.max-block-duration=5m",
+      "-compactor.block-ranges=5m,10m,20m",
+      "-compactor.first-level-compaction-wait-period=0s",
+      "-compactor.compaction-interval=300ms",
+      "-compactor.cleanup-interval=300ms",
+      "-compactor.deletion-delay=0s",
+      "-blocks-storage.bucket-store.ignore-deletion-marks-delay=0s",
+      "-blocks-storage.bucket-store.sync-interval=300ms",
+    );
+    for (let i = 0; i < 100 && !/msg="block deleted"/.test(server.log()); i++)
+      await new Promise((r) => {
+        setTimeout(r, 200);
+      });
     oracle.expectBucketAnswers(server, "s3-compacted");
     expect(server.log()).toMatch(/msg="blocks compacted"/);
-    expect(await (await fetch(`${server.url}/metrics`)).text()).toMatch(/objstore_bucket_operations_total\{bucket="taken-over",operation="get_range"\} [1-9]/);
+    expect(await (await fetch(`${server.url}/metrics`)).text()).toMatch(
+      /objstore_bucket_operations_total\{bucket="taken-over",operation="get_range"\} [1-9]/,
+    );
     await server.stop();
   });
 
@@ -51,14 +79,23 @@ const flags = (bucket: string): string[] => ["-storage.backend=s3", `-storage.s3
     await server.start(...flags("blocks"), "-storage.prefix=away", "-pyroscopedb.ship-interval=500ms");
     s3.stop();
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    expect(oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base))).toContain("1040 profiles");
+    expect(oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base))).toContain(
+      "1040 profiles",
+    );
     await server.flush();
     const local = oracle.ask(server, base, "s3-away");
     await s3.restart();
-    for (let i = 0; i < 100 && !/msg="block uploaded"/.test(server.log()); i++) await new Promise((r) => { setTimeout(r, 200); });
+    for (let i = 0; i < 100 && !/msg="block uploaded"/.test(server.log()); i++)
+      await new Promise((r) => {
+        setTimeout(r, 200);
+      });
     expect(server.log()).toMatch(/msg="block could not be uploaded, it will be tried again"/);
     expect(server.log()).toMatch(/msg="block uploaded"/);
-    expect(oracle.compare(local, oracle.ask(server, base, "s3-back"), "-tolerance", "0").differ.filter((d) => !d.startsWith("analyze."))).toEqual([]);
+    expect(
+      oracle
+        .compare(local, oracle.ask(server, base, "s3-back"), "-tolerance", "0")
+        .differ.filter((d) => !d.startsWith("analyze.")),
+    ).toEqual([]);
     await server.stop();
   });
 });

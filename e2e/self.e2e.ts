@@ -8,14 +8,42 @@ describe("a process that looks at itself", () => {
     const s = new Server();
     await s.start("-self-profiling.disable-push=false", "-self-profiling.interval=1s");
     const range = (): object => ({ start: String(Date.now() - 600_000), end: String(Date.now() + 60_000) });
-    const graph = async (profileTypeID: string): Promise<string> => JSON.stringify((await s.json("/querier.v1.QuerierService/SelectMergeStacktraces", { profileTypeID, labelSelector: '{service_name="cinderblock"}', ...range() })).body);
+    const graph = async (profileTypeID: string): Promise<string> =>
+      JSON.stringify(
+        (
+          await s.json("/querier.v1.QuerierService/SelectMergeStacktraces", {
+            profileTypeID,
+            labelSelector: '{service_name="cinderblock"}',
+            ...range(),
+          })
+        ).body,
+      );
     // It works for what it finds: it takes its own pushes, and answers these questions.
-    await until("its own work is found", async () => /process|decode|push|handle/.test(await graph(CPU)), 30_000);
-    await until("its heap is found", async () => (await graph("memory:inuse_space:bytes:space:bytes")).includes("names"), 30_000);
-    const values = async (name: string): Promise<string[]> => (await s.json("/querier.v1.QuerierService/LabelValues", { name, matchers: ['{service_name="cinderblock"}'], ...range() })).body.names as string[];
+    await until(
+      "its own work is found",
+      async () => /process|decode|push|handle/.test(await graph(CPU)),
+      30_000,
+    );
+    await until(
+      "its heap is found",
+      async () => (await graph("memory:inuse_space:bytes:space:bytes")).includes("names"),
+      30_000,
+    );
+    const values = async (name: string): Promise<string[]> =>
+      (
+        await s.json("/querier.v1.QuerierService/LabelValues", {
+          name,
+          matchers: ['{service_name="cinderblock"}'],
+          ...range(),
+        })
+      ).body.names as string[];
     expect(await values("thread")).toEqual(expect.arrayContaining(["main", "ingest-0"]));
     expect(await values("component")).toEqual(["all"]);
-    const dot = await (await fetch(`${s.url}/pyroscope/render?query=${encodeURIComponent(`${CPU}{service_name="cinderblock"}`)}&from=now-1h&until=now&format=dot`)).text();
+    const dot = await (
+      await fetch(
+        `${s.url}/pyroscope/render?query=${encodeURIComponent(`${CPU}{service_name="cinderblock"}`)}&from=now-1h&until=now&format=dot`,
+      )
+    ).text();
     expect(dot).toContain("digraph");
     expect(await s.stop()).toBe(0);
   }, 90_000);
@@ -23,7 +51,9 @@ describe("a process that looks at itself", () => {
   it("shows profiles to whoever asks, and none of what may be secret", async () => {
     const s = new Server();
     await s.start("-auth.internal-token=a-token-nobody-may-see");
-    const busy = (async () => { for (let i = 0; i < 300; i++) await fetch(`${s.url}/metrics`).then((r) => r.text()); })();
+    const busy = (async () => {
+      for (let i = 0; i < 300; i++) await fetch(`${s.url}/metrics`).then((r) => r.text());
+    })();
     const r = await fetch(`${s.url}/debug/pprof/profile?seconds=1`);
     expect([r.status, r.headers.get("content-type")]).toEqual([200, "application/octet-stream"]);
     const text = gunzipSync(Buffer.from(await r.arrayBuffer())).toString("latin1");
@@ -32,9 +62,20 @@ describe("a process that looks at itself", () => {
     await busy;
     await fetch(`${s.url}/debug/pprof/heap`);
     await fetch(`${s.url}/metrics`).then((m) => m.text());
-    expect(gunzipSync(Buffer.from(await (await fetch(`${s.url}/debug/pprof/heap`)).arrayBuffer())).toString("latin1")).toContain("inuse_space");
-    for (const [path, status] of [["profile?seconds=0", 400], ["profile?seconds=9999", 400], ["cmdline", 404], ["goroutine", 404], ["", 200]] as const) {
-      const a = await fetch(`${s.url}/debug/pprof/${path}`), body = await a.text();
+    expect(
+      gunzipSync(Buffer.from(await (await fetch(`${s.url}/debug/pprof/heap`)).arrayBuffer())).toString(
+        "latin1",
+      ),
+    ).toContain("inuse_space");
+    for (const [path, status] of [
+      ["profile?seconds=0", 400],
+      ["profile?seconds=9999", 400],
+      ["cmdline", 404],
+      ["goroutine", 404],
+      ["", 200],
+    ] as const) {
+      const a = await fetch(`${s.url}/debug/pprof/${path}`),
+        body = await a.text();
       expect([path, a.status]).toEqual([path, status]);
       expect(body).not.toContain("a-token-nobody-may-see");
     }
@@ -45,9 +86,17 @@ describe("a process that looks at itself", () => {
     const s = new Server();
     await s.start("-log.level=warn");
     expect(await (await fetch(`${s.url}/log_level`)).json()).toEqual({ log_level: "warn" });
-    expect(await (await fetch(`${s.url}/log_level?log_level=debug`, { method: "POST" })).json()).toEqual({ log_level: "debug" });
-    const bad = await fetch(`${s.url}/log_level`, { method: "POST", body: new URLSearchParams({ log_level: "loud" }) });
-    expect([bad.status, await bad.text()]).toEqual([400, expect.stringContaining("expected one of debug, info, warn, error")]);
+    expect(await (await fetch(`${s.url}/log_level?log_level=debug`, { method: "POST" })).json()).toEqual({
+      log_level: "debug",
+    });
+    const bad = await fetch(`${s.url}/log_level`, {
+      method: "POST",
+      body: new URLSearchParams({ log_level: "loud" }),
+    });
+    expect([bad.status, await bad.text()]).toEqual([
+      400,
+      expect.stringContaining("expected one of debug, info, warn, error"),
+    ]);
     await s.flush();
     expect(await (await fetch(`${s.url}/log_level`)).json()).toEqual({ log_level: "debug" });
     expect(await s.stop()).toBe(0);
@@ -57,19 +106,44 @@ describe("a process that looks at itself", () => {
 
 describe("a component", () => {
   let redis: RedisServer | undefined;
-  beforeAll(async () => { redis = await startRedis(); }, 120_000);
-  afterAll(async () => { await redis?.kill(); });
+  beforeAll(async () => {
+    redis = await startRedis();
+  }, 120_000);
+  afterAll(async () => {
+    await redis?.kill();
+  });
   it("pushes its profiles to where it is told, and says what is missing when it is not told", async () => {
     if (!redis) return;
-    const taker = new Server(), scheduler = new Server();
+    const taker = new Server(),
+      scheduler = new Server();
     await taker.start();
-    const flags = ["-target=query-scheduler", "-ring.store=redis", `-redis.address=127.0.0.1:${redis.port}`, "-self-profiling.disable-push=false", "-self-profiling.interval=500ms"];
+    const flags = [
+      "-target=query-scheduler",
+      "-ring.store=redis",
+      `-redis.address=127.0.0.1:${redis.port}`,
+      "-self-profiling.disable-push=false",
+      "-self-profiling.interval=500ms",
+    ];
     const untold = new Server();
     await untold.start(...flags, "-ring.instance-id=untold");
     expect(untold.log()).toMatch(/level=warn.*set -self-profiling.url to a distributor or a gateway/);
     await untold.stop();
     await scheduler.start(...flags, `-self-profiling.url=${taker.url}/`);
-    await until("the scheduler's heap is found", async () => ((await taker.json("/querier.v1.QuerierService/LabelValues", { name: "component", matchers: ["{}"], start: String(Date.now() - 600_000), end: String(Date.now() + 60_000) })).body.names as string[] | undefined)?.includes("query-scheduler") ?? false, 30_000);
+    await until(
+      "the scheduler's heap is found",
+      async () =>
+        (
+          (
+            await taker.json("/querier.v1.QuerierService/LabelValues", {
+              name: "component",
+              matchers: ["{}"],
+              start: String(Date.now() - 600_000),
+              end: String(Date.now() + 60_000),
+            })
+          ).body.names as string[] | undefined
+        )?.includes("query-scheduler") ?? false,
+      30_000,
+    );
     await Promise.all([scheduler.stop(), taker.stop()]);
   }, 90_000);
 });

@@ -11,38 +11,68 @@ const oracle = new Oracle();
 const backends: Record<string, () => Promise<{ yaml: string; stop(): void } | undefined>> = {
   async gcs() {
     const s = await startGcsServer(["blocks"]);
-    return s && { yaml: `storage:\n  backend: gcs\n  gcs:\n    bucket_name: blocks\n    service_account: ""\n    endpoint: http://${s.address}\n`, stop: s.stop };
+    return (
+      s && {
+        yaml: `storage:\n  backend: gcs\n  gcs:\n    bucket_name: blocks\n    service_account: ""\n    endpoint: http://${s.address}\n`,
+        stop: s.stop,
+      }
+    );
   },
   async azure() {
-    const s = await startAzurite(["blocks"], async (connection, name) => { await BlobServiceClient.fromConnectionString(connection).createContainer(name); });
-    return s && { yaml: `storage:\n  backend: azure\n  azure:\n    container_name: blocks\n    connection_string: ${s.connectionString()}\n`, stop: s.stop };
+    const s = await startAzurite(["blocks"], async (connection, name) => {
+      await BlobServiceClient.fromConnectionString(connection).createContainer(name);
+    });
+    return (
+      s && {
+        yaml: `storage:\n  backend: azure\n  azure:\n    container_name: blocks\n    connection_string: ${s.connectionString()}\n`,
+        stop: s.stop,
+      }
+    );
   },
   async swift() {
     const s = await startSwift(["blocks"]);
-    return s && { yaml: `storage:\n  backend: swift\n  swift:\n    auth_version: 0\n    auth_url: ${s.authUrl}\n    username: ${s.username}\n    password: ${s.password}\n    container_name: blocks\n    max_retries: 3\n    connect_timeout: 10s\n    request_timeout: 5s\n`, stop: s.stop };
+    return (
+      s && {
+        yaml: `storage:\n  backend: swift\n  swift:\n    auth_version: 0\n    auth_url: ${s.authUrl}\n    username: ${s.username}\n    password: ${s.password}\n    container_name: blocks\n    max_retries: 3\n    connect_timeout: 10s\n    request_timeout: 5s\n`,
+        stop: s.stop,
+      }
+    );
   },
 };
 
 (oracle.ready ? describe : describe.skip)("a bucket on another store", () => {
-  it.each(Object.keys(backends))("%s takes the blocks, and answers from them alone as the head did", async (backend) => {
-    const store = await backends[backend]!();
-    if (!store) return; // said when it was looked for
-    const server = new Server();
-    try {
-      const file = join(server.dir, "config.yaml");
-      writeFileSync(file, `${store.yaml}  prefix: team/profiles\n`);
-      const config = `-config.file=${file}`;
-      await server.start(config);
-      const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-      expect(oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base))).toContain("1040 profiles");
-      const head = oracle.ask(server, base, `${backend}-head`);
-      await server.flush();
-      await server.stop();
-      rmSync(join(server.dir, "db"), { recursive: true });
-      await server.start(config);
-      const { differ } = oracle.compare(head, oracle.ask(server, base, `${backend}-bucket`), "-tolerance", "0");
-      expect(differ.filter((d) => !d.startsWith("analyze."))).toEqual([]);
-      await server.stop();
-    } finally { store.stop(); }
-  }, 300_000);
+  it.each(Object.keys(backends))(
+    "%s takes the blocks, and answers from them alone as the head did",
+    async (backend) => {
+      const store = await backends[backend]!();
+      if (!store) return; // said when it was looked for
+      const server = new Server();
+      try {
+        const file = join(server.dir, "config.yaml");
+        writeFileSync(file, `${store.yaml}  prefix: team/profiles\n`);
+        const config = `-config.file=${file}`;
+        await server.start(config);
+        const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
+        expect(oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base))).toContain(
+          "1040 profiles",
+        );
+        const head = oracle.ask(server, base, `${backend}-head`);
+        await server.flush();
+        await server.stop();
+        rmSync(join(server.dir, "db"), { recursive: true });
+        await server.start(config);
+        const { differ } = oracle.compare(
+          head,
+          oracle.ask(server, base, `${backend}-bucket`),
+          "-tolerance",
+          "0",
+        );
+        expect(differ.filter((d) => !d.startsWith("analyze."))).toEqual([]);
+        await server.stop();
+      } finally {
+        store.stop();
+      }
+    },
+    300_000,
+  );
 });

@@ -5,8 +5,12 @@ import { folder, Server } from "./server.ts";
 
 /** Configuration as operators of Pyroscope v1 have it, given to this server as it is. Each store's keys: e2e/stores.e2e.ts. */
 let redis: RedisServer | undefined;
-beforeAll(async () => { redis = await startRedis(); }, 120_000); // what is missing was said when it was looked for
-afterAll(async () => { await redis?.kill(); });
+beforeAll(async () => {
+  redis = await startRedis();
+}, 120_000); // what is missing was said when it was looked for
+afterAll(async () => {
+  await redis?.kill();
+});
 
 const COMMON = `
 analytics: { reporting_enabled: false }
@@ -27,10 +31,25 @@ overrides_exporter: { ring: { kvstore: { store: memberlist } } }
 ingester: { lifecycler: { num_tokens: 128, heartbeat_period: 5s, min_ready_duration: 0s, availability_zone: "", ring: { kvstore: { store: memberlist }, heartbeat_timeout: 1m, replication_factor: 1 } } }
 memberlist: { node_name: "", cluster_label: "", bind_port: 7946, join_members: ["pyroscope-memberlist.profiling.svc.cluster.local.:7946"], abort_if_cluster_join_fails: false }
 `;
-const filesystem = (dir: string): string => `storage: { backend: filesystem, filesystem: { dir: ${join(dir, "blocks")} } }\n`;
-const withFile = (server: Server, text: string): string => { mkdirSync(server.dir, { recursive: true }); const file = join(server.dir, "v1.yaml"); writeFileSync(file, text); return `-config.file=${file}`; };
+const filesystem = (dir: string): string =>
+  `storage: { backend: filesystem, filesystem: { dir: ${join(dir, "blocks")} } }\n`;
+const withFile = (server: Server, text: string): string => {
+  mkdirSync(server.dir, { recursive: true });
+  const file = join(server.dir, "v1.yaml");
+  writeFileSync(file, text);
+  return `-config.file=${file}`;
+};
 /** What it says where it does not start. */
-const refused = async (text: string, ...flags: string[]): Promise<string> => { const s = new Server(folder()); return s.start(withFile(s, text), ...flags).then(async () => { await s.stop(); return "started"; }, (err: unknown) => (err as Error).message); };
+const refused = async (text: string, ...flags: string[]): Promise<string> => {
+  const s = new Server(folder());
+  return s.start(withFile(s, text), ...flags).then(
+    async () => {
+      await s.stop();
+      return "started";
+    },
+    (err: unknown) => (err as Error).message,
+  );
+};
 
 describe("configuration of Pyroscope v1", () => {
   it("starts the single binary, takes what has a meaning here, and names what has none", async () => {
@@ -41,25 +60,48 @@ describe("configuration of Pyroscope v1", () => {
     expect(config).toMatch(/ingestion_burst_size_mb: 100000/); // the flags of this test win over the file, as in v1
     expect(config).toMatch(/compactor_blocks_retention_period: 90d/);
     expect(s.log()).toMatch(/level=warn msg="configuration without effect here: .*" key=memberlist\n/);
-    expect((await s.json("/querier.v1.QuerierService/ProfileTypes", { start: "1", end: "2" })).status).toBe(401);
+    expect((await s.json("/querier.v1.QuerierService/ProfileTypes", { start: "1", end: "2" })).status).toBe(
+      401,
+    );
     expect(await s.stop()).toBe(0);
   });
 
   it("starts each component of a cluster, once it is told of a Redis: rings of v1 and of this system do not mix, and it says so", async () => {
     if (!redis) return;
-    for (const target of ["distributor", "ingester", "query-frontend", "query-scheduler", "querier", "store-gateway", "compactor"]) {
-      const dir = folder(), text = `${COMMON}${filesystem(dir)}`;
-      expect(await refused(text, `-target=${target}`)).toContain(`-target=${target} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`);
+    for (const target of [
+      "distributor",
+      "ingester",
+      "query-frontend",
+      "query-scheduler",
+      "querier",
+      "store-gateway",
+      "compactor",
+    ]) {
+      const dir = folder(),
+        text = `${COMMON}${filesystem(dir)}`;
+      expect(await refused(text, `-target=${target}`)).toContain(
+        `-target=${target} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`,
+      );
     }
     // Only the ring's store changes; the sections of v1's rings stay as they are.
     const s = new Server(folder());
-    await s.start(withFile(s, `${COMMON}${filesystem(s.dir)}`), "-target=ingester", "-ring.store=redis", `-redis.address=127.0.0.1:${redis.port}`, "-redis.key-prefix=v1config/");
+    await s.start(
+      withFile(s, `${COMMON}${filesystem(s.dir)}`),
+      "-target=ingester",
+      "-ring.store=redis",
+      `-redis.address=127.0.0.1:${redis.port}`,
+      "-redis.key-prefix=v1config/",
+    );
     expect(await s.stop()).toBe(0);
   }, 120_000);
 
   it("of the v2 storage is refused with what to do", async () => {
-    expect(await refused("architecture_storage: v2\n")).toContain("Cinderblock implements the v1 storage; set it to v1 or leave it out");
-    expect(await refused("limits: { write_path: segment-writer }\n")).toContain("segment-writer and combined belong to Pyroscope's v2 storage; set it to ingester or leave it out");
+    expect(await refused("architecture_storage: v2\n")).toContain(
+      "Cinderblock implements the v1 storage; set it to v1 or leave it out",
+    );
+    expect(await refused("limits: { write_path: segment-writer }\n")).toContain(
+      "segment-writer and combined belong to Pyroscope's v2 storage; set it to ingester or leave it out",
+    );
     const s = new Server();
     await s.start(withFile(s, `metastore: { raft: { dir: x } }\nsegment_writer: {}\n${filesystem(s.dir)}`));
     expect(s.log()).toMatch(/configuration without effect here.* key=metastore/);
@@ -67,7 +109,9 @@ describe("configuration of Pyroscope v1", () => {
   });
 
   it("with a key that is no key is an error that names it and the nearest one", async () => {
-    expect(await refused("pyroscopedb: { data_pathh: x }\n")).toContain("unknown key pyroscopedb.data_pathh; did you mean pyroscopedb.data_path?");
+    expect(await refused("pyroscopedb: { data_pathh: x }\n")).toContain(
+      "unknown key pyroscopedb.data_pathh; did you mean pyroscopedb.data_path?",
+    );
     expect(await refused("", "-storage.backend=floppy")).toMatch(/-storage.backend.*expected one of/);
     expect(await refused("storage: { backend: s3, s3: { endpoint: 127.0.0.1:1 } }\n")).toContain("bucket");
   });

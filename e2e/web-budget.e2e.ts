@@ -6,6 +6,10 @@ import { chromium } from "@cinderblock/testkit";
 it("the web UI is within its budget: frames, blocking, first picture, memory", async () => {
   const CHROMIUM = await chromium();
   if (CHROMIUM === undefined) return;
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["tools/bench/web.mjs", "--gate"], { encoding: "utf8", env: { ...process.env, CHROMIUM }, timeout: 300_000 });
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["tools/bench/web.mjs", "--gate"], {
+    encoding: "utf8",
+    env: { ...process.env, CHROMIUM },
+    timeout: 300_000,
+  });
   expect([status, `${stdout}${stderr}`]).toEqual([0, expect.stringContaining("all within")]);
 }, 320_000);

@@ -2,7 +2,21 @@ import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { aptProgram, freePort } from "@cinderblock/testkit";
-import { CART, END, flame, HOUR, LATE, plainV1, Proxy, push, RANGE, settled, shop, type Visit, visit } from "./browser.ts";
+import {
+  CART,
+  END,
+  flame,
+  HOUR,
+  LATE,
+  plainV1,
+  Proxy,
+  push,
+  RANGE,
+  settled,
+  shop,
+  type Visit,
+  visit,
+} from "./browser.ts";
 import { until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
@@ -12,19 +26,32 @@ describe("in front of a plain Pyroscope v1", () => {
   // No v1 can be run here. A server whose answers are v1's (e2e/oracle, e2e/conformance) stands for it, behind a proxy that has v1's routes alone.
   const v1 = new Proxy(server, "/", true, plainV1);
   let url = "";
-  beforeAll(async () => { url = await v1.start(); });
-  afterAll(() => { v1.stop(); });
+  beforeAll(async () => {
+    url = await v1.start();
+  });
+  afterAll(() => {
+    v1.stop();
+  });
   const inFrontOfV1 = (name: string, path: string, look: (v: Visit) => Promise<void>): void => {
     inBrowser(name, async () => {
-      const v = await visit(theBrowser(), `${url}${path}`, { expected: /404 .*(ExploreService\/Capabilities|query-scheduler\/ring)$/ });
+      const v = await visit(theBrowser(), `${url}${path}`, {
+        expected: /404 .*(ExploreService\/Capabilities|query-scheduler\/ring)$/,
+      });
       try {
         await look(v);
         // What it found out is all that it asked and v1 does not know.
         expect(v.problems).toEqual([]);
-      } finally { await v.context.close(); }
+      } finally {
+        await v.context.close();
+      }
     });
   };
-  const missing: [pane: string, said: string][] = [["table", "exact function table"], ["sandwich", "exact callers and callees"], ["graph", "exact call graph"], ["profiles", "single profiles"]];
+  const missing: [pane: string, said: string][] = [
+    ["table", "exact function table"],
+    ["sandwich", "exact callers and callees"],
+    ["graph", "exact call graph"],
+    ["profiles", "single profiles"],
+  ];
 
   inFrontOfV1("lists services with their change, and opens one", `?${LATE}`, async ({ page }) => {
     await page.getByRole("button", { name: "cart", exact: true }).click();
@@ -32,37 +59,82 @@ describe("in front of a plain Pyroscope v1", () => {
     expect(await page.getByText("This server is a plain Pyroscope v1").isVisible()).toBe(true);
     expect(await page.getByTestId("total").innerText()).toBe("total 2.10 min");
   });
-  inFrontOfV1("asks for no more than v1's longest query by default", `?f=${END - 20 * HOUR}&u=${END}`, async ({ page, asked }) => {
-    await page.getByRole("button", { name: "cart", exact: true }).waitFor();
-    for (const q of asked("SelectSeries")) expect(Number(q.end) - Number(q.start)).toBeLessThanOrEqual(24 * HOUR);
-  });
+  inFrontOfV1(
+    "asks for no more than v1's longest query by default",
+    `?f=${END - 20 * HOUR}&u=${END}`,
+    async ({ page, asked }) => {
+      await page.getByRole("button", { name: "cart", exact: true }).waitFor();
+      for (const q of asked("SelectSeries"))
+        expect(Number(q.end) - Number(q.start)).toBeLessThanOrEqual(24 * HOUR);
+    },
+  );
   for (const [pane, said] of missing) {
-    inFrontOfV1(`says that ${pane} is missing`, `explore?${LATE}&${CART}&pane=${pane}&fn=json.Marshal`, async ({ page }) => { await page.getByText(`A plain Pyroscope v1 has no ${said}.`, { exact: true }).waitFor(); });
+    inFrontOfV1(
+      `says that ${pane} is missing`,
+      `explore?${LATE}&${CART}&pane=${pane}&fn=json.Marshal`,
+      async ({ page }) => {
+        await page.getByText(`A plain Pyroscope v1 has no ${said}.`, { exact: true }).waitFor();
+      },
+    );
   }
-  inFrontOfV1("draws the call tree", `explore?${LATE}&${CART}&pane=tree`, async ({ page }) => { await page.getByText("json.Marshal").first().waitFor(); });
-  inFrontOfV1("breaks down by a label", `explore?${RANGE}&${CART}&pane=labels&g=version`, async ({ page }) => {
-    await page.locator(".by-label tbody tr").nth(1).waitFor();
-    expect((await page.locator(".by-label tbody tr").allInnerTexts()).map((t) => t.split("\t")[0]).sort()).toEqual(["1", "2"]);
+  inFrontOfV1("draws the call tree", `explore?${LATE}&${CART}&pane=tree`, async ({ page }) => {
+    await page.getByText("json.Marshal").first().waitFor();
   });
-  inFrontOfV1("compares two times", `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`, async ({ page }) => { await flame(page); });
+  inFrontOfV1(
+    "breaks down by a label",
+    `explore?${RANGE}&${CART}&pane=labels&g=version`,
+    async ({ page }) => {
+      await page.locator(".by-label tbody tr").nth(1).waitFor();
+      expect(
+        (await page.locator(".by-label tbody tr").allInnerTexts()).map((t) => t.split("\t")[0]).sort(),
+      ).toEqual(["1", "2"]);
+    },
+  );
+  inFrontOfV1(
+    "compares two times",
+    `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`,
+    async ({ page }) => {
+      await flame(page);
+    },
+  );
   inBrowser("is served by a web server of one's own, as docs/operations/web-ui.md says", async () => {
     if (!(await aptProgram("nginx", "-v", "nginx-light"))) return; // said when it was looked for
-    const block = /```nginx\n([\s\S]+?)```/.exec(readFileSync("docs/operations/web-ui.md", "utf8"))![1]!, dir = folder(), port = await freePort(), config = join(dir, "nginx.conf");
-    const here = block.replace("listen 4050", `listen 127.0.0.1:${port}`).replace("/cinderblock/dist", resolve("dist")).replace("http://pyroscope:4040", url.replace(/\/$/, ""));
+    const block = /```nginx\n([\s\S]+?)```/.exec(readFileSync("docs/operations/web-ui.md", "utf8"))![1]!,
+      dir = folder(),
+      port = await freePort(),
+      config = join(dir, "nginx.conf");
+    const here = block
+      .replace("listen 4050", `listen 127.0.0.1:${port}`)
+      .replace("/cinderblock/dist", resolve("dist"))
+      .replace("http://pyroscope:4040", url.replace(/\/$/, ""));
     expect(here).not.toMatch(/4050|\/cinderblock\/dist\/cinderblock\/dist|pyroscope:/);
-    writeFileSync(config, `user root; daemon off; pid ${dir}/pid; error_log ${dir}/error; events {}\nhttp { include /etc/nginx/mime.types; access_log off; client_body_temp_path ${dir}/body; proxy_temp_path ${dir}/proxy; fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s;\n${here}}\n`);
+    writeFileSync(
+      config,
+      `user root; daemon off; pid ${dir}/pid; error_log ${dir}/error; events {}\nhttp { include /etc/nginx/mime.types; access_log off; client_body_temp_path ${dir}/body; proxy_temp_path ${dir}/proxy; fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s;\n${here}}\n`,
+    );
     const nginx = spawn("nginx", ["-c", config], { stdio: "ignore" });
     try {
       await until("nginx serves", async () => (await fetch(`http://127.0.0.1:${port}/`)).ok);
-      for (const path of ["", "explore", "compare", "comparison-diff"]) expect([path, await (await fetch(`http://127.0.0.1:${port}/${path}`)).text()]).toEqual([path, readFileSync("dist/cinderblock/web/index.html", "utf8")]);
-      const v = await visit(theBrowser(), `http://127.0.0.1:${port}/explore?${LATE}&${CART}`, { expected: /404 .*ExploreService\/Capabilities$/ });
+      for (const path of ["", "explore", "compare", "comparison-diff"])
+        expect([path, await (await fetch(`http://127.0.0.1:${port}/${path}`)).text()]).toEqual([
+          path,
+          readFileSync("dist/cinderblock/web/index.html", "utf8"),
+        ]);
+      const v = await visit(theBrowser(), `http://127.0.0.1:${port}/explore?${LATE}&${CART}`, {
+        expected: /404 .*ExploreService\/Capabilities$/,
+      });
       await flame(v.page);
       expect(await v.page.getByTestId("total").innerText()).toBe("total 2.10 min");
       expect(v.problems).toEqual([]);
       await v.context.close();
-    } finally { nginx.kill(); }
+    } finally {
+      nginx.kill();
+    }
   });
-  inFrontOfV1("shows the files", "files", async ({ page }) => { await page.getByRole("heading").first().waitFor(); await settled(page); });
+  inFrontOfV1("shows the files", "files", async ({ page }) => {
+    await page.getByRole("heading").first().waitFor();
+    await settled(page);
+  });
   inFrontOfV1("shows the rings, and no limits that it was not told", "status", async ({ page }) => {
     await page.getByRole("heading", { name: /Ingesters/ }).waitFor();
     expect(await page.locator("dl.facts").innerText()).toMatch(/Longest query\s+as the configuration says/);
@@ -73,35 +145,65 @@ describe("in front of a plain Pyroscope v1", () => {
 describe("wherever it is mounted", () => {
   for (const prefix of ["/", "/a/", "/a/b/c/"]) {
     for (const strips of [true, false]) {
-      inBrowser(`works under ${prefix} behind a proxy that ${strips ? "strips" : "keeps"} the prefix`, async () => {
-        const proxy = new Proxy(server, prefix, strips);
-        const v = await visit(theBrowser(), `${await proxy.start()}?${LATE}`);
-        try {
-          await v.page.getByRole("button", { name: "cart", exact: true }).click();
-          await flame(v.page);
-          await v.page.reload();
-          await flame(v.page);
-          await v.page.getByRole("link", { name: "Status" }).click();
-          await v.page.waitForFunction(() => document.querySelector("[data-testid=ready]")?.textContent === "ready");
-          expect(new URL(v.page.url()).pathname).toBe(`${prefix}status`);
-          // One process has no rings and no file of overrides: the page asks, and is told so.
-          expect(v.problems.filter((p) => !/404 .*\/(ring|runtime_config)$/.test(p))).toEqual([]);
-          expect(proxy.outside.filter((u) => u !== "/favicon.ico")).toEqual([]);
-        } finally { await v.context.close(); proxy.stop(); }
-      });
+      inBrowser(
+        `works under ${prefix} behind a proxy that ${strips ? "strips" : "keeps"} the prefix`,
+        async () => {
+          const proxy = new Proxy(server, prefix, strips);
+          const v = await visit(theBrowser(), `${await proxy.start()}?${LATE}`);
+          try {
+            await v.page.getByRole("button", { name: "cart", exact: true }).click();
+            await flame(v.page);
+            await v.page.reload();
+            await flame(v.page);
+            await v.page.getByRole("link", { name: "Status" }).click();
+            await v.page.waitForFunction(
+              () => document.querySelector("[data-testid=ready]")?.textContent === "ready",
+            );
+            expect(new URL(v.page.url()).pathname).toBe(`${prefix}status`);
+            // One process has no rings and no file of overrides: the page asks, and is told so.
+            expect(v.problems.filter((p) => !/404 .*\/(ring|runtime_config)$/.test(p))).toEqual([]);
+            expect(proxy.outside.filter((u) => u !== "/favicon.ico")).toEqual([]);
+          } finally {
+            await v.context.close();
+            proxy.stop();
+          }
+        },
+      );
     }
   }
 });
 
 describe("when things go wrong", () => {
   const faults: [name: string, status: number, code: string, message: string, next: RegExp][] = [
-    ["a range that is too long", 400, "invalid_argument", "the query time range exceeds the limit (max_query_length, actual: 721h0m0s, limit: 1d)", /shorter time range/],
-    ["a refused token", 401, "unauthenticated", "a token is required", /Sign in/], ["a query that cannot be processed", 422, "invalid_argument", "bad selector", /Change the query/],
-    ["too many requests", 429, "resource_exhausted", "too many outstanding requests: 100 are waiting; the limit is 100", /Wait a moment/], ["an internal error", 500, "internal", "something broke", /log says more/], ["a timeout", 504, "deadline_exceeded", "context deadline exceeded", /Narrow/],
+    [
+      "a range that is too long",
+      400,
+      "invalid_argument",
+      "the query time range exceeds the limit (max_query_length, actual: 721h0m0s, limit: 1d)",
+      /shorter time range/,
+    ],
+    ["a refused token", 401, "unauthenticated", "a token is required", /Sign in/],
+    ["a query that cannot be processed", 422, "invalid_argument", "bad selector", /Change the query/],
+    [
+      "too many requests",
+      429,
+      "resource_exhausted",
+      "too many outstanding requests: 100 are waiting; the limit is 100",
+      /Wait a moment/,
+    ],
+    ["an internal error", 500, "internal", "something broke", /log says more/],
+    ["a timeout", 504, "deadline_exceeded", "context deadline exceeded", /Narrow/],
   ];
   for (const [name, status, code, message, next] of faults) {
     inBrowser(`${name} shows what happened and the next step`, async () => {
-      const { page, context } = await open(`explore?${LATE}&${CART}`, { expected: /./, prepare: async (p) => { await p.route("**/CallTree", (r) => r.fulfill({ status, contentType: "application/json", body: JSON.stringify({ code, message }) })); } });
+      const { page, context } = await open(`explore?${LATE}&${CART}`, {
+        expected: /./,
+        prepare: async (p) => {
+          await p.route("**/CallTree", (r) =>
+            r.fulfill({ status, contentType: "application/json", body: JSON.stringify({ code, message }) }),
+          );
+        },
+      });
       const alert = page.getByRole("alert");
       await alert.waitFor();
       expect(await alert.innerText()).toContain(message);
@@ -111,33 +213,65 @@ describe("when things go wrong", () => {
   }
 
   inBrowser("an answer that is not complete says so", async () => {
-    const { page, context } = await open(`explore?${LATE}&${CART}`, { prepare: async (p) => { await p.route("**/CallTree", async (r) => { const a = await r.fetch(); await r.fulfill({ response: a, headers: { ...a.headers(), "x-cinderblock-partial": "ingester-2 did not answer" } }); }); } });
+    const { page, context } = await open(`explore?${LATE}&${CART}`, {
+      prepare: async (p) => {
+        await p.route("**/CallTree", async (r) => {
+          const a = await r.fetch();
+          await r.fulfill({
+            response: a,
+            headers: { ...a.headers(), "x-cinderblock-partial": "ingester-2 did not answer" },
+          });
+        });
+      },
+    });
     await flame(page);
-    expect(await page.getByText("This answer is not complete: ingester-2 did not answer").isVisible()).toBe(true);
+    expect(await page.getByText("This answer is not complete: ingester-2 did not answer").isVisible()).toBe(
+      true,
+    );
     await context.close();
   });
 
-  inBrowser("slow, crossing and aborted answers never show what is old: 200 random schedules", async () => {
-    let seed = 7;
-    const random = (): number => { seed = (seed * 1103515245 + 12345) & 0x7fffffff; return seed / 0x7fffffff; };
-    const { page, context } = await open(`explore?${LATE}&${CART}`, { prepare: async (p) => { await p.route("**/CallTree", async (r) => { await new Promise((w) => { setTimeout(w, random() * 40); }); await r.continue().catch(() => undefined); }); } });
-    await flame(page);
-    const box = page.getByRole("textbox", { name: "Query" });
-    const totals: Record<string, string> = { cart: "total 2.10 min", checkout: "total 15 s", absent: "total 0 ns" };
-    for (let i = 0; i < 200; i++) {
-      let name = "";
-      for (let k = 0; k < 1 + Math.floor(random() * 3); k++) {
-        name = ["cart", "checkout", "absent"][Math.floor(random() * 3)]!;
-        await box.fill(`service_name="${name}"`);
-        await box.press("Enter");
-        if (random() < 0.5) await page.waitForTimeout(random() * 15);
+  inBrowser(
+    "slow, crossing and aborted answers never show what is old: 200 random schedules",
+    async () => {
+      let seed = 7;
+      const random = (): number => {
+        seed = (seed * 1103515245 + 12345) & 0x7fffffff;
+        return seed / 0x7fffffff;
+      };
+      const { page, context } = await open(`explore?${LATE}&${CART}`, {
+        prepare: async (p) => {
+          await p.route("**/CallTree", async (r) => {
+            await new Promise((w) => {
+              setTimeout(w, random() * 40);
+            });
+            await r.continue().catch(() => undefined);
+          });
+        },
+      });
+      await flame(page);
+      const box = page.getByRole("textbox", { name: "Query" });
+      const totals: Record<string, string> = {
+        cart: "total 2.10 min",
+        checkout: "total 15 s",
+        absent: "total 0 ns",
+      };
+      for (let i = 0; i < 200; i++) {
+        let name = "";
+        for (let k = 0; k < 1 + Math.floor(random() * 3); k++) {
+          name = ["cart", "checkout", "absent"][Math.floor(random() * 3)]!;
+          await box.fill(`service_name="${name}"`);
+          await box.press("Enter");
+          if (random() < 0.5) await page.waitForTimeout(random() * 15);
+        }
+        await settled(page);
+        expect([i, name, await page.getByTestId("total").innerText()]).toEqual([i, name, totals[name]]);
       }
-      await settled(page);
-      expect([i, name, await page.getByTestId("total").innerText()]).toEqual([i, name, totals[name]]);
-    }
-    await page.waitForTimeout(100);
-    await context.close();
-  }, 120_000);
+      await page.waitForTimeout(100);
+      await context.close();
+    },
+    120_000,
+  );
 
   inBrowser("an empty install says where to send profiles, and sees the first one come", async () => {
     const fresh = new Server();
@@ -156,15 +290,25 @@ describe("when things go wrong", () => {
 
 describe("profiles that are missing", () => {
   inBrowser("are missed where one looks: why, and since when", async () => {
-    const limited = new Server(), file = join(limited.dir, "limits.yaml"), at = Date.now() - 60_000;
-    writeFileSync(file, "overrides: {anonymous: {ingestion_limit: {period_type: hour, period_limit_mb: 128, limit_reset_time: 1795411800, limit_reached: true, sampling: {num_requests: 1, period: 1h}}}}\n");
+    const limited = new Server(),
+      file = join(limited.dir, "limits.yaml"),
+      at = Date.now() - 60_000;
+    writeFileSync(
+      file,
+      "overrides: {anonymous: {ingestion_limit: {period_type: hour, period_limit_mb: 128, limit_reset_time: 1795411800, limit_reached: true, sampling: {num_requests: 1, period: 1h}}}}\n",
+    );
     await limited.start(`-runtime-config.file=${file}`);
     await push(limited, "cart", {}, at, [{ frames: ["main"], values: [1e9] }]);
-    const { page, context, problems } = await visit(theBrowser(), `${limited.url}/explore?v=1&z=utc&${CART}&f=${at - 600_000}&u=${at + 60_000}`);
+    const { page, context, problems } = await visit(
+      theBrowser(),
+      `${limited.url}/explore?v=1&z=utc&${CART}&f=${at - 600_000}&u=${at + 60_000}`,
+    );
     await flame(page);
     const remarks = page.getByRole("list", { name: "Remarks" });
     await remarks.waitFor();
-    expect(await remarks.innerText()).toMatch(/^▾ [-\d]{10} [:\d]{8}: Most profiles are missing: this tenant had reached its limit of 128 MB per hour until 2026-11-23 05:30:00\. 1 of the requests of each 3600 s was taken\.$/);
+    expect(await remarks.innerText()).toMatch(
+      /^▾ [-\d]{10} [:\d]{8}: Most profiles are missing: this tenant had reached its limit of 128 MB per hour until 2026-11-23 05:30:00\. 1 of the requests of each 3600 s was taken\.$/,
+    );
     expect(problems).toEqual([]);
     await context.close();
     await limited.stop();
@@ -173,14 +317,24 @@ describe("profiles that are missing", () => {
 
 describe("with tokens", () => {
   inBrowser("asks for one, shows nothing without it, and hides Status from readers", async () => {
-    const guarded = new Server(), READER = "reader-token-0123456789", AGENT = "agent-token-0123456789", ADMIN = "admin-token-0123456789";
+    const guarded = new Server(),
+      READER = "reader-token-0123456789",
+      AGENT = "agent-token-0123456789",
+      ADMIN = "admin-token-0123456789";
     const file = join(guarded.dir, "tokens.yaml");
-    writeFileSync(file, `tokens:\n  - {name: agents, token: ${AGENT}, roles: [write]}\n  - {name: people, token: ${READER}, roles: [read]}\n  - {name: ops, token: ${ADMIN}, roles: [admin, read]}\n`);
+    writeFileSync(
+      file,
+      `tokens:\n  - {name: agents, token: ${AGENT}, roles: [write]}\n  - {name: people, token: ${READER}, roles: [read]}\n  - {name: ops, token: ${ADMIN}, roles: [admin, read]}\n`,
+    );
     await guarded.start(`-auth.tokens-file=${file}`);
-    await push(guarded, "cart", {}, Date.now() - 60_000, [{ frames: ["main"], values: [1e9] }], { authorization: `Bearer ${AGENT}` });
+    await push(guarded, "cart", {}, Date.now() - 60_000, [{ frames: ["main"], values: [1e9] }], {
+      authorization: `Bearer ${AGENT}`,
+    });
     const none = await visit(theBrowser(), guarded.url, { expected: /^401/ });
     await none.page.getByRole("alert").first().waitFor();
-    expect(await none.page.getByRole("alert").first().innerText()).toContain("Sign in with a token that may read");
+    expect(await none.page.getByRole("alert").first().innerText()).toContain(
+      "Sign in with a token that may read",
+    );
     await none.page.getByRole("button", { name: "Settings" }).click();
     await none.page.getByLabel("Token").fill(READER);
     await none.page.keyboard.press("Enter");
@@ -202,27 +356,37 @@ describe("with tokens", () => {
 });
 
 describe("with tenants", () => {
-  inBrowser("asks for one, joins several, keeps them in the address, and knows their longest range", async () => {
-    const many = new Server(), at = Date.now() - 60_000;
-    await many.start("-auth.multitenancy-enabled=true", "-querier.max-query-length=24h");
-    for (const t of ["a", "b"]) await push(many, `of-${t}`, {}, at, [{ frames: ["main"], values: [1e9] }], { "x-scope-orgid": t });
-    const { page, context, problems } = await visit(theBrowser(), many.url, { expected: /^401/ });
-    expect(await page.getByRole("alert").innerText()).toContain("Name a tenant");
-    await page.getByLabel("Tenant").fill("a");
-    await page.keyboard.press("Enter");
-    await page.getByRole("button", { name: "of-a", exact: true }).waitFor();
-    expect(await page.getByRole("button", { name: "of-b", exact: true }).count()).toBe(0);
-    await page.getByLabel("Tenant").fill("a|b");
-    await page.keyboard.press("Enter");
-    await page.getByRole("button", { name: "of-b", exact: true }).waitFor();
-    expect([new URL(page.url()).searchParams.get("t"), await page.getByRole("button", { name: "of-a", exact: true }).count()]).toEqual(["a|b", 1]);
-    await page.goto(`${many.url}/explore?v=1&t=a&f=now-7d`);
-    expect(await page.getByRole("alert").innerText()).toContain("The limit of this tenant is 1 d (max_query_length)");
-    await page.getByRole("button", { name: "Show the last 1 d" }).click();
-    await flame(page);
-    expect(await page.getByTestId("total").innerText()).toBe("total 1 s");
-    expect(problems).toEqual([]);
-    await context.close();
-    await many.stop();
-  });
+  inBrowser(
+    "asks for one, joins several, keeps them in the address, and knows their longest range",
+    async () => {
+      const many = new Server(),
+        at = Date.now() - 60_000;
+      await many.start("-auth.multitenancy-enabled=true", "-querier.max-query-length=24h");
+      for (const t of ["a", "b"])
+        await push(many, `of-${t}`, {}, at, [{ frames: ["main"], values: [1e9] }], { "x-scope-orgid": t });
+      const { page, context, problems } = await visit(theBrowser(), many.url, { expected: /^401/ });
+      expect(await page.getByRole("alert").innerText()).toContain("Name a tenant");
+      await page.getByLabel("Tenant").fill("a");
+      await page.keyboard.press("Enter");
+      await page.getByRole("button", { name: "of-a", exact: true }).waitFor();
+      expect(await page.getByRole("button", { name: "of-b", exact: true }).count()).toBe(0);
+      await page.getByLabel("Tenant").fill("a|b");
+      await page.keyboard.press("Enter");
+      await page.getByRole("button", { name: "of-b", exact: true }).waitFor();
+      expect([
+        new URL(page.url()).searchParams.get("t"),
+        await page.getByRole("button", { name: "of-a", exact: true }).count(),
+      ]).toEqual(["a|b", 1]);
+      await page.goto(`${many.url}/explore?v=1&t=a&f=now-7d`);
+      expect(await page.getByRole("alert").innerText()).toContain(
+        "The limit of this tenant is 1 d (max_query_length)",
+      );
+      await page.getByRole("button", { name: "Show the last 1 d" }).click();
+      await flame(page);
+      expect(await page.getByTestId("total").innerText()).toBe("total 1 s");
+      expect(problems).toEqual([]);
+      await context.close();
+      await many.stop();
+    },
+  );
 });

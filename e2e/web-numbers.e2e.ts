@@ -12,13 +12,42 @@ import { CPU, folder } from "./server.ts";
 const { server, open, inBrowser, theBrowser } = shop();
 
 /** Self and total of each function, from the merged pprof: computed apart from the server's table. */
-async function exact(selector: string, startMs: number, endMs: number): Promise<Map<string, { self: number; total: number }>> {
-  const r = await fetch(`${server.url}/querier.v1.QuerierService/SelectMergeProfile`, { method: "POST", headers: { "content-type": "application/json", accept: "application/json" }, body: JSON.stringify({ profileTypeID: CPU, labelSelector: selector, start: String(startMs), end: String(endMs) }) });
+async function exact(
+  selector: string,
+  startMs: number,
+  endMs: number,
+): Promise<Map<string, { self: number; total: number }>> {
+  const r = await fetch(`${server.url}/querier.v1.QuerierService/SelectMergeProfile`, {
+    method: "POST",
+    headers: { "content-type": "application/json", accept: "application/json" },
+    body: JSON.stringify({
+      profileTypeID: CPU,
+      labelSelector: selector,
+      start: String(startMs),
+      end: String(endMs),
+    }),
+  });
   // Nothing selected: no functions.
-  const p = { stringTable: [""], function: [], location: [], sample: [], ...(await r.json() as object) } as { stringTable: string[]; function: { id: string; name: string }[]; location: { id: string; line: { functionId: string }[] }[]; sample: { locationId: string[]; value: string[] }[] };
-  const fn = new Map(p.function.map((f) => [f.id, p.stringTable[Number(f.name)]!])), lines = new Map(p.location.map((l) => [l.id, l.line.map((x) => fn.get(x.functionId)!)]));
+  const p = {
+    stringTable: [""],
+    function: [],
+    location: [],
+    sample: [],
+    ...((await r.json()) as object),
+  } as {
+    stringTable: string[];
+    function: { id: string; name: string }[];
+    location: { id: string; line: { functionId: string }[] }[];
+    sample: { locationId: string[]; value: string[] }[];
+  };
+  const fn = new Map(p.function.map((f) => [f.id, p.stringTable[Number(f.name)]!])),
+    lines = new Map(p.location.map((l) => [l.id, l.line.map((x) => fn.get(x.functionId)!)]));
   const out = new Map<string, { self: number; total: number }>();
-  const row = (n: string): { self: number; total: number } => { let x = out.get(n); if (!x) out.set(n, (x = { self: 0, total: 0 })); return x; };
+  const row = (n: string): { self: number; total: number } => {
+    let x = out.get(n);
+    if (!x) out.set(n, (x = { self: 0, total: 0 }));
+    return x;
+  };
   for (const s of p.sample) {
     const frames = s.locationId.flatMap((l) => lines.get(l)!);
     row(frames[0]!).self += Number(s.value[0]);
@@ -28,99 +57,191 @@ async function exact(selector: string, startMs: number, endMs: number): Promise<
 }
 
 describe("numbers", () => {
-  inBrowser("of the function table are exact: every row, with and without filters, recursion once", async () => {
-    const selections = ["{service_name=\"cart\"}", "{service_name=\"cart\",region=\"eu\"}", "{service_name=~\"c.*\",pod!=\"cart-b\"}", "{service_name=\"checkout\"}", "{version=\"1\"}"]
-      .flatMap((s): [string, number, number][] => [[s, END - 2 * HOUR, END], [s, END - HOUR, END], [s, END - 2 * HOUR, END - HOUR], [s, END - 1.5 * HOUR, END - 0.5 * HOUR]]);
-    expect(selections.length).toBe(20);
-    for (const [selector, from, until] of selections) {
-      const { page, context } = await open(`explore?f=${from}&u=${until}&s=${encodeURIComponent(selector.slice(1, -1))}&pane=table&o=name&asc=1`);
-      const wanted = await exact(selector, from, until), sum = [...wanted.values()].reduce((n, f) => n + f.self, 0);
-      if (wanted.size > 0) await page.locator(".table-scroll [role=row]").first().waitFor();
-      await settled(page);
-      const rows = await page.locator(".table-scroll [role=row]").evaluateAll((all) => all.map((r) => [...r.querySelectorAll("[role=cell]")].map((c) => (c as HTMLElement).innerText.trim())));
-      expect(rows.map((r) => r[0])).toEqual([...wanted.keys()].sort());
-      for (const [name, , selfShare, , totalShare] of rows) {
-        const f = wanted.get(name!)!, text = (v: number): string => `${(100 * v / sum >= 10 ? (100 * v / sum).toFixed(1) : (100 * v / sum).toFixed(2))} %`.replace(/^0\.00 %$/, "0 %");
-        expect([name, selfShare, totalShare]).toEqual([name, text(f.self), text(f.total)]);
+  inBrowser(
+    "of the function table are exact: every row, with and without filters, recursion once",
+    async () => {
+      const selections = [
+        '{service_name="cart"}',
+        '{service_name="cart",region="eu"}',
+        '{service_name=~"c.*",pod!="cart-b"}',
+        '{service_name="checkout"}',
+        '{version="1"}',
+      ].flatMap((s): [string, number, number][] => [
+        [s, END - 2 * HOUR, END],
+        [s, END - HOUR, END],
+        [s, END - 2 * HOUR, END - HOUR],
+        [s, END - 1.5 * HOUR, END - 0.5 * HOUR],
+      ]);
+      expect(selections.length).toBe(20);
+      for (const [selector, from, until] of selections) {
+        const { page, context } = await open(
+          `explore?f=${from}&u=${until}&s=${encodeURIComponent(selector.slice(1, -1))}&pane=table&o=name&asc=1`,
+        );
+        const wanted = await exact(selector, from, until),
+          sum = [...wanted.values()].reduce((n, f) => n + f.self, 0);
+        if (wanted.size > 0) await page.locator(".table-scroll [role=row]").first().waitFor();
+        await settled(page);
+        const rows = await page
+          .locator(".table-scroll [role=row]")
+          .evaluateAll((all) =>
+            all.map((r) =>
+              [...r.querySelectorAll("[role=cell]")].map((c) => (c as HTMLElement).innerText.trim()),
+            ),
+          );
+        expect(rows.map((r) => r[0])).toEqual([...wanted.keys()].sort());
+        for (const [name, , selfShare, , totalShare] of rows) {
+          const f = wanted.get(name!)!,
+            text = (v: number): string =>
+              `${(100 * v) / sum >= 10 ? ((100 * v) / sum).toFixed(1) : ((100 * v) / sum).toFixed(2)} %`.replace(
+                /^0\.00 %$/,
+                "0 %",
+              );
+          expect([name, selfShare, totalShare]).toEqual([name, text(f.self), text(f.total)]);
+        }
+        await context.close();
       }
+    },
+  );
+
+  inBrowser(
+    "as cores and per second: what it is in a second of the range, in every pane, and in the link",
+    async () => {
+      // 120 profiles of 1,050 ms in the late hour.
+      const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=table&fn=json.Marshal`);
+      const drawer = page.getByTestId("function-values");
+      await drawer.getByText("1.20 min").first().waitFor();
+      await page.getByLabel("Values", { exact: true }).selectOption("cores");
+      await drawer
+        .getByText(`${(72 / 3600).toFixed(4)} cores`)
+        .first()
+        .waitFor();
+      expect(new URL(page.url()).searchParams.get("per")).toBe("s");
+      await page.reload();
+      await drawer
+        .getByText(`${(72 / 3600).toFixed(4)} cores`)
+        .first()
+        .waitFor();
+      expect(
+        await page.locator(".table-scroll [role=row]", { hasText: "json.Marshal" }).first().innerText(),
+      ).toContain(`${(72 / 3600).toFixed(4)} cores`);
+      await page.getByLabel("Values", { exact: true }).selectOption("totals");
+      await drawer.getByText("1.20 min").first().waitFor();
+      expect(problems).toEqual([]);
       await context.close();
-    }
-  });
+    },
+  );
 
-  inBrowser("as cores and per second: what it is in a second of the range, in every pane, and in the link", async () => {
-    // 120 profiles of 1,050 ms in the late hour.
-    const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=table&fn=json.Marshal`);
-    const drawer = page.getByTestId("function-values");
-    await drawer.getByText("1.20 min").first().waitFor();
-    await page.getByLabel("Values", { exact: true }).selectOption("cores");
-    await drawer.getByText(`${(72 / 3600).toFixed(4)} cores`).first().waitFor();
-    expect(new URL(page.url()).searchParams.get("per")).toBe("s");
-    await page.reload();
-    await drawer.getByText(`${(72 / 3600).toFixed(4)} cores`).first().waitFor();
-    expect(await page.locator(".table-scroll [role=row]", { hasText: "json.Marshal" }).first().innerText()).toContain(`${(72 / 3600).toFixed(4)} cores`);
-    await page.getByLabel("Values", { exact: true }).selectOption("totals");
-    await drawer.getByText("1.20 min").first().waitFor();
-    expect(problems).toEqual([]);
-    await context.close();
-  });
+  inBrowser(
+    "of a call graph: functions and calls as the merged pprof has them, by mouse and keyboard",
+    async () => {
+      const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=graph`);
+      await page.getByTestId("call-graph").waitFor();
+      const wanted = await exact('{service_name="cart"}', END - HOUR, END),
+        sum = [...wanted.values()].reduce((n, f) => n + f.self, 0);
+      const shown = await page
+        .locator("[data-testid=call-graph] [data-fn]")
+        .evaluateAll((all) =>
+          all.map((g) => [g.getAttribute("data-fn")!, g.querySelector("title")!.textContent]),
+        );
+      expect(new Set(shown.map(([f]) => f))).toEqual(new Set(wanted.keys()));
+      for (const [f, words] of shown)
+        expect(words).toContain(
+          `, ${((100 * wanted.get(f!)!.total) / sum).toFixed((100 * wanted.get(f!)!.total) / sum >= 10 ? 1 : 2)} %, self `,
+        );
+      const calls = await page
+        .locator("[data-testid=call-graph] [data-call]")
+        .evaluateAll((all) => all.map((g) => g.getAttribute("data-call")!));
+      expect(new Set(calls)).toEqual(
+        new Set([
+          "main > http.serve",
+          "http.serve > cart.handle",
+          "http.serve > cart.walk",
+          "cart.walk > cart.walk",
+          "cart.handle > cart.load",
+          "cart.load > db.query",
+          "cart.handle > json.Marshal",
+          "cart.handle > other",
+          "cart.handle > cart.audit",
+        ]),
+      );
+      await page.locator('[data-fn="json.Marshal"]').focus();
+      await page.keyboard.press("Enter");
+      await page.getByTestId("function-values").getByText("1.20 min").first().waitFor();
+      expect(new URL(page.url()).searchParams.get("fn")).toBe("json.Marshal");
+      // Against the hour before: what is new is marked.
+      await page.goto(
+        `${server.url}/compare?v=1&${LATE}&${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}&bs=${encodeURIComponent('service_name="cart"')}&pane=graph`,
+      );
+      await page.locator('[data-fn="cart.audit"].more').waitFor();
+      expect(await page.locator('[data-fn="gc.old"].less title').textContent()).toContain("total 0 ns, 0 %");
+      expect(await page.locator('[data-call="main > gc.old"].gone').count()).toBe(1);
+      expect(problems).toEqual([]);
+      await context.close();
+    },
+  );
 
-  inBrowser("of a call graph: functions and calls as the merged pprof has them, by mouse and keyboard", async () => {
-    const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=graph`);
-    await page.getByTestId("call-graph").waitFor();
-    const wanted = await exact('{service_name="cart"}', END - HOUR, END), sum = [...wanted.values()].reduce((n, f) => n + f.self, 0);
-    const shown = await page.locator("[data-testid=call-graph] [data-fn]").evaluateAll((all) => all.map((g) => [g.getAttribute("data-fn")!, g.querySelector("title")!.textContent]));
-    expect(new Set(shown.map(([f]) => f))).toEqual(new Set(wanted.keys()));
-    for (const [f, words] of shown) expect(words).toContain(`, ${(100 * wanted.get(f!)!.total / sum).toFixed(100 * wanted.get(f!)!.total / sum >= 10 ? 1 : 2)} %, self `);
-    const calls = await page.locator("[data-testid=call-graph] [data-call]").evaluateAll((all) => all.map((g) => g.getAttribute("data-call")!));
-    expect(new Set(calls)).toEqual(new Set(["main > http.serve", "http.serve > cart.handle", "http.serve > cart.walk", "cart.walk > cart.walk", "cart.handle > cart.load", "cart.load > db.query", "cart.handle > json.Marshal", "cart.handle > other", "cart.handle > cart.audit"]));
-    await page.locator('[data-fn="json.Marshal"]').focus();
-    await page.keyboard.press("Enter");
-    await page.getByTestId("function-values").getByText("1.20 min").first().waitFor();
-    expect(new URL(page.url()).searchParams.get("fn")).toBe("json.Marshal");
-    // Against the hour before: what is new is marked.
-    await page.goto(`${server.url}/compare?v=1&${LATE}&${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}&bs=${encodeURIComponent('service_name="cart"')}&pane=graph`);
-    await page.locator('[data-fn="cart.audit"].more').waitFor();
-    expect(await page.locator('[data-fn="gc.old"].less title').textContent()).toContain("total 0 ns, 0 %");
-    expect(await page.locator('[data-call="main > gc.old"].gone').count()).toBe(1);
-    expect(problems).toEqual([]);
-    await context.close();
-  });
+  inBrowser(
+    "of two sides, one beside the other, a focus in both; and of a baseline that was pinned",
+    async () => {
+      const { page, context, problems } = await open(`explore?f=${END - 2 * HOUR}&u=${END - HOUR}&${CART}`);
+      await flame(page);
+      await page.getByLabel("Compare with").selectOption("pin");
+      await page.goto(`${server.url}/explore?v=1&${LATE}&${CART}`);
+      await flame(page);
+      await page.getByLabel("Compare with").selectOption("pinned");
+      await page.getByTestId("sums").waitFor();
+      expect(await page.getByTestId("sums").innerText()).toContain("A 1.26 min, B 2.10 min");
+      await page.getByLabel("side by side").check();
+      await page.waitForFunction(
+        () =>
+          [...document.querySelectorAll("[data-testid=total]")].map((x) => x.textContent).join() ===
+          "total 1.26 min,total 2.10 min",
+      );
+      const link = page.url();
+      expect(new URL(link).searchParams.get("two")).toBe("1");
+      await page.goto(`${link}&cs=main&cs=http.serve&cs=cart.handle&cs=json.Marshal`);
+      await settled(page);
+      await page.waitForFunction(() => document.querySelectorAll("[data-testid=total]").length === 2);
+      expect(problems).toEqual([]);
+      await context.close();
+    },
+  );
 
-  inBrowser("of two sides, one beside the other, a focus in both; and of a baseline that was pinned", async () => {
-    const { page, context, problems } = await open(`explore?f=${END - 2 * HOUR}&u=${END - HOUR}&${CART}`);
-    await flame(page);
-    await page.getByLabel("Compare with").selectOption("pin");
-    await page.goto(`${server.url}/explore?v=1&${LATE}&${CART}`);
-    await flame(page);
-    await page.getByLabel("Compare with").selectOption("pinned");
-    await page.getByTestId("sums").waitFor();
-    expect(await page.getByTestId("sums").innerText()).toContain("A 1.26 min, B 2.10 min");
-    await page.getByLabel("side by side").check();
-    await page.waitForFunction(() => [...document.querySelectorAll("[data-testid=total]")].map((x) => x.textContent).join() === "total 1.26 min,total 2.10 min");
-    const link = page.url();
-    expect(new URL(link).searchParams.get("two")).toBe("1");
-    await page.goto(`${link}&cs=main&cs=http.serve&cs=cart.handle&cs=json.Marshal`);
-    await settled(page);
-    await page.waitForFunction(() => document.querySelectorAll("[data-testid=total]").length === 2);
-    expect(problems).toEqual([]);
-    await context.close();
-  });
-
-  inBrowser("of what is hidden of a runtime: merged into callers by one choice, by patterns that are chips like any others", async () => {
-    await push(server, "preset", {}, END - 600_000, [{ frames: ["main", "runtime.mallocgc", "shop.parse"], values: [3e9] }, { frames: ["main", "runtime.gcBgMarkWorker"], values: [2e9] }, { frames: ["main", "Runtimes.go"], values: [1e9] }]);
-    const { page, context, problems } = await open(`explore?f=${END - HOUR}&u=${END}&s=${encodeURIComponent('service_name="preset"')}&pane=table&o=name&asc=1`);
-    const rows = async (): Promise<string[][]> => { await settled(page); return page.locator(".table-scroll [role=row]").evaluateAll((all) => all.map((r) => [...r.querySelectorAll("[role=cell]")].map((c) => (c as HTMLElement).innerText.trim()).slice(0, 2))); };
-    await page.getByText("runtime.gcBgMarkWorker").waitFor();
-    await page.getByLabel("Merge into callers").selectOption("Go's runtime");
-    await page.getByText("runtime.gcBgMarkWorker").waitFor({ state: "detached" });
-    expect((await rows()).map((r) => r[0])).toEqual(["main", "Runtimes.go", "shop.parse"].sort());
-    // What they had is their callers'.
-    expect(new Map((await rows()).map((r) => [r[0], r[1]])).get("main")).toContain("2");
-    await page.getByRole("button", { name: "Remove hidden /^runtime\\./" }).click();
-    await page.getByText("runtime.gcBgMarkWorker").waitFor();
-    expect(problems).toEqual([]);
-    await context.close();
-  });
+  inBrowser(
+    "of what is hidden of a runtime: merged into callers by one choice, by patterns that are chips like any others",
+    async () => {
+      await push(server, "preset", {}, END - 600_000, [
+        { frames: ["main", "runtime.mallocgc", "shop.parse"], values: [3e9] },
+        { frames: ["main", "runtime.gcBgMarkWorker"], values: [2e9] },
+        { frames: ["main", "Runtimes.go"], values: [1e9] },
+      ]);
+      const { page, context, problems } = await open(
+        `explore?f=${END - HOUR}&u=${END}&s=${encodeURIComponent('service_name="preset"')}&pane=table&o=name&asc=1`,
+      );
+      const rows = async (): Promise<string[][]> => {
+        await settled(page);
+        return page
+          .locator(".table-scroll [role=row]")
+          .evaluateAll((all) =>
+            all.map((r) =>
+              [...r.querySelectorAll("[role=cell]")]
+                .map((c) => (c as HTMLElement).innerText.trim())
+                .slice(0, 2),
+            ),
+          );
+      };
+      await page.getByText("runtime.gcBgMarkWorker").waitFor();
+      await page.getByLabel("Merge into callers").selectOption("Go's runtime");
+      await page.getByText("runtime.gcBgMarkWorker").waitFor({ state: "detached" });
+      expect((await rows()).map((r) => r[0])).toEqual(["main", "Runtimes.go", "shop.parse"].sort());
+      // What they had is their callers'.
+      expect(new Map((await rows()).map((r) => [r[0], r[1]])).get("main")).toContain("2");
+      await page.getByRole("button", { name: "Remove hidden /^runtime\\./" }).click();
+      await page.getByText("runtime.gcBgMarkWorker").waitFor();
+      expect(problems).toEqual([]);
+      await context.close();
+    },
+  );
 
   inBrowser("of filters of functions: only, without, merged into callers", async () => {
     const { page, context, problems } = await open(`explore?${LATE}&${CART}&fn=json.Marshal`);
@@ -129,13 +250,19 @@ describe("numbers", () => {
     expect(await total()).toBe("total 2.10 min");
     await page.keyboard.press("x");
     await settled(page);
-    await page.waitForFunction(() => document.querySelector("[data-testid=total]")?.textContent === "total 54 s");
+    await page.waitForFunction(
+      () => document.querySelector("[data-testid=total]")?.textContent === "total 54 s",
+    );
     await page.getByRole("button", { name: "Invert without json.Marshal" }).click();
-    await page.waitForFunction(() => document.querySelector("[data-testid=total]")?.textContent === "total 1.20 min");
+    await page.waitForFunction(
+      () => document.querySelector("[data-testid=total]")?.textContent === "total 1.20 min",
+    );
     await page.getByRole("button", { name: "Remove only json.Marshal" }).click();
     await page.goto(`${server.url}/explore?v=1&${LATE}&${CART}&pane=table&hi=json.Marshal`);
     await page.locator(".table-scroll [role=row]").first().waitFor();
-    expect((await page.locator(".table-scroll [role=row]").first().innerText()).split("\n")[0]).toBe("cart.handle");
+    expect((await page.locator(".table-scroll [role=row]").first().innerText()).split("\n")[0]).toBe(
+      "cart.handle",
+    );
     expect(problems).toEqual([]);
     await context.close();
   });
@@ -145,100 +272,199 @@ describe("numbers", () => {
     await flame(page);
     await page.getByRole("button", { name: "Compare", exact: true }).click();
     await flame(page);
-    const side = (from: number, until: number): object => ({ profileTypeID: CPU, labelSelector: '{service_name="cart"}', start: String(from), end: String(until) });
-    const { body } = await server.json("/querier.v1.QuerierService/Diff", { left: side(END - 2 * HOUR, END - HOUR), right: side(END - HOUR, END) });
+    const side = (from: number, until: number): object => ({
+      profileTypeID: CPU,
+      labelSelector: '{service_name="cart"}',
+      start: String(from),
+      end: String(until),
+    });
+    const { body } = await server.json("/querier.v1.QuerierService/Diff", {
+      left: side(END - 2 * HOUR, END - HOUR),
+      right: side(END - HOUR, END),
+    });
     const { leftTicks, rightTicks } = body.flamegraph as { leftTicks: string; rightTicks: string };
     const minutes = (ns: string): string => `${(Number(ns) / 60e9).toFixed(2)} min`;
-    expect(await page.getByTestId("sums").innerText()).toContain(`A ${minutes(leftTicks)}, B ${minutes(rightTicks)};`);
-    await page.getByRole("group", { name: "A (before)" }).getByRole("button", { name: "Open in Explore" }).click();
+    expect(await page.getByTestId("sums").innerText()).toContain(
+      `A ${minutes(leftTicks)}, B ${minutes(rightTicks)};`,
+    );
+    await page
+      .getByRole("group", { name: "A (before)" })
+      .getByRole("button", { name: "Open in Explore" })
+      .click();
     await flame(page);
     const p = new URL(page.url());
-    expect([p.pathname, p.searchParams.get("f"), p.searchParams.get("u"), p.searchParams.get("s")]).toEqual(["/explore", String(END - 2 * HOUR), String(END - HOUR), 'service_name="cart"']);
+    expect([p.pathname, p.searchParams.get("f"), p.searchParams.get("u"), p.searchParams.get("s")]).toEqual([
+      "/explore",
+      String(END - 2 * HOUR),
+      String(END - HOUR),
+      'service_name="cart"',
+    ]);
     expect(problems).toEqual([]);
     await context.close();
   });
 
-  inBrowser("of single profiles: a cell of the heatmap, its profiles, one profile's graph, in three clicks; their sum is the cell's", async () => {
-    const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=profiles`);
-    await page.getByTestId("heatmap").waitFor();
-    await settled(page);
-    expect(await page.getByTestId("profile-count").innerText()).toBe("120 profiles, the largest 1.05 s");
-    const box = (await page.getByTestId("heatmap").boundingBox())!;
-    // All profiles are worth 1.05 s: they are in the topmost row, two (one of each pod) in each minute.
-    await page.mouse.click(box.x + box.width * (30.5 / 60), box.y + box.height * (0.5 / 16));
-    await page.waitForFunction(() => document.querySelector("[data-testid=profile-count]")?.textContent?.includes("in the cell: 2 profiles, 2.10 s"));
-    const rows = page.locator(".profile-list tbody tr");
-    expect(await rows.count()).toBe(2);
-    expect(new URL(page.url()).searchParams.get("cell")).toBe("30.15");
-    await rows.first().getByRole("button", { name: "Flame graph" }).click();
-    await flame(page);
-    expect(await page.getByTestId("total").innerText()).toBe("total 1.05 s");
-    const id = new URL(page.url()).searchParams.get("id")!;
-    await page.getByRole("tab", { name: "Functions" }).click();
-    await page.locator(".table-scroll [role=row]").first().waitFor();
-    expect(await page.locator(".table-scroll [role=row]").first().innerText()).toContain("600 ms");
-    await page.getByRole("button", { name: `Remove profile ${id.slice(0, 8)}` }).click();
-    await settled(page);
-    expect(await page.locator(".table-scroll [role=row]").first().innerText()).toContain("1.20 min");
-    // Every cell's sum is what its single profiles add up to.
-    const selection = (from: number, until: number, ids: string[] = []): object => ({ profileTypeId: CPU, labelSelector: "{}", start: String(from), end: String(until), profileIdSelector: ids });
-    const ask = async (method: string, body: object): Promise<Record<string, unknown>> => { const r = await server.json(`/cinderblock.explore.v1.ExploreService/${method}`, body); expect(r.status).toBe(200); return r.body; };
-    const from = END - HOUR, h = await ask("Heatmap", { selection: selection(from, END), columns: 4, rows: 3 }) as { counts: number[]; maxValue: string; profiles: string };
-    expect(h.counts.reduce((a, b) => a + b, 0)).toBe(Number(h.profiles));
-    for (let c = 0; c < 4; c++) {
-      const start = Math.ceil(from + c * (HOUR + 1) / 4), end = Math.ceil(from + (c + 1) * (HOUR + 1) / 4) - 1;
-      for (let r = 0; r < 3; r++) {
-        const cell = await ask("Profiles", { selection: selection(start, end), minValue: String(Math.floor(r * Number(h.maxValue) / 3)), maxValue: String(Math.floor((r + 1) * Number(h.maxValue) / 3)), limit: 1000 }) as { count?: string; total?: string; profiles?: { profileId: string; value: string }[] };
-        expect(Number(cell.count ?? 0)).toBe(h.counts[c * 3 + r]);
-        if (!cell.profiles) continue;
-        const tree = await ask("CallTree", { selection: selection(start, end, cell.profiles.map((p) => p.profileId)), maxNodes: "10" }) as { total: string };
-        expect(tree.total).toBe(cell.total);
+  inBrowser(
+    "of single profiles: a cell of the heatmap, its profiles, one profile's graph, in three clicks; their sum is the cell's",
+    async () => {
+      const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=profiles`);
+      await page.getByTestId("heatmap").waitFor();
+      await settled(page);
+      expect(await page.getByTestId("profile-count").innerText()).toBe("120 profiles, the largest 1.05 s");
+      const box = (await page.getByTestId("heatmap").boundingBox())!;
+      // All profiles are worth 1.05 s: they are in the topmost row, two (one of each pod) in each minute.
+      await page.mouse.click(box.x + box.width * (30.5 / 60), box.y + box.height * (0.5 / 16));
+      await page.waitForFunction(() =>
+        document
+          .querySelector("[data-testid=profile-count]")
+          ?.textContent?.includes("in the cell: 2 profiles, 2.10 s"),
+      );
+      const rows = page.locator(".profile-list tbody tr");
+      expect(await rows.count()).toBe(2);
+      expect(new URL(page.url()).searchParams.get("cell")).toBe("30.15");
+      await rows.first().getByRole("button", { name: "Flame graph" }).click();
+      await flame(page);
+      expect(await page.getByTestId("total").innerText()).toBe("total 1.05 s");
+      const id = new URL(page.url()).searchParams.get("id")!;
+      await page.getByRole("tab", { name: "Functions" }).click();
+      await page.locator(".table-scroll [role=row]").first().waitFor();
+      expect(await page.locator(".table-scroll [role=row]").first().innerText()).toContain("600 ms");
+      await page.getByRole("button", { name: `Remove profile ${id.slice(0, 8)}` }).click();
+      await settled(page);
+      expect(await page.locator(".table-scroll [role=row]").first().innerText()).toContain("1.20 min");
+      // Every cell's sum is what its single profiles add up to.
+      const selection = (from: number, until: number, ids: string[] = []): object => ({
+        profileTypeId: CPU,
+        labelSelector: "{}",
+        start: String(from),
+        end: String(until),
+        profileIdSelector: ids,
+      });
+      const ask = async (method: string, body: object): Promise<Record<string, unknown>> => {
+        const r = await server.json(`/cinderblock.explore.v1.ExploreService/${method}`, body);
+        expect(r.status).toBe(200);
+        return r.body;
+      };
+      const from = END - HOUR,
+        h = (await ask("Heatmap", { selection: selection(from, END), columns: 4, rows: 3 })) as {
+          counts: number[];
+          maxValue: string;
+          profiles: string;
+        };
+      expect(h.counts.reduce((a, b) => a + b, 0)).toBe(Number(h.profiles));
+      for (let c = 0; c < 4; c++) {
+        const start = Math.ceil(from + (c * (HOUR + 1)) / 4),
+          end = Math.ceil(from + ((c + 1) * (HOUR + 1)) / 4) - 1;
+        for (let r = 0; r < 3; r++) {
+          const cell = (await ask("Profiles", {
+            selection: selection(start, end),
+            minValue: String(Math.floor((r * Number(h.maxValue)) / 3)),
+            maxValue: String(Math.floor(((r + 1) * Number(h.maxValue)) / 3)),
+            limit: 1000,
+          })) as { count?: string; total?: string; profiles?: { profileId: string; value: string }[] };
+          expect(Number(cell.count ?? 0)).toBe(h.counts[c * 3 + r]);
+          if (!cell.profiles) continue;
+          const tree = (await ask("CallTree", {
+            selection: selection(
+              start,
+              end,
+              cell.profiles.map((p) => p.profileId),
+            ),
+            maxNodes: "10",
+          })) as { total: string };
+          expect(tree.total).toBe(cell.total);
+        }
       }
-    }
-    expect(problems).toEqual([]);
-    await context.close();
-  });
+      expect(problems).toEqual([]);
+      await context.close();
+    },
+  );
 
-  inBrowser("of a profile with 200,000 nodes: a small stack is found by its name, with its exact value", async () => {
-    // A tree of four levels below 20 roots; every leaf 1,000 ns, one of them a name of its own.
-    const stacks: Stack[] = [];
-    for (let i = 0; i < 40_000; i++) stacks.push({ frames: [`r${i % 20}`, `a${i % 400}`, `b${i % 4000}`, `c${i}`.slice(0, 4), `d${i % 37}`, `e${i}`.slice(0, 3)], values: [1000] });
-    stacks.push({ frames: ["r7", "needle.one", "needle.two"], values: [1234] });
-    await push(server, "huge", { pod: "x" }, END - 30_000, stacks);
-    const v = await open(`explore?${LATE}&s=${encodeURIComponent('service_name="huge"')}`);
-    const { page, context } = v;
-    await flame(page);
-    await page.waitForFunction(() => document.querySelector("[data-testid=coverage]")?.textContent === "shown 100.0 %", undefined, { timeout: 30_000 });
-    await page.keyboard.press("/");
-    await page.keyboard.type("needle.two");
-    await page.keyboard.press("Enter");
-    expect(await spoken(page)).toMatch(/^needle\.two: total 1\.23 µs, < 0\.01 %, self 1\.23 µs, level 3, 1 of 1$/);
-    // A name that a hundred others contain has its own values.
-    await page.goto(`${server.url}/explore?v=1&${LATE}&s=${encodeURIComponent('service_name="huge"')}&fn=c1`);
-    expect(await page.getByTestId("function-values").innerText()).toMatch(/self\s+0 ns/);
-    // What the overview cuts off is told, to a tenth of a percent.
-    const { body } = await server.json("/cinderblock.explore.v1.ExploreService/CallTree", { selection: { profileTypeId: CPU, labelSelector: '{service_name="huge"}', start: String(END - HOUR), end: String(END) }, maxNodes: "1000" });
-    const tree = body as { folded: string[]; total: string; nodes: string };
-    expect([tree.total, Number(tree.nodes) > 100_000]).toEqual(["40001234", true]);
-    await context.close();
-  }, 120_000);
+  inBrowser(
+    "of a profile with 200,000 nodes: a small stack is found by its name, with its exact value",
+    async () => {
+      // A tree of four levels below 20 roots; every leaf 1,000 ns, one of them a name of its own.
+      const stacks: Stack[] = [];
+      for (let i = 0; i < 40_000; i++)
+        stacks.push({
+          frames: [
+            `r${i % 20}`,
+            `a${i % 400}`,
+            `b${i % 4000}`,
+            `c${i}`.slice(0, 4),
+            `d${i % 37}`,
+            `e${i}`.slice(0, 3),
+          ],
+          values: [1000],
+        });
+      stacks.push({ frames: ["r7", "needle.one", "needle.two"], values: [1234] });
+      await push(server, "huge", { pod: "x" }, END - 30_000, stacks);
+      const v = await open(`explore?${LATE}&s=${encodeURIComponent('service_name="huge"')}`);
+      const { page, context } = v;
+      await flame(page);
+      await page.waitForFunction(
+        () => document.querySelector("[data-testid=coverage]")?.textContent === "shown 100.0 %",
+        undefined,
+        { timeout: 30_000 },
+      );
+      await page.keyboard.press("/");
+      await page.keyboard.type("needle.two");
+      await page.keyboard.press("Enter");
+      expect(await spoken(page)).toMatch(
+        /^needle\.two: total 1\.23 µs, < 0\.01 %, self 1\.23 µs, level 3, 1 of 1$/,
+      );
+      // A name that a hundred others contain has its own values.
+      await page.goto(
+        `${server.url}/explore?v=1&${LATE}&s=${encodeURIComponent('service_name="huge"')}&fn=c1`,
+      );
+      expect(await page.getByTestId("function-values").innerText()).toMatch(/self\s+0 ns/);
+      // What the overview cuts off is told, to a tenth of a percent.
+      const { body } = await server.json("/cinderblock.explore.v1.ExploreService/CallTree", {
+        selection: {
+          profileTypeId: CPU,
+          labelSelector: '{service_name="huge"}',
+          start: String(END - HOUR),
+          end: String(END),
+        },
+        maxNodes: "1000",
+      });
+      const tree = body as { folded: string[]; total: string; nodes: string };
+      expect([tree.total, Number(tree.nodes) > 100_000]).toEqual(["40001234", true]);
+      await context.close();
+    },
+    120_000,
+  );
 
   inBrowser("of stacks of 5,000 levels: drawn, scrolled to the end, exported", async () => {
-    await push(server, "deep", { pod: "x" }, END - 30_000, [{ frames: Array.from({ length: 5000 }, (_, i) => `level${i}`), values: [1_000_000] }]);
-    const { page, context, problems } = await open(`explore?${LATE}&s=${encodeURIComponent('service_name="deep"')}`);
+    await push(server, "deep", { pod: "x" }, END - 30_000, [
+      { frames: Array.from({ length: 5000 }, (_, i) => `level${i}`), values: [1_000_000] },
+    ]);
+    const { page, context, problems } = await open(
+      `explore?${LATE}&s=${encodeURIComponent('service_name="deep"')}`,
+    );
     await flame(page);
     const scroller = page.locator(".flame-scroll");
     expect(await scroller.evaluate((el) => el.scrollHeight)).toBeGreaterThanOrEqual(5001 * 20);
-    await scroller.evaluate((el) => { el.scrollTop = el.scrollHeight; });
+    await scroller.evaluate((el) => {
+      el.scrollTop = el.scrollHeight;
+    });
     await page.waitForTimeout(200);
     await scroller.evaluate((el) => el.scrollIntoView({ block: "end" }));
     const box = (await scroller.boundingBox())!;
     await page.mouse.move(box.x + 50, box.y + box.height - 8);
     expect(await page.locator(".tip strong").innerText()).toBe("level4999");
-    const lit = await page.locator(".flame-layer canvas").first().evaluate((c: HTMLCanvasElement) => { const d = c.getContext("2d")!.getImageData(20, c.height - 8, 1, 1).data; return d[0]! + d[1]! + d[2]!; });
+    const lit = await page
+      .locator(".flame-layer canvas")
+      .first()
+      .evaluate((c: HTMLCanvasElement) => {
+        const d = c.getContext("2d")!.getImageData(20, c.height - 8, 1, 1).data;
+        return d[0]! + d[1]! + d[2]!;
+      });
     expect(lit).toBeLessThan(765);
     await page.getByRole("button", { name: "Export", exact: true }).click();
-    const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Folded stacks" }).click()]);
+    const [file] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Folded stacks" }).click(),
+    ]);
     const folded = readFileSync((await file.path())!, "utf8");
     expect([folded.split(";").length, folded.trimEnd().endsWith("level4999 1000000")]).toEqual([5000, true]);
     expect(problems).toEqual([]);
@@ -248,15 +474,31 @@ describe("numbers", () => {
 
 /** speedscope's own viewer, and a file of ours that it is to open. */
 async function speedscopeWith(modules: string, bytes: Buffer): Promise<{ url: string; close(): void }> {
-  const home = join(modules, "speedscope/dist/release"), types: Record<string, string> = { html: "text/html", js: "text/javascript", css: "text/css", wasm: "application/wasm" }, port = await freePort();
+  const home = join(modules, "speedscope/dist/release"),
+    types: Record<string, string> = {
+      html: "text/html",
+      js: "text/javascript",
+      css: "text/css",
+      wasm: "application/wasm",
+    },
+    port = await freePort();
   const viewer = createServer((request, response) => {
-    const { pathname } = new URL(request.url!, "http://x"), path = join(home, pathname === "/" ? "index.html" : pathname);
+    const { pathname } = new URL(request.url!, "http://x"),
+      path = join(home, pathname === "/" ? "index.html" : pathname);
     if (pathname === "/exported.json") response.end(bytes);
     else if (!existsSync(path)) response.writeHead(404).end();
-    else response.writeHead(200, { "content-type": types[path.split(".").at(-1)!] ?? "application/octet-stream" }).end(readFileSync(path));
+    else
+      response
+        .writeHead(200, { "content-type": types[path.split(".").at(-1)!] ?? "application/octet-stream" })
+        .end(readFileSync(path));
   });
-  await new Promise<void>((done) => { viewer.listen(port, "127.0.0.1", done); });
-  return { url: `http://127.0.0.1:${port}/#profileURL=${encodeURIComponent(`http://127.0.0.1:${port}/exported.json`)}`, close: () => viewer.close() };
+  await new Promise<void>((done) => {
+    viewer.listen(port, "127.0.0.1", done);
+  });
+  return {
+    url: `http://127.0.0.1:${port}/#profileURL=${encodeURIComponent(`http://127.0.0.1:${port}/exported.json`)}`,
+    close: () => viewer.close(),
+  };
 }
 
 describe("files", () => {
@@ -266,33 +508,60 @@ describe("files", () => {
     const { page, context } = await open(`explore?${LATE}&${CART}`);
     await flame(page);
     await page.getByRole("button", { name: "Export", exact: true }).click();
-    const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "speedscope", exact: true }).click()]);
-    const viewer = await speedscopeWith(modules, readFileSync((await file.path())!)), problems: string[] = [], other = await context.newPage();
+    const [file] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "speedscope", exact: true }).click(),
+    ]);
+    const viewer = await speedscopeWith(modules, readFileSync((await file.path())!)),
+      problems: string[] = [],
+      other = await context.newPage();
     try {
       other.on("pageerror", (e) => problems.push(e.message));
       await other.goto(viewer.url);
-      await other.waitForFunction(() => document.title.endsWith(" - speedscope"), undefined, { timeout: 30_000 });
+      await other.waitForFunction(() => document.title.endsWith(" - speedscope"), undefined, {
+        timeout: 30_000,
+      });
       await other.keyboard.press("3"); // its table of functions
       await other.waitForSelector("tr td");
-      const shown = await other.evaluate(() => [...document.querySelectorAll("tr")].map((r) => [...r.querySelectorAll("td")].map((d) => d.innerText)).filter((r) => r.length === 3));
-      const wanted = await exact('{service_name="cart"}', END - HOUR, END), all = [...wanted.values()].reduce((n, f) => n + f.self, 0), share = (n: number): number => Math.round((n / all) * 100);
-      const percent = (text: string): number => (text.includes("<0.01%") ? 0 : Math.round(Number(/\(([\d.]+)%\)/.exec(text)![1])));
-      expect(shown.map(([total, self, name]) => [name, percent(total!), percent(self!)]).sort()).toEqual([...wanted].map(([name, f]) => [name, share(f.total), share(f.self)]).sort());
+      const shown = await other.evaluate(() =>
+        [...document.querySelectorAll("tr")]
+          .map((r) => [...r.querySelectorAll("td")].map((d) => d.innerText))
+          .filter((r) => r.length === 3),
+      );
+      const wanted = await exact('{service_name="cart"}', END - HOUR, END),
+        all = [...wanted.values()].reduce((n, f) => n + f.self, 0),
+        share = (n: number): number => Math.round((n / all) * 100);
+      const percent = (text: string): number =>
+        text.includes("<0.01%") ? 0 : Math.round(Number(/\(([\d.]+)%\)/.exec(text)![1]));
+      expect(shown.map(([total, self, name]) => [name, percent(total!), percent(self!)]).sort()).toEqual(
+        [...wanted].map(([name, f]) => [name, share(f.total), share(f.self)]).sort(),
+      );
       expect(wanted.size).toBeGreaterThan(4);
       expect(problems).toEqual([]);
-    } finally { viewer.close(); await context.close(); }
+    } finally {
+      viewer.close();
+      await context.close();
+    }
   });
 
   inBrowser("are what is on screen: folded, speedscope, pprof, CSV, PNG", async () => {
     const { page, context, problems } = await open(`explore?${LATE}&${CART}&wo=db.query`);
     await flame(page);
     await page.getByRole("button", { name: "Export", exact: true }).click();
-    const save = async (name: string): Promise<Buffer> => { const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name, exact: true }).click()]); return readFileSync((await file.path())!); };
+    const save = async (name: string): Promise<Buffer> => {
+      const [file] = await Promise.all([
+        page.waitForEvent("download"),
+        page.getByRole("button", { name, exact: true }).click(),
+      ]);
+      return readFileSync((await file.path())!);
+    };
     const folded = (await save("Folded stacks")).toString().trim().split("\n");
     // 120 profiles of 750 ms without the 300 of db.query.
     expect(folded.reduce((n, l) => n + Number(l.slice(l.lastIndexOf(" "))), 0)).toBe(120 * 750e6);
     expect(folded.some((l) => l.includes("db.query"))).toBe(false);
-    const speedscope = JSON.parse((await save("speedscope")).toString()) as { profiles: { endValue: number }[] };
+    const speedscope = JSON.parse((await save("speedscope")).toString()) as {
+      profiles: { endValue: number }[];
+    };
     expect(speedscope.profiles[0]!.endValue).toBe(120 * 750e6);
     const csv = (await save("CSV")).toString().split("\n");
     expect(csv).toContain(`"json.Marshal",${120 * 600e6},${120 * 600e6}`);
@@ -302,19 +571,39 @@ describe("files", () => {
     const path = join(folder(), "cart.pb");
     writeFileSync(path, bytes);
     let go = true;
-    try { execFileSync("go", ["version"]); } catch { go = false; }
-    if (go) expect(execFileSync("go", ["tool", "pprof", "-top", path], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })).toMatch(/57\.14%.*json\.Marshal/);
+    try {
+      execFileSync("go", ["version"]);
+    } catch {
+      go = false;
+    }
+    if (go)
+      expect(
+        execFileSync("go", ["tool", "pprof", "-top", path], {
+          encoding: "utf8",
+          stdio: ["ignore", "pipe", "ignore"],
+        }),
+      ).toMatch(/57\.14%.*json\.Marshal/);
     const dot = (await save("DOT")).toString();
     expect(dot).toContain("digraph");
     expect((await save("PNG")).subarray(1, 4).toString()).toBe("PNG");
-    const svg = (await save("SVG")).toString(), page2 = await context.newPage(), asked: string[] = [];
-    expect([svg.includes("<title>json.Marshal: 1.20 min, 80.0 %"), svg.includes("db.query")]).toEqual([true, false]);
+    const svg = (await save("SVG")).toString(),
+      page2 = await context.newPage(),
+      asked: string[] = [];
+    expect([svg.includes("<title>json.Marshal: 1.20 min, 80.0 %"), svg.includes("db.query")]).toEqual([
+      true,
+      false,
+    ]);
     // The page works where there is no network.
     const html = join(folder(), "cart.html");
     writeFileSync(html, await save("HTML"));
-    page2.on("request", (r) => { if (!r.url().startsWith("file:")) asked.push(r.url()); });
+    page2.on("request", (r) => {
+      if (!r.url().startsWith("file:")) asked.push(r.url());
+    });
     await page2.goto(`file://${html}`);
-    const box = page2.locator("g.b", { hasText: /json\.Marshal/ }).first().locator("rect");
+    const box = page2
+      .locator("g.b", { hasText: /json\.Marshal/ })
+      .first()
+      .locator("rect");
     const before = Number(await box.getAttribute("width"));
     await box.click();
     expect([Number(await box.getAttribute("width")) > before, asked]).toEqual([true, []]);
@@ -324,33 +613,69 @@ describe("files", () => {
 });
 
 describe("uploaded files", () => {
-  const pprof = (stacks: Stack[], gzip = false): Buffer => { const b = Buffer.from(tinyPprof({ types: [["samples", "count"], ["cpu", "nanoseconds"]], stacks })); return gzip ? gzipSync(b) : b; };
+  const pprof = (stacks: Stack[], gzip = false): Buffer => {
+    const b = Buffer.from(
+      tinyPprof({
+        types: [
+          ["samples", "count"],
+          ["cpu", "nanoseconds"],
+        ],
+        stacks,
+      }),
+    );
+    return gzip ? gzipSync(b) : b;
+  };
   inBrowser("are opened, drawn, compared, and refused with the server's reason", async () => {
     const { page, context, problems } = await open("files", { expected: /500 .*Upload/ });
-    const give = async (...files: { name: string; buffer: Buffer }[]): Promise<void> => page.getByLabel("Files", { exact: true }).setInputFiles(files.map((f) => ({ ...f, mimeType: "application/octet-stream" })));
+    const give = async (...files: { name: string; buffer: Buffer }[]): Promise<void> =>
+      page
+        .getByLabel("Files", { exact: true })
+        .setInputFiles(files.map((f) => ({ ...f, mimeType: "application/octet-stream" })));
     await page.getByText("No files yet.").waitFor();
-    await give({ name: "one.pb.gz", buffer: pprof([{ frames: ["main", "a"], values: [1, 3_000_000_000] }], true) });
+    await give({
+      name: "one.pb.gz",
+      buffer: pprof([{ frames: ["main", "a"], values: [1, 3_000_000_000] }], true),
+    });
     await page.getByTestId("total").waitFor();
     expect(await page.getByTestId("total").innerText()).toBe("total 1");
     await page.getByLabel("Type").selectOption("cpu");
-    await page.waitForFunction(() => document.querySelector("[data-testid=total]")?.textContent === "total 3 s");
-    await give({ name: "before.folded", buffer: Buffer.from("main;a 3\nmain;b 1\n") }, { name: "after.folded", buffer: Buffer.from("main;a 3\nmain;c 9\n") });
-    await page.waitForFunction(() => document.querySelector("[data-testid=total]")?.textContent === "A 4, B 12");
-    await give({ name: "two.pb", buffer: pprof([{ frames: ["main", "a"], values: [1, 1_000_000_000] }, { frames: ["main", "b"], values: [2, 5_000_000_000] }]) });
+    await page.waitForFunction(
+      () => document.querySelector("[data-testid=total]")?.textContent === "total 3 s",
+    );
+    await give(
+      { name: "before.folded", buffer: Buffer.from("main;a 3\nmain;b 1\n") },
+      { name: "after.folded", buffer: Buffer.from("main;a 3\nmain;c 9\n") },
+    );
+    await page.waitForFunction(
+      () => document.querySelector("[data-testid=total]")?.textContent === "A 4, B 12",
+    );
+    await give({
+      name: "two.pb",
+      buffer: pprof([
+        { frames: ["main", "a"], values: [1, 1_000_000_000] },
+        { frames: ["main", "b"], values: [2, 5_000_000_000] },
+      ]),
+    });
     await page.getByTestId("total").waitFor();
     await page.getByRole("checkbox", { name: "Open one.pb.gz" }).check();
     await page.getByLabel("Type").selectOption("cpu");
-    await page.waitForFunction(() => /^A .* s, B .* s$/.test(document.querySelector("[data-testid=total]")?.textContent ?? ""));
+    await page.waitForFunction(() =>
+      /^A .* s, B .* s$/.test(document.querySelector("[data-testid=total]")?.textContent ?? ""),
+    );
     expect(await page.getByTestId("total").innerText()).toBe("A 6 s, B 3 s");
     await page.getByRole("button", { name: "Swap A and B" }).click();
-    await page.waitForFunction(() => document.querySelector("[data-testid=total]")?.textContent === "A 3 s, B 6 s");
+    await page.waitForFunction(
+      () => document.querySelector("[data-testid=total]")?.textContent === "A 3 s, B 6 s",
+    );
     const again = await visit(theBrowser(), page.url());
     await again.page.getByTestId("total").waitFor();
     expect(await again.page.getByTestId("total").innerText()).toBe("A 3 s, B 6 s");
     await again.context.close();
     await give({ name: "broken.pb", buffer: Buffer.from([0, 1, 2, 3]) });
     await page.getByRole("alert").waitFor();
-    expect(await page.getByRole("alert").innerText()).toContain("failed to parse profile: this is no pprof, JFR, JSON or text that is known");
+    expect(await page.getByRole("alert").innerText()).toContain(
+      "failed to parse profile: this is no pprof, JFR, JSON or text that is known",
+    );
     expect(problems.filter((p) => !/400 .*Diff/.test(p))).toEqual([]);
     await context.close();
   });
@@ -360,19 +685,33 @@ describe("uploaded files", () => {
     const { page, context, problems } = await open(`explore?${LATE}&${CART}&wo=db.query`);
     await flame(page);
     await page.getByRole("button", { name: "Export", exact: true }).click();
-    const save = async (name: string): Promise<Buffer> => { const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name, exact: true }).click()]); return readFileSync((await file.path())!); };
+    const save = async (name: string): Promise<Buffer> => {
+      const [file] = await Promise.all([
+        page.waitForEvent("download"),
+        page.getByRole("button", { name, exact: true }).click(),
+      ]);
+      return readFileSync((await file.path())!);
+    };
     const file = join(folder(), "cart.firefox.json");
     writeFileSync(file, await save("Firefox Profiler"));
-    const firefox = JSON.parse(readFileSync(file, "utf8")) as { threads: { samples: { weight: number[] } }[] };
+    const firefox = JSON.parse(readFileSync(file, "utf8")) as {
+      threads: { samples: { weight: number[] } }[];
+    };
     expect(Math.round(firefox.threads[0]!.samples.weight.reduce((a, b) => a + b, 0))).toBe(120 * 750);
     // As the Firefox Profiler opens it: every stack on the screen with its value.
-    const viewed = await firefoxProfiler(file), folded = (await save("Folded stacks")).toString().trim().split("\n");
+    const viewed = await firefoxProfiler(file),
+      folded = (await save("Folded stacks")).toString().trim().split("\n");
     if (viewed) {
       expect(viewed.sum).toBe(120 * 750);
-      expect([...viewed.stacks].map(([k, ms]) => `${k.split("\u0000").join(";")} ${Math.round(ms * 1e6)}`).sort()).toEqual(folded.sort());
+      expect(
+        [...viewed.stacks].map(([k, ms]) => `${k.split("\u0000").join(";")} ${Math.round(ms * 1e6)}`).sort(),
+      ).toEqual(folded.sort());
       expect([...viewed.stacks.keys()].some((k) => k.includes("db.query"))).toBe(false);
     }
-    expect([(await save("Parquet")).subarray(0, 4).toString(), (await save("OTLP")).length > 100]).toEqual(["PAR1", true]);
+    expect([(await save("Parquet")).subarray(0, 4).toString(), (await save("OTLP")).length > 100]).toEqual([
+      "PAR1",
+      true,
+    ]);
     expect(problems).toEqual([]);
     await context.close();
   });

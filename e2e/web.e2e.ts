@@ -1,54 +1,72 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { CART, END, flame, HOUR, LATE, push, RANGE, settled, shop, spoken, visit, type Visit } from "./browser.ts";
+import {
+  CART,
+  END,
+  flame,
+  HOUR,
+  LATE,
+  push,
+  RANGE,
+  settled,
+  shop,
+  spoken,
+  visit,
+  type Visit,
+} from "./browser.ts";
 import { CPU, folder } from "./server.ts";
 
 const { server, open, inBrowser, theBrowser } = shop();
 
 describe("the incident story", () => {
-  inBrowser("finds the service, its change, the slow function, and leads to the link that shows the same", async () => {
-    const v = await open(`?${LATE}`);
-    const { page } = v;
-    const cart = page.getByRole("row", { name: /cart/ });
-    expect(await cart.innerText()).toMatch(/2\.10 min 0\.0350 cores/);
-    expect(await cart.innerText()).toMatch(/\+66\.7 %/); // 1,050 ms a minute after 630
-    await page.getByRole("button", { name: "cart", exact: true }).click();
-    await flame(page);
-    expect(new URL(page.url()).searchParams.get("s")).toBe('service_name="cart"');
-    await page.getByRole("tab", { name: "Functions" }).click();
-    const first = page.locator(".table-scroll [role=row]").first();
-    await first.waitFor();
-    expect(await first.innerText()).toContain("json.Marshal");
-    await first.getByRole("button").click();
-    await page.getByTestId("function-values").waitFor();
-    await page.keyboard.press("c");
-    await page.getByTestId("sums").waitFor();
-    expect(page.url()).toContain("/compare");
-    await page.getByRole("button", { name: "Self change" }).click();
-    await settled(page);
-    const changes = await page.locator(".table-scroll [role=row]").allInnerTexts();
-    expect(changes[0]).toContain("json.Marshal");
-    expect(changes.find((r) => r.includes("cart.audit"))).toContain("new");
-    expect(changes.find((r) => r.includes("gc.old"))).toContain("gone");
-    await page.getByRole("button", { name: "Copy link" }).click();
-    const link = await page.evaluate(() => navigator.clipboard.readText());
-    expect(link).toBe(page.url());
-    // A colleague's browser: the same questions, the same rows.
-    const other = await visit(theBrowser(), link);
-    await other.page.locator(".table-scroll [role=row]").first().waitFor();
-    await settled(other.page);
-    expect(await other.page.locator(".table-scroll [role=row]").allInnerTexts()).toEqual(changes);
-    const last = (x: Visit): unknown => x.asked("FunctionTable").find((b) => b.order === "FUNCTION_ORDER_SELF_CHANGE");
-    expect(last(other)).toEqual(last(v));
-    expect([...v.problems, ...other.problems]).toEqual([]);
-    await v.context.close();
-    await other.context.close();
-  });
+  inBrowser(
+    "finds the service, its change, the slow function, and leads to the link that shows the same",
+    async () => {
+      const v = await open(`?${LATE}`);
+      const { page } = v;
+      const cart = page.getByRole("row", { name: /cart/ });
+      expect(await cart.innerText()).toMatch(/2\.10 min 0\.0350 cores/);
+      expect(await cart.innerText()).toMatch(/\+66\.7 %/); // 1,050 ms a minute after 630
+      await page.getByRole("button", { name: "cart", exact: true }).click();
+      await flame(page);
+      expect(new URL(page.url()).searchParams.get("s")).toBe('service_name="cart"');
+      await page.getByRole("tab", { name: "Functions" }).click();
+      const first = page.locator(".table-scroll [role=row]").first();
+      await first.waitFor();
+      expect(await first.innerText()).toContain("json.Marshal");
+      await first.getByRole("button").click();
+      await page.getByTestId("function-values").waitFor();
+      await page.keyboard.press("c");
+      await page.getByTestId("sums").waitFor();
+      expect(page.url()).toContain("/compare");
+      await page.getByRole("button", { name: "Self change" }).click();
+      await settled(page);
+      const changes = await page.locator(".table-scroll [role=row]").allInnerTexts();
+      expect(changes[0]).toContain("json.Marshal");
+      expect(changes.find((r) => r.includes("cart.audit"))).toContain("new");
+      expect(changes.find((r) => r.includes("gc.old"))).toContain("gone");
+      await page.getByRole("button", { name: "Copy link" }).click();
+      const link = await page.evaluate(() => navigator.clipboard.readText());
+      expect(link).toBe(page.url());
+      // A colleague's browser: the same questions, the same rows.
+      const other = await visit(theBrowser(), link);
+      await other.page.locator(".table-scroll [role=row]").first().waitFor();
+      await settled(other.page);
+      expect(await other.page.locator(".table-scroll [role=row]").allInnerTexts()).toEqual(changes);
+      const last = (x: Visit): unknown =>
+        x.asked("FunctionTable").find((b) => b.order === "FUNCTION_ORDER_SELF_CHANGE");
+      expect(last(other)).toEqual(last(v));
+      expect([...v.problems, ...other.problems]).toEqual([]);
+      await v.context.close();
+      await other.context.close();
+    },
+  );
 
   inBrowser("hands out a link whose times stay, and a short one", async () => {
     const moving = await open("explore?v=1&s=service_name%3D%22cart%22&f=now-3h&q=json");
-    const { page } = moving, clipboard = (): Promise<string> => page.evaluate(() => navigator.clipboard.readText());
+    const { page } = moving,
+      clipboard = (): Promise<string> => page.evaluate(() => navigator.clipboard.readText());
     await flame(page);
     await page.getByRole("button", { name: "Copy link" }).click();
     await page.getByText("Its times count from when it is opened.").waitFor();
@@ -57,11 +75,19 @@ describe("the incident story", () => {
     await page.getByRole("button", { name: "Copy with times that stay" }).click();
     await page.getByText("with times that stay.", { exact: false }).first().waitFor();
     const fixed = new URL(await clipboard()).searchParams;
-    expect([fixed.get("s"), fixed.get("q"), Number(fixed.get("u")) - Number(fixed.get("f"))]).toEqual(['service_name="cart"', "json", 3 * HOUR]);
+    expect([fixed.get("s"), fixed.get("q"), Number(fixed.get("u")) - Number(fixed.get("f"))]).toEqual([
+      'service_name="cart"',
+      "json",
+      3 * HOUR,
+    ]);
     expect(Math.abs(Number(fixed.get("u")) - before)).toBeLessThan(60_000);
     await page.keyboard.press("Shift+Y");
     await page.getByRole("button", { name: "Copy link" }).click();
-    const short = async (): Promise<string> => { await page.getByRole("button", { name: "Copy a short link" }).click(); await page.getByText("The short link is copied.").waitFor(); return clipboard(); };
+    const short = async (): Promise<string> => {
+      await page.getByRole("button", { name: "Copy a short link" }).click();
+      await page.getByText("The short link is copied.").waitFor();
+      return clipboard();
+    };
     const link = await short();
     expect(link).toMatch(/^http:\/\/[^/]+\/\?l=[a-z2-9]{10}$/);
     // The same view has one link.
@@ -71,7 +97,9 @@ describe("the incident story", () => {
     await flame(other.page);
     expect(other.page.url()).toBe(page.url());
     const unknown = await visit(theBrowser(), link.replace(/l=.*/, "l=nobody2345"));
-    expect(await unknown.page.getByRole("alert").innerText()).toContain("There is no short link nobody2345 here.");
+    expect(await unknown.page.getByRole("alert").innerText()).toContain(
+      "There is no short link nobody2345 here.",
+    );
     await unknown.page.getByRole("link", { name: "To all services" }).click();
     await unknown.page.getByRole("button", { name: "cart", exact: true }).waitFor();
     expect([...moving.problems, ...other.problems, ...unknown.problems]).toEqual([]);
@@ -102,10 +130,17 @@ describe("the incident story", () => {
     await flame(page);
     await page.getByRole("group", { name: /Flame graph\./ }).focus();
     for (const key of ["ArrowDown", "ArrowDown", "ArrowDown", "ArrowDown"]) await page.keyboard.press(key);
-    expect(await spoken(page)).toMatch(/^json\.Marshal: total 1\.20 min, 57\.1 %, self 1\.20 min, level 4, \d of 4$/);
+    expect(await spoken(page)).toMatch(
+      /^json\.Marshal: total 1\.20 min, 57\.1 %, self 1\.20 min, level 4, \d of 4$/,
+    );
     await page.keyboard.press("Enter");
     await page.getByRole("list", { name: "Stacks" }).waitFor();
-    expect(new URL(page.url()).searchParams.getAll("cs")).toEqual(["main", "http.serve", "cart.handle", "json.Marshal"]);
+    expect(new URL(page.url()).searchParams.getAll("cs")).toEqual([
+      "main",
+      "http.serve",
+      "cart.handle",
+      "json.Marshal",
+    ]);
     await page.keyboard.press("Escape");
     expect(new URL(page.url()).searchParams.getAll("cs")).toEqual(["main", "http.serve", "cart.handle"]);
     await page.keyboard.press("Home");
@@ -125,7 +160,10 @@ describe("the incident story", () => {
     expect(await spoken(page)).toMatch(/^cart\.walk: total 7\.20 s, 5\.71 %/);
     // Every match is visited, then the first again.
     const levels: (string | undefined)[] = [];
-    for (let i = 0; i < 4; i++) { levels.push(/level (\d+)/.exec(await spoken(page))?.[1]); await page.keyboard.press("Enter"); }
+    for (let i = 0; i < 4; i++) {
+      levels.push(/level (\d+)/.exec(await spoken(page))?.[1]);
+      await page.keyboard.press("Enter");
+    }
     expect(levels).toEqual(["3", "4", "5", "3"]);
     await page.keyboard.press("Escape");
     await page.keyboard.press("?");
@@ -151,13 +189,23 @@ describe("queries", () => {
     await page.getByRole("textbox", { name: "Query" }).fill(text);
     await page.keyboard.press("Enter");
     await flame(page);
-    expect(asked("SelectSeries").at(-1)).toMatchObject({ labelSelector: '{service_name="cart",region!="us",pod=~"cart-.*"}' });
+    expect(asked("SelectSeries").at(-1)).toMatchObject({
+      labelSelector: '{service_name="cart",region!="us",pod=~"cart-.*"}',
+    });
     const chips = page.getByRole("list", { name: "Labels" }).locator(".chip");
-    expect((await chips.allInnerTexts()).map((t) => t.split("\n")[0])).toEqual(['service_name="cart"', 'region!="us"', 'pod=~"cart-.*"']);
+    expect((await chips.allInnerTexts()).map((t) => t.split("\n")[0])).toEqual([
+      'service_name="cart"',
+      'region!="us"',
+      'pod=~"cart-.*"',
+    ]);
     await page.getByRole("button", { name: 'Remove region!="us"' }).click();
-    expect(await page.getByRole("textbox", { name: "Query" }).inputValue()).toBe('service_name="cart", pod=~"cart-.*"');
+    expect(await page.getByRole("textbox", { name: "Query" }).inputValue()).toBe(
+      'service_name="cart", pod=~"cart-.*"',
+    );
     await page.getByRole("button", { name: 'Invert service_name="cart"' }).click();
-    expect(await page.getByRole("textbox", { name: "Query" }).inputValue()).toBe('service_name!="cart", pod=~"cart-.*"');
+    expect(await page.getByRole("textbox", { name: "Query" }).inputValue()).toBe(
+      'service_name!="cart", pod=~"cart-.*"',
+    );
     await settled(page);
     const before = asked("SelectSeries").length;
     await page.getByRole("textbox", { name: "Query" }).fill('service_name="cart", pod=');
@@ -169,25 +217,39 @@ describe("queries", () => {
     await context.close();
   });
 
-  inBrowser("filters by a label from its values with counts, and compares one value with all others in two clicks", async () => {
-    const { page, asked, context, problems } = await open(`explore?${RANGE}&${CART}`);
-    await flame(page);
-    await page.getByRole("button", { name: "+ label" }).click();
-    await page.getByRole("list", { name: "Label names" }).getByRole("button", { name: "region" }).click();
-    await page.getByRole("list", { name: "Values of region" }).getByRole("button", { name: /eu 1 series|eu 2 series/ }).click();
-    await flame(page);
-    expect(asked("SelectSeries").at(-1)).toMatchObject({ labelSelector: '{service_name="cart",region="eu"}' });
-    await page.getByRole("button", { name: 'Remove region="eu"' }).click();
-    await page.getByRole("tab", { name: "Labels" }).click();
-    await page.getByRole("group", { name: "Label", exact: true }).getByRole("button", { name: "version" }).click();
-    const row = page.getByRole("row", { name: /^2 / });
-    await row.getByRole("button", { name: "compare with all others" }).click();
-    await flame(page);
-    const url = new URL(page.url());
-    expect([url.searchParams.get("s"), url.searchParams.get("bs")]).toEqual(['service_name="cart", version="2"', 'service_name="cart", version!="2"']);
-    expect(problems).toEqual([]);
-    await context.close();
-  });
+  inBrowser(
+    "filters by a label from its values with counts, and compares one value with all others in two clicks",
+    async () => {
+      const { page, asked, context, problems } = await open(`explore?${RANGE}&${CART}`);
+      await flame(page);
+      await page.getByRole("button", { name: "+ label" }).click();
+      await page.getByRole("list", { name: "Label names" }).getByRole("button", { name: "region" }).click();
+      await page
+        .getByRole("list", { name: "Values of region" })
+        .getByRole("button", { name: /eu 1 series|eu 2 series/ })
+        .click();
+      await flame(page);
+      expect(asked("SelectSeries").at(-1)).toMatchObject({
+        labelSelector: '{service_name="cart",region="eu"}',
+      });
+      await page.getByRole("button", { name: 'Remove region="eu"' }).click();
+      await page.getByRole("tab", { name: "Labels" }).click();
+      await page
+        .getByRole("group", { name: "Label", exact: true })
+        .getByRole("button", { name: "version" })
+        .click();
+      const row = page.getByRole("row", { name: /^2 / });
+      await row.getByRole("button", { name: "compare with all others" }).click();
+      await flame(page);
+      const url = new URL(page.url());
+      expect([url.searchParams.get("s"), url.searchParams.get("bs")]).toEqual([
+        'service_name="cart", version="2"',
+        'service_name="cart", version!="2"',
+      ]);
+      expect(problems).toEqual([]);
+      await context.close();
+    },
+  );
 
   inBrowser("takes Pyroscope v1's bookmarks", async () => {
     const q = encodeURIComponent(`${CPU}{service_name="cart"}`);
@@ -195,7 +257,9 @@ describe("queries", () => {
     await flame(single.page);
     expect(new URL(single.page.url()).pathname).toBe("/explore");
     expect(await single.page.getByTestId("total").innerText()).toBe("total 2.10 min");
-    const diff = await open(`comparison-diff?leftQuery=${q}&leftFrom=${END - 2 * HOUR}&leftUntil=${END - HOUR - 1}&rightQuery=${q}&rightFrom=${END - HOUR}&rightUntil=${END}`);
+    const diff = await open(
+      `comparison-diff?leftQuery=${q}&leftFrom=${END - 2 * HOUR}&leftUntil=${END - HOUR - 1}&rightQuery=${q}&rightFrom=${END - HOUR}&rightUntil=${END}`,
+    );
     await flame(diff.page);
     expect(await diff.page.getByTestId("sums").innerText()).toContain("A 1.26 min, B 2.10 min");
     expect([...single.problems, ...diff.problems]).toEqual([]);
@@ -207,11 +271,14 @@ describe("queries", () => {
     const { page, requests, context } = await open(`explore?${RANGE}&${CART}`);
     await flame(page);
     const button = page.getByRole("button", { name: /^Time/ });
-    const local = await button.innerText(), before = requests.filter((r) => r.method() === "POST").length;
+    const local = await button.innerText(),
+      before = requests.filter((r) => r.method() === "POST").length;
     await button.click();
     await page.getByLabel("Zone").fill("utc");
     await page.keyboard.press("Escape");
-    expect(await button.innerText()).toContain(new Date(END - 2 * HOUR).toISOString().slice(0, 19).replace("T", " "));
+    expect(await button.innerText()).toContain(
+      new Date(END - 2 * HOUR).toISOString().slice(0, 19).replace("T", " "),
+    );
     expect(await button.innerText()).not.toBe(local);
     expect(local).toContain("Europe/Berlin");
     await settled(page);
@@ -237,28 +304,93 @@ describe("queries", () => {
 describe("accessibility", () => {
   const axe = readFileSync("node_modules/axe-core/axe.min.js", "utf8");
   const states: [name: string, path: string, act?: (p: Page) => Promise<void>][] = [
-    ["services", `?${LATE}`], ["services, nothing", "?f=1000000000000&u=1000000100000"], ["explore", `explore?${LATE}&${CART}&fn=json.Marshal`], ["explore, nothing", `explore?${LATE}&s=${encodeURIComponent('service_name="absent"')}`],
-    ["functions", `explore?${LATE}&${CART}&pane=table`], ["call tree", `explore?${LATE}&${CART}&pane=tree`], ["callers", `explore?${LATE}&${CART}&pane=sandwich&fn=json.Marshal`], ["call graph", `explore?${LATE}&${CART}&pane=graph`], ["labels", `explore?${LATE}&${CART}&pane=labels`], ["profiles", `explore?${LATE}&${CART}&pane=profiles&cell=30.15`],
-    ["compare", `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`], ["status", "status"], ["files", "files"],
-    ["an error", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("textbox", { name: "Query" }).fill("x="); await p.keyboard.press("Enter"); }],
-    ["a link that was copied", `explore?v=1&s=service_name%3D%22cart%22&f=now-3h`, async (p) => { await p.getByRole("button", { name: "Copy link" }).click(); await p.getByRole("button", { name: "Copy with times that stay" }).waitFor(); }],
-    ["no such short link", "?l=nobody2345", async (p) => { await p.getByRole("alert").waitFor(); }],
-    ["a dialog", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("button", { name: "Export", exact: true }).click(); }], ["time", `explore?${LATE}&${CART}`, async (p) => { await p.getByRole("button", { name: /^Time/ }).click(); }],
+    ["services", `?${LATE}`],
+    ["services, nothing", "?f=1000000000000&u=1000000100000"],
+    ["explore", `explore?${LATE}&${CART}&fn=json.Marshal`],
+    ["explore, nothing", `explore?${LATE}&s=${encodeURIComponent('service_name="absent"')}`],
+    ["functions", `explore?${LATE}&${CART}&pane=table`],
+    ["call tree", `explore?${LATE}&${CART}&pane=tree`],
+    ["callers", `explore?${LATE}&${CART}&pane=sandwich&fn=json.Marshal`],
+    ["call graph", `explore?${LATE}&${CART}&pane=graph`],
+    ["labels", `explore?${LATE}&${CART}&pane=labels`],
+    ["profiles", `explore?${LATE}&${CART}&pane=profiles&cell=30.15`],
+    ["compare", `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`],
+    ["status", "status"],
+    ["files", "files"],
+    [
+      "an error",
+      `explore?${LATE}&${CART}`,
+      async (p) => {
+        await p.getByRole("textbox", { name: "Query" }).fill("x=");
+        await p.keyboard.press("Enter");
+      },
+    ],
+    [
+      "a link that was copied",
+      `explore?v=1&s=service_name%3D%22cart%22&f=now-3h`,
+      async (p) => {
+        await p.getByRole("button", { name: "Copy link" }).click();
+        await p.getByRole("button", { name: "Copy with times that stay" }).waitFor();
+      },
+    ],
+    [
+      "no such short link",
+      "?l=nobody2345",
+      async (p) => {
+        await p.getByRole("alert").waitFor();
+      },
+    ],
+    [
+      "a dialog",
+      `explore?${LATE}&${CART}`,
+      async (p) => {
+        await p.getByRole("button", { name: "Export", exact: true }).click();
+      },
+    ],
+    [
+      "time",
+      `explore?${LATE}&${CART}`,
+      async (p) => {
+        await p.getByRole("button", { name: /^Time/ }).click();
+      },
+    ],
   ];
   for (const theme of ["light", "dark"] as const) {
-    inBrowser(`axe finds nothing on ${states.length} states, ${theme}`, async () => {
-      for (const [name, path, act] of states) {
-        const { page, context } = await open(path, { theme, expected: /404 .*(ring|runtime_config)$/ });
-        await page.getByRole("main").waitFor();
-        await page.waitForTimeout(400);
-        await settled(page);
-        await act?.(page);
-        await page.evaluate(`${axe};undefined`);
-        const found = await page.evaluate(async () => (await (globalThis as unknown as { axe: { run: (o: object) => Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }> } }).axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] })).violations.map((x) => `${x.id}: ${x.nodes.slice(0, 3).map((n) => `${n.html.slice(0, 160)} – ${n.failureSummary.slice(0, 200)}`).join(" | ")}`));
-        expect([name, found]).toEqual([name, []]);
-        await context.close();
-      }
-    }, 120_000);
+    inBrowser(
+      `axe finds nothing on ${states.length} states, ${theme}`,
+      async () => {
+        for (const [name, path, act] of states) {
+          const { page, context } = await open(path, { theme, expected: /404 .*(ring|runtime_config)$/ });
+          await page.getByRole("main").waitFor();
+          await page.waitForTimeout(400);
+          await settled(page);
+          await act?.(page);
+          await page.evaluate(`${axe};undefined`);
+          const found = await page.evaluate(async () =>
+            (
+              await (
+                globalThis as unknown as {
+                  axe: {
+                    run: (o: object) => Promise<{
+                      violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
+                    }>;
+                  };
+                }
+              ).axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] })
+            ).violations.map(
+              (x) =>
+                `${x.id}: ${x.nodes
+                  .slice(0, 3)
+                  .map((n) => `${n.html.slice(0, 160)} – ${n.failureSummary.slice(0, 200)}`)
+                  .join(" | ")}`,
+            ),
+          );
+          expect([name, found]).toEqual([name, []]);
+          await context.close();
+        }
+      },
+      120_000,
+    );
   }
 });
 
@@ -268,7 +400,12 @@ describe("pictures for the documentation", () => {
     const out = process.env.CINDERBLOCK_SCREENSHOTS === "1" ? "docs/images" : folder();
     mkdirSync(out, { recursive: true });
     for (const theme of ["light", "dark"] as const) {
-      for (const [name, path] of [["services", `?${LATE}`], ["explore", `explore?${LATE}&${CART}&fn=json.Marshal&z=utc`], ["compare", `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}&z=utc`], ["functions", `explore?${LATE}&${CART}&pane=table&z=utc`]] as const) {
+      for (const [name, path] of [
+        ["services", `?${LATE}`],
+        ["explore", `explore?${LATE}&${CART}&fn=json.Marshal&z=utc`],
+        ["compare", `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}&z=utc`],
+        ["functions", `explore?${LATE}&${CART}&pane=table&z=utc`],
+      ] as const) {
         const { page, context, problems } = await open(path, { theme, width: 1280, height: 800 });
         await page.waitForTimeout(700);
         await settled(page);
@@ -288,24 +425,33 @@ describe("releases", () => {
     await page.getByLabel("Compare with").selectOption({ label: "the version before" });
     await page.getByTestId("sums").waitFor();
     const p = new URL(page.url()).searchParams;
-    expect([p.get("s"), p.get("bs")]).toEqual(['service_name="cart", version="2"', 'service_name="cart", version="1"']);
+    expect([p.get("s"), p.get("bs")]).toEqual([
+      'service_name="cart", version="2"',
+      'service_name="cart", version="1"',
+    ]);
     // Version 1 ended an hour ago: its last hour is the other side.
     expect(Math.abs(Number(p.get("bu")) - (END - HOUR))).toBeLessThan(5 * 60_000);
     expect(Number(p.get("bu")) - Number(p.get("bf"))).toBe(HOUR);
     await page.getByRole("tab", { name: "Functions" }).click();
     await page.getByRole("button", { name: "Self change" }).click();
     await settled(page);
-    expect((await page.locator(".table-scroll [role=row]").allInnerTexts()).find((r) => r.includes("gc.old"))).toContain("gone");
+    expect(
+      (await page.locator(".table-scroll [role=row]").allInnerTexts()).find((r) => r.includes("gc.old")),
+    ).toContain("gone");
     expect(problems).toEqual([]);
     await context.close();
   });
 
   inBrowser("follows the stacks that are picked over time, and by label", async () => {
-    const { page, asked, problems, context } = await open(`explore?${RANGE}&${CART}&on=cart.audit&pane=labels&g=version`);
+    const { page, asked, problems, context } = await open(
+      `explore?${RANGE}&${CART}&on=cart.audit&pane=labels&g=version`,
+    );
     await page.locator(".by-label tbody tr").first().waitFor();
     await settled(page);
     // Only version 2 has the new function: 50 ms of each of its 120 profiles.
-    expect((await page.locator(".by-label tbody tr").allInnerTexts()).map((t) => t.split(/\t/).slice(0, 3))).toEqual([["2", "6 s", "100.0 %"]]);
+    expect(
+      (await page.locator(".by-label tbody tr").allInnerTexts()).map((t) => t.split(/\t/).slice(0, 3)),
+    ).toEqual([["2", "6 s", "100.0 %"]]);
     expect(await page.getByText("of the stacks that are chosen").isVisible()).toBe(true);
     expect([asked("Series").length >= 2, asked("SelectSeries")]).toEqual([true, []]);
     expect(problems).toEqual([]);
@@ -315,7 +461,8 @@ describe("releases", () => {
   inBrowser("compares a stretch of the time line with the rest", async () => {
     const { page, problems, context } = await open(`explore?${RANGE}&${CART}`);
     await flame(page);
-    const box = (await page.locator(".timeline .u-over").boundingBox())!, y = box.y + box.height / 2;
+    const box = (await page.locator(".timeline .u-over").boundingBox())!,
+      y = box.y + box.height / 2;
     await page.keyboard.down("Shift");
     await page.mouse.move(box.x + box.width * 0.75, y);
     await page.mouse.down();
@@ -323,24 +470,44 @@ describe("releases", () => {
     await page.mouse.up();
     await page.keyboard.up("Shift");
     await page.getByTestId("sums").waitFor();
-    const p = new URL(page.url()).searchParams, at = (key: string): number => Math.round(((Number(p.get(key)) - (END - 2 * HOUR)) / HOUR) * 20) / 20;
+    const p = new URL(page.url()).searchParams,
+      at = (key: string): number => Math.round(((Number(p.get(key)) - (END - 2 * HOUR)) / HOUR) * 20) / 20;
     expect([at("bf"), at("bu"), at("f"), at("u")]).toEqual([0, 1.5, 1.5, 1.95]);
     expect([p.get("s"), p.get("bs")]).toEqual(['service_name="cart"', 'service_name="cart"']);
     expect(problems).toEqual([]);
     await context.close();
   });
 
-  inBrowser("leads from a function to its lines, and to their page at the host of the repository", async () => {
-    const labels = { service_repository: "https://github.com/acme/shop", service_git_ref: "v7", service_root_path: "services/linked" };
-    await push(server, "linked", labels, END - 60_000, [{ frames: ["main", "work"], values: [3e9] }, { frames: ["main", "work", "leaf"], values: [1e9] }]);
-    const { page, problems, context } = await open(`explore?${LATE}&s=${encodeURIComponent('service_name="linked"')}&fn=work&pane=table`);
-    const drawer = page.getByRole("complementary", { name: "Function" });
-    await drawer.getByRole("link", { name: "main.go:10" }).waitFor();
-    expect(await drawer.getByRole("link").evaluateAll((links) => links.map((l) => [l.textContent, (l as HTMLAnchorElement).href]))).toEqual([
-      ["main.go:10", "https://github.com/acme/shop/blob/v7/services/linked/main.go#L10"], ["10", "https://github.com/acme/shop/blob/v7/services/linked/main.go#L10"],
-    ]);
-    expect((await drawer.locator(".source tbody tr").allInnerTexts()).map((t) => t.split(/\t/))).toEqual([["10", "3 s", "4 s"]]);
-    expect(problems).toEqual([]);
-    await context.close();
-  });
+  inBrowser(
+    "leads from a function to its lines, and to their page at the host of the repository",
+    async () => {
+      const labels = {
+        service_repository: "https://github.com/acme/shop",
+        service_git_ref: "v7",
+        service_root_path: "services/linked",
+      };
+      await push(server, "linked", labels, END - 60_000, [
+        { frames: ["main", "work"], values: [3e9] },
+        { frames: ["main", "work", "leaf"], values: [1e9] },
+      ]);
+      const { page, problems, context } = await open(
+        `explore?${LATE}&s=${encodeURIComponent('service_name="linked"')}&fn=work&pane=table`,
+      );
+      const drawer = page.getByRole("complementary", { name: "Function" });
+      await drawer.getByRole("link", { name: "main.go:10" }).waitFor();
+      expect(
+        await drawer
+          .getByRole("link")
+          .evaluateAll((links) => links.map((l) => [l.textContent, (l as HTMLAnchorElement).href])),
+      ).toEqual([
+        ["main.go:10", "https://github.com/acme/shop/blob/v7/services/linked/main.go#L10"],
+        ["10", "https://github.com/acme/shop/blob/v7/services/linked/main.go#L10"],
+      ]);
+      expect((await drawer.locator(".source tbody tr").allInnerTexts()).map((t) => t.split(/\t/))).toEqual([
+        ["10", "3 s", "4 s"],
+      ]);
+      expect(problems).toEqual([]);
+      await context.close();
+    },
+  );
 });

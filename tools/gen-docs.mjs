@@ -9,8 +9,15 @@ const path = join(dirname(dirname(fileURLToPath(import.meta.url))), "docs/refere
 const text = markdown(schema);
 if (process.argv.includes("--check")) {
   let now = "";
-  try { now = readFileSync(path, "utf8"); } catch { /* missing: not up to date */ }
-  if (now !== text) { console.error("docs/reference/configuration.md does not match the schema; run npm run gen"); process.exit(1); }
+  try {
+    now = readFileSync(path, "utf8");
+  } catch {
+    /* missing: not up to date */
+  }
+  if (now !== text) {
+    console.error("docs/reference/configuration.md does not match the schema; run npm run gen");
+    process.exit(1);
+  }
 } else {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, text);

@@ -7,7 +7,20 @@ import parseExpression from "spdx-expression-parse";
 import satisfies from "spdx-satisfies";
 
 /** The licences that may be passed on with a program under Apache-2.0. */
-const ACCEPTED = ["0BSD", "Apache-2.0", "BlueOak-1.0.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-0", "Python-2.0", "Unlicense", "Zlib"];
+const ACCEPTED = [
+  "0BSD",
+  "Apache-2.0",
+  "BlueOak-1.0.0",
+  "BSD-2-Clause",
+  "BSD-3-Clause",
+  "CC0-1.0",
+  "ISC",
+  "MIT",
+  "MIT-0",
+  "Python-2.0",
+  "Unlicense",
+  "Zlib",
+];
 const TEXTS = /^(licen[cs]e|copying|notice|copyright)([-.].*)?$/i;
 
 /**
@@ -16,18 +29,42 @@ const TEXTS = /^(licen[cs]e|copying|notice|copyright)([-.].*)?$/i;
  * @throws Error that names the packages whose licence is not among the accepted ones
  */
 export function packagesOf(files) {
-  const folders = new Map(), refused = [];
+  const folders = new Map(),
+    refused = [];
   for (const file of files) {
     const folder = /^\0?(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1];
     if (folder === undefined || folders.has(folder)) continue;
-    const { name, version, license = "none", author, repository } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-    const texts = readdirSync(folder).filter((f) => TEXTS.test(f)).sort().map((f) => readFileSync(join(folder, f), "utf8").replaceAll("\r\n", "\n").trim());
+    const {
+      name,
+      version,
+      license = "none",
+      author,
+      repository,
+    } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    const texts = readdirSync(folder)
+      .filter((f) => TEXTS.test(f))
+      .sort()
+      .map((f) => readFileSync(join(folder, f), "utf8").replaceAll("\r\n", "\n").trim());
     let accepted = false;
-    try { accepted = satisfies(license, ACCEPTED); } catch { /* no SPDX expression: told below */ }
+    try {
+      accepted = satisfies(license, ACCEPTED);
+    } catch {
+      /* no SPDX expression: told below */
+    }
     if (!accepted) refused.push(`${name} ${version} (${license})`);
-    folders.set(folder, { name, version, license, texts, author: typeof author === "string" ? author : author?.name, repository: typeof repository === "string" ? repository : repository?.url });
+    folders.set(folder, {
+      name,
+      version,
+      license,
+      texts,
+      author: typeof author === "string" ? author : author?.name,
+      repository: typeof repository === "string" ? repository : repository?.url,
+    });
   }
-  if (refused.length > 0) throw new Error(`the bundle would carry packages under licences that tools/third-party.mjs does not list: ${refused.join(", ")}`);
+  if (refused.length > 0)
+    throw new Error(
+      `the bundle would carry packages under licences that tools/third-party.mjs does not list: ${refused.join(", ")}`,
+    );
   const byName = new Map([...folders.values()].map((p) => [`${p.name} ${p.version}`, p]));
   return [...byName.keys()].sort().map((k) => byName.get(k));
 }
@@ -36,7 +73,10 @@ export function packagesOf(files) {
 export function notices(packages) {
   const groups = new Map();
   for (const p of packages) {
-    const text = p.texts.length > 0 ? p.texts.join("\n\n") : `These packages bring no text of their licence. They say that it is ${p.license}.`; // grouped by licence; their authors stand beside their names
+    const text =
+      p.texts.length > 0
+        ? p.texts.join("\n\n")
+        : `These packages bring no text of their licence. They say that it is ${p.license}.`; // grouped by licence; their authors stand beside their names
     groups.set(text, [...(groups.get(text) ?? []), p]);
   }
   const rule = "-".repeat(100);
@@ -46,12 +86,36 @@ export function notices(packages) {
 /** The same for programs: CycloneDX 1.6 as JSON, equal for equal packages. */
 export function billOfMaterials(name, version, packages) {
   const { Models, Enums, Spec, Serialize } = CDX;
-  const purl = (n, v) => new PackageURL("npm", n.includes("/") ? n.split("/")[0] : undefined, n.split("/").at(-1), v).toString();
-  const bom = new Models.Bom({ metadata: new Models.Metadata({ component: new Models.Component(Enums.ComponentType.Application, name, { version, bomRef: name, purl: purl(name, version), licenses: new Models.LicenseRepository([new Models.SpdxLicense("Apache-2.0")]) }) }) });
+  const purl = (n, v) =>
+    new PackageURL("npm", n.includes("/") ? n.split("/")[0] : undefined, n.split("/").at(-1), v).toString();
+  const bom = new Models.Bom({
+    metadata: new Models.Metadata({
+      component: new Models.Component(Enums.ComponentType.Application, name, {
+        version,
+        bomRef: name,
+        purl: purl(name, version),
+        licenses: new Models.LicenseRepository([new Models.SpdxLicense("Apache-2.0")]),
+      }),
+    }),
+  });
   for (const p of packages) {
     const [group, own] = p.name.includes("/") ? p.name.split("/") : [undefined, p.name];
-    const license = parseExpression(p.license).license === undefined ? new Models.LicenseExpression(p.license) : new Models.SpdxLicense(p.license);
-    bom.components.add(new Models.Component(Enums.ComponentType.Library, own, { group, version: p.version, bomRef: purl(p.name, p.version), purl: purl(p.name, p.version), licenses: new Models.LicenseRepository([license]) }));
+    const license =
+      parseExpression(p.license).license === undefined
+        ? new Models.LicenseExpression(p.license)
+        : new Models.SpdxLicense(p.license);
+    bom.components.add(
+      new Models.Component(Enums.ComponentType.Library, own, {
+        group,
+        version: p.version,
+        bomRef: purl(p.name, p.version),
+        purl: purl(p.name, p.version),
+        licenses: new Models.LicenseRepository([license]),
+      }),
+    );
   }
-  return new Serialize.JsonSerializer(new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6)).serialize(bom, { sortLists: true, space: 1 });
+  return new Serialize.JsonSerializer(new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6)).serialize(bom, {
+    sortLists: true,
+    space: 1,
+  });
 }

@@ -4,11 +4,27 @@ import { dirname, join } from "node:path";
 import { billOfMaterials, notices, packagesOf } from "./third-party.mjs";
 
 /** A folder with these packages, and the paths of a file in each. */
-function installed(...packages: { at?: string; name: string; version: string; license?: string; author?: string; files?: Record<string, string> }[]): string[] {
+function installed(
+  ...packages: {
+    at?: string;
+    name: string;
+    version: string;
+    license?: string;
+    author?: string;
+    files?: Record<string, string>;
+  }[]
+): string[] {
   const root = mkdtempSync(join(tmpdir(), "cinderblock-"));
   return packages.map(({ at = "", files = {}, ...manifest }) => {
     const folder = join(root, at, "node_modules", manifest.name);
-    for (const [path, text] of Object.entries({ "package.json": JSON.stringify(manifest), "lib/index.js": "", ...files })) { mkdirSync(dirname(join(folder, path)), { recursive: true }); writeFileSync(join(folder, path), text); }
+    for (const [path, text] of Object.entries({
+      "package.json": JSON.stringify(manifest),
+      "lib/index.js": "",
+      ...files,
+    })) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      writeFileSync(join(folder, path), text);
+    }
     return join(folder, "lib/index.js");
   });
 }
@@ -16,10 +32,23 @@ function installed(...packages: { at?: string; name: string; version: string; li
 describe("what the bundles carry of others", () => {
   it("is told with every licence's text once, after the packages under it", () => {
     const files = installed(
-      { name: "b", version: "1.0.0", license: "MIT", files: { LICENSE: "the text of M\r\n" } }, { name: "@s/a", version: "2.0.0", license: "(MIT OR Apache-2.0)", files: { "LICENSE.md": "the text of M", NOTICE: "and a notice" } },
-      { name: "c", version: "3.0.0", license: "MIT", files: { license: "the text of M" } }, { at: "node_modules/b", name: "c", version: "2.5.0", license: "ISC", author: "Somebody" });
+      { name: "b", version: "1.0.0", license: "MIT", files: { LICENSE: "the text of M\r\n" } },
+      {
+        name: "@s/a",
+        version: "2.0.0",
+        license: "(MIT OR Apache-2.0)",
+        files: { "LICENSE.md": "the text of M", NOTICE: "and a notice" },
+      },
+      { name: "c", version: "3.0.0", license: "MIT", files: { license: "the text of M" } },
+      { at: "node_modules/b", name: "c", version: "2.5.0", license: "ISC", author: "Somebody" },
+    );
     const packages = packagesOf([...files, "/src/ours.ts", `\0${files[0]}?commonjs`]);
-    expect(packages.map((p) => `${p.name} ${p.version} ${p.license}`)).toEqual(["@s/a 2.0.0 (MIT OR Apache-2.0)", "b 1.0.0 MIT", "c 2.5.0 ISC", "c 3.0.0 MIT"]);
+    expect(packages.map((p) => `${p.name} ${p.version} ${p.license}`)).toEqual([
+      "@s/a 2.0.0 (MIT OR Apache-2.0)",
+      "b 1.0.0 MIT",
+      "c 2.5.0 ISC",
+      "c 3.0.0 MIT",
+    ]);
     const text = notices(packages);
     expect(text.match(/the text of M/g)).toHaveLength(2); // with the notice, and without
     expect(text).toMatch(/\nb 1\.0\.0\nc 3\.0\.0\n-+\n\nthe text of M\n/);
@@ -27,24 +56,69 @@ describe("what the bundles carry of others", () => {
   });
 
   it("fails the build by a licence that does not go with this program's", () => {
-    for (const license of ["GPL-3.0-only", "AGPL-3.0-or-later", "(MIT AND GPL-2.0-only)", "SEE LICENSE IN x", undefined]) expect(() => packagesOf(installed({ name: "bad", version: "1.2.3", ...(license === undefined ? {} : { license }) }))).toThrow("bad 1.2.3");
-    expect(packagesOf(installed({ name: "good", version: "1.0.0", license: "(GPL-2.0-only OR MIT)" }))).toHaveLength(1);
+    for (const license of [
+      "GPL-3.0-only",
+      "AGPL-3.0-or-later",
+      "(MIT AND GPL-2.0-only)",
+      "SEE LICENSE IN x",
+      undefined,
+    ])
+      expect(() =>
+        packagesOf(
+          installed({ name: "bad", version: "1.2.3", ...(license === undefined ? {} : { license }) }),
+        ),
+      ).toThrow("bad 1.2.3");
+    expect(
+      packagesOf(installed({ name: "good", version: "1.0.0", license: "(GPL-2.0-only OR MIT)" })),
+    ).toHaveLength(1);
   });
 
   it("is listed for scanners, the same each time", () => {
-    const packages = packagesOf(installed({ name: "@s/a", version: "2.0.0", license: "Apache-2.0" }, { name: "b", version: "1.0.0", license: "(MIT OR Apache-2.0)" }));
-    const bom = JSON.parse(billOfMaterials("program", "0.1.0", packages)) as { bomFormat: string; specVersion: string; metadata: { component: { name: string } }; components: object[] };
-    expect(bom).toMatchObject({ bomFormat: "CycloneDX", specVersion: "1.6", metadata: { component: { name: "program", version: "0.1.0" } } });
-    expect(bom.components).toEqual(expect.arrayContaining([
-      expect.objectContaining({ group: "@s", name: "a", version: "2.0.0", purl: "pkg:npm/%40s/a@2.0.0", licenses: [{ license: { id: "Apache-2.0" } }] }),
-      expect.objectContaining({ name: "b", purl: "pkg:npm/b@1.0.0", licenses: [{ expression: "(MIT OR Apache-2.0)" }] }),
-    ]));
-    expect(billOfMaterials("program", "0.1.0", packages)).toBe(billOfMaterials("program", "0.1.0", [...packages].reverse()));
+    const packages = packagesOf(
+      installed(
+        { name: "@s/a", version: "2.0.0", license: "Apache-2.0" },
+        { name: "b", version: "1.0.0", license: "(MIT OR Apache-2.0)" },
+      ),
+    );
+    const bom = JSON.parse(billOfMaterials("program", "0.1.0", packages)) as {
+      bomFormat: string;
+      specVersion: string;
+      metadata: { component: { name: string } };
+      components: object[];
+    };
+    expect(bom).toMatchObject({
+      bomFormat: "CycloneDX",
+      specVersion: "1.6",
+      metadata: { component: { name: "program", version: "0.1.0" } },
+    });
+    expect(bom.components).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({
+          group: "@s",
+          name: "a",
+          version: "2.0.0",
+          purl: "pkg:npm/%40s/a@2.0.0",
+          licenses: [{ license: { id: "Apache-2.0" } }],
+        }),
+        expect.objectContaining({
+          name: "b",
+          purl: "pkg:npm/b@1.0.0",
+          licenses: [{ expression: "(MIT OR Apache-2.0)" }],
+        }),
+      ]),
+    );
+    expect(billOfMaterials("program", "0.1.0", packages)).toBe(
+      billOfMaterials("program", "0.1.0", [...packages].reverse()),
+    );
   });
 
   it("goes with the program that was built", () => {
-    const text = readFileSync("dist/cinderblock/THIRD-PARTY-LICENSES.txt", "utf8"), bom = readFileSync("dist/cinderblock/sbom.cdx.json", "utf8");
+    const text = readFileSync("dist/cinderblock/THIRD-PARTY-LICENSES.txt", "utf8"),
+      bom = readFileSync("dist/cinderblock/sbom.cdx.json", "utf8");
     // Of the server, of the browser, and a file that is copied.
-    for (const name of ["kafkajs", "react-dom", "parquet-wasm"]) { expect(text).toContain(`\n${name} `); expect(bom).toContain(`pkg:npm/${name}@`); }
+    for (const name of ["kafkajs", "react-dom", "parquet-wasm"]) {
+      expect(text).toContain(`\n${name} `);
+      expect(bom).toContain(`pkg:npm/${name}@`);
+    }
   });
 });

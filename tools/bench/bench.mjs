@@ -10,22 +10,37 @@ import { readFormats } from "./formats-part.mjs";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const shared = join(root, "../shared");
-if (!existsSync(join(shared, "oracle"))) { console.error("tools/bench needs the team's measuring program in ../shared/oracle"); process.exit(1); }
+if (!existsSync(join(shared, "oracle"))) {
+  console.error("tools/bench needs the team's measuring program in ../shared/oracle");
+  process.exit(1);
+}
 const work = mkdtempSync(join(tmpdir(), "cinderblock-bench-"));
 const oracle = join(work, "oracle");
 const rounds = Number(process.argv[2] ?? 3);
 
-const step = (n, text) => process.stdout.write(`\r[${"#".repeat(n)}${".".repeat(7 - n)}] ${text.padEnd(60)}\n`);
+const step = (n, text) =>
+  process.stdout.write(`\r[${"#".repeat(n)}${".".repeat(7 - n)}] ${text.padEnd(60)}\n`);
 step(0, "building");
 execFileSync("go", ["build", "-o", oracle, "."], { cwd: join(shared, "oracle") });
 execFileSync("node", ["tools/build.mjs"], { cwd: root, stdio: "inherit" });
 step(1, "making the load");
-execFileSync(oracle, ["gen", "-preset", "small", "-out", join(work, "load"), "-export", join(work, "export")], { stdio: "ignore" });
+execFileSync(
+  oracle,
+  ["gen", "-preset", "small", "-out", join(work, "load"), "-export", join(work, "export")],
+  { stdio: "ignore" },
+);
 
 function inflateMs() {
-  const bodies = readdirSync(join(work, "export"), { recursive: true }).filter((f) => f.endsWith(".pb.gz")).map((f) => readFileSync(join(work, "export", f)));
+  const bodies = readdirSync(join(work, "export"), { recursive: true })
+    .filter((f) => f.endsWith(".pb.gz"))
+    .map((f) => readFileSync(join(work, "export", f)));
   let best = Infinity;
-  for (let r = 0; r < 6; r++) { const t = performance.now(); for (const b of bodies) gunzipSync(b); const ms = performance.now() - t; if (r > 0) best = Math.min(best, ms); }
+  for (let r = 0; r < 6; r++) {
+    const t = performance.now();
+    for (const b of bodies) gunzipSync(b);
+    const ms = performance.now() - t;
+    if (r > 0) best = Math.min(best, ms);
+  }
   return best;
 }
 step(2, "inflating the same bodies");
@@ -36,11 +51,37 @@ const real = process.env.PYROSCOPE && existsSync(process.env.PYROSCOPE);
 const json = join(work, "runs.json");
 // The load's ten minutes must lie in one hour, as the goals' did: two heads have twice the symbols.
 const minute = () => new Date().getMinutes();
-for (let said = false; minute() < 12 || minute() > 54; said = true) { if (!said) console.log("waiting until twelve minutes past the hour"); await new Promise((r) => setTimeout(r, 5000)); }
+for (let said = false; minute() < 12 || minute() > 54; said = true) {
+  if (!said) console.log("waiting until twelve minutes past the hour");
+  await new Promise((r) => setTimeout(r, 5000));
+}
 step(3, real ? "benching both servers in turn" : "benching (no PYROSCOPE: our command alone)");
-const servers = [...(real ? ["-server", `real=${shared}/oracle/scripts/pyroscope-v1.cmd`] : []), "-server", `ours=${shared}/oracle/scripts/cinderblock.cmd`];
-const run = spawnSync(oracle, ["bench", ...servers, "-load", join(work, "load"), "-rounds", String(rounds), "-k", "3", "-crash", "-json", json], { env, encoding: "utf8", maxBuffer: 1 << 28 });
-if (run.status !== 0) { console.error(run.stderr.slice(-2000)); process.exit(1); }
+const servers = [
+  ...(real ? ["-server", `real=${shared}/oracle/scripts/pyroscope-v1.cmd`] : []),
+  "-server",
+  `ours=${shared}/oracle/scripts/cinderblock.cmd`,
+];
+const run = spawnSync(
+  oracle,
+  [
+    "bench",
+    ...servers,
+    "-load",
+    join(work, "load"),
+    "-rounds",
+    String(rounds),
+    "-k",
+    "3",
+    "-crash",
+    "-json",
+    json,
+  ],
+  { env, encoding: "utf8", maxBuffer: 1 << 28 },
+);
+if (run.status !== 0) {
+  console.error(run.stderr.slice(-2000));
+  process.exit(1);
+}
 const after = inflateMs();
 const inflate = Math.min(before, after) / 1000;
 const reports = JSON.parse(readFileSync(json, "utf8"));
@@ -50,12 +91,39 @@ const profileDir = join(work, "cpu");
 mkdirSync(profileDir);
 /** One push of the load to a server with flags for V8; what it printed. */
 async function pushOnce(name, ...v8) {
-  const child = spawn(join(root, "node_modules/node/bin/node"), ["--max-semi-space-size=4", ...v8, join(root, "dist/cinderblock/main.mjs"), "-log.level=error", "-server.http-listen-address=127.0.0.1", "-server.http-listen-port=14199",
-    `-storage.filesystem.dir=${work}/${name}/bucket`, `-pyroscopedb.data-path=${work}/${name}/db`, "-distributor.ingestion-rate-limit-mb=100000", "-distributor.ingestion-burst-size-mb=100000", "-ingester.max-global-series-per-tenant=0", "-validation.reject-older-than=0"], { stdio: ["ignore", "pipe", "ignore"] });
+  const child = spawn(
+    join(root, "node_modules/node/bin/node"),
+    [
+      "--max-semi-space-size=4",
+      ...v8,
+      join(root, "dist/cinderblock/main.mjs"),
+      "-log.level=error",
+      "-server.http-listen-address=127.0.0.1",
+      "-server.http-listen-port=14199",
+      `-storage.filesystem.dir=${work}/${name}/bucket`,
+      `-pyroscopedb.data-path=${work}/${name}/db`,
+      "-distributor.ingestion-rate-limit-mb=100000",
+      "-distributor.ingestion-burst-size-mb=100000",
+      "-ingester.max-global-series-per-tenant=0",
+      "-validation.reject-older-than=0",
+    ],
+    { stdio: ["ignore", "pipe", "ignore"] },
+  );
   let printed = "";
-  child.stdout.on("data", (b) => { printed += b; });
-  for (let i = 0; i < 200; i++) { try { if ((await fetch("http://127.0.0.1:14199/ready")).ok) break; } catch { /* not yet */ } await new Promise((r) => setTimeout(r, 50)); }
-  spawnSync(oracle, ["push", "-load", join(work, "load"), "-url", "http://127.0.0.1:14199"], { encoding: "utf8" });
+  child.stdout.on("data", (b) => {
+    printed += b;
+  });
+  for (let i = 0; i < 200; i++) {
+    try {
+      if ((await fetch("http://127.0.0.1:14199/ready")).ok) break;
+    } catch {
+      /* not yet */
+    }
+    await new Promise((r) => setTimeout(r, 50));
+  }
+  spawnSync(oracle, ["push", "-load", join(work, "load"), "-url", "http://127.0.0.1:14199"], {
+    encoding: "utf8",
+  });
   child.kill("SIGTERM");
   await new Promise((r) => child.on("exit", r));
   return printed;
@@ -63,16 +131,32 @@ async function pushOnce(name, ...v8) {
 await pushOnce("p", "--cpu-prof", `--cpu-prof-dir=${profileDir}`);
 // What the heaps of all threads grew by between collections; buffers lie outside of them.
 const heaps = new Map();
-let allocated = 0, collections = 0;
-for (const [, isolate, before, after] of (await pushOnce("gc", "--trace-gc")).matchAll(/^\[\d+:(0x[0-9a-f]+)(?::\d+)?\].*?([\d.]+) \([\d.]+\) -> ([\d.]+) \([\d.]+\) MB/gm)) {
+let allocated = 0,
+  collections = 0;
+for (const [, isolate, before, after] of (await pushOnce("gc", "--trace-gc")).matchAll(
+  /^\[\d+:(0x[0-9a-f]+)(?::\d+)?\].*?([\d.]+) \([\d.]+\) -> ([\d.]+) \([\d.]+\) MB/gm,
+)) {
   allocated += Math.max(0, Number(before) - (heaps.get(isolate) ?? 0));
   heaps.set(isolate, Number(after));
   collections++;
 }
 const stages = [
-  ["inflate", /^inflate$|zlib|processChunkSync|gunzip|zlibBufferSync/], ["kernel: decode, normalise, hash, look up", /^wasm-function/], ["validate and normalise", /normalise|checkStrings|checkReferences|checkWindow|splitByLabels/],
-  ["head: intern what is new, rows", /^(intern|stacks|lookup|hashRange|place|getOrSet|stackChild|missStack|append|addRow|grow|rehash)$/], ["flush: order, encode and compress blocks", /^(order|gather|sortedRows|pageLevels|dataPage|encodeHybrid|minMax|packBigInts|packNumbers|finishPage|chunk|encodeStackTree|encodeSymbols|zstdCompressSync|writeBuffers?)$/], ["start: load modules", /compile|__require|ModuleWrap|instantiate|loader/], ["log", /writeBuffer|fdatasync|encodeAppendRecord|writeSync|crc32c/], ["messages between threads", /postMessage|receiveMessage|messageport/],
-  ["HTTP", /writev|writeLatin1|parserOn|_http|_addHeader|handleRequest|emit/], ["garbage collection", /garbage collector/],
+  ["inflate", /^inflate$|zlib|processChunkSync|gunzip|zlibBufferSync/],
+  ["kernel: decode, normalise, hash, look up", /^wasm-function/],
+  ["validate and normalise", /normalise|checkStrings|checkReferences|checkWindow|splitByLabels/],
+  [
+    "head: intern what is new, rows",
+    /^(intern|stacks|lookup|hashRange|place|getOrSet|stackChild|missStack|append|addRow|grow|rehash)$/,
+  ],
+  [
+    "flush: order, encode and compress blocks",
+    /^(order|gather|sortedRows|pageLevels|dataPage|encodeHybrid|minMax|packBigInts|packNumbers|finishPage|chunk|encodeStackTree|encodeSymbols|zstdCompressSync|writeBuffers?)$/,
+  ],
+  ["start: load modules", /compile|__require|ModuleWrap|instantiate|loader/],
+  ["log", /writeBuffer|fdatasync|encodeAppendRecord|writeSync|crc32c/],
+  ["messages between threads", /postMessage|receiveMessage|messageport/],
+  ["HTTP", /writev|writeLatin1|parserOn|_http|_addHeader|handleRequest|emit/],
+  ["garbage collection", /garbage collector/],
 ];
 const costs = new Map();
 let busy = 0;
@@ -91,33 +175,113 @@ for (const f of readdirSync(profileDir)) {
 
 step(5, "compacting twelve hours of the load");
 const big = join(work, "big");
-const hours = spawn(join(root, "apps/cinderblock/bin/cinderblock"), ["-log.level=error", "-server.http-listen-address=127.0.0.1", "-server.http-listen-port=14198", `-storage.filesystem.dir=${big}/bucket`, `-pyroscopedb.data-path=${big}/db`, "-compactor.enabled=false",
-  "-distributor.ingestion-rate-limit-mb=100000", "-distributor.ingestion-burst-size-mb=100000", "-ingester.max-global-series-per-tenant=0", "-validation.reject-older-than=0"], { stdio: "ignore" });
-for (let i = 0; i < 200; i++) { try { if ((await fetch("http://127.0.0.1:14198/ready")).ok) break; } catch { /* not yet */ } await new Promise((r) => setTimeout(r, 50)); }
+const hours = spawn(
+  join(root, "apps/cinderblock/bin/cinderblock"),
+  [
+    "-log.level=error",
+    "-server.http-listen-address=127.0.0.1",
+    "-server.http-listen-port=14198",
+    `-storage.filesystem.dir=${big}/bucket`,
+    `-pyroscopedb.data-path=${big}/db`,
+    "-compactor.enabled=false",
+    "-distributor.ingestion-rate-limit-mb=100000",
+    "-distributor.ingestion-burst-size-mb=100000",
+    "-ingester.max-global-series-per-tenant=0",
+    "-validation.reject-older-than=0",
+  ],
+  { stdio: "ignore" },
+);
+for (let i = 0; i < 200; i++) {
+  try {
+    if ((await fetch("http://127.0.0.1:14198/ready")).ok) break;
+  } catch {
+    /* not yet */
+  }
+  await new Promise((r) => setTimeout(r, 50));
+}
 const hour = Math.floor(Date.now() / 3600_000) * 3600_000;
 for (let i = 1; i <= 12; i++) {
-  spawnSync(oracle, ["push", "-load", join(work, "load"), "-url", "http://127.0.0.1:14198", "-base", String(hour - i * 3600_000)], { encoding: "utf8" });
-  await fetch("http://127.0.0.1:14198/ingester.v1.IngesterService/Flush", { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
+  spawnSync(
+    oracle,
+    [
+      "push",
+      "-load",
+      join(work, "load"),
+      "-url",
+      "http://127.0.0.1:14198",
+      "-base",
+      String(hour - i * 3600_000),
+    ],
+    { encoding: "utf8" },
+  );
+  await fetch("http://127.0.0.1:14198/ingester.v1.IngesterService/Flush", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: "{}",
+  });
 }
 hours.kill("SIGTERM");
 await new Promise((r) => hours.on("exit", r));
-const compactions = [16, 64].map((mib) => ({ mib, ...JSON.parse(execFileSync(join(root, "node_modules/node/bin/node"), [join(root, "tools/bench/compaction.ts"), join(big, "bucket/anonymous/phlaredb"), join(work, "compact"), String(mib)], { encoding: "utf8", env: { ...process.env, MALLOC_ARENA_MAX: "2" } })) }));
+const compactions = [16, 64].map((mib) => ({
+  mib,
+  ...JSON.parse(
+    execFileSync(
+      join(root, "node_modules/node/bin/node"),
+      [
+        join(root, "tools/bench/compaction.ts"),
+        join(big, "bucket/anonymous/phlaredb"),
+        join(work, "compact"),
+        String(mib),
+      ],
+      { encoding: "utf8", env: { ...process.env, MALLOC_ARENA_MAX: "2" } },
+    ),
+  ),
+}));
 
 step(6, "writing docs/benchmarks.md");
-const median = (name, pick) => { const v = reports.filter((r) => r.name === name).map(pick).sort((a, b) => a - b), half = v.length >> 1; return v.length % 2 === 1 ? v[half] : (v[half - 1] + v[half]) / 2; };
+const median = (name, pick) => {
+  const v = reports
+      .filter((r) => r.name === name)
+      .map(pick)
+      .sort((a, b) => a - b),
+    half = v.length >> 1;
+  return v.length % 2 === 1 ? v[half] : (v[half - 1] + v[half]) / 2;
+};
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
 const hot = (k) => (r) => r.hot_p50_ms[k];
 const rows = [
-  ["push and flush, profiles per CPU second", (r) => r.profiles_per_cpu_s_with_flush, "≥ 900 (4 × 225)"], ["push and flush, multiple of inflating the same bodies", (r) => r.ingest_and_flush_cpu_s / inflate, "≤ 8"],
-  ["queries hot, CPU s", (r) => r.hot_cpu_s, "≤ 6.05"], ["queries cold, CPU s", (r) => r.cold_cpu_s, "≤ 10.1"], ["p50 ms flamegraph", hot("flamegraph"), "≤ 35"], ["p50 ms tree", hot("tree"), "≤ 185"], ["p50 ms pprof", hot("pprof"), "≤ 21"],
-  ["p50 ms render", hot("render"), "≤ 26"], ["p50 ms diff", hot("diff"), "≤ 41"], ["p50 ms select_series", hot("select_series"), "≤ 5.1"], ["peak RSS, MB", (r) => r.peak_rss_bytes / 1e6, "≤ 338"],
-  ["bytes in the bucket per profile", (r) => r.disk_by_dir.bucket / r.push.profiles, "≤ 1,209"], ["bytes of log left over", (r) => r.disk_bytes - r.disk_by_dir.bucket * 2 > 65536 ? r.disk_bytes - r.disk_by_dir.bucket * 2 : 0, "0"],
-  ["kill -9, start: seconds to ready", (r) => r.crash_restart_ready_s, "≤ 3"], ["kill -9: share lost", (r) => r.crash_lost_share ?? 0, "0"],
+  ["push and flush, profiles per CPU second", (r) => r.profiles_per_cpu_s_with_flush, "≥ 900 (4 × 225)"],
+  ["push and flush, multiple of inflating the same bodies", (r) => r.ingest_and_flush_cpu_s / inflate, "≤ 8"],
+  ["queries hot, CPU s", (r) => r.hot_cpu_s, "≤ 6.05"],
+  ["queries cold, CPU s", (r) => r.cold_cpu_s, "≤ 10.1"],
+  ["p50 ms flamegraph", hot("flamegraph"), "≤ 35"],
+  ["p50 ms tree", hot("tree"), "≤ 185"],
+  ["p50 ms pprof", hot("pprof"), "≤ 21"],
+  ["p50 ms render", hot("render"), "≤ 26"],
+  ["p50 ms diff", hot("diff"), "≤ 41"],
+  ["p50 ms select_series", hot("select_series"), "≤ 5.1"],
+  ["peak RSS, MB", (r) => r.peak_rss_bytes / 1e6, "≤ 338"],
+  ["bytes in the bucket per profile", (r) => r.disk_by_dir.bucket / r.push.profiles, "≤ 1,209"],
+  [
+    "bytes of log left over",
+    (r) => (r.disk_bytes - r.disk_by_dir.bucket * 2 > 65536 ? r.disk_bytes - r.disk_by_dir.bucket * 2 : 0),
+    "0",
+  ],
+  ["kill -9, start: seconds to ready", (r) => r.crash_restart_ready_s, "≤ 3"],
+  ["kill -9: share lost", (r) => r.crash_lost_share ?? 0, "0"],
 ];
-const show = (v) => (v === undefined ? "" : Math.abs(v) >= 100 ? Math.round(v).toLocaleString("en") : v.toPrecision(3));
+const show = (v) =>
+  v === undefined ? "" : Math.abs(v) >= 100 ? Math.round(v).toLocaleString("en") : v.toPrecision(3);
 const names = real ? ["real", "ours"] : ["ours"];
-const table = rows.map(([label, pick, goal]) => `| ${label} | ${names.map((n) => show(median(n, pick))).join(" | ")} | ${goal} |`).join("\n");
-writeFileSync(join(root, "docs/benchmarks.md"), `# Benchmarks
+const table = rows
+  .map(
+    ([label, pick, goal]) =>
+      `| ${label} | ${names.map((n) => show(median(n, pick))).join(" | ")} | ${goal} |`,
+  )
+  .join("\n");
+writeFileSync(
+  join(root, "docs/benchmarks.md"),
+  `# Benchmarks
 
 Written by \`npm run bench\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}), Node ${execFileSync(join(root, "node_modules/node/bin/node"), ["--version"], { encoding: "utf8" }).trim()}. The load is the team's \`small\` preset: 3,200 profiles, 80 MB gzip, 179 MB raw; median of ${rounds} rounds. The client runs on the same cores. Inflating the same bodies took ${(inflate * 1000).toFixed(0)} ms in the same run (\`gunzipSync\`, default options, one thread, best of five): the multiple is what survives a change of machine.
 
@@ -133,9 +297,12 @@ CPU profile of all threads over the same push, by stage (functions by name; a pr
 
 | stage | ms | share |
 |---|---:|---:|
-${[...costs].sort((a, b) => b[1] - a[1]).map(([s, ms]) => `| ${s} | ${Math.round(ms)} | ${Math.round((100 * ms) / busy)} % |`).join("\n")}
+${[...costs]
+  .sort((a, b) => b[1] - a[1])
+  .map(([s, ms]) => `| ${s} | ${Math.round(ms)} | ${Math.round((100 * ms) / busy)} % |`)
+  .join("\n")}
 
-The heaps of all threads grew by ${Math.round(allocated)} MB between ${collections} collections, start and flush included: ${(allocated * 1048.576 / reports[0].push.profiles).toFixed(1)} kB a profile. Buffers lie outside of the heaps.
+The heaps of all threads grew by ${Math.round(allocated)} MB between ${collections} collections, start and flush included: ${((allocated * 1048.576) / reports[0].push.profiles).toFixed(1)} kB a profile. Buffers lie outside of the heaps.
 
 ## Compaction
 
@@ -148,7 +315,20 @@ ${readFormats(join(root, "docs/benchmarks.md"))}
 ## Runs
 
 \`\`\`json
-${JSON.stringify(reports.map((r) => ({ name: r.name, profiles_per_cpu_s: r.profiles_per_cpu_s_with_flush, hot_cpu_s: r.hot_cpu_s, cold_cpu_s: r.cold_cpu_s, peak_rss_bytes: r.peak_rss_bytes, hot_against_cold: r.hot_against_cold, hot_p50_ms: r.hot_p50_ms })), undefined, 1)}
+${JSON.stringify(
+  reports.map((r) => ({
+    name: r.name,
+    profiles_per_cpu_s: r.profiles_per_cpu_s_with_flush,
+    hot_cpu_s: r.hot_cpu_s,
+    cold_cpu_s: r.cold_cpu_s,
+    peak_rss_bytes: r.peak_rss_bytes,
+    hot_against_cold: r.hot_against_cold,
+    hot_p50_ms: r.hot_p50_ms,
+  })),
+  undefined,
+  1,
+)}
 \`\`\`
-`);
+`,
+);
 step(7, "done: docs/benchmarks.md");

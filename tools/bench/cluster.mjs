@@ -9,14 +9,26 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { freePort, startKafka, startRedis, startS3Server } from "@cinderblock/testkit";
 
-const root = dirname(dirname(dirname(fileURLToPath(import.meta.url)))), shared = join(root, "../shared");
-if (!existsSync(join(shared, "oracle"))) { console.error("tools/bench needs the team's measuring program in ../shared/oracle"); process.exit(1); }
-const rounds = Number(process.argv[2] ?? 3), work = mkdtempSync(join(tmpdir(), "cinderblock-bench-")), oracle = join(work, "oracle");
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url)))),
+  shared = join(root, "../shared");
+if (!existsSync(join(shared, "oracle"))) {
+  console.error("tools/bench needs the team's measuring program in ../shared/oracle");
+  process.exit(1);
+}
+const rounds = Number(process.argv[2] ?? 3),
+  work = mkdtempSync(join(tmpdir(), "cinderblock-bench-")),
+  oracle = join(work, "oracle");
 const TICKS = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
-const sleep = (ms) => new Promise((r) => { setTimeout(r, ms); });
+const sleep = (ms) =>
+  new Promise((r) => {
+    setTimeout(r, ms);
+  });
 let steps = 0;
 const TOTAL = 4 + rounds * 3;
-const step = (text) => { steps++; process.stdout.write(`[${"#".repeat(steps)}${".".repeat(Math.max(0, TOTAL - steps))}] ${text}\n`); };
+const step = (text) => {
+  steps++;
+  process.stdout.write(`[${"#".repeat(steps)}${".".repeat(Math.max(0, TOTAL - steps))}] ${text}\n`);
+};
 
 step("building, and making the load");
 execFileSync("go", ["build", "-o", oracle, "."], { cwd: join(shared, "oracle") });
@@ -25,43 +37,121 @@ execFileSync(oracle, ["gen", "-preset", "small", "-out", join(work, "load")], { 
 const profiles = 3200;
 step("Redis, Kafka and an S3 server");
 process.env.VGW_KEEP_ALIVE = "true"; // as S3 does: its server for tests closes each connection otherwise
-const redis = await startRedis(), kafka = await startKafka();
+const redis = await startRedis(),
+  kafka = await startKafka();
 const buckets = Array.from({ length: rounds }, (_, i) => [`single-${i}`, `direct-${i}`, `kafka-${i}`]).flat();
 const s3 = await startS3Server([...buckets, "recovery"]);
 
-const cpuSeconds = (pid) => { const f = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" "); return (Number(f[11]) + Number(f[12])) / TICKS; };
-const COMMON = ["-log.level=warn", "-server.http-listen-address=127.0.0.1", "-distributor.ingestion-rate-limit-mb=100000", "-distributor.ingestion-burst-size-mb=100000", "-ingester.max-global-series-per-tenant=0", "-validation.reject-older-than=0", "-querier.max-query-lookback=0", "-querier.max-query-length=0", "-pyroscopedb.ship-interval=500ms", "-ingester.heartbeat-period=500ms", "-ring.heartbeat-timeout=3s"];
+const cpuSeconds = (pid) => {
+  const f = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+  return (Number(f[11]) + Number(f[12])) / TICKS;
+};
+const COMMON = [
+  "-log.level=warn",
+  "-server.http-listen-address=127.0.0.1",
+  "-distributor.ingestion-rate-limit-mb=100000",
+  "-distributor.ingestion-burst-size-mb=100000",
+  "-ingester.max-global-series-per-tenant=0",
+  "-validation.reject-older-than=0",
+  "-querier.max-query-lookback=0",
+  "-querier.max-query-length=0",
+  "-pyroscopedb.ship-interval=500ms",
+  "-ingester.heartbeat-period=500ms",
+  "-ring.heartbeat-timeout=3s",
+];
 
 class Member {
-  constructor(name, flags) { this.name = name; this.flags = flags; this.dir = join(work, `${name}-${Math.random().toString(36).slice(2)}`); mkdirSync(this.dir); }
+  constructor(name, flags) {
+    this.name = name;
+    this.flags = flags;
+    this.dir = join(work, `${name}-${Math.random().toString(36).slice(2)}`);
+    mkdirSync(this.dir);
+  }
   async start() {
     this.port ??= await freePort();
     const log = openSync(join(this.dir, "log"), "a");
-    this.child = spawn(join(root, "apps/cinderblock/bin/cinderblock"), [...COMMON, `-server.http-listen-port=${this.port}`, `-pyroscopedb.data-path=${this.dir}/db`, `-compactor.data-dir=${this.dir}/c`, `-blocks-storage.bucket-store.sync-dir=${this.dir}/s`, `-ring.instance-id=${this.name}`, ...this.flags], { stdio: ["ignore", log, log] });
+    this.child = spawn(
+      join(root, "apps/cinderblock/bin/cinderblock"),
+      [
+        ...COMMON,
+        `-server.http-listen-port=${this.port}`,
+        `-pyroscopedb.data-path=${this.dir}/db`,
+        `-compactor.data-dir=${this.dir}/c`,
+        `-blocks-storage.bucket-store.sync-dir=${this.dir}/s`,
+        `-ring.instance-id=${this.name}`,
+        ...this.flags,
+      ],
+      { stdio: ["ignore", log, log] },
+    );
     const begun = performance.now();
-    for (let i = 0; i < 1200; i++) { try { if ((await fetch(`${this.url}/ready`)).ok) return (performance.now() - begun) / 1000; } catch { /* not yet */ } await sleep(25); }
-    throw new Error(`${this.name} did not start: ${readFileSync(join(this.dir, "log"), "utf8").slice(-1000)}`);
+    for (let i = 0; i < 1200; i++) {
+      try {
+        if ((await fetch(`${this.url}/ready`)).ok) return (performance.now() - begun) / 1000;
+      } catch {
+        /* not yet */
+      }
+      await sleep(25);
+    }
+    throw new Error(
+      `${this.name} did not start: ${readFileSync(join(this.dir, "log"), "utf8").slice(-1000)}`,
+    );
   }
-  get url() { return `http://127.0.0.1:${this.port}`; }
-  get cpu() { return cpuSeconds(this.child.pid); }
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+  get cpu() {
+    return cpuSeconds(this.child.pid);
+  }
   /** Sum over the metric's labels. */
-  async metric(name) { return [...(await (await fetch(`${this.url}/metrics`)).text()).matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? ([\\d.e+]+)`, "gm"))].reduce((n, m) => n + Number(m[1]), 0); }
-  flush() { return fetch(`${this.url}/ingester.v1.IngesterService/Flush`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" }); }
-  kill(signal = "SIGKILL") { return new Promise((r) => { this.child.once("exit", r); this.child.kill(signal); }); }
+  async metric(name) {
+    return [
+      ...(await (await fetch(`${this.url}/metrics`)).text()).matchAll(
+        new RegExp(`^${name}(?:\\{[^}]*\\})? ([\\d.e+]+)`, "gm"),
+      ),
+    ].reduce((n, m) => n + Number(m[1]), 0);
+  }
+  flush() {
+    return fetch(`${this.url}/ingester.v1.IngesterService/Flush`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: "{}",
+    });
+  }
+  kill(signal = "SIGKILL") {
+    return new Promise((r) => {
+      this.child.once("exit", r);
+      this.child.kill(signal);
+    });
+  }
 }
-const s3Flags = (bucket) => ["-storage.backend=s3", `-storage.s3.endpoint=${s3.endpoint}`, "-storage.s3.insecure=true", `-storage.s3.bucket-name=${bucket}`, `-storage.s3.access-key-id=${s3.accessKeyId}`, `-storage.s3.secret-access-key=${s3.secretAccessKey}`];
+const s3Flags = (bucket) => [
+  "-storage.backend=s3",
+  `-storage.s3.endpoint=${s3.endpoint}`,
+  "-storage.s3.insecure=true",
+  `-storage.s3.bucket-name=${bucket}`,
+  `-storage.s3.access-key-id=${s3.accessKeyId}`,
+  `-storage.s3.secret-access-key=${s3.secretAccessKey}`,
+];
 
 const run = promisify(execFile);
 async function push(to, base) {
-  const { stdout, stderr } = await run(oracle, ["push", "-load", join(work, "load"), "-url", to.url, "-base", String(base)], { encoding: "utf8" });
+  const { stdout, stderr } = await run(
+    oracle,
+    ["push", "-load", join(work, "load"), "-url", to.url, "-base", String(base)],
+    { encoding: "utf8" },
+  );
   if (!/3200 profiles/.test(stdout + stderr)) throw new Error(`the push failed: ${stdout}${stderr}`);
 }
 
 /** How often the load is pushed to be measured: what a process pays now and then, like joining its groups in Kafka again, is not what a profile costs. */
 const LOADS = 3;
-async function pushLoads(to, base) { for (let i = 0; i < LOADS; i++) await push(to, base - (i === 0 ? 0 : i + 1) * 3600_000); }
+async function pushLoads(to, base) {
+  for (let i = 0; i < LOADS; i++) await push(to, base - (i === 0 ? 0 : i + 1) * 3600_000);
+}
 /** Compiling goes on for a while: it is not what a profile costs, either. */
-async function warmUp(to, ingesters, base) { for (const hours of [1, 5]) await uploaded(to, ingesters, base - hours * 3600_000); }
+async function warmUp(to, ingesters, base) {
+  for (const hours of [1, 5]) await uploaded(to, ingesters, base - hours * 3600_000);
+}
 
 /** Pushes the loads and flushes; CPU seconds of each process for one load. */
 async function pushed(members, to, ingesters, base) {
@@ -79,21 +169,27 @@ async function uploaded(to, ingesters, base) {
 /** Until the ingesters have read everything, and it is in the bucket. */
 async function consumed(ingesters) {
   await sleep(500);
-  for (const m of ingesters) for (let i = 0; i < 600 && (await m.metric("cinderblock_ingester_partition_lag_records")) > 0; i++) await sleep(500);
+  for (const m of ingesters)
+    for (let i = 0; i < 600 && (await m.metric("cinderblock_ingester_partition_lag_records")) > 0; i++)
+      await sleep(500);
   await Promise.all(ingesters.map((m) => m.flush()));
-  for (const m of ingesters) for (let i = 0; i < 600 && (await m.metric("cinderblock_ingester_unshipped_bytes")) > 0; i++) await sleep(500);
+  for (const m of ingesters)
+    for (let i = 0; i < 600 && (await m.metric("cinderblock_ingester_unshipped_bytes")) > 0; i++)
+      await sleep(500);
 }
 
 /** One after the other: what shares the cores with another process takes more CPU seconds for the same work. The owners stand still before and after. CPU seconds of one load. */
 async function pushedOneByOne(distributor, owners, base) {
-  const out = new Map(), was = distributor.cpu;
+  const out = new Map(),
+    was = distributor.cpu;
   await pushLoads(distributor, base);
   out.set(distributor, (distributor.cpu - was) / LOADS);
   for (const m of owners) {
     const before = m.cpu;
     m.child.kill("SIGCONT");
     // It is out of its groups by now, and hears of the partitions' ends when it is back.
-    for (let i = 0; i < 100 && (await m.metric("cinderblock_ingester_partition_lag_records")) === 0; i++) await sleep(100);
+    for (let i = 0; i < 100 && (await m.metric("cinderblock_ingester_partition_lag_records")) === 0; i++)
+      await sleep(100);
     await consumed([m]);
     out.set(m, (m.cpu - before) / LOADS);
     m.child.kill("SIGSTOP");
@@ -103,7 +199,9 @@ async function pushedOneByOne(distributor, owners, base) {
 const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
 const figures = [];
 /** @param single the single binary's CPU seconds for the same, measured just before */
-const note = (name, cpu, single) => { figures.push({ name, cpu, beside: cpu / single }); };
+const note = (name, cpu, single) => {
+  figures.push({ name, cpu, beside: cpu / single });
+};
 /** The machine's speed changes by the minute: what is compared takes turns. */
 const TURNS = 3;
 
@@ -113,14 +211,36 @@ for (let round = 0; round < rounds; round++) {
   await single.start();
   await warmUp(single, [single], base);
   let alone = 0;
-  const measureSingle = async () => { single.child.kill("SIGCONT"); alone = (await pushed([single], single, [single], base)).get(single); note("single", alone, alone); single.child.kill("SIGSTOP"); };
+  const measureSingle = async () => {
+    single.child.kill("SIGCONT");
+    alone = (await pushed([single], single, [single], base)).get(single);
+    note("single", alone, alone);
+    single.child.kill("SIGSTOP");
+  };
   await measureSingle();
 
   for (const mode of ["direct", "kafka"]) {
     step(`round ${round + 1}: ${mode === "direct" ? "three replicas" : "Kafka and two zones"}`);
-    const bucket = `${mode}-${round}`, more = ["-ring.store=redis", `-redis.address=127.0.0.1:${redis.port}`, `-redis.key-prefix=bench-${bucket}/`, ...s3Flags(bucket), ...(mode === "direct" ? ["-distributor.replication-factor=3"] : ["-distributor.write-buffer=kafka", `-kafka.brokers=${kafka.brokers}`, `-kafka.topic=bench-${bucket}`, "-kafka.auto-create-topic-partitions=4"])];
-    const make = (target, i, ...flags) => new Member(`${target}-${i}`, [`-target=${target}`, ...more, ...flags]);
-    const ingesters = Array.from({ length: mode === "direct" ? 3 : 2 }, (_, i) => make("ingester", i, ...(mode === "kafka" ? [`-ingester.availability-zone=${"ab"[i]}`] : [])));
+    const bucket = `${mode}-${round}`,
+      more = [
+        "-ring.store=redis",
+        `-redis.address=127.0.0.1:${redis.port}`,
+        `-redis.key-prefix=bench-${bucket}/`,
+        ...s3Flags(bucket),
+        ...(mode === "direct"
+          ? ["-distributor.replication-factor=3"]
+          : [
+              "-distributor.write-buffer=kafka",
+              `-kafka.brokers=${kafka.brokers}`,
+              `-kafka.topic=bench-${bucket}`,
+              "-kafka.auto-create-topic-partitions=4",
+            ]),
+      ];
+    const make = (target, i, ...flags) =>
+      new Member(`${target}-${i}`, [`-target=${target}`, ...more, ...flags]);
+    const ingesters = Array.from({ length: mode === "direct" ? 3 : 2 }, (_, i) =>
+      make("ingester", i, ...(mode === "kafka" ? [`-ingester.availability-zone=${"ab"[i]}`] : [])),
+    );
     const reads = ["store-gateway", "query-scheduler", "querier", "query-frontend"].map((t) => make(t, 0));
     for (const m of ingesters) await m.start();
     await Promise.all(reads.map((m) => m.start()));
@@ -132,32 +252,72 @@ for (let round = 0; round < rounds; round++) {
     for (const m of mode === "kafka" ? ingesters : []) m.child.kill("SIGSTOP");
     for (let turn = 0; turn < (mode === "kafka" ? TURNS : 1); turn++) {
       if (mode === "kafka") await measureSingle();
-      const cpu = mode === "kafka" ? await pushedOneByOne(distributor, ingesters, base) : await pushed(members, distributor, ingesters, base);
+      const cpu =
+        mode === "kafka"
+          ? await pushedOneByOne(distributor, ingesters, base)
+          : await pushed(members, distributor, ingesters, base);
       note(`${mode} distributor`, cpu.get(distributor), alone);
       ingesters.forEach((m, i) => note(`${mode} ingester ${i}`, cpu.get(m), alone));
       if (mode === "direct") note("direct store-gateway", cpu.get(reads[0]), alone);
-      else note("kafka pair", cpu.get(distributor) + ingesters.reduce((n, m) => n + cpu.get(m), 0) / ingesters.length, alone);
+      else
+        note(
+          "kafka pair",
+          cpu.get(distributor) + ingesters.reduce((n, m) => n + cpu.get(m), 0) / ingesters.length,
+          alone,
+        );
     }
     for (const m of mode === "kafka" ? ingesters : []) m.child.kill("SIGCONT");
     // Questions: a flame graph of everything, as the bench asks it, over heads and blocks of all replicas.
-    const received = async () => (await Promise.all(members.map((m) => m.metric("cinderblock_internal_received_bytes")))).reduce((a, b) => a + b, 0);
-    const was = await received(), times = [], n = 40, cpuWas = new Map(reads.map((m) => [m, m.cpu]));
+    const received = async () =>
+      (await Promise.all(members.map((m) => m.metric("cinderblock_internal_received_bytes")))).reduce(
+        (a, b) => a + b,
+        0,
+      );
+    const was = await received(),
+      times = [],
+      n = 40,
+      cpuWas = new Map(reads.map((m) => [m, m.cpu]));
     for (let i = 0; i < n; i++) {
       const from = performance.now();
-      const r = await fetch(`${reads[3].url}/querier.v1.QuerierService/SelectMergeStacktraces`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ profileTypeID: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", start: String(base), end: String(base + 3600_000) }) });
-      if (!r.ok || !(await r.text()).includes("flamegraph")) throw new Error(`the question failed: ${r.status}`);
+      const r = await fetch(`${reads[3].url}/querier.v1.QuerierService/SelectMergeStacktraces`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({
+          profileTypeID: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+          labelSelector: "{}",
+          start: String(base),
+          end: String(base + 3600_000),
+        }),
+      });
+      if (!r.ok || !(await r.text()).includes("flamegraph"))
+        throw new Error(`the question failed: ${r.status}`);
       times.push(performance.now() - from);
     }
-    figures.push({ name: `${mode} query`, ms: times.sort((a, b) => a - b)[n >> 1], bytes: ((await received()) - was) / n });
+    figures.push({
+      name: `${mode} query`,
+      ms: times.sort((a, b) => a - b)[n >> 1],
+      bytes: ((await received()) - was) / n,
+    });
     for (const m of reads) note(`${mode} query ${m.name.replace(/-0$/, "")}`, (m.cpu - cpuWas.get(m)) / n, 1);
 
     if (mode === "direct" && round === rounds - 1) {
       step("losing an ingester");
       await push(distributor, base + 3600_000);
-      let refused = 0, taken = 0;
+      let refused = 0,
+        taken = 0;
       const state = { on: true };
       // The load goes on, again and again: a load that meets a refusal fails.
-      const loop = (async () => { while (state.on) await push(distributor, base + 3600_000).then(() => { taken++; }, () => { refused++; }); })();
+      const loop = (async () => {
+        while (state.on)
+          await push(distributor, base + 3600_000).then(
+            () => {
+              taken++;
+            },
+            () => {
+              refused++;
+            },
+          );
+      })();
       await sleep(1000);
       await ingesters[1].kill();
       const readyIn = await ingesters[1].start();
@@ -171,14 +331,25 @@ for (let round = 0; round < rounds; round++) {
   await single.kill();
 }
 step("writing docs/benchmarks-cluster.md");
-const median = (name, pick = (f) => f.cpu) => { const v = figures.filter((f) => f.name === name).map(pick).sort((a, b) => a - b); return v[v.length >> 1]; };
+const median = (name, pick = (f) => f.cpu) => {
+  const v = figures
+    .filter((f) => f.name === name)
+    .map(pick)
+    .sort((a, b) => a - b);
+  return v[v.length >> 1];
+};
 const us = (v) => `${Math.round((v / profiles) * 1e6)}`;
 const rec = figures.find((f) => f.name === "recovery");
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
-const beside = (name) => median(name, (f) => f.beside), further = [0, 1].map((i) => `kafka ingester ${i}`).sort((a, b) => beside(b) - beside(a))[0];
-const row = (what, name, goal = "") => `| ${what} | ${us(median(name))} | ${beside(name).toFixed(2)} x | ${goal} |`;
-const query = (mode) => `| ${mode === "direct" ? "three replicas" : "Kafka, two zones"} | ${median(`${mode} query`, (f) => f.ms).toFixed(0)} | ${Math.round(median(`${mode} query`, (f) => f.bytes) / 1000)} | ${["query-frontend", "query-scheduler", "querier", "store-gateway"].map((t) => (median(`${mode} query ${t}`) * 1000).toFixed(1)).join(" | ")} |`;
-writeFileSync(join(root, "docs/benchmarks-cluster.md"), `# Benchmarks of a cluster
+const beside = (name) => median(name, (f) => f.beside),
+  further = [0, 1].map((i) => `kafka ingester ${i}`).sort((a, b) => beside(b) - beside(a))[0];
+const row = (what, name, goal = "") =>
+  `| ${what} | ${us(median(name))} | ${beside(name).toFixed(2)} x | ${goal} |`;
+const query = (mode) =>
+  `| ${mode === "direct" ? "three replicas" : "Kafka, two zones"} | ${median(`${mode} query`, (f) => f.ms).toFixed(0)} | ${Math.round(median(`${mode} query`, (f) => f.bytes) / 1000)} | ${["query-frontend", "query-scheduler", "querier", "store-gateway"].map((t) => (median(`${mode} query ${t}`) * 1000).toFixed(1)).join(" | ")} |`;
+writeFileSync(
+  join(root, "docs/benchmarks-cluster.md"),
+  `# Benchmarks of a cluster
 
 Written by \`node tools/bench/cluster.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): real processes, Redis, Kafka and S3 server on the same machine; the load of [benchmarks.md](benchmarks.md) (${profiles.toLocaleString("en")} profiles), medians of ${rounds} rounds. CPU of each process from the first push to the last block being in the bucket, for three loads after two others: what a process pays once, compiling, is not in it. The machine's speed changes by the minute: each is compared with the single binary just before it, through Kafka in ${TURNS} turns a round. The three replicas, a client and the distributor share the cores; through Kafka the distributor is measured alone, then each owner while it reads what has gathered.
 
@@ -207,6 +378,9 @@ ${query("kafka")}
 ## Losing an ingester
 
 Three replicas, kill -9 under load${rec ? `: it is ready again ${rec.readyIn.toFixed(1)} s after its start, the log of two loads and more replayed; ${rec.refused} of ${rec.refused + rec.taken} whole loads that were pushed meanwhile met a refusal` : ""}.
-`);
-s3.stop(); await redis.kill(); await kafka.kill();
+`,
+);
+s3.stop();
+await redis.kill();
+await kafka.kill();
 process.exit(0);

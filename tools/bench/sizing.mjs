@@ -4,32 +4,71 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const bench = readFileSync(join(root, "docs/benchmarks.md"), "utf8"), storage = readFileSync(join(root, "docs/benchmarks-storage.md"), "utf8");
+const bench = readFileSync(join(root, "docs/benchmarks.md"), "utf8"),
+  storage = readFileSync(join(root, "docs/benchmarks-storage.md"), "utf8");
 /** The first number behind a row's label; what is not there stops the script. */
 const figure = (text, label) => {
-  const line = text.split("\n").find((l) => l.startsWith(`| ${label}`)), value = line && /\| ([\d.,]+) \|/.exec(line.slice(label.length + 2));
+  const line = text.split("\n").find((l) => l.startsWith(`| ${label}`)),
+    value = line && /\| ([\d.,]+) \|/.exec(line.slice(label.length + 2));
   if (!value) throw new Error(`no figure ${JSON.stringify(label)} in the benchmarks`);
   return Number(value[1].replaceAll(",", ""));
 };
 const [, commit, date] = /at commit (\w+), ([\d-]+)/.exec(bench);
-const perCpuSecond = figure(bench, "push and flush, profiles per CPU second"), bytesStored = figure(bench, "bytes in the bucket per profile"), hot = figure(bench, "queries hot, CPU s");
+const perCpuSecond = figure(bench, "push and flush, profiles per CPU second"),
+  bytesStored = figure(bench, "bytes in the bucket per profile"),
+  hot = figure(bench, "queries hot, CPU s");
 // The load: 3,200 profiles of 80 MB gzip; the compaction: twelve hours of it.
-const GZIP_BYTES = 80e6 / 3200, QUERIES = 282;
-const compaction = bench.split("\n").filter((l) => /^\| \d+ MiB \|/.test(l)).at(-1).split("|").map((c) => c.trim());
-const rows = Number(compaction[2].replaceAll(",", "")), rowsPerCpuSecond = Number(compaction[3].replaceAll(",", "")), mbIn = Number(compaction[5]), mbOut = Number(compaction[6]);
-const rowsPerProfile = rows / (12 * 3200), kept = mbOut / mbIn;
+const GZIP_BYTES = 80e6 / 3200,
+  QUERIES = 282;
+const compaction = bench
+  .split("\n")
+  .filter((l) => /^\| \d+ MiB \|/.test(l))
+  .at(-1)
+  .split("|")
+  .map((c) => c.trim());
+const rows = Number(compaction[2].replaceAll(",", "")),
+  rowsPerCpuSecond = Number(compaction[3].replaceAll(",", "")),
+  mbIn = Number(compaction[5]),
+  mbOut = Number(compaction[6]);
+const rowsPerProfile = rows / (12 * 3200),
+  kept = mbOut / mbIn;
 const coldRequests = figure(storage, "never asked before");
 
 /** An agent of a usual SDK: four profiles (CPU, heap, locks, …) every fifteen seconds. */
-const PROFILES = 4, SECONDS = 15, BUSY = 0.5, REPLICAS = 3, DAYS = 30;
+const PROFILES = 4,
+  SECONDS = 15,
+  BUSY = 0.5,
+  REPLICAS = 3,
+  DAYS = 30;
 const round = (n) => (n >= 100 ? Math.round(n).toLocaleString("en") : n >= 10 ? n.toFixed(0) : n.toFixed(1));
-const bytes = (n) => (n >= 1e12 ? `${(n / 1e12).toFixed(1)} TB` : n >= 1e9 ? `${(n / 1e9).toFixed(1)} GB` : `${(n / 1e6).toFixed(0)} MB`);
+const bytes = (n) =>
+  n >= 1e12
+    ? `${(n / 1e12).toFixed(1)} TB`
+    : n >= 1e9
+      ? `${(n / 1e9).toFixed(1)} GB`
+      : `${(n / 1e6).toFixed(0)} MB`;
 const table = [100, 1000, 10_000, 100_000].map((agents) => {
-  const rate = (agents * PROFILES) / SECONDS, cores = rate / perCpuSecond / BUSY, day = rate * 86_400;
+  const rate = (agents * PROFILES) / SECONDS,
+    cores = rate / perCpuSecond / BUSY,
+    day = rate * 86_400;
   const levels = 3; // each row is merged about three times on its way to eight hours
-  return [agents.toLocaleString("en"), round(rate), bytes(rate * GZIP_BYTES).replace("MB", "MB/s").replace("GB", "GB/s"), round(Math.max(0.1, cores)), round(Math.max(0.1, cores * REPLICAS)), round(Math.max(0.1, (day * rowsPerProfile * levels) / rowsPerCpuSecond / 86_400 / BUSY)), bytes(day * bytesStored * kept), bytes(day * bytesStored * kept * DAYS), bytes(rate * GZIP_BYTES * 86_400)];
+  return [
+    agents.toLocaleString("en"),
+    round(rate),
+    bytes(rate * GZIP_BYTES)
+      .replace("MB", "MB/s")
+      .replace("GB", "GB/s"),
+    round(Math.max(0.1, cores)),
+    round(Math.max(0.1, cores * REPLICAS)),
+    round(Math.max(0.1, (day * rowsPerProfile * levels) / rowsPerCpuSecond / 86_400 / BUSY)),
+    bytes(day * bytesStored * kept),
+    bytes(day * bytesStored * kept * DAYS),
+    bytes(rate * GZIP_BYTES * 86_400),
+  ];
 });
-writeFileSync(join(root, "docs/sizing.md"), `# Sizing
+writeFileSync(
+  join(root, "docs/sizing.md"),
+  `# Sizing
 
 Written by \`node tools/bench/sizing.mjs\` from the benchmarks at commit ${commit}, ${date} ([benchmarks](benchmarks.md), [storage](benchmarks-storage.md)): change nothing here, measure again. Cores are those of the machine that the benchmarks name, half of them busy, so that a peak of twice the mean has room. An agent sends ${PROFILES} profiles every ${SECONDS} s, of ${Math.round(GZIP_BYTES / 1000)} kB compressed each, as the measured load does.
 
@@ -55,4 +94,5 @@ ${table.map((r) => `| ${r.join(" | ")} |`).join("\n")}
 - **Disk.** An ingester keeps its log (at most 256 MB to replay) and blocks until the bucket answers for them: a few hours of the column "in" at ${Math.round((100 * bytesStored) / GZIP_BYTES)} % of its size. A store-gateway's cache is what \`-blocks-storage.bucket-store.disk-cache-bytes\` says.
 - **Requests.** A level-1 block is four objects and a meta; an hour of one ingester makes one for each tenant and ingest thread. Compactions read and write each block about three times on the way to eight hours.
 - Replicas count only until the first compaction, which keeps one of each profile.
-`);
+`,
+);

@@ -10,8 +10,19 @@ import { parseArgs } from "node:util";
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const { values: flags } = parseArgs({
   options: {
-    ingesters: { type: "string", default: "3" }, replicas: { type: "string", default: "3" }, gateways: { type: "string", default: "1" }, queriers: { type: "string", default: "2" }, schedulers: { type: "string", default: "2" },
-    stores: { type: "string", default: "2" }, compactors: { type: "string", default: "1" }, port: { type: "string", default: "4040" }, dir: { type: "string" }, kafka: { type: "string" }, s3: { type: "boolean", default: false }, help: { type: "boolean", default: false }, once: { type: "boolean", default: false },
+    ingesters: { type: "string", default: "3" },
+    replicas: { type: "string", default: "3" },
+    gateways: { type: "string", default: "1" },
+    queriers: { type: "string", default: "2" },
+    schedulers: { type: "string", default: "2" },
+    stores: { type: "string", default: "2" },
+    compactors: { type: "string", default: "1" },
+    port: { type: "string", default: "4040" },
+    dir: { type: "string" },
+    kafka: { type: "string" },
+    s3: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+    once: { type: "boolean", default: false },
   },
 });
 if (flags.help) {
@@ -27,7 +38,9 @@ if (flags.help) {
   process.exit(0);
 }
 if (spawnSync("redis-server", ["--version"]).status !== 0) {
-  console.error("dev-cluster needs redis-server on the PATH: apt-get install redis-server, brew install redis, or your system's package");
+  console.error(
+    "dev-cluster needs redis-server on the PATH: apt-get install redis-server, brew install redis, or your system's package",
+  );
   process.exit(1);
 }
 spawnSync(process.execPath, ["tools/build.mjs", "--if-stale"], { cwd: root, stdio: "inherit" });
@@ -35,47 +48,102 @@ spawnSync(process.execPath, ["tools/build.mjs", "--if-stale"], { cwd: root, stdi
 const dir = flags.dir ?? mkdtempSync(join(tmpdir(), "cinderblock-cluster-"));
 mkdirSync(dir, { recursive: true });
 let port = Number(flags.port);
-const first = port, redisPort = port + 1000;
+const first = port,
+  redisPort = port + 1000;
 const members = [];
 
 function start(name, command, args) {
   const log = openSync(join(dir, `${name}.log`), "a");
   const child = spawn(command, args, { stdio: ["ignore", log, log], detached: true });
-  child.on("exit", (code, signal) => { member.ended = signal ?? `exit ${code}`; });
+  child.on("exit", (code, signal) => {
+    member.ended = signal ?? `exit ${code}`;
+  });
   const member = { name, child, port: undefined, ended: "" };
   members.push(member);
   return member;
 }
-start("redis", "redis-server", ["--bind", "127.0.0.1", "--port", String(redisPort), "--save", "", "--appendonly", "no", "--dir", dir]).port = redisPort;
+start("redis", "redis-server", [
+  "--bind",
+  "127.0.0.1",
+  "--port",
+  String(redisPort),
+  "--save",
+  "",
+  "--appendonly",
+  "no",
+  "--dir",
+  dir,
+]).port = redisPort;
 
 // The same real parts as the tests': installed once, into ~/.cache/cinderblock-parts.
-const parts = flags.s3 || flags.kafka === "start" ? await import("../../libs/testkit/src/index.ts") : undefined;
+const parts =
+  flags.s3 || flags.kafka === "start" ? await import("../../libs/testkit/src/index.ts") : undefined;
 /** A part that this program started, but not as a child of its own. */
-function part(name, address) { members.push({ name, child: { pid: "" }, port: address.split(":").at(-1), ended: "", isPart: true }); }
-let s3, kafka = flags.kafka;
+function part(name, address) {
+  members.push({ name, child: { pid: "" }, port: address.split(":").at(-1), ended: "", isPart: true });
+}
+let s3,
+  kafka = flags.kafka;
 if (flags.s3) {
   s3 = await parts.startS3Server(["profiles"]);
-  if (!s3) { console.error("dev-cluster --s3 needs an S3 server, which could not be installed (see above)"); process.exit(1); }
+  if (!s3) {
+    console.error("dev-cluster --s3 needs an S3 server, which could not be installed (see above)");
+    process.exit(1);
+  }
   part("s3", s3.endpoint);
 }
 let broker;
 if (flags.kafka === "start") {
   broker = await parts.startKafka();
-  if (!broker) { console.error("dev-cluster --kafka start needs a broker, which could not be installed (see above)"); process.exit(1); }
+  if (!broker) {
+    console.error("dev-cluster --kafka start needs a broker, which could not be installed (see above)");
+    process.exit(1);
+  }
   kafka = broker.brokers;
   part("kafka", kafka);
 }
-process.on("exit", () => { s3?.stop(); void broker?.kill(); });
+process.on("exit", () => {
+  s3?.stop();
+  void broker?.kill();
+});
 
 const common = [
-  "-ring.store=redis", `-redis.address=127.0.0.1:${redisPort}`, "-server.http-listen-address=127.0.0.1", ...(s3 ? ["-storage.backend=s3", `-storage.s3.endpoint=${s3.endpoint}`, "-storage.s3.insecure=true", "-storage.s3.bucket-name=profiles", `-storage.s3.access-key-id=${s3.accessKeyId}`, `-storage.s3.secret-access-key=${s3.secretAccessKey}`] : [`-storage.filesystem.dir=${join(dir, "bucket")}`]), `-distributor.replication-factor=${Math.min(Number(flags.replicas), Number(flags.ingesters))}`,
-  "-ingester.heartbeat-period=1s", "-ring.heartbeat-timeout=10s",
+  "-ring.store=redis",
+  `-redis.address=127.0.0.1:${redisPort}`,
+  "-server.http-listen-address=127.0.0.1",
+  ...(s3
+    ? [
+        "-storage.backend=s3",
+        `-storage.s3.endpoint=${s3.endpoint}`,
+        "-storage.s3.insecure=true",
+        "-storage.s3.bucket-name=profiles",
+        `-storage.s3.access-key-id=${s3.accessKeyId}`,
+        `-storage.s3.secret-access-key=${s3.secretAccessKey}`,
+      ]
+    : [`-storage.filesystem.dir=${join(dir, "bucket")}`]),
+  `-distributor.replication-factor=${Math.min(Number(flags.replicas), Number(flags.ingesters))}`,
+  "-ingester.heartbeat-period=1s",
+  "-ring.heartbeat-timeout=10s",
   ...(kafka ? ["-distributor.write-buffer=kafka", `-kafka.brokers=${kafka}`] : []),
 ];
-for (const [target, n] of [["distributor,query-frontend", flags.gateways], ["ingester", flags.ingesters], ["query-scheduler", flags.schedulers], ["querier", flags.queriers], ["store-gateway", flags.stores], ["compactor", flags.compactors]]) {
+for (const [target, n] of [
+  ["distributor,query-frontend", flags.gateways],
+  ["ingester", flags.ingesters],
+  ["query-scheduler", flags.schedulers],
+  ["querier", flags.queriers],
+  ["store-gateway", flags.stores],
+  ["compactor", flags.compactors],
+]) {
   for (let i = 0; i < Number(n); i++) {
     const name = `${target.includes(",") ? "gateway" : target}-${i}`;
-    const m = start(name, join(root, "apps/cinderblock/bin/cinderblock"), [`-target=${target}`, `-ring.instance-id=${name}`, `-server.http-listen-port=${port}`, `-pyroscopedb.data-path=${join(dir, name)}`, `-compactor.data-dir=${join(dir, name)}`, ...common]);
+    const m = start(name, join(root, "apps/cinderblock/bin/cinderblock"), [
+      `-target=${target}`,
+      `-ring.instance-id=${name}`,
+      `-server.http-listen-port=${port}`,
+      `-pyroscopedb.data-path=${join(dir, name)}`,
+      `-compactor.data-dir=${join(dir, name)}`,
+      ...common,
+    ]);
     m.port = port++;
   }
 }
@@ -86,22 +154,41 @@ async function stateOf(m) {
   try {
     const r = await fetch(`http://127.0.0.1:${m.port}/ready`, { signal: AbortSignal.timeout(800) });
     return r.status === 200 ? "ready" : (await r.text()).trim().split("\n").at(-1);
-  } catch { return "starting"; }
+  } catch {
+    return "starting";
+  }
 }
 function rss(m) {
-  try { return `${Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${m.child.pid}/status`, "utf8"))[1]) / 1024)} MB`; } catch { return ""; }
+  try {
+    return `${Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${m.child.pid}/status`, "utf8"))[1]) / 1024)} MB`;
+  } catch {
+    return "";
+  }
 }
 const live = process.stdout.isTTY && !flags.once;
 async function show() {
   const states = await Promise.all(members.map(stateOf));
   let ring = "";
   try {
-    const r = await (await fetch(`http://127.0.0.1:${first}/ring`, { headers: { accept: "application/json" }, signal: AbortSignal.timeout(800) })).json();
+    const r = await (
+      await fetch(`http://127.0.0.1:${first}/ring`, {
+        headers: { accept: "application/json" },
+        signal: AbortSignal.timeout(800),
+      })
+    ).json();
     ring = r.shards.map((x) => `${x.id} ${x.state} ${(x.share * 100).toFixed(0)} %`).join(" · ");
-  } catch { /* not up yet */ }
+  } catch {
+    /* not up yet */
+  }
   const lines = [
-    `Cinderblock on http://127.0.0.1:${first} · data and logs in ${dir} · Ctrl-C stops it`, "",
-    ...members.map((m, i) => `${m.name.padEnd(20)} ${String(m.port).padEnd(6)} ${String(m.child.pid).padEnd(8)} ${rss(m).padStart(7)}  ${states[i]}`), "", `ring  ${ring}`,
+    `Cinderblock on http://127.0.0.1:${first} · data and logs in ${dir} · Ctrl-C stops it`,
+    "",
+    ...members.map(
+      (m, i) =>
+        `${m.name.padEnd(20)} ${String(m.port).padEnd(6)} ${String(m.child.pid).padEnd(8)} ${rss(m).padStart(7)}  ${states[i]}`,
+    ),
+    "",
+    `ring  ${ring}`,
   ];
   if (live) process.stdout.write("\x1b[2J\x1b[H");
   if (live || flags.once) console.log(lines.join("\n"));
@@ -113,8 +200,21 @@ async function stop() {
   if (stopping) return;
   stopping = true;
   console.log("\nstopping: ingesters hand over first");
-  const ended = (m) => (m.ended !== "" ? Promise.resolve() : new Promise((done) => { m.child.once("exit", done); }));
-  const end = async (list) => { for (const m of list) if (m.ended === "") m.child.kill("SIGTERM"); await Promise.race([Promise.all(list.map(ended)), new Promise((r) => { setTimeout(r, 40_000); })]); };
+  const ended = (m) =>
+    m.ended !== ""
+      ? Promise.resolve()
+      : new Promise((done) => {
+          m.child.once("exit", done);
+        });
+  const end = async (list) => {
+    for (const m of list) if (m.ended === "") m.child.kill("SIGTERM");
+    await Promise.race([
+      Promise.all(list.map(ended)),
+      new Promise((r) => {
+        setTimeout(r, 40_000);
+      }),
+    ]);
+  };
   await end(members.filter((m) => m.name.startsWith("ingester")));
   await end(members.filter((m) => m.name !== "redis" && !m.isPart));
   await end(members.filter((m) => !m.isPart));
@@ -122,12 +222,24 @@ async function stop() {
   await broker?.kill();
   process.exit(process.exitCode ?? 0);
 }
-process.on("SIGINT", () => { void stop(); });
-process.on("SIGTERM", () => { void stop(); });
+process.on("SIGINT", () => {
+  void stop();
+});
+process.on("SIGTERM", () => {
+  void stop();
+});
 
 for (let ready = false, said = false; !stopping; ) {
   ready = await show();
-  if (ready && flags.once) { await stop(); break; }
-  if (ready && !live && !said) { said = true; console.log(`Cinderblock is ready on http://127.0.0.1:${first}; data and logs in ${dir}`); }
-  await new Promise((r) => { setTimeout(r, ready ? 2000 : 500); });
+  if (ready && flags.once) {
+    await stop();
+    break;
+  }
+  if (ready && !live && !said) {
+    said = true;
+    console.log(`Cinderblock is ready on http://127.0.0.1:${first}; data and logs in ${dir}`);
+  }
+  await new Promise((r) => {
+    setTimeout(r, ready ? 2000 : 500);
+  });
 }

@@ -1,83 +1,217 @@
 // The dashboards as data: tools/gen-monitoring.mjs makes Grafana's JSON of them.
 const route = (re) => `route=~"${re}"`;
-const WRITES = route("push_v1.*|ingest|pyroscope_ingest|opentelemetry.*|v1development.*"), READS = route("querier_v1.*|pyroscope_render.*");
-const quantile = (q, selector) => `histogram_quantile(${q}, sum by (le) (rate(pyroscope_request_duration_seconds_bucket{${selector}}[$__rate_interval])))`;
+const WRITES = route("push_v1.*|ingest|pyroscope_ingest|opentelemetry.*|v1development.*"),
+  READS = route("querier_v1.*|pyroscope_render.*");
+const quantile = (q, selector) =>
+  `histogram_quantile(${q}, sum by (le) (rate(pyroscope_request_duration_seconds_bucket{${selector}}[$__rate_interval])))`;
 
 /** title, unit, expressions with their legends */
-const p = (title, unit, ...exprs) => ({ title, unit, exprs: exprs.map((e) => (Array.isArray(e) ? e : [e, ""])) });
+const p = (title, unit, ...exprs) => ({
+  title,
+  unit,
+  exprs: exprs.map((e) => (Array.isArray(e) ? e : [e, ""])),
+});
 
 export const dashboards = [
   {
-    id: "writes", title: "Cinderblock / Writes",
+    id: "writes",
+    title: "Cinderblock / Writes",
     panels: [
-      p("Pushes by status", "reqps", [`sum by (status_code) (rate(pyroscope_request_duration_seconds_count{${WRITES}}[$__rate_interval]))`, "{{status_code}}"]),
+      p("Pushes by status", "reqps", [
+        `sum by (status_code) (rate(pyroscope_request_duration_seconds_count{${WRITES}}[$__rate_interval]))`,
+        "{{status_code}}",
+      ]),
       p("Push latency", "s", [quantile(0.5, WRITES), "p50"], [quantile(0.99, WRITES), "p99"]),
-      p("Profiles by tenant", "cps", ["sum by (tenant) (rate(pyroscope_distributor_profiles_received_total[$__rate_interval]))", "{{tenant}}"]),
-      p("Bytes received", "Bps", ["sum(rate(pyroscope_distributor_received_compressed_bytes_sum[$__rate_interval]))", "as sent"], ["sum(rate(pyroscope_distributor_received_decompressed_bytes_sum[$__rate_interval]))", "uncompressed"]),
-      p("Refused, by reason", "cps", ["sum by (reason) (rate(pyroscope_discarded_samples_total[$__rate_interval]))", "{{reason}}"]),
+      p("Profiles by tenant", "cps", [
+        "sum by (tenant) (rate(pyroscope_distributor_profiles_received_total[$__rate_interval]))",
+        "{{tenant}}",
+      ]),
+      p(
+        "Bytes received",
+        "Bps",
+        ["sum(rate(pyroscope_distributor_received_compressed_bytes_sum[$__rate_interval]))", "as sent"],
+        [
+          "sum(rate(pyroscope_distributor_received_decompressed_bytes_sum[$__rate_interval]))",
+          "uncompressed",
+        ],
+      ),
+      p("Refused, by reason", "cps", [
+        "sum by (reason) (rate(pyroscope_discarded_samples_total[$__rate_interval]))",
+        "{{reason}}",
+      ]),
       p("Bodies in flight", "bytes", ["cinderblock_distributor_inflight_bytes", "{{instance}}"]),
-      p("Heads, beside their limit", "bytes", ["pyroscope_head_size_bytes", "{{instance}}"], ["cinderblock_ingester_head_limit_bytes", "{{instance}} limit"]),
+      p(
+        "Heads, beside their limit",
+        "bytes",
+        ["pyroscope_head_size_bytes", "{{instance}}"],
+        ["cinderblock_ingester_head_limit_bytes", "{{instance}} limit"],
+      ),
       p("Series in heads", "short", ["pyroscope_tsdb_head_series", "{{instance}}"]),
       p("Log that a crash would replay", "bytes", ["cinderblock_ingester_log_bytes", "{{instance}}"]),
-      p("Ingesters by state", "short", ['sum by (state) (pyroscope_ring_members{name="ingester"})', "{{state}}"]),
+      p("Ingesters by state", "short", [
+        'sum by (state) (pyroscope_ring_members{name="ingester"})',
+        "{{state}}",
+      ]),
     ],
   },
   {
-    id: "reads", title: "Cinderblock / Reads",
+    id: "reads",
+    title: "Cinderblock / Reads",
     panels: [
-      p("Queries by status", "reqps", [`sum by (status_code) (rate(pyroscope_request_duration_seconds_count{${READS}}[$__rate_interval]))`, "{{status_code}}"]),
+      p("Queries by status", "reqps", [
+        `sum by (status_code) (rate(pyroscope_request_duration_seconds_count{${READS}}[$__rate_interval]))`,
+        "{{status_code}}",
+      ]),
       p("Query latency", "s", [quantile(0.5, READS), "p50"], [quantile(0.99, READS), "p99"]),
-      p("Latency by route, p99", "s", [`histogram_quantile(0.99, sum by (le, route) (rate(pyroscope_request_duration_seconds_bucket{${READS}}[$__rate_interval])))`, "{{route}}"]),
+      p("Latency by route, p99", "s", [
+        `histogram_quantile(0.99, sum by (le, route) (rate(pyroscope_request_duration_seconds_bucket{${READS}}[$__rate_interval])))`,
+        "{{route}}",
+      ]),
       p("Queries being answered", "short", ["pyroscope_query_frontend_queries_in_progress", "{{instance}}"]),
-      p("Time in the queue, p99", "s", ["histogram_quantile(0.99, sum by (le) (rate(pyroscope_query_scheduler_queue_duration_seconds_bucket[$__rate_interval])))", "p99"]),
-      p("Queue", "short", ["pyroscope_query_scheduler_queue_length", "{{instance}} {{user}}"], ["pyroscope_query_scheduler_connected_querier_clients", "queriers at {{instance}}"]),
-      p("Blocks that store-gateways answer for", "short", ["pyroscope_bucket_store_blocks_loaded", "{{instance}}"]),
-      p("Planned blocks that nobody had", "short", ["increase(cinderblock_querier_missing_blocks_total[$__rate_interval])", "{{instance}}"]),
-      p("Bytes between components", "Bps", ["rate(cinderblock_internal_received_bytes[$__rate_interval])", "{{instance}} received"]),
+      p("Time in the queue, p99", "s", [
+        "histogram_quantile(0.99, sum by (le) (rate(pyroscope_query_scheduler_queue_duration_seconds_bucket[$__rate_interval])))",
+        "p99",
+      ]),
+      p(
+        "Queue",
+        "short",
+        ["pyroscope_query_scheduler_queue_length", "{{instance}} {{user}}"],
+        ["pyroscope_query_scheduler_connected_querier_clients", "queriers at {{instance}}"],
+      ),
+      p("Blocks that store-gateways answer for", "short", [
+        "pyroscope_bucket_store_blocks_loaded",
+        "{{instance}}",
+      ]),
+      p("Planned blocks that nobody had", "short", [
+        "increase(cinderblock_querier_missing_blocks_total[$__rate_interval])",
+        "{{instance}}",
+      ]),
+      p("Bytes between components", "Bps", [
+        "rate(cinderblock_internal_received_bytes[$__rate_interval])",
+        "{{instance}} received",
+      ]),
     ],
   },
   {
-    id: "storage", title: "Cinderblock / Storage",
+    id: "storage",
+    title: "Cinderblock / Storage",
     panels: [
-      p("Bucket operations", "ops", ["sum by (operation) (rate(objstore_bucket_operations_total[$__rate_interval]))", "{{operation}}"]),
-      p("Failures", "ops", ["sum by (operation) (rate(objstore_bucket_operation_failures_total[$__rate_interval]))", "{{operation}}"]),
-      p("Mean time of an operation", "s", ["sum by (operation) (rate(objstore_bucket_operation_seconds_total[$__rate_interval])) / sum by (operation) (rate(objstore_bucket_operations_total[$__rate_interval]))", "{{operation}}"]),
-      p("Bytes moved", "Bps", ["sum by (operation) (rate(objstore_bucket_operation_transferred_bytes_total[$__rate_interval]))", "{{operation}}"]),
+      p("Bucket operations", "ops", [
+        "sum by (operation) (rate(objstore_bucket_operations_total[$__rate_interval]))",
+        "{{operation}}",
+      ]),
+      p("Failures", "ops", [
+        "sum by (operation) (rate(objstore_bucket_operation_failures_total[$__rate_interval]))",
+        "{{operation}}",
+      ]),
+      p("Mean time of an operation", "s", [
+        "sum by (operation) (rate(objstore_bucket_operation_seconds_total[$__rate_interval])) / sum by (operation) (rate(objstore_bucket_operations_total[$__rate_interval]))",
+        "{{operation}}",
+      ]),
+      p("Bytes moved", "Bps", [
+        "sum by (operation) (rate(objstore_bucket_operation_transferred_bytes_total[$__rate_interval]))",
+        "{{operation}}",
+      ]),
       p("Blocks that wait for the bucket", "bytes", ["cinderblock_ingester_unshipped_bytes", "{{instance}}"]),
-      p("Uploads", "cps", ["sum(rate(pyroscope_shipper_uploads_total[$__rate_interval]))", "uploaded"], ["sum(rate(pyroscope_shipper_upload_failures_total[$__rate_interval]))", "failed"]),
+      p(
+        "Uploads",
+        "cps",
+        ["sum(rate(pyroscope_shipper_uploads_total[$__rate_interval]))", "uploaded"],
+        ["sum(rate(pyroscope_shipper_upload_failures_total[$__rate_interval]))", "failed"],
+      ),
       p("Free disk of ingesters", "bytes", ["cinderblock_ingester_disk_free_bytes", "{{instance}}"]),
-      p("Last read of the bucket", "s", ["time() - pyroscope_bucket_stores_blocks_last_successful_sync_timestamp_seconds", "{{instance}}"]),
+      p("Last read of the bucket", "s", [
+        "time() - pyroscope_bucket_stores_blocks_last_successful_sync_timestamp_seconds",
+        "{{instance}}",
+      ]),
     ],
   },
   {
-    id: "compaction", title: "Cinderblock / Compaction",
+    id: "compaction",
+    title: "Cinderblock / Compaction",
     panels: [
       p("Blocks by tenant", "short", ["max by (user) (pyroscope_bucket_blocks_count)", "{{user}}"]),
-      p("Blocks marked for deletion", "short", ["max by (user) (pyroscope_bucket_blocks_marked_for_deletion_count)", "{{user}}"]),
-      p("Jobs", "cps", ["sum(rate(pyroscope_compactor_group_compactions_total[$__rate_interval]))", "done"], ["sum(rate(pyroscope_compactor_group_compactions_failures_total[$__rate_interval]))", "failed"]),
-      p("Runs", "cps", ["sum(rate(pyroscope_compactor_runs_completed_total[$__rate_interval]))", "completed"], ["sum(rate(pyroscope_compactor_runs_failed_total[$__rate_interval]))", "failed"]),
-      p("Last good run", "s", ["time() - pyroscope_compactor_last_successful_run_timestamp_seconds", "{{instance}}"]),
-      p("Last cleanup", "s", ["time() - pyroscope_compactor_block_cleanup_last_successful_run_timestamp_seconds", "{{instance}}"]),
-      p("Age of the bucket index", "s", ["time() - max by (user) (pyroscope_bucket_index_last_successful_update_timestamp_seconds)", "{{user}}"]),
+      p("Blocks marked for deletion", "short", [
+        "max by (user) (pyroscope_bucket_blocks_marked_for_deletion_count)",
+        "{{user}}",
+      ]),
+      p(
+        "Jobs",
+        "cps",
+        ["sum(rate(pyroscope_compactor_group_compactions_total[$__rate_interval]))", "done"],
+        ["sum(rate(pyroscope_compactor_group_compactions_failures_total[$__rate_interval]))", "failed"],
+      ),
+      p(
+        "Runs",
+        "cps",
+        ["sum(rate(pyroscope_compactor_runs_completed_total[$__rate_interval]))", "completed"],
+        ["sum(rate(pyroscope_compactor_runs_failed_total[$__rate_interval]))", "failed"],
+      ),
+      p("Last good run", "s", [
+        "time() - pyroscope_compactor_last_successful_run_timestamp_seconds",
+        "{{instance}}",
+      ]),
+      p("Last cleanup", "s", [
+        "time() - pyroscope_compactor_block_cleanup_last_successful_run_timestamp_seconds",
+        "{{instance}}",
+      ]),
+      p("Age of the bucket index", "s", [
+        "time() - max by (user) (pyroscope_bucket_index_last_successful_update_timestamp_seconds)",
+        "{{user}}",
+      ]),
     ],
   },
   {
-    id: "kafka", title: "Cinderblock / Kafka",
+    id: "kafka",
+    title: "Cinderblock / Kafka",
     panels: [
-      p("Records written", "cps", ["sum by (partition) (rate(cinderblock_distributor_records_produced_total[$__rate_interval]))", "{{partition}}"]),
-      p("Records behind", "short", ["cinderblock_ingester_partition_lag_records", "{{instance}} {{partition}}"]),
+      p("Records written", "cps", [
+        "sum by (partition) (rate(cinderblock_distributor_records_produced_total[$__rate_interval]))",
+        "{{partition}}",
+      ]),
+      p("Records behind", "short", [
+        "cinderblock_ingester_partition_lag_records",
+        "{{instance}} {{partition}}",
+      ]),
       p("Behind by", "s", ["cinderblock_ingester_partition_lag_seconds", "{{instance}} {{partition}}"]),
-      p("Oldest record that is not in the bucket", "s", ["max by (partition) (cinderblock_ingester_partition_unuploaded_seconds)", "{{partition}}"]),
-      p("In the bucket up to offset", "short", ["cinderblock_ingester_partition_uploaded_offset", "{{instance}} {{partition}}"]),
+      p("Oldest record that is not in the bucket", "s", [
+        "max by (partition) (cinderblock_ingester_partition_unuploaded_seconds)",
+        "{{partition}}",
+      ]),
+      p("In the bucket up to offset", "short", [
+        "cinderblock_ingester_partition_uploaded_offset",
+        "{{instance}} {{partition}}",
+      ]),
     ],
   },
   {
-    id: "tenants", title: "Cinderblock / Tenants",
+    id: "tenants",
+    title: "Cinderblock / Tenants",
     panels: [
-      p("Profiles", "cps", ['sum(rate(pyroscope_distributor_profiles_received_total{tenant=~"$tenant"}[$__rate_interval]))', "received"]),
-      p("Bytes, uncompressed, beside the limit", "Bps", ['sum(rate(pyroscope_distributor_received_decompressed_bytes_sum{tenant=~"$tenant"}[$__rate_interval]))', "received"], ['max(pyroscope_limits_overrides{limit_name="ingestion_rate_mb",tenant=~"$tenant"} or on() pyroscope_limits_defaults{limit_name="ingestion_rate_mb"}) * 1048576', "limit"]),
-      p("Refused, by reason", "cps", ['sum by (reason) (rate(pyroscope_discarded_samples_total{tenant=~"$tenant"}[$__rate_interval]))', "{{reason}}"]),
-      p("Samples of a profile, mean", "short", ['sum(rate(pyroscope_distributor_received_samples_sum{tenant=~"$tenant"}[$__rate_interval])) / sum(rate(pyroscope_distributor_received_samples_count{tenant=~"$tenant"}[$__rate_interval]))', "samples"]),
+      p("Profiles", "cps", [
+        'sum(rate(pyroscope_distributor_profiles_received_total{tenant=~"$tenant"}[$__rate_interval]))',
+        "received",
+      ]),
+      p(
+        "Bytes, uncompressed, beside the limit",
+        "Bps",
+        [
+          'sum(rate(pyroscope_distributor_received_decompressed_bytes_sum{tenant=~"$tenant"}[$__rate_interval]))',
+          "received",
+        ],
+        [
+          'max(pyroscope_limits_overrides{limit_name="ingestion_rate_mb",tenant=~"$tenant"} or on() pyroscope_limits_defaults{limit_name="ingestion_rate_mb"}) * 1048576',
+          "limit",
+        ],
+      ),
+      p("Refused, by reason", "cps", [
+        'sum by (reason) (rate(pyroscope_discarded_samples_total{tenant=~"$tenant"}[$__rate_interval]))',
+        "{{reason}}",
+      ]),
+      p("Samples of a profile, mean", "short", [
+        'sum(rate(pyroscope_distributor_received_samples_sum{tenant=~"$tenant"}[$__rate_interval])) / sum(rate(pyroscope_distributor_received_samples_count{tenant=~"$tenant"}[$__rate_interval]))',
+        "samples",
+      ]),
     ],
     tenant: true,
   },

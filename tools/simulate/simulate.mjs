@@ -5,35 +5,67 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { assignPartitions, encodeMember, placementToken, replicasOf, RingSnapshot, RingView } from "@cinderblock/ring";
+import {
+  assignPartitions,
+  encodeMember,
+  placementToken,
+  replicasOf,
+  RingSnapshot,
+  RingView,
+} from "@cinderblock/ring";
 import { InMemoryMembers } from "@cinderblock/redis";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { Random } from "@cinderblock/testkit";
 import { QueryScheduler } from "../../apps/query-scheduler/src/scheduler.ts";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const quick = process.argv.includes("--quick"), scale = quick ? 10 : 1;
-const INGESTERS = 1000 / scale, SERVICES = 10_000 / scale, SERIES = 100_000 / scale, TENANTS = 10_000 / scale, TOKENS = 128, ZONES = ["a", "b", "c"];
+const quick = process.argv.includes("--quick"),
+  scale = quick ? 10 : 1;
+const INGESTERS = 1000 / scale,
+  SERVICES = 10_000 / scale,
+  SERIES = 100_000 / scale,
+  TENANTS = 10_000 / scale,
+  TOKENS = 128,
+  ZONES = ["a", "b", "c"];
 const random = new Random(20261126);
-const base = { log: createLogger({ level: "silent", format: "json" }), metrics: new Metrics(), tracer: noTracer, now: () => 0 };
-const progress = (text) => { if (process.stderr.isTTY) process.stderr.write(`\r${text.padEnd(60)}`); else process.stderr.write(`${text}\n`); };
+const base = {
+  log: createLogger({ level: "silent", format: "json" }),
+  metrics: new Metrics(),
+  tracer: noTracer,
+  now: () => 0,
+};
+const progress = (text) => {
+  if (process.stderr.isTTY) process.stderr.write(`\r${text.padEnd(60)}`);
+  else process.stderr.write(`${text}\n`);
+};
 
-const member = (i, heartbeat = 1) => ({ id: `ingester-${i}`, address: `10.0.${i >> 8}.${i & 255}:4040`, zone: ZONES[i % 3], state: "ACTIVE", tokens: tokensOf(i), heartbeat, registeredAtMs: 0 });
+const member = (i, heartbeat = 1) => ({
+  id: `ingester-${i}`,
+  address: `10.0.${i >> 8}.${i & 255}:4040`,
+  zone: ZONES[i % 3],
+  state: "ACTIVE",
+  tokens: tokensOf(i),
+  heartbeat,
+  registeredAtMs: 0,
+});
 const made = new Map();
 function tokensOf(i) {
   let t = made.get(i);
-  if (!t) made.set(i, (t = Array.from({ length: TOKENS }, () => random.below(2 ** 32)).sort((a, b) => a - b)));
+  if (!t)
+    made.set(i, (t = Array.from({ length: TOKENS }, () => random.below(2 ** 32)).sort((a, b) => a - b)));
   return t;
 }
 const ringOf = (n) => new RingSnapshot(Array.from({ length: n }, (_, i) => member(i)));
 const percent = (x) => `${(100 * x).toFixed(2)} %`;
 function spread(counts, n) {
-  const all = Array.from({ length: n }, (_, i) => counts.get(`ingester-${i}`) ?? 0).sort((a, b) => a - b), mean = all.reduce((a, b) => a + b, 0) / n;
+  const all = Array.from({ length: n }, (_, i) => counts.get(`ingester-${i}`) ?? 0).sort((a, b) => a - b),
+    mean = all.reduce((a, b) => a + b, 0) / n;
   return { mean, least: all[0] / mean, most: all.at(-1) / mean, p99: all[Math.floor(n * 0.99)] / mean };
 }
 
 const placed = (ring, config, tenants, services) => {
-  const counts = new Map(), sets = [];
+  const counts = new Map(),
+    sets = [];
   for (let t = 0; t < tenants; t++) {
     const tenant = `tenant-${t}`;
     for (let s = 0; s < services; s++) {
@@ -53,36 +85,65 @@ progress("balance of writes");
 const ring = ringOf(INGESTERS);
 const balance = [
   ["one tenant, all ingesters", placed(ring, rf3(), 1, SERVICES), INGESTERS],
-  [`${TENANTS.toLocaleString("en")} tenants of 10 services, all ingesters`, placed(ring, rf3(), TENANTS, 10), INGESTERS],
-  [`${TENANTS.toLocaleString("en")} tenants of 10 services, 9 ingesters each`, placed(ring, rf3(9), TENANTS, 10), INGESTERS],
+  [
+    `${TENANTS.toLocaleString("en")} tenants of 10 services, all ingesters`,
+    placed(ring, rf3(), TENANTS, 10),
+    INGESTERS,
+  ],
+  [
+    `${TENANTS.toLocaleString("en")} tenants of 10 services, 9 ingesters each`,
+    placed(ring, rf3(9), TENANTS, 10),
+    INGESTERS,
+  ],
 ].map(([what, { counts }, n]) => ({ what, ...spread(counts, n) }));
-const noTwoInAZone = placed(ring, rf3(), 1, 1000).sets.every((ids) => new Set(ids.map((id) => ZONES[Number(id.slice(9)) % 3])).size === 3);
+const noTwoInAZone = placed(ring, rf3(), 1, 1000).sets.every(
+  (ids) => new Set(ids.map((id) => ZONES[Number(id.slice(9)) % 3])).size === 3,
+);
 const seriesPerService = SERIES / SERVICES;
 
 // ---- movement
 progress("movement when ingesters come and go");
-const before = placed(ring, rf3(), 1, SERVICES).sets, beforeShards = placed(ring, rf3(9), TENANTS, 10).sets;
-const moved = (a, b) => a.reduce((n, ids, k) => n + ids.filter((id) => !b[k].includes(id)).length, 0) / a.reduce((n, ids) => n + ids.length, 0);
+const before = placed(ring, rf3(), 1, SERVICES).sets,
+  beforeShards = placed(ring, rf3(9), TENANTS, 10).sets;
+const moved = (a, b) =>
+  a.reduce((n, ids, k) => n + ids.filter((id) => !b[k].includes(id)).length, 0) /
+  a.reduce((n, ids) => n + ids.length, 0);
 const movement = [1, 3, 30].map((more) => {
   const larger = ringOf(INGESTERS + more);
-  return { more, all: moved(before, placed(larger, rf3(), 1, SERVICES).sets), shards: moved(beforeShards, placed(larger, rf3(9), TENANTS, 10).sets), ideal: more / (INGESTERS + more) };
+  return {
+    more,
+    all: moved(before, placed(larger, rf3(), 1, SERVICES).sets),
+    shards: moved(beforeShards, placed(larger, rf3(9), TENANTS, 10).sets),
+    ideal: more / (INGESTERS + more),
+  };
 });
-const away = new RingSnapshot(ring.members, new Set(ring.members.filter((_, i) => i % 100 === 0).map((m) => m.id)));
+const away = new RingSnapshot(
+  ring.members,
+  new Set(ring.members.filter((_, i) => i % 100 === 0).map((m) => m.id)),
+);
 const oneInAHundredAway = moved(before, placed(away, rf3(), 1, SERVICES).sets);
 
 // ---- partitions of the log
 progress("partitions of the log");
-const partitions = (owners, count) => { const sorted = [...owners].sort(), owner = assignPartitions(count, sorted); return new Map([...owner.keys()].map((p) => [p, sorted[owner[p]]])); };
-const P = 2000 / scale, zoneOwners = Array.from({ length: Math.floor(INGESTERS / 3) }, (_, i) => `ingester-a-${i}`);
-const wasOwned = partitions(zoneOwners, P), isOwned = partitions([...zoneOwners, `ingester-a-${zoneOwners.length}`], P);
+const partitions = (owners, count) => {
+  const sorted = [...owners].sort(),
+    owner = assignPartitions(count, sorted);
+  return new Map([...owner.keys()].map((p) => [p, sorted[owner[p]]]));
+};
+const P = 2000 / scale,
+  zoneOwners = Array.from({ length: Math.floor(INGESTERS / 3) }, (_, i) => `ingester-a-${i}`);
+const wasOwned = partitions(zoneOwners, P),
+  isOwned = partitions([...zoneOwners, `ingester-a-${zoneOwners.length}`], P);
 const partitionMovement = [...wasOwned].filter(([p, o]) => isOwned.get(p) !== o).length / P;
 
 // ---- shuffle shards
 progress("tenants that share ingesters");
-let shared = 0, wholly = 0;
+let shared = 0,
+  wholly = 0;
 const PAIRS = 2000;
 for (let k = 0; k < PAIRS; k++) {
-  const a = new Set(ring.shard(`tenant-${random.below(TENANTS)}`, 9).members.map((m) => m.id)), b = ring.shard(`other-${random.below(TENANTS)}`, 9).members;
+  const a = new Set(ring.shard(`tenant-${random.below(TENANTS)}`, 9).members.map((m) => m.id)),
+    b = ring.shard(`other-${random.below(TENANTS)}`, 9).members;
   const common = b.filter((m) => a.has(m.id)).length;
   if (common > 0) shared++;
   if (common >= 5) wholly++;
@@ -93,15 +154,29 @@ progress("heartbeats by a virtual clock");
 let now = 0;
 class Store extends InMemoryMembers {
   away = false;
-  read(r) { return this.away ? Promise.reject(new Error("away")) : super.read(r); }
+  read(r) {
+    return this.away ? Promise.reject(new Error("away")) : super.read(r);
+  }
 }
-const store = new Store(), view = new RingView(store, { ring: "ingester", refreshMs: 1e9, heartbeatTimeoutMs: 60_000, forgetAfterMs: 0 }, base, () => now);
-const alive = new Set(Array.from({ length: INGESTERS }, (_, i) => i)), beats = new Map();
+const store = new Store(),
+  view = new RingView(
+    store,
+    { ring: "ingester", refreshMs: 1e9, heartbeatTimeoutMs: 60_000, forgetAfterMs: 0 },
+    base,
+    () => now,
+  );
+const alive = new Set(Array.from({ length: INGESTERS }, (_, i) => i)),
+  beats = new Map();
 const unhealthy = () => view.snapshot.members.filter((m) => !view.snapshot.healthy(m)).length;
 async function run(seconds, each = () => undefined) {
   for (let s = 0; s < seconds; s += 5) {
     now += 5000;
-    if (!store.away) for (const i of alive) { const b = (beats.get(i) ?? 0) + 1; beats.set(i, b); await store.write("ingester", `ingester-${i}`, encodeMember(member(i, b))); }
+    if (!store.away)
+      for (const i of alive) {
+        const b = (beats.get(i) ?? 0) + 1;
+        beats.set(i, b);
+        await store.write("ingester", `ingester-${i}`, encodeMember(member(i, b)));
+      }
     await view.refresh();
     each(s + 5);
   }
@@ -111,7 +186,9 @@ const quiet = unhealthy();
 const victims = [...alive].filter((i) => i % 20 === 0);
 for (const i of victims) alive.delete(i);
 let detected = 0;
-await run(120, (s) => { if (detected === 0 && unhealthy() === victims.length) detected = s; });
+await run(120, (s) => {
+  if (detected === 0 && unhealthy() === victims.length) detected = s;
+});
 store.away = true;
 await run(600);
 const whileAway = { members: view.snapshot.members.length, unhealthy: unhealthy() };
@@ -119,26 +196,46 @@ store.away = false;
 await run(10);
 const afterAway = unhealthy();
 for (const i of [...beats.keys()]) await store.remove("ingester", `ingester-${i}`); // flushed
-const members = (await (now += 1000, view.refresh()), view.snapshot.members.length);
+const members = (await ((now += 1000), view.refresh()), view.snapshot.members.length);
 for (const i of victims) alive.add(i);
 await run(120);
 const recovered = unhealthy();
 
 // ---- the queues of a scheduler
 progress("queues of a scheduler");
-const scheduler = new QueryScheduler({ maxOutstanding: 1e9, maxQueriers: (t) => (t.startsWith("limited") ? 10 : 0), querierForgetMs: 1e9 }, base);
-const QUERIERS = 100, FLOOD = 50_000 / scale, CALM = TENANTS;
-const order = [], done = [];
-for (let i = 0; i < FLOOD; i++) done.push(scheduler.enqueue("flood", { kind: "blocks", startMs: 0, endMs: 1, of: { query: "flood", part: i } }, Infinity));
-for (let t = 0; t < CALM; t++) done.push(scheduler.enqueue(`calm-${t}`, { kind: "blocks", startMs: 0, endMs: 1 }, Infinity));
+const scheduler = new QueryScheduler(
+  { maxOutstanding: 1e9, maxQueriers: (t) => (t.startsWith("limited") ? 10 : 0), querierForgetMs: 1e9 },
+  base,
+);
+const QUERIERS = 100,
+  FLOOD = 50_000 / scale,
+  CALM = TENANTS;
+const order = [],
+  done = [];
+for (let i = 0; i < FLOOD; i++)
+  done.push(
+    scheduler.enqueue(
+      "flood",
+      { kind: "blocks", startMs: 0, endMs: 1, of: { query: "flood", part: i } },
+      Infinity,
+    ),
+  );
+for (let t = 0; t < CALM; t++)
+  done.push(scheduler.enqueue(`calm-${t}`, { kind: "blocks", startMs: 0, endMs: 1 }, Infinity));
 const result = { kind: "blocks", recent: [], stored: [], warnings: [] };
 const stop = new AbortController();
-const loops = Array.from({ length: QUERIERS }, async (_, q) => { for (let t; (t = await scheduler.next(`querier-${q}`, stop.signal)); ) { order.push(t.tenant); t.done(result); } });
+const loops = Array.from({ length: QUERIERS }, async (_, q) => {
+  for (let t; (t = await scheduler.next(`querier-${q}`, stop.signal)); ) {
+    order.push(t.tenant);
+    t.done(result);
+  }
+});
 await Promise.all(done);
 stop.abort();
 await Promise.all(loops);
 const floodBefore = (t) => order.slice(0, order.indexOf(t)).filter((x) => x === "flood").length;
-const lastCalm = order.findLastIndex((t) => t !== "flood"), floodServed = order.slice(0, lastCalm).filter((t) => t === "flood").length;
+const lastCalm = order.findLastIndex((t) => t !== "flood"),
+  floodServed = order.slice(0, lastCalm).filter((t) => t === "flood").length;
 
 progress("");
 if (process.stderr.isTTY) process.stderr.write("\n");
@@ -198,4 +295,5 @@ One scheduler, ${QUERIERS} queriers. A tenant puts ${n(FLOOD)} parts of a query 
 | before the last other tenant's | ${floodServed} | 1 |
 
 `;
-if (quick) process.stdout.write(text); else writeFileSync(join(root, "docs/simulation.md"), text);
+if (quick) process.stdout.write(text);
+else writeFileSync(join(root, "docs/simulation.md"), text);

@@ -8,7 +8,11 @@ export const adHocProfiles: Component<typeof commonSchema> = {
   name: "ad-hoc-profiles",
   schema: commonSchema,
   async wire(config, process) {
-    const { resources, base } = process, bucket = await resources.bucket();
-    process.serve(adHocRpc(new AdHocFiles(bucket, process.addPool(), resources.limits, base.now), config.multitenancy), debugFilesApi(resources.symbols, bucket, config.multitenancy));
+    const { resources, base } = process,
+      bucket = await resources.bucket();
+    process.serve(
+      adHocRpc(new AdHocFiles(bucket, process.addPool(), resources.limits, base.now), config.multitenancy),
+      debugFilesApi(resources.symbols, bucket, config.multitenancy),
+    );
   },
 };

@@ -5,12 +5,23 @@ import type { FilesAnswer, FilesCall } from "@cinderblock/query-worker";
 import type { TenantLimits } from "@cinderblock/tenant";
 
 /** Who reads and draws files: worker threads. */
-export interface FileReader { files(call: FilesCall): Promise<FilesAnswer> }
+export interface FileReader {
+  files(call: FilesCall): Promise<FilesAnswer>;
+}
 /** v1's object `<tenant>/adhoc/<id>`. */
-interface Stored { name: string; data: string; uploadedAt: string }
-export interface FileInfo { id: string; name: string; uploadedAtMs: number }
+interface Stored {
+  name: string;
+  data: string;
+  uploadedAt: string;
+}
+export interface FileInfo {
+  id: string;
+  name: string;
+  uploadedAtMs: number;
+}
 
-const ID = /^[A-Za-z0-9_.-]+$/, ULID_LENGTH = 26;
+const ID = /^[A-Za-z0-9_.-]+$/,
+  ULID_LENGTH = 26;
 
 /** Files that people uploaded, as v1 keeps them. */
 export class AdHocFiles {
@@ -19,20 +30,54 @@ export class AdHocFiles {
   private readonly limits: TenantLimits;
   private readonly now: () => number;
 
-  constructor(bucket: Bucket, reader: FileReader, limits: TenantLimits, now: () => number) { this.bucket = bucket; this.reader = reader; this.limits = limits; this.now = now; }
+  constructor(bucket: Bucket, reader: FileReader, limits: TenantLimits, now: () => number) {
+    this.bucket = bucket;
+    this.reader = reader;
+    this.limits = limits;
+    this.now = now;
+  }
 
   /** Keeps a file that can be read. @param profile its bytes in base64 */
-  async upload(tenant: string, name: string, profile: string, maxNodes: number): Promise<{ info: FileInfo; drawn: FilesAnswer }> {
+  async upload(
+    tenant: string,
+    name: string,
+    profile: string,
+    maxNodes: number,
+  ): Promise<{ info: FileInfo; drawn: FilesAnswer }> {
     const limit = this.limitOf(tenant);
-    if (profile.length > limit) throw invalid(`profile payload size exceeds the limit (max_profile_size_bytes): ${profile.length} bytes in base64; the limit is ${limit}`);
-    if (!/^[A-Za-z0-9+/]*={0,2}$/.test(profile) || profile.length % 4 !== 0) throw new CinderblockError("unknown", "failed to upload profile: illegal base64 data");
-    const uploadedAtMs = this.now(), id = `${newUlid(uploadedAtMs)}-${name.replace(/[^A-Za-z0-9_.-]/gu, "_")}`;
-    const drawn = await this.draw(tenant, [{ name, bytes: Buffer.from(profile, "base64") }], undefined, maxNodes);
-    await this.bucket.put(`${tenant}/adhoc/${id}`, Buffer.from(JSON.stringify({ name, data: profile, uploadedAt: new Date(uploadedAtMs).toISOString() } satisfies Stored)));
+    if (profile.length > limit)
+      throw invalid(
+        `profile payload size exceeds the limit (max_profile_size_bytes): ${profile.length} bytes in base64; the limit is ${limit}`,
+      );
+    if (!/^[A-Za-z0-9+/]*={0,2}$/.test(profile) || profile.length % 4 !== 0)
+      throw new CinderblockError("unknown", "failed to upload profile: illegal base64 data");
+    const uploadedAtMs = this.now(),
+      id = `${newUlid(uploadedAtMs)}-${name.replace(/[^A-Za-z0-9_.-]/gu, "_")}`;
+    const drawn = await this.draw(
+      tenant,
+      [{ name, bytes: Buffer.from(profile, "base64") }],
+      undefined,
+      maxNodes,
+    );
+    await this.bucket.put(
+      `${tenant}/adhoc/${id}`,
+      Buffer.from(
+        JSON.stringify({
+          name,
+          data: profile,
+          uploadedAt: new Date(uploadedAtMs).toISOString(),
+        } satisfies Stored),
+      ),
+    );
     return { info: { id, name, uploadedAtMs }, drawn };
   }
 
-  async get(tenant: string, id: string, type: string | undefined, maxNodes: number): Promise<{ info: FileInfo; drawn: FilesAnswer }> {
+  async get(
+    tenant: string,
+    id: string,
+    type: string | undefined,
+    maxNodes: number,
+  ): Promise<{ info: FileInfo; drawn: FilesAnswer }> {
     const { info, bytes } = await this.read(tenant, id);
     return { info, drawn: await this.draw(tenant, [{ name: info.name, bytes }], type, maxNodes) };
   }
@@ -40,33 +85,81 @@ export class AdHocFiles {
   /** Newest first. What is no file of ours is left out. */
   async list(tenant: string): Promise<FileInfo[]> {
     const prefix = `${tenant}/adhoc/`;
-    const ids = (await this.bucket.list(prefix)).map((n) => (n.startsWith(prefix) ? n.slice(prefix.length) : n)).filter((id) => ID.test(id) && id.length > ULID_LENGTH && id[ULID_LENGTH] === "-");
-    return ids.sort().reverse().map((id) => ({ id, name: id.slice(ULID_LENGTH + 1), uploadedAtMs: ulidTimeMs(id.slice(0, ULID_LENGTH)) }));
+    const ids = (await this.bucket.list(prefix))
+      .map((n) => (n.startsWith(prefix) ? n.slice(prefix.length) : n))
+      .filter((id) => ID.test(id) && id.length > ULID_LENGTH && id[ULID_LENGTH] === "-");
+    return ids
+      .sort()
+      .reverse()
+      .map((id) => ({
+        id,
+        name: id.slice(ULID_LENGTH + 1),
+        uploadedAtMs: ulidTimeMs(id.slice(0, ULID_LENGTH)),
+      }));
   }
 
-  async diff(tenant: string, leftId: string, rightId: string, type: string | undefined, maxNodes: number): Promise<FilesAnswer> {
+  async diff(
+    tenant: string,
+    leftId: string,
+    rightId: string,
+    type: string | undefined,
+    maxNodes: number,
+  ): Promise<FilesAnswer> {
     const [left, right] = await Promise.all([this.read(tenant, leftId), this.read(tenant, rightId)]);
-    return this.draw(tenant, [left, right].map(({ info, bytes }) => ({ name: info.name, bytes })), type, maxNodes);
+    return this.draw(
+      tenant,
+      [left, right].map(({ info, bytes }) => ({ name: info.name, bytes })),
+      type,
+      maxNodes,
+    );
   }
 
-  private limitOf(tenant: string): number { const n = this.limits.of(tenant).maxProfileSizeBytes; return n > 0 ? n : 1 << 30; }
+  private limitOf(tenant: string): number {
+    const n = this.limits.of(tenant).maxProfileSizeBytes;
+    return n > 0 ? n : 1 << 30;
+  }
 
-  private draw(tenant: string, files: FilesCall["files"], type: string | undefined, asked: number): Promise<FilesAnswer> {
-    const l = this.limits.of(tenant), most = l.maxFlamegraphNodesMax;
-    if (asked < 0 || (most > 0 && asked > most)) throw invalid(`max flamegraph nodes limit ${asked} is greater than allowed ${most}`);
-    return this.reader.files({ files, type, maxNodes: asked > 0 ? asked : l.maxFlamegraphNodesDefault, limitBytes: this.limitOf(tenant) });
+  private draw(
+    tenant: string,
+    files: FilesCall["files"],
+    type: string | undefined,
+    asked: number,
+  ): Promise<FilesAnswer> {
+    const l = this.limits.of(tenant),
+      most = l.maxFlamegraphNodesMax;
+    if (asked < 0 || (most > 0 && asked > most))
+      throw invalid(`max flamegraph nodes limit ${asked} is greater than allowed ${most}`);
+    return this.reader.files({
+      files,
+      type,
+      maxNodes: asked > 0 ? asked : l.maxFlamegraphNodesDefault,
+      limitBytes: this.limitOf(tenant),
+    });
   }
 
   private async read(tenant: string, id: string): Promise<{ info: FileInfo; bytes: Uint8Array }> {
-    if (!ID.test(id) || /^\.+$/.test(id)) throw invalid(`id '${id}' is invalid: it may hold letters, digits, _ . and -`);
+    if (!ID.test(id) || /^\.+$/.test(id))
+      throw invalid(`id '${id}' is invalid: it may hold letters, digits, _ . and -`);
     let object: Uint8Array;
-    try { object = await this.bucket.get(`${tenant}/adhoc/${id}`); } catch (err) {
-      if (kindOf(err) === "not-found") throw new CinderblockError("not-found", `failed to get profile: ${id} is not there`, { cause: err });
+    try {
+      object = await this.bucket.get(`${tenant}/adhoc/${id}`);
+    } catch (err) {
+      if (kindOf(err) === "not-found")
+        throw new CinderblockError("not-found", `failed to get profile: ${id} is not there`, { cause: err });
       throw err;
     }
     try {
       const { name, data, uploadedAt } = JSON.parse(Buffer.from(object).toString("utf8")) as Stored;
-      return { info: { id, name, uploadedAtMs: Date.parse(uploadedAt) || 0 }, bytes: Buffer.from(data, "base64") };
-    } catch (err) { throw new CinderblockError("corrupt", `${tenant}/adhoc/${id} in the bucket is no uploaded file: ${(err as Error).message}`, { cause: err }); }
+      return {
+        info: { id, name, uploadedAtMs: Date.parse(uploadedAt) || 0 },
+        bytes: Buffer.from(data, "base64"),
+      };
+    } catch (err) {
+      throw new CinderblockError(
+        "corrupt",
+        `${tenant}/adhoc/${id} in the bucket is no uploaded file: ${(err as Error).message}`,
+        { cause: err },
+      );
+    }
   }
 }

@@ -12,9 +12,18 @@ export const cinderblock: Program<typeof schema> = {
   modules: MODULES,
   check(config) {
     const targets = targetsOf(config);
-    for (const t of targets) if (!MODULES.includes(t)) throw new CinderblockError("invalid", `-target: unknown component ${JSON.stringify(t)}; there are ${MODULES.join(", ")}`);
+    for (const t of targets)
+      if (!MODULES.includes(t))
+        throw new CinderblockError(
+          "invalid",
+          `-target: unknown component ${JSON.stringify(t)}; there are ${MODULES.join(", ")}`,
+        );
     if (!targets.includes("all")) ClusterProcess.check(config, `-target=${config.target}`);
-    else if (config.writeBuffer === "kafka") throw new CinderblockError("invalid", "-distributor.write-buffer=kafka with -target=all: in one process a push goes straight to the ingester's log; run distributors and ingesters as processes of their own, or leave it out");
+    else if (config.writeBuffer === "kafka")
+      throw new CinderblockError(
+        "invalid",
+        "-distributor.write-buffer=kafka with -target=all: in one process a push goes straight to the ingester's log; run distributors and ingesters as processes of their own, or leave it out",
+      );
     for (const c of components) if ("check" in c) c.check?.(config);
   },
   async wire(config, resources, onFatal) {
@@ -26,4 +35,6 @@ export const cinderblock: Program<typeof schema> = {
   },
 };
 
-function targetsOf(config: CinderblockConfig): string[] { return config.target.split(",").map((t) => t.trim()); }
+function targetsOf(config: CinderblockConfig): string[] {
+  return config.target.split(",").map((t) => t.trim());
+}

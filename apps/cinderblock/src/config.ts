@@ -11,12 +11,29 @@ import { queryScheduler } from "@cinderblock/query-scheduler";
 import { storeGateway } from "@cinderblock/store-gateway";
 
 /** The components that this program can run, in the order in which they start. */
-export const components = [storeGateway, ingester, distributor, queryScheduler, querier, queryFrontend, compactor, overridesExporter, tenantSettings, adHocProfiles] as const;
+export const components = [
+  storeGateway,
+  ingester,
+  distributor,
+  queryScheduler,
+  querier,
+  queryFrontend,
+  compactor,
+  overridesExporter,
+  tenantSettings,
+  adHocProfiles,
+] as const;
 
 /** The schema of all of them: flags, YAML keys, defaults, help and docs/reference/configuration.md come from it. */
 export const schema = {
   target: str("target", undefined, "all", "Components to run, separated by commas."),
-  ...distributor.schema, ...ingester.schema, ...queryFrontend.schema, ...queryScheduler.schema, ...querier.schema, ...storeGateway.schema, ...compactor.schema,
+  ...distributor.schema,
+  ...ingester.schema,
+  ...queryFrontend.schema,
+  ...queryScheduler.schema,
+  ...querier.schema,
+  ...storeGateway.schema,
+  ...compactor.schema,
 };
 
 export type CinderblockConfig = ConfigOf<typeof schema>;

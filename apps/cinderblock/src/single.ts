@@ -6,7 +6,16 @@ import { Distributor, distributorRoutes } from "@cinderblock/distributor";
 import { DeletedTenants, Ingester, ingesterConfigOf, ingesterRoutes, Shipper } from "@cinderblock/ingester";
 import { exportLimits } from "@cinderblock/overrides-exporter";
 import { Querier, QuerierLoop } from "@cinderblock/querier";
-import { frontendRpc, QueryFrontend, renderRoutes, resultsCacheOf, SlowQueries, sourcesOf, slowQueryRoutes, webRoutes } from "@cinderblock/query-frontend";
+import {
+  frontendRpc,
+  QueryFrontend,
+  renderRoutes,
+  resultsCacheOf,
+  SlowQueries,
+  sourcesOf,
+  slowQueryRoutes,
+  webRoutes,
+} from "@cinderblock/query-frontend";
 import { QueryScheduler } from "@cinderblock/query-scheduler";
 import { type Resources, selfProfiling, waitingFor, type Wired } from "@cinderblock/runtime";
 import { ringOfOne, ringRoutes } from "@cinderblock/ring";
@@ -15,55 +24,164 @@ import { storeConfigOf, StoreGateway, storePages } from "@cinderblock/store-gate
 import type { CinderblockConfig } from "./config.ts";
 
 /** Pages of rings: each has this process alone. */
-const RINGS = [["/ring", "ingester"], ["/distributor/ring", "distributor"], ["/overrides-exporter/ring", "overrides-exporter"], ["/store-gateway/ring", "store-gateway"], ["/query-scheduler/ring", "query-scheduler"], ["/compactor/ring", "compactor"]] as const;
+const RINGS = [
+  ["/ring", "ingester"],
+  ["/distributor/ring", "distributor"],
+  ["/overrides-exporter/ring", "overrides-exporter"],
+  ["/store-gateway/ring", "store-gateway"],
+  ["/query-scheduler/ring", "query-scheduler"],
+  ["/compactor/ring", "compactor"],
+] as const;
 
 /**
  * All components in one process, with in-process transports between them. Writes go distributor → ingest worker; reads go
  * frontend → scheduler → querier → ingester and store-gateway.
  */
-export async function wireSingle(config: CinderblockConfig, resources: Resources, onFatal: (reason: string) => void): Promise<Wired> {
+export async function wireSingle(
+  config: CinderblockConfig,
+  resources: Resources,
+  onFatal: (reason: string) => void,
+): Promise<Wired> {
   const { base, limits, budgets, pool, scripts } = resources;
   const bucket = await resources.bucket();
   const ingester = new Ingester(scripts.ingest, ingesterConfigOf(config, resources), pool, base, onFatal);
   const store = new StoreGateway(storeConfigOf(config), bucket, pool, base);
-  const { index, cleaner, compactor } = compaction(config, resources, bucket, { tenant: () => true, job: () => true });
-  compactor.onCompacted = async (tenant, outputs) => { for (const o of outputs) await store.learn(tenant, o.ulid); };
+  const { index, cleaner, compactor } = compaction(config, resources, bucket, {
+    tenant: () => true,
+    job: () => true,
+  });
+  compactor.onCompacted = async (tenant, outputs) => {
+    for (const o of outputs) await store.learn(tenant, o.ulid);
+  };
   const indexing = new Set<Promise<unknown>>();
-  const shipper = new Shipper(ingester.blocksOnDisk, bucket, config.shipInterval, (tenant, meta) => {
-    store.learn(tenant, meta.ulid).catch((err: unknown) => base.log.warn({ tenant, blockId: meta.ulid, err }, "a new block was not learnt, the next sync finds it"));
-    const written = index.updateTenant(tenant).catch((err: unknown) => base.log.warn({ tenant, err }, "bucket index could not be updated")).finally(() => indexing.delete(written));
-    indexing.add(written);
-  }, base);
+  const shipper = new Shipper(
+    ingester.blocksOnDisk,
+    bucket,
+    config.shipInterval,
+    (tenant, meta) => {
+      store
+        .learn(tenant, meta.ulid)
+        .catch((err: unknown) =>
+          base.log.warn(
+            { tenant, blockId: meta.ulid, err },
+            "a new block was not learnt, the next sync finds it",
+          ),
+        );
+      const written = index
+        .updateTenant(tenant)
+        .catch((err: unknown) => base.log.warn({ tenant, err }, "bucket index could not be updated"))
+        .finally(() => indexing.delete(written));
+      indexing.add(written);
+    },
+    base,
+  );
   const deleted = new DeletedTenants(ingester, bucket, config.shipInterval, base);
   shipper.skips = (tenant) => deleted.has(tenant);
-  ingester.onBlock = () => { void shipper.sync(); };
+  ingester.onBlock = () => {
+    void shipper.sync();
+  };
   ingester.answerable = (tenant, ulid) => store.answers(tenant, ulid);
 
   exportLimits(resources.overrides, base);
   const distributor = new Distributor(ingester, limits, budgets.inflight, base);
-  const scheduler = new QueryScheduler({ maxOutstanding: config.maxOutstanding, maxQueriers: () => 0, querierForgetMs: 0 }, base);
-  const querier = new QuerierLoop(new Querier({ ingesters: () => [ingester], stores: () => [store], coveredBy: () => Promise.resolve(false), reach: () => Promise.resolve([]), refresh: () => Promise.resolve() }, base), scheduler, config.querierConcurrency, hostname());
+  const scheduler = new QueryScheduler(
+    { maxOutstanding: config.maxOutstanding, maxQueriers: () => 0, querierForgetMs: 0 },
+    base,
+  );
+  const querier = new QuerierLoop(
+    new Querier(
+      {
+        ingesters: () => [ingester],
+        stores: () => [store],
+        coveredBy: () => Promise.resolve(false),
+        reach: () => Promise.resolve([]),
+        refresh: () => Promise.resolve(),
+      },
+      base,
+    ),
+    scheduler,
+    config.querierConcurrency,
+    hostname(),
+  );
   const cache = resultsCacheOf(config, base);
-  const frontend = new QueryFrontend(scheduler, pool, limits, base, cache?.cache, undefined, new SlowQueries(config.logSlower, base));
+  const frontend = new QueryFrontend(
+    scheduler,
+    pool,
+    limits,
+    base,
+    cache?.cache,
+    undefined,
+    new SlowQueries(config.logSlower, base),
+  );
 
   const ready = { draining: false };
-  const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: resources.build.version, sources: sourcesOf(base.now) };
+  const readConfig = {
+    multitenancy: config.multitenancy,
+    queryTimeoutMs: config.queryTimeout,
+    version: resources.build.version,
+    sources: sourcesOf(base.now),
+  };
   const server = resources.server([
     resources.admin(() => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)), true),
-    distributorRoutes(distributor, config.multitenancy, base.now), ingesterRoutes(ingester, config.multitenancy),
-    frontendRpc(frontend, readConfig), renderRoutes(frontend, readConfig, base.now), webRoutes(scripts.web), slowQueryRoutes(frontend, config.queryTimeout), storePages(store, bucket),
-    ...RINGS.map(([path, ring]) => ringRoutes(path, ringOfOne(ring, hostname(), `${config.httpAddress === "" ? hostname() : config.httpAddress}:${config.httpPort}`, base.now()))),
-    settingsRpc(new TenantSettings(bucket, base.now), config.multitenancy), adHocRpc(new AdHocFiles(bucket, pool, limits, base.now), config.multitenancy),
+    distributorRoutes(distributor, config.multitenancy, base.now),
+    ingesterRoutes(ingester, config.multitenancy),
+    frontendRpc(frontend, readConfig),
+    renderRoutes(frontend, readConfig, base.now),
+    webRoutes(scripts.web),
+    slowQueryRoutes(frontend, config.queryTimeout),
+    storePages(store, bucket),
+    ...RINGS.map(([path, ring]) =>
+      ringRoutes(
+        path,
+        ringOfOne(
+          ring,
+          hostname(),
+          `${config.httpAddress === "" ? hostname() : config.httpAddress}:${config.httpPort}`,
+          base.now(),
+        ),
+      ),
+    ),
+    settingsRpc(new TenantSettings(bucket, base.now), config.multitenancy),
+    adHocRpc(new AdHocFiles(bucket, pool, limits, base.now), config.multitenancy),
     debugFilesApi(resources.symbols, bucket, config.multitenancy),
   ]);
 
-  const own = selfProfiling(config, resources, "all", hostname(), (tenant, body) => distributor.push(tenant, "cinderblock", { kind: "push", codec: "json", gzip: false, body }, "pprof"));
+  const own = selfProfiling(config, resources, "all", hostname(), (tenant, body) =>
+    distributor.push(tenant, "cinderblock", { kind: "push", codec: "json", gzip: false, body }, "pprof"),
+  );
 
   // The server listens before the log is replayed, so that /ready shows its progress.
   // Stopping goes the other way: no more queries, heads become blocks, blocks are shipped, then the threads end.
-  const adopted: Service = { name: "first-shipment", start: () => { void shipper.sync(); return Promise.resolve(); }, stop: () => Promise.resolve() };
+  const adopted: Service = {
+    name: "first-shipment",
+    start: () => {
+      void shipper.sync();
+      return Promise.resolve();
+    },
+    stop: () => Promise.resolve(),
+  };
   // Stops after the shipper: what it shipped last is in the index.
-  const indexed: Service = { name: "bucket-index", start: () => Promise.resolve(), stop: async () => { await Promise.all(indexing); } };
-  const group = new ServiceGroup([...(cache ? [cache.service] : []), pool, store, cleaner, ...(config.compactorEnabled ? [compactor] : []), indexed, shipper, ingester, deleted, adopted, querier, scheduler, ...own]);
+  const indexed: Service = {
+    name: "bucket-index",
+    start: () => Promise.resolve(),
+    stop: async () => {
+      await Promise.all(indexing);
+    },
+  };
+  const group = new ServiceGroup([
+    ...(cache ? [cache.service] : []),
+    pool,
+    store,
+    cleaner,
+    ...(config.compactorEnabled ? [compactor] : []),
+    indexed,
+    shipper,
+    ingester,
+    deleted,
+    adopted,
+    querier,
+    scheduler,
+    ...own,
+  ]);
   return { group, server, ready, drain: () => distributor.drain() };
 }

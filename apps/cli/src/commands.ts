@@ -9,27 +9,97 @@ import { partitions, ring } from "./server.ts";
 import { addSymbols, listSymbols, lookUp, removeSymbols } from "./symbols.ts";
 
 /** Every command: its words, what follows them, what it does. */
-const COMMANDS: readonly { words: string; args: string; does: string; run: (c: Context) => Promise<number> }[] = [
+const COMMANDS: readonly {
+  words: string;
+  args: string;
+  does: string;
+  run: (c: Context) => Promise<number>;
+}[] = [
   { words: "blocks list", args: "", does: "the blocks of a bucket", run: listBlocks },
-  { words: "blocks inspect", args: "ULID…", does: "what is inside of blocks: files, types, services, series", run: inspectBlocks },
-  { words: "blocks verify", args: "[ULID…]", does: "read blocks whole: every checksum, order, sum and reference; exit 1 when one is not sound", run: verifyBlocks },
-  { words: "blocks compact", args: "ULID ULID…", does: "merge blocks into one, or -shards, and upload it", run: compactChosen },
+  {
+    words: "blocks inspect",
+    args: "ULID…",
+    does: "what is inside of blocks: files, types, services, series",
+    run: inspectBlocks,
+  },
+  {
+    words: "blocks verify",
+    args: "[ULID…]",
+    does: "read blocks whole: every checksum, order, sum and reference; exit 1 when one is not sound",
+    run: verifyBlocks,
+  },
+  {
+    words: "blocks compact",
+    args: "ULID ULID…",
+    does: "merge blocks into one, or -shards, and upload it",
+    run: compactChosen,
+  },
   { words: "index rebuild", args: "", does: "write the bucket index of tenants anew", run: rebuildIndex },
-  { words: "series delete", args: "", does: "have the profiles of -query from -from to -to deleted by the compactor; -dry-run says which", run: deleteSeries },
-  { words: "deletions list", args: "", does: "who asked for which deletion, and what was done", run: listDeletions },
+  {
+    words: "series delete",
+    args: "",
+    does: "have the profiles of -query from -from to -to deleted by the compactor; -dry-run says which",
+    run: deleteSeries,
+  },
+  {
+    words: "deletions list",
+    args: "",
+    does: "who asked for which deletion, and what was done",
+    run: listDeletions,
+  },
   { words: "deletions cancel", args: "ID", does: "end a request; what is gone is gone", run: cancelDeletion },
-  { words: "query top", args: "", does: "functions of a bucket by their own share, without a server", run: top },
+  {
+    words: "query top",
+    args: "",
+    does: "functions of a bucket by their own share, without a server",
+    run: top,
+  },
   { words: "query series", args: "", does: "label sets", run: series },
   { words: "query labels", args: "", does: "names of labels", run: labels },
   { words: "query pprof", args: "", does: "a merged pprof into -out", run: pprof },
-  { words: "query export", args: "", does: "profiles as -format into -out: a table of samples, a flame graph, another program's file", run: async (c) => (await import("./export.ts")).exported(c) },
-  { words: "import", args: "FILE|FOLDER…", does: "pprof files of any age into blocks of the bucket, as -name", run: importProfiles },
-  { words: "symbols add", args: "FILE…", does: "debug files of programs into the bucket, so that their native frames have names (-symbolizer.enabled)", run: addSymbols },
+  {
+    words: "query export",
+    args: "",
+    does: "profiles as -format into -out: a table of samples, a flame graph, another program's file",
+    run: async (c) => (await import("./export.ts")).exported(c),
+  },
+  {
+    words: "import",
+    args: "FILE|FOLDER…",
+    does: "pprof files of any age into blocks of the bucket, as -name",
+    run: importProfiles,
+  },
+  {
+    words: "symbols add",
+    args: "FILE…",
+    does: "debug files of programs into the bucket, so that their native frames have names (-symbolizer.enabled)",
+    run: addSymbols,
+  },
   { words: "symbols list", args: "", does: "build ids of the debug files in the bucket", run: listSymbols },
-  { words: "symbols remove", args: "BUILD-ID…", does: "take debug files out of the bucket", run: removeSymbols },
-  { words: "symbols lookup", args: "FILE ADDRESS…", does: "the functions behind addresses of a debug file, inlined ones first", run: lookUp },
-  { words: "partitions", args: "", does: "partitions of Kafka's topic: owners, offsets, lag; asks -url", run: partitions },
-  { words: "ring", args: "[ingester|store-gateway|query-scheduler|compactor]", does: "members of a ring; asks -url", run: ring },
+  {
+    words: "symbols remove",
+    args: "BUILD-ID…",
+    does: "take debug files out of the bucket",
+    run: removeSymbols,
+  },
+  {
+    words: "symbols lookup",
+    args: "FILE ADDRESS…",
+    does: "the functions behind addresses of a debug file, inlined ones first",
+    run: lookUp,
+  },
+  {
+    words: "partitions",
+    args: "",
+    does: "partitions of Kafka's topic: owners, offsets, lag; asks -url",
+    run: partitions,
+  },
+  {
+    words: "ring",
+    args: "[ingester|store-gateway|query-scheduler|compactor]",
+    does: "members of a ring; asks -url",
+    run: ring,
+  },
 ];
 
 function usage(): string {
@@ -39,11 +109,17 @@ function usage(): string {
 /** Words, and flags with their values: `-tenant=a` and `-tenant a` are the same, as for the server. */
 function divided(argv: readonly string[]): { words: string[]; flags: string[] } {
   const kinds = new Map(Object.values({ ...commonSchema, ...schema }).map((o) => [o.flag, o.kind]));
-  const words: string[] = [], flags: string[] = [];
+  const words: string[] = [],
+    flags: string[] = [];
   for (let i = 0; i < argv.length; i++) {
-    const a = argv[i]!, name = a.replace(/^--?/, "");
-    if (!a.startsWith("-")) { words.push(a); continue; }
-    const takesNext = !a.includes("=") && (name === "config.file" || (kinds.has(name) && kinds.get(name) !== "bool"));
+    const a = argv[i]!,
+      name = a.replace(/^--?/, "");
+    if (!a.startsWith("-")) {
+      words.push(a);
+      continue;
+    }
+    const takesNext =
+      !a.includes("=") && (name === "config.file" || (kinds.has(name) && kinds.get(name) !== "bool"));
     flags.push(takesNext && i + 1 < argv.length ? `${a}=${argv[++i]!}` : a);
   }
   return { words, flags };
@@ -53,16 +129,31 @@ function divided(argv: readonly string[]): { words: string[]; flags: string[] } 
 export async function runCommand(argv: readonly string[], out: Output, err: Output): Promise<number> {
   const { words, flags } = divided(argv);
   const command = COMMANDS.find((c) => words.slice(0, c.words.split(" ").length).join(" ") === c.words);
-  if (argv.includes("-version") || argv.includes("--version")) { out.write(`cinderblock-cli ${buildInfo().version} (${buildInfo().revision})\n`); return 0; }
+  if (argv.includes("-version") || argv.includes("--version")) {
+    out.write(`cinderblock-cli ${buildInfo().version} (${buildInfo().revision})\n`);
+    return 0;
+  }
   if (!command) {
     const asked = argv.length === 0 || ["-h", "-help", "--help", "help"].includes(argv[0]!);
-    (asked ? out : err).write(asked ? usage() : `cinderblock-cli: there is no command ${JSON.stringify(words.slice(0, 2).join(" "))}\n\n${usage()}`);
+    (asked ? out : err).write(
+      asked
+        ? usage()
+        : `cinderblock-cli: there is no command ${JSON.stringify(words.slice(0, 2).join(" "))}\n\n${usage()}`,
+    );
     return asked ? 0 : 2;
   }
   try {
     const args = words.slice(command.words.split(" ").length);
-    const { config, help } = loadConfig({ ...commonSchema, ...schema }, flags, process.env, { flags: [], yaml: accepted.yaml });
-    if (help) { out.write(`${command.words} ${command.args}: ${command.does}\n\n${helpText(schema, `cinderblock-cli ${command.words}`)}`); return 0; }
+    const { config, help } = loadConfig({ ...commonSchema, ...schema }, flags, process.env, {
+      flags: [],
+      yaml: accepted.yaml,
+    });
+    if (help) {
+      out.write(
+        `${command.words} ${command.args}: ${command.does}\n\n${helpText(schema, `cinderblock-cli ${command.words}`)}`,
+      );
+      return 0;
+    }
     return await command.run({ config: config as unknown as CliConfig, args, out, err, base: baseFor() });
   } catch (e) {
     err.write(`cinderblock-cli ${command.words}: ${(e as Error).message}\n`);

@@ -7,7 +7,9 @@ import { type Bucket, openBucket } from "@cinderblock/objstore";
 import { bucketOf, commonSchema } from "@cinderblock/runtime";
 import { createLogger, Metrics, startTracing, type Base } from "@cinderblock/telemetry";
 
-const storage = Object.fromEntries(Object.entries(commonSchema).filter(([, o]) => o.flag.startsWith("storage."))) as Pick<typeof commonSchema, "storageBackend">;
+const storage = Object.fromEntries(
+  Object.entries(commonSchema).filter(([, o]) => o.flag.startsWith("storage.")),
+) as Pick<typeof commonSchema, "storageBackend">;
 
 /** Flags of all commands; the bucket's are the server's own, and its configuration file is read as well. */
 export const schema = {
@@ -16,15 +18,30 @@ export const schema = {
   tenant: str("tenant", undefined, "", "Tenant; empty: all, or anonymous where one is needed."),
   url: str("url", undefined, "http://127.0.0.1:4040", "Server that is asked."),
   query: str("query", undefined, "{}", "Selector of series."),
-  profileType: str("profile-type", undefined, "process_cpu:cpu:nanoseconds:cpu:nanoseconds", "Profile type of a query."),
+  profileType: str(
+    "profile-type",
+    undefined,
+    "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+    "Profile type of a query.",
+  ),
   from: str("from", undefined, "", "Begin: RFC 3339, Unix time, or now-1h. Empty: the first there is."),
   to: str("to", undefined, "", "End, in the same forms. Empty: the last there is."),
-  format: str("format", undefined, "parquet", "Form of an export.", { choices: ["pprof", "folded", "speedscope", "firefox", "otlp", "svg", "html", "arrow", "parquet"] }),
-  rows: str("rows", undefined, "samples", "Rows of an exported table: each sample with its stack, or each profile with its sum.", { choices: ["samples", "profiles"] }),
+  format: str("format", undefined, "parquet", "Form of an export.", {
+    choices: ["pprof", "folded", "speedscope", "firefox", "otlp", "svg", "html", "arrow", "parquet"],
+  }),
+  rows: str(
+    "rows",
+    undefined,
+    "samples",
+    "Rows of an exported table: each sample with its stack, or each profile with its sum.",
+    { choices: ["samples", "profiles"] },
+  ),
   nodes: int("nodes", undefined, 0, "Most nodes of a flame graph; 0: all.", { min: 0 }),
   limit: int("limit", undefined, 25, "Most functions that top shows; 0: all.", { min: 0 }),
   shards: int("shards", undefined, 0, "Shards that a compaction divides series over; 0: none.", { min: 0 }),
-  mark: str("mark-sources", undefined, "no", "Mark the blocks that a compaction merged for deletion.", { choices: ["no", "yes"] }),
+  mark: str("mark-sources", undefined, "no", "Mark the blocks that a compaction merged for deletion.", {
+    choices: ["no", "yes"],
+  }),
   name: str("name", undefined, "", "Series of imported profiles: service{label=value,…}."),
   dryRun: bool("dry-run", undefined, false, "Say what would be done, and do nothing."),
   by: str("by", undefined, "", "Who asks for a deletion; empty: the user of this machine."),
@@ -33,13 +50,31 @@ export const schema = {
 };
 export type CliConfig = ConfigOf<typeof schema> & ConfigOf<typeof commonSchema>;
 
-export interface Output { write(text: string): unknown; isTTY?: boolean }
+export interface Output {
+  write(text: string): unknown;
+  isTTY?: boolean;
+}
 
 /** What a command works with. */
-export interface Context { config: CliConfig; args: readonly string[]; out: Output; err: Output; base: Base }
+export interface Context {
+  config: CliConfig;
+  args: readonly string[];
+  out: Output;
+  err: Output;
+  base: Base;
+}
 
-export function baseFor(): Base { return { log: createLogger({ level: "error", format: "logfmt" }), metrics: new Metrics(), tracer: startTracing("", "cli"), now: () => Date.now() }; }
-export function openedBucket(c: Context): Promise<Bucket> { return openBucket(bucketOf(c.config)); }
+export function baseFor(): Base {
+  return {
+    log: createLogger({ level: "error", format: "logfmt" }),
+    metrics: new Metrics(),
+    tracer: startTracing("", "cli"),
+    now: () => Date.now(),
+  };
+}
+export function openedBucket(c: Context): Promise<Bucket> {
+  return openBucket(bucketOf(c.config));
+}
 
 export async function tenantsOf(c: Context, bucket: Bucket): Promise<string[]> {
   if (c.config.tenant !== "") return [c.config.tenant];
@@ -49,32 +84,77 @@ export async function tenantsOf(c: Context, bucket: Bucket): Promise<string[]> {
 /** Whole blocks of a tenant, oldest first; those whose meta cannot be read are named by `blocks verify`. */
 export async function metasOf(bucket: Bucket, tenant: string): Promise<BlockMeta[]> {
   const prefix = `${tenant}/phlaredb/`;
-  const ulids = (await bucket.list(prefix)).map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid);
-  const metas = await Promise.all(ulids.map(async (u) => { try { return decodeMeta(await bucket.get(`${prefix}${u}/meta.json`), `${u}/meta.json`); } catch (err) { if (err instanceof CinderblockError && (err.kind === "not-found" || err.kind === "corrupt")) return undefined; throw err; } }));
-  return metas.filter((m) => m !== undefined).sort((a, b) => a.minTimeMs - b.minTimeMs || (a.ulid < b.ulid ? -1 : 1));
+  const ulids = (await bucket.list(prefix))
+    .map((n) => n.slice(prefix.length).replace(/\/$/, ""))
+    .filter(isUlid);
+  const metas = await Promise.all(
+    ulids.map(async (u) => {
+      try {
+        return decodeMeta(await bucket.get(`${prefix}${u}/meta.json`), `${u}/meta.json`);
+      } catch (err) {
+        if (err instanceof CinderblockError && (err.kind === "not-found" || err.kind === "corrupt"))
+          return undefined;
+        throw err;
+      }
+    }),
+  );
+  return metas
+    .filter((m) => m !== undefined)
+    .sort((a, b) => a.minTimeMs - b.minTimeMs || (a.ulid < b.ulid ? -1 : 1));
 }
 
 /** Blocks by name, or all of the tenants. */
 export async function chosen(c: Context, bucket: Bucket): Promise<{ tenant: string; meta: BlockMeta }[]> {
-  const all = (await Promise.all((await tenantsOf(c, bucket)).map(async (tenant) => (await metasOf(bucket, tenant)).map((meta) => ({ tenant, meta }))))).flat();
+  const all = (
+    await Promise.all(
+      (
+        await tenantsOf(c, bucket)
+      ).map(async (tenant) => (await metasOf(bucket, tenant)).map((meta) => ({ tenant, meta }))),
+    )
+  ).flat();
   if (c.args.length === 0) return all;
   return c.args.map((ulid) => {
     const found = all.find((b) => b.meta.ulid === ulid);
-    if (!found) throw new CinderblockError("not-found", `block ${ulid} is not in the bucket${c.config.tenant === "" ? "" : ` of tenant ${c.config.tenant}`}`);
+    if (!found)
+      throw new CinderblockError(
+        "not-found",
+        `block ${ulid} is not in the bucket${c.config.tenant === "" ? "" : ` of tenant ${c.config.tenant}`}`,
+      );
     return found;
   });
 }
 
 /** Rows for people or as JSON. */
 export function print(c: Context, rows: readonly Record<string, string | number>[]): void {
-  if (c.config.output === "json") { c.out.write(`${JSON.stringify(rows, undefined, 1)}\n`); return; }
-  if (rows.length === 0) { c.out.write("nothing\n"); return; }
+  if (c.config.output === "json") {
+    c.out.write(`${JSON.stringify(rows, undefined, 1)}\n`);
+    return;
+  }
+  if (rows.length === 0) {
+    c.out.write("nothing\n");
+    return;
+  }
   const names = Object.keys(rows[0]!);
-  const text = (v: string | number | undefined): string => (typeof v === "number" ? v.toLocaleString("en") : (v ?? ""));
+  const text = (v: string | number | undefined): string =>
+    typeof v === "number" ? v.toLocaleString("en") : (v ?? "");
   const widths = names.map((n) => Math.max(n.length, ...rows.map((r) => text(r[n]).length)));
-  const line = (cells: readonly string[], right: readonly boolean[]): string => cells.map((x, i) => (right[i] ? x.padStart(widths[i]!) : i === cells.length - 1 ? x : x.padEnd(widths[i]!))).join("  ").trimEnd();
+  const line = (cells: readonly string[], right: readonly boolean[]): string =>
+    cells
+      .map((x, i) => (right[i] ? x.padStart(widths[i]!) : i === cells.length - 1 ? x : x.padEnd(widths[i]!)))
+      .join("  ")
+      .trimEnd();
   const right = names.map((n) => typeof rows[0]![n] === "number");
-  c.out.write(`${[line(names, right), ...rows.map((r) => line(names.map((n) => text(r[n])), right))].join("\n")}\n`);
+  c.out.write(
+    `${[
+      line(names, right),
+      ...rows.map((r) =>
+        line(
+          names.map((n) => text(r[n])),
+          right,
+        ),
+      ),
+    ].join("\n")}\n`,
+  );
 }
 
 /** A bar on a terminal, nothing elsewhere. */
@@ -84,16 +164,30 @@ export function progress(c: Context, what: string): (done: number, total: number
     if (c.err.isTTY !== true || (Date.now() - last < 100 && done < total)) return;
     last = Date.now();
     const n = total === 0 ? 30 : Math.floor((30 * done) / total);
-    c.err.write(`\r[${"#".repeat(n)}${".".repeat(30 - n)}] ${what} ${done} of ${total}${done === total ? "\n" : ""}`);
+    c.err.write(
+      `\r[${"#".repeat(n)}${".".repeat(30 - n)}] ${what} ${done} of ${total}${done === total ? "\n" : ""}`,
+    );
   };
 }
 
 /** A moment as flags name it: RFC 3339, a date, Unix time, `now` or `now-1h`. @throws `invalid` for anything else */
 export function momentOf(flag: string, text: string, nowMs: number): number {
-  if (/^(now([+-]\d+(s|m|min|h|d|w|M|mon|y))?|\d{8}|\d{9,10}|\d{13}|\d{16}|\d{19})$/.test(text)) return parseTime(text, nowMs);
-  if (/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text) && !Number.isNaN(Date.parse(text))) return Date.parse(text);
-  throw invalid(`-${flag}=${text}: expected a time like 2026-11-20T08:00:00Z, 2026-11-20, 1795132800 or now-1h`);
+  if (/^(now([+-]\d+(s|m|min|h|d|w|M|mon|y))?|\d{8}|\d{9,10}|\d{13}|\d{16}|\d{19})$/.test(text))
+    return parseTime(text, nowMs);
+  if (
+    /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text) &&
+    !Number.isNaN(Date.parse(text))
+  )
+    return Date.parse(text);
+  throw invalid(
+    `-${flag}=${text}: expected a time like 2026-11-20T08:00:00Z, 2026-11-20, 1795132800 or now-1h`,
+  );
 }
 
-export const bytes = (n: number): string => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} GB` : n >= 1e6 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e3).toFixed(1)} kB`);
+export const bytes = (n: number): string =>
+  n >= 1e9
+    ? `${(n / 1e9).toFixed(2)} GB`
+    : n >= 1e6
+      ? `${(n / 1e6).toFixed(1)} MB`
+      : `${(n / 1e3).toFixed(1)} kB`;
 export const time = (ms: number): string => new Date(ms).toISOString().replace(".000Z", "Z");

@@ -2,55 +2,116 @@ import { userInfo } from "node:os";
 import { blockFilesIn } from "@cinderblock/block";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { loadHasher } from "@cinderblock/bytes";
-import { countDrops, deletionRequests, outdatedBlocks, requestDeletion, saveDeletion, tenantsWithDeletions } from "@cinderblock/compact";
+import {
+  countDrops,
+  deletionRequests,
+  outdatedBlocks,
+  requestDeletion,
+  saveDeletion,
+  tenantsWithDeletions,
+} from "@cinderblock/compact";
 import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
 import { chosen, type Context, momentOf, openedBucket, print, progress, tenantsOf, time } from "./context.ts";
 
 /** What a request would delete now, block by block. A compactor may take a block away meanwhile: then the list is made anew. */
-async function preview(c: Context, drop: { selector: string; startMs: number; endMs: number }): Promise<{ tenant: string; block: string; series: number; profiles: number }[]> {
-  const bucket = await openedBucket(c), hasher = await loadHasher();
+async function preview(
+  c: Context,
+  drop: { selector: string; startMs: number; endMs: number },
+): Promise<{ tenant: string; block: string; series: number; profiles: number }[]> {
+  const bucket = await openedBucket(c),
+    hasher = await loadHasher();
   for (let tries = 1; ; tries++) {
-    const blocks = planned(await chosen({ ...c, args: [] }, bucket)), bar = progress(c, "blocks looked at"), rows = [];
+    const blocks = planned(await chosen({ ...c, args: [] }, bucket)),
+      bar = progress(c, "blocks looked at"),
+      rows = [];
     try {
       for (const [i, { tenant, meta }] of blocks.entries()) {
-        const [count] = await countDrops(meta, blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`), [drop], hasher);
+        const [count] = await countDrops(
+          meta,
+          blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`),
+          [drop],
+          hasher,
+        );
         if (count!.profiles > 0) rows.push({ tenant, block: meta.ulid, ...count! });
         bar(i + 1, blocks.length);
       }
       return rows;
-    } catch (err) { if (kindOf(err) !== "not-found" || tries === 5) throw err; }
+    } catch (err) {
+      if (kindOf(err) !== "not-found" || tries === 5) throw err;
+    }
   }
 }
 
 /** Without the blocks that others were made of: what is marked and still there would count twice. */
 function planned(blocks: { tenant: string; meta: BlockMeta }[]): { tenant: string; meta: BlockMeta }[] {
-  const outdated = new Set([...new Set(blocks.map((b) => b.tenant))].flatMap((t) => outdatedBlocks(blocks.filter((b) => b.tenant === t).map((b) => b.meta)).map((m) => m.ulid)));
+  const outdated = new Set(
+    [...new Set(blocks.map((b) => b.tenant))].flatMap((t) =>
+      outdatedBlocks(blocks.filter((b) => b.tenant === t).map((b) => b.meta)).map((m) => m.ulid),
+    ),
+  );
   return blocks.filter((b) => !outdated.has(b.meta.ulid));
 }
 
 /** Asks the compactor to delete the profiles of some series in a range of time; with -dry-run, only says which. */
 export async function deleteSeries(c: Context): Promise<number> {
-  const { config } = c, now = Date.now();
+  const { config } = c,
+    now = Date.now();
   const tenant = config.tenant === "" ? "anonymous" : config.tenant;
-  if (config.from === "" || config.to === "") throw invalid("a deletion needs -from and -to: what is to go, and no more");
+  if (config.from === "" || config.to === "")
+    throw invalid("a deletion needs -from and -to: what is to go, and no more");
   if (config.query === "{}") throw invalid("a deletion needs -query with at least one matcher");
-  const drop = { selector: config.query, startMs: momentOf("from", config.from, now), endMs: momentOf("to", config.to, now) };
+  const drop = {
+    selector: config.query,
+    startMs: momentOf("from", config.from, now),
+    endMs: momentOf("to", config.to, now),
+  };
   const rows = await preview({ ...c, config: { ...config, tenant } }, drop);
   print(c, rows);
   const profiles = rows.reduce((n, r) => n + r.profiles, 0);
-  if (config.dryRun) { c.err.write(`${profiles.toLocaleString("en")} profiles of ${rows.length} blocks would go (dry run)\n`); return 0; }
+  if (config.dryRun) {
+    c.err.write(`${profiles.toLocaleString("en")} profiles of ${rows.length} blocks would go (dry run)\n`);
+    return 0;
+  }
   const by = config.by === "" ? userInfo().username : config.by;
-  const request = await requestDeletion(await openedBucket(c), { tenant, ...drop, by, reason: config.reason, nowMs: now, periodMs: 86_400_000 });
-  c.err.write(`request ${request.id}: ${profiles.toLocaleString("en")} profiles of ${rows.length} blocks go with the compactor's next runs; blocks that come until ${time(request.untilMs)} are looked at, too\n`);
+  const request = await requestDeletion(await openedBucket(c), {
+    tenant,
+    ...drop,
+    by,
+    reason: config.reason,
+    nowMs: now,
+    periodMs: 86_400_000,
+  });
+  c.err.write(
+    `request ${request.id}: ${profiles.toLocaleString("en")} profiles of ${rows.length} blocks go with the compactor's next runs; blocks that come until ${time(request.untilMs)} are looked at, too\n`,
+  );
   return 0;
 }
 
 /** The audit trail: who asked for which deletion, and what was done. */
 export async function listDeletions(c: Context): Promise<number> {
-  const bucket = await openedBucket(c), tenants = c.config.tenant === "" ? await tenantsWithDeletions(bucket) : await tenantsOf(c, bucket);
+  const bucket = await openedBucket(c),
+    tenants = c.config.tenant === "" ? await tenantsWithDeletions(bucket) : await tenantsOf(c, bucket);
   const all = (await Promise.all(tenants.map((t) => deletionRequests(bucket, t)))).flat();
-  if (c.config.output === "json") { c.out.write(`${JSON.stringify(all, undefined, 1)}\n`); return 0; }
-  print(c, all.map((r) => ({ request: r.id, tenant: r.tenant, state: r.state, series: r.selector, from: time(r.startMs), to: time(r.endMs), asked: time(r.createdMs), by: r.by, blocks: r.steps.length, profiles: r.steps.reduce((n, s) => n + s.profiles, 0), reason: r.reason })));
+  if (c.config.output === "json") {
+    c.out.write(`${JSON.stringify(all, undefined, 1)}\n`);
+    return 0;
+  }
+  print(
+    c,
+    all.map((r) => ({
+      request: r.id,
+      tenant: r.tenant,
+      state: r.state,
+      series: r.selector,
+      from: time(r.startMs),
+      to: time(r.endMs),
+      asked: time(r.createdMs),
+      by: r.by,
+      blocks: r.steps.length,
+      profiles: r.steps.reduce((n, s) => n + s.profiles, 0),
+      reason: r.reason,
+    })),
+  );
   return 0;
 }
 
@@ -64,7 +125,9 @@ export async function cancelDeletion(c: Context): Promise<number> {
     if (!r) continue;
     if (r.state !== "active") throw new CinderblockError("conflict", `request ${id} is ${r.state}`);
     await saveDeletion(bucket, { ...r, state: "cancelled", doneMs: Date.now() });
-    c.err.write(`request ${id} is cancelled; ${r.steps.reduce((n, s) => n + s.profiles, 0).toLocaleString("en")} profiles were deleted before\n`);
+    c.err.write(
+      `request ${id} is cancelled; ${r.steps.reduce((n, s) => n + s.profiles, 0).toLocaleString("en")} profiles were deleted before\n`,
+    );
     return 0;
   }
   throw new CinderblockError("not-found", `there is no request ${id}`);

@@ -4,26 +4,57 @@ import { blockFilesIn, BlockReader, type ProfileSource } from "@cinderblock/bloc
 import { replacementOf } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import { labelsText, parseProfileType, type ProfileType } from "@cinderblock/model";
-import { type Exclusions, executeOn, finalTree, findDuplicates, labelNames, rowKeys, renderPprof, seriesLabels, type SelectRequest } from "@cinderblock/query";
+import {
+  type Exclusions,
+  executeOn,
+  finalTree,
+  findDuplicates,
+  labelNames,
+  rowKeys,
+  renderPprof,
+  seriesLabels,
+  type SelectRequest,
+} from "@cinderblock/query";
 import { chosen, type Context, momentOf, openedBucket, print, progress } from "./context.ts";
 
 /** Blocks of the bucket that answer a query: compacted ones instead of their sources, each row once. */
 export async function sources(c: Context): Promise<{ sources: ProfileSource[]; select: SelectRequest }> {
-  const bucket = await openedBucket(c), hasher = await loadHasher();
+  const bucket = await openedBucket(c),
+    hasher = await loadHasher();
   const all = await chosen({ ...c, args: [] }, bucket);
   const tenants = new Set(all.map((b) => b.tenant));
-  if (tenants.size > 1) throw new CinderblockError("invalid", `the bucket has several tenants, name one with -tenant: ${[...tenants].join(", ")}`);
-  const metas = all.map((b) => b.meta), now = Date.now();
-  const startMs = c.config.from === "" ? Math.min(...metas.map((m) => m.minTimeMs)) : momentOf("from", c.config.from, now), endMs = c.config.to === "" ? Math.max(...metas.map((m) => m.maxTimeMs)) : momentOf("to", c.config.to, now);
-  const used = all.filter(({ meta: m }) => m.downsampleResolution === 0 && m.minTimeMs <= endMs && m.maxTimeMs >= startMs && replacementOf(m.ulid, metas).length === 0);
-  const bar = progress(c, "blocks opened"), out: ProfileSource[] = [];
+  if (tenants.size > 1)
+    throw new CinderblockError(
+      "invalid",
+      `the bucket has several tenants, name one with -tenant: ${[...tenants].join(", ")}`,
+    );
+  const metas = all.map((b) => b.meta),
+    now = Date.now();
+  const startMs =
+      c.config.from === ""
+        ? Math.min(...metas.map((m) => m.minTimeMs))
+        : momentOf("from", c.config.from, now),
+    endMs =
+      c.config.to === "" ? Math.max(...metas.map((m) => m.maxTimeMs)) : momentOf("to", c.config.to, now);
+  const used = all.filter(
+    ({ meta: m }) =>
+      m.downsampleResolution === 0 &&
+      m.minTimeMs <= endMs &&
+      m.maxTimeMs >= startMs &&
+      replacementOf(m.ulid, metas).length === 0,
+  );
+  const bar = progress(c, "blocks opened"),
+    out: ProfileSource[] = [];
   for (const [i, { tenant, meta }] of used.entries()) {
     const r = new BlockReader(meta, blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`), hasher);
     await r.open();
     out.push(r);
     bar(i + 1, used.length);
   }
-  return { sources: out, select: { profileTypeId: c.config.profileType, labelSelector: c.config.query, startMs, endMs } };
+  return {
+    sources: out,
+    select: { profileTypeId: c.config.profileType, labelSelector: c.config.query, startMs, endMs },
+  };
 }
 
 export async function exclusions(list: readonly ProfileSource[], select: SelectRequest): Promise<Exclusions> {
@@ -33,10 +64,19 @@ export async function exclusions(list: readonly ProfileSource[], select: SelectR
 /** Functions by their own share. */
 export async function top(c: Context): Promise<number> {
   const { sources: list, select } = await sources(c);
-  const r = await executeOn(list, { kind: "tree", select, spans: [], maxNodes: 0 }, await exclusions(list, select));
+  const r = await executeOn(
+    list,
+    { kind: "tree", select, spans: [], maxNodes: 0 },
+    await exclusions(list, select),
+  );
   if (r.kind !== "tree") throw new CinderblockError("internal", "expected a tree");
-  const t = finalTree(r.tree, 0), self = new Map<string, bigint>(), total = new Map<string, bigint>();
-  const name = (node: number): string => Buffer.from(t.names.bytes.subarray(t.names.offset[t.name[node]!]!, t.names.offset[t.name[node]! + 1]!)).toString();
+  const t = finalTree(r.tree, 0),
+    self = new Map<string, bigint>(),
+    total = new Map<string, bigint>();
+  const name = (node: number): string =>
+    Buffer.from(
+      t.names.bytes.subarray(t.names.offset[t.name[node]!]!, t.names.offset[t.name[node]! + 1]!),
+    ).toString();
   // A function counts once on a path, however often it calls itself.
   const walk: { node: number; path: ReadonlySet<string> }[] = [{ node: 0, path: new Set() }];
   while (walk.length > 0) {
@@ -45,29 +85,59 @@ export async function top(c: Context): Promise<number> {
     if (node !== 0) {
       const f = name(node);
       self.set(f, (self.get(f) ?? 0n) + t.self[node]!);
-      if (!path.has(f)) { total.set(f, (total.get(f) ?? 0n) + t.total[node]!); next = new Set([...path, f]); }
+      if (!path.has(f)) {
+        total.set(f, (total.get(f) ?? 0n) + t.total[node]!);
+        next = new Set([...path, f]);
+      }
     }
-    for (let k = t.childStart[node]!; k < t.childEnd[node]!; k++) walk.push({ node: t.children[k]!, path: next });
+    for (let k = t.childStart[node]!; k < t.childEnd[node]!; k++)
+      walk.push({ node: t.children[k]!, path: next });
   }
-  const all = t.total[0]!, percent = (v: bigint): string => (all === 0n ? "0" : `${(Number((v * 10_000n) / all) / 100).toFixed(2)} %`);
-  const rows = [...self].sort((a, b) => (a[1] < b[1] ? 1 : a[1] > b[1] ? -1 : a[0] < b[0] ? -1 : 1)).slice(0, c.config.limit === 0 ? undefined : c.config.limit).map(([f, v]) => ({ self: Number(v), "self %": percent(v), total: Number(total.get(f) ?? 0n), "total %": percent(total.get(f) ?? 0n), function: f }));
+  const all = t.total[0]!,
+    percent = (v: bigint): string =>
+      all === 0n ? "0" : `${(Number((v * 10_000n) / all) / 100).toFixed(2)} %`;
+  const rows = [...self]
+    .sort((a, b) => (a[1] < b[1] ? 1 : a[1] > b[1] ? -1 : a[0] < b[0] ? -1 : 1))
+    .slice(0, c.config.limit === 0 ? undefined : c.config.limit)
+    .map(([f, v]) => ({
+      self: Number(v),
+      "self %": percent(v),
+      total: Number(total.get(f) ?? 0n),
+      "total %": percent(total.get(f) ?? 0n),
+      function: f,
+    }));
   print(c, rows);
   return 0;
 }
 
 /** The profiles of sources as one. */
-export async function mergedPprof(c: Context, list: readonly ProfileSource[], select: SelectRequest, type: ProfileType): Promise<Uint8Array> {
+export async function mergedPprof(
+  c: Context,
+  list: readonly ProfileSource[],
+  select: SelectRequest,
+  type: ProfileType,
+): Promise<Uint8Array> {
   const r = await executeOn(list, { kind: "profile", select, spans: [] }, await exclusions(list, select));
   if (r.kind !== "profile") throw new CinderblockError("internal", "expected a profile");
-  return renderPprof(r.profile, {
-    sampleTypes: [{ type: type.sampleType, unit: type.sampleUnit }], periodType: { type: type.periodType, unit: type.periodUnit }, period: 1n, timeNanos: BigInt(Math.trunc(select.endMs)) * 1_000_000n, durationNanos: BigInt(Math.trunc(select.endMs - select.startMs)) * 1_000_000n,
-  }, c.config.nodes, undefined);
+  return renderPprof(
+    r.profile,
+    {
+      sampleTypes: [{ type: type.sampleType, unit: type.sampleUnit }],
+      periodType: { type: type.periodType, unit: type.periodUnit },
+      period: 1n,
+      timeNanos: BigInt(Math.trunc(select.endMs)) * 1_000_000n,
+      durationNanos: BigInt(Math.trunc(select.endMs - select.startMs)) * 1_000_000n,
+    },
+    c.config.nodes,
+    undefined,
+  );
 }
 
 /** A merged pprof into a file. */
 export async function pprof(c: Context): Promise<number> {
   if (c.config.out === "") throw new CinderblockError("invalid", "name the file: query pprof -out=merged.pb");
-  const { sources: list, select } = await sources(c), type = parseProfileType(c.config.profileType);
+  const { sources: list, select } = await sources(c),
+    type = parseProfileType(c.config.profileType);
   writeFileSync(c.config.out, await mergedPprof(c, list, select, type));
   c.err.write(`written to ${c.config.out}: go tool pprof -http=: ${c.config.out}\n`);
   return 0;
@@ -77,13 +147,23 @@ export async function pprof(c: Context): Promise<number> {
 export async function series(c: Context): Promise<number> {
   const { sources: list, select } = await sources(c);
   const query = { matchers: [c.config.query], startMs: select.startMs, endMs: select.endMs };
-  print(c, seriesLabels(list, [], query).map((l) => ({ series: labelsText(l) })).sort((a, b) => (a.series < b.series ? -1 : 1)));
+  print(
+    c,
+    seriesLabels(list, [], query)
+      .map((l) => ({ series: labelsText(l) }))
+      .sort((a, b) => (a.series < b.series ? -1 : 1)),
+  );
   return 0;
 }
 
 /** Names of labels. */
 export async function labels(c: Context): Promise<number> {
   const { sources: list, select } = await sources(c);
-  print(c, labelNames(list, { matchers: [c.config.query], startMs: select.startMs, endMs: select.endMs }).sort().map((label) => ({ label })));
+  print(
+    c,
+    labelNames(list, { matchers: [c.config.query], startMs: select.startMs, endMs: select.endMs })
+      .sort()
+      .map((label) => ({ label })),
+  );
   return 0;
 }

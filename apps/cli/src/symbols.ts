@@ -5,16 +5,27 @@ import { convert, DebugFiles } from "@cinderblock/symbolizer";
 import { DEFAULT_TENANT } from "@cinderblock/tenant";
 import { type Context, openedBucket, print, progress, tenantsOf } from "./context.ts";
 
-async function filesOf(c: Context): Promise<DebugFiles> { return new DebugFiles(await openedBucket(c), (call) => Promise.resolve(convert(call))); }
+async function filesOf(c: Context): Promise<DebugFiles> {
+  return new DebugFiles(await openedBucket(c), (call) => Promise.resolve(convert(call)));
+}
 const tenantOf = (c: Context): string => (c.config.tenant === "" ? DEFAULT_TENANT : c.config.tenant);
 
 /** Keeps what debug files know of their functions; one that cannot be read is named, the others are kept. */
 export async function addSymbols(c: Context): Promise<number> {
-  if (c.args.length === 0) throw invalid("name at least one debug file: a program or library that was not stripped");
-  const files = await filesOf(c), bar = progress(c, "files read"), rows: Record<string, string | number>[] = [];
+  if (c.args.length === 0)
+    throw invalid("name at least one debug file: a program or library that was not stripped");
+  const files = await filesOf(c),
+    bar = progress(c, "files read"),
+    rows: Record<string, string | number>[] = [];
   let bad = 0;
   for (const [i, path] of c.args.entries()) {
-    try { const f = await files.upload(tenantOf(c), readFileSync(path), ""); rows.push({ "build id": f.buildId, functions: f.functions, bytes: f.bytes, file: path }); } catch (err) { bad++; c.err.write(`${path}: ${(err as Error).message}\n`); }
+    try {
+      const f = await files.upload(tenantOf(c), readFileSync(path), "");
+      rows.push({ "build id": f.buildId, functions: f.functions, bytes: f.bytes, file: path });
+    } catch (err) {
+      bad++;
+      c.err.write(`${path}: ${(err as Error).message}\n`);
+    }
     bar(i + 1, c.args.length);
   }
   print(c, rows);
@@ -23,8 +34,18 @@ export async function addSymbols(c: Context): Promise<number> {
 
 /** Build ids of the debug files that the bucket has. */
 export async function listSymbols(c: Context): Promise<number> {
-  const bucket = await openedBucket(c), files = await filesOf(c);
-  print(c, (await Promise.all((await tenantsOf(c, bucket)).map(async (tenant) => (await files.list(tenant)).map((id) => ({ tenant, "build id": id }))))).flat());
+  const bucket = await openedBucket(c),
+    files = await filesOf(c);
+  print(
+    c,
+    (
+      await Promise.all(
+        (
+          await tenantsOf(c, bucket)
+        ).map(async (tenant) => (await files.list(tenant)).map((id) => ({ tenant, "build id": id }))),
+      )
+    ).flat(),
+  );
   return 0;
 }
 
@@ -38,12 +59,21 @@ export async function removeSymbols(c: Context): Promise<number> {
 /** What a debug file says of addresses of its own. */
 export function lookUp(c: Context): Promise<number> {
   const [path, ...addresses] = c.args;
-  if (path === undefined || addresses.length === 0) throw invalid("name a debug file and at least one address, as 0x401010");
-  const { table } = readDebugFile(readFileSync(path)), text = (i: number): string => Buffer.from(table.stringBytes.subarray(table.stringOffset[i], table.stringOffset[i + 1])).toString();
-  print(c, addresses.flatMap((a) => {
-    if (!/^(0x[0-9a-fA-F]{1,16}|\d{1,20})$/.test(a)) throw invalid(`address ${JSON.stringify(a)} is no number`);
-    const frames = table.lookup(BigInt(a), { start: 0n, offset: 0n });
-    return frames.length === 0 ? [{ address: a, function: "", file: "", line: 0 }] : frames.map((f) => ({ address: a, function: text(f.name), file: text(f.file), line: f.line }));
-  }));
+  if (path === undefined || addresses.length === 0)
+    throw invalid("name a debug file and at least one address, as 0x401010");
+  const { table } = readDebugFile(readFileSync(path)),
+    text = (i: number): string =>
+      Buffer.from(table.stringBytes.subarray(table.stringOffset[i], table.stringOffset[i + 1])).toString();
+  print(
+    c,
+    addresses.flatMap((a) => {
+      if (!/^(0x[0-9a-fA-F]{1,16}|\d{1,20})$/.test(a))
+        throw invalid(`address ${JSON.stringify(a)} is no number`);
+      const frames = table.lookup(BigInt(a), { start: 0n, offset: 0n });
+      return frames.length === 0
+        ? [{ address: a, function: "", file: "", line: 0 }]
+        : frames.map((f) => ({ address: a, function: text(f.name), file: text(f.file), line: f.line }));
+    }),
+  );
   return Promise.resolve(0);
 }

@@ -7,7 +7,9 @@ import { blockRangesOf, compactorSchema } from "./config.ts";
 export const compactor: Component<typeof compactorSchema> = {
   name: "compactor",
   schema: compactorSchema,
-  check: (config) => { blockRangesOf(config); },
+  check: (config) => {
+    blockRangesOf(config);
+  },
   async wire(config, process) {
     const ring = process.view(COMPACTORS);
     process.view(STORES);
@@ -17,9 +19,24 @@ export const compactor: Component<typeof compactorSchema> = {
       const part = ring.snapshot.shard(tenant, process.resources.limits.of(tenant).compactorShardSize);
       return part.active.length > 0 && part.write(fnv1a(Buffer.from(what)), 1).members[0]?.id === process.id;
     };
-    const ownership = { tenant: (tenant: string) => owns(tenant, tenant), job: (tenant: string, key: string) => owns(tenant, `${tenant}-${key}`) };
-    const { cleaner, compactor } = compaction(config, process.resources, await process.resources.bucket(), ownership);
-    compactor.onCompacted = async (tenant, outputs) => { for (const o of outputs) await process.tellStores(tenant, o.ulid); };
-    process.add(me, { name: `${me.name}: ACTIVE`, start: () => me.set("ACTIVE"), stop: () => Promise.resolve() }, cleaner, ...(config.compactorEnabled ? [compactor] : []));
+    const ownership = {
+      tenant: (tenant: string) => owns(tenant, tenant),
+      job: (tenant: string, key: string) => owns(tenant, `${tenant}-${key}`),
+    };
+    const { cleaner, compactor } = compaction(
+      config,
+      process.resources,
+      await process.resources.bucket(),
+      ownership,
+    );
+    compactor.onCompacted = async (tenant, outputs) => {
+      for (const o of outputs) await process.tellStores(tenant, o.ulid);
+    };
+    process.add(
+      me,
+      { name: `${me.name}: ACTIVE`, start: () => me.set("ACTIVE"), stop: () => Promise.resolve() },
+      cleaner,
+      ...(config.compactorEnabled ? [compactor] : []),
+    );
   },
 };

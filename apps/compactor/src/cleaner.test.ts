@@ -8,32 +8,81 @@ import { BlocksCleaner } from "./cleaner.ts";
 import { BucketIndexUpdater, markForDeletion } from "@cinderblock/compact";
 import type { CompactorLimits } from "./limits.ts";
 
-const HOUR = 3600_000, DAY = 24 * HOUR;
-const LIMITS: CompactorLimits = { retentionMs: () => 0, splitShards: () => 0, splitGroups: () => 1, partialBlockDeletionDelayMs: () => DAY, downsample: () => true, retentionRules: () => [] };
+const HOUR = 3600_000,
+  DAY = 24 * HOUR;
+const LIMITS: CompactorLimits = {
+  retentionMs: () => 0,
+  splitShards: () => 0,
+  splitGroups: () => 1,
+  partialBlockDeletionDelayMs: () => DAY,
+  downsample: () => true,
+  retentionRules: () => [],
+};
 
 /** A bucket in a folder, and a cleaner whose clock the test moves. */
 function setUp(limits: Partial<CompactorLimits> = {}, removeEmptyTenants = false, dryRun = false) {
   const dir = temporaryFolder();
   const bucket = new FilesystemBucket(dir);
   const clock = { now: Date.now() };
-  const base = { log: createLogger({ level: "error", format: "logfmt" }), metrics: new Metrics(), tracer: startTracing("", "test"), now: () => clock.now };
+  const base = {
+    log: createLogger({ level: "error", format: "logfmt" }),
+    metrics: new Metrics(),
+    tracer: startTracing("", "test"),
+    now: () => clock.now,
+  };
   const index = new BucketIndexUpdater(bucket, base);
-  const cleaner = new BlocksCleaner(bucket, index, { intervalMs: HOUR, deletionDelayMs: 12 * HOUR, removeEmptyTenants, retentionDryRun: dryRun, owns: () => true }, { ...LIMITS, ...limits }, base);
+  const cleaner = new BlocksCleaner(
+    bucket,
+    index,
+    {
+      intervalMs: HOUR,
+      deletionDelayMs: 12 * HOUR,
+      removeEmptyTenants,
+      retentionDryRun: dryRun,
+      owns: () => true,
+    },
+    { ...LIMITS, ...limits },
+    base,
+  );
   const put = async (ageMs: number, whole = true): Promise<string> => {
     const ulid = newUlid(clock.now - ageMs);
     await bucket.put(`t/phlaredb/${ulid}/profiles.parquet`, Buffer.from("rows"));
-    if (whole) await bucket.put(`t/phlaredb/${ulid}/meta.json`, Buffer.from(encodeMeta({ ulid, minTimeMs: clock.now - ageMs - HOUR, maxTimeMs: clock.now - ageMs, stats: { numSamples: 1, numSeries: 1, numProfiles: 1 }, files: [], compaction: { level: 1, sources: [ulid], parents: [] }, version: 3, labels: {}, source: "", downsampleResolution: 0 })));
+    if (whole)
+      await bucket.put(
+        `t/phlaredb/${ulid}/meta.json`,
+        Buffer.from(
+          encodeMeta({
+            ulid,
+            minTimeMs: clock.now - ageMs - HOUR,
+            maxTimeMs: clock.now - ageMs,
+            stats: { numSamples: 1, numSeries: 1, numProfiles: 1 },
+            files: [],
+            compaction: { level: 1, sources: [ulid], parents: [] },
+            version: 3,
+            labels: {},
+            source: "",
+            downsampleResolution: 0,
+          }),
+        ),
+      );
     return ulid;
   };
-  const blocks = (): string[] => readdirSync(join(dir, "t/phlaredb")).filter((n) => n.length === 26).sort();
-  const indexed = async (): Promise<{ blocks: string[]; marks: string[] }> => { const i = decodeBucketIndex(await bucket.get("t/phlaredb/bucket-index.json.gz")); return { blocks: i.blocks.map((b) => b.ulid).sort(), marks: i.marks.map((m) => m.ulid).sort() }; };
+  const blocks = (): string[] =>
+    readdirSync(join(dir, "t/phlaredb"))
+      .filter((n) => n.length === 26)
+      .sort();
+  const indexed = async (): Promise<{ blocks: string[]; marks: string[] }> => {
+    const i = decodeBucketIndex(await bucket.get("t/phlaredb/bucket-index.json.gz"));
+    return { blocks: i.blocks.map((b) => b.ulid).sort(), marks: i.marks.map((m) => m.ulid).sort() };
+  };
   return { dir, bucket, clock, cleaner, put, blocks, indexed, metrics: base.metrics };
 }
 
 describe("cleaning up a bucket", () => {
   it("marks what is older than the retention, and deletes it after the delay", async () => {
     const s = setUp({ retentionMs: () => 7 * DAY });
-    const old = await s.put(8 * DAY), young = await s.put(DAY);
+    const old = await s.put(8 * DAY),
+      young = await s.put(DAY);
     await s.cleaner.run();
     expect(s.blocks()).toEqual([old, young].sort());
     expect(await s.indexed()).toEqual({ blocks: [old, young].sort(), marks: [old] });
@@ -48,17 +97,21 @@ describe("cleaning up a bucket", () => {
   });
   it("only counts what is older than the retention where it is tried dry", async () => {
     const s = setUp({ retentionMs: () => 7 * DAY }, false, true);
-    const old = await s.put(8 * DAY), young = await s.put(DAY);
+    const old = await s.put(8 * DAY),
+      young = await s.put(DAY);
     await s.cleaner.run();
     s.clock.now += 13 * HOUR;
     await s.cleaner.run();
     expect(s.blocks()).toEqual([old, young].sort());
     expect(await s.indexed()).toEqual({ blocks: [old, young].sort(), marks: [] });
-    expect(await s.metrics.registry.metrics()).toMatch(/cinderblock_compactor_retention_dry_run_blocks\{user="t"\} 1/);
+    expect(await s.metrics.registry.metrics()).toMatch(
+      /cinderblock_compactor_retention_dry_run_blocks\{user="t"\} 1/,
+    );
   });
   it("leaves uploads alone that go on, marks those that were given up, deletes them at the next pass", async () => {
     const s = setUp();
-    const fresh = await s.put(0, false), stale = await s.put(0, false);
+    const fresh = await s.put(0, false),
+      stale = await s.put(0, false);
     const past = new Date(s.clock.now - 2 * DAY);
     utimesSync(join(s.dir, "t/phlaredb", stale, "profiles.parquet"), past, past);
     await s.put(DAY);
@@ -82,10 +135,18 @@ describe("cleaning up a bucket", () => {
     const s = setUp();
     await s.put(DAY);
     await s.cleaner.run();
-    await s.bucket.put("t/phlaredb/markers/tenant-deletion-mark.json", Buffer.from(JSON.stringify({ deletion_time: Math.floor(s.clock.now / 1000) })));
+    await s.bucket.put(
+      "t/phlaredb/markers/tenant-deletion-mark.json",
+      Buffer.from(JSON.stringify({ deletion_time: Math.floor(s.clock.now / 1000) })),
+    );
     await s.cleaner.run();
     expect(await listAll(s.bucket, "t/")).toEqual(["t/phlaredb/markers/tenant-deletion-mark.json"]);
-    expect(JSON.parse(Buffer.from(await s.bucket.get("t/phlaredb/markers/tenant-deletion-mark.json")).toString())).toEqual({ deletion_time: Math.floor(s.clock.now / 1000), finished_time: Math.floor(s.clock.now / 1000) });
+    expect(
+      JSON.parse(Buffer.from(await s.bucket.get("t/phlaredb/markers/tenant-deletion-mark.json")).toString()),
+    ).toEqual({
+      deletion_time: Math.floor(s.clock.now / 1000),
+      finished_time: Math.floor(s.clock.now / 1000),
+    });
     s.clock.now += 13 * HOUR;
     await s.cleaner.run();
     expect(await listAll(s.bucket, "t/")).toEqual([]);
@@ -97,7 +158,8 @@ describe("cleaning up a bucket", () => {
       await s.cleaner.run();
       s.clock.now += 13 * HOUR;
       await s.cleaner.run();
-      if (removeEmpty) expect(await listAll(s.bucket, "t/")).toEqual([]); else expect(await s.indexed()).toEqual({ blocks: [], marks: [] });
+      if (removeEmpty) expect(await listAll(s.bucket, "t/")).toEqual([]);
+      else expect(await s.indexed()).toEqual({ blocks: [], marks: [] });
     }
   });
 });

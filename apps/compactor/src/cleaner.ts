@@ -3,7 +3,13 @@ import { CinderblockError } from "@cinderblock/errors";
 import { type Bucket, listAll } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { blocksPrefix, type BucketIndexUpdater, deleteBlock, markForDeletion, tenantMarkName } from "@cinderblock/compact";
+import {
+  blocksPrefix,
+  type BucketIndexUpdater,
+  deleteBlock,
+  markForDeletion,
+  tenantMarkName,
+} from "@cinderblock/compact";
 import type { CompactorLimits } from "./limits.ts";
 
 export interface CleanerConfig {
@@ -32,7 +38,13 @@ export class BlocksCleaner implements Service {
   private readonly limits: CompactorLimits;
   private readonly base: Base;
 
-  constructor(bucket: Bucket, index: BucketIndexUpdater, config: CleanerConfig, limits: CompactorLimits, base: Base) {
+  constructor(
+    bucket: Bucket,
+    index: BucketIndexUpdater,
+    config: CleanerConfig,
+    limits: CompactorLimits,
+    base: Base,
+  ) {
     this.bucket = bucket;
     this.index = index;
     this.config = config;
@@ -41,16 +53,23 @@ export class BlocksCleaner implements Service {
   }
 
   start(): Promise<void> {
-    this.timer = setInterval(() => { void this.run(); }, this.config.intervalMs);
+    this.timer = setInterval(() => {
+      void this.run();
+    }, this.config.intervalMs);
     this.timer.unref();
     return Promise.resolve();
   }
 
-  async stop(): Promise<void> { clearInterval(this.timer); await this.running; }
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    await this.running;
+  }
 
   /** One pass over all tenants; one that fails does not keep the others. */
   run(): Promise<void> {
-    this.running ??= this.pass().finally(() => { this.running = undefined; });
+    this.running ??= this.pass().finally(() => {
+      this.running = undefined;
+    });
     return this.running;
   }
 
@@ -61,12 +80,35 @@ export class BlocksCleaner implements Service {
     try {
       for (const tenant of await this.index.tenants()) {
         if (!this.config.owns(tenant)) continue;
-        try { await this.cleanTenant(tenant); } catch (err) { failed = true; log.warn({ tenant, err }, "tenant could not be cleaned up"); }
+        try {
+          await this.cleanTenant(tenant);
+        } catch (err) {
+          failed = true;
+          log.warn({ tenant, err }, "tenant could not be cleaned up");
+        }
       }
-    } catch (err) { failed = true; log.warn({ err }, "tenants could not be listed"); }
-    if (failed) { metrics.counter("pyroscope_compactor_block_cleanup_failed_total", "Cleanups that did not reach every tenant.").inc(); return; }
-    metrics.counter("pyroscope_compactor_block_cleanup_completed_total", "Cleanups that reached every tenant.").inc();
-    metrics.gauge("pyroscope_compactor_block_cleanup_last_successful_run_timestamp_seconds", "When a cleanup last reached every tenant.").set(now() / 1000);
+    } catch (err) {
+      failed = true;
+      log.warn({ err }, "tenants could not be listed");
+    }
+    if (failed) {
+      metrics
+        .counter(
+          "pyroscope_compactor_block_cleanup_failed_total",
+          "Cleanups that did not reach every tenant.",
+        )
+        .inc();
+      return;
+    }
+    metrics
+      .counter("pyroscope_compactor_block_cleanup_completed_total", "Cleanups that reached every tenant.")
+      .inc();
+    metrics
+      .gauge(
+        "pyroscope_compactor_block_cleanup_last_successful_run_timestamp_seconds",
+        "When a cleanup last reached every tenant.",
+      )
+      .set(now() / 1000);
   }
 
   async cleanTenant(tenant: string): Promise<void> {
@@ -79,22 +121,46 @@ export class BlocksCleaner implements Service {
     const retention = this.limits.retentionMs(tenant);
     if (retention > 0) {
       const over = index.blocks.filter((b) => b.maxTimeMs < now - retention && !marked.has(b.ulid));
-      this.base.metrics.gauge("cinderblock_compactor_retention_dry_run_blocks", "Blocks beyond their retention in the last pass, where they are only counted.", ["user"]).set({ user: tenant }, this.config.retentionDryRun ? over.length : 0);
+      this.base.metrics
+        .gauge(
+          "cinderblock_compactor_retention_dry_run_blocks",
+          "Blocks beyond their retention in the last pass, where they are only counted.",
+          ["user"],
+        )
+        .set({ user: tenant }, this.config.retentionDryRun ? over.length : 0);
       for (const b of over) {
-        if (this.config.retentionDryRun) { this.base.log.info({ tenant, blockId: b.ulid }, "block would be deleted by retention (dry run)"); continue; }
-        await this.mark(tenant, b.ulid, "retention", `block exceeding retention of ${Math.round(retention / 1000)}s`);
+        if (this.config.retentionDryRun) {
+          this.base.log.info({ tenant, blockId: b.ulid }, "block would be deleted by retention (dry run)");
+          continue;
+        }
+        await this.mark(
+          tenant,
+          b.ulid,
+          "retention",
+          `block exceeding retention of ${Math.round(retention / 1000)}s`,
+        );
         marked.set(b.ulid, Math.floor(now / 1000));
       }
     }
-    for (const [ulid, markedS] of marked) if (now - markedS * 1000 > this.config.deletionDelayMs) await this.remove(tenant, ulid);
+    for (const [ulid, markedS] of marked)
+      if (now - markedS * 1000 > this.config.deletionDelayMs) await this.remove(tenant, ulid);
     await this.cleanPartial(tenant, new Set(index.blocks.map((b) => b.ulid)), marked);
     const after = await this.index.updateTenant(tenant);
-    if (this.config.removeEmptyTenants && (!after || after.blocks.length === 0)) for (const name of [`${prefix}bucket-index.json.gz`, ...(await listAll(this.bucket, `${prefix}markers/`))]) await this.bucket.delete(name);
+    if (this.config.removeEmptyTenants && (!after || after.blocks.length === 0))
+      for (const name of [
+        `${prefix}bucket-index.json.gz`,
+        ...(await listAll(this.bucket, `${prefix}markers/`)),
+      ])
+        await this.bucket.delete(name);
   }
 
   private async mark(tenant: string, ulid: string, reason: string, details: string): Promise<void> {
     await markForDeletion(this.bucket, tenant, ulid, details, this.base.now());
-    this.base.metrics.counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", ["reason"]).inc({ reason });
+    this.base.metrics
+      .counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", [
+        "reason",
+      ])
+      .inc({ reason });
     this.base.log.info({ tenant, blockId: ulid, reason }, "block marked for deletion");
   }
 
@@ -105,17 +171,27 @@ export class BlocksCleaner implements Service {
   }
 
   /** Folders without a meta: uploads that go on, or that were given up. */
-  private async cleanPartial(tenant: string, whole: ReadonlySet<string>, marked: ReadonlyMap<string, number>): Promise<void> {
+  private async cleanPartial(
+    tenant: string,
+    whole: ReadonlySet<string>,
+    marked: ReadonlyMap<string, number>,
+  ): Promise<void> {
     const prefix = blocksPrefix(tenant);
     const delay = this.limits.partialBlockDeletionDelayMs(tenant);
     for (const name of await this.bucket.list(prefix)) {
       const ulid = name.slice(prefix.length).replace(/\/$/, "");
-      if (!isUlid(ulid) || whole.has(ulid) || (await this.bucket.exists(`${prefix}${ulid}/meta.json`))) continue;
-      if (marked.has(ulid) || (await this.bucket.exists(`${prefix}${ulid}/deletion-mark.json`))) { await this.remove(tenant, ulid); continue; }
+      if (!isUlid(ulid) || whole.has(ulid) || (await this.bucket.exists(`${prefix}${ulid}/meta.json`)))
+        continue;
+      if (marked.has(ulid) || (await this.bucket.exists(`${prefix}${ulid}/deletion-mark.json`))) {
+        await this.remove(tenant, ulid);
+        continue;
+      }
       if (delay < LEAST_PARTIAL_DELAY_MS) continue;
       let newest = 0;
-      for (const object of await listAll(this.bucket, `${prefix}${ulid}/`)) newest = Math.max(newest, (await this.bucket.attributes(object)).lastModifiedMs);
-      if (newest > 0 && this.base.now() - newest > delay) await this.mark(tenant, ulid, "partial", "stale partial block");
+      for (const object of await listAll(this.bucket, `${prefix}${ulid}/`))
+        newest = Math.max(newest, (await this.bucket.attributes(object)).lastModifiedMs);
+      if (newest > 0 && this.base.now() - newest > delay)
+        await this.mark(tenant, ulid, "partial", "stale partial block");
     }
   }
 
@@ -123,7 +199,9 @@ export class BlocksCleaner implements Service {
   private async deleteTenant(tenant: string): Promise<boolean> {
     const name = tenantMarkName(tenant);
     let mark;
-    try { mark = decodeTenantDeletionMark(await this.bucket.get(name)); } catch (err) {
+    try {
+      mark = decodeTenantDeletionMark(await this.bucket.get(name));
+    } catch (err) {
       if (err instanceof CinderblockError && err.kind === "not-found") return false;
       throw err;
     }
@@ -132,11 +210,21 @@ export class BlocksCleaner implements Service {
     let deleted = 0;
     for (const n of await this.bucket.list(prefix)) {
       const ulid = n.slice(prefix.length).replace(/\/$/, "");
-      if (isUlid(ulid)) { await this.remove(tenant, ulid); deleted++; }
+      if (isUlid(ulid)) {
+        await this.remove(tenant, ulid);
+        deleted++;
+      }
     }
     const now = this.base.now();
-    if (deleted > 0 || mark.finishedTimeS === 0) { await this.bucket.put(name, Buffer.from(encodeTenantDeletionMark({ ...mark, finishedTimeS: Math.floor(now / 1000) }))); return true; }
-    if (now - mark.finishedTimeS * 1000 > this.config.deletionDelayMs) for (const n of await listAll(this.bucket, `${prefix}markers/`)) await this.bucket.delete(n);
+    if (deleted > 0 || mark.finishedTimeS === 0) {
+      await this.bucket.put(
+        name,
+        Buffer.from(encodeTenantDeletionMark({ ...mark, finishedTimeS: Math.floor(now / 1000) })),
+      );
+      return true;
+    }
+    if (now - mark.finishedTimeS * 1000 > this.config.deletionDelayMs)
+      for (const n of await listAll(this.bucket, `${prefix}markers/`)) await this.bucket.delete(n);
     return true;
   }
 }

@@ -16,43 +16,70 @@ const opened = openBucket(data.bucket);
 const PIECE_BYTES = 8 << 20;
 
 /** Copies the files of blocks into a folder, piece by piece. */
-async function fetchBlocks(bucket: Bucket, tenant: string, blocks: readonly BlockMeta[], dir: string): Promise<Bucket> {
+async function fetchBlocks(
+  bucket: Bucket,
+  tenant: string,
+  blocks: readonly BlockMeta[],
+  dir: string,
+): Promise<Bucket> {
   for (const meta of blocks) {
     for (const { relPath } of meta.files) {
-      const name = `${tenant}/phlaredb/${meta.ulid}/${relPath}`, path = join(dir, meta.ulid, relPath);
+      const name = `${tenant}/phlaredb/${meta.ulid}/${relPath}`,
+        path = join(dir, meta.ulid, relPath);
       const { size } = await bucket.attributes(name);
       mkdirSync(dirname(path), { recursive: true });
       const file = await open(path, "w");
-      try { for (let at = 0; at < size; at += PIECE_BYTES) await file.writeFile(await bucket.getRange(name, at, Math.min(PIECE_BYTES, size - at))); } finally { await file.close(); }
+      try {
+        for (let at = 0; at < size; at += PIECE_BYTES)
+          await file.writeFile(await bucket.getRange(name, at, Math.min(PIECE_BYTES, size - at)));
+      } finally {
+        await file.close();
+      }
     }
   }
   return new FilesystemBucket(dir);
 }
 
 /** A tenant's blocks with files that are read in small pieces: what is far away is fetched once. */
-async function near(tenant: string, blocks: readonly BlockMeta[], workDir: string): Promise<{ meta: BlockMeta; files: BlockFiles }[]> {
+async function near(
+  tenant: string,
+  blocks: readonly BlockMeta[],
+  workDir: string,
+): Promise<{ meta: BlockMeta; files: BlockFiles }[]> {
   const bucket = await opened;
-  if (data.bucket.backend === "filesystem") return blocks.map((meta) => ({ meta, files: blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`) }));
+  if (data.bucket.backend === "filesystem")
+    return blocks.map((meta) => ({ meta, files: blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`) }));
   const fetched = await fetchBlocks(bucket, tenant, blocks, join(workDir, "sources"));
   return blocks.map((meta) => ({ meta, files: blockFilesIn(fetched, meta.ulid) }));
 }
 
 /** Reads outputs back whole before anyone gets them. */
 async function verified<T extends CompactAnswer>(result: T): Promise<T> {
-  for (const o of result.outputs) await verifyBlock(o.meta, blockFilesIn(new FilesystemBucket(dirname(o.dir)), o.meta.ulid));
+  for (const o of result.outputs)
+    await verifyBlock(o.meta, blockFilesIn(new FilesystemBucket(dirname(o.dir)), o.meta.ulid));
   return result;
 }
 
 const methods: CompactWorkerMethods = {
   async count({ tenant, blocks, drops }) {
-    const bucket = await opened, hasher = await loadHasher(), counts: number[][] = [];
+    const bucket = await opened,
+      hasher = await loadHasher(),
+      counts: number[][] = [];
     for (const [i, meta] of blocks.entries()) {
-      counts.push((await countDrops(meta, blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`), drops[i]!, hasher)).map((c) => c.profiles));
+      counts.push(
+        (
+          await countDrops(meta, blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`), drops[i]!, hasher)
+        ).map((c) => c.profiles),
+      );
     }
     return { counts };
   },
-  async compact({ tenant, blocks, ...options }) { return verified(await compactBlocks(await near(tenant, blocks, options.workDir), options)); },
-  async rewrite({ tenant, block, drops, ...options }) { return verified(await rewriteBlock((await near(tenant, [block], options.workDir))[0]!, drops, options)); },
+  async compact({ tenant, blocks, ...options }) {
+    return verified(await compactBlocks(await near(tenant, blocks, options.workDir), options));
+  },
+  async rewrite({ tenant, block, drops, ...options }) {
+    return verified(await rewriteBlock((await near(tenant, [block], options.workDir))[0]!, drops, options));
+  },
 };
 
 serveWorker(methods as never);

@@ -11,18 +11,63 @@ import type { CompactorLimits } from "./limits.ts";
  * The three parts of the compactor: the bucket index, the cleaner and the compactions.
  * @param ownership what of it is this process's
  */
-export function compaction(config: CompactorComponentConfig, { limits, base, scripts, spec, budgets }: Resources, bucket: Bucket, ownership: Ownership): { index: BucketIndexUpdater; cleaner: BlocksCleaner; compactor: Compactor } {
-  const list = (text: string): string[] => text.split(",").map((t) => t.trim()).filter((t) => t !== "");
+export function compaction(
+  config: CompactorComponentConfig,
+  { limits, base, scripts, spec, budgets }: Resources,
+  bucket: Bucket,
+  ownership: Ownership,
+): { index: BucketIndexUpdater; cleaner: BlocksCleaner; compactor: Compactor } {
+  const list = (text: string): string[] =>
+    text
+      .split(",")
+      .map((t) => t.trim())
+      .filter((t) => t !== "");
   const blockLimits: CompactorLimits = {
-    retentionMs: (t) => limits.of(t).blocksRetentionMs, splitShards: (t) => limits.of(t).splitShards, splitGroups: (t) => limits.of(t).splitGroups,
-    partialBlockDeletionDelayMs: (t) => limits.of(t).partialBlockDeletionDelayMs, downsample: (t) => limits.of(t).downsamplerEnabled, retentionRules: (t) => limits.of(t).retentionRules,
+    retentionMs: (t) => limits.of(t).blocksRetentionMs,
+    splitShards: (t) => limits.of(t).splitShards,
+    splitGroups: (t) => limits.of(t).splitGroups,
+    partialBlockDeletionDelayMs: (t) => limits.of(t).partialBlockDeletionDelayMs,
+    downsample: (t) => limits.of(t).downsamplerEnabled,
+    retentionRules: (t) => limits.of(t).retentionRules,
   };
   const index = new BucketIndexUpdater(bucket, base);
-  const cleaner = new BlocksCleaner(bucket, index, { intervalMs: config.cleanupInterval, deletionDelayMs: config.deletionDelay, removeEmptyTenants: config.noBlocksFileCleanup, retentionDryRun: config.retentionDryRun, owns: ownership.tenant }, blockLimits, base);
-  const compactor = new Compactor(scripts.compact, { bucket: spec }, bucket, index, {
-    dataDir: config.compactorDataDir, rangesMs: blockRangesOf(config), intervalMs: config.compactionInterval, firstLevelWaitMs: config.firstLevelWait, maxTenantMs: config.maxCompactionTime, retries: config.compactionRetries,
-    jobsOrder: config.compactionOrder as "newest-blocks-first", splitBy: config.compactionSplitBy as "fingerprint", downsampler: config.downsamplerEnabled, memoryBytes: budgets.compactor,
-    enabledTenants: list(config.compactorEnabledTenants), disabledTenants: list(config.compactorDisabledTenants), hostname: hostname(), retentionDryRun: config.retentionDryRun, ownership,
-  }, blockLimits, base);
+  const cleaner = new BlocksCleaner(
+    bucket,
+    index,
+    {
+      intervalMs: config.cleanupInterval,
+      deletionDelayMs: config.deletionDelay,
+      removeEmptyTenants: config.noBlocksFileCleanup,
+      retentionDryRun: config.retentionDryRun,
+      owns: ownership.tenant,
+    },
+    blockLimits,
+    base,
+  );
+  const compactor = new Compactor(
+    scripts.compact,
+    { bucket: spec },
+    bucket,
+    index,
+    {
+      dataDir: config.compactorDataDir,
+      rangesMs: blockRangesOf(config),
+      intervalMs: config.compactionInterval,
+      firstLevelWaitMs: config.firstLevelWait,
+      maxTenantMs: config.maxCompactionTime,
+      retries: config.compactionRetries,
+      jobsOrder: config.compactionOrder as "newest-blocks-first",
+      splitBy: config.compactionSplitBy as "fingerprint",
+      downsampler: config.downsamplerEnabled,
+      memoryBytes: budgets.compactor,
+      enabledTenants: list(config.compactorEnabledTenants),
+      disabledTenants: list(config.compactorDisabledTenants),
+      hostname: hostname(),
+      retentionDryRun: config.retentionDryRun,
+      ownership,
+    },
+    blockLimits,
+    base,
+  );
   return { index, cleaner, compactor };
 }

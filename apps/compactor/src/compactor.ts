@@ -1,7 +1,25 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type BlockMeta, decodeMeta, encodeMeta, isUlid, LABEL_HOSTNAME, markedUlid, uncompactedUlid } from "@cinderblock/block-meta";
-import { blocksPrefix, type BucketIndexUpdater, type CompactionJob, type Drop, markForDeletion, markNoCompact, outdatedBlocks, planJobs, tenantMarkName } from "@cinderblock/compact";
+import {
+  type BlockMeta,
+  decodeMeta,
+  encodeMeta,
+  isUlid,
+  LABEL_HOSTNAME,
+  markedUlid,
+  uncompactedUlid,
+} from "@cinderblock/block-meta";
+import {
+  blocksPrefix,
+  type BucketIndexUpdater,
+  type CompactionJob,
+  type Drop,
+  markForDeletion,
+  markNoCompact,
+  outdatedBlocks,
+  planJobs,
+  tenantMarkName,
+} from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
@@ -43,7 +61,11 @@ export interface CompactorConfig {
 const FIRST_RUN_MS = 30_000;
 
 function isAlive(pid: number): boolean {
-  try { return process.kill(pid, 0); } catch (err) { return (err as NodeJS.ErrnoException).code === "EPERM"; }
+  try {
+    return process.kill(pid, 0);
+  } catch (err) {
+    return (err as NodeJS.ErrnoException).code === "EPERM";
+  }
 }
 
 /** Why a block that cannot be read is kept out of compactions, in v1's words. */
@@ -53,7 +75,11 @@ const SET_ASIDE = "block-index-out-of-order-chunk";
 export class Compactor implements Service {
   readonly name = "compactor";
   /** told about outputs that are in the bucket, and the inputs that were marked */
-  onCompacted: (tenant: string, outputs: readonly BlockMeta[], inputs: readonly BlockMeta[]) => Promise<void> = () => Promise.resolve();
+  onCompacted: (
+    tenant: string,
+    outputs: readonly BlockMeta[],
+    inputs: readonly BlockMeta[],
+  ) => Promise<void> = () => Promise.resolve();
   private first: NodeJS.Timeout | undefined;
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
@@ -73,7 +99,15 @@ export class Compactor implements Service {
   private readonly runsFailed: { inc(): void };
   private readonly unreadable: { inc(labels: { reason: string }, n?: number): void };
 
-  constructor(script: URL, worker: CompactWorkerData, bucket: Bucket, index: BucketIndexUpdater, config: CompactorConfig, limits: CompactorLimits, base: Base) {
+  constructor(
+    script: URL,
+    worker: CompactWorkerData,
+    bucket: Bucket,
+    index: BucketIndexUpdater,
+    config: CompactorConfig,
+    limits: CompactorLimits,
+    base: Base,
+  ) {
     this.script = script;
     this.worker = worker;
     this.bucket = bucket;
@@ -81,25 +115,50 @@ export class Compactor implements Service {
     this.config = config;
     this.limits = limits;
     this.base = base;
-    this.rewriter = new Rewriter(bucket, {
-      count: async (tenant, blocks, drops) => (await this.inThread<{ counts: number[][] }>("count", { tenant, blocks, drops })).counts,
-      rewrite: (tenant, block, drops, reason, commit) => this.rewriteBlock(tenant, block, drops, reason, commit),
-    }, { firstLevelWaitMs: config.firstLevelWaitMs, retentionDryRun: config.retentionDryRun }, limits, base);
+    this.rewriter = new Rewriter(
+      bucket,
+      {
+        count: async (tenant, blocks, drops) =>
+          (await this.inThread<{ counts: number[][] }>("count", { tenant, blocks, drops })).counts,
+        rewrite: (tenant, block, drops, reason, commit) =>
+          this.rewriteBlock(tenant, block, drops, reason, commit),
+      },
+      { firstLevelWaitMs: config.firstLevelWaitMs, retentionDryRun: config.retentionDryRun },
+      limits,
+      base,
+    );
     // There from the start, at 0: an alert sees the first one.
     const { metrics } = base;
     this.jobsDone = metrics.counter("pyroscope_compactor_group_compactions_total", "Jobs that ended well.");
-    this.jobsFailed = metrics.counter("pyroscope_compactor_group_compactions_failures_total", "Jobs that failed.");
-    this.runsDone = metrics.counter("pyroscope_compactor_runs_completed_total", "Runs in which no job failed.");
+    this.jobsFailed = metrics.counter(
+      "pyroscope_compactor_group_compactions_failures_total",
+      "Jobs that failed.",
+    );
+    this.runsDone = metrics.counter(
+      "pyroscope_compactor_runs_completed_total",
+      "Runs in which no job failed.",
+    );
     this.runsFailed = metrics.counter("pyroscope_compactor_runs_failed_total", "Runs in which a job failed.");
-    this.unreadable = metrics.counter("pyroscope_compactor_blocks_marked_for_no_compaction_total", "Blocks kept out of compactions.", ["reason"]);
+    this.unreadable = metrics.counter(
+      "pyroscope_compactor_blocks_marked_for_no_compaction_total",
+      "Blocks kept out of compactions.",
+      ["reason"],
+    );
     this.unreadable.inc({ reason: SET_ASIDE }, 0);
   }
 
   start(): Promise<void> {
     this.clearAway();
-    this.first = setTimeout(() => { void this.run(); }, Math.min(this.config.intervalMs, FIRST_RUN_MS));
+    this.first = setTimeout(
+      () => {
+        void this.run();
+      },
+      Math.min(this.config.intervalMs, FIRST_RUN_MS),
+    );
     this.first.unref();
-    this.timer = setInterval(() => { void this.run(); }, this.config.intervalMs);
+    this.timer = setInterval(() => {
+      void this.run();
+    }, this.config.intervalMs);
     this.timer.unref();
     return Promise.resolve();
   }
@@ -113,20 +172,28 @@ export class Compactor implements Service {
   }
 
   /** Each process works in a folder of its own: several may share the directory. */
-  private get workRoot(): string { return join(this.config.dataDir, "compact", String(process.pid)); }
+  private get workRoot(): string {
+    return join(this.config.dataDir, "compact", String(process.pid));
+  }
 
   /** What a process that is no more was working on is of no use: nothing of it was uploaded whole. */
   private clearAway(): void {
     const root = dirname(this.workRoot);
     if (!existsSync(root)) return;
-    for (const pid of readdirSync(root)) if (pid === String(process.pid) || !isAlive(Number(pid))) rmSync(join(root, pid), { recursive: true, force: true });
+    for (const pid of readdirSync(root))
+      if (pid === String(process.pid) || !isAlive(Number(pid)))
+        rmSync(join(root, pid), { recursive: true, force: true });
   }
 
   private current: WorkerClient | undefined;
 
   /** One pass over all tenants. */
   run(): Promise<void> {
-    this.running ??= this.pass().catch((err: unknown) => this.base.log.warn({ err }, "compaction could not run")).finally(() => { this.running = undefined; });
+    this.running ??= this.pass()
+      .catch((err: unknown) => this.base.log.warn({ err }, "compaction could not run"))
+      .finally(() => {
+        this.running = undefined;
+      });
     return this.running;
   }
 
@@ -137,12 +204,19 @@ export class Compactor implements Service {
     for (const tenant of await this.index.tenants()) {
       if (this.stopping) return;
       const { enabledTenants, disabledTenants, ownership } = this.config;
-      if ((enabledTenants.length > 0 && !enabledTenants.includes(tenant)) || disabledTenants.includes(tenant)) continue;
+      if ((enabledTenants.length > 0 && !enabledTenants.includes(tenant)) || disabledTenants.includes(tenant))
+        continue;
       if (!(await this.compactTenant(tenant))) failed = true;
       if (ownership.tenant(tenant) && !(await this.rewriteTenant(tenant))) failed = true;
     }
     (failed ? this.runsFailed : this.runsDone).inc();
-    if (!failed) metrics.gauge("pyroscope_compactor_last_successful_run_timestamp_seconds", "When a run last ended without a failed job.").set(this.base.now() / 1000);
+    if (!failed)
+      metrics
+        .gauge(
+          "pyroscope_compactor_last_successful_run_timestamp_seconds",
+          "When a run last ended without a failed job.",
+        )
+        .set(this.base.now() / 1000);
   }
 
   /** Runs jobs until none is due, planning again after each. False when one failed. */
@@ -151,8 +225,11 @@ export class Compactor implements Service {
     const failures = new Map<string, number>();
     for (;;) {
       const mine = await this.mine(tenant);
-      const job = (await this.jobs(tenant)).find((j) => mine(j.key) && (failures.get(j.key) ?? 0) < this.config.retries);
-      if (!job || this.stopping || this.base.now() > until) return [...failures.values()].every((n) => n < this.config.retries);
+      const job = (await this.jobs(tenant)).find(
+        (j) => mine(j.key) && (failures.get(j.key) ?? 0) < this.config.retries,
+      );
+      if (!job || this.stopping || this.base.now() > until)
+        return [...failures.values()].every((n) => n < this.config.retries);
       try {
         await this.runJob(tenant, job);
       } catch (err) {
@@ -161,7 +238,10 @@ export class Compactor implements Service {
         failures.set(job.key, n);
         this.jobsFailed.inc();
         this.base.log.error({ tenant, job: job.key, attempt: n, err }, "compaction failed");
-        const damaged = err instanceof CinderblockError && err.kind === "corrupt" ? job.blocks.find((b) => err.message.includes(b.ulid)) : undefined;
+        const damaged =
+          err instanceof CinderblockError && err.kind === "corrupt"
+            ? job.blocks.find((b) => err.message.includes(b.ulid))
+            : undefined;
         // A block that cannot be read stays as it is, and the others go on without it.
         if (damaged) await this.setAside(tenant, damaged, (err as Error).message);
       }
@@ -180,7 +260,9 @@ export class Compactor implements Service {
     try {
       if (await this.bucket.exists(tenantMarkName(tenant))) return true;
       const prefix = blocksPrefix(tenant);
-      const present = new Set((await this.bucket.list(prefix)).map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid));
+      const present = new Set(
+        (await this.bucket.list(prefix)).map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid),
+      );
       await this.rewriter.tenant(tenant, [...(await this.sync(tenant)).values()], present);
       return true;
     } catch (err) {
@@ -190,24 +272,51 @@ export class Compactor implements Service {
     }
   }
 
-  private async rewriteBlock(tenant: string, block: BlockMeta, drops: readonly Drop[], reason: string, commit: (replacement: string) => Promise<void>): Promise<void> {
+  private async rewriteBlock(
+    tenant: string,
+    block: BlockMeta,
+    drops: readonly Drop[],
+    reason: string,
+    commit: (replacement: string) => Promise<void>,
+  ): Promise<void> {
     const started = performance.now();
     const workDir = join(this.workRoot, `${tenant}-${block.ulid}`);
     rmSync(workDir, { recursive: true, force: true });
     try {
-      const { outputs, dropped } = await this.inThread<CompactAnswer>("rewrite", { tenant, block, drops, memoryBytes: this.config.memoryBytes, workDir });
+      const { outputs, dropped } = await this.inThread<CompactAnswer>("rewrite", {
+        tenant,
+        block,
+        drops,
+        memoryBytes: this.config.memoryBytes,
+        workDir,
+      });
       await this.publish(tenant, outputs, [block]);
       await commit(outputs[0]?.meta.ulid ?? "");
       await this.mark(tenant, [block], reason, "rewritten");
       await this.index.updateTenant(tenant);
-      this.base.log.info({ tenant, blockId: block.ulid, output: outputs[0]?.meta.ulid ?? "", profiles: dropped, reason, seconds: Number(((performance.now() - started) / 1000).toFixed(2)) }, "block rewritten");
-    } finally { rmSync(workDir, { recursive: true, force: true }); }
+      this.base.log.info(
+        {
+          tenant,
+          blockId: block.ulid,
+          output: outputs[0]?.meta.ulid ?? "",
+          profiles: dropped,
+          reason,
+          seconds: Number(((performance.now() - started) / 1000).toFixed(2)),
+        },
+        "block rewritten",
+      );
+    } finally {
+      rmSync(workDir, { recursive: true, force: true });
+    }
   }
 
   private async setAside(tenant: string, block: BlockMeta, why: string): Promise<void> {
     await markNoCompact(this.bucket, tenant, block.ulid, why.slice(0, 500), this.base.now());
     this.unreadable.inc({ reason: SET_ASIDE });
-    this.base.log.error({ tenant, blockId: block.ulid, reason: why }, "block is damaged and is left out of compactions");
+    this.base.log.error(
+      { tenant, blockId: block.ulid, reason: why },
+      "block is damaged and is left out of compactions",
+    );
   }
 
   /** The jobs that are due, in the order in which they run. Marks what a compaction that was interrupted left behind. */
@@ -220,9 +329,23 @@ export class Compactor implements Service {
       known.delete(m.ulid);
     }
     const now = this.base.now();
-    const jobs = planJobs([...known.values()].map((k) => k.meta), { rangesMs: this.config.rangesMs, shards: this.limits.splitShards(tenant), splitGroups: this.limits.splitGroups(tenant) })
-      .filter((j) => Math.min(...j.blocks.map((b) => b.compaction.level)) > 1 || j.blocks.every((b) => now - known.get(b.ulid)!.uploadedMs >= this.config.firstLevelWaitMs));
-    if (this.config.jobsOrder === "newest-blocks-first") jobs.sort((a, b) => Math.max(...b.blocks.map((m) => m.maxTimeMs)) - Math.max(...a.blocks.map((m) => m.maxTimeMs)));
+    const jobs = planJobs(
+      [...known.values()].map((k) => k.meta),
+      {
+        rangesMs: this.config.rangesMs,
+        shards: this.limits.splitShards(tenant),
+        splitGroups: this.limits.splitGroups(tenant),
+      },
+    ).filter(
+      (j) =>
+        Math.min(...j.blocks.map((b) => b.compaction.level)) > 1 ||
+        j.blocks.every((b) => now - known.get(b.ulid)!.uploadedMs >= this.config.firstLevelWaitMs),
+    );
+    if (this.config.jobsOrder === "newest-blocks-first")
+      jobs.sort(
+        (a, b) =>
+          Math.max(...b.blocks.map((m) => m.maxTimeMs)) - Math.max(...a.blocks.map((m) => m.maxTimeMs)),
+      );
     return jobs;
   }
 
@@ -230,17 +353,27 @@ export class Compactor implements Service {
   private async sync(tenant: string): Promise<Map<string, { meta: BlockMeta; uploadedMs: number }>> {
     const prefix = blocksPrefix(tenant);
     const left = new Set<string>();
-    for (const n of await this.bucket.list(`${prefix}markers/`)) { const name = n.slice(`${prefix}markers/`.length); const ulid = markedUlid(name) ?? uncompactedUlid(name); if (ulid) left.add(ulid); }
+    for (const n of await this.bucket.list(`${prefix}markers/`)) {
+      const name = n.slice(`${prefix}markers/`.length);
+      const ulid = markedUlid(name) ?? uncompactedUlid(name);
+      if (ulid) left.add(ulid);
+    }
     const old = this.metas.get(tenant) ?? new Map<string, { meta: BlockMeta; uploadedMs: number }>();
     const next = new Map<string, { meta: BlockMeta; uploadedMs: number }>();
     for (const n of await this.bucket.list(prefix)) {
       const ulid = n.slice(prefix.length).replace(/\/$/, "");
       if (!isUlid(ulid) || left.has(ulid)) continue;
       const known = old.get(ulid);
-      if (known) { next.set(ulid, known); continue; }
+      if (known) {
+        next.set(ulid, known);
+        continue;
+      }
       try {
         const name = `${prefix}${ulid}/meta.json`;
-        next.set(ulid, { meta: decodeMeta(await this.bucket.get(name), `${ulid}/meta.json`), uploadedMs: (await this.bucket.attributes(name)).lastModifiedMs });
+        next.set(ulid, {
+          meta: decodeMeta(await this.bucket.get(name), `${ulid}/meta.json`),
+          uploadedMs: (await this.bucket.attributes(name)).lastModifiedMs,
+        });
       } catch (err) {
         if (!(err instanceof CinderblockError)) throw err;
         // A partial block, whose meta comes last, or a meta that cannot be read: the bucket index names both.
@@ -260,40 +393,101 @@ export class Compactor implements Service {
     rmSync(workDir, { recursive: true, force: true });
     try {
       const { outputs, rows, duplicates } = await this.inThread<CompactAnswer>("compact", {
-        tenant, blocks: job.blocks, shards: job.stage === "split" ? this.limits.splitShards(tenant) : 0, splitBy: this.config.splitBy, downsample: this.config.downsampler && this.limits.downsample(tenant),
-        memoryBytes: this.config.memoryBytes, workDir,
+        tenant,
+        blocks: job.blocks,
+        shards: job.stage === "split" ? this.limits.splitShards(tenant) : 0,
+        splitBy: this.config.splitBy,
+        downsample: this.config.downsampler && this.limits.downsample(tenant),
+        memoryBytes: this.config.memoryBytes,
+        workDir,
       });
       await this.publish(tenant, outputs, job.blocks);
       await this.mark(tenant, job.blocks, "source of compacted block", "compaction");
       await this.index.updateTenant(tenant);
       this.jobsDone.inc();
-      metrics.counter("cinderblock_compactor_duplicates_total", "Profiles that were in several inputs and are once in the output.").inc(duplicates);
-      log.info({ tenant, stage: job.stage, shard: job.shardId, rangeStart: new Date(job.rangeStartMs).toISOString(), inputs: job.blocks.length, outputs: outputs.map((o) => o.meta.ulid), profiles: rows, duplicates, seconds: Number(((performance.now() - started) / 1000).toFixed(2)) }, "blocks compacted");
+      metrics
+        .counter(
+          "cinderblock_compactor_duplicates_total",
+          "Profiles that were in several inputs and are once in the output.",
+        )
+        .inc(duplicates);
+      log.info(
+        {
+          tenant,
+          stage: job.stage,
+          shard: job.shardId,
+          rangeStart: new Date(job.rangeStartMs).toISOString(),
+          inputs: job.blocks.length,
+          outputs: outputs.map((o) => o.meta.ulid),
+          profiles: rows,
+          duplicates,
+          seconds: Number(((performance.now() - started) / 1000).toFixed(2)),
+        },
+        "blocks compacted",
+      );
     } finally {
       rmSync(workDir, { recursive: true, force: true });
     }
   }
 
   /** All files of all outputs, then their metas; sees that they are there, and lets the read path learn them before the inputs may go. */
-  private async publish(tenant: string, outputs: CompactAnswer["outputs"], inputs: readonly BlockMeta[]): Promise<void> {
+  private async publish(
+    tenant: string,
+    outputs: CompactAnswer["outputs"],
+    inputs: readonly BlockMeta[],
+  ): Promise<void> {
     const prefix = blocksPrefix(tenant);
-    for (const o of outputs) for (const f of o.meta.files) await this.bucket.putFile(`${prefix}${o.meta.ulid}/${f.relPath}`, join(o.dir, f.relPath));
-    for (const o of outputs) await this.bucket.put(`${prefix}${o.meta.ulid}/meta.json`, Buffer.from(encodeMeta({ ...o.meta, labels: { ...o.meta.labels, [LABEL_HOSTNAME]: this.config.hostname } })));
-    for (const o of outputs) if (!(await this.bucket.exists(`${prefix}${o.meta.ulid}/meta.json`))) throw new CinderblockError("unavailable", `block ${o.meta.ulid} was uploaded and is not in the bucket`);
-    await this.onCompacted(tenant, outputs.map((o) => o.meta), inputs);
+    for (const o of outputs)
+      for (const f of o.meta.files)
+        await this.bucket.putFile(`${prefix}${o.meta.ulid}/${f.relPath}`, join(o.dir, f.relPath));
+    for (const o of outputs)
+      await this.bucket.put(
+        `${prefix}${o.meta.ulid}/meta.json`,
+        Buffer.from(
+          encodeMeta({ ...o.meta, labels: { ...o.meta.labels, [LABEL_HOSTNAME]: this.config.hostname } }),
+        ),
+      );
+    for (const o of outputs)
+      if (!(await this.bucket.exists(`${prefix}${o.meta.ulid}/meta.json`)))
+        throw new CinderblockError(
+          "unavailable",
+          `block ${o.meta.ulid} was uploaded and is not in the bucket`,
+        );
+    await this.onCompacted(
+      tenant,
+      outputs.map((o) => o.meta),
+      inputs,
+    );
   }
 
-  private async mark(tenant: string, blocks: readonly BlockMeta[], details: string, reason: string): Promise<void> {
+  private async mark(
+    tenant: string,
+    blocks: readonly BlockMeta[],
+    details: string,
+    reason: string,
+  ): Promise<void> {
     for (const b of blocks) await markForDeletion(this.bucket, tenant, b.ulid, details, this.base.now());
-    this.base.metrics.counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", ["reason"]).inc({ reason }, blocks.length);
+    this.base.metrics
+      .counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", [
+        "reason",
+      ])
+      .inc({ reason }, blocks.length);
   }
 
   /** Runs one method in a thread that ends with it. */
   private async inThread<T>(method: "compact" | "rewrite" | "count", call: object): Promise<T> {
-    const worker = new WorkerClient(() => undefined, (reason) => this.base.log.error({ reason }, "compaction thread died"));
+    const worker = new WorkerClient(
+      () => undefined,
+      (reason) => this.base.log.error({ reason }, "compaction thread died"),
+    );
     this.current = worker;
     // Values are in buffers; a large young generation would only keep garbage of them alive.
     worker.start(this.script, this.worker, "compact", { maxYoungGenerationSizeMb: 4 });
-    try { return await worker.call<T>(method, call); } finally { this.current = undefined; await worker.stop(); }
+    try {
+      return await worker.call<T>(method, call);
+    } finally {
+      this.current = undefined;
+      await worker.stop();
+    }
   }
 }

@@ -3,7 +3,9 @@ import type { Drop } from "@cinderblock/compact";
 import type { BucketSpec } from "@cinderblock/objstore";
 
 /** How a compaction thread reaches the bucket. */
-export interface CompactWorkerData { bucket: BucketSpec }
+export interface CompactWorkerData {
+  bucket: BucketSpec;
+}
 
 export interface CompactCall {
   tenant: string;
@@ -14,11 +16,26 @@ export interface CompactCall {
   memoryBytes: number;
   workDir: string;
 }
-export interface CompactAnswer { outputs: { meta: BlockMeta; dir: string }[]; rows: number; duplicates: number; dropped: number }
+export interface CompactAnswer {
+  outputs: { meta: BlockMeta; dir: string }[];
+  rows: number;
+  duplicates: number;
+  dropped: number;
+}
 /** One block without some of its rows. */
-export interface RewriteCall { tenant: string; block: BlockMeta; drops: readonly Drop[]; memoryBytes: number; workDir: string }
+export interface RewriteCall {
+  tenant: string;
+  block: BlockMeta;
+  drops: readonly Drop[];
+  memoryBytes: number;
+  workDir: string;
+}
 /** How many profiles each drop would take out of each block. */
-export interface CountCall { tenant: string; blocks: readonly BlockMeta[]; drops: readonly (readonly Drop[])[] }
+export interface CountCall {
+  tenant: string;
+  blocks: readonly BlockMeta[];
+  drops: readonly (readonly Drop[])[];
+}
 export interface CompactWorkerMethods {
   count(call: CountCall): Promise<{ counts: number[][] }>;
   compact(call: CompactCall): Promise<CompactAnswer>;

@@ -13,15 +13,32 @@ export interface RewriterConfig {
 
 /** How blocks are read and written, in a thread, by the compactor. */
 export interface RewriteWork {
-  count(tenant: string, blocks: readonly BlockMeta[], drops: readonly (readonly Drop[])[]): Promise<number[][]>;
+  count(
+    tenant: string,
+    blocks: readonly BlockMeta[],
+    drops: readonly (readonly Drop[])[],
+  ): Promise<number[][]>;
   /** rewrites, uploads, lets the read path learn; then `commit`, then the block is marked. The ULID of the replacement, or nothing */
-  rewrite(tenant: string, block: BlockMeta, drops: readonly Drop[], reason: string, commit: (replacement: string) => Promise<void>): Promise<void>;
+  rewrite(
+    tenant: string,
+    block: BlockMeta,
+    drops: readonly Drop[],
+    reason: string,
+    commit: (replacement: string) => Promise<void>,
+  ): Promise<void>;
 }
 
 /** A reason to drop rows: a person's request, or a rule of the tenant's retention. */
-interface Cause { key: string; drop: Drop; request: DeletionRequest | undefined }
+interface Cause {
+  key: string;
+  drop: Drop;
+  request: DeletionRequest | undefined;
+}
 
-export interface KnownBlock { meta: BlockMeta; uploadedMs: number }
+export interface KnownBlock {
+  meta: BlockMeta;
+  uploadedMs: number;
+}
 
 /** Takes series out of blocks: what a person asked to have deleted, and what a rule of the tenant keeps for a shorter time. */
 export class Rewriter {
@@ -35,19 +52,41 @@ export class Rewriter {
   private readonly deleted: { inc(labels: { reason: string }, n?: number): void };
   private readonly rewritten: { inc(labels: { reason: string }, n?: number): void };
 
-  constructor(bucket: Bucket, work: RewriteWork, config: RewriterConfig, limits: CompactorLimits, base: Base) {
+  constructor(
+    bucket: Bucket,
+    work: RewriteWork,
+    config: RewriterConfig,
+    limits: CompactorLimits,
+    base: Base,
+  ) {
     this.bucket = bucket;
     this.work = work;
     this.config = config;
     this.limits = limits;
     this.base = base;
-    this.deleted = base.metrics.counter("cinderblock_compactor_profiles_deleted_total", "Profiles that were taken out of blocks.", ["reason"]);
-    this.rewritten = base.metrics.counter("cinderblock_compactor_blocks_rewritten_total", "Blocks that were written again without some of their profiles.", ["reason"]);
-    for (const reason of ["request", "retention"]) { this.deleted.inc({ reason }, 0); this.rewritten.inc({ reason }, 0); }
+    this.deleted = base.metrics.counter(
+      "cinderblock_compactor_profiles_deleted_total",
+      "Profiles that were taken out of blocks.",
+      ["reason"],
+    );
+    this.rewritten = base.metrics.counter(
+      "cinderblock_compactor_blocks_rewritten_total",
+      "Blocks that were written again without some of their profiles.",
+      ["reason"],
+    );
+    for (const reason of ["request", "retention"]) {
+      this.deleted.inc({ reason }, 0);
+      this.rewritten.inc({ reason }, 0);
+    }
   }
 
   /** Whether series of a tenant are to be taken out of its blocks. */
-  async isBusy(tenant: string): Promise<boolean> { return this.limits.retentionRules(tenant).length > 0 || (await deletionRequests(this.bucket, tenant)).some((r) => r.state === "active"); }
+  async isBusy(tenant: string): Promise<boolean> {
+    return (
+      this.limits.retentionRules(tenant).length > 0 ||
+      (await deletionRequests(this.bucket, tenant)).some((r) => r.state === "active")
+    );
+  }
 
   /**
    * One pass over a tenant. A block waits while what it was made of is still in the bucket: a plan may go back to it.
@@ -64,50 +103,109 @@ export class Rewriter {
     const tasks: { block: BlockMeta; causes: Cause[] }[] = [];
     for (const { meta, uploadedMs } of [...blocks].sort((a, b) => a.meta.minTimeMs - b.meta.minTimeMs)) {
       const causes: Cause[] = [];
-      for (const request of requests) if (meta.minTimeMs <= request.endMs && meta.maxTimeMs >= request.startMs) causes.push({ key: request.id, drop: { selector: request.selector, startMs: request.startMs, endMs: request.endMs }, request });
-      for (const r of rules) if (meta.maxTimeMs < now - r.periodMs) causes.push({ key: `retention ${r.selector}`, drop: { selector: r.selector, startMs: meta.minTimeMs, endMs: meta.maxTimeMs }, request: undefined });
+      for (const request of requests)
+        if (meta.minTimeMs <= request.endMs && meta.maxTimeMs >= request.startMs)
+          causes.push({
+            key: request.id,
+            drop: { selector: request.selector, startMs: request.startMs, endMs: request.endMs },
+            request,
+          });
+      for (const r of rules)
+        if (meta.maxTimeMs < now - r.periodMs)
+          causes.push({
+            key: `retention ${r.selector}`,
+            drop: { selector: r.selector, startMs: meta.minTimeMs, endMs: meta.maxTimeMs },
+            request: undefined,
+          });
       const left = causes.filter((c) => !clean.get(meta.ulid)?.has(c.key));
       if (left.length === 0) continue;
-      const waits = (meta.compaction.level <= 1 && now - uploadedMs < this.config.firstLevelWaitMs) || meta.compaction.sources.some((s) => s !== meta.ulid && present.has(s));
-      if (waits) { for (const c of left) if (c.request) open.add(c.key); continue; }
+      const waits =
+        (meta.compaction.level <= 1 && now - uploadedMs < this.config.firstLevelWaitMs) ||
+        meta.compaction.sources.some((s) => s !== meta.ulid && present.has(s));
+      if (waits) {
+        for (const c of left) if (c.request) open.add(c.key);
+        continue;
+      }
       tasks.push({ block: meta, causes: left });
     }
     if (tasks.length > 0) await this.run(tenant, tasks, open, clean);
     for (const r of requests) {
       if (now <= r.untilMs || open.has(r.id)) continue;
       await saveDeletion(this.bucket, { ...r, state: "done", doneMs: now });
-      this.base.log.info({ tenant, request: r.id, profiles: r.steps.reduce((n, s) => n + s.profiles, 0) }, "deletion is done");
+      this.base.log.info(
+        { tenant, request: r.id, profiles: r.steps.reduce((n, s) => n + s.profiles, 0) },
+        "deletion is done",
+      );
     }
   }
 
-  private async run(tenant: string, tasks: readonly { block: BlockMeta; causes: Cause[] }[], open: Set<string>, clean: Map<string, Set<string>>): Promise<void> {
-    const counts = await this.work.count(tenant, tasks.map((t) => t.block), tasks.map((t) => t.causes.map((c) => c.drop)));
-    let dryProfiles = 0, dryBlocks = 0;
+  private async run(
+    tenant: string,
+    tasks: readonly { block: BlockMeta; causes: Cause[] }[],
+    open: Set<string>,
+    clean: Map<string, Set<string>>,
+  ): Promise<void> {
+    const counts = await this.work.count(
+      tenant,
+      tasks.map((t) => t.block),
+      tasks.map((t) => t.causes.map((c) => c.drop)),
+    );
+    let dryProfiles = 0,
+      dryBlocks = 0;
     for (const [i, { block, causes }] of tasks.entries()) {
       const found = causes.map((cause, k) => ({ cause, profiles: counts[i]![k]! }));
-      clean.set(block.ulid, new Set([...(clean.get(block.ulid) ?? []), ...found.filter((f) => f.profiles === 0).map((f) => f.cause.key)]));
+      clean.set(
+        block.ulid,
+        new Set([
+          ...(clean.get(block.ulid) ?? []),
+          ...found.filter((f) => f.profiles === 0).map((f) => f.cause.key),
+        ]),
+      );
       const matched = found.filter((f) => f.profiles > 0);
       const due = this.config.retentionDryRun ? matched.filter((f) => f.cause.request) : matched;
       for (const f of matched) {
         if (due.includes(f)) continue;
         dryProfiles += f.profiles;
         dryBlocks++;
-        this.base.log.info({ tenant, blockId: block.ulid, rule: f.cause.key, profiles: f.profiles }, "profiles would be deleted by retention (dry run)");
+        this.base.log.info(
+          { tenant, blockId: block.ulid, rule: f.cause.key, profiles: f.profiles },
+          "profiles would be deleted by retention (dry run)",
+        );
       }
       if (due.length === 0) continue;
       for (const f of due) if (f.cause.request) open.add(f.cause.key);
       const reason = due.some((f) => f.cause.request) ? "request" : "retention";
-      await this.work.rewrite(tenant, block, due.map((f) => f.cause.drop), `series deleted by ${due.map((f) => (f.cause.request ? `request ${f.cause.key}` : f.cause.key)).join(", ")}`, async (replacement) => {
-        for (const { cause: { request }, profiles } of due) {
-          if (!request) continue;
-          request.steps.push({ atMs: this.base.now(), block: block.ulid, replacement, profiles });
-          await saveDeletion(this.bucket, request);
-        }
-      });
+      await this.work.rewrite(
+        tenant,
+        block,
+        due.map((f) => f.cause.drop),
+        `series deleted by ${due.map((f) => (f.cause.request ? `request ${f.cause.key}` : f.cause.key)).join(", ")}`,
+        async (replacement) => {
+          for (const {
+            cause: { request },
+            profiles,
+          } of due) {
+            if (!request) continue;
+            request.steps.push({ atMs: this.base.now(), block: block.ulid, replacement, profiles });
+            await saveDeletion(this.bucket, request);
+          }
+        },
+      );
       this.rewritten.inc({ reason });
-      for (const f of due) this.deleted.inc({ reason: f.cause.request ? "request" : "retention" }, f.profiles);
+      for (const f of due)
+        this.deleted.inc({ reason: f.cause.request ? "request" : "retention" }, f.profiles);
     }
-    this.base.metrics.gauge("cinderblock_compactor_retention_dry_run_profiles", "Profiles that rules of retention would have deleted in the last pass, where they are only counted.", ["user"]).set({ user: tenant }, dryProfiles);
-    if (dryBlocks > 0) this.base.log.info({ tenant, profiles: dryProfiles, blocks: dryBlocks }, "retention by rules is a dry run");
+    this.base.metrics
+      .gauge(
+        "cinderblock_compactor_retention_dry_run_profiles",
+        "Profiles that rules of retention would have deleted in the last pass, where they are only counted.",
+        ["user"],
+      )
+      .set({ user: tenant }, dryProfiles);
+    if (dryBlocks > 0)
+      this.base.log.info(
+        { tenant, profiles: dryProfiles, blocks: dryBlocks },
+        "retention by rules is a dry run",
+      );
   }
 }

@@ -11,25 +11,67 @@ const LIMITS = { ...TEST_LIMITS, aggregationWindowMs: 15_000, aggregationPeriodM
 
 /** Notes what it is given and answers when it is told to. */
 class Path implements WritePath {
-  readonly taken: { tenant: string; service: string; push: RawPush; answer: () => void; fail: (err: Error) => void }[] = [];
+  readonly taken: {
+    tenant: string;
+    service: string;
+    push: RawPush;
+    answer: () => void;
+    fail: (err: Error) => void;
+  }[] = [];
   at: (push: RawPush) => boolean = () => true;
   push(tenant: string, service: string, push: RawPush): Promise<PushAnswer> {
     return new Promise((resolve, reject) => {
-      const own = (bytes: number): PushAnswer => ({ profiles: 1, compressedBytes: bytes, decompressedBytes: 0, samples: 0, discarded: [], error: undefined });
-      const answer = (): void => { resolve({ ...own(push.body.length), ...(push.kind === "aggregate" ? { parts: pushesOf(push).map((p) => own(p.body.length)) } : {}) }); };
+      const own = (bytes: number): PushAnswer => ({
+        profiles: 1,
+        compressedBytes: bytes,
+        decompressedBytes: 0,
+        samples: 0,
+        discarded: [],
+        error: undefined,
+      });
+      const answer = (): void => {
+        resolve({
+          ...own(push.body.length),
+          ...(push.kind === "aggregate" ? { parts: pushesOf(push).map((p) => own(p.body.length)) } : {}),
+        });
+      };
       this.taken.push({ tenant, service, push, answer, fail: reject });
       if (this.at(push)) answer();
     });
   }
-  refuse(): void { /* takes everything */ }
+  refuse(): void {
+    /* takes everything */
+  }
 }
 
-const push = (pods: string[], size = 10): SentPush => ({ kind: "push", codec: "proto", gzip: false, body: encodePush(pods.map((pod) => ({ labels: [{ name: "service_name", value: "s" }, { name: "pod", value: pod }], profiles: [new Uint8Array(size)] }))) });
-const sizes = (path: Path): number[] => path.taken.map((t) => (t.push.kind === "aggregate" ? t.push.parts.length : 1));
+const push = (pods: string[], size = 10): SentPush => ({
+  kind: "push",
+  codec: "proto",
+  gzip: false,
+  body: encodePush(
+    pods.map((pod) => ({
+      labels: [
+        { name: "service_name", value: "s" },
+        { name: "pod", value: pod },
+      ],
+      profiles: [new Uint8Array(size)],
+    })),
+  ),
+});
+const sizes = (path: Path): number[] =>
+  path.taken.map((t) => (t.push.kind === "aggregate" ? t.push.parts.length : 1));
 
 function rig(config = { maxBytes: 1 << 20, maxHeldBytes: 10 << 20 }) {
-  const path = new Path(), metrics = new Metrics(), aggregation = new Aggregation(path, config, { log: createLogger({ level: "fatal", format: "json" }), metrics, tracer: startTracing("", "0"), now: () => Date.now() });
-  const send = (pods: string[], size?: number, limits = LIMITS, tenant = "t") => aggregation.push(tenant, "s", push(pods, size), limits);
+  const path = new Path(),
+    metrics = new Metrics(),
+    aggregation = new Aggregation(path, config, {
+      log: createLogger({ level: "fatal", format: "json" }),
+      metrics,
+      tracer: startTracing("", "0"),
+      now: () => Date.now(),
+    });
+  const send = (pods: string[], size?: number, limits = LIMITS, tenant = "t") =>
+    aggregation.push(tenant, "s", push(pods, size), limits);
   return { path, metrics, aggregation, send };
 }
 
@@ -40,10 +82,17 @@ describe("aggregation", () => {
     expect(sizes(path)).toEqual([1]);
     path.at = () => false;
     let answered = 0;
-    const held = [11, 12, 13].map((n) => send(["a"], n).then((a) => { answered++; return a.compressedBytes; }));
+    const held = [11, 12, 13].map((n) =>
+      send(["a"], n).then((a) => {
+        answered++;
+        return a.compressedBytes;
+      }),
+    );
     await sleep(50);
     expect(sizes(path)).toEqual([1]);
-    expect(await metrics.registry.metrics()).toMatch(/pyroscope_distributor_aggregation_active_aggregates 1\n/);
+    expect(await metrics.registry.metrics()).toMatch(
+      /pyroscope_distributor_aggregation_active_aggregates 1\n/,
+    );
     await sleep(250);
     expect(sizes(path)).toEqual([1, 3]);
     await sleep(50);
@@ -51,15 +100,25 @@ describe("aggregation", () => {
     path.taken[1]!.answer();
     // Each hears of its own.
     expect(await Promise.all(held)).toEqual([11, 12, 13].map((n) => push(["a"], n).body.length));
-    expect(path.taken[1]).toMatchObject({ tenant: "t", service: "s", push: { kind: "aggregate", windowMs: 15_000 } });
-    expect(await metrics.registry.metrics()).toMatch(/pyroscope_distributor_aggregation_aggregated_pushes_total 3\n/);
+    expect(path.taken[1]).toMatchObject({
+      tenant: "t",
+      service: "s",
+      push: { kind: "aggregate", windowMs: 15_000 },
+    });
+    expect(await metrics.registry.metrics()).toMatch(
+      /pyroscope_distributor_aggregation_aggregated_pushes_total 3\n/,
+    );
   });
 
   it("leaves alone what comes at its pace, other series, other tenants, and tenants that ask for none", async () => {
     const { path, send } = rig();
-    for (let i = 0; i < 2; i++) { await send(["a"]); await sleep(220); }
+    for (let i = 0; i < 2; i++) {
+      await send(["a"]);
+      await sleep(220);
+    }
     await Promise.all([send(["b"]), send(["c"]), send(["b"], 10, LIMITS, "u")]);
-    for (const off of [{ aggregationPeriodMs: 0 }, { aggregationWindowMs: 0 }]) for (let i = 0; i < 3; i++) await send(["a"], 10, { ...LIMITS, ...off });
+    for (const off of [{ aggregationPeriodMs: 0 }, { aggregationWindowMs: 0 }])
+      for (let i = 0; i < 3; i++) await send(["a"], 10, { ...LIMITS, ...off });
     expect(sizes(path)).toEqual(Array.from({ length: 11 }, () => 1));
   });
 
@@ -80,13 +139,31 @@ describe("aggregation", () => {
     const { path, send } = rig();
     await send(["a"]);
     path.at = () => false;
-    const held = [1, 2].map(() => send(["a"]).then(() => "taken", (err: unknown) => (err as CinderblockError).kind));
+    const held = [1, 2].map(() =>
+      send(["a"]).then(
+        () => "taken",
+        (err: unknown) => (err as CinderblockError).kind,
+      ),
+    );
     await sleep(250);
     path.taken[1]!.fail(new CinderblockError("unavailable", "no ingester"));
     expect(await Promise.all(held)).toEqual(["unavailable", "unavailable"]);
     path.at = () => true;
     expect((await send(["a"])).profiles).toBe(1);
-    await expect(Promise.all([send(["z"]), (path.at = () => false, send(["y", "x"]).then(() => "taken", () => "refused")), (async () => { await sleep(20); for (const t of path.taken.slice(-2)) t.fail(new Error("gone")); })()])).resolves.toMatchObject([{}, "refused", undefined]);
+    await expect(
+      Promise.all([
+        send(["z"]),
+        ((path.at = () => false),
+        send(["y", "x"]).then(
+          () => "taken",
+          () => "refused",
+        )),
+        (async () => {
+          await sleep(20);
+          for (const t of path.taken.slice(-2)) t.fail(new Error("gone"));
+        })(),
+      ]),
+    ).resolves.toMatchObject([{}, "refused", undefined]);
   });
 
   it("is bounded: a series by what one write may hold, all of them by what may wait", async () => {

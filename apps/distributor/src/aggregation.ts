@@ -1,4 +1,11 @@
-import { aggregateOf, answerOfParts, type PushAnswer, pushesBySeries, type SentPush, type SeriesPush } from "@cinderblock/ingest";
+import {
+  aggregateOf,
+  answerOfParts,
+  type PushAnswer,
+  pushesBySeries,
+  type SentPush,
+  type SeriesPush,
+} from "@cinderblock/ingest";
 import { type Limits, smallerLimit } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import type { WritePath } from "./distributor.ts";
@@ -10,10 +17,26 @@ export interface AggregationConfig {
   maxHeldBytes: number;
 }
 
-interface Waiting { push: SentPush; resolve: (answer: PushAnswer) => void; reject: (err: unknown) => void }
-interface Held { series: Series; tenant: string; service: string; limits: Limits; pushes: Waiting[]; bytes: number; timer: NodeJS.Timeout }
+interface Waiting {
+  push: SentPush;
+  resolve: (answer: PushAnswer) => void;
+  reject: (err: unknown) => void;
+}
+interface Held {
+  series: Series;
+  tenant: string;
+  service: string;
+  limits: Limits;
+  pushes: Waiting[];
+  bytes: number;
+  timer: NodeJS.Timeout;
+}
 /** One series of a tenant: when its last push came, and what is held of it. */
-interface Series { lastMs: number; periodMs: number; held: Held | undefined }
+interface Series {
+  lastMs: number;
+  periodMs: number;
+  held: Held | undefined;
+}
 
 /** Series are looked over when there are twice as many as the last time left, and so many at least. */
 const SWEEP_FROM = 1024;
@@ -38,17 +61,49 @@ export class Aggregation {
     this.path = path;
     this.config = config;
     const { metrics } = base;
-    this.aggregated = metrics.counter("pyroscope_distributor_aggregation_aggregated_pushes_total", "Pushes that were written together with others of their series.");
-    metrics.gauge("pyroscope_distributor_aggregation_active_series", "Series that are looked at for aggregation.", [], (g) => { this.sweep(); g.set(this.series.size); });
-    metrics.gauge("pyroscope_distributor_aggregation_active_aggregates", "Series of which pushes are held.", [], (g) => { g.set(this.held.size); });
-    metrics.gauge("cinderblock_distributor_aggregation_held_bytes", "Bodies of pushes that are held for aggregation.", [], (g) => { g.set(this.heldBytes); });
+    this.aggregated = metrics.counter(
+      "pyroscope_distributor_aggregation_aggregated_pushes_total",
+      "Pushes that were written together with others of their series.",
+    );
+    metrics.gauge(
+      "pyroscope_distributor_aggregation_active_series",
+      "Series that are looked at for aggregation.",
+      [],
+      (g) => {
+        this.sweep();
+        g.set(this.series.size);
+      },
+    );
+    metrics.gauge(
+      "pyroscope_distributor_aggregation_active_aggregates",
+      "Series of which pushes are held.",
+      [],
+      (g) => {
+        g.set(this.held.size);
+      },
+    );
+    metrics.gauge(
+      "cinderblock_distributor_aggregation_held_bytes",
+      "Bodies of pushes that are held for aggregation.",
+      [],
+      (g) => {
+        g.set(this.heldBytes);
+      },
+    );
   }
 
-  refuse(): void { this.path.refuse(); }
+  refuse(): void {
+    this.path.refuse();
+  }
 
   async push(tenant: string, service: string, push: SentPush, limits: Limits): Promise<PushAnswer> {
-    if (limits.aggregationWindowMs <= 0 || limits.aggregationPeriodMs <= 0 || this.draining) return this.path.push(tenant, service, push, limits);
-    const parts = pushesBySeries(push, service, smallerLimit(this.config.maxBytes, limits.ingestionBodyLimitBytes));
+    if (limits.aggregationWindowMs <= 0 || limits.aggregationPeriodMs <= 0 || this.draining)
+      return this.path.push(tenant, service, push, limits);
+    const parts = pushesBySeries(
+      push,
+      service,
+      smallerLimit(this.config.maxBytes, limits.ingestionBodyLimitBytes),
+    );
     if (!parts) return this.path.push(tenant, service, push, limits);
     if (parts.length === 1) return this.one(tenant, parts[0]!, limits);
     // One series that fails does not stop the others; the sender hears of it.
@@ -59,22 +114,30 @@ export class Aggregation {
   }
 
   private one(tenant: string, { key, service, push }: SeriesPush, limits: Limits): Promise<PushAnswer> {
-    const { aggregationPeriodMs: periodMs } = limits, now = performance.now(), id = `${tenant}\u0000${key}`;
+    const { aggregationPeriodMs: periodMs } = limits,
+      now = performance.now(),
+      id = `${tenant}\u0000${key}`;
     let series = this.series.get(id);
     const since = series ? now - series.lastMs : Infinity;
     if (!series) {
-      if (this.series.size >= this.sweepAt) { this.sweep(); this.sweepAt = Math.max(SWEEP_FROM, this.series.size * 2); }
+      if (this.series.size >= this.sweepAt) {
+        this.sweep();
+        this.sweepAt = Math.max(SWEEP_FROM, this.series.size * 2);
+      }
       this.series.set(id, (series = { lastMs: now, periodMs, held: undefined }));
     }
     series.lastMs = now;
     series.periodMs = periodMs;
-    const { body } = push, { maxBytes, maxHeldBytes } = this.config;
+    const { body } = push,
+      { maxBytes, maxHeldBytes } = this.config;
     if (series.held && series.held.bytes + body.length > maxBytes) this.write(series.held);
     if (!series.held && since > periodMs) return this.path.push(tenant, service, push, limits);
     const held = (series.held ??= this.hold(tenant, service, limits, series));
     held.bytes += body.length;
     this.heldBytes += body.length;
-    const answer = new Promise<PushAnswer>((resolve, reject) => { held.pushes.push({ push, resolve, reject }); });
+    const answer = new Promise<PushAnswer>((resolve, reject) => {
+      held.pushes.push({ push, resolve, reject });
+    });
     for (const oldest of this.held) {
       if (this.heldBytes <= maxHeldBytes) break;
       this.write(oldest);
@@ -83,7 +146,17 @@ export class Aggregation {
   }
 
   private hold(tenant: string, service: string, limits: Limits, series: Series): Held {
-    const held: Held = { series, tenant, service, limits, pushes: [], bytes: 0, timer: setTimeout(() => { this.write(held); }, limits.aggregationPeriodMs) };
+    const held: Held = {
+      series,
+      tenant,
+      service,
+      limits,
+      pushes: [],
+      bytes: 0,
+      timer: setTimeout(() => {
+        this.write(held);
+      }, limits.aggregationPeriodMs),
+    };
     this.held.add(held);
     return held;
   }
@@ -94,14 +167,32 @@ export class Aggregation {
     clearTimeout(held.timer);
     this.heldBytes -= held.bytes;
     held.series.held = undefined;
-    const { tenant, service, limits, pushes } = held, [first] = pushes;
-    const done = pushes.length === 1
-      ? this.path.push(tenant, service, first!.push, limits).then(first!.resolve)
-      : this.path.push(tenant, service, aggregateOf(Math.max(1, Math.round(limits.aggregationWindowMs)), pushes.map((p) => p.push)), limits).then(({ parts }) => {
-        this.aggregated.inc(pushes.length);
-        pushes.forEach((p, i) => { p.resolve(parts![i]!); });
-      });
-    const writing = done.catch((err: unknown) => { for (const p of pushes) p.reject(err); }).finally(() => this.writing.delete(writing));
+    const { tenant, service, limits, pushes } = held,
+      [first] = pushes;
+    const done =
+      pushes.length === 1
+        ? this.path.push(tenant, service, first!.push, limits).then(first!.resolve)
+        : this.path
+            .push(
+              tenant,
+              service,
+              aggregateOf(
+                Math.max(1, Math.round(limits.aggregationWindowMs)),
+                pushes.map((p) => p.push),
+              ),
+              limits,
+            )
+            .then(({ parts }) => {
+              this.aggregated.inc(pushes.length);
+              pushes.forEach((p, i) => {
+                p.resolve(parts![i]!);
+              });
+            });
+    const writing = done
+      .catch((err: unknown) => {
+        for (const p of pushes) p.reject(err);
+      })
+      .finally(() => this.writing.delete(writing));
     this.writing.add(writing);
   }
 

@@ -13,26 +13,55 @@ import { Validator } from "./validator.ts";
 export const distributor: Component<typeof distributorSchema> = {
   name: "distributor",
   schema: distributorSchema,
-  check: (config) => { if (config.writeBuffer === "kafka") kafkaOf(config); },
+  check: (config) => {
+    if (config.writeBuffer === "kafka") kafkaOf(config);
+  },
   wire(config, process) {
-    const { base, client, resources: { limits, budgets, scripts } } = process;
+    const {
+      base,
+      client,
+      resources: { limits, budgets, scripts },
+    } = process;
     const ring = process.view(INGESTERS);
     if (config.writeBuffer === "kafka") {
       // Records live for some milliseconds, outside of a small heap: V8 takes them for a heap that grows and marks all of it
       // twelve times a second, a third of this process's CPU (docs/adr/0009). It may grow to four times what lives instead.
       setFlagsFromString("--heap-growing-percent=300");
       const { log, service } = partitionedLog(config, base);
-      const watch = new PartitionWatch(log, ring, client, base), validator = new Validator(scripts.validate, budgets.workers, base);
+      const watch = new PartitionWatch(log, ring, client, base),
+        validator = new Validator(scripts.validate, budgets.workers, base);
       process.add(service, validator, watch);
-      const path = new KafkaWritePath({ timeoutMs: config.pushTimeout, maxRecordBytes: config.kafkaMaxRecord }, log, validator, watch, (tenant) => limits.of(tenant).maxGlobalSeriesPerTenant, base);
+      const path = new KafkaWritePath(
+        { timeoutMs: config.pushTimeout, maxRecordBytes: config.kafkaMaxRecord },
+        log,
+        validator,
+        watch,
+        (tenant) => limits.of(tenant).maxGlobalSeriesPerTenant,
+        base,
+      );
       // An aggregate is one record: half of what one may be leaves room for the labels and limits beside the bodies.
       const taking = new Distributor(path, limits, budgets.inflight, base, config.kafkaMaxRecord / 2);
       process.beforeStop(() => taking.drain());
-      process.serve(distributorRoutes(taking, config.multitenancy, base.now), partitionRoutes(() => watch.states()));
-      process.readyWhen(() => (watch.states().length === 0 ? "no ingester has told yet of the partitions that it reads" : ""));
+      process.serve(
+        distributorRoutes(taking, config.multitenancy, base.now),
+        partitionRoutes(() => watch.states()),
+      );
+      process.readyWhen(() =>
+        watch.states().length === 0 ? "no ingester has told yet of the partitions that it reads" : "",
+      );
       return;
     }
-    const path = new RingWritePath({ replicationFactor: config.replicationFactor, zoneAware: config.zoneAware, timeoutMs: config.pushTimeout, shardSize: (tenant) => limits.of(tenant).ingestionShardSize }, () => ring.snapshot, (address) => new RemotePush(client, address), base);
+    const path = new RingWritePath(
+      {
+        replicationFactor: config.replicationFactor,
+        zoneAware: config.zoneAware,
+        timeoutMs: config.pushTimeout,
+        shardSize: (tenant) => limits.of(tenant).ingestionShardSize,
+      },
+      () => ring.snapshot,
+      (address) => new RemotePush(client, address),
+      base,
+    );
     const taking = new Distributor(path, limits, budgets.inflight, base);
     process.beforeStop(() => taking.drain());
     process.serve(distributorRoutes(taking, config.multitenancy, base.now));

@@ -1,5 +1,11 @@
 import { CinderblockError, fromErrorRecord } from "@cinderblock/errors";
-import { IngestionGate, OTHER_GROUP, type PushAnswer, type RawPush, type SentPush } from "@cinderblock/ingest";
+import {
+  IngestionGate,
+  OTHER_GROUP,
+  type PushAnswer,
+  type RawPush,
+  type SentPush,
+} from "@cinderblock/ingest";
 import type { Limits, TenantLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { Aggregation } from "./aggregation.ts";
@@ -14,7 +20,12 @@ export interface WritePath {
 }
 
 /** What a tenant's pushes of a type are counted by. `other`: of a tenant without usage groups, all of it. */
-interface Children { profiles: { inc(n: number): void }; sizes: { observe(n: number): void }[]; groups: { inc(labels: Record<string, string>, n: number): void }; other: { inc(n: number): void } }
+interface Children {
+  profiles: { inc(n: number): void };
+  sizes: { observe(n: number): void }[];
+  groups: { inc(labels: Record<string, string>, n: number): void };
+  other: { inc(n: number): void };
+}
 
 /** Pushes are held together up to this size. */
 const AGGREGATE_BYTES = 4 << 20;
@@ -29,40 +40,81 @@ export class Distributor {
   private readonly base: Base;
 
   /** @param maxPushBytes the write path takes pushes of this size together */
-  constructor(path: WritePath, limits: TenantLimits, maxInFlightBytes: number, base: Base, maxPushBytes = AGGREGATE_BYTES) {
-    this.path = new Aggregation(path, { maxBytes: Math.min(AGGREGATE_BYTES, maxPushBytes), maxHeldBytes: maxInFlightBytes / 2 }, base);
+  constructor(
+    path: WritePath,
+    limits: TenantLimits,
+    maxInFlightBytes: number,
+    base: Base,
+    maxPushBytes = AGGREGATE_BYTES,
+  ) {
+    this.path = new Aggregation(
+      path,
+      { maxBytes: Math.min(AGGREGATE_BYTES, maxPushBytes), maxHeldBytes: maxInFlightBytes / 2 },
+      base,
+    );
     this.limits = limits;
     this.maxInFlightBytes = maxInFlightBytes;
     this.base = base;
-    base.metrics.gauge("cinderblock_distributor_inflight_bytes", "Bodies of pushes that are being processed.", [], (g) => { g.set(this.inFlightBytes); });
+    base.metrics.gauge(
+      "cinderblock_distributor_inflight_bytes",
+      "Bodies of pushes that are being processed.",
+      [],
+      (g) => {
+        g.set(this.inFlightBytes);
+      },
+    );
   }
 
   /** Writes what is held, and holds nothing any more: for a stop. */
-  drain(): Promise<void> { return this.path.drain(); }
+  drain(): Promise<void> {
+    return this.path.drain();
+  }
 
-  bodyLimit(tenant: string): number { return this.limits.of(tenant).ingestionBodyLimitBytes; }
+  bodyLimit(tenant: string): number {
+    return this.limits.of(tenant).ingestionBodyLimitBytes;
+  }
 
   /** Throws when a body of `bytes` cannot be held, or the write path takes nothing now. */
   admit(bytes: number): void {
     this.path.refuse();
     // The memory ceiling: what cannot be held is refused before it is read.
     if (this.inFlightBytes > 0 && this.inFlightBytes + bytes > this.maxInFlightBytes) {
-      throw new CinderblockError("limit", `pushes of ${this.inFlightBytes} bytes are in flight; the limit is ${this.maxInFlightBytes} (-memory.inflight-bytes)`, { reason: "rate_limited" });
+      throw new CinderblockError(
+        "limit",
+        `pushes of ${this.inFlightBytes} bytes are in flight; the limit is ${this.maxInFlightBytes} (-memory.inflight-bytes)`,
+        { reason: "rate_limited" },
+      );
     }
   }
 
   async push(tenant: string, service: string, push: SentPush, type: string): Promise<void> {
-    const bytes = push.body.length, limits = this.limits.of(tenant);
+    const bytes = push.body.length,
+      limits = this.limits.of(tenant);
     let trickle = false;
-    try { trickle = this.gate.check(tenant, limits.ingestionLimit, this.base.now()); } catch (err) { this.discard([{ reason: "ingest_limit_reached", profiles: 1, bytes }], tenant); throw err; }
-    try { this.admit(bytes); } catch (err) { this.discard([{ reason: "rate_limited", profiles: 1, bytes }], tenant); throw err; }
+    try {
+      trickle = this.gate.check(tenant, limits.ingestionLimit, this.base.now());
+    } catch (err) {
+      this.discard([{ reason: "ingest_limit_reached", profiles: 1, bytes }], tenant);
+      throw err;
+    }
+    try {
+      this.admit(bytes);
+    } catch (err) {
+      this.discard([{ reason: "rate_limited", profiles: 1, bytes }], tenant);
+      throw err;
+    }
     this.inFlightBytes += bytes;
     try {
-      const answer = await this.base.tracer.span("distributor.push", { tenant, bytes }, () => this.path.push(tenant, service, trickle ? { ...push, trickle } : push, limits));
-      if (answer.trickled && !limits.ingestionLimit!.reached) this.gate.use(tenant, limits.ingestionLimit!, this.base.now());
+      const answer = await this.base.tracer.span("distributor.push", { tenant, bytes }, () =>
+        this.path.push(tenant, service, trickle ? { ...push, trickle } : push, limits),
+      );
+      if (answer.trickled && !limits.ingestionLimit!.reached)
+        this.gate.use(tenant, limits.ingestionLimit!, this.base.now());
       this.count(tenant, type, answer);
       if (answer.error) throw fromErrorRecord(answer.error);
-    } finally { this.inFlightBytes -= bytes; }
+    } finally {
+      this.inFlightBytes -= bytes;
+    }
   }
 
   private readonly series = new Map<string, Children>();
@@ -73,14 +125,35 @@ export class Distributor {
     let known = this.series.get(key);
     if (!known) {
       const { metrics } = this.base;
-      const size = (name: string, help: string, buckets: number[]) => metrics.histogram(name, help, ["type", "tenant"], buckets).labels({ type, tenant });
-      const groups = metrics.counter("pyroscope_usage_group_received_decompressed_total", "Bytes of profiles received, uncompressed, by usage group.", ["type", "tenant", "usage_group"]);
+      const size = (name: string, help: string, buckets: number[]) =>
+        metrics.histogram(name, help, ["type", "tenant"], buckets).labels({ type, tenant });
+      const groups = metrics.counter(
+        "pyroscope_usage_group_received_decompressed_total",
+        "Bytes of profiles received, uncompressed, by usage group.",
+        ["type", "tenant", "usage_group"],
+      );
       known = {
-        groups, other: groups.labels({ type, tenant, usage_group: OTHER_GROUP }),
-        profiles: metrics.counter("pyroscope_distributor_profiles_received_total", "Profiles received.", ["tenant"]).labels({ tenant }),
+        groups,
+        other: groups.labels({ type, tenant, usage_group: OTHER_GROUP }),
+        profiles: metrics
+          .counter("pyroscope_distributor_profiles_received_total", "Profiles received.", ["tenant"])
+          .labels({ tenant }),
         sizes: [
-          size("pyroscope_distributor_received_compressed_bytes", "Size of pushed profiles as they came.", sizeBuckets), size("pyroscope_distributor_received_decompressed_bytes", "Size of pushed profiles, uncompressed.", sizeBuckets),
-          size("pyroscope_distributor_received_samples", "Samples of pushed profiles.", [10, 100, 1000, 10000, 100000]),
+          size(
+            "pyroscope_distributor_received_compressed_bytes",
+            "Size of pushed profiles as they came.",
+            sizeBuckets,
+          ),
+          size(
+            "pyroscope_distributor_received_decompressed_bytes",
+            "Size of pushed profiles, uncompressed.",
+            sizeBuckets,
+          ),
+          size(
+            "pyroscope_distributor_received_samples",
+            "Samples of pushed profiles.",
+            [10, 100, 1000, 10000, 100000],
+          ),
         ],
       };
       this.series.set(key, known);
@@ -95,16 +168,32 @@ export class Distributor {
     c.sizes[1]!.observe(a.decompressedBytes);
     c.sizes[2]!.observe(a.samples);
     if (!a.groups) c.other.inc(a.decompressedBytes);
-    else for (const [usage_group, bytes] of Object.entries(a.groups)) c.groups.inc({ type, tenant, usage_group }, bytes);
+    else
+      for (const [usage_group, bytes] of Object.entries(a.groups))
+        c.groups.inc({ type, tenant, usage_group }, bytes);
     this.discard(a.discarded, tenant);
   }
 
   private discard(list: PushAnswer["discarded"], tenant: string): void {
     const { metrics } = this.base;
     for (const d of list) {
-      metrics.counter("pyroscope_discarded_samples_total", "Profiles refused, by reason.", ["reason", "tenant"]).inc({ reason: d.reason, tenant }, d.profiles);
-      metrics.counter("pyroscope_discarded_bytes_total", "Bytes of profiles refused, by reason.", ["reason", "tenant"]).inc({ reason: d.reason, tenant }, d.bytes);
-      for (const usage_group of d.groups ?? [OTHER_GROUP]) metrics.counter("pyroscope_usage_group_discarded_bytes_total", "Bytes of profiles refused, by usage group.", ["reason", "tenant", "usage_group"]).inc({ reason: d.reason, tenant, usage_group }, d.bytes);
+      metrics
+        .counter("pyroscope_discarded_samples_total", "Profiles refused, by reason.", ["reason", "tenant"])
+        .inc({ reason: d.reason, tenant }, d.profiles);
+      metrics
+        .counter("pyroscope_discarded_bytes_total", "Bytes of profiles refused, by reason.", [
+          "reason",
+          "tenant",
+        ])
+        .inc({ reason: d.reason, tenant }, d.bytes);
+      for (const usage_group of d.groups ?? [OTHER_GROUP])
+        metrics
+          .counter(
+            "pyroscope_usage_group_discarded_bytes_total",
+            "Bytes of profiles refused, by usage group.",
+            ["reason", "tenant", "usage_group"],
+          )
+          .inc({ reason: d.reason, tenant, usage_group }, d.bytes);
     }
   }
 }

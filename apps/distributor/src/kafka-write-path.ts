@@ -1,6 +1,17 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError, toErrorRecord } from "@cinderblock/errors";
-import { ActiveSeries, type Aggregate, aggregateOf, answerOfParts, type PushAnswer, pushesOf, type RawPush, type SentPush, serviceOf, tooManySeries } from "@cinderblock/ingest";
+import {
+  ActiveSeries,
+  type Aggregate,
+  aggregateOf,
+  answerOfParts,
+  type PushAnswer,
+  pushesOf,
+  type RawPush,
+  type SentPush,
+  serviceOf,
+  tooManySeries,
+} from "@cinderblock/ingest";
 import type { PartitionedLog } from "@cinderblock/kafka";
 import { placementToken } from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
@@ -10,7 +21,10 @@ import type { WritePath } from "./distributor.ts";
 import type { PartitionWatch } from "./partition-watch.ts";
 import type { Validator } from "./validator.ts";
 
-export interface KafkaWriteConfig { timeoutMs: number; maxRecordBytes: number }
+export interface KafkaWriteConfig {
+  timeoutMs: number;
+  maxRecordBytes: number;
+}
 
 /** Writes pushes to the partitioned log; one is taken when the log has it on all replicas in sync. */
 export class KafkaWritePath implements WritePath {
@@ -24,7 +38,14 @@ export class KafkaWritePath implements WritePath {
   private readonly plain = new WeakMap<IngestLimits, IngestLimits>();
 
   /** @param maxSeries active series that a tenant may have; 0: no limit */
-  constructor(config: KafkaWriteConfig, log: PartitionedLog, validator: Validator, watch: PartitionWatch, maxSeries: (tenant: string) => number, base: Base) {
+  constructor(
+    config: KafkaWriteConfig,
+    log: PartitionedLog,
+    validator: Validator,
+    watch: PartitionWatch,
+    maxSeries: (tenant: string) => number,
+    base: Base,
+  ) {
     this.maxSeries = maxSeries;
     this.config = config;
     this.log = log;
@@ -34,7 +55,9 @@ export class KafkaWritePath implements WritePath {
   }
 
   /** The log takes everything: the distributor has to say when its readers fall too far behind. */
-  refuse(): void { this.watch.refuse(); }
+  refuse(): void {
+    this.watch.refuse();
+  }
 
   async push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer> {
     const atMs = this.base.now();
@@ -45,30 +68,78 @@ export class KafkaWritePath implements WritePath {
   }
 
   /** Each push is checked by itself; the record holds those that something is to be kept of. */
-  private async aggregate(tenant: string, service: string, all: Aggregate, limits: IngestLimits, atMs: number): Promise<PushAnswer> {
+  private async aggregate(
+    tenant: string,
+    service: string,
+    all: Aggregate,
+    limits: IngestLimits,
+    atMs: number,
+  ): Promise<PushAnswer> {
     const pushes = pushesOf(all);
-    const checked = await Promise.all(pushes.map((push) => this.check(tenant, push, limits, atMs).catch((err: unknown) => ({ answer: refused(err, push), accepted: false }))));
+    const checked = await Promise.all(
+      pushes.map((push) =>
+        this.check(tenant, push, limits, atMs).catch((err: unknown) => ({
+          answer: refused(err, push),
+          accepted: false,
+        })),
+      ),
+    );
     const kept = pushes.filter((_, i) => checked[i]!.accepted);
-    if (kept.length > 0) await this.write(tenant, service, kept.length === pushes.length ? all : kept.length === 1 ? kept[0]! : aggregateOf(all.windowMs, kept), limits, atMs);
+    if (kept.length > 0)
+      await this.write(
+        tenant,
+        service,
+        kept.length === pushes.length ? all : kept.length === 1 ? kept[0]! : aggregateOf(all.windowMs, kept),
+        limits,
+        atMs,
+      );
     return answerOfParts(checked.map((c) => c.answer));
   }
 
   /** Whether anything of a push is to be kept. Throws when it would begin a series that is too many. */
-  private async check(tenant: string, push: SentPush, limits: IngestLimits, atMs: number): Promise<{ answer: PushAnswer; accepted: boolean }> {
+  private async check(
+    tenant: string,
+    push: SentPush,
+    limits: IngestLimits,
+    atMs: number,
+  ): Promise<{ answer: PushAnswer; accepted: boolean }> {
     const { answer, accepted, series, types } = await this.validator.check(tenant, push, limits, atMs);
     if (accepted > 0) this.limitSeries(tenant, series, types, atMs);
     return { answer, accepted: accepted > 0 };
   }
 
-  private async write(tenant: string, service: string, push: RawPush, limits: IngestLimits, atMs: number): Promise<void> {
-    const record = encodePushRecord({ tenant, service, atMs, limits: push.trickle ? { ...this.decided(limits), ingestionLimit: limits.ingestionLimit } : this.decided(limits), push });
+  private async write(
+    tenant: string,
+    service: string,
+    push: RawPush,
+    limits: IngestLimits,
+    atMs: number,
+  ): Promise<void> {
+    const record = encodePushRecord({
+      tenant,
+      service,
+      atMs,
+      limits: push.trickle
+        ? { ...this.decided(limits), ingestionLimit: limits.ingestionLimit }
+        : this.decided(limits),
+      push,
+    });
     if (record.length > this.config.maxRecordBytes) {
-      throw new CinderblockError("invalid", `the push is a record of ${record.length} bytes; the limit is ${this.config.maxRecordBytes} (-kafka.max-record-bytes)`, { reason: "body_size_limit_exceeded" });
+      throw new CinderblockError(
+        "invalid",
+        `the push is a record of ${record.length} bytes; the limit is ${this.config.maxRecordBytes} (-kafka.max-record-bytes)`,
+        { reason: "body_size_limit_exceeded" },
+      );
     }
     // Records of one service go to one partition, and a retry to the same.
-    const partition = (service === "" ? fnv1a(push.body) : placementToken(tenant, service)) % this.log.partitions;
+    const partition =
+      (service === "" ? fnv1a(push.body) : placementToken(tenant, service)) % this.log.partitions;
     await this.log.produce(partition, record, this.config.timeoutMs);
-    this.base.metrics.counter("cinderblock_distributor_records_produced_total", "Records written to the partitioned log.", ["partition"]).inc({ partition: String(partition) });
+    this.base.metrics
+      .counter("cinderblock_distributor_records_produced_total", "Records written to the partitioned log.", [
+        "partition",
+      ])
+      .inc({ partition: String(partition) });
   }
 
   /**
@@ -83,7 +154,8 @@ export class KafkaWritePath implements WritePath {
     series.forEach((s, i) => {
       const known = owners?.has(s) ?? false;
       const refused = full && !known && !this.active.has(tenant, s);
-      if (refused || !this.active.admit(tenant, s, types[i]!, max, nowMs, () => known)) throw tooManySeries(Math.max(this.active.count(tenant), owners?.size ?? 0), max);
+      if (refused || !this.active.admit(tenant, s, types[i]!, max, nowMs, () => known))
+        throw tooManySeries(Math.max(this.active.count(tenant), owners?.size ?? 0), max);
     });
   }
 
@@ -91,8 +163,57 @@ export class KafkaWritePath implements WritePath {
   private decided(limits: IngestLimits): IngestLimits {
     let p = this.plain.get(limits);
     if (!p) {
-      const { ingestionBodyLimitBytes, maxLabelNameLength, maxLabelValueLength, maxLabelNamesPerSeries, maxSessionsPerSeries, enforceLabelsOrder, disableLabelSanitization, maxProfileSizeBytes, maxProfileStacktraceSamples, maxProfileStacktraceSampleLabels, maxProfileStacktraceDepth, maxProfileSymbolValueLength, rejectOlderThanMs, rejectNewerThanMs, relabelDefaultRules, relabelRules, sampleTypeRelabelRules, usageGroups, sampling, keepStripped } = limits;
-      this.plain.set(limits, (p = { ingestionRateBytes: 0, ingestionBurstBytes: 0, maxSeriesPerTenant: 0, ingestionBodyLimitBytes, maxLabelNameLength, maxLabelValueLength, maxLabelNamesPerSeries, maxSessionsPerSeries, enforceLabelsOrder, disableLabelSanitization, maxProfileSizeBytes, maxProfileStacktraceSamples, maxProfileStacktraceSampleLabels, maxProfileStacktraceDepth, maxProfileSymbolValueLength, rejectOlderThanMs, rejectNewerThanMs, relabelDefaultRules, relabelRules, sampleTypeRelabelRules, usageGroups, sampling, keepStripped, ingestionLimit: undefined }));
+      const {
+        ingestionBodyLimitBytes,
+        maxLabelNameLength,
+        maxLabelValueLength,
+        maxLabelNamesPerSeries,
+        maxSessionsPerSeries,
+        enforceLabelsOrder,
+        disableLabelSanitization,
+        maxProfileSizeBytes,
+        maxProfileStacktraceSamples,
+        maxProfileStacktraceSampleLabels,
+        maxProfileStacktraceDepth,
+        maxProfileSymbolValueLength,
+        rejectOlderThanMs,
+        rejectNewerThanMs,
+        relabelDefaultRules,
+        relabelRules,
+        sampleTypeRelabelRules,
+        usageGroups,
+        sampling,
+        keepStripped,
+      } = limits;
+      this.plain.set(
+        limits,
+        (p = {
+          ingestionRateBytes: 0,
+          ingestionBurstBytes: 0,
+          maxSeriesPerTenant: 0,
+          ingestionBodyLimitBytes,
+          maxLabelNameLength,
+          maxLabelValueLength,
+          maxLabelNamesPerSeries,
+          maxSessionsPerSeries,
+          enforceLabelsOrder,
+          disableLabelSanitization,
+          maxProfileSizeBytes,
+          maxProfileStacktraceSamples,
+          maxProfileStacktraceSampleLabels,
+          maxProfileStacktraceDepth,
+          maxProfileSymbolValueLength,
+          rejectOlderThanMs,
+          rejectNewerThanMs,
+          relabelDefaultRules,
+          relabelRules,
+          sampleTypeRelabelRules,
+          usageGroups,
+          sampling,
+          keepStripped,
+          ingestionLimit: undefined,
+        }),
+      );
     }
     return p;
   }
@@ -101,5 +222,18 @@ export class KafkaWritePath implements WritePath {
 /** What a push of an aggregate is answered that could not be checked, or was refused. */
 function refused(err: unknown, push: SentPush): PushAnswer {
   const error = toErrorRecord(err);
-  return { profiles: 0, compressedBytes: 0, decompressedBytes: 0, samples: 0, discarded: [{ reason: (err instanceof CinderblockError ? err.reason : undefined) ?? "unknown", profiles: 1, bytes: push.body.length }], error };
+  return {
+    profiles: 0,
+    compressedBytes: 0,
+    decompressedBytes: 0,
+    samples: 0,
+    discarded: [
+      {
+        reason: (err instanceof CinderblockError ? err.reason : undefined) ?? "unknown",
+        profiles: 1,
+        bytes: push.body.length,
+      },
+    ],
+    error,
+  };
 }

@@ -1,6 +1,15 @@
 import { CinderblockError } from "@cinderblock/errors";
 import { type IngestRequest, parseAppName, parseTime, peekService } from "@cinderblock/ingest";
-import { acceptRawBodies, type FastifyReply, type FastifyRequest, httpError, INGEST_EDGE, type RawHandler, rawUnary, type Routes } from "@cinderblock/rpc";
+import {
+  acceptRawBodies,
+  type FastifyReply,
+  type FastifyRequest,
+  httpError,
+  INGEST_EDGE,
+  type RawHandler,
+  rawUnary,
+  type Routes,
+} from "@cinderblock/rpc";
 import { DEFAULT_TENANT, tenantForWrite } from "@cinderblock/tenant";
 import type { Distributor } from "./distributor.ts";
 
@@ -8,13 +17,24 @@ const PUSH = "/push.v1.PusherService/Push";
 const EMPTY = new Uint8Array(0);
 const EMPTY_JSON = Buffer.from("{}");
 
-function one(header: string | string[] | undefined): string | undefined { return Array.isArray(header) ? header[0] : header; }
+function one(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header[0] : header;
+}
 
 /** push.v1.PusherService/Push and POST /ingest. Bodies stay bytes. */
-export function distributorRoutes(distributor: Distributor, multitenancy: boolean, now: () => number): Routes {
+export function distributorRoutes(
+  distributor: Distributor,
+  multitenancy: boolean,
+  now: () => number,
+): Routes {
   const pushHandler: RawHandler = async ({ codec, gzip, body, headers }) => {
     const tenant = tenantForWrite(one(headers["x-scope-orgid"]), multitenancy);
-    await distributor.push(tenant, gzip || codec === "json" ? "" : peekService(body), { kind: "push", codec, gzip, body }, "push");
+    await distributor.push(
+      tenant,
+      gzip || codec === "json" ? "" : peekService(body),
+      { kind: "push", codec, gzip, body },
+      "push",
+    );
     return codec === "json" ? EMPTY_JSON : EMPTY;
   };
   const admit = (bytes: number): void => distributor.admit(bytes);
@@ -27,38 +47,87 @@ export function distributorRoutes(distributor: Distributor, multitenancy: boolea
         await reply.code(status).type("application/json").send(body);
       });
       rawUnary(app, PUSH, pushHandler);
-      rawUnary(app, "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export", async ({ codec, gzip, body, headers }) => {
-        const tenant = tenantForWrite(one(headers["x-scope-orgid"]), multitenancy);
-        await distributor.push(tenant, "", { kind: "otlp", codec, gzip, body }, "otlp");
-        return codec === "json" ? EMPTY_JSON : EMPTY;
+      rawUnary(
+        app,
+        "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
+        async ({ codec, gzip, body, headers }) => {
+          const tenant = tenantForWrite(one(headers["x-scope-orgid"]), multitenancy);
+          await distributor.push(tenant, "", { kind: "otlp", codec, gzip, body }, "otlp");
+          return codec === "json" ? EMPTY_JSON : EMPTY;
+        },
+      );
+      app.post("/v1development/profiles", async (request, reply) => {
+        await otlpHttp(request, reply, distributor, multitenancy);
       });
-      app.post("/v1development/profiles", async (request, reply) => { await otlpHttp(request, reply, distributor, multitenancy); });
       for (const path of ["/ingest", "/pyroscope/ingest"]) {
-        app.post(path, async (request, reply) => { await ingest(request, reply, distributor, multitenancy, now); });
+        app.post(path, async (request, reply) => {
+          await ingest(request, reply, distributor, multitenancy, now);
+        });
       }
     },
   };
 }
 
-const OTLP_TYPES: Record<string, "proto" | "json"> = { "application/json": "json", "application/x-protobuf": "proto", "application/protobuf": "proto" };
+const OTLP_TYPES: Record<string, "proto" | "json"> = {
+  "application/json": "json",
+  "application/x-protobuf": "proto",
+  "application/protobuf": "proto",
+};
 
 /** OTLP over HTTP: the answer is an empty protobuf message, also to JSON, as v1's. */
-async function otlpHttp(request: FastifyRequest, reply: FastifyReply, distributor: Distributor, multitenancy: boolean): Promise<void> {
-  const type = request.headers["content-type"] ?? "", codec = OTLP_TYPES[type];
-  if (!codec) { await reply.code(415).type("text/plain; charset=utf-8").send(`unsupported content type ${JSON.stringify(type)}: send application/json, application/x-protobuf or application/protobuf\n`); return; }
+async function otlpHttp(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  distributor: Distributor,
+  multitenancy: boolean,
+): Promise<void> {
+  const type = request.headers["content-type"] ?? "",
+    codec = OTLP_TYPES[type];
+  if (!codec) {
+    await reply
+      .code(415)
+      .type("text/plain; charset=utf-8")
+      .send(
+        `unsupported content type ${JSON.stringify(type)}: send application/json, application/x-protobuf or application/protobuf\n`,
+      );
+    return;
+  }
   try {
     const encoding = request.headers["content-encoding"] ?? "";
-    if (encoding !== "" && encoding !== "identity" && encoding !== "gzip") throw new CinderblockError("invalid", `unsupported content encoding ${JSON.stringify(encoding)}: send gzip or none`);
+    if (encoding !== "" && encoding !== "identity" && encoding !== "gzip")
+      throw new CinderblockError(
+        "invalid",
+        `unsupported content encoding ${JSON.stringify(encoding)}: send gzip or none`,
+      );
     const tenant = tenantForWrite(one(request.headers["x-scope-orgid"]), multitenancy);
-    await distributor.push(tenant, "", { kind: "otlp", codec, gzip: encoding === "gzip", body: (request.body as Uint8Array | undefined) ?? EMPTY }, "otlp");
+    await distributor.push(
+      tenant,
+      "",
+      {
+        kind: "otlp",
+        codec,
+        gzip: encoding === "gzip",
+        body: (request.body as Uint8Array | undefined) ?? EMPTY,
+      },
+      "otlp",
+    );
     await reply.code(200).type("application/x-protobuf").send(Buffer.alloc(0));
   } catch (err) {
     const { status } = httpError(err, { unknown: 400 });
-    await reply.code(status).type("text/plain; charset=utf-8").send(`${(err as Error).message}\n`);
+    await reply
+      .code(status)
+      .type("text/plain; charset=utf-8")
+      .send(`${(err as Error).message}\n`);
   }
 }
 
-async function ingest(request: FastifyRequest, reply: FastifyReply, distributor: Distributor, multitenancy: boolean, now: () => number): Promise<void> {
+async function ingest(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  distributor: Distributor,
+  multitenancy: boolean,
+  now: () => number,
+): Promise<void> {
   try {
     const tenant = tenantForWrite(one(request.headers["x-scope-orgid"]), multitenancy);
     const parsed = parseIngest(request, now());
@@ -70,7 +139,10 @@ async function ingest(request: FastifyRequest, reply: FastifyReply, distributor:
     }
     await reply.code(200).send();
   } catch (err) {
-    const { status, body } = httpError(err, { ...INGEST_EDGE, ...(isProfileError(err, request) ? { invalid: 422 } : {}) });
+    const { status, body } = httpError(err, {
+      ...INGEST_EDGE,
+      ...(isProfileError(err, request) ? { invalid: 422 } : {}),
+    });
     await reply.code(status).type("application/json").header("x-content-type-options", "nosniff").send(body);
   }
 }
@@ -79,7 +151,11 @@ async function ingest(request: FastifyRequest, reply: FastifyReply, distributor:
 function isProfileError(err: unknown, request: FastifyRequest): boolean {
   if (!(err instanceof CinderblockError) || err.reason === undefined) return false;
   const { format } = request.query as Record<string, string | undefined>;
-  return format === "pprof" || format === "jfr" || (request.headers["content-type"] ?? "").includes("multipart/form-data");
+  return (
+    format === "pprof" ||
+    format === "jfr" ||
+    (request.headers["content-type"] ?? "").includes("multipart/form-data")
+  );
 }
 
 function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | undefined {
@@ -88,8 +164,17 @@ function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | un
   const type = (request.headers["content-type"] ?? "").toLowerCase();
   const format = q.format ?? "";
   const rate = Number(q.sampleRate ?? 100);
-  const from = Math.floor(parseTime(q.from ?? "", nowMs)), until = Math.floor(parseTime(q.until ?? "", nowMs));
-  const base = { app, tags, boundary: "", durationNanos: BigInt(Math.max(0, until - from)) * 1_000_000n, spyName: q.spyName || "unknown", sampleRate: Number.isInteger(rate) && rate >= 0 ? rate : 100, fromNanos: BigInt(from) * 1_000_000n };
+  const from = Math.floor(parseTime(q.from ?? "", nowMs)),
+    until = Math.floor(parseTime(q.until ?? "", nowMs));
+  const base = {
+    app,
+    tags,
+    boundary: "",
+    durationNanos: BigInt(Math.max(0, until - from)) * 1_000_000n,
+    spyName: q.spyName || "unknown",
+    sampleRate: Number.isInteger(rate) && rate >= 0 ? rate : 100,
+    fromNanos: BigInt(from) * 1_000_000n,
+  };
   const found = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(request.headers["content-type"] ?? "");
   const boundary = type.includes("multipart/form-data") ? (found?.[1] ?? found?.[2] ?? "") : "";
   // The first that fits wins, in v1's order.

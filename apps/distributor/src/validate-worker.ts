@@ -8,13 +8,18 @@ import type { Validation, ValidateCall, ValidateWorkerData } from "./validator.t
 const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
 const bodies = new SharedPagesReader(ownData<ValidateWorkerData>().bodies);
 let accepted = 0;
-let series: bigint[] = [], types: number[] = [];
-const hasher = await loadHasher(), seriesHash = labelHashes(hasher);
+let series: bigint[] = [],
+  types: number[] = [];
+const hasher = await loadHasher(),
+  seriesHash = labelHashes(hasher);
 const processor = new PushProcessor(hasher, {
   checksOnly: true,
   append(_tenant, p) {
     accepted++;
-    for (const { labels } of p.groups) { series.push(seriesHash(labels)); types.push(p.profile.tables.sampleTypes); }
+    for (const { labels } of p.groups) {
+      series.push(seriesHash(labels));
+      types.push(p.profile.tables.sampleTypes);
+    }
   },
 });
 
@@ -25,7 +30,18 @@ serveWorker({
     accepted = 0;
     series = [];
     types = [];
-    const out = processor.process(tenant, at === undefined ? push : { ...push, body: bodies.read(at, length!) }, limits, gate, nowMs);
-    return { accepted, series: BigUint64Array.from(series), types: Uint8Array.from(types), answer: answerOf(out) };
+    const out = processor.process(
+      tenant,
+      at === undefined ? push : { ...push, body: bodies.read(at, length!) },
+      limits,
+      gate,
+      nowMs,
+    );
+    return {
+      accepted,
+      series: BigUint64Array.from(series),
+      types: Uint8Array.from(types),
+      answer: answerOf(out),
+    };
   },
 });

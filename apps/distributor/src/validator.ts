@@ -5,15 +5,31 @@ import type { Base } from "@cinderblock/telemetry";
 import { SharedPages, WorkerClient } from "@cinderblock/threads";
 
 /** What a worker is started with: where bodies lie. */
-export interface ValidateWorkerData { bodies: SharedArrayBuffer }
+export interface ValidateWorkerData {
+  bodies: SharedArrayBuffer;
+}
 /** Bodies that are with the workers lie in shared memory of this size; one that is large, or finds no room, is copied and moves. */
 const BODIES_BYTES = 8 << 20;
 const NO_BODY = new Uint8Array(0);
 
 /** `settings` come with a tenant's first push to a worker, and when they changed. */
-export interface ValidateCall { tenant: string; push: SentPush; /** where the body lies in the shared bodies, and how long it is; then `push.body` is empty */ at?: number; length?: number; nowMs: number; settings?: { limits: IngestLimits; gate: SharedArrayBuffer } }
+export interface ValidateCall {
+  tenant: string;
+  push: SentPush;
+  /** where the body lies in the shared bodies, and how long it is; then `push.body` is empty */
+  at?: number;
+  length?: number;
+  nowMs: number;
+  settings?: { limits: IngestLimits; gate: SharedArrayBuffer };
+}
 /** What a push is answered, and whether anything of it is to be kept. */
-export interface Validation { answer: PushAnswer; accepted: number; /** hashes of the label sets, and how many sample types each has */ series: BigUint64Array; types: Uint8Array }
+export interface Validation {
+  answer: PushAnswer;
+  accepted: number;
+  /** hashes of the label sets, and how many sample types each has */
+  series: BigUint64Array;
+  types: Uint8Array;
+}
 
 /** Threads that check pushes before they are written to the log: what is acknowledged is never refused later. */
 export class Validator implements Service {
@@ -36,12 +52,20 @@ export class Validator implements Service {
   start(): Promise<void> {
     for (let i = 0; i < this.count; i++) {
       const begin = (): WorkerClient => {
-        const w = new WorkerClient(() => undefined, (reason) => {
-          if (this.stopping) return;
-          this.base.log.error({ worker: i, reason }, "validate worker died, starting another");
-          this.workers[i] = begin();
-        });
-        w.start(this.script, { bodies: this.bodies.buffer } satisfies ValidateWorkerData, `validate-${i}`, {});
+        const w = new WorkerClient(
+          () => undefined,
+          (reason) => {
+            if (this.stopping) return;
+            this.base.log.error({ worker: i, reason }, "validate worker died, starting another");
+            this.workers[i] = begin();
+          },
+        );
+        w.start(
+          this.script,
+          { bodies: this.bodies.buffer } satisfies ValidateWorkerData,
+          `validate-${i}`,
+          {},
+        );
         return w;
       };
       this.workers.push(begin());
@@ -58,13 +82,29 @@ export class Validator implements Service {
     if (!known) this.sent.set(worker, (known = new Map()));
     const fresh = known.get(tenant) !== limits;
     if (fresh) known.set(tenant, limits);
-    const settings = fresh ? { settings: { limits, gate } } : {}, at = this.bodies.put(push.body);
+    const settings = fresh ? { settings: { limits, gate } } : {},
+      at = this.bodies.put(push.body);
     if (at !== undefined) {
-      try { return await worker.call<Validation>("check", { tenant, push: { ...push, body: NO_BODY }, at, length: push.body.length, nowMs, ...settings } satisfies ValidateCall); } finally { this.bodies.give(at); }
+      try {
+        return await worker.call<Validation>("check", {
+          tenant,
+          push: { ...push, body: NO_BODY },
+          at,
+          length: push.body.length,
+          nowMs,
+          ...settings,
+        } satisfies ValidateCall);
+      } finally {
+        this.bodies.give(at);
+      }
     }
     // A copy moves: what lies behind a view would be cloned whole.
     const body = new Uint8Array(push.body);
-    return worker.call<Validation>("check", { tenant, push: { ...push, body }, nowMs, ...settings } satisfies ValidateCall, [body.buffer]);
+    return worker.call<Validation>(
+      "check",
+      { tenant, push: { ...push, body }, nowMs, ...settings } satisfies ValidateCall,
+      [body.buffer],
+    );
   }
 
   async stop(): Promise<void> {

@@ -5,7 +5,15 @@ import { CinderblockError } from "@cinderblock/errors";
 import { lastLoggedMs } from "@cinderblock/head";
 import type { RingMember } from "@cinderblock/ring";
 import { internalRoutes, type Routes } from "@cinderblock/rpc";
-import { type ClusterProcess, type Component, INGESTERS, kafkaOf, partitionedLog, RING_REFRESH_MS, STORES } from "@cinderblock/runtime";
+import {
+  type ClusterProcess,
+  type Component,
+  INGESTERS,
+  kafkaOf,
+  partitionedLog,
+  RING_REFRESH_MS,
+  STORES,
+} from "@cinderblock/runtime";
 import { type IngestLimits, type Limits, smallerLimit } from "@cinderblock/tenant";
 import { partitionRoutes, pushMethod, sourceMethods } from "@cinderblock/transport";
 import { type IngesterComponentConfig, ingesterConfigOf, ingesterSchema } from "./config.ts";
@@ -20,36 +28,92 @@ import { Shipper } from "./shipper.ts";
 export const ingester: Component<typeof ingesterSchema> = {
   name: "ingester",
   schema: ingesterSchema,
-  check: (config) => { if (config.writeBuffer === "kafka") kafkaOf(config); },
+  check: (config) => {
+    if (config.writeBuffer === "kafka") kafkaOf(config);
+  },
   async wire(config, process) {
     const { base, id, resources } = process;
     const bucket = await resources.bucket();
-    const ingester = new Ingester(resources.scripts.ingest, ingesterConfigOf(config, resources), process.addPool(), base, process.onFatal);
-    const me = process.member(INGESTERS, config.numTokens, config.tokensFile !== "" ? config.tokensFile : join(config.dataPath, "ring-tokens.json"));
-    const shipper = new Shipper(ingester.blocksOnDisk, bucket, config.shipInterval, (tenant, meta) => { void process.tellStores(tenant, meta.ulid); }, base);
+    const ingester = new Ingester(
+      resources.scripts.ingest,
+      ingesterConfigOf(config, resources),
+      process.addPool(),
+      base,
+      process.onFatal,
+    );
+    const me = process.member(
+      INGESTERS,
+      config.numTokens,
+      config.tokensFile !== "" ? config.tokensFile : join(config.dataPath, "ring-tokens.json"),
+    );
+    const shipper = new Shipper(
+      ingester.blocksOnDisk,
+      bucket,
+      config.shipInterval,
+      (tenant, meta) => {
+        void process.tellStores(tenant, meta.ulid);
+      },
+      base,
+    );
     const deleted = new DeletedTenants(ingester, bucket, config.shipInterval, base);
     shipper.skips = (tenant) => deleted.has(tenant);
-    ingester.onBlock = () => { void shipper.sync(); };
+    ingester.onBlock = () => {
+      void shipper.sync();
+    };
     ingester.answerable = (tenant, ulid) => process.storesAnswer(tenant, ulid);
     const ring = process.view(INGESTERS);
     process.view(STORES);
-    const share = sharedLimits((tenant) => resources.limits.of(tenant), (tenant) => {
-      const { active } = ring.snapshot, size = resources.limits.of(tenant).ingestionShardSize;
-      return Math.min(1, config.replicationFactor / Math.max(1, size > 0 ? Math.min(active.length, Math.max(size, config.replicationFactor)) : active.length));
-    });
+    const share = sharedLimits(
+      (tenant) => resources.limits.of(tenant),
+      (tenant) => {
+        const { active } = ring.snapshot,
+          size = resources.limits.of(tenant).ingestionShardSize;
+        return Math.min(
+          1,
+          config.replicationFactor /
+            Math.max(
+              1,
+              size > 0 ? Math.min(active.length, Math.max(size, config.replicationFactor)) : active.length,
+            ),
+        );
+      },
+    );
     const leaving = { now: false };
     // Before the log is replayed and written to again.
     const lastLogged = lastLoggedMs(config.dataPath);
     process.add(me, shipper, ingester, deleted);
-    const partitions = config.writeBuffer === "kafka" ? readsPartitions(config, process, ingester) : undefined;
+    const partitions =
+      config.writeBuffer === "kafka" ? readsPartitions(config, process, ingester) : undefined;
     if (partitions) ingester.onThreadDeath = () => partitions.noteDeath();
     else {
-      const placed = { replicationFactor: config.replicationFactor, zoneAware: config.zoneAware, shardSize: (tenant: string) => resources.limits.of(tenant).ingestionShardSize };
-      process.add(new Ownership({ ...placed, id, timeoutMs: config.heartbeatTimeout, lastLoggedMs: lastLogged }, ingester, me, () => ring.snapshot, base));
+      const placed = {
+        replicationFactor: config.replicationFactor,
+        zoneAware: config.zoneAware,
+        shardSize: (tenant: string) => resources.limits.of(tenant).ingestionShardSize,
+      };
+      process.add(
+        new Ownership(
+          { ...placed, id, timeoutMs: config.heartbeatTimeout, lastLoggedMs: lastLogged },
+          ingester,
+          me,
+          () => ring.snapshot,
+          base,
+        ),
+      );
     }
     process.becomeActive(me);
     process.progress = () => ingester.progress;
-    process.serve(internalRoutes("Ingester", { ...sourceMethods(ingester), ...pushMethod((tenant, service, push) => (leaving.now ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`)) : ingester.push(tenant, service, push, share(tenant)))) }), ingesterRoutes(ingester, config.multitenancy));
+    process.serve(
+      internalRoutes("Ingester", {
+        ...sourceMethods(ingester),
+        ...pushMethod((tenant, service, push) =>
+          leaving.now
+            ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`))
+            : ingester.push(tenant, service, push, share(tenant)),
+        ),
+      }),
+      ingesterRoutes(ingester, config.multitenancy),
+    );
     process.serve(readOnlyRoutes(me));
     process.beforeStop(async () => {
       await me.set("LEAVING");
@@ -69,14 +133,24 @@ function readOnlyRoutes(me: RingMember): Routes {
     http: (app) => {
       const answer = (): { readOnly: boolean } => ({ readOnly: me.readOnly });
       app.get(path, () => answer());
-      app.post(path, async () => { await me.setReadOnly(true); return answer(); });
-      app.delete(path, async () => { await me.setReadOnly(false); return answer(); });
+      app.post(path, async () => {
+        await me.setReadOnly(true);
+        return answer();
+      });
+      app.delete(path, async () => {
+        await me.setReadOnly(false);
+        return answer();
+      });
     },
   };
 }
 
 /** This ingester's part of the partitioned log: read into its heads, shown, and waited for by strong reads. */
-function readsPartitions(config: IngesterComponentConfig, process: ClusterProcess, ingester: Ingester): Partitions {
+function readsPartitions(
+  config: IngesterComponentConfig,
+  process: ClusterProcess,
+  ingester: Ingester,
+): Partitions {
   const { base } = process;
   // As in a distributor: what is fetched lives for some milliseconds, outside of a small heap (docs/adr/0009).
   setFlagsFromString("--heap-growing-percent=300");
@@ -87,30 +161,71 @@ function readsPartitions(config: IngesterComponentConfig, process: ClusterProces
     // All of a zone divide by one rule: that of the release before as long as one of it is there.
     return { ids: zone.map((m) => m.id).sort(), rule: zone.every((m) => m.partitionRule === 2) ? 2 : 1 };
   };
-  const partitions = new Partitions({ id: process.id, zone: config.zone, topic: config.kafkaTopic, file: join(config.dataPath, "partitions.json"), learnMs: config.kafkaLearn }, log, ingester, owners, base);
+  const partitions = new Partitions(
+    {
+      id: process.id,
+      zone: config.zone,
+      topic: config.kafkaTopic,
+      file: join(config.dataPath, "partitions.json"),
+      learnMs: config.kafkaLearn,
+    },
+    log,
+    ingester,
+    owners,
+    base,
+  );
   process.add(service, partitions);
-  process.serve(internalRoutes("Ingester", { partitions: () => Promise.resolve(partitions.states()), activeSeries: () => ingester.activeSeries(), caughtUp: () => Promise.resolve(partitions.caughtUp()), reach: ([ends, deadlineMs]: [number[], number]) => partitions.reach(ends, deadlineMs) }), partitionRoutes(() => partitions.states()));
+  process.serve(
+    internalRoutes("Ingester", {
+      partitions: () => Promise.resolve(partitions.states()),
+      activeSeries: () => ingester.activeSeries(),
+      caughtUp: () => Promise.resolve(partitions.caughtUp()),
+      reach: ([ends, deadlineMs]: [number[], number]) => partitions.reach(ends, deadlineMs),
+    }),
+    partitionRoutes(() => partitions.states()),
+  );
   return partitions;
 }
 
 /** It takes no writes any more, but answers for its data until the bucket does. */
-async function handOver(ingester: Ingester, shipper: Shipper, config: IngesterComponentConfig, warn: (fields: object, message: string) => void): Promise<void> {
+async function handOver(
+  ingester: Ingester,
+  shipper: Shipper,
+  config: IngesterComponentConfig,
+  warn: (fields: object, message: string) => void,
+): Promise<void> {
   await ingester.flush();
   await shipper.sync();
   const until = Date.now() + config.shutdownTimeout;
-  for (const { tenant, meta } of [...ingester.blocksOnDisk.shipped()]) while (Date.now() < until && !(await ingester.answerable(tenant, meta.ulid))) await sleep(200);
+  for (const { tenant, meta } of [...ingester.blocksOnDisk.shipped()])
+    while (Date.now() < until && !(await ingester.answerable(tenant, meta.ulid))) await sleep(200);
   const left = ingester.blocksOnDisk.unshipped().length;
-  if (left > 0) warn({ blocks: left }, "blocks are still to be shipped: start this ingester again before its disk goes away");
+  if (left > 0)
+    warn(
+      { blocks: left },
+      "blocks are still to be shipped: start this ingester again before its disk goes away",
+    );
 }
 
 /** Limits with the part of the ingestion rate and of the series that this ingester may take; the same object as long as nothing changed. */
-function sharedLimits(of: (tenant: string) => Limits, share: (tenant: string) => number): (tenant: string) => IngestLimits {
+function sharedLimits(
+  of: (tenant: string) => Limits,
+  share: (tenant: string) => number,
+): (tenant: string) => IngestLimits {
   const known = new Map<string, { from: Limits; share: number; limits: IngestLimits }>();
   return (tenant) => {
-    const from = of(tenant), part = share(tenant);
+    const from = of(tenant),
+      part = share(tenant);
     const k = known.get(tenant);
     if (k && k.from === from && k.share === part) return k.limits;
-    const limits = { ...from, ingestionRateBytes: from.ingestionRateBytes * part, maxSeriesPerTenant: smallerLimit(from.maxLocalSeriesPerTenant, Math.ceil(from.maxGlobalSeriesPerTenant * part)) };
+    const limits = {
+      ...from,
+      ingestionRateBytes: from.ingestionRateBytes * part,
+      maxSeriesPerTenant: smallerLimit(
+        from.maxLocalSeriesPerTenant,
+        Math.ceil(from.maxGlobalSeriesPerTenant * part),
+      ),
+    };
     known.set(tenant, { from, share: part, limits });
     return limits;
   };

@@ -2,11 +2,39 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { loadHasher } from "@cinderblock/bytes";
 import { type Head, HeadShard } from "@cinderblock/head";
-import { ActiveSeries, answerOf, answerOfParts, labelHashes, type ProcessedProfile, type PushAnswer, PushProcessor, pushesOf, RateGate, type SentPush, tooManySeries } from "@cinderblock/ingest";
+import {
+  ActiveSeries,
+  answerOf,
+  answerOfParts,
+  labelHashes,
+  type ProcessedProfile,
+  type PushAnswer,
+  PushProcessor,
+  pushesOf,
+  RateGate,
+  type SentPush,
+  tooManySeries,
+} from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
-import { type BlockInfo, executeOn, labelNames, labelValues, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
+import {
+  type BlockInfo,
+  executeOn,
+  labelNames,
+  labelValues,
+  reformed,
+  rowKeys,
+  seriesLabels,
+  seriesRanges,
+} from "@cinderblock/query";
 import { Symbolizer } from "@cinderblock/symbolizer";
-import { ownData, releasedBytes, serveWorker, SharedPagesReader, Transfer, transferable } from "@cinderblock/threads";
+import {
+  ownData,
+  releasedBytes,
+  serveWorker,
+  SharedPagesReader,
+  Transfer,
+  transferable,
+} from "@cinderblock/threads";
 import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
 
 /**
@@ -18,24 +46,41 @@ const bodies = new SharedPagesReader(data.bodies);
 const hasher = await loadHasher();
 
 const shard = new HeadShard(hasher, {
-  shard: data.shard, dataPath: data.dataPath, windowNanos: BigInt(data.windowMs) * 1_000_000n, headBytes: data.headBytes, logBytes: data.logBytes, segmentBytes: data.segmentBytes, idleMs: data.idleMs, sync: data.sync,
+  shard: data.shard,
+  dataPath: data.dataPath,
+  windowNanos: BigInt(data.windowMs) * 1_000_000n,
+  headBytes: data.headBytes,
+  logBytes: data.logBytes,
+  segmentBytes: data.segmentBytes,
+  idleMs: data.idleMs,
+  sync: data.sync,
   // A failed sync is never retried: what the kernel dropped is gone. The process ends and replays what is on disk.
   onFailure: (err) => served.notify("failed", err.message),
   onBlock: (tenant, meta) => served.notify("block", { tenant, meta }),
   now: () => Date.now(),
 });
-shard.onForeignDone = (dir, segments) => { for (const s of segments) rmSync(join(dir, `${String(s).padStart(8, "0")}.log`), { force: true }); };
+shard.onForeignDone = (dir, segments) => {
+  for (const s of segments) rmSync(join(dir, `${String(s).padStart(8, "0")}.log`), { force: true });
+};
 
 const symbols = Symbolizer.open(data.symbols, Date.now);
 const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
-let maxSeries = 0, learning = false;
-const active = new ActiveSeries(), seriesHash = labelHashes(hasher);
+let maxSeries = 0,
+  learning = false;
+const active = new ActiveSeries(),
+  seriesHash = labelHashes(hasher);
 const processor = new PushProcessor(hasher, {
   cumulativeOnly: () => learning,
   append(tenant: string, p: ProcessedProfile) {
-    if (learning) { shard.learn(tenant, p); return; }
-    const now = Date.now(), types = p.profile.tables.sampleTypes;
-    for (const { labels } of p.groups) if (!active.admit(tenant, seriesHash(labels), types, maxSeries, now)) throw tooManySeries(active.count(tenant), maxSeries);
+    if (learning) {
+      shard.learn(tenant, p);
+      return;
+    }
+    const now = Date.now(),
+      types = p.profile.tables.sampleTypes;
+    for (const { labels } of p.groups)
+      if (!active.admit(tenant, seriesHash(labels), types, maxSeries, now))
+        throw tooManySeries(active.count(tenant), maxSeries);
     shard.append(tenant, p);
   },
 });
@@ -43,8 +88,13 @@ const processor = new PushProcessor(hasher, {
 const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;
 
 function pick(ulids: readonly string[]): { heads: Head[]; missing: string[] } {
-  const heads: Head[] = [], missing: string[] = [];
-  for (const u of ulids) { const h = shard.source(u); if (h) heads.push(h); else missing.push(u); }
+  const heads: Head[] = [],
+    missing: string[] = [];
+  for (const u of ulids) {
+    const h = shard.source(u);
+    if (h) heads.push(h);
+    else missing.push(u);
+  }
   return { heads, missing };
 }
 
@@ -52,7 +102,12 @@ let maintaining = false;
 function maintain(): void {
   if (maintaining) return;
   maintaining = true;
-  shard.maintain().catch((err: unknown) => served.notify("failed", (err as Error).message)).finally(() => { maintaining = false; });
+  shard
+    .maintain()
+    .catch((err: unknown) => served.notify("failed", (err as Error).message))
+    .finally(() => {
+      maintaining = false;
+    });
 }
 
 const methods: IngestWorkerMethods = {
@@ -60,12 +115,23 @@ const methods: IngestWorkerMethods = {
     let last = 0;
     const r = shard.replay(data.alsoShards, (done, total) => {
       const now = Date.now();
-      if (now - last > 500 || done === total) { last = now; served.notify("progress", { done, total }); }
+      if (now - last > 500 || done === total) {
+        last = now;
+        served.notify("progress", { done, total });
+      }
     });
     shard.resume();
     shard.onPressure = maintain;
     setInterval(maintain, 1000).unref();
-    return { records: r.records, rows: r.rows, seconds: r.seconds, segments: r.segments, damaged: r.damaged, tornBytes: r.tornBytes, lostSymbols: r.lostSymbols };
+    return {
+      records: r.records,
+      rows: r.rows,
+      seconds: r.seconds,
+      segments: r.segments,
+      damaged: r.damaged,
+      tornBytes: r.tornBytes,
+      lostSymbols: r.lostSymbols,
+    };
   },
   async push({ tenant, push, at, length, nowMs, learn, settings }) {
     if (settings) {
@@ -75,9 +141,14 @@ const methods: IngestWorkerMethods = {
     const { limits, gate } = settingsOf.get(tenant)!;
     maxSeries = limits.maxSeriesPerTenant;
     learning = learn === true;
-    const whole = at === undefined ? push : { ...push, body: bodies.read(at, length) }, takenMs = nowMs ?? Date.now();
-    const take = (one: SentPush): PushAnswer => answerOf(processor.process(tenant, one, limits, gate, takenMs));
-    const answer = whole.kind === "aggregate" ? shard.aggregate(BigInt(whole.windowMs) * 1_000_000n, () => answerOfParts(pushesOf(whole).map(take))) : take(whole);
+    const whole = at === undefined ? push : { ...push, body: bodies.read(at, length) },
+      takenMs = nowMs ?? Date.now();
+    const take = (one: SentPush): PushAnswer =>
+      answerOf(processor.process(tenant, one, limits, gate, takenMs));
+    const answer =
+      whole.kind === "aggregate"
+        ? shard.aggregate(BigInt(whole.windowMs) * 1_000_000n, () => answerOfParts(pushesOf(whole).map(take)))
+        : take(whole);
     if (at === undefined) releasedBytes(length);
     await shard.commit();
     return answer;
@@ -93,10 +164,27 @@ const methods: IngestWorkerMethods = {
   blocks({ tenant, startMs, endMs }) {
     const out: BlockInfo[] = [];
     for (const h of shard.sources(tenant)) {
-      let min = h.rowTime.data[0]!, max = min;
-      for (const s of h.series) { if (s.rows.length === 0) continue; if (s.minTimeNanos < min) min = s.minTimeNanos; if (s.maxTimeNanos > max) max = s.maxTimeNanos; }
-      const minTimeMs = Number(min / 1_000_000n), maxTimeMs = Number(max / 1_000_000n);
-      if (minTimeMs <= endMs && maxTimeMs >= startMs) out.push({ ulid: h.ulid, minTimeMs, maxTimeMs, level: 1, sources: [h.ulid], parents: [], shardId: "", hints: [], rows: h.rowCount });
+      let min = h.rowTime.data[0]!,
+        max = min;
+      for (const s of h.series) {
+        if (s.rows.length === 0) continue;
+        if (s.minTimeNanos < min) min = s.minTimeNanos;
+        if (s.maxTimeNanos > max) max = s.maxTimeNanos;
+      }
+      const minTimeMs = Number(min / 1_000_000n),
+        maxTimeMs = Number(max / 1_000_000n);
+      if (minTimeMs <= endMs && maxTimeMs >= startMs)
+        out.push({
+          ulid: h.ulid,
+          minTimeMs,
+          maxTimeMs,
+          level: 1,
+          sources: [h.ulid],
+          parents: [],
+          shardId: "",
+          hints: [],
+          rows: h.rowCount,
+        });
     }
     return out;
   },
@@ -111,11 +199,20 @@ const methods: IngestWorkerMethods = {
     const { result, unnamed } = await symbolizer.execute(heads, tenant, query, exclude);
     return moved({ result, missing, ...(unnamed === undefined ? {} : { unnamed }) });
   },
-  async ranges({ ulids, select }) { return Promise.all(pick(ulids).heads.map((h) => seriesRanges(h, select))); },
-  async keys({ ulids, select }) { return moved(await Promise.all(pick(ulids).heads.map((h) => rowKeys(h, select)))); },
+  async ranges({ ulids, select }) {
+    return Promise.all(pick(ulids).heads.map((h) => seriesRanges(h, select)));
+  },
+  async keys({ ulids, select }) {
+    return moved(await Promise.all(pick(ulids).heads.map((h) => rowKeys(h, select))));
+  },
   labels({ ulids, ask }) {
     const { heads, missing } = pick(ulids);
-    const names = ask.kind === "names" ? labelNames(heads, ask.query) : ask.kind === "values" ? labelValues(heads, ask.name, ask.query) : [];
+    const names =
+      ask.kind === "names"
+        ? labelNames(heads, ask.query)
+        : ask.kind === "values"
+          ? labelValues(heads, ask.name, ask.query)
+          : [];
     return { names, sets: ask.kind === "series" ? seriesLabels(heads, ask.names, ask.query) : [], missing };
   },
   stats: () => shard.stats(),

@@ -7,8 +7,19 @@ import { Ingester, type IngesterConfig } from "./ingester.ts";
 
 /** One that has begun and has not read its log yet. */
 function beginning(dataPath: string): Ingester {
-  const base = { log: createLogger({ level: "fatal", format: "json" }), metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() };
-  return new Ingester(new URL("file:///none"), { dataPath } as IngesterConfig, undefined as unknown as QueryPool, base, () => undefined);
+  const base = {
+    log: createLogger({ level: "fatal", format: "json" }),
+    metrics: new Metrics(),
+    tracer: startTracing("", "0"),
+    now: () => Date.now(),
+  };
+  return new Ingester(
+    new URL("file:///none"),
+    { dataPath } as IngesterConfig,
+    undefined as unknown as QueryPool,
+    base,
+    () => undefined,
+  );
 }
 
 describe("an ingester that begins", () => {
@@ -18,7 +29,8 @@ describe("an ingester that begins", () => {
   });
 
   it("does not know what it has before its log is read, or while blocks of it are on its disk", async () => {
-    const logged = temporaryFolder(), log = join(logged, ".cinderblock", "log", "shard-0");
+    const logged = temporaryFolder(),
+      log = join(logged, ".cinderblock", "log", "shard-0");
     mkdirSync(log, { recursive: true });
     writeFileSync(join(log, "00000001.log"), "");
     await expect(beginning(logged).blocks("t", 0, 1)).rejects.toThrow("the ingester is starting");

@@ -5,7 +5,21 @@ import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { lastLoggedMs, loggedShards, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
-import { type BlockInfo, type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, reasonOf, type RowKeys, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
+import {
+  type BlockInfo,
+  type ExecuteAnswer,
+  type Exclusions,
+  type LabelAnswer,
+  type LabelAsk,
+  mergePartials,
+  reasonOf,
+  type RowKeys,
+  type SelectRequest,
+  type SeriesRanges,
+  type SourceClient,
+  type SourceQuery,
+  type Until,
+} from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
 import type { Service } from "@cinderblock/service";
@@ -67,7 +81,13 @@ export class Ingester implements Service, SourceClient {
   private readonly base: Base;
   private readonly onFatal: (reason: string) => void;
 
-  constructor(script: URL, config: IngesterConfig, pool: QueryPool, base: Base, onFatal: (reason: string) => void) {
+  constructor(
+    script: URL,
+    config: IngesterConfig,
+    pool: QueryPool,
+    base: Base,
+    onFatal: (reason: string) => void,
+  ) {
     this.script = script;
     this.config = config;
     this.pool = pool;
@@ -75,8 +95,14 @@ export class Ingester implements Service, SourceClient {
     this.onFatal = onFatal;
     this.blocksOnDisk = new LocalBlocks(config.dataPath, base.log);
     this.isNew = lastLoggedMs(config.dataPath) === undefined && !this.blocksOnDisk.any();
-    this.forgotten = base.metrics.counter("cinderblock_ingester_forgotten_baselines_total", "Cumulative series of which this ingester forgot the last profile, since others had later ones.");
-    this.damaged = base.metrics.counter("cinderblock_ingester_damaged_blocks_total", "Local blocks that could not be read and were set aside.");
+    this.forgotten = base.metrics.counter(
+      "cinderblock_ingester_forgotten_baselines_total",
+      "Cumulative series of which this ingester forgot the last profile, since others had later ones.",
+    );
+    this.damaged = base.metrics.counter(
+      "cinderblock_ingester_damaged_blocks_total",
+      "Local blocks that could not be read and were set aside.",
+    );
   }
 
   async start(): Promise<void> {
@@ -86,23 +112,60 @@ export class Ingester implements Service, SourceClient {
     const orphans = loggedShards(config.dataPath).filter((s) => s >= count);
     for (let shard = 0; shard < count; shard++) {
       const data: IngestWorkerData = {
-        shard, alsoShards: orphans.filter((o) => o % count === shard), dataPath: config.dataPath, windowMs: config.windowMs, headBytes: Math.floor(config.headBytes / count), logBytes: Math.floor(config.logBytes / count),
-        segmentBytes: config.segmentBytes, idleMs: config.idleMs, sync: config.sync, bodies: this.bodies.buffer, symbols: config.symbols,
+        shard,
+        alsoShards: orphans.filter((o) => o % count === shard),
+        dataPath: config.dataPath,
+        windowMs: config.windowMs,
+        headBytes: Math.floor(config.headBytes / count),
+        logBytes: Math.floor(config.logBytes / count),
+        segmentBytes: config.segmentBytes,
+        idleMs: config.idleMs,
+        sync: config.sync,
+        bodies: this.bodies.buffer,
+        symbols: config.symbols,
       };
-      const worker = new WorkerClient((name, value) => this.notice(shard, name, value), (reason) => { this.onThreadDeath(); this.onFatal(`ingest worker ${shard} died: ${reason}`); });
+      const worker = new WorkerClient(
+        (name, value) => this.notice(shard, name, value),
+        (reason) => {
+          this.onThreadDeath();
+          this.onFatal(`ingest worker ${shard} died: ${reason}`);
+        },
+      );
       worker.start(this.script, data, `ingest-${shard}`, {});
       this.shards.push(worker);
     }
     const lines = await Promise.all(this.shards.map((s) => s.call<ReplayLine>("replay", undefined)));
     lines.forEach((r, shard) => {
       const level = r.damaged.length > 0 || r.lostSymbols > 0 ? "warn" : "info";
-      base.log[level]({ shard, segments: r.segments, records: r.records, rows: r.rows, seconds: Number(r.seconds.toFixed(3)), tornBytes: r.tornBytes, damaged: r.damaged, lostSymbols: r.lostSymbols }, "log replayed");
-      base.metrics.counter("cinderblock_ingester_log_damaged_records_total", "Log records that were damaged and set aside.").inc(r.damaged.length);
+      base.log[level](
+        {
+          shard,
+          segments: r.segments,
+          records: r.records,
+          rows: r.rows,
+          seconds: Number(r.seconds.toFixed(3)),
+          tornBytes: r.tornBytes,
+          damaged: r.damaged,
+          lostSymbols: r.lostSymbols,
+        },
+        "log replayed",
+      );
+      base.metrics
+        .counter(
+          "cinderblock_ingester_log_damaged_records_total",
+          "Log records that were damaged and set aside.",
+        )
+        .inc(r.damaged.length);
     });
     this.progress = "";
     this.started = true;
     this.observe();
-    this.timer = setInterval(() => { this.guardDisk().catch((err: unknown) => base.log.warn({ err }, "disk guard failed")); }, Math.min(config.retentionIntervalMs, 10_000));
+    this.timer = setInterval(
+      () => {
+        this.guardDisk().catch((err: unknown) => base.log.warn({ err }, "disk guard failed"));
+      },
+      Math.min(config.retentionIntervalMs, 10_000),
+    );
     this.timer.unref();
     await this.guardDisk();
   }
@@ -122,16 +185,34 @@ export class Ingester implements Service, SourceClient {
 
   private observe(): void {
     const { metrics } = this.base;
-    const all = (): Promise<ShardStats[]> => Promise.all(this.shards.map((s) => s.call<ShardStats>("stats", undefined)));
-    const gauge = (name: string, help: string, pick: (s: ShardStats) => number): void => { metrics.gauge(name, help, [], async (g) => { g.set((await all()).reduce((n, s) => n + pick(s), 0)); }); };
+    const all = (): Promise<ShardStats[]> =>
+      Promise.all(this.shards.map((s) => s.call<ShardStats>("stats", undefined)));
+    const gauge = (name: string, help: string, pick: (s: ShardStats) => number): void => {
+      metrics.gauge(name, help, [], async (g) => {
+        g.set((await all()).reduce((n, s) => n + pick(s), 0));
+      });
+    };
     gauge("pyroscope_head_size_bytes", "Memory of all heads.", (s) => s.headBytes);
     gauge("pyroscope_head_profiles", "Profiles in all heads.", (s) => s.rows);
     gauge("pyroscope_tsdb_head_series", "Series in all heads.", (s) => s.series);
     gauge("cinderblock_ingester_log_bytes", "Log that no block covers yet.", (s) => s.logBytes);
     gauge("cinderblock_ingester_log_syncs", "Syncs of the log since start.", (s) => s.syncs);
-    gauge("cinderblock_ingester_first_cumulative_profiles", "Cumulative profiles that were only a baseline.", (s) => s.firstCumulative);
-    metrics.gauge("cinderblock_ingester_unshipped_bytes", "Blocks that the bucket does not have yet.", [], (g) => { g.set(this.blocksOnDisk.unshippedBytes()); });
-    metrics.gauge("cinderblock_ingester_head_limit_bytes", "Memory that heads may use.", [], (g) => { g.set(this.config.headBytes); });
+    gauge(
+      "cinderblock_ingester_first_cumulative_profiles",
+      "Cumulative profiles that were only a baseline.",
+      (s) => s.firstCumulative,
+    );
+    metrics.gauge(
+      "cinderblock_ingester_unshipped_bytes",
+      "Blocks that the bucket does not have yet.",
+      [],
+      (g) => {
+        g.set(this.blocksOnDisk.unshippedBytes());
+      },
+    );
+    metrics.gauge("cinderblock_ingester_head_limit_bytes", "Memory that heads may use.", [], (g) => {
+      g.set(this.config.headBytes);
+    });
   }
 
   // ---- writes
@@ -143,7 +224,11 @@ export class Ingester implements Service, SourceClient {
     if (localBudgetBytes === 0) return;
     const unshipped = this.blocksOnDisk.unshippedBytes();
     if (unshipped > localBudgetBytes) {
-      throw new CinderblockError("limit", `blocks of ${unshipped} bytes wait for the bucket; the limit is ${localBudgetBytes} (-pyroscopedb.local-budget-bytes)`, { reason: "rate_limited" });
+      throw new CinderblockError(
+        "limit",
+        `blocks of ${unshipped} bytes wait for the bucket; the limit is ${localBudgetBytes} (-pyroscopedb.local-budget-bytes)`,
+        { reason: "rate_limited" },
+      );
     }
   }
 
@@ -151,32 +236,71 @@ export class Ingester implements Service, SourceClient {
    * Hands a raw push to the shard of its service; resolves when it is on disk. The buffer of a large body that is all of it moves to the worker.
    * @param nowMs when the push was taken, if that was not now
    */
-  push(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs?: number): Promise<PushAnswer> {
+  push(
+    tenant: string,
+    service: string,
+    push: RawPush,
+    limits: IngestLimits,
+    nowMs?: number,
+  ): Promise<PushAnswer> {
     this.refuse();
     return this.hand(tenant, service, push, limits, nowMs === undefined ? {} : { nowMs });
   }
 
   /** Takes from a push that others store what the next cumulative profiles of its series are compared with. */
-  async learn(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<void> { await this.hand(tenant, service, push, limits, { nowMs, learn: true }); }
+  async learn(
+    tenant: string,
+    service: string,
+    push: RawPush,
+    limits: IngestLimits,
+    nowMs: number,
+  ): Promise<void> {
+    await this.hand(tenant, service, push, limits, { nowMs, learn: true });
+  }
 
   /** Active series of tenants, by their hashes. */
-  async activeSeries(): Promise<{ tenant: string; series: BigUint64Array }[]> { return (await Promise.all(this.shards.map((s) => s.call<{ tenant: string; series: BigUint64Array }[]>("activeSeries", undefined)))).flat(); }
+  async activeSeries(): Promise<{ tenant: string; series: BigUint64Array }[]> {
+    return (
+      await Promise.all(
+        this.shards.map((s) =>
+          s.call<{ tenant: string; series: BigUint64Array }[]>("activeSeries", undefined),
+        ),
+      )
+    ).flat();
+  }
 
   /** Forgets what cumulative profiles are compared with, of the services that `gone` names: others had their profiles meanwhile. */
   async forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void> {
-    const n = await Promise.all(this.shards.map(async (s) => {
-      const services = (await s.call<{ tenant: string; service: string }[]>("baselineServices", undefined)).filter((x) => gone(x.tenant, x.service));
-      return services.length === 0 ? 0 : s.call<number>("forgetBaselines", services);
-    }));
+    const n = await Promise.all(
+      this.shards.map(async (s) => {
+        const services = (
+          await s.call<{ tenant: string; service: string }[]>("baselineServices", undefined)
+        ).filter((x) => gone(x.tenant, x.service));
+        return services.length === 0 ? 0 : s.call<number>("forgetBaselines", services);
+      }),
+    );
     const all = n.reduce((a, b) => a + b, 0);
     if (all === 0) return;
     this.forgotten.inc(all);
-    this.base.log.info({ series: all }, "cumulative series went elsewhere, their next profile here is a baseline");
+    this.base.log.info(
+      { series: all },
+      "cumulative series went elsewhere, their next profile here is a baseline",
+    );
   }
 
-  private async hand(tenant: string, service: string, push: RawPush, limits: IngestLimits, how: { nowMs?: number; learn?: true }): Promise<PushAnswer> {
+  private async hand(
+    tenant: string,
+    service: string,
+    push: RawPush,
+    limits: IngestLimits,
+    how: { nowMs?: number; learn?: true },
+  ): Promise<PushAnswer> {
     let shared = this.shared.get(tenant);
-    if (!shared) this.shared.set(tenant, (shared = { gate: new SharedArrayBuffer(8), series: new SharedArrayBuffer(4) }));
+    if (!shared)
+      this.shared.set(
+        tenant,
+        (shared = { gate: new SharedArrayBuffer(8), series: new SharedArrayBuffer(4) }),
+      );
     let h = 0;
     for (let i = 0; i < service.length; i++) h = (Math.imul(h, 31) + service.charCodeAt(i)) >>> 0;
     const worker = this.shards[h % this.shards.length]!;
@@ -186,13 +310,31 @@ export class Ingester implements Service, SourceClient {
     if (fresh) known.set(tenant, limits);
     const { body } = push;
     const at = this.bodies.put(body);
-    const call: PushCall = { tenant, push: at === undefined ? push : { ...push, body: NO_BODY }, at, length: body.length, ...how, ...(fresh ? { settings: { limits, ...shared } } : {}) };
+    const call: PushCall = {
+      tenant,
+      push: at === undefined ? push : { ...push, body: NO_BODY },
+      at,
+      length: body.length,
+      ...how,
+      ...(fresh ? { settings: { limits, ...shared } } : {}),
+    };
     if (at !== undefined) {
-      try { return await worker.call<PushAnswer>("push", call); } finally { this.bodies.give(at); }
+      try {
+        return await worker.call<PushAnswer>("push", call);
+      } finally {
+        this.bodies.give(at);
+      }
     }
     // A view is copied and stays with its owner; what lies behind it would be cloned whole.
-    const own = body.buffer instanceof ArrayBuffer && body.buffer.byteLength === body.byteLength ? body as Uint8Array<ArrayBuffer> : new Uint8Array(body);
-    return worker.call<PushAnswer>("push", { ...call, push: { ...push, body: own } }, own.length > 0 ? [own.buffer] : []);
+    const own =
+      body.buffer instanceof ArrayBuffer && body.buffer.byteLength === body.byteLength
+        ? (body as Uint8Array<ArrayBuffer>)
+        : new Uint8Array(body);
+    return worker.call<PushAnswer>(
+      "push",
+      { ...call, push: { ...push, body: own } },
+      own.length > 0 ? [own.buffer] : [],
+    );
   }
 
   /** When the oldest head was begun whose data is not in the bucket: whatever was taken in before that is. Infinity: all is. */
@@ -203,83 +345,136 @@ export class Ingester implements Service, SourceClient {
     return [...heads.map((s) => s.oldestHeadMs), ...blocks].reduce((a, b) => Math.min(a, b), Infinity);
   }
 
-  get shardCount(): number { return this.shards.length; }
+  get shardCount(): number {
+    return this.shards.length;
+  }
 
   /** Tenants with heads or local blocks. */
   async tenants(): Promise<string[]> {
     const heads = (await Promise.all(this.shards.map((s) => s.call<string[]>("tenants", undefined)))).flat();
-    return [...new Set([...heads, ...this.blocksOnDisk.tenants().filter((t) => this.blocksOnDisk.metas(t).length > 0)])];
+    return [
+      ...new Set([
+        ...heads,
+        ...this.blocksOnDisk.tenants().filter((t) => this.blocksOnDisk.metas(t).length > 0),
+      ]),
+    ];
   }
 
   /** Forgets everything of a tenant: heads are cut, so that the log knows, and their blocks go with the others. How many went. */
   async drop(tenant: string): Promise<number> {
     await Promise.all(this.shards.map((s) => s.call("flush", tenant)));
     const metas = this.blocksOnDisk.metas(tenant);
-    this.pool.forget("local", tenant, metas.map((m) => m.ulid));
+    this.pool.forget(
+      "local",
+      tenant,
+      metas.map((m) => m.ulid),
+    );
     for (const m of metas) this.blocksOnDisk.remove(tenant, m.ulid);
     return metas.length;
   }
 
   /** Cuts all heads of all tenants; resolves when their blocks are on disk. */
-  async flush(): Promise<void> { await Promise.all(this.shards.map((s) => s.call("flush", undefined))); }
+  async flush(): Promise<void> {
+    await Promise.all(this.shards.map((s) => s.call("flush", undefined)));
+  }
 
   // ---- reads
 
   private started = false;
   /** Until its log is read it does not know what it has; a new one knows that it has nothing. */
-  private known(): void { if (!this.started) throw new CinderblockError("unavailable", `the ingester is starting${this.progress === "" ? "" : `: ${this.progress}`}`); }
+  private known(): void {
+    if (!this.started)
+      throw new CinderblockError(
+        "unavailable",
+        `the ingester is starting${this.progress === "" ? "" : `: ${this.progress}`}`,
+      );
+  }
 
   async blocks(tenant: string, startMs: number, endMs: number): Promise<BlockInfo[]> {
     if (!this.started && this.isNew) return [];
     this.known();
-    const heads = (await Promise.all(this.shards.map((s) => s.call<BlockInfo[]>("blocks", { tenant, startMs, endMs })))).flat();
-    const local = this.blocksOnDisk.metas(tenant).filter((m) => m.minTimeMs <= endMs && m.maxTimeMs >= startMs).map(blockInfo);
+    const heads = (
+      await Promise.all(this.shards.map((s) => s.call<BlockInfo[]>("blocks", { tenant, startMs, endMs })))
+    ).flat();
+    const local = this.blocksOnDisk
+      .metas(tenant)
+      .filter((m) => m.minTimeMs <= endMs && m.maxTimeMs >= startMs)
+      .map(blockInfo);
     const known = new Set(heads.map((h) => h.ulid));
     return [...heads, ...local.filter((b) => !known.has(b.ulid))];
   }
 
   /** ULIDs that are blocks on disk, and the others, which may be heads. A head that became a block meanwhile is found in both ways. */
   private divide(tenant: string, ulids: readonly string[]): { local: string[]; heads: string[] } {
-    const local: string[] = [], heads: string[] = [];
+    const local: string[] = [],
+      heads: string[] = [];
     for (const u of ulids) (this.blocksOnDisk.has(tenant, u) ? local : heads).push(u);
     return { local, heads };
   }
 
   private async onHeads<T>(method: string, ulids: readonly string[], args: object): Promise<T[]> {
-    return ulids.length === 0 ? [] : Promise.all(this.shards.map((s) => s.call<T>(method, { ulids, ...args })));
+    return ulids.length === 0
+      ? []
+      : Promise.all(this.shards.map((s) => s.call<T>(method, { ulids, ...args })));
   }
 
   /** A ULID is missing when no shard has it. */
   private missingOf(answers: readonly { missing: string[] }[]): string[] {
-    return answers.length === 0 ? [] : answers[0]!.missing.filter((u) => answers.every((a) => a.missing.includes(u)));
+    return answers.length === 0
+      ? []
+      : answers[0]!.missing.filter((u) => answers.every((a) => a.missing.includes(u)));
   }
 
   /** Heads that became blocks while they were asked. */
-  private cutMeanwhile(tenant: string, heads: readonly string[], answered: readonly { ulid: string }[]): string[] {
+  private cutMeanwhile(
+    tenant: string,
+    heads: readonly string[],
+    answered: readonly { ulid: string }[],
+  ): string[] {
     return heads.filter((u) => !answered.some((a) => a.ulid === u) && this.blocksOnDisk.has(tenant, u));
   }
 
-  async execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions, until?: Until): Promise<ExecuteAnswer> {
+  async execute(
+    tenant: string,
+    ulids: readonly string[],
+    query: SourceQuery,
+    exclude: Exclusions,
+    until?: Until,
+  ): Promise<ExecuteAnswer> {
     const { local, heads } = this.divide(tenant, ulids);
     const [onHeads, onDisk] = await Promise.all([
       this.onHeads<ExecuteAnswer>("execute", heads, { tenant, query, exclude }),
-      local.length > 0 ? this.setAside(tenant, local, this.pool.execute("local", tenant, local, query, exclude, until?.signal)) : undefined,
+      local.length > 0
+        ? this.setAside(
+            tenant,
+            local,
+            this.pool.execute("local", tenant, local, query, exclude, until?.signal),
+          )
+        : undefined,
     ]);
     const results = [...onHeads.map((a) => a.result), onDisk?.result].filter((r) => r !== undefined);
     const missing = [...this.missingOf(onHeads), ...(onDisk?.missing ?? [])];
     // A head whose rows were compared with others' is not asked as the block that it became: its rows have other numbers there.
-    const late = missing.filter((u) => heads.includes(u) && exclude[u] === undefined && this.blocksOnDisk.has(tenant, u));
+    const late = missing.filter(
+      (u) => heads.includes(u) && exclude[u] === undefined && this.blocksOnDisk.has(tenant, u),
+    );
     let again: ExecuteAnswer | undefined;
     if (late.length > 0) {
       again = await this.pool.execute("local", tenant, late, query, {});
       if (again.result) results.push(again.result);
     }
-    return { result: results.length > 0 ? mergePartials(results) : undefined, missing: missing.filter((u) => !late.includes(u)), ...reasonOf([...onHeads, onDisk, again]) };
+    return {
+      result: results.length > 0 ? mergePartials(results) : undefined,
+      missing: missing.filter((u) => !late.includes(u)),
+      ...reasonOf([...onHeads, onDisk, again]),
+    };
   }
 
   /** A local block that cannot be read is set aside: the bucket may have it whole, and the query plans around it. */
   private async setAside<T>(tenant: string, ulids: readonly string[], work: Promise<T>): Promise<T> {
-    try { return await work; } catch (err) {
+    try {
+      return await work;
+    } catch (err) {
       const damaged = kindOf(err) === "corrupt" ? ulids.find((u) => messageOf(err).includes(u)) : undefined;
       if (damaged !== undefined && this.blocksOnDisk.has(tenant, damaged)) {
         this.blocksOnDisk.quarantine(tenant, damaged, err);
@@ -291,22 +486,51 @@ export class Ingester implements Service, SourceClient {
 
   async ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {
     const { local, heads } = this.divide(tenant, ulids);
-    const [a, b] = await Promise.all([this.onHeads<SeriesRanges[]>("ranges", heads, { tenant, select }), this.setAside(tenant, local, this.pool.ranges("local", tenant, local, select))]);
+    const [a, b] = await Promise.all([
+      this.onHeads<SeriesRanges[]>("ranges", heads, { tenant, select }),
+      this.setAside(tenant, local, this.pool.ranges("local", tenant, local, select)),
+    ]);
     const late = this.cutMeanwhile(tenant, heads, a.flat());
-    return [...a.flat(), ...b, ...(late.length > 0 ? await this.setAside(tenant, late, this.pool.ranges("local", tenant, late, select)) : [])];
+    return [
+      ...a.flat(),
+      ...b,
+      ...(late.length > 0
+        ? await this.setAside(tenant, late, this.pool.ranges("local", tenant, late, select))
+        : []),
+    ];
   }
 
   async keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> {
     const { local, heads } = this.divide(tenant, ulids);
-    const [a, b] = await Promise.all([this.onHeads<RowKeys[]>("keys", heads, { tenant, select }), this.setAside(tenant, local, this.pool.keys("local", tenant, local, select))]);
+    const [a, b] = await Promise.all([
+      this.onHeads<RowKeys[]>("keys", heads, { tenant, select }),
+      this.setAside(tenant, local, this.pool.keys("local", tenant, local, select)),
+    ]);
     const late = this.cutMeanwhile(tenant, heads, a.flat());
-    return [...a.flat(), ...b, ...(late.length > 0 ? await this.setAside(tenant, late, this.pool.keys("local", tenant, late, select)) : [])];
+    return [
+      ...a.flat(),
+      ...b,
+      ...(late.length > 0
+        ? await this.setAside(tenant, late, this.pool.keys("local", tenant, late, select))
+        : []),
+    ];
   }
 
-  async labels(tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }> {
+  async labels(
+    tenant: string,
+    ulids: readonly string[],
+    ask: LabelAsk,
+  ): Promise<LabelAnswer & { missing: string[] }> {
     const { local, heads } = this.divide(tenant, ulids);
-    const [a, b] = await Promise.all([this.onHeads<LabelAnswer & { missing: string[] }>("labels", heads, { tenant, ask }), this.setAside(tenant, local, this.pool.labels("local", tenant, local, ask))]);
-    return { names: [...a, b].flatMap((x) => x.names), sets: [...a, b].flatMap((x) => x.sets), missing: [...this.missingOf(a), ...b.missing] };
+    const [a, b] = await Promise.all([
+      this.onHeads<LabelAnswer & { missing: string[] }>("labels", heads, { tenant, ask }),
+      this.setAside(tenant, local, this.pool.labels("local", tenant, local, ask)),
+    ]);
+    return {
+      names: [...a, b].flatMap((x) => x.names),
+      sets: [...a, b].flatMap((x) => x.sets),
+      missing: [...this.missingOf(a), ...b.missing],
+    };
   }
 
   // ---- disk
@@ -315,12 +539,18 @@ export class Ingester implements Service, SourceClient {
   private async guardDisk(): Promise<void> {
     const { config, base } = this;
     const fs = await statfs(config.dataPath);
-    const free = fs.bavail * fs.bsize, total = fs.blocks * fs.bsize;
-    base.metrics.gauge("cinderblock_ingester_disk_free_bytes", "Free bytes of the data path's disk.").set(free);
-    const low = !config.retentionDisabled && free < config.minFreeDiskBytes && free < total * config.minDiskAvailable;
+    const free = fs.bavail * fs.bsize,
+      total = fs.blocks * fs.bsize;
+    base.metrics
+      .gauge("cinderblock_ingester_disk_free_bytes", "Free bytes of the data path's disk.")
+      .set(free);
+    const low =
+      !config.retentionDisabled && free < config.minFreeDiskBytes && free < total * config.minDiskAvailable;
     if (!config.retentionDisabled) {
       const now = base.now();
-      for (const { tenant, meta } of this.blocksOnDisk.shipped().sort((a, b) => a.meta.minTimeMs - b.meta.minTimeMs)) {
+      for (const { tenant, meta } of this.blocksOnDisk
+        .shipped()
+        .sort((a, b) => a.meta.minTimeMs - b.meta.minTimeMs)) {
         if (!low && now - meta.maxTimeMs < config.retentionMs) continue;
         if (!(await this.answerable(tenant, meta.ulid))) continue;
         this.blocksOnDisk.remove(tenant, meta.ulid);
@@ -332,7 +562,10 @@ export class Ingester implements Service, SourceClient {
     const reserve = Math.min(config.minFreeDiskBytes, 256 << 20, total / 20);
     const after = low ? await statfs(config.dataPath) : fs;
     const left = after.bavail * after.bsize;
-    this.diskFull = left < reserve ? `the disk of ${config.dataPath} has ${left} bytes left; writes are refused below ${Math.floor(reserve)}` : "";
+    this.diskFull =
+      left < reserve
+        ? `the disk of ${config.dataPath} has ${left} bytes left; writes are refused below ${Math.floor(reserve)}`
+        : "";
   }
 
   async stop(): Promise<void> {

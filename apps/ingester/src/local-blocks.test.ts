@@ -5,13 +5,29 @@ import type { BlockMeta } from "@cinderblock/block-meta";
 import { createLogger } from "@cinderblock/telemetry";
 import { LocalBlocks } from "./local-blocks.ts";
 
-const meta = (ulid: string, sizes: number[], level = 1): BlockMeta => ({ ulid, files: sizes.map((sizeBytes, i) => ({ relPath: `f${i}`, sizeBytes })), compaction: { level } }) as unknown as BlockMeta;
+const meta = (ulid: string, sizes: number[], level = 1): BlockMeta =>
+  ({
+    ulid,
+    files: sizes.map((sizeBytes, i) => ({ relPath: `f${i}`, sizeBytes })),
+    compaction: { level },
+  }) as unknown as BlockMeta;
 
 describe("blocks on an ingester's disk", () => {
   it("are summed while the bucket does not have them, whatever comes and goes", () => {
-    const path = mkdtempSync(join(tmpdir(), "cinderblock-local-")), blocks = new LocalBlocks(path, createLogger({ level: "silent", format: "json" }));
-    const [a, b, c, d] = ["01M8EKZW7M023ZEFRNNKY74X0A", "01M8EKZW7M023ZEFRNNKY74X0B", "01M8EKZW7M023ZEFRNNKY74X0C", "01M8EKZW7M023ZEFRNNKY74X0D"];
-    for (const [tenant, ulid] of [["t", a], ["t", b], ["u", c]] as const) mkdirSync(join(path, tenant, "local", ulid!), { recursive: true });
+    const path = mkdtempSync(join(tmpdir(), "cinderblock-local-")),
+      blocks = new LocalBlocks(path, createLogger({ level: "silent", format: "json" }));
+    const [a, b, c, d] = [
+      "01M8EKZW7M023ZEFRNNKY74X0A",
+      "01M8EKZW7M023ZEFRNNKY74X0B",
+      "01M8EKZW7M023ZEFRNNKY74X0C",
+      "01M8EKZW7M023ZEFRNNKY74X0D",
+    ];
+    for (const [tenant, ulid] of [
+      ["t", a],
+      ["t", b],
+      ["u", c],
+    ] as const)
+      mkdirSync(join(path, tenant, "local", ulid!), { recursive: true });
     expect(blocks.unshippedBytes()).toBe(0);
     blocks.add("t", meta(a!, [10, 5]));
     expect(blocks.unshippedBytes()).toBe(15);

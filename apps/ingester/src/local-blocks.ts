@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type BlockMeta, decodeMeta, decodeShipper, encodeShipper, isUlid } from "@cinderblock/block-meta";
 import { removeUnfinished } from "@cinderblock/head";
@@ -8,12 +17,21 @@ import type { Logger } from "@cinderblock/telemetry";
 /** Facts that planning needs, from a meta. */
 export function blockInfo(m: BlockMeta): BlockInfo {
   return {
-    ulid: m.ulid, minTimeMs: m.minTimeMs, maxTimeMs: m.maxTimeMs, level: m.compaction.level, sources: m.compaction.sources, parents: m.compaction.parents.map((p) => p.ulid),
-    shardId: m.labels.__compactor_shard_id__ ?? "", hints: m.compaction.hints ?? [],
+    ulid: m.ulid,
+    minTimeMs: m.minTimeMs,
+    maxTimeMs: m.maxTimeMs,
+    level: m.compaction.level,
+    sources: m.compaction.sources,
+    parents: m.compaction.parents.map((p) => p.ulid),
+    shardId: m.labels.__compactor_shard_id__ ?? "",
+    hints: m.compaction.hints ?? [],
   };
 }
 
-interface TenantBlocks { metas: Map<string, BlockMeta>; uploaded: Set<string> }
+interface TenantBlocks {
+  metas: Map<string, BlockMeta>;
+  uploaded: Set<string>;
+}
 
 /** The finished blocks under `<data>/<tenant>/local`, and which of them the bucket has. v1's own blocks are adopted as they are. */
 export class LocalBlocks {
@@ -33,16 +51,20 @@ export class LocalBlocks {
       if (!e.isDirectory() || e.name.startsWith(".")) continue;
       const dir = join(this.dataPath, e.name);
       const unfinished = removeUnfinished(dir);
-      if (unfinished.length > 0) this.log.info({ tenant: e.name, blocks: unfinished.length }, "removed unfinished blocks");
+      if (unfinished.length > 0)
+        this.log.info({ tenant: e.name, blocks: unfinished.length }, "removed unfinished blocks");
       const local = join(dir, "local");
       if (!existsSync(local)) continue;
       const t = this.of(e.name);
-      if (existsSync(join(local, "shipper.json"))) for (const u of decodeShipper(readFileSync(join(local, "shipper.json")))) t.uploaded.add(u);
+      if (existsSync(join(local, "shipper.json")))
+        for (const u of decodeShipper(readFileSync(join(local, "shipper.json")))) t.uploaded.add(u);
       for (const u of readdirSync(local)) {
         if (!isUlid(u)) continue;
         try {
           t.metas.set(u, decodeMeta(readFileSync(join(local, u, "meta.json")), `${u}/meta.json`));
-        } catch (err) { this.quarantine(e.name, u, err); }
+        } catch (err) {
+          this.quarantine(e.name, u, err);
+        }
       }
     }
   }
@@ -50,7 +72,9 @@ export class LocalBlocks {
   /** Whether any tenant's blocks are on the disk, before `scan` has read them. */
   any(): boolean {
     if (!existsSync(this.dataPath)) return false;
-    return readdirSync(this.dataPath, { withFileTypes: true }).some((e) => e.isDirectory() && !e.name.startsWith(".") && existsSync(join(this.dataPath, e.name, "local")));
+    return readdirSync(this.dataPath, { withFileTypes: true }).some(
+      (e) => e.isDirectory() && !e.name.startsWith(".") && existsSync(join(this.dataPath, e.name, "local")),
+    );
   }
 
   private of(tenant: string): TenantBlocks {
@@ -62,7 +86,8 @@ export class LocalBlocks {
   /** A block that cannot be read is set aside, never deleted. */
   quarantine(tenant: string, ulid: string, err: unknown): void {
     this.log.error({ tenant, blockId: ulid, err }, "block is damaged and was set aside");
-    const from = join(this.dataPath, tenant, "local", ulid), to = join(this.dataPath, tenant, "quarantine");
+    const from = join(this.dataPath, tenant, "local", ulid),
+      to = join(this.dataPath, tenant, "quarantine");
     mkdirSync(to, { recursive: true });
     rmSync(join(to, ulid), { recursive: true, force: true });
     renameSync(from, join(to, ulid));
@@ -75,14 +100,24 @@ export class LocalBlocks {
     this.unshippedSum = undefined;
   }
 
-  tenants(): string[] { return [...this.byTenant.keys()]; }
-  metas(tenant: string): BlockMeta[] { return [...(this.byTenant.get(tenant)?.metas.values() ?? [])]; }
-  has(tenant: string, ulid: string): boolean { return this.byTenant.get(tenant)?.metas.has(ulid) ?? false; }
-  isUploaded(tenant: string, ulid: string): boolean { return this.byTenant.get(tenant)?.uploaded.has(ulid) ?? false; }
+  tenants(): string[] {
+    return [...this.byTenant.keys()];
+  }
+  metas(tenant: string): BlockMeta[] {
+    return [...(this.byTenant.get(tenant)?.metas.values() ?? [])];
+  }
+  has(tenant: string, ulid: string): boolean {
+    return this.byTenant.get(tenant)?.metas.has(ulid) ?? false;
+  }
+  isUploaded(tenant: string, ulid: string): boolean {
+    return this.byTenant.get(tenant)?.uploaded.has(ulid) ?? false;
+  }
 
   unshipped(): { tenant: string; meta: BlockMeta }[] {
     const out: { tenant: string; meta: BlockMeta }[] = [];
-    for (const [tenant, t] of this.byTenant) for (const meta of t.metas.values()) if (!t.uploaded.has(meta.ulid) && meta.compaction.level <= 1) out.push({ tenant, meta });
+    for (const [tenant, t] of this.byTenant)
+      for (const meta of t.metas.values())
+        if (!t.uploaded.has(meta.ulid) && meta.compaction.level <= 1) out.push({ tenant, meta });
     return out;
   }
 
@@ -91,13 +126,17 @@ export class LocalBlocks {
 
   /** Bytes of blocks that the bucket does not have yet. */
   unshippedBytes(): number {
-    this.unshippedSum ??= this.unshipped().reduce((n, { meta }) => n + meta.files.reduce((m, f) => m + f.sizeBytes, 0), 0);
+    this.unshippedSum ??= this.unshipped().reduce(
+      (n, { meta }) => n + meta.files.reduce((m, f) => m + f.sizeBytes, 0),
+      0,
+    );
     return this.unshippedSum;
   }
 
   shipped(): { tenant: string; meta: BlockMeta }[] {
     const out: { tenant: string; meta: BlockMeta }[] = [];
-    for (const [tenant, t] of this.byTenant) for (const meta of t.metas.values()) if (t.uploaded.has(meta.ulid)) out.push({ tenant, meta });
+    for (const [tenant, t] of this.byTenant)
+      for (const meta of t.metas.values()) if (t.uploaded.has(meta.ulid)) out.push({ tenant, meta });
     return out;
   }
 
@@ -118,7 +157,9 @@ export class LocalBlocks {
     rmSync(join(this.dataPath, tenant, "local", ulid), { recursive: true, force: true });
   }
 
-  path(tenant: string, ulid: string): string { return join(this.dataPath, tenant, "local", ulid); }
+  path(tenant: string, ulid: string): string {
+    return join(this.dataPath, tenant, "local", ulid);
+  }
 
   oldest(): number {
     let t = Infinity;
@@ -128,7 +169,8 @@ export class LocalBlocks {
 
   sizeOf(tenant: string, ulid: string): number {
     let n = 0;
-    for (const f of readdirSync(this.path(tenant, ulid), { recursive: true, withFileTypes: true })) if (f.isFile()) n += statSync(join(f.parentPath, f.name)).size;
+    for (const f of readdirSync(this.path(tenant, ulid), { recursive: true, withFileTypes: true }))
+      if (f.isFile()) n += statSync(join(f.parentPath, f.name)).size;
     return n;
   }
 }

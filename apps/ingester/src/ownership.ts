@@ -31,7 +31,13 @@ export class Ownership implements Service {
   private readonly ring: () => RingSnapshot;
   private readonly base: Base;
 
-  constructor(config: OwnershipConfig, ingester: Ingester, me: RingMember, ring: () => RingSnapshot, base: Base) {
+  constructor(
+    config: OwnershipConfig,
+    ingester: Ingester,
+    me: RingMember,
+    ring: () => RingSnapshot,
+    base: Base,
+  ) {
     this.config = config;
     this.ingester = ingester;
     this.me = me;
@@ -43,7 +49,11 @@ export class Ownership implements Service {
     const { lastLoggedMs, timeoutMs } = this.config;
     if (lastLoggedMs !== undefined && this.base.now() - lastLoggedMs > timeoutMs) await this.wasSilent();
     this.tickedAt = performance.now();
-    this.timer = setInterval(() => { this.working = this.working.then(() => this.tick()).catch((err: unknown) => this.base.log.warn({ err }, "who owns which series could not be looked at")); }, TICK_MS);
+    this.timer = setInterval(() => {
+      this.working = this.working
+        .then(() => this.tick())
+        .catch((err: unknown) => this.base.log.warn({ err }, "who owns which series could not be looked at"));
+    }, TICK_MS);
     this.timer.unref();
   }
 
@@ -53,19 +63,29 @@ export class Ownership implements Service {
   }
 
   private async tick(): Promise<void> {
-    const now = performance.now(), gap = now - this.tickedAt;
+    const now = performance.now(),
+      gap = now - this.tickedAt;
     this.tickedAt = now;
     // A process that stood still for so long was replaced meanwhile.
     if (gap > this.config.timeoutMs) await this.wasSilent();
-    const ring = this.ring(), seen = ring.members.map((m) => `${m.id} ${m.state} ${m.tokens.length} ${ring.healthy(m)}`).join();
-    if (seen === this.seen || this.me.state !== "ACTIVE" || !ring.members.some((m) => m.id === this.config.id && m.state === "ACTIVE")) return;
+    const ring = this.ring(),
+      seen = ring.members.map((m) => `${m.id} ${m.state} ${m.tokens.length} ${ring.healthy(m)}`).join();
+    if (
+      seen === this.seen ||
+      this.me.state !== "ACTIVE" ||
+      !ring.members.some((m) => m.id === this.config.id && m.state === "ACTIVE")
+    )
+      return;
     this.seen = seen;
-    await this.ingester.forgetBaselines((tenant, service) => isReplica(ring, this.config.id, tenant, service, this.config) === false);
+    await this.ingester.forgetBaselines(
+      (tenant, service) => isReplica(ring, this.config.id, tenant, service, this.config) === false,
+    );
   }
 
   /** With replicas the smaller difference is taken, which is theirs; an ingester alone has nobody who could have taken its place. */
   private async wasSilent(): Promise<void> {
-    if (this.config.replicationFactor > 1 || !this.ring().members.some((m) => m.id !== this.config.id)) return;
+    if (this.config.replicationFactor > 1 || !this.ring().members.some((m) => m.id !== this.config.id))
+      return;
     await this.ingester.forgetBaselines(() => true);
   }
 }

@@ -9,8 +9,22 @@ import { temporaryFolder } from "@cinderblock/testkit";
 import { encodePushRecord } from "@cinderblock/transport";
 import { Partitions, type RecordSink } from "./partitions.ts";
 
-function base() { return { log: createLogger({ level: "fatal", format: "json" }), metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() }; }
-const NOTHING: PushAnswer = { profiles: 1, compressedBytes: 0, decompressedBytes: 0, samples: 0, discarded: [], error: undefined };
+function base() {
+  return {
+    log: createLogger({ level: "fatal", format: "json" }),
+    metrics: new Metrics(),
+    tracer: startTracing("", "0"),
+    now: () => Date.now(),
+  };
+}
+const NOTHING: PushAnswer = {
+  profiles: 1,
+  compressedBytes: 0,
+  decompressedBytes: 0,
+  samples: 0,
+  discarded: [],
+  error: undefined,
+};
 
 class Sink implements RecordSink {
   taken: string[] = [];
@@ -23,33 +37,73 @@ class Sink implements RecordSink {
   }
   learnt: string[] = [];
   forgotten = 0;
-  learn(_tenant: string, _service: string, push: RawPush): Promise<void> { this.learnt.push(Buffer.from(push.body).toString()); return Promise.resolve(); }
-  forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void> { if (gone("t", "s")) this.forgotten++; return Promise.resolve(); }
-  oldestUnuploadedMs(): Promise<number> { return Promise.resolve(this.oldest); }
+  learn(_tenant: string, _service: string, push: RawPush): Promise<void> {
+    this.learnt.push(Buffer.from(push.body).toString());
+    return Promise.resolve();
+  }
+  forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void> {
+    if (gone("t", "s")) this.forgotten++;
+    return Promise.resolve();
+  }
+  oldestUnuploadedMs(): Promise<number> {
+    return Promise.resolve(this.oldest);
+  }
 }
 
-const record = (i: number): Uint8Array => encodePushRecord({ tenant: "t", service: "s", atMs: 1000 + i, limits: TEST_LIMITS, push: { kind: "push", codec: "proto", gzip: false, body: Buffer.from(`b${i}`) } });
-async function until(check: () => boolean): Promise<void> { for (let i = 0; i < 200 && !check(); i++) await sleep(20); expect(check()).toBe(true); }
-function ingester(log: InMemoryLog, sink: Sink, dir = temporaryFolder(), owners = () => ["me"], id = "me", rule = 2): Partitions {
-  return new Partitions({ id, zone: "", topic: "pushes", file: join(dir, "partitions.json"), learnMs: 60_000 }, log, sink, () => ({ ids: owners(), rule }), base());
+const record = (i: number): Uint8Array =>
+  encodePushRecord({
+    tenant: "t",
+    service: "s",
+    atMs: 1000 + i,
+    limits: TEST_LIMITS,
+    push: { kind: "push", codec: "proto", gzip: false, body: Buffer.from(`b${i}`) },
+  });
+async function until(check: () => boolean): Promise<void> {
+  for (let i = 0; i < 200 && !check(); i++) await sleep(20);
+  expect(check()).toBe(true);
+}
+function ingester(
+  log: InMemoryLog,
+  sink: Sink,
+  dir = temporaryFolder(),
+  owners = () => ["me"],
+  id = "me",
+  rule = 2,
+): Partitions {
+  return new Partitions(
+    { id, zone: "", topic: "pushes", file: join(dir, "partitions.json"), learnMs: 60_000 },
+    log,
+    sink,
+    () => ({ ids: owners(), rule }),
+    base(),
+  );
 }
 
 describe("an ingester's partitions", () => {
   it("are read in order, with what the record says, and tell how far they are", async () => {
-    const log = new InMemoryLog(2), sink = new Sink(), p = ingester(log, sink);
+    const log = new InMemoryLog(2),
+      sink = new Sink(),
+      p = ingester(log, sink);
     for (let i = 0; i < 10; i++) await log.produce(i % 2, record(i));
     await p.start();
     await until(() => sink.taken.length === 10);
     expect(sink.taken.filter((_, i) => i < 1)).toEqual(["t/s/1000/b0"]);
-    expect(sink.taken.map((t) => Number(/b(\d)/.exec(t)![1])).filter((n) => n % 2 === 1)).toEqual([1, 3, 5, 7, 9]);
+    expect(sink.taken.map((t) => Number(/b(\d)/.exec(t)![1])).filter((n) => n % 2 === 1)).toEqual([
+      1, 3, 5, 7, 9,
+    ]);
     expect(await p.reach([5, 5], Date.now() + 1000)).toEqual([0, 1]);
     await expect(p.reach([5, 6], Date.now() + 100)).rejects.toThrow("has not read partition 1 up to 6 yet");
-    expect(p.states().map((s) => [s.partition, s.position, s.end])).toEqual([[0, 5, 5], [1, 5, 5]]);
+    expect(p.states().map((s) => [s.partition, s.position, s.end])).toEqual([
+      [0, 5, 5],
+      [1, 5, 5],
+    ]);
     await p.stop();
   });
 
   it("are caught up when all is read that they held when they were taken", async () => {
-    const log = new InMemoryLog(2), sink = new Sink(), p = ingester(log, sink);
+    const log = new InMemoryLog(2),
+      sink = new Sink(),
+      p = ingester(log, sink);
     for (let i = 0; i < 3; i++) await log.produce(0, record(i));
     sink.full = true; // the first partition cannot be read now, the other one is empty
     expect(p.caughtUp()).toEqual({ of: 2, partitions: [] });
@@ -78,9 +132,14 @@ describe("an ingester's partitions", () => {
         if (partition === 1) await sleep(1500);
         return super.committed(partition, group);
       }
-      override read(...args: Parameters<InMemoryLog["read"]>): ReturnType<InMemoryLog["read"]> { this.readers[args[0]]!++; return super.read(...args); }
+      override read(...args: Parameters<InMemoryLog["read"]>): ReturnType<InMemoryLog["read"]> {
+        this.readers[args[0]]!++;
+        return super.read(...args);
+      }
     }
-    const log = new Slow(2), sink = new Sink(), p = ingester(log, sink);
+    const log = new Slow(2),
+      sink = new Sink(),
+      p = ingester(log, sink);
     await log.produce(0, record(1));
     await log.produce(1, record(2));
     await p.start();
@@ -91,18 +150,29 @@ describe("an ingester's partitions", () => {
   }, 20_000);
 
   it("are committed also while another cannot be taken", async () => {
-    class Refusing extends InMemoryLog { override committed(partition: number, group: string): Promise<number | undefined> { return partition === 0 ? Promise.reject(new CinderblockError("unavailable", "not now")) : super.committed(partition, group); } }
-    const log = new Refusing(2), sink = new Sink(), p = ingester(log, sink);
+    class Refusing extends InMemoryLog {
+      override committed(partition: number, group: string): Promise<number | undefined> {
+        return partition === 0
+          ? Promise.reject(new CinderblockError("unavailable", "not now"))
+          : super.committed(partition, group);
+      }
+    }
+    const log = new Refusing(2),
+      sink = new Sink(),
+      p = ingester(log, sink);
     await log.produce(1, record(1));
     await p.start();
     await until(() => sink.taken.length === 1);
-    for (let i = 0; i < 500 && (await log.committed(1, "pushes-partition-1")) === undefined; i++) await sleep(20);
+    for (let i = 0; i < 500 && (await log.committed(1, "pushes-partition-1")) === undefined; i++)
+      await sleep(20);
     expect(await log.committed(1, "pushes-partition-1")).toBe(1);
     await p.stop();
   }, 20_000);
 
   it("are committed up to what is in the bucket, no further", async () => {
-    const log = new InMemoryLog(1), sink = new Sink(), p = ingester(log, sink);
+    const log = new InMemoryLog(1),
+      sink = new Sink(),
+      p = ingester(log, sink);
     sink.oldest = Date.now(); // a head that was begun now
     await log.produce(0, record(1));
     await p.start();
@@ -123,7 +193,10 @@ describe("an ingester's partitions", () => {
   });
 
   it("are learnt from before they are taken in, where another committed more than this ingester has seen: nothing is stored twice, no difference is made to a profile that is too old", async () => {
-    const log = new InMemoryLog(1), dir = temporaryFolder(), one = new Sink(), a = ingester(log, one, dir);
+    const log = new InMemoryLog(1),
+      dir = temporaryFolder(),
+      one = new Sink(),
+      a = ingester(log, one, dir);
     for (let i = 0; i < 3; i++) await log.produce(0, record(i));
     await a.start();
     await until(() => one.taken.length === 3);
@@ -131,41 +204,71 @@ describe("an ingester's partitions", () => {
     expect([one.learnt, one.forgotten]).toEqual([[], 1]); // new here: nothing was before
     // Another has the partition for a while.
     for (let i = 3; i < 6; i++) await log.produce(0, record(i));
-    const two = new Sink(), b = ingester(log, two, temporaryFolder(), () => ["me"]);
+    const two = new Sink(),
+      b = ingester(log, two, temporaryFolder(), () => ["me"]);
     await b.start();
     await until(() => two.taken.length === 3);
     await b.stop();
     expect(two.learnt).toEqual(["b0", "b1", "b2"]);
     for (let i = 6; i < 8; i++) await log.produce(0, record(i));
-    const three = new Sink(), c = ingester(log, three, dir);
+    const three = new Sink(),
+      c = ingester(log, three, dir);
     await c.start();
     await until(() => three.taken.length === 2);
-    expect([three.learnt, three.taken, three.forgotten]).toEqual([["b0", "b1", "b2", "b3", "b4", "b5"], ["t/s/1006/b6", "t/s/1007/b7"], 1]);
+    expect([three.learnt, three.taken, three.forgotten]).toEqual([
+      ["b0", "b1", "b2", "b3", "b4", "b5"],
+      ["t/s/1006/b6", "t/s/1007/b7"],
+      1,
+    ]);
     await c.stop();
   });
 
   it("leave out a record of which an ingest thread died twice, and no other that was in hand with it", async () => {
-    const dir = temporaryFolder(), taken: string[][] = [], dead: { p: Partitions; hang: ((a: PushAnswer) => void)[] }[] = [];
+    const dir = temporaryFolder(),
+      taken: string[][] = [],
+      dead: { p: Partitions; hang: ((a: PushAnswer) => void)[] }[] = [];
     for (const run of [1, 2, 3]) {
-      const log = new InMemoryLog(1), sink = new Sink(), push = sink.push.bind(sink), hang: ((a: PushAnswer) => void)[] = [];
+      const log = new InMemoryLog(1),
+        sink = new Sink(),
+        push = sink.push.bind(sink),
+        hang: ((a: PushAnswer) => void)[] = [];
       for (let i = 0; i < 5; i++) await log.produce(0, record(i));
-      const p = ingester(log, sink, dir), died = Promise.withResolvers<void>();
+      const p = ingester(log, sink, dir),
+        died = Promise.withResolvers<void>();
       // The third record kills the thread that it comes to: nothing of what is in hand is answered any more.
       sink.push = (...a) => {
         const kills = Buffer.from(a[2].body).toString() === "b2";
-        if (kills) setTimeout(() => { p.noteDeath(); died.resolve(); }, 20);
-        return kills || run === 1 ? new Promise((done) => { hang.push(done); }) : push(...a);
+        if (kills)
+          setTimeout(() => {
+            p.noteDeath();
+            died.resolve();
+          }, 20);
+        return kills || run === 1
+          ? new Promise((done) => {
+              hang.push(done);
+            })
+          : push(...a);
       };
       await p.start();
-      if (run < 3) { await died.promise; dead.push({ p, hang }); } else { await until(() => sink.taken.length === 4); await p.stop(); }
+      if (run < 3) {
+        await died.promise;
+        dead.push({ p, hang });
+      } else {
+        await until(() => sink.taken.length === 4);
+        await p.stop();
+      }
       taken.push(sink.taken.map((t) => t.slice(-2)));
     }
     expect(taken).toEqual([[], ["b0", "b1"], ["b0", "b1", "b3", "b4"]]);
-    for (const { p, hang } of dead) { for (const done of hang) done(NOTHING); await p.stop(); }
+    for (const { p, hang } of dead) {
+      for (const done of hang) done(NOTHING);
+      await p.stop();
+    }
   });
 
   it("go on where this disk is, not where the group is; without the disk they are read again", async () => {
-    const log = new InMemoryLog(1), dir = temporaryFolder();
+    const log = new InMemoryLog(1),
+      dir = temporaryFolder();
     for (let i = 0; i < 6; i++) await log.produce(0, record(i));
     const first = new Sink();
     first.oldest = 0; // nothing is ever uploaded
@@ -175,26 +278,31 @@ describe("an ingester's partitions", () => {
     await a.stop();
     expect(await log.committed(0, "pushes-partition-0")).toBeUndefined();
     await log.produce(0, record(6));
-    const second = new Sink(), b = ingester(log, second, dir);
+    const second = new Sink(),
+      b = ingester(log, second, dir);
     second.oldest = 0;
     await b.start();
     await until(() => second.taken.length > 0);
     expect(second.taken).toEqual(["t/s/1006/b6"]);
     await b.stop();
-    const third = new Sink(), other = ingester(log, third);
+    const third = new Sink(),
+      other = ingester(log, third);
     await other.start();
     await until(() => third.taken.length === 7);
     await other.stop();
   });
 
   it("are read from the start when the topic was made anew, and committed again", async () => {
-    const dir = temporaryFolder(), old = new InMemoryLog(1), first = new Sink();
+    const dir = temporaryFolder(),
+      old = new InMemoryLog(1),
+      first = new Sink();
     for (let i = 0; i < 6; i++) await old.produce(0, record(i));
     const a = ingester(old, first, dir);
     await a.start();
     await until(() => first.taken.length === 6);
     await a.stop();
-    const anew = new InMemoryLog(1), second = new Sink();
+    const anew = new InMemoryLog(1),
+      second = new Sink();
     for (let i = 10; i < 12; i++) await anew.produce(0, record(i));
     second.full = true; // it cannot be read yet: what the topic holds now is not here
     const b = ingester(anew, second, dir);
@@ -208,7 +316,9 @@ describe("an ingester's partitions", () => {
   });
 
   it("stand still while there is no room, and skip what cannot be read", async () => {
-    const log = new InMemoryLog(1), sink = new Sink(), p = ingester(log, sink);
+    const log = new InMemoryLog(1),
+      sink = new Sink(),
+      p = ingester(log, sink);
     sink.full = true;
     await log.produce(0, record(0));
     await log.produce(0, Uint8Array.of(1, 2, 3));
@@ -223,7 +333,9 @@ describe("an ingester's partitions", () => {
   });
 
   it("wait for a program that knows a later record", async () => {
-    const log = new InMemoryLog(1), sink = new Sink(), p = ingester(log, sink);
+    const log = new InMemoryLog(1),
+      sink = new Sink(),
+      p = ingester(log, sink);
     await log.produce(0, Uint8Array.of(3, 0));
     await p.start();
     await sleep(500);
@@ -231,24 +343,30 @@ describe("an ingester's partitions", () => {
     await p.stop();
   });
 
-  it.each([1, 2])("are shared out by rule %i, each to one, and move when one leaves; records that retention dropped are counted", async (rule) => {
-    const log = new InMemoryLog(4), a = new Sink(), b = new Sink();
-    a.oldest = b.oldest = 0; // nothing is ever uploaded
-    let names = ["a", "b"];
-    const one = ingester(log, a, temporaryFolder(), () => names, "a", rule), two = ingester(log, b, temporaryFolder(), () => names, "b", rule);
-    await one.start();
-    await two.start();
-    await until(() => one.states().length === 2 && two.states().length === 2);
-    expect([...one.states(), ...two.states()].map((s) => s.partition).sort()).toEqual([0, 1, 2, 3]);
-    const its = two.states()[0]!.partition;
-    if (rule === 1) expect(its).toBe(1);
-    for (let i = 0; i < 5; i++) await log.produce(its, record(i));
-    await until(() => b.taken.length === 5);
-    log.expire(its, 3);
-    await two.stop();
-    names = ["a"];
-    await until(() => one.states().length === 4);
-    await until(() => a.taken.length === 2); // the two that are left
-    await one.stop();
-  });
+  it.each([1, 2])(
+    "are shared out by rule %i, each to one, and move when one leaves; records that retention dropped are counted",
+    async (rule) => {
+      const log = new InMemoryLog(4),
+        a = new Sink(),
+        b = new Sink();
+      a.oldest = b.oldest = 0; // nothing is ever uploaded
+      let names = ["a", "b"];
+      const one = ingester(log, a, temporaryFolder(), () => names, "a", rule),
+        two = ingester(log, b, temporaryFolder(), () => names, "b", rule);
+      await one.start();
+      await two.start();
+      await until(() => one.states().length === 2 && two.states().length === 2);
+      expect([...one.states(), ...two.states()].map((s) => s.partition).sort()).toEqual([0, 1, 2, 3]);
+      const its = two.states()[0]!.partition;
+      if (rule === 1) expect(its).toBe(1);
+      for (let i = 0; i < 5; i++) await log.produce(its, record(i));
+      await until(() => b.taken.length === 5);
+      log.expire(its, 3);
+      await two.stop();
+      names = ["a"];
+      await until(() => one.states().length === 4);
+      await until(() => a.taken.length === 2); // the two that are left
+      await one.stop();
+    },
+  );
 });

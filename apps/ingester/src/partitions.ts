@@ -13,12 +13,21 @@ import { type CaughtUp, type PartitionState, PushRecordDecoder } from "@cinderbl
 import { Suspects } from "./suspects.ts";
 
 /** Who divides the partitions of a zone, in order, and by which rule (`Member.partitionRule`). */
-export interface Owners { ids: readonly string[]; rule: number }
+export interface Owners {
+  ids: readonly string[];
+  rule: number;
+}
 
 /** Where the records go: the ingester's heads and its log. */
 export interface RecordSink {
   /** resolves when the push is on disk; `limit` when there is no room now */
-  push(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<PushAnswer>;
+  push(
+    tenant: string,
+    service: string,
+    push: RawPush,
+    limits: IngestLimits,
+    nowMs: number,
+  ): Promise<PushAnswer>;
   /** takes from a push that is stored already what the next cumulative profiles are compared with */
   learn(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<void>;
   /** forgets what cumulative profiles of these services are compared with */
@@ -40,7 +49,9 @@ export interface PartitionsConfig {
 }
 
 /** How often owners are looked up, positions saved and marks set; how often offsets are committed. */
-const TICK_MS = 1000, COMMIT_MS = 5000, ENDS_MS = 5000;
+const TICK_MS = 1000,
+  COMMIT_MS = 5000,
+  ENDS_MS = 5000;
 /** Clocks of threads and steps of the clock are smaller than this. */
 const CLOCK_MARGIN_MS = 5000;
 const MAX_MARKS = 7200;
@@ -48,7 +59,11 @@ const MAX_MARKS = 7200;
 const MAX_DEATHS = 2;
 
 /** At `atMs` every record below `offset` had been taken in; the last of them was written at `recordMs`. */
-interface Mark { atMs: number; offset: number; recordMs: number }
+interface Mark {
+  atMs: number;
+  offset: number;
+  recordMs: number;
+}
 
 class Owned {
   reader: PartitionReader | undefined;
@@ -96,7 +111,13 @@ export class Partitions implements Service {
   private leaving = false;
 
   /** @param owners the ingesters of this zone that take part */
-  constructor(config: PartitionsConfig, log: PartitionedLog, sink: RecordSink, owners: () => Owners, base: Base) {
+  constructor(
+    config: PartitionsConfig,
+    log: PartitionedLog,
+    sink: RecordSink,
+    owners: () => Owners,
+    base: Base,
+  ) {
     this.config = config;
     this.log = log;
     this.sink = sink;
@@ -104,23 +125,61 @@ export class Partitions implements Service {
     this.base = base;
     ({ positions: this.saved, committed: this.savedCommits } = positionsOf(config));
     this.suspects = new Suspects(join(dirname(config.file), "suspect-records.json"));
-    this.lost = base.metrics.counter("cinderblock_ingester_partition_lost_records_total", "Records that the topic dropped before they were read.");
-    this.quarantined = base.metrics.counter("cinderblock_ingester_quarantined_records_total", "Records that were left out because ingest threads died of them.");
+    this.lost = base.metrics.counter(
+      "cinderblock_ingester_partition_lost_records_total",
+      "Records that the topic dropped before they were read.",
+    );
+    this.quarantined = base.metrics.counter(
+      "cinderblock_ingester_quarantined_records_total",
+      "Records that were left out because ingest threads died of them.",
+    );
     this.quarantined.inc(0);
-    this.damaged = base.metrics.counter("cinderblock_ingester_damaged_records_total", "Records of the partitioned log that could not be read.");
+    this.damaged = base.metrics.counter(
+      "cinderblock_ingester_damaged_records_total",
+      "Records of the partitioned log that could not be read.",
+    );
   }
 
   start(): Promise<void> {
     const { metrics } = this.base;
     const gauge = (name: string, help: string, pick: (s: PartitionState) => number): void => {
-      metrics.gauge(name, help, ["partition"], (g) => { for (const s of this.states()) g.set({ partition: String(s.partition) }, pick(s)); });
+      metrics.gauge(name, help, ["partition"], (g) => {
+        for (const s of this.states()) g.set({ partition: String(s.partition) }, pick(s));
+      });
     };
-    gauge("cinderblock_ingester_partition_lag_records", "Records of a partition that are not read yet.", (s) => Math.max(0, s.end - s.position));
-    gauge("cinderblock_ingester_partition_lag_seconds", "How far reading a partition is behind.", (s) => s.lagMs / 1000);
-    gauge("cinderblock_ingester_partition_uploaded_offset", "Records of a partition below this offset are in the bucket.", (s) => s.committed);
-    gauge("cinderblock_ingester_partition_unuploaded_seconds", "Age of the oldest record of a partition that is not in the bucket.", (s) => s.unuploadedAgeMs / 1000);
-    const again = (): void => { if (!this.leaving) this.timer = setTimeout(() => { this.ticking = this.tick().catch((err: unknown) => this.base.log.warn({ err }, "partitions could not be looked after, it will be tried again")).then(again); }, TICK_MS); };
-    this.ticking = this.tick().catch((err: unknown) => this.base.log.warn({ err }, "partitions could not be read yet")).then(again);
+    gauge(
+      "cinderblock_ingester_partition_lag_records",
+      "Records of a partition that are not read yet.",
+      (s) => Math.max(0, s.end - s.position),
+    );
+    gauge(
+      "cinderblock_ingester_partition_lag_seconds",
+      "How far reading a partition is behind.",
+      (s) => s.lagMs / 1000,
+    );
+    gauge(
+      "cinderblock_ingester_partition_uploaded_offset",
+      "Records of a partition below this offset are in the bucket.",
+      (s) => s.committed,
+    );
+    gauge(
+      "cinderblock_ingester_partition_unuploaded_seconds",
+      "Age of the oldest record of a partition that is not in the bucket.",
+      (s) => s.unuploadedAgeMs / 1000,
+    );
+    const again = (): void => {
+      if (!this.leaving)
+        this.timer = setTimeout(() => {
+          this.ticking = this.tick()
+            .catch((err: unknown) =>
+              this.base.log.warn({ err }, "partitions could not be looked after, it will be tried again"),
+            )
+            .then(again);
+        }, TICK_MS);
+    };
+    this.ticking = this.tick()
+      .catch((err: unknown) => this.base.log.warn({ err }, "partitions could not be read yet"))
+      .then(again);
     return Promise.resolve();
   }
 
@@ -130,7 +189,10 @@ export class Partitions implements Service {
     const mine = new Set(this.mine());
     await allEnded([...this.owned].filter(([p]) => !mine.has(p)).map(([p]) => this.release(p)));
     // The others are committed all the same.
-    await allEnded([...mine].filter((p) => !this.owned.has(p)).map((p) => this.take(p))).catch((err: unknown) => this.base.log.warn({ err }, "a partition could not be taken yet, it will be tried again"));
+    await allEnded([...mine].filter((p) => !this.owned.has(p)).map((p) => this.take(p))).catch(
+      (err: unknown) =>
+        this.base.log.warn({ err }, "a partition could not be taken yet, it will be tried again"),
+    );
     if (now - this.lastEnds > ENDS_MS) {
       this.lastEnds = now;
       const ends = await this.log.offsets();
@@ -141,22 +203,31 @@ export class Partitions implements Service {
       }
     }
     await this.remember();
-    if (now - this.lastCommit > COMMIT_MS) { this.lastCommit = now; await this.commit(); }
+    if (now - this.lastCommit > COMMIT_MS) {
+      this.lastCommit = now;
+      await this.commit();
+    }
   }
 
   /** This ingester's partitions: every partition has an owner in each zone that has an ingester. */
   private mine(): number[] {
-    const { ids, rule } = this.owners(), at = ids.indexOf(this.config.id);
+    const { ids, rule } = this.owners(),
+      at = ids.indexOf(this.config.id);
     if (at < 0) return [];
     const key = `${rule} ${this.log.partitions} ${ids.join()}`;
     if (this.assigned.key !== key) {
-      const owner = rule === 2 ? assignPartitions(this.log.partitions, ids) : Uint32Array.from({ length: this.log.partitions }, (_, p) => p % ids.length);
+      const owner =
+        rule === 2
+          ? assignPartitions(this.log.partitions, ids)
+          : Uint32Array.from({ length: this.log.partitions }, (_, p) => p % ids.length);
       this.assigned = { key, mine: [...owner.keys()].filter((p) => owner[p] === at) };
     }
     return this.assigned.mine;
   }
 
-  private group(partition: number): string { return `${this.config.topic}${this.config.zone === "" ? "" : `-${this.config.zone}`}-partition-${partition}`; }
+  private group(partition: number): string {
+    return `${this.config.topic}${this.config.zone === "" ? "" : `-${this.config.zone}`}-partition-${partition}`;
+  }
 
   private async take(partition: number): Promise<void> {
     const o = new Owned();
@@ -165,20 +236,34 @@ export class Partitions implements Service {
     o.catchUpTo = (await this.log.offsets())[partition]!.end;
     // Where something was committed once and nothing is now, the topic is another one, or its groups were deleted: all of it is read.
     const anew = committed === undefined && (this.savedCommits[partition] ?? 0) > 0;
-    if (anew) this.base.log.error({ partition, was: this.savedCommits[partition] }, "nothing is committed any more: the topic was made anew, or its groups were deleted; all that it holds is read again");
+    if (anew)
+      this.base.log.error(
+        { partition, was: this.savedCommits[partition] },
+        "nothing is committed any more: the topic was made anew, or its groups were deleted; all that it holds is read again",
+      );
     const from = anew ? undefined : this.saved[partition];
     // Where this ingester stopped is where it goes on; another took over from it, and has committed, else.
     if (from !== undefined && from >= o.committed) o.position = from;
     else {
       o.learnTo = o.committed;
       o.position = await this.learnFrom(partition, o.committed);
-      await this.sink.forgetBaselines((tenant, service) => placementToken(tenant, service) % this.log.partitions === partition);
+      await this.sink.forgetBaselines(
+        (tenant, service) => placementToken(tenant, service) % this.log.partitions === partition,
+      );
     }
     // Heads that were replayed are older than this mark: they hold what is before it.
     o.marks.push({ atMs: Date.now(), offset: o.position, recordMs: Date.now() });
     this.owned.set(partition, o);
-    try { o.reader = await this.reader(partition, o); } catch (err) { this.owned.delete(partition); throw err; }
-    this.base.log.info({ partition, position: o.position, learnTo: o.learnTo, committed: o.committed }, "partition taken");
+    try {
+      o.reader = await this.reader(partition, o);
+    } catch (err) {
+      this.owned.delete(partition);
+      throw err;
+    }
+    this.base.log.info(
+      { partition, position: o.position, learnTo: o.learnTo, committed: o.committed },
+      "partition taken",
+    );
   }
 
   /** A record that came at least the learning period before the one at `committed`. */
@@ -189,22 +274,33 @@ export class Partitions implements Service {
       // The first time that lies before the committed record, then once more the period.
       const then = Date.now() - back;
       const at = await this.log.offsetAt(partition, then);
-      if (at < committed || at <= start) return Math.min(committed, await this.log.offsetAt(partition, then - this.config.learnMs));
+      if (at < committed || at <= start)
+        return Math.min(committed, await this.log.offsetAt(partition, then - this.config.learnMs));
     }
   }
 
   private reader(partition: number, o: Owned): Promise<PartitionReader> {
     return this.log.read(partition, {
-      group: this.group(partition), from: o.position, again: o.position < o.learnTo,
+      group: this.group(partition),
+      from: o.position,
+      again: o.position < o.learnTo,
       onRecords: (records, end) => (o.busy = this.takeIn(partition, o, records, end)),
       onGap: (wanted, start) => {
         this.lost.inc(Math.max(0, start - wanted));
-        this.base.log.error({ partition, wanted, start }, start < wanted ? "the topic ends before what was read of it: it was made anew, and is read from its start" : "the topic dropped records before they were read: its retention is shorter than this ingester was away");
+        this.base.log.error(
+          { partition, wanted, start },
+          start < wanted
+            ? "the topic ends before what was read of it: it was made anew, and is read from its start"
+            : "the topic dropped records before they were read: its retention is shorter than this ingester was away",
+        );
         o.position = start;
         o.committed = Math.min(o.committed, start);
         o.learnTo = Math.min(o.learnTo, start);
         // Another topic: where it ends is asked at the next look.
-        if (start < wanted) { o.catchUpTo = Infinity; this.lastEnds = 0; }
+        if (start < wanted) {
+          o.catchUpTo = Infinity;
+          this.lastEnds = 0;
+        }
         o.marks = [{ atMs: Date.now(), offset: start, recordMs: Date.now() }];
       },
     });
@@ -222,10 +318,16 @@ export class Partitions implements Service {
   }
 
   /** Takes records in, in order for each service; resolves when all are on disk. */
-  private async takeIn(partition: number, o: Owned, records: readonly LogRecord[], end: number): Promise<void> {
+  private async takeIn(
+    partition: number,
+    o: Owned,
+    records: readonly LogRecord[],
+    end: number,
+  ): Promise<void> {
     const all: boolean[] = [];
     // Among them may be one that a thread died of: only that one is in hand at the next death.
-    if (records.some((r) => this.suspects.deaths(partition, r.offset) > 0)) for (const r of records) all.push(await this.one(partition, o, r));
+    if (records.some((r) => this.suspects.deaths(partition, r.offset) > 0))
+      for (const r of records) all.push(await this.one(partition, o, r));
     else all.push(...(await Promise.all(records.map((r) => this.one(partition, o, r)))));
     if (all.includes(false)) return; // it stopped with records that found no room: they are read again
     const last = records.at(-1)!;
@@ -238,17 +340,26 @@ export class Partitions implements Service {
   }
 
   /** An ingest thread died: what was in its hands is remembered. The process ends after this. */
-  noteDeath(): void { this.suspects.noteDeath(); }
+  noteDeath(): void {
+    this.suspects.noteDeath();
+  }
 
   /** Whether the record is on disk, or set aside. */
   private async one(partition: number, o: Owned, r: LogRecord): Promise<boolean> {
     if (this.suspects.deaths(partition, r.offset) >= MAX_DEATHS) {
       this.quarantined.inc();
-      this.base.log.error({ partition, offset: r.offset, bytes: r.value.length, deaths: MAX_DEATHS }, "a record was in hand each time that an ingest thread died: it is left out, and stays in the topic");
+      this.base.log.error(
+        { partition, offset: r.offset, bytes: r.value.length, deaths: MAX_DEATHS },
+        "a record was in hand each time that an ingest thread died: it is left out, and stays in the topic",
+      );
       return true;
     }
     this.suspects.take(partition, r.offset);
-    try { return await this.into(partition, o, r); } finally { this.suspects.done(partition, r.offset); }
+    try {
+      return await this.into(partition, o, r);
+    } finally {
+      this.suspects.done(partition, r.offset);
+    }
   }
 
   private async into(partition: number, o: Owned, r: LogRecord): Promise<boolean> {
@@ -262,17 +373,28 @@ export class Partitions implements Service {
           return true;
         }
         const answer = await this.sink.push(record.tenant, record.service, push, record.limits, record.atMs);
-        if (answer.error) this.base.log.debug({ partition, offset: r.offset, error: answer.error.message }, "a part of a push was refused, as its sender was told");
+        if (answer.error)
+          this.base.log.debug(
+            { partition, offset: r.offset, error: answer.error.message },
+            "a part of a push was refused, as its sender was told",
+          );
         return true;
       } catch (err) {
         if (kindOf(err) === "invalid") {
           this.damaged.inc();
-          this.base.log.error({ partition, offset: r.offset, err }, "a record cannot be read, it is set aside");
+          this.base.log.error(
+            { partition, offset: r.offset, err },
+            "a record cannot be read, it is set aside",
+          );
           return true;
         }
         if (o.stopped) return false;
         // No room, or a version to come: reading stands still, the log keeps the rest.
-        if (tries % 20 === 0) this.base.log.warn({ partition, offset: r.offset, err }, "a record cannot be taken in now, reading waits");
+        if (tries % 20 === 0)
+          this.base.log.warn(
+            { partition, offset: r.offset, err },
+            "a record cannot be taken in now, reading waits",
+          );
         await sleep(Math.min(2000, 50 * 2 ** tries));
       }
     }
@@ -285,9 +407,15 @@ export class Partitions implements Service {
     let changed = false;
     for (const [p, o] of this.owned) {
       const last = o.marks.at(-1)!;
-      if (last.offset !== o.position) o.marks.push({ atMs: Math.max(Date.now(), last.atMs), offset: o.position, recordMs: o.recordMs });
-      if (o.marks.length > MAX_MARKS) o.marks = o.marks.filter((_, i) => i % 2 === 1 || i === o.marks.length - 1);
-      if (this.saved[p] !== o.position || this.savedCommits[p] !== o.committed) { this.saved[p] = o.position; this.savedCommits[p] = o.committed; changed = true; }
+      if (last.offset !== o.position)
+        o.marks.push({ atMs: Math.max(Date.now(), last.atMs), offset: o.position, recordMs: o.recordMs });
+      if (o.marks.length > MAX_MARKS)
+        o.marks = o.marks.filter((_, i) => i % 2 === 1 || i === o.marks.length - 1);
+      if (this.saved[p] !== o.position || this.savedCommits[p] !== o.committed) {
+        this.saved[p] = o.position;
+        this.savedCommits[p] = o.committed;
+        changed = true;
+      }
     }
     if (changed) await this.save();
   }
@@ -297,7 +425,12 @@ export class Partitions implements Service {
     await mkdir(dirname(file), { recursive: true });
     const next = `${file}.next`;
     const f = await open(next, "w");
-    try { await f.writeFile(JSON.stringify({ topic, positions: this.saved, committed: this.savedCommits })); await f.sync(); } finally { await f.close(); }
+    try {
+      await f.writeFile(JSON.stringify({ topic, positions: this.saved, committed: this.savedCommits }));
+      await f.sync();
+    } finally {
+      await f.close();
+    }
     await rename(next, file);
   }
 
@@ -306,7 +439,10 @@ export class Partitions implements Service {
     const taken = new Map([...this.owned].map(([p, o]) => [p, o.position]));
     const oldest = await this.sink.oldestUnuploadedMs();
     for (const [p, o] of this.owned) {
-      const mark = oldest === Infinity ? { offset: taken.get(p) ?? 0 } : o.marks.findLast((m) => m.atMs < oldest - CLOCK_MARGIN_MS);
+      const mark =
+        oldest === Infinity
+          ? { offset: taken.get(p) ?? 0 }
+          : o.marks.findLast((m) => m.atMs < oldest - CLOCK_MARGIN_MS);
       if (!mark || mark.offset <= o.committed || !o.reader) continue;
       await o.reader.commit(mark.offset);
       o.committed = mark.offset;
@@ -319,18 +455,33 @@ export class Partitions implements Service {
 
   states(): PartitionState[] {
     const now = Date.now();
-    return [...this.owned].map(([partition, o]) => {
-      const behind = o.position < o.end;
-      const oldest = o.committed < o.position ? (o.marks.find((m) => m.offset > o.committed)?.recordMs ?? o.recordMs) : o.recordMs;
-      return {
-        partition, owner: this.config.id, position: o.position, committed: o.committed, end: o.end,
-        unuploadedAgeMs: o.committed < o.end ? Math.max(0, now - oldest) : 0, lagMs: behind ? Math.max(0, now - o.recordMs) : 0,
-      };
-    }).sort((a, b) => a.partition - b.partition);
+    return [...this.owned]
+      .map(([partition, o]) => {
+        const behind = o.position < o.end;
+        const oldest =
+          o.committed < o.position
+            ? (o.marks.find((m) => m.offset > o.committed)?.recordMs ?? o.recordMs)
+            : o.recordMs;
+        return {
+          partition,
+          owner: this.config.id,
+          position: o.position,
+          committed: o.committed,
+          end: o.end,
+          unuploadedAgeMs: o.committed < o.end ? Math.max(0, now - oldest) : 0,
+          lagMs: behind ? Math.max(0, now - o.recordMs) : 0,
+        };
+      })
+      .sort((a, b) => a.partition - b.partition);
   }
 
   /** The partitions of which this ingester has all that is not in the bucket, but for what came just now; and how many there are. */
-  caughtUp(): CaughtUp { return { of: this.log.partitions, partitions: [...this.owned].flatMap(([p, o]) => (o.reader && o.position >= o.catchUpTo ? [p] : [])) }; }
+  caughtUp(): CaughtUp {
+    return {
+      of: this.log.partitions,
+      partitions: [...this.owned].flatMap(([p, o]) => (o.reader && o.position >= o.catchUpTo ? [p] : [])),
+    };
+  }
 
   /** Waits until this ingester has taken in its partitions up to `ends`; which they are. @throws `unavailable` at the deadline */
   async reach(ends: readonly number[], deadlineMs: number): Promise<number[]> {
@@ -338,8 +489,17 @@ export class Partitions implements Service {
       const behind = [...this.owned].filter(([p, o]) => o.position < (ends[p] ?? 0));
       if (behind.length === 0) return [...this.owned.keys()];
       const left = deadlineMs - Date.now();
-      if (left <= 0) throw new CinderblockError("unavailable", `ingester ${this.config.id} has not read partition ${behind[0]![0]} up to ${ends[behind[0]![0]]} yet`);
-      await Promise.race([new Promise<void>((done) => { this.waiters.add(done); }), sleep(Math.min(left, 1000))]);
+      if (left <= 0)
+        throw new CinderblockError(
+          "unavailable",
+          `ingester ${this.config.id} has not read partition ${behind[0]![0]} up to ${ends[behind[0]![0]]} yet`,
+        );
+      await Promise.race([
+        new Promise<void>((done) => {
+          this.waiters.add(done);
+        }),
+        sleep(Math.min(left, 1000)),
+      ]);
     }
   }
 
@@ -360,8 +520,16 @@ export class Partitions implements Service {
   async stop(): Promise<void> {
     if (!this.leaving) await this.halt();
     clearTimeout(this.timer);
-    try { await this.commit(); } catch (err) { this.base.log.warn({ err }, "offsets could not be committed: the next owner reads some records again"); }
-    await Promise.all([...this.owned.values()].map((o) => o.reader?.stop().catch((err: unknown) => this.base.log.warn({ err }, "a reader did not stop"))));
+    try {
+      await this.commit();
+    } catch (err) {
+      this.base.log.warn({ err }, "offsets could not be committed: the next owner reads some records again");
+    }
+    await Promise.all(
+      [...this.owned.values()].map((o) =>
+        o.reader?.stop().catch((err: unknown) => this.base.log.warn({ err }, "a reader did not stop")),
+      ),
+    );
     this.owned.clear();
   }
 }
@@ -372,13 +540,22 @@ async function allEnded(work: readonly Promise<void>[]): Promise<void> {
 }
 
 /** Positions of an earlier run, if they are of the same topic. */
-function positionsOf({ file, topic }: PartitionsConfig): { positions: Record<string, number>; committed: Record<string, number> } {
+function positionsOf({ file, topic }: PartitionsConfig): {
+  positions: Record<string, number>;
+  committed: Record<string, number>;
+} {
   const none = { positions: {}, committed: {} };
   let text: string;
-  try { text = readFileSync(file, "utf8"); } catch (err) {
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (err) {
     if ((err as NodeJS.ErrnoException).code === "ENOENT") return none; // the first run here
     throw err;
   }
-  const saved = JSON.parse(text) as { topic: string; positions: Record<string, number>; committed?: Record<string, number> };
+  const saved = JSON.parse(text) as {
+    topic: string;
+    positions: Record<string, number>;
+    committed?: Record<string, number>;
+  };
   return saved.topic === topic ? { positions: saved.positions, committed: saved.committed ?? {} } : none;
 }

@@ -3,7 +3,17 @@ import type { ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
 import type { IngestLimits } from "@cinderblock/tenant";
-import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceQuery } from "@cinderblock/query";
+import type {
+  BlockInfo,
+  ExecuteAnswer,
+  Exclusions,
+  LabelAnswer,
+  LabelAsk,
+  RowKeys,
+  SelectRequest,
+  SeriesRanges,
+  SourceQuery,
+} from "@cinderblock/query";
 
 export interface IngestWorkerData {
   shard: number;
@@ -27,8 +37,29 @@ export interface IngestWorkerData {
  * bodies, `length` bytes from there, and `push.body` is empty. `nowMs` is when the push was taken, if that was not now.
  * With `learn` it is stored elsewhere: its cumulative profiles are what the next ones are compared with, and that is all.
  */
-export interface PushCall { tenant: string; push: RawPush; at: number | undefined; length: number; nowMs?: number; learn?: true; settings?: { limits: IngestLimits; gate: SharedArrayBuffer; /** the tenant's active series in all threads */ series: SharedArrayBuffer } }
-export interface ReplayLine { records: number; rows: number; seconds: number; segments: number; damaged: { segment: number; offset: number; bytes: number }[]; tornBytes: number; lostSymbols: number }
+export interface PushCall {
+  tenant: string;
+  push: RawPush;
+  at: number | undefined;
+  length: number;
+  nowMs?: number;
+  learn?: true;
+  settings?: {
+    limits: IngestLimits;
+    gate: SharedArrayBuffer;
+    /** the tenant's active series in all threads */
+    series: SharedArrayBuffer;
+  };
+}
+export interface ReplayLine {
+  records: number;
+  rows: number;
+  seconds: number;
+  segments: number;
+  damaged: { segment: number; offset: number; bytes: number }[];
+  tornBytes: number;
+  lostSymbols: number;
+}
 
 /** Methods of an ingest worker. */
 export interface IngestWorkerMethods {
@@ -43,13 +74,25 @@ export interface IngestWorkerMethods {
   flush(tenant: string | undefined): Promise<void>;
   blocks(call: { tenant: string; startMs: number; endMs: number }): BlockInfo[];
   tenants(): string[];
-  execute(call: { tenant: string; ulids: readonly string[]; query: SourceQuery; exclude: Exclusions }): Promise<ExecuteAnswer>;
+  execute(call: {
+    tenant: string;
+    ulids: readonly string[];
+    query: SourceQuery;
+    exclude: Exclusions;
+  }): Promise<ExecuteAnswer>;
   ranges(call: { tenant: string; ulids: readonly string[]; select: SelectRequest }): Promise<SeriesRanges[]>;
   keys(call: { tenant: string; ulids: readonly string[]; select: SelectRequest }): Promise<RowKeys[]>;
-  labels(call: { tenant: string; ulids: readonly string[]; ask: LabelAsk }): LabelAnswer & { missing: string[] };
+  labels(call: {
+    tenant: string;
+    ulids: readonly string[];
+    ask: LabelAsk;
+  }): LabelAnswer & { missing: string[] };
   stats(): ShardStats;
   close(): Promise<void>;
 }
 
 /** Sent by a worker when a head became a block. */
-export interface BlockNotice { tenant: string; meta: BlockMeta }
+export interface BlockNotice {
+  tenant: string;
+  meta: BlockMeta;
+}

@@ -6,12 +6,13 @@ import type { Ingester } from "./ingester.ts";
 /** ingester.v1.IngesterService: what operators call. */
 export function ingesterRoutes(ingester: Ingester, multitenancy: boolean): Routes {
   return {
-    connect: (router) => router.service(IngesterService, {
-      async flush(_request, context) {
-        tenantForWrite(context.requestHeader.get("x-scope-orgid") ?? undefined, multitenancy);
-        await ingester.flush();
-        return {};
-      },
-    }),
+    connect: (router) =>
+      router.service(IngesterService, {
+        async flush(_request, context) {
+          tenantForWrite(context.requestHeader.get("x-scope-orgid") ?? undefined, multitenancy);
+          await ingester.flush();
+          return {};
+        },
+      }),
   };
 }

@@ -22,18 +22,29 @@ export class Shipper implements Service {
   private readonly uploads: { inc(): void };
   private readonly failures: { inc(): void };
 
-  constructor(blocks: LocalBlocks, bucket: Bucket, intervalMs: number, onShipped: (tenant: string, meta: BlockMeta) => void, base: Base) {
+  constructor(
+    blocks: LocalBlocks,
+    bucket: Bucket,
+    intervalMs: number,
+    onShipped: (tenant: string, meta: BlockMeta) => void,
+    base: Base,
+  ) {
     this.blocks = blocks;
     this.bucket = bucket;
     this.intervalMs = intervalMs;
     this.onShipped = onShipped;
     this.base = base;
     this.uploads = base.metrics.counter("pyroscope_shipper_uploads_total", "Blocks uploaded.");
-    this.failures = base.metrics.counter("pyroscope_shipper_upload_failures_total", "Blocks that could not be uploaded; they are tried again.");
+    this.failures = base.metrics.counter(
+      "pyroscope_shipper_upload_failures_total",
+      "Blocks that could not be uploaded; they are tried again.",
+    );
   }
 
   start(): Promise<void> {
-    this.timer = setInterval(() => { void this.sync(); }, this.intervalMs);
+    this.timer = setInterval(() => {
+      void this.sync();
+    }, this.intervalMs);
     this.timer.unref();
     void this.sync();
     return Promise.resolve();
@@ -41,10 +52,16 @@ export class Shipper implements Service {
 
   /** Ships what is there; calls while it runs make it look again. */
   sync(): Promise<void> {
-    if (this.running) { this.again = true; return this.running; }
+    if (this.running) {
+      this.again = true;
+      return this.running;
+    }
     this.running = this.pass().finally(() => {
       this.running = undefined;
-      if (this.again) { this.again = false; void this.sync(); }
+      if (this.again) {
+        this.again = false;
+        void this.sync();
+      }
     });
     return this.running;
   }
@@ -58,7 +75,10 @@ export class Shipper implements Service {
         await this.upload(tenant, meta);
         this.blocks.markUploaded(tenant, meta.ulid);
         this.uploads.inc();
-        log.info({ tenant, blockId: meta.ulid, sizeBytes: meta.files.reduce((s, f) => s + f.sizeBytes, 0) }, "block uploaded");
+        log.info(
+          { tenant, blockId: meta.ulid, sizeBytes: meta.files.reduce((s, f) => s + f.sizeBytes, 0) },
+          "block uploaded",
+        );
         this.onShipped(tenant, meta);
       } catch (err) {
         this.failures.inc();
@@ -69,7 +89,11 @@ export class Shipper implements Service {
 
   private async upload(tenant: string, meta: BlockMeta): Promise<void> {
     if (await this.bucket.exists(`${blocksPrefix(tenant)}${meta.ulid}/meta.json`)) return;
-    await uploadBlock(this.bucket, tenant, this.blocks.path(tenant, meta.ulid), { ...meta, source: meta.source || "ingester", labels: { ...meta.labels, [LABEL_HOSTNAME]: hostname() } });
+    await uploadBlock(this.bucket, tenant, this.blocks.path(tenant, meta.ulid), {
+      ...meta,
+      source: meta.source || "ingester",
+      labels: { ...meta.labels, [LABEL_HOSTNAME]: hostname() },
+    });
   }
 
   async stop(): Promise<void> {

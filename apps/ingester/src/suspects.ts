@@ -17,8 +17,12 @@ export class Suspects {
     this.counts = read(file);
   }
 
-  deaths(partition: number, offset: number): number { return this.counts.size === 0 ? 0 : (this.counts.get(`${partition}/${offset}`) ?? 0); }
-  take(partition: number, offset: number): void { this.held.add(`${partition}/${offset}`); }
+  deaths(partition: number, offset: number): number {
+    return this.counts.size === 0 ? 0 : (this.counts.get(`${partition}/${offset}`) ?? 0);
+  }
+  take(partition: number, offset: number): void {
+    this.held.add(`${partition}/${offset}`);
+  }
 
   /** It was taken in: it is not what the thread died of. */
   done(partition: number, offset: number): void {
@@ -40,9 +44,15 @@ export class Suspects {
 
 function read(file: string): Map<string, number> {
   let text: string;
-  try { text = readFileSync(file, "utf8"); } catch (err) {
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (err) {
     if ((err as NodeJS.ErrnoException).code === "ENOENT") return new Map(); // nobody died
     throw err;
   }
-  try { return new Map(Object.entries(JSON.parse(text) as Record<string, number>)); } catch { return new Map(); } // torn when the process ended: the next death writes it anew
+  try {
+    return new Map(Object.entries(JSON.parse(text) as Record<string, number>));
+  } catch {
+    return new Map();
+  } // torn when the process ended: the next death writes it anew
 }

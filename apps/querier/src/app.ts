@@ -17,20 +17,49 @@ export const querier: Component<typeof querierSchema> = {
   schema: querierSchema,
   wire(config, process) {
     const { base, client } = process;
-    const ring = process.view(INGESTERS), stores = process.view(STORES);
+    const ring = process.view(INGESTERS),
+      stores = process.view(STORES);
     const source = oneEach((m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout));
     const sources: Sources = {
       // One that is silent, or that still reads its log, is asked, too: what it alone has must be told. A new one answers that it has nothing.
-      ingesters: () => ring.snapshot.members.map(source), stores: () => process.stores(),
-      coveredBy: (answering, silent) => (config.writeBuffer === "kafka"
-        ? partitionsCovered(ring.snapshot.members.filter((m) => answering.includes(m.id)), (m) => client.call<CaughtUp>(m.address, "Ingester", "caughtUp", [], { timeoutMs: CAUGHT_UP_MS }), () => silent < zonesOf(ring.snapshot.readable))
-        : Promise.resolve(silent <= config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1))),
+      ingesters: () => ring.snapshot.members.map(source),
+      stores: () => process.stores(),
+      coveredBy: (answering, silent) =>
+        config.writeBuffer === "kafka"
+          ? partitionsCovered(
+              ring.snapshot.members.filter((m) => answering.includes(m.id)),
+              (m) =>
+                client.call<CaughtUp>(m.address, "Ingester", "caughtUp", [], { timeoutMs: CAUGHT_UP_MS }),
+              () => silent < zonesOf(ring.snapshot.readable),
+            )
+          : Promise.resolve(
+              silent <= config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1),
+            ),
       // Its own answer, which says what it lacks, comes at that time, and before this gives up.
-      reach: (ends, deadlineMs) => reachEnds(() => ring.snapshot.readable, ends, deadlineMs, (m, untilMs) => client.call<number[]>(m.address, "Ingester", "reach", [ends, untilMs], { timeoutMs: Math.max(1, untilMs - Date.now()) + ANSWER_MS })),
-      refresh: async () => { await Promise.all([ring.refresh(), stores.refresh()]); },
+      reach: (ends, deadlineMs) =>
+        reachEnds(
+          () => ring.snapshot.readable,
+          ends,
+          deadlineMs,
+          (m, untilMs) =>
+            client.call<number[]>(m.address, "Ingester", "reach", [ends, untilMs], {
+              timeoutMs: Math.max(1, untilMs - Date.now()) + ANSWER_MS,
+            }),
+        ),
+      refresh: async () => {
+        await Promise.all([ring.refresh(), stores.refresh()]);
+      },
     };
     const jobs = new RemoteJobs(client, () => process.schedulers(), base);
     const loop = new QuerierLoop(new Querier(sources, base), jobs, config.querierConcurrency, process.id);
-    process.add({ name: loop.name, start: () => loop.start(), stop: async () => { jobs.stop(); await loop.stop(); await jobs.finished(); } });
+    process.add({
+      name: loop.name,
+      start: () => loop.start(),
+      stop: async () => {
+        jobs.stop();
+        await loop.stop();
+        await jobs.finished();
+      },
+    });
   },
 };

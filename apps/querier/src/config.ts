@@ -3,7 +3,13 @@ import { type CommonConfig, commonSchema } from "@cinderblock/runtime";
 
 /** The section of this component. */
 export const querierSection = {
-  querierConcurrency: int("querier.max-concurrent", "querier.max_concurrent", 4, "Queries that a querier runs at once.", { min: 1 }),
+  querierConcurrency: int(
+    "querier.max-concurrent",
+    "querier.max_concurrent",
+    4,
+    "Queries that a querier runs at once.",
+    { min: 1 },
+  ),
 };
 
 export const querierSchema = { ...commonSchema, ...querierSection };

@@ -7,9 +7,14 @@ import type { CaughtUp } from "@cinderblock/transport";
  * @param ask what an ingester has read; fails where it does not answer
  * @param older what was held true before ingesters could say so: one of the release before answers
  */
-export async function partitionsCovered<Member>(answering: readonly Member[], ask: (m: Member) => Promise<CaughtUp>, older: () => boolean): Promise<boolean> {
+export async function partitionsCovered<Member>(
+  answering: readonly Member[],
+  ask: (m: Member) => Promise<CaughtUp>,
+  older: () => boolean,
+): Promise<boolean> {
   const answers = await Promise.allSettled(answering.map(ask));
-  if (answers.some((a) => a.status === "rejected" && /does not know/.test(messageOf(a.reason)))) return older();
+  if (answers.some((a) => a.status === "rejected" && /does not know/.test(messageOf(a.reason))))
+    return older();
   const read = new Set<number>();
   let of = 0;
   for (const a of answers) {

@@ -3,18 +3,45 @@ import { mergedHints } from "@cinderblock/block-meta";
 import type { BlockInfo } from "@cinderblock/query";
 import { digestOf, planBlocks } from "./plan.ts";
 
-const block = (ulid: string, level: number, sources: string[], shardId = "", hints: string[] = []): BlockInfo => ({ ulid, minTimeMs: 0, maxTimeMs: 1, level, sources, parents: [], shardId, hints });
-const chosen = (...blocks: BlockInfo[]): string[] => planBlocks(blocks).chosen.map((b) => b.ulid).sort();
+const block = (
+  ulid: string,
+  level: number,
+  sources: string[],
+  shardId = "",
+  hints: string[] = [],
+): BlockInfo => ({ ulid, minTimeMs: 0, maxTimeMs: 1, level, sources, parents: [], shardId, hints });
+const chosen = (...blocks: BlockInfo[]): string[] =>
+  planBlocks(blocks)
+    .chosen.map((b) => b.ulid)
+    .sort();
 const raw = [block("A", 1, ["A"]), block("B", 1, ["B"])];
 
 describe("planning blocks", () => {
-  it("reads a compacted block instead of its sources", () => { expect(chosen(...raw, block("C", 2, ["A", "B"]))).toEqual(["C"]); });
-  it("reads every shard of a complete set", () => { expect(chosen(...raw, block("S1", 2, ["A", "B"], "1_of_2"), block("S2", 2, ["A", "B"], "2_of_2"))).toEqual(["S1", "S2"]); });
-  it("reads the sources while a shard is missing", () => { expect(chosen(...raw, block("S1", 2, ["A", "B"], "1_of_2"))).toEqual(["A", "B"]); });
-  it("takes a set as complete when the present shards name the empty ones", () => { expect(chosen(...raw, block("S1", 2, ["A", "B"], "1_of_2", ["empty-shard:2_of_2"]))).toEqual(["S1"]); });
+  it("reads a compacted block instead of its sources", () => {
+    expect(chosen(...raw, block("C", 2, ["A", "B"]))).toEqual(["C"]);
+  });
+  it("reads every shard of a complete set", () => {
+    expect(
+      chosen(...raw, block("S1", 2, ["A", "B"], "1_of_2"), block("S2", 2, ["A", "B"], "2_of_2")),
+    ).toEqual(["S1", "S2"]);
+  });
+  it("reads the sources while a shard is missing", () => {
+    expect(chosen(...raw, block("S1", 2, ["A", "B"], "1_of_2"))).toEqual(["A", "B"]);
+  });
+  it("takes a set as complete when the present shards name the empty ones", () => {
+    expect(chosen(...raw, block("S1", 2, ["A", "B"], "1_of_2", ["empty-shard:2_of_2"]))).toEqual(["S1"]);
+  });
   it("reads the sources of an unfinished set though the range leaves some of them out", () => {
-    const at = (b: BlockInfo, minTimeMs: number, maxTimeMs: number): BlockInfo => ({ ...b, minTimeMs, maxTimeMs });
-    const plan = planBlocks([at(raw[0]!, 0, 10), at(raw[1]!, 11, 20), at(block("S1", 2, ["A", "B"], "1_of_2"), 0, 20)], 2, 5);
+    const at = (b: BlockInfo, minTimeMs: number, maxTimeMs: number): BlockInfo => ({
+      ...b,
+      minTimeMs,
+      maxTimeMs,
+    });
+    const plan = planBlocks(
+      [at(raw[0]!, 0, 10), at(raw[1]!, 11, 20), at(block("S1", 2, ["A", "B"], "1_of_2"), 0, 20)],
+      2,
+      5,
+    );
     expect(plan.chosen.map((b) => b.ulid)).toEqual(["A"]);
     expect(plan.warnings).toEqual([]);
   });
@@ -25,7 +52,11 @@ describe("planning blocks", () => {
   });
   it("reads a shard that was in one part only with its sisters of the next level", () => {
     // Two splits of two; shard 2 of the first part was empty, so that only shard 1 was merged.
-    const parts = [block("A1", 2, ["A"], "1_of_2", ["empty-shard:2_of_2"]), block("B1", 2, ["B"], "1_of_2"), block("B2", 2, ["B"], "2_of_2")];
+    const parts = [
+      block("A1", 2, ["A"], "1_of_2", ["empty-shard:2_of_2"]),
+      block("B1", 2, ["B"], "1_of_2"),
+      block("B2", 2, ["B"], "2_of_2"),
+    ];
     const merged = block("C1", 3, ["A", "B"], "1_of_2", ["empty-shard:2_of_2:A"]);
     expect(chosen(...parts, merged)).toEqual(["B2", "C1"]);
     expect(chosen(parts[2]!, merged)).toEqual(["B2", "C1"]); // the merged ones are gone
@@ -33,57 +64,127 @@ describe("planning blocks", () => {
     expect([plan.chosen.map((b) => b.ulid), plan.warnings.length]).toEqual([["C1"], 1]);
   });
   it("reads a set that is merged shard by shard while some shards are through and others are not", () => {
-    const part = (s: string): BlockInfo[] => [block(`${s}1`, 2, [s], "1_of_3"), block(`${s}2`, 2, [s], "2_of_3"), block(`${s}3`, 2, [s], "3_of_3")];
-    const a = part("A"), b = part("B"), first = block("C1", 3, ["A", "B"], "1_of_3");
+    const part = (s: string): BlockInfo[] => [
+      block(`${s}1`, 2, [s], "1_of_3"),
+      block(`${s}2`, 2, [s], "2_of_3"),
+      block(`${s}3`, 2, [s], "3_of_3"),
+    ];
+    const a = part("A"),
+      b = part("B"),
+      first = block("C1", 3, ["A", "B"], "1_of_3");
     expect(chosen(...a, ...b, first)).toEqual(["A2", "A3", "B2", "B3", "C1"]);
     expect(chosen(a[1]!, a[2]!, b[1]!, b[2]!, first)).toEqual(["A2", "A3", "B2", "B3", "C1"]);
-    expect(chosen(a[2]!, b[2]!, first, block("C2", 3, ["A", "B"], "2_of_3"))).toEqual(["A3", "B3", "C1", "C2"]);
+    expect(chosen(a[2]!, b[2]!, first, block("C2", 3, ["A", "B"], "2_of_3"))).toEqual([
+      "A3",
+      "B3",
+      "C1",
+      "C2",
+    ]);
     // A piece is lost: what is there is read, with a warning.
     expect(planBlocks([a[1]!, a[2]!, b[1]!, first]).warnings).toHaveLength(1);
   });
-  it("takes one block for each set and shard, the smallest ULID", () => { expect(chosen(block("D", 2, ["A", "B"]), block("C", 2, ["A", "B"]))).toEqual(["C"]); });
-  it("prefers the highest level, level by level", () => { expect(chosen(...raw, block("X", 1, ["X"]), block("C", 2, ["A", "B"]), block("E", 3, ["A", "B", "X"]))).toEqual(["E"]); });
+  it("takes one block for each set and shard, the smallest ULID", () => {
+    expect(chosen(block("D", 2, ["A", "B"]), block("C", 2, ["A", "B"]))).toEqual(["C"]);
+  });
+  it("prefers the highest level, level by level", () => {
+    expect(
+      chosen(...raw, block("X", 1, ["X"]), block("C", 2, ["A", "B"]), block("E", 3, ["A", "B", "X"])),
+    ).toEqual(["E"]);
+  });
   it("reads everything once at every moment of splits and merges, with empty shards, whatever of the parents is gone", () => {
-    fc.assert(fc.property(fc.integer({ min: 1, max: 4 }), fc.array(fc.boolean(), { minLength: 16, maxLength: 16 }), fc.nat(40), fc.array(fc.boolean(), { minLength: 64, maxLength: 64 }), (n, filled, steps, gone) => {
-      const names = ["A", "B", "C", "D"];
-      const has = (source: string, shard: number): boolean => filled[names.indexOf(source) * 4 + shard - 1]!;
-      // Each source is split, and one without anything is no block at all.
-      const full = names.filter((s) => Array.from({ length: n }, (_, k) => has(s, k + 1)).some(Boolean));
-      let live = full.flatMap((s) => {
-        const empty = Array.from({ length: n }, (_, k) => k + 1).filter((k) => !has(s, k)).map((k) => `empty-shard:${k}_of_${n}`);
-        return Array.from({ length: n }, (_, k) => k + 1).filter((k) => has(s, k)).map((k) => block(`${s}${k}`, 2, [s], `${k}_of_${n}`, empty));
-      });
-      // Ranges of two sources, then of all; shard by shard, only where there are two blocks or more. Some of the parents are deleted at once.
-      let step = 0, next = 0;
-      for (const range of [["A", "B"], ["C", "D"], names]) {
-        for (let k = 1; k <= n; k++) {
-          const parts = live.filter((b) => b.shardId === `${k}_of_${n}` && b.sources.every((s) => range.includes(s)) && !live.some((o) => o !== b && o.shardId === b.shardId && b.sources.every((s) => o.sources.includes(s))));
-          if (parts.length < 2 || step++ >= steps) continue;
-          const sources = parts.flatMap((b) => b.sources).sort();
-          live.push(block(`m${next++}`, Math.max(...parts.map((b) => b.level)) + 1, sources, `${k}_of_${n}`, mergedHints(parts)));
-          live = live.filter((b) => !parts.includes(b) || !gone[next % 64]!);
-        }
-      }
-      const { chosen: read, warnings } = planBlocks(live);
-      expect(warnings).toEqual([]);
-      for (const s of names) for (let k = 1; k <= n; k++) expect(read.filter((b) => b.shardId === `${k}_of_${n}` && b.sources.includes(s)).length).toBe(has(s, k) ? 1 : 0);
-    }), { numRuns: 3000 });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 4 }),
+        fc.array(fc.boolean(), { minLength: 16, maxLength: 16 }),
+        fc.nat(40),
+        fc.array(fc.boolean(), { minLength: 64, maxLength: 64 }),
+        (n, filled, steps, gone) => {
+          const names = ["A", "B", "C", "D"];
+          const has = (source: string, shard: number): boolean =>
+            filled[names.indexOf(source) * 4 + shard - 1]!;
+          // Each source is split, and one without anything is no block at all.
+          const full = names.filter((s) => Array.from({ length: n }, (_, k) => has(s, k + 1)).some(Boolean));
+          let live = full.flatMap((s) => {
+            const empty = Array.from({ length: n }, (_, k) => k + 1)
+              .filter((k) => !has(s, k))
+              .map((k) => `empty-shard:${k}_of_${n}`);
+            return Array.from({ length: n }, (_, k) => k + 1)
+              .filter((k) => has(s, k))
+              .map((k) => block(`${s}${k}`, 2, [s], `${k}_of_${n}`, empty));
+          });
+          // Ranges of two sources, then of all; shard by shard, only where there are two blocks or more. Some of the parents are deleted at once.
+          let step = 0,
+            next = 0;
+          for (const range of [["A", "B"], ["C", "D"], names]) {
+            for (let k = 1; k <= n; k++) {
+              const parts = live.filter(
+                (b) =>
+                  b.shardId === `${k}_of_${n}` &&
+                  b.sources.every((s) => range.includes(s)) &&
+                  !live.some(
+                    (o) =>
+                      o !== b && o.shardId === b.shardId && b.sources.every((s) => o.sources.includes(s)),
+                  ),
+              );
+              if (parts.length < 2 || step++ >= steps) continue;
+              const sources = parts.flatMap((b) => b.sources).sort();
+              live.push(
+                block(
+                  `m${next++}`,
+                  Math.max(...parts.map((b) => b.level)) + 1,
+                  sources,
+                  `${k}_of_${n}`,
+                  mergedHints(parts),
+                ),
+              );
+              live = live.filter((b) => !parts.includes(b) || !gone[next % 64]!);
+            }
+          }
+          const { chosen: read, warnings } = planBlocks(live);
+          expect(warnings).toEqual([]);
+          for (const s of names)
+            for (let k = 1; k <= n; k++)
+              expect(read.filter((b) => b.shardId === `${k}_of_${n}` && b.sources.includes(s)).length).toBe(
+                has(s, k) ? 1 : 0,
+              );
+        },
+      ),
+      { numRuns: 3000 },
+    );
   });
 });
 
 describe("what an answer is made of", () => {
-  const HOUR = 3600_000, all = (): boolean => true;
-  const at = (b: BlockInfo, fromHour: number, toHour: number): BlockInfo => ({ ...b, minTimeMs: fromHour * HOUR, maxTimeMs: toHour * HOUR - 1 });
-  const A = at(block("A", 1, ["A"]), 8, 9), B = at(block("B", 1, ["B"]), 9, 10), far = at(block("F", 1, ["F"]), 16, 17);
-  const of = (blocks: BlockInfo[], stored: (b: BlockInfo) => boolean = all): string => digestOf(blocks, stored, 8 * HOUR, 9 * HOUR - 1);
+  const HOUR = 3600_000,
+    all = (): boolean => true;
+  const at = (b: BlockInfo, fromHour: number, toHour: number): BlockInfo => ({
+    ...b,
+    minTimeMs: fromHour * HOUR,
+    maxTimeMs: toHour * HOUR - 1,
+  });
+  const A = at(block("A", 1, ["A"]), 8, 9),
+    B = at(block("B", 1, ["B"]), 9, 10),
+    far = at(block("F", 1, ["F"]), 16, 17);
+  const of = (blocks: BlockInfo[], stored: (b: BlockInfo) => boolean = all): string =>
+    digestOf(blocks, stored, 8 * HOUR, 9 * HOUR - 1);
   it("stays the same under compactions, into one block or into shards, before and after the sources are gone", () => {
-    const whole = at(block("C", 2, ["A", "B"]), 8, 10), shards = [1, 2].map((k) => at(block(`S${k}`, 2, ["A", "B"], `${k}_of_2`), 8, 10));
-    const digests = [[A, B], [A, B, whole], [whole], [A, B, ...shards], shards, [whole, far], [far, B, A]].map((b) => of(b));
+    const whole = at(block("C", 2, ["A", "B"]), 8, 10),
+      shards = [1, 2].map((k) => at(block(`S${k}`, 2, ["A", "B"], `${k}_of_2`), 8, 10));
+    const digests = [
+      [A, B],
+      [A, B, whole],
+      [whole],
+      [A, B, ...shards],
+      shards,
+      [whole, far],
+      [far, B, A],
+    ].map((b) => of(b));
     expect(new Set(digests).size).toBe(1);
     expect(digests[0]).not.toBe("");
   });
   it("changes with a late block, one that is gone, and one that was written again without some of its series, however it is merged then", () => {
-    const rewritten = at(block("R", 1, ["A"], "", ["rewritten:A"]), 8, 9), merged = at(block("C", 2, ["A", "B"], "", ["rewritten:A"]), 8, 10);
+    const rewritten = at(block("R", 1, ["A"], "", ["rewritten:A"]), 8, 9),
+      merged = at(block("C", 2, ["A", "B"], "", ["rewritten:A"]), 8, 10);
     const digests = [[A, B], [A, B, at(block("L", 1, ["L"]), 8, 9)], [B], [rewritten, B]].map((b) => of(b));
     expect(new Set(digests).size).toBe(4);
     expect(of([merged])).toBe(of([rewritten, B]));

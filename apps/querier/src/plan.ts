@@ -9,7 +9,9 @@ const sourcesOf = (b: BlockInfo): readonly string[] => (b.sources.length > 0 ? b
  * of, the block; of two that are the same, the smallest ULID.
  */
 function latest(blocks: readonly BlockInfo[]): BlockInfo[] {
-  const order = [...blocks].sort((a, b) => b.level - a.level || sourcesOf(b).length - sourcesOf(a).length || (a.ulid < b.ulid ? -1 : 1));
+  const order = [...blocks].sort(
+    (a, b) => b.level - a.level || sourcesOf(b).length - sourcesOf(a).length || (a.ulid < b.ulid ? -1 : 1),
+  );
   const covered = new Set<string>();
   return order.filter((b) => {
     if (sourcesOf(b).some((s) => covered.has(s))) return false;
@@ -44,35 +46,67 @@ function groups(blocks: readonly BlockInfo[]): Map<string, string> {
  * The candidates are all blocks of the tenant: what a range leaves out decides with the rest whether a split is whole. Only
  * blocks that overlap [startMs, endMs] are chosen.
  */
-export function planBlocks(candidates: readonly BlockInfo[], startMs = 0, endMs = Number.MAX_SAFE_INTEGER): { chosen: BlockInfo[]; warnings: string[] } {
+export function planBlocks(
+  candidates: readonly BlockInfo[],
+  startMs = 0,
+  endMs = Number.MAX_SAFE_INTEGER,
+): { chosen: BlockInfo[]; warnings: string[] } {
   const byShard = new Map<string, BlockInfo[]>();
   for (const b of candidates) {
     // An unknown kind of label is not a shard of a set.
     const shard = parseShard(b.shardId) ? b.shardId : "";
     const list = byShard.get(shard);
-    if (list) list.push(b); else byShard.set(shard, [b]);
+    if (list) list.push(b);
+    else byShard.set(shard, [b]);
   }
-  const whole = latest(byShard.get("") ?? []), shards = [...byShard].flatMap(([shard, list]) => (shard === "" ? [] : latest(list)));
+  const whole = latest(byShard.get("") ?? []),
+    shards = [...byShard].flatMap(([shard, list]) => (shard === "" ? [] : latest(list)));
   const groupOf = groups([...whole, ...shards]);
   const members = new Map<string, { sources: string[]; whole: BlockInfo[]; shards: BlockInfo[] }>();
-  for (const [source, group] of groupOf) { const m = members.get(group); if (m) m.sources.push(source); else members.set(group, { sources: [source], whole: [], shards: [] }); }
+  for (const [source, group] of groupOf) {
+    const m = members.get(group);
+    if (m) m.sources.push(source);
+    else members.set(group, { sources: [source], whole: [], shards: [] });
+  }
   for (const b of whole) members.get(groupOf.get(sourcesOf(b)[0]!)!)!.whole.push(b);
   for (const b of shards) members.get(groupOf.get(sourcesOf(b)[0]!)!)!.shards.push(b);
 
-  const chosen: BlockInfo[] = [], warnings: string[] = [];
+  const chosen: BlockInfo[] = [],
+    warnings: string[] = [];
   const inRange = (b: BlockInfo): boolean => b.minTimeMs <= endMs && b.maxTimeMs >= startMs;
   for (const g of members.values()) {
     const of = new Map<string, BlockInfo[]>();
-    for (const b of g.shards) for (const s of sourcesOf(b)) { const list = of.get(s); if (list) list.push(b); else of.set(s, [b]); }
-    const missing = g.sources.filter((s) => !holdAllOf(s, (of.get(s) ?? []).map((b) => ({ sources: sourcesOf(b), shardId: b.shardId, hints: b.hints }))));
-    if (missing.length === 0) { chosen.push(...g.shards.filter(inRange)); continue; }
+    for (const b of g.shards)
+      for (const s of sourcesOf(b)) {
+        const list = of.get(s);
+        if (list) list.push(b);
+        else of.set(s, [b]);
+      }
+    const missing = g.sources.filter(
+      (s) =>
+        !holdAllOf(
+          s,
+          (of.get(s) ?? []).map((b) => ({ sources: sourcesOf(b), shardId: b.shardId, hints: b.hints })),
+        ),
+    );
+    if (missing.length === 0) {
+      chosen.push(...g.shards.filter(inRange));
+      continue;
+    }
     const readable = new Set(g.whole.flatMap(sourcesOf));
-    if (g.sources.every((s) => readable.has(s))) { chosen.push(...g.whole.filter(inRange)); continue; }
+    if (g.sources.every((s) => readable.has(s))) {
+      chosen.push(...g.whole.filter(inRange));
+      continue;
+    }
     // Neither is all there: the shards, and blocks of which no shard has anything.
     const left = [...g.shards, ...g.whole.filter((b) => !sourcesOf(b).some((s) => of.has(s)))];
     if (!left.some(inRange)) continue;
     const gone = missing.filter((s) => !readable.has(s)).length;
-    warnings.push(gone === g.sources.length ? "shards of a compaction are missing and so are its sources" : `shards of a compaction are missing and ${gone} of its ${g.sources.length} sources too`);
+    warnings.push(
+      gone === g.sources.length
+        ? "shards of a compaction are missing and so are its sources"
+        : `shards of a compaction are missing and ${gone} of its ${g.sources.length} sources too`,
+    );
     chosen.push(...left.filter(inRange));
   }
   return { chosen, warnings };
@@ -85,8 +119,14 @@ const DIGEST_WINDOW_MS = 8 * 3600_000;
  * Names what an answer for [startMs, endMs] is made of: the level-1 sources of every block near it, which a compaction does
  * not change, and what was taken out of them, which a deletion does. "": some of it is only with ingesters, and may grow.
  */
-export function digestOf(candidates: readonly BlockInfo[], stored: (b: BlockInfo) => boolean, startMs: number, endMs: number): string {
-  const from = Math.floor(startMs / DIGEST_WINDOW_MS) * DIGEST_WINDOW_MS, to = (Math.floor(endMs / DIGEST_WINDOW_MS) + 1) * DIGEST_WINDOW_MS;
+export function digestOf(
+  candidates: readonly BlockInfo[],
+  stored: (b: BlockInfo) => boolean,
+  startMs: number,
+  endMs: number,
+): string {
+  const from = Math.floor(startMs / DIGEST_WINDOW_MS) * DIGEST_WINDOW_MS,
+    to = (Math.floor(endMs / DIGEST_WINDOW_MS) + 1) * DIGEST_WINDOW_MS;
   const of = new Set<string>();
   for (const b of candidates) {
     if (b.minTimeMs <= endMs && b.maxTimeMs >= startMs && !stored(b)) return "";
@@ -94,5 +134,7 @@ export function digestOf(candidates: readonly BlockInfo[], stored: (b: BlockInfo
     for (const s of sourcesOf(b)) of.add(s);
     for (const h of b.hints) if (isRewrittenHint(h)) of.add(h);
   }
-  return createHash("sha256").update([...of].sort().join()).digest("base64url");
+  return createHash("sha256")
+    .update([...of].sort().join())
+    .digest("base64url");
 }

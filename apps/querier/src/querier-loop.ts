@@ -35,23 +35,54 @@ export class QuerierLoop {
       try {
         const left = next.deadlineMs - Date.now();
         if (left <= 0) throw new CinderblockError("deadline", "context deadline exceeded");
-        next.done(await withDeadline(left, next.signal, (signal) => this.querier.run(next.tenant, next.job, next.deadlineMs, signal)));
-      } catch (err) { next.fail(err); }
+        next.done(
+          await withDeadline(left, next.signal, (signal) =>
+            this.querier.run(next.tenant, next.job, next.deadlineMs, signal),
+          ),
+        );
+      } catch (err) {
+        next.fail(err);
+      }
     }
   }
 
-  async stop(): Promise<void> { await Promise.all(this.loops); }
+  async stop(): Promise<void> {
+    await Promise.all(this.loops);
+  }
 }
 
 /** Work until its time is over or nobody waits for it: then its signal aborts, and whom it asked is told. */
-async function withDeadline<T>(ms: number, wanted: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function withDeadline<T>(
+  ms: number,
+  wanted: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const stop = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const end = new Promise<never>((_, reject) => {
-    const leave = (err: CinderblockError): void => { reject(err); stop.abort(); };
-    timer = setTimeout(() => { leave(new CinderblockError("deadline", "context deadline exceeded")); }, Math.min(ms, 0x7fffffff));
+    const leave = (err: CinderblockError): void => {
+      reject(err);
+      stop.abort();
+    };
+    timer = setTimeout(
+      () => {
+        leave(new CinderblockError("deadline", "context deadline exceeded"));
+      },
+      Math.min(ms, 0x7fffffff),
+    );
     if (wanted.aborted) leave(new CinderblockError("canceled", "context canceled"));
-    wanted.addEventListener("abort", () => { leave(new CinderblockError("canceled", "context canceled")); }, { once: true, signal: stop.signal });
+    wanted.addEventListener(
+      "abort",
+      () => {
+        leave(new CinderblockError("canceled", "context canceled"));
+      },
+      { once: true, signal: stop.signal },
+    );
   });
-  try { return await Promise.race([work(stop.signal), end]); } finally { clearTimeout(timer); stop.abort(); }
+  try {
+    return await Promise.race([work(stop.signal), end]);
+  } finally {
+    clearTimeout(timer);
+    stop.abort();
+  }
 }

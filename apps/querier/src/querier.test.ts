@@ -1,13 +1,43 @@
 import { CinderblockError } from "@cinderblock/errors";
-import type { BlockInfo, ExecuteAnswer, Exclusions, SeriesRanges, SourceClient, SourceQuery } from "@cinderblock/query";
+import type {
+  BlockInfo,
+  ExecuteAnswer,
+  Exclusions,
+  SeriesRanges,
+  SourceClient,
+  SourceQuery,
+} from "@cinderblock/query";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { Querier, type Sources } from "./querier.ts";
 
-const base = { log: createLogger({ level: "fatal", format: "json" }), metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() };
-const block = (ulid: string, level: number, sources = [ulid], parents: string[] = []): BlockInfo => ({ ulid, minTimeMs: 10, maxTimeMs: 20, level, sources, parents, shardId: "", hints: [] });
-const QUERY: SourceQuery = { kind: "series", callSite: [], range: { startMs: 0, endMs: 100, stepMs: 100, groupBy: [] }, select: { profileTypeId: "p:cpu:ns:cpu:ns", labelSelector: "{}", startMs: 0, endMs: 100 } };
+const base = {
+  log: createLogger({ level: "fatal", format: "json" }),
+  metrics: new Metrics(),
+  tracer: startTracing("", "0"),
+  now: () => Date.now(),
+};
+const block = (ulid: string, level: number, sources = [ulid], parents: string[] = []): BlockInfo => ({
+  ulid,
+  minTimeMs: 10,
+  maxTimeMs: 20,
+  level,
+  sources,
+  parents,
+  shardId: "",
+  hints: [],
+});
+const QUERY: SourceQuery = {
+  kind: "series",
+  callSite: [],
+  range: { startMs: 0, endMs: 100, stepMs: 100, groupBy: [] },
+  select: { profileTypeId: "p:cpu:ns:cpu:ns", labelSelector: "{}", startMs: 0, endMs: 100 },
+};
 const { signal } = new AbortController();
-const [A, B, C] = ["01M83BWES06AEJX19K2E07509A", "01M83BWES06AEJX19K2E07509B", "01M83BWES06AEJX19K2E07509C"] as const;
+const [A, B, C] = [
+  "01M83BWES06AEJX19K2E07509A",
+  "01M83BWES06AEJX19K2E07509B",
+  "01M83BWES06AEJX19K2E07509C",
+] as const;
 
 /** A store-gateway with blocks; what was deleted is still listed until somebody asked for it. */
 class Store implements SourceClient {
@@ -16,8 +46,14 @@ class Store implements SourceClient {
   listed: BlockInfo[];
   there: Set<string>;
   private readonly learns: BlockInfo[];
-  constructor(listed: BlockInfo[], there: string[], learns: BlockInfo[]) { this.listed = listed; this.there = new Set(there); this.learns = learns; }
-  blocks(): Promise<BlockInfo[]> { return Promise.resolve(this.listed); }
+  constructor(listed: BlockInfo[], there: string[], learns: BlockInfo[]) {
+    this.listed = listed;
+    this.there = new Set(there);
+    this.learns = learns;
+  }
+  blocks(): Promise<BlockInfo[]> {
+    return Promise.resolve(this.listed);
+  }
   execute(_t: string, ulids: readonly string[]): Promise<ExecuteAnswer> {
     this.asked.push([...ulids].sort());
     const missing = ulids.filter((u) => !this.there.has(u));
@@ -26,20 +62,43 @@ class Store implements SourceClient {
   }
   ranges(_t: string, ulids: readonly string[]): Promise<SeriesRanges[]> {
     if (!ulids.every((u) => this.there.has(u))) this.listed = this.learns;
-    return Promise.resolve(ulids.filter((u) => this.there.has(u)).map((ulid) => ({ ulid, form: "block", upTo: 1, fingerprint: new BigUint64Array(0), min: new BigInt64Array(0), max: new BigInt64Array(0) })));
+    return Promise.resolve(
+      ulids
+        .filter((u) => this.there.has(u))
+        .map((ulid) => ({
+          ulid,
+          form: "block",
+          upTo: 1,
+          fingerprint: new BigUint64Array(0),
+          min: new BigInt64Array(0),
+          max: new BigInt64Array(0),
+        })),
+    );
   }
-  keys(): Promise<never[]> { return Promise.resolve([]); }
-  labels(_t: string, ulids: readonly string[]): Promise<{ names: string[]; sets: never[]; missing: string[] }> {
+  keys(): Promise<never[]> {
+    return Promise.resolve([]);
+  }
+  labels(
+    _t: string,
+    ulids: readonly string[],
+  ): Promise<{ names: string[]; sets: never[]; missing: string[] }> {
     const missing = ulids.filter((u) => !this.there.has(u));
     if (missing.length > 0) this.listed = this.learns;
     return Promise.resolve({ names: ulids.filter((u) => this.there.has(u)), sets: [], missing });
   }
 }
-const sources = (store: Store): Sources => ({ ingesters: () => [], stores: () => [store], coveredBy: () => Promise.resolve(false), reach: () => Promise.resolve([]), refresh: () => Promise.resolve() });
+const sources = (store: Store): Sources => ({
+  ingesters: () => [],
+  stores: () => [store],
+  coveredBy: () => Promise.resolve(false),
+  reach: () => Promise.resolve([]),
+  refresh: () => Promise.resolve(),
+});
 
 describe("blocks that were compacted and deleted between the plan and the question", () => {
   it("are planned again: the answer comes from what they became, and is whole", async () => {
-    const store = new Store([block(A, 1), block(B, 1)], [C], [block(C, 2, [A, B], [A, B])]), querier = new Querier(sources(store), base);
+    const store = new Store([block(A, 1), block(B, 1)], [C], [block(C, 2, [A, B], [A, B])]),
+      querier = new Querier(sources(store), base);
     const r = await querier.run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
     expect(r.warnings).toEqual([]);
     expect(store.asked.at(-1)).toEqual([C]);
@@ -47,33 +106,62 @@ describe("blocks that were compacted and deleted between the plan and the questi
   });
   it("for questions about labels, too", async () => {
     const store = new Store([block(A, 1), block(B, 1)], [C], [block(C, 2, [A, B], [A, B])]);
-    const r = await new Querier(sources(store), base).run("t", { kind: "labels", ask: { kind: "names", query: { matchers: [], startMs: 1, endMs: 100 } } }, Date.now() + 1000, signal);
+    const r = await new Querier(sources(store), base).run(
+      "t",
+      { kind: "labels", ask: { kind: "names", query: { matchers: [], startMs: 1, endMs: 100 } } },
+      Date.now() + 1000,
+      signal,
+    );
     expect([r.kind === "labels" && r.answer.names, r.warnings]).toEqual([[C], []]);
   });
   it("and when nothing replaced them, the answer says what it lacks", async () => {
     const store = new Store([block(A, 1), block(B, 1)], [A], [block(A, 1), block(B, 1)]);
-    const r = await new Querier(sources(store), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
+    const r = await new Querier(sources(store), base).run(
+      "t",
+      { kind: "select", query: QUERY },
+      Date.now() + 1000,
+      signal,
+    );
     expect(r.warnings).toEqual([`block ${B} is missing`]);
   });
   it("that do not say which rows they have are not asked for them: another source may have the same", async () => {
     // A is cut, and is nowhere, while its rows are to be compared with B's; then it is a block.
     class Cut extends Store {
       compared = 0;
-      override async ranges(t: string, ulids: readonly string[]): Promise<SeriesRanges[]> { return (await super.ranges(t, ulids)).filter((r) => r.ulid !== A || this.compared++ > 0); }
+      override async ranges(t: string, ulids: readonly string[]): Promise<SeriesRanges[]> {
+        return (await super.ranges(t, ulids)).filter((r) => r.ulid !== A || this.compared++ > 0);
+      }
     }
     const store = new Cut([block(A, 1), block(B, 1)], [A, B], []);
-    const r = await new Querier(sources(store), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
+    const r = await new Querier(sources(store), base).run(
+      "t",
+      { kind: "select", query: QUERY },
+      Date.now() + 1000,
+      signal,
+    );
     expect([r.warnings, store.asked, store.compared]).toEqual([[], [[A, B]], 2]);
-    class Never extends Store { override async ranges(t: string, ulids: readonly string[]): Promise<SeriesRanges[]> { return (await super.ranges(t, ulids)).filter((x) => x.ulid !== A); } }
+    class Never extends Store {
+      override async ranges(t: string, ulids: readonly string[]): Promise<SeriesRanges[]> {
+        return (await super.ranges(t, ulids)).filter((x) => x.ulid !== A);
+      }
+    }
     const never = new Never([block(A, 1), block(B, 1)], [A, B], []);
-    const partial = await new Querier(sources(never), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
+    const partial = await new Querier(sources(never), base).run(
+      "t",
+      { kind: "select", query: QUERY },
+      Date.now() + 1000,
+      signal,
+    );
     expect([partial.warnings, never.asked]).toEqual([[`block ${A} is missing`], [[B]]]);
   });
 });
 
 describe("a head that takes in rows while it is asked", () => {
   /** A row as its keys: series, time and id are all `key`. */
-  interface Row { series: bigint; key: number }
+  interface Row {
+    series: bigint;
+    key: number;
+  }
   /** Holds rows; answers with those that there are when it is asked. */
   class Holder extends Store {
     override readonly name: string;
@@ -83,48 +171,126 @@ describe("a head that takes in rows while it is asked", () => {
     rows: Row[];
     onRanges = (): void => undefined;
     onKeys = (): void => undefined;
-    constructor(name: string, info: BlockInfo, form: "head" | "block", rows: Row[]) { super([info], [info.ulid], []); this.name = name; this.info = info; this.form = form; this.rows = rows; }
-    override blocks(): Promise<BlockInfo[]> { return Promise.resolve([this.form === "head" ? { ...this.info, rows: this.rows.length } : this.info]); }
-    override execute(t: string, ulids: readonly string[], _q?: unknown, exclude: Exclusions = {}): Promise<ExecuteAnswer> { this.excluded.push(exclude); return super.execute(t, ulids); }
+    constructor(name: string, info: BlockInfo, form: "head" | "block", rows: Row[]) {
+      super([info], [info.ulid], []);
+      this.name = name;
+      this.info = info;
+      this.form = form;
+      this.rows = rows;
+    }
+    override blocks(): Promise<BlockInfo[]> {
+      return Promise.resolve([this.form === "head" ? { ...this.info, rows: this.rows.length } : this.info]);
+    }
+    override execute(
+      t: string,
+      ulids: readonly string[],
+      _q?: unknown,
+      exclude: Exclusions = {},
+    ): Promise<ExecuteAnswer> {
+      this.excluded.push(exclude);
+      return super.execute(t, ulids);
+    }
     override ranges(): Promise<SeriesRanges[]> {
       this.onRanges();
-      const of = [...new Set(this.rows.map((r) => r.series))], times = (s: bigint): bigint[] => this.rows.filter((r) => r.series === s).map((r) => BigInt(r.key)).sort((a, b) => Number(a - b));
-      return Promise.resolve([{ ulid: this.info.ulid, form: this.form, upTo: this.rows.length, fingerprint: BigUint64Array.from(of), min: BigInt64Array.from(of, (s) => times(s)[0]!), max: BigInt64Array.from(of, (s) => times(s).at(-1)!) }]);
+      const of = [...new Set(this.rows.map((r) => r.series))],
+        times = (s: bigint): bigint[] =>
+          this.rows
+            .filter((r) => r.series === s)
+            .map((r) => BigInt(r.key))
+            .sort((a, b) => Number(a - b));
+      return Promise.resolve([
+        {
+          ulid: this.info.ulid,
+          form: this.form,
+          upTo: this.rows.length,
+          fingerprint: BigUint64Array.from(of),
+          min: BigInt64Array.from(of, (s) => times(s)[0]!),
+          max: BigInt64Array.from(of, (s) => times(s).at(-1)!),
+        },
+      ]);
     }
     override keys(_t?: string, ulids?: readonly string[]): Promise<never[]> {
       this.onKeys();
       const id = new Uint8Array(this.rows.length * 16);
       this.rows.forEach((r, i) => id.set([r.key], 16 * i));
-      return Promise.resolve((ulids!.includes(this.info.ulid) ? [{ ulid: this.info.ulid, form: this.form, upTo: this.rows.length, fingerprint: BigUint64Array.from(this.rows, (r) => r.series), timeNanos: BigInt64Array.from(this.rows, (r) => BigInt(r.key)), id, total: BigInt64Array.from(this.rows, () => 1n), row: Uint32Array.from(this.rows, (_, i) => i) }] : []) as never[]);
+      return Promise.resolve(
+        (ulids!.includes(this.info.ulid)
+          ? [
+              {
+                ulid: this.info.ulid,
+                form: this.form,
+                upTo: this.rows.length,
+                fingerprint: BigUint64Array.from(this.rows, (r) => r.series),
+                timeNanos: BigInt64Array.from(this.rows, (r) => BigInt(r.key)),
+                id,
+                total: BigInt64Array.from(this.rows, () => 1n),
+                row: Uint32Array.from(this.rows, (_, i) => i),
+              },
+            ]
+          : []) as never[],
+      );
     }
   }
   const row = (series: number, key: number): Row => ({ series: BigInt(series), key });
   /** Rows that an answer holds, from all of them. */
-  const counted = (all: Holder[]): number[] => all.flatMap((h) => { const x = h.excluded.at(-1)![h.info.ulid]; return h.rows.filter((_, i) => !x || ((x.upTo < 0 || i < x.upTo) && !x.rows.includes(i))).map((r) => r.key); }).sort((a, b) => a - b);
+  const counted = (all: Holder[]): number[] =>
+    all
+      .flatMap((h) => {
+        const x = h.excluded.at(-1)![h.info.ulid];
+        return h.rows
+          .filter((_, i) => !x || ((x.upTo < 0 || i < x.upTo) && !x.rows.includes(i)))
+          .map((r) => r.key);
+      })
+      .sort((a, b) => a - b);
   const asked = async (all: Holder[]): Promise<number[]> => {
-    const r = await new Querier({ ingesters: () => all, stores: () => [], coveredBy: () => Promise.resolve(false), reach: () => Promise.resolve([]), refresh: () => Promise.resolve() }, base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
+    const r = await new Querier(
+      {
+        ingesters: () => all,
+        stores: () => [],
+        coveredBy: () => Promise.resolve(false),
+        reach: () => Promise.resolve([]),
+        refresh: () => Promise.resolve(),
+      },
+      base,
+    ).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
     expect(r.warnings).toEqual([]);
     return counted(all);
   };
   it("answers with what it had: what another source has as well counts once", async () => {
     // The head and Y share series 1. While keys are compared, the head reads again what X has of series 2.
-    const make = (): [Holder, Holder, Holder] => [new Holder("x", block(A, 1), "block", [row(2, 11)]), new Holder("y", block(B, 1), "block", [row(1, 12)]), new Holder("head", block(C, 1), "head", [row(1, 12), row(1, 13)])];
+    const make = (): [Holder, Holder, Holder] => [
+      new Holder("x", block(A, 1), "block", [row(2, 11)]),
+      new Holder("y", block(B, 1), "block", [row(1, 12)]),
+      new Holder("head", block(C, 1), "head", [row(1, 12), row(1, 13)]),
+    ];
     for (const when of ["onRanges", "onKeys"] as const) {
       const all = make();
-      all[2][when] = () => { if (all[2].rows.length < 4) all[2].rows.push(row(2, 11), row(1, 14)); };
+      all[2][when] = () => {
+        if (all[2].rows.length < 4) all[2].rows.push(row(2, 11), row(1, 14));
+      };
       expect(await asked(all)).toEqual([11, 12, 13]);
     }
   });
   it("also where it did not overlap with the other when it was listed", async () => {
-    const x = new Holder("x", { ...block(A, 1), minTimeMs: 1, maxTimeMs: 5 }, "block", [row(1, 3)]), head = new Holder("head", block(C, 1), "head", [row(1, 12)]);
+    const x = new Holder("x", { ...block(A, 1), minTimeMs: 1, maxTimeMs: 5 }, "block", [row(1, 3)]),
+      head = new Holder("head", block(C, 1), "head", [row(1, 12)]);
     const execute = x.execute.bind(x);
-    x.execute = (...args) => { head.rows.push(row(1, 3)); return execute(...args); };
+    x.execute = (...args) => {
+      head.rows.push(row(1, 3));
+      return execute(...args);
+    };
     expect(await asked([x, head])).toEqual([3, 12]);
   });
   it("and where it is cut meanwhile, it is planned again", async () => {
-    const x = new Holder("x", block(A, 1), "block", [row(1, 11)]), head = new Holder("head", block(C, 1), "head", [row(1, 11), row(1, 12)]);
+    const x = new Holder("x", block(A, 1), "block", [row(1, 11)]),
+      head = new Holder("head", block(C, 1), "head", [row(1, 11), row(1, 12)]);
     let cuts = 0;
-    head.onRanges = () => { if (cuts++ === 0) { (head as { form: string }).form = "block"; head.rows = [row(1, 10), row(1, 11), row(1, 12)]; } };
+    head.onRanges = () => {
+      if (cuts++ === 0) {
+        (head as { form: string }).form = "block";
+        head.rows = [row(1, 10), row(1, 11), row(1, 12)];
+      }
+    };
     expect([await asked([x, head]), cuts]).toEqual([[10, 11, 12], 2]);
   });
 });
@@ -132,19 +298,45 @@ describe("a head that takes in rows while it is asked", () => {
 describe("a strong read", () => {
   it("does not take the answer of an ingester that lags when the one that had read far enough falls silent", async () => {
     // `ahead` has read everything and dies before it is asked what it has; `behind` needs a moment.
-    class Ingester extends Store { override readonly name: string; alive = true; constructor(name: string, blocks: BlockInfo[]) { super(blocks, blocks.map((b) => b.ulid), blocks); this.name = name; } override blocks(): Promise<BlockInfo[]> { return this.alive ? super.blocks() : Promise.reject(new CinderblockError("unavailable", "gone")); } }
-    const ahead = new Ingester("ahead", [block(A, 1), block(B, 1)]), behind = new Ingester("behind", [block(A, 1)]);
+    class Ingester extends Store {
+      override readonly name: string;
+      alive = true;
+      constructor(name: string, blocks: BlockInfo[]) {
+        super(
+          blocks,
+          blocks.map((b) => b.ulid),
+          blocks,
+        );
+        this.name = name;
+      }
+      override blocks(): Promise<BlockInfo[]> {
+        return this.alive ? super.blocks() : Promise.reject(new CinderblockError("unavailable", "gone"));
+      }
+    }
+    const ahead = new Ingester("ahead", [block(A, 1), block(B, 1)]),
+      behind = new Ingester("behind", [block(A, 1)]);
     let asked = 0;
     const all: Sources = {
-      ingesters: () => [ahead, behind], stores: () => [], coveredBy: () => Promise.resolve(false), refresh: () => Promise.resolve(),
+      ingesters: () => [ahead, behind],
+      stores: () => [],
+      coveredBy: () => Promise.resolve(false),
+      refresh: () => Promise.resolve(),
       reach: () => {
-        if (asked++ === 0) { ahead.alive = false; return Promise.resolve([["ahead"]]); }
+        if (asked++ === 0) {
+          ahead.alive = false;
+          return Promise.resolve([["ahead"]]);
+        }
         behind.listed = [block(A, 1), block(B, 1)];
         behind.there.add(B);
         return Promise.resolve([["behind"]]);
       },
     };
-    const r = await new Querier(all, base).run("t", { kind: "select", query: QUERY, ends: [7] }, Date.now() + 1000, signal);
+    const r = await new Querier(all, base).run(
+      "t",
+      { kind: "select", query: QUERY, ends: [7] },
+      Date.now() + 1000,
+      signal,
+    );
     expect([r.warnings, asked, behind.asked]).toEqual([[], 2, [[A, B]]]);
   });
 });
@@ -156,20 +348,39 @@ describe("an ingester that stands still", () => {
       override readonly name = "ingester-0";
       stands = true;
       private now<T>(value: () => Promise<T>, timeoutMs: number): Promise<T> {
-        return this.stands ? new Promise((_, reject) => { setTimeout(() => { reject(new CinderblockError("unavailable", "no answer")); }, timeoutMs).unref(); }) : value();
+        return this.stands
+          ? new Promise((_, reject) => {
+              setTimeout(() => {
+                reject(new CinderblockError("unavailable", "no answer"));
+              }, timeoutMs).unref();
+            })
+          : value();
       }
-      ping(timeoutMs: number): Promise<void> { return this.now(() => Promise.resolve(), timeoutMs); }
-      override blocks(): Promise<BlockInfo[]> { return this.now(() => super.blocks(), 60_000); }
+      ping(timeoutMs: number): Promise<void> {
+        return this.now(() => Promise.resolve(), timeoutMs);
+      }
+      override blocks(): Promise<BlockInfo[]> {
+        return this.now(() => super.blocks(), 60_000);
+      }
     }
-    const ingester = new Ingester([block(A, 1)], [A], []), store = new Store([block(B, 1)], [B], []);
-    class Other extends Store { override readonly name = "ingester-1"; }
-    const other = new Other([], [], []), querier = new Querier({ ...sources(store), ingesters: () => [ingester, other] }, base);
+    const ingester = new Ingester([block(A, 1)], [A], []),
+      store = new Store([block(B, 1)], [B], []);
+    class Other extends Store {
+      override readonly name = "ingester-1";
+    }
+    const other = new Other([], [], []),
+      querier = new Querier({ ...sources(store), ingesters: () => [ingester, other] }, base);
     const ask = async (): Promise<{ ms: number; warnings: string[] }> => {
-      const from = performance.now(), { warnings } = await querier.run("t", { kind: "select", query: QUERY }, Date.now() + 60_000, signal);
+      const from = performance.now(),
+        { warnings } = await querier.run("t", { kind: "select", query: QUERY }, Date.now() + 60_000, signal);
       return { ms: performance.now() - from, warnings };
     };
-    const first = await ask(), second = await ask();
-    expect([first.warnings, second.warnings]).toEqual([["ingester ingester-0 did not answer"], ["ingester ingester-0 did not answer"]]);
+    const first = await ask(),
+      second = await ask();
+    expect([first.warnings, second.warnings]).toEqual([
+      ["ingester ingester-0 did not answer"],
+      ["ingester ingester-0 did not answer"],
+    ]);
     expect(first.ms).toBeGreaterThan(2000);
     expect(second.ms).toBeLessThan(first.ms / 2);
     ingester.stands = false;

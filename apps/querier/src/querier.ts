@@ -1,10 +1,27 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
-import { type BlockInfo, type ExecuteAnswer, type Exclusions, findDuplicates, type JobResult, keysUpTo, type LabelAnswer, type PartialResult, type QueryJob, selectorOf, type SelectRequest, type SeriesRanges, type SourceClient, type SourceQuery, type Until } from "@cinderblock/query";
+import {
+  type BlockInfo,
+  type ExecuteAnswer,
+  type Exclusions,
+  findDuplicates,
+  type JobResult,
+  keysUpTo,
+  type LabelAnswer,
+  type PartialResult,
+  type QueryJob,
+  selectorOf,
+  type SelectRequest,
+  type SeriesRanges,
+  type SourceClient,
+  type SourceQuery,
+  type Until,
+} from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
 import { digestOf, planBlocks } from "./plan.ts";
 
-const UNNAMED = "debug files of native frames are still being fetched: their functions are missing here, ask again";
+const UNNAMED =
+  "debug files of native frames are still being fetched: their functions are missing here, ask again";
 
 const NO_ROWS = new Uint32Array(0);
 
@@ -33,19 +50,28 @@ export interface Sources {
 /** A question that a client did not answer: the plan is made again without it. */
 class Silent extends Error {
   readonly client: SourceClient;
-  constructor(client: SourceClient, cause: unknown) { super(`${client.name} did not answer`, { cause }); this.client = client; }
+  constructor(client: SourceClient, cause: unknown) {
+    super(`${client.name} did not answer`, { cause });
+    this.client = client;
+  }
 }
 
 /** Planned blocks that nobody has: deleted since the lists were taken, and perhaps replaced. The plan is made again. */
 class Vanished extends Error {
-  constructor(ulids: readonly string[]) { super(`blocks are gone: ${ulids.join(", ")}`); }
+  constructor(ulids: readonly string[]) {
+    super(`blocks are gone: ${ulids.join(", ")}`);
+  }
 }
 
 /** What a plan does without: clients that fell silent, and blocks that cannot be read, with what was wrong. */
-interface Without { clients: Set<string>; damaged: Map<string, string> }
+interface Without {
+  clients: Set<string>;
+  damaged: Map<string, string>;
+}
 
 /** A client that says nothing for so long is asked whether it lives, which it says at once if it does. */
-const PULSE_MS = 700, PING_MS = 1000;
+const PULSE_MS = 700,
+  PING_MS = 1000;
 /** One that stood still is asked at once the next time, and waited for no longer than this. */
 const STILL_PING_MS = 250;
 
@@ -66,25 +92,49 @@ export class Querier {
   constructor(sources: Sources, base: Base) {
     this.sources = sources;
     this.base = base;
-    this.missing = base.metrics.counter("cinderblock_querier_missing_blocks_total", "Planned blocks that nobody had.");
-    this.damaged = base.metrics.counter("cinderblock_querier_damaged_blocks_total", "Times that a query left out a block because it is damaged.");
+    this.missing = base.metrics.counter(
+      "cinderblock_querier_missing_blocks_total",
+      "Planned blocks that nobody had.",
+    );
+    this.damaged = base.metrics.counter(
+      "cinderblock_querier_damaged_blocks_total",
+      "Times that a query left out a block because it is damaged.",
+    );
   }
 
   async run(tenant: string, job: QueryJob, deadlineMs: number, signal: AbortSignal): Promise<JobResult> {
     const q: Question = { tenant, deadlineMs, signal };
     if (job.ends) q.strong = { ends: job.ends, reached: await this.sources.reach(job.ends, deadlineMs) };
     switch (job.kind) {
-      case "select": return this.select(q, job.query);
-      case "labels": return this.labels(q, job.ask);
+      case "select":
+        return this.select(q, job.query);
+      case "labels":
+        return this.labels(q, job.ask);
       case "digests": {
-        const { candidates, stored, warnings } = await this.candidates(q, { clients: new Set(), damaged: new Map() });
-        return { kind: "digests", digests: job.ranges.map((r) => (warnings.length > 0 ? "" : digestOf(candidates, stored, r.startMs, r.endMs))), warnings };
+        const { candidates, stored, warnings } = await this.candidates(q, {
+          clients: new Set(),
+          damaged: new Map(),
+        });
+        return {
+          kind: "digests",
+          digests: job.ranges.map((r) =>
+            warnings.length > 0 ? "" : digestOf(candidates, stored, r.startMs, r.endMs),
+          ),
+          warnings,
+        };
       }
       case "blocks": {
         const { lists, warnings } = await this.lists(q, job.startMs, job.endMs, new Set());
-        const of = (clients: readonly SourceClient[]): BlockInfo[] => [...new Map(clients.flatMap((c) => lists.get(c) ?? []).map((x) => [x.ulid, x])).values()];
-        const recent = of(this.sources.ingesters()), stored = of(this.sources.stores());
-        const { chosen } = planBlocks([...new Map([...recent, ...stored].map((b) => [b.ulid, b])).values()], job.startMs, job.endMs);
+        const of = (clients: readonly SourceClient[]): BlockInfo[] => [
+          ...new Map(clients.flatMap((c) => lists.get(c) ?? []).map((x) => [x.ulid, x])).values(),
+        ];
+        const recent = of(this.sources.ingesters()),
+          stored = of(this.sources.stores());
+        const { chosen } = planBlocks(
+          [...new Map([...recent, ...stored].map((b) => [b.ulid, b])).values()],
+          job.startMs,
+          job.endMs,
+        );
         return { kind: "blocks", recent, stored, chosen: chosen.map((b) => b.ulid), warnings };
       }
     }
@@ -94,14 +144,30 @@ export class Querier {
    * What everyone who may hold data has. Store-gateways know all blocks of the bucket, so that one of them is enough;
    * ingesters that are silent make the answer partial where the others do not have all of theirs.
    */
-  private async lists(q: Question, startMs: number, endMs: number, without: ReadonlySet<string>): Promise<{ lists: Map<SourceClient, BlockInfo[]>; warnings: string[] }> {
-    const ingesters = this.sources.ingesters(), stores = this.sources.stores();
+  private async lists(
+    q: Question,
+    startMs: number,
+    endMs: number,
+    without: ReadonlySet<string>,
+  ): Promise<{ lists: Map<SourceClient, BlockInfo[]>; warnings: string[] }> {
+    const ingesters = this.sources.ingesters(),
+      stores = this.sources.stores();
     const lists = new Map<SourceClient, BlockInfo[]>();
     const silent: { client: SourceClient; err: unknown }[] = [];
-    await Promise.all([...stores, ...ingesters].map(async (c) => {
-      if (without.has(c.name)) { silent.push({ client: c, err: new CinderblockError("unavailable", `${c.name} did not answer`) }); return; }
-      try { lists.set(c, await this.living(c, c.blocks(q.tenant, startMs, endMs, q))); } catch (err) { if (!isGone(err)) throw err; silent.push({ client: c, err }); }
-    }));
+    await Promise.all(
+      [...stores, ...ingesters].map(async (c) => {
+        if (without.has(c.name)) {
+          silent.push({ client: c, err: new CinderblockError("unavailable", `${c.name} did not answer`) });
+          return;
+        }
+        try {
+          lists.set(c, await this.living(c, c.blocks(q.tenant, startMs, endMs, q)));
+        } catch (err) {
+          if (!isGone(err)) throw err;
+          silent.push({ client: c, err });
+        }
+      }),
+    );
     if (silent.length > 0) {
       // One that is silent may have left since the ring was read: then its data is in the bucket, and the lists are taken again.
       await this.sources.refresh();
@@ -109,29 +175,50 @@ export class Querier {
       for (const name of this.still) if (!now.has(name)) this.still.delete(name);
       if (silent.some((x) => !now.has(x.client.name))) return this.lists(q, startMs, endMs, without);
     }
-    if (stores.length > 0 && !stores.some((c) => lists.has(c))) throw silent.find((x) => stores.includes(x.client))!.err;
+    if (stores.length > 0 && !stores.some((c) => lists.has(c)))
+      throw silent.find((x) => stores.includes(x.client))!.err;
     const gone = silent.filter((x) => ingesters.includes(x.client));
     if (gone.length > 0 && gone.length === ingesters.length) throw gone[0]!.err;
     // Of a strong read it is known who has read how far: `strongLists` looks whether these answered.
-    const covered = gone.length === 0 || q.strong !== undefined || (await this.sources.coveredBy(ingesters.filter((c) => lists.has(c)).map((c) => c.name), gone.length));
+    const covered =
+      gone.length === 0 ||
+      q.strong !== undefined ||
+      (await this.sources.coveredBy(
+        ingesters.filter((c) => lists.has(c)).map((c) => c.name),
+        gone.length,
+      ));
     const warnings = covered ? [] : gone.map((x) => `ingester ${x.client.name} did not answer`);
-    for (const x of silent) this.base.log.warn({ source: x.client.name, err: x.err }, "a source of data did not answer");
+    for (const x of silent)
+      this.base.log.warn({ source: x.client.name, err: x.err }, "a source of data did not answer");
     return { lists, warnings };
   }
 
   /** For a strong read those that answer must be such that have read far enough: if they fell silent since, the others are waited for. */
   private async strongLists(q: Question, without: ReadonlySet<string>): ReturnType<Querier["lists"]> {
     for (;;) {
-      const found = await this.lists(q, 0, Number.MAX_SAFE_INTEGER, without), { strong } = q;
+      const found = await this.lists(q, 0, Number.MAX_SAFE_INTEGER, without),
+        { strong } = q;
       const answered = new Set([...found.lists.keys()].map((c) => c.name));
-      if (!strong || strong.ends.every((end, p) => end === 0 || strong.reached[p]!.some((name) => answered.has(name)))) return found;
+      if (
+        !strong ||
+        strong.ends.every((end, p) => end === 0 || strong.reached[p]!.some((name) => answered.has(name)))
+      )
+        return found;
       strong.reached = await this.sources.reach(strong.ends, q.deadlineMs);
       if (Date.now() > q.deadlineMs) throw new CinderblockError("deadline", "context deadline exceeded");
     }
   }
 
   /** Everyone who may hold data is asked over the full range; a block that several have is read from the bucket. */
-  private async candidates(q: Question, without: Without): Promise<{ candidates: BlockInfo[]; owner: Map<string, SourceClient>; stored: (b: BlockInfo) => boolean; warnings: string[] }> {
+  private async candidates(
+    q: Question,
+    without: Without,
+  ): Promise<{
+    candidates: BlockInfo[];
+    owner: Map<string, SourceClient>;
+    stored: (b: BlockInfo) => boolean;
+    warnings: string[];
+  }> {
     const { lists, warnings } = await this.strongLists(q, without.clients);
     const stores = this.sources.stores();
     const owner = new Map<string, SourceClient>();
@@ -140,27 +227,49 @@ export class Querier {
       for (const b of lists.get(c) ?? []) {
         if (without.damaged.has(b.ulid)) continue;
         const known = owner.get(b.ulid);
-        if (!known) { owner.set(b.ulid, c); candidates.push(b); } else if (stores.includes(c) && rank(c, b.ulid) > rank(known, b.ulid)) owner.set(b.ulid, c);
+        if (!known) {
+          owner.set(b.ulid, c);
+          candidates.push(b);
+        } else if (stores.includes(c) && rank(c, b.ulid) > rank(known, b.ulid)) owner.set(b.ulid, c);
       }
     }
     return { candidates, owner, stored: (b) => stores.includes(owner.get(b.ulid)!), warnings };
   }
 
-  private async plan(q: Question, startMs: number, endMs: number, without: Without): Promise<{ plan: Plan; warnings: string[]; digest: string }> {
+  private async plan(
+    q: Question,
+    startMs: number,
+    endMs: number,
+    without: Without,
+  ): Promise<{ plan: Plan; warnings: string[]; digest: string }> {
     const { candidates, owner, stored, warnings } = await this.candidates(q, without);
     const { chosen, warnings: unplanned } = planBlocks(candidates, startMs, endMs);
     const plan: Plan = new Map();
     for (const b of chosen) {
       const c = owner.get(b.ulid)!;
       const list = plan.get(c);
-      if (list) list.push(b); else plan.set(c, [b]);
+      if (list) list.push(b);
+      else plan.set(c, [b]);
     }
-    return { plan, digest: digestOf(candidates, stored, startMs, endMs), warnings: [...warnings, ...unplanned, ...[...without.damaged.values()].map((why) => `a block is damaged and left out: ${why}`)] };
+    return {
+      plan,
+      digest: digestOf(candidates, stored, startMs, endMs),
+      warnings: [
+        ...warnings,
+        ...unplanned,
+        ...[...without.damaged.values()].map((why) => `a block is damaged and left out: ${why}`),
+      ],
+    };
   }
 
   /** Asks a planned client; one that is gone is left out of the next plan. */
   private async ask<T>(client: SourceClient, question: () => Promise<T>): Promise<T> {
-    try { return await this.living(client, question()); } catch (err) { if (isGone(err)) throw new Silent(client, err); throw err; }
+    try {
+      return await this.living(client, question());
+    } catch (err) {
+      if (isGone(err)) throw new Silent(client, err);
+      throw err;
+    }
   }
 
   /**
@@ -169,7 +278,9 @@ export class Querier {
    */
   private async living<T>(client: SourceClient, answer: Promise<T>): Promise<T> {
     if (!client.ping) return answer;
-    const { still } = this, { name } = client, stood = still.has(name);
+    const { still } = this,
+      { name } = client,
+      stood = still.has(name);
     let timer: NodeJS.Timeout | undefined;
     let missed = 0;
     const dead = new Promise<never>((_, reject) => {
@@ -179,8 +290,14 @@ export class Querier {
         reject(new CinderblockError("unavailable", `${name} stands still: ${messageOf(err)}`));
       };
       const look = (): void => {
-        client.ping!(stood ? STILL_PING_MS : PING_MS).then(() => { missed = 0; still.delete(name); }, silent)
-          .finally(() => { if (timer !== undefined) timer = setTimeout(look, missed > 0 ? 0 : PULSE_MS); });
+        client.ping!(stood ? STILL_PING_MS : PING_MS)
+          .then(() => {
+            missed = 0;
+            still.delete(name);
+          }, silent)
+          .finally(() => {
+            if (timer !== undefined) timer = setTimeout(look, missed > 0 ? 0 : PULSE_MS);
+          });
       };
       timer = setTimeout(look, stood ? 0 : PULSE_MS);
     });
@@ -188,27 +305,46 @@ export class Querier {
       const given = await Promise.race([answer, dead]);
       still.delete(name);
       return given;
-    } finally { clearTimeout(timer); timer = undefined; answer.catch(() => { /* it was given up, or has been thrown */ }); }
+    } finally {
+      clearTimeout(timer);
+      timer = undefined;
+      answer.catch(() => {
+        /* it was given up, or has been thrown */
+      });
+    }
   }
 
   /** Plans and asks; a client that fell silent meanwhile is planned around, and so is a block that turns out to be damaged. */
   private async around<T>(work: (without: Without, lastPlan: boolean) => Promise<T>): Promise<T> {
     const without: Without = { clients: new Set(), damaged: new Map() };
-    for (let plans = 1; ;) {
-      try { return await work(without, plans >= MAX_PLANS); } catch (err) {
-        if (err instanceof Vanished) { plans++; this.base.log.info({ reason: err.message }, "a plan is made again"); continue; }
+    for (let plans = 1; ; ) {
+      try {
+        return await work(without, plans >= MAX_PLANS);
+      } catch (err) {
+        if (err instanceof Vanished) {
+          plans++;
+          this.base.log.info({ reason: err.message }, "a plan is made again");
+          continue;
+        }
         if (kindOf(err) === "corrupt") {
           // The message begins with the file: `<ULID>/profiles.parquet: at byte …`.
           const ulid = /[0-7][0-9A-HJKMNP-TV-Z]{25}/.exec(messageOf(err))?.[0];
-          if (ulid === undefined || without.damaged.has(ulid) || without.damaged.size >= MAX_DAMAGED) throw err;
-          this.base.log.error({ blockId: ulid, err }, "a block is damaged, the query is planned again without it");
+          if (ulid === undefined || without.damaged.has(ulid) || without.damaged.size >= MAX_DAMAGED)
+            throw err;
+          this.base.log.error(
+            { blockId: ulid, err },
+            "a block is damaged, the query is planned again without it",
+          );
           this.damaged.inc();
           without.damaged.set(ulid, messageOf(err));
           continue;
         }
         if (!(err instanceof Silent)) throw err;
         if (without.clients.size >= 3) throw err.cause;
-        this.base.log.warn({ source: err.client.name, err: err.cause }, "a source fell silent, the query is planned again");
+        this.base.log.warn(
+          { source: err.client.name, err: err.cause },
+          "a source fell silent, the query is planned again",
+        );
         without.clients.add(err.client.name);
       }
     }
@@ -219,23 +355,45 @@ export class Querier {
     return this.around((without, lastPlan) => this.selectOnce(q, query, without, lastPlan));
   }
 
-  private async selectOnce(q: Question, query: SourceQuery, without: Without, lastPlan: boolean): Promise<JobResult> {
+  private async selectOnce(
+    q: Question,
+    query: SourceQuery,
+    without: Without,
+    lastPlan: boolean,
+  ): Promise<JobResult> {
     const { select } = query;
     const { plan, warnings, digest } = await this.plan(q, select.startMs, select.endMs, without);
-    const parts: PartialResult[] = [], gone: string[] = [];
+    const parts: PartialResult[] = [],
+      gone: string[] = [];
     const exclude = await this.exclusions(q, plan, select, gone, lastPlan);
     const alone = plan.size === 1 && [...plan.values()][0]!.length === 1;
     const asked: SourceQuery = query.kind === "tree" && alone ? { ...query, alone } : query;
-    await Promise.all([...plan].map(async ([client, blocks]) => {
-      const answer = await this.ask(client, () => client.execute(q.tenant, blocks.map((b) => b.ulid), asked, exclude, q));
-      this.take(q.tenant, answer, parts, warnings);
-      for (const ulid of answer.missing) if (!(await this.elsewhere(q, client, ulid, query, exclude, parts, warnings))) gone.push(ulid);
-    }));
+    await Promise.all(
+      [...plan].map(async ([client, blocks]) => {
+        const answer = await this.ask(client, () =>
+          client.execute(
+            q.tenant,
+            blocks.map((b) => b.ulid),
+            asked,
+            exclude,
+            q,
+          ),
+        );
+        this.take(q.tenant, answer, parts, warnings);
+        for (const ulid of answer.missing)
+          if (!(await this.elsewhere(q, client, ulid, query, exclude, parts, warnings))) gone.push(ulid);
+      }),
+    );
     this.miss(q.tenant, gone, lastPlan, warnings);
     return { kind: "select", parts, warnings, digest: warnings.length > 0 ? "" : digest };
   }
 
-  private take(tenant: string, { result, unnamed }: ExecuteAnswer, parts: PartialResult[], warnings: string[]): void {
+  private take(
+    tenant: string,
+    { result, unnamed }: ExecuteAnswer,
+    parts: PartialResult[],
+    warnings: string[],
+  ): void {
     if (result) parts.push(result);
     // A warning, so that no cache keeps the answer.
     if (unnamed === undefined || warnings.includes(UNNAMED)) return;
@@ -255,7 +413,15 @@ export class Querier {
   }
 
   /** A planned block that one client lacks is asked of the others. False: none has it. */
-  private async elsewhere(q: Question, not: SourceClient, ulid: string, query: SourceQuery, exclude: Exclusions, parts: PartialResult[], warnings: string[]): Promise<boolean> {
+  private async elsewhere(
+    q: Question,
+    not: SourceClient,
+    ulid: string,
+    query: SourceQuery,
+    exclude: Exclusions,
+    parts: PartialResult[],
+    warnings: string[],
+  ): Promise<boolean> {
     for (const c of [...this.sources.stores(), ...this.sources.ingesters()]) {
       if (c === not) continue;
       const answer = await this.ask(c, () => c.execute(q.tenant, [ulid], query, exclude, q));
@@ -270,32 +436,77 @@ export class Querier {
    * not compared with it, and rows that two sources share: only sources below level 2 whose series overlap in time are
    * compared row by row. A head that was cut since numbers its rows anew: it is planned again, as a block.
    */
-  private async exclusions(q: Question, plan: Plan, select: SelectRequest, gone: string[], lastPlan: boolean): Promise<Exclusions> {
+  private async exclusions(
+    q: Question,
+    plan: Plan,
+    select: SelectRequest,
+    gone: string[],
+    lastPlan: boolean,
+  ): Promise<Exclusions> {
     const all = [...plan].flatMap(([client, blocks]) => blocks.map((b) => ({ client, b })));
     if (all.length < 2) return {};
     const heads = new Map(all.flatMap(({ b }) => (b.rows === undefined ? [] : [[b.ulid, b.rows] as const])));
-    const listed = (): Exclusions => Object.fromEntries([...heads].map(([ulid, upTo]) => [ulid, { form: "head", upTo, rows: NO_ROWS }]));
-    const suspects = all.filter((x) => all.some((y) => y !== x && (x.b.level < 2 || y.b.level < 2) && x.b.minTimeMs <= y.b.maxTimeMs && y.b.minTimeMs <= x.b.maxTimeMs));
+    const listed = (): Exclusions =>
+      Object.fromEntries([...heads].map(([ulid, upTo]) => [ulid, { form: "head", upTo, rows: NO_ROWS }]));
+    const suspects = all.filter((x) =>
+      all.some(
+        (y) =>
+          y !== x &&
+          (x.b.level < 2 || y.b.level < 2) &&
+          x.b.minTimeMs <= y.b.maxTimeMs &&
+          y.b.minTimeMs <= x.b.maxTimeMs,
+      ),
+    );
     if (suspects.length < 2) return listed();
     const byClient = new Map<SourceClient, string[]>();
     for (const { client, b } of suspects) byClient.set(client, [...(byClient.get(client) ?? []), b.ulid]);
     /** Who did not say which rows it has is not asked for them: they could be another's, too. */
     const without = (asked: string[], answered: readonly { ulid: string }[]): void => {
-      const there = new Set(answered.map((a) => a.ulid)), lost = asked.filter((u) => !there.has(u));
+      const there = new Set(answered.map((a) => a.ulid)),
+        lost = asked.filter((u) => !there.has(u));
       if (lost.length === 0) return;
       if (!lastPlan) throw new Vanished(lost);
       gone.push(...lost);
-      for (const [c, blocks] of plan) plan.set(c, blocks.filter((b) => !lost.includes(b.ulid)));
+      for (const [c, blocks] of plan)
+        plan.set(
+          c,
+          blocks.filter((b) => !lost.includes(b.ulid)),
+        );
     };
-    const uncut = (x: { ulid: string; form: SeriesRanges["form"] }): boolean => x.form === "head" || !heads.has(x.ulid);
-    const ranges = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.ranges(q.tenant, ulids, select, q))))).flat().filter(uncut);
-    without(suspects.map((s) => s.b.ulid), ranges);
+    const uncut = (x: { ulid: string; form: SeriesRanges["form"] }): boolean =>
+      x.form === "head" || !heads.has(x.ulid);
+    const ranges = (
+      await Promise.all(
+        [...byClient].map(([c, ulids]) => this.ask(c, () => c.ranges(q.tenant, ulids, select, q))),
+      )
+    )
+      .flat()
+      .filter(uncut);
+    without(
+      suspects.map((s) => s.b.ulid),
+      ranges,
+    );
     // Ingesters of the release before do not list their rows.
     for (const r of ranges) if (r.form === "head" && !heads.has(r.ulid)) heads.set(r.ulid, r.upTo);
     const overlapping = overlaps(ranges);
     if (overlapping.size === 0) return listed();
-    const keys = (await Promise.all([...byClient].map(([c, ulids]) => this.ask(c, () => c.keys(q.tenant, ulids.filter((u) => overlapping.has(u)), select, q))))).flat()
-      .filter(uncut).map((k) => keysUpTo(k, heads.get(k.ulid) ?? k.upTo));
+    const keys = (
+      await Promise.all(
+        [...byClient].map(([c, ulids]) =>
+          this.ask(c, () =>
+            c.keys(
+              q.tenant,
+              ulids.filter((u) => overlapping.has(u)),
+              select,
+              q,
+            ),
+          ),
+        ),
+      )
+    )
+      .flat()
+      .filter(uncut)
+      .map((k) => keysUpTo(k, heads.get(k.ulid) ?? k.upTo));
     without([...overlapping], keys);
     return { ...listed(), ...findDuplicates(keys.sort((a, b) => (a.ulid < b.ulid ? -1 : 1))) };
   }
@@ -304,19 +515,47 @@ export class Querier {
     const { query } = ask;
     const ranged = query.startMs > 0 && query.endMs > 0;
     return this.around(async (without, lastPlan) => {
-      const { plan, warnings } = await this.plan(q, ranged ? query.startMs : 0, ranged ? query.endMs : Number.MAX_SAFE_INTEGER, without);
-      const answers = await Promise.all([...plan].map(([client, blocks]) => this.ask(client, () => client.labels(q.tenant, blocks.map((b) => b.ulid), ask, q))));
-      const answer: LabelAnswer = { names: answers.flatMap((a) => a.names), sets: answers.flatMap((a) => a.sets) };
-      this.miss(q.tenant, answers.flatMap((a) => a.missing), lastPlan, warnings);
+      const { plan, warnings } = await this.plan(
+        q,
+        ranged ? query.startMs : 0,
+        ranged ? query.endMs : Number.MAX_SAFE_INTEGER,
+        without,
+      );
+      const answers = await Promise.all(
+        [...plan].map(([client, blocks]) =>
+          this.ask(client, () =>
+            client.labels(
+              q.tenant,
+              blocks.map((b) => b.ulid),
+              ask,
+              q,
+            ),
+          ),
+        ),
+      );
+      const answer: LabelAnswer = {
+        names: answers.flatMap((a) => a.names),
+        sets: answers.flatMap((a) => a.sets),
+      };
+      this.miss(
+        q.tenant,
+        answers.flatMap((a) => a.missing),
+        lastPlan,
+        warnings,
+      );
       return { kind: "labels", answer, warnings };
     });
   }
 }
 
-function isGone(err: unknown): boolean { return kindOf(err) === "unavailable"; }
+function isGone(err: unknown): boolean {
+  return kindOf(err) === "unavailable";
+}
 
 /** Which of several store-gateways answers for a block: the same one every time, spread evenly, little moves when one comes or goes. */
-function rank(client: SourceClient, ulid: string): number { return fnv1a(Buffer.from(`${ulid} ${client.name}`)); }
+function rank(client: SourceClient, ulid: string): number {
+  return fnv1a(Buffer.from(`${ulid} ${client.name}`));
+}
 
 /** Sources of which some series overlaps in time with the same series of another source. */
 export function overlaps(ranges: readonly SeriesRanges[]): Set<string> {
@@ -325,12 +564,18 @@ export function overlaps(ranges: readonly SeriesRanges[]): Set<string> {
     for (let i = 0; i < r.fingerprint.length; i++) {
       const entry = { ulid: r.ulid, min: r.min[i]!, max: r.max[i]! };
       const list = bySeries.get(r.fingerprint[i]!);
-      if (list) list.push(entry); else bySeries.set(r.fingerprint[i]!, [entry]);
+      if (list) list.push(entry);
+      else bySeries.set(r.fingerprint[i]!, [entry]);
     }
   }
   const out = new Set<string>();
   for (const list of bySeries.values()) {
-    for (const a of list) for (const b of list) if (a !== b && a.min <= b.max && b.min <= a.max) { out.add(a.ulid); out.add(b.ulid); }
+    for (const a of list)
+      for (const b of list)
+        if (a !== b && a.min <= b.max && b.min <= a.max) {
+          out.add(a.ulid);
+          out.add(b.ulid);
+        }
   }
   return out;
 }

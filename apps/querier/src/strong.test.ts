@@ -2,16 +2,32 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { Member } from "@cinderblock/ring";
 import { reachEnds } from "./strong.ts";
 
-const members = (...ids: string[]) => (): Member[] => ids.map((id) => ({ id }) as Member);
-const never = (): Promise<number[]> => new Promise((_, reject) => { setTimeout(() => { reject(new CinderblockError("unavailable", "no answer")); }, 4000).unref(); });
+const members =
+  (...ids: string[]) =>
+  (): Member[] =>
+    ids.map((id) => ({ id }) as Member);
+const never = (): Promise<number[]> =>
+  new Promise((_, reject) => {
+    setTimeout(() => {
+      reject(new CinderblockError("unavailable", "no answer"));
+    }, 4000).unref();
+  });
 
 describe("a strong read", () => {
   it("needs every partition that holds records from one that answers", async () => {
-    expect(await reachEnds(members("a", "b"), [5, 0, 7], Date.now() + 1000, (m) => Promise.resolve(m.id === "a" ? [0, 1] : [2, 0]))).toEqual([["a", "b"], ["a"], ["b"]]);
+    expect(
+      await reachEnds(members("a", "b"), [5, 0, 7], Date.now() + 1000, (m) =>
+        Promise.resolve(m.id === "a" ? [0, 1] : [2, 0]),
+      ),
+    ).toEqual([["a", "b"], ["a"], ["b"]]);
   });
   it("does not wait for one that stands still while the others have all", async () => {
     const from = performance.now();
-    expect(await reachEnds(members("a", "b"), [5], Date.now() + 60_000, (m) => (m.id === "a" ? never() : Promise.resolve([0])))).toEqual([["b"]]);
+    expect(
+      await reachEnds(members("a", "b"), [5], Date.now() + 60_000, (m) =>
+        m.id === "a" ? never() : Promise.resolve([0]),
+      ),
+    ).toEqual([["b"]]);
     expect(performance.now() - from).toBeLessThan(1000);
   });
   it("asks again when a partition has another owner, though the one before stands still", async () => {
@@ -19,12 +35,28 @@ describe("a strong read", () => {
     // b is its owner from the second round on; a says nothing to the end of each.
     const reached = await reachEnds(members("a", "b"), [5], Date.now() + 60_000, (m, untilMs) => {
       if (m.id === "b") return Promise.resolve(rounds++ === 0 ? [] : [0]);
-      return new Promise((_, reject) => { setTimeout(() => { reject(new CinderblockError("unavailable", "no answer")); }, untilMs - Date.now()).unref(); });
+      return new Promise((_, reject) => {
+        setTimeout(() => {
+          reject(new CinderblockError("unavailable", "no answer"));
+        }, untilMs - Date.now()).unref();
+      });
     });
     expect([reached, rounds]).toEqual([[["b"]], 2]);
   }, 10_000);
   it("fails at its deadline, and says what was missing", async () => {
-    await expect(reachEnds(members("a"), [0, 9], Date.now() + 500, () => Promise.reject(new CinderblockError("unavailable", "ingester a has not read partition 1 up to 9 yet")))).rejects.toThrow("a strong read needs partition 1 up to 9, and no ingester has it: ingester a has not read partition 1 up to 9 yet");
-    await expect(reachEnds(members("a"), [9], Date.now() + 500, () => Promise.reject(new CinderblockError("internal", "broken")))).rejects.toThrow("broken");
+    await expect(
+      reachEnds(members("a"), [0, 9], Date.now() + 500, () =>
+        Promise.reject(
+          new CinderblockError("unavailable", "ingester a has not read partition 1 up to 9 yet"),
+        ),
+      ),
+    ).rejects.toThrow(
+      "a strong read needs partition 1 up to 9, and no ingester has it: ingester a has not read partition 1 up to 9 yet",
+    );
+    await expect(
+      reachEnds(members("a"), [9], Date.now() + 500, () =>
+        Promise.reject(new CinderblockError("internal", "broken")),
+      ),
+    ).rejects.toThrow("broken");
   });
 });

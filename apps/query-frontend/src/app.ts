@@ -11,7 +11,9 @@ import { webRoutes } from "./web.ts";
 export const queryFrontend: Component<typeof frontendSchema> = {
   name: "query-frontend",
   schema: frontendSchema,
-  check: (config) => { if (config.writeBuffer === "kafka") kafkaOf(config); },
+  check: (config) => {
+    if (config.writeBuffer === "kafka") kafkaOf(config);
+  },
   wire(config, process) {
     const { base } = process;
     const schedulers = (): string[] => process.schedulers();
@@ -20,9 +22,27 @@ export const queryFrontend: Component<typeof frontendSchema> = {
     const ends = kafka && (async (): Promise<number[]> => (await kafka.log.offsets()).map((o) => o.end));
     const cache = resultsCacheOf(config, base);
     if (cache) process.add(cache.service);
-    const frontend = new QueryFrontend(new RemoteQueue(process.client, schedulers), process.addPool(), process.resources.limits, base, cache?.cache, ends, new SlowQueries(config.logSlower, base));
-    const readConfig = { multitenancy: config.multitenancy, queryTimeoutMs: config.queryTimeout, version: process.resources.build.version, sources: sourcesOf(base.now) };
-    process.serve(frontendRpc(frontend, readConfig), slowQueryRoutes(frontend, config.queryTimeout), renderRoutes(frontend, readConfig, base.now), webRoutes(process.resources.scripts.web));
+    const frontend = new QueryFrontend(
+      new RemoteQueue(process.client, schedulers),
+      process.addPool(),
+      process.resources.limits,
+      base,
+      cache?.cache,
+      ends,
+      new SlowQueries(config.logSlower, base),
+    );
+    const readConfig = {
+      multitenancy: config.multitenancy,
+      queryTimeoutMs: config.queryTimeout,
+      version: process.resources.build.version,
+      sources: sourcesOf(base.now),
+    };
+    process.serve(
+      frontendRpc(frontend, readConfig),
+      slowQueryRoutes(frontend, config.queryTimeout),
+      renderRoutes(frontend, readConfig, base.now),
+      webRoutes(process.resources.scripts.web),
+    );
     process.hasFront = true;
     process.readyWhen(() => (schedulers().length === 0 ? "no query-scheduler is known" : ""));
   },

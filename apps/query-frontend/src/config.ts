@@ -8,26 +8,88 @@ import { ResultsCache } from "./results-cache.ts";
 
 /** The section of this component. */
 export const frontendSection = {
-  cacheBackend: str("query-frontend.results-cache.backend", undefined, "none", "Where answers for ranges that are over are kept, by the parts that -querier.split-queries-by-interval makes: nowhere, in this process, or in Redis for all frontends.", { choices: ["none", "memory", "redis"] }),
-  cacheBytes: int("query-frontend.results-cache.memory-bytes", undefined, 67108864, "Memory for answers that are kept in this process.", { min: 1 }),
-  cacheItemBytes: int("query-frontend.results-cache.max-item-bytes", undefined, 8388608, "Largest answer that is kept, compressed.", { min: 1 }),
-  cacheTtl: duration("query-frontend.results-cache.ttl", undefined, "7d", "How long an answer is kept. It is not used any more from the moment that data of its range comes or goes."),
-  cacheMinAge: duration("query-frontend.results-cache.min-age", undefined, "10m", "A range is over when it ended so long ago."),
-  logSlower: duration("query-frontend.log-queries-longer-than", "frontend.log_queries_longer_than", "0s", "Queries that took longer are logged; 0: none. The slowest of the last hour are on /query-frontend/slow-queries in any case."),
-  cachePrefix: str("query-frontend.results-cache.key-prefix", undefined, "cinderblock/results/", "Prefix of the answers' keys in Redis."),
+  cacheBackend: str(
+    "query-frontend.results-cache.backend",
+    undefined,
+    "none",
+    "Where answers for ranges that are over are kept, by the parts that -querier.split-queries-by-interval makes: nowhere, in this process, or in Redis for all frontends.",
+    { choices: ["none", "memory", "redis"] },
+  ),
+  cacheBytes: int(
+    "query-frontend.results-cache.memory-bytes",
+    undefined,
+    67108864,
+    "Memory for answers that are kept in this process.",
+    { min: 1 },
+  ),
+  cacheItemBytes: int(
+    "query-frontend.results-cache.max-item-bytes",
+    undefined,
+    8388608,
+    "Largest answer that is kept, compressed.",
+    { min: 1 },
+  ),
+  cacheTtl: duration(
+    "query-frontend.results-cache.ttl",
+    undefined,
+    "7d",
+    "How long an answer is kept. It is not used any more from the moment that data of its range comes or goes.",
+  ),
+  cacheMinAge: duration(
+    "query-frontend.results-cache.min-age",
+    undefined,
+    "10m",
+    "A range is over when it ended so long ago.",
+  ),
+  logSlower: duration(
+    "query-frontend.log-queries-longer-than",
+    "frontend.log_queries_longer_than",
+    "0s",
+    "Queries that took longer are logged; 0: none. The slowest of the last hour are on /query-frontend/slow-queries in any case.",
+  ),
+  cachePrefix: str(
+    "query-frontend.results-cache.key-prefix",
+    undefined,
+    "cinderblock/results/",
+    "Prefix of the answers' keys in Redis.",
+  ),
 };
 
 export const frontendSchema = { ...commonSchema, ...frontendSection };
 export type FrontendConfig = CommonConfig & ConfigOf<typeof frontendSection>;
 
 /** The cache that the configuration asks for, and its connection. */
-export function resultsCacheOf(c: FrontendConfig, base: Base): { cache: ResultsCache; service: Service } | undefined {
+export function resultsCacheOf(
+  c: FrontendConfig,
+  base: Base,
+): { cache: ResultsCache; service: Service } | undefined {
   if (c.cacheBackend === "none") return undefined;
-  const store = c.cacheBackend === "redis" ? new RedisCache({ ...redisOf(c), prefix: c.cachePrefix }) : new InMemoryCache(c.cacheBytes);
-  if (store instanceof InMemoryCache) base.metrics.gauge("cinderblock_query_frontend_results_cache_bytes", "Memory of the answers that this process keeps.", [], (g) => { g.set(store.bytes); });
-  const cache = new ResultsCache({ minAgeMs: c.cacheMinAge, ttlMs: c.cacheTtl, maxItemBytes: c.cacheItemBytes }, store, base);
-  return { cache, service: { name: "results-cache", start: () => Promise.resolve(), stop: () => store.close() } };
+  const store =
+    c.cacheBackend === "redis"
+      ? new RedisCache({ ...redisOf(c), prefix: c.cachePrefix })
+      : new InMemoryCache(c.cacheBytes);
+  if (store instanceof InMemoryCache)
+    base.metrics.gauge(
+      "cinderblock_query_frontend_results_cache_bytes",
+      "Memory of the answers that this process keeps.",
+      [],
+      (g) => {
+        g.set(store.bytes);
+      },
+    );
+  const cache = new ResultsCache(
+    { minAgeMs: c.cacheMinAge, ttlMs: c.cacheTtl, maxItemBytes: c.cacheItemBytes },
+    store,
+    base,
+  );
+  return {
+    cache,
+    service: { name: "results-cache", start: () => Promise.resolve(), stop: () => store.close() },
+  };
 }
 
 /** Where the sources of programs are, by v1's environment variables; undefined: not configured. */
-export function sourcesOf(now: () => number): Sources | undefined { const github = githubSettings(process.env); return github && new Sources(github, now); }
+export function sourcesOf(now: () => number): Sources | undefined {
+  const github = githubSettings(process.env);
+  return github && new Sources(github, now);
+}

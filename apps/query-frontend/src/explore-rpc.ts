@@ -1,4 +1,13 @@
-import { CallTreeResponseSchema, ExploreService, FunctionLinesResponseSchema, FunctionNeighboursResponseSchema, FunctionOrder, FunctionTableResponseSchema, HeatmapResponseSchema, type Selection } from "@cinderblock/api";
+import {
+  CallTreeResponseSchema,
+  ExploreService,
+  FunctionLinesResponseSchema,
+  FunctionNeighboursResponseSchema,
+  FunctionOrder,
+  FunctionTableResponseSchema,
+  HeatmapResponseSchema,
+  type Selection,
+} from "@cinderblock/api";
 import { invalid } from "@cinderblock/errors";
 import type { FunctionOrder as Order } from "@cinderblock/query";
 import type { ConnectRouter } from "@cinderblock/rpc";
@@ -7,7 +16,11 @@ import { rawMessage } from "./raw-message.ts";
 import { callerOf, isJson, type ReadRpcConfig, seriesMessage } from "./rpc.ts";
 
 const ORDERS: Record<FunctionOrder, Order> = {
-  [FunctionOrder.SELF]: "self", [FunctionOrder.TOTAL]: "total", [FunctionOrder.NAME]: "name", [FunctionOrder.SELF_CHANGE]: "self-change", [FunctionOrder.TOTAL_CHANGE]: "total-change",
+  [FunctionOrder.SELF]: "self",
+  [FunctionOrder.TOTAL]: "total",
+  [FunctionOrder.NAME]: "name",
+  [FunctionOrder.SELF_CHANGE]: "self-change",
+  [FunctionOrder.TOTAL_CHANGE]: "total-change",
 };
 /** Functions that `only` may name: one bit each. */
 const MAX_ONLY = 32;
@@ -15,10 +28,21 @@ const MAX_ONLY = 32;
 function selection(s: Selection | undefined): ExploreSelection {
   if (!s) throw invalid("selection is required: profile type, label selector and time range");
   const only = s.stacks?.only ?? [];
-  if (only.length > MAX_ONLY) throw invalid(`stacks.only names ${only.length} functions; the limit is ${MAX_ONLY}`);
+  if (only.length > MAX_ONLY)
+    throw invalid(`stacks.only names ${only.length} functions; the limit is ${MAX_ONLY}`);
   return {
-    profileTypeId: s.profileTypeId, labelSelector: s.labelSelector === "" ? "{}" : s.labelSelector, startMs: Number(s.start), endMs: Number(s.end), spans: s.spanSelector, profileIds: s.profileIdSelector,
-    filter: { callSite: s.stacks?.callSite ?? [], only, without: s.stacks?.without ?? [], hide: s.stacks?.hide ?? [] },
+    profileTypeId: s.profileTypeId,
+    labelSelector: s.labelSelector === "" ? "{}" : s.labelSelector,
+    startMs: Number(s.start),
+    endMs: Number(s.end),
+    spans: s.spanSelector,
+    profileIds: s.profileIdSelector,
+    filter: {
+      callSite: s.stacks?.callSite ?? [],
+      only,
+      without: s.stacks?.without ?? [],
+      hide: s.stacks?.hide ?? [],
+    },
   };
 }
 
@@ -26,51 +50,129 @@ function selection(s: Selection | undefined): ExploreSelection {
 export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, config: ReadRpcConfig): void {
   router.service(ExploreService, {
     async callTree(r, context) {
-      const bytes = await frontend.callTree(callerOf(context, config), selection(r.selection), r.baseline && selection(r.baseline), Number(r.maxNodes));
+      const bytes = await frontend.callTree(
+        callerOf(context, config),
+        selection(r.selection),
+        r.baseline && selection(r.baseline),
+        Number(r.maxNodes),
+      );
       return rawMessage(CallTreeResponseSchema, bytes, isJson(context));
     },
     async functionTable(r, context) {
       if (r.offset < 0n || r.limit < 0n) throw invalid("offset and limit must not be negative");
       const order = ORDERS[r.order] as Order | undefined;
-      if (!order) throw invalid(`order ${r.order} is not known; there are ${Object.values(ORDERS).join(", ")}`);
-      const page = { filter: r.filter, only: r.names, order, ascending: r.ascending, offset: Number(r.offset), limit: Number(r.limit) };
-      const bytes = await frontend.functionTable(callerOf(context, config), selection(r.selection), r.baseline && selection(r.baseline), page);
+      if (!order)
+        throw invalid(`order ${r.order} is not known; there are ${Object.values(ORDERS).join(", ")}`);
+      const page = {
+        filter: r.filter,
+        only: r.names,
+        order,
+        ascending: r.ascending,
+        offset: Number(r.offset),
+        limit: Number(r.limit),
+      };
+      const bytes = await frontend.functionTable(
+        callerOf(context, config),
+        selection(r.selection),
+        r.baseline && selection(r.baseline),
+        page,
+      );
       return rawMessage(FunctionTableResponseSchema, bytes, isJson(context));
     },
     async functionNeighbours(r, context) {
-      const bytes = await frontend.functionNeighbours(callerOf(context, config), selection(r.selection), r.baseline && selection(r.baseline), r.function, Number(r.maxNodes));
+      const bytes = await frontend.functionNeighbours(
+        callerOf(context, config),
+        selection(r.selection),
+        r.baseline && selection(r.baseline),
+        r.function,
+        Number(r.maxNodes),
+      );
       return rawMessage(FunctionNeighboursResponseSchema, bytes, isJson(context));
     },
     async functionLines(r, context) {
-      return rawMessage(FunctionLinesResponseSchema, await frontend.functionLines(callerOf(context, config), selection(r.selection), r.function), isJson(context));
+      return rawMessage(
+        FunctionLinesResponseSchema,
+        await frontend.functionLines(callerOf(context, config), selection(r.selection), r.function),
+        isJson(context),
+      );
     },
     async heatmap(r, context) {
-      const columns = r.columns || 60, rows = r.rows || 20;
-      if (columns > 1000 || rows > 100) throw invalid(`a heatmap of ${columns} columns and ${rows} rows; the limits are 1000 and 100`);
-      return rawMessage(HeatmapResponseSchema, await frontend.heatmap(callerOf(context, config), selection(r.selection), columns, rows), isJson(context));
+      const columns = r.columns || 60,
+        rows = r.rows || 20;
+      if (columns > 1000 || rows > 100)
+        throw invalid(`a heatmap of ${columns} columns and ${rows} rows; the limits are 1000 and 100`);
+      return rawMessage(
+        HeatmapResponseSchema,
+        await frontend.heatmap(callerOf(context, config), selection(r.selection), columns, rows),
+        isJson(context),
+      );
     },
     async profiles(r, context) {
       const limit = r.limit || 100;
       if (limit > 1000) throw invalid(`${limit} profiles; the limit is 1000`);
       if (r.minValue < 0n || r.maxValue < 0n) throw invalid("min_value and max_value must not be negative");
-      const list = await frontend.profiles(callerOf(context, config), selection(r.selection), Number(r.minValue), Number(r.maxValue), limit);
-      return { profiles: list.profiles.map((p) => ({ profileId: p.id, timestamp: BigInt(p.timeMs), value: BigInt(p.value), labels: p.labels })), count: BigInt(list.count), total: BigInt(list.total) };
+      const list = await frontend.profiles(
+        callerOf(context, config),
+        selection(r.selection),
+        Number(r.minValue),
+        Number(r.maxValue),
+        limit,
+      );
+      return {
+        profiles: list.profiles.map((p) => ({
+          profileId: p.id,
+          timestamp: BigInt(p.timeMs),
+          value: BigInt(p.value),
+          labels: p.labels,
+        })),
+        count: BigInt(list.count),
+        total: BigInt(list.total),
+      };
     },
     async series(r, context) {
-      const { filter, ...s } = selection(r.selection), { callSite, only, without } = filter;
-      if (s.profileIds.length > 0 || s.spans.length > 0) throw invalid("profile_id_selector and span_selector of a series are not supported: their values are in Profiles");
-      const series = await frontend.series(callerOf(context, config), { ...s, stepMs: Math.round(r.step * 1000), groupBy: r.groupBy, average: false, limit: Number(r.limit), callSite: [], ...(callSite.length + only.length + without.length > 0 ? { stacks: { ...filter, hide: [] } } : {}) });
+      const { filter, ...s } = selection(r.selection),
+        { callSite, only, without } = filter;
+      if (s.profileIds.length > 0 || s.spans.length > 0)
+        throw invalid(
+          "profile_id_selector and span_selector of a series are not supported: their values are in Profiles",
+        );
+      const series = await frontend.series(callerOf(context, config), {
+        ...s,
+        stepMs: Math.round(r.step * 1000),
+        groupBy: r.groupBy,
+        average: false,
+        limit: Number(r.limit),
+        callSite: [],
+        ...(callSite.length + only.length + without.length > 0 ? { stacks: { ...filter, hide: [] } } : {}),
+      });
       return { series: seriesMessage(series) };
     },
     async labelCounts(r, context) {
-      const { values, cardinality } = await frontend.labelCounts(callerOf(context, config), r.name, r.matchers, Number(r.start), Number(r.end), r.prefix, Number(r.limit));
-      return { values: values.map((v) => ({ value: v.value, series: BigInt(v.series) })), cardinality: BigInt(cardinality) };
+      const { values, cardinality } = await frontend.labelCounts(
+        callerOf(context, config),
+        r.name,
+        r.matchers,
+        Number(r.start),
+        Number(r.end),
+        r.prefix,
+        Number(r.limit),
+      );
+      return {
+        values: values.map((v) => ({ value: v.value, series: BigInt(v.series) })),
+        cardinality: BigInt(cardinality),
+      };
     },
     capabilities(_r, context) {
-      const caller = callerOf(context, config), l = frontend.limits(caller);
+      const caller = callerOf(context, config),
+        l = frontend.limits(caller);
       return {
-        version: config.version, maxQueryLengthMs: BigInt(l.maxQueryLengthMs), maxQueryLookbackMs: BigInt(l.maxQueryLookbackMs), maxNodesDefault: BigInt(l.maxFlamegraphNodesDefault),
-        maxNodes: BigInt(l.maxFlamegraphNodesMax), multitenancy: config.multitenancy, tenants: caller.tenants,
+        version: config.version,
+        maxQueryLengthMs: BigInt(l.maxQueryLengthMs),
+        maxQueryLookbackMs: BigInt(l.maxQueryLookbackMs),
+        maxNodesDefault: BigInt(l.maxFlamegraphNodesDefault),
+        maxNodes: BigInt(l.maxFlamegraphNodesMax),
+        multitenancy: config.multitenancy,
+        tenants: caller.tenants,
       };
     },
   });

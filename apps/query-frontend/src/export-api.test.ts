@@ -5,22 +5,63 @@ import type { Caller, QueryFrontend } from "./frontend.ts";
 import { QueryParams } from "./query-params.ts";
 
 describe("an export that goes on for long", () => {
-  const q = new QueryParams(new URLSearchParams({ format: "arrow", query: "process_cpu:cpu:nanoseconds:cpu:nanoseconds{}", from: "1", until: "2" }), 0);
+  const q = new QueryParams(
+    new URLSearchParams({
+      format: "arrow",
+      query: "process_cpu:cpu:nanoseconds:cpu:nanoseconds{}",
+      from: "1",
+      until: "2",
+    }),
+    0,
+  );
   /** What is sent, and the warnings that its headers tell. */
-  async function exported(steps: readonly string[]): Promise<{ text: string; broken: string; told: string[] }> {
+  async function exported(
+    steps: readonly string[],
+  ): Promise<{ text: string; broken: string; told: string[] }> {
     const told: string[] = [];
-    const caller = { tenants: ["t"], deadlineMs: 0, signal: undefined, warn: (reason: string) => { told.push(reason); } } satisfies Caller;
-    const frontend = { async* exportSamples(c: Caller) { for (const s of steps) { if (s.startsWith("!")) c.warn(s.slice(1)); await Promise.resolve(); yield Buffer.from(s); } } } as unknown as QueryFrontend;
-    let body: Readable | undefined, text = "", broken = "";
-    const reply = { headers: () => reply, send: (b: Readable) => { body = b; return Promise.resolve(); } };
+    const caller = {
+      tenants: ["t"],
+      deadlineMs: 0,
+      signal: undefined,
+      warn: (reason: string) => {
+        told.push(reason);
+      },
+    } satisfies Caller;
+    const frontend = {
+      async *exportSamples(c: Caller) {
+        for (const s of steps) {
+          if (s.startsWith("!")) c.warn(s.slice(1));
+          await Promise.resolve();
+          yield Buffer.from(s);
+        }
+      },
+    } as unknown as QueryFrontend;
+    let body: Readable | undefined,
+      text = "",
+      broken = "";
+    const reply = {
+      headers: () => reply,
+      send: (b: Readable) => {
+        body = b;
+        return Promise.resolve();
+      },
+    };
     await exportFile(frontend, q, caller, reply as unknown as FastifyReply);
-    try { for await (const piece of body!) text += String(piece); } catch (err) { broken = (err as Error).message; }
+    try {
+      for await (const piece of body!) text += String(piece);
+    } catch (err) {
+      broken = (err as Error).message;
+    }
     return { text, broken, told };
   }
 
   it("tells in its headers what the first step lacks, and breaks off where a later one lacks something", async () => {
     expect(await exported(["a", "b", "c"])).toEqual({ text: "abc", broken: "", told: [] });
     expect(await exported(["!x", "b", "!y"])).toEqual({ text: "!xb!y", broken: "", told: ["x"] });
-    expect(await exported(["a", "!ingester-1 did not answer", "c"])).toEqual({ text: "a", broken: "a part of the export is missing: ingester-1 did not answer", told: [] });
+    expect(await exported(["a", "!ingester-1 did not answer", "c"])).toEqual({
+      text: "a",
+      broken: "a part of the export is missing: ingester-1 did not answer",
+      told: [],
+    });
   });
 });

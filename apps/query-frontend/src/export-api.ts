@@ -9,41 +9,101 @@ import type { QueryParams } from "./query-params.ts";
 const FORMATS = Object.keys(EXPORTS) as ExportFormat[];
 
 /** GET /pyroscope/export: an answer as a file of another program. Parameters are those of render, or of render-diff, and `format`. */
-export async function exportFile(frontend: QueryFrontend, q: QueryParams, caller: Caller, reply: FastifyReply): Promise<void> {
-  const format = q.text("format") as ExportFormat, known = EXPORTS[format] as (typeof EXPORTS)[ExportFormat] | undefined;
+export async function exportFile(
+  frontend: QueryFrontend,
+  q: QueryParams,
+  caller: Caller,
+  reply: FastifyReply,
+): Promise<void> {
+  const format = q.text("format") as ExportFormat,
+    known = EXPORTS[format] as (typeof EXPORTS)[ExportFormat] | undefined;
   if (!known) throw invalid(`format ${JSON.stringify(format)} is not known; there are ${FORMATS.join(", ")}`);
   const rows = (q.text("rows") || "samples") as SampleRows;
-  if (!["samples", "profiles"].includes(rows)) throw invalid(`rows ${JSON.stringify(rows)} is not known; there are samples and profiles`);
+  if (!["samples", "profiles"].includes(rows))
+    throw invalid(`rows ${JSON.stringify(rows)} is not known; there are samples and profiles`);
   const compared = q.text("leftQuery") !== "" || q.text("rightQuery") !== "";
-  if (compared && !known.diff) throw invalid(`two sides cannot be compared in format ${format}; they can in ${FORMATS.filter((f) => EXPORTS[f].diff).join(", ")}`);
+  if (compared && !known.diff)
+    throw invalid(
+      `two sides cannot be compared in format ${format}; they can in ${FORMATS.filter((f) => EXPORTS[f].diff).join(", ")}`,
+    );
   const side = (name: string, from: string, until: string): { type: ProfileType; request: MergeRequest } => {
     const { type, labelSelector } = q.selection(name);
-    return { type, request: { profileTypeId: type.id, labelSelector, startMs: q.time(from), endMs: q.time(until), maxNodes: 0, spans: q.all("span"), traces: q.all("trace"), stacks: undefined } };
+    return {
+      type,
+      request: {
+        profileTypeId: type.id,
+        labelSelector,
+        startMs: q.time(from),
+        endMs: q.time(until),
+        maxNodes: 0,
+        spans: q.all("span"),
+        traces: q.all("trace"),
+        stacks: undefined,
+      },
+    };
   };
-  const { type, request } = compared ? side("rightQuery", "rightFrom", "rightUntil") : side("query", "from", "until");
+  const { type, request } = compared
+    ? side("rightQuery", "rightFrom", "rightUntil")
+    : side("query", "from", "until");
   const left = compared ? side("leftQuery", "leftFrom", "leftUntil") : undefined;
   if (left && left.type.storedId !== type.storedId) throw invalid("profile types must match");
   const service = serviceNamed(request.labelSelector);
-  const name = `${service || type.name}-${type.sampleType}-${new Date(request.endMs).toISOString().slice(0, 19).replace(/[:T]/g, "")}`.replace(/[^\w.-]+/g, "_");
+  const name =
+    `${service || type.name}-${type.sampleType}-${new Date(request.endMs).toISOString().slice(0, 19).replace(/[:T]/g, "")}`.replace(
+      /[^\w.-]+/g,
+      "_",
+    );
   const send = async (body: Uint8Array | Readable): Promise<void> => {
-    await reply.headers({ "content-type": known.type, "content-disposition": `attachment; filename="${name}.${known.extension}"`, "x-content-type-options": "nosniff", ...(format === "html" || format === "svg" ? { "content-security-policy": "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'" } : {}) }).send(body);
+    await reply
+      .headers({
+        "content-type": known.type,
+        "content-disposition": `attachment; filename="${name}.${known.extension}"`,
+        "x-content-type-options": "nosniff",
+        ...(format === "html" || format === "svg"
+          ? {
+              "content-security-policy":
+                "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'",
+            }
+          : {}),
+      })
+      .send(body);
   };
   switch (format) {
-    case "pprof": await send((await frontend.pprof(caller, request)) ?? new Uint8Array(0)); return;
-    case "otlp": await send((await frontend.exportOtlp(caller, request, service)) ?? new Uint8Array(0)); return;
-    case "parquet": await send(await frontend.exportParquet(caller, request, rows)); return;
+    case "pprof":
+      await send((await frontend.pprof(caller, request)) ?? new Uint8Array(0));
+      return;
+    case "otlp":
+      await send((await frontend.exportOtlp(caller, request, service)) ?? new Uint8Array(0));
+      return;
+    case "parquet":
+      await send(await frontend.exportParquet(caller, request, rows));
+      return;
     case "arrow": {
       // The first piece comes before the status: what is wrong with the question is told by it. What is found missing later
       // cannot be told any more: the stream then ends without its end, which every reader takes for broken.
-      let begun = false, partial = false;
+      let begun = false,
+        partial = false;
       const warn = (reason: string): void => {
-        if (!begun) { partial = true; caller.warn(reason); } else if (!partial) throw new CinderblockError("unavailable", `a part of the export is missing: ${reason}`);
+        if (!begun) {
+          partial = true;
+          caller.warn(reason);
+        } else if (!partial)
+          throw new CinderblockError("unavailable", `a part of the export is missing: ${reason}`);
       };
-      const pieces = frontend.exportSamples({ ...caller, warn }, request, rows), first = await pieces.next();
+      const pieces = frontend.exportSamples({ ...caller, warn }, request, rows),
+        first = await pieces.next();
       begun = true;
-      await send(Readable.from((async function* () { if (first.done !== true) yield first.value; yield* pieces; })()));
+      await send(
+        Readable.from(
+          (async function* () {
+            if (first.done !== true) yield first.value;
+            yield* pieces;
+          })(),
+        ),
+      );
       return;
     }
-    default: await send(await frontend.exportTree(caller, request, left?.request, format, name));
+    default:
+      await send(await frontend.exportTree(caller, request, left?.request, format, name));
   }
 }

@@ -1,7 +1,32 @@
 import { compareUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
-import { type Label, labelsKey, LABEL_PROFILE_TYPE, parseProfileType, type ProfileType, selectorText } from "@cinderblock/model";
-import { type BlockInfo, type Each, type JobResult, type LabelAsk, mergeProfileLists, type PartialResult, type ProfileList, type QueryJob, renderSeries, selectorOf, type SelectRequest, SeriesMerger, type SeriesResult, type SourceQuery, type StackFilter, type StackSelector, type TablePage } from "@cinderblock/query";
+import {
+  type Label,
+  labelsKey,
+  LABEL_PROFILE_TYPE,
+  parseProfileType,
+  type ProfileType,
+  selectorText,
+} from "@cinderblock/model";
+import {
+  type BlockInfo,
+  type Each,
+  type JobResult,
+  type LabelAsk,
+  mergeProfileLists,
+  type PartialResult,
+  type ProfileList,
+  type QueryJob,
+  renderSeries,
+  selectorOf,
+  type SelectRequest,
+  SeriesMerger,
+  type SeriesResult,
+  type SourceQuery,
+  type StackFilter,
+  type StackSelector,
+  type TablePage,
+} from "@cinderblock/query";
 import type { SampleRows, TreeFormat } from "@cinderblock/exports/formats";
 import { unitOf } from "@cinderblock/flame";
 import type { ExportCall, RenderAnswer, RenderCall, Sides } from "@cinderblock/query-worker";
@@ -20,18 +45,32 @@ export interface Renderer {
 }
 
 /** Whose samples alone count. */
-function idsOf({ spans, traces }: { spans: string[]; traces?: string[] }): { spans: string[]; traces?: string[] } { return { spans, ...(traces ? { traces } : {}) }; }
+function idsOf({ spans, traces }: { spans: string[]; traces?: string[] }): {
+  spans: string[];
+  traces?: string[];
+} {
+  return { spans, ...(traces ? { traces } : {}) };
+}
 
 /** Who asks, until when, and where warnings go. */
 export interface Caller {
-  tenants: string[]; deadlineMs: number; signal: AbortSignal | undefined; warn: (reason: string) => void;
+  tenants: string[];
+  deadlineMs: number;
+  signal: AbortSignal | undefined;
+  warn: (reason: string) => void;
   /** the answer must hold everything that was acknowledged before the query came */
   strong?: boolean;
 }
 
 export interface MergeRequest {
-  profileTypeId: string; labelSelector: string; startMs: number; endMs: number; maxNodes: number;
-  spans: string[]; traces?: string[]; stacks: StackSelector | undefined;
+  profileTypeId: string;
+  labelSelector: string;
+  startMs: number;
+  endMs: number;
+  maxNodes: number;
+  spans: string[];
+  traces?: string[];
+  stacks: StackSelector | undefined;
   /** only these profiles; empty or absent: all */
   profileIds?: string[];
   /** only samples of `spans`: none of them when that is empty */
@@ -39,14 +78,49 @@ export interface MergeRequest {
 }
 
 /** What the explore API asks about: the profiles of a selection, and which of their stacks count. */
-export interface ExploreSelection { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; spans: string[]; traces?: string[]; profileIds: string[]; filter: StackFilter }
+export interface ExploreSelection {
+  profileTypeId: string;
+  labelSelector: string;
+  startMs: number;
+  endMs: number;
+  spans: string[];
+  traces?: string[];
+  profileIds: string[];
+  filter: StackFilter;
+}
 
-export interface SeriesRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; average: boolean; limit: number; callSite: string[]; /** in place of `callSite` alone */ stacks?: StackFilter; /** the largest profile or span of each point comes along */ exemplars?: Each }
+export interface SeriesRequest {
+  profileTypeId: string;
+  labelSelector: string;
+  startMs: number;
+  endMs: number;
+  stepMs: number;
+  groupBy: string[];
+  average: boolean;
+  limit: number;
+  callSite: string[];
+  /** in place of `callSite` alone */
+  stacks?: StackFilter;
+  /** the largest profile or span of each point comes along */
+  exemplars?: Each;
+}
 
-export interface SelectHeatmapRequest { profileTypeId: string; labelSelector: string; startMs: number; endMs: number; stepMs: number; groupBy: string[]; each: Each; exemplars: boolean; limit: number }
+export interface SelectHeatmapRequest {
+  profileTypeId: string;
+  labelSelector: string;
+  startMs: number;
+  endMs: number;
+  stepMs: number;
+  groupBy: string[];
+  each: Each;
+  exemplars: boolean;
+  limit: number;
+}
 
 /** An export of samples goes on in steps of time; rows of one step that are wanted, its first length, and its longest. */
-const STEP_ROWS = 200_000, FIRST_STEP_MS = 60_000, MAX_STEP_MS = 6 * 3600_000;
+const STEP_ROWS = 200_000,
+  FIRST_STEP_MS = 60_000,
+  MAX_STEP_MS = 6 * 3600_000;
 const MAX_PARQUET_BYTES = 256 << 20;
 
 /** The public read API: checks, queues, and has the answers merged and rendered. */
@@ -62,7 +136,15 @@ export class QueryFrontend {
   readonly slow: SlowQueries;
 
   /** @param slow where slow queries are remembered; absent: here alone. @param ends the ends of the partitioned log's partitions, where there is one between writers and readers */
-  constructor(queue: JobQueue, renderer: Renderer, limits: TenantLimits, base: Base, cache?: ResultsCache, ends?: () => Promise<number[]>, slow = new SlowQueries(0, base)) {
+  constructor(
+    queue: JobQueue,
+    renderer: Renderer,
+    limits: TenantLimits,
+    base: Base,
+    cache?: ResultsCache,
+    ends?: () => Promise<number[]>,
+    slow = new SlowQueries(0, base),
+  ) {
     this.slow = slow;
     this.ends = ends;
     this.subQueries = new SubQueries(queue, cache, base);
@@ -70,125 +152,292 @@ export class QueryFrontend {
     this.renderer = renderer;
     this.tenantLimits = limits;
     this.base = base;
-    base.metrics.gauge("pyroscope_query_frontend_queries_in_progress", "Queries being answered.", [], (g) => { g.set(this.inProgress); });
+    base.metrics.gauge("pyroscope_query_frontend_queries_in_progress", "Queries being answered.", [], (g) => {
+      g.set(this.inProgress);
+    });
   }
 
-  limits(caller: Caller): Limits { return this.tenantLimits.of(caller.tenants[0]!); }
+  limits(caller: Caller): Limits {
+    return this.tenantLimits.of(caller.tenants[0]!);
+  }
 
   private async run(caller: Caller, job: QueryJob): Promise<JobResult[]> {
     this.inProgress++;
     try {
-      const asked = caller.strong === true && this.ends ? { ...job, ends: await this.ends() } : job, warnings: string[] = [];
+      const asked = caller.strong === true && this.ends ? { ...job, ends: await this.ends() } : job,
+        warnings: string[] = [];
       return await this.slow.watch(caller.tenants, job, { parts: 1, kept: 0 }, warnings, async () => {
-        const results = await Promise.all(caller.tenants.map((t) => this.base.tracer.span(`query.${job.kind}`, { tenant: t }, () => this.queue.enqueue(t, asked, caller.deadlineMs, caller.signal))));
-        for (const r of results) for (const w of r.warnings) { warnings.push(w); caller.warn(w); }
+        const results = await Promise.all(
+          caller.tenants.map((t) =>
+            this.base.tracer.span(`query.${job.kind}`, { tenant: t }, () =>
+              this.queue.enqueue(t, asked, caller.deadlineMs, caller.signal),
+            ),
+          ),
+        );
+        for (const r of results)
+          for (const w of r.warnings) {
+            warnings.push(w);
+            caller.warn(w);
+          }
         return results;
       });
-    } finally { this.inProgress--; }
+    } finally {
+      this.inProgress--;
+    }
   }
 
   /** Partial results of a question, of all tenants and parts. */
   private async parts(caller: Caller, query: SourceQuery): Promise<PartialResult[]> {
     this.inProgress++;
     try {
-      const { deadlineMs, signal } = caller, ends = caller.strong === true && this.ends ? await this.ends() : undefined;
-      const warnings: string[] = [], count = { parts: 0, kept: 0 }, warn = (w: string): void => { warnings.push(w); caller.warn(w); };
-      return await this.slow.watch(caller.tenants, query, count, warnings, async () => (await Promise.all(caller.tenants.map((t) => this.subQueries.run(t, query, this.tenantLimits.of(t), { deadlineMs, signal, ends, warn, count })))).flat());
-    } finally { this.inProgress--; }
+      const { deadlineMs, signal } = caller,
+        ends = caller.strong === true && this.ends ? await this.ends() : undefined;
+      const warnings: string[] = [],
+        count = { parts: 0, kept: 0 },
+        warn = (w: string): void => {
+          warnings.push(w);
+          caller.warn(w);
+        };
+      return await this.slow.watch(caller.tenants, query, count, warnings, async () =>
+        (
+          await Promise.all(
+            caller.tenants.map((t) =>
+              this.subQueries.run(t, query, this.tenantLimits.of(t), {
+                deadlineMs,
+                signal,
+                ends,
+                warn,
+                count,
+              }),
+            ),
+          )
+        ).flat(),
+      );
+    } finally {
+      this.inProgress--;
+    }
   }
 
-  private render(call: RenderCall): Promise<RenderAnswer> { return this.base.tracer.span("query.render", { kind: call.kind }, () => this.renderer.render(call)); }
+  private render(call: RenderCall): Promise<RenderAnswer> {
+    return this.base.tracer.span("query.render", { kind: call.kind }, () => this.renderer.render(call));
+  }
 
   /** Partial call trees of a request; none when its range is too old. */
   private async treeParts(caller: Caller, r: MergeRequest, nodes: number): Promise<PartialResult[]> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
-    const select = { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...(r.profileIds && r.profileIds.length > 0 ? { profileIds: r.profileIds } : {}) };
-    if (!range || (r.spansOnly && r.spans.length === 0)) { selectorOf(select); return []; }
+    const select = {
+      profileTypeId: r.profileTypeId,
+      labelSelector: r.labelSelector,
+      ...(r.profileIds && r.profileIds.length > 0 ? { profileIds: r.profileIds } : {}),
+    };
+    if (!range || (r.spansOnly && r.spans.length === 0)) {
+      selectorOf(select);
+      return [];
+    }
     // Only the whole of an answer may be cut where its data lies.
     const whole = caller.tenants.length === 1 && (r.stacks?.callSite.length ?? 0) === 0;
-    return this.parts(caller, { kind: "tree", select: { ...select, ...range }, ...idsOf(r), maxNodes: whole ? nodes : 0 });
+    return this.parts(caller, {
+      kind: "tree",
+      select: { ...select, ...range },
+      ...idsOf(r),
+      maxNodes: whole ? nodes : 0,
+    });
   }
 
   async flame(caller: Caller, r: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
-    return bytesOf(await this.render({ kind: "flame", parts: await this.treeParts(caller, r, nodes), callSite: r.stacks?.callSite ?? [], maxNodes: nodes, as }));
+    return bytesOf(
+      await this.render({
+        kind: "flame",
+        parts: await this.treeParts(caller, r, nodes),
+        callSite: r.stacks?.callSite ?? [],
+        maxNodes: nodes,
+        as,
+      }),
+    );
   }
 
   async tree(caller: Caller, r: MergeRequest): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
-    return bytesOf(await this.render({ kind: "tree", parts: await this.treeParts(caller, r, nodes), callSite: r.stacks?.callSite ?? [], maxNodes: nodes }));
+    return bytesOf(
+      await this.render({
+        kind: "tree",
+        parts: await this.treeParts(caller, r, nodes),
+        callSite: r.stacks?.callSite ?? [],
+        maxNodes: nodes,
+      }),
+    );
   }
 
-  async diff(caller: Caller, left: MergeRequest, right: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
+  async diff(
+    caller: Caller,
+    left: MergeRequest,
+    right: MergeRequest,
+    as: "proto" | "flamebearer",
+  ): Promise<Uint8Array> {
     const limits = this.limits(caller);
     const nodes = maxNodes(Math.max(left.maxNodes, right.maxNodes), limits);
     for (const side of [left, right]) selectRange(side.startMs, side.endMs, limits, this.base.now());
-    const [l, r] = await Promise.all([this.treeParts(caller, left, nodes), this.treeParts(caller, right, nodes)]);
-    return bytesOf(await this.render({ kind: "diff", left: l, right: r, callSite: [left.stacks?.callSite ?? [], right.stacks?.callSite ?? []], maxNodes: nodes, as }));
+    const [l, r] = await Promise.all([
+      this.treeParts(caller, left, nodes),
+      this.treeParts(caller, right, nodes),
+    ]);
+    return bytesOf(
+      await this.render({
+        kind: "diff",
+        left: l,
+        right: r,
+        callSite: [left.stacks?.callSite ?? [], right.stacks?.callSite ?? []],
+        maxNodes: nodes,
+        as,
+      }),
+    );
   }
 
   /** Whole trees of one selection or two: nothing is cut before the filter has run. */
-  private async sides(caller: Caller, left: ExploreSelection, base: ExploreSelection | undefined): Promise<Sides> {
-    if (base && parseProfileType(left.profileTypeId).storedId !== parseProfileType(base.profileTypeId).storedId) throw invalid(`profile types must match: ${left.profileTypeId} cannot be compared with ${base.profileTypeId}`);
+  private async sides(
+    caller: Caller,
+    left: ExploreSelection,
+    base: ExploreSelection | undefined,
+  ): Promise<Sides> {
+    if (
+      base &&
+      parseProfileType(left.profileTypeId).storedId !== parseProfileType(base.profileTypeId).storedId
+    )
+      throw invalid(
+        `profile types must match: ${left.profileTypeId} cannot be compared with ${base.profileTypeId}`,
+      );
     const limits = this.limits(caller);
     for (const s of [left, ...(base ? [base] : [])]) selectRange(s.startMs, s.endMs, limits, this.base.now());
-    const side = (s: ExploreSelection): Promise<PartialResult[]> => this.treeParts(caller, { ...s, maxNodes: 0, stacks: undefined }, 0);
+    const side = (s: ExploreSelection): Promise<PartialResult[]> =>
+      this.treeParts(caller, { ...s, maxNodes: 0, stacks: undefined }, 0);
     const [parts, other] = await Promise.all([side(left), base && side(base)]);
     return { parts, base: other, filter: left.filter, baseFilter: base?.filter ?? left.filter };
   }
 
   /** cinderblock.explore.v1.CallTreeResponse. @param nodes 0 is the tenant's default, -1 all */
-  async callTree(caller: Caller, left: ExploreSelection, base: ExploreSelection | undefined, nodes: number): Promise<Uint8Array> {
+  async callTree(
+    caller: Caller,
+    left: ExploreSelection,
+    base: ExploreSelection | undefined,
+    nodes: number,
+  ): Promise<Uint8Array> {
     const cut = exploreNodes(nodes, this.limits(caller));
-    return bytesOf(await this.render({ kind: "call-tree", ...(await this.sides(caller, left, base)), maxNodes: cut }));
+    return bytesOf(
+      await this.render({ kind: "call-tree", ...(await this.sides(caller, left, base)), maxNodes: cut }),
+    );
   }
 
   /** cinderblock.explore.v1.FunctionTableResponse: exact, whatever the number of nodes. */
-  async functionTable(caller: Caller, left: ExploreSelection, base: ExploreSelection | undefined, page: TablePage): Promise<Uint8Array> {
+  async functionTable(
+    caller: Caller,
+    left: ExploreSelection,
+    base: ExploreSelection | undefined,
+    page: TablePage,
+  ): Promise<Uint8Array> {
     return bytesOf(await this.render({ kind: "functions", ...(await this.sides(caller, left, base)), page }));
   }
 
   /** cinderblock.explore.v1.FunctionNeighboursResponse. */
-  async functionNeighbours(caller: Caller, left: ExploreSelection, base: ExploreSelection | undefined, name: string, nodes: number): Promise<Uint8Array> {
-    if (name === "") throw invalid("function is required: the whole name of the function whose callers and callees are asked for");
-    return bytesOf(await this.render({ kind: "neighbours", ...(await this.sides(caller, left, base)), name, maxNodes: exploreNodes(nodes, this.limits(caller)) }));
+  async functionNeighbours(
+    caller: Caller,
+    left: ExploreSelection,
+    base: ExploreSelection | undefined,
+    name: string,
+    nodes: number,
+  ): Promise<Uint8Array> {
+    if (name === "")
+      throw invalid(
+        "function is required: the whole name of the function whose callers and callees are asked for",
+      );
+    return bytesOf(
+      await this.render({
+        kind: "neighbours",
+        ...(await this.sides(caller, left, base)),
+        name,
+        maxNodes: exploreNodes(nodes, this.limits(caller)),
+      }),
+    );
   }
 
   /** cinderblock.explore.v1.FunctionLinesResponse: where a function is in its sources, and what each of its lines costs. */
   async functionLines(caller: Caller, s: ExploreSelection, name: string): Promise<Uint8Array> {
-    if (name === "") throw invalid("function is required: the whole name of the function whose lines are asked for");
-    const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()), select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector, ...(s.profileIds && s.profileIds.length > 0 ? { profileIds: s.profileIds } : {}) };
+    if (name === "")
+      throw invalid("function is required: the whole name of the function whose lines are asked for");
+    const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
+      select = {
+        profileTypeId: s.profileTypeId,
+        labelSelector: s.labelSelector,
+        ...(s.profileIds && s.profileIds.length > 0 ? { profileIds: s.profileIds } : {}),
+      };
     selectorOf(select);
-    const parts = range ? await this.parts(caller, { kind: "profile", select: { ...select, ...range }, ...idsOf(s) }) : [];
+    const parts = range
+      ? await this.parts(caller, { kind: "profile", select: { ...select, ...range }, ...idsOf(s) })
+      : [];
     return bytesOf(await this.render({ kind: "function-lines", parts, name, filter: s.filter }));
   }
 
   /** cinderblock.explore.v1.HeatmapResponse: how many single profiles have which value, over time. */
   async heatmap(caller: Caller, s: ExploreSelection, columns: number, rows: number): Promise<Uint8Array> {
-    const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()), select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
+    const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
+      select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
     selectorOf(select);
     const parts = range ? await this.parts(caller, { kind: "points", select: { ...select, ...range } }) : [];
-    return bytesOf(await this.render({ kind: "heatmap", parts, startMs: s.startMs, endMs: s.endMs, columns, rows }));
+    return bytesOf(
+      await this.render({ kind: "heatmap", parts, startMs: s.startMs, endMs: s.endMs, columns, rows }),
+    );
   }
 
   /** Single profiles with a value in (minValue, maxValue], the largest first. */
-  async profiles(caller: Caller, s: ExploreSelection, minValue: number, maxValue: number, limit: number): Promise<ProfileList> {
-    const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()), select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
+  async profiles(
+    caller: Caller,
+    s: ExploreSelection,
+    minValue: number,
+    maxValue: number,
+    limit: number,
+  ): Promise<ProfileList> {
+    const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
+      select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
     selectorOf(select);
-    const parts = range ? await this.parts(caller, { kind: "profiles", select: { ...select, ...range }, minValue, maxValue, limit }) : [];
-    return mergeProfileLists(parts.flatMap((p) => (p.kind === "profiles" ? [p.list] : [])), limit);
+    const parts = range
+      ? await this.parts(caller, {
+          kind: "profiles",
+          select: { ...select, ...range },
+          minValue,
+          maxValue,
+          limit,
+        })
+      : [];
+    return mergeProfileLists(
+      parts.flatMap((p) => (p.kind === "profiles" ? [p.list] : [])),
+      limit,
+    );
   }
 
   /** Values of a label that begin with `prefix`, the one with the most series first. */
-  async labelCounts(caller: Caller, name: string, matchers: string[], startMs: number, endMs: number, prefix: string, limit: number): Promise<{ values: { value: string; series: number }[]; cardinality: number }> {
+  async labelCounts(
+    caller: Caller,
+    name: string,
+    matchers: string[],
+    startMs: number,
+    endMs: number,
+    prefix: string,
+    limit: number,
+  ): Promise<{ values: { value: string; series: number }[]; cardinality: number }> {
     if (name === "") throw invalid("name is required");
-    const { sets } = await this.ask(caller, startMs, endMs, (range) => ({ kind: "series", names: [], query: { matchers, ...range } }));
+    const { sets } = await this.ask(caller, startMs, endMs, (range) => ({
+      kind: "series",
+      names: [],
+      query: { matchers, ...range },
+    }));
     const counts = new Map<string, number>();
     for (const labels of new Map(sets.map((s) => [labelsKey(s), s])).values()) {
       const value = labels.find((l) => l.name === name)?.value;
       if (value !== undefined && value.startsWith(prefix)) counts.set(value, (counts.get(value) ?? 0) + 1);
     }
-    const values = [...counts].map(([value, series]) => ({ value, series })).sort((a, b) => b.series - a.series || compareUtf8(a.value, b.value));
+    const values = [...counts]
+      .map(([value, series]) => ({ value, series }))
+      .sort((a, b) => b.series - a.series || compareUtf8(a.value, b.value));
     return { values: limit > 0 ? values.slice(0, limit) : values, cardinality: values.length };
   }
 
@@ -197,23 +446,60 @@ export class QueryFrontend {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     const type = parseProfileType(r.profileTypeId);
     const limits = this.limits(caller);
-    const nodes = limits.maxFlamegraphNodesOnSelectMergeProfile ? maxNodes(r.maxNodes, limits) : Math.max(0, r.maxNodes);
+    const nodes = limits.maxFlamegraphNodesOnSelectMergeProfile
+      ? maxNodes(r.maxNodes, limits)
+      : Math.max(0, r.maxNodes);
     if (!range) return undefined;
-    const select = { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, ...range, ...(r.profileIds && r.profileIds.length > 0 ? { profileIds: r.profileIds } : {}) };
-    const parts = await this.parts(caller, { kind: "profile", select, ...idsOf(r), ...(r.stacks ? { stacks: r.stacks } : {}) });
+    const select = {
+      profileTypeId: r.profileTypeId,
+      labelSelector: r.labelSelector,
+      ...range,
+      ...(r.profileIds && r.profileIds.length > 0 ? { profileIds: r.profileIds } : {}),
+    };
+    const parts = await this.parts(caller, {
+      kind: "profile",
+      select,
+      ...idsOf(r),
+      ...(r.stacks ? { stacks: r.stacks } : {}),
+    });
     const answer = await this.render({
-      kind: "pprof", parts, sampleType: { type: type.sampleType, unit: type.sampleUnit }, periodType: { type: type.periodType, unit: type.periodUnit },
+      kind: "pprof",
+      parts,
+      sampleType: { type: type.sampleType, unit: type.sampleUnit },
+      periodType: { type: type.periodType, unit: type.periodUnit },
       period: type.name === "process_cpu" ? 1_000_000_000n : type.name === "memory" ? 524_288n : 1n,
-      timeNanos: BigInt(Math.trunc(r.endMs)) * 1_000_000n, durationNanos: BigInt(Math.trunc(r.endMs - range.startMs)) * 1_000_000n, maxNodes: nodes, ...(r.stacks?.goPgo ? { goPgo: r.stacks.goPgo } : {}),
+      timeNanos: BigInt(Math.trunc(r.endMs)) * 1_000_000n,
+      durationNanos: BigInt(Math.trunc(r.endMs - range.startMs)) * 1_000_000n,
+      maxNodes: nodes,
+      ...(r.stacks?.goPgo ? { goPgo: r.stacks.goPgo } : {}),
     });
     return "bytes" in answer ? answer.bytes : undefined;
   }
 
   /** A call tree, or two, as a file. */
-  async exportTree(caller: Caller, left: MergeRequest, base: MergeRequest | undefined, format: TreeFormat, title: string): Promise<Uint8Array> {
-    const whole = (r: MergeRequest): ExploreSelection => ({ ...r, profileIds: r.profileIds ?? [], filter: { callSite: r.stacks?.callSite ?? [], only: [], without: [], hide: [] } });
+  async exportTree(
+    caller: Caller,
+    left: MergeRequest,
+    base: MergeRequest | undefined,
+    format: TreeFormat,
+    title: string,
+  ): Promise<Uint8Array> {
+    const whole = (r: MergeRequest): ExploreSelection => ({
+      ...r,
+      profileIds: r.profileIds ?? [],
+      filter: { callSite: r.stacks?.callSite ?? [], only: [], without: [], hide: [] },
+    });
     const sides = await this.sides(caller, whole(left), base && whole(base));
-    return (await this.renderer.export({ kind: "tree", ...sides, format, title, unit: unitOf(parseProfileType(left.profileTypeId).sampleUnit), atMs: left.startMs })).bytes;
+    return (
+      await this.renderer.export({
+        kind: "tree",
+        ...sides,
+        format,
+        title,
+        unit: unitOf(parseProfileType(left.profileTypeId).sampleUnit),
+        atMs: left.startMs,
+      })
+    ).bytes;
   }
 
   /** A merged profile as OTLP; undefined when there is no data. */
@@ -223,26 +509,52 @@ export class QueryFrontend {
   }
 
   /** Profiles and their samples as pieces of an Arrow stream, step by step in time: what one step holds is what is in memory. */
-  async* exportSamples(caller: Caller, r: MergeRequest, rows: SampleRows): AsyncGenerator<Uint8Array> {
-    const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now()), type = parseProfileType(r.profileTypeId), selector = selectorText(selectorOf(r));
+  async *exportSamples(caller: Caller, r: MergeRequest, rows: SampleRows): AsyncGenerator<Uint8Array> {
+    const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now()),
+      type = parseProfileType(r.profileTypeId),
+      selector = selectorText(selectorOf(r));
     const sets = range ? await this.labelSets(caller, [selector], [], range.startMs, range.endMs, true) : [];
-    const table = { rows, labels: sorted(sets.flat().map((l) => l.name)).filter((n) => !n.startsWith("__")), profileType: type.id, unit: type.sampleUnit };
+    const table = {
+      rows,
+      labels: sorted(sets.flat().map((l) => l.name)).filter((n) => !n.startsWith("__")),
+      profileType: type.id,
+      unit: type.sampleUnit,
+    };
     const { startMs, endMs } = range ?? { startMs: 1, endMs: 1 };
-    for (let at = startMs, step = FIRST_STEP_MS, first = true; ;) {
-      const until = Math.min(endMs, at + step - 1), last = until === endMs;
+    for (let at = startMs, step = FIRST_STEP_MS, first = true; ; ) {
+      const until = Math.min(endMs, at + step - 1),
+        last = until === endMs;
       let parts: PartialResult[] = [];
       try {
-        if (range) parts = await this.parts(caller, { kind: "samples", select: { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, startMs: at, endMs: until }, ...idsOf(r) });
+        if (range)
+          parts = await this.parts(caller, {
+            kind: "samples",
+            select: {
+              profileTypeId: r.profileTypeId,
+              labelSelector: r.labelSelector,
+              startMs: at,
+              endMs: until,
+            },
+            ...idsOf(r),
+          });
       } catch (err) {
         if (kindOf(err) !== "limit" || step <= 1000) throw err;
         step = Math.max(1000, Math.floor(step / 8)); // too many samples for one answer
         continue;
       }
       const piece = await this.renderer.export({ kind: "samples", parts, table, first, last });
-      if (first || last || piece.rows > 0) { yield piece.bytes; first = false; }
+      if (first || last || piece.rows > 0) {
+        yield piece.bytes;
+        first = false;
+      }
       if (last) return;
       at = until + 1;
-      step = piece.rows < STEP_ROWS / 4 ? Math.min(step * 4, MAX_STEP_MS) : piece.rows > STEP_ROWS ? Math.max(1000, Math.floor(step / 2)) : step;
+      step =
+        piece.rows < STEP_ROWS / 4
+          ? Math.min(step * 4, MAX_STEP_MS)
+          : piece.rows > STEP_ROWS
+            ? Math.max(1000, Math.floor(step / 2))
+            : step;
     }
   }
 
@@ -253,11 +565,18 @@ export class QueryFrontend {
     for await (const p of this.exportSamples(caller, r, rows)) {
       pieces.push(p);
       bytes += p.length;
-      if (bytes > MAX_PARQUET_BYTES) throw new CinderblockError("limit", `the table has more than ${MAX_PARQUET_BYTES >> 20} MiB before it is compressed, the limit of a Parquet file: choose a shorter time, more labels, or format=arrow, which has no limit`);
+      if (bytes > MAX_PARQUET_BYTES)
+        throw new CinderblockError(
+          "limit",
+          `the table has more than ${MAX_PARQUET_BYTES >> 20} MiB before it is compressed, the limit of a Parquet file: choose a shorter time, more labels, or format=arrow, which has no limit`,
+        );
     }
     const stream = new Uint8Array(bytes);
     let at = 0;
-    for (const p of pieces) { stream.set(p, at); at += p.length; }
+    for (const p of pieces) {
+      stream.set(p, at);
+      at += p.length;
+    }
     return (await this.renderer.export({ kind: "parquet", stream })).bytes;
   }
 
@@ -273,10 +592,15 @@ export class QueryFrontend {
     selectorOf(r);
     if (!range) return [];
     const query: SourceQuery = {
-      kind: "series", ...(r.stacks ? { stacks: r.stacks } : { callSite: r.callSite }), range: { ...range, stepMs: r.stepMs, groupBy: r.groupBy }, select: pointSelect(r, range), ...(r.exemplars ? { exemplars: r.exemplars } : {}),
+      kind: "series",
+      ...(r.stacks ? { stacks: r.stacks } : { callSite: r.callSite }),
+      range: { ...range, stepMs: r.stepMs, groupBy: r.groupBy },
+      select: pointSelect(r, range),
+      ...(r.exemplars ? { exemplars: r.exemplars } : {}),
     };
     const merger = new SeriesMerger();
-    for (const p of await this.parts(caller, query)) if (p.kind === "series") for (const s of p.series) merger.add(s);
+    for (const p of await this.parts(caller, query))
+      if (p.kind === "series") for (const s of p.series) merger.add(s);
     return renderSeries(merger.finish(), { startMs: range.startMs, stepMs: r.stepMs }, r.average, r.limit);
   }
 
@@ -285,55 +609,138 @@ export class QueryFrontend {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     checkStep(r.stepMs);
     selectorOf(r);
-    const parts = range ? await this.parts(caller, { kind: "points", select: pointSelect(r, range), each: r.each, ids: r.exemplars }) : [];
-    return bytesOf(await this.render({ kind: "select-heatmap", parts, range: { startMs: r.startMs, endMs: r.endMs, ...range, stepMs: r.stepMs, groupBy: r.groupBy }, limit: r.limit, exemplars: r.exemplars }));
+    const parts = range
+      ? await this.parts(caller, {
+          kind: "points",
+          select: pointSelect(r, range),
+          each: r.each,
+          ids: r.exemplars,
+        })
+      : [];
+    return bytesOf(
+      await this.render({
+        kind: "select-heatmap",
+        parts,
+        range: { startMs: r.startMs, endMs: r.endMs, ...range, stepMs: r.stepMs, groupBy: r.groupBy },
+        limit: r.limit,
+        exemplars: r.exemplars,
+      }),
+    );
   }
 
-  private async ask(caller: Caller, startMs: number, endMs: number, toAsk: (range: { startMs: number; endMs: number }) => LabelAsk): Promise<{ names: string[]; sets: Label[][] }> {
+  private async ask(
+    caller: Caller,
+    startMs: number,
+    endMs: number,
+    toAsk: (range: { startMs: number; endMs: number }) => LabelAsk,
+  ): Promise<{ names: string[]; sets: Label[][] }> {
     const range = labelRange(startMs, endMs, this.limits(caller), this.base.now());
     const ask = toAsk(range ?? { startMs: 0, endMs: 0 });
     if (!range) return { names: [], sets: [] };
     const results = await this.run(caller, { kind: "labels", ask });
-    return { names: results.flatMap((r) => (r.kind === "labels" ? r.answer.names : [])), sets: results.flatMap((r) => (r.kind === "labels" ? r.answer.sets : [])) };
+    return {
+      names: results.flatMap((r) => (r.kind === "labels" ? r.answer.names : [])),
+      sets: results.flatMap((r) => (r.kind === "labels" ? r.answer.sets : [])),
+    };
   }
 
-  async labelNames(caller: Caller, matchers: string[], startMs: number, endMs: number, utf8: boolean): Promise<string[]> {
-    const { names } = await this.ask(caller, startMs, endMs, (range) => ({ kind: "names", query: { matchers, ...range } }));
+  async labelNames(
+    caller: Caller,
+    matchers: string[],
+    startMs: number,
+    endMs: number,
+    utf8: boolean,
+  ): Promise<string[]> {
+    const { names } = await this.ask(caller, startMs, endMs, (range) => ({
+      kind: "names",
+      query: { matchers, ...range },
+    }));
     return sorted(utf8 ? names : names.filter(isLegacyName));
   }
 
-  async labelValues(caller: Caller, name: string, matchers: string[], startMs: number, endMs: number): Promise<string[]> {
+  async labelValues(
+    caller: Caller,
+    name: string,
+    matchers: string[],
+    startMs: number,
+    endMs: number,
+  ): Promise<string[]> {
     if (name === "") throw invalid("name is required");
-    return sorted((await this.ask(caller, startMs, endMs, (range) => ({ kind: "values", name, query: { matchers, ...range } }))).names);
+    return sorted(
+      (
+        await this.ask(caller, startMs, endMs, (range) => ({
+          kind: "values",
+          name,
+          query: { matchers, ...range },
+        }))
+      ).names,
+    );
   }
 
-  async labelSets(caller: Caller, matchers: string[], names: string[], startMs: number, endMs: number, utf8: boolean): Promise<Label[][]> {
+  async labelSets(
+    caller: Caller,
+    matchers: string[],
+    names: string[],
+    startMs: number,
+    endMs: number,
+    utf8: boolean,
+  ): Promise<Label[][]> {
     const wanted = utf8 ? names : names.filter(isLegacyName);
-    const { sets } = await this.ask(caller, startMs, endMs, (range) => ({ kind: "series", names: wanted, query: { matchers, ...range } }));
+    const { sets } = await this.ask(caller, startMs, endMs, (range) => ({
+      kind: "series",
+      names: wanted,
+      query: { matchers, ...range },
+    }));
     const out = new Map<string, Label[]>();
-    for (const s of sets) { const shown = utf8 ? s : s.filter((l) => isLegacyName(l.name)); if (shown.length > 0) out.set(labelsKey(shown), shown); }
+    for (const s of sets) {
+      const shown = utf8 ? s : s.filter((l) => isLegacyName(l.name));
+      if (shown.length > 0) out.set(labelsKey(shown), shown);
+    }
     return [...out.values()];
   }
 
   async profileTypes(caller: Caller, startMs: number, endMs: number): Promise<ProfileType[]> {
-    const { names } = await this.ask(caller, startMs, endMs, (range) => ({ kind: "values", name: LABEL_PROFILE_TYPE, query: { matchers: [], ...range } }));
+    const { names } = await this.ask(caller, startMs, endMs, (range) => ({
+      kind: "values",
+      name: LABEL_PROFILE_TYPE,
+      query: { matchers: [], ...range },
+    }));
     return sorted(names).map(parseProfileType);
   }
 
-  private async blocks(caller: Caller, startMs: number, endMs: number): Promise<{ recent: BlockInfo[]; stored: BlockInfo[] }> {
+  private async blocks(
+    caller: Caller,
+    startMs: number,
+    endMs: number,
+  ): Promise<{ recent: BlockInfo[]; stored: BlockInfo[] }> {
     const results = await this.run(caller, { kind: "blocks", startMs, endMs });
-    return { recent: results.flatMap((r) => (r.kind === "blocks" ? r.recent : [])), stored: results.flatMap((r) => (r.kind === "blocks" ? r.stored : [])) };
+    return {
+      recent: results.flatMap((r) => (r.kind === "blocks" ? r.recent : [])),
+      stored: results.flatMap((r) => (r.kind === "blocks" ? r.stored : [])),
+    };
   }
 
   /** The blocks of a range, where each is, and whether a query of the range reads it. */
-  async planned(caller: Caller, startMs: number, endMs: number): Promise<{ blocks: (BlockInfo & { where: "ingester" | "bucket"; read: boolean })[] }> {
+  async planned(
+    caller: Caller,
+    startMs: number,
+    endMs: number,
+  ): Promise<{ blocks: (BlockInfo & { where: "ingester" | "bucket"; read: boolean })[] }> {
     const results = await this.run(caller, { kind: "blocks", startMs, endMs });
     return {
-      blocks: results.flatMap((r) => {
-        if (r.kind !== "blocks") return [];
-        const stored = new Set(r.stored.map((b) => b.ulid)), read = new Set(r.chosen);
-        return [...r.stored.map((b) => ({ ...b, where: "bucket" as const, read: read.has(b.ulid) })), ...r.recent.filter((b) => !stored.has(b.ulid)).map((b) => ({ ...b, where: "ingester" as const, read: read.has(b.ulid) }))];
-      }).sort((a, b) => b.minTimeMs - a.minTimeMs),
+      blocks: results
+        .flatMap((r) => {
+          if (r.kind !== "blocks") return [];
+          const stored = new Set(r.stored.map((b) => b.ulid)),
+            read = new Set(r.chosen);
+          return [
+            ...r.stored.map((b) => ({ ...b, where: "bucket" as const, read: read.has(b.ulid) })),
+            ...r.recent
+              .filter((b) => !stored.has(b.ulid))
+              .map((b) => ({ ...b, where: "ingester" as const, read: read.has(b.ulid) })),
+          ];
+        })
+        .sort((a, b) => b.minTimeMs - a.minTimeMs),
     };
   }
 
@@ -342,23 +749,45 @@ export class QueryFrontend {
     const { recent, stored } = await this.blocks(caller, 0, Number.MAX_SAFE_INTEGER);
     const all = [...recent, ...stored];
     if (all.length === 0) return undefined;
-    return { oldestMs: all.reduce((m, b) => Math.min(m, b.minTimeMs), Infinity), newestMs: all.reduce((m, b) => Math.max(m, b.maxTimeMs), 0) };
+    return {
+      oldestMs: all.reduce((m, b) => Math.min(m, b.minTimeMs), Infinity),
+      newestMs: all.reduce((m, b) => Math.max(m, b.maxTimeMs), 0),
+    };
   }
 
-  async analyze(caller: Caller, startMs: number, endMs: number): Promise<{ recent: number; stored: number; dedup: boolean } | undefined> {
+  async analyze(
+    caller: Caller,
+    startMs: number,
+    endMs: number,
+  ): Promise<{ recent: number; stored: number; dedup: boolean } | undefined> {
     const limits = this.limits(caller);
     if (startMs > 0 && endMs > 0 && startMs > endMs) throw invalid("query start time is after end time");
     if (!limits.queryAnalysisEnabled || startMs === 0 || endMs === 0) return undefined;
     const { recent, stored } = await this.blocks(caller, startMs, endMs);
-    return { recent: recent.length, stored: stored.length, dedup: [...recent, ...stored].some((b) => b.level < 2) };
+    return {
+      recent: recent.length,
+      stored: stored.length,
+      dedup: [...recent, ...stored].some((b) => b.level < 2),
+    };
   }
 }
 
-function checkStep(stepMs: number): void { if (!(stepMs >= 1)) throw invalid(`step must be non-zero: ${stepMs / 1000} s is below the smallest step of 0.001 s`); }
+function checkStep(stepMs: number): void {
+  if (!(stepMs >= 1))
+    throw invalid(`step must be non-zero: ${stepMs / 1000} s is below the smallest step of 0.001 s`);
+}
 
 /** What the points of a range are made of: the first one is the right edge of (start - step, start]. */
-function pointSelect(r: { profileTypeId: string; labelSelector: string; stepMs: number }, range: { startMs: number; endMs: number }): SelectRequest {
-  return { profileTypeId: r.profileTypeId, labelSelector: r.labelSelector, startMs: Math.max(0, Math.floor(range.startMs - r.stepMs) + 1), endMs: range.endMs };
+function pointSelect(
+  r: { profileTypeId: string; labelSelector: string; stepMs: number },
+  range: { startMs: number; endMs: number },
+): SelectRequest {
+  return {
+    profileTypeId: r.profileTypeId,
+    labelSelector: r.labelSelector,
+    startMs: Math.max(0, Math.floor(range.startMs - r.stepMs) + 1),
+    endMs: range.endMs,
+  };
 }
 
 function bytesOf(a: RenderAnswer): Uint8Array {
@@ -366,5 +795,9 @@ function bytesOf(a: RenderAnswer): Uint8Array {
   return a.bytes;
 }
 
-function sorted(names: readonly string[]): string[] { return [...new Set(names)].sort(compareUtf8); }
-export function isLegacyName(name: string): boolean { return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name); }
+function sorted(names: readonly string[]): string[] {
+  return [...new Set(names)].sort(compareUtf8);
+}
+export function isLegacyName(name: string): boolean {
+  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name);
+}

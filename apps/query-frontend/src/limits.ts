@@ -1,11 +1,14 @@
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import type { Limits } from "@cinderblock/tenant";
 
-export interface TimeRange { startMs: number; endMs: number }
+export interface TimeRange {
+  startMs: number;
+  endMs: number;
+}
 
 function goDuration(ms: number): string {
   const s = Math.floor(ms / 1000);
-  return `${Math.floor(s / 3600)}h${Math.floor((s % 3600) / 60)}m${ms % 60000 / 1000}s`;
+  return `${Math.floor(s / 3600)}h${Math.floor((s % 3600) / 60)}m${(ms % 60000) / 1000}s`;
 }
 
 function shortDuration(ms: number): string {
@@ -14,7 +17,12 @@ function shortDuration(ms: number): string {
 }
 
 /** The range of a select call after look-back and length; undefined when all of it is too old: the answer is empty. */
-export function selectRange(startMs: number, endMs: number, limits: Limits, nowMs: number): TimeRange | undefined {
+export function selectRange(
+  startMs: number,
+  endMs: number,
+  limits: Limits,
+  nowMs: number,
+): TimeRange | undefined {
   if (startMs === 0 || endMs === 0) throw invalid("missing time range in the query");
   if (startMs > endMs) throw invalid("query start time is after end time");
   let start = startMs;
@@ -24,15 +32,23 @@ export function selectRange(startMs: number, endMs: number, limits: Limits, nowM
     start = Math.max(start, oldest);
   }
   if (limits.maxQueryLengthMs > 0 && endMs - start > limits.maxQueryLengthMs) {
-    throw invalid(`the query time range exceeds the limit (max_query_length, actual: ${goDuration(endMs - start)}, limit: ${shortDuration(limits.maxQueryLengthMs)})`);
+    throw invalid(
+      `the query time range exceeds the limit (max_query_length, actual: ${goDuration(endMs - start)}, limit: ${shortDuration(limits.maxQueryLengthMs)})`,
+    );
   }
   return { startMs: start, endMs };
 }
 
 /** The range of a label call; half a range is none, and none covers the look-back. */
-export function labelRange(startMs: number, endMs: number, limits: Limits, nowMs: number): TimeRange | undefined {
+export function labelRange(
+  startMs: number,
+  endMs: number,
+  limits: Limits,
+  nowMs: number,
+): TimeRange | undefined {
   const lookback = limits.maxQueryLookbackMs;
-  if (startMs === 0 || endMs === 0) return lookback > 0 ? { startMs: nowMs - lookback, endMs: nowMs + 864e5 } : { startMs: 0, endMs: 0 };
+  if (startMs === 0 || endMs === 0)
+    return lookback > 0 ? { startMs: nowMs - lookback, endMs: nowMs + 864e5 } : { startMs: 0, endMs: 0 };
   if (startMs > endMs) throw invalid("query start time is after end time");
   if (lookback > 0 && endMs < nowMs - lookback) return undefined;
   return { startMs: lookback > 0 ? Math.max(startMs, nowMs - lookback) : startMs, endMs };
@@ -42,11 +58,20 @@ export function labelRange(startMs: number, endMs: number, limits: Limits, nowMs
 export function maxNodes(asked: number, limits: Limits): number {
   if (asked === 0) return limits.maxFlamegraphNodesDefault;
   if (limits.maxFlamegraphNodesMax > 0) {
-    if (asked < 0) throw new CinderblockError("invalid", `max flamegraph nodes limit ${asked} must not be negative; at most ${limits.maxFlamegraphNodesMax} are allowed`);
-    if (asked > limits.maxFlamegraphNodesMax) throw invalid(`max flamegraph nodes limit ${asked} is greater than allowed ${limits.maxFlamegraphNodesMax}`);
+    if (asked < 0)
+      throw new CinderblockError(
+        "invalid",
+        `max flamegraph nodes limit ${asked} must not be negative; at most ${limits.maxFlamegraphNodesMax} are allowed`,
+      );
+    if (asked > limits.maxFlamegraphNodesMax)
+      throw invalid(
+        `max flamegraph nodes limit ${asked} is greater than allowed ${limits.maxFlamegraphNodesMax}`,
+      );
   }
   return Math.max(0, asked);
 }
 
 /** Nodes of a call tree of the explore API: 0 means the tenant's default, below 0 as many as the tenant may have. The result 0 is all. */
-export function exploreNodes(asked: number, limits: Limits): number { return asked < 0 ? limits.maxFlamegraphNodesMax : maxNodes(asked, limits); }
+export function exploreNodes(asked: number, limits: Limits): number {
+  return asked < 0 ? limits.maxFlamegraphNodesMax : maxNodes(asked, limits);
+}

@@ -1,15 +1,30 @@
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { parseTime } from "@cinderblock/ingest";
-import { LABEL_NAME, parseProfileType, parseSelector, type ProfileType, selectorText } from "@cinderblock/model";
+import {
+  LABEL_NAME,
+  parseProfileType,
+  parseSelector,
+  type ProfileType,
+  selectorText,
+} from "@cinderblock/model";
 
 /** Query parameters of the routes of old, in v1's syntax. */
 export class QueryParams {
   private readonly params: URLSearchParams;
   private readonly nowMs: number;
-  constructor(params: URLSearchParams, nowMs: number) { this.params = params; this.nowMs = nowMs; }
-  text(name: string): string { return this.params.get(name) ?? ""; }
-  all(name: string): string[] { return this.params.getAll(name); }
-  time(name: string): number { return Math.floor(parseTime(this.text(name), this.nowMs)); }
+  constructor(params: URLSearchParams, nowMs: number) {
+    this.params = params;
+    this.nowMs = nowMs;
+  }
+  text(name: string): string {
+    return this.params.get(name) ?? "";
+  }
+  all(name: string): string[] {
+    return this.params.getAll(name);
+  }
+  time(name: string): number {
+    return Math.floor(parseTime(this.text(name), this.nowMs));
+  }
   maxNodes(): number {
     const raw = this.params.get("maxNodes") ?? this.params.get("max-nodes") ?? "";
     return /^\d+$/.test(raw) ? Number(raw) : 0;
@@ -20,12 +35,21 @@ export class QueryParams {
     const text = this.text(name);
     if (text === "") throw invalid(`"${name}" is required`);
     let selector;
-    try { selector = parseSelector(text); } catch (err) {
-      throw err instanceof CinderblockError ? new CinderblockError("invalid", `failed to parse "${name}": ${err.message}`, { cause: err }) : err;
+    try {
+      selector = parseSelector(text);
+    } catch (err) {
+      throw err instanceof CinderblockError
+        ? new CinderblockError("invalid", `failed to parse "${name}": ${err.message}`, { cause: err })
+        : err;
     }
     const type = selector.find((m) => m.name === LABEL_NAME && m.op === "=");
     if (!type) throw invalid(`"${name}" must contain a profile-type selection`);
-    try { return { type: parseProfileType(type.value), labelSelector: selectorText(selector.filter((m) => m !== type)) }; } catch (err) {
+    try {
+      return {
+        type: parseProfileType(type.value),
+        labelSelector: selectorText(selector.filter((m) => m !== type)),
+      };
+    } catch (err) {
       throw new CinderblockError("invalid", `failed to parse "${name}"`, { cause: err });
     }
   }

@@ -4,12 +4,21 @@ import { create, type DescMessage, fromBinary, type MessageShape } from "@bufbui
  * A message whose bytes are already encoded. Connect writes unknown fields as they are, so the whole message travels as
  * one: its first tag, and everything behind it. JSON callers get it decoded. No object per value on the binary path.
  */
-export function rawMessage<D extends DescMessage>(schema: D, bytes: Uint8Array, json: boolean): MessageShape<D> {
+export function rawMessage<D extends DescMessage>(
+  schema: D,
+  bytes: Uint8Array,
+  json: boolean,
+): MessageShape<D> {
   if (json) return fromBinary(schema, bytes);
   const message = create(schema);
   if (bytes.length === 0) return message;
-  let tag = 0, at = 0;
-  for (let shift = 0; ; shift += 7) { const b = bytes[at++]!; tag |= (b & 127) << shift; if (b < 128) break; }
+  let tag = 0,
+    at = 0;
+  for (let shift = 0; ; shift += 7) {
+    const b = bytes[at++]!;
+    tag |= (b & 127) << shift;
+    if (b < 128) break;
+  }
   message.$unknown = [{ no: tag >>> 3, wireType: tag & 7, data: bytes.subarray(at) }];
   return message;
 }
@@ -18,7 +27,10 @@ export function rawMessage<D extends DescMessage>(schema: D, bytes: Uint8Array, 
 export function wrapField(field: number, bytes: Uint8Array): Uint8Array {
   const head: number[] = [field * 8 + 2];
   let n = bytes.length;
-  while (n > 127) { head.push((n & 127) | 128); n >>>= 7; }
+  while (n > 127) {
+    head.push((n & 127) | 128);
+    n >>>= 7;
+  }
   head.push(n);
   const out = new Uint8Array(head.length + bytes.length);
   out.set(head);

@@ -8,40 +8,85 @@ import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
 import { QueryParams } from "./query-params.ts";
 
 /** GET /pyroscope/render, /pyroscope/render-diff, /pyroscope/export and /pyroscope/label-values. */
-export function renderRoutes(frontend: QueryFrontend, config: { multitenancy: boolean; queryTimeoutMs: number }, now: () => number): Routes {
-  const answer = (work: (q: QueryParams, caller: Caller, reply: FastifyReply) => Promise<void>) => async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    try {
-      const header = request.headers["x-scope-orgid"];
-      const caller: Caller = {
-        tenants: tenantsForRead(Array.isArray(header) ? header[0] : header, config.multitenancy), deadlineMs: Date.now() + config.queryTimeoutMs, signal: undefined,
-        strong: request.headers["x-read-consistency"] === "strong",
-        warn: (reason) => { void reply.header("x-cinderblock-partial", reason); },
-      };
-      await work(new QueryParams(new URL(request.url, "http://x").searchParams, now()), caller, reply);
-    } catch (err) {
-      const { status, body } = httpError(err);
-      await reply.code(status).type("application/json").header("x-content-type-options", "nosniff").send(body);
-    }
-  };
+export function renderRoutes(
+  frontend: QueryFrontend,
+  config: { multitenancy: boolean; queryTimeoutMs: number },
+  now: () => number,
+): Routes {
+  const answer =
+    (work: (q: QueryParams, caller: Caller, reply: FastifyReply) => Promise<void>) =>
+    async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+      try {
+        const header = request.headers["x-scope-orgid"];
+        const caller: Caller = {
+          tenants: tenantsForRead(Array.isArray(header) ? header[0] : header, config.multitenancy),
+          deadlineMs: Date.now() + config.queryTimeoutMs,
+          signal: undefined,
+          strong: request.headers["x-read-consistency"] === "strong",
+          warn: (reason) => {
+            void reply.header("x-cinderblock-partial", reason);
+          },
+        };
+        await work(new QueryParams(new URL(request.url, "http://x").searchParams, now()), caller, reply);
+      } catch (err) {
+        const { status, body } = httpError(err);
+        await reply
+          .code(status)
+          .type("application/json")
+          .header("x-content-type-options", "nosniff")
+          .send(body);
+      }
+    };
   return {
     http: (app) => {
-      app.get("/pyroscope/render", answer((q, caller, reply) => render(frontend, q, caller, reply)));
-      app.get("/pyroscope/render-diff", answer((q, caller, reply) => renderDiff(frontend, q, caller, reply)));
-      app.get("/pyroscope/export", answer((q, caller, reply) => exportFile(frontend, q, caller, reply)));
-      app.get("/pyroscope/label-values", answer(async (q, caller, reply) => {
-        const label = q.text("label");
-        if (label === "") throw invalid("label parameter is required");
-        // Like v1 this route answers for the name of profiles only.
-        if (label !== LABEL_NAME) throw invalid("name is required");
-        await reply.type("application/json").send(JSON.stringify((await frontend.profileTypes(caller, 0, 0)).map((t) => t.id)));
-      }));
+      app.get(
+        "/pyroscope/render",
+        answer((q, caller, reply) => render(frontend, q, caller, reply)),
+      );
+      app.get(
+        "/pyroscope/render-diff",
+        answer((q, caller, reply) => renderDiff(frontend, q, caller, reply)),
+      );
+      app.get(
+        "/pyroscope/export",
+        answer((q, caller, reply) => exportFile(frontend, q, caller, reply)),
+      );
+      app.get(
+        "/pyroscope/label-values",
+        answer(async (q, caller, reply) => {
+          const label = q.text("label");
+          if (label === "") throw invalid("label parameter is required");
+          // Like v1 this route answers for the name of profiles only.
+          if (label !== LABEL_NAME) throw invalid("name is required");
+          await reply
+            .type("application/json")
+            .send(JSON.stringify((await frontend.profileTypes(caller, 0, 0)).map((t) => t.id)));
+        }),
+      );
     },
   };
 }
 
 const STEPS: readonly [untilS: number, stepS: number][] = [
-  [17.5, 15], [25, 20], [45, 30], [90, 60], [210, 120], [450, 300], [750, 600], [1050, 900], [1500, 1200], [2700, 1800], [5400, 3600], [9000, 7200], [16200, 10800],
-  [32400, 21600], [86400, 43200], [604800, 86400], [3 * 604800, 604800], [6 * 604800 - 1, 30 * 86400], [Infinity, 365 * 86400],
+  [17.5, 15],
+  [25, 20],
+  [45, 30],
+  [90, 60],
+  [210, 120],
+  [450, 300],
+  [750, 600],
+  [1050, 900],
+  [1500, 1200],
+  [2700, 1800],
+  [5400, 3600],
+  [9000, 7200],
+  [16200, 10800],
+  [32400, 21600],
+  [86400, 43200],
+  [604800, 86400],
+  [3 * 604800, 604800],
+  [6 * 604800 - 1, 30 * 86400],
+  [Infinity, 365 * 86400],
 ];
 
 /** Step of a time line in seconds: 1,500 points at most, rounded to something that people read (api.md §2.3). */
@@ -53,7 +98,8 @@ export function timelineStep(startMs: number, endMs: number): number {
 /** A series as v1's time line: the window is snapped down to the step at both ends, gaps are 0. */
 function timeline(s: SeriesResult | undefined, startMs: number, endMs: number, stepS: number): object {
   const step = stepS * 1000;
-  const from = Math.floor(startMs / step) * step, until = Math.floor(endMs / step) * step;
+  const from = Math.floor(startMs / step) * step,
+    until = Math.floor(endMs / step) * step;
   const samples: number[] = new Array(Math.max(0, (until - from) / step)).fill(0);
   for (const p of s?.points ?? []) {
     const at = Math.floor((p.timestampMs - from) / step);
@@ -62,10 +108,24 @@ function timeline(s: SeriesResult | undefined, startMs: number, endMs: number, s
   return { startTime: from / 1000, samples, durationDelta: stepS, watermarks: null };
 }
 
-async function render(frontend: QueryFrontend, q: QueryParams, caller: Caller, reply: FastifyReply): Promise<void> {
+async function render(
+  frontend: QueryFrontend,
+  q: QueryParams,
+  caller: Caller,
+  reply: FastifyReply,
+): Promise<void> {
   const { type, labelSelector } = q.selection("query");
-  const startMs = q.time("from"), endMs = q.time("until");
-  const request: MergeRequest = { profileTypeId: type.id, labelSelector, startMs, endMs, maxNodes: q.maxNodes(), spans: [], stacks: undefined };
+  const startMs = q.time("from"),
+    endMs = q.time("until");
+  const request: MergeRequest = {
+    profileTypeId: type.id,
+    labelSelector,
+    startMs,
+    endMs,
+    maxNodes: q.maxNodes(),
+    spans: [],
+    stacks: undefined,
+  };
   if (q.text("format") === "dot") {
     await reply.type("text/plain; charset=utf-8").send(await frontend.dot(caller, request));
     return;
@@ -74,20 +134,54 @@ async function render(frontend: QueryFrontend, q: QueryParams, caller: Caller, r
   const groupBy = q.all("groupBy");
   const [flame, series] = await Promise.all([
     frontend.flame(caller, request, "flamebearer"),
-    frontend.series(caller, { profileTypeId: type.id, labelSelector, startMs, endMs, stepMs: stepS * 1000, groupBy, average: q.text("aggregation") === "avg", limit: 0, callSite: [] }),
+    frontend.series(caller, {
+      profileTypeId: type.id,
+      labelSelector,
+      startMs,
+      endMs,
+      stepMs: stepS * 1000,
+      groupBy,
+      average: q.text("aggregation") === "avg",
+      limit: 0,
+      callSite: [],
+    }),
   ]);
   const groups: Record<string, object> | null = groupBy.length > 0 ? {} : null;
-  if (groups) for (const s of series) groups[s.labels.find((l) => l.name === groupBy[0])?.value ?? "*"] = timeline(s, startMs, endMs, stepS);
-  await reply.type("application/json").send(flamebearerProfile(type.sampleType, type.sampleUnit, "single", flame, { timeline: timeline(series.length === 1 ? series[0] : undefined, startMs, endMs, stepS), groups }));
+  if (groups)
+    for (const s of series)
+      groups[s.labels.find((l) => l.name === groupBy[0])?.value ?? "*"] = timeline(s, startMs, endMs, stepS);
+  await reply.type("application/json").send(
+    flamebearerProfile(type.sampleType, type.sampleUnit, "single", flame, {
+      timeline: timeline(series.length === 1 ? series[0] : undefined, startMs, endMs, stepS),
+      groups,
+    }),
+  );
 }
 
-async function renderDiff(frontend: QueryFrontend, q: QueryParams, caller: Caller, reply: FastifyReply): Promise<void> {
+async function renderDiff(
+  frontend: QueryFrontend,
+  q: QueryParams,
+  caller: Caller,
+  reply: FastifyReply,
+): Promise<void> {
   const side = (name: "left" | "right"): MergeRequest & { type: ProfileType } => {
     const { type, labelSelector } = q.selection(`${name}Query`);
-    return { type, profileTypeId: type.id, labelSelector, startMs: q.time(`${name}From`), endMs: q.time(`${name}Until`), maxNodes: q.maxNodes(), spans: [], stacks: undefined };
+    return {
+      type,
+      profileTypeId: type.id,
+      labelSelector,
+      startMs: q.time(`${name}From`),
+      endMs: q.time(`${name}Until`),
+      maxNodes: q.maxNodes(),
+      spans: [],
+      stacks: undefined,
+    };
   };
-  const left = side("left"), right = side("right");
+  const left = side("left"),
+    right = side("right");
   if (left.type.storedId !== right.type.storedId) throw invalid("profile types must match");
   const flame = await frontend.diff(caller, left, right, "flamebearer");
-  await reply.type("application/json").send(flamebearerProfile(left.type.sampleType, left.type.sampleUnit, "double", flame));
+  await reply
+    .type("application/json")
+    .send(flamebearerProfile(left.type.sampleType, left.type.sampleUnit, "double", flame));
 }

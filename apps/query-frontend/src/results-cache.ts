@@ -16,7 +16,8 @@ export interface ResultsCacheConfig {
 
 /** Partial results changed their form: older ones are not found. */
 const VERSION = 1;
-const compress = promisify(zstdCompress), decompress = promisify(zstdDecompress);
+const compress = promisify(zstdCompress),
+  decompress = promisify(zstdDecompress);
 
 /**
  * Partial results of ranges that are over (correctness rule 17). The key holds tenant, question, range and the digest of what
@@ -36,15 +37,29 @@ export class ResultsCache {
     this.store = store;
     this.base = base;
     const { metrics } = base;
-    this.asked = metrics.counter("cinderblock_query_frontend_results_cache_requests_total", "Parts of queries that were looked up in the results cache.");
-    this.hits = metrics.counter("cinderblock_query_frontend_results_cache_hits_total", "Parts of queries that were found in the results cache.");
-    this.kept = metrics.counter("cinderblock_query_frontend_results_cache_stored_bytes_total", "Bytes put into the results cache.");
-    this.failed = metrics.counter("cinderblock_query_frontend_results_cache_failures_total", "Times that the results cache did not answer.");
+    this.asked = metrics.counter(
+      "cinderblock_query_frontend_results_cache_requests_total",
+      "Parts of queries that were looked up in the results cache.",
+    );
+    this.hits = metrics.counter(
+      "cinderblock_query_frontend_results_cache_hits_total",
+      "Parts of queries that were found in the results cache.",
+    );
+    this.kept = metrics.counter(
+      "cinderblock_query_frontend_results_cache_stored_bytes_total",
+      "Bytes put into the results cache.",
+    );
+    this.failed = metrics.counter(
+      "cinderblock_query_frontend_results_cache_failures_total",
+      "Times that the results cache did not answer.",
+    );
     for (const c of [this.asked, this.hits, this.kept, this.failed]) (c as { inc(n: number): void }).inc(0);
   }
 
   /** Whether a range is over. */
-  mayKeep(endMs: number): boolean { return endMs < this.base.now() - this.config.minAgeMs; }
+  mayKeep(endMs: number): boolean {
+    return endMs < this.base.now() - this.config.minAgeMs;
+  }
 
   async find(tenant: string, query: SourceQuery, digest: string): Promise<PartialResult[] | undefined> {
     this.asked.inc();
@@ -54,17 +69,27 @@ export class ResultsCache {
       const parts = decodeMessage(await decompress(bytes)) as PartialResult[];
       this.hits.inc();
       return parts;
-    } catch (err) { this.miss(err); return undefined; }
+    } catch (err) {
+      this.miss(err);
+      return undefined;
+    }
   }
 
-  async keep(tenant: string, query: SourceQuery, digest: string, parts: readonly PartialResult[]): Promise<void> {
+  async keep(
+    tenant: string,
+    query: SourceQuery,
+    digest: string,
+    parts: readonly PartialResult[],
+  ): Promise<void> {
     try {
       const plain = encodeMessage(parts);
       const bytes = await compress(plain, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
       if (bytes.length > this.config.maxItemBytes) return;
       await this.store.set(keyOf(tenant, query, digest), bytes, this.config.ttlMs);
       this.kept.inc(bytes.length);
-    } catch (err) { this.miss(err); }
+    } catch (err) {
+      this.miss(err);
+    }
   }
 
   private miss(err: unknown): void {
@@ -76,5 +101,7 @@ export class ResultsCache {
 function keyOf(tenant: string, query: SourceQuery, digest: string): string {
   const { labelSelector, ...select } = query.select;
   const matchers = parseSelector(labelSelector).map(String).sort();
-  return `${VERSION}/${createHash("sha256").update(JSON.stringify([tenant, { ...query, select: undefined }, select, matchers, digest])).digest("base64url")}`;
+  return `${VERSION}/${createHash("sha256")
+    .update(JSON.stringify([tenant, { ...query, select: undefined }, select, matchers, digest]))
+    .digest("base64url")}`;
 }

@@ -1,6 +1,18 @@
 import {
-  DiffResponseSchema, ExemplarType, FeatureFlagsService, HeatmapQueryType, ProfileFormat, ProfileSchema, QuerierService, SelectHeatmapResponseSchema, SelectMergeSpanProfileResponseSchema, SelectMergeStacktracesResponseSchema,
-  type SelectMergeStacktracesRequest, type StackTraceSelector, TimeSeriesAggregationType, Version,
+  DiffResponseSchema,
+  ExemplarType,
+  FeatureFlagsService,
+  HeatmapQueryType,
+  ProfileFormat,
+  ProfileSchema,
+  QuerierService,
+  SelectHeatmapResponseSchema,
+  SelectMergeSpanProfileResponseSchema,
+  SelectMergeStacktracesResponseSchema,
+  type SelectMergeStacktracesRequest,
+  type StackTraceSelector,
+  TimeSeriesAggregationType,
+  Version,
 } from "@cinderblock/api";
 import { invalid } from "@cinderblock/errors";
 import { type Annotation, type Label, parseProfileType } from "@cinderblock/model";
@@ -13,37 +25,85 @@ import { vcsRpc } from "./vcs-rpc.ts";
 import { exploreRpc } from "./explore-rpc.ts";
 import { rawMessage, wrapField } from "./raw-message.ts";
 
-export interface ReadRpcConfig { multitenancy: boolean; queryTimeoutMs: number; version: string; /** where the sources of programs are; undefined: not configured */ sources: Sources | undefined }
+export interface ReadRpcConfig {
+  multitenancy: boolean;
+  queryTimeoutMs: number;
+  version: string;
+  /** where the sources of programs are; undefined: not configured */
+  sources: Sources | undefined;
+}
 
 /** Who asks, by the headers of a call. */
 export function callerOf(context: HandlerContext, config: ReadRpcConfig): Caller {
   const left = context.timeoutMs();
   return {
     tenants: tenantsForRead(context.requestHeader.get("x-scope-orgid") ?? undefined, config.multitenancy),
-    deadlineMs: Date.now() + Math.min(left ?? config.queryTimeoutMs, config.queryTimeoutMs), signal: context.signal,
+    deadlineMs: Date.now() + Math.min(left ?? config.queryTimeoutMs, config.queryTimeoutMs),
+    signal: context.signal,
     strong: context.requestHeader.get("x-read-consistency") === "strong",
-    warn: (reason) => { context.responseHeader.append("x-cinderblock-partial", reason); },
+    warn: (reason) => {
+      context.responseHeader.append("x-cinderblock-partial", reason);
+    },
   };
 }
 
-export function isJson(context: HandlerContext): boolean { return (context.requestHeader.get("content-type") ?? "").includes("json"); }
+export function isJson(context: HandlerContext): boolean {
+  return (context.requestHeader.get("content-type") ?? "").includes("json");
+}
 
 /** querier.v1.QuerierService, the explore API, the feature flags and the version. */
 export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Routes {
   const caller = (context: HandlerContext): Caller => callerOf(context, config);
-  const utf8 = (context: HandlerContext): boolean => /allow-utf8-labelnames\s*=\s*true/.test(context.requestHeader.get("accept") ?? "");
+  const utf8 = (context: HandlerContext): boolean =>
+    /allow-utf8-labelnames\s*=\s*true/.test(context.requestHeader.get("accept") ?? "");
 
   return {
     connect: (router) => {
       router.service(QuerierService, {
         async profileTypes(r, context) {
           const types = await frontend.profileTypes(caller(context), Number(r.start), Number(r.end));
-          return { profileTypes: types.map((t) => ({ ID: t.id, name: t.name, sampleType: t.sampleType, sampleUnit: t.sampleUnit, periodType: t.periodType, periodUnit: t.periodUnit })) };
+          return {
+            profileTypes: types.map((t) => ({
+              ID: t.id,
+              name: t.name,
+              sampleType: t.sampleType,
+              sampleUnit: t.sampleUnit,
+              periodType: t.periodType,
+              periodUnit: t.periodUnit,
+            })),
+          };
         },
-        async labelNames(r, context) { return { names: await frontend.labelNames(caller(context), r.matchers, Number(r.start), Number(r.end), utf8(context)) }; },
-        async labelValues(r, context) { return { names: await frontend.labelValues(caller(context), r.name, r.matchers, Number(r.start), Number(r.end)) }; },
+        async labelNames(r, context) {
+          return {
+            names: await frontend.labelNames(
+              caller(context),
+              r.matchers,
+              Number(r.start),
+              Number(r.end),
+              utf8(context),
+            ),
+          };
+        },
+        async labelValues(r, context) {
+          return {
+            names: await frontend.labelValues(
+              caller(context),
+              r.name,
+              r.matchers,
+              Number(r.start),
+              Number(r.end),
+            ),
+          };
+        },
         async series(r, context) {
-          const sets = await frontend.labelSets(caller(context), r.matchers, r.labelNames, Number(r.start), Number(r.end), utf8(context));
+          const sets = await frontend.labelSets(
+            caller(context),
+            r.matchers,
+            r.labelNames,
+            Number(r.start),
+            Number(r.end),
+            utf8(context),
+          );
           return { labelsSet: sets.map((labels) => ({ labels })) };
         },
         async selectMergeStacktraces(r, context) {
@@ -52,40 +112,98 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
           if (r.format === ProfileFormat.DOT) return { dot: await frontend.dot(who, request) };
           if (r.format === ProfileFormat.PPROF) {
             const pprof = await frontend.pprof(who, { ...request, maxNodes: 0 });
-            return rawMessage(SelectMergeStacktracesResponseSchema, wrapField(5, wrapField(1, pprof ?? EMPTY_PPROF)), isJson(context));
+            return rawMessage(
+              SelectMergeStacktracesResponseSchema,
+              wrapField(5, wrapField(1, pprof ?? EMPTY_PPROF)),
+              isJson(context),
+            );
           }
           if (r.format === ProfileFormat.TREE) {
             const tree = await frontend.tree(who, request);
-            return rawMessage(SelectMergeStacktracesResponseSchema, tree.length === 0 ? tree : wrapField(2, tree), isJson(context));
+            return rawMessage(
+              SelectMergeStacktracesResponseSchema,
+              tree.length === 0 ? tree : wrapField(2, tree),
+              isJson(context),
+            );
           }
-          return rawMessage(SelectMergeStacktracesResponseSchema, wrapField(1, await frontend.flame(who, request, "proto")), isJson(context));
+          return rawMessage(
+            SelectMergeStacktracesResponseSchema,
+            wrapField(1, await frontend.flame(who, request, "proto")),
+            isJson(context),
+          );
         },
         async selectMergeSpanProfile(r, context) {
           const who = caller(context);
-          const request: MergeRequest = { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: r.spanSelector, spansOnly: true, stacks: undefined };
+          const request: MergeRequest = {
+            profileTypeId: r.profileTypeID,
+            labelSelector: r.labelSelector,
+            startMs: Number(r.start),
+            endMs: Number(r.end),
+            maxNodes: Number(r.maxNodes ?? 0n),
+            spans: r.spanSelector,
+            spansOnly: true,
+            stacks: undefined,
+          };
           if (r.format === ProfileFormat.TREE) {
             const tree = await frontend.tree(who, request);
-            return rawMessage(SelectMergeSpanProfileResponseSchema, tree.length === 0 ? tree : wrapField(2, tree), isJson(context));
+            return rawMessage(
+              SelectMergeSpanProfileResponseSchema,
+              tree.length === 0 ? tree : wrapField(2, tree),
+              isJson(context),
+            );
           }
-          return rawMessage(SelectMergeSpanProfileResponseSchema, wrapField(1, await frontend.flame(who, request, "proto")), isJson(context));
+          return rawMessage(
+            SelectMergeSpanProfileResponseSchema,
+            wrapField(1, await frontend.flame(who, request, "proto")),
+            isJson(context),
+          );
         },
         async selectMergeProfile(r, context) {
-          const pprof = await frontend.pprof(caller(context), { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: [], stacks: stackSelector(r.stackTraceSelector), traces: r.traceIdSelector, profileIds: r.profileIdSelector });
+          const pprof = await frontend.pprof(caller(context), {
+            profileTypeId: r.profileTypeID,
+            labelSelector: r.labelSelector,
+            startMs: Number(r.start),
+            endMs: Number(r.end),
+            maxNodes: Number(r.maxNodes ?? 0n),
+            spans: [],
+            stacks: stackSelector(r.stackTraceSelector),
+            traces: r.traceIdSelector,
+            profileIds: r.profileIdSelector,
+          });
           return rawMessage(ProfileSchema, pprof ?? EMPTY_PPROF, isJson(context));
         },
         async selectSeries(r, context) {
           const series = await frontend.series(caller(context), {
-            profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), stepMs: Math.round(r.step * 1000), groupBy: r.groupBy,
-            average: r.aggregation === TimeSeriesAggregationType.AVERAGE, limit: Number(r.limit ?? 0n), callSite: r.stackTraceSelector?.callSite.map((l) => l.name) ?? [],
+            profileTypeId: r.profileTypeID,
+            labelSelector: r.labelSelector,
+            startMs: Number(r.start),
+            endMs: Number(r.end),
+            stepMs: Math.round(r.step * 1000),
+            groupBy: r.groupBy,
+            average: r.aggregation === TimeSeriesAggregationType.AVERAGE,
+            limit: Number(r.limit ?? 0n),
+            callSite: r.stackTraceSelector?.callSite.map((l) => l.name) ?? [],
             ...(EXEMPLARS[r.exemplarType] ? { exemplars: EXEMPLARS[r.exemplarType]! } : {}),
           });
           return { series: seriesMessage(series) };
         },
         async selectHeatmap(r, context) {
-          const each = r.queryType === HeatmapQueryType.SPAN ? "span" : "profile", exemplars = EXEMPLARS[r.exemplarType];
-          if (exemplars && exemplars !== each) throw invalid(`exemplar_type ${ExemplarType[r.exemplarType]} does not fit query_type ${HeatmapQueryType[r.queryType]}: a heatmap of ${each}s has exemplars that are ${each}s`);
+          const each = r.queryType === HeatmapQueryType.SPAN ? "span" : "profile",
+            exemplars = EXEMPLARS[r.exemplarType];
+          if (exemplars && exemplars !== each)
+            throw invalid(
+              `exemplar_type ${ExemplarType[r.exemplarType]} does not fit query_type ${HeatmapQueryType[r.queryType]}: a heatmap of ${each}s has exemplars that are ${each}s`,
+            );
           const bytes = await frontend.selectHeatmap(caller(context), {
-            profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), stepMs: Math.round(r.step * 1000), groupBy: r.groupBy, each, exemplars: exemplars !== undefined, limit: Number(r.limit ?? 0n),
+            profileTypeId: r.profileTypeID,
+            labelSelector: r.labelSelector,
+            startMs: Number(r.start),
+            endMs: Number(r.end),
+            stepMs: Math.round(r.step * 1000),
+            groupBy: r.groupBy,
+            each,
+            exemplars: exemplars !== undefined,
+            limit: Number(r.limit ?? 0n),
           });
           return rawMessage(SelectHeatmapResponseSchema, bytes, isJson(context));
         },
@@ -95,11 +213,21 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
           if (!r.left || !r.right) throw missing;
           for (const side of [r.left, r.right]) if (side.start === 0n || side.end === 0n) throw missing;
           for (const side of [r.left, r.right]) parseProfileType(side.profileTypeID);
-          return rawMessage(DiffResponseSchema, wrapField(1, await frontend.diff(who, mergeRequest(r.left), mergeRequest(r.right), "proto")), isJson(context));
+          return rawMessage(
+            DiffResponseSchema,
+            wrapField(1, await frontend.diff(who, mergeRequest(r.left), mergeRequest(r.right), "proto")),
+            isJson(context),
+          );
         },
         async getProfileStats(_r, context) {
           const s = await frontend.stats(caller(context));
-          return s ? { dataIngested: true, oldestProfileTime: BigInt(s.oldestMs), newestProfileTime: BigInt(s.newestMs) } : {};
+          return s
+            ? {
+                dataIngested: true,
+                oldestProfileTime: BigInt(s.oldestMs),
+                newestProfileTime: BigInt(s.newestMs),
+              }
+            : {};
         },
         async analyzeQuery(r, context) {
           const a = await frontend.analyze(caller(context), Number(r.start), Number(r.end));
@@ -114,7 +242,11 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
         },
       });
       router.service(FeatureFlagsService, {
-        getFeatureFlags: () => ({ featureFlags: ["pyroscopeRuler", "pyroscopeRulerFunctions", "utf8LabelNames", "v2StorageLayer"].map((name) => ({ name, enabled: name === "utf8LabelNames" })) }),
+        getFeatureFlags: () => ({
+          featureFlags: ["pyroscopeRuler", "pyroscopeRulerFunctions", "utf8LabelNames", "v2StorageLayer"].map(
+            (name) => ({ name, enabled: name === "utf8LabelNames" }),
+          ),
+        }),
       });
       vcsRpc(router, config.sources, config.multitenancy);
       exploreRpc(router, frontend, config);
@@ -123,15 +255,48 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
   };
 }
 
-const EXEMPLARS: Partial<Record<ExemplarType, Each>> = { [ExemplarType.INDIVIDUAL]: "profile", [ExemplarType.SPAN]: "span" };
+const EXEMPLARS: Partial<Record<ExemplarType, Each>> = {
+  [ExemplarType.INDIVIDUAL]: "profile",
+  [ExemplarType.SPAN]: "span",
+};
 
 /** types.v1.Series */
-export function seriesMessage(series: readonly SeriesResult[]): { labels: Label[]; points: { timestamp: bigint; value: number; exemplars?: ReturnType<typeof exemplar>[]; annotations?: Annotation[] }[] }[] {
-  return series.map((s) => ({ labels: s.labels, points: s.points.map((p) => ({ timestamp: BigInt(Math.round(p.timestampMs)), value: p.value, ...(p.exemplar ? { exemplars: [exemplar(p.exemplar)] } : {}), ...(p.annotations ? { annotations: [...p.annotations] } : {}) })) }));
+export function seriesMessage(series: readonly SeriesResult[]): {
+  labels: Label[];
+  points: {
+    timestamp: bigint;
+    value: number;
+    exemplars?: ReturnType<typeof exemplar>[];
+    annotations?: Annotation[];
+  }[];
+}[] {
+  return series.map((s) => ({
+    labels: s.labels,
+    points: s.points.map((p) => ({
+      timestamp: BigInt(Math.round(p.timestampMs)),
+      value: p.value,
+      ...(p.exemplar ? { exemplars: [exemplar(p.exemplar)] } : {}),
+      ...(p.annotations ? { annotations: [...p.annotations] } : {}),
+    })),
+  }));
 }
 
-function exemplar(e: Exemplar): { timestamp: bigint; profileId: string; spanId: string; traceId: string; value: bigint; labels: Label[] } {
-  return { timestamp: BigInt(e.timeMs), profileId: e.id, spanId: e.span, traceId: e.trace ?? "", value: e.value, labels: e.labels };
+function exemplar(e: Exemplar): {
+  timestamp: bigint;
+  profileId: string;
+  spanId: string;
+  traceId: string;
+  value: bigint;
+  labels: Label[];
+} {
+  return {
+    timestamp: BigInt(e.timeMs),
+    profileId: e.id,
+    spanId: e.span,
+    traceId: e.trace ?? "",
+    value: e.value,
+    labels: e.labels,
+  };
 }
 
 /** A profile without data, as v1 answers: one empty sample type and the string "". */
@@ -139,9 +304,24 @@ const EMPTY_PPROF = Uint8Array.of(10, 0, 50, 0, 90, 0);
 
 function stackSelector(s: StackTraceSelector | undefined): StackSelector | undefined {
   if (!s) return undefined;
-  return { callSite: s.callSite.map((l) => l.name), ...(s.goPgo ? { goPgo: { keepLocations: s.goPgo.keepLocations, aggregateCallees: s.goPgo.aggregateCallees } } : {}) };
+  return {
+    callSite: s.callSite.map((l) => l.name),
+    ...(s.goPgo
+      ? { goPgo: { keepLocations: s.goPgo.keepLocations, aggregateCallees: s.goPgo.aggregateCallees } }
+      : {}),
+  };
 }
 
 function mergeRequest(r: SelectMergeStacktracesRequest): MergeRequest {
-  return { profileTypeId: r.profileTypeID, labelSelector: r.labelSelector, startMs: Number(r.start), endMs: Number(r.end), maxNodes: Number(r.maxNodes ?? 0n), spans: r.spanSelector, traces: r.traceIdSelector, stacks: stackSelector(r.stackTraceSelector), profileIds: r.profileIdSelector };
+  return {
+    profileTypeId: r.profileTypeID,
+    labelSelector: r.labelSelector,
+    startMs: Number(r.start),
+    endMs: Number(r.end),
+    maxNodes: Number(r.maxNodes ?? 0n),
+    spans: r.spanSelector,
+    traces: r.traceIdSelector,
+    stacks: stackSelector(r.stackTraceSelector),
+    profileIds: r.profileIdSelector,
+  };
 }

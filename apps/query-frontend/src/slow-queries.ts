@@ -24,7 +24,8 @@ export interface QueryRecord {
 }
 
 /** Queries that are kept, and for how long. */
-const MAX_RECORDS = 100, KEEP_MS = 3600_000;
+const MAX_RECORDS = 100,
+  KEEP_MS = 3600_000;
 /** Characters of a text that are kept: a query may be megabytes long. */
 const MAX_TEXT = 1000;
 const short = (text: string): string => (text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text);
@@ -36,51 +37,193 @@ export class SlowQueries {
   private readonly logAboveMs: number;
   private readonly base: Base;
   /** @param logAboveMs 0: none is logged */
-  constructor(logAboveMs: number, base: Base) { this.logAboveMs = logAboveMs; this.base = base; }
+  constructor(logAboveMs: number, base: Base) {
+    this.logAboveMs = logAboveMs;
+    this.base = base;
+  }
 
   /** Runs a query and remembers how it went. */
-  async watch<T>(tenants: readonly string[], query: SourceQuery | QueryJob, count: { parts: number; kept: number }, warnings: readonly string[], work: () => Promise<T>): Promise<T> {
-    const atMs = this.base.now(), from = performance.now();
+  async watch<T>(
+    tenants: readonly string[],
+    query: SourceQuery | QueryJob,
+    count: { parts: number; kept: number },
+    warnings: readonly string[],
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const atMs = this.base.now(),
+      from = performance.now();
     let error = "";
-    try { return await work(); } catch (err) { error = (err as Error).message; throw err; } finally { this.note({ id: this.next++, atMs, tenant: tenants.join("|"), ...asked(query), tookMs: performance.now() - from, ...count, warnings: warnings.slice(0, 10).map(short), error: short(error) }); }
+    try {
+      return await work();
+    } catch (err) {
+      error = (err as Error).message;
+      throw err;
+    } finally {
+      this.note({
+        id: this.next++,
+        atMs,
+        tenant: tenants.join("|"),
+        ...asked(query),
+        tookMs: performance.now() - from,
+        ...count,
+        warnings: warnings.slice(0, 10).map(short),
+        error: short(error),
+      });
+    }
   }
 
   private note(r: QueryRecord): void {
-    if (this.logAboveMs > 0 && r.tookMs > this.logAboveMs) this.base.log.info({ tenant: r.tenant, kind: r.kind, profileType: r.profileTypeId, selector: r.selector, start: r.startMs, end: r.endMs, ms: Math.round(r.tookMs), parts: r.parts, kept: r.kept, error: r.error === "" ? undefined : r.error }, "slow query");
+    if (this.logAboveMs > 0 && r.tookMs > this.logAboveMs)
+      this.base.log.info(
+        {
+          tenant: r.tenant,
+          kind: r.kind,
+          profileType: r.profileTypeId,
+          selector: r.selector,
+          start: r.startMs,
+          end: r.endMs,
+          ms: Math.round(r.tookMs),
+          parts: r.parts,
+          kept: r.kept,
+          error: r.error === "" ? undefined : r.error,
+        },
+        "slow query",
+      );
     const recent = this.records.filter((x) => x.atMs > r.atMs - KEEP_MS);
-    this.records = recent.length >= MAX_RECORDS && r.tookMs <= recent.at(-1)!.tookMs ? recent : [...recent, r].sort((a, b) => b.tookMs - a.tookMs).slice(0, MAX_RECORDS);
+    this.records =
+      recent.length >= MAX_RECORDS && r.tookMs <= recent.at(-1)!.tookMs
+        ? recent
+        : [...recent, r].sort((a, b) => b.tookMs - a.tookMs).slice(0, MAX_RECORDS);
   }
 
-  list(): QueryRecord[] { const now = this.base.now(); return this.records.filter((r) => r.atMs > now - KEEP_MS); }
+  list(): QueryRecord[] {
+    const now = this.base.now();
+    return this.records.filter((r) => r.atMs > now - KEEP_MS);
+  }
 }
 
 /** What was asked, as a person asks it. */
-function asked(q: SourceQuery | QueryJob): Pick<QueryRecord, "kind" | "profileTypeId" | "selector" | "startMs" | "endMs"> {
-  if ("select" in q) return { kind: q.kind, profileTypeId: short(q.select.profileTypeId), selector: short(q.select.labelSelector), startMs: q.select.startMs, endMs: q.select.endMs };
-  if (q.kind === "labels") return { kind: `labels: ${q.ask.kind}`, profileTypeId: "", selector: short(q.ask.query.matchers.slice(0, MAX_TEXT).join(" ")), startMs: q.ask.query.startMs, endMs: q.ask.query.endMs };
-  return { kind: q.kind, profileTypeId: "", selector: "", startMs: "startMs" in q ? q.startMs : 0, endMs: "endMs" in q ? q.endMs : 0 };
+function asked(
+  q: SourceQuery | QueryJob,
+): Pick<QueryRecord, "kind" | "profileTypeId" | "selector" | "startMs" | "endMs"> {
+  if ("select" in q)
+    return {
+      kind: q.kind,
+      profileTypeId: short(q.select.profileTypeId),
+      selector: short(q.select.labelSelector),
+      startMs: q.select.startMs,
+      endMs: q.select.endMs,
+    };
+  if (q.kind === "labels")
+    return {
+      kind: `labels: ${q.ask.kind}`,
+      profileTypeId: "",
+      selector: short(q.ask.query.matchers.slice(0, MAX_TEXT).join(" ")),
+      startMs: q.ask.query.startMs,
+      endMs: q.ask.query.endMs,
+    };
+  return {
+    kind: q.kind,
+    profileTypeId: "",
+    selector: "",
+    startMs: "startMs" in q ? q.startMs : 0,
+    endMs: "endMs" in q ? q.endMs : 0,
+  };
 }
 
-const time = (ms: number): string => (ms <= 0 || ms > 8.64e15 ? "" : new Date(ms).toISOString().replace(/\.000Z$/, "Z"));
+const time = (ms: number): string =>
+  ms <= 0 || ms > 8.64e15 ? "" : new Date(ms).toISOString().replace(/\.000Z$/, "Z");
 
 /** `/query-frontend/slow-queries`, for people and as JSON; `?plan=<id>` shows the blocks that such a query reads now. */
 export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number): Routes {
   return {
     http: (app) => {
       app.get<{ Querystring: { plan?: string } }>("/query-frontend/slow-queries", async (request, reply) => {
-        const all = frontend.slow.list(), json = wantsJson(request);
+        const all = frontend.slow.list(),
+          json = wantsJson(request);
         if (request.query.plan !== undefined) {
           const r = all.find((x) => String(x.id) === request.query.plan);
-          if (!r) { void reply.code(404); await (json ? reply.send({ message: "there is no such query among the slowest of the last hour" }) : sendPage(request, reply, "Not there", html`<p>There is no such query among the slowest of the last hour.</p>`)); return; }
+          if (!r) {
+            void reply.code(404);
+            await (json
+              ? reply.send({ message: "there is no such query among the slowest of the last hour" })
+              : sendPage(
+                  request,
+                  reply,
+                  "Not there",
+                  html`<p>There is no such query among the slowest of the last hour.</p>`,
+                ));
+            return;
+          }
           const warnings: string[] = [];
-          const { blocks } = await frontend.planned({ tenants: r.tenant.split("|"), deadlineMs: Date.now() + queryTimeoutMs, signal: undefined, warn: (w) => warnings.push(w) }, r.startMs, r.endMs > 0 ? r.endMs : Number.MAX_SAFE_INTEGER);
-          if (json) { await reply.type("application/json").send(JSON.stringify({ query: r, blocks, warnings })); return; }
-          await sendPage(request, reply, "Plan of a query", html`${table(["", ""], [["Tenant", r.tenant], ["Asked", html`${r.kind} <code>${r.profileTypeId}${r.selector}</code>`], ["Range", `${time(r.startMs)} to ${time(r.endMs)}`], ["Took", `${Math.round(r.tookMs)} ms at ${time(r.atMs)}`], ["Parts", `${r.parts}, ${r.kept} of them kept answers`], ["Warnings", [...r.warnings, ...warnings].join("; ")]])}
-<h2>Blocks of its range now</h2><p class="quiet">Heads and local blocks of ingesters, and blocks of the bucket; what a compacted block replaces is not read.</p>${table(["Block", "Where", "Read", "Level", "Shard", "From", "To"], blocks.map((b) => [b.ulid, b.where, b.read ? "yes" : "no", b.level, b.shardId, time(b.minTimeMs), time(b.maxTimeMs)]))}`);
+          const { blocks } = await frontend.planned(
+            {
+              tenants: r.tenant.split("|"),
+              deadlineMs: Date.now() + queryTimeoutMs,
+              signal: undefined,
+              warn: (w) => warnings.push(w),
+            },
+            r.startMs,
+            r.endMs > 0 ? r.endMs : Number.MAX_SAFE_INTEGER,
+          );
+          if (json) {
+            await reply.type("application/json").send(JSON.stringify({ query: r, blocks, warnings }));
+            return;
+          }
+          await sendPage(
+            request,
+            reply,
+            "Plan of a query",
+            html`${table(
+              ["", ""],
+              [
+                ["Tenant", r.tenant],
+                ["Asked", html`${r.kind} <code>${r.profileTypeId}${r.selector}</code>`],
+                ["Range", `${time(r.startMs)} to ${time(r.endMs)}`],
+                ["Took", `${Math.round(r.tookMs)} ms at ${time(r.atMs)}`],
+                ["Parts", `${r.parts}, ${r.kept} of them kept answers`],
+                ["Warnings", [...r.warnings, ...warnings].join("; ")],
+              ],
+            )}
+<h2>Blocks of its range now</h2><p class="quiet">Heads and local blocks of ingesters, and blocks of the bucket; what a compacted block replaces is not read.</p>${table(
+              ["Block", "Where", "Read", "Level", "Shard", "From", "To"],
+              blocks.map((b) => [
+                b.ulid,
+                b.where,
+                b.read ? "yes" : "no",
+                b.level,
+                b.shardId,
+                time(b.minTimeMs),
+                time(b.maxTimeMs),
+              ]),
+            )}`,
+          );
           return;
         }
-        if (json) { await reply.type("application/json").send(JSON.stringify({ queries: all })); return; }
-        await sendPage(request, reply, "Slow queries", html`<p class="quiet">The slowest of the last hour that this query-frontend answered, at most ${MAX_RECORDS}.</p>${table(["Took", "At", "Tenant", "Asked", "From", "To", "Parts", "Kept", "", ""], all.map((r) => [`${Math.round(r.tookMs)} ms`, time(r.atMs), r.tenant, html`${r.kind} <code>${r.profileTypeId}${r.selector}</code>`, time(r.startMs), time(r.endMs), r.parts, r.kept, r.error !== "" ? r.error : r.warnings.length > 0 ? "partial" : "", html`<a href="${rootFrom(request)}query-frontend/slow-queries?plan=${r.id}">plan</a>`]))}`);
+        if (json) {
+          await reply.type("application/json").send(JSON.stringify({ queries: all }));
+          return;
+        }
+        await sendPage(
+          request,
+          reply,
+          "Slow queries",
+          html`<p class="quiet">The slowest of the last hour that this query-frontend answered, at most ${MAX_RECORDS}.</p>${table(
+            ["Took", "At", "Tenant", "Asked", "From", "To", "Parts", "Kept", "", ""],
+            all.map((r) => [
+              `${Math.round(r.tookMs)} ms`,
+              time(r.atMs),
+              r.tenant,
+              html`${r.kind} <code>${r.profileTypeId}${r.selector}</code>`,
+              time(r.startMs),
+              time(r.endMs),
+              r.parts,
+              r.kept,
+              r.error !== "" ? r.error : r.warnings.length > 0 ? "partial" : "",
+              html`<a href="${rootFrom(request)}query-frontend/slow-queries?plan=${r.id}">plan</a>`,
+            ]),
+          )}`,
+        );
       });
     },
   };

@@ -17,26 +17,42 @@ const MAX_PARTS = 500;
  * tree early.
  */
 export function splitQuery(query: SourceQuery, intervalMs: number, shards: number): QueryPart[] {
-  const { startMs, endMs } = query.select, of = Math.max(1, shards);
+  const { startMs, endMs } = query.select,
+    of = Math.max(1, shards);
   const ranges = rangesOf(startMs, endMs, intervalMs, Math.max(1, Math.floor(MAX_PARTS / of)));
   if (ranges.length === 1 && of === 1) return [{ query, startMs, endMs, shift: 0 }];
-  return ranges.flatMap((r, i) => Array.from({ length: of }, (_, index) => {
-    const select = { ...query.select, ...r, ...(of > 1 ? { shard: { index, of } } : {}) };
-    if (query.kind === "tree") return { ...r, shift: 0, query: { ...query, maxNodes: 0, select } };
-    if (query.kind !== "series") return { ...r, shift: 0, query: { ...query, select } };
-    // What is in (first - step, first] of the part counts for its first point; what is behind its last one for the next.
-    const { range } = query, shift = Math.max(0, Math.ceil((r.startMs - range.startMs) / range.stepMs)), first = range.startMs + shift * range.stepMs;
-    const last = i === ranges.length - 1 ? range.endMs : Math.min(range.endMs, first + Math.ceil(Math.max(0, r.endMs - first) / range.stepMs) * range.stepMs);
-    return { ...r, shift, query: { ...query, select, range: { ...range, startMs: first, endMs: last } } };
-  }));
+  return ranges.flatMap((r, i) =>
+    Array.from({ length: of }, (_, index) => {
+      const select = { ...query.select, ...r, ...(of > 1 ? { shard: { index, of } } : {}) };
+      if (query.kind === "tree") return { ...r, shift: 0, query: { ...query, maxNodes: 0, select } };
+      if (query.kind !== "series") return { ...r, shift: 0, query: { ...query, select } };
+      // What is in (first - step, first] of the part counts for its first point; what is behind its last one for the next.
+      const { range } = query,
+        shift = Math.max(0, Math.ceil((r.startMs - range.startMs) / range.stepMs)),
+        first = range.startMs + shift * range.stepMs;
+      const last =
+        i === ranges.length - 1
+          ? range.endMs
+          : Math.min(
+              range.endMs,
+              first + Math.ceil(Math.max(0, r.endMs - first) / range.stepMs) * range.stepMs,
+            );
+      return { ...r, shift, query: { ...query, select, range: { ...range, startMs: first, endMs: last } } };
+    }),
+  );
 }
 
-function rangesOf(startMs: number, endMs: number, intervalMs: number, most: number): { startMs: number; endMs: number }[] {
+function rangesOf(
+  startMs: number,
+  endMs: number,
+  intervalMs: number,
+  most: number,
+): { startMs: number; endMs: number }[] {
   if (intervalMs <= 0) return [{ startMs, endMs }];
   const count = Math.floor(endMs / intervalMs) - Math.floor(startMs / intervalMs) + 1;
   const width = intervalMs * Math.ceil(count / most);
   const out: { startMs: number; endMs: number }[] = [];
-  for (let at = startMs; at <= endMs;) {
+  for (let at = startMs; at <= endMs; ) {
     const next = (Math.floor(at / width) + 1) * width;
     out.push({ startMs: at, endMs: Math.min(endMs, next - 1) });
     at = next;
@@ -47,5 +63,12 @@ function rangesOf(startMs: number, endMs: number, intervalMs: number, most: numb
 /** Partial results of a part as those of the whole query. */
 export function inWhole(part: QueryPart, results: readonly PartialResult[]): PartialResult[] {
   if (part.shift === 0) return [...results];
-  return results.map((r) => (r.kind === "series" ? { kind: "series", series: r.series.map((s) => ({ ...s, bucket: s.bucket.map((b) => b + part.shift) })) } : r));
+  return results.map((r) =>
+    r.kind === "series"
+      ? {
+          kind: "series",
+          series: r.series.map((s) => ({ ...s, bucket: s.bucket.map((b) => b + part.shift) })),
+        }
+      : r,
+  );
 }

@@ -8,10 +8,19 @@ import type { ResultsCache } from "./results-cache.ts";
 import { inWhole, type QueryPart, splitQuery } from "./split.ts";
 
 /** Where jobs go: the scheduler of this process, or one over the network. */
-export interface JobQueue { enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult> }
+export interface JobQueue {
+  enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult>;
+}
 
 /** How a query is run: until when, who stops it, and what it must have seen. */
-export interface Run { deadlineMs: number; signal: AbortSignal | undefined; ends: number[] | undefined; warn: (reason: string) => void; /** parts, and those of them that were kept answers */ count: { parts: number; kept: number } }
+export interface Run {
+  deadlineMs: number;
+  signal: AbortSignal | undefined;
+  ends: number[] | undefined;
+  warn: (reason: string) => void;
+  /** parts, and those of them that were kept answers */
+  count: { parts: number; kept: number };
+}
 
 /** Parts of a query that run at once where its tenant has no limit. */
 const PARALLELISM = 32;
@@ -30,7 +39,10 @@ export class SubQueries {
     this.queue = queue;
     this.cache = cache;
     this.base = base;
-    this.parts = base.metrics.counter("cinderblock_query_frontend_subqueries_total", "Parts of queries that queriers ran.");
+    this.parts = base.metrics.counter(
+      "cinderblock_query_frontend_subqueries_total",
+      "Parts of queries that queriers ran.",
+    );
   }
 
   async run(tenant: string, query: SourceQuery, limits: Limits, run: Run): Promise<PartialResult[]> {
@@ -41,10 +53,16 @@ export class SubQueries {
       const digests = await this.digests(whole, parts, run);
       const slots = new Semaphore(limits.maxQueryParallelism > 0 ? limits.maxQueryParallelism : PARALLELISM);
       // Answers that are there already are not asked for: a part that failed makes the others stop.
-      const answers = await Promise.all(parts.map((part, i) => slots.run(() => this.part(whole, tenant, part, digests[i] ?? "", run.count), whole.signal)));
+      const answers = await Promise.all(
+        parts.map((part, i) =>
+          slots.run(() => this.part(whole, tenant, part, digests[i] ?? "", run.count), whole.signal),
+        ),
+      );
       for (const w of new Set(answers.flatMap((a) => a.warnings))) run.warn(w);
       return answers.flatMap((a, i) => inWhole(parts[i]!, a.parts));
-    } finally { whole.end(); }
+    } finally {
+      whole.end();
+    }
   }
 
   /** What the parts that may come from the cache are made of; "" for the others. A strong read is answered by those who know. */
@@ -53,22 +71,40 @@ export class SubQueries {
     if (!cache || run.ends) return [];
     const over = parts.map((p, i) => ({ ...p, i })).filter((p) => cache.mayKeep(p.endMs));
     if (over.length === 0) return [];
-    const r = await whole.ask({ kind: "digests", ranges: over.map(({ startMs, endMs }) => ({ startMs, endMs })) });
+    const r = await whole.ask({
+      kind: "digests",
+      ranges: over.map(({ startMs, endMs }) => ({ startMs, endMs })),
+    });
     const out = parts.map(() => "");
     // A querier of the release before knows no digests: nothing comes from the cache then, and nothing goes there.
-    if ((r as JobResult | null)?.kind === "digests" && "digests" in r) over.forEach((p, k) => { out[p.i] = r.digests[k]!; });
+    if ((r as JobResult | null)?.kind === "digests" && "digests" in r)
+      over.forEach((p, k) => {
+        out[p.i] = r.digests[k]!;
+      });
     return out;
   }
 
-  private async part(whole: Whole, tenant: string, part: QueryPart, digest: string, count: Run["count"]): Promise<{ parts: PartialResult[]; warnings: string[] }> {
+  private async part(
+    whole: Whole,
+    tenant: string,
+    part: QueryPart,
+    digest: string,
+    count: Run["count"],
+  ): Promise<{ parts: PartialResult[]; warnings: string[] }> {
     const { cache } = this;
     const known = digest === "" ? undefined : await cache?.find(tenant, part.query, digest);
-    if (known) { count.kept++; return { parts: known, warnings: [] }; }
+    if (known) {
+      count.kept++;
+      return { parts: known, warnings: [] };
+    }
     this.parts.inc(1);
-    const r = await this.base.tracer.span("query.select", { tenant }, () => whole.ask({ kind: "select", query: part.query }));
+    const r = await this.base.tracer.span("query.select", { tenant }, () =>
+      whole.ask({ kind: "select", query: part.query }),
+    );
     if (r.kind !== "select") return { parts: [], warnings: r.warnings };
     // Encoded before the parts move to the thread that renders them.
-    if (cache && digest !== "" && (r.digest ?? "") !== "" && r.warnings.length === 0) await cache.keep(tenant, part.query, r.digest, r.parts);
+    if (cache && digest !== "" && (r.digest ?? "") !== "" && r.warnings.length === 0)
+      await cache.keep(tenant, part.query, r.digest, r.parts);
     return r;
   }
 }
@@ -93,9 +129,16 @@ class Whole {
 
   ask(job: QueryJob): Promise<JobResult> {
     const { ends, deadlineMs } = this.run;
-    return this.queue.enqueue(this.tenant, { ...job, ...(ends ? { ends } : {}), of: { query: this.id, part: this.next++ } }, deadlineMs, this.signal);
+    return this.queue.enqueue(
+      this.tenant,
+      { ...job, ...(ends ? { ends } : {}), of: { query: this.id, part: this.next++ } },
+      deadlineMs,
+      this.signal,
+    );
   }
 
   /** Parts that still run are wanted no more. */
-  end(): void { this.stop.abort(); }
+  end(): void {
+    this.stop.abort();
+  }
 }

@@ -6,18 +6,60 @@ import { tenantForWrite } from "@cinderblock/tenant";
 
 /** vcs.v1.VCSService; without `sources` nothing is configured. A session belongs to one tenant. */
 export function vcsRpc(router: ConnectRouter, sources: Sources | undefined, multitenancy: boolean): void {
-  const configured = (): Sources => { if (!sources) throw new CinderblockError("unimplemented", "sources of programs are not available: no GitHub integration is configured (GITHUB_CLIENT_ID, GITHUB_CLIENT_SECRET, GITHUB_SESSION_SECRET)"); return sources; };
-  const tenant = (c: HandlerContext): string => tenantForWrite(c.requestHeader.get("x-scope-orgid") ?? undefined, multitenancy);
-  const session = (c: HandlerContext): string | undefined => sessionCookie(c.requestHeader.get("cookie") ?? undefined);
-  const signedIn = (s: SignedIn): object => ({ cookie: s.cookie, token: s.token, tokenExpiresAt: BigInt(s.expiresMs), refreshTokenExpiresAt: BigInt(s.refreshExpiresMs) });
-  const commit = (c: Commit): object => ({ message: c.message, author: { login: c.login, avatarURL: c.avatarUrl }, date: c.date, sha: c.sha, URL: c.url });
+  const configured = (): Sources => {
+    if (!sources)
+      throw new CinderblockError(
+        "unimplemented",
+        "sources of programs are not available: no GitHub integration is configured (GITHUB_CLIENT_ID, GITHUB_CLIENT_SECRET, GITHUB_SESSION_SECRET)",
+      );
+    return sources;
+  };
+  const tenant = (c: HandlerContext): string =>
+    tenantForWrite(c.requestHeader.get("x-scope-orgid") ?? undefined, multitenancy);
+  const session = (c: HandlerContext): string | undefined =>
+    sessionCookie(c.requestHeader.get("cookie") ?? undefined);
+  const signedIn = (s: SignedIn): object => ({
+    cookie: s.cookie,
+    token: s.token,
+    tokenExpiresAt: BigInt(s.expiresMs),
+    refreshTokenExpiresAt: BigInt(s.refreshExpiresMs),
+  });
+  const commit = (c: Commit): object => ({
+    message: c.message,
+    author: { login: c.login, avatarURL: c.avatarUrl },
+    date: c.date,
+    sha: c.sha,
+    URL: c.url,
+  });
   router.service(VCSService, {
-    githubApp: () => { const { settings } = configured(); return { clientID: settings.clientId, callbackURL: settings.callbackUrl }; },
-    async githubLogin(r, c) { return signedIn(await configured().signIn(tenant(c), r.authorizationCode)); },
-    async githubRefresh(_r, c) { return signedIn(await configured().renew(tenant(c), session(c))); },
+    githubApp: () => {
+      const { settings } = configured();
+      return { clientID: settings.clientId, callbackURL: settings.callbackUrl };
+    },
+    async githubLogin(r, c) {
+      return signedIn(await configured().signIn(tenant(c), r.authorizationCode));
+    },
+    async githubRefresh(_r, c) {
+      return signedIn(await configured().renew(tenant(c), session(c)));
+    },
     // Contents travel in base64: a source need not be text.
-    async getFile(r, c) { const f = await configured().file(tenant(c), session(c), { repositoryUrl: r.repositoryURL, ref: r.ref, path: r.localPath, root: r.rootPath, functionName: r.functionName }); return { content: Buffer.from(f.bytes).toString("base64"), URL: f.url }; },
-    async getCommit(r, c) { return commit(await configured().commit(tenant(c), session(c), r.repositoryURL, r.ref)); },
-    async getCommits(r, c) { return { commits: (await configured().commits(tenant(c), session(c), r.repositoryUrl, r.refs)).map(commit) }; },
+    async getFile(r, c) {
+      const f = await configured().file(tenant(c), session(c), {
+        repositoryUrl: r.repositoryURL,
+        ref: r.ref,
+        path: r.localPath,
+        root: r.rootPath,
+        functionName: r.functionName,
+      });
+      return { content: Buffer.from(f.bytes).toString("base64"), URL: f.url };
+    },
+    async getCommit(r, c) {
+      return commit(await configured().commit(tenant(c), session(c), r.repositoryURL, r.ref));
+    },
+    async getCommits(r, c) {
+      return {
+        commits: (await configured().commits(tenant(c), session(c), r.repositoryUrl, r.refs)).map(commit),
+      };
+    },
   });
 }

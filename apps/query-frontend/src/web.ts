@@ -6,17 +6,25 @@ import { type Routes, takesGzip } from "@cinderblock/rpc";
 /** Pages of the web UI: one document for all of them, old addresses of Pyroscope v1 included. */
 const PAGES = ["/", "/explore", "/compare", "/files", "/status", "/comparison", "/comparison-diff"] as const;
 /** What a page asks for, wherever a proxy has mounted it. */
-const ASKED = /^\/(assets\/[^/]+|icon\.svg|explore|compare|files|status|comparison|comparison-diff|ready|ring|(store-gateway|query-scheduler|compactor)\/ring|runtime_config|metrics|admin|partitions|tenant-limits|log_level|query-frontend\/slow-queries|store-gateway\/tenants|store-gateway\/tenant\/[^/]+\/blocks(\/[^/]+)?|debug\/pprof\/[a-z]*|api\/v1\/status\/[a-z/]+|pyroscope\/(render|export)|querier\.v1\.QuerierService\/\w+|cinderblock\.explore\.v1\.ExploreService\/\w+|adhocprofiles\.v1\.AdHocProfileService\/\w+)$/;
-const TYPES: Record<string, string> = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml" };
+const ASKED =
+  /^\/(assets\/[^/]+|icon\.svg|explore|compare|files|status|comparison|comparison-diff|ready|ring|(store-gateway|query-scheduler|compactor)\/ring|runtime_config|metrics|admin|partitions|tenant-limits|log_level|query-frontend\/slow-queries|store-gateway\/tenants|store-gateway\/tenant\/[^/]+\/blocks(\/[^/]+)?|debug\/pprof\/[a-z]*|api\/v1\/status\/[a-z/]+|pyroscope\/(render|export)|querier\.v1\.QuerierService\/\w+|cinderblock\.explore\.v1\.ExploreService\/\w+|adhocprofiles\.v1\.AdHocProfileService\/\w+)$/;
+const TYPES: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".svg": "image/svg+xml",
+};
 /** Scripts, styles and questions only from and to where the page came from. */
-const POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
+const POLICY =
+  "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
 
 /**
  * The path that a proxy's path means: `/a/b/explore` is `/explore`, `/a/b/` is `/`. A proxy that does not strip its prefix
  * needs no flag. Undefined where the path is no page's.
  */
 export function unmounted(path: string, page: boolean): string | undefined {
-  for (let at = path.indexOf("/", 1); at > 0; at = path.indexOf("/", at + 1)) if (ASKED.test(path.slice(at))) return path.slice(at);
+  for (let at = path.indexOf("/", 1); at > 0; at = path.indexOf("/", at + 1))
+    if (ASKED.test(path.slice(at))) return path.slice(at);
   return page && path.length > 1 && path.endsWith("/") ? "/" : undefined;
 }
 
@@ -24,20 +32,47 @@ export function unmounted(path: string, page: boolean): string | undefined {
 export function webRoutes(folder: URL): Routes {
   const dir = fileURLToPath(folder);
   const files = new Map<string, Buffer>();
-  if (existsSync(dir)) for (const f of readdirSync(dir, { recursive: true, encoding: "utf8" })) if (extname(f) !== "") files.set(`/${f.replaceAll("\\", "/")}`, readFileSync(`${dir}/${f}`));
-  const index = files.get("/index.html") ?? Buffer.from("<!doctype html><title>Cinderblock</title><p>The web UI is not built: run <code>npm run build</code>. The API works without it.");
+  if (existsSync(dir))
+    for (const f of readdirSync(dir, { recursive: true, encoding: "utf8" }))
+      if (extname(f) !== "") files.set(`/${f.replaceAll("\\", "/")}`, readFileSync(`${dir}/${f}`));
+  const index =
+    files.get("/index.html") ??
+    Buffer.from(
+      "<!doctype html><title>Cinderblock</title><p>The web UI is not built: run <code>npm run build</code>. The API works without it.",
+    );
   return {
     mounted: unmounted,
     http: (app) => {
-      for (const page of PAGES) app.get(page, async (_request, reply) => { await reply.headers({ "content-type": TYPES[".html"]!, "cache-control": "no-cache", "content-security-policy": POLICY, "x-content-type-options": "nosniff", "referrer-policy": "same-origin" }).send(index); });
+      for (const page of PAGES)
+        app.get(page, async (_request, reply) => {
+          await reply
+            .headers({
+              "content-type": TYPES[".html"]!,
+              "cache-control": "no-cache",
+              "content-security-policy": POLICY,
+              "x-content-type-options": "nosniff",
+              "referrer-policy": "same-origin",
+            })
+            .send(index);
+        });
       // Addresses of v1's first UI.
-      app.get("/ui/*", async (_request, reply) => { await reply.redirect("/", 302); });
+      app.get("/ui/*", async (_request, reply) => {
+        await reply.redirect("/", 302);
+      });
       for (const [path, whole] of files) {
         if (path === "/index.html" || path.endsWith(".gz")) continue;
-        const packed = files.get(`${path}.gz`), headers = { "content-type": TYPES[extname(path)] ?? "application/octet-stream", "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache", "x-content-type-options": "nosniff", vary: "accept-encoding" };
+        const packed = files.get(`${path}.gz`),
+          headers = {
+            "content-type": TYPES[extname(path)] ?? "application/octet-stream",
+            "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
+            "x-content-type-options": "nosniff",
+            vary: "accept-encoding",
+          };
         app.get(path, async (request, reply) => {
           const gzip = packed !== undefined && takesGzip(request);
-          await reply.headers(gzip ? { ...headers, "content-encoding": "gzip" } : headers).send(gzip ? packed : whole);
+          await reply
+            .headers(gzip ? { ...headers, "content-encoding": "gzip" } : headers)
+            .send(gzip ? packed : whole);
         });
       }
     },

@@ -13,11 +13,29 @@ export const queryScheduler: Component<typeof schedulerSchema> = {
   name: "query-scheduler",
   schema: schedulerSchema,
   wire(config, process) {
-    const scheduler = new QueryScheduler({ maxOutstanding: config.maxOutstanding, maxQueriers: (tenant) => process.resources.limits.of(tenant).maxQueriersPerTenant, querierForgetMs: config.querierForgetDelay }, process.base);
+    const scheduler = new QueryScheduler(
+      {
+        maxOutstanding: config.maxOutstanding,
+        maxQueriers: (tenant) => process.resources.limits.of(tenant).maxQueriersPerTenant,
+        querierForgetMs: config.querierForgetDelay,
+      },
+      process.base,
+    );
     const served = serveScheduler(scheduler, process.base);
     const me = process.member(SCHEDULERS, 1);
     process.view(SCHEDULERS);
-    process.add(me, { name: "query-scheduler-transport", start: () => Promise.resolve(), stop: () => { served.stop(); return Promise.resolve(); } }, scheduler);
+    process.add(
+      me,
+      {
+        name: "query-scheduler-transport",
+        start: () => Promise.resolve(),
+        stop: () => {
+          served.stop();
+          return Promise.resolve();
+        },
+      },
+      scheduler,
+    );
     process.becomeActive(me);
     // Frontends and queriers have read by then that it leaves; what still waits goes to another, what runs ends here.
     process.beforeStop(async () => {

@@ -2,26 +2,43 @@ import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import type { JobResult, QueryJob } from "@cinderblock/query";
 import { QueryScheduler } from "./scheduler.ts";
 
-const base = () => ({ log: createLogger({ level: "silent", format: "logfmt" }), metrics: new Metrics(), tracer: noTracer, now: () => Date.now() });
+const base = () => ({
+  log: createLogger({ level: "silent", format: "logfmt" }),
+  metrics: new Metrics(),
+  tracer: noTracer,
+  now: () => Date.now(),
+});
 const job: QueryJob = { kind: "blocks", startMs: 0, endMs: 1 };
 const result: JobResult = { kind: "blocks", recent: [], stored: [], warnings: [] };
 const soon = (): number => Date.now() + 60_000;
 
-const scheduler = (maxOutstanding: number, maxQueriers = 0): QueryScheduler => new QueryScheduler({ maxOutstanding, maxQueriers: () => maxQueriers, querierForgetMs: 0 }, base());
+const scheduler = (maxOutstanding: number, maxQueriers = 0): QueryScheduler =>
+  new QueryScheduler({ maxOutstanding, maxQueriers: () => maxQueriers, querierForgetMs: 0 }, base());
 
 describe("query scheduler", () => {
   it("serves tenants in turn, whatever one of them has queued", async () => {
     const s = scheduler(100);
-    const done = [s.enqueue("a", job, soon()), s.enqueue("a", job, soon()), s.enqueue("a", job, soon()), s.enqueue("b", job, soon())];
+    const done = [
+      s.enqueue("a", job, soon()),
+      s.enqueue("a", job, soon()),
+      s.enqueue("a", job, soon()),
+      s.enqueue("b", job, soon()),
+    ];
     const order: string[] = [];
-    for (let i = 0; i < 4; i++) { const t = (await s.next("q"))!; order.push(t.tenant); t.done(result); }
+    for (let i = 0; i < 4; i++) {
+      const t = (await s.next("q"))!;
+      order.push(t.tenant);
+      t.done(result);
+    }
     await Promise.all(done);
     expect(order).toEqual(["a", "b", "a", "a"]);
   });
   it("refuses a tenant whose queue is full, and nobody else", async () => {
     const s = scheduler(1);
     const waiting = s.enqueue("a", job, soon());
-    await expect(s.enqueue("a", job, soon())).rejects.toThrow("too many outstanding requests: 1 are waiting; the limit is 1");
+    await expect(s.enqueue("a", job, soon())).rejects.toThrow(
+      "too many outstanding requests: 1 are waiting; the limit is 1",
+    );
     const other = s.enqueue("b", job, soon());
     for (let i = 0; i < 2; i++) (await s.next("q"))!.done(result);
     await Promise.all([waiting, other]);
@@ -29,8 +46,13 @@ describe("query scheduler", () => {
   it("skips expired and cancelled queries without costing the tenant its turn", async () => {
     const s = scheduler(10);
     const abort = new AbortController();
-    const late = s.enqueue("a", job, Date.now() - 1), gone = s.enqueue("a", job, soon(), abort.signal), good = s.enqueue("a", job, soon());
-    const failures = Promise.all([expect(late).rejects.toThrow("deadline"), expect(gone).rejects.toThrow("canceled")]);
+    const late = s.enqueue("a", job, Date.now() - 1),
+      gone = s.enqueue("a", job, soon(), abort.signal),
+      good = s.enqueue("a", job, soon());
+    const failures = Promise.all([
+      expect(late).rejects.toThrow("deadline"),
+      expect(gone).rejects.toThrow("canceled"),
+    ]);
     abort.abort();
     (await s.next("q"))!.done(result);
     await expect(good).resolves.toBe(result);
@@ -46,17 +68,28 @@ describe("query scheduler", () => {
   it("gives a tenant that waits every second turn while another floods, however many parts the other's queries have", async () => {
     const s = scheduler(100);
     const order: string[] = [];
-    const parts = (query: string, n: number): Promise<unknown>[] => Array.from({ length: n }, (_, part) => s.enqueue("flood", { ...job, of: { query, part } }, soon()));
+    const parts = (query: string, n: number): Promise<unknown>[] =>
+      Array.from({ length: n }, (_, part) => s.enqueue("flood", { ...job, of: { query, part } }, soon()));
     const all = [...parts("x", 40), ...parts("y", 40)];
     // The other tenant asks three times, one after the other, while the flood is being served.
-    let asked = 0, waitedLongest = 0, waiting = 0;
-    const ask = (): Promise<unknown> => { asked++; return s.enqueue("calm", job, soon()); };
+    let asked = 0,
+      waitedLongest = 0,
+      waiting = 0;
+    const ask = (): Promise<unknown> => {
+      asked++;
+      return s.enqueue("calm", job, soon());
+    };
     let calm = ask();
     for (let i = 0; i < 83; i++) {
       const t = (await s.next("q"))!;
       order.push(t.tenant);
       t.done(result);
-      if (t.tenant === "calm") { await calm; waitedLongest = Math.max(waitedLongest, waiting); waiting = 0; if (asked < 3) calm = ask(); } else if (asked <= 3) waiting++;
+      if (t.tenant === "calm") {
+        await calm;
+        waitedLongest = Math.max(waitedLongest, waiting);
+        waiting = 0;
+        if (asked < 3) calm = ask();
+      } else if (asked <= 3) waiting++;
     }
     await Promise.all(all);
     expect(order.filter((t) => t === "calm")).toHaveLength(3);
@@ -65,16 +98,28 @@ describe("query scheduler", () => {
   it("counts a query in parts once: those that follow the first are never refused, another query is", async () => {
     const s = scheduler(2);
     const of = (query: string, part: number): QueryJob => ({ ...job, of: { query, part } });
-    const waiting = [s.enqueue("a", of("x", 0), soon()), ...Array.from({ length: 20 }, (_, i) => s.enqueue("a", of("x", i + 1), soon())), s.enqueue("a", of("y", 0), soon())];
-    await expect(s.enqueue("a", of("z", 0), soon())).rejects.toThrow("too many outstanding requests: 2 are waiting; the limit is 2");
+    const waiting = [
+      s.enqueue("a", of("x", 0), soon()),
+      ...Array.from({ length: 20 }, (_, i) => s.enqueue("a", of("x", i + 1), soon())),
+      s.enqueue("a", of("y", 0), soon()),
+    ];
+    await expect(s.enqueue("a", of("z", 0), soon())).rejects.toThrow(
+      "too many outstanding requests: 2 are waiting; the limit is 2",
+    );
     for (let i = 0; i < 22; i++) (await s.next("q"))!.done(result);
     await Promise.all(waiting);
   });
   it("keeps a tenant's queries with its few queriers, the same ones; another takes the place of one that was lost", async () => {
     const s = scheduler(100, 2);
-    const queriers = ["q0", "q1", "q2", "q3", "q4"], took = new Map<string, number>();
+    const queriers = ["q0", "q1", "q2", "q3", "q4"],
+      took = new Map<string, number>();
     const abort = new AbortController();
-    const work = queriers.map(async (q) => { for (let t; (t = await s.next(q, abort.signal)); ) { took.set(q, (took.get(q) ?? 0) + 1); t.done(result); } });
+    const work = queriers.map(async (q) => {
+      for (let t; (t = await s.next(q, abort.signal)); ) {
+        took.set(q, (took.get(q) ?? 0) + 1);
+        t.done(result);
+      }
+    });
     for (let i = 0; i < 50; i++) await s.enqueue("a", job, soon());
     const mine = [...took.keys()].sort();
     expect(mine).toHaveLength(2);
@@ -86,7 +131,11 @@ describe("query scheduler", () => {
     abort.abort();
     await Promise.all(work);
     const others = new Set<string>();
-    for (const tenant of ["b", "c", "d", "e", "f", "g", "h", "i"]) for (const q of queriers) { s.heard(q); if (s.serves(q, tenant)) others.add(q); }
+    for (const tenant of ["b", "c", "d", "e", "f", "g", "h", "i"])
+      for (const q of queriers) {
+        s.heard(q);
+        if (s.serves(q, tenant)) others.add(q);
+      }
     expect(others.size).toBe(5); // tenants are spread
   });
 });

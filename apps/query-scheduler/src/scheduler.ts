@@ -3,8 +3,13 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { JobResult, QueryJob, TakenJob } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
 
-interface Queued extends TakenJob { queuedAt: number }
-interface Waiting { querier: string; take: (t: TakenJob | undefined) => void }
+interface Queued extends TakenJob {
+  queuedAt: number;
+}
+interface Waiting {
+  querier: string;
+  take: (t: TakenJob | undefined) => void;
+}
 
 export interface SchedulerConfig {
   /** queries of a tenant that may wait; parts of one count once */
@@ -18,7 +23,8 @@ export interface SchedulerConfig {
 /** A querier that waits is heard of at least as often. */
 const HEARD_MS = 15_000;
 /** How long an empty queue is shown after its tenant asked; anybody may name a tenant, so that no more are remembered. */
-const SHOWN_MS = 300_000, MAX_TENANTS_SHOWN = 10_000;
+const SHOWN_MS = 300_000,
+  MAX_TENANTS_SHOWN = 10_000;
 const FOREVER = new AbortController().signal;
 
 /**
@@ -44,30 +50,64 @@ export class QueryScheduler {
     this.base = base;
     base.metrics.gauge("pyroscope_query_scheduler_queue_length", "Queries waiting.", ["user"], (g) => {
       const since = performance.now() - SHOWN_MS;
-      for (const [t, at] of this.tenants) { if (at < since) this.tenants.delete(t); else g.set({ user: t }, 0); }
+      for (const [t, at] of this.tenants) {
+        if (at < since) this.tenants.delete(t);
+        else g.set({ user: t }, 0);
+      }
       for (const [t, q] of this.queues) g.set({ user: t }, q.length);
     });
-    base.metrics.gauge("pyroscope_query_scheduler_connected_querier_clients", "Querier workers waiting for a query.", [], (g) => { g.set(this.waiting.length); });
+    base.metrics.gauge(
+      "pyroscope_query_scheduler_connected_querier_clients",
+      "Querier workers waiting for a query.",
+      [],
+      (g) => {
+        g.set(this.waiting.length);
+      },
+    );
   }
 
-  start(): Promise<void> { this.closed = false; return Promise.resolve(); }
+  start(): Promise<void> {
+    this.closed = false;
+    return Promise.resolve();
+  }
 
   /** Queues a query, or a part of one, and resolves with its result. */
-  enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal: AbortSignal = FOREVER): Promise<JobResult> {
-    if (this.closed) return Promise.reject(new CinderblockError("unavailable", "the query-scheduler is shutting down"));
+  enqueue(
+    tenant: string,
+    job: QueryJob,
+    deadlineMs: number,
+    signal: AbortSignal = FOREVER,
+  ): Promise<JobResult> {
+    if (this.closed)
+      return Promise.reject(new CinderblockError("unavailable", "the query-scheduler is shutting down"));
     const queue = this.queues.get(tenant) ?? [];
-    if (this.tenants.size < MAX_TENANTS_SHOWN || this.tenants.has(tenant)) this.tenants.set(tenant, performance.now());
+    if (this.tenants.size < MAX_TENANTS_SHOWN || this.tenants.has(tenant))
+      this.tenants.set(tenant, performance.now());
     const { maxOutstanding } = this.config;
     if ((job.of?.part ?? 0) === 0) {
       const waiting = wholeQueries(queue);
       if (waiting >= maxOutstanding) {
-        this.base.metrics.counter("pyroscope_query_scheduler_discarded_requests_total", "Queries refused because their tenant's queue was full.", ["user"]).inc({ user: tenant });
-        return Promise.reject(new CinderblockError("limit", `too many outstanding requests: ${waiting} are waiting; the limit is ${maxOutstanding} (-query-scheduler.max-outstanding-requests-per-tenant)`));
+        this.base.metrics
+          .counter(
+            "pyroscope_query_scheduler_discarded_requests_total",
+            "Queries refused because their tenant's queue was full.",
+            ["user"],
+          )
+          .inc({ user: tenant });
+        return Promise.reject(
+          new CinderblockError(
+            "limit",
+            `too many outstanding requests: ${waiting} are waiting; the limit is ${maxOutstanding} (-query-scheduler.max-outstanding-requests-per-tenant)`,
+          ),
+        );
       }
     }
     return new Promise((done, fail) => {
       queue.push({ tenant, job, deadlineMs, queuedAt: performance.now(), done, fail, signal });
-      if (!this.queues.has(tenant)) { this.queues.set(tenant, queue); this.turns.push(tenant); }
+      if (!this.queues.has(tenant)) {
+        this.queues.set(tenant, queue);
+        this.turns.push(tenant);
+      }
       this.dispatch();
     });
   }
@@ -77,7 +117,13 @@ export class QueryScheduler {
     if (this.closed || signal?.aborted) return Promise.resolve(undefined);
     this.heard(querier);
     return new Promise((resolve) => {
-      const w: Waiting = { querier, take: (t) => { signal?.removeEventListener("abort", leave); resolve(t); } };
+      const w: Waiting = {
+        querier,
+        take: (t) => {
+          signal?.removeEventListener("abort", leave);
+          resolve(t);
+        },
+      };
       const leave = (): void => {
         const at = this.waiting.indexOf(w);
         if (at >= 0) this.waiting.splice(at, 1);
@@ -89,7 +135,9 @@ export class QueryScheduler {
     });
   }
 
-  heard(querier: string): void { this.queriers.set(querier, performance.now()); }
+  heard(querier: string): void {
+    this.queriers.set(querier, performance.now());
+  }
   lost(querier: string): void {
     this.queriers.delete(querier);
     this.dispatch();
@@ -105,35 +153,56 @@ export class QueryScheduler {
     const rank = (q: string): number => fnv1a(Buffer.from(`${tenant}/${q}`));
     const mine = rank(querier);
     let before = 0;
-    for (const q of this.queriers.keys()) { const r = rank(q); if (r > mine || (r === mine && q < querier)) before++; }
+    for (const q of this.queriers.keys()) {
+      const r = rank(q);
+      if (r > mine || (r === mine && q < querier)) before++;
+    }
     return before < most;
   }
 
   private dispatch(): void {
     // Tenants whose queriers are all busy keep their turn, and their place in the order.
-    for (let k = 0; this.waiting.length > 0 && k < this.turns.length;) {
+    for (let k = 0; this.waiting.length > 0 && k < this.turns.length; ) {
       const tenant = this.turns[k]!;
       const at = this.waiting.findIndex((w) => this.serves(w.querier, tenant));
-      if (at < 0) { k++; continue; }
+      if (at < 0) {
+        k++;
+        continue;
+      }
       this.turns.splice(k, 1);
       const queue = this.queues.get(tenant)!;
       let item: Queued | undefined;
       // Expired and cancelled queries are skipped without costing the tenant its turn.
       while ((item = queue.shift())) {
-        if (item.signal.aborted) { item.fail(new CinderblockError("canceled", "context canceled")); continue; }
-        if (item.deadlineMs <= Date.now()) { item.fail(new CinderblockError("deadline", "context deadline exceeded")); continue; }
+        if (item.signal.aborted) {
+          item.fail(new CinderblockError("canceled", "context canceled"));
+          continue;
+        }
+        if (item.deadlineMs <= Date.now()) {
+          item.fail(new CinderblockError("deadline", "context deadline exceeded"));
+          continue;
+        }
         break;
       }
-      if (queue.length > 0) this.turns.push(tenant); else this.queues.delete(tenant);
+      if (queue.length > 0) this.turns.push(tenant);
+      else this.queues.delete(tenant);
       if (!item) continue;
-      this.base.metrics.histogram("pyroscope_query_scheduler_queue_duration_seconds", "Time a query waited.", [], [0.001, 0.01, 0.1, 1, 10]).observe((performance.now() - item.queuedAt) / 1000);
+      this.base.metrics
+        .histogram(
+          "pyroscope_query_scheduler_queue_duration_seconds",
+          "Time a query waited.",
+          [],
+          [0.001, 0.01, 0.1, 1, 10],
+        )
+        .observe((performance.now() - item.queuedAt) / 1000);
       this.waiting.splice(at, 1)[0]!.take(item);
     }
   }
 
   stop(): Promise<void> {
     this.closed = true;
-    for (const q of this.queues.values()) for (const i of q) i.fail(new CinderblockError("unavailable", "the query-scheduler is shutting down"));
+    for (const q of this.queues.values())
+      for (const i of q) i.fail(new CinderblockError("unavailable", "the query-scheduler is shutting down"));
     this.queues.clear();
     this.turns = [];
     for (const w of this.waiting.splice(0)) w.take(undefined);
@@ -145,6 +214,8 @@ export class QueryScheduler {
 function wholeQueries(queue: readonly Queued[]): number {
   const seen = new Set<string>();
   let alone = 0;
-  for (const { job } of queue) if (job.of) seen.add(job.of.query); else alone++;
+  for (const { job } of queue)
+    if (job.of) seen.add(job.of.query);
+    else alone++;
   return seen.size + alone;
 }

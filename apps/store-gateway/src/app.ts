@@ -10,7 +10,8 @@ export const storeGateway: Component<typeof storeSchema> = {
   name: "store-gateway",
   schema: storeSchema,
   async wire(config, process) {
-    const bucket = await process.resources.bucket(), store = new StoreGateway(storeConfigOf(config), bucket, process.addPool(), process.base);
+    const bucket = await process.resources.bucket(),
+      store = new StoreGateway(storeConfigOf(config), bucket, process.addPool(), process.base);
     const me = process.member(STORES, 1);
     process.view(STORES);
     process.add(me, store);

@@ -6,5 +6,12 @@ import { TenantSettings } from "./settings.ts";
 export const tenantSettings: Component<typeof commonSchema> = {
   name: "tenant-settings",
   schema: commonSchema,
-  async wire(config, process) { process.serve(settingsRpc(new TenantSettings(await process.resources.bucket(), process.base.now), config.multitenancy)); },
+  async wire(config, process) {
+    process.serve(
+      settingsRpc(
+        new TenantSettings(await process.resources.bucket(), process.base.now),
+        config.multitenancy,
+      ),
+    );
+  },
 };

@@ -6,14 +6,26 @@ import type { TenantSettings } from "./settings.ts";
 
 /** settings.v1.SettingsService. */
 export function settingsRpc(settings: TenantSettings, multitenancy: boolean): Routes {
-  const tenant = (context: HandlerContext): string => tenantForWrite(context.requestHeader.get("x-scope-orgid") ?? undefined, multitenancy);
+  const tenant = (context: HandlerContext): string =>
+    tenantForWrite(context.requestHeader.get("x-scope-orgid") ?? undefined, multitenancy);
   return {
     connect: (router) => {
       router.service(SettingsService, {
-        async get(_r, context) { return { settings: (await settings.all(tenant(context))).map((s) => ({ ...s, modifiedAt: BigInt(s.modifiedAt) })) }; },
+        async get(_r, context) {
+          return {
+            settings: (await settings.all(tenant(context))).map((s) => ({
+              ...s,
+              modifiedAt: BigInt(s.modifiedAt),
+            })),
+          };
+        },
         async set(r, context) {
           if (!r.setting) throw invalid("no setting values provided");
-          const s = await settings.set(tenant(context), { name: r.setting.name, value: r.setting.value, modifiedAt: Number(r.setting.modifiedAt) });
+          const s = await settings.set(tenant(context), {
+            name: r.setting.name,
+            value: r.setting.value,
+            modifiedAt: Number(r.setting.modifiedAt),
+          });
           return { setting: { ...s, modifiedAt: BigInt(s.modifiedAt) } };
         },
         async delete(r, context) {

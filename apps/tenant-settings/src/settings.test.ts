@@ -10,16 +10,30 @@ describe("tenant settings", () => {
 
   it("are kept in v1's object, by tenant and name", async () => {
     const { s, bucket } = open();
-    await Promise.all([s.set("a", { name: "z", value: "1", modifiedAt: 0 }), s.set("a", { name: "b", value: "2", modifiedAt: 7000 }), s.set("other", { name: "z", value: "3", modifiedAt: 1 })]);
-    expect(await s.all("a")).toEqual([{ name: "b", value: "2", modifiedAt: 7000 }, { name: "z", value: "1", modifiedAt: 5000 }]);
-    expect(JSON.parse(Buffer.from(await bucket.get("tenant_settings.json")).toString())).toEqual({ a: { z: { name: "z", value: "1", modifiedAt: 5000 }, b: { name: "b", value: "2", modifiedAt: 7000 } }, other: { z: { name: "z", value: "3", modifiedAt: 1 } } });
+    await Promise.all([
+      s.set("a", { name: "z", value: "1", modifiedAt: 0 }),
+      s.set("a", { name: "b", value: "2", modifiedAt: 7000 }),
+      s.set("other", { name: "z", value: "3", modifiedAt: 1 }),
+    ]);
+    expect(await s.all("a")).toEqual([
+      { name: "b", value: "2", modifiedAt: 7000 },
+      { name: "z", value: "1", modifiedAt: 5000 },
+    ]);
+    expect(JSON.parse(Buffer.from(await bucket.get("tenant_settings.json")).toString())).toEqual({
+      a: { z: { name: "z", value: "1", modifiedAt: 5000 }, b: { name: "b", value: "2", modifiedAt: 7000 } },
+      other: { z: { name: "z", value: "3", modifiedAt: 1 } },
+    });
     expect(await s.all("nobody")).toEqual([]);
   });
   it("refuse what is older than what is stored, and what has no name", async () => {
     const { s } = open();
     await s.set("a", { name: "x", value: "new", modifiedAt: 200 });
-    await expect(s.set("a", { name: "x", value: "old", modifiedAt: 100 })).rejects.toMatchObject({ kind: "conflict" });
-    await expect(s.set("a", { name: "x", value: "same time", modifiedAt: 200 })).resolves.toMatchObject({ value: "same time" });
+    await expect(s.set("a", { name: "x", value: "old", modifiedAt: 100 })).rejects.toMatchObject({
+      kind: "conflict",
+    });
+    await expect(s.set("a", { name: "x", value: "same time", modifiedAt: 200 })).resolves.toMatchObject({
+      value: "same time",
+    });
     expect(() => s.set("a", { name: "", value: "", modifiedAt: 0 })).toThrow("no setting name provided");
     expect(() => s.set("a", { name: "x".repeat(513), value: "", modifiedAt: 0 })).toThrow("the limit is 512");
   });
@@ -27,7 +41,11 @@ describe("tenant settings", () => {
     const { s } = open();
     await s.set("a", { name: "__proto__", value: "v", modifiedAt: 0 });
     await s.set("__proto__", { name: "polluted", value: "v", modifiedAt: 0 });
-    expect([(await s.all("a")).map((x) => x.name), (await s.all("__proto__")).map((x) => x.name), "polluted" in {}]).toEqual([["__proto__"], ["polluted"], false]);
+    expect([
+      (await s.all("a")).map((x) => x.name),
+      (await s.all("__proto__")).map((x) => x.name),
+      "polluted" in {},
+    ]).toEqual([["__proto__"], ["polluted"], false]);
     await s.delete("a", "x");
     await s.delete("a", "__proto__");
     expect(await s.all("a")).toEqual([]);
@@ -35,7 +53,9 @@ describe("tenant settings", () => {
   it("say when the object is broken, and leave it", async () => {
     const { s, bucket } = open();
     await bucket.put("tenant_settings.json", Buffer.from("{"));
-    await expect(s.set("a", { name: "x", value: "", modifiedAt: 0 })).rejects.toMatchObject({ kind: "corrupt" });
+    await expect(s.set("a", { name: "x", value: "", modifiedAt: 0 })).rejects.toMatchObject({
+      kind: "corrupt",
+    });
     expect(Buffer.from(await bucket.get("tenant_settings.json")).toString()).toBe("{");
   });
 });

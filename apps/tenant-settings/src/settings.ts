@@ -1,12 +1,18 @@
 import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 
-export interface Setting { name: string; value: string; /** milliseconds since the epoch */ modifiedAt: number }
+export interface Setting {
+  name: string;
+  value: string;
+  /** milliseconds since the epoch */
+  modifiedAt: number;
+}
 /** v1's object at the root of the bucket: tenant -> name -> setting. Maps, since both are texts that callers choose. */
 type Document = Map<string, Map<string, Setting>>;
 
 const OBJECT = "tenant_settings.json";
-const MAX_NAME = 512, MAX_VALUE = 1 << 20;
+const MAX_NAME = 512,
+  MAX_VALUE = 1 << 20;
 
 /** Settings of all tenants, in one object. Changes of this process come one after the other. */
 export class TenantSettings {
@@ -14,38 +20,77 @@ export class TenantSettings {
   private readonly now: () => number;
   private last: Promise<unknown> = Promise.resolve();
 
-  constructor(bucket: Bucket, now: () => number) { this.bucket = bucket; this.now = now; }
+  constructor(bucket: Bucket, now: () => number) {
+    this.bucket = bucket;
+    this.now = now;
+  }
 
   private async read(): Promise<Document> {
     let bytes: Uint8Array;
-    try { bytes = await this.bucket.get(OBJECT); } catch (err) { if (kindOf(err) === "not-found") return new Map(); throw err; }
-    try { return new Map(Object.entries(JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<string, Record<string, Setting>>).map(([tenant, own]) => [tenant, new Map(Object.entries(own))])); } catch (err) { throw new CinderblockError("corrupt", `${OBJECT} in the bucket is no JSON: ${(err as Error).message}; restore it or delete it`, { cause: err }); }
+    try {
+      bytes = await this.bucket.get(OBJECT);
+    } catch (err) {
+      if (kindOf(err) === "not-found") return new Map();
+      throw err;
+    }
+    try {
+      return new Map(
+        Object.entries(
+          JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<string, Record<string, Setting>>,
+        ).map(([tenant, own]) => [tenant, new Map(Object.entries(own))]),
+      );
+    } catch (err) {
+      throw new CinderblockError(
+        "corrupt",
+        `${OBJECT} in the bucket is no JSON: ${(err as Error).message}; restore it or delete it`,
+        { cause: err },
+      );
+    }
   }
 
   /** Reads, changes and writes, without another change between. */
   private change<T>(work: (d: Document) => { result: T; changed: boolean }): Promise<T> {
-    const next = this.last.catch(() => undefined).then(async () => {
-      const d = await this.read();
-      const { result, changed } = work(d);
-      if (changed) await this.bucket.put(OBJECT, Buffer.from(JSON.stringify(Object.fromEntries([...d].map(([tenant, own]) => [tenant, Object.fromEntries(own)])))));
-      return result;
-    });
+    const next = this.last
+      .catch(() => undefined)
+      .then(async () => {
+        const d = await this.read();
+        const { result, changed } = work(d);
+        if (changed)
+          await this.bucket.put(
+            OBJECT,
+            Buffer.from(
+              JSON.stringify(
+                Object.fromEntries([...d].map(([tenant, own]) => [tenant, Object.fromEntries(own)])),
+              ),
+            ),
+          );
+        return result;
+      });
     this.last = next;
     return next;
   }
 
   /** All settings of a tenant, by name. */
-  async all(tenant: string): Promise<Setting[]> { return [...((await this.read()).get(tenant)?.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1)); }
+  async all(tenant: string): Promise<Setting[]> {
+    return [...((await this.read()).get(tenant)?.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
 
   /** @throws `conflict` when a newer value is stored */
   set(tenant: string, given: Setting): Promise<Setting> {
     if (given.name === "") throw invalid("no setting name provided");
-    if (given.name.length > MAX_NAME) throw invalid(`the setting's name has ${given.name.length} characters; the limit is ${MAX_NAME}`);
-    if (given.value.length > MAX_VALUE) throw invalid(`the setting's value has ${given.value.length} characters; the limit is ${MAX_VALUE}`);
+    if (given.name.length > MAX_NAME)
+      throw invalid(`the setting's name has ${given.name.length} characters; the limit is ${MAX_NAME}`);
+    if (given.value.length > MAX_VALUE)
+      throw invalid(`the setting's value has ${given.value.length} characters; the limit is ${MAX_VALUE}`);
     const setting = { ...given, modifiedAt: given.modifiedAt > 0 ? given.modifiedAt : this.now() };
     return this.change((d) => {
-      const own = d.get(tenant) ?? new Map<string, Setting>(), known = own.get(setting.name);
-      if (known && known.modifiedAt > setting.modifiedAt) throw new CinderblockError("conflict", `failed to update ${JSON.stringify(setting.name)}: newer update already written (${known.modifiedAt} after ${setting.modifiedAt})`);
+      const own = d.get(tenant) ?? new Map<string, Setting>(),
+        known = own.get(setting.name);
+      if (known && known.modifiedAt > setting.modifiedAt)
+        throw new CinderblockError(
+          "conflict",
+          `failed to update ${JSON.stringify(setting.name)}: newer update already written (${known.modifiedAt} after ${setting.modifiedAt})`,
+        );
       d.set(tenant, own.set(setting.name, setting));
       return { result: setting, changed: true };
     });

@@ -1,8 +1,25 @@
-import { type CallTree, callTreeOfLevels, collapseRecursion, decodeCallTree, decodeNeighbours, type Flame, invert, layout } from "@cinderblock/flame";
+import {
+  type CallTree,
+  callTreeOfLevels,
+  collapseRecursion,
+  decodeCallTree,
+  decodeNeighbours,
+  type Flame,
+  invert,
+  layout,
+} from "@cinderblock/flame";
 
 /** Decodes and lays out off the main thread; columns come back as transferables. */
-export type FlameSource = { kind: "tree"; bytes: ArrayBuffer } | { kind: "neighbours"; bytes: ArrayBuffer } | { kind: "levels"; names: string[]; levels: number[][]; double?: boolean };
-export interface FlameJob { id: number; source: FlameSource; collapsed: boolean; inverted: boolean }
+export type FlameSource =
+  | { kind: "tree"; bytes: ArrayBuffer }
+  | { kind: "neighbours"; bytes: ArrayBuffer }
+  | { kind: "levels"; names: string[]; levels: number[][]; double?: boolean };
+export interface FlameJob {
+  id: number;
+  source: FlameSource;
+  collapsed: boolean;
+  inverted: boolean;
+}
 export type FlameDone = { id: number; flames: Flame[] } | { id: number; error: string };
 
 /** Inverted branches narrower than this are cut off: half a pixel of a wide screen. */
@@ -18,14 +35,30 @@ function treesOf(source: FlameSource): CallTree[] {
 
 self.onmessage = (event: MessageEvent<FlameJob>): void => {
   const { id, source, collapsed, inverted } = event.data;
-  const post = (done: FlameDone, transfer: Transferable[]): void => { (self as unknown as Worker).postMessage(done, transfer); };
+  const post = (done: FlameDone, transfer: Transferable[]): void => {
+    (self as unknown as Worker).postMessage(done, transfer);
+  };
   try {
     const trees = treesOf(source);
     const flames = trees.map((t) => {
       const c = collapsed ? collapseRecursion(t) : t;
       return layout(inverted ? invert(c, MIN_SHARE) : c);
     });
-    const columns = flames.flatMap((f) => [f.x, f.width, f.total, f.self, f.name, f.parent, f.firstChild, f.children, f.count, f.rowStart, ...(f.baseTotal ? [f.baseTotal, f.baseSelf!] : [])]);
+    const columns = flames.flatMap((f) => [
+      f.x,
+      f.width,
+      f.total,
+      f.self,
+      f.name,
+      f.parent,
+      f.firstChild,
+      f.children,
+      f.count,
+      f.rowStart,
+      ...(f.baseTotal ? [f.baseTotal, f.baseSelf!] : []),
+    ]);
     post({ id, flames }, [...new Set(columns.map((c) => c.buffer as ArrayBuffer))]);
-  } catch (err) { post({ id, error: (err as Error).message }, []); }
+  } catch (err) {
+    post({ id, error: (err as Error).message }, []);
+  }
 };

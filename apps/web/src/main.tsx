@@ -9,7 +9,21 @@ import "./styles.css";
 
 applyTheme(savedTheme());
 // A refused question stays refused: only what may pass by itself is asked again, once.
-const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 60_000, refetchOnWindowFocus: false, retry: (n, err) => n < 1 && err instanceof ApiError && (err.status === 503 || err.status === 0) } } });
+const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 60_000,
+      refetchOnWindowFocus: false,
+      retry: (n, err) => n < 1 && err instanceof ApiError && (err.status === 503 || err.status === 0),
+    },
+  },
+});
 createRoot(document.getElementById("app")!).render(
-  <QueryClientProvider client={queries}><Opened><AppProvider><Shell /></AppProvider></Opened></QueryClientProvider>,
+  <QueryClientProvider client={queries}>
+    <Opened>
+      <AppProvider>
+        <Shell />
+      </AppProvider>
+    </Opened>
+  </QueryClientProvider>,
 );

@@ -4,15 +4,25 @@ export class Deferred<T> {
   resolve!: (value: T) => void;
   reject!: (reason: unknown) => void;
   constructor() {
-    this.promise = new Promise<T>((resolve, reject) => { this.resolve = resolve; this.reject = reject; });
+    this.promise = new Promise<T>((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
   }
 }
 
 /** Resolves after `ms`, or at once when the signal aborts. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted) { resolve(); return; }
-    const done = (): void => { clearTimeout(timer); signal?.removeEventListener("abort", done); resolve(); };
+    if (signal?.aborted) {
+      resolve();
+      return;
+    }
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
     const timer = setTimeout(done, ms);
     signal?.addEventListener("abort", done, { once: true });
   });
@@ -20,5 +30,7 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
 
 /** Lets other work of this thread run before going on. */
 export function yieldToLoop(): Promise<void> {
-  return new Promise((resolve) => { setImmediate(resolve); });
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }

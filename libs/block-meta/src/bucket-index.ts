@@ -4,24 +4,48 @@ import { CorruptError } from "@cinderblock/errors";
 import { secondsToken, stringifyWithSeconds } from "./meta.ts";
 import { isUlid } from "./ulid.ts";
 
-export interface BucketIndexBlock { ulid: string; minTimeMs: number; maxTimeMs: number; uploadedAtS: number; shardId: string; level: number }
-export interface BucketIndexMark { ulid: string; deletionTimeS: number }
+export interface BucketIndexBlock {
+  ulid: string;
+  minTimeMs: number;
+  maxTimeMs: number;
+  uploadedAtS: number;
+  shardId: string;
+  level: number;
+}
+export interface BucketIndexMark {
+  ulid: string;
+  deletionTimeS: number;
+}
 
 /** `bucket-index.json.gz`: the complete blocks of a tenant and their deletion marks. Format: docs/formats/bucket-index.md */
-export interface BucketIndex { version: number; blocks: BucketIndexBlock[]; marks: BucketIndexMark[]; updatedAtS: number }
+export interface BucketIndex {
+  version: number;
+  blocks: BucketIndexBlock[];
+  marks: BucketIndexMark[];
+  updatedAtS: number;
+}
 
 export const BUCKET_INDEX_VERSION = 3;
 
 export function encodeBucketIndex(index: BucketIndex): Uint8Array {
-  return gzipSync(stringifyWithSeconds({
-    version: index.version,
-    blocks: index.blocks.map((b) => ({
-      block_id: b.ulid, min_time: secondsToken(b.minTimeMs), max_time: secondsToken(b.maxTimeMs), uploaded_at: b.uploadedAtS,
-      compactor_shard_id: b.shardId === "" ? undefined : b.shardId, compaction_level: b.level || undefined,
-    })),
-    block_deletion_marks: index.marks.map((m) => ({ block_id: m.ulid, deletion_time: m.deletionTimeS })),
-    updated_at: index.updatedAtS,
-  }, undefined));
+  return gzipSync(
+    stringifyWithSeconds(
+      {
+        version: index.version,
+        blocks: index.blocks.map((b) => ({
+          block_id: b.ulid,
+          min_time: secondsToken(b.minTimeMs),
+          max_time: secondsToken(b.maxTimeMs),
+          uploaded_at: b.uploadedAtS,
+          compactor_shard_id: b.shardId === "" ? undefined : b.shardId,
+          compaction_level: b.level || undefined,
+        })),
+        block_deletion_marks: index.marks.map((m) => ({ block_id: m.ulid, deletion_time: m.deletionTimeS })),
+        updated_at: index.updatedAtS,
+      },
+      undefined,
+    ),
+  );
 }
 
 const MAX_INDEX_BYTES = 256 << 20;
@@ -29,33 +53,70 @@ const MAX_INDEX_BYTES = 256 << 20;
 export function decodeBucketIndex(bytes: Uint8Array, file = "bucket-index.json.gz"): BucketIndex {
   let json: Record<string, unknown>;
   try {
-    json = JSON.parse(decodeUtf8(gunzipSync(bytes, { maxOutputLength: MAX_INDEX_BYTES }))) as Record<string, unknown>;
-  } catch (err) { throw new CorruptError(file, 0, "expected gzipped JSON", { cause: err }); }
-  const rows = (v: unknown): Record<string, unknown>[] => (Array.isArray(v) ? v.filter((x): x is Record<string, unknown> => x !== null && typeof x === "object") : []);
+    json = JSON.parse(decodeUtf8(gunzipSync(bytes, { maxOutputLength: MAX_INDEX_BYTES }))) as Record<
+      string,
+      unknown
+    >;
+  } catch (err) {
+    throw new CorruptError(file, 0, "expected gzipped JSON", { cause: err });
+  }
+  const rows = (v: unknown): Record<string, unknown>[] =>
+    Array.isArray(v)
+      ? v.filter((x): x is Record<string, unknown> => x !== null && typeof x === "object")
+      : [];
   const n = (v: unknown): number => (typeof v === "number" ? v : 0);
   return {
     version: n(json.version),
-    blocks: rows(json.blocks).filter((b) => isUlid(String(b.block_id))).map((b) => ({
-      ulid: String(b.block_id), minTimeMs: Math.round(n(b.min_time) * 1000), maxTimeMs: Math.round(n(b.max_time) * 1000),
-      uploadedAtS: n(b.uploaded_at), shardId: String(b.compactor_shard_id ?? ""), level: n(b.compaction_level),
+    blocks: rows(json.blocks)
+      .filter((b) => isUlid(String(b.block_id)))
+      .map((b) => ({
+        ulid: String(b.block_id),
+        minTimeMs: Math.round(n(b.min_time) * 1000),
+        maxTimeMs: Math.round(n(b.max_time) * 1000),
+        uploadedAtS: n(b.uploaded_at),
+        shardId: String(b.compactor_shard_id ?? ""),
+        level: n(b.compaction_level),
+      })),
+    marks: rows(json.block_deletion_marks).map((m) => ({
+      ulid: String(m.block_id),
+      deletionTimeS: n(m.deletion_time),
     })),
-    marks: rows(json.block_deletion_marks).map((m) => ({ ulid: String(m.block_id), deletionTimeS: n(m.deletion_time) })),
     updatedAtS: n(json.updated_at),
   };
 }
 
 /** `<ULID>/deletion-mark.json` and its copy under `markers/`. */
-export interface DeletionMark { id: string; version: 1; details: string; deletionTimeS: number }
+export interface DeletionMark {
+  id: string;
+  version: 1;
+  details: string;
+  deletionTimeS: number;
+}
 
 export function encodeDeletionMark(m: DeletionMark): string {
-  return JSON.stringify({ id: m.id, version: m.version, ...(m.details === "" ? {} : { details: m.details }), deletion_time: m.deletionTimeS });
+  return JSON.stringify({
+    id: m.id,
+    version: m.version,
+    ...(m.details === "" ? {} : { details: m.details }),
+    deletion_time: m.deletionTimeS,
+  });
 }
 
 export function decodeDeletionMark(bytes: Uint8Array, file = "deletion-mark.json"): DeletionMark {
   let json: Record<string, unknown>;
-  try { json = JSON.parse(decodeUtf8(bytes)) as Record<string, unknown>; } catch (err) { throw new CorruptError(file, 0, "expected JSON", { cause: err }); }
-  if (json.version !== 1) throw new CorruptError(file, 0, `expected version 1, found ${JSON.stringify(json.version)}`);
-  return { id: String(json.id), version: 1, details: String(json.details ?? ""), deletionTimeS: Number(json.deletion_time ?? 0) };
+  try {
+    json = JSON.parse(decodeUtf8(bytes)) as Record<string, unknown>;
+  } catch (err) {
+    throw new CorruptError(file, 0, "expected JSON", { cause: err });
+  }
+  if (json.version !== 1)
+    throw new CorruptError(file, 0, `expected version 1, found ${JSON.stringify(json.version)}`);
+  return {
+    id: String(json.id),
+    version: 1,
+    details: String(json.details ?? ""),
+    deletionTimeS: Number(json.deletion_time ?? 0),
+  };
 }
 
 /** `markers/<ULID>-no-compact-mark.json` -> ULID. */
@@ -64,20 +125,44 @@ export function uncompactedUlid(name: string): string | undefined {
   return m && isUlid(m[1]!) ? m[1] : undefined;
 }
 
-export function encodeNoCompactMark(m: { id: string; details: string; timeS: number; reason: "manual" | "index-size-exceeding" | "block-index-out-of-order-chunk" }): string {
-  return JSON.stringify({ id: m.id, version: 1, ...(m.details === "" ? {} : { details: m.details }), no_compact_time: m.timeS, reason: m.reason });
+export function encodeNoCompactMark(m: {
+  id: string;
+  details: string;
+  timeS: number;
+  reason: "manual" | "index-size-exceeding" | "block-index-out-of-order-chunk";
+}): string {
+  return JSON.stringify({
+    id: m.id,
+    version: 1,
+    ...(m.details === "" ? {} : { details: m.details }),
+    no_compact_time: m.timeS,
+    reason: m.reason,
+  });
 }
 
 /** `markers/tenant-deletion-mark.json`. */
-export interface TenantDeletionMark { deletionTimeS: number; finishedTimeS: number }
+export interface TenantDeletionMark {
+  deletionTimeS: number;
+  finishedTimeS: number;
+}
 
-export function encodeTenantDeletionMark(m: TenantDeletionMark): string { return JSON.stringify({ deletion_time: m.deletionTimeS, ...(m.finishedTimeS > 0 ? { finished_time: m.finishedTimeS } : {}) }); }
+export function encodeTenantDeletionMark(m: TenantDeletionMark): string {
+  return JSON.stringify({
+    deletion_time: m.deletionTimeS,
+    ...(m.finishedTimeS > 0 ? { finished_time: m.finishedTimeS } : {}),
+  });
+}
 
-export function decodeTenantDeletionMark(bytes: Uint8Array, file = "tenant-deletion-mark.json"): TenantDeletionMark {
+export function decodeTenantDeletionMark(
+  bytes: Uint8Array,
+  file = "tenant-deletion-mark.json",
+): TenantDeletionMark {
   try {
     const json = JSON.parse(decodeUtf8(bytes)) as { deletion_time?: unknown; finished_time?: unknown };
     return { deletionTimeS: Number(json.deletion_time ?? 0), finishedTimeS: Number(json.finished_time ?? 0) };
-  } catch (err) { throw new CorruptError(file, 0, "expected JSON", { cause: err }); }
+  } catch (err) {
+    throw new CorruptError(file, 0, "expected JSON", { cause: err });
+  }
 }
 
 /** `markers/<ULID>-deletion-mark.json` -> ULID. */

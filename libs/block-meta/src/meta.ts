@@ -2,8 +2,17 @@ import { decodeUtf8 } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 import { isUlid } from "./ulid.ts";
 
-export interface MetaFile { relPath: string; sizeBytes: number; parquet?: { numRowGroups?: number; numRows?: number }; tsdb?: { numSeries?: number } }
-export interface BlockParent { ulid: string; minTimeMs: number; maxTimeMs: number }
+export interface MetaFile {
+  relPath: string;
+  sizeBytes: number;
+  parquet?: { numRowGroups?: number; numRows?: number };
+  tsdb?: { numSeries?: number };
+}
+export interface BlockParent {
+  ulid: string;
+  minTimeMs: number;
+  maxTimeMs: number;
+}
 
 /** `meta.json`; times in milliseconds here, decimal seconds in the file. Format: docs/formats/meta-json.md */
 export interface BlockMeta {
@@ -12,7 +21,13 @@ export interface BlockMeta {
   maxTimeMs: number;
   stats: { numSamples: number; numSeries: number; numProfiles: number };
   files: MetaFile[];
-  compaction: { level: number; sources: string[]; parents: BlockParent[]; deletable?: boolean; hints?: string[] };
+  compaction: {
+    level: number;
+    sources: string[];
+    parents: BlockParent[];
+    deletable?: boolean;
+    hints?: string[];
+  };
   version: 1 | 2 | 3;
   labels: Record<string, string>;
   source: string;
@@ -26,64 +41,134 @@ export const LABEL_HOSTNAME = "__hostname__";
 export function secondsText(ms: number): string {
   const sign = ms < 0 ? "-" : "";
   const abs = Math.abs(ms);
-  const fraction = String(abs % 1000).padStart(3, "0").replace(/0+$/, "");
+  const fraction = String(abs % 1000)
+    .padStart(3, "0")
+    .replace(/0+$/, "");
   return `${sign}${Math.floor(abs / 1000)}${fraction === "" ? "" : `.${fraction}`}`;
 }
 
 /** JSON.parse turns the token into a double; rounding to the millisecond restores what was written. */
-function toMs(value: unknown): number | undefined { return typeof value === "number" && Number.isFinite(value) ? Math.round(value * 1000) : undefined; }
+function toMs(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isFinite(value) ? Math.round(value * 1000) : undefined;
+}
 
 /** Puts raw number tokens into JSON text: JSON.stringify would choose its own form. */
 const TOKEN = "\u0001ms:";
 export function stringifyWithSeconds(value: unknown, indent: string | undefined): string {
-  return JSON.stringify(value, undefined, indent).replace(/"\\u0001ms:(-?\d+)"/g, (_, ms: string) => secondsText(Number(ms)));
+  return JSON.stringify(value, undefined, indent).replace(/"\\u0001ms:(-?\d+)"/g, (_, ms: string) =>
+    secondsText(Number(ms)),
+  );
 }
-export function secondsToken(ms: number): string { return `${TOKEN}${ms}`; }
+export function secondsToken(ms: number): string {
+  return `${TOKEN}${ms}`;
+}
 
 export function encodeMeta(m: BlockMeta): string {
   const c = m.compaction;
-  return stringifyWithSeconds({
-    ulid: m.ulid, minTime: secondsToken(m.minTimeMs), maxTime: secondsToken(m.maxTimeMs),
-    stats: { numSamples: m.stats.numSamples || undefined, numSeries: m.stats.numSeries || undefined, numProfiles: m.stats.numProfiles || undefined },
-    files: m.files.length === 0 ? undefined : [...m.files].sort((a, b) => (a.relPath < b.relPath ? -1 : 1)).map((f) => ({ relPath: f.relPath, sizeBytes: f.sizeBytes || undefined, parquet: f.parquet, tsdb: f.tsdb })),
-    compaction: {
-      level: c.level, sources: c.sources.length > 0 ? c.sources : undefined,
-      parents: c.parents.length > 0 ? c.parents.map((p) => ({ ulid: p.ulid, minTime: secondsToken(p.minTimeMs), maxTime: secondsToken(p.maxTimeMs) })) : undefined,
-      deletable: c.deletable ? true : undefined, hints: c.hints && c.hints.length > 0 ? c.hints : undefined,
+  return stringifyWithSeconds(
+    {
+      ulid: m.ulid,
+      minTime: secondsToken(m.minTimeMs),
+      maxTime: secondsToken(m.maxTimeMs),
+      stats: {
+        numSamples: m.stats.numSamples || undefined,
+        numSeries: m.stats.numSeries || undefined,
+        numProfiles: m.stats.numProfiles || undefined,
+      },
+      files:
+        m.files.length === 0
+          ? undefined
+          : [...m.files]
+              .sort((a, b) => (a.relPath < b.relPath ? -1 : 1))
+              .map((f) => ({
+                relPath: f.relPath,
+                sizeBytes: f.sizeBytes || undefined,
+                parquet: f.parquet,
+                tsdb: f.tsdb,
+              })),
+      compaction: {
+        level: c.level,
+        sources: c.sources.length > 0 ? c.sources : undefined,
+        parents:
+          c.parents.length > 0
+            ? c.parents.map((p) => ({
+                ulid: p.ulid,
+                minTime: secondsToken(p.minTimeMs),
+                maxTime: secondsToken(p.maxTimeMs),
+              }))
+            : undefined,
+        deletable: c.deletable ? true : undefined,
+        hints: c.hints && c.hints.length > 0 ? c.hints : undefined,
+      },
+      version: m.version,
+      labels: m.labels,
+      source: m.source === "" ? undefined : m.source,
+      downsample: { resolution: m.downsampleResolution },
     },
-    version: m.version, labels: m.labels, source: m.source === "" ? undefined : m.source, downsample: { resolution: m.downsampleResolution },
-  }, "\t");
+    "\t",
+  );
 }
 
 type Json = Record<string, unknown>;
-const object = (v: unknown): Json => (v !== null && typeof v === "object" && !Array.isArray(v) ? (v as Json) : {});
+const object = (v: unknown): Json =>
+  v !== null && typeof v === "object" && !Array.isArray(v) ? (v as Json) : {};
 const array = (v: unknown): unknown[] => (Array.isArray(v) ? v : []);
 const count = (v: unknown): number => (typeof v === "number" && Number.isSafeInteger(v) && v >= 0 ? v : 0);
 
 export function decodeMeta(bytes: Uint8Array, file = "meta.json"): BlockMeta {
   let json: Json;
-  try { json = object(JSON.parse(decodeUtf8(bytes))); } catch (err) { throw new CorruptError(file, 0, "expected JSON", { cause: err }); }
+  try {
+    json = object(JSON.parse(decodeUtf8(bytes)));
+  } catch (err) {
+    throw new CorruptError(file, 0, "expected JSON", { cause: err });
+  }
   const ulid = String(json.ulid ?? "");
   if (!isUlid(ulid)) throw new CorruptError(file, 0, `expected a ULID, found ${JSON.stringify(json.ulid)}`);
   const version = json.version;
-  if (version !== 1 && version !== 2 && version !== 3) throw new CorruptError(file, 0, `expected version 1, 2 or 3, found ${JSON.stringify(version)}`);
-  const minTimeMs = toMs(json.minTime), maxTimeMs = toMs(json.maxTime);
-  if (minTimeMs === undefined || maxTimeMs === undefined) throw new CorruptError(file, 0, "expected minTime and maxTime in seconds");
-  const stats = object(json.stats), compaction = object(json.compaction);
+  if (version !== 1 && version !== 2 && version !== 3)
+    throw new CorruptError(file, 0, `expected version 1, 2 or 3, found ${JSON.stringify(version)}`);
+  const minTimeMs = toMs(json.minTime),
+    maxTimeMs = toMs(json.maxTime);
+  if (minTimeMs === undefined || maxTimeMs === undefined)
+    throw new CorruptError(file, 0, "expected minTime and maxTime in seconds");
+  const stats = object(json.stats),
+    compaction = object(json.compaction);
   const strings = (v: unknown): string[] => array(v).filter((s): s is string => typeof s === "string");
   return {
-    ulid, minTimeMs, maxTimeMs, version,
-    stats: { numSamples: count(stats.numSamples), numSeries: count(stats.numSeries), numProfiles: count(stats.numProfiles) },
-    files: array(json.files).map(object).map((f): MetaFile => ({
-      relPath: String(f.relPath ?? ""), sizeBytes: count(f.sizeBytes),
-      ...(f.parquet ? { parquet: object(f.parquet) } : {}), ...(f.tsdb ? { tsdb: object(f.tsdb) } : {}),
-    })),
+    ulid,
+    minTimeMs,
+    maxTimeMs,
+    version,
+    stats: {
+      numSamples: count(stats.numSamples),
+      numSeries: count(stats.numSeries),
+      numProfiles: count(stats.numProfiles),
+    },
+    files: array(json.files)
+      .map(object)
+      .map(
+        (f): MetaFile => ({
+          relPath: String(f.relPath ?? ""),
+          sizeBytes: count(f.sizeBytes),
+          ...(f.parquet ? { parquet: object(f.parquet) } : {}),
+          ...(f.tsdb ? { tsdb: object(f.tsdb) } : {}),
+        }),
+      ),
     compaction: {
-      level: count(compaction.level), sources: strings(compaction.sources),
-      parents: array(compaction.parents).map(object).map((p) => ({ ulid: String(p.ulid ?? ""), minTimeMs: toMs(p.minTime) ?? 0, maxTimeMs: toMs(p.maxTime) ?? 0 })),
-      ...(compaction.deletable === true ? { deletable: true } : {}), ...(compaction.hints ? { hints: strings(compaction.hints) } : {}),
+      level: count(compaction.level),
+      sources: strings(compaction.sources),
+      parents: array(compaction.parents)
+        .map(object)
+        .map((p) => ({
+          ulid: String(p.ulid ?? ""),
+          minTimeMs: toMs(p.minTime) ?? 0,
+          maxTimeMs: toMs(p.maxTime) ?? 0,
+        })),
+      ...(compaction.deletable === true ? { deletable: true } : {}),
+      ...(compaction.hints ? { hints: strings(compaction.hints) } : {}),
     },
     labels: Object.fromEntries(Object.entries(object(json.labels)).map(([k, v]) => [k, String(v)])),
-    source: String(json.source ?? ""), downsampleResolution: count(object(json.downsample).resolution),
+    source: String(json.source ?? ""),
+    downsampleResolution: count(object(json.downsample).resolution),
   };
 }

@@ -10,6 +10,10 @@ export function encodeShipper(uploaded: readonly string[]): string {
 export function decodeShipper(bytes: Uint8Array): string[] {
   try {
     const json = JSON.parse(decodeUtf8(bytes)) as { version?: unknown; uploaded?: unknown };
-    return json.version === 1 && Array.isArray(json.uploaded) ? json.uploaded.filter((u): u is string => typeof u === "string" && isUlid(u)) : [];
-  } catch { return []; } // the file is only a memory of what the bucket knows better
+    return json.version === 1 && Array.isArray(json.uploaded)
+      ? json.uploaded.filter((u): u is string => typeof u === "string" && isUlid(u))
+      : [];
+  } catch {
+    return [];
+  } // the file is only a memory of what the bucket knows better
 }

@@ -7,12 +7,20 @@ export function newUlid(timeMs: number): string {
   const random = randomFillSync(new Uint8Array(10));
   let time = timeMs;
   const out: string[] = new Array(26);
-  for (let i = 9; i >= 0; i--) { out[i] = ALPHABET[time % 32]!; time = Math.floor(time / 32); }
-  let acc = 0, bits = 0, at = 10;
+  for (let i = 9; i >= 0; i--) {
+    out[i] = ALPHABET[time % 32]!;
+    time = Math.floor(time / 32);
+  }
+  let acc = 0,
+    bits = 0,
+    at = 10;
   for (const b of random) {
     acc = (acc << 8) | b;
     bits += 8;
-    while (bits >= 5) { bits -= 5; out[at++] = ALPHABET[(acc >>> bits) & 31]!; }
+    while (bits >= 5) {
+      bits -= 5;
+      out[at++] = ALPHABET[(acc >>> bits) & 31]!;
+    }
   }
   return out.join("");
 }
@@ -24,11 +32,16 @@ export function ulidBefore(ulid: string): string {
   for (const c of ulid) value = value * 32n + BigInt(ALPHABET.indexOf(c));
   value -= BigInt(step);
   const out: string[] = new Array(26);
-  for (let i = 25; i >= 0; i--) { out[i] = ALPHABET[Number(value & 31n)]!; value >>= 5n; }
+  for (let i = 25; i >= 0; i--) {
+    out[i] = ALPHABET[Number(value & 31n)]!;
+    value >>= 5n;
+  }
   return out.join("");
 }
 
-export function isUlid(text: string): boolean { return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(text); }
+export function isUlid(text: string): boolean {
+  return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(text);
+}
 
 /** The 16 bytes that a ULID's text stands for. */
 export function ulidBytes(ulid: string): Uint8Array {

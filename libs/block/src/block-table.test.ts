@@ -6,14 +6,26 @@ import { BlockTable } from "./block-table.ts";
 import { coalesce, MAX_RANGES } from "./ranges.ts";
 import type { RowTable } from "./rows.ts";
 
-const ROWS = 60, SAMPLES = 30_000;
+const ROWS = 60,
+  SAMPLES = 30_000;
 
 /** A table of 60 rows and seven pages of samples, three rows to a series, spans in every second row. */
 function bigTable(): { bytes: Uint8Array; rows: ProfileRows } {
-  const random = new Random(7), n = ROWS * SAMPLES;
+  const random = new Random(7),
+    n = ROWS * SAMPLES;
   const rows: ProfileRows = {
-    length: ROWS, id: new Uint8Array(ROWS * 16), seriesIndex: new Int32Array(ROWS), partition: new BigInt64Array(ROWS), totalValue: new BigInt64Array(ROWS), timeNanos: new BigInt64Array(ROWS), durationNanos: new BigInt64Array(ROWS),
-    sampleOffset: new Uint32Array(ROWS + 1), stacktraceId: new Uint32Array(n), value: new BigInt64Array(n), spanId: new BigInt64Array(n), hasSpan: new Uint8Array(n),
+    length: ROWS,
+    id: new Uint8Array(ROWS * 16),
+    seriesIndex: new Int32Array(ROWS),
+    partition: new BigInt64Array(ROWS),
+    totalValue: new BigInt64Array(ROWS),
+    timeNanos: new BigInt64Array(ROWS),
+    durationNanos: new BigInt64Array(ROWS),
+    sampleOffset: new Uint32Array(ROWS + 1),
+    stacktraceId: new Uint32Array(n),
+    value: new BigInt64Array(n),
+    spanId: new BigInt64Array(n),
+    hasSpan: new Uint8Array(n),
   };
   for (let i = 0; i < ROWS; i++) {
     rows.seriesIndex[i] = Math.floor(i / 3);
@@ -23,7 +35,10 @@ function bigTable(): { bytes: Uint8Array; rows: ProfileRows } {
       rows.stacktraceId[k] = random.below(2 ** 30);
       rows.value[k] = BigInt(random.below(2 ** 30));
       rows.totalValue[i]! += rows.value[k]!;
-      if (i % 2 === 0) { rows.spanId![k] = BigInt(k); rows.hasSpan![k] = 1; }
+      if (i % 2 === 0) {
+        rows.spanId![k] = BigInt(k);
+        rows.hasSpan![k] = 1;
+      }
     }
   }
   return { bytes: encodeProfileTable(rows, "test").bytes, rows };
@@ -33,11 +48,28 @@ const big = bigTable();
 /** The table behind a file that counts what is read, and may be slow. */
 function opened(delay?: () => Promise<void>) {
   const reads: { offset: number; size: number }[] = [];
-  const meta = { ulid: "01ARZ3NDEKTSV4RRFFQ69G5FAV", files: [{ relPath: "profiles.parquet", sizeBytes: big.bytes.length }], stats: { numSamples: ROWS * SAMPLES, numProfiles: ROWS, numSeries: 20 } } as unknown as BlockMeta;
-  const table = new BlockTable({
-    meta, seriesIndex: Uint32Array.from({ length: ROWS / 3 }, (_, i) => i), partitionPosition: () => 0, leaf: () => undefined,
-    files: { size: () => Promise.resolve(big.bytes.length), read: async (_name, offset, size) => { reads.push({ offset, size: size! }); await delay?.(); return big.bytes.slice(offset, offset + size!); } },
-  }, "profiles.parquet");
+  const meta = {
+    ulid: "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    files: [{ relPath: "profiles.parquet", sizeBytes: big.bytes.length }],
+    stats: { numSamples: ROWS * SAMPLES, numProfiles: ROWS, numSeries: 20 },
+  } as unknown as BlockMeta;
+  const table = new BlockTable(
+    {
+      meta,
+      seriesIndex: Uint32Array.from({ length: ROWS / 3 }, (_, i) => i),
+      partitionPosition: () => 0,
+      leaf: () => undefined,
+      files: {
+        size: () => Promise.resolve(big.bytes.length),
+        read: async (_name, offset, size) => {
+          reads.push({ offset, size: size! });
+          await delay?.();
+          return big.bytes.slice(offset, offset + size!);
+        },
+      },
+    },
+    "profiles.parquet",
+  );
   return { table, reads };
 }
 const wanted = (...rows: number[]): { rows: Uint32Array }[] => [{ rows: Uint32Array.from(rows) }];
@@ -57,7 +89,8 @@ describe("a block's table", () => {
   it("reads the pages that hold the wanted rows and no others", async () => {
     const { table, reads } = opened();
     await table.load(["keys"]);
-    const before = reads.length, bytes = (): number => reads.slice(before).reduce((n, r) => n + r.size, 0);
+    const before = reads.length,
+      bytes = (): number => reads.slice(before).reduce((n, r) => n + r.size, 0);
     expectRow(await table.load(["samples"], wanted(31)), 31);
     expect(reads.length - before).toBeLessThanOrEqual(3); // positions of the pages, a page of ids, a page of values
     expect(bytes()).toBeLessThan(big.bytes.length / 4);
@@ -67,10 +100,14 @@ describe("a block's table", () => {
   });
   it("gives every row whatever was asked for first, with spans and without", async () => {
     const { table } = opened();
-    for (const rows of [[59], [0, 1], [58, 59], [20, 21, 40]]) for (const r of rows) expectRow(await table.load(["samples"], wanted(...rows)), r);
+    for (const rows of [[59], [0, 1], [58, 59], [20, 21, 40]])
+      for (const r of rows) expectRow(await table.load(["samples"], wanted(...rows)), r);
     for (const r of [0, 40, 7]) expectRow(await table.load(["samples", "spans"], wanted(r)), r, true);
     const all = await table.load(["samples", "spans", "totals", "ids"]);
-    for (let r = 0; r < ROWS; r++) { expectRow(all, r, true); expect(all.totalValue[r]).toBe(big.rows.totalValue[r]); }
+    for (let r = 0; r < ROWS; r++) {
+      expectRow(all, r, true);
+      expect(all.totalValue[r]).toBe(big.rows.totalValue[r]);
+    }
   });
   it("keeps what it handed out when it forgets, and counts what it holds", async () => {
     const { table } = opened();
@@ -85,28 +122,42 @@ describe("a block's table", () => {
   });
   it("answers questions that cross, and forgets between them", async () => {
     const random = new Random(3);
-    const { table } = opened(() => new Promise((r) => { setTimeout(r, random.below(4)); }));
-    await Promise.all(Array.from({ length: 24 }, async (_, i) => {
-      const rows = [random.below(ROWS), random.below(ROWS)].sort((a, b) => a - b), spans = i % 3 === 0;
-      const t = await table.load(spans ? ["samples", "spans"] : ["samples"], wanted(...rows));
-      for (const r of rows) expectRow(t, r, spans);
-      if (i % 5 === 0) table.release();
-    }));
+    const { table } = opened(
+      () =>
+        new Promise((r) => {
+          setTimeout(r, random.below(4));
+        }),
+    );
+    await Promise.all(
+      Array.from({ length: 24 }, async (_, i) => {
+        const rows = [random.below(ROWS), random.below(ROWS)].sort((a, b) => a - b),
+          spans = i % 3 === 0;
+        const t = await table.load(spans ? ["samples", "spans"] : ["samples"], wanted(...rows));
+        for (const r of rows) expectRow(t, r, spans);
+        if (i % 5 === 0) table.release();
+      }),
+    );
   }, 60_000);
 });
 
 describe("ranges of a file", () => {
   it("cover what is wanted in a bounded number of requests, ascending", () => {
-    fc.assert(fc.property(fc.array(fc.tuple(fc.nat(1 << 26), fc.nat(1 << 18)), { maxLength: 60 }), (list) => {
-      const ranges = list.map(([start, size]) => ({ start, end: start + size }));
-      const out = coalesce(ranges);
-      expect(out.length).toBeLessThanOrEqual(MAX_RANGES);
-      for (let i = 1; i < out.length; i++) expect(out[i]!.start).toBeGreaterThan(out[i - 1]!.end);
-      for (const r of ranges) if (r.end > r.start) expect(out.some((o) => o.start <= r.start && o.end >= r.end)).toBe(true);
-    }));
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(1 << 26), fc.nat(1 << 18)), { maxLength: 60 }), (list) => {
+        const ranges = list.map(([start, size]) => ({ start, end: start + size }));
+        const out = coalesce(ranges);
+        expect(out.length).toBeLessThanOrEqual(MAX_RANGES);
+        for (let i = 1; i < out.length; i++) expect(out[i]!.start).toBeGreaterThan(out[i - 1]!.end);
+        for (const r of ranges)
+          if (r.end > r.start) expect(out.some((o) => o.start <= r.start && o.end >= r.end)).toBe(true);
+      }),
+    );
   });
   it("joins over the smallest gaps first", () => {
-    const far = Array.from({ length: MAX_RANGES + 1 }, (_, i) => ({ start: i * (10 << 20), end: i * (10 << 20) + 1 }));
+    const far = Array.from({ length: MAX_RANGES + 1 }, (_, i) => ({
+      start: i * (10 << 20),
+      end: i * (10 << 20) + 1,
+    }));
     far[3]!.start -= 1 << 20;
     const out = coalesce(far);
     expect(out).toHaveLength(MAX_RANGES);

@@ -2,7 +2,14 @@ import { decodeUtf8 } from "@cinderblock/bytes";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { CinderblockError, CorruptError } from "@cinderblock/errors";
 import { AnnotationSets } from "@cinderblock/model";
-import { type BinaryValues, type ColumnData, decodeChunk, type FileMeta, type RowGroup, rowOffsets } from "@cinderblock/parquet";
+import {
+  type BinaryValues,
+  type ColumnData,
+  decodeChunk,
+  type FileMeta,
+  type RowGroup,
+  rowOffsets,
+} from "@cinderblock/parquet";
 import { Column, mayHaveAnnotations } from "@cinderblock/profile-table";
 import { type BlockFiles, readFooter } from "./files.ts";
 import { type PageRun, readPages, type RunColumn } from "./pages.ts";
@@ -24,10 +31,18 @@ export interface TableContext {
   leaf(): Uint32Array | undefined;
 }
 
-const SPANS = 2, TRACES = 4;
+const SPANS = 2,
+  TRACES = 4;
 /** Ids of samples: their bit of `have`, their column, and 32-bit words of each. */
-interface Mark { bit: number; path: string; width: number }
-const MARKS: readonly Mark[] = [{ bit: SPANS, path: Column.spanId, width: 2 }, { bit: TRACES, path: Column.traceId, width: 4 }];
+interface Mark {
+  bit: number;
+  path: string;
+  width: number;
+}
+const MARKS: readonly Mark[] = [
+  { bit: SPANS, path: Column.spanId, width: 2 },
+  { bit: TRACES, path: Column.traceId, width: 4 },
+];
 
 /** 64-bit integers or bytes as words; bytes may lie anywhere. */
 function wordsOf(v: BigInt64Array | Uint8Array): Uint32Array {
@@ -61,23 +76,32 @@ export class BlockTable implements RowSource {
     this.context = context;
     this.relPath = relPath;
     const { numSamples, numProfiles } = context.meta.stats;
-    this.batchRows = Math.max(1, Math.floor(BATCH_SAMPLES / Math.max(1, numSamples / Math.max(1, numProfiles))));
+    this.batchRows = Math.max(
+      1,
+      Math.floor(BATCH_SAMPLES / Math.max(1, numSamples / Math.max(1, numProfiles))),
+    );
   }
 
-  private get name(): string { return `${this.context.meta.ulid}/${this.relPath}`; }
+  private get name(): string {
+    return `${this.context.meta.ulid}/${this.relPath}`;
+  }
 
   private footer(): Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> {
     this.table ??= readFooter(this.context.meta, this.context.files, this.relPath);
-    this.table.catch(() => { this.table = undefined; });
+    this.table.catch(() => {
+      this.table = undefined;
+    });
     return this.table;
   }
 
   /** Bytes of the file: from the end that was read with the footer, where it has them. */
   private async read(offset: number, size: number): Promise<Uint8Array> {
     const { tail } = await this.footer();
-    if (offset >= tail.offset && offset + size <= tail.offset + tail.bytes.length) return tail.bytes.subarray(offset - tail.offset, offset - tail.offset + size);
+    if (offset >= tail.offset && offset + size <= tail.offset + tail.bytes.length)
+      return tail.bytes.subarray(offset - tail.offset, offset - tail.offset + size);
     const bytes = await this.context.files.read(this.relPath, offset, size);
-    if (bytes.length !== size) throw new CorruptError(this.name, offset, `expected ${size} bytes, found ${bytes.length}`);
+    if (bytes.length !== size)
+      throw new CorruptError(this.name, offset, `expected ${size} bytes, found ${bytes.length}`);
     return bytes;
   }
 
@@ -87,10 +111,12 @@ export class BlockTable implements RowSource {
     if (!meta.leaves.some((l) => l.path === path)) return undefined;
     let known = this.columns.get(path);
     if (!known) {
-      known = Promise.all(meta.rowGroups.map(async (g) => {
-        const chunk = g.columns.get(path)!;
-        return decodeChunk(await this.read(chunk.start, chunk.sizeBytes), chunk, this.name);
-      }));
+      known = Promise.all(
+        meta.rowGroups.map(async (g) => {
+          const chunk = g.columns.get(path)!;
+          return decodeChunk(await this.read(chunk.start, chunk.sizeBytes), chunk, this.name);
+        }),
+      );
       this.columns.set(path, known);
       known.catch(() => this.columns.delete(path));
     }
@@ -105,7 +131,10 @@ export class BlockTable implements RowSource {
     for (const p of parts) n += (p.values as BigInt64Array).length;
     const out = new BigInt64Array(n);
     let at = 0;
-    for (const p of parts) { out.set(p.values as BigInt64Array, at); at += (p.values as BigInt64Array).length; }
+    for (const p of parts) {
+      out.set(p.values as BigInt64Array, at);
+      at += (p.values as BigInt64Array).length;
+    }
     return out;
   }
 
@@ -117,14 +146,19 @@ export class BlockTable implements RowSource {
       const totals = await this.joined(Column.totalValue);
       // Blocks of meta version 1 have no totals: they are the sums of the samples.
       const values = totals ?? (await this.sumTotals());
-      if (!r.totalValue) { r.totalValue = values; this.heldBytes += meta.numRows * 8; } // unless another question was faster
+      if (!r.totalValue) {
+        r.totalValue = values;
+        this.heldBytes += meta.numRows * 8;
+      } // unless another question was faster
       this.columns.delete(Column.totalValue);
     }
     if (need.includes("ids") && !r.id) await this.loadIds(meta);
     if (need.includes("annotations") && !r.annotation) await this.loadAnnotations(meta);
-    const marks = (need.includes("spans") ? SPANS : 0) | (need.includes("traces") ? TRACES : 0), bits = marks | (need.includes("samples") || marks !== 0 ? 1 : 0);
+    const marks = (need.includes("spans") ? SPANS : 0) | (need.includes("traces") ? TRACES : 0),
+      bits = marks | (need.includes("samples") || marks !== 0 ? 1 : 0);
     // What another question released meanwhile is read again.
-    for (let missing = this.missing(wanted, bits); missing.length > 0; missing = this.missing(wanted, bits)) await this.loadLists(meta, missing, bits);
+    for (let missing = this.missing(wanted, bits); missing.length > 0; missing = this.missing(wanted, bits))
+      await this.loadLists(meta, missing, bits);
     return { ...this.rows } as RowTable;
   }
 
@@ -132,7 +166,10 @@ export class BlockTable implements RowSource {
     const parts = await this.column(Column.id);
     const id = new Uint8Array(meta.numRows * 16);
     let at = 0;
-    for (const p of parts ?? []) { id.set(p.values as Uint8Array, at); at += (p.values as Uint8Array).length; }
+    for (const p of parts ?? []) {
+      id.set(p.values as Uint8Array, at);
+      at += (p.values as Uint8Array).length;
+    }
     if (this.rows.id) return;
     this.rows.id = id;
     this.heldBytes += id.length;
@@ -140,10 +177,12 @@ export class BlockTable implements RowSource {
   }
 
   private async loadAnnotations(meta: FileMeta): Promise<void> {
-    const set = new Uint32Array(meta.numRows), sets = new AnnotationSets();
+    const set = new Uint32Array(meta.numRows),
+      sets = new AnnotationSets();
     let first = 0;
     for (const group of meta.rowGroups) {
-      if (mayHaveAnnotations(meta, group)) await this.annotationsOf(group, set.subarray(first, first + group.numRows), sets);
+      if (mayHaveAnnotations(meta, group))
+        await this.annotationsOf(group, set.subarray(first, first + group.numRows), sets);
       first += group.numRows;
     }
     if (this.rows.annotation) return; // another question was faster
@@ -152,25 +191,38 @@ export class BlockTable implements RowSource {
   }
 
   private async annotationsOf(group: RowGroup, set: Uint32Array, sets: AnnotationSets): Promise<void> {
-    const [keys, values] = await Promise.all([Column.annotationKey, Column.annotationValue].map(async (path) => {
-      const chunk = group.columns.get(path);
-      if (!chunk) throw new CorruptError(this.name, 0, `expected column ${path} in every row group`);
-      return decodeChunk(await this.read(chunk.start, chunk.sizeBytes), chunk, this.name);
-    })) as [ColumnData, ColumnData];
-    const offset = rowOffsets(keys, group.numRows, 1), more = rowOffsets(values, group.numRows, 1);
-    const text = (c: ColumnData, k: number): string => { const v = c.values as BinaryValues; return decodeUtf8(v.bytes, v.offset[k]!, v.offset[k + 1]!); };
+    const [keys, values] = (await Promise.all(
+      [Column.annotationKey, Column.annotationValue].map(async (path) => {
+        const chunk = group.columns.get(path);
+        if (!chunk) throw new CorruptError(this.name, 0, `expected column ${path} in every row group`);
+        return decodeChunk(await this.read(chunk.start, chunk.sizeBytes), chunk, this.name);
+      }),
+    )) as [ColumnData, ColumnData];
+    const offset = rowOffsets(keys, group.numRows, 1),
+      more = rowOffsets(values, group.numRows, 1);
+    const text = (c: ColumnData, k: number): string => {
+      const v = c.values as BinaryValues;
+      return decodeUtf8(v.bytes, v.offset[k]!, v.offset[k + 1]!);
+    };
     for (let i = 0; i < group.numRows; i++) {
-      if (offset[i + 1] !== more[i + 1]) throw new CorruptError(this.name, i, "expected a value for each key of an annotation");
+      if (offset[i + 1] !== more[i + 1])
+        throw new CorruptError(this.name, i, "expected a value for each key of an annotation");
       const list = [];
-      for (let k = offset[i]!; k < offset[i + 1]!; k++) list.push({ key: text(keys, k), value: text(values, k) });
+      for (let k = offset[i]!; k < offset[i + 1]!; k++)
+        list.push({ key: text(keys, k), value: text(values, k) });
       set[i] = sets.intern(list);
     }
   }
 
   private async loadKeys(meta: FileMeta): Promise<void> {
-    const [index, time, partition] = await Promise.all([this.column(Column.seriesIndex), this.joined(Column.timeNanos), this.joined(Column.partition)]);
+    const [index, time, partition] = await Promise.all([
+      this.column(Column.seriesIndex),
+      this.joined(Column.timeNanos),
+      this.joined(Column.partition),
+    ]);
     if (this.rows.timeNanos) return; // another question was faster
-    if (!index || !time) throw new CorruptError(this.name, 0, "expected the columns SeriesIndex and TimeNanos");
+    if (!index || !time)
+      throw new CorruptError(this.name, 0, "expected the columns SeriesIndex and TimeNanos");
     const n = meta.numRows;
     const { seriesIndex } = this.context;
     const bySeriesIndex = new Map<number, number>();
@@ -180,21 +232,33 @@ export class BlockTable implements RowSource {
     let row = 0;
     for (const part of index) {
       const values = part.values;
-      const wide = values instanceof BigInt64Array ? new Int32Array(values.buffer, values.byteOffset, values.length * 2) : undefined;
+      const wide =
+        values instanceof BigInt64Array
+          ? new Int32Array(values.buffer, values.byteOffset, values.length * 2)
+          : undefined;
       const count = (values as Int32Array).length;
       for (let i = 0; i < count; i++, row++) {
         const s = bySeriesIndex.get(wide ? wide[2 * i]! : (values as Int32Array)[i]!);
         if (s === undefined) continue;
         if (this.seriesTo[s] === 0) this.seriesFrom[s] = row;
-        else if (this.seriesTo[s] !== row) throw new CorruptError(this.name, row, "expected the rows of a series to lie together");
+        else if (this.seriesTo[s] !== row)
+          throw new CorruptError(this.name, row, "expected the rows of a series to lie together");
         this.seriesTo[s] = row + 1;
       }
     }
     const positions = new Uint32Array(n);
     if (partition) {
       // Rows of one series, and most of their neighbours, lie in one partition.
-      let last = -1n, at = 0;
-      for (let i = 0; i < n; i++) { const id = partition[i]!; if (id !== last) { last = id; at = this.context.partitionPosition(BigInt.asUintN(64, id)); } positions[i] = at; }
+      let last = -1n,
+        at = 0;
+      for (let i = 0; i < n; i++) {
+        const id = partition[i]!;
+        if (id !== last) {
+          last = id;
+          at = this.context.partitionPosition(BigInt.asUintN(64, id));
+        }
+        positions[i] = at;
+      }
     } else this.context.partitionPosition(0n);
     this.rows.timeNanos = time;
     this.rows.partition = positions;
@@ -207,7 +271,8 @@ export class BlockTable implements RowSource {
   rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array {
     const time = this.rows.timeNanos;
     if (!time) throw new CinderblockError("internal", "rows were asked for before they were loaded");
-    const from = this.seriesFrom[index]!, to = this.seriesTo[index]!;
+    const from = this.seriesFrom[index]!,
+      to = this.seriesTo[index]!;
     // Rows of a series are in time order: two binary searches.
     const first = lowerBound(time, from, to, startNanos);
     const last = lowerBound(time, first, to, endNanos + 1n);
@@ -220,7 +285,16 @@ export class BlockTable implements RowSource {
 
   private forgetSamples(): void {
     const n = this.have.length;
-    Object.assign(this.rows, { sampleStart: new Uint32Array(n), sampleEnd: new Uint32Array(n), stacktraceId: NO_ROWS, value: new BigInt64Array(0), spanStart: new Int32Array(n).fill(-1), spans: NO_ROWS, traceStart: new Int32Array(n).fill(-1), traces: NO_ROWS });
+    Object.assign(this.rows, {
+      sampleStart: new Uint32Array(n),
+      sampleEnd: new Uint32Array(n),
+      stacktraceId: NO_ROWS,
+      value: new BigInt64Array(0),
+      spanStart: new Int32Array(n).fill(-1),
+      spans: NO_ROWS,
+      traceStart: new Int32Array(n).fill(-1),
+      traces: NO_ROWS,
+    });
     this.samples = this.spanEntries = this.traceEntries = this.sampleBytes = 0;
   }
 
@@ -242,17 +316,21 @@ export class BlockTable implements RowSource {
       for (let i = 0, at = 0; at < n; i++) if ((have[i]! & bits) !== bits) out[at++] = i;
       return out;
     }
-    for (const { rows } of wanted) for (let i = 0; i < rows.length; i++) if ((have[rows[i]!]! & bits) !== bits) n++;
+    for (const { rows } of wanted)
+      for (let i = 0; i < rows.length; i++) if ((have[rows[i]!]! & bits) !== bits) n++;
     const out = new Uint32Array(n);
     let at = 0;
-    for (const { rows } of wanted) for (let i = 0; i < rows.length && at < n; i++) if ((have[rows[i]!]! & bits) !== bits) out[at++] = rows[i]!;
+    for (const { rows } of wanted)
+      for (let i = 0; i < rows.length && at < n; i++)
+        if ((have[rows[i]!]! & bits) !== bits) out[at++] = rows[i]!;
     for (let i = 1; i < n; i++) if (out[i - 1]! >= out[i]!) return out.sort();
     return out;
   }
 
   private async loadLists(meta: FileMeta, rows: Uint32Array, bits: number): Promise<void> {
     // A table need not have columns for ids.
-    const marks = MARKS.filter((m) => (bits & m.bit) !== 0), there = marks.filter((m) => meta.leaves.some((l) => l.path === m.path));
+    const marks = MARKS.filter((m) => (bits & m.bit) !== 0),
+      there = marks.filter((m) => meta.leaves.some((l) => l.path === m.path));
     const paths = [Column.stacktraceId, Column.value, ...there.map((m) => m.path)];
     const runs = await readPages(meta, this.name, paths, rows, (offset, size) => this.read(offset, size));
     let entries = 0;
@@ -260,17 +338,20 @@ export class BlockTable implements RowSource {
     this.reserve(entries, bits);
     for (const run of runs) {
       this.addSamples(run);
-      for (const m of marks) this.addMarks(run, m, there.includes(m) ? run.columns[2 + there.indexOf(m)] : undefined);
+      for (const m of marks)
+        this.addMarks(run, m, there.includes(m) ? run.columns[2 + there.indexOf(m)] : undefined);
     }
     this.account();
   }
 
   private reserve(entries: number, bits: number): void {
     const r = this.rows as RowTable;
-    const room = (size: number, used: number, more: number): number => (used + more <= size ? 0 : Math.max(used + more, used === 0 ? 0 : size * 2));
+    const room = (size: number, used: number, more: number): number =>
+      used + more <= size ? 0 : Math.max(used + more, used === 0 ? 0 : size * 2);
     const size = room(r.stacktraceId.length, this.samples, entries);
     if (size > 0) {
-      const ids = new Uint32Array(size), value = new BigInt64Array(size);
+      const ids = new Uint32Array(size),
+        value = new BigInt64Array(size);
       ids.set(r.stacktraceId.subarray(0, this.samples));
       value.set(r.value.subarray(0, this.samples));
       r.stacktraceId = ids;
@@ -290,22 +371,32 @@ export class BlockTable implements RowSource {
   /** Rows of a run that are not there yet go to the end of the columns. */
   private addSamples({ firstRow, rows, columns: [ids, values] }: PageRun): void {
     const { have } = this;
-    const idOffset = ids!.offset, valueOffset = values!.offset;
+    const idOffset = ids!.offset,
+      valueOffset = values!.offset;
     let some = false;
     for (let i = 0; i < rows; i++) {
-      const expected = idOffset[i + 1]! - idOffset[i]!, found = valueOffset[i + 1]! - valueOffset[i]!;
-      if (found !== expected) throw new CorruptError(this.name, firstRow + i, `expected ${expected} sample values, found ${found}`);
+      const expected = idOffset[i + 1]! - idOffset[i]!,
+        found = valueOffset[i + 1]! - valueOffset[i]!;
+      if (found !== expected)
+        throw new CorruptError(this.name, firstRow + i, `expected ${expected} sample values, found ${found}`);
       if ((have[firstRow + i]! & 1) !== 0) some = true;
     }
-    if (!some) { this.copySamples(ids!, values!, firstRow, 0, rows); return; }
-    for (let i = 0; i < rows; i++) if ((have[firstRow + i]! & 1) === 0) this.copySamples(ids!, values!, firstRow, i, i + 1);
+    if (!some) {
+      this.copySamples(ids!, values!, firstRow, 0, rows);
+      return;
+    }
+    for (let i = 0; i < rows; i++)
+      if ((have[firstRow + i]! & 1) === 0) this.copySamples(ids!, values!, firstRow, i, i + 1);
   }
 
   /** Rows [from, to) of a run. */
   private copySamples(ids: RunColumn, values: RunColumn, firstRow: number, from: number, to: number): void {
     const r = this.rows as RowTable;
-    const a = ids.offset[from]!, b = ids.offset[to]!, at = this.samples;
-    const wide = ids.data.values as BigInt64Array, lows = new Uint32Array(wide.buffer, wide.byteOffset, wide.length * 2);
+    const a = ids.offset[from]!,
+      b = ids.offset[to]!,
+      at = this.samples;
+    const wide = ids.data.values as BigInt64Array,
+      lows = new Uint32Array(wide.buffer, wide.byteOffset, wide.length * 2);
     copyIds(r.stacktraceId, at, lows, a, b, this.context.leaf());
     r.value.set((values.data.values as BigInt64Array).subarray(values.offset[from]!, values.offset[to]!), at);
     for (let i = from; i < to; i++) {
@@ -318,15 +409,22 @@ export class BlockTable implements RowSource {
 
   /** Levels say which samples have a value; rows of a table without the column have none at all. */
   private addMarks({ firstRow, rows }: PageRun, { bit, width }: Mark, column: RunColumn | undefined): void {
-    const { have } = this, r = this.rows as RowTable;
-    if (!column) { for (let i = 0; i < rows; i++) have[firstRow + i]! |= bit; return; }
-    const { data, offset, skipped } = column, values = wordsOf(data.values as BigInt64Array | Uint8Array), def = data.def!;
+    const { have } = this,
+      r = this.rows as RowTable;
+    if (!column) {
+      for (let i = 0; i < rows; i++) have[firstRow + i]! |= bit;
+      return;
+    }
+    const { data, offset, skipped } = column,
+      values = wordsOf(data.values as BigInt64Array | Uint8Array),
+      def = data.def!;
     // entry -> value, or nothing: levels of all entries of the pages, from the first on
     const words = new Uint32Array(offset[rows]! * width);
     for (let i = 0, entry = 0, value = 0; i < def.length && entry < offset[rows]!; i++) {
       if (def[i]! < 1) continue;
       if (def[i] === data.leaf.maxDef) {
-        if (entry >= skipped) for (let w = 0; w < width; w++) words[entry * width + w] = values[value * width + w]!;
+        if (entry >= skipped)
+          for (let w = 0; w < width; w++) words[entry * width + w] = values[value * width + w]!;
         value++;
       }
       entry++;
@@ -335,17 +433,25 @@ export class BlockTable implements RowSource {
     for (let i = 0; i < rows; i++) {
       const row = firstRow + i;
       if ((have[row]! & bit) !== 0) continue;
-      const a = offset[i]!, b = offset[i + 1]!, at = bit === SPANS ? this.spanEntries : this.traceEntries;
+      const a = offset[i]!,
+        b = offset[i + 1]!,
+        at = bit === SPANS ? this.spanEntries : this.traceEntries;
       starts[row] = at;
       target.set(words.subarray(a * width, b * width), at * width);
-      if (bit === SPANS) this.spanEntries = at + b - a; else this.traceEntries = at + b - a;
+      if (bit === SPANS) this.spanEntries = at + b - a;
+      else this.traceEntries = at + b - a;
       have[row]! |= bit;
     }
   }
 
   private account(): void {
     const r = this.rows as RowTable;
-    const now = r.stacktraceId.byteLength + r.value.byteLength + r.spans.byteLength + r.traces.byteLength + this.have.length * 16;
+    const now =
+      r.stacktraceId.byteLength +
+      r.value.byteLength +
+      r.spans.byteLength +
+      r.traces.byteLength +
+      this.have.length * 16;
     this.heldBytes += now - this.sampleBytes;
     this.sampleBytes = now;
   }
@@ -353,7 +459,8 @@ export class BlockTable implements RowSource {
   private async sumTotals(): Promise<BigInt64Array> {
     const t = await this.load(["samples"]);
     const out = new BigInt64Array(t.sampleStart.length);
-    for (let i = 0; i < out.length; i++) for (let k = t.sampleStart[i]!; k < t.sampleEnd[i]!; k++) out[i]! += t.value[k]!;
+    for (let i = 0; i < out.length; i++)
+      for (let k = t.sampleStart[i]!; k < t.sampleEnd[i]!; k++) out[i]! += t.value[k]!;
     return out;
   }
 
@@ -365,16 +472,28 @@ export class BlockTable implements RowSource {
 }
 
 /** Low words of stacktrace ids; with `leaf`, the stack nodes that they stand for. */
-function copyIds(to: Uint32Array, at: number, lows: Uint32Array, from: number, end: number, leaf: Uint32Array | undefined): void {
-  if (!leaf) { for (let k = from; k < end; k++) to[at + k - from] = lows[2 * k]!; return; }
+function copyIds(
+  to: Uint32Array,
+  at: number,
+  lows: Uint32Array,
+  from: number,
+  end: number,
+  leaf: Uint32Array | undefined,
+): void {
+  if (!leaf) {
+    for (let k = from; k < end; k++) to[at + k - from] = lows[2 * k]!;
+    return;
+  }
   for (let k = from; k < end; k++) to[at + k - from] = leaf[lows[2 * k]!] ?? 0;
 }
 
 function lowerBound(time: BigInt64Array, from: number, to: number, value: bigint): number {
-  let lo = from, hi = to;
+  let lo = from,
+    hi = to;
   while (lo < hi) {
     const mid = (lo + hi) >>> 1;
-    if (time[mid]! < value) lo = mid + 1; else hi = mid;
+    if (time[mid]! < value) lo = mid + 1;
+    else hi = mid;
   }
   return lo;
 }

@@ -12,7 +12,10 @@ export interface BlockFiles {
 /** The files of a block that lies in a bucket. */
 export function blockFilesIn(bucket: Bucket, path: string): BlockFiles {
   return {
-    read: (relPath, offset, size) => (size === undefined ? bucket.get(`${path}/${relPath}`) : bucket.getRange(`${path}/${relPath}`, offset, size)),
+    read: (relPath, offset, size) =>
+      size === undefined
+        ? bucket.get(`${path}/${relPath}`)
+        : bucket.getRange(`${path}/${relPath}`, offset, size),
     size: async (relPath) => (await bucket.attributes(`${path}/${relPath}`)).size,
   };
 }
@@ -23,17 +26,30 @@ const TAIL_BYTES = 64 << 10;
 const WHOLE_BYTES = 512 << 10;
 
 /** How many bytes at the end of a file are read first: a footer with what is before it, or all. */
-export function tailBytes(size: number): number { return size <= WHOLE_BYTES ? size : TAIL_BYTES; }
+export function tailBytes(size: number): number {
+  return size <= WHOLE_BYTES ? size : TAIL_BYTES;
+}
 
 /** The footer of a block's Parquet file, and the end of the file that was read for it. */
-export async function readFooter(block: BlockMeta, files: BlockFiles, relPath: string): Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> {
+export async function readFooter(
+  block: BlockMeta,
+  files: BlockFiles,
+  relPath: string,
+): Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> {
   const file = `${block.ulid}/${relPath}`;
   const size = block.files.find((f) => f.relPath === relPath)?.sizeBytes || (await files.size(relPath));
   if (size < 12) throw new CorruptError(file, 0, `expected a Parquet file, found ${size} bytes`);
   let offset = size - tailBytes(size);
   let bytes = await files.read(relPath, offset, size - offset);
   const length = footerLength(bytes, file);
-  if (length + 8 > size) throw new CorruptError(file, size - 8, `expected a footer of ${length} bytes inside the file`);
-  if (length + 8 > bytes.length) { offset = size - length - 8; bytes = await files.read(relPath, offset, length + 8); }
-  return { meta: decodeFooter(bytes.subarray(bytes.length - 8 - length, bytes.length - 8), file), tail: { bytes, offset } };
+  if (length + 8 > size)
+    throw new CorruptError(file, size - 8, `expected a footer of ${length} bytes inside the file`);
+  if (length + 8 > bytes.length) {
+    offset = size - length - 8;
+    bytes = await files.read(relPath, offset, length + 8);
+  }
+  return {
+    meta: decodeFooter(bytes.subarray(bytes.length - 8 - length, bytes.length - 8), file),
+    tail: { bytes, offset },
+  };
 }

@@ -14,14 +14,20 @@ export class FlameIndex {
   readonly name = new U32Column(64);
   private readonly children = new PairTable(64);
 
-  constructor() { this.parent.push(-1); this.name.push(0); }
+  constructor() {
+    this.parent.push(-1);
+    this.name.push(0);
+  }
 
   /** Brings the index up to the stacks of `t`. */
   extend(t: SymbolTables): void {
     const { stackParent, stackLocation, locationWords, locationOffset, functionWords } = t;
     for (let node = this.ofStack.length; node < stackParent.length; node++) {
       const p = stackParent[node]!;
-      if (p < 0) { this.ofStack.push(0); continue; }
+      if (p < 0) {
+        this.ofStack.push(0);
+        continue;
+      }
       let at = this.ofStack.data[p]!;
       const location = stackLocation[node]!;
       const from = (locationOffset[location] ?? 0) + LOCATION_HEAD;
@@ -30,11 +36,17 @@ export class FlameIndex {
         const next = this.parent.length;
         const found = this.children.getOrSet(at, name, next);
         if (found >= 0) at = found;
-        else { this.parent.push(at); this.name.push(name); at = next; }
+        else {
+          this.parent.push(at);
+          this.name.push(name);
+          at = next;
+        }
       }
       this.ofStack.push(at);
     }
   }
 
-  get byteLength(): number { return this.ofStack.byteLength + this.parent.byteLength + this.name.byteLength + this.children.byteLength; }
+  get byteLength(): number {
+    return this.ofStack.byteLength + this.parent.byteLength + this.name.byteLength + this.children.byteLength;
+  }
 }

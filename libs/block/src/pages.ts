@@ -1,30 +1,71 @@
 import { CorruptError } from "@cinderblock/errors";
-import { type ColumnChunk, type ColumnData, decodeChunk, decodeDictionary, decodeOffsetIndex, type FileMeta, type PageLocation, rowOffsets } from "@cinderblock/parquet";
+import {
+  type ColumnChunk,
+  type ColumnData,
+  decodeChunk,
+  decodeDictionary,
+  decodeOffsetIndex,
+  type FileMeta,
+  type PageLocation,
+  rowOffsets,
+} from "@cinderblock/parquet";
 import { type ByteRange, coalesce } from "./ranges.ts";
 
 /** A column of a run: entries of row i of the run are [offset[i], offset[i + 1]) of the decoded pages. */
-export interface RunColumn { data: ColumnData; offset: Uint32Array; /** entries of rows before the run, in the same pages */ skipped: number; entries: number }
+export interface RunColumn {
+  data: ColumnData;
+  offset: Uint32Array;
+  /** entries of rows before the run, in the same pages */
+  skipped: number;
+  entries: number;
+}
 
 /** Consecutive rows of a table whose lists were decoded, a column for each path. */
-export interface PageRun { firstRow: number; rows: number; columns: RunColumn[] }
+export interface PageRun {
+  firstRow: number;
+  rows: number;
+  columns: RunColumn[];
+}
 
 type Read = (offset: number, size: number) => Promise<Uint8Array>;
 
-interface ChunkPages { chunk: ColumnChunk; pages: PageLocation[]; /** bytes before the first data page */ dictionary: ByteRange | undefined }
+interface ChunkPages {
+  chunk: ColumnChunk;
+  pages: PageLocation[];
+  /** bytes before the first data page */
+  dictionary: ByteRange | undefined;
+}
 /** Pages [from, to) of a chunk and the rows that they hold. */
-interface PageSpan { from: number; to: number; firstRow: number; endRow: number }
+interface PageSpan {
+  from: number;
+  to: number;
+  firstRow: number;
+  endRow: number;
+}
 
-const endOf = (p: ChunkPages, page: number, groupRows: number): number => p.pages[page + 1]?.firstRow ?? groupRows;
+const endOf = (p: ChunkPages, page: number, groupRows: number): number =>
+  p.pages[page + 1]?.firstRow ?? groupRows;
 
 /** Spans of consecutive pages that hold some of the rows; `rows` are ascending, within the group. */
-function spansOf(p: ChunkPages, rows: Uint32Array, from: number, to: number, base: number, groupRows: number): PageSpan[] {
+function spansOf(
+  p: ChunkPages,
+  rows: Uint32Array,
+  from: number,
+  to: number,
+  base: number,
+  groupRows: number,
+): PageSpan[] {
   const out: PageSpan[] = [];
   let page = 0;
-  for (let i = from; i < to;) {
+  for (let i = from; i < to; ) {
     const row = rows[i]! - base;
     while (endOf(p, page, groupRows) <= row) page++;
-    const end = endOf(p, page, groupRows), last = out.at(-1);
-    if (last && last.to === page) { last.to++; last.endRow = end; } else out.push({ from: page, to: page + 1, firstRow: p.pages[page]!.firstRow, endRow: end });
+    const end = endOf(p, page, groupRows),
+      last = out.at(-1);
+    if (last && last.to === page) {
+      last.to++;
+      last.endRow = end;
+    } else out.push({ from: page, to: page + 1, firstRow: p.pages[page]!.firstRow, endRow: end });
     while (i < to && rows[i]! - base < end) i++;
   }
   return out;
@@ -44,30 +85,75 @@ function covering(p: ChunkPages, first: number, end: number, groupRows: number):
  * the pages, each of a bounded number. A chunk without an offset index is one page.
  * @param rows ascending
  */
-export async function readPages(table: FileMeta, file: string, paths: readonly string[], rows: Uint32Array, read: Read): Promise<PageRun[]> {
+export async function readPages(
+  table: FileMeta,
+  file: string,
+  paths: readonly string[],
+  rows: Uint32Array,
+  read: Read,
+): Promise<PageRun[]> {
   const groups: { base: number; numRows: number; from: number; to: number; chunks: ColumnChunk[] }[] = [];
-  let base = 0, i = 0;
+  let base = 0,
+    i = 0;
   for (const g of table.rowGroups) {
     const from = i;
     while (i < rows.length && rows[i]! < base + g.numRows) i++;
     if (i > from) {
-      const chunks = paths.map((path) => { const c = g.columns.get(path); if (!c) throw new CorruptError(file, 0, `expected column ${path} in every row group`); return c; });
+      const chunks = paths.map((path) => {
+        const c = g.columns.get(path);
+        if (!c) throw new CorruptError(file, 0, `expected column ${path} in every row group`);
+        return c;
+      });
       groups.push({ base, numRows: g.numRows, from, to: i, chunks });
     }
     base += g.numRows;
   }
-  const indexes = await fetcher(groups.flatMap((g) => g.chunks.flatMap((c) => (c.offsetIndex ? [{ start: c.offsetIndex.offset, end: c.offsetIndex.offset + c.offsetIndex.length }] : []))), read);
+  const indexes = await fetcher(
+    groups.flatMap((g) =>
+      g.chunks.flatMap((c) =>
+        c.offsetIndex
+          ? [{ start: c.offsetIndex.offset, end: c.offsetIndex.offset + c.offsetIndex.length }]
+          : [],
+      ),
+    ),
+    read,
+  );
   const wanted: ByteRange[] = [];
   const plans = groups.map((g) => {
     const chunks = g.chunks.map((chunk): ChunkPages => {
-      const found = chunk.offsetIndex ? decodeOffsetIndex(indexes(chunk.offsetIndex.offset, chunk.offsetIndex.length)) : [];
+      const found = chunk.offsetIndex
+        ? decodeOffsetIndex(indexes(chunk.offsetIndex.offset, chunk.offsetIndex.length))
+        : [];
       // Positions that make no sense are not followed: the chunk is read whole.
       const end = chunk.start + chunk.sizeBytes;
-      const sound = found.length > 0 && found[0]!.firstRow === 0 && found.every((p, k) => p.offset >= chunk.start && p.offset + p.sizeBytes <= end && p.firstRow < g.numRows && (k === 0 || (p.firstRow > found[k - 1]!.firstRow && p.offset === found[k - 1]!.offset + found[k - 1]!.sizeBytes)));
-      if (!sound) return { chunk, pages: [{ offset: chunk.start, sizeBytes: chunk.sizeBytes, firstRow: 0 }], dictionary: undefined };
-      return { chunk, pages: found, dictionary: found[0]!.offset > chunk.start ? { start: chunk.start, end: found[0]!.offset } : undefined };
+      const sound =
+        found.length > 0 &&
+        found[0]!.firstRow === 0 &&
+        found.every(
+          (p, k) =>
+            p.offset >= chunk.start &&
+            p.offset + p.sizeBytes <= end &&
+            p.firstRow < g.numRows &&
+            (k === 0 ||
+              (p.firstRow > found[k - 1]!.firstRow &&
+                p.offset === found[k - 1]!.offset + found[k - 1]!.sizeBytes)),
+        );
+      if (!sound)
+        return {
+          chunk,
+          pages: [{ offset: chunk.start, sizeBytes: chunk.sizeBytes, firstRow: 0 }],
+          dictionary: undefined,
+        };
+      return {
+        chunk,
+        pages: found,
+        dictionary:
+          found[0]!.offset > chunk.start ? { start: chunk.start, end: found[0]!.offset } : undefined,
+      };
     });
-    const spans = spansOf(chunks[0]!, rows, g.from, g.to, g.base, g.numRows).map((s) => chunks.map((c, k) => (k === 0 ? s : covering(c, s.firstRow, s.endRow, g.numRows))));
+    const spans = spansOf(chunks[0]!, rows, g.from, g.to, g.base, g.numRows).map((s) =>
+      chunks.map((c, k) => (k === 0 ? s : covering(c, s.firstRow, s.endRow, g.numRows))),
+    );
     for (const s of spans) s.forEach((span, k) => wanted.push(bytesOf(chunks[k]!, span)));
     for (const c of chunks) if (c.dictionary) wanted.push(c.dictionary);
     return { g, chunks, spans };
@@ -75,12 +161,21 @@ export async function readPages(table: FileMeta, file: string, paths: readonly s
   const bytes = await fetcher(wanted, read);
   const out: PageRun[] = [];
   for (const { g, chunks, spans } of plans) {
-    const dictionaries = chunks.map((c) => (c.dictionary ? decodeDictionary(bytes(c.dictionary.start, c.dictionary.end - c.dictionary.start), c.chunk, file) : undefined));
+    const dictionaries = chunks.map((c) =>
+      c.dictionary
+        ? decodeDictionary(bytes(c.dictionary.start, c.dictionary.end - c.dictionary.start), c.chunk, file)
+        : undefined,
+    );
     for (const s of spans) {
       const { firstRow, endRow } = s[0]!;
       const columns = s.map((span, k): RunColumn => {
         const range = bytesOf(chunks[k]!, span);
-        const data = decodeChunk(bytes(range.start, range.end - range.start), chunks[k]!.chunk, file, dictionaries[k]);
+        const data = decodeChunk(
+          bytes(range.start, range.end - range.start),
+          chunks[k]!.chunk,
+          file,
+          dictionaries[k],
+        );
         const all = rowOffsets(data, span.endRow - span.firstRow, 1);
         const offset = all.subarray(firstRow - span.firstRow, endRow - span.firstRow + 1);
         return { data, offset, skipped: offset[0]!, entries: offset[endRow - firstRow]! - offset[0]! };
@@ -97,8 +192,13 @@ function bytesOf(c: ChunkPages, span: PageSpan): ByteRange {
 }
 
 /** Reads what covers the ranges, and hands out parts of it. */
-async function fetcher(ranges: readonly ByteRange[], read: Read): Promise<(offset: number, size: number) => Uint8Array> {
-  const parts = await Promise.all(coalesce(ranges).map(async (r) => ({ ...r, bytes: await read(r.start, r.end - r.start) })));
+async function fetcher(
+  ranges: readonly ByteRange[],
+  read: Read,
+): Promise<(offset: number, size: number) => Uint8Array> {
+  const parts = await Promise.all(
+    coalesce(ranges).map(async (r) => ({ ...r, bytes: await read(r.start, r.end - r.start) })),
+  );
   return (offset, size) => {
     const part = parts.find((p) => offset >= p.start && offset + size <= p.end)!;
     return part.bytes.subarray(offset - part.start, offset - part.start + size);

@@ -40,54 +40,102 @@ export class BlockReader implements ProfileSource {
     this.blockSymbols = new BlockSymbols(meta, files);
   }
 
-  get rowCount(): number { return this.meta.stats.numProfiles; }
+  get rowCount(): number {
+    return this.meta.stats.numProfiles;
+  }
 
   /** bytes of decoded columns and symbols held in memory */
-  get heldBytes(): number { let n = this.otherBytes; for (const t of this.tables) n += t.heldBytes; return n; }
+  get heldBytes(): number {
+    let n = this.otherBytes;
+    for (const t of this.tables) n += t.heldBytes;
+    return n;
+  }
 
   /** Reads `index.tsdb`. */
   open(): Promise<void> {
-    this.opening ??= this.readIndex().catch((err: unknown) => { this.opening = undefined; throw err; });
+    this.opening ??= this.readIndex().catch((err: unknown) => {
+      this.opening = undefined;
+      throw err;
+    });
     return this.opening;
   }
 
   private async readIndex(): Promise<void> {
     const bytes = await this.files.read("index.tsdb", 0, undefined);
     const list = decodeIndex(bytes, `${this.ulid}/index.tsdb`);
-    this.series = list.map((s) => ({ labels: s.labels, fingerprint: this.hasher.h64(fingerprintBytes(s.labels)), minTimeNanos: s.minTime, maxTimeNanos: s.maxTime }));
+    this.series = list.map((s) => ({
+      labels: s.labels,
+      fingerprint: this.hasher.h64(fingerprintBytes(s.labels)),
+      minTimeNanos: s.minTime,
+      maxTimeNanos: s.maxTime,
+    }));
     this.otherBytes += bytes.length * 4;
-    const context: TableContext = { meta: this.meta, files: this.files, seriesIndex: Uint32Array.from(list, (s) => s.seriesIndex), partitionPosition: (id) => this.partitionPosition(id), leaf: () => this.leaf };
+    const context: TableContext = {
+      meta: this.meta,
+      files: this.files,
+      seriesIndex: Uint32Array.from(list, (s) => s.seriesIndex),
+      partitionPosition: (id) => this.partitionPosition(id),
+      leaf: () => this.leaf,
+    };
     this.table = new BlockTable(context, "profiles.parquet");
-    this.coarse = this.meta.files.flatMap((f) => {
-      const m = COARSE.exec(f.relPath);
-      return m ? [{ nanos: BigInt(m[1]!) * (m[2] === "h" ? 3600n : 60n) * 1_000_000_000n, rows: new BlockTable(context, f.relPath) }] : [];
-    }).sort((a, b) => (a.nanos > b.nanos ? -1 : 1));
+    this.coarse = this.meta.files
+      .flatMap((f) => {
+        const m = COARSE.exec(f.relPath);
+        return m
+          ? [
+              {
+                nanos: BigInt(m[1]!) * (m[2] === "h" ? 3600n : 60n) * 1_000_000_000n,
+                rows: new BlockTable(context, f.relPath),
+              },
+            ]
+          : [];
+      })
+      .sort((a, b) => (a.nanos > b.nanos ? -1 : 1));
     this.tables = [this.table, ...this.coarse.map((c) => c.rows as BlockTable)];
   }
 
-  get batchRows(): number { return this.table!.batchRows; }
-  load(need: readonly RowColumns[], wanted?: WantedRows): Promise<RowTable> { return this.table!.load(need, wanted); }
-  rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array { return this.table!.rowsOf(index, startNanos, endNanos); }
-  release(): void { this.table!.release(); }
+  get batchRows(): number {
+    return this.table!.batchRows;
+  }
+  load(need: readonly RowColumns[], wanted?: WantedRows): Promise<RowTable> {
+    return this.table!.load(need, wanted);
+  }
+  rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array {
+    return this.table!.rowsOf(index, startNanos, endNanos);
+  }
+  release(): void {
+    this.table!.release();
+  }
 
   private partitionPosition(id: bigint): number {
     let at = this.partitionAt.get(id);
-    if (at === undefined) { at = this.partitions.push(id) - 1; this.partitionAt.set(id, at); }
+    if (at === undefined) {
+      at = this.partitions.push(id) - 1;
+      this.partitionAt.set(id, at);
+    }
     return at;
   }
 
   // ---- symbols
 
-  hold(bytes: number): void { this.otherBytes += bytes; }
+  hold(bytes: number): void {
+    this.otherBytes += bytes;
+  }
 
   symbols(partition: number): Promise<{ tables: SymbolTables; flame: FlameIndex }> {
     let known = this.resolved.get(partition);
     if (!known) {
       known = this.blockSymbols.read(this.partitions[partition]!).then(({ tables, leaf }) => {
-        if (leaf) { this.leaf = leaf; this.table!.remap(leaf); }
+        if (leaf) {
+          this.leaf = leaf;
+          this.table!.remap(leaf);
+        }
         const flame = new FlameIndex();
         flame.extend(tables);
-        this.otherBytes += tables.stringBytes.length + 4 * (tables.functionWords.length + tables.locationWords.length + 3 * tables.stackParent.length) + flame.byteLength;
+        this.otherBytes +=
+          tables.stringBytes.length +
+          4 * (tables.functionWords.length + tables.locationWords.length + 3 * tables.stackParent.length) +
+          flame.byteLength;
         return { tables, flame };
       });
       this.resolved.set(partition, known);

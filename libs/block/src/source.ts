@@ -4,10 +4,18 @@ import type { FlameIndex } from "./flame-index.ts";
 import type { RowSource } from "./rows.ts";
 
 /** A series of a source, with the exact times of its first and last profile. */
-export interface SourceSeries { labels: Labels; fingerprint: bigint; minTimeNanos: bigint; maxTimeNanos: bigint }
+export interface SourceSeries {
+  labels: Labels;
+  fingerprint: bigint;
+  minTimeNanos: bigint;
+  maxTimeNanos: bigint;
+}
 
 /** Sums of a block's rows by fixed spans of time, as a row each with the time at which the span begins. */
-export interface CoarseRows { nanos: bigint; rows: RowSource }
+export interface CoarseRows {
+  nanos: bigint;
+  rows: RowSource;
+}
 
 /** A head and the block that it becomes have one ULID and the same rows, in another order. */
 export type SourceForm = "head" | "block";
@@ -37,9 +45,16 @@ export function selectSeries(series: readonly SourceSeries[], selector: Selector
     for (let m = 0; m < selector.length && all; m++) {
       const matcher = selector[m]!;
       let value = "";
-      for (const l of labels) if (l.name === matcher.name) { value = l.value; break; }
+      for (const l of labels)
+        if (l.name === matcher.name) {
+          value = l.value;
+          break;
+        }
       let ok = memo[m]!.get(value);
-      if (ok === undefined) { ok = matcher.matches(value); memo[m]!.set(value, ok); }
+      if (ok === undefined) {
+        ok = matcher.matches(value);
+        memo[m]!.set(value, ok);
+      }
       all = ok;
     }
     if (all) out.push(i);

@@ -1,6 +1,19 @@
 import { CorruptError } from "@cinderblock/errors";
 import type { BlockMeta } from "@cinderblock/block-meta";
-import { decodeParquetSymbols, decodePartitionV3, decodeStacks, decodeStacktraceTable, decodeSymdbFooter, decodeSymdbIndex, type ParquetSymbols, type PartitionIndex, selectPartition, SYMDB_FOOTER_SIZE, type SymbolTables, type SymdbIndex } from "@cinderblock/symdb";
+import {
+  decodeParquetSymbols,
+  decodePartitionV3,
+  decodeStacks,
+  decodeStacktraceTable,
+  decodeSymdbFooter,
+  decodeSymdbIndex,
+  type ParquetSymbols,
+  type PartitionIndex,
+  selectPartition,
+  SYMDB_FOOTER_SIZE,
+  type SymbolTables,
+  type SymdbIndex,
+} from "@cinderblock/symdb";
 import { type BlockFiles, tailBytes } from "./files.ts";
 
 /** The symbols of one block, read partition by partition: all layouts that v1 reads. Keeps the index, and the tables that the partitions of old layouts share. */
@@ -17,29 +30,40 @@ export class BlockSymbols {
     this.files = files;
   }
 
-  private name(file: string): string { return `${this.meta.ulid}/${file}`; }
+  private name(file: string): string {
+    return `${this.meta.ulid}/${file}`;
+  }
 
-  private file(base: string): string | undefined { return this.meta.files.find((f) => f.relPath === base || f.relPath.endsWith(`/${base}`))?.relPath; }
+  private file(base: string): string | undefined {
+    return this.meta.files.find((f) => f.relPath === base || f.relPath.endsWith(`/${base}`))?.relPath;
+  }
 
   private index(): Promise<SymdbIndex | undefined> {
     this.symdb ??= (async (): Promise<SymdbIndex | undefined> => {
       const single = this.file("symbols.symdb");
       if (single !== undefined) {
-        const size = this.meta.files.find((f) => f.relPath === single)?.sizeBytes || (await this.files.size(single));
+        const size =
+          this.meta.files.find((f) => f.relPath === single)?.sizeBytes || (await this.files.size(single));
         const tailSize = tailBytes(size);
         const tail = await this.files.read(single, size - tailSize, tailSize);
         const offset = decodeSymdbFooter(tail.subarray(tail.length - SYMDB_FOOTER_SIZE), this.name(single));
         if (tailSize === size) this.small = tail;
         const end = size - SYMDB_FOOTER_SIZE;
-        if (offset > end) throw new CorruptError(this.name(single), size, "expected the index inside the file");
-        const bytes = offset >= size - tailSize ? tail.subarray(offset - (size - tailSize), tailSize - SYMDB_FOOTER_SIZE) : await this.files.read(single, offset, end - offset);
+        if (offset > end)
+          throw new CorruptError(this.name(single), size, "expected the index inside the file");
+        const bytes =
+          offset >= size - tailSize
+            ? tail.subarray(offset - (size - tailSize), tailSize - SYMDB_FOOTER_SIZE)
+            : await this.files.read(single, offset, end - offset);
         return decodeSymdbIndex(bytes, this.name(single));
       }
       const index = this.file("index.symdb");
       if (index === undefined) return undefined;
       return decodeSymdbIndex(await this.files.read(index, 0, undefined), this.name(index));
     })();
-    this.symdb.catch(() => { this.symdb = undefined; });
+    this.symdb.catch(() => {
+      this.symdb = undefined;
+    });
     return this.symdb;
   }
 
@@ -49,9 +73,20 @@ export class BlockSymbols {
     if (!index) {
       const shared = await this.sharedSymbols();
       const name = this.file("stacktraces.parquet");
-      if (name === undefined) throw new CorruptError(this.name("meta.json"), 0, "expected symbol files in the block's file list");
-      const stacks = decodeStacktraceTable(await this.files.read(name, 0, undefined), this.meta.ulid) as ReturnType<typeof decodeStacktraceTable> & { leaf: Uint32Array };
-      return { tables: { ...selectPartition(shared, undefined, this.meta.ulid), stackParent: stacks.stackParent, stackLocation: stacks.stackLocation }, leaf: stacks.leaf };
+      if (name === undefined)
+        throw new CorruptError(this.name("meta.json"), 0, "expected symbol files in the block's file list");
+      const stacks = decodeStacktraceTable(
+        await this.files.read(name, 0, undefined),
+        this.meta.ulid,
+      ) as ReturnType<typeof decodeStacktraceTable> & { leaf: Uint32Array };
+      return {
+        tables: {
+          ...selectPartition(shared, undefined, this.meta.ulid),
+          stackParent: stacks.stackParent,
+          stackLocation: stacks.stackLocation,
+        },
+        leaf: stacks.leaf,
+      };
     }
     const p = index.partitions.find((x) => x.partition === id);
     if (!p) throw new CorruptError(this.name("symbols"), 0, `expected symbol partition ${id}`);
@@ -61,33 +96,68 @@ export class BlockSymbols {
   private async partitionV3(p: PartitionIndex): Promise<SymbolTables> {
     const file = this.file("symbols.symdb")!;
     // Everything of a partition lies together: one read.
-    let from = Infinity, to = 0;
-    for (const t of [...p.tables!, ...p.stacks]) { from = Math.min(from, t.offset); to = Math.max(to, t.offset + t.size); }
-    const bytes = this.small && to <= this.small.length ? this.small.subarray(from, Math.max(from, to)) : await this.files.read(file, from, Math.max(0, to - from));
-    return decodePartitionV3(p, (offset, size) => {
-      if (offset - from + size > bytes.length) throw new CorruptError(this.name(file), offset, `expected ${size} bytes`);
-      return bytes.subarray(offset - from, offset - from + size);
-    }, this.name(file));
+    let from = Infinity,
+      to = 0;
+    for (const t of [...p.tables!, ...p.stacks]) {
+      from = Math.min(from, t.offset);
+      to = Math.max(to, t.offset + t.size);
+    }
+    const bytes =
+      this.small && to <= this.small.length
+        ? this.small.subarray(from, Math.max(from, to))
+        : await this.files.read(file, from, Math.max(0, to - from));
+    return decodePartitionV3(
+      p,
+      (offset, size) => {
+        if (offset - from + size > bytes.length)
+          throw new CorruptError(this.name(file), offset, `expected ${size} bytes`);
+        return bytes.subarray(offset - from, offset - from + size);
+      },
+      this.name(file),
+    );
   }
 
   private async partitionV2(p: PartitionIndex, version: number): Promise<SymbolTables> {
     const file = this.file("stacktraces.symdb");
-    if (file === undefined) throw new CorruptError(this.name("meta.json"), 0, "expected stacktraces.symdb in the block's file list");
-    const [shared, ...stacks] = await Promise.all([this.sharedSymbols(), ...p.stacks.map((h) => this.files.read(file, h.offset, h.size))]);
-    return { ...selectPartition(shared, version === 2 ? p.ranges : undefined, this.meta.ulid), ...decodeStacks(p.stacks, (h) => stacks[p.stacks.indexOf(h)]!, this.name(file)) };
+    if (file === undefined)
+      throw new CorruptError(
+        this.name("meta.json"),
+        0,
+        "expected stacktraces.symdb in the block's file list",
+      );
+    const [shared, ...stacks] = await Promise.all([
+      this.sharedSymbols(),
+      ...p.stacks.map((h) => this.files.read(file, h.offset, h.size)),
+    ]);
+    return {
+      ...selectPartition(shared, version === 2 ? p.ranges : undefined, this.meta.ulid),
+      ...decodeStacks(p.stacks, (h) => stacks[p.stacks.indexOf(h)]!, this.name(file)),
+    };
   }
 
   private sharedSymbols(): Promise<ParquetSymbols> {
     this.parquetSymbols ??= (async (): Promise<ParquetSymbols> => {
       const read = (table: string): Promise<Uint8Array> => {
         const name = this.file(`${table}.parquet`);
-        if (name === undefined) throw new CorruptError(this.name("meta.json"), 0, `expected ${table}.parquet in the block's file list`);
+        if (name === undefined)
+          throw new CorruptError(
+            this.name("meta.json"),
+            0,
+            `expected ${table}.parquet in the block's file list`,
+          );
         return this.files.read(name, 0, undefined);
       };
-      const [strings, functions, mappings, locations] = await Promise.all(["strings", "functions", "mappings", "locations"].map(read));
-      return decodeParquetSymbols({ strings: strings!, functions: functions!, mappings: mappings!, locations: locations! }, this.meta.ulid);
+      const [strings, functions, mappings, locations] = await Promise.all(
+        ["strings", "functions", "mappings", "locations"].map(read),
+      );
+      return decodeParquetSymbols(
+        { strings: strings!, functions: functions!, mappings: mappings!, locations: locations! },
+        this.meta.ulid,
+      );
     })();
-    this.parquetSymbols.catch(() => { this.parquetSymbols = undefined; });
+    this.parquetSymbols.catch(() => {
+      this.parquetSymbols = undefined;
+    });
     return this.parquetSymbols;
   }
 }

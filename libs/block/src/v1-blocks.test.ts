@@ -14,7 +14,13 @@ const data = sharedTestdata();
 function blocks(dir: string): string[] {
   if (!data) return [];
   const out: string[] = [];
-  const walk = (path: string): void => { if (existsSync(join(path, "meta.json"))) { out.push(path); return; } for (const e of readdirSync(path, { withFileTypes: true })) if (e.isDirectory()) walk(join(path, e.name)); };
+  const walk = (path: string): void => {
+    if (existsSync(join(path, "meta.json"))) {
+      out.push(path);
+      return;
+    }
+    for (const e of readdirSync(path, { withFileTypes: true })) if (e.isDirectory()) walk(join(path, e.name));
+  };
   walk(join(data, dir));
   return out.map((p) => p.slice(data.length + 1));
 }
@@ -22,7 +28,14 @@ function blocks(dir: string): string[] {
 async function open(path: string) {
   const dir = join(data!, path);
   const read = (f: string): Uint8Array => new Uint8Array(readFileSync(join(dir, f)));
-  const reader = new BlockReader(decodeMeta(read("meta.json")), { read: (f, o, n) => Promise.resolve(read(f).subarray(o, n === undefined ? undefined : o + n)), size: (f) => Promise.resolve(read(f).length) }, await loadHasher());
+  const reader = new BlockReader(
+    decodeMeta(read("meta.json")),
+    {
+      read: (f, o, n) => Promise.resolve(read(f).subarray(o, n === undefined ? undefined : o + n)),
+      size: (f) => Promise.resolve(read(f).length),
+    },
+    await loadHasher(),
+  );
   await reader.open();
   return { reader, read };
 }
@@ -39,7 +52,8 @@ const written = [...blocks("buckets"), ...blocks("old-blocks")];
       const t = await reader.load(["samples"]);
       for (let i = 0; i < t.timeNanos.length; i++) {
         if (t.partition[i] !== p) continue;
-        for (let k = t.sampleStart[i]!; k < t.sampleEnd[i]!; k++) if (t.stacktraceId[k]! >= tables.stackParent.length) unresolved.push(k);
+        for (let k = t.sampleStart[i]!; k < t.sampleEnd[i]!; k++)
+          if (t.stacktraceId[k]! >= tables.stackParent.length) unresolved.push(k);
       }
     }
     const t = await reader.load(["samples", "totals"]);
@@ -53,29 +67,64 @@ const written = [...blocks("buckets"), ...blocks("old-blocks")];
     }
     // The one block of meta version 1 stores 48 samples, zeros among them, and says 40: its writer counted differently.
     const counted = reader.meta.version === 1 ? 48 : stats.numSamples;
-    expect([reader.series.length, t.timeNanos.length, samples, wrong, unresolved]).toEqual([stats.numSeries, stats.numProfiles, counted, [], []]);
+    expect([reader.series.length, t.timeNanos.length, samples, wrong, unresolved]).toEqual([
+      stats.numSeries,
+      stats.numProfiles,
+      counted,
+      [],
+      [],
+    ]);
   });
 
-  it.each(blocks("buckets").length > 0 ? blocks("buckets") : ["none"])("%s: index.tsdb, index.symdb and stacktraces.symdb are reproduced byte for byte", async (path) => {
-    const { read } = await open(path);
-    const tsdb = read("index.tsdb"), index = read("symbols/index.symdb"), stacks = read("symbols/stacktraces.symdb");
-    expect(Buffer.compare(encodeIndex(decodeIndex(tsdb)), tsdb)).toBe(0);
-    const decoded = decodeSymdbIndex(index, "index.symdb");
-    const out = new ByteWriter(), trees = new ByteWriter();
-    encodeSymdbIndex(decoded, out);
-    expect(Buffer.compare(out.finish(), index)).toBe(0);
-    for (const p of decoded.partitions) for (const h of p.stacks) {
-      const parent = new Int32Array(h.nodes), location = new Uint32Array(h.nodes);
-      decodeStackTree(stacks.subarray(h.offset, h.offset + h.size), h.nodes, parent, location, 0);
-      encodeStackTree(parent, location, trees);
-    }
-    expect(Buffer.compare(trees.finish(), stacks)).toBe(0);
-  });
+  it.each(blocks("buckets").length > 0 ? blocks("buckets") : ["none"])(
+    "%s: index.tsdb, index.symdb and stacktraces.symdb are reproduced byte for byte",
+    async (path) => {
+      const { read } = await open(path);
+      const tsdb = read("index.tsdb"),
+        index = read("symbols/index.symdb"),
+        stacks = read("symbols/stacktraces.symdb");
+      expect(Buffer.compare(encodeIndex(decodeIndex(tsdb)), tsdb)).toBe(0);
+      const decoded = decodeSymdbIndex(index, "index.symdb");
+      const out = new ByteWriter(),
+        trees = new ByteWriter();
+      encodeSymdbIndex(decoded, out);
+      expect(Buffer.compare(out.finish(), index)).toBe(0);
+      for (const p of decoded.partitions)
+        for (const h of p.stacks) {
+          const parent = new Int32Array(h.nodes),
+            location = new Uint32Array(h.nodes);
+          decodeStackTree(stacks.subarray(h.offset, h.offset + h.size), h.nodes, parent, location, 0);
+          encodeStackTree(parent, location, trees);
+        }
+      expect(Buffer.compare(trees.finish(), stacks)).toBe(0);
+    },
+  );
 
   it("have the schema that ours has", () => {
-    const leaves = (file: Uint8Array): string[] => { const n = footerLength(file); return decodeFooter(file.subarray(file.length - 8 - n, file.length - 8)).leaves.map((l) => `${l.path} ${l.type} ${l.typeLength} ${l.maxDef}/${l.maxRep}`); };
+    const leaves = (file: Uint8Array): string[] => {
+      const n = footerLength(file);
+      return decodeFooter(file.subarray(file.length - 8 - n, file.length - 8)).leaves.map(
+        (l) => `${l.path} ${l.type} ${l.typeLength} ${l.maxDef}/${l.maxRep}`,
+      );
+    };
     const none = new BigInt64Array(0);
-    const ours = encodeProfileTable({ length: 0, id: new Uint8Array(0), seriesIndex: new Int32Array(0), partition: none, totalValue: none, timeNanos: none, durationNanos: none, sampleOffset: new Uint32Array(1), stacktraceId: new Uint32Array(0), value: none }, "test");
-    expect(leaves(ours.bytes)).toEqual(leaves(readFileSync(join(data!, blocks("buckets")[0]!, "profiles.parquet"))));
+    const ours = encodeProfileTable(
+      {
+        length: 0,
+        id: new Uint8Array(0),
+        seriesIndex: new Int32Array(0),
+        partition: none,
+        totalValue: none,
+        timeNanos: none,
+        durationNanos: none,
+        sampleOffset: new Uint32Array(1),
+        stacktraceId: new Uint32Array(0),
+        value: none,
+      },
+      "test",
+    );
+    expect(leaves(ours.bytes)).toEqual(
+      leaves(readFileSync(join(data!, blocks("buckets")[0]!, "profiles.parquet"))),
+    );
   });
 });

@@ -2,7 +2,8 @@
  * CRC-32 Castagnoli (reflected polynomial 0x82F63B78), eight bytes a step.
  * zlib.crc32 is the other polynomial (IEEE), which only Parquet pages use.
  */
-const STEP = 8, BYTE = 256;
+const STEP = 8,
+  BYTE = 256;
 /** Of table `t` the entries from `t * 256`: one array, so that a step checks one length. */
 const TABLES: Int32Array = (() => {
   const tables = new Int32Array(STEP * BYTE);
@@ -34,23 +35,56 @@ const SHIFTED: Int32Array = (() => {
 
 /** crc32c of `bytes[start, end)` as an unsigned number; `seed` continues an earlier one. */
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, seed = 0): number {
-  const t = TABLES, s = SHIFTED, view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let c = ~seed, i = start;
+  const t = TABLES,
+    s = SHIFTED,
+    view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let c = ~seed,
+    i = start;
   for (const last = end - 2 * BLOCK; i <= last; i += BLOCK) {
     let d = 0;
     for (const to = i + BLOCK; i < to; i += STEP) {
-      const lo = c ^ view.getInt32(i, true), hi = view.getInt32(i + 4, true), lo2 = d ^ view.getInt32(i + BLOCK, true), hi2 = view.getInt32(i + BLOCK + 4, true);
-      c = t[7 * BYTE + (lo & 255)]! ^ t[6 * BYTE + ((lo >>> 8) & 255)]! ^ t[5 * BYTE + ((lo >>> 16) & 255)]! ^ t[4 * BYTE + (lo >>> 24)]!
-        ^ t[3 * BYTE + (hi & 255)]! ^ t[2 * BYTE + ((hi >>> 8) & 255)]! ^ t[BYTE + ((hi >>> 16) & 255)]! ^ t[hi >>> 24]!;
-      d = t[7 * BYTE + (lo2 & 255)]! ^ t[6 * BYTE + ((lo2 >>> 8) & 255)]! ^ t[5 * BYTE + ((lo2 >>> 16) & 255)]! ^ t[4 * BYTE + (lo2 >>> 24)]!
-        ^ t[3 * BYTE + (hi2 & 255)]! ^ t[2 * BYTE + ((hi2 >>> 8) & 255)]! ^ t[BYTE + ((hi2 >>> 16) & 255)]! ^ t[hi2 >>> 24]!;
+      const lo = c ^ view.getInt32(i, true),
+        hi = view.getInt32(i + 4, true),
+        lo2 = d ^ view.getInt32(i + BLOCK, true),
+        hi2 = view.getInt32(i + BLOCK + 4, true);
+      c =
+        t[7 * BYTE + (lo & 255)]! ^
+        t[6 * BYTE + ((lo >>> 8) & 255)]! ^
+        t[5 * BYTE + ((lo >>> 16) & 255)]! ^
+        t[4 * BYTE + (lo >>> 24)]! ^
+        t[3 * BYTE + (hi & 255)]! ^
+        t[2 * BYTE + ((hi >>> 8) & 255)]! ^
+        t[BYTE + ((hi >>> 16) & 255)]! ^
+        t[hi >>> 24]!;
+      d =
+        t[7 * BYTE + (lo2 & 255)]! ^
+        t[6 * BYTE + ((lo2 >>> 8) & 255)]! ^
+        t[5 * BYTE + ((lo2 >>> 16) & 255)]! ^
+        t[4 * BYTE + (lo2 >>> 24)]! ^
+        t[3 * BYTE + (hi2 & 255)]! ^
+        t[2 * BYTE + ((hi2 >>> 8) & 255)]! ^
+        t[BYTE + ((hi2 >>> 16) & 255)]! ^
+        t[hi2 >>> 24]!;
     }
-    c = s[c & 255]! ^ s[BYTE + ((c >>> 8) & 255)]! ^ s[2 * BYTE + ((c >>> 16) & 255)]! ^ s[3 * BYTE + (c >>> 24)]! ^ d;
+    c =
+      s[c & 255]! ^
+      s[BYTE + ((c >>> 8) & 255)]! ^
+      s[2 * BYTE + ((c >>> 16) & 255)]! ^
+      s[3 * BYTE + (c >>> 24)]! ^
+      d;
   }
   for (const last = end - STEP; i <= last; i += STEP) {
-    const lo = c ^ view.getInt32(i, true), hi = view.getInt32(i + 4, true);
-    c = t[7 * BYTE + (lo & 255)]! ^ t[6 * BYTE + ((lo >>> 8) & 255)]! ^ t[5 * BYTE + ((lo >>> 16) & 255)]! ^ t[4 * BYTE + (lo >>> 24)]!
-      ^ t[3 * BYTE + (hi & 255)]! ^ t[2 * BYTE + ((hi >>> 8) & 255)]! ^ t[BYTE + ((hi >>> 16) & 255)]! ^ t[hi >>> 24]!;
+    const lo = c ^ view.getInt32(i, true),
+      hi = view.getInt32(i + 4, true);
+    c =
+      t[7 * BYTE + (lo & 255)]! ^
+      t[6 * BYTE + ((lo >>> 8) & 255)]! ^
+      t[5 * BYTE + ((lo >>> 16) & 255)]! ^
+      t[4 * BYTE + (lo >>> 24)]! ^
+      t[3 * BYTE + (hi & 255)]! ^
+      t[2 * BYTE + ((hi >>> 8) & 255)]! ^
+      t[BYTE + ((hi >>> 16) & 255)]! ^
+      t[hi >>> 24]!;
   }
   for (; i < end; i++) c = t[(c ^ bytes[i]!) & 255]! ^ (c >>> 8);
   return ~c >>> 0;

@@ -19,7 +19,9 @@ class BitSink {
   private acc = 0;
   private bits = 0;
   private readonly out: ByteWriter;
-  constructor(out: ByteWriter) { this.out = out; }
+  constructor(out: ByteWriter) {
+    this.out = out;
+  }
 
   /** Appends the low `width` (at most 24) bits of `value`. */
   private small(value: number, width: number): void {
@@ -35,17 +37,29 @@ class BitSink {
 
   /** Appends `width` bits of the pair (lo, hi), both unsigned. The caller has reserved room. */
   put(lo: number, hi: number, width: number): void {
-    if (width <= 24) { this.small(lo & ((1 << width) - 1), width); return; }
+    if (width <= 24) {
+      this.small(lo & ((1 << width) - 1), width);
+      return;
+    }
     this.small(lo & 0xffff, 16);
-    if (width <= 32) { this.small((lo >>> 16) & ((1 << (width - 16)) - 1), width - 16); return; }
+    if (width <= 32) {
+      this.small((lo >>> 16) & ((1 << (width - 16)) - 1), width - 16);
+      return;
+    }
     this.small(lo >>> 16, 16);
     const rest = width - 32;
-    if (rest <= 16) { this.small(hi & ((1 << rest) - 1), rest); return; }
+    if (rest <= 16) {
+      this.small(hi & ((1 << rest) - 1), rest);
+      return;
+    }
     this.small(hi & 0xffff, 16);
     if (rest > 16) this.small(rest === 32 ? hi >>> 16 : (hi >>> 16) & ((1 << (rest - 16)) - 1), rest - 16);
   }
 
-  reset(): void { this.acc = 0; this.bits = 0; }
+  reset(): void {
+    this.acc = 0;
+    this.bits = 0;
+  }
 }
 
 function bitLength(value: number): number {
@@ -54,7 +68,9 @@ function bitLength(value: number): number {
 
 /** Packs values that a double holds exactly. `wrap32` makes 32-bit arithmetic of it, as the Go int32 encoder. */
 function packNumbers(get: (i: number) => number, count: number, out: ByteWriter, wrap32: boolean): void {
-  out.uvarint(BLOCK); out.uvarint(4); out.uvarint(count);
+  out.uvarint(BLOCK);
+  out.uvarint(4);
+  out.uvarint(count);
   const first = count > 0 ? get(0) : 0;
   out.uvarint(first >= 0 ? first * 2 : -first * 2 - 1);
   if (count < 2) return;
@@ -81,7 +97,8 @@ function packNumbers(get: (i: number) => number, count: number, out: ByteWriter,
     out.uvarint(min >= 0 ? min * 2 : -min * 2 - 1);
     for (let m = 0; m < 4; m++) {
       let max = 0;
-      const from = m * MINI, to = Math.min(from + MINI, n);
+      const from = m * MINI,
+        to = Math.min(from + MINI, n);
       for (let i = from; i < to; i++) {
         const d = wrap32 ? (deltas[i]! - min) >>> 0 : deltas[i]! - min;
         deltas[i] = d;
@@ -106,7 +123,9 @@ function packNumbers(get: (i: number) => number, count: number, out: ByteWriter,
 }
 
 function packBigInts(values: BigInt64Array, count: number, out: ByteWriter): void {
-  out.uvarint(BLOCK); out.uvarint(4); out.uvarint(count);
+  out.uvarint(BLOCK);
+  out.uvarint(4);
+  out.uvarint(count);
   out.varint64(count > 0 ? values[0]! : 0n);
   const deltas = new BigInt64Array(BLOCK);
   const sink = new BitSink(out);
@@ -148,26 +167,48 @@ export function deltaPackInt32(values: ArrayLike<number>, count: number, out: By
 }
 
 /** Packs 64-bit values. Doubles are used where they are exact, BigInt otherwise. */
-export function deltaPackInt64(values: BigInt64Array | BigUint64Array | Uint32Array | Float64Array, count: number, out: ByteWriter): void {
-  if (values instanceof Uint32Array || values instanceof Float64Array) { packNumbers((i) => values[i]!, count, out, false); return; }
+export function deltaPackInt64(
+  values: BigInt64Array | BigUint64Array | Uint32Array | Float64Array,
+  count: number,
+  out: ByteWriter,
+): void {
+  if (values instanceof Uint32Array || values instanceof Float64Array) {
+    packNumbers((i) => values[i]!, count, out, false);
+    return;
+  }
   const words = new Int32Array(values.buffer, values.byteOffset, count * 2);
   for (let i = 0; i < count; i++) {
     const hi = words[2 * i + 1]!;
-    if (hi >= 0x80000 || hi < -0x80000) { packBigInts(new BigInt64Array(values.buffer, values.byteOffset, count), count, out); return; }
+    if (hi >= 0x80000 || hi < -0x80000) {
+      packBigInts(new BigInt64Array(values.buffer, values.byteOffset, count), count, out);
+      return;
+    }
   }
   packNumbers((i) => words[2 * i + 1]! * TWO32 + (words[2 * i]! >>> 0), count, out, false);
 }
 
 /** Smallest and largest count a table may claim, so that a broken header cannot ask for much memory. */
-export interface DeltaBounds { max: number }
+export interface DeltaBounds {
+  max: number;
+}
 
-interface Header { block: number; minis: number; count: number; perMini: number }
+interface Header {
+  block: number;
+  minis: number;
+  count: number;
+  perMini: number;
+}
 
 function header(r: ByteReader, bounds: DeltaBounds): Header {
-  const block = r.uvarint(), minis = r.uvarint(), count = r.uvarint();
-  if (block === 0 || block > 65536 || block % 128 !== 0) throw new ShortRead(r.pos, `expected a delta block size, found ${block}`);
-  if (minis === 0 || block % minis !== 0 || (block / minis) % 32 !== 0) throw new ShortRead(r.pos, `expected a number of mini-blocks, found ${minis}`);
-  if (count > bounds.max) throw new ShortRead(r.pos, `expected at most ${bounds.max} packed values, found ${count}`);
+  const block = r.uvarint(),
+    minis = r.uvarint(),
+    count = r.uvarint();
+  if (block === 0 || block > 65536 || block % 128 !== 0)
+    throw new ShortRead(r.pos, `expected a delta block size, found ${block}`);
+  if (minis === 0 || block % minis !== 0 || (block / minis) % 32 !== 0)
+    throw new ShortRead(r.pos, `expected a number of mini-blocks, found ${minis}`);
+  if (count > bounds.max)
+    throw new ShortRead(r.pos, `expected at most ${bounds.max} packed values, found ${count}`);
   return { block, minis, count, perMini: block / minis };
 }
 
@@ -203,7 +244,10 @@ export function deltaUnpackInt32(r: ByteReader, bounds: DeltaBounds): Int32Array
       if (width > 32) throw new ShortRead(r.pos, `expected a bit width of at most 32, found ${width}`);
       const n = Math.min(h.perMini, h.count - at);
       if (width === 0) {
-        for (let i = 0; i < n; i++) { value = (value + min) | 0; out[at++] = value; }
+        for (let i = 0; i < n; i++) {
+          value = (value + min) | 0;
+          out[at++] = value;
+        }
         continue;
       }
       const data = r.take((h.perMini / 8) * width);
@@ -238,7 +282,10 @@ export function deltaUnpackInt64(r: ByteReader, bounds: DeltaBounds): BigInt64Ar
       if (width > 64) throw new ShortRead(r.pos, `expected a bit width of at most 64, found ${width}`);
       const data = width === 0 ? r.bytes : r.take((h.perMini / 8) * width);
       const n = Math.min(h.perMini, h.count - at);
-      if (exact && (width > 50 || Math.abs(min) >= EXACT)) { exact = false; big = BigInt(value); }
+      if (exact && (width > 50 || Math.abs(min) >= EXACT)) {
+        exact = false;
+        big = BigInt(value);
+      }
       for (let i = 0, bit = 0; i < n; i++, bit += width) {
         const lo = width === 0 ? 0 : bits32(data, bit, width > 32 ? 32 : width);
         const hi = width > 32 ? bits32(data, bit + 32, width - 32) : 0;
@@ -247,7 +294,10 @@ export function deltaUnpackInt64(r: ByteReader, bounds: DeltaBounds): BigInt64Ar
           const high = Math.floor(value / TWO32);
           words[2 * at] = value - high * TWO32;
           words[2 * at + 1] = high;
-          if (value > EXACT || value < -EXACT) { exact = false; big = BigInt(value); }
+          if (value > EXACT || value < -EXACT) {
+            exact = false;
+            big = BigInt(value);
+          }
         } else {
           big = BigInt.asIntN(64, big + minBig + (BigInt(hi) << 32n) + BigInt(lo));
           out[at] = big;

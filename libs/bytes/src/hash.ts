@@ -15,7 +15,8 @@ export function loadHasher(): Promise<Hasher> {
 
 /** 128 bits of `bytes`: xxHash64 with the seeds 1 and 2, big endian. */
 export function hash128(hasher: Hasher, bytes: Uint8Array): Uint8Array {
-  const out = new Uint8Array(16), view = new DataView(out.buffer);
+  const out = new Uint8Array(16),
+    view = new DataView(out.buffer);
   view.setBigUint64(0, hasher.h64(bytes, 1n));
   view.setBigUint64(8, hasher.h64(bytes, 2n));
   return out;
@@ -50,7 +51,9 @@ export function hashRange(view: DataView, start: number, end: number): number {
 }
 
 /** A view over all of `bytes`. */
-export function viewOf(bytes: Uint8Array): DataView { return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength); }
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
 
 /** Mixes two 32-bit words into one; for keys made of ids. */
 export function mix32(a: number, b: number): number {

@@ -3,7 +3,11 @@ import { decodeUtf8 } from "./utf8.ts";
 /** Thrown by ByteReader when a value does not fit what is left; callers add the file name. */
 export class ShortRead extends Error {
   readonly at: number;
-  constructor(at: number, wanted: string) { super(`${wanted} at byte ${at}`); this.name = "ShortRead"; this.at = at; }
+  constructor(at: number, wanted: string) {
+    super(`${wanted} at byte ${at}`);
+    this.name = "ShortRead";
+    this.at = at;
+  }
 }
 
 /** A cursor over bytes. Every read checks what is left. */
@@ -15,31 +19,56 @@ export class ByteReader {
 
   constructor(bytes: Uint8Array, pos = 0, end = bytes.length) {
     // A Buffer's slice() is a view, a Uint8Array's a copy: callers rely on the latter.
-    this.bytes = Buffer.isBuffer(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : bytes;
+    this.bytes = Buffer.isBuffer(bytes)
+      ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      : bytes;
     this.pos = pos;
     this.end = end;
   }
 
   /** Made when it is first used: readers of small messages need none. */
-  get view(): DataView { return (this.words ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength)); }
-  get left(): number { return this.end - this.pos; }
+  get view(): DataView {
+    return (this.words ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength));
+  }
+  get left(): number {
+    return this.end - this.pos;
+  }
 
   need(count: number, what = "bytes"): number {
     const at = this.pos;
-    if (count < 0 || at + count > this.end) throw new ShortRead(at, `expected ${count} ${what}, ${this.end - at} left`);
+    if (count < 0 || at + count > this.end)
+      throw new ShortRead(at, `expected ${count} ${what}, ${this.end - at} left`);
     this.pos = at + count;
     return at;
   }
 
-  u8(): number { return this.bytes[this.need(1)]!; }
-  u16be(): number { return this.view.getUint16(this.need(2)); }
-  u32be(): number { return this.view.getUint32(this.need(4)); }
-  u64be(): bigint { return this.view.getBigUint64(this.need(8)); }
-  i64be(): bigint { return this.view.getBigInt64(this.need(8)); }
-  u32le(): number { return this.view.getUint32(this.need(4), true); }
-  u64le(): bigint { return this.view.getBigUint64(this.need(8), true); }
-  i64le(): bigint { return this.view.getBigInt64(this.need(8), true); }
-  f64le(): number { return this.view.getFloat64(this.need(8), true); }
+  u8(): number {
+    return this.bytes[this.need(1)]!;
+  }
+  u16be(): number {
+    return this.view.getUint16(this.need(2));
+  }
+  u32be(): number {
+    return this.view.getUint32(this.need(4));
+  }
+  u64be(): bigint {
+    return this.view.getBigUint64(this.need(8));
+  }
+  i64be(): bigint {
+    return this.view.getBigInt64(this.need(8));
+  }
+  u32le(): number {
+    return this.view.getUint32(this.need(4), true);
+  }
+  u64le(): bigint {
+    return this.view.getBigUint64(this.need(8), true);
+  }
+  i64le(): bigint {
+    return this.view.getBigInt64(this.need(8), true);
+  }
+  f64le(): number {
+    return this.view.getFloat64(this.need(8), true);
+  }
 
   /** u64 that must be a safe integer: an offset or a size. */
   size64be(): number {
@@ -91,6 +120,13 @@ export class ByteReader {
   }
 
   /** A view of the next `count` bytes. */
-  take(count: number): Uint8Array { const at = this.need(count); return this.bytes.subarray(at, at + count); }
-  str(): string { const n = this.uvarint(); const at = this.need(n); return decodeUtf8(this.bytes, at, at + n); }
+  take(count: number): Uint8Array {
+    const at = this.need(count);
+    return this.bytes.subarray(at, at + count);
+  }
+  str(): string {
+    const n = this.uvarint();
+    const at = this.need(n);
+    return decodeUtf8(this.bytes, at, at + n);
+  }
 }

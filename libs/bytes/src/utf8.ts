@@ -1,8 +1,12 @@
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-export function encodeUtf8(text: string): Uint8Array { return encoder.encode(text); }
-export function utf8Length(text: string): number { return Buffer.byteLength(text, "utf8"); }
+export function encodeUtf8(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+export function utf8Length(text: string): number {
+  return Buffer.byteLength(text, "utf8");
+}
 export function encodeUtf8Into(text: string, target: Uint8Array, at: number): void {
   encoder.encodeInto(text, at === 0 ? target : target.subarray(at));
 }
@@ -30,8 +34,10 @@ export function compareUtf8(a: string, b: string): number {
     if (x === y) continue;
     // Surrogates (astral characters) sort after U+E000..U+FFFF in UTF-8.
     if (x >= 0xd800 && y >= 0xd800) {
-      if (x <= 0xdfff) x += 0x2000; else x -= 0x800;
-      if (y <= 0xdfff) y += 0x2000; else y -= 0x800;
+      if (x <= 0xdfff) x += 0x2000;
+      else x -= 0x800;
+      if (y <= 0xdfff) y += 0x2000;
+      else y -= 0x800;
     }
     return x - y;
   }
@@ -39,7 +45,14 @@ export function compareUtf8(a: string, b: string): number {
 }
 
 /** Order of two byte ranges, as memcmp, the shorter first on a common prefix. */
-export function compareBytes(a: Uint8Array, aStart: number, aEnd: number, b: Uint8Array, bStart: number, bEnd: number): number {
+export function compareBytes(
+  a: Uint8Array,
+  aStart: number,
+  aEnd: number,
+  b: Uint8Array,
+  bStart: number,
+  bEnd: number,
+): number {
   const length = Math.min(aEnd - aStart, bEnd - bStart);
   for (let i = 0; i < length; i++) {
     const d = a[aStart + i]! - b[bStart + i]!;

@@ -17,14 +17,22 @@ export abstract class WireReader {
     const { bytes } = this;
     let pos = this.pos;
     let b = pos < end ? bytes[pos++]! : 256;
-    if (b < 128) { this.pos = pos; this.lo = b; this.hi = 0; return b; }
-    let lo = 0, hi = 0;
+    if (b < 128) {
+      this.pos = pos;
+      this.lo = b;
+      this.hi = 0;
+      return b;
+    }
+    let lo = 0,
+      hi = 0;
     for (let shift = 0; ; shift += 7) {
       if (b > 255) throw this.error("unexpected EOF");
       const part = b & 127;
       if (shift < 28) lo |= part << shift;
-      else if (shift === 28) { lo |= part << 28; hi = part >>> 4; }
-      else if (shift < 63) hi |= part << (shift - 32);
+      else if (shift === 28) {
+        lo |= part << 28;
+        hi = part >>> 4;
+      } else if (shift < 63) hi |= part << (shift - 32);
       else if (shift === 63) hi |= (part & 1) << 31;
       else throw this.error("integer overflow");
       if (b < 128) break;
@@ -44,18 +52,37 @@ export abstract class WireReader {
   }
 
   /** An index into a table: one that cannot be valid becomes 0xffffffff, which its reader refuses. */
-  protected index(end: number): number { this.varint(end); return this.asIndex(); }
-  protected asIndex(): number { return this.hi === 0 ? this.lo : 0xffffffff; }
-  protected big(): bigint { return BigInt.asIntN(64, (BigInt(this.hi) << 32n) | BigInt(this.lo)); }
+  protected index(end: number): number {
+    this.varint(end);
+    return this.asIndex();
+  }
+  protected asIndex(): number {
+    return this.hi === 0 ? this.lo : 0xffffffff;
+  }
+  protected big(): bigint {
+    return BigInt.asIntN(64, (BigInt(this.hi) << 32n) | BigInt(this.lo));
+  }
 
   protected skip(wire: number, end: number): void {
     switch (wire) {
-      case 0: this.varint(end); return;
-      case 1: this.pos += 8; break;
-      case 2: { const n = this.size(end); this.pos += n; break; }
-      case 5: this.pos += 4; break;
-      case 4: throw this.error("wiretype end group for non-group");
-      default: throw this.error(`illegal wireType ${wire}`);
+      case 0:
+        this.varint(end);
+        return;
+      case 1:
+        this.pos += 8;
+        break;
+      case 2: {
+        const n = this.size(end);
+        this.pos += n;
+        break;
+      }
+      case 5:
+        this.pos += 4;
+        break;
+      case 4:
+        throw this.error("wiretype end group for non-group");
+      default:
+        throw this.error(`illegal wireType ${wire}`);
     }
     if (this.pos > end) throw this.error("unexpected EOF");
   }

@@ -21,13 +21,40 @@ export class ByteWriter {
     this.view = new DataView(grown.buffer);
   }
 
-  u8(value: number): void { this.reserve(1); this.buffer[this.length++] = value; }
-  u16be(value: number): void { this.reserve(2); this.view.setUint16(this.length, value); this.length += 2; }
-  u32be(value: number): void { this.reserve(4); this.view.setUint32(this.length, value); this.length += 4; }
-  u64be(value: bigint): void { this.reserve(8); this.view.setBigUint64(this.length, BigInt.asUintN(64, value)); this.length += 8; }
-  u32le(value: number): void { this.reserve(4); this.view.setUint32(this.length, value, true); this.length += 4; }
-  u64le(value: bigint): void { this.reserve(8); this.view.setBigUint64(this.length, BigInt.asUintN(64, value), true); this.length += 8; }
-  f64le(value: number): void { this.reserve(8); this.view.setFloat64(this.length, value, true); this.length += 8; }
+  u8(value: number): void {
+    this.reserve(1);
+    this.buffer[this.length++] = value;
+  }
+  u16be(value: number): void {
+    this.reserve(2);
+    this.view.setUint16(this.length, value);
+    this.length += 2;
+  }
+  u32be(value: number): void {
+    this.reserve(4);
+    this.view.setUint32(this.length, value);
+    this.length += 4;
+  }
+  u64be(value: bigint): void {
+    this.reserve(8);
+    this.view.setBigUint64(this.length, BigInt.asUintN(64, value));
+    this.length += 8;
+  }
+  u32le(value: number): void {
+    this.reserve(4);
+    this.view.setUint32(this.length, value, true);
+    this.length += 4;
+  }
+  u64le(value: bigint): void {
+    this.reserve(8);
+    this.view.setBigUint64(this.length, BigInt.asUintN(64, value), true);
+    this.length += 8;
+  }
+  f64le(value: number): void {
+    this.reserve(8);
+    this.view.setFloat64(this.length, value, true);
+    this.length += 8;
+  }
 
   /** LEB128 of a non-negative safe integer. */
   uvarint(value: number): void {
@@ -40,7 +67,10 @@ export class ByteWriter {
         value = Math.floor(value / 128);
       }
     }
-    while (value > 127) { buffer[at++] = (value & 127) | 128; value >>>= 7; }
+    while (value > 127) {
+      buffer[at++] = (value & 127) | 128;
+      value >>>= 7;
+    }
     buffer[at++] = value;
     this.length = at;
   }
@@ -48,21 +78,35 @@ export class ByteWriter {
   /** LEB128 of the low 64 bits of `value`. */
   uvarint64(value: bigint): void {
     let v = BigInt.asUintN(64, value);
-    if (v <= 0x1fffffffffffffn) { this.uvarint(Number(v)); return; }
+    if (v <= 0x1fffffffffffffn) {
+      this.uvarint(Number(v));
+      return;
+    }
     this.reserve(10);
-    while (v > 127n) { this.buffer[this.length++] = Number(v & 127n) | 128; v >>= 7n; }
+    while (v > 127n) {
+      this.buffer[this.length++] = Number(v & 127n) | 128;
+      v >>= 7n;
+    }
     this.buffer[this.length++] = Number(v);
   }
 
   /** zig-zag + LEB128 of a signed 64-bit value. */
-  varint64(value: bigint): void { this.uvarint64(BigInt.asUintN(64, (value << 1n) ^ (value >> 63n))); }
+  varint64(value: bigint): void {
+    this.uvarint64(BigInt.asUintN(64, (value << 1n) ^ (value >> 63n)));
+  }
 
   /** The decimal digits of a safe integer or a bigint, as JSON writes them. */
   decimal(value: number | bigint): void {
-    if (typeof value === "bigint") { this.utf8(value.toString()); return; }
+    if (typeof value === "bigint") {
+      this.utf8(value.toString());
+      return;
+    }
     this.reserve(20);
     let v = value;
-    if (v < 0) { this.buffer[this.length++] = 45; v = -v; }
+    if (v < 0) {
+      this.buffer[this.length++] = 45;
+      v = -v;
+    }
     if (v >= 1e9) {
       const high = Math.floor(v / 1e9);
       this.decimal(high);
@@ -101,7 +145,10 @@ export class ByteWriter {
   }
 
   /** uvarint byte length, then the UTF-8 bytes. */
-  str(text: string): void { this.uvarint(utf8Length(text)); this.utf8(text); }
+  str(text: string): void {
+    this.uvarint(utf8Length(text));
+    this.utf8(text);
+  }
 
   zeros(count: number): void {
     this.reserve(count);
@@ -116,7 +163,9 @@ export class ByteWriter {
   }
 
   /** A view of what was written; it is valid until the next write. */
-  finish(): Uint8Array { return this.buffer.subarray(0, this.length); }
+  finish(): Uint8Array {
+    return this.buffer.subarray(0, this.length);
+  }
   /** Gives what was written away in a buffer of exactly that size, so that it can move to another thread. The writer is empty then. */
   take(): Uint8Array<ArrayBuffer> {
     const out = new Uint8Array((this.buffer.buffer as ArrayBuffer).transfer(this.length));
@@ -126,6 +175,10 @@ export class ByteWriter {
     return out;
   }
   /** A copy of what was written. */
-  copy(): Uint8Array { return this.buffer.slice(0, this.length); }
-  reset(): void { this.length = 0; }
+  copy(): Uint8Array {
+    return this.buffer.slice(0, this.length);
+  }
+  reset(): void {
+    this.length = 0;
+  }
 }

@@ -14,9 +14,13 @@ export class ByteStrings {
   /** id + 1, 0 free */
   private slot = new Uint32Array(128);
 
-  constructor() { this.offset.push(0); }
+  constructor() {
+    this.offset.push(0);
+  }
 
-  get length(): number { return this.offset.length - 1; }
+  get length(): number {
+    return this.offset.length - 1;
+  }
 
   private source: Uint8Array | undefined;
   private sourceView: DataView = EMPTY_VIEW;
@@ -24,7 +28,10 @@ export class ByteStrings {
   private ownView: DataView = EMPTY_VIEW;
 
   private view(source: Uint8Array): DataView {
-    if (this.source !== source) { this.source = source; this.sourceView = viewOf(source); }
+    if (this.source !== source) {
+      this.source = source;
+      this.sourceView = viewOf(source);
+    }
     return this.sourceView;
   }
 
@@ -38,10 +45,16 @@ export class ByteStrings {
   }
 
   /** Lets go of the bytes that strings were last interned from. */
-  release(): void { this.source = undefined; this.sourceView = EMPTY_VIEW; }
+  release(): void {
+    this.source = undefined;
+    this.sourceView = EMPTY_VIEW;
+  }
 
   private lookup(view: DataView, start: number, end: number, hash: number): number {
-    if (this.own !== this.bytes.data) { this.own = this.bytes.data; this.ownView = viewOf(this.own); }
+    if (this.own !== this.bytes.data) {
+      this.own = this.bytes.data;
+      this.ownView = viewOf(this.own);
+    }
     const { slot, ownView } = this;
     const mask = slot.length - 1;
     const size = end - start;
@@ -85,5 +98,7 @@ export class ByteStrings {
     for (let id = 0; id < this.length; id++) this.place(id, this.hashes.data[id]!);
   }
 
-  get byteLength(): number { return this.bytes.byteLength + this.offset.byteLength + this.hashes.byteLength + this.slot.byteLength; }
+  get byteLength(): number {
+    return this.bytes.byteLength + this.offset.byteLength + this.hashes.byteLength + this.slot.byteLength;
+  }
 }

@@ -2,7 +2,9 @@
 export class U32Column {
   data: Uint32Array;
   length = 0;
-  constructor(capacity = 16) { this.data = new Uint32Array(capacity); }
+  constructor(capacity = 16) {
+    this.data = new Uint32Array(capacity);
+  }
   reserve(extra: number): void {
     const needed = this.length + extra;
     if (needed <= this.data.length) return;
@@ -20,14 +22,20 @@ export class U32Column {
     this.data.set(values, this.length);
     this.length += values.length;
   }
-  view(): Uint32Array { return this.data.subarray(0, this.length); }
-  get byteLength(): number { return this.data.byteLength; }
+  view(): Uint32Array {
+    return this.data.subarray(0, this.length);
+  }
+  get byteLength(): number {
+    return this.data.byteLength;
+  }
 }
 
 export class I32Column {
   data: Int32Array;
   length = 0;
-  constructor(capacity = 16) { this.data = new Int32Array(capacity); }
+  constructor(capacity = 16) {
+    this.data = new Int32Array(capacity);
+  }
   reserve(extra: number): void {
     const needed = this.length + extra;
     if (needed <= this.data.length) return;
@@ -40,8 +48,12 @@ export class I32Column {
     this.data[this.length] = value;
     return this.length++;
   }
-  view(): Int32Array { return this.data.subarray(0, this.length); }
-  get byteLength(): number { return this.data.byteLength; }
+  view(): Int32Array {
+    return this.data.subarray(0, this.length);
+  }
+  get byteLength(): number {
+    return this.data.byteLength;
+  }
 }
 
 /** int64 column; `words` is the same memory as pairs (low, high) of 32-bit words, little endian. */
@@ -71,14 +83,20 @@ export class I64Column {
     this.data.set(values, this.length);
     this.length += values.length;
   }
-  view(): BigInt64Array { return this.data.subarray(0, this.length); }
-  get byteLength(): number { return this.data.byteLength; }
+  view(): BigInt64Array {
+    return this.data.subarray(0, this.length);
+  }
+  get byteLength(): number {
+    return this.data.byteLength;
+  }
 }
 
 export class ByteColumn {
   data: Uint8Array;
   length = 0;
-  constructor(capacity = 256) { this.data = new Uint8Array(capacity); }
+  constructor(capacity = 256) {
+    this.data = new Uint8Array(capacity);
+  }
   append(source: Uint8Array, start: number, end: number): void {
     const needed = this.length + end - start;
     if (needed > this.data.length) {
@@ -94,6 +112,10 @@ export class ByteColumn {
     }
     this.length = needed;
   }
-  view(): Uint8Array { return this.data.subarray(0, this.length); }
-  get byteLength(): number { return this.data.byteLength; }
+  view(): Uint8Array {
+    return this.data.subarray(0, this.length);
+  }
+  get byteLength(): number {
+    return this.data.byteLength;
+  }
 }

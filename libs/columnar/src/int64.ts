@@ -1,5 +1,7 @@
 /** The 32-bit words of a column of 64-bit integers, low word first: value i is words [2i, 2i + 2). */
-export function wordsOf(values: BigInt64Array): Uint32Array { return new Uint32Array(values.buffer, values.byteOffset, values.length * 2); }
+export function wordsOf(values: BigInt64Array): Uint32Array {
+  return new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
+}
 
 /**
  * Adds value `j` of `from` to value `i` of `to`, modulo 2^64; both are words of 64-bit integers. No bigint is made: code
@@ -18,4 +20,6 @@ export function isBelow(words: Uint32Array, i: number, limit: { high: number; lo
 }
 
 /** The signed high and unsigned low word of a 64-bit integer. */
-export function splitInt64(value: bigint): { high: number; low: number } { return { high: Number(BigInt.asIntN(64, value) >> 32n), low: Number(value & 0xffffffffn) }; }
+export function splitInt64(value: bigint): { high: number; low: number } {
+  return { high: Number(BigInt.asIntN(64, value) >> 32n), low: Number(value & 0xffffffffn) };
+}

@@ -34,7 +34,8 @@ export class PairTable {
   /** The value of (a, b); when absent, `value` is put there and -1 returned. */
   getOrSet(a: number, b: number, value: number): number {
     const { keyA, keyB, slot, mask } = this;
-    const ua = a >>> 0, ub = b >>> 0;
+    const ua = a >>> 0,
+      ub = b >>> 0;
     let i = pairHash(a, b) & mask;
     for (;;) {
       const v = slot[i]!;
@@ -72,7 +73,9 @@ export class PairTable {
     }
   }
 
-  get byteLength(): number { return this.slot.byteLength * 3; }
+  get byteLength(): number {
+    return this.slot.byteLength * 3;
+  }
 }
 
 function pairHash(a: number, b: number): number {

@@ -16,29 +16,44 @@ export function nthLargest(values: Float64Array, n: number): number {
 /** Narrows `range` to the side of a pivot that holds position `wanted`; a function of its own, so that its loops run compiled from the first call on. */
 function partition(values: Float64Array, range: { low: number; high: number }, wanted: number): void {
   const { low, high } = range;
-  const a = values[low]!, b = values[(low + high) >>> 1]!, c = values[high]!;
-  const pivot = a < b ? (b < c ? b : Math.max(a, c)) : (a < c ? a : Math.max(b, c));
-  let i = low, j = high;
+  const a = values[low]!,
+    b = values[(low + high) >>> 1]!,
+    c = values[high]!;
+  const pivot = a < b ? (b < c ? b : Math.max(a, c)) : a < c ? a : Math.max(b, c);
+  let i = low,
+    j = high;
   while (i <= j) {
-    const x = values[i]!, y = values[j]!;
-    if (x < pivot) { i++; continue; }
-    if (y > pivot) { j--; continue; }
+    const x = values[i]!,
+      y = values[j]!;
+    if (x < pivot) {
+      i++;
+      continue;
+    }
+    if (y > pivot) {
+      j--;
+      continue;
+    }
     values[i++] = y;
     values[j--] = x;
   }
-  if (wanted <= j) range.high = j; else if (wanted >= i) range.low = i; else range.low = range.high = wanted;
+  if (wanted <= j) range.high = j;
+  else if (wanted >= i) range.low = i;
+  else range.low = range.high = wanted;
 }
 
 const COUNTS = new Uint32Array(2049);
 
 /** Positions 0..n-1 by ascending value, stable: values are counted by their digits, so the time is linear. Without comparing, where they ascend already. */
 export function sortedOrder(values: Uint32Array): Uint32Array {
-  const n = values.length, order = new Uint32Array(n);
-  let max = 0, ascending = true;
+  const n = values.length,
+    order = new Uint32Array(n);
+  let max = 0,
+    ascending = true;
   for (let i = 0; i < n; i++) {
     const v = values[i]!;
     order[i] = i;
-    if (v < max) ascending = false; else max = v;
+    if (v < max) ascending = false;
+    else max = v;
   }
   if (ascending) return order;
   // Few values are sorted faster than digits are counted: value and position fit one double.
@@ -50,7 +65,8 @@ export function sortedOrder(values: Uint32Array): Uint32Array {
     return order;
   }
   const bits = n < 1000 ? 8 : 11;
-  let from = order, to = new Uint32Array(n);
+  let from = order,
+    to = new Uint32Array(n);
   for (let shift = 0; shift < 32 && max >>> shift > 0; shift += bits) {
     countDigits(values, from, to, shift, bits);
     [from, to] = [to, from];
@@ -60,7 +76,8 @@ export function sortedOrder(values: Uint32Array): Uint32Array {
 
 /** The same, where `compare` decides between positions of equal values. */
 export function sortedOrderBy(values: Uint32Array, compare: (a: number, b: number) => number): Uint32Array {
-  const order = sortedOrder(values), n = order.length;
+  const order = sortedOrder(values),
+    n = order.length;
   for (let from = 0, to = 1; from < n; from = to++) {
     const value = values[order[from]!]!;
     while (to < n && values[order[to]!] === value) to++;
@@ -70,10 +87,21 @@ export function sortedOrderBy(values: Uint32Array, compare: (a: number, b: numbe
 }
 
 /** Moves positions so that they ascend by one digit of their values, those of equal digits as they were. */
-function countDigits(values: Uint32Array, from: Uint32Array, to: Uint32Array, shift: number, bits: number): void {
-  const buckets = 1 << bits, mask = buckets - 1, n = from.length;
+function countDigits(
+  values: Uint32Array,
+  from: Uint32Array,
+  to: Uint32Array,
+  shift: number,
+  bits: number,
+): void {
+  const buckets = 1 << bits,
+    mask = buckets - 1,
+    n = from.length;
   COUNTS.fill(0, 0, buckets + 1);
   for (let i = 0; i < n; i++) COUNTS[((values[i]! >>> shift) & mask) + 1]!++;
   for (let k = 0; k < buckets; k++) COUNTS[k + 1]! += COUNTS[k]!;
-  for (let i = 0; i < n; i++) { const p = from[i]!; to[COUNTS[(values[p]! >>> shift) & mask]!++] = p; }
+  for (let i = 0; i < n; i++) {
+    const p = from[i]!;
+    to[COUNTS[(values[p]! >>> shift) & mask]!++] = p;
+  }
 }

@@ -1,4 +1,15 @@
-import { type BlockMeta, BUCKET_INDEX_VERSION, type BucketIndex, decodeBucketIndex, decodeDeletionMark, decodeMeta, encodeBucketIndex, isUlid, LABEL_SHARD, markedUlid } from "@cinderblock/block-meta";
+import {
+  type BlockMeta,
+  BUCKET_INDEX_VERSION,
+  type BucketIndex,
+  decodeBucketIndex,
+  decodeDeletionMark,
+  decodeMeta,
+  encodeBucketIndex,
+  isUlid,
+  LABEL_SHARD,
+  markedUlid,
+} from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Base } from "@cinderblock/telemetry";
@@ -28,36 +39,81 @@ export class BucketIndexUpdater {
     if (ulids.length === 0 && !names.includes(`${prefix}bucket-index.json.gz`)) return undefined;
     const old = await this.readOld(`${prefix}bucket-index.json.gz`);
     const known = new Map(old.blocks.map((b) => [b.ulid, b]));
-    const index: BucketIndex = { version: BUCKET_INDEX_VERSION, blocks: [], marks: [], updatedAtS: Math.floor(this.base.now() / 1000) };
+    const index: BucketIndex = {
+      version: BUCKET_INDEX_VERSION,
+      blocks: [],
+      marks: [],
+      updatedAtS: Math.floor(this.base.now() / 1000),
+    };
     const odd = foreignNames(prefix, names);
     for (const ulid of ulids) {
       const entry = known.get(ulid);
-      if (entry) { index.blocks.push(entry); continue; }
+      if (entry) {
+        index.blocks.push(entry);
+        continue;
+      }
       const name = `${prefix}${ulid}/meta.json`;
       let meta: BlockMeta;
-      try { meta = decodeMeta(await this.bucket.get(name), `${ulid}/meta.json`); } catch (err) {
-        if (!(err instanceof CinderblockError) || (err.kind !== "not-found" && err.kind !== "corrupt")) throw err;
-        odd.push(err.kind === "corrupt" ? { kind: "damaged-meta", name: `${prefix}${ulid}/`, why: err.message } : { kind: "partial-block", name: `${prefix}${ulid}/`, why: "no meta.json" });
+      try {
+        meta = decodeMeta(await this.bucket.get(name), `${ulid}/meta.json`);
+      } catch (err) {
+        if (!(err instanceof CinderblockError) || (err.kind !== "not-found" && err.kind !== "corrupt"))
+          throw err;
+        odd.push(
+          err.kind === "corrupt"
+            ? { kind: "damaged-meta", name: `${prefix}${ulid}/`, why: err.message }
+            : { kind: "partial-block", name: `${prefix}${ulid}/`, why: "no meta.json" },
+        );
         continue;
       }
       const { lastModifiedMs } = await this.bucket.attributes(name);
-      index.blocks.push({ ulid, minTimeMs: meta.minTimeMs, maxTimeMs: meta.maxTimeMs, uploadedAtS: Math.floor(lastModifiedMs / 1000), shardId: meta.labels[LABEL_SHARD] ?? "", level: meta.compaction.level });
+      index.blocks.push({
+        ulid,
+        minTimeMs: meta.minTimeMs,
+        maxTimeMs: meta.maxTimeMs,
+        uploadedAtS: Math.floor(lastModifiedMs / 1000),
+        shardId: meta.labels[LABEL_SHARD] ?? "",
+        level: meta.compaction.level,
+      });
     }
     const knownMarks = new Map(old.marks.map((m) => [m.ulid, m]));
     for (const name of await this.bucket.list(`${prefix}markers/`)) {
       const ulid = markedUlid(name.slice(`${prefix}markers/`.length));
       if (ulid === undefined) continue;
       const mark = knownMarks.get(ulid);
-      if (mark) { index.marks.push(mark); continue; }
+      if (mark) {
+        index.marks.push(mark);
+        continue;
+      }
       try {
-        index.marks.push({ ulid, deletionTimeS: decodeDeletionMark(await this.bucket.get(`${prefix}${ulid}/deletion-mark.json`)).deletionTimeS });
-      } catch (err) { if (!(err instanceof CinderblockError) || err.kind === "unavailable") throw err; } // a mark without its block's file counts for nothing
+        index.marks.push({
+          ulid,
+          deletionTimeS: decodeDeletionMark(await this.bucket.get(`${prefix}${ulid}/deletion-mark.json`))
+            .deletionTimeS,
+        });
+      } catch (err) {
+        if (!(err instanceof CinderblockError) || err.kind === "unavailable") throw err;
+      } // a mark without its block's file counts for nothing
     }
     this.report(tenant, odd);
     await this.bucket.put(`${prefix}bucket-index.json.gz`, encodeBucketIndex(index));
-    this.base.metrics.gauge("pyroscope_bucket_index_last_successful_update_timestamp_seconds", "When the bucket index was last written.", ["user"]).set({ user: tenant }, index.updatedAtS);
-    this.base.metrics.gauge("pyroscope_bucket_blocks_count", "Blocks of a tenant.", ["user"]).set({ user: tenant }, index.blocks.length);
-    this.base.metrics.gauge("pyroscope_bucket_blocks_marked_for_deletion_count", "Blocks of a tenant that are marked for deletion.", ["user"]).set({ user: tenant }, index.marks.length);
+    this.base.metrics
+      .gauge(
+        "pyroscope_bucket_index_last_successful_update_timestamp_seconds",
+        "When the bucket index was last written.",
+        ["user"],
+      )
+      .set({ user: tenant }, index.updatedAtS);
+    this.base.metrics
+      .gauge("pyroscope_bucket_blocks_count", "Blocks of a tenant.", ["user"])
+      .set({ user: tenant }, index.blocks.length);
+    this.base.metrics
+      .gauge(
+        "pyroscope_bucket_blocks_marked_for_deletion_count",
+        "Blocks of a tenant that are marked for deletion.",
+        ["user"],
+      )
+      .set({ user: tenant }, index.marks.length);
     return index;
   }
 
@@ -65,11 +121,22 @@ export class BucketIndexUpdater {
   private report(tenant: string, odd: readonly Oddity[]): void {
     const { metrics, log } = this.base;
     const count = (kind: Oddity["kind"]): number => odd.filter((o) => o.kind === kind).length;
-    metrics.gauge("pyroscope_bucket_blocks_partials_count", "Folders of blocks without a meta.", ["user"]).set({ user: tenant }, count("partial-block"));
-    metrics.gauge("cinderblock_bucket_damaged_metas", "Blocks whose meta cannot be read.", ["user"]).set({ user: tenant }, count("damaged-meta"));
-    metrics.gauge("cinderblock_bucket_foreign_objects", "Objects among the blocks that are none.", ["user"]).set({ user: tenant }, count("foreign-object"));
+    metrics
+      .gauge("pyroscope_bucket_blocks_partials_count", "Folders of blocks without a meta.", ["user"])
+      .set({ user: tenant }, count("partial-block"));
+    metrics
+      .gauge("cinderblock_bucket_damaged_metas", "Blocks whose meta cannot be read.", ["user"])
+      .set({ user: tenant }, count("damaged-meta"));
+    metrics
+      .gauge("cinderblock_bucket_foreign_objects", "Objects among the blocks that are none.", ["user"])
+      .set({ user: tenant }, count("foreign-object"));
     const named = this.named.get(tenant) ?? new Set<string>();
-    for (const o of odd) if (!named.has(o.name)) log[o.kind === "partial-block" ? "info" : "warn"]({ tenant, name: o.name, kind: o.kind, reason: o.why }, "something in the bucket is not a whole block");
+    for (const o of odd)
+      if (!named.has(o.name))
+        log[o.kind === "partial-block" ? "info" : "warn"](
+          { tenant, name: o.name, kind: o.kind, reason: o.why },
+          "something in the bucket is not a whole block",
+        );
     this.named.set(tenant, new Set(odd.map((o) => o.name)));
   }
 
@@ -77,7 +144,9 @@ export class BucketIndexUpdater {
     try {
       const index = decodeBucketIndex(await this.bucket.get(name));
       if (index.version === BUCKET_INDEX_VERSION) return index;
-    } catch (err) { if (!(err instanceof CinderblockError) || err.kind === "unavailable") throw err; } // none, or a damaged one: it is rebuilt
+    } catch (err) {
+      if (!(err instanceof CinderblockError) || err.kind === "unavailable") throw err;
+    } // none, or a damaged one: it is rebuilt
     return { version: BUCKET_INDEX_VERSION, blocks: [], marks: [], updatedAtS: 0 };
   }
 }

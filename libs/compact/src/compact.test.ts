@@ -15,29 +15,59 @@ jest.setTimeout(60_000);
 
 function folderFiles(dir: string): BlockFiles {
   const held = new Map<string, Uint8Array>();
-  const read = (f: string): Uint8Array => { let bytes = held.get(f); if (!bytes) held.set(f, (bytes = new Uint8Array(readFileSync(join(dir, f))))); return bytes; };
-  return { read: (f, o, n) => Promise.resolve(read(f).subarray(o, n === undefined ? undefined : o + n)), size: (f) => Promise.resolve(read(f).length) };
+  const read = (f: string): Uint8Array => {
+    let bytes = held.get(f);
+    if (!bytes) held.set(f, (bytes = new Uint8Array(readFileSync(join(dir, f)))));
+    return bytes;
+  };
+  return {
+    read: (f, o, n) => Promise.resolve(read(f).subarray(o, n === undefined ? undefined : o + n)),
+    size: (f) => Promise.resolve(read(f).length),
+  };
 }
-interface Input { meta: BlockMeta; files: BlockFiles }
-const openFolder = (dir: string): Input => ({ meta: decodeMeta(new Uint8Array(readFileSync(join(dir, "meta.json")))), files: folderFiles(dir) });
+interface Input {
+  meta: BlockMeta;
+  files: BlockFiles;
+}
+const openFolder = (dir: string): Input => ({
+  meta: decodeMeta(new Uint8Array(readFileSync(join(dir, "meta.json")))),
+  files: folderFiles(dir),
+});
 
 /** A stack by content, leaf first; each node of a partition once. */
 function frames(tables: SymbolTables, id: number): string {
   let known = FRAMES.get(tables);
   if (!known) FRAMES.set(tables, (known = new Map()));
   let text = known.get(id);
-  if (text === undefined) known.set(id, (text = frameText(tables, id) + (tables.stackParent[id]! > 0 ? `;${frames(tables, tables.stackParent[id]!)}` : "")));
+  if (text === undefined)
+    known.set(
+      id,
+      (text =
+        frameText(tables, id) +
+        (tables.stackParent[id]! > 0 ? `;${frames(tables, tables.stackParent[id]!)}` : "")),
+    );
   return text;
 }
 const FRAMES = new WeakMap<SymbolTables, Map<number, string>>();
 
 function frameText(tables: SymbolTables, node: number): string {
   if (node <= 0 || tables.stackParent[node]! < 0) return "";
-  const text = (i: number): string => Buffer.from(tables.stringBytes.subarray(tables.stringOffset[i]!, tables.stringOffset[i + 1]!)).toString("latin1");
+  const text = (i: number): string =>
+    Buffer.from(tables.stringBytes.subarray(tables.stringOffset[i]!, tables.stringOffset[i + 1]!)).toString(
+      "latin1",
+    );
   const l = tables.stackLocation[node]!;
-  const at = tables.locationOffset[l]!, end = tables.locationOffset[l + 1]!;
-  const out = [`${text(tables.mappingWords[tables.locationWords[at]! * 9 + 6] ?? 0)}@${tables.locationWords[at + 1]}`];
-  for (let w = at + 4; w < end; w += 2) { const f = tables.locationWords[w]! * 4; out.push(`${text(tables.functionWords[f]!)}:${text(tables.functionWords[f + 2]!)}:${tables.locationWords[w + 1]}`); }
+  const at = tables.locationOffset[l]!,
+    end = tables.locationOffset[l + 1]!;
+  const out = [
+    `${text(tables.mappingWords[tables.locationWords[at]! * 9 + 6] ?? 0)}@${tables.locationWords[at + 1]}`,
+  ];
+  for (let w = at + 4; w < end; w += 2) {
+    const f = tables.locationWords[w]! * 4;
+    out.push(
+      `${text(tables.functionWords[f]!)}:${text(tables.functionWords[f + 2]!)}:${tables.locationWords[w + 1]}`,
+    );
+  }
   return out.join(";");
 }
 
@@ -48,7 +78,10 @@ function stacksText(tables: SymbolTables, ids: Uint32Array, values: BigInt64Arra
     const key = `${spans[k] ?? ""} ${frames(tables, id)}`;
     out.set(key, (out.get(key) ?? 0n) + values[k]!);
   });
-  return [...out].map(([k, v]) => `${v} ${k}`).sort().join("\n");
+  return [...out]
+    .map(([k, v]) => `${v} ${k}`)
+    .sort()
+    .join("\n");
 }
 
 /** Every row of some blocks as text, duplicates of (series, time, id) once. */
@@ -62,12 +95,24 @@ async function content(blocks: readonly Input[]): Promise<Map<string, string>> {
     for (let s = 0; s < reader.series.length; s++) {
       for (const row of reader.rowsOf(s, 0n, 1n << 62n)) {
         const { tables } = await reader.symbols(t.partition[row]!);
-        const from = t.sampleStart[row]!, to = t.sampleEnd[row]!;
-        const spans = t.spanStart[row]! < 0 ? [] : Array.from({ length: to - from }, (_, k) => `${t.spans[2 * (t.spanStart[row]! + k)]}.${t.spans[2 * (t.spanStart[row]! + k) + 1]}`);
+        const from = t.sampleStart[row]!,
+          to = t.sampleEnd[row]!;
+        const spans =
+          t.spanStart[row]! < 0
+            ? []
+            : Array.from(
+                { length: to - from },
+                (_, k) =>
+                  `${t.spans[2 * (t.spanStart[row]! + k)]}.${t.spans[2 * (t.spanStart[row]! + k) + 1]}`,
+              );
         const plainSpans = spans.map((x) => (x === "0.0" ? "" : x));
         const key = `${labelsText(reader.series[s]!.labels)} ${t.timeNanos[row]} ${Buffer.from(t.id.subarray(row * 16, row * 16 + 16)).toString("hex")}`;
-        const text = hash(`${t.totalValue[row]}\n${stacksText(tables, t.stacktraceId.subarray(from, to), t.value.subarray(from, to), plainSpans)}`);
-        if (out.has(key)) { if (out.get(key) !== text) throw new Error(`${key} differs between blocks`); } else out.set(key, text);
+        const text = hash(
+          `${t.totalValue[row]}\n${stacksText(tables, t.stacktraceId.subarray(from, to), t.value.subarray(from, to), plainSpans)}`,
+        );
+        if (out.has(key)) {
+          if (out.get(key) !== text) throw new Error(`${key} differs between blocks`);
+        } else out.set(key, text);
       }
     }
   }
@@ -76,18 +121,28 @@ async function content(blocks: readonly Input[]): Promise<Map<string, string>> {
 
 function same(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): void {
   expect(b.size).toBe(a.size);
-  for (const [key, text] of a) if (b.get(key) !== text) throw new Error(`${key}:\n${b.get(key)}\n  expected\n${text}`.slice(0, 2000));
+  for (const [key, text] of a)
+    if (b.get(key) !== text) throw new Error(`${key}:\n${b.get(key)}\n  expected\n${text}`.slice(0, 2000));
 }
 
 async function compact(blocks: readonly Input[], options: Partial<CompactOptions> = {}): Promise<Input[]> {
-  const { outputs } = await compactBlocks(blocks, { shards: 0, splitBy: "fingerprint", downsample: false, memoryBytes: 64 << 20, workDir: temporaryFolder(), ...options });
+  const { outputs } = await compactBlocks(blocks, {
+    shards: 0,
+    splitBy: "fingerprint",
+    downsample: false,
+    memoryBytes: 64 << 20,
+    workDir: temporaryFolder(),
+    ...options,
+  });
   return outputs.map((o) => openFolder(o.dir));
 }
 
 const data = sharedTestdata();
 function v1Blocks(bucket: string): Input[] {
   const dir = join(data!, "buckets", bucket, "anonymous", "phlaredb");
-  return readdirSync(dir).filter((n) => existsSync(join(dir, n, "meta.json"))).map((n) => openFolder(join(dir, n)));
+  return readdirSync(dir)
+    .filter((n) => existsSync(join(dir, n, "meta.json")))
+    .map((n) => openFolder(join(dir, n)));
 }
 
 (data ? describe : describe.skip)("compacting blocks that Pyroscope v1 wrote", () => {
@@ -98,14 +153,18 @@ function v1Blocks(bucket: string): Input[] {
     expect(more).toEqual([]);
     expect(out!.meta.compaction.level).toBe(2);
     expect(out!.meta.compaction.sources).toEqual(sources.map((s) => s.meta.ulid).sort());
-    expect([out!.meta.minTimeMs, out!.meta.maxTimeMs]).toEqual([Math.min(...sources.map((s) => s.meta.minTimeMs)), Math.max(...sources.map((s) => s.meta.maxTimeMs))]);
+    expect([out!.meta.minTimeMs, out!.meta.maxTimeMs]).toEqual([
+      Math.min(...sources.map((s) => s.meta.minTimeMs)),
+      Math.max(...sources.map((s) => s.meta.maxTimeMs)),
+    ]);
     same(before, await content([out!]));
     expect(out!.meta.stats.numProfiles).toBe(before.size);
   });
   it("splits into shards by series, each with its own symbols, and merges shards again", async () => {
     const sources = v1Blocks("ingester");
     const before = await content(sources);
-    const first = await compact(sources.slice(0, 4), { shards: 3 }), second = await compact(sources.slice(4), { shards: 3 });
+    const first = await compact(sources.slice(0, 4), { shards: 3 }),
+      second = await compact(sources.slice(4), { shards: 3 });
     expect(first.map((b) => b.meta.labels.__compactor_shard_id__)).toEqual(["1_of_3", "2_of_3", "3_of_3"]);
     same(before, await content([...first, ...second]));
     const merged: Input[] = [];
@@ -121,7 +180,13 @@ function v1Blocks(bucket: string): Input[] {
   it("counts profiles that are in several sources once", async () => {
     const sources = v1Blocks("ingester");
     const workDir = temporaryFolder();
-    const { duplicates, outputs } = await compactBlocks([...sources, ...sources], { shards: 2, splitBy: "stacktracePartition", downsample: false, memoryBytes: 64 << 20, workDir });
+    const { duplicates, outputs } = await compactBlocks([...sources, ...sources], {
+      shards: 2,
+      splitBy: "stacktracePartition",
+      downsample: false,
+      memoryBytes: 64 << 20,
+      workDir,
+    });
     const before = await content(sources);
     expect(duplicates).toBe(before.size);
     same(before, await content(outputs.map((o) => openFolder(o.dir))));
@@ -137,11 +202,17 @@ function v1Blocks(bucket: string): Input[] {
   });
   it("takes at most six tenths of v1's bytes for what v1 made of the same blocks, downsampled tables included", async () => {
     const theirs = v1Blocks("compacted").find((b) => b.meta.compaction.level === 3)!;
-    const [a, b, c, d] = v1Blocks("ingester").filter((s) => theirs.meta.compaction.sources.includes(s.meta.ulid));
-    const [ours] = await compact([...(await compact([a!, b!])), ...(await compact([c!, d!]))], { downsample: true });
+    const [a, b, c, d] = v1Blocks("ingester").filter((s) =>
+      theirs.meta.compaction.sources.includes(s.meta.ulid),
+    );
+    const [ours] = await compact([...(await compact([a!, b!])), ...(await compact([c!, d!]))], {
+      downsample: true,
+    });
     const bytes = (m: BlockMeta): number => m.files.reduce((n, f) => n + f.sizeBytes, 0);
     expect(ours!.meta.stats.numProfiles).toBe(theirs.meta.stats.numProfiles);
-    expect(ours!.meta.files.map((f) => f.relPath)).toEqual(expect.arrayContaining(["profiles_5m_sum.parquet", "profiles_1h_sum.parquet"]));
+    expect(ours!.meta.files.map((f) => f.relPath)).toEqual(
+      expect.arrayContaining(["profiles_5m_sum.parquet", "profiles_1h_sum.parquet"]),
+    );
     expect(bytes(ours!.meta) / bytes(theirs.meta)).toBeLessThanOrEqual(0.6);
   });
   it("downsamples so that call trees are the same, from whatever moment to whatever moment", async () => {
@@ -151,15 +222,30 @@ function v1Blocks(bucket: string): Input[] {
     const reader = new BlockReader(out!.meta, out!.files, await loadHasher());
     await reader.open();
     expect(reader.coarse.map((c) => c.nanos)).toEqual([3_600_000_000_000n, 300_000_000_000n]);
-    const types = new Map(reader.series.map((s) => [s.labels.find((l) => l.name === "__profile_type__")!.value, s]));
-    const random = new Random(5), first = out!.meta.minTimeMs - 60_000, span = out!.meta.maxTimeMs - first + 60_000;
+    const types = new Map(
+      reader.series.map((s) => [s.labels.find((l) => l.name === "__profile_type__")!.value, s]),
+    );
+    const random = new Random(5),
+      first = out!.meta.minTimeMs - 60_000,
+      span = out!.meta.maxTimeMs - first + 60_000;
     let coarse = 0;
     for (const profileTypeId of types.keys()) {
       for (let i = 0; i < 6; i++) {
-        const startMs = i === 0 ? 0 : first + random.below(span), endMs = i === 0 ? 2 * out!.meta.maxTimeMs : startMs + random.below(span);
-        const query: SourceQuery = { kind: "tree", select: { profileTypeId, labelSelector: "{}", startMs, endMs }, spans: [], maxNodes: 0 };
-        const text = async (exclude: Exclusions): Promise<string> => { const r = await executeOn([reader], query, exclude); return r.kind === "tree" ? treeText(r.tree) : ""; };
-        const rows = await text({ [reader.ulid]: { form: "block", upTo: -1, rows: Uint32Array.of(0xffffffff) } }); // rows that are left out are left out of rows
+        const startMs = i === 0 ? 0 : first + random.below(span),
+          endMs = i === 0 ? 2 * out!.meta.maxTimeMs : startMs + random.below(span);
+        const query: SourceQuery = {
+          kind: "tree",
+          select: { profileTypeId, labelSelector: "{}", startMs, endMs },
+          spans: [],
+          maxNodes: 0,
+        };
+        const text = async (exclude: Exclusions): Promise<string> => {
+          const r = await executeOn([reader], query, exclude);
+          return r.kind === "tree" ? treeText(r.tree) : "";
+        };
+        const rows = await text({
+          [reader.ulid]: { form: "block", upTo: -1, rows: Uint32Array.of(0xffffffff) },
+        }); // rows that are left out are left out of rows
         expect(await text({})).toBe(rows);
         if (rows !== "") coarse++;
       }
@@ -172,9 +258,13 @@ function v1Blocks(bucket: string): Input[] {
 
 /** A tree by its paths. */
 function treeText(t: PartialTree): string {
-  const name = (i: number): string => Buffer.from(t.nameBytes.subarray(t.nameOffset[t.name[i]!]!, t.nameOffset[t.name[i]! + 1]!)).toString();
+  const name = (i: number): string =>
+    Buffer.from(t.nameBytes.subarray(t.nameOffset[t.name[i]!]!, t.nameOffset[t.name[i]! + 1]!)).toString();
   const path: string[] = [""];
   const out: string[] = [];
-  for (let i = 1; i < t.parent.length; i++) { path[i] = `${path[t.parent[i]!]};${name(i)}`; if (t.self[i] !== 0n) out.push(`${path[i]} ${t.self[i]}`); }
+  for (let i = 1; i < t.parent.length; i++) {
+    path[i] = `${path[t.parent[i]!]};${name(i)}`;
+    if (t.self[i] !== 0n) out.push(`${path[i]} ${t.self[i]}`);
+  }
   return out.sort().join("\n");
 }

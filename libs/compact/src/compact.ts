@@ -1,6 +1,16 @@
 import { mkdirSync, rmSync } from "node:fs";
 import type { BlockFiles } from "@cinderblock/block";
-import { type BlockMeta, emptyShardHint, isRewrittenHint, LABEL_HOSTNAME, LABEL_SHARD, mergedHints, newUlid, rewrittenHint, ulidBefore } from "@cinderblock/block-meta";
+import {
+  type BlockMeta,
+  emptyShardHint,
+  isRewrittenHint,
+  LABEL_HOSTNAME,
+  LABEL_SHARD,
+  mergedHints,
+  newUlid,
+  rewrittenHint,
+  ulidBefore,
+} from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import { type Drop, droppedRows } from "./drops.ts";
 import { decideRows, type ShardOf } from "./keep.ts";
@@ -25,7 +35,12 @@ export interface CompactOptions {
   drops?: readonly Drop[];
 }
 
-export interface CompactResult { outputs: { meta: BlockMeta; dir: string }[]; rows: number; duplicates: number; dropped: number }
+export interface CompactResult {
+  outputs: { meta: BlockMeta; dir: string }[];
+  rows: number;
+  duplicates: number;
+  dropped: number;
+}
 
 /** Decoded bytes of one entry while it is in a run: two columns of eight, levels, spans. */
 const ENTRY_BYTES = 48;
@@ -39,8 +54,22 @@ const SAMPLE_BYTES = 48;
  * before it, which is the one that a plan chooses of the two. A shard that lost all of its rows stays as an empty block, so
  * that its set is whole; another block is gone then.
  */
-export async function rewriteBlock(block: { meta: BlockMeta; files: BlockFiles }, drops: readonly Drop[], options: Pick<CompactOptions, "memoryBytes" | "workDir" | "onProgress">): Promise<CompactResult> {
-  return merge([block], { ...options, drops, shards: 0, splitBy: "fingerprint", downsample: block.meta.files.some((f) => f.relPath.endsWith("_sum.parquet")) }, true);
+export async function rewriteBlock(
+  block: { meta: BlockMeta; files: BlockFiles },
+  drops: readonly Drop[],
+  options: Pick<CompactOptions, "memoryBytes" | "workDir" | "onProgress">,
+): Promise<CompactResult> {
+  return merge(
+    [block],
+    {
+      ...options,
+      drops,
+      shards: 0,
+      splitBy: "fingerprint",
+      downsample: block.meta.files.some((f) => f.relPath.endsWith("_sum.parquet")),
+    },
+    true,
+  );
 }
 
 /**
@@ -48,15 +77,24 @@ export async function rewriteBlock(block: { meta: BlockMeta; files: BlockFiles }
  * stay and which stacks they use; then symbols are rewritten; the second copies the rows. Memory does not grow with the
  * blocks: runs of rows, a row group for each output, one symbol partition, and id maps that spill to a file.
  */
-export async function compactBlocks(blocks: readonly { meta: BlockMeta; files: BlockFiles }[], options: CompactOptions): Promise<CompactResult> {
-  if (blocks.length === 0 || (blocks.length === 1 && options.shards < 2)) throw new CinderblockError("invalid", "a compaction needs two blocks, or one that is split");
+export async function compactBlocks(
+  blocks: readonly { meta: BlockMeta; files: BlockFiles }[],
+  options: CompactOptions,
+): Promise<CompactResult> {
+  if (blocks.length === 0 || (blocks.length === 1 && options.shards < 2))
+    throw new CinderblockError("invalid", "a compaction needs two blocks, or one that is split");
   return merge(blocks, options, false);
 }
 
-async function merge(blocks: readonly { meta: BlockMeta; files: BlockFiles }[], options: CompactOptions, rewriting: boolean): Promise<CompactResult> {
+async function merge(
+  blocks: readonly { meta: BlockMeta; files: BlockFiles }[],
+  options: CompactOptions,
+  rewriting: boolean,
+): Promise<CompactResult> {
   const shards = Math.max(1, options.shards);
   const resolutions = new Set(blocks.map((b) => b.meta.downsampleResolution));
-  if (resolutions.size > 1) throw new CinderblockError("invalid", "blocks of different resolutions cannot be merged");
+  if (resolutions.size > 1)
+    throw new CinderblockError("invalid", "blocks of different resolutions cannot be merged");
   mkdirSync(options.workDir, { recursive: true });
   const bounds: StreamBounds = {
     maxEntries: within(2048, (options.memoryBytes * 0.2) / blocks.length / ENTRY_BYTES, 65_536),
@@ -65,37 +103,77 @@ async function merge(blocks: readonly { meta: BlockMeta; files: BlockFiles }[], 
   const maxSamples = within(16_384, (options.memoryBytes * 0.3) / shards / SAMPLE_BYTES, 1 << 21);
   const metas = blocks.map((b) => b.meta);
   const level = Math.max(...metas.map((m) => m.compaction.level)) + (rewriting ? 0 : 1);
-  const minTimeMs = Math.min(...metas.map((m) => m.minTimeMs)), maxTimeMs = Math.max(...metas.map((m) => m.maxTimeMs));
+  const minTimeMs = Math.min(...metas.map((m) => m.minTimeMs)),
+    maxTimeMs = Math.max(...metas.map((m) => m.maxTimeMs));
 
   const sources: SourceBlock[] = [];
   for (const b of blocks) sources.push(await SourceBlock.open(b.meta, b.files));
   const { series, ranks } = mergeSeries(sources);
   const n = BigInt(shards);
-  const byRank = shards > 1 && options.splitBy === "fingerprint" ? Uint32Array.from(series, (s) => Number(BigInt.asUintN(64, s.fingerprint) % n)) : undefined;
-  const shardOf: ShardOf = shards === 1 ? () => 0 : byRank ? (rank) => byRank[rank]! : (_rank, partition) => Number(BigInt.asUintN(64, partition) % n);
+  const byRank =
+    shards > 1 && options.splitBy === "fingerprint"
+      ? Uint32Array.from(series, (s) => Number(BigInt.asUintN(64, s.fingerprint) % n))
+      : undefined;
+  const shardOf: ShardOf =
+    shards === 1
+      ? () => 0
+      : byRank
+        ? (rank) => byRank[rank]!
+        : (_rank, partition) => Number(BigInt.asUintN(64, partition) % n);
 
-  const kept = await decideRows(sources, ranks, shards, shardOf, bounds, droppedRows(series, options.drops ?? []));
+  const kept = await decideRows(
+    sources,
+    ranks,
+    shards,
+    shardOf,
+    bounds,
+    droppedRows(series, options.drops ?? []),
+  );
   const total = kept.counts.reduce((sum, c) => sum + c.rows, 0);
-  const needed = (c: { samples: number }): boolean => c.samples > 0 || (rewriting && metas[0]!.labels[LABEL_SHARD] !== undefined);
-  const outputs = kept.counts.map((c) => (needed(c) ? new OutputBlock(options.workDir, rewriting ? ulidBefore(metas[0]!.ulid) : newUlid(minTimeMs), options.downsample && level >= 3, maxSamples) : undefined));
+  const needed = (c: { samples: number }): boolean =>
+    c.samples > 0 || (rewriting && metas[0]!.labels[LABEL_SHARD] !== undefined);
+  const outputs = kept.counts.map((c) =>
+    needed(c)
+      ? new OutputBlock(
+          options.workDir,
+          rewriting ? ulidBefore(metas[0]!.ulid) : newUlid(minTimeMs),
+          options.downsample && level >= 3,
+          maxSamples,
+        )
+      : undefined,
+  );
   const maps = new StackMaps(`${options.workDir}/stack-maps`, options.memoryBytes * 0.3);
   try {
-    await rewriteSymbols(sources, kept.used, maps, outputs.map((o) => o?.symbols.write ?? nothing));
+    await rewriteSymbols(
+      sources,
+      kept.used,
+      maps,
+      outputs.map((o) => o?.symbols.write ?? nothing),
+    );
     const walk = new MergeWalk(sources, ranks, true, bounds);
     let done = 0;
     /** ids of the row before, most often of this one too */
-    let map: Uint32Array = new Uint32Array(0), of = { shard: -1, source: -1, partition: 0n };
+    let map: Uint32Array = new Uint32Array(0),
+      of = { shard: -1, source: -1, partition: 0n };
     while (await walk.next()) {
       const row = walk.current;
       if (!kept.rows[row.source]!.has(row.row)) continue;
       const partition = row.rows.partition[row.at]!;
       const shard = shardOf(row.rank, partition);
-      if (partition !== of.partition || row.source !== of.source || shard !== of.shard) { map = maps.get(shard, row.source, partition); of = { shard, source: row.source, partition }; }
+      if (partition !== of.partition || row.source !== of.source || shard !== of.shard) {
+        map = maps.get(shard, row.source, partition);
+        of = { shard, source: row.source, partition };
+      }
       outputs[shard]?.add(row, series[row.rank]!, map);
       if ((++done & 16383) === 0) options.onProgress?.(done, total);
     }
     options.onProgress?.(done, total);
-    return { rows: total, duplicates: kept.duplicates, dropped: kept.dropped, outputs: finish(outputs, metas, { level, minTimeMs, maxTimeMs, shards, rewriting }) };
+    return {
+      rows: total,
+      duplicates: kept.duplicates,
+      dropped: kept.dropped,
+      outputs: finish(outputs, metas, { level, minTimeMs, maxTimeMs, shards, rewriting }),
+    };
   } catch (err) {
     for (const o of outputs) o?.abandon();
     throw err;
@@ -105,26 +183,52 @@ async function merge(blocks: readonly { meta: BlockMeta; files: BlockFiles }[], 
   }
 }
 
-function within(least: number, value: number, most: number): number { return Math.max(least, Math.min(most, Math.floor(value))); }
+function within(least: number, value: number, most: number): number {
+  return Math.max(least, Math.min(most, Math.floor(value)));
+}
 
-function nothing(): void { /* an empty shard has no output */ }
+function nothing(): void {
+  /* an empty shard has no output */
+}
 
-const sourcesOf = (m: BlockMeta): string[] => (m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid]);
+const sourcesOf = (m: BlockMeta): string[] =>
+  m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid];
 
-function finish(outputs: readonly (OutputBlock | undefined)[], metas: readonly BlockMeta[], c: { level: number; minTimeMs: number; maxTimeMs: number; shards: number; rewriting: boolean }): { meta: BlockMeta; dir: string }[] {
+function finish(
+  outputs: readonly (OutputBlock | undefined)[],
+  metas: readonly BlockMeta[],
+  c: { level: number; minTimeMs: number; maxTimeMs: number; shards: number; rewriting: boolean },
+): { meta: BlockMeta; dir: string }[] {
   const sources = [...new Set(metas.flatMap(sourcesOf))].sort();
   const parents = metas.map((m) => ({ ulid: m.ulid, minTimeMs: m.minTimeMs, maxTimeMs: m.maxTimeMs }));
   const labels: Record<string, string> = {};
   for (const m of metas) Object.assign(labels, m.labels);
   delete labels[LABEL_HOSTNAME];
   // A plan takes a set of shards for whole when every one is there or named here (correctness rule 15).
-  const empty = c.shards > 1 ? outputs.flatMap((o, i) => (o ? [] : [emptyShardHint({ number: i + 1, of: c.shards })])) : mergedHints(metas.map((m) => ({ sources: sourcesOf(m), shardId: m.labels[LABEL_SHARD] ?? "", hints: m.compaction.hints ?? [] })));
-  const rewritten = new Set([...metas.flatMap((m) => (m.compaction.hints ?? []).filter(isRewrittenHint)), ...(c.rewriting ? [rewrittenHint(metas[0]!.ulid)] : [])]);
+  const empty =
+    c.shards > 1
+      ? outputs.flatMap((o, i) => (o ? [] : [emptyShardHint({ number: i + 1, of: c.shards })]))
+      : mergedHints(
+          metas.map((m) => ({
+            sources: sourcesOf(m),
+            shardId: m.labels[LABEL_SHARD] ?? "",
+            hints: m.compaction.hints ?? [],
+          })),
+        );
+  const rewritten = new Set([
+    ...metas.flatMap((m) => (m.compaction.hints ?? []).filter(isRewrittenHint)),
+    ...(c.rewriting ? [rewrittenHint(metas[0]!.ulid)] : []),
+  ]);
   const hints = [...empty, ...[...rewritten].sort()];
   return outputs.flatMap((o, shard) => {
     if (!o) return [];
     const meta: BlockMeta = {
-      ...o.finish(), minTimeMs: c.minTimeMs, maxTimeMs: c.maxTimeMs, version: 3, source: "compactor", downsampleResolution: metas[0]!.downsampleResolution,
+      ...o.finish(),
+      minTimeMs: c.minTimeMs,
+      maxTimeMs: c.maxTimeMs,
+      version: 3,
+      source: "compactor",
+      downsampleResolution: metas[0]!.downsampleResolution,
       compaction: { level: c.level, sources, parents, ...(hints.length > 0 ? { hints } : {}) },
       labels: c.shards > 1 ? { ...labels, [LABEL_SHARD]: `${shard + 1}_of_${c.shards}` } : labels,
     };

@@ -4,7 +4,13 @@ import { parseSelector } from "@cinderblock/model";
 import type { Bucket } from "@cinderblock/objstore";
 
 /** A block that a deletion touched. */
-export interface DeletionStep { atMs: number; block: string; /** empty: nothing was left of it */ replacement: string; profiles: number }
+export interface DeletionStep {
+  atMs: number;
+  block: string;
+  /** empty: nothing was left of it */
+  replacement: string;
+  profiles: number;
+}
 
 /** A person's wish to have profiles deleted, and what was done about it: kept for ever, as an audit trail. Format: docs/formats/deletion-request.md */
 export interface DeletionRequest {
@@ -30,18 +36,42 @@ const folder = (tenant: string): string => `__pyroscope_cluster/cinderblock/dele
 const nameOf = (r: { tenant: string; id: string }): string => `${folder(r.tenant)}${r.id}.json`;
 
 /** Checks and stores a request. @throws `invalid` */
-export async function requestDeletion(bucket: Bucket, r: Pick<DeletionRequest, "tenant" | "selector" | "startMs" | "endMs" | "by" | "reason"> & { nowMs: number; periodMs: number }): Promise<DeletionRequest> {
-  if (parseSelector(r.selector).length === 0) throw invalid("a deletion needs a selector with at least one matcher; to delete a whole tenant, mark the tenant");
+export async function requestDeletion(
+  bucket: Bucket,
+  r: Pick<DeletionRequest, "tenant" | "selector" | "startMs" | "endMs" | "by" | "reason"> & {
+    nowMs: number;
+    periodMs: number;
+  },
+): Promise<DeletionRequest> {
+  if (parseSelector(r.selector).length === 0)
+    throw invalid(
+      "a deletion needs a selector with at least one matcher; to delete a whole tenant, mark the tenant",
+    );
   if (!(r.startMs <= r.endMs)) throw invalid("a deletion needs a begin that is not after its end");
-  const request: DeletionRequest = { id: newUlid(r.nowMs), tenant: r.tenant, selector: r.selector, startMs: r.startMs, endMs: r.endMs, createdMs: r.nowMs, by: r.by, reason: r.reason, untilMs: r.nowMs + r.periodMs, state: "active", doneMs: 0, steps: [] };
-  if (!(await bucket.putIfAbsent(nameOf(request), encode(request)))) throw new CinderblockError("conflict", `request ${request.id} exists already`);
+  const request: DeletionRequest = {
+    id: newUlid(r.nowMs),
+    tenant: r.tenant,
+    selector: r.selector,
+    startMs: r.startMs,
+    endMs: r.endMs,
+    createdMs: r.nowMs,
+    by: r.by,
+    reason: r.reason,
+    untilMs: r.nowMs + r.periodMs,
+    state: "active",
+    doneMs: 0,
+    steps: [],
+  };
+  if (!(await bucket.putIfAbsent(nameOf(request), encode(request))))
+    throw new CinderblockError("conflict", `request ${request.id} exists already`);
   return request;
 }
 
 /** The requests of a tenant, oldest first. */
 export async function deletionRequests(bucket: Bucket, tenant: string): Promise<DeletionRequest[]> {
   const out: DeletionRequest[] = [];
-  for (const name of await bucket.list(folder(tenant))) if (name.endsWith(".json")) out.push(decode(await bucket.get(name), name));
+  for (const name of await bucket.list(folder(tenant)))
+    if (name.endsWith(".json")) out.push(decode(await bucket.get(name), name));
   return out;
 }
 
@@ -51,16 +81,36 @@ export async function tenantsWithDeletions(bucket: Bucket): Promise<string[]> {
   return (await bucket.list(root)).filter((n) => n.endsWith("/")).map((n) => n.slice(root.length, -1));
 }
 
-export async function saveDeletion(bucket: Bucket, request: DeletionRequest): Promise<void> { await bucket.put(nameOf(request), encode(request)); }
+export async function saveDeletion(bucket: Bucket, request: DeletionRequest): Promise<void> {
+  await bucket.put(nameOf(request), encode(request));
+}
 
-function encode(r: DeletionRequest): Uint8Array { return Buffer.from(`${JSON.stringify({ version: 1, ...r }, undefined, 1)}\n`); }
+function encode(r: DeletionRequest): Uint8Array {
+  return Buffer.from(`${JSON.stringify({ version: 1, ...r }, undefined, 1)}\n`);
+}
 
 function decode(bytes: Uint8Array, name: string): DeletionRequest {
-  const wrong = (expected: string, cause?: unknown): never => { throw new CorruptError(name, 0, expected, cause === undefined ? {} : { cause }); };
+  const wrong = (expected: string, cause?: unknown): never => {
+    throw new CorruptError(name, 0, expected, cause === undefined ? {} : { cause });
+  };
   let value: DeletionRequest & { version?: number };
-  try { value = JSON.parse(Buffer.from(bytes).toString()) as typeof value; } catch (err) { return wrong("expected JSON", err); }
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString()) as typeof value;
+  } catch (err) {
+    return wrong("expected JSON", err);
+  }
   if (value.version !== 1) wrong(`expected version 1, found ${JSON.stringify(value.version)}`);
-  for (const [key, type] of [["id", "string"], ["tenant", "string"], ["selector", "string"], ["startMs", "number"], ["endMs", "number"], ["createdMs", "number"], ["untilMs", "number"], ["state", "string"]] as const) if (typeof value[key] !== type) wrong(`expected ${key} to be a ${type}`);
+  for (const [key, type] of [
+    ["id", "string"],
+    ["tenant", "string"],
+    ["selector", "string"],
+    ["startMs", "number"],
+    ["endMs", "number"],
+    ["createdMs", "number"],
+    ["untilMs", "number"],
+    ["state", "string"],
+  ] as const)
+    if (typeof value[key] !== type) wrong(`expected ${key} to be a ${type}`);
   if (!Array.isArray(value.steps)) wrong("expected a list of steps");
   parseSelector(value.selector);
   delete value.version;

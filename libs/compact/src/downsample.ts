@@ -33,10 +33,21 @@ export class Downsampler {
     this.offset.push(0);
   }
 
-  get rowGroups(): number { return this.writer.rowGroups; }
+  get rowGroups(): number {
+    return this.writer.rowGroups;
+  }
 
   /** A row of the output, in its order: samples [from, to) of the two columns. */
-  add(series: number, partition: bigint, timeNanos: bigint, stacks: Uint32Array, values: BigInt64Array, from: number, to: number, annotations: Annotations): void {
+  add(
+    series: number,
+    partition: bigint,
+    timeNanos: bigint,
+    stacks: Uint32Array,
+    values: BigInt64Array,
+    from: number,
+    to: number,
+    annotations: Annotations,
+  ): void {
     const bucket = timeNanos / this.bucketNanos;
     if (series !== this.key.series || bucket !== this.key.bucket || partition !== this.key.partition) {
       this.end();
@@ -49,10 +60,14 @@ export class Downsampler {
       this.annotation.push(0);
     }
     const row = this.total.length - 1;
-    if (annotations.length > 0) this.annotation.data[row] = this.sets.union(this.annotation.data[row]!, this.sets.intern(annotations));
+    if (annotations.length > 0)
+      this.annotation.data[row] = this.sets.union(this.annotation.data[row]!, this.sets.intern(annotations));
     for (let k = from; k < to; k++) {
       const at = this.sums.get(stacks[k]!);
-      if (at === undefined) { this.sums.set(stacks[k]!, this.stack.push(stacks[k]!)); this.value.push(values[k]!); } else this.value.data[at]! += values[k]!;
+      if (at === undefined) {
+        this.sums.set(stacks[k]!, this.stack.push(stacks[k]!));
+        this.value.push(values[k]!);
+      } else this.value.data[at]! += values[k]!;
       this.total.data[row]! += values[k]!;
     }
   }
@@ -67,11 +82,27 @@ export class Downsampler {
   private flush(): void {
     if (this.series.length === 0) return;
     this.writer.write({
-      length: this.series.length, seriesIndex: this.series.view(), partition: this.partition.view(), totalValue: this.total.view(), timeNanos: this.time.view(),
-      sampleOffset: this.offset.view(), stacktraceId: this.stack.view(), value: this.value.view(),
+      length: this.series.length,
+      seriesIndex: this.series.view(),
+      partition: this.partition.view(),
+      totalValue: this.total.view(),
+      timeNanos: this.time.view(),
+      sampleOffset: this.offset.view(),
+      stacktraceId: this.stack.view(),
+      value: this.value.view(),
       ...(this.sets.length > 1 ? { annotations: { set: this.annotation.view(), sets: this.sets } } : {}),
     });
-    for (const c of [this.series, this.partition, this.total, this.time, this.offset, this.stack, this.value, this.annotation]) c.length = 0;
+    for (const c of [
+      this.series,
+      this.partition,
+      this.total,
+      this.time,
+      this.offset,
+      this.stack,
+      this.value,
+      this.annotation,
+    ])
+      c.length = 0;
     if (this.sets.length > 1) this.sets = new AnnotationSets();
     this.offset.push(0);
   }

@@ -23,8 +23,21 @@ export type ShardOf = (rank: number, partition: bigint) => number;
  * Rows with equal (series, time, id) are one profile (correctness rule 1), also inside one block. Where replicas of it
  * differ, the smallest sum that is not zero stays: the larger baseline wins (rule 2).
  */
-export async function decideRows(sources: readonly SourceBlock[], ranks: readonly Uint32Array[], shards: number, shardOf: ShardOf, bounds: StreamBounds, isDropped: (rank: number, rows: Rows, at: number) => boolean): Promise<Kept> {
-  const kept: Kept = { rows: sources.map(() => new BitSet()), used: Array.from({ length: shards }, () => sources.map(() => new Map<bigint, BitSet>())), counts: Array.from({ length: shards }, () => ({ rows: 0, samples: 0 })), duplicates: 0, dropped: 0 };
+export async function decideRows(
+  sources: readonly SourceBlock[],
+  ranks: readonly Uint32Array[],
+  shards: number,
+  shardOf: ShardOf,
+  bounds: StreamBounds,
+  isDropped: (rank: number, rows: Rows, at: number) => boolean,
+): Promise<Kept> {
+  const kept: Kept = {
+    rows: sources.map(() => new BitSet()),
+    used: Array.from({ length: shards }, () => sources.map(() => new Map<bigint, BitSet>())),
+    counts: Array.from({ length: shards }, () => ({ rows: 0, samples: 0 })),
+    duplicates: 0,
+    dropped: 0,
+  };
   const walk = new MergeWalk(sources, ranks, false, bounds);
   /** the rows of one (series, time) */
   let group: MergedRow[] = [];
@@ -47,9 +60,13 @@ export async function decideRows(sources: readonly SourceBlock[], ranks: readonl
       const winners: MergedRow[] = [];
       for (const r of group) {
         const i = winners.findIndex((w) => sameId(w.rows, w.at, r.rows, r.at));
-        if (i < 0) { winners.push(r); continue; }
+        if (i < 0) {
+          winners.push(r);
+          continue;
+        }
         kept.duplicates++;
-        const a = winners[i]!.rows.total[winners[i]!.at]!, b = r.rows.total[r.at]!;
+        const a = winners[i]!.rows.total[winners[i]!.at]!,
+          b = r.rows.total[r.at]!;
         if (b > 0n && (a <= 0n || b < a)) winners[i] = r;
       }
       for (const w of winners) keep(w);
@@ -58,9 +75,18 @@ export async function decideRows(sources: readonly SourceBlock[], ranks: readonl
   };
   while (await walk.next()) {
     const c = walk.current;
-    if (isDropped(c.rank, c.rows, c.at)) { kept.dropped++; continue; }
+    if (isDropped(c.rank, c.rows, c.at)) {
+      kept.dropped++;
+      continue;
+    }
     const first = group[0];
-    if (first && (first.rank !== c.rank || first.rows.timeLow[first.at] !== c.rows.timeLow[c.at] || first.rows.timeHigh[first.at] !== c.rows.timeHigh[c.at])) settle();
+    if (
+      first &&
+      (first.rank !== c.rank ||
+        first.rows.timeLow[first.at] !== c.rows.timeLow[c.at] ||
+        first.rows.timeHigh[first.at] !== c.rows.timeHigh[c.at])
+    )
+      settle();
     group.push({ ...c });
   }
   if (group.length > 0) settle();

@@ -3,10 +3,16 @@ import { compareLabels } from "@cinderblock/model";
 import type { Rows, RowStream, SourceBlock, StreamBounds } from "./source-block.ts";
 
 /** The union of the sources' series in label order: rank -> series. */
-export interface MergedSeries { labels: Labels; fingerprint: bigint }
+export interface MergedSeries {
+  labels: Labels;
+  fingerprint: bigint;
+}
 
 /** Merges the series of all sources; `ranks[s][i]` is the rank of series i of source s. */
-export function mergeSeries(sources: readonly SourceBlock[]): { series: MergedSeries[]; ranks: Uint32Array[] } {
+export function mergeSeries(sources: readonly SourceBlock[]): {
+  series: MergedSeries[];
+  ranks: Uint32Array[];
+} {
   const ranks = sources.map((s) => new Uint32Array(s.series.length));
   const at = sources.map(() => 0);
   const series: MergedSeries[] = [];
@@ -14,22 +20,37 @@ export function mergeSeries(sources: readonly SourceBlock[]): { series: MergedSe
     let least = -1;
     for (let s = 0; s < sources.length; s++) {
       const here = sources[s]!.series[at[s]!];
-      if (here && (least < 0 || compareLabels(here.labels, sources[least]!.series[at[least]!]!.labels) < 0)) least = s;
+      if (here && (least < 0 || compareLabels(here.labels, sources[least]!.series[at[least]!]!.labels) < 0))
+        least = s;
     }
     if (least < 0) return { series, ranks };
     const { labels, fingerprint } = sources[least]!.series[at[least]!]!;
     for (let s = 0; s < sources.length; s++) {
       const here = sources[s]!.series[at[s]!];
-      if (here && (s === least || compareLabels(here.labels, labels) === 0)) ranks[s]![at[s]!++] = series.length;
+      if (here && (s === least || compareLabels(here.labels, labels) === 0))
+        ranks[s]![at[s]!++] = series.length;
     }
     series.push({ labels, fingerprint });
   }
 }
 
 /** A row of the merge: row `at` of `rows`, which came as number `row` of source `source`. */
-export interface MergedRow { source: number; row: number; rank: number; rows: Rows; at: number }
+export interface MergedRow {
+  source: number;
+  row: number;
+  rank: number;
+  rows: Rows;
+  at: number;
+}
 
-interface Position { stream: RowStream; rows: Rows | undefined; at: number; row: number; series: number; left: number }
+interface Position {
+  stream: RowStream;
+  rows: Rows | undefined;
+  at: number;
+  row: number;
+  series: number;
+  left: number;
+}
 
 /** Walks the rows of all sources ascending by (series, time). Equal ones come one after another, in the order of the sources. */
 export class MergeWalk {
@@ -39,10 +60,22 @@ export class MergeWalk {
   /** the row that `next` found */
   readonly current: MergedRow = { source: -1, row: 0, rank: 0, rows: undefined as never, at: 0 };
 
-  constructor(sources: readonly SourceBlock[], ranks: readonly Uint32Array[], all: boolean, bounds: StreamBounds) {
+  constructor(
+    sources: readonly SourceBlock[],
+    ranks: readonly Uint32Array[],
+    all: boolean,
+    bounds: StreamBounds,
+  ) {
     this.sources = sources;
     this.ranks = ranks;
-    this.positions = sources.map((s) => ({ stream: s.rows(all, bounds), rows: undefined, at: 0, row: 0, series: 0, left: s.series[0]?.rows ?? 0 }));
+    this.positions = sources.map((s) => ({
+      stream: s.rows(all, bounds),
+      rows: undefined,
+      at: 0,
+      row: 0,
+      series: 0,
+      left: s.series[0]?.rows ?? 0,
+    }));
   }
 
   /** Steps to the next row; false at the end. Only resolves later when a source must read on. */
@@ -50,7 +83,8 @@ export class MergeWalk {
     const { current, positions } = this;
     if (current.source < 0) for (const p of positions) p.rows = await p.stream.next();
     else await this.advance(current.source);
-    let least = -1, rank = 0;
+    let least = -1,
+      rank = 0;
     for (let s = 0; s < positions.length; s++) {
       const p = positions[s]!;
       if (!p.rows) continue;
@@ -59,7 +93,8 @@ export class MergeWalk {
         if (r > rank) continue;
         if (r === rank) {
           const q = positions[least]!;
-          const a = p.rows.timeHigh[p.at]!, b = q.rows!.timeHigh[q.at]!;
+          const a = p.rows.timeHigh[p.at]!,
+            b = q.rows!.timeHigh[q.at]!;
           if (a > b || (a === b && p.rows.timeLow[p.at]! >= q.rows!.timeLow[q.at]!)) continue;
         }
       }
@@ -80,7 +115,10 @@ export class MergeWalk {
     const p = this.positions[source]!;
     p.row++;
     p.left--;
-    if (p.left === 0) { p.series++; p.left = this.sources[source]!.series[p.series]?.rows ?? 0; }
+    if (p.left === 0) {
+      p.series++;
+      p.left = this.sources[source]!.series[p.series]?.rows ?? 0;
+    }
     if (++p.at < p.rows!.length) return;
     p.at = 0;
     p.rows = await p.stream.next();

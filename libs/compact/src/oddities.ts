@@ -1,11 +1,29 @@
-import { decodeBucketIndex, decodeDeletionMark, decodeMeta, isUlid, markedUlid, uncompactedUlid } from "@cinderblock/block-meta";
+import {
+  decodeBucketIndex,
+  decodeDeletionMark,
+  decodeMeta,
+  isUlid,
+  markedUlid,
+  uncompactedUlid,
+} from "@cinderblock/block-meta";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { blocksPrefix } from "./marks.ts";
 
-export const ODDITIES = ["partial-block", "damaged-meta", "foreign-object", "stray-mark", "damaged-index", "stale-index"] as const;
+export const ODDITIES = [
+  "partial-block",
+  "damaged-meta",
+  "foreign-object",
+  "stray-mark",
+  "damaged-index",
+  "stale-index",
+] as const;
 /** Something in a bucket that is not a whole block, and that nobody reads: what it is, and why it is there. */
-export interface Oddity { kind: (typeof ODDITIES)[number]; name: string; why: string }
+export interface Oddity {
+  kind: (typeof ODDITIES)[number];
+  name: string;
+  why: string;
+}
 
 /** An index older than this is behind the bucket: nobody brings it up to date. */
 const STALE_MS = 2 * 3600_000;
@@ -13,38 +31,71 @@ const STALE_MS = 2 * 3600_000;
 /** What lies in a folder of blocks and is neither a block nor of the bucket's own. */
 export function foreignNames(prefix: string, names: readonly string[]): Oddity[] {
   const own = new Set([`${prefix}markers/`, `${prefix}bucket-index.json.gz`]);
-  return names.filter((n) => !own.has(n) && !isUlid(n.slice(prefix.length).replace(/\/$/, ""))).map((name) => ({ kind: "foreign-object", name, why: "no name of a block: nobody reads or removes it" }));
+  return names
+    .filter((n) => !own.has(n) && !isUlid(n.slice(prefix.length).replace(/\/$/, "")))
+    .map((name) => ({ kind: "foreign-object", name, why: "no name of a block: nobody reads or removes it" }));
 }
 
 /** Everything odd of a tenant, in order. Reads the metas of all blocks and their marks. */
 export async function odditiesOf(bucket: Bucket, tenant: string, nowMs: number): Promise<Oddity[]> {
-  const prefix = blocksPrefix(tenant), names = await bucket.list(prefix);
-  const out = foreignNames(prefix, names), ulids = new Set<string>();
+  const prefix = blocksPrefix(tenant),
+    names = await bucket.list(prefix);
+  const out = foreignNames(prefix, names),
+    ulids = new Set<string>();
   for (const name of names) {
     const ulid = name.slice(prefix.length).replace(/\/$/, "");
     if (!isUlid(ulid)) continue;
     ulids.add(ulid);
-    try { decodeMeta(await bucket.get(`${prefix}${ulid}/meta.json`), `${ulid}/meta.json`); } catch (err) {
+    try {
+      decodeMeta(await bucket.get(`${prefix}${ulid}/meta.json`), `${ulid}/meta.json`);
+    } catch (err) {
       const kind = kindOf(err);
-      if (kind === "not-found") out.push({ kind: "partial-block", name, why: "no meta.json: an upload that goes on or was given up, or a deletion that was interrupted; the compactor clears it away" });
+      if (kind === "not-found")
+        out.push({
+          kind: "partial-block",
+          name,
+          why: "no meta.json: an upload that goes on or was given up, or a deletion that was interrupted; the compactor clears it away",
+        });
       else if (kind === "corrupt") out.push({ kind: "damaged-meta", name, why: messageOf(err) });
       else throw err;
     }
   }
   for (const name of await bucket.list(`${prefix}markers/`)) {
-    const mark = name.slice(`${prefix}markers/`.length), ulid = markedUlid(mark) ?? uncompactedUlid(mark);
+    const mark = name.slice(`${prefix}markers/`.length),
+      ulid = markedUlid(mark) ?? uncompactedUlid(mark);
     if (mark === "tenant-deletion-mark.json") continue;
-    if (ulid === undefined) { out.push({ kind: "foreign-object", name, why: "no name of a mark" }); continue; }
-    if (!ulids.has(ulid)) { out.push({ kind: "stray-mark", name, why: `block ${ulid} is not there` }); continue; }
+    if (ulid === undefined) {
+      out.push({ kind: "foreign-object", name, why: "no name of a mark" });
+      continue;
+    }
+    if (!ulids.has(ulid)) {
+      out.push({ kind: "stray-mark", name, why: `block ${ulid} is not there` });
+      continue;
+    }
     if (markedUlid(mark) === undefined) continue;
-    try { decodeDeletionMark(await bucket.get(`${prefix}${ulid}/deletion-mark.json`)); } catch (err) { if (kindOf(err) === "unavailable") throw err; out.push({ kind: "stray-mark", name, why: `the block's own mark: ${messageOf(err)}` }); }
+    try {
+      decodeDeletionMark(await bucket.get(`${prefix}${ulid}/deletion-mark.json`));
+    } catch (err) {
+      if (kindOf(err) === "unavailable") throw err;
+      out.push({ kind: "stray-mark", name, why: `the block's own mark: ${messageOf(err)}` });
+    }
   }
   try {
     const { updatedAtS } = decodeBucketIndex(await bucket.get(`${prefix}bucket-index.json.gz`));
-    if (nowMs - updatedAtS * 1000 > STALE_MS) out.push({ kind: "stale-index", name: `${prefix}bucket-index.json.gz`, why: `written ${new Date(updatedAtS * 1000).toISOString()}: does a compactor run? Store-gateways list the bucket instead` });
+    if (nowMs - updatedAtS * 1000 > STALE_MS)
+      out.push({
+        kind: "stale-index",
+        name: `${prefix}bucket-index.json.gz`,
+        why: `written ${new Date(updatedAtS * 1000).toISOString()}: does a compactor run? Store-gateways list the bucket instead`,
+      });
   } catch (err) {
     if (!(err instanceof CinderblockError) || err.kind === "unavailable") throw err;
-    if (err.kind === "corrupt") out.push({ kind: "damaged-index", name: `${prefix}bucket-index.json.gz`, why: `${err.message}; it is written anew` });
+    if (err.kind === "corrupt")
+      out.push({
+        kind: "damaged-index",
+        name: `${prefix}bucket-index.json.gz`,
+        why: `${err.message}; it is written anew`,
+      });
   }
   return out;
 }

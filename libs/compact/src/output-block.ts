@@ -9,7 +9,10 @@ import type { MergedRow, MergedSeries } from "./merge.ts";
 import { OutputFile } from "./output-file.ts";
 import { annotationsOf } from "./source-block.ts";
 
-const DOWNSAMPLED = [{ name: "profiles_5m_sum.parquet", seconds: 300 }, { name: "profiles_1h_sum.parquet", seconds: 3600 }];
+const DOWNSAMPLED = [
+  { name: "profiles_5m_sum.parquet", seconds: 300 },
+  { name: "profiles_1h_sum.parquet", seconds: 3600 },
+];
 
 /** One output of a compaction, written to a directory named by its ULID. Rows come in order; a row group is written when it is full. */
 export class OutputBlock {
@@ -50,7 +53,12 @@ export class OutputBlock {
     this.symbols = new OutputFile(this.dir, "symbols.symdb");
     this.table = new OutputFile(this.dir, "profiles.parquet");
     this.writer = new ProfileTableWriter(CREATED_BY, this.table.write);
-    this.downsamplers = downsample ? DOWNSAMPLED.map(({ name, seconds }) => ({ name, d: new Downsampler(new OutputFile(this.dir, name), seconds, CREATED_BY, maxSamples) })) : [];
+    this.downsamplers = downsample
+      ? DOWNSAMPLED.map(({ name, seconds }) => ({
+          name,
+          d: new Downsampler(new OutputFile(this.dir, name), seconds, CREATED_BY, maxSamples),
+        }))
+      : [];
     this.offset.push(0);
   }
 
@@ -60,7 +68,13 @@ export class OutputBlock {
     const time = r.time[at]!;
     if (row.rank !== this.rank) {
       this.rank = row.rank;
-      this.series.push({ labels: series.labels, fingerprint: series.fingerprint, minTime: time, maxTime: time, seriesIndex: this.series.length });
+      this.series.push({
+        labels: series.labels,
+        fingerprint: series.fingerprint,
+        minTime: time,
+        maxTime: time,
+        seriesIndex: this.series.length,
+      });
     }
     const ordinal = this.series.length - 1;
     this.series[ordinal]!.maxTime = time;
@@ -71,10 +85,13 @@ export class OutputBlock {
     this.time.push(time);
     this.duration.push(r.duration?.[at] ?? 0n);
 
-    const from = r.offset[at]!, n = r.offset[at + 1]! - from, to = this.stack.length;
+    const from = r.offset[at]!,
+      n = r.offset[at + 1]! - from,
+      to = this.stack.length;
     this.stack.reserve(n);
     this.value.reserve(n);
-    const stack = this.stack.data, words = r.stacktraceWords;
+    const stack = this.stack.data,
+      words = r.stacktraceWords;
     for (let k = 0; k < n; k++) stack[to + k] = map[words[2 * (from + k)]!]!;
     const v = r.value!;
     const first = v.offset![at]!;
@@ -84,7 +101,8 @@ export class OutputBlock {
     this.addIds(row, to, n);
     const annotations = annotationsOf(r, at);
     this.annotation.push(this.annotations.intern(annotations));
-    for (const { d } of this.downsamplers) d.add(ordinal, r.partition[at]!, time, stack, this.value.data, to, to + n, annotations);
+    for (const { d } of this.downsamplers)
+      d.add(ordinal, r.partition[at]!, time, stack, this.value.data, to, to + n, annotations);
     this.rows++;
     this.samples += n;
     if (this.seriesIndex.length >= ROWS_PER_GROUP || this.stack.length >= this.maxSamples) this.flush();
@@ -95,14 +113,18 @@ export class OutputBlock {
     if (span) {
       const first = span.offset![at]!;
       const any = n > 0 && (!span.present || span.present.subarray(first, first + n).includes(1));
-      if (any && !this.span) { this.span = new I64Column(4096); this.hasSpan = new ByteColumn(4096); }
+      if (any && !this.span) {
+        this.span = new I64Column(4096);
+        this.hasSpan = new ByteColumn(4096);
+      }
       if (any) {
         pad(this.span!, to);
         padBytes(this.hasSpan!, to);
         this.span!.reserve(n);
         this.span!.data.set((span.slots as BigInt64Array).subarray(first, first + n), to);
         this.span!.length = to + n;
-        if (span.present) this.hasSpan!.append(span.present, first, first + n); else padBytes(this.hasSpan!, to + n, 1);
+        if (span.present) this.hasSpan!.append(span.present, first, first + n);
+        else padBytes(this.hasSpan!, to + n, 1);
       }
     }
     if (trace) {
@@ -118,16 +140,42 @@ export class OutputBlock {
     const length = this.seriesIndex.length;
     if (length === 0) return;
     const samples = this.stack.length;
-    if (this.span) { pad(this.span, samples); padBytes(this.hasSpan!, samples); }
+    if (this.span) {
+      pad(this.span, samples);
+      padBytes(this.hasSpan!, samples);
+    }
     if (this.trace) padBytes(this.trace, samples * 16);
     const rows: ProfileRows = {
-      length, id: this.id.view(), seriesIndex: this.seriesIndex.view(), partition: this.partition.view(), totalValue: this.total.view(), timeNanos: this.time.view(), durationNanos: this.duration.view(),
-      sampleOffset: this.offset.view(), stacktraceId: this.stack.view(), value: this.value.view(),
-      ...(this.span ? { spanId: this.span.view(), hasSpan: this.hasSpan!.view() } : {}), ...(this.trace ? { traceId: this.trace.view() } : {}),
-      ...(this.annotations.length > 1 ? { annotations: { set: this.annotation.view(), sets: this.annotations } } : {}),
+      length,
+      id: this.id.view(),
+      seriesIndex: this.seriesIndex.view(),
+      partition: this.partition.view(),
+      totalValue: this.total.view(),
+      timeNanos: this.time.view(),
+      durationNanos: this.duration.view(),
+      sampleOffset: this.offset.view(),
+      stacktraceId: this.stack.view(),
+      value: this.value.view(),
+      ...(this.span ? { spanId: this.span.view(), hasSpan: this.hasSpan!.view() } : {}),
+      ...(this.trace ? { traceId: this.trace.view() } : {}),
+      ...(this.annotations.length > 1
+        ? { annotations: { set: this.annotation.view(), sets: this.annotations } }
+        : {}),
     };
     this.writer.write(rows);
-    for (const c of [this.id, this.seriesIndex, this.partition, this.total, this.time, this.duration, this.offset, this.stack, this.value, this.annotation]) c.length = 0;
+    for (const c of [
+      this.id,
+      this.seriesIndex,
+      this.partition,
+      this.total,
+      this.time,
+      this.duration,
+      this.offset,
+      this.stack,
+      this.value,
+      this.annotation,
+    ])
+      c.length = 0;
     if (this.annotations.length > 1) this.annotations = new AnnotationSets();
     this.span = this.hasSpan = this.trace = undefined;
     this.offset.push(0);
@@ -144,25 +192,47 @@ export class OutputBlock {
     index.write(encodeIndex(this.series));
     index.finish();
     return {
-      ulid: this.ulid, stats: { numSamples: this.samples, numSeries: this.series.length, numProfiles: this.rows },
+      ulid: this.ulid,
+      stats: { numSamples: this.samples, numSeries: this.series.length, numProfiles: this.rows },
       files: [
-        { relPath: "index.tsdb", sizeBytes: index.sizeBytes, tsdb: { numSeries: this.series.length } }, { relPath: "profiles.parquet", sizeBytes: this.table.sizeBytes, parquet: { numRowGroups: this.writer.rowGroups, numRows: this.rows } },
-        ...this.downsamplers.map(({ name, d }) => ({ relPath: name, sizeBytes: d.file.sizeBytes, parquet: { numRowGroups: d.rowGroups, numRows: d.rows } })), { relPath: "symbols.symdb", sizeBytes: this.symbols.sizeBytes },
+        { relPath: "index.tsdb", sizeBytes: index.sizeBytes, tsdb: { numSeries: this.series.length } },
+        {
+          relPath: "profiles.parquet",
+          sizeBytes: this.table.sizeBytes,
+          parquet: { numRowGroups: this.writer.rowGroups, numRows: this.rows },
+        },
+        ...this.downsamplers.map(({ name, d }) => ({
+          relPath: name,
+          sizeBytes: d.file.sizeBytes,
+          parquet: { numRowGroups: d.rowGroups, numRows: d.rows },
+        })),
+        { relPath: "symbols.symdb", sizeBytes: this.symbols.sizeBytes },
       ],
     };
   }
 
-  writeMeta(meta: BlockMeta): void { writeFileSync(`${this.dir}/meta.json`, encodeMeta(meta)); }
+  writeMeta(meta: BlockMeta): void {
+    writeFileSync(`${this.dir}/meta.json`, encodeMeta(meta));
+  }
 
   /** Closes what a failure left open. */
-  abandon(): void { for (const f of [this.symbols, this.table, ...this.downsamplers.map(({ d }) => d.file)]) f.close(); }
+  abandon(): void {
+    for (const f of [this.symbols, this.table, ...this.downsamplers.map(({ d }) => d.file)]) f.close();
+  }
 }
 
 function pad(column: I64Column, length: number): void {
   column.reserve(Math.max(0, length - column.length));
-  if (length > column.length) { column.data.fill(0n, column.length, length); column.length = length; }
+  if (length > column.length) {
+    column.data.fill(0n, column.length, length);
+    column.length = length;
+  }
 }
 
 function padBytes(column: ByteColumn, length: number, value = 0): void {
-  if (length > column.length) { const more = new Uint8Array(length - column.length); if (value !== 0) more.fill(value); column.append(more, 0, more.length); }
+  if (length > column.length) {
+    const more = new Uint8Array(length - column.length);
+    if (value !== 0) more.fill(value);
+    column.append(more, 0, more.length);
+  }
 }

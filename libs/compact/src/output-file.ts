@@ -11,10 +11,16 @@ export class OutputFile {
   }
 
   readonly write = (bytes: Uint8Array): void => {
-    for (let n = 0; n < bytes.length;) n += writeSync(this.fd, bytes, n, bytes.length - n);
+    for (let n = 0; n < bytes.length; ) n += writeSync(this.fd, bytes, n, bytes.length - n);
     this.sizeBytes += bytes.length;
   };
 
-  finish(): void { fsyncSync(this.fd); this.close(); }
-  close(): void { if (this.fd >= 0) closeSync(this.fd); this.fd = -1; }
+  finish(): void {
+    fsyncSync(this.fd);
+    this.close();
+  }
+  close(): void {
+    if (this.fd >= 0) closeSync(this.fd);
+    this.fd = -1;
+  }
 }

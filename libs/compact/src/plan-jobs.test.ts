@@ -4,62 +4,133 @@ import { outdatedBlocks, planJobs, replacementOf } from "./index.ts";
 const HOUR = 3600_000;
 let next = 0;
 /** A block over [from, to] hours. */
-function block(from: number, to: number, more: { level?: number; shard?: string; sources?: string[]; hints?: string[]; labels?: Record<string, string> } = {}): BlockMeta {
+function block(
+  from: number,
+  to: number,
+  more: {
+    level?: number;
+    shard?: string;
+    sources?: string[];
+    hints?: string[];
+    labels?: Record<string, string>;
+  } = {},
+): BlockMeta {
   const ulid = `01M7V41F00${String(++next).padStart(16, "0")}`;
   return {
-    ulid, minTimeMs: from * HOUR, maxTimeMs: to * HOUR, stats: { numSamples: 1, numSeries: 1, numProfiles: 1 }, files: [], version: 3, source: "", downsampleResolution: 0, labels: { ...more.labels, ...(more.shard ? { __compactor_shard_id__: more.shard } : {}) },
-    compaction: { level: more.level ?? 1, sources: more.sources ?? [ulid], parents: [], ...(more.hints ? { hints: more.hints } : {}) },
+    ulid,
+    minTimeMs: from * HOUR,
+    maxTimeMs: to * HOUR,
+    stats: { numSamples: 1, numSeries: 1, numProfiles: 1 },
+    files: [],
+    version: 3,
+    source: "",
+    downsampleResolution: 0,
+    labels: { ...more.labels, ...(more.shard ? { __compactor_shard_id__: more.shard } : {}) },
+    compaction: {
+      level: more.level ?? 1,
+      sources: more.sources ?? [ulid],
+      parents: [],
+      ...(more.hints ? { hints: more.hints } : {}),
+    },
   };
 }
-const plan = (metas: BlockMeta[], options: { shards?: number; splitGroups?: number } = {}) => planJobs(metas, { rangesMs: [HOUR, 2 * HOUR, 8 * HOUR], shards: 0, splitGroups: 1, ...options })
-  .map((j) => `${j.stage} ${j.shardId || "-"} ${j.rangeStartMs / HOUR}-${j.rangeEndMs / HOUR} ${j.blocks.length}`);
+const plan = (metas: BlockMeta[], options: { shards?: number; splitGroups?: number } = {}) =>
+  planJobs(metas, { rangesMs: [HOUR, 2 * HOUR, 8 * HOUR], shards: 0, splitGroups: 1, ...options }).map(
+    (j) =>
+      `${j.stage} ${j.shardId || "-"} ${j.rangeStartMs / HOUR}-${j.rangeEndMs / HOUR} ${j.blocks.length}`,
+  );
 
 describe("planning compactions", () => {
   const old = block(20, 20.5);
-  it("merges two blocks of a range, and leaves one alone", () => { expect(plan([block(0, 0.5), block(0.5, 0.9), block(1, 1.5), old])).toEqual(["merge - 0-1 2"]); });
-  it("merges the outputs of smaller ranges when those are done", () => { expect(plan([block(0, 1, { level: 2 }), block(1, 2, { level: 2 }), block(2, 3), old])).toEqual(["merge - 0-2 2"]); });
-  it("lets jobs of smaller ranges go first", () => { expect(plan([block(0, 0.5), block(0.5, 1), block(1, 2), block(4, 5), old])).toEqual(["merge - 0-1 2"]); });
+  it("merges two blocks of a range, and leaves one alone", () => {
+    expect(plan([block(0, 0.5), block(0.5, 0.9), block(1, 1.5), old])).toEqual(["merge - 0-1 2"]);
+  });
+  it("merges the outputs of smaller ranges when those are done", () => {
+    expect(plan([block(0, 1, { level: 2 }), block(1, 2, { level: 2 }), block(2, 3), old])).toEqual([
+      "merge - 0-2 2",
+    ]);
+  });
+  it("lets jobs of smaller ranges go first", () => {
+    expect(plan([block(0, 0.5), block(0.5, 1), block(1, 2), block(4, 5), old])).toEqual(["merge - 0-1 2"]);
+  });
   it("waits for the newest range, unless its blocks span it", () => {
     expect(plan([block(0, 0.4), block(0.4, 0.8)])).toEqual([]);
     expect(plan([block(0, 0.4), block(0.4, 1)])).toEqual(["merge - 0-1 2"]);
   });
-  it("skips blocks that do not lie in one range", () => { expect(plan([block(0.5, 1.5), block(0.6, 1.4), old])).toEqual(["merge - 0-2 2"]); });
+  it("skips blocks that do not lie in one range", () => {
+    expect(plan([block(0.5, 1.5), block(0.6, 1.4), old])).toEqual(["merge - 0-2 2"]);
+  });
   it("keeps blocks of different labels apart, the host does not count", () => {
-    expect(plan([block(0, 0.5, { labels: { region: "eu" } }), block(0, 0.5, { labels: { region: "us" } }), old])).toEqual([]);
-    expect(plan([block(0, 0.5, { labels: { __hostname__: "a" } }), block(0, 0.5, { labels: { __hostname__: "b" } }), old])).toEqual(["merge - 0-1 2"]);
+    expect(
+      plan([block(0, 0.5, { labels: { region: "eu" } }), block(0, 0.5, { labels: { region: "us" } }), old]),
+    ).toEqual([]);
+    expect(
+      plan([
+        block(0, 0.5, { labels: { __hostname__: "a" } }),
+        block(0, 0.5, { labels: { __hostname__: "b" } }),
+        old,
+      ]),
+    ).toEqual(["merge - 0-1 2"]);
   });
   it("splits blocks without a shard in the smallest range, even a single one, then merges by shard", () => {
     expect(plan([block(0, 0.5), old], { shards: 2 })).toEqual(["split 1_of_1 0-1 1"]);
-    const shards = [0, 1].flatMap((h) => ["1_of_2", "2_of_2"].map((shard) => block(h, h + 0.9, { level: 2, shard })));
-    expect(plan([...shards, block(20, 20.5, { level: 2, shard: "1_of_2" })], { shards: 2 }).sort()).toEqual(["merge 1_of_2 0-2 2", "merge 2_of_2 0-2 2"]);
+    const shards = [0, 1].flatMap((h) =>
+      ["1_of_2", "2_of_2"].map((shard) => block(h, h + 0.9, { level: 2, shard })),
+    );
+    expect(plan([...shards, block(20, 20.5, { level: 2, shard: "1_of_2" })], { shards: 2 }).sort()).toEqual([
+      "merge 1_of_2 0-2 2",
+      "merge 2_of_2 0-2 2",
+    ]);
   });
   it("does not merge over a range while a part of it is to be split", () => {
-    expect(plan([block(0, 0.5), block(0, 0.9, { level: 2, shard: "1_of_2" }), block(1, 1.9, { level: 2, shard: "1_of_2" }), block(20, 20.5, { level: 2, shard: "1_of_2" })], { shards: 2 })).toEqual(["split 1_of_1 0-1 1"]);
+    expect(
+      plan(
+        [
+          block(0, 0.5),
+          block(0, 0.9, { level: 2, shard: "1_of_2" }),
+          block(1, 1.9, { level: 2, shard: "1_of_2" }),
+          block(20, 20.5, { level: 2, shard: "1_of_2" }),
+        ],
+        { shards: 2 },
+      ),
+    ).toEqual(["split 1_of_1 0-1 1"]);
   });
   it("divides what is to be split into groups", () => {
     const many = Array.from({ length: 40 }, () => block(0, 0.5));
-    const jobs = planJobs([...many, old], { rangesMs: [HOUR], shards: 2, splitGroups: 3 }).filter((j) => j.rangeStartMs === 0);
+    const jobs = planJobs([...many, old], { rangesMs: [HOUR], shards: 2, splitGroups: 3 }).filter(
+      (j) => j.rangeStartMs === 0,
+    );
     expect(jobs.map((j) => j.shardId).sort()).toEqual(["1_of_3", "2_of_3", "3_of_3"]);
     expect(jobs.reduce((n, j) => n + j.blocks.length, 0)).toBe(40);
   });
 });
 
 describe("blocks that others hold", () => {
-  const a = block(0, 1), b = block(0, 1);
+  const a = block(0, 1),
+    b = block(0, 1);
   const both = [a.ulid, b.ulid];
   it("are outdated when a merged block, or a whole set of shards, has their sources", () => {
     expect(outdatedBlocks([a, b, block(0, 1, { level: 2, sources: both })])).toEqual([a, b]);
-    const one = block(0, 1, { level: 2, sources: both, shard: "1_of_2" }), two = block(0, 1, { level: 2, sources: both, shard: "2_of_2" });
+    const one = block(0, 1, { level: 2, sources: both, shard: "1_of_2" }),
+      two = block(0, 1, { level: 2, sources: both, shard: "2_of_2" });
     expect(outdatedBlocks([a, b, one])).toEqual([]);
     expect(outdatedBlocks([a, b, one, two])).toEqual([a, b]);
-    expect(outdatedBlocks([a, b, block(0, 1, { level: 2, sources: both, shard: "1_of_2", hints: ["empty-shard:2_of_2"] })])).toEqual([a, b]);
+    expect(
+      outdatedBlocks([
+        a,
+        b,
+        block(0, 1, { level: 2, sources: both, shard: "1_of_2", hints: ["empty-shard:2_of_2"] }),
+      ]),
+    ).toEqual([a, b]);
   });
   it("are outdated once, when a job ran twice: the smallest ULID stays", () => {
-    const first = block(0, 1, { level: 2, sources: both }), again = block(0, 1, { level: 2, sources: both });
+    const first = block(0, 1, { level: 2, sources: both }),
+      again = block(0, 1, { level: 2, sources: both });
     expect(outdatedBlocks([first, again])).toEqual([again]);
   });
   it("are replaced by one block or by every shard", () => {
-    const one = block(0, 1, { level: 2, sources: both, shard: "1_of_2" }), two = block(0, 1, { level: 2, sources: both, shard: "2_of_2" });
+    const one = block(0, 1, { level: 2, sources: both, shard: "1_of_2" }),
+      two = block(0, 1, { level: 2, sources: both, shard: "2_of_2" });
     expect(replacementOf(a.ulid, [a, b, one])).toEqual([]);
     expect(replacementOf(a.ulid, [a, b, one, two])).toEqual([one, two]);
   });

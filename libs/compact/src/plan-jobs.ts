@@ -1,4 +1,11 @@
-import { type BlockMeta, holdAllOf, LABEL_HOSTNAME, LABEL_SHARD, type ShardOfSet, ulidBytes } from "@cinderblock/block-meta";
+import {
+  type BlockMeta,
+  holdAllOf,
+  LABEL_HOSTNAME,
+  LABEL_SHARD,
+  type ShardOfSet,
+  ulidBytes,
+} from "@cinderblock/block-meta";
 import { fnv1 } from "@cinderblock/bytes";
 
 export interface PlanOptions {
@@ -22,12 +29,15 @@ export interface CompactionJob {
 
 /** Blocks are merged only with blocks of the same resolution and the same labels but for shard and host. */
 function groupKey(m: BlockMeta): string {
-  const labels = Object.entries(m.labels).filter(([k]) => k !== LABEL_SHARD && k !== LABEL_HOSTNAME).sort(([a], [b]) => (a < b ? -1 : 1));
+  const labels = Object.entries(m.labels)
+    .filter(([k]) => k !== LABEL_SHARD && k !== LABEL_HOSTNAME)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   return `${m.downsampleResolution}@${JSON.stringify(labels)}`;
 }
 
 const shardOf = (m: BlockMeta): string => m.labels[LABEL_SHARD] ?? "";
-const overlap = (a: CompactionJob, b: CompactionJob): boolean => a.rangeStartMs < b.rangeEndMs && b.rangeStartMs < a.rangeEndMs;
+const overlap = (a: CompactionJob, b: CompactionJob): boolean =>
+  a.rangeStartMs < b.rangeEndMs && b.rangeStartMs < a.rangeEndMs;
 
 /**
  * The jobs that v1 would plan (block-format §7.3): within each group and aligned range, blocks without a shard are split
@@ -36,13 +46,27 @@ const overlap = (a: CompactionJob, b: CompactionJob): boolean => a.rangeStartMs 
  */
 export function planJobs(metas: readonly BlockMeta[], options: PlanOptions): CompactionJob[] {
   const groups = new Map<string, BlockMeta[]>();
-  for (const m of metas) { const key = groupKey(m); const list = groups.get(key); if (list) list.push(m); else groups.set(key, [m]); }
+  for (const m of metas) {
+    const key = groupKey(m);
+    const list = groups.get(key);
+    if (list) list.push(m);
+    else groups.set(key, [m]);
+  }
   const out: CompactionJob[] = [];
   for (const [key, blocks] of groups) out.push(...planGroup(key, blocks, options));
-  return out.sort((a, b) => a.rangeEndMs - a.rangeStartMs - (b.rangeEndMs - b.rangeStartMs) || a.rangeStartMs - b.rangeStartMs || (a.key < b.key ? -1 : 1));
+  return out.sort(
+    (a, b) =>
+      a.rangeEndMs - a.rangeStartMs - (b.rangeEndMs - b.rangeStartMs) ||
+      a.rangeStartMs - b.rangeStartMs ||
+      (a.key < b.key ? -1 : 1),
+  );
 }
 
-function planGroup(group: string, metas: readonly BlockMeta[], { rangesMs, shards, splitGroups }: PlanOptions): CompactionJob[] {
+function planGroup(
+  group: string,
+  metas: readonly BlockMeta[],
+  { rangesMs, shards, splitGroups }: PlanOptions,
+): CompactionJob[] {
   const newest = Math.max(...metas.map((m) => m.maxTimeMs));
   const jobs: CompactionJob[] = [];
   rangesMs.forEach((range, level) => {
@@ -50,10 +74,27 @@ function planGroup(group: string, metas: readonly BlockMeta[], { rangesMs, shard
     for (const [start, blocks] of byRange(metas, range)) {
       const end = start + range;
       const job = (stage: CompactionJob["stage"], shardId: string, list: BlockMeta[], part: string): void => {
-        const planned: CompactionJob = { key: `${group}-${stage}-${part}-${start}-${end}`, stage, shardId, rangeStartMs: start, rangeEndMs: end, blocks: list.sort((a, b) => a.minTimeMs - b.minTimeMs || (a.ulid < b.ulid ? -1 : 1)) };
+        const planned: CompactionJob = {
+          key: `${group}-${stage}-${part}-${start}-${end}`,
+          stage,
+          shardId,
+          rangeStartMs: start,
+          rangeEndMs: end,
+          blocks: list.sort((a, b) => a.minTimeMs - b.minTimeMs || (a.ulid < b.ulid ? -1 : 1)),
+        };
         // A split and a merge that overlap always exclude each other, jobs of one stage when they have the same shard.
-        if (jobs.some((j) => j.rangeEndMs - j.rangeStartMs < range && overlap(j, planned) && (j.stage !== stage || j.shardId === shardId))) return;
-        const spans = Math.min(...list.map((m) => m.minTimeMs)) === start && Math.max(...list.map((m) => m.maxTimeMs)) === end;
+        if (
+          jobs.some(
+            (j) =>
+              j.rangeEndMs - j.rangeStartMs < range &&
+              overlap(j, planned) &&
+              (j.stage !== stage || j.shardId === shardId),
+          )
+        )
+          return;
+        const spans =
+          Math.min(...list.map((m) => m.minTimeMs)) === start &&
+          Math.max(...list.map((m) => m.maxTimeMs)) === end;
         if (end > newest && !spans) return;
         jobs.push(planned);
       };
@@ -63,15 +104,23 @@ function planGroup(group: string, metas: readonly BlockMeta[], { rangesMs, shard
           if (shardOf(m) !== "") continue;
           const part = splitGroups > 1 ? fnv1(ulidBytes(m.ulid)) % splitGroups : 0;
           const list = bySplit.get(part);
-          if (list) list.push(m); else bySplit.set(part, [m]);
+          if (list) list.push(m);
+          else bySplit.set(part, [m]);
         }
-        for (const [part, list] of bySplit) job("split", `${part + 1}_of_${Math.max(1, splitGroups)}`, list, `${part + 1}_of_${Math.max(1, splitGroups)}`);
+        for (const [part, list] of bySplit)
+          job(
+            "split",
+            `${part + 1}_of_${Math.max(1, splitGroups)}`,
+            list,
+            `${part + 1}_of_${Math.max(1, splitGroups)}`,
+          );
       }
       const byShard = new Map<string, BlockMeta[]>();
       for (const m of blocks) {
         if (splitting && shardOf(m) === "") continue;
         const list = byShard.get(shardOf(m));
-        if (list) list.push(m); else byShard.set(shardOf(m), [m]);
+        if (list) list.push(m);
+        else byShard.set(shardOf(m), [m]);
       }
       for (const [shardId, list] of byShard) if (list.length > 1) job("merge", shardId, list, shardId);
     }
@@ -86,7 +135,8 @@ function byRange(metas: readonly BlockMeta[], range: number): Map<number, BlockM
     const start = Math.floor(m.minTimeMs / range) * range;
     if (m.maxTimeMs > start + range) continue;
     const list = out.get(start);
-    if (list) list.push(m); else out.set(start, [m]);
+    if (list) list.push(m);
+    else out.set(start, [m]);
   }
   return out;
 }
@@ -96,10 +146,20 @@ function byRange(metas: readonly BlockMeta[], range: number): Map<number, BlockM
  * without a shard, each is held by blocks of later levels. They may be marked.
  */
 export function outdatedBlocks(metas: readonly BlockMeta[]): BlockMeta[] {
-  const sourcesOf = new Map(metas.map((m) => [m.ulid, new Set(m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid])]));
+  const sourcesOf = new Map(
+    metas.map((m) => [m.ulid, new Set(m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid])]),
+  );
   const covers = (outer: BlockMeta, inner: BlockMeta): boolean => {
-    const o = sourcesOf.get(outer.ulid)!, i = sourcesOf.get(inner.ulid)!;
-    if (outer === inner || o.size < i.size || (o.size === i.size && (outer.compaction.level < inner.compaction.level || (outer.compaction.level === inner.compaction.level && outer.ulid > inner.ulid)))) return false;
+    const o = sourcesOf.get(outer.ulid)!,
+      i = sourcesOf.get(inner.ulid)!;
+    if (
+      outer === inner ||
+      o.size < i.size ||
+      (o.size === i.size &&
+        (outer.compaction.level < inner.compaction.level ||
+          (outer.compaction.level === inner.compaction.level && outer.ulid > inner.ulid)))
+    )
+      return false;
     for (const s of i) if (!o.has(s)) return false;
     return true;
   };
@@ -112,7 +172,11 @@ export function outdatedBlocks(metas: readonly BlockMeta[]): BlockMeta[] {
   });
 }
 
-const setOf = (m: BlockMeta): ShardOfSet => ({ sources: m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid], shardId: shardOf(m), hints: m.compaction.hints ?? [] });
+const setOf = (m: BlockMeta): ShardOfSet => ({
+  sources: m.compaction.sources.length > 0 ? m.compaction.sources : [m.ulid],
+  shardId: shardOf(m),
+  hints: m.compaction.hints ?? [],
+});
 
 /** The blocks that together hold all of a level-1 block: one that names it as source, or a whole set of shards, of whatever levels. Empty when there are none. */
 export function replacementOf(ulid: string, metas: readonly BlockMeta[]): BlockMeta[] {

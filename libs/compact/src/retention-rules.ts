@@ -3,7 +3,10 @@ import { invalid } from "@cinderblock/errors";
 import { parseSelector } from "@cinderblock/model";
 
 /** Profiles of the series that a selector picks are kept for `periodMs`. */
-export interface RetentionRule { selector: string; periodMs: number }
+export interface RetentionRule {
+  selector: string;
+  periodMs: number;
+}
 
 /** Rules as a configuration says them: a list of `selector` and `period`. @param where what to call them in an error */
 export function parseRetentionRules(value: unknown, where: string): RetentionRule[] {
@@ -11,12 +14,17 @@ export function parseRetentionRules(value: unknown, where: string): RetentionRul
   if (!Array.isArray(value)) throw invalid(`${where}: expected a list of rules`);
   return value.map((raw: unknown, i) => {
     const at = `${where}: rule ${i + 1}`;
-    if (typeof raw !== "object" || raw === null || Array.isArray(raw)) throw invalid(`${at}: expected selector and period`);
+    if (typeof raw !== "object" || raw === null || Array.isArray(raw))
+      throw invalid(`${at}: expected selector and period`);
     const { selector, period, ...others } = raw as Record<string, unknown>;
     for (const key of Object.keys(others)) throw invalid(`${at}: unknown key ${key}`);
-    if (typeof selector !== "string" || typeof period !== "string") throw invalid(`${at}: expected selector and period as texts`);
+    if (typeof selector !== "string" || typeof period !== "string")
+      throw invalid(`${at}: expected selector and period as texts`);
     const periodMs = parseDuration(period);
-    if (parseSelector(selector).length === 0) throw invalid(`${at}: a selector needs a matcher; for all series there is compactor_blocks_retention_period`);
+    if (parseSelector(selector).length === 0)
+      throw invalid(
+        `${at}: a selector needs a matcher; for all series there is compactor_blocks_retention_period`,
+      );
     if (!(periodMs > 0)) throw invalid(`${at}: expected a period above 0`);
     return { selector, periodMs };
   });

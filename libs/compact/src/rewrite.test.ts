@@ -6,17 +6,33 @@ import { loadHasher } from "@cinderblock/bytes";
 import { labelsText, parseSelector, selectorMatches } from "@cinderblock/model";
 import { FilesystemBucket } from "@cinderblock/objstore";
 import { sharedTestdata, temporaryFolder } from "@cinderblock/testkit";
-import { compactBlocks, countDrops, deletionRequests, type Drop, parseRetentionRules, requestDeletion, rewriteBlock, saveDeletion, tenantsWithDeletions, verifyBlock } from "./index.ts";
+import {
+  compactBlocks,
+  countDrops,
+  deletionRequests,
+  type Drop,
+  parseRetentionRules,
+  requestDeletion,
+  rewriteBlock,
+  saveDeletion,
+  tenantsWithDeletions,
+  verifyBlock,
+} from "./index.ts";
 
 // Whole blocks are compared row by row: seconds, more where other tests share the cores.
 jest.setTimeout(60_000);
 
 type Input = Parameters<typeof rewriteBlock>[0];
-const open = (dir: string, ulid: string): Input => ({ meta: decodeMeta(new Uint8Array(readFileSync(join(dir, ulid, "meta.json")))), files: blockFilesIn(new FilesystemBucket(dir), ulid) });
+const open = (dir: string, ulid: string): Input => ({
+  meta: decodeMeta(new Uint8Array(readFileSync(join(dir, ulid, "meta.json")))),
+  files: blockFilesIn(new FilesystemBucket(dir), ulid),
+});
 const data = sharedTestdata();
 function v1Blocks(): Input[] {
   const dir = join(data!, "buckets/ingester/anonymous/phlaredb");
-  return readdirSync(dir).filter((n) => existsSync(join(dir, n, "meta.json"))).map((n) => open(dir, n));
+  return readdirSync(dir)
+    .filter((n) => existsSync(join(dir, n, "meta.json")))
+    .map((n) => open(dir, n));
 }
 
 /** Every row: labels, time, sum of its samples. */
@@ -24,59 +40,119 @@ async function rows({ meta, files }: Input): Promise<{ labels: string; timeMs: n
   const reader = new BlockReader(meta, files, await loadHasher());
   await reader.open();
   const t = await reader.load(["samples", "totals"]);
-  return reader.series.flatMap((s, i) => [...reader.rowsOf(i, 0n, 1n << 62n)].map((row) => {
-    let sum = 0n;
-    for (let k = t.sampleStart[row]!; k < t.sampleEnd[row]!; k++) sum += t.value[k]!;
-    if (sum !== t.totalValue[row]) throw new Error("a row's total is not its sum");
-    return { labels: labelsText(s.labels), timeMs: Number(t.timeNanos[row]! / 1_000_000n), text: `${labelsText(s.labels)} ${t.timeNanos[row]} ${sum}` };
-  }));
+  return reader.series.flatMap((s, i) =>
+    [...reader.rowsOf(i, 0n, 1n << 62n)].map((row) => {
+      let sum = 0n;
+      for (let k = t.sampleStart[row]!; k < t.sampleEnd[row]!; k++) sum += t.value[k]!;
+      if (sum !== t.totalValue[row]) throw new Error("a row's total is not its sum");
+      return {
+        labels: labelsText(s.labels),
+        timeMs: Number(t.timeNanos[row]! / 1_000_000n),
+        text: `${labelsText(s.labels)} ${t.timeNanos[row]} ${sum}`,
+      };
+    }),
+  );
 }
 const SELECTOR = '{service_name=~".*(a|e).*", __profile_type__=~"process_cpu.*"}';
 
 (data ? describe : describe.skip)("a block without some of its rows", () => {
   it("has every other row as it was, and takes the place of the first in a plan", async () => {
-    const [out] = (await compactBlocks(v1Blocks(), { shards: 0, splitBy: "fingerprint", downsample: false, memoryBytes: 64 << 20, workDir: temporaryFolder() })).outputs;
-    const block = open(join(out!.dir, ".."), out!.meta.ulid), { meta } = block;
+    const [out] = (
+      await compactBlocks(v1Blocks(), {
+        shards: 0,
+        splitBy: "fingerprint",
+        downsample: false,
+        memoryBytes: 64 << 20,
+        workDir: temporaryFolder(),
+      })
+    ).outputs;
+    const block = open(join(out!.dir, ".."), out!.meta.ulid),
+      { meta } = block;
     const all = await rows(block);
     const middle = Math.floor((meta.minTimeMs + meta.maxTimeMs) / 2);
     const drops: Drop[] = [{ selector: SELECTOR, startMs: meta.minTimeMs, endMs: middle }];
     const reader = new BlockReader(meta, block.files, await loadHasher());
     await reader.open();
-    const matching = new Set(reader.series.filter((s) => selectorMatches(parseSelector(SELECTOR), s.labels)).map((s) => labelsText(s.labels)));
+    const matching = new Set(
+      reader.series
+        .filter((s) => selectorMatches(parseSelector(SELECTOR), s.labels))
+        .map((s) => labelsText(s.labels)),
+    );
     const left = all.filter((r) => !(matching.has(r.labels) && r.timeMs <= middle));
     expect(matching.size).toBeGreaterThan(0);
     expect(left.length).toBeLessThan(all.length);
 
-    expect((await countDrops(meta, block.files, drops, await loadHasher()))[0]!.profiles).toBe(all.length - left.length);
-    const { outputs, dropped } = await rewriteBlock(block, drops, { memoryBytes: 64 << 20, workDir: temporaryFolder() });
+    expect((await countDrops(meta, block.files, drops, await loadHasher()))[0]!.profiles).toBe(
+      all.length - left.length,
+    );
+    const { outputs, dropped } = await rewriteBlock(block, drops, {
+      memoryBytes: 64 << 20,
+      workDir: temporaryFolder(),
+    });
     expect(dropped).toBe(all.length - left.length);
     const next = open(join(outputs[0]!.dir, ".."), outputs[0]!.meta.ulid);
     await verifyBlock(next.meta, next.files);
     expect((await rows(next)).map((r) => r.text).sort()).toEqual(left.map((r) => r.text).sort());
     expect(next.meta.ulid < meta.ulid).toBe(true);
-    expect([next.meta.compaction.level, next.meta.compaction.sources]).toEqual([meta.compaction.level, meta.compaction.sources]);
+    expect([next.meta.compaction.level, next.meta.compaction.sources]).toEqual([
+      meta.compaction.level,
+      meta.compaction.sources,
+    ]);
     expect((await countDrops(next.meta, next.files, drops, await loadHasher()))[0]!.profiles).toBe(0);
   });
   it("is gone when nothing is left of it, and stays empty where it is a shard", async () => {
-    const everything: Drop[] = [{ selector: '{service_name=~".*"}', startMs: 0, endMs: Number.MAX_SAFE_INTEGER }];
+    const everything: Drop[] = [
+      { selector: '{service_name=~".*"}', startMs: 0, endMs: Number.MAX_SAFE_INTEGER },
+    ];
     const [first] = v1Blocks();
-    expect((await rewriteBlock(first!, everything, { memoryBytes: 64 << 20, workDir: temporaryFolder() })).outputs).toEqual([]);
-    const shards = (await compactBlocks(v1Blocks(), { shards: 2, splitBy: "fingerprint", downsample: false, memoryBytes: 64 << 20, workDir: temporaryFolder() })).outputs;
+    expect(
+      (await rewriteBlock(first!, everything, { memoryBytes: 64 << 20, workDir: temporaryFolder() })).outputs,
+    ).toEqual([]);
+    const shards = (
+      await compactBlocks(v1Blocks(), {
+        shards: 2,
+        splitBy: "fingerprint",
+        downsample: false,
+        memoryBytes: 64 << 20,
+        workDir: temporaryFolder(),
+      })
+    ).outputs;
     const shard = open(join(shards[0]!.dir, ".."), shards[0]!.meta.ulid);
-    const { outputs } = await rewriteBlock(shard, everything, { memoryBytes: 64 << 20, workDir: temporaryFolder() });
+    const { outputs } = await rewriteBlock(shard, everything, {
+      memoryBytes: 64 << 20,
+      workDir: temporaryFolder(),
+    });
     const empty = open(join(outputs[0]!.dir, ".."), outputs[0]!.meta.ulid);
     expect(empty.meta.labels[LABEL_SHARD]).toBe("1_of_2");
     expect(empty.meta.stats).toEqual({ numProfiles: 0, numSamples: 0, numSeries: 0 });
     await verifyBlock(empty.meta, empty.files);
     expect(await rows(empty)).toEqual([]);
     // It can be compacted further, with its sisters and with others.
-    const merged = await compactBlocks([empty, shard], { shards: 0, splitBy: "fingerprint", downsample: false, memoryBytes: 64 << 20, workDir: temporaryFolder() });
+    const merged = await compactBlocks([empty, shard], {
+      shards: 0,
+      splitBy: "fingerprint",
+      downsample: false,
+      memoryBytes: 64 << 20,
+      workDir: temporaryFolder(),
+    });
     expect(merged.rows).toBe(shard.meta.stats.numProfiles);
   });
   it("keeps its downsampled tables, made anew", async () => {
-    const sources = v1Blocks(), half = (list: Input[]): Promise<Input> => compactBlocks(list, { shards: 0, splitBy: "fingerprint", downsample: true, memoryBytes: 64 << 20, workDir: temporaryFolder() }).then(({ outputs }) => open(join(outputs[0]!.dir, ".."), outputs[0]!.meta.ulid));
+    const sources = v1Blocks(),
+      half = (list: Input[]): Promise<Input> =>
+        compactBlocks(list, {
+          shards: 0,
+          splitBy: "fingerprint",
+          downsample: true,
+          memoryBytes: 64 << 20,
+          workDir: temporaryFolder(),
+        }).then(({ outputs }) => open(join(outputs[0]!.dir, ".."), outputs[0]!.meta.ulid));
     const third = await half([await half(sources.slice(0, 4)), await half(sources.slice(4))]);
-    const { outputs } = await rewriteBlock(third, [{ selector: SELECTOR, startMs: 0, endMs: Number.MAX_SAFE_INTEGER }], { memoryBytes: 64 << 20, workDir: temporaryFolder() });
+    const { outputs } = await rewriteBlock(
+      third,
+      [{ selector: SELECTOR, startMs: 0, endMs: Number.MAX_SAFE_INTEGER }],
+      { memoryBytes: 64 << 20, workDir: temporaryFolder() },
+    );
     const block = open(join(outputs[0]!.dir, ".."), outputs[0]!.meta.ulid);
     const reader = new BlockReader(block.meta, block.files, await loadHasher());
     await reader.open();
@@ -88,27 +164,62 @@ const SELECTOR = '{service_name=~".*(a|e).*", __profile_type__=~"process_cpu.*"}
 });
 
 describe("requests to delete", () => {
-  const ask = { tenant: "t", selector: '{service_name="a"}', startMs: 1, endMs: 2, by: "someone", reason: "because", nowMs: 1000, periodMs: 5000 };
+  const ask = {
+    tenant: "t",
+    selector: '{service_name="a"}',
+    startMs: 1,
+    endMs: 2,
+    by: "someone",
+    reason: "because",
+    nowMs: 1000,
+    periodMs: 5000,
+  };
   it("are kept with what was done about them", async () => {
     const bucket = new FilesystemBucket(temporaryFolder());
     expect(await tenantsWithDeletions(bucket)).toEqual([]);
     const r = await requestDeletion(bucket, ask);
-    await saveDeletion(bucket, { ...r, state: "done", doneMs: 9, steps: [{ atMs: 3, block: "b", replacement: "", profiles: 7 }] });
-    expect(await deletionRequests(bucket, "t")).toEqual([{ id: r.id, tenant: "t", selector: ask.selector, startMs: 1, endMs: 2, createdMs: 1000, by: "someone", reason: "because", untilMs: 6000, state: "done", doneMs: 9, steps: [{ atMs: 3, block: "b", replacement: "", profiles: 7 }] }]);
+    await saveDeletion(bucket, {
+      ...r,
+      state: "done",
+      doneMs: 9,
+      steps: [{ atMs: 3, block: "b", replacement: "", profiles: 7 }],
+    });
+    expect(await deletionRequests(bucket, "t")).toEqual([
+      {
+        id: r.id,
+        tenant: "t",
+        selector: ask.selector,
+        startMs: 1,
+        endMs: 2,
+        createdMs: 1000,
+        by: "someone",
+        reason: "because",
+        untilMs: 6000,
+        state: "done",
+        doneMs: 9,
+        steps: [{ atMs: 3, block: "b", replacement: "", profiles: 7 }],
+      },
+    ]);
     expect(await tenantsWithDeletions(bucket)).toEqual(["t"]);
     expect(await deletionRequests(bucket, "other")).toEqual([]);
   });
   it("that would delete everything, nothing or the impossible are refused", async () => {
     const bucket = new FilesystemBucket(temporaryFolder());
     await expect(requestDeletion(bucket, { ...ask, selector: "{}" })).rejects.toThrow("at least one matcher");
-    await expect(requestDeletion(bucket, { ...ask, startMs: 3 })).rejects.toThrow("begin that is not after its end");
+    await expect(requestDeletion(bucket, { ...ask, startMs: 3 })).rejects.toThrow(
+      "begin that is not after its end",
+    );
     await expect(requestDeletion(bucket, { ...ask, selector: "{a=" })).rejects.toThrow();
     expect(await tenantsWithDeletions(bucket)).toEqual([]);
   });
   it("that are damaged are named, with the file", async () => {
     const bucket = new FilesystemBucket(temporaryFolder());
     const name = "__pyroscope_cluster/cinderblock/deletions/t/x.json";
-    for (const [text, said] of [["{", "expected JSON"], ['{"version":2}', "expected version 1"], ['{"version":1,"id":"x"}', "expected tenant to be a string"]] as const) {
+    for (const [text, said] of [
+      ["{", "expected JSON"],
+      ['{"version":2}', "expected version 1"],
+      ['{"version":1,"id":"x"}', "expected tenant to be a string"],
+    ] as const) {
       await bucket.put(name, Buffer.from(text));
       await expect(deletionRequests(bucket, "t")).rejects.toThrow(`${name}: at byte 0: ${said}`);
     }
@@ -117,14 +228,27 @@ describe("requests to delete", () => {
 
 describe("rules of retention", () => {
   it("are lists of selector and period", () => {
-    expect(parseRetentionRules([{ selector: '{namespace="dev"}', period: "7d" }], "x")).toEqual([{ selector: '{namespace="dev"}', periodMs: 604_800_000 }]);
+    expect(parseRetentionRules([{ selector: '{namespace="dev"}', period: "7d" }], "x")).toEqual([
+      { selector: '{namespace="dev"}', periodMs: 604_800_000 },
+    ]);
     expect(parseRetentionRules(null, "x")).toEqual([]);
-    for (const [value, said] of [[{}, "x: expected a list of rules"], [[{ selector: "{}", period: "1d" }], "x: rule 1: a selector needs a matcher"], [[{ selector: '{a="b"}', period: "0s" }], "expected a period above 0"], [[{ selector: '{a="b"}', period: "soon" }], "not a valid duration"], [[{ selector: '{a="b"}', period: "1d", x: 1 }], "unknown key x"]] as const) expect(() => parseRetentionRules(value, "x")).toThrow(said);
+    for (const [value, said] of [
+      [{}, "x: expected a list of rules"],
+      [[{ selector: "{}", period: "1d" }], "x: rule 1: a selector needs a matcher"],
+      [[{ selector: '{a="b"}', period: "0s" }], "expected a period above 0"],
+      [[{ selector: '{a="b"}', period: "soon" }], "not a valid duration"],
+      [[{ selector: '{a="b"}', period: "1d", x: 1 }], "unknown key x"],
+    ] as const)
+      expect(() => parseRetentionRules(value, "x")).toThrow(said);
   });
 });
 
 describe("a ULID before another", () => {
   it("is one, smaller, and of the same time", () => {
-    for (let i = 0; i < 200; i++) { const u = newUlid(1_795_132_800_000), b = ulidBefore(u); expect([isUlid(b), b < u, ulidTimeMs(u) - ulidTimeMs(b) <= 1]).toEqual([true, true, true]); }
+    for (let i = 0; i < 200; i++) {
+      const u = newUlid(1_795_132_800_000),
+        b = ulidBefore(u);
+      expect([isUlid(b), b < u, ulidTimeMs(u) - ulidTimeMs(b) <= 1]).toEqual([true, true, true]);
+    }
   });
 });

@@ -8,10 +8,17 @@ import { Column, mayHaveAnnotations } from "@cinderblock/profile-table";
 import { decodeIndex } from "@cinderblock/tsdb-index";
 
 /** A series of a source and how many of the table's rows, which follow one another, are its. */
-export interface CompactedSeries { labels: Labels; fingerprint: bigint; rows: number }
+export interface CompactedSeries {
+  labels: Labels;
+  fingerprint: bigint;
+  rows: number;
+}
 
 /** What a source's stream may hold: samples of one run, bytes read ahead for each column. */
-export interface StreamBounds { maxEntries: number; windowBytes: number }
+export interface StreamBounds {
+  maxEntries: number;
+  windowBytes: number;
+}
 
 /** A block that is compacted: its series in label order, its rows as a stream. */
 export class SourceBlock {
@@ -35,19 +42,29 @@ export class SourceBlock {
     const list = decodeIndex(await files.read("index.tsdb", 0, undefined), `${meta.ulid}/index.tsdb`);
     const byOrdinal = new Map(list.map((s) => [s.seriesIndex, s]));
     const { meta: table } = await readFooter(meta, files, "profiles.parquet");
-    const cursor = new ColumnCursor(table, Column.seriesIndex, file, 512 << 10, (o, n) => files.read("profiles.parquet", o, n));
+    const cursor = new ColumnCursor(table, Column.seriesIndex, file, 512 << 10, (o, n) =>
+      files.read("profiles.parquet", o, n),
+    );
     const series: CompactedSeries[] = [];
-    let current = -1, row = 0;
+    let current = -1,
+      row = 0;
     for (let n = await cursor.available(65_536); n > 0; n = await cursor.available(65_536)) {
       const { slots } = await cursor.take(n);
-      const wide = slots instanceof BigInt64Array ? new Int32Array(slots.buffer, slots.byteOffset, slots.length * 2) : undefined;
+      const wide =
+        slots instanceof BigInt64Array
+          ? new Int32Array(slots.buffer, slots.byteOffset, slots.length * 2)
+          : undefined;
       for (let i = 0; i < n; i++, row++) {
         const ordinal = wide ? wide[2 * i]! : (slots as Int32Array)[i]!;
-        if (ordinal === current) { series[series.length - 1]!.rows++; continue; }
+        if (ordinal === current) {
+          series[series.length - 1]!.rows++;
+          continue;
+        }
         const s = byOrdinal.get(ordinal);
         if (!s) throw new CorruptError(file, row, `expected a series of the index, found ordinal ${ordinal}`);
         const before = series.at(-1);
-        if (before && compareLabels(before.labels, s.labels) >= 0) throw new CorruptError(file, row, "expected rows in the order of the labels");
+        if (before && compareLabels(before.labels, s.labels) >= 0)
+          throw new CorruptError(file, row, "expected rows in the order of the labels");
         series.push({ labels: s.labels, fingerprint: s.fingerprint, rows: 1 });
         current = ordinal;
       }
@@ -55,21 +72,56 @@ export class SourceBlock {
     return new SourceBlock(meta, files, table, series);
   }
 
-  has(path: string): boolean { return this.table.leaves.some((l) => l.path === path); }
+  has(path: string): boolean {
+    return this.table.leaves.some((l) => l.path === path);
+  }
 
   /** The rows from the first on; `all` loads everything that an output stores, otherwise what decides which rows are kept. */
   rows(all: boolean, bounds: StreamBounds): RowStream {
-    const cursor = (path: string): ColumnCursor | undefined => (this.has(path) ? new ColumnCursor(this.table, path, `${this.meta.ulid}/profiles.parquet`, bounds.windowBytes, (o, n) => this.files.read("profiles.parquet", o, n)) : undefined);
+    const cursor = (path: string): ColumnCursor | undefined =>
+      this.has(path)
+        ? new ColumnCursor(
+            this.table,
+            path,
+            `${this.meta.ulid}/profiles.parquet`,
+            bounds.windowBytes,
+            (o, n) => this.files.read("profiles.parquet", o, n),
+          )
+        : undefined;
     const annotated = all && this.table.rowGroups.some((g) => mayHaveAnnotations(this.table, g));
-    return new RowStream(this.meta.ulid, {
-      time: cursor(Column.timeNanos), id: cursor(Column.id), partition: cursor(Column.partition), total: cursor(Column.totalValue), stacktrace: cursor(Column.stacktraceId),
-      value: all || !this.has(Column.totalValue) ? cursor(Column.value) : undefined, duration: all ? cursor(Column.durationNanos) : undefined, span: all ? cursor(Column.spanId) : undefined, trace: all ? cursor(Column.traceId) : undefined,
-      annotationKey: annotated ? cursor(Column.annotationKey) : undefined, annotationValue: annotated ? cursor(Column.annotationValue) : undefined,
-    }, bounds.maxEntries);
+    return new RowStream(
+      this.meta.ulid,
+      {
+        time: cursor(Column.timeNanos),
+        id: cursor(Column.id),
+        partition: cursor(Column.partition),
+        total: cursor(Column.totalValue),
+        stacktrace: cursor(Column.stacktraceId),
+        value: all || !this.has(Column.totalValue) ? cursor(Column.value) : undefined,
+        duration: all ? cursor(Column.durationNanos) : undefined,
+        span: all ? cursor(Column.spanId) : undefined,
+        trace: all ? cursor(Column.traceId) : undefined,
+        annotationKey: annotated ? cursor(Column.annotationKey) : undefined,
+        annotationValue: annotated ? cursor(Column.annotationValue) : undefined,
+      },
+      bounds.maxEntries,
+    );
   }
 }
 
-interface Cursors { time: ColumnCursor | undefined; id: ColumnCursor | undefined; partition: ColumnCursor | undefined; total: ColumnCursor | undefined; stacktrace: ColumnCursor | undefined; value: ColumnCursor | undefined; duration: ColumnCursor | undefined; span: ColumnCursor | undefined; trace: ColumnCursor | undefined; annotationKey: ColumnCursor | undefined; annotationValue: ColumnCursor | undefined }
+interface Cursors {
+  time: ColumnCursor | undefined;
+  id: ColumnCursor | undefined;
+  partition: ColumnCursor | undefined;
+  total: ColumnCursor | undefined;
+  stacktrace: ColumnCursor | undefined;
+  value: ColumnCursor | undefined;
+  duration: ColumnCursor | undefined;
+  span: ColumnCursor | undefined;
+  trace: ColumnCursor | undefined;
+  annotationKey: ColumnCursor | undefined;
+  annotationValue: ColumnCursor | undefined;
+}
 
 /** Consecutive rows of a source. Entries of row i are [offset[i], offset[i + 1]) in `stacktrace`; other lists may begin elsewhere and have offsets of their own. */
 export interface Rows {
@@ -95,11 +147,19 @@ export interface Rows {
 /** The annotations of a row. */
 export function annotationsOf({ annotations }: Rows, at: number): Annotations {
   if (!annotations) return NO_ANNOTATIONS;
-  const { keys, values } = annotations, from = keys.offset![at]!, n = keys.offset![at + 1]! - from, first = values.offset![at]!;
-  return Array.from({ length: n }, (_, k) => ({ key: textAt(keys, from + k), value: textAt(values, first + k) }));
+  const { keys, values } = annotations,
+    from = keys.offset![at]!,
+    n = keys.offset![at + 1]! - from,
+    first = values.offset![at]!;
+  return Array.from({ length: n }, (_, k) => ({
+    key: textAt(keys, from + k),
+    value: textAt(values, first + k),
+  }));
 }
 
-function textAt({ texts }: ColumnRun, entry: number): string { return decodeUtf8(texts!.bytes, texts!.offset[entry]!, texts!.offset[entry + 1]!); }
+function textAt({ texts }: ColumnRun, entry: number): string {
+  return decodeUtf8(texts!.bytes, texts!.offset[entry]!, texts!.offset[entry + 1]!);
+}
 
 const MAX_ROWS = 2048;
 
@@ -118,26 +178,66 @@ export class RowStream {
   /** The next run, or undefined at the end. */
   async next(): Promise<Rows | undefined> {
     const c = this.cursors;
-    if (!c.time || !c.stacktrace) throw new CorruptError(`${this.ulid}/profiles.parquet`, 0, "expected the columns TimeNanos and Samples");
+    if (!c.time || !c.stacktrace)
+      throw new CorruptError(
+        `${this.ulid}/profiles.parquet`,
+        0,
+        "expected the columns TimeNanos and Samples",
+      );
     const n = await c.stacktrace.available(MAX_ROWS, this.maxEntries);
     if (n === 0) return undefined;
-    const take = (cursor: ColumnCursor | undefined): Promise<ColumnRun | undefined> => (cursor ? cursor.take(n) : Promise.resolve(undefined));
-    const [time, id, partition, total, stacktrace, value, duration, span, trace, keys, values] = await Promise.all([take(c.time), take(c.id), take(c.partition), take(c.total), take(c.stacktrace), take(c.value), take(c.duration), take(c.span), take(c.trace), take(c.annotationKey), take(c.annotationValue)]);
+    const take = (cursor: ColumnCursor | undefined): Promise<ColumnRun | undefined> =>
+      cursor ? cursor.take(n) : Promise.resolve(undefined);
+    const [time, id, partition, total, stacktrace, value, duration, span, trace, keys, values] =
+      await Promise.all([
+        take(c.time),
+        take(c.id),
+        take(c.partition),
+        take(c.total),
+        take(c.stacktrace),
+        take(c.value),
+        take(c.duration),
+        take(c.span),
+        take(c.trace),
+        take(c.annotationKey),
+        take(c.annotationValue),
+      ]);
     const times = time!.slots as BigInt64Array;
     const words = new Int32Array(times.buffer, times.byteOffset, n * 2);
-    const timeLow = new Uint32Array(n), timeHigh = new Int32Array(n);
-    for (let i = 0; i < n; i++) { timeLow[i] = words[2 * i]!; timeHigh[i] = words[2 * i + 1]!; }
+    const timeLow = new Uint32Array(n),
+      timeHigh = new Int32Array(n);
+    for (let i = 0; i < n; i++) {
+      timeLow[i] = words[2 * i]!;
+      timeHigh[i] = words[2 * i + 1]!;
+    }
     const ids = stacktrace!.slots as BigInt64Array;
     return {
-      length: n, time: times, timeLow, timeHigh, id: (id?.slots as Uint8Array | undefined) ?? new Uint8Array(n * 16), partition: (partition?.slots as BigInt64Array | undefined) ?? new BigInt64Array(n),
-      total: (total?.slots as BigInt64Array | undefined) ?? sums(value!), offset: stacktrace!.offset!, stacktraceWords: new Uint32Array(ids.buffer, ids.byteOffset, ids.length * 2),
-      value, duration: duration?.slots as BigInt64Array | undefined, span, trace, annotations: this.annotations(keys, values),
+      length: n,
+      time: times,
+      timeLow,
+      timeHigh,
+      id: (id?.slots as Uint8Array | undefined) ?? new Uint8Array(n * 16),
+      partition: (partition?.slots as BigInt64Array | undefined) ?? new BigInt64Array(n),
+      total: (total?.slots as BigInt64Array | undefined) ?? sums(value!),
+      offset: stacktrace!.offset!,
+      stacktraceWords: new Uint32Array(ids.buffer, ids.byteOffset, ids.length * 2),
+      value,
+      duration: duration?.slots as BigInt64Array | undefined,
+      span,
+      trace,
+      annotations: this.annotations(keys, values),
     };
   }
 
   private annotations(keys: ColumnRun | undefined, values: ColumnRun | undefined): Rows["annotations"] {
     if (!keys || !values || keys.offset![0] === keys.offset![keys.rows]) return undefined;
-    for (let i = 0; i < keys.rows; i++) if (keys.offset![i + 1]! - keys.offset![i]! !== values.offset![i + 1]! - values.offset![i]!) throw new CorruptError(`${this.ulid}/profiles.parquet`, i, "expected a value for each key of an annotation");
+    for (let i = 0; i < keys.rows; i++)
+      if (keys.offset![i + 1]! - keys.offset![i]! !== values.offset![i + 1]! - values.offset![i]!)
+        throw new CorruptError(
+          `${this.ulid}/profiles.parquet`,
+          i,
+          "expected a value for each key of an annotation",
+        );
     return { keys, values };
   }
 }
@@ -146,6 +246,7 @@ export class RowStream {
 function sums(value: ColumnRun): BigInt64Array {
   const out = new BigInt64Array(value.rows);
   const slots = value.slots as BigInt64Array;
-  for (let i = 0; i < value.rows; i++) for (let k = value.offset![i]!; k < value.offset![i + 1]!; k++) out[i]! += slots[k]!;
+  for (let i = 0; i < value.rows; i++)
+    for (let k = value.offset![i]!; k < value.offset![i + 1]!; k++) out[i]! += slots[k]!;
   return out;
 }

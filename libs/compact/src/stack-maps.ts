@@ -15,14 +15,20 @@ export class StackMaps {
     this.budgetBytes = budgetBytes;
   }
 
-  private key(shard: number, source: number, partition: bigint): string { return `${shard}/${source}/${partition}`; }
+  private key(shard: number, source: number, partition: bigint): string {
+    return `${shard}/${source}/${partition}`;
+  }
 
   put(shard: number, source: number, partition: bigint, map: Uint32Array): void {
     const key = this.key(shard, source, partition);
-    if (this.heldBytes + map.byteLength <= this.budgetBytes) { this.held.set(key, map); this.heldBytes += map.byteLength; return; }
+    if (this.heldBytes + map.byteLength <= this.budgetBytes) {
+      this.held.set(key, map);
+      this.heldBytes += map.byteLength;
+      return;
+    }
     if (this.fd < 0) this.fd = openSync(this.path, "w+");
     const bytes = new Uint8Array(map.buffer, map.byteOffset, map.byteLength);
-    for (let n = 0; n < bytes.length;) n += writeSync(this.fd, bytes, n, bytes.length - n, this.end + n);
+    for (let n = 0; n < bytes.length; ) n += writeSync(this.fd, bytes, n, bytes.length - n, this.end + n);
     this.spilled.set(key, { at: this.end, length: map.length });
     this.end += bytes.length;
   }
@@ -30,11 +36,15 @@ export class StackMaps {
   get(shard: number, source: number, partition: bigint): Uint32Array {
     const key = this.key(shard, source, partition);
     let map = this.held.get(key);
-    if (map) { this.held.delete(key); this.held.set(key, map); return map; }
+    if (map) {
+      this.held.delete(key);
+      this.held.set(key, map);
+      return map;
+    }
     const { at, length } = this.spilled.get(key)!;
     map = new Uint32Array(length);
     const bytes = new Uint8Array(map.buffer);
-    for (let n = 0; n < bytes.length;) {
+    for (let n = 0; n < bytes.length; ) {
       const got = readSync(this.fd, bytes, n, bytes.length - n, at + n);
       if (got === 0) throw new Error(`${this.path} is shorter than what was written`);
       n += got;
@@ -51,5 +61,8 @@ export class StackMaps {
     return map;
   }
 
-  close(): void { if (this.fd >= 0) closeSync(this.fd); this.fd = -1; }
+  close(): void {
+    if (this.fd >= 0) closeSync(this.fd);
+    this.fd = -1;
+  }
 }

@@ -9,9 +9,16 @@ const unsigned = (id: bigint): bigint => BigInt.asUintN(64, id);
  * Rewrites symbols partition by partition, in ascending id: of a source only what the rows of a shard reach, each content
  * once. Holds one partition of one source and that partition of every output. Fills `maps` for the second pass.
  */
-export async function rewriteSymbols(sources: readonly SourceBlock[], used: UsedStacks, maps: StackMaps, sinks: readonly ((bytes: Uint8Array) => void)[]): Promise<void> {
+export async function rewriteSymbols(
+  sources: readonly SourceBlock[],
+  used: UsedStacks,
+  maps: StackMaps,
+  sinks: readonly ((bytes: Uint8Array) => void)[],
+): Promise<void> {
   const writers = sinks.map((s) => new SymdbWriter(s));
-  const partitions = [...new Set(used.flatMap((bySource) => bySource.flatMap((m) => [...m.keys()])))].sort((a, b) => (unsigned(a) < unsigned(b) ? -1 : 1));
+  const partitions = [...new Set(used.flatMap((bySource) => bySource.flatMap((m) => [...m.keys()])))].sort(
+    (a, b) => (unsigned(a) < unsigned(b) ? -1 : 1),
+  );
   for (const id of partitions) {
     const targets = sinks.map(() => new SymbolPartition());
     const leaves = sinks.map(() => new Set<number>());
@@ -36,7 +43,11 @@ export async function rewriteSymbols(sources: readonly SourceBlock[], used: Used
       if (leaves[shard]!.size === 0) return;
       // Readers of v1 need a mapping wherever there are locations.
       if (target.mappings.length === 0) target.mappings.intern(new Uint32Array(9), 9);
-      writers[shard]!.add({ partition: unsigned(id), tables: target.tables(), stacktraces: leaves[shard]!.size });
+      writers[shard]!.add({
+        partition: unsigned(id),
+        tables: target.tables(),
+        stacktraces: leaves[shard]!.size,
+      });
     });
   }
   writers.forEach((w, shard) => sinks[shard]!(w.finish()));

@@ -9,7 +9,8 @@ export async function verifyBlock(meta: BlockMeta, files: BlockFiles): Promise<v
   const stream = block.rows(true, { maxEntries: 65_536, windowBytes: 512 << 10 });
   const used = new Map<bigint, number>();
   const sum = new BigInt64Array(1);
-  let rows = 0, samples = 0;
+  let rows = 0,
+    samples = 0;
   for (let r = await stream.next(); r; r = await stream.next()) {
     for (let i = 0; i < r.length; i++) {
       let most = used.get(r.partition[i]!) ?? 0;
@@ -19,17 +20,31 @@ export async function verifyBlock(meta: BlockMeta, files: BlockFiles): Promise<v
       for (let k = r.offset[i]!; k < r.offset[i + 1]!; k++) most = Math.max(most, r.stacktraceWords[2 * k]!);
       used.set(r.partition[i]!, most);
       samples += r.offset[i + 1]! - r.offset[i]!;
-      if (sum[0] !== r.total[i]) throw new CorruptError(`${meta.ulid}/profiles.parquet`, rows + i, `expected TotalValue ${sum[0]}, found ${r.total[i]}`);
+      if (sum[0] !== r.total[i])
+        throw new CorruptError(
+          `${meta.ulid}/profiles.parquet`,
+          rows + i,
+          `expected TotalValue ${sum[0]}, found ${r.total[i]}`,
+        );
     }
     rows += r.length;
   }
   const { stats } = meta;
   if (rows !== stats.numProfiles || samples !== stats.numSamples || block.series.length !== stats.numSeries) {
-    throw new CorruptError(`${meta.ulid}/meta.json`, 0, `expected ${stats.numProfiles} profiles, ${stats.numSamples} samples and ${stats.numSeries} series, found ${rows}, ${samples} and ${block.series.length}`);
+    throw new CorruptError(
+      `${meta.ulid}/meta.json`,
+      0,
+      `expected ${stats.numProfiles} profiles, ${stats.numSamples} samples and ${stats.numSeries} series, found ${rows}, ${samples} and ${block.series.length}`,
+    );
   }
   for (const [partition, most] of used) {
     const { tables, leaf } = await block.symbols.read(BigInt.asUintN(64, partition));
     const nodes = leaf ? leaf.length : tables.stackParent.length;
-    if (most >= nodes) throw new CorruptError(`${meta.ulid}/symbols`, 0, `expected stack ${most} in symbol partition ${BigInt.asUintN(64, partition)} of ${nodes} stacks`);
+    if (most >= nodes)
+      throw new CorruptError(
+        `${meta.ulid}/symbols`,
+        0,
+        `expected stack ${most} in symbol partition ${BigInt.asUintN(64, partition)} of ${nodes} stacks`,
+      );
   }
 }

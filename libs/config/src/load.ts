@@ -4,43 +4,95 @@ import { CinderblockError } from "@cinderblock/errors";
 import { type ConfigOf, formatValue, type Option, parseValue, type Schema } from "./option.ts";
 
 /** Flags and YAML sections of v1 that are accepted for what they are and change nothing here. */
-export interface Accepted { flags: readonly RegExp[]; yaml: readonly RegExp[] }
+export interface Accepted {
+  flags: readonly RegExp[];
+  yaml: readonly RegExp[];
+}
 
-export interface Loaded<S extends Schema> { config: ConfigOf<S>; /** flags and keys that are accepted and have no effect here */ warnings: string[]; help: "short" | "all" | undefined; version: boolean; modules: boolean }
+export interface Loaded<S extends Schema> {
+  config: ConfigOf<S>;
+  /** flags and keys that are accepted and have no effect here */
+  warnings: string[];
+  help: "short" | "all" | undefined;
+  version: boolean;
+  modules: boolean;
+}
 
 /** default < YAML (`${ENV}` expanded only on request) < flag. `-flag` and `--flag` are the same. */
-export function loadConfig<S extends Schema>(schema: S, argv: readonly string[], env: NodeJS.ProcessEnv, accepted: Accepted): Loaded<S> {
+export function loadConfig<S extends Schema>(
+  schema: S,
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  accepted: Accepted,
+): Loaded<S> {
   const byFlag = new Map(Object.entries(schema).map(([key, o]) => [o.flag, { key, o }]));
   const byYaml = new Map(Object.entries(schema).map(([key, o]) => [o.yaml, { key, o }]));
-  const values: Record<string, unknown> = Object.fromEntries(Object.entries(schema).map(([k, o]) => [k, o.initial]));
-  const out: Loaded<S> = { config: values as ConfigOf<S>, warnings: [], help: undefined, version: false, modules: false };
+  const values: Record<string, unknown> = Object.fromEntries(
+    Object.entries(schema).map(([k, o]) => [k, o.initial]),
+  );
+  const out: Loaded<S> = {
+    config: values as ConfigOf<S>,
+    warnings: [],
+    help: undefined,
+    version: false,
+    modules: false,
+  };
 
   const flags: { name: string; value: string }[] = [];
-  let file = "", expand = false;
+  let file = "",
+    expand = false;
   for (let i = 0; i < argv.length; i++) {
     const m = /^--?([^=\s]+)(?:=(.*))?$/s.exec(argv[i]!);
-    if (!m) throw new CinderblockError("invalid", `unexpected argument ${JSON.stringify(argv[i])}; flags look like -name=value`);
+    if (!m)
+      throw new CinderblockError(
+        "invalid",
+        `unexpected argument ${JSON.stringify(argv[i])}; flags look like -name=value`,
+      );
     const name = m[1]!;
-    if (name === "h" || name === "help") { out.help = "short"; continue; }
-    if (name === "help-all") { out.help = "all"; continue; }
-    if (name === "version") { out.version = true; continue; }
-    if (name === "modules") { out.modules = true; continue; }
+    if (name === "h" || name === "help") {
+      out.help = "short";
+      continue;
+    }
+    if (name === "help-all") {
+      out.help = "all";
+      continue;
+    }
+    if (name === "version") {
+      out.version = true;
+      continue;
+    }
+    if (name === "modules") {
+      out.modules = true;
+      continue;
+    }
     const known = byFlag.get(name);
     const isBool = known ? known.o.kind === "bool" : name === "config.expand-env";
     const value = m[2] ?? (isBool ? "true" : argv[++i]);
     if (value === undefined) throw new CinderblockError("invalid", `flag -${name} needs a value`);
-    if (name === "config.file") { file = value; continue; }
-    if (name === "config.expand-env") { expand = value === "true"; continue; }
+    if (name === "config.file") {
+      file = value;
+      continue;
+    }
+    if (name === "config.expand-env") {
+      expand = value === "true";
+      continue;
+    }
     flags.push({ name, value });
   }
 
   if (file !== "") {
     let text: string;
-    try { text = readFileSync(file, "utf8"); } catch (err) { throw new CinderblockError("invalid", `-config.file: ${(err as Error).message}`, { cause: err }); }
+    try {
+      text = readFileSync(file, "utf8");
+    } catch (err) {
+      throw new CinderblockError("invalid", `-config.file: ${(err as Error).message}`, { cause: err });
+    }
     if (expand) text = expandEnv(text, env);
     const doc = parseDocument(text);
     if (doc.errors.length > 0) throw new CinderblockError("invalid", `${file}: ${doc.errors[0]!.message}`);
-    const sections = new Set([...byYaml.keys()].flatMap((p) => p.split(".").map((_, i, all) => all.slice(0, i).join("."))));
+    const sections = new Set(
+      [...byYaml.keys()].flatMap((p) => p.split(".").map((_, i, all) => all.slice(0, i).join("."))),
+    );
     const walk = (node: unknown, path: string): void => {
       if (isMap(node) && (path === "" || sections.has(path))) {
         for (const pair of node.items) {
@@ -50,40 +102,82 @@ export function loadConfig<S extends Schema>(schema: S, argv: readonly string[],
         return;
       }
       const known = byYaml.get(path);
-      if (known) { values[known.key] = parseValue(known.o, isScalar(node) ? node.value : (known.o.kind === "yaml" || known.o.list) && isNode(node) ? node.toJS(doc) : node, `${file}: ${path}`); return; }
-      if (accepted.yaml.some((r) => r.test(path)) && !isMistyped(path, [...byYaml.keys()])) { out.warnings.push(path); return; }
-      if (path === "" || (sections.has(path) && (node === null || (isScalar(node) && node.value === null)))) return;
-      throw new CinderblockError("invalid", `${file}: unknown key ${path}${suggestion(path, [...byYaml.keys()])}`);
+      if (known) {
+        values[known.key] = parseValue(
+          known.o,
+          isScalar(node)
+            ? node.value
+            : (known.o.kind === "yaml" || known.o.list) && isNode(node)
+              ? node.toJS(doc)
+              : node,
+          `${file}: ${path}`,
+        );
+        return;
+      }
+      if (accepted.yaml.some((r) => r.test(path)) && !isMistyped(path, [...byYaml.keys()])) {
+        out.warnings.push(path);
+        return;
+      }
+      if (path === "" || (sections.has(path) && (node === null || (isScalar(node) && node.value === null))))
+        return;
+      throw new CinderblockError(
+        "invalid",
+        `${file}: unknown key ${path}${suggestion(path, [...byYaml.keys()])}`,
+      );
     };
     walk(doc.contents, "");
   }
   for (const { name, value } of flags) {
     const known = byFlag.get(name);
-    if (known) { values[known.key] = parseValue(known.o, value, `-${name}`); continue; }
-    if (accepted.flags.some((r) => r.test(name)) && !isMistyped(name, [...byFlag.keys()])) { out.warnings.push(`-${name}`); continue; }
-    throw new CinderblockError("invalid", `unknown flag -${name}${suggestion(name, [...byFlag.keys()])}; see -help`);
+    if (known) {
+      values[known.key] = parseValue(known.o, value, `-${name}`);
+      continue;
+    }
+    if (accepted.flags.some((r) => r.test(name)) && !isMistyped(name, [...byFlag.keys()])) {
+      out.warnings.push(`-${name}`);
+      continue;
+    }
+    throw new CinderblockError(
+      "invalid",
+      `unknown flag -${name}${suggestion(name, [...byFlag.keys()])}; see -help`,
+    );
   }
   return out;
 }
 
 function expandEnv(text: string, env: NodeJS.ProcessEnv): string {
-  return text.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}/g, (_, name: string, otherwise: string | undefined) => env[name] ?? otherwise ?? "");
+  return text.replace(
+    /\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}/g,
+    (_, name: string, otherwise: string | undefined) => env[name] ?? otherwise ?? "",
+  );
 }
 
 function suggestion(name: string, known: readonly string[]): string {
-  let best = "", score = Math.max(3, name.length / 3);
-  for (const k of known) { const d = distance(name, k); if (d < score) { score = d; best = k; } }
+  let best = "",
+    score = Math.max(3, name.length / 3);
+  for (const k of known) {
+    const d = distance(name, k);
+    if (d < score) {
+      score = d;
+      best = k;
+    }
+  }
   return best === "" ? "" : `; did you mean ${best}?`;
 }
 
 /** Whether a name is one that is known, but for two letters: what v1 has beside it is never so near (a test holds its flags against this). */
-function isMistyped(name: string, known: readonly string[]): boolean { return name.length > 8 && known.some((k) => Math.abs(k.length - name.length) <= 2 && distance(name, k) <= 2); }
+function isMistyped(name: string, known: readonly string[]): boolean {
+  return (
+    name.length > 8 && known.some((k) => Math.abs(k.length - name.length) <= 2 && distance(name, k) <= 2)
+  );
+}
 
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
-    for (let j = 1; j <= b.length; j++) next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    for (let j = 1; j <= b.length; j++)
+      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
     row = next;
   }
   return row[b.length]!;
@@ -103,16 +197,28 @@ export function toYaml<S extends Schema>(schema: S, config: ConfigOf<S>, only: "
   return stringify(tree);
 }
 
-function typeName(o: Option<unknown>): string { return o.kind === "secret" ? "string" : o.kind; }
+function typeName(o: Option<unknown>): string {
+  return o.kind === "secret" ? "string" : o.kind;
+}
 
 /** The text of -help. */
 export function helpText(schema: Schema, program: string): string {
-  const lines = Object.values(schema).sort((a, b) => (a.flag < b.flag ? -1 : 1)).map((o) => `  -${o.flag} ${typeName(o)}\n    \t${o.doc}${o.choices ? ` One of ${o.choices.join(", ")}.` : ""} (default ${JSON.stringify(formatValue(o, o.initial))})`);
+  const lines = Object.values(schema)
+    .sort((a, b) => (a.flag < b.flag ? -1 : 1))
+    .map(
+      (o) =>
+        `  -${o.flag} ${typeName(o)}\n    \t${o.doc}${o.choices ? ` One of ${o.choices.join(", ")}.` : ""} (default ${JSON.stringify(formatValue(o, o.initial))})`,
+    );
   return `Usage of ${program}:\n  -config.file string\n    \tYAML file to read; flags win over it.\n  -config.expand-env\n    \tReplace \${VAR} and \${VAR:default} in the file. (default "false")\n${lines.join("\n")}\n`;
 }
 
 /** docs/reference/configuration.md */
 export function markdown(schema: Schema): string {
-  const rows = Object.values(schema).sort((a, b) => (a.flag < b.flag ? -1 : 1)).map((o) => `| \`-${o.flag}\` | \`${o.yaml}\` | ${typeName(o)} | \`${formatValue(o, o.initial) || '""'}\` | ${o.doc.replaceAll("|", "\\|")}${o.choices ? ` One of ${o.choices.join(", ")}.` : ""} |`);
+  const rows = Object.values(schema)
+    .sort((a, b) => (a.flag < b.flag ? -1 : 1))
+    .map(
+      (o) =>
+        `| \`-${o.flag}\` | \`${o.yaml}\` | ${typeName(o)} | \`${formatValue(o, o.initial) || '""'}\` | ${o.doc.replaceAll("|", "\\|")}${o.choices ? ` One of ${o.choices.join(", ")}.` : ""} |`,
+    );
   return `# Configuration\n\nGenerated by \`npm run gen\` from the schemas: \`libs/runtime/src/config.ts\` and the \`config.ts\` of each component. Do not edit.\n\nPrecedence: default, then the YAML file (\`-config.file\`), then flags. \`\${VAR}\` and \`\${VAR:default}\` are replaced in the file only with \`-config.expand-env\`. Flags and keys of Pyroscope v1 that have no meaning here (memberlist, consul, etcd, parts that are not built yet) are accepted and named in a warning at start.\n\n| flag | YAML | type | default | meaning |\n|---|---|---|---|---|\n${rows.join("\n")}\n`;
 }

@@ -8,4 +8,6 @@ export function parseYaml(text: string, name: string): unknown {
   return doc.toJS() as unknown;
 }
 
-export function stringifyYaml(value: unknown): string { return stringify(value); }
+export function stringifyYaml(value: unknown): string {
+  return stringify(value);
+}

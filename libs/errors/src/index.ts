@@ -3,12 +3,36 @@
  * `libs/rpc` knows which status or code a kind becomes (docs/reference/errors.md).
  */
 export type ErrorKind =
-  | "invalid" | "unauthenticated" | "forbidden" | "not-found" | "conflict" | "limit" | "too-large"
-  | "unavailable" | "deadline" | "canceled" | "corrupt" | "unimplemented" | "internal" | "unknown";
+  | "invalid"
+  | "unauthenticated"
+  | "forbidden"
+  | "not-found"
+  | "conflict"
+  | "limit"
+  | "too-large"
+  | "unavailable"
+  | "deadline"
+  | "canceled"
+  | "corrupt"
+  | "unimplemented"
+  | "internal"
+  | "unknown";
 
 export const ERROR_KINDS: readonly ErrorKind[] = [
-  "invalid", "unauthenticated", "forbidden", "not-found", "conflict", "limit", "too-large",
-  "unavailable", "deadline", "canceled", "corrupt", "unimplemented", "internal", "unknown",
+  "invalid",
+  "unauthenticated",
+  "forbidden",
+  "not-found",
+  "conflict",
+  "limit",
+  "too-large",
+  "unavailable",
+  "deadline",
+  "canceled",
+  "corrupt",
+  "unimplemented",
+  "internal",
+  "unknown",
 ];
 
 export interface ErrorOptions {
@@ -22,9 +46,24 @@ export interface ErrorOptions {
 
 /** Reason labels of `pyroscope_discarded_samples_total`, v1's names. */
 export const DISCARD_REASONS = [
-  "missing_labels", "max_label_names_per_series", "invalid_labels", "label_name_too_long", "label_value_too_long",
-  "duplicate_label_names", "not_in_ingestion_window", "profile_size_limit", "samples_limit", "sample_labels_limit",
-  "malformed_profile", "body_size_limit_exceeded", "rate_limited", "ingest_limit_reached", "series_limit", "dropped_by_relabel_rules", "dropped_by_sampling_rules", "unknown",
+  "missing_labels",
+  "max_label_names_per_series",
+  "invalid_labels",
+  "label_name_too_long",
+  "label_value_too_long",
+  "duplicate_label_names",
+  "not_in_ingestion_window",
+  "profile_size_limit",
+  "samples_limit",
+  "sample_labels_limit",
+  "malformed_profile",
+  "body_size_limit_exceeded",
+  "rate_limited",
+  "ingest_limit_reached",
+  "series_limit",
+  "dropped_by_relabel_rules",
+  "dropped_by_sampling_rules",
+  "unknown",
 ] as const;
 export type DiscardReason = (typeof DISCARD_REASONS)[number];
 
@@ -46,7 +85,10 @@ export class CinderblockError extends Error {
 /** Bytes that do not say what their format promises: the file, where, and what was expected. */
 export class CorruptError extends CinderblockError {
   constructor(file: string, offset: number, expected: string, options: ErrorOptions = {}) {
-    super("corrupt", `${file}: at byte ${offset}: ${expected}`, { ...options, detail: { ...options.detail, file, offset } });
+    super("corrupt", `${file}: at byte ${offset}: ${expected}`, {
+      ...options,
+      detail: { ...options.detail, file, offset },
+    });
     this.name = "CorruptError";
   }
 }
@@ -65,7 +107,12 @@ export function messageOf(err: unknown): string {
 }
 
 /** What crosses a thread or a process in place of an Error. */
-export interface ErrorRecord { kind: ErrorKind; message: string; reason?: DiscardReason; stack?: string }
+export interface ErrorRecord {
+  kind: ErrorKind;
+  message: string;
+  reason?: DiscardReason;
+  stack?: string;
+}
 
 export function toErrorRecord(err: unknown): ErrorRecord {
   const record: ErrorRecord = { kind: kindOf(err), message: messageOf(err) };
@@ -75,7 +122,11 @@ export function toErrorRecord(err: unknown): ErrorRecord {
 }
 
 export function fromErrorRecord(record: ErrorRecord): CinderblockError {
-  const err = new CinderblockError(record.kind, record.message, record.reason === undefined ? {} : { reason: record.reason });
+  const err = new CinderblockError(
+    record.kind,
+    record.message,
+    record.reason === undefined ? {} : { reason: record.reason },
+  );
   if (record.stack !== undefined) err.stack = record.stack;
   return err;
 }

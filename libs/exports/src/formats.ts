@@ -20,7 +20,15 @@ export type TreeFormat = "folded" | "speedscope" | "firefox" | "svg" | "html";
 export type SampleRows = "samples" | "profiles";
 
 /** What every part of an export as a table has alike. */
-export interface SampleTable { rows: SampleRows; /** labels that are columns, in order */ labels: readonly string[]; profileType: string; unit: string }
+export interface SampleTable {
+  rows: SampleRows;
+  /** labels that are columns, in order */
+  labels: readonly string[];
+  profileType: string;
+  unit: string;
+}
 
 /** The one service that a selector names; "": it names none, or several. */
-export function serviceNamed(labelSelector: string): string { return parseSelector(labelSelector).find((m) => m.name === LABEL_SERVICE_NAME && m.op === "=")?.value ?? ""; }
+export function serviceNamed(labelSelector: string): string {
+  return parseSelector(labelSelector).find((m) => m.name === LABEL_SERVICE_NAME && m.op === "=")?.value ?? "";
+}

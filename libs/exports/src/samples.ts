@@ -8,7 +8,9 @@ const OWN = new Set(["time", "profile_id", "span_id", "stack", "value"]);
 /** The names of the columns, for a page of documentation and for tests. */
 export function columnsOf({ rows, labels }: SampleTable): string[] {
   const own = labels.map((l) => (OWN.has(l) ? `label_${l}` : l));
-  return rows === "samples" ? ["time", "profile_id", "span_id", ...own, "stack", "value"] : ["time", "profile_id", ...own, "value"];
+  return rows === "samples"
+    ? ["time", "profile_id", "span_id", ...own, "stack", "value"]
+    : ["time", "profile_id", ...own, "value"];
 }
 
 /** Numbers texts as they come. */
@@ -26,45 +28,102 @@ class Words {
  * One part of an export as a piece of an Arrow IPC stream: the first has the schema, the last the end. Pieces one behind
  * the other are the stream.
  */
-export function exportSamples(p: PartialSamples, table: SampleTable, first: boolean, last: boolean): Uint8Array {
-  const stream = encodeBatch(table.rows === "samples" ? samples(p, table) : profiles(p, table), { "cinderblock.profile_type": table.profileType });
+export function exportSamples(
+  p: PartialSamples,
+  table: SampleTable,
+  first: boolean,
+  last: boolean,
+): Uint8Array {
+  const stream = encodeBatch(table.rows === "samples" ? samples(p, table) : profiles(p, table), {
+    "cinderblock.profile_type": table.profileType,
+  });
   const ended = last ? stream : withoutEnd(stream);
   return first ? ended : withoutSchema(ended);
 }
 
 /** Columns of profiles, at the positions that `at` names. */
-function ofProfiles(p: PartialSamples, { labels }: SampleTable, names: readonly string[], at: Uint32Array): { time: Column; id: Column; labels: Column[] } {
-  const n = at.length, time = new BigInt64Array(n), ids = new Words(), id = new Int32Array(n);
+function ofProfiles(
+  p: PartialSamples,
+  { labels }: SampleTable,
+  names: readonly string[],
+  at: Uint32Array,
+): { time: Column; id: Column; labels: Column[] } {
+  const n = at.length,
+    time = new BigInt64Array(n),
+    ids = new Words(),
+    id = new Int32Array(n);
   const idOf = Int32Array.from(p.rowSeries, (_, r) => ids.of(uuidText(p.rowId, r)));
-  for (let i = 0; i < n; i++) { time[i] = p.rowTime[at[i]!]! / 1000n; id[i] = idOf[at[i]!]!; }
+  for (let i = 0; i < n; i++) {
+    time[i] = p.rowTime[at[i]!]! / 1000n;
+    id[i] = idOf[at[i]!]!;
+  }
   return {
-    time: { name: "time", kind: "time", values: time }, id: { name: "profile_id", kind: "text", words: ids.list, index: id },
+    time: { name: "time", kind: "time", values: time },
+    id: { name: "profile_id", kind: "text", words: ids.list, index: id },
     labels: labels.map((label, k) => {
-      const words = new Words(), bySeries = p.series.map((s) => { const l = s.find((x) => x.name === label); return l ? words.of(l.value) : -1; });
-      return { name: names[k]!, kind: "text", words: words.list, index: Int32Array.from(at, (r) => bySeries[p.rowSeries[r]!]!) };
+      const words = new Words(),
+        bySeries = p.series.map((s) => {
+          const l = s.find((x) => x.name === label);
+          return l ? words.of(l.value) : -1;
+        });
+      return {
+        name: names[k]!,
+        kind: "text",
+        words: words.list,
+        index: Int32Array.from(at, (r) => bySeries[p.rowSeries[r]!]!),
+      };
     }),
   };
 }
 
-const valueColumn = (values: BigInt64Array, { unit }: SampleTable): Column => ({ name: "value", kind: "number", values, metadata: { unit } });
+const valueColumn = (values: BigInt64Array, { unit }: SampleTable): Column => ({
+  name: "value",
+  kind: "number",
+  values,
+  metadata: { unit },
+});
 
 function profiles(p: PartialSamples, table: SampleTable): Column[] {
   const sums = new BigInt64Array(p.rowSeries.length);
   for (let i = 0; i < p.row.length; i++) sums[p.row[i]!]! += p.value[i]!;
-  const c = ofProfiles(p, table, columnsOf(table).slice(2), Uint32Array.from(p.rowSeries, (_, r) => r));
+  const c = ofProfiles(
+    p,
+    table,
+    columnsOf(table).slice(2),
+    Uint32Array.from(p.rowSeries, (_, r) => r),
+  );
   return [c.time, c.id, ...c.labels, valueColumn(sums, table)];
 }
 
 function samples(p: PartialSamples, table: SampleTable): Column[] {
-  const c = ofProfiles(p, table, columnsOf(table).slice(3), p.row), n = p.row.length;
-  const spans = new Words(), span = new Int32Array(n);
-  for (let i = 0; i < n; i++) { const low = p.span[2 * i]!, high = p.span[2 * i + 1]!; span[i] = (low | high) === 0 ? -1 : spans.of(spanText(low, high)); }
-  const { tree } = p, depth = new Uint32Array(tree.parent.length), offset = new Int32Array(n + 1);
+  const c = ofProfiles(p, table, columnsOf(table).slice(3), p.row),
+    n = p.row.length;
+  const spans = new Words(),
+    span = new Int32Array(n);
+  for (let i = 0; i < n; i++) {
+    const low = p.span[2 * i]!,
+      high = p.span[2 * i + 1]!;
+    span[i] = (low | high) === 0 ? -1 : spans.of(spanText(low, high));
+  }
+  const { tree } = p,
+    depth = new Uint32Array(tree.parent.length),
+    offset = new Int32Array(n + 1);
   for (let node = 1; node < depth.length; node++) depth[node] = depth[tree.parent[node]!]! + 1;
   for (let i = 0; i < n; i++) offset[i + 1] = offset[i]! + depth[p.stack[i]!]!;
   const item = new Int32Array(offset[n]!);
   // Root first.
-  for (let i = 0; i < n; i++) for (let node = p.stack[i]!, at = offset[i + 1]!; node > 0; node = tree.parent[node]!) item[--at] = tree.name[node]!;
-  const words = Array.from({ length: tree.nameOffset.length - 1 }, (_, i) => tree.nameBytes.subarray(tree.nameOffset[i]!, tree.nameOffset[i + 1]!));
-  return [c.time, c.id, { name: "span_id", kind: "text", words: spans.list, index: span }, ...c.labels, { name: "stack", kind: "list", words, item, offset }, valueColumn(p.value, table)];
+  for (let i = 0; i < n; i++)
+    for (let node = p.stack[i]!, at = offset[i + 1]!; node > 0; node = tree.parent[node]!)
+      item[--at] = tree.name[node]!;
+  const words = Array.from({ length: tree.nameOffset.length - 1 }, (_, i) =>
+    tree.nameBytes.subarray(tree.nameOffset[i]!, tree.nameOffset[i + 1]!),
+  );
+  return [
+    c.time,
+    c.id,
+    { name: "span_id", kind: "text", words: spans.list, index: span },
+    ...c.labels,
+    { name: "stack", kind: "list", words, item, offset },
+    valueColumn(p.value, table),
+  ];
 }

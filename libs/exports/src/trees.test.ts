@@ -3,7 +3,11 @@ import { exportTree } from "./trees.ts";
 
 const ALL = { callSite: [], only: [], without: [], hide: [] };
 const tree = (depth: number, leaves: number) => {
-  const m = new TreeMerger(), name = (s: string): number => { const b = Buffer.from(s); return m.names.intern(b, 0, b.length); };
+  const m = new TreeMerger(),
+    name = (s: string): number => {
+      const b = Buffer.from(s);
+      return m.names.intern(b, 0, b.length);
+    };
   let node = 0;
   for (let i = 0; i < depth; i++) node = m.child(node, name(`function${i}`));
   for (let i = 0; i < leaves; i++) m.self.data[m.child(node, name(`leaf${i}`))] = BigInt(i + 1);
@@ -12,9 +16,16 @@ const tree = (depth: number, leaves: number) => {
 
 describe("exports of trees", () => {
   it("refuse text that would not fit in one piece, and say what fits", () => {
-    expect(exportTree(tree(3, 2), "folded", "t", "count", 0).toString()).toContain("function0;function1;function2;leaf1 2");
-    for (const format of ["folded", "speedscope"] as const) expect(() => exportTree(tree(1000, 1000), format, "t", "count", 0, 10_000_000)).toThrow(/the stacks are 1[12] MB of text; the limit is 10: .*format=pprof/);
-    expect(exportTree(tree(1000, 1000), "firefox", "t", "count", 0, 10_000_000).length).toBeLessThan(1_000_000);
+    expect(exportTree(tree(3, 2), "folded", "t", "count", 0).toString()).toContain(
+      "function0;function1;function2;leaf1 2",
+    );
+    for (const format of ["folded", "speedscope"] as const)
+      expect(() => exportTree(tree(1000, 1000), format, "t", "count", 0, 10_000_000)).toThrow(
+        /the stacks are 1[12] MB of text; the limit is 10: .*format=pprof/,
+      );
+    expect(exportTree(tree(1000, 1000), "firefox", "t", "count", 0, 10_000_000).length).toBeLessThan(
+      1_000_000,
+    );
   });
   it("as pictures have the largest calls, and say what they leave out", () => {
     const svg = Buffer.from(exportTree(tree(2, 120_000), "svg", "t", "count", 0)).toString();

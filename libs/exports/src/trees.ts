@@ -1,5 +1,16 @@
 import { CinderblockError } from "@cinderblock/errors";
-import { type CallTree, decodeCallTree, layout, toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg, type Unit } from "@cinderblock/flame";
+import {
+  type CallTree,
+  decodeCallTree,
+  layout,
+  toFirefox,
+  toFolded,
+  toFoldedDiff,
+  toHtml,
+  toSpeedscope,
+  toSvg,
+  type Unit,
+} from "@cinderblock/flame";
 import { encodeCallTree, type TwoTrees } from "@cinderblock/query";
 import type { TreeFormat } from "./formats.ts";
 
@@ -14,20 +25,37 @@ function checkText(t: CallTree, max: number): void {
   let bytes = 0;
   for (let i = 1; i < path.length; i++) {
     path[i] = path[t.parent[i]!]! + t.names[t.name[i]!]!.length + 1;
-    if (t.self[i]! + t.folded[i]! > 0 || (t.base && t.base.self[i]! + t.base.folded[i]! > 0)) bytes += path[i]!;
+    if (t.self[i]! + t.folded[i]! > 0 || (t.base && t.base.self[i]! + t.base.folded[i]! > 0))
+      bytes += path[i]!;
   }
-  if (bytes > max) throw new CinderblockError("limit", `the stacks are ${Math.round(bytes / 1e6)} MB of text; the limit is ${Math.round(max / 1e6)}: choose a shorter time or more labels, or format=pprof, which names every function once`);
+  if (bytes > max)
+    throw new CinderblockError(
+      "limit",
+      `the stacks are ${Math.round(bytes / 1e6)} MB of text; the limit is ${Math.round(max / 1e6)}: choose a shorter time or more labels, or format=pprof, which names every function once`,
+    );
 }
 
 /** A call tree, or two side by side. As text it is whole; a picture has the largest calls, and says what it leaves out. */
-export function exportTree(trees: TwoTrees, format: TreeFormat, title: string, unit: Unit, atMs: number, maxTextBytes = MAX_TEXT_BYTES): Uint8Array {
+export function exportTree(
+  trees: TwoTrees,
+  format: TreeFormat,
+  title: string,
+  unit: Unit,
+  atMs: number,
+  maxTextBytes = MAX_TEXT_BYTES,
+): Uint8Array {
   const t = decodeCallTree(encodeCallTree(trees, format === "svg" || format === "html" ? DRAWN : 0));
   if (format === "folded" || format === "speedscope") checkText(t, maxTextBytes);
   switch (format) {
-    case "folded": return Buffer.from(t.base ? toFoldedDiff(t) : toFolded(t));
-    case "speedscope": return Buffer.from(toSpeedscope(t, title, unit));
-    case "firefox": return Buffer.from(toFirefox(t, title, unit, atMs));
-    case "svg": return Buffer.from(toSvg(layout(t), title, unit));
-    case "html": return Buffer.from(toHtml(layout(t), title, unit));
+    case "folded":
+      return Buffer.from(t.base ? toFoldedDiff(t) : toFolded(t));
+    case "speedscope":
+      return Buffer.from(toSpeedscope(t, title, unit));
+    case "firefox":
+      return Buffer.from(toFirefox(t, title, unit, atMs));
+    case "svg":
+      return Buffer.from(toSvg(layout(t), title, unit));
+    case "html":
+      return Buffer.from(toHtml(layout(t), title, unit));
   }
 }

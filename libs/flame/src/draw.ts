@@ -41,7 +41,9 @@ export interface Style {
 }
 
 /** Pixels of a viewport's whole graph. */
-export function graphHeight(f: Flame, rowHeight: number): number { return (f.rowStart.length - 1) * rowHeight; }
+export function graphHeight(f: Flame, rowHeight: number): number {
+  return (f.rowStart.length - 1) * rowHeight;
+}
 
 /** Where a level is drawn: the top of its row, in pixels of the canvas. */
 export function rowTop(f: Flame, level: number, v: Viewport): number {
@@ -52,7 +54,9 @@ export function rowTop(f: Flame, level: number, v: Viewport): number {
 /** The level at a pixel, or -1. */
 export function levelAt(f: Flame, y: number, v: Viewport): number {
   const at = y + v.top;
-  const level = v.upwards ? Math.floor((Math.max(graphHeight(f, v.rowHeight), v.height) - at) / v.rowHeight) : Math.floor(at / v.rowHeight);
+  const level = v.upwards
+    ? Math.floor((Math.max(graphHeight(f, v.rowHeight), v.height) - at) / v.rowHeight)
+    : Math.floor(at / v.rowHeight);
   return level >= 0 && level < f.rowStart.length - 1 ? level : -1;
 }
 
@@ -78,10 +82,12 @@ export function draw(surface: Surface, f: Flame, v: Viewport, s: Style): number 
   for (let level = 0; level < levels; level++) {
     const y = rowTop(f, level, v);
     if (y + v.rowHeight <= 0 || y >= v.height) continue;
-    const first = f.rowStart[level]!, last = f.rowStart[level + 1]!;
+    const first = f.rowStart[level]!,
+      last = f.rowStart[level + 1]!;
     let box = lastAtOrBefore(f, first, last, v.from);
     if (box < 0) box = first;
-    let faintFrom = -1, faintTo = -1;
+    let faintFrom = -1,
+      faintTo = -1;
     const endFaint = (): void => {
       if (faintFrom < 0) return;
       surface.fillStyle = s.faint;
@@ -93,7 +99,8 @@ export function draw(surface: Surface, f: Flame, v: Viewport, s: Style): number 
       if (x >= v.to) break;
       const right = x + f.width[box]!;
       if (right <= v.from) continue;
-      const a = Math.round((Math.max(x, v.from) - v.from) * scale), b = Math.round((Math.min(right, v.to) - v.from) * scale);
+      const a = Math.round((Math.max(x, v.from) - v.from) * scale),
+        b = Math.round((Math.min(right, v.to) - v.from) * scale);
       if (b - a < 1) {
         // A gap ends a run: what lies between is the callers' self value, and stays empty.
         if (faintFrom >= 0 && a > faintTo + 1) endFaint();
@@ -110,8 +117,18 @@ export function draw(surface: Surface, f: Flame, v: Viewport, s: Style): number 
   return drawn;
 }
 
-function paintBox(surface: Surface, f: Flame, box: number, x: number, y: number, width: number, v: Viewport, s: Style): void {
-  const height = v.rowHeight - 1, wide = width > 2 ? width - 1 : width;
+function paintBox(
+  surface: Surface,
+  f: Flame,
+  box: number,
+  x: number,
+  y: number,
+  width: number,
+  v: Viewport,
+  s: Style,
+): void {
+  const height = v.rowHeight - 1,
+    wide = width > 2 ? width - 1 : width;
   if (f.name[box] === FOLDED) {
     // Hatched: it is no function.
     surface.fillStyle = s.faint;
@@ -129,7 +146,16 @@ function paintBox(surface: Surface, f: Flame, box: number, x: number, y: number,
 }
 
 /** Text cut to the glyphs that fit; nothing below three. */
-function label(surface: Surface, text: string, colour: string, x: number, y: number, width: number, v: Viewport, s: Style): void {
+function label(
+  surface: Surface,
+  text: string,
+  colour: string,
+  x: number,
+  y: number,
+  width: number,
+  v: Viewport,
+  s: Style,
+): void {
   const fits = Math.floor((width - 6) / s.glyph);
   if (fits < 3) return;
   surface.fillStyle = colour;
@@ -137,9 +163,17 @@ function label(surface: Surface, text: string, colour: string, x: number, y: num
 }
 
 /** One pixel for each level: the whole graph in a strip. */
-export function drawOverview(surface: Surface, f: Flame, width: number, height: number, paint: (box: number) => Paint): void {
+export function drawOverview(
+  surface: Surface,
+  f: Flame,
+  width: number,
+  height: number,
+  paint: (box: number) => Paint,
+): void {
   surface.clearRect(0, 0, width, height);
-  const levels = f.rowStart.length - 1, row = Math.max(1, Math.min(3, height / levels)), scale = width / (f.width[0]! || 1);
+  const levels = f.rowStart.length - 1,
+    row = Math.max(1, Math.min(3, height / levels)),
+    scale = width / (f.width[0]! || 1);
   for (let level = 0; level < levels && level * row < height; level++) {
     for (let box = f.rowStart[level]!; box < f.rowStart[level + 1]!; box++) {
       const w = f.width[box]! * scale;

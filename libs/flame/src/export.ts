@@ -8,30 +8,62 @@ import { formatShare, formatValue, type Unit } from "./units.ts";
 /** Folded stacks, one a line: `root;child;leaf 42`. A `;` inside a name becomes `:`, since the format has no escape. */
 export function toFolded(t: CallTree): string {
   const lines: string[] = [];
-  eachStack(t, (frames, value) => { if (value > 0) lines.push(`${frames.map((f) => f.replace(/[;\n]/g, ":")).join(";") || "(root)"} ${value}`); });
+  eachStack(t, (frames, value) => {
+    if (value > 0)
+      lines.push(`${frames.map((f) => f.replace(/[;\n]/g, ":")).join(";") || "(root)"} ${value}`);
+  });
   return lines.length > 0 ? `${lines.join("\n")}\n` : "";
 }
 
 /** The same of two sides: `root;child;leaf 40 42`, the value before and the one after, as difffolded.pl writes it. */
 export function toFoldedDiff(t: CallTree): string {
   const lines: string[] = [];
-  eachStack(t, (frames, value, before) => { if (value > 0 || before > 0) lines.push(`${frames.map((f) => f.replace(/[;\n]/g, ":")).join(";") || "(root)"} ${before} ${value}`); });
+  eachStack(t, (frames, value, before) => {
+    if (value > 0 || before > 0)
+      lines.push(`${frames.map((f) => f.replace(/[;\n]/g, ":")).join(";") || "(root)"} ${before} ${value}`);
+  });
   return lines.length > 0 ? `${lines.join("\n")}\n` : "";
 }
 
 /** A file of speedscope (https://www.speedscope.app/file-format-schema.json), one sampled profile. */
 export function toSpeedscope(t: CallTree, title: string, unit: "nanoseconds" | "bytes" | "count"): string {
-  const frames: { name: string }[] = [], known = new Map<string, number>(), samples: number[][] = [], weights: number[] = [];
+  const frames: { name: string }[] = [],
+    known = new Map<string, number>(),
+    samples: number[][] = [],
+    weights: number[] = [];
   let sum = 0;
   eachStack(t, (stack, value) => {
     if (value <= 0) return;
-    samples.push(stack.map((name) => { let i = known.get(name); if (i === undefined) { known.set(name, (i = frames.length)); frames.push({ name }); } return i; }));
+    samples.push(
+      stack.map((name) => {
+        let i = known.get(name);
+        if (i === undefined) {
+          known.set(name, (i = frames.length));
+          frames.push({ name });
+        }
+        return i;
+      }),
+    );
     weights.push(value);
     sum += value;
   });
   return JSON.stringify({
-    $schema: "https://www.speedscope.app/file-format-schema.json", name: title, exporter: "cinderblock", activeProfileIndex: 0, shared: { frames },
-    profiles: [{ type: "sampled", name: title, unit: unit === "count" ? "none" : unit, startValue: 0, endValue: sum, samples, weights }],
+    $schema: "https://www.speedscope.app/file-format-schema.json",
+    name: title,
+    exporter: "cinderblock",
+    activeProfileIndex: 0,
+    shared: { frames },
+    profiles: [
+      {
+        type: "sampled",
+        name: title,
+        unit: unit === "count" ? "none" : unit,
+        startValue: 0,
+        endValue: sum,
+        samples,
+        weights,
+      },
+    ],
   });
 }
 
@@ -39,16 +71,37 @@ export function toSpeedscope(t: CallTree, title: string, unit: "nanoseconds" | "
  * A profile of the Firefox Profiler (https://profiler.firefox.com), in its processed format, version 47: one thread with one
  * sample for each stack, whose weight is its value. Times are made up: one millisecond for each sample.
  */
-export function toFirefox(t: CallTree, title: string, unit: "nanoseconds" | "bytes" | "count", atMs: number): string {
-  const strings: string[] = [], known = new Map<string, number>(), string = (s: string): number => { let i = known.get(s); if (i === undefined) { i = strings.push(s) - 1; known.set(s, i); } return i; };
-  const functions = new Map<string, number>(), stacks = { frame: [] as number[], prefix: [] as (number | null)[] }, nodes = new Map<string, number>();
-  const samples: (number | null)[] = [], weights: number[] = [];
+export function toFirefox(
+  t: CallTree,
+  title: string,
+  unit: "nanoseconds" | "bytes" | "count",
+  atMs: number,
+): string {
+  const strings: string[] = [],
+    known = new Map<string, number>(),
+    string = (s: string): number => {
+      let i = known.get(s);
+      if (i === undefined) {
+        i = strings.push(s) - 1;
+        known.set(s, i);
+      }
+      return i;
+    };
+  const functions = new Map<string, number>(),
+    stacks = { frame: [] as number[], prefix: [] as (number | null)[] },
+    nodes = new Map<string, number>();
+  const samples: (number | null)[] = [],
+    weights: number[] = [];
   const child = (prefix: number | null, name: string): number => {
     let f = functions.get(name);
     if (f === undefined) functions.set(name, (f = functions.size));
     const key = `${prefix ?? -1}/${f}`;
     let n = nodes.get(key);
-    if (n === undefined) { nodes.set(key, (n = stacks.frame.length)); stacks.frame.push(f); stacks.prefix.push(prefix); }
+    if (n === undefined) {
+      nodes.set(key, (n = stacks.frame.length));
+      stacks.frame.push(f);
+      stacks.prefix.push(prefix);
+    }
     return n;
   };
   eachStack(t, (frames, value) => {
@@ -56,44 +109,121 @@ export function toFirefox(t: CallTree, title: string, unit: "nanoseconds" | "byt
     samples.push(frames.reduce<number | null>((prefix, name) => child(prefix, name), null));
     weights.push(unit === "nanoseconds" ? value / 1e6 : value);
   });
-  const names = [...functions.keys()].map(string), n = names.length, all = <T>(value: T, length: number): T[] => Array.from({ length }, () => value);
+  const names = [...functions.keys()].map(string),
+    n = names.length,
+    all = <T>(value: T, length: number): T[] => Array.from({ length }, () => value);
   return JSON.stringify({
     meta: {
-      interval: 1, startTime: atMs, processType: 0, product: title, stackwalk: 1, version: 27, preprocessedProfileVersion: 47, symbolicationNotSupported: true, symbolicated: true, importedFrom: "cinderblock",
-      categories: [{ name: "Other", color: "grey", subcategories: ["Other"] }], markerSchema: [],
+      interval: 1,
+      startTime: atMs,
+      processType: 0,
+      product: title,
+      stackwalk: 1,
+      version: 27,
+      preprocessedProfileVersion: 47,
+      symbolicationNotSupported: true,
+      symbolicated: true,
+      importedFrom: "cinderblock",
+      categories: [{ name: "Other", color: "grey", subcategories: ["Other"] }],
+      markerSchema: [],
     },
-    libs: [], pages: [],
-    threads: [{
-      processType: "default", processName: title, processStartupTime: 0, processShutdownTime: null, registerTime: 0, unregisterTime: null, pausedRanges: [], name: title, isMainThread: true, pid: "0", tid: 0,
-      samples: { stack: samples, time: samples.map((_, i) => i), weight: weights, weightType: unit === "nanoseconds" ? "tracing-ms" : unit === "bytes" ? "bytes" : "samples", length: samples.length },
-      markers: { data: [], name: [], startTime: [], endTime: [], phase: [], category: [], length: 0 },
-      stackTable: { frame: stacks.frame, prefix: stacks.prefix, category: all(0, stacks.frame.length), subcategory: all(0, stacks.frame.length), length: stacks.frame.length },
-      frameTable: { address: all(-1, n), inlineDepth: all(0, n), category: all(0, n), subcategory: all(0, n), func: names.map((_, i) => i), nativeSymbol: all(null, n), innerWindowID: all(0, n), implementation: all(null, n), line: all(null, n), column: all(null, n), length: n },
-      funcTable: { isJS: all(false, n), relevantForJS: all(false, n), name: names, resource: all(-1, n), fileName: all(null, n), lineNumber: all(null, n), columnNumber: all(null, n), length: n },
-      resourceTable: { lib: [], name: [], host: [], type: [], length: 0 }, nativeSymbols: { libIndex: [], address: [], name: [], functionSize: [], length: 0 }, stringArray: strings,
-    }],
+    libs: [],
+    pages: [],
+    threads: [
+      {
+        processType: "default",
+        processName: title,
+        processStartupTime: 0,
+        processShutdownTime: null,
+        registerTime: 0,
+        unregisterTime: null,
+        pausedRanges: [],
+        name: title,
+        isMainThread: true,
+        pid: "0",
+        tid: 0,
+        samples: {
+          stack: samples,
+          time: samples.map((_, i) => i),
+          weight: weights,
+          weightType: unit === "nanoseconds" ? "tracing-ms" : unit === "bytes" ? "bytes" : "samples",
+          length: samples.length,
+        },
+        markers: { data: [], name: [], startTime: [], endTime: [], phase: [], category: [], length: 0 },
+        stackTable: {
+          frame: stacks.frame,
+          prefix: stacks.prefix,
+          category: all(0, stacks.frame.length),
+          subcategory: all(0, stacks.frame.length),
+          length: stacks.frame.length,
+        },
+        frameTable: {
+          address: all(-1, n),
+          inlineDepth: all(0, n),
+          category: all(0, n),
+          subcategory: all(0, n),
+          func: names.map((_, i) => i),
+          nativeSymbol: all(null, n),
+          innerWindowID: all(0, n),
+          implementation: all(null, n),
+          line: all(null, n),
+          column: all(null, n),
+          length: n,
+        },
+        funcTable: {
+          isJS: all(false, n),
+          relevantForJS: all(false, n),
+          name: names,
+          resource: all(-1, n),
+          fileName: all(null, n),
+          lineNumber: all(null, n),
+          columnNumber: all(null, n),
+          length: n,
+        },
+        resourceTable: { lib: [], name: [], host: [], type: [], length: 0 },
+        nativeSymbols: { libIndex: [], address: [], name: [], functionSize: [], length: 0 },
+        stringArray: strings,
+      },
+    ],
   });
 }
 
-const ROW = 18, WIDTH = 1600, GLYPH = 7.2;
-const escape = (s: string): string => s.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`).replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, "?");
+const ROW = 18,
+  WIDTH = 1600,
+  GLYPH = 7.2;
+const escape = (s: string): string =>
+  s
+    .replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`)
+    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, "?");
 
 /**
  * A flame graph as one SVG file that needs nothing else: a title for every box, what is too narrow left out and said so.
  * @param minWidth boxes below this many pixels of 1,600 are left out
  */
 export function toSvg(f: Flame, title: string, unit: Unit, minWidth = 0.5): string {
-  const levels = f.rowStart.length - 1, scale = WIDTH / (f.width[0]! || 1), paint = painter(f, f.baseTotal ? "change" : "package", "blue-orange", "light");
+  const levels = f.rowStart.length - 1,
+    scale = WIDTH / (f.width[0]! || 1),
+    paint = painter(f, f.baseTotal ? "change" : "package", "blue-orange", "light");
   const out: string[] = [];
-  let deepest = 0, left = 0;
+  let deepest = 0,
+    left = 0;
   for (let level = 0; level < levels; level++) {
     for (let b = f.rowStart[level]!; b < f.rowStart[level + 1]!; b++) {
       const w = f.width[b]! * scale;
-      if (w < minWidth) { left++; continue; }
+      if (w < minWidth) {
+        left++;
+        continue;
+      }
       deepest = level;
-      const folded = f.name[b] === FOLDED, name = folded ? foldedText(f, b) : b === 0 ? "all" : f.names[f.name[b]!]!, x = f.x[b]! * scale, fits = Math.floor((w - 6) / GLYPH);
-      const share = formatShare(f.sum > 0 ? f.total[b]! / f.sum : 0), text = fits < 3 ? "" : escape(name.length <= fits ? name : `${name.slice(0, fits - 1)}…`);
-      out.push(`<g class="b" data-x="${x.toFixed(2)}" data-w="${w.toFixed(2)}" data-n="${escape(name)}"><title>${escape(name)}: ${formatValue(f.total[b]!, unit)}, ${share}, self ${formatValue(f.self[b]!, unit)}${f.baseTotal ? `, before ${formatValue(f.baseTotal[b]!, unit)}` : ""}</title><rect x="${x.toFixed(2)}" y="${level * ROW + 28}" width="${Math.max(0.1, w - 0.5).toFixed(2)}" height="${ROW - 1}" fill="${folded ? "#c4c4cd" : paint(b).fill}"/>${text === "" ? "" : `<text x="${(x + 3).toFixed(2)}" y="${level * ROW + 41}">${text}</text>`}</g>`);
+      const folded = f.name[b] === FOLDED,
+        name = folded ? foldedText(f, b) : b === 0 ? "all" : f.names[f.name[b]!]!,
+        x = f.x[b]! * scale,
+        fits = Math.floor((w - 6) / GLYPH);
+      const share = formatShare(f.sum > 0 ? f.total[b]! / f.sum : 0),
+        text = fits < 3 ? "" : escape(name.length <= fits ? name : `${name.slice(0, fits - 1)}…`);
+      out.push(
+        `<g class="b" data-x="${x.toFixed(2)}" data-w="${w.toFixed(2)}" data-n="${escape(name)}"><title>${escape(name)}: ${formatValue(f.total[b]!, unit)}, ${share}, self ${formatValue(f.self[b]!, unit)}${f.baseTotal ? `, before ${formatValue(f.baseTotal[b]!, unit)}` : ""}</title><rect x="${x.toFixed(2)}" y="${level * ROW + 28}" width="${Math.max(0.1, w - 0.5).toFixed(2)}" height="${ROW - 1}" fill="${folded ? "#c4c4cd" : paint(b).fill}"/>${text === "" ? "" : `<text x="${(x + 3).toFixed(2)}" y="${level * ROW + 41}">${text}</text>`}</g>`,
+      );
     }
   }
   const height = (deepest + 1) * ROW + 34;

@@ -1,32 +1,97 @@
 import fc from "fast-check";
-import { boxAt, boxOf, callGraph, type CallTree, callTreeOfLevels, collapseRecursion, coverage, decodeCallTree, draw, eachStack, FOLDED, formatShare, formatValue, invert, layout, levelAt, levelOf, packageOf, pathOf, rowTop, search, searchPattern, type Style, type Surface, toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg, type Viewport } from "./index.ts";
+import {
+  boxAt,
+  boxOf,
+  callGraph,
+  type CallTree,
+  callTreeOfLevels,
+  collapseRecursion,
+  coverage,
+  decodeCallTree,
+  draw,
+  eachStack,
+  FOLDED,
+  formatShare,
+  formatValue,
+  invert,
+  layout,
+  levelAt,
+  levelOf,
+  packageOf,
+  pathOf,
+  rowTop,
+  search,
+  searchPattern,
+  type Style,
+  type Surface,
+  toFirefox,
+  toFolded,
+  toFoldedDiff,
+  toHtml,
+  toSpeedscope,
+  toSvg,
+  type Viewport,
+} from "./index.ts";
 
 type Stack = [frames: string[], value: number, base: number];
 
 /** A tree of stacks, its names numbered in order of first sight. */
 function treeOf(stacks: readonly Stack[], compare = false): CallTree {
-  const names = [""], parent = [0], name = [0], self = [0], base = [0], known = new Map<string, number>();
+  const names = [""],
+    parent = [0],
+    name = [0],
+    self = [0],
+    base = [0],
+    known = new Map<string, number>();
   for (const [frames, a, b] of stacks) {
-    let node = 0, key = "";
+    let node = 0,
+      key = "";
     for (const f of frames) {
       key += `/${f}`;
       let next = known.get(key);
       if (next === undefined) {
         known.set(key, (next = parent.length));
         if (!names.includes(f)) names.push(f);
-        parent.push(node); name.push(names.indexOf(f)); self.push(0); base.push(0);
+        parent.push(node);
+        name.push(names.indexOf(f));
+        self.push(0);
+        base.push(0);
       }
       node = next;
     }
     self[node]! += a;
     base[node]! += b;
   }
-  const n = parent.length, sum = (v: number[]): number => v.reduce((x, y) => x + y, 0);
-  return { names, parent: Uint32Array.from(parent), name: Uint32Array.from(name), self: Float64Array.from(self), folded: new Float64Array(n), foldedCount: new Uint32Array(n), base: compare ? { self: Float64Array.from(base), folded: new Float64Array(n), total: sum(base) } : undefined, total: sum(self), nodes: n };
+  const n = parent.length,
+    sum = (v: number[]): number => v.reduce((x, y) => x + y, 0);
+  return {
+    names,
+    parent: Uint32Array.from(parent),
+    name: Uint32Array.from(name),
+    self: Float64Array.from(self),
+    folded: new Float64Array(n),
+    foldedCount: new Uint32Array(n),
+    base: compare
+      ? { self: Float64Array.from(base), folded: new Float64Array(n), total: sum(base) }
+      : undefined,
+    total: sum(self),
+    nodes: n,
+  };
 }
 const frame = fc.constantFrom("main", "run", "a.b", "a.c", "other");
-const stacks = fc.array(fc.tuple(fc.array(frame, { minLength: 1, maxLength: 7 }), fc.integer({ min: 1, max: 100 }), fc.integer({ min: 0, max: 100 })), { minLength: 1, maxLength: 40 });
-const contents = (t: CallTree): [string, number][] => { const out = new Map<string, number>(); eachStack(t, (f, v) => out.set(f.join("/"), (out.get(f.join("/")) ?? 0) + v)); return [...out].sort(); };
+const stacks = fc.array(
+  fc.tuple(
+    fc.array(frame, { minLength: 1, maxLength: 7 }),
+    fc.integer({ min: 1, max: 100 }),
+    fc.integer({ min: 0, max: 100 }),
+  ),
+  { minLength: 1, maxLength: 40 },
+);
+const contents = (t: CallTree): [string, number][] => {
+  const out = new Map<string, number>();
+  eachStack(t, (f, v) => out.set(f.join("/"), (out.get(f.join("/")) ?? 0) + v));
+  return [...out].sort();
+};
 
 /** A surface that keeps what was drawn. */
 class DrawLog implements Surface {
@@ -35,38 +100,73 @@ class DrawLog implements Surface {
   font = "";
   textBaseline: unknown = "";
   readonly calls: [what: string, x: number, y: number, w: number | string, h: number][] = [];
-  fillRect(x: number, y: number, w: number, h: number): void { this.calls.push([`${String(this.fillStyle)}${this.globalAlpha < 1 ? " dim" : ""}`, x, y, w, h]); }
-  clearRect(): void { this.calls.length = 0; }
-  fillText(text: string, x: number, y: number): void { this.calls.push(["text", x, y, text, 0]); }
+  fillRect(x: number, y: number, w: number, h: number): void {
+    this.calls.push([`${String(this.fillStyle)}${this.globalAlpha < 1 ? " dim" : ""}`, x, y, w, h]);
+  }
+  clearRect(): void {
+    this.calls.length = 0;
+  }
+  fillText(text: string, x: number, y: number): void {
+    this.calls.push(["text", x, y, text, 0]);
+  }
 }
-const style: Style = { paint: () => ({ fill: "box", text: "t" }), marked: undefined, background: "bg", faint: "faint", faintText: "ft", glyph: 8, font: "mono" };
-const view = (over: Partial<Viewport>): Viewport => ({ from: 0, to: 100, top: 0, width: 100, height: 100, rowHeight: 10, upwards: false, ...over });
+const style: Style = {
+  paint: () => ({ fill: "box", text: "t" }),
+  marked: undefined,
+  background: "bg",
+  faint: "faint",
+  faintText: "ft",
+  glyph: 8,
+  font: "mono",
+};
+const view = (over: Partial<Viewport>): Viewport => ({
+  from: 0,
+  to: 100,
+  top: 0,
+  width: 100,
+  height: 100,
+  rowHeight: 10,
+  upwards: false,
+  ...over,
+});
 
 describe("layout", () => {
   it("keeps children inside their parent, levels sorted, and sums", () => {
-    fc.assert(fc.property(stacks, fc.boolean(), (list, compare) => {
-      const t = treeOf(list, compare), f = layout(t);
-      expect(f.total[0]).toBe(t.total);
-      for (let level = 0; level < f.rowStart.length - 1; level++) {
-        for (let b = f.rowStart[level]!; b < f.rowStart[level + 1]!; b++) {
-          expect(levelOf(f, b)).toBe(level);
-          if (b > f.rowStart[level]!) expect(f.x[b]!).toBeGreaterThanOrEqual(f.x[b - 1]! + f.width[b - 1]! - 1e-9);
-          if (b > 0) {
-            const p = f.parent[b]!;
-            expect(f.x[b]! >= f.x[p]! - 1e-9 && f.x[b]! + f.width[b]! <= f.x[p]! + f.width[p]! + 1e-9).toBe(true);
+    fc.assert(
+      fc.property(stacks, fc.boolean(), (list, compare) => {
+        const t = treeOf(list, compare),
+          f = layout(t);
+        expect(f.total[0]).toBe(t.total);
+        for (let level = 0; level < f.rowStart.length - 1; level++) {
+          for (let b = f.rowStart[level]!; b < f.rowStart[level + 1]!; b++) {
+            expect(levelOf(f, b)).toBe(level);
+            if (b > f.rowStart[level]!)
+              expect(f.x[b]!).toBeGreaterThanOrEqual(f.x[b - 1]! + f.width[b - 1]! - 1e-9);
+            if (b > 0) {
+              const p = f.parent[b]!;
+              expect(f.x[b]! >= f.x[p]! - 1e-9 && f.x[b]! + f.width[b]! <= f.x[p]! + f.width[p]! + 1e-9).toBe(
+                true,
+              );
+            }
+            let inside = f.self[b]!;
+            for (let c = f.firstChild[b]!; c < f.firstChild[b]! + f.children[b]!; c++) {
+              inside += f.total[c]!;
+              expect(f.parent[c]).toBe(b);
+            }
+            expect(inside).toBe(f.total[b]);
+            expect(boxOf(f, pathOf(f, b))).toBe(b);
+            expect(boxAt(f, level, f.x[b]! + f.width[b]! / 2)).toBe(f.width[b]! > 0 ? b : expect.anything());
           }
-          let inside = f.self[b]!;
-          for (let c = f.firstChild[b]!; c < f.firstChild[b]! + f.children[b]!; c++) { inside += f.total[c]!; expect(f.parent[c]).toBe(b); }
-          expect(inside).toBe(f.total[b]);
-          expect(boxOf(f, pathOf(f, b))).toBe(b);
-          expect(boxAt(f, level, f.x[b]! + f.width[b]! / 2)).toBe(f.width[b]! > 0 ? b : expect.anything());
         }
-      }
-    }));
+      }),
+    );
   });
 
   it("shows what was cut off as a box that is no function", () => {
-    const t = treeOf([[["main", "a.b"], 60, 0], [["main"], 10, 0]]);
+    const t = treeOf([
+      [["main", "a.b"], 60, 0],
+      [["main"], 10, 0],
+    ]);
     t.folded[1] = 30;
     t.foldedCount[1] = 412;
     const f = layout(t);
@@ -74,28 +174,71 @@ describe("layout", () => {
     expect(search(f, /./).boxes.length).toBe(2);
     const log = new DrawLog();
     draw(log, f, view({ width: 1000 }), style);
-    expect(log.calls.filter(([w]) => w === "text").map((c) => c[3])).toEqual(["all", "main", "a.b", "412 smaller calls · 30.0 %"]);
+    expect(log.calls.filter(([w]) => w === "text").map((c) => c[3])).toEqual([
+      "all",
+      "main",
+      "a.b",
+      "412 smaller calls · 30.0 %",
+    ]);
     expect(log.calls.some(([w]) => w === "faint")).toBe(true);
   });
 
   it("takes v1's flame graphs: their `other` is what was cut off, a function of that name is not", () => {
-    const t = callTreeOfLevels(["total", "main", "other", "x"], [[0, 100, 0, 0], [0, 80, 10, 1, 0, 20, 20, 2], [10, 40, 0, 3, 0, 30, 0, 2], [10, 40, 40, 1, 0, 30, 30, 1]]);
-    expect(contents(t)).toEqual([["", 20], ["main", 10], ["main/other/main", 30], ["main/x/main", 40]]);
+    const t = callTreeOfLevels(
+      ["total", "main", "other", "x"],
+      [
+        [0, 100, 0, 0],
+        [0, 80, 10, 1, 0, 20, 20, 2],
+        [10, 40, 0, 3, 0, 30, 0, 2],
+        [10, 40, 40, 1, 0, 30, 30, 1],
+      ],
+    );
+    expect(contents(t)).toEqual([
+      ["", 20],
+      ["main", 10],
+      ["main/other/main", 30],
+      ["main/x/main", 40],
+    ]);
     expect([t.folded[0], t.total]).toEqual([20, 100]);
     // Left 60 (main 60: x 60), right 40 (main 30: x 10, y 20; other 10).
-    const d = callTreeOfLevels(["total", "main", "other", "x", "y"], [[0, 60, 0, 0, 40, 0, 0], [0, 60, 0, 0, 30, 0, 1, 0, 0, 0, 0, 10, 10, 2], [0, 60, 60, 0, 10, 10, 3, 0, 0, 0, 0, 20, 20, 4]], true);
+    const d = callTreeOfLevels(
+      ["total", "main", "other", "x", "y"],
+      [
+        [0, 60, 0, 0, 40, 0, 0],
+        [0, 60, 0, 0, 30, 0, 1, 0, 0, 0, 0, 10, 10, 2],
+        [0, 60, 60, 0, 10, 10, 3, 0, 0, 0, 0, 20, 20, 4],
+      ],
+      true,
+    );
     const f = layout(d);
-    expect([d.base!.total, d.total, d.folded[0], f.baseTotal![0], f.total[0], f.total[boxOf(f, ["main", "y"])], f.baseTotal![boxOf(f, ["main", "x"])]]).toEqual([60, 40, 10, 60, 40, 20, 60]);
+    expect([
+      d.base!.total,
+      d.total,
+      d.folded[0],
+      f.baseTotal![0],
+      f.total[0],
+      f.total[boxOf(f, ["main", "y"])],
+      f.baseTotal![boxOf(f, ["main", "x"])],
+    ]).toEqual([60, 40, 10, 60, 40, 20, 60]);
   });
 });
 
 describe("drawing", () => {
   it("draws boxes in their places, cuts labels, and runs narrow ones together", () => {
-    const f = layout(treeOf([[["wide.function"], 90, 0], ...Array.from({ length: 20 }, (_, i): Stack => [[`x${i}`], 0.5, 0])]));
+    const f = layout(
+      treeOf([
+        [["wide.function"], 90, 0],
+        ...Array.from({ length: 20 }, (_, i): Stack => [[`x${i}`], 0.5, 0]),
+      ]),
+    );
     const log = new DrawLog();
     expect(draw(log, f, view({}), style)).toBeLessThan(13);
     expect(log.calls[0]).toEqual(["bg", 0, 0, 100, 100]);
-    expect(log.calls.find((c) => c[3] === "wide.funct…" || c[3] === "wide.func…" || c[3] === "wide.fun…" || c[3] === "wide.fu…")).toBeDefined();
+    expect(
+      log.calls.find(
+        (c) => c[3] === "wide.funct…" || c[3] === "wide.func…" || c[3] === "wide.fun…" || c[3] === "wide.fu…",
+      ),
+    ).toBeDefined();
     const row1 = log.calls.filter(([w, , y]) => (w === "box" || w === "faint") && y === 10);
     expect(row1[0]!.slice(1)).toEqual([0, 10, 89, 9]);
     // The last tenth is covered by boxes and faint runs, without holes of more than a pixel.
@@ -103,14 +246,29 @@ describe("drawing", () => {
   });
 
   it("zooms to a range, scrolls, turns upside down, and dims what a search did not find", () => {
-    const f = layout(treeOf([[["main", "a.b"], 50, 0], [["main", "a.c"], 50, 0]]));
+    const f = layout(
+      treeOf([
+        [["main", "a.b"], 50, 0],
+        [["main", "a.c"], 50, 0],
+      ]),
+    );
     const found = search(f, searchPattern("A.C"));
     expect([found.boxes.length, found.share]).toEqual([1, 0.5]);
     const log = new DrawLog();
     draw(log, f, view({ from: 50, to: 100 }), { ...style, marked: found.marked });
-    expect(log.calls.filter(([w]) => w.startsWith("box")).map((c) => [c[0], c[1], c[2]])).toEqual([["box dim", 0, 0], ["box dim", 0, 10], ["box", 0, 20]]);
+    expect(log.calls.filter(([w]) => w.startsWith("box")).map((c) => [c[0], c[1], c[2]])).toEqual([
+      ["box dim", 0, 0],
+      ["box dim", 0, 10],
+      ["box", 0, 20],
+    ]);
     const up = view({ upwards: true });
-    expect([rowTop(f, 0, up), levelAt(f, 95, up), levelAt(f, 85, up), levelAt(f, 5, up), levelAt(f, 15, view({ top: 10 }))]).toEqual([90, 0, 1, -1, 2]);
+    expect([
+      rowTop(f, 0, up),
+      levelAt(f, 95, up),
+      levelAt(f, 85, up),
+      levelAt(f, 5, up),
+      levelAt(f, 15, view({ top: 10 })),
+    ]).toEqual([90, 0, 1, -1, 2]);
   });
 
   it("draws rows of any depth: a canvas is as high as what is seen", () => {
@@ -122,69 +280,164 @@ describe("drawing", () => {
   });
 
   it("bounds its work by pixels", () => {
-    const many = layout(treeOf(Array.from({ length: 20_000 }, (_, i): Stack => [[`m${i % 7}`, `f${i}`], 1, 0])));
+    const many = layout(
+      treeOf(Array.from({ length: 20_000 }, (_, i): Stack => [[`m${i % 7}`, `f${i}`], 1, 0])),
+    );
     expect(draw(new DrawLog(), many, view({ from: 0, to: 20_000, width: 500 }), style)).toBeLessThan(520);
   });
 });
 
 describe("transforms", () => {
   it("collapse direct recursion and keep sums", () => {
-    fc.assert(fc.property(stacks, (list) => {
-      const t = treeOf(list, true), c = collapseRecursion(t);
-      const slow = new Map<string, number>();
-      for (const [frames, v] of list) { const k = frames.filter((x, i) => x !== frames[i - 1]).join("/"); slow.set(k, (slow.get(k) ?? 0) + v); }
-      expect(contents(c).filter(([, v]) => v > 0)).toEqual([...slow].sort());
-    }));
+    fc.assert(
+      fc.property(stacks, (list) => {
+        const t = treeOf(list, true),
+          c = collapseRecursion(t);
+        const slow = new Map<string, number>();
+        for (const [frames, v] of list) {
+          const k = frames.filter((x, i) => x !== frames[i - 1]).join("/");
+          slow.set(k, (slow.get(k) ?? 0) + v);
+        }
+        expect(contents(c).filter(([, v]) => v > 0)).toEqual([...slow].sort());
+      }),
+    );
   });
 
   it("turn a tree upside down, exactly when nothing is cut", () => {
-    fc.assert(fc.property(stacks, (list) => {
-      const slow = new Map<string, number>();
-      for (const [frames, v] of list) { const k = [...frames].reverse().join("/"); slow.set(k, (slow.get(k) ?? 0) + v); }
-      expect(contents(invert(treeOf(list), 0))).toEqual([...slow].sort());
-      const cut = layout(invert(treeOf(list), 0.1));
-      expect(cut.total[0]).toBe(list.reduce((s, [, v]) => s + v, 0));
-    }));
+    fc.assert(
+      fc.property(stacks, (list) => {
+        const slow = new Map<string, number>();
+        for (const [frames, v] of list) {
+          const k = [...frames].reverse().join("/");
+          slow.set(k, (slow.get(k) ?? 0) + v);
+        }
+        expect(contents(invert(treeOf(list), 0))).toEqual([...slow].sort());
+        const cut = layout(invert(treeOf(list), 0.1));
+        expect(cut.total[0]).toBe(list.reduce((s, [, v]) => s + v, 0));
+      }),
+    );
   });
 
   it("write folded stacks and speedscope's files with equal sums", () => {
-    const t = treeOf([[["main", "a;b"], 3, 0], [["main"], 2, 0]]);
+    const t = treeOf([
+      [["main", "a;b"], 3, 0],
+      [["main"], 2, 0],
+    ]);
     expect(toFolded(t)).toBe("main 2\nmain;a:b 3\n");
-    const file = JSON.parse(toSpeedscope(t, "cpu", "nanoseconds")) as { shared: { frames: { name: string }[] }; profiles: { samples: number[][]; weights: number[]; endValue: number; unit: string }[] };
-    expect([file.shared.frames.map((f) => f.name), file.profiles[0]!.samples, file.profiles[0]!.weights, file.profiles[0]!.endValue, file.profiles[0]!.unit]).toEqual([["main", "a;b"], [[0], [0, 1]], [2, 3], 5, "nanoseconds"]);
-    expect(toFoldedDiff({ ...t, base: { self: Float64Array.from(t.self, (v) => v * 2), folded: t.folded, total: 10 } })).toBe("main 4 2\nmain;a:b 6 3\n");
+    const file = JSON.parse(toSpeedscope(t, "cpu", "nanoseconds")) as {
+      shared: { frames: { name: string }[] };
+      profiles: { samples: number[][]; weights: number[]; endValue: number; unit: string }[];
+    };
+    expect([
+      file.shared.frames.map((f) => f.name),
+      file.profiles[0]!.samples,
+      file.profiles[0]!.weights,
+      file.profiles[0]!.endValue,
+      file.profiles[0]!.unit,
+    ]).toEqual([["main", "a;b"], [[0], [0, 1]], [2, 3], 5, "nanoseconds"]);
+    expect(
+      toFoldedDiff({
+        ...t,
+        base: { self: Float64Array.from(t.self, (v) => v * 2), folded: t.folded, total: 10 },
+      }),
+    ).toBe("main 4 2\nmain;a:b 6 3\n");
   });
 
   it("write Firefox Profiler's tables, each a prefix tree", () => {
-    const file = JSON.parse(toFirefox(treeOf([[["main", "a", "main"], 3e6, 0], [["main"], 2e6, 0]]), "cpu", "nanoseconds", 5)) as { meta: { startTime: number }; threads: { stringArray: string[]; stackTable: { frame: number[]; prefix: (number | null)[]; length: number }; samples: { stack: number[]; weight: number[] } }[] };
+    const file = JSON.parse(
+      toFirefox(
+        treeOf([
+          [["main", "a", "main"], 3e6, 0],
+          [["main"], 2e6, 0],
+        ]),
+        "cpu",
+        "nanoseconds",
+        5,
+      ),
+    ) as {
+      meta: { startTime: number };
+      threads: {
+        stringArray: string[];
+        stackTable: { frame: number[]; prefix: (number | null)[]; length: number };
+        samples: { stack: number[]; weight: number[] };
+      }[];
+    };
     const [t] = file.threads;
-    expect([file.meta.startTime, t!.stringArray, t!.stackTable.frame, t!.stackTable.prefix, t!.samples.stack, t!.samples.weight]).toEqual([5, ["main", "a"], [0, 1, 0], [null, 0, 1], [0, 2], [2, 3]]);
+    expect([
+      file.meta.startTime,
+      t!.stringArray,
+      t!.stackTable.frame,
+      t!.stackTable.prefix,
+      t!.samples.stack,
+      t!.samples.weight,
+    ]).toEqual([5, ["main", "a"], [0, 1, 0], [null, 0, 1], [0, 2], [2, 3]]);
   });
 });
 
 describe("call graphs", () => {
   it("hold every function and call with the sum of the samples that have them, recursion once", () => {
-    fc.assert(fc.property(stacks, fc.boolean(), fc.integer({ min: 1, max: 6 }), (list, compare, most) => {
-      const g = callGraph(treeOf(list, compare), most), total = new Map<string, number>(), base = new Map<string, number>(), self = new Map<string, number>(), calls = new Map<string, number>(), baseCalls = new Map<string, number>();
-      const add = (m: Map<string, number>, key: string, v: number): void => { m.set(key, (m.get(key) ?? 0) + v); };
-      for (const [frames, a, b] of list) {
-        add(self, frames.at(-1)!, a);
-        for (const f of new Set(frames)) { add(total, f, a); add(base, f, b); }
-        for (const call of new Set(frames.slice(1).map((f, i) => `${frames[i]} > ${f}`))) { add(calls, call, a); add(baseCalls, call, b); }
-      }
-      const weight = (f: string): number => Math.max(total.get(f)!, compare ? base.get(f)! : 0), order = [...total.keys()].sort((a, b) => weight(b) - weight(a) || (a < b ? -1 : 1));
-      expect([g.names, g.left]).toEqual([order.slice(0, most), Math.max(0, order.length - most)]);
-      g.names.forEach((f, i) => { expect([g.total[i], g.self[i], compare ? g.baseTotal![i] : 0]).toEqual([total.get(f), self.get(f) ?? 0, compare ? base.get(f) : 0]); });
-      const shown = new Map([...g.from].map((from, i) => [`${g.names[from]} > ${g.names[g.to[i]!]}`, [g.value[i]!, g.baseValue?.[i] ?? 0]]));
-      expect(shown).toEqual(new Map([...calls].map(([call, v]): [string, number[]] => [call, [v, compare ? baseCalls.get(call)! : 0]]).filter(([call]) => call.split(" > ").every((f) => g.names.includes(f)))));
-      expect([g.sum, g.baseSum]).toEqual([list.reduce((x, [, a]) => x + a, 0), compare ? list.reduce((x, [, , b]) => x + b, 0) : 0]);
-    }));
+    fc.assert(
+      fc.property(stacks, fc.boolean(), fc.integer({ min: 1, max: 6 }), (list, compare, most) => {
+        const g = callGraph(treeOf(list, compare), most),
+          total = new Map<string, number>(),
+          base = new Map<string, number>(),
+          self = new Map<string, number>(),
+          calls = new Map<string, number>(),
+          baseCalls = new Map<string, number>();
+        const add = (m: Map<string, number>, key: string, v: number): void => {
+          m.set(key, (m.get(key) ?? 0) + v);
+        };
+        for (const [frames, a, b] of list) {
+          add(self, frames.at(-1)!, a);
+          for (const f of new Set(frames)) {
+            add(total, f, a);
+            add(base, f, b);
+          }
+          for (const call of new Set(frames.slice(1).map((f, i) => `${frames[i]} > ${f}`))) {
+            add(calls, call, a);
+            add(baseCalls, call, b);
+          }
+        }
+        const weight = (f: string): number => Math.max(total.get(f)!, compare ? base.get(f)! : 0),
+          order = [...total.keys()].sort((a, b) => weight(b) - weight(a) || (a < b ? -1 : 1));
+        expect([g.names, g.left]).toEqual([order.slice(0, most), Math.max(0, order.length - most)]);
+        g.names.forEach((f, i) => {
+          expect([g.total[i], g.self[i], compare ? g.baseTotal![i] : 0]).toEqual([
+            total.get(f),
+            self.get(f) ?? 0,
+            compare ? base.get(f) : 0,
+          ]);
+        });
+        const shown = new Map(
+          [...g.from].map((from, i) => [
+            `${g.names[from]} > ${g.names[g.to[i]!]}`,
+            [g.value[i]!, g.baseValue?.[i] ?? 0],
+          ]),
+        );
+        expect(shown).toEqual(
+          new Map(
+            [...calls]
+              .map(([call, v]): [string, number[]] => [call, [v, compare ? baseCalls.get(call)! : 0]])
+              .filter(([call]) => call.split(" > ").every((f) => g.names.includes(f))),
+          ),
+        );
+        expect([g.sum, g.baseSum]).toEqual([
+          list.reduce((x, [, a]) => x + a, 0),
+          compare ? list.reduce((x, [, , b]) => x + b, 0) : 0,
+        ]);
+      }),
+    );
   });
 });
 
 describe("pictures", () => {
   it("are files of their own: every box with its title, names escaped, what is left out said", () => {
-    const f = layout(treeOf([[["main", 'a<b>&"c"'], 900, 0], ...Array.from({ length: 3 }, (_, i): Stack => [[`tiny${i}`], 0.1, 0])]));
+    const f = layout(
+      treeOf([
+        [["main", 'a<b>&"c"'], 900, 0],
+        ...Array.from({ length: 3 }, (_, i): Stack => [[`tiny${i}`], 0.1, 0]),
+      ]),
+    );
     const svg = toSvg(f, "cart <cpu>", "count");
     expect(svg).toContain("cart &#60;cpu&#62; · total 900");
     expect(svg).toContain("3 calls too narrow to be drawn");
@@ -196,20 +449,58 @@ describe("pictures", () => {
 
 describe("decoding", () => {
   it("refuses what is no call tree, and values that are not exact", () => {
-    expect(() => decodeCallTree(Uint8Array.of(0x22, 9, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f))).toThrow("above 2^53");
+    expect(() =>
+      decodeCallTree(Uint8Array.of(0x22, 9, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f)),
+    ).toThrow("above 2^53");
     expect(() => decodeCallTree(Uint8Array.of(0x12, 5, 0))).toThrow("longer than the answer");
-    expect(() => decodeCallTree(Uint8Array.of(0x12, 2, 0, 1, 0x1a, 2, 0, 0, 0x22, 2, 0, 0, 0x2a, 2, 0, 0, 0x32, 2, 0, 0))).toThrow("not there");
+    expect(() =>
+      decodeCallTree(
+        Uint8Array.of(0x12, 2, 0, 1, 0x1a, 2, 0, 0, 0x22, 2, 0, 0, 0x2a, 2, 0, 0, 0x32, 2, 0, 0),
+      ),
+    ).toThrow("not there");
     expect(decodeCallTree(new Uint8Array(0)).total).toBe(0);
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => { try { decodeCallTree(bytes); } catch (err) { expect(err).toBeInstanceOf(Error); expect(err).not.toBeInstanceOf(RangeError); } }));
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+        try {
+          decodeCallTree(bytes);
+        } catch (err) {
+          expect(err).toBeInstanceOf(Error);
+          expect(err).not.toBeInstanceOf(RangeError);
+        }
+      }),
+    );
   });
 });
 
 describe("words", () => {
   it("formats values, shares and packages", () => {
-    expect([formatValue(1.5e9, "nanoseconds"), formatValue(90e9, "nanoseconds"), formatValue(0, "bytes"), formatValue(1536, "bytes"), formatValue(12_000, "count"), formatValue(7, "count")]).toEqual(["1.50 s", "1.50 min", "0 B", "1.50 KiB", "12 k", "7"]);
+    expect([
+      formatValue(1.5e9, "nanoseconds"),
+      formatValue(90e9, "nanoseconds"),
+      formatValue(0, "bytes"),
+      formatValue(1536, "bytes"),
+      formatValue(12_000, "count"),
+      formatValue(7, "count"),
+    ]).toEqual(["1.50 s", "1.50 min", "0 B", "1.50 KiB", "12 k", "7"]);
     const per = (unit: "nanoseconds" | "bytes" | "count", cores = false) => ({ unit, seconds: 60, cores });
-    expect([formatValue(90e9, per("nanoseconds", true)), formatValue(6e9, per("nanoseconds")), formatValue(60 * 1536, per("bytes")), formatValue(720_000, per("count"))]).toEqual(["1.50 cores", "100 ms/s", "1.50 KiB/s", "12 k/s"]);
-    expect([formatShare(0), formatShare(0.5), formatShare(0.0123), formatShare(1e-6)]).toEqual(["0 %", "50.0 %", "1.23 %", "< 0.01 %"]);
-    expect([packageOf("runtime.mallocgc"), packageOf("github.com/a/b.(*T).M"), packageOf("java/io/UnixFileSystem.list"), packageOf("std::vec::push"), packageOf("main.py:12 - run")]).toEqual(["runtime", "github.com/a/b", "java/io/UnixFileSystem", "std::vec", "main.py"]);
+    expect([
+      formatValue(90e9, per("nanoseconds", true)),
+      formatValue(6e9, per("nanoseconds")),
+      formatValue(60 * 1536, per("bytes")),
+      formatValue(720_000, per("count")),
+    ]).toEqual(["1.50 cores", "100 ms/s", "1.50 KiB/s", "12 k/s"]);
+    expect([formatShare(0), formatShare(0.5), formatShare(0.0123), formatShare(1e-6)]).toEqual([
+      "0 %",
+      "50.0 %",
+      "1.23 %",
+      "< 0.01 %",
+    ]);
+    expect([
+      packageOf("runtime.mallocgc"),
+      packageOf("github.com/a/b.(*T).M"),
+      packageOf("java/io/UnixFileSystem.list"),
+      packageOf("std::vec::push"),
+      packageOf("main.py:12 - run"),
+    ]).toEqual(["runtime", "github.com/a/b", "java/io/UnixFileSystem", "std::vec", "main.py"]);
   });
 });

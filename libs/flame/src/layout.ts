@@ -36,36 +36,64 @@ export const FOLDED = 0xffffffff;
 /** Places the boxes of a tree: siblings by name, what was cut off behind them. */
 export function layout(tree: CallTree): Flame {
   const n = tree.parent.length;
-  const total = tree.self.slice(), baseTotal = tree.base?.self.slice();
-  for (let i = 0; i < n; i++) { total[i]! += tree.folded[i]!; if (baseTotal) baseTotal[i]! += tree.base!.folded[i]!; }
-  for (let i = n - 1; i > 0; i--) { total[tree.parent[i]!]! += total[i]!; if (baseTotal) baseTotal[tree.parent[i]!]! += baseTotal[i]!; }
+  const total = tree.self.slice(),
+    baseTotal = tree.base?.self.slice();
+  for (let i = 0; i < n; i++) {
+    total[i]! += tree.folded[i]!;
+    if (baseTotal) baseTotal[i]! += tree.base!.folded[i]!;
+  }
+  for (let i = n - 1; i > 0; i--) {
+    total[tree.parent[i]!]! += total[i]!;
+    if (baseTotal) baseTotal[tree.parent[i]!]! += baseTotal[i]!;
+  }
   // Children of each node, by the order of their names.
   const order = tree.names.map((_, i) => i).sort((a, b) => (tree.names[a]! < tree.names[b]! ? -1 : 1));
   const rank = new Uint32Array(order.length);
-  order.forEach((name, i) => { rank[name] = i; });
+  order.forEach((name, i) => {
+    rank[name] = i;
+  });
   const start = new Uint32Array(n + 1);
   for (let i = 1; i < n; i++) start[tree.parent[i]! + 1]!++;
   for (let i = 0; i < n; i++) start[i + 1]! += start[i]!;
-  const cursor = start.slice(), byParent = new Uint32Array(Math.max(0, n - 1));
+  const cursor = start.slice(),
+    byParent = new Uint32Array(Math.max(0, n - 1));
   for (let i = 1; i < n; i++) byParent[cursor[tree.parent[i]!]!++] = i;
-  for (let i = 0; i < n; i++) if (start[i + 1]! - start[i]! > 1) byParent.subarray(start[i]!, start[i + 1]!).sort((a, b) => rank[tree.name[a]!]! - rank[tree.name[b]!]!);
+  for (let i = 0; i < n; i++)
+    if (start[i + 1]! - start[i]! > 1)
+      byParent.subarray(start[i]!, start[i + 1]!).sort((a, b) => rank[tree.name[a]!]! - rank[tree.name[b]!]!);
 
   let extra = 0;
   const cut = (i: number): boolean => tree.folded[i]! > 0 || (tree.base?.folded[i] ?? 0) > 0;
   for (let i = 0; i < n; i++) if (cut(i)) extra++;
   const size = n + extra;
   const f: Flame = {
-    names: tree.names, x: new Float64Array(size), width: new Float64Array(size), total: new Float64Array(size), self: new Float64Array(size),
-    baseTotal: baseTotal && new Float64Array(size), baseSelf: baseTotal && new Float64Array(size), name: new Uint32Array(size), parent: new Uint32Array(size),
-    firstChild: new Uint32Array(size), children: new Uint32Array(size), count: new Uint32Array(size), rowStart: new Uint32Array(0), sum: total[0]!, baseSum: baseTotal?.[0] ?? 0,
+    names: tree.names,
+    x: new Float64Array(size),
+    width: new Float64Array(size),
+    total: new Float64Array(size),
+    self: new Float64Array(size),
+    baseTotal: baseTotal && new Float64Array(size),
+    baseSelf: baseTotal && new Float64Array(size),
+    name: new Uint32Array(size),
+    parent: new Uint32Array(size),
+    firstChild: new Uint32Array(size),
+    children: new Uint32Array(size),
+    count: new Uint32Array(size),
+    rowStart: new Uint32Array(0),
+    sum: total[0]!,
+    baseSum: baseTotal?.[0] ?? 0,
   };
-  const share = (a: number, b: number): number => (baseTotal ? ((f.sum > 0 ? a / f.sum : 0) + (f.baseSum > 0 ? b / f.baseSum : 0)) / 2 : a);
+  const share = (a: number, b: number): number =>
+    baseTotal ? ((f.sum > 0 ? a / f.sum : 0) + (f.baseSum > 0 ? b / f.baseSum : 0)) / 2 : a;
   const put = (box: number, node: number, x: number): void => {
     f.x[box] = x;
     f.total[box] = total[node]!;
     f.self[box] = tree.self[node]!;
     f.name[box] = tree.name[node]!;
-    if (f.baseTotal) { f.baseTotal[box] = baseTotal![node]!; f.baseSelf![box] = tree.base!.self[node]!; }
+    if (f.baseTotal) {
+      f.baseTotal[box] = baseTotal![node]!;
+      f.baseSelf![box] = tree.base!.self[node]!;
+    }
     f.width[box] = share(total[node]!, baseTotal?.[node] ?? 0);
   };
   put(0, 0, 0);
@@ -73,7 +101,7 @@ export function layout(tree: CallTree): Flame {
   const node = new Int32Array(size);
   const rows = [0, 1];
   let next = 1;
-  for (let from = 0; from < next;) {
+  for (let from = 0; from < next; ) {
     const end = next;
     for (let box = from; box < end; box++) {
       f.firstChild[box] = next;
@@ -87,7 +115,8 @@ export function layout(tree: CallTree): Flame {
         x += f.width[next++]!;
       }
       if (cut(own)) {
-        const value = tree.folded[own]!, baseValue = tree.base?.folded[own] ?? 0;
+        const value = tree.folded[own]!,
+          baseValue = tree.base?.folded[own] ?? 0;
         node[next] = -1;
         f.x[next] = x;
         f.name[next] = FOLDED;
@@ -108,8 +137,13 @@ export function layout(tree: CallTree): Flame {
 
 /** Level of a box. */
 export function levelOf(f: Flame, box: number): number {
-  let lo = 0, hi = f.rowStart.length - 2;
-  while (lo < hi) { const mid = (lo + hi + 1) >> 1; if (f.rowStart[mid]! <= box) lo = mid; else hi = mid - 1; }
+  let lo = 0,
+    hi = f.rowStart.length - 2;
+  while (lo < hi) {
+    const mid = (lo + hi + 1) >> 1;
+    if (f.rowStart[mid]! <= box) lo = mid;
+    else hi = mid - 1;
+  }
   return lo;
 }
 
@@ -124,9 +158,14 @@ export function pathOf(f: Flame, box: number): string[] {
 export function boxOf(f: Flame, path: readonly string[]): number {
   let box = 0;
   for (const name of path) {
-    const from = f.firstChild[box]!, to = from + f.children[box]!;
+    const from = f.firstChild[box]!,
+      to = from + f.children[box]!;
     let found = -1;
-    for (let c = from; c < to; c++) if (f.name[c] !== FOLDED && f.names[f.name[c]!] === name) { found = c; break; }
+    for (let c = from; c < to; c++)
+      if (f.name[c] !== FOLDED && f.names[f.name[c]!] === name) {
+        found = c;
+        break;
+      }
     if (found < 0) return box;
     box = found;
   }
@@ -142,8 +181,13 @@ export function boxAt(f: Flame, level: number, x: number): number {
 
 /** The last box of [from, to) whose left edge is not right of `x`; -1 when there is none. */
 export function lastAtOrBefore(f: Flame, from: number, to: number, x: number): number {
-  let lo = from, hi = to;
-  while (lo < hi) { const mid = (lo + hi) >> 1; if (f.x[mid]! <= x) lo = mid + 1; else hi = mid; }
+  let lo = from,
+    hi = to;
+  while (lo < hi) {
+    const mid = (lo + hi) >> 1;
+    if (f.x[mid]! <= x) lo = mid + 1;
+    else hi = mid;
+  }
   return lo - 1 >= from ? lo - 1 : -1;
 }
 

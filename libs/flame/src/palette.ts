@@ -5,7 +5,10 @@ export type ChangePalette = "blue-orange" | "purple-green" | "red-green";
 export type Theme = "light" | "dark";
 
 /** What one box is painted with. */
-export interface Paint { fill: string; text: string }
+export interface Paint {
+  fill: string;
+  text: string;
+}
 
 /** A function's package: what stands before its last dot or slash, or its file. */
 export function packageOf(name: string): string {
@@ -27,9 +30,10 @@ function hash(text: string): number {
 
 /** Hues of packages: dark text on light fills and light text on dark ones has a contrast of 4.5 or more on all of them. */
 const HUES = 24;
-const packagePaint = (hue: number, theme: Theme): Paint => (theme === "dark"
-  ? { fill: `hsl(${hue} 38% 30%)`, text: "#f4f4f6" }
-  : { fill: `hsl(${hue} 62% 80%)`, text: "#16161a" });
+const packagePaint = (hue: number, theme: Theme): Paint =>
+  theme === "dark"
+    ? { fill: `hsl(${hue} 38% 30%)`, text: "#f4f4f6" }
+    : { fill: `hsl(${hue} 62% 80%)`, text: "#16161a" };
 
 /** name -> paint, computed once for each flame graph and theme. */
 export function packagePaints(names: readonly string[], theme: Theme): Paint[] {
@@ -37,36 +41,61 @@ export function packagePaints(names: readonly string[], theme: Theme): Paint[] {
   return names.map((n) => paints[hash(packageOf(n)) % HUES]!);
 }
 
-const ENDS: Record<ChangePalette, [less: number, more: number]> = { "blue-orange": [215, 28], "purple-green": [140, 285], "red-green": [140, 4] };
+const ENDS: Record<ChangePalette, [less: number, more: number]> = {
+  "blue-orange": [215, 28],
+  "purple-green": [140, 285],
+  "red-green": [140, 4],
+};
 
 /** Paint of a change of share: `change` is -1 (gone) to 1 (new), 0 is no change. */
 export function changePaint(change: number, palette: ChangePalette, theme: Theme): Paint {
   // A root: half as much again is a change that people look for, and would be a fifth of the way.
   const strength = Math.sqrt(Math.min(1, Math.abs(change)));
   const hue = ENDS[palette][change < 0 ? 0 : 1];
-  if (theme === "dark") return { fill: `hsl(${hue} ${Math.round(8 + 50 * strength)}% ${Math.round(26 + 6 * strength)}%)`, text: "#f4f4f6" };
-  return { fill: `hsl(${hue} ${Math.round(6 + 74 * strength)}% ${Math.round(90 - 18 * strength)}%)`, text: "#16161a" };
+  if (theme === "dark")
+    return {
+      fill: `hsl(${hue} ${Math.round(8 + 50 * strength)}% ${Math.round(26 + 6 * strength)}%)`,
+      text: "#f4f4f6",
+    };
+  return {
+    fill: `hsl(${hue} ${Math.round(6 + 74 * strength)}% ${Math.round(90 - 18 * strength)}%)`,
+    text: "#16161a",
+  };
 }
 
 /** How much a box's share changed against the baseline, -1 to 1. */
 export function changeOf(f: Flame, box: number): number {
   if (!f.baseTotal) return 0;
-  const now = f.sum > 0 ? f.total[box]! / f.sum : 0, before = f.baseSum > 0 ? f.baseTotal[box]! / f.baseSum : 0;
+  const now = f.sum > 0 ? f.total[box]! / f.sum : 0,
+    before = f.baseSum > 0 ? f.baseTotal[box]! / f.baseSum : 0;
   return now + before === 0 ? 0 : (now - before) / (now + before);
 }
 
 /** box -> paint. What was cut off is painted by the caller: it is no function. */
-export function painter(f: Flame, mode: ColourMode, palette: ChangePalette, theme: Theme): (box: number) => Paint {
+export function painter(
+  f: Flame,
+  mode: ColourMode,
+  palette: ChangePalette,
+  theme: Theme,
+): (box: number) => Paint {
   if (mode === "change") {
     const steps = Array.from({ length: 41 }, (_, i) => changePaint((i - 20) / 20, palette, theme));
     return (box) => steps[Math.round(changeOf(f, box) * 20) + 20]!;
   }
   if (mode === "value") {
-    const steps = Array.from({ length: 21 }, (_, i) => (theme === "dark" ? { fill: `hsl(14 ${20 + 3 * i}% ${22 + Math.round(0.5 * i)}%)`, text: "#f4f4f6" } : { fill: `hsl(20 ${40 + 2 * i}% ${92 - i}%)`, text: "#16161a" }));
+    const steps = Array.from({ length: 21 }, (_, i) =>
+      theme === "dark"
+        ? { fill: `hsl(14 ${20 + 3 * i}% ${22 + Math.round(0.5 * i)}%)`, text: "#f4f4f6" }
+        : { fill: `hsl(20 ${40 + 2 * i}% ${92 - i}%)`, text: "#16161a" },
+    );
     const most = f.width[0]! || 1;
-    return (box) => steps[Math.round(20 * Math.sqrt(Math.min(1, (f.total[box]! > 0 || f.baseTotal ? f.width[box]! : 0) / most)))]!;
+    return (box) =>
+      steps[
+        Math.round(20 * Math.sqrt(Math.min(1, (f.total[box]! > 0 || f.baseTotal ? f.width[box]! : 0) / most)))
+      ]!;
   }
   const paints = packagePaints(f.names, theme);
-  const root: Paint = theme === "dark" ? { fill: "#3a3a42", text: "#f4f4f6" } : { fill: "#dcdce2", text: "#16161a" };
+  const root: Paint =
+    theme === "dark" ? { fill: "#3a3a42", text: "#f4f4f6" } : { fill: "#dcdce2", text: "#16161a" };
   return (box) => (box === 0 || f.name[box] === FOLDED ? root : paints[f.name[box]!]!);
 }

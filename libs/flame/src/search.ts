@@ -1,29 +1,40 @@
 import { FOLDED, type Flame } from "./layout.ts";
 
 /** What a search found: boxes in the order in which they are read, and the share of the whole that has one in its stack. */
-export interface Found { marked: Uint8Array; boxes: Uint32Array; share: number }
+export interface Found {
+  marked: Uint8Array;
+  boxes: Uint32Array;
+  share: number;
+}
 
 /** A text without regard to case, or `/pattern/`. @throws when the pattern is none */
 export function searchPattern(text: string): RegExp | undefined {
   if (text === "") return undefined;
   const slashes = /^\/(.*)\/$/s.exec(text);
-  return slashes ? new RegExp(slashes[1]!, "i") : new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
+  return slashes
+    ? new RegExp(slashes[1]!, "i")
+    : new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
 }
 
 /** Marks the boxes whose function matches; what was cut off never does. */
 export function search(f: Flame, pattern: RegExp | undefined): Found {
-  const n = f.name.length, marked = new Uint8Array(n);
+  const n = f.name.length,
+    marked = new Uint8Array(n);
   if (!pattern) return { marked, boxes: new Uint32Array(0), share: 0 };
   const hit = Uint8Array.from(f.names, (name, i) => (i > 0 && pattern.test(name) ? 1 : 0));
   // A box below a match adds nothing: its samples are counted already.
-  const within = new Uint8Array(n), boxes: number[] = [];
+  const within = new Uint8Array(n),
+    boxes: number[] = [];
   let sum = 0;
   for (let i = 1; i < n; i++) {
     within[i] = within[f.parent[i]!]!;
     if (f.name[i] === FOLDED || hit[f.name[i]!] === 0) continue;
     marked[i] = 1;
     boxes.push(i);
-    if (within[i] === 0) { within[i] = 1; sum += f.width[i]!; }
+    if (within[i] === 0) {
+      within[i] = 1;
+      sum += f.width[i]!;
+    }
   }
   return { marked, boxes: Uint32Array.from(boxes), share: f.width[0]! > 0 ? sum / f.width[0]! : 0 };
 }

@@ -17,21 +17,39 @@ class Growing {
     if (known !== undefined) return known;
     const node = this.parent.length;
     this.children.set(key, node);
-    this.parent.push(parent); this.name.push(name); this.self.push(0); this.folded.push(0); this.count.push(0); this.baseSelf.push(0); this.baseFolded.push(0);
+    this.parent.push(parent);
+    this.name.push(name);
+    this.self.push(0);
+    this.folded.push(0);
+    this.count.push(0);
+    this.baseSelf.push(0);
+    this.baseFolded.push(0);
     return node;
   }
 
   finish(t: CallTree): CallTree {
     return {
-      names: t.names, parent: Uint32Array.from(this.parent), name: Uint32Array.from(this.name), self: Float64Array.from(this.self), folded: Float64Array.from(this.folded), foldedCount: Uint32Array.from(this.count),
-      base: t.base && { self: Float64Array.from(this.baseSelf), folded: Float64Array.from(this.baseFolded), total: t.base.total }, total: t.total, nodes: this.parent.length,
+      names: t.names,
+      parent: Uint32Array.from(this.parent),
+      name: Uint32Array.from(this.name),
+      self: Float64Array.from(this.self),
+      folded: Float64Array.from(this.folded),
+      foldedCount: Uint32Array.from(this.count),
+      base: t.base && {
+        self: Float64Array.from(this.baseSelf),
+        folded: Float64Array.from(this.baseFolded),
+        total: t.base.total,
+      },
+      total: t.total,
+      nodes: this.parent.length,
     };
   }
 }
 
 /** A function that calls itself directly becomes one box. */
 export function collapseRecursion(t: CallTree): CallTree {
-  const g = new Growing(), map = new Uint32Array(t.parent.length);
+  const g = new Growing(),
+    map = new Uint32Array(t.parent.length);
   for (let i = 0; i < t.parent.length; i++) {
     const p = t.parent[i]!;
     const node = i === 0 ? 0 : t.name[i] === t.name[p]! && p !== 0 ? map[p]! : g.child(map[p]!, t.name[i]!);
@@ -39,7 +57,10 @@ export function collapseRecursion(t: CallTree): CallTree {
     g.self[node]! += t.self[i]!;
     g.folded[node]! += t.folded[i]!;
     g.count[node]! += t.foldedCount[i]!;
-    if (t.base) { g.baseSelf[node]! += t.base.self[i]!; g.baseFolded[node]! += t.base.folded[i]!; }
+    if (t.base) {
+      g.baseSelf[node]! += t.base.self[i]!;
+      g.baseFolded[node]! += t.base.folded[i]!;
+    }
   }
   return g.finish(t);
 }
@@ -50,8 +71,10 @@ export function collapseRecursion(t: CallTree): CallTree {
  * inverted tree has as many nodes as all stacks have frames.
  */
 export function invert(t: CallTree, minShare: number): CallTree {
-  const g = new Growing(), n = t.parent.length;
-  const all = t.total || 1, baseAll = t.base?.total || 1;
+  const g = new Growing(),
+    n = t.parent.length;
+  const all = t.total || 1,
+    baseAll = t.base?.total || 1;
   const share = (a: number, b: number): number => Math.max(a / all, b / baseAll);
   // What the server cut off has no function: it stays at the root.
   let level: { node: number; members: Uint32Array; at: Uint32Array }[] = [];
@@ -59,34 +82,74 @@ export function invert(t: CallTree, minShare: number): CallTree {
   for (let i = 1; i < n; i++) {
     if (t.self[i]! === 0 && (t.base?.self[i] ?? 0) === 0) continue;
     const list = byName.get(t.name[i]!);
-    if (list) list.push(i); else byName.set(t.name[i]!, [i]);
+    if (list) list.push(i);
+    else byName.set(t.name[i]!, [i]);
   }
-  for (let i = 0; i < n; i++) { g.folded[0]! += t.folded[i]!; g.count[0]! += t.foldedCount[i]!; if (t.base) g.baseFolded[0]! += t.base.folded[i]!; }
+  for (let i = 0; i < n; i++) {
+    g.folded[0]! += t.folded[i]!;
+    g.count[0]! += t.foldedCount[i]!;
+    if (t.base) g.baseFolded[0]! += t.base.folded[i]!;
+  }
   g.self[0] = t.self[0]!;
   if (t.base) g.baseSelf[0] = t.base.self[0]!;
   /** Hangs groups of samples below a node: wide ones as nodes, the rest as a sum. */
-  const hang = (parent: number, groups: Map<number, number[]>, ends: (k: number) => number, places: (k: number) => number): typeof level => {
+  const hang = (
+    parent: number,
+    groups: Map<number, number[]>,
+    ends: (k: number) => number,
+    places: (k: number) => number,
+  ): typeof level => {
     const out: typeof level = [];
     for (const [name, list] of groups) {
-      let a = 0, b = 0;
-      for (const k of list) { a += t.self[ends(k)]!; b += t.base?.self[ends(k)] ?? 0; }
-      if (share(a, b) < minShare) { g.folded[parent]! += a; g.baseFolded[parent]! += b; g.count[parent]!++; continue; }
-      out.push({ node: g.child(parent, name), members: Uint32Array.from(list, ends), at: Uint32Array.from(list, places) });
+      let a = 0,
+        b = 0;
+      for (const k of list) {
+        a += t.self[ends(k)]!;
+        b += t.base?.self[ends(k)] ?? 0;
+      }
+      if (share(a, b) < minShare) {
+        g.folded[parent]! += a;
+        g.baseFolded[parent]! += b;
+        g.count[parent]!++;
+        continue;
+      }
+      out.push({
+        node: g.child(parent, name),
+        members: Uint32Array.from(list, ends),
+        at: Uint32Array.from(list, places),
+      });
     }
     return out;
   };
-  level = hang(0, byName, (k) => k, (k) => k);
+  level = hang(
+    0,
+    byName,
+    (k) => k,
+    (k) => k,
+  );
   while (level.length > 0) {
     const next: typeof level = [];
     for (const { node, members, at } of level) {
       const groups = new Map<number, number[]>();
       for (let k = 0; k < members.length; k++) {
         const p = t.parent[at[k]!]!;
-        if (p === 0) { g.self[node]! += t.self[members[k]!]!; if (t.base) g.baseSelf[node]! += t.base.self[members[k]!]!; continue; }
+        if (p === 0) {
+          g.self[node]! += t.self[members[k]!]!;
+          if (t.base) g.baseSelf[node]! += t.base.self[members[k]!]!;
+          continue;
+        }
         const list = groups.get(t.name[p]!);
-        if (list) list.push(k); else groups.set(t.name[p]!, [k]);
+        if (list) list.push(k);
+        else groups.set(t.name[p]!, [k]);
       }
-      next.push(...hang(node, groups, (k) => members[k]!, (k) => t.parent[at[k]!]!));
+      next.push(
+        ...hang(
+          node,
+          groups,
+          (k) => members[k]!,
+          (k) => t.parent[at[k]!]!,
+        ),
+      );
     }
     level = next;
   }
@@ -96,7 +159,8 @@ export function invert(t: CallTree, minShare: number): CallTree {
 /** Every stack with a value of its own, root first: `visit(frames, value, base)`. What was cut off counts for its parent. */
 export function eachStack(t: CallTree, visit: (frames: string[], value: number, base: number) => void): void {
   for (let i = 0; i < t.parent.length; i++) {
-    const a = t.self[i]! + t.folded[i]!, b = t.base ? t.base.self[i]! + t.base.folded[i]! : 0;
+    const a = t.self[i]! + t.folded[i]!,
+      b = t.base ? t.base.self[i]! + t.base.folded[i]! : 0;
     if (a === 0 && b === 0) continue;
     const frames: string[] = [];
     for (let k = i; k > 0; k = t.parent[k]!) frames.push(t.names[t.name[k]!]!);

@@ -1,21 +1,53 @@
 /** How a value of a profile type is written. */
 export type Unit = "nanoseconds" | "bytes" | "count";
 
-export function unitOf(sampleUnit: string): Unit { return sampleUnit === "nanoseconds" ? "nanoseconds" : sampleUnit === "bytes" ? "bytes" : "count"; }
+export function unitOf(sampleUnit: string): Unit {
+  return sampleUnit === "nanoseconds" ? "nanoseconds" : sampleUnit === "bytes" ? "bytes" : "count";
+}
 
-const TIME: readonly [number, string][] = [[86400e9, "d"], [3600e9, "h"], [60e9, "min"], [1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]];
-const BYTES: readonly [number, string][] = [[1024 ** 5, "PiB"], [1024 ** 4, "TiB"], [1024 ** 3, "GiB"], [1024 ** 2, "MiB"], [1024, "KiB"], [1, "B"]];
-const COUNT: readonly [number, string][] = [[1e12, " T"], [1e9, " G"], [1e6, " M"], [1e3, " k"], [1, ""]];
+const TIME: readonly [number, string][] = [
+  [86400e9, "d"],
+  [3600e9, "h"],
+  [60e9, "min"],
+  [1e9, "s"],
+  [1e6, "ms"],
+  [1e3, "µs"],
+  [1, "ns"],
+];
+const BYTES: readonly [number, string][] = [
+  [1024 ** 5, "PiB"],
+  [1024 ** 4, "TiB"],
+  [1024 ** 3, "GiB"],
+  [1024 ** 2, "MiB"],
+  [1024, "KiB"],
+  [1, "B"],
+];
+const COUNT: readonly [number, string][] = [
+  [1e12, " T"],
+  [1e9, " G"],
+  [1e6, " M"],
+  [1e3, " k"],
+  [1, ""],
+];
 
 /** Values of a range as what they are in a second of it; CPU time then is cores. */
-export interface Rate { unit: Unit; seconds: number; cores: boolean }
+export interface Rate {
+  unit: Unit;
+  seconds: number;
+  cores: boolean;
+}
 
 /** A value with its unit, three digits: `1.25 min`, `640 MiB`, `12.0 k`; as a rate `0.35 cores`, `640 MiB/s`, `12.0 k/s`. */
 export function formatValue(value: number, unit: Unit | Rate): string {
-  if (typeof unit !== "string") return unit.cores ? `${formatCores(value / 1e9 / unit.seconds)} cores` : `${formatValue(value / unit.seconds, unit.unit)}/s`;
+  if (typeof unit !== "string")
+    return unit.cores
+      ? `${formatCores(value / 1e9 / unit.seconds)} cores`
+      : `${formatValue(value / unit.seconds, unit.unit)}/s`;
   const table = unit === "nanoseconds" ? TIME : unit === "bytes" ? BYTES : COUNT;
   const [size, name] = table.find(([s]) => Math.abs(value) >= s) ?? table.at(-1)!;
-  const v = value / size, digits = Number.isInteger(v) && Math.abs(v) < 1000 ? 0 : Math.abs(v) >= 100 ? 0 : Math.abs(v) >= 10 ? 1 : 2;
+  const v = value / size,
+    digits =
+      Number.isInteger(v) && Math.abs(v) < 1000 ? 0 : Math.abs(v) >= 100 ? 0 : Math.abs(v) >= 10 ? 1 : 2;
   return `${v.toFixed(digits)}${unit === "count" ? name : ` ${name}`}`;
 }
 
@@ -34,4 +66,14 @@ export function formatChange(before: number, after: number): string {
 }
 
 /** A number of cores: two digits that say something. */
-export function formatCores(cores: number): string { return cores === 0 ? "0" : cores >= 10 ? cores.toFixed(1) : cores >= 0.1 ? cores.toFixed(2) : cores >= 0.001 ? cores.toFixed(4) : "< 0.001"; }
+export function formatCores(cores: number): string {
+  return cores === 0
+    ? "0"
+    : cores >= 10
+      ? cores.toFixed(1)
+      : cores >= 0.1
+        ? cores.toFixed(2)
+        : cores >= 0.001
+          ? cores.toFixed(4)
+          : "< 0.001";
+}

@@ -3,10 +3,25 @@ import type { Labels } from "@cinderblock/model";
 import type { StackHashes } from "./symbol-interner.ts";
 
 /** The last cumulative value of each stack of one series; stacks by content hash, so that it outlives a head. */
-export interface Baseline { labels: Labels; lastTime: bigint; table: PairTable; lo: number[]; hi: number[]; value: I64Column }
+export interface Baseline {
+  labels: Labels;
+  lastTime: bigint;
+  table: PairTable;
+  lo: number[];
+  hi: number[];
+  value: I64Column;
+}
 
 /** One cumulative profile as it changes a baseline; what the log keeps. */
-export interface BaselineUpdate { key: string; labels: Labels; timeNanos: bigint; reset: boolean; lo: Uint32Array; hi: Uint32Array; value: BigInt64Array }
+export interface BaselineUpdate {
+  key: string;
+  labels: Labels;
+  timeNanos: bigint;
+  reset: boolean;
+  lo: Uint32Array;
+  hi: Uint32Array;
+  value: BigInt64Array;
+}
 
 /** Baselines of one tenant: cumulative profiles become differences (correctness rule 2). */
 export class Baselines {
@@ -19,11 +34,27 @@ export class Baselines {
    * Turns samples [start, end) into differences in place and returns the new end. The first profile of a series, and one
    * with a value that fell, is only a baseline; one that is not newer than the last changes nothing.
    */
-  difference(series: { key: string; labels: Labels }, hashes: StackHashes, stacks: Uint32Array, values: BigInt64Array, start: number, end: number, timeNanos: bigint): number {
+  difference(
+    series: { key: string; labels: Labels },
+    hashes: StackHashes,
+    stacks: Uint32Array,
+    values: BigInt64Array,
+    start: number,
+    end: number,
+    timeNanos: bigint,
+  ): number {
     const known = this.series.get(series.key);
     if (known && timeNanos <= known.lastTime) return start;
     const n = end - start;
-    const update: BaselineUpdate = { key: series.key, labels: series.labels, timeNanos, reset: !known, lo: new Uint32Array(n), hi: new Uint32Array(n), value: values.slice(start, end) };
+    const update: BaselineUpdate = {
+      key: series.key,
+      labels: series.labels,
+      timeNanos,
+      reset: !known,
+      lo: new Uint32Array(n),
+      hi: new Uint32Array(n),
+      value: values.slice(start, end),
+    };
     let fell = false;
     for (let i = 0; i < n; i++) {
       const node = stacks[start + i]!;
@@ -39,7 +70,10 @@ export class Baselines {
       for (let i = 0; i < n; i++) {
         const at = known.table.get(update.lo[i]!, update.hi[i]!);
         const d = at < 0 ? values[start + i]! : values[start + i]! - known.value.data[at]!;
-        if (d > 0n) { stacks[out] = stacks[start + i]!; values[out++] = d; }
+        if (d > 0n) {
+          stacks[out] = stacks[start + i]!;
+          values[out++] = d;
+        }
       }
     }
     if (!known) this.firstProfiles++;
@@ -50,20 +84,44 @@ export class Baselines {
 
   apply(u: BaselineUpdate): void {
     let b = this.series.get(u.key);
-    if (!b || u.reset) { b = { labels: u.labels, lastTime: u.timeNanos, table: new PairTable(u.lo.length), lo: [], hi: [], value: new I64Column(u.lo.length) }; this.series.set(u.key, b); }
+    if (!b || u.reset) {
+      b = {
+        labels: u.labels,
+        lastTime: u.timeNanos,
+        table: new PairTable(u.lo.length),
+        lo: [],
+        hi: [],
+        value: new I64Column(u.lo.length),
+      };
+      this.series.set(u.key, b);
+    }
     b.lastTime = u.timeNanos;
     for (let i = 0; i < u.lo.length; i++) {
       const at = b.table.getOrSet(u.lo[i]!, u.hi[i]!, b.value.length);
       if (at >= 0) b.value.data[at] = u.value[i]!;
-      else { b.value.push(u.value[i]!); b.lo.push(u.lo[i]!); b.hi.push(u.hi[i]!); }
+      else {
+        b.value.push(u.value[i]!);
+        b.lo.push(u.lo[i]!);
+        b.hi.push(u.hi[i]!);
+      }
     }
   }
 
   /** Drops the baselines of series that have gone elsewhere: what they will say when they come back is no difference to what they said here. */
-  forget(keys: Iterable<string>): void { for (const k of keys) this.series.delete(k); }
+  forget(keys: Iterable<string>): void {
+    for (const k of keys) this.series.delete(k);
+  }
 
   /** Everything as updates, for a checkpoint. */
   snapshot(): BaselineUpdate[] {
-    return [...this.series].map(([key, b]) => ({ key, labels: b.labels, timeNanos: b.lastTime, reset: true, lo: Uint32Array.from(b.lo), hi: Uint32Array.from(b.hi), value: b.value.view().slice() }));
+    return [...this.series].map(([key, b]) => ({
+      key,
+      labels: b.labels,
+      timeNanos: b.lastTime,
+      reset: true,
+      lo: Uint32Array.from(b.lo),
+      hi: Uint32Array.from(b.hi),
+      value: b.value.view().slice(),
+    }));
   }
 }

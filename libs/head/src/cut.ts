@@ -1,4 +1,13 @@
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { yieldToLoop } from "@cinderblock/async";
 import { sortedIndex } from "@cinderblock/columnar";
@@ -14,9 +23,11 @@ import { makeDirectorySynced, syncDirectory } from "./log-file.ts";
 function writeFileSynced(path: string, bytes: Uint8Array): void {
   const fd = openSync(path, "w");
   try {
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at);
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at);
     fsyncSync(fd);
-  } finally { closeSync(fd); }
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /**
@@ -34,12 +45,22 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
   const used = head.series.map((s, i) => ({ s, i })).filter((x) => x.s.rows.length > 0);
   const order = sortedIndex(used.length, (a, b) => compareLabels(used[a]!.s.labels, used[b]!.s.labels));
   const ordinal = new Int32Array(head.series.length).fill(-1);
-  order.forEach((k, at) => { ordinal[used[k]!.i] = at; });
+  order.forEach((k, at) => {
+    ordinal[used[k]!.i] = at;
+  });
 
-  const index = encodeIndex([...order].map((k, at) => {
-    const { s } = used[k]!;
-    return { labels: s.labels, fingerprint: s.fingerprint, minTime: s.minTimeNanos, maxTime: s.maxTimeNanos, seriesIndex: at };
-  }));
+  const index = encodeIndex(
+    [...order].map((k, at) => {
+      const { s } = used[k]!;
+      return {
+        labels: s.labels,
+        fingerprint: s.fingerprint,
+        minTime: s.minTimeNanos,
+        maxTime: s.maxTimeNanos,
+        seriesIndex: at,
+      };
+    }),
+  );
   await yieldToLoop();
 
   const rows = await sortedRows(head, ordinal);
@@ -50,17 +71,34 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
 
   const files: { name: string; bytes: Uint8Array; meta: object }[] = [
     { name: "index.tsdb", bytes: index, meta: { tsdb: { numSeries: used.length } } },
-    { name: "profiles.parquet", bytes: table.bytes, meta: { parquet: { numRowGroups: table.rowGroups, numRows: rows.length } } },
+    {
+      name: "profiles.parquet",
+      bytes: table.bytes,
+      meta: { parquet: { numRowGroups: table.rowGroups, numRows: rows.length } },
+    },
     { name: "symbols.symdb", bytes: symbols, meta: {} },
   ];
-  for (const f of files) { writeFileSynced(join(work, f.name), f.bytes); await yieldToLoop(); }
-  let min = rows.timeNanos[0]!, max = min;
-  for (const s of used) { if (s.s.minTimeNanos < min) min = s.s.minTimeNanos; if (s.s.maxTimeNanos > max) max = s.s.maxTimeNanos; }
+  for (const f of files) {
+    writeFileSynced(join(work, f.name), f.bytes);
+    await yieldToLoop();
+  }
+  let min = rows.timeNanos[0]!,
+    max = min;
+  for (const s of used) {
+    if (s.s.minTimeNanos < min) min = s.s.minTimeNanos;
+    if (s.s.maxTimeNanos > max) max = s.s.maxTimeNanos;
+  }
   const meta: BlockMeta = {
-    ulid: head.ulid, minTimeMs: Number(min / 1_000_000n), maxTimeMs: Number(max / 1_000_000n),
+    ulid: head.ulid,
+    minTimeMs: Number(min / 1_000_000n),
+    maxTimeMs: Number(max / 1_000_000n),
     stats: { numSamples: rows.stacktraceId.length, numSeries: used.length, numProfiles: rows.length },
     files: files.map((f) => ({ relPath: f.name, sizeBytes: f.bytes.length, ...f.meta })),
-    compaction: { level: 1, sources: [head.ulid], parents: [] }, version: 3, labels: {}, source: "ingester", downsampleResolution: 0,
+    compaction: { level: 1, sources: [head.ulid], parents: [] },
+    version: 3,
+    labels: {},
+    source: "ingester",
+    downsampleResolution: 0,
   };
   writeFileSynced(join(work, "meta.json"), Buffer.from(encodeMeta(meta)));
   syncDirectory(work);
@@ -88,33 +126,53 @@ export function removeUnfinished(tenantDir: string): string[] {
 /** Rows by (series ordinal, time, id), samples gathered in that order. */
 async function sortedRows(head: Head, ordinal: Int32Array): Promise<ProfileRows> {
   const n = head.rowCount;
-  const series = head.rowSeries.data, time = head.rowTime.data, id = head.rowId.data;
+  const series = head.rowSeries.data,
+    time = head.rowTime.data,
+    id = head.rowId.data;
   const order = sortedIndex(n, (a, b) => {
     const d = ordinal[series[a]!]! - ordinal[series[b]!]!;
     if (d !== 0) return d;
     if (time[a] !== time[b]) return time[a]! < time[b]! ? -1 : 1;
-    for (let k = 0; k < 4; k++) { const x = swap32(id[a * 4 + k]!), y = swap32(id[b * 4 + k]!); if (x !== y) return x - y; }
+    for (let k = 0; k < 4; k++) {
+      const x = swap32(id[a * 4 + k]!),
+        y = swap32(id[b * 4 + k]!);
+      if (x !== y) return x - y;
+    }
     return 0;
   });
   await yieldToLoop();
-  let samples = 0, spans = false, traces = false;
+  let samples = 0,
+    spans = false,
+    traces = false;
   for (let i = 0; i < n; i++) {
     samples += head.rowSampleEnd.data[i]! - head.rowSampleStart.data[i]!;
     if (head.rowSpanStart.data[i]! >= 0) spans = true;
     if (head.rowTraceStart.data[i]! >= 0) traces = true;
   }
   const out: ProfileRows = {
-    length: n, id: new Uint8Array(n * 16), seriesIndex: new Int32Array(n), partition: new BigInt64Array(n), totalValue: new BigInt64Array(n), timeNanos: new BigInt64Array(n),
-    durationNanos: new BigInt64Array(n), sampleOffset: new Uint32Array(n + 1), stacktraceId: new Uint32Array(samples), value: new BigInt64Array(samples),
-    ...(head.annotations.length > 1 ? { annotations: { set: new Uint32Array(n), sets: head.annotations } } : {}),
-    ...(spans ? { spanId: new BigInt64Array(samples), hasSpan: new Uint8Array(samples) } : {}), ...(traces ? { traceId: new Uint8Array(samples * 16) } : {}),
+    length: n,
+    id: new Uint8Array(n * 16),
+    seriesIndex: new Int32Array(n),
+    partition: new BigInt64Array(n),
+    totalValue: new BigInt64Array(n),
+    timeNanos: new BigInt64Array(n),
+    durationNanos: new BigInt64Array(n),
+    sampleOffset: new Uint32Array(n + 1),
+    stacktraceId: new Uint32Array(samples),
+    value: new BigInt64Array(samples),
+    ...(head.annotations.length > 1
+      ? { annotations: { set: new Uint32Array(n), sets: head.annotations } }
+      : {}),
+    ...(spans ? { spanId: new BigInt64Array(samples), hasSpan: new Uint8Array(samples) } : {}),
+    ...(traces ? { traceId: new Uint8Array(samples * 16) } : {}),
   };
   const idBytes = new Uint8Array(id.buffer, 0, n * 16);
   const spanWords = out.spanId ? new Uint32Array(out.spanId.buffer) : undefined;
   let at = 0;
   for (let i = 0; i < n; i++) {
     const r = order[i]!;
-    const start = head.rowSampleStart.data[r]!, end = head.rowSampleEnd.data[r]!;
+    const start = head.rowSampleStart.data[r]!,
+      end = head.rowSampleEnd.data[r]!;
     out.id.set(idBytes.subarray(r * 16, r * 16 + 16), i * 16);
     out.seriesIndex[i] = ordinal[series[r]!]!;
     out.partition[i] = BigInt.asIntN(64, head.partitions[head.rowPartition.data[r]!]!.id);
@@ -125,9 +183,13 @@ async function sortedRows(head: Head, ordinal: Int32Array): Promise<ProfileRows>
     out.stacktraceId.set(head.stacktraceId.data.subarray(start, end), at);
     out.value.set(head.value.data.subarray(start, end), at);
     const span = head.rowSpanStart.data[r]!;
-    if (spanWords && span >= 0) { spanWords.set(head.spans.data.subarray(span * 2, (span + end - start) * 2), at * 2); out.hasSpan!.fill(1, at, at + end - start); }
+    if (spanWords && span >= 0) {
+      spanWords.set(head.spans.data.subarray(span * 2, (span + end - start) * 2), at * 2);
+      out.hasSpan!.fill(1, at, at + end - start);
+    }
     const trace = head.rowTraceStart.data[r]!;
-    if (out.traceId && trace >= 0) out.traceId.set(new Uint8Array(head.traces.data.buffer, trace * 16, (end - start) * 16), at * 16);
+    if (out.traceId && trace >= 0)
+      out.traceId.set(new Uint8Array(head.traces.data.buffer, trace * 16, (end - start) * 16), at * 16);
     at += end - start;
     out.sampleOffset[i + 1] = at;
     if ((i & 8191) === 8191) await yieldToLoop();
@@ -135,7 +197,9 @@ async function sortedRows(head: Head, ordinal: Int32Array): Promise<ProfileRows>
   return out;
 }
 
-function swap32(v: number): number { return (((v & 255) << 24) | ((v & 0xff00) << 8) | ((v >>> 8) & 0xff00) | (v >>> 24)) >>> 0; }
+function swap32(v: number): number {
+  return (((v & 255) << 24) | ((v & 0xff00) << 8) | ((v >>> 8) & 0xff00) | (v >>> 24)) >>> 0;
+}
 
 async function encodeSymbols(head: Head): Promise<Uint8Array> {
   const writer = new SymdbWriter();
@@ -147,7 +211,8 @@ async function encodeSymbols(head: Head): Promise<Uint8Array> {
     const leaf = new Uint8Array(tables.stackParent.length);
     for (let i = 0; i < head.rowCount; i++) {
       if (head.partitions[head.rowPartition.data[i]!] !== p) continue;
-      for (let k = head.rowSampleStart.data[i]!; k < head.rowSampleEnd.data[i]!; k++) leaf[head.stacktraceId.data[k]!] = 1;
+      for (let k = head.rowSampleStart.data[i]!; k < head.rowSampleEnd.data[i]!; k++)
+        leaf[head.stacktraceId.data[k]!] = 1;
     }
     let stacktraces = 0;
     for (const x of leaf) stacktraces += x;

@@ -10,7 +10,9 @@ import { executeOn, finalTree, type PartialTree, rowKeys } from "@cinderblock/qu
 import { temporaryFolder, tinyPprof } from "@cinderblock/testkit";
 import { HeadShard, logDirectory } from "./index.ts";
 
-const T0 = 1_795_409_460_000_000_000n, SECOND = 1_000_000_000n, HOUR = 3600n * SECOND;
+const T0 = 1_795_409_460_000_000_000n,
+  SECOND = 1_000_000_000n,
+  HOUR = 3600n * SECOND;
 
 class Instance {
   blocks: BlockMeta[] = [];
@@ -19,53 +21,133 @@ class Instance {
   private learner!: PushProcessor;
   readonly dir: string;
   readonly shardNo: number;
-  constructor(dir: string, shardNo = 0) { this.dir = dir; this.shardNo = shardNo; }
+  constructor(dir: string, shardNo = 0) {
+    this.dir = dir;
+    this.shardNo = shardNo;
+  }
 
   async start(also: number[] = []) {
     const hasher = await loadHasher();
     this.shard = new HeadShard(hasher, {
-      shard: this.shardNo, dataPath: this.dir, windowNanos: HOUR, headBytes: 1 << 30, logBytes: 1 << 30, segmentBytes: 1 << 20, idleMs: 0, sync: true,
-      onFailure: (err) => { throw err; }, onBlock: (_t, m) => this.blocks.push(m), now: () => Date.now(),
+      shard: this.shardNo,
+      dataPath: this.dir,
+      windowNanos: HOUR,
+      headBytes: 1 << 30,
+      logBytes: 1 << 30,
+      segmentBytes: 1 << 20,
+      idleMs: 0,
+      sync: true,
+      onFailure: (err) => {
+        throw err;
+      },
+      onBlock: (_t, m) => this.blocks.push(m),
+      now: () => Date.now(),
     });
     const report = this.shard.replay(also, () => undefined);
     this.shard.resume();
     this.processor = new PushProcessor(hasher, this.shard);
-    this.learner = new PushProcessor(hasher, { cumulativeOnly: () => true, append: (tenant, p) => { this.shard.learn(tenant, p); } });
+    this.learner = new PushProcessor(hasher, {
+      cumulativeOnly: () => true,
+      append: (tenant, p) => {
+        this.shard.learn(tenant, p);
+      },
+    });
     return report;
   }
 
-  learn(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0]): Promise<void> { return this.push(labels, p, this.learner); }
-  async push(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0], processor = this.processor, limits: Partial<IngestLimits> = {}): Promise<void> {
+  learn(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0]): Promise<void> {
+    return this.push(labels, p, this.learner);
+  }
+  async push(
+    labels: Record<string, string>,
+    p: Parameters<typeof tinyPprof>[0],
+    processor = this.processor,
+    limits: Partial<IngestLimits> = {},
+  ): Promise<void> {
     this.take(labels, p, processor, limits);
     await this.shard.commit();
   }
 
   /** Appends what is held together. */
-  async pushTogether(windowNanos: bigint, pushes: readonly (readonly [Record<string, string>, Parameters<typeof tinyPprof>[0], Partial<IngestLimits>?])[]): Promise<void> {
-    this.shard.aggregate(windowNanos, () => { for (const [labels, p, limits] of pushes) this.take(labels, p, this.processor, { maxSessionsPerSeries: 8, ...limits }); });
+  async pushTogether(
+    windowNanos: bigint,
+    pushes: readonly (readonly [
+      Record<string, string>,
+      Parameters<typeof tinyPprof>[0],
+      Partial<IngestLimits>?,
+    ])[],
+  ): Promise<void> {
+    this.shard.aggregate(windowNanos, () => {
+      for (const [labels, p, limits] of pushes)
+        this.take(labels, p, this.processor, { maxSessionsPerSeries: 8, ...limits });
+    });
     await this.shard.commit();
   }
 
-  private take(labels: Record<string, string>, p: Parameters<typeof tinyPprof>[0], processor: PushProcessor, limits: Partial<IngestLimits>): void {
-    const body = Buffer.from(JSON.stringify({ series: [{ labels: Object.entries({ service_name: "shop", ...labels }).map(([name, value]) => ({ name, value })), samples: [{ rawProfile: Buffer.from(tinyPprof(p)).toString("base64") }] }] }));
-    const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body, trickle: true }, { ...TEST_LIMITS, ...limits }, new RateGate(new SharedArrayBuffer(8)), Date.now());
+  private take(
+    labels: Record<string, string>,
+    p: Parameters<typeof tinyPprof>[0],
+    processor: PushProcessor,
+    limits: Partial<IngestLimits>,
+  ): void {
+    const body = Buffer.from(
+      JSON.stringify({
+        series: [
+          {
+            labels: Object.entries({ service_name: "shop", ...labels }).map(([name, value]) => ({
+              name,
+              value,
+            })),
+            samples: [{ rawProfile: Buffer.from(tinyPprof(p)).toString("base64") }],
+          },
+        ],
+      }),
+    );
+    const out = processor.process(
+      "t",
+      { kind: "push", codec: "json", gzip: false, body, trickle: true },
+      { ...TEST_LIMITS, ...limits },
+      new RateGate(new SharedArrayBuffer(8)),
+      Date.now(),
+    );
     if (out.error) throw out.error;
   }
 
   async sources(): Promise<ProfileSource[]> {
     const hasher = await loadHasher();
-    const blocks = await Promise.all(this.blocks.map(async (m) => {
-      const dir = join(this.dir, "t", "local", m.ulid);
-      const b = new BlockReader(m, { read: (f, o, n) => Promise.resolve(new Uint8Array(readFileSync(join(dir, f)).subarray(o, n === undefined ? undefined : o + n))), size: (f) => Promise.resolve(readFileSync(join(dir, f)).length) }, hasher);
-      await b.open();
-      return b;
-    }));
+    const blocks = await Promise.all(
+      this.blocks.map(async (m) => {
+        const dir = join(this.dir, "t", "local", m.ulid);
+        const b = new BlockReader(
+          m,
+          {
+            read: (f, o, n) =>
+              Promise.resolve(
+                new Uint8Array(readFileSync(join(dir, f)).subarray(o, n === undefined ? undefined : o + n)),
+              ),
+            size: (f) => Promise.resolve(readFileSync(join(dir, f)).length),
+          },
+          hasher,
+        );
+        await b.open();
+        return b;
+      }),
+    );
     return [...this.shard.sources("t"), ...blocks];
   }
 
   /** `path total self` of every node, sorted. */
   async tree(type = "process_cpu:cpu:nanoseconds:cpu:nanoseconds", selector = "{}"): Promise<string[]> {
-    const result = await executeOn(await this.sources(), { kind: "tree", select: { profileTypeId: type, labelSelector: selector, startMs: 1, endMs: 2e12 }, spans: [], maxNodes: 0 }, {});
+    const result = await executeOn(
+      await this.sources(),
+      {
+        kind: "tree",
+        select: { profileTypeId: type, labelSelector: selector, startMs: 1, endMs: 2e12 },
+        spans: [],
+        maxNodes: 0,
+      },
+      {},
+    );
     return result.kind === "tree" ? flat(result.tree) : [];
   }
 }
@@ -74,7 +156,9 @@ function flat(t: PartialTree): string[] {
   const f = finalTree(t, 0);
   const out: string[] = [];
   const walk = (node: number, path: string): void => {
-    const name = Buffer.from(f.names.bytes.subarray(f.names.offset[f.name[node]!]!, f.names.offset[f.name[node]! + 1]!)).toString();
+    const name = Buffer.from(
+      f.names.bytes.subarray(f.names.offset[f.name[node]!]!, f.names.offset[f.name[node]! + 1]!),
+    ).toString();
     const own = node === 0 ? "" : `${path}/${name}`;
     if (node !== 0) out.push(`${own} ${f.total[node]} ${f.self[node]}`);
     for (let k = f.childStart[node]!; k < f.childEnd[node]!; k++) walk(f.children[k]!, own);
@@ -84,16 +168,31 @@ function flat(t: PartialTree): string[] {
 }
 
 const CPU = { __name__: "process_cpu" };
-const cpu = (at: bigint, work: number, extra = 1) => ({ stacks: [{ frames: ["main", "work"], values: [work] }, { frames: ["main"], values: [extra] }], timeNanos: at });
+const cpu = (at: bigint, work: number, extra = 1) => ({
+  stacks: [
+    { frames: ["main", "work"], values: [work] },
+    { frames: ["main"], values: [extra] },
+  ],
+  timeNanos: at,
+});
 const MEMORY = { __name__: "memory" };
-const alloc = (at: bigint, a: number, b: number) => ({ types: [["alloc_space", "bytes"]] as [string, string][], period: ["space", "bytes"] as [string, string], stacks: [{ frames: ["main", "a"], values: [a] }, { frames: ["main", "b"], values: [b] }], timeNanos: at });
+const alloc = (at: bigint, a: number, b: number) => ({
+  types: [["alloc_space", "bytes"]] as [string, string][],
+  period: ["space", "bytes"] as [string, string],
+  stacks: [
+    { frames: ["main", "a"], values: [a] },
+    { frames: ["main", "b"], values: [b] },
+  ],
+  timeNanos: at,
+});
 const ALLOC = "memory:alloc_space:bytes:space:bytes";
 
 describe("a shard of heads", () => {
   it("answers the same from memory, from the log after a crash, and from the block", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
-    for (let i = 0; i < 20; i++) await a.push({ ...CPU, pod: `p${i % 3}` }, cpu(T0 + BigInt(i) * SECOND, i + 1));
+    for (let i = 0; i < 20; i++)
+      await a.push({ ...CPU, pod: `p${i % 3}` }, cpu(T0 + BigInt(i) * SECOND, i + 1));
     const expected = ["/main 230 20", "/main/work 210 210"];
     expect(await a.tree()).toEqual(expected);
     // A crash: another instance over a copy of the files, nothing was closed.
@@ -124,8 +223,19 @@ describe("a shard of heads", () => {
     expect(await a.tree()).toEqual(expected);
     // A retry after the cut lands in another head; the row keys tell that it is the same.
     await a.push(CPU, cpu(T0, 5));
-    const keys = await Promise.all((await a.sources()).map((s) => rowKeys(s, { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 })));
-    const ids = keys.flatMap((k) => [...k.row.keys()].map((i) => Buffer.from(k.id.subarray(i * 16, i * 16 + 16)).toString("hex")));
+    const keys = await Promise.all(
+      (await a.sources()).map((s) =>
+        rowKeys(s, {
+          profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+          labelSelector: "{}",
+          startMs: 1,
+          endMs: 2e12,
+        }),
+      ),
+    );
+    const ids = keys.flatMap((k) =>
+      [...k.row.keys()].map((i) => Buffer.from(k.id.subarray(i * 16, i * 16 + 16)).toString("hex")),
+    );
     expect(new Set(ids).size).toBe(2);
     expect(ids).toHaveLength(3);
   });
@@ -134,9 +244,25 @@ describe("a shard of heads", () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     await a.push(CPU, cpu(T0, 5));
-    const [head] = await a.sources(), select = { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 };
+    const [head] = await a.sources(),
+      select = {
+        profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+        labelSelector: "{}",
+        startMs: 1,
+        endMs: 2e12,
+      };
     // The question begins, then a thousand pushes are handled in the same turn: every column is another array by then.
-    const keys = rowKeys(head!, select), series = executeOn([head!], { kind: "series", select, range: { startMs: 1, endMs: 4e12, stepMs: 1e12, groupBy: [] }, callSite: [] }, {});
+    const keys = rowKeys(head!, select),
+      series = executeOn(
+        [head!],
+        {
+          kind: "series",
+          select,
+          range: { startMs: 1, endMs: 4e12, stepMs: 1e12, groupBy: [] },
+          callSite: [],
+        },
+        {},
+      );
     for (let i = 0; i < 1000; i++) void a.push(CPU, cpu(T0 + BigInt(i + 1), 1));
     const [k, r] = await Promise.all([keys, series]);
     expect(k.row.length).toBe(k.upTo);
@@ -203,7 +329,12 @@ describe("a shard of heads", () => {
     await b.learn(MEMORY, alloc(T0 + 2n * SECOND, 200, 20));
     await b.push(MEMORY, alloc(T0 + 3n * SECOND, 201, 20));
     expect(await b.tree(ALLOC)).toEqual(["/main 45 0", "/main/a 41 41", "/main/b 4 4"]);
-    expect(b.shard.forgetBaselines([{ tenant: "t", service: "other" }, { tenant: "u", service: "shop" }])).toBe(0);
+    expect(
+      b.shard.forgetBaselines([
+        { tenant: "t", service: "other" },
+        { tenant: "u", service: "shop" },
+      ]),
+    ).toBe(0);
     expect(b.shard.forgetBaselines([{ tenant: "t", service: "shop" }])).toBeGreaterThan(0);
     await b.shard.commit();
     const c = new Instance(a.dir);
@@ -277,9 +408,30 @@ describe("a shard of heads", () => {
   it("keeps spans with their samples through the cut", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
-    await a.push(CPU, { stacks: [{ frames: ["main", "s"], values: [3], labels: { span_id: "0102030405060708" } }, { frames: ["main", "s"], values: [4], labels: { span_id: "1112131415161718" } }, { frames: ["main"], values: [9] }], timeNanos: T0 });
+    await a.push(CPU, {
+      stacks: [
+        { frames: ["main", "s"], values: [3], labels: { span_id: "0102030405060708" } },
+        { frames: ["main", "s"], values: [4], labels: { span_id: "1112131415161718" } },
+        { frames: ["main"], values: [9] },
+      ],
+      timeNanos: T0,
+    });
     const ask = async (): Promise<string[]> => {
-      const r = await executeOn(await a.sources(), { kind: "tree", select: { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 }, spans: ["1112131415161718"], maxNodes: 0 }, {});
+      const r = await executeOn(
+        await a.sources(),
+        {
+          kind: "tree",
+          select: {
+            profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+            labelSelector: "{}",
+            startMs: 1,
+            endMs: 2e12,
+          },
+          spans: ["1112131415161718"],
+          maxNodes: 0,
+        },
+        {},
+      );
       return r.kind === "tree" ? flat(r.tree) : [];
     };
     expect(await ask()).toEqual(["/main 4 0", "/main/s 4 4"]);
@@ -289,20 +441,66 @@ describe("a shard of heads", () => {
   });
 
   it("keeps the totals of what sampling left out, without stacks, in a series of its own, over a crash and through the cut", async () => {
-    const dir = temporaryFolder(), none: Partial<IngestLimits> = { usageGroups: [{ name: "all", selector: "{}" }], sampling: [{ group: "all", probability: 0 }], keepStripped: true };
+    const dir = temporaryFolder(),
+      none: Partial<IngestLimits> = {
+        usageGroups: [{ name: "all", selector: "{}" }],
+        sampling: [{ group: "all", probability: 0 }],
+        keepStripped: true,
+      };
     const a = new Instance(dir);
     await a.start();
     await a.push(CPU, cpu(T0, 5));
-    await a.push(CPU, { stacks: [{ frames: ["main", "s"], values: [3], labels: { span_id: "0102030405060708" } }, { frames: ["main", "t"], values: [4], labels: { pod: "p" } }, { frames: ["main"], values: [9] }], timeNanos: T0 + SECOND }, undefined, none);
+    await a.push(
+      CPU,
+      {
+        stacks: [
+          { frames: ["main", "s"], values: [3], labels: { span_id: "0102030405060708" } },
+          { frames: ["main", "t"], values: [4], labels: { pod: "p" } },
+          { frames: ["main"], values: [9] },
+        ],
+        timeNanos: T0 + SECOND,
+      },
+      undefined,
+      none,
+    );
     await a.push(MEMORY, alloc(T0, 100, 10), undefined, none);
     await a.push(MEMORY, alloc(T0 + SECOND, 130, 15), undefined, none);
     await a.push(CPU, cpu(T0 + SECOND, 7), undefined, { ...none, keepStripped: false });
-    const startMs = Number(T0 / 1_000_000n), sums = async (of: Instance, type: string): Promise<string[]> => {
-      const r = await executeOn(await of.sources(), { kind: "series", select: { profileTypeId: type, labelSelector: "{}", startMs, endMs: startMs + 9000 }, range: { startMs: startMs + 9000, endMs: startMs + 9000, stepMs: 9000, groupBy: ["__sampled__", "pod"] }, callSite: [] }, {});
-      return r.kind === "series" ? r.series.map((s) => `${s.labels.map((l) => `${l.name}=${l.value}`).join(" ")}: ${s.sum.join(" ")}`).sort() : [];
-    };
-    const look = async (of: Instance): Promise<unknown> => [await sums(of, "process_cpu:cpu:nanoseconds:cpu:nanoseconds"), await sums(of, ALLOC), await of.tree(), await of.tree("process_cpu:cpu:nanoseconds:cpu:nanoseconds", '{__sampled__="true"}')];
-    const expected = [[": 6", "__sampled__=true pod=p: 4", "__sampled__=true: 12"], ["__sampled__=true: 35"], ["/main 6 1", "/main/work 5 5"], []];
+    const startMs = Number(T0 / 1_000_000n),
+      sums = async (of: Instance, type: string): Promise<string[]> => {
+        const r = await executeOn(
+          await of.sources(),
+          {
+            kind: "series",
+            select: { profileTypeId: type, labelSelector: "{}", startMs, endMs: startMs + 9000 },
+            range: {
+              startMs: startMs + 9000,
+              endMs: startMs + 9000,
+              stepMs: 9000,
+              groupBy: ["__sampled__", "pod"],
+            },
+            callSite: [],
+          },
+          {},
+        );
+        return r.kind === "series"
+          ? r.series
+              .map((s) => `${s.labels.map((l) => `${l.name}=${l.value}`).join(" ")}: ${s.sum.join(" ")}`)
+              .sort()
+          : [];
+      };
+    const look = async (of: Instance): Promise<unknown> => [
+      await sums(of, "process_cpu:cpu:nanoseconds:cpu:nanoseconds"),
+      await sums(of, ALLOC),
+      await of.tree(),
+      await of.tree("process_cpu:cpu:nanoseconds:cpu:nanoseconds", '{__sampled__="true"}'),
+    ];
+    const expected = [
+      [": 6", "__sampled__=true pod=p: 4", "__sampled__=true: 12"],
+      ["__sampled__=true: 35"],
+      ["/main 6 1", "/main/work 5 5"],
+      [],
+    ];
     expect(await look(a)).toEqual(expected);
     await a.shard.close();
     const b = new Instance(dir);
@@ -313,15 +511,53 @@ describe("a shard of heads", () => {
   });
 
   it("keeps what was remarked on profiles over a crash and through the cut, and shows it in the points that they are in", async () => {
-    const dir = temporaryFolder(), limit = (periodType: string): Partial<IngestLimits> => ({ ingestionLimit: { reached: true, periodType, periodLimitMb: 1, resetMs: 0, trickle: undefined, groupsOverLimit: [] } });
+    const dir = temporaryFolder(),
+      limit = (periodType: string): Partial<IngestLimits> => ({
+        ingestionLimit: {
+          reached: true,
+          periodType,
+          periodLimitMb: 1,
+          resetMs: 0,
+          trickle: undefined,
+          groupsOverLimit: [],
+        },
+      });
     const a = new Instance(dir);
     await a.start();
-    for (let i = 0; i < 6; i++) await a.push(CPU, cpu(T0 + BigInt(i) * 10n * SECOND, 1), undefined, i < 4 ? {} : limit(i === 4 ? "hour" : "day"));
+    for (let i = 0; i < 6; i++)
+      await a.push(
+        CPU,
+        cpu(T0 + BigInt(i) * 10n * SECOND, 1),
+        undefined,
+        i < 4 ? {} : limit(i === 4 ? "hour" : "day"),
+      );
     await a.push({ ...CPU, pod: "p" }, cpu(T0 + 55n * SECOND, 1), undefined, limit("day"));
-    const startMs = Number(T0 / 1_000_000n), points = async (of: Instance): Promise<string[]> => {
-      const r = await executeOn(await of.sources(), { kind: "series", select: { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs, endMs: startMs + 90_000 }, range: { startMs: startMs + 30_000, endMs: startMs + 90_000, stepMs: 30_000, groupBy: [] }, callSite: [] }, {});
-      return r.kind === "series" ? r.series.flatMap((s) => s.sum.map((v, i) => `${v} ${(s.annotations?.[i] ?? []).map((x) => `${x.key}=${(JSON.parse(x.value) as { body: { periodType: string } }).body.periodType}`).join(" ")}`)) : [];
-    };
+    const startMs = Number(T0 / 1_000_000n),
+      points = async (of: Instance): Promise<string[]> => {
+        const r = await executeOn(
+          await of.sources(),
+          {
+            kind: "series",
+            select: {
+              profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+              labelSelector: "{}",
+              startMs,
+              endMs: startMs + 90_000,
+            },
+            range: { startMs: startMs + 30_000, endMs: startMs + 90_000, stepMs: 30_000, groupBy: [] },
+            callSite: [],
+          },
+          {},
+        );
+        return r.kind === "series"
+          ? r.series.flatMap((s) =>
+              s.sum.map(
+                (v, i) =>
+                  `${v} ${(s.annotations?.[i] ?? []).map((x) => `${x.key}=${(JSON.parse(x.value) as { body: { periodType: string } }).body.periodType}`).join(" ")}`,
+              ),
+            )
+          : [];
+      };
     const expected = ["8 ", "6 pyroscope.ingest.throttled=day pyroscope.ingest.throttled=hour"];
     expect(await points(a)).toEqual(expected);
     await a.shard.close();
@@ -334,30 +570,123 @@ describe("a shard of heads", () => {
   });
 
   it("makes one row of what is held together, by series, time and type, with the same totals, over a crash and through the cut", async () => {
-    const session = (s: string) => ({ ...CPU, pod: "p", __session_id__: s }), spans = (at: bigint, v: number) => ({ stacks: [{ frames: ["main", "s"], values: [v], labels: { span_id: "0102030405060708" } }, { frames: ["main", "s"], values: [1], labels: { span_id: "1112131415161718" } }, { frames: ["main"], values: [2] }], timeNanos: at });
-    const hour: Partial<IngestLimits> = { ingestionLimit: { reached: true, periodType: "hour", periodLimitMb: 1, resetMs: 0, trickle: undefined, groupsOverLimit: [] } };
+    const session = (s: string) => ({ ...CPU, pod: "p", __session_id__: s }),
+      spans = (at: bigint, v: number) => ({
+        stacks: [
+          { frames: ["main", "s"], values: [v], labels: { span_id: "0102030405060708" } },
+          { frames: ["main", "s"], values: [1], labels: { span_id: "1112131415161718" } },
+          { frames: ["main"], values: [2] },
+        ],
+        timeNanos: at,
+      });
+    const hour: Partial<IngestLimits> = {
+      ingestionLimit: {
+        reached: true,
+        periodType: "hour",
+        periodLimitMb: 1,
+        resetMs: 0,
+        trickle: undefined,
+        groupsOverLimit: [],
+      },
+    };
     const together: Parameters<Instance["pushTogether"]>[1] = [
-      [session("s1"), cpu(T0 + 5n * SECOND, 3)], [session("s2"), cpu(T0 + 2n * SECOND, 4)], [session("s1"), { stacks: [{ frames: ["main", "other"], values: [8] }], timeNanos: T0 + 7n * SECOND }], // one row, from 2 s
+      [session("s1"), cpu(T0 + 5n * SECOND, 3)],
+      [session("s2"), cpu(T0 + 2n * SECOND, 4)],
+      [session("s1"), { stacks: [{ frames: ["main", "other"], values: [8] }], timeNanos: T0 + 7n * SECOND }], // one row, from 2 s
       [session("s1"), cpu(T0 + 5n * SECOND, 3)], // a retry
       [session("s1"), cpu(T0 + 12n * SECOND, 5)], // the next window
       [{ ...CPU, pod: "q" }, cpu(T0 + 3n * SECOND, 6), hour], // another series
-      [{ ...CPU, pod: "r" }, spans(T0 + 1n * SECOND, 10)], [{ ...CPU, pod: "r" }, spans(T0 + 2n * SECOND, 20), hour], [{ ...CPU, pod: "r" }, cpu(T0 + 3n * SECOND, 7)],
-      [MEMORY, alloc(T0 + 1n * SECOND, 100, 10)], [MEMORY, alloc(T0 + 2n * SECOND, 130, 15)], [MEMORY, alloc(T0 + 3n * SECOND, 190, 15)], // cumulative: each is compared with the one before
+      [{ ...CPU, pod: "r" }, spans(T0 + 1n * SECOND, 10)],
+      [{ ...CPU, pod: "r" }, spans(T0 + 2n * SECOND, 20), hour],
+      [{ ...CPU, pod: "r" }, cpu(T0 + 3n * SECOND, 7)],
+      [MEMORY, alloc(T0 + 1n * SECOND, 100, 10)],
+      [MEMORY, alloc(T0 + 2n * SECOND, 130, 15)],
+      [MEMORY, alloc(T0 + 3n * SECOND, 190, 15)], // cumulative: each is compared with the one before
     ];
-    const one = new Instance(temporaryFolder()), apart = new Instance(temporaryFolder()), replica = new Instance(temporaryFolder());
+    const one = new Instance(temporaryFolder()),
+      apart = new Instance(temporaryFolder()),
+      replica = new Instance(temporaryFolder());
     for (const i of [one, apart, replica]) await i.start();
     for (const p of together) await apart.push(p[0], p[1], undefined, { maxSessionsPerSeries: 8, ...p[2] });
     await one.pushTogether(10n * SECOND, together);
     await replica.push(session("s1"), cpu(T0 + 5n * SECOND, 3), undefined, { maxSessionsPerSeries: 8 }); // had a part of it before
     await replica.pushTogether(10n * SECOND, together);
-    const keys = async (of: Instance): Promise<string[]> => (await Promise.all((await of.sources()).map((s) => rowKeys(s, { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 })))).flatMap((k) => [...k.timeNanos].map((t, i) => `${(t - T0) / SECOND} ${Buffer.from(k.id.subarray(i * 16, i * 16 + 16)).toString("hex")} ${k.total[i]}`)).sort();
+    const keys = async (of: Instance): Promise<string[]> =>
+      (
+        await Promise.all(
+          (
+            await of.sources()
+          ).map((s) =>
+            rowKeys(s, {
+              profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+              labelSelector: "{}",
+              startMs: 1,
+              endMs: 2e12,
+            }),
+          ),
+        )
+      )
+        .flatMap((k) =>
+          [...k.timeNanos].map(
+            (t, i) =>
+              `${(t - T0) / SECOND} ${Buffer.from(k.id.subarray(i * 16, i * 16 + 16)).toString("hex")} ${k.total[i]}`,
+          ),
+        )
+        .sort();
     const withoutId = (row: string): string => row.replace(/ \w{32} /, ": ");
     const look = async (of: Instance): Promise<unknown> => {
-      const bySpan = await executeOn(await of.sources(), { kind: "tree", select: { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs: 1, endMs: 2e12 }, spans: ["0102030405060708"], maxNodes: 0 }, {});
-      const startMs = Number(T0 / 1_000_000n), remarked = await executeOn(await of.sources(), { kind: "series", select: { profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds", labelSelector: "{}", startMs, endMs: startMs + 30_000 }, range: { startMs: startMs + 30_000, endMs: startMs + 30_000, stepMs: 30_000, groupBy: ["pod"] }, callSite: [] }, {});
-      return [await of.tree(), await of.tree(ALLOC), await of.tree(undefined, '{pod="r"}'), bySpan.kind === "tree" ? flat(bySpan.tree) : [], remarked.kind === "series" ? remarked.series.map((x) => [x.labels[0]?.value, x.annotations?.flat().length ?? 0]) : []];
+      const bySpan = await executeOn(
+        await of.sources(),
+        {
+          kind: "tree",
+          select: {
+            profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+            labelSelector: "{}",
+            startMs: 1,
+            endMs: 2e12,
+          },
+          spans: ["0102030405060708"],
+          maxNodes: 0,
+        },
+        {},
+      );
+      const startMs = Number(T0 / 1_000_000n),
+        remarked = await executeOn(
+          await of.sources(),
+          {
+            kind: "series",
+            select: {
+              profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+              labelSelector: "{}",
+              startMs,
+              endMs: startMs + 30_000,
+            },
+            range: { startMs: startMs + 30_000, endMs: startMs + 30_000, stepMs: 30_000, groupBy: ["pod"] },
+            callSite: [],
+          },
+          {},
+        );
+      return [
+        await of.tree(),
+        await of.tree(ALLOC),
+        await of.tree(undefined, '{pod="r"}'),
+        bySpan.kind === "tree" ? flat(bySpan.tree) : [],
+        remarked.kind === "series"
+          ? remarked.series.map((x) => [x.labels[0]?.value, x.annotations?.flat().length ?? 0])
+          : [],
+      ];
     };
-    const expected = [["/main 74 9", "/main/other 8 8", "/main/s 32 32", "/main/work 25 25"], ["/main 95 0", "/main/a 90 90", "/main/b 5 5"], ["/main 44 5", "/main/s 32 32", "/main/work 7 7"], ["/main 30 0", "/main/s 30 30"], [["p", 0], ["q", 1], ["r", 1]]];
+    const expected = [
+      ["/main 74 9", "/main/other 8 8", "/main/s 32 32", "/main/work 25 25"],
+      ["/main 95 0", "/main/a 90 90", "/main/b 5 5"],
+      ["/main 44 5", "/main/s 32 32", "/main/work 7 7"],
+      ["/main 30 0", "/main/s 30 30"],
+      [
+        ["p", 0],
+        ["q", 1],
+        ["r", 1],
+      ],
+    ];
     expect(await look(apart)).toEqual(expected);
     expect(await look(one)).toEqual(expected);
     const rows = await keys(one);

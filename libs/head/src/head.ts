@@ -1,11 +1,38 @@
 import type { Hasher } from "@cinderblock/bytes";
-import { I32Column, I64Column, PairTable, sortedOrder, sortedOrderBy, U32Column } from "@cinderblock/columnar";
+import {
+  I32Column,
+  I64Column,
+  PairTable,
+  sortedOrder,
+  sortedOrderBy,
+  U32Column,
+} from "@cinderblock/columnar";
 import { FlameIndex, type ProfileSource, type RowTable, type SourceSeries } from "@cinderblock/block";
-import { type ProcessedProfile, type ProfileGroup, type SampleIds, stringAt, storedLabels } from "@cinderblock/ingest";
-import { AnnotationSets, fingerprintBytes, type Labels, LABEL_SERVICE_NAME, labelsKey, labelValue, mayBeCumulative } from "@cinderblock/model";
+import {
+  type ProcessedProfile,
+  type ProfileGroup,
+  type SampleIds,
+  stringAt,
+  storedLabels,
+} from "@cinderblock/ingest";
+import {
+  AnnotationSets,
+  fingerprintBytes,
+  type Labels,
+  LABEL_SERVICE_NAME,
+  labelsKey,
+  labelValue,
+  mayBeCumulative,
+} from "@cinderblock/model";
 import { type SymbolPartition as Symbols, SymbolPartition, type SymbolTables } from "@cinderblock/symdb";
 import type { Baselines } from "./baselines.ts";
-import { aggregateId, type AggregatedRow, type RowAggregates, type RowSamples, sumSamples } from "./row-aggregates.ts";
+import {
+  aggregateId,
+  type AggregatedRow,
+  type RowAggregates,
+  type RowSamples,
+  sumSamples,
+} from "./row-aggregates.ts";
 import { SymbolInterner } from "./symbol-interner.ts";
 
 export interface HeadSeries extends SourceSeries {
@@ -15,10 +42,21 @@ export interface HeadSeries extends SourceSeries {
   rows: U32Column;
 }
 
-export interface HeadPartition { id: bigint; symbols: Symbols; flame: FlameIndex }
+export interface HeadPartition {
+  id: bigint;
+  symbols: Symbols;
+  flame: FlameIndex;
+}
 
 /** One new row, as the log and the duplicate check see it. */
-export interface NewRow { series: number; partition: number; timeNanos: bigint; durationNanos: bigint; id: Uint8Array; row: number }
+export interface NewRow {
+  series: number;
+  partition: number;
+  timeNanos: bigint;
+  durationNanos: bigint;
+  id: Uint8Array;
+  row: number;
+}
 
 /** Recent profiles of one tenant and one time window in memory: struct of arrays, symbols interned by partition. */
 export class Head implements ProfileSource {
@@ -70,11 +108,30 @@ export class Head implements ProfileSource {
     this.hasher = hasher;
   }
 
-  get rowCount(): number { return this.rowSeries.length; }
+  get rowCount(): number {
+    return this.rowSeries.length;
+  }
 
   get byteLength(): number {
     let n = 0;
-    for (const c of [this.rowSeries, this.rowPartition, this.rowTime, this.rowDuration, this.rowTotal, this.rowSampleStart, this.rowSampleEnd, this.rowSpanStart, this.rowTraceStart, this.rowAnnotations, this.rowId, this.stacktraceId, this.value, this.spans, this.traces]) n += c.byteLength;
+    for (const c of [
+      this.rowSeries,
+      this.rowPartition,
+      this.rowTime,
+      this.rowDuration,
+      this.rowTotal,
+      this.rowSampleStart,
+      this.rowSampleEnd,
+      this.rowSpanStart,
+      this.rowTraceStart,
+      this.rowAnnotations,
+      this.rowId,
+      this.stacktraceId,
+      this.value,
+      this.spans,
+      this.traces,
+    ])
+      n += c.byteLength;
     for (const p of this.partitions) n += p.symbols.byteLength + p.flame.byteLength;
     return n + this.annotations.byteLength + this.duplicates.byteLength + this.series.length * 2048;
   }
@@ -92,30 +149,50 @@ export class Head implements ProfileSource {
     const key = labelsKey(labels);
     let at = this.seriesAt.get(key);
     if (at === undefined) {
-      at = this.series.push({ labels, key, fingerprint: this.hasher.h64(fingerprintBytes(labels)), minTimeNanos: 0n, maxTimeNanos: 0n, rows: new U32Column(8) }) - 1;
+      at =
+        this.series.push({
+          labels,
+          key,
+          fingerprint: this.hasher.h64(fingerprintBytes(labels)),
+          minTimeNanos: 0n,
+          maxTimeNanos: 0n,
+          rows: new U32Column(8),
+        }) - 1;
       this.seriesAt.set(key, at);
     }
     return at;
   }
 
-  hasSeries(labels: Labels): boolean { return this.seriesAt.has(labelsKey(labels)); }
+  hasSeries(labels: Labels): boolean {
+    return this.seriesAt.has(labelsKey(labels));
+  }
 
   /**
    * Adds the rows of one group, one for each sample type that has values; returns them. Retried profiles add nothing.
    * @param into where rows go instead that may become one with others: all but those of cumulative types
    */
-  append(p: ProcessedProfile, group: ProfileGroup, partition: number, baselines: Baselines, into?: RowAggregates): NewRow[] {
+  append(
+    p: ProcessedProfile,
+    group: ProfileGroup,
+    partition: number,
+    baselines: Baselines,
+    into?: RowAggregates,
+  ): NewRow[] {
     const { profile } = p;
     const t = profile.tables;
     const symbols = this.partitions[partition]!.symbols;
-    const nodes = p.stripped ? new Uint32Array(group.samples.length) : this.interner.stacks(profile, group.samples, symbols);
+    const nodes = p.stripped
+      ? new Uint32Array(group.samples.length)
+      : this.interner.stacks(profile, group.samples, symbols);
     const order = this.order(nodes, group.samples, p.ids);
     const annotations = this.annotations.intern(p.annotations);
     const types = t.sampleTypes;
-    const periodType = t.hasPeriodType ? stringAt(t, t.periodType) : "", periodUnit = t.hasPeriodType ? stringAt(t, t.periodUnit) : "";
+    const periodType = t.hasPeriodType ? stringAt(t, t.periodType) : "",
+      periodUnit = t.hasPeriodType ? stringAt(t, t.periodUnit) : "";
     const out: NewRow[] = [];
     for (let k = 0; k < types; k++) {
-      const type = stringAt(t, t.typeType.data[k]!), unit = stringAt(t, t.typeUnit.data[k]!);
+      const type = stringAt(t, t.typeType.data[k]!),
+        unit = stringAt(t, t.typeUnit.data[k]!);
       const signature = `${type}\u0000${unit}\u0000${periodType}\u0000${periodUnit}\u0000${t.hasPeriodType}`;
       const start = this.stacktraceId.length;
       this.gather(nodes, order, group.samples, p, k);
@@ -125,22 +202,68 @@ export class Head implements ProfileSource {
       if (!bySignature) this.cache.set(group.labels, (bySignature = new Map()));
       let series = bySignature.get(signature);
       if (series === undefined) {
-        series = this.seriesIndex(storedLabels(group.labels, { type, unit, periodType, periodUnit, hasPeriod: t.hasPeriodType }));
+        series = this.seriesIndex(
+          storedLabels(group.labels, { type, unit, periodType, periodUnit, hasPeriod: t.hasPeriodType }),
+        );
         bySignature.set(signature, series);
       }
-      const isNew = this.addId(series, group.id), cumulative = isCumulative(group.labels, type);
+      const isNew = this.addId(series, group.id),
+        cumulative = isCumulative(group.labels, type);
       if (into && !cumulative) {
-        into.add(this.series[series]!.labels, { series, partition, timeNanos: profile.timeNanos, durationNanos: t.durationNanos, id: group.id, annotations: p.annotations }, isNew ? this.samplesFrom(start) : undefined);
+        into.add(
+          this.series[series]!.labels,
+          {
+            series,
+            partition,
+            timeNanos: profile.timeNanos,
+            durationNanos: t.durationNanos,
+            id: group.id,
+            annotations: p.annotations,
+          },
+          isNew ? this.samplesFrom(start) : undefined,
+        );
         this.truncate(start);
         continue;
       }
-      if (!isNew) { this.truncate(start); continue; }
-      if (cumulative) {
-        const kept = baselines.difference(this.series[series]!, this.interner.contentHashes(symbols), this.stacktraceId.data, this.value.data, start, end, profile.timeNanos);
-        this.truncate(kept);
-        if (kept === start) { out.push({ series, partition, timeNanos: profile.timeNanos, durationNanos: t.durationNanos, id: group.id, row: -1 }); continue; }
+      if (!isNew) {
+        this.truncate(start);
+        continue;
       }
-      out.push(this.pushRow(series, partition, profile.timeNanos, t.durationNanos, group.id, start, p.ids, annotations));
+      if (cumulative) {
+        const kept = baselines.difference(
+          this.series[series]!,
+          this.interner.contentHashes(symbols),
+          this.stacktraceId.data,
+          this.value.data,
+          start,
+          end,
+          profile.timeNanos,
+        );
+        this.truncate(kept);
+        if (kept === start) {
+          out.push({
+            series,
+            partition,
+            timeNanos: profile.timeNanos,
+            durationNanos: t.durationNanos,
+            id: group.id,
+            row: -1,
+          });
+          continue;
+        }
+      }
+      out.push(
+        this.pushRow(
+          series,
+          partition,
+          profile.timeNanos,
+          t.durationNanos,
+          group.id,
+          start,
+          p.ids,
+          annotations,
+        ),
+      );
     }
     return out;
   }
@@ -148,25 +271,54 @@ export class Head implements ProfileSource {
   /** Adds a row that was several; nothing when all of them were there, or the row itself was. */
   appendAggregate(row: AggregatedRow): NewRow | undefined {
     if (row.samples.length === 0) return undefined;
-    const [first] = row.ids.values(), merged = row.ids.size > 1, id = merged ? aggregateId(this.hasher, [...row.ids.values()]) : first!;
+    const [first] = row.ids.values(),
+      merged = row.ids.size > 1,
+      id = merged ? aggregateId(this.hasher, [...row.ids.values()]) : first!;
     if (merged && !this.addId(row.series, id)) return undefined;
-    const { stacks, values, spans, traces } = sumSamples(row.samples), start = this.stacktraceId.length;
+    const { stacks, values, spans, traces } = sumSamples(row.samples),
+      start = this.stacktraceId.length;
     this.stacktraceId.append(stacks);
     this.value.append(values);
-    const spanStart = spans ? this.spans.length / 2 : -1, traceStart = traces ? this.traces.length / 4 : -1;
+    const spanStart = spans ? this.spans.length / 2 : -1,
+      traceStart = traces ? this.traces.length / 4 : -1;
     if (spans) this.spans.append(spans);
     if (traces) this.traces.append(traces);
-    const added = this.addRow(row.series, row.partition, row.timeNanos, row.durationNanos, id, start, this.stacktraceId.length, spanStart, traceStart, this.annotations.intern(row.annotations));
-    return { series: row.series, partition: row.partition, timeNanos: row.timeNanos, durationNanos: row.durationNanos, id, row: added };
+    const added = this.addRow(
+      row.series,
+      row.partition,
+      row.timeNanos,
+      row.durationNanos,
+      id,
+      start,
+      this.stacktraceId.length,
+      spanStart,
+      traceStart,
+      this.annotations.intern(row.annotations),
+    );
+    return {
+      series: row.series,
+      partition: row.partition,
+      timeNanos: row.timeNanos,
+      durationNanos: row.durationNanos,
+      id,
+      row: added,
+    };
   }
 
   /** A copy of the samples at the end of the columns. */
   private samplesFrom(start: number): RowSamples {
     const end = this.stacktraceId.length;
     return {
-      stacks: this.stacktraceId.data.slice(start, end), values: this.value.data.slice(start, end),
-      spans: this.pendingSpans < 0 ? undefined : this.spans.data.slice(this.pendingSpans, this.pendingSpans + (end - start) * 2),
-      traces: this.pendingTraces < 0 ? undefined : this.traces.data.slice(this.pendingTraces, this.pendingTraces + (end - start) * 4),
+      stacks: this.stacktraceId.data.slice(start, end),
+      values: this.value.data.slice(start, end),
+      spans:
+        this.pendingSpans < 0
+          ? undefined
+          : this.spans.data.slice(this.pendingSpans, this.pendingSpans + (end - start) * 2),
+      traces:
+        this.pendingTraces < 0
+          ? undefined
+          : this.traces.data.slice(this.pendingTraces, this.pendingTraces + (end - start) * 4),
     };
   }
 
@@ -182,9 +334,17 @@ export class Head implements ProfileSource {
   private pendingFrom = 0;
 
   /** Puts the samples of sample type `k` behind the columns: ascending by stack, equal ones summed, values above 0. */
-  private gather(nodes: Uint32Array, order: Uint32Array, samples: Uint32Array, p: ProcessedProfile, k: number): void {
+  private gather(
+    nodes: Uint32Array,
+    order: Uint32Array,
+    samples: Uint32Array,
+    p: ProcessedProfile,
+    k: number,
+  ): void {
     const t = p.profile.tables;
-    const first = t.sampleValues.data, values = t.value.data, words = t.value.words;
+    const first = t.sampleValues.data,
+      values = t.value.data,
+      words = t.value.words;
     const { spans, traces } = p.ids;
     const n = order.length;
     const { stacktraceId, value } = this;
@@ -193,35 +353,78 @@ export class Head implements ProfileSource {
     this.pendingFrom = stacktraceId.length;
     this.pendingSpans = spans ? this.spans.length : -1;
     this.pendingTraces = traces ? this.traces.length : -1;
-    const ids = stacktraceId.data, out = value.data;
+    const ids = stacktraceId.data,
+      out = value.data;
     let at = stacktraceId.length;
     let previous = -1;
     for (let i = 0; i < n; i++) {
-      const g = order[i]!, s = samples[g]!;
+      const g = order[i]!,
+        s = samples[g]!;
       const v = first[s]! + k;
       if ((words[2 * v]! | words[2 * v + 1]!) === 0) continue;
-      if (previous >= 0 && nodes[previous] === nodes[g] && sameIds(spans, traces, samples[previous]!, s)) { out[at - 1]! += values[v]!; continue; }
+      if (previous >= 0 && nodes[previous] === nodes[g] && sameIds(spans, traces, samples[previous]!, s)) {
+        out[at - 1]! += values[v]!;
+        continue;
+      }
       ids[at] = nodes[g]!;
       out[at] = values[v]!;
       at++;
       previous = g;
-      if (spans) { this.spans.push(spans[2 * s]!); this.spans.push(spans[2 * s + 1]!); }
-      if (traces) { const w = new DataView(traces.buffer, s * 16, 16); for (let b = 0; b < 16; b += 4) this.traces.push(w.getUint32(b, true)); }
+      if (spans) {
+        this.spans.push(spans[2 * s]!);
+        this.spans.push(spans[2 * s + 1]!);
+      }
+      if (traces) {
+        const w = new DataView(traces.buffer, s * 16, 16);
+        for (let b = 0; b < 16; b += 4) this.traces.push(w.getUint32(b, true));
+      }
     }
     stacktraceId.length = value.length = at;
   }
 
-  private pushRow(series: number, partition: number, timeNanos: bigint, durationNanos: bigint, id: Uint8Array, start: number, ids: SampleIds, annotations: number): NewRow {
+  private pushRow(
+    series: number,
+    partition: number,
+    timeNanos: bigint,
+    durationNanos: bigint,
+    id: Uint8Array,
+    start: number,
+    ids: SampleIds,
+    annotations: number,
+  ): NewRow {
     const end = this.stacktraceId.length;
-    let spanStart = -1, traceStart = -1;
+    let spanStart = -1,
+      traceStart = -1;
     if (ids.spans) spanStart = this.pendingSpans / 2;
     if (ids.traces) traceStart = this.pendingTraces / 4;
-    const row = this.addRow(series, partition, timeNanos, durationNanos, id, start, end, spanStart, traceStart, annotations);
+    const row = this.addRow(
+      series,
+      partition,
+      timeNanos,
+      durationNanos,
+      id,
+      start,
+      end,
+      spanStart,
+      traceStart,
+      annotations,
+    );
     return { series, partition, timeNanos, durationNanos, id, row };
   }
 
   /** Registers a row whose samples are already in the columns. */
-  addRow(series: number, partition: number, timeNanos: bigint, durationNanos: bigint, id: Uint8Array, start: number, end: number, spanStart: number, traceStart: number, annotations: number): number {
+  addRow(
+    series: number,
+    partition: number,
+    timeNanos: bigint,
+    durationNanos: bigint,
+    id: Uint8Array,
+    start: number,
+    end: number,
+    spanStart: number,
+    traceStart: number,
+    annotations: number,
+  ): number {
     const sum = TOTAL;
     sum[0] = 0n;
     const { data } = this.value;
@@ -236,7 +439,8 @@ export class Head implements ProfileSource {
     this.rowSpanStart.push(spanStart);
     this.rowTraceStart.push(traceStart);
     this.rowAnnotations.push(annotations);
-    for (let b = 0; b < 16; b += 4) this.rowId.push((id[b]! | (id[b + 1]! << 8) | (id[b + 2]! << 16) | (id[b + 3]! << 24)) >>> 0);
+    for (let b = 0; b < 16; b += 4)
+      this.rowId.push((id[b]! | (id[b + 1]! << 8) | (id[b + 2]! << 16) | (id[b + 3]! << 24)) >>> 0);
     const s = this.series[series]!;
     if (s.rows.length === 0 || timeNanos < s.minTimeNanos) s.minTimeNanos = timeNanos;
     if (s.rows.length === 0 || timeNanos > s.maxTimeNanos) s.maxTimeNanos = timeNanos;
@@ -253,7 +457,9 @@ export class Head implements ProfileSource {
 
   /** Order of samples by stack, then span and trace, so that equal ones are neighbours. */
   private order(nodes: Uint32Array, samples: Uint32Array, ids: SampleIds): Uint32Array {
-    return ids.spans || ids.traces ? sortedOrderBy(nodes, (a, b) => compareIds(ids, samples[a]!, samples[b]!)) : sortedOrder(nodes);
+    return ids.spans || ids.traces
+      ? sortedOrderBy(nodes, (a, b) => compareIds(ids, samples[a]!, samples[b]!))
+      : sortedOrder(nodes);
   }
 
   // ---- ProfileSource
@@ -267,17 +473,24 @@ export class Head implements ProfileSource {
     const out = new Uint32Array(n);
     const time = this.rowTime.data;
     let at = 0;
-    for (let i = 0; i < n; i++) { const r = rows[i]!; if (time[r]! >= startNanos && time[r]! <= endNanos) out[at++] = r; }
+    for (let i = 0; i < n; i++) {
+      const r = rows[i]!;
+      if (time[r]! >= startNanos && time[r]! <= endNanos) out[at++] = r;
+    }
     return out.subarray(0, at);
   }
 
   /** A head is in memory as a whole. */
   readonly batchRows = Infinity;
   readonly coarse = [];
-  release(): void { /* nothing was loaded */ }
+  release(): void {
+    /* nothing was loaded */
+  }
 
   private readonly table = new HeadTable(this);
-  load(): Promise<RowTable> { return Promise.resolve(this.table); }
+  load(): Promise<RowTable> {
+    return Promise.resolve(this.table);
+  }
 
   symbols(partition: number): Promise<{ tables: SymbolTables; flame: FlameIndex }> {
     const p = this.partitions[partition]!;
@@ -290,26 +503,62 @@ export class Head implements ProfileSource {
 /** The columns as they are when they are looked at: profiles come between a question's steps, and columns that grow are other arrays. */
 class HeadTable implements RowTable {
   private readonly head: Head;
-  constructor(head: Head) { this.head = head; }
-  get timeNanos(): BigInt64Array { return this.head.rowTime.data; }
-  get totalValue(): BigInt64Array { return this.head.rowTotal.data; }
-  get partition(): Uint32Array { return this.head.rowPartition.data; }
-  get sampleStart(): Uint32Array { return this.head.rowSampleStart.data; }
-  get sampleEnd(): Uint32Array { return this.head.rowSampleEnd.data; }
-  get stacktraceId(): Uint32Array { return this.head.stacktraceId.data; }
-  get value(): BigInt64Array { return this.head.value.data; }
-  get spanStart(): Int32Array { return this.head.rowSpanStart.data; }
-  get spans(): Uint32Array { return this.head.spans.data; }
-  get traceStart(): Int32Array { return this.head.rowTraceStart.data; }
-  get traces(): Uint32Array { return this.head.traces.data; }
-  get annotation(): Uint32Array { return this.head.rowAnnotations.data; }
-  get annotations(): AnnotationSets { return this.head.annotations; }
-  get id(): Uint8Array { const { rowId } = this.head; return new Uint8Array(rowId.data.buffer, 0, rowId.length * 4); }
+  constructor(head: Head) {
+    this.head = head;
+  }
+  get timeNanos(): BigInt64Array {
+    return this.head.rowTime.data;
+  }
+  get totalValue(): BigInt64Array {
+    return this.head.rowTotal.data;
+  }
+  get partition(): Uint32Array {
+    return this.head.rowPartition.data;
+  }
+  get sampleStart(): Uint32Array {
+    return this.head.rowSampleStart.data;
+  }
+  get sampleEnd(): Uint32Array {
+    return this.head.rowSampleEnd.data;
+  }
+  get stacktraceId(): Uint32Array {
+    return this.head.stacktraceId.data;
+  }
+  get value(): BigInt64Array {
+    return this.head.value.data;
+  }
+  get spanStart(): Int32Array {
+    return this.head.rowSpanStart.data;
+  }
+  get spans(): Uint32Array {
+    return this.head.spans.data;
+  }
+  get traceStart(): Int32Array {
+    return this.head.rowTraceStart.data;
+  }
+  get traces(): Uint32Array {
+    return this.head.traces.data;
+  }
+  get annotation(): Uint32Array {
+    return this.head.rowAnnotations.data;
+  }
+  get annotations(): AnnotationSets {
+    return this.head.annotations;
+  }
+  get id(): Uint8Array {
+    const { rowId } = this.head;
+    return new Uint8Array(rowId.data.buffer, 0, rowId.length * 4);
+  }
 }
 
 const TOTAL = new BigInt64Array(1);
 
-function sameIds(spans: Uint32Array | undefined, traces: Uint8Array | undefined, a: number, b: number): boolean {
+function sameIds(
+  spans: Uint32Array | undefined,
+  traces: Uint8Array | undefined,
+  a: number,
+  b: number,
+): boolean {
   if (spans && (spans[2 * a] !== spans[2 * b] || spans[2 * a + 1] !== spans[2 * b + 1])) return false;
   if (traces) for (let i = 0; i < 16; i++) if (traces[a * 16 + i] !== traces[b * 16 + i]) return false;
   return true;
@@ -317,8 +566,15 @@ function sameIds(spans: Uint32Array | undefined, traces: Uint8Array | undefined,
 
 function compareIds(ids: SampleIds, a: number, b: number): number {
   const { spans, traces } = ids;
-  if (spans) { const d = spans[2 * a]! - spans[2 * b]! || spans[2 * a + 1]! - spans[2 * b + 1]!; if (d !== 0) return d; }
-  if (traces) for (let i = 0; i < 16; i++) { const d = traces[a * 16 + i]! - traces[b * 16 + i]!; if (d !== 0) return d; }
+  if (spans) {
+    const d = spans[2 * a]! - spans[2 * b]! || spans[2 * a + 1]! - spans[2 * b + 1]!;
+    if (d !== 0) return d;
+  }
+  if (traces)
+    for (let i = 0; i < 16; i++) {
+      const d = traces[a * 16 + i]! - traces[b * 16 + i]!;
+      if (d !== 0) return d;
+    }
   return 0;
 }
 
@@ -332,8 +588,16 @@ export function partitionKey(p: ProcessedProfile, labels: Labels): string {
   const t = p.profile.tables;
   if (t.mappings > 0 && labelValue(labels, "__otel__") !== "true") {
     const path = stringAt(t, t.mappingFilename.data[0]!).replaceAll("\\", "/").trim();
-    const skip = path === "" || path.startsWith("[") || path.startsWith("linux-vdso") || path.startsWith("/dev/dri/") || path.startsWith("//anon");
-    const base = path.split("/").filter((x) => x !== "" && x !== ".").at(-1);
+    const skip =
+      path === "" ||
+      path.startsWith("[") ||
+      path.startsWith("linux-vdso") ||
+      path.startsWith("/dev/dri/") ||
+      path.startsWith("//anon");
+    const base = path
+      .split("/")
+      .filter((x) => x !== "" && x !== ".")
+      .at(-1);
     if (!skip && base !== undefined) return base;
   }
   return labelValue(labels, LABEL_SERVICE_NAME) || "unknown";

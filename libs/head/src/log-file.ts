@@ -1,4 +1,15 @@
-import { closeSync, existsSync, fdatasync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, unlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fdatasync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { ByteWriter, crc32c } from "@cinderblock/bytes";
 import { Deferred } from "@cinderblock/async";
@@ -11,15 +22,25 @@ const FRAME = 8;
 /** A record above this is taken for a torn length. */
 const MAX_RECORD = 256 << 20;
 
-export function segmentName(n: number): string { return `${String(n).padStart(8, "0")}.log`; }
+export function segmentName(n: number): string {
+  return `${String(n).padStart(8, "0")}.log`;
+}
 
 export function listSegments(dir: string): number[] {
-  return readdirSync(dir).map((f) => /^(\d{8})\.log$/.exec(f)?.[1]).filter((n): n is string => n !== undefined).map(Number).sort((a, b) => a - b);
+  return readdirSync(dir)
+    .map((f) => /^(\d{8})\.log$/.exec(f)?.[1])
+    .filter((n): n is string => n !== undefined)
+    .map(Number)
+    .sort((a, b) => a - b);
 }
 
 export function syncDirectory(dir: string): void {
   const fd = openSync(dir, "r");
-  try { fsyncSync(fd); } finally { closeSync(fd); }
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Makes a folder and those above it, each entry synced into its parent: a folder that a power cut forgets takes its files along. */
@@ -64,14 +85,20 @@ export class LogWriter {
   }
 
   private roll(segment: number): void {
-    if (this.fd >= 0) { if (this.options.sync) fsyncSync(this.fd); closeSync(this.fd); }
+    if (this.fd >= 0) {
+      if (this.options.sync) fsyncSync(this.fd);
+      closeSync(this.fd);
+    }
     this.segment = segment;
     this.fd = openSync(join(this.dir, segmentName(segment)), "w");
     const head = new ByteWriter(HEADER);
     head.u32be(MAGIC);
     head.u32be(VERSION);
     writeSync(this.fd, head.finish());
-    if (this.options.sync) { fsyncSync(this.fd); syncDirectory(this.dir); }
+    if (this.options.sync) {
+      fsyncSync(this.fd);
+      syncDirectory(this.dir);
+    }
     this.size = HEADER;
   }
 
@@ -109,22 +136,34 @@ export class LogWriter {
     this.syncing = true;
     try {
       const bytes = this.pending.finish();
-      for (let at = 0; at < bytes.length;) at += writeSync(this.fd, bytes, at, bytes.length - at);
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.fd, bytes, at, bytes.length - at);
       this.size += bytes.length;
       this.pending.reset();
-    } catch (err) { this.fail(err as Error, waiters); return; }
+    } catch (err) {
+      this.fail(err as Error, waiters);
+      return;
+    }
     const done = (err: NodeJS.ErrnoException | null): void => {
-      if (err) { this.fail(err, waiters); return; }
+      if (err) {
+        this.fail(err, waiters);
+        return;
+      }
       this.syncs++;
       this.syncing = false;
       // A new segment only when nothing is queued for the old one.
       if (this.size >= this.options.segmentBytes && this.pending.length === 0) {
-        try { this.roll(this.segment + 1); } catch (e) { this.fail(e as Error, waiters); return; }
+        try {
+          this.roll(this.segment + 1);
+        } catch (e) {
+          this.fail(e as Error, waiters);
+          return;
+        }
       }
       for (const w of waiters) w.resolve();
       if (this.waiters.length > 0) this.schedule();
     };
-    if (this.options.sync) fdatasync(this.fd, done); else setImmediate(done, null);
+    if (this.options.sync) fdatasync(this.fd, done);
+    else setImmediate(done, null);
   }
 
   private fail(err: Error, waiters: Deferred<void>[]): void {
@@ -139,11 +178,17 @@ export class LogWriter {
     if (!this.syncing && this.pending.length === 0 && this.size > minBytes) this.roll(this.segment + 1);
   }
 
-  get unsynced(): number { return this.pending.length; }
-  get segmentSize(): number { return this.size; }
+  get unsynced(): number {
+    return this.pending.length;
+  }
+  get segmentSize(): number {
+    return this.size;
+  }
 
   /** Deletes a segment that nothing needs any more. */
-  remove(segment: number): void { unlinkSync(join(this.dir, segmentName(segment))); }
+  remove(segment: number): void {
+    unlinkSync(join(this.dir, segmentName(segment)));
+  }
 
   async close(): Promise<void> {
     if (this.fd < 0) return;
@@ -153,10 +198,19 @@ export class LogWriter {
   }
 }
 
-export interface ReadReport { records: number; tornBytes: number; damaged: { segment: number; offset: number; bytes: number }[] }
+export interface ReadReport {
+  records: number;
+  tornBytes: number;
+  damaged: { segment: number; offset: number; bytes: number }[];
+}
 
 /** Reads a segment: every intact record goes to `on`; a torn tail ends it, a damaged record inside is reported and skipped. */
-export function readSegment(dir: string, segment: number, report: ReadReport, on: (payload: Uint8Array) => void): void {
+export function readSegment(
+  dir: string,
+  segment: number,
+  report: ReadReport,
+  on: (payload: Uint8Array) => void,
+): void {
   const bytes = readFileSync(join(dir, segmentName(segment)));
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < HEADER || view.getUint32(0) !== MAGIC || view.getUint32(4) !== VERSION) {
@@ -173,13 +227,23 @@ export function readSegment(dir: string, segment: number, report: ReadReport, on
   let at = HEADER;
   while (at < bytes.length) {
     const size = intact(at);
-    if (size >= 0) { report.records++; on(bytes.subarray(at + FRAME, at + FRAME + size)); at += FRAME + size; continue; }
+    if (size >= 0) {
+      report.records++;
+      on(bytes.subarray(at + FRAME, at + FRAME + size));
+      at += FRAME + size;
+      continue;
+    }
     // Damaged: go on where its length says, else where the next intact record begins.
     const claimed = at + FRAME <= bytes.length ? view.getUint32(at) : 0;
     let next = -1;
-    if (claimed > 0 && claimed <= MAX_RECORD && intact(at + FRAME + claimed) >= 0) next = at + FRAME + claimed;
-    for (let p = at + 1; next < 0 && p + FRAME < bytes.length && p < at + (4 << 20); p++) if (intact(p) >= 0) next = p;
-    if (next < 0) { report.tornBytes += bytes.length - at; return; }
+    if (claimed > 0 && claimed <= MAX_RECORD && intact(at + FRAME + claimed) >= 0)
+      next = at + FRAME + claimed;
+    for (let p = at + 1; next < 0 && p + FRAME < bytes.length && p < at + (4 << 20); p++)
+      if (intact(p) >= 0) next = p;
+    if (next < 0) {
+      report.tornBytes += bytes.length - at;
+      return;
+    }
     report.damaged.push({ segment, offset: at, bytes: next - at });
     at = next;
   }

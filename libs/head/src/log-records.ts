@@ -8,9 +8,17 @@ import type { Head, NewRow } from "./head.ts";
 export const RecordType = { head: 1, append: 2, baseline: 3, done: 4, forgotten: 5 } as const;
 
 /** How much of a partition's symbols the log has seen. */
-export interface Logged { strings: number; functions: number; mappings: number; locations: number; stacks: number }
+export interface Logged {
+  strings: number;
+  functions: number;
+  mappings: number;
+  locations: number;
+  stacks: number;
+}
 
-export function newLogged(): Logged { return { strings: 1, functions: 0, mappings: 0, locations: 0, stacks: 1 }; }
+export function newLogged(): Logged {
+  return { strings: 1, functions: 0, mappings: 0, locations: 0, stacks: 1 };
+}
 
 export function encodeHeadRecord(headNo: number, head: Head, out: ByteWriter): void {
   out.u8(RecordType.head);
@@ -20,10 +28,21 @@ export function encodeHeadRecord(headNo: number, head: Head, out: ByteWriter): v
   out.u64le(head.windowEnd);
 }
 
-export function encodeDoneRecord(ulid: string, out: ByteWriter): void { out.u8(RecordType.done); out.str(ulid); }
+export function encodeDoneRecord(ulid: string, out: ByteWriter): void {
+  out.u8(RecordType.done);
+  out.str(ulid);
+}
 
 /** New symbols of the partition since `logged`, new series since `loggedSeries`, and the rows. Advances `logged`. */
-export function encodeAppendRecord(headNo: number, head: Head, partition: number, logged: Logged, loggedSeries: number, rows: readonly NewRow[], out: ByteWriter): void {
+export function encodeAppendRecord(
+  headNo: number,
+  head: Head,
+  partition: number,
+  logged: Logged,
+  loggedSeries: number,
+  rows: readonly NewRow[],
+  out: ByteWriter,
+): void {
   const { id, symbols: s } = head.partitions[partition]!;
   out.u8(RecordType.append);
   out.uvarint(headNo);
@@ -31,7 +50,10 @@ export function encodeAppendRecord(headNo: number, head: Head, partition: number
   out.u64le(id);
   const offset = s.strings.offset.data;
   range(out, logged.strings, s.strings.length);
-  for (let i = logged.strings; i < s.strings.length; i++) { out.uvarint(offset[i + 1]! - offset[i]!); out.bytes(s.strings.bytes.data.subarray(offset[i]!, offset[i + 1]!)); }
+  for (let i = logged.strings; i < s.strings.length; i++) {
+    out.uvarint(offset[i + 1]! - offset[i]!);
+    out.bytes(s.strings.bytes.data.subarray(offset[i]!, offset[i + 1]!));
+  }
   range(out, logged.functions, s.functions.length);
   words(out, s.functions.words.data, logged.functions * FUNCTION_WORDS, s.functions.length * FUNCTION_WORDS);
   range(out, logged.mappings, s.mappings.length);
@@ -39,13 +61,17 @@ export function encodeAppendRecord(headNo: number, head: Head, partition: number
   range(out, logged.locations, s.locations.length);
   const locationOffset = s.locations.offset.data;
   for (let i = logged.locations; i < s.locations.length; i++) {
-    const from = locationOffset[i]!, to = locationOffset[i + 1]!;
+    const from = locationOffset[i]!,
+      to = locationOffset[i + 1]!;
     out.uvarint(to - from);
     words(out, s.locations.words.data, from, to);
   }
   range(out, logged.stacks, s.stackParent.length);
   out.reserve((s.stackParent.length - logged.stacks) * 10);
-  for (let i = logged.stacks; i < s.stackParent.length; i++) { out.uvarint(i - s.stackParent.data[i]!); out.uvarint(s.stackLocation.data[i]!); }
+  for (let i = logged.stacks; i < s.stackParent.length; i++) {
+    out.uvarint(i - s.stackParent.data[i]!);
+    out.uvarint(s.stackLocation.data[i]!);
+  }
   logged.strings = s.strings.length;
   logged.functions = s.functions.length;
   logged.mappings = s.mappings.length;
@@ -61,17 +87,24 @@ export function encodeAppendRecord(headNo: number, head: Head, partition: number
     out.u64le(r.timeNanos);
     out.varint64(r.durationNanos);
     out.bytes(r.id);
-    const start = r.row < 0 ? 0 : head.rowSampleStart.data[r.row]!, end = r.row < 0 ? 0 : head.rowSampleEnd.data[r.row]!;
-    const spanStart = r.row < 0 ? -1 : head.rowSpanStart.data[r.row]!, traceStart = r.row < 0 ? -1 : head.rowTraceStart.data[r.row]!;
+    const start = r.row < 0 ? 0 : head.rowSampleStart.data[r.row]!,
+      end = r.row < 0 ? 0 : head.rowSampleEnd.data[r.row]!;
+    const spanStart = r.row < 0 ? -1 : head.rowSpanStart.data[r.row]!,
+      traceStart = r.row < 0 ? -1 : head.rowTraceStart.data[r.row]!;
     out.uvarint(end - start);
     out.u8((spanStart >= 0 ? 1 : 0) | (traceStart >= 0 ? 2 : 0) | (r.row < 0 ? 4 : 0));
     out.reserve((end - start) * 20);
     let previous = 0;
-    const ids = head.stacktraceId.data, w = head.value.words;
-    for (let i = start; i < end; i++) { out.uvarint(ids[i]! - previous); previous = ids[i]!; }
+    const ids = head.stacktraceId.data,
+      w = head.value.words;
+    for (let i = start; i < end; i++) {
+      out.uvarint(ids[i]! - previous);
+      previous = ids[i]!;
+    }
     for (let i = start; i < end; i++) {
       const hi = w[2 * i + 1]!;
-      if (hi >= 0 && hi < 0x200000) out.uvarint(hi * 4294967296 + (w[2 * i]! >>> 0)); else out.uvarint64(head.value.data[i]!);
+      if (hi >= 0 && hi < 0x200000) out.uvarint(hi * 4294967296 + (w[2 * i]! >>> 0));
+      else out.uvarint64(head.value.data[i]!);
     }
     if (spanStart >= 0) words(out, head.spans.data, spanStart * 2, (spanStart + end - start) * 2);
     if (traceStart >= 0) words(out, head.traces.data, traceStart * 4, (traceStart + end - start) * 4);
@@ -81,7 +114,10 @@ export function encodeAppendRecord(headNo: number, head: Head, partition: number
   const list = stored ? head.annotations.at(head.rowAnnotations.data[stored.row]!) : [];
   if (list.length === 0) return;
   out.uvarint(list.length);
-  for (const a of list) { out.str(a.key); out.str(a.value); }
+  for (const a of list) {
+    out.str(a.key);
+    out.str(a.value);
+  }
 }
 
 function readAnnotations(r: ByteReader): Annotations {
@@ -90,7 +126,10 @@ function readAnnotations(r: ByteReader): Annotations {
   return out;
 }
 
-function range(out: ByteWriter, from: number, to: number): void { out.uvarint(from); out.uvarint(to - from); }
+function range(out: ByteWriter, from: number, to: number): void {
+  out.uvarint(from);
+  out.uvarint(to - from);
+}
 
 function words(out: ByteWriter, data: Uint32Array, from: number, to: number): void {
   out.reserve((to - from) * 5);
@@ -99,7 +138,10 @@ function words(out: ByteWriter, data: Uint32Array, from: number, to: number): vo
 
 function labels(out: ByteWriter, l: Labels): void {
   out.uvarint(l.length);
-  for (const x of l) { out.str(x.name); out.str(x.value); }
+  for (const x of l) {
+    out.str(x.name);
+    out.str(x.value);
+  }
 }
 
 function readLabels(r: ByteReader): Labels {
@@ -109,7 +151,11 @@ function readLabels(r: ByteReader): Labels {
   return out;
 }
 
-export function encodeBaselineRecord(tenant: string, updates: readonly BaselineUpdate[], out: ByteWriter): void {
+export function encodeBaselineRecord(
+  tenant: string,
+  updates: readonly BaselineUpdate[],
+  out: ByteWriter,
+): void {
   out.u8(RecordType.baseline);
   out.str(tenant);
   out.uvarint(updates.length);
@@ -118,19 +164,40 @@ export function encodeBaselineRecord(tenant: string, updates: readonly BaselineU
     out.u64le(u.timeNanos);
     out.u8(u.reset ? 1 : 0);
     out.uvarint(u.lo.length);
-    for (let i = 0; i < u.lo.length; i++) { out.u32le(u.lo[i]!); out.u32le(u.hi[i]!); out.uvarint64(u.value[i]!); }
+    for (let i = 0; i < u.lo.length; i++) {
+      out.u32le(u.lo[i]!);
+      out.u32le(u.hi[i]!);
+      out.uvarint64(u.value[i]!);
+    }
   }
 }
 
-export function decodeBaselineRecord(r: ByteReader, keyOf: (l: Labels) => string): { tenant: string; updates: BaselineUpdate[] } {
+export function decodeBaselineRecord(
+  r: ByteReader,
+  keyOf: (l: Labels) => string,
+): { tenant: string; updates: BaselineUpdate[] } {
   const tenant = r.str();
   const updates: BaselineUpdate[] = [];
   for (let k = r.uvarint(); k > 0; k--) {
     const l = readLabels(r);
-    const timeNanos = r.i64le(), reset = r.u8() === 1, n = r.uvarint();
+    const timeNanos = r.i64le(),
+      reset = r.u8() === 1,
+      n = r.uvarint();
     if (n > r.left) r.need(n);
-    const u: BaselineUpdate = { key: keyOf(l), labels: l, timeNanos, reset, lo: new Uint32Array(n), hi: new Uint32Array(n), value: new BigInt64Array(n) };
-    for (let i = 0; i < n; i++) { u.lo[i] = r.u32le(); u.hi[i] = r.u32le(); u.value[i] = r.uvarint64(); }
+    const u: BaselineUpdate = {
+      key: keyOf(l),
+      labels: l,
+      timeNanos,
+      reset,
+      lo: new Uint32Array(n),
+      hi: new Uint32Array(n),
+      value: new BigInt64Array(n),
+    };
+    for (let i = 0; i < n; i++) {
+      u.lo[i] = r.u32le();
+      u.hi[i] = r.u32le();
+      u.value[i] = r.uvarint64();
+    }
     updates.push(u);
   }
   return { tenant, updates };
@@ -144,7 +211,8 @@ export function encodeForgottenRecord(tenant: string, series: readonly Labels[],
 }
 
 export function decodeForgottenRecord(r: ByteReader): { tenant: string; series: Labels[] } {
-  const tenant = r.str(), series: Labels[] = [];
+  const tenant = r.str(),
+    series: Labels[] = [];
   for (let k = r.uvarint(); k > 0; k--) series.push(readLabels(r));
   return { tenant, series };
 }
@@ -162,42 +230,71 @@ export function applyAppendRecord(r: ByteReader, head: Head, lostBytes: number):
   const partition = head.partitionIndex(id);
   const s = head.partitions[partition]!.symbols;
   const fill = new Placeholders(s, r, lostBytes);
-  const known = (ref: number, rows: number, what: string): void => { if (ref >= rows) throw new ShortRead(r.pos, `expected a ${what} below ${rows}, found ${ref}`); };
+  const known = (ref: number, rows: number, what: string): void => {
+    if (ref >= rows) throw new ShortRead(r.pos, `expected a ${what} below ${rows}, found ${ref}`);
+  };
   let lost = partitionNo === partition ? 0 : 1;
 
-  let from = r.uvarint(), n = r.uvarint();
+  let from = r.uvarint(),
+    n = r.uvarint();
   lost += fill.strings(from);
-  for (let i = 0; i < n; i++) { const size = r.uvarint(); const at = r.need(size); if (from + i >= s.strings.length) s.strings.intern(r.bytes, at, at + size); }
+  for (let i = 0; i < n; i++) {
+    const size = r.uvarint();
+    const at = r.need(size);
+    if (from + i >= s.strings.length) s.strings.intern(r.bytes, at, at + size);
+  }
   const tuple = new Uint32Array(16);
-  from = r.uvarint(); n = r.uvarint();
+  from = r.uvarint();
+  n = r.uvarint();
   lost += fill.functions(from);
-  for (let i = 0; i < n; i++) { for (let k = 0; k < FUNCTION_WORDS; k++) { tuple[k] = r.uvarint(); if (k < 3) known(tuple[k]!, s.strings.length, "string"); } if (from + i >= s.functions.length) s.functions.intern(tuple, FUNCTION_WORDS); }
-  from = r.uvarint(); n = r.uvarint();
+  for (let i = 0; i < n; i++) {
+    for (let k = 0; k < FUNCTION_WORDS; k++) {
+      tuple[k] = r.uvarint();
+      if (k < 3) known(tuple[k]!, s.strings.length, "string");
+    }
+    if (from + i >= s.functions.length) s.functions.intern(tuple, FUNCTION_WORDS);
+  }
+  from = r.uvarint();
+  n = r.uvarint();
   lost += fill.mappings(from);
-  for (let i = 0; i < n; i++) { for (let k = 0; k < MAPPING_WORDS; k++) { tuple[k] = r.uvarint(); if (k === 6 || k === 7) known(tuple[k]!, s.strings.length, "string"); } if (from + i >= s.mappings.length) s.mappings.intern(tuple, MAPPING_WORDS); }
-  from = r.uvarint(); n = r.uvarint();
+  for (let i = 0; i < n; i++) {
+    for (let k = 0; k < MAPPING_WORDS; k++) {
+      tuple[k] = r.uvarint();
+      if (k === 6 || k === 7) known(tuple[k]!, s.strings.length, "string");
+    }
+    if (from + i >= s.mappings.length) s.mappings.intern(tuple, MAPPING_WORDS);
+  }
+  from = r.uvarint();
+  n = r.uvarint();
   lost += fill.locations(from);
   for (let i = 0; i < n; i++) {
     const size = r.uvarint();
     if (size > r.left) r.need(size);
-    if (size < LOCATION_HEAD || (size - LOCATION_HEAD) % 2 !== 0) throw new ShortRead(r.pos, `expected a location of ${LOCATION_HEAD} words and pairs, found ${size} words`);
+    if (size < LOCATION_HEAD || (size - LOCATION_HEAD) % 2 !== 0)
+      throw new ShortRead(
+        r.pos,
+        `expected a location of ${LOCATION_HEAD} words and pairs, found ${size} words`,
+      );
     const own = size > 16 ? new Uint32Array(size) : tuple;
     for (let k = 0; k < size; k++) own[k] = r.uvarint();
     known(own[0]!, Math.max(1, s.mappings.length), "mapping");
     for (let k = LOCATION_HEAD; k < size; k += 2) known(own[k]!, s.functions.length, "function");
     if (from + i >= s.locations.length) s.locations.intern(own, size);
   }
-  from = r.uvarint(); n = r.uvarint();
+  from = r.uvarint();
+  n = r.uvarint();
   lost += fill.stacks(from);
   for (let i = 0; i < n; i++) {
-    const parent = from + i - r.uvarint(), location = r.uvarint();
+    const parent = from + i - r.uvarint(),
+      location = r.uvarint();
     if (parent < 0) throw new ShortRead(r.pos, `expected a parent of stack ${from + i}, found ${parent}`);
     known(parent, s.stackParent.length, "stack");
     known(location, s.locations.length, "location");
     if (from + i >= s.stackParent.length) s.stackChild(parent, location);
   }
 
-  from = r.uvarint(); n = r.uvarint();
+  from = r.uvarint();
+  n = r.uvarint();
   const seriesMap = new Map<number, number>();
   for (let i = 0; i < n; i++) seriesMap.set(from + i, head.seriesIndex(readLabels(r)));
 
@@ -205,23 +302,51 @@ export function applyAppendRecord(r: ByteReader, head: Head, lostBytes: number):
   for (let rows = r.uvarint(); rows > 0; rows--) {
     const logged = r.uvarint();
     const series = seriesMap.get(logged) ?? logged;
-    const timeNanos = r.i64le(), durationNanos = r.varint64(), rowId = r.take(16).slice(), count = r.uvarint(), flags = r.u8();
+    const timeNanos = r.i64le(),
+      durationNanos = r.varint64(),
+      rowId = r.take(16).slice(),
+      count = r.uvarint(),
+      flags = r.u8();
     if (count > r.left) r.need(count);
     const hasSeries = series < head.series.length;
     const start = head.stacktraceId.length;
     head.stacktraceId.reserve(count);
     head.value.reserve(count);
     let previous = 0;
-    for (let i = 0; i < count; i++) { previous += r.uvarint(); head.stacktraceId.data[start + i] = previous < s.stackParent.length ? previous : 0; }
+    for (let i = 0; i < count; i++) {
+      previous += r.uvarint();
+      head.stacktraceId.data[start + i] = previous < s.stackParent.length ? previous : 0;
+    }
     for (let i = 0; i < count; i++) head.value.data[start + i] = r.uvarint64();
-    let spanStart = -1, traceStart = -1;
-    if (flags & 1) { spanStart = head.spans.length / 2; for (let i = 0; i < count * 2; i++) head.spans.push(r.uvarint()); }
-    if (flags & 2) { traceStart = head.traces.length / 4; for (let i = 0; i < count * 4; i++) head.traces.push(r.uvarint()); }
-    if (!hasSeries) { lost++; continue; }
+    let spanStart = -1,
+      traceStart = -1;
+    if (flags & 1) {
+      spanStart = head.spans.length / 2;
+      for (let i = 0; i < count * 2; i++) head.spans.push(r.uvarint());
+    }
+    if (flags & 2) {
+      traceStart = head.traces.length / 4;
+      for (let i = 0; i < count * 4; i++) head.traces.push(r.uvarint());
+    }
+    if (!hasSeries) {
+      lost++;
+      continue;
+    }
     head.addId(series, rowId);
     if (flags & 4) continue;
     head.stacktraceId.length = head.value.length = start + count;
-    head.addRow(series, partition, timeNanos, durationNanos, rowId, start, start + count, spanStart, traceStart, 0);
+    head.addRow(
+      series,
+      partition,
+      timeNanos,
+      durationNanos,
+      rowId,
+      start,
+      start + count,
+      spanStart,
+      traceStart,
+      0,
+    );
   }
   const annotations = head.annotations.intern(readAnnotations(r));
   if (annotations > 0) head.rowAnnotations.data.fill(annotations, firstRow, head.rowCount);
@@ -234,11 +359,16 @@ class Placeholders {
   private readonly tuple = new Uint32Array(16);
   private readonly r: ByteReader;
   private readonly most: number;
-  constructor(s: SymbolPartition, r: ByteReader, most: number) { this.s = s; this.r = r; this.most = most; }
+  constructor(s: SymbolPartition, r: ByteReader, most: number) {
+    this.s = s;
+    this.r = r;
+    this.most = most;
+  }
 
   private fill(table: { readonly length: number }, to: number, add: (at: number) => void): number {
     const missing = to - table.length;
-    if (missing > this.most) throw new ShortRead(this.r.pos, `expected at most ${this.most} lost symbols, found ${missing}`);
+    if (missing > this.most)
+      throw new ShortRead(this.r.pos, `expected at most ${this.most} lost symbols, found ${missing}`);
     for (let i = 0; i < missing; i++) {
       const at = table.length;
       add(at);
@@ -249,19 +379,28 @@ class Placeholders {
 
   strings(to: number): number {
     const { strings } = this.s;
-    return this.fill(strings, to, (at) => { const b = Buffer.from(`lost symbol ${at}`); strings.intern(b, 0, b.length); });
+    return this.fill(strings, to, (at) => {
+      const b = Buffer.from(`lost symbol ${at}`);
+      strings.intern(b, 0, b.length);
+    });
   }
   functions(to: number): number {
     const { functions } = this.s;
-    return this.fill(functions, to, (at) => { functions.intern(this.unique(FUNCTION_WORDS, 3, at), FUNCTION_WORDS); });
+    return this.fill(functions, to, (at) => {
+      functions.intern(this.unique(FUNCTION_WORDS, 3, at), FUNCTION_WORDS);
+    });
   }
   mappings(to: number): number {
     const { mappings } = this.s;
-    return this.fill(mappings, to, (at) => { mappings.intern(this.unique(MAPPING_WORDS, 4, at), MAPPING_WORDS); });
+    return this.fill(mappings, to, (at) => {
+      mappings.intern(this.unique(MAPPING_WORDS, 4, at), MAPPING_WORDS);
+    });
   }
   locations(to: number): number {
     const { locations } = this.s;
-    return this.fill(locations, to, (at) => { locations.intern(this.unique(LOCATION_HEAD, 1, at), LOCATION_HEAD); });
+    return this.fill(locations, to, (at) => {
+      locations.intern(this.unique(LOCATION_HEAD, 1, at), LOCATION_HEAD);
+    });
   }
   stacks(to: number): number {
     const { locations, stackParent } = this.s;

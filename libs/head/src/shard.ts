@@ -10,7 +10,19 @@ import { cutHead } from "./cut.ts";
 import { Head, type NewRow, partitionKey } from "./head.ts";
 import { listSegments, LogWriter, makeDirectorySynced, type ReadReport, readSegment } from "./log-file.ts";
 import { RowAggregates } from "./row-aggregates.ts";
-import { applyAppendRecord, decodeBaselineRecord, decodeForgottenRecord, encodeAppendRecord, encodeBaselineRecord, encodeDoneRecord, encodeForgottenRecord, encodeHeadRecord, type Logged, newLogged, RecordType } from "./log-records.ts";
+import {
+  applyAppendRecord,
+  decodeBaselineRecord,
+  decodeForgottenRecord,
+  encodeAppendRecord,
+  encodeBaselineRecord,
+  encodeDoneRecord,
+  encodeForgottenRecord,
+  encodeHeadRecord,
+  type Logged,
+  newLogged,
+  RecordType,
+} from "./log-records.ts";
 
 export interface ShardOptions {
   /** position of this shard; its log lies in `<dataPath>/.cinderblock/log/shard-<n>` */
@@ -31,17 +43,47 @@ export interface ShardOptions {
   now: () => number;
 }
 
-interface OpenHead { head: Head; headNo: number; logged: Logged[]; loggedSeries: number; segments: Set<number>; cutting: Promise<void> | undefined }
+interface OpenHead {
+  head: Head;
+  headNo: number;
+  logged: Logged[];
+  loggedSeries: number;
+  segments: Set<number>;
+  cutting: Promise<void> | undefined;
+}
 
-export interface ReplayReport { segments: number; records: number; bytes: number; rows: number; damaged: ReadReport["damaged"]; tornBytes: number; lostSymbols: number; unfinished: number; seconds: number }
+export interface ReplayReport {
+  segments: number;
+  records: number;
+  bytes: number;
+  rows: number;
+  damaged: ReadReport["damaged"];
+  tornBytes: number;
+  lostSymbols: number;
+  unfinished: number;
+  seconds: number;
+}
 
-export interface ShardStats { heads: number; series: number; rows: number; /** when the oldest head was begun; Infinity without one */ oldestHeadMs: number; headBytes: number; logBytes: number; syncs: number; cuts: number; firstCumulative: number }
+export interface ShardStats {
+  heads: number;
+  series: number;
+  rows: number;
+  /** when the oldest head was begun; Infinity without one */
+  oldestHeadMs: number;
+  headBytes: number;
+  logBytes: number;
+  syncs: number;
+  cuts: number;
+  firstCumulative: number;
+}
 
 /** Symbols of profiles that are only learnt from are dropped when they take so much. */
 const SCRATCH_BYTES = 8 << 20;
 
 /** The folder of a shard's log segments. */
-export function logDirectory(dataPath: string, shard: number): string { return join(dataPath, ".cinderblock", "log", `shard-${shard}`); }
+export function logDirectory(dataPath: string, shard: number): string {
+  return join(dataPath, ".cinderblock", "log", `shard-${shard}`);
+}
 
 /**
  * All heads of one worker thread, their log and their cuts. Whatever is in a head is in the log; a push is durable when
@@ -65,14 +107,28 @@ export class HeadShard implements ProfileSink {
   constructor(hasher: Hasher, options: ShardOptions) {
     this.hasher = hasher;
     this.options = options;
-    this.log = new LogWriter(logDirectory(options.dataPath, options.shard), { segmentBytes: options.segmentBytes, onFailure: options.onFailure, sync: options.sync });
+    this.log = new LogWriter(logDirectory(options.dataPath, options.shard), {
+      segmentBytes: options.segmentBytes,
+      onFailure: options.onFailure,
+      sync: options.sync,
+    });
   }
 
   /** Reads the log of this shard, and of shards that no worker has any more, then opens a new segment. */
   replay(alsoShards: readonly number[], progress: (done: number, total: number) => void): ReplayReport {
     const started = performance.now();
     const { dataPath } = this.options;
-    const report: ReplayReport = { segments: 0, records: 0, bytes: 0, rows: 0, damaged: [], tornBytes: 0, lostSymbols: 0, unfinished: 0, seconds: 0 };
+    const report: ReplayReport = {
+      segments: 0,
+      records: 0,
+      bytes: 0,
+      rows: 0,
+      damaged: [],
+      tornBytes: 0,
+      lostSymbols: 0,
+      unfinished: 0,
+      seconds: 0,
+    };
     const own = logDirectory(dataPath, this.options.shard);
     makeDirectorySynced(own);
     let next = 1;
@@ -90,11 +146,21 @@ export class HeadShard implements ProfileSink {
     return report;
   }
 
-  private replayDirectory(dir: string, segments: number[], own: boolean, report: ReplayReport, progress: (done: number, total: number) => void): void {
+  private replayDirectory(
+    dir: string,
+    segments: number[],
+    own: boolean,
+    report: ReplayReport,
+    progress: (done: number, total: number) => void,
+  ): void {
     const read: ReadReport = { records: 0, tornBytes: 0, damaged: [] };
     const done = new Set<string>();
-    for (const s of segments) readSegment(dir, s, { records: 0, tornBytes: 0, damaged: [] }, (p) => { if (p[0] === RecordType.done) done.add(new ByteReader(p, 1).str()); });
-    const covered = (tenant: string, ulid: string): boolean => done.has(ulid) || existsSync(join(this.options.dataPath, tenant, "local", ulid, "meta.json"));
+    for (const s of segments)
+      readSegment(dir, s, { records: 0, tornBytes: 0, damaged: [] }, (p) => {
+        if (p[0] === RecordType.done) done.add(new ByteReader(p, 1).str());
+      });
+    const covered = (tenant: string, ulid: string): boolean =>
+      done.has(ulid) || existsSync(join(this.options.dataPath, tenant, "local", ulid, "meta.json"));
     const numbers = new Map<number, OpenHead | null>();
     segments.forEach((segment, i) => {
       readSegment(dir, segment, read, (payload) => {
@@ -114,17 +180,36 @@ export class HeadShard implements ProfileSink {
     report.tornBytes += read.tornBytes;
     report.damaged.push(...read.damaged);
     if (own) this.oldSegments = segments;
-    else this.foreign.push({ dir, segments, heads: [...numbers.values()].filter((h): h is OpenHead => h !== null) });
+    else
+      this.foreign.push({
+        dir,
+        segments,
+        heads: [...numbers.values()].filter((h): h is OpenHead => h !== null),
+      });
   }
 
   /** Logs of shards that are no more: removed when their heads are blocks. */
   private readonly foreign: { dir: string; segments: number[]; heads: OpenHead[] }[] = [];
 
-  private replayRecord(r: ByteReader, segment: number, own: boolean, numbers: Map<number, OpenHead | null>, covered: (tenant: string, ulid: string) => boolean, report: ReplayReport, lostBytes: number): void {
+  private replayRecord(
+    r: ByteReader,
+    segment: number,
+    own: boolean,
+    numbers: Map<number, OpenHead | null>,
+    covered: (tenant: string, ulid: string) => boolean,
+    report: ReplayReport,
+    lostBytes: number,
+  ): void {
     const type = r.u8();
     if (type === RecordType.head) {
-      const no = r.uvarint(), tenant = r.str(), ulid = r.str(), windowEnd = r.u64le();
-      if (covered(tenant, ulid)) { numbers.set(no, null); return; }
+      const no = r.uvarint(),
+        tenant = r.str(),
+        ulid = r.str(),
+        windowEnd = r.u64le();
+      if (covered(tenant, ulid)) {
+        numbers.set(no, null);
+        return;
+      }
       const open = this.openHead(new Head(ulid, tenant, windowEnd, this.hasher), own ? no : 0);
       this.nextHead = Math.max(this.nextHead, no + 1);
       numbers.set(no, open);
@@ -153,7 +238,14 @@ export class HeadShard implements ProfileSink {
 
   /** After a replay a head goes on under a new number, with all its symbols counted as logged by the old segments. */
   private openHead(head: Head, headNo: number): OpenHead {
-    const open: OpenHead = { head, headNo, logged: [], loggedSeries: 0, segments: new Set(), cutting: undefined };
+    const open: OpenHead = {
+      head,
+      headNo,
+      logged: [],
+      loggedSeries: 0,
+      segments: new Set(),
+      cutting: undefined,
+    };
     const key = `${head.tenant}\u0000${head.windowEnd}`;
     // Two heads of one window (from two shards' logs): the second is cut soon, writes go to the first.
     if (!this.heads.has(key) && headNo > 0) this.heads.set(key, open);
@@ -171,12 +263,20 @@ export class HeadShard implements ProfileSink {
 
   /** Brings the counters of what is logged up to the head's content: called after a replay. */
   private settle(open: OpenHead): void {
-    open.logged = open.head.partitions.map(({ symbols: s }) => ({ strings: s.strings.length, functions: s.functions.length, mappings: s.mappings.length, locations: s.locations.length, stacks: s.stackParent.length }));
+    open.logged = open.head.partitions.map(({ symbols: s }) => ({
+      strings: s.strings.length,
+      functions: s.functions.length,
+      mappings: s.mappings.length,
+      locations: s.locations.length,
+      stacks: s.stackParent.length,
+    }));
     open.loggedSeries = open.head.series.length;
   }
 
   /** Must be called once after `replay`: heads take writes again. */
-  resume(): void { for (const h of this.byUlid.values()) this.settle(h); }
+  resume(): void {
+    for (const h of this.byUlid.values()) this.settle(h);
+  }
 
   private baselinesOf(tenant: string): Baselines {
     let b = this.baselines.get(tenant);
@@ -191,7 +291,14 @@ export class HeadShard implements ProfileSink {
     const known = this.heads.get(key);
     if (known && !known.head.frozen) return known;
     const head = new Head(newUlid(this.options.now()), tenant, windowEnd, this.hasher);
-    const open: OpenHead = { head, headNo: this.nextHead++, logged: [], loggedSeries: 0, segments: new Set(), cutting: undefined };
+    const open: OpenHead = {
+      head,
+      headNo: this.nextHead++,
+      logged: [],
+      loggedSeries: 0,
+      segments: new Set(),
+      cutting: undefined,
+    };
     this.heads.set(key, open);
     this.byUlid.set(head.ulid, open);
     this.record.reset();
@@ -208,7 +315,12 @@ export class HeadShard implements ProfileSink {
   }
 
   append(tenant: string, p: ProcessedProfile): void {
-    if (this.memory > this.options.headBytes) throw new CinderblockError("limit", `the ingester's heads use ${this.memory} bytes of memory; the limit is ${this.options.headBytes} (-memory.head-bytes)`, { reason: "rate_limited" });
+    if (this.memory > this.options.headBytes)
+      throw new CinderblockError(
+        "limit",
+        `the ingester's heads use ${this.memory} bytes of memory; the limit is ${this.options.headBytes} (-memory.head-bytes)`,
+        { reason: "rate_limited" },
+      );
     const open = this.headFor(tenant, p.profile.timeNanos);
     const { head } = open;
     const baselines = this.baselinesOf(tenant);
@@ -217,7 +329,10 @@ export class HeadShard implements ProfileSink {
       const partition = head.partitionIndex(id);
       const rows = head.append(p, group, partition, baselines, this.aggregatesOf(open));
       this.logRows(open, partition, rows);
-      if (baselines.pending.length > 0) { this.logBaselines(tenant, baselines.pending); baselines.pending = []; }
+      if (baselines.pending.length > 0) {
+        this.logBaselines(tenant, baselines.pending);
+        baselines.pending = [];
+      }
     }
     head.lastWriteMs = this.options.now();
     this.touched++;
@@ -260,7 +375,9 @@ export class HeadShard implements ProfileSink {
     const all = new Map<OpenHead, RowAggregates>();
     this.aggregates = all;
     this.aggregateNanos = windowNanos;
-    try { return run(); } finally {
+    try {
+      return run();
+    } finally {
       this.aggregates = undefined;
       for (const [open, rows] of all) {
         for (const row of rows.all()) {
@@ -277,15 +394,23 @@ export class HeadShard implements ProfileSink {
 
   /** Keeps of a profile nothing but what the next one of its series is compared with: it is stored, or was, by others. */
   learn(tenant: string, p: ProcessedProfile): void {
-    if (!this.scratch || this.scratch.tenant !== tenant || this.scratch.byteLength > SCRATCH_BYTES) this.scratch = new Head(newUlid(this.options.now()), tenant, 0n, this.hasher);
+    if (!this.scratch || this.scratch.tenant !== tenant || this.scratch.byteLength > SCRATCH_BYTES)
+      this.scratch = new Head(newUlid(this.options.now()), tenant, 0n, this.hasher);
     const baselines = this.baselinesOf(tenant);
     for (const group of p.groups) this.scratch.append(p, group, this.scratch.partitionIndex(0n), baselines);
-    if (baselines.pending.length > 0) { this.logBaselines(tenant, baselines.pending); baselines.pending = []; }
+    if (baselines.pending.length > 0) {
+      this.logBaselines(tenant, baselines.pending);
+      baselines.pending = [];
+    }
   }
 
   /** Tenants and services with series that have a baseline. */
   baselineServices(): { tenant: string; service: string }[] {
-    return [...this.baselines].flatMap(([tenant, b]) => [...new Set([...b.series.values()].map((s) => labelValue(s.labels, LABEL_SERVICE_NAME)))].map((service) => ({ tenant, service })));
+    return [...this.baselines].flatMap(([tenant, b]) =>
+      [...new Set([...b.series.values()].map((s) => labelValue(s.labels, LABEL_SERVICE_NAME)))].map(
+        (service) => ({ tenant, service }),
+      ),
+    );
   }
 
   /** Forgets the baselines of services that others may have had meanwhile. How many series that were. */
@@ -298,7 +423,11 @@ export class HeadShard implements ProfileSink {
       b.forget(series.map(([key]) => key));
       n += series.length;
       this.record.reset();
-      encodeForgottenRecord(tenant, series.map(([, s]) => s.labels), this.record);
+      encodeForgottenRecord(
+        tenant,
+        series.map(([, s]) => s.labels),
+        this.record,
+      );
       this.log.append(this.record.finish());
     }
     return n;
@@ -322,18 +451,25 @@ export class HeadShard implements ProfileSink {
     this.touched = this.logged = 0;
   }
 
-  commit(): Promise<void> { return this.log.commit(); }
+  commit(): Promise<void> {
+    return this.log.commit();
+  }
 
   sources(tenant: string): Head[] {
     const out: Head[] = [];
-    for (const h of this.byUlid.values()) if (h.head.tenant === tenant && h.head.rowCount > 0) out.push(h.head);
+    for (const h of this.byUlid.values())
+      if (h.head.tenant === tenant && h.head.rowCount > 0) out.push(h.head);
     return out;
   }
 
   /** Tenants that have a head. */
-  tenants(): string[] { return [...new Set([...this.byUlid.values()].map((h) => h.head.tenant))]; }
+  tenants(): string[] {
+    return [...new Set([...this.byUlid.values()].map((h) => h.head.tenant))];
+  }
 
-  source(ulid: string): Head | undefined { return this.byUlid.get(ulid)?.head; }
+  source(ulid: string): Head | undefined {
+    return this.byUlid.get(ulid)?.head;
+  }
 
   /** Cuts what is due: windows that are over and idle, the largest head when memory or log run short. */
   async maintain(): Promise<void> {
@@ -342,23 +478,36 @@ export class HeadShard implements ProfileSink {
     const due: OpenHead[] = [];
     for (const h of this.byUlid.values()) {
       if (h.cutting) continue;
-      if (h.head.frozen || (Number(h.head.windowEnd / 1_000_000n) < t && t - h.head.lastWriteMs > idleMs)) due.push(h);
+      if (h.head.frozen || (Number(h.head.windowEnd / 1_000_000n) < t && t - h.head.lastWriteMs > idleMs))
+        due.push(h);
     }
     this.measure();
     if (this.memory > headBytes / 2 || this.uncoveredLog() > logBytes) {
-      const largest = [...this.byUlid.values()].filter((h) => !h.cutting && !due.includes(h)).sort((a, b) => b.head.byteLength - a.head.byteLength)[0];
+      const largest = [...this.byUlid.values()]
+        .filter((h) => !h.cutting && !due.includes(h))
+        .sort((a, b) => b.head.byteLength - a.head.byteLength)[0];
       if (largest) due.push(largest);
     }
     for (const h of due) await this.cut(h);
   }
 
-  private uncoveredLog(): number { return this.segmentUse.size * this.options.segmentBytes + this.log.segmentSize - this.options.segmentBytes; }
+  private uncoveredLog(): number {
+    return (
+      this.segmentUse.size * this.options.segmentBytes + this.log.segmentSize - this.options.segmentBytes
+    );
+  }
 
   /** Cuts every head, or those of one tenant; returns when all are blocks. */
-  async flush(tenant?: string): Promise<void> { for (const h of [...this.byUlid.values()]) if (tenant === undefined || h.head.tenant === tenant) await this.cut(h); }
+  async flush(tenant?: string): Promise<void> {
+    for (const h of [...this.byUlid.values()])
+      if (tenant === undefined || h.head.tenant === tenant) await this.cut(h);
+  }
 
   private cut(open: OpenHead): Promise<void> {
-    open.cutting ??= this.doCut(open).catch((err: unknown) => { open.cutting = undefined; throw err; });
+    open.cutting ??= this.doCut(open).catch((err: unknown) => {
+      open.cutting = undefined;
+      throw err;
+    });
     return open.cutting;
   }
 
@@ -372,7 +521,8 @@ export class HeadShard implements ProfileSink {
     this.record.reset();
     encodeDoneRecord(head.ulid, this.record);
     this.log.append(this.record.finish());
-    for (const [tenant, b] of this.baselines) if (b.series.size > 0 && tenant === head.tenant) this.logBaselines(tenant, b.snapshot());
+    for (const [tenant, b] of this.baselines)
+      if (b.series.size > 0 && tenant === head.tenant) this.logBaselines(tenant, b.snapshot());
     await this.log.commit();
     this.cuts++;
     if (meta) this.options.onBlock(head.tenant, meta);
@@ -394,8 +544,14 @@ export class HeadShard implements ProfileSink {
     if (first === undefined) return;
     for (let s = first; s < this.log.segment; s++) {
       if (this.segmentUse.has(s)) break;
-      if (this.otherBaselines(open.head.tenant)) for (const [tenant, b] of this.baselines) if (tenant !== open.head.tenant && b.series.size > 0) this.logBaselines(tenant, b.snapshot());
-      try { this.log.remove(s); } catch (err) { if ((err as NodeJS.ErrnoException).code !== "ENOENT") throw err; }
+      if (this.otherBaselines(open.head.tenant))
+        for (const [tenant, b] of this.baselines)
+          if (tenant !== open.head.tenant && b.series.size > 0) this.logBaselines(tenant, b.snapshot());
+      try {
+        this.log.remove(s);
+      } catch (err) {
+        if ((err as NodeJS.ErrnoException).code !== "ENOENT") throw err;
+      }
       this.firstSegment = s + 1;
       this.oldSegments = this.oldSegments.filter((x) => x !== s);
     }
@@ -407,30 +563,58 @@ export class HeadShard implements ProfileSink {
   }
 
   private firstSegment: number | undefined = 1;
-  private otherBaselines(tenant: string): boolean { for (const [t, b] of this.baselines) if (t !== tenant && b.series.size > 0) return true; return false; }
+  private otherBaselines(tenant: string): boolean {
+    for (const [t, b] of this.baselines) if (t !== tenant && b.series.size > 0) return true;
+    return false;
+  }
   /** replaced by the owner when logs of former shards are to be removed */
   onForeignDone: (dir: string, segments: number[]) => void = () => undefined;
 
   stats(): ShardStats {
-    let rows = 0, series = 0, firstCumulative = 0, oldestHeadMs = Infinity;
-    for (const h of this.byUlid.values()) { oldestHeadMs = Math.min(oldestHeadMs, ulidTimeMs(h.head.ulid)); rows += h.head.rowCount; series += h.head.series.length; }
+    let rows = 0,
+      series = 0,
+      firstCumulative = 0,
+      oldestHeadMs = Infinity;
+    for (const h of this.byUlid.values()) {
+      oldestHeadMs = Math.min(oldestHeadMs, ulidTimeMs(h.head.ulid));
+      rows += h.head.rowCount;
+      series += h.head.series.length;
+    }
     for (const b of this.baselines.values()) firstCumulative += b.firstProfiles;
-    return { heads: this.byUlid.size, series, rows, oldestHeadMs, headBytes: this.memory, logBytes: Math.max(0, this.uncoveredLog()), syncs: this.log.syncs, cuts: this.cuts, firstCumulative };
+    return {
+      heads: this.byUlid.size,
+      series,
+      rows,
+      oldestHeadMs,
+      headBytes: this.memory,
+      logBytes: Math.max(0, this.uncoveredLog()),
+      syncs: this.log.syncs,
+      cuts: this.cuts,
+      firstCumulative,
+    };
   }
 
-  close(): Promise<void> { return this.log.close(); }
+  close(): Promise<void> {
+    return this.log.close();
+  }
 }
 
 /** Shard numbers that have a log under `dataPath`. */
 export function loggedShards(dataPath: string): number[] {
   const dir = join(dataPath, ".cinderblock", "log");
   if (!existsSync(dir)) return [];
-  return readdirSync(dir).map((f) => /^shard-(\d+)$/.exec(f)?.[1]).filter((n): n is string => n !== undefined).map(Number).sort((a, b) => a - b);
+  return readdirSync(dir)
+    .map((f) => /^shard-(\d+)$/.exec(f)?.[1])
+    .filter((n): n is string => n !== undefined)
+    .map(Number)
+    .sort((a, b) => a - b);
 }
-
 
 /** When the log was last written to; undefined where there is none. */
 export function lastLoggedMs(dataPath: string): number | undefined {
-  const times = loggedShards(dataPath).flatMap((shard) => { const dir = logDirectory(dataPath, shard); return readdirSync(dir).map((f) => statSync(join(dir, f)).mtimeMs); });
+  const times = loggedShards(dataPath).flatMap((shard) => {
+    const dir = logDirectory(dataPath, shard);
+    return readdirSync(dir).map((f) => statSync(join(dir, f)).mtimeMs);
+  });
   return times.length > 0 ? Math.max(...times) : undefined;
 }

@@ -15,15 +15,28 @@ function sameStack(a: SymbolPartition, x: number, b: SymbolPartition, y: number)
   return x === 0 && y === 0;
 }
 
-function bytesOf(words: Uint32Array): Uint8Array { return new Uint8Array(words.buffer, words.byteOffset, words.byteLength); }
+function bytesOf(words: Uint32Array): Uint8Array {
+  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+}
 
-interface Both { kernel: SymbolPartition; plain: SymbolPartition }
+interface Both {
+  kernel: SymbolPartition;
+  plain: SymbolPartition;
+}
 
 /** Pushes profiles through both interners into partitions of their own and compares every stack. */
-async function compare(profiles: Iterable<{ body: Uint8Array; partition: number; labels?: { name: string; value: string }[] }>, partitions: number): Promise<number> {
-  const both: Both[] = Array.from({ length: partitions }, () => ({ kernel: new SymbolPartition(), plain: new SymbolPartition() }));
-  const a = new SymbolInterner(), b = new SymbolInterner();
-  let at = 0, stacks = 0;
+async function compare(
+  profiles: Iterable<{ body: Uint8Array; partition: number; labels?: { name: string; value: string }[] }>,
+  partitions: number,
+): Promise<number> {
+  const both: Both[] = Array.from({ length: partitions }, () => ({
+    kernel: new SymbolPartition(),
+    plain: new SymbolPartition(),
+  }));
+  const a = new SymbolInterner(),
+    b = new SymbolInterner();
+  let at = 0,
+    stacks = 0;
   const sink = (_tenant: string, { profile, groups }: ProcessedProfile): void => {
     for (const g of groups) {
       expect(profile.kernel).toBeDefined();
@@ -31,30 +44,71 @@ async function compare(profiles: Iterable<{ body: Uint8Array; partition: number;
       const plain: NormalizedProfile = { ...profile, kernel: undefined };
       const two = b.stacks(plain, g.samples, both[at]!.plain);
       for (let i = 0; i < one.length; i++, stacks++) {
-        if (!sameStack(both[at]!.kernel, one[i]!, both[at]!.plain, two[i]!)) throw new Error(`node ${one[i]} is another stack than ${two[i]} of the plain interner`);
+        if (!sameStack(both[at]!.kernel, one[i]!, both[at]!.plain, two[i]!))
+          throw new Error(`node ${one[i]} is another stack than ${two[i]} of the plain interner`);
       }
     }
   };
   const processor = new PushProcessor(await loadHasher(), { append: sink });
   for (const { body, partition, labels = [] } of profiles) {
     at = partition;
-    const json = Buffer.from(JSON.stringify({ series: [{ labels: [{ name: "__name__", value: "process_cpu" }, { name: "service_name", value: "s" }, ...labels], samples: [{ rawProfile: Buffer.from(body).toString("base64") }] }] }));
-    const out = processor.process("t", { kind: "push", codec: "json", gzip: false, body: json }, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), 1_795_409_460_000);
+    const json = Buffer.from(
+      JSON.stringify({
+        series: [
+          {
+            labels: [
+              { name: "__name__", value: "process_cpu" },
+              { name: "service_name", value: "s" },
+              ...labels,
+            ],
+            samples: [{ rawProfile: Buffer.from(body).toString("base64") }],
+          },
+        ],
+      }),
+    );
+    const out = processor.process(
+      "t",
+      { kind: "push", codec: "json", gzip: false, body: json },
+      TEST_LIMITS,
+      new RateGate(new SharedArrayBuffer(8)),
+      1_795_409_460_000,
+    );
     if (out.error) throw out.error;
   }
   for (const { kernel, plain } of both) {
     expect(kernel.stackParent.length).toBe(plain.stackParent.length);
-    for (const table of ["functions", "mappings", "locations"] as const) expect(Buffer.compare(bytesOf(kernel[table].words.view()), bytesOf(plain[table].words.view()))).toBe(0);
+    for (const table of ["functions", "mappings", "locations"] as const)
+      expect(Buffer.compare(bytesOf(kernel[table].words.view()), bytesOf(plain[table].words.view()))).toBe(0);
     expect(Buffer.from(kernel.strings.bytes.view()).equals(plain.strings.bytes.view())).toBe(true);
   }
   return stacks;
 }
 
-function* profiles(random: Random, count: number, names: number, stacks: number, depth: number, partitions: number) {
+function* profiles(
+  random: Random,
+  count: number,
+  names: number,
+  stacks: number,
+  depth: number,
+  partitions: number,
+) {
   for (let i = 0; i < count; i++) {
-    yield { partition: random.below(partitions), body: tinyPprof({ timeNanos: 1_795_409_460_000_000_000n, mapping: ["/bin/app", "/lib/x.so"][random.below(2)]!, stacks: Array.from({ length: stacks }, () => ({
-      frames: Array.from({ length: 1 + random.below(depth) }, () => `f${random.below(names)}${random.below(5) === 0 ? "_with_a_rather_long_name[go.shape.int]" : ""}`), values: [1 + random.below(9)], ...(random.below(4) === 0 ? { labels: { endpoint: `/${random.below(3)}` } } : {}),
-    })) }) };
+    yield {
+      partition: random.below(partitions),
+      body: tinyPprof({
+        timeNanos: 1_795_409_460_000_000_000n,
+        mapping: ["/bin/app", "/lib/x.so"][random.below(2)]!,
+        stacks: Array.from({ length: stacks }, () => ({
+          frames: Array.from(
+            { length: 1 + random.below(depth) },
+            () =>
+              `f${random.below(names)}${random.below(5) === 0 ? "_with_a_rather_long_name[go.shape.int]" : ""}`,
+          ),
+          values: [1 + random.below(9)],
+          ...(random.below(4) === 0 ? { labels: { endpoint: `/${random.below(3)}` } } : {}),
+        })),
+      }),
+    };
   }
 }
 
@@ -65,7 +119,14 @@ describe("interning through the kernel", () => {
   it("sees strings that were added to a profile after it was decoded: the version of its source, in its mapping", async () => {
     const versions = function* () {
       let i = 0;
-      for (const p of profiles(new Random(13), 60, 50, 5, 20, 1)) yield { ...p, labels: [{ name: "service_repository", value: "https://example.org/app" }, { name: "service_git_ref", value: `v${i++ % 7}` }] };
+      for (const p of profiles(new Random(13), 60, 50, 5, 20, 1))
+        yield {
+          ...p,
+          labels: [
+            { name: "service_repository", value: "https://example.org/app" },
+            { name: "service_git_ref", value: `v${i++ % 7}` },
+          ],
+        };
     };
     expect(await compare(versions(), 1)).toBe(300);
   });

@@ -40,7 +40,8 @@ export class SymbolInterner {
     if (!cache) this.stacksOf.set(to, (cache = new StackCache()));
     for (let i = 0; i < n; i++) {
       const s = samples[i]!;
-      const from = sampleFrom[s]!, end = sampleTo[s]!;
+      const from = sampleFrom[s]!,
+        end = sampleTo[s]!;
       const size = end - from;
       if (this.sequence.length < size) this.sequence = new Uint32Array(size * 2);
       const { sequence } = this;
@@ -95,7 +96,11 @@ export class SymbolInterner {
     const t = this.profile!.tables;
     const known = this.stringMap[i]!;
     if (known !== UNKNOWN) return known;
-    return (this.stringMap[i] = this.target!.strings.intern(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!));
+    return (this.stringMap[i] = this.target!.strings.intern(
+      t.bytes,
+      t.stringStart.data[i]!,
+      t.stringEnd.data[i]!,
+    ));
   }
 
   private func(i: number): number {
@@ -103,8 +108,13 @@ export class SymbolInterner {
     if (known !== UNKNOWN) return known;
     const t = this.profile!.tables;
     const { tuple } = this;
-    const a = this.string(t.funcName.data[i]!), b = this.string(t.funcSystemName.data[i]!), c = this.string(t.funcFilename.data[i]!);
-    tuple[0] = a; tuple[1] = b; tuple[2] = c; tuple[3] = t.funcStartLine.data[i]!;
+    const a = this.string(t.funcName.data[i]!),
+      b = this.string(t.funcSystemName.data[i]!),
+      c = this.string(t.funcFilename.data[i]!);
+    tuple[0] = a;
+    tuple[1] = b;
+    tuple[2] = c;
+    tuple[3] = t.funcStartLine.data[i]!;
     return (this.functionMap[i] = this.target!.functions.intern(tuple, FUNCTION_WORDS));
   }
 
@@ -114,18 +124,25 @@ export class SymbolInterner {
     const known = this.mappingMap[i]!;
     if (known !== UNKNOWN) return known;
     const t = this.profile!.tables;
-    const filename = this.string(t.mappingFilename.data[i]!), buildId = this.string(t.mappingBuildId.data[i]!);
-    tuple[0] = t.mappingStart.words[2 * i]!; tuple[1] = t.mappingStart.words[2 * i + 1]!;
-    tuple[2] = t.mappingLimit.words[2 * i]!; tuple[3] = t.mappingLimit.words[2 * i + 1]!;
-    tuple[4] = t.mappingOffset.words[2 * i]!; tuple[5] = t.mappingOffset.words[2 * i + 1]!;
-    tuple[6] = filename; tuple[7] = buildId; tuple[8] = t.mappingFlags.data[i]!;
+    const filename = this.string(t.mappingFilename.data[i]!),
+      buildId = this.string(t.mappingBuildId.data[i]!);
+    tuple[0] = t.mappingStart.words[2 * i]!;
+    tuple[1] = t.mappingStart.words[2 * i + 1]!;
+    tuple[2] = t.mappingLimit.words[2 * i]!;
+    tuple[3] = t.mappingLimit.words[2 * i + 1]!;
+    tuple[4] = t.mappingOffset.words[2 * i]!;
+    tuple[5] = t.mappingOffset.words[2 * i + 1]!;
+    tuple[6] = filename;
+    tuple[7] = buildId;
+    tuple[8] = t.mappingFlags.data[i]!;
     return (this.mappingMap[i] = this.target!.mappings.intern(tuple, 9));
   }
 
   private location(i: number): number {
     const { profile } = this;
     const t = profile!.tables;
-    const from = t.locLines.data[i]!, to = t.locLines.data[i + 1]!;
+    const from = t.locLines.data[i]!,
+      to = t.locLines.data[i + 1]!;
     const size = LOCATION_HEAD + 2 * (to - from);
     const tuple = size > 64 ? new Uint32Array(size) : TUPLE;
     const m = profile!.locationMapping[i]!;
@@ -135,7 +152,10 @@ export class SymbolInterner {
     tuple[1] = symbolised ? 0 : t.locAddress.words[2 * i]!;
     tuple[2] = symbolised ? 0 : t.locAddress.words[2 * i + 1]!;
     tuple[3] = t.locFolded.data[i]!;
-    for (let k = from, at = LOCATION_HEAD; k < to; k++) { tuple[at++] = this.func(profile!.lineFunction[k]!); tuple[at++] = t.lineNumber.data[k]!; }
+    for (let k = from, at = LOCATION_HEAD; k < to; k++) {
+      tuple[at++] = this.func(profile!.lineFunction[k]!);
+      tuple[at++] = t.lineNumber.data[k]!;
+    }
     return (this.locationMap[i] = this.target!.locations.intern(tuple, size));
   }
 
@@ -167,14 +187,23 @@ class PartitionSource implements SymbolSource {
     this.handle = handle;
   }
 
-  string(bytes: Uint8Array, start: number, end: number): number { return this.partition.strings.intern(bytes, start, end); }
+  string(bytes: Uint8Array, start: number, end: number): number {
+    return this.partition.strings.intern(bytes, start, end);
+  }
   function(name: number, systemName: number, filename: number, startLine: number): number {
     const { tuple } = this;
-    tuple[0] = name; tuple[1] = systemName; tuple[2] = filename; tuple[3] = startLine;
+    tuple[0] = name;
+    tuple[1] = systemName;
+    tuple[2] = filename;
+    tuple[3] = startLine;
     return this.partition.functions.intern(tuple, FUNCTION_WORDS);
   }
-  mapping(index: number): number { return this.interner.mappingOf(this.profile!, this.partition, index); }
-  location(words: Uint32Array): number { return this.partition.locations.intern(words, words.length); }
+  mapping(index: number): number {
+    return this.interner.mappingOf(this.profile!, this.partition, index);
+  }
+  location(words: Uint32Array): number {
+    return this.partition.locations.intern(words, words.length);
+  }
   stack(parent: number, locations: Uint32Array): number {
     let node = parent;
     for (let i = 0; i < locations.length; i++) node = this.partition.stackChild(node, locations[i]!);
@@ -213,10 +242,15 @@ class StackCache {
 
   put(h: number, sequence: Uint32Array, size: number, leaf: number): void {
     if (size > 4096) return;
-    if (this.used + size > StackCache.WORDS) { this.leaf.fill(0); this.used = this.count = 0; }
+    if (this.used + size > StackCache.WORDS) {
+      this.leaf.fill(0);
+      this.used = this.count = 0;
+    }
     if (this.count * 2 > this.mask && this.mask + 1 < StackCache.MAX_SLOTS) this.grow();
     if (this.used + size > this.words.length) {
-      const grown = new Uint32Array(Math.min(StackCache.WORDS, Math.max(this.words.length * 2, this.used + size)));
+      const grown = new Uint32Array(
+        Math.min(StackCache.WORDS, Math.max(this.words.length * 2, this.used + size)),
+      );
       grown.set(this.words.subarray(0, this.used));
       this.words = grown;
     }
@@ -227,7 +261,14 @@ class StackCache {
 
   private place(h: number, leaf: number, offset: number, size: number): void {
     let at = h & this.mask;
-    for (let way = 0; way < StackCache.WAYS; way++) { const slot = (h + way) & this.mask; if (this.leaf[slot] === 0) { at = slot; this.count++; break; } }
+    for (let way = 0; way < StackCache.WAYS; way++) {
+      const slot = (h + way) & this.mask;
+      if (this.leaf[slot] === 0) {
+        at = slot;
+        this.count++;
+        break;
+      }
+    }
     this.hash[at] = h;
     this.leaf[at] = leaf;
     this.offset[at] = offset;
@@ -243,7 +284,8 @@ class StackCache {
     this.leaf = new Uint32Array(n);
     this.offset = new Uint32Array(n);
     this.size = new Uint16Array(n);
-    for (let i = 0; i < leaf.length; i++) if (leaf[i] !== 0) this.place(hash[i]!, leaf[i]!, offset[i]!, size[i]!);
+    for (let i = 0; i < leaf.length; i++)
+      if (leaf[i] !== 0) this.place(hash[i]!, leaf[i]!, offset[i]!, size[i]!);
   }
 }
 
@@ -262,15 +304,24 @@ export class StackHashes {
   extend(s: SymbolPartition): void {
     const { locations, functions, strings } = s;
     const view = viewOf(strings.bytes.data);
-    const hashString = (id: number, seed: number): number => mix32(seed, hashRange(view, strings.offset.data[id]!, strings.offset.data[id + 1]!));
+    const hashString = (id: number, seed: number): number =>
+      mix32(seed, hashRange(view, strings.offset.data[id]!, strings.offset.data[id + 1]!));
     for (let i = this.locationLo.length; i < locations.length; i++) {
-      let a = 1, b = 2;
-      const from = locations.offset.data[i]!, to = locations.offset.data[i + 1]!;
+      let a = 1,
+        b = 2;
+      const from = locations.offset.data[i]!,
+        to = locations.offset.data[i + 1]!;
       const w = locations.words.data;
-      for (let k = from + 1; k < from + 3; k++) { a = mix32(a, w[k]!); b = mix32(w[k]!, b); }
+      for (let k = from + 1; k < from + 3; k++) {
+        a = mix32(a, w[k]!);
+        b = mix32(w[k]!, b);
+      }
       for (let k = from + LOCATION_HEAD; k < to; k += 2) {
         const f = w[k]! * FUNCTION_WORDS;
-        for (let c = 0; c < 3; c++) { a = hashString(functions.words.data[f + c]!, a); b = mix32(b, a ^ 0x5bd1e995); }
+        for (let c = 0; c < 3; c++) {
+          a = hashString(functions.words.data[f + c]!, a);
+          b = mix32(b, a ^ 0x5bd1e995);
+        }
         a = mix32(a, w[k + 1]!);
         b = mix32(w[k + 1]!, b);
       }
@@ -279,7 +330,11 @@ export class StackHashes {
     }
     for (let i = this.lo.length; i < s.stackParent.length; i++) {
       const p = s.stackParent.data[i]!;
-      if (p < 0) { this.lo.push(7); this.hi.push(11); continue; }
+      if (p < 0) {
+        this.lo.push(7);
+        this.hi.push(11);
+        continue;
+      }
       const l = s.stackLocation.data[i]!;
       this.lo.push(mix32(this.lo.data[p]!, this.locationLo.data[l]!));
       this.hi.push(mix32(this.locationHi.data[l]!, this.hi.data[p]!));

@@ -1,18 +1,37 @@
 import { CinderblockError, toErrorRecord } from "@cinderblock/errors";
-import { type Label, LABEL_SERVICE_NAME, LABEL_SESSION_ID, labelsKey, labelValue, sortLabels } from "@cinderblock/model";
+import {
+  type Label,
+  LABEL_SERVICE_NAME,
+  LABEL_SESSION_ID,
+  labelsKey,
+  labelValue,
+  sortLabels,
+} from "@cinderblock/model";
 import { decodePush, decodePushJson, encodePush, inflateBody, type RawSeries } from "./envelope.ts";
 import type { PushAnswer, PushOutcome, SentPush } from "./processor.ts";
 
-type Part<P> = P extends unknown ? Omit<P, "body"> & { /** bytes of the body that are this push's */ length: number } : never;
+type Part<P> = P extends unknown
+  ? Omit<P, "body"> & { /** bytes of the body that are this push's */ length: number }
+  : never;
 
 /**
  * Pushes of one series that came close together: of each `windowMs` of profile time their profiles become one row where
  * they are stored. The body is theirs, one behind another.
  */
-export interface Aggregate { kind: "aggregate"; trickle?: boolean; windowMs: number; parts: readonly Part<SentPush>[]; body: Uint8Array }
+export interface Aggregate {
+  kind: "aggregate";
+  trickle?: boolean;
+  windowMs: number;
+  parts: readonly Part<SentPush>[];
+  body: Uint8Array;
+}
 
 /** What a push sends for one series. `key` is the same for pushes whose profiles may become one: sessions do not count. */
-export interface SeriesPush { key: string; service: string; push: SentPush }
+export interface SeriesPush {
+  key: string;
+  service: string;
+  push: SentPush;
+}
 
 /** Makes pushes, at least two, one. */
 export function aggregateOf(windowMs: number, pushes: readonly SentPush[]): Aggregate {
@@ -24,36 +43,70 @@ export function aggregateOf(windowMs: number, pushes: readonly SentPush[]): Aggr
     const { body: own, ...part } = p;
     return { ...part, length: own.length } as Part<SentPush>;
   });
-  return { kind: "aggregate", ...(pushes.some((p) => p.trickle) ? { trickle: true } : {}), windowMs, parts, body };
+  return {
+    kind: "aggregate",
+    ...(pushes.some((p) => p.trickle) ? { trickle: true } : {}),
+    windowMs,
+    parts,
+    body,
+  };
 }
 
 /** The pushes of an aggregate; their bodies are views of its own. @throws `invalid` when its parts are not its body */
 export function pushesOf({ windowMs, parts, body }: Aggregate): SentPush[] {
-  if (!Number.isSafeInteger(windowMs) || windowMs <= 0 || !Array.isArray(parts) || parts.some((p: { length?: unknown } | undefined) => typeof p?.length !== "number")) throw new CinderblockError("invalid", "expected a window and parts with their lengths in an aggregate");
+  if (
+    !Number.isSafeInteger(windowMs) ||
+    windowMs <= 0 ||
+    !Array.isArray(parts) ||
+    parts.some((p: { length?: unknown } | undefined) => typeof p?.length !== "number")
+  )
+    throw new CinderblockError("invalid", "expected a window and parts with their lengths in an aggregate");
   let at = 0;
-  const pushes = parts.map(({ length, ...part }) => ({ ...part, body: body.subarray(at, at += length) }) as SentPush);
-  if (at !== body.length) throw new CinderblockError("invalid", `expected parts of ${body.length} bytes in an aggregate, found ${at}`);
+  const pushes = parts.map(
+    ({ length, ...part }) => ({ ...part, body: body.subarray(at, (at += length)) }) as SentPush,
+  );
+  if (at !== body.length)
+    throw new CinderblockError(
+      "invalid",
+      `expected parts of ${body.length} bytes in an aggregate, found ${at}`,
+    );
   return pushes;
 }
 
 /** What an aggregate is answered: what came of all, and of each. */
 export function answerOfParts(parts: PushAnswer[]): PushAnswer {
-  const all: PushAnswer = { profiles: 0, compressedBytes: 0, decompressedBytes: 0, samples: 0, discarded: [], error: undefined, parts };
+  const all: PushAnswer = {
+    profiles: 0,
+    compressedBytes: 0,
+    decompressedBytes: 0,
+    samples: 0,
+    discarded: [],
+    error: undefined,
+    parts,
+  };
   for (const p of parts) {
     all.profiles += p.profiles;
     all.compressedBytes += p.compressedBytes;
     all.decompressedBytes += p.decompressedBytes;
     all.samples += p.samples;
     all.discarded.push(...p.discarded);
-    if (p.groups) for (const [name, bytes] of Object.entries(p.groups)) (all.groups ??= {})[name] = (all.groups[name] ?? 0) + bytes;
+    if (p.groups)
+      for (const [name, bytes] of Object.entries(p.groups))
+        (all.groups ??= {})[name] = (all.groups[name] ?? 0) + bytes;
     if (p.trickled) all.trickled = true;
-    if (p.error) all.error = all.error?.kind === p.error.kind && all.error.message !== p.error.message ? { ...all.error, message: `${all.error.message}\n${p.error.message}`.slice(0, 4096) } : (all.error ?? p.error);
+    if (p.error)
+      all.error =
+        all.error?.kind === p.error.kind && all.error.message !== p.error.message
+          ? { ...all.error, message: `${all.error.message}\n${p.error.message}`.slice(0, 4096) }
+          : (all.error ?? p.error);
   }
   return all;
 }
 
 /** An outcome as it crosses a thread or a process. */
-export function answerOf(outcome: PushOutcome): PushAnswer { return { ...outcome, error: outcome.error ? toErrorRecord(outcome.error) : undefined }; }
+export function answerOf(outcome: PushOutcome): PushAnswer {
+  return { ...outcome, error: outcome.error ? toErrorRecord(outcome.error) : undefined };
+}
 
 /**
  * A push by its series, each with the profiles that it has: `service` places those that do not say it themselves. Undefined
@@ -78,9 +131,21 @@ export function pushesBySeries(push: SentPush, service: string, maxBytes: number
   const sent = series.filter((s) => s.profiles.length > 0);
   if (sent.length === 0 || bytes > maxBytes) return undefined;
   return sent.map((s) => ({
-    key: `push\u0000${keyOf(s.labels)}`, service: labelValue(s.labels, LABEL_SERVICE_NAME),
-    push: series.length === 1 && push.codec === "proto" && !push.gzip ? push : { kind: "push", codec: "proto", gzip: false, body: encodePush([s], bytes), ...(push.trickle ? { trickle: true } : {}) },
+    key: `push\u0000${keyOf(s.labels)}`,
+    service: labelValue(s.labels, LABEL_SERVICE_NAME),
+    push:
+      series.length === 1 && push.codec === "proto" && !push.gzip
+        ? push
+        : {
+            kind: "push",
+            codec: "proto",
+            gzip: false,
+            body: encodePush([s], bytes),
+            ...(push.trickle ? { trickle: true } : {}),
+          },
   }));
 }
 
-function keyOf(labels: readonly Label[]): string { return labelsKey(sortLabels(labels.filter((l) => l.name !== LABEL_SESSION_ID))); }
+function keyOf(labels: readonly Label[]): string {
+  return labelsKey(sortLabels(labels.filter((l) => l.name !== LABEL_SESSION_ID)));
+}

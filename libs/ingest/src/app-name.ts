@@ -2,7 +2,10 @@ import { invalid } from "@cinderblock/errors";
 import { type Label, LABEL_NAME, LABEL_SESSION_ID } from "@cinderblock/model";
 
 /** The `name` parameter of /ingest: `app{key=value,key2=value2}`. */
-export interface AppName { app: string; tags: Label[] }
+export interface AppName {
+  app: string;
+  tags: Label[];
+}
 
 /** Grammar: docs/formats/ingest.md#name */
 export function parseAppName(text: string): AppName {
@@ -10,7 +13,8 @@ export function parseAppName(text: string): AppName {
   const brace = text.indexOf("{");
   let app = (brace < 0 ? text : text.slice(0, brace)).trim();
   if (app === "") throw invalid("name: service name is required");
-  if (!/^[A-Za-z0-9_.\-/]+$/.test(app)) throw invalid(`name: service name has characters that are not allowed: ${JSON.stringify(app)}`);
+  if (!/^[A-Za-z0-9_.\-/]+$/.test(app))
+    throw invalid(`name: service name has characters that are not allowed: ${JSON.stringify(app)}`);
   const tags = new Map<string, string>();
   if (brace >= 0) {
     const end = text.indexOf("}", brace);
@@ -21,14 +25,26 @@ export function parseAppName(text: string): AppName {
     for (const part of parts) {
       const eq = part.indexOf("=");
       const key = (eq < 0 ? "" : part.slice(0, eq)).trim();
-      if (eq < 0) { if (part.trim() === "") continue; throw invalid(`name: tag ${JSON.stringify(part.trim())} has no value`); }
-      if (!/^[A-Za-z0-9_.]+$/.test(key)) throw invalid(`name: tag key has characters that are not allowed: ${JSON.stringify(key)}`);
+      if (eq < 0) {
+        if (part.trim() === "") continue;
+        throw invalid(`name: tag ${JSON.stringify(part.trim())} has no value`);
+      }
+      if (!/^[A-Za-z0-9_.]+$/.test(key))
+        throw invalid(`name: tag key has characters that are not allowed: ${JSON.stringify(key)}`);
       tags.set(key, part.slice(eq + 1).trim());
     }
   }
   const name = tags.get(LABEL_NAME);
-  if (name !== undefined) { app = name; tags.delete(LABEL_NAME); }
-  return { app, tags: [...tags].filter(([k]) => !k.startsWith("__") || k === LABEL_SESSION_ID).map(([k, value]) => ({ name: k, value })) };
+  if (name !== undefined) {
+    app = name;
+    tags.delete(LABEL_NAME);
+  }
+  return {
+    app,
+    tags: [...tags]
+      .filter(([k]) => !k.startsWith("__") || k === LABEL_SESSION_ID)
+      .map(([k, value]) => ({ name: k, value })),
+  };
 }
 
 /** api.md §2.9: digits are a date or a Unix time by their number, anything else is now plus an offset; there is no error. */
@@ -48,8 +64,19 @@ export function parseTime(text: string, nowMs: number): number {
   const m = /[+-].*$/.exec(s);
   if (!m) return nowMs;
   const sign = m[0][0] === "-" ? -1 : 1;
-  const units: Record<string, number> = { s: 1e3, m: 6e4, min: 6e4, h: 36e5, d: 864e5, w: 7 * 864e5, M: 30 * 864e5, mon: 30 * 864e5, y: 365 * 864e5 };
+  const units: Record<string, number> = {
+    s: 1e3,
+    m: 6e4,
+    min: 6e4,
+    h: 36e5,
+    d: 864e5,
+    w: 7 * 864e5,
+    M: 30 * 864e5,
+    mon: 30 * 864e5,
+    y: 365 * 864e5,
+  };
   let offset = 0;
-  for (const [, n, unit] of m[0].slice(1).matchAll(/(\d+)([A-Za-z]*)/g)) offset += Number(n) * (units[unit!] ?? 0);
+  for (const [, n, unit] of m[0].slice(1).matchAll(/(\d+)([A-Za-z]*)/g))
+    offset += Number(n) * (units[unit!] ?? 0);
   return nowMs + sign * offset;
 }

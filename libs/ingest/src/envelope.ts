@@ -4,10 +4,14 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { Label } from "@cinderblock/model";
 
 /** One series of a push: its labels as sent, and its profiles, gzipped or plain. */
-export interface RawSeries { labels: Label[]; profiles: Uint8Array[] }
+export interface RawSeries {
+  labels: Label[];
+  profiles: Uint8Array[];
+}
 
 function broken(err: unknown): never {
-  if (err instanceof ShortRead) throw new CinderblockError("invalid", `unmarshal message: ${err.message}`, { cause: err });
+  if (err instanceof ShortRead)
+    throw new CinderblockError("invalid", `unmarshal message: ${err.message}`, { cause: err });
   throw err;
 }
 
@@ -15,26 +19,43 @@ function broken(err: unknown): never {
 function fields(r: ByteReader, on: (field: number, wire: number) => boolean): void {
   while (r.left > 0) {
     const tag = r.uvarint();
-    const field = Math.floor(tag / 8), wire = tag % 8;
+    const field = Math.floor(tag / 8),
+      wire = tag % 8;
     if (field === 0) throw new ShortRead(r.pos, "expected a field number");
     if (on(field, wire)) continue;
     switch (wire) {
-      case 0: r.uvarint64(); break;
-      case 1: r.need(8); break;
-      case 2: r.need(r.uvarint()); break;
-      case 5: r.need(4); break;
-      default: throw new ShortRead(r.pos, `expected a wire type, found ${wire}`);
+      case 0:
+        r.uvarint64();
+        break;
+      case 1:
+        r.need(8);
+        break;
+      case 2:
+        r.need(r.uvarint());
+        break;
+      case 5:
+        r.need(4);
+        break;
+      default:
+        throw new ShortRead(r.pos, `expected a wire type, found ${wire}`);
     }
   }
 }
 
-function sub(r: ByteReader): ByteReader { const n = r.uvarint(); const at = r.need(n); return new ByteReader(r.bytes, at, at + n); }
+function sub(r: ByteReader): ByteReader {
+  const n = r.uvarint();
+  const at = r.need(n);
+  return new ByteReader(r.bytes, at, at + n);
+}
 
 function readLabel(r: ByteReader): Label {
-  let name = "", value = "";
+  let name = "",
+    value = "";
   fields(r, (f, w) => {
     if (w !== 2) return false;
-    if (f === 1) name = r.str(); else if (f === 2) value = r.str(); else return false;
+    if (f === 1) name = r.str();
+    else if (f === 2) value = r.str();
+    else return false;
     return true;
   });
   return { name, value };
@@ -51,7 +72,10 @@ export function decodePush(body: Uint8Array): RawSeries[] {
       const s = sub(r);
       fields(s, (f2, w2) => {
         if (w2 !== 2) return false;
-        if (f2 === 1) { one.labels.push(readLabel(sub(s))); return true; }
+        if (f2 === 1) {
+          one.labels.push(readLabel(sub(s)));
+          return true;
+        }
         if (f2 !== 2) return false;
         const sample = sub(s);
         let profile: Uint8Array = new Uint8Array(0);
@@ -66,26 +90,43 @@ export function decodePush(body: Uint8Array): RawSeries[] {
       series.push(one);
       return true;
     });
-  } catch (err) { broken(err); }
+  } catch (err) {
+    broken(err);
+  }
   return series;
 }
 
 /** The same from protojson: bytes are base64, standard or URL alphabet; unknown fields are ignored. */
 export function decodePushJson(body: Uint8Array): RawSeries[] {
-  const wrong = (what: string): never => { throw new CinderblockError("invalid", `unmarshal message: unmarshal into *pushv1.PushRequest: ${what}`); };
+  const wrong = (what: string): never => {
+    throw new CinderblockError("invalid", `unmarshal message: unmarshal into *pushv1.PushRequest: ${what}`);
+  };
   let json: unknown;
-  try { json = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8")); } catch (err) { return wrong((err as Error).message); }
-  const object = (v: unknown, what: string): Record<string, unknown> => (v !== null && typeof v === "object" && !Array.isArray(v) ? (v as Record<string, unknown>) : wrong(`expected an object for ${what}`));
-  const array = (v: unknown, what: string): unknown[] => (v === undefined || v === null ? [] : Array.isArray(v) ? v : wrong(`expected a list for ${what}`));
-  const text = (v: unknown, what: string): string => (v === undefined || v === null ? "" : typeof v === "string" ? v : wrong(`expected a string for ${what}`));
+  try {
+    json = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8"));
+  } catch (err) {
+    return wrong((err as Error).message);
+  }
+  const object = (v: unknown, what: string): Record<string, unknown> =>
+    v !== null && typeof v === "object" && !Array.isArray(v)
+      ? (v as Record<string, unknown>)
+      : wrong(`expected an object for ${what}`);
+  const array = (v: unknown, what: string): unknown[] =>
+    v === undefined || v === null ? [] : Array.isArray(v) ? v : wrong(`expected a list for ${what}`);
+  const text = (v: unknown, what: string): string =>
+    v === undefined || v === null ? "" : typeof v === "string" ? v : wrong(`expected a string for ${what}`);
   return array(object(json, "PushRequest").series, "series").map((s) => {
     const o = object(s, "series");
     return {
-      labels: array(o.labels, "labels").map((l) => { const p = object(l, "labels"); return { name: text(p.name, "name"), value: text(p.value, "value") }; }),
+      labels: array(o.labels, "labels").map((l) => {
+        const p = object(l, "labels");
+        return { name: text(p.name, "name"), value: text(p.value, "value") };
+      }),
       profiles: array(o.samples, "samples").map((x) => {
         const p = object(x, "samples");
         const raw = text(p.rawProfile ?? p.raw_profile, "rawProfile");
-        if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(raw)) wrong(`invalid value for bytes field rawProfile: ${JSON.stringify(raw.slice(0, 40))}`);
+        if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(raw))
+          wrong(`invalid value for bytes field rawProfile: ${JSON.stringify(raw.slice(0, 40))}`);
         return Buffer.from(raw, "base64");
       }),
     };
@@ -94,11 +135,13 @@ export function decodePushJson(body: Uint8Array): RawSeries[] {
 
 /** Encodes push.v1.PushRequest, by hand: generated code would be 187 kB more in every ingest thread. @param room about how many bytes it will be */
 export function encodePush(series: readonly RawSeries[], room = 1024): Uint8Array {
-  const out = new ByteWriter(room + 1024), inner = new ByteWriter(room + 512);
+  const out = new ByteWriter(room + 1024),
+    inner = new ByteWriter(room + 512);
   for (const s of series) {
     inner.reset();
     for (const { name, value } of s.labels) {
-      const a = utf8Length(name), b = utf8Length(value);
+      const a = utf8Length(name),
+        b = utf8Length(value);
       inner.u8(10);
       inner.uvarint(field(a) + field(b));
       inner.u8(10);
@@ -131,7 +174,11 @@ function field(length: number): number {
 export function inflateBody(bytes: Uint8Array, limit: number): Uint8Array {
   try {
     return gunzipSync(bytes, { maxOutputLength: limit > 0 ? Math.floor(limit * 1.25) : 1 << 30 });
-  } catch (err) { throw new CinderblockError("invalid", `get decompressor: gzip: ${(err as Error).message}`, { cause: err }); }
+  } catch (err) {
+    throw new CinderblockError("invalid", `get decompressor: gzip: ${(err as Error).message}`, {
+      cause: err,
+    });
+  }
 }
 
 /** The service of a push's first series, without decoding the rest: it places the push. "" when there is none. */
@@ -145,16 +192,25 @@ export function peekService(body: Uint8Array): string {
       const l = readLabel(sub(s));
       if (l.name === "service_name") return l.value;
     }
-  } catch (err) { if (!(err instanceof ShortRead)) throw err; } // broken bodies are refused where they are decoded
+  } catch (err) {
+    if (!(err instanceof ShortRead)) throw err;
+  } // broken bodies are refused where they are decoded
   return "";
 }
 
 /** The service of any push, decoding as much of it as that takes; "" when it names none, or is broken. */
-export function serviceOf(push: { kind: string; codec?: "proto" | "json"; gzip?: boolean; body: Uint8Array }): string {
+export function serviceOf(push: {
+  kind: string;
+  codec?: "proto" | "json";
+  gzip?: boolean;
+  body: Uint8Array;
+}): string {
   if (push.kind !== "push") return "";
   try {
     const body = push.gzip ? gunzipSync(push.body, { maxOutputLength: 1 << 28 }) : push.body;
     if (push.codec === "proto") return peekService(body);
     return decodePushJson(body)[0]?.labels.find((l) => l.name === "service_name")?.value ?? "";
-  } catch { return ""; } // broken bodies are refused where they are decoded
+  } catch {
+    return "";
+  } // broken bodies are refused where they are decoded
 }

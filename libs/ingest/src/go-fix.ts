@@ -2,7 +2,15 @@ import { ByteWriter, decodeUtf8 } from "@cinderblock/bytes";
 import type { PprofTables } from "@cinderblock/pprof";
 
 const SPIES: Record<string, string> = {
-  gospy: "go", pyspy: "python", rbspy: "ruby", javaspy: "java", "grafana-agent.java": "java", nodespy: "nodejs", dotnetspy: "dotnet", phpspy: "php", "pyroscope-rs": "rust",
+  gospy: "go",
+  pyspy: "python",
+  rbspy: "ruby",
+  javaspy: "java",
+  "grafana-agent.java": "java",
+  nodespy: "nodejs",
+  dotnetspy: "dotnet",
+  phpspy: "php",
+  "pyroscope-rs": "rust",
 };
 
 const MARKS: readonly [language: string, test: (s: string) => boolean][] = [
@@ -45,7 +53,8 @@ const SHAPE = "[go.shape.";
 export function cutGoShapes(text: string): string {
   let out = text;
   for (let at = out.indexOf(SHAPE); at >= 0; at = out.indexOf(SHAPE, at)) {
-    let depth = 0, end = at;
+    let depth = 0,
+      end = at;
     for (; end < out.length; end++) {
       if (out[end] === "[") depth++;
       else if (out[end] === "]" && --depth === 0) break;

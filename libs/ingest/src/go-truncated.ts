@@ -14,7 +14,8 @@ const MAX_GROUPS = 56;
  */
 export function repairTruncatedStacks(p: NormalizedProfile): number {
   const t = p.tables;
-  let heap = false, cpu = false;
+  let heap = false,
+    cpu = false;
   for (let i = 0; i < t.sampleTypes; i++) {
     const type = stringAt(t, t.typeType.data[i]!);
     if (type.startsWith("alloc_") || type.startsWith("inuse_")) heap = true;
@@ -29,7 +30,8 @@ export function repairTruncatedStacks(p: NormalizedProfile): number {
   const refs = p.refLocation;
   const windows = new Map<number, { sample: number; at: number; above: number }>();
   const tall: number[] = [];
-  for (let i = 0; i < t.samples; i++) if (p.keep[i] === 1 && p.sampleTo[i]! - p.sampleFrom[i]! > MIN_HEIGHT) tall.push(i);
+  for (let i = 0; i < t.samples; i++)
+    if (p.keep[i] === 1 && p.sampleTo[i]! - p.sampleFrom[i]! > MIN_HEIGHT) tall.push(i);
   const hashAt = (at: number): number => {
     let h = 0;
     for (let k = 0; k < SHARED; k++) h = mix32(h, refs[at + k]!);
@@ -53,7 +55,11 @@ export function repairTruncatedStacks(p: NormalizedProfile): number {
       const w = windows.get(hashAt(from));
       if (!w || w.above === 0 || w.at === from) break;
       let same = true;
-      for (let k = 0; k < SHARED; k++) if (refs[w.at + k] !== refs[from + k]) { same = false; break; }
+      for (let k = 0; k < SHARED; k++)
+        if (refs[w.at + k] !== refs[from + k]) {
+          same = false;
+          break;
+        }
       if (!same) break;
       parts.push(refs.subarray(w.at + SHARED, p.sampleTo[w.sample]!));
       if (p.sampleTo[w.sample]! - p.sampleFrom[w.sample]! < deepest) break;
@@ -62,7 +68,10 @@ export function repairTruncatedStacks(p: NormalizedProfile): number {
     if (parts.length === 1 || groups >= MAX_GROUPS) continue;
     const joined = new Uint32Array(parts.reduce((s, x) => s + x.length, 0));
     let at = 0;
-    for (const part of parts) { joined.set(part, at); at += part.length; }
+    for (const part of parts) {
+      joined.set(part, at);
+      at += part.length;
+    }
     repaired.set(i, joined);
   }
   if (repaired.size === 0) return 0;

@@ -1,6 +1,14 @@
 export { ActiveSeries, labelHashes, tooManySeries } from "./active-series.ts";
 export { PushProcessor } from "./processor.ts";
-export type { ProcessedProfile, ProfileGroup, ProfileSink, PushAnswer, PushOutcome, RawPush, SentPush } from "./processor.ts";
+export type {
+  ProcessedProfile,
+  ProfileGroup,
+  ProfileSink,
+  PushAnswer,
+  PushOutcome,
+  RawPush,
+  SentPush,
+} from "./processor.ts";
 export { aggregateOf, answerOf, answerOfParts, pushesBySeries, pushesOf } from "./aggregate.ts";
 export type { Aggregate, SeriesPush } from "./aggregate.ts";
 export { UNKNOWN } from "./normalise.ts";

@@ -14,10 +14,25 @@ export interface IngestRequest {
   durationNanos: bigint;
 }
 
-export interface SampleTypeConfig { units?: string; "display-name"?: string; aggregation?: string; cumulative?: boolean; sampled?: boolean }
-export interface PprofForm { profile: Uint8Array | undefined; sampleTypes: Record<string, SampleTypeConfig> | undefined }
+export interface SampleTypeConfig {
+  units?: string;
+  "display-name"?: string;
+  aggregation?: string;
+  cumulative?: boolean;
+  sampled?: boolean;
+}
+export interface PprofForm {
+  profile: Uint8Array | undefined;
+  sampleTypes: Record<string, SampleTypeConfig> | undefined;
+}
 
-function failed(what: string): never { throw new CinderblockError("unknown", `parsing IngestInput-pprof failed failed to parse pprof /ingest multipart form ${what}`, { reason: "malformed_profile" }); }
+function failed(what: string): never {
+  throw new CinderblockError(
+    "unknown",
+    `parsing IngestInput-pprof failed failed to parse pprof /ingest multipart form ${what}`,
+    { reason: "malformed_profile" },
+  );
+}
 
 /** Parts of a multipart/form-data body by name. Bodies are views. */
 export function parseMultipart(body: Uint8Array, boundary: string): Map<string, Uint8Array> {
@@ -45,25 +60,39 @@ export function parseMultipart(body: Uint8Array, boundary: string): Map<string, 
 
 export function parsePprofForm(body: Uint8Array, boundary: string): PprofForm {
   const parts = parseMultipart(body, boundary);
-  if (parts.has("prev_profile")) failed("unsupported client version. Please update github.com/grafana/pyroscope-go to the latest version");
+  if (parts.has("prev_profile"))
+    failed("unsupported client version. Please update github.com/grafana/pyroscope-go to the latest version");
   const config = parts.get("sample_type_config");
   let sampleTypes: Record<string, SampleTypeConfig> | undefined;
   if (config) {
-    try { sampleTypes = JSON.parse(Buffer.from(config).toString("utf8")) as Record<string, SampleTypeConfig>; } catch (err) { failed(`sample_type_config: ${(err as Error).message}`); }
+    try {
+      sampleTypes = JSON.parse(Buffer.from(config).toString("utf8")) as Record<string, SampleTypeConfig>;
+    } catch (err) {
+      failed(`sample_type_config: ${(err as Error).message}`);
+    }
   }
   return { profile: parts.get("profile"), sampleTypes };
 }
 
-const DISPLAY: Record<string, string> = { samples: "cpu", goroutine: "goroutines", contentions: "mutex_count", delay: "mutex_duration" };
+const DISPLAY: Record<string, string> = {
+  samples: "cpu",
+  goroutine: "goroutines",
+  contentions: "mutex_count",
+  delay: "mutex_duration",
+};
 
 /** `__name__` of a pprof that came by /ingest (api.md §2.2). */
-export function pprofName(sampleTypes: readonly string[], config: Record<string, SampleTypeConfig> | undefined): string {
+export function pprofName(
+  sampleTypes: readonly string[],
+  config: Record<string, SampleTypeConfig> | undefined,
+): string {
   if (sampleTypes.includes("wall")) return "wall";
   let last = "";
   for (const type of sampleTypes) {
-    const name = config ? (config[type]?.["display-name"] || type) : (DISPLAY[type] ?? type);
+    const name = config ? config[type]?.["display-name"] || type : (DISPLAY[type] ?? type);
     if (name.includes("cpu")) return "process_cpu";
-    if (name.includes("alloc_") || name.includes("inuse_") || name === "space" || name === "objects") return "memory";
+    if (name.includes("alloc_") || name.includes("inuse_") || name === "space" || name === "objects")
+      return "memory";
     if (name.includes("mutex_")) return "mutex";
     if (name.includes("block_")) return "block";
     if (name.includes("goroutines")) return "goroutines";

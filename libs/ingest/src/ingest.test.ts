@@ -4,24 +4,75 @@ import { type Labels, labelsText } from "@cinderblock/model";
 import { mutations, Random, tinyJfr, tinyPprof, type TinyProfile } from "@cinderblock/testkit";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
-import { cutGoShapes, decodePush, type IngestRequest, parseAppName, parseRelabelRules, parseTime, type ProcessedProfile, PushProcessor, RateGate, type SentPush, storedLabels, stringAt } from "./index.ts";
+import {
+  cutGoShapes,
+  decodePush,
+  type IngestRequest,
+  parseAppName,
+  parseRelabelRules,
+  parseTime,
+  type ProcessedProfile,
+  PushProcessor,
+  RateGate,
+  type SentPush,
+  storedLabels,
+  stringAt,
+} from "./index.ts";
 import { framesOf } from "./testing.ts";
 
-const LIMITS: IngestLimits = { ...TEST_LIMITS, ingestionRateBytes: 1e9, ingestionBurstBytes: 1e9, rejectOlderThanMs: 36e5, rejectNewerThanMs: 6e5 };
+const LIMITS: IngestLimits = {
+  ...TEST_LIMITS,
+  ingestionRateBytes: 1e9,
+  ingestionBurstBytes: 1e9,
+  rejectOlderThanMs: 36e5,
+  rejectNewerThanMs: 6e5,
+};
 const NOW = 1_795_409_460_000;
 const json = (labels: Record<string, string>, ...profiles: Uint8Array[]): SentPush => ({
-  kind: "push", codec: "json", gzip: false,
-  body: Buffer.from(JSON.stringify({ series: [{ labels: Object.entries(labels).map(([name, value]) => ({ name, value })), samples: profiles.map((p) => ({ rawProfile: Buffer.from(p).toString("base64") })) }] })),
+  kind: "push",
+  codec: "json",
+  gzip: false,
+  body: Buffer.from(
+    JSON.stringify({
+      series: [
+        {
+          labels: Object.entries(labels).map(([name, value]) => ({ name, value })),
+          samples: profiles.map((p) => ({ rawProfile: Buffer.from(p).toString("base64") })),
+        },
+      ],
+    }),
+  ),
 });
-const profile = (p: Partial<TinyProfile> = {}): Uint8Array => gzipSync(tinyPprof({ stacks: [{ frames: ["main", "work"], values: [5] }], timeNanos: BigInt(NOW) * 1_000_000n, ...p }));
+const profile = (p: Partial<TinyProfile> = {}): Uint8Array =>
+  gzipSync(
+    tinyPprof({
+      stacks: [{ frames: ["main", "work"], values: [5] }],
+      timeNanos: BigInt(NOW) * 1_000_000n,
+      ...p,
+    }),
+  );
 const NAME = { __name__: "process_cpu", service_name: "shop" };
 
 let groups: { labels: Labels; samples: number; id: string }[] = [];
-const processor = loadHasher().then((hasher) => new PushProcessor(hasher, { append: (_t: string, p: ProcessedProfile) => { for (const g of p.groups) groups.push({ labels: g.labels, samples: g.samples.length, id: Buffer.from(g.id).toString("hex") }); } }));
+const processor = loadHasher().then(
+  (hasher) =>
+    new PushProcessor(hasher, {
+      append: (_t: string, p: ProcessedProfile) => {
+        for (const g of p.groups)
+          groups.push({ labels: g.labels, samples: g.samples.length, id: Buffer.from(g.id).toString("hex") });
+      },
+    }),
+);
 
 async function run(push: SentPush, limits: Partial<IngestLimits> = {}) {
   groups = [];
-  const outcome = (await processor).process("t", push, { ...LIMITS, ...limits }, new RateGate(new SharedArrayBuffer(8)), NOW);
+  const outcome = (await processor).process(
+    "t",
+    push,
+    { ...LIMITS, ...limits },
+    new RateGate(new SharedArrayBuffer(8)),
+    NOW,
+  );
   return { groups, outcome };
 }
 
@@ -34,15 +85,28 @@ describe("processing a push", () => {
     }
   });
   it("splits by sample labels, spans apart; a label of the series wins", async () => {
-    const { groups } = await run(json(NAME, profile({ stacks: [
-      { frames: ["a"], values: [1], labels: { endpoint: "/x", span_id: "0102030405060708" } }, { frames: ["b"], values: [1], labels: { endpoint: "/y", service_name: "other" } }, { frames: ["c"], values: [1] },
-    ] })));
+    const { groups } = await run(
+      json(
+        NAME,
+        profile({
+          stacks: [
+            { frames: ["a"], values: [1], labels: { endpoint: "/x", span_id: "0102030405060708" } },
+            { frames: ["b"], values: [1], labels: { endpoint: "/y", service_name: "other" } },
+            { frames: ["c"], values: [1] },
+          ],
+        }),
+      ),
+    );
     expect(groups.map((g) => labelsText(g.labels)).sort()).toEqual([
-      '{__name__="process_cpu", endpoint="/x", service_name="shop"}', '{__name__="process_cpu", endpoint="/y", service_name="shop"}', '{__name__="process_cpu", service_name="shop"}',
+      '{__name__="process_cpu", endpoint="/x", service_name="shop"}',
+      '{__name__="process_cpu", endpoint="/y", service_name="shop"}',
+      '{__name__="process_cpu", service_name="shop"}',
     ]);
   });
   it("gives a retry the same id, and another profile of the same time another", async () => {
-    const a = await run(json(NAME, profile())), retry = await run(json(NAME, profile())), other = await run(json(NAME, profile({ stacks: [{ frames: ["main"], values: [5] }] })));
+    const a = await run(json(NAME, profile())),
+      retry = await run(json(NAME, profile())),
+      other = await run(json(NAME, profile({ stacks: [{ frames: ["main"], values: [5] }] })));
     expect(retry.groups[0]!.id).toBe(a.groups[0]!.id);
     expect(other.groups[0]!.id).not.toBe(a.groups[0]!.id);
   });
@@ -54,66 +118,208 @@ describe("processing a push", () => {
   });
   it("renames godeltaprof's series and marks them as deltas", async () => {
     const { groups } = await run(json({ __name__: "godeltaprof_memory", service_name: "shop" }, profile()));
-    expect(labelsText(groups[0]!.labels)).toBe('{__delta__="false", __name__="memory", __name_replaced__="godeltaprof_memory", service_name="shop"}');
+    expect(labelsText(groups[0]!.labels)).toBe(
+      '{__delta__="false", __name__="memory", __name_replaced__="godeltaprof_memory", service_name="shop"}',
+    );
   });
   it("applies the tenant's relabelling rules before or after the default ones", async () => {
     const rules = (yaml: unknown) => parseRelabelRules(yaml, "rules");
     const name = { __name__: "godeltaprof_memory", service_name: "shop", pod: "p-1" };
-    const after = await run(json(name, profile()), { relabelRules: rules([{ source_labels: ["__name__"], target_label: "kind" }, { action: "labeldrop", regex: "pod" }]) });
-    expect(labelsText(after.groups[0]!.labels)).toBe('{__delta__="false", __name__="memory", __name_replaced__="godeltaprof_memory", kind="memory", service_name="shop"}');
-    const before = await run(json(name, profile()), { relabelDefaultRules: "last", relabelRules: rules([{ source_labels: ["__name__"], target_label: "kind" }]) });
+    const after = await run(json(name, profile()), {
+      relabelRules: rules([
+        { source_labels: ["__name__"], target_label: "kind" },
+        { action: "labeldrop", regex: "pod" },
+      ]),
+    });
+    expect(labelsText(after.groups[0]!.labels)).toBe(
+      '{__delta__="false", __name__="memory", __name_replaced__="godeltaprof_memory", kind="memory", service_name="shop"}',
+    );
+    const before = await run(json(name, profile()), {
+      relabelDefaultRules: "last",
+      relabelRules: rules([{ source_labels: ["__name__"], target_label: "kind" }]),
+    });
     expect(labelsText(before.groups[0]!.labels)).toContain('kind="godeltaprof_memory"');
     // What is dropped is no error; another series of the same profile stays.
-    const dropped = await run(json(NAME, profile({ stacks: [{ frames: ["a"], values: [1], labels: { endpoint: "/health" } }, { frames: ["b"], values: [1] }] })), { relabelRules: rules([{ action: "drop", source_labels: ["endpoint"], regex: "/health" }]) });
+    const dropped = await run(
+      json(
+        NAME,
+        profile({
+          stacks: [
+            { frames: ["a"], values: [1], labels: { endpoint: "/health" } },
+            { frames: ["b"], values: [1] },
+          ],
+        }),
+      ),
+      { relabelRules: rules([{ action: "drop", source_labels: ["endpoint"], regex: "/health" }]) },
+    );
     expect(dropped.outcome.error).toBeUndefined();
-    expect(dropped.groups.map((g) => labelsText(g.labels))).toEqual(['{__name__="process_cpu", service_name="shop"}']);
+    expect(dropped.groups.map((g) => labelsText(g.labels))).toEqual([
+      '{__name__="process_cpu", service_name="shop"}',
+    ]);
     expect(dropped.outcome.discarded.map((d) => d.reason)).toEqual(["dropped_by_relabel_rules"]);
-    const gone = await run(json(NAME, profile()), { relabelRules: rules([{ action: "keep", source_labels: ["service_name"], regex: "other" }]) });
+    const gone = await run(json(NAME, profile()), {
+      relabelRules: rules([{ action: "keep", source_labels: ["service_name"], regex: "other" }]),
+    });
     expect([gone.groups, gone.outcome.error]).toEqual([[], undefined]);
     // A series without a service after the rules is refused as one that never had it.
-    const bare = await run(json(NAME, profile()), { relabelRules: rules([{ action: "replace", target_label: "service_name", replacement: "" }]) });
+    const bare = await run(json(NAME, profile()), {
+      relabelRules: rules([{ action: "replace", target_label: "service_name", replacement: "" }]),
+    });
     expect(bare.outcome.error?.message).toContain("service name is not provided");
   });
   it("hashes no bytes for a sink that only checks", async () => {
-    const hasher = await loadHasher(), hash = jest.spyOn(hasher, "h64"), ids: Uint8Array[] = [];
-    const sink = { append: (_t: string, p: ProcessedProfile): void => { ids.push(...p.groups.map((g) => g.id)); } };
-    const hashed = (own: PushProcessor): number => { hash.mockClear(); own.process("t", json(NAME, profile()), LIMITS, new RateGate(new SharedArrayBuffer(8)), NOW); return hash.mock.calls.length; };
+    const hasher = await loadHasher(),
+      hash = jest.spyOn(hasher, "h64"),
+      ids: Uint8Array[] = [];
+    const sink = {
+      append: (_t: string, p: ProcessedProfile): void => {
+        ids.push(...p.groups.map((g) => g.id));
+      },
+    };
+    const hashed = (own: PushProcessor): number => {
+      hash.mockClear();
+      own.process("t", json(NAME, profile()), LIMITS, new RateGate(new SharedArrayBuffer(8)), NOW);
+      return hash.mock.calls.length;
+    };
     expect(hashed(new PushProcessor(hasher, sink))).toBeGreaterThan(0);
     expect(hashed(new PushProcessor(hasher, { ...sink, checksOnly: true }))).toBe(0);
     expect(ids.map((id) => id.length)).toEqual([16, 0]);
     hash.mockRestore();
   });
   it("inflates nothing but what may be cumulative, for a sink that wants no more", async () => {
-    const seen: string[] = [], own = new PushProcessor(await loadHasher(), { cumulativeOnly: () => true, append: (_t, p) => { for (const g of p.groups) seen.push(labelsText(g.labels)); } });
-    const bytes = (push: SentPush, limits: Partial<IngestLimits> = {}): number => own.process("t", push, { ...LIMITS, ...limits }, new RateGate(new SharedArrayBuffer(8)), NOW).decompressedBytes;
+    const seen: string[] = [],
+      own = new PushProcessor(await loadHasher(), {
+        cumulativeOnly: () => true,
+        append: (_t, p) => {
+          for (const g of p.groups) seen.push(labelsText(g.labels));
+        },
+      });
+    const bytes = (push: SentPush, limits: Partial<IngestLimits> = {}): number =>
+      own.process("t", push, { ...LIMITS, ...limits }, new RateGate(new SharedArrayBuffer(8)), NOW)
+        .decompressedBytes;
     const memory = { __name__: "memory", service_name: "shop" };
-    expect([bytes(json(NAME, profile())), bytes(json({ ...memory, __delta__: "false" }, profile())), bytes(json({ ...memory, __name__: "godeltaprof_memory" }, profile()))]).toEqual([0, 0, 0]);
+    expect([
+      bytes(json(NAME, profile())),
+      bytes(json({ ...memory, __delta__: "false" }, profile())),
+      bytes(json({ ...memory, __name__: "godeltaprof_memory" }, profile())),
+    ]).toEqual([0, 0, 0]);
     expect(seen).toEqual([]);
     expect(bytes(json(memory, profile()))).toBeGreaterThan(0);
     expect(seen).toEqual(['{__name__="memory", service_name="shop"}']);
     // A rule may make it one.
-    expect(bytes(json(NAME, profile()), { relabelRules: parseRelabelRules([{ target_label: "__name__", replacement: "memory" }], "rules") })).toBeGreaterThan(0);
+    expect(
+      bytes(json(NAME, profile()), {
+        relabelRules: parseRelabelRules([{ target_label: "__name__", replacement: "memory" }], "rules"),
+      }),
+    ).toBeGreaterThan(0);
     expect(seen.at(-1)).toContain('__name__="memory"');
   });
   it("stores only the sample types that the rules keep", async () => {
-    const two = profile({ types: [["alloc_objects", "count"], ["alloc_space", "bytes"]], stacks: [{ frames: ["main"], values: [3, 300] }] });
+    const two = profile({
+      types: [
+        ["alloc_objects", "count"],
+        ["alloc_space", "bytes"],
+      ],
+      stacks: [{ frames: ["main"], values: [3, 300] }],
+    });
     const values: bigint[][] = [];
-    const own = new PushProcessor(await loadHasher(), { append: (_t, p) => { values.push([...p.profile.tables.value.view()]); } });
-    const rules = parseRelabelRules([{ action: "drop", source_labels: ["__type__"], regex: "alloc_objects" }], "rules");
-    own.process("t", json(NAME, two), { ...LIMITS, sampleTypeRelabelRules: rules }, new RateGate(new SharedArrayBuffer(8)), NOW);
+    const own = new PushProcessor(await loadHasher(), {
+      append: (_t, p) => {
+        values.push([...p.profile.tables.value.view()]);
+      },
+    });
+    const rules = parseRelabelRules(
+      [{ action: "drop", source_labels: ["__type__"], regex: "alloc_objects" }],
+      "rules",
+    );
+    own.process(
+      "t",
+      json(NAME, two),
+      { ...LIMITS, sampleTypeRelabelRules: rules },
+      new RateGate(new SharedArrayBuffer(8)),
+      NOW,
+    );
     expect(values).toEqual([[0n, 300n]]);
   });
   it.each<[string, Record<string, string>, Partial<TinyProfile>, Partial<IngestLimits>, string, string]>([
     ["a name that is missing", { service_name: "s" }, {}, {}, "invalid_labels", "invalid metric name"],
-    ["too many labels", { ...NAME, a: "1" }, {}, { maxLabelNamesPerSeries: 2 }, "max_label_names_per_series", "has 3 label names; limit 2"],
-    ["a long label name", { ...NAME, abcdefghijklmno: "1" }, {}, { maxLabelNameLength: 12 }, "label_name_too_long", "label name too long"],
-    ["a long label value", { ...NAME, a: "x".repeat(40) }, {}, { maxLabelValueLength: 30 }, "label_value_too_long", "label value too long"],
-    ["an old profile", NAME, { timeNanos: BigInt(NOW - 2 * 36e5) * 1_000_000n }, {}, "not_in_ingestion_window", "is outside of ingestion window"],
-    ["a future profile", NAME, { timeNanos: BigInt(NOW + 36e5) * 1_000_000n }, {}, "not_in_ingestion_window", "is outside of ingestion window"],
-    ["too many samples", NAME, { stacks: [{ frames: ["a"], values: [1] }, { frames: ["b"], values: [1] }] }, { maxProfileStacktraceSamples: 1 }, "samples_limit", "max_profile_stacktrace_samples, actual: 2, limit: 1"],
-    ["a sample type with a dash", NAME, { types: [["cpu-time", "ns"]] }, {}, "malformed_profile", "sample type contains -"],
-    ["values that do not fit the types", NAME, { stacks: [{ frames: ["a"], values: [1, 2] }] }, {}, "malformed_profile", "sample value length mismatch"],
-    ["more than the burst", NAME, {}, { ingestionRateBytes: 100, ingestionBurstBytes: 10 }, "rate_limited", "push rate limit"],
+    [
+      "too many labels",
+      { ...NAME, a: "1" },
+      {},
+      { maxLabelNamesPerSeries: 2 },
+      "max_label_names_per_series",
+      "has 3 label names; limit 2",
+    ],
+    [
+      "a long label name",
+      { ...NAME, abcdefghijklmno: "1" },
+      {},
+      { maxLabelNameLength: 12 },
+      "label_name_too_long",
+      "label name too long",
+    ],
+    [
+      "a long label value",
+      { ...NAME, a: "x".repeat(40) },
+      {},
+      { maxLabelValueLength: 30 },
+      "label_value_too_long",
+      "label value too long",
+    ],
+    [
+      "an old profile",
+      NAME,
+      { timeNanos: BigInt(NOW - 2 * 36e5) * 1_000_000n },
+      {},
+      "not_in_ingestion_window",
+      "is outside of ingestion window",
+    ],
+    [
+      "a future profile",
+      NAME,
+      { timeNanos: BigInt(NOW + 36e5) * 1_000_000n },
+      {},
+      "not_in_ingestion_window",
+      "is outside of ingestion window",
+    ],
+    [
+      "too many samples",
+      NAME,
+      {
+        stacks: [
+          { frames: ["a"], values: [1] },
+          { frames: ["b"], values: [1] },
+        ],
+      },
+      { maxProfileStacktraceSamples: 1 },
+      "samples_limit",
+      "max_profile_stacktrace_samples, actual: 2, limit: 1",
+    ],
+    [
+      "a sample type with a dash",
+      NAME,
+      { types: [["cpu-time", "ns"]] },
+      {},
+      "malformed_profile",
+      "sample type contains -",
+    ],
+    [
+      "values that do not fit the types",
+      NAME,
+      { stacks: [{ frames: ["a"], values: [1, 2] }] },
+      {},
+      "malformed_profile",
+      "sample value length mismatch",
+    ],
+    [
+      "more than the burst",
+      NAME,
+      {},
+      { ingestionRateBytes: 100, ingestionBurstBytes: 10 },
+      "rate_limited",
+      "push rate limit",
+    ],
   ])("refuses %s", async (_what, labels, p, limits, reason, message) => {
     const { groups, outcome } = await run(json(labels, profile(p)), limits);
     expect(groups).toEqual([]);
@@ -122,31 +328,89 @@ describe("processing a push", () => {
   });
   it("survives mutated bodies of each kind", async () => {
     const random = new Random(99);
-    const seeds: SentPush[] = [json(NAME, profile()), { kind: "push", codec: "json", gzip: false, body: json(NAME, tinyPprof({ stacks: [{ frames: ["x"], values: [1], labels: { a: "b" } }] })).body }];
+    const seeds: SentPush[] = [
+      json(NAME, profile()),
+      {
+        kind: "push",
+        codec: "json",
+        gzip: false,
+        body: json(NAME, tinyPprof({ stacks: [{ frames: ["x"], values: [1], labels: { a: "b" } }] })).body,
+      },
+    ];
     const rounds = mutations(5000);
-    for (const seed of seeds) for (let i = 0; i < rounds; i++) await run({ ...seed, body: random.mutate(seed.body) } as SentPush);
-    for (let i = 0; i < rounds; i++) { try { decodePush(random.mutate(Uint8Array.of(10, 12, 10, 6, 10, 1, 97, 18, 1, 98, 18, 2, 10, 0))); } catch (err) { expect((err as Error).message).toContain("unmarshal message"); } }
+    for (const seed of seeds)
+      for (let i = 0; i < rounds; i++) await run({ ...seed, body: random.mutate(seed.body) } as SentPush);
+    for (let i = 0; i < rounds; i++) {
+      try {
+        decodePush(random.mutate(Uint8Array.of(10, 12, 10, 6, 10, 1, 97, 18, 1, 98, 18, 2, 10, 0)));
+      } catch (err) {
+        expect((err as Error).message).toContain("unmarshal message");
+      }
+    }
   });
 });
 
 describe("/ingest names and times", () => {
   it("reads tags, drops private ones, lets __name__ replace the application", () => {
-    expect(parseAppName("my.app{a=b, c = d,__x__=1,__session_id__=2}")).toEqual({ app: "my.app", tags: [{ name: "a", value: "b" }, { name: "c", value: "d" }, { name: "__session_id__", value: "2" }] });
+    expect(parseAppName("my.app{a=b, c = d,__x__=1,__session_id__=2}")).toEqual({
+      app: "my.app",
+      tags: [
+        { name: "a", value: "b" },
+        { name: "c", value: "d" },
+        { name: "__session_id__", value: "2" },
+      ],
+    });
     expect(parseAppName("x{__name__=y}").app).toBe("y");
     expect(() => parseAppName("{a=b}")).toThrow("service name is required");
     expect(() => parseAppName("a b")).toThrow("not allowed");
   });
   it("reads v1's time syntax; what makes no sense is now", () => {
     const at = (s: string): number => parseTime(s, NOW);
-    expect([at("1795409460"), at("1795409460123"), at("1795409460123456"), at("1795409460123456789"), at("1795691485418000000"), at("20261123"), at("now-1h30m"), at("now + 2d"), at("zzz"), at("")])
-      .toEqual([1795409460000, 1795409460123, 1795409460123, 1795409460123, 1795691485418, Date.UTC(2026, 10, 23), NOW - 54e5, NOW + 2 * 864e5, NOW, NOW]);
+    expect([
+      at("1795409460"),
+      at("1795409460123"),
+      at("1795409460123456"),
+      at("1795409460123456789"),
+      at("1795691485418000000"),
+      at("20261123"),
+      at("now-1h30m"),
+      at("now + 2d"),
+      at("zzz"),
+      at(""),
+    ]).toEqual([
+      1795409460000,
+      1795409460123,
+      1795409460123,
+      1795409460123,
+      1795691485418,
+      Date.UTC(2026, 10, 23),
+      NOW - 54e5,
+      NOW + 2 * 864e5,
+      NOW,
+      NOW,
+    ]);
   });
   it("turns folded stacks into profiles with the type of the name", async () => {
-    const request = { app: "shop.cpu", tags: [], format: "groups" as const, boundary: "", spyName: "x", sampleRate: 100, fromNanos: BigInt(NOW) * 1_000_000n, durationNanos: 0n };
+    const request = {
+      app: "shop.cpu",
+      tags: [],
+      format: "groups" as const,
+      boundary: "",
+      spyName: "x",
+      sampleRate: 100,
+      fromNanos: BigInt(NOW) * 1_000_000n,
+      durationNanos: 0n,
+    };
     const { groups } = await run({ kind: "ingest", request, body: Buffer.from("a;b 3\nnocount\na 1\n") });
-    expect(labelsText(groups[0]!.labels)).toBe('{__delta__="false", __name__="process_cpu", pyroscope_spy="x", service_name="shop"}');
+    expect(labelsText(groups[0]!.labels)).toBe(
+      '{__delta__="false", __name__="process_cpu", pyroscope_spy="x", service_name="shop"}',
+    );
     expect(groups[0]!.samples).toBe(2);
-    const { outcome } = await run({ kind: "ingest", request: { ...request, app: "shop.unheard" }, body: Buffer.from("a 1") });
+    const { outcome } = await run({
+      kind: "ingest",
+      request: { ...request, app: "shop.unheard" },
+      body: Buffer.from("a 1"),
+    });
     expect(outcome.error?.message).toContain("unknown profile type: unheard");
   });
 });
@@ -158,74 +422,220 @@ it("cuts Go's shape parameters, nested ones too", () => {
 });
 
 it("adds the labels of a sample type and lets them win", () => {
-  const out = storedLabels([{ name: "__name__", value: "memory" }, { name: "__delta__", value: "false" }, { name: "__type__", value: "mine" }, { name: "empty", value: "" }, { name: "service_name", value: "s" }], { type: "inuse_space", unit: "bytes", periodType: "space", periodUnit: "bytes", hasPeriod: true });
-  expect(labelsText(out)).toBe('{__name__="memory", __period_type__="space", __period_unit__="bytes", __profile_type__="memory:inuse_space:bytes:space:bytes", __service_name__="s", __type__="inuse_space", __unit__="bytes", service_name="s"}');
+  const out = storedLabels(
+    [
+      { name: "__name__", value: "memory" },
+      { name: "__delta__", value: "false" },
+      { name: "__type__", value: "mine" },
+      { name: "empty", value: "" },
+      { name: "service_name", value: "s" },
+    ],
+    { type: "inuse_space", unit: "bytes", periodType: "space", periodUnit: "bytes", hasPeriod: true },
+  );
+  expect(labelsText(out)).toBe(
+    '{__name__="memory", __period_type__="space", __period_unit__="bytes", __profile_type__="memory:inuse_space:bytes:space:bytes", __service_name__="s", __type__="inuse_space", __unit__="bytes", service_name="s"}',
+  );
 });
 
 describe("rate gate", () => {
   it("lets a burst pass and then the rate", () => {
     const gate = new RateGate(new SharedArrayBuffer(8));
-    expect([gate.take(100, 100, 100, 1_000_000_000n), gate.take(1, 100, 100, 1_000_000_000n), gate.take(50, 100, 100, 1_500_000_000n), gate.take(1, 100, 100, 1_500_000_000n)]).toEqual([true, false, true, false]);
+    expect([
+      gate.take(100, 100, 100, 1_000_000_000n),
+      gate.take(1, 100, 100, 1_000_000_000n),
+      gate.take(50, 100, 100, 1_500_000_000n),
+      gate.take(1, 100, 100, 1_500_000_000n),
+    ]).toEqual([true, false, true, false]);
   });
 });
 
 describe("formats of /ingest", () => {
-  const base = { app: "shop.cpu", tags: [], boundary: "", spyName: "x", sampleRate: 100, fromNanos: BigInt(NOW) * 1_000_000n, durationNanos: 0n };
+  const base = {
+    app: "shop.cpu",
+    tags: [],
+    boundary: "",
+    spyName: "x",
+    sampleRate: 100,
+    fromNanos: BigInt(NOW) * 1_000_000n,
+    durationNanos: 0n,
+  };
   /** Folded stacks of what was pushed: `labels type value root;…;leaf`. */
   async function stacks(request: Partial<IngestRequest>, body: Uint8Array): Promise<string[]> {
     const out: string[] = [];
-    const own = new PushProcessor(await loadHasher(), { append: (_t: string, p: ProcessedProfile) => {
-      const t = p.profile.tables;
-      for (const g of p.groups) for (const s of g.samples) {
-        for (let k = 0; k < t.sampleTypes; k++) out.push(`${labelsText(g.labels)} ${stringAt(t, t.typeType.data[k]!)} ${t.value.data[t.sampleValues.data[s]! + k]} ${framesOf(p, s).join(";")}`);
-      }
-    } });
-    const o = own.process("t", { kind: "ingest", request: { ...base, format: "groups", ...request } as IngestRequest, body }, LIMITS, new RateGate(new SharedArrayBuffer(8)), NOW);
+    const own = new PushProcessor(await loadHasher(), {
+      append: (_t: string, p: ProcessedProfile) => {
+        const t = p.profile.tables;
+        for (const g of p.groups)
+          for (const s of g.samples) {
+            for (let k = 0; k < t.sampleTypes; k++)
+              out.push(
+                `${labelsText(g.labels)} ${stringAt(t, t.typeType.data[k]!)} ${t.value.data[t.sampleValues.data[s]! + k]} ${framesOf(p, s).join(";")}`,
+              );
+          }
+      },
+    });
+    const o = own.process(
+      "t",
+      { kind: "ingest", request: { ...base, format: "groups", ...request } as IngestRequest, body },
+      LIMITS,
+      new RateGate(new SharedArrayBuffer(8)),
+      NOW,
+    );
     if (o.error) throw o.error;
     return out.sort();
   }
   const CPU_LABELS = '{__delta__="false", __name__="process_cpu", pyroscope_spy="x", service_name="shop"}';
-  const node = (name: string, value: number, ...children: number[][]): number[] => [name.length, ...Buffer.from(name), value, children.length, ...children.flat()];
+  const node = (name: string, value: number, ...children: number[][]): number[] => [
+    name.length,
+    ...Buffer.from(name),
+    value,
+    children.length,
+    ...children.flat(),
+  ];
 
   it("reads tries and trees", async () => {
     const expected = [`${CPU_LABELS} cpu 20000000 a;b;d`, `${CPU_LABELS} cpu 50000000 a;b;c`];
-    expect(await stacks({ format: "trie" }, Uint8Array.from(node("", 0, node("a;b;", 0, node("c", 5), node("d", 2)))))).toEqual(expected);
-    expect(await stacks({ format: "tree" }, Uint8Array.from(node("", 0, node("a", 0, node("b", 0, node("c", 5), node("d", 2))))))).toEqual(expected);
-    await expect(stacks({ format: "tree" }, Uint8Array.from([0, 0, 99]))).rejects.toThrow("expected 99 nodes");
-    await expect(stacks({ format: "trie" }, Uint8Array.from([9, 97]))).rejects.toThrow("trie: expected 9 bytes");
+    expect(
+      await stacks(
+        { format: "trie" },
+        Uint8Array.from(node("", 0, node("a;b;", 0, node("c", 5), node("d", 2)))),
+      ),
+    ).toEqual(expected);
+    expect(
+      await stacks(
+        { format: "tree" },
+        Uint8Array.from(node("", 0, node("a", 0, node("b", 0, node("c", 5), node("d", 2))))),
+      ),
+    ).toEqual(expected);
+    await expect(stacks({ format: "tree" }, Uint8Array.from([0, 0, 99]))).rejects.toThrow(
+      "expected 99 nodes",
+    );
+    await expect(stacks({ format: "trie" }, Uint8Array.from([9, 97]))).rejects.toThrow(
+      "trie: expected 9 bytes",
+    );
   });
   it("reads speedscope, sampled and evented", async () => {
-    const file = (profiles: unknown[]): Uint8Array => Buffer.from(JSON.stringify({ $schema: "https://www.speedscope.app/file-format-schema.json", shared: { frames: [{ name: "a" }, { name: "b" }] }, profiles }));
-    const sampled = { type: "sampled", name: "p", unit: "seconds", startValue: 0, endValue: 3, samples: [[0, 1], [0]], weights: [2, 1] };
-    const evented = { type: "evented", name: "p", unit: "seconds", startValue: 0, endValue: 3, events: [{ type: "O", frame: 0, at: 0 }, { type: "O", frame: 1, at: 1 }, { type: "C", frame: 1, at: 3 }, { type: "C", frame: 0, at: 3 }] };
+    const file = (profiles: unknown[]): Uint8Array =>
+      Buffer.from(
+        JSON.stringify({
+          $schema: "https://www.speedscope.app/file-format-schema.json",
+          shared: { frames: [{ name: "a" }, { name: "b" }] },
+          profiles,
+        }),
+      );
+    const sampled = {
+      type: "sampled",
+      name: "p",
+      unit: "seconds",
+      startValue: 0,
+      endValue: 3,
+      samples: [[0, 1], [0]],
+      weights: [2, 1],
+    };
+    const evented = {
+      type: "evented",
+      name: "p",
+      unit: "seconds",
+      startValue: 0,
+      endValue: 3,
+      events: [
+        { type: "O", frame: 0, at: 0 },
+        { type: "O", frame: 1, at: 1 },
+        { type: "C", frame: 1, at: 3 },
+        { type: "C", frame: 0, at: 3 },
+      ],
+    };
     const expected = [`${CPU_LABELS} cpu 1000000000 a`, `${CPU_LABELS} cpu 2000000000 a;b`];
     expect(await stacks({ format: "speedscope" }, file([sampled]))).toEqual(expected);
     expect(await stacks({ format: "speedscope" }, file([evented]))).toEqual(expected);
-    const two = await stacks({ format: "speedscope", app: "shop" }, file([{ ...sampled, name: "one" }, { ...sampled, name: "two" }]));
-    expect(two.filter((t) => t.includes('profile_name="one", pyroscope_spy="x", service_name="shop"') && t.includes('__name__="wall"'))).toHaveLength(2);
+    const two = await stacks(
+      { format: "speedscope", app: "shop" },
+      file([
+        { ...sampled, name: "one" },
+        { ...sampled, name: "two" },
+      ]),
+    );
+    expect(
+      two.filter(
+        (t) =>
+          t.includes('profile_name="one", pyroscope_spy="x", service_name="shop"') &&
+          t.includes('__name__="wall"'),
+      ),
+    ).toHaveLength(2);
     await expect(stacks({ format: "speedscope" }, Buffer.from("{}"))).rejects.toThrow("expected $schema");
-    await expect(stacks({ format: "speedscope" }, file([{ ...evented, events: [{ type: "C", frame: 0, at: 0 }] }]))).rejects.toThrow("on top");
+    await expect(
+      stacks({ format: "speedscope" }, file([{ ...evented, events: [{ type: "C", frame: 0, at: 0 }] }])),
+    ).rejects.toThrow("on top");
   });
   it("reads JFR, raw and in a form with the agent's labels", async () => {
-    const recording = tinyJfr([{ type: "ExecutionSample", frames: [["java/lang/Thread", "run"], ["Main", "work"]], contextId: 5 }, { type: "ExecutionSample", frames: [["Main", "sleep"]], state: "STATE_SLEEPING" }, { type: "ObjectAllocationInNewTLAB", frames: [["Main", "alloc"]], tlabSize: 70_000 }]);
-    const labels = (more: string): string => `{__delta__="false", __name__="process_cpu", ${more}jfr_event="itimer", pyroscope_spy="x", service_name="shop"}`;
+    const recording = tinyJfr([
+      {
+        type: "ExecutionSample",
+        frames: [
+          ["java/lang/Thread", "run"],
+          ["Main", "work"],
+        ],
+        contextId: 5,
+      },
+      { type: "ExecutionSample", frames: [["Main", "sleep"]], state: "STATE_SLEEPING" },
+      { type: "ObjectAllocationInNewTLAB", frames: [["Main", "alloc"]], tlabSize: 70_000 },
+    ]);
+    const labels = (more: string): string =>
+      `{__delta__="false", __name__="process_cpu", ${more}jfr_event="itimer", pyroscope_spy="x", service_name="shop"}`;
     const memory = labels("").replace("process_cpu", "memory");
-    const allocated = [`${memory} alloc_in_new_tlab_bytes 70000 Main.alloc`, `${memory} alloc_in_new_tlab_objects 1 Main.alloc`];
-    expect(await stacks({ format: "jfr", app: "shop" }, gzipSync(recording))).toEqual([...allocated, `${labels("")} cpu 10000000 java/lang/Thread.run;Main.work`].sort());
-    const map = (field: number, key: number, value: number[]): number[] => { const e = [8, key, ...value]; return [field * 8 + 2, e.length, ...e]; };
+    const allocated = [
+      `${memory} alloc_in_new_tlab_bytes 70000 Main.alloc`,
+      `${memory} alloc_in_new_tlab_objects 1 Main.alloc`,
+    ];
+    expect(await stacks({ format: "jfr", app: "shop" }, gzipSync(recording))).toEqual(
+      [...allocated, `${labels("")} cpu 10000000 java/lang/Thread.run;Main.work`].sort(),
+    );
+    const map = (field: number, key: number, value: number[]): number[] => {
+      const e = [8, key, ...value];
+      return [field * 8 + 2, e.length, ...e];
+    };
     const text = (s: string): number[] => [18, s.length, ...Buffer.from(s)];
     const context = map(1, 1, [16, 2]);
-    const snapshot = Uint8Array.from([...map(1, 5, [18, context.length, ...context]), ...map(2, 1, text("endpoint")), ...map(2, 2, text("/pay"))]);
-    const form = Buffer.concat(["jfr", "labels"].flatMap((name) => [Buffer.from(`--B\r\nContent-Disposition: form-data; name="${name}"; filename="${name}"\r\n\r\n`), gzipSync(name === "jfr" ? recording : snapshot), Buffer.from("\r\n")]).concat(Buffer.from("--B--\r\n")));
-    expect(await stacks({ format: "jfr", app: "shop", boundary: "B" }, form)).toEqual([...allocated, `${labels('endpoint="/pay", ')} cpu 10000000 java/lang/Thread.run;Main.work`].sort());
+    const snapshot = Uint8Array.from([
+      ...map(1, 5, [18, context.length, ...context]),
+      ...map(2, 1, text("endpoint")),
+      ...map(2, 2, text("/pay")),
+    ]);
+    const form = Buffer.concat(
+      ["jfr", "labels"]
+        .flatMap((name) => [
+          Buffer.from(`--B\r\nContent-Disposition: form-data; name="${name}"; filename="${name}"\r\n\r\n`),
+          gzipSync(name === "jfr" ? recording : snapshot),
+          Buffer.from("\r\n"),
+        ])
+        .concat(Buffer.from("--B--\r\n")),
+    );
+    expect(await stacks({ format: "jfr", app: "shop", boundary: "B" }, form)).toEqual(
+      [...allocated, `${labels('endpoint="/pay", ')} cpu 10000000 java/lang/Thread.run;Main.work`].sort(),
+    );
   });
   it("survives mutated bodies of every format", async () => {
     const random = new Random(5);
     const seeds: [IngestRequest["format"], Uint8Array][] = [
-      ["trie", Uint8Array.from(node("", 0, node("a;b;", 0, node("c", 5), node("d", 2))))], ["tree", Uint8Array.from(node("", 0, node("a", 1, node("b", 0, node("c", 5)))))], ["groups", Buffer.from("a;b 3\nc 4\n")],
-      ["speedscope", Buffer.from(JSON.stringify({ $schema: "https://www.speedscope.app/file-format-schema.json", shared: { frames: [{ name: "a" }] }, profiles: [{ type: "sampled", name: "p", unit: "seconds", startValue: 0, samples: [[0]], weights: [2] }] }))],
+      ["trie", Uint8Array.from(node("", 0, node("a;b;", 0, node("c", 5), node("d", 2))))],
+      ["tree", Uint8Array.from(node("", 0, node("a", 1, node("b", 0, node("c", 5)))))],
+      ["groups", Buffer.from("a;b 3\nc 4\n")],
+      [
+        "speedscope",
+        Buffer.from(
+          JSON.stringify({
+            $schema: "https://www.speedscope.app/file-format-schema.json",
+            shared: { frames: [{ name: "a" }] },
+            profiles: [
+              { type: "sampled", name: "p", unit: "seconds", startValue: 0, samples: [[0]], weights: [2] },
+            ],
+          }),
+        ),
+      ],
     ];
     const rounds = mutations(2000);
-    for (const [format, seed] of seeds) for (let i = 0; i < rounds; i++) await run({ kind: "ingest", request: { ...base, format }, body: random.mutate(seed) });
+    for (const [format, seed] of seeds)
+      for (let i = 0; i < rounds; i++)
+        await run({ kind: "ingest", request: { ...base, format }, body: random.mutate(seed) });
   });
 });

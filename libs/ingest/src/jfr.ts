@@ -8,17 +8,62 @@ import { StackBuilder } from "./stack-builder.ts";
 const PROFILES = {
   cpu: { name: "process_cpu", types: [["cpu", "nanoseconds"]], period: ["cpu", "nanoseconds"] },
   wall: { name: "wall", types: [["wall", "nanoseconds"]], period: ["wall", "nanoseconds"] },
-  inTlab: { name: "memory", types: [["alloc_in_new_tlab_objects", "count"], ["alloc_in_new_tlab_bytes", "bytes"]], period: ["space", "bytes"] },
-  outsideTlab: { name: "memory", types: [["alloc_outside_tlab_objects", "count"], ["alloc_outside_tlab_bytes", "bytes"]], period: ["space", "bytes"] },
-  sampled: { name: "memory", types: [["alloc_sample_objects", "count"], ["alloc_sample_bytes", "bytes"]], period: ["space", "bytes"] },
-  monitor: { name: "mutex", types: [["contentions", "count"], ["delay", "nanoseconds"]], period: ["mutex", "count"] },
-  park: { name: "block", types: [["contentions", "count"], ["delay", "nanoseconds"]], period: ["block", "count"] },
+  inTlab: {
+    name: "memory",
+    types: [
+      ["alloc_in_new_tlab_objects", "count"],
+      ["alloc_in_new_tlab_bytes", "bytes"],
+    ],
+    period: ["space", "bytes"],
+  },
+  outsideTlab: {
+    name: "memory",
+    types: [
+      ["alloc_outside_tlab_objects", "count"],
+      ["alloc_outside_tlab_bytes", "bytes"],
+    ],
+    period: ["space", "bytes"],
+  },
+  sampled: {
+    name: "memory",
+    types: [
+      ["alloc_sample_objects", "count"],
+      ["alloc_sample_bytes", "bytes"],
+    ],
+    period: ["space", "bytes"],
+  },
+  monitor: {
+    name: "mutex",
+    types: [
+      ["contentions", "count"],
+      ["delay", "nanoseconds"],
+    ],
+    period: ["mutex", "count"],
+  },
+  park: {
+    name: "block",
+    types: [
+      ["contentions", "count"],
+      ["delay", "nanoseconds"],
+    ],
+    period: ["block", "count"],
+  },
   live: { name: "memory", types: [["live", "count"]], period: ["objects", "count"] },
-  malloc: { name: "memory", types: [["malloc_objects", "count"], ["malloc_bytes", "bytes"]], period: ["space", "bytes"] },
+  malloc: {
+    name: "memory",
+    types: [
+      ["malloc_objects", "count"],
+      ["malloc_bytes", "bytes"],
+    ],
+    period: ["space", "bytes"],
+  },
 } as const;
 type ProfileKey = keyof typeof PROFILES;
 
-export interface JfrProfile { name: string; bytes: Uint8Array }
+export interface JfrProfile {
+  name: string;
+  bytes: Uint8Array;
+}
 
 /** The labels of each context that the agent set: id -> labels. */
 export type JfrContexts = ReadonlyMap<number, readonly Label[]>;
@@ -26,12 +71,18 @@ export type JfrContexts = ReadonlyMap<number, readonly Label[]>;
 /** LabelsSnapshot: 1 contexts: map<int64, {1 labels: map<int64, int64>}>, 2 strings: map<int64, string>. */
 export function readJfrLabels(bytes: Uint8Array): JfrContexts {
   try {
-    const strings = new Map<number, string>(), contexts = new Map<number, [number, number][]>();
+    const strings = new Map<number, string>(),
+      contexts = new Map<number, [number, number][]>();
     const entry = (r: ByteReader, onValue: (r: ByteReader, end: number) => void): number => {
       let key = 0;
       const end = r.uvarint() + r.pos;
       if (end > r.end) throw new ShortRead(r.pos, "expected a map entry inside its message");
-      while (r.pos < end) { const tag = r.uvarint(); if (tag === 8) key = r.uvarint(); else if (tag === 18 || tag === 16) onValue(r, tag === 18 ? r.uvarint() + r.pos : end); else throw new ShortRead(r.pos, `expected a map entry, found tag ${tag}`); }
+      while (r.pos < end) {
+        const tag = r.uvarint();
+        if (tag === 8) key = r.uvarint();
+        else if (tag === 18 || tag === 16) onValue(r, tag === 18 ? r.uvarint() + r.pos : end);
+        else throw new ShortRead(r.pos, `expected a map entry, found tag ${tag}`);
+      }
       return key;
     };
     const r = new ByteReader(bytes);
@@ -43,49 +94,89 @@ export function readJfrLabels(bytes: Uint8Array): JfrContexts {
           while (c.pos < end) {
             if (c.uvarint() !== 10) throw new ShortRead(c.pos, "expected labels");
             let value = 0;
-            const key = entry(c, (v) => { value = v.uvarint(); });
+            const key = entry(c, (v) => {
+              value = v.uvarint();
+            });
             labels.push([key, value]);
           }
         });
         contexts.set(id, labels);
       } else if (tag === 18) {
         let text = "";
-        const id = entry(r, (c, end) => { const at = c.need(end - c.pos); text = decodeUtf8(c.bytes, at, end); });
+        const id = entry(r, (c, end) => {
+          const at = c.need(end - c.pos);
+          text = decodeUtf8(c.bytes, at, end);
+        });
         strings.set(id, text);
       } else throw new ShortRead(r.pos, `expected contexts or strings, found tag ${tag}`);
     }
-    return new Map([...contexts].map(([id, list]) => [id, list.flatMap(([k, v]) => { const name = strings.get(k), value = strings.get(v); return name !== undefined && value !== undefined ? [{ name, value }] : []; })]));
+    return new Map(
+      [...contexts].map(([id, list]) => [
+        id,
+        list.flatMap(([k, v]) => {
+          const name = strings.get(k),
+            value = strings.get(v);
+          return name !== undefined && value !== undefined ? [{ name, value }] : [];
+        }),
+      ]),
+    );
   } catch (err) {
-    if (err instanceof ShortRead) throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr labels: ${err.message}`, { reason: "malformed_profile", cause: err });
+    if (err instanceof ShortRead)
+      throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr labels: ${err.message}`, {
+        reason: "malformed_profile",
+        cause: err,
+      });
     throw err;
   }
 }
 
 /** `nodes`: of stack traces; `locations`: of methods, or one of the two below */
-interface ChunkNumbers { nodes: Map<number, number>; locations: Int32Array }
-const UNSEEN = -1, UNTOLD = -2;
+interface ChunkNumbers {
+  nodes: Map<number, number>;
+  locations: Int32Array;
+}
+const UNSEEN = -1,
+  UNTOLD = -2;
 
 /** A recording as one pprof for each kind of event that it holds, and the profiler's event setting. */
-export function jfrToPprofs(body: Uint8Array, contexts: JfrContexts, sampleRate: number, timeNanos: bigint, durationNanos: bigint): { profiles: JfrProfile[]; event: string } {
+export function jfrToPprofs(
+  body: Uint8Array,
+  contexts: JfrContexts,
+  sampleRate: number,
+  timeNanos: bigint,
+  durationNanos: bigint,
+): { profiles: JfrProfile[]; event: string } {
   const builders = new Map<ProfileKey, StackBuilder>();
   const perSample = sampleRate > 0 ? BigInt(Math.floor(1e9 / sampleRate)) : 1n;
-  const builder = (key: ProfileKey): StackBuilder => { let b = builders.get(key); if (!b) builders.set(key, (b = new StackBuilder(PROFILES[key].types.length))); return b; };
+  const builder = (key: ProfileKey): StackBuilder => {
+    let b = builders.get(key);
+    if (!b) builders.set(key, (b = new StackBuilder(PROFILES[key].types.length)));
+    return b;
+  };
   let stacks: JfrStacks | undefined;
   /** of the present chunk: what its stacks and methods are in each profile */
   let known = new Map<ProfileKey, ChunkNumbers>();
   const nodeOf = (key: ProfileKey, stackTrace: number): number | undefined => {
     let numbers = known.get(key);
-    if (!numbers) known.set(key, (numbers = { nodes: new Map(), locations: new Int32Array(stacks!.methodCount).fill(UNSEEN) }));
+    if (!numbers)
+      known.set(
+        key,
+        (numbers = { nodes: new Map(), locations: new Int32Array(stacks!.methodCount).fill(UNSEEN) }),
+      );
     let node = numbers.nodes.get(stackTrace);
     if (node === undefined) {
       const methods = stacks!.methods(stackTrace);
       if (!methods) return undefined;
-      const b = builder(key), { locations } = numbers;
+      const b = builder(key),
+        { locations } = numbers;
       node = 0;
       for (let i = methods.length - 1; i >= 0; i--) {
         const m = methods[i]!;
         let location = locations[m]!;
-        if (location === UNSEEN) { const name = stacks!.methodName(m); locations[m] = location = name === undefined ? UNTOLD : b.location(name); }
+        if (location === UNSEEN) {
+          const name = stacks!.methodName(m);
+          locations[m] = location = name === undefined ? UNTOLD : b.location(name);
+        }
         if (location !== UNTOLD) node = b.childAt(node, location);
       }
       numbers.nodes.set(stackTrace, node);
@@ -96,23 +187,50 @@ export function jfrToPprofs(body: Uint8Array, contexts: JfrContexts, sampleRate:
     const node = nodeOf(key, e.stackTrace);
     if (node === undefined) return;
     const labels = contexts.has(e.contextId);
-    builder(key).add(node, values, labels ? String(e.contextId) : "", () => (labels ? contexts.get(e.contextId)! : []));
+    builder(key).add(node, values, labels ? String(e.contextId) : "", () =>
+      labels ? contexts.get(e.contextId)! : [],
+    );
   };
   const runs = (e: JfrEvent): boolean => e.state !== "STATE_SLEEPING";
   const event = readRecording(body, {
-    chunk(s) { stacks = s; known = new Map(); },
+    chunk(s) {
+      stacks = s;
+      known = new Map();
+    },
     event(e, setting) {
-      const bytes = BigInt(e.bytes), delay = BigInt(e.durationNanos), time = BigInt(e.count) * perSample;
+      const bytes = BigInt(e.bytes),
+        delay = BigInt(e.durationNanos),
+        time = BigInt(e.count) * perSample;
       switch (e.kind) {
-        case "execution": if (runs(e)) add("cpu", e, [time]); if (setting === "wall") add("wall", e, [time]); break;
-        case "wall": if (runs(e)) add("cpu", e, [time]); add("wall", e, [time]); break;
-        case "alloc-in-tlab": add("inTlab", e, [1n, bytes]); break;
-        case "alloc-outside-tlab": add("outsideTlab", e, [1n, bytes]); break;
-        case "alloc-sample": add("sampled", e, [1n, bytes]); break;
-        case "monitor": add("monitor", e, [1n, delay]); break;
-        case "park": add("park", e, [1n, delay]); break;
-        case "live": add("live", e, [1n]); break;
-        case "malloc": add("malloc", e, [1n, bytes]); break;
+        case "execution":
+          if (runs(e)) add("cpu", e, [time]);
+          if (setting === "wall") add("wall", e, [time]);
+          break;
+        case "wall":
+          if (runs(e)) add("cpu", e, [time]);
+          add("wall", e, [time]);
+          break;
+        case "alloc-in-tlab":
+          add("inTlab", e, [1n, bytes]);
+          break;
+        case "alloc-outside-tlab":
+          add("outsideTlab", e, [1n, bytes]);
+          break;
+        case "alloc-sample":
+          add("sampled", e, [1n, bytes]);
+          break;
+        case "monitor":
+          add("monitor", e, [1n, delay]);
+          break;
+        case "park":
+          add("park", e, [1n, delay]);
+          break;
+        case "live":
+          add("live", e, [1n]);
+          break;
+        case "malloc":
+          add("malloc", e, [1n, bytes]);
+          break;
       }
     },
   });
@@ -120,7 +238,16 @@ export function jfrToPprofs(body: Uint8Array, contexts: JfrContexts, sampleRate:
   for (const [key, stacksOf] of builders) {
     if (stacksOf.isEmpty) continue;
     const { name, types, period } = PROFILES[key];
-    profiles.push({ name, bytes: stacksOf.encode({ sampleTypes: types.map(([type, unit]) => ({ type, unit })), periodType: { type: period[0], unit: period[1] }, period: 0n, timeNanos, durationNanos }) });
+    profiles.push({
+      name,
+      bytes: stacksOf.encode({
+        sampleTypes: types.map(([type, unit]) => ({ type, unit })),
+        periodType: { type: period[0], unit: period[1] },
+        period: 0n,
+        timeNanos,
+        durationNanos,
+      }),
+    });
   }
   return { event, profiles };
 }

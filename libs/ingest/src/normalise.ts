@@ -27,17 +27,27 @@ export interface NormalizedProfile {
   kernel: ProfileKernel | undefined;
 }
 
-interface Ids { data: Uint32Array; length: number }
+interface Ids {
+  data: Uint32Array;
+  length: number;
+}
 
 /** Positions of ids: most writers number from 1, others get a hash table. */
 function resolver(lo: Ids, hi: Ids): (qlo: number, qhi: number) => number {
   const n = lo.length;
   let dense = true;
-  for (let i = 0; i < n; i++) if (lo.data[i] !== i + 1 || hi.data[i] !== 0) { dense = false; break; }
+  for (let i = 0; i < n; i++)
+    if (lo.data[i] !== i + 1 || hi.data[i] !== 0) {
+      dense = false;
+      break;
+    }
   if (dense) return (qlo, qhi) => (qhi === 0 && qlo > 0 && qlo <= n ? qlo - 1 : UNKNOWN);
   const table = new PairTable(n);
   for (let i = 0; i < n; i++) table.getOrSet(lo.data[i]!, hi.data[i]!, i);
-  return (qlo, qhi) => { const at = table.get(qlo, qhi); return at < 0 ? UNKNOWN : at; };
+  return (qlo, qhi) => {
+    const at = table.get(qlo, qhi);
+    return at < 0 ? UNKNOWN : at;
+  };
 }
 
 /** Arrays that are used again for the next profile: a profile's columns live until then. */
@@ -60,23 +70,37 @@ export class NormaliseScratch {
  * What v1 does before it stores: samples with a negative value, with only zeros or with a location that is not there
  * are dropped; locations without lines and address count as not there; stacks are cut at the leaf end.
  */
-export function normalise(kernel: ProfileKernel, t: PprofTables, maxDepth: number, nowNanos: bigint, scratch: NormaliseScratch): NormalizedProfile {
+export function normalise(
+  kernel: ProfileKernel,
+  t: PprofTables,
+  maxDepth: number,
+  nowNanos: bigint,
+  scratch: NormaliseScratch,
+): NormalizedProfile {
   const resident = kernel.normalise(t, maxDepth);
   if (!resident) return normalisePlain(t, maxDepth, nowNanos, scratch);
   return { tables: t, timeNanos: timeOf(t, nowNanos), ...resident, kernel };
 }
 
-function timeOf(t: PprofTables, nowNanos: bigint): bigint { return t.timeNanos === 0n ? nowNanos : t.timeNanos; }
+function timeOf(t: PprofTables, nowNanos: bigint): bigint {
+  return t.timeNanos === 0n ? nowNanos : t.timeNanos;
+}
 
 /** The plain twin of the kernel's `normalise`; takes any ids. */
-export function normalisePlain(t: PprofTables, maxDepth: number, nowNanos: bigint, scratch: NormaliseScratch): NormalizedProfile {
+export function normalisePlain(
+  t: PprofTables,
+  maxDepth: number,
+  nowNanos: bigint,
+  scratch: NormaliseScratch,
+): NormalizedProfile {
   const functionAt = resolver(t.funcIdLo, t.funcIdHi);
   const mappingAt = resolver(t.mappingIdLo, t.mappingIdHi);
   const locationAt = resolver(t.locIdLo, t.locIdHi);
 
   const lines = t.lineNumber.length;
   const lineFunction = scratch.u32("lineFunction", lines);
-  for (let i = 0; i < lines; i++) lineFunction[i] = functionAt(t.lineFunctionLo.data[i]!, t.lineFunctionHi.data[i]!);
+  for (let i = 0; i < lines; i++)
+    lineFunction[i] = functionAt(t.lineFunctionLo.data[i]!, t.lineFunctionHi.data[i]!);
 
   const locations = t.locations;
   const locationMapping = scratch.u32("locationMapping", locations);
@@ -91,15 +115,20 @@ export function normalisePlain(t: PprofTables, maxDepth: number, nowNanos: bigin
 
   const refs = t.locationIdLo.length;
   const refLocation = scratch.u32("refLocation", refs);
-  const refLo = t.locationIdLo.data, refHi = t.locationIdHi.data;
+  const refLo = t.locationIdLo.data,
+    refHi = t.locationIdHi.data;
   for (let i = 0; i < refs; i++) {
     const at = locationAt(refLo[i]!, refHi[i]!);
     refLocation[i] = at !== UNKNOWN && valid[at] === 1 ? at : UNKNOWN;
   }
 
   const samples = t.samples;
-  const sampleFrom = scratch.u32("sampleFrom", samples), sampleTo = scratch.u32("sampleTo", samples), keep = scratch.u8(samples);
-  const first = t.sampleLocations.data, values = t.sampleValues.data, words = t.value.words;
+  const sampleFrom = scratch.u32("sampleFrom", samples),
+    sampleTo = scratch.u32("sampleTo", samples),
+    keep = scratch.u8(samples);
+  const first = t.sampleLocations.data,
+    values = t.sampleValues.data,
+    words = t.value.words;
   let kept = 0;
   for (let i = 0; i < samples; i++) {
     const to = first[i + 1]!;
@@ -107,15 +136,37 @@ export function normalisePlain(t: PprofTables, maxDepth: number, nowNanos: bigin
     if (maxDepth > 0 && to - from > maxDepth) from = to - maxDepth;
     sampleFrom[i] = from;
     sampleTo[i] = to;
-    let ok = true, any = 0;
+    let ok = true,
+      any = 0;
     for (let k = values[i]!; k < values[i + 1]!; k++) {
       const hi = words[2 * k + 1]!;
-      if (hi < 0) { ok = false; break; }
+      if (hi < 0) {
+        ok = false;
+        break;
+      }
       any |= hi | words[2 * k]!;
     }
     if (!ok || any === 0) continue;
-    for (let k = first[i]!; k < to; k++) if (refLocation[k] === UNKNOWN) { ok = false; break; }
-    if (ok) { keep[i] = 1; kept++; }
+    for (let k = first[i]!; k < to; k++)
+      if (refLocation[k] === UNKNOWN) {
+        ok = false;
+        break;
+      }
+    if (ok) {
+      keep[i] = 1;
+      kept++;
+    }
   }
-  return { tables: t, timeNanos: timeOf(t, nowNanos), refLocation, sampleFrom, sampleTo, lineFunction, locationMapping, keep, kept, kernel: undefined };
+  return {
+    tables: t,
+    timeNanos: timeOf(t, nowNanos),
+    refLocation,
+    sampleFrom,
+    sampleTo,
+    lineFunction,
+    locationMapping,
+    keep,
+    kept,
+    kernel: undefined,
+  };
 }

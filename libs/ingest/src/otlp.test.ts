@@ -9,13 +9,22 @@ import { framesOf } from "./testing.ts";
 const NOW = 1_795_409_460_000;
 const processed: string[] = [];
 /** `labels | type/unit value [sample labels] leaf<…<root` of every sample. */
-const processor = loadHasher().then((hasher) => new PushProcessor(hasher, { append: (_t: string, p: ProcessedProfile) => {
-  const t = p.profile.tables, { ids } = p;
-  for (const g of p.groups) for (const s of g.samples) {
-    const frames = framesOf(p, s, (name, line) => `${name}:${line}`).reverse();
-    processed.push(`${labelsText(g.labels)} | ${stringAt(t, t.typeType.data[0]!)}/${stringAt(t, t.typeUnit.data[0]!)} ${t.value.data[t.sampleValues.data[s]!]} ${ids.spans ? `span=${ids.spans[2 * s]!.toString(16)} ` : ""}${frames.join("<")}`);
-  }
-} }));
+const processor = loadHasher().then(
+  (hasher) =>
+    new PushProcessor(hasher, {
+      append: (_t: string, p: ProcessedProfile) => {
+        const t = p.profile.tables,
+          { ids } = p;
+        for (const g of p.groups)
+          for (const s of g.samples) {
+            const frames = framesOf(p, s, (name, line) => `${name}:${line}`).reverse();
+            processed.push(
+              `${labelsText(g.labels)} | ${stringAt(t, t.typeType.data[0]!)}/${stringAt(t, t.typeUnit.data[0]!)} ${t.value.data[t.sampleValues.data[s]!]} ${ids.spans ? `span=${ids.spans[2 * s]!.toString(16)} ` : ""}${frames.join("<")}`,
+            );
+          }
+      },
+    }),
+);
 async function push(p: SentPush): Promise<{ rows: string[]; error: string }> {
   processed.length = 0;
   const out = (await processor).process("t", p, TEST_LIMITS, new RateGate(new SharedArrayBuffer(8)), NOW);
@@ -24,16 +33,72 @@ async function push(p: SentPush): Promise<{ rows: string[]; error: string }> {
 
 const s = (v: string) => ({ stringValue: v });
 const dictionary = {
-  stringTable: ["", "samples", "count", "cpu", "nanoseconds", "work", "main", "main.c", "/bin/app", "service.name", "thread", "process.executable.build_id.gnu"],
-  mappingTable: [{}, { memoryStart: "4096", filenameStrindex: 8, attributeIndices: [3] }], functionTable: [{}, { nameStrindex: 5, filenameStrindex: 7 }, { nameStrindex: 6, filenameStrindex: 7 }],
-  locationTable: [{}, { mappingIndex: 1, address: "64", lines: [{ functionIndex: 1, line: "12" }] }, { mappingIndex: 1, lines: [{ functionIndex: 2, line: "3" }] }, { mappingIndex: 1, address: "8000" }],
-  linkTable: [{}, { traceId: "000102030405060708090a0b0c0d0e0f", spanId: "0102030405060708" }], stackTable: [{}, { locationIndices: [1, 2] }, { locationIndices: [3, 2] }],
-  attributeTable: [{}, { keyStrindex: 9, value: s("other") }, { keyStrindex: 10, value: s("t1") }, { keyStrindex: 11, value: s("abcd") }],
+  stringTable: [
+    "",
+    "samples",
+    "count",
+    "cpu",
+    "nanoseconds",
+    "work",
+    "main",
+    "main.c",
+    "/bin/app",
+    "service.name",
+    "thread",
+    "process.executable.build_id.gnu",
+  ],
+  mappingTable: [{}, { memoryStart: "4096", filenameStrindex: 8, attributeIndices: [3] }],
+  functionTable: [{}, { nameStrindex: 5, filenameStrindex: 7 }, { nameStrindex: 6, filenameStrindex: 7 }],
+  locationTable: [
+    {},
+    { mappingIndex: 1, address: "64", lines: [{ functionIndex: 1, line: "12" }] },
+    { mappingIndex: 1, lines: [{ functionIndex: 2, line: "3" }] },
+    { mappingIndex: 1, address: "8000" },
+  ],
+  linkTable: [{}, { traceId: "000102030405060708090a0b0c0d0e0f", spanId: "0102030405060708" }],
+  stackTable: [{}, { locationIndices: [1, 2] }, { locationIndices: [3, 2] }],
+  attributeTable: [
+    {},
+    { keyStrindex: 9, value: s("other") },
+    { keyStrindex: 10, value: s("t1") },
+    { keyStrindex: 11, value: s("abcd") },
+  ],
 };
-const samples = [{ stackIndex: 1, values: ["3"], attributeIndices: [2], linkIndex: 1 }, { stackIndex: 2, timestampsUnixNano: ["1", "2"] }, { stackIndex: 1, values: ["1"], attributeIndices: [1] }];
-const profile = { sampleType: { typeStrindex: 1, unitStrindex: 2 }, periodType: { typeStrindex: 3, unitStrindex: 4 }, period: "10000000", timeUnixNano: String(BigInt(NOW) * 1_000_000n), samples };
-const request = { dictionary, resourceProfiles: [{ resource: { attributes: [{ key: "service.name", value: s("shop") }, { key: "k8s.pod", value: s("p1") }, { key: "replicas", value: { intValue: "3" } }] }, scopeProfiles: [{ scope: { attributes: [{ key: "k8s.pod", value: s("second") }] }, profiles: [profile] }] }] };
-const json = (x: unknown): SentPush => ({ kind: "otlp", codec: "json", gzip: false, body: Buffer.from(JSON.stringify(x)) });
+const samples = [
+  { stackIndex: 1, values: ["3"], attributeIndices: [2], linkIndex: 1 },
+  { stackIndex: 2, timestampsUnixNano: ["1", "2"] },
+  { stackIndex: 1, values: ["1"], attributeIndices: [1] },
+];
+const profile = {
+  sampleType: { typeStrindex: 1, unitStrindex: 2 },
+  periodType: { typeStrindex: 3, unitStrindex: 4 },
+  period: "10000000",
+  timeUnixNano: String(BigInt(NOW) * 1_000_000n),
+  samples,
+};
+const request = {
+  dictionary,
+  resourceProfiles: [
+    {
+      resource: {
+        attributes: [
+          { key: "service.name", value: s("shop") },
+          { key: "k8s.pod", value: s("p1") },
+          { key: "replicas", value: { intValue: "3" } },
+        ],
+      },
+      scopeProfiles: [
+        { scope: { attributes: [{ key: "k8s.pod", value: s("second") }] }, profiles: [profile] },
+      ],
+    },
+  ],
+};
+const json = (x: unknown): SentPush => ({
+  kind: "otlp",
+  codec: "json",
+  gzip: false,
+  body: Buffer.from(JSON.stringify(x)),
+});
 
 const ROWS = [
   '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service_name="other"} | cpu/nanoseconds 10000000 work:12<main:3',
@@ -43,49 +108,151 @@ const ROWS = [
 
 /** The same request as protobuf, written by hand. */
 function proto(): Uint8Array {
-  const varint = (v: number | bigint): number[] => { let n = BigInt.asUintN(64, BigInt(v)); const out: number[] = []; while (n > 127n) { out.push(Number(n & 127n) | 128); n >>= 7n; } return [...out, Number(n)]; };
+  const varint = (v: number | bigint): number[] => {
+    let n = BigInt.asUintN(64, BigInt(v));
+    const out: number[] = [];
+    while (n > 127n) {
+      out.push(Number(n & 127n) | 128);
+      n >>= 7n;
+    }
+    return [...out, Number(n)];
+  };
   const num = (f: number, v: number | bigint): number[] => [...varint(f * 8), ...varint(v)];
-  const ld = (f: number, body: ArrayLike<number>): number[] => [...varint(f * 8 + 2), ...varint(body.length), ...Array.from(body)];
+  const ld = (f: number, body: ArrayLike<number>): number[] => [
+    ...varint(f * 8 + 2),
+    ...varint(body.length),
+    ...Array.from(body),
+  ];
   const str = (f: number, v: string): number[] => ld(f, Buffer.from(v));
   const fixed = (v: bigint): number[] => [...new Uint8Array(new BigUint64Array([v]).buffer)];
-  const packed = (f: number, list: readonly (number | string)[]): number[] => ld(f, list.flatMap((v) => varint(BigInt(v))));
-  const any = (v: { stringValue?: string; intValue?: string }): number[] => (v.stringValue !== undefined ? str(1, v.stringValue) : num(3, BigInt(v.intValue!)));
-  const kv = (a: { key: string; value: { stringValue?: string; intValue?: string } }): number[] => [...str(1, a.key), ...ld(2, any(a.value))];
+  const packed = (f: number, list: readonly (number | string)[]): number[] =>
+    ld(
+      f,
+      list.flatMap((v) => varint(BigInt(v))),
+    );
+  const any = (v: { stringValue?: string; intValue?: string }): number[] =>
+    v.stringValue !== undefined ? str(1, v.stringValue) : num(3, BigInt(v.intValue!));
+  const kv = (a: { key: string; value: { stringValue?: string; intValue?: string } }): number[] => [
+    ...str(1, a.key),
+    ...ld(2, any(a.value)),
+  ];
   const d = dictionary;
   const dict = [
-    ...d.mappingTable.flatMap((m) => ld(1, [...num(1, BigInt(m.memoryStart ?? 0)), ...num(4, m.filenameStrindex ?? 0), ...packed(5, m.attributeIndices ?? [])])),
-    ...d.locationTable.flatMap((l) => ld(2, [...num(1, l.mappingIndex ?? 0), ...num(2, BigInt(l.address ?? 0)), ...(l.lines ?? []).flatMap((x) => ld(3, [...num(1, x.functionIndex), ...num(2, BigInt(x.line))]))])),
-    ...d.functionTable.flatMap((f) => ld(3, [...num(1, f.nameStrindex ?? 0), ...num(3, f.filenameStrindex ?? 0)])), ...d.linkTable.flatMap((l) => ld(4, l.traceId ? [...ld(1, Buffer.from(l.traceId, "hex")), ...ld(2, Buffer.from(l.spanId!, "hex"))] : [])),
-    ...d.stringTable.flatMap((x) => str(5, x)), ...d.attributeTable.flatMap((a) => ld(6, a.value ? [...num(1, a.keyStrindex!), ...ld(2, any(a.value))] : [])), ...d.stackTable.flatMap((x) => ld(7, packed(1, x.locationIndices ?? []))),
+    ...d.mappingTable.flatMap((m) =>
+      ld(1, [
+        ...num(1, BigInt(m.memoryStart ?? 0)),
+        ...num(4, m.filenameStrindex ?? 0),
+        ...packed(5, m.attributeIndices ?? []),
+      ]),
+    ),
+    ...d.locationTable.flatMap((l) =>
+      ld(2, [
+        ...num(1, l.mappingIndex ?? 0),
+        ...num(2, BigInt(l.address ?? 0)),
+        ...(l.lines ?? []).flatMap((x) => ld(3, [...num(1, x.functionIndex), ...num(2, BigInt(x.line))])),
+      ]),
+    ),
+    ...d.functionTable.flatMap((f) =>
+      ld(3, [...num(1, f.nameStrindex ?? 0), ...num(3, f.filenameStrindex ?? 0)]),
+    ),
+    ...d.linkTable.flatMap((l) =>
+      ld(
+        4,
+        l.traceId ? [...ld(1, Buffer.from(l.traceId, "hex")), ...ld(2, Buffer.from(l.spanId!, "hex"))] : [],
+      ),
+    ),
+    ...d.stringTable.flatMap((x) => str(5, x)),
+    ...d.attributeTable.flatMap((a) =>
+      ld(6, a.value ? [...num(1, a.keyStrindex!), ...ld(2, any(a.value))] : []),
+    ),
+    ...d.stackTable.flatMap((x) => ld(7, packed(1, x.locationIndices ?? []))),
   ];
-  const sample = (x: (typeof samples)[number]): number[] => [...num(1, x.stackIndex), ...packed(2, x.attributeIndices ?? []), ...num(3, x.linkIndex ?? 0), ...packed(4, x.values ?? []), ...ld(5, (x.timestampsUnixNano ?? []).flatMap((v) => fixed(BigInt(v))))];
-  const p = [...ld(1, [...num(1, 1), ...num(2, 2)]), ...samples.flatMap((x) => ld(2, sample(x))), 25, ...fixed(BigInt(NOW) * 1_000_000n), ...ld(5, [...num(1, 3), ...num(2, 4)]), ...num(6, 10_000_000)];
+  const sample = (x: (typeof samples)[number]): number[] => [
+    ...num(1, x.stackIndex),
+    ...packed(2, x.attributeIndices ?? []),
+    ...num(3, x.linkIndex ?? 0),
+    ...packed(4, x.values ?? []),
+    ...ld(
+      5,
+      (x.timestampsUnixNano ?? []).flatMap((v) => fixed(BigInt(v))),
+    ),
+  ];
+  const p = [
+    ...ld(1, [...num(1, 1), ...num(2, 2)]),
+    ...samples.flatMap((x) => ld(2, sample(x))),
+    25,
+    ...fixed(BigInt(NOW) * 1_000_000n),
+    ...ld(5, [...num(1, 3), ...num(2, 4)]),
+    ...num(6, 10_000_000),
+  ];
   const r = request.resourceProfiles[0]!;
-  return Uint8Array.from([...ld(1, [...ld(1, r.resource.attributes.flatMap((a) => ld(1, kv(a)))), ...ld(2, [...ld(1, r.scopeProfiles[0]!.scope.attributes.flatMap((a) => ld(3, kv(a)))), ...ld(2, p)])]), ...ld(2, dict)]);
+  return Uint8Array.from([
+    ...ld(1, [
+      ...ld(
+        1,
+        r.resource.attributes.flatMap((a) => ld(1, kv(a))),
+      ),
+      ...ld(2, [
+        ...ld(
+          1,
+          r.scopeProfiles[0]!.scope.attributes.flatMap((a) => ld(3, kv(a))),
+        ),
+        ...ld(2, p),
+      ]),
+    ]),
+    ...ld(2, dict),
+  ]);
 }
 
 describe("OTLP profiles", () => {
   it("become profiles with v1's labels, names and values, from JSON and protobuf, gzipped or not", async () => {
     expect(await push(json(request))).toEqual({ rows: ROWS, error: "" });
-    expect(await push({ kind: "otlp", codec: "proto", gzip: false, body: proto() })).toEqual({ rows: ROWS, error: "" });
-    expect(await push({ kind: "otlp", codec: "proto", gzip: true, body: gzipSync(proto()) })).toEqual({ rows: ROWS, error: "" });
+    expect(await push({ kind: "otlp", codec: "proto", gzip: false, body: proto() })).toEqual({
+      rows: ROWS,
+      error: "",
+    });
+    expect(await push({ kind: "otlp", codec: "proto", gzip: true, body: gzipSync(proto()) })).toEqual({
+      rows: ROWS,
+      error: "",
+    });
   });
   it("name the service of last resort after the executable", async () => {
-    const { rows } = await push(json({ dictionary, resourceProfiles: [{ resource: { attributes: [{ key: "process.executable.name", value: s("sshd") }] }, scopeProfiles: [{ profiles: [{ ...profile, samples: [samples[1]] }] }] }] }));
+    const { rows } = await push(
+      json({
+        dictionary,
+        resourceProfiles: [
+          {
+            resource: { attributes: [{ key: "process.executable.name", value: s("sshd") }] },
+            scopeProfiles: [{ profiles: [{ ...profile, samples: [samples[1]] }] }],
+          },
+        ],
+      }),
+    );
     expect(rows[0]).toContain('service_name="unknown_service:sshd"');
   });
   it("are refused with what is wrong: no dictionary, no profiles, an index out of range, no protobuf, no JSON", async () => {
-    expect((await push(json({ resourceProfiles: request.resourceProfiles }))).error).toBe("missing profile metadata dictionary");
+    expect((await push(json({ resourceProfiles: request.resourceProfiles }))).error).toBe(
+      "missing profile metadata dictionary",
+    );
     expect((await push(json({ dictionary }))).error).toContain("resourceProfiles is empty");
-    expect((await push(json({ ...request, dictionary: { ...dictionary, stackTable: [{}] } }))).error).toBe("stack index 1 is out of range: the dictionary has 1");
-    expect((await push({ kind: "otlp", codec: "proto", gzip: false, body: Buffer.from("garbage") })).error).toContain("Failed to parse protobuf request");
-    expect((await push({ kind: "otlp", codec: "json", gzip: false, body: Buffer.from("{") })).error).toContain("Failed to parse JSON request");
+    expect((await push(json({ ...request, dictionary: { ...dictionary, stackTable: [{}] } }))).error).toBe(
+      "stack index 1 is out of range: the dictionary has 1",
+    );
+    expect(
+      (await push({ kind: "otlp", codec: "proto", gzip: false, body: Buffer.from("garbage") })).error,
+    ).toContain("Failed to parse protobuf request");
+    expect(
+      (await push({ kind: "otlp", codec: "json", gzip: false, body: Buffer.from("{") })).error,
+    ).toContain("Failed to parse JSON request");
   });
   it("survive mutated bodies", async () => {
-    const random = new Random(20261124), seeds: SentPush[] = [json(request), { kind: "otlp", codec: "proto", gzip: false, body: proto() }];
+    const random = new Random(20261124),
+      seeds: SentPush[] = [json(request), { kind: "otlp", codec: "proto", gzip: false, body: proto() }];
     const rounds = mutations(4000);
     let fine = 0;
-    for (const seed of seeds) for (let i = 0; i < rounds; i++) if ((await push({ ...seed, body: random.mutate(seed.body) } as SentPush)).error === "") fine++;
+    for (const seed of seeds)
+      for (let i = 0; i < rounds; i++)
+        if ((await push({ ...seed, body: random.mutate(seed.body) } as SentPush)).error === "") fine++;
     expect(fine).toBeGreaterThan(rounds / 20);
   });
 });

@@ -2,38 +2,72 @@ import { decodeUtf8, encodeUtf8, ShortRead } from "@cinderblock/bytes";
 import { ByteColumn, U32Column } from "@cinderblock/columnar";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { type Label, LABEL_DELTA, LABEL_NAME, LABEL_OTEL, LABEL_SERVICE_NAME } from "@cinderblock/model";
-import { decodeExport, decodeExportJson, type OtlpAttribute, type OtlpProfile, type OtlpResource, type OtlpTables, type OtlpValue } from "@cinderblock/otlp";
+import {
+  decodeExport,
+  decodeExportJson,
+  type OtlpAttribute,
+  type OtlpProfile,
+  type OtlpResource,
+  type OtlpTables,
+  type OtlpValue,
+} from "@cinderblock/otlp";
 import { encodePprof } from "@cinderblock/pprof";
 
-const SERVICE = "service.name", EXECUTABLE = "process.executable.name", BUILD_ID = "process.executable.build_id.gnu";
+const SERVICE = "service.name",
+  EXECUTABLE = "process.executable.name",
+  BUILD_ID = "process.executable.build_id.gnu";
 const DEFAULT_DURATION_NANOS = 10_000_000_000n;
 
 /** One series' profile of an export. */
-export interface OtlpPprof { labels: Label[]; bytes: Uint8Array }
+export interface OtlpPprof {
+  labels: Label[];
+  bytes: Uint8Array;
+}
 
 /** Decodes an export; a body that is none is an error whose text v1's clients know. */
 export function readOtlp(body: Uint8Array, codec: "proto" | "json"): OtlpTables {
-  try { return codec === "json" ? decodeExportJson(body) : decodeExport(body); } catch (err) {
-    if (err instanceof ShortRead || err instanceof SyntaxError || err instanceof RangeError) throw new CinderblockError("invalid", `Failed to parse ${codec === "json" ? "JSON" : "protobuf"} request: ${err.message}`, { reason: "malformed_profile", cause: err });
+  try {
+    return codec === "json" ? decodeExportJson(body) : decodeExport(body);
+  } catch (err) {
+    if (err instanceof ShortRead || err instanceof SyntaxError || err instanceof RangeError)
+      throw new CinderblockError(
+        "invalid",
+        `Failed to parse ${codec === "json" ? "JSON" : "protobuf"} request: ${err.message}`,
+        { reason: "malformed_profile", cause: err },
+      );
     throw err;
   }
 }
 
 /** Profiles of an export as pprofs with the labels of their series (api.md §2.6). */
 export function otlpToPprofs(t: OtlpTables, nowNanos: bigint): OtlpPprof[] {
-  if (!t.hasDictionary) throw new CinderblockError("invalid", "missing profile metadata dictionary", { reason: "malformed_profile" });
-  if (t.resources.length === 0) throw new CinderblockError("invalid", "no profiles in the request: resourceProfiles is empty", { reason: "malformed_profile" });
-  const out: OtlpPprof[] = [], texts = new SampleTexts(t), writer = new PprofWriter(t, texts);
+  if (!t.hasDictionary)
+    throw new CinderblockError("invalid", "missing profile metadata dictionary", {
+      reason: "malformed_profile",
+    });
+  if (t.resources.length === 0)
+    throw new CinderblockError("invalid", "no profiles in the request: resourceProfiles is empty", {
+      reason: "malformed_profile",
+    });
+  const out: OtlpPprof[] = [],
+    texts = new SampleTexts(t),
+    writer = new PprofWriter(t, texts);
   for (const resource of t.resources) {
     for (const scope of resource.scopes) {
       const labels = attributeLabels([...resource.attributes, ...scope.attributes]);
       for (const profile of scope.profiles) {
         for (const [service, samples] of byService(profile, t, texts)) {
           const { name, bytes } = writer.write(profile, samples, nowNanos);
-          out.push({ bytes, labels: [
-            { name: LABEL_DELTA, value: "false" }, { name: LABEL_OTEL, value: "true" }, { name: LABEL_NAME, value: name },
-            ...labels.filter((l) => l.name !== SERVICE && l.name !== LABEL_SERVICE_NAME), { name: LABEL_SERVICE_NAME, value: service || resourceService(resource) },
-          ] });
+          out.push({
+            bytes,
+            labels: [
+              { name: LABEL_DELTA, value: "false" },
+              { name: LABEL_OTEL, value: "true" },
+              { name: LABEL_NAME, value: name },
+              ...labels.filter((l) => l.name !== SERVICE && l.name !== LABEL_SERVICE_NAME),
+              { name: LABEL_SERVICE_NAME, value: service || resourceService(resource) },
+            ],
+          });
         }
       }
     }
@@ -51,12 +85,18 @@ function textOf(v: OtlpValue): string | undefined {
 /** The first of each key counts. */
 function attributeLabels(attributes: readonly OtlpAttribute[]): Label[] {
   const seen = new Map<string, string>();
-  for (const { key, value } of attributes) { const text = textOf(value); if (text !== undefined && !seen.has(key)) seen.set(key, text); }
+  for (const { key, value } of attributes) {
+    const text = textOf(value);
+    if (text !== undefined && !seen.has(key)) seen.set(key, text);
+  }
   return [...seen].map(([name, value]) => ({ name, value }));
 }
 
 function resourceService({ attributes }: OtlpResource): string {
-  const find = (key: string): string | undefined => { const a = attributes.find((x) => x.key === key); return a && textOf(a.value); };
+  const find = (key: string): string | undefined => {
+    const a = attributes.find((x) => x.key === key);
+    return a && textOf(a.value);
+  };
   const executable = find(EXECUTABLE);
   return find(SERVICE) || (executable ? `unknown_service:${executable}` : "unknown_service");
 }
@@ -65,22 +105,35 @@ function check(index: number, size: number, what: string): number {
   if (index >= size) throw invalid(`${what} index ${index | 0} is out of range: the dictionary has ${size}`);
   return index;
 }
-function stringOf(t: OtlpTables, i: number): string { check(i, t.strings, "string"); return decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!); }
-function attributeOf(t: OtlpTables, i: number): { key: number; value: OtlpValue } { return t.attributes[check(i, t.attributes.length, "attribute")]!; }
+function stringOf(t: OtlpTables, i: number): string {
+  check(i, t.strings, "string");
+  return decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!);
+}
+function attributeOf(t: OtlpTables, i: number): { key: number; value: OtlpValue } {
+  return t.attributes[check(i, t.attributes.length, "attribute")]!;
+}
 
 /** What attributes and links of the dictionary say of samples: each is looked at once, however many samples name it. */
 class SampleTexts {
   private readonly t: OtlpTables;
-  private readonly attributes: ({ key: number; service: string | undefined; text: string } | undefined)[] = [];
+  private readonly attributes: ({ key: number; service: string | undefined; text: string } | undefined)[] =
+    [];
   private readonly links: ({ span: string; trace: string } | undefined)[] = [];
-  constructor(t: OtlpTables) { this.t = t; }
+  constructor(t: OtlpTables) {
+    this.t = t;
+  }
 
   /** `service`: the one that it names, undefined for others, whose label is `text`. */
   attribute(i: number): { key: number; service: string | undefined; text: string } {
     let known = this.attributes[i];
     if (!known) {
-      const { key, value } = attributeOf(this.t, i), text = textOf(value);
-      this.attributes[i] = known = { key, service: stringOf(this.t, key) === SERVICE ? (text ?? "") : undefined, text: text ?? (typeof value === "boolean" || typeof value === "number" ? String(value) : "") };
+      const { key, value } = attributeOf(this.t, i),
+        text = textOf(value);
+      this.attributes[i] = known = {
+        key,
+        service: stringOf(this.t, key) === SERVICE ? (text ?? "") : undefined,
+        text: text ?? (typeof value === "boolean" || typeof value === "number" ? String(value) : ""),
+      };
     }
     return known;
   }
@@ -88,7 +141,10 @@ class SampleTexts {
   link(i: number): { span: string; trace: string } {
     const { t } = this;
     check(i, t.links, "link");
-    return (this.links[i] ??= { span: hex(t.bytes, t.linkSpanStart.data[i]!, t.linkSpanEnd.data[i]!), trace: hex(t.bytes, t.linkTraceStart.data[i]!, t.linkTraceEnd.data[i]!) });
+    return (this.links[i] ??= {
+      span: hex(t.bytes, t.linkSpanStart.data[i]!, t.linkSpanEnd.data[i]!),
+      trace: hex(t.bytes, t.linkTraceStart.data[i]!, t.linkTraceEnd.data[i]!),
+    });
   }
 }
 
@@ -97,7 +153,8 @@ function byService(p: OtlpProfile, t: OtlpTables, texts: SampleTexts): Map<strin
   const out = new Map<string, U32Column>();
   for (let s = p.sampleFrom; s < p.sampleTo; s++) {
     let service = "";
-    for (let k = t.sampleAttributes.data[s]!; k < t.sampleAttributes.data[s + 1]!; k++) service = texts.attribute(t.sampleAttribute.data[k]!).service ?? service;
+    for (let k = t.sampleAttributes.data[s]!; k < t.sampleAttributes.data[s + 1]!; k++)
+      service = texts.attribute(t.sampleAttribute.data[k]!).service ?? service;
     let list = out.get(service);
     if (!list) out.set(service, (list = new U32Column(p.sampleTo - s)));
     list.push(s);
@@ -105,15 +162,37 @@ function byService(p: OtlpProfile, t: OtlpTables, texts: SampleTexts): Map<strin
   return new Map([...out].map(([service, list]) => [service, list.view()]));
 }
 
-interface Meaning { name: string; sample: { type: string; unit: string }; period: { type: string; unit: string } | undefined; scale: bigint; summed: boolean }
+interface Meaning {
+  name: string;
+  sample: { type: string; unit: string };
+  period: { type: string; unit: string } | undefined;
+  scale: bigint;
+  summed: boolean;
+}
 
 /** What a profile is called and what its values are in. */
 function meaning(p: OtlpProfile, t: OtlpTables): Meaning {
   const s = (i: number): string => stringOf(t, i);
   const sample = { type: s(p.sampleType.type), unit: s(p.sampleType.unit) };
-  const period = p.periodType.type === 0 && p.periodType.unit === 0 ? undefined : { type: s(p.periodType.type), unit: s(p.periodType.unit) };
-  if (sample.type === "samples" && sample.unit === "count" && period?.type === "cpu" && period.unit === "nanoseconds") return { name: "process_cpu", sample: { type: "cpu", unit: "nanoseconds" }, period, scale: p.period, summed: false };
-  if (sample.type === "off_cpu" && sample.unit === "nanoseconds" && !period) return { name: "off_cpu", sample, period, scale: 1n, summed: true };
+  const period =
+    p.periodType.type === 0 && p.periodType.unit === 0
+      ? undefined
+      : { type: s(p.periodType.type), unit: s(p.periodType.unit) };
+  if (
+    sample.type === "samples" &&
+    sample.unit === "count" &&
+    period?.type === "cpu" &&
+    period.unit === "nanoseconds"
+  )
+    return {
+      name: "process_cpu",
+      sample: { type: "cpu", unit: "nanoseconds" },
+      period,
+      scale: p.period,
+      summed: false,
+    };
+  if (sample.type === "off_cpu" && sample.unit === "nanoseconds" && !period)
+    return { name: "off_cpu", sample, period, scale: 1n, summed: true };
   return { name: period?.type ?? "", sample, period, scale: 1n, summed: false };
 }
 
@@ -122,11 +201,24 @@ class Renumbered {
   private readonly to: Uint32Array;
   private readonly met: U32Column;
   private readonly what: string;
-  constructor(size: number, what: string) { this.to = new Uint32Array(size); this.met = new U32Column(Math.min(size, 256)); this.what = what; }
+  constructor(size: number, what: string) {
+    this.to = new Uint32Array(size);
+    this.met = new U32Column(Math.min(size, 256));
+    this.what = what;
+  }
   /** The number of entry `i`, or -1 where it has none yet. */
-  get(i: number): number { return i < this.to.length ? this.to[i]! - 1 : check(i, this.to.length, this.what); }
-  set(i: number, number: number): number { this.to[i] = number + 1; this.met.push(i); return number; }
-  reset(): void { for (let k = 0; k < this.met.length; k++) this.to[this.met.data[k]!] = 0; this.met.length = 0; }
+  get(i: number): number {
+    return i < this.to.length ? this.to[i]! - 1 : check(i, this.to.length, this.what);
+  }
+  set(i: number, number: number): number {
+    this.to[i] = number + 1;
+    this.met.push(i);
+    return number;
+  }
+  reset(): void {
+    for (let k = 0; k < this.met.length; k++) this.to[this.met.data[k]!] = 0;
+    this.met.length = 0;
+  }
 }
 
 /** Writes profiles of one export: of the dictionary they get what their samples use, as it is, without a look at what is equal. */
@@ -155,13 +247,24 @@ class PprofWriter {
   }
 
   write(p: OtlpProfile, samples: Uint32Array, nowNanos: bigint): { name: string; bytes: Uint8Array } {
-    const { t } = this, { name, sample, period, scale, summed } = meaning(p, t);
+    const { t } = this,
+      { name, sample, period, scale, summed } = meaning(p, t);
     this.reset();
-    const sampleOffset = new Uint32Array(samples.length + 1), sampleLocation = new U32Column(samples.length * 16), value = new BigInt64Array(samples.length);
-    const labelOffset = new Uint32Array(samples.length + 1), labelKey = new U32Column(samples.length), labelValue = new U32Column(samples.length);
-    const label = (key: number, text: string): void => { if (text !== "") { labelKey.push(key); labelValue.push(this.literal(text)); } };
+    const sampleOffset = new Uint32Array(samples.length + 1),
+      sampleLocation = new U32Column(samples.length * 16),
+      value = new BigInt64Array(samples.length);
+    const labelOffset = new Uint32Array(samples.length + 1),
+      labelKey = new U32Column(samples.length),
+      labelValue = new U32Column(samples.length);
+    const label = (key: number, text: string): void => {
+      if (text !== "") {
+        labelKey.push(key);
+        labelValue.push(this.literal(text));
+      }
+    };
     for (let n = 0; n < samples.length; n++) {
-      const s = samples[n]!, stack = check(t.sampleStack.data[s]!, t.stacks, "stack");
+      const s = samples[n]!,
+        stack = check(t.sampleStack.data[s]!, t.stacks, "stack");
       this.putStack(stack, sampleLocation);
       sampleOffset[n + 1] = sampleLocation.length;
       value[n] = this.valueOf(s, scale, summed);
@@ -177,15 +280,41 @@ class PprofWriter {
       }
       labelOffset[n + 1] = labelKey.length;
     }
-    return { name, bytes: encodePprof({ sampleTypes: [sample], ...(period ? { periodType: period } : {}), period: p.period, timeNanos: BigInt.asIntN(64, p.timeNanos) || nowNanos, durationNanos: BigInt.asIntN(64, p.durationNanos) || DEFAULT_DURATION_NANOS }, {
-      strings: { bytes: this.stringBytes.view(), offset: this.stringOffset.view() }, functionWords: this.functionWords.view(), mappingWords: this.mappingWords.view(), locationWords: this.locationWords.view(), locationOffset: this.locationOffset.view(),
-      sampleOffset, sampleLocation: sampleLocation.view(), value, labels: { offset: labelOffset, key: labelKey.view(), value: labelValue.view() },
-    }) };
+    return {
+      name,
+      bytes: encodePprof(
+        {
+          sampleTypes: [sample],
+          ...(period ? { periodType: period } : {}),
+          period: p.period,
+          timeNanos: BigInt.asIntN(64, p.timeNanos) || nowNanos,
+          durationNanos: BigInt.asIntN(64, p.durationNanos) || DEFAULT_DURATION_NANOS,
+        },
+        {
+          strings: { bytes: this.stringBytes.view(), offset: this.stringOffset.view() },
+          functionWords: this.functionWords.view(),
+          mappingWords: this.mappingWords.view(),
+          locationWords: this.locationWords.view(),
+          locationOffset: this.locationOffset.view(),
+          sampleOffset,
+          sampleLocation: sampleLocation.view(),
+          value,
+          labels: { offset: labelOffset, key: labelKey.view(), value: labelValue.view() },
+        },
+      ),
+    };
   }
 
   private reset(): void {
     for (const r of [this.strings, this.functions, this.mappings, this.locations]) r.reset();
-    for (const c of [this.stringOffset, this.functionWords, this.mappingWords, this.locationWords, this.locationOffset]) c.length = 0;
+    for (const c of [
+      this.stringOffset,
+      this.functionWords,
+      this.mappingWords,
+      this.locationWords,
+      this.locationOffset,
+    ])
+      c.length = 0;
     this.stringBytes.length = 0;
     this.literals.clear();
     this.literals.set("", 0);
@@ -195,20 +324,27 @@ class PprofWriter {
   }
 
   private putStack(stack: number, into: U32Column): void {
-    const { t } = this, from = t.stackLocations.data[stack]!, end = t.stackLocations.data[stack + 1]!;
+    const { t } = this,
+      from = t.stackLocations.data[stack]!,
+      end = t.stackLocations.data[stack + 1]!;
     into.reserve(end - from);
     for (let k = from; k < end; k++) into.data[into.length++] = this.location(t.stackLocation.data[k]!);
   }
 
   /** The first value of a sample or, `summed`, all of them; how often it was seen where it has none. */
   private valueOf(s: number, scale: bigint, summed: boolean): bigint {
-    const { sampleValues, value, sampleTimestamps } = this.t, from = sampleValues.data[s]!, end = sampleValues.data[s + 1]!;
+    const { sampleValues, value, sampleTimestamps } = this.t,
+      from = sampleValues.data[s]!,
+      end = sampleValues.data[s + 1]!;
     let own = from < end ? value.data[from]! : BigInt(sampleTimestamps.data[s]!);
     if (summed) for (let k = from + 1; k < end; k++) own += value.data[k]!;
     return BigInt.asIntN(64, own * scale);
   }
 
-  private endString(): number { this.stringOffset.push(this.stringBytes.length); return this.stringOffset.length - 2; }
+  private endString(): number {
+    this.stringOffset.push(this.stringBytes.length);
+    return this.stringOffset.length - 2;
+  }
 
   private literal(text: string): number {
     let known = this.literals.get(text);
@@ -223,7 +359,9 @@ class PprofWriter {
   private string(i: number): number {
     const known = this.strings.get(i);
     if (known >= 0) return known;
-    const { t } = this, from = t.stringStart.data[i]!, end = t.stringEnd.data[i]!;
+    const { t } = this,
+      from = t.stringStart.data[i]!,
+      end = t.stringEnd.data[i]!;
     if (from === end) return this.strings.set(i, 0);
     this.stringBytes.append(t.bytes, from, end);
     return this.strings.set(i, this.endString());
@@ -232,13 +370,17 @@ class PprofWriter {
   private mapping(i: number): number {
     const known = this.mappings.get(i);
     if (known >= 0) return known;
-    const { t, mappingWords } = this, number = this.mappings.set(i, mappingWords.length / 9);
+    const { t, mappingWords } = this,
+      number = this.mappings.set(i, mappingWords.length / 9);
     let build = "";
     for (let k = t.mappingAttributes.data[i]!; k < t.mappingAttributes.data[i + 1]! && build === ""; k++) {
       const a = attributeOf(t, t.mappingAttribute.data[k]!);
       if (stringOf(t, a.key) === BUILD_ID) build = textOf(a.value) ?? "";
     }
-    for (const column of [t.mappingStart, t.mappingLimit, t.mappingOffset]) { mappingWords.push(column.words[2 * i]!); mappingWords.push(column.words[2 * i + 1]!); }
+    for (const column of [t.mappingStart, t.mappingLimit, t.mappingOffset]) {
+      mappingWords.push(column.words[2 * i]!);
+      mappingWords.push(column.words[2 * i + 1]!);
+    }
     mappingWords.push(this.string(t.mappingFilename.data[i]!));
     mappingWords.push(this.literal(build));
     mappingWords.push(HAS_FUNCTIONS);
@@ -248,7 +390,8 @@ class PprofWriter {
   private fn(i: number): number {
     const known = this.functions.get(i);
     if (known >= 0) return known;
-    const { t, functionWords } = this, number = this.functions.set(i, functionWords.length / 4);
+    const { t, functionWords } = this,
+      number = this.functions.set(i, functionWords.length / 4);
     functionWords.push(this.string(t.funcName.data[i]!));
     functionWords.push(this.string(t.funcSystemName.data[i]!));
     functionWords.push(this.string(t.funcFilename.data[i]!));
@@ -259,15 +402,21 @@ class PprofWriter {
   private location(i: number): number {
     const known = this.locations.get(i);
     if (known >= 0) return known;
-    const { t, locationWords, locationOffset } = this, from = t.locLines.data[i]!, end = t.locLines.data[i + 1]!;
-    const number = this.locations.set(i, locationOffset.length - 1), mapping = this.mapping(t.locMapping.data[i]!);
+    const { t, locationWords, locationOffset } = this,
+      from = t.locLines.data[i]!,
+      end = t.locLines.data[i + 1]!;
+    const number = this.locations.set(i, locationOffset.length - 1),
+      mapping = this.mapping(t.locMapping.data[i]!);
     // A mapping's functions are known when all locations in use carry lines.
     if (from === end) this.mappingWords.data[mapping * 9 + 8] = 0;
     locationWords.push(mapping);
     locationWords.push(t.locAddress.words[2 * i]!);
     locationWords.push(t.locAddress.words[2 * i + 1]!);
     locationWords.push(0);
-    for (let k = from; k < end; k++) { locationWords.push(this.fn(t.lineFunction.data[k]!)); locationWords.push(t.lineNumber.data[k]!); }
+    for (let k = from; k < end; k++) {
+      locationWords.push(this.fn(t.lineFunction.data[k]!));
+      locationWords.push(t.lineNumber.data[k]!);
+    }
     locationOffset.push(locationWords.length);
     return number;
   }
@@ -276,4 +425,6 @@ class PprofWriter {
 /** of a mapping's flags, as in pprof's tables */
 const HAS_FUNCTIONS = 8;
 
-function hex(bytes: Uint8Array, from: number, end: number): string { return Buffer.from(bytes.buffer, bytes.byteOffset + from, end - from).toString("hex"); }
+function hex(bytes: Uint8Array, from: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + from, end - from).toString("hex");
+}

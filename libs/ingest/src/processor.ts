@@ -1,6 +1,23 @@
 import { ByteWriter, hash128, type Hasher, utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason, type ErrorRecord } from "@cinderblock/errors";
-import { ANNOTATION_SAMPLED, type Annotation, type Annotations, type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_SAMPLED, LABEL_SERVICE_NAME, LABEL_SPY, labelsKey, labelValue, mayBeCumulative, NO_ANNOTATIONS, sortLabels } from "@cinderblock/model";
+import {
+  ANNOTATION_SAMPLED,
+  type Annotation,
+  type Annotations,
+  type Label,
+  type Labels,
+  LABEL_DELTA,
+  LABEL_NAME,
+  LABEL_ORDER,
+  LABEL_SAMPLED,
+  LABEL_SERVICE_NAME,
+  LABEL_SPY,
+  labelsKey,
+  labelValue,
+  mayBeCumulative,
+  NO_ANNOTATIONS,
+  sortLabels,
+} from "@cinderblock/model";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
 import type { Aggregate } from "./aggregate.ts";
@@ -13,7 +30,13 @@ import type { StackBounds } from "./stack-builder.ts";
 import { encodeText, readText, type TextType, textType } from "./text.ts";
 import { detectLanguage, fixGoGenerics, replaceStrings } from "./go-fix.ts";
 import { repairTruncatedStacks } from "./go-truncated.ts";
-import { type IngestRequest, parseMultipart, parsePprofForm, pprofName, type SampleTypeConfig } from "./ingest-request.ts";
+import {
+  type IngestRequest,
+  parseMultipart,
+  parsePprofForm,
+  pprofName,
+  type SampleTypeConfig,
+} from "./ingest-request.ts";
 import type { IngestLimits, RelabelRule } from "@cinderblock/tenant";
 import { normalise, type NormalizedProfile, NormaliseScratch } from "./normalise.ts";
 import type { RateGate } from "./rate-gate.ts";
@@ -32,7 +55,14 @@ export interface ProfileGroup {
   id: Uint8Array;
 }
 
-export interface ProcessedProfile { profile: NormalizedProfile; groups: ProfileGroup[]; ids: SampleIds; annotations: Annotations; /** only its totals are kept: its stacks count as none */ stripped?: boolean }
+export interface ProcessedProfile {
+  profile: NormalizedProfile;
+  groups: ProfileGroup[];
+  ids: SampleIds;
+  annotations: Annotations;
+  /** only its totals are kept: its stacks count as none */
+  stripped?: boolean;
+}
 
 /** Where processed profiles go; it must be done with the profile when it returns. */
 export interface ProfileSink {
@@ -44,7 +74,11 @@ export interface ProfileSink {
 }
 
 /** A push as an agent sent it. `trickle`: it is taken although a limit of its tenant or of a usage group is reached. */
-export type SentPush = { trickle?: boolean } & ({ kind: "push"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "otlp"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array } | { kind: "ingest"; request: IngestRequest; body: Uint8Array });
+export type SentPush = { trickle?: boolean } & (
+  | { kind: "push"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array }
+  | { kind: "otlp"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array }
+  | { kind: "ingest"; request: IngestRequest; body: Uint8Array }
+);
 
 /** What goes to whoever stores it: one push, or some that belong together. */
 export type RawPush = SentPush | Aggregate;
@@ -55,7 +89,13 @@ export interface PushOutcome {
   compressedBytes: number;
   decompressedBytes: number;
   samples: number;
-  discarded: { reason: DiscardReason; profiles: number; bytes: number; /** usage groups that it belonged to, as far as that was known */ groups?: string[] }[];
+  discarded: {
+    reason: DiscardReason;
+    profiles: number;
+    bytes: number;
+    /** usage groups that it belonged to, as far as that was known */
+    groups?: string[];
+  }[];
   error: CinderblockError | undefined;
   /** uncompressed bytes of each usage group; absent: all of the tenant's are in `other` */
   groups?: Record<string, number>;
@@ -64,17 +104,33 @@ export interface PushOutcome {
 }
 
 /** The same as it crosses a thread or a process. An error is bad input: no other replica takes it either. */
-export type PushAnswer = Omit<PushOutcome, "error"> & { error: ErrorRecord | undefined; /** of an aggregate: what each of its pushes is answered */ parts?: PushAnswer[] };
+export type PushAnswer = Omit<PushOutcome, "error"> & {
+  error: ErrorRecord | undefined;
+  /** of an aggregate: what each of its pushes is answered */
+  parts?: PushAnswer[];
+};
 
 /** What is known about a label set as sent; `language` once a profile gave it away. */
-interface SeriesContext { sent: Label[]; spy: string; language: string; bytes: Uint8Array; /** its usage groups, by the limits that it was last looked at with */ memberships?: { of: IngestLimits["usageGroups"]; list: Membership[] } }
+interface SeriesContext {
+  sent: Label[];
+  spy: string;
+  language: string;
+  bytes: Uint8Array;
+  /** its usage groups, by the limits that it was last looked at with */
+  memberships?: { of: IngestLimits["usageGroups"]; list: Membership[] };
+}
 
 /** Final labels of a group: equal sets share one object, so that heads may key by identity. */
-interface FinalLabels { labels: Labels; bytes: Uint8Array }
+interface FinalLabels {
+  labels: Labels;
+  bytes: Uint8Array;
+}
 
 const DROPPED: FinalLabels = { labels: [], bytes: new Uint8Array(0) };
 
-function boundsOf(limits: IngestLimits): StackBounds { return { maxSamples: limits.maxProfileStacktraceSamples, maxBytes: limits.maxProfileSizeBytes }; }
+function boundsOf(limits: IngestLimits): StackBounds {
+  return { maxSamples: limits.maxProfileStacktraceSamples, maxBytes: limits.maxProfileSizeBytes };
+}
 
 /** The distributor's work on bytes: inflate, decode, limit, validate, normalise, split. One per worker thread. */
 export class PushProcessor {
@@ -101,15 +157,28 @@ export class PushProcessor {
 
   /** Processes every profile of a push; one that fails does not stop the others. Never throws for bad input. */
   process(tenant: string, push: SentPush, limits: IngestLimits, gate: RateGate, nowMs: number): PushOutcome {
-    const out: PushOutcome = { profiles: 0, compressedBytes: 0, decompressedBytes: 0, samples: 0, discarded: [], error: undefined };
+    const out: PushOutcome = {
+      profiles: 0,
+      compressedBytes: 0,
+      decompressedBytes: 0,
+      samples: 0,
+      discarded: [],
+      error: undefined,
+    };
     this.trickle = push.trickle ?? false;
     this.cumulativeOnly = limits.relabelRules.length === 0 && this.sink.cumulativeOnly?.() === true;
     // What does not come by Push is told to be differences, whatever it is.
     if (this.cumulativeOnly && push.kind !== "push") return out;
     try {
-      if (push.kind === "ingest") { this.ingest(tenant, push.request, push.body, limits, gate, nowMs, out); return out; }
+      if (push.kind === "ingest") {
+        this.ingest(tenant, push.request, push.body, limits, gate, nowMs, out);
+        return out;
+      }
       const body = push.gzip ? inflateBody(push.body, limits.ingestionBodyLimitBytes) : push.body;
-      if (push.kind === "otlp") { this.otlp(tenant, body, push.codec, limits, gate, nowMs, out); return out; }
+      if (push.kind === "otlp") {
+        this.otlp(tenant, body, push.codec, limits, gate, nowMs, out);
+        return out;
+      }
       const series = push.codec === "proto" ? decodePush(body) : decodePushJson(body);
       this.pushSeries(tenant, series, limits, gate, nowMs, out);
     } catch (err) {
@@ -120,18 +189,44 @@ export class PushProcessor {
 
   private fail(out: PushOutcome, err: unknown, bytes: number): void {
     if (!(err instanceof CinderblockError)) throw err;
-    out.discarded.push({ reason: err.reason ?? "unknown", profiles: 1, bytes, ...(this.groups ? { groups: this.groups } : {}) });
+    out.discarded.push({
+      reason: err.reason ?? "unknown",
+      profiles: 1,
+      bytes,
+      ...(this.groups ? { groups: this.groups } : {}),
+    });
     this.groups = undefined;
     if (!out.error) out.error = err;
-    else if (out.error.kind === err.kind) out.error = new CinderblockError(err.kind, `${out.error.message}\n${err.message}`.slice(0, 4096), err.reason ? { reason: err.reason } : {});
+    else if (out.error.kind === err.kind)
+      out.error = new CinderblockError(
+        err.kind,
+        `${out.error.message}\n${err.message}`.slice(0, 4096),
+        err.reason ? { reason: err.reason } : {},
+      );
   }
 
-  private pushSeries(tenant: string, series: RawSeries[], limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
-    let total = 0, profiles = 0;
-    for (const s of series) for (const p of s.profiles) { total += p.length; profiles++; }
+  private pushSeries(
+    tenant: string,
+    series: RawSeries[],
+    limits: IngestLimits,
+    gate: RateGate,
+    nowMs: number,
+    out: PushOutcome,
+  ): void {
+    let total = 0,
+      profiles = 0;
+    for (const s of series)
+      for (const p of s.profiles) {
+        total += p.length;
+        profiles++;
+      }
     if (profiles === 0) throw new CinderblockError("invalid", "no profiles received");
     if (limits.ingestionBodyLimitBytes > 0 && total > limits.ingestionBodyLimitBytes) {
-      throw new CinderblockError("invalid", `request body is ${total} bytes; the limit is ${limits.ingestionBodyLimitBytes}`, { reason: "body_size_limit_exceeded" });
+      throw new CinderblockError(
+        "invalid",
+        `request body is ${total} bytes; the limit is ${limits.ingestionBodyLimitBytes}`,
+        { reason: "body_size_limit_exceeded" },
+      );
     }
     for (const s of series) {
       if (this.cumulativeOnly && !mayBeCumulative(s.labels)) continue;
@@ -141,7 +236,9 @@ export class PushProcessor {
           const context = this.context(s.labels);
           const tables = this.decode(bytes, limits, out);
           this.one(tenant, tables, context, limits, gate, nowMs, out);
-        } catch (err) { this.fail(out, err, bytes.length); }
+        } catch (err) {
+          this.fail(out, err, bytes.length);
+        }
       }
     }
   }
@@ -164,61 +261,144 @@ export class PushProcessor {
     return context;
   }
 
-  private ingest(tenant: string, request: IngestRequest, body: Uint8Array, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
+  private ingest(
+    tenant: string,
+    request: IngestRequest,
+    body: Uint8Array,
+    limits: IngestLimits,
+    gate: RateGate,
+    nowMs: number,
+    out: PushOutcome,
+  ): void {
     out.compressedBytes += body.length;
     const { format } = request;
     if (format === "groups" || format === "lines" || format === "trie" || format === "tree") {
-      const bounds = { maxNameLength: limits.maxProfileSymbolValueLength, maxChildren: limits.maxProfileStacktraceSamples };
+      const bounds = {
+        maxNameLength: limits.maxProfileSymbolValueLength,
+        maxChildren: limits.maxProfileStacktraceSamples,
+      };
       const stacks = readText(body, format, bounds, boundsOf(limits));
       // v1 reads the body before it looks at the application's name.
       const { service, type } = textType(request.app);
-      this.text(tenant, request, service, type, encodeText(stacks, type, request.sampleRate, request.fromNanos), limits, gate, nowMs, out);
+      this.text(
+        tenant,
+        request,
+        service,
+        type,
+        encodeText(stacks, type, request.sampleRate, request.fromNanos),
+        limits,
+        gate,
+        nowMs,
+        out,
+      );
       return;
     }
-    if (format === "speedscope") { this.speedscope(tenant, request, body, limits, gate, nowMs, out); return; }
-    if (format === "jfr") { this.jfr(tenant, request, body, limits, gate, nowMs, out); return; }
+    if (format === "speedscope") {
+      this.speedscope(tenant, request, body, limits, gate, nowMs, out);
+      return;
+    }
+    if (format === "jfr") {
+      this.jfr(tenant, request, body, limits, gate, nowMs, out);
+      return;
+    }
     let bytes: Uint8Array | undefined = body;
     let config: Record<string, SampleTypeConfig> | undefined;
-    if (request.format === "multipart") ({ profile: bytes, sampleTypes: config } = parsePprofForm(body, request.boundary));
+    if (request.format === "multipart")
+      ({ profile: bytes, sampleTypes: config } = parsePprofForm(body, request.boundary));
     if (!bytes || bytes.length === 0) return;
     let tables: PprofTables;
     try {
       tables = this.decode(bytes, limits, out);
     } catch (err) {
-      if (err instanceof CinderblockError && err.kind === "unknown") throw new CinderblockError("unknown", `parsing IngestInput-pprof failed ${err.message}`, { reason: "malformed_profile", cause: err });
+      if (err instanceof CinderblockError && err.kind === "unknown")
+        throw new CinderblockError("unknown", `parsing IngestInput-pprof failed ${err.message}`, {
+          reason: "malformed_profile",
+          cause: err,
+        });
       throw err;
     }
     const types: string[] = [];
     for (let i = 0; i < tables.sampleTypes; i++) types.push(stringAt(tables, tables.typeType.data[i]!));
     const service = labelValue(request.tags, LABEL_SERVICE_NAME) || request.app;
     fixScripting(tables, request.spyName);
-    if (request.spyName === "dotnetspy" || (request.spyName === "unknown" && config && "inuse-space" in config)) fixDotnet(tables);
-    if (tables.timeNanos >= 0n && tables.timeNanos < 31_536_000_000_000_000n) tables.timeNanos = request.fromNanos;
-    const labels = overlay(request.tags, [...this.common(request), { name: LABEL_NAME, value: pprofName(types, config) }, { name: LABEL_SERVICE_NAME, value: service }]);
+    if (
+      request.spyName === "dotnetspy" ||
+      (request.spyName === "unknown" && config && "inuse-space" in config)
+    )
+      fixDotnet(tables);
+    if (tables.timeNanos >= 0n && tables.timeNanos < 31_536_000_000_000_000n)
+      tables.timeNanos = request.fromNanos;
+    const labels = overlay(request.tags, [
+      ...this.common(request),
+      { name: LABEL_NAME, value: pprofName(types, config) },
+      { name: LABEL_SERVICE_NAME, value: service },
+    ]);
     this.one(tenant, tables, this.context(labels), limits, gate, nowMs, out);
   }
 
   /** A profile that was rebuilt from text, under the labels that its application's name gives. */
-  private text(tenant: string, request: IngestRequest, service: string, type: TextType, bytes: Uint8Array, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome, app = request.app, more: readonly Label[] = []): void {
+  private text(
+    tenant: string,
+    request: IngestRequest,
+    service: string,
+    type: TextType,
+    bytes: Uint8Array,
+    limits: IngestLimits,
+    gate: RateGate,
+    nowMs: number,
+    out: PushOutcome,
+    app = request.app,
+    more: readonly Label[] = [],
+  ): void {
     if (request.tags.some((t) => t.name === "profile_id")) return;
     out.decompressedBytes += bytes.length;
-    const labels = overlay([...request.tags, ...more], [...this.common(request), { name: LABEL_NAME, value: type.name }, ...named(request, service, app)]);
+    const labels = overlay(
+      [...request.tags, ...more],
+      [...this.common(request), { name: LABEL_NAME, value: type.name }, ...named(request, service, app)],
+    );
     this.one(tenant, this.decodePlain(bytes), this.context(labels), limits, gate, nowMs, out);
   }
 
-  private common(request: IngestRequest): Label[] { return [{ name: LABEL_DELTA, value: "false" }, { name: LABEL_SPY, value: request.spyName }]; }
+  private common(request: IngestRequest): Label[] {
+    return [
+      { name: LABEL_DELTA, value: "false" },
+      { name: LABEL_SPY, value: request.spyName },
+    ];
+  }
 
-  private decodePlain(bytes: Uint8Array): PprofTables { return this.kernel.decode(bytes) ?? this.decoder.decode(bytes); }
+  private decodePlain(bytes: Uint8Array): PprofTables {
+    return this.kernel.decode(bytes) ?? this.decoder.decode(bytes);
+  }
 
-  private otlp(tenant: string, body: Uint8Array, codec: "proto" | "json", limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
+  private otlp(
+    tenant: string,
+    body: Uint8Array,
+    codec: "proto" | "json",
+    limits: IngestLimits,
+    gate: RateGate,
+    nowMs: number,
+    out: PushOutcome,
+  ): void {
     out.compressedBytes += body.length;
     for (const { labels, bytes } of otlpToPprofs(readOtlp(body, codec), BigInt(nowMs) * 1_000_000n)) {
       out.decompressedBytes += bytes.length;
-      try { this.one(tenant, this.decodePlain(bytes), this.context(labels), limits, gate, nowMs, out); } catch (err) { this.fail(out, err, bytes.length); }
+      try {
+        this.one(tenant, this.decodePlain(bytes), this.context(labels), limits, gate, nowMs, out);
+      } catch (err) {
+        this.fail(out, err, bytes.length);
+      }
     }
   }
 
-  private speedscope(tenant: string, request: IngestRequest, body: Uint8Array, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
+  private speedscope(
+    tenant: string,
+    request: IngestRequest,
+    body: Uint8Array,
+    limits: IngestLimits,
+    gate: RateGate,
+    nowMs: number,
+    out: PushOutcome,
+  ): void {
     const profiles = readSpeedscope(body, boundsOf(limits));
     for (const p of profiles) {
       if (p.stacks.isEmpty) continue;
@@ -226,36 +406,92 @@ export class PushProcessor {
       const app = profiles.length > 1 ? `${request.app}.${p.unit}` : request.app;
       const { service, type } = textType(app);
       const rate = speedscopeRate(p.unit, request.sampleRate);
-      this.text(tenant, request, service, type, encodeText(p.stacks, type, rate, request.fromNanos), limits, gate, nowMs, out, app, profiles.length > 1 ? [{ name: "profile_name", value: p.name }] : []);
+      this.text(
+        tenant,
+        request,
+        service,
+        type,
+        encodeText(p.stacks, type, rate, request.fromNanos),
+        limits,
+        gate,
+        nowMs,
+        out,
+        app,
+        profiles.length > 1 ? [{ name: "profile_name", value: p.name }] : [],
+      );
     }
   }
 
-  private jfr(tenant: string, request: IngestRequest, body: Uint8Array, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
-    let recording: Uint8Array | undefined = body, contexts: Uint8Array | undefined;
+  private jfr(
+    tenant: string,
+    request: IngestRequest,
+    body: Uint8Array,
+    limits: IngestLimits,
+    gate: RateGate,
+    nowMs: number,
+    out: PushOutcome,
+  ): void {
+    let recording: Uint8Array | undefined = body,
+      contexts: Uint8Array | undefined;
     if (request.boundary !== "") {
       const parts = parseMultipart(body, request.boundary);
       recording = parts.get("jfr");
       contexts = parts.get("labels");
-      if (!recording) throw new CinderblockError("unknown", "parsing IngestInput-pprof failed jfr: the form has no part jfr", { reason: "malformed_profile" });
+      if (!recording)
+        throw new CinderblockError(
+          "unknown",
+          "parsing IngestInput-pprof failed jfr: the form has no part jfr",
+          { reason: "malformed_profile" },
+        );
     }
     const bound = limits.ingestionBodyLimitBytes > 0 ? limits.ingestionBodyLimitBytes : 1 << 30;
     const inflate = (bytes: Uint8Array): Uint8Array => (isGzip(bytes) ? inflateProfile(bytes, bound) : bytes);
-    const { profiles, event } = jfrToPprofs(inflate(recording), contexts ? readJfrLabels(inflate(contexts)) : new Map(), request.sampleRate, request.fromNanos, request.durationNanos);
+    const { profiles, event } = jfrToPprofs(
+      inflate(recording),
+      contexts ? readJfrLabels(inflate(contexts)) : new Map(),
+      request.sampleRate,
+      request.fromNanos,
+      request.durationNanos,
+    );
     for (const p of profiles) {
       out.decompressedBytes += p.bytes.length;
-      const labels = overlay(request.tags, [...this.common(request), { name: LABEL_NAME, value: p.name }, { name: "jfr_event", value: event }, ...named(request, request.app, request.app)]);
-      try { this.one(tenant, this.decodePlain(p.bytes), this.context(labels), limits, gate, nowMs, out); } catch (err) { this.fail(out, err, p.bytes.length); }
+      const labels = overlay(request.tags, [
+        ...this.common(request),
+        { name: LABEL_NAME, value: p.name },
+        { name: "jfr_event", value: event },
+        ...named(request, request.app, request.app),
+      ]);
+      try {
+        this.one(tenant, this.decodePlain(p.bytes), this.context(labels), limits, gate, nowMs, out);
+      } catch (err) {
+        this.fail(out, err, p.bytes.length);
+      }
     }
   }
 
-  private one(tenant: string, tables: PprofTables, context: SeriesContext, limits: IngestLimits, gate: RateGate, nowMs: number, out: PushOutcome): void {
+  private one(
+    tenant: string,
+    tables: PprofTables,
+    context: SeriesContext,
+    limits: IngestLimits,
+    gate: RateGate,
+    nowMs: number,
+    out: PushOutcome,
+  ): void {
     const { sent } = context;
     this.groups = undefined;
-    this.annotations = this.trickle && limits.ingestionLimit?.reached ? [throttled(limits.ingestionLimit, "", limits.ingestionLimit.periodLimitMb)] : NO_ANNOTATIONS;
+    this.annotations =
+      this.trickle && limits.ingestionLimit?.reached
+        ? [throttled(limits.ingestionLimit, "", limits.ingestionLimit.periodLimitMb)]
+        : NO_ANNOTATIONS;
     let cost = tables.bytes.length;
     for (const l of sent) cost += utf8Length(l.name) + utf8Length(l.value);
     if (!gate.take(cost, limits.ingestionRateBytes, limits.ingestionBurstBytes, BigInt(nowMs) * 1_000_000n)) {
-      throw new CinderblockError("limit", `push rate limit (${mib(limits.ingestionRateBytes)}) exceeded while adding ${cost} bytes; the burst is ${mib(limits.ingestionBurstBytes)}`, { reason: "rate_limited" });
+      throw new CinderblockError(
+        "limit",
+        `push rate limit (${mib(limits.ingestionRateBytes)}) exceeded while adding ${cost} bytes; the burst is ${mib(limits.ingestionBurstBytes)}`,
+        { reason: "rate_limited" },
+      );
     }
     const bodyBytes = tables.bytes;
     let stripped = false;
@@ -268,31 +504,60 @@ export class PushProcessor {
     const { checksOnly } = this.sink;
     let go = false;
     if (!checksOnly) {
-      if (context.language === "" || context.language === "unknown") context.language = detectLanguage(tables, context.spy);
+      if (context.language === "" || context.language === "unknown")
+        context.language = detectLanguage(tables, context.spy);
       go = context.language === "go";
       if (go) fixGoGenerics(tables);
       injectMappingVersions(tables, sent);
     }
-    if (limits.sampleTypeRelabelRules.length > 0) dropSampleTypes(tables, sent, limits.sampleTypeRelabelRules);
-    const profile = normalise(this.kernel, tables, limits.maxProfileStacktraceDepth, BigInt(nowMs) * 1_000_000n, this.scratch);
+    if (limits.sampleTypeRelabelRules.length > 0)
+      dropSampleTypes(tables, sent, limits.sampleTypeRelabelRules);
+    const profile = normalise(
+      this.kernel,
+      tables,
+      limits.maxProfileStacktraceDepth,
+      BigInt(nowMs) * 1_000_000n,
+      this.scratch,
+    );
     if (go) repairTruncatedStacks(profile);
     out.profiles++;
     if (profile.kept === 0) return;
     const series = limitSessions([...sent], limits.maxSessionsPerSeries);
-    const { groups, ids } = splitByLabels(profile, stripped ? sortLabels([...series.filter((l) => l.name !== LABEL_SAMPLED), { name: LABEL_SAMPLED, value: "true" }]) : series);
+    const { groups, ids } = splitByLabels(
+      profile,
+      stripped
+        ? sortLabels([
+            ...series.filter((l) => l.name !== LABEL_SAMPLED),
+            { name: LABEL_SAMPLED, value: "true" },
+          ])
+        : series,
+    );
     const bySet = new Map<FinalLabels, { labels: Label[]; samples: Uint32Array }[]>();
     for (const g of groups) {
       const final = this.finalLabels(g.labels, limits);
-      if (final === DROPPED) { out.discarded.push({ reason: "dropped_by_relabel_rules", profiles: 1, bytes: bodyBytes.length }); continue; }
+      if (final === DROPPED) {
+        out.discarded.push({ reason: "dropped_by_relabel_rules", profiles: 1, bytes: bodyBytes.length });
+        continue;
+      }
       const same = bySet.get(final);
-      if (same) same.push(g); else bySet.set(final, [g]);
+      if (same) same.push(g);
+      else bySet.set(final, [g]);
     }
     if (bySet.size === 0) return;
     // Every sample of one profile is hashed with its bytes: 64 bits of content, with the labels 128 bits of identity.
     const bodyHash = checksOnly ? 0n : this.hasher.h64(bodyBytes);
     this.sink.append(tenant, {
-      profile, ids: stripped ? NO_IDS : ids, annotations: this.annotations, ...(stripped ? { stripped } : {}),
-      groups: [...bySet].map(([final, same]) => ({ labels: final.labels, samples: mergeGroups(same.map((g) => ({ ...g, labels: final.labels as Label[] })))[0]!.samples, id: checksOnly ? NO_ID : this.profileId(tenant, context.bytes, final.bytes, profile.timeNanos, bodyHash) })),
+      profile,
+      ids: stripped ? NO_IDS : ids,
+      annotations: this.annotations,
+      ...(stripped ? { stripped } : {}),
+      groups: [...bySet].map(([final, same]) => ({
+        labels: final.labels,
+        samples: mergeGroups(same.map((g) => ({ ...g, labels: final.labels as Label[] })))[0]!.samples,
+        id: checksOnly
+          ? NO_ID
+          : this.profileId(tenant, context.bytes, final.bytes, profile.timeNanos, bodyHash),
+      })),
     });
   }
 
@@ -300,17 +565,32 @@ export class PushProcessor {
    * Counts a profile for its usage groups, and says whether their rules leave it out. The same profile is always treated
    * alike: replicas, retries and readers of the log come to the same.
    */
-  private sampledOut(context: SeriesContext, body: Uint8Array, limits: IngestLimits, out: PushOutcome): boolean {
-    const { usageGroups } = limits, counts = (out.groups ??= {});
-    if (context.memberships?.of !== usageGroups) context.memberships = { of: usageGroups, list: membershipsOf(usageGroups, context.sent) };
+  private sampledOut(
+    context: SeriesContext,
+    body: Uint8Array,
+    limits: IngestLimits,
+    out: PushOutcome,
+  ): boolean {
+    const { usageGroups } = limits,
+      counts = (out.groups ??= {});
+    if (context.memberships?.of !== usageGroups)
+      context.memberships = { of: usageGroups, list: membershipsOf(usageGroups, context.sent) };
     const memberships = context.memberships.list;
     this.groups = memberships.length > 0 ? memberships.map((m) => m.name) : [OTHER_GROUP];
     for (const name of this.groups) counts[name] = (counts[name] ?? 0) + body.length;
     this.checkGroups(memberships, limits, out);
     const rule = limits.sampling.length > 0 ? samplingOf(memberships, limits.sampling) : undefined;
     if (!rule) return false;
-    if (Number(this.hasher.h64(body) >> 11n) / 2 ** 53 < rule.probability) { this.annotations = [...this.annotations, sampled(rule)]; return false; }
-    out.discarded.push({ reason: "dropped_by_sampling_rules", profiles: 1, bytes: body.length, groups: this.groups });
+    if (Number(this.hasher.h64(body) >> 11n) / 2 ** 53 < rule.probability) {
+      this.annotations = [...this.annotations, sampled(rule)];
+      return false;
+    }
+    out.discarded.push({
+      reason: "dropped_by_sampling_rules",
+      profiles: 1,
+      bytes: body.length,
+      groups: this.groups,
+    });
     return true;
   }
 
@@ -319,7 +599,9 @@ export class PushProcessor {
     const limit = limits.ingestionLimit;
     if (!limit || limit.groupsOverLimit.length === 0) return;
     for (const m of memberships) {
-      const over = limit.groupsOverLimit.find((g) => g.name === m.name) ?? limit.groupsOverLimit.find((g) => g.name === m.group);
+      const over =
+        limit.groupsOverLimit.find((g) => g.name === m.name) ??
+        limit.groupsOverLimit.find((g) => g.name === m.group);
       if (!over) continue;
       if (!this.trickle) throw overLimit(`the limit of usage group ${m.name} is reached`);
       out.trickled = true;
@@ -330,14 +612,25 @@ export class PushProcessor {
 
   /** What a group is stored with; DROPPED when a rule says so. */
   private finalLabels(labels: Label[], limits: IngestLimits): FinalLabels {
-    if (this.finalLimits !== limits || this.finals.size > 50_000) { this.finals.clear(); this.finalLimits = limits; }
+    if (this.finalLimits !== limits || this.finals.size > 50_000) {
+      this.finals.clear();
+      this.finalLimits = limits;
+    }
     const key = labelsKey(labels);
     let known = this.finals.get(key);
     if (!known) {
       const relabelled = applyRelabelRules(labels, limits);
-      if (!relabelled) { this.finals.set(key, DROPPED); return DROPPED; }
+      if (!relabelled) {
+        this.finals.set(key, DROPPED);
+        return DROPPED;
+      }
       const valid = validateLabels(relabelled, limits);
-      const ordered = limits.enforceLabelsOrder ? sortLabels([...valid.filter((l) => l.name !== LABEL_ORDER), { name: LABEL_ORDER, value: "enforced" }]) : valid;
+      const ordered = limits.enforceLabelsOrder
+        ? sortLabels([
+            ...valid.filter((l) => l.name !== LABEL_ORDER),
+            { name: LABEL_ORDER, value: "enforced" },
+          ])
+        : valid;
       // Two label sets may become one by the rules: they must share their object too.
       const finalKey = `=${labelsKey(ordered)}`;
       known = this.finals.get(finalKey) ?? { labels: ordered, bytes: labelBytes(ordered) };
@@ -348,7 +641,13 @@ export class PushProcessor {
   }
 
   /** 128 bits over tenant, labels as sent, time, uncompressed bytes, final labels: a retry gets the same id. */
-  private profileId(tenant: string, sent: Uint8Array, final: Uint8Array, timeNanos: bigint, body: bigint): Uint8Array {
+  private profileId(
+    tenant: string,
+    sent: Uint8Array,
+    final: Uint8Array,
+    timeNanos: bigint,
+    body: bigint,
+  ): Uint8Array {
     const k = this.key;
     k.reset();
     k.u64le(body);
@@ -365,21 +664,34 @@ const NO_ID = new Uint8Array(0);
 const NO_IDS: SampleIds = { spans: undefined, traces: undefined };
 
 function sampled(rule: { probability: number; by: string }): Annotation {
-  return { key: ANNOTATION_SAMPLED, value: JSON.stringify({ body: { source: { usageGroup: rule.by, probability: rule.probability } } }) };
+  return {
+    key: ANNOTATION_SAMPLED,
+    value: JSON.stringify({ body: { source: { usageGroup: rule.by, probability: rule.probability } } }),
+  };
 }
 
 /** Clears the values of sample types that the rules drop: a type without values is not stored. */
 function dropSampleTypes(t: PprofTables, sent: Labels, rules: readonly RelabelRule[]): void {
   for (let k = 0; k < t.sampleTypes; k++) {
-    const own: Label[] = [{ name: "__type__", value: stringAt(t, t.typeType.data[k]!) }, { name: "__unit__", value: stringAt(t, t.typeUnit.data[k]!) }];
-    if (isKept([...sent.filter((l) => l.name !== "__type__" && l.name !== "__unit__"), ...own], rules)) continue;
-    for (let i = 0; i < t.samples; i++) { const at = t.sampleValues.data[i]! + k; if (at < t.sampleValues.data[i + 1]!) t.value.data[at] = 0n; }
+    const own: Label[] = [
+      { name: "__type__", value: stringAt(t, t.typeType.data[k]!) },
+      { name: "__unit__", value: stringAt(t, t.typeUnit.data[k]!) },
+    ];
+    if (isKept([...sent.filter((l) => l.name !== "__type__" && l.name !== "__unit__"), ...own], rules))
+      continue;
+    for (let i = 0; i < t.samples; i++) {
+      const at = t.sampleValues.data[i]! + k;
+      if (at < t.sampleValues.data[i + 1]!) t.value.data[at] = 0n;
+    }
   }
 }
 
 function labelBytes(labels: Labels): Uint8Array {
   const out = new ByteWriter(256);
-  for (const l of labels) { out.str(l.name); out.str(l.value); }
+  for (const l of labels) {
+    out.str(l.name);
+    out.str(l.value);
+  }
   return out.copy();
 }
 
@@ -395,7 +707,9 @@ function overlay(tags: readonly Label[], own: Label[]): Label[] {
   return [...tags.filter((t) => !names.has(t.name)), ...own];
 }
 
-function mib(bytes: number): string { return `${(bytes / 1048576).toFixed(1)} MiB`; }
+function mib(bytes: number): string {
+  return `${(bytes / 1048576).toFixed(1)} MiB`;
+}
 
 /** Function names of scripting languages become `<filename> <function>`. */
 function fixScripting(t: PprofTables, spy: string): void {
@@ -429,18 +743,23 @@ function fixDotnet(t: PprofTables): void {
     if (text.includes("-")) texts.set(at, text.replaceAll("-", "_"));
   }
   replaceStrings(t, texts);
-  for (let i = 0; i < t.functions; i++) if ((t.funcIdLo.data[i]! | t.funcIdHi.data[i]!) === 0) t.funcIdLo.data[i] = i + 1;
+  for (let i = 0; i < t.functions; i++)
+    if ((t.funcIdLo.data[i]! | t.funcIdHi.data[i]!) === 0) t.funcIdLo.data[i] = i + 1;
 }
 
 /** Where the source of a program lies is kept as its mappings' build id, as v1 does. */
 function injectMappingVersions(t: PprofTables, labels: Labels): void {
-  const repository = labelValue(labels, "service_repository"), ref = labelValue(labels, "service_git_ref"), root = labelValue(labels, "service_root_path");
+  const repository = labelValue(labels, "service_repository"),
+    ref = labelValue(labels, "service_git_ref"),
+    root = labelValue(labels, "service_root_path");
   if (repository === "" && ref === "" && root === "") return;
   const texts = new Map<number, string>();
   for (let i = 0; i < t.mappings; i++) {
     const json = JSON.stringify({
-      ...(repository === "" ? {} : { repository }), ...(ref === "" ? {} : { git_ref: ref }),
-      ...(t.mappingBuildId.data[i] === 0 ? {} : { build_id: stringAt(t, t.mappingBuildId.data[i]!) }), ...(root === "" ? {} : { root_path: root }),
+      ...(repository === "" ? {} : { repository }),
+      ...(ref === "" ? {} : { git_ref: ref }),
+      ...(t.mappingBuildId.data[i] === 0 ? {} : { build_id: stringAt(t, t.mappingBuildId.data[i]!) }),
+      ...(root === "" ? {} : { root_path: root }),
     });
     texts.set(t.strings, json);
     t.mappingBuildId.data[i] = t.stringStart.push(0);
@@ -448,4 +767,3 @@ function injectMappingVersions(t: PprofTables, labels: Labels): void {
   }
   replaceStrings(t, texts);
 }
-

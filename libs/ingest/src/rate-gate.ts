@@ -4,7 +4,9 @@
  */
 export class RateGate {
   private readonly word: BigInt64Array;
-  constructor(shared: SharedArrayBuffer) { this.word = new BigInt64Array(shared); }
+  constructor(shared: SharedArrayBuffer) {
+    this.word = new BigInt64Array(shared);
+  }
 
   /** Takes `cost` bytes at `nowNanos`; false when they do not fit. A cost above the burst never fits. */
   take(cost: number, ratePerSecond: number, burst: number, nowNanos: bigint): boolean {

@@ -2,31 +2,71 @@ import { invalid } from "@cinderblock/errors";
 import { anchored, type AnchoredPattern, type Label, sortLabels } from "@cinderblock/model";
 import type { RelabelRule } from "@cinderblock/tenant";
 
-const ACTIONS: readonly RelabelRule["action"][] = ["replace", "keep", "drop", "keepequal", "dropequal", "hashmod", "labelmap", "labeldrop", "labelkeep", "lowercase", "uppercase"];
+const ACTIONS: readonly RelabelRule["action"][] = [
+  "replace",
+  "keep",
+  "drop",
+  "keepequal",
+  "dropequal",
+  "hashmod",
+  "labelmap",
+  "labeldrop",
+  "labelkeep",
+  "lowercase",
+  "uppercase",
+];
 
 /** Rules as a configuration says them (`source_labels`, `target_label`, …), checked. @param where what to call them in an error */
-export function parseRelabelRules(value: unknown, where: string, actions: readonly RelabelRule["action"][] = ACTIONS): RelabelRule[] {
+export function parseRelabelRules(
+  value: unknown,
+  where: string,
+  actions: readonly RelabelRule["action"][] = ACTIONS,
+): RelabelRule[] {
   if (value === null || value === undefined || value === "") return [];
   if (!Array.isArray(value)) throw invalid(`${where}: expected a list of rules`);
   return value.map((raw, i) => rule(raw, `${where}: rule ${i + 1}`, actions));
 }
 
 function rule(raw: unknown, where: string, actions: readonly RelabelRule["action"][]): RelabelRule {
-  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) throw invalid(`${where}: expected keys and values`);
+  if (typeof raw !== "object" || raw === null || Array.isArray(raw))
+    throw invalid(`${where}: expected keys and values`);
   const r = raw as Record<string, unknown>;
-  for (const key of Object.keys(r)) if (!["action", "source_labels", "separator", "regex", "modulus", "target_label", "replacement"].includes(key)) throw invalid(`${where}: unknown key ${key}`);
+  for (const key of Object.keys(r))
+    if (
+      !["action", "source_labels", "separator", "regex", "modulus", "target_label", "replacement"].includes(
+        key,
+      )
+    )
+      throw invalid(`${where}: unknown key ${key}`);
   const text = (key: string, otherwise: string): string => {
     const v = r[key] ?? otherwise;
-    if (typeof v !== "string" && typeof v !== "number" && typeof v !== "boolean") throw invalid(`${where}: ${key}: expected a text`);
+    if (typeof v !== "string" && typeof v !== "number" && typeof v !== "boolean")
+      throw invalid(`${where}: ${key}: expected a text`);
     return String(v);
   };
-  const action = text("action", "replace").toLowerCase(), sources = r.source_labels ?? [];
-  if (!(actions as readonly string[]).includes(action)) throw invalid(`${where}: action ${JSON.stringify(action)}: expected one of ${actions.join(", ")}`);
-  if (!Array.isArray(sources) || sources.some((s) => typeof s !== "string")) throw invalid(`${where}: source_labels: expected a list of names`);
-  const out: RelabelRule = { action: action as RelabelRule["action"], sourceLabels: sources as string[], separator: text("separator", ";"), regex: text("regex", "(.*)"), modulus: Number(r.modulus ?? 0), targetLabel: text("target_label", ""), replacement: text("replacement", "$1") };
+  const action = text("action", "replace").toLowerCase(),
+    sources = r.source_labels ?? [];
+  if (!(actions as readonly string[]).includes(action))
+    throw invalid(`${where}: action ${JSON.stringify(action)}: expected one of ${actions.join(", ")}`);
+  if (!Array.isArray(sources) || sources.some((s) => typeof s !== "string"))
+    throw invalid(`${where}: source_labels: expected a list of names`);
+  const out: RelabelRule = {
+    action: action as RelabelRule["action"],
+    sourceLabels: sources as string[],
+    separator: text("separator", ";"),
+    regex: text("regex", "(.*)"),
+    modulus: Number(r.modulus ?? 0),
+    targetLabel: text("target_label", ""),
+    replacement: text("replacement", "$1"),
+  };
   compiled(out, where);
-  if (["replace", "hashmod", "lowercase", "uppercase", "keepequal", "dropequal"].includes(action) && out.targetLabel === "") throw invalid(`${where}: ${action} needs a target_label`);
-  if (action === "hashmod" && !(Number.isSafeInteger(out.modulus) && out.modulus > 0)) throw invalid(`${where}: hashmod needs a modulus above 0`);
+  if (
+    ["replace", "hashmod", "lowercase", "uppercase", "keepequal", "dropequal"].includes(action) &&
+    out.targetLabel === ""
+  )
+    throw invalid(`${where}: ${action} needs a target_label`);
+  if (action === "hashmod" && !(Number.isSafeInteger(out.modulus) && out.modulus > 0))
+    throw invalid(`${where}: hashmod needs a modulus above 0`);
   return out;
 }
 
@@ -34,26 +74,46 @@ const patterns = new WeakMap<RelabelRule, AnchoredPattern>();
 function compiled(r: RelabelRule, where: string): AnchoredPattern {
   let re = patterns.get(r);
   if (re) return re;
-  try { re = anchored(r.regex); } catch (err) { throw invalid(`${where}: regex: ${(err as Error).message}`); }
+  try {
+    re = anchored(r.regex);
+  } catch (err) {
+    throw invalid(`${where}: regex: ${(err as Error).message}`);
+  }
   patterns.set(r, re);
   return re;
 }
 
 /** Loaded when a rule needs it: most processes have none, and every thread that imports this would pay for it. */
-function md5(text: string): Buffer { return process.getBuiltinModule("node:crypto").createHash("md5").update(text).digest(); }
+function md5(text: string): Buffer {
+  return process.getBuiltinModule("node:crypto").createHash("md5").update(text).digest();
+}
 
 /** The labels after the rules, sorted by name; undefined when a rule drops them. An empty value removes its label. */
 export function relabel(labels: readonly Label[], rules: readonly RelabelRule[]): Label[] | undefined {
   const values = new Map(labels.map((l) => [l.name, l.value]));
-  const set = (name: string, value: string): void => { if (value === "") values.delete(name); else values.set(name, value); };
+  const set = (name: string, value: string): void => {
+    if (value === "") values.delete(name);
+    else values.set(name, value);
+  };
   for (const r of rules) {
     const value = r.sourceLabels.map((n) => values.get(n) ?? "").join(r.separator);
-    const match = (text: string): ReturnType<AnchoredPattern["matcher"]> | undefined => { const m = compiled(r, "relabelling").matcher(text); return m.find() ? m : undefined; };
+    const match = (text: string): ReturnType<AnchoredPattern["matcher"]> | undefined => {
+      const m = compiled(r, "relabelling").matcher(text);
+      return m.find() ? m : undefined;
+    };
     switch (r.action) {
-      case "drop": if (match(value)) return undefined; break;
-      case "keep": if (!match(value)) return undefined; break;
-      case "dropequal": if ((values.get(r.targetLabel) ?? "") === value) return undefined; break;
-      case "keepequal": if ((values.get(r.targetLabel) ?? "") !== value) return undefined; break;
+      case "drop":
+        if (match(value)) return undefined;
+        break;
+      case "keep":
+        if (!match(value)) return undefined;
+        break;
+      case "dropequal":
+        if ((values.get(r.targetLabel) ?? "") === value) return undefined;
+        break;
+      case "keepequal":
+        if ((values.get(r.targetLabel) ?? "") !== value) return undefined;
+        break;
       case "replace": {
         const m = match(value);
         if (!m) break;
@@ -61,25 +121,49 @@ export function relabel(labels: readonly Label[], rules: readonly RelabelRule[])
         if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(target)) set(target, expand(r.replacement, m));
         break;
       }
-      case "lowercase": set(r.targetLabel, value.toLowerCase()); break;
-      case "uppercase": set(r.targetLabel, value.toUpperCase()); break;
-      case "hashmod": set(r.targetLabel, String(md5(value).readBigUInt64BE(8) % BigInt(r.modulus))); break;
-      case "labelmap": for (const [name, v] of [...values]) { const m = match(name); if (m) set(expand(r.replacement, m), v); } break;
-      case "labeldrop": for (const name of [...values.keys()]) if (match(name)) values.delete(name); break;
-      case "labelkeep": for (const name of [...values.keys()]) if (!match(name)) values.delete(name); break;
+      case "lowercase":
+        set(r.targetLabel, value.toLowerCase());
+        break;
+      case "uppercase":
+        set(r.targetLabel, value.toUpperCase());
+        break;
+      case "hashmod":
+        set(r.targetLabel, String(md5(value).readBigUInt64BE(8) % BigInt(r.modulus)));
+        break;
+      case "labelmap":
+        for (const [name, v] of [...values]) {
+          const m = match(name);
+          if (m) set(expand(r.replacement, m), v);
+        }
+        break;
+      case "labeldrop":
+        for (const name of [...values.keys()]) if (match(name)) values.delete(name);
+        break;
+      case "labelkeep":
+        for (const name of [...values.keys()]) if (!match(name)) values.delete(name);
+        break;
     }
   }
   return sortLabels([...values].map(([name, value]) => ({ name, value })));
 }
 
 /** Whether rules of `keep` and `drop` keep these labels. */
-export function isKept(labels: readonly Label[], rules: readonly RelabelRule[]): boolean { return relabel(labels, rules) !== undefined; }
+export function isKept(labels: readonly Label[], rules: readonly RelabelRule[]): boolean {
+  return relabel(labels, rules) !== undefined;
+}
 
 /** `$1`, `${1}` and `${name}` of a template; what the expression does not have is empty, `$$` a dollar. */
 function expand(template: string, m: ReturnType<AnchoredPattern["matcher"]>): string {
-  return template.replace(/\$(?:\$|(\w+)|\{(\w+)\})/g, (whole, a: string | undefined, b: string | undefined) => {
-    const name = a ?? b;
-    if (name === undefined) return whole === "$$" ? "$" : whole;
-    try { return m.group(/^\d+$/.test(name) ? Number(name) : name) ?? ""; } catch { return ""; } // no such group
-  });
+  return template.replace(
+    /\$(?:\$|(\w+)|\{(\w+)\})/g,
+    (whole, a: string | undefined, b: string | undefined) => {
+      const name = a ?? b;
+      if (name === undefined) return whole === "$$" ? "$" : whole;
+      try {
+        return m.group(/^\d+$/.test(name) ? Number(name) : name) ?? "";
+      } catch {
+        return "";
+      } // no such group
+    },
+  );
 }

@@ -1,6 +1,21 @@
 import { utf8Length } from "@cinderblock/bytes";
 import { CinderblockError, type DiscardReason } from "@cinderblock/errors";
-import { type Label, type Labels, LABEL_DELTA, LABEL_NAME, LABEL_ORDER, LABEL_OTEL, LABEL_PROFILE_TYPE, LABEL_SERVICE_NAME, LABEL_SERVICE_NAME_PRIVATE, LABEL_SESSION_ID, LABEL_TYPE, labelsText, labelValue, sortLabels } from "@cinderblock/model";
+import {
+  type Label,
+  type Labels,
+  LABEL_DELTA,
+  LABEL_NAME,
+  LABEL_ORDER,
+  LABEL_OTEL,
+  LABEL_PROFILE_TYPE,
+  LABEL_SERVICE_NAME,
+  LABEL_SERVICE_NAME_PRIVATE,
+  LABEL_SESSION_ID,
+  LABEL_TYPE,
+  labelsText,
+  labelValue,
+  sortLabels,
+} from "@cinderblock/model";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { relabel } from "./relabel.ts";
 
@@ -54,37 +69,63 @@ export function limitSessions(labels: Label[], max: number): Label[] {
   return sortLabels([...rest, { name: LABEL_SESSION_ID, value: bytes.toString("hex") }]);
 }
 
-function refuse(reason: DiscardReason, message: string): never { throw new CinderblockError("invalid", message, { reason }); }
+function refuse(reason: DiscardReason, message: string): never {
+  throw new CinderblockError("invalid", message, { reason });
+}
 
-function isWellFormed(text: string): boolean { return text.isWellFormed() && !text.includes("\ufffd"); }
+function isWellFormed(text: string): boolean {
+  return text.isWellFormed() && !text.includes("\ufffd");
+}
 
 /** Refuses labels that v1 refuses, with its texts; sanitises names when that is on. */
 export function validateLabels(labels: Label[], limits: IngestLimits): Label[] {
   const text = (): string => labelsText(labels);
   if (labels.length === 0) refuse("missing_labels", "error at least one label pair is required per profile");
-  if (labels.length > limits.maxLabelNamesPerSeries) refuse("max_label_names_per_series", `profile series '${text()}' has ${labels.length} label names; limit ${limits.maxLabelNamesPerSeries}`);
+  if (labels.length > limits.maxLabelNamesPerSeries)
+    refuse(
+      "max_label_names_per_series",
+      `profile series '${text()}' has ${labels.length} label names; limit ${limits.maxLabelNamesPerSeries}`,
+    );
   const name = labelValue(labels, LABEL_NAME);
-  if (name === "" || !isWellFormed(name)) refuse("invalid_labels", `invalid labels '${text()}' with error: invalid metric name`);
-  if (labelValue(labels, LABEL_SERVICE_NAME) === "") refuse("missing_labels", `invalid labels '${text()}' with error: service name is not provided`);
+  if (name === "" || !isWellFormed(name))
+    refuse("invalid_labels", `invalid labels '${text()}' with error: invalid metric name`);
+  if (labelValue(labels, LABEL_SERVICE_NAME) === "")
+    refuse("missing_labels", `invalid labels '${text()}' with error: service name is not provided`);
   let out = labels;
   let previous: string | undefined;
   for (const l of labels) {
-    if (utf8Length(l.name) > limits.maxLabelNameLength) refuse("label_name_too_long", `profile with labels '${text()}' has label name too long: '${l.name}'`);
-    if (utf8Length(l.value) > limits.maxLabelValueLength) refuse("label_value_too_long", `profile with labels '${text()}' has label value too long: '${l.value}'`);
-    if (l.name === "" || !isWellFormed(l.name)) refuse("invalid_labels", `invalid labels '${text()}' with error: invalid label name '${l.name}'`);
+    if (utf8Length(l.name) > limits.maxLabelNameLength)
+      refuse("label_name_too_long", `profile with labels '${text()}' has label name too long: '${l.name}'`);
+    if (utf8Length(l.value) > limits.maxLabelValueLength)
+      refuse(
+        "label_value_too_long",
+        `profile with labels '${text()}' has label value too long: '${l.value}'`,
+      );
+    if (l.name === "" || !isWellFormed(l.name))
+      refuse("invalid_labels", `invalid labels '${text()}' with error: invalid label name '${l.name}'`);
     if (!limits.disableLabelSanitization && !/^[A-Za-z_][A-Za-z0-9_]*$/.test(l.name)) {
-      if (!/^[A-Za-z_.][A-Za-z0-9_.]*$/.test(l.name)) refuse("invalid_labels", `invalid labels '${text()}' with error: invalid label name '${l.name}'`);
+      if (!/^[A-Za-z_.][A-Za-z0-9_.]*$/.test(l.name))
+        refuse("invalid_labels", `invalid labels '${text()}' with error: invalid label name '${l.name}'`);
       out = out.map((x) => (x === l ? { name: l.name.replaceAll(".", "_"), value: l.value } : x));
     }
-    if (!isWellFormed(l.value)) refuse("invalid_labels", `invalid labels '${text()}' with error: invalid label value '${l.value}'`);
-    if (l.name === previous) refuse("duplicate_label_names", `profile with labels '${text()}' has duplicate label name: '${l.name}'`);
+    if (!isWellFormed(l.value))
+      refuse("invalid_labels", `invalid labels '${text()}' with error: invalid label value '${l.value}'`);
+    if (l.name === previous)
+      refuse(
+        "duplicate_label_names",
+        `profile with labels '${text()}' has duplicate label name: '${l.name}'`,
+      );
     previous = l.name;
   }
   if (out === labels) return labels;
   out = sortLabels([...out]);
   for (let i = out.length - 1; i > 0; i--) {
     if (out[i]!.name !== out[i - 1]!.name) continue;
-    if (out[i]!.value !== out[i - 1]!.value) refuse("duplicate_label_names", `profile with labels '${text()}' has duplicate label name: '${out[i]!.name}'`);
+    if (out[i]!.value !== out[i - 1]!.value)
+      refuse(
+        "duplicate_label_names",
+        `profile with labels '${text()}' has duplicate label name: '${out[i]!.name}'`,
+      );
     out.splice(i, 1);
   }
   return out;
@@ -94,18 +135,31 @@ export function validateLabels(labels: Label[], limits: IngestLimits): Label[] {
  * Labels of a stored series: what was sent minus control labels, plus what names the sample type. Generated labels win
  * over sent ones; empty values are dropped. With `__order__="enforced"` the profile type and the service come first.
  */
-export function storedLabels(labels: Labels, t: { type: string; unit: string; periodType: string; periodUnit: string; hasPeriod: boolean }): Labels {
+export function storedLabels(
+  labels: Labels,
+  t: { type: string; unit: string; periodType: string; periodUnit: string; hasPeriod: boolean },
+): Labels {
   const name = labelValue(labels, LABEL_NAME);
   const generated: Label[] = [
     { name: LABEL_PROFILE_TYPE, value: `${name}:${t.type}:${t.unit}:${t.periodType}:${t.periodUnit}` },
     { name: LABEL_SERVICE_NAME_PRIVATE, value: labelValue(labels, LABEL_SERVICE_NAME) },
-    { name: LABEL_TYPE, value: t.type }, { name: "__unit__", value: t.unit },
-    ...(t.hasPeriod ? [{ name: "__period_type__", value: t.periodType }, { name: "__period_unit__", value: t.periodUnit }] : []),
+    { name: LABEL_TYPE, value: t.type },
+    { name: "__unit__", value: t.unit },
+    ...(t.hasPeriod
+      ? [
+          { name: "__period_type__", value: t.periodType },
+          { name: "__period_unit__", value: t.periodUnit },
+        ]
+      : []),
   ];
   const control = new Set([LABEL_DELTA, LABEL_OTEL, LABEL_ORDER, ...generated.map((l) => l.name)]);
   const out = [...labels.filter((l) => !control.has(l.name)), ...generated].filter((l) => l.value !== "");
   sortLabels(out);
   if (labelValue(labels, LABEL_ORDER) !== "enforced") return out;
-  const rank = (l: Label): number => (l.name === LABEL_PROFILE_TYPE ? 0 : l.name === LABEL_SERVICE_NAME_PRIVATE ? 1 : 2);
-  return out.map((l, i) => ({ l, i })).sort((a, b) => rank(a.l) - rank(b.l) || a.i - b.i).map((x) => x.l);
+  const rank = (l: Label): number =>
+    l.name === LABEL_PROFILE_TYPE ? 0 : l.name === LABEL_SERVICE_NAME_PRIVATE ? 1 : 2;
+  return out
+    .map((l, i) => ({ l, i }))
+    .sort((a, b) => rank(a.l) - rank(b.l) || a.i - b.i)
+    .map((x) => x.l);
 }

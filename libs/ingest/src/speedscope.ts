@@ -5,29 +5,70 @@ import { type StackBounds, StackBuilder } from "./stack-builder.ts";
 const SCHEMA = "https://www.speedscope.app/file-format-schema.json";
 
 /** One profile of a speedscope file; `unit` is the file's word. */
-export interface SpeedscopeProfile { name: string; unit: string; stacks: StackBuilder }
+export interface SpeedscopeProfile {
+  name: string;
+  unit: string;
+  stacks: StackBuilder;
+}
 
-function refuse(what: string): never { throw new CinderblockError("unknown", `speedscope: ${what}`, { reason: "malformed_profile" }); }
+function refuse(what: string): never {
+  throw new CinderblockError("unknown", `speedscope: ${what}`, { reason: "malformed_profile" });
+}
 
 /** Values are times a hundred for times and plain counts, as they are for bytes (api.md §2.2). */
-const FACTOR: Record<string, number> = { nanoseconds: 100, microseconds: 100, milliseconds: 100, seconds: 100, none: 100, bytes: 1 };
+const FACTOR: Record<string, number> = {
+  nanoseconds: 100,
+  microseconds: 100,
+  milliseconds: 100,
+  seconds: 100,
+  none: 100,
+  bytes: 1,
+};
 /** What the sample rate is where the request does not say one: with it a unit's values become nanoseconds. */
-const RATE: Record<string, number> = { nanoseconds: 1e11, microseconds: 1e8, milliseconds: 1e5, seconds: 100, none: 1e4, bytes: 0 };
-export function speedscopeRate(unit: string, asked: number): number { return asked === 100 ? RATE[unit]! : asked; }
+const RATE: Record<string, number> = {
+  nanoseconds: 1e11,
+  microseconds: 1e8,
+  milliseconds: 1e5,
+  seconds: 100,
+  none: 1e4,
+  bytes: 0,
+};
+export function speedscopeRate(unit: string, asked: number): number {
+  return asked === 100 ? RATE[unit]! : asked;
+}
 
-interface RawProfile { type?: unknown; name?: unknown; unit?: unknown; startValue?: unknown; samples?: unknown; weights?: unknown; events?: unknown }
+interface RawProfile {
+  type?: unknown;
+  name?: unknown;
+  unit?: unknown;
+  startValue?: unknown;
+  samples?: unknown;
+  weights?: unknown;
+  events?: unknown;
+}
 
 /** Reads a speedscope file: profiles of equal name, type, unit and start are one. @param bounds of each of them */
 export function readSpeedscope(body: Uint8Array, bounds?: StackBounds): SpeedscopeProfile[] {
   let file: { $schema?: unknown; shared?: { frames?: unknown }; profiles?: unknown };
-  try { file = JSON.parse(decodeUtf8(body)) as typeof file; } catch (err) { return refuse((err as Error).message); }
-  if (file === null || typeof file !== "object" || file.$schema !== SCHEMA) refuse(`expected $schema to be ${SCHEMA}`);
-  const frames = Array.isArray(file.shared?.frames) ? file.shared.frames.map((f: unknown) => { const name = (f as { name?: unknown } | null)?.name; return typeof name === "string" ? name : refuse("expected a name in every frame"); }) : refuse("expected shared.frames");
+  try {
+    file = JSON.parse(decodeUtf8(body)) as typeof file;
+  } catch (err) {
+    return refuse((err as Error).message);
+  }
+  if (file === null || typeof file !== "object" || file.$schema !== SCHEMA)
+    refuse(`expected $schema to be ${SCHEMA}`);
+  const frames = Array.isArray(file.shared?.frames)
+    ? file.shared.frames.map((f: unknown) => {
+        const name = (f as { name?: unknown } | null)?.name;
+        return typeof name === "string" ? name : refuse("expected a name in every frame");
+      })
+    : refuse("expected shared.frames");
   if (!Array.isArray(file.profiles)) refuse("expected profiles");
   const out = new Map<string, SpeedscopeProfile>();
   for (const p of file.profiles as RawProfile[]) {
     if (p === null || typeof p !== "object") refuse("expected objects in profiles");
-    const unit = String(p.unit ?? "none"), name = String(p.name ?? "");
+    const unit = String(p.unit ?? "none"),
+      name = String(p.name ?? "");
     if (!(unit in FACTOR)) refuse(`unknown unit ${JSON.stringify(unit)}`);
     const key = JSON.stringify([name, p.type, unit, p.startValue]);
     let profile = out.get(key);
@@ -45,12 +86,14 @@ function frameAt(frames: readonly string[], i: unknown): string {
 }
 
 function scaled(weight: unknown, factor: number): bigint {
-  if (typeof weight !== "number" || !Number.isFinite(weight)) refuse(`expected a number, found ${JSON.stringify(weight)}`);
+  if (typeof weight !== "number" || !Number.isFinite(weight))
+    refuse(`expected a number, found ${JSON.stringify(weight)}`);
   return BigInt(Math.trunc(Math.max(0, weight) * factor));
 }
 
 function readSampled(p: RawProfile, frames: readonly string[], factor: number, stacks: StackBuilder): void {
-  if (!Array.isArray(p.samples) || !Array.isArray(p.weights) || p.samples.length !== p.weights.length) refuse("expected as many weights as samples");
+  if (!Array.isArray(p.samples) || !Array.isArray(p.weights) || p.samples.length !== p.weights.length)
+    refuse("expected as many weights as samples");
   const weights = p.weights as unknown[];
   (p.samples as unknown[]).forEach((stack, i) => {
     if (!Array.isArray(stack)) refuse("expected a list of frames in every sample");
@@ -70,7 +113,10 @@ function readEvented(p: RawProfile, frames: readonly string[], factor: number, s
     const top = open.at(-1);
     if (top && e.at > at) stacks.add(top.node, [scaled(e.at - at, factor)]);
     at = e.at;
-    if (e.type === "O") open.push({ frame: e.frame, node: stacks.child(top?.node ?? 0, frameAt(frames, e.frame)) });
-    else if (e.type === "C") { if (open.pop()?.frame !== e.frame) refuse("expected the frame that is closed to be the one on top"); } else refuse(`unknown event ${JSON.stringify(e.type)}`);
+    if (e.type === "O")
+      open.push({ frame: e.frame, node: stacks.child(top?.node ?? 0, frameAt(frames, e.frame)) });
+    else if (e.type === "C") {
+      if (open.pop()?.frame !== e.frame) refuse("expected the frame that is closed to be the one on top");
+    } else refuse(`unknown event ${JSON.stringify(e.type)}`);
   }
 }

@@ -5,7 +5,10 @@ import type { NormalizedProfile } from "./normalise.ts";
 import { stringAt } from "./strings.ts";
 
 /** Samples that become one profile of one series. */
-export interface SampleGroup { labels: Label[]; samples: Uint32Array }
+export interface SampleGroup {
+  labels: Label[];
+  samples: Uint32Array;
+}
 
 /** Span and trace ids of samples; absent where the profile has none. */
 export interface SampleIds {
@@ -19,14 +22,21 @@ export interface SampleIds {
  * Groups the kept samples by their string labels, `trace_id` and `span_id` (older: `profile_id`) apart. A label of the
  * series wins over one of its samples. Without sample labels there is one group.
  */
-export function splitByLabels(p: NormalizedProfile, series: Labels): { groups: SampleGroup[]; ids: SampleIds } {
+export function splitByLabels(
+  p: NormalizedProfile,
+  series: Labels,
+): { groups: SampleGroup[]; ids: SampleIds } {
   const t = p.tables;
   const samples = t.samples;
   const ids: SampleIds = { spans: undefined, traces: undefined };
   if (t.labelKey.length === 0) return { groups: [{ labels: [...series], samples: keptSamples(p) }], ids };
 
-  const names = new Set(series.map((l) => l.name)), groups: { labels: Label[]; samples: number[] }[] = [];
-  const first = t.sampleLabels.data, keys = t.labelKey.data, strs = t.labelStr.data, kinds = new Map<number, number>();
+  const names = new Set(series.map((l) => l.name)),
+    groups: { labels: Label[]; samples: number[] }[] = [];
+  const first = t.sampleLabels.data,
+    keys = t.labelKey.data,
+    strs = t.labelStr.data,
+    kinds = new Map<number, number>();
   /** hash of a sample's own labels -> groups with it */
   const byHash = new Map<number, { labels: Label[]; samples: number[] }[]>();
   let spans: Uint8Array | undefined;
@@ -46,40 +56,71 @@ export function splitByLabels(p: NormalizedProfile, series: Labels): { groups: S
     let same = byHash.get(hash);
     if (!same) byHash.set(hash, (same = []));
     let group = same.find((g) => sameLabels(t, kinds, g.samples[0]!, i));
-    if (!group) { group = { labels: sortLabels([...series, ...ownLabels(t, kinds, i, names)]), samples: [] }; same.push(group); groups.push(group); }
+    if (!group) {
+      group = { labels: sortLabels([...series, ...ownLabels(t, kinds, i, names)]), samples: [] };
+      same.push(group);
+      groups.push(group);
+    }
     group.samples.push(i);
   }
-  return { groups: mergeGroups(groups.map((g) => ({ labels: g.labels, samples: Uint32Array.from(g.samples) }))), ids };
+  return {
+    groups: mergeGroups(groups.map((g) => ({ labels: g.labels, samples: Uint32Array.from(g.samples) }))),
+    ids,
+  };
 }
 
-const LABEL = 1, SPAN = 2, TRACE = 3;
+const LABEL = 1,
+  SPAN = 2,
+  TRACE = 3;
 
 /** What a key of sample labels means; asked once for each key of a profile. */
 function kindOf(t: PprofTables, key: number, kinds: Map<number, number>): number {
   let kind = kinds.get(key);
   if (kind === undefined) {
     const name = stringAt(t, key);
-    kinds.set(key, (kind = name === "span_id" || name === "profile_id" ? SPAN : name === "trace_id" ? TRACE : LABEL));
+    kinds.set(
+      key,
+      (kind = name === "span_id" || name === "profile_id" ? SPAN : name === "trace_id" ? TRACE : LABEL),
+    );
   }
   return kind;
 }
 
 /** Two samples have the same labels of their own, in the same order. */
 function sameLabels(t: PprofTables, kinds: Map<number, number>, a: number, b: number): boolean {
-  const first = t.sampleLabels.data, keys = t.labelKey.data, strs = t.labelStr.data, aEnd = first[a + 1]!, bEnd = first[b + 1]!;
-  const next = (k: number, end: number): number => { while (k < end && (strs[k] === 0 || kindOf(t, keys[k]!, kinds) !== LABEL)) k++; return k; };
-  let x = next(first[a]!, aEnd), y = next(first[b]!, bEnd);
-  while (x < aEnd && y < bEnd && keys[x] === keys[y] && strs[x] === strs[y]) { x = next(x + 1, aEnd); y = next(y + 1, bEnd); }
+  const first = t.sampleLabels.data,
+    keys = t.labelKey.data,
+    strs = t.labelStr.data,
+    aEnd = first[a + 1]!,
+    bEnd = first[b + 1]!;
+  const next = (k: number, end: number): number => {
+    while (k < end && (strs[k] === 0 || kindOf(t, keys[k]!, kinds) !== LABEL)) k++;
+    return k;
+  };
+  let x = next(first[a]!, aEnd),
+    y = next(first[b]!, bEnd);
+  while (x < aEnd && y < bEnd && keys[x] === keys[y] && strs[x] === strs[y]) {
+    x = next(x + 1, aEnd);
+    y = next(y + 1, bEnd);
+  }
   return x >= aEnd && y >= bEnd;
 }
 
 /** The first of each name counts; those that the series has are left out. */
-function ownLabels(t: PprofTables, kinds: Map<number, number>, i: number, names: ReadonlySet<string>): Label[] {
-  const own: Label[] = [], keys = t.labelKey.data, strs = t.labelStr.data;
+function ownLabels(
+  t: PprofTables,
+  kinds: Map<number, number>,
+  i: number,
+  names: ReadonlySet<string>,
+): Label[] {
+  const own: Label[] = [],
+    keys = t.labelKey.data,
+    strs = t.labelStr.data;
   for (let k = t.sampleLabels.data[i]!; k < t.sampleLabels.data[i + 1]!; k++) {
     if (strs[k] === 0 || kindOf(t, keys[k]!, kinds) !== LABEL) continue;
     const name = stringAt(t, keys[k]!);
-    if (!names.has(name) && !own.some((l) => l.name === name)) own.push({ name, value: stringAt(t, strs[k]!) });
+    if (!names.has(name) && !own.some((l) => l.name === name))
+      own.push({ name, value: stringAt(t, strs[k]!) });
   }
   return own;
 }
@@ -91,7 +132,10 @@ export function mergeGroups(groups: SampleGroup[]): SampleGroup[] {
   for (const g of groups) {
     const key = labelsKey(g.labels);
     const known = byLabels.get(key);
-    if (!known) { byLabels.set(key, g); continue; }
+    if (!known) {
+      byLabels.set(key, g);
+      continue;
+    }
     const samples = new Uint32Array(known.samples.length + g.samples.length);
     samples.set(known.samples);
     samples.set(g.samples, known.samples.length);
@@ -107,13 +151,17 @@ function keptSamples(p: NormalizedProfile): Uint32Array {
 }
 
 /** byte -> value of a hexadecimal digit, 255 for others */
-const DIGITS = Uint8Array.from({ length: 256 }, (_, c) => (c >= 48 && c <= 57 ? c - 48 : c >= 97 && c <= 102 ? c - 87 : c >= 65 && c <= 70 ? c - 55 : 255));
+const DIGITS = Uint8Array.from({ length: 256 }, (_, c) =>
+  c >= 48 && c <= 57 ? c - 48 : c >= 97 && c <= 102 ? c - 87 : c >= 65 && c <= 70 ? c - 55 : 255,
+);
 
 /** Decodes a text of exactly `size` bytes in hex; anything else leaves the target as it is, as v1. */
 function putHex(t: PprofTables, text: number, target: Uint8Array, at: number, size: number): void {
   if (text >= t.strings) return;
-  const from = t.stringStart.data[text]!, { bytes } = t;
+  const from = t.stringStart.data[text]!,
+    { bytes } = t;
   if (t.stringEnd.data[text]! - from !== 2 * size) return;
   for (let k = 0; k < 2 * size; k++) if (DIGITS[bytes[from + k]!] === 255) return;
-  for (let k = 0; k < size; k++) target[at + k] = (DIGITS[bytes[from + 2 * k]!]! << 4) | DIGITS[bytes[from + 2 * k + 1]!]!;
+  for (let k = 0; k < size; k++)
+    target[at + k] = (DIGITS[bytes[from + 2 * k]!]! << 4) | DIGITS[bytes[from + 2 * k + 1]!]!;
 }

@@ -5,7 +5,10 @@ import { SymbolPartition } from "@cinderblock/symdb";
 import type { Label } from "@cinderblock/model";
 
 /** What a profile may become; 0: no bound. It is refused before it takes the memory. */
-export interface StackBounds { maxSamples: number; maxBytes: number }
+export interface StackBounds {
+  maxSamples: number;
+  maxBytes: number;
+}
 
 /** What a function takes in a pprof beside its name, at least. */
 const FUNCTION_BYTES = 12;
@@ -24,16 +27,26 @@ export class StackBuilder {
   private bytes = 0;
 
   /** `types` values make a sample. */
-  constructor(types = 1, bounds: StackBounds = { maxSamples: 0, maxBytes: 0 }) { this.types = types; this.bounds = bounds; }
+  constructor(types = 1, bounds: StackBounds = { maxSamples: 0, maxBytes: 0 }) {
+    this.types = types;
+    this.bounds = bounds;
+  }
 
   private grow(bytes: number): void {
     const { maxBytes } = this.bounds;
     this.bytes += bytes;
-    if (maxBytes > 0 && this.bytes > maxBytes) throw new CinderblockError("invalid", `the profile exceeds the size limit (max_profile_size_byte, actual: more than ${maxBytes}, limit: ${maxBytes})`, { reason: "profile_size_limit" });
+    if (maxBytes > 0 && this.bytes > maxBytes)
+      throw new CinderblockError(
+        "invalid",
+        `the profile exceeds the size limit (max_profile_size_byte, actual: more than ${maxBytes}, limit: ${maxBytes})`,
+        { reason: "profile_size_limit" },
+      );
   }
 
   /** Nothing was added. */
-  get isEmpty(): boolean { return this.values.length === 0; }
+  get isEmpty(): boolean {
+    return this.values.length === 0;
+  }
 
   private string(text: string): number {
     const bytes = encodeUtf8(text);
@@ -42,7 +55,9 @@ export class StackBuilder {
   }
 
   /** The node of a function under `parent`; 0 is the root. */
-  child(parent: number, name: string): number { return this.childAt(parent, this.location(name)); }
+  child(parent: number, name: string): number {
+    return this.childAt(parent, this.location(name));
+  }
 
   /** The location of a function, for `childAt`. */
   location(name: string): number {
@@ -51,10 +66,14 @@ export class StackBuilder {
       const { word, symbols } = this;
       const at = this.string(name);
       this.grow(FUNCTION_BYTES);
-      word[0] = at; word[1] = at; word[2] = 0; word[3] = 0;
+      word[0] = at;
+      word[1] = at;
+      word[2] = 0;
+      word[3] = 0;
       const fn = symbols.functions.intern(word, 4);
       word.fill(0, 0, 4);
-      word[4] = fn; word[5] = 0;
+      word[4] = fn;
+      word[5] = 0;
       location = symbols.locations.intern(word, 6);
       this.locations.set(name, location);
     }
@@ -63,7 +82,9 @@ export class StackBuilder {
 
   /** The node of a location under `parent`; 0 is the root. */
   childAt(parent: number, location: number): number {
-    const { stackParent } = this.symbols, before = stackParent.length, node = this.symbols.stackChild(parent, location);
+    const { stackParent } = this.symbols,
+      before = stackParent.length,
+      node = this.symbols.stackChild(parent, location);
     if (stackParent.length > before) this.grow(1);
     return node;
   }
@@ -76,7 +97,12 @@ export class StackBuilder {
     if (at === undefined) {
       at = this.values.length;
       const { maxSamples } = this.bounds;
-      if (maxSamples > 0 && at >= maxSamples * this.types) throw new CinderblockError("invalid", `the profile exceeds the samples count limit (max_profile_stacktrace_samples, actual: more than ${maxSamples}, limit: ${maxSamples})`, { reason: "samples_limit" });
+      if (maxSamples > 0 && at >= maxSamples * this.types)
+        throw new CinderblockError(
+          "invalid",
+          `the profile exceeds the samples count limit (max_profile_stacktrace_samples, actual: more than ${maxSamples}, limit: ${maxSamples})`,
+          { reason: "samples_limit" },
+        );
       set.nodes.set(node, at);
       for (let k = 0; k < this.types; k++) this.values.push(0n);
     }
@@ -85,22 +111,41 @@ export class StackBuilder {
 
   /** `scale` turns counts into what they stand for. */
   encode(header: PprofHeader, scale: (value: bigint) => bigint = (v) => v): Uint8Array {
-    const sampleOffset = [0], sampleLocation: number[] = [], value: bigint[] = [], labelOffset = [0], labelKey: number[] = [], labelValue: number[] = [];
+    const sampleOffset = [0],
+      sampleLocation: number[] = [],
+      value: bigint[] = [],
+      labelOffset = [0],
+      labelKey: number[] = [],
+      labelValue: number[] = [];
     for (const { labels, nodes } of this.samples.values()) {
       const ids = labels.map((l) => [this.string(l.name), this.string(l.value)] as const);
       for (const [node, first] of nodes) {
-        for (let at = node; at > 0; at = this.symbols.stackParent.data[at]!) sampleLocation.push(this.symbols.stackLocation.data[at]!);
+        for (let at = node; at > 0; at = this.symbols.stackParent.data[at]!)
+          sampleLocation.push(this.symbols.stackLocation.data[at]!);
         sampleOffset.push(sampleLocation.length);
         for (let k = 0; k < this.types; k++) value.push(scale(this.values[first + k]!));
-        for (const [k, v] of ids) { labelKey.push(k); labelValue.push(v); }
+        for (const [k, v] of ids) {
+          labelKey.push(k);
+          labelValue.push(v);
+        }
         labelOffset.push(labelKey.length);
       }
     }
     const t = this.symbols.tables();
     return encodePprof(header, {
-      strings: { bytes: t.stringBytes, offset: t.stringOffset }, functionWords: t.functionWords, mappingWords: new Uint32Array(9), locationWords: t.locationWords, locationOffset: t.locationOffset,
-      sampleOffset: Uint32Array.from(sampleOffset), sampleLocation: Uint32Array.from(sampleLocation), value: BigInt64Array.from(value),
-      labels: { offset: Uint32Array.from(labelOffset), key: Uint32Array.from(labelKey), value: Uint32Array.from(labelValue) },
+      strings: { bytes: t.stringBytes, offset: t.stringOffset },
+      functionWords: t.functionWords,
+      mappingWords: new Uint32Array(9),
+      locationWords: t.locationWords,
+      locationOffset: t.locationOffset,
+      sampleOffset: Uint32Array.from(sampleOffset),
+      sampleLocation: Uint32Array.from(sampleLocation),
+      value: BigInt64Array.from(value),
+      labels: {
+        offset: Uint32Array.from(labelOffset),
+        key: Uint32Array.from(labelKey),
+        value: Uint32Array.from(labelValue),
+      },
     });
   }
 }

@@ -3,18 +3,30 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { StackBuilder } from "./stack-builder.ts";
 
 /** Bounds of a tree's node; 0: none. */
-export interface TreeBounds { maxNameLength: number; maxChildren: number }
+export interface TreeBounds {
+  maxNameLength: number;
+  maxChildren: number;
+}
 
 function broken(format: string, err: unknown): never {
-  if (err instanceof ShortRead) throw new CinderblockError("unknown", `${format}: ${err.message}`, { reason: "malformed_profile", cause: err });
+  if (err instanceof ShortRead)
+    throw new CinderblockError("unknown", `${format}: ${err.message}`, {
+      reason: "malformed_profile",
+      cause: err,
+    });
   throw err;
 }
 
-function piece(r: ByteReader): string { const n = r.uvarint(); const at = r.need(n); return decodeUtf8(r.bytes, at, at + n); }
+function piece(r: ByteReader): string {
+  const n = r.uvarint();
+  const at = r.need(n);
+  return decodeUtf8(r.bytes, at, at + n);
+}
 
 /** A count of nodes, each of which takes at least three bytes. */
 function nodeCount(r: ByteReader): number {
-  const at = r.pos, n = r.uvarint();
+  const at = r.pos,
+    n = r.uvarint();
   if (n * 3 > r.left) throw new ShortRead(at, `expected ${n} nodes in ${r.left} bytes`);
   return n;
 }
@@ -27,9 +39,13 @@ export function readTrie(body: Uint8Array, stacks: StackBuilder): void {
     const open: { prefix: string; left: number }[] = [{ prefix: "", left: 1 }];
     while (open.length > 0) {
       const top = open.at(-1)!;
-      if (top.left-- === 0) { open.pop(); continue; }
+      if (top.left-- === 0) {
+        open.pop();
+        continue;
+      }
       const name = top.prefix + piece(r);
-      if (name.length > MAX_STACK_TEXT) throw new ShortRead(r.pos, `expected stacks of at most ${MAX_STACK_TEXT} characters`);
+      if (name.length > MAX_STACK_TEXT)
+        throw new ShortRead(r.pos, `expected stacks of at most ${MAX_STACK_TEXT} characters`);
       const value = BigInt(r.uvarint());
       if (value > 0n) {
         let node = 0;
@@ -38,7 +54,9 @@ export function readTrie(body: Uint8Array, stacks: StackBuilder): void {
       }
       open.push({ prefix: name, left: nodeCount(r) });
     }
-  } catch (err) { broken("trie", err); }
+  } catch (err) {
+    broken("trie", err);
+  }
 }
 
 /** Names along a path add up: without a bound a body of kilobytes makes stacks of megabytes. */
@@ -49,18 +67,28 @@ export function readTree(body: Uint8Array, stacks: StackBuilder, bounds: TreeBou
   try {
     const r = new ByteReader(body);
     const open: { node: number; left: number }[] = [{ node: 0, left: 1 }];
-    for (let first = true; open.length > 0;) {
+    for (let first = true; open.length > 0; ) {
       const top = open.at(-1)!;
-      if (top.left-- === 0) { open.pop(); continue; }
+      if (top.left-- === 0) {
+        open.pop();
+        continue;
+      }
       const name = piece(r);
-      if (bounds.maxNameLength > 0 && name.length > bounds.maxNameLength) throw new ShortRead(r.pos, `expected names of at most ${bounds.maxNameLength} bytes, found ${name.length}`);
+      if (bounds.maxNameLength > 0 && name.length > bounds.maxNameLength)
+        throw new ShortRead(
+          r.pos,
+          `expected names of at most ${bounds.maxNameLength} bytes, found ${name.length}`,
+        );
       const self = BigInt(r.uvarint());
       const children = nodeCount(r);
-      if (bounds.maxChildren > 0 && children > bounds.maxChildren) throw new ShortRead(r.pos, `expected at most ${bounds.maxChildren} children, found ${children}`);
+      if (bounds.maxChildren > 0 && children > bounds.maxChildren)
+        throw new ShortRead(r.pos, `expected at most ${bounds.maxChildren} children, found ${children}`);
       const node = first && name === "" ? 0 : stacks.child(top.node, name);
       if (self > 0n && node > 0) stacks.add(node, [self]);
       open.push({ node, left: children });
       first = false;
     }
-  } catch (err) { broken("tree", err); }
+  } catch (err) {
+    broken("tree", err);
+  }
 }

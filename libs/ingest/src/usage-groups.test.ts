@@ -10,7 +10,10 @@ const label = (o: Record<string, string>) => Object.entries(o).map(([name, value
 
 describe("usage groups", () => {
   it("are the selectors that a series matches; names are filled in from its labels", () => {
-    const groups = parseUsageGroups({ shop: '{service_name=~"shop.*"}', "team ${labels.team}": '{team!=""}', prod: '{env="prod"}' }, "x");
+    const groups = parseUsageGroups(
+      { shop: '{service_name=~"shop.*"}', "team ${labels.team}": '{team!=""}', prod: '{env="prod"}' },
+      "x",
+    );
     const of = (o: Record<string, string>): string[] => membershipsOf(groups, label(o)).map((m) => m.name);
     expect(of({ service_name: "shop-cart", team: "a", env: "prod" })).toEqual(["shop", "team a", "prod"]);
     expect(of({ service_name: "other", team: "b" })).toEqual(["team b"]);
@@ -18,39 +21,131 @@ describe("usage groups", () => {
   });
 
   it.each([
-    [["a"], "expected names and what belongs to each"], [{ other: "{}" }, "the name other is for what belongs to no group"], [{ "": "{}" }, "needs a name"], [{ a: 1 }, "a: expected a selector as text"], [{ a: "{" }, ""],
-    [{ "a ${x}": "{}" }, "placeholders are written ${labels.<name>}"], [Object.fromEntries(Array.from({ length: 51 }, (_, i) => [`g${i}`, "{}"])), "51 usage groups; the limit is 50"],
-  ])("refuses %j", (value, message) => { expect(() => parseUsageGroups(value, "x")).toThrow(message); });
+    [["a"], "expected names and what belongs to each"],
+    [{ other: "{}" }, "the name other is for what belongs to no group"],
+    [{ "": "{}" }, "needs a name"],
+    [{ a: 1 }, "a: expected a selector as text"],
+    [{ a: "{" }, ""],
+    [{ "a ${x}": "{}" }, "placeholders are written ${labels.<name>}"],
+    [
+      Object.fromEntries(Array.from({ length: 51 }, (_, i) => [`g${i}`, "{}"])),
+      "51 usage groups; the limit is 50",
+    ],
+  ])("refuses %j", (value, message) => {
+    expect(() => parseUsageGroups(value, "x")).toThrow(message);
+  });
 
-  it.each([[{ groups: {} }, "unknown key groups"], [{ usage_groups: { a: { probability: 2 } } }, "a: expected a probability from 0 to 1, found 2"], [{ usage_groups: { a: {} } }, "found undefined"], [{ usage_groups: { a: { rate: 1 } } }, "a: unknown key rate"]])("refuses the sampling %j", (value, message) => { expect(() => parseSampling(value, "x")).toThrow(message); });
+  it.each([
+    [{ groups: {} }, "unknown key groups"],
+    [{ usage_groups: { a: { probability: 2 } } }, "a: expected a probability from 0 to 1, found 2"],
+    [{ usage_groups: { a: {} } }, "found undefined"],
+    [{ usage_groups: { a: { rate: 1 } } }, "a: unknown key rate"],
+  ])("refuses the sampling %j", (value, message) => {
+    expect(() => parseSampling(value, "x")).toThrow(message);
+  });
 
   it("are sampled by the smallest probability; of equal ones by the group with a name of its own", () => {
-    const groups = parseUsageGroups({ "team ${labels.team}": '{team!=""}', all: "{}", shop: '{service_name="shop"}' }, "x");
-    const rules = (r: Record<string, number>) => parseSampling({ usage_groups: Object.fromEntries(Object.entries(r).map(([k, probability]) => [k, { probability }])) }, "x");
+    const groups = parseUsageGroups(
+      { "team ${labels.team}": '{team!=""}', all: "{}", shop: '{service_name="shop"}' },
+      "x",
+    );
+    const rules = (r: Record<string, number>) =>
+      parseSampling(
+        {
+          usage_groups: Object.fromEntries(Object.entries(r).map(([k, probability]) => [k, { probability }])),
+        },
+        "x",
+      );
     const shop = membershipsOf(groups, label({ service_name: "shop", team: "a" }));
     expect(samplingOf(shop, rules({ all: 0.5, shop: 0.1 }))).toEqual({ probability: 0.1, by: "shop" });
-    expect(samplingOf(shop, rules({ "team ${labels.team}": 0.1, all: 0.1 }))).toEqual({ probability: 0.1, by: "all" });
-    expect(samplingOf(shop, rules({ "team a": 0.2, "team ${labels.team}": 0.1 }))).toEqual({ probability: 0.2, by: "team a" });
+    expect(samplingOf(shop, rules({ "team ${labels.team}": 0.1, all: 0.1 }))).toEqual({
+      probability: 0.1,
+      by: "all",
+    });
+    expect(samplingOf(shop, rules({ "team a": 0.2, "team ${labels.team}": 0.1 }))).toEqual({
+      probability: 0.2,
+      by: "team a",
+    });
     expect(samplingOf(shop, rules({ nobody: 0 }))).toBeUndefined();
     expect(samplingOf([], rules({ all: 0 }))).toBeUndefined();
   });
 
   it("count what came, and leave out the same profiles whoever looks at them", async () => {
-    const limits: IngestLimits = { ...TEST_LIMITS, ingestionRateBytes: 1e12, ingestionBurstBytes: 1e12, rejectOlderThanMs: 0, rejectNewerThanMs: 0, usageGroups: parseUsageGroups({ shop: '{service_name="shop"}' }, "x"), sampling: parseSampling({ usage_groups: { shop: { probability: 0.25 } } }, "x") };
+    const limits: IngestLimits = {
+      ...TEST_LIMITS,
+      ingestionRateBytes: 1e12,
+      ingestionBurstBytes: 1e12,
+      rejectOlderThanMs: 0,
+      rejectNewerThanMs: 0,
+      usageGroups: parseUsageGroups({ shop: '{service_name="shop"}' }, "x"),
+      sampling: parseSampling({ usage_groups: { shop: { probability: 0.25 } } }, "x"),
+    };
     const kept = async (): Promise<number[]> => {
-      const out: number[] = [], marks: unknown[] = [];
+      const out: number[] = [],
+        marks: unknown[] = [];
       let at = 0;
-      const processor = new PushProcessor(await loadHasher(), { append: (_tenant, p) => { out.push(at); marks.push(p.annotations); } }), gate = new RateGate(new SharedArrayBuffer(8));
+      const processor = new PushProcessor(await loadHasher(), {
+          append: (_tenant, p) => {
+            out.push(at);
+            marks.push(p.annotations);
+          },
+        }),
+        gate = new RateGate(new SharedArrayBuffer(8));
       for (at = 0; at < 1000; at++) {
-        const raw = Buffer.from(tinyPprof({ stacks: [{ frames: ["main"], values: [1] }], timeNanos: BigInt(NOW + at) * 1_000_000n }));
-        const push = (service: string) => processor.process("t", { kind: "push", codec: "json", gzip: false, body: Buffer.from(JSON.stringify({ series: [{ labels: label({ __name__: "process_cpu", service_name: service }), samples: [{ rawProfile: raw.toString("base64") }] }] })) }, limits, gate, NOW);
-        const before = out.length, outcome = push("shop");
+        const raw = Buffer.from(
+          tinyPprof({
+            stacks: [{ frames: ["main"], values: [1] }],
+            timeNanos: BigInt(NOW + at) * 1_000_000n,
+          }),
+        );
+        const push = (service: string) =>
+          processor.process(
+            "t",
+            {
+              kind: "push",
+              codec: "json",
+              gzip: false,
+              body: Buffer.from(
+                JSON.stringify({
+                  series: [
+                    {
+                      labels: label({ __name__: "process_cpu", service_name: service }),
+                      samples: [{ rawProfile: raw.toString("base64") }],
+                    },
+                  ],
+                }),
+              ),
+            },
+            limits,
+            gate,
+            NOW,
+          );
+        const before = out.length,
+          outcome = push("shop");
         expect(outcome.error).toBeUndefined();
         expect(outcome.groups).toEqual({ shop: raw.length });
-        expect(outcome.discarded).toEqual(out.length > before ? [] : [{ reason: "dropped_by_sampling_rules", profiles: 1, bytes: raw.length, groups: ["shop"] }]);
-        if (at === 0) { const other = push("elsewhere"); expect([other.groups, other.discarded]).toEqual([{ other: raw.length }, []]); out.pop(); expect(marks.pop()).toEqual([]); }
+        expect(outcome.discarded).toEqual(
+          out.length > before
+            ? []
+            : [{ reason: "dropped_by_sampling_rules", profiles: 1, bytes: raw.length, groups: ["shop"] }],
+        );
+        if (at === 0) {
+          const other = push("elsewhere");
+          expect([other.groups, other.discarded]).toEqual([{ other: raw.length }, []]);
+          out.pop();
+          expect(marks.pop()).toEqual([]);
+        }
       }
-      expect(new Set(marks.map((m) => JSON.stringify(m)))).toEqual(new Set([JSON.stringify([{ key: "pyroscope.ingest.sampled", value: '{"body":{"source":{"usageGroup":"shop","probability":0.25}}}' }])]));
+      expect(new Set(marks.map((m) => JSON.stringify(m)))).toEqual(
+        new Set([
+          JSON.stringify([
+            {
+              key: "pyroscope.ingest.sampled",
+              value: '{"body":{"source":{"usageGroup":"shop","probability":0.25}}}',
+            },
+          ]),
+        ]),
+      );
       return out;
     };
     const first = await kept();

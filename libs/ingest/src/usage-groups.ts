@@ -8,18 +8,22 @@ const MAX_GROUPS = 50;
 
 function entries(value: unknown, where: string): [string, unknown][] {
   if (value === null || value === undefined || value === "") return [];
-  if (typeof value !== "object" || Array.isArray(value)) throw invalid(`${where}: expected names and what belongs to each`);
+  if (typeof value !== "object" || Array.isArray(value))
+    throw invalid(`${where}: expected names and what belongs to each`);
   return Object.entries(value);
 }
 
 /** `{name: selector}`: whose profiles count together. A name may hold `${labels.<name>}`, the value of a series' label. */
 export function parseUsageGroups(value: unknown, where: string): UsageGroup[] {
   const all = entries(value, where);
-  if (all.length > MAX_GROUPS) throw invalid(`${where}: ${all.length} usage groups; the limit is ${MAX_GROUPS}`);
+  if (all.length > MAX_GROUPS)
+    throw invalid(`${where}: ${all.length} usage groups; the limit is ${MAX_GROUPS}`);
   return all.map(([name, selector]) => {
     if (name === "") throw invalid(`${where}: a usage group needs a name`);
-    if (name === OTHER_GROUP) throw invalid(`${where}: the name ${OTHER_GROUP} is for what belongs to no group`);
-    if (/\$\{(?!labels\.[A-Za-z_][\w.]*\})/.test(name)) throw invalid(`${where}: ${name}: placeholders are written \${labels.<name>}`);
+    if (name === OTHER_GROUP)
+      throw invalid(`${where}: the name ${OTHER_GROUP} is for what belongs to no group`);
+    if (/\$\{(?!labels\.[A-Za-z_][\w.]*\})/.test(name))
+      throw invalid(`${where}: ${name}: placeholders are written \${labels.<name>}`);
     if (typeof selector !== "string") throw invalid(`${where}: ${name}: expected a selector as text`);
     parseSelector(selector);
     return { name, selector };
@@ -31,36 +35,74 @@ export function parseSampling(value: unknown, where: string): SamplingRule[] {
   const all = new Map(entries(value, where));
   for (const key of all.keys()) if (key !== "usage_groups") throw invalid(`${where}: unknown key ${key}`);
   return entries(all.get("usage_groups"), `${where}: usage_groups`).map(([group, rule]) => {
-    const of = new Map(entries(rule, `${where}: ${group}`)), probability = of.get("probability");
-    for (const key of of.keys()) if (key !== "probability") throw invalid(`${where}: ${group}: unknown key ${key}`);
-    if (typeof probability !== "number" || !(probability >= 0 && probability <= 1)) throw invalid(`${where}: ${group}: expected a probability from 0 to 1, found ${JSON.stringify(probability)}`);
+    const of = new Map(entries(rule, `${where}: ${group}`)),
+      probability = of.get("probability");
+    for (const key of of.keys())
+      if (key !== "probability") throw invalid(`${where}: ${group}: unknown key ${key}`);
+    if (typeof probability !== "number" || !(probability >= 0 && probability <= 1))
+      throw invalid(
+        `${where}: ${group}: expected a probability from 0 to 1, found ${JSON.stringify(probability)}`,
+      );
     return { group, probability };
   });
 }
 
-interface Compiled { group: UsageGroup; selector: Selector; templated: boolean }
+interface Compiled {
+  group: UsageGroup;
+  selector: Selector;
+  templated: boolean;
+}
 const compiled = new WeakMap<readonly UsageGroup[], Compiled[]>();
 function compile(groups: readonly UsageGroup[]): Compiled[] {
   let c = compiled.get(groups);
-  if (!c) compiled.set(groups, (c = groups.map((group) => ({ group, selector: parseSelector(group.selector), templated: group.name.includes("${") }))));
+  if (!c)
+    compiled.set(
+      groups,
+      (c = groups.map((group) => ({
+        group,
+        selector: parseSelector(group.selector),
+        templated: group.name.includes("${"),
+      }))),
+    );
   return c;
 }
 
 /** A group that a series belongs to; `name` has its placeholders filled in. */
-export interface Membership { name: string; group: string; templated: boolean }
+export interface Membership {
+  name: string;
+  group: string;
+  templated: boolean;
+}
 
 /** The groups of a series; none: it is in `other`. */
 export function membershipsOf(groups: readonly UsageGroup[], labels: Labels): Membership[] {
-  return compile(groups).filter((c) => selectorMatches(c.selector, labels)).map(({ group, templated }) => ({ group: group.name, templated, name: templated ? group.name.replaceAll(/\$\{labels\.([\w.]+)\}/g, (_, l: string) => labelValue(labels, l)) : group.name }));
+  return compile(groups)
+    .filter((c) => selectorMatches(c.selector, labels))
+    .map(({ group, templated }) => ({
+      group: group.name,
+      templated,
+      name: templated
+        ? group.name.replaceAll(/\$\{labels\.([\w.]+)\}/g, (_, l: string) => labelValue(labels, l))
+        : group.name,
+    }));
 }
 
 /** What part of a series' profiles is kept, and by which group's rule: the smallest of its groups'; of equal ones that of a group whose name is its own. */
-export function samplingOf(memberships: readonly Membership[], rules: readonly SamplingRule[]): { probability: number; by: string } | undefined {
+export function samplingOf(
+  memberships: readonly Membership[],
+  rules: readonly SamplingRule[],
+): { probability: number; by: string } | undefined {
   let found: { probability: number; by: string; templated: boolean } | undefined;
   for (const m of memberships) {
     // A rule may name a group as it is configured, or one that a placeholder made.
     const rule = rules.find((r) => r.group === m.name) ?? rules.find((r) => r.group === m.group);
-    if (rule && (!found || rule.probability < found.probability || (rule.probability === found.probability && found.templated && !m.templated))) found = { probability: rule.probability, by: m.name, templated: m.templated };
+    if (
+      rule &&
+      (!found ||
+        rule.probability < found.probability ||
+        (rule.probability === found.probability && found.templated && !m.templated))
+    )
+      found = { probability: rule.probability, by: m.name, templated: m.templated };
   }
   return found && { probability: found.probability, by: found.by };
 }

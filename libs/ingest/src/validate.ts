@@ -4,11 +4,14 @@ import { type Labels, labelsText } from "@cinderblock/model";
 import type { PprofTables } from "@cinderblock/pprof";
 import type { IngestLimits } from "@cinderblock/tenant";
 
-function refuse(reason: DiscardReason, message: string): never { throw new CinderblockError("invalid", message, { reason }); }
+function refuse(reason: DiscardReason, message: string): never {
+  throw new CinderblockError("invalid", message, { reason });
+}
 
 function humanDuration(ms: number): string {
   const s = Math.floor(ms / 1000);
-  const h = Math.floor(s / 3600), m = Math.floor((s % 3600) / 60);
+  const h = Math.floor(s / 3600),
+    m = Math.floor((s % 3600) / 60);
   return `${h > 0 ? `${h}h` : ""}${h > 0 || m > 0 ? `${m}m` : ""}${s % 60}s`;
 }
 
@@ -17,10 +20,16 @@ export function validateProfile(t: PprofTables, labels: Labels, limits: IngestLi
   if (t.sampleTypes === 0) refuse("malformed_profile", "empty profile");
   if (t.timeNanos > 0n) checkWindow(t, labels, limits, nowMs);
   if (limits.maxProfileSizeBytes > 0 && t.bytes.length > limits.maxProfileSizeBytes) {
-    refuse("profile_size_limit", `the profile with labels '${labelsText(labels)}' exceeds the size limit (max_profile_size_byte, actual: ${t.bytes.length}, limit: ${limits.maxProfileSizeBytes})`);
+    refuse(
+      "profile_size_limit",
+      `the profile with labels '${labelsText(labels)}' exceeds the size limit (max_profile_size_byte, actual: ${t.bytes.length}, limit: ${limits.maxProfileSizeBytes})`,
+    );
   }
   if (limits.maxProfileStacktraceSamples > 0 && t.samples > limits.maxProfileStacktraceSamples) {
-    refuse("samples_limit", `the profile with labels '${labelsText(labels)}' exceeds the samples count limit (max_profile_stacktrace_samples, actual: ${t.samples}, limit: ${limits.maxProfileStacktraceSamples})`);
+    refuse(
+      "samples_limit",
+      `the profile with labels '${labelsText(labels)}' exceeds the samples count limit (max_profile_stacktrace_samples, actual: ${t.samples}, limit: ${limits.maxProfileStacktraceSamples})`,
+    );
   }
   checkStrings(t, limits);
   checkReferences(t, labels, limits);
@@ -31,24 +40,36 @@ function checkWindow(t: PprofTables, labels: Labels, limits: IngestLimits, nowMs
   const old = limits.rejectOlderThanMs > 0 && at < nowMs - limits.rejectOlderThanMs;
   const young = limits.rejectNewerThanMs > 0 && at > nowMs + limits.rejectNewerThanMs;
   if (!old && !young) return;
-  const bound = old ? `the ingestion window starts at ${new Date(nowMs - limits.rejectOlderThanMs).toISOString()} (${humanDuration(limits.rejectOlderThanMs)} ago)` : `the ingestion window ends at ${new Date(nowMs + limits.rejectNewerThanMs).toISOString()} (in ${humanDuration(limits.rejectNewerThanMs)})`;
-  refuse("not_in_ingestion_window", `profile with labels '${labelsText(labels)}' is outside of ingestion window (profile timestamp: ${new Date(at).toISOString()}, ${bound})`);
+  const bound = old
+    ? `the ingestion window starts at ${new Date(nowMs - limits.rejectOlderThanMs).toISOString()} (${humanDuration(limits.rejectOlderThanMs)} ago)`
+    : `the ingestion window ends at ${new Date(nowMs + limits.rejectNewerThanMs).toISOString()} (in ${humanDuration(limits.rejectNewerThanMs)})`;
+  refuse(
+    "not_in_ingestion_window",
+    `profile with labels '${labelsText(labels)}' is outside of ingestion window (profile timestamp: ${new Date(at).toISOString()}, ${bound})`,
+  );
 }
 
 function checkStrings(t: PprofTables, limits: IngestLimits): void {
   const n = t.strings;
-  const start = t.stringStart.data, end = t.stringEnd.data, { bytes } = t;
+  const start = t.stringStart.data,
+    end = t.stringEnd.data,
+    { bytes } = t;
   if (n === 0 || start[0] !== end[0]) refuse("malformed_profile", "string 0 should be empty string");
   // The string table lies together in the file: when all of it is ASCII, its lengths too, there is nothing to look for.
   const ascii = end[n - 1]! > start[0]! && isAscii(bytes.subarray(start[0], end[n - 1]));
   for (let i = 1; i < n; i++) {
     const to = end[i]!;
-    if (!ascii || start[i]! < start[0]! || to > end[n - 1]!) for (let k = start[i]!; k < to; k++) {
-      if (bytes[k]! < 128) continue;
-      const view = bytes.subarray(start[i]!, to);
-      if (!isUtf8(view)) refuse("malformed_profile", `invalid utf8 string hex: ${Buffer.from(view).toString("hex").slice(0, 200)}`);
-      break;
-    }
+    if (!ascii || start[i]! < start[0]! || to > end[n - 1]!)
+      for (let k = start[i]!; k < to; k++) {
+        if (bytes[k]! < 128) continue;
+        const view = bytes.subarray(start[i]!, to);
+        if (!isUtf8(view))
+          refuse(
+            "malformed_profile",
+            `invalid utf8 string hex: ${Buffer.from(view).toString("hex").slice(0, 200)}`,
+          );
+        break;
+      }
     if (limits.maxProfileSymbolValueLength > 0 && to - start[i]! > limits.maxProfileSymbolValueLength) {
       let from = to - limits.maxProfileSymbolValueLength;
       while (from < to && (bytes[from]! & 0xc0) === 0x80) from++; // not in the middle of a character
@@ -61,22 +82,32 @@ function checkReferences(t: PprofTables, labels: Labels, limits: IngestLimits): 
   const n = t.strings;
   const inRange = (column: { data: Uint32Array; length: number }, what: string): void => {
     const { data, length } = column;
-    for (let i = 0; i < length; i++) if (data[i]! >= n) refuse("malformed_profile", `${what} string index out of range`);
+    for (let i = 0; i < length; i++)
+      if (data[i]! >= n) refuse("malformed_profile", `${what} string index out of range`);
   };
   inRange(t.typeType, "sample type type");
   inRange(t.typeUnit, "sample type unit");
   for (let i = 0; i < t.sampleTypes; i++) {
-    for (let k = t.stringStart.data[t.typeType.data[i]!]!, e = t.stringEnd.data[t.typeType.data[i]!]!; k < e; k++) {
+    for (
+      let k = t.stringStart.data[t.typeType.data[i]!]!, e = t.stringEnd.data[t.typeType.data[i]!]!;
+      k < e;
+      k++
+    ) {
       if (t.bytes[k] === 45) refuse("malformed_profile", "sample type contains -");
     }
   }
-  const types = t.sampleTypes, samples = t.samples;
-  const values = t.sampleValues.data, sampleLabels = t.sampleLabels.data;
+  const types = t.sampleTypes,
+    samples = t.samples;
+  const values = t.sampleValues.data,
+    sampleLabels = t.sampleLabels.data;
   for (let i = 0; i < samples; i++) {
     if (values[i + 1]! - values[i]! !== types) refuse("malformed_profile", "sample value length mismatch");
     const count = sampleLabels[i + 1]! - sampleLabels[i]!;
     if (limits.maxProfileStacktraceSampleLabels > 0 && count > limits.maxProfileStacktraceSampleLabels) {
-      refuse("sample_labels_limit", `the profile with labels '${labelsText(labels)}' exceeds the sample labels limit (max_profile_stacktrace_sample_labels, actual: ${count}, limit: ${limits.maxProfileStacktraceSampleLabels})`);
+      refuse(
+        "sample_labels_limit",
+        `the profile with labels '${labelsText(labels)}' exceeds the sample labels limit (max_profile_stacktrace_sample_labels, actual: ${count}, limit: ${limits.maxProfileStacktraceSampleLabels})`,
+      );
     }
   }
   inRange(t.labelKey, "sample label");
@@ -84,12 +115,16 @@ function checkReferences(t: PprofTables, labels: Labels, limits: IngestLimits): 
   inRange(t.mappingFilename, "mapping file name");
   inRange(t.mappingBuildId, "mapping build id");
   const { locIdLo, locIdHi, funcIdLo, funcIdHi } = t;
-  for (let i = 0; i < t.locations; i++) if ((locIdLo.data[i]! | locIdHi.data[i]!) === 0) refuse("malformed_profile", "location id is 0");
-  for (let i = 0; i < t.functions; i++) if ((funcIdLo.data[i]! | funcIdHi.data[i]!) === 0) refuse("malformed_profile", "function id is 0");
+  for (let i = 0; i < t.locations; i++)
+    if ((locIdLo.data[i]! | locIdHi.data[i]!) === 0) refuse("malformed_profile", "location id is 0");
+  for (let i = 0; i < t.functions; i++)
+    if ((funcIdLo.data[i]! | funcIdHi.data[i]!) === 0) refuse("malformed_profile", "function id is 0");
   inRange(t.funcName, "function name");
   inRange(t.funcSystemName, "function system name");
   inRange(t.funcFilename, "function file name");
   inRange(t.comments, "comment");
-  if (t.hasPeriodType && (t.periodType >= n || t.periodUnit >= n)) refuse("malformed_profile", "period type string index out of range");
-  if (t.dropFrames >= n || t.keepFrames >= n || t.defaultSampleType >= n) refuse("malformed_profile", "string index out of range");
+  if (t.hasPeriodType && (t.periodType >= n || t.periodUnit >= n))
+    refuse("malformed_profile", "period type string index out of range");
+  if (t.dropFrames >= n || t.keepFrames >= n || t.defaultSampleType >= n)
+    refuse("malformed_profile", "string index out of range");
 }

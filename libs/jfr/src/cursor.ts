@@ -14,7 +14,9 @@ export class JfrCursor {
     this.end = end;
   }
 
-  get left(): number { return this.end - this.pos; }
+  get left(): number {
+    return this.end - this.pos;
+  }
 
   need(n: number): number {
     const at = this.pos;
@@ -23,9 +25,15 @@ export class JfrCursor {
     return at;
   }
 
-  u8(): number { return this.bytes[this.need(1)]!; }
-  f32(): number { return this.view.getFloat32(this.need(4)); }
-  f64(): number { return this.view.getFloat64(this.need(8)); }
+  u8(): number {
+    return this.bytes[this.need(1)]!;
+  }
+  f32(): number {
+    return this.view.getFloat32(this.need(4));
+  }
+  f64(): number {
+    return this.view.getFloat64(this.need(8));
+  }
 
   /** A varint as a number: exact below 2^53, ids and sizes are. The ninth byte has eight bits. */
   long(): number {
@@ -33,15 +41,25 @@ export class JfrCursor {
     let at = this.pos;
     if (at + 1 < this.end) {
       const a = bytes[at]!;
-      if (a < 128) { this.pos = at + 1; return a; }
+      if (a < 128) {
+        this.pos = at + 1;
+        return a;
+      }
       const b = bytes[at + 1]!;
-      if (b < 128) { this.pos = at + 2; return (b << 7) | (a & 127); }
+      if (b < 128) {
+        this.pos = at + 2;
+        return (b << 7) | (a & 127);
+      }
     }
-    let value = 0, scale = 1;
+    let value = 0,
+      scale = 1;
     for (let i = 0; i < 9; i++) {
       if (at >= this.end) throw new ShortRead(at, "expected the rest of an integer");
       const b = bytes[at++]!;
-      if (i === 8) { value += b * scale; break; }
+      if (i === 8) {
+        value += b * scale;
+        break;
+      }
       value += (b & 127) * scale;
       if (b < 128) break;
       scale *= 128;
@@ -66,7 +84,10 @@ export class JfrCursor {
     let value = 0n;
     for (let i = 0n; i < 9n; i++) {
       const b = BigInt(this.u8());
-      if (i === 8n) { value |= b << 56n; break; }
+      if (i === 8n) {
+        value |= b << 56n;
+        break;
+      }
       value |= (b & 127n) << (7n * i);
       if (b < 128n) break;
     }
@@ -85,13 +106,30 @@ export class JfrCursor {
   string(): string | number | undefined {
     const encoding = this.u8();
     switch (encoding) {
-      case 0: return undefined;
-      case 1: return "";
-      case 2: return this.long();
-      case 3: { const n = this.count(); const at = this.need(n); return decodeUtf8(this.bytes, at, at + n); }
-      case 4: { const n = this.count(); let out = ""; for (let i = 0; i < n; i++) out += String.fromCharCode(this.long() & 0xffff); return out; }
-      case 5: { const n = this.count(); const at = this.need(n); return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + at, n).toString("latin1"); }
-      default: throw new ShortRead(this.pos, `expected a string, found encoding ${encoding}`);
+      case 0:
+        return undefined;
+      case 1:
+        return "";
+      case 2:
+        return this.long();
+      case 3: {
+        const n = this.count();
+        const at = this.need(n);
+        return decodeUtf8(this.bytes, at, at + n);
+      }
+      case 4: {
+        const n = this.count();
+        let out = "";
+        for (let i = 0; i < n; i++) out += String.fromCharCode(this.long() & 0xffff);
+        return out;
+      }
+      case 5: {
+        const n = this.count();
+        const at = this.need(n);
+        return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + at, n).toString("latin1");
+      }
+      default:
+        throw new ShortRead(this.pos, `expected a string, found encoding ${encoding}`);
     }
   }
 
@@ -100,6 +138,8 @@ export class JfrCursor {
     if (encoding <= 1) return;
     if (encoding === 2) this.skipLong();
     else if (encoding === 3 || encoding === 5) this.need(this.count());
-    else if (encoding === 4) { for (let n = this.count(); n > 0; n--) this.skipLong(); } else throw new ShortRead(this.pos, `expected a string, found encoding ${encoding}`);
+    else if (encoding === 4) {
+      for (let n = this.count(); n > 0; n--) this.skipLong();
+    } else throw new ShortRead(this.pos, `expected a string, found encoding ${encoding}`);
   }
 }

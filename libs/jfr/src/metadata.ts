@@ -1,12 +1,25 @@
 import { ShortRead } from "@cinderblock/bytes";
 import type { JfrCursor } from "./cursor.ts";
 
-export interface JfrField { name: string; type: number; constantPool: boolean; array: boolean }
-export interface JfrClass { id: number; name: string; fields: JfrField[] }
+export interface JfrField {
+  name: string;
+  type: number;
+  constantPool: boolean;
+  array: boolean;
+}
+export interface JfrClass {
+  id: number;
+  name: string;
+  fields: JfrField[];
+}
 
 const MAX_DEPTH = 32;
 
-interface Element { name: string; attributes: Map<string, string>; children: Element[] }
+interface Element {
+  name: string;
+  attributes: Map<string, string>;
+  children: Element[];
+}
 
 /** Reads a metadata event whose header (size and type) lies behind the cursor: the classes of the chunk by id. */
 export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
@@ -14,16 +27,23 @@ export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
   c.long(); // duration
   c.long(); // metadata id
   const strings: string[] = [];
-  for (let n = c.count(); n > 0; n--) { const s = c.string(); strings.push(typeof s === "string" ? s : ""); }
+  for (let n = c.count(); n > 0; n--) {
+    const s = c.string();
+    strings.push(typeof s === "string" ? s : "");
+  }
   const text = (): string => {
     const i = c.long();
-    if (i >= strings.length) throw new ShortRead(c.pos, `expected a string of the metadata, found number ${i} of ${strings.length}`);
+    if (i >= strings.length)
+      throw new ShortRead(c.pos, `expected a string of the metadata, found number ${i} of ${strings.length}`);
     return strings[i]!;
   };
   const element = (depth: number): Element => {
     if (depth > MAX_DEPTH) throw new ShortRead(c.pos, `expected metadata of at most ${MAX_DEPTH} levels`);
     const e: Element = { name: text(), attributes: new Map(), children: [] };
-    for (let n = c.count(); n > 0; n--) { const key = text(); e.attributes.set(key, text()); }
+    for (let n = c.count(); n > 0; n--) {
+      const key = text();
+      e.attributes.set(key, text());
+    }
     for (let n = c.count(); n > 0; n--) e.children.push(element(depth + 1));
     return e;
   };
@@ -32,9 +52,16 @@ export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
     if (e.name === "class") {
       const id = Number(e.attributes.get("id"));
       classes.set(id, {
-        id, name: e.attributes.get("name") ?? "", fields: e.children.filter((f) => f.name === "field").map((f) => ({
-          name: f.attributes.get("name") ?? "", type: Number(f.attributes.get("class")), constantPool: f.attributes.get("constantPool") === "true", array: Number(f.attributes.get("dimension") ?? 0) > 0,
-        })),
+        id,
+        name: e.attributes.get("name") ?? "",
+        fields: e.children
+          .filter((f) => f.name === "field")
+          .map((f) => ({
+            name: f.attributes.get("name") ?? "",
+            type: Number(f.attributes.get("class")),
+            constantPool: f.attributes.get("constantPool") === "true",
+            array: Number(f.attributes.get("dimension") ?? 0) > 0,
+          })),
       });
     } else for (const child of e.children) walk(child);
   };
@@ -43,11 +70,30 @@ export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
 }
 
 /** What stands on the wire for a part of a value. */
-const BYTE = 0, VARINT = 1, FLOAT = 2, DOUBLE = 3, STRING = 4, ARRAY = 5;
-const PRIMITIVES: Record<string, number> = { boolean: BYTE, byte: BYTE, char: VARINT, short: VARINT, int: VARINT, long: VARINT, float: FLOAT, double: DOUBLE, "java.lang.String": STRING };
+const BYTE = 0,
+  VARINT = 1,
+  FLOAT = 2,
+  DOUBLE = 3,
+  STRING = 4,
+  ARRAY = 5;
+const PRIMITIVES: Record<string, number> = {
+  boolean: BYTE,
+  byte: BYTE,
+  char: VARINT,
+  short: VARINT,
+  int: VARINT,
+  long: VARINT,
+  float: FLOAT,
+  double: DOUBLE,
+  "java.lang.String": STRING,
+};
 
 /** One part of a value: read into `slot`, or stepped over where that is -1. `of`: the parts of an array's elements. */
-interface Step { kind: number; slot: number; of: Step[] }
+interface Step {
+  kind: number;
+  slot: number;
+  of: Step[];
+}
 /** How values of a class lie on the wire: nested classes are unfolded, constants are their ids. */
 export type Plan = readonly Step[];
 
@@ -64,7 +110,9 @@ export class TypeReader {
   /** told of each element of the array that a plan was made for: its field's value */
   onElement: (value: number | string | undefined) => void = () => {};
 
-  constructor(classes: ReadonlyMap<number, JfrClass>) { this.classes = classes; }
+  constructor(classes: ReadonlyMap<number, JfrClass>) {
+    this.classes = classes;
+  }
 
   class(id: number, at: number): JfrClass {
     const found = this.classes.get(id);
@@ -77,14 +125,20 @@ export class TypeReader {
    * @param at where it is needed, for errors
    * @param element of the elements of the array `element.array`, this field goes to slot 0 and to `onElement`
    */
-  plan(k: JfrClass, wanted: ReadonlyMap<string, number>, at: number, element?: { array: string; field: string }): Plan {
+  plan(
+    k: JfrClass,
+    wanted: ReadonlyMap<string, number>,
+    at: number,
+    element?: { array: string; field: string },
+  ): Plan {
     this.left = MAX_STEPS;
     this.at = at;
     const out: Step[] = [];
     for (const f of k.fields) {
       if (element && f.name === element.array && f.array && !f.constantPool) {
         const of: Step[] = [];
-        for (const g of this.class(f.type, this.at).fields) this.unfold(g, of, g.name === element.field && g.constantPool && !g.array ? 0 : -1, 1);
+        for (const g of this.class(f.type, this.at).fields)
+          this.unfold(g, of, g.name === element.field && g.constantPool && !g.array ? 0 : -1, 1);
         out.push({ kind: ARRAY, slot: 0, of });
       } else this.unfold(f, out, f.array ? -1 : (wanted.get(f.name) ?? -1), 0);
     }
@@ -92,7 +146,8 @@ export class TypeReader {
   }
 
   private unfold(f: JfrField, into: Step[], slot: number, depth: number): void {
-    if (--this.left < 0) throw new ShortRead(this.at, `expected classes of at most ${MAX_STEPS} fields in all`);
+    if (--this.left < 0)
+      throw new ShortRead(this.at, `expected classes of at most ${MAX_STEPS} fields in all`);
     if (depth > MAX_DEPTH) throw new ShortRead(this.at, `expected classes nested at most ${MAX_DEPTH} deep`);
     if (f.array) {
       const of: Step[] = [];
@@ -100,9 +155,14 @@ export class TypeReader {
       into.push({ kind: ARRAY, slot: -1, of });
       return;
     }
-    if (f.constantPool) { into.push({ kind: VARINT, slot, of: [] }); return; }
-    const k = this.class(f.type, this.at), kind = PRIMITIVES[k.name];
-    if (kind !== undefined) into.push({ kind, slot, of: [] }); else for (const g of k.fields) this.unfold(g, into, -1, depth + 1);
+    if (f.constantPool) {
+      into.push({ kind: VARINT, slot, of: [] });
+      return;
+    }
+    const k = this.class(f.type, this.at),
+      kind = PRIMITIVES[k.name];
+    if (kind !== undefined) into.push({ kind, slot, of: [] });
+    else for (const g of k.fields) this.unfold(g, into, -1, depth + 1);
   }
 
   /** Reads a value; slots that it does not fill keep what they hold. */
@@ -111,12 +171,32 @@ export class TypeReader {
     for (let i = 0; i < plan.length; i++) {
       const { kind, slot, of } = plan[i]!;
       switch (kind) {
-        case VARINT: if (slot < 0) c.skipLong(); else slots[slot] = c.long(); break;
-        case BYTE: { const b = c.u8(); if (slot >= 0) slots[slot] = b; break; }
-        case FLOAT: { const v = c.f32(); if (slot >= 0) slots[slot] = v; break; }
-        case DOUBLE: { const v = c.f64(); if (slot >= 0) slots[slot] = v; break; }
-        case STRING: if (slot < 0) c.skipString(); else slots[slot] = c.string(); break;
-        case ARRAY: this.readArray(c, of, slot >= 0); break;
+        case VARINT:
+          if (slot < 0) c.skipLong();
+          else slots[slot] = c.long();
+          break;
+        case BYTE: {
+          const b = c.u8();
+          if (slot >= 0) slots[slot] = b;
+          break;
+        }
+        case FLOAT: {
+          const v = c.f32();
+          if (slot >= 0) slots[slot] = v;
+          break;
+        }
+        case DOUBLE: {
+          const v = c.f64();
+          if (slot >= 0) slots[slot] = v;
+          break;
+        }
+        case STRING:
+          if (slot < 0) c.skipString();
+          else slots[slot] = c.string();
+          break;
+        case ARRAY:
+          this.readArray(c, of, slot >= 0);
+          break;
       }
     }
   }
@@ -125,7 +205,10 @@ export class TypeReader {
     const n = c.count();
     // A class without fields has values of no bytes: what is left bounds their number, not the work, and there is nothing to read.
     if (of.length === 0) return;
-    if (told && of.every((s) => s.kind === VARINT)) { this.readIntegers(c, n, of); return; }
+    if (told && of.every((s) => s.kind === VARINT)) {
+      this.readIntegers(c, n, of);
+      return;
+    }
     for (let i = 0; i < n; i++) {
       this.read(c, of);
       if (told) this.onElement(this.slots[0]);
@@ -134,9 +217,12 @@ export class TypeReader {
 
   /** What most arrays are that are told of: the frames of a stack. */
   private readIntegers(c: JfrCursor, n: number, of: Plan): void {
-    const width = of.length, at = of.findIndex((s) => s.slot === 0);
+    const width = of.length,
+      at = of.findIndex((s) => s.slot === 0);
     for (let i = 0; i < n; i++) {
-      for (let k = 0; k < width; k++) if (k === at) this.onElement(c.long()); else c.skipLong();
+      for (let k = 0; k < width; k++)
+        if (k === at) this.onElement(c.long());
+        else c.skipLong();
     }
   }
 }

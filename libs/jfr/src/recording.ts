@@ -5,17 +5,49 @@ import { JfrCursor } from "./cursor.ts";
 import { type JfrClass, type Plan, readMetadata, TypeReader } from "./metadata.ts";
 
 /** The events that become profiles. */
-export type JfrEventKind = "execution" | "wall" | "alloc-in-tlab" | "alloc-outside-tlab" | "alloc-sample" | "monitor" | "park" | "live" | "malloc";
+export type JfrEventKind =
+  | "execution"
+  | "wall"
+  | "alloc-in-tlab"
+  | "alloc-outside-tlab"
+  | "alloc-sample"
+  | "monitor"
+  | "park"
+  | "live"
+  | "malloc";
 
 const EVENTS: Record<string, JfrEventKind> = {
-  "jdk.ExecutionSample": "execution", "profiler.WallClockSample": "wall", "jdk.ObjectAllocationInNewTLAB": "alloc-in-tlab", "jdk.ObjectAllocationOutsideTLAB": "alloc-outside-tlab", "jdk.ObjectAllocationSample": "alloc-sample",
-  "jdk.JavaMonitorEnter": "monitor", "jdk.ThreadPark": "park", "profiler.LiveObject": "live", "profiler.Malloc": "malloc",
+  "jdk.ExecutionSample": "execution",
+  "profiler.WallClockSample": "wall",
+  "jdk.ObjectAllocationInNewTLAB": "alloc-in-tlab",
+  "jdk.ObjectAllocationOutsideTLAB": "alloc-outside-tlab",
+  "jdk.ObjectAllocationSample": "alloc-sample",
+  "jdk.JavaMonitorEnter": "monitor",
+  "jdk.ThreadPark": "park",
+  "profiler.LiveObject": "live",
+  "profiler.Malloc": "malloc",
 };
 /** where the fields of events lie when they are read */
-const STACK = 0, STATE = 1, CONTEXT = 2, BYTES = 3, DURATION = 4, SAMPLES = 5;
-const FIELDS: readonly (readonly [string, number])[] = [["stackTrace", STACK], ["state", STATE], ["contextId", CONTEXT], ["duration", DURATION], ["samples", SAMPLES]];
+const STACK = 0,
+  STATE = 1,
+  CONTEXT = 2,
+  BYTES = 3,
+  DURATION = 4,
+  SAMPLES = 5;
+const FIELDS: readonly (readonly [string, number])[] = [
+  ["stackTrace", STACK],
+  ["state", STATE],
+  ["contextId", CONTEXT],
+  ["duration", DURATION],
+  ["samples", SAMPLES],
+];
 /** the field that holds the bytes of an event */
-const BYTES_FIELD: Partial<Record<JfrEventKind, string>> = { "alloc-in-tlab": "tlabSize", "alloc-outside-tlab": "allocationSize", "alloc-sample": "weight", malloc: "size" };
+const BYTES_FIELD: Partial<Record<JfrEventKind, string>> = {
+  "alloc-in-tlab": "tlabSize",
+  "alloc-outside-tlab": "allocationSize",
+  "alloc-sample": "weight",
+  malloc: "size",
+};
 /** A container of memory for one event: its fields are overwritten by the next. */
 export interface JfrEvent {
   kind: JfrEventKind;
@@ -50,23 +82,33 @@ export interface JfrStacks {
 
 const HEADER_BYTES = 68;
 const MAGIC = 0x464c5200; // "FLR\0"
-const METADATA = 0, CHECKPOINT = 1;
+const METADATA = 0,
+  CHECKPOINT = 1;
 const SMALL_IDS = 1 << 14;
 
-function refuse(what: string): never { throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr: ${what}`, { reason: "malformed_profile" }); }
+function refuse(what: string): never {
+  throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr: ${what}`, {
+    reason: "malformed_profile",
+  });
+}
 
 /** Reads all chunks of a recording. Returns the profiler's event setting ("cpu", "itimer", "wall", …; "" when it is not there). */
 export function readRecording(bytes: Uint8Array, visitor: JfrVisitor): string {
-  if (bytes.length < HEADER_BYTES) refuse(`expected a chunk of at least ${HEADER_BYTES} bytes, found ${bytes.length}`);
+  if (bytes.length < HEADER_BYTES)
+    refuse(`expected a chunk of at least ${HEADER_BYTES} bytes, found ${bytes.length}`);
   let setting = "";
   try {
-    for (let at = 0; at < bytes.length;) {
+    for (let at = 0; at < bytes.length; ) {
       const size = chunkSize(bytes, at);
       setting = new Chunk(bytes.subarray(at, at + size), at).read(visitor, setting);
       at += size;
     }
   } catch (err) {
-    if (err instanceof ShortRead) throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr: ${err.message}`, { reason: "malformed_profile", cause: err });
+    if (err instanceof ShortRead)
+      throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr: ${err.message}`, {
+        reason: "malformed_profile",
+        cause: err,
+      });
     throw err;
   }
   return setting;
@@ -74,10 +116,13 @@ export function readRecording(bytes: Uint8Array, visitor: JfrVisitor): string {
 
 function chunkSize(bytes: Uint8Array, at: number): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length - at < HEADER_BYTES || view.getUint32(at) !== MAGIC) refuse(`expected a chunk at byte ${at}`);
-  if (view.getUint16(at + 4) !== 1 && view.getUint16(at + 4) !== 2) refuse(`version ${view.getUint16(at + 4)} is not supported`);
+  if (bytes.length - at < HEADER_BYTES || view.getUint32(at) !== MAGIC)
+    refuse(`expected a chunk at byte ${at}`);
+  if (view.getUint16(at + 4) !== 1 && view.getUint16(at + 4) !== 2)
+    refuse(`version ${view.getUint16(at + 4)} is not supported`);
   const size = Number(view.getBigUint64(at + 8));
-  if (size < HEADER_BYTES || size > bytes.length - at) refuse(`chunk at byte ${at} claims ${size} bytes, ${bytes.length - at} are left`);
+  if (size < HEADER_BYTES || size > bytes.length - at)
+    refuse(`chunk at byte ${at} claims ${size} bytes, ${bytes.length - at} are left`);
   if ((view.getUint32(at + 64) & 1) === 0) refuse("integers of fixed width are not supported");
   return size;
 }
@@ -115,20 +160,25 @@ class Chunk implements JfrStacks {
   /** Sets the cursor behind the head of the event at `offset`, and its end to the event's; returns the event's class. */
   private seek(offset: number): number {
     const { cursor: c, bytes } = this;
-    if (offset < HEADER_BYTES || offset >= bytes.length) throw new ShortRead(this.base + offset, "expected an event inside the chunk");
+    if (offset < HEADER_BYTES || offset >= bytes.length)
+      throw new ShortRead(this.base + offset, "expected an event inside the chunk");
     c.pos = offset;
     c.end = bytes.length;
     const size = c.long();
-    if (size < 2 || offset + size > bytes.length) throw new ShortRead(this.base + offset, `expected an event inside the chunk, found ${size} bytes`);
+    if (size < 2 || offset + size > bytes.length)
+      throw new ShortRead(this.base + offset, `expected an event inside the chunk, found ${size} bytes`);
     c.end = offset + size;
     return c.long();
   }
 
   read(visitor: JfrVisitor, before: string): string {
-    if (this.seek(Number(this.view.getBigUint64(24))) !== METADATA) throw new ShortRead(this.base, "expected the metadata where the header says");
+    if (this.seek(Number(this.view.getBigUint64(24))) !== METADATA)
+      throw new ShortRead(this.base, "expected the metadata where the header says");
     this.classes = readMetadata(this.cursor);
     this.types = new TypeReader(this.classes);
-    this.types.onElement = (method) => { if (typeof method === "number") this.traceMethod.push(this.numberOf(method)); };
+    this.types.onElement = (method) => {
+      if (typeof method === "number") this.traceMethod.push(this.numberOf(method));
+    };
     this.readConstants(Number(this.view.getBigUint64(16)));
     visitor.chunk(this);
     // Settings are events among the others: they count for the whole chunk.
@@ -139,10 +189,12 @@ class Chunk implements JfrStacks {
 
   /** Checkpoints form a list from the last one back; each says how far the one before is. */
   private readConstants(last: number): void {
-    const { cursor: c } = this, seen = new Set<number>();
-    for (let at = last; !seen.has(at);) {
+    const { cursor: c } = this,
+      seen = new Set<number>();
+    for (let at = last; !seen.has(at); ) {
       seen.add(at);
-      if (this.seek(at) !== CHECKPOINT) throw new ShortRead(this.base + at, "expected constants where the chunk says");
+      if (this.seek(at) !== CHECKPOINT)
+        throw new ShortRead(this.base + at, "expected constants where the chunk says");
       c.long(); // start
       c.long(); // duration
       const delta = Number(c.signedLong());
@@ -154,48 +206,88 @@ class Chunk implements JfrStacks {
   }
 
   private readPool(c: JfrCursor): void {
-    const { types } = this, k = types.class(c.long(), c.pos), n = c.count();
+    const { types } = this,
+      k = types.class(c.long(), c.pos),
+      n = c.count();
     if (k.name === "java.lang.String") {
-      for (let i = 0; i < n; i++) { const id = c.long(), s = c.string(); this.strings.set(id, typeof s === "string" ? s : ""); }
+      for (let i = 0; i < n; i++) {
+        const id = c.long(),
+          s = c.string();
+        this.strings.set(id, typeof s === "string" ? s : "");
+      }
       return;
     }
-    const plan = types.plan(k, POOL_FIELDS[k.name] ?? NONE, c.pos, k.name === "jdk.types.StackTrace" ? { array: "frames", field: "method" } : undefined), { slots } = types;
+    const plan = types.plan(
+        k,
+        POOL_FIELDS[k.name] ?? NONE,
+        c.pos,
+        k.name === "jdk.types.StackTrace" ? { array: "frames", field: "method" } : undefined,
+      ),
+      { slots } = types;
     for (let i = 0; i < n; i++) {
       const id = c.long();
       slots[0] = slots[1] = undefined;
       types.read(c, plan);
       switch (k.name) {
-        case "jdk.types.StackTrace": this.traces.set(id, this.traceOffset.length - 1); this.traceOffset.push(this.traceMethod.length); break;
-        case "jdk.types.Method": this.methodParts.set(this.numberOf(id), { type: Number(slots[0] ?? 0), name: Number(slots[1] ?? 0) }); break;
-        case "java.lang.Class": this.classNames.set(id, Number(slots[0] ?? 0)); break;
-        case "jdk.types.Symbol": this.symbols.set(id, this.text(slots[0])); break;
-        case "jdk.types.ThreadState": this.states.set(id, this.text(slots[0])); break;
-        default: break;
+        case "jdk.types.StackTrace":
+          this.traces.set(id, this.traceOffset.length - 1);
+          this.traceOffset.push(this.traceMethod.length);
+          break;
+        case "jdk.types.Method":
+          this.methodParts.set(this.numberOf(id), {
+            type: Number(slots[0] ?? 0),
+            name: Number(slots[1] ?? 0),
+          });
+          break;
+        case "java.lang.Class":
+          this.classNames.set(id, Number(slots[0] ?? 0));
+          break;
+        case "jdk.types.Symbol":
+          this.symbols.set(id, this.text(slots[0]));
+          break;
+        case "jdk.types.ThreadState":
+          this.states.set(id, this.text(slots[0]));
+          break;
+        default:
+          break;
       }
     }
   }
 
   private numberOf(method: number): number {
-    if (method < SMALL_IDS) return ((this.smallMethod ??= new Uint32Array(SMALL_IDS))[method] ||= ++this.methodCount) - 1;
+    if (method < SMALL_IDS)
+      return ((this.smallMethod ??= new Uint32Array(SMALL_IDS))[method] ||= ++this.methodCount) - 1;
     let n = this.methodNumber.get(method);
     if (n === undefined) this.methodNumber.set(method, (n = this.methodCount++));
     return n;
   }
 
-  private text(value: unknown): string { return typeof value === "string" ? value : typeof value === "number" ? (this.strings.get(value) ?? "") : ""; }
+  private text(value: unknown): string {
+    return typeof value === "string"
+      ? value
+      : typeof value === "number"
+        ? (this.strings.get(value) ?? "")
+        : "";
+  }
 
   methods(stackTrace: number): Uint32Array | undefined {
     const i = this.traces.get(stackTrace);
-    return i === undefined ? undefined : this.traceMethod.data.subarray(this.traceOffset.data[i]!, this.traceOffset.data[i + 1]!);
+    return i === undefined
+      ? undefined
+      : this.traceMethod.data.subarray(this.traceOffset.data[i]!, this.traceOffset.data[i + 1]!);
   }
 
   methodName(method: number): string | undefined {
     const m = this.methodParts.get(method);
-    return m && `${withoutNumbers(this.symbols.get(this.classNames.get(m.type) ?? -1) ?? "")}.${this.symbols.get(m.name) ?? ""}`;
+    return (
+      m &&
+      `${withoutNumbers(this.symbols.get(this.classNames.get(m.type) ?? -1) ?? "")}.${this.symbols.get(m.name) ?? ""}`
+    );
   }
 
   private readSetting(): string {
-    const k = [...this.classes.values()].find((x) => x.name === "jdk.ActiveSetting"), { types } = this;
+    const k = [...this.classes.values()].find((x) => x.name === "jdk.ActiveSetting"),
+      { types } = this;
     let setting = "";
     if (!k) return setting;
     const plan = types.plan(k, SETTING_FIELDS, this.base);
@@ -210,7 +302,7 @@ class Chunk implements JfrStacks {
 
   private eachEvent(on: (type: number, c: JfrCursor) => void): void {
     const { cursor } = this;
-    for (let at = HEADER_BYTES; at < this.bytes.length;) {
+    for (let at = HEADER_BYTES; at < this.bytes.length; ) {
       const type = this.seek(at);
       at = cursor.end;
       on(type, cursor);
@@ -218,16 +310,32 @@ class Chunk implements JfrStacks {
   }
 
   private readEvents(visitor: JfrVisitor, setting: string): void {
-    const ticksPerSecond = Number(this.view.getBigUint64(56)) || 1e9, { types } = this, { slots } = types;
+    const ticksPerSecond = Number(this.view.getBigUint64(56)) || 1e9,
+      { types } = this,
+      { slots } = types;
     const kinds = new Map<number, { kind: JfrEventKind; plan: Plan }>();
     for (const k of this.classes.values()) {
       const kind = EVENTS[k.name];
       if (!kind) continue;
       const bytes = BYTES_FIELD[kind];
-      kinds.set(k.id, { kind, plan: types.plan(k, new Map(bytes === undefined ? FIELDS : [...FIELDS, [bytes, BYTES]]), this.base) });
+      kinds.set(k.id, {
+        kind,
+        plan: types.plan(k, new Map(bytes === undefined ? FIELDS : [...FIELDS, [bytes, BYTES]]), this.base),
+      });
     }
-    const event: JfrEvent = { kind: "execution", stackTrace: 0, state: "", contextId: 0, bytes: 0, count: 1, durationNanos: 0 };
-    const number = (slot: number): number => { const v = slots[slot]; return typeof v === "number" ? v : 0; };
+    const event: JfrEvent = {
+      kind: "execution",
+      stackTrace: 0,
+      state: "",
+      contextId: 0,
+      bytes: 0,
+      count: 1,
+      durationNanos: 0,
+    };
+    const number = (slot: number): number => {
+      const v = slots[slot];
+      return typeof v === "number" ? v : 0;
+    };
     this.eachEvent((type, c) => {
       const known = kinds.get(type);
       if (!known) return;
@@ -247,9 +355,25 @@ class Chunk implements JfrStacks {
 
 /** Classes that the JVM makes have numbers that differ in every process: `Main$$Lambda$67.0x00007f2e` is `Main$$Lambda$_`. */
 function withoutNumbers(name: string): string {
-  return name.replace(/^(jdk\/internal\/reflect\/GeneratedMethodAccessor)\d+$/, "$1_").replace(/^(.+\$\$Lambda\$)\d+[./](?:0x[\da-f]+|\d+)$/, "$1_").replace(/^(.+\$\$Lambda)[./]0x[\da-f]+$/, "$1_");
+  return name
+    .replace(/^(jdk\/internal\/reflect\/GeneratedMethodAccessor)\d+$/, "$1_")
+    .replace(/^(.+\$\$Lambda\$)\d+[./](?:0x[\da-f]+|\d+)$/, "$1_")
+    .replace(/^(.+\$\$Lambda)[./]0x[\da-f]+$/, "$1_");
 }
 
-const NONE: ReadonlyMap<string, number> = new Map(), NAME = new Map([["name", 0]]), SETTING_FIELDS = new Map([["name", 0], ["value", 1]]);
+const NONE: ReadonlyMap<string, number> = new Map(),
+  NAME = new Map([["name", 0]]),
+  SETTING_FIELDS = new Map([
+    ["name", 0],
+    ["value", 1],
+  ]);
 /** what is read of constants: field -> slot */
-const POOL_FIELDS: Record<string, ReadonlyMap<string, number>> = { "jdk.types.Method": new Map([["type", 0], ["name", 1]]), "java.lang.Class": NAME, "jdk.types.Symbol": new Map([["string", 0]]), "jdk.types.ThreadState": NAME };
+const POOL_FIELDS: Record<string, ReadonlyMap<string, number>> = {
+  "jdk.types.Method": new Map([
+    ["type", 0],
+    ["name", 1],
+  ]),
+  "java.lang.Class": NAME,
+  "jdk.types.Symbol": new Map([["string", 0]]),
+  "jdk.types.ThreadState": NAME,
+};

@@ -1,15 +1,40 @@
 import { sleep } from "@cinderblock/async";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { type KafkaServer, startKafka } from "@cinderblock/testkit";
-import { InMemoryLog, type KafkaConfig, KafkaLog, type LogRecord, type PartitionedLog, type PartitionReader } from "./index.ts";
+import {
+  InMemoryLog,
+  type KafkaConfig,
+  KafkaLog,
+  type LogRecord,
+  type PartitionedLog,
+  type PartitionReader,
+} from "./index.ts";
 
-const base = { log: createLogger({ level: "error", format: "json" }), metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() };
+const base = {
+  log: createLogger({ level: "error", format: "json" }),
+  metrics: new Metrics(),
+  tracer: startTracing("", "0"),
+  now: () => Date.now(),
+};
 let kafka: KafkaServer | undefined;
-beforeAll(async () => { kafka = await startKafka(); }, 60_000);
+beforeAll(async () => {
+  kafka = await startKafka();
+}, 60_000);
 afterAll(() => kafka?.kill());
 
 function config(topic: string, more: Partial<KafkaConfig> = {}): KafkaConfig {
-  return { brokers: [kafka?.brokers ?? ""], clientId: "test", topic, createPartitions: 3, createReplication: 1, maxRecordBytes: 2 << 20, lingerMs: 0, tls: undefined, sasl: undefined, ...more };
+  return {
+    brokers: [kafka?.brokers ?? ""],
+    clientId: "test",
+    topic,
+    createPartitions: 3,
+    createReplication: 1,
+    maxRecordBytes: 2 << 20,
+    lingerMs: 0,
+    tls: undefined,
+    sasl: undefined,
+    ...more,
+  };
 }
 
 /** Collects what a reader sees. */
@@ -17,16 +42,36 @@ class Seen {
   records: LogRecord[] = [];
   gaps: [number, number][] = [];
   reader!: PartitionReader;
-  static async of(log: PartitionedLog, partition: number, group: string, from?: number, hold: () => Promise<void> = () => Promise.resolve(), again = false): Promise<Seen> {
+  static async of(
+    log: PartitionedLog,
+    partition: number,
+    group: string,
+    from?: number,
+    hold: () => Promise<void> = () => Promise.resolve(),
+    again = false,
+  ): Promise<Seen> {
     const seen = new Seen();
-    seen.reader = await log.read(partition, { group, from, again, onRecords: async (r) => { await hold(); seen.records.push(...r); }, onGap: (wanted, start) => { seen.gaps.push([wanted, start]); } });
+    seen.reader = await log.read(partition, {
+      group,
+      from,
+      again,
+      onRecords: async (r) => {
+        await hold();
+        seen.records.push(...r);
+      },
+      onGap: (wanted, start) => {
+        seen.gaps.push([wanted, start]);
+      },
+    });
     return seen;
   }
   async until(n: number): Promise<string[]> {
     for (let i = 0; i < 300 && this.records.length < n; i++) await sleep(50);
     return this.texts();
   }
-  texts(): string[] { return this.records.map((r) => Buffer.from(r.value).toString()); }
+  texts(): string[] {
+    return this.records.map((r) => Buffer.from(r.value).toString());
+  }
 }
 
 describe.each(["memory", "Kafka"])("a partitioned log: %s", (kind) => {
@@ -44,7 +89,9 @@ describe.each(["memory", "Kafka"])("a partitioned log: %s", (kind) => {
   it("keeps records of each partition in order, tells their offsets and its ends", async () => {
     if (skip()) return;
     expect(log.partitions).toBe(3);
-    const offsets = await Promise.all(Array.from({ length: 50 }, (_, i) => log.produce(i % 2, bytes(`r${i}`), 10_000)));
+    const offsets = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => log.produce(i % 2, bytes(`r${i}`), 10_000)),
+    );
     expect(offsets.filter((_, i) => i % 2 === 0)).toEqual(Array.from({ length: 25 }, (_, i) => i));
     expect((await log.offsets()).map((o) => o.end)).toEqual([25, 25, 0]);
     const seen = await Seen.of(log, 0, "order");
@@ -64,7 +111,11 @@ describe.each(["memory", "Kafka"])("a partitioned log: %s", (kind) => {
     await sleep(50);
     for (const t of ["a", "b"]) await log.produce(2, bytes(t), 10_000);
     const { end } = (await log.offsets())[2]!;
-    expect([await log.offsetAt(2, 0), await log.offsetAt(2, between), await log.offsetAt(2, Date.now() + 60_000)]).toEqual([end - 3, end - 2, end]);
+    expect([
+      await log.offsetAt(2, 0),
+      await log.offsetAt(2, between),
+      await log.offsetAt(2, Date.now() + 60_000),
+    ]).toEqual([end - 3, end - 2, end]);
     const first = await Seen.of(log, 2, "again");
     await first.until(3);
     await first.reader.commit(end);
@@ -77,7 +128,8 @@ describe.each(["memory", "Kafka"])("a partitioned log: %s", (kind) => {
   it("reads again also where there is something new behind what its group committed, which comes first", async () => {
     if (skip()) return;
     for (let round = 0; round < 5; round++) {
-      const group = `again-${round}`, start = (await log.offsets())[2]!.end;
+      const group = `again-${round}`,
+        start = (await log.offsets())[2]!.end;
       for (const t of ["a", "b", "c", "d"]) await log.produce(2, bytes(t), 10_000);
       const first = await Seen.of(log, 2, group, start);
       await first.until(4);
@@ -130,7 +182,9 @@ describe.each(["memory", "Kafka"])("a partitioned log: %s", (kind) => {
   it("brings the next records when those in hand are done", async () => {
     if (skip()) return;
     let release = (): void => undefined;
-    const gate = new Promise<void>((done) => { release = done; });
+    const gate = new Promise<void>((done) => {
+      release = done;
+    });
     const seen = await Seen.of(log, 0, "hold", undefined, () => gate);
     await sleep(1500);
     expect(seen.records).toEqual([]);
@@ -159,13 +213,23 @@ describe("Kafka", () => {
     const { Kafka, logLevel } = await import("kafkajs");
     const admin = new Kafka({ brokers: [kafka.brokers], logLevel: logLevel.NOTHING }).admin();
     await admin.connect();
-    const make = (topic: string, ...configEntries: { name: string; value: string }[]) => admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1, configEntries }] });
+    const make = (topic: string, ...configEntries: { name: string; value: string }[]) =>
+      admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1, configEntries }] });
     await make("compacted", { name: "cleanup.policy", value: "compact" });
     await make("short", { name: "retention.ms", value: "3600000" });
     await make("small", { name: "max.message.bytes", value: "1000" });
-    await make("unclean", { name: "max.message.bytes", value: "9000000" }, { name: "unclean.leader.election.enable", value: "true" });
+    await make(
+      "unclean",
+      { name: "max.message.bytes", value: "9000000" },
+      { name: "unclean.leader.election.enable", value: "true" },
+    );
     await admin.disconnect();
-    for (const [topic, why] of [["compacted", /cleanup\.policy is compact/], ["short", /retention\.ms is 3600000, it must be at least 86400000/], ["small", /max\.message\.bytes is 1000/], ["unclean", /unclean\.leader/]] as const) {
+    for (const [topic, why] of [
+      ["compacted", /cleanup\.policy is compact/],
+      ["short", /retention\.ms is 3600000, it must be at least 86400000/],
+      ["small", /max\.message\.bytes is 1000/],
+      ["unclean", /unclean\.leader/],
+    ] as const) {
       const log = new KafkaLog(config(topic), base);
       await expect(log.connect()).rejects.toThrow(why);
       await log.close();
@@ -178,7 +242,13 @@ describe("Kafka", () => {
   it("what comes while a reader asks how far the topic goes does not make it another topic", async () => {
     if (!kafka) return;
     /** Answers late: what it tells is older than what was read meanwhile. */
-    class LateLog extends KafkaLog { override async offsets() { const all = await super.offsets(); await sleep(2000); return all; } }
+    class LateLog extends KafkaLog {
+      override async offsets() {
+        const all = await super.offsets();
+        await sleep(2000);
+        return all;
+      }
+    }
     const log = new LateLog(config("late"), base);
     await log.connect();
     const seen = await Seen.of(log, 0, "g");
@@ -206,7 +276,14 @@ describe("Kafka", () => {
       expect(Date.now() - begun).toBeLessThan(4000);
       await kafka.start();
       const acknowledged: string[] = [];
-      for (let i = 0; acknowledged.length < 3 && i < 40; i++) { try { await log.produce(0, Buffer.from(`after${i}`), 3000); acknowledged.push(`after${i}`); } catch { await sleep(500); } }
+      for (let i = 0; acknowledged.length < 3 && i < 40; i++) {
+        try {
+          await log.produce(0, Buffer.from(`after${i}`), 3000);
+          acknowledged.push(`after${i}`);
+        } catch {
+          await sleep(500);
+        }
+      }
       expect(acknowledged.length).toBe(3);
       for (let i = 0; i < 200 && !acknowledged.every((a) => seen.texts().includes(a)); i++) await sleep(100);
       expect(seen.texts()).toEqual(expect.arrayContaining(["before", ...acknowledged]));
@@ -220,21 +297,32 @@ describe("Kafka", () => {
 
   it("what it acknowledges is there, also after it took a record whose answer was lost", async () => {
     if (!kafka) return;
-    const direct = new KafkaLog(config("answers"), base), log = new KafkaLog(config("answers", { brokers: [kafka.wire.brokers] }), base);
+    const direct = new KafkaLog(config("answers"), base),
+      log = new KafkaLog(config("answers", { brokers: [kafka.wire.brokers] }), base);
     await direct.connect();
     await log.connect();
     const seen = await Seen.of(direct, 0, "g");
     try {
       await log.produce(0, Buffer.from("first"), 10_000);
       kafka.wire.loseAnswers();
-      const outcome = log.produce(0, Buffer.from("second"), 60_000).then(() => "taken", () => "refused");
+      const outcome = log.produce(0, Buffer.from("second"), 60_000).then(
+        () => "taken",
+        () => "refused",
+      );
       for (let i = 0; i < 100 && (await direct.offsets())[0]!.end < 2; i++) await sleep(50);
       kafka.wire.cut();
       // Longer than kafkajs tries to reach the brokers: it gives the record up.
       expect(await outcome).toBe("refused");
       kafka.wire.mend();
       const acknowledged: string[] = [];
-      for (let i = 0; acknowledged.length < 3 && i < 40; i++) { try { await log.produce(0, Buffer.from(`after${i}`), 5000); acknowledged.push(`after${i}`); } catch { await sleep(500); } }
+      for (let i = 0; acknowledged.length < 3 && i < 40; i++) {
+        try {
+          await log.produce(0, Buffer.from(`after${i}`), 5000);
+          acknowledged.push(`after${i}`);
+        } catch {
+          await sleep(500);
+        }
+      }
       expect(acknowledged.length).toBe(3);
       expect(await seen.until(5)).toEqual(["first", "second", ...acknowledged]);
     } finally {
@@ -249,14 +337,21 @@ describe("Kafka", () => {
     if (!kafka) return;
     const log = new KafkaLog(config("late"), base);
     await log.connect();
-    const seen = await Seen.of(log, 0, "g"), acknowledged: string[] = [], refused: string[] = [];
+    const seen = await Seen.of(log, 0, "g"),
+      acknowledged: string[] = [],
+      refused: string[] = [];
     let pushing = true;
     try {
       // Writers that go on all the time, as distributors do.
       const writers = Array.from({ length: 4 }, async (_, k) => {
         for (let i = 0; pushing; i++) {
           const text = `${k}-${i}`;
-          try { await log.produce(0, Buffer.from(text), 3000); acknowledged.push(text); } catch { refused.push(text); }
+          try {
+            await log.produce(0, Buffer.from(text), 3000);
+            acknowledged.push(text);
+          } catch {
+            refused.push(text);
+          }
           await sleep(20);
         }
       });
@@ -272,10 +367,14 @@ describe("Kafka", () => {
       expect(acknowledged.length).toBeGreaterThanOrEqual(before + 50);
       expect(refused.length).toBeGreaterThan(4);
       for (let i = 0; i < 300 && !acknowledged.every((a) => seen.texts().includes(a)); i++) await sleep(100);
-      const texts = seen.texts(), found = new Set(texts);
+      const texts = seen.texts(),
+        found = new Set(texts);
       expect(acknowledged.filter((a) => !found.has(a))).toEqual([]);
       expect(found.size).toBe(texts.length);
-      for (let k = 0; k < 4; k++) { const own = texts.filter((t) => t.startsWith(`${k}-`)).map((t) => Number(t.slice(2))); expect(own).toEqual([...own].sort((a, b) => a - b)); }
+      for (let k = 0; k < 4; k++) {
+        const own = texts.filter((t) => t.startsWith(`${k}-`)).map((t) => Number(t.slice(2)));
+        expect(own).toEqual([...own].sort((a, b) => a - b));
+      }
       expect(seen.gaps).toEqual([]);
     } finally {
       kafka.resume();
@@ -296,8 +395,23 @@ describe("Kafka", () => {
     try {
       await kafka.kill();
       await sleep(1500);
-      await Promise.all([left.map(async (seen, i) => { await sleep(i * 300); await seen.reader.stop(); }), sleep(1200).then(() => kafka!.start())].flat());
-      for (let i = 0, taken = false; !taken && i < 40; i++) { try { await log.produce(0, Buffer.from("after"), 3000); taken = true; } catch { await sleep(500); } }
+      await Promise.all(
+        [
+          left.map(async (seen, i) => {
+            await sleep(i * 300);
+            await seen.reader.stop();
+          }),
+          sleep(1200).then(() => kafka!.start()),
+        ].flat(),
+      );
+      for (let i = 0, taken = false; !taken && i < 40; i++) {
+        try {
+          await log.produce(0, Buffer.from("after"), 3000);
+          taken = true;
+        } catch {
+          await sleep(500);
+        }
+      }
       await sleep(3000);
       expect(left.flatMap((seen) => seen.texts())).toEqual([]);
       for (const [i] of left.entries()) live.push(await Seen.of(log, 0, group(i)));
@@ -311,12 +425,20 @@ describe("Kafka", () => {
 
 describe("the ends of a topic", () => {
   it("are not told where a partition has no leader: it would pass for an empty one", async () => {
-    const log = new KafkaLog({ ...config("ends"), brokers: ["127.0.0.1:1"] }, base), offsets = [{ partition: 0, offset: "5", high: "5", low: "2" }];
+    const log = new KafkaLog({ ...config("ends"), brokers: ["127.0.0.1:1"] }, base),
+      offsets = [{ partition: 0, offset: "5", high: "5", low: "2" }];
     log.partitions = 2;
-    Object.assign(log, { admin: { fetchTopicOffsets: () => Promise.resolve(offsets), disconnect: () => Promise.resolve() } });
-    await expect(log.offsets()).rejects.toThrow("Kafka did not tell the ends of ends: partition 1 has no leader now");
+    Object.assign(log, {
+      admin: { fetchTopicOffsets: () => Promise.resolve(offsets), disconnect: () => Promise.resolve() },
+    });
+    await expect(log.offsets()).rejects.toThrow(
+      "Kafka did not tell the ends of ends: partition 1 has no leader now",
+    );
     offsets.push({ partition: 1, offset: "0", high: "0", low: "0" });
-    expect(await log.offsets()).toEqual([{ start: 2, end: 5 }, { start: 0, end: 0 }]);
+    expect(await log.offsets()).toEqual([
+      { start: 2, end: 5 },
+      { start: 0, end: 0 },
+    ]);
     await log.close();
   });
 });
@@ -328,7 +450,10 @@ describe("a record on its way to Kafka", () => {
     await log.connect();
     await log.produce(0, Buffer.from("first"), 10_000); // the connection is made with it
     const offsets: Promise<number>[] = [];
-    for (let i = 0; i < 5; i++) { offsets.push(log.produce(0, Buffer.from(`r${i}`), 10_000)); await sleep(10); }
+    for (let i = 0; i < 5; i++) {
+      offsets.push(log.produce(0, Buffer.from(`r${i}`), 10_000));
+      await sleep(10);
+    }
     expect(await Promise.all(offsets)).toEqual([1, 2, 3, 4, 5]);
     const seen = await Seen.of(log, 0, "linger");
     await seen.until(6);

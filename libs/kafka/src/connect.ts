@@ -11,7 +11,8 @@ export async function connectPatiently(log: PartitionedLog, base: Base): Promise
       return;
     } catch (err) {
       if (kindOf(err) === "invalid") throw err;
-      if (tries % 10 === 0) base.log.warn({ err }, "the partitioned log cannot be reached, it is tried again");
+      if (tries % 10 === 0)
+        base.log.warn({ err }, "the partitioned log cannot be reached, it is tried again");
       await sleep(Math.min(3000, 200 * 2 ** tries));
     }
   }

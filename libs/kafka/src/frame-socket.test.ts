@@ -11,12 +11,14 @@ function answer(bytes: Uint8Array): Buffer {
   out.set(bytes, 4);
   return out;
 }
-const noise = (random: Random, length: number): Uint8Array => Uint8Array.from({ length }, () => random.below(256));
+const noise = (random: Random, length: number): Uint8Array =>
+  Uint8Array.from({ length }, () => random.below(256));
 
 /** As a socket reads: at most `most` bytes at a time, to where the reader wants them. */
 function read(reader: FrameReader, sent: Buffer, most: () => number): void {
-  for (let at = 0; at < sent.length;) {
-    const space = reader.space(), n = Math.min(space.length, most(), sent.length - at);
+  for (let at = 0; at < sent.length; ) {
+    const space = reader.space(),
+      n = Math.min(space.length, most(), sent.length - at);
     sent.copy(space, 0, at, at + n);
     reader.took(space, n);
     at += n;
@@ -26,62 +28,136 @@ function read(reader: FrameReader, sent: Buffer, most: () => number): void {
 describe("what a broker sends", () => {
   it("becomes one piece for each answer, however it is cut", () => {
     const random = new Random(7);
-    const sizes = [0, 1, 3, 100, 65_532, 65_536, 200_000], mosts = [() => 1 + random.below(5000), () => 1 << 20, () => 1 + random.below(200_000)];
+    const sizes = [0, 1, 3, 100, 65_532, 65_536, 200_000],
+      mosts = [() => 1 + random.below(5000), () => 1 << 20, () => 1 + random.below(200_000)];
     for (let round = 0; round < 30; round++) {
       const answers = Array.from({ length: 12 }, () => noise(random, sizes[random.below(sizes.length)]!));
-      const got: Buffer[] = [], most = mosts[round % mosts.length]!;
-      read(new FrameReader((f) => { got.push(f); }), Buffer.concat(answers.map(answer)), most);
+      const got: Buffer[] = [],
+        most = mosts[round % mosts.length]!;
+      read(
+        new FrameReader((f) => {
+          got.push(f);
+        }),
+        Buffer.concat(answers.map(answer)),
+        most,
+      );
       expect(got).toHaveLength(answers.length);
-      got.forEach((f, i) => { expect(f.equals(answer(answers[i]!))).toBe(true); });
+      got.forEach((f, i) => {
+        expect(f.equals(answer(answers[i]!))).toBe(true);
+      });
     }
   });
   it("is read one byte at a time, too", () => {
-    const got: Buffer[] = [], sent = [new Uint8Array(0), Uint8Array.of(1, 2, 3), Uint8Array.of(4)].map(answer);
-    read(new FrameReader((f) => { got.push(f); }), Buffer.concat(sent), () => 1);
+    const got: Buffer[] = [],
+      sent = [new Uint8Array(0), Uint8Array.of(1, 2, 3), Uint8Array.of(4)].map(answer);
+    read(
+      new FrameReader((f) => {
+        got.push(f);
+      }),
+      Buffer.concat(sent),
+      () => 1,
+    );
     expect(got).toEqual(sent);
   });
   it("is passed on as it comes where the length is not an answer's: nobody's word makes room for a gigabyte", () => {
-    const long = Buffer.alloc(4), small = answer(Uint8Array.of(9)), body = Buffer.alloc((32 << 20) + 1, 5);
+    const long = Buffer.alloc(4),
+      small = answer(Uint8Array.of(9)),
+      body = Buffer.alloc((32 << 20) + 1, 5);
     long.writeInt32BE(body.length);
     const got: Buffer[] = [];
-    read(new FrameReader((f) => { got.push(f); }), Buffer.concat([small, long, body, small]), () => 1 << 20);
+    read(
+      new FrameReader((f) => {
+        got.push(f);
+      }),
+      Buffer.concat([small, long, body, small]),
+      () => 1 << 20,
+    );
     expect(got[0]).toEqual(small);
     expect(Math.max(...got.map((g) => g.length))).toBeLessThanOrEqual(64 << 10);
     expect(Buffer.concat(got).equals(Buffer.concat([small, long, body, small]))).toBe(true);
     expect(got.at(-1)).toEqual(small);
     // What speaks HTTP, and a negative length: as it came.
-    for (const text of [Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n"), Buffer.from([255, 255, 255, 255, 1, 2, 3])]) {
+    for (const text of [
+      Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n"),
+      Buffer.from([255, 255, 255, 255, 1, 2, 3]),
+    ]) {
       const pieces: Buffer[] = [];
-      read(new FrameReader((f) => { pieces.push(f); }), text, () => 7);
+      read(
+        new FrameReader((f) => {
+          pieces.push(f);
+        }),
+        text,
+        () => 7,
+      );
       expect(Buffer.concat(pieces)).toEqual(text);
     }
   });
   it("comes through a socket whole, and its end and errors are told", async () => {
-    const sizes = [10, 3_000_000, 0, 70_000, 1], random = new Random(3), answers = sizes.map((n) => answer(noise(random, n)));
+    const sizes = [10, 3_000_000, 0, 70_000, 1],
+      random = new Random(3),
+      answers = sizes.map((n) => answer(noise(random, n)));
     let peer: Socket | undefined;
-    const server = createServer((s) => { peer = s; s.write(Buffer.concat(answers)); });
-    await new Promise<void>((done) => { server.listen(0, "127.0.0.1", done); });
-    const socket = frameSocket({ host: "127.0.0.1", port: (server.address() as AddressInfo).port, ssl: undefined as never, onConnect: () => undefined });
+    const server = createServer((s) => {
+      peer = s;
+      s.write(Buffer.concat(answers));
+    });
+    await new Promise<void>((done) => {
+      server.listen(0, "127.0.0.1", done);
+    });
+    const socket = frameSocket({
+      host: "127.0.0.1",
+      port: (server.address() as AddressInfo).port,
+      ssl: undefined as never,
+      onConnect: () => undefined,
+    });
     const got: Buffer[] = [];
-    await new Promise<void>((done) => { socket.on("data", (f: Buffer) => { got.push(f); if (got.length === sizes.length) done(); }); });
-    got.forEach((f, i) => { expect(f.equals(answers[i]!)).toBe(true); });
+    await new Promise<void>((done) => {
+      socket.on("data", (f: Buffer) => {
+        got.push(f);
+        if (got.length === sizes.length) done();
+      });
+    });
+    got.forEach((f, i) => {
+      expect(f.equals(answers[i]!)).toBe(true);
+    });
     const end = once(socket, "end");
     peer!.end();
     await end;
     socket.destroy();
     server.close();
-    const refused = frameSocket({ host: "127.0.0.1", port: 1, ssl: undefined as never, onConnect: () => undefined });
+    const refused = frameSocket({
+      host: "127.0.0.1",
+      port: 1,
+      ssl: undefined as never,
+      onConnect: () => undefined,
+    });
     expect(((await once(refused, "error")) as [NodeJS.ErrnoException])[0].code).toBe("ECONNREFUSED");
   });
 });
 
 describe("a connection of kafkajs", () => {
   type Connection = AnswerGatherer & { requestQueue: { fulfillRequest(answer: { payload: Buffer }): void } };
-  const Theirs = createRequire(import.meta.url)("kafkajs/src/network/connection.js") as new (options: object) => Connection;
+  const Theirs = createRequire(import.meta.url)("kafkajs/src/network/connection.js") as new (
+    options: object,
+  ) => Connection;
   const payloads = (Class: new (options: object) => AnswerGatherer, sent: readonly Buffer[]): Buffer[] => {
-    const log = { debug: () => undefined, error: () => undefined, warn: () => undefined, info: () => undefined };
-    const c = new Class({ host: "h", port: 1, logger: { ...log, namespace: () => log }, socketFactory: () => undefined, requestTimeout: 1000 }) as Connection, got: Buffer[] = [];
-    c.requestQueue.fulfillRequest = ({ payload }) => { got.push(payload); };
+    const log = {
+      debug: () => undefined,
+      error: () => undefined,
+      warn: () => undefined,
+      info: () => undefined,
+    };
+    const c = new Class({
+        host: "h",
+        port: 1,
+        logger: { ...log, namespace: () => log },
+        socketFactory: () => undefined,
+        requestTimeout: 1000,
+      }) as Connection,
+      got: Buffer[] = [];
+    c.requestQueue.fulfillRequest = ({ payload }) => {
+      got.push(payload);
+    };
     for (const s of sent) c.processData(s);
     return got;
   };
@@ -92,10 +168,15 @@ describe("a connection of kafkajs", () => {
     expect(payloads(Theirs, sent)[1]!.buffer).not.toBe(sent[1]!.buffer);
     const got = payloads(frameConnection(Theirs), sent);
     expect(got.map((g) => [...g])).toEqual([[7], [8, 9]]);
-    got.forEach((g, i) => { expect(g.buffer).toBe(sent[i]!.buffer); });
+    got.forEach((g, i) => {
+      expect(g.buffer).toBe(sent[i]!.buffer);
+    });
   });
   it("joins pieces as before", () => {
     const bytes = Buffer.concat(sent);
-    for (let cut = 1; cut < bytes.length; cut++) expect(payloads(frameConnection(Theirs), [bytes.subarray(0, cut), bytes.subarray(cut)]).map((g) => [...g])).toEqual([[7], [8, 9]]);
+    for (let cut = 1; cut < bytes.length; cut++)
+      expect(
+        payloads(frameConnection(Theirs), [bytes.subarray(0, cut), bytes.subarray(cut)]).map((g) => [...g]),
+      ).toEqual([[7], [8, 9]]);
   });
 });

@@ -26,7 +26,9 @@ export class FrameReader {
   private readonly onFrame: (frame: Buffer) => void;
 
   /** @param onFrame told each answer, its length before it, as memory of its own; a long one in pieces */
-  constructor(onFrame: (frame: Buffer) => void) { this.onFrame = onFrame; }
+  constructor(onFrame: (frame: Buffer) => void) {
+    this.onFrame = onFrame;
+  }
 
   /** Where the next bytes are to be read to. */
   space(): Buffer {
@@ -36,13 +38,16 @@ export class FrameReader {
 
   /** Takes the bytes that were read to the last `space()`, from its beginning. */
   took(space: Uint8Array, bytes: number): void {
-    if (space.buffer !== this.frame?.buffer) { this.feed(shared.subarray(0, bytes)); return; }
+    if (space.buffer !== this.frame?.buffer) {
+      this.feed(shared.subarray(0, bytes));
+      return;
+    }
     this.filled += bytes;
     this.end();
   }
 
   private feed(bytes: Buffer): void {
-    for (let at = 0; at < bytes.length;) {
+    for (let at = 0; at < bytes.length; ) {
       if (this.passing > 0) {
         const n = Math.min(this.passing, bytes.length - at);
         this.passing -= n;
@@ -91,11 +96,28 @@ export class FrameReader {
  * hears of, and joins them: a quarter of what an ingester's I/O thread did for a record.
  */
 export const frameSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
-  const reader = new FrameReader((frame) => { socket.emit("data", frame); });
-  const onread: net.OnReadOpts = { buffer: () => reader.space(), callback: (bytes, space) => { reader.took(space, bytes); return true; } };
+  const reader = new FrameReader((frame) => {
+    socket.emit("data", frame);
+  });
+  const onread: net.OnReadOpts = {
+    buffer: () => reader.space(),
+    callback: (bytes, space) => {
+      reader.took(space, bytes);
+      return true;
+    },
+  };
   // The types of TLS do not know `onread`, its documentation does.
   const socket: net.Socket = (ssl as tls.ConnectionOptions | undefined)
-    ? tls.connect({ host, port, ...(net.isIP(host) ? {} : { servername: host }), ...ssl, onread } as tls.ConnectionOptions, onConnect)
+    ? tls.connect(
+        {
+          host,
+          port,
+          ...(net.isIP(host) ? {} : { servername: host }),
+          ...ssl,
+          onread,
+        } as tls.ConnectionOptions,
+        onConnect,
+      )
     : net.connect({ host, port, onread }, onConnect);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
   return socket;
@@ -109,11 +131,17 @@ export interface AnswerGatherer {
 }
 
 /** kafkajs's connection, which joins what is left of the last answer, also nothing, with the next: a copy of each. */
-export function frameConnection<Args extends unknown[]>(Base: new (...args: Args) => AnswerGatherer): new (...args: Args) => AnswerGatherer {
+export function frameConnection<Args extends unknown[]>(
+  Base: new (...args: Args) => AnswerGatherer,
+): new (
+  ...args: Args
+) => AnswerGatherer {
   return class FrameConnection extends (Base as new (...args: unknown[]) => AnswerGatherer) {
     override processData(data: Buffer): void {
       if (this.bytesBuffered === 0) this.chunks = [];
       super.processData(data);
     }
-  } as new (...args: Args) => AnswerGatherer;
+  } as new (
+    ...args: Args
+  ) => AnswerGatherer;
 }

@@ -1,8 +1,16 @@
 /** A record as a reader gets it; `offset` is its place in the partition. */
-export interface LogRecord { offset: number; /** when the broker took it */ timestampMs: number; value: Uint8Array }
+export interface LogRecord {
+  offset: number;
+  /** when the broker took it */
+  timestampMs: number;
+  value: Uint8Array;
+}
 
 /** Offsets of a partition: the oldest record that is kept, and the next one to be written. */
-export interface OffsetRange { start: number; end: number }
+export interface OffsetRange {
+  start: number;
+  end: number;
+}
 
 /** Reads one partition, in order. */
 export interface PartitionReader {

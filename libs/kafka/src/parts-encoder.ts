@@ -12,14 +12,19 @@ export interface Encoder {
 }
 
 /** Bytes from which a buffer is referred to instead of copied, and the room an encoder begins with. */
-const REFER = 1024, ROOM = 256;
+const REFER = 1024,
+  ROOM = 256;
 
 /**
  * kafkajs's encoder, without its copies: a request is nested seven levels deep, and each level copied all below it into a
  * buffer of the next power of two, made of zeros. Here large buffers are referred to, and joined when a checksum or the
  * socket needs them in one piece. What is written must not change until then. The bytes are the same.
  */
-export function partsEncoder(Base: new (initialSize: number) => Encoder): new (initialSize?: number) => Encoder {
+export function partsEncoder(
+  Base: new (initialSize: number) => Encoder,
+): new (
+  initialSize?: number,
+) => Encoder {
   return class PartsEncoder extends Base {
     /** what comes before `buf` */
     private before: Buffer[] = [];
@@ -70,7 +75,9 @@ export function partsEncoder(Base: new (initialSize: number) => Encoder): new (i
       return this.before;
     }
 
-    override size(): number { return this.partBytes + this.offset; }
+    override size(): number {
+      return this.partBytes + this.offset;
+    }
 
     override writeEncoder(value: PartsEncoder): this {
       value.closePart();

@@ -2,24 +2,79 @@ import { createRequire } from "node:module";
 import { sleep } from "@cinderblock/async";
 import { quietQueue, type RequestQueue } from "./quiet-queue.ts";
 
-interface Request { entry: { correlationId: number; apiName: string; apiKey: number; apiVersion: number; resolve: (x: unknown) => void; reject: (err: Error) => void }; expectResponse: boolean; requestTimeout: number; sendRequest: () => void }
-interface Queue extends RequestQueue { push(r: Request): void; fulfillRequest(r: { correlationId: number; payload: object; size: number }): void; maybeThrottle(ms: number): void; checkPendingRequests(): void; destroy(): void }
-const Theirs = createRequire(import.meta.url)("kafkajs/src/network/requestQueue/index.js") as new (options: object) => Queue;
+interface Request {
+  entry: {
+    correlationId: number;
+    apiName: string;
+    apiKey: number;
+    apiVersion: number;
+    resolve: (x: unknown) => void;
+    reject: (err: Error) => void;
+  };
+  expectResponse: boolean;
+  requestTimeout: number;
+  sendRequest: () => void;
+}
+interface Queue extends RequestQueue {
+  push(r: Request): void;
+  fulfillRequest(r: { correlationId: number; payload: object; size: number }): void;
+  maybeThrottle(ms: number): void;
+  checkPendingRequests(): void;
+  destroy(): void;
+}
+const Theirs = createRequire(import.meta.url)("kafkajs/src/network/requestQueue/index.js") as new (
+  options: object,
+) => Queue;
 
 function queue(Class: new (options: object) => RequestQueue): { q: Queue; looks: () => number } {
-  const log = { debug: () => undefined, error: () => undefined, warn: () => undefined, info: () => undefined };
-  const q = new Class({ instrumentationEmitter: null, maxInFlightRequests: 1, requestTimeout: 10_000, enforceRequestTimeout: false, clientId: "c", broker: "b", logger: { ...log, namespace: () => log }, isConnected: () => true }) as Queue;
+  const log = {
+    debug: () => undefined,
+    error: () => undefined,
+    warn: () => undefined,
+    info: () => undefined,
+  };
+  const q = new Class({
+    instrumentationEmitter: null,
+    maxInFlightRequests: 1,
+    requestTimeout: 10_000,
+    enforceRequestTimeout: false,
+    clientId: "c",
+    broker: "b",
+    logger: { ...log, namespace: () => log },
+    isConnected: () => true,
+  }) as Queue;
   const look = q.checkPendingRequests.bind(q);
   let looks = 0;
-  q.checkPendingRequests = () => { looks++; look(); };
+  q.checkPendingRequests = () => {
+    looks++;
+    look();
+  };
   return { q, looks: () => looks };
 }
 
 describe("the queue of a connection's requests", () => {
   const sent: number[] = [];
-  beforeEach(() => { sent.length = 0; });
-  const request = (correlationId: number): Request => ({ entry: { correlationId, apiName: "Fetch", apiKey: 1, apiVersion: 1, resolve: () => undefined, reject: () => undefined }, expectResponse: true, requestTimeout: 10_000, sendRequest: () => { sent.push(correlationId); } });
-  const answer = (q: Queue, correlationId: number): void => { q.fulfillRequest({ correlationId, payload: {}, size: 1 }); };
+  beforeEach(() => {
+    sent.length = 0;
+  });
+  const request = (correlationId: number): Request => ({
+    entry: {
+      correlationId,
+      apiName: "Fetch",
+      apiKey: 1,
+      apiVersion: 1,
+      resolve: () => undefined,
+      reject: () => undefined,
+    },
+    expectResponse: true,
+    requestTimeout: 10_000,
+    sendRequest: () => {
+      sent.push(correlationId);
+    },
+  });
+  const answer = (q: Queue, correlationId: number): void => {
+    q.fulfillRequest({ correlationId, payload: {}, size: 1 });
+  };
 
   it("stands still while nothing waits, where kafkajs's own looks all the time", async () => {
     const rest = async (Class: new (options: object) => RequestQueue): Promise<number> => {

@@ -9,8 +9,14 @@ export interface RequestQueue {
  * kafkajs's queue, without its clock: from the first answer on it looks for waiting requests a thousand times a second, on
  * every connection, also while none waits. Whoever has to wait schedules the look itself.
  */
-export function quietQueue(Base: new (options: object) => RequestQueue): new (options: object) => RequestQueue {
+export function quietQueue(
+  Base: new (options: object) => RequestQueue,
+): new (
+  options: object,
+) => RequestQueue {
   return class QuietQueue extends Base {
-    override scheduleCheckPendingRequests(): void { if (this.pending.length > 0) super.scheduleCheckPendingRequests(); }
+    override scheduleCheckPendingRequests(): void {
+      if (this.pending.length > 0) super.scheduleCheckPendingRequests();
+    }
   };
 }

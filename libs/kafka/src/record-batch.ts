@@ -3,16 +3,38 @@ import type { Encoder } from "./parts-encoder.ts";
 
 /** What kafkajs makes a batch of, as far as this looks at it; `records` are encoded ones. */
 export interface BatchFields {
-  compression?: number; firstOffset?: bigint; firstTimestamp?: number; maxTimestamp?: number; partitionLeaderEpoch?: number; lastOffsetDelta?: number; transactional?: boolean;
-  producerId?: bigint | number; producerEpoch?: number; firstSequence?: number; records?: readonly Encoder[];
+  compression?: number;
+  firstOffset?: bigint;
+  firstTimestamp?: number;
+  maxTimestamp?: number;
+  partitionLeaderEpoch?: number;
+  lastOffsetDelta?: number;
+  transactional?: boolean;
+  producerId?: bigint | number;
+  producerEpoch?: number;
+  firstSequence?: number;
+  records?: readonly Encoder[];
 }
-interface Writer extends Encoder { parts(): readonly Buffer[]; writeInt8(n: number): this; writeInt16(n: number): this; writeInt32(n: number): this; writeUInt32(n: number): this; writeInt64(n: bigint | number): this }
+interface Writer extends Encoder {
+  parts(): readonly Buffer[];
+  writeInt8(n: number): this;
+  writeInt16(n: number): this;
+  writeInt32(n: number): this;
+  writeUInt32(n: number): this;
+  writeInt64(n: bigint | number): this;
+}
 /** kafkajs's module that makes batches. */
-export interface BatchModule { MAGIC_BYTE: number; RecordBatch(fields: BatchFields): Promise<Encoder> }
+export interface BatchModule {
+  MAGIC_BYTE: number;
+  RecordBatch(fields: BatchFields): Promise<Encoder>;
+}
 
 /** Bits of a batch's attributes. */
-const CODEC = 7, TRANSACTIONAL = 16;
-const EPOCH_BYTES = 4, MAGIC_BYTES = 1, CRC_BYTES = 4;
+const CODEC = 7,
+  TRANSACTIONAL = 16;
+const EPOCH_BYTES = 4,
+  MAGIC_BYTES = 1,
+  CRC_BYTES = 4;
 
 /**
  * kafkajs's batches of records (version 2 of the format: https://kafka.apache.org/documentation/#recordbatch), whose
@@ -23,12 +45,38 @@ export function partsBatch(base: BatchModule, Parts: new () => Encoder): BatchMo
   return {
     ...base,
     RecordBatch: async (fields) => {
-      const { compression = 0, firstOffset = 0n, firstTimestamp = Date.now(), maxTimestamp = Date.now(), partitionLeaderEpoch = 0, lastOffsetDelta = 0, transactional = false, producerId = -1n, producerEpoch = 0, firstSequence = 0, records = [] } = fields;
+      const {
+        compression = 0,
+        firstOffset = 0n,
+        firstTimestamp = Date.now(),
+        maxTimestamp = Date.now(),
+        partitionLeaderEpoch = 0,
+        lastOffsetDelta = 0,
+        transactional = false,
+        producerId = -1n,
+        producerEpoch = 0,
+        firstSequence = 0,
+        records = [],
+      } = fields;
       if ((compression & CODEC) !== 0) return base.RecordBatch(fields);
-      const body = make().writeInt16(transactional ? TRANSACTIONAL : 0).writeInt32(lastOffsetDelta).writeInt64(firstTimestamp).writeInt64(maxTimestamp).writeInt64(producerId).writeInt16(producerEpoch).writeInt32(firstSequence)
-        .writeInt32(records.length).writeEncoderArray(records);
+      const body = make()
+        .writeInt16(transactional ? TRANSACTIONAL : 0)
+        .writeInt32(lastOffsetDelta)
+        .writeInt64(firstTimestamp)
+        .writeInt64(maxTimestamp)
+        .writeInt64(producerId)
+        .writeInt16(producerEpoch)
+        .writeInt32(firstSequence)
+        .writeInt32(records.length)
+        .writeEncoderArray(records);
       const crc = body.parts().reduce((c, part) => crc32c(part, 0, part.length, c), 0);
-      return make().writeInt64(firstOffset).writeInt32(EPOCH_BYTES + MAGIC_BYTES + CRC_BYTES + body.size()).writeInt32(partitionLeaderEpoch).writeInt8(base.MAGIC_BYTE).writeUInt32(crc).writeEncoder(body);
+      return make()
+        .writeInt64(firstOffset)
+        .writeInt32(EPOCH_BYTES + MAGIC_BYTES + CRC_BYTES + body.size())
+        .writeInt32(partitionLeaderEpoch)
+        .writeInt8(base.MAGIC_BYTE)
+        .writeUInt32(crc)
+        .writeEncoder(body);
     },
   };
 }

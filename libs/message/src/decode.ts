@@ -11,31 +11,55 @@ export function decodeMessage(bytes: Uint8Array, views = false): unknown {
   const r = new ByteReader(bytes);
   try {
     const version = r.u8();
-    if (version !== VERSION) throw new ShortRead(0, `expected version ${VERSION}, found ${version}: the other side runs a release that does not mix with this one`);
+    if (version !== VERSION)
+      throw new ShortRead(
+        0,
+        `expected version ${VERSION}, found ${version}: the other side runs a release that does not mix with this one`,
+      );
     const value = take(r, [], 0, views);
     if (r.left > 0) throw new ShortRead(r.pos, `expected the end, ${r.left} bytes are left`);
     return value;
   } catch (err) {
-    if (err instanceof ShortRead) throw new CinderblockError("invalid", `message: ${err.message}`, { cause: err });
+    if (err instanceof ShortRead)
+      throw new CinderblockError("invalid", `message: ${err.message}`, { cause: err });
     throw err;
   }
 }
 
 function take(r: ByteReader, names: string[], depth: number, views: boolean): unknown {
   if (depth > MAX_DEPTH) throw new ShortRead(r.pos, `expected at most ${MAX_DEPTH} levels`);
-  const at = r.pos, tag = r.u8();
+  const at = r.pos,
+    tag = r.u8();
   switch (tag) {
-    case Tag.nothing: return undefined;
-    case Tag.none: return null;
-    case Tag.no: return false;
-    case Tag.yes: return true;
-    case Tag.natural: return r.uvarint();
-    case Tag.negative: return -r.uvarint();
-    case Tag.real: { const p = r.need(8); return new DataView(r.bytes.buffer, r.bytes.byteOffset + p, 8).getFloat64(0, true); }
-    case Tag.big: { const negative = r.u8() === 1; const v = r.u64le(); return negative ? -v : v; }
-    case Tag.text: return r.str();
-    case Tag.bytes: { const b = r.take(r.uvarint()); return views ? b : b.slice(); }
-    case Tag.column: return column(r);
+    case Tag.nothing:
+      return undefined;
+    case Tag.none:
+      return null;
+    case Tag.no:
+      return false;
+    case Tag.yes:
+      return true;
+    case Tag.natural:
+      return r.uvarint();
+    case Tag.negative:
+      return -r.uvarint();
+    case Tag.real: {
+      const p = r.need(8);
+      return new DataView(r.bytes.buffer, r.bytes.byteOffset + p, 8).getFloat64(0, true);
+    }
+    case Tag.big: {
+      const negative = r.u8() === 1;
+      const v = r.u64le();
+      return negative ? -v : v;
+    }
+    case Tag.text:
+      return r.str();
+    case Tag.bytes: {
+      const b = r.take(r.uvarint());
+      return views ? b : b.slice();
+    }
+    case Tag.column:
+      return column(r);
     case Tag.list: {
       const n = count(r);
       const out: unknown[] = [];
@@ -48,18 +72,25 @@ function take(r: ByteReader, names: string[], depth: number, views: boolean): un
       for (let i = 0; i < n; i++) {
         const no = r.uvarint();
         let name: string;
-        if (no === 0) { name = r.str(); names.push(name); } else {
+        if (no === 0) {
+          name = r.str();
+          names.push(name);
+        } else {
           const known = names[no - 1];
-          if (known === undefined) throw new ShortRead(r.pos, `expected a field name, found number ${no} of ${names.length}`);
+          if (known === undefined)
+            throw new ShortRead(r.pos, `expected a field name, found number ${no} of ${names.length}`);
           name = known;
         }
         const value = take(r, names, depth + 1, views);
         // As an own field always, whatever its name.
-        if (name === "__proto__") Object.defineProperty(out, name, { value, enumerable: true, configurable: true, writable: true }); else out[name] = value;
+        if (name === "__proto__")
+          Object.defineProperty(out, name, { value, enumerable: true, configurable: true, writable: true });
+        else out[name] = value;
       }
       return out;
     }
-    default: throw new ShortRead(at, `expected a tag, found ${tag}`);
+    default:
+      throw new ShortRead(at, `expected a tag, found ${tag}`);
   }
 }
 
@@ -71,12 +102,14 @@ function count(r: ByteReader): number {
 }
 
 function column(r: ByteReader): unknown {
-  const kind = r.u8(), n = r.uvarint();
+  const kind = r.u8(),
+    n = r.uvarint();
   const type = COLUMNS[kind];
   if (!type) throw new ShortRead(r.pos, `expected a kind of column, found ${kind}`);
   const size = type.BYTES_PER_ELEMENT;
   while (r.pos % size !== 0) r.u8();
-  if (n * size > r.left) throw new ShortRead(r.pos, `expected ${n} elements of ${size} bytes, ${r.left} are left`);
+  if (n * size > r.left)
+    throw new ShortRead(r.pos, `expected ${n} elements of ${size} bytes, ${r.left} are left`);
   const from = r.need(n * size);
   return new type(r.bytes.slice(from, from + n * size).buffer);
 }

@@ -21,19 +21,52 @@ export function encodeMessage(value: unknown, room = 1024, before?: number): Uin
 function put(out: ByteWriter, value: unknown, names: Map<string, number>, depth: number): void {
   if (depth > MAX_DEPTH) throw new RangeError(`a message is nested deeper than ${MAX_DEPTH}`);
   switch (typeof value) {
-    case "undefined": out.u8(Tag.nothing); return;
-    case "boolean": out.u8(value ? Tag.yes : Tag.no); return;
-    case "number":
-      if (Number.isSafeInteger(value) && !Object.is(value, -0)) { out.u8(value < 0 ? Tag.negative : Tag.natural); out.uvarint(Math.abs(value)); } else { out.u8(Tag.real); const b = new DataView(new ArrayBuffer(8)); b.setFloat64(0, value, true); out.bytes(new Uint8Array(b.buffer)); }
+    case "undefined":
+      out.u8(Tag.nothing);
       return;
-    case "bigint": out.u8(Tag.big); out.u8(value < 0n ? 1 : 0); out.u64le(value < 0n ? -value : value); return;
-    case "string": out.u8(Tag.text); out.str(value); return;
-    case "object": break;
-    default: throw new TypeError(`a message cannot hold a ${typeof value}`);
+    case "boolean":
+      out.u8(value ? Tag.yes : Tag.no);
+      return;
+    case "number":
+      if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
+        out.u8(value < 0 ? Tag.negative : Tag.natural);
+        out.uvarint(Math.abs(value));
+      } else {
+        out.u8(Tag.real);
+        const b = new DataView(new ArrayBuffer(8));
+        b.setFloat64(0, value, true);
+        out.bytes(new Uint8Array(b.buffer));
+      }
+      return;
+    case "bigint":
+      out.u8(Tag.big);
+      out.u8(value < 0n ? 1 : 0);
+      out.u64le(value < 0n ? -value : value);
+      return;
+    case "string":
+      out.u8(Tag.text);
+      out.str(value);
+      return;
+    case "object":
+      break;
+    default:
+      throw new TypeError(`a message cannot hold a ${typeof value}`);
   }
-  if (value === null) { out.u8(Tag.none); return; }
-  if (value instanceof Uint8Array || isKind(value, "Uint8Array")) { const b = value as Uint8Array; out.u8(Tag.bytes); out.uvarint(b.length); out.bytes(b); return; }
-  if (ArrayBuffer.isView(value)) { putColumn(out, value as Column); return; }
+  if (value === null) {
+    out.u8(Tag.none);
+    return;
+  }
+  if (value instanceof Uint8Array || isKind(value, "Uint8Array")) {
+    const b = value as Uint8Array;
+    out.u8(Tag.bytes);
+    out.uvarint(b.length);
+    out.bytes(b);
+    return;
+  }
+  if (ArrayBuffer.isView(value)) {
+    putColumn(out, value as Column);
+    return;
+  }
   if (Array.isArray(value)) {
     out.u8(Tag.list);
     out.uvarint(value.length);
@@ -46,13 +79,18 @@ function put(out: ByteWriter, value: unknown, names: Map<string, number>, depth:
   for (const [name, v] of fields) {
     const known = names.get(name);
     out.uvarint(known === undefined ? 0 : known + 1);
-    if (known === undefined) { names.set(name, names.size); out.str(name); }
+    if (known === undefined) {
+      names.set(name, names.size);
+      out.str(name);
+    }
     put(out, v, names, depth + 1);
   }
 }
 
 /** By name, not by class: a value may come from another realm. */
-function isKind(value: object, name: string): boolean { return Object.prototype.toString.call(value) === `[object ${name}]`; }
+function isKind(value: object, name: string): boolean {
+  return Object.prototype.toString.call(value) === `[object ${name}]`;
+}
 
 function putColumn(out: ByteWriter, column: Column): void {
   const kind = COLUMNS.findIndex((c) => isKind(column, c.name));

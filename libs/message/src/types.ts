@@ -2,7 +2,21 @@
 export const VERSION = 1;
 
 /** Tags of values. Format: docs/formats/message.md */
-export const Tag = { nothing: 0, none: 1, no: 2, yes: 3, natural: 4, negative: 5, real: 6, big: 7, text: 8, bytes: 9, column: 10, list: 11, record: 12 } as const;
+export const Tag = {
+  nothing: 0,
+  none: 1,
+  no: 2,
+  yes: 3,
+  natural: 4,
+  negative: 5,
+  real: 6,
+  big: 7,
+  text: 8,
+  bytes: 9,
+  column: 10,
+  list: 11,
+  record: 12,
+} as const;
 
 export type Column = Int32Array | Uint32Array | Float64Array | BigInt64Array | BigUint64Array;
 

@@ -1,6 +1,8 @@
 import { AnnotationSets, mergeAnnotations } from "./index.ts";
 
-const a = { key: "a", value: "1" }, b = { key: "b", value: "2" }, other = { key: "a", value: "2" };
+const a = { key: "a", value: "1" },
+  b = { key: "b", value: "2" },
+  other = { key: "a", value: "2" };
 
 describe("annotations", () => {
   it("are merged by key and value, each once", () => {
@@ -9,7 +11,13 @@ describe("annotations", () => {
   });
   it("are kept once however many profiles have them", () => {
     const sets = new AnnotationSets();
-    expect([sets.intern([]), sets.intern([a, b]), sets.intern([b]), sets.intern([{ ...a }, { ...b }]), sets.length]).toEqual([0, 1, 2, 1, 3]);
+    expect([
+      sets.intern([]),
+      sets.intern([a, b]),
+      sets.intern([b]),
+      sets.intern([{ ...a }, { ...b }]),
+      sets.length,
+    ]).toEqual([0, 1, 2, 1, 3]);
     expect([sets.at(0), sets.at(1), sets.at(2)]).toEqual([[], [a, b], [b]]);
     expect(sets.union(1, 2)).toBe(1);
     expect(sets.union(0, 2)).toBe(2);

@@ -1,5 +1,8 @@
 /** A remark that was made on a profile when it was taken (`types.v1.ProfileAnnotation`): a key, and a value in JSON. */
-export interface Annotation { key: string; value: string }
+export interface Annotation {
+  key: string;
+  value: string;
+}
 
 export type Annotations = readonly Annotation[];
 
@@ -10,7 +13,9 @@ export const ANNOTATION_SAMPLED = "pyroscope.ingest.sampled";
 
 export const NO_ANNOTATIONS: Annotations = [];
 
-function compare(a: Annotation, b: Annotation): number { return a.key < b.key ? -1 : a.key > b.key ? 1 : a.value < b.value ? -1 : a.value > b.value ? 1 : 0; }
+function compare(a: Annotation, b: Annotation): number {
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
+}
 
 /** Those of both, each once, by key and value. */
 export function mergeAnnotations(a: Annotations, b: Annotations): Annotations {
@@ -25,11 +30,17 @@ export class AnnotationSets {
   private readonly known = new Map<string, number>();
   private bytes = 0;
 
-  get length(): number { return this.lists.length; }
+  get length(): number {
+    return this.lists.length;
+  }
   /** estimate of the memory that the lists take */
-  get byteLength(): number { return this.bytes; }
+  get byteLength(): number {
+    return this.bytes;
+  }
 
-  at(set: number): Annotations { return this.lists[set] ?? NO_ANNOTATIONS; }
+  at(set: number): Annotations {
+    return this.lists[set] ?? NO_ANNOTATIONS;
+  }
 
   intern(list: Annotations): number {
     if (list.length === 0) return 0;
@@ -44,5 +55,7 @@ export class AnnotationSets {
   }
 
   /** The list of what is in both, each once. */
-  union(a: number, b: number): number { return a === b || b === 0 ? a : a === 0 ? b : this.intern(mergeAnnotations(this.at(a), this.at(b))); }
+  union(a: number, b: number): number {
+    return a === b || b === 0 ? a : a === 0 ? b : this.intern(mergeAnnotations(this.at(a), this.at(b)));
+  }
 }

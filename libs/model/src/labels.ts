@@ -1,7 +1,10 @@
 import { ByteWriter, compareUtf8 } from "@cinderblock/bytes";
 
 /** One label of a series. */
-export interface Label { readonly name: string; readonly value: string }
+export interface Label {
+  readonly name: string;
+  readonly value: string;
+}
 /** Labels of a series in stored order: by name, bytewise, unless the order was enforced (see `orderLabels`). */
 export type Labels = readonly Label[];
 
@@ -27,7 +30,9 @@ export function labelValue(labels: Labels, name: string): string {
 }
 
 /** Whether profiles of a series may hold sums since their process began: Go's heap profiles, unless the agent says that they are differences. */
-export function mayBeCumulative(labels: Labels): boolean { return labelValue(labels, LABEL_NAME) === "memory" && labelValue(labels, LABEL_DELTA) !== "false"; }
+export function mayBeCumulative(labels: Labels): boolean {
+  return labelValue(labels, LABEL_NAME) === "memory" && labelValue(labels, LABEL_DELTA) !== "false";
+}
 
 export function sortLabels(labels: Label[]): Label[] {
   return labels.sort((a, b) => compareUtf8(a.name, b.name));
@@ -51,7 +56,12 @@ export function compareLabels(a: Labels, b: Labels): number {
 /** The bytes whose xxHash64 is the series fingerprint: `name FF value FF` for each label in stored order. */
 export function fingerprintBytes(labels: Labels): Uint8Array {
   const out = new ByteWriter(256);
-  for (const l of labels) { out.utf8(l.name); out.u8(0xff); out.utf8(l.value); out.u8(0xff); }
+  for (const l of labels) {
+    out.utf8(l.name);
+    out.u8(0xff);
+    out.utf8(l.value);
+    out.u8(0xff);
+  }
   return out.finish();
 }
 

@@ -1,6 +1,9 @@
 import { compareLabels, labelsText, parseProfileType, parseSelector, selectorMatches } from "./index.ts";
 
-const labels = [{ name: "pod", value: "a-1" }, { name: "service_name", value: "shop" }];
+const labels = [
+  { name: "pod", value: "a-1" },
+  { name: "service_name", value: "shop" },
+];
 const matches = (text: string): boolean => selectorMatches(parseSelector(text), labels);
 
 describe("selectors", () => {
@@ -16,7 +19,10 @@ describe("selectors", () => {
     expect(matches('{"service_name"="shop"}')).toBe(true);
   });
   it("read a metric name in front as an equality on the name", () => {
-    expect(parseSelector('process_cpu:cpu:nanoseconds:cpu:nanoseconds{a="b"}').map(String)).toEqual(['__name__="process_cpu:cpu:nanoseconds:cpu:nanoseconds"', 'a="b"']);
+    expect(parseSelector('process_cpu:cpu:nanoseconds:cpu:nanoseconds{a="b"}').map(String)).toEqual([
+      '__name__="process_cpu:cpu:nanoseconds:cpu:nanoseconds"',
+      'a="b"',
+    ]);
   });
   it.each([
     ["", "unknown position: parse error: unexpected end of input"],
@@ -26,10 +32,14 @@ describe("selectors", () => {
     ['{foo="a', "1:6: parse error: unterminated quoted string"],
     ["{foo~1}", '1:5: parse error: unexpected "~"'],
     ['{a="b"} x', '1:9: parse error: unexpected "x"'],
-  ])("tell where %j is wrong", (text, message) => { expect(() => parseSelector(text)).toThrow(message); });
+  ])("tell where %j is wrong", (text, message) => {
+    expect(() => parseSelector(text)).toThrow(message);
+  });
   it("have RE2's semantics: what backtracks for ever elsewhere is linear, what RE2 lacks is refused", () => {
     const started = performance.now();
-    expect(selectorMatches(parseSelector('{a=~"(x+x+)+y"}'), [{ name: "a", value: "x".repeat(200) }])).toBe(false);
+    expect(selectorMatches(parseSelector('{a=~"(x+x+)+y"}'), [{ name: "a", value: "x".repeat(200) }])).toBe(
+      false,
+    );
     expect(performance.now() - started).toBeLessThan(1000);
     expect(() => parseSelector('{a=~"(?=x)"}')).toThrow("parse error");
   });
@@ -37,14 +47,34 @@ describe("selectors", () => {
 
 describe("profile types", () => {
   it("have five parts, or six of which the last is not stored", () => {
-    expect(parseProfileType("a:b:c:d:e:delta")).toMatchObject({ id: "a:b:c:d:e:delta", storedId: "a:b:c:d:e", sampleUnit: "c" });
+    expect(parseProfileType("a:b:c:d:e:delta")).toMatchObject({
+      id: "a:b:c:d:e:delta",
+      storedId: "a:b:c:d:e",
+      sampleUnit: "c",
+    });
     expect(parseProfileType("a:b:c::").periodUnit).toBe("");
     expect(() => parseProfileType("a:b:c:d")).toThrow("must be of the form");
   });
 });
 
 it("orders label sets pairwise, the shorter first", () => {
-  expect(compareLabels([{ name: "a", value: "b" }], [{ name: "a", value: "b" }, { name: "c", value: "" }])).toBeLessThan(0);
-  expect(compareLabels([{ name: "a", value: "c" }], [{ name: "a", value: "b" }, { name: "z", value: "" }])).toBeGreaterThan(0);
+  expect(
+    compareLabels(
+      [{ name: "a", value: "b" }],
+      [
+        { name: "a", value: "b" },
+        { name: "c", value: "" },
+      ],
+    ),
+  ).toBeLessThan(0);
+  expect(
+    compareLabels(
+      [{ name: "a", value: "c" }],
+      [
+        { name: "a", value: "b" },
+        { name: "z", value: "" },
+      ],
+    ),
+  ).toBeGreaterThan(0);
   expect(labelsText(labels)).toBe('{pod="a-1", service_name="shop"}');
 });

@@ -16,8 +16,16 @@ export interface ProfileType {
 export function parseProfileType(id: string): ProfileType {
   const parts = id.split(":");
   if (parts.length !== 5 && parts.length !== 6) {
-    throw invalid(`profile-type selection must be of the form <name>:<sample-type>:<sample-unit>:<period-type>:<period-unit>(:delta), got(${parts.length}): "${id}"`);
+    throw invalid(
+      `profile-type selection must be of the form <name>:<sample-type>:<sample-unit>:<period-type>:<period-unit>(:delta), got(${parts.length}): "${id}"`,
+    );
   }
-  const [name, sampleType, sampleUnit, periodType, periodUnit] = parts as [string, string, string, string, string];
+  const [name, sampleType, sampleUnit, periodType, periodUnit] = parts as [
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
   return { id, storedId: parts.slice(0, 5).join(":"), name, sampleType, sampleUnit, periodType, periodUnit };
 }

@@ -15,9 +15,16 @@ export function anchored(text: string): AnchoredPattern {
 /** Whether a text contains another, in any case; between slashes a regular expression. @throws `invalid` when it is none */
 export function textFilter(filter: string): (text: string) => boolean {
   const pattern = /^\/(.+)\/$/s.exec(filter)?.[1];
-  if (pattern === undefined) { const wanted = filter.toLowerCase(); return (text) => text.toLowerCase().includes(wanted); }
+  if (pattern === undefined) {
+    const wanted = filter.toLowerCase();
+    return (text) => text.toLowerCase().includes(wanted);
+  }
   let re: RE2JS;
-  try { re = RE2JS.compile(pattern, RE2JS.CASE_INSENSITIVE); } catch (err) { throw invalid(`filter: ${(err as Error).message}`); }
+  try {
+    re = RE2JS.compile(pattern, RE2JS.CASE_INSENSITIVE);
+  } catch (err) {
+    throw invalid(`filter: ${(err as Error).message}`);
+  }
   return (text) => re.matcher(text).find();
 }
 
@@ -43,14 +50,20 @@ export class Matcher {
 
   matches(value: string): boolean {
     switch (this.op) {
-      case "=": return value === this.value;
-      case "!=": return value !== this.value;
-      case "=~": return this.re!.matcher(value).find();
-      case "!~": return !this.re!.matcher(value).find();
+      case "=":
+        return value === this.value;
+      case "!=":
+        return value !== this.value;
+      case "=~":
+        return this.re!.matcher(value).find();
+      case "!~":
+        return !this.re!.matcher(value).find();
     }
   }
 
-  toString(): string { return `${this.name}${this.op}${JSON.stringify(this.value)}`; }
+  toString(): string {
+    return `${this.name}${this.op}${JSON.stringify(this.value)}`;
+  }
 }
 
 /** Every condition must hold; an empty list matches all. */
@@ -59,13 +72,19 @@ export type Selector = readonly Matcher[];
 export function selectorMatches(selector: Selector, labels: Labels): boolean {
   for (const m of selector) {
     let value = "";
-    for (const l of labels) if (l.name === m.name) { value = l.value; break; }
+    for (const l of labels)
+      if (l.name === m.name) {
+        value = l.value;
+        break;
+      }
     if (!m.matches(value)) return false;
   }
   return true;
 }
 
-export function selectorText(selector: Selector): string { return `{${selector.map(String).join(",")}}`; }
+export function selectorText(selector: Selector): string {
+  return `{${selector.map(String).join(",")}}`;
+}
 
 /** Names are letters, digits and `_`; a metric name may hold `:` too. */
 const METRIC_START = /[A-Za-z_:]/;
@@ -84,7 +103,9 @@ export function parseSelector(text: string): Selector {
 class SelectorParser {
   private readonly text: string;
   private pos = 0;
-  constructor(text: string) { this.text = text; }
+  constructor(text: string) {
+    this.text = text;
+  }
 
   parse(): Matcher[] {
     const matchers: Matcher[] = [];
@@ -110,13 +131,18 @@ class SelectorParser {
     for (;;) {
       this.space();
       this.inside();
-      if (this.peek() === "}") { this.pos++; return; }
+      if (this.peek() === "}") {
+        this.pos++;
+        return;
+      }
       const at = this.pos;
       let name: string;
       let quoted = false;
-      if (this.isQuote()) { name = this.quoted(); quoted = true; }
-      else if (LABEL_START.test(this.peek())) name = this.word(LABEL_PART);
-      else throw this.unexpected(this.pos, "in label matching, expected identifier or \"}\"");
+      if (this.isQuote()) {
+        name = this.quoted();
+        quoted = true;
+      } else if (LABEL_START.test(this.peek())) name = this.word(LABEL_PART);
+      else throw this.unexpected(this.pos, 'in label matching, expected identifier or "}"');
       this.space();
       this.inside();
       if (quoted && (this.peek() === "," || this.peek() === "}")) {
@@ -131,32 +157,46 @@ class SelectorParser {
       this.space();
       this.inside();
       if (this.peek() === ",") this.pos++;
-      else if (this.peek() !== "}") throw this.unexpected(this.pos, "in label matching, expected \",\" or \"}\"");
+      else if (this.peek() !== "}") throw this.unexpected(this.pos, 'in label matching, expected "," or "}"');
     }
   }
 
   private operator(): MatchOp {
     const two = this.text.slice(this.pos, this.pos + 2);
-    if (two === "!=" || two === "=~" || two === "!~") { this.pos += 2; return two; }
-    if (this.peek() === "=") { this.pos++; return "="; }
+    if (two === "!=" || two === "=~" || two === "!~") {
+      this.pos += 2;
+      return two;
+    }
+    if (this.peek() === "=") {
+      this.pos++;
+      return "=";
+    }
     throw this.unexpected(this.pos, "in label matching, expected label matching operator");
   }
 
   private inside(): void {
-    if (this.pos >= this.text.length) throw invalid(`1:${this.pos + 1}: parse error: unexpected end of input inside braces`);
+    if (this.pos >= this.text.length)
+      throw invalid(`1:${this.pos + 1}: parse error: unexpected end of input inside braces`);
   }
 
-  private isQuote(): boolean { const c = this.peek(); return c === '"' || c === "'" || c === "`"; }
+  private isQuote(): boolean {
+    const c = this.peek();
+    return c === '"' || c === "'" || c === "`";
+  }
 
   private quoted(): string {
     const quote = this.peek();
     const start = this.pos++;
     let raw = "";
     for (;;) {
-      if (this.pos >= this.text.length) throw invalid(`1:${start + 1}: parse error: unterminated quoted string`);
+      if (this.pos >= this.text.length)
+        throw invalid(`1:${start + 1}: parse error: unterminated quoted string`);
       const c = this.text[this.pos++]!;
       if (c === quote) return raw;
-      if (quote === "`") { raw += c; continue; }
+      if (quote === "`") {
+        raw += c;
+        continue;
+      }
       if (c === "\n") throw invalid(`1:${start + 1}: parse error: unterminated quoted string`);
       raw += c === "\\" ? this.escape() : c;
     }
@@ -164,7 +204,18 @@ class SelectorParser {
 
   private escape(): string {
     const c = this.text[this.pos++];
-    const simple: Record<string, string> = { a: "\x07", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t", v: "\v", "\\": "\\", '"': '"', "'": "'" };
+    const simple: Record<string, string> = {
+      a: "\x07",
+      b: "\b",
+      f: "\f",
+      n: "\n",
+      r: "\r",
+      t: "\t",
+      v: "\v",
+      "\\": "\\",
+      '"': '"',
+      "'": "'",
+    };
     if (c !== undefined && c in simple) return simple[c]!;
     const digits = c === "x" ? 2 : c === "u" ? 4 : c === "U" ? 8 : 0;
     const hex = this.text.slice(this.pos, this.pos + digits);
@@ -173,18 +224,27 @@ class SelectorParser {
       return String.fromCodePoint(parseInt(hex, 16));
     }
     const octal = this.text.slice(this.pos - 1, this.pos + 2);
-    if (/^[0-7]{3}$/.test(octal)) { this.pos += 2; return String.fromCharCode(parseInt(octal, 8)); }
+    if (/^[0-7]{3}$/.test(octal)) {
+      this.pos += 2;
+      return String.fromCharCode(parseInt(octal, 8));
+    }
     throw invalid(`1:${this.pos}: parse error: unknown escape sequence`);
   }
 
-  private peek(): string { return this.text[this.pos] ?? ""; }
+  private peek(): string {
+    return this.text[this.pos] ?? "";
+  }
   private word(part: RegExp): string {
     const start = this.pos;
     while (this.pos < this.text.length && part.test(this.text[this.pos]!)) this.pos++;
     return this.text.slice(start, this.pos);
   }
-  private space(): void { while (/\s/.test(this.peek())) this.pos++; }
+  private space(): void {
+    while (/\s/.test(this.peek())) this.pos++;
+  }
   private unexpected(at: number, where = ""): Error {
-    return invalid(`1:${at + 1}: parse error: unexpected ${JSON.stringify(this.text[at] ?? "")}${where === "" ? "" : ` ${where}`}`);
+    return invalid(
+      `1:${at + 1}: parse error: unexpected ${JSON.stringify(this.text[at] ?? "")}${where === "" ? "" : ` ${where}`}`,
+    );
   }
 }

@@ -4,7 +4,12 @@ import { DebugFileError, type ElfSegment } from "./elf.ts";
 import type { FunctionSet } from "./functions.ts";
 
 /** A function behind an address; numbers of strings of the table. */
-export interface Frame { name: number; file: number; startLine: number; line: number }
+export interface Frame {
+  name: number;
+  file: number;
+  startLine: number;
+  line: number;
+}
 
 const MAGIC = 0x59534243; // "CBSY"
 const VERSION = 1;
@@ -21,7 +26,12 @@ export class AddressTable {
   readonly stringOffset: Uint32Array;
   private readonly columns: Columns;
 
-  constructor(base: bigint, segments: readonly ElfSegment[], strings: { bytes: Uint8Array; offset: Uint32Array }, columns: Columns) {
+  constructor(
+    base: bigint,
+    segments: readonly ElfSegment[],
+    strings: { bytes: Uint8Array; offset: Uint32Array },
+    columns: Columns,
+  ) {
     this.base = base;
     this.segments = segments;
     this.stringBytes = strings.bytes;
@@ -29,8 +39,15 @@ export class AddressTable {
     this.columns = columns;
   }
 
-  get functions(): number { return this.columns.functionName.length; }
-  get byteLength(): number { return this.stringBytes.length + 4 * (this.stringOffset.length + COLUMNS.reduce((n, c) => n + this.columns[c].length, 0)); }
+  get functions(): number {
+    return this.columns.functionName.length;
+  }
+  get byteLength(): number {
+    return (
+      this.stringBytes.length +
+      4 * (this.stringOffset.length + COLUMNS.reduce((n, c) => n + this.columns[c].length, 0))
+    );
+  }
 
   /**
    * The functions behind an address of a process, leaf first, those inlined included; none where the file has none.
@@ -39,7 +56,8 @@ export class AddressTable {
   lookup(address: bigint, mapping: { start: bigint; offset: bigint }): Frame[] {
     let own = address;
     if (mapping.start !== 0n) {
-      const at = address - mapping.start + mapping.offset, s = this.segments.find((x) => at >= x.offset && at < x.offset + x.fileSize);
+      const at = address - mapping.start + mapping.offset,
+        s = this.segments.find((x) => at >= x.offset && at < x.offset + x.fileSize);
       if (!s) return [];
       own = at - s.offset + s.address;
     }
@@ -49,12 +67,29 @@ export class AddressTable {
 
   /** The same for an address relative to the base. */
   at(relative: number): Frame[] {
-    const { start, node, line, nodeParent, nodeFunction, nodeCallLine, functionName, functionFile, functionLine } = this.columns;
-    let low = 0, high = start.length;
-    while (low < high) { const middle = (low + high) >>> 1; if (start[middle]! <= relative) low = middle + 1; else high = middle; }
-    const found = low - 1, out: Frame[] = [];
+    const {
+      start,
+      node,
+      line,
+      nodeParent,
+      nodeFunction,
+      nodeCallLine,
+      functionName,
+      functionFile,
+      functionLine,
+    } = this.columns;
+    let low = 0,
+      high = start.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (start[middle]! <= relative) low = middle + 1;
+      else high = middle;
+    }
+    const found = low - 1,
+      out: Frame[] = [];
     if (found < 0) return out;
-    let at = node[found]! - 1, own = line[found]!;
+    let at = node[found]! - 1,
+      own = line[found]!;
     for (; at >= 0; at = nodeParent[at]! - 1) {
       const f = nodeFunction[at]!;
       out.push({ name: functionName[f]!, file: functionFile[f]!, startLine: functionLine[f]!, line: own });
@@ -64,13 +99,40 @@ export class AddressTable {
   }
 
   encode(): Uint8Array {
-    const { columns } = this, parts = [this.stringOffset, ...COLUMNS.map((c) => columns[c])];
-    const out = new Uint8Array(HEAD_BYTES + this.segments.length * 40 + parts.reduce((n, p) => n + 4 * p.length, 0) + ((this.stringBytes.length + 3) & ~3) + 4), view = new DataView(out.buffer);
-    [MAGIC, VERSION, this.segments.length, this.stringBytes.length, this.stringOffset.length, columns.start.length, columns.nodeParent.length, columns.functionName.length].forEach((v, i) => { view.setUint32(4 * i, v, true); });
+    const { columns } = this,
+      parts = [this.stringOffset, ...COLUMNS.map((c) => columns[c])];
+    const out = new Uint8Array(
+        HEAD_BYTES +
+          this.segments.length * 40 +
+          parts.reduce((n, p) => n + 4 * p.length, 0) +
+          ((this.stringBytes.length + 3) & ~3) +
+          4,
+      ),
+      view = new DataView(out.buffer);
+    [
+      MAGIC,
+      VERSION,
+      this.segments.length,
+      this.stringBytes.length,
+      this.stringOffset.length,
+      columns.start.length,
+      columns.nodeParent.length,
+      columns.functionName.length,
+    ].forEach((v, i) => {
+      view.setUint32(4 * i, v, true);
+    });
     view.setBigUint64(32, this.base, true);
     let at = HEAD_BYTES;
-    for (const s of this.segments) { [s.offset, s.address, s.fileSize, s.memorySize, s.executable ? 1n : 0n].forEach((v, i) => { view.setBigUint64(at + 8 * i, v, true); }); at += 40; }
-    for (const p of parts) { out.set(new Uint8Array(p.buffer, p.byteOffset, p.byteLength), at); at += p.byteLength; }
+    for (const s of this.segments) {
+      [s.offset, s.address, s.fileSize, s.memorySize, s.executable ? 1n : 0n].forEach((v, i) => {
+        view.setBigUint64(at + 8 * i, v, true);
+      });
+      at += 40;
+    }
+    for (const p of parts) {
+      out.set(new Uint8Array(p.buffer, p.byteOffset, p.byteLength), at);
+      at += p.byteLength;
+    }
     out.set(this.stringBytes, at);
     view.setUint32(out.length - 4, crc32c(out.subarray(0, out.length - 4)), true);
     return out;
@@ -78,61 +140,138 @@ export class AddressTable {
 
   /** Throws ShortRead for what is no table, was cut or has changed. */
   static decode(bytes: Uint8Array): AddressTable {
-    if (bytes.length < HEAD_BYTES + 4) throw new ShortRead(0, `expected a table of at least ${HEAD_BYTES + 4} bytes, found ${bytes.length}`);
+    if (bytes.length < HEAD_BYTES + 4)
+      throw new ShortRead(0, `expected a table of at least ${HEAD_BYTES + 4} bytes, found ${bytes.length}`);
     // Columns are views: they begin at multiples of four.
-    const own = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice(), view = new DataView(own.buffer, own.byteOffset, own.byteLength);
-    if (view.getUint32(0, true) !== MAGIC || view.getUint32(4, true) !== VERSION) throw new ShortRead(0, `expected a table of version ${VERSION}`);
-    const [segments, textBytes, strings, rows, nodes, functions] = [8, 12, 16, 20, 24, 28].map((p) => view.getUint32(p, true)) as [number, number, number, number, number, number];
-    const sizes = [strings, rows, rows, rows, nodes, nodes, nodes, functions, functions, functions], need = HEAD_BYTES + segments * 40 + sizes.reduce((n, s) => n + 4 * s, 0) + ((textBytes + 3) & ~3) + 4;
+    const own = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice(),
+      view = new DataView(own.buffer, own.byteOffset, own.byteLength);
+    if (view.getUint32(0, true) !== MAGIC || view.getUint32(4, true) !== VERSION)
+      throw new ShortRead(0, `expected a table of version ${VERSION}`);
+    const [segments, textBytes, strings, rows, nodes, functions] = [8, 12, 16, 20, 24, 28].map((p) =>
+      view.getUint32(p, true),
+    ) as [number, number, number, number, number, number];
+    const sizes = [strings, rows, rows, rows, nodes, nodes, nodes, functions, functions, functions],
+      need = HEAD_BYTES + segments * 40 + sizes.reduce((n, s) => n + 4 * s, 0) + ((textBytes + 3) & ~3) + 4;
     if (need !== own.length) throw new ShortRead(8, `expected ${need} bytes, found ${own.length}`);
-    if (crc32c(own.subarray(0, own.length - 4)) !== view.getUint32(own.length - 4, true)) throw new ShortRead(own.length - 4, "expected another checksum: the table was changed");
+    if (crc32c(own.subarray(0, own.length - 4)) !== view.getUint32(own.length - 4, true))
+      throw new ShortRead(own.length - 4, "expected another checksum: the table was changed");
     const list: ElfSegment[] = [];
     let at = HEAD_BYTES;
-    for (let i = 0; i < segments; i++, at += 40) { const w = [0, 8, 16, 24, 32].map((d) => view.getBigUint64(at + d, true)) as [bigint, bigint, bigint, bigint, bigint]; list.push({ offset: w[0], address: w[1], fileSize: w[2], memorySize: w[3], executable: w[4] === 1n }); }
-    const column = (n: number): Uint32Array => { const out = new Uint32Array(own.buffer, own.byteOffset + at, n); at += 4 * n; return out; };
-    const offset = column(strings), columns = Object.fromEntries(COLUMNS.map((c, i) => [c, column(sizes[i + 1]!)])) as Columns;
-    return new AddressTable(view.getBigUint64(32, true), list, { bytes: own.subarray(at, at + textBytes), offset }, columns);
+    for (let i = 0; i < segments; i++, at += 40) {
+      const w = [0, 8, 16, 24, 32].map((d) => view.getBigUint64(at + d, true)) as [
+        bigint,
+        bigint,
+        bigint,
+        bigint,
+        bigint,
+      ];
+      list.push({ offset: w[0], address: w[1], fileSize: w[2], memorySize: w[3], executable: w[4] === 1n });
+    }
+    const column = (n: number): Uint32Array => {
+      const out = new Uint32Array(own.buffer, own.byteOffset + at, n);
+      at += 4 * n;
+      return out;
+    };
+    const offset = column(strings),
+      columns = Object.fromEntries(COLUMNS.map((c, i) => [c, column(sizes[i + 1]!)])) as Columns;
+    return new AddressTable(
+      view.getBigUint64(32, true),
+      list,
+      { bytes: own.subarray(at, at + textBytes), offset },
+      columns,
+    );
   }
 }
 
 /** In the order in which they are written. Nodes are numbered from 1, 0 is none; functions from 0. */
-const COLUMNS = ["start", "node", "line", "nodeParent", "nodeFunction", "nodeCallLine", "functionName", "functionFile", "functionLine"] as const;
+const COLUMNS = [
+  "start",
+  "node",
+  "line",
+  "nodeParent",
+  "nodeFunction",
+  "nodeCallLine",
+  "functionName",
+  "functionFile",
+  "functionLine",
+] as const;
 type Columns = Record<(typeof COLUMNS)[number], Uint32Array>;
 
 /** Makes the table: of the ranges around an address the deepest counts, with the line that its row says. */
 export function tableOf(set: FunctionSet, base: bigint, segments: readonly ElfSegment[]): AddressTable {
-  const flat = flatten(set), lines = sortedRows(set);
-  const start = new U32Column(256), node = new U32Column(256), line = new U32Column(256);
+  const flat = flatten(set),
+    lines = sortedRows(set);
+  const start = new U32Column(256),
+    node = new U32Column(256),
+    line = new U32Column(256);
   const put = (at: number, n: number, l: number): void => {
     const last = start.length - 1;
     if (last >= 0 && node.data[last] === n && line.data[last] === l) return;
-    if (last >= 0 && start.data[last] === at) { node.data[last] = n; line.data[last] = l; return; }
+    if (last >= 0 && start.data[last] === at) {
+      node.data[last] = n;
+      line.data[last] = l;
+      return;
+    }
     start.push(at);
     node.push(n);
     line.push(l);
   };
-  let row = 0, now = 0;
+  let row = 0,
+    now = 0;
   for (let i = 0; i < flat.start.length; i++) {
-    const from = flat.start.data[i]!, n = flat.node.data[i]!, end = flat.start.data[i + 1] ?? from;
-    for (; row < lines.length && set.rowAddress.data[lines[row]!]! <= from; row++) now = set.rowLine.data[lines[row]!]!;
+    const from = flat.start.data[i]!,
+      n = flat.node.data[i]!,
+      end = flat.start.data[i + 1] ?? from;
+    for (; row < lines.length && set.rowAddress.data[lines[row]!]! <= from; row++)
+      now = set.rowLine.data[lines[row]!]!;
     put(from, n, n === 0 ? 0 : now);
-    if (n !== 0) for (; row < lines.length && set.rowAddress.data[lines[row]!]! < end; row++) { now = set.rowLine.data[lines[row]!]!; put(set.rowAddress.data[lines[row]!]!, n, now); }
+    if (n !== 0)
+      for (; row < lines.length && set.rowAddress.data[lines[row]!]! < end; row++) {
+        now = set.rowLine.data[lines[row]!]!;
+        put(set.rowAddress.data[lines[row]!]!, n, now);
+      }
   }
-  if (set.functionName.length === 0) throw new DebugFileError("expected names of functions: it has neither DWARF, nor a table of symbols, nor one of Go (was it stripped?)");
-  return new AddressTable(base, segments, { bytes: set.strings.bytes.view().slice(), offset: set.strings.offset.view().slice() }, {
-    start: start.view().slice(), node: node.view().slice(), line: line.view().slice(), nodeParent: Uint32Array.from(set.nodeParent.view(), (p) => p + 1), nodeFunction: set.nodeFunction.view().slice(), nodeCallLine: set.nodeCallLine.view().slice(),
-    functionName: set.functionName.view().slice(), functionFile: set.functionFile.view().slice(), functionLine: set.functionLine.view().slice(),
-  });
+  if (set.functionName.length === 0)
+    throw new DebugFileError(
+      "expected names of functions: it has neither DWARF, nor a table of symbols, nor one of Go (was it stripped?)",
+    );
+  return new AddressTable(
+    base,
+    segments,
+    { bytes: set.strings.bytes.view().slice(), offset: set.strings.offset.view().slice() },
+    {
+      start: start.view().slice(),
+      node: node.view().slice(),
+      line: line.view().slice(),
+      nodeParent: Uint32Array.from(set.nodeParent.view(), (p) => p + 1),
+      nodeFunction: set.nodeFunction.view().slice(),
+      nodeCallLine: set.nodeCallLine.view().slice(),
+      functionName: set.functionName.view().slice(),
+      functionFile: set.functionFile.view().slice(),
+      functionLine: set.functionLine.view().slice(),
+    },
+  );
 }
 
 /** Nested ranges as a row of them that do not overlap: start -> node + 1, 0 for none. */
 function flatten(set: FunctionSet): { start: U32Column; node: U32Column } {
-  const { rangeStart, rangeEnd, rangeNode, rangeDepth } = set, order = Uint32Array.from({ length: rangeStart.length }, (_, i) => i);
-  order.sort((a, b) => rangeStart.data[a]! - rangeStart.data[b]! || rangeDepth.data[a]! - rangeDepth.data[b]! || rangeEnd.data[b]! - rangeEnd.data[a]!);
-  const start = new U32Column(256), node = new U32Column(256), stack: number[] = [];
+  const { rangeStart, rangeEnd, rangeNode, rangeDepth } = set,
+    order = Uint32Array.from({ length: rangeStart.length }, (_, i) => i);
+  order.sort(
+    (a, b) =>
+      rangeStart.data[a]! - rangeStart.data[b]! ||
+      rangeDepth.data[a]! - rangeDepth.data[b]! ||
+      rangeEnd.data[b]! - rangeEnd.data[a]!,
+  );
+  const start = new U32Column(256),
+    node = new U32Column(256),
+    stack: number[] = [];
   const put = (at: number, n: number): void => {
     const last = start.length - 1;
-    if (last >= 0 && start.data[last] === at) { node.data[last] = n; return; }
+    if (last >= 0 && start.data[last] === at) {
+      node.data[last] = n;
+      return;
+    }
     start.push(at);
     node.push(n);
   };
@@ -157,6 +296,9 @@ function flatten(set: FunctionSet): { start: U32Column; node: U32Column } {
 
 /** Rows in the order of their addresses; ends of sequences come before rows that begin there. */
 function sortedRows(set: FunctionSet): Uint32Array {
-  const { rowAddress, rowEnd } = set, order = Uint32Array.from({ length: rowAddress.length }, (_, i) => i);
-  return order.sort((a, b) => rowAddress.data[a]! - rowAddress.data[b]! || rowEnd.data[b]! - rowEnd.data[a]! || a - b);
+  const { rowAddress, rowEnd } = set,
+    order = Uint32Array.from({ length: rowAddress.length }, (_, i) => i);
+  return order.sort(
+    (a, b) => rowAddress.data[a]! - rowAddress.data[b]! || rowEnd.data[b]! - rowEnd.data[a]! || a - b,
+  );
 }

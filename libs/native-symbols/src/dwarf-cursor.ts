@@ -17,33 +17,65 @@ export class DwarfCursor {
     this.end = end;
   }
 
-  refuse(what: string): never { throw new DebugFileError(`section ${this.name}, byte ${this.pos}: ${what}`); }
+  refuse(what: string): never {
+    throw new DebugFileError(`section ${this.name}, byte ${this.pos}: ${what}`);
+  }
   need(n: number): number {
     const at = this.pos;
     if (n < 0 || at + n > this.end) this.refuse(`expected ${n} bytes, ${Math.max(0, this.end - at)} left`);
     this.pos = at + n;
     return at;
   }
-  get left(): number { return this.end - this.pos; }
-  u8(): number { return this.bytes[this.need(1)]!; }
-  i8(): number { return (this.u8() << 24) >> 24; }
-  u16(): number { return this.view.getUint16(this.need(2), true); }
-  u24(): number { const at = this.need(3); return this.bytes[at]! | (this.bytes[at + 1]! << 8) | (this.bytes[at + 2]! << 16); }
-  u32(): number { return this.view.getUint32(this.need(4), true); }
-  u64(): number { const at = this.need(8); return this.view.getUint32(at + 4, true) * 4294967296 + this.view.getUint32(at, true); }
+  get left(): number {
+    return this.end - this.pos;
+  }
+  u8(): number {
+    return this.bytes[this.need(1)]!;
+  }
+  i8(): number {
+    return (this.u8() << 24) >> 24;
+  }
+  u16(): number {
+    return this.view.getUint16(this.need(2), true);
+  }
+  u24(): number {
+    const at = this.need(3);
+    return this.bytes[at]! | (this.bytes[at + 1]! << 8) | (this.bytes[at + 2]! << 16);
+  }
+  u32(): number {
+    return this.view.getUint32(this.need(4), true);
+  }
+  u64(): number {
+    const at = this.need(8);
+    return this.view.getUint32(at + 4, true) * 4294967296 + this.view.getUint32(at, true);
+  }
   /** an integer of 1, 2, 4 or 8 bytes */
-  uint(size: number): number { return size === 4 ? this.u32() : size === 8 ? this.u64() : size === 2 ? this.u16() : size === 1 ? this.u8() : this.refuse(`expected an integer of 1, 2, 4 or 8 bytes, found ${size}`); }
+  uint(size: number): number {
+    return size === 4
+      ? this.u32()
+      : size === 8
+        ? this.u64()
+        : size === 2
+          ? this.u16()
+          : size === 1
+            ? this.u8()
+            : this.refuse(`expected an integer of 1, 2, 4 or 8 bytes, found ${size}`);
+  }
 
   /** An address relative to `base`, exact although addresses may need 64 bits; -1 for one below it. */
   address(size: number, base: bigint): number {
-    if (size !== 8 || base === 0n) { const v = this.uint(size) - Number(base); return v < 0 ? -1 : v; }
+    if (size !== 8 || base === 0n) {
+      const v = this.uint(size) - Number(base);
+      return v < 0 ? -1 : v;
+    }
     const v = this.view.getBigUint64(this.need(8), true) - base;
     return v < 0n || v > 0xffff_ffff_ffffn ? -1 : Number(v);
   }
 
   uleb(): number {
     const { bytes } = this;
-    let value = 0, scale = 1;
+    let value = 0,
+      scale = 1;
     for (let i = 0; ; i++) {
       const b = bytes[this.need(1)]!;
       if (i < 10) value += (b & 127) * scale;
@@ -53,7 +85,8 @@ export class DwarfCursor {
   }
 
   sleb(): number {
-    let value = 0, scale = 1;
+    let value = 0,
+      scale = 1;
     for (;;) {
       const b = this.u8();
       value += (b & 127) * scale;
@@ -71,10 +104,15 @@ export class DwarfCursor {
   }
 
   text(): string {
-    const at = this.pos, zero = this.bytes.indexOf(0, at);
+    const at = this.pos,
+      zero = this.bytes.indexOf(0, at);
     if (zero < 0 || zero >= this.end) this.refuse("expected a text that ends");
     this.pos = zero + 1;
     return decodeUtf8(this.bytes, at, zero);
   }
-  skipText(): void { const zero = this.bytes.indexOf(0, this.pos); if (zero < 0 || zero >= this.end) this.refuse("expected a text that ends"); this.pos = zero + 1; }
+  skipText(): void {
+    const zero = this.bytes.indexOf(0, this.pos);
+    if (zero < 0 || zero >= this.end) this.refuse("expected a text that ends");
+    this.pos = zero + 1;
+  }
 }

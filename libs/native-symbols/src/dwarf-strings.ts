@@ -4,45 +4,90 @@ import type { ElfFile } from "./elf.ts";
 /** Sections of DWARF and the texts in them, by their forms (DWARF 5, table 7.6). */
 export class DwarfStrings {
   private readonly elf: ElfFile;
-  constructor(elf: ElfFile) { this.elf = elf; }
+  constructor(elf: ElfFile) {
+    this.elf = elf;
+  }
 
   cursor(section: string, offset = 0): DwarfCursor {
-    const bytes = this.elf.section(section), c = new DwarfCursor(bytes, section, offset);
+    const bytes = this.elf.section(section),
+      c = new DwarfCursor(bytes, section, offset);
     if (offset > bytes.length) c.refuse(`expected an offset inside the section of ${bytes.length} bytes`);
     return c;
   }
 
-  private at(section: string, offset: number): string { return this.elf.text(this.elf.section(section), offset); }
+  private at(section: string, offset: number): string {
+    return this.elf.text(this.elf.section(section), offset);
+  }
 
   /** A text; "" for one that lies in another file. `offsetsBase`: where the unit's part of `.debug_str_offsets` begins. */
   read(c: DwarfCursor, form: number, wide: boolean, offsetsBase: number): string {
     const size = wide ? 8 : 4;
     switch (form) {
-      case 0x08: return c.text();
-      case 0x0e: return this.at(".debug_str", c.uint(size));
-      case 0x1f: return this.at(".debug_line_str", c.uint(size));
-      case 0x1a: case 0x25: case 0x26: case 0x27: case 0x28: {
-        const index = form === 0x1a ? c.uleb() : form === 0x27 ? c.u24() : c.uint(form === 0x25 ? 1 : form === 0x26 ? 2 : 4), at = offsetsBase + index * size;
+      case 0x08:
+        return c.text();
+      case 0x0e:
+        return this.at(".debug_str", c.uint(size));
+      case 0x1f:
+        return this.at(".debug_line_str", c.uint(size));
+      case 0x1a:
+      case 0x25:
+      case 0x26:
+      case 0x27:
+      case 0x28: {
+        const index =
+            form === 0x1a
+              ? c.uleb()
+              : form === 0x27
+                ? c.u24()
+                : c.uint(form === 0x25 ? 1 : form === 0x26 ? 2 : 4),
+          at = offsetsBase + index * size;
         if (at + size > this.elf.section(".debug_str_offsets").length) return "";
         return this.at(".debug_str", this.cursor(".debug_str_offsets", at).uint(size));
       }
-      default: this.skip(c, form, wide); return "";
+      default:
+        this.skip(c, form, wide);
+        return "";
     }
   }
 
   /** Steps over a value; `addressSize` and `version` are the unit's. */
   skip(c: DwarfCursor, form: number, wide: boolean, addressSize = 8, version = 5): void {
     const bytes = formBytes(form, wide, addressSize, version);
-    if (bytes >= 0) { c.need(bytes); return; }
+    if (bytes >= 0) {
+      c.need(bytes);
+      return;
+    }
     switch (form) {
-      case 0x0d: case 0x0f: case 0x15: case 0x1a: case 0x1b: case 0x22: case 0x23: c.uleb(); return;
-      case 0x08: c.skipText(); return;
-      case 0x0a: c.need(c.u8()); return;
-      case 0x03: c.need(c.u16()); return;
-      case 0x04: c.need(c.u32()); return;
-      case 0x09: case 0x18: c.need(c.uleb()); return;
-      case 0x16: this.skip(c, c.uleb(), wide, addressSize, version); return;
-      default: c.refuse(`expected a form, found ${form.toString(16)}`);
+      case 0x0d:
+      case 0x0f:
+      case 0x15:
+      case 0x1a:
+      case 0x1b:
+      case 0x22:
+      case 0x23:
+        c.uleb();
+        return;
+      case 0x08:
+        c.skipText();
+        return;
+      case 0x0a:
+        c.need(c.u8());
+        return;
+      case 0x03:
+        c.need(c.u16());
+        return;
+      case 0x04:
+        c.need(c.u32());
+        return;
+      case 0x09:
+      case 0x18:
+        c.need(c.uleb());
+        return;
+      case 0x16:
+        this.skip(c, c.uleb(), wide, addressSize, version);
+        return;
+      default:
+        c.refuse(`expected a form, found ${form.toString(16)}`);
     }
   }
 }
@@ -50,16 +95,48 @@ export class DwarfStrings {
 /** What a value of a form takes where it always takes the same, else -1 (DWARF 5, chapter 7.5.5). */
 export function formBytes(form: number, wide: boolean, addressSize: number, version: number): number {
   switch (form) {
-    case 0x19: case 0x21: return 0; // flag_present, implicit_const
-    case 0x0b: case 0x0c: case 0x11: case 0x25: case 0x29: return 1;
-    case 0x05: case 0x12: case 0x26: case 0x2a: return 2;
-    case 0x27: case 0x2b: return 3;
-    case 0x06: case 0x13: case 0x1c: case 0x28: case 0x2c: return 4;
-    case 0x07: case 0x14: case 0x20: case 0x24: return 8;
-    case 0x1e: return 16;
-    case 0x01: return addressSize;
-    case 0x0e: case 0x17: case 0x1d: case 0x1f: case 0x1f20: case 0x1f21: return wide ? 8 : 4;
-    case 0x10: return version <= 2 ? addressSize : wide ? 8 : 4;
-    default: return -1;
+    case 0x19:
+    case 0x21:
+      return 0; // flag_present, implicit_const
+    case 0x0b:
+    case 0x0c:
+    case 0x11:
+    case 0x25:
+    case 0x29:
+      return 1;
+    case 0x05:
+    case 0x12:
+    case 0x26:
+    case 0x2a:
+      return 2;
+    case 0x27:
+    case 0x2b:
+      return 3;
+    case 0x06:
+    case 0x13:
+    case 0x1c:
+    case 0x28:
+    case 0x2c:
+      return 4;
+    case 0x07:
+    case 0x14:
+    case 0x20:
+    case 0x24:
+      return 8;
+    case 0x1e:
+      return 16;
+    case 0x01:
+      return addressSize;
+    case 0x0e:
+    case 0x17:
+    case 0x1d:
+    case 0x1f:
+    case 0x1f20:
+    case 0x1f21:
+      return wide ? 8 : 4;
+    case 0x10:
+      return version <= 2 ? addressSize : wide ? 8 : 4;
+    default:
+      return -1;
   }
 }

@@ -29,17 +29,31 @@ export class FunctionSet {
   readonly rowLine = new U32Column(1024);
   readonly rowEnd = new U32Column(1024);
 
-  constructor() { this.strings.intern(new Uint8Array(0), 0, 0); }
+  constructor() {
+    this.strings.intern(new Uint8Array(0), 0, 0);
+  }
 
-  string(text: string): number { const b = encodeUtf8(text); return this.strings.intern(b, 0, b.length); }
+  string(text: string): number {
+    const b = encodeUtf8(text);
+    return this.strings.intern(b, 0, b.length);
+  }
 
-  func(name: number, file: number, line: number): number { this.functionFile.push(file); this.functionLine.push(line); return this.functionName.push(name); }
+  func(name: number, file: number, line: number): number {
+    this.functionFile.push(file);
+    this.functionLine.push(line);
+    return this.functionName.push(name);
+  }
 
-  node(parent: number, func: number, callLine: number): number { this.nodeFunction.push(func); this.nodeCallLine.push(callLine); return this.nodeParent.push(parent); }
+  node(parent: number, func: number, callLine: number): number {
+    this.nodeFunction.push(func);
+    this.nodeCallLine.push(callLine);
+    return this.nodeParent.push(parent);
+  }
 
   range(start: number, end: number, node: number, depth: number): void {
     if (end <= start) return;
-    if (this.rangeStart.length === MAX_ROWS) throw new DebugFileError(`expected at most ${MAX_ROWS} ranges of functions`);
+    if (this.rangeStart.length === MAX_ROWS)
+      throw new DebugFileError(`expected at most ${MAX_ROWS} ranges of functions`);
     this.rangeStart.push(start);
     this.rangeEnd.push(end);
     this.rangeNode.push(node);
@@ -48,6 +62,8 @@ export class FunctionSet {
 
   row(address: number, line: number, end: boolean): void {
     if (this.rowAddress.length === MAX_ROWS) throw new DebugFileError(`expected at most ${MAX_ROWS} lines`);
-    this.rowAddress.push(address); this.rowLine.push(end ? 0 : line); this.rowEnd.push(end ? 1 : 0);
+    this.rowAddress.push(address);
+    this.rowLine.push(end ? 0 : line);
+    this.rowEnd.push(end ? 1 : 0);
   }
 }

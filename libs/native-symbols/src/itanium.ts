@@ -9,22 +9,116 @@ export function itaniumName(symbol: string): string | undefined {
   try {
     const text = new Reader(symbol, m[0].length).encoding();
     return text.includes(UNKNOWN) ? undefined : text;
-  } catch (err) { if (err === BEYOND) return undefined; throw err; }
+  } catch (err) {
+    if (err === BEYOND) return undefined;
+    throw err;
+  }
 }
 
 /** Thrown for what is not read, and for symbols that are none. */
 const BEYOND = new Error("not a name that is read");
 /** stands for a template parameter: a name that has one in it is not told */
 const UNKNOWN = "\u0000";
-const MAX_DEPTH = 96, MAX_TEXT = 16_384;
+const MAX_DEPTH = 96,
+  MAX_TEXT = 16_384;
 
-const BUILTIN: Record<string, string> = { v: "void", w: "wchar_t", b: "bool", c: "char", a: "signed char", h: "unsigned char", s: "short", t: "unsigned short", i: "int", j: "unsigned int", l: "long", m: "unsigned long", x: "long long", y: "unsigned long long", n: "__int128", o: "unsigned __int128", f: "float", d: "double", e: "long double", g: "__float128", z: "..." };
-const BUILTIN_D: Record<string, string> = { Dn: "decltype(nullptr)", Da: "auto", Dc: "decltype(auto)", Di: "char32_t", Ds: "char16_t", Du: "char8_t", Dh: "half", Df: "decimal32", Dd: "decimal64", De: "decimal128" };
-const STD: Record<string, string> = { a: "std::allocator", b: "std::basic_string", s: "std::string", i: "std::istream", o: "std::ostream", d: "std::iostream" };
-const LONG_STD: Record<string, string> = { "std::string": "std::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::istream": "std::basic_istream<char, std::char_traits<char> >", "std::ostream": "std::basic_ostream<char, std::char_traits<char> >", "std::iostream": "std::basic_iostream<char, std::char_traits<char> >" };
+const BUILTIN: Record<string, string> = {
+  v: "void",
+  w: "wchar_t",
+  b: "bool",
+  c: "char",
+  a: "signed char",
+  h: "unsigned char",
+  s: "short",
+  t: "unsigned short",
+  i: "int",
+  j: "unsigned int",
+  l: "long",
+  m: "unsigned long",
+  x: "long long",
+  y: "unsigned long long",
+  n: "__int128",
+  o: "unsigned __int128",
+  f: "float",
+  d: "double",
+  e: "long double",
+  g: "__float128",
+  z: "...",
+};
+const BUILTIN_D: Record<string, string> = {
+  Dn: "decltype(nullptr)",
+  Da: "auto",
+  Dc: "decltype(auto)",
+  Di: "char32_t",
+  Ds: "char16_t",
+  Du: "char8_t",
+  Dh: "half",
+  Df: "decimal32",
+  Dd: "decimal64",
+  De: "decimal128",
+};
+const STD: Record<string, string> = {
+  a: "std::allocator",
+  b: "std::basic_string",
+  s: "std::string",
+  i: "std::istream",
+  o: "std::ostream",
+  d: "std::iostream",
+};
+const LONG_STD: Record<string, string> = {
+  "std::string": "std::basic_string<char, std::char_traits<char>, std::allocator<char> >",
+  "std::istream": "std::basic_istream<char, std::char_traits<char> >",
+  "std::ostream": "std::basic_ostream<char, std::char_traits<char> >",
+  "std::iostream": "std::basic_iostream<char, std::char_traits<char> >",
+};
 const OPERATORS: Record<string, string> = {
-  nw: " new", na: " new[]", dl: " delete", da: " delete[]", ps: "+", ng: "-", ad: "&", de: "*", co: "~", pl: "+", mi: "-", ml: "*", dv: "/", rm: "%", an: "&", or: "|", eo: "^", aS: "=", pL: "+=", mI: "-=", mL: "*=", dV: "/=", rM: "%=", aN: "&=", oR: "|=", eO: "^=",
-  ls: "<<", rs: ">>", lS: "<<=", rS: ">>=", eq: "==", ne: "!=", lt: "<", gt: ">", le: "<=", ge: ">=", ss: "<=>", nt: "!", aa: "&&", oo: "||", pp: "++", mm: "--", cm: ",", pm: "->*", pt: "->", cl: "()", ix: "[]",
+  nw: " new",
+  na: " new[]",
+  dl: " delete",
+  da: " delete[]",
+  ps: "+",
+  ng: "-",
+  ad: "&",
+  de: "*",
+  co: "~",
+  pl: "+",
+  mi: "-",
+  ml: "*",
+  dv: "/",
+  rm: "%",
+  an: "&",
+  or: "|",
+  eo: "^",
+  aS: "=",
+  pL: "+=",
+  mI: "-=",
+  mL: "*=",
+  dV: "/=",
+  rM: "%=",
+  aN: "&=",
+  oR: "|=",
+  eO: "^=",
+  ls: "<<",
+  rs: ">>",
+  lS: "<<=",
+  rS: ">>=",
+  eq: "==",
+  ne: "!=",
+  lt: "<",
+  gt: ">",
+  le: "<=",
+  ge: ">=",
+  ss: "<=>",
+  nt: "!",
+  aa: "&&",
+  oo: "||",
+  pp: "++",
+  mm: "--",
+  cm: ",",
+  pm: "->*",
+  pt: "->",
+  cl: "()",
+  ix: "[]",
 };
 
 class Reader {
@@ -32,30 +126,78 @@ class Reader {
   private at: number;
   private readonly substitutions: string[] = [];
   private depth = 0;
-  constructor(symbol: string, at: number) { this.s = symbol; this.at = at; }
+  constructor(symbol: string, at: number) {
+    this.s = symbol;
+    this.at = at;
+  }
 
-  private peek(text: string): boolean { return this.s.startsWith(text, this.at); }
-  private take(text: string): boolean { if (!this.peek(text)) return false; this.at += text.length; return true; }
-  private remember(text: string): string { if (text.length > MAX_TEXT) throw BEYOND; this.substitutions.push(text); return text; }
-  private nested<T>(work: () => T): T { if (++this.depth > MAX_DEPTH) throw BEYOND; const out = work(); this.depth--; return out; }
+  private peek(text: string): boolean {
+    return this.s.startsWith(text, this.at);
+  }
+  private take(text: string): boolean {
+    if (!this.peek(text)) return false;
+    this.at += text.length;
+    return true;
+  }
+  private remember(text: string): string {
+    if (text.length > MAX_TEXT) throw BEYOND;
+    this.substitutions.push(text);
+    return text;
+  }
+  private nested<T>(work: () => T): T {
+    if (++this.depth > MAX_DEPTH) throw BEYOND;
+    const out = work();
+    this.depth--;
+    return out;
+  }
 
   /** A function or an object; what follows the name is not read. */
   encoding(): string {
     if (this.take("GV")) return `guard variable for ${this.name()}`;
     if (!this.peek("T") || /^T(_|\d)/.test(this.s.slice(this.at, this.at + 2))) return this.name();
-    for (const [code, what] of [["TV", "vtable for "], ["TT", "VTT for "], ["TI", "typeinfo for "], ["TS", "typeinfo name for "]] as const) if (this.take(code)) return what + this.type();
-    const offset = (): void => { if (this.take("h")) { this.number(); this.end("_"); } else { this.end("v"); this.number(); this.end("_"); this.number(); this.end("_"); } };
+    for (const [code, what] of [
+      ["TV", "vtable for "],
+      ["TT", "VTT for "],
+      ["TI", "typeinfo for "],
+      ["TS", "typeinfo name for "],
+    ] as const)
+      if (this.take(code)) return what + this.type();
+    const offset = (): void => {
+      if (this.take("h")) {
+        this.number();
+        this.end("_");
+      } else {
+        this.end("v");
+        this.number();
+        this.end("_");
+        this.number();
+        this.end("_");
+      }
+    };
     this.end("T");
-    if (this.take("c")) { offset(); offset(); return `covariant return thunk to ${this.encoding()}`; }
+    if (this.take("c")) {
+      offset();
+      offset();
+      return `covariant return thunk to ${this.encoding()}`;
+    }
     const virtual = this.peek("v");
     offset();
     return `${virtual ? "virtual" : "non-virtual"} thunk to ${this.encoding()}`;
   }
 
-  private end(text: string): void { if (!this.take(text)) throw BEYOND; }
-  private number(): number { const m = /^n?\d+/.exec(this.s.slice(this.at, this.at + 24)); if (!m) throw BEYOND; this.at += m[0].length; return Number(m[0].replace("n", "-")); }
+  private end(text: string): void {
+    if (!this.take(text)) throw BEYOND;
+  }
+  private number(): number {
+    const m = /^n?\d+/.exec(this.s.slice(this.at, this.at + 24));
+    if (!m) throw BEYOND;
+    this.at += m[0].length;
+    return Number(m[0].replace("n", "-"));
+  }
 
-  private name(): string { return this.nested(() => this.nameHere()); }
+  private name(): string {
+    return this.nested(() => this.nameHere());
+  }
   private nameHere(): string {
     if (this.take("N")) return this.nestedName();
     if (this.take("Z")) return this.localName();
@@ -73,13 +215,34 @@ class Reader {
   private nestedName(): string {
     while (/^[rVK]/.test(this.s.slice(this.at, this.at + 1))) this.at++;
     if (this.peek("R") || this.peek("O")) this.at++;
-    let out = "", begun = false;
-    const add = (part: string): void => { out = begun ? `${out}::${part}` : part; begun = true; };
+    let out = "",
+      begun = false;
+    const add = (part: string): void => {
+      out = begun ? `${out}::${part}` : part;
+      begun = true;
+    };
     for (;;) {
-      if (this.take("E")) { if (!begun || this.substitutions.length === 0) throw BEYOND; this.substitutions.pop(); return out; }
-      if (this.take("St")) { add("std"); continue; }
-      if (this.peek("S")) { const known = this.substitution(); add(LONG_STD[known] ?? known); continue; }
-      if (this.peek("T")) { this.templateParameter(); add(UNKNOWN); } else if (this.peek("I")) { if (!begun) throw BEYOND; out = this.withArguments(out); } else add(this.unqualified(out));
+      if (this.take("E")) {
+        if (!begun || this.substitutions.length === 0) throw BEYOND;
+        this.substitutions.pop();
+        return out;
+      }
+      if (this.take("St")) {
+        add("std");
+        continue;
+      }
+      if (this.peek("S")) {
+        const known = this.substitution();
+        add(LONG_STD[known] ?? known);
+        continue;
+      }
+      if (this.peek("T")) {
+        this.templateParameter();
+        add(UNKNOWN);
+      } else if (this.peek("I")) {
+        if (!begun) throw BEYOND;
+        out = this.withArguments(out);
+      } else add(this.unqualified(out));
       this.remember(out);
     }
   }
@@ -87,15 +250,27 @@ class Reader {
   private localName(): string {
     const outer = this.encoding();
     // Parameters of the function, which are not shown, up to its end.
-    while (!this.take("E")) { if (this.at >= this.s.length) throw BEYOND; this.type(); }
-    if (this.take("s")) { this.discriminator(); return `${outer}::string literal`; }
-    if (this.take("d")) { if (!this.peek("_")) this.number(); this.end("_"); }
+    while (!this.take("E")) {
+      if (this.at >= this.s.length) throw BEYOND;
+      this.type();
+    }
+    if (this.take("s")) {
+      this.discriminator();
+      return `${outer}::string literal`;
+    }
+    if (this.take("d")) {
+      if (!this.peek("_")) this.number();
+      this.end("_");
+    }
     const inner = this.name();
     this.discriminator();
     return `${outer}::${inner}`;
   }
 
-  private discriminator(): void { const m = /^(__\d+_|_\d)/.exec(this.s.slice(this.at, this.at + 16)); if (m) this.at += m[0].length; }
+  private discriminator(): void {
+    const m = /^(__\d+_|_\d)/.exec(this.s.slice(this.at, this.at + 16));
+    if (m) this.at += m[0].length;
+  }
 
   /** @param of what a constructor or destructor belongs to */
   private unqualified(of: string): string {
@@ -103,10 +278,20 @@ class Reader {
     const rest = this.s.slice(this.at, this.at + 3);
     let out: string;
     if (/^\d/.test(rest)) out = this.source();
-    else if (/^C(I?)[1-5]/.test(rest)) { this.at += rest[1] === "I" ? 3 : 2; if (rest[1] === "I") this.type(); out = lastPart(of); } else if (/^D[0-5]/.test(rest)) { this.at += 2; out = `~${lastPart(of)}`; } else if (this.take("Ut")) out = `{unnamed type#${this.sequence()}}`;
+    else if (/^C(I?)[1-5]/.test(rest)) {
+      this.at += rest[1] === "I" ? 3 : 2;
+      if (rest[1] === "I") this.type();
+      out = lastPart(of);
+    } else if (/^D[0-5]/.test(rest)) {
+      this.at += 2;
+      out = `~${lastPart(of)}`;
+    } else if (this.take("Ut")) out = `{unnamed type#${this.sequence()}}`;
     else if (this.take("Ul")) {
       const parameters: string[] = [];
-      while (!this.take("E")) { if (this.at >= this.s.length) throw BEYOND; parameters.push(this.type()); }
+      while (!this.take("E")) {
+        if (this.at >= this.s.length) throw BEYOND;
+        parameters.push(this.type());
+      }
       // Of a generic one the types are placeholders.
       out = `{lambda(${parameters.join() === "void" ? "" : parameters.map((p) => p.replaceAll(UNKNOWN, "auto")).join(", ")})#${this.sequence()}}`;
     } else out = this.operator();
@@ -115,10 +300,15 @@ class Reader {
   }
 
   /** The number in `<n>_`: none is the first. */
-  private sequence(): number { const n = this.peek("_") ? -1 : this.number(); this.end("_"); return n + 2; }
+  private sequence(): number {
+    const n = this.peek("_") ? -1 : this.number();
+    this.end("_");
+    return n + 2;
+  }
 
   private operator(): string {
-    const code = this.s.slice(this.at, this.at + 2), symbol = OPERATORS[code];
+    const code = this.s.slice(this.at, this.at + 2),
+      symbol = OPERATORS[code];
     this.at += 2;
     if (code === "cv") return `operator ${this.type()}`;
     if (code === "li") return `operator"" ${this.source()}`;
@@ -134,7 +324,11 @@ class Reader {
     return out.startsWith("_GLOBAL__N") ? "(anonymous namespace)" : out;
   }
 
-  private templateParameter(): void { const m = /^T(?:L\d+_)?\d*_/.exec(this.s.slice(this.at, this.at + 16)); if (!m) throw BEYOND; this.at += m[0].length; }
+  private templateParameter(): void {
+    const m = /^T(?:L\d+_)?\d*_/.exec(this.s.slice(this.at, this.at + 16));
+    if (!m) throw BEYOND;
+    this.at += m[0].length;
+  }
 
   private substitution(): string {
     this.end("S");
@@ -153,13 +347,18 @@ class Reader {
     return found;
   }
 
-  private withArguments(name: string): string { return `${name}${name.endsWith("<") ? " " : ""}${this.templateArguments()}`; }
+  private withArguments(name: string): string {
+    return `${name}${name.endsWith("<") ? " " : ""}${this.templateArguments()}`;
+  }
 
   private templateArguments(): string {
     return this.nested(() => {
       this.end("I");
       const list: string[] = [];
-      while (!this.take("E")) { if (this.at >= this.s.length) throw BEYOND; list.push(...this.templateArgument()); }
+      while (!this.take("E")) {
+        if (this.at >= this.s.length) throw BEYOND;
+        list.push(...this.templateArgument());
+      }
       const text = list.join(", ");
       if (text.length > MAX_TEXT) throw BEYOND;
       return `<${text}${text.endsWith(">") ? " " : ""}>`;
@@ -167,77 +366,144 @@ class Reader {
   }
 
   private templateArgument(): string[] {
-    if (this.take("J")) { const out: string[] = []; while (!this.take("E")) { if (this.at >= this.s.length) throw BEYOND; out.push(...this.templateArgument()); } return out; }
+    if (this.take("J")) {
+      const out: string[] = [];
+      while (!this.take("E")) {
+        if (this.at >= this.s.length) throw BEYOND;
+        out.push(...this.templateArgument());
+      }
+      return out;
+    }
     if (this.take("L")) return [this.literal()];
     if (this.peek("X")) throw BEYOND;
     return [this.type()];
   }
 
   private literal(): string {
-    if (this.take("_Z")) { const out = this.encoding(); while (!this.take("E")) { if (this.at >= this.s.length) throw BEYOND; this.type(); } return `&${out}`; }
-    const type = this.type(), m = /^n?[0-9a-f]*/.exec(this.s.slice(this.at, this.at + 40))!;
+    if (this.take("_Z")) {
+      const out = this.encoding();
+      while (!this.take("E")) {
+        if (this.at >= this.s.length) throw BEYOND;
+        this.type();
+      }
+      return `&${out}`;
+    }
+    const type = this.type(),
+      m = /^n?[0-9a-f]*/.exec(this.s.slice(this.at, this.at + 40))!;
     this.at += m[0].length;
     this.end("E");
     const value = m[0].replace(/^n/, "-");
     switch (type) {
-      case "bool": return value === "0" ? "false" : "true";
-      case "int": return value;
-      case "unsigned int": return `${value}u`;
-      case "long": return `${value}l`;
-      case "unsigned long": return `${value}ul`;
-      case "long long": return `${value}ll`;
-      case "unsigned long long": return `${value}ull`;
-      default: return `(${type})${value}`;
+      case "bool":
+        return value === "0" ? "false" : "true";
+      case "int":
+        return value;
+      case "unsigned int":
+        return `${value}u`;
+      case "long":
+        return `${value}l`;
+      case "unsigned long":
+        return `${value}ul`;
+      case "long long":
+        return `${value}ll`;
+      case "unsigned long long":
+        return `${value}ull`;
+      default:
+        return `(${type})${value}`;
     }
   }
 
-  private type(): string { return this.nested(() => this.typeHere()); }
+  private type(): string {
+    return this.nested(() => this.typeHere());
+  }
   private typeHere(): string {
-    const c = this.s[this.at] ?? "", two = this.s.slice(this.at, this.at + 2);
-    if (BUILTIN[c] !== undefined) { this.at++; return BUILTIN[c]; }
-    if (BUILTIN_D[two] !== undefined) { this.at += 2; return BUILTIN_D[two]; }
+    const c = this.s[this.at] ?? "",
+      two = this.s.slice(this.at, this.at + 2);
+    if (BUILTIN[c] !== undefined) {
+      this.at++;
+      return BUILTIN[c];
+    }
+    if (BUILTIN_D[two] !== undefined) {
+      this.at += 2;
+      return BUILTIN_D[two];
+    }
     switch (c) {
-      case "r": case "V": case "K": {
+      case "r":
+      case "V":
+      case "K": {
         const words: string[] = [];
-        for (let q = this.s[this.at]; q === "r" || q === "V" || q === "K"; q = this.s[this.at]) { this.at++; words.unshift(q === "r" ? "__restrict" : q === "V" ? "volatile" : "const"); }
+        for (let q = this.s[this.at]; q === "r" || q === "V" || q === "K"; q = this.s[this.at]) {
+          this.at++;
+          words.unshift(q === "r" ? "__restrict" : q === "V" ? "volatile" : "const");
+        }
         return this.remember(`${this.type()} ${words.join(" ")}`);
       }
-      case "P": case "R": case "O": {
+      case "P":
+      case "R":
+      case "O": {
         this.at++;
-        const of = this.type(), sign = c === "P" ? "*" : c === "R" ? "&" : "&&";
+        const of = this.type(),
+          sign = c === "P" ? "*" : c === "R" ? "&" : "&&";
         // Functions and arrays have it inside, references to references are one.
-        return this.remember(of.includes("(") && /^[^<]* \(.*\)$/.test(of) ? of.replace(/ \(/, ` (${sign})(`) : /&&?$/.test(of) && sign.startsWith("&") ? (of.endsWith("&&") && sign === "&&" ? of : `${of.replace(/&+$/, "")}&`) : of + sign);
+        return this.remember(
+          of.includes("(") && /^[^<]* \(.*\)$/.test(of)
+            ? of.replace(/ \(/, ` (${sign})(`)
+            : /&&?$/.test(of) && sign.startsWith("&")
+              ? of.endsWith("&&") && sign === "&&"
+                ? of
+                : `${of.replace(/&+$/, "")}&`
+              : of + sign,
+        );
       }
       case "F": {
         this.at++;
         this.take("Y");
-        const result = this.type(), parameters: string[] = [];
-        while (!this.take("E")) { if (this.at >= this.s.length) throw BEYOND; parameters.push(this.type()); }
+        const result = this.type(),
+          parameters: string[] = [];
+        while (!this.take("E")) {
+          if (this.at >= this.s.length) throw BEYOND;
+          parameters.push(this.type());
+        }
         return this.remember(`${result} (${parameters.join() === "void" ? "" : parameters.join(", ")})`);
       }
       case "D":
         if (this.take("Dp")) return this.remember(this.type());
         throw BEYOND;
-      case "T": this.templateParameter(); this.remember(UNKNOWN); if (this.peek("I")) return this.remember(this.withArguments(UNKNOWN)); return UNKNOWN;
+      case "T":
+        this.templateParameter();
+        this.remember(UNKNOWN);
+        if (this.peek("I")) return this.remember(this.withArguments(UNKNOWN));
+        return UNKNOWN;
       case "S":
         if (two !== "St") {
           const of = this.substitution();
           return this.peek("I") ? this.remember(this.withArguments(of)) : of;
         }
         return this.remember(this.name());
-      case "u": this.at++; return this.remember(this.source());
-      case "A": case "M": case "C": case "G": throw BEYOND;
-      default: return this.remember(this.name());
+      case "u":
+        this.at++;
+        return this.remember(this.source());
+      case "A":
+      case "M":
+      case "C":
+      case "G":
+        throw BEYOND;
+      default:
+        return this.remember(this.name());
     }
   }
 }
 
 /** What a constructor is called like: the last name, without its arguments. */
 function lastPart(of: string): string {
-  let depth = 0, end = of.length;
+  let depth = 0,
+    end = of.length;
   for (let i = of.length - 1; i >= 0; i--) {
     if (of[i] === ">" && of[i - 1] !== "-") depth++;
-    else if (of[i] === "<") { depth--; if (depth === 0) end = i; } else if (depth === 0 && of[i] === ":" ) return of.slice(i + 1, end).replace(/\[abi:.*$/, "");
+    else if (of[i] === "<") {
+      depth--;
+      if (depth === 0) end = i;
+    } else if (depth === 0 && of[i] === ":") return of.slice(i + 1, end).replace(/\[abi:.*$/, "");
   }
   return of.slice(0, end).replace(/\[abi:.*$/, "");
 }

@@ -2,31 +2,53 @@ import { type DwarfCursor } from "./dwarf-cursor.ts";
 import type { DwarfStrings } from "./dwarf-strings.ts";
 import type { FunctionSet } from "./functions.ts";
 
-const LNCT_PATH = 1, LNCT_DIRECTORY = 2;
+const LNCT_PATH = 1,
+  LNCT_DIRECTORY = 2;
 
 /** Runs the line program at `offset` of `.debug_line` (DWARF 2 to 5, chapter 6.2): its rows go into `set`. Returns its files: number -> path. */
-export function readLineProgram(strings: DwarfStrings, offset: number, base: bigint, span: number, set: FunctionSet): string[] {
-  const c = strings.cursor(".debug_line", offset), { length, wide } = c.initialLength(), end = c.pos + length;
+export function readLineProgram(
+  strings: DwarfStrings,
+  offset: number,
+  base: bigint,
+  span: number,
+  set: FunctionSet,
+): string[] {
+  const c = strings.cursor(".debug_line", offset),
+    { length, wide } = c.initialLength(),
+    end = c.pos + length;
   if (end > c.end) c.refuse("expected a line program inside the section");
   c.end = end;
   const version = c.u16();
   if (version < 2 || version > 5) c.refuse(`expected a line program of version 2 to 5, found ${version}`);
   let addressSize = 8;
-  if (version >= 5) { addressSize = c.u8(); c.u8(); }
-  const headerLength = c.uint(wide ? 8 : 4), program = c.pos + headerLength, minLength = c.u8();
+  if (version >= 5) {
+    addressSize = c.u8();
+    c.u8();
+  }
+  const headerLength = c.uint(wide ? 8 : 4),
+    program = c.pos + headerLength,
+    minLength = c.u8();
   if (version >= 4) c.u8();
   c.u8(); // default_is_stmt
-  const lineBase = c.i8(), lineRange = c.u8(), opcodeBase = c.u8();
+  const lineBase = c.i8(),
+    lineRange = c.u8(),
+    opcodeBase = c.u8();
   if (lineRange === 0) c.refuse("expected a line range above 0");
   const operands = [0];
   for (let i = 1; i < opcodeBase; i++) operands.push(c.u8());
   const files = version >= 5 ? filesOf5(c, strings, wide) : filesOf2(c);
   c.pos = program;
 
-  let address = 0, line = 1, valid = true, any = false;
+  let address = 0,
+    line = 1,
+    valid = true,
+    any = false;
   const emit = (endsHere: boolean): void => {
     // What the linker threw away has addresses outside of the file.
-    if (valid && address >= 0 && address <= span) { if (!endsHere || any) set.row(address, Math.max(0, line), endsHere); any = !endsHere; }
+    if (valid && address >= 0 && address <= span) {
+      if (!endsHere || any) set.row(address, Math.max(0, line), endsHere);
+      any = !endsHere;
+    }
   };
   while (c.pos < end) {
     const op = c.u8();
@@ -39,29 +61,58 @@ export function readLineProgram(strings: DwarfStrings, offset: number, base: big
     }
     switch (op) {
       case 0: {
-        const size = c.uleb(), next = c.pos + size;
+        const size = c.uleb(),
+          next = c.pos + size;
         if (size === 0 || next > end) c.refuse("expected an instruction inside its program");
         const what = c.u8();
-        if (what === 1) { emit(true); address = 0; line = 1; valid = true; any = false; } else if (what === 2) { address = c.address(size - 1 === 4 || size - 1 === 8 ? size - 1 : addressSize, base); valid = address > 0 || (address === 0 && base !== 0n); }
+        if (what === 1) {
+          emit(true);
+          address = 0;
+          line = 1;
+          valid = true;
+          any = false;
+        } else if (what === 2) {
+          address = c.address(size - 1 === 4 || size - 1 === 8 ? size - 1 : addressSize, base);
+          valid = address > 0 || (address === 0 && base !== 0n);
+        }
         c.pos = next;
         break;
       }
-      case 1: emit(false); break;
-      case 2: address += c.uleb() * minLength; break;
-      case 3: line += c.sleb(); break;
-      case 8: address += Math.floor((255 - opcodeBase) / lineRange) * minLength; break;
-      case 9: address += c.u16(); break;
-      default: for (let n = operands[op] ?? 0; n > 0; n--) c.uleb(); break;
+      case 1:
+        emit(false);
+        break;
+      case 2:
+        address += c.uleb() * minLength;
+        break;
+      case 3:
+        line += c.sleb();
+        break;
+      case 8:
+        address += Math.floor((255 - opcodeBase) / lineRange) * minLength;
+        break;
+      case 9:
+        address += c.u16();
+        break;
+      default:
+        for (let n = operands[op] ?? 0; n > 0; n--) c.uleb();
+        break;
     }
   }
   return files;
 }
 
-function join(folder: string, name: string): string { return name.startsWith("/") || folder === "" ? name : `${folder}/${name}`; }
+function join(folder: string, name: string): string {
+  return name.startsWith("/") || folder === "" ? name : `${folder}/${name}`;
+}
 
 function filesOf2(c: DwarfCursor): string[] {
-  const folders = [""], files = [""];
-  for (;;) { const t = c.text(); if (t === "") break; folders.push(t); }
+  const folders = [""],
+    files = [""];
+  for (;;) {
+    const t = c.text();
+    if (t === "") break;
+    folders.push(t);
+  }
   for (;;) {
     const name = c.text();
     if (name === "") return files;
@@ -76,11 +127,18 @@ function filesOf5(c: DwarfCursor, strings: DwarfStrings, wide: boolean): string[
     const format: [number, number][] = [];
     for (let n = c.u8(); n > 0; n--) format.push([c.uleb(), c.uleb()]);
     const count = c.uleb();
-    if (format.length === 0 || count > c.left) { if (count > 0) c.refuse(`expected at most ${c.left} files, found ${count}`); return []; }
+    if (format.length === 0 || count > c.left) {
+      if (count > 0) c.refuse(`expected at most ${c.left} files, found ${count}`);
+      return [];
+    }
     return Array.from({ length: count }, () => {
-      let path = "", folder = 0;
+      let path = "",
+        folder = 0;
       for (const [kind, form] of format) {
-        if (kind === LNCT_PATH) path = strings.read(c, form, wide, 0); else if (kind === LNCT_DIRECTORY) folder = form === 0x0b ? c.u8() : form === 0x05 ? c.u16() : c.uleb(); else strings.skip(c, form, wide);
+        if (kind === LNCT_PATH) path = strings.read(c, form, wide, 0);
+        else if (kind === LNCT_DIRECTORY)
+          folder = form === 0x0b ? c.u8() : form === 0x05 ? c.u16() : c.uleb();
+        else strings.skip(c, form, wide);
       }
       return { path, folder };
     });

@@ -4,7 +4,9 @@ import { symbolAddress } from "./elf-symbols.ts";
 import type { FunctionSet } from "./functions.ts";
 
 /** Magics of the table since Go 1.16, 1.18 and 1.20; their layouts are those of runtime/symtab.go (pcHeader, _func). */
-const GO_116 = 0xfffffffa, GO_118 = 0xfffffff0, GO_120 = 0xfffffff1;
+const GO_116 = 0xfffffffa,
+  GO_118 = 0xfffffff0,
+  GO_120 = 0xfffffff1;
 const MAX_FUNCTIONS = 4_000_000;
 
 /**
@@ -15,34 +17,57 @@ const MAX_FUNCTIONS = 4_000_000;
 export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boolean {
   const section = elf.find(".gopclntab") ?? elf.find(".data.rel.ro.gopclntab");
   if (!section) return false;
-  const bytes = elf.bytesOf(section), at = (offset: number): DwarfCursor => { const c = new DwarfCursor(bytes, section.name, offset); if (offset > bytes.length) c.refuse("expected an offset inside the section"); return c; };
+  const bytes = elf.bytesOf(section),
+    at = (offset: number): DwarfCursor => {
+      const c = new DwarfCursor(bytes, section.name, offset);
+      if (offset > bytes.length) c.refuse("expected an offset inside the section");
+      return c;
+    };
   if (bytes.length < 72) return false;
-  const c = at(0), magic = c.u32();
-  if (magic !== GO_116 && magic !== GO_118 && magic !== GO_120) c.refuse(`expected a table of Go 1.16 or later, found ${magic.toString(16)}`);
+  const c = at(0),
+    magic = c.u32();
+  if (magic !== GO_116 && magic !== GO_118 && magic !== GO_120)
+    c.refuse(`expected a table of Go 1.16 or later, found ${magic.toString(16)}`);
   c.u16();
-  const quantum = c.u8(), word = c.u8(), count = c.uint(word);
+  const quantum = c.u8(),
+    word = c.u8(),
+    count = c.uint(word);
   c.uint(word); // files
   const recent = magic !== GO_116;
   if (recent) c.uint(word); // once the start of the text, which later linkers leave out
-  const names = c.uint(word), units = c.uint(word), files = c.uint(word), tables = c.uint(word), functions = c.uint(word);
+  const names = c.uint(word),
+    units = c.uint(word),
+    files = c.uint(word),
+    tables = c.uint(word),
+    functions = c.uint(word);
   if (count > MAX_FUNCTIONS) c.refuse(`expected at most ${MAX_FUNCTIONS} functions, found ${count}`);
   const { base, span } = elf, // Recent headers leave out where the text begins: a symbol says it, where there are any.
-    text = Number((symbolAddress(elf, "runtime.text") ?? elf.find(".text")?.address ?? base) - base), field = recent ? 4 : word;
-  const index = at(functions), entry = (offset: number): number => (recent ? text + offset : offset - Number(base));
+    text = Number((symbolAddress(elf, "runtime.text") ?? elf.find(".text")?.address ?? base) - base),
+    field = recent ? 4 : word;
+  const index = at(functions),
+    entry = (offset: number): number => (recent ? text + offset : offset - Number(base));
   let start = entry(index.uint(field));
   for (let i = 0; i < count; i++) {
-    const f = at(functions + index.uint(field)), end = entry(index.uint(field));
+    const f = at(functions + index.uint(field)),
+      end = entry(index.uint(field));
     f.uint(recent ? 4 : word);
     const name = f.u32();
     f.u32(); // args
     f.u32(); // deferreturn
     f.u32(); // pcsp
-    const pcfile = f.u32(), pcln = f.u32();
+    const pcfile = f.u32(),
+      pcln = f.u32();
     f.u32(); // npcdata
-    const unit = f.u32(), startLine = magic === GO_120 ? f.u32() : 0;
+    const unit = f.u32(),
+      startLine = magic === GO_120 ? f.u32() : 0;
     if (start >= 0 && end > start && end <= span) {
       const file = firstFile(at, tables + pcfile, units + 4 * unit, files);
-      set.range(start, end, set.node(-1, set.func(set.string(at(names + name).text()), set.string(file), startLine), 0), lines ? 1 : 0);
+      set.range(
+        start,
+        end,
+        set.node(-1, set.func(set.string(at(names + name).text()), set.string(file), startLine), 0),
+        lines ? 1 : 0,
+      );
       if (lines && pcln !== 0) putLines(at(tables + pcln), start, end, quantum, set);
     }
     start = end;
@@ -51,8 +76,13 @@ export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boo
 }
 
 /** Values of a table by program counter: steps of (zig-zag value, counter), from -1. */
-function eachStep(c: DwarfCursor, quantum: number, on: (from: number, to: number, value: number) => boolean): void {
-  let value = -1, pc = 0;
+function eachStep(
+  c: DwarfCursor,
+  quantum: number,
+  on: (from: number, to: number, value: number) => boolean,
+): void {
+  let value = -1,
+    pc = 0;
   for (let first = true; ; first = false) {
     const step = c.uleb();
     if (step === 0 && !first) return;
@@ -74,6 +104,10 @@ function firstFile(at: (offset: number) => DwarfCursor, table: number, unit: num
 }
 
 function putLines(c: DwarfCursor, start: number, end: number, quantum: number, set: FunctionSet): void {
-  eachStep(c, quantum, (from, _to, value) => { if (start + from >= end) return false; set.row(start + from, Math.max(0, value), false); return true; });
+  eachStep(c, quantum, (from, _to, value) => {
+    if (start + from >= end) return false;
+    set.row(start + from, Math.max(0, value), false);
+    return true;
+  });
   set.row(end, 0, true);
 }

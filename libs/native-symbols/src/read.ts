@@ -12,8 +12,12 @@ import { readPclntab } from "./pclntab.ts";
  * Throws DebugFileError.
  */
 export function readDebugFile(bytes: Uint8Array): { buildId: string; table: AddressTable } {
-  const elf = new ElfFile(bytes), set = new FunctionSet();
-  if (elf.segments.length === 0) throw new DebugFileError("expected a program, a library or the debug file of one: nothing of it is mapped");
+  const elf = new ElfFile(bytes),
+    set = new FunctionSet();
+  if (elf.segments.length === 0)
+    throw new DebugFileError(
+      "expected a program, a library or the debug file of one: nothing of it is mapped",
+    );
   if (elf.span > 0xffff_fffe) throw new DebugFileError("expected a program of less than 4 GiB");
   try {
     readDwarf(elf, set);

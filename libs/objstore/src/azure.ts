@@ -1,5 +1,11 @@
 import { ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential } from "@azure/identity";
-import { BlobServiceClient, type BlockBlobClient, type ContainerClient, StorageSharedKeyCredential, type StoragePipelineOptions } from "@azure/storage-blob";
+import {
+  BlobServiceClient,
+  type BlockBlobClient,
+  type ContainerClient,
+  StorageSharedKeyCredential,
+  type StoragePipelineOptions,
+} from "@azure/storage-blob";
 import type { ObjectAttributes } from "./bucket.ts";
 import { type Advice, ATTEMPTS, collect, type Fault, PART_BYTES, RemoteBucket } from "./remote.ts";
 
@@ -30,44 +36,102 @@ export class AzureBucket extends RemoteBucket {
 
   constructor(c: AzureConfig) {
     super();
-    const options: StoragePipelineOptions = { retryOptions: { maxTries: c.maxRetries > 0 ? c.maxRetries + 1 : ATTEMPTS, tryTimeoutInMs: c.requestTimeoutMs, retryDelayInMs: 200, maxRetryDelayInMs: 10_000 } };
+    const options: StoragePipelineOptions = {
+      retryOptions: {
+        maxTries: c.maxRetries > 0 ? c.maxRetries + 1 : ATTEMPTS,
+        tryTimeoutInMs: c.requestTimeoutMs,
+        retryDelayInMs: 200,
+        maxRetryDelayInMs: 10_000,
+      },
+    };
     const url = `https://${c.account}.${c.endpointSuffix === "" ? "blob.core.windows.net" : c.endpointSuffix}`;
-    const credential = (): StorageSharedKeyCredential | ClientSecretCredential | ManagedIdentityCredential | DefaultAzureCredential => {
+    const credential = ():
+      | StorageSharedKeyCredential
+      | ClientSecretCredential
+      | ManagedIdentityCredential
+      | DefaultAzureCredential => {
       if (c.accountKey !== "") return new StorageSharedKeyCredential(c.account, c.accountKey);
       if (c.clientSecret !== "") return new ClientSecretCredential(c.tenantId, c.clientId, c.clientSecret);
       if (c.userAssignedId !== "") return new ManagedIdentityCredential({ clientId: c.userAssignedId });
       return new DefaultAzureCredential();
     };
-    const service = c.connectionString === "" ? new BlobServiceClient(url, credential(), options) : BlobServiceClient.fromConnectionString(c.connectionString, options);
+    const service =
+      c.connectionString === ""
+        ? new BlobServiceClient(url, credential(), options)
+        : BlobServiceClient.fromConnectionString(c.connectionString, options);
     this.container = service.getContainerClient(c.container);
     this.advice = {
-      bucket: c.container, endpoint: new URL(service.url).host, bucketFlag: "-storage.azure.container-name",
-      credentialFlags: c.connectionString === "" ? "-storage.azure.account-name and -storage.azure.account-key" : "-storage.azure.connection-string",
-      badCredentials: (f) => f.status === 401 || f.code === "AuthenticationFailed" || f.code === "AuthorizationFailure" || f.code === "CredentialUnavailableError" || f.code === "AuthenticationRequiredError",
+      bucket: c.container,
+      endpoint: new URL(service.url).host,
+      bucketFlag: "-storage.azure.container-name",
+      credentialFlags:
+        c.connectionString === ""
+          ? "-storage.azure.account-name and -storage.azure.account-key"
+          : "-storage.azure.connection-string",
+      badCredentials: (f) =>
+        f.status === 401 ||
+        f.code === "AuthenticationFailed" ||
+        f.code === "AuthorizationFailure" ||
+        f.code === "CredentialUnavailableError" ||
+        f.code === "AuthenticationRequiredError",
     };
   }
 
-  protected bucketIsMissing(f: Fault): boolean { return f.code === "ContainerNotFound"; }
+  protected bucketIsMissing(f: Fault): boolean {
+    return f.code === "ContainerNotFound";
+  }
 
   protected faultOf(err: unknown): Fault {
-    const { statusCode, code, name, message, response } = err as Error & { statusCode?: number; code?: string; response?: { headers?: { get(n: string): string | undefined } } };
+    const { statusCode, code, name, message, response } = err as Error & {
+      statusCode?: number;
+      code?: string;
+      response?: { headers?: { get(n: string): string | undefined } };
+    };
     // An answer to HEAD has no body: its code is in a header.
-    return { status: statusCode, code: code ?? response?.headers?.get("x-ms-error-code") ?? (name === "RestError" || name === "Error" ? "" : name), message: message.split("\n")[0]! };
+    return {
+      status: statusCode,
+      code:
+        code ??
+        response?.headers?.get("x-ms-error-code") ??
+        (name === "RestError" || name === "Error" ? "" : name),
+      message: message.split("\n")[0]!,
+    };
   }
 
-  private blob(name: string): BlockBlobClient { return this.container.getBlockBlobClient(name); }
+  private blob(name: string): BlockBlobClient {
+    return this.container.getBlockBlobClient(name);
+  }
   private async read(name: string, offset?: number, size?: number): Promise<Uint8Array> {
     // A broken answer is asked for again from where it broke.
-    return collect((await this.blob(name).download(offset, size, { maxRetryRequests: ATTEMPTS })).readableStreamBody as unknown as AsyncIterable<Uint8Array>);
+    return collect(
+      (await this.blob(name).download(offset, size, { maxRetryRequests: ATTEMPTS }))
+        .readableStreamBody as unknown as AsyncIterable<Uint8Array>,
+    );
   }
 
-  get(name: string): Promise<Uint8Array> { return this.run(name, () => this.read(name)); }
-  getRange(name: string, offset: number, size: number): Promise<Uint8Array> { return this.range(name, size, () => this.read(name, offset, size)); }
-  put(name: string, bytes: Uint8Array): Promise<void> { return this.write(name, () => this.blob(name).upload(bytes, bytes.length)); }
-  putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> { return this.creation(name, () => this.blob(name).upload(bytes, bytes.length, { conditions: { ifNoneMatch: "*" } })); }
+  get(name: string): Promise<Uint8Array> {
+    return this.run(name, () => this.read(name));
+  }
+  getRange(name: string, offset: number, size: number): Promise<Uint8Array> {
+    return this.range(name, size, () => this.read(name, offset, size));
+  }
+  put(name: string, bytes: Uint8Array): Promise<void> {
+    return this.write(name, () => this.blob(name).upload(bytes, bytes.length));
+  }
+  putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
+    return this.creation(name, () =>
+      this.blob(name).upload(bytes, bytes.length, { conditions: { ifNoneMatch: "*" } }),
+    );
+  }
   putFile(name: string, path: string): Promise<void> {
     // The blob appears when its list of blocks is put; blocks that were never listed are Azure's to clear away.
-    return this.write(name, () => this.blob(name).uploadFile(path, { blockSize: PART_BYTES, maxSingleShotSize: PART_BYTES, concurrency: 4 }));
+    return this.write(name, () =>
+      this.blob(name).uploadFile(path, {
+        blockSize: PART_BYTES,
+        maxSingleShotSize: PART_BYTES,
+        concurrency: 4,
+      }),
+    );
   }
   attributes(name: string): Promise<ObjectAttributes> {
     return this.run(name, async () => {
@@ -75,12 +139,17 @@ export class AzureBucket extends RemoteBucket {
       return { size: p.contentLength ?? 0, lastModifiedMs: p.lastModified?.getTime() ?? 0 };
     });
   }
-  delete(name: string): Promise<void> { return this.run(name, async () => { await this.blob(name).deleteIfExists(); }); }
+  delete(name: string): Promise<void> {
+    return this.run(name, async () => {
+      await this.blob(name).deleteIfExists();
+    });
+  }
 
   list(prefix: string): Promise<string[]> {
     return this.run(prefix, async () => {
       const out: string[] = [];
-      for await (const item of this.container.listBlobsByHierarchy("/", { prefix })) if (item.name !== prefix) out.push(item.name);
+      for await (const item of this.container.listBlobsByHierarchy("/", { prefix }))
+        if (item.name !== prefix) out.push(item.name);
       return out.sort();
     });
   }

@@ -1,4 +1,7 @@
-export interface ObjectAttributes { size: number; lastModifiedMs: number }
+export interface ObjectAttributes {
+  size: number;
+  lastModifiedMs: number;
+}
 
 /** An object store. Names use `/`; a missing object is an error of kind `not-found`. */
 export interface Bucket {

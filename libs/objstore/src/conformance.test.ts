@@ -7,10 +7,18 @@ import { BACKENDS, startStores, type TestStores } from "./stores.testing.ts";
 
 /** One suite for every store, against a real server where there is one. */
 let stores: TestStores;
-beforeAll(async () => { stores = await startStores(); }, 600_000);
-afterAll(() => { stores.stop(); });
+beforeAll(async () => {
+  stores = await startStores();
+}, 600_000);
+afterAll(() => {
+  stores.stop();
+});
 
-const kindOf = (p: Promise<unknown>): Promise<string> => p.then(() => "no error", (err: unknown) => (err instanceof CinderblockError ? err.kind : String(err)));
+const kindOf = (p: Promise<unknown>): Promise<string> =>
+  p.then(
+    () => "no error",
+    (err: unknown) => (err instanceof CinderblockError ? err.kind : String(err)),
+  );
 
 describe.each(BACKENDS)("the %s bucket", (store) => {
   const each = (what: string, test: (bucket: Bucket, spec: BucketSpec) => Promise<void>): void => {
@@ -35,10 +43,14 @@ describe.each(BACKENDS)("the %s bucket", (store) => {
   });
   each("puts what is not there once, whoever tries", async (b) => {
     const tries: boolean[] = [];
-    const attempt = async (i: number): Promise<void> => { tries[i] = await b.putIfAbsent("t/claim", Buffer.from(String(i))); };
+    const attempt = async (i: number): Promise<void> => {
+      tries[i] = await b.putIfAbsent("t/claim", Buffer.from(String(i)));
+    };
     // Swift looks before it reads: there the first one is through before the others come.
     if (b.name === "swift") await attempt(0);
-    await Promise.all(Array.from({ length: 12 }, (_, i) => (tries[i] === undefined ? attempt(i) : undefined)));
+    await Promise.all(
+      Array.from({ length: 12 }, (_, i) => (tries[i] === undefined ? attempt(i) : undefined)),
+    );
     const winner = tries.indexOf(true);
     expect(tries.filter(Boolean)).toHaveLength(1);
     expect(Buffer.from(await b.get("t/claim")).toString()).toBe(String(winner));
@@ -47,7 +59,14 @@ describe.each(BACKENDS)("the %s bucket", (store) => {
     expect(await b.putIfAbsent("t/claim", Buffer.from("new"))).toBe(true);
   });
   each("keeps names as they are", async (b) => {
-    const names = ["t/with blank", "t/ünïcode", "t/percent%41", "t/plus+and&amp", "t/hash#q?x=1", "t/quote'()!*"];
+    const names = [
+      "t/with blank",
+      "t/ünïcode",
+      "t/percent%41",
+      "t/plus+and&amp",
+      "t/hash#q?x=1",
+      "t/quote'()!*",
+    ];
     for (const n of names) await b.put(n, Buffer.from(n));
     expect(await b.list("t/")).toEqual([...names].sort());
     for (const n of names) expect(Buffer.from(await b.get(n)).toString()).toBe(n);
@@ -59,7 +78,13 @@ describe.each(BACKENDS)("the %s bucket", (store) => {
     expect(a.size).toBe(5);
     expect(Math.abs(a.lastModifiedMs - before)).toBeLessThan(60_000);
     expect([await b.exists("t/x"), await b.exists("t/y"), await b.exists("t")]).toEqual([true, false, false]);
-    for (const ask of [() => b.get("t/y"), () => b.getRange("t/y", 0, 1), () => b.attributes("t/y"), () => b.get("nothing/here")]) expect(await kindOf(ask())).toBe("not-found");
+    for (const ask of [
+      () => b.get("t/y"),
+      () => b.getRange("t/y", 0, 1),
+      () => b.attributes("t/y"),
+      () => b.get("nothing/here"),
+    ])
+      expect(await kindOf(ask())).toBe("not-found");
   });
   each("lists one level, folders with a slash, in order", async (b) => {
     for (const n of ["t/b", "t/a/1", "t/a/2", "t/c/d/e", "u/x"]) await b.put(n, Buffer.from(n));
@@ -71,7 +96,8 @@ describe.each(BACKENDS)("the %s bucket", (store) => {
   });
   each("lists more than a page", async (b) => {
     const names = Array.from({ length: 1100 }, (_, i) => `many/${String(i).padStart(5, "0")}`);
-    for (let i = 0; i < names.length; i += 50) await Promise.all(names.slice(i, i + 50).map((n) => b.put(n, Buffer.from("x"))));
+    for (let i = 0; i < names.length; i += 50)
+      await Promise.all(names.slice(i, i + 50).map((n) => b.put(n, Buffer.from("x"))));
     expect(await b.list("many/")).toEqual(names);
   });
   each("deletes once and again; a folder without objects is gone", async (b) => {
@@ -88,7 +114,11 @@ describe.each(BACKENDS)("the %s bucket", (store) => {
     writeFileSync(path, bytes);
     await b.putFile("t/large", path);
     expect((await b.attributes("t/large")).size).toBe(bytes.length);
-    expect(Buffer.from(await b.getRange("t/large", 20 << 20, 4096)).equals(bytes.subarray(20 << 20, (20 << 20) + 4096))).toBe(true);
+    expect(
+      Buffer.from(await b.getRange("t/large", 20 << 20, 4096)).equals(
+        bytes.subarray(20 << 20, (20 << 20) + 4096),
+      ),
+    ).toBe(true);
     expect(await kindOf(b.putFile("t/none", join(temporaryFolder(), "missing")))).not.toBe("no error");
     expect(await b.exists("t/none")).toBe(false);
   });

@@ -4,7 +4,13 @@ import type { AddressInfo } from "node:net";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CinderblockError } from "@cinderblock/errors";
-import { type Fault, type FaultProxy, faultProxy, startS3Server, temporaryFolder } from "@cinderblock/testkit";
+import {
+  type Fault,
+  type FaultProxy,
+  faultProxy,
+  startS3Server,
+  temporaryFolder,
+} from "@cinderblock/testkit";
 import { type Bucket, openBucket } from "./index.ts";
 import { BACKENDS, type BackendName, startStores, type TestStores } from "./stores.testing.ts";
 
@@ -19,79 +25,151 @@ beforeAll(async () => {
     if (server) proxies.set(b, await faultProxy("endpoint" in server ? server.endpoint : server.address));
   }
 }, 600_000);
-afterAll(() => { for (const p of proxies.values()) p.stop(); stores.stop(); });
-afterEach(() => { for (const p of proxies.values()) { p.decide = () => undefined; p.seen = 0; } });
+afterAll(() => {
+  for (const p of proxies.values()) p.stop();
+  stores.stop();
+});
+afterEach(() => {
+  for (const p of proxies.values()) {
+    p.decide = () => undefined;
+    p.seen = 0;
+  }
+});
 
 type More = Parameters<TestStores["spec"]>[2];
-const failure = (p: Promise<unknown>): Promise<string> => p.then(() => "no error", (err: unknown) => (err instanceof CinderblockError ? `${err.kind}: ${err.message}` : `not ours: ${String(err)}`));
+const failure = (p: Promise<unknown>): Promise<string> =>
+  p.then(
+    () => "no error",
+    (err: unknown) =>
+      err instanceof CinderblockError ? `${err.kind}: ${err.message}` : `not ours: ${String(err)}`,
+  );
 
 describe.each(REMOTE)("a %s bucket that cannot be used as asked", (backend) => {
   /** A bucket behind the proxy; tests of a server that is not here return early, which was said when it was looked for. */
-  const behind = async (work: (bucket: Bucket, proxy: FaultProxy) => Promise<void>, more: More = {}): Promise<void> => {
+  const behind = async (
+    work: (bucket: Bucket, proxy: FaultProxy) => Promise<void>,
+    more: More = {},
+  ): Promise<void> => {
     const proxy = proxies.get(backend);
     if (!proxy) return;
     await work(await openBucket(stores.spec(backend, "f", more, proxy.address)!), proxy);
   };
-  const flag = { s3: "-storage.s3.bucket-name", gcs: "-storage.gcs.bucket-name", azure: "-storage.azure.container-name", swift: "-storage.swift.container-name", filesystem: "" }[backend];
+  const flag = {
+    s3: "-storage.s3.bucket-name",
+    gcs: "-storage.gcs.bucket-name",
+    azure: "-storage.azure.container-name",
+    swift: "-storage.swift.container-name",
+    filesystem: "",
+  }[backend];
   /** the first `n` requests for objects get an answer in the server's place */
-  const first = (n: number, fault: Fault) => { let left = n; return ({ url }: { url: string }): Fault => (url.includes("/auth/") || left-- <= 0 ? undefined : fault); };
+  const first = (n: number, fault: Fault) => {
+    let left = n;
+    return ({ url }: { url: string }): Fault => (url.includes("/auth/") || left-- <= 0 ? undefined : fault);
+  };
 
-  it("says that the bucket is missing and which setting names it", () => behind(async (b) => {
-    for (const ask of [() => b.list(""), () => b.put("x", Buffer.from("1")), () => b.get("x")]) expect(await failure(ask())).toMatch(new RegExp(`^unavailable: bucket nowhere at .* does not exist: create it, or set ${flag}$`));
-  }, backend === "azure" || backend === "swift" ? { container: "nowhere" } : { bucket: "nowhere" }), 30_000);
+  it(
+    "says that the bucket is missing and which setting names it",
+    () =>
+      behind(
+        async (b) => {
+          for (const ask of [() => b.list(""), () => b.put("x", Buffer.from("1")), () => b.get("x")])
+            expect(await failure(ask())).toMatch(
+              new RegExp(`^unavailable: bucket nowhere at .* does not exist: create it, or set ${flag}$`),
+            );
+        },
+        backend === "azure" || backend === "swift" ? { container: "nowhere" } : { bucket: "nowhere" },
+      ),
+    30_000,
+  );
 
-  it("goes on where a busy server is free again", () => behind(async (b, proxy) => {
-    for (const status of [429, 503]) {
-      if (backend === "azure" && status === 429) continue; // Azure says 503 (ServerBusy) where it limits
-      proxy.decide = first(2, { status });
-      await b.put("t/busy", Buffer.from("1"));
-      proxy.decide = first(2, { status });
-      expect(Buffer.from(await b.get("t/busy")).toString()).toBe("1");
-      proxy.decide = first(1, { status });
-      expect(await b.list("t/")).toEqual(["t/busy"]);
-    }
-  }), 60_000);
+  it(
+    "goes on where a busy server is free again",
+    () =>
+      behind(async (b, proxy) => {
+        for (const status of [429, 503]) {
+          if (backend === "azure" && status === 429) continue; // Azure says 503 (ServerBusy) where it limits
+          proxy.decide = first(2, { status });
+          await b.put("t/busy", Buffer.from("1"));
+          proxy.decide = first(2, { status });
+          expect(Buffer.from(await b.get("t/busy")).toString()).toBe("1");
+          proxy.decide = first(1, { status });
+          expect(await b.list("t/")).toEqual(["t/busy"]);
+        }
+      }),
+    60_000,
+  );
 
-  it("gives up on a server that stays busy, and says so", () => behind(async (b, proxy) => {
-    proxy.decide = first(Infinity, { status: 503, body: "SlowDown" });
-    expect(await failure(b.get("t/busy"))).toMatch(/^unavailable: bucket blocks at .*(busy|503|SlowDown|UnknownError)/);
-    expect(proxy.seen).toBeGreaterThanOrEqual(4);
-  }), 90_000);
+  it(
+    "gives up on a server that stays busy, and says so",
+    () =>
+      behind(async (b, proxy) => {
+        proxy.decide = first(Infinity, { status: 503, body: "SlowDown" });
+        expect(await failure(b.get("t/busy"))).toMatch(
+          /^unavailable: bucket blocks at .*(busy|503|SlowDown|UnknownError)/,
+        );
+        expect(proxy.seen).toBeGreaterThanOrEqual(4);
+      }),
+    90_000,
+  );
 
-  it("tells a refusal from a missing object", () => behind(async (b, proxy) => {
-    proxy.decide = first(Infinity, { status: 403 });
-    expect(await failure(b.put("t/denied", Buffer.from("1")))).toMatch(/^unavailable: bucket blocks at .* denies access to f\/t\/denied: the identity needs/);
-  }), 30_000);
+  it(
+    "tells a refusal from a missing object",
+    () =>
+      behind(async (b, proxy) => {
+        proxy.decide = first(Infinity, { status: 403 });
+        expect(await failure(b.put("t/denied", Buffer.from("1")))).toMatch(
+          /^unavailable: bucket blocks at .* denies access to f\/t\/denied: the identity needs/,
+        );
+      }),
+    30_000,
+  );
 
-  it("asks again where the connection breaks", () => behind(async (b, proxy) => {
-    await b.put("t/cut", Buffer.alloc(100_000, 7));
-    let cut = 0;
-    proxy.decide = ({ method }) => (method === "PUT" || method === "POST") && cut++ === 0 ? { cutAfterBytes: 20_000 } : undefined;
-    await b.put("t/cut", Buffer.alloc(100_000, 8));
-    expect(cut).toBeGreaterThan(1);
-    expect((await b.get("t/cut"))[99_999]).toBe(8);
-  }), 60_000);
+  it(
+    "asks again where the connection breaks",
+    () =>
+      behind(async (b, proxy) => {
+        await b.put("t/cut", Buffer.alloc(100_000, 7));
+        let cut = 0;
+        proxy.decide = ({ method }) =>
+          (method === "PUT" || method === "POST") && cut++ === 0 ? { cutAfterBytes: 20_000 } : undefined;
+        await b.put("t/cut", Buffer.alloc(100_000, 8));
+        expect(cut).toBeGreaterThan(1);
+        expect((await b.get("t/cut"))[99_999]).toBe(8);
+      }),
+    60_000,
+  );
 
-  it("leaves nothing under the name of an upload that was cut", () => behind(async (b, proxy) => {
-    const path = join(temporaryFolder(), "large");
-    writeFileSync(path, Buffer.alloc(40 << 20, 5));
-    let sent = 0;
-    // fake-gcs-server takes half a chunk for a whole one: there the chunks are answered with errors.
-    const lost: Fault = backend === "gcs" ? { status: 503 } : { cutAfterBytes: 1 << 20 };
-    proxy.decide = ({ method, url }) => (method === "PUT" || method === "POST") && !url.includes("/auth/") && ++sent > 1 ? lost : undefined;
-    expect(await failure(b.putFile("t/half", path))).toMatch(/^unavailable: bucket blocks/);
-    proxy.decide = () => undefined;
-    expect(await b.exists("t/half")).toBe(false);
-    await b.putFile("t/half", path);
-    expect((await b.attributes("t/half")).size).toBe(40 << 20);
-  }), 120_000);
+  it(
+    "leaves nothing under the name of an upload that was cut",
+    () =>
+      behind(async (b, proxy) => {
+        const path = join(temporaryFolder(), "large");
+        writeFileSync(path, Buffer.alloc(40 << 20, 5));
+        let sent = 0;
+        // fake-gcs-server takes half a chunk for a whole one: there the chunks are answered with errors.
+        const lost: Fault = backend === "gcs" ? { status: 503 } : { cutAfterBytes: 1 << 20 };
+        proxy.decide = ({ method, url }) =>
+          (method === "PUT" || method === "POST") && !url.includes("/auth/") && ++sent > 1 ? lost : undefined;
+        expect(await failure(b.putFile("t/half", path))).toMatch(/^unavailable: bucket blocks/);
+        proxy.decide = () => undefined;
+        expect(await b.exists("t/half")).toBe(false);
+        await b.putFile("t/half", path);
+        expect((await b.attributes("t/half")).size).toBe(40 << 20);
+      }),
+    120_000,
+  );
 
-  it("says that nobody answers", () => behind(async (b, proxy) => {
-    await b.put("t/away", Buffer.from("1"));
-    proxy.decide = () => ({ cutAfterBytes: -1 });
-    proxy.stop();
-    expect(await failure(b.get("t/away"))).toMatch(/^unavailable: bucket blocks/);
-  }), 90_000);
+  it(
+    "says that nobody answers",
+    () =>
+      behind(async (b, proxy) => {
+        await b.put("t/away", Buffer.from("1"));
+        proxy.decide = () => ({ cutAfterBytes: -1 });
+        proxy.stop();
+        expect(await failure(b.get("t/away"))).toMatch(/^unavailable: bucket blocks/);
+      }),
+    90_000,
+  );
 });
 
 describe("credentials that are refused", () => {
@@ -100,25 +178,51 @@ describe("credentials that are refused", () => {
     if (spec) expect(await failure((await openBucket(spec)).list(""))).toMatch(message);
   };
   it("of S3", async () => {
-    await check("s3", { accessKeyId: "stranger" }, /refuses the credentials \(InvalidAccessKeyId\): check -storage\.s3\.access-key-id and -storage\.s3\.secret-access-key$/);
+    await check(
+      "s3",
+      { accessKeyId: "stranger" },
+      /refuses the credentials \(InvalidAccessKeyId\): check -storage\.s3\.access-key-id and -storage\.s3\.secret-access-key$/,
+    );
     await check("s3", { secretAccessKey: "wrong" }, /refuses the credentials \(SignatureDoesNotMatch\)/);
   }, 30_000);
   it("of Azure", async () => {
     if (!stores.azure) return;
     const wrong = Buffer.alloc(64, 1).toString("base64");
-    await check("azure", { connectionString: stores.azure.connectionString().replace(/AccountKey=[^;]*/, `AccountKey=${wrong}`) }, /refuses the credentials \(\w+\): check -storage\.azure\.connection-string$/);
+    await check(
+      "azure",
+      {
+        connectionString: stores.azure.connectionString().replace(/AccountKey=[^;]*/, `AccountKey=${wrong}`),
+      },
+      /refuses the credentials \(\w+\): check -storage\.azure\.connection-string$/,
+    );
   }, 30_000);
   it("of Swift", async () => {
-    await check("swift", { password: "wrong" }, /refuses the credentials \(authentication\): check -storage\.swift\.username, -storage\.swift\.password and -storage\.swift\.auth-url$/);
+    await check(
+      "swift",
+      { password: "wrong" },
+      /refuses the credentials \(authentication\): check -storage\.swift\.username, -storage\.swift\.password and -storage\.swift\.auth-url$/,
+    );
   }, 30_000);
   it("of Google, by a double in front of the server: it asks for none itself", async () => {
     if (!stores.gcs) return;
     const proxy = await faultProxy(stores.gcs.address);
     try {
-      proxy.decide = () => ({ status: 401, headers: { "content-type": "application/json" }, body: JSON.stringify({ error: { code: 401, message: "Invalid Credentials", errors: [{ reason: "authError" }] } }) });
-      expect(await failure((await openBucket(stores.spec("gcs", "", {}, proxy.address)!)).list(""))).toMatch(/refuses the credentials \(authError\): check -storage\.gcs\.service-account$/);
-    } finally { proxy.stop(); }
-    expect(await failure(openBucket(stores.spec("gcs", "", { serviceAccount: "/etc/key.json" })!))).toBe("invalid: -storage.gcs.service-account is not JSON of a Google identity: give the content of the key file, not its path");
+      proxy.decide = () => ({
+        status: 401,
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({
+          error: { code: 401, message: "Invalid Credentials", errors: [{ reason: "authError" }] },
+        }),
+      });
+      expect(await failure((await openBucket(stores.spec("gcs", "", {}, proxy.address)!)).list(""))).toMatch(
+        /refuses the credentials \(authError\): check -storage\.gcs\.service-account$/,
+      );
+    } finally {
+      proxy.stop();
+    }
+    expect(await failure(openBucket(stores.spec("gcs", "", { serviceAccount: "/etc/key.json" })!))).toBe(
+      "invalid: -storage.gcs.service-account is not JSON of a Google identity: give the content of the key file, not its path",
+    );
   }, 30_000);
 });
 
@@ -127,46 +231,122 @@ describe("Google's credentials", () => {
     if (!stores.gcs) return;
     const seen: string[] = [];
     // A double of Google's token service (the address is part of a federated identity's JSON), and one that looks at the token.
-    const tokens = createServer((req, res) => { req.resume(); req.on("end", () => { res.setHeader("content-type", "application/json"); res.end(JSON.stringify({ access_token: "token-1", issued_token_type: "urn:ietf:params:oauth:token-type:access_token", expires_in: 3600, token_type: "Bearer" })); }); });
-    const port = await new Promise<number>((done) => { tokens.listen(0, "127.0.0.1", () => done((tokens.address() as AddressInfo).port)); });
+    const tokens = createServer((req, res) => {
+      req.resume();
+      req.on("end", () => {
+        res.setHeader("content-type", "application/json");
+        res.end(
+          JSON.stringify({
+            access_token: "token-1",
+            issued_token_type: "urn:ietf:params:oauth:token-type:access_token",
+            expires_in: 3600,
+            token_type: "Bearer",
+          }),
+        );
+      });
+    });
+    const port = await new Promise<number>((done) => {
+      tokens.listen(0, "127.0.0.1", () => done((tokens.address() as AddressInfo).port));
+    });
     const proxy = await faultProxy(stores.gcs.address);
-    proxy.decide = ({ headers }) => { seen.push(headers.authorization ?? "none"); return undefined; };
+    proxy.decide = ({ headers }) => {
+      seen.push(headers.authorization ?? "none");
+      return undefined;
+    };
     const file = join(temporaryFolder(), "subject");
     writeFileSync(file, "subject-token");
     try {
-      const serviceAccount = JSON.stringify({ type: "external_account", audience: "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q", subject_token_type: "urn:ietf:params:oauth:token-type:jwt", token_url: `http://127.0.0.1:${port}/token`, credential_source: { file } });
+      const serviceAccount = JSON.stringify({
+        type: "external_account",
+        audience: "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+        subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+        token_url: `http://127.0.0.1:${port}/token`,
+        credential_source: { file },
+      });
       const bucket = await openBucket(stores.spec("gcs", "auth", { serviceAccount }, proxy.address)!);
       await bucket.put("a", Buffer.from("1"));
       expect(Buffer.from(await bucket.get("a")).toString()).toBe("1");
       expect(await bucket.list("")).toEqual(["a"]);
       expect(new Set(seen)).toEqual(new Set(["Bearer token-1"]));
-    } finally { tokens.close(); proxy.stop(); }
+    } finally {
+      tokens.close();
+      proxy.stop();
+    }
   }, 60_000);
 });
 
 describe("Keystone", () => {
   /** A double of the identity API v3 in front of the real store: tempauth's token under Keystone's envelope. */
-  async function keystone(answer: (body: { auth: { identity: { password: { user: Record<string, unknown> } }; scope?: unknown } }) => boolean): Promise<{ url: string; asked: unknown[]; expire(): void; stop(): void }> {
+  async function keystone(
+    answer: (body: {
+      auth: { identity: { password: { user: Record<string, unknown> } }; scope?: unknown };
+    }) => boolean,
+  ): Promise<{ url: string; asked: unknown[]; expire(): void; stop(): void }> {
     const asked: unknown[] = [];
     let stale = false;
     const server = createServer((req, res) => {
       let text = "";
-      req.on("data", (c: Buffer) => { text += c.toString(); });
-      req.on("end", () => { void (async () => {
-        const body = JSON.parse(text) as Parameters<typeof answer>[0];
-        asked.push(body);
-        if (req.url !== "/v3/auth/tokens" || !answer(body)) { res.writeHead(401).end(JSON.stringify({ error: { code: 401, title: "Unauthorized" } })); return; }
-        const r = await fetch(stores.swift!.authUrl, { headers: { "x-auth-user": stores.swift!.username, "x-auth-key": stores.swift!.password } });
-        const token = stale ? "expired" : r.headers.get("x-auth-token")!;
-        stale = false;
-        const endpoints = [{ interface: "internal", region: "one", url: "http://127.0.0.1:9" }, { interface: "public", region: "one", url: "http://127.0.0.1:9" }, { interface: "public", region: "two", url: stores.swift!.storageUrl }];
-        res.writeHead(201, { "x-subject-token": token, "content-type": "application/json" }).end(JSON.stringify({ token: { catalog: [{ type: "identity", endpoints: [] }, { type: "object-store", endpoints }] } }));
-      })(); });
+      req.on("data", (c: Buffer) => {
+        text += c.toString();
+      });
+      req.on("end", () => {
+        void (async () => {
+          const body = JSON.parse(text) as Parameters<typeof answer>[0];
+          asked.push(body);
+          if (req.url !== "/v3/auth/tokens" || !answer(body)) {
+            res.writeHead(401).end(JSON.stringify({ error: { code: 401, title: "Unauthorized" } }));
+            return;
+          }
+          const r = await fetch(stores.swift!.authUrl, {
+            headers: { "x-auth-user": stores.swift!.username, "x-auth-key": stores.swift!.password },
+          });
+          const token = stale ? "expired" : r.headers.get("x-auth-token")!;
+          stale = false;
+          const endpoints = [
+            { interface: "internal", region: "one", url: "http://127.0.0.1:9" },
+            { interface: "public", region: "one", url: "http://127.0.0.1:9" },
+            { interface: "public", region: "two", url: stores.swift!.storageUrl },
+          ];
+          res.writeHead(201, { "x-subject-token": token, "content-type": "application/json" }).end(
+            JSON.stringify({
+              token: {
+                catalog: [
+                  { type: "identity", endpoints: [] },
+                  { type: "object-store", endpoints },
+                ],
+              },
+            }),
+          );
+        })();
+      });
     });
-    await new Promise<void>((done) => { server.listen(0, "127.0.0.1", done); });
-    return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v3`, asked, expire: () => { stale = true; }, stop: () => { server.close(); } };
+    await new Promise<void>((done) => {
+      server.listen(0, "127.0.0.1", done);
+    });
+    return {
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v3`,
+      asked,
+      expire: () => {
+        stale = true;
+      },
+      stop: () => {
+        server.close();
+      },
+    };
   }
-  const open = (url: string, more: NonNullable<More> = {}): Promise<Bucket> => openBucket(stores.spec("swift", "keystone", { authUrl: url, username: "u", password: "p", userDomainName: "users", projectName: "project", projectDomainId: "d1", regionName: "two", ...more })!);
+  const open = (url: string, more: NonNullable<More> = {}): Promise<Bucket> =>
+    openBucket(
+      stores.spec("swift", "keystone", {
+        authUrl: url,
+        username: "u",
+        password: "p",
+        userDomainName: "users",
+        projectName: "project",
+        projectDomainId: "d1",
+        regionName: "two",
+        ...more,
+      })!,
+    );
 
   it("gives a token for user and project, by names and domains, and the endpoint of the region", async () => {
     if (!stores.swift) return;
@@ -175,10 +355,26 @@ describe("Keystone", () => {
       const bucket = await open(k.url);
       await bucket.put("a", Buffer.from("1"));
       expect(await bucket.list("")).toEqual(["a"]);
-      expect(k.asked).toEqual([{ auth: { identity: { methods: ["password"], password: { user: { name: "u", domain: { name: "users" }, password: "p" } } }, scope: { project: { name: "project", domain: { id: "d1" } } } } }]);
-      expect(await failure((await open(k.url, { password: "wrong" })).list(""))).toMatch(/^unavailable: .*refuses the credentials/);
-      expect(await failure((await open(k.url, { regionName: "three", maxRetries: 1 })).list(""))).toMatch(/has no public endpoint of an object store in region three/);
-    } finally { k.stop(); }
+      expect(k.asked).toEqual([
+        {
+          auth: {
+            identity: {
+              methods: ["password"],
+              password: { user: { name: "u", domain: { name: "users" }, password: "p" } },
+            },
+            scope: { project: { name: "project", domain: { id: "d1" } } },
+          },
+        },
+      ]);
+      expect(await failure((await open(k.url, { password: "wrong" })).list(""))).toMatch(
+        /^unavailable: .*refuses the credentials/,
+      );
+      expect(await failure((await open(k.url, { regionName: "three", maxRetries: 1 })).list(""))).toMatch(
+        /has no public endpoint of an object store in region three/,
+      );
+    } finally {
+      k.stop();
+    }
   }, 30_000);
 
   it("is asked again when a token has run out", async () => {
@@ -189,7 +385,9 @@ describe("Keystone", () => {
       const bucket = await open(k.url);
       await bucket.put("b", Buffer.from("1"));
       expect(k.asked).toHaveLength(2);
-    } finally { k.stop(); }
+    } finally {
+      k.stop();
+    }
   }, 30_000);
 });
 
@@ -197,7 +395,14 @@ describe("S3 credentials that nobody configured", () => {
   const withEnv = async (env: Record<string, string>, work: () => Promise<void>): Promise<void> => {
     const before = { ...process.env };
     Object.assign(process.env, env);
-    try { await work(); } finally { for (const key of Object.keys(env)) { if (before[key] === undefined) delete process.env[key]; else process.env[key] = before[key]; } }
+    try {
+      await work();
+    } finally {
+      for (const key of Object.keys(env)) {
+        if (before[key] === undefined) delete process.env[key];
+        else process.env[key] = before[key];
+      }
+    }
   };
   const without = { accessKeyId: "", secretAccessKey: "" };
   const usable = async (): Promise<void> => {
@@ -207,40 +412,97 @@ describe("S3 credentials that nobody configured", () => {
   };
   it("come from the environment", async () => {
     if (!stores.s3) return;
-    await withEnv({ AWS_ACCESS_KEY_ID: stores.s3.accessKeyId, AWS_SECRET_ACCESS_KEY: stores.s3.secretAccessKey }, usable);
+    await withEnv(
+      { AWS_ACCESS_KEY_ID: stores.s3.accessKeyId, AWS_SECRET_ACCESS_KEY: stores.s3.secretAccessKey },
+      usable,
+    );
   }, 30_000);
   it("come from a role, by the service that gives them to a container", async () => {
     if (!stores.s3) return;
     const { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey } = stores.s3;
     const asked: (string | undefined)[] = [];
-    const roles = createServer((req, res) => { asked.push(req.headers.authorization); res.setHeader("content-type", "application/json"); res.end(JSON.stringify({ AccessKeyId, SecretAccessKey, Token: "session", Expiration: new Date(Date.now() + 3600_000).toISOString() })); });
-    const port = await new Promise<number>((done) => { roles.listen(0, "127.0.0.1", () => done((roles.address() as AddressInfo).port)); });
+    const roles = createServer((req, res) => {
+      asked.push(req.headers.authorization);
+      res.setHeader("content-type", "application/json");
+      res.end(
+        JSON.stringify({
+          AccessKeyId,
+          SecretAccessKey,
+          Token: "session",
+          Expiration: new Date(Date.now() + 3600_000).toISOString(),
+        }),
+      );
+    });
+    const port = await new Promise<number>((done) => {
+      roles.listen(0, "127.0.0.1", () => done((roles.address() as AddressInfo).port));
+    });
     try {
-      await withEnv({ AWS_CONTAINER_CREDENTIALS_FULL_URI: `http://127.0.0.1:${port}/role`, AWS_CONTAINER_AUTHORIZATION_TOKEN: "pod", AWS_EC2_METADATA_DISABLED: "true" }, async () => {
-        // The session token goes along; this server knows none, and says so where a key of its own would pass.
-        expect(await failure((await openBucket(stores.spec("s3", "chain", without)!)).list(""))).toMatch(/refuses the credentials \(InvalidToken\)/);
-      });
+      await withEnv(
+        {
+          AWS_CONTAINER_CREDENTIALS_FULL_URI: `http://127.0.0.1:${port}/role`,
+          AWS_CONTAINER_AUTHORIZATION_TOKEN: "pod",
+          AWS_EC2_METADATA_DISABLED: "true",
+        },
+        async () => {
+          // The session token goes along; this server knows none, and says so where a key of its own would pass.
+          expect(await failure((await openBucket(stores.spec("s3", "chain", without)!)).list(""))).toMatch(
+            /refuses the credentials \(InvalidToken\)/,
+          );
+        },
+      );
       expect(asked).toEqual(["pod"]);
-    } finally { roles.close(); }
+    } finally {
+      roles.close();
+    }
   }, 30_000);
 });
 
 describe("an S3 server behind TLS", () => {
   it("is trusted by its authority or not at all, and says what to name", async () => {
     if (!stores.s3) return;
-    const dir = temporaryFolder(), cert = join(dir, "cert.pem"), key = join(dir, "key.pem");
-    execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], { stdio: "ignore" });
+    const dir = temporaryFolder(),
+      cert = join(dir, "cert.pem"),
+      key = join(dir, "key.pem");
+    execFileSync(
+      "openssl",
+      [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        key,
+        "-out",
+        cert,
+        "-days",
+        "2",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+      ],
+      { stdio: "ignore" },
+    );
     const server = await startS3Server(["blocks"], { cert, key });
     if (!server) return;
     try {
-      const open = (tls: { skipVerify: boolean; ca: string }): Promise<Bucket> => openBucket(stores.spec("s3", "tls", { insecure: false, tls }, server.endpoint)!);
-      expect(await failure((await open({ skipVerify: false, ca: "" })).list(""))).toMatch(/^unavailable: bucket blocks at .* has a certificate that is not trusted \(.*self-signed certificate\): name its authority/);
-      for (const tls of [{ skipVerify: false, ca: readFileSync(cert, "utf8") }, { skipVerify: true, ca: "" }]) {
+      const open = (tls: { skipVerify: boolean; ca: string }): Promise<Bucket> =>
+        openBucket(stores.spec("s3", "tls", { insecure: false, tls }, server.endpoint)!);
+      expect(await failure((await open({ skipVerify: false, ca: "" })).list(""))).toMatch(
+        /^unavailable: bucket blocks at .* has a certificate that is not trusted \(.*self-signed certificate\): name its authority/,
+      );
+      for (const tls of [
+        { skipVerify: false, ca: readFileSync(cert, "utf8") },
+        { skipVerify: true, ca: "" },
+      ]) {
         const bucket = await open(tls);
         await bucket.put("a", Buffer.from("1"));
         expect(await bucket.list("")).toEqual(["a"]);
       }
-    } finally { server.stop(); }
+    } finally {
+      server.stop();
+    }
   }, 60_000);
 });
 
@@ -248,12 +510,25 @@ describe("requests in flight", () => {
   it("are bounded", async () => {
     if (!stores.s3) return;
     const proxy = await faultProxy(stores.s3.endpoint);
-    let now = 0, most = 0;
-    proxy.decide = () => { now++; most = Math.max(most, now); setTimeout(() => { now--; }, 50); return { delayMs: 50 }; };
+    let now = 0,
+      most = 0;
+    proxy.decide = () => {
+      now++;
+      most = Math.max(most, now);
+      setTimeout(() => {
+        now--;
+      }, 50);
+      return { delayMs: 50 };
+    };
     try {
-      const bucket = await openBucket({ ...stores.spec("s3", "bounded", { maxConnections: 64 }, proxy.address)!, maxRequests: 3 });
+      const bucket = await openBucket({
+        ...stores.spec("s3", "bounded", { maxConnections: 64 }, proxy.address)!,
+        maxRequests: 3,
+      });
       await Promise.all(Array.from({ length: 20 }, (_, i) => bucket.put(`n${i}`, Buffer.from("1"))));
       expect(most).toBe(3);
-    } finally { proxy.stop(); }
+    } finally {
+      proxy.stop();
+    }
   }, 30_000);
 });

@@ -1,8 +1,23 @@
 import { type File, IdempotencyStrategy, Storage } from "@google-cloud/storage";
-import { type AuthClient, AwsClient, IdentityPoolClient, JWT, PluggableAuthClient, UserRefreshClient } from "google-auth-library";
+import {
+  type AuthClient,
+  AwsClient,
+  IdentityPoolClient,
+  JWT,
+  PluggableAuthClient,
+  UserRefreshClient,
+} from "google-auth-library";
 import { CinderblockError } from "@cinderblock/errors";
 import type { ObjectAttributes } from "./bucket.ts";
-import { type Advice, ATTEMPTS, type Fault, mayRecover, PART_BYTES, RemoteBucket, retrying } from "./remote.ts";
+import {
+  type Advice,
+  ATTEMPTS,
+  type Fault,
+  mayRecover,
+  PART_BYTES,
+  RemoteBucket,
+  retrying,
+} from "./remote.ts";
 
 /** v1's settings of the gcs backend, and an endpoint; plain data, so that it travels to worker threads. */
 export interface GcsConfig {
@@ -16,22 +31,49 @@ export interface GcsConfig {
 
 const SCOPE = "https://www.googleapis.com/auth/devstorage.read_write";
 
-interface Identity { type?: string; client_email?: string; private_key?: string; client_id?: string; client_secret?: string; refresh_token?: string; credential_source?: { environment_id?: string; executable?: unknown } }
+interface Identity {
+  type?: string;
+  client_email?: string;
+  private_key?: string;
+  client_id?: string;
+  client_secret?: string;
+  refresh_token?: string;
+  credential_source?: { environment_id?: string; executable?: unknown };
+}
 
 /** The JSON that Google gives for an identity: a service account's key, a workload's federation, a person's login. */
 function credentialsOf(json: string): AuthClient {
-  const refuse = (why: string, cause?: unknown): never => { throw new CinderblockError("invalid", `-storage.gcs.service-account ${why}`, cause === undefined ? {} : { cause }); };
+  const refuse = (why: string, cause?: unknown): never => {
+    throw new CinderblockError(
+      "invalid",
+      `-storage.gcs.service-account ${why}`,
+      cause === undefined ? {} : { cause },
+    );
+  };
   let id: Identity;
-  try { id = JSON.parse(json) as Identity; } catch (cause) { return refuse("is not JSON of a Google identity: give the content of the key file, not its path", cause); }
+  try {
+    id = JSON.parse(json) as Identity;
+  } catch (cause) {
+    return refuse("is not JSON of a Google identity: give the content of the key file, not its path", cause);
+  }
   const scopes = [SCOPE];
   switch (id.type) {
-    case "service_account": return new JWT({ email: id.client_email!, key: id.private_key!, scopes });
-    case "authorized_user": return new UserRefreshClient(id.client_id!, id.client_secret!, id.refresh_token!);
+    case "service_account":
+      return new JWT({ email: id.client_email!, key: id.private_key!, scopes });
+    case "authorized_user":
+      return new UserRefreshClient(id.client_id!, id.client_secret!, id.refresh_token!);
     case "external_account": {
-      const Client = id.credential_source?.environment_id?.startsWith("aws") ? AwsClient : id.credential_source?.executable ? PluggableAuthClient : IdentityPoolClient;
+      const Client = id.credential_source?.environment_id?.startsWith("aws")
+        ? AwsClient
+        : id.credential_source?.executable
+          ? PluggableAuthClient
+          : IdentityPoolClient;
       return new Client({ ...id, scopes } as never);
     }
-    default: return refuse(`has the type ${JSON.stringify(id.type ?? "")}; service_account, authorized_user and external_account are known, others by a file that GOOGLE_APPLICATION_CREDENTIALS names`);
+    default:
+      return refuse(
+        `has the type ${JSON.stringify(id.type ?? "")}; service_account, authorized_user and external_account are known, others by a file that GOOGLE_APPLICATION_CREDENTIALS names`,
+      );
   }
 }
 
@@ -49,29 +91,58 @@ export class GcsBucket extends RemoteBucket {
     this.config = config;
     this.anonymous = config.endpoint !== "" && config.serviceAccount === "";
     this.storage = new Storage({
-      ...(config.endpoint === "" ? {} : { apiEndpoint: config.endpoint, useAuthWithCustomEndpoint: !this.anonymous }),
+      ...(config.endpoint === ""
+        ? {}
+        : { apiEndpoint: config.endpoint, useAuthWithCustomEndpoint: !this.anonymous }),
       ...(config.serviceAccount === "" ? {} : { authClient: credentialsOf(config.serviceAccount) }),
       ...(this.anonymous ? { projectId: "none" } : {}),
       timeout: config.requestTimeoutMs,
       // All that is done here may be done twice: objects are written whole, and one that is gone counts as deleted.
-      retryOptions: { autoRetry: true, maxRetries: ATTEMPTS - 1, retryDelayMultiplier: 2, maxRetryDelay: 10, totalTimeout: Math.max(30, config.requestTimeoutMs / 1000), idempotencyStrategy: IdempotencyStrategy.RetryAlways },
+      retryOptions: {
+        autoRetry: true,
+        maxRetries: ATTEMPTS - 1,
+        retryDelayMultiplier: 2,
+        maxRetryDelay: 10,
+        totalTimeout: Math.max(30, config.requestTimeoutMs / 1000),
+        idempotencyStrategy: IdempotencyStrategy.RetryAlways,
+      },
     });
     this.advice = {
-      bucket: config.bucket, endpoint: config.endpoint, bucketFlag: "-storage.gcs.bucket-name", credentialFlags: "-storage.gcs.service-account",
-      badCredentials: (f) => f.status === 401 || /invalid_grant|invalid_client|Could not load the default credentials|could not refresh access token/i.test(`${f.code} ${f.message}`),
+      bucket: config.bucket,
+      endpoint: config.endpoint,
+      bucketFlag: "-storage.gcs.bucket-name",
+      credentialFlags: "-storage.gcs.service-account",
+      badCredentials: (f) =>
+        f.status === 401 ||
+        /invalid_grant|invalid_client|Could not load the default credentials|could not refresh access token/i.test(
+          `${f.code} ${f.message}`,
+        ),
     };
   }
 
   protected faultOf(err: unknown): Fault {
-    const { code, status, message, errors } = err as Error & { code?: unknown; status?: unknown; errors?: { reason?: string }[] };
+    const { code, status, message, errors } = err as Error & {
+      code?: unknown;
+      status?: unknown;
+      errors?: { reason?: string }[];
+    };
     const http = [code, status].map(Number).find((n) => n >= 100 && n < 600);
-    return { status: http, code: errors?.[0]?.reason ?? (typeof code === "string" && http === undefined ? code : String(http ?? "")), message };
+    return {
+      status: http,
+      code:
+        errors?.[0]?.reason ?? (typeof code === "string" && http === undefined ? code : String(http ?? "")),
+      message,
+    };
   }
 
-  private file(name: string): File { return this.storage.bucket(this.config.bucket).file(name); }
+  private file(name: string): File {
+    return this.storage.bucket(this.config.bucket).file(name);
+  }
 
   /** The same answer for a missing object and a missing bucket: one question more tells them apart. */
-  protected async bucketIsMissing(f: Fault): Promise<boolean> { return f.status === 404 && !(await this.storage.bucket(this.config.bucket).exists())[0]; }
+  protected async bucketIsMissing(f: Fault): Promise<boolean> {
+    return f.status === 404 && !(await this.storage.bucket(this.config.bucket).exists())[0];
+  }
 
   /**
    * Reads go past the client's streams: where those try again, they throw outside of any promise, and the process with them
@@ -80,21 +151,48 @@ export class GcsBucket extends RemoteBucket {
   private async read(name: string, headers: Record<string, string>): Promise<Uint8Array> {
     const { config, storage } = this;
     const url = `${config.endpoint === "" ? "https://storage.googleapis.com" : config.endpoint}/storage/v1/b/${encodeURIComponent(config.bucket)}/o/${encodeURIComponent(name)}?alt=media`;
-    return retrying(ATTEMPTS, (err) => mayRecover(this.faultOf(err).status), async () => {
-      const token = this.anonymous ? undefined : await storage.authClient.getAccessToken();
-      const r = await fetch(url, { headers: { ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) }, signal: AbortSignal.timeout(config.requestTimeoutMs) });
-      if (r.ok) return new Uint8Array(await r.arrayBuffer());
-      throw Object.assign(new Error((await r.text()).slice(0, 200)), { code: r.status });
-    });
+    return retrying(
+      ATTEMPTS,
+      (err) => mayRecover(this.faultOf(err).status),
+      async () => {
+        const token = this.anonymous ? undefined : await storage.authClient.getAccessToken();
+        const r = await fetch(url, {
+          headers: { ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) },
+          signal: AbortSignal.timeout(config.requestTimeoutMs),
+        });
+        if (r.ok) return new Uint8Array(await r.arrayBuffer());
+        throw Object.assign(new Error((await r.text()).slice(0, 200)), { code: r.status });
+      },
+    );
   }
 
-  get(name: string): Promise<Uint8Array> { return this.run(name, () => this.read(name, {})); }
-  getRange(name: string, offset: number, size: number): Promise<Uint8Array> { return this.range(name, size, () => this.read(name, { range: `bytes=${offset}-${offset + size - 1}` })); }
-  put(name: string, bytes: Uint8Array): Promise<void> { return this.write(name, () => this.file(name).save(Buffer.from(bytes), { resumable: false, validation: "crc32c" })); }
-  putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> { return this.creation(name, () => this.file(name).save(Buffer.from(bytes), { resumable: false, validation: "crc32c", preconditionOpts: { ifGenerationMatch: 0 } })); }
+  get(name: string): Promise<Uint8Array> {
+    return this.run(name, () => this.read(name, {}));
+  }
+  getRange(name: string, offset: number, size: number): Promise<Uint8Array> {
+    return this.range(name, size, () => this.read(name, { range: `bytes=${offset}-${offset + size - 1}` }));
+  }
+  put(name: string, bytes: Uint8Array): Promise<void> {
+    return this.write(name, () =>
+      this.file(name).save(Buffer.from(bytes), { resumable: false, validation: "crc32c" }),
+    );
+  }
+  putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
+    return this.creation(name, () =>
+      this.file(name).save(Buffer.from(bytes), {
+        resumable: false,
+        validation: "crc32c",
+        preconditionOpts: { ifGenerationMatch: 0 },
+      }),
+    );
+  }
   putFile(name: string, path: string): Promise<void> {
     // An object appears when its last part has come; parts of an upload that was given up are Google's to clear away.
-    return this.write(name, () => this.storage.bucket(this.config.bucket).upload(path, { destination: name, resumable: true, chunkSize: PART_BYTES, validation: "crc32c" }));
+    return this.write(name, () =>
+      this.storage
+        .bucket(this.config.bucket)
+        .upload(path, { destination: name, resumable: true, chunkSize: PART_BYTES, validation: "crc32c" }),
+    );
   }
   attributes(name: string): Promise<ObjectAttributes> {
     return this.run(name, async () => {
@@ -102,13 +200,22 @@ export class GcsBucket extends RemoteBucket {
       return { size: Number(m.size ?? 0), lastModifiedMs: Date.parse(m.updated ?? "") || 0 };
     });
   }
-  delete(name: string): Promise<void> { return this.run(name, async () => { await this.file(name).delete({ ignoreNotFound: true }); }); }
+  delete(name: string): Promise<void> {
+    return this.run(name, async () => {
+      await this.file(name).delete({ ignoreNotFound: true });
+    });
+  }
 
   list(prefix: string): Promise<string[]> {
     return this.run(prefix, async () => {
       const out: string[] = [];
-      for (let pageToken: string | undefined; ;) {
-        const [files, next, page] = await this.storage.bucket(this.config.bucket).getFiles({ prefix, delimiter: "/", autoPaginate: false, ...(pageToken === undefined ? {} : { pageToken }) }) as [File[], { pageToken?: string } | null, { prefixes?: string[] } | undefined];
+      for (let pageToken: string | undefined; ; ) {
+        const [files, next, page] = (await this.storage.bucket(this.config.bucket).getFiles({
+          prefix,
+          delimiter: "/",
+          autoPaginate: false,
+          ...(pageToken === undefined ? {} : { pageToken }),
+        })) as [File[], { pageToken?: string } | null, { prefixes?: string[] } | undefined];
         for (const f of files) if (f.name !== prefix) out.push(f.name);
         out.push(...(page?.prefixes ?? []));
         if (next?.pageToken === undefined) return out.sort();

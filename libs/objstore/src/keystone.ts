@@ -1,13 +1,20 @@
 import type { SwiftConfig } from "./swift.ts";
 
 /** A token and the account's address. */
-export interface SwiftSession { token: string; url: string }
+export interface SwiftSession {
+  token: string;
+  url: string;
+}
 
 /** An answer that was not what the protocol promises. */
 export class SwiftError extends Error {
   readonly status: number;
   readonly code: string;
-  constructor(status: number, code: string, message: string) { super(message); this.status = status; this.code = code; }
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
 }
 
 /** 1: tempauth and its kin; 3: Keystone. 0 decides by the address. */
@@ -23,33 +30,83 @@ export function authenticate(c: SwiftConfig): Promise<SwiftSession> {
 }
 
 async function tempauth(c: SwiftConfig): Promise<SwiftSession> {
-  const r = await fetch(c.authUrl, { headers: { "x-auth-user": c.username, "x-auth-key": c.password }, signal: AbortSignal.timeout(c.connectTimeoutMs + c.requestTimeoutMs) });
+  const r = await fetch(c.authUrl, {
+    headers: { "x-auth-user": c.username, "x-auth-key": c.password },
+    signal: AbortSignal.timeout(c.connectTimeoutMs + c.requestTimeoutMs),
+  });
   await r.arrayBuffer();
-  const token = r.headers.get("x-auth-token"), url = r.headers.get("x-storage-url");
-  if (!r.ok || token === null || url === null) throw new SwiftError(r.status === 200 ? 502 : r.status, "authentication", `${c.authUrl} answered ${r.status} and no token`);
+  const token = r.headers.get("x-auth-token"),
+    url = r.headers.get("x-storage-url");
+  if (!r.ok || token === null || url === null)
+    throw new SwiftError(
+      r.status === 200 ? 502 : r.status,
+      "authentication",
+      `${c.authUrl} answered ${r.status} and no token`,
+    );
   return { token, url };
 }
 
 /** A name or an id, as Keystone takes one. */
-const named = (id: string, name: string): { id: string } | { name: string } | undefined => (id !== "" ? { id } : name !== "" ? { name } : undefined);
+const named = (id: string, name: string): { id: string } | { name: string } | undefined =>
+  id !== "" ? { id } : name !== "" ? { name } : undefined;
 
-interface Catalog { token?: { catalog?: { type: string; endpoints: { interface: string; region?: string; region_id?: string; url: string }[] }[] } }
+interface Catalog {
+  token?: {
+    catalog?: {
+      type: string;
+      endpoints: { interface: string; region?: string; region_id?: string; url: string }[];
+    }[];
+  };
+}
 
 /** Identity API v3: a password of a user, scoped to a project. */
 async function keystone(c: SwiftConfig): Promise<SwiftSession> {
   const domain = named(c.domainId, c.domainName);
-  const userDomain = named(c.userDomainId, c.userDomainName) ?? domain, projectDomain = named(c.projectDomainId, c.projectDomainName) ?? domain;
-  const user = c.userId !== "" ? { id: c.userId } : { name: c.username, domain: userDomain ?? { id: "default" } };
-  const project = c.projectId !== "" ? { id: c.projectId } : c.projectName !== "" ? { name: c.projectName, domain: projectDomain ?? { id: "default" } } : undefined;
-  const body = { auth: { identity: { methods: ["password"], password: { user: { ...user, password: c.password } } }, ...(project ? { scope: { project } } : {}) } };
+  const userDomain = named(c.userDomainId, c.userDomainName) ?? domain,
+    projectDomain = named(c.projectDomainId, c.projectDomainName) ?? domain;
+  const user =
+    c.userId !== "" ? { id: c.userId } : { name: c.username, domain: userDomain ?? { id: "default" } };
+  const project =
+    c.projectId !== ""
+      ? { id: c.projectId }
+      : c.projectName !== ""
+        ? { name: c.projectName, domain: projectDomain ?? { id: "default" } }
+        : undefined;
+  const body = {
+    auth: {
+      identity: { methods: ["password"], password: { user: { ...user, password: c.password } } },
+      ...(project ? { scope: { project } } : {}),
+    },
+  };
   const address = `${c.authUrl.replace(/\/$/, "")}/auth/tokens`;
-  const r = await fetch(address, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout(c.connectTimeoutMs + c.requestTimeoutMs) });
+  const r = await fetch(address, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(c.connectTimeoutMs + c.requestTimeoutMs),
+  });
   const text = await r.text();
   const token = r.headers.get("x-subject-token");
-  if (!r.ok || token === null) throw new SwiftError(r.status === 200 ? 502 : r.status, "authentication", `${address} answered ${r.status}: ${text.slice(0, 200)}`);
+  if (!r.ok || token === null)
+    throw new SwiftError(
+      r.status === 200 ? 502 : r.status,
+      "authentication",
+      `${address} answered ${r.status}: ${text.slice(0, 200)}`,
+    );
   const stores = (JSON.parse(text) as Catalog).token?.catalog?.filter((s) => s.type === "object-store") ?? [];
   const kind = c.internal ? "internal" : "public";
-  const endpoint = stores.flatMap((s) => s.endpoints).find((e) => e.interface === kind && (c.regionName === "" || e.region === c.regionName || e.region_id === c.regionName));
-  if (!endpoint) throw new SwiftError(502, "catalog", `the catalog of ${c.authUrl} has no ${kind} endpoint of an object store${c.regionName === "" ? "" : ` in region ${c.regionName}`}: check -storage.swift.region-name and -storage.swift.project-name`);
+  const endpoint = stores
+    .flatMap((s) => s.endpoints)
+    .find(
+      (e) =>
+        e.interface === kind &&
+        (c.regionName === "" || e.region === c.regionName || e.region_id === c.regionName),
+    );
+  if (!endpoint)
+    throw new SwiftError(
+      502,
+      "catalog",
+      `the catalog of ${c.authUrl} has no ${kind} endpoint of an object store${c.regionName === "" ? "" : ` in region ${c.regionName}`}: check -storage.swift.region-name and -storage.swift.project-name`,
+    );
   return { token, url: endpoint.url };
 }

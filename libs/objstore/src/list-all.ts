@@ -3,6 +3,8 @@ import type { Bucket } from "./bucket.ts";
 /** Every object below a prefix that ends in a slash, folder by folder. */
 export async function listAll(bucket: Bucket, prefix: string): Promise<string[]> {
   const out: string[] = [];
-  for (const name of await bucket.list(prefix)) if (name.endsWith("/")) out.push(...(await listAll(bucket, name))); else out.push(name);
+  for (const name of await bucket.list(prefix))
+    if (name.endsWith("/")) out.push(...(await listAll(bucket, name)));
+    else out.push(name);
   return out;
 }

@@ -8,12 +8,18 @@ type Operation = (typeof OPERATIONS)[number];
 const FIELDS = 4;
 
 /** Counters that all threads of a process add to. */
-export function operationCounters(): SharedArrayBuffer { return new SharedArrayBuffer(OPERATIONS.length * FIELDS * 8); }
+export function operationCounters(): SharedArrayBuffer {
+  return new SharedArrayBuffer(OPERATIONS.length * FIELDS * 8);
+}
 
 /** Counts what is asked of a bucket, under v1's names once `observeOperations` shows them. */
 export function measured(bucket: Bucket, counters: SharedArrayBuffer): Bucket {
   const cells = new BigInt64Array(counters);
-  async function run<T>(operation: Operation, work: () => Promise<T>, bytes: (result: T) => number = () => 0): Promise<T> {
+  async function run<T>(
+    operation: Operation,
+    work: () => Promise<T>,
+    bytes: (result: T) => number = () => 0,
+  ): Promise<T> {
     const at = OPERATIONS.indexOf(operation) * FIELDS;
     const started = performance.now();
     Atomics.add(cells, at, 1n);
@@ -25,13 +31,32 @@ export function measured(bucket: Bucket, counters: SharedArrayBuffer): Bucket {
       // What is not there is an answer, not a failure.
       if (!(err instanceof CinderblockError && err.kind === "not-found")) Atomics.add(cells, at + 1, 1n);
       throw err;
-    } finally { Atomics.add(cells, at + 3, BigInt(Math.round((performance.now() - started) * 1000))); }
+    } finally {
+      Atomics.add(cells, at + 3, BigInt(Math.round((performance.now() - started) * 1000)));
+    }
   }
   const size = (b: Uint8Array): number => b.length;
   return {
     name: bucket.name,
-    get: (n) => run("get", () => bucket.get(n), size), getRange: (n, o, s) => run("get_range", () => bucket.getRange(n, o, s), size), put: (n, b) => run("upload", () => bucket.put(n, b), () => b.length), putIfAbsent: (n, b) => run("upload", () => bucket.putIfAbsent(n, b), () => b.length), putFile: (n, f) => run("upload", () => bucket.putFile(n, f)),
-    attributes: (n) => run("attributes", () => bucket.attributes(n)), exists: (n) => run("exists", () => bucket.exists(n)), delete: (n) => run("delete", () => bucket.delete(n)), list: (n) => run("iter", () => bucket.list(n)),
+    get: (n) => run("get", () => bucket.get(n), size),
+    getRange: (n, o, s) => run("get_range", () => bucket.getRange(n, o, s), size),
+    put: (n, b) =>
+      run(
+        "upload",
+        () => bucket.put(n, b),
+        () => b.length,
+      ),
+    putIfAbsent: (n, b) =>
+      run(
+        "upload",
+        () => bucket.putIfAbsent(n, b),
+        () => b.length,
+      ),
+    putFile: (n, f) => run("upload", () => bucket.putFile(n, f)),
+    attributes: (n) => run("attributes", () => bucket.attributes(n)),
+    exists: (n) => run("exists", () => bucket.exists(n)),
+    delete: (n) => run("delete", () => bucket.delete(n)),
+    list: (n) => run("iter", () => bucket.list(n)),
   };
 }
 
@@ -39,10 +64,18 @@ export function measured(bucket: Bucket, counters: SharedArrayBuffer): Bucket {
 export function observeOperations(counters: SharedArrayBuffer, bucket: string, metrics: Metrics): void {
   const cells = new BigInt64Array(counters);
   const show = (name: string, help: string, field: number, scale = 1): void => {
-    metrics.gauge(name, help, ["bucket", "operation"], (g) => OPERATIONS.forEach((operation, i) => g.set({ bucket, operation }, Number(Atomics.load(cells, i * FIELDS + field)) * scale)));
+    metrics.gauge(name, help, ["bucket", "operation"], (g) =>
+      OPERATIONS.forEach((operation, i) =>
+        g.set({ bucket, operation }, Number(Atomics.load(cells, i * FIELDS + field)) * scale),
+      ),
+    );
   };
   show("objstore_bucket_operations_total", "Operations asked of the bucket.", 0);
-  show("objstore_bucket_operation_failures_total", "Operations that failed; a missing object is not a failure.", 1);
+  show(
+    "objstore_bucket_operation_failures_total",
+    "Operations that failed; a missing object is not a failure.",
+    1,
+  );
   show("objstore_bucket_operation_transferred_bytes_total", "Bytes that operations moved.", 2);
   show("objstore_bucket_operation_seconds_total", "Time spent in operations.", 3, 1e-6);
 }

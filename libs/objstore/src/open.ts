@@ -9,7 +9,11 @@ import type { S3Config } from "./s3.ts";
 import type { SwiftConfig } from "./swift.ts";
 
 type Backend =
-  | { backend: "filesystem"; directory: string } | { backend: "s3"; s3: S3Config } | { backend: "gcs"; gcs: GcsConfig } | { backend: "azure"; azure: AzureConfig } | { backend: "swift"; swift: SwiftConfig };
+  | { backend: "filesystem"; directory: string }
+  | { backend: "s3"; s3: S3Config }
+  | { backend: "gcs"; gcs: GcsConfig }
+  | { backend: "azure"; azure: AzureConfig }
+  | { backend: "swift"; swift: SwiftConfig };
 
 /** Where a bucket is: plain data, so that every thread opens its own. */
 export type BucketSpec = Backend & {
@@ -24,11 +28,16 @@ export type BucketSpec = Backend & {
 /** A vendor's client is loaded only where it is used. */
 async function openBackend(spec: Backend): Promise<Bucket> {
   switch (spec.backend) {
-    case "filesystem": return new FilesystemBucket(spec.directory);
-    case "s3": return new (await import("./s3.ts")).S3Bucket(spec.s3);
-    case "gcs": return new (await import("./gcs.ts")).GcsBucket(spec.gcs);
-    case "azure": return new (await import("./azure.ts")).AzureBucket(spec.azure);
-    case "swift": return new (await import("./swift.ts")).SwiftBucket(spec.swift);
+    case "filesystem":
+      return new FilesystemBucket(spec.directory);
+    case "s3":
+      return new (await import("./s3.ts")).S3Bucket(spec.s3);
+    case "gcs":
+      return new (await import("./gcs.ts")).GcsBucket(spec.gcs);
+    case "azure":
+      return new (await import("./azure.ts")).AzureBucket(spec.azure);
+    case "swift":
+      return new (await import("./swift.ts")).SwiftBucket(spec.swift);
   }
 }
 
@@ -40,10 +49,15 @@ export async function openBucket(spec: BucketSpec): Promise<Bucket> {
 /** What a person calls the bucket: its directory, bucket or container. */
 export function bucketName(spec: BucketSpec): string {
   switch (spec.backend) {
-    case "filesystem": return spec.directory;
-    case "s3": return spec.s3.bucket;
-    case "gcs": return spec.gcs.bucket;
-    case "azure": return spec.azure.container;
-    case "swift": return spec.swift.container;
+    case "filesystem":
+      return spec.directory;
+    case "s3":
+      return spec.s3.bucket;
+    case "gcs":
+      return spec.gcs.bucket;
+    case "azure":
+      return spec.azure.container;
+    case "swift":
+      return spec.swift.container;
   }
 }

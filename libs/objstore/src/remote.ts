@@ -17,25 +17,49 @@ export interface Fault {
 }
 
 /** What an operator would mend, by the flags of the backend. */
-export interface Advice { bucket: string; endpoint: string; bucketFlag: string; credentialFlags: string; badCredentials: (f: Fault) => boolean }
+export interface Advice {
+  bucket: string;
+  endpoint: string;
+  bucketFlag: string;
+  credentialFlags: string;
+  badCredentials: (f: Fault) => boolean;
+}
 
 /** What went wrong, in words that say what to mend. */
 function explain(advice: Advice, name: string, f: Fault, bucketIsMissing: boolean, cause: unknown): never {
   const where = `bucket ${advice.bucket}${advice.endpoint === "" ? "" : ` at ${advice.endpoint}`}`;
-  const fail = (message: string): never => { throw new CinderblockError("unavailable", message, { cause }); };
+  const fail = (message: string): never => {
+    throw new CinderblockError("unavailable", message, { cause });
+  };
   if (bucketIsMissing) fail(`${where} does not exist: create it, or set ${advice.bucketFlag}`);
-  if (advice.badCredentials(f)) fail(`${where} refuses the credentials (${f.code}): check ${advice.credentialFlags}`);
-  if (f.status === 403) fail(`${where} denies access to ${name}: the identity needs to list the bucket and to get, put and delete objects`);
+  if (advice.badCredentials(f))
+    fail(`${where} refuses the credentials (${f.code}): check ${advice.credentialFlags}`);
+  if (f.status === 403)
+    fail(
+      `${where} denies access to ${name}: the identity needs to list the bucket and to get, put and delete objects`,
+    );
   if (f.status === 404) throw new CinderblockError("not-found", `object ${name} does not exist`, { cause });
-  if (f.status === undefined && /certificate|_CERT/i.test(`${f.code} ${f.message}`)) fail(`${where} has a certificate that is not trusted (${f.message.split(";")[0]!}): name its authority (-storage.s3.http.tls-ca-path, or NODE_EXTRA_CA_CERTS for every backend)`);
-  if (f.status === 429 || f.status === 503) fail(`${where} is busy (${f.status}${f.code === "" ? "" : ` ${f.code}`}), ${ATTEMPTS} attempts were refused: it may limit the rate of requests`);
+  if (f.status === undefined && /certificate|_CERT/i.test(`${f.code} ${f.message}`))
+    fail(
+      `${where} has a certificate that is not trusted (${f.message.split(";")[0]!}): name its authority (-storage.s3.http.tls-ca-path, or NODE_EXTRA_CA_CERTS for every backend)`,
+    );
+  if (f.status === 429 || f.status === 503)
+    fail(
+      `${where} is busy (${f.status}${f.code === "" ? "" : ` ${f.code}`}), ${ATTEMPTS} attempts were refused: it may limit the rate of requests`,
+    );
   return fail(`${where}: ${f.code === "" ? "" : `${f.code}: `}${f.message}`);
 }
 
 /** Tries again, with longer and longer pauses, what may go well later. */
-export async function retrying<T>(attempts: number, again: (err: unknown) => boolean, work: () => Promise<T>): Promise<T> {
+export async function retrying<T>(
+  attempts: number,
+  again: (err: unknown) => boolean,
+  work: () => Promise<T>,
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
-    try { return await work(); } catch (err) {
+    try {
+      return await work();
+    } catch (err) {
       if (attempt >= attempts || !again(err)) throw err;
       await sleep(Math.min(10_000, 200 * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2));
     }
@@ -43,17 +67,24 @@ export async function retrying<T>(attempts: number, again: (err: unknown) => boo
 }
 
 /** Whether a status, or silence, says that the same request may go well later. */
-export const mayRecover = (status: number | undefined): boolean => status === undefined || status === 408 || status === 429 || status >= 500;
+export const mayRecover = (status: number | undefined): boolean =>
+  status === undefined || status === 408 || status === 429 || status >= 500;
 
 /** Reads a stream whole. */
 export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let size = 0;
-  for await (const p of stream) { parts.push(p); size += p.length; }
+  for await (const p of stream) {
+    parts.push(p);
+    size += p.length;
+  }
   if (parts.length === 1) return parts[0]!;
   const out = new Uint8Array(size);
   let at = 0;
-  for (const p of parts) { out.set(p, at); at += p.length; }
+  for (const p of parts) {
+    out.set(p, at);
+    at += p.length;
+  }
   return out;
 }
 
@@ -67,7 +98,9 @@ export abstract class RemoteBucket implements Bucket {
 
   /** Runs a request; what fails is explained. */
   protected async run<T>(name: string, work: () => Promise<T>): Promise<T> {
-    try { return await work(); } catch (err) {
+    try {
+      return await work();
+    } catch (err) {
       if (err instanceof CinderblockError) throw err;
       const fault = this.faultOf(err);
       return explain(this.advice, name, fault, await this.bucketIsMissing(fault), err);
@@ -77,10 +110,16 @@ export abstract class RemoteBucket implements Bucket {
   /** Writes: a 404 that is not the bucket's is not about the object, which need not exist. */
   protected write(name: string, work: () => Promise<unknown>): Promise<void> {
     return this.run(name, async () => {
-      try { await work(); } catch (err) {
+      try {
+        await work();
+      } catch (err) {
         const fault = this.faultOf(err);
         if (fault.status !== 404 || (await this.bucketIsMissing(fault))) throw err;
-        throw new CinderblockError("unavailable", `bucket ${this.advice.bucket}: the upload of ${name} was lost: ${fault.message}`, { cause: err });
+        throw new CinderblockError(
+          "unavailable",
+          `bucket ${this.advice.bucket}: the upload of ${name} was lost: ${fault.message}`,
+          { cause: err },
+        );
       }
     });
   }
@@ -89,7 +128,9 @@ export abstract class RemoteBucket implements Bucket {
   protected async range(name: string, size: number, read: () => Promise<Uint8Array>): Promise<Uint8Array> {
     if (size === 0) return new Uint8Array(0);
     return this.run(name, async () => {
-      try { return await read(); } catch (err) {
+      try {
+        return await read();
+      } catch (err) {
         if (this.faultOf(err).status === 416) return new Uint8Array(0);
         throw err;
       }
@@ -99,7 +140,10 @@ export abstract class RemoteBucket implements Bucket {
   /** False where the store says that there is one already. */
   protected creation(name: string, create: () => Promise<unknown>): Promise<boolean> {
     return this.run(name, async () => {
-      try { await create(); return true; } catch (err) {
+      try {
+        await create();
+        return true;
+      } catch (err) {
         const { status } = this.faultOf(err);
         if (status === 412 || status === 409) return false;
         throw err;
@@ -108,7 +152,10 @@ export abstract class RemoteBucket implements Bucket {
   }
 
   async exists(name: string): Promise<boolean> {
-    try { await this.attributes(name); return true; } catch (err) {
+    try {
+      await this.attributes(name);
+      return true;
+    } catch (err) {
       if (err instanceof CinderblockError && err.kind === "not-found") return false;
       throw err;
     }

@@ -41,13 +41,17 @@ export class SwiftBucket extends RemoteBucket {
     super();
     this.config = config;
     this.advice = {
-      bucket: config.container, endpoint: config.authUrl, bucketFlag: "-storage.swift.container-name",
+      bucket: config.container,
+      endpoint: config.authUrl,
+      bucketFlag: "-storage.swift.container-name",
       credentialFlags: "-storage.swift.username, -storage.swift.password and -storage.swift.auth-url",
       badCredentials: (f) => f.status === 401,
     };
   }
 
-  protected bucketIsMissing(f: Fault): boolean { return f.code === "container"; }
+  protected bucketIsMissing(f: Fault): boolean {
+    return f.code === "container";
+  }
 
   protected faultOf(err: unknown): Fault {
     if (err instanceof SwiftError) return { status: err.status, code: err.code, message: err.message };
@@ -55,24 +59,55 @@ export class SwiftBucket extends RemoteBucket {
     return { status: undefined, code: cause?.code ?? "", message: cause?.message ?? message };
   }
 
-  private path(container: string, name: string): string { return `/${encodeURIComponent(container)}${name === "" ? "" : `/${name.split("/").map(encodeURIComponent).join("/")}`}`; }
+  private path(container: string, name: string): string {
+    return `/${encodeURIComponent(container)}${name === "" ? "" : `/${name.split("/").map(encodeURIComponent).join("/")}`}`;
+  }
 
   /** One request: a new token where the old one has run out, again after a pause where the server is busy or silent. */
-  private ask(method: string, path: string, init: { headers?: Record<string, string>; body?: Uint8Array | Blob; ok?: readonly number[] } = {}): Promise<Response> {
+  private ask(
+    method: string,
+    path: string,
+    init: { headers?: Record<string, string>; body?: Uint8Array | Blob; ok?: readonly number[] } = {},
+  ): Promise<Response> {
     const { config } = this;
     const size = init.body === undefined ? 0 : init.body instanceof Blob ? init.body.size : init.body.length;
     const once = async (fresh: boolean): Promise<Response> => {
       this.session ??= authenticate(config);
-      const { token, url } = await this.session.catch((err: unknown) => { this.session = undefined; throw err; });
+      const { token, url } = await this.session.catch((err: unknown) => {
+        this.session = undefined;
+        throw err;
+      });
       // A body gets a second more for each MiB.
-      const signal = AbortSignal.timeout(config.connectTimeoutMs + config.requestTimeoutMs + Math.ceil(size / 1024));
-      const r = await fetch(url + path, { method, headers: { "x-auth-token": token, ...init.headers }, ...(init.body === undefined ? {} : { body: init.body as NonNullable<RequestInit["body"]> }), signal });
+      const signal = AbortSignal.timeout(
+        config.connectTimeoutMs + config.requestTimeoutMs + Math.ceil(size / 1024),
+      );
+      const r = await fetch(url + path, {
+        method,
+        headers: { "x-auth-token": token, ...init.headers },
+        ...(init.body === undefined ? {} : { body: init.body as NonNullable<RequestInit["body"]> }),
+        signal,
+      });
       if (r.ok || (init.ok ?? []).includes(r.status)) return r;
-      const text = (await r.text()).replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim().slice(0, 200);
-      if (r.status === 401 && !fresh) { this.session = undefined; return once(true); } // a token lives for hours, not for ever
-      throw new SwiftError(r.status, r.status === 404 && (await this.lacksContainer(method, path, url, token)) ? "container" : "", `${method} answered ${r.status}: ${text}`);
+      const text = (await r.text())
+        .replace(/<[^>]*>/g, " ")
+        .replace(/\s+/g, " ")
+        .trim()
+        .slice(0, 200);
+      if (r.status === 401 && !fresh) {
+        this.session = undefined;
+        return once(true);
+      } // a token lives for hours, not for ever
+      throw new SwiftError(
+        r.status,
+        r.status === 404 && (await this.lacksContainer(method, path, url, token)) ? "container" : "",
+        `${method} answered ${r.status}: ${text}`,
+      );
     };
-    return retrying(config.maxRetries > 0 ? config.maxRetries + 1 : ATTEMPTS, (err) => mayRecover(this.faultOf(err).status), () => once(false));
+    return retrying(
+      config.maxRetries > 0 ? config.maxRetries + 1 : ATTEMPTS,
+      (err) => mayRecover(this.faultOf(err).status),
+      () => once(false),
+    );
   }
 
   /** Whether a 404 speaks of the container rather than of an object. */
@@ -84,45 +119,86 @@ export class SwiftBucket extends RemoteBucket {
     return r.status === 404;
   }
 
-  private object(name: string): string { return this.path(this.config.container, name); }
-  private static async bytes(r: Response): Promise<Uint8Array> { return new Uint8Array(await r.arrayBuffer()); }
-
-  get(name: string): Promise<Uint8Array> { return this.run(name, async () => SwiftBucket.bytes(await this.ask("GET", this.object(name)))); }
-  getRange(name: string, offset: number, size: number): Promise<Uint8Array> {
-    return this.range(name, size, async () => SwiftBucket.bytes(await this.ask("GET", this.object(name), { headers: { range: `bytes=${offset}-${offset + size - 1}` } })));
+  private object(name: string): string {
+    return this.path(this.config.container, name);
   }
-  put(name: string, bytes: Uint8Array): Promise<void> { return this.write(name, () => this.ask("PUT", this.object(name), { body: bytes })); }
+  private static async bytes(r: Response): Promise<Uint8Array> {
+    return new Uint8Array(await r.arrayBuffer());
+  }
+
+  get(name: string): Promise<Uint8Array> {
+    return this.run(name, async () => SwiftBucket.bytes(await this.ask("GET", this.object(name))));
+  }
+  getRange(name: string, offset: number, size: number): Promise<Uint8Array> {
+    return this.range(name, size, async () =>
+      SwiftBucket.bytes(
+        await this.ask("GET", this.object(name), {
+          headers: { range: `bytes=${offset}-${offset + size - 1}` },
+        }),
+      ),
+    );
+  }
+  put(name: string, bytes: Uint8Array): Promise<void> {
+    return this.write(name, () => this.ask("PUT", this.object(name), { body: bytes }));
+  }
   /** Swift looks before it reads the body: of two in the same instant, both may be told that there was none. */
-  putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> { return this.creation(name, () => this.ask("PUT", this.object(name), { body: bytes, headers: { "if-none-match": "*" } })); }
+  putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
+    return this.creation(name, () =>
+      this.ask("PUT", this.object(name), { body: bytes, headers: { "if-none-match": "*" } }),
+    );
+  }
 
   /** A body of known length is all there or is not stored; a manifest is put after its segments. */
   putFile(name: string, path: string): Promise<void> {
     return this.write(name, async () => {
-      const file = await openAsBlob(path), { segmentBytes, container } = this.config;
-      if (file.size <= segmentBytes) { await this.ask("PUT", this.object(name), { body: file }); return; }
-      const segments = `${container}_segments`, folder = `${name}/${Date.now()}-${Math.random().toString(36).slice(2)}`;
+      const file = await openAsBlob(path),
+        { segmentBytes, container } = this.config;
+      if (file.size <= segmentBytes) {
+        await this.ask("PUT", this.object(name), { body: file });
+        return;
+      }
+      const segments = `${container}_segments`,
+        folder = `${name}/${Date.now()}-${Math.random().toString(36).slice(2)}`;
       await this.ask("PUT", this.path(segments, ""));
       const manifest: { path: string; etag: string; size_bytes: number }[] = [];
       try {
         for (let at = 0; at < file.size; at += segmentBytes) {
-          const part = file.slice(at, at + segmentBytes), segment = `${folder}/${String(manifest.length).padStart(8, "0")}`;
+          const part = file.slice(at, at + segmentBytes),
+            segment = `${folder}/${String(manifest.length).padStart(8, "0")}`;
           const r = await this.ask("PUT", this.path(segments, segment), { body: part });
-          manifest.push({ path: `/${segments}/${segment}`, etag: r.headers.get("etag") ?? "", size_bytes: part.size });
+          manifest.push({
+            path: `/${segments}/${segment}`,
+            etag: r.headers.get("etag") ?? "",
+            size_bytes: part.size,
+          });
         }
-        await this.ask("PUT", `${this.object(name)}?multipart-manifest=put`, { body: Buffer.from(JSON.stringify(manifest)) });
+        await this.ask("PUT", `${this.object(name)}?multipart-manifest=put`, {
+          body: Buffer.from(JSON.stringify(manifest)),
+        });
       } catch (err) {
         // Nothing of a failed upload stays; what cannot be removed now is named by the error that tells more.
-        for (const m of manifest) await this.ask("DELETE", this.path(segments, m.path.slice(segments.length + 2)), { ok: [404] }).catch(() => undefined);
+        for (const m of manifest)
+          await this.ask("DELETE", this.path(segments, m.path.slice(segments.length + 2)), {
+            ok: [404],
+          }).catch(() => undefined);
         throw err;
       }
     });
   }
 
-  private async head(name: string): Promise<Response> { return this.ask("HEAD", this.object(name)); }
+  private async head(name: string): Promise<Response> {
+    return this.ask("HEAD", this.object(name));
+  }
   attributes(name: string): Promise<ObjectAttributes> {
     return this.run(name, async () => {
       const { headers } = await this.head(name);
-      return { size: Number(headers.get("content-length") ?? 0), lastModifiedMs: Number(headers.get("x-timestamp") ?? 0) * 1000 || Date.parse(headers.get("last-modified") ?? "") || 0 };
+      return {
+        size: Number(headers.get("content-length") ?? 0),
+        lastModifiedMs:
+          Number(headers.get("x-timestamp") ?? 0) * 1000 ||
+          Date.parse(headers.get("last-modified") ?? "") ||
+          0,
+      };
     });
   }
 
@@ -131,17 +207,26 @@ export class SwiftBucket extends RemoteBucket {
       const r = await this.ask("HEAD", this.object(name), { ok: [404] });
       if (r.status === 404) return;
       // A manifest goes with its segments.
-      await this.ask("DELETE", `${this.object(name)}${r.headers.get("x-static-large-object")?.toLowerCase() === "true" ? "?multipart-manifest=delete" : ""}`, { ok: [404] });
+      await this.ask(
+        "DELETE",
+        `${this.object(name)}${r.headers.get("x-static-large-object")?.toLowerCase() === "true" ? "?multipart-manifest=delete" : ""}`,
+        { ok: [404] },
+      );
     });
   }
 
   list(prefix: string): Promise<string[]> {
     return this.run(prefix, async () => {
       const out: string[] = [];
-      for (let marker = ""; ;) {
+      for (let marker = ""; ; ) {
         const query = new URLSearchParams({ format: "json", delimiter: "/", prefix, limit: "1000", marker });
-        const page = (await (await this.ask("GET", `${this.path(this.config.container, "")}?${query}`)).json()) as { name?: string; subdir?: string }[];
-        for (const e of page) { const n = e.subdir ?? e.name; if (n !== undefined && n !== prefix) out.push(n); }
+        const page = (await (
+          await this.ask("GET", `${this.path(this.config.container, "")}?${query}`)
+        ).json()) as { name?: string; subdir?: string }[];
+        for (const e of page) {
+          const n = e.subdir ?? e.name;
+          if (n !== undefined && n !== prefix) out.push(n);
+        }
         const last = page.at(-1);
         if (page.length < 1000 || !last) return out.sort();
         marker = (last.subdir ?? last.name)!;

@@ -1,9 +1,18 @@
 import { decodeUtf8, ShortRead, WireReader } from "@cinderblock/bytes";
 import type { U32Column } from "@cinderblock/columnar";
-import { type OtlpAttribute, type OtlpProfile, type OtlpResource, OtlpTables, type OtlpValue, type OtlpValueType } from "./tables.ts";
+import {
+  type OtlpAttribute,
+  type OtlpProfile,
+  type OtlpResource,
+  OtlpTables,
+  type OtlpValue,
+  type OtlpValueType,
+} from "./tables.ts";
 
 /** Decodes an ExportProfilesServiceRequest. Throws ShortRead. */
-export function decodeExport(bytes: Uint8Array): OtlpTables { return new OtlpDecoder().decode(bytes); }
+export function decodeExport(bytes: Uint8Array): OtlpTables {
+  return new OtlpDecoder().decode(bytes);
+}
 
 const MAX_DEPTH = 16;
 
@@ -12,7 +21,9 @@ class OtlpDecoder extends WireReader {
   private readonly t = new OtlpTables();
   private view = new DataView(this.bytes.buffer);
 
-  protected error(what: string): ShortRead { return new ShortRead(this.pos, what); }
+  protected error(what: string): ShortRead {
+    return new ShortRead(this.pos, what);
+  }
 
   decode(bytes: Uint8Array): OtlpTables {
     const { t } = this;
@@ -22,62 +33,114 @@ class OtlpDecoder extends WireReader {
     while (this.pos < end) {
       const tag = this.varint(end);
       if (tag === 10) t.resources.push(this.resource(this.message(end)));
-      else if (tag === 18) { t.hasDictionary = true; this.dictionary(this.message(end)); } else this.skip(tag & 7, end);
+      else if (tag === 18) {
+        t.hasDictionary = true;
+        this.dictionary(this.message(end));
+      } else this.skip(tag & 7, end);
     }
     return t;
   }
 
   /** Where the message that begins here ends. */
-  private message(end: number): number { const n = this.size(end); return this.pos + n; }
+  private message(end: number): number {
+    const n = this.size(end);
+    return this.pos + n;
+  }
 
   private dictionary(to: number): void {
     const { t } = this;
     while (this.pos < to) {
       const tag = this.varint(to);
       switch (tag) {
-        case 10: this.mapping(this.message(to)); break;
-        case 18: this.location(this.message(to)); break;
-        case 26: this.func(this.message(to)); break;
-        case 34: this.link(this.message(to)); break;
-        case 42: { const end = this.message(to); t.stringStart.push(this.pos); t.stringEnd.push(end); this.pos = end; break; }
-        case 50: this.attributeRow(this.message(to)); break;
+        case 10:
+          this.mapping(this.message(to));
+          break;
+        case 18:
+          this.location(this.message(to));
+          break;
+        case 26:
+          this.func(this.message(to));
+          break;
+        case 34:
+          this.link(this.message(to));
+          break;
+        case 42: {
+          const end = this.message(to);
+          t.stringStart.push(this.pos);
+          t.stringEnd.push(end);
+          this.pos = end;
+          break;
+        }
+        case 50:
+          this.attributeRow(this.message(to));
+          break;
         case 58: {
           const end = this.message(to);
-          while (this.pos < end) { const inner = this.varint(end); if (inner === 10 || inner === 8) this.indices(inner, end, t.stackLocation); else this.skip(inner & 7, end); }
+          while (this.pos < end) {
+            const inner = this.varint(end);
+            if (inner === 10 || inner === 8) this.indices(inner, end, t.stackLocation);
+            else this.skip(inner & 7, end);
+          }
           t.stackLocations.push(t.stackLocation.length);
           break;
         }
-        default: this.skip(tag & 7, to);
+        default:
+          this.skip(tag & 7, to);
       }
     }
   }
 
   /** Indices, packed or one by one. */
   private indices(tag: number, to: number, into: U32Column): void {
-    if ((tag & 7) === 0) { into.push(this.index(to)); return; }
-    const end = this.message(to), { bytes } = this;
+    if ((tag & 7) === 0) {
+      into.push(this.index(to));
+      return;
+    }
+    const end = this.message(to),
+      { bytes } = this;
     into.reserve(end - this.pos);
     const { data } = into;
     let at = into.length;
     while (this.pos < end) {
       const b = bytes[this.pos]!;
-      if (b < 128) { this.pos++; data[at++] = b; } else data[at++] = this.index(end);
+      if (b < 128) {
+        this.pos++;
+        data[at++] = b;
+      } else data[at++] = this.index(end);
     }
     into.length = at;
   }
 
   private mapping(to: number): void {
     const { t } = this;
-    let start = 0n, limit = 0n, offset = 0n, filename = 0;
+    let start = 0n,
+      limit = 0n,
+      offset = 0n,
+      filename = 0;
     while (this.pos < to) {
       const tag = this.varint(to);
       switch (tag) {
-        case 8: this.varint(to); start = this.big(); break;
-        case 16: this.varint(to); limit = this.big(); break;
-        case 24: this.varint(to); offset = this.big(); break;
-        case 32: filename = this.index(to); break;
-        case 40: case 42: this.indices(tag, to, t.mappingAttribute); break;
-        default: this.skip(tag & 7, to);
+        case 8:
+          this.varint(to);
+          start = this.big();
+          break;
+        case 16:
+          this.varint(to);
+          limit = this.big();
+          break;
+        case 24:
+          this.varint(to);
+          offset = this.big();
+          break;
+        case 32:
+          filename = this.index(to);
+          break;
+        case 40:
+        case 42:
+          this.indices(tag, to, t.mappingAttribute);
+          break;
+        default:
+          this.skip(tag & 7, to);
       }
     }
     t.mappingStart.push(start);
@@ -89,24 +152,36 @@ class OtlpDecoder extends WireReader {
 
   private location(to: number): void {
     const { t } = this;
-    let mapping = 0, lo = 0, hi = 0;
+    let mapping = 0,
+      lo = 0,
+      hi = 0;
     while (this.pos < to) {
       const tag = this.varint(to);
       switch (tag) {
-        case 8: mapping = this.index(to); break;
-        case 16: this.varint(to); lo = this.lo; hi = this.hi; break;
+        case 8:
+          mapping = this.index(to);
+          break;
+        case 16:
+          this.varint(to);
+          lo = this.lo;
+          hi = this.hi;
+          break;
         case 26: {
           const end = this.message(to);
-          let fn = 0, line = 0;
+          let fn = 0,
+            line = 0;
           while (this.pos < end) {
             const inner = this.varint(end);
-            if (inner === 8) fn = this.index(end); else if (inner === 16) line = this.varint(end); else this.skip(inner & 7, end);
+            if (inner === 8) fn = this.index(end);
+            else if (inner === 16) line = this.varint(end);
+            else this.skip(inner & 7, end);
           }
           t.lineFunction.push(fn);
           t.lineNumber.push(line);
           break;
         }
-        default: this.skip(tag & 7, to);
+        default:
+          this.skip(tag & 7, to);
       }
     }
     t.locMapping.push(mapping);
@@ -119,15 +194,27 @@ class OtlpDecoder extends WireReader {
 
   private func(to: number): void {
     const { t } = this;
-    let name = 0, systemName = 0, filename = 0, startLine = 0;
+    let name = 0,
+      systemName = 0,
+      filename = 0,
+      startLine = 0;
     while (this.pos < to) {
       const tag = this.varint(to);
       switch (tag) {
-        case 8: name = this.index(to); break;
-        case 16: systemName = this.index(to); break;
-        case 24: filename = this.index(to); break;
-        case 32: startLine = this.varint(to); break;
-        default: this.skip(tag & 7, to);
+        case 8:
+          name = this.index(to);
+          break;
+        case 16:
+          systemName = this.index(to);
+          break;
+        case 24:
+          filename = this.index(to);
+          break;
+        case 32:
+          startLine = this.varint(to);
+          break;
+        default:
+          this.skip(tag & 7, to);
       }
     }
     t.funcName.push(name);
@@ -138,10 +225,21 @@ class OtlpDecoder extends WireReader {
 
   private link(to: number): void {
     const { t } = this;
-    let trace = 0, traceEnd = 0, span = 0, spanEnd = 0;
+    let trace = 0,
+      traceEnd = 0,
+      span = 0,
+      spanEnd = 0;
     while (this.pos < to) {
       const tag = this.varint(to);
-      if (tag === 10) { traceEnd = this.message(to); trace = this.pos; this.pos = traceEnd; } else if (tag === 18) { spanEnd = this.message(to); span = this.pos; this.pos = spanEnd; } else this.skip(tag & 7, to);
+      if (tag === 10) {
+        traceEnd = this.message(to);
+        trace = this.pos;
+        this.pos = traceEnd;
+      } else if (tag === 18) {
+        spanEnd = this.message(to);
+        span = this.pos;
+        this.pos = spanEnd;
+      } else this.skip(tag & 7, to);
     }
     t.linkTraceStart.push(trace);
     t.linkTraceEnd.push(traceEnd);
@@ -150,16 +248,20 @@ class OtlpDecoder extends WireReader {
   }
 
   private attributeRow(to: number): void {
-    let key = 0, value: OtlpValue;
+    let key = 0,
+      value: OtlpValue;
     while (this.pos < to) {
       const tag = this.varint(to);
-      if (tag === 8) key = this.index(to); else if (tag === 18) value = this.anyValue(this.message(to), 0); else this.skip(tag & 7, to);
+      if (tag === 8) key = this.index(to);
+      else if (tag === 18) value = this.anyValue(this.message(to), 0);
+      else this.skip(tag & 7, to);
     }
     this.t.attributes.push({ key, value });
   }
 
   private text(to: number): string {
-    const end = this.message(to), out = decodeUtf8(this.bytes, this.pos, end);
+    const end = this.message(to),
+      out = decodeUtf8(this.bytes, this.pos, end);
     this.pos = end;
     return out;
   }
@@ -170,17 +272,33 @@ class OtlpDecoder extends WireReader {
     while (this.pos < to) {
       const tag = this.varint(to);
       switch (tag) {
-        case 10: value = this.text(to); break;
-        case 16: this.varint(to); value = (this.lo | this.hi) !== 0; break;
-        case 24: this.varint(to); value = this.big(); break;
-        case 33: value = this.view.getFloat64(this.fixed64(to), true); break;
+        case 10:
+          value = this.text(to);
+          break;
+        case 16:
+          this.varint(to);
+          value = (this.lo | this.hi) !== 0;
+          break;
+        case 24:
+          this.varint(to);
+          value = this.big();
+          break;
+        case 33:
+          value = this.view.getFloat64(this.fixed64(to), true);
+          break;
         case 42: {
-          const end = this.message(to), list: OtlpValue[] = [];
-          while (this.pos < end) { const inner = this.varint(end); if (inner === 10) list.push(this.anyValue(this.message(end), depth + 1)); else this.skip(inner & 7, end); }
+          const end = this.message(to),
+            list: OtlpValue[] = [];
+          while (this.pos < end) {
+            const inner = this.varint(end);
+            if (inner === 10) list.push(this.anyValue(this.message(end), depth + 1));
+            else this.skip(inner & 7, end);
+          }
           value = list;
           break;
         }
-        default: this.skip(tag & 7, to);
+        default:
+          this.skip(tag & 7, to);
       }
     }
     return value;
@@ -198,14 +316,20 @@ class OtlpDecoder extends WireReader {
     const a: OtlpAttribute = { key: "", value: undefined };
     while (this.pos < to) {
       const tag = this.varint(to);
-      if (tag === 10) a.key = this.text(to); else if (tag === 18) a.value = this.anyValue(this.message(to), 0); else this.skip(tag & 7, to);
+      if (tag === 10) a.key = this.text(to);
+      else if (tag === 18) a.value = this.anyValue(this.message(to), 0);
+      else this.skip(tag & 7, to);
     }
     return a;
   }
 
   /** The attributes of a Resource (field 1) or an InstrumentationScope (field 3). */
   private attributes(to: number, field: number, into: OtlpAttribute[]): void {
-    while (this.pos < to) { const tag = this.varint(to); if (tag === field * 8 + 2) into.push(this.attribute(this.message(to))); else this.skip(tag & 7, to); }
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      if (tag === field * 8 + 2) into.push(this.attribute(this.message(to)));
+      else this.skip(tag & 7, to);
+    }
   }
 
   private resource(to: number): OtlpResource {
@@ -214,10 +338,13 @@ class OtlpDecoder extends WireReader {
       const tag = this.varint(to);
       if (tag === 10) this.attributes(this.message(to), 1, out.attributes);
       else if (tag === 18) {
-        const end = this.message(to), scope: OtlpResource["scopes"][number] = { attributes: [], profiles: [] };
+        const end = this.message(to),
+          scope: OtlpResource["scopes"][number] = { attributes: [], profiles: [] };
         while (this.pos < end) {
           const inner = this.varint(end);
-          if (inner === 10) this.attributes(this.message(end), 3, scope.attributes); else if (inner === 18) scope.profiles.push(this.profile(this.message(end))); else this.skip(inner & 7, end);
+          if (inner === 10) this.attributes(this.message(end), 3, scope.attributes);
+          else if (inner === 18) scope.profiles.push(this.profile(this.message(end)));
+          else this.skip(inner & 7, end);
         }
         out.scopes.push(scope);
       } else this.skip(tag & 7, to);
@@ -227,23 +354,51 @@ class OtlpDecoder extends WireReader {
 
   private valueType(to: number): OtlpValueType {
     const out = { type: 0, unit: 0 };
-    while (this.pos < to) { const tag = this.varint(to); if (tag === 8) out.type = this.index(to); else if (tag === 16) out.unit = this.index(to); else this.skip(tag & 7, to); }
+    while (this.pos < to) {
+      const tag = this.varint(to);
+      if (tag === 8) out.type = this.index(to);
+      else if (tag === 16) out.unit = this.index(to);
+      else this.skip(tag & 7, to);
+    }
     return out;
   }
 
   private profile(to: number): OtlpProfile {
     const { t } = this;
-    const p: OtlpProfile = { sampleType: { type: 0, unit: 0 }, sampleFrom: t.samples, sampleTo: t.samples, timeNanos: 0n, durationNanos: 0n, periodType: { type: 0, unit: 0 }, period: 0n };
+    const p: OtlpProfile = {
+      sampleType: { type: 0, unit: 0 },
+      sampleFrom: t.samples,
+      sampleTo: t.samples,
+      timeNanos: 0n,
+      durationNanos: 0n,
+      periodType: { type: 0, unit: 0 },
+      period: 0n,
+    };
     while (this.pos < to) {
       const tag = this.varint(to);
       switch (tag) {
-        case 10: p.sampleType = this.valueType(this.message(to)); break;
-        case 18: this.sample(this.message(to)); break;
-        case 25: p.timeNanos = this.view.getBigUint64(this.fixed64(to), true); break;
-        case 32: this.varint(to); p.durationNanos = this.big(); break;
-        case 42: p.periodType = this.valueType(this.message(to)); break;
-        case 48: this.varint(to); p.period = this.big(); break;
-        default: this.skip(tag & 7, to);
+        case 10:
+          p.sampleType = this.valueType(this.message(to));
+          break;
+        case 18:
+          this.sample(this.message(to));
+          break;
+        case 25:
+          p.timeNanos = this.view.getBigUint64(this.fixed64(to), true);
+          break;
+        case 32:
+          this.varint(to);
+          p.durationNanos = this.big();
+          break;
+        case 42:
+          p.periodType = this.valueType(this.message(to));
+          break;
+        case 48:
+          this.varint(to);
+          p.period = this.big();
+          break;
+        default:
+          this.skip(tag & 7, to);
       }
     }
     p.sampleTo = t.samples;
@@ -251,19 +406,46 @@ class OtlpDecoder extends WireReader {
   }
 
   private sample(to: number): void {
-    const { t } = this, { value } = t;
-    let stack = 0, link = 0, timestamps = 0;
+    const { t } = this,
+      { value } = t;
+    let stack = 0,
+      link = 0,
+      timestamps = 0;
     while (this.pos < to) {
       const tag = this.varint(to);
       switch (tag) {
-        case 8: stack = this.index(to); break;
-        case 16: case 18: this.indices(tag, to, t.sampleAttribute); break;
-        case 24: link = this.index(to); break;
-        case 32: this.pushValue(to); break;
-        case 34: { const end = this.message(to); value.reserve(end - this.pos); while (this.pos < end) this.pushValue(end); break; }
-        case 41: this.fixed64(to); timestamps++; break;
-        case 42: { const n = this.size(to); if (n % 8 !== 0) throw this.error("expected times of 8 bytes each"); this.pos += n; timestamps += n / 8; break; }
-        default: this.skip(tag & 7, to);
+        case 8:
+          stack = this.index(to);
+          break;
+        case 16:
+        case 18:
+          this.indices(tag, to, t.sampleAttribute);
+          break;
+        case 24:
+          link = this.index(to);
+          break;
+        case 32:
+          this.pushValue(to);
+          break;
+        case 34: {
+          const end = this.message(to);
+          value.reserve(end - this.pos);
+          while (this.pos < end) this.pushValue(end);
+          break;
+        }
+        case 41:
+          this.fixed64(to);
+          timestamps++;
+          break;
+        case 42: {
+          const n = this.size(to);
+          if (n % 8 !== 0) throw this.error("expected times of 8 bytes each");
+          this.pos += n;
+          timestamps += n / 8;
+          break;
+        }
+        default:
+          this.skip(tag & 7, to);
       }
     }
     t.sampleStack.push(stack);

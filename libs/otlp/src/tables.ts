@@ -1,12 +1,29 @@
 import { I64Column, U32Column } from "@cinderblock/columnar";
 
 export type OtlpValue = string | number | bigint | boolean | OtlpValue[] | undefined;
-export interface OtlpAttribute { key: string; value: OtlpValue }
-export interface OtlpResource { attributes: OtlpAttribute[]; scopes: { attributes: OtlpAttribute[]; profiles: OtlpProfile[] }[] }
+export interface OtlpAttribute {
+  key: string;
+  value: OtlpValue;
+}
+export interface OtlpResource {
+  attributes: OtlpAttribute[];
+  scopes: { attributes: OtlpAttribute[]; profiles: OtlpProfile[] }[];
+}
 /** Numbers of strings of the dictionary. */
-export interface OtlpValueType { type: number; unit: number }
+export interface OtlpValueType {
+  type: number;
+  unit: number;
+}
 /** A profile; its samples are [sampleFrom, sampleTo) of the tables. */
-export interface OtlpProfile { sampleType: OtlpValueType; sampleFrom: number; sampleTo: number; timeNanos: bigint; durationNanos: bigint; periodType: OtlpValueType; period: bigint }
+export interface OtlpProfile {
+  sampleType: OtlpValueType;
+  sampleFrom: number;
+  sampleTo: number;
+  timeNanos: bigint;
+  durationNanos: bigint;
+  periodType: OtlpValueType;
+  period: bigint;
+}
 
 /**
  * An ExportProfilesServiceRequest as columns: the dictionary's tables, whose first entries stand for "none", and the samples
@@ -65,13 +82,36 @@ export class OtlpTables {
 
   readonly resources: OtlpResource[] = [];
 
-  constructor() { for (const first of [this.mappingAttributes, this.locLines, this.stackLocations, this.sampleValues, this.sampleAttributes]) first.push(0); }
+  constructor() {
+    for (const first of [
+      this.mappingAttributes,
+      this.locLines,
+      this.stackLocations,
+      this.sampleValues,
+      this.sampleAttributes,
+    ])
+      first.push(0);
+  }
 
-  get strings(): number { return this.stringStart.length; }
-  get mappings(): number { return this.mappingFilename.length; }
-  get locations(): number { return this.locMapping.length; }
-  get functions(): number { return this.funcName.length; }
-  get links(): number { return this.linkTraceStart.length; }
-  get stacks(): number { return this.stackLocations.length - 1; }
-  get samples(): number { return this.sampleStack.length; }
+  get strings(): number {
+    return this.stringStart.length;
+  }
+  get mappings(): number {
+    return this.mappingFilename.length;
+  }
+  get locations(): number {
+    return this.locMapping.length;
+  }
+  get functions(): number {
+    return this.funcName.length;
+  }
+  get links(): number {
+    return this.linkTraceStart.length;
+  }
+  get stacks(): number {
+    return this.stackLocations.length - 1;
+  }
+  get samples(): number {
+    return this.sampleStack.length;
+  }
 }

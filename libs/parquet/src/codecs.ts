@@ -9,34 +9,59 @@ export function decompress(codec: number, bytes: Uint8Array, size: number): Uint
   const options = { maxOutputLength: Math.max(size, 1) };
   let out: Uint8Array;
   switch (codec) {
-    case Codec.UNCOMPRESSED: return bytes;
-    case Codec.ZSTD: out = zstdDecompressSync(bytes, options); break;
-    case Codec.GZIP: out = gunzipSync(bytes, options); break;
-    case Codec.BROTLI: out = brotliDecompressSync(bytes, options); break;
-    case Codec.SNAPPY: out = snappyDecompress(bytes, size); break;
-    case Codec.LZ4_RAW: out = lz4Decompress(bytes, size); break;
-    default: throw new CinderblockError("corrupt", `parquet codec ${codec} is not supported; v1 reads none, snappy, gzip, zstd, lz4_raw and brotli`);
+    case Codec.UNCOMPRESSED:
+      return bytes;
+    case Codec.ZSTD:
+      out = zstdDecompressSync(bytes, options);
+      break;
+    case Codec.GZIP:
+      out = gunzipSync(bytes, options);
+      break;
+    case Codec.BROTLI:
+      out = brotliDecompressSync(bytes, options);
+      break;
+    case Codec.SNAPPY:
+      out = snappyDecompress(bytes, size);
+      break;
+    case Codec.LZ4_RAW:
+      out = lz4Decompress(bytes, size);
+      break;
+    default:
+      throw new CinderblockError(
+        "corrupt",
+        `parquet codec ${codec} is not supported; v1 reads none, snappy, gzip, zstd, lz4_raw and brotli`,
+      );
   }
-  if (out.length !== size) throw new ShortRead(0, `expected ${size} bytes after decompression, found ${out.length}`);
+  if (out.length !== size)
+    throw new ShortRead(0, `expected ${size} bytes after decompression, found ${out.length}`);
   return out;
 }
 
 /** Copies `length` bytes that lie `distance` back; they may overlap what is written. */
 function copyBack(out: Uint8Array, at: number, distance: number, length: number): number {
-  if (distance === 0 || distance > at || at + length > out.length) throw new ShortRead(at, "expected a copy inside the output");
+  if (distance === 0 || distance > at || at + length > out.length)
+    throw new ShortRead(at, "expected a copy inside the output");
   for (let i = 0; i < length; i++) out[at + i] = out[at + i - distance]!;
   return at + length;
 }
 
 function copyLiteral(out: Uint8Array, at: number, from: Uint8Array, pos: number, length: number): number {
-  if (pos + length > from.length || at + length > out.length) throw new ShortRead(pos, "expected a literal inside the input");
+  if (pos + length > from.length || at + length > out.length)
+    throw new ShortRead(pos, "expected a literal inside the input");
   out.set(from.subarray(pos, pos + length), at);
   return at + length;
 }
 
 export function snappyDecompress(bytes: Uint8Array, size: number): Uint8Array {
-  let pos = 0, shift = 0, promised = 0, b = 0;
-  do { b = bytes[pos++] ?? 0; promised += (b & 127) * 2 ** shift; shift += 7; } while (b > 127 && shift < 35);
+  let pos = 0,
+    shift = 0,
+    promised = 0,
+    b = 0;
+  do {
+    b = bytes[pos++] ?? 0;
+    promised += (b & 127) * 2 ** shift;
+    shift += 7;
+  } while (b > 127 && shift < 35);
   if (promised !== size) throw new ShortRead(0, `expected ${size} bytes, the snappy header says ${promised}`);
   const out = new Uint8Array(size);
   let at = 0;
@@ -65,9 +90,16 @@ export function snappyDecompress(bytes: Uint8Array, size: number): Uint8Array {
 
 export function lz4Decompress(bytes: Uint8Array, size: number): Uint8Array {
   const out = new Uint8Array(size);
-  let pos = 0, at = 0;
+  let pos = 0,
+    at = 0;
   const extend = (length: number): number => {
-    if (length === 15) { let b = 0; do { b = bytes[pos++] ?? 0; length += b; } while (b === 255); }
+    if (length === 15) {
+      let b = 0;
+      do {
+        b = bytes[pos++] ?? 0;
+        length += b;
+      } while (b === 255);
+    }
     return length;
   };
   while (pos < bytes.length) {

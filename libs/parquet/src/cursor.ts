@@ -1,6 +1,19 @@
 import { CorruptError } from "@cinderblock/errors";
-import { type ColumnChunk, decodeOffsetIndex, type FileMeta, type PageLocation, PhysicalType } from "./metadata.ts";
-import { type BinaryValues, type ColumnData, decodeChunk, decodeDictionary, rowOffsets, type Values } from "./read.ts";
+import {
+  type ColumnChunk,
+  decodeOffsetIndex,
+  type FileMeta,
+  type PageLocation,
+  PhysicalType,
+} from "./metadata.ts";
+import {
+  type BinaryValues,
+  type ColumnData,
+  decodeChunk,
+  decodeDictionary,
+  rowOffsets,
+  type Values,
+} from "./read.ts";
 
 /** Values of a run, one slot for each entry, 0 where there is none; 16 bytes an entry for fixed-length columns of 16. */
 type Slots = BigInt64Array | Int32Array | Uint8Array;
@@ -38,7 +51,13 @@ export class ColumnCursor {
   private readonly read: (offset: number, size: number) => Promise<Uint8Array>;
 
   /** Pages are fetched `windowBytes` at a time, or one when it is larger. */
-  constructor(file: FileMeta, path: string, name: string, windowBytes: number, read: (offset: number, size: number) => Promise<Uint8Array>) {
+  constructor(
+    file: FileMeta,
+    path: string,
+    name: string,
+    windowBytes: number,
+    read: (offset: number, size: number) => Promise<Uint8Array>,
+  ) {
     this.windowBytes = windowBytes;
     this.file = file;
     this.path = path;
@@ -48,7 +67,9 @@ export class ColumnCursor {
 
   /** Rows that can be taken without reading another page, and for a list, with at most `maxEntries` entries (at least one row). 0 at the end. */
   async available(maxRows: number, maxEntries = Infinity): Promise<number> {
-    if (!this.run || this.taken === this.run.rows) { if (!(await this.nextPage())) return 0; }
+    if (!this.run || this.taken === this.run.rows) {
+      if (!(await this.nextPage())) return 0;
+    }
     const { rows, offset } = this.run!;
     let n = Math.min(maxRows, rows - this.taken);
     if (offset) while (n > 1 && offset[this.taken + n]! - offset[this.taken]! > maxEntries) n >>>= 1;
@@ -58,7 +79,7 @@ export class ColumnCursor {
   /** The next `rows` rows: a view where one page has them all. */
   async take(rows: number): Promise<ColumnRun> {
     const parts: ColumnRun[] = [];
-    for (let left = rows; left > 0;) {
+    for (let left = rows; left > 0; ) {
       const n = await this.available(left);
       if (n === 0) throw new CorruptError(this.name, 0, `column ${this.path}: expected ${left} more rows`);
       parts.push(slice(this.run!, this.taken, n));
@@ -90,9 +111,16 @@ export class ColumnCursor {
     this.chunk = chunk;
     this.page = 0;
     this.dictionary = undefined;
-    this.pages = chunk.offsetIndex ? decodeOffsetIndex(await this.read(chunk.offsetIndex.offset, chunk.offsetIndex.length)) : [{ offset: chunk.start, sizeBytes: chunk.sizeBytes, firstRow: 0 }];
+    this.pages = chunk.offsetIndex
+      ? decodeOffsetIndex(await this.read(chunk.offsetIndex.offset, chunk.offsetIndex.length))
+      : [{ offset: chunk.start, sizeBytes: chunk.sizeBytes, firstRow: 0 }];
     const first = this.pages[0];
-    if (first && first.offset > chunk.start) this.dictionary = decodeDictionary(await this.read(chunk.start, first.offset - chunk.start), chunk, this.name);
+    if (first && first.offset > chunk.start)
+      this.dictionary = decodeDictionary(
+        await this.read(chunk.start, first.offset - chunk.start),
+        chunk,
+        this.name,
+      );
     return true;
   }
 
@@ -107,26 +135,39 @@ export class ColumnCursor {
         end = next;
       }
       const bytes = await this.read(offset, end - offset);
-      if (bytes.length < size) throw new CorruptError(this.name, offset, `column ${this.path}: expected ${size} bytes, found ${bytes.length}`);
+      if (bytes.length < size)
+        throw new CorruptError(
+          this.name,
+          offset,
+          `column ${this.path}: expected ${size} bytes, found ${bytes.length}`,
+        );
       this.window = { bytes, offset };
     }
     return this.window.bytes.subarray(offset - this.window.offset, offset - this.window.offset + size);
   }
 }
 
-function width(slots: Slots, leafType: number): number { return leafType === PhysicalType.FIXED_LEN_BYTE_ARRAY && slots instanceof Uint8Array ? 16 : 1; }
+function width(slots: Slots, leafType: number): number {
+  return leafType === PhysicalType.FIXED_LEN_BYTE_ARRAY && slots instanceof Uint8Array ? 16 : 1;
+}
 
 const NO_SLOTS = new Uint8Array(0);
 
 function toRun(data: ColumnData, rows: number): ColumnRun {
   const { leaf, def } = data;
   const values = data.values as Slots;
-  if ((leaf.type === PhysicalType.FIXED_LEN_BYTE_ARRAY && leaf.typeLength !== 16)) throw new CorruptError(leaf.path, 0, "expected numbers, byte strings or values of 16 bytes");
+  if (leaf.type === PhysicalType.FIXED_LEN_BYTE_ARRAY && leaf.typeLength !== 16)
+    throw new CorruptError(leaf.path, 0, "expected numbers, byte strings or values of 16 bytes");
   const offset = leaf.maxRep > 0 ? rowOffsets(data, rows, 1) : undefined;
   const entries = offset ? offset[rows]! : rows;
   if (leaf.type === PhysicalType.BYTE_ARRAY) {
     const texts = data.values as BinaryValues;
-    if (texts.offset.length - 1 !== entries) throw new CorruptError(leaf.path, 0, `expected ${entries} byte strings, found ${texts.offset.length - 1}`);
+    if (texts.offset.length - 1 !== entries)
+      throw new CorruptError(
+        leaf.path,
+        0,
+        `expected ${entries} byte strings, found ${texts.offset.length - 1}`,
+      );
     return { rows, offset, slots: NO_SLOTS, texts, present: undefined };
   }
   const w = width(values, leaf.type);
@@ -134,13 +175,21 @@ function toRun(data: ColumnData, rows: number): ColumnRun {
   // Nobody looks at the slots of entries without a value: a page that has none needs no room for them.
   if (values.length === 0) return { rows, offset, slots: values, present: new Uint8Array(entries) };
   // Nulls: one slot for each entry. An entry exists from definition level 1 on in a list, always in a flat column.
-  const slots = values instanceof BigInt64Array ? new BigInt64Array(entries) : values instanceof Int32Array ? new Int32Array(entries) : new Uint8Array(entries * w);
+  const slots =
+    values instanceof BigInt64Array
+      ? new BigInt64Array(entries)
+      : values instanceof Int32Array
+        ? new Int32Array(entries)
+        : new Uint8Array(entries * w);
   const present = new Uint8Array(entries);
-  let entry = 0, value = 0;
+  let entry = 0,
+    value = 0;
   for (let i = 0; i < def.length; i++) {
     if (offset && def[i]! < 1) continue;
     if (def[i] === leaf.maxDef) {
-      if (w === 16) (slots as Uint8Array).set((values as Uint8Array).subarray(value * 16, value * 16 + 16), entry * 16); else slots[entry] = values[value]!;
+      if (w === 16)
+        (slots as Uint8Array).set((values as Uint8Array).subarray(value * 16, value * 16 + 16), entry * 16);
+      else slots[entry] = values[value]!;
       present[entry] = 1;
       value++;
     }
@@ -151,22 +200,48 @@ function toRun(data: ColumnData, rows: number): ColumnRun {
 
 function slice(run: ColumnRun, from: number, rows: number): ColumnRun {
   if (run.offset) return { ...run, rows, offset: run.offset.subarray(from, from + rows + 1) };
-  if (run.texts) return { ...run, rows, texts: { bytes: run.texts.bytes, offset: run.texts.offset.subarray(from, from + rows + 1) } };
+  if (run.texts)
+    return {
+      ...run,
+      rows,
+      texts: { bytes: run.texts.bytes, offset: run.texts.offset.subarray(from, from + rows + 1) },
+    };
   const w = run.slots instanceof Uint8Array ? 16 : 1;
-  return { rows, offset: undefined, slots: run.slots.subarray(from * w, (from + rows) * w), present: run.present?.subarray(from, from + rows) };
+  return {
+    rows,
+    offset: undefined,
+    slots: run.slots.subarray(from * w, (from + rows) * w),
+    present: run.present?.subarray(from, from + rows),
+  };
 }
 
 function join(parts: readonly ColumnRun[], rows: number): ColumnRun {
   const first = parts[0]!;
   const w = first.slots instanceof Uint8Array ? 16 : 1;
-  const span = (p: ColumnRun): [number, number] => (p.offset ? [p.offset[0]!, p.offset[p.rows]!] : [0, p.rows]);
+  const span = (p: ColumnRun): [number, number] =>
+    p.offset ? [p.offset[0]!, p.offset[p.rows]!] : [0, p.rows];
   let entries = 0;
-  for (const p of parts) { const [a, b] = span(p); entries += b - a; }
-  const texts = first.texts ? joinTexts(parts.map((p) => ({ texts: p.texts!, span: span(p) })), entries) : undefined;
-  const slots = texts ? NO_SLOTS : first.slots instanceof BigInt64Array ? new BigInt64Array(entries) : first.slots instanceof Int32Array ? new Int32Array(entries) : new Uint8Array(entries * w);
+  for (const p of parts) {
+    const [a, b] = span(p);
+    entries += b - a;
+  }
+  const texts = first.texts
+    ? joinTexts(
+        parts.map((p) => ({ texts: p.texts!, span: span(p) })),
+        entries,
+      )
+    : undefined;
+  const slots = texts
+    ? NO_SLOTS
+    : first.slots instanceof BigInt64Array
+      ? new BigInt64Array(entries)
+      : first.slots instanceof Int32Array
+        ? new Int32Array(entries)
+        : new Uint8Array(entries * w);
   const present = parts.some((p) => p.present) ? new Uint8Array(entries).fill(1) : undefined;
   const offset = first.offset ? new Uint32Array(rows + 1) : undefined;
-  let at = 0, row = 0;
+  let at = 0,
+    row = 0;
   for (const p of parts) {
     const [a, b] = span(p);
     if (!texts) slots.set(p.slots.subarray(a * w, b * w) as never, at * w);
@@ -178,10 +253,18 @@ function join(parts: readonly ColumnRun[], rows: number): ColumnRun {
   return { rows, offset, slots, ...(texts ? { texts } : {}), present };
 }
 
-function joinTexts(parts: readonly { texts: BinaryValues; span: [number, number] }[], entries: number): BinaryValues {
-  const pieces: Uint8Array[] = [], offset = new Uint32Array(entries + 1);
-  let at = 0, bytes = 0;
-  for (const { texts, span: [a, b] } of parts) {
+function joinTexts(
+  parts: readonly { texts: BinaryValues; span: [number, number] }[],
+  entries: number,
+): BinaryValues {
+  const pieces: Uint8Array[] = [],
+    offset = new Uint32Array(entries + 1);
+  let at = 0,
+    bytes = 0;
+  for (const {
+    texts,
+    span: [a, b],
+  } of parts) {
     const first = texts.offset[a]!;
     pieces.push(texts.bytes.subarray(first, texts.offset[b]));
     for (let i = a; i < b; i++) offset[++at] = bytes + texts.offset[i + 1]! - first;

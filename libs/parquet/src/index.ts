@@ -1,4 +1,12 @@
-export { Codec, decodeColumnIndex, decodeFooter, decodeOffsetIndex, Encoding, footerLength, PhysicalType } from "./metadata.ts";
+export {
+  Codec,
+  decodeColumnIndex,
+  decodeFooter,
+  decodeOffsetIndex,
+  Encoding,
+  footerLength,
+  PhysicalType,
+} from "./metadata.ts";
 export type { ColumnChunk, FileMeta, Leaf, PageBounds, PageLocation, RowGroup } from "./metadata.ts";
 export { decodeChunk, decodeDictionary, rowOffsets } from "./read.ts";
 export { ColumnCursor } from "./cursor.ts";

@@ -1,18 +1,33 @@
 import { type ByteWriter, ShortRead } from "@cinderblock/bytes";
 
 /** Levels of `count` entries: at most eight bits each, so that a page's levels are small beside its values. */
-export function decodeLevels(bytes: Uint8Array, pos: number, end: number, width: number, count: number): Uint8Array {
+export function decodeLevels(
+  bytes: Uint8Array,
+  pos: number,
+  end: number,
+  width: number,
+  count: number,
+): Uint8Array {
   if (width > 8) throw new ShortRead(pos, `expected levels of at most eight bits, found ${width}`);
   return decodeHybrid(bytes, pos, end, width, count, new Uint8Array(count));
 }
 
 /** Decodes `count` values of the RLE / bit-packing hybrid with `width` bits from bytes[pos, end). */
-export function decodeHybrid<T extends Uint32Array | Uint8Array = Uint32Array>(bytes: Uint8Array, pos: number, end: number, width: number, count: number, out = new Uint32Array(count) as T): T {
+export function decodeHybrid<T extends Uint32Array | Uint8Array = Uint32Array>(
+  bytes: Uint8Array,
+  pos: number,
+  end: number,
+  width: number,
+  count: number,
+  out = new Uint32Array(count) as T,
+): T {
   if (width === 0) return out;
   let at = 0;
   const byteWidth = (width + 7) >>> 3;
   while (at < count) {
-    let head = 0, shift = 0, b = 0;
+    let head = 0,
+      shift = 0,
+      b = 0;
     do {
       if (pos >= end || shift > 28) throw new ShortRead(pos, "expected a run header");
       b = bytes[pos++]!;
@@ -30,7 +45,8 @@ export function decodeHybrid<T extends Uint32Array | Uint8Array = Uint32Array>(b
     } else {
       const groups = head >>> 1;
       const size = groups * width;
-      if (groups === 0 || pos + Math.min(size, Math.ceil(((count - at) * width) / 8)) > end) throw new ShortRead(pos, "expected a bit-packed run");
+      if (groups === 0 || pos + Math.min(size, Math.ceil(((count - at) * width) / 8)) > end)
+        throw new ShortRead(pos, "expected a bit-packed run");
       const n = Math.min(groups * 8, count - at);
       if (width === 1) {
         for (let i = 0; i < n; i++) out[at++] = (bytes[pos + (i >>> 3)]! >>> (i & 7)) & 1;
@@ -60,12 +76,17 @@ export function encodeHybrid(values: ArrayLike<number>, count: number, width: nu
     if (to === packedFrom) return;
     const groups = Math.ceil((to - packedFrom) / 8);
     out.uvarint(groups * 2 + 1);
-    let acc = 0, bits = 0;
+    let acc = 0,
+      bits = 0;
     out.reserve(groups * width);
     for (let i = 0; i < groups * 8; i++) {
       acc |= (packedFrom + i < count && packedFrom + i < to ? values[packedFrom + i]! : 0) << bits;
       bits += width;
-      while (bits >= 8) { out.buffer[out.length++] = acc & 255; acc >>>= 8; bits -= 8; }
+      while (bits >= 8) {
+        out.buffer[out.length++] = acc & 255;
+        acc >>>= 8;
+        bits -= 8;
+      }
     }
     packedFrom = to;
   };

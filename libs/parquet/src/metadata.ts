@@ -2,13 +2,47 @@ import { ByteReader, ShortRead } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 import { list, num, readStruct, struct, text, type ThriftStruct } from "./thrift.ts";
 
-export const PhysicalType = { BOOLEAN: 0, INT32: 1, INT64: 2, INT96: 3, FLOAT: 4, DOUBLE: 5, BYTE_ARRAY: 6, FIXED_LEN_BYTE_ARRAY: 7 } as const;
-export const Encoding = { PLAIN: 0, PLAIN_DICTIONARY: 2, RLE: 3, BIT_PACKED: 4, DELTA_BINARY_PACKED: 5, DELTA_LENGTH_BYTE_ARRAY: 6, DELTA_BYTE_ARRAY: 7, RLE_DICTIONARY: 8, BYTE_STREAM_SPLIT: 9 } as const;
-export const Codec = { UNCOMPRESSED: 0, SNAPPY: 1, GZIP: 2, LZO: 3, BROTLI: 4, LZ4: 5, ZSTD: 6, LZ4_RAW: 7 } as const;
+export const PhysicalType = {
+  BOOLEAN: 0,
+  INT32: 1,
+  INT64: 2,
+  INT96: 3,
+  FLOAT: 4,
+  DOUBLE: 5,
+  BYTE_ARRAY: 6,
+  FIXED_LEN_BYTE_ARRAY: 7,
+} as const;
+export const Encoding = {
+  PLAIN: 0,
+  PLAIN_DICTIONARY: 2,
+  RLE: 3,
+  BIT_PACKED: 4,
+  DELTA_BINARY_PACKED: 5,
+  DELTA_LENGTH_BYTE_ARRAY: 6,
+  DELTA_BYTE_ARRAY: 7,
+  RLE_DICTIONARY: 8,
+  BYTE_STREAM_SPLIT: 9,
+} as const;
+export const Codec = {
+  UNCOMPRESSED: 0,
+  SNAPPY: 1,
+  GZIP: 2,
+  LZO: 3,
+  BROTLI: 4,
+  LZ4: 5,
+  ZSTD: 6,
+  LZ4_RAW: 7,
+} as const;
 export const PageType = { DATA: 0, INDEX: 1, DICTIONARY: 2, DATA_V2: 3 } as const;
 
 /** A leaf of the schema: where levels and values of one column come from. */
-export interface Leaf { path: string; type: number; typeLength: number; maxDef: number; maxRep: number }
+export interface Leaf {
+  path: string;
+  type: number;
+  typeLength: number;
+  maxDef: number;
+  maxRep: number;
+}
 
 export interface ColumnChunk {
   leaf: Leaf;
@@ -23,14 +57,23 @@ export interface ColumnChunk {
   columnIndex: { offset: number; length: number } | undefined;
 }
 
-export interface RowGroup { numRows: number; columns: Map<string, ColumnChunk> }
+export interface RowGroup {
+  numRows: number;
+  columns: Map<string, ColumnChunk>;
+}
 
-export interface FileMeta { numRows: number; leaves: Leaf[]; rowGroups: RowGroup[]; createdBy: string }
+export interface FileMeta {
+  numRows: number;
+  leaves: Leaf[];
+  rowGroups: RowGroup[];
+  createdBy: string;
+}
 
 /** The length of the footer, from the last eight bytes of a file. */
 export function footerLength(tail: Uint8Array, file = "parquet"): number {
   const n = tail.length;
-  if (n < 8 || tail[n - 4] !== 0x50 || tail[n - 3] !== 0x41 || tail[n - 2] !== 0x52 || tail[n - 1] !== 0x31) throw new CorruptError(file, n, "expected the magic PAR1 at the end");
+  if (n < 8 || tail[n - 4] !== 0x50 || tail[n - 3] !== 0x41 || tail[n - 2] !== 0x52 || tail[n - 1] !== 0x31)
+    throw new CorruptError(file, n, "expected the magic PAR1 at the end");
   return new DataView(tail.buffer, tail.byteOffset + n - 8, 4).getUint32(0, true);
 }
 
@@ -46,23 +89,31 @@ export function decodeFooter(bytes: Uint8Array, file = "parquet"): FileMeta {
 
 function toFileMeta(s: ThriftStruct, file: string): FileMeta {
   const leaves = schemaLeaves(list(s[2]).map(struct), file);
-  const rowGroups = list(s[4]).map(struct).map((g): RowGroup => {
-    const columns = new Map<string, ColumnChunk>();
-    list(g[1]).map(struct).forEach((c, i) => {
-      const leaf = leaves[i];
-      if (!leaf) throw new CorruptError(file, 0, `expected ${leaves.length} columns in a row group`);
-      const m = struct(c[3]);
-      const dictionary = num(m[11]);
-      const data = num(m[9]);
-      columns.set(leaf.path, {
-        leaf, codec: num(m[4]), numValues: num(m[5]),
-        start: dictionary > 0 && dictionary < data ? dictionary : data, dictionary: dictionary > 0, sizeBytes: num(m[7]),
-        offsetIndex: c[4] === undefined ? undefined : { offset: num(c[4]), length: num(c[5]) },
-        columnIndex: c[6] === undefined ? undefined : { offset: num(c[6]), length: num(c[7]) },
-      });
+  const rowGroups = list(s[4])
+    .map(struct)
+    .map((g): RowGroup => {
+      const columns = new Map<string, ColumnChunk>();
+      list(g[1])
+        .map(struct)
+        .forEach((c, i) => {
+          const leaf = leaves[i];
+          if (!leaf) throw new CorruptError(file, 0, `expected ${leaves.length} columns in a row group`);
+          const m = struct(c[3]);
+          const dictionary = num(m[11]);
+          const data = num(m[9]);
+          columns.set(leaf.path, {
+            leaf,
+            codec: num(m[4]),
+            numValues: num(m[5]),
+            start: dictionary > 0 && dictionary < data ? dictionary : data,
+            dictionary: dictionary > 0,
+            sizeBytes: num(m[7]),
+            offsetIndex: c[4] === undefined ? undefined : { offset: num(c[4]), length: num(c[5]) },
+            columnIndex: c[6] === undefined ? undefined : { offset: num(c[6]), length: num(c[7]) },
+          });
+        });
+      return { numRows: num(g[3]), columns };
     });
-    return { numRows: num(g[3]), columns };
-  });
   return { numRows: num(s[3]), leaves, rowGroups, createdBy: text(s[6]) };
 }
 
@@ -77,10 +128,14 @@ function schemaLeaves(elements: ThriftStruct[], file: string): Leaf[] {
     if (!root) {
       path = [...path, text(e[4])];
       if (repetition === 1) def++;
-      if (repetition === 2) { def++; rep++; }
+      if (repetition === 2) {
+        def++;
+        rep++;
+      }
     }
     const children = num(e[5]);
-    if (children === 0 && !root) leaves.push({ path: path.join("."), type: num(e[1]), typeLength: num(e[2]), maxDef: def, maxRep: rep });
+    if (children === 0 && !root)
+      leaves.push({ path: path.join("."), type: num(e[1]), typeLength: num(e[2]), maxDef: def, maxRep: rep });
     for (let i = 0; i < children; i++) walk(path, def, rep, depth + 1);
   };
   walk([], 0, 0, 0);
@@ -88,14 +143,24 @@ function schemaLeaves(elements: ThriftStruct[], file: string): Leaf[] {
 }
 
 /** Where the pages of a chunk lie, and the first row of each within its row group. */
-export interface PageLocation { offset: number; sizeBytes: number; firstRow: number }
+export interface PageLocation {
+  offset: number;
+  sizeBytes: number;
+  firstRow: number;
+}
 
 export function decodeOffsetIndex(bytes: Uint8Array): PageLocation[] {
-  return list(readStruct(new ByteReader(bytes))[1]).map(struct).map((p) => ({ offset: num(p[1]), sizeBytes: num(p[2]), firstRow: num(p[3]) }));
+  return list(readStruct(new ByteReader(bytes))[1])
+    .map(struct)
+    .map((p) => ({ offset: num(p[1]), sizeBytes: num(p[2]), firstRow: num(p[3]) }));
 }
 
 /** Page bounds as raw little-endian values; an all-null page has empty ones. */
-export interface PageBounds { nullPages: boolean[]; min: Uint8Array[]; max: Uint8Array[] }
+export interface PageBounds {
+  nullPages: boolean[];
+  min: Uint8Array[];
+  max: Uint8Array[];
+}
 
 export function decodeColumnIndex(bytes: Uint8Array): PageBounds {
   const s = readStruct(new ByteReader(bytes));

@@ -1,11 +1,26 @@
 import { type ByteReader, ByteWriter, decodeUtf8, ShortRead } from "@cinderblock/bytes";
 
 /** Thrift compact protocol, as far as Parquet's footer and page headers need it. */
-export const T = { TRUE: 1, FALSE: 2, BYTE: 3, I16: 4, I32: 5, I64: 6, DOUBLE: 7, BINARY: 8, LIST: 9, SET: 10, MAP: 11, STRUCT: 12 } as const;
+export const T = {
+  TRUE: 1,
+  FALSE: 2,
+  BYTE: 3,
+  I16: 4,
+  I32: 5,
+  I64: 6,
+  DOUBLE: 7,
+  BINARY: 8,
+  LIST: 9,
+  SET: 10,
+  MAP: 11,
+  STRUCT: 12,
+} as const;
 
 export type ThriftValue = number | boolean | bigint | Uint8Array | ThriftValue[] | ThriftStruct;
 /** field id -> value */
-export interface ThriftStruct { [field: number]: ThriftValue }
+export interface ThriftStruct {
+  [field: number]: ThriftValue;
+}
 
 const MAX_DEPTH = 16;
 
@@ -24,20 +39,37 @@ export function readStruct(r: ByteReader, depth = 0): ThriftStruct {
 
 function readValue(r: ByteReader, type: number, depth: number): ThriftValue {
   switch (type) {
-    case T.TRUE: return true;
-    case T.FALSE: return false;
-    case T.BYTE: return r.u8();
-    case T.I16: case T.I32: return r.varint();
-    case T.I64: { const v = r.varint64(); return v >= -9007199254740991n && v <= 9007199254740991n ? Number(v) : v; }
-    case T.DOUBLE: return r.f64le();
-    case T.BINARY: { const n = r.uvarint(); return r.take(n); }
-    case T.LIST: case T.SET: {
+    case T.TRUE:
+      return true;
+    case T.FALSE:
+      return false;
+    case T.BYTE:
+      return r.u8();
+    case T.I16:
+    case T.I32:
+      return r.varint();
+    case T.I64: {
+      const v = r.varint64();
+      return v >= -9007199254740991n && v <= 9007199254740991n ? Number(v) : v;
+    }
+    case T.DOUBLE:
+      return r.f64le();
+    case T.BINARY: {
+      const n = r.uvarint();
+      return r.take(n);
+    }
+    case T.LIST:
+    case T.SET: {
       const head = r.u8();
       const element = head & 15;
       const size = head >>> 4 === 15 ? r.uvarint() : head >>> 4;
-      if (size > r.left && element !== T.TRUE) throw new ShortRead(r.pos, `expected a list that fits, found ${size} elements`);
+      if (size > r.left && element !== T.TRUE)
+        throw new ShortRead(r.pos, `expected a list that fits, found ${size} elements`);
       const list: ThriftValue[] = [];
-      for (let i = 0; i < size; i++) list.push(element === T.TRUE || element === T.FALSE ? r.u8() === T.TRUE : readValue(r, element, depth + 1));
+      for (let i = 0; i < size; i++)
+        list.push(
+          element === T.TRUE || element === T.FALSE ? r.u8() === T.TRUE : readValue(r, element, depth + 1),
+        );
       return list;
     }
     case T.MAP: {
@@ -46,19 +78,33 @@ function readValue(r: ByteReader, type: number, depth: number): ThriftValue {
       const kv = r.u8();
       if (size > r.left) throw new ShortRead(r.pos, "expected a map that fits");
       const list: ThriftValue[] = [];
-      for (let i = 0; i < size; i++) list.push([readValue(r, kv >>> 4, depth + 1), readValue(r, kv & 15, depth + 1)]);
+      for (let i = 0; i < size; i++)
+        list.push([readValue(r, kv >>> 4, depth + 1), readValue(r, kv & 15, depth + 1)]);
       return list;
     }
-    case T.STRUCT: return readStruct(r, depth + 1);
-    default: throw new ShortRead(r.pos, `expected a thrift type, found ${type}`);
+    case T.STRUCT:
+      return readStruct(r, depth + 1);
+    default:
+      throw new ShortRead(r.pos, `expected a thrift type, found ${type}`);
   }
 }
 
-export function num(value: ThriftValue | undefined, otherwise = 0): number { return typeof value === "number" ? value : otherwise; }
-export function text(value: ThriftValue | undefined): string { return value instanceof Uint8Array ? decodeUtf8(value) : ""; }
-export function list(value: ThriftValue | undefined): ThriftValue[] { return Array.isArray(value) ? value : []; }
+export function num(value: ThriftValue | undefined, otherwise = 0): number {
+  return typeof value === "number" ? value : otherwise;
+}
+export function text(value: ThriftValue | undefined): string {
+  return value instanceof Uint8Array ? decodeUtf8(value) : "";
+}
+export function list(value: ThriftValue | undefined): ThriftValue[] {
+  return Array.isArray(value) ? value : [];
+}
 export function struct(value: ThriftValue | undefined): ThriftStruct {
-  return value !== undefined && typeof value === "object" && !Array.isArray(value) && !(value instanceof Uint8Array) ? value : {};
+  return value !== undefined &&
+    typeof value === "object" &&
+    !Array.isArray(value) &&
+    !(value instanceof Uint8Array)
+    ? value
+    : {};
 }
 
 /** Writes structs field by field; nested structs and lists by callbacks. */
@@ -69,19 +115,45 @@ export class ThriftWriter {
   private field(id: number, type: number): void {
     const delta = id - this.last;
     if (delta > 0 && delta < 16) this.out.u8((delta << 4) | type);
-    else { this.out.u8(type); this.zigzag(id); }
+    else {
+      this.out.u8(type);
+      this.zigzag(id);
+    }
     this.last = id;
   }
-  private zigzag(value: number): void { this.out.uvarint(value >= 0 ? value * 2 : -value * 2 - 1); }
+  private zigzag(value: number): void {
+    this.out.uvarint(value >= 0 ? value * 2 : -value * 2 - 1);
+  }
 
-  i32(id: number, value: number): void { this.field(id, T.I32); this.zigzag(value); }
-  i64(id: number, value: number): void { this.field(id, T.I64); this.zigzag(value); }
-  bool(id: number, value: boolean): void { this.field(id, value ? T.TRUE : T.FALSE); }
-  byte(id: number, value: number): void { this.field(id, T.BYTE); this.out.u8(value); }
-  binary(id: number, value: Uint8Array): void { this.field(id, T.BINARY); this.out.uvarint(value.length); this.out.bytes(value); }
-  str(id: number, value: string): void { this.field(id, T.BINARY); this.out.str(value); }
+  i32(id: number, value: number): void {
+    this.field(id, T.I32);
+    this.zigzag(value);
+  }
+  i64(id: number, value: number): void {
+    this.field(id, T.I64);
+    this.zigzag(value);
+  }
+  bool(id: number, value: boolean): void {
+    this.field(id, value ? T.TRUE : T.FALSE);
+  }
+  byte(id: number, value: number): void {
+    this.field(id, T.BYTE);
+    this.out.u8(value);
+  }
+  binary(id: number, value: Uint8Array): void {
+    this.field(id, T.BINARY);
+    this.out.uvarint(value.length);
+    this.out.bytes(value);
+  }
+  str(id: number, value: string): void {
+    this.field(id, T.BINARY);
+    this.out.str(value);
+  }
 
-  struct(id: number, body: () => void): void { this.field(id, T.STRUCT); this.nested(body); }
+  struct(id: number, body: () => void): void {
+    this.field(id, T.STRUCT);
+    this.nested(body);
+  }
 
   nested(body: () => void): void {
     const { last } = this;
@@ -94,18 +166,36 @@ export class ThriftWriter {
   private listHead(id: number, size: number, element: number): void {
     this.field(id, T.LIST);
     if (size < 15) this.out.u8((size << 4) | element);
-    else { this.out.u8(0xf0 | element); this.out.uvarint(size); }
+    else {
+      this.out.u8(0xf0 | element);
+      this.out.uvarint(size);
+    }
   }
   structs(id: number, size: number, body: (i: number) => void): void {
     this.listHead(id, size, T.STRUCT);
     for (let i = 0; i < size; i++) this.nested(() => body(i));
   }
-  i32s(id: number, values: readonly number[]): void { this.listHead(id, values.length, T.I32); for (const v of values) this.zigzag(v); }
-  i64s(id: number, values: readonly number[]): void { this.listHead(id, values.length, T.I64); for (const v of values) this.zigzag(v); }
-  bools(id: number, values: readonly boolean[]): void { this.listHead(id, values.length, T.TRUE); for (const v of values) this.out.u8(v ? 1 : 2); }
+  i32s(id: number, values: readonly number[]): void {
+    this.listHead(id, values.length, T.I32);
+    for (const v of values) this.zigzag(v);
+  }
+  i64s(id: number, values: readonly number[]): void {
+    this.listHead(id, values.length, T.I64);
+    for (const v of values) this.zigzag(v);
+  }
+  bools(id: number, values: readonly boolean[]): void {
+    this.listHead(id, values.length, T.TRUE);
+    for (const v of values) this.out.u8(v ? 1 : 2);
+  }
   binaries(id: number, values: readonly Uint8Array[]): void {
     this.listHead(id, values.length, T.BINARY);
-    for (const v of values) { this.out.uvarint(v.length); this.out.bytes(v); }
+    for (const v of values) {
+      this.out.uvarint(v.length);
+      this.out.bytes(v);
+    }
   }
-  strs(id: number, values: readonly string[]): void { this.listHead(id, values.length, T.BINARY); for (const v of values) this.out.str(v); }
+  strs(id: number, values: readonly string[]): void {
+    this.listHead(id, values.length, T.BINARY);
+    for (const v of values) this.out.str(v);
+  }
 }

@@ -15,7 +15,9 @@ export interface SchemaElement {
   children?: number;
   converted?: number;
   /** logical type: field of the LogicalType union, and for INTEGER its width and sign */
-  logical?: { kind: "string" | "list" | "uuid" | "timestampNanos" } | { kind: "int"; bits: number; signed: boolean };
+  logical?:
+    | { kind: "string" | "list" | "uuid" | "timestampNanos" }
+    | { kind: "int"; bits: number; signed: boolean };
 }
 
 /** A column of the rows of one row group, as the writer wants it. */
@@ -38,8 +40,27 @@ export interface ColumnSource {
   allNullAt?: number;
 }
 
-interface WrittenPage { offset: number; sizeBytes: number; firstRow: number; min: Uint8Array; max: Uint8Array; nulls: number; nullPage: boolean }
-interface WrittenChunk { path: string; type: number; start: number; dictionaryAt: number; dataAt: number; size: number; plainSize: number; numValues: number; pages: WrittenPage[]; encodings: number[] }
+interface WrittenPage {
+  offset: number;
+  sizeBytes: number;
+  firstRow: number;
+  min: Uint8Array;
+  max: Uint8Array;
+  nulls: number;
+  nullPage: boolean;
+}
+interface WrittenChunk {
+  path: string;
+  type: number;
+  start: number;
+  dictionaryAt: number;
+  dataAt: number;
+  size: number;
+  plainSize: number;
+  numValues: number;
+  pages: WrittenPage[];
+  encodings: number[];
+}
 
 export interface ParquetOptions {
   createdBy: string;
@@ -53,7 +74,6 @@ export interface ParquetOptions {
 }
 
 const MAGIC = encodeUtf8("PAR1");
-
 
 /** Writes row groups of columns: data page V2, page CRCs, column and offset index for every column (v1's reader needs both). */
 export class ParquetWriter {
@@ -69,12 +89,16 @@ export class ParquetWriter {
     this.out.bytes(MAGIC);
   }
 
-  get rowGroups(): number { return this.groups.length; }
+  get rowGroups(): number {
+    return this.groups.length;
+  }
 
   /** bytes that went to the sink */
   private flushed = 0;
   /** where in the file the next byte goes */
-  private get position(): number { return this.flushed + this.out.length; }
+  private get position(): number {
+    return this.flushed + this.out.length;
+  }
 
   /** of the row group that is written */
   private readonly alike: Alike = new Map();
@@ -90,13 +114,29 @@ export class ParquetWriter {
   }
 
   private chunk(rows: number, source: ColumnSource): WrittenChunk {
-    const chunk: WrittenChunk = { path: source.path, type: source.type, start: this.position, dictionaryAt: -1, dataAt: 0, size: 0, plainSize: 0, numValues: 0, pages: [], encodings: [source.encoding, Encoding.RLE] };
+    const chunk: WrittenChunk = {
+      path: source.path,
+      type: source.type,
+      start: this.position,
+      dictionaryAt: -1,
+      dataAt: 0,
+      size: 0,
+      plainSize: 0,
+      numValues: 0,
+      pages: [],
+      encodings: [source.encoding, Encoding.RLE],
+    };
     let dictionary: { index: Uint32Array; size: number } | undefined;
     if (source.encoding === Encoding.RLE_DICTIONARY) {
       const built = buildDictionary(source);
       dictionary = { index: built.index, size: built.size };
       chunk.dictionaryAt = this.position;
-      this.page(chunk, PageType.DICTIONARY, new Uint8Array(0), 0, built.plain, { count: built.size, rows: 0, nulls: 0, encoding: Encoding.PLAIN });
+      this.page(chunk, PageType.DICTIONARY, new Uint8Array(0), 0, built.plain, {
+        count: built.size,
+        rows: 0,
+        nulls: 0,
+        encoding: Encoding.PLAIN,
+      });
       chunk.encodings.push(Encoding.PLAIN);
     }
     chunk.dataAt = this.position;
@@ -105,7 +145,15 @@ export class ParquetWriter {
     for (let row = 0, to = 0; row === 0 || row < rows; row = to) {
       to = Math.min(rows, row + rowsPerPage);
       const { offset } = source;
-      if (offset) { to = row; while (to < rows && to - row < rowsPerPage && (to === row || offset[to + 1]! - offset[row]! <= entriesPerPage)) to++; }
+      if (offset) {
+        to = row;
+        while (
+          to < rows &&
+          to - row < rowsPerPage &&
+          (to === row || offset[to + 1]! - offset[row]! <= entriesPerPage)
+        )
+          to++;
+      }
       value = this.dataPage(chunk, source, row, to, value, dictionary);
       if (rows === 0) break;
     }
@@ -114,8 +162,16 @@ export class ParquetWriter {
   }
 
   /** Writes rows [from, to); `value` is the first value; returns the first value of the next page. */
-  private dataPage(chunk: WrittenChunk, source: ColumnSource, from: number, to: number, value: number, dictionary: { index: Uint32Array; size: number } | undefined): number {
-    const levels = pageLevels(source, from, to, this.alike), { count, defined } = levels;
+  private dataPage(
+    chunk: WrittenChunk,
+    source: ColumnSource,
+    from: number,
+    to: number,
+    value: number,
+    dictionary: { index: Uint32Array; size: number } | undefined,
+  ): number {
+    const levels = pageLevels(source, from, to, this.alike),
+      { count, defined } = levels;
     const body = new ByteWriter(Math.max(64, defined * 2));
     if (dictionary) {
       const width = Math.max(1, 32 - Math.clz32(Math.max(0, dictionary.size - 1)));
@@ -127,31 +183,77 @@ export class ParquetWriter {
     }
     if (source.maxRep > 0) return this.pageV1(chunk, source, from, value, levels, body);
     const at = this.position;
-    this.page(chunk, PageType.DATA_V2, levels.def, levels.def.length, body.finish(), { count, rows: to - from, nulls: count - defined, encoding: source.encoding });
+    this.page(chunk, PageType.DATA_V2, levels.def, levels.def.length, body.finish(), {
+      count,
+      rows: to - from,
+      nulls: count - defined,
+      encoding: source.encoding,
+    });
     return this.finishPage(chunk, source, at, from, value, count, defined);
   }
 
-  private finishPage(chunk: WrittenChunk, source: ColumnSource, at: number, firstRow: number, value: number, count: number, defined: number): number {
+  private finishPage(
+    chunk: WrittenChunk,
+    source: ColumnSource,
+    at: number,
+    firstRow: number,
+    value: number,
+    count: number,
+    defined: number,
+  ): number {
     const bounds = defined === 0 ? undefined : minMax(source, value, value + defined);
     chunk.numValues += count;
-    chunk.pages.push({ offset: at, sizeBytes: this.position - at, firstRow, min: bounds?.min ?? new Uint8Array(0), max: bounds?.max ?? new Uint8Array(0), nulls: count - defined, nullPage: defined === 0 });
+    chunk.pages.push({
+      offset: at,
+      sizeBytes: this.position - at,
+      firstRow,
+      min: bounds?.min ?? new Uint8Array(0),
+      max: bounds?.max ?? new Uint8Array(0),
+      nulls: count - defined,
+      nullPage: defined === 0,
+    });
     return value + defined;
   }
 
   /** Repeated columns go into pages of version 1: their levels are compressed with the values (version 2 leaves them plain). */
-  private pageV1(chunk: WrittenChunk, source: ColumnSource, from: number, value: number, levels: Levels, values: ByteWriter): number {
+  private pageV1(
+    chunk: WrittenChunk,
+    source: ColumnSource,
+    from: number,
+    value: number,
+    levels: Levels,
+    values: ByteWriter,
+  ): number {
     const { count, defined, rep, def } = levels;
     const body = new ByteWriter(values.length + rep.length + def.length + 8);
-    for (const level of [rep, def]) { body.u32le(level.length); body.bytes(level); }
+    for (const level of [rep, def]) {
+      body.u32le(level.length);
+      body.bytes(level);
+    }
     body.bytes(values.finish());
     const at = this.position;
-    this.page(chunk, PageType.DATA, new Uint8Array(0), 0, body.finish(), { count, rows: 0, nulls: 0, encoding: source.encoding });
+    this.page(chunk, PageType.DATA, new Uint8Array(0), 0, body.finish(), {
+      count,
+      rows: 0,
+      nulls: 0,
+      encoding: source.encoding,
+    });
     return this.finishPage(chunk, source, at, from, value, count, defined);
   }
 
-  private page(chunk: WrittenChunk, type: number, levels: Uint8Array, defLength: number, body: Uint8Array, h: { count: number; rows: number; nulls: number; encoding: number }): void {
+  private page(
+    chunk: WrittenChunk,
+    type: number,
+    levels: Uint8Array,
+    defLength: number,
+    body: Uint8Array,
+    h: { count: number; rows: number; nulls: number; encoding: number },
+  ): void {
     const { codec, level } = this.options;
-    const compressed = codec === Codec.ZSTD && (body.length > 0 || type !== PageType.DATA_V2) ? zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: level } }) : body;
+    const compressed =
+      codec === Codec.ZSTD && (body.length > 0 || type !== PageType.DATA_V2)
+        ? zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: level } })
+        : body;
     // A chunk has one codec, yet a data page may say that it is not compressed; a dictionary page cannot.
     const plain = type === PageType.DATA_V2 && compressed.length >= body.length;
     const stored = plain ? body : compressed;
@@ -162,9 +264,28 @@ export class ParquetWriter {
       t.i32(2, levels.length + body.length);
       t.i32(3, levels.length + stored.length);
       t.i32(4, crc | 0);
-      if (type === PageType.DICTIONARY) t.struct(7, () => { t.i32(1, h.count); t.i32(2, Encoding.PLAIN); });
-      else if (type === PageType.DATA) t.struct(5, () => { t.i32(1, h.count); t.i32(2, h.encoding); t.i32(3, Encoding.RLE); t.i32(4, Encoding.RLE); });
-      else t.struct(8, () => { t.i32(1, h.count); t.i32(2, h.nulls); t.i32(3, h.rows); t.i32(4, h.encoding); t.i32(5, defLength); t.i32(6, 0); t.bool(7, codec !== Codec.UNCOMPRESSED && !plain); });
+      if (type === PageType.DICTIONARY)
+        t.struct(7, () => {
+          t.i32(1, h.count);
+          t.i32(2, Encoding.PLAIN);
+        });
+      else if (type === PageType.DATA)
+        t.struct(5, () => {
+          t.i32(1, h.count);
+          t.i32(2, h.encoding);
+          t.i32(3, Encoding.RLE);
+          t.i32(4, Encoding.RLE);
+        });
+      else
+        t.struct(8, () => {
+          t.i32(1, h.count);
+          t.i32(2, h.nulls);
+          t.i32(3, h.rows);
+          t.i32(4, h.encoding);
+          t.i32(5, defLength);
+          t.i32(6, 0);
+          t.bool(7, codec !== Codec.UNCOMPRESSED && !plain);
+        });
     });
     this.out.bytes(t.out.finish());
     this.out.bytes(levels);
@@ -193,7 +314,10 @@ export class ParquetWriter {
     return { offset, length: bytes.length };
   }
 
-  private footer(columnIndex: { offset: number; length: number }[][], offsetIndex: { offset: number; length: number }[][]): Uint8Array {
+  private footer(
+    columnIndex: { offset: number; length: number }[][],
+    offsetIndex: { offset: number; length: number }[][],
+  ): Uint8Array {
     const t = new ThriftWriter();
     let rows = 0;
     for (const g of this.groups) rows += g.rows;
@@ -222,10 +346,16 @@ export class ParquetWriter {
           t.i64(6, columnIndex[i]![k]!.offset);
           t.i32(7, columnIndex[i]![k]!.length);
         });
-        t.i64(2, g.chunks.reduce((s, c) => s + c.plainSize, 0));
+        t.i64(
+          2,
+          g.chunks.reduce((s, c) => s + c.plainSize, 0),
+        );
         t.i64(3, g.rows);
         t.i64(5, g.chunks[0]!.start);
-        t.i64(6, g.chunks.reduce((s, c) => s + c.size, 0));
+        t.i64(
+          6,
+          g.chunks.reduce((s, c) => s + c.size, 0),
+        );
       });
       t.str(6, this.options.createdBy);
     });
@@ -243,8 +373,18 @@ function writeSchemaElement(t: ThriftWriter, e: SchemaElement): void {
   const { logical } = e;
   if (!logical) return;
   t.struct(10, () => {
-    if (logical.kind === "int") t.struct(10, () => { t.byte(1, logical.bits); t.bool(2, logical.signed); });
-    else if (logical.kind === "timestampNanos") t.struct(8, () => { t.bool(1, true); t.struct(2, () => { t.struct(3, () => undefined); }); });
+    if (logical.kind === "int")
+      t.struct(10, () => {
+        t.byte(1, logical.bits);
+        t.bool(2, logical.signed);
+      });
+    else if (logical.kind === "timestampNanos")
+      t.struct(8, () => {
+        t.bool(1, true);
+        t.struct(2, () => {
+          t.struct(3, () => undefined);
+        });
+      });
     else t.struct({ string: 1, list: 3, uuid: 14 }[logical.kind], () => undefined);
   });
 }
@@ -252,28 +392,47 @@ function writeSchemaElement(t: ThriftWriter, e: SchemaElement): void {
 function writeColumnIndex(c: WrittenChunk): Uint8Array {
   const t = new ThriftWriter();
   t.nested(() => {
-    t.bools(1, c.pages.map((p) => p.nullPage));
-    t.binaries(2, c.pages.map((p) => p.min));
-    t.binaries(3, c.pages.map((p) => p.max));
+    t.bools(
+      1,
+      c.pages.map((p) => p.nullPage),
+    );
+    t.binaries(
+      2,
+      c.pages.map((p) => p.min),
+    );
+    t.binaries(
+      3,
+      c.pages.map((p) => p.max),
+    );
     t.i32(4, 0);
-    t.i64s(5, c.pages.map((p) => p.nulls));
+    t.i64s(
+      5,
+      c.pages.map((p) => p.nulls),
+    );
   });
   return t.out.copy();
 }
 
 function writeOffsetIndex(c: WrittenChunk): Uint8Array {
   const t = new ThriftWriter();
-  t.nested(() => t.structs(1, c.pages.length, (i) => {
-    const p = c.pages[i]!;
-    t.i64(1, p.offset);
-    t.i32(2, p.sizeBytes);
-    t.i64(3, p.firstRow);
-  }));
+  t.nested(() =>
+    t.structs(1, c.pages.length, (i) => {
+      const p = c.pages[i]!;
+      t.i64(1, p.offset);
+      t.i32(2, p.sizeBytes);
+      t.i64(3, p.firstRow);
+    }),
+  );
   return t.out.copy();
 }
 
 /** Levels of one page, encoded; empty where the column has none. */
-interface Levels { /** entries */ count: number; /** entries that have a value */ defined: number; rep: Uint8Array; def: Uint8Array }
+interface Levels {
+  /** entries */ count: number /** entries that have a value */;
+  defined: number;
+  rep: Uint8Array;
+  def: Uint8Array;
+}
 
 const NO_LEVELS = new Uint8Array(0);
 
@@ -286,10 +445,19 @@ function encodeLevels(levels: Uint8Array, max: number): Uint8Array {
 function pageLevels(s: ColumnSource, from: number, to: number, alike: Alike): Levels {
   if (s.maxDef === 0) return { count: to - from, defined: to - from, rep: NO_LEVELS, def: NO_LEVELS };
   if (s.offset) return listLevels(s, s.offset, from, to, alike);
-  const count = to - from, def = new Uint8Array(count);
+  const count = to - from,
+    def = new Uint8Array(count);
   let defined = 0;
-  if (s.present) for (let i = from; i < to; i++) { const there = s.present[i]! ? 1 : 0; def[i - from] = s.maxDef - 1 + there; defined += there; }
-  else { def.fill(s.allNullAt ?? s.maxDef); defined = s.allNullAt === undefined ? count : 0; }
+  if (s.present)
+    for (let i = from; i < to; i++) {
+      const there = s.present[i]! ? 1 : 0;
+      def[i - from] = s.maxDef - 1 + there;
+      defined += there;
+    }
+  else {
+    def.fill(s.allNullAt ?? s.maxDef);
+    defined = s.allNullAt === undefined ? count : 0;
+  }
   return { count, defined, rep: NO_LEVELS, def: encodeLevels(def, s.maxDef) };
 }
 
@@ -297,7 +465,8 @@ function pageLevels(s: ColumnSource, from: number, to: number, alike: Alike): Le
 type Alike = Map<Uint32Array, Map<string, Uint8Array>>;
 
 function listLevels(s: ColumnSource, offset: Uint32Array, from: number, to: number, alike: Alike): Levels {
-  const { maxDef, maxRep, allNullAt } = s, entries = offset[to]! - offset[from]!;
+  const { maxDef, maxRep, allNullAt } = s,
+    entries = offset[to]! - offset[from]!;
   const present = allNullAt === undefined ? s.present : undefined;
   let count = entries;
   for (let i = from; i < to; i++) if (offset[i] === offset[i + 1]) count++; // an empty list is an entry, with repetition and definition 0
@@ -311,21 +480,35 @@ function listLevels(s: ColumnSource, offset: Uint32Array, from: number, to: numb
   };
   const rep = once("rep", maxRep, () => {
     const out = new Uint8Array(count).fill(1);
-    for (let i = from, at = 0; i < to; i++) { out[at] = 0; at += Math.max(1, offset[i + 1]! - offset[i]!); }
+    for (let i = from, at = 0; i < to; i++) {
+      out[at] = 0;
+      at += Math.max(1, offset[i + 1]! - offset[i]!);
+    }
     return out;
   });
   const level = allNullAt ?? maxDef;
   const def = (): Uint8Array => {
     const out = new Uint8Array(count).fill(level);
-    if (count > entries) for (let i = from, at = 0; i < to; i++) { const n = offset[i + 1]! - offset[i]!; if (n === 0) out[at] = 0; at += Math.max(1, n); }
+    if (count > entries)
+      for (let i = from, at = 0; i < to; i++) {
+        const n = offset[i + 1]! - offset[i]!;
+        if (n === 0) out[at] = 0;
+        at += Math.max(1, n);
+      }
     return out;
   };
-  if (!present) return { count, defined: level === maxDef ? entries : 0, rep, def: once(`def ${level}`, maxDef, def) };
+  if (!present)
+    return { count, defined: level === maxDef ? entries : 0, rep, def: once(`def ${level}`, maxDef, def) };
   const own = def();
   let defined = 0;
   for (let i = from, at = 0; i < to; i++) {
-    const a = offset[i]!, b = offset[i + 1]!;
-    for (let k = a; k < b; k++) { const there = present[k]! ? 1 : 0; own[at + k - a] = maxDef - 1 + there; defined += there; }
+    const a = offset[i]!,
+      b = offset[i + 1]!;
+    for (let k = a; k < b; k++) {
+      const there = present[k]! ? 1 : 0;
+      own[at + k - a] = maxDef - 1 + there;
+      defined += there;
+    }
     at += Math.max(1, b - a);
   }
   return { count, defined, rep, def: encodeLevels(own, maxDef) };
@@ -363,22 +546,34 @@ function plainBytes(s: ColumnSource, from: number, to: number): Uint8Array {
   }
   if ("offset" in v) {
     const out = new ByteWriter(v.offset[to]! - v.offset[from]! + 4 * (to - from));
-    for (let i = from; i < to; i++) { out.u32le(v.offset[i + 1]! - v.offset[i]!); out.bytes(v.bytes.subarray(v.offset[i]!, v.offset[i + 1]!)); }
+    for (let i = from; i < to; i++) {
+      out.u32le(v.offset[i + 1]! - v.offset[i]!);
+      out.bytes(v.bytes.subarray(v.offset[i]!, v.offset[i + 1]!));
+    }
     return out.finish();
   }
-  return new Uint8Array(v.buffer, v.byteOffset + from * v.BYTES_PER_ELEMENT, (to - from) * v.BYTES_PER_ELEMENT);
+  return new Uint8Array(
+    v.buffer,
+    v.byteOffset + from * v.BYTES_PER_ELEMENT,
+    (to - from) * v.BYTES_PER_ELEMENT,
+  );
 }
 
 /** Distinct values in order of first sight, and the index of each value. */
 function buildDictionary(s: ColumnSource): { index: Uint32Array; size: number; plain: Uint8Array } {
   const index = new Uint32Array(s.count);
   const seen = new Map<string | bigint, number>();
-  const plain = new ByteWriter(256), numbers = s.values instanceof BigInt64Array ? s.values : undefined;
+  const plain = new ByteWriter(256),
+    numbers = s.values instanceof BigInt64Array ? s.values : undefined;
   for (let i = 0; i < s.count; i++) {
     const raw = numbers ? undefined : plainBytes(s, i, i + 1);
     const key = raw ? Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString("latin1") : numbers![i]!;
     let at = seen.get(key);
-    if (at === undefined) { at = seen.size; seen.set(key, at); plain.bytes(raw ?? plainBytes(s, i, i + 1)); }
+    if (at === undefined) {
+      at = seen.size;
+      seen.set(key, at);
+      plain.bytes(raw ?? plainBytes(s, i, i + 1));
+    }
     index[i] = at;
   }
   return { index, size: seen.size, plain: plain.finish() };
@@ -386,43 +581,87 @@ function buildDictionary(s: ColumnSource): { index: Uint32Array; size: number; p
 
 function minMax(s: ColumnSource, from: number, to: number): { min: Uint8Array; max: Uint8Array } {
   const v = s.values;
-  const { lo, hi } = v instanceof BigInt64Array ? bounds64(v, from, to, unsigned(s)) : bounds(comparator(v, s), from, to);
+  const { lo, hi } =
+    v instanceof BigInt64Array ? bounds64(v, from, to, unsigned(s)) : bounds(comparator(v, s), from, to);
   const one = (i: number): Uint8Array => {
     if (typeof v === "object" && "offset" in v) return v.bytes.slice(v.offset[i]!, v.offset[i + 1]!);
     if (s.type === PhysicalType.BOOLEAN) return Uint8Array.of((v as Uint8Array)[i]!);
-    if (v instanceof Uint32Array && s.type === PhysicalType.INT64) { const b = new Uint8Array(8); new DataView(b.buffer).setUint32(0, v[i]!, true); return b; }
+    if (v instanceof Uint32Array && s.type === PhysicalType.INT64) {
+      const b = new Uint8Array(8);
+      new DataView(b.buffer).setUint32(0, v[i]!, true);
+      return b;
+    }
     return plainBytes(s, i, i + 1).slice();
   };
   return { min: one(lo), max: one(hi) };
 }
 
-const UNSIGNED = new Set(["SeriesIndex", "StacktracePartition", "TotalValue", "Samples.list.element.StacktraceID", "Samples.list.element.SpanID"]);
+const UNSIGNED = new Set([
+  "SeriesIndex",
+  "StacktracePartition",
+  "TotalValue",
+  "Samples.list.element.StacktraceID",
+  "Samples.list.element.SpanID",
+]);
 /** Columns whose logical type is unsigned order their bounds so. */
-function unsigned(s: ColumnSource): boolean { return UNSIGNED.has(s.path); }
+function unsigned(s: ColumnSource): boolean {
+  return UNSIGNED.has(s.path);
+}
 
 /** Where the smallest and the largest value lie, by halves: a bigint for each would be an object. */
 function bounds64(v: BigInt64Array, from: number, to: number, unsigned: boolean): { lo: number; hi: number } {
-  const low = new Uint32Array(v.buffer, v.byteOffset, v.length * 2), flip = unsigned ? 0 : 0x8000_0000;
-  let lo = from, hi = from, minHigh = (low[2 * from + 1]! ^ flip) >>> 0, minLow = low[2 * from]!, maxHigh = minHigh, maxLow = minLow;
+  const low = new Uint32Array(v.buffer, v.byteOffset, v.length * 2),
+    flip = unsigned ? 0 : 0x8000_0000;
+  let lo = from,
+    hi = from,
+    minHigh = (low[2 * from + 1]! ^ flip) >>> 0,
+    minLow = low[2 * from]!,
+    maxHigh = minHigh,
+    maxLow = minLow;
   for (let i = from + 1; i < to; i++) {
-    const h = (low[2 * i + 1]! ^ flip) >>> 0, l = low[2 * i]!;
-    if (h < minHigh || (h === minHigh && l < minLow)) { lo = i; minHigh = h; minLow = l; }
-    if (h > maxHigh || (h === maxHigh && l > maxLow)) { hi = i; maxHigh = h; maxLow = l; }
+    const h = (low[2 * i + 1]! ^ flip) >>> 0,
+      l = low[2 * i]!;
+    if (h < minHigh || (h === minHigh && l < minLow)) {
+      lo = i;
+      minHigh = h;
+      minLow = l;
+    }
+    if (h > maxHigh || (h === maxHigh && l > maxLow)) {
+      hi = i;
+      maxHigh = h;
+      maxLow = l;
+    }
   }
   return { lo, hi };
 }
 
-function bounds(compare: (a: number, b: number) => number, from: number, to: number): { lo: number; hi: number } {
-  let lo = from, hi = from;
-  for (let i = from + 1; i < to; i++) { if (compare(i, lo) < 0) lo = i; if (compare(i, hi) > 0) hi = i; }
+function bounds(
+  compare: (a: number, b: number) => number,
+  from: number,
+  to: number,
+): { lo: number; hi: number } {
+  let lo = from,
+    hi = from;
+  for (let i = from + 1; i < to; i++) {
+    if (compare(i, lo) < 0) lo = i;
+    if (compare(i, hi) > 0) hi = i;
+  }
   return { lo, hi };
 }
 
-function comparator(v: Exclude<ColumnSource["values"], BigInt64Array>, s: ColumnSource): (a: number, b: number) => number {
-  if (v instanceof Int32Array || v instanceof Uint32Array) return (a, b) => (unsigned(s) ? (v[a]! >>> 0) - (v[b]! >>> 0) : v[a]! - v[b]!);
+function comparator(
+  v: Exclude<ColumnSource["values"], BigInt64Array>,
+  s: ColumnSource,
+): (a: number, b: number) => number {
+  if (v instanceof Int32Array || v instanceof Uint32Array)
+    return (a, b) => (unsigned(s) ? (v[a]! >>> 0) - (v[b]! >>> 0) : v[a]! - v[b]!);
   if (v instanceof Uint8Array) {
     const w = s.type === PhysicalType.BOOLEAN ? 1 : (s.typeLength ?? 1);
     return (a, b) => Buffer.compare(v.subarray(a * w, a * w + w), v.subarray(b * w, b * w + w));
   }
-  return (a, b) => Buffer.compare(v.bytes.subarray(v.offset[a]!, v.offset[a + 1]!), v.bytes.subarray(v.offset[b]!, v.offset[b + 1]!));
+  return (a, b) =>
+    Buffer.compare(
+      v.bytes.subarray(v.offset[a]!, v.offset[a + 1]!),
+      v.bytes.subarray(v.offset[b]!, v.offset[b + 1]!),
+    );
 }

@@ -4,7 +4,10 @@ import { PprofTables } from "./tables.ts";
 
 /** Thrown for bytes that are not a protobuf message; the caller decides the status. */
 export class PprofSyntaxError extends CinderblockError {
-  constructor(what: string, at: number) { super("unknown", `proto: Profile: ${what} at byte ${at}`, { reason: "malformed_profile" }); this.name = "PprofSyntaxError"; }
+  constructor(what: string, at: number) {
+    super("unknown", `proto: Profile: ${what} at byte ${at}`, { reason: "malformed_profile" });
+    this.name = "PprofSyntaxError";
+  }
 }
 
 /**
@@ -22,34 +25,81 @@ export class PprofDecoder extends WireReader {
     const end = bytes.length;
     while (this.pos < end) {
       const tag = this.varint(end);
-      const field = tag >>> 3, wire = tag & 7;
+      const field = tag >>> 3,
+        wire = tag & 7;
       if (wire === 2) {
         const size = this.size(end);
         const to = this.pos + size;
         switch (field) {
-          case 1: this.valueType(to); t.typeType.push(this.vtType); t.typeUnit.push(this.vtUnit); break;
-          case 2: this.sample(to); break;
-          case 3: this.mapping(to); break;
-          case 4: this.location(to); break;
-          case 5: this.func(to); break;
-          case 6: t.stringStart.push(this.pos); t.stringEnd.push(to); break;
-          case 11: this.valueType(to); t.hasPeriodType = true; t.periodType = this.vtType; t.periodUnit = this.vtUnit; break;
-          case 13: while (this.pos < to) t.comments.push(this.index(to)); break;
-          default: break;
+          case 1:
+            this.valueType(to);
+            t.typeType.push(this.vtType);
+            t.typeUnit.push(this.vtUnit);
+            break;
+          case 2:
+            this.sample(to);
+            break;
+          case 3:
+            this.mapping(to);
+            break;
+          case 4:
+            this.location(to);
+            break;
+          case 5:
+            this.func(to);
+            break;
+          case 6:
+            t.stringStart.push(this.pos);
+            t.stringEnd.push(to);
+            break;
+          case 11:
+            this.valueType(to);
+            t.hasPeriodType = true;
+            t.periodType = this.vtType;
+            t.periodUnit = this.vtUnit;
+            break;
+          case 13:
+            while (this.pos < to) t.comments.push(this.index(to));
+            break;
+          default:
+            break;
         }
         this.pos = to;
       } else if (wire === 0) {
         this.varint(end);
         switch (field) {
-          case 7: t.dropFrames = this.lo; break;
-          case 8: t.keepFrames = this.lo; break;
-          case 9: t.timeNanos = this.big(); break;
-          case 10: t.durationNanos = this.big(); break;
-          case 12: t.period = this.big(); break;
-          case 13: t.comments.push(this.asIndex()); break;
-          case 14: t.defaultSampleType = this.lo; break;
-          case 1: case 2: case 3: case 4: case 5: case 6: case 11: throw this.error(`wrong wireType = 0 for field ${field}`);
-          default: if (field === 0) throw this.error("illegal tag 0"); break;
+          case 7:
+            t.dropFrames = this.lo;
+            break;
+          case 8:
+            t.keepFrames = this.lo;
+            break;
+          case 9:
+            t.timeNanos = this.big();
+            break;
+          case 10:
+            t.durationNanos = this.big();
+            break;
+          case 12:
+            t.period = this.big();
+            break;
+          case 13:
+            t.comments.push(this.asIndex());
+            break;
+          case 14:
+            t.defaultSampleType = this.lo;
+            break;
+          case 1:
+          case 2:
+          case 3:
+          case 4:
+          case 5:
+          case 6:
+          case 11:
+            throw this.error(`wrong wireType = 0 for field ${field}`);
+          default:
+            if (field === 0) throw this.error("illegal tag 0");
+            break;
         }
       } else {
         this.skip(wire, end);
@@ -58,7 +108,9 @@ export class PprofDecoder extends WireReader {
     return t;
   }
 
-  protected error(what: string): PprofSyntaxError { return new PprofSyntaxError(what, this.pos); }
+  protected error(what: string): PprofSyntaxError {
+    return new PprofSyntaxError(what, this.pos);
+  }
 
   private vtType = 0;
   private vtUnit = 0;
@@ -78,26 +130,42 @@ export class PprofDecoder extends WireReader {
     while (this.pos < to) {
       const tag = this.varint(to);
       switch (tag) {
-        case 10: { // packed location ids
+        case 10: {
+          // packed location ids
           const size = this.size(to);
           const end = this.pos + size;
           locationIdLo.reserve(size);
           locationIdHi.reserve(size);
-          const lo = locationIdLo.data, hi = locationIdHi.data;
+          const lo = locationIdLo.data,
+            hi = locationIdHi.data;
           const { bytes } = this;
           let at = locationIdLo.length;
           while (this.pos < end) {
             const b = bytes[this.pos]!;
-            if (b < 128) { this.pos++; lo[at] = b; hi[at++] = 0; continue; }
+            if (b < 128) {
+              this.pos++;
+              lo[at] = b;
+              hi[at++] = 0;
+              continue;
+            }
             const b1 = bytes[this.pos + 1]!;
-            if (b1 < 128 && this.pos + 1 < end) { this.pos += 2; lo[at] = (b & 127) | (b1 << 7); hi[at++] = 0; continue; }
+            if (b1 < 128 && this.pos + 1 < end) {
+              this.pos += 2;
+              lo[at] = (b & 127) | (b1 << 7);
+              hi[at++] = 0;
+              continue;
+            }
             lo[at] = this.varint(end);
             hi[at++] = this.hi;
           }
           locationIdLo.length = locationIdHi.length = at;
           break;
         }
-        case 8: this.varint(to); locationIdLo.push(this.lo); locationIdHi.push(this.hi); break;
+        case 8:
+          this.varint(to);
+          locationIdLo.push(this.lo);
+          locationIdHi.push(this.hi);
+          break;
         case 18: {
           const size = this.size(to);
           const end = this.pos + size;
@@ -117,7 +185,8 @@ export class PprofDecoder extends WireReader {
           break;
         case 26: {
           const end = this.size(to) + this.pos;
-          let key = 0, str = 0;
+          let key = 0,
+            str = 0;
           while (this.pos < end) {
             const tag2 = this.varint(end);
             if (tag2 === 8) key = this.index(end);
@@ -128,7 +197,8 @@ export class PprofDecoder extends WireReader {
           t.labelStr.push(str);
           break;
         }
-        default: this.skip(tag & 7, to);
+        default:
+          this.skip(tag & 7, to);
       }
     }
     t.sampleLocations.push(locationIdLo.length);
@@ -138,23 +208,55 @@ export class PprofDecoder extends WireReader {
 
   private mapping(to: number): void {
     const t = this.tables;
-    let idLo = 0, idHi = 0, filename = 0, buildId = 0, flags = 0, start = 0n, limit = 0n, offset = 0n;
+    let idLo = 0,
+      idHi = 0,
+      filename = 0,
+      buildId = 0,
+      flags = 0,
+      start = 0n,
+      limit = 0n,
+      offset = 0n;
     while (this.pos < to) {
       const tag = this.varint(to);
-      if ((tag & 7) !== 0) { this.skip(tag & 7, to); continue; }
+      if ((tag & 7) !== 0) {
+        this.skip(tag & 7, to);
+        continue;
+      }
       this.varint(to);
       switch (tag >>> 3) {
-        case 1: idLo = this.lo; idHi = this.hi; break;
-        case 2: start = this.big(); break;
-        case 3: limit = this.big(); break;
-        case 4: offset = this.big(); break;
-        case 5: filename = this.asIndex(); break;
-        case 6: buildId = this.asIndex(); break;
-        case 7: if (this.lo !== 0) flags |= 8; break;
-        case 8: if (this.lo !== 0) flags |= 4; break;
-        case 9: if (this.lo !== 0) flags |= 2; break;
-        case 10: if (this.lo !== 0) flags |= 1; break;
-        default: break;
+        case 1:
+          idLo = this.lo;
+          idHi = this.hi;
+          break;
+        case 2:
+          start = this.big();
+          break;
+        case 3:
+          limit = this.big();
+          break;
+        case 4:
+          offset = this.big();
+          break;
+        case 5:
+          filename = this.asIndex();
+          break;
+        case 6:
+          buildId = this.asIndex();
+          break;
+        case 7:
+          if (this.lo !== 0) flags |= 8;
+          break;
+        case 8:
+          if (this.lo !== 0) flags |= 4;
+          break;
+        case 9:
+          if (this.lo !== 0) flags |= 2;
+          break;
+        case 10:
+          if (this.lo !== 0) flags |= 1;
+          break;
+        default:
+          break;
       }
     }
     t.mappingIdLo.push(idLo);
@@ -169,20 +271,43 @@ export class PprofDecoder extends WireReader {
 
   private location(to: number): void {
     const t = this.tables;
-    let idLo = 0, idHi = 0, mapLo = 0, mapHi = 0, addressLo = 0, addressHi = 0, folded = 0;
+    let idLo = 0,
+      idHi = 0,
+      mapLo = 0,
+      mapHi = 0,
+      addressLo = 0,
+      addressHi = 0,
+      folded = 0;
     while (this.pos < to) {
       const tag = this.varint(to);
       switch (tag) {
-        case 8: this.varint(to); idLo = this.lo; idHi = this.hi; break;
-        case 16: this.varint(to); mapLo = this.lo; mapHi = this.hi; break;
-        case 24: this.varint(to); addressLo = this.lo; addressHi = this.hi; break;
+        case 8:
+          this.varint(to);
+          idLo = this.lo;
+          idHi = this.hi;
+          break;
+        case 16:
+          this.varint(to);
+          mapLo = this.lo;
+          mapHi = this.hi;
+          break;
+        case 24:
+          this.varint(to);
+          addressLo = this.lo;
+          addressHi = this.hi;
+          break;
         case 34: {
           const end = this.size(to) + this.pos;
-          let fnLo = 0, fnHi = 0, line = 0;
+          let fnLo = 0,
+            fnHi = 0,
+            line = 0;
           while (this.pos < end) {
             const tag2 = this.varint(end);
-            if (tag2 === 8) { this.varint(end); fnLo = this.lo; fnHi = this.hi; }
-            else if (tag2 === 16) line = this.varint(end);
+            if (tag2 === 8) {
+              this.varint(end);
+              fnLo = this.lo;
+              fnHi = this.hi;
+            } else if (tag2 === 16) line = this.varint(end);
             else this.skip(tag2 & 7, end);
           }
           t.lineFunctionLo.push(fnLo);
@@ -190,8 +315,11 @@ export class PprofDecoder extends WireReader {
           t.lineNumber.push(line);
           break;
         }
-        case 40: folded = this.varint(to) === 0 ? 0 : 1; break;
-        default: this.skip(tag & 7, to);
+        case 40:
+          folded = this.varint(to) === 0 ? 0 : 1;
+          break;
+        default:
+          this.skip(tag & 7, to);
       }
     }
     t.locIdLo.push(idLo);
@@ -208,16 +336,34 @@ export class PprofDecoder extends WireReader {
 
   private func(to: number): void {
     const t = this.tables;
-    let idLo = 0, idHi = 0, name = 0, systemName = 0, filename = 0, startLine = 0;
+    let idLo = 0,
+      idHi = 0,
+      name = 0,
+      systemName = 0,
+      filename = 0,
+      startLine = 0;
     while (this.pos < to) {
       const tag = this.varint(to);
       switch (tag) {
-        case 8: this.varint(to); idLo = this.lo; idHi = this.hi; break;
-        case 16: name = this.index(to); break;
-        case 24: systemName = this.index(to); break;
-        case 32: filename = this.index(to); break;
-        case 40: startLine = this.varint(to); break;
-        default: this.skip(tag & 7, to);
+        case 8:
+          this.varint(to);
+          idLo = this.lo;
+          idHi = this.hi;
+          break;
+        case 16:
+          name = this.index(to);
+          break;
+        case 24:
+          systemName = this.index(to);
+          break;
+        case 32:
+          filename = this.index(to);
+          break;
+        case 40:
+          startLine = this.varint(to);
+          break;
+        default:
+          this.skip(tag & 7, to);
       }
     }
     t.funcIdLo.push(idLo);

@@ -30,7 +30,13 @@ export interface PprofSource {
 
 /** Encodes google.v1.Profile: ids are positions + 1; `strings` must start with "". Format: docs/formats/pprof.md */
 export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
-  const out = new ByteWriter(4096 + s.strings.bytes.length + s.sampleLocation.length * 2 + s.locationWords.length * 3 + s.functionWords.length * 3);
+  const out = new ByteWriter(
+    4096 +
+      s.strings.bytes.length +
+      s.sampleLocation.length * 2 +
+      s.locationWords.length * 3 +
+      s.functionWords.length * 3,
+  );
   const extra: string[] = [];
   const base = Math.max(0, s.strings.offset.length - 1);
   const stringIndex = (text: string): number => {
@@ -40,12 +46,18 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
     return base + at;
   };
   const valueType = (field: number, t: { type: string; unit: string }): void => {
-    const type = stringIndex(t.type), unit = stringIndex(t.unit);
+    const type = stringIndex(t.type),
+      unit = stringIndex(t.unit);
     head(out, field, fieldSize(type) + fieldSize(unit));
     put(out, 1, type);
     put(out, 2, unit);
   };
-  const int64 = (n: number, value: bigint): void => { if (value !== 0n) { out.uvarint(n * 8); out.uvarint64(value); } };
+  const int64 = (n: number, value: bigint): void => {
+    if (value !== 0n) {
+      out.uvarint(n * 8);
+      out.uvarint64(value);
+    }
+  };
   const types = Math.max(1, header.sampleTypes.length);
   const defaultType = header.sampleTypes.length > 0 ? stringIndex(header.sampleTypes[0]!.type) : 0;
 
@@ -53,11 +65,19 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
   const words = new Int32Array(s.value.buffer, s.value.byteOffset, s.value.length * 2);
   for (let i = 0; i + 1 < s.sampleOffset.length; i++) putSample(out, s, words, i, types);
   for (let i = 0; i * 9 < s.mappingWords.length; i++) putMapping(out, s.mappingWords, i);
-  for (let i = 0; i + 1 < s.locationOffset.length; i++) putLocation(out, s.locationWords, s.locationOffset[i]!, s.locationOffset[i + 1]!, i + 1);
+  for (let i = 0; i + 1 < s.locationOffset.length; i++)
+    putLocation(out, s.locationWords, s.locationOffset[i]!, s.locationOffset[i + 1]!, i + 1);
   const f = s.functionWords;
   for (let i = 0; i * 4 < f.length; i++) {
-    const name = f[i * 4]!, systemName = f[i * 4 + 1]!, filename = f[i * 4 + 2]!, startLine = f[i * 4 + 3]!;
-    head(out, 5, fieldSize(i + 1) + fieldSize(name) + fieldSize(systemName) + fieldSize(filename) + fieldSize(startLine));
+    const name = f[i * 4]!,
+      systemName = f[i * 4 + 1]!,
+      filename = f[i * 4 + 2]!,
+      startLine = f[i * 4 + 3]!;
+    head(
+      out,
+      5,
+      fieldSize(i + 1) + fieldSize(name) + fieldSize(systemName) + fieldSize(filename) + fieldSize(startLine),
+    );
     put(out, 1, i + 1);
     put(out, 2, name);
     put(out, 3, systemName);
@@ -65,38 +85,74 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
     put(out, 5, startLine);
   }
   // Its texts are in the string table, so they are numbered before that is written.
-  const period = header.periodType && { type: stringIndex(header.periodType.type), unit: stringIndex(header.periodType.unit) };
+  const period = header.periodType && {
+    type: stringIndex(header.periodType.type),
+    unit: stringIndex(header.periodType.unit),
+  };
   for (let i = 0; i < base; i++) {
-    const at = s.strings.offset[i]!, end = s.strings.offset[i + 1]!;
+    const at = s.strings.offset[i]!,
+      end = s.strings.offset[i + 1]!;
     head(out, 6, end - at);
     putBytes(out, s.strings.bytes, at, end);
   }
   if (base === 0) head(out, 6, 0);
-  for (const text of extra) { out.u8(50); out.str(text); }
+  for (const text of extra) {
+    out.u8(50);
+    out.str(text);
+  }
   int64(9, header.timeNanos);
   int64(10, header.durationNanos);
-  if (period) { head(out, 11, fieldSize(period.type) + fieldSize(period.unit)); put(out, 1, period.type); put(out, 2, period.unit); }
+  if (period) {
+    head(out, 11, fieldSize(period.type) + fieldSize(period.unit));
+    put(out, 1, period.type);
+    put(out, 2, period.unit);
+  }
   int64(12, header.period);
-  if (defaultType !== 0) { out.uvarint(14 * 8); out.uvarint(defaultType); }
+  if (defaultType !== 0) {
+    out.uvarint(14 * 8);
+    out.uvarint(defaultType);
+  }
   return out.take();
 }
 
 // Messages are measured first and then written where they belong: nothing is copied. The loops over what a sample or a
 // location holds are functions of their own: they run compiled soon, also in a process that answers its first query.
 
-function varintSize(value: number): number { return value < 128 ? 1 : value < 16384 ? 2 : value < 2097152 ? 3 : value < 268435456 ? 4 : 5; }
+function varintSize(value: number): number {
+  return value < 128 ? 1 : value < 16384 ? 2 : value < 2097152 ? 3 : value < 268435456 ? 4 : 5;
+}
 /** of a varint of two words */
-function varintSize64(lo: number, hi: number): number { return hi === 0 ? varintSize(lo) : Math.ceil((64 - Math.clz32(hi)) / 7); }
+function varintSize64(lo: number, hi: number): number {
+  return hi === 0 ? varintSize(lo) : Math.ceil((64 - Math.clz32(hi)) / 7);
+}
 /** What `put` writes of a field below 16. */
-function fieldSize(value: number): number { return value === 0 ? 0 : 1 + varintSize(value); }
-function fieldSize64(lo: number, hi: number): number { return (lo | hi) === 0 ? 0 : 1 + varintSize64(lo, hi); }
+function fieldSize(value: number): number {
+  return value === 0 ? 0 : 1 + varintSize(value);
+}
+function fieldSize64(lo: number, hi: number): number {
+  return (lo | hi) === 0 ? 0 : 1 + varintSize64(lo, hi);
+}
 /** The tag and the size of a message; fields are below 16. */
-function head(out: ByteWriter, field: number, size: number): void { out.u8(field * 8 + 2); out.uvarint(size); }
-function put(out: ByteWriter, field: number, value: number): void { if (value !== 0) { out.u8(field * 8); out.uvarint(value); } }
-function put64(out: ByteWriter, field: number, lo: number, hi: number): void { if ((lo | hi) !== 0) { out.u8(field * 8); varint64(out, lo, hi); } }
+function head(out: ByteWriter, field: number, size: number): void {
+  out.u8(field * 8 + 2);
+  out.uvarint(size);
+}
+function put(out: ByteWriter, field: number, value: number): void {
+  if (value !== 0) {
+    out.u8(field * 8);
+    out.uvarint(value);
+  }
+}
+function put64(out: ByteWriter, field: number, lo: number, hi: number): void {
+  if ((lo | hi) !== 0) {
+    out.u8(field * 8);
+    varint64(out, lo, hi);
+  }
+}
 
 function varint64(out: ByteWriter, lo: number, hi: number): void {
-  if (hi >>> 0 < 0x200000) out.uvarint((hi >>> 0) * 4294967296 + (lo >>> 0)); else out.uvarint64((BigInt(hi) << 32n) | BigInt(lo >>> 0));
+  if (hi >>> 0 < 0x200000) out.uvarint((hi >>> 0) * 4294967296 + (lo >>> 0));
+  else out.uvarint64((BigInt(hi) << 32n) | BigInt(lo >>> 0));
 }
 
 /** Short texts are copied byte by byte: that is faster than a call. */
@@ -110,18 +166,32 @@ function putBytes(out: ByteWriter, bytes: Uint8Array, from: number, end: number)
 
 /** Sample: 1 location_id, packed; 2 value, packed; 3 label, strings only. */
 function putSample(out: ByteWriter, s: PprofSource, words: Int32Array, i: number, types: number): void {
-  const locations = s.sampleLocation, from = s.sampleOffset[i]!, end = s.sampleOffset[i + 1]!, { labels } = s;
-  let ids = 0, values = 0, others = 0;
+  const locations = s.sampleLocation,
+    from = s.sampleOffset[i]!,
+    end = s.sampleOffset[i + 1]!,
+    { labels } = s;
+  let ids = 0,
+    values = 0,
+    others = 0;
   for (let k = from; k < end; k++) ids += varintSize(locations[k]! + 1);
-  for (let k = i * types; k < (i + 1) * types; k++) values += varintSize64(words[2 * k]! >>> 0, words[2 * k + 1]! >>> 0);
-  if (labels) for (let k = labels.offset[i]!; k < labels.offset[i + 1]!; k++) { const size = labelSize(labels.key[k]!, labels.value[k]!); others += 1 + varintSize(size) + size; }
+  for (let k = i * types; k < (i + 1) * types; k++)
+    values += varintSize64(words[2 * k]! >>> 0, words[2 * k + 1]! >>> 0);
+  if (labels)
+    for (let k = labels.offset[i]!; k < labels.offset[i + 1]!; k++) {
+      const size = labelSize(labels.key[k]!, labels.value[k]!);
+      others += 1 + varintSize(size) + size;
+    }
   head(out, 2, (ids > 0 ? 1 + varintSize(ids) + ids : 0) + 1 + varintSize(values) + values + others);
-  if (ids > 0) { head(out, 1, ids); putIds(out, locations, from, end, ids); }
+  if (ids > 0) {
+    head(out, 1, ids);
+    putIds(out, locations, from, end, ids);
+  }
   head(out, 2, values);
   for (let k = i * types; k < (i + 1) * types; k++) varint64(out, words[2 * k]!, words[2 * k + 1]!);
   if (!labels) return;
   for (let k = labels.offset[i]!; k < labels.offset[i + 1]!; k++) {
-    const key = labels.key[k]!, value = labels.value[k]!;
+    const key = labels.key[k]!,
+      value = labels.value[k]!;
     head(out, 3, labelSize(key, value));
     out.u8(8);
     out.uvarint(key);
@@ -130,7 +200,9 @@ function putSample(out: ByteWriter, s: PprofSource, words: Int32Array, i: number
   }
 }
 
-function labelSize(key: number, value: number): number { return 2 + varintSize(key) + varintSize(value); }
+function labelSize(key: number, value: number): number {
+  return 2 + varintSize(key) + varintSize(value);
+}
 
 /** Ids are positions + 1; `size` bytes in all. */
 function putIds(out: ByteWriter, locations: Uint32Array, from: number, end: number, size: number): void {
@@ -139,15 +211,30 @@ function putIds(out: ByteWriter, locations: Uint32Array, from: number, end: numb
   let at = out.length;
   for (let k = from; k < end; k++) {
     let v = locations[k]! + 1;
-    while (v > 127) { buffer[at++] = (v & 127) | 128; v >>>= 7; }
+    while (v > 127) {
+      buffer[at++] = (v & 127) | 128;
+      v >>>= 7;
+    }
     buffer[at++] = v;
   }
   out.length = at;
 }
 
 function putMapping(out: ByteWriter, m: Uint32Array, i: number): void {
-  const at = i * 9, flags = m[at + 8]!, bits = (flags & 1) + ((flags >> 1) & 1) + ((flags >> 2) & 1) + ((flags >> 3) & 1);
-  head(out, 3, fieldSize(i + 1) + fieldSize64(m[at]!, m[at + 1]!) + fieldSize64(m[at + 2]!, m[at + 3]!) + fieldSize64(m[at + 4]!, m[at + 5]!) + fieldSize(m[at + 6]!) + fieldSize(m[at + 7]!) + 2 * bits);
+  const at = i * 9,
+    flags = m[at + 8]!,
+    bits = (flags & 1) + ((flags >> 1) & 1) + ((flags >> 2) & 1) + ((flags >> 3) & 1);
+  head(
+    out,
+    3,
+    fieldSize(i + 1) +
+      fieldSize64(m[at]!, m[at + 1]!) +
+      fieldSize64(m[at + 2]!, m[at + 3]!) +
+      fieldSize64(m[at + 4]!, m[at + 5]!) +
+      fieldSize(m[at + 6]!) +
+      fieldSize(m[at + 7]!) +
+      2 * bits,
+  );
   put(out, 1, i + 1);
   for (let k = 0; k < 3; k++) put64(out, 2 + k, m[at + 2 * k]!, m[at + 2 * k + 1]!);
   put(out, 5, m[at + 6]!);
@@ -161,8 +248,19 @@ function putMapping(out: ByteWriter, m: Uint32Array, i: number): void {
 /** Location: 1 id, 2 mapping, 3 address, 4 line, 5 is_folded. */
 function putLocation(out: ByteWriter, w: Uint32Array, at: number, end: number, id: number): void {
   let lines = 0;
-  for (let k = at + 4; k + 1 < end; k += 2) { const size = lineSize(w[k]!, w[k + 1]!); lines += 1 + varintSize(size) + size; }
-  head(out, 4, fieldSize(id) + fieldSize(w[at]! + 1) + fieldSize64(w[at + 1]!, w[at + 2]!) + lines + fieldSize(w[at + 3]!));
+  for (let k = at + 4; k + 1 < end; k += 2) {
+    const size = lineSize(w[k]!, w[k + 1]!);
+    lines += 1 + varintSize(size) + size;
+  }
+  head(
+    out,
+    4,
+    fieldSize(id) +
+      fieldSize(w[at]! + 1) +
+      fieldSize64(w[at + 1]!, w[at + 2]!) +
+      lines +
+      fieldSize(w[at + 3]!),
+  );
   put(out, 1, id);
   put(out, 2, w[at]! + 1);
   put64(out, 3, w[at + 1]!, w[at + 2]!);
@@ -171,10 +269,15 @@ function putLocation(out: ByteWriter, w: Uint32Array, at: number, end: number, i
     head(out, 4, lineSize(w[k]!, line));
     out.u8(8);
     out.uvarint(w[k]! + 1);
-    if (line !== 0) { out.u8(16); varint64(out, line, line >> 31); }
+    if (line !== 0) {
+      out.u8(16);
+      varint64(out, line, line >> 31);
+    }
   }
   put(out, 5, w[at + 3]!);
 }
 
 /** Line: 1 function, 2 line; lines are signed, negative ones take ten bytes. */
-function lineSize(functionIndex: number, line: number): number { return 1 + varintSize(functionIndex + 1) + fieldSize64(line, (line >> 31) >>> 0); }
+function lineSize(functionIndex: number, line: number): number {
+  return 1 + varintSize(functionIndex + 1) + fieldSize64(line, (line >> 31) >>> 0);
+}

@@ -2,11 +2,22 @@ import { constants, createGunzip } from "node:zlib";
 
 /** What Node's own synchronous zlib calls use: one write of input into a given output, and what is left of both. */
 interface Handle {
-  writeSync(flush: number, input: Uint8Array, at: number, length: number, output: Uint8Array, outAt: number, outLength: number): void;
+  writeSync(
+    flush: number,
+    input: Uint8Array,
+    at: number,
+    length: number,
+    output: Uint8Array,
+    outAt: number,
+    outLength: number,
+  ): void;
   reset(): void;
   onerror: (message: string, errno: number, code: string) => void;
 }
-interface Engine { _handle: Handle; _writeState: Uint32Array }
+interface Engine {
+  _handle: Handle;
+  _writeState: Uint32Array;
+}
 
 const FIRST_BYTES = 128 << 10;
 /** A profile that promises more is left to the plain call, so that one large profile does not keep its memory for ever. */
@@ -28,12 +39,18 @@ export class ReusedGunzip {
   private constructor(engine: Engine) {
     this.handle = engine._handle;
     this.state = engine._writeState;
-    this.handle.onerror = (message, _errno, code) => { this.failure = Object.assign(new Error(message), { code }); };
+    this.handle.onerror = (message, _errno, code) => {
+      this.failure = Object.assign(new Error(message), { code });
+    };
   }
 
   static create(): ReusedGunzip | undefined {
     const engine = createGunzip() as unknown as Partial<Engine>;
-    const usable = typeof engine._handle?.writeSync === "function" && typeof engine._handle.reset === "function" && ArrayBuffer.isView(engine._writeState) && engine._writeState.length === 2;
+    const usable =
+      typeof engine._handle?.writeSync === "function" &&
+      typeof engine._handle.reset === "function" &&
+      ArrayBuffer.isView(engine._writeState) &&
+      engine._writeState.length === 2;
     return usable ? new ReusedGunzip(engine as Engine) : undefined;
   }
 

@@ -3,7 +3,9 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { ReusedGunzip } from "./gunzip.ts";
 
 /** True for the gzip magic. */
-export function isGzip(bytes: Uint8Array): boolean { return bytes.length >= 2 && bytes[0] === 0x1f && bytes[1] === 0x8b; }
+export function isGzip(bytes: Uint8Array): boolean {
+  return bytes.length >= 2 && bytes[0] === 0x1f && bytes[1] === 0x8b;
+}
 
 /**
  * The uncompressed profile. Plain bytes pass through. More than `limit` bytes are refused before they are produced,
@@ -11,35 +13,58 @@ export function isGzip(bytes: Uint8Array): boolean { return bytes.length >= 2 &&
  * With `engine` the result is borrowed until its next use.
  */
 export function inflateProfile(bytes: Uint8Array, limit: number, engine?: ReusedGunzip): Uint8Array {
-  const tooLarge = (): CinderblockError => new CinderblockError("invalid",
-    `uncompressed profile payload size exceeds limit of ${humanBytes(limit)}`, { reason: "profile_size_limit", detail: { limit } });
+  const tooLarge = (): CinderblockError =>
+    new CinderblockError(
+      "invalid",
+      `uncompressed profile payload size exceeds limit of ${humanBytes(limit)}`,
+      { reason: "profile_size_limit", detail: { limit } },
+    );
   if (!isGzip(bytes)) {
-    if (bytes.length < 10) throw new CinderblockError("unknown", bytes.length === 0 ? "gzip reset: EOF" : "gzip reset: unexpected EOF", { reason: "malformed_profile" });
+    if (bytes.length < 10)
+      throw new CinderblockError(
+        "unknown",
+        bytes.length === 0 ? "gzip reset: EOF" : "gzip reset: unexpected EOF",
+        { reason: "malformed_profile" },
+      );
     if (limit > 0 && bytes.length > limit) throw tooLarge();
     return bytes;
   }
   const n = bytes.length;
   // The last four bytes of a gzip stream are its size: a hint, from outside, so it is capped.
-  const hint = n > 18 ? (bytes[n - 4]! | (bytes[n - 3]! << 8) | (bytes[n - 2]! << 16) | (bytes[n - 1]! << 24)) >>> 0 : 0;
+  const hint =
+    n > 18 ? (bytes[n - 4]! | (bytes[n - 3]! << 8) | (bytes[n - 2]! << 16) | (bytes[n - 1]! << 24)) >>> 0 : 0;
   const cap = limit > 0 ? limit : 1 << 30;
   const quick = engine?.inflate(bytes, hint, cap);
   if (quick) return quick;
   try {
     // `info` tells how many input bytes were used: Node ignores what follows the last member, v1 refuses it.
-    const { buffer, engine } = gunzipSync(bytes, { chunkSize: Math.max(1024, Math.min(hint + 64, cap + 1, 16 << 20)), maxOutputLength: cap, info: true }) as unknown as { buffer: Uint8Array; engine: { bytesWritten: number } };
-    if (engine.bytesWritten < n) throw Object.assign(new Error("bytes after the stream"), { code: "Z_BUF_ERROR" });
+    const { buffer, engine } = gunzipSync(bytes, {
+      chunkSize: Math.max(1024, Math.min(hint + 64, cap + 1, 16 << 20)),
+      maxOutputLength: cap,
+      info: true,
+    }) as unknown as { buffer: Uint8Array; engine: { bytesWritten: number } };
+    if (engine.bytesWritten < n)
+      throw Object.assign(new Error("bytes after the stream"), { code: "Z_BUF_ERROR" });
     return buffer;
   } catch (err) {
     const code = (err as NodeJS.ErrnoException).code;
     if (code === "ERR_BUFFER_TOO_LARGE") throw tooLarge();
-    throw new CinderblockError("unknown", `copy to buffer: ${code === "Z_BUF_ERROR" || (code === "Z_DATA_ERROR" && /header check/.test((err as Error).message)) ? "unexpected EOF" : `gzip: ${(err as Error).message}`}`, { reason: "malformed_profile", cause: err });
+    throw new CinderblockError(
+      "unknown",
+      `copy to buffer: ${code === "Z_BUF_ERROR" || (code === "Z_DATA_ERROR" && /header check/.test((err as Error).message)) ? "unexpected EOF" : `gzip: ${(err as Error).message}`}`,
+      { reason: "malformed_profile", cause: err },
+    );
   }
 }
 
 /** `4.2 MB`: decimal units with one digit, as v1 prints sizes in this message. */
 export function humanBytes(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
-  let value = bytes, unit = 0;
-  while (value >= 1000 && unit < units.length - 1) { value /= 1000; unit++; }
+  let value = bytes,
+    unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
   return `${unit === 0 || value >= 10 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }

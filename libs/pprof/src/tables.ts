@@ -70,12 +70,24 @@ export class PprofTables {
   period = 0n;
   defaultSampleType = 0;
 
-  get strings(): number { return this.stringStart.length; }
-  get sampleTypes(): number { return this.typeType.length; }
-  get samples(): number { return this.sampleLocations.length - 1; }
-  get mappings(): number { return this.mappingIdLo.length; }
-  get locations(): number { return this.locIdLo.length; }
-  get functions(): number { return this.funcIdLo.length; }
+  get strings(): number {
+    return this.stringStart.length;
+  }
+  get sampleTypes(): number {
+    return this.typeType.length;
+  }
+  get samples(): number {
+    return this.sampleLocations.length - 1;
+  }
+  get mappings(): number {
+    return this.mappingIdLo.length;
+  }
+  get locations(): number {
+    return this.locIdLo.length;
+  }
+  get functions(): number {
+    return this.funcIdLo.length;
+  }
 
   reset(bytes: Uint8Array): void {
     this.bytes = bytes;
@@ -91,7 +103,9 @@ export class PprofTables {
 
   private all: (U32Column | I64Column)[] | undefined;
   private columns(): (U32Column | I64Column)[] {
-    this.all ??= Object.values(this).filter((v): v is U32Column | I64Column => v instanceof U32Column || v instanceof I64Column);
+    this.all ??= Object.values(this).filter(
+      (v): v is U32Column | I64Column => v instanceof U32Column || v instanceof I64Column,
+    );
     return this.all;
   }
 }

@@ -6,48 +6,154 @@ import { readProfileFile } from "./read.ts";
 const LIMIT = 1 << 24;
 /** Stacks of a tree, root first, with their own values. */
 function stacks(t: PartialTree): Record<string, number> {
-  const out: Record<string, number> = {}, path: string[] = [""];
+  const out: Record<string, number> = {},
+    path: string[] = [""];
   const text = new TextDecoder();
-  for (let i = 1; i < t.parent.length; i++) path[i] = `${path[t.parent[i]!]}/${text.decode(t.nameBytes.subarray(t.nameOffset[t.name[i]!]!, t.nameOffset[t.name[i]! + 1]!))}`;
-  t.self.forEach((v, i) => { if (v !== 0n) out[path[i]!] = Number(v); });
+  for (let i = 1; i < t.parent.length; i++)
+    path[i] =
+      `${path[t.parent[i]!]}/${text.decode(t.nameBytes.subarray(t.nameOffset[t.name[i]!]!, t.nameOffset[t.name[i]! + 1]!))}`;
+  t.self.forEach((v, i) => {
+    if (v !== 0n) out[path[i]!] = Number(v);
+  });
   return out;
 }
-const read = (name: string, bytes: Uint8Array | string): Record<string, [unit: string, stacks: Record<string, number>]> => Object.fromEntries(readProfileFile(name, typeof bytes === "string" ? Buffer.from(bytes) : bytes, LIMIT).map((p) => [p.type, [p.unit, stacks(p.tree)]]));
+const read = (
+  name: string,
+  bytes: Uint8Array | string,
+): Record<string, [unit: string, stacks: Record<string, number>]> =>
+  Object.fromEntries(
+    readProfileFile(name, typeof bytes === "string" ? Buffer.from(bytes) : bytes, LIMIT).map((p) => [
+      p.type,
+      [p.unit, stacks(p.tree)],
+    ]),
+  );
 
 describe("files of profiles", () => {
-  const pprof = tinyPprof({ types: [["samples", "count"], ["cpu", "nanoseconds"]], stacks: [{ frames: ["main", "a", "b"], values: [2, 20] }, { frames: ["main", "a"], values: [1, 10] }] });
+  const pprof = tinyPprof({
+    types: [
+      ["samples", "count"],
+      ["cpu", "nanoseconds"],
+    ],
+    stacks: [
+      { frames: ["main", "a", "b"], values: [2, 20] },
+      { frames: ["main", "a"], values: [1, 10] },
+    ],
+  });
   it("are read as pprof, gzip or not, whatever their name", () => {
-    const want = { samples: ["count", { "/main/a/b": 2, "/main/a": 1 }], cpu: ["nanoseconds", { "/main/a/b": 20, "/main/a": 10 }] };
+    const want = {
+      samples: ["count", { "/main/a/b": 2, "/main/a": 1 }],
+      cpu: ["nanoseconds", { "/main/a/b": 20, "/main/a": 10 }],
+    };
     expect(read("cpu.pb", pprof)).toEqual(want);
     expect(read("whatever.txt", gzipSync(pprof))).toEqual(want);
   });
   it("are read as folded stacks", () => {
-    expect(read("a.folded", "# a remark\nmain;a b;c 3\r\nmain;d 4\n\n")).toEqual({ samples: ["count", { "/main/a b/c": 3, "/main/d": 4 }] });
+    expect(read("a.folded", "# a remark\nmain;a b;c 3\r\nmain;d 4\n\n")).toEqual({
+      samples: ["count", { "/main/a b/c": 3, "/main/d": 4 }],
+    });
     expect(() => read("a.folded", "main;a 3\nmain;b\n")).toThrow('line 2 is no stack with a count: "main;b"');
   });
   it("are read as flamebearers, speedscope files, perf scripts and JFR", () => {
-    const own = readProfileFile("cpu.pb", pprof, LIMIT)[1]!, l = flameLevels(finalTree(own.tree, 0));
-    const json = JSON.stringify({ version: 1, metadata: { format: "single", name: "cpu", units: "samples" }, flamebearer: { names: l.names.map((n) => Buffer.from(n).toString()), levels: l.levels, numTicks: 30, maxSelf: 20 } });
+    const own = readProfileFile("cpu.pb", pprof, LIMIT)[1]!,
+      l = flameLevels(finalTree(own.tree, 0));
+    const json = JSON.stringify({
+      version: 1,
+      metadata: { format: "single", name: "cpu", units: "samples" },
+      flamebearer: {
+        names: l.names.map((n) => Buffer.from(n).toString()),
+        levels: l.levels,
+        numTicks: 30,
+        maxSelf: 20,
+      },
+    });
     expect(read("x.json", json)).toEqual({ cpu: ["samples", { "/main/a/b": 20, "/main/a": 10 }] });
-    const speedscope = { $schema: "https://www.speedscope.app/file-format-schema.json", shared: { frames: [{ name: "main" }, { name: "work" }] }, profiles: [{ type: "sampled", name: "thread 1", unit: "microseconds", startValue: 0, endValue: 9, samples: [[0, 1], [0]], weights: [7, 2] }] };
-    expect(read("x.speedscope.json", JSON.stringify(speedscope))).toEqual({ "thread 1": ["microseconds", { "/main/work": 7, "/main": 2 }] });
-    const perf = "node 123/124 [001] 100.5: 1 cycles:\n\t  7f01 leaf+0x1 (/bin/x)\n\t  7f02 [unknown] (/bin/x)\n\t  7f03 main (/bin/x)\n\nnode 123 100.6: 1 cycles:\n\t  7f03 main (/bin/x)\n\n";
-    expect(read("out.txt", perf)).toEqual({ samples: ["count", { "/node/main/0x7f02/leaf": 1, "/node/main": 1 }] });
-    const jfr = read("x.jfr", tinyJfr([{ type: "ExecutionSample", frames: [["java/lang/Thread", "run"], ["Main", "work"]] }]));
+    const speedscope = {
+      $schema: "https://www.speedscope.app/file-format-schema.json",
+      shared: { frames: [{ name: "main" }, { name: "work" }] },
+      profiles: [
+        {
+          type: "sampled",
+          name: "thread 1",
+          unit: "microseconds",
+          startValue: 0,
+          endValue: 9,
+          samples: [[0, 1], [0]],
+          weights: [7, 2],
+        },
+      ],
+    };
+    expect(read("x.speedscope.json", JSON.stringify(speedscope))).toEqual({
+      "thread 1": ["microseconds", { "/main/work": 7, "/main": 2 }],
+    });
+    const perf =
+      "node 123/124 [001] 100.5: 1 cycles:\n\t  7f01 leaf+0x1 (/bin/x)\n\t  7f02 [unknown] (/bin/x)\n\t  7f03 main (/bin/x)\n\nnode 123 100.6: 1 cycles:\n\t  7f03 main (/bin/x)\n\n";
+    expect(read("out.txt", perf)).toEqual({
+      samples: ["count", { "/node/main/0x7f02/leaf": 1, "/node/main": 1 }],
+    });
+    const jfr = read(
+      "x.jfr",
+      tinyJfr([
+        {
+          type: "ExecutionSample",
+          frames: [
+            ["java/lang/Thread", "run"],
+            ["Main", "work"],
+          ],
+        },
+      ]),
+    );
     expect(jfr).toEqual({ cpu: ["nanoseconds", { "/java/lang/Thread.run/Main.work": 10_000_000 }] });
   });
   it.each([
-    ["nothing", "", "the file is empty"], ["a broken gzip", Buffer.concat([gzipSync(pprof).subarray(0, 40)]), "the gzip stream is broken"], ["broken JSON", "{", "this is no JSON"], ["another JSON", '{"a":1}', "JSON without a flamebearer"],
-    ["a double flamebearer", '{"metadata":{"format":"double"},"flamebearer":{"names":[],"levels":[]}}', "two sides"], ["bytes of nothing", Uint8Array.of(0, 1, 2, 3), "this is no pprof, JFR, JSON or text"], ["a text of nothing", "# only a remark\n", "a text without stacks"],
-    ["levels of no number", '{"flamebearer":{"names":["total"],"levels":[[0,1,"x",0]]}}', "level 0 is no list of four numbers"], ["a name that is not there", '{"flamebearer":{"names":["total"],"levels":[[0,1,0,0],[0,1,1,7]]}}', "level 1 names 7"],
-  ])("refuse %s, and say why", (_what, bytes, why) => { expect(() => read("x", bytes)).toThrow(why); });
-  it("refuse a bomb", () => { expect(() => readProfileFile("x.pb.gz", gzipSync(Buffer.alloc(1 << 20)), 1000)).toThrow(/1000|1 kB|1\.0 kB|limit/i); });
+    ["nothing", "", "the file is empty"],
+    ["a broken gzip", Buffer.concat([gzipSync(pprof).subarray(0, 40)]), "the gzip stream is broken"],
+    ["broken JSON", "{", "this is no JSON"],
+    ["another JSON", '{"a":1}', "JSON without a flamebearer"],
+    [
+      "a double flamebearer",
+      '{"metadata":{"format":"double"},"flamebearer":{"names":[],"levels":[]}}',
+      "two sides",
+    ],
+    ["bytes of nothing", Uint8Array.of(0, 1, 2, 3), "this is no pprof, JFR, JSON or text"],
+    ["a text of nothing", "# only a remark\n", "a text without stacks"],
+    [
+      "levels of no number",
+      '{"flamebearer":{"names":["total"],"levels":[[0,1,"x",0]]}}',
+      "level 0 is no list of four numbers",
+    ],
+    [
+      "a name that is not there",
+      '{"flamebearer":{"names":["total"],"levels":[[0,1,0,0],[0,1,1,7]]}}',
+      "level 1 names 7",
+    ],
+  ])("refuse %s, and say why", (_what, bytes, why) => {
+    expect(() => read("x", bytes)).toThrow(why);
+  });
+  it("refuse a bomb", () => {
+    expect(() => readProfileFile("x.pb.gz", gzipSync(Buffer.alloc(1 << 20)), 1000)).toThrow(
+      /1000|1 kB|1\.0 kB|limit/i,
+    );
+  });
   it("survive mutations", () => {
-    const files = [pprof, gzipSync(pprof), Buffer.from("main;a 3\nmain;d 4\n"), Buffer.from('{"metadata":{"format":"single"},"flamebearer":{"names":["total","a"],"levels":[[0,1,0,0],[0,1,1,1]]}}')];
+    const files = [
+      pprof,
+      gzipSync(pprof),
+      Buffer.from("main;a 3\nmain;d 4\n"),
+      Buffer.from(
+        '{"metadata":{"format":"single"},"flamebearer":{"names":["total","a"],"levels":[[0,1,0,0],[0,1,1,1]]}}',
+      ),
+    ];
     const random = new Random(11);
-    let refused = 0, read = 0;
+    let refused = 0,
+      read = 0;
     for (let i = 0; i < mutations(4000); i++) {
-      try { readProfileFile("x", random.mutate(files[i % files.length]!), LIMIT); read++; } catch (err) { expect(err).toHaveProperty("kind"); refused++; }
+      try {
+        readProfileFile("x", random.mutate(files[i % files.length]!), LIMIT);
+        read++;
+      } catch (err) {
+        expect(err).toHaveProperty("kind");
+        refused++;
+      }
     }
     expect([refused > 100, read > 100]).toEqual([true, true]);
   });

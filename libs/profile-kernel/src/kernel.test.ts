@@ -9,16 +9,25 @@ function content(t: PprofTables): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const [name, v] of Object.entries(t)) {
     if (name === "bytes" || name === "all") continue;
-    out[name] = v !== null && typeof v === "object" && "view" in v ? (v as { view(): ArrayLike<unknown> }).view() : v;
+    out[name] =
+      v !== null && typeof v === "object" && "view" in v ? (v as { view(): ArrayLike<unknown> }).view() : v;
   }
   return out;
 }
-const plain = new PprofDecoder(), kernel = new ProfileKernel();
+const plain = new PprofDecoder(),
+  kernel = new ProfileKernel();
 function agree(bytes: Uint8Array): "equal" | "refused" | "left to the plain decoder" {
   let expected: PprofTables | undefined;
-  try { expected = plain.decode(bytes); } catch { /* the kernel must leave it to the decoder that says why */ }
+  try {
+    expected = plain.decode(bytes);
+  } catch {
+    /* the kernel must leave it to the decoder that says why */
+  }
   const found = kernel.decode(bytes);
-  if (!expected) { expect(found).toBeUndefined(); return "refused"; }
+  if (!expected) {
+    expect(found).toBeUndefined();
+    return "refused";
+  }
   if (!found) return "left to the plain decoder";
   expect(content(found)).toEqual(content(expected));
   return "equal";
@@ -26,8 +35,18 @@ function agree(bytes: Uint8Array): "equal" | "refused" | "left to the plain deco
 
 function profile(random: Random, stacks: number): Uint8Array {
   return tinyPprof({
-    types: [["samples", "count"], ["cpu", "nanoseconds"]], timeNanos: 1_795_409_460_000_000_000n,
-    stacks: Array.from({ length: stacks }, () => ({ frames: Array.from({ length: 1 + random.below(40) }, () => `function_${random.below(200)}`), values: [random.below(100), random.below(2 ** 31) * 1024], ...(random.below(3) === 0 ? { labels: { span_id: "0102030405060708", [`k${random.below(4)}`]: "v" } } : {}) })),
+    types: [
+      ["samples", "count"],
+      ["cpu", "nanoseconds"],
+    ],
+    timeNanos: 1_795_409_460_000_000_000n,
+    stacks: Array.from({ length: stacks }, () => ({
+      frames: Array.from({ length: 1 + random.below(40) }, () => `function_${random.below(200)}`),
+      values: [random.below(100), random.below(2 ** 31) * 1024],
+      ...(random.below(3) === 0
+        ? { labels: { span_id: "0102030405060708", [`k${random.below(4)}`]: "v" } }
+        : {}),
+    })),
   });
 }
 
@@ -37,10 +56,14 @@ describe("the kernel's decoder", () => {
     for (const stacks of [0, 1, 3, 200, 2, 900, 64, 0]) expect(agree(profile(random, stacks))).toBe("equal");
   });
   it("equals it on mutated profiles, and leaves the broken ones to it", () => {
-    const random = new Random(20261124), seed = profile(random, 4);
+    const random = new Random(20261124),
+      seed = profile(random, 4);
     const seen = new Map<string, number>();
     const rounds = mutations(20_000);
-    for (let i = 0; i < rounds; i++) { const what = agree(random.mutate(seed)); seen.set(what, (seen.get(what) ?? 0) + 1); }
+    for (let i = 0; i < rounds; i++) {
+      const what = agree(random.mutate(seed));
+      seen.set(what, (seen.get(what) ?? 0) + 1);
+    }
     expect(seen.get("equal")).toBeGreaterThan(2000);
     expect(seen.get("refused")).toBeGreaterThan(2000);
     expect(seen.get("left to the plain decoder") ?? 0).toBe(0);
@@ -48,10 +71,12 @@ describe("the kernel's decoder", () => {
   it("equals it on real profiles", () => {
     const dir = sharedTestdata();
     if (!dir) return;
-    for (const f of readdirSync(join(dir, "profiles"))) if (/\.(pb|pprof|gz|pb\.gz)$/.test(f)) expect(agree(inflateProfile(readFileSync(join(dir, "profiles", f)), 0))).toBe("equal");
+    for (const f of readdirSync(join(dir, "profiles")))
+      if (/\.(pb|pprof|gz|pb\.gz)$/.test(f))
+        expect(agree(inflateProfile(readFileSync(join(dir, "profiles", f)), 0))).toBe("equal");
   });
   it("keeps its columns bounded: a profile that would need more is left to the plain decoder", () => {
-    const huge = Uint8Array.from([...tinyPprof({ stacks: [] }), 18, ...varint(6 << 20 << 1 >>> 1)]);
+    const huge = Uint8Array.from([...tinyPprof({ stacks: [] }), 18, ...varint(((6 << 20) << 1) >>> 1)]);
     const body = new Uint8Array(huge.length + (6 << 20));
     body.set(huge);
     body.fill(8, huge.length); // location ids, one by one: 08 08 08 08 …
@@ -61,4 +86,11 @@ describe("the kernel's decoder", () => {
   });
 });
 
-function varint(n: number): number[] { const out: number[] = []; while (n > 127) { out.push((n & 127) | 128); n >>>= 7; } return [...out, n]; }
+function varint(n: number): number[] {
+  const out: number[] = [];
+  while (n > 127) {
+    out.push((n & 127) | 128);
+    n >>>= 7;
+  }
+  return [...out, n];
+}

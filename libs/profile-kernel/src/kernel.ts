@@ -26,7 +26,15 @@ export interface SymbolSource {
 }
 
 /** What `normalise` resolved; views of the kernel's memory, valid until the next `decode`. */
-export interface ResidentProfile { refLocation: Uint32Array; sampleFrom: Uint32Array; sampleTo: Uint32Array; lineFunction: Uint32Array; locationMapping: Uint32Array; keep: Uint8Array; kept: number }
+export interface ResidentProfile {
+  refLocation: Uint32Array;
+  sampleFrom: Uint32Array;
+  sampleTo: Uint32Array;
+  lineFunction: Uint32Array;
+  locationMapping: Uint32Array;
+  keep: Uint8Array;
+  kept: number;
+}
 
 type Name = keyof typeof COLUMNS;
 const SPECS = Object.entries(COLUMNS) as [Name, ColumnSpec][];
@@ -54,7 +62,13 @@ export class ProfileKernel {
   private longs: BigInt64Array;
   private words: Uint32Array;
   private readonly views = new Map<Name, Uint32Array | BigInt64Array | Uint8Array>();
-  private columns: { column: U32Column | I64Column; data: Uint32Array | BigInt64Array; words: Int32Array | undefined; rows: number; fence: number }[] = [];
+  private columns: {
+    column: U32Column | I64Column;
+    data: Uint32Array | BigInt64Array;
+    words: Int32Array | undefined;
+    rows: number;
+    fence: number;
+  }[] = [];
   private readonly capacity = new Uint32Array(11);
   private inputBytes = 0;
   /** what lies in the memory at BASE */
@@ -66,13 +80,21 @@ export class ProfileKernel {
     compiled ??= new WebAssembly.Module(Buffer.from(KERNEL_WASM, "base64"));
     const source = (): SymbolSource => this.source!;
     const instance = new WebAssembly.Instance(compiled, {
-      env: { memory: this.memory, abort: () => { throw new Error("profile kernel aborted"); } },
+      env: {
+        memory: this.memory,
+        abort: () => {
+          throw new Error("profile kernel aborted");
+        },
+      },
       head: {
         missString: (start: number, end: number) => source().string(this.loaded!, start, end),
-        missFunction: (name: number, systemName: number, filename: number, startLine: number) => source().function(name >>> 0, systemName >>> 0, filename >>> 0, startLine >>> 0),
+        missFunction: (name: number, systemName: number, filename: number, startLine: number) =>
+          source().function(name >>> 0, systemName >>> 0, filename >>> 0, startLine >>> 0),
         missMapping: (index: number) => source().mapping(index >>> 0),
-        missLocation: (at: number, n: number) => source().location(this.words.subarray(at >>> 2, (at >>> 2) + n)),
-        missStack: (parent: number, at: number, n: number) => source().stack(parent >>> 0, this.words.subarray(at >>> 2, (at >>> 2) + n)),
+        missLocation: (at: number, n: number) =>
+          source().location(this.words.subarray(at >>> 2, (at >>> 2) + n)),
+        missStack: (parent: number, at: number, n: number) =>
+          source().stack(parent >>> 0, this.words.subarray(at >>> 2, (at >>> 2) + n)),
       },
     });
     this.wasm = instance.exports as unknown as Exports;
@@ -84,7 +106,9 @@ export class ProfileKernel {
   }
 
   /** Memory that this holds; it does not shrink. */
-  get byteLength(): number { return this.memory.buffer.byteLength; }
+  get byteLength(): number {
+    return this.memory.buffer.byteLength;
+  }
 
   private grow(end: number): void {
     const missing = Math.ceil((end - this.memory.buffer.byteLength) / 65536);
@@ -102,7 +126,11 @@ export class ProfileKernel {
     const capacity = this.capacity.map((c, i) => Math.max(c, Math.ceil(need[i]! * 1.25), 64));
     const rowsOf = (s: ColumnSpec): number => capacity[HeaderWord[s.rows]]! + 2;
     let at = BASE + Math.ceil(inputBytes / 64) * 64 + 64;
-    const addresses = SPECS.map(([, s]) => { const here = at; at += Math.ceil((rowsOf(s) * s.bytes) / 8) * 8; return here; });
+    const addresses = SPECS.map(([, s]) => {
+      const here = at;
+      at += Math.ceil((rowsOf(s) * s.bytes) / 8) * 8;
+      return here;
+    });
     if (at - BASE > MAX_BYTES) return false;
     this.grow(at);
     this.capacity.set(capacity);
@@ -112,11 +140,23 @@ export class ProfileKernel {
     this.columns = [];
     SPECS.forEach(([name, s], i) => {
       this.words[(OFFSETS >>> 2) + i] = addresses[i]!;
-      const rows = rowsOf(s), address = addresses[i]!;
-      const data = s.bytes === 1 ? new Uint8Array(buffer, address, rows) : s.bytes === 4 ? new Uint32Array(buffer, address, rows) : new BigInt64Array(buffer, address, rows);
+      const rows = rowsOf(s),
+        address = addresses[i]!;
+      const data =
+        s.bytes === 1
+          ? new Uint8Array(buffer, address, rows)
+          : s.bytes === 4
+            ? new Uint32Array(buffer, address, rows)
+            : new BigInt64Array(buffer, address, rows);
       this.views.set(name, data);
       if (!s.table) return;
-      this.columns.push({ column: this.tables[s.table] as U32Column | I64Column, data: data as Uint32Array | BigInt64Array, words: s.bytes === 8 ? new Int32Array(buffer, address, rows * 2) : undefined, rows: HeaderWord[s.rows], fence: s.fence ? 1 : 0 });
+      this.columns.push({
+        column: this.tables[s.table] as U32Column | I64Column,
+        data: data as Uint32Array | BigInt64Array,
+        words: s.bytes === 8 ? new Int32Array(buffer, address, rows * 2) : undefined,
+        rows: HeaderWord[s.rows],
+        fence: s.fence ? 1 : 0,
+      });
     });
     return true;
   }
@@ -130,14 +170,16 @@ export class ProfileKernel {
     // Strings that are replaced go behind the profile: room for a few.
     if (length > this.inputBytes) {
       const input = length + (length >>> 2) + 4096;
-      if (this.inputBytes > 0 || this.columns.length > 0) { if (!this.lay(input, this.capacity)) return undefined; }
-      else this.inputBytes = input;
+      if (this.inputBytes > 0 || this.columns.length > 0) {
+        if (!this.lay(input, this.capacity)) return undefined;
+      } else this.inputBytes = input;
       this.grow(BASE + this.inputBytes);
     }
     this.bytes.set(profile, BASE);
     let done = this.columns.length === 0 ? NO_ROOM : this.wasm.decode(BASE, length);
     if (done === NO_ROOM) {
-      if (this.wasm.count(BASE, length) === 0 || !this.lay(this.inputBytes, this.header.slice(0, 11))) return undefined;
+      if (this.wasm.count(BASE, length) === 0 || !this.lay(this.inputBytes, this.header.slice(0, 11)))
+        return undefined;
       // What was counted fits; the decoder, which bounds a sample's rows by its bytes, need not check.
       this.header.fill(0xffffffff, HeaderWord.capacity, HeaderWord.capacity + 11);
       done = this.wasm.decode(BASE, length);
@@ -185,8 +227,13 @@ export class ProfileKernel {
     const u32 = (name: Name, n: number): Uint32Array => (this.views.get(name) as Uint32Array).subarray(0, n);
     const samples = header[HeaderWord.samples]!;
     return {
-      refLocation: u32("refLocation", header[HeaderWord.refs]!), sampleFrom: u32("sampleFrom", samples), sampleTo: u32("sampleTo", samples), lineFunction: u32("lineFunction", header[HeaderWord.lines]!),
-      locationMapping: u32("locationMapping", header[HeaderWord.locations]!), keep: (this.views.get("keep") as Uint8Array).subarray(0, samples), kept: header[HeaderWord.kept]!,
+      refLocation: u32("refLocation", header[HeaderWord.refs]!),
+      sampleFrom: u32("sampleFrom", samples),
+      sampleTo: u32("sampleTo", samples),
+      lineFunction: u32("lineFunction", header[HeaderWord.lines]!),
+      locationMapping: u32("locationMapping", header[HeaderWord.locations]!),
+      keep: (this.views.get("keep") as Uint8Array).subarray(0, samples),
+      kept: header[HeaderWord.kept]!,
     };
   }
 
@@ -194,14 +241,27 @@ export class ProfileKernel {
    * Stack node of each sample, interned into the partition that `handle` names for its life; borrowed until the next
    * call. Undefined when the plain interner must do it: what was interned so far stays, ids are the same there.
    */
-  stacks(tables: PprofTables, samples: Uint32Array, handle: number, source: SymbolSource): Uint32Array | undefined {
+  stacks(
+    tables: PprofTables,
+    samples: Uint32Array,
+    handle: number,
+    source: SymbolSource,
+  ): Uint32Array | undefined {
     if (!this.holds(tables)) return undefined;
     this.source = source;
     try {
-      if (this.begun !== handle) { this.wasm.begin(BASE, handle); this.begun = handle; }
+      if (this.begun !== handle) {
+        this.wasm.begin(BASE, handle);
+        this.begun = handle;
+      }
       (this.views.get("group") as Uint32Array).set(samples);
-      if (this.wasm.stacks(samples.length) === 0) { this.begun = -1; return undefined; }
+      if (this.wasm.stacks(samples.length) === 0) {
+        this.begun = -1;
+        return undefined;
+      }
       return (this.views.get("nodes") as Uint32Array).subarray(0, samples.length);
-    } finally { this.source = undefined; }
+    } finally {
+      this.source = undefined;
+    }
   }
 }

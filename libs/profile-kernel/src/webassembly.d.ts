@@ -5,7 +5,9 @@ declare namespace WebAssembly {
     readonly buffer: ArrayBuffer;
     grow(pages: number): number;
   }
-  class Module { constructor(bytes: Uint8Array); }
+  class Module {
+    constructor(bytes: Uint8Array);
+  }
   class Instance {
     constructor(module: Module, imports: Record<string, Record<string, unknown>>);
     readonly exports: Record<string, unknown>;

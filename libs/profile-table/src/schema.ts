@@ -1,57 +1,141 @@
 import { type FileMeta, PhysicalType, type RowGroup, type SchemaElement } from "@cinderblock/parquet";
 
 const { INT32, INT64, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY } = PhysicalType;
-const REQUIRED = 0, OPTIONAL = 1, REPEATED = 2;
-const UTF8 = 0, LIST = 3, UINT_32 = 13, UINT_64 = 14, INT_64 = 18;
+const REQUIRED = 0,
+  OPTIONAL = 1,
+  REPEATED = 2;
+const UTF8 = 0,
+  LIST = 3,
+  UINT_32 = 13,
+  UINT_64 = 14,
+  INT_64 = 18;
 
 function i64(name: string, repetition = REQUIRED): SchemaElement {
-  return { name, type: INT64, typeLength: 64, repetition, converted: INT_64, logical: { kind: "int", bits: 64, signed: true } };
+  return {
+    name,
+    type: INT64,
+    typeLength: 64,
+    repetition,
+    converted: INT_64,
+    logical: { kind: "int", bits: 64, signed: true },
+  };
 }
 function u64(name: string, repetition = REQUIRED): SchemaElement {
-  return { name, type: INT64, typeLength: 64, repetition, converted: UINT_64, logical: { kind: "int", bits: 64, signed: false } };
+  return {
+    name,
+    type: INT64,
+    typeLength: 64,
+    repetition,
+    converted: UINT_64,
+    logical: { kind: "int", bits: 64, signed: false },
+  };
 }
-function group(name: string, children: number, repetition = REQUIRED): SchemaElement { return { name, repetition, children }; }
-function list(name: string): SchemaElement { return { name, repetition: REQUIRED, children: 1, converted: LIST, logical: { kind: "list" } }; }
-function text(name: string): SchemaElement { return { name, type: BYTE_ARRAY, repetition: REQUIRED, converted: UTF8, logical: { kind: "string" } }; }
+function group(name: string, children: number, repetition = REQUIRED): SchemaElement {
+  return { name, repetition, children };
+}
+function list(name: string): SchemaElement {
+  return { name, repetition: REQUIRED, children: 1, converted: LIST, logical: { kind: "list" } };
+}
+function text(name: string): SchemaElement {
+  return { name, type: BYTE_ARRAY, repetition: REQUIRED, converted: UTF8, logical: { kind: "string" } };
+}
 
 /** The schema of `profiles.parquet` as v1 writes it today. Format: docs/formats/profiles-parquet.md */
 export const PROFILE_SCHEMA: readonly SchemaElement[] = [
   { name: "Profile", children: 13 },
   { name: "ID", type: FIXED_LEN_BYTE_ARRAY, typeLength: 16, repetition: REQUIRED, logical: { kind: "uuid" } },
-  { name: "SeriesIndex", type: INT32, typeLength: 32, repetition: REQUIRED, converted: UINT_32, logical: { kind: "int", bits: 32, signed: false } },
+  {
+    name: "SeriesIndex",
+    type: INT32,
+    typeLength: 32,
+    repetition: REQUIRED,
+    converted: UINT_32,
+    logical: { kind: "int", bits: 32, signed: false },
+  },
   u64("StacktracePartition"),
   u64("TotalValue"),
-  list("Samples"), group("list", 1, REPEATED), group("element", 5),
-  u64("StacktraceID"), i64("Value"),
-  list("Labels"), group("list", 1, REPEATED), group("element", 4),
-  i64("Key"), i64("Str", OPTIONAL), i64("Num", OPTIONAL), i64("NumUnit", OPTIONAL),
+  list("Samples"),
+  group("list", 1, REPEATED),
+  group("element", 5),
+  u64("StacktraceID"),
+  i64("Value"),
+  list("Labels"),
+  group("list", 1, REPEATED),
+  group("element", 4),
+  i64("Key"),
+  i64("Str", OPTIONAL),
+  i64("Num", OPTIONAL),
+  i64("NumUnit", OPTIONAL),
   u64("SpanID", OPTIONAL),
   { name: "TraceID", type: FIXED_LEN_BYTE_ARRAY, typeLength: 16, repetition: OPTIONAL },
-  i64("DropFrames", OPTIONAL), i64("KeepFrames", OPTIONAL),
-  { name: "TimeNanos", type: INT64, typeLength: 64, repetition: REQUIRED, logical: { kind: "timestampNanos" } },
-  i64("DurationNanos", OPTIONAL), i64("Period", OPTIONAL),
-  list("Comments"), group("list", 1, REPEATED), i64("element"),
+  i64("DropFrames", OPTIONAL),
+  i64("KeepFrames", OPTIONAL),
+  {
+    name: "TimeNanos",
+    type: INT64,
+    typeLength: 64,
+    repetition: REQUIRED,
+    logical: { kind: "timestampNanos" },
+  },
+  i64("DurationNanos", OPTIONAL),
+  i64("Period", OPTIONAL),
+  list("Comments"),
+  group("list", 1, REPEATED),
+  i64("element"),
   i64("DefaultSampleType", OPTIONAL),
-  list("Annotations"), group("list", 1, REPEATED), group("element", 2), text("Key"), text("Value"),
+  list("Annotations"),
+  group("list", 1, REPEATED),
+  group("element", 2),
+  text("Key"),
+  text("Value"),
 ];
 
 /** The schema of the downsampled tables (docs/formats/profiles-parquet.md#downsampled): sums by five minutes and by hour. */
 export const DOWNSAMPLED_SCHEMA: readonly SchemaElement[] = [
   { name: "DownsampledProfile", children: 6 },
-  { name: "SeriesIndex", type: INT32, typeLength: 32, repetition: REQUIRED, converted: UINT_32, logical: { kind: "int", bits: 32, signed: false } },
+  {
+    name: "SeriesIndex",
+    type: INT32,
+    typeLength: 32,
+    repetition: REQUIRED,
+    converted: UINT_32,
+    logical: { kind: "int", bits: 32, signed: false },
+  },
   u64("StacktracePartition"),
   u64("TotalValue"),
-  list("Samples"), group("list", 1, REPEATED), group("element", 2), u64("StacktraceID"), i64("Value"),
-  { name: "TimeNanos", type: INT64, typeLength: 64, repetition: REQUIRED, logical: { kind: "timestampNanos" } },
-  list("Annotations"), group("list", 1, REPEATED), group("element", 2), text("Key"), text("Value"),
+  list("Samples"),
+  group("list", 1, REPEATED),
+  group("element", 2),
+  u64("StacktraceID"),
+  i64("Value"),
+  {
+    name: "TimeNanos",
+    type: INT64,
+    typeLength: 64,
+    repetition: REQUIRED,
+    logical: { kind: "timestampNanos" },
+  },
+  list("Annotations"),
+  group("list", 1, REPEATED),
+  group("element", 2),
+  text("Key"),
+  text("Value"),
 ];
 
 /** Paths of the leaf columns that have content. */
 export const Column = {
-  id: "ID", seriesIndex: "SeriesIndex", partition: "StacktracePartition", totalValue: "TotalValue",
-  stacktraceId: "Samples.list.element.StacktraceID", value: "Samples.list.element.Value",
-  spanId: "Samples.list.element.SpanID", traceId: "Samples.list.element.TraceID",
-  timeNanos: "TimeNanos", durationNanos: "DurationNanos", annotationKey: "Annotations.list.element.Key", annotationValue: "Annotations.list.element.Value",
+  id: "ID",
+  seriesIndex: "SeriesIndex",
+  partition: "StacktracePartition",
+  totalValue: "TotalValue",
+  stacktraceId: "Samples.list.element.StacktraceID",
+  value: "Samples.list.element.Value",
+  spanId: "Samples.list.element.SpanID",
+  traceId: "Samples.list.element.TraceID",
+  timeNanos: "TimeNanos",
+  durationNanos: "DurationNanos",
+  annotationKey: "Annotations.list.element.Key",
+  annotationValue: "Annotations.list.element.Value",
 } as const;
 
 /** What the tables that we write name as their writer. */

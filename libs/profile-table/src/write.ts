@@ -38,10 +38,16 @@ const { PLAIN, DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, RLE_DICTIONARY } = 
 const OPTIONS = { codec: Codec.ZSTD, level: 3, rowsPerPage: 8192, entriesPerPage: 262_144 };
 
 /** Encodes the table with zstd pages; v1's readers accept it (docs/formats/profiles-parquet.md#compression). */
-export function encodeProfileTable(rows: ProfileRows, createdBy: string): { bytes: Uint8Array; rowGroups: number } {
+export function encodeProfileTable(
+  rows: ProfileRows,
+  createdBy: string,
+): { bytes: Uint8Array; rowGroups: number } {
   const writer = new ParquetWriter(PROFILE_SCHEMA, { createdBy, ...OPTIONS });
   for (let from = 0; from === 0 || from < rows.length; from += ROWS_PER_GROUP) {
-    writer.writeRowGroup(Math.min(ROWS_PER_GROUP, rows.length - from), columnsOf(rows, from, Math.min(rows.length, from + ROWS_PER_GROUP)));
+    writer.writeRowGroup(
+      Math.min(ROWS_PER_GROUP, rows.length - from),
+      columnsOf(rows, from, Math.min(rows.length, from + ROWS_PER_GROUP)),
+    );
   }
   return { bytes: writer.finish(), rowGroups: writer.rowGroups };
 }
@@ -54,14 +60,31 @@ export class ProfileTableWriter {
     this.sink = sink;
     this.writer = new ParquetWriter(PROFILE_SCHEMA, { createdBy, ...OPTIONS, sink });
   }
-  get rowGroups(): number { return this.writer.rowGroups; }
+  get rowGroups(): number {
+    return this.writer.rowGroups;
+  }
   /** Rows go on where the last group ended. */
-  write(rows: ProfileRows): void { this.writer.writeRowGroup(rows.length, columnsOf(rows, 0, rows.length)); }
-  finish(): void { this.sink(this.writer.finish()); }
+  write(rows: ProfileRows): void {
+    this.writer.writeRowGroup(rows.length, columnsOf(rows, 0, rows.length));
+  }
+  finish(): void {
+    this.sink(this.writer.finish());
+  }
 }
 
 /** Rows of `profiles_5m_sum.parquet` and `profiles_1h_sum.parquet`: sums of a series' profiles by bucket, ids and spans are gone, annotations are those of all of them. */
-export type DownsampledRows = Pick<ProfileRows, "length" | "seriesIndex" | "partition" | "totalValue" | "timeNanos" | "sampleOffset" | "stacktraceId" | "value" | "annotations">;
+export type DownsampledRows = Pick<
+  ProfileRows,
+  | "length"
+  | "seriesIndex"
+  | "partition"
+  | "totalValue"
+  | "timeNanos"
+  | "sampleOffset"
+  | "stacktraceId"
+  | "value"
+  | "annotations"
+>;
 
 export class DownsampledTableWriter {
   private readonly writer: ParquetWriter;
@@ -70,18 +93,44 @@ export class DownsampledTableWriter {
     this.sink = sink;
     this.writer = new ParquetWriter(DOWNSAMPLED_SCHEMA, { createdBy, ...OPTIONS, sink });
   }
-  get rowGroups(): number { return this.writer.rowGroups; }
-  write(rows: DownsampledRows): void { this.writer.writeRowGroup(rows.length, downsampledColumns(rows)); }
-  finish(): void { this.sink(this.writer.finish()); }
+  get rowGroups(): number {
+    return this.writer.rowGroups;
+  }
+  write(rows: DownsampledRows): void {
+    this.writer.writeRowGroup(rows.length, downsampledColumns(rows));
+  }
+  finish(): void {
+    this.sink(this.writer.finish());
+  }
 }
 
-function flatColumn(path: string, type: number, encoding: number, values: ColumnSource["values"], count: number, typeLength?: number): ColumnSource {
-  return { path, type, encoding, maxDef: 0, maxRep: 0, values, count, ...(typeLength === undefined ? {} : { typeLength }) };
+function flatColumn(
+  path: string,
+  type: number,
+  encoding: number,
+  values: ColumnSource["values"],
+  count: number,
+  typeLength?: number,
+): ColumnSource {
+  return {
+    path,
+    type,
+    encoding,
+    maxDef: 0,
+    maxRep: 0,
+    values,
+    count,
+    ...(typeLength === undefined ? {} : { typeLength }),
+  };
 }
 
 /** Keys and values of the annotations of rows [from, to): with a dictionary where there are any, which is how readers of our blocks see it in the footer. */
 function annotationColumns(r: Pick<ProfileRows, "annotations">, from: number, to: number): ColumnSource[] {
-  const offset = new Uint32Array(to - from + 1), keys = new ByteWriter(64), values = new ByteWriter(256), keyOffset = [0], valueOffset = [0];
+  const offset = new Uint32Array(to - from + 1),
+    keys = new ByteWriter(64),
+    values = new ByteWriter(256),
+    keyOffset = [0],
+    valueOffset = [0];
   for (let i = from; i < to; i++) {
     const list = r.annotations ? r.annotations.sets.at(r.annotations.set[i]!) : [];
     for (const a of list) {
@@ -93,19 +142,47 @@ function annotationColumns(r: Pick<ProfileRows, "annotations">, from: number, to
     offset[i - from + 1] = offset[i - from]! + list.length;
   }
   const count = offset[to - from]!;
-  const column = (path: string, bytes: ByteWriter, at: number[]): ColumnSource => ({ path, type: BYTE_ARRAY, encoding: count > 0 ? RLE_DICTIONARY : DELTA_LENGTH_BYTE_ARRAY, maxDef: 1, maxRep: 1, values: { bytes: bytes.finish(), offset: Uint32Array.from(at) }, count, offset });
+  const column = (path: string, bytes: ByteWriter, at: number[]): ColumnSource => ({
+    path,
+    type: BYTE_ARRAY,
+    encoding: count > 0 ? RLE_DICTIONARY : DELTA_LENGTH_BYTE_ARRAY,
+    maxDef: 1,
+    maxRep: 1,
+    values: { bytes: bytes.finish(), offset: Uint32Array.from(at) },
+    count,
+    offset,
+  });
   return [column(Column.annotationKey, keys, keyOffset), column(Column.annotationValue, values, valueOffset)];
 }
 
 function downsampledColumns(r: DownsampledRows): ColumnSource[] {
-  const n = r.length, samples = r.sampleOffset[n]!;
+  const n = r.length,
+    samples = r.sampleOffset[n]!;
   const offset = r.sampleOffset.subarray(0, n + 1);
   return [
     flatColumn(Column.seriesIndex, INT32, DELTA_BINARY_PACKED, r.seriesIndex.subarray(0, n), n),
     flatColumn(Column.partition, INT64, DELTA_BINARY_PACKED, r.partition.subarray(0, n), n),
     flatColumn(Column.totalValue, INT64, DELTA_BINARY_PACKED, r.totalValue.subarray(0, n), n),
-    { path: Column.stacktraceId, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 1, values: widen(r.stacktraceId, 0, samples), count: samples, offset },
-    { path: Column.value, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 1, values: r.value.subarray(0, samples), count: samples, offset },
+    {
+      path: Column.stacktraceId,
+      type: INT64,
+      encoding: PLAIN,
+      maxDef: 1,
+      maxRep: 1,
+      values: widen(r.stacktraceId, 0, samples),
+      count: samples,
+      offset,
+    },
+    {
+      path: Column.value,
+      type: INT64,
+      encoding: PLAIN,
+      maxDef: 1,
+      maxRep: 1,
+      values: r.value.subarray(0, samples),
+      count: samples,
+      offset,
+    },
     flatColumn(Column.timeNanos, INT64, PLAIN, r.timeNanos.subarray(0, n), n),
     ...annotationColumns(r, 0, n),
   ];
@@ -113,14 +190,40 @@ function downsampledColumns(r: DownsampledRows): ColumnSource[] {
 
 function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
   const n = to - from;
-  const s0 = r.sampleOffset[from]!, s1 = r.sampleOffset[to]!;
+  const s0 = r.sampleOffset[from]!,
+    s1 = r.sampleOffset[to]!;
   const offset = new Uint32Array(n + 1);
   for (let i = 0; i <= n; i++) offset[i] = r.sampleOffset[from + i]! - s0;
   const samples = s1 - s0;
   const none = new BigInt64Array(0);
-  const flat = (path: string, type: number, encoding: number, values: ColumnSource["values"], typeLength?: number): ColumnSource => flatColumn(path, type, encoding, values, n, typeLength);
-  const nulls = (path: string, encoding: number): ColumnSource => ({ path, type: INT64, encoding, maxDef: 1, maxRep: 0, values: none, count: 0, allNullAt: 0 });
-  const label = (name: string, maxDef: number): ColumnSource => ({ path: `Samples.list.element.Labels.list.element.${name}`, type: INT64, encoding: DELTA_BINARY_PACKED, maxDef, maxRep: 2, values: none, count: 0, offset, allNullAt: 1 });
+  const flat = (
+    path: string,
+    type: number,
+    encoding: number,
+    values: ColumnSource["values"],
+    typeLength?: number,
+  ): ColumnSource => flatColumn(path, type, encoding, values, n, typeLength);
+  const nulls = (path: string, encoding: number): ColumnSource => ({
+    path,
+    type: INT64,
+    encoding,
+    maxDef: 1,
+    maxRep: 0,
+    values: none,
+    count: 0,
+    allNullAt: 0,
+  });
+  const label = (name: string, maxDef: number): ColumnSource => ({
+    path: `Samples.list.element.Labels.list.element.${name}`,
+    type: INT64,
+    encoding: DELTA_BINARY_PACKED,
+    maxDef,
+    maxRep: 2,
+    values: none,
+    count: 0,
+    offset,
+    allNullAt: 1,
+  });
 
   const duration = r.durationNanos.subarray(from, to);
   const hasDuration = new Uint8Array(n);
@@ -130,15 +233,55 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
     flat(Column.seriesIndex, INT32, DELTA_BINARY_PACKED, r.seriesIndex.subarray(from, to)),
     flat(Column.partition, INT64, DELTA_BINARY_PACKED, r.partition.subarray(from, to)),
     flat(Column.totalValue, INT64, DELTA_BINARY_PACKED, r.totalValue.subarray(from, to)),
-    { path: Column.stacktraceId, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 1, values: widen(r.stacktraceId, s0, s1), count: samples, offset },
-    { path: Column.value, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 1, values: r.value.subarray(s0, s1), count: samples, offset },
-    label("Key", 2), label("Str", 3), label("Num", 3), label("NumUnit", 3),
-    spans(r, s0, s1, offset), traces(r, s0, s1, offset),
-    nulls("DropFrames", DELTA_BINARY_PACKED), nulls("KeepFrames", DELTA_BINARY_PACKED),
+    {
+      path: Column.stacktraceId,
+      type: INT64,
+      encoding: PLAIN,
+      maxDef: 1,
+      maxRep: 1,
+      values: widen(r.stacktraceId, s0, s1),
+      count: samples,
+      offset,
+    },
+    {
+      path: Column.value,
+      type: INT64,
+      encoding: PLAIN,
+      maxDef: 1,
+      maxRep: 1,
+      values: r.value.subarray(s0, s1),
+      count: samples,
+      offset,
+    },
+    label("Key", 2),
+    label("Str", 3),
+    label("Num", 3),
+    label("NumUnit", 3),
+    spans(r, s0, s1, offset),
+    traces(r, s0, s1, offset),
+    nulls("DropFrames", DELTA_BINARY_PACKED),
+    nulls("KeepFrames", DELTA_BINARY_PACKED),
     flat(Column.timeNanos, INT64, PLAIN, r.timeNanos.subarray(from, to)),
-    { path: Column.durationNanos, type: INT64, encoding: PLAIN, maxDef: 1, maxRep: 0, ...compact(duration, hasDuration), present: hasDuration },
+    {
+      path: Column.durationNanos,
+      type: INT64,
+      encoding: PLAIN,
+      maxDef: 1,
+      maxRep: 0,
+      ...compact(duration, hasDuration),
+      present: hasDuration,
+    },
     nulls("Period", PLAIN),
-    { path: "Comments.list.element", type: INT64, encoding: DELTA_BINARY_PACKED, maxDef: 1, maxRep: 1, values: none, count: 0, offset: new Uint32Array(n + 1) },
+    {
+      path: "Comments.list.element",
+      type: INT64,
+      encoding: DELTA_BINARY_PACKED,
+      maxDef: 1,
+      maxRep: 1,
+      values: none,
+      count: 0,
+      offset: new Uint32Array(n + 1),
+    },
     nulls("DefaultSampleType", PLAIN),
     ...annotationColumns(r, from, to),
   ];
@@ -167,7 +310,15 @@ function spans(r: ProfileRows, s0: number, s1: number, offset: Uint32Array): Col
 }
 
 function traces(r: ProfileRows, s0: number, s1: number, offset: Uint32Array): ColumnSource {
-  const base = { path: Column.traceId, type: FIXED_LEN_BYTE_ARRAY, typeLength: 16, encoding: RLE_DICTIONARY, maxDef: 2, maxRep: 1, offset };
+  const base = {
+    path: Column.traceId,
+    type: FIXED_LEN_BYTE_ARRAY,
+    typeLength: 16,
+    encoding: RLE_DICTIONARY,
+    maxDef: 2,
+    maxRep: 1,
+    offset,
+  };
   if (!r.traceId) return { ...base, values: new Uint8Array(0), count: 0, allNullAt: 1 };
   const present = new Uint8Array(s1 - s0);
   const out = new Uint8Array((s1 - s0) * 16);

@@ -23,12 +23,19 @@ export class BlockSet {
   /** The blocks that exist, opened, and the ULIDs that do not. */
   async get({ root, tenant, ulids }: BlocksCall): Promise<{ blocks: BlockReader[]; missing: string[] }> {
     const missing: string[] = [];
-    const found = await Promise.all(ulids.map(async (ulid) => {
-      try { return await this.one(root, tenant, ulid); } catch (err) {
-        if (err instanceof CinderblockError && err.kind === "not-found") { missing.push(ulid); return undefined; }
-        throw err;
-      }
-    }));
+    const found = await Promise.all(
+      ulids.map(async (ulid) => {
+        try {
+          return await this.one(root, tenant, ulid);
+        } catch (err) {
+          if (err instanceof CinderblockError && err.kind === "not-found") {
+            missing.push(ulid);
+            return undefined;
+          }
+          throw err;
+        }
+      }),
+    );
     return { blocks: found.filter((b) => b !== undefined), missing };
   }
 
@@ -36,9 +43,13 @@ export class BlockSet {
     const folder = root === "bucket" ? "phlaredb" : "local";
     const key = `${root}/${tenant}/${folder}/${ulid}`;
     let known = this.open.get(key);
-    if (known) this.open.delete(key); // to the end of the order
+    if (known)
+      this.open.delete(key); // to the end of the order
     else {
-      known = this.read(root, `${tenant}/${folder}/${ulid}`, ulid).then((b) => { this.held.set(key, b); return b; });
+      known = this.read(root, `${tenant}/${folder}/${ulid}`, ulid).then((b) => {
+        this.held.set(key, b);
+        return b;
+      });
       known.catch(() => this.close(key));
     }
     this.open.set(key, known);
@@ -61,10 +72,16 @@ export class BlockSet {
     }
   }
 
-  private close(key: string): void { this.open.delete(key); this.held.delete(key); this.usedMs.delete(key); }
+  private close(key: string): void {
+    this.open.delete(key);
+    this.held.delete(key);
+    this.usedMs.delete(key);
+  }
 
   /** Closes blocks that were not asked for since `beforeMs`. */
-  closeIdle(beforeMs: number): void { for (const [key, at] of this.usedMs) if (at < beforeMs) this.close(key); }
+  closeIdle(beforeMs: number): void {
+    for (const [key, at] of this.usedMs) if (at < beforeMs) this.close(key);
+  }
 
   /** Closes the least recently used blocks until the rest fits; called between questions. */
   trim(): void {

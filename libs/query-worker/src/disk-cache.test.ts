@@ -4,20 +4,43 @@ import { type Bucket, FilesystemBucket } from "@cinderblock/objstore";
 import { Random, temporaryFolder } from "@cinderblock/testkit";
 import { DiskCache, DISK_CACHE_FIELDS, diskCacheCounters } from "./disk-cache.ts";
 
-const ULIDS = ["01ARZ3NDEKTSV4RRFFQ69G5FA1", "01ARZ3NDEKTSV4RRFFQ69G5FA2", "01ARZ3NDEKTSV4RRFFQ69G5FA3"] as const;
+const ULIDS = [
+  "01ARZ3NDEKTSV4RRFFQ69G5FA1",
+  "01ARZ3NDEKTSV4RRFFQ69G5FA2",
+  "01ARZ3NDEKTSV4RRFFQ69G5FA3",
+] as const;
 const name = (u: number, file = "profiles.parquet"): string => `t/phlaredb/${ULIDS[u]}/${file}`;
 
 /** A bucket that counts what is read, and files of known bytes in it. */
 async function setUp(sizeBytes = 1_000_000) {
   const far = new FilesystemBucket(temporaryFolder());
   const content = Uint8Array.from({ length: sizeBytes }, (_, i) => (i * 31 + (i >>> 8)) & 255);
-  for (let u = 0; u < ULIDS.length; u++) { await far.put(name(u), content); await far.put(name(u, "index.tsdb"), content.subarray(0, 5000)); await far.put(name(u, "meta.json"), Buffer.from("{}")); }
+  for (let u = 0; u < ULIDS.length; u++) {
+    await far.put(name(u), content);
+    await far.put(name(u, "index.tsdb"), content.subarray(0, 5000));
+    await far.put(name(u, "meta.json"), Buffer.from("{}"));
+  }
   let asked = 0;
-  const counting: Bucket = Object.assign(Object.create(far) as Bucket, { get: (n: string) => { asked++; return far.get(n); }, getRange: (n: string, o: number, s: number) => { asked++; return far.getRange(n, o, s); } });
+  const counting: Bucket = Object.assign(Object.create(far) as Bucket, {
+    get: (n: string) => {
+      asked++;
+      return far.get(n);
+    },
+    getRange: (n: string, o: number, s: number) => {
+      asked++;
+      return far.getRange(n, o, s);
+    },
+  });
   const dir = temporaryFolder();
   const open = (maxBytes = 10 << 20, owns: (u: string) => boolean = () => true) => {
-    const counters = diskCacheCounters(), cache = new DiskCache(dir, maxBytes, counters, owns);
-    return { cache, bucket: cache.wrap(counting), figures: () => Object.fromEntries(DISK_CACHE_FIELDS.map((f, i) => [f, Number(new BigInt64Array(counters)[i])])) };
+    const counters = diskCacheCounters(),
+      cache = new DiskCache(dir, maxBytes, counters, owns);
+    return {
+      cache,
+      bucket: cache.wrap(counting),
+      figures: () =>
+        Object.fromEntries(DISK_CACHE_FIELDS.map((f, i) => [f, Number(new BigInt64Array(counters)[i])])),
+    };
   };
   return { far, dir, content, open, asked: () => asked };
 }
@@ -28,9 +51,12 @@ describe("parts of far files on disk", () => {
     const { bucket, figures } = s.open();
     const random = new Random(11);
     for (let i = 0; i < 200; i++) {
-      const offset = random.below(1_050_000), size = random.below(300_000);
+      const offset = random.below(1_050_000),
+        size = random.below(300_000);
       const bytes = await bucket.getRange(name(0), offset, size);
-      expect(Buffer.compare(bytes, s.content.subarray(offset, Math.min(offset + size, s.content.length)))).toBe(0);
+      expect(
+        Buffer.compare(bytes, s.content.subarray(offset, Math.min(offset + size, s.content.length))),
+      ).toBe(0);
     }
     expect(s.asked()).toBeLessThan(20); // eight pieces, some of them in runs
     const before = s.asked();
@@ -53,7 +79,12 @@ describe("parts of far files on disk", () => {
     await s.open().bucket.get(name(2, "index.tsdb"));
     const before = s.asked();
     const again = s.open(10 << 20, (u) => u !== ULIDS[2]);
-    expect(Buffer.compare(await again.bucket.getRange(name(0), 300_000, 500_000), s.content.subarray(300_000, 800_000))).toBe(0);
+    expect(
+      Buffer.compare(
+        await again.bucket.getRange(name(0), 300_000, 500_000),
+        s.content.subarray(300_000, 800_000),
+      ),
+    ).toBe(0);
     expect(s.asked()).toBe(before);
     await again.bucket.get(name(2, "index.tsdb"));
     expect(s.asked()).toBe(before + 1);
@@ -62,7 +93,8 @@ describe("parts of far files on disk", () => {
     const s = await setUp();
     const { bucket, figures } = s.open();
     await bucket.getRange(name(0), 0, 1_000_000);
-    const folder = join(s.dir, ULIDS[0]), file = join(folder, readdirSync(folder).find((n) => !n.endsWith(".map"))!);
+    const folder = join(s.dir, ULIDS[0]),
+      file = join(folder, readdirSync(folder).find((n) => !n.endsWith(".map"))!);
     const bytes = readFileSync(file);
     bytes[500_000]! ^= 1;
     writeFileSync(file, bytes);

@@ -8,13 +8,22 @@ import type { Bucket } from "@cinderblock/objstore";
 /** A part of a file is kept in pieces of this size, the last one as long as it is. */
 const PIECE_BYTES = 128 << 10;
 /** An entry of a map: number of the piece, its length, its CRC-32. Number SIZE: the length is the file's. */
-const ENTRY_BYTES = 12, SIZE = 0xffffffff;
+const ENTRY_BYTES = 12,
+  SIZE = 0xffffffff;
 
 /** Figures of all threads: hits, misses (in pieces), evicted files, failures, bytes held. */
 export const DISK_CACHE_FIELDS = ["hits", "misses", "evictions", "failures", "bytes"] as const;
-export function diskCacheCounters(): SharedArrayBuffer { return new SharedArrayBuffer(DISK_CACHE_FIELDS.length * 8); }
+export function diskCacheCounters(): SharedArrayBuffer {
+  return new SharedArrayBuffer(DISK_CACHE_FIELDS.length * 8);
+}
 
-interface CachedFile { path: string; pieces: Map<number, { length: number; crc: number }>; bytes: number; /** of the object, once it was seen whole */ size: number | undefined }
+interface CachedFile {
+  path: string;
+  pieces: Map<number, { length: number; crc: number }>;
+  bytes: number;
+  /** of the object, once it was seen whole */
+  size: number | undefined;
+}
 
 /** The files of a block that never change once its meta is there. */
 const IMMUTABLE = /\/phlaredb\/[0-9A-Z]{26}\/.*\.(parquet|tsdb|symdb)$/;
@@ -37,29 +46,57 @@ export class DiskCache {
     this.maxBytes = maxBytes;
     this.counters = new BigInt64Array(counters);
     // A folder that cannot be made or read only means that nothing is kept.
-    try { this.restore(owns); } catch { this.count("failures", 1); }
+    try {
+      this.restore(owns);
+    } catch {
+      this.count("failures", 1);
+    }
   }
 
-  private count(field: (typeof DISK_CACHE_FIELDS)[number], n: number): void { Atomics.add(this.counters, DISK_CACHE_FIELDS.indexOf(field), BigInt(n)); }
+  private count(field: (typeof DISK_CACHE_FIELDS)[number], n: number): void {
+    Atomics.add(this.counters, DISK_CACHE_FIELDS.indexOf(field), BigInt(n));
+  }
 
   /** `<dir>/<ULID>/<hash of the name>`: a name may be longer than a file system takes. */
-  private pathOf(name: string): string { return join(this.dir, /\/phlaredb\/([0-9A-Z]{26})\//.exec(name)![1]!, createHash("sha256").update(name).digest("hex").slice(0, 32)); }
+  private pathOf(name: string): string {
+    return join(
+      this.dir,
+      /\/phlaredb\/([0-9A-Z]{26})\//.exec(name)![1]!,
+      createHash("sha256").update(name).digest("hex").slice(0, 32),
+    );
+  }
 
   /** What an earlier process left, oldest first. */
   private restore(owns: (ulid: string) => boolean): void {
     mkdirSync(this.dir, { recursive: true });
     const found: { path: string; usedMs: number }[] = [];
-    const list = (path: string): Dirent[] => { try { return readdirSync(path, { withFileTypes: true }); } catch { return []; /* another thread removes it */ } };
+    const list = (path: string): Dirent[] => {
+      try {
+        return readdirSync(path, { withFileTypes: true });
+      } catch {
+        return []; /* another thread removes it */
+      }
+    };
     for (const ulid of list(this.dir)) {
       if (!ulid.isDirectory() || !owns(ulid.name)) continue;
-      for (const e of list(join(this.dir, ulid.name))) if (e.name.endsWith(".map")) found.push({ path: join(this.dir, ulid.name, e.name.slice(0, -4)), usedMs: statSync(join(this.dir, ulid.name, e.name)).mtimeMs });
+      for (const e of list(join(this.dir, ulid.name)))
+        if (e.name.endsWith(".map"))
+          found.push({
+            path: join(this.dir, ulid.name, e.name.slice(0, -4)),
+            usedMs: statSync(join(this.dir, ulid.name, e.name)).mtimeMs,
+          });
     }
     for (const { path } of found.sort((a, b) => a.usedMs - b.usedMs)) {
-      const map = readFileSync(`${path}.map`), view = new DataView(map.buffer, map.byteOffset, map.length);
+      const map = readFileSync(`${path}.map`),
+        view = new DataView(map.buffer, map.byteOffset, map.length);
       const file: CachedFile = { path, pieces: new Map(), bytes: 0, size: undefined };
       for (let at = 0; at + ENTRY_BYTES <= map.length; at += ENTRY_BYTES) {
-        const number = view.getUint32(at), length = view.getUint32(at + 4);
-        if (number === SIZE) { file.size = length; continue; }
+        const number = view.getUint32(at),
+          length = view.getUint32(at + 4);
+        if (number === SIZE) {
+          file.size = length;
+          continue;
+        }
         if (!file.pieces.has(number)) file.bytes += length;
         file.pieces.set(number, { length, crc: view.getUint32(at + 8) });
       }
@@ -69,20 +106,32 @@ export class DiskCache {
     this.trim(undefined);
   }
 
-  private hold(n: number): void { this.bytes += n; this.count("bytes", n); }
+  private hold(n: number): void {
+    this.bytes += n;
+    this.count("bytes", n);
+  }
 
   /** A bucket that keeps what is read of blocks. */
   wrap(bucket: Bucket): Bucket {
     return {
-      name: bucket.name, get: (n) => (IMMUTABLE.test(n) ? this.whole(bucket, n) : bucket.get(n)), getRange: (n, o, s) => (IMMUTABLE.test(n) ? this.range(bucket, n, o, s) : bucket.getRange(n, o, s)),
-      put: (n, b) => bucket.put(n, b), putIfAbsent: (n, b) => bucket.putIfAbsent(n, b), putFile: (n, f) => bucket.putFile(n, f), attributes: (n) => bucket.attributes(n), exists: (n) => bucket.exists(n), delete: (n) => bucket.delete(n), list: (n) => bucket.list(n),
+      name: bucket.name,
+      get: (n) => (IMMUTABLE.test(n) ? this.whole(bucket, n) : bucket.get(n)),
+      getRange: (n, o, s) => (IMMUTABLE.test(n) ? this.range(bucket, n, o, s) : bucket.getRange(n, o, s)),
+      put: (n, b) => bucket.put(n, b),
+      putIfAbsent: (n, b) => bucket.putIfAbsent(n, b),
+      putFile: (n, f) => bucket.putFile(n, f),
+      attributes: (n) => bucket.attributes(n),
+      exists: (n) => bucket.exists(n),
+      delete: (n) => bucket.delete(n),
+      list: (n) => bucket.list(n),
     };
   }
 
   private fileOf(name: string): CachedFile {
     const path = this.pathOf(name);
     let file = this.files.get(path);
-    if (file) this.files.delete(path); else file = { path, pieces: new Map(), bytes: 0, size: undefined };
+    if (file) this.files.delete(path);
+    else file = { path, pieces: new Map(), bytes: 0, size: undefined };
     this.files.set(path, file); // to the end of the order
     return file;
   }
@@ -102,11 +151,14 @@ export class DiskCache {
   private async range(bucket: Bucket, name: string, offset: number, size: number): Promise<Uint8Array> {
     if (size === 0) return new Uint8Array(0);
     const file = this.fileOf(name);
-    const first = Math.floor(offset / PIECE_BYTES), end = Math.ceil(Math.min(offset + size, file.size ?? Infinity) / PIECE_BYTES);
+    const first = Math.floor(offset / PIECE_BYTES),
+      end = Math.ceil(Math.min(offset + size, file.size ?? Infinity) / PIECE_BYTES);
     const out = new Uint8Array(size);
     let filled = 0;
     const place = (number: number, bytes: Uint8Array): void => {
-      const at = number * PIECE_BYTES, from = Math.max(0, offset - at), to = Math.min(bytes.length, offset + size - at);
+      const at = number * PIECE_BYTES,
+        from = Math.max(0, offset - at),
+        to = Math.min(bytes.length, offset + size - at);
       if (to <= from) return;
       out.set(bytes.subarray(from, to), at + from - offset);
       filled = Math.max(filled, at + to - offset);
@@ -114,19 +166,33 @@ export class DiskCache {
     // Runs of pieces that are there, and of such that are not.
     const runs: { from: number; to: number; here: boolean }[] = [];
     for (let n = first; n < end; n++) {
-      const here = file.pieces.has(n), last = runs.at(-1);
-      if (last && last.here === here) last.to = n + 1; else runs.push({ from: n, to: n + 1, here });
+      const here = file.pieces.has(n),
+        last = runs.at(-1);
+      if (last && last.here === here) last.to = n + 1;
+      else runs.push({ from: n, to: n + 1, here });
     }
-    await Promise.all(runs.map(async ({ from, to, here }) => {
-      if (here) {
-        const held = await this.read(file, from, to);
-        if (held) { this.count("hits", to - from); held.forEach((bytes, i) => place(from + i, bytes)); return; }
-      }
-      this.count("misses", to - from);
-      const bytes = await bucket.getRange(name, from * PIECE_BYTES, (to - from) * PIECE_BYTES);
-      for (let at = 0, n = from; at < bytes.length; at += PIECE_BYTES, n++) place(n, bytes.subarray(at, at + PIECE_BYTES));
-      await this.keep(file, from, bytes, bytes.length < (to - from) * PIECE_BYTES ? from * PIECE_BYTES + bytes.length : undefined);
-    }));
+    await Promise.all(
+      runs.map(async ({ from, to, here }) => {
+        if (here) {
+          const held = await this.read(file, from, to);
+          if (held) {
+            this.count("hits", to - from);
+            held.forEach((bytes, i) => place(from + i, bytes));
+            return;
+          }
+        }
+        this.count("misses", to - from);
+        const bytes = await bucket.getRange(name, from * PIECE_BYTES, (to - from) * PIECE_BYTES);
+        for (let at = 0, n = from; at < bytes.length; at += PIECE_BYTES, n++)
+          place(n, bytes.subarray(at, at + PIECE_BYTES));
+        await this.keep(
+          file,
+          from,
+          bytes,
+          bytes.length < (to - from) * PIECE_BYTES ? from * PIECE_BYTES + bytes.length : undefined,
+        );
+      }),
+    );
     return filled === size ? out : out.subarray(0, filled);
   }
 
@@ -139,31 +205,52 @@ export class DiskCache {
         const { bytesRead } = await handle.read(bytes, 0, bytes.length, from * PIECE_BYTES);
         const out: Uint8Array[] = [];
         for (let n = from; n < to; n++) {
-          const piece = file.pieces.get(n), at = (n - from) * PIECE_BYTES;
+          const piece = file.pieces.get(n),
+            at = (n - from) * PIECE_BYTES;
           if (!piece || at + piece.length > bytesRead) throw new Error("a piece is short");
           const part = bytes.subarray(at, at + piece.length);
           if (crc32(part) !== piece.crc) throw new Error("a piece does not match its checksum");
           out.push(part);
         }
         return out;
-      } finally { await handle.close(); }
+      } finally {
+        await handle.close();
+      }
     } catch {
       // Torn by a crash, evicted by now, or the disk is bad: the bucket has it.
       this.count("failures", 1);
-      for (let n = from; n < to; n++) { const p = file.pieces.get(n); if (p) { file.bytes -= p.length; this.hold(-p.length); file.pieces.delete(n); } }
+      for (let n = from; n < to; n++) {
+        const p = file.pieces.get(n);
+        if (p) {
+          file.bytes -= p.length;
+          this.hold(-p.length);
+          file.pieces.delete(n);
+        }
+      }
       return undefined;
     }
   }
 
   /** Writes pieces from number `from` on. A disk that takes no more only means that nothing is kept. */
-  private async keep(file: CachedFile, from: number, bytes: Uint8Array, size: number | undefined): Promise<void> {
+  private async keep(
+    file: CachedFile,
+    from: number,
+    bytes: Uint8Array,
+    size: number | undefined,
+  ): Promise<void> {
     try {
       await mkdir(dirname(file.path), { recursive: true });
       const handle = await open(file.path, constants.O_RDWR | constants.O_CREAT); // not truncated: another question may be writing, too
-      try { await handle.write(bytes, 0, bytes.length, from * PIECE_BYTES); } finally { await handle.close(); }
-      const pieces = Math.ceil(bytes.length / PIECE_BYTES), map = new DataView(new ArrayBuffer((pieces + (size === undefined ? 0 : 1)) * ENTRY_BYTES));
+      try {
+        await handle.write(bytes, 0, bytes.length, from * PIECE_BYTES);
+      } finally {
+        await handle.close();
+      }
+      const pieces = Math.ceil(bytes.length / PIECE_BYTES),
+        map = new DataView(new ArrayBuffer((pieces + (size === undefined ? 0 : 1)) * ENTRY_BYTES));
       for (let i = 0; i < pieces; i++) {
-        const part = bytes.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES), crc = crc32(part);
+        const part = bytes.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES),
+          crc = crc32(part);
         map.setUint32(i * ENTRY_BYTES, from + i);
         map.setUint32(i * ENTRY_BYTES + 4, part.length);
         map.setUint32(i * ENTRY_BYTES + 8, crc);
@@ -172,9 +259,15 @@ export class DiskCache {
         this.hold(part.length - (known?.length ?? 0));
         file.pieces.set(from + i, { length: part.length, crc });
       }
-      if (size !== undefined) { map.setUint32(pieces * ENTRY_BYTES, SIZE); map.setUint32(pieces * ENTRY_BYTES + 4, size); file.size = size; }
+      if (size !== undefined) {
+        map.setUint32(pieces * ENTRY_BYTES, SIZE);
+        map.setUint32(pieces * ENTRY_BYTES + 4, size);
+        file.size = size;
+      }
       await appendFile(`${file.path}.map`, new Uint8Array(map.buffer));
-    } catch { this.count("failures", 1); }
+    } catch {
+      this.count("failures", 1);
+    }
     this.trim(file);
   }
 

@@ -6,12 +6,18 @@ import { bothTrees } from "./render.ts";
 /** Merges and writes in another program's format. */
 export function exported(call: ExportCall): { bytes: Uint8Array; rows: number } {
   switch (call.kind) {
-    case "tree": return { bytes: exportTree(bothTrees(call), call.format, call.title, call.unit, call.atMs), rows: 0 };
-    case "otlp": return { bytes: exportOtlp(call.pprof, call.service), rows: 0 };
-    case "parquet": return { bytes: toParquet(call.stream), rows: 0 };
+    case "tree":
+      return { bytes: exportTree(bothTrees(call), call.format, call.title, call.unit, call.atMs), rows: 0 };
+    case "otlp":
+      return { bytes: exportOtlp(call.pprof, call.service), rows: 0 };
+    case "parquet":
+      return { bytes: toParquet(call.stream), rows: 0 };
     case "samples": {
       const samples = mergeSamples(call.parts.flatMap((p) => (p.kind === "samples" ? [p.samples] : [])));
-      return { bytes: exportSamples(samples, call.table, call.first, call.last).slice(), rows: samples.row.length };
+      return {
+        bytes: exportSamples(samples, call.table, call.first, call.last).slice(),
+        rows: samples.row.length,
+      };
     }
   }
 }

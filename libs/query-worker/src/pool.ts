@@ -1,10 +1,29 @@
-import { type ExecuteAnswer, type Exclusions, type LabelAnswer, type LabelAsk, mergePartials, reasonOf, type RowKeys, type SelectRequest, type SeriesRanges, type SourceQuery } from "@cinderblock/query";
+import {
+  type ExecuteAnswer,
+  type Exclusions,
+  type LabelAnswer,
+  type LabelAsk,
+  mergePartials,
+  reasonOf,
+  type RowKeys,
+  type SelectRequest,
+  type SeriesRanges,
+  type SourceQuery,
+} from "@cinderblock/query";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { transferable, WorkerClient } from "@cinderblock/threads";
 import { DISK_CACHE_FIELDS } from "./disk-cache.ts";
 import { threadOf } from "./thread-of.ts";
-import type { ExportCall, FilesAnswer, FilesCall, QueryWorkerData, RenderAnswer, RenderCall, Root } from "./protocol.ts";
+import type {
+  ExportCall,
+  FilesAnswer,
+  FilesCall,
+  QueryWorkerData,
+  RenderAnswer,
+  RenderCall,
+  Root,
+} from "./protocol.ts";
 
 /** Query worker threads. A block always goes to the same thread, so that its columns and symbols are held once. */
 export class QueryPool implements Service {
@@ -28,25 +47,73 @@ export class QueryPool implements Service {
   start(): Promise<void> {
     const { disk } = this.data;
     if (disk) {
-      const cells = new BigInt64Array(disk.counters), at = (f: (typeof DISK_CACHE_FIELDS)[number]): number => Number(Atomics.load(cells, DISK_CACHE_FIELDS.indexOf(f)));
+      const cells = new BigInt64Array(disk.counters),
+        at = (f: (typeof DISK_CACHE_FIELDS)[number]): number =>
+          Number(Atomics.load(cells, DISK_CACHE_FIELDS.indexOf(f)));
       const { metrics } = this.base;
-      metrics.gauge("cinderblock_block_disk_cache_pieces_total", "Pieces of blocks' files that were asked for, by whether the disk had them.", ["result"], (g) => { g.set({ result: "hit" }, at("hits")); g.set({ result: "miss" }, at("misses")); });
-      metrics.gauge("cinderblock_block_disk_cache_bytes", "Bytes of blocks' files on the local disk.", [], (g) => { g.set(at("bytes")); });
-      metrics.gauge("cinderblock_block_disk_cache_evicted_files_total", "Files that had to go from the disk cache.", [], (g) => { g.set(at("evictions")); });
-      metrics.gauge("cinderblock_block_disk_cache_failures_total", "Pieces that could not be kept, or were not what was written.", [], (g) => { g.set(at("failures")); });
+      metrics.gauge(
+        "cinderblock_block_disk_cache_pieces_total",
+        "Pieces of blocks' files that were asked for, by whether the disk had them.",
+        ["result"],
+        (g) => {
+          g.set({ result: "hit" }, at("hits"));
+          g.set({ result: "miss" }, at("misses"));
+        },
+      );
+      metrics.gauge(
+        "cinderblock_block_disk_cache_bytes",
+        "Bytes of blocks' files on the local disk.",
+        [],
+        (g) => {
+          g.set(at("bytes"));
+        },
+      );
+      metrics.gauge(
+        "cinderblock_block_disk_cache_evicted_files_total",
+        "Files that had to go from the disk cache.",
+        [],
+        (g) => {
+          g.set(at("evictions"));
+        },
+      );
+      metrics.gauge(
+        "cinderblock_block_disk_cache_failures_total",
+        "Pieces that could not be kept, or were not what was written.",
+        [],
+        (g) => {
+          g.set(at("failures"));
+        },
+      );
     }
-    const restarts = this.base.metrics.counter("cinderblock_query_worker_restarts_total", "Query worker threads that died and were started again.");
+    const restarts = this.base.metrics.counter(
+      "cinderblock_query_worker_restarts_total",
+      "Query worker threads that died and were started again.",
+    );
     for (let i = 0; i < this.count; i++) {
       const begin = (): WorkerClient => {
-        const w = new WorkerClient(() => undefined, (reason) => {
-          if (this.stopping) return;
-          this.base.log.error({ worker: i, reason }, "query worker died, starting another");
-          restarts.inc();
-          this.workers[i] = begin();
-        });
-        w.start(this.script, {
-          ...this.data, cacheBytes: Math.floor(this.data.cacheBytes / this.count), ...(this.data.disk ? { disk: { ...this.data.disk, bytes: Math.floor(this.data.disk.bytes / this.count) } } : {}), index: i, count: this.count,
-        }, `query-${i}`, { maxOldGenerationSizeMb: this.heapMb });
+        const w = new WorkerClient(
+          () => undefined,
+          (reason) => {
+            if (this.stopping) return;
+            this.base.log.error({ worker: i, reason }, "query worker died, starting another");
+            restarts.inc();
+            this.workers[i] = begin();
+          },
+        );
+        w.start(
+          this.script,
+          {
+            ...this.data,
+            cacheBytes: Math.floor(this.data.cacheBytes / this.count),
+            ...(this.data.disk
+              ? { disk: { ...this.data.disk, bytes: Math.floor(this.data.disk.bytes / this.count) } }
+              : {}),
+            index: i,
+            count: this.count,
+          },
+          `query-${i}`,
+          { maxOldGenerationSizeMb: this.heapMb },
+        );
         return w;
       };
       this.workers.push(begin());
@@ -64,34 +131,81 @@ export class QueryPool implements Service {
     for (const u of ulids) {
       const w = this.workers[threadOf(u, this.workers.length)]!;
       const list = out.get(w);
-      if (list) list.push(u); else out.set(w, [u]);
+      if (list) list.push(u);
+      else out.set(w, [u]);
     }
     return out;
   }
 
-  private fan<T>(method: string, root: Root, tenant: string, ulids: readonly string[], more: object): Promise<T[]> {
-    return Promise.all([...this.groups(ulids)].map(([w, list]) => w.call<T>(method, { root, tenant, ulids: list, ...more })));
+  private fan<T>(
+    method: string,
+    root: Root,
+    tenant: string,
+    ulids: readonly string[],
+    more: object,
+  ): Promise<T[]> {
+    return Promise.all(
+      [...this.groups(ulids)].map(([w, list]) => w.call<T>(method, { root, tenant, ulids: list, ...more })),
+    );
   }
 
-  async execute(root: Root, tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions, signal?: AbortSignal): Promise<ExecuteAnswer> {
+  async execute(
+    root: Root,
+    tenant: string,
+    ulids: readonly string[],
+    query: SourceQuery,
+    exclude: Exclusions,
+    signal?: AbortSignal,
+  ): Promise<ExecuteAnswer> {
     const stop = new Int32Array(new SharedArrayBuffer(4));
-    signal?.addEventListener("abort", () => { Atomics.store(stop, 0, 1); }, { once: true });
+    signal?.addEventListener(
+      "abort",
+      () => {
+        Atomics.store(stop, 0, 1);
+      },
+      { once: true },
+    );
     const answers = await this.fan<ExecuteAnswer>("execute", root, tenant, ulids, { query, exclude, stop });
     const results = answers.map((a) => a.result).filter((r) => r !== undefined);
-    return { result: results.length > 0 ? mergePartials(results) : undefined, missing: answers.flatMap((a) => a.missing), ...reasonOf(answers) };
+    return {
+      result: results.length > 0 ? mergePartials(results) : undefined,
+      missing: answers.flatMap((a) => a.missing),
+      ...reasonOf(answers),
+    };
   }
 
-  async ranges(root: Root, tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {
+  async ranges(
+    root: Root,
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+  ): Promise<SeriesRanges[]> {
     return (await this.fan<SeriesRanges[]>("ranges", root, tenant, ulids, { select })).flat();
   }
 
-  async keys(root: Root, tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> {
+  async keys(
+    root: Root,
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+  ): Promise<RowKeys[]> {
     return (await this.fan<RowKeys[]>("keys", root, tenant, ulids, { select })).flat();
   }
 
-  async labels(root: Root, tenant: string, ulids: readonly string[], ask: LabelAsk): Promise<LabelAnswer & { missing: string[] }> {
-    const answers = await this.fan<LabelAnswer & { missing: string[] }>("labels", root, tenant, ulids, { ask });
-    return { names: answers.flatMap((a) => a.names), sets: answers.flatMap((a) => a.sets), missing: answers.flatMap((a) => a.missing) };
+  async labels(
+    root: Root,
+    tenant: string,
+    ulids: readonly string[],
+    ask: LabelAsk,
+  ): Promise<LabelAnswer & { missing: string[] }> {
+    const answers = await this.fan<LabelAnswer & { missing: string[] }>("labels", root, tenant, ulids, {
+      ask,
+    });
+    return {
+      names: answers.flatMap((a) => a.names),
+      sets: answers.flatMap((a) => a.sets),
+      missing: answers.flatMap((a) => a.missing),
+    };
   }
 
   /** Merges and renders on the thread with the fewest calls in flight. The partial results of `call` move there: they are gone here. */
@@ -113,7 +227,9 @@ export class QueryPool implements Service {
   }
 
   forget(root: Root, tenant: string, ulids: readonly string[]): void {
-    for (const [w, list] of this.groups(ulids)) w.call("forget", { root, tenant, ulids: list }).catch((err: unknown) => this.base.log.warn({ err }, "a worker did not forget a block"));
+    for (const [w, list] of this.groups(ulids))
+      w.call("forget", { root, tenant, ulids: list }).catch((err: unknown) =>
+        this.base.log.warn({ err }, "a worker did not forget a block"),
+      );
   }
 }
-

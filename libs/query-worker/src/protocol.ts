@@ -2,7 +2,20 @@ import type { SampleTable, TreeFormat } from "@cinderblock/exports/formats";
 import type { Unit } from "@cinderblock/flame";
 import type { BucketSpec } from "@cinderblock/objstore";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
-import type { ExecuteAnswer, HeatmapRequest, StackFilter, TablePage, LabelAnswer, LabelAsk, PartialResult, SelectRequest, SeriesRanges, SourceQuery, Exclusions, RowKeys } from "@cinderblock/query";
+import type {
+  ExecuteAnswer,
+  HeatmapRequest,
+  StackFilter,
+  TablePage,
+  LabelAnswer,
+  LabelAsk,
+  PartialResult,
+  SelectRequest,
+  SeriesRanges,
+  SourceQuery,
+  Exclusions,
+  RowKeys,
+} from "@cinderblock/query";
 
 /** Where blocks lie: the shared bucket, or the ingester's own data directory. */
 export type Root = "bucket" | "local";
@@ -21,13 +34,26 @@ export interface QueryWorkerData {
   symbols: SymbolizerData | undefined;
 }
 /** A thread's own data: which of how many it is. */
-export interface QueryThreadData extends QueryWorkerData { index: number; count: number }
+export interface QueryThreadData extends QueryWorkerData {
+  index: number;
+  count: number;
+}
 
 /** `stop`: [0] becomes 1 when nobody waits for the answer any more; looked at between two blocks. */
-export interface BlocksCall { root: Root; tenant: string; ulids: readonly string[]; stop?: Int32Array }
+export interface BlocksCall {
+  root: Root;
+  tenant: string;
+  ulids: readonly string[];
+  stop?: Int32Array;
+}
 
 /** One selection, or two that are compared, and which of their stacks count. */
-export interface Sides { parts: PartialResult[]; base: PartialResult[] | undefined; filter: StackFilter; baseFilter: StackFilter }
+export interface Sides {
+  parts: PartialResult[];
+  base: PartialResult[] | undefined;
+  filter: StackFilter;
+  baseFilter: StackFilter;
+}
 
 /** Final forms of merged results. */
 export type RenderCall =
@@ -37,10 +63,33 @@ export type RenderCall =
   | (Sides & { kind: "neighbours"; name: string; maxNodes: number })
   | { kind: "function-lines"; parts: PartialResult[]; name: string; filter: StackFilter }
   | ({ kind: "select-heatmap"; parts: PartialResult[] } & HeatmapRequest)
-  | { kind: "flame"; parts: PartialResult[]; callSite: string[]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
+  | {
+      kind: "flame";
+      parts: PartialResult[];
+      callSite: string[];
+      maxNodes: number;
+      as: "proto" | "levels" | "flamebearer";
+    }
   | { kind: "tree"; parts: PartialResult[]; callSite: string[]; maxNodes: number }
-  | { kind: "diff"; left: PartialResult[]; right: PartialResult[]; callSite: [left: string[], right: string[]]; maxNodes: number; as: "proto" | "levels" | "flamebearer" }
-  | { kind: "pprof"; parts: PartialResult[]; sampleType: { type: string; unit: string }; periodType: { type: string; unit: string }; period: bigint; timeNanos: bigint; durationNanos: bigint; maxNodes: number; goPgo?: { keepLocations: number; aggregateCallees: boolean } };
+  | {
+      kind: "diff";
+      left: PartialResult[];
+      right: PartialResult[];
+      callSite: [left: string[], right: string[]];
+      maxNodes: number;
+      as: "proto" | "levels" | "flamebearer";
+    }
+  | {
+      kind: "pprof";
+      parts: PartialResult[];
+      sampleType: { type: string; unit: string };
+      periodType: { type: string; unit: string };
+      period: bigint;
+      timeNanos: bigint;
+      durationNanos: bigint;
+      maxNodes: number;
+      goPgo?: { keepLocations: number; aggregateCallees: boolean };
+    };
 
 /** Answers as files; their libraries are loaded when the first is asked for. */
 export type ExportCall =
@@ -52,11 +101,27 @@ export type ExportCall =
   | { kind: "parquet"; stream: Uint8Array };
 
 /** One file, or two that are compared; without a type the first one that they have. */
-export interface FilesCall { files: { name: string; bytes: Uint8Array }[]; type: string | undefined; maxNodes: number; limitBytes: number }
+export interface FilesCall {
+  files: { name: string; bytes: Uint8Array }[];
+  type: string | undefined;
+  maxNodes: number;
+  limitBytes: number;
+}
 /** What is in them, and v1's flamebearer of one type as JSON. */
-export interface FilesAnswer { types: string[]; type: string; flamebearer: string }
+export interface FilesAnswer {
+  types: string[];
+  type: string;
+  flamebearer: string;
+}
 
-export type Levels = { names: string[]; levels: (number | bigint)[][]; total: bigint; maxSelf: bigint; leftTotal: bigint; rightTotal: bigint };
+export type Levels = {
+  names: string[];
+  levels: (number | bigint)[][];
+  total: bigint;
+  maxSelf: bigint;
+  leftTotal: bigint;
+  rightTotal: bigint;
+};
 export type RenderAnswer = { bytes: Uint8Array } | { levels: Levels } | { empty: true };
 
 /** Methods of the worker. */

@@ -1,7 +1,31 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import { invalid } from "@cinderblock/errors";
 import { readProfileFile } from "@cinderblock/profile-files";
-import { below, diffLevels, emptyTree, encodeCallTree, encodeFunctionLines, encodeFunctionTable, encodeHeatmap, encodeSelectHeatmap, encodeTreeBytes, finalTree, type FinalTree, type FlameLevels, flamebearerProfile, flameLevels, functionLines, mergePartials, neighbours, type PartialResult, type PartialTree, type Points, renderPprof, type TwoTrees, twoTrees } from "@cinderblock/query";
+import {
+  below,
+  diffLevels,
+  emptyTree,
+  encodeCallTree,
+  encodeFunctionLines,
+  encodeFunctionTable,
+  encodeHeatmap,
+  encodeSelectHeatmap,
+  encodeTreeBytes,
+  finalTree,
+  type FinalTree,
+  type FlameLevels,
+  flamebearerProfile,
+  flameLevels,
+  functionLines,
+  mergePartials,
+  neighbours,
+  type PartialResult,
+  type PartialTree,
+  type Points,
+  renderPprof,
+  type TwoTrees,
+  twoTrees,
+} from "@cinderblock/query";
 import type { FilesAnswer, FilesCall, Levels, RenderAnswer, RenderCall, Sides } from "./protocol.ts";
 
 function mergedTree(parts: PartialResult[]): PartialTree {
@@ -19,10 +43,14 @@ function treeBelow(parts: PartialResult[], callSite: readonly string[]): Partial
 
 function mergedPoints(parts: PartialResult[]): Points {
   const merged = parts.length === 0 ? undefined : mergePartials(parts);
-  return merged?.kind === "points" ? merged.points : { timeMs: new Float64Array(0), value: new Float64Array(0) };
+  return merged?.kind === "points"
+    ? merged.points
+    : { timeMs: new Float64Array(0), value: new Float64Array(0) };
 }
 
-export function bothTrees({ parts, base, filter, baseFilter }: Sides): TwoTrees { return twoTrees(mergedTree(parts), base && mergedTree(base), filter, baseFilter); }
+export function bothTrees({ parts, base, filter, baseFilter }: Sides): TwoTrees {
+  return twoTrees(mergedTree(parts), base && mergedTree(base), filter, baseFilter);
+}
 
 /** Merges, cuts to `maxNodes` (after the merge) and encodes. */
 export function render(call: RenderCall): RenderAnswer {
@@ -32,30 +60,60 @@ export function render(call: RenderCall): RenderAnswer {
       const full = { ...l, leftTotal: 0n, rightTotal: 0n };
       return output(full, call.as, 4);
     }
-    case "tree": return { bytes: encodeTreeBytes(finalTree(treeBelow(call.parts, call.callSite), call.maxNodes)) };
+    case "tree":
+      return { bytes: encodeTreeBytes(finalTree(treeBelow(call.parts, call.callSite), call.maxNodes)) };
     case "diff": {
-      const left = treeBelow(call.left, call.callSite[0]), right = treeBelow(call.right, call.callSite[1]);
+      const left = treeBelow(call.left, call.callSite[0]),
+        right = treeBelow(call.right, call.callSite[1]);
       const sides: [FinalTree, FinalTree] = [finalTree(left, call.maxNodes), finalTree(right, call.maxNodes)];
       return output(diffLevels(...sides), call.as, 7);
     }
-    case "call-tree": return { bytes: encodeCallTree(bothTrees(call), call.maxNodes) };
-    case "functions": return { bytes: encodeFunctionTable(bothTrees(call), call.page) };
-    case "heatmap": return { bytes: encodeHeatmap(mergedPoints(call.parts), call.startMs, call.endMs, call.columns, call.rows) };
-    case "select-heatmap": return { bytes: encodeSelectHeatmap(mergedPoints(call.parts), call) };
+    case "call-tree":
+      return { bytes: encodeCallTree(bothTrees(call), call.maxNodes) };
+    case "functions":
+      return { bytes: encodeFunctionTable(bothTrees(call), call.page) };
+    case "heatmap":
+      return {
+        bytes: encodeHeatmap(mergedPoints(call.parts), call.startMs, call.endMs, call.columns, call.rows),
+      };
+    case "select-heatmap":
+      return { bytes: encodeSelectHeatmap(mergedPoints(call.parts), call) };
     case "neighbours": {
       const { callers, callees } = neighbours(bothTrees(call), call.name);
       const out = new ByteWriter(1 << 14);
-      [callers, callees].forEach((t, i) => { const b = encodeCallTree(t, call.maxNodes); out.u8((i + 1) * 8 + 2); out.uvarint(b.length); out.bytes(b); });
+      [callers, callees].forEach((t, i) => {
+        const b = encodeCallTree(t, call.maxNodes);
+        out.u8((i + 1) * 8 + 2);
+        out.uvarint(b.length);
+        out.bytes(b);
+      });
       return { bytes: out.take() };
     }
     case "function-lines": {
       const merged = call.parts.length === 0 ? undefined : mergePartials(call.parts);
-      return { bytes: encodeFunctionLines(merged?.kind === "profile" ? functionLines(merged.profile, call.name, call.filter) : []) };
+      return {
+        bytes: encodeFunctionLines(
+          merged?.kind === "profile" ? functionLines(merged.profile, call.name, call.filter) : [],
+        ),
+      };
     }
     case "pprof": {
       const merged = call.parts.length === 0 ? undefined : mergePartials(call.parts);
       if (merged?.kind !== "profile" || merged.profile.value.every((v) => v === 0n)) return { empty: true };
-      return { bytes: renderPprof(merged.profile, { sampleTypes: [call.sampleType], periodType: call.periodType, period: call.period, timeNanos: call.timeNanos, durationNanos: call.durationNanos }, call.maxNodes, call.goPgo) };
+      return {
+        bytes: renderPprof(
+          merged.profile,
+          {
+            sampleTypes: [call.sampleType],
+            periodType: call.periodType,
+            period: call.period,
+            timeNanos: call.timeNanos,
+            durationNanos: call.durationNanos,
+          },
+          call.maxNodes,
+          call.goPgo,
+        ),
+      };
     }
   }
 }
@@ -64,13 +122,33 @@ export function render(call: RenderCall): RenderAnswer {
 export function renderFiles({ files, type, maxNodes, limitBytes }: FilesCall): FilesAnswer {
   const [left, right] = files.map((f) => readProfileFile(f.name, f.bytes, limitBytes));
   const types = left!.map((p) => p.type).filter((t) => !right || right.some((p) => p.type === t));
-  if (types.length === 0) throw invalid(right ? `no common profile types found: ${left!.map((p) => p.type).join(", ")} against ${right.map((p) => p.type).join(", ")}` : "the file has no profile");
+  if (types.length === 0)
+    throw invalid(
+      right
+        ? `no common profile types found: ${left!.map((p) => p.type).join(", ")} against ${right.map((p) => p.type).join(", ")}`
+        : "the file has no profile",
+    );
   const wanted = type === undefined || type === "" ? types[0]! : type;
-  if (!types.includes(wanted)) throw invalid(`profile type "${wanted}" not found in available profile types ${types.join(", ")}`);
-  const of = (list: typeof left): { unit: string; tree: FinalTree } => { const p = list!.find((x) => x.type === wanted)!; return { unit: p.unit, tree: finalTree(p.tree, maxNodes) }; };
+  if (!types.includes(wanted))
+    throw invalid(`profile type "${wanted}" not found in available profile types ${types.join(", ")}`);
+  const of = (list: typeof left): { unit: string; tree: FinalTree } => {
+    const p = list!.find((x) => x.type === wanted)!;
+    return { unit: p.unit, tree: finalTree(p.tree, maxNodes) };
+  };
   const a = of(left);
-  const answer = right ? output(diffLevels(a.tree, of(right).tree), "flamebearer", 7) : output({ ...flameLevels(a.tree), leftTotal: 0n, rightTotal: 0n }, "flamebearer", 4);
-  return { types, type: wanted, flamebearer: flamebearerProfile(wanted, a.unit, right ? "double" : "single", "bytes" in answer ? answer.bytes : new Uint8Array(0)).toString() };
+  const answer = right
+    ? output(diffLevels(a.tree, of(right).tree), "flamebearer", 7)
+    : output({ ...flameLevels(a.tree), leftTotal: 0n, rightTotal: 0n }, "flamebearer", 4);
+  return {
+    types,
+    type: wanted,
+    flamebearer: flamebearerProfile(
+      wanted,
+      a.unit,
+      right ? "double" : "single",
+      "bytes" in answer ? answer.bytes : new Uint8Array(0),
+    ).toString(),
+  };
 }
 
 type Full = FlameLevels & { leftTotal: bigint; rightTotal: bigint };
@@ -78,7 +156,16 @@ type Full = FlameLevels & { leftTotal: bigint; rightTotal: bigint };
 function output(l: Full, as: "proto" | "levels" | "flamebearer", width: 4 | 7): RenderAnswer {
   if (as === "proto") return { bytes: encodeFlameGraph(l, width) };
   if (as === "flamebearer") return { bytes: encodeFlamebearer(l) };
-  return { levels: { names: l.names.map((n) => Buffer.from(n).toString("utf8")), levels: l.levels, total: l.total, maxSelf: l.maxSelf, leftTotal: l.leftTotal, rightTotal: l.rightTotal } satisfies Levels };
+  return {
+    levels: {
+      names: l.names.map((n) => Buffer.from(n).toString("utf8")),
+      levels: l.levels,
+      total: l.total,
+      maxSelf: l.maxSelf,
+      leftTotal: l.leftTotal,
+      rightTotal: l.rightTotal,
+    } satisfies Levels,
+  };
 }
 
 /** All values of a row; a function of its own, so that a query's first rows already run compiled. */
@@ -86,15 +173,21 @@ function putRow(out: ByteWriter, row: readonly (number | bigint)[]): void {
   out.reserve(row.length * 10);
   for (let i = 0; i < row.length; i++) {
     const v = row[i]!;
-    if (typeof v === "number" && v >= 0) out.uvarint(v); else out.uvarint64(BigInt(v));
+    if (typeof v === "number" && v >= 0) out.uvarint(v);
+    else out.uvarint64(BigInt(v));
   }
 }
 
 /** querier.v1.FlameGraph, or FlameGraphDiff for width 7, straight to bytes: no object per value. */
 function encodeFlameGraph(l: Full, width: 4 | 7): Uint8Array {
   const out = new ByteWriter(1 << 16);
-  for (const n of l.names) { out.u8(10); out.uvarint(n.length); out.bytes(n); }
-  const values = new ByteWriter(1 << 12), level = new ByteWriter(1 << 12);
+  for (const n of l.names) {
+    out.u8(10);
+    out.uvarint(n.length);
+    out.bytes(n);
+  }
+  const values = new ByteWriter(1 << 12),
+    level = new ByteWriter(1 << 12);
   for (const row of l.levels) {
     values.reset();
     putRow(values, row);
@@ -106,10 +199,18 @@ function encodeFlameGraph(l: Full, width: 4 | 7): Uint8Array {
     out.uvarint(level.length);
     out.bytes(level.finish());
   }
-  const field = (n: number, v: bigint): void => { if (v !== 0n) { out.u8(n * 8); out.uvarint64(v); } };
+  const field = (n: number, v: bigint): void => {
+    if (v !== 0n) {
+      out.u8(n * 8);
+      out.uvarint64(v);
+    }
+  };
   field(3, l.total);
   field(4, l.maxSelf);
-  if (width === 7) { field(5, l.leftTotal); field(6, l.rightTotal); }
+  if (width === 7) {
+    field(5, l.leftTotal);
+    field(6, l.rightTotal);
+  }
   return out.take();
 }
 
@@ -117,12 +218,18 @@ function encodeFlameGraph(l: Full, width: 4 | 7): Uint8Array {
 function encodeFlamebearer(l: Full): Uint8Array {
   const out = new ByteWriter(1 << 16);
   out.utf8('{"names":[');
-  l.names.forEach((n, i) => { if (i > 0) out.u8(44); out.utf8(JSON.stringify(Buffer.from(n).toString("utf8"))); });
+  l.names.forEach((n, i) => {
+    if (i > 0) out.u8(44);
+    out.utf8(JSON.stringify(Buffer.from(n).toString("utf8")));
+  });
   out.utf8('],"levels":[');
   l.levels.forEach((row, i) => {
     if (i > 0) out.u8(44);
     out.u8(91);
-    for (let k = 0; k < row.length; k++) { if (k > 0) out.u8(44); out.decimal(row[k]!); }
+    for (let k = 0; k < row.length; k++) {
+      if (k > 0) out.u8(44);
+      out.decimal(row[k]!);
+    }
     out.u8(93);
   });
   out.utf8(`],"numTicks":${l.total},"maxSelf":${l.maxSelf}}`);

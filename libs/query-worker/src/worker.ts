@@ -3,7 +3,17 @@ import type { BlockReader } from "@cinderblock/block";
 import { loadHasher } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { FilesystemBucket, openBucket } from "@cinderblock/objstore";
-import { executeOn, type PartialResult, labelNames, labelValues, mergePartials, reformed, rowKeys, seriesLabels, seriesRanges } from "@cinderblock/query";
+import {
+  executeOn,
+  type PartialResult,
+  labelNames,
+  labelValues,
+  mergePartials,
+  reformed,
+  rowKeys,
+  seriesLabels,
+  seriesRanges,
+} from "@cinderblock/query";
 import { Symbolizer } from "@cinderblock/symbolizer";
 import { ownData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { BlockSet } from "./block-set.ts";
@@ -14,11 +24,30 @@ import { threadOf } from "./thread-of.ts";
 
 /** A worker thread for reads: holds open blocks, answers questions about them, merges and renders. */
 const data = ownData<QueryThreadData>();
-const disk = data.disk && new DiskCache(data.disk.dir, data.disk.bytes, data.disk.counters, (ulid) => threadOf(ulid, data.count) === data.index);
+const disk =
+  data.disk &&
+  new DiskCache(
+    data.disk.dir,
+    data.disk.bytes,
+    data.disk.counters,
+    (ulid) => threadOf(ulid, data.count) === data.index,
+  );
 const opened = openBucket(data.bucket);
-const blocks = Promise.all([loadHasher(), opened]).then(([hasher, bucket]) => new BlockSet({ bucket: disk ? disk.wrap(bucket) : bucket, local: new FilesystemBucket(data.localDirectory) }, hasher, data.cacheBytes));
+const blocks = Promise.all([loadHasher(), opened]).then(
+  ([hasher, bucket]) =>
+    new BlockSet(
+      { bucket: disk ? disk.wrap(bucket) : bucket, local: new FilesystemBucket(data.localDirectory) },
+      hasher,
+      data.cacheBytes,
+    ),
+);
 const symbols = opened.then((bucket) => Symbolizer.open(data.symbols, Date.now, bucket));
-setInterval(() => { void blocks.then((b) => b.closeIdle(Date.now() - data.idleMs)); }, Math.min(data.idleMs, 60_000)).unref();
+setInterval(
+  () => {
+    void blocks.then((b) => b.closeIdle(Date.now() - data.idleMs));
+  },
+  Math.min(data.idleMs, 60_000),
+).unref();
 
 /** Blocks that one question works on at once: far ones are waited for together, and what the question is through with may go. */
 const BLOCKS_AT_ONCE = 8;
@@ -26,11 +55,16 @@ const BLOCKS_AT_ONCE = 8;
 const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;
 
 /** Works on the blocks that exist. One that is deleted meanwhile is opened anew, and is missing then. */
-async function onOpen<T>(call: BlocksCall, work: (open: BlockReader[]) => Promise<T>): Promise<{ value: T; missing: string[] }> {
+async function onOpen<T>(
+  call: BlocksCall,
+  work: (open: BlockReader[]) => Promise<T>,
+): Promise<{ value: T; missing: string[] }> {
   const set = await blocks;
   for (let tries = 0; ; tries++) {
     const { blocks: open, missing } = await set.get(call);
-    try { return { value: await work(open), missing }; } catch (err) {
+    try {
+      return { value: await work(open), missing };
+    } catch (err) {
       if (kindOf(err) !== "not-found" || tries === 2) throw err;
       set.forget(call);
     }
@@ -39,7 +73,9 @@ async function onOpen<T>(call: BlocksCall, work: (open: BlockReader[]) => Promis
 
 const methods: QueryWorkerMethods = {
   async execute({ query, exclude, ulids, ...call }) {
-    const set = await blocks, slots = new Semaphore(BLOCKS_AT_ONCE), symbolizer = await symbols;
+    const set = await blocks,
+      slots = new Semaphore(BLOCKS_AT_ONCE),
+      symbolizer = await symbols;
     let unnamed: string | undefined;
     const ask = async (open: BlockReader[]): Promise<PartialResult | undefined> => {
       if (open.length === 0) return undefined;
@@ -49,27 +85,57 @@ const methods: QueryWorkerMethods = {
       return named.result;
     };
     const other = reformed(exclude, ulids, "block");
-    const answers = await Promise.all(ulids.filter((u) => !other.includes(u)).map((ulid) => slots.run(async () => {
-      if (call.stop && Atomics.load(call.stop, 0) === 1) throw new CinderblockError("canceled", "context canceled");
-      const { value, missing } = await onOpen({ ...call, ulids: [ulid] }, ask);
-      set.trim();
-      return { value, missing };
-    })));
+    const answers = await Promise.all(
+      ulids
+        .filter((u) => !other.includes(u))
+        .map((ulid) =>
+          slots.run(async () => {
+            if (call.stop && Atomics.load(call.stop, 0) === 1)
+              throw new CinderblockError("canceled", "context canceled");
+            const { value, missing } = await onOpen({ ...call, ulids: [ulid] }, ask);
+            set.trim();
+            return { value, missing };
+          }),
+        ),
+    );
     const parts = answers.map((a) => a.value).filter((v) => v !== undefined);
-    return moved({ result: parts.length > 0 ? mergePartials(parts) : undefined, missing: [...other, ...answers.flatMap((a) => a.missing)], ...(unnamed === undefined ? {} : { unnamed }) });
+    return moved({
+      result: parts.length > 0 ? mergePartials(parts) : undefined,
+      missing: [...other, ...answers.flatMap((a) => a.missing)],
+      ...(unnamed === undefined ? {} : { unnamed }),
+    });
   },
-  async ranges({ select, ...call }) { return (await onOpen(call, (open) => Promise.all(open.map((b) => seriesRanges(b, select))))).value; },
-  async keys({ select, ...call }) { return moved((await onOpen(call, (open) => Promise.all(open.map((b) => rowKeys(b, select))))).value); },
+  async ranges({ select, ...call }) {
+    return (await onOpen(call, (open) => Promise.all(open.map((b) => seriesRanges(b, select))))).value;
+  },
+  async keys({ select, ...call }) {
+    return moved((await onOpen(call, (open) => Promise.all(open.map((b) => rowKeys(b, select))))).value);
+  },
   async labels({ ask, ...call }) {
-    const set = await blocks, { blocks: open, missing } = await set.get(call);
+    const set = await blocks,
+      { blocks: open, missing } = await set.get(call);
     set.trim();
-    const names = ask.kind === "names" ? labelNames(open, ask.query) : ask.kind === "values" ? labelValues(open, ask.name, ask.query) : [];
+    const names =
+      ask.kind === "names"
+        ? labelNames(open, ask.query)
+        : ask.kind === "values"
+          ? labelValues(open, ask.name, ask.query)
+          : [];
     return { names, sets: ask.kind === "series" ? seriesLabels(open, ask.names, ask.query) : [], missing };
   },
-  render(call) { return Promise.resolve(moved(render(call))); },
-  async export(call) { return moved((await import("./export.ts")).exported(call)); },
-  files(call) { return Promise.resolve(renderFiles(call)); },
-  forget(call) { if (call.root === "bucket") for (const u of call.ulids) disk?.forget(u); void blocks.then((b) => b.forget(call)); },
+  render(call) {
+    return Promise.resolve(moved(render(call)));
+  },
+  async export(call) {
+    return moved((await import("./export.ts")).exported(call));
+  },
+  files(call) {
+    return Promise.resolve(renderFiles(call));
+  },
+  forget(call) {
+    if (call.root === "bucket") for (const u of call.ulids) disk?.forget(u);
+    void blocks.then((b) => b.forget(call));
+  },
 };
 
 serveWorker(methods as never);

@@ -1,32 +1,71 @@
 import fc from "fast-check";
 import { findDuplicates, type RowKeys } from "./index.ts";
 
-interface Row { series: bigint; time: bigint; id: number; total: bigint }
-const row = fc.record({ series: fc.bigInt({ min: 0n, max: 3n }).map((s) => s << 40n), time: fc.bigInt({ min: 0n, max: 3n }).map((t) => t * 1_000_000_000_000n), id: fc.nat(3), total: fc.bigInt({ min: -1n, max: 3n }).map((t) => t << 33n) });
+interface Row {
+  series: bigint;
+  time: bigint;
+  id: number;
+  total: bigint;
+}
+const row = fc.record({
+  series: fc.bigInt({ min: 0n, max: 3n }).map((s) => s << 40n),
+  time: fc.bigInt({ min: 0n, max: 3n }).map((t) => t * 1_000_000_000_000n),
+  id: fc.nat(3),
+  total: fc.bigInt({ min: -1n, max: 3n }).map((t) => t << 33n),
+});
 
 function keysOf(ulid: string, rows: readonly Row[], form: "head" | "block" = "block"): RowKeys {
   const id = new Uint8Array(rows.length * 16);
-  rows.forEach((r, i) => { id[i * 16 + 15] = r.id; });
-  return { ulid, form, upTo: 100, fingerprint: BigUint64Array.from(rows, (r) => r.series), timeNanos: BigInt64Array.from(rows, (r) => r.time), id, total: BigInt64Array.from(rows, (r) => r.total), row: Uint32Array.from(rows, (_, i) => i * 2) };
+  rows.forEach((r, i) => {
+    id[i * 16 + 15] = r.id;
+  });
+  return {
+    ulid,
+    form,
+    upTo: 100,
+    fingerprint: BigUint64Array.from(rows, (r) => r.series),
+    timeNanos: BigInt64Array.from(rows, (r) => r.time),
+    id,
+    total: BigInt64Array.from(rows, (r) => r.total),
+    row: Uint32Array.from(rows, (_, i) => i * 2),
+  };
 }
 
 describe("rows that several sources have", () => {
   it("count once, with the smallest sum that is not zero, else with the first source's: as a map by text says", () => {
-    fc.assert(fc.property(fc.array(fc.array(row, { maxLength: 30 }), { minLength: 1, maxLength: 4 }), (sources) => {
-      const best = new Map<string, { source: number; i: number; total: bigint }>();
-      sources.forEach((rows, source) => rows.forEach((r, i) => {
-        const key = `${r.series} ${r.time} ${r.id}`, known = best.get(key);
-        if (!known || (r.total > 0n && (known.total <= 0n || r.total < known.total))) best.set(key, { source, i, total: r.total });
-      }));
-      const out = findDuplicates(sources.map((rows, s) => keysOf(`U${s}`, rows)));
-      sources.forEach((rows, s) => {
-        const left = rows.map((_, i) => i).filter((i) => !out[`U${s}`]!.rows.includes(i * 2));
-        expect(left).toEqual([...best.values()].filter((b) => b.source === s).map((b) => b.i).sort((a, b) => a - b));
-      });
-    }), { numRuns: 2000 });
+    fc.assert(
+      fc.property(fc.array(fc.array(row, { maxLength: 30 }), { minLength: 1, maxLength: 4 }), (sources) => {
+        const best = new Map<string, { source: number; i: number; total: bigint }>();
+        sources.forEach((rows, source) =>
+          rows.forEach((r, i) => {
+            const key = `${r.series} ${r.time} ${r.id}`,
+              known = best.get(key);
+            if (!known || (r.total > 0n && (known.total <= 0n || r.total < known.total)))
+              best.set(key, { source, i, total: r.total });
+          }),
+        );
+        const out = findDuplicates(sources.map((rows, s) => keysOf(`U${s}`, rows)));
+        sources.forEach((rows, s) => {
+          const left = rows.map((_, i) => i).filter((i) => !out[`U${s}`]!.rows.includes(i * 2));
+          expect(left).toEqual(
+            [...best.values()]
+              .filter((b) => b.source === s)
+              .map((b) => b.i)
+              .sort((a, b) => a - b),
+          );
+        });
+      }),
+      { numRuns: 2000 },
+    );
   });
   it("of heads are named with how many there were: what comes later is no part of the answer", () => {
-    const out = findDuplicates([keysOf("H", [{ series: 1n, time: 1n, id: 1, total: 1n }], "head"), keysOf("B", [{ series: 1n, time: 1n, id: 1, total: 1n }])]);
-    expect(out).toEqual({ H: { form: "head", upTo: 100, rows: Uint32Array.of() }, B: { form: "block", upTo: -1, rows: Uint32Array.of(0) } });
+    const out = findDuplicates([
+      keysOf("H", [{ series: 1n, time: 1n, id: 1, total: 1n }], "head"),
+      keysOf("B", [{ series: 1n, time: 1n, id: 1, total: 1n }]),
+    ]);
+    expect(out).toEqual({
+      H: { form: "head", upTo: 100, rows: Uint32Array.of() },
+      B: { form: "block", upTo: -1, rows: Uint32Array.of(0) },
+    });
   });
 });

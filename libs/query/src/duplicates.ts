@@ -6,7 +6,11 @@ import type { RowKeys } from "./execute.ts";
  * Rows that a question to one source leaves out: single ones, and all from `upTo` on (-1: none), which came after the rows
  * were compared and may be in another source, too. Numbers are those of `form`, where that was said.
  */
-export interface Exclusion { form?: SourceForm; upTo: number; rows: Uint32Array }
+export interface Exclusion {
+  form?: SourceForm;
+  upTo: number;
+  rows: Uint32Array;
+}
 
 /** What sources leave out, by ULID. */
 export type Exclusions = Record<string, Exclusion>;
@@ -15,14 +19,27 @@ export type Exclusions = Record<string, Exclusion>;
 export function keysUpTo(k: RowKeys, upTo: number): RowKeys {
   if (k.upTo <= upTo) return k;
   const kept: number[] = [];
-  k.row.forEach((r, i) => { if (r < upTo) kept.push(i); });
+  k.row.forEach((r, i) => {
+    if (r < upTo) kept.push(i);
+  });
   const id = new Uint8Array(kept.length * 16);
   kept.forEach((i, at) => id.set(k.id.subarray(16 * i, 16 * i + 16), 16 * at));
-  return { ...k, upTo, fingerprint: BigUint64Array.from(kept, (i) => k.fingerprint[i]!), timeNanos: BigInt64Array.from(kept, (i) => k.timeNanos[i]!), id, total: BigInt64Array.from(kept, (i) => k.total[i]!), row: Uint32Array.from(kept, (i) => k.row[i]!) };
+  return {
+    ...k,
+    upTo,
+    fingerprint: BigUint64Array.from(kept, (i) => k.fingerprint[i]!),
+    timeNanos: BigInt64Array.from(kept, (i) => k.timeNanos[i]!),
+    id,
+    total: BigInt64Array.from(kept, (i) => k.total[i]!),
+    row: Uint32Array.from(kept, (i) => k.row[i]!),
+  };
 }
 
 /** Where a row lies: the source's position, then the row's in its columns. */
-interface Place { source: number; at: number }
+interface Place {
+  source: number;
+  at: number;
+}
 
 /**
  * What each source leaves out so that every row counts once: rows with equal (series, time, id) are one profile (correctness
@@ -32,29 +49,44 @@ interface Place { source: number; at: number }
 export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
   const all = keys.reduce((n, k) => n + k.row.length, 0);
   const table = new PairTable(all);
-  const source = new Uint32Array(all), at = new Uint32Array(all);
+  const source = new Uint32Array(all),
+    at = new Uint32Array(all);
   /** places whose hash another row has, too: never seen, but not impossible */
   const collided = new Map<string, number>();
   const dropped = keys.map(() => [] as number[]);
-  const views = keys.map((k) => ({ id: new DataView(k.id.buffer, k.id.byteOffset, k.id.byteLength), series: words(k.fingerprint), time: words(k.timeNanos), total: words(k.total) }));
+  const views = keys.map((k) => ({
+    id: new DataView(k.id.buffer, k.id.byteOffset, k.id.byteLength),
+    series: words(k.fingerprint),
+    time: words(k.timeNanos),
+    total: words(k.total),
+  }));
   const same = (a: Place, b: Place): boolean => {
-    const x = views[a.source]!, y = views[b.source]!;
-    for (let w = 0; w < 2; w++) if (x.series[2 * a.at + w] !== y.series[2 * b.at + w] || x.time[2 * a.at + w] !== y.time[2 * b.at + w]) return false;
-    for (let w = 0; w < 16; w += 4) if (x.id.getUint32(16 * a.at + w) !== y.id.getUint32(16 * b.at + w)) return false;
+    const x = views[a.source]!,
+      y = views[b.source]!;
+    for (let w = 0; w < 2; w++)
+      if (x.series[2 * a.at + w] !== y.series[2 * b.at + w] || x.time[2 * a.at + w] !== y.time[2 * b.at + w])
+        return false;
+    for (let w = 0; w < 16; w += 4)
+      if (x.id.getUint32(16 * a.at + w) !== y.id.getUint32(16 * b.at + w)) return false;
     return true;
   };
   /** whether the sum of b replaces that of a */
   const better = (a: Place, b: Place): boolean => {
-    const x = views[a.source]!.total, y = views[b.source]!.total;
-    const positive = (t: Uint32Array, i: number): boolean => (t[2 * i + 1]! | 0) >= 0 && (t[2 * i + 1]! | t[2 * i]!) !== 0;
+    const x = views[a.source]!.total,
+      y = views[b.source]!.total;
+    const positive = (t: Uint32Array, i: number): boolean =>
+      (t[2 * i + 1]! | 0) >= 0 && (t[2 * i + 1]! | t[2 * i]!) !== 0;
     const [high, low, otherHigh, otherLow] = [y[2 * b.at + 1]!, y[2 * b.at]!, x[2 * a.at + 1]!, x[2 * a.at]!];
-    return positive(y, b.at) && (!positive(x, a.at) || high < otherHigh || (high === otherHigh && low < otherLow));
+    return (
+      positive(y, b.at) && (!positive(x, a.at) || high < otherHigh || (high === otherHigh && low < otherLow))
+    );
   };
   let n = 0;
   keys.forEach((k, s) => {
     const v = views[s]!;
     for (let i = 0; i < k.row.length; i++) {
-      const lo = v.id.getUint32(16 * i) ^ Math.imul(v.time[2 * i]!, 0x9e3779b1) ^ v.series[2 * i]!, hi = v.id.getUint32(16 * i + 4) ^ Math.imul(v.time[2 * i + 1]!, 0x85ebca6b) ^ v.series[2 * i + 1]!;
+      const lo = v.id.getUint32(16 * i) ^ Math.imul(v.time[2 * i]!, 0x9e3779b1) ^ v.series[2 * i]!,
+        hi = v.id.getUint32(16 * i + 4) ^ Math.imul(v.time[2 * i + 1]!, 0x85ebca6b) ^ v.series[2 * i + 1]!;
       let known = table.getOrSet(lo, hi, n);
       const here = { source: s, at: i };
       if (known >= 0 && !same({ source: source[known]!, at: at[known]! }, here)) {
@@ -62,7 +94,11 @@ export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
         known = collided.get(key) ?? -1;
         if (known < 0) collided.set(key, n);
       }
-      if (known < 0) { source[n] = s; at[n++] = i; continue; }
+      if (known < 0) {
+        source[n] = s;
+        at[n++] = i;
+        continue;
+      }
       const kept = { source: source[known]!, at: at[known]! };
       if (better(kept, here)) {
         dropped[kept.source]!.push(keys[kept.source]!.row[kept.at]!);
@@ -71,7 +107,14 @@ export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
       } else dropped[s]!.push(k.row[i]!);
     }
   });
-  return Object.fromEntries(keys.map((k, s) => [k.ulid, { form: k.form, upTo: k.form === "head" ? k.upTo : -1, rows: Uint32Array.from(dropped[s]!) }]));
+  return Object.fromEntries(
+    keys.map((k, s) => [
+      k.ulid,
+      { form: k.form, upTo: k.form === "head" ? k.upTo : -1, rows: Uint32Array.from(dropped[s]!) },
+    ]),
+  );
 }
 
-function words(a: BigUint64Array | BigInt64Array): Uint32Array { return new Uint32Array(a.buffer, a.byteOffset, a.length * 2); }
+function words(a: BigUint64Array | BigInt64Array): Uint32Array {
+  return new Uint32Array(a.buffer, a.byteOffset, a.length * 2);
+}

@@ -5,50 +5,129 @@ import type { Each } from "./exemplars.ts";
 import { below, type StackFilter } from "./two-trees.ts";
 import { addSource, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
 import { detailedPoints } from "./heatmap.ts";
-import { largestProfiles, mergePoints, mergeProfileLists, type Points, pointsOf, type ProfileList, withIds } from "./points.ts";
+import {
+  largestProfiles,
+  mergePoints,
+  mergeProfileLists,
+  type Points,
+  pointsOf,
+  type ProfileList,
+  withIds,
+} from "./points.ts";
 import { buildSamples, mergeSamples, type PartialSamples } from "./samples.ts";
 import { type Segment, segmentsOf } from "./segments.ts";
 import type { ExecuteAnswer, SeriesRanges } from "./contracts.ts";
 import type { Exclusion, Exclusions } from "./duplicates.ts";
-import { endNanos, inShard, sampleFilter, type SampleFilter, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
+import {
+  endNanos,
+  inShard,
+  sampleFilter,
+  type SampleFilter,
+  selectorOf,
+  selectRows,
+  type SelectRequest,
+  startNanos,
+} from "./select.ts";
 import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 
 /** A question that a set of sources answers with one merged partial result. */
 export type SourceQuery =
-  | { kind: "tree"; select: SelectRequest; spans: string[]; traces?: string[]; maxNodes: number; /** the one source that is asked has all of the answer: it may cut to maxNodes */ alone?: boolean }
+  | {
+      kind: "tree";
+      select: SelectRequest;
+      spans: string[];
+      traces?: string[];
+      maxNodes: number;
+      /** the one source that is asked has all of the answer: it may cut to maxNodes */
+      alone?: boolean;
+    }
   | { kind: "profile"; select: SelectRequest; spans: string[]; traces?: string[]; stacks?: StackSelector }
-  | { kind: "series"; select: SelectRequest; range: SeriesRange; /** stacks that begin with these functions */ callSite?: string[]; /** in place of `callSite`: a release that does not know it fails, and counts nothing that was filtered out */ stacks?: StackFilter; /** the largest profile or span of each point comes along */ exemplars?: Each }
-  | { kind: "points"; select: SelectRequest; /** their series come along; and of what: profiles, or spans of them */ each?: Each; /** ids come along */ ids?: boolean }
+  | {
+      kind: "series";
+      select: SelectRequest;
+      range: SeriesRange;
+      /** stacks that begin with these functions */
+      callSite?: string[];
+      /** in place of `callSite`: a release that does not know it fails, and counts nothing that was filtered out */
+      stacks?: StackFilter;
+      /** the largest profile or span of each point comes along */
+      exemplars?: Each;
+    }
+  | {
+      kind: "points";
+      select: SelectRequest;
+      /** their series come along; and of what: profiles, or spans of them */
+      each?: Each;
+      /** ids come along */
+      ids?: boolean;
+    }
   | { kind: "samples"; select: SelectRequest; spans: string[]; traces?: string[] }
   | { kind: "profiles"; select: SelectRequest; minValue: number; maxValue: number; limit: number };
 
 export type PartialResult =
-  | { kind: "tree"; tree: PartialTree } | { kind: "profile"; profile: PartialProfile } | { kind: "series"; series: PartialSeries[] }
-  | { kind: "samples"; samples: PartialSamples } | { kind: "points"; points: Points } | { kind: "profiles"; list: ProfileList; limit: number };
+  | { kind: "tree"; tree: PartialTree }
+  | { kind: "profile"; profile: PartialProfile }
+  | { kind: "series"; series: PartialSeries[] }
+  | { kind: "samples"; samples: PartialSamples }
+  | { kind: "points"; points: Points }
+  | { kind: "profiles"; list: ProfileList; limit: number };
 
 /**
  * Identity and sum of rows for the duplicate check between sources: parallel columns. Row numbers are those of `form`: a head
  * and the block that it becomes number them differently. `upTo` is how many rows the source had.
  */
-export interface RowKeys { ulid: string; form: SourceForm; upTo: number; fingerprint: BigUint64Array; timeNanos: BigInt64Array; id: Uint8Array; total: BigInt64Array; row: Uint32Array }
+export interface RowKeys {
+  ulid: string;
+  form: SourceForm;
+  upTo: number;
+  fingerprint: BigUint64Array;
+  timeNanos: BigInt64Array;
+  id: Uint8Array;
+  total: BigInt64Array;
+  row: Uint32Array;
+}
 
 /** The ULIDs that a question cannot be put to: their rows were compared in another form, which numbers them differently. */
-export function reformed(exclude: Exclusions, ulids: readonly string[], form: SourceForm): string[] { return ulids.filter((u) => (exclude[u]?.form ?? form) !== form); }
+export function reformed(exclude: Exclusions, ulids: readonly string[], form: SourceForm): string[] {
+  return ulids.filter((u) => (exclude[u]?.form ?? form) !== form);
+}
 
-export async function executeOn(sources: readonly ProfileSource[], query: SourceQuery, exclude: Exclusions): Promise<PartialResult> {
+export async function executeOn(
+  sources: readonly ProfileSource[],
+  query: SourceQuery,
+  exclude: Exclusions,
+): Promise<PartialResult> {
   const selector = selectorOf(query.select);
-  const from = startNanos(query.select.startMs), to = endNanos(query.select.endMs), { shard } = query.select;
+  const from = startNanos(query.select.startMs),
+    to = endNanos(query.select.endMs),
+    { shard } = query.select;
   const ids = query.select.profileIds ?? [];
-  const chosenSegments = async (s: ProfileSource, without: Exclusion | undefined, filter: SampleFilter | undefined): Promise<Segment[]> => {
-    const segments = await segmentsOf(s, selector, from, to, without, filter !== undefined || ids.length > 0, shard);
-    if (ids.length > 0) { const table = await s.load(["ids"]); for (const g of segments) g.selected = withIds(table, g.selected, ids); }
+  const chosenSegments = async (
+    s: ProfileSource,
+    without: Exclusion | undefined,
+    filter: SampleFilter | undefined,
+  ): Promise<Segment[]> => {
+    const segments = await segmentsOf(
+      s,
+      selector,
+      from,
+      to,
+      without,
+      filter !== undefined || ids.length > 0,
+      shard,
+    );
+    if (ids.length > 0) {
+      const table = await s.load(["ids"]);
+      for (const g of segments) g.selected = withIds(table, g.selected, ids);
+    }
     return segments;
   };
   if (query.kind === "tree") {
     const filter = sampleFilter(query.spans, query.traces ?? []);
     const trees: PartialTree[] = [];
     const cutTo = query.alone === true && sources.length === 1 ? query.maxNodes : 0;
-    for (const s of sources) trees.push(await buildTree(s, await chosenSegments(s, exclude[s.ulid], filter), filter, cutTo));
+    for (const s of sources)
+      trees.push(await buildTree(s, await chosenSegments(s, exclude[s.ulid], filter), filter, cutTo));
     if (trees.length === 1) return { kind: "tree", tree: trees[0]! };
     const merger = new TreeMerger();
     for (const t of trees) merger.add(t);
@@ -57,11 +136,13 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
   if (query.kind === "profile") {
     const filter = sampleFilter(query.spans, query.traces ?? []);
     const merger = new ProfileMerger();
-    for (const s of sources) await buildProfile(s, await chosenSegments(s, exclude[s.ulid], filter), filter, query.stacks, merger);
+    for (const s of sources)
+      await buildProfile(s, await chosenSegments(s, exclude[s.ulid], filter), filter, query.stacks, merger);
     return { kind: "profile", profile: merger.finish() };
   }
   if (query.kind === "samples") {
-    const parts: PartialSamples[] = [], filter = sampleFilter(query.spans, query.traces ?? []);
+    const parts: PartialSamples[] = [],
+      filter = sampleFilter(query.spans, query.traces ?? []);
     for (const s of sources) {
       await s.load(["keys", "ids"]);
       let selected = selectRows(s, selector, from, to, exclude[s.ulid], s, shard);
@@ -73,20 +154,46 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
   if (query.kind === "points") {
     const parts: Points[] = [];
     for (const s of sources) {
-      const table = await s.load(query.ids ? ["totals", "ids"] : ["totals"]), selected = selectRows(s, selector, from, to, exclude[s.ulid], s, shard);
-      parts.push(query.each ? await detailedPoints(s, { rows: s, selected }, query.each, query.ids === true) : pointsOf(table, selected));
+      const table = await s.load(query.ids ? ["totals", "ids"] : ["totals"]),
+        selected = selectRows(s, selector, from, to, exclude[s.ulid], s, shard);
+      parts.push(
+        query.each
+          ? await detailedPoints(s, { rows: s, selected }, query.each, query.ids === true)
+          : pointsOf(table, selected),
+      );
     }
     return { kind: "points", points: parts.length === 1 ? parts[0]! : mergePoints(parts) };
   }
   if (query.kind === "profiles") {
     const parts: ProfileList[] = [];
-    for (const s of sources) { const table = await s.load(["totals", "ids"]); parts.push(largestProfiles(s, table, selectRows(s, selector, from, to, exclude[s.ulid], s, shard), query.minValue, query.maxValue, query.limit)); }
+    for (const s of sources) {
+      const table = await s.load(["totals", "ids"]);
+      parts.push(
+        largestProfiles(
+          s,
+          table,
+          selectRows(s, selector, from, to, exclude[s.ulid], s, shard),
+          query.minValue,
+          query.maxValue,
+          query.limit,
+        ),
+      );
+    }
     return { kind: "profiles", list: mergeProfileLists(parts, query.limit), limit: query.limit };
   }
-  const merger = new SeriesMerger(), { callSite = [] } = query, stacks = query.stacks ?? (callSite.length > 0 ? below(callSite) : undefined);
+  const merger = new SeriesMerger(),
+    { callSite = [] } = query,
+    stacks = query.stacks ?? (callSite.length > 0 ? below(callSite) : undefined);
   for (const s of sources) {
     await s.load(["totals"]);
-    await addSource(merger, s, { rows: s, selected: selectRows(s, selector, from, to, exclude[s.ulid], s, shard) }, query.range, stacks, query.exemplars);
+    await addSource(
+      merger,
+      s,
+      { rows: s, selected: selectRows(s, selector, from, to, exclude[s.ulid], s, shard) },
+      query.range,
+      stacks,
+      query.exemplars,
+    );
   }
   return { kind: "series", series: merger.finish() };
 }
@@ -94,18 +201,45 @@ export async function executeOn(sources: readonly ProfileSource[], query: Source
 /** Time range of each selected series of a source: where two sources overlap, their row keys must be compared. */
 export async function seriesRanges(source: ProfileSource, select: SelectRequest): Promise<SeriesRanges> {
   const selector = selectorOf(select);
-  const from = startNanos(select.startMs), to = endNanos(select.endMs);
-  const picked = selectSeries(source.series, selector).map((i) => source.series[i]!).filter((s) => s.minTimeNanos <= to && s.maxTimeNanos >= from && inShard(select.shard, s.fingerprint));
-  return Promise.resolve({ ulid: source.ulid, form: source.form, upTo: source.rowCount, fingerprint: BigUint64Array.from(picked, (s) => s.fingerprint), min: BigInt64Array.from(picked, (s) => s.minTimeNanos), max: BigInt64Array.from(picked, (s) => s.maxTimeNanos) });
+  const from = startNanos(select.startMs),
+    to = endNanos(select.endMs);
+  const picked = selectSeries(source.series, selector)
+    .map((i) => source.series[i]!)
+    .filter((s) => s.minTimeNanos <= to && s.maxTimeNanos >= from && inShard(select.shard, s.fingerprint));
+  return Promise.resolve({
+    ulid: source.ulid,
+    form: source.form,
+    upTo: source.rowCount,
+    fingerprint: BigUint64Array.from(picked, (s) => s.fingerprint),
+    min: BigInt64Array.from(picked, (s) => s.minTimeNanos),
+    max: BigInt64Array.from(picked, (s) => s.maxTimeNanos),
+  });
 }
 
 export async function rowKeys(source: ProfileSource, select: SelectRequest): Promise<RowKeys> {
   const table = await source.load(["ids", "totals"]);
   const upTo = source.rowCount;
-  const selected = selectRows(source, selectorOf(select), startNanos(select.startMs), endNanos(select.endMs), undefined, source, select.shard);
+  const selected = selectRows(
+    source,
+    selectorOf(select),
+    startNanos(select.startMs),
+    endNanos(select.endMs),
+    undefined,
+    source,
+    select.shard,
+  );
   let n = 0;
   for (const s of selected) n += s.rows.length;
-  const out: RowKeys = { ulid: source.ulid, form: source.form, upTo, fingerprint: new BigUint64Array(n), timeNanos: new BigInt64Array(n), id: new Uint8Array(n * 16), total: new BigInt64Array(n), row: new Uint32Array(n) };
+  const out: RowKeys = {
+    ulid: source.ulid,
+    form: source.form,
+    upTo,
+    fingerprint: new BigUint64Array(n),
+    timeNanos: new BigInt64Array(n),
+    id: new Uint8Array(n * 16),
+    total: new BigInt64Array(n),
+    row: new Uint32Array(n),
+  };
   let at = 0;
   for (const s of selected) {
     for (const row of s.rows) {
@@ -133,21 +267,43 @@ export function mergePartials(parts: readonly PartialResult[]): PartialResult {
     for (const p of parts) if (p.kind === "profile") m.add(p.profile);
     return { kind: "profile", profile: m.finish() };
   }
-  if (first.kind === "samples") return { kind: "samples", samples: mergeSamples(parts.flatMap((p) => (p.kind === "samples" ? [p.samples] : []))) };
-  if (first.kind === "points") return { kind: "points", points: mergePoints(parts.flatMap((p) => (p.kind === "points" ? [p.points] : []))) };
-  if (first.kind === "profiles") return { kind: "profiles", list: mergeProfileLists(parts.flatMap((p) => (p.kind === "profiles" ? [p.list] : [])), first.limit), limit: first.limit };
+  if (first.kind === "samples")
+    return {
+      kind: "samples",
+      samples: mergeSamples(parts.flatMap((p) => (p.kind === "samples" ? [p.samples] : []))),
+    };
+  if (first.kind === "points")
+    return {
+      kind: "points",
+      points: mergePoints(parts.flatMap((p) => (p.kind === "points" ? [p.points] : []))),
+    };
+  if (first.kind === "profiles")
+    return {
+      kind: "profiles",
+      list: mergeProfileLists(
+        parts.flatMap((p) => (p.kind === "profiles" ? [p.list] : [])),
+        first.limit,
+      ),
+      limit: first.limit,
+    };
   const m = new SeriesMerger();
   for (const p of parts) if (p.kind === "series") for (const s of p.series) m.add(s);
   return { kind: "series", series: m.finish() };
 }
 
 /** Questions about labels, answered from series alone. No range means everything. */
-export interface LabelQuery { matchers: string[]; startMs: number; endMs: number }
+export interface LabelQuery {
+  matchers: string[];
+  startMs: number;
+  endMs: number;
+}
 
 function picked(source: ProfileSource, selectors: readonly Selector[], q: LabelQuery): number[] {
   const ranged = q.startMs > 0 && q.endMs > 0;
-  const from = startNanos(q.startMs), to = endNanos(q.endMs);
-  const inRange = (i: number): boolean => !ranged || (source.series[i]!.minTimeNanos <= to && source.series[i]!.maxTimeNanos >= from);
+  const from = startNanos(q.startMs),
+    to = endNanos(q.endMs);
+  const inRange = (i: number): boolean =>
+    !ranged || (source.series[i]!.minTimeNanos <= to && source.series[i]!.maxTimeNanos >= from);
   if (selectors.length === 0) return source.series.map((_, i) => i).filter(inRange);
   const all = new Set<number>();
   for (const s of selectors) for (const i of selectSeries(source.series, s)) all.add(i);
@@ -158,25 +314,33 @@ function picked(source: ProfileSource, selectors: readonly Selector[], q: LabelQ
 export function labelNames(sources: readonly ProfileSource[], q: LabelQuery): string[] {
   const out = new Set<string>();
   const selectors = q.matchers.map(parseSelector);
-  for (const s of sources) for (const i of picked(s, selectors, q)) for (const l of s.series[i]!.labels) out.add(l.name);
+  for (const s of sources)
+    for (const i of picked(s, selectors, q)) for (const l of s.series[i]!.labels) out.add(l.name);
   return [...out];
 }
 
 export function labelValues(sources: readonly ProfileSource[], name: string, q: LabelQuery): string[] {
   const out = new Set<string>();
   const selectors = q.matchers.map(parseSelector);
-  for (const s of sources) for (const i of picked(s, selectors, q)) for (const l of s.series[i]!.labels) if (l.name === name) out.add(l.value);
+  for (const s of sources)
+    for (const i of picked(s, selectors, q))
+      for (const l of s.series[i]!.labels) if (l.name === name) out.add(l.value);
   return [...out];
 }
 
 /** Distinct label sets, cut to `names` when there are any. */
-export function seriesLabels(sources: readonly ProfileSource[], names: readonly string[], q: LabelQuery): Label[][] {
+export function seriesLabels(
+  sources: readonly ProfileSource[],
+  names: readonly string[],
+  q: LabelQuery,
+): Label[][] {
   const out = new Map<string, Label[]>();
   const selectors = q.matchers.map(parseSelector);
   const wanted = new Set(names);
   for (const s of sources) {
     for (const i of picked(s, selectors, q)) {
-      const labels = wanted.size === 0 ? [...s.series[i]!.labels] : s.series[i]!.labels.filter((l) => wanted.has(l.name));
+      const labels =
+        wanted.size === 0 ? [...s.series[i]!.labels] : s.series[i]!.labels.filter((l) => wanted.has(l.name));
       if (labels.length > 0) out.set(labelsKey(labels), labels);
     }
   }

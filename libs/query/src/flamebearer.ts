@@ -2,7 +2,13 @@
 function metadata(sampleType: string, sampleUnit: string, format: "single" | "double"): object {
   const objects = ["inuse_objects", "alloc_objects", "goroutine", "samples"].includes(sampleType);
   const cpu = sampleType === "cpu";
-  return { format, spyName: "", sampleRate: cpu ? 1_000_000_000 : 100, units: cpu ? "samples" : objects ? "objects" : sampleUnit, name: sampleType };
+  return {
+    format,
+    spyName: "",
+    sampleRate: cpu ? 1_000_000_000 : 100,
+    units: cpu ? "samples" : objects ? "objects" : sampleUnit,
+    name: sampleType,
+  };
 }
 
 /** What comes before the numbers of the first level in a flamebearer. */
@@ -12,12 +18,24 @@ const ROOT = '"levels":[[';
  * The whole answer of /pyroscope/render around an encoded `flamebearer` object; of a double one the totals of both sides
  * are added, from its first bar.
  */
-export function flamebearerProfile(sampleType: string, sampleUnit: string, format: "single" | "double", flamebearer: Uint8Array, more: { timeline: object | null; groups: object | null } = { timeline: null, groups: null }): Buffer {
-  const head = JSON.stringify({ version: 1, metadata: metadata(sampleType, sampleUnit, format), ...more, heatmap: null });
+export function flamebearerProfile(
+  sampleType: string,
+  sampleUnit: string,
+  format: "single" | "double",
+  flamebearer: Uint8Array,
+  more: { timeline: object | null; groups: object | null } = { timeline: null, groups: null },
+): Buffer {
+  const head = JSON.stringify({
+    version: 1,
+    metadata: metadata(sampleType, sampleUnit, format),
+    ...more,
+    heatmap: null,
+  });
   const text = Buffer.from(flamebearer.buffer, flamebearer.byteOffset, flamebearer.length);
   let ticks = "";
   if (format === "double") {
-    const from = text.indexOf(ROOT) + ROOT.length, [, left = "0", , , right = "0"] = text.toString("latin1", from, text.indexOf("]", from)).split(",");
+    const from = text.indexOf(ROOT) + ROOT.length,
+      [, left = "0", , , right = "0"] = text.toString("latin1", from, text.indexOf("]", from)).split(",");
     ticks = `${left === "0" ? "" : `,"leftTicks":${left}`}${right === "0" ? "" : `,"rightTicks":${right}`}`;
   }
   return Buffer.concat([Buffer.from(`${head.slice(0, -1)},"flamebearer":`), text, Buffer.from(`${ticks}}`)]);

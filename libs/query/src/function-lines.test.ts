@@ -7,27 +7,43 @@ const ALL: StackFilter = { callSite: [], only: [], without: [], hide: [] };
 type Frame = readonly [name: string, file: string, line: number];
 
 /** Stacks of locations, root first, with their values. */
-function profile(stacks: readonly { locations: readonly (readonly Frame[])[]; value: number; build: string }[]): PartialProfile {
+function profile(
+  stacks: readonly { locations: readonly (readonly Frame[])[]; value: number; build: string }[],
+): PartialProfile {
   const p = new SymbolPartition();
-  const string = (s: string): number => { const b = Buffer.from(s); return p.strings.intern(b, 0, b.length); };
+  const string = (s: string): number => {
+    const b = Buffer.from(s);
+    return p.strings.intern(b, 0, b.length);
+  };
   const values = new Map<number, bigint>();
   for (const s of stacks) {
     const mapping = p.mappings.intern(Uint32Array.of(0, 0, 0, 0, 0, 0, 0, string(s.build), 0), 9);
     let node = 0;
     for (const frames of s.locations) {
-      const words = Uint32Array.from([mapping, 0, 0, 0, ...frames.flatMap(([name, file, line]) => [p.functions.intern(Uint32Array.of(string(name), 0, string(file), 10), 4), line])]);
+      const words = Uint32Array.from([
+        mapping,
+        0,
+        0,
+        0,
+        ...frames.flatMap(([name, file, line]) => [
+          p.functions.intern(Uint32Array.of(string(name), 0, string(file), 10), 4),
+          line,
+        ]),
+      ]);
       node = p.stackChild(node, p.locations.intern(words, words.length));
     }
     values.set(node, (values.get(node) ?? 0n) + BigInt(s.value));
   }
-  const t = p.tables(), value = new BigInt64Array(t.stackParent.length);
+  const t = p.tables(),
+    value = new BigInt64Array(t.stackParent.length);
   for (const [node, v] of values) value[node] = v;
   return { ...t, value };
 }
 
 describe("lines of a function", () => {
   it("have the values of their own, and of what they call, with frames that were inlined, and recursion once", () => {
-    const main: Frame = ["main", "main.go", 5], work = (line: number): Frame => ["work", "work.go", line];
+    const main: Frame = ["main", "main.go", 5],
+      work = (line: number): Frame => ["work", "work.go", line];
     const p = profile([
       { locations: [[main], [work(12)]], value: 3, build: "" },
       { locations: [[main], [work(12)], [["leaf", "leaf.go", 1]]], value: 4, build: "" },
@@ -36,10 +52,26 @@ describe("lines of a function", () => {
       { locations: [[main], [["work", "other.go", 12]]], value: 1, build: "b2" },
     ]);
     expect(functionLines(p, "work", ALL)).toEqual([
-      { filename: "work.go", startLine: 10, buildId: "", lines: [{ line: 12, self: 13n, total: 17n }, { line: 13, self: 0n, total: 7n }, { line: 14, self: 0n, total: 10n }] },
+      {
+        filename: "work.go",
+        startLine: 10,
+        buildId: "",
+        lines: [
+          { line: 12, self: 13n, total: 17n },
+          { line: 13, self: 0n, total: 7n },
+          { line: 14, self: 0n, total: 10n },
+        ],
+      },
       { filename: "other.go", startLine: 10, buildId: "b2", lines: [{ line: 12, self: 1n, total: 1n }] },
     ]);
-    expect(functionLines(p, "work", { ...ALL, only: ["leaf"] }).map((f) => f.lines.map((l) => [l.line, l.total]))).toEqual([[[12, 4n], [13, 7n]]]);
+    expect(
+      functionLines(p, "work", { ...ALL, only: ["leaf"] }).map((f) => f.lines.map((l) => [l.line, l.total])),
+    ).toEqual([
+      [
+        [12, 4n],
+        [13, 7n],
+      ],
+    ]);
     expect(functionLines(p, "wor", ALL)).toEqual([]);
   });
 
@@ -47,13 +79,30 @@ describe("lines of a function", () => {
     const random = new Random(11);
     for (let round = 0; round < 60; round++) {
       const frame = (): Frame => [`f${random.below(4)}`, `file${random.below(2)}`, 1 + random.below(3)];
-      const stacks = Array.from({ length: 1 + random.below(20) }, () => ({ value: 1 + random.below(9), build: `b${random.below(2)}`, locations: Array.from({ length: 1 + random.below(5) }, () => Array.from({ length: 1 + random.below(3) }, frame)) }));
-      const filter: StackFilter = { callSite: random.below(3) === 0 ? ["f1"] : [], only: random.below(3) === 0 ? ["f2"] : [], without: random.below(3) === 0 ? ["f3"] : [], hide: random.below(2) === 0 ? ["f2"] : [] };
+      const stacks = Array.from({ length: 1 + random.below(20) }, () => ({
+        value: 1 + random.below(9),
+        build: `b${random.below(2)}`,
+        locations: Array.from({ length: 1 + random.below(5) }, () =>
+          Array.from({ length: 1 + random.below(3) }, frame),
+        ),
+      }));
+      const filter: StackFilter = {
+        callSite: random.below(3) === 0 ? ["f1"] : [],
+        only: random.below(3) === 0 ? ["f2"] : [],
+        without: random.below(3) === 0 ? ["f3"] : [],
+        hide: random.below(2) === 0 ? ["f2"] : [],
+      };
       const expected = new Map<string, { self: bigint; total: bigint }>();
       for (const s of stacks) {
         // Root first: the last of a location is its outermost.
-        const frames = s.locations.flatMap((l) => [...l].reverse()), names = frames.map(([n]) => n);
-        if (filter.callSite.some((c, i) => names[i] !== c) || filter.only.some((o) => !names.includes(o)) || filter.without.some((w) => names.includes(w))) continue;
+        const frames = s.locations.flatMap((l) => [...l].reverse()),
+          names = frames.map(([n]) => n);
+        if (
+          filter.callSite.some((c, i) => names[i] !== c) ||
+          filter.only.some((o) => !names.includes(o)) ||
+          filter.without.some((w) => names.includes(w))
+        )
+          continue;
         const keys = frames.map(([n, file, line]) => (n === "f0" ? `${file} ${s.build} ${line}` : ""));
         for (const key of new Set(keys)) {
           if (key === "") continue;
@@ -63,7 +112,13 @@ describe("lines of a function", () => {
           expected.set(key, sums);
         }
       }
-      const found = new Map(functionLines(profile(stacks), "f0", filter).flatMap((f: FunctionFile) => f.lines.map((l) => [`${f.filename} ${f.buildId} ${l.line}`, { self: l.self, total: l.total }] as const)));
+      const found = new Map(
+        functionLines(profile(stacks), "f0", filter).flatMap((f: FunctionFile) =>
+          f.lines.map(
+            (l) => [`${f.filename} ${f.buildId} ${l.line}`, { self: l.self, total: l.total }] as const,
+          ),
+        ),
+      );
       expect([...found].sort()).toEqual([...expected].sort());
     }
   });

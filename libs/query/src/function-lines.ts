@@ -5,29 +5,46 @@ import type { PartialProfile } from "./profile.ts";
 import { type StackFilter, stackKeeper } from "./two-trees.ts";
 
 /** A function of one source file of one build, and the exact values of its lines, ascending. A line that calls itself counts once. */
-export interface FunctionFile { filename: string; startLine: number; /** of its mapping; JSON with repository, git_ref, root_path where agents sent those labels */ buildId: string; lines: { line: number; self: bigint; total: bigint }[] }
+export interface FunctionFile {
+  filename: string;
+  startLine: number;
+  /** of its mapping; JSON with repository, git_ref, root_path where agents sent those labels */
+  buildId: string;
+  lines: { line: number; self: bigint; total: bigint }[];
+}
 
-interface LineSums extends Omit<FunctionFile, "lines"> { lines: Map<number, { self: bigint; total: bigint }> }
+interface LineSums extends Omit<FunctionFile, "lines"> {
+  lines: Map<number, { self: bigint; total: bigint }>;
+}
 
 /** Where the functions called `name` lie in their sources, and what each line of them costs, of the stacks that a filter lets through. */
 export function functionLines(p: PartialProfile, name: string, filter: StackFilter): FunctionFile[] {
-  const n = p.value.length, wanted = encodeUtf8(name);
-  const text = (at: number): string => Buffer.from(p.stringBytes.subarray(p.stringOffset[at]!, p.stringOffset[at + 1]!)).toString();
-  const isWanted = (at: number): boolean => p.stringOffset[at + 1]! - p.stringOffset[at]! === wanted.length && Buffer.compare(p.stringBytes.subarray(p.stringOffset[at]!, p.stringOffset[at + 1]!), wanted) === 0;
+  const n = p.value.length,
+    wanted = encodeUtf8(name);
+  const text = (at: number): string =>
+    Buffer.from(p.stringBytes.subarray(p.stringOffset[at]!, p.stringOffset[at + 1]!)).toString();
+  const isWanted = (at: number): boolean =>
+    p.stringOffset[at + 1]! - p.stringOffset[at]! === wanted.length &&
+    Buffer.compare(p.stringBytes.subarray(p.stringOffset[at]!, p.stringOffset[at + 1]!), wanted) === 0;
   const functions = new Set<number>();
-  for (let i = 0; i < p.functionWords.length; i += FUNCTION_WORDS) if (isWanted(p.functionWords[i]!)) functions.add(i / FUNCTION_WORDS);
+  for (let i = 0; i < p.functionWords.length; i += FUNCTION_WORDS)
+    if (isWanted(p.functionWords[i]!)) functions.add(i / FUNCTION_WORDS);
   if (functions.size === 0) return [];
 
   const files = new Map<string, LineSums>();
   /** location -> what of the function is in it: its innermost frame first */
   const inLocation = new Map<number, { file: LineSums; line: number; leaf: boolean }[]>();
   for (let l = 0; l + 1 < p.locationOffset.length; l++) {
-    const at = p.locationOffset[l]!, end = p.locationOffset[l + 1]!;
+    const at = p.locationOffset[l]!,
+      end = p.locationOffset[l + 1]!;
     for (let w = at + LOCATION_HEAD; w < end; w += 2) {
       const f = p.locationWords[w]!;
       if (!functions.has(f)) continue;
-      const mapping = p.locationWords[at]! * MAPPING_WORDS, buildId = mapping + 7 < p.mappingWords.length ? text(p.mappingWords[mapping + 7]!) : "";
-      const filename = text(p.functionWords[f * FUNCTION_WORDS + 2]!), startLine = p.functionWords[f * FUNCTION_WORDS + 3]!, key = JSON.stringify([filename, startLine, buildId]);
+      const mapping = p.locationWords[at]! * MAPPING_WORDS,
+        buildId = mapping + 7 < p.mappingWords.length ? text(p.mappingWords[mapping + 7]!) : "";
+      const filename = text(p.functionWords[f * FUNCTION_WORDS + 2]!),
+        startLine = p.functionWords[f * FUNCTION_WORDS + 3]!,
+        key = JSON.stringify([filename, startLine, buildId]);
       let file = files.get(key);
       if (!file) files.set(key, (file = { filename, startLine, buildId, lines: new Map() }));
       let own = inLocation.get(l);
@@ -38,7 +55,10 @@ export function functionLines(p: PartialProfile, name: string, filter: StackFilt
 
   const keep = keptStacks(p, filter);
   const below = new BigInt64Array(n);
-  for (let i = n - 1; i > 0; i--) { if (keep(i)) below[i]! += p.value[i]!; below[p.stackParent[i]!]! += below[i]!; }
+  for (let i = n - 1; i > 0; i--) {
+    if (keep(i)) below[i]! += p.value[i]!;
+    below[p.stackParent[i]!]! += below[i]!;
+  }
   for (let i = 1; i < n; i++) {
     const own = inLocation.get(p.stackLocation[i]!);
     if (!own || below[i] === 0n) continue;
@@ -46,18 +66,40 @@ export function functionLines(p: PartialProfile, name: string, filter: StackFilt
       let sums = file.lines.get(line);
       if (!sums) file.lines.set(line, (sums = { self: 0n, total: 0n }));
       if (leaf && keep(i)) sums.self += p.value[i]!;
-      if (own.findIndex((o) => o.file === file && o.line === line) === k && !isAbove(p, inLocation, i, file, line)) sums.total += below[i]!;
+      if (
+        own.findIndex((o) => o.file === file && o.line === line) === k &&
+        !isAbove(p, inLocation, i, file, line)
+      )
+        sums.total += below[i]!;
     });
   }
-  return [...files.values()].filter((f) => f.lines.size > 0).map((f) => ({ ...f, lines: [...f.lines].map(([line, s]) => ({ line, ...s })).sort((a, b) => a.line - b.line) }))
-    .sort((a, b) => { const x = sumOf(a), y = sumOf(b); return x < y ? 1 : x > y ? -1 : a.filename < b.filename ? -1 : 1; });
+  return [...files.values()]
+    .filter((f) => f.lines.size > 0)
+    .map((f) => ({
+      ...f,
+      lines: [...f.lines].map(([line, s]) => ({ line, ...s })).sort((a, b) => a.line - b.line),
+    }))
+    .sort((a, b) => {
+      const x = sumOf(a),
+        y = sumOf(b);
+      return x < y ? 1 : x > y ? -1 : a.filename < b.filename ? -1 : 1;
+    });
 }
 
-function sumOf(f: FunctionFile): bigint { return f.lines.reduce((n, l) => n + l.total, 0n); }
+function sumOf(f: FunctionFile): bigint {
+  return f.lines.reduce((n, l) => n + l.total, 0n);
+}
 
 /** Whether a line is in the stack above a node: then that one counts. */
-function isAbove(p: PartialProfile, inLocation: ReadonlyMap<number, readonly { file: LineSums; line: number }[]>, node: number, file: LineSums, line: number): boolean {
-  for (let i = p.stackParent[node]!; i > 0; i = p.stackParent[i]!) if (inLocation.get(p.stackLocation[i]!)?.some((o) => o.file === file && o.line === line)) return true;
+function isAbove(
+  p: PartialProfile,
+  inLocation: ReadonlyMap<number, readonly { file: LineSums; line: number }[]>,
+  node: number,
+  file: LineSums,
+  line: number,
+): boolean {
+  for (let i = p.stackParent[node]!; i > 0; i = p.stackParent[i]!)
+    if (inLocation.get(p.stackLocation[i]!)?.some((o) => o.file === file && o.line === line)) return true;
   return false;
 }
 
@@ -71,10 +113,24 @@ function keptStacks(p: PartialProfile, filter: StackFilter): (node: number) => b
 
 /** cinderblock.explore.v1.FunctionLinesResponse */
 export function encodeFunctionLines(files: readonly FunctionFile[]): Uint8Array {
-  const out = new ByteWriter(1024), file = new ByteWriter(512), line = new ByteWriter(64);
-  const message = (to: ByteWriter, field: number, m: ByteWriter): void => { to.u8(field * 8 + 2); to.uvarint(m.length); to.bytes(m.finish()); };
-  const put = (to: ByteWriter, field: number, v: bigint): void => { if (v !== 0n) { to.u8(field * 8); to.uvarint64(v); } };
-  const str = (to: ByteWriter, field: number, s: string): void => { to.u8(field * 8 + 2); to.str(s); };
+  const out = new ByteWriter(1024),
+    file = new ByteWriter(512),
+    line = new ByteWriter(64);
+  const message = (to: ByteWriter, field: number, m: ByteWriter): void => {
+    to.u8(field * 8 + 2);
+    to.uvarint(m.length);
+    to.bytes(m.finish());
+  };
+  const put = (to: ByteWriter, field: number, v: bigint): void => {
+    if (v !== 0n) {
+      to.u8(field * 8);
+      to.uvarint64(v);
+    }
+  };
+  const str = (to: ByteWriter, field: number, s: string): void => {
+    to.u8(field * 8 + 2);
+    to.str(s);
+  };
   for (const f of files) {
     file.reset();
     str(file, 1, f.filename);

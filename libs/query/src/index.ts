@@ -22,8 +22,29 @@ export { ProfileMerger, renderPprof } from "./profile.ts";
 export type { PartialProfile, StackSelector } from "./profile.ts";
 export { renderSeries, SeriesMerger } from "./series.ts";
 export type { PartialSeries, SeriesRange, SeriesResult } from "./series.ts";
-export { executeOn, labelNames, labelValues, mergePartials, reasonOf, reformed, rowKeys, seriesLabels, seriesRanges } from "./execute.ts";
+export {
+  executeOn,
+  labelNames,
+  labelValues,
+  mergePartials,
+  reasonOf,
+  reformed,
+  rowKeys,
+  seriesLabels,
+  seriesRanges,
+} from "./execute.ts";
 export { findDuplicates, keysUpTo } from "./duplicates.ts";
 export type { Exclusion, Exclusions } from "./duplicates.ts";
 export type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
-export type { BlockInfo, ExecuteAnswer, JobResult, LabelAnswer, LabelAsk, QueryJob, SeriesRanges, SourceClient, TakenJob, Until } from "./contracts.ts";
+export type {
+  BlockInfo,
+  ExecuteAnswer,
+  JobResult,
+  LabelAnswer,
+  LabelAsk,
+  QueryJob,
+  SeriesRanges,
+  SourceClient,
+  TakenJob,
+  Until,
+} from "./contracts.ts";

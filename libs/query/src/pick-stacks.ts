@@ -1,5 +1,12 @@
 import { addInt64, wordsOf } from "@cinderblock/columnar";
-import { FUNCTION_WORDS, locationCount, LOCATION_HEAD, MAPPING_WORDS, stringCount, type SymbolTables } from "@cinderblock/symdb";
+import {
+  FUNCTION_WORDS,
+  locationCount,
+  LOCATION_HEAD,
+  MAPPING_WORDS,
+  stringCount,
+  type SymbolTables,
+} from "@cinderblock/symdb";
 import type { PartialProfile } from "./profile.ts";
 
 const NONE = 0xffffffff;
@@ -34,12 +41,17 @@ function copyBytes(from: Uint8Array, at: number, to: Uint8Array, start: number, 
  * not there.
  * @param byStack value of each stack node
  */
-export function pickStacks(t: SymbolTables, byStack: BigInt64Array, keep: ((node: number) => boolean) | undefined): PartialProfile | undefined {
+export function pickStacks(
+  t: SymbolTables,
+  byStack: BigInt64Array,
+  keep: ((node: number) => boolean) | undefined,
+): PartialProfile | undefined {
   const { stackParent, stackLocation, locationOffset } = t;
   const n = Math.min(byStack.length, stackParent.length);
   const words = wordsOf(byStack);
   const reached = new Uint8Array(stackParent.length);
-  for (let s = 1; s < n; s++) if ((words[2 * s]! | words[2 * s + 1]!) !== 0 && (!keep || keep(s))) reached[s] = 2;
+  for (let s = 1; s < n; s++)
+    if ((words[2 * s]! | words[2 * s + 1]!) !== 0 && (!keep || keep(s))) reached[s] = 2;
   // A parent comes before its children.
   let nodes = 1;
   for (let s = n - 1; s > 0; s--) {
@@ -50,10 +62,18 @@ export function pickStacks(t: SymbolTables, byStack: BigInt64Array, keep: ((node
     nodes++;
     if (p > 0) reached[p] ||= 1;
   }
-  const out = { stackParent: new Int32Array(nodes), stackLocation: new Uint32Array(nodes), value: new BigInt64Array(nodes) };
+  const out = {
+    stackParent: new Int32Array(nodes),
+    stackLocation: new Uint32Array(nodes),
+    value: new BigInt64Array(nodes),
+  };
   out.stackParent[0] = -1;
-  const nodeMap = new Uint32Array(n), values = wordsOf(out.value);
-  const locations = new Picked(locationCount(t)), functions = new Picked(t.functionWords.length / FUNCTION_WORDS), mappings = new Picked(t.mappingWords.length / MAPPING_WORDS), strings = new Picked(stringCount(t));
+  const nodeMap = new Uint32Array(n),
+    values = wordsOf(out.value);
+  const locations = new Picked(locationCount(t)),
+    functions = new Picked(t.functionWords.length / FUNCTION_WORDS),
+    mappings = new Picked(t.mappingWords.length / MAPPING_WORDS),
+    strings = new Picked(stringCount(t));
   if (strings.map.length === 0 || t.stringOffset[1] !== t.stringOffset[0]) return undefined;
   strings.of(0); // the empty string is first everywhere
   let at = 1;
@@ -70,10 +90,16 @@ export function pickStacks(t: SymbolTables, byStack: BigInt64Array, keep: ((node
   }
 
   let locationWords = 0;
-  for (let i = 0; i < locations.length; i++) { const l = locations.order[i]!; locationWords += Math.max(LOCATION_HEAD, locationOffset[l + 1]! - locationOffset[l]!); }
-  const outWords = new Uint32Array(locationWords), outOffset = new Uint32Array(locations.length + 1);
+  for (let i = 0; i < locations.length; i++) {
+    const l = locations.order[i]!;
+    locationWords += Math.max(LOCATION_HEAD, locationOffset[l + 1]! - locationOffset[l]!);
+  }
+  const outWords = new Uint32Array(locationWords),
+    outOffset = new Uint32Array(locations.length + 1);
   for (let i = 0, w = 0; i < locations.length; i++) {
-    const l = locations.order[i]!, from = locationOffset[l]!, end = locationOffset[l + 1]!;
+    const l = locations.order[i]!,
+      from = locationOffset[l]!,
+      end = locationOffset[l + 1]!;
     if (end - from < LOCATION_HEAD) return undefined;
     const mapping = mappings.of(t.locationWords[from]!);
     if (mapping < 0) return undefined;
@@ -89,10 +115,19 @@ export function pickStacks(t: SymbolTables, byStack: BigInt64Array, keep: ((node
     outOffset[i + 1] = w;
   }
 
-  const functionWords = new Uint32Array(functions.length * FUNCTION_WORDS), mappingWords = new Uint32Array(mappings.length * MAPPING_WORDS);
-  const copy = (from: Uint32Array, to: Uint32Array, picked: Picked, size: number, first: number, end: number): boolean => {
+  const functionWords = new Uint32Array(functions.length * FUNCTION_WORDS),
+    mappingWords = new Uint32Array(mappings.length * MAPPING_WORDS);
+  const copy = (
+    from: Uint32Array,
+    to: Uint32Array,
+    picked: Picked,
+    size: number,
+    first: number,
+    end: number,
+  ): boolean => {
     for (let i = 0; i < picked.length; i++) {
-      const a = picked.order[i]! * size, b = i * size;
+      const a = picked.order[i]! * size,
+        b = i * size;
       for (let k = 0; k < size; k++) {
         const v = k >= first && k < end ? strings.of(from[a + k]!) : from[a + k]!;
         if (v < 0) return false;
@@ -101,11 +136,33 @@ export function pickStacks(t: SymbolTables, byStack: BigInt64Array, keep: ((node
     }
     return true;
   };
-  if (!copy(t.functionWords, functionWords, functions, FUNCTION_WORDS, 0, 3) || !copy(t.mappingWords, mappingWords, mappings, MAPPING_WORDS, 6, 8)) return undefined;
+  if (
+    !copy(t.functionWords, functionWords, functions, FUNCTION_WORDS, 0, 3) ||
+    !copy(t.mappingWords, mappingWords, mappings, MAPPING_WORDS, 6, 8)
+  )
+    return undefined;
 
   const stringOffset = new Uint32Array(strings.length + 1);
-  for (let i = 0; i < strings.length; i++) { const s = strings.order[i]!; stringOffset[i + 1] = stringOffset[i]! + t.stringOffset[s + 1]! - t.stringOffset[s]!; }
+  for (let i = 0; i < strings.length; i++) {
+    const s = strings.order[i]!;
+    stringOffset[i + 1] = stringOffset[i]! + t.stringOffset[s + 1]! - t.stringOffset[s]!;
+  }
   const stringBytes = new Uint8Array(stringOffset[strings.length]!);
-  for (let i = 0; i < strings.length; i++) copyBytes(t.stringBytes, t.stringOffset[strings.order[i]!]!, stringBytes, stringOffset[i]!, stringOffset[i + 1]!);
-  return { stringBytes, stringOffset, functionWords, mappingWords, locationWords: outWords.subarray(0, outOffset[locations.length]!).slice(), locationOffset: outOffset, ...out };
+  for (let i = 0; i < strings.length; i++)
+    copyBytes(
+      t.stringBytes,
+      t.stringOffset[strings.order[i]!]!,
+      stringBytes,
+      stringOffset[i]!,
+      stringOffset[i + 1]!,
+    );
+  return {
+    stringBytes,
+    stringOffset,
+    functionWords,
+    mappingWords,
+    locationWords: outWords.subarray(0, outOffset[locations.length]!).slice(),
+    locationOffset: outOffset,
+    ...out,
+  };
 }

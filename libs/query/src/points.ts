@@ -22,7 +22,13 @@ export interface Points {
 /** Profiles that one answer may hold: 16 bytes each travel between components. */
 export const MAX_POINTS = 2_000_000;
 
-export function checkCount(n: number): void { if (n > MAX_POINTS) throw new CinderblockError("limit", `the selection has ${n} or more profiles; the limit for single profiles is ${MAX_POINTS}: choose a shorter time or more labels`); }
+export function checkCount(n: number): void {
+  if (n > MAX_POINTS)
+    throw new CinderblockError(
+      "limit",
+      `the selection has ${n} or more profiles; the limit for single profiles is ${MAX_POINTS}: choose a shorter time or more labels`,
+    );
+}
 
 export function pointsOf(table: RowTable, selected: readonly SelectedSeries[]): Points {
   let n = 0;
@@ -44,7 +50,10 @@ export function mergePoints(parts: readonly Points[]): Points {
   const n = parts.reduce((sum, p) => sum + p.timeMs.length, 0);
   checkCount(n);
   const out: Points = { timeMs: new Float64Array(n), value: new Float64Array(n) };
-  if (parts.every((p) => p.of && p.series)) { out.series = []; out.of = new Uint32Array(n); }
+  if (parts.every((p) => p.of && p.series)) {
+    out.series = [];
+    out.of = new Uint32Array(n);
+  }
   if (parts.every((p) => p.id)) out.id = new Uint8Array(16 * n);
   if (parts.every((p) => p.span)) out.span = new Uint32Array(2 * n);
   if (parts.every((p) => p.trace)) out.trace = new Uint32Array(4 * n);
@@ -57,7 +66,12 @@ export function mergePoints(parts: readonly Points[]): Points {
     out.span?.set(p.span!, 2 * at);
     out.trace?.set(p.trace!, 4 * at);
     if (out.of && out.series) {
-      const map = p.series!.map((labels) => { const key = labelsKey(labels), i = known.get(key) ?? out.series!.push(labels) - 1; known.set(key, i); return i; });
+      const map = p.series!.map((labels) => {
+        const key = labelsKey(labels),
+          i = known.get(key) ?? out.series!.push(labels) - 1;
+        known.set(key, i);
+        return i;
+      });
       for (let i = 0; i < p.of!.length; i++) out.of[at + i] = map[p.of![i]!]!;
     }
     at += p.timeMs.length;
@@ -66,60 +80,134 @@ export function mergePoints(parts: readonly Points[]): Points {
 }
 
 /** The lower bound of a heatmap's row: row r holds whole values in (bound(r), bound(r + 1)]. The product of a large value is rounded: the last bound is the value itself. */
-function bound(row: number, rows: number, maxValue: number): number { return row === rows ? maxValue : Math.floor((row * maxValue) / rows); }
+function bound(row: number, rows: number, maxValue: number): number {
+  return row === rows ? maxValue : Math.floor((row * maxValue) / rows);
+}
 
 /** cinderblock.explore.v1.HeatmapResponse: counts of profiles by time and value, `counts[column * rows + row]`. */
-export function encodeHeatmap(p: Points, startMs: number, endMs: number, columns: number, rows: number): Uint8Array {
-  let maxValue = 0, total = 0;
-  for (let i = 0; i < p.value.length; i++) { const v = p.value[i]!; if (v > maxValue) maxValue = v; total += v; }
-  const bounds = Float64Array.from({ length: rows + 1 }, (_, r) => bound(r, rows, maxValue));
-  const counts = new Uint32Array(columns * rows), width = (endMs - startMs + 1) / columns;
+export function encodeHeatmap(
+  p: Points,
+  startMs: number,
+  endMs: number,
+  columns: number,
+  rows: number,
+): Uint8Array {
+  let maxValue = 0,
+    total = 0;
   for (let i = 0; i < p.value.length; i++) {
-    const v = p.value[i]!, column = Math.min(columns - 1, Math.max(0, Math.floor((p.timeMs[i]! - startMs) / width)));
+    const v = p.value[i]!;
+    if (v > maxValue) maxValue = v;
+    total += v;
+  }
+  const bounds = Float64Array.from({ length: rows + 1 }, (_, r) => bound(r, rows, maxValue));
+  const counts = new Uint32Array(columns * rows),
+    width = (endMs - startMs + 1) / columns;
+  for (let i = 0; i < p.value.length; i++) {
+    const v = p.value[i]!,
+      column = Math.min(columns - 1, Math.max(0, Math.floor((p.timeMs[i]! - startMs) / width)));
     let row = maxValue > 0 ? Math.min(rows - 1, Math.floor((v / maxValue) * rows)) : 0;
     while (row > 0 && v <= bounds[row]!) row--;
     while (row < rows - 1 && v > bounds[row + 1]!) row++;
     counts[column * rows + row]!++;
   }
-  const out = new ByteWriter(1 << 12), packed = new ByteWriter(1 << 12);
-  const put = (field: number, v: number): void => { if (v !== 0) { out.u8(field * 8); out.uvarint(v); } };
-  put(1, columns); put(2, rows);
+  const out = new ByteWriter(1 << 12),
+    packed = new ByteWriter(1 << 12);
+  const put = (field: number, v: number): void => {
+    if (v !== 0) {
+      out.u8(field * 8);
+      out.uvarint(v);
+    }
+  };
+  put(1, columns);
+  put(2, rows);
   for (const c of counts) packed.uvarint(c);
-  out.u8(26); out.uvarint(packed.length); out.bytes(packed.finish());
-  put(4, maxValue); put(5, p.value.length); put(6, total);
+  out.u8(26);
+  out.uvarint(packed.length);
+  out.bytes(packed.finish());
+  put(4, maxValue);
+  put(5, p.value.length);
+  put(6, total);
   return out.take();
 }
 
 /** One profile of a series. */
-export interface SingleProfile { id: string; timeMs: number; value: number; labels: string[] }
+export interface SingleProfile {
+  id: string;
+  timeMs: number;
+  value: number;
+  labels: string[];
+}
 /** The largest profiles, and how many there are. */
-export interface ProfileList { profiles: SingleProfile[]; count: number; total: number }
+export interface ProfileList {
+  profiles: SingleProfile[];
+  count: number;
+  total: number;
+}
 
 /** Largest first; of equal ones the older, then by id: an order that every source has alike. */
-function compare(a: SingleProfile, b: SingleProfile): number { return b.value - a.value || a.timeMs - b.timeMs || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0); }
+function compare(a: SingleProfile, b: SingleProfile): number {
+  return b.value - a.value || a.timeMs - b.timeMs || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}
 
 /** The largest profiles with a value in (min, max]; `max` 0 is no bound, and with `min` 0 those of value 0 are in, too. */
-export function largestProfiles(source: ProfileSource, table: RowTable, selected: readonly SelectedSeries[], min: number, max: number, limit: number): ProfileList {
-  let found: (SingleProfile & { index: number })[] = [], count = 0, total = 0, floor = -Infinity;
+export function largestProfiles(
+  source: ProfileSource,
+  table: RowTable,
+  selected: readonly SelectedSeries[],
+  min: number,
+  max: number,
+  limit: number,
+): ProfileList {
+  let found: (SingleProfile & { index: number })[] = [],
+    count = 0,
+    total = 0,
+    floor = -Infinity;
   // What is smaller than the smallest that is kept makes no object.
-  const trim = (): void => { found.sort(compare); found = found.slice(0, limit); if (found.length === limit) floor = found.at(-1)!.value; };
+  const trim = (): void => {
+    found.sort(compare);
+    found = found.slice(0, limit);
+    if (found.length === limit) floor = found.at(-1)!.value;
+  };
   for (const { index, rows } of selected) {
     for (let i = 0; i < rows.length; i++) {
-      const row = rows[i]!, value = Number(table.totalValue[row]!);
+      const row = rows[i]!,
+        value = Number(table.totalValue[row]!);
       if ((value <= min && !(min === 0 && value === 0)) || (max > 0 && value > max)) continue;
       count++;
       total += value;
       if (value < floor) continue;
-      found.push({ id: uuidText(table.id, row), timeMs: Number(table.timeNanos[row]! / 1_000_000n), value, labels: [], index });
+      found.push({
+        id: uuidText(table.id, row),
+        timeMs: Number(table.timeNanos[row]! / 1_000_000n),
+        value,
+        labels: [],
+        index,
+      });
       if (found.length > 4 * limit + 1000) trim();
     }
   }
   trim();
-  return { profiles: found.map(({ index, ...p }) => ({ ...p, labels: source.series[index]!.labels.filter((l) => !l.name.startsWith("__")).map((l) => `${l.name}=${l.value}`) })), count, total };
+  return {
+    profiles: found.map(({ index, ...p }) => ({
+      ...p,
+      labels: source.series[index]!.labels.filter((l) => !l.name.startsWith("__")).map(
+        (l) => `${l.name}=${l.value}`,
+      ),
+    })),
+    count,
+    total,
+  };
 }
 
 export function mergeProfileLists(parts: readonly ProfileList[], limit: number): ProfileList {
-  return { profiles: parts.flatMap((p) => p.profiles).sort(compare).slice(0, limit), count: parts.reduce((n, p) => n + p.count, 0), total: parts.reduce((n, p) => n + p.total, 0) };
+  return {
+    profiles: parts
+      .flatMap((p) => p.profiles)
+      .sort(compare)
+      .slice(0, limit),
+    count: parts.reduce((n, p) => n + p.count, 0),
+    total: parts.reduce((n, p) => n + p.total, 0),
+  };
 }
 
 /** A row's 16 bytes as a UUID. */
@@ -129,8 +217,16 @@ export function uuidText(id: Uint8Array, row: number): string {
 }
 
 /** The rows with one of these ids. @throws `invalid` where one is no UUID */
-export function withIds(table: RowTable, selected: readonly SelectedSeries[], ids: readonly string[]): SelectedSeries[] {
-  for (const id of ids) if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) throw invalid(`profile id ${JSON.stringify(id)} is no UUID`);
+export function withIds(
+  table: RowTable,
+  selected: readonly SelectedSeries[],
+  ids: readonly string[],
+): SelectedSeries[] {
+  for (const id of ids)
+    if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id))
+      throw invalid(`profile id ${JSON.stringify(id)} is no UUID`);
   const wanted = new Set(ids.map((id) => id.toLowerCase()));
-  return selected.map((s) => ({ ...s, rows: s.rows.filter((row) => wanted.has(uuidText(table.id, row))) })).filter((s) => s.rows.length > 0);
+  return selected
+    .map((s) => ({ ...s, rows: s.rows.filter((row) => wanted.has(uuidText(table.id, row))) }))
+    .filter((s) => s.rows.length > 0);
 }

@@ -1,7 +1,15 @@
 import { addInt64, I64Column, wordsOf } from "@cinderblock/columnar";
 import type { ProfileSource } from "@cinderblock/block";
 import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
-import { FUNCTION_WORDS, HAS_FUNCTIONS, LOCATION_HEAD, MAPPING_WORDS, SymbolPartition, SymbolRewriter, type SymbolTables } from "@cinderblock/symdb";
+import {
+  FUNCTION_WORDS,
+  HAS_FUNCTIONS,
+  LOCATION_HEAD,
+  MAPPING_WORDS,
+  SymbolPartition,
+  SymbolRewriter,
+  type SymbolTables,
+} from "@cinderblock/symdb";
 import { pickStacks } from "./pick-stacks.ts";
 import type { Segment } from "./segments.ts";
 import type { SampleFilter } from "./select.ts";
@@ -9,12 +17,21 @@ import { sumByStack } from "./tree.ts";
 import { below, stackKeeper } from "./two-trees.ts";
 
 /** Stacks with full symbols and their values: what travels for a pprof answer. `value[node]` is the node's own. */
-export interface PartialProfile extends SymbolTables { value: BigInt64Array }
+export interface PartialProfile extends SymbolTables {
+  value: BigInt64Array;
+}
 
 /** How stacks are picked and changed on the way into a pprof (types.v1.StackTraceSelector). */
-export interface StackSelector { callSite: string[]; goPgo?: { keepLocations: number; aggregateCallees: boolean } }
+export interface StackSelector {
+  callSite: string[];
+  goPgo?: { keepLocations: number; aggregateCallees: boolean };
+}
 
-interface Stacks { tables: SymbolTables; byStack: BigInt64Array; keep: ((node: number) => boolean) | undefined }
+interface Stacks {
+  tables: SymbolTables;
+  byStack: BigInt64Array;
+  keep: ((node: number) => boolean) | undefined;
+}
 
 /** Sums stacks of many symbol partitions. */
 export class ProfileMerger {
@@ -32,12 +49,21 @@ export class ProfileMerger {
   add(p: PartialProfile): void {
     this.settle();
     const rewriter = new SymbolRewriter(p, this.symbols);
-    for (let i = 1; i < p.value.length; i++) if (p.value[i] !== 0n) this.addTo(rewriter.stack(i), p.value[i]!);
+    for (let i = 1; i < p.value.length; i++)
+      if (p.value[i] !== 0n) this.addTo(rewriter.stack(i), p.value[i]!);
   }
 
-  addStacks(tables: SymbolTables, byStack: BigInt64Array, keep: ((node: number) => boolean) | undefined): void {
+  addStacks(
+    tables: SymbolTables,
+    byStack: BigInt64Array,
+    keep: ((node: number) => boolean) | undefined,
+  ): void {
     const stacks = { tables, byStack, keep };
-    if (!this.any) { this.any = true; this.alone = stacks; return; }
+    if (!this.any) {
+      this.any = true;
+      this.alone = stacks;
+      return;
+    }
     this.settle();
     this.merge(stacks);
   }
@@ -66,48 +92,88 @@ export class ProfileMerger {
     const value = new BigInt64Array(t.stackParent.length);
     value.set(this.value.view());
     return {
-      stringBytes: t.stringBytes.slice(), stringOffset: t.stringOffset.slice(), functionWords: t.functionWords.slice(), mappingWords: t.mappingWords.slice(),
-      locationWords: t.locationWords.slice(), locationOffset: t.locationOffset.slice(), stackParent: t.stackParent.slice(), stackLocation: t.stackLocation.slice(), value,
+      stringBytes: t.stringBytes.slice(),
+      stringOffset: t.stringOffset.slice(),
+      functionWords: t.functionWords.slice(),
+      mappingWords: t.mappingWords.slice(),
+      locationWords: t.locationWords.slice(),
+      locationOffset: t.locationOffset.slice(),
+      stackParent: t.stackParent.slice(),
+      stackLocation: t.stackLocation.slice(),
+      value,
     };
   }
 }
 
-export async function buildProfile(source: ProfileSource, segments: readonly Segment[], filter: SampleFilter | undefined, stacks: StackSelector | undefined, into: ProfileMerger): Promise<void> {
+export async function buildProfile(
+  source: ProfileSource,
+  segments: readonly Segment[],
+  filter: SampleFilter | undefined,
+  stacks: StackSelector | undefined,
+  into: ProfileMerger,
+): Promise<void> {
   const { totals, symbols } = await sumByStack(source, segments, filter);
   for (const [p, byStack] of totals) {
     const s = symbols.get(p)!;
-    const keep = stacks && stacks.callSite.length > 0 ? stackKeeper(s.tables, s.flame, below(stacks.callSite)) : undefined;
+    const keep =
+      stacks && stacks.callSite.length > 0
+        ? stackKeeper(s.tables, s.flame, below(stacks.callSite))
+        : undefined;
     into.addStacks(s.tables, byStack, keep);
   }
 }
 
 /** Encodes a merged profile as pprof. Mappings with functions lose their addresses; with `maxNodes` small ends become `other`. */
-export function renderPprof(p: PartialProfile, header: PprofHeader, maxNodes: number, goPgo: StackSelector["goPgo"]): Uint8Array {
+export function renderPprof(
+  p: PartialProfile,
+  header: PprofHeader,
+  maxNodes: number,
+  goPgo: StackSelector["goPgo"],
+): Uint8Array {
   const clean = sanitise(p);
   const shaped = goPgo ? pgo(clean, goPgo) : maxNodes > 0 ? truncate(clean, maxNodes) : clean;
   const { value, stackParent, stackLocation } = shaped;
   // Parents come before their children, so the depth of each node is known in one pass.
-  const depth = new Uint32Array(value.length), words = wordsOf(value);
-  let samples = 0, length = 0;
+  const depth = new Uint32Array(value.length),
+    words = wordsOf(value);
+  let samples = 0,
+    length = 0;
   for (let i = 1; i < value.length; i++) {
     depth[i] = depth[stackParent[i]!]! + 1;
-    if ((words[2 * i]! | words[2 * i + 1]!) !== 0) { samples++; length += depth[i]!; }
+    if ((words[2 * i]! | words[2 * i + 1]!) !== 0) {
+      samples++;
+      length += depth[i]!;
+    }
   }
-  const sampleOffset = new Uint32Array(samples + 1), locations = new Uint32Array(length), values = new BigInt64Array(samples), to = wordsOf(values);
+  const sampleOffset = new Uint32Array(samples + 1),
+    locations = new Uint32Array(length),
+    values = new BigInt64Array(samples),
+    to = wordsOf(values);
   for (let i = 1, n = 0; i < value.length; i++) {
     if ((words[2 * i]! | words[2 * i + 1]!) === 0) continue;
     addInt64(to, n, words, i);
     sampleOffset[n + 1] = putStack(locations, sampleOffset[n++]!, stackParent, stackLocation, i);
   }
   return encodePprof(header, {
-    strings: { bytes: shaped.stringBytes, offset: shaped.stringOffset }, functionWords: shaped.functionWords, mappingWords: shaped.mappingWords,
-    locationWords: shaped.locationWords, locationOffset: shaped.locationOffset,
-    sampleOffset, sampleLocation: locations, value: values,
+    strings: { bytes: shaped.stringBytes, offset: shaped.stringOffset },
+    functionWords: shaped.functionWords,
+    mappingWords: shaped.mappingWords,
+    locationWords: shaped.locationWords,
+    locationOffset: shaped.locationOffset,
+    sampleOffset,
+    sampleLocation: locations,
+    value: values,
   });
 }
 
 /** Writes the locations of a stack at `at`, leaf first; where they end. */
-function putStack(locations: Uint32Array, at: number, parent: Int32Array, location: Uint32Array, leaf: number): number {
+function putStack(
+  locations: Uint32Array,
+  at: number,
+  parent: Int32Array,
+  location: Uint32Array,
+  leaf: number,
+): number {
   let o = at;
   for (let node = leaf; node > 0; node = parent[node]!) locations[o++] = location[node]!;
   return o;
@@ -115,7 +181,8 @@ function putStack(locations: Uint32Array, at: number, parent: Int32Array, locati
 
 /** Clears the addresses of mappings whose functions are known, then merges what became equal; flags do not tell mappings apart. */
 function sanitise(p: PartialProfile): PartialProfile {
-  const mappingWords = p.mappingWords.slice(), locationWords = p.locationWords.slice();
+  const mappingWords = p.mappingWords.slice(),
+    locationWords = p.locationWords.slice();
   const flags = new Map<string, number>();
   const keyOf = (i: number): string => mappingWords.subarray(i, i + MAPPING_WORDS - 1).join(",");
   for (let i = 0; i < mappingWords.length; i += MAPPING_WORDS) {
@@ -124,11 +191,13 @@ function sanitise(p: PartialProfile): PartialProfile {
   }
   for (let i = 0; i + 1 < p.locationOffset.length; i++) {
     const at = p.locationOffset[i]!;
-    if ((mappingWords[locationWords[at]! * MAPPING_WORDS + 8]! & HAS_FUNCTIONS) !== 0) locationWords[at + 1] = locationWords[at + 2] = 0;
+    if ((mappingWords[locationWords[at]! * MAPPING_WORDS + 8]! & HAS_FUNCTIONS) !== 0)
+      locationWords[at + 1] = locationWords[at + 2] = 0;
   }
   for (let i = 0; i < mappingWords.length; i += MAPPING_WORDS) mappingWords[i + 8] = flags.get(keyOf(i))!;
   // Distinct mappings of locations that stayed as they were: nothing has become equal.
-  if (flags.size * MAPPING_WORDS === mappingWords.length && same(locationWords, p.locationWords)) return { ...p, mappingWords };
+  if (flags.size * MAPPING_WORDS === mappingWords.length && same(locationWords, p.locationWords))
+    return { ...p, mappingWords };
   const merged = new ProfileMerger();
   merged.add({ ...p, mappingWords, locationWords });
   return merged.finish();
@@ -158,8 +227,16 @@ function truncate(p: PartialProfile, maxNodes: number): PartialProfile {
     while (at > 0 && total[at]! < minimum) at = p.stackParent[at]!;
     let node = rewriter.stack(at);
     if (at !== i) {
-      const mapping = at > 0 ? out.symbols.locations.words.data[out.symbols.locations.offset.data[out.symbols.stackLocation.data[node]!]!]! : rewriter.mapping(0);
-      const location = out.symbols.locations.intern(Uint32Array.of(mapping, 0, 0, 0, fn, 0), LOCATION_HEAD + 2);
+      const mapping =
+        at > 0
+          ? out.symbols.locations.words.data[
+              out.symbols.locations.offset.data[out.symbols.stackLocation.data[node]!]!
+            ]!
+          : rewriter.mapping(0);
+      const location = out.symbols.locations.intern(
+        Uint32Array.of(mapping, 0, 0, 0, fn, 0),
+        LOCATION_HEAD + 2,
+      );
       node = out.symbols.stackChild(node, location);
     }
     addValue(out, node, p.value[i]!);
@@ -194,7 +271,8 @@ function pgo(p: PartialProfile, options: NonNullable<StackSelector["goPgo"]>): P
 
 /** The leaf's line numbers do not matter to its callers: a location of the same functions without them. */
 function withoutLines(s: SymbolPartition, location: number): number {
-  const from = s.locations.offset.data[location]!, to = s.locations.offset.data[location + 1]!;
+  const from = s.locations.offset.data[location]!,
+    to = s.locations.offset.data[location + 1]!;
   const tuple = s.locations.words.data.slice(from, to);
   for (let k = LOCATION_HEAD + 1; k < tuple.length; k += 2) tuple[k] = 0;
   return s.locations.intern(tuple, tuple.length);

@@ -25,7 +25,8 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
   const total = t.self.slice();
   if (t.folded) for (let i = 0; i < n; i++) total[i]! += t.folded[i]!;
   for (let i = n - 1; i > 0; i--) total[t.parent[i]!]! += total[i]!;
-  const minimum = !t.folded && maxNodes > 0 && n - 1 > maxNodes ? nthLargestTotal(total, maxNodes) : undefined;
+  const minimum =
+    !t.folded && maxNodes > 0 && n - 1 > maxNodes ? nthLargestTotal(total, maxNodes) : undefined;
 
   // Kept nodes get their own name; the rest of each parent becomes one more node.
   const keep = new Uint8Array(n);
@@ -33,9 +34,15 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
   const folded = t.folded ?? (minimum === undefined ? undefined : new BigInt64Array(n));
   if (t.folded) for (let i = 0; i < n; i++) if (t.folded[i] !== 0n) extra++;
   for (let i = 0; i < n; i++) {
-    if (i === 0 || minimum === undefined || (keep[t.parent[i]!] === 1 && total[i]! >= minimum)) { keep[i] = 1; continue; }
+    if (i === 0 || minimum === undefined || (keep[t.parent[i]!] === 1 && total[i]! >= minimum)) {
+      keep[i] = 1;
+      continue;
+    }
     const p = t.parent[i]!;
-    if (keep[p] === 1) { if (folded![p] === 0n) extra++; folded![p]! += total[i]!; }
+    if (keep[p] === 1) {
+      if (folded![p] === 0n) extra++;
+      folded![p]! += total[i]!;
+    }
   }
   const rank = nameRanks(t);
   let count = 0;
@@ -47,8 +54,12 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
   let k = 0;
   for (let i = 1; i < n; i++) if (keep[i] === 1) at[k++] = i;
   const nodes = count + extra + 1;
-  const childStart = new Uint32Array(nodes), childEnd = new Uint32Array(nodes), children = new Uint32Array(nodes);
-  const name = new Uint32Array(nodes), outTotal = new BigInt64Array(nodes), outSelf = new BigInt64Array(nodes);
+  const childStart = new Uint32Array(nodes),
+    childEnd = new Uint32Array(nodes),
+    children = new Uint32Array(nodes);
+  const name = new Uint32Array(nodes),
+    outTotal = new BigInt64Array(nodes),
+    outSelf = new BigInt64Array(nodes);
   // Children of one parent by rank: bucket by parent first (parents precede children), then sort inside each bucket.
   const size = new Uint32Array(n + 1);
   for (let j = 0; j < count; j++) size[t.parent[at[j]!]! + 1]!++;
@@ -57,7 +68,8 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
   const byParent = new Uint32Array(count);
   for (let j = 0; j < count; j++) byParent[cursor[t.parent[at[j]!]!]!++] = at[j]!;
   for (let i = 0; i < n; i++) {
-    const from = size[i]!, to = size[i + 1]!;
+    const from = size[i]!,
+      to = size[i + 1]!;
     if (to - from < 2) continue;
     for (let j = from; j < to; j++) keys[j] = rank[t.name[byParent[j]!]!]! * 4294967296 + byParent[j]!;
     const part = keys.subarray(from, to).sort();
@@ -82,7 +94,8 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
     }
     childEnd[id] = childAt;
   }
-  let bytes = t.nameBytes, offset = t.nameOffset;
+  let bytes = t.nameBytes,
+    offset = t.nameOffset;
   if (extra > 0) {
     bytes = new Uint8Array(t.nameBytes.length + OTHER.length);
     bytes.set(t.nameBytes);
@@ -91,12 +104,24 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
     offset.set(t.nameOffset);
     offset[names + 1] = bytes.length;
   }
-  return { names: { bytes, offset }, name, childStart, childEnd, children, total: outTotal, self: outSelf, nodes };
+  return {
+    names: { bytes, offset },
+    name,
+    childStart,
+    childEnd,
+    children,
+    total: outTotal,
+    self: outSelf,
+    nodes,
+  };
 }
 
 function nthLargestTotal(total: BigInt64Array, n: number): bigint {
   // Doubles are faster; they are exact below 2^53, and the root holds the largest total.
-  if (total[0]! > EXACT) { const sorted = total.slice(1).sort(); return sorted[Math.max(0, sorted.length - n)]!; }
+  if (total[0]! > EXACT) {
+    const sorted = total.slice(1).sort();
+    return sorted[Math.max(0, sorted.length - n)]!;
+  }
   const words = new Uint32Array(total.buffer, total.byteOffset, total.length * 2);
   const totals = new Float64Array(total.length - 1);
   for (let i = 1; i < total.length; i++) totals[i - 1] = words[2 * i + 1]! * 4294967296 + words[2 * i]!;
@@ -122,11 +147,13 @@ export function encodeTreeBytes(t: FinalTree): Uint8Array {
   const { bytes, offset } = t.names;
   while (stack.length > 0) {
     const node = stack.pop()!;
-    const from = node === 0 ? 0 : offset[t.name[node]!]!, to = node === 0 ? 0 : offset[t.name[node]! + 1]!;
+    const from = node === 0 ? 0 : offset[t.name[node]!]!,
+      to = node === 0 ? 0 : offset[t.name[node]! + 1]!;
     out.uvarint(to - from);
     out.bytes(bytes.subarray(from, to));
     out.uvarint64(t.self[node]!);
-    const a = t.childStart[node]!, b = t.childEnd[node]!;
+    const a = t.childStart[node]!,
+      b = t.childEnd[node]!;
     out.uvarint(b - a);
     for (let k = a; k < b; k++) stack.push(t.children[k]!);
   }
@@ -162,7 +189,8 @@ function largest(values: Float64Array | BigInt64Array): bigint {
 /** Single flame graph: (x delta, total, self, name) for each bar. Numbers where all are exact, BigInt otherwise. */
 export function flameLevels(t: FinalTree): FlameLevels {
   const exact = t.total[0]! <= EXACT;
-  const totals = asDoubles(t.total, exact) ?? t.total, selves = asDoubles(t.self, exact) ?? t.self;
+  const totals = asDoubles(t.total, exact) ?? t.total,
+    selves = asDoubles(t.self, exact) ?? t.self;
   const n = t.nodes;
   const names: Uint8Array[] = [Buffer.from("total")];
   const number = new Int32Array(t.names.offset.length).fill(-1);
@@ -170,18 +198,24 @@ export function flameLevels(t: FinalTree): FlameLevels {
   const bars: number[][] = [];
   const x = exact ? new Float64Array(n) : new BigInt64Array(n);
   const nameOf = new Uint32Array(n);
-  const stack = new Uint32Array(n), depth = new Uint32Array(n);
+  const stack = new Uint32Array(n),
+    depth = new Uint32Array(n);
   let top = 1;
   while (top > 0) {
-    const node = stack[--top]!, level = depth[top]!;
+    const node = stack[--top]!,
+      level = depth[top]!;
     if (node !== 0) {
       const own = t.name[node]!;
       let name = number[own]!;
-      if (name < 0) { number[own] = name = names.length; names.push(t.names.bytes.subarray(t.names.offset[own]!, t.names.offset[own + 1]!)); }
+      if (name < 0) {
+        number[own] = name = names.length;
+        names.push(t.names.bytes.subarray(t.names.offset[own]!, t.names.offset[own + 1]!));
+      }
       nameOf[node] = name;
     }
     const l = bars[level];
-    if (l) l.push(node); else bars[level] = [node];
+    if (l) l.push(node);
+    else bars[level] = [node];
     let at = (x[node] as number) + (selves[node] as number);
     for (let k = t.childStart[node]!; k < t.childEnd[node]!; k++) {
       const child = t.children[k]!;
@@ -197,9 +231,17 @@ export function flameLevels(t: FinalTree): FlameLevels {
 }
 
 /** The four numbers of each bar of a level, which lists them from right to left. */
-function flameRow(level: readonly number[], x: Float64Array | BigInt64Array, totals: Float64Array | BigInt64Array, selves: Float64Array | BigInt64Array, nameOf: Uint32Array, zero: number): (number | bigint)[] {
+function flameRow(
+  level: readonly number[],
+  x: Float64Array | BigInt64Array,
+  totals: Float64Array | BigInt64Array,
+  selves: Float64Array | BigInt64Array,
+  nameOf: Uint32Array,
+  zero: number,
+): (number | bigint)[] {
   const out: (number | bigint)[] = new Array(level.length * 4);
-  let end = zero, o = 0;
+  let end = zero,
+    o = 0;
   for (let i = level.length - 1; i >= 0; i--) {
     const node = level[i]!;
     out[o++] = (x[node] as number) - end;
@@ -212,63 +254,124 @@ function flameRow(level: readonly number[], x: Float64Array | BigInt64Array, tot
 }
 
 /** Double flame graph: (x, total, self) of the left, of the right, then the name; nodes of both trees by name. */
-export function diffLevels(left: FinalTree, right: FinalTree): FlameLevels & { leftTotal: bigint; rightTotal: bigint } {
+export function diffLevels(
+  left: FinalTree,
+  right: FinalTree,
+): FlameLevels & { leftTotal: bigint; rightTotal: bigint } {
   const exact = left.total[0]! + right.total[0]! <= EXACT;
   const shared = new ByteStrings();
   shared.intern(OTHER, 0, OTHER.length);
-  const l = diffSide(left, shared, exact), r = diffSide(right, shared, exact);
+  const l = diffSide(left, shared, exact),
+    r = diffSide(right, shared, exact);
   const capacity = left.nodes + right.nodes;
   // A bar is a node of either tree or of both; -1 where a side lacks it.
-  const barLeft = new Int32Array(capacity), barRight = new Int32Array(capacity), barName = new Uint32Array(capacity), depth = new Uint32Array(capacity);
-  const xLeft = exact ? new Float64Array(capacity) : new BigInt64Array(capacity), xRight = exact ? new Float64Array(capacity) : new BigInt64Array(capacity);
+  const barLeft = new Int32Array(capacity),
+    barRight = new Int32Array(capacity),
+    barName = new Uint32Array(capacity),
+    depth = new Uint32Array(capacity);
+  const xLeft = exact ? new Float64Array(capacity) : new BigInt64Array(capacity),
+    xRight = exact ? new Float64Array(capacity) : new BigInt64Array(capacity);
   const zero = (exact ? 0 : 0n) as number;
   const names: Uint8Array[] = [Buffer.from("total")];
   const number = new Int32Array(shared.length).fill(-1);
   const levels: number[][] = [];
   const stack = new Uint32Array(capacity);
-  let top = 1, count = 1;
+  let top = 1,
+    count = 1;
   while (top > 0) {
-    const bar = stack[--top]!, a = barLeft[bar]!, b = barRight[bar]!, level = depth[bar]!;
+    const bar = stack[--top]!,
+      a = barLeft[bar]!,
+      b = barRight[bar]!,
+      level = depth[bar]!;
     if (bar !== 0) {
       const own = a >= 0 ? l.name[a]! : r.name[b]!;
       let name = number[own]!;
-      if (name < 0) { number[own] = name = names.length; names.push(shared.bytes.data.slice(shared.offset.data[own]!, shared.offset.data[own + 1]!)); }
+      if (name < 0) {
+        number[own] = name = names.length;
+        names.push(shared.bytes.data.slice(shared.offset.data[own]!, shared.offset.data[own + 1]!));
+      }
       barName[bar] = name;
     }
     const row = levels[level];
-    if (row) row.push(bar); else levels[level] = [bar];
-    let al = xLeft[bar] as number, ar = xRight[bar] as number;
-    let i = 0, ie = 0, j = 0, je = 0;
-    if (a >= 0) { al = al + (l.self[a] as number); i = left.childStart[a]!; ie = left.childEnd[a]!; }
-    if (b >= 0) { ar = ar + (r.self[b] as number); j = right.childStart[b]!; je = right.childEnd[b]!; }
+    if (row) row.push(bar);
+    else levels[level] = [bar];
+    let al = xLeft[bar] as number,
+      ar = xRight[bar] as number;
+    let i = 0,
+      ie = 0,
+      j = 0,
+      je = 0;
+    if (a >= 0) {
+      al = al + (l.self[a] as number);
+      i = left.childStart[a]!;
+      ie = left.childEnd[a]!;
+    }
+    if (b >= 0) {
+      ar = ar + (r.self[b] as number);
+      j = right.childStart[b]!;
+      je = right.childEnd[b]!;
+    }
     while (i < ie || j < je) {
-      const order = i >= ie ? 1 : j >= je ? -1 : compareSiblings(l, left.children[i]!, r, right.children[j]!, shared);
+      const order =
+        i >= ie ? 1 : j >= je ? -1 : compareSiblings(l, left.children[i]!, r, right.children[j]!, shared);
       const child = count++;
       depth[child] = level + 1;
       xLeft[child] = al as never;
       xRight[child] = ar as never;
       barLeft[child] = barRight[child] = -1;
-      if (order <= 0) { const c = (barLeft[child] = left.children[i++]!); al = al + (l.total[c] as number); }
-      if (order >= 0) { const c = (barRight[child] = right.children[j++]!); ar = ar + (r.total[c] as number); }
+      if (order <= 0) {
+        const c = (barLeft[child] = left.children[i++]!);
+        al = al + (l.total[c] as number);
+      }
+      if (order >= 0) {
+        const c = (barRight[child] = right.children[j++]!);
+        ar = ar + (r.total[c] as number);
+      }
       stack[top++] = child;
     }
   }
   const bars = { left: barLeft, right: barRight, name: barName, xLeft, xRight };
   const rows = levels.map((level) => diffRow(level, bars, l, r, zero));
-  const a = largest(l.self), b = largest(r.self), maxSelf = a > b ? a : b;
-  return { names, levels: rows, total: left.total[0]! + right.total[0]!, maxSelf, leftTotal: left.total[0]!, rightTotal: right.total[0]! };
+  const a = largest(l.self),
+    b = largest(r.self),
+    maxSelf = a > b ? a : b;
+  return {
+    names,
+    levels: rows,
+    total: left.total[0]! + right.total[0]!,
+    maxSelf,
+    leftTotal: left.total[0]!,
+    rightTotal: right.total[0]!,
+  };
 }
 
 /** Bars of a diff: nodes of both sides (-1: none), name and places. */
-interface DiffBars { left: Int32Array; right: Int32Array; name: Uint32Array; xLeft: Float64Array | BigInt64Array; xRight: Float64Array | BigInt64Array }
+interface DiffBars {
+  left: Int32Array;
+  right: Int32Array;
+  name: Uint32Array;
+  xLeft: Float64Array | BigInt64Array;
+  xRight: Float64Array | BigInt64Array;
+}
 
 /** The seven numbers of each bar of a level, which lists them from right to left. */
-function diffRow(level: readonly number[], bars: DiffBars, l: DiffSide, r: DiffSide, zero: number): (number | bigint)[] {
+function diffRow(
+  level: readonly number[],
+  bars: DiffBars,
+  l: DiffSide,
+  r: DiffSide,
+  zero: number,
+): (number | bigint)[] {
   const row: (number | bigint)[] = new Array(level.length * 7);
-  let el = zero, er = zero, o = 0;
+  let el = zero,
+    er = zero,
+    o = 0;
   for (let i = level.length - 1; i >= 0; i--) {
-    const bar = level[i]!, a = bars.left[bar]!, b = bars.right[bar]!;
-    const tl = (a >= 0 ? l.total[a] : zero) as number, tr = (b >= 0 ? r.total[b] : zero) as number;
+    const bar = level[i]!,
+      a = bars.left[bar]!,
+      b = bars.right[bar]!;
+    const tl = (a >= 0 ? l.total[a] : zero) as number,
+      tr = (b >= 0 ? r.total[b] : zero) as number;
     row[o++] = (bars.xLeft[bar] as number) - el;
     row[o++] = tl;
     row[o++] = a >= 0 ? l.self[a]! : zero;
@@ -291,11 +394,17 @@ interface DiffSide {
 }
 
 function diffSide(tree: FinalTree, shared: ByteStrings, exact: boolean): DiffSide {
-  return { tree, total: asDoubles(tree.total, exact) ?? tree.total, self: asDoubles(tree.self, exact) ?? tree.self, name: sharedNames(tree, shared) };
+  return {
+    tree,
+    total: asDoubles(tree.total, exact) ?? tree.total,
+    self: asDoubles(tree.self, exact) ?? tree.self,
+    name: sharedNames(tree, shared),
+  };
 }
 
 function sharedNames(tree: FinalTree, shared: ByteStrings): Uint32Array {
-  const ids = new Int32Array(tree.names.offset.length).fill(-1), out = new Uint32Array(tree.nodes);
+  const ids = new Int32Array(tree.names.offset.length).fill(-1),
+    out = new Uint32Array(tree.nodes);
   const { bytes, offset } = tree.names;
   for (let node = 1; node < tree.nodes; node++) {
     const own = tree.name[node]!;
@@ -308,10 +417,13 @@ function sharedNames(tree: FinalTree, shared: ByteStrings): Uint32Array {
 
 /** Siblings are in name order, except that a folded `other` comes last. */
 function compareSiblings(left: DiffSide, a: number, right: DiffSide, b: number, shared: ByteStrings): number {
-  const x = left.name[a]!, y = right.name[b]!;
+  const x = left.name[a]!,
+    y = right.name[b]!;
   if (x === y) return 0;
-  const lastA = x === 0 && left.tree.childStart[a] === left.tree.childEnd[a], lastB = y === 0 && right.tree.childStart[b] === right.tree.childEnd[b];
+  const lastA = x === 0 && left.tree.childStart[a] === left.tree.childEnd[a],
+    lastB = y === 0 && right.tree.childStart[b] === right.tree.childEnd[b];
   if (lastA !== lastB) return lastA ? 1 : -1;
-  const bytes = shared.bytes.data, offset = shared.offset.data;
+  const bytes = shared.bytes.data,
+    offset = shared.offset.data;
   return compareBytes(bytes, offset[x]!, offset[x + 1]!, bytes, offset[y]!, offset[y + 1]!);
 }

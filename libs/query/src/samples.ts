@@ -25,26 +25,53 @@ export interface PartialSamples {
 /** Samples that one answer may hold: each is 24 bytes that travel between components. */
 const MAX_SAMPLES = 4_000_000;
 
-function checkCount(n: number): void { if (n > MAX_SAMPLES) throw new CinderblockError("limit", `one step of the export has more than ${MAX_SAMPLES} samples: choose more labels`); }
+function checkCount(n: number): void {
+  if (n > MAX_SAMPLES)
+    throw new CinderblockError(
+      "limit",
+      `one step of the export has more than ${MAX_SAMPLES} samples: choose more labels`,
+    );
+}
 
 /** All samples of the selected rows, or those of some spans or traces. */
-export async function buildSamples(source: ProfileSource, segment: Segment, filter: SampleFilter | undefined): Promise<PartialSamples> {
+export async function buildSamples(
+  source: ProfileSource,
+  segment: Segment,
+  filter: SampleFilter | undefined,
+): Promise<PartialSamples> {
   const symbols = new Map<number, Awaited<ReturnType<ProfileSource["symbols"]>>>();
   await loadSymbols(source, await source.load(["keys"]), segment.selected, symbols);
-  const tree = new TreeMerger(), nodes = new Map<number, Int32Array>(), series: Label[][] = [];
-  const rowSeries = new U32Column(256), rowTime = new I64Column(256), rowId = new U32Column(1024), row = new U32Column(1024), stack = new U32Column(1024), value = new I64Column(1024), span = new U32Column(2048);
+  const tree = new TreeMerger(),
+    nodes = new Map<number, Int32Array>(),
+    series: Label[][] = [];
+  const rowSeries = new U32Column(256),
+    rowTime = new I64Column(256),
+    rowId = new U32Column(1024),
+    row = new U32Column(1024),
+    stack = new U32Column(1024),
+    value = new I64Column(1024),
+    span = new U32Column(2048);
   /** The tree's node of a flame node; those above it come first. */
   const nodeOf = (partition: number, flameNode: number): number => {
     const { tables, flame } = symbols.get(partition)!;
     let known = nodes.get(partition);
-    if (!known) { nodes.set(partition, (known = new Int32Array(flame.parent.length).fill(-1))); known[0] = 0; }
+    if (!known) {
+      nodes.set(partition, (known = new Int32Array(flame.parent.length).fill(-1)));
+      known[0] = 0;
+    }
     const path: number[] = [];
     let at = flameNode;
-    while (known[at]! < 0) { path.push(at); at = flame.parent.data[at]!; }
+    while (known[at]! < 0) {
+      path.push(at);
+      at = flame.parent.data[at]!;
+    }
     let node = known[at]!;
     for (let i = path.length - 1; i >= 0; i--) {
       const name = flame.name.data[path[i]!]!;
-      known[path[i]!] = node = tree.child(node, tree.names.intern(tables.stringBytes, tables.stringOffset[name]!, tables.stringOffset[name + 1]!));
+      known[path[i]!] = node = tree.child(
+        node,
+        tree.names.intern(tables.stringBytes, tables.stringOffset[name]!, tables.stringOffset[name + 1]!),
+      );
     }
     return node;
   };
@@ -52,46 +79,87 @@ export async function buildSamples(source: ProfileSource, segment: Segment, filt
   await eachBatch(segment, ["samples", "spans", "ids", ...filterColumns(filter)], (t, batch) => {
     for (const { index, rows } of batch) {
       let own = position.get(index);
-      if (own === undefined) position.set(index, (own = series.push(source.series[index]!.labels.map((l) => ({ name: l.name, value: l.value }))) - 1));
+      if (own === undefined)
+        position.set(
+          index,
+          (own =
+            series.push(source.series[index]!.labels.map((l) => ({ name: l.name, value: l.value }))) - 1),
+        );
       for (const r of rows) {
-        const first = t.sampleStart[r]!, end = t.sampleEnd[r]!, spanStart = t.spanStart[r]!, partition = t.partition[r]!;
-        const { flame } = symbols.get(partition)!, number = rowSeries.length;
+        const first = t.sampleStart[r]!,
+          end = t.sampleEnd[r]!,
+          spanStart = t.spanStart[r]!,
+          partition = t.partition[r]!;
+        const { flame } = symbols.get(partition)!,
+          number = rowSeries.length;
         rowSeries.push(own);
         rowTime.push(t.timeNanos[r]!);
         const id = new DataView(t.id.buffer, t.id.byteOffset + 16 * r, 16);
         for (let w = 0; w < 16; w += 4) rowId.push(id.getUint32(w, true));
         for (let k = first; k < end; k++) {
-          const at = 2 * (spanStart + k - first), low = spanStart < 0 ? 0 : t.spans[at]!, high = spanStart < 0 ? 0 : t.spans[at + 1]!;
+          const at = 2 * (spanStart + k - first),
+            low = spanStart < 0 ? 0 : t.spans[at]!,
+            high = spanStart < 0 ? 0 : t.spans[at + 1]!;
           if (filter && !samplePasses(filter, t, r, k)) continue;
           row.push(number);
           stack.push(nodeOf(partition, flame.ofStack.data[t.stacktraceId[k]!]!));
           value.push(t.value[k]!);
-          span.push(low); span.push(high);
+          span.push(low);
+          span.push(high);
         }
         checkCount(row.length);
       }
     }
   });
   return {
-    series, rowSeries: rowSeries.view().slice(), rowTime: rowTime.data.slice(0, rowTime.length), rowId: new Uint8Array(rowId.view().slice().buffer), row: row.view().slice(), stack: stack.view().slice(),
-    value: value.data.slice(0, value.length), span: span.view().slice(), tree: tree.finish(),
+    series,
+    rowSeries: rowSeries.view().slice(),
+    rowTime: rowTime.data.slice(0, rowTime.length),
+    rowId: new Uint8Array(rowId.view().slice().buffer),
+    row: row.view().slice(),
+    stack: stack.view().slice(),
+    value: value.data.slice(0, value.length),
+    span: span.view().slice(),
+    tree: tree.finish(),
   };
 }
 
 /** One after the other; stacks of equal names are one. */
 export function mergeSamples(parts: readonly PartialSamples[]): PartialSamples {
   if (parts.length === 1) return parts[0]!;
-  const sum = (of: (p: PartialSamples) => number): number => parts.reduce((n, p) => n + of(p), 0), rows = sum((p) => p.rowSeries.length), samples = sum((p) => p.row.length);
+  const sum = (of: (p: PartialSamples) => number): number => parts.reduce((n, p) => n + of(p), 0),
+    rows = sum((p) => p.rowSeries.length),
+    samples = sum((p) => p.row.length);
   checkCount(samples);
-  const tree = new TreeMerger(), series: Label[][] = [], known = new Map<string, number>();
-  const out = { rowSeries: new Uint32Array(rows), rowTime: new BigInt64Array(rows), rowId: new Uint8Array(16 * rows), row: new Uint32Array(samples), stack: new Uint32Array(samples), value: new BigInt64Array(samples), span: new Uint32Array(2 * samples) };
-  let r = 0, s = 0;
+  const tree = new TreeMerger(),
+    series: Label[][] = [],
+    known = new Map<string, number>();
+  const out = {
+    rowSeries: new Uint32Array(rows),
+    rowTime: new BigInt64Array(rows),
+    rowId: new Uint8Array(16 * rows),
+    row: new Uint32Array(samples),
+    stack: new Uint32Array(samples),
+    value: new BigInt64Array(samples),
+    span: new Uint32Array(2 * samples),
+  };
+  let r = 0,
+    s = 0;
   for (const p of parts) {
-    const nodes = tree.map(p.tree), own = p.series.map((labels) => { const key = labelsKey(labels), i = known.get(key) ?? series.push(labels) - 1; known.set(key, i); return i; });
+    const nodes = tree.map(p.tree),
+      own = p.series.map((labels) => {
+        const key = labelsKey(labels),
+          i = known.get(key) ?? series.push(labels) - 1;
+        known.set(key, i);
+        return i;
+      });
     for (let i = 0; i < p.rowSeries.length; i++) out.rowSeries[r + i] = own[p.rowSeries[i]!]!;
     out.rowTime.set(p.rowTime, r);
     out.rowId.set(p.rowId, 16 * r);
-    for (let i = 0; i < p.row.length; i++) { out.row[s + i] = p.row[i]! + r; out.stack[s + i] = nodes[p.stack[i]!]!; }
+    for (let i = 0; i < p.row.length; i++) {
+      out.row[s + i] = p.row[i]! + r;
+      out.stack[s + i] = nodes[p.stack[i]!]!;
+    }
     out.value.set(p.value, s);
     out.span.set(p.span, 2 * s);
     r += p.rowSeries.length;

@@ -5,35 +5,55 @@ const MINUTE = 60_000_000_000n;
 
 describe("a range of time", () => {
   it("is covered once, by whole spans of each width, the widest where they fit", () => {
-    fc.assert(fc.property(fc.bigInt(0n, 20n * 60n * MINUTE), fc.bigInt(0n, 20n * 60n * MINUTE), (a, b) => {
-      const [from, to] = a < b ? [a, b] : [b, a];
-      const widths = [60n * MINUTE, 5n * MINUTE];
-      const parts = coverRange(from, to, widths);
-      let next = from;
-      for (const p of parts) {
-        expect(p.from).toBe(next);
-        expect(p.to).toBeGreaterThanOrEqual(p.from);
-        if (p.table !== undefined) { expect(p.from % widths[p.table]!).toBe(0n); expect((p.to + 1n) % widths[p.table]!).toBe(0n); }
-        next = p.to + 1n;
-      }
-      expect(next).toBe(to + 1n);
-      // Rows alone are read for less than a span at each end.
-      for (const p of parts) if (p.table === undefined && parts.length > 1) expect(p.to - p.from).toBeLessThan(5n * MINUTE);
-    }));
+    fc.assert(
+      fc.property(fc.bigInt(0n, 20n * 60n * MINUTE), fc.bigInt(0n, 20n * 60n * MINUTE), (a, b) => {
+        const [from, to] = a < b ? [a, b] : [b, a];
+        const widths = [60n * MINUTE, 5n * MINUTE];
+        const parts = coverRange(from, to, widths);
+        let next = from;
+        for (const p of parts) {
+          expect(p.from).toBe(next);
+          expect(p.to).toBeGreaterThanOrEqual(p.from);
+          if (p.table !== undefined) {
+            expect(p.from % widths[p.table]!).toBe(0n);
+            expect((p.to + 1n) % widths[p.table]!).toBe(0n);
+          }
+          next = p.to + 1n;
+        }
+        expect(next).toBe(to + 1n);
+        // Rows alone are read for less than a span at each end.
+        for (const p of parts)
+          if (p.table === undefined && parts.length > 1) expect(p.to - p.from).toBeLessThan(5n * MINUTE);
+      }),
+    );
   });
-  it("without downsampled tables is the rows'", () => { expect(coverRange(3n, 9n, [])).toEqual([{ table: undefined, from: 3n, to: 9n }]); });
-  it("before 1970 is the rows', too: spans there begin elsewhere", () => { expect(coverRange(-MINUTE * 10n, -1n, [MINUTE])).toEqual([{ table: undefined, from: -MINUTE * 10n, to: -1n }]); });
+  it("without downsampled tables is the rows'", () => {
+    expect(coverRange(3n, 9n, [])).toEqual([{ table: undefined, from: 3n, to: 9n }]);
+  });
+  it("before 1970 is the rows', too: spans there begin elsewhere", () => {
+    expect(coverRange(-MINUTE * 10n, -1n, [MINUTE])).toEqual([
+      { table: undefined, from: -MINUTE * 10n, to: -1n },
+    ]);
+  });
 });
 
 describe("batches of rows", () => {
   it("hold every row once, in order, and no more than fit", () => {
-    fc.assert(fc.property(fc.array(fc.nat(30), { maxLength: 12 }), fc.integer({ min: 1, max: 20 }), (sizes, most) => {
-      let row = 0;
-      const selected = sizes.map((n, index) => ({ index, rows: Uint32Array.from({ length: n }, () => row++) }));
-      const batches = [...batchesOf(selected, most)];
-      expect(batches.flatMap((b) => b.flatMap((s) => [...s.rows]))).toEqual(Array.from({ length: row }, (_, i) => i));
-      for (const b of batches) expect(b.reduce((n, s) => n + s.rows.length, 0)).toBeLessThanOrEqual(most);
-      for (const b of batches) for (const s of b) for (const r of s.rows) expect([...selected[s.index]!.rows]).toContain(r);
-    }));
+    fc.assert(
+      fc.property(fc.array(fc.nat(30), { maxLength: 12 }), fc.integer({ min: 1, max: 20 }), (sizes, most) => {
+        let row = 0;
+        const selected = sizes.map((n, index) => ({
+          index,
+          rows: Uint32Array.from({ length: n }, () => row++),
+        }));
+        const batches = [...batchesOf(selected, most)];
+        expect(batches.flatMap((b) => b.flatMap((s) => [...s.rows]))).toEqual(
+          Array.from({ length: row }, (_, i) => i),
+        );
+        for (const b of batches) expect(b.reduce((n, s) => n + s.rows.length, 0)).toBeLessThanOrEqual(most);
+        for (const b of batches)
+          for (const s of b) for (const r of s.rows) expect([...selected[s.index]!.rows]).toContain(r);
+      }),
+    );
   });
 });

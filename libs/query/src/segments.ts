@@ -4,17 +4,31 @@ import type { Exclusion } from "./duplicates.ts";
 import { type SelectedSeries, type SelectRequest, selectRows } from "./select.ts";
 
 /** Rows of one of a source's tables that a query adds up. */
-export interface Segment { rows: RowSource; selected: SelectedSeries[] }
+export interface Segment {
+  rows: RowSource;
+  selected: SelectedSeries[];
+}
 
 /** [from, to] of nanoseconds by the widest tables that fit whole spans; the edges by finer ones, in the end by the rows themselves (undefined). */
-export function coverRange(from: bigint, to: bigint, widths: readonly bigint[]): { table: number | undefined; from: bigint; to: bigint }[] {
+export function coverRange(
+  from: bigint,
+  to: bigint,
+  widths: readonly bigint[],
+): { table: number | undefined; from: bigint; to: bigint }[] {
   const out: { table: number | undefined; from: bigint; to: bigint }[] = [];
   const cover = (a: bigint, b: bigint, level: number): void => {
     if (a > b) return;
     const width = widths[level];
-    if (width === undefined) { out.push({ table: undefined, from: a, to: b }); return; }
-    const first = ((a + width - 1n) / width) * width, end = ((b + 1n) / width) * width;
-    if (a < 0n || first >= end) { cover(a, b, level + 1); return; }
+    if (width === undefined) {
+      out.push({ table: undefined, from: a, to: b });
+      return;
+    }
+    const first = ((a + width - 1n) / width) * width,
+      end = ((b + 1n) / width) * width;
+    if (a < 0n || first >= end) {
+      cover(a, b, level + 1);
+      return;
+    }
     cover(a, first - 1n, level + 1);
     out.push({ table: level, from: first, to: end - 1n });
     cover(end, b, level + 1);
@@ -27,13 +41,33 @@ export function coverRange(from: bigint, to: bigint, widths: readonly bigint[]):
  * What a query that only adds samples up reads of a source: downsampled tables for whole spans of time, rows for the
  * edges. Where rows are left out (`exclude`), or single ones are meant (`exact`), the rows alone.
  */
-export async function segmentsOf(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude: Exclusion | undefined, exact: boolean, shard?: SelectRequest["shard"]): Promise<Segment[]> {
-  const usesCoarse = !exact && source.coarse.length > 0 && !(exclude && (exclude.rows.length > 0 || exclude.upTo >= 0));
+export async function segmentsOf(
+  source: ProfileSource,
+  selector: Selector,
+  from: bigint,
+  to: bigint,
+  exclude: Exclusion | undefined,
+  exact: boolean,
+  shard?: SelectRequest["shard"],
+): Promise<Segment[]> {
+  const usesCoarse =
+    !exact && source.coarse.length > 0 && !(exclude && (exclude.rows.length > 0 || exclude.upTo >= 0));
   // A source's own times bound what has to be covered.
-  let least = to, most = from;
-  if (usesCoarse) for (const s of source.series) { if (s.minTimeNanos < least) least = s.minTimeNanos; if (s.maxTimeNanos > most) most = s.maxTimeNanos; }
+  let least = to,
+    most = from;
+  if (usesCoarse)
+    for (const s of source.series) {
+      if (s.minTimeNanos < least) least = s.minTimeNanos;
+      if (s.maxTimeNanos > most) most = s.maxTimeNanos;
+    }
   const out: Segment[] = [];
-  for (const part of usesCoarse ? coverRange(from, to, source.coarse.map((c) => c.nanos)) : [{ table: undefined, from, to }]) {
+  for (const part of usesCoarse
+    ? coverRange(
+        from,
+        to,
+        source.coarse.map((c) => c.nanos),
+      )
+    : [{ table: undefined, from, to }]) {
     if (usesCoarse && (part.to < least || part.from > most)) continue;
     const rows = part.table === undefined ? source : source.coarse[part.table]!.rows;
     await rows.load(["keys"]);
@@ -44,22 +78,34 @@ export async function segmentsOf(source: ProfileSource, selector: Selector, from
 }
 
 /** Runs of selected rows that are in memory together. */
-export function* batchesOf(selected: readonly SelectedSeries[], batchRows: number): Generator<SelectedSeries[]> {
-  let batch: SelectedSeries[] = [], room = batchRows;
+export function* batchesOf(
+  selected: readonly SelectedSeries[],
+  batchRows: number,
+): Generator<SelectedSeries[]> {
+  let batch: SelectedSeries[] = [],
+    room = batchRows;
   for (const s of selected) {
-    for (let at = 0; at < s.rows.length;) {
+    for (let at = 0; at < s.rows.length; ) {
       const n = Math.min(room, s.rows.length - at);
       batch.push(n === s.rows.length ? s : { index: s.index, rows: s.rows.subarray(at, at + n) });
       at += n;
       room -= n;
-      if (room === 0) { yield batch; batch = []; room = batchRows; }
+      if (room === 0) {
+        yield batch;
+        batch = [];
+        room = batchRows;
+      }
     }
   }
   if (batch.length > 0) yield batch;
 }
 
 /** Visits the rows of a segment with their samples loaded; of more than fit at once, each batch is forgotten before the next. */
-export async function eachBatch({ rows, selected }: Segment, need: readonly RowColumns[], visit: (table: RowTable, batch: readonly SelectedSeries[]) => void): Promise<void> {
+export async function eachBatch(
+  { rows, selected }: Segment,
+  need: readonly RowColumns[],
+  visit: (table: RowTable, batch: readonly SelectedSeries[]) => void,
+): Promise<void> {
   let batches = 0;
   for (const batch of batchesOf(selected, rows.batchRows)) {
     if (batches++ > 0) rows.release();

@@ -1,7 +1,13 @@
 import { type ProfileSource, type RowSource, type RowTable, selectSeries } from "@cinderblock/block";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import type { Exclusion } from "./duplicates.ts";
-import { LABEL_PROFILE_TYPE, Matcher, parseProfileType, parseSelector, type Selector } from "@cinderblock/model";
+import {
+  LABEL_PROFILE_TYPE,
+  Matcher,
+  parseProfileType,
+  parseSelector,
+  type Selector,
+} from "@cinderblock/model";
 
 /** What every select call shares; times are milliseconds, both ends inclusive. */
 export interface SelectRequest {
@@ -16,7 +22,10 @@ export interface SelectRequest {
 }
 
 /** Rows of one series that a request picks. */
-export interface SelectedSeries { index: number; rows: Uint32Array }
+export interface SelectedSeries {
+  index: number;
+  rows: Uint32Array;
+}
 
 export function selectorOf(request: { profileTypeId: string; labelSelector: string }): Selector {
   const type = parseProfileType(request.profileTypeId);
@@ -24,14 +33,28 @@ export function selectorOf(request: { profileTypeId: string; labelSelector: stri
 }
 
 /** Whether a series is in the part that a request asks about: by its fingerprint, which is the same wherever it is stored. */
-export function inShard(shard: SelectRequest["shard"], fingerprint: bigint): boolean { return shard === undefined || Number(BigInt.asUintN(64, fingerprint) % BigInt(shard.of)) === shard.index; }
+export function inShard(shard: SelectRequest["shard"], fingerprint: bigint): boolean {
+  return shard === undefined || Number(BigInt.asUintN(64, fingerprint) % BigInt(shard.of)) === shard.index;
+}
 
-export function startNanos(ms: number): bigint { return BigInt(Math.trunc(ms)) * 1_000_000n; }
+export function startNanos(ms: number): bigint {
+  return BigInt(Math.trunc(ms)) * 1_000_000n;
+}
 /** The last nanosecond of a millisecond: a profile is in the range when its time, cut to milliseconds, is. */
-export function endNanos(ms: number): bigint { return BigInt(Math.trunc(ms)) * 1_000_000n + 999_999n; }
+export function endNanos(ms: number): bigint {
+  return BigInt(Math.trunc(ms)) * 1_000_000n + 999_999n;
+}
 
 /** Series and rows of one of a source's tables that a request picks; rows in `exclude` are answered by another source. The table's keys are loaded first. */
-export function selectRows(source: ProfileSource, selector: Selector, from: bigint, to: bigint, exclude?: Exclusion, table: RowSource = source, shard?: SelectRequest["shard"]): SelectedSeries[] {
+export function selectRows(
+  source: ProfileSource,
+  selector: Selector,
+  from: bigint,
+  to: bigint,
+  exclude?: Exclusion,
+  table: RowSource = source,
+  shard?: SelectRequest["shard"],
+): SelectedSeries[] {
   const out: SelectedSeries[] = [];
   const skip = exclude && exclude.rows.length > 0 ? new Set(exclude.rows) : undefined;
   // Nothing came since: no row has to be looked at.
@@ -54,34 +77,52 @@ export type SpanSet = Map<number, Set<number>>;
 export type TraceSet = Map<number, Uint32Array[]>;
 
 /** Which samples count by the span and the trace that they were taken in; both, where both are there. */
-export interface SampleFilter { spans: SpanSet | undefined; traces: TraceSet | undefined }
+export interface SampleFilter {
+  spans: SpanSet | undefined;
+  traces: TraceSet | undefined;
+}
 
 /** Undefined: all samples count. */
 export function sampleFilter(spans: readonly string[], traces: readonly string[]): SampleFilter | undefined {
-  return spans.length === 0 && traces.length === 0 ? undefined : { spans: parseSpans(spans), traces: parseTraces(traces) };
+  return spans.length === 0 && traces.length === 0
+    ? undefined
+    : { spans: parseSpans(spans), traces: parseTraces(traces) };
 }
 
 export function samplePasses(f: SampleFilter, t: RowTable, row: number, sample: number): boolean {
   const own = sample - t.sampleStart[row]!;
   if (f.spans) {
-    const start = t.spanStart[row]!, at = 2 * (start + own);
+    const start = t.spanStart[row]!,
+      at = 2 * (start + own);
     if (start < 0 || f.spans.get(t.spans[at]!)?.has(t.spans[at + 1]!) !== true) return false;
   }
   if (!f.traces) return true;
-  const start = t.traceStart[row]!, at = 4 * (start + own);
-  return start >= 0 && f.traces.get(t.traces[at]!)?.some((w) => w[0] === t.traces[at + 1] && w[1] === t.traces[at + 2] && w[2] === t.traces[at + 3]) === true;
+  const start = t.traceStart[row]!,
+    at = 4 * (start + own);
+  return (
+    start >= 0 &&
+    f.traces
+      .get(t.traces[at]!)
+      ?.some((w) => w[0] === t.traces[at + 1] && w[1] === t.traces[at + 2] && w[2] === t.traces[at + 3]) ===
+      true
+  );
 }
 
 /** Columns that the filter looks at. */
-export function filterColumns(f: SampleFilter | undefined): ("spans" | "traces")[] { return [...(f?.spans ? ["spans" as const] : []), ...(f?.traces ? ["traces" as const] : [])]; }
+export function filterColumns(f: SampleFilter | undefined): ("spans" | "traces")[] {
+  return [...(f?.spans ? ["spans" as const] : []), ...(f?.traces ? ["traces" as const] : [])];
+}
 
 function parseTraces(ids: readonly string[]): TraceSet | undefined {
   if (ids.length === 0) return undefined;
   const out: TraceSet = new Map();
   for (const id of ids) {
-    if (!/^[0-9a-fA-F]{32}$/.test(id)) throw invalid(`invalid trace id ${JSON.stringify(id)}: it has 32 hexadecimal digits`);
-    const words = new Uint32Array(Uint8Array.from(Buffer.from(id, "hex")).buffer), rest = out.get(words[0]!);
-    if (rest) rest.push(words.subarray(1)); else out.set(words[0]!, [words.subarray(1)]);
+    if (!/^[0-9a-fA-F]{32}$/.test(id))
+      throw invalid(`invalid trace id ${JSON.stringify(id)}: it has 32 hexadecimal digits`);
+    const words = new Uint32Array(Uint8Array.from(Buffer.from(id, "hex")).buffer),
+      rest = out.get(words[0]!);
+    if (rest) rest.push(words.subarray(1));
+    else out.set(words[0]!, [words.subarray(1)]);
   }
   return out;
 }
@@ -90,12 +131,15 @@ function parseSpans(ids: readonly string[]): SpanSet | undefined {
   if (ids.length === 0) return undefined;
   const out: SpanSet = new Map();
   for (const id of ids) {
-    if (id.length !== 16) throw new CinderblockError("unknown", `invalid span id length: ${JSON.stringify(id)}`);
-    if (!/^[0-9a-fA-F]{16}$/.test(id)) throw new CinderblockError("unknown", `invalid span id: ${JSON.stringify(id)}`);
+    if (id.length !== 16)
+      throw new CinderblockError("unknown", `invalid span id length: ${JSON.stringify(id)}`);
+    if (!/^[0-9a-fA-F]{16}$/.test(id))
+      throw new CinderblockError("unknown", `invalid span id: ${JSON.stringify(id)}`);
     const b = Buffer.from(id, "hex");
     const lo = b.readUInt32LE(0);
     const highs = out.get(lo);
-    if (highs) highs.add(b.readUInt32LE(4)); else out.set(lo, new Set([b.readUInt32LE(4)]));
+    if (highs) highs.add(b.readUInt32LE(4));
+    else out.set(lo, new Set([b.readUInt32LE(4)]));
   }
   return out;
 }

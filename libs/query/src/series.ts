@@ -6,15 +6,34 @@ import { loadSymbols } from "./tree.ts";
 import { type StackFilter, stackKeeper } from "./two-trees.ts";
 
 /** Sums and counts of one output series by bucket; buckets ascend. Bucket k ends at start + k * step and holds what came after k - 1. */
-export interface PartialSeries { labels: Label[]; bucket: number[]; sum: bigint[]; count: number[]; /** the largest profile or span of each bucket, where that was asked for */ exemplar?: (Exemplar | null)[]; /** what was remarked on any profile of each bucket; absent where nothing was */ annotations?: (Annotations | null)[] }
+export interface PartialSeries {
+  labels: Label[];
+  bucket: number[];
+  sum: bigint[];
+  count: number[];
+  /** the largest profile or span of each bucket, where that was asked for */
+  exemplar?: (Exemplar | null)[];
+  /** what was remarked on any profile of each bucket; absent where nothing was */
+  annotations?: (Annotations | null)[];
+}
 
-export interface SeriesRange { startMs: number; endMs: number; stepMs: number; groupBy: string[] }
+export interface SeriesRange {
+  startMs: number;
+  endMs: number;
+  stepMs: number;
+  groupBy: string[];
+}
 
-interface Group extends PartialSeries { at: Map<number, number> }
+interface Group extends PartialSeries {
+  at: Map<number, number>;
+}
 
 /** The labels of a series that its sums are grouped by. */
 export function groupLabels(labels: readonly Label[], groupBy: readonly string[]): Label[] {
-  return groupBy.map((name) => labels.find((l) => l.name === name)).filter((l): l is Label => l !== undefined).map((l) => ({ name: l.name, value: l.value }));
+  return groupBy
+    .map((name) => labels.find((l) => l.name === name))
+    .filter((l): l is Label => l !== undefined)
+    .map((l) => ({ name: l.name, value: l.value }));
 }
 
 /** The point that a profile counts for: the first one at or after it. -1: it is behind the last one. */
@@ -35,7 +54,13 @@ export class SeriesMerger {
 
   private point(g: Group, bucket: number, sum: bigint, count: number): void {
     const at = g.at.get(bucket);
-    if (at === undefined) { g.at.set(bucket, g.bucket.length); g.bucket.push(bucket); g.sum.push(sum); g.count.push(count); return; }
+    if (at === undefined) {
+      g.at.set(bucket, g.bucket.length);
+      g.bucket.push(bucket);
+      g.sum.push(sum);
+      g.count.push(count);
+      return;
+    }
     g.sum[at]! += sum;
     g.count[at]! += count;
   }
@@ -51,7 +76,8 @@ export class SeriesMerger {
   }
 
   private remark(g: Group, bucket: number, list: Annotations): void {
-    const at = g.at.get(bucket)!, known = (g.annotations ??= [])[at];
+    const at = g.at.get(bucket)!,
+      known = (g.annotations ??= [])[at];
     g.annotations[at] = known ? mergeAnnotations(known, list) : list;
   }
 
@@ -66,17 +92,29 @@ export class SeriesMerger {
   }
 
   /** Adds rows; `values` overrides the rows' totals (stack selection). */
-  addRows(table: RowTable, labels: readonly Label[], rows: Uint32Array, range: SeriesRange, values: ((row: number) => bigint) | undefined): void {
+  addRows(
+    table: RowTable,
+    labels: readonly Label[],
+    rows: Uint32Array,
+    range: SeriesRange,
+    values: ((row: number) => bigint) | undefined,
+  ): void {
     const g = this.group(groupLabels(labels, range.groupBy));
-    const { annotation, annotations } = table, lists = annotations.length, seen = new Set<number>();
+    const { annotation, annotations } = table,
+      lists = annotations.length,
+      seen = new Set<number>();
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i]!;
       const bucket = bucketOf(Number(table.timeNanos[row]! / 1_000_000n), range);
       if (bucket < 0) continue;
       this.point(g, bucket, values ? values(row) : table.totalValue[row]!, 1);
       // Most rows of a series have the same list as the ones before.
-      const set = lists > 1 ? annotation[row]! : 0, key = bucket * lists + set;
-      if (set > 0 && !seen.has(key)) { seen.add(key); this.remark(g, bucket, annotations.at(set)); }
+      const set = lists > 1 ? annotation[row]! : 0,
+        key = bucket * lists + set;
+      if (set > 0 && !seen.has(key)) {
+        seen.add(key);
+        this.remark(g, bucket, annotations.at(set));
+      }
     }
   }
 
@@ -86,18 +124,34 @@ export class SeriesMerger {
       if (g.bucket.length === 0) continue;
       const order = g.bucket.map((_, i) => i).sort((a, b) => g.bucket[a]! - g.bucket[b]!);
       const { exemplar, annotations } = g;
-      out.push({ labels: g.labels, bucket: order.map((i) => g.bucket[i]!), sum: order.map((i) => g.sum[i]!), count: order.map((i) => g.count[i]!), ...(exemplar ? { exemplar: order.map((i) => exemplar[i] ?? null) } : {}), ...(annotations ? { annotations: order.map((i) => annotations[i] ?? null) } : {}) });
+      out.push({
+        labels: g.labels,
+        bucket: order.map((i) => g.bucket[i]!),
+        sum: order.map((i) => g.sum[i]!),
+        count: order.map((i) => g.count[i]!),
+        ...(exemplar ? { exemplar: order.map((i) => exemplar[i] ?? null) } : {}),
+        ...(annotations ? { annotations: order.map((i) => annotations[i] ?? null) } : {}),
+      });
     }
     return out;
   }
 }
 
 /** Which samples of a segment's rows a filter lets through. */
-async function lettingThrough(source: ProfileSource, segment: Segment, stacks: StackFilter): Promise<KeepSample> {
+async function lettingThrough(
+  source: ProfileSource,
+  segment: Segment,
+  stacks: StackFilter,
+): Promise<KeepSample> {
   const symbols = new Map<number, Awaited<ReturnType<ProfileSource["symbols"]>>>();
   await loadSymbols(source, await source.load(["keys"]), segment.selected, symbols);
-  const keepers = new Map([...symbols].map(([p, { tables, flame }]) => [p, stackKeeper(tables, flame, stacks)]));
-  return (table, row, sample) => { const id = table.stacktraceId[sample]!; return id > 0 && keepers.get(table.partition[row]!)!(id); };
+  const keepers = new Map(
+    [...symbols].map(([p, { tables, flame }]) => [p, stackKeeper(tables, flame, stacks)]),
+  );
+  return (table, row, sample) => {
+    const id = table.stacktraceId[sample]!;
+    return id > 0 && keepers.get(table.partition[row]!)!(id);
+  };
 }
 
 /** Sum of each row's samples that count: row -> sum. */
@@ -107,7 +161,8 @@ async function sumsOf(segment: Segment, keep: KeepSample): Promise<Map<number, b
     for (const { rows } of batch) {
       for (const row of rows) {
         let sum = 0n;
-        for (let k = table.sampleStart[row]!; k < table.sampleEnd[row]!; k++) if (keep(table, row, k)) sum += table.value[k]!;
+        for (let k = table.sampleStart[row]!; k < table.sampleEnd[row]!; k++)
+          if (keep(table, row, k)) sum += table.value[k]!;
         sums.set(row, sum);
       }
     }
@@ -116,38 +171,79 @@ async function sumsOf(segment: Segment, keep: KeepSample): Promise<Map<number, b
 }
 
 /** Adds a source's rows by point and group; with `each`, the largest profile or span of each comes along. */
-export async function addSource(into: SeriesMerger, source: ProfileSource, segment: Segment, range: SeriesRange, stacks: StackFilter | undefined, each: Each | undefined): Promise<void> {
+export async function addSource(
+  into: SeriesMerger,
+  source: ProfileSource,
+  segment: Segment,
+  range: SeriesRange,
+  stacks: StackFilter | undefined,
+  each: Each | undefined,
+): Promise<void> {
   const { selected } = segment;
   const table = await source.load(each ? ["totals", "annotations", "ids"] : ["totals", "annotations"]);
-  const keep = stacks && await lettingThrough(source, segment, stacks);
-  const sums = keep && await sumsOf(segment, keep), valueOf = sums && ((row: number): bigint => sums.get(row)!);
+  const keep = stacks && (await lettingThrough(source, segment, stacks));
+  const sums = keep && (await sumsOf(segment, keep)),
+    valueOf = sums && ((row: number): bigint => sums.get(row)!);
   // Exemplars are chosen of this source alone, then merged with the others'.
   const own = each ? new SeriesMerger() : into;
   for (const x of selected) own.addRows(table, source.series[x.index]!.labels, x.rows, range, valueOf);
   if (!each) return;
-  const largest = new Largest<string>(source, range.groupBy, each), groups = new Map(selected.map((x) => [x.index, labelsKey(groupLabels(source.series[x.index]!.labels, range.groupBy))]));
-  const offer = (t: RowTable, index: number, row: number, low: number, high: number, value: bigint, sample = 0): void => {
+  const largest = new Largest<string>(source, range.groupBy, each),
+    groups = new Map(
+      selected.map((x) => [x.index, labelsKey(groupLabels(source.series[x.index]!.labels, range.groupBy))]),
+    );
+  const offer = (
+    t: RowTable,
+    index: number,
+    row: number,
+    low: number,
+    high: number,
+    value: bigint,
+    sample = 0,
+  ): void => {
     const bucket = bucketOf(Number(t.timeNanos[row]! / 1_000_000n), range);
-    if (bucket >= 0) largest.offer(`${bucket}:${groups.get(index)!}`, t, index, row, low, high, value, sample);
+    if (bucket >= 0)
+      largest.offer(`${bucket}:${groups.get(index)!}`, t, index, row, low, high, value, sample);
   };
   if (each === "span") await eachSpan(segment, keep, true, offer);
-  else for (const { index, rows } of selected) for (const row of rows) offer(table, index, row, 0, 0, valueOf ? valueOf(row) : table.totalValue[row]!);
+  else
+    for (const { index, rows } of selected)
+      for (const row of rows) offer(table, index, row, 0, 0, valueOf ? valueOf(row) : table.totalValue[row]!);
   own.exemplars((labels, bucket) => largest.of(`${bucket}:${labelsKey(labels)}`));
   for (const p of own.finish()) into.add(p);
 }
 
-export interface SeriesPoint { timestampMs: number; value: number; exemplar?: Exemplar; annotations?: Annotations }
-export interface SeriesResult { labels: Label[]; points: SeriesPoint[] }
+export interface SeriesPoint {
+  timestampMs: number;
+  value: number;
+  exemplar?: Exemplar;
+  annotations?: Annotations;
+}
+export interface SeriesResult {
+  labels: Label[];
+  points: SeriesPoint[];
+}
 
 /** Final series: by total descending, then labels; `limit` keeps the largest. */
-export function renderSeries(parts: readonly PartialSeries[], range: { startMs: number; stepMs: number }, average: boolean, limit: number): SeriesResult[] {
+export function renderSeries(
+  parts: readonly PartialSeries[],
+  range: { startMs: number; stepMs: number },
+  average: boolean,
+  limit: number,
+): SeriesResult[] {
   const out = parts.map((p) => {
     let total = 0;
     const points = p.bucket.map((b, i) => {
       const value = average ? Number(p.sum[i]!) / p.count[i]! : Number(p.sum[i]!);
       total += value;
-      const exemplar = p.exemplar?.[i], annotations = p.annotations?.[i];
-      return { timestampMs: range.startMs + b * range.stepMs, value, ...(exemplar ? { exemplar } : {}), ...(annotations ? { annotations } : {}) };
+      const exemplar = p.exemplar?.[i],
+        annotations = p.annotations?.[i];
+      return {
+        timestampMs: range.startMs + b * range.stepMs,
+        value,
+        ...(exemplar ? { exemplar } : {}),
+        ...(annotations ? { annotations } : {}),
+      };
     });
     return { labels: p.labels, points, total };
   });

@@ -18,7 +18,9 @@ export class InMemoryCache implements BlobCache {
     this.now = now;
   }
 
-  get bytes(): number { return this.held; }
+  get bytes(): number {
+    return this.held;
+  }
 
   get(key: string): Promise<Uint8Array | undefined> {
     const e = this.entries.get(key);
@@ -33,11 +35,17 @@ export class InMemoryCache implements BlobCache {
     this.drop(key);
     if (sizeOf(key, value) > this.maxBytes) return Promise.resolve();
     this.put(key, { value, until: this.now() + ttlMs });
-    for (const oldest of this.entries.keys()) { if (this.held <= this.maxBytes) break; this.drop(oldest); }
+    for (const oldest of this.entries.keys()) {
+      if (this.held <= this.maxBytes) break;
+      this.drop(oldest);
+    }
     return Promise.resolve();
   }
 
-  private put(key: string, e: { value: Uint8Array; until: number }): void { this.entries.set(key, e); this.held += sizeOf(key, e.value); }
+  private put(key: string, e: { value: Uint8Array; until: number }): void {
+    this.entries.set(key, e);
+    this.held += sizeOf(key, e.value);
+  }
   private drop(key: string): void {
     const e = this.entries.get(key);
     if (!e) return;
@@ -45,7 +53,13 @@ export class InMemoryCache implements BlobCache {
     this.held -= sizeOf(key, e.value);
   }
 
-  close(): Promise<void> { this.entries.clear(); this.held = 0; return Promise.resolve(); }
+  close(): Promise<void> {
+    this.entries.clear();
+    this.held = 0;
+    return Promise.resolve();
+  }
 }
 
-function sizeOf(key: string, value: Uint8Array): number { return 2 * key.length + value.length + 128; }
+function sizeOf(key: string, value: Uint8Array): number {
+  return 2 * key.length + value.length + 128;
+}

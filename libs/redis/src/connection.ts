@@ -25,18 +25,45 @@ export class RedisConnection {
     this.prefix = config.prefix;
     this.place = `${config.host}:${config.port}`;
     this.redis = new Redis({
-      host: config.host, port: config.port, db: config.database, lazyConnect: true, maxRetriesPerRequest: 0, commandTimeout: config.timeoutMs, connectTimeout: config.timeoutMs,
-      ...(config.username === "" ? {} : { username: config.username }), ...(config.password === "" ? {} : { password: config.password }), ...(config.tls ? { tls: { servername: isIP(config.host) === 0 ? config.host : "", ...(config.tls.ca === "" ? {} : { ca: config.tls.ca }), rejectUnauthorized: !config.tls.insecureSkipVerify } } : {}),
+      host: config.host,
+      port: config.port,
+      db: config.database,
+      lazyConnect: true,
+      maxRetriesPerRequest: 0,
+      commandTimeout: config.timeoutMs,
+      connectTimeout: config.timeoutMs,
+      ...(config.username === "" ? {} : { username: config.username }),
+      ...(config.password === "" ? {} : { password: config.password }),
+      ...(config.tls
+        ? {
+            tls: {
+              servername: isIP(config.host) === 0 ? config.host : "",
+              ...(config.tls.ca === "" ? {} : { ca: config.tls.ca }),
+              rejectUnauthorized: !config.tls.insecureSkipVerify,
+            },
+          }
+        : {}),
       retryStrategy: (times) => Math.min(100 * 2 ** Math.min(times, 5), 2000),
     });
-    this.redis.on("error", () => { /* every call that fails says so itself */ });
+    this.redis.on("error", () => {
+      /* every call that fails says so itself */
+    });
   }
 
   async ask<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
-    try { return await work(this.redis); } catch (err) {
-      throw new CinderblockError("unavailable", `Redis at ${this.place}: ${(err as Error).message} (-redis.address)`, { cause: err });
+    try {
+      return await work(this.redis);
+    } catch (err) {
+      throw new CinderblockError(
+        "unavailable",
+        `Redis at ${this.place}: ${(err as Error).message} (-redis.address)`,
+        { cause: err },
+      );
     }
   }
 
-  close(): Promise<void> { this.redis.disconnect(); return Promise.resolve(); }
+  close(): Promise<void> {
+    this.redis.disconnect();
+    return Promise.resolve();
+  }
 }

@@ -10,11 +10,18 @@ export class InMemoryMembers implements MemberStore {
     return r;
   }
 
-  read(ring: string): Promise<Map<string, string>> { return Promise.resolve(new Map(this.ring(ring))); }
-  write(ring: string, id: string, entry: string): Promise<void> { this.ring(ring).set(id, entry); return Promise.resolve(); }
+  read(ring: string): Promise<Map<string, string>> {
+    return Promise.resolve(new Map(this.ring(ring)));
+  }
+  write(ring: string, id: string, entry: string): Promise<void> {
+    this.ring(ring).set(id, entry);
+    return Promise.resolve();
+  }
   remove(ring: string, id: string, expected?: string): Promise<boolean> {
     const r = this.ring(ring);
     return Promise.resolve((expected === undefined || r.get(id) === expected) && r.delete(id));
   }
-  close(): Promise<void> { return Promise.resolve(); }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
 }

@@ -2,18 +2,34 @@ import { type RedisConfig, RedisConnection } from "./connection.ts";
 import type { MemberStore } from "./member-store.ts";
 
 /** Deletes a field only while it holds what is expected: a member that came back meanwhile stays. */
-const REMOVE_IF = "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end return 0";
+const REMOVE_IF =
+  "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end return 0";
 
 /** Rings in Redis: a hash for each, a field a member. */
 export class RedisMembers implements MemberStore {
   private readonly connection: RedisConnection;
-  constructor(config: RedisConfig) { this.connection = new RedisConnection(config); }
-
-  private key(ring: string): string { return this.connection.prefix + ring; }
-  read(ring: string): Promise<Map<string, string>> { return this.connection.ask(async (r) => new Map(Object.entries(await r.hgetall(this.key(ring))))); }
-  async write(ring: string, id: string, entry: string): Promise<void> { await this.connection.ask((r) => r.hset(this.key(ring), id, entry)); }
-  remove(ring: string, id: string, expected?: string): Promise<boolean> {
-    return this.connection.ask(async (r) => (expected === undefined ? await r.hdel(this.key(ring), id) : Number(await r.eval(REMOVE_IF, 1, this.key(ring), id, expected))) > 0);
+  constructor(config: RedisConfig) {
+    this.connection = new RedisConnection(config);
   }
-  close(): Promise<void> { return this.connection.close(); }
+
+  private key(ring: string): string {
+    return this.connection.prefix + ring;
+  }
+  read(ring: string): Promise<Map<string, string>> {
+    return this.connection.ask(async (r) => new Map(Object.entries(await r.hgetall(this.key(ring)))));
+  }
+  async write(ring: string, id: string, entry: string): Promise<void> {
+    await this.connection.ask((r) => r.hset(this.key(ring), id, entry));
+  }
+  remove(ring: string, id: string, expected?: string): Promise<boolean> {
+    return this.connection.ask(
+      async (r) =>
+        (expected === undefined
+          ? await r.hdel(this.key(ring), id)
+          : Number(await r.eval(REMOVE_IF, 1, this.key(ring), id, expected))) > 0,
+    );
+  }
+  close(): Promise<void> {
+    return this.connection.close();
+  }
 }

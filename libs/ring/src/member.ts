@@ -20,17 +20,42 @@ export interface Member {
 }
 
 /** Whether a member is one that writes may go to, as far as it says itself. */
-export function takesWrites(m: Member): boolean { return m.state === "ACTIVE" && m.readOnly !== true; }
+export function takesWrites(m: Member): boolean {
+  return m.state === "ACTIVE" && m.readOnly !== true;
+}
 
 const STATES: readonly string[] = ["JOINING", "ACTIVE", "LEAVING"];
 
-export function encodeMember(m: Member): string { return JSON.stringify({ version: 1, ...m }); }
+export function encodeMember(m: Member): string {
+  return JSON.stringify({ version: 1, ...m });
+}
 
 /** Undefined for an entry that is none: it is left alone, and out. */
 export function decodeMember(text: string): Member | undefined {
   try {
     const m = JSON.parse(text) as Member & { version: number };
-    const good = m.version === 1 && typeof m.id === "string" && typeof m.address === "string" && STATES.includes(m.state) && Array.isArray(m.tokens) && m.tokens.every((t) => Number.isInteger(t) && t >= 0 && t <= 0xffffffff) && Number.isFinite(m.heartbeat);
-    return good ? { id: m.id, address: m.address, zone: typeof m.zone === "string" ? m.zone : "", state: m.state, tokens: m.tokens, heartbeat: m.heartbeat, registeredAtMs: Number(m.registeredAtMs) || 0, ...(m.readOnly === true ? { readOnly: true } : {}), ...(typeof m.partitionRule === "number" ? { partitionRule: m.partitionRule } : {}) } : undefined;
-  } catch { return undefined; } // not JSON: another release's entry, or nobody's
+    const good =
+      m.version === 1 &&
+      typeof m.id === "string" &&
+      typeof m.address === "string" &&
+      STATES.includes(m.state) &&
+      Array.isArray(m.tokens) &&
+      m.tokens.every((t) => Number.isInteger(t) && t >= 0 && t <= 0xffffffff) &&
+      Number.isFinite(m.heartbeat);
+    return good
+      ? {
+          id: m.id,
+          address: m.address,
+          zone: typeof m.zone === "string" ? m.zone : "",
+          state: m.state,
+          tokens: m.tokens,
+          heartbeat: m.heartbeat,
+          registeredAtMs: Number(m.registeredAtMs) || 0,
+          ...(m.readOnly === true ? { readOnly: true } : {}),
+          ...(typeof m.partitionRule === "number" ? { partitionRule: m.partitionRule } : {}),
+        }
+      : undefined;
+  } catch {
+    return undefined;
+  } // not JSON: another release's entry, or nobody's
 }

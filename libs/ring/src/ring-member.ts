@@ -34,10 +34,21 @@ export class RingMember implements Service {
     this.store = store;
     this.config = config;
     this.base = base;
-    this.member = { id: config.id, address: config.address, zone: config.zone, state: "JOINING", tokens: [], heartbeat: 0, registeredAtMs: 0, partitionRule: 2 };
+    this.member = {
+      id: config.id,
+      address: config.address,
+      zone: config.zone,
+      state: "JOINING",
+      tokens: [],
+      heartbeat: 0,
+      registeredAtMs: 0,
+      partitionRule: 2,
+    };
   }
 
-  get state(): MemberState { return this.member.state; }
+  get state(): MemberState {
+    return this.member.state;
+  }
 
   /** Registers as JOINING; `activate` once the component can do its job. */
   async start(): Promise<void> {
@@ -46,7 +57,9 @@ export class RingMember implements Service {
     member.heartbeat = this.base.now();
     member.tokens = await this.tokens();
     await this.beat();
-    this.timer = setInterval(() => { void this.beat(); }, config.heartbeatMs);
+    this.timer = setInterval(() => {
+      void this.beat();
+    }, config.heartbeatMs);
     this.timer.unref();
   }
 
@@ -57,7 +70,11 @@ export class RingMember implements Service {
       const read = JSON.parse(readFileSync(config.tokensFile, "utf8")) as { tokens: number[] };
       kept = read.tokens;
     } else {
-      try { kept = decodeMember((await this.store.read(config.ring)).get(config.id) ?? "")?.tokens ?? []; } catch (err) { this.base.log.warn({ err, ring: config.ring }, "ring cannot be read, tokens are made anew"); }
+      try {
+        kept = decodeMember((await this.store.read(config.ring)).get(config.id) ?? "")?.tokens ?? [];
+      } catch (err) {
+        this.base.log.warn({ err, ring: config.ring }, "ring cannot be read, tokens are made anew");
+      }
     }
     const all = new Set(kept.slice(0, config.tokens));
     while (all.size < config.tokens) all.add(randomInt(0, 2 ** 32 - 1));
@@ -79,15 +96,19 @@ export class RingMember implements Service {
       if (this.failing) this.base.log.info({ ring: config.ring }, "heartbeats are heard again");
       this.failing = false;
     } catch (err) {
-      if (!this.failing) this.base.log.warn({ err, ring: config.ring }, "heartbeat failed, it will be tried again");
+      if (!this.failing)
+        this.base.log.warn({ err, ring: config.ring }, "heartbeat failed, it will be tried again");
       this.failing = true;
     }
   }
 
-  get readOnly(): boolean { return this.member.readOnly === true; }
+  get readOnly(): boolean {
+    return this.member.readOnly === true;
+  }
   /** Takes no new writes from now on, or takes them again. It is forgotten with a restart. */
   async setReadOnly(on: boolean): Promise<void> {
-    if (on) this.member.readOnly = true; else delete this.member.readOnly;
+    if (on) this.member.readOnly = true;
+    else delete this.member.readOnly;
     await this.beat();
   }
 
@@ -99,7 +120,17 @@ export class RingMember implements Service {
   async stop(): Promise<void> {
     clearInterval(this.timer);
     if (this.member.registeredAtMs === 0) return;
-    if (!this.config.unregister) { await this.beat(); return; }
-    try { await this.store.remove(this.config.ring, this.member.id); } catch (err) { this.base.log.warn({ err, ring: this.config.ring }, "could not leave the ring; forget the member on its page"); }
+    if (!this.config.unregister) {
+      await this.beat();
+      return;
+    }
+    try {
+      await this.store.remove(this.config.ring, this.member.id);
+    } catch (err) {
+      this.base.log.warn(
+        { err, ring: this.config.ring },
+        "could not leave the ring; forget the member on its page",
+      );
+    }
   }
 }

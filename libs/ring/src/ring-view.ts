@@ -13,7 +13,11 @@ export interface RingViewConfig {
   forgetAfterMs: number;
 }
 
-interface Seen { member: Member; entry: string; changedAt: number }
+interface Seen {
+  member: Member;
+  entry: string;
+  changedAt: number;
+}
 
 /**
  * What a process knows of a ring. Nothing rests on the store: while it is away the last known ring stays, and nobody
@@ -33,7 +37,12 @@ export class RingView implements Service {
   /** monotonic, milliseconds */
   private readonly clock: () => number;
 
-  constructor(store: MemberStore, config: RingViewConfig, base: Base, clock: () => number = () => performance.now()) {
+  constructor(
+    store: MemberStore,
+    config: RingViewConfig,
+    base: Base,
+    clock: () => number = () => performance.now(),
+  ) {
     this.name = `ring ${config.ring}`;
     this.store = store;
     this.config = config;
@@ -41,27 +50,43 @@ export class RingView implements Service {
     this.clock = clock;
   }
 
-  get snapshot(): RingSnapshot { return this.current; }
-  get ring(): string { return this.config.ring; }
+  get snapshot(): RingSnapshot {
+    return this.current;
+  }
+  get ring(): string {
+    return this.config.ring;
+  }
   /** Milliseconds since a member's heartbeat last changed, as this process saw it. */
-  silentMs(id: string): number { const s = this.seen.get(id); return s ? this.clock() - s.changedAt : 0; }
+  silentMs(id: string): number {
+    const s = this.seen.get(id);
+    return s ? this.clock() - s.changedAt : 0;
+  }
 
   async start(): Promise<void> {
     const { metrics } = this.base;
     metrics.gauge("pyroscope_ring_members", "Members of a ring.", ["name", "state"], (g) => {
-      for (const m of this.current.members) g.inc({ name: this.config.ring, state: this.current.healthy(m) ? m.state : "Unhealthy" });
+      for (const m of this.current.members)
+        g.inc({ name: this.config.ring, state: this.current.healthy(m) ? m.state : "Unhealthy" });
     });
     await this.refresh();
-    this.timer = setInterval(() => { void this.refresh(); }, this.config.refreshMs);
+    this.timer = setInterval(() => {
+      void this.refresh();
+    }, this.config.refreshMs);
     this.timer.unref();
   }
 
-  stop(): Promise<void> { clearInterval(this.timer); return Promise.resolve(); }
+  stop(): Promise<void> {
+    clearInterval(this.timer);
+    return Promise.resolve();
+  }
 
   async refresh(): Promise<void> {
     let entries: Map<string, string>;
-    try { entries = await this.store.read(this.config.ring); } catch (err) {
-      if (this.connected) this.base.log.warn({ err, ring: this.config.ring }, "ring cannot be read, the last known one stays");
+    try {
+      entries = await this.store.read(this.config.ring);
+    } catch (err) {
+      if (this.connected)
+        this.base.log.warn({ err, ring: this.config.ring }, "ring cannot be read, the last known one stays");
       this.connected = false;
       return;
     }
@@ -75,21 +100,37 @@ export class RingView implements Service {
       const member = decodeMember(entry);
       if (!member) continue;
       const known = this.seen.get(id);
-      next.set(id, { member, entry, changedAt: known && known.member.heartbeat === member.heartbeat ? known.changedAt : now });
+      next.set(id, {
+        member,
+        entry,
+        changedAt: known && known.member.heartbeat === member.heartbeat ? known.changedAt : now,
+      });
     }
     this.seen = next;
     const silent = (ms: number): Seen[] => [...next.values()].filter((s) => now - s.changedAt > ms);
-    this.current = new RingSnapshot([...next.values()].map((s) => s.member), new Set(silent(this.config.heartbeatTimeoutMs).map((s) => s.member.id)));
-    if (this.config.forgetAfterMs > 0) for (const s of silent(this.config.forgetAfterMs)) await this.forget(s.member.id, s.entry);
+    this.current = new RingSnapshot(
+      [...next.values()].map((s) => s.member),
+      new Set(silent(this.config.heartbeatTimeoutMs).map((s) => s.member.id)),
+    );
+    if (this.config.forgetAfterMs > 0)
+      for (const s of silent(this.config.forgetAfterMs)) await this.forget(s.member.id, s.entry);
   }
 
   /** Whether what was read is too little to be true, so soon. */
   private doubtful(entries: Map<string, string>, now: number): boolean {
-    const gone = [...this.seen.values()].filter((s) => !entries.has(s.member.id) && s.member.state !== "LEAVING").length;
+    const gone = [...this.seen.values()].filter(
+      (s) => !entries.has(s.member.id) && s.member.state !== "LEAVING",
+    ).length;
     const doubt = gone > 0 && (entries.size === 0 || (this.seen.size >= 3 && gone * 3 > this.seen.size));
-    if (!doubt) { this.doubtSince = undefined; return false; }
+    if (!doubt) {
+      this.doubtSince = undefined;
+      return false;
+    }
     this.doubtSince ??= now;
-    if (now - this.doubtSince > this.config.heartbeatTimeoutMs) { this.doubtSince = undefined; return false; }
+    if (now - this.doubtSince > this.config.heartbeatTimeoutMs) {
+      this.doubtSince = undefined;
+      return false;
+    }
     return true;
   }
 
@@ -102,6 +143,9 @@ export class RingView implements Service {
         this.base.log.info({ ring: this.config.ring, member: id }, "member forgotten");
       }
       return removed;
-    } catch (err) { this.base.log.warn({ err, ring: this.config.ring, member: id }, "member could not be forgotten"); return false; }
+    } catch (err) {
+      this.base.log.warn({ err, ring: this.config.ring, member: id }, "member could not be forgotten");
+      return false;
+    }
   }
 }

@@ -3,29 +3,59 @@ import { CinderblockError } from "@cinderblock/errors";
 import { InMemoryMembers, type MemberStore } from "@cinderblock/redis";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { Random, temporaryFolder } from "@cinderblock/testkit";
-import { assignPartitions, decodeMember, encodeMember, type Member, RingMember, RingSnapshot, RingView } from "./index.ts";
+import {
+  assignPartitions,
+  decodeMember,
+  encodeMember,
+  type Member,
+  RingMember,
+  RingSnapshot,
+  RingView,
+} from "./index.ts";
 
-const base = () => ({ log: createLogger({ level: "silent", format: "logfmt" }), metrics: new Metrics(), tracer: noTracer, now: () => 1_795_000_000_000 });
+const base = () => ({
+  log: createLogger({ level: "silent", format: "logfmt" }),
+  metrics: new Metrics(),
+  tracer: noTracer,
+  now: () => 1_795_000_000_000,
+});
 const random = new Random(20261124);
-const member = (id: string, more: Partial<Member> = {}): Member => ({ id, address: `${id}:4040`, zone: "", state: "ACTIVE", tokens: Array.from({ length: 128 }, () => random.below(2 ** 32)).sort((a, b) => a - b), heartbeat: 1, registeredAtMs: 0, ...more });
+const member = (id: string, more: Partial<Member> = {}): Member => ({
+  id,
+  address: `${id}:4040`,
+  zone: "",
+  state: "ACTIVE",
+  tokens: Array.from({ length: 128 }, () => random.below(2 ** 32)).sort((a, b) => a - b),
+  heartbeat: 1,
+  registeredAtMs: 0,
+  ...more,
+});
 const ids = (m: readonly Member[]): string[] => m.map((x) => x.id);
 
 describe("a ring", () => {
   it("names distinct members, as many as replicas are asked for", () => {
     const ring = new RingSnapshot(["a", "b", "c", "d"].map((i) => member(i)));
-    fc.assert(fc.property(fc.integer({ min: 0, max: 2 ** 32 - 1 }), (token) => {
-      const { members, maxErrors } = ring.write(token, 3);
-      expect(new Set(ids(members)).size).toBe(3);
-      expect(maxErrors).toBe(1);
-    }));
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 32 - 1 }), (token) => {
+        const { members, maxErrors } = ring.write(token, 3);
+        expect(new Set(ids(members)).size).toBe(3);
+        expect(maxErrors).toBe(1);
+      }),
+    );
   });
   it("moves about one in n of the tokens to a member that comes, and none between the others", () => {
     const old = ["a", "b", "c", "d"].map((i) => member(i));
-    const before = new RingSnapshot(old), after = new RingSnapshot([...old, member("e")]);
+    const before = new RingSnapshot(old),
+      after = new RingSnapshot([...old, member("e")]);
     let moved = 0;
     for (let i = 0; i < 5000; i++) {
-      const token = random.below(2 ** 32), was = before.write(token, 1).members[0]!.id, is = after.write(token, 1).members[0]!.id;
-      if (was !== is) { moved++; expect(is).toBe("e"); }
+      const token = random.below(2 ** 32),
+        was = before.write(token, 1).members[0]!.id,
+        is = after.write(token, 1).members[0]!.id;
+      if (was !== is) {
+        moved++;
+        expect(is).toBe("e");
+      }
     }
     expect(moved / 5000).toBeGreaterThan(0.12);
     expect(moved / 5000).toBeLessThan(0.28);
@@ -33,23 +63,36 @@ describe("a ring", () => {
   it("spreads tokens evenly", () => {
     const ring = new RingSnapshot(Array.from({ length: 10 }, (_, i) => member(`m${i}`)));
     const counts = new Map<string, number>();
-    for (let i = 0; i < 20_000; i++) { const { id } = ring.write(random.below(2 ** 32), 1).members[0]!; counts.set(id, (counts.get(id) ?? 0) + 1); }
-    for (const n of counts.values()) { expect(n / 2000).toBeGreaterThan(0.6); expect(n / 2000).toBeLessThan(1.5); }
+    for (let i = 0; i < 20_000; i++) {
+      const { id } = ring.write(random.below(2 ** 32), 1).members[0]!;
+      counts.set(id, (counts.get(id) ?? 0) + 1);
+    }
+    for (const n of counts.values()) {
+      expect(n / 2000).toBeGreaterThan(0.6);
+      expect(n / 2000).toBeLessThan(1.5);
+    }
   });
   it("reaches past members that take no writes, and says when too few do", () => {
     const all = ["a", "b", "c", "d"].map((i) => member(i));
     const ring = new RingSnapshot([{ ...all[0]!, state: "LEAVING" }, ...all.slice(1)], new Set(["b"]));
-    for (let i = 0; i < 200; i++) expect(ids(ring.write(random.below(2 ** 32), 3).members)).toEqual(expect.arrayContaining(["c", "d"]));
+    for (let i = 0; i < 200; i++)
+      expect(ids(ring.write(random.below(2 ** 32), 3).members)).toEqual(expect.arrayContaining(["c", "d"]));
     expect(ring.write(1, 3)).toMatchObject({ maxErrors: 0 });
     const one = new RingSnapshot(all.slice(0, 3), new Set(["a", "b"]));
-    expect(() => one.write(1, 3)).toThrow(new CinderblockError("unavailable", "at least 2 live replicas required, could only find 1"));
+    expect(() => one.write(1, 3)).toThrow(
+      new CinderblockError("unavailable", "at least 2 live replicas required, could only find 1"),
+    );
     expect(() => new RingSnapshot([]).write(1, 1)).toThrow("no ingester of the ring takes writes now");
   });
   it("puts replicas into distinct zones when there are enough", () => {
-    const ring = new RingSnapshot(["a1", "a2", "b1", "b2", "c1", "c2"].map((i) => member(i, { zone: i[0]! })));
-    for (let i = 0; i < 200; i++) expect(new Set(ring.write(random.below(2 ** 32), 3, true).members.map((m) => m.zone)).size).toBe(3);
+    const ring = new RingSnapshot(
+      ["a1", "a2", "b1", "b2", "c1", "c2"].map((i) => member(i, { zone: i[0]! })),
+    );
+    for (let i = 0; i < 200; i++)
+      expect(new Set(ring.write(random.below(2 ** 32), 3, true).members.map((m) => m.zone)).size).toBe(3);
     const down = new RingSnapshot(ring.members, new Set(["a1"]));
-    for (let i = 0; i < 200; i++) expect(new Set(down.write(random.below(2 ** 32), 3, true).members.map((m) => m.zone)).size).toBe(3);
+    for (let i = 0; i < 200; i++)
+      expect(new Set(down.write(random.below(2 ** 32), 3, true).members.map((m) => m.zone)).size).toBe(3);
   });
 });
 
@@ -59,22 +102,34 @@ describe("a tenant's part of a ring", () => {
     for (let t = 0; t < 50; t++) {
       const part = ring.shard(`tenant-${t}`, 6);
       expect(part.members).toHaveLength(6);
-      expect(ids(new RingSnapshot([...ring.members].reverse()).shard(`tenant-${t}`, 6).members)).toEqual(ids(part.members));
+      expect(ids(new RingSnapshot([...ring.members].reverse()).shard(`tenant-${t}`, 6).members)).toEqual(
+        ids(part.members),
+      );
       for (const z of ["z0", "z1", "z2"]) expect(part.members.filter((m) => m.zone === z)).toHaveLength(2);
     }
     expect(ring.shard("t", 4).members).toHaveLength(6); // two of each zone
     expect([ring.shard("t", 0), ring.shard("t", 30), ring.shard("t", 99)]).toEqual([ring, ring, ring]);
   });
   it("spreads tenants over all members, and few share all of theirs", () => {
-    const counts = new Map<string, number>(), parts = new Set<string>();
-    for (let t = 0; t < 1000; t++) { const m = ids(ring.shard(`tenant-${t}`, 6).members); parts.add(m.join()); for (const id of m) counts.set(id, (counts.get(id) ?? 0) + 1); }
-    for (const n of counts.values()) { expect(n).toBeGreaterThan(60); expect(n).toBeLessThan(420); }
+    const counts = new Map<string, number>(),
+      parts = new Set<string>();
+    for (let t = 0; t < 1000; t++) {
+      const m = ids(ring.shard(`tenant-${t}`, 6).members);
+      parts.add(m.join());
+      for (const id of m) counts.set(id, (counts.get(id) ?? 0) + 1);
+    }
+    for (const n of counts.values()) {
+      expect(n).toBeGreaterThan(60);
+      expect(n).toBeLessThan(420);
+    }
     expect(counts.size).toBe(30);
     expect(parts.size).toBeGreaterThan(900);
   });
   it("changes by one member at the most when one comes or goes, and grows by what is added", () => {
-    const more = new RingSnapshot([...ring.members, member("new", { zone: "z1" })]), fewer = new RingSnapshot(ring.members.filter((m) => m.id !== "m7"));
-    const lost = (a: RingSnapshot, b: RingSnapshot): number => a.members.filter((m) => !b.members.some((x) => x.id === m.id)).length;
+    const more = new RingSnapshot([...ring.members, member("new", { zone: "z1" })]),
+      fewer = new RingSnapshot(ring.members.filter((m) => m.id !== "m7"));
+    const lost = (a: RingSnapshot, b: RingSnapshot): number =>
+      a.members.filter((m) => !b.members.some((x) => x.id === m.id)).length;
     for (let t = 0; t < 300; t++) {
       const part = ring.shard(`tenant-${t}`, 9);
       expect(lost(part, more.shard(`tenant-${t}`, 9))).toBeLessThanOrEqual(1);
@@ -94,14 +149,25 @@ describe("a tenant's part of a ring", () => {
 
 describe("partitions of a log", () => {
   it("have one owner each, nobody more than a share, and stay where they are when somebody comes or goes", () => {
-    fc.assert(fc.property(fc.integer({ min: 1, max: 400 }), fc.integer({ min: 1, max: 40 }), fc.nat(1000), (partitions, n, seed) => {
-      const owners = Array.from({ length: n }, (_, i) => `ingester-${seed}-${i}`).sort(), owner = assignPartitions(partitions, owners);
-      const held = owners.map((_, i) => owner.filter((o) => o === i).length);
-      expect(held.reduce((a, b) => a + b, 0)).toBe(partitions);
-      expect(Math.max(...held)).toBeLessThanOrEqual(Math.ceil(partitions / n));
-    }), { numRuns: 200 });
-    const many = Array.from({ length: 50 }, (_, i) => `ingester-${String(i).padStart(3, "0")}`), less = many.filter((o) => o !== "ingester-017");
-    const before = assignPartitions(1000, many), after = assignPartitions(1000, less);
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 400 }),
+        fc.integer({ min: 1, max: 40 }),
+        fc.nat(1000),
+        (partitions, n, seed) => {
+          const owners = Array.from({ length: n }, (_, i) => `ingester-${seed}-${i}`).sort(),
+            owner = assignPartitions(partitions, owners);
+          const held = owners.map((_, i) => owner.filter((o) => o === i).length);
+          expect(held.reduce((a, b) => a + b, 0)).toBe(partitions);
+          expect(Math.max(...held)).toBeLessThanOrEqual(Math.ceil(partitions / n));
+        },
+      ),
+      { numRuns: 200 },
+    );
+    const many = Array.from({ length: 50 }, (_, i) => `ingester-${String(i).padStart(3, "0")}`),
+      less = many.filter((o) => o !== "ingester-017");
+    const before = assignPartitions(1000, many),
+      after = assignPartitions(1000, less);
     const moved = [...before.keys()].filter((p) => many[before[p]!] !== less[after[p]!]).length;
     expect(moved).toBeGreaterThanOrEqual(20); // the one's own
     expect(moved).toBeLessThan(120);
@@ -110,11 +176,20 @@ describe("partitions of a log", () => {
 
 describe("a read-only member", () => {
   it("gets no writes, others take them, and it stays among those that answer", () => {
-    const all = ["a", "b", "c", "d"].map((id) => member(id)), ring = new RingSnapshot(all.map((m) => (m.id === "b" ? { ...m, readOnly: true } : m)));
-    for (let i = 0; i < 200; i++) { const { members } = ring.write(random.below(2 ** 32), 3); expect([members.length, members.some((m) => m.id === "b")]).toEqual([3, false]); }
-    expect([ids(ring.active), ids(ring.readable)]).toEqual([["a", "c", "d"], ["a", "b", "c", "d"]]);
+    const all = ["a", "b", "c", "d"].map((id) => member(id)),
+      ring = new RingSnapshot(all.map((m) => (m.id === "b" ? { ...m, readOnly: true } : m)));
+    for (let i = 0; i < 200; i++) {
+      const { members } = ring.write(random.below(2 ** 32), 3);
+      expect([members.length, members.some((m) => m.id === "b")]).toEqual([3, false]);
+    }
+    expect([ids(ring.active), ids(ring.readable)]).toEqual([
+      ["a", "c", "d"],
+      ["a", "b", "c", "d"],
+    ]);
     expect(decodeMember(encodeMember(ring.members[1]!))).toEqual(ring.members[1]);
-    expect(() => new RingSnapshot(all.map((m) => ({ ...m, readOnly: m.id < "d" }))).write(0, 3)).toThrow("at least 2 live replicas required, could only find 1");
+    expect(() => new RingSnapshot(all.map((m) => ({ ...m, readOnly: m.id < "d" }))).write(0, 3)).toThrow(
+      "at least 2 live replicas required, could only find 1",
+    );
   });
 });
 
@@ -122,21 +197,41 @@ describe("entries of members", () => {
   it("come back, and what is none is left out", () => {
     const m = member("a", { zone: "z" });
     expect(decodeMember(encodeMember(m))).toEqual(m);
-    for (const bad of ["", "{", "[]", "null", '{"version":2}', JSON.stringify({ version: 1, ...m, state: "?" }), JSON.stringify({ version: 1, ...m, tokens: [-1] })]) expect(decodeMember(bad)).toBeUndefined();
+    for (const bad of [
+      "",
+      "{",
+      "[]",
+      "null",
+      '{"version":2}',
+      JSON.stringify({ version: 1, ...m, state: "?" }),
+      JSON.stringify({ version: 1, ...m, tokens: [-1] }),
+    ])
+      expect(decodeMember(bad)).toBeUndefined();
   });
 });
 
 describe("a process as a member", () => {
   it("keeps its tokens over a restart, tells that it lives, and leaves", async () => {
     const store = new InMemoryMembers();
-    const config = { ring: "ingester", id: "a", address: "a:1", zone: "", tokens: 16, tokensFile: `${temporaryFolder()}/tokens.json`, heartbeatMs: 10, unregister: true };
+    const config = {
+      ring: "ingester",
+      id: "a",
+      address: "a:1",
+      zone: "",
+      tokens: 16,
+      tokensFile: `${temporaryFolder()}/tokens.json`,
+      heartbeatMs: 10,
+      unregister: true,
+    };
     const read = async (): Promise<Member> => decodeMember((await store.read("ingester")).get("a")!)!;
     const first = new RingMember(store, config, base());
     await first.start();
     const one = await read();
     expect([one.state, one.tokens.length]).toEqual(["JOINING", 16]);
     await first.set("ACTIVE");
-    await new Promise((r) => { setTimeout(r, 60); });
+    await new Promise((r) => {
+      setTimeout(r, 60);
+    });
     expect((await read()).heartbeat).toBeGreaterThan(one.heartbeat + 1);
     await first.stop();
     expect((await store.read("ingester")).size).toBe(0);
@@ -150,18 +245,31 @@ describe("a process as a member", () => {
 /** A store whose reads can fail. */
 class Breakable extends InMemoryMembers implements MemberStore {
   away = false;
-  override read(ring: string): Promise<Map<string, string>> { return this.away ? Promise.reject(new CinderblockError("unavailable", "away")) : super.read(ring); }
+  override read(ring: string): Promise<Map<string, string>> {
+    return this.away ? Promise.reject(new CinderblockError("unavailable", "away")) : super.read(ring);
+  }
 }
 
 describe("what a process knows of a ring", () => {
   async function setUp(forgetAfterMs = 0) {
     const store = new Breakable();
     let now = 0;
-    const view = new RingView(store, { ring: "r", refreshMs: 1e6, heartbeatTimeoutMs: 60_000, forgetAfterMs }, base(), () => now);
+    const view = new RingView(
+      store,
+      { ring: "r", refreshMs: 1e6, heartbeatTimeoutMs: 60_000, forgetAfterMs },
+      base(),
+      () => now,
+    );
     const beats = { a: 1, b: 1, c: 1 };
-    const beat = async (...who: (keyof typeof beats)[]): Promise<void> => { for (const i of who) await store.write("r", i, encodeMember(member(i, { heartbeat: ++beats[i] }))); };
-    const step = async (ms: number): Promise<void> => { now += ms; await view.refresh(); };
-    const unhealthy = (): string[] => view.snapshot.members.filter((m) => !view.snapshot.healthy(m)).map((m) => m.id);
+    const beat = async (...who: (keyof typeof beats)[]): Promise<void> => {
+      for (const i of who) await store.write("r", i, encodeMember(member(i, { heartbeat: ++beats[i] })));
+    };
+    const step = async (ms: number): Promise<void> => {
+      now += ms;
+      await view.refresh();
+    };
+    const unhealthy = (): string[] =>
+      view.snapshot.members.filter((m) => !view.snapshot.healthy(m)).map((m) => m.id);
     await beat("a", "b", "c");
     await view.refresh();
     return { store, view, beat, step, unhealthy };
@@ -215,7 +323,10 @@ describe("what a process knows of a ring", () => {
     await never.step(10_000_000);
     expect((await never.store.read("r")).size).toBe(3);
     const soon = await setUp(120_000);
-    for (let i = 0; i < 3; i++) { await soon.beat("a", "b"); await soon.step(50_000); }
+    for (let i = 0; i < 3; i++) {
+      await soon.beat("a", "b");
+      await soon.step(50_000);
+    }
     expect([...(await soon.store.read("r")).keys()]).toEqual(["a", "b"]);
     await soon.beat("c");
     expect(await soon.view.forget("c", "an older entry")).toBe(false);

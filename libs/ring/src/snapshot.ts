@@ -3,7 +3,10 @@ import { CinderblockError } from "@cinderblock/errors";
 import { type Member, takesWrites } from "./member.ts";
 
 /** Who holds a token: a write needs answers of all but `maxErrors` of them. */
-export interface ReplicationSet { members: Member[]; maxErrors: number }
+export interface ReplicationSet {
+  members: Member[];
+  maxErrors: number;
+}
 
 /** A ring at one moment: members, their tokens in order, who of them is healthy. Immutable. */
 export class RingSnapshot {
@@ -24,23 +27,34 @@ export class RingSnapshot {
     this.owner = Uint32Array.from(all, (t) => t.i);
   }
 
-  healthy(m: Member): boolean { return !this.unhealthy.has(m.id); }
+  healthy(m: Member): boolean {
+    return !this.unhealthy.has(m.id);
+  }
   /** Members that answer reads: ACTIVE or LEAVING, healthy or not. */
-  get readable(): Member[] { return this.members.filter((m) => m.state !== "JOINING"); }
+  get readable(): Member[] {
+    return this.members.filter((m) => m.state !== "JOINING");
+  }
   /** Members that take writes and answer reads. */
-  get active(): Member[] { return this.members.filter((m) => takesWrites(m) && this.healthy(m)); }
+  get active(): Member[] {
+    return this.members.filter((m) => takesWrites(m) && this.healthy(m));
+  }
 
   /**
    * The members that a write of `token` goes to: `factor` of them, in distinct zones when there are enough of those. One
    * that is not ACTIVE or not healthy makes the set reach one further, as in v1. Throws `unavailable` below a quorum.
    */
   write(token: number, factor: number, zoneAware = false): ReplicationSet {
-    const chosen: Member[] = [], zones = new Set<string>();
+    const chosen: Member[] = [],
+      zones = new Set<string>();
     const zoneCount = new Set(this.members.map((m) => m.zone)).size;
     const distinctZones = zoneAware && zoneCount >= factor;
     const seen = new Set<number>();
     let wanted = factor;
-    for (let step = 0, at = this.first(token); step < this.tokens.length && chosen.length < wanted; step++, at = (at + 1) % this.tokens.length) {
+    for (
+      let step = 0, at = this.first(token);
+      step < this.tokens.length && chosen.length < wanted;
+      step++, at = (at + 1) % this.tokens.length
+    ) {
       const i = this.owner[at]!;
       if (seen.has(i)) continue;
       const m = this.members[i]!;
@@ -54,7 +68,11 @@ export class RingSnapshot {
     }
     const members = chosen.filter((m) => takesWrites(m) && this.healthy(m));
     const quorum = Math.floor(factor / 2) + 1;
-    if (members.length < quorum) throw new CinderblockError("unavailable", `at least ${quorum} live replicas required, could only find ${members.length}${members.length === 0 ? " - no ingester of the ring takes writes now" : ""}`);
+    if (members.length < quorum)
+      throw new CinderblockError(
+        "unavailable",
+        `at least ${quorum} live replicas required, could only find ${members.length}${members.length === 0 ? " - no ingester of the ring takes writes now" : ""}`,
+      );
     return { members, maxErrors: members.length - quorum };
   }
 
@@ -77,13 +95,26 @@ export class RingSnapshot {
 
   private pick(tenant: string, size: number): Member[] {
     const zones = new Map<string, Set<number>>();
-    this.members.forEach((m, i) => { const zone = zones.get(m.zone); if (zone) zone.add(i); else zones.set(m.zone, new Set([i])); });
+    this.members.forEach((m, i) => {
+      const zone = zones.get(m.zone);
+      if (zone) zone.add(i);
+      else zones.set(m.zone, new Set([i]));
+    });
     const out: Member[] = [];
     for (const [zone, inZone] of [...zones].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      const seed = fnv1a(Buffer.from(`${tenant}\u0000${zone}`)), chosen = new Set<number>();
-      for (let k = 0, want = Math.min(inZone.size, Math.ceil(size / zones.size)); chosen.size < want && this.tokens.length > 0; k++) {
+      const seed = fnv1a(Buffer.from(`${tenant}\u0000${zone}`)),
+        chosen = new Set<number>();
+      for (
+        let k = 0, want = Math.min(inZone.size, Math.ceil(size / zones.size));
+        chosen.size < want && this.tokens.length > 0;
+        k++
+      ) {
         // The first member of the zone behind a token of the tenant's own that was not chosen yet.
-        for (let step = 0, at = this.first(mix32(seed, k)); step < this.tokens.length; step++, at = (at + 1) % this.tokens.length) {
+        for (
+          let step = 0, at = this.first(mix32(seed, k));
+          step < this.tokens.length;
+          step++, at = (at + 1) % this.tokens.length
+        ) {
           const i = this.owner[at]!;
           if (!inZone.has(i) || chosen.has(i)) continue;
           chosen.add(i);
@@ -98,8 +129,13 @@ export class RingSnapshot {
 
   /** Position of the first token that is greater than `token`. */
   private first(token: number): number {
-    let lo = 0, hi = this.tokens.length;
-    while (lo < hi) { const mid = (lo + hi) >>> 1; if (this.tokens[mid]! > token) hi = mid; else lo = mid + 1; }
+    let lo = 0,
+      hi = this.tokens.length;
+    while (lo < hi) {
+      const mid = (lo + hi) >>> 1;
+      if (this.tokens[mid]! > token) hi = mid;
+      else lo = mid + 1;
+    }
     return lo === this.tokens.length ? 0 : lo;
   }
 }

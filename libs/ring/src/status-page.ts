@@ -29,7 +29,15 @@ export interface RingShard {
 
 /** The ring of a process that runs everything itself: it is the only member, and cannot be forgotten. */
 export function ringOfOne(ring: string, id: string, address: string, startedMs: number): RingSource {
-  return { ring, snapshot: new RingSnapshot([{ id, address, zone: "", state: "ACTIVE", tokens: [0], heartbeat: 0, registeredAtMs: startedMs }]), silentMs: () => 0, refresh: () => Promise.resolve(), forget: () => Promise.resolve(false) };
+  return {
+    ring,
+    snapshot: new RingSnapshot([
+      { id, address, zone: "", state: "ACTIVE", tokens: [0], heartbeat: 0, registeredAtMs: startedMs },
+    ]),
+    silentMs: () => 0,
+    refresh: () => Promise.resolve(),
+    forget: () => Promise.resolve(false),
+  };
 }
 
 /** A ring as a page for people and as JSON (`Accept: application/json`: `{shards, now}`), and the form that forgets a member. */
@@ -39,23 +47,65 @@ export function ringRoutes(path: string, view: RingSource): Routes {
     const all = s.members.flatMap((m) => m.tokens.map((t) => ({ t, id: m.id }))).sort((a, b) => a.t - b.t);
     const owned = new Map<string, number>();
     // A token owns what lies between the one before and itself.
-    all.forEach((x, i) => { owned.set(x.id, (owned.get(x.id) ?? 0) + (x.t - (i === 0 ? all.at(-1)!.t - 2 ** 32 : all[i - 1]!.t))); });
+    all.forEach((x, i) => {
+      owned.set(x.id, (owned.get(x.id) ?? 0) + (x.t - (i === 0 ? all.at(-1)!.t - 2 ** 32 : all[i - 1]!.t)));
+    });
     return s.members.map((m) => ({
-      id: m.id, state: s.healthy(m) ? m.state : "UNHEALTHY", address: m.address, timestamp: new Date(now - view.silentMs(m.id)).toISOString(), registered_timestamp: new Date(m.registeredAtMs).toISOString(),
-      read_only: m.readOnly === true, zone: m.zone, tokens: m.tokens, share: (owned.get(m.id) ?? 0) / 2 ** 32,
+      id: m.id,
+      state: s.healthy(m) ? m.state : "UNHEALTHY",
+      address: m.address,
+      timestamp: new Date(now - view.silentMs(m.id)).toISOString(),
+      registered_timestamp: new Date(m.registeredAtMs).toISOString(),
+      read_only: m.readOnly === true,
+      zone: m.zone,
+      tokens: m.tokens,
+      share: (owned.get(m.id) ?? 0) / 2 ** 32,
     }));
   };
   return {
     http: (app) => {
-      app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_request, body, done) => { done(null, Object.fromEntries(new URLSearchParams(String(body)))); });
+      app.addContentTypeParser(
+        "application/x-www-form-urlencoded",
+        { parseAs: "string" },
+        (_request, body, done) => {
+          done(null, Object.fromEntries(new URLSearchParams(String(body))));
+        },
+      );
       app.get(path, async (request, reply) => {
-        const now = Date.now(), all = shards(now);
-        if (wantsJson(request)) { await reply.type("application/json").send(JSON.stringify({ shards: all, now: new Date(now).toISOString() })); return; }
-        await sendPage(request, reply, `Ring ${view.ring}`, table(["Instance", "Zone", "State", "Address", "Registered", "Last heard", "Tokens", "Owns", ""], all.map((m) => [m.id, m.zone, `${m.state}${m.read_only ? " (read-only)" : ""}`, m.address, m.registered_timestamp, m.timestamp, m.tokens.length, `${(m.share * 100).toFixed(1)} %`, html`<form method="post"><button name="forget" value="${m.id}">Forget</button></form>`])));
+        const now = Date.now(),
+          all = shards(now);
+        if (wantsJson(request)) {
+          await reply
+            .type("application/json")
+            .send(JSON.stringify({ shards: all, now: new Date(now).toISOString() }));
+          return;
+        }
+        await sendPage(
+          request,
+          reply,
+          `Ring ${view.ring}`,
+          table(
+            ["Instance", "Zone", "State", "Address", "Registered", "Last heard", "Tokens", "Owns", ""],
+            all.map((m) => [
+              m.id,
+              m.zone,
+              `${m.state}${m.read_only ? " (read-only)" : ""}`,
+              m.address,
+              m.registered_timestamp,
+              m.timestamp,
+              m.tokens.length,
+              `${(m.share * 100).toFixed(1)} %`,
+              html`<form method="post"><button name="forget" value="${m.id}">Forget</button></form>`,
+            ]),
+          ),
+        );
       });
       app.post(path, async (request, reply) => {
         const id = (request.body as Record<string, string> | undefined)?.forget ?? "";
-        if (id === "") { await reply.code(400).type("text/plain").send("name the member: forget=ID\n"); return; }
+        if (id === "") {
+          await reply.code(400).type("text/plain").send("name the member: forget=ID\n");
+          return;
+        }
         await view.forget(id);
         await view.refresh();
         await reply.code(303).header("location", path).send();

@@ -6,31 +6,46 @@ import { connectError } from "./raw-unary.ts";
 import { kindOf, messageOf } from "@cinderblock/errors";
 
 /** Routes that say nothing about anybody's data: whether the server lives, and the files of the web UI, which asks for a token itself. */
-const OPEN = /^\/(ready|grpc\.health\.v1\.Health\/(Check|Watch)|explore|compare|files|status|comparison|comparison-diff|icon\.svg|assets\/[^/]+|)$/;
-const WRITES = /^\/(push\.v1\.PusherService\/|ingest$|pyroscope\/ingest$|opentelemetry\.|v1development\/profiles$|pyroscope\/debug-files(\/:id)?$)/;
-const READS = /^\/(querier\.v1\.QuerierService\/|cinderblock\.explore\.v1\.ExploreService\/|settings\.v1\.SettingsService\/|adhocprofiles\.v1\.AdHocProfileService\/|vcs\.v1\.VCSService\/|pyroscope\/(render|render-diff|label-values|export)$|capabilities\.v1\.|version\.)/;
+const OPEN =
+  /^\/(ready|grpc\.health\.v1\.Health\/(Check|Watch)|explore|compare|files|status|comparison|comparison-diff|icon\.svg|assets\/[^/]+|)$/;
+const WRITES =
+  /^\/(push\.v1\.PusherService\/|ingest$|pyroscope\/ingest$|opentelemetry\.|v1development\/profiles$|pyroscope\/debug-files(\/:id)?$)/;
+const READS =
+  /^\/(querier\.v1\.QuerierService\/|cinderblock\.explore\.v1\.ExploreService\/|settings\.v1\.SettingsService\/|adhocprofiles\.v1\.AdHocProfileService\/|vcs\.v1\.VCSService\/|pyroscope\/(render|render-diff|label-values|export)$|capabilities\.v1\.|version\.)/;
 const INTERNAL = /^\/cinderblock\.internal\./;
 
 /** What a route needs. Whatever is not known to be for writers or readers is for administrators. */
 export function roleOf(route: string): Role | undefined {
   if (OPEN.test(route)) return undefined;
-  return WRITES.test(route) ? "write" : READS.test(route) ? "read" : INTERNAL.test(route) ? "internal" : "admin";
+  return WRITES.test(route)
+    ? "write"
+    : READS.test(route)
+      ? "read"
+      : INTERNAL.test(route)
+        ? "internal"
+        : "admin";
 }
 
 /** Who may call what: by a token of the file, or nobody asks for one. */
 export class Authorizer {
   private readonly tokens: Tokens | undefined;
   private readonly multitenancy: boolean;
-  constructor(tokens: Tokens | undefined, multitenancy: boolean) { this.tokens = tokens; this.multitenancy = multitenancy; }
+  constructor(tokens: Tokens | undefined, multitenancy: boolean) {
+    this.tokens = tokens;
+    this.multitenancy = multitenancy;
+  }
 
-  get enabled(): boolean { return this.tokens !== undefined; }
+  get enabled(): boolean {
+    return this.tokens !== undefined;
+  }
 
   /** @throws `unauthenticated` or `forbidden` */
   check(route: string, headers: IncomingHttpHeaders): Access | undefined {
     const role = roleOf(route);
     if (!this.tokens || role === undefined) return undefined;
     const access = this.tokens.of(headers.authorization);
-    const named = headers["x-scope-orgid"], tenants = !this.multitenancy ? [DEFAULT_TENANT] : typeof named === "string" ? named.split("|") : [];
+    const named = headers["x-scope-orgid"],
+      tenants = !this.multitenancy ? [DEFAULT_TENANT] : typeof named === "string" ? named.split("|") : [];
     permit(access, role, role === "write" || role === "read" ? tenants : []);
     return access;
   }
@@ -38,14 +53,25 @@ export class Authorizer {
   /** Runs before anything of a request is read. */
   async hook(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     // A route that does not exist is for administrators, too: nobody learns what there is by asking.
-    try { this.check(request.routeOptions.url ?? "unknown", request.headers); } catch (err) { await refuse(request, reply, err); }
+    try {
+      this.check(request.routeOptions.url ?? "unknown", request.headers);
+    } catch (err) {
+      await refuse(request, reply, err);
+    }
   }
 }
 
 async function refuse(request: FastifyRequest, reply: FastifyReply, err: unknown): Promise<void> {
   const { code, http } = EDGE[kindOf(err)];
   if ((request.headers["content-type"] ?? "").startsWith("application/grpc")) {
-    await reply.code(200).headers({ "content-type": request.headers["content-type"]!, "grpc-status": String(code), "grpc-message": encodeURIComponent(messageOf(err)) }).send();
+    await reply
+      .code(200)
+      .headers({
+        "content-type": request.headers["content-type"]!,
+        "grpc-status": String(code),
+        "grpc-message": encodeURIComponent(messageOf(err)),
+      })
+      .send();
     return;
   }
   const { body } = connectError(err);

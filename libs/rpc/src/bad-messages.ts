@@ -11,18 +11,40 @@ export function mendUnreadable(router: ConnectRouter): void {
   router.handlers.forEach((handler, i) => {
     const mended: typeof handler = Object.assign(async (request: Parameters<typeof handler>[0]) => {
       const response = await handler(request);
-      if (response.status !== 500 || response.body === undefined || response.header?.get("content-type") !== "application/json") return response;
+      if (
+        response.status !== 500 ||
+        response.body === undefined ||
+        response.header?.get("content-type") !== "application/json"
+      )
+        return response;
       const parts: Uint8Array[] = [];
       for await (const part of response.body) parts.push(part);
-      const text = Buffer.concat(parts).toString(), { code, message } = JSON.parse(text) as { code?: string; message?: string };
+      const text = Buffer.concat(parts).toString(),
+        { code, message } = JSON.parse(text) as { code?: string; message?: string };
       const unreadable = code === "internal" && message?.startsWith(UNREADABLE) === true;
-      return { ...response, status: unreadable ? 400 : 500, body: once(Buffer.from(unreadable ? JSON.stringify({ code: "invalid_argument", message: `unmarshal message: ${message.slice(UNREADABLE.length)}` }) : text)), ...lengthOf(response.header) };
+      return {
+        ...response,
+        status: unreadable ? 400 : 500,
+        body: once(
+          Buffer.from(
+            unreadable
+              ? JSON.stringify({
+                  code: "invalid_argument",
+                  message: `unmarshal message: ${message.slice(UNREADABLE.length)}`,
+                })
+              : text,
+          ),
+        ),
+        ...lengthOf(response.header),
+      };
     }, handler);
     router.handlers[i] = mended;
   });
 }
 
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> { yield await Promise.resolve(bytes); }
+async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield await Promise.resolve(bytes);
+}
 
 /** The header without the length of the body that was. */
 function lengthOf(header: Headers): { header: Headers } {

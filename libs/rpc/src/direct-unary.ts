@@ -11,16 +11,35 @@ export interface DirectUnary {
   handler: RawHandler;
 }
 
-const ANSWER_HEADERS = ["content-type", "application/proto", "accept-encoding", "gzip", "content-length", "0"];
+const ANSWER_HEADERS = [
+  "content-type",
+  "application/proto",
+  "accept-encoding",
+  "gzip",
+  "content-length",
+  "0",
+];
 
 /**
  * Answers the plain case of a unary method without a router: Connect, protobuf, uncompressed, with a known length, over
  * HTTP/1.1. False: another case, which is for the router's own route. Statuses, headers and texts are those of that
  * route (`rawUnary`). The router's share of a push was a fifth of the main thread, and half a second of compiling it.
  */
-export function answerDirectly(direct: DirectUnary, req: IncomingMessage, res: ServerResponse, begun: () => (status: number) => void): boolean {
+export function answerDirectly(
+  direct: DirectUnary,
+  req: IncomingMessage,
+  res: ServerResponse,
+  begun: () => (status: number) => void,
+): boolean {
   const { headers } = req;
-  if (req.httpVersionMajor !== 1 || req.method !== "POST" || headers["content-type"] !== "application/proto" || headers["content-encoding"] !== undefined || headers["connect-timeout-ms"] !== undefined) return false;
+  if (
+    req.httpVersionMajor !== 1 ||
+    req.method !== "POST" ||
+    headers["content-type"] !== "application/proto" ||
+    headers["content-encoding"] !== undefined ||
+    headers["connect-timeout-ms"] !== undefined
+  )
+    return false;
   const version = headers["connect-protocol-version"];
   if (version !== undefined && version !== "1") return false;
   const length = Number(headers["content-length"] ?? -1);
@@ -29,18 +48,42 @@ export function answerDirectly(direct: DirectUnary, req: IncomingMessage, res: S
   const done = begun();
   const fail = (err: unknown): void => {
     const { status, body } = connectError(err);
-    res.writeHead(status, { "accept-encoding": "gzip", "content-type": "application/json", "content-length": body.length }).end(body);
+    res
+      .writeHead(status, {
+        "accept-encoding": "gzip",
+        "content-type": "application/json",
+        "content-length": body.length,
+      })
+      .end(body);
     done(status);
   };
-  try { direct.admit(length); } catch (err) { req.resume(); fail(err); return true; }
+  try {
+    direct.admit(length);
+  } catch (err) {
+    req.resume();
+    fail(err);
+    return true;
+  }
   const chunks: Buffer[] = [];
-  req.on("data", (chunk: Buffer) => { chunks.push(chunk); });
-  req.on("error", (err) => { done(499); res.destroy(err); });
+  req.on("data", (chunk: Buffer) => {
+    chunks.push(chunk);
+  });
+  req.on("error", (err) => {
+    done(499);
+    res.destroy(err);
+  });
   req.on("end", () => {
     const body = chunks.length === 1 ? chunks[0]! : joined(chunks, length);
     direct.handler({ codec: "proto", gzip: false, body, headers }).then((out) => {
       if (out.length === 0) res.writeHead(200, ANSWER_HEADERS).end();
-      else res.writeHead(200, { "content-type": "application/proto", "accept-encoding": "gzip", "content-length": out.length }).end(out);
+      else
+        res
+          .writeHead(200, {
+            "content-type": "application/proto",
+            "accept-encoding": "gzip",
+            "content-length": out.length,
+          })
+          .end(out);
       done(200);
     }, fail);
   });

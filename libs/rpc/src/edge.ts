@@ -3,13 +3,20 @@ import { CinderblockError, type ErrorKind } from "@cinderblock/errors";
 
 /** The one place where a kind becomes a code and a status. */
 export const EDGE = {
-  invalid: { code: Code.InvalidArgument, http: 400 }, unauthenticated: { code: Code.Unauthenticated, http: 401 },
-  "not-found": { code: Code.NotFound, http: 404 }, limit: { code: Code.ResourceExhausted, http: 429 },
-  unavailable: { code: Code.Unavailable, http: 503 }, deadline: { code: Code.DeadlineExceeded, http: 504 },
-  canceled: { code: Code.Canceled, http: 499 }, corrupt: { code: Code.DataLoss, http: 500 },
-  forbidden: { code: Code.PermissionDenied, http: 403 }, conflict: { code: Code.AlreadyExists, http: 409 },
-  "too-large": { code: Code.ResourceExhausted, http: 413 }, unimplemented: { code: Code.Unimplemented, http: 501 },
-  internal: { code: Code.Internal, http: 500 }, unknown: { code: Code.Unknown, http: 500 },
+  invalid: { code: Code.InvalidArgument, http: 400 },
+  unauthenticated: { code: Code.Unauthenticated, http: 401 },
+  "not-found": { code: Code.NotFound, http: 404 },
+  limit: { code: Code.ResourceExhausted, http: 429 },
+  unavailable: { code: Code.Unavailable, http: 503 },
+  deadline: { code: Code.DeadlineExceeded, http: 504 },
+  canceled: { code: Code.Canceled, http: 499 },
+  corrupt: { code: Code.DataLoss, http: 500 },
+  forbidden: { code: Code.PermissionDenied, http: 403 },
+  conflict: { code: Code.AlreadyExists, http: 409 },
+  "too-large": { code: Code.ResourceExhausted, http: 413 },
+  unimplemented: { code: Code.Unimplemented, http: 501 },
+  internal: { code: Code.Internal, http: 500 },
+  unknown: { code: Code.Unknown, http: 500 },
 } satisfies Record<ErrorKind, { code: Code; http: number }>;
 
 /** Where v1's clients of /ingest expect another status: a profile that cannot be read is 422. */
@@ -22,15 +29,28 @@ export function codeName(code: Code): string {
 
 export function toConnectError(err: unknown): ConnectError {
   if (err instanceof ConnectError) return err;
-  if (err instanceof CinderblockError) return new ConnectError(err.message, EDGE[err.kind].code, undefined, undefined, err);
-  return new ConnectError(err instanceof Error ? err.message : String(err), Code.Internal, undefined, undefined, err);
+  if (err instanceof CinderblockError)
+    return new ConnectError(err.message, EDGE[err.kind].code, undefined, undefined, err);
+  return new ConnectError(
+    err instanceof Error ? err.message : String(err),
+    Code.Internal,
+    undefined,
+    undefined,
+    err,
+  );
 }
 
 /** Status and JSON body of an error on a plain HTTP route. */
-export function httpError(err: unknown, overrides: Partial<Record<ErrorKind, number>> = {}): { status: number; body: string } {
+export function httpError(
+  err: unknown,
+  overrides: Partial<Record<ErrorKind, number>> = {},
+): { status: number; body: string } {
   const kind: ErrorKind = err instanceof CinderblockError ? err.kind : "internal";
   const { code, http } = EDGE[kind];
   // A body that is too large is 413 on every plain route, whatever it was found by.
   const tooLarge = err instanceof CinderblockError && err.reason === "body_size_limit_exceeded";
-  return { status: tooLarge ? 413 : (overrides[kind] ?? http), body: `${JSON.stringify({ code: codeName(code), message: err instanceof Error ? err.message : String(err) })}\n` };
+  return {
+    status: tooLarge ? 413 : (overrides[kind] ?? http),
+    body: `${JSON.stringify({ code: codeName(code), message: err instanceof Error ? err.message : String(err) })}\n`,
+  };
 }

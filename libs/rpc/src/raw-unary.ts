@@ -4,7 +4,12 @@ import { codeName, EDGE } from "./edge.ts";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 
 /** A call whose request message stays bytes: the handler decodes it itself. */
-export interface RawCall { codec: "proto" | "json"; gzip: boolean; body: Uint8Array; headers: FastifyRequest["headers"] }
+export interface RawCall {
+  codec: "proto" | "json";
+  gzip: boolean;
+  body: Uint8Array;
+  headers: FastifyRequest["headers"];
+}
 /** Answers with the bytes of the response message in the call's codec. */
 export type RawHandler = (call: RawCall) => Promise<Uint8Array>;
 
@@ -14,10 +19,16 @@ export type RawHandler = (call: RawCall) => Promise<Uint8Array>;
  */
 export function rawUnary(app: FastifyInstance, path: string, handler: RawHandler): void {
   app.all(path, async (request, reply) => {
-    if (request.method !== "POST") { await reply.code(405).header("allow", "POST").send(); return; }
+    if (request.method !== "POST") {
+      await reply.code(405).header("allow", "POST").send();
+      return;
+    }
     const type = (request.headers["content-type"] ?? "").split(";")[0]!.trim().toLowerCase();
     const m = /^application\/(?:(grpc-web|grpc)(?:\+(proto|json))?|(proto|json))$/.exec(type);
-    if (!m) { await reply.code(415).send(); return; }
+    if (!m) {
+      await reply.code(415).send();
+      return;
+    }
     const body = (request.body as Uint8Array | undefined) ?? new Uint8Array(0);
     const codec = (m[2] ?? m[3] ?? "proto") as "proto" | "json";
     if (m[1] === undefined) await connectUnary(request, reply, codec, body, handler);
@@ -28,37 +39,77 @@ export function rawUnary(app: FastifyInstance, path: string, handler: RawHandler
 function gzipOf(encoding: string | undefined): boolean {
   if (encoding === undefined || encoding === "" || encoding === "identity") return false;
   if (encoding === "gzip") return true;
-  throw new CinderblockError("unimplemented", `unknown compression "${encoding}": supported encodings are gzip`);
+  throw new CinderblockError(
+    "unimplemented",
+    `unknown compression "${encoding}": supported encodings are gzip`,
+  );
 }
 
 /** An error as a unary call of the Connect protocol answers it; bytes, so that no router adds a charset. */
 export function connectError(err: unknown): { status: number; body: Buffer } {
   const { code, http } = EDGE[kindOf(err)];
-  return { status: http === 413 ? 429 : http, body: Buffer.from(JSON.stringify({ code: codeName(code), message: messageOf(err) })) };
+  return {
+    status: http === 413 ? 429 : http,
+    body: Buffer.from(JSON.stringify({ code: codeName(code), message: messageOf(err) })),
+  };
 }
 
-async function connectUnary(request: FastifyRequest, reply: FastifyReply, codec: "proto" | "json", body: Uint8Array, handler: RawHandler): Promise<void> {
+async function connectUnary(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  codec: "proto" | "json",
+  body: Uint8Array,
+  handler: RawHandler,
+): Promise<void> {
   void reply.header("accept-encoding", "gzip");
   try {
     const version = request.headers["connect-protocol-version"];
-    if (version !== undefined && version !== "1") throw new CinderblockError("invalid", `Connect-Protocol-Version must be "1": got "${String(version)}"`);
+    if (version !== undefined && version !== "1")
+      throw new CinderblockError("invalid", `Connect-Protocol-Version must be "1": got "${String(version)}"`);
     const timeout = request.headers["connect-timeout-ms"];
-    if (timeout !== undefined && !/^\d{1,10}$/.test(String(timeout))) throw new CinderblockError("invalid", `parse timeout: ${JSON.stringify(timeout)} is not a number of milliseconds`);
-    if (timeout !== undefined && Number(timeout) === 0) throw new CinderblockError("deadline", "context deadline exceeded");
-    const out = await handler({ codec, gzip: gzipOf(request.headers["content-encoding"]), body, headers: request.headers });
-    await reply.code(200).header("content-type", `application/${codec}`).send(Buffer.from(out.buffer, out.byteOffset, out.length));
+    if (timeout !== undefined && !/^\d{1,10}$/.test(String(timeout)))
+      throw new CinderblockError(
+        "invalid",
+        `parse timeout: ${JSON.stringify(timeout)} is not a number of milliseconds`,
+      );
+    if (timeout !== undefined && Number(timeout) === 0)
+      throw new CinderblockError("deadline", "context deadline exceeded");
+    const out = await handler({
+      codec,
+      gzip: gzipOf(request.headers["content-encoding"]),
+      body,
+      headers: request.headers,
+    });
+    await reply
+      .code(200)
+      .header("content-type", `application/${codec}`)
+      .send(Buffer.from(out.buffer, out.byteOffset, out.length));
   } catch (err) {
     const { status, body } = connectError(err);
     await reply.code(status).header("content-type", "application/json").send(body);
   }
 }
 
-async function grpcUnary(request: FastifyRequest, reply: FastifyReply, web: boolean, type: string, codec: "proto" | "json", body: Uint8Array, handler: RawHandler): Promise<void> {
-  let status: Code | 0 = 0, message = "", out: Uint8Array | undefined;
+async function grpcUnary(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  web: boolean,
+  type: string,
+  codec: "proto" | "json",
+  body: Uint8Array,
+  handler: RawHandler,
+): Promise<void> {
+  let status: Code | 0 = 0,
+    message = "",
+    out: Uint8Array | undefined;
   try {
     if (body.length < 5) throw new CinderblockError("invalid", "protocol error: incomplete envelope");
     const size = new DataView(body.buffer, body.byteOffset).getUint32(1);
-    if (size !== body.length - 5) throw new CinderblockError("invalid", `protocol error: the envelope promises ${size} bytes, found ${body.length - 5}`);
+    if (size !== body.length - 5)
+      throw new CinderblockError(
+        "invalid",
+        `protocol error: the envelope promises ${size} bytes, found ${body.length - 5}`,
+      );
     const encoding = request.headers["grpc-encoding"];
     const gzip = (body[0]! & 1) === 1 && gzipOf(typeof encoding === "string" ? encoding : undefined);
     out = await handler({ codec, gzip, body: body.slice(5), headers: request.headers });
@@ -66,7 +117,9 @@ async function grpcUnary(request: FastifyRequest, reply: FastifyReply, web: bool
     status = EDGE[kindOf(err)].code;
     message = messageOf(err);
   }
-  const encoded = message.replace(/[^\x20-\x24\x26-\x7e]/gu, (c) => [...Buffer.from(c)].map((b) => `%${b.toString(16).toUpperCase().padStart(2, "0")}`).join(""));
+  const encoded = message.replace(/[^\x20-\x24\x26-\x7e]/gu, (c) =>
+    [...Buffer.from(c)].map((b) => `%${b.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
+  );
   reply.hijack();
   const { raw } = reply;
   raw.setHeader("content-type", type);
@@ -74,7 +127,9 @@ async function grpcUnary(request: FastifyRequest, reply: FastifyReply, web: bool
   const frame = out ? Buffer.concat([Buffer.of(0, 0, 0, 0, 0), out]) : Buffer.alloc(0);
   if (out) frame.writeUInt32BE(out.length, 1);
   if (web) {
-    const trailer = Buffer.from(`grpc-status: ${status}\r\n${status === 0 ? "" : `grpc-message: ${encoded}\r\n`}`);
+    const trailer = Buffer.from(
+      `grpc-status: ${status}\r\n${status === 0 ? "" : `grpc-message: ${encoded}\r\n`}`,
+    );
     const head = Buffer.of(0x80, 0, 0, 0, 0);
     head.writeUInt32BE(trailer.length, 1);
     raw.end(Buffer.concat([frame, head, trailer]));

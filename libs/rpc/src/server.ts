@@ -41,14 +41,19 @@ export interface Routes {
 type Observe = (method: string, url: string) => (status: number, seconds: number) => void;
 
 declare module "fastify" {
-  interface FastifyInstance { /** path -> methods of all routes */ knownRoutes: ReadonlyMap<string, ReadonlySet<string>> }
+  interface FastifyInstance {
+    /** path -> methods of all routes */ knownRoutes: ReadonlyMap<string, ReadonlySet<string>>;
+  }
 }
 
 /** Domain errors become Connect errors in one place. What nobody expected is logged with where it came from. */
 function translate(base: Base): Interceptor {
   return (next) => async (request) => {
-    try { return await next(request); } catch (err) {
-      if (!(err instanceof ConnectError) && kindOf(err) === "internal") base.log.error({ err, stack: (err as Error).stack, method: request.method.name }, "request failed");
+    try {
+      return await next(request);
+    } catch (err) {
+      if (!(err instanceof ConnectError) && kindOf(err) === "internal")
+        base.log.error({ err, stack: (err as Error).stack, method: request.method.name }, "request failed");
       throw toConnectError(err);
     }
   };
@@ -63,7 +68,12 @@ export class ApiServer implements Service {
   private readonly base: Base;
   private readonly authorizer: Authorizer;
 
-  constructor(config: ServerConfig, routes: readonly Routes[], base: Base, authorizer = new Authorizer(undefined, false)) {
+  constructor(
+    config: ServerConfig,
+    routes: readonly Routes[],
+    base: Base,
+    authorizer = new Authorizer(undefined, false),
+  ) {
     this.authorizer = authorizer;
     this.config = config;
     this.routes = routes;
@@ -75,69 +85,153 @@ export class ApiServer implements Service {
     const observe = this.observer();
     const direct = new Map(this.routes.flatMap((r) => (r.direct ? [[r.direct.path, r.direct]] : [])));
     const { tls } = config;
-    const port = { ...config, secured: tls && ((onSocket: (socket: Socket) => void) => createTlsServer(tls, base.log, onSocket)) };
-    const serverFactory = ((handler: (req: IncomingMessage, res: ServerResponse) => void) => createPortServer(((req: IncomingMessage, res: ServerResponse) => {
-      const d = direct.get(req.url ?? "");
-      const begun = (): (status: number) => void => {
-        const ended = observe("POST", d!.path), from = performance.now();
-        return (status) => ended(status, (performance.now() - from) / 1000);
-      };
-      if (!d || base.tracer.enabled || authorizer.enabled || !answerDirectly(d, req, res, begun)) handler(req, res);
-    }) as never, port) as unknown as Server) as FastifyServerFactory;
+    const port = {
+      ...config,
+      secured: tls && ((onSocket: (socket: Socket) => void) => createTlsServer(tls, base.log, onSocket)),
+    };
+    const serverFactory = ((handler: (req: IncomingMessage, res: ServerResponse) => void) =>
+      createPortServer(
+        ((req: IncomingMessage, res: ServerResponse) => {
+          const d = direct.get(req.url ?? "");
+          const begun = (): ((status: number) => void) => {
+            const ended = observe("POST", d!.path),
+              from = performance.now();
+            return (status) => ended(status, (performance.now() - from) / 1000);
+          };
+          if (!d || base.tracer.enabled || authorizer.enabled || !answerDirectly(d, req, res, begun))
+            handler(req, res);
+        }) as never,
+        port,
+      ) as unknown as Server) as FastifyServerFactory;
     const known = new Map<string, Set<string>>();
     const mounted = this.routes.map((r) => r.mounted).filter((m) => m !== undefined);
-    const rewriteUrl = ({ url = "/", method, headers }: { url?: string | undefined; method?: string | undefined; headers?: IncomingMessage["headers"] }): string => {
-      const end = url.indexOf("?"), path = end < 0 ? url : url.slice(0, end);
+    const rewriteUrl = ({
+      url = "/",
+      method,
+      headers,
+    }: {
+      url?: string | undefined;
+      method?: string | undefined;
+      headers?: IncomingMessage["headers"];
+    }): string => {
+      const end = url.indexOf("?"),
+        path = end < 0 ? url : url.slice(0, end);
       if (known.has(path)) return url;
-      for (const m of mounted) { const own = m(path, method === "GET" && (headers?.accept ?? "").includes("text/html")); if (own !== undefined) return end < 0 ? own : `${own}${url.slice(end)}`; }
+      for (const m of mounted) {
+        const own = m(path, method === "GET" && (headers?.accept ?? "").includes("text/html"));
+        if (own !== undefined) return end < 0 ? own : `${own}${url.slice(end)}`;
+      }
       return url;
     };
-    const app = Fastify({ serverFactory, ...(mounted.length > 0 ? { rewriteUrl } : {}), bodyLimit: config.bodyLimitBytes, exposeHeadRoutes: false, forceCloseConnections: "idle", logger: false }) as unknown as FastifyInstance;
+    const app = Fastify({
+      serverFactory,
+      ...(mounted.length > 0 ? { rewriteUrl } : {}),
+      bodyLimit: config.bodyLimitBytes,
+      exposeHeadRoutes: false,
+      forceCloseConnections: "idle",
+      logger: false,
+    }) as unknown as FastifyInstance;
     this.app = app;
     this.measure(app, observe);
     app.decorate("knownRoutes", known);
-    app.addHook("onRoute", (r) => { const set = known.get(r.url) ?? new Set(); for (const m of [r.method].flat()) set.add(m); known.set(r.url, set); });
+    app.addHook("onRoute", (r) => {
+      const set = known.get(r.url) ?? new Set();
+      for (const m of [r.method].flat()) set.add(m);
+      known.set(r.url, set);
+    });
     app.setNotFoundHandler((request, reply) => {
       // A path that exists, asked with another method: 405 and no body, as v1.
       const path = request.url.split("?")[0]!;
-      if (known.has(path)) return reply.code(405).header("allow", [...known.get(path)!].join(", ")).send();
+      if (known.has(path))
+        return reply
+          .code(405)
+          .header("allow", [...known.get(path)!].join(", "))
+          .send();
       // What lies below /api is a gateway of its own in v1.
-      if (path.startsWith("/api/")) return reply.code(404).type("application/json").send('{"code":5,"message":"Not Found","details":[]}');
-      return reply.code(404).type("text/plain; charset=utf-8").header("x-content-type-options", "nosniff").send("404 page not found\n");
+      if (path.startsWith("/api/"))
+        return reply.code(404).type("application/json").send('{"code":5,"message":"Not Found","details":[]}');
+      return reply
+        .code(404)
+        .type("text/plain; charset=utf-8")
+        .header("x-content-type-options", "nosniff")
+        .send("404 page not found\n");
     });
     app.setErrorHandler((err, _request, reply) => {
       base.log.error({ err }, "request failed");
-      return reply.code((err as { statusCode?: number }).statusCode ?? 500).send({ code: "internal", message: (err as Error).message });
+      return reply
+        .code((err as { statusCode?: number }).statusCode ?? 500)
+        .send({ code: "internal", message: (err as Error).message });
     });
     if (authorizer.enabled) app.addHook("onRequest", (request, reply) => authorizer.hook(request, reply));
     app.addHook("onRequest", connectGuard);
     app.addHook("onSend", compressAnswer);
     for (const r of this.routes) {
-      if (r.http) { const { http } = r; await app.register((scope, _o, done) => { http(scope); done(); }); }
+      if (r.http) {
+        const { http } = r;
+        await app.register((scope, _o, done) => {
+          http(scope);
+          done();
+        });
+      }
     }
     const connects = this.routes.map((r) => r.connect).filter((c) => c !== undefined);
-    await app.register(fastifyConnectPlugin, { routes: (router) => { for (const c of connects) c(router); mendUnreadable(router); }, interceptors: [translate(base)], readMaxBytes: 64 << 20, writeMaxBytes: 0xffffffff, acceptCompression: [fastGzip], compressMinBytes: COMPRESS_FROM_BYTES });
+    await app.register(fastifyConnectPlugin, {
+      routes: (router) => {
+        for (const c of connects) c(router);
+        mendUnreadable(router);
+      },
+      interceptors: [translate(base)],
+      readMaxBytes: 64 << 20,
+      writeMaxBytes: 0xffffffff,
+      acceptCompression: [fastGzip],
+      compressMinBytes: COMPRESS_FROM_BYTES,
+    });
     await app.listen({ host: config.address === "" ? "::" : config.address, port: config.port });
     base.log.info({ address: config.address, port: config.port, tls: tls !== undefined }, "server listening");
   }
 
   private observer(): Observe {
     const { metrics } = this.base;
-    const duration = metrics.histogram("pyroscope_request_duration_seconds", "Time spent serving HTTP requests.", ["method", "route", "status_code", "ws"], [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100]);
-    const inflight = metrics.gauge("pyroscope_inflight_requests", "Requests being served.", ["method", "route"]);
-    const route = (url: string): string => url.replace(/[^A-Za-z0-9]+/g, "_").replace(/^_|_$/g, "").toLowerCase() || "root";
+    const duration = metrics.histogram(
+      "pyroscope_request_duration_seconds",
+      "Time spent serving HTTP requests.",
+      ["method", "route", "status_code", "ws"],
+      [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100],
+    );
+    const inflight = metrics.gauge("pyroscope_inflight_requests", "Requests being served.", [
+      "method",
+      "route",
+    ]);
+    const route = (url: string): string =>
+      url
+        .replace(/[^A-Za-z0-9]+/g, "_")
+        .replace(/^_|_$/g, "")
+        .toLowerCase() || "root";
     // Children are looked up once for each route and status, not for each request.
-    const known = new Map<string, { waiting: { inc(): void; dec(): void }; served: Map<number, { observe(seconds: number): void }> }>();
+    const known = new Map<
+      string,
+      { waiting: { inc(): void; dec(): void }; served: Map<number, { observe(seconds: number): void }> }
+    >();
     return (method, url) => {
       const key = `${method} ${url}`;
       let k = known.get(key);
-      if (!k) known.set(key, (k = { waiting: inflight.labels({ method, route: route(url) }), served: new Map() }));
+      if (!k)
+        known.set(key, (k = { waiting: inflight.labels({ method, route: route(url) }), served: new Map() }));
       const { waiting, served } = k;
       waiting.inc();
       return (status, seconds) => {
         waiting.dec();
         let child = served.get(status);
-        if (!child) served.set(status, (child = duration.labels({ method, route: route(url), status_code: String(status), ws: "false" })));
+        if (!child)
+          served.set(
+            status,
+            (child = duration.labels({
+              method,
+              route: route(url),
+              status_code: String(status),
+              ws: "false",
+            })),
+          );
         child.observe(seconds);
       };
     };
@@ -147,12 +241,26 @@ export class ApiServer implements Service {
     const { tracer } = this.base;
     const spans = new WeakMap<object, ReturnType<typeof tracer.request>>();
     if (tracer.enabled) {
-      app.addHook("onRequest", (request, _reply, done) => { spans.set(request, tracer.request(`${request.method} ${request.routeOptions.url ?? "other"}`, request.headers, done)); });
-      app.addHook("onResponse", (request, reply, done) => { spans.get(request)?.setAttribute("http.response.status_code", reply.statusCode).end(); done(); });
+      app.addHook("onRequest", (request, _reply, done) => {
+        spans.set(
+          request,
+          tracer.request(`${request.method} ${request.routeOptions.url ?? "other"}`, request.headers, done),
+        );
+      });
+      app.addHook("onResponse", (request, reply, done) => {
+        spans.get(request)?.setAttribute("http.response.status_code", reply.statusCode).end();
+        done();
+      });
     }
     const served = new WeakMap<object, ReturnType<Observe>>();
-    app.addHook("onRequest", (request, _reply, done) => { served.set(request, observe(request.method, request.routeOptions.url ?? "other")); done(); });
-    app.addHook("onResponse", (request, reply, done) => { served.get(request)?.(reply.statusCode, reply.elapsedTime / 1000); done(); });
+    app.addHook("onRequest", (request, _reply, done) => {
+      served.set(request, observe(request.method, request.routeOptions.url ?? "other"));
+      done();
+    });
+    app.addHook("onResponse", (request, reply, done) => {
+      served.get(request)?.(reply.statusCode, reply.elapsedTime / 1000);
+      done();
+    });
   }
 
   async stop(): Promise<void> {
@@ -161,6 +269,10 @@ export class ApiServer implements Service {
     this.app = undefined;
     const server = app.server as unknown as { closeAllConnections(): void };
     const timer = setTimeout(() => server.closeAllConnections(), this.config.shutdownTimeoutMs);
-    try { await app.close(); } finally { clearTimeout(timer); }
+    try {
+      await app.close();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }

@@ -10,23 +10,71 @@ import { type ClientTls, opensslCipher, type ServerTls, tlsAgent } from "./tls.t
 
 const log = createLogger({ level: "fatal", format: "json" });
 const base = { log, metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() };
-let own: Certificates | undefined, server: { cert: string; key: string }, client: { cert: string; key: string };
-beforeAll(async () => { own = await certificates(); if (own) { server = await own.sign("server"); client = await own.sign("client"); } }, 60_000); // what is missing was said when it was looked for
+let own: Certificates | undefined,
+  server: { cert: string; key: string },
+  client: { cert: string; key: string };
+beforeAll(async () => {
+  own = await certificates();
+  if (own) {
+    server = await own.sign("server");
+    client = await own.sign("client");
+  }
+}, 60_000); // what is missing was said when it was looked for
 
 const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<void>): Promise<void> => {
   const port = await freePort();
-  const s = new ApiServer({
-    address: "127.0.0.1", port, readTimeoutMs: 5000, idleTimeoutMs: 5000, shutdownTimeoutMs: 100, maxConcurrentStreams: 10, bodyLimitBytes: 1000,
-    tls: { certPath: server.cert, keyPath: server.key, clientCaPath: own!.ca, clientAuth: "NoClientCert", minVersion: "TLSv1.2", cipherSuites: [], ...tls },
-  }, [{ http: (app) => { app.get("/hello", () => "hello"); } }, internalRoutes("Echo", { say: (text: string) => Promise.resolve(text) })], { ...base, metrics: new Metrics() });
+  const s = new ApiServer(
+    {
+      address: "127.0.0.1",
+      port,
+      readTimeoutMs: 5000,
+      idleTimeoutMs: 5000,
+      shutdownTimeoutMs: 100,
+      maxConcurrentStreams: 10,
+      bodyLimitBytes: 1000,
+      tls: {
+        certPath: server.cert,
+        keyPath: server.key,
+        clientCaPath: own!.ca,
+        clientAuth: "NoClientCert",
+        minVersion: "TLSv1.2",
+        cipherSuites: [],
+        ...tls,
+      },
+    },
+    [
+      {
+        http: (app) => {
+          app.get("/hello", () => "hello");
+        },
+      },
+      internalRoutes("Echo", { say: (text: string) => Promise.resolve(text) }),
+    ],
+    { ...base, metrics: new Metrics() },
+  );
   await s.start();
-  try { await run(port); } finally { await s.stop(); }
+  try {
+    await run(port);
+  } finally {
+    await s.stop();
+  }
 };
 
 /** GET over HTTP/1.1; the error's code where nothing is answered. */
 function get(port: number, options: object = {}): Promise<string> {
   return new Promise((done) => {
-    const req = request({ host: "127.0.0.1", port, path: "/hello", ca: readFileSync(own!.ca), agent: false, ...options }, (res) => { let text = ""; res.setEncoding("utf8").on("data", (c: string) => { text += c; }).on("end", () => done(`${res.statusCode} ${text}`)); });
+    const req = request(
+      { host: "127.0.0.1", port, path: "/hello", ca: readFileSync(own!.ca), agent: false, ...options },
+      (res) => {
+        let text = "";
+        res
+          .setEncoding("utf8")
+          .on("data", (c: string) => {
+            text += c;
+          })
+          .on("end", () => done(`${res.statusCode} ${text}`));
+      },
+    );
     req.on("error", (err) => done((err as NodeJS.ErrnoException).code ?? err.message));
     req.end();
   });
@@ -35,7 +83,13 @@ function get(port: number, options: object = {}): Promise<string> {
 const REFUSED = /^(ECONNRESET|EPROTO|ERR_SSL.*)$/;
 const shown = (): object => ({ cert: readFileSync(client.cert), key: readFileSync(client.key) });
 const call = (port: number, tls: Partial<ClientTls>): Promise<unknown> => {
-  const c = new InternalClient(undefined, "", (options) => tlsAgent({ caPath: own!.ca, certPath: "", keyPath: "", serverName: "", insecureSkipVerify: false, ...tls }, log, options));
+  const c = new InternalClient(undefined, "", (options) =>
+    tlsAgent(
+      { caPath: own!.ca, certPath: "", keyPath: "", serverName: "", insecureSkipVerify: false, ...tls },
+      log,
+      options,
+    ),
+  );
   return c.call(`127.0.0.1:${port}`, "Echo", "say", "well", { timeoutMs: 2000 }).finally(() => c.close());
 };
 
@@ -45,7 +99,16 @@ describe("a port that speaks TLS", () => {
     await serving({}, async (port) => {
       expect(await get(port)).toBe("200 hello");
       const session = connect(`https://127.0.0.1:${port}`, { ca: readFileSync(own!.ca) });
-      const answer = await new Promise<string>((done, fail) => { session.on("error", fail); const s = session.request({ ":path": "/hello" }); let text = ""; s.setEncoding("utf8").on("data", (c: string) => { text += c; }).on("end", () => done(text)); });
+      const answer = await new Promise<string>((done, fail) => {
+        session.on("error", fail);
+        const s = session.request({ ":path": "/hello" });
+        let text = "";
+        s.setEncoding("utf8")
+          .on("data", (c: string) => {
+            text += c;
+          })
+          .on("end", () => done(text));
+      });
       expect([answer, session.alpnProtocol]).toEqual(["hello", "h2"]);
       session.close();
       await expect(fetch(`http://127.0.0.1:${port}/hello`)).rejects.toThrow();
@@ -68,7 +131,9 @@ describe("a port that speaks TLS", () => {
       expect(await get(port)).toBe("200 hello");
       expect(await get(port, shown())).toBe("200 hello");
       const foreign = await (await certificates())!.sign("foreign");
-      expect(await get(port, { cert: readFileSync(foreign.cert), key: readFileSync(foreign.key) })).toMatch(REFUSED);
+      expect(await get(port, { cert: readFileSync(foreign.cert), key: readFileSync(foreign.key) })).toMatch(
+        REFUSED,
+      );
     });
   });
 
@@ -79,23 +144,49 @@ describe("a port that speaks TLS", () => {
       expect(await get(port)).toBe("200 hello");
     });
     await serving({ cipherSuites: ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"] }, async (port) => {
-      expect(await get(port, { maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" })).toMatch(REFUSED);
+      expect(await get(port, { maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" })).toMatch(
+        REFUSED,
+      );
       expect(await get(port, { maxVersion: "TLSv1.2" })).toBe("200 hello");
     });
-    expect(["TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256"].map(opensslCipher)).toEqual(["AES128-SHA", "ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-SHA256"]);
+    expect(
+      [
+        "TLS_RSA_WITH_AES_128_CBC_SHA",
+        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+      ].map(opensslCipher),
+    ).toEqual(["AES128-SHA", "ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-SHA256"]);
     expect(() => opensslCipher("TLS_NONE")).toThrow("TLS_NONE is not known");
   });
 
   it("takes a certificate that was renewed, and keeps the last one when its file is broken", async () => {
     if (!own) return;
-    const dir = temporaryFolder(), cert = join(dir, "tls.crt"), key = join(dir, "tls.key");
-    const serialOf = (port: number): Promise<string> => new Promise((done, fail) => {
-      const req = request({ host: "127.0.0.1", port, path: "/hello", ca: readFileSync(own!.ca), agent: false }, (res) => { done((res.socket as unknown as { getPeerCertificate(): { serialNumber: string } }).getPeerCertificate().serialNumber); res.resume(); });
-      req.on("error", fail).end();
-    });
-    const put = (from: { cert: string; key: string }): void => { copyFileSync(from.cert, cert); copyFileSync(from.key, key); };
+    const dir = temporaryFolder(),
+      cert = join(dir, "tls.crt"),
+      key = join(dir, "tls.key");
+    const serialOf = (port: number): Promise<string> =>
+      new Promise((done, fail) => {
+        const req = request(
+          { host: "127.0.0.1", port, path: "/hello", ca: readFileSync(own!.ca), agent: false },
+          (res) => {
+            done(
+              (
+                res.socket as unknown as { getPeerCertificate(): { serialNumber: string } }
+              ).getPeerCertificate().serialNumber,
+            );
+            res.resume();
+          },
+        );
+        req.on("error", fail).end();
+      });
+    const put = (from: { cert: string; key: string }): void => {
+      copyFileSync(from.cert, cert);
+      copyFileSync(from.key, key);
+    };
     put(server);
-    jest.useFakeTimers({ doNotFake: ["setImmediate", "nextTick", "queueMicrotask", "setTimeout", "clearTimeout"] });
+    jest.useFakeTimers({
+      doNotFake: ["setImmediate", "nextTick", "queueMicrotask", "setTimeout", "clearTimeout"],
+    });
     try {
       await serving({ certPath: cert, keyPath: key }, async (port) => {
         const first = await serialOf(port);
@@ -106,13 +197,19 @@ describe("a port that speaks TLS", () => {
         jest.advanceTimersByTime(11_000);
         expect(await serialOf(port)).not.toBe(first);
       });
-    } finally { jest.useRealTimers(); }
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it("says which file is wrong", async () => {
     if (!own) return;
-    await expect(serving({ keyPath: "/nowhere/tls.key" }, () => Promise.resolve())).rejects.toThrow(/TLS cannot be used: ENOENT.*\/nowhere\/tls\.key/);
-    await expect(serving({ keyPath: client.key }, () => Promise.resolve())).rejects.toThrow(/TLS cannot be used: .*(mismatch|key)/);
+    await expect(serving({ keyPath: "/nowhere/tls.key" }, () => Promise.resolve())).rejects.toThrow(
+      /TLS cannot be used: ENOENT.*\/nowhere\/tls\.key/,
+    );
+    await expect(serving({ keyPath: client.key }, () => Promise.resolve())).rejects.toThrow(
+      /TLS cannot be used: .*(mismatch|key)/,
+    );
   });
 });
 
@@ -128,7 +225,9 @@ describe("calls between processes", () => {
       await expect(call(port, {})).rejects.toThrow(/IP: 127\.0\.0\.1 is not in the cert/);
       expect(await call(port, { serverName: "cinderblock.internal" })).toBe("well");
       expect(await call(port, { insecureSkipVerify: true, caPath: "" })).toBe("well");
-      await expect(call(port, { caPath: "", serverName: "cinderblock.internal" })).rejects.toThrow(/self-signed certificate/);
+      await expect(call(port, { caPath: "", serverName: "cinderblock.internal" })).rejects.toThrow(
+        /self-signed certificate/,
+      );
     });
   });
 });

@@ -1,11 +1,26 @@
 import { readFileSync } from "node:fs";
 import { Agent } from "node:https";
-import { connect, createSecureContext, createServer, getCiphers, type SecureContext, type SecureContextOptions, type Server, type TLSSocket } from "node:tls";
+import {
+  connect,
+  createSecureContext,
+  createServer,
+  getCiphers,
+  type SecureContext,
+  type SecureContextOptions,
+  type Server,
+  type TLSSocket,
+} from "node:tls";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Logger } from "@cinderblock/telemetry";
 
 /** What a server does with certificates of clients; the names are v1's. */
-export const CLIENT_AUTH = ["NoClientCert", "RequestClientCert", "RequireAnyClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"] as const;
+export const CLIENT_AUTH = [
+  "NoClientCert",
+  "RequestClientCert",
+  "RequireAnyClientCert",
+  "VerifyClientCertIfGiven",
+  "RequireAndVerifyClientCert",
+] as const;
 
 /** How the port speaks TLS. Files are PEM and read again while running. */
 export interface ServerTls {
@@ -41,7 +56,11 @@ class Files {
   private readonly paths: { cert: string; key: string; ca: string };
   private readonly more: SecureContextOptions;
   private readonly log: Logger;
-  constructor(paths: { cert: string; key: string; ca: string }, more: SecureContextOptions, log: Logger) { this.paths = paths; this.more = more; this.log = log; }
+  constructor(paths: { cert: string; key: string; ca: string }, more: SecureContextOptions, log: Logger) {
+    this.paths = paths;
+    this.more = more;
+    this.log = log;
+  }
 
   /** @throws `invalid` when the files cannot be used and never could */
   get current(): { context: SecureContext; options: SecureContextOptions } {
@@ -50,7 +69,8 @@ class Files {
     this.lookedAt = now;
     try {
       const { cert, key, ca } = this.paths;
-      const text = (path: string): string | undefined => (path === "" ? undefined : readFileSync(path, "utf8"));
+      const text = (path: string): string | undefined =>
+        path === "" ? undefined : readFileSync(path, "utf8");
       const options: SecureContextOptions = { ...this.more, cert: text(cert), key: text(key), ca: text(ca) };
       const all = JSON.stringify(options);
       if (all !== this.read?.text) {
@@ -59,7 +79,12 @@ class Files {
         this.read = { text: all, context, options };
       }
     } catch (err) {
-      if (!this.read) throw new CinderblockError("invalid", `TLS cannot be used: ${(err as Error).message} (certificate ${this.paths.cert === "" ? "none" : this.paths.cert}, key ${this.paths.key === "" ? "none" : this.paths.key}, authorities ${this.paths.ca === "" ? "the system's" : this.paths.ca})`, { cause: err });
+      if (!this.read)
+        throw new CinderblockError(
+          "invalid",
+          `TLS cannot be used: ${(err as Error).message} (certificate ${this.paths.cert === "" ? "none" : this.paths.cert}, key ${this.paths.key === "" ? "none" : this.paths.key}, authorities ${this.paths.ca === "" ? "the system's" : this.paths.ca})`,
+          { cause: err },
+        );
       this.log.error({ err, ...this.paths }, "certificates cannot be read again, the last ones stay");
     }
     return this.read;
@@ -68,15 +93,35 @@ class Files {
 
 /** OpenSSL's name of a suite: `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`. Those of TLS 1.3 cannot be chosen, as in Go. */
 export function opensslCipher(name: string): string {
-  const own = name.replace(/^TLS_/, "").replace("_WITH_", "_").replace(/^RSA_/, "").replace(/AES_(128|256)/, "AES$1").replace(/^(.*)_CBC_SHA/, "$1_SHA").replace("CHACHA20_POLY1305_SHA256", "CHACHA20_POLY1305").replaceAll("_", "-");
-  if (!getCiphers().includes(own.toLowerCase())) throw new CinderblockError("invalid", `-server.tls-cipher-suites: ${name} is not known; names are those of the standard, like TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`);
+  const own = name
+    .replace(/^TLS_/, "")
+    .replace("_WITH_", "_")
+    .replace(/^RSA_/, "")
+    .replace(/AES_(128|256)/, "AES$1")
+    .replace(/^(.*)_CBC_SHA/, "$1_SHA")
+    .replace("CHACHA20_POLY1305_SHA256", "CHACHA20_POLY1305")
+    .replaceAll("_", "-");
+  if (!getCiphers().includes(own.toLowerCase()))
+    throw new CinderblockError(
+      "invalid",
+      `-server.tls-cipher-suites: ${name} is not known; names are those of the standard, like TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`,
+    );
   return own;
 }
 
 function serverFiles(tls: ServerTls, log: Logger): Files {
-  return new Files({ cert: tls.certPath, key: tls.keyPath, ca: tls.clientCaPath }, { minVersion: tls.minVersion, ...(tls.cipherSuites.length > 0 ? { ciphers: tls.cipherSuites.map(opensslCipher).join(":") } : {}) }, log);
+  return new Files(
+    { cert: tls.certPath, key: tls.keyPath, ca: tls.clientCaPath },
+    {
+      minVersion: tls.minVersion,
+      ...(tls.cipherSuites.length > 0 ? { ciphers: tls.cipherSuites.map(opensslCipher).join(":") } : {}),
+    },
+    log,
+  );
 }
-function clientFiles(tls: ClientTls, log: Logger): Files { return new Files({ cert: tls.certPath, key: tls.keyPath, ca: tls.caPath }, {}, log); }
+function clientFiles(tls: ClientTls, log: Logger): Files {
+  return new Files({ cert: tls.certPath, key: tls.keyPath, ca: tls.caPath }, {}, log);
+}
 
 /** @throws `invalid` when files of them cannot be used */
 export function checkTls(server: ServerTls | undefined, client: ClientTls | undefined, log: Logger): void {
@@ -88,12 +133,28 @@ export function checkTls(server: ServerTls | undefined, client: ClientTls | unde
 export function createTlsServer(tls: ServerTls, log: Logger, onSocket: (socket: TLSSocket) => void): Server {
   const { clientAuth } = tls;
   const files = serverFiles(tls, log);
-  const server = createServer({ ...files.current.options, ALPNProtocols: ["h2", "http/1.1"], requestCert: clientAuth !== "NoClientCert", rejectUnauthorized: clientAuth === "RequireAndVerifyClientCert" }, (socket) => {
-    const shown = Object.keys(socket.getPeerCertificate()).length > 0;
-    if ((clientAuth === "RequireAnyClientCert" && !shown) || (clientAuth === "VerifyClientCertIfGiven" && shown && !socket.authorized)) { socket.destroy(); return; }
-    onSocket(socket);
+  const server = createServer(
+    {
+      ...files.current.options,
+      ALPNProtocols: ["h2", "http/1.1"],
+      requestCert: clientAuth !== "NoClientCert",
+      rejectUnauthorized: clientAuth === "RequireAndVerifyClientCert",
+    },
+    (socket) => {
+      const shown = Object.keys(socket.getPeerCertificate()).length > 0;
+      if (
+        (clientAuth === "RequireAnyClientCert" && !shown) ||
+        (clientAuth === "VerifyClientCertIfGiven" && shown && !socket.authorized)
+      ) {
+        socket.destroy();
+        return;
+      }
+      onSocket(socket);
+    },
+  );
+  server.on("tlsClientError", (err, socket) => {
+    log.debug({ err, from: socket.remoteAddress }, "a client did not come through TLS");
   });
-  server.on("tlsClientError", (err, socket) => { log.debug({ err, from: socket.remoteAddress }, "a client did not come through TLS"); });
   let last = files.current.options;
   const timer = setInterval(() => {
     const { options } = files.current;
@@ -104,9 +165,19 @@ export function createTlsServer(tls: ServerTls, log: Logger, onSocket: (socket: 
 }
 
 /** Connections to other processes, kept; a new one takes the files as they are then. */
-export function tlsAgent(tls: ClientTls, log: Logger, options: { keepAlive: boolean; maxSockets: number; keepAliveMsecs: number }): Agent {
+export function tlsAgent(
+  tls: ClientTls,
+  log: Logger,
+  options: { keepAlive: boolean; maxSockets: number; keepAliveMsecs: number },
+): Agent {
   const files = clientFiles(tls, log);
-  const agent = new Agent({ ...options, ...(tls.insecureSkipVerify ? { rejectUnauthorized: false } : {}), ...(tls.serverName === "" ? {} : { servername: tls.serverName }) });
-  Object.assign(agent, { createConnection: (o: object) => connect({ ...o, secureContext: files.current.context }) });
+  const agent = new Agent({
+    ...options,
+    ...(tls.insecureSkipVerify ? { rejectUnauthorized: false } : {}),
+    ...(tls.serverName === "" ? {} : { servername: tls.serverName }),
+  });
+  Object.assign(agent, {
+    createConnection: (o: object) => connect({ ...o, secureContext: files.current.context }),
+  });
   return agent;
 }

@@ -18,22 +18,38 @@ export interface AdminDeps<S extends Schema> {
 
 /** What there is to look at; `/admin` names those that this process serves. */
 const PAGES: readonly (readonly [path: string, name: string, what: string])[] = [
-  ["/ring", "Ingesters", "state, zone and share of each; Forget"], ["/store-gateway/ring", "Store-gateways", "the same"], ["/query-scheduler/ring", "Query-schedulers", "the same"], ["/compactor/ring", "Compactors", "the same"],
+  ["/ring", "Ingesters", "state, zone and share of each; Forget"],
+  ["/store-gateway/ring", "Store-gateways", "the same"],
+  ["/query-scheduler/ring", "Query-schedulers", "the same"],
+  ["/compactor/ring", "Compactors", "the same"],
   ["/partitions", "Partitions", "owners, offsets and lag of the log in Kafka"],
-  ["/store-gateway/tenants", "Tenants and blocks", "what the bucket holds"], ["/query-frontend/slow-queries", "Slow queries", "the slowest of the last hour, and what they read"],
-  ["/tenant-limits", "Tenants and limits", "what differs from the defaults"], ["/runtime_config", "Runtime configuration", "limits of all tenants, as YAML"],
-  ["/ready", "Ready", "what is missing, if something is"], ["/metrics", "Metrics", "for Prometheus"], ["/log_level", "Log level", "POST log_level=debug changes it"], ["/debug/pprof/", "Profiles of this process", "CPU and heap"],
-  ["/api/v1/status/buildinfo", "Build", "version and revision"], ["/api/v1/status/config", "Configuration", "whole, without secrets"], ["/api/v1/status/config/diff", "What differs from the defaults", ""],
+  ["/store-gateway/tenants", "Tenants and blocks", "what the bucket holds"],
+  ["/query-frontend/slow-queries", "Slow queries", "the slowest of the last hour, and what they read"],
+  ["/tenant-limits", "Tenants and limits", "what differs from the defaults"],
+  ["/runtime_config", "Runtime configuration", "limits of all tenants, as YAML"],
+  ["/ready", "Ready", "what is missing, if something is"],
+  ["/metrics", "Metrics", "for Prometheus"],
+  ["/log_level", "Log level", "POST log_level=debug changes it"],
+  ["/debug/pprof/", "Profiles of this process", "CPU and heap"],
+  ["/api/v1/status/buildinfo", "Build", "version and revision"],
+  ["/api/v1/status/config", "Configuration", "whole, without secrets"],
+  ["/api/v1/status/config/diff", "What differs from the defaults", ""],
 ];
 const LOG_LEVELS = ["debug", "info", "warn", "error"];
 
 /** The status API as OpenAPI 2 describes it, for programs that ask. */
 function statusApi(version: string): object {
-  const get = (summary: string, type: string): object => ({ get: { summary, produces: [type], responses: { 200: { description: "A successful response." } } } });
+  const get = (summary: string, type: string): object => ({
+    get: { summary, produces: [type], responses: { 200: { description: "A successful response." } } },
+  });
   return {
-    swagger: "2.0", info: { title: "Cinderblock", version }, paths: {
-      "/api/v1/status/buildinfo": get("Version and revision", "application/json"), "/api/v1/status/config": get("The whole configuration, without secrets", "text/plain"),
-      "/api/v1/status/config/diff": get("What differs from the defaults", "text/plain"), "/api/v1/status/config/default": get("The defaults", "text/plain"),
+    swagger: "2.0",
+    info: { title: "Cinderblock", version },
+    paths: {
+      "/api/v1/status/buildinfo": get("Version and revision", "application/json"),
+      "/api/v1/status/config": get("The whole configuration, without secrets", "text/plain"),
+      "/api/v1/status/config/diff": get("What differs from the defaults", "text/plain"),
+      "/api/v1/status/config/default": get("The defaults", "text/plain"),
     },
   };
 }
@@ -45,36 +61,98 @@ export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
     http: (app) => {
       app.get("/ready", async (_request, reply) => {
         const reason = d.notReady();
-        await reply.code(reason === "" ? 200 : 503).type("text/plain; charset=utf-8").send(reason === "" ? "ready\n" : `${reason}\n`);
+        await reply
+          .code(reason === "" ? 200 : 503)
+          .type("text/plain; charset=utf-8")
+          .send(reason === "" ? "ready\n" : `${reason}\n`);
       });
-      app.get("/metrics", async (_request, reply) => { await reply.type(d.metrics.registry.contentType).send(await d.metrics.registry.metrics()); });
+      app.get("/metrics", async (_request, reply) => {
+        await reply.type(d.metrics.registry.contentType).send(await d.metrics.registry.metrics());
+      });
       app.get("/api/v1/status/buildinfo", async (_request, reply) => {
-        await reply.type("application/json").send(JSON.stringify({ status: "success", data: { version: d.version, revision: d.revision, branch: "main", buildUser: "", buildDate: "", goVersion: `node ${process.version}` } }));
+        await reply.type("application/json").send(
+          JSON.stringify({
+            status: "success",
+            data: {
+              version: d.version,
+              revision: d.revision,
+              branch: "main",
+              buildUser: "",
+              buildDate: "",
+              goVersion: `node ${process.version}`,
+            },
+          }),
+        );
       });
-      app.get("/api/swagger.json", async (_request, reply) => { await reply.type("application/json").send(JSON.stringify(statusApi(d.version))); });
-      const yaml = (path: string, text: () => string): void => { app.get(path, async (_request, reply) => { await reply.type("text/plain; charset=utf-8").send(text()); }); };
-      const defaults = Object.fromEntries(Object.entries(d.schema).map(([k, o]) => [k, o.initial])) as ConfigOf<S>;
+      app.get("/api/swagger.json", async (_request, reply) => {
+        await reply.type("application/json").send(JSON.stringify(statusApi(d.version)));
+      });
+      const yaml = (path: string, text: () => string): void => {
+        app.get(path, async (_request, reply) => {
+          await reply.type("text/plain; charset=utf-8").send(text());
+        });
+      };
+      const defaults = Object.fromEntries(
+        Object.entries(d.schema).map(([k, o]) => [k, o.initial]),
+      ) as ConfigOf<S>;
       yaml("/api/v1/status/config", () => toYaml(d.schema, d.config, "all"));
       yaml("/api/v1/status/config/diff", () => toYaml(d.schema, d.config, "changed"));
       yaml("/api/v1/status/config/default", () => toYaml(d.schema, defaults, "all"));
       app.get("/admin", async (request, reply) => {
         const there = PAGES.filter(([path]) => app.hasRoute({ method: "GET", url: path }));
-        if (wantsJson(request)) { await reply.type("application/json").send(JSON.stringify({ pages: there.map(([path, name]) => ({ path, name })), routes: [...app.knownRoutes].map(([path, methods]) => ({ path, methods: [...methods] })) })); return; }
-        await sendPage(request, reply, "Pages of this process", html`<p class="quiet">Cinderblock ${d.version} (${d.revision}), running since ${started}.${d.hasFront ? html` The <a href="./">web UI</a> is for people who read profiles.` : ""}</p><ul>${there.map(([path, name, what]) => html`<li><a href="${path.slice(1)}">${name}</a> <span class="quiet">${what}</span>`)}</ul>`);
+        if (wantsJson(request)) {
+          await reply.type("application/json").send(
+            JSON.stringify({
+              pages: there.map(([path, name]) => ({ path, name })),
+              routes: [...app.knownRoutes].map(([path, methods]) => ({ path, methods: [...methods] })),
+            }),
+          );
+          return;
+        }
+        await sendPage(
+          request,
+          reply,
+          "Pages of this process",
+          html`<p class="quiet">Cinderblock ${d.version} (${d.revision}), running since ${started}.${d.hasFront ? html` The <a href="./">web UI</a> is for people who read profiles.` : ""}</p><ul>${there.map(([path, name, what]) => html`<li><a href="${path.slice(1)}">${name}</a> <span class="quiet">${what}</span>`)}</ul>`,
+        );
       });
       // As of v1's relatives: GET tells, POST with log_level=debug changes it until the next start.
       app.get("/log_level", () => ({ log_level: d.log.level }));
-      app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_request, body, done) => { done(null, Object.fromEntries(new URLSearchParams(body as string))); });
-      app.post<{ Querystring: { log_level?: string }; Body: { log_level?: string } | null }>("/log_level", async (request, reply) => {
-        const level = request.query.log_level ?? request.body?.log_level ?? "";
-        if (!LOG_LEVELS.includes(level)) return reply.code(400).send({ message: `log_level=${level}: expected one of ${LOG_LEVELS.join(", ")}` });
-        d.log.info({ from: d.log.level, to: level }, "log level changes");
-        d.log.level = level;
-        return { log_level: level };
-      });
+      app.addContentTypeParser(
+        "application/x-www-form-urlencoded",
+        { parseAs: "string" },
+        (_request, body, done) => {
+          done(null, Object.fromEntries(new URLSearchParams(body as string)));
+        },
+      );
+      app.post<{ Querystring: { log_level?: string }; Body: { log_level?: string } | null }>(
+        "/log_level",
+        async (request, reply) => {
+          const level = request.query.log_level ?? request.body?.log_level ?? "";
+          if (!LOG_LEVELS.includes(level))
+            return reply
+              .code(400)
+              .send({ message: `log_level=${level}: expected one of ${LOG_LEVELS.join(", ")}` });
+          d.log.info({ from: d.log.level, to: level }, "log level changes");
+          d.log.level = level;
+          return { log_level: level };
+        },
+      );
       // As v1: a component without a UI leads to its pages.
-      if (!d.hasFront) app.get("/", async (_request, reply) => { await reply.code(302).header("location", "./admin").send(); });
+      if (!d.hasFront)
+        app.get("/", async (_request, reply) => {
+          await reply.code(302).header("location", "./admin").send();
+        });
     },
-    connect: (router) => { router.service(Health, { check: () => ({ status: d.notReady() === "" ? HealthCheckResponse_ServingStatus.SERVING : HealthCheckResponse_ServingStatus.NOT_SERVING }) }); },
+    connect: (router) => {
+      router.service(Health, {
+        check: () => ({
+          status:
+            d.notReady() === ""
+              ? HealthCheckResponse_ServingStatus.SERVING
+              : HealthCheckResponse_ServingStatus.NOT_SERVING,
+        }),
+      });
+    },
   };
 }

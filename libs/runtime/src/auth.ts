@@ -9,6 +9,13 @@ import type { CommonConfig } from "./config.ts";
 export function authorizerOf(c: CommonConfig): Authorizer {
   if (c.tokensPath === "") return new Authorizer(undefined, c.multitenancy);
   let text: string;
-  try { text = readFileSync(c.tokensPath, "utf8"); } catch (err) { throw new CinderblockError("invalid", `-auth.tokens-file: ${(err as Error).message}`, { cause: err }); }
-  return new Authorizer(new Tokens(parseYaml(text, c.tokensPath), c.tokensPath, c.internalToken), c.multitenancy);
+  try {
+    text = readFileSync(c.tokensPath, "utf8");
+  } catch (err) {
+    throw new CinderblockError("invalid", `-auth.tokens-file: ${(err as Error).message}`, { cause: err });
+  }
+  return new Authorizer(
+    new Tokens(parseYaml(text, c.tokensPath), c.tokensPath, c.internalToken),
+    c.multitenancy,
+  );
 }

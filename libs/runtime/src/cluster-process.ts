@@ -14,11 +14,19 @@ import { selfProfiling } from "./self-profiling.ts";
 import { checkClusterTls, clientTlsOf } from "./tls-config.ts";
 
 /** The rings of a cluster. */
-export const INGESTERS = "ingester", STORES = "store-gateway", SCHEDULERS = "query-scheduler", COMPACTORS = "compactor";
+export const INGESTERS = "ingester",
+  STORES = "store-gateway",
+  SCHEDULERS = "query-scheduler",
+  COMPACTORS = "compactor";
 /** How often a process reads the rings. */
 export const RING_REFRESH_MS = 1000;
 /** Where a ring's page is, as in v1. */
-const PAGES: Record<string, string> = { [INGESTERS]: "/ring", [STORES]: "/store-gateway/ring", [SCHEDULERS]: "/query-scheduler/ring", [COMPACTORS]: "/compactor/ring" };
+const PAGES: Record<string, string> = {
+  [INGESTERS]: "/ring",
+  [STORES]: "/store-gateway/ring",
+  [SCHEDULERS]: "/query-scheduler/ring",
+  [COMPACTORS]: "/compactor/ring",
+};
 
 /**
  * A process of a cluster: its place in the rings, its view of the others, and what its components register to start,
@@ -48,7 +56,12 @@ export class ClusterProcess {
   private pooled = false;
 
   /** @param component what this process runs, for people */
-  constructor(config: CommonConfig, resources: Resources, component: string, onFatal: (reason: string) => void) {
+  constructor(
+    config: CommonConfig,
+    resources: Resources,
+    component: string,
+    onFatal: (reason: string) => void,
+  ) {
     this.component = component;
     this.config = config;
     this.resources = resources;
@@ -58,64 +71,167 @@ export class ClusterProcess {
     this.members = new RedisMembers(redisOf(config));
     const traffic = { sentBytes: 0, receivedBytes: 0 };
     const tls = clientTlsOf(config);
-    this.client = new InternalClient(traffic, config.internalToken, tls && ((options) => tlsAgent(tls, this.base.log, options)));
-    this.base.metrics.gauge("cinderblock_internal_sent_bytes", "Bytes of calls to other processes, since start.", [], (g) => { g.set(traffic.sentBytes); });
-    this.base.metrics.gauge("cinderblock_internal_received_bytes", "Bytes of answers of other processes, since start.", [], (g) => { g.set(traffic.receivedBytes); });
-    if (config.schedulerDiscovery === "dns") { const dns = new DnsSchedulers(config.frontendScheduler !== "" ? config.frontendScheduler : config.querierScheduler, this.base); this.found = dns; this.services.push(dns); } else this.found = new RingSchedulers(this.view(SCHEDULERS), config.schedulersUsed);
-    this.storeOf = oneEach((m) => new RemoteStore(this.client, "StoreGateway", m.id, m.address, config.queryTimeout));
+    this.client = new InternalClient(
+      traffic,
+      config.internalToken,
+      tls && ((options) => tlsAgent(tls, this.base.log, options)),
+    );
+    this.base.metrics.gauge(
+      "cinderblock_internal_sent_bytes",
+      "Bytes of calls to other processes, since start.",
+      [],
+      (g) => {
+        g.set(traffic.sentBytes);
+      },
+    );
+    this.base.metrics.gauge(
+      "cinderblock_internal_received_bytes",
+      "Bytes of answers of other processes, since start.",
+      [],
+      (g) => {
+        g.set(traffic.receivedBytes);
+      },
+    );
+    if (config.schedulerDiscovery === "dns") {
+      const dns = new DnsSchedulers(
+        config.frontendScheduler !== "" ? config.frontendScheduler : config.querierScheduler,
+        this.base,
+      );
+      this.found = dns;
+      this.services.push(dns);
+    } else this.found = new RingSchedulers(this.view(SCHEDULERS), config.schedulersUsed);
+    this.storeOf = oneEach(
+      (m) => new RemoteStore(this.client, "StoreGateway", m.id, m.address, config.queryTimeout),
+    );
   }
 
   /** Refuses a configuration that no process of a cluster can run with. */
   static check(config: CommonConfig, what: string): void {
-    if (config.ringStore !== "redis") throw new CinderblockError("invalid", `${what} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`);
-    if (config.httpPort === 0) throw new CinderblockError("invalid", "-server.http-listen-port=0: a component that others call needs a port that they know");
+    if (config.ringStore !== "redis")
+      throw new CinderblockError(
+        "invalid",
+        `${what} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`,
+      );
+    if (config.httpPort === 0)
+      throw new CinderblockError(
+        "invalid",
+        "-server.http-listen-port=0: a component that others call needs a port that they know",
+      );
     redisOf(config);
     checkClusterTls(config);
-    if (config.tokensPath !== "" && config.internalToken.length < 16) throw new CinderblockError("invalid", "-auth.tokens-file with components of their own needs -auth.internal-token, at least 16 characters, the same for all of them");
+    if (config.tokensPath !== "" && config.internalToken.length < 16)
+      throw new CinderblockError(
+        "invalid",
+        "-auth.tokens-file with components of their own needs -auth.internal-token, at least 16 characters, the same for all of them",
+      );
   }
 
   /** This process's view of a ring, kept up to date. Ingesters are never forgotten by themselves: their data may be nowhere else. */
   view(ring: string): RingView {
     const { heartbeatTimeout } = this.config;
     let v = this.views.get(ring);
-    if (!v) this.views.set(ring, (v = new RingView(this.members, { ring, refreshMs: RING_REFRESH_MS, heartbeatTimeoutMs: heartbeatTimeout, forgetAfterMs: ring === INGESTERS ? 0 : 10 * heartbeatTimeout }, this.base)));
+    if (!v)
+      this.views.set(
+        ring,
+        (v = new RingView(
+          this.members,
+          {
+            ring,
+            refreshMs: RING_REFRESH_MS,
+            heartbeatTimeoutMs: heartbeatTimeout,
+            forgetAfterMs: ring === INGESTERS ? 0 : 10 * heartbeatTimeout,
+          },
+          this.base,
+        )),
+      );
     return v;
   }
 
   /** This process as a member of a ring; JOINING until `becomeActive`. */
   member(ring: string, tokens: number, tokensFile = ""): RingMember {
     const { config } = this;
-    return new RingMember(this.members, { ring, id: this.id, address: advertised(config), zone: config.zone, tokens, tokensFile, heartbeatMs: config.heartbeatPeriod, unregister: config.unregister }, this.base);
+    return new RingMember(
+      this.members,
+      {
+        ring,
+        id: this.id,
+        address: advertised(config),
+        zone: config.zone,
+        tokens,
+        tokensFile,
+        heartbeatMs: config.heartbeatPeriod,
+        unregister: config.unregister,
+      },
+      this.base,
+    );
   }
 
   /** Starts and stops in this order and its reverse. */
-  add(...services: Service[]): void { this.services.push(...services); }
+  add(...services: Service[]): void {
+    this.services.push(...services);
+  }
   /** The query threads, started before what is added after this call. */
   addPool(): Resources["pool"] {
     const { pool } = this.resources;
-    if (!this.pooled) { this.pooled = true; this.services.push(pool); }
+    if (!this.pooled) {
+      this.pooled = true;
+      this.services.push(pool);
+    }
     return pool;
   }
   /** Takes part in a ring once everything that was added runs. */
-  becomeActive(m: RingMember): void { this.late.push({ name: `${m.name}: ACTIVE`, start: () => m.set("ACTIVE"), stop: () => Promise.resolve() }); }
-  serve(...routes: Routes[]): void { this.routes.push(...routes); }
+  becomeActive(m: RingMember): void {
+    this.late.push({
+      name: `${m.name}: ACTIVE`,
+      start: () => m.set("ACTIVE"),
+      stop: () => Promise.resolve(),
+    });
+  }
+  serve(...routes: Routes[]): void {
+    this.routes.push(...routes);
+  }
   /** "" or what keeps /ready from being 200 */
-  readyWhen(obstacle: () => string): void { this.obstacles.push(obstacle); }
+  readyWhen(obstacle: () => string): void {
+    this.obstacles.push(obstacle);
+  }
   /** Runs at a stop before the server closes. */
-  beforeStop(drain: () => Promise<void>): void { this.drains.push(drain); }
+  beforeStop(drain: () => Promise<void>): void {
+    this.drains.push(drain);
+  }
 
-  stores(): RemoteStore[] { return this.view(STORES).snapshot.readable.map(this.storeOf); }
+  stores(): RemoteStore[] {
+    return this.view(STORES).snapshot.readable.map(this.storeOf);
+  }
   /** Addresses of the query-schedulers. */
-  schedulers(): string[] { return this.found.addresses(); }
+  schedulers(): string[] {
+    return this.found.addresses();
+  }
 
   /** Tells every store-gateway of a new block; one that misses it finds it at its next sync. */
   async tellStores(tenant: string, ulid: string): Promise<void> {
-    await Promise.all(this.stores().map((s) => s.learn(tenant, ulid).catch((err: unknown) => this.base.log.warn({ tenant, blockId: ulid, store: s.name, err }, "a new block was not learnt, the next sync finds it"))));
+    await Promise.all(
+      this.stores().map((s) =>
+        s
+          .learn(tenant, ulid)
+          .catch((err: unknown) =>
+            this.base.log.warn(
+              { tenant, blockId: ulid, store: s.name, err },
+              "a new block was not learnt, the next sync finds it",
+            ),
+          ),
+      ),
+    );
   }
 
   /** Whether any store-gateway answers for a block. */
   async storesAnswer(tenant: string, ulid: string): Promise<boolean> {
-    for (const s of this.stores()) { try { if (await s.answers(tenant, ulid)) return true; } catch (err) { this.base.log.debug({ store: s.name, err }, "store-gateway did not answer"); } }
+    for (const s of this.stores()) {
+      try {
+        if (await s.answers(tenant, ulid)) return true;
+      } catch (err) {
+        this.base.log.debug({ store: s.name, err }, "store-gateway did not answer");
+      }
+    }
     return false;
   }
 
@@ -123,19 +239,47 @@ export class ClusterProcess {
     for (const [ring, v] of this.views) this.serve(ringRoutes(PAGES[ring]!, v));
     const own = selfProfiling(this.config, this.resources, this.component, this.id);
     // First to start, so last to stop: members leave the rings through it.
-    const connections: Service = { name: "connections", start: () => Promise.resolve(), stop: async () => { this.client.close(); await this.members.close(); } };
-    const group = new ServiceGroup([connections, ...this.views.values(), ...this.services, ...this.late, ...own]);
+    const connections: Service = {
+      name: "connections",
+      start: () => Promise.resolve(),
+      stop: async () => {
+        this.client.close();
+        await this.members.close();
+      },
+    };
+    const group = new ServiceGroup([
+      connections,
+      ...this.views.values(),
+      ...this.services,
+      ...this.late,
+      ...own,
+    ]);
     const ready = { draining: false };
-    const notReady = (): string => (ready.draining ? "stopping" : waitingFor(group, this.progress()) || this.obstacles.map((o) => o()).find((x) => x !== "") || "");
+    const notReady = (): string =>
+      ready.draining
+        ? "stopping"
+        : waitingFor(group, this.progress()) || this.obstacles.map((o) => o()).find((x) => x !== "") || "";
     const server = this.resources.server([this.resources.admin(notReady, this.hasFront), ...this.routes]);
-    return { group, server, ready, drain: async () => { for (const d of this.drains) await d(); } };
+    return {
+      group,
+      server,
+      ready,
+      drain: async () => {
+        for (const d of this.drains) await d();
+      },
+    };
   }
 }
 
 /** The address that other processes reach this one at. */
 function advertised(config: CommonConfig): string {
-  const external = Object.values(networkInterfaces()).flat().find((i) => i !== undefined && i.family === "IPv4" && !i.internal)?.address;
-  const listens = config.httpAddress === "" || config.httpAddress === "0.0.0.0" || config.httpAddress === "::" ? external : config.httpAddress;
+  const external = Object.values(networkInterfaces())
+    .flat()
+    .find((i) => i !== undefined && i.family === "IPv4" && !i.internal)?.address;
+  const listens =
+    config.httpAddress === "" || config.httpAddress === "0.0.0.0" || config.httpAddress === "::"
+      ? external
+      : config.httpAddress;
   return `${config.instanceAddr !== "" ? config.instanceAddr : (listens ?? "127.0.0.1")}:${config.httpPort}`;
 }
 

@@ -6,11 +6,16 @@ const config = (...flags: string[]) => loadConfig(commonSchema, flags, {}, accep
 
 describe("limits", () => {
   it("let a body become no larger than the process can hold, whatever a tenant's limit says", () => {
-    const small = config(`-memory.limit-bytes=${512 * MIB}`), large = config(`-memory.limit-bytes=${4096 * MIB}`);
+    const small = config(`-memory.limit-bytes=${512 * MIB}`),
+      large = config(`-memory.limit-bytes=${4096 * MIB}`);
     expect(limitsOf(small).ingestionBodyLimitBytes).toBe(Math.floor(2 * budgetsOf(small).inflight));
     expect(limitsOf(small).ingestionBodyLimitBytes).toBeLessThan(70 * MIB);
-    expect(limitsOf({ ...small, ingestionBodyMb: 10_000 }).ingestionBodyLimitBytes).toBe(limitsOf(small).ingestionBodyLimitBytes);
-    expect(limitsOf({ ...small, ingestionBodyMb: 0 }).ingestionBodyLimitBytes).toBe(limitsOf(small).ingestionBodyLimitBytes);
+    expect(limitsOf({ ...small, ingestionBodyMb: 10_000 }).ingestionBodyLimitBytes).toBe(
+      limitsOf(small).ingestionBodyLimitBytes,
+    );
+    expect(limitsOf({ ...small, ingestionBodyMb: 0 }).ingestionBodyLimitBytes).toBe(
+      limitsOf(small).ingestionBodyLimitBytes,
+    );
     expect(limitsOf({ ...small, ingestionBodyMb: 5 }).ingestionBodyLimitBytes).toBe(5 * MIB);
     expect(limitsOf(large).ingestionBodyLimitBytes).toBe(256 * MIB);
     expect(limitsOf(config(`-memory.limit-bytes=${200 * MIB}`)).ingestionBodyLimitBytes).toBe(16 * MIB);

@@ -1,4 +1,12 @@
-export { ClusterProcess, COMPACTORS, INGESTERS, oneEach, RING_REFRESH_MS, SCHEDULERS, STORES } from "./cluster-process.ts";
+export {
+  ClusterProcess,
+  COMPACTORS,
+  INGESTERS,
+  oneEach,
+  RING_REFRESH_MS,
+  SCHEDULERS,
+  STORES,
+} from "./cluster-process.ts";
 export { buildInfo, runComponent, scriptsBeside } from "./component.ts";
 export type { Component } from "./component.ts";
 export { accepted, commonSchema, redisOf, limitsOf } from "./config.ts";

@@ -9,18 +9,41 @@ import { temporaryFolder } from "@cinderblock/testkit";
 import { accepted, type CommonConfig, commonSchema, limitsOf } from "./config.ts";
 import { parseOverrides, RuntimeOverrides } from "./overrides.ts";
 
-const base = () => ({ log: createLogger({ level: "fatal", format: "json" }), metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() });
-function config(...flags: string[]): CommonConfig { return loadConfig(commonSchema, flags, {}, accepted).config; }
+const base = () => ({
+  log: createLogger({ level: "fatal", format: "json" }),
+  metrics: new Metrics(),
+  tracer: startTracing("", "0"),
+  now: () => Date.now(),
+});
+function config(...flags: string[]): CommonConfig {
+  return loadConfig(commonSchema, flags, {}, accepted).config;
+}
 const parse = (text: string) => parseOverrides([{ name: "f.yaml", text }]);
 
 describe("the runtime configuration", () => {
   it("starts from the process's limits and changes what a tenant names", async () => {
     const file = join(temporaryFolder(), "overrides.yaml");
-    writeFileSync(file, "overrides:\n  big:\n    ingestion_rate_mb: 100\n    reject_older_than: 1d\n  small:\n    max_profile_size_bytes: 1000\n");
-    const c = config(`-runtime-config.file=${file}`, "-distributor.ingestion-rate-limit-mb=7", "-runtime-config.reload-period=1s"), limits = new TenantLimits(limitsOf(c)), o = new RuntimeOverrides(c, limits, base());
+    writeFileSync(
+      file,
+      "overrides:\n  big:\n    ingestion_rate_mb: 100\n    reject_older_than: 1d\n  small:\n    max_profile_size_bytes: 1000\n",
+    );
+    const c = config(
+        `-runtime-config.file=${file}`,
+        "-distributor.ingestion-rate-limit-mb=7",
+        "-runtime-config.reload-period=1s",
+      ),
+      limits = new TenantLimits(limitsOf(c)),
+      o = new RuntimeOverrides(c, limits, base());
     await o.start();
-    expect([limits.of("big").ingestionRateBytes, limits.of("big").rejectOlderThanMs, limits.of("big").maxProfileSizeBytes]).toEqual([100 << 20, 86_400_000, 4194304]);
-    expect([limits.of("small").ingestionRateBytes, limits.of("small").maxProfileSizeBytes]).toEqual([7 << 20, 1000]);
+    expect([
+      limits.of("big").ingestionRateBytes,
+      limits.of("big").rejectOlderThanMs,
+      limits.of("big").maxProfileSizeBytes,
+    ]).toEqual([100 << 20, 86_400_000, 4194304]);
+    expect([limits.of("small").ingestionRateBytes, limits.of("small").maxProfileSizeBytes]).toEqual([
+      7 << 20,
+      1000,
+    ]);
     expect(limits.of("other").ingestionRateBytes).toBe(7 << 20);
     expect(o.numbers().tenants.get("big")!.get("ingestion_rate_mb")).toBe(100);
     expect(o.numbers().defaults.get("max_query_lookback")).toBe(7 * 86_400e9);
@@ -31,15 +54,26 @@ describe("the runtime configuration", () => {
     expect(limits.of("small")).toBe(before);
     writeFileSync(file, "overrides:\n  big:\n    ingestion_rate_mb: 5\n");
     await sleep(1500);
-    expect([limits.of("big").ingestionRateBytes, limits.of("small").maxProfileSizeBytes]).toEqual([5 << 20, 4194304]);
+    expect([limits.of("big").ingestionRateBytes, limits.of("small").maxProfileSizeBytes]).toEqual([
+      5 << 20,
+      4194304,
+    ]);
     await o.stop();
   });
   it("merges files and URLs, later ones win", async () => {
-    const server = createServer((_q, r) => { r.end("overrides: {t: {max_label_names_per_series: 9}}"); }).listen(0, "127.0.0.1");
-    await new Promise((done) => { server.once("listening", done); });
+    const server = createServer((_q, r) => {
+      r.end("overrides: {t: {max_label_names_per_series: 9}}");
+    }).listen(0, "127.0.0.1");
+    await new Promise((done) => {
+      server.once("listening", done);
+    });
     const file = join(temporaryFolder(), "a.yaml");
     writeFileSync(file, "overrides: {t: {max_label_names_per_series: 8, max_sessions_per_series: 3}}");
-    const c = config(`-runtime-config.file=${file},http://127.0.0.1:${(server.address() as { port: number }).port}/`), limits = new TenantLimits(limitsOf(c)), o = new RuntimeOverrides(c, limits, base());
+    const c = config(
+        `-runtime-config.file=${file},http://127.0.0.1:${(server.address() as { port: number }).port}/`,
+      ),
+      limits = new TenantLimits(limitsOf(c)),
+      o = new RuntimeOverrides(c, limits, base());
     await o.start();
     expect([limits.of("t").maxLabelNamesPerSeries, limits.of("t").maxSessionsPerSeries]).toEqual([9, 3]);
     await o.stop();
@@ -47,14 +81,24 @@ describe("the runtime configuration", () => {
   });
   it("refuses to start with a file that is not there, or wrong", async () => {
     const c = config("-runtime-config.file=/nowhere/x.yaml");
-    await expect(new RuntimeOverrides(c, new TenantLimits(limitsOf(c)), base()).start()).rejects.toThrow(/nowhere/);
+    await expect(new RuntimeOverrides(c, new TenantLimits(limitsOf(c)), base()).start()).rejects.toThrow(
+      /nowhere/,
+    );
   });
   it.each([
-    ["overrides:\n  t:\n    ingestion_rate: 1", "f.yaml: overrides.t.ingestion_rate: there is no such limit"], ["overrides:\n  t:\n    ingestion_rate_mb: fast", "overrides.t.ingestion_rate_mb: expected a number"],
-    ["tenants: {}", "f.yaml: unknown key tenants"], ["overrides: [1]", "expected keys and values"], ["overrides: {", "f.yaml:"],
-  ])("names what is wrong: %#", (text, message) => { expect(() => parse(text)).toThrow(message); });
+    ["overrides:\n  t:\n    ingestion_rate: 1", "f.yaml: overrides.t.ingestion_rate: there is no such limit"],
+    ["overrides:\n  t:\n    ingestion_rate_mb: fast", "overrides.t.ingestion_rate_mb: expected a number"],
+    ["tenants: {}", "f.yaml: unknown key tenants"],
+    ["overrides: [1]", "expected keys and values"],
+    ["overrides: {", "f.yaml:"],
+  ])("names what is wrong: %#", (text, message) => {
+    expect(() => parse(text)).toThrow(message);
+  });
   it("names limits of v1 that nothing applies", () => {
-    expect(parse("overrides: {t: {store_gateway_tenant_shard_size: 3, max_query_length: 1d}}")).toEqual({ tenants: new Map([["t", { maxQueryLength: 86_400_000 }]]), withoutEffect: ["store_gateway_tenant_shard_size"] });
+    expect(parse("overrides: {t: {store_gateway_tenant_shard_size: 3, max_query_length: 1d}}")).toEqual({
+      tenants: new Map([["t", { maxQueryLength: 86_400_000 }]]),
+      withoutEffect: ["store_gateway_tenant_shard_size"],
+    });
     expect(parse("")).toEqual({ tenants: new Map(), withoutEffect: [] });
   });
 });

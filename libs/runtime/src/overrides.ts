@@ -1,5 +1,12 @@
 import { readFile } from "node:fs/promises";
-import { formatValue, type Option, parseValue, parseYaml, type Schema, stringifyYaml } from "@cinderblock/config";
+import {
+  formatValue,
+  type Option,
+  parseValue,
+  parseYaml,
+  type Schema,
+  stringifyYaml,
+} from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { html, type Routes, sendPage, table, wantsJson } from "@cinderblock/rpc";
 import type { Service } from "@cinderblock/service";
@@ -9,30 +16,58 @@ import { type CommonConfig, commonSchema, limitsOf } from "./config.ts";
 
 /** YAML key below `limits` → the option that it sets for all tenants. */
 const LIMITS = new Map<string, { key: string; option: Option<unknown> }>(
-  Object.entries(commonSchema as Schema).flatMap(([key, option]) => (option.yaml.startsWith("limits.") ? [[option.yaml.slice(7), { key, option }] as const] : [])),
+  Object.entries(commonSchema as Schema).flatMap(([key, option]) =>
+    option.yaml.startsWith("limits.") ? [[option.yaml.slice(7), { key, option }] as const] : [],
+  ),
 );
 /** Limits of Pyroscope v1 that nothing here applies: a file that has them is read, and they are named in a warning. */
 const WITHOUT_EFFECT = new Set([
-  "push_max_concurrency", "ingestion_artificial_delay", "include_stripped_profiles", "store_gateway_tenant_shard_size", "query_sanitize_on_merge", "max_async_query_concurrency",
-  "compactor_tenant_shard_size", "s3_sse_type", "s3_sse_kms_key_id", "s3_sse_kms_encryption_context", "write_path_ingester_weight", "write_path_segment_writer_weight", "write_path_segment_writer_timeout",
-  "write_path_compression", "async_ingest", "recording_rules", "max_recording_rules", "enable_query_backend", "enable_query_backend_from", "query_tree_enabled", "retention_period", "symbolizer",
+  "push_max_concurrency",
+  "ingestion_artificial_delay",
+  "include_stripped_profiles",
+  "store_gateway_tenant_shard_size",
+  "query_sanitize_on_merge",
+  "max_async_query_concurrency",
+  "compactor_tenant_shard_size",
+  "s3_sse_type",
+  "s3_sse_kms_key_id",
+  "s3_sse_kms_encryption_context",
+  "write_path_ingester_weight",
+  "write_path_segment_writer_weight",
+  "write_path_segment_writer_timeout",
+  "write_path_compression",
+  "async_ingest",
+  "recording_rules",
+  "max_recording_rules",
+  "enable_query_backend",
+  "enable_query_backend_from",
+  "query_tree_enabled",
+  "retention_period",
+  "symbolizer",
 ]);
 
 /** What a file sets for each tenant: option values by their key in the configuration. */
-export interface ParsedOverrides { tenants: Map<string, Record<string, unknown>>; withoutEffect: string[] }
+export interface ParsedOverrides {
+  tenants: Map<string, Record<string, unknown>>;
+  withoutEffect: string[];
+}
 
 /** Reads the documents of the runtime files, later ones win. An unknown key or a wrong value makes all of them void. */
 export function parseOverrides(texts: readonly { name: string; text: string }[]): ParsedOverrides {
-  const tenants = new Map<string, Record<string, unknown>>(), withoutEffect = new Set<string>();
+  const tenants = new Map<string, Record<string, unknown>>(),
+    withoutEffect = new Set<string>();
   for (const { name, text } of texts) {
     const document = parseYaml(text, name);
     if (document === null || document === undefined) continue;
     const top = mapping(document, name);
-    for (const key of Object.keys(top)) if (key !== "overrides") throw new CinderblockError("invalid", `${name}: unknown key ${key}; tenants stand below overrides`);
+    for (const key of Object.keys(top))
+      if (key !== "overrides")
+        throw new CinderblockError("invalid", `${name}: unknown key ${key}; tenants stand below overrides`);
     for (const [tenant, entry] of Object.entries(mapping(top.overrides ?? {}, `${name}: overrides`))) {
       const values = tenants.get(tenant) ?? {};
       for (const [key, raw] of Object.entries(mapping(entry ?? {}, `${name}: overrides.${tenant}`))) {
-        const known = LIMITS.get(key), where = `${name}: overrides.${tenant}.${key}`;
+        const known = LIMITS.get(key),
+          where = `${name}: overrides.${tenant}.${key}`;
         if (known) values[known.key] = parseValue(known.option, raw, where);
         else if (WITHOUT_EFFECT.has(key) || key.startsWith("adaptive_placement_")) withoutEffect.add(key);
         else throw new CinderblockError("invalid", `${where}: there is no such limit`);
@@ -44,7 +79,8 @@ export function parseOverrides(texts: readonly { name: string; text: string }[])
 }
 
 function mapping(value: unknown, where: string): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new CinderblockError("invalid", `${where}: expected keys and values`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new CinderblockError("invalid", `${where}: expected keys and values`);
   return value as Record<string, unknown>;
 }
 
@@ -68,30 +104,63 @@ export class RuntimeOverrides implements Service {
   async start(): Promise<void> {
     if (this.config.runtimeFile === "") return;
     await this.load();
-    this.timer = setInterval(() => { this.reload().catch((err: unknown) => this.base.log.error({ err }, "runtime configuration")); }, Math.max(1000, this.config.runtimeReload));
+    this.timer = setInterval(
+      () => {
+        this.reload().catch((err: unknown) => this.base.log.error({ err }, "runtime configuration"));
+      },
+      Math.max(1000, this.config.runtimeReload),
+    );
     this.timer.unref();
   }
-  stop(): Promise<void> { clearInterval(this.timer); return Promise.resolve(); }
+  stop(): Promise<void> {
+    clearInterval(this.timer);
+    return Promise.resolve();
+  }
 
   private async reload(): Promise<void> {
-    try { await this.load(); } catch (err) {
+    try {
+      await this.load();
+    } catch (err) {
       this.good().set(0);
       this.base.log.error({ err }, "the runtime configuration cannot be used, what was read before stays");
     }
   }
 
-  private good(): { set(value: number): void } { return this.base.metrics.gauge("pyroscope_runtime_config_last_reload_successful", "Whether the runtime files could be used the last time."); }
+  private good(): { set(value: number): void } {
+    return this.base.metrics.gauge(
+      "pyroscope_runtime_config_last_reload_successful",
+      "Whether the runtime files could be used the last time.",
+    );
+  }
 
   private async load(): Promise<void> {
-    const texts = await Promise.all(this.config.runtimeFile.split(",").map((f) => f.trim()).filter((f) => f !== "").map(async (name) => ({ name, text: await this.text(name) })));
+    const texts = await Promise.all(
+      this.config.runtimeFile
+        .split(",")
+        .map((f) => f.trim())
+        .filter((f) => f !== "")
+        .map(async (name) => ({ name, text: await this.text(name) })),
+    );
     const all = JSON.stringify(texts);
-    if (all === this.last) { this.good().set(1); return; }
+    if (all === this.last) {
+      this.good().set(1);
+      return;
+    }
     const { tenants, withoutEffect } = parseOverrides(texts);
     this.values = tenants;
-    this.limits.replace(new Map([...tenants].map(([tenant, values]): [string, Limits] => [tenant, limitsOf({ ...this.config, ...values })])));
+    this.limits.replace(
+      new Map(
+        [...tenants].map(([tenant, values]): [string, Limits] => [
+          tenant,
+          limitsOf({ ...this.config, ...values }),
+        ]),
+      ),
+    );
     this.good().set(1);
-    if (this.last !== "" || tenants.size > 0) this.base.log.info({ tenants: tenants.size }, "runtime configuration taken");
-    for (const key of withoutEffect) this.base.log.warn({ key }, "a limit of Pyroscope v1 in the runtime configuration has no effect here");
+    if (this.last !== "" || tenants.size > 0)
+      this.base.log.info({ tenants: tenants.size }, "runtime configuration taken");
+    for (const key of withoutEffect)
+      this.base.log.warn({ key }, "a limit of Pyroscope v1 in the runtime configuration has no effect here");
     this.last = all;
   }
 
@@ -106,7 +175,8 @@ export class RuntimeOverrides implements Service {
   private rendered(values: Record<string, unknown>, onlyChanged: boolean): Record<string, unknown> {
     const out: Record<string, unknown> = {};
     for (const [yaml, { key, option }] of LIMITS) {
-      const initial = this.config[key as keyof CommonConfig], value = key in values ? values[key] : initial;
+      const initial = this.config[key as keyof CommonConfig],
+        value = key in values ? values[key] : initial;
       if (onlyChanged && value === initial) continue;
       out[yaml] = option.kind === "duration" ? formatValue(option, value) : value;
     }
@@ -115,10 +185,13 @@ export class RuntimeOverrides implements Service {
 
   /** Numeric limits: the defaults, and what tenants have instead; durations in nanoseconds. */
   numbers(): { defaults: Map<string, number>; tenants: Map<string, Map<string, number>> } {
-    const of = (values: Record<string, unknown>): Map<string, number> => new Map([...LIMITS].flatMap(([yaml, { key, option }]) => {
-      const value = key in values ? values[key] : this.config[key as keyof CommonConfig];
-      return typeof value === "number" ? [[yaml, option.kind === "duration" ? value * 1e6 : value]] : [];
-    }));
+    const of = (values: Record<string, unknown>): Map<string, number> =>
+      new Map(
+        [...LIMITS].flatMap(([yaml, { key, option }]) => {
+          const value = key in values ? values[key] : this.config[key as keyof CommonConfig];
+          return typeof value === "number" ? [[yaml, option.kind === "duration" ? value * 1e6 : value]] : [];
+        }),
+      );
     return { defaults: of({}), tenants: new Map([...this.values].map(([t, v]) => [t, of(v)])) };
   }
 
@@ -128,15 +201,39 @@ export class RuntimeOverrides implements Service {
       http: (app) => {
         app.get("/tenant-limits", async (request, reply) => {
           const tenants = [...this.values].map(([tenant, v]) => ({ tenant, limits: this.rendered(v, true) }));
-          if (wantsJson(request)) { await reply.type("application/json").send(JSON.stringify({ defaults: this.rendered({}, false), tenants })); return; }
-          const defaults = this.rendered({}, false), shown = (value: unknown): string => (typeof value === "object" ? JSON.stringify(value) : String(value));
-          const differing = tenants.flatMap(({ tenant, limits }) => Object.entries(limits).map(([key, value], i) => [i === 0 ? tenant : "", key, shown(value), shown(defaults[key])]));
-          await sendPage(request, reply, "Tenants and limits", html`${this.config.runtimeFile === "" ? html`<p>No tenant has limits of its own: no file of them is set (<code>-runtime-config.file</code>).</p>` : differing.length === 0 ? html`<p>No tenant's limits differ from the defaults. They come from <code>${this.config.runtimeFile}</code>.</p>` : table(["Tenant", "Limit", "Value", "Instead of"], differing)}<h2>Defaults</h2>${table(["Limit", "Value"], Object.entries(defaults).map(([k, v]) => [k, shown(v)]))}`);
+          if (wantsJson(request)) {
+            await reply
+              .type("application/json")
+              .send(JSON.stringify({ defaults: this.rendered({}, false), tenants }));
+            return;
+          }
+          const defaults = this.rendered({}, false),
+            shown = (value: unknown): string =>
+              typeof value === "object" ? JSON.stringify(value) : String(value);
+          const differing = tenants.flatMap(({ tenant, limits }) =>
+            Object.entries(limits).map(([key, value], i) => [
+              i === 0 ? tenant : "",
+              key,
+              shown(value),
+              shown(defaults[key]),
+            ]),
+          );
+          await sendPage(
+            request,
+            reply,
+            "Tenants and limits",
+            html`${this.config.runtimeFile === "" ? html`<p>No tenant has limits of its own: no file of them is set (<code>-runtime-config.file</code>).</p>` : differing.length === 0 ? html`<p>No tenant's limits differ from the defaults. They come from <code>${this.config.runtimeFile}</code>.</p>` : table(["Tenant", "Limit", "Value", "Instead of"], differing)}<h2>Defaults</h2>${table(
+              ["Limit", "Value"],
+              Object.entries(defaults).map(([k, v]) => [k, shown(v)]),
+            )}`,
+          );
         });
         if (this.config.runtimeFile === "") return;
         app.get("/runtime_config", async (request, reply) => {
           const changed = (request.query as Record<string, string>).mode === "diff";
-          const overrides = Object.fromEntries([...this.values].map(([tenant, v]) => [tenant, this.rendered(v, changed)]));
+          const overrides = Object.fromEntries(
+            [...this.values].map(([tenant, v]) => [tenant, this.rendered(v, changed)]),
+          );
           await reply.type("text/plain; charset=utf-8").send(stringifyYaml({ overrides }));
         });
       },

@@ -1,7 +1,13 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type ConfigOf, type Schema } from "@cinderblock/config";
-import { type Bucket, bucketName, type BucketSpec, observeOperations, openBucket } from "@cinderblock/objstore";
+import {
+  type Bucket,
+  bucketName,
+  type BucketSpec,
+  observeOperations,
+  openBucket,
+} from "@cinderblock/objstore";
 import { diskCacheCounters, QueryPool } from "@cinderblock/query-worker";
 import { ApiServer, type Routes } from "@cinderblock/rpc";
 import { type SymbolizerData, TABLE_RESULTS, tableCounters } from "@cinderblock/symbolizer";
@@ -17,8 +23,18 @@ import { RuntimeOverrides } from "./overrides.ts";
 import { serverTlsOf } from "./tls-config.ts";
 
 /** The worker threads' entry points. */
-export interface Scripts { ingest: URL; query: URL; compact: URL; validate: URL; debugFiles: URL; web: URL }
-export interface Build { version: string; revision: string }
+export interface Scripts {
+  ingest: URL;
+  query: URL;
+  compact: URL;
+  validate: URL;
+  debugFiles: URL;
+  web: URL;
+}
+export interface Build {
+  version: string;
+  revision: string;
+}
 
 /** What the components of a process share, made from its configuration, whatever connects them. */
 export class Resources {
@@ -62,12 +78,36 @@ export class Resources {
     const { config, base } = this;
     if (!config.symbolizerEnabled) return undefined;
     if (!this.symbolizer) {
-      const counters = tableCounters(), threads = 2 * this.budgets.workers;
-      this.symbolizer = { bucket: this.spec, config: {
-        directory: join(config.syncDir, "symbols"), urls: config.debuginfodUrl.split(",").map((u) => u.trim()).filter((u) => u !== ""), script: this.scripts.debugFiles.href, maxFileBytes: config.symbolizerMaxFile, fetchTimeoutMs: config.symbolizerFetchTimeout,
-        waitMs: config.symbolizerQueryWait, absentMs: config.symbolizerAbsent, memoryBytes: Math.floor(config.symbolizerMemory / threads), diskBytes: config.symbolizerDisk, counters,
-      } };
-      base.metrics.gauge("cinderblock_symbolizer_tables_total", "Tables of debug files that were asked for and not in memory, by where they came from.", ["result"], (g) => { TABLE_RESULTS.forEach((result, i) => { g.set({ result }, Number(Atomics.load(new BigInt64Array(counters), i))); }); });
+      const counters = tableCounters(),
+        threads = 2 * this.budgets.workers;
+      this.symbolizer = {
+        bucket: this.spec,
+        config: {
+          directory: join(config.syncDir, "symbols"),
+          urls: config.debuginfodUrl
+            .split(",")
+            .map((u) => u.trim())
+            .filter((u) => u !== ""),
+          script: this.scripts.debugFiles.href,
+          maxFileBytes: config.symbolizerMaxFile,
+          fetchTimeoutMs: config.symbolizerFetchTimeout,
+          waitMs: config.symbolizerQueryWait,
+          absentMs: config.symbolizerAbsent,
+          memoryBytes: Math.floor(config.symbolizerMemory / threads),
+          diskBytes: config.symbolizerDisk,
+          counters,
+        },
+      };
+      base.metrics.gauge(
+        "cinderblock_symbolizer_tables_total",
+        "Tables of debug files that were asked for and not in memory, by where they came from.",
+        ["result"],
+        (g) => {
+          TABLE_RESULTS.forEach((result, i) => {
+            g.set({ result }, Number(Atomics.load(new BigInt64Array(counters), i)));
+          });
+        },
+      );
     }
     return this.symbolizer;
   }
@@ -75,24 +115,59 @@ export class Resources {
   /** The one set of query threads of the process. */
   get pool(): QueryPool {
     const { budgets, config } = this;
-    return (this.workers ??= new QueryPool(this.scripts.query, budgets.workers, {
-      bucket: this.spec, localDirectory: config.dataPath, cacheBytes: budgets.blocks, idleMs: config.blockIdle,
-      symbols: this.symbols,
-      // A directory is near enough.
-      disk: this.spec.backend === "filesystem" || config.diskCacheBytes === 0 ? undefined : { dir: join(config.syncDir, "cache"), bytes: config.diskCacheBytes, counters: diskCacheCounters() },
-    }, Math.max(128, Math.floor(budgets.limit / 1048576 / 2)), this.base));
+    return (this.workers ??= new QueryPool(
+      this.scripts.query,
+      budgets.workers,
+      {
+        bucket: this.spec,
+        localDirectory: config.dataPath,
+        cacheBytes: budgets.blocks,
+        idleMs: config.blockIdle,
+        symbols: this.symbols,
+        // A directory is near enough.
+        disk:
+          this.spec.backend === "filesystem" || config.diskCacheBytes === 0
+            ? undefined
+            : {
+                dir: join(config.syncDir, "cache"),
+                bytes: config.diskCacheBytes,
+                counters: diskCacheCounters(),
+              },
+      },
+      Math.max(128, Math.floor(budgets.limit / 1048576 / 2)),
+      this.base,
+    ));
   }
 
   server(routes: readonly Routes[]): ApiServer {
     const { config } = this;
-    return new ApiServer({
-      address: config.httpAddress, port: config.httpPort, readTimeoutMs: config.httpReadTimeout, idleTimeoutMs: config.httpIdleTimeout, shutdownTimeoutMs: config.shutdownTimeout,
-      maxConcurrentStreams: config.maxConcurrentStreams, bodyLimitBytes: this.limits.of(DEFAULT_TENANT).ingestionBodyLimitBytes, tls: serverTlsOf(config),
-    }, [...routes, this.overrides.routes(), profileRoutes(this.base.now)], this.base, authorizerOf(config));
+    return new ApiServer(
+      {
+        address: config.httpAddress,
+        port: config.httpPort,
+        readTimeoutMs: config.httpReadTimeout,
+        idleTimeoutMs: config.httpIdleTimeout,
+        shutdownTimeoutMs: config.shutdownTimeout,
+        maxConcurrentStreams: config.maxConcurrentStreams,
+        bodyLimitBytes: this.limits.of(DEFAULT_TENANT).ingestionBodyLimitBytes,
+        tls: serverTlsOf(config),
+      },
+      [...routes, this.overrides.routes(), profileRoutes(this.base.now)],
+      this.base,
+      authorizerOf(config),
+    );
   }
 
   admin(notReady: () => string, hasFront: boolean): Routes {
-    return adminRoutes({ schema: this.schema, config: this.config as ConfigOf<Schema>, metrics: this.base.metrics, log: this.base.log, ...this.build, notReady, hasFront });
+    return adminRoutes({
+      schema: this.schema,
+      config: this.config as ConfigOf<Schema>,
+      metrics: this.base.metrics,
+      log: this.base.log,
+      ...this.build,
+      notReady,
+      hasFront,
+    });
   }
 }
 

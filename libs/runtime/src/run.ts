@@ -30,13 +30,29 @@ export interface Program<S extends Schema> {
 }
 
 /** Reads the configuration, starts the parts, serves, and stops on a signal. Returns the exit code. */
-export async function run<S extends Schema>(program: Program<S>, argv: readonly string[], scripts: Scripts, build: Build): Promise<number> {
+export async function run<S extends Schema>(
+  program: Program<S>,
+  argv: readonly string[],
+  scripts: Scripts,
+  build: Build,
+): Promise<number> {
   let loaded;
   try {
     loaded = loadConfig(program.schema, argv, process.env, accepted);
-    if (loaded.help) { process.stdout.write(helpText(program.schema, program.name)); return 0; }
-    if (loaded.version) { process.stdout.write(`${program.name} ${build.version} (${build.revision}) on Node ${process.version}\n`); return 0; }
-    if (loaded.modules) { process.stdout.write(`${program.modules.join("\n")}\n`); return 0; }
+    if (loaded.help) {
+      process.stdout.write(helpText(program.schema, program.name));
+      return 0;
+    }
+    if (loaded.version) {
+      process.stdout.write(
+        `${program.name} ${build.version} (${build.revision}) on Node ${process.version}\n`,
+      );
+      return 0;
+    }
+    if (loaded.modules) {
+      process.stdout.write(`${program.modules.join("\n")}\n`);
+      return 0;
+    }
     checkCommon(loaded.config as unknown as CommonConfig);
     program.check(loaded.config);
   } catch (err) {
@@ -47,8 +63,22 @@ export async function run<S extends Schema>(program: Program<S>, argv: readonly 
   const log = createLogger({ level: config.logLevel, format: config.logFormat as "logfmt" | "json" });
   const tracer = startTracing(config.tracingEndpoint, build.version);
   const base: Base = { log, metrics: new Metrics(), tracer, now: () => Date.now() };
-  base.metrics.gauge("pyroscope_build_info", "Version of this process.", ["version", "revision", "branch", "goversion"]).set({ version: build.version, revision: build.revision, branch: "main", goversion: `node ${process.version}` }, 1);
-  for (const key of loaded.warnings) log.warn({ key }, "configuration without effect here: it belongs to another component, or to a part of Pyroscope v1 that this program does not have");
+  base.metrics
+    .gauge("pyroscope_build_info", "Version of this process.", ["version", "revision", "branch", "goversion"])
+    .set(
+      {
+        version: build.version,
+        revision: build.revision,
+        branch: "main",
+        goversion: `node ${process.version}`,
+      },
+      1,
+    );
+  for (const key of loaded.warnings)
+    log.warn(
+      { key },
+      "configuration without effect here: it belongs to another component, or to a part of Pyroscope v1 that this program does not have",
+    );
 
   const stopping = Promise.withResolvers<number>();
   const fatal = (reason: string): void => {
@@ -57,8 +87,14 @@ export async function run<S extends Schema>(program: Program<S>, argv: readonly 
     process.exit(1);
   };
   process.on("uncaughtException", (err) => fatal(err.stack ?? err.message));
-  process.on("unhandledRejection", (err) => fatal(err instanceof Error ? (err.stack ?? err.message) : String(err)));
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => { log.info({ signal }, "stopping"); stopping.resolve(0); });
+  process.on("unhandledRejection", (err) =>
+    fatal(err instanceof Error ? (err.stack ?? err.message) : String(err)),
+  );
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    process.once(signal, () => {
+      log.info({ signal }, "stopping");
+      stopping.resolve(0);
+    });
 
   const resources = new Resources(program.schema, config, base, scripts, build);
   const { group, server, ready, drain } = await program.wire(loaded.config, resources, fatal);
@@ -73,7 +109,10 @@ export async function run<S extends Schema>(program: Program<S>, argv: readonly 
   }
   const code = await stopping.promise;
   ready.draining = true;
-  if (config.shutdownDelay > 0) await new Promise((resolve) => { setTimeout(resolve, config.shutdownDelay); });
+  if (config.shutdownDelay > 0)
+    await new Promise((resolve) => {
+      setTimeout(resolve, config.shutdownDelay);
+    });
   try {
     await drain();
     await server.stop();
@@ -90,10 +129,17 @@ export async function run<S extends Schema>(program: Program<S>, argv: readonly 
 
 /** Refuses what this version cannot do, and says why. */
 function checkCommon(config: CommonConfig): void {
-  if (config.architecture !== "v1") throw new CinderblockError("invalid", `-architecture.storage=${config.architecture}: Cinderblock implements the v1 storage; set it to v1 or leave it out`);
-  if (config.writePath !== "ingester") throw new CinderblockError("invalid", `-write-path=${config.writePath}: segment-writer and combined belong to Pyroscope's v2 storage; set it to ingester or leave it out`);
+  if (config.architecture !== "v1")
+    throw new CinderblockError(
+      "invalid",
+      `-architecture.storage=${config.architecture}: Cinderblock implements the v1 storage; set it to v1 or leave it out`,
+    );
+  if (config.writePath !== "ingester")
+    throw new CinderblockError(
+      "invalid",
+      `-write-path=${config.writePath}: segment-writer and combined belong to Pyroscope's v2 storage; set it to ingester or leave it out`,
+    );
   bucketOf(config);
   authorizerOf(config);
   checkTls(serverTlsOf(config), clientTlsOf(config), createLogger({ level: "error", format: "logfmt" }));
-
 }

@@ -8,16 +8,26 @@ import type { Base } from "@cinderblock/telemetry";
 const LOOKUP_MS = 10_000;
 
 /** Where the query-schedulers are: members of their ring, or the addresses behind a name. */
-export interface Schedulers { addresses(): string[] }
+export interface Schedulers {
+  addresses(): string[];
+}
 
 /** The oldest ACTIVE members; all, or `most` of them: then all frontends and queriers meet at the same ones. */
 export class RingSchedulers implements Schedulers {
   private readonly ring: RingView;
   private readonly most: number;
-  constructor(ring: RingView, most: number) { this.ring = ring; this.most = most; }
+  constructor(ring: RingView, most: number) {
+    this.ring = ring;
+    this.most = most;
+  }
   addresses(): string[] {
     const { active } = this.ring.snapshot;
-    const chosen = this.most > 0 && this.most < active.length ? [...active].sort((a, b) => a.registeredAtMs - b.registeredAtMs || (a.id < b.id ? -1 : 1)).slice(0, this.most) : active;
+    const chosen =
+      this.most > 0 && this.most < active.length
+        ? [...active]
+            .sort((a, b) => a.registeredAtMs - b.registeredAtMs || (a.id < b.id ? -1 : 1))
+            .slice(0, this.most)
+        : active;
     return chosen.map((m) => m.address);
   }
 }
@@ -33,7 +43,11 @@ export class DnsSchedulers implements Schedulers, Service {
 
   constructor(address: string, base: Base) {
     const [, host, port] = /^(?:dns:\/+)?\[?(.*?)\]?:(\d+)$/.exec(address) ?? [];
-    if (host === undefined || port === undefined) throw new CinderblockError("invalid", `-query-scheduler.service-discovery-mode=dns needs -query-frontend.scheduler-address or -querier.scheduler-address as host:port, found ${JSON.stringify(address)}`);
+    if (host === undefined || port === undefined)
+      throw new CinderblockError(
+        "invalid",
+        `-query-scheduler.service-discovery-mode=dns needs -query-frontend.scheduler-address or -querier.scheduler-address as host:port, found ${JSON.stringify(address)}`,
+      );
     this.host = host;
     this.port = port;
     this.base = base;
@@ -41,17 +55,33 @@ export class DnsSchedulers implements Schedulers, Service {
 
   async start(): Promise<void> {
     await this.look();
-    this.timer = setInterval(() => { void this.look(); }, LOOKUP_MS);
+    this.timer = setInterval(() => {
+      void this.look();
+    }, LOOKUP_MS);
     this.timer.unref();
   }
 
   private async look(): Promise<void> {
     try {
       const found = await lookup(this.host, { all: true });
-      this.known = [...new Set(found.map(({ address, family }) => `${family === 6 ? `[${address}]` : address}:${this.port}`))].sort();
-    } catch (err) { this.base.log.warn({ err, host: this.host }, "query-schedulers could not be looked up, the last known ones stay"); }
+      this.known = [
+        ...new Set(
+          found.map(({ address, family }) => `${family === 6 ? `[${address}]` : address}:${this.port}`),
+        ),
+      ].sort();
+    } catch (err) {
+      this.base.log.warn(
+        { err, host: this.host },
+        "query-schedulers could not be looked up, the last known ones stay",
+      );
+    }
   }
 
-  addresses(): string[] { return this.known; }
-  stop(): Promise<void> { clearInterval(this.timer); return Promise.resolve(); }
+  addresses(): string[] {
+    return this.known;
+  }
+  stop(): Promise<void> {
+    clearInterval(this.timer);
+    return Promise.resolve();
+  }
 }

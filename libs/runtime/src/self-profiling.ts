@@ -12,19 +12,50 @@ export type OwnPush = (tenant: string, body: Uint8Array) => Promise<void>;
  * Pushes this process's own profiles, where it is asked to.
  * @param into how this process takes a push itself; absent: it takes none, and pushes nothing without a URL, as in v1
  */
-export function selfProfiling(config: CommonConfig, resources: Resources, component: string, instance: string, into?: OwnPush): Service[] {
+export function selfProfiling(
+  config: CommonConfig,
+  resources: Resources,
+  component: string,
+  instance: string,
+  into?: OwnPush,
+): Service[] {
   if (config.selfDisablePush) return [];
   const { selfUrl, selfTenant, selfToken } = config;
   if (selfUrl === "" && !into) {
-    resources.base.log.warn("-self-profiling.disable-push=false pushes nothing here: a component has to be told where its profiles go, set -self-profiling.url to a distributor or a gateway");
+    resources.base.log.warn(
+      "-self-profiling.disable-push=false pushes nothing here: a component has to be told where its profiles go, set -self-profiling.url to a distributor or a gateway",
+    );
     return [];
   }
-  const send = selfUrl === "" ? (body: Uint8Array) => into!(selfTenant === "" ? DEFAULT_TENANT : selfTenant, body) : async (body: Uint8Array) => {
-    const r = await fetch(`${selfUrl.replace(/\/+$/, "")}/push.v1.PusherService/Push`, {
-      method: "POST", body, signal: AbortSignal.timeout(10_000), headers: { "content-type": "application/json", ...(selfTenant === "" ? {} : { "x-scope-orgid": selfTenant }), ...(selfToken === "" ? {} : { authorization: `Bearer ${selfToken}` }) },
-    });
-    const text = await r.text();
-    if (!r.ok) throw new CinderblockError("unavailable", `${selfUrl} (-self-profiling.url) took no profile: status ${r.status} ${text.slice(0, 200)}`);
-  };
-  return [new SelfProfiler({ intervalMs: config.selfInterval, labels: { service_name: "cinderblock", component, instance, version: resources.build.version }, send }, resources.base)];
+  const send =
+    selfUrl === ""
+      ? (body: Uint8Array) => into!(selfTenant === "" ? DEFAULT_TENANT : selfTenant, body)
+      : async (body: Uint8Array) => {
+          const r = await fetch(`${selfUrl.replace(/\/+$/, "")}/push.v1.PusherService/Push`, {
+            method: "POST",
+            body,
+            signal: AbortSignal.timeout(10_000),
+            headers: {
+              "content-type": "application/json",
+              ...(selfTenant === "" ? {} : { "x-scope-orgid": selfTenant }),
+              ...(selfToken === "" ? {} : { authorization: `Bearer ${selfToken}` }),
+            },
+          });
+          const text = await r.text();
+          if (!r.ok)
+            throw new CinderblockError(
+              "unavailable",
+              `${selfUrl} (-self-profiling.url) took no profile: status ${r.status} ${text.slice(0, 200)}`,
+            );
+        };
+  return [
+    new SelfProfiler(
+      {
+        intervalMs: config.selfInterval,
+        labels: { service_name: "cinderblock", component, instance, version: resources.build.version },
+        send,
+      },
+      resources.base,
+    ),
+  ];
 }

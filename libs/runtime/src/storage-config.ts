@@ -5,140 +5,477 @@ import { type BucketSpec, operationCounters, type S3Config } from "@cinderblock/
 
 /** Where the bucket is: v1's names for each backend. */
 export const storageSchema = {
-  storageBackend: str("storage.backend", "storage.backend", "filesystem", "Object store.", { choices: ["filesystem", "s3", "gcs", "azure", "swift", "cos", ""] }),
-  storagePrefix: str("storage.prefix", "storage.prefix", "", "Prefix of all objects: safe segments separated by slashes."),
-  storageRequests: int("storage.max-requests-in-flight", "storage.max_requests_in_flight", 64, "Requests to the bucket that one thread has in flight; the others wait.", { min: 1 }),
-  storageDir: str("storage.filesystem.dir", "storage.filesystem.dir", "./data/bucket", "Directory of the filesystem bucket."),
+  storageBackend: str("storage.backend", "storage.backend", "filesystem", "Object store.", {
+    choices: ["filesystem", "s3", "gcs", "azure", "swift", "cos", ""],
+  }),
+  storagePrefix: str(
+    "storage.prefix",
+    "storage.prefix",
+    "",
+    "Prefix of all objects: safe segments separated by slashes.",
+  ),
+  storageRequests: int(
+    "storage.max-requests-in-flight",
+    "storage.max_requests_in_flight",
+    64,
+    "Requests to the bucket that one thread has in flight; the others wait.",
+    { min: 1 },
+  ),
+  storageDir: str(
+    "storage.filesystem.dir",
+    "storage.filesystem.dir",
+    "./data/bucket",
+    "Directory of the filesystem bucket.",
+  ),
 
   s3Bucket: str("storage.s3.bucket-name", "storage.s3.bucket_name", "", "Bucket of the s3 backend."),
-  s3Endpoint: str("storage.s3.endpoint", "storage.s3.endpoint", "", "Host and port of an S3 server, without a scheme; empty: Amazon's for the region."),
+  s3Endpoint: str(
+    "storage.s3.endpoint",
+    "storage.s3.endpoint",
+    "",
+    "Host and port of an S3 server, without a scheme; empty: Amazon's for the region.",
+  ),
   s3Region: str("storage.s3.region", "storage.s3.region", "", "Region; empty: us-east-1."),
-  s3AccessKey: str("storage.s3.access-key-id", "storage.s3.access_key_id", "", "Access key; empty: environment, profile files, web identity, instance role."),
-  s3SecretKey: secret("storage.s3.secret-access-key", "storage.s3.secret_access_key", "Secret of the access key."),
-  s3SessionToken: secret("storage.s3.session-token", "storage.s3.session_token", "Session token of a temporary access key."),
+  s3AccessKey: str(
+    "storage.s3.access-key-id",
+    "storage.s3.access_key_id",
+    "",
+    "Access key; empty: environment, profile files, web identity, instance role.",
+  ),
+  s3SecretKey: secret(
+    "storage.s3.secret-access-key",
+    "storage.s3.secret_access_key",
+    "Secret of the access key.",
+  ),
+  s3SessionToken: secret(
+    "storage.s3.session-token",
+    "storage.s3.session_token",
+    "Session token of a temporary access key.",
+  ),
   s3Insecure: bool("storage.s3.insecure", "storage.s3.insecure", false, "Speak plain HTTP to the endpoint."),
-  s3SkipVerify: bool("storage.s3.http.insecure-skip-verify", "storage.s3.http.insecure_skip_verify", false, "Do not verify the endpoint's certificate."),
-  s3Ca: str("storage.s3.http.tls-ca-path", "storage.s3.http.tls_ca_path", "", "File with the certificate authorities of the endpoint's certificate; empty: the system's and those of NODE_EXTRA_CA_CERTS."),
-  s3PathStyle: bool("storage.s3.force-path-style", "storage.s3.force_path_style", false, "Put the bucket into the path; the same as bucket-lookup-type=path."),
-  s3Lookup: str("storage.s3.bucket-lookup-type", "storage.s3.bucket_lookup_type", "auto", "Where the bucket's name goes; auto: into the path for endpoints that are not Amazon's.", { choices: ["auto", "path", "virtual-hosted"] }),
-  s3Signature: str("storage.s3.signature-version", "storage.s3.signature_version", "v4", "Version of signatures; only v4 exists here.", { choices: ["v4"] }),
-  s3SseType: str("storage.s3.sse.type", "storage.s3.sse.type", "", "Encryption by the server.", { choices: ["", "SSE-S3", "SSE-KMS"] }),
+  s3SkipVerify: bool(
+    "storage.s3.http.insecure-skip-verify",
+    "storage.s3.http.insecure_skip_verify",
+    false,
+    "Do not verify the endpoint's certificate.",
+  ),
+  s3Ca: str(
+    "storage.s3.http.tls-ca-path",
+    "storage.s3.http.tls_ca_path",
+    "",
+    "File with the certificate authorities of the endpoint's certificate; empty: the system's and those of NODE_EXTRA_CA_CERTS.",
+  ),
+  s3PathStyle: bool(
+    "storage.s3.force-path-style",
+    "storage.s3.force_path_style",
+    false,
+    "Put the bucket into the path; the same as bucket-lookup-type=path.",
+  ),
+  s3Lookup: str(
+    "storage.s3.bucket-lookup-type",
+    "storage.s3.bucket_lookup_type",
+    "auto",
+    "Where the bucket's name goes; auto: into the path for endpoints that are not Amazon's.",
+    { choices: ["auto", "path", "virtual-hosted"] },
+  ),
+  s3Signature: str(
+    "storage.s3.signature-version",
+    "storage.s3.signature_version",
+    "v4",
+    "Version of signatures; only v4 exists here.",
+    { choices: ["v4"] },
+  ),
+  s3SseType: str("storage.s3.sse.type", "storage.s3.sse.type", "", "Encryption by the server.", {
+    choices: ["", "SSE-S3", "SSE-KMS"],
+  }),
   s3SseKey: str("storage.s3.sse.kms-key-id", "storage.s3.sse.kms_key_id", "", "Key of SSE-KMS."),
-  s3SseContext: str("storage.s3.sse.kms-encryption-context", "storage.s3.sse.kms_encryption_context", "", "Context of SSE-KMS, a JSON object."),
-  s3Connections: int("storage.s3.max-connections", "storage.s3.max_connections", 64, "Connections to the endpoint.", { min: 1 }),
-  s3Timeout: duration("storage.s3.request-timeout", "storage.s3.request_timeout", "2m", "Longest time without an answer before a request is tried again."),
+  s3SseContext: str(
+    "storage.s3.sse.kms-encryption-context",
+    "storage.s3.sse.kms_encryption_context",
+    "",
+    "Context of SSE-KMS, a JSON object.",
+  ),
+  s3Connections: int(
+    "storage.s3.max-connections",
+    "storage.s3.max_connections",
+    64,
+    "Connections to the endpoint.",
+    { min: 1 },
+  ),
+  s3Timeout: duration(
+    "storage.s3.request-timeout",
+    "storage.s3.request_timeout",
+    "2m",
+    "Longest time without an answer before a request is tried again.",
+  ),
 
   gcsBucket: str("storage.gcs.bucket-name", "storage.gcs.bucket_name", "", "Bucket of the gcs backend."),
-  gcsAccount: secret("storage.gcs.service-account", "storage.gcs.service_account", "JSON of a service account's key; empty: application default credentials (GOOGLE_APPLICATION_CREDENTIALS, workload identity, metadata server)."),
-  gcsEndpoint: str("storage.gcs.endpoint", "storage.gcs.endpoint", "", "Address of another server that speaks the JSON API, with a scheme; empty: Google's."),
-  gcsTimeout: duration("storage.gcs.request-timeout", "storage.gcs.request_timeout", "2m", "Longest time of a request before it is tried again."),
+  gcsAccount: secret(
+    "storage.gcs.service-account",
+    "storage.gcs.service_account",
+    "JSON of a service account's key; empty: application default credentials (GOOGLE_APPLICATION_CREDENTIALS, workload identity, metadata server).",
+  ),
+  gcsEndpoint: str(
+    "storage.gcs.endpoint",
+    "storage.gcs.endpoint",
+    "",
+    "Address of another server that speaks the JSON API, with a scheme; empty: Google's.",
+  ),
+  gcsTimeout: duration(
+    "storage.gcs.request-timeout",
+    "storage.gcs.request_timeout",
+    "2m",
+    "Longest time of a request before it is tried again.",
+  ),
 
-  azureContainer: str("storage.azure.container-name", "storage.azure.container_name", "", "Container of the azure backend."),
+  azureContainer: str(
+    "storage.azure.container-name",
+    "storage.azure.container_name",
+    "",
+    "Container of the azure backend.",
+  ),
   azureAccount: str("storage.azure.account-name", "storage.azure.account_name", "", "Storage account."),
-  azureKey: secret("storage.azure.account-key", "storage.azure.account_key", "Key of the account; empty: a client secret, a managed identity, or the default chain (environment, workload identity, managed identity)."),
-  azureConnection: secret("storage.azure.connection-string", "storage.azure.connection_string", "Connection string; wins over the account's name and key."),
-  azureSuffix: str("storage.azure.endpoint-suffix", "storage.azure.endpoint_suffix", "", "Host behind the account's name; empty: blob.core.windows.net."),
-  azureRetries: int("storage.azure.max-retries", "storage.azure.max_retries", 0, "Times a request is tried again; 0: 4.", { min: 0 }),
-  azureUserAssigned: str("storage.azure.user-assigned-id", "storage.azure.user_assigned_id", "", "Client id of a managed identity that was assigned by a user."),
-  azureTenant: str("storage.azure.az-tenant-id", "storage.azure.az_tenant_id", "", "Directory of the client secret."),
-  azureClient: str("storage.azure.client-id", "storage.azure.client_id", "", "Application of the client secret."),
-  azureClientSecret: secret("storage.azure.client-secret", "storage.azure.client_secret", "Client secret of an application."),
-  azureTimeout: duration("storage.azure.request-timeout", "storage.azure.request_timeout", "2m", "Longest time of a request before it is tried again."),
+  azureKey: secret(
+    "storage.azure.account-key",
+    "storage.azure.account_key",
+    "Key of the account; empty: a client secret, a managed identity, or the default chain (environment, workload identity, managed identity).",
+  ),
+  azureConnection: secret(
+    "storage.azure.connection-string",
+    "storage.azure.connection_string",
+    "Connection string; wins over the account's name and key.",
+  ),
+  azureSuffix: str(
+    "storage.azure.endpoint-suffix",
+    "storage.azure.endpoint_suffix",
+    "",
+    "Host behind the account's name; empty: blob.core.windows.net.",
+  ),
+  azureRetries: int(
+    "storage.azure.max-retries",
+    "storage.azure.max_retries",
+    0,
+    "Times a request is tried again; 0: 4.",
+    { min: 0 },
+  ),
+  azureUserAssigned: str(
+    "storage.azure.user-assigned-id",
+    "storage.azure.user_assigned_id",
+    "",
+    "Client id of a managed identity that was assigned by a user.",
+  ),
+  azureTenant: str(
+    "storage.azure.az-tenant-id",
+    "storage.azure.az_tenant_id",
+    "",
+    "Directory of the client secret.",
+  ),
+  azureClient: str(
+    "storage.azure.client-id",
+    "storage.azure.client_id",
+    "",
+    "Application of the client secret.",
+  ),
+  azureClientSecret: secret(
+    "storage.azure.client-secret",
+    "storage.azure.client_secret",
+    "Client secret of an application.",
+  ),
+  azureTimeout: duration(
+    "storage.azure.request-timeout",
+    "storage.azure.request_timeout",
+    "2m",
+    "Longest time of a request before it is tried again.",
+  ),
 
-  swiftAuthVersion: int("storage.swift.auth-version", "storage.swift.auth_version", 0, "Version of the authentication: 1 (tempauth) or 3 (Keystone); 0: by the address.", { min: 0 }),
-  swiftAuthUrl: str("storage.swift.auth-url", "storage.swift.auth_url", "", "Address of the authentication, e.g. https://keystone.example/v3."),
-  swiftInternal: bool("storage.swift.internal", "storage.swift.internal", false, "Use the internal endpoint of the catalog."),
+  swiftAuthVersion: int(
+    "storage.swift.auth-version",
+    "storage.swift.auth_version",
+    0,
+    "Version of the authentication: 1 (tempauth) or 3 (Keystone); 0: by the address.",
+    { min: 0 },
+  ),
+  swiftAuthUrl: str(
+    "storage.swift.auth-url",
+    "storage.swift.auth_url",
+    "",
+    "Address of the authentication, e.g. https://keystone.example/v3.",
+  ),
+  swiftInternal: bool(
+    "storage.swift.internal",
+    "storage.swift.internal",
+    false,
+    "Use the internal endpoint of the catalog.",
+  ),
   swiftUser: str("storage.swift.username", "storage.swift.username", "", "User."),
-  swiftUserDomain: str("storage.swift.user-domain-name", "storage.swift.user_domain_name", "", "Domain of the user, by name."),
-  swiftUserDomainId: str("storage.swift.user-domain-id", "storage.swift.user_domain_id", "", "Domain of the user, by id."),
+  swiftUserDomain: str(
+    "storage.swift.user-domain-name",
+    "storage.swift.user_domain_name",
+    "",
+    "Domain of the user, by name.",
+  ),
+  swiftUserDomainId: str(
+    "storage.swift.user-domain-id",
+    "storage.swift.user_domain_id",
+    "",
+    "Domain of the user, by id.",
+  ),
   swiftUserId: str("storage.swift.user-id", "storage.swift.user_id", "", "User, by id."),
   swiftPassword: secret("storage.swift.password", "storage.swift.password", "Password or key."),
-  swiftDomainId: str("storage.swift.domain-id", "storage.swift.domain_id", "", "Domain of user and project, by id."),
-  swiftDomain: str("storage.swift.domain-name", "storage.swift.domain_name", "", "Domain of user and project, by name."),
+  swiftDomainId: str(
+    "storage.swift.domain-id",
+    "storage.swift.domain_id",
+    "",
+    "Domain of user and project, by id.",
+  ),
+  swiftDomain: str(
+    "storage.swift.domain-name",
+    "storage.swift.domain_name",
+    "",
+    "Domain of user and project, by name.",
+  ),
   swiftProjectId: str("storage.swift.project-id", "storage.swift.project_id", "", "Project, by id."),
   swiftProject: str("storage.swift.project-name", "storage.swift.project_name", "", "Project, by name."),
-  swiftProjectDomainId: str("storage.swift.project-domain-id", "storage.swift.project_domain_id", "", "Domain of the project, by id."),
-  swiftProjectDomain: str("storage.swift.project-domain-name", "storage.swift.project_domain_name", "", "Domain of the project, by name."),
-  swiftRegion: str("storage.swift.region-name", "storage.swift.region_name", "", "Region of the catalog; empty: the first."),
-  swiftContainer: str("storage.swift.container-name", "storage.swift.container_name", "", "Container of the swift backend."),
-  swiftRetries: int("storage.swift.max-retries", "storage.swift.max_retries", 3, "Times a request is tried again.", { min: 0 }),
-  swiftConnectTimeout: duration("storage.swift.connect-timeout", "storage.swift.connect_timeout", "10s", "Time to connect."),
-  swiftRequestTimeout: duration("storage.swift.request-timeout", "storage.swift.request_timeout", "5s", "Time to an answer; a body gets a second more for each MiB."),
-  swiftSegment: int("storage.swift.segment-bytes", "storage.swift.segment_bytes", 1073741824, "Larger files are stored as segments in the container <name>_segments.", { min: 1 }),
+  swiftProjectDomainId: str(
+    "storage.swift.project-domain-id",
+    "storage.swift.project_domain_id",
+    "",
+    "Domain of the project, by id.",
+  ),
+  swiftProjectDomain: str(
+    "storage.swift.project-domain-name",
+    "storage.swift.project_domain_name",
+    "",
+    "Domain of the project, by name.",
+  ),
+  swiftRegion: str(
+    "storage.swift.region-name",
+    "storage.swift.region_name",
+    "",
+    "Region of the catalog; empty: the first.",
+  ),
+  swiftContainer: str(
+    "storage.swift.container-name",
+    "storage.swift.container_name",
+    "",
+    "Container of the swift backend.",
+  ),
+  swiftRetries: int(
+    "storage.swift.max-retries",
+    "storage.swift.max_retries",
+    3,
+    "Times a request is tried again.",
+    { min: 0 },
+  ),
+  swiftConnectTimeout: duration(
+    "storage.swift.connect-timeout",
+    "storage.swift.connect_timeout",
+    "10s",
+    "Time to connect.",
+  ),
+  swiftRequestTimeout: duration(
+    "storage.swift.request-timeout",
+    "storage.swift.request_timeout",
+    "5s",
+    "Time to an answer; a body gets a second more for each MiB.",
+  ),
+  swiftSegment: int(
+    "storage.swift.segment-bytes",
+    "storage.swift.segment_bytes",
+    1073741824,
+    "Larger files are stored as segments in the container <name>_segments.",
+    { min: 1 },
+  ),
 
-  cosBucket: str("storage.cos.bucket", "storage.cos.bucket", "", "Bucket of the cos backend, without the application's id."),
+  cosBucket: str(
+    "storage.cos.bucket",
+    "storage.cos.bucket",
+    "",
+    "Bucket of the cos backend, without the application's id.",
+  ),
   cosRegion: str("storage.cos.region", "storage.cos.region", "", "Region of the bucket."),
-  cosApp: str("storage.cos.app-id", "storage.cos.app_id", "", "Id of the application that the bucket's name ends in."),
-  cosEndpoint: str("storage.cos.endpoint", "storage.cos.endpoint", "", "Host of the store, where it is not cos.<region>.myqcloud.com."),
+  cosApp: str(
+    "storage.cos.app-id",
+    "storage.cos.app_id",
+    "",
+    "Id of the application that the bucket's name ends in.",
+  ),
+  cosEndpoint: str(
+    "storage.cos.endpoint",
+    "storage.cos.endpoint",
+    "",
+    "Host of the store, where it is not cos.<region>.myqcloud.com.",
+  ),
   cosSecretId: str("storage.cos.secret-id", "storage.cos.secret_id", "", "Id of the key."),
   cosSecretKey: secret("storage.cos.secret-key", "storage.cos.secret_key", "The key."),
 };
 
 export type StorageConfig = ConfigOf<typeof storageSchema>;
 
-const refuse = (message: string): never => { throw new CinderblockError("invalid", message); };
+const refuse = (message: string): never => {
+  throw new CinderblockError("invalid", message);
+};
 
 /** Where the bucket is; refuses what cannot work. */
 export function bucketOf(c: StorageConfig): BucketSpec {
   const shared = { prefix: c.storagePrefix, maxRequests: c.storageRequests, counters: operationCounters() };
-  const need = (flag: string, value: string): void => { if (value === "") refuse(`-storage.backend=${c.storageBackend} needs ${flag}`); };
+  const need = (flag: string, value: string): void => {
+    if (value === "") refuse(`-storage.backend=${c.storageBackend} needs ${flag}`);
+  };
   switch (c.storageBackend) {
-    case "filesystem": return { backend: "filesystem", directory: c.storageDir, ...shared };
-    case "s3": need("-storage.s3.bucket-name", c.s3Bucket); return { backend: "s3", s3: s3Of(c), ...shared };
-    case "cos": need("-storage.cos.bucket", c.cosBucket); return { backend: "s3", s3: cosOf(c), ...shared };
+    case "filesystem":
+      return { backend: "filesystem", directory: c.storageDir, ...shared };
+    case "s3":
+      need("-storage.s3.bucket-name", c.s3Bucket);
+      return { backend: "s3", s3: s3Of(c), ...shared };
+    case "cos":
+      need("-storage.cos.bucket", c.cosBucket);
+      return { backend: "s3", s3: cosOf(c), ...shared };
     case "gcs": {
       need("-storage.gcs.bucket-name", c.gcsBucket);
-      return { backend: "gcs", gcs: { bucket: c.gcsBucket, serviceAccount: c.gcsAccount, endpoint: c.gcsEndpoint, requestTimeoutMs: c.gcsTimeout }, ...shared };
+      return {
+        backend: "gcs",
+        gcs: {
+          bucket: c.gcsBucket,
+          serviceAccount: c.gcsAccount,
+          endpoint: c.gcsEndpoint,
+          requestTimeoutMs: c.gcsTimeout,
+        },
+        ...shared,
+      };
     }
     case "azure": {
       need("-storage.azure.container-name", c.azureContainer);
-      if (c.azureConnection === "") need("-storage.azure.account-name or -storage.azure.connection-string", c.azureAccount);
+      if (c.azureConnection === "")
+        need("-storage.azure.account-name or -storage.azure.connection-string", c.azureAccount);
       return {
-        backend: "azure", ...shared,
-        azure: { container: c.azureContainer, account: c.azureAccount, accountKey: c.azureKey, connectionString: c.azureConnection, endpointSuffix: c.azureSuffix, userAssignedId: c.azureUserAssigned, tenantId: c.azureTenant, clientId: c.azureClient, clientSecret: c.azureClientSecret, maxRetries: c.azureRetries, requestTimeoutMs: c.azureTimeout },
+        backend: "azure",
+        ...shared,
+        azure: {
+          container: c.azureContainer,
+          account: c.azureAccount,
+          accountKey: c.azureKey,
+          connectionString: c.azureConnection,
+          endpointSuffix: c.azureSuffix,
+          userAssignedId: c.azureUserAssigned,
+          tenantId: c.azureTenant,
+          clientId: c.azureClient,
+          clientSecret: c.azureClientSecret,
+          maxRetries: c.azureRetries,
+          requestTimeoutMs: c.azureTimeout,
+        },
       };
     }
     case "swift": {
       need("-storage.swift.container-name", c.swiftContainer);
       need("-storage.swift.auth-url", c.swiftAuthUrl);
-      if (c.swiftAuthVersion === 2 || (c.swiftAuthVersion === 0 && /\/v2(\.0)?\/?$/.test(c.swiftAuthUrl))) refuse(`-storage.swift.auth-url=${c.swiftAuthUrl}: version 2 of the identity API was removed from Keystone; use the address that ends in /v3`);
-      if (c.swiftAuthVersion > 3) refuse(`-storage.swift.auth-version=${c.swiftAuthVersion}: expected 0, 1 or 3`);
+      if (c.swiftAuthVersion === 2 || (c.swiftAuthVersion === 0 && /\/v2(\.0)?\/?$/.test(c.swiftAuthUrl)))
+        refuse(
+          `-storage.swift.auth-url=${c.swiftAuthUrl}: version 2 of the identity API was removed from Keystone; use the address that ends in /v3`,
+        );
+      if (c.swiftAuthVersion > 3)
+        refuse(`-storage.swift.auth-version=${c.swiftAuthVersion}: expected 0, 1 or 3`);
       return {
-        backend: "swift", ...shared,
+        backend: "swift",
+        ...shared,
         swift: {
-          authVersion: c.swiftAuthVersion, authUrl: c.swiftAuthUrl, internal: c.swiftInternal, username: c.swiftUser, userId: c.swiftUserId, userDomainName: c.swiftUserDomain, userDomainId: c.swiftUserDomainId, password: c.swiftPassword,
-          domainId: c.swiftDomainId, domainName: c.swiftDomain, projectId: c.swiftProjectId, projectName: c.swiftProject, projectDomainId: c.swiftProjectDomainId, projectDomainName: c.swiftProjectDomain, regionName: c.swiftRegion,
-          container: c.swiftContainer, maxRetries: c.swiftRetries, connectTimeoutMs: c.swiftConnectTimeout, requestTimeoutMs: c.swiftRequestTimeout, segmentBytes: c.swiftSegment,
+          authVersion: c.swiftAuthVersion,
+          authUrl: c.swiftAuthUrl,
+          internal: c.swiftInternal,
+          username: c.swiftUser,
+          userId: c.swiftUserId,
+          userDomainName: c.swiftUserDomain,
+          userDomainId: c.swiftUserDomainId,
+          password: c.swiftPassword,
+          domainId: c.swiftDomainId,
+          domainName: c.swiftDomain,
+          projectId: c.swiftProjectId,
+          projectName: c.swiftProject,
+          projectDomainId: c.swiftProjectDomainId,
+          projectDomainName: c.swiftProjectDomain,
+          regionName: c.swiftRegion,
+          container: c.swiftContainer,
+          maxRetries: c.swiftRetries,
+          connectTimeoutMs: c.swiftConnectTimeout,
+          requestTimeoutMs: c.swiftRequestTimeout,
+          segmentBytes: c.swiftSegment,
         },
       };
     }
-    default: return refuse(`-storage.backend="" leaves nowhere to keep blocks: choose filesystem, s3, gcs, azure, swift or cos`);
+    default:
+      return refuse(
+        `-storage.backend="" leaves nowhere to keep blocks: choose filesystem, s3, gcs, azure, swift or cos`,
+      );
   }
 }
 
 /** PEM text of a file; empty without one. */
 function certificates(path: string): string {
   if (path === "") return "";
-  try { return readFileSync(path, "utf8"); } catch (err) { throw new CinderblockError("invalid", `-storage.s3.http.tls-ca-path=${path}: ${(err as Error).message}`, { cause: err }); }
+  try {
+    return readFileSync(path, "utf8");
+  } catch (err) {
+    throw new CinderblockError("invalid", `-storage.s3.http.tls-ca-path=${path}: ${(err as Error).message}`, {
+      cause: err,
+    });
+  }
 }
 
 function s3Of(c: StorageConfig): S3Config {
-  if (c.s3Endpoint.includes("://")) refuse(`-storage.s3.endpoint=${c.s3Endpoint}: give host and port without a scheme; -storage.s3.insecure chooses plain HTTP`);
-  if (c.s3SseType === "SSE-KMS" && c.s3SseKey === "") refuse("-storage.s3.sse.type=SSE-KMS needs -storage.s3.sse.kms-key-id");
-  if (c.s3SseContext !== "") { try { JSON.parse(c.s3SseContext); } catch (err) { throw new CinderblockError("invalid", "-storage.s3.sse.kms-encryption-context is not a JSON object", { cause: err }); } }
+  if (c.s3Endpoint.includes("://"))
+    refuse(
+      `-storage.s3.endpoint=${c.s3Endpoint}: give host and port without a scheme; -storage.s3.insecure chooses plain HTTP`,
+    );
+  if (c.s3SseType === "SSE-KMS" && c.s3SseKey === "")
+    refuse("-storage.s3.sse.type=SSE-KMS needs -storage.s3.sse.kms-key-id");
+  if (c.s3SseContext !== "") {
+    try {
+      JSON.parse(c.s3SseContext);
+    } catch (err) {
+      throw new CinderblockError("invalid", "-storage.s3.sse.kms-encryption-context is not a JSON object", {
+        cause: err,
+      });
+    }
+  }
   return {
-    bucket: c.s3Bucket, endpoint: c.s3Endpoint, region: c.s3Region, accessKeyId: c.s3AccessKey, secretAccessKey: c.s3SecretKey, sessionToken: c.s3SessionToken, insecure: c.s3Insecure, lookup: c.s3PathStyle ? "path" : (c.s3Lookup as "auto"),
-    sseType: c.s3SseType as "", sseKmsKeyId: c.s3SseKey, sseKmsContext: c.s3SseContext, maxConnections: c.s3Connections, requestTimeoutMs: c.s3Timeout,
-    tls: { skipVerify: c.s3SkipVerify, ca: certificates(c.s3Ca) }, flags: { bucket: "-storage.s3.bucket-name", credentials: "-storage.s3.access-key-id and -storage.s3.secret-access-key" },
+    bucket: c.s3Bucket,
+    endpoint: c.s3Endpoint,
+    region: c.s3Region,
+    accessKeyId: c.s3AccessKey,
+    secretAccessKey: c.s3SecretKey,
+    sessionToken: c.s3SessionToken,
+    insecure: c.s3Insecure,
+    lookup: c.s3PathStyle ? "path" : (c.s3Lookup as "auto"),
+    sseType: c.s3SseType as "",
+    sseKmsKeyId: c.s3SseKey,
+    sseKmsContext: c.s3SseContext,
+    maxConnections: c.s3Connections,
+    requestTimeoutMs: c.s3Timeout,
+    tls: { skipVerify: c.s3SkipVerify, ca: certificates(c.s3Ca) },
+    flags: {
+      bucket: "-storage.s3.bucket-name",
+      credentials: "-storage.s3.access-key-id and -storage.s3.secret-access-key",
+    },
   };
 }
 
 /** Tencent's store speaks S3 at the same hosts: the bucket's name with the application's id before them. */
 function cosOf(c: StorageConfig): S3Config {
-  if (c.cosEndpoint.includes("://")) refuse(`-storage.cos.endpoint=${c.cosEndpoint}: give the host without a scheme`);
-  if (c.cosEndpoint === "" && c.cosRegion === "") refuse("-storage.backend=cos needs -storage.cos.region or -storage.cos.endpoint");
+  if (c.cosEndpoint.includes("://"))
+    refuse(`-storage.cos.endpoint=${c.cosEndpoint}: give the host without a scheme`);
+  if (c.cosEndpoint === "" && c.cosRegion === "")
+    refuse("-storage.backend=cos needs -storage.cos.region or -storage.cos.endpoint");
   return {
-    ...s3Of({ ...c, s3SseType: "", s3SseContext: "" }), bucket: c.cosApp === "" ? c.cosBucket : `${c.cosBucket}-${c.cosApp}`, endpoint: c.cosEndpoint === "" ? `cos.${c.cosRegion}.myqcloud.com` : c.cosEndpoint, region: c.cosRegion,
-    accessKeyId: c.cosSecretId, secretAccessKey: c.cosSecretKey, lookup: c.cosEndpoint === "" ? "virtual-hosted" : (c.s3Lookup as "auto"), flags: { bucket: "-storage.cos.bucket and -storage.cos.app-id", credentials: "-storage.cos.secret-id and -storage.cos.secret-key" },
+    ...s3Of({ ...c, s3SseType: "", s3SseContext: "" }),
+    bucket: c.cosApp === "" ? c.cosBucket : `${c.cosBucket}-${c.cosApp}`,
+    endpoint: c.cosEndpoint === "" ? `cos.${c.cosRegion}.myqcloud.com` : c.cosEndpoint,
+    region: c.cosRegion,
+    accessKeyId: c.cosSecretId,
+    secretAccessKey: c.cosSecretKey,
+    lookup: c.cosEndpoint === "" ? "virtual-hosted" : (c.s3Lookup as "auto"),
+    flags: {
+      bucket: "-storage.cos.bucket and -storage.cos.app-id",
+      credentials: "-storage.cos.secret-id and -storage.cos.secret-key",
+    },
   };
 }

@@ -8,15 +8,42 @@ export function profileRoutes(now: () => number): Routes {
   const own = new OwnProfiles();
   return {
     http: (app) => {
-      app.get("/debug/pprof/", async (_request, reply) => { await reply.type("text/plain; charset=utf-8").send("profile?seconds=30  CPU of every thread\nheap                what is alive, by where it was allocated, since the first question\nallocs              the same\n"); });
+      app.get("/debug/pprof/", async (_request, reply) => {
+        await reply
+          .type("text/plain; charset=utf-8")
+          .send(
+            "profile?seconds=30  CPU of every thread\nheap                what is alive, by where it was allocated, since the first question\nallocs              the same\n",
+          );
+      });
       app.get<{ Querystring: { seconds?: string } }>("/debug/pprof/profile", async (request, reply) => {
         const seconds = Number(request.query.seconds ?? 30);
-        if (!(seconds > 0 && seconds <= MAX_SECONDS)) { await reply.code(400).type("text/plain; charset=utf-8").send(`seconds=${request.query.seconds}: expected a number above 0, at most ${MAX_SECONDS}\n`); return; }
-        await reply.type("application/octet-stream").header("content-disposition", 'attachment; filename="profile"').send(await own.cpu(seconds * 1000, now));
+        if (!(seconds > 0 && seconds <= MAX_SECONDS)) {
+          await reply
+            .code(400)
+            .type("text/plain; charset=utf-8")
+            .send(`seconds=${request.query.seconds}: expected a number above 0, at most ${MAX_SECONDS}\n`);
+          return;
+        }
+        await reply
+          .type("application/octet-stream")
+          .header("content-disposition", 'attachment; filename="profile"')
+          .send(await own.cpu(seconds * 1000, now));
       });
-      for (const name of ["heap", "allocs"]) app.get(`/debug/pprof/${name}`, async (_request, reply) => { await reply.type("application/octet-stream").header("content-disposition", `attachment; filename="${name}"`).send(await own.heap(now)); });
+      for (const name of ["heap", "allocs"])
+        app.get(`/debug/pprof/${name}`, async (_request, reply) => {
+          await reply
+            .type("application/octet-stream")
+            .header("content-disposition", `attachment; filename="${name}"`)
+            .send(await own.heap(now));
+        });
       // Arguments may hold passwords: there is no cmdline.
-      for (const name of ["cmdline", "goroutine", "block", "mutex", "threadcreate", "trace"]) app.get(`/debug/pprof/${name}`, async (_request, reply) => { await reply.code(404).type("text/plain; charset=utf-8").send(`${name}: it is not told here; there are profile and heap\n`); });
+      for (const name of ["cmdline", "goroutine", "block", "mutex", "threadcreate", "trace"])
+        app.get(`/debug/pprof/${name}`, async (_request, reply) => {
+          await reply
+            .code(404)
+            .type("text/plain; charset=utf-8")
+            .send(`${name}: it is not told here; there are profile and heap\n`);
+        });
     },
   };
 }

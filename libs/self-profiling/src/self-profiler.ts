@@ -7,14 +7,16 @@ import { SourcePositions } from "./source-positions.ts";
 import { cpuToPprof, heapToPprof } from "./to-pprof.ts";
 
 /** A hundred samples a second, as Go; a sample for each half MiB that is allocated, as Go. */
-const CPU_INTERVAL_US = 10_000, HEAP_INTERVAL_BYTES = 512 << 10;
+const CPU_INTERVAL_US = 10_000,
+  HEAP_INTERVAL_BYTES = 512 << 10;
 
 /** Profiles of this process, gzipped pprof. */
 export class OwnProfiles {
   private readonly positions = new SourcePositions();
 
   async cpu(ms: number, now: () => number): Promise<Buffer> {
-    const from = now(), threads = await profileThreads({ kind: "cpu", ms, intervalUs: CPU_INTERVAL_US });
+    const from = now(),
+      threads = await profileThreads({ kind: "cpu", ms, intervalUs: CPU_INTERVAL_US });
     return promisify(gzip)(cpuToPprof(threads, CPU_INTERVAL_US, from, now() - from, this.positions.reader()));
   }
 
@@ -46,7 +48,10 @@ export class SelfProfiler implements Service {
   constructor(config: SelfProfilerConfig, base: Base) {
     this.config = config;
     this.base = base;
-    this.failures = base.metrics.counter("cinderblock_self_profiling_failures_total", "Profiles of this process that could not be sent.");
+    this.failures = base.metrics.counter(
+      "cinderblock_self_profiling_failures_total",
+      "Profiles of this process that could not be sent.",
+    );
     this.failures.inc(0);
   }
 
@@ -54,7 +59,10 @@ export class SelfProfiler implements Service {
     void this.loop();
     return Promise.resolve();
   }
-  stop(): Promise<void> { this.stopped = true; return Promise.resolve(); }
+  stop(): Promise<void> {
+    this.stopped = true;
+    return Promise.resolve();
+  }
 
   private async loop(): Promise<void> {
     const { now } = this.base;
@@ -62,18 +70,34 @@ export class SelfProfiler implements Service {
       try {
         const [cpu, heap] = [await this.own.cpu(this.config.intervalMs, now), await this.own.heap(now)];
         if (this.stopped) return;
-        await this.config.send(Buffer.from(JSON.stringify({ series: [this.series("process_cpu", cpu), this.series("memory", heap)] })));
+        await this.config.send(
+          Buffer.from(
+            JSON.stringify({ series: [this.series("process_cpu", cpu), this.series("memory", heap)] }),
+          ),
+        );
         this.failing = false;
       } catch (err) {
         this.failures.inc();
-        if (!this.failing) this.base.log.warn({ err }, "a profile of this process could not be sent, it goes on with the next");
+        if (!this.failing)
+          this.base.log.warn(
+            { err },
+            "a profile of this process could not be sent, it goes on with the next",
+          );
         this.failing = true;
-        await new Promise((r) => { setTimeout(r, 1000).unref(); });
+        await new Promise((r) => {
+          setTimeout(r, 1000).unref();
+        });
       }
     }
   }
 
   private series(name: string, profile: Buffer): object {
-    return { labels: Object.entries({ __name__: name, ...this.config.labels }).map(([k, value]) => ({ name: k, value })), samples: [{ rawProfile: profile.toString("base64") }] };
+    return {
+      labels: Object.entries({ __name__: name, ...this.config.labels }).map(([k, value]) => ({
+        name: k,
+        value,
+      })),
+      samples: [{ rawProfile: profile.toString("base64") }],
+    };
   }
 }

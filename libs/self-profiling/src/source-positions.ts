@@ -21,7 +21,10 @@ export class SourcePositions {
       if (!place) {
         if (!maps.has(f.url)) maps.set(f.url, mapOf(f.url));
         const entry = maps.get(f.url)?.findEntry(f.lineNumber, f.columnNumber);
-        place = entry && "originalSource" in entry ? { file: entry.originalSource.replace(/^(\.\.\/)+/, ""), line: entry.originalLine + 1 } : { file: f.url.startsWith("file:") ? basename(f.url) : f.url, line: f.lineNumber + 1 };
+        place =
+          entry && "originalSource" in entry
+            ? { file: entry.originalSource.replace(/^(\.\.\/)+/, ""), line: entry.originalLine + 1 }
+            : { file: f.url.startsWith("file:") ? basename(f.url) : f.url, line: f.lineNumber + 1 };
         this.known.set(key, place);
       }
       return place;
@@ -32,5 +35,7 @@ export class SourcePositions {
 function mapOf(url: string): SourceMap | undefined {
   if (!url.startsWith("file:")) return undefined;
   const path = `${fileURLToPath(url)}.map`;
-  return existsSync(path) ? new SourceMap(JSON.parse(readFileSync(path, "utf8")) as SourceMapPayload) : undefined;
+  return existsSync(path)
+    ? new SourceMap(JSON.parse(readFileSync(path, "utf8")) as SourceMapPayload)
+    : undefined;
 }

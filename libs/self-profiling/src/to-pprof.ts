@@ -4,7 +4,8 @@ import type { CallFrame, HeapNode, ThreadProfile } from "@cinderblock/threads";
 /** A place in the source that was written, by one in the source that runs. */
 export type Locate = (frame: CallFrame) => { file: string; line: number };
 /** Frames of V8 that are no work. */
-const IDLE = "(idle)", ROOT = "(root)";
+const IDLE = "(idle)",
+  ROOT = "(root)";
 
 /** Grows the columns of a pprof; equal frames and texts are one. */
 class Columns {
@@ -17,16 +18,24 @@ class Columns {
   private readonly labels: number[] = [];
   private readonly values: bigint[] = [];
   private readonly locate: Locate;
-  constructor(locate: Locate) { this.locate = locate; }
+  constructor(locate: Locate) {
+    this.locate = locate;
+  }
 
-  private text(t: string): number { let n = this.texts.get(t); if (n === undefined) this.texts.set(t, (n = this.texts.size)); return n; }
+  private text(t: string): number {
+    let n = this.texts.get(t);
+    if (n === undefined) this.texts.set(t, (n = this.texts.size));
+    return n;
+  }
 
   private frame(f: CallFrame): number {
     const key = `${f.functionName} ${f.url}:${f.lineNumber}:${f.columnNumber}`;
     let n = this.frames.get(key);
     if (n === undefined) {
       const { file, line } = f.url === "" ? { file: "", line: 0 } : this.locate(f);
-      const name = this.text(f.functionName !== "" ? f.functionName : `(anonymous) ${file.split("/").pop()!}:${line}`);
+      const name = this.text(
+        f.functionName !== "" ? f.functionName : `(anonymous) ${file.split("/").pop()!}:${line}`,
+      );
       this.frames.set(key, (n = this.frames.size));
       this.functions.push(name, name, this.text(file), line);
       this.lines.push(line);
@@ -43,46 +52,85 @@ class Columns {
   }
 
   encode(header: PprofHeader): Uint8Array {
-    const thread = this.text("thread"), samples = this.labels.length, encoded = [...this.texts.keys()].map((t) => Buffer.from(t));
+    const thread = this.text("thread"),
+      samples = this.labels.length,
+      encoded = [...this.texts.keys()].map((t) => Buffer.from(t));
     const stringOffset = new Uint32Array(encoded.length + 1);
-    encoded.forEach((b, i) => { stringOffset[i + 1] = stringOffset[i]! + b.length; });
+    encoded.forEach((b, i) => {
+      stringOffset[i + 1] = stringOffset[i]! + b.length;
+    });
     return encodePprof(header, {
-      strings: { bytes: Buffer.concat(encoded), offset: stringOffset }, functionWords: Uint32Array.from(this.functions), mappingWords: new Uint32Array(9),
-      locationWords: Uint32Array.from(this.lines.flatMap((line, i) => [0, 0, 0, 0, i, line])), locationOffset: Uint32Array.from({ length: this.lines.length + 1 }, (_, i) => i * 6),
-      sampleOffset: Uint32Array.from(this.offset), sampleLocation: Uint32Array.from(this.locations), value: BigInt64Array.from(this.values),
-      labels: { offset: Uint32Array.from({ length: samples + 1 }, (_, i) => i), key: new Uint32Array(samples).fill(thread), value: Uint32Array.from(this.labels) },
+      strings: { bytes: Buffer.concat(encoded), offset: stringOffset },
+      functionWords: Uint32Array.from(this.functions),
+      mappingWords: new Uint32Array(9),
+      locationWords: Uint32Array.from(this.lines.flatMap((line, i) => [0, 0, 0, 0, i, line])),
+      locationOffset: Uint32Array.from({ length: this.lines.length + 1 }, (_, i) => i * 6),
+      sampleOffset: Uint32Array.from(this.offset),
+      sampleLocation: Uint32Array.from(this.locations),
+      value: BigInt64Array.from(this.values),
+      labels: {
+        offset: Uint32Array.from({ length: samples + 1 }, (_, i) => i),
+        key: new Uint32Array(samples).fill(thread),
+        value: Uint32Array.from(this.labels),
+      },
     });
   }
 }
 
 /** CPU profiles of threads as one pprof: samples and nanoseconds for each stack, and the thread as a label. Time without work is left out. */
-export function cpuToPprof(threads: readonly ThreadProfile[], intervalUs: number, timeMs: number, durationMs: number, locate: Locate): Uint8Array {
+export function cpuToPprof(
+  threads: readonly ThreadProfile[],
+  intervalUs: number,
+  timeMs: number,
+  durationMs: number,
+  locate: Locate,
+): Uint8Array {
   const columns = new Columns(locate);
   for (const { thread, cpu } of threads) {
     if (!cpu) continue;
-    const parent = new Map<number, number>(), byId = new Map(cpu.nodes.map((n) => [n.id, n]));
+    const parent = new Map<number, number>(),
+      byId = new Map(cpu.nodes.map((n) => [n.id, n]));
     for (const n of cpu.nodes) for (const c of n.children ?? []) parent.set(c, n.id);
-    const count = new Map<number, number>(), micros = new Map<number, number>();
+    const count = new Map<number, number>(),
+      micros = new Map<number, number>();
     cpu.samples.forEach((id, i) => {
       count.set(id, (count.get(id) ?? 0) + 1);
       micros.set(id, (micros.get(id) ?? 0) + Math.max(0, cpu.timeDeltas[i] ?? 0));
     });
     for (const [id, n] of count) {
       const stack: CallFrame[] = [];
-      for (let at: number | undefined = id; at !== undefined; at = parent.get(at)) { const { callFrame } = byId.get(at)!; if (callFrame.functionName !== ROOT) stack.push(callFrame); }
+      for (let at: number | undefined = id; at !== undefined; at = parent.get(at)) {
+        const { callFrame } = byId.get(at)!;
+        if (callFrame.functionName !== ROOT) stack.push(callFrame);
+      }
       if (stack.length === 0 || stack[0]!.functionName === IDLE) continue;
       columns.add(stack, thread, [BigInt(n), BigInt(micros.get(id)!) * 1000n]);
     }
   }
-  return columns.encode({ sampleTypes: [{ type: "samples", unit: "count" }, { type: "cpu", unit: "nanoseconds" }], periodType: { type: "cpu", unit: "nanoseconds" }, period: BigInt(intervalUs) * 1000n, timeNanos: BigInt(timeMs) * 1_000_000n, durationNanos: BigInt(durationMs) * 1_000_000n });
+  return columns.encode({
+    sampleTypes: [
+      { type: "samples", unit: "count" },
+      { type: "cpu", unit: "nanoseconds" },
+    ],
+    periodType: { type: "cpu", unit: "nanoseconds" },
+    period: BigInt(intervalUs) * 1000n,
+    timeNanos: BigInt(timeMs) * 1_000_000n,
+    durationNanos: BigInt(durationMs) * 1_000_000n,
+  });
 }
 
 /** Heap profiles of threads as one pprof: objects and bytes that are alive, for each stack that allocated them, and the thread as a label. */
-export function heapToPprof(threads: readonly ThreadProfile[], intervalBytes: number, timeMs: number, locate: Locate): Uint8Array {
+export function heapToPprof(
+  threads: readonly ThreadProfile[],
+  intervalBytes: number,
+  timeMs: number,
+  locate: Locate,
+): Uint8Array {
   const columns = new Columns(locate);
   for (const { thread, heap } of threads) {
     if (!heap) continue;
-    const bytes = new Map<number, number>(), objects = new Map<number, number>();
+    const bytes = new Map<number, number>(),
+      objects = new Map<number, number>();
     for (const s of heap.samples) {
       bytes.set(s.nodeId, (bytes.get(s.nodeId) ?? 0) + s.size);
       objects.set(s.nodeId, (objects.get(s.nodeId) ?? 0) + 1);
@@ -90,10 +138,20 @@ export function heapToPprof(threads: readonly ThreadProfile[], intervalBytes: nu
     const walk = (node: HeapNode, above: readonly CallFrame[]): void => {
       const stack = node.callFrame.functionName === ROOT ? above : [node.callFrame, ...above];
       const size = bytes.get(node.id) ?? 0;
-      if (size > 0 && stack.length > 0) columns.add(stack, thread, [BigInt(objects.get(node.id)!), BigInt(Math.round(size))]);
+      if (size > 0 && stack.length > 0)
+        columns.add(stack, thread, [BigInt(objects.get(node.id)!), BigInt(Math.round(size))]);
       for (const c of node.children) walk(c, stack);
     };
     walk(heap.head, []);
   }
-  return columns.encode({ sampleTypes: [{ type: "inuse_objects", unit: "count" }, { type: "inuse_space", unit: "bytes" }], periodType: { type: "space", unit: "bytes" }, period: BigInt(intervalBytes), timeNanos: BigInt(timeMs) * 1_000_000n, durationNanos: 0n });
+  return columns.encode({
+    sampleTypes: [
+      { type: "inuse_objects", unit: "count" },
+      { type: "inuse_space", unit: "bytes" },
+    ],
+    periodType: { type: "space", unit: "bytes" },
+    period: BigInt(intervalBytes),
+    timeNanos: BigInt(timeMs) * 1_000_000n,
+    durationNanos: 0n,
+  });
 }

@@ -21,7 +21,12 @@ export class ServiceGroup {
   async start(): Promise<void> {
     for (const s of this.services) {
       this.states.set(s.name, "Starting");
-      try { await s.start(); } catch (err) { this.states.set(s.name, "Failed"); throw err; }
+      try {
+        await s.start();
+      } catch (err) {
+        this.states.set(s.name, "Failed");
+        throw err;
+      }
       this.states.set(s.name, "Running");
     }
   }
@@ -33,7 +38,13 @@ export class ServiceGroup {
       const state = this.states.get(s.name);
       if (state !== "Running" && state !== "Failed" && state !== "Starting") continue;
       this.states.set(s.name, "Stopping");
-      try { await s.stop(); this.states.set(s.name, "Terminated"); } catch (err) { this.states.set(s.name, "Failed"); first ??= err; }
+      try {
+        await s.stop();
+        this.states.set(s.name, "Terminated");
+      } catch (err) {
+        this.states.set(s.name, "Failed");
+        first ??= err;
+      }
     }
     if (first !== undefined) throw first;
   }

@@ -3,62 +3,143 @@ import { invalid } from "@cinderblock/errors";
 import type { Repository } from "./github.ts";
 
 /** Where a frame's source may lie. */
-export interface Place { repository: Repository; ref: string; path: string }
+export interface Place {
+  repository: Repository;
+  ref: string;
+  path: string;
+}
 /** A frame's file as its profile names it, and its function. */
-export interface FrameFile { path: string; functionName: string }
+export interface FrameFile {
+  path: string;
+  functionName: string;
+}
 
 /** A mapping of `.pyroscope.yaml`: frames by prefixes of their path or function, and where their sources are. */
-interface Mapping { paths: string[]; functions: string[]; language: string; local: string | undefined; github: { owner: string; repo: string; ref: string; path: string } | undefined }
+interface Mapping {
+  paths: string[];
+  functions: string[];
+  language: string;
+  local: string | undefined;
+  github: { owner: string; repo: string; ref: string; path: string } | undefined;
+}
 
 const MAX_SUFFIXES = 8;
 
 /** Reads `.pyroscope.yaml`. @throws `invalid` */
 export function parseMappings(text: string): Mapping[] {
   type Prefix = { prefix?: unknown };
-  const file = parseYaml(text, ".pyroscope.yaml of the repository") as { source_code?: { mappings?: { path?: Prefix[]; function_name?: Prefix[]; language?: unknown; source?: { local?: { path?: unknown }; github?: Record<string, unknown> } }[] } } | null;
-  const mappings = file?.source_code?.mappings ?? [], s = (v: unknown): string => (typeof v === "string" ? v : "");
-  if (!Array.isArray(mappings)) throw invalid(".pyroscope.yaml of the repository: source_code.mappings is no list");
+  const file = parseYaml(text, ".pyroscope.yaml of the repository") as {
+    source_code?: {
+      mappings?: {
+        path?: Prefix[];
+        function_name?: Prefix[];
+        language?: unknown;
+        source?: { local?: { path?: unknown }; github?: Record<string, unknown> };
+      }[];
+    };
+  } | null;
+  const mappings = file?.source_code?.mappings ?? [],
+    s = (v: unknown): string => (typeof v === "string" ? v : "");
+  if (!Array.isArray(mappings))
+    throw invalid(".pyroscope.yaml of the repository: source_code.mappings is no list");
   return mappings.map((m) => ({
-    paths: (m.path ?? []).map((p) => s(p.prefix)), functions: (m.function_name ?? []).map((p) => s(p.prefix)), language: s(m.language), local: m.source?.local ? s(m.source.local.path) : undefined,
-    github: m.source?.github ? { owner: s(m.source.github.owner), repo: s(m.source.github.repo), ref: s(m.source.github.ref), path: s(m.source.github.path) } : undefined,
+    paths: (m.path ?? []).map((p) => s(p.prefix)),
+    functions: (m.function_name ?? []).map((p) => s(p.prefix)),
+    language: s(m.language),
+    local: m.source?.local ? s(m.source.local.path) : undefined,
+    github: m.source?.github
+      ? {
+          owner: s(m.source.github.owner),
+          repo: s(m.source.github.repo),
+          ref: s(m.source.github.ref),
+          path: s(m.source.github.path),
+        }
+      : undefined,
   }));
 }
 
-const clean = (path: string): string => path.split("/").filter((p) => p !== "" && p !== "." && p !== "..").join("/");
+const clean = (path: string): string =>
+  path
+    .split("/")
+    .filter((p) => p !== "" && p !== "." && p !== "..")
+    .join("/");
 const under = (folder: string, path: string): string => clean(`${folder}/${path}`);
 
 /** Places to look at in turn: by the mappings, by where a language keeps what it did not write itself, then in the repository. */
-export function placesOf(f: FrameFile, mappings: readonly Mapping[], repository: Repository, ref: string, root: string): Place[] {
+export function placesOf(
+  f: FrameFile,
+  mappings: readonly Mapping[],
+  repository: Repository,
+  ref: string,
+  root: string,
+): Place[] {
   for (const m of mappings) {
-    const prefix = m.paths.find((p) => f.path.startsWith(p)), named = m.functions.some((p) => f.functionName.startsWith(p));
+    const prefix = m.paths.find((p) => f.path.startsWith(p)),
+      named = m.functions.some((p) => f.functionName.startsWith(p));
     if (prefix === undefined && !named) continue;
     // A language lays its files out by functions, where a profile has no paths (Java).
-    const rest = prefix !== undefined ? f.path.slice(prefix.length) : m.language === "java" ? javaPath(f.functionName) : f.path;
-    if (m.github) return [{ repository: { owner: m.github.owner, name: m.github.repo }, ref: m.github.ref, path: under(m.github.path, rest) }];
+    const rest =
+      prefix !== undefined
+        ? f.path.slice(prefix.length)
+        : m.language === "java"
+          ? javaPath(f.functionName)
+          : f.path;
+    if (m.github)
+      return [
+        {
+          repository: { owner: m.github.owner, name: m.github.repo },
+          ref: m.github.ref,
+          path: under(m.github.path, rest),
+        },
+      ];
     if (m.local !== undefined) return [{ repository, ref, path: under(`${root}/${m.local}`, rest) }];
   }
   const go = goPlace(f);
   if (go) return [go];
   // The profile's paths begin where the program was built: the longest end of one that is there counts.
   const parts = clean(f.path).split("/");
-  return parts.slice(0, MAX_SUFFIXES).map((_, i) => ({ repository, ref, path: under(root, parts.slice(i).join("/")) }));
+  return parts
+    .slice(0, MAX_SUFFIXES)
+    .map((_, i) => ({ repository, ref, path: under(root, parts.slice(i).join("/")) }));
 }
 
-function javaPath(functionName: string): string { return `${functionName.replace(/\.[^./]*$/, "").replaceAll(".", "/").replace(/\$.*$/, "")}.java`; }
+function javaPath(functionName: string): string {
+  return `${functionName
+    .replace(/\.[^./]*$/, "")
+    .replaceAll(".", "/")
+    .replace(/\$.*$/, "")}.java`;
+}
 
 /** Go's own library and its module cache say in their paths what they are. */
 function goPlace({ path }: FrameFile): Place | undefined {
   if (!path.endsWith(".go") && !path.endsWith(".s")) return undefined;
-  const own = /(?:^|\/)go(?:@|\/|-)?v?(\d+\.\d+(?:\.\d+)?)?[^/]*\/(?:libexec\/)?src\/(.+)$/.exec(path) ?? /^\$?GOROOT()\/src\/(.+)$/.exec(path);
-  if (own && !path.includes("/pkg/mod/")) return { repository: { owner: "golang", name: "go" }, ref: own[1] ? `go${own[1]}` : "master", path: `src/${own[2]!}` };
+  const own =
+    /(?:^|\/)go(?:@|\/|-)?v?(\d+\.\d+(?:\.\d+)?)?[^/]*\/(?:libexec\/)?src\/(.+)$/.exec(path) ??
+    /^\$?GOROOT()\/src\/(.+)$/.exec(path);
+  if (own && !path.includes("/pkg/mod/"))
+    return {
+      repository: { owner: "golang", name: "go" },
+      ref: own[1] ? `go${own[1]}` : "master",
+      path: `src/${own[2]!}`,
+    };
   const m = /(?:^|\/pkg\/mod\/)((?:[\w.-]+\.[\w.-]+)\/[^@]+)@([^/]+)\/(.+)$/.exec(path);
   if (!m) return undefined;
-  const module = m[1]!.replace(/!([a-z])/g, (_, c: string) => c.toUpperCase()), [host, owner, name, ...rest] = module.split("/"), folder = rest.filter((p) => !/^v\d+$/.test(p)).join("/");
+  const module = m[1]!.replace(/!([a-z])/g, (_, c: string) => c.toUpperCase()),
+    [host, owner, name, ...rest] = module.split("/"),
+    folder = rest.filter((p) => !/^v\d+$/.test(p)).join("/");
   // Versions without a tag end in the commit; those of a module below the repository's root have tags with its folder.
-  const commit = /-(?:0\.)?\d{14}-([0-9a-f]{12})$/.exec(m[2]!), tag = m[2]!.replace(/\+incompatible$/, ""), ref = commit ? commit[1]! : folder === "" ? tag : `${folder}/${tag}`;
-  const at = (o: string, n: string): Place => ({ repository: { owner: o, name: n }, ref, path: clean(`${folder}/${m[3]!}`) });
+  const commit = /-(?:0\.)?\d{14}-([0-9a-f]{12})$/.exec(m[2]!),
+    tag = m[2]!.replace(/\+incompatible$/, ""),
+    ref = commit ? commit[1]! : folder === "" ? tag : `${folder}/${tag}`;
+  const at = (o: string, n: string): Place => ({
+    repository: { owner: o, name: n },
+    ref,
+    path: clean(`${folder}/${m[3]!}`),
+  });
   if (host === "github.com" && owner && name) return at(owner, name);
   if (host === "golang.org" && owner === "x" && name) return at("golang", name);
   const gopkg = host === "gopkg.in" ? /^gopkg\.in\/(?:([\w-]+)\/)?([\w-]+)\.v\d+/.exec(module) : null;
-  return gopkg ? { repository: { owner: gopkg[1] ?? `go-${gopkg[2]!}`, name: gopkg[2]! }, ref, path: clean(m[3]!) } : undefined;
+  return gopkg
+    ? { repository: { owner: gopkg[1] ?? `go-${gopkg[2]!}`, name: gopkg[2]! }, ref, path: clean(m[3]!) }
+    : undefined;
 }

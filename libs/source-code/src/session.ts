@@ -2,16 +2,26 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:cr
 import { CinderblockError } from "@cinderblock/errors";
 
 /** What a person who signed in may use; times are milliseconds, 0 for tokens that do not expire. */
-export interface Session { accessToken: string; expiresMs: number; refreshToken: string; refreshExpiresMs: number }
+export interface Session {
+  accessToken: string;
+  expiresMs: number;
+  refreshToken: string;
+  refreshExpiresMs: number;
+}
 
 export const COOKIE = "pyroscope_git_session";
-const NONCE_BYTES = 12, TAG_BYTES = 16;
+const NONCE_BYTES = 12,
+  TAG_BYTES = 16;
 
-function keyOf(secret: string, tenant: string): Buffer { return Buffer.from(hkdfSync("sha256", secret, "", `cinderblock github session of ${tenant}`, 32)); }
+function keyOf(secret: string, tenant: string): Buffer {
+  return Buffer.from(hkdfSync("sha256", secret, "", `cinderblock github session of ${tenant}`, 32));
+}
 
 /** Seals a session for a tenant: AES-256-GCM with a key of the tenant's own. */
 export function seal(session: Session, secret: string, tenant: string): string {
-  const nonce = randomBytes(NONCE_BYTES), cipher = createCipheriv("aes-256-gcm", keyOf(secret, tenant), nonce), body = Buffer.concat([cipher.update(JSON.stringify(session)), cipher.final()]);
+  const nonce = randomBytes(NONCE_BYTES),
+    cipher = createCipheriv("aes-256-gcm", keyOf(secret, tenant), nonce),
+    body = Buffer.concat([cipher.update(JSON.stringify(session)), cipher.final()]);
   return Buffer.concat([nonce, cipher.getAuthTag(), body]).toString("base64url");
 }
 
@@ -21,15 +31,30 @@ export function unseal(text: string, secret: string, tenant: string): Session {
   try {
     const decipher = createDecipheriv("aes-256-gcm", keyOf(secret, tenant), all.subarray(0, NONCE_BYTES));
     decipher.setAuthTag(all.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));
-    return JSON.parse(Buffer.concat([decipher.update(all.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()]).toString("utf8")) as Session;
-  } catch (err) { throw new CinderblockError("unauthenticated", "the GitHub session is none of this server's, or of another tenant: sign in again", { cause: err }); }
+    return JSON.parse(
+      Buffer.concat([decipher.update(all.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()]).toString(
+        "utf8",
+      ),
+    ) as Session;
+  } catch (err) {
+    throw new CinderblockError(
+      "unauthenticated",
+      "the GitHub session is none of this server's, or of another tenant: sign in again",
+      { cause: err },
+    );
+  }
 }
 
 /** The value of the session's cookie in a header of cookies. */
 export function sessionCookie(header: string | undefined): string | undefined {
-  for (const part of (header ?? "").split(";")) { const [name, ...value] = part.trim().split("="); if (name === COOKIE) return value.join("="); }
+  for (const part of (header ?? "").split(";")) {
+    const [name, ...value] = part.trim().split("=");
+    if (name === COOKIE) return value.join("=");
+  }
   return undefined;
 }
 
 /** As a browser keeps it: as long as the session can be renewed. */
-export function cookieText(value: string, expiresMs: number): string { return `${COOKIE}=${value}; Path=/; ${expiresMs > 0 ? `Expires=${new Date(expiresMs).toUTCString()}; ` : ""}Secure; SameSite=Lax`; }
+export function cookieText(value: string, expiresMs: number): string {
+  return `${COOKIE}=${value}; Path=/; ${expiresMs > 0 ? `Expires=${new Date(expiresMs).toUTCString()}; ` : ""}Secure; SameSite=Lax`;
+}

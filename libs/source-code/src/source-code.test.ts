@@ -2,18 +2,43 @@ import { parseMappings, placesOf } from "./places.ts";
 import { cookieText, seal, sessionCookie, unseal } from "./session.ts";
 
 const repository = { owner: "acme", name: "shop" };
-const first = (path: string, functionName = "", mappings = ""): string => { const [p] = placesOf({ path, functionName }, mappings === "" ? [] : parseMappings(mappings), repository, "abc", "cart"); return `${p!.repository.owner}/${p!.repository.name}@${p!.ref}:${p!.path}`; };
+const first = (path: string, functionName = "", mappings = ""): string => {
+  const [p] = placesOf(
+    { path, functionName },
+    mappings === "" ? [] : parseMappings(mappings),
+    repository,
+    "abc",
+    "cart",
+  );
+  return `${p!.repository.owner}/${p!.repository.name}@${p!.ref}:${p!.path}`;
+};
 
 describe("sources of frames", () => {
   it("are looked for by what their paths say: Go's own, its modules, the repository", () => {
     expect([
-      first("/usr/local/go1.26.8/src/runtime/proc.go"), first("$GOROOT/src/fmt/print.go"), first("/root/go/pkg/mod/github.com/!burnt!sushi/toml@v1.3.2/decode.go"), first("/go/pkg/mod/golang.org/x/net@v0.30.0/http2/server.go"),
-      first("/go/pkg/mod/gopkg.in/yaml.v3@v3.0.1/decode.go"), first("/go/pkg/mod/github.com/acme/tools/lint/v2@v2.1.0/run.go"), first("/go/pkg/mod/github.com/acme/lib@v0.0.0-20240102030405-0123456789ab/x.go"), first("github.com/acme/lib@v1.2.3+incompatible/x.go"),
+      first("/usr/local/go1.26.8/src/runtime/proc.go"),
+      first("$GOROOT/src/fmt/print.go"),
+      first("/root/go/pkg/mod/github.com/!burnt!sushi/toml@v1.3.2/decode.go"),
+      first("/go/pkg/mod/golang.org/x/net@v0.30.0/http2/server.go"),
+      first("/go/pkg/mod/gopkg.in/yaml.v3@v3.0.1/decode.go"),
+      first("/go/pkg/mod/github.com/acme/tools/lint/v2@v2.1.0/run.go"),
+      first("/go/pkg/mod/github.com/acme/lib@v0.0.0-20240102030405-0123456789ab/x.go"),
+      first("github.com/acme/lib@v1.2.3+incompatible/x.go"),
     ]).toEqual([
-      "golang/go@go1.26.8:src/runtime/proc.go", "golang/go@master:src/fmt/print.go", "BurntSushi/toml@v1.3.2:decode.go", "golang/net@v0.30.0:http2/server.go",
-      "go-yaml/yaml@v3.0.1:decode.go", "acme/tools@lint/v2.1.0:lint/run.go", "acme/lib@0123456789ab:x.go", "acme/lib@v1.2.3:x.go",
+      "golang/go@go1.26.8:src/runtime/proc.go",
+      "golang/go@master:src/fmt/print.go",
+      "BurntSushi/toml@v1.3.2:decode.go",
+      "golang/net@v0.30.0:http2/server.go",
+      "go-yaml/yaml@v3.0.1:decode.go",
+      "acme/tools@lint/v2.1.0:lint/run.go",
+      "acme/lib@0123456789ab:x.go",
+      "acme/lib@v1.2.3:x.go",
     ]);
-    expect(placesOf({ path: "/build/src/pay/pay.go", functionName: "" }, [], repository, "abc", "cart").map((p) => p.path)).toEqual(["cart/build/src/pay/pay.go", "cart/src/pay/pay.go", "cart/pay/pay.go", "cart/pay.go"]);
+    expect(
+      placesOf({ path: "/build/src/pay/pay.go", functionName: "" }, [], repository, "abc", "cart").map(
+        (p) => p.path,
+      ),
+    ).toEqual(["cart/build/src/pay/pay.go", "cart/src/pay/pay.go", "cart/pay/pay.go", "cart/pay.go"]);
     // Nothing leads out of the repository.
     expect(first("../../../etc/passwd")).toBe("acme/shop@abc:cart/etc/passwd");
   });
@@ -28,16 +53,36 @@ source_code:
       language: java
       source: {local: {path: java/src}}
 `;
-    expect([first("/opt/lib/a/b.py", "", mappings), first("", "com/acme/pay/Card$1.charge", mappings), first("/x/y.py", "f", mappings)]).toEqual(["acme/lib@v2:src/a/b.py", "acme/shop@abc:cart/java/src/com/acme/pay/Card.java", "acme/shop@abc:cart/x/y.py"]);
+    expect([
+      first("/opt/lib/a/b.py", "", mappings),
+      first("", "com/acme/pay/Card$1.charge", mappings),
+      first("/x/y.py", "f", mappings),
+    ]).toEqual([
+      "acme/lib@v2:src/a/b.py",
+      "acme/shop@abc:cart/java/src/com/acme/pay/Card.java",
+      "acme/shop@abc:cart/x/y.py",
+    ]);
     expect(() => parseMappings("source_code: [")).toThrow(".pyroscope.yaml");
     expect(() => parseMappings("source_code: {mappings: 3}")).toThrow("is no list");
   });
   it("are for who signed in, in one tenant, and nobody can make or read a session", () => {
-    const session = { accessToken: "secret", expiresMs: 1, refreshToken: "more", refreshExpiresMs: 1_795_409_460_000 }, text = seal(session, "s", "a");
+    const session = {
+        accessToken: "secret",
+        expiresMs: 1,
+        refreshToken: "more",
+        refreshExpiresMs: 1_795_409_460_000,
+      },
+      text = seal(session, "s", "a");
     expect(unseal(text, "s", "a")).toEqual(session);
     expect(text + seal(session, "s", "a")).not.toContain("secret");
     expect(seal(session, "s", "a")).not.toBe(text);
-    for (const [t, s, tenant] of [[text, "s", "b"], [text, "other", "a"], [`${text.slice(0, -2)}AA`, "s", "a"], ["", "s", "a"]] as const) expect(() => unseal(t, s, tenant)).toThrow("sign in again");
+    for (const [t, s, tenant] of [
+      [text, "s", "b"],
+      [text, "other", "a"],
+      [`${text.slice(0, -2)}AA`, "s", "a"],
+      ["", "s", "a"],
+    ] as const)
+      expect(() => unseal(t, s, tenant)).toThrow("sign in again");
     expect(sessionCookie(`x=1; ${cookieText(text, 1_795_409_460_000).split(";")[0]!}`)).toBe(text);
     expect(sessionCookie("x=1")).toBeUndefined();
   });

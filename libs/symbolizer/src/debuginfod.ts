@@ -4,15 +4,27 @@ import { CinderblockError } from "@cinderblock/errors";
  * The debug file of a build id from the first server that has it, else the program itself (debuginfod's /buildid/<id>/debuginfo
  * and /executable). Undefined: none has it. Throws where no server answered, and for files above `maxBytes`.
  */
-export async function fetchDebugFile(urls: readonly string[], buildId: string, maxBytes: number, timeoutMs: number): Promise<Uint8Array | undefined> {
-  let failure: unknown, answered = false;
+export async function fetchDebugFile(
+  urls: readonly string[],
+  buildId: string,
+  maxBytes: number,
+  timeoutMs: number,
+): Promise<Uint8Array | undefined> {
+  let failure: unknown,
+    answered = false;
   for (const kind of ["debuginfo", "executable"]) {
     for (const url of urls) {
       try {
-        const file = await fetchOne(`${url.replace(/\/+$/, "")}/buildid/${buildId}/${kind}`, maxBytes, timeoutMs);
+        const file = await fetchOne(
+          `${url.replace(/\/+$/, "")}/buildid/${buildId}/${kind}`,
+          maxBytes,
+          timeoutMs,
+        );
         answered = true;
         if (file) return file;
-      } catch (err) { failure = err; }
+      } catch (err) {
+        failure = err;
+      }
     }
   }
   if (!answered) throw failure;
@@ -20,14 +32,27 @@ export async function fetchDebugFile(urls: readonly string[], buildId: string, m
 }
 
 async function fetchOne(url: string, maxBytes: number, timeoutMs: number): Promise<Uint8Array | undefined> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), headers: { "user-agent": "cinderblock" } });
-  if (response.status === 404) { await response.body?.cancel(); return undefined; }
-  if (!response.ok || !response.body) { await response.body?.cancel(); throw new CinderblockError("unavailable", `debuginfod answered ${response.status} for ${url}`); }
+  const response = await fetch(url, {
+    signal: AbortSignal.timeout(timeoutMs),
+    headers: { "user-agent": "cinderblock" },
+  });
+  if (response.status === 404) {
+    await response.body?.cancel();
+    return undefined;
+  }
+  if (!response.ok || !response.body) {
+    await response.body?.cancel();
+    throw new CinderblockError("unavailable", `debuginfod answered ${response.status} for ${url}`);
+  }
   const parts: Uint8Array[] = [];
   let size = 0;
   for await (const part of response.body) {
     size += part.length;
-    if (size > maxBytes) throw new CinderblockError("limit", `the debug file at ${url} is larger than -symbolizer.max-file-bytes (${maxBytes})`);
+    if (size > maxBytes)
+      throw new CinderblockError(
+        "limit",
+        `the debug file at ${url} is larger than -symbolizer.max-file-bytes (${maxBytes})`,
+      );
     parts.push(part);
   }
   return Buffer.concat(parts, size);

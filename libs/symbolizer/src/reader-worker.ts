@@ -12,11 +12,15 @@ let last: Promise<unknown> = Promise.resolve();
 const methods: ReaderMethods = {
   fetch(call) {
     const next = last.then(async () => {
-      const { path, buildId, urls, maxFileBytes, timeoutMs, diskBytes, absentMs } = call, file = await fetchDebugFile(urls, buildId, maxFileBytes, timeoutMs);
+      const { path, buildId, urls, maxFileBytes, timeoutMs, diskBytes, absentMs } = call,
+        file = await fetchDebugFile(urls, buildId, maxFileBytes, timeoutMs);
       const table = file ? tableOf(file) : "no server has it";
       // Readers see a whole table or none.
       if (typeof table === "string") await writeFile(`${path}.absent`, `${table}\n`);
-      else { await writeFile(`${path}.tmp`, table); await rename(`${path}.tmp`, `${path}.cbsy`); }
+      else {
+        await writeFile(`${path}.tmp`, table);
+        await rename(`${path}.tmp`, `${path}.cbsy`);
+      }
       await prune(dirname(path), diskBytes, absentMs);
     });
     last = next.catch(() => undefined);
@@ -30,7 +34,12 @@ const methods: ReaderMethods = {
 
 /** A file that a server has but that cannot be read is as good as none: its mark says why. */
 function tableOf(file: Uint8Array): Uint8Array | string {
-  try { return readDebugFile(file).table.encode(); } catch (err) { if (err instanceof DebugFileError) return err.message; throw err; }
+  try {
+    return readDebugFile(file).table.encode();
+  } catch (err) {
+    if (err instanceof DebugFileError) return err.message;
+    throw err;
+  }
 }
 
 /** Most marks of files that nobody had: profiles may name any number of them. */
@@ -38,11 +47,29 @@ const MAX_MARKS = 10_000;
 
 /** Removes the tables that were not used for longest until the rest fits, and marks that no longer say anything. */
 async function prune(directory: string, maxBytes: number, absentMs: number): Promise<void> {
-  const all = (await Promise.all((await readdir(directory)).map(async (f) => { const path = join(directory, f), s = await stat(path).catch(() => undefined); return s ? [{ path, bytes: s.size, usedMs: s.mtimeMs }] : []; /* another thread removed it */ }))).flat().sort((a, b) => a.usedMs - b.usedMs);
-  const tables = all.filter((f) => f.path.endsWith(".cbsy")), marks = all.filter((f) => f.path.endsWith(".absent"));
+  const all = (
+    await Promise.all(
+      (
+        await readdir(directory)
+      ).map(async (f) => {
+        const path = join(directory, f),
+          s = await stat(path).catch(() => undefined);
+        return s ? [{ path, bytes: s.size, usedMs: s.mtimeMs }] : []; /* another thread removed it */
+      }),
+    )
+  )
+    .flat()
+    .sort((a, b) => a.usedMs - b.usedMs);
+  const tables = all.filter((f) => f.path.endsWith(".cbsy")),
+    marks = all.filter((f) => f.path.endsWith(".absent"));
   let bytes = tables.reduce((n, f) => n + f.bytes, 0);
-  for (const f of tables) { if (bytes <= maxBytes) break; await rm(f.path, { force: true }); bytes -= f.bytes; }
-  for (const [i, f] of marks.entries()) if (marks.length - i > MAX_MARKS || f.usedMs + absentMs < Date.now()) await rm(f.path, { force: true });
+  for (const f of tables) {
+    if (bytes <= maxBytes) break;
+    await rm(f.path, { force: true });
+    bytes -= f.bytes;
+  }
+  for (const [i, f] of marks.entries())
+    if (marks.length - i > MAX_MARKS || f.usedMs + absentMs < Date.now()) await rm(f.path, { force: true });
 }
 
 serveWorker(methods as never);

@@ -1,13 +1,34 @@
-import { FlameIndex, type ProfileSource, type RowColumns, type RowTable, type SourceForm, type SourceSeries, type WantedRows, type CoarseRows } from "@cinderblock/block";
+import {
+  FlameIndex,
+  type ProfileSource,
+  type RowColumns,
+  type RowTable,
+  type SourceForm,
+  type SourceSeries,
+  type WantedRows,
+  type CoarseRows,
+} from "@cinderblock/block";
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { U32Column } from "@cinderblock/columnar";
 import type { AddressTable } from "@cinderblock/native-symbols";
-import { LOCATION_HEAD, MAPPING_WORDS, SymbolPartition, SymbolRewriter, type SymbolTables } from "@cinderblock/symdb";
+import {
+  LOCATION_HEAD,
+  MAPPING_WORDS,
+  SymbolPartition,
+  SymbolRewriter,
+  type SymbolTables,
+} from "@cinderblock/symdb";
 
 /** What is known of a file: its table, that nobody has one, that it could not be had (each until a time), or that it is being fetched. */
-export type Found = { state: "here"; table: AddressTable } | { state: "absent"; untilMs: number } | { state: "failed"; untilMs: number; reason: string } | { state: "pending" };
+export type Found =
+  | { state: "here"; table: AddressTable }
+  | { state: "absent"; untilMs: number }
+  | { state: "failed"; untilMs: number; reason: string }
+  | { state: "pending" };
 /** Where tables come from. */
-export interface TableSource { get(tenant: string, buildId: string): Promise<Found> }
+export interface TableSource {
+  get(tenant: string, buildId: string): Promise<Found>;
+}
 
 type Symbols = Awaited<ReturnType<ProfileSource["symbols"]>>;
 
@@ -32,25 +53,44 @@ export class SymbolizedSource implements ProfileSource {
     this.form = inner.form;
   }
 
-  get rowCount(): number { return this.inner.rowCount; }
-  get series(): readonly SourceSeries[] { return this.inner.series; }
-  get coarse(): readonly CoarseRows[] { return this.inner.coarse; }
-  get batchRows(): number { return this.inner.batchRows; }
-  rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array { return this.inner.rowsOf(index, startNanos, endNanos); }
-  load(need: readonly RowColumns[], wanted?: WantedRows): Promise<RowTable> { return this.inner.load(need, wanted); }
-  release(): void { this.inner.release(); }
+  get rowCount(): number {
+    return this.inner.rowCount;
+  }
+  get series(): readonly SourceSeries[] {
+    return this.inner.series;
+  }
+  get coarse(): readonly CoarseRows[] {
+    return this.inner.coarse;
+  }
+  get batchRows(): number {
+    return this.inner.batchRows;
+  }
+  rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array {
+    return this.inner.rowsOf(index, startNanos, endNanos);
+  }
+  load(need: readonly RowColumns[], wanted?: WantedRows): Promise<RowTable> {
+    return this.inner.load(need, wanted);
+  }
+  release(): void {
+    this.inner.release();
+  }
 
   symbols(partition: number): Promise<Symbols> {
     let p = this.partitions.get(partition);
     if (!p) this.partitions.set(partition, (p = { overlay: new Overlay(), last: Promise.resolve() }));
-    const { overlay } = p, next = p.last.then(() => this.named(partition, overlay));
+    const { overlay } = p,
+      next = p.last.then(() => this.named(partition, overlay));
     p.last = next.catch(() => undefined);
     return next;
   }
 
   private async named(partition: number, overlay: Overlay): Promise<Symbols> {
-    const inner = await this.inner.symbols(partition), own = await overlay.update(inner, (id) => this.table(id));
-    if (!own) { this.staleAtMs = 0; this.unnamed ??= "names have come since"; }
+    const inner = await this.inner.symbols(partition),
+      own = await overlay.update(inner, (id) => this.table(id));
+    if (!own) {
+      this.staleAtMs = 0;
+      this.unnamed ??= "names have come since";
+    }
     this.inner.hold?.(overlay.grown());
     return own ?? inner;
   }
@@ -59,7 +99,8 @@ export class SymbolizedSource implements ProfileSource {
     const found = await this.tables.get(this.tenant, buildId);
     if (found.state === "here") return found.table;
     this.staleAtMs = Math.min(this.staleAtMs, found.state === "pending" ? 0 : found.untilMs);
-    if (found.state !== "absent") this.unnamed ??= `build id ${buildId}: ${found.state === "failed" ? found.reason : "it is being fetched"}`;
+    if (found.state !== "absent")
+      this.unnamed ??= `build id ${buildId}: ${found.state === "failed" ? found.reason : "it is being fetched"}`;
     return undefined;
   }
 }
@@ -79,23 +120,55 @@ class Overlay {
   /** Bytes that it takes more than when it was last asked. */
   grown(): number {
     if (!this.symbols) return 0;
-    const t = this.symbols.tables(), now = t.stringBytes.length + t.stringOffset.byteLength + t.functionWords.byteLength + t.mappingWords.byteLength + t.locationWords.byteLength + t.locationOffset.byteLength + this.stackLocation.byteLength + this.locations.byteLength + this.flame.byteLength, more = now - this.counted;
+    const t = this.symbols.tables(),
+      now =
+        t.stringBytes.length +
+        t.stringOffset.byteLength +
+        t.functionWords.byteLength +
+        t.mappingWords.byteLength +
+        t.locationWords.byteLength +
+        t.locationOffset.byteLength +
+        this.stackLocation.byteLength +
+        this.locations.byteLength +
+        this.flame.byteLength,
+      more = now - this.counted;
     this.counted = now;
     return more;
   }
 
   /** Undefined: names have come for what was given without; it takes a new source. */
-  async update(inner: Symbols, tableOf: (buildId: string) => Promise<AddressTable | undefined>): Promise<Symbols | undefined> {
-    const { tables } = inner, count = tables.locationOffset.length - 1, found = new Map<number, AddressTable>();
+  async update(
+    inner: Symbols,
+    tableOf: (buildId: string) => Promise<AddressTable | undefined>,
+  ): Promise<Symbols | undefined> {
+    const { tables } = inner,
+      count = tables.locationOffset.length - 1,
+      found = new Map<number, AddressTable>();
     const bare = bareMappings(tables, this.checked, count);
-    await Promise.all([...bare].map(async ([mapping, buildId]) => { const table = await tableOf(buildId); if (table) found.set(mapping, table); }));
+    await Promise.all(
+      [...bare].map(async ([mapping, buildId]) => {
+        const table = await tableOf(buildId);
+        if (table) found.set(mapping, table);
+      }),
+    );
     this.checked = count;
-    if (!this.symbols && found.size === 0) { this.plain = true; return inner; }
+    if (!this.symbols && found.size === 0) {
+      this.plain = true;
+      return inner;
+    }
     if (this.plain) return undefined;
-    const symbols = (this.symbols ??= new SymbolPartition()), rewriter = new SymbolRewriter(tables, symbols), names = new Map<AddressTable, Map<number, number>>();
-    for (let i = this.locations.length; i < count; i++) this.locations.push(named(tables, i, found, symbols, rewriter, names));
-    for (let i = this.stackLocation.length; i < tables.stackParent.length; i++) this.stackLocation.push(i === 0 ? 0 : this.locations.data[tables.stackLocation[i]!]!);
-    const own = { ...symbols.tables(), stackParent: tables.stackParent, stackLocation: this.stackLocation.view() };
+    const symbols = (this.symbols ??= new SymbolPartition()),
+      rewriter = new SymbolRewriter(tables, symbols),
+      names = new Map<AddressTable, Map<number, number>>();
+    for (let i = this.locations.length; i < count; i++)
+      this.locations.push(named(tables, i, found, symbols, rewriter, names));
+    for (let i = this.stackLocation.length; i < tables.stackParent.length; i++)
+      this.stackLocation.push(i === 0 ? 0 : this.locations.data[tables.stackLocation[i]!]!);
+    const own = {
+      ...symbols.tables(),
+      stackParent: tables.stackParent,
+      stackLocation: this.stackLocation.view(),
+    };
     this.flame.extend(own);
     return { tables: own, flame: this.flame };
   }
@@ -105,33 +178,74 @@ class Overlay {
 function bareMappings(t: SymbolTables, from: number, to: number): Map<number, string> {
   const out = new Map<number, string>();
   for (let i = from; i < to; i++) {
-    const at = t.locationOffset[i]!, mapping = t.locationWords[at]!;
-    if (t.locationOffset[i + 1]! - at !== LOCATION_HEAD || (t.locationWords[at + 1]! | t.locationWords[at + 2]!) === 0 || out.has(mapping)) continue;
-    const id = t.mappingWords[mapping * MAPPING_WORDS + 7] ?? 0, start = t.stringOffset[id] ?? 0, end = t.stringOffset[id + 1] ?? 0;
+    const at = t.locationOffset[i]!,
+      mapping = t.locationWords[at]!;
+    if (
+      t.locationOffset[i + 1]! - at !== LOCATION_HEAD ||
+      (t.locationWords[at + 1]! | t.locationWords[at + 2]!) === 0 ||
+      out.has(mapping)
+    )
+      continue;
+    const id = t.mappingWords[mapping * MAPPING_WORDS + 7] ?? 0,
+      start = t.stringOffset[id] ?? 0,
+      end = t.stringOffset[id + 1] ?? 0;
     if (end > start) out.set(mapping, decodeUtf8(t.stringBytes, start, end));
   }
   return out;
 }
 
-function long(words: Uint32Array, at: number): bigint { return (BigInt(words[at + 1]!) << 32n) | BigInt(words[at]!); }
+function long(words: Uint32Array, at: number): bigint {
+  return (BigInt(words[at + 1]!) << 32n) | BigInt(words[at]!);
+}
 
 /** A location of the partition in `symbols`: with the functions behind its address where it has none and they are known. */
-function named(t: SymbolTables, i: number, found: ReadonlyMap<number, AddressTable>, symbols: SymbolPartition, rewriter: SymbolRewriter, names: Map<AddressTable, Map<number, number>>): number {
-  const at = t.locationOffset[i]!, mapping = t.locationWords[at]!, table = t.locationOffset[i + 1]! - at === LOCATION_HEAD ? found.get(mapping) : undefined;
-  const m = mapping * MAPPING_WORDS, frames = table ? table.lookup(long(t.locationWords, at + 1), { start: long(t.mappingWords, m), offset: long(t.mappingWords, m + 4) }) : [];
+function named(
+  t: SymbolTables,
+  i: number,
+  found: ReadonlyMap<number, AddressTable>,
+  symbols: SymbolPartition,
+  rewriter: SymbolRewriter,
+  names: Map<AddressTable, Map<number, number>>,
+): number {
+  const at = t.locationOffset[i]!,
+    mapping = t.locationWords[at]!,
+    table = t.locationOffset[i + 1]! - at === LOCATION_HEAD ? found.get(mapping) : undefined;
+  const m = mapping * MAPPING_WORDS,
+    frames = table
+      ? table.lookup(long(t.locationWords, at + 1), {
+          start: long(t.mappingWords, m),
+          offset: long(t.mappingWords, m + 4),
+        })
+      : [];
   if (!table || frames.length === 0) return rewriter.location(i);
   let known = names.get(table);
   if (!known) names.set(table, (known = new Map()));
   const string = (id: number): number => {
     let own = known.get(id);
-    if (own === undefined) known.set(id, (own = symbols.strings.intern(table.stringBytes, table.stringOffset[id]!, table.stringOffset[id + 1]!)));
+    if (own === undefined)
+      known.set(
+        id,
+        (own = symbols.strings.intern(
+          table.stringBytes,
+          table.stringOffset[id]!,
+          table.stringOffset[id + 1]!,
+        )),
+      );
     return own;
   };
   const words = new Uint32Array(LOCATION_HEAD + 2 * frames.length);
-  words.set([rewriter.mapping(mapping), t.locationWords[at + 1]!, t.locationWords[at + 2]!, t.locationWords[at + 3]!]);
+  words.set([
+    rewriter.mapping(mapping),
+    t.locationWords[at + 1]!,
+    t.locationWords[at + 2]!,
+    t.locationWords[at + 3]!,
+  ]);
   frames.forEach((f, k) => {
     const name = string(f.name);
-    words[LOCATION_HEAD + 2 * k] = symbols.functions.intern(Uint32Array.of(name, name, string(f.file), f.startLine), 4);
+    words[LOCATION_HEAD + 2 * k] = symbols.functions.intern(
+      Uint32Array.of(name, name, string(f.file), f.startLine),
+      4,
+    );
     words[LOCATION_HEAD + 2 * k + 1] = f.line;
   });
   return symbols.locations.intern(words, words.length);

@@ -5,7 +5,10 @@ import { SymbolizedSource, type TableSource } from "./symbolized-source.ts";
 import { type SymbolizerConfig, TableStore } from "./table-store.ts";
 
 /** What a thread that reads profiles needs for it. */
-export interface SymbolizerData { config: SymbolizerConfig; bucket: BucketSpec }
+export interface SymbolizerData {
+  config: SymbolizerConfig;
+  bucket: BucketSpec;
+}
 
 /** Wraps the sources of queries; each keeps its names from query to query, until those that were missing may have come. */
 export class Symbolizer {
@@ -13,23 +16,39 @@ export class Symbolizer {
   private readonly tables: TableSource;
   private readonly now: () => number;
 
-  constructor(tables: TableSource, now: () => number) { this.tables = tables; this.now = now; }
+  constructor(tables: TableSource, now: () => number) {
+    this.tables = tables;
+    this.now = now;
+  }
 
   /** @param bucket the thread's own, where it has one */
-  static async open(data: SymbolizerData | undefined, now: () => number, bucket?: Bucket): Promise<Symbolizer | undefined> {
-    return data && new Symbolizer(new TableStore(data.config, bucket ?? await openBucket(data.bucket), now), now);
+  static async open(
+    data: SymbolizerData | undefined,
+    now: () => number,
+    bucket?: Bucket,
+  ): Promise<Symbolizer | undefined> {
+    return (
+      data && new Symbolizer(new TableStore(data.config, bucket ?? (await openBucket(data.bucket)), now), now)
+    );
   }
 
   /** Answers a query with named frames. `unnamed`: why some have no names yet. */
-  async execute(sources: readonly ProfileSource[], tenant: string, query: SourceQuery, exclude: Exclusions): Promise<{ result: PartialResult; unnamed: string | undefined }> {
-    const named = this.of(sources, tenant), result = await executeOn(named, query, exclude);
+  async execute(
+    sources: readonly ProfileSource[],
+    tenant: string,
+    query: SourceQuery,
+    exclude: Exclusions,
+  ): Promise<{ result: PartialResult; unnamed: string | undefined }> {
+    const named = this.of(sources, tenant),
+      result = await executeOn(named, query, exclude);
     return { result, unnamed: named.find((s) => s.unnamed !== undefined)?.unnamed };
   }
 
   of(sources: readonly ProfileSource[], tenant: string): SymbolizedSource[] {
     return sources.map((s) => {
       let own = this.known.get(s);
-      if (!own || own.staleAtMs <= this.now()) this.known.set(s, (own = new SymbolizedSource(s, tenant, this.tables)));
+      if (!own || own.staleAtMs <= this.now())
+        this.known.set(s, (own = new SymbolizedSource(s, tenant, this.tables)));
       return own;
     });
   }

@@ -33,13 +33,24 @@ export interface SymbolizerConfig {
 
 /** Where tables that were asked for came from; "absent": nobody has the file, "failed": no server answered, or not in time. */
 export const TABLE_RESULTS = ["uploaded", "disk", "fetched", "absent", "failed"] as const;
-export function tableCounters(): SharedArrayBuffer { return new SharedArrayBuffer(TABLE_RESULTS.length * 8); }
+export function tableCounters(): SharedArrayBuffer {
+  return new SharedArrayBuffer(TABLE_RESULTS.length * 8);
+}
 
 /** Object of a tenant's uploaded file. Layout: docs/formats/address-table.md */
-export function uploadedName(tenant: string, buildId: string): string { return `${tenant}/symbols/${keyOf(buildId)}.cbsy`; }
-export function keyOf(buildId: string): string { return /^[0-9A-Za-z_-]{4,128}$/.test(buildId) ? buildId : createHash("sha256").update(buildId).digest("hex"); }
+export function uploadedName(tenant: string, buildId: string): string {
+  return `${tenant}/symbols/${keyOf(buildId)}.cbsy`;
+}
+export function keyOf(buildId: string): string {
+  return /^[0-9A-Za-z_-]{4,128}$/.test(buildId)
+    ? buildId
+    : createHash("sha256").update(buildId).digest("hex");
+}
 
-const POLL_MS = 100, FAILED_MS = 60_000, MAX_ENTRIES = 10_000, MAX_JOBS = 64;
+const POLL_MS = 100,
+  FAILED_MS = 60_000,
+  MAX_ENTRIES = 10_000,
+  MAX_JOBS = 64;
 
 /**
  * Tables by build id, as one thread sees them: in memory, a tenant's uploads in the bucket, on disk, then from debuginfod.
@@ -56,16 +67,35 @@ export class TableStore implements TableSource {
   private worker: WorkerClient | undefined;
   private jobs = 0;
 
-  constructor(config: SymbolizerConfig, bucket: Bucket, now: () => number) { this.config = config; this.bucket = bucket; this.now = now; }
+  constructor(config: SymbolizerConfig, bucket: Bucket, now: () => number) {
+    this.config = config;
+    this.bucket = bucket;
+    this.now = now;
+  }
 
   async get(tenant: string, buildId: string): Promise<Found> {
-    const key = `${tenant}/${buildId}`, known = this.held.get(key);
-    if (known && known.untilMs > this.now()) { this.held.delete(key); this.held.set(key, known); return known.found; }
+    const key = `${tenant}/${buildId}`,
+      known = this.held.get(key);
+    if (known && known.untilMs > this.now()) {
+      this.held.delete(key);
+      this.held.set(key, known);
+      return known.found;
+    }
     let running = this.asked.get(key);
     if (!running) {
       // A query is answered without names rather than not at all.
-      const found = this.find(tenant, buildId).catch((err: unknown): Found => { this.count("failed"); return { state: "failed", untilMs: this.now() + FAILED_MS, reason: messageOf(err) }; })
-        .then((f) => { this.hold(key, f); return f; }).finally(() => { this.asked.delete(key); });
+      const found = this.find(tenant, buildId)
+        .catch((err: unknown): Found => {
+          this.count("failed");
+          return { state: "failed", untilMs: this.now() + FAILED_MS, reason: messageOf(err) };
+        })
+        .then((f) => {
+          this.hold(key, f);
+          return f;
+        })
+        .finally(() => {
+          this.asked.delete(key);
+        });
       this.asked.set(key, (running = { found, sinceMs: this.now() }));
     }
     // The file is fetched to its end, but nobody waits for ever: not each block of a query anew, either.
@@ -73,7 +103,9 @@ export class TableStore implements TableSource {
     return Promise.race([running.found, sleep(left).then((): Found => ({ state: "pending" }))]);
   }
 
-  private count(result: (typeof TABLE_RESULTS)[number]): void { Atomics.add(new BigInt64Array(this.config.counters), TABLE_RESULTS.indexOf(result), 1n); }
+  private count(result: (typeof TABLE_RESULTS)[number]): void {
+    Atomics.add(new BigInt64Array(this.config.counters), TABLE_RESULTS.indexOf(result), 1n);
+  }
 
   private hold(key: string, found: Found): void {
     if (found.state === "pending") return;
@@ -89,32 +121,59 @@ export class TableStore implements TableSource {
   }
 
   private async find(tenant: string, buildId: string): Promise<Found> {
-    const uploaded = await this.bucket.get(uploadedName(tenant, buildId)).then(decoded, (err: unknown) => { if (kindOf(err) !== "not-found") throw err; return undefined; });
-    if (uploaded) { this.count("uploaded"); return { state: "here", table: uploaded }; }
+    const uploaded = await this.bucket.get(uploadedName(tenant, buildId)).then(decoded, (err: unknown) => {
+      if (kindOf(err) !== "not-found") throw err;
+      return undefined;
+    });
+    if (uploaded) {
+      this.count("uploaded");
+      return { state: "here", table: uploaded };
+    }
     const { urls, directory, absentMs } = this.config;
     // A server knows files by GNU's build ids only.
-    if (urls.length === 0 || !/^[0-9a-f]{8,128}$/.test(buildId)) { this.count("absent"); return { state: "absent", untilMs: this.now() + absentMs }; }
+    if (urls.length === 0 || !/^[0-9a-f]{8,128}$/.test(buildId)) {
+      this.count("absent");
+      return { state: "absent", untilMs: this.now() + absentMs };
+    }
     const path = join(directory, buildId);
     for (;;) {
       const here = await this.onDisk(path);
-      if (here) { this.count(here.state === "here" ? "disk" : "absent"); return here; }
+      if (here) {
+        this.count(here.state === "here" ? "disk" : "absent");
+        return here;
+      }
       if (await this.lock(path)) break;
       await sleep(POLL_MS);
     }
-    try { await this.fetch(path, buildId); } finally { await rm(`${path}.lock`, { force: true }); }
+    try {
+      await this.fetch(path, buildId);
+    } finally {
+      await rm(`${path}.lock`, { force: true });
+    }
     const made = await this.onDisk(path);
-    if (!made) throw new CinderblockError("unavailable", `the table of ${buildId} vanished from ${directory}: it holds more than -symbolizer.disk-bytes`);
+    if (!made)
+      throw new CinderblockError(
+        "unavailable",
+        `the table of ${buildId} vanished from ${directory}: it holds more than -symbolizer.disk-bytes`,
+      );
     this.count(made.state === "here" ? "fetched" : "absent");
     return made;
   }
 
   private async onDisk(path: string): Promise<Found | undefined> {
     try {
-      const table = decoded(await readFile(`${path}.cbsy`)), at = new Date(this.now());
-      if (table) { await utimes(`${path}.cbsy`, at, at); return { state: "here", table }; }
+      const table = decoded(await readFile(`${path}.cbsy`)),
+        at = new Date(this.now());
+      if (table) {
+        await utimes(`${path}.cbsy`, at, at);
+        return { state: "here", table };
+      }
       await rm(`${path}.cbsy`, { force: true });
-    } catch (err) { if ((err as NodeJS.ErrnoException).code !== "ENOENT") throw err; }
-    const absent = await stat(`${path}.absent`).catch(() => undefined), untilMs = (absent?.mtimeMs ?? 0) + this.config.absentMs;
+    } catch (err) {
+      if ((err as NodeJS.ErrnoException).code !== "ENOENT") throw err;
+    }
+    const absent = await stat(`${path}.absent`).catch(() => undefined),
+      untilMs = (absent?.mtimeMs ?? 0) + this.config.absentMs;
     return absent && untilMs > this.now() ? { state: "absent", untilMs } : undefined;
   }
 
@@ -127,7 +186,8 @@ export class TableStore implements TableSource {
     } catch (err) {
       if ((err as NodeJS.ErrnoException).code !== "EEXIST") throw err;
       const made = await stat(`${path}.lock`).catch(() => undefined);
-      if (made && this.now() - made.mtimeMs > 2 * this.config.fetchTimeoutMs) await rm(`${path}.lock`, { force: true });
+      if (made && this.now() - made.mtimeMs > 2 * this.config.fetchTimeoutMs)
+        await rm(`${path}.lock`, { force: true });
       return false;
     }
   }
@@ -135,16 +195,45 @@ export class TableStore implements TableSource {
   /** In a thread of its own, which ends when there is nothing more to read: what a large file took is gone then. */
   private async fetch(path: string, buildId: string): Promise<void> {
     const { urls, script, maxFileBytes, fetchTimeoutMs, diskBytes, absentMs } = this.config;
-    if (!this.worker) { this.worker = new WorkerClient(() => undefined, () => { this.worker = undefined; }); this.worker.start(new URL(script), {}, "debug-files", {}); }
+    if (!this.worker) {
+      this.worker = new WorkerClient(
+        () => undefined,
+        () => {
+          this.worker = undefined;
+        },
+      );
+      this.worker.start(new URL(script), {}, "debug-files", {});
+    }
     const { worker } = this;
     // Profiles may name any number of files: those beyond are asked for again later.
-    if (this.jobs >= MAX_JOBS) throw new CinderblockError("limit", `${this.jobs} debug files are waiting already`);
+    if (this.jobs >= MAX_JOBS)
+      throw new CinderblockError("limit", `${this.jobs} debug files are waiting already`);
     this.jobs++;
-    try { await worker.call("fetch", { path, buildId, urls, maxFileBytes, timeoutMs: fetchTimeoutMs, diskBytes, absentMs } satisfies FetchCall); } finally { if (--this.jobs === 0 && this.worker === worker) { this.worker = undefined; void worker.stop(); } }
+    try {
+      await worker.call("fetch", {
+        path,
+        buildId,
+        urls,
+        maxFileBytes,
+        timeoutMs: fetchTimeoutMs,
+        diskBytes,
+        absentMs,
+      } satisfies FetchCall);
+    } finally {
+      if (--this.jobs === 0 && this.worker === worker) {
+        this.worker = undefined;
+        void worker.stop();
+      }
+    }
   }
 }
 
 /** Undefined for what a crash left, or a later version wrote. */
 function decoded(bytes: Uint8Array): AddressTable | undefined {
-  try { return AddressTable.decode(bytes); } catch (err) { if (err instanceof ShortRead) return undefined; throw err; }
+  try {
+    return AddressTable.decode(bytes);
+  } catch (err) {
+    if (err instanceof ShortRead) return undefined;
+    throw err;
+  }
 }

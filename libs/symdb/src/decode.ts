@@ -1,10 +1,32 @@
 import { crc32c, ShortRead } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
-import { type ColumnData, decodeChunk, decodeFooter as decodeParquetFooter, footerLength, type BinaryValues, rowOffsets } from "@cinderblock/parquet";
-import { type PartitionIndex, type RowRange, type StackBlockHeader, type SymdbIndex, TABLE_FORMAT } from "./index-section.ts";
+import {
+  type ColumnData,
+  decodeChunk,
+  decodeFooter as decodeParquetFooter,
+  footerLength,
+  type BinaryValues,
+  rowOffsets,
+} from "@cinderblock/parquet";
+import {
+  type PartitionIndex,
+  type RowRange,
+  type StackBlockHeader,
+  type SymdbIndex,
+  TABLE_FORMAT,
+} from "./index-section.ts";
 import { decodeStackTree } from "./stack-tree.ts";
 import { decodeFunctions, decodeLocations, decodeMappings, decodeStrings } from "./table-blocks.ts";
-import { FUNCTION_WORDS, HAS_FILENAMES, HAS_FUNCTIONS, HAS_INLINE_FRAMES, HAS_LINE_NUMBERS, LOCATION_HEAD, MAPPING_WORDS, type SymbolTables } from "./tables.ts";
+import {
+  FUNCTION_WORDS,
+  HAS_FILENAMES,
+  HAS_FUNCTIONS,
+  HAS_INLINE_FRAMES,
+  HAS_LINE_NUMBERS,
+  LOCATION_HEAD,
+  MAPPING_WORDS,
+  type SymbolTables,
+} from "./tables.ts";
 
 /** Largest number of stack nodes that ids of several blocks may span. */
 const MAX_NODES = 1 << 28;
@@ -15,40 +37,71 @@ function corrupt(file: string, err: unknown, base = 0): never {
 }
 
 /** Stack trees of a partition in one id space: stacktrace id = block * maxNodes + node. */
-export function decodeStacks(stacks: readonly StackBlockHeader[], read: (h: StackBlockHeader) => Uint8Array, file: string): Pick<SymbolTables, "stackParent" | "stackLocation"> {
+export function decodeStacks(
+  stacks: readonly StackBlockHeader[],
+  read: (h: StackBlockHeader) => Uint8Array,
+  file: string,
+): Pick<SymbolTables, "stackParent" | "stackLocation"> {
   const last = stacks.at(-1);
   if (!last) return { stackParent: Int32Array.of(-1), stackLocation: Uint32Array.of(0) };
   const total = stacks.length === 1 ? last.nodes : (stacks.length - 1) * last.maxNodes + last.nodes;
-  if (total > MAX_NODES) throw new CorruptError(file, last.offset, `expected at most ${MAX_NODES} stack nodes, found ${total}`);
+  if (total > MAX_NODES)
+    throw new CorruptError(file, last.offset, `expected at most ${MAX_NODES} stack nodes, found ${total}`);
   const stackParent = new Int32Array(total).fill(-1);
   const stackLocation = new Uint32Array(total);
   stacks.forEach((h, i) => {
     const bytes = read(h);
-    if (crc32c(bytes) !== h.crc) throw new CorruptError(file, h.offset, "expected the CRC of the stack tree to match");
-    if (h.nodes > bytes.length || (stacks.length > 1 && h.nodes > h.maxNodes)) throw new CorruptError(file, h.offset, `expected at most ${bytes.length} stack nodes, found ${h.nodes}`);
-    try { decodeStackTree(bytes, h.nodes, stackParent, stackLocation, i * (stacks.length > 1 ? h.maxNodes : 0)); } catch (err) { corrupt(file, err, h.offset); }
+    if (crc32c(bytes) !== h.crc)
+      throw new CorruptError(file, h.offset, "expected the CRC of the stack tree to match");
+    if (h.nodes > bytes.length || (stacks.length > 1 && h.nodes > h.maxNodes))
+      throw new CorruptError(
+        file,
+        h.offset,
+        `expected at most ${bytes.length} stack nodes, found ${h.nodes}`,
+      );
+    try {
+      decodeStackTree(bytes, h.nodes, stackParent, stackLocation, i * (stacks.length > 1 ? h.maxNodes : 0));
+    } catch (err) {
+      corrupt(file, err, h.offset);
+    }
   });
   return { stackParent, stackLocation };
 }
 
 /** Decodes one partition of a v3 file; `read(offset, size)` gives its bytes. */
-export function decodePartitionV3(p: PartitionIndex, read: (offset: number, size: number) => Uint8Array, file: string): SymbolTables {
+export function decodePartitionV3(
+  p: PartitionIndex,
+  read: (offset: number, size: number) => Uint8Array,
+  file: string,
+): SymbolTables {
   const [locations, mappings, functions, strings] = p.tables!;
   const table = (h: NonNullable<typeof locations>, format: number): Uint8Array => {
     const bytes = read(h.offset, h.size);
-    if (h.format !== format) throw new CorruptError(file, h.offset, `expected table format ${format}, found ${h.format}`);
-    if (crc32c(bytes) !== h.crc) throw new CorruptError(file, h.offset, "expected the CRC of the symbol table to match");
+    if (h.format !== format)
+      throw new CorruptError(file, h.offset, `expected table format ${format}, found ${h.format}`);
+    if (crc32c(bytes) !== h.crc)
+      throw new CorruptError(file, h.offset, "expected the CRC of the symbol table to match");
     return bytes;
   };
   try {
     return {
       ...decodeStrings(table(strings!, TABLE_FORMAT.strings), strings!.length, strings!.headerSize),
-      mappingWords: decodeMappings(table(mappings!, TABLE_FORMAT.mappings), mappings!.length, mappings!.headerSize),
-      functionWords: decodeFunctions(table(functions!, TABLE_FORMAT.functions), functions!.length, functions!.headerSize),
+      mappingWords: decodeMappings(
+        table(mappings!, TABLE_FORMAT.mappings),
+        mappings!.length,
+        mappings!.headerSize,
+      ),
+      functionWords: decodeFunctions(
+        table(functions!, TABLE_FORMAT.functions),
+        functions!.length,
+        functions!.headerSize,
+      ),
       ...decodeLocations(table(locations!, TABLE_FORMAT.locations), locations!.length, locations!.headerSize),
       ...decodeStacks(p.stacks, (h) => read(h.offset, h.size), file),
     };
-  } catch (err) { return corrupt(file, err); }
+  } catch (err) {
+    return corrupt(file, err);
+  }
 }
 
 /** All rows of the four symbol tables in Parquet (v2 folder, and the root files of older blocks), kept by row group. */
@@ -58,11 +111,18 @@ export interface ParquetSymbols {
   mappings: RowGroupTable<Uint32Array>;
   locations: RowGroupTable<{ words: Uint32Array; offset: Uint32Array }>;
 }
-interface RowGroupTable<T> { groups: { rows: number; data: T }[] }
+interface RowGroupTable<T> {
+  groups: { rows: number; data: T }[];
+}
 
-function readTable<T>(bytes: Uint8Array, file: string, toData: (columns: (path: string) => ColumnData, rows: number) => T): RowGroupTable<T> {
+function readTable<T>(
+  bytes: Uint8Array,
+  file: string,
+  toData: (columns: (path: string) => ColumnData, rows: number) => T,
+): RowGroupTable<T> {
   const size = footerLength(bytes.subarray(-8), file);
-  if (size + 12 > bytes.length) throw new CorruptError(file, bytes.length, `expected a footer of ${size} bytes`);
+  if (size + 12 > bytes.length)
+    throw new CorruptError(file, bytes.length, `expected a footer of ${size} bytes`);
   const meta = decodeParquetFooter(bytes.subarray(bytes.length - 8 - size, bytes.length - 8), file);
   return {
     groups: meta.rowGroups.map((g) => ({
@@ -70,7 +130,8 @@ function readTable<T>(bytes: Uint8Array, file: string, toData: (columns: (path: 
       data: toData((path) => {
         const chunk = g.columns.get(path);
         if (!chunk) throw new CorruptError(file, 0, `expected a column ${path}`);
-        if (chunk.start < 0 || chunk.start + chunk.sizeBytes > bytes.length) throw new CorruptError(file, chunk.start, `expected column ${path} inside the file`);
+        if (chunk.start < 0 || chunk.start + chunk.sizeBytes > bytes.length)
+          throw new CorruptError(file, chunk.start, `expected column ${path} inside the file`);
         return decodeChunk(bytes.subarray(chunk.start, chunk.start + chunk.sizeBytes), chunk, file);
       }, g.numRows),
     })),
@@ -82,27 +143,42 @@ function lows(c: ColumnData): Int32Array {
   return new Int32Array(v.buffer, v.byteOffset, v.length * 2);
 }
 
-export interface SymbolFiles { strings: Uint8Array; functions: Uint8Array; mappings: Uint8Array; locations: Uint8Array }
+export interface SymbolFiles {
+  strings: Uint8Array;
+  functions: Uint8Array;
+  mappings: Uint8Array;
+  locations: Uint8Array;
+}
 
 export function decodeParquetSymbols(files: SymbolFiles, block: string): ParquetSymbols {
   try {
     return {
-      strings: readTable(files.strings, `${block}/strings.parquet`, (column) => column("String").values as BinaryValues),
+      strings: readTable(
+        files.strings,
+        `${block}/strings.parquet`,
+        (column) => column("String").values as BinaryValues,
+      ),
       functions: readTable(files.functions, `${block}/functions.parquet`, (column, rows) => {
         const parts = ["Name", "SystemName", "Filename", "StartLine"].map((n) => lows(column(n)));
         const out = new Uint32Array(rows * FUNCTION_WORDS);
-        for (let i = 0; i < rows; i++) for (let k = 0; k < FUNCTION_WORDS; k++) out[i * FUNCTION_WORDS + k] = parts[k]![2 * i]!;
+        for (let i = 0; i < rows; i++)
+          for (let k = 0; k < FUNCTION_WORDS; k++) out[i * FUNCTION_WORDS + k] = parts[k]![2 * i]!;
         return out;
       }),
       mappings: readTable(files.mappings, `${block}/mappings.parquet`, (column, rows) => {
         const wide = ["MemoryStart", "MemoryLimit", "FileOffset"].map((n) => lows(column(n)));
         const names = ["Filename", "BuildId"].map((n) => lows(column(n)));
-        const flags = ["HasFunctions", "HasFilenames", "HasLineNumbers", "HasInlineFrames"].map((n) => column(n).values as Uint8Array);
+        const flags = ["HasFunctions", "HasFilenames", "HasLineNumbers", "HasInlineFrames"].map(
+          (n) => column(n).values as Uint8Array,
+        );
         const bit = [HAS_FUNCTIONS, HAS_FILENAMES, HAS_LINE_NUMBERS, HAS_INLINE_FRAMES];
         const out = new Uint32Array(rows * MAPPING_WORDS);
         for (let i = 0; i < rows; i++) {
           const at = i * MAPPING_WORDS;
-          for (let k = 0; k < 3; k++) { out[at + 2 * k] = wide[k]![2 * i]!; out[at + 2 * k + 1] = wide[k]![2 * i + 1]!; }
+          for (let k = 0; k < 3; k++) {
+            out[at + 2 * k] = wide[k]![2 * i]!;
+            out[at + 2 * k + 1] = wide[k]![2 * i + 1]!;
+          }
           out[at + 6] = names[0]![2 * i]!;
           out[at + 7] = names[1]![2 * i]!;
           for (let k = 0; k < 4; k++) if (flags[k]![i]) out[at + 8]! |= bit[k]!;
@@ -110,10 +186,12 @@ export function decodeParquetSymbols(files: SymbolFiles, block: string): Parquet
         return out;
       }),
       locations: readTable(files.locations, `${block}/locations.parquet`, (column, rows) => {
-        const mapping = lows(column("MappingId")), address = lows(column("Address"));
+        const mapping = lows(column("MappingId")),
+          address = lows(column("Address"));
         const folded = column("IsFolded").values as Uint8Array;
         const fn = column("Line.FunctionId");
-        const fns = lows(fn), lines = lows(column("Line.Line"));
+        const fns = lows(fn),
+          lines = lows(column("Line.Line"));
         const lineOffset = rowOffsets(fn, rows, fn.leaf.maxDef);
         const words = new Uint32Array(rows * LOCATION_HEAD + 2 * lineOffset[rows]!);
         const offset = new Uint32Array(rows + 1);
@@ -123,36 +201,62 @@ export function decodeParquetSymbols(files: SymbolFiles, block: string): Parquet
           words[at++] = address[2 * i]!;
           words[at++] = address[2 * i + 1]!;
           words[at++] = folded[i]!;
-          for (let k = lineOffset[i]!; k < lineOffset[i + 1]!; k++) { words[at++] = fns[2 * k]!; words[at++] = lines[2 * k]!; }
+          for (let k = lineOffset[i]!; k < lineOffset[i + 1]!; k++) {
+            words[at++] = fns[2 * k]!;
+            words[at++] = lines[2 * k]!;
+          }
           offset[i + 1] = at;
         }
         return { words, offset };
       }),
     };
-  } catch (err) { return corrupt(block, err); }
+  } catch (err) {
+    return corrupt(block, err);
+  }
 }
 
 /** The tables of one partition: the rows that the index names, or all of them (symdb v1 shares its tables). */
-export function selectPartition(symbols: ParquetSymbols, ranges: RowRange[][] | undefined, block: string): Omit<SymbolTables, "stackParent" | "stackLocation"> {
-  const all = <T>(t: RowGroupTable<T>): RowRange[] => t.groups.map((g, rowGroup) => ({ rowGroup, first: 0, rows: g.rows }));
-  const [locationRanges, mappingRanges, functionRanges, stringRanges] = ranges ?? [all(symbols.locations), all(symbols.mappings), all(symbols.functions), all(symbols.strings)];
-  const pick = <T>(t: RowGroupTable<T>, list: RowRange[]): { data: T; from: number; to: number }[] => list.map((r) => {
-    const g = t.groups[r.rowGroup];
-    if (!g || r.first + r.rows > g.rows) throw new CorruptError(block, 0, `expected symbol rows ${r.first}+${r.rows} in row group ${r.rowGroup}`);
-    return { data: g.data, from: r.first, to: r.first + r.rows };
-  });
+export function selectPartition(
+  symbols: ParquetSymbols,
+  ranges: RowRange[][] | undefined,
+  block: string,
+): Omit<SymbolTables, "stackParent" | "stackLocation"> {
+  const all = <T>(t: RowGroupTable<T>): RowRange[] =>
+    t.groups.map((g, rowGroup) => ({ rowGroup, first: 0, rows: g.rows }));
+  const [locationRanges, mappingRanges, functionRanges, stringRanges] = ranges ?? [
+    all(symbols.locations),
+    all(symbols.mappings),
+    all(symbols.functions),
+    all(symbols.strings),
+  ];
+  const pick = <T>(t: RowGroupTable<T>, list: RowRange[]): { data: T; from: number; to: number }[] =>
+    list.map((r) => {
+      const g = t.groups[r.rowGroup];
+      if (!g || r.first + r.rows > g.rows)
+        throw new CorruptError(
+          block,
+          0,
+          `expected symbol rows ${r.first}+${r.rows} in row group ${r.rowGroup}`,
+        );
+      return { data: g.data, from: r.first, to: r.first + r.rows };
+    });
   const strings = pick(symbols.strings, stringRanges!);
   const locations = pick(symbols.locations, locationRanges!);
   const stringOffset = new Uint32Array(1 + strings.reduce((s, r) => s + r.to - r.from, 0));
-  const stringBytes = new Uint8Array(strings.reduce((s, r) => s + r.data.offset[r.to]! - r.data.offset[r.from]!, 0));
-  let at = 0, bytesAt = 0;
+  const stringBytes = new Uint8Array(
+    strings.reduce((s, r) => s + r.data.offset[r.to]! - r.data.offset[r.from]!, 0),
+  );
+  let at = 0,
+    bytesAt = 0;
   for (const { data, from, to } of strings) {
     for (let i = from; i < to; i++) stringOffset[++at] = bytesAt + data.offset[i + 1]! - data.offset[from]!;
     stringBytes.set(data.bytes.subarray(data.offset[from]!, data.offset[to]!), bytesAt);
     bytesAt += data.offset[to]! - data.offset[from]!;
   }
   const locationOffset = new Uint32Array(1 + locations.reduce((s, r) => s + r.to - r.from, 0));
-  const locationWords = new Uint32Array(locations.reduce((s, r) => s + r.data.offset[r.to]! - r.data.offset[r.from]!, 0));
+  const locationWords = new Uint32Array(
+    locations.reduce((s, r) => s + r.data.offset[r.to]! - r.data.offset[r.from]!, 0),
+  );
   at = bytesAt = 0;
   for (const { data, from, to } of locations) {
     for (let i = from; i < to; i++) locationOffset[++at] = bytesAt + data.offset[i + 1]! - data.offset[from]!;
@@ -163,33 +267,51 @@ export function selectPartition(symbols: ParquetSymbols, ranges: RowRange[][] | 
     const parts = pick(t, list);
     const out = new Uint32Array(parts.reduce((s, r) => s + (r.to - r.from) * width, 0));
     let pos = 0;
-    for (const { data, from, to } of parts) { out.set(data.subarray(from * width, to * width), pos); pos += (to - from) * width; }
+    for (const { data, from, to } of parts) {
+      out.set(data.subarray(from * width, to * width), pos);
+      pos += (to - from) * width;
+    }
     return out;
   };
   return {
-    stringBytes, stringOffset, locationWords, locationOffset,
-    functionWords: words(symbols.functions, functionRanges!, FUNCTION_WORDS), mappingWords: words(symbols.mappings, mappingRanges!, MAPPING_WORDS),
+    stringBytes,
+    stringOffset,
+    locationWords,
+    locationOffset,
+    functionWords: words(symbols.functions, functionRanges!, FUNCTION_WORDS),
+    mappingWords: words(symbols.mappings, mappingRanges!, MAPPING_WORDS),
   };
 }
 
 /** Stack trees of meta version 1: `stacktraces.parquet` lists location ids, leaf first; the row number is the stacktrace id. */
-export function decodeStacktraceTable(bytes: Uint8Array, block: string): Pick<SymbolTables, "stackParent" | "stackLocation"> {
+export function decodeStacktraceTable(
+  bytes: Uint8Array,
+  block: string,
+): Pick<SymbolTables, "stackParent" | "stackLocation"> {
   const table = readTable(bytes, `${block}/stacktraces.parquet`, (column, rows) => {
     const ids = column("LocationIDs.list.element");
     return { ids: lows(ids), offset: rowOffsets(ids, rows, ids.leaf.maxDef) };
   });
   // Ids are row numbers, so the rows come first and the inner nodes of each stack behind them. A parent may then
   // follow its child, which no reader of SymbolTables expects: the caller maps rows to leaves with `leaf`.
-  const parent: number[] = [-1], location: number[] = [0];
+  const parent: number[] = [-1],
+    location: number[] = [0];
   const leaf: number[] = [];
   for (const g of table.groups) {
     for (let i = 0; i < g.rows; i++) {
       let node = 0;
-      for (let k = g.data.offset[i + 1]! - 1; k >= g.data.offset[i]!; k--) { parent.push(node); location.push(g.data.ids[2 * k]!); node = parent.length - 1; }
+      for (let k = g.data.offset[i + 1]! - 1; k >= g.data.offset[i]!; k--) {
+        parent.push(node);
+        location.push(g.data.ids[2 * k]!);
+        node = parent.length - 1;
+      }
       leaf.push(node);
     }
   }
-  return Object.assign({ stackParent: Int32Array.from(parent), stackLocation: Uint32Array.from(location) }, { leaf: Uint32Array.from(leaf) });
+  return Object.assign(
+    { stackParent: Int32Array.from(parent), stackLocation: Uint32Array.from(location) },
+    { leaf: Uint32Array.from(leaf) },
+  );
 }
 
 export type { SymdbIndex };

@@ -1,11 +1,27 @@
 import { ByteWriter, crc32c } from "@cinderblock/bytes";
-import { encodeFooter, encodeIndex, type PartitionIndex, TABLE_FORMAT, type TableHeader } from "./index-section.ts";
+import {
+  encodeFooter,
+  encodeIndex,
+  type PartitionIndex,
+  TABLE_FORMAT,
+  type TableHeader,
+} from "./index-section.ts";
 import { encodeStackTree } from "./stack-tree.ts";
-import { BLOCK_SIZE, encodeFunctions, encodeLocations, encodeMappings, encodeStrings } from "./table-blocks.ts";
+import {
+  BLOCK_SIZE,
+  encodeFunctions,
+  encodeLocations,
+  encodeMappings,
+  encodeStrings,
+} from "./table-blocks.ts";
 import { FUNCTION_WORDS, locationCount, MAPPING_WORDS, stringCount, type SymbolTables } from "./tables.ts";
 
 /** One partition to write; `stacktraces` is the number of distinct stacks (informative). */
-export interface PartitionSource { partition: bigint; tables: SymbolTables; stacktraces: number }
+export interface PartitionSource {
+  partition: bigint;
+  tables: SymbolTables;
+  stacktraces: number;
+}
 
 /** Writes `symbols.symdb`, version 3, partition by partition in ascending id. */
 export class SymdbWriter {
@@ -15,27 +31,62 @@ export class SymdbWriter {
   private readonly sink: ((bytes: Uint8Array) => void) | undefined;
 
   /** A sink takes each partition as it is written, as a view that is valid during the call; then `finish` returns the rest. */
-  constructor(sink?: (bytes: Uint8Array) => void) { this.sink = sink; }
+  constructor(sink?: (bytes: Uint8Array) => void) {
+    this.sink = sink;
+  }
 
   /** Partitions written. */
-  get partitions(): number { return this.index.length; }
+  get partitions(): number {
+    return this.index.length;
+  }
 
   add({ partition, tables: t, stacktraces }: PartitionSource): void {
     const { out } = this;
-    const table = (format: number, headerSize: number, length: number, encode: (t: SymbolTables, out: ByteWriter) => void): TableHeader => {
+    const table = (
+      format: number,
+      headerSize: number,
+      length: number,
+      encode: (t: SymbolTables, out: ByteWriter) => void,
+    ): TableHeader => {
       const offset = out.length;
       encode(t, out);
-      return { offset: this.flushed + offset, size: out.length - offset, crc: crc32c(out.buffer, offset, out.length), length, blockSize: BLOCK_SIZE, headerSize, format };
+      return {
+        offset: this.flushed + offset,
+        size: out.length - offset,
+        crc: crc32c(out.buffer, offset, out.length),
+        length,
+        blockSize: BLOCK_SIZE,
+        headerSize,
+        format,
+      };
     };
     const strings = table(TABLE_FORMAT.strings, 12, stringCount(t), encodeStrings);
     const mappings = table(TABLE_FORMAT.mappings, 32, t.mappingWords.length / MAPPING_WORDS, encodeMappings);
-    const functions = table(TABLE_FORMAT.functions, 24, t.functionWords.length / FUNCTION_WORDS, encodeFunctions);
+    const functions = table(
+      TABLE_FORMAT.functions,
+      24,
+      t.functionWords.length / FUNCTION_WORDS,
+      encodeFunctions,
+    );
     const locations = table(TABLE_FORMAT.locations, 28, locationCount(t), encodeLocations);
     const offset = out.length;
     encodeStackTree(t.stackParent, t.stackLocation, out);
     this.index.push({
-      partition, tables: [locations, mappings, functions, strings],
-      stacks: [{ offset: this.flushed + offset, size: out.length - offset, partition, blockIndex: 0, stacktraces, nodes: t.stackParent.length, maxDepth: 0, maxNodes: 0xffffffff, crc: crc32c(out.buffer, offset, out.length) }],
+      partition,
+      tables: [locations, mappings, functions, strings],
+      stacks: [
+        {
+          offset: this.flushed + offset,
+          size: out.length - offset,
+          partition,
+          blockIndex: 0,
+          stacktraces,
+          nodes: t.stackParent.length,
+          maxDepth: 0,
+          maxNodes: 0xffffffff,
+          crc: crc32c(out.buffer, offset, out.length),
+        },
+      ],
     });
     if (!this.sink) return;
     this.sink(out.finish());

@@ -1,5 +1,12 @@
 import { ByteStrings, I32Column, PairTable, U32Column } from "@cinderblock/columnar";
-import { FUNCTION_WORDS, locationCount, LOCATION_HEAD, MAPPING_WORDS, stringCount, type SymbolTables } from "./tables.ts";
+import {
+  FUNCTION_WORDS,
+  locationCount,
+  LOCATION_HEAD,
+  MAPPING_WORDS,
+  stringCount,
+  type SymbolTables,
+} from "./tables.ts";
 import { WordTuples } from "./word-tuples.ts";
 
 /** A symbol partition that grows: equal content gets the same id, ids are given in order of first sight. */
@@ -31,16 +38,27 @@ export class SymbolPartition {
   /** The columns as they are now; they stay valid, later symbols are not in them. */
   tables(): SymbolTables {
     return {
-      stringBytes: this.strings.bytes.view(), stringOffset: this.strings.offset.view(),
-      functionWords: this.functions.words.view(), mappingWords: this.mappings.words.view(),
-      locationWords: this.locations.words.view(), locationOffset: this.locations.offset.view(),
-      stackParent: this.stackParent.view(), stackLocation: this.stackLocation.view(),
+      stringBytes: this.strings.bytes.view(),
+      stringOffset: this.strings.offset.view(),
+      functionWords: this.functions.words.view(),
+      mappingWords: this.mappings.words.view(),
+      locationWords: this.locations.words.view(),
+      locationOffset: this.locations.offset.view(),
+      stackParent: this.stackParent.view(),
+      stackLocation: this.stackLocation.view(),
     };
   }
 
   get byteLength(): number {
-    return this.strings.byteLength + this.functions.byteLength + this.mappings.byteLength + this.locations.byteLength
-      + this.stackParent.byteLength + this.stackLocation.byteLength + this.children.byteLength;
+    return (
+      this.strings.byteLength +
+      this.functions.byteLength +
+      this.mappings.byteLength +
+      this.locations.byteLength +
+      this.stackParent.byteLength +
+      this.stackLocation.byteLength +
+      this.children.byteLength
+    );
   }
 }
 
@@ -77,26 +95,40 @@ export class SymbolRewriter {
     if (id >= this.stringMap.length) return 0;
     const known = this.stringMap[id]!;
     if (known !== NONE) return known;
-    return (this.stringMap[id] = this.to.strings.intern(from.stringBytes, from.stringOffset[id]!, from.stringOffset[id + 1]!));
+    return (this.stringMap[id] = this.to.strings.intern(
+      from.stringBytes,
+      from.stringOffset[id]!,
+      from.stringOffset[id + 1]!,
+    ));
   }
 
   func(id: number): number {
-    if (id >= this.functionMap.length) return this.to.functions.intern(this.tuple.fill(0, 0, FUNCTION_WORDS), FUNCTION_WORDS);
+    if (id >= this.functionMap.length)
+      return this.to.functions.intern(this.tuple.fill(0, 0, FUNCTION_WORDS), FUNCTION_WORDS);
     const known = this.functionMap[id]!;
     if (known !== NONE) return known;
-    const w = this.from.functionWords, at = id * FUNCTION_WORDS;
-    const a = this.string(w[at]!), b = this.string(w[at + 1]!), c = this.string(w[at + 2]!);
+    const w = this.from.functionWords,
+      at = id * FUNCTION_WORDS;
+    const a = this.string(w[at]!),
+      b = this.string(w[at + 1]!),
+      c = this.string(w[at + 2]!);
     const { tuple } = this;
-    tuple[0] = a; tuple[1] = b; tuple[2] = c; tuple[3] = w[at + 3]!;
+    tuple[0] = a;
+    tuple[1] = b;
+    tuple[2] = c;
+    tuple[3] = w[at + 3]!;
     return (this.functionMap[id] = this.to.functions.intern(tuple, FUNCTION_WORDS));
   }
 
   mapping(id: number): number {
-    if (id >= this.mappingMap.length) return this.to.mappings.intern(this.tuple.fill(0, 0, MAPPING_WORDS), MAPPING_WORDS);
+    if (id >= this.mappingMap.length)
+      return this.to.mappings.intern(this.tuple.fill(0, 0, MAPPING_WORDS), MAPPING_WORDS);
     const known = this.mappingMap[id]!;
     if (known !== NONE) return known;
-    const w = this.from.mappingWords, at = id * MAPPING_WORDS;
-    const filename = this.string(w[at + 6]!), buildId = this.string(w[at + 7]!);
+    const w = this.from.mappingWords,
+      at = id * MAPPING_WORDS;
+    const filename = this.string(w[at + 6]!),
+      buildId = this.string(w[at + 7]!);
     const { tuple } = this;
     for (let i = 0; i < MAPPING_WORDS; i++) tuple[i] = w[at + i]!;
     tuple[6] = filename;
@@ -109,13 +141,19 @@ export class SymbolRewriter {
     const known = id === NONE ? NONE : this.locationMap[id]!;
     if (known !== NONE) return known;
     const w = this.from.locationWords;
-    const at = id === NONE ? 0 : this.from.locationOffset[id]!, end = id === NONE ? 0 : this.from.locationOffset[id + 1]!;
+    const at = id === NONE ? 0 : this.from.locationOffset[id]!,
+      end = id === NONE ? 0 : this.from.locationOffset[id + 1]!;
     const size = Math.max(LOCATION_HEAD, end - at);
     const tuple = new Uint32Array(size);
     if (end > at) {
       tuple[0] = this.mapping(w[at]!);
-      tuple[1] = w[at + 1]!; tuple[2] = w[at + 2]!; tuple[3] = w[at + 3]!;
-      for (let i = LOCATION_HEAD; i + 1 < size; i += 2) { tuple[i] = this.func(w[at + i]!); tuple[i + 1] = w[at + i + 1]!; }
+      tuple[1] = w[at + 1]!;
+      tuple[2] = w[at + 2]!;
+      tuple[3] = w[at + 3]!;
+      for (let i = LOCATION_HEAD; i + 1 < size; i += 2) {
+        tuple[i] = this.func(w[at + i]!);
+        tuple[i + 1] = w[at + i + 1]!;
+      }
     }
     const out = this.to.locations.intern(tuple, size);
     if (id !== NONE) this.locationMap[id] = out;
@@ -130,8 +168,12 @@ export class SymbolRewriter {
     if (known !== NONE) return known;
     // Up to the first ancestor that is known, then down again: no recursion, stacks may be deep.
     const { path } = this;
-    let at = node, depth = 0;
-    while (at > 0 && stackParent[at]! >= 0 && this.stackMap[at] === NONE) { path[depth++] = at; at = stackParent[at]!; }
+    let at = node,
+      depth = 0;
+    while (at > 0 && stackParent[at]! >= 0 && this.stackMap[at] === NONE) {
+      path[depth++] = at;
+      at = stackParent[at]!;
+    }
     let target = at > 0 && stackParent[at]! >= 0 ? this.stackMap[at]! : 0;
     for (let i = depth - 1; i >= 0; i--) {
       target = this.to.stackChild(target, this.location(stackLocation[path[i]!]!));

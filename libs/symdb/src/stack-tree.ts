@@ -25,12 +25,16 @@ export function encodeStackTree(parent: Int32Array, location: Uint32Array, out: 
     }
     const { buffer } = out;
     const controlAt = out.length;
-    let at = controlAt + 1, control = 0;
+    let at = controlAt + 1,
+      control = 0;
     for (let k = 0; k < 4; k++) {
       let v = g[k]!;
       const size = v < 0x100 ? 1 : v < 0x10000 ? 2 : v < 0x1000000 ? 3 : 4;
       control |= (size - 1) << (2 * k);
-      for (let b = 0; b < size; b++) { buffer[at++] = v & 255; v >>>= 8; }
+      for (let b = 0; b < size; b++) {
+        buffer[at++] = v & 255;
+        v >>>= 8;
+      }
     }
     buffer[controlAt] = control;
     out.length = at;
@@ -38,8 +42,15 @@ export function encodeStackTree(parent: Int32Array, location: Uint32Array, out: 
 }
 
 /** Decodes exactly `nodes` nodes into parent[at…] and location[at…], parents shifted by `at`. */
-export function decodeStackTree(bytes: Uint8Array, nodes: number, parent: Int32Array, location: Uint32Array, at: number): void {
-  let pos = 0, previous = 0;
+export function decodeStackTree(
+  bytes: Uint8Array,
+  nodes: number,
+  parent: Int32Array,
+  location: Uint32Array,
+  at: number,
+): void {
+  let pos = 0,
+    previous = 0;
   const g = new Uint32Array(4);
   for (let i = 0; i < nodes; i += 2) {
     const control = bytes[pos++];
@@ -56,7 +67,8 @@ export function decodeStackTree(bytes: Uint8Array, nodes: number, parent: Int32A
       const zz = g[2 * k]!;
       previous = (previous + ((zz >>> 1) ^ -(zz & 1))) | 0;
       const node = i + k;
-      if (node === 0 ? previous !== -1 && previous !== 0 : previous < 0 || previous >= node) throw new ShortRead(pos, `expected a parent below node ${node}, found ${previous}`);
+      if (node === 0 ? previous !== -1 && previous !== 0 : previous < 0 || previous >= node)
+        throw new ShortRead(pos, `expected a parent below node ${node}, found ${previous}`);
       parent[at + node] = node === 0 ? -1 : previous + at;
       location[at + node] = node === 0 ? 0 : g[2 * k + 1]!;
     }

@@ -3,7 +3,15 @@ import { ByteWriter, crc32c } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 import { mutations, Random } from "@cinderblock/testkit";
 import { decodeIndex, decodeFooter, encodeFooter, encodeIndex, FOOTER_SIZE } from "./index-section.ts";
-import { decodePartitionV3, decodeStackTree, encodeStackTree, SymbolPartition, SymbolRewriter, SymdbWriter, type SymbolTables } from "./index.ts";
+import {
+  decodePartitionV3,
+  decodeStackTree,
+  encodeStackTree,
+  SymbolPartition,
+  SymbolRewriter,
+  SymdbWriter,
+  type SymbolTables,
+} from "./index.ts";
 
 // docs/formats/symbols-symdb.md#vectors
 const V3 = `
@@ -19,9 +27,17 @@ const V3 = `
 12e1bea7 73796d31 00000003 00000000 00000150 00000000 ebcd299e`;
 const V3_BYTES = new Uint8Array(Buffer.from(V3.replace(/\s/g, ""), "hex"));
 
-const V2_INDEX = new Uint8Array(Buffer.from(`73796d31 00000002 0000000000000000 0000000000000090 0000000000000020 00000001 8e21d7aa8a171f8b 00000001 00000001 00000001 00000001 00000001
+const V2_INDEX = new Uint8Array(
+  Buffer.from(
+    `73796d31 00000002 0000000000000000 0000000000000090 0000000000000020 00000001 8e21d7aa8a171f8b 00000001 00000001 00000001 00000001 00000001
 0000000000000000 0000000000000014 8e21d7aa8a171f8b 0000 00 01 00000000 00000004 00000008 00000000 ffffffff 000000000000000000000000 0937ad0d
-00000000 00000000 00000006 00000000 00000000 00000001 00000000 00000000 00000006 00000000 00000000 0000000b 20dfe263`.replace(/\s/g, ""), "hex"));
+00000000 00000000 00000006 00000000 00000000 00000001 00000000 00000000 00000006 00000000 00000000 0000000b 20dfe263`.replace(
+      /\s/g,
+      "",
+    ),
+    "hex",
+  ),
+);
 
 function readV3(bytes: Uint8Array): SymbolTables {
   const at = decodeFooter(bytes.subarray(bytes.length - FOOTER_SIZE), "symbols.symdb");
@@ -32,8 +48,22 @@ function readV3(bytes: Uint8Array): SymbolTables {
 describe("symbols.symdb version 3", () => {
   it("decodes the vector of the format page", () => {
     const t = readV3(V3_BYTES);
-    const strings = [...Array(t.stringOffset.length - 1).keys()].map((i) => Buffer.from(t.stringBytes.subarray(t.stringOffset[i]!, t.stringOffset[i + 1]!)).toString());
-    expect(strings).toEqual(["", "cpu", "nanoseconds", "/bin/app", "bid", "fn0", "f0.go", "fn1", "f1.go", "fn2", "f2.go"]);
+    const strings = [...Array(t.stringOffset.length - 1).keys()].map((i) =>
+      Buffer.from(t.stringBytes.subarray(t.stringOffset[i]!, t.stringOffset[i + 1]!)).toString(),
+    );
+    expect(strings).toEqual([
+      "",
+      "cpu",
+      "nanoseconds",
+      "/bin/app",
+      "bid",
+      "fn0",
+      "f0.go",
+      "fn1",
+      "f1.go",
+      "fn2",
+      "f2.go",
+    ]);
     expect([...t.functionWords]).toEqual([5, 5, 6, 0, 7, 7, 8, 7, 9, 9, 10, 14]);
     expect([...t.mappingWords]).toEqual([0x400000, 0, 0x500000, 0, 0, 0, 3, 4, 9]);
     expect([...t.locationWords]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 2, 2]);
@@ -61,8 +91,10 @@ describe("mutated symbols whose checksums were repaired", () => {
   const good = V3_BYTES.subarray(at, V3_BYTES.length - FOOTER_SIZE);
   it("are tables, or an error that names the place", () => {
     const random = new Random(41);
-    const index = decodeIndex(good, "f"), partition = index.partitions[0]!;
-    let refused = 0, read = 0;
+    const index = decodeIndex(good, "f"),
+      partition = index.partitions[0]!;
+    let refused = 0,
+      read = 0;
     for (let i = 0; i < mutations(5000); i++) {
       // The parts of the file as its index names them, one of them mutated, with the checksums of what is there now.
       const parts = new Map<number, Uint8Array>();
@@ -72,12 +104,23 @@ describe("mutated symbols whose checksums were repaired", () => {
         const bytes = V3_BYTES.slice(h.offset, h.offset + h.size);
         const bad = k === victim ? random.mutate(bytes) : bytes;
         const size = "headerSize" in h ? h.headerSize : 0;
-        if (size >= 4 && bad.length >= size) new DataView(bad.buffer).setUint32(size - 4, crc32c(bad, 0, size - 4));
+        if (size >= 4 && bad.length >= size)
+          new DataView(bad.buffer).setUint32(size - 4, crc32c(bad, 0, size - 4));
         parts.set(h.offset, bad);
         return { ...h, crc: crc32c(bad) };
       });
-      const p = { ...partition, tables: fixed.slice(0, 4) as typeof partition.tables & object, stacks: fixed.slice(4) as typeof partition.stacks };
-      try { expect(decodePartitionV3(p, (o) => parts.get(o)!, "f").stackParent.length).toBeLessThan(1000); read++; } catch (err) { expect(err).toBeInstanceOf(CorruptError); refused++; }
+      const p = {
+        ...partition,
+        tables: fixed.slice(0, 4) as typeof partition.tables & object,
+        stacks: fixed.slice(4) as typeof partition.stacks,
+      };
+      try {
+        expect(decodePartitionV3(p, (o) => parts.get(o)!, "f").stackParent.length).toBeLessThan(1000);
+        read++;
+      } catch (err) {
+        expect(err).toBeInstanceOf(CorruptError);
+        refused++;
+      }
     }
     expect(refused).toBeGreaterThan(500);
     expect(read).toBeGreaterThan(100);
@@ -88,7 +131,18 @@ describe("mutated symbols whose checksums were repaired", () => {
     for (let i = 0; i < mutations(5000); i++) {
       const bad = random.mutate(good);
       if (bad.length > 4) new DataView(bad.buffer).setUint32(bad.length - 4, crc32c(bad, 0, bad.length - 4));
-      try { for (const p of decodeIndex(bad, "f").partitions) if (p.tables) decodePartitionV3(p, (o, n) => V3_BYTES.subarray(Math.min(o, V3_BYTES.length), Math.min(o + n, V3_BYTES.length)), "f"); } catch (err) { expect(err).toBeInstanceOf(CorruptError); refused++; }
+      try {
+        for (const p of decodeIndex(bad, "f").partitions)
+          if (p.tables)
+            decodePartitionV3(
+              p,
+              (o, n) => V3_BYTES.subarray(Math.min(o, V3_BYTES.length), Math.min(o + n, V3_BYTES.length)),
+              "f",
+            );
+      } catch (err) {
+        expect(err).toBeInstanceOf(CorruptError);
+        refused++;
+      }
     }
     expect(refused).toBeGreaterThan(500);
   });
@@ -107,26 +161,36 @@ describe("index.symdb version 2", () => {
 
 describe("stack tree", () => {
   it("has the bytes of the format page", () => {
-    const parent = Int32Array.of(-1, 0, 1, 2, 1, 1, 0, 6), location = Uint32Array.of(0, 2, 1, 0, 3, 4, 5, 0);
+    const parent = Int32Array.of(-1, 0, 1, 2, 1, 1, 0, 6),
+      location = Uint32Array.of(0, 2, 1, 0, 3, 4, 5, 0);
     const w = new ByteWriter();
     encodeStackTree(parent, location, w);
     expect(Buffer.from(w.finish()).toString("hex")).toBe("0001000202000201020000010300040001050c00");
     expect(crc32c(w.finish())).toBe(0x0937ad0d);
   });
   it("keeps any tree", () => {
-    fc.assert(fc.property(fc.array(fc.tuple(fc.nat(), fc.nat(0xffffffff)), { maxLength: 300 }), (nodes) => {
-      const parent = Int32Array.from([-1, ...nodes.map(([p], i) => p % (i + 1))]), location = Uint32Array.from([0, ...nodes.map(([, l]) => l)]);
-      const w = new ByteWriter();
-      encodeStackTree(parent, location, w);
-      const p = new Int32Array(parent.length), l = new Uint32Array(parent.length);
-      decodeStackTree(w.finish(), parent.length, p, l, 0);
-      return Buffer.from(p.buffer).equals(Buffer.from(parent.buffer)) && Buffer.from(l.buffer).equals(Buffer.from(location.buffer));
-    }));
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(), fc.nat(0xffffffff)), { maxLength: 300 }), (nodes) => {
+        const parent = Int32Array.from([-1, ...nodes.map(([p], i) => p % (i + 1))]),
+          location = Uint32Array.from([0, ...nodes.map(([, l]) => l)]);
+        const w = new ByteWriter();
+        encodeStackTree(parent, location, w);
+        const p = new Int32Array(parent.length),
+          l = new Uint32Array(parent.length);
+        decodeStackTree(w.finish(), parent.length, p, l, 0);
+        return (
+          Buffer.from(p.buffer).equals(Buffer.from(parent.buffer)) &&
+          Buffer.from(l.buffer).equals(Buffer.from(location.buffer))
+        );
+      }),
+    );
   });
   it("refuses a parent that comes after its child", () => {
     const w = new ByteWriter();
     encodeStackTree(Int32Array.of(-1, 5), Uint32Array.of(0, 1), w);
-    expect(() => decodeStackTree(w.finish(), 2, new Int32Array(2), new Uint32Array(2), 0)).toThrow("expected a parent below node 1");
+    expect(() => decodeStackTree(w.finish(), 2, new Int32Array(2), new Uint32Array(2), 0)).toThrow(
+      "expected a parent below node 1",
+    );
   });
 });
 
@@ -134,7 +198,8 @@ describe("rewriting symbols", () => {
   it("copies what a stack reaches, and the same content once", () => {
     const from = readV3(V3_BYTES);
     const to = new SymbolPartition();
-    const a = new SymbolRewriter(from, to).stack(3), b = new SymbolRewriter(from, to).stack(3);
+    const a = new SymbolRewriter(from, to).stack(3),
+      b = new SymbolRewriter(from, to).stack(3);
     expect(b).toBe(a);
     expect(to.functions.length).toBe(3);
     const w = new SymdbWriter();

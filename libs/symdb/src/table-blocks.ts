@@ -1,5 +1,21 @@
-import { ByteReader, ByteWriter, crc32c, deltaPackInt32, deltaPackInt64, deltaUnpackInt32, deltaUnpackInt64, ShortRead } from "@cinderblock/bytes";
-import { FUNCTION_WORDS, LOCATION_HEAD, MAPPING_WORDS, stringCount, locationCount, type SymbolTables } from "./tables.ts";
+import {
+  ByteReader,
+  ByteWriter,
+  crc32c,
+  deltaPackInt32,
+  deltaPackInt64,
+  deltaUnpackInt32,
+  deltaUnpackInt64,
+  ShortRead,
+} from "@cinderblock/bytes";
+import {
+  FUNCTION_WORDS,
+  LOCATION_HEAD,
+  MAPPING_WORDS,
+  stringCount,
+  locationCount,
+  type SymbolTables,
+} from "./tables.ts";
 
 /** Items per block, as v1 writes. */
 export const BLOCK_SIZE = 1024;
@@ -12,11 +28,20 @@ function pack32(get: (i: number) => number, count: number, out: ByteWriter): num
   return out.length - from;
 }
 
-function pack64(lo: (i: number) => number, hi: (i: number) => number, count: number, out: ByteWriter): number {
+function pack64(
+  lo: (i: number) => number,
+  hi: (i: number) => number,
+  count: number,
+  out: ByteWriter,
+): number {
   let any = 0;
   const values = new BigInt64Array(count);
   const words = new Int32Array(values.buffer);
-  for (let i = 0; i < count; i++) { words[2 * i] = lo(i); words[2 * i + 1] = hi(i); any |= lo(i) | hi(i); }
+  for (let i = 0; i < count; i++) {
+    words[2 * i] = lo(i);
+    words[2 * i + 1] = hi(i);
+    any |= lo(i) | hi(i);
+  }
   if (any === 0) return 0;
   const from = out.length;
   deltaPackInt64(values, count, out);
@@ -48,13 +73,17 @@ export function encodeStrings(t: SymbolTables, out: ByteWriter): void {
     out.u8(wide ? 16 : 8);
     out.u16be(0);
     out.u32be(crc32c(out.buffer, at, out.length));
-    for (const size of lengths) if (wide) out.u16be(size); else out.u8(size);
-    for (let i = from; i < to; i++) out.bytes(t.stringBytes.subarray(t.stringOffset[i]!, t.stringOffset[i]! + lengths[i - from]!));
+    for (const size of lengths)
+      if (wide) out.u16be(size);
+      else out.u8(size);
+    for (let i = from; i < to; i++)
+      out.bytes(t.stringBytes.subarray(t.stringOffset[i]!, t.stringOffset[i]! + lengths[i - from]!));
   }
 }
 
 export function encodeFunctions(t: SymbolTables, out: ByteWriter): void {
-  const w = t.functionWords, n = w.length / FUNCTION_WORDS;
+  const w = t.functionWords,
+    n = w.length / FUNCTION_WORDS;
   for (let from = 0; from < n; from += BLOCK_SIZE) {
     const count = Math.min(n, from + BLOCK_SIZE) - from;
     const body = new ByteWriter(count * 8);
@@ -65,20 +94,31 @@ export function encodeFunctions(t: SymbolTables, out: ByteWriter): void {
 }
 
 export function encodeMappings(t: SymbolTables, out: ByteWriter): void {
-  const w = t.mappingWords, n = w.length / MAPPING_WORDS;
+  const w = t.mappingWords,
+    n = w.length / MAPPING_WORDS;
   for (let from = 0; from < n; from += BLOCK_SIZE) {
     const count = Math.min(n, from + BLOCK_SIZE) - from;
     const body = new ByteWriter(256);
     const at = (i: number, k: number): number => w[(from + i) * MAPPING_WORDS + k]!;
     const sizes = [6, 7, 8].map((k) => pack32((i) => at(i, k), count, body));
-    for (const k of [0, 2, 4]) sizes.push(pack64((i) => at(i, k), (i) => at(i, k + 1), count, body));
+    for (const k of [0, 2, 4])
+      sizes.push(
+        pack64(
+          (i) => at(i, k),
+          (i) => at(i, k + 1),
+          count,
+          body,
+        ),
+      );
     header(out, [count, ...sizes]);
     out.bytes(body.finish());
   }
 }
 
 export function encodeLocations(t: SymbolTables, out: ByteWriter): void {
-  const w = t.locationWords, o = t.locationOffset, n = locationCount(t);
+  const w = t.locationWords,
+    o = t.locationOffset,
+    n = locationCount(t);
   for (let from = 0; from < n; from += BLOCK_SIZE) {
     const count = Math.min(n, from + BLOCK_SIZE) - from;
     const body = new ByteWriter(count * 8);
@@ -93,7 +133,12 @@ export function encodeLocations(t: SymbolTables, out: ByteWriter): void {
       if (w[o[from + i]! + 3] !== 0) folded = true;
     }
     const linesSize = pack32((i) => lines[i]!, lines.length, body);
-    const addressSize = pack64((i) => w[o[from + i]! + 1]!, (i) => w[o[from + i]! + 2]!, count, body);
+    const addressSize = pack64(
+      (i) => w[o[from + i]! + 1]!,
+      (i) => w[o[from + i]! + 2]!,
+      count,
+      body,
+    );
     // The bitmap keeps only the first three flags of a block, as v1 writes and reads it; without addresses it is left out.
     let foldedSize = 0;
     if (folded && addressSize > 0) {
@@ -114,13 +159,15 @@ function readHeader(r: ByteReader, size: number, words: number, what: string): n
   const out: number[] = [];
   for (let i = 0; i < words; i++) out.push(r.u32be());
   const crc = r.u32be();
-  if (crc32c(r.bytes, at, at + words * 4) !== crc) throw new ShortRead(at, `expected the CRC of a ${what} block header to match`);
+  if (crc32c(r.bytes, at, at + words * 4) !== crc)
+    throw new ShortRead(at, `expected the CRC of a ${what} block header to match`);
   r.need(Math.max(0, size - words * 4 - 4));
   return out;
 }
 
 function count(value: number, left: number, what: string): number {
-  if (value === 0 || value > left) throw new ShortRead(0, `expected at most ${left} ${what}, the block header says ${value}`);
+  if (value === 0 || value > left)
+    throw new ShortRead(0, `expected at most ${left} ${what}, the block header says ${value}`);
   return value;
 }
 
@@ -139,27 +186,40 @@ function unpack64(r: ByteReader, size: number, n: number): Int32Array {
   return new Int32Array(out.buffer);
 }
 
-export function decodeStrings(bytes: Uint8Array, length: number, headerSize: number): Pick<SymbolTables, "stringBytes" | "stringOffset"> {
+export function decodeStrings(
+  bytes: Uint8Array,
+  length: number,
+  headerSize: number,
+): Pick<SymbolTables, "stringBytes" | "stringOffset"> {
   const r = new ByteReader(bytes);
-  if (length > bytes.length) throw new ShortRead(0, `expected at most ${bytes.length} strings, the header says ${length}`);
+  if (length > bytes.length)
+    throw new ShortRead(0, `expected at most ${bytes.length} strings, the header says ${length}`);
   const stringOffset = new Uint32Array(length + 1);
   const parts: Uint8Array[] = [];
-  let at = 0, total = 0;
+  let at = 0,
+    total = 0;
   while (at < length) {
     const start = r.pos;
     const n = count(r.u32be(), length - at, "strings");
     r.u8();
     const wide = r.u8() === 16;
     r.u16be();
-    if (crc32c(bytes, start, r.pos) !== r.u32be()) throw new ShortRead(start, "expected the CRC of a string block header to match");
+    if (crc32c(bytes, start, r.pos) !== r.u32be())
+      throw new ShortRead(start, "expected the CRC of a string block header to match");
     r.need(Math.max(0, headerSize - 12));
     const from = total;
-    for (let i = 0; i < n; i++) { total += wide ? r.u16be() : r.u8(); stringOffset[++at] = total; }
+    for (let i = 0; i < n; i++) {
+      total += wide ? r.u16be() : r.u8();
+      stringOffset[++at] = total;
+    }
     parts.push(r.take(total - from));
   }
   const stringBytes = new Uint8Array(total);
   let pos = 0;
-  for (const p of parts) { stringBytes.set(p, pos); pos += p.length; }
+  for (const p of parts) {
+    stringBytes.set(p, pos);
+    pos += p.length;
+  }
   return { stringBytes, stringOffset };
 }
 
@@ -175,7 +235,8 @@ export function decodeFunctions(bytes: Uint8Array, length: number, headerSize: n
   }
   const out = new Uint32Array(length * FUNCTION_WORDS);
   let pos = 0;
-  for (const c of columns) for (let i = 0; i < c[0]!.length; i++) for (let k = 0; k < FUNCTION_WORDS; k++) out[pos++] = c[k]![i]!;
+  for (const c of columns)
+    for (let i = 0; i < c[0]!.length; i++) for (let k = 0; k < FUNCTION_WORDS; k++) out[pos++] = c[k]![i]!;
   return out;
 }
 
@@ -201,27 +262,43 @@ export function decodeMappings(bytes: Uint8Array, length: number, headerSize: nu
   }
   const out = new Uint32Array(length * MAPPING_WORDS);
   let pos = 0;
-  for (const p of parts) { out.set(p, pos); pos += p.length; }
+  for (const p of parts) {
+    out.set(p, pos);
+    pos += p.length;
+  }
   return out;
 }
 
-export function decodeLocations(bytes: Uint8Array, length: number, headerSize: number): Pick<SymbolTables, "locationWords" | "locationOffset"> {
+export function decodeLocations(
+  bytes: Uint8Array,
+  length: number,
+  headerSize: number,
+): Pick<SymbolTables, "locationWords" | "locationOffset"> {
   const r = new ByteReader(bytes);
-  if (length > bytes.length * 64) throw new ShortRead(0, `expected fewer locations, the header says ${length}`);
+  if (length > bytes.length * 64)
+    throw new ShortRead(0, `expected fewer locations, the header says ${length}`);
   const locationOffset = new Uint32Array(length + 1);
   const parts: Uint32Array[] = [];
-  let at = 0, total = 0;
+  let at = 0,
+    total = 0;
   while (at < length) {
-    const [n, mappingSize, totalLines, linesSize, addressSize, foldedSize] = readHeader(r, headerSize, 6, "location") as [number, number, number, number, number, number];
+    const [n, mappingSize, totalLines, linesSize, addressSize, foldedSize] = readHeader(
+      r,
+      headerSize,
+      6,
+      "location",
+    ) as [number, number, number, number, number, number];
     count(n, length - at, "locations");
     const mappings = unpack32(r, mappingSize, n);
     const lineCounts = r.take(n);
-    if (totalLines > n * 255) throw new ShortRead(r.pos, `expected at most ${n * 255} lines, the header says ${totalLines}`);
+    if (totalLines > n * 255)
+      throw new ShortRead(r.pos, `expected at most ${n * 255} lines, the header says ${totalLines}`);
     const lines = unpack32(r, linesSize, totalLines * 2);
     const addresses = unpack64(r, addressSize, n);
     const folded = r.take(foldedSize);
     const part = new Uint32Array(n * LOCATION_HEAD + totalLines * 2);
-    let pos = 0, line = 0;
+    let pos = 0,
+      line = 0;
     for (let i = 0; i < n; i++) {
       part[pos++] = mappings[i]!;
       part[pos++] = addresses[2 * i]!;
@@ -239,6 +316,9 @@ export function decodeLocations(bytes: Uint8Array, length: number, headerSize: n
   }
   const locationWords = new Uint32Array(total);
   let pos = 0;
-  for (const p of parts) { locationWords.set(p, pos); pos += p.length; }
+  for (const p of parts) {
+    locationWords.set(p, pos);
+    pos += p.length;
+  }
   return { locationWords, locationOffset };
 }

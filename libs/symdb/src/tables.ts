@@ -32,5 +32,9 @@ export const HAS_FILENAMES = 4;
 export const HAS_LINE_NUMBERS = 2;
 export const HAS_INLINE_FRAMES = 1;
 
-export function stringCount(t: SymbolTables): number { return Math.max(0, t.stringOffset.length - 1); }
-export function locationCount(t: SymbolTables): number { return Math.max(0, t.locationOffset.length - 1); }
+export function stringCount(t: SymbolTables): number {
+  return Math.max(0, t.stringOffset.length - 1);
+}
+export function locationCount(t: SymbolTables): number {
+  return Math.max(0, t.locationOffset.length - 1);
+}

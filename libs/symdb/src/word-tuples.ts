@@ -9,18 +9,27 @@ export class WordTuples {
   /** hash of each slot's tuple, beside it: most probes end here */
   private slotHash = new Uint32Array(32);
 
-  constructor() { this.offset.push(0); }
+  constructor() {
+    this.offset.push(0);
+  }
 
-  get length(): number { return this.offset.length - 1; }
+  get length(): number {
+    return this.offset.length - 1;
+  }
 
   /** The id of tuple[0, size), added when it is new: then `added` is true. */
   intern(tuple: Uint32Array, size: number): number {
     let hash = 0x811c9dc5 ^ size;
-    for (let i = 0; i < size; i++) { hash = Math.imul(hash ^ tuple[i]!, 0x85ebca6b); hash = (hash << 13) | (hash >>> 19); }
+    for (let i = 0; i < size; i++) {
+      hash = Math.imul(hash ^ tuple[i]!, 0x85ebca6b);
+      hash = (hash << 13) | (hash >>> 19);
+    }
     hash = Math.imul(hash, 0xc2b2ae35);
     hash = (hash ^ (hash >>> 16)) >>> 0;
     const mask = this.slot.length - 1;
-    const words = this.words.data, offset = this.offset.data, slotHash = this.slotHash;
+    const words = this.words.data,
+      offset = this.offset.data,
+      slotHash = this.slotHash;
     let i = hash & mask;
     for (; ; i = (i + 1) & mask) {
       const v = this.slot[i]!;
@@ -30,7 +39,11 @@ export class WordTuples {
       const at = offset[id]!;
       if (offset[id + 1]! - at !== size) continue;
       let same = true;
-      for (let k = 0; k < size; k++) if (words[at + k] !== tuple[k]) { same = false; break; }
+      for (let k = 0; k < size; k++)
+        if (words[at + k] !== tuple[k]) {
+          same = false;
+          break;
+        }
       if (same) return id;
     }
     const id = this.length;
@@ -40,7 +53,11 @@ export class WordTuples {
     this.words.length += size;
     this.offset.push(this.words.length);
     this.hashes.push(hash);
-    if ((id + 1) * 2 > this.slot.length) this.rehash(); else { this.slot[i] = id + 1; this.slotHash[i] = hash; }
+    if ((id + 1) * 2 > this.slot.length) this.rehash();
+    else {
+      this.slot[i] = id + 1;
+      this.slotHash[i] = hash;
+    }
     return id;
   }
 
@@ -58,5 +75,7 @@ export class WordTuples {
     this.slotHash = slotHash;
   }
 
-  get byteLength(): number { return this.words.byteLength + this.offset.byteLength + this.hashes.byteLength + this.slot.byteLength * 2; }
+  get byteLength(): number {
+    return this.words.byteLength + this.offset.byteLength + this.hashes.byteLength + this.slot.byteLength * 2;
+  }
 }

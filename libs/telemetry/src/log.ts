@@ -3,10 +3,18 @@ import { pino } from "pino";
 /** Structured log: a constant message plus fields, so that lines can be grouped. */
 export type Logger = pino.Logger;
 
-const LEVELS: Record<number, string> = { 10: "trace", 20: "debug", 30: "info", 40: "warn", 50: "error", 60: "fatal" };
+const LEVELS: Record<number, string> = {
+  10: "trace",
+  20: "debug",
+  30: "info",
+  40: "warn",
+  50: "error",
+  60: "fatal",
+};
 
 function quote(value: unknown): string {
-  const text = typeof value === "string" ? value : value instanceof Object ? JSON.stringify(value) : String(value);
+  const text =
+    typeof value === "string" ? value : value instanceof Object ? JSON.stringify(value) : String(value);
   return text === "" || /[\s="\\]/.test(text) ? JSON.stringify(text) : text;
 }
 
@@ -14,14 +22,32 @@ function quote(value: unknown): string {
 export function toLogfmt(line: string): string {
   const { time, level, msg, ...rest } = JSON.parse(line) as Record<string, unknown>;
   const err = rest.err as { message?: string; stack?: string } | undefined;
-  if (err) { rest.err = err.message ?? ""; if (level === 50 || level === 60) rest.stack = err.stack ?? ""; }
-  const fields = Object.entries(rest).filter(([, v]) => v !== undefined).map(([k, v]) => ` ${k}=${quote(v)}`).join("");
+  if (err) {
+    rest.err = err.message ?? "";
+    if (level === 50 || level === 60) rest.stack = err.stack ?? "";
+  }
+  const fields = Object.entries(rest)
+    .filter(([, v]) => v !== undefined)
+    .map(([k, v]) => ` ${k}=${quote(v)}`)
+    .join("");
   return `ts=${String(time)} level=${LEVELS[Number(level)] ?? "info"} msg=${quote(msg)}${fields}\n`;
 }
 
-export function createLogger(options: { level: string; format: "logfmt" | "json" }, write: (text: string) => void = (t) => { process.stderr.write(t); }): Logger {
+export function createLogger(
+  options: { level: string; format: "logfmt" | "json" },
+  write: (text: string) => void = (t) => {
+    process.stderr.write(t);
+  },
+): Logger {
   return pino(
     { level: options.level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
-    { write: options.format === "json" ? write : (line: string) => { write(toLogfmt(line)); } },
+    {
+      write:
+        options.format === "json"
+          ? write
+          : (line: string) => {
+              write(toLogfmt(line));
+            },
+    },
   );
 }

@@ -9,7 +9,9 @@ export class Metrics {
   private readonly collectors = new Map<string, ((g: Gauge) => void | Promise<void>)[]>();
   private readonly made = new Map<string, Counter | Gauge | Histogram>();
 
-  constructor() { collectDefaultMetrics({ register: this.registry }); }
+  constructor() {
+    collectDefaultMetrics({ register: this.registry });
+  }
 
   private once<T extends Counter | Gauge | Histogram>(name: string, make: () => T): T {
     let m = this.made.get(name);
@@ -17,15 +19,44 @@ export class Metrics {
     return m as T;
   }
 
-  counter(name: string, help: string, labelNames: string[] = []): Counter { return this.once(name, () => new Counter({ name, help, labelNames, registers: [this.registry] })); }
-  /** @param collect sets the values when they are asked for, all of them: those of before are gone. Several may, each its own: rings of one process */
-  gauge(name: string, help: string, labelNames: string[] = [], collect?: (g: Gauge) => void | Promise<void>): Gauge {
-    const all = this.collectors.get(name) ?? [];
-    if (collect) { all.push(collect); this.collectors.set(name, all); }
-    return this.once(name, () => new Gauge({
-      name, help, labelNames, registers: [this.registry],
-      ...(collect ? { async collect(this: Gauge) { if (labelNames.length > 0) this.reset(); for (const c of all) await c(this); } } : {}),
-    }));
+  counter(name: string, help: string, labelNames: string[] = []): Counter {
+    return this.once(name, () => new Counter({ name, help, labelNames, registers: [this.registry] }));
   }
-  histogram(name: string, help: string, labelNames: string[], buckets: number[]): Histogram { return this.once(name, () => new Histogram({ name, help, labelNames, buckets, registers: [this.registry] })); }
+  /** @param collect sets the values when they are asked for, all of them: those of before are gone. Several may, each its own: rings of one process */
+  gauge(
+    name: string,
+    help: string,
+    labelNames: string[] = [],
+    collect?: (g: Gauge) => void | Promise<void>,
+  ): Gauge {
+    const all = this.collectors.get(name) ?? [];
+    if (collect) {
+      all.push(collect);
+      this.collectors.set(name, all);
+    }
+    return this.once(
+      name,
+      () =>
+        new Gauge({
+          name,
+          help,
+          labelNames,
+          registers: [this.registry],
+          ...(collect
+            ? {
+                async collect(this: Gauge) {
+                  if (labelNames.length > 0) this.reset();
+                  for (const c of all) await c(this);
+                },
+              }
+            : {}),
+        }),
+    );
+  }
+  histogram(name: string, help: string, labelNames: string[], buckets: number[]): Histogram {
+    return this.once(
+      name,
+      () => new Histogram({ name, help, labelNames, buckets, registers: [this.registry] }),
+    );
+  }
 }

@@ -12,22 +12,41 @@ export interface Tracer {
   stop(): Promise<void>;
 }
 
-export const noTracer: Tracer = { enabled: false, span: (_name, _attributes, work) => work(), request: (_name, _headers, next) => { next(); return undefined; }, stop: () => Promise.resolve() };
+export const noTracer: Tracer = {
+  enabled: false,
+  span: (_name, _attributes, work) => work(),
+  request: (_name, _headers, next) => {
+    next();
+    return undefined;
+  },
+  stop: () => Promise.resolve(),
+};
 
 /** Sends spans to an OTLP/HTTP endpoint in batches. */
 export function startTracing(endpoint: string, version: string): Tracer {
   if (endpoint === "") return noTracer;
-  const provider = new NodeTracerProvider({ resource: resourceFromAttributes({ "service.name": "cinderblock", "service.version": version }), spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter({ url: endpoint }))] });
+  const provider = new NodeTracerProvider({
+    resource: resourceFromAttributes({ "service.name": "cinderblock", "service.version": version }),
+    spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter({ url: endpoint }))],
+  });
   provider.register();
   const tracer = trace.getTracer("cinderblock", version);
   return {
     enabled: true,
-    span: (name, attributes, work) => tracer.startActiveSpan(name, { attributes }, async (span) => {
-      try { return await work(); } catch (err) {
-        span.setStatus({ code: SpanStatusCode.ERROR, message: err instanceof Error ? err.message : String(err) });
-        throw err;
-      } finally { span.end(); }
-    }),
+    span: (name, attributes, work) =>
+      tracer.startActiveSpan(name, { attributes }, async (span) => {
+        try {
+          return await work();
+        } catch (err) {
+          span.setStatus({
+            code: SpanStatusCode.ERROR,
+            message: err instanceof Error ? err.message : String(err),
+          });
+          throw err;
+        } finally {
+          span.end();
+        }
+      }),
     request(name, headers, next) {
       const parent = propagation.extract(context.active(), headers);
       const span = tracer.startSpan(name, { kind: SpanKind.SERVER }, parent);

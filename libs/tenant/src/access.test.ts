@@ -1,9 +1,20 @@
 import { createHash } from "node:crypto";
 import { permit, Tokens } from "./index.ts";
 
-const AGENT = "agent-token-0123456789", ADMIN = "admin-token-0123456789";
-const tokens = new Tokens({ tokens: [{ name: "agents", token: AGENT, roles: ["write"], tenants: ["a", "b"] }, { name: "ops", sha256: createHash("sha256").update(ADMIN).digest("hex"), roles: ["read", "admin"] }] }, "f", "internal-0123456789");
-const basic = (user: string, password: string): string => `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+const AGENT = "agent-token-0123456789",
+  ADMIN = "admin-token-0123456789";
+const tokens = new Tokens(
+  {
+    tokens: [
+      { name: "agents", token: AGENT, roles: ["write"], tenants: ["a", "b"] },
+      { name: "ops", sha256: createHash("sha256").update(ADMIN).digest("hex"), roles: ["read", "admin"] },
+    ],
+  },
+  "f",
+  "internal-0123456789",
+);
+const basic = (user: string, password: string): string =>
+  `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
 
 describe("tokens", () => {
   it("are taken as bearer and as the password of basic", () => {
@@ -12,9 +23,21 @@ describe("tokens", () => {
     expect(tokens.of(`bearer ${ADMIN}`).name).toBe("ops");
     expect(tokens.of("Bearer internal-0123456789").name).toBe("internal");
   });
-  it.each([undefined, "", "Bearer", "Bearer wrong-token-0123456789", "Basic !!!", basic(AGENT, ""), `Digest ${AGENT}`, `Bearer ${AGENT} x`])("are refused: %s", (header) => { expect(() => tokens.of(header)).toThrow(/token|Authorization/); });
+  it.each([
+    undefined,
+    "",
+    "Bearer",
+    "Bearer wrong-token-0123456789",
+    "Basic !!!",
+    basic(AGENT, ""),
+    `Digest ${AGENT}`,
+    `Bearer ${AGENT} x`,
+  ])("are refused: %s", (header) => {
+    expect(() => tokens.of(header)).toThrow(/token|Authorization/);
+  });
   it("allow what they say, for the tenants that they name", () => {
-    const agents = tokens.of(`Bearer ${AGENT}`), ops = tokens.of(`Bearer ${ADMIN}`);
+    const agents = tokens.of(`Bearer ${AGENT}`),
+      ops = tokens.of(`Bearer ${ADMIN}`);
     permit(agents, "write", ["a"]);
     permit(ops, "read", ["anything"]);
     expect(() => permit(agents, "write", ["a", "c"])).toThrow("the token agents is not for tenant c");
@@ -22,8 +45,27 @@ describe("tokens", () => {
     expect(() => permit(ops, "internal", [])).toThrow("may not speak to components");
   });
   it.each<[unknown, string]>([
-    [{}, "f: expected a list below tokens"], [{ tokens: [{ token: AGENT }] }, "token 1: expected a name"], [{ tokens: [{ name: "a", token: "short" }] }, "at least 16 characters"], [{ tokens: [{ name: "a" }] }, "either token or sha256"],
-    [{ tokens: [{ name: "a", token: AGENT, roles: ["root"] }] }, "roles: expected some of write, read, admin"], [{ tokens: [{ name: "a", token: AGENT, role: "read" }] }, "unknown key role"], [{ tokens: [{ name: "a", sha256: "12" }] }, "64 hexadecimal"],
-    [{ tokens: [{ name: "a", token: AGENT }, { name: "a", token: ADMIN }] }, "token 2: expected a name of its own"], [{ tokens: [{ name: "a", token: AGENT, tenants: [] }] }, "tenants: expected names"],
-  ])("a wrong file is named: %#", (document, message) => { expect(() => new Tokens(document, "f", "")).toThrow(message); });
+    [{}, "f: expected a list below tokens"],
+    [{ tokens: [{ token: AGENT }] }, "token 1: expected a name"],
+    [{ tokens: [{ name: "a", token: "short" }] }, "at least 16 characters"],
+    [{ tokens: [{ name: "a" }] }, "either token or sha256"],
+    [
+      { tokens: [{ name: "a", token: AGENT, roles: ["root"] }] },
+      "roles: expected some of write, read, admin",
+    ],
+    [{ tokens: [{ name: "a", token: AGENT, role: "read" }] }, "unknown key role"],
+    [{ tokens: [{ name: "a", sha256: "12" }] }, "64 hexadecimal"],
+    [
+      {
+        tokens: [
+          { name: "a", token: AGENT },
+          { name: "a", token: ADMIN },
+        ],
+      },
+      "token 2: expected a name of its own",
+    ],
+    [{ tokens: [{ name: "a", token: AGENT, tenants: [] }] }, "tenants: expected names"],
+  ])("a wrong file is named: %#", (document, message) => {
+    expect(() => new Tokens(document, "f", "")).toThrow(message);
+  });
 });

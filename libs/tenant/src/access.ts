@@ -6,9 +6,17 @@ export type Role = "write" | "read" | "admin" | "internal";
 const ROLES: readonly Role[] = ["write", "read", "admin"];
 
 /** Who calls: what their token is called, and what it allows. */
-export interface Access { name: string; roles: ReadonlySet<Role>; /** undefined: every tenant */ tenants: ReadonlySet<string> | undefined }
+export interface Access {
+  name: string;
+  roles: ReadonlySet<Role>;
+  /** undefined: every tenant */
+  tenants: ReadonlySet<string> | undefined;
+}
 
-interface Entry { hash: Buffer; access: Access }
+interface Entry {
+  hash: Buffer;
+  access: Access;
+}
 
 /** Tokens by their SHA-256. A caller brings one as `Authorization: Bearer <token>`, or as the password of Basic. */
 export class Tokens {
@@ -19,32 +27,65 @@ export class Tokens {
    * @param internal the token of the cluster's own processes; empty: none
    */
   constructor(document: unknown, where: string, internal: string) {
-    const wrong = (what: string): never => { throw new CinderblockError("invalid", `${where}: ${what}`); };
-    const { tokens } = (typeof document === "object" && document !== null ? document : wrong("expected a list below tokens")) as { tokens?: unknown };
+    const wrong = (what: string): never => {
+      throw new CinderblockError("invalid", `${where}: ${what}`);
+    };
+    const { tokens } = (
+      typeof document === "object" && document !== null ? document : wrong("expected a list below tokens")
+    ) as { tokens?: unknown };
     if (!Array.isArray(tokens)) throw wrong("expected a list below tokens");
     const names = new Set<string>();
     tokens.forEach((raw, i) => {
       if (typeof raw !== "object" || raw === null) wrong(`token ${i + 1}: expected keys and values`);
-      const t = raw as Record<string, unknown>, at = `token ${i + 1}`;
-      for (const key of Object.keys(t)) if (!["name", "token", "sha256", "roles", "tenants"].includes(key)) wrong(`${at}: unknown key ${key}`);
+      const t = raw as Record<string, unknown>,
+        at = `token ${i + 1}`;
+      for (const key of Object.keys(t))
+        if (!["name", "token", "sha256", "roles", "tenants"].includes(key))
+          wrong(`${at}: unknown key ${key}`);
       const { name, token, sha256, roles = ["read", "write"], tenants = ["*"] } = t;
-      if (typeof name !== "string" || name === "" || names.has(name)) throw wrong(`${at}: expected a name of its own`);
+      if (typeof name !== "string" || name === "" || names.has(name))
+        throw wrong(`${at}: expected a name of its own`);
       names.add(name);
-      if ((token === undefined) === (sha256 === undefined)) wrong(`${at} (${name}): expected either token or sha256`);
-      if (token !== undefined && (typeof token !== "string" || token.length < 16)) wrong(`${at} (${name}): a token has at least 16 characters`);
-      if (sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(String(sha256))) wrong(`${at} (${name}): sha256: expected 64 hexadecimal digits`);
-      if (!Array.isArray(roles) || roles.length === 0 || roles.some((r) => !ROLES.includes(r as Role))) throw wrong(`${at} (${name}): roles: expected some of ${ROLES.join(", ")}`);
-      if (!Array.isArray(tenants) || tenants.length === 0 || tenants.some((x) => typeof x !== "string")) throw wrong(`${at} (${name}): tenants: expected names, or "*" for all`);
-      this.entries.push({ hash: token !== undefined ? digest(token as string) : Buffer.from(sha256 as string, "hex"), access: { name, roles: new Set(roles as Role[]), tenants: tenants.includes("*") ? undefined : new Set(tenants as string[]) } });
+      if ((token === undefined) === (sha256 === undefined))
+        wrong(`${at} (${name}): expected either token or sha256`);
+      if (token !== undefined && (typeof token !== "string" || token.length < 16))
+        wrong(`${at} (${name}): a token has at least 16 characters`);
+      if (sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(String(sha256)))
+        wrong(`${at} (${name}): sha256: expected 64 hexadecimal digits`);
+      if (!Array.isArray(roles) || roles.length === 0 || roles.some((r) => !ROLES.includes(r as Role)))
+        throw wrong(`${at} (${name}): roles: expected some of ${ROLES.join(", ")}`);
+      if (!Array.isArray(tenants) || tenants.length === 0 || tenants.some((x) => typeof x !== "string"))
+        throw wrong(`${at} (${name}): tenants: expected names, or "*" for all`);
+      this.entries.push({
+        hash: token !== undefined ? digest(token as string) : Buffer.from(sha256 as string, "hex"),
+        access: {
+          name,
+          roles: new Set(roles as Role[]),
+          tenants: tenants.includes("*") ? undefined : new Set(tenants as string[]),
+        },
+      });
     });
-    if (internal !== "") this.entries.push({ hash: digest(internal), access: { name: "internal", roles: new Set<Role>(["internal"]), tenants: undefined } });
+    if (internal !== "")
+      this.entries.push({
+        hash: digest(internal),
+        access: { name: "internal", roles: new Set<Role>(["internal"]), tenants: undefined },
+      });
   }
 
   /** Who a header names. @throws `unauthenticated` */
   of(authorization: string | undefined): Access {
     const [, scheme, credentials] = /^(Bearer|Basic) +(\S+)$/i.exec(authorization ?? "") ?? [];
-    if (credentials === undefined) throw new CinderblockError("unauthenticated", authorization === undefined ? "a token is required: Authorization: Bearer <token>, or Basic with the token as password" : "expected Authorization: Bearer <token>, or Basic with the token as password");
-    const token = scheme!.toLowerCase() === "bearer" ? credentials : (Buffer.from(credentials, "base64").toString().split(/:(.*)/s)[1] ?? "");
+    if (credentials === undefined)
+      throw new CinderblockError(
+        "unauthenticated",
+        authorization === undefined
+          ? "a token is required: Authorization: Bearer <token>, or Basic with the token as password"
+          : "expected Authorization: Bearer <token>, or Basic with the token as password",
+      );
+    const token =
+      scheme!.toLowerCase() === "bearer"
+        ? credentials
+        : (Buffer.from(credentials, "base64").toString().split(/:(.*)/s)[1] ?? "");
     const hash = digest(token);
     let found: Access | undefined;
     // All are compared, in equal time: the answer does not tell how close a guess was.
@@ -54,11 +95,19 @@ export class Tokens {
   }
 }
 
-function digest(token: string): Buffer { return createHash("sha256").update(token).digest(); }
+function digest(token: string): Buffer {
+  return createHash("sha256").update(token).digest();
+}
 
 /** Refuses what a token does not allow. @param tenants those that the request names */
 export function permit(access: Access, role: Role, tenants: readonly string[]): void {
-  if (!access.roles.has(role)) throw new CinderblockError("forbidden", `the token ${access.name} may not ${{ write: "send profiles", read: "ask", admin: "see or change the server's state", internal: "speak to components" }[role]}`);
+  if (!access.roles.has(role))
+    throw new CinderblockError(
+      "forbidden",
+      `the token ${access.name} may not ${{ write: "send profiles", read: "ask", admin: "see or change the server's state", internal: "speak to components" }[role]}`,
+    );
   if (!access.tenants) return;
-  for (const t of tenants) if (!access.tenants.has(t)) throw new CinderblockError("forbidden", `the token ${access.name} is not for tenant ${t}`);
+  for (const t of tenants)
+    if (!access.tenants.has(t))
+      throw new CinderblockError("forbidden", `the token ${access.name} is not for tenant ${t}`);
 }

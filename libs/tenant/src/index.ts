@@ -2,4 +2,11 @@ export { DEFAULT_TENANT, tenantForWrite, tenantsForRead } from "./tenant-id.ts";
 export { permit, Tokens } from "./access.ts";
 export type { Access, Role } from "./access.ts";
 export { smallerLimit, TenantLimits } from "./limits.ts";
-export type { IngestionLimit, IngestLimits, Limits, RelabelRule, SamplingRule, UsageGroup } from "./limits.ts";
+export type {
+  IngestionLimit,
+  IngestLimits,
+  Limits,
+  RelabelRule,
+  SamplingRule,
+  UsageGroup,
+} from "./limits.ts";

@@ -1,6 +1,17 @@
 /** A relabelling rule of Prometheus, with its defaults filled in. Plain data: it travels with a tenant's limits. */
 export interface RelabelRule {
-  action: "replace" | "keep" | "drop" | "keepequal" | "dropequal" | "hashmod" | "labelmap" | "labeldrop" | "labelkeep" | "lowercase" | "uppercase";
+  action:
+    | "replace"
+    | "keep"
+    | "drop"
+    | "keepequal"
+    | "dropequal"
+    | "hashmod"
+    | "labelmap"
+    | "labeldrop"
+    | "labelkeep"
+    | "lowercase"
+    | "uppercase";
   sourceLabels: readonly string[];
   separator: string;
   regex: string;
@@ -59,9 +70,15 @@ export interface IngestionLimit {
 }
 
 /** A selector and a name, which may hold `${labels.<name>}`. */
-export interface UsageGroup { name: string; selector: string }
+export interface UsageGroup {
+  name: string;
+  selector: string;
+}
 /** `probability` from 0 to 1 of the profiles of a usage group are kept. */
-export interface SamplingRule { group: string; probability: number }
+export interface SamplingRule {
+  group: string;
+  probability: number;
+}
 
 /** Per-tenant limits in the units that the code uses. */
 export interface Limits extends IngestLimits {
@@ -105,9 +122,15 @@ export class TenantLimits {
     this.defaults = defaults;
     this.overrides = overrides;
   }
-  of(tenant: string): Limits { return this.overrides.get(tenant) ?? this.defaults; }
-  replace(overrides: ReadonlyMap<string, Limits>): void { this.overrides = overrides; }
+  of(tenant: string): Limits {
+    return this.overrides.get(tenant) ?? this.defaults;
+  }
+  replace(overrides: ReadonlyMap<string, Limits>): void {
+    this.overrides = overrides;
+  }
 }
 
 /** The smaller of two limits of which 0 is none. */
-export function smallerLimit(a: number, b: number): number { return a === 0 ? b : b === 0 ? a : Math.min(a, b); }
+export function smallerLimit(a: number, b: number): number {
+  return a === 0 ? b : b === 0 ? a : Math.min(a, b);
+}

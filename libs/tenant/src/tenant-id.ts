@@ -4,10 +4,18 @@ export const DEFAULT_TENANT = "anonymous";
 const MAX_LENGTH = 150;
 
 function check(id: string): string {
-  if (id.length > MAX_LENGTH) throw new CinderblockError("unauthenticated", `tenant ID is too long: ${id.length} characters; the limit is ${MAX_LENGTH}`);
+  if (id.length > MAX_LENGTH)
+    throw new CinderblockError(
+      "unauthenticated",
+      `tenant ID is too long: ${id.length} characters; the limit is ${MAX_LENGTH}`,
+    );
   if (id === "." || id === "..") throw new CinderblockError("unauthenticated", "tenant ID is '.' or '..'");
   const bad = /[^A-Za-z0-9!\-_.*'()]/.exec(id);
-  if (bad) throw new CinderblockError("unauthenticated", `tenant ID '${id}' contains unsupported character '${bad[0]}'`);
+  if (bad)
+    throw new CinderblockError(
+      "unauthenticated",
+      `tenant ID '${id}' contains unsupported character '${bad[0]}'`,
+    );
   return id;
 }
 

@@ -10,7 +10,12 @@ import { aptProgram, installing, missing, PARTS, versitygw } from "./real-parts.
 const COMPOSE = "v2.40.3";
 
 /** Stand-ins for the images that the compose files name, made here of the same programs: no registry of images is asked. */
-const NAMES = { node: "cinderblock-test/node", redis: "cinderblock-test/redis", kafka: "cinderblock-test/kafka", s3: "cinderblock-test/versitygw" } as const;
+const NAMES = {
+  node: "cinderblock-test/node",
+  redis: "cinderblock-test/redis",
+  kafka: "cinderblock-test/kafka",
+  s3: "cinderblock-test/versitygw",
+} as const;
 
 /** Docker's engine and `docker compose`. */
 export interface DockerEngine {
@@ -30,13 +35,30 @@ async function compose(): Promise<string | undefined> {
   return installing(async () => {
     if (existsSync(program)) return program;
     process.stderr.write("building docker compose (two minutes)\n");
-    const dir = temporaryFolder(), go = (...args: string[]): Promise<unknown> => promisify(execFile)("go", args, { cwd: dir, env: { ...process.env, CGO_ENABLED: "0" }, maxBuffer: 1 << 26 });
+    const dir = temporaryFolder(),
+      go = (...args: string[]): Promise<unknown> =>
+        promisify(execFile)("go", args, {
+          cwd: dir,
+          env: { ...process.env, CGO_ENABLED: "0" },
+          maxBuffer: 1 << 26,
+        });
     try {
       await go("mod", "init", "compose");
       await go("get", `github.com/docker/compose/v2/cmd@${COMPOSE}`);
-      await go("build", "-trimpath", "-ldflags=-s -w", "-p", "2", "-o", `${program}.new`, "github.com/docker/compose/v2/cmd");
+      await go(
+        "build",
+        "-trimpath",
+        "-ldflags=-s -w",
+        "-p",
+        "2",
+        "-o",
+        `${program}.new`,
+        "github.com/docker/compose/v2/cmd",
+      );
       renameSync(`${program}.new`, program);
-    } catch (err) { return missing("docker compose", (err as Error).message.slice(-300)); }
+    } catch (err) {
+      return missing("docker compose", (err as Error).message.slice(-300));
+    }
     return program;
   });
 }
@@ -60,59 +82,141 @@ const REDIS_ENTRYPOINT = '#!/bin/sh\n[ "$1" = redis-server ] && exec "$@" --prot
 export async function startDocker(): Promise<DockerEngine | undefined> {
   if (process.getuid?.() !== 0) return missing("Docker", "its engine needs root here");
   if (!(await aptProgram("dockerd", "--version", "docker.io"))) return undefined;
-  const plugin = await compose(), rootfs = await rootFileSystem();
+  const plugin = await compose(),
+    rootfs = await rootFileSystem();
   if (plugin === undefined || rootfs === undefined) return undefined;
-  const dir = temporaryFolder(), at = (...path: string[]): string => join(dir, ...path), env = { ...process.env, DOCKER_HOST: `unix://${at("docker.sock")}`, DOCKER_CONFIG: at("config"), DOCKER_BUILDKIT: "1" };
+  const dir = temporaryFolder(),
+    at = (...path: string[]): string => join(dir, ...path),
+    env = {
+      ...process.env,
+      DOCKER_HOST: `unix://${at("docker.sock")}`,
+      DOCKER_CONFIG: at("config"),
+      DOCKER_BUILDKIT: "1",
+    };
   mkdirSync(at("config/cli-plugins"), { recursive: true });
   copyFileSync(plugin, at("config/cli-plugins/docker-compose"));
   const docker = async (...args: string[]): Promise<string> => {
-    try { return (await promisify(execFile)("docker", args, { env, maxBuffer: 1 << 26 })).stdout; } catch (err) { const e = err as Error & { stdout: string; stderr: string }; throw new Error(`docker ${args.join(" ")}: ${`${e.stdout}${e.stderr}`.slice(-3000)}`); }
+    try {
+      return (await promisify(execFile)("docker", args, { env, maxBuffer: 1 << 26 })).stdout;
+    } catch (err) {
+      const e = err as Error & { stdout: string; stderr: string };
+      throw new Error(`docker ${args.join(" ")}: ${`${e.stdout}${e.stderr}`.slice(-3000)}`);
+    }
   };
   // In a mount namespace without the mixed cgroup hierarchy, which the container runtime of Debian does not take.
-  const daemon = spawn("unshare", ["-m", "sh", "-c", 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"', "sh",
-    "dockerd", "--data-root", at("data"), "--exec-root", at("exec"), "--pidfile", at("pid"), "--host", `unix://${at("docker.sock")}`, "--bridge=none", "--iptables=false", "--exec-opt", "native.cgroupdriver=cgroupfs"], { stdio: "ignore" });
-  const kill = (): void => { daemon.kill("SIGTERM"); };
+  const daemon = spawn(
+    "unshare",
+    [
+      "-m",
+      "sh",
+      "-c",
+      'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"',
+      "sh",
+      "dockerd",
+      "--data-root",
+      at("data"),
+      "--exec-root",
+      at("exec"),
+      "--pidfile",
+      at("pid"),
+      "--host",
+      `unix://${at("docker.sock")}`,
+      "--bridge=none",
+      "--iptables=false",
+      "--exec-opt",
+      "native.cgroupdriver=cgroupfs",
+    ],
+    { stdio: "ignore" },
+  );
+  const kill = (): void => {
+    daemon.kill("SIGTERM");
+  };
   process.once("exit", kill);
   for (let i = 0; ; i++) {
-    try { await docker("version"); break; } catch (err) { if (i > 100 || daemon.exitCode !== null) { kill(); return missing("Docker", `its engine does not start: ${(err as Error).message.slice(-300)}`); } }
-    await new Promise((r) => { setTimeout(r, 200); });
+    try {
+      await docker("version");
+      break;
+    } catch (err) {
+      if (i > 100 || daemon.exitCode !== null) {
+        kill();
+        return missing("Docker", `its engine does not start: ${(err as Error).message.slice(-300)}`);
+      }
+    }
+    await new Promise((r) => {
+      setTimeout(r, 200);
+    });
   }
 
-  const build = async (name: string, dockerfile: string, fill: (folder: string) => Promise<void> | void): Promise<true> => {
+  const build = async (
+    name: string,
+    dockerfile: string,
+    fill: (folder: string) => Promise<void> | void,
+  ): Promise<true> => {
     const folder = at("build");
     mkdirSync(folder);
     await fill(folder);
     if (dockerfile !== "") writeFileSync(join(folder, "Dockerfile"), dockerfile);
     // The builder of the engine itself: Debian's command needs no plugin for it.
-    await promisify(execFile)("docker", ["build", "--quiet", "--network", "host", "--tag", name, folder], { env: { ...env, DOCKER_BUILDKIT: "0" }, maxBuffer: 1 << 26 });
+    await promisify(execFile)("docker", ["build", "--quiet", "--network", "host", "--tag", name, folder], {
+      env: { ...env, DOCKER_BUILDKIT: "0" },
+      maxBuffer: 1 << 26,
+    });
     rmSync(folder, { recursive: true });
     return true;
   };
-  const debian = (packages: string): string => `FROM ${NAMES.node}\nRUN apt-get update -q && apt-get install -y -q --no-install-recommends ${packages}\n`;
+  const debian = (packages: string): string =>
+    `FROM ${NAMES.node}\nRUN apt-get update -q && apt-get install -y -q --no-install-recommends ${packages}\n`;
   const recipes: Record<keyof typeof NAMES, () => Promise<boolean>> = {
     node: () => build(NAMES.node, "", (folder) => nodeBase(rootfs, folder)),
-    redis: () => build(NAMES.redis, `${debian("redis-server")}COPY start /start\nENTRYPOINT ["sh", "/start"]\n`, (folder) => { writeFileSync(join(folder, "start"), REDIS_ENTRYPOINT); }),
+    redis: () =>
+      build(
+        NAMES.redis,
+        `${debian("redis-server")}COPY start /start\nENTRYPOINT ["sh", "/start"]\n`,
+        (folder) => {
+          writeFileSync(join(folder, "start"), REDIS_ENTRYPOINT);
+        },
+      ),
     kafka: async () => {
       const jars = await kafkaJars();
       if (jars === undefined) return false;
-      return build(NAMES.kafka, `${debian("openjdk-17-jre-headless")}COPY libs /opt/kafka/libs\nCOPY start /start\nENTRYPOINT ["sh", "/start"]\n`, (folder) => { cpSync(jars, join(folder, "libs"), { recursive: true }); writeFileSync(join(folder, "start"), KAFKA_ENTRYPOINT); });
+      return build(
+        NAMES.kafka,
+        `${debian("openjdk-17-jre-headless")}COPY libs /opt/kafka/libs\nCOPY start /start\nENTRYPOINT ["sh", "/start"]\n`,
+        (folder) => {
+          cpSync(jars, join(folder, "libs"), { recursive: true });
+          writeFileSync(join(folder, "start"), KAFKA_ENTRYPOINT);
+        },
+      );
     },
     s3: async () => {
       const program = await versitygw();
       if (program === undefined) return false;
-      return build(NAMES.s3, `FROM ${NAMES.node}\nCOPY versitygw /usr/bin/versitygw\nENTRYPOINT ["versitygw"]\n`, (folder) => { copyFileSync(program, join(folder, "versitygw")); });
+      return build(
+        NAMES.s3,
+        `FROM ${NAMES.node}\nCOPY versitygw /usr/bin/versitygw\nENTRYPOINT ["versitygw"]\n`,
+        (folder) => {
+          copyFileSync(program, join(folder, "versitygw"));
+        },
+      );
     },
   };
   return {
-    images: NAMES, docker,
-    make: async (...which) => { for (const w of which) if (!(await recipes[w]())) return false; return true; },
+    images: NAMES,
+    docker,
+    make: async (...which) => {
+      for (const w of which) if (!(await recipes[w]())) return false;
+      return true;
+    },
     stop: async () => {
       process.off("exit", kill);
       // What a test that failed left: containers end with the engine, networks do not.
       const left = (await docker("ps", "--all", "--quiet")).split("\n").filter(Boolean);
       if (left.length > 0) await docker("rm", "--force", ...left);
       await docker("network", "prune", "--force");
-      await new Promise((done) => { daemon.once("exit", done); kill(); });
+      await new Promise((done) => {
+        daemon.once("exit", done);
+        kill();
+      });
       rmSync(dir, { recursive: true, force: true });
     },
   };

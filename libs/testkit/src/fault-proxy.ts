@@ -1,8 +1,20 @@
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
 /** What happens to a request: an answer in the server's place, silence, a cut connection, a pause before it goes on; nothing lets it pass. */
-export type Fault = { status: number; body?: string; headers?: Record<string, string> } | { cutAfterBytes: number } | { silent: true } | { delayMs: number } | undefined;
+export type Fault =
+  | { status: number; body?: string; headers?: Record<string, string> }
+  | { cutAfterBytes: number }
+  | { silent: true }
+  | { delayMs: number }
+  | undefined;
 
 export interface FaultProxy {
   /** host and port */
@@ -19,17 +31,27 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
   const [hostname, port] = target.split(":");
   const sockets = new Set<Socket>();
   const forward = (req: IncomingMessage, res: ServerResponse, cutAfter: number): void => {
-    const up = request({ agent: false, hostname, port, method: req.method, path: req.url, headers: req.headers }, (answer) => {
-      res.writeHead(answer.statusCode!, answer.headers);
-      answer.pipe(res);
-      answer.on("error", () => res.destroy());
-    });
+    const up = request(
+      { agent: false, hostname, port, method: req.method, path: req.url, headers: req.headers },
+      (answer) => {
+        res.writeHead(answer.statusCode!, answer.headers);
+        answer.pipe(res);
+        answer.on("error", () => res.destroy());
+      },
+    );
     up.on("error", () => res.destroy());
     let sent = 0;
     req.on("data", (chunk: Buffer) => {
       sent += chunk.length;
-      if (sent > cutAfter) { up.destroy(); req.socket.destroy(); return; }
-      if (!up.write(chunk)) { req.pause(); up.once("drain", () => req.resume()); }
+      if (sent > cutAfter) {
+        up.destroy();
+        req.socket.destroy();
+        return;
+      }
+      if (!up.write(chunk)) {
+        req.pause();
+        up.once("drain", () => req.resume());
+      }
     });
     req.on("end", () => up.end());
     req.on("error", () => up.destroy());
@@ -37,17 +59,43 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
   const server: Server = createServer((req, res) => {
     proxy.seen++;
     const fault = proxy.decide({ method: req.method!, url: req.url!, headers: req.headers });
-    if (!fault) { forward(req, res, Infinity); return; }
-    if ("status" in fault) { req.resume(); req.on("end", () => { res.writeHead(fault.status, { "content-type": "text/plain", ...fault.headers }); res.end(fault.body ?? ""); }); return; }
-    if ("silent" in fault) { req.resume(); return; }
-    if ("delayMs" in fault) { setTimeout(() => forward(req, res, Infinity), fault.delayMs); return; }
+    if (!fault) {
+      forward(req, res, Infinity);
+      return;
+    }
+    if ("status" in fault) {
+      req.resume();
+      req.on("end", () => {
+        res.writeHead(fault.status, { "content-type": "text/plain", ...fault.headers });
+        res.end(fault.body ?? "");
+      });
+      return;
+    }
+    if ("silent" in fault) {
+      req.resume();
+      return;
+    }
+    if ("delayMs" in fault) {
+      setTimeout(() => forward(req, res, Infinity), fault.delayMs);
+      return;
+    }
     forward(req, res, fault.cutAfterBytes);
   });
-  server.on("connection", (s) => { sockets.add(s); s.once("close", () => sockets.delete(s)); });
-  await new Promise<void>((done) => { server.listen(0, "127.0.0.1", done); });
+  server.on("connection", (s) => {
+    sockets.add(s);
+    s.once("close", () => sockets.delete(s));
+  });
+  await new Promise<void>((done) => {
+    server.listen(0, "127.0.0.1", done);
+  });
   const proxy: FaultProxy = {
-    address: `127.0.0.1:${(server.address() as AddressInfo).port}`, decide: () => undefined, seen: 0,
-    stop: () => { server.close(); for (const s of sockets) s.destroy(); },
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    decide: () => undefined,
+    seen: 0,
+    stop: () => {
+      server.close();
+      for (const s of sockets) s.destroy();
+    },
   };
   return proxy;
 }

@@ -8,20 +8,36 @@ import { npmPackage } from "./real-parts.ts";
 /** The Firefox Profiler itself, without its pages: it opens a file as the viewer does. */
 const CLI = "@firefox-devtools/profiler-cli@0.10.0";
 
-interface Call { name: string; selfSamples: number; totalSamples: number; children: Call[] }
+interface Call {
+  name: string;
+  selfSamples: number;
+  totalSamples: number;
+  children: Call[];
+}
 
 /**
  * What the Firefox Profiler shows of the first thread of a file: each stack, its frames joined by NUL, with what was measured
  * in it alone, and the sum of all. Undefined where it cannot be had.
  */
-export async function firefoxProfiler(file: string): Promise<{ weightType: string; sum: number; stacks: Map<string, number> } | undefined> {
+export async function firefoxProfiler(
+  file: string,
+): Promise<{ weightType: string; sum: number; stacks: Map<string, number> } | undefined> {
   const modules = await npmPackage(CLI, "the Firefox Profiler");
   if (modules === undefined) return undefined;
   const env = { ...process.env, PROFILER_CLI_SESSION_DIR: mkdtempSync(join(tmpdir(), "fx-")) };
-  const ask = async (...args: string[]): Promise<string> => (await promisify(execFile)(process.execPath, [join(modules, "@firefox-devtools/profiler-cli/dist/profiler-cli.js"), ...args], { env, maxBuffer: 1 << 26 })).stdout;
+  const ask = async (...args: string[]): Promise<string> =>
+    (
+      await promisify(execFile)(
+        process.execPath,
+        [join(modules, "@firefox-devtools/profiler-cli/dist/profiler-cli.js"), ...args],
+        { env, maxBuffer: 1 << 26 },
+      )
+    ).stdout;
   await ask("load", file);
   try {
-    const { weightType, regularCallTree: root } = JSON.parse(await ask("thread", "samples-top-down", "--json", "--include-idle", "--max-lines=1000000")) as { weightType: string; regularCallTree: Call };
+    const { weightType, regularCallTree: root } = JSON.parse(
+      await ask("thread", "samples-top-down", "--json", "--include-idle", "--max-lines=1000000"),
+    ) as { weightType: string; regularCallTree: Call };
     const stacks = new Map<string, number>();
     const walk = (c: Call, path: readonly string[]): void => {
       if (c.selfSamples !== 0) stacks.set(path.join("\u0000"), c.selfSamples);
@@ -29,5 +45,7 @@ export async function firefoxProfiler(file: string): Promise<{ weightType: strin
     };
     walk(root, []);
     return { weightType, sum: root.totalSamples, stacks };
-  } finally { await ask("stop", "--all"); }
+  } finally {
+    await ask("stop", "--all");
+  }
 }

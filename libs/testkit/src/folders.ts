@@ -2,4 +2,6 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-export function temporaryFolder(): string { return mkdtempSync(join(tmpdir(), "cinderblock-")); }
+export function temporaryFolder(): string {
+  return mkdtempSync(join(tmpdir(), "cinderblock-"));
+}

@@ -7,9 +7,22 @@ import { temporaryFolder } from "./folders.ts";
 import { aptProgram, missing } from "./real-parts.ts";
 
 /** What an image says of itself, as far as tests ask. */
-export interface ImageConfig { User: string; Entrypoint: string[]; ExposedPorts: Record<string, unknown>; Volumes: Record<string, unknown>; Healthcheck?: { Test: string[] } }
+export interface ImageConfig {
+  User: string;
+  Entrypoint: string[];
+  ExposedPorts: Record<string, unknown>;
+  Volumes: Record<string, unknown>;
+  Healthcheck?: { Test: string[] };
+}
 
-export interface Image { config: ImageConfig; architecture: string; /** digests of the layers above those of the base */ layers: string[]; /** what these add to the base */ addedBytes: number }
+export interface Image {
+  config: ImageConfig;
+  architecture: string;
+  /** digests of the layers above those of the base */
+  layers: string[];
+  /** what these add to the base */
+  addedBytes: number;
+}
 
 /** Builds and runs images without an engine's daemon and without a registry. */
 export interface Images {
@@ -28,44 +41,164 @@ const EMULATOR = "qemu-aarch64-static";
 
 /** Buildah, Podman and base images with this machine's Node and npm, for two architectures; undefined where they cannot be had. */
 export async function images(): Promise<Images | undefined> {
-  for (const [program, version, ...packages] of [["buildah", "--version", "buildah"], ["podman", "--version", "podman", "crun"], [EMULATOR, "--version", "qemu-user-static"]] as const) if (!(await aptProgram(program, version, ...packages))) return undefined;
+  for (const [program, version, ...packages] of [
+    ["buildah", "--version", "buildah"],
+    ["podman", "--version", "podman", "crun"],
+    [EMULATOR, "--version", "qemu-user-static"],
+  ] as const)
+    if (!(await aptProgram(program, version, ...packages))) return undefined;
   if (process.getuid?.() !== 0) return missing("images", "buildah and podman need root here");
-  const rootfs = await rootFileSystem(), foreign = await rootFileSystem("arm64");
+  const rootfs = await rootFileSystem(),
+    foreign = await rootFileSystem("arm64");
   if (rootfs === undefined || foreign === undefined) return undefined;
-  const dir = temporaryFolder(), store = ["--root", join(dir, "storage"), "--runroot", join(dir, "run"), "--storage-driver", "overlay"], env = { ...process.env, BUILDAH_ISOLATION: "chroot" };
-  const buildah = async (...args: string[]): Promise<string> => (await promisify(execFile)("buildah", [...store, ...args], { env, maxBuffer: 1 << 26 })).stdout;
-  const base = join(dir, "base"), BASE = "localhost/node:1";
-  for (const [architecture, fill] of [["amd64", nodeBase], ["arm64", nodeBaseArm64]] as const) {
+  const dir = temporaryFolder(),
+    store = ["--root", join(dir, "storage"), "--runroot", join(dir, "run"), "--storage-driver", "overlay"],
+    env = { ...process.env, BUILDAH_ISOLATION: "chroot" };
+  const buildah = async (...args: string[]): Promise<string> =>
+    (await promisify(execFile)("buildah", [...store, ...args], { env, maxBuffer: 1 << 26 })).stdout;
+  const base = join(dir, "base"),
+    BASE = "localhost/node:1";
+  for (const [architecture, fill] of [
+    ["amd64", nodeBase],
+    ["arm64", nodeBaseArm64],
+  ] as const) {
     await fill(architecture === "arm64" ? foreign : rootfs, base);
-    await buildah("bud", "--network", "host", "--platform", `linux/${architecture}`, "-t", `localhost/node-${architecture}:1`, base);
+    await buildah(
+      "bud",
+      "--network",
+      "host",
+      "--platform",
+      `linux/${architecture}`,
+      "-t",
+      `localhost/node-${architecture}:1`,
+      base,
+    );
     rmSync(base, { recursive: true });
   }
   // One name for both, as images of a registry have.
   await buildah("manifest", "create", BASE);
-  for (const architecture of ["amd64", "arm64"]) await buildah("manifest", "add", "--arch", architecture, BASE, `localhost/node-${architecture}:1`);
-  const size = async (tag: string): Promise<number> => Number((JSON.parse(await buildah("images", "--json", tag)) as { size: string }[])[0]!.size.split(" ").reduce((n, part) => (/^[\d.]+$/.test(part) ? Number(part) : n * ({ kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9 }[part] ?? 1)), 0));
-  const inspect = async (tag: string): Promise<{ config: ImageConfig; architecture: string; rootfs: { diff_ids: string[] } }> => (JSON.parse(await buildah("inspect", "--type", "image", `localhost/${tag}`)) as { Docker: { config: ImageConfig; architecture: string; rootfs: { diff_ids: string[] } } }).Docker;
+  for (const architecture of ["amd64", "arm64"])
+    await buildah("manifest", "add", "--arch", architecture, BASE, `localhost/node-${architecture}:1`);
+  const size = async (tag: string): Promise<number> =>
+    Number(
+      (JSON.parse(await buildah("images", "--json", tag)) as { size: string }[])[0]!.size
+        .split(" ")
+        .reduce(
+          (n, part) =>
+            /^[\d.]+$/.test(part) ? Number(part) : n * ({ kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9 }[part] ?? 1),
+          0,
+        ),
+    );
+  const inspect = async (
+    tag: string,
+  ): Promise<{ config: ImageConfig; architecture: string; rootfs: { diff_ids: string[] } }> =>
+    (
+      JSON.parse(await buildah("inspect", "--type", "image", `localhost/${tag}`)) as {
+        Docker: { config: ImageConfig; architecture: string; rootfs: { diff_ids: string[] } };
+      }
+    ).Docker;
   const build = async (architecture: string, tag: string, ...buildArgs: string[]): Promise<Image> => {
     // A builder says both platforms by itself; Debian's is too old to.
-    const below = `node-${architecture}:1`, values = [`NODE_IMAGE=${BASE}`, "BUILDPLATFORM=linux/amd64", `TARGETPLATFORM=linux/${architecture}`, ...buildArgs];
-    await buildah("bud", "--format", "docker", "--timestamp", "0", "--no-cache", "--network", "host", "--platform", `linux/${architecture}`, ...values.flatMap((a) => ["--build-arg", a]), "-t", `localhost/${tag}`, resolve("."));
-    const { config, architecture: is, rootfs: { diff_ids } } = await inspect(tag);
-    return { config, architecture: is, layers: diff_ids.slice((await inspect(below)).rootfs.diff_ids.length), addedBytes: (await size(`localhost/${tag}`)) - (await size(`localhost/${below}`)) };
+    const below = `node-${architecture}:1`,
+      values = [
+        `NODE_IMAGE=${BASE}`,
+        "BUILDPLATFORM=linux/amd64",
+        `TARGETPLATFORM=linux/${architecture}`,
+        ...buildArgs,
+      ];
+    await buildah(
+      "bud",
+      "--format",
+      "docker",
+      "--timestamp",
+      "0",
+      "--no-cache",
+      "--network",
+      "host",
+      "--platform",
+      `linux/${architecture}`,
+      ...values.flatMap((a) => ["--build-arg", a]),
+      "-t",
+      `localhost/${tag}`,
+      resolve("."),
+    );
+    const {
+      config,
+      architecture: is,
+      rootfs: { diff_ids },
+    } = await inspect(tag);
+    return {
+      config,
+      architecture: is,
+      layers: diff_ids.slice((await inspect(below)).rootfs.diff_ids.length),
+      addedBytes: (await size(`localhost/${tag}`)) - (await size(`localhost/${below}`)),
+    };
   };
   const run = (data: string, user: number, ...args: string[]): ChildProcess => {
     chownSync(data, user, user);
-    const podman = ["podman", ...store, "--cgroup-manager", "cgroupfs", "--runtime", "crun", "run", "--rm", "--pull=never", "--no-healthcheck", "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=1024:1024", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "host", "--tmpfs", "/tmp", "--volume", `${data}:/data`, ...args];
-    return spawn("unshare", ["-m", "sh", "-c", 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"', "sh", ...podman], { stdio: ["ignore", "pipe", "pipe"] });
+    const podman = [
+      "podman",
+      ...store,
+      "--cgroup-manager",
+      "cgroupfs",
+      "--runtime",
+      "crun",
+      "run",
+      "--rm",
+      "--pull=never",
+      "--no-healthcheck",
+      "--ulimit",
+      "nofile=4096:4096",
+      "--ulimit",
+      "nproc=1024:1024",
+      "--read-only",
+      "--cap-drop",
+      "ALL",
+      "--security-opt",
+      "no-new-privileges",
+      "--network",
+      "host",
+      "--tmpfs",
+      "/tmp",
+      "--volume",
+      `${data}:/data`,
+      ...args,
+    ];
+    return spawn(
+      "unshare",
+      ["-m", "sh", "-c", 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"', "sh", ...podman],
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
   };
   const emulator = (await promisify(execFile)("which", [EMULATOR])).stdout.trim();
   return {
     build: (tag, ...buildArgs) => build("amd64", tag, ...buildArgs),
     buildArm64: (tag) => build("arm64", tag),
     run: (tag, data, user, ...args) => run(data, user, `localhost/${tag}`, ...args),
-    runArm64: (tag, data, user, ...args) => run(data, user, "--platform", "linux/arm64", "--volume", `${emulator}:/emulator:ro`, "--entrypoint", "/emulator", `localhost/${tag}`, "/usr/bin/node", ...args),
+    runArm64: (tag, data, user, ...args) =>
+      run(
+        data,
+        user,
+        "--platform",
+        "linux/arm64",
+        "--volume",
+        `${emulator}:/emulator:ro`,
+        "--entrypoint",
+        "/emulator",
+        `localhost/${tag}`,
+        "/usr/bin/node",
+        ...args,
+      ),
     push: async (tag, to) => {
       const digest = join(dir, "digest");
-      await buildah("push", "--tls-verify=false", "--digestfile", digest, `localhost/${tag}`, `docker://${to}`);
+      await buildah(
+        "push",
+        "--tls-verify=false",
+        "--digestfile",
+        digest,
+        `localhost/${tag}`,
+        `docker://${to}`,
+      );
       return readFileSync(digest, "utf8").trim();
     },
   };

@@ -27,6 +27,16 @@ export type { TinyJfrEvent } from "./tiny-jfr.ts";
 export { tinyPprof } from "./tiny-pprof.ts";
 export type { TinyProfile } from "./tiny-pprof.ts";
 export { temporaryFolder } from "./folders.ts";
-export { aptProgram, freePort, installing, missing, npmPackage, PARTS, pipProgram, startRedis, startS3Server } from "./real-parts.ts";
+export {
+  aptProgram,
+  freePort,
+  installing,
+  missing,
+  npmPackage,
+  PARTS,
+  pipProgram,
+  startRedis,
+  startS3Server,
+} from "./real-parts.ts";
 export type { RedisServer, S3Server } from "./real-parts.ts";
 export { sharedTestdata } from "./shared.ts";

@@ -11,29 +11,65 @@ const VERSION = "4.4.0";
 const JAVA = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /** How a broker that asks for TLS and SASL is reached: user alice with alice-secret by PLAIN and SCRAM-SHA-256, or any unsigned token by OAUTHBEARER. */
-export interface KafkaSecurity { brokers: string; ca: string }
+export interface KafkaSecurity {
+  brokers: string;
+  ca: string;
+}
 
 /** A way to the broker on which its answers can be lost, and which can be cut. */
-export interface KafkaWire { brokers: string; /** requests arrive, their answers do not */ loseAnswers(): void; /** every connection ends, none is taken */ cut(): void; mend(): void }
+export interface KafkaWire {
+  brokers: string;
+  /** requests arrive, their answers do not */
+  loseAnswers(): void;
+  /** every connection ends, none is taken */
+  cut(): void;
+  mend(): void;
+}
 
-export interface KafkaServer { brokers: string; secure: KafkaSecurity; wire: KafkaWire; /** as a crash does */ kill(): Promise<void>; start(): Promise<void>; pause(): void; resume(): void }
+export interface KafkaServer {
+  brokers: string;
+  secure: KafkaSecurity;
+  wire: KafkaWire;
+  /** as a crash does */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  pause(): void;
+  resume(): void;
+}
 
 /** The broker's jars, fetched once by Maven; undefined where they cannot be. */
 export async function kafkaJars(): Promise<string | undefined> {
-  const home = join(PARTS, `kafka-${VERSION}`), lib = join(home, "lib");
+  const home = join(PARTS, `kafka-${VERSION}`),
+    lib = join(home, "lib");
   const there = (): boolean => existsSync(lib) && readdirSync(lib).some((f) => f.startsWith("kafka_2.13"));
   return there() ? lib : installing(() => (there() ? Promise.resolve(lib) : fetched(home, lib)));
 }
 
 async function fetched(home: string, lib: string): Promise<string | undefined> {
   mkdirSync(home, { recursive: true });
-  const dependency = (group: string, artifact: string, version: string): string => `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`;
-  writeFileSync(join(home, "pom.xml"), `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>${dependency("org.apache.kafka", "kafka_2.13", VERSION)}${dependency("org.slf4j", "slf4j-simple", "1.7.36")}</dependencies></project>`);
+  const dependency = (group: string, artifact: string, version: string): string =>
+    `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`;
+  writeFileSync(
+    join(home, "pom.xml"),
+    `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>${dependency("org.apache.kafka", "kafka_2.13", VERSION)}${dependency("org.slf4j", "slf4j-simple", "1.7.36")}</dependencies></project>`,
+  );
   process.stderr.write("fetching Kafka (some seconds)\n");
   try {
-    await promisify(execFile)("mvn", ["-B", "-q", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies", "-DoutputDirectory=lib", "-DincludeScope=runtime"], { cwd: home, maxBuffer: 1 << 24 });
+    await promisify(execFile)(
+      "mvn",
+      [
+        "-B",
+        "-q",
+        "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies",
+        "-DoutputDirectory=lib",
+        "-DincludeScope=runtime",
+      ],
+      { cwd: home, maxBuffer: 1 << 24 },
+    );
     await promisify(execFile)("java", ["-version"]);
-  } catch (err) { return missing("Kafka (Java 17 and Maven)", (err as Error).message.slice(0, 300)); }
+  } catch (err) {
+    return missing("Kafka (Java 17 and Maven)", (err as Error).message.slice(0, 300));
+  }
   return lib;
 }
 
@@ -42,13 +78,41 @@ export async function startKafka(): Promise<KafkaServer | undefined> {
   const lib = await kafkaJars();
   if (lib === undefined) return undefined;
   const directory = mkdtempSync(join(tmpdir(), "cinderblock-kafka-"));
-  const port = await freePort(), secured = await freePort(), controller = await freePort(), behindWire = await freePort(), config = join(directory, "server.properties");
+  const port = await freePort(),
+    secured = await freePort(),
+    controller = await freePort(),
+    behindWire = await freePort(),
+    config = join(directory, "server.properties");
   const wire = await startWire(behindWire);
-  const store = join(directory, "keys.p12"), module = "org.apache.kafka.common.security";
-  const keytool = (...args: string[]): Promise<{ stdout: string }> => promisify(execFile)("keytool", [...args, "-alias", "broker", "-keystore", store, "-storetype", "PKCS12", "-storepass", "secret-of-keys"]);
-  await keytool("-genkeypair", "-keyalg", "EC", "-validity", "30", "-dname", "CN=127.0.0.1", "-ext", "SAN=ip:127.0.0.1");
+  const store = join(directory, "keys.p12"),
+    module = "org.apache.kafka.common.security";
+  const keytool = (...args: string[]): Promise<{ stdout: string }> =>
+    promisify(execFile)("keytool", [
+      ...args,
+      "-alias",
+      "broker",
+      "-keystore",
+      store,
+      "-storetype",
+      "PKCS12",
+      "-storepass",
+      "secret-of-keys",
+    ]);
+  await keytool(
+    "-genkeypair",
+    "-keyalg",
+    "EC",
+    "-validity",
+    "30",
+    "-dname",
+    "CN=127.0.0.1",
+    "-ext",
+    "SAN=ip:127.0.0.1",
+  );
   const ca = (await keytool("-exportcert", "-rfc")).stdout;
-  writeFileSync(config, `process.roles=broker,controller
+  writeFileSync(
+    config,
+    `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:${controller}
 listeners=PLAINTEXT://127.0.0.1:${port},SASL_SSL://127.0.0.1:${secured},WIRE://127.0.0.1:${behindWire},CONTROLLER://127.0.0.1:${controller}
@@ -80,57 +144,113 @@ broker.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=2
 log.cleaner.dedupe.buffer.size=2097152
-`);
+`,
+  );
   const classes = ["-cp", join(lib, "*")];
-  await promisify(execFile)("java", ["-Xmx128m", ...JAVA, ...classes, "kafka.tools.StorageTool", "format", `--cluster-id=${randomBytes(16).toString("base64url")}`, "-c", config, "--add-scram", "SCRAM-SHA-256=[name=alice,password=alice-secret]"]);
+  await promisify(execFile)("java", [
+    "-Xmx128m",
+    ...JAVA,
+    ...classes,
+    "kafka.tools.StorageTool",
+    "format",
+    `--cluster-id=${randomBytes(16).toString("base64url")}`,
+    "-c",
+    config,
+    "--add-scram",
+    "SCRAM-SHA-256=[name=alice,password=alice-secret]",
+  ]);
   let child: ChildProcess | undefined;
   const start = async (): Promise<void> => {
     const log = openSync(join(directory, "log"), "a");
-    child = spawn("java", ["-Xms128m", "-Xmx256m", "-XX:MaxDirectMemorySize=64m", ...JAVA, ...classes, "kafka.Kafka", config], { stdio: ["ignore", log, log] });
+    child = spawn(
+      "java",
+      ["-Xms128m", "-Xmx256m", "-XX:MaxDirectMemorySize=64m", ...JAVA, ...classes, "kafka.Kafka", config],
+      { stdio: ["ignore", log, log] },
+    );
     process.once("exit", () => child?.kill("SIGKILL"));
     for (let i = 0; i < 600; i++) {
       if (child.exitCode !== null) throw new Error(`Kafka ended: see ${join(directory, "log")}`);
       if (await answers(port)) return;
-      await new Promise((r) => { setTimeout(r, 100); });
+      await new Promise((r) => {
+        setTimeout(r, 100);
+      });
     }
     throw new Error("Kafka did not start");
   };
   await start();
   return {
-    brokers: `127.0.0.1:${port}`, secure: { brokers: `127.0.0.1:${secured}`, ca }, wire, start,
-    kill: () => new Promise((done) => { if (child!.exitCode !== null || child!.signalCode !== null) { done(); return; } child!.once("exit", () => done()); child!.kill("SIGKILL"); }),
-    pause: () => { child!.kill("SIGSTOP"); },
-    resume: () => { child!.kill("SIGCONT"); },
+    brokers: `127.0.0.1:${port}`,
+    secure: { brokers: `127.0.0.1:${secured}`, ca },
+    wire,
+    start,
+    kill: () =>
+      new Promise((done) => {
+        if (child!.exitCode !== null || child!.signalCode !== null) {
+          done();
+          return;
+        }
+        child!.once("exit", () => done());
+        child!.kill("SIGKILL");
+      }),
+    pause: () => {
+      child!.kill("SIGSTOP");
+    },
+    resume: () => {
+      child!.kill("SIGCONT");
+    },
   };
 }
 
 async function startWire(target: number): Promise<KafkaWire> {
   const open = new Set<Socket>();
-  let lost = false, whole = true;
+  let lost = false,
+    whole = true;
   const server = createServer((near) => {
-    if (!whole) { near.destroy(); return; }
+    if (!whole) {
+      near.destroy();
+      return;
+    }
     const far = connect(target, "127.0.0.1");
     for (const s of [near, far]) {
       open.add(s);
-      s.on("error", () => undefined).once("close", () => { near.destroy(); far.destroy(); open.delete(s); });
+      s.on("error", () => undefined).once("close", () => {
+        near.destroy();
+        far.destroy();
+        open.delete(s);
+      });
     }
     near.on("data", (bytes) => far.write(bytes));
-    far.on("data", (bytes) => { if (!lost) near.write(bytes); });
+    far.on("data", (bytes) => {
+      if (!lost) near.write(bytes);
+    });
   });
-  await new Promise<void>((done) => { server.listen(0, "127.0.0.1", done); });
+  await new Promise<void>((done) => {
+    server.listen(0, "127.0.0.1", done);
+  });
   server.unref();
   return {
     brokers: `127.0.0.1:${(server.address() as { port: number }).port}`,
-    loseAnswers: () => { lost = true; },
-    cut: () => { whole = false; for (const s of open) s.destroy(); },
-    mend: () => { whole = true; lost = false; },
+    loseAnswers: () => {
+      lost = true;
+    },
+    cut: () => {
+      whole = false;
+      for (const s of open) s.destroy();
+    },
+    mend: () => {
+      whole = true;
+      lost = false;
+    },
   };
 }
 
 function answers(port: number): Promise<boolean> {
   return new Promise((done) => {
     const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => { socket.destroy(); done(true); });
+    socket.once("connect", () => {
+      socket.destroy();
+      done(true);
+    });
     socket.once("error", () => done(false));
   });
 }

@@ -5,27 +5,68 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { aptProgram, freePort } from "./real-parts.ts";
 
-export interface PrometheusServer { url: string; stop(): void }
+export interface PrometheusServer {
+  url: string;
+  stop(): void;
+}
 
 /** promtool with these arguments: what it printed; rejects when it is not content. Undefined where there is none. */
 export async function promtool(...args: string[]): Promise<string | undefined> {
   if (!(await installed())) return undefined;
-  try { const r = await promisify(execFile)("promtool", args, { maxBuffer: 1 << 24 }); return r.stdout + r.stderr; } catch (err) { const e = err as { stdout?: string; stderr?: string }; throw new Error(`${e.stdout ?? ""}${e.stderr ?? (err as Error).message}`, { cause: err }); }
+  try {
+    const r = await promisify(execFile)("promtool", args, { maxBuffer: 1 << 24 });
+    return r.stdout + r.stderr;
+  } catch (err) {
+    const e = err as { stdout?: string; stderr?: string };
+    throw new Error(`${e.stdout ?? ""}${e.stderr ?? (err as Error).message}`, { cause: err });
+  }
 }
 
 const installed = (): Promise<boolean> => aptProgram("promtool", "--version", "prometheus");
 
 /** A real Prometheus that scrapes targets every second and evaluates rules. Undefined where it cannot be installed. */
-export async function startPrometheus(targets: readonly string[], rules: readonly string[]): Promise<PrometheusServer | undefined> {
+export async function startPrometheus(
+  targets: readonly string[],
+  rules: readonly string[],
+): Promise<PrometheusServer | undefined> {
   if (!(await installed())) return undefined;
-  const directory = mkdtempSync(join(tmpdir(), "cinderblock-prometheus-")), port = await freePort();
-  writeFileSync(join(directory, "prometheus.yml"), JSON.stringify({ global: { scrape_interval: "1s", evaluation_interval: "1s" }, rule_files: rules, scrape_configs: [{ job_name: "cinderblock", static_configs: [{ targets }] }] }));
-  const child = spawn("prometheus", [`--config.file=${join(directory, "prometheus.yml")}`, `--storage.tsdb.path=${join(directory, "data")}`, `--web.listen-address=127.0.0.1:${port}`, "--log.level=error"], { stdio: "ignore" });
+  const directory = mkdtempSync(join(tmpdir(), "cinderblock-prometheus-")),
+    port = await freePort();
+  writeFileSync(
+    join(directory, "prometheus.yml"),
+    JSON.stringify({
+      global: { scrape_interval: "1s", evaluation_interval: "1s" },
+      rule_files: rules,
+      scrape_configs: [{ job_name: "cinderblock", static_configs: [{ targets }] }],
+    }),
+  );
+  const child = spawn(
+    "prometheus",
+    [
+      `--config.file=${join(directory, "prometheus.yml")}`,
+      `--storage.tsdb.path=${join(directory, "data")}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+      "--log.level=error",
+    ],
+    { stdio: "ignore" },
+  );
   process.once("exit", () => child.kill("SIGKILL"));
   const url = `http://127.0.0.1:${port}`;
   for (let i = 0; i < 200; i++) {
-    try { if ((await fetch(`${url}/-/ready`)).ok) return { url, stop: () => { child.kill("SIGKILL"); } }; } catch { /* not listening yet */ }
-    await new Promise((r) => { setTimeout(r, 50); });
+    try {
+      if ((await fetch(`${url}/-/ready`)).ok)
+        return {
+          url,
+          stop: () => {
+            child.kill("SIGKILL");
+          },
+        };
+    } catch {
+      /* not listening yet */
+    }
+    await new Promise((r) => {
+      setTimeout(r, 50);
+    });
   }
   throw new Error("Prometheus did not start");
 }

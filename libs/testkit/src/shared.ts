@@ -9,6 +9,8 @@ export function sharedTestdata(): string | undefined {
   const path = resolve(process.cwd(), "../shared/testdata");
   if (existsSync(path)) return path;
   if (process.env.CI === "true") throw new Error(`${path} is missing, and CI needs it`);
-  process.stderr.write("NOTE: the shared test data is not here; tests on buckets that Pyroscope v1 wrote are left out\n");
+  process.stderr.write(
+    "NOTE: the shared test data is not here; tests on buckets that Pyroscope v1 wrote are left out\n",
+  );
   return undefined;
 }

@@ -9,38 +9,83 @@ export interface TinyProfile {
 
 export function tinyPprof(p: TinyProfile): Uint8Array {
   const interned = (): { list: string[]; at: (s: string) => number } => {
-    const list: string[] = [], known = new Map<string, number>();
-    return { list, at: (s) => { let i = known.get(s); if (i === undefined) known.set(s, (i = list.push(s) - 1)); return i; } };
+    const list: string[] = [],
+      known = new Map<string, number>();
+    return {
+      list,
+      at: (s) => {
+        let i = known.get(s);
+        if (i === undefined) known.set(s, (i = list.push(s) - 1));
+        return i;
+      },
+    };
   };
   const { list: strings, at: str } = interned();
   str("");
   const varint = (v: number | bigint): number[] => {
     const out: number[] = [];
-    if (typeof v === "number" && v >= 0 && v < 2 ** 31) { for (; v > 127; v >>>= 7) out.push((v & 127) | 128); out.push(v); return out; }
+    if (typeof v === "number" && v >= 0 && v < 2 ** 31) {
+      for (; v > 127; v >>>= 7) out.push((v & 127) | 128);
+      out.push(v);
+      return out;
+    }
     let n = BigInt.asUintN(64, BigInt(v));
     for (; n > 127n; n >>= 7n) out.push(Number(n & 127n) | 128);
     out.push(Number(n));
     return out;
   };
   const field = (n: number, v: number | bigint): number[] => [...varint(n * 8), ...varint(v)];
-  const message = (n: number, body: number[]): number[] => [...varint(n * 8 + 2), ...varint(body.length), ...body];
+  const message = (n: number, body: number[]): number[] => [
+    ...varint(n * 8 + 2),
+    ...varint(body.length),
+    ...body,
+  ];
   const { list: functions, at: functionAt } = interned();
   const fn = (s: string): number => functionAt(s) + 1;
   const out: number[] = [];
-  for (const [t, u] of p.types ?? [["cpu", "nanoseconds"]]) out.push(...message(1, [...field(1, str(t)), ...field(2, str(u))]));
+  for (const [t, u] of p.types ?? [["cpu", "nanoseconds"]])
+    out.push(...message(1, [...field(1, str(t)), ...field(2, str(u))]));
   for (const s of p.stacks) {
-    out.push(...message(2, [
-      ...message(1, [...s.frames].reverse().flatMap((f) => varint(fn(f)))), ...message(2, s.values.flatMap(varint)),
-      ...Object.entries(s.labels ?? {}).flatMap(([k, v]) => message(3, [...field(1, str(k)), ...field(2, str(v))])),
-    ]));
+    out.push(
+      ...message(2, [
+        ...message(
+          1,
+          [...s.frames].reverse().flatMap((f) => varint(fn(f))),
+        ),
+        ...message(2, s.values.flatMap(varint)),
+        ...Object.entries(s.labels ?? {}).flatMap(([k, v]) =>
+          message(3, [...field(1, str(k)), ...field(2, str(v))]),
+        ),
+      ]),
+    );
   }
   out.push(...message(3, [...field(1, 1), ...field(5, str(p.mapping ?? "/bin/app")), ...field(7, 1)]));
   functions.forEach((f, i) => {
-    out.push(...message(4, [...field(1, i + 1), ...field(2, 1), ...message(4, [...field(1, i + 1), ...field(2, i + 10)])]));
-    out.push(...message(5, [...field(1, i + 1), ...field(2, str(f)), ...field(3, str(f)), ...field(4, str("main.go"))]));
+    out.push(
+      ...message(4, [
+        ...field(1, i + 1),
+        ...field(2, 1),
+        ...message(4, [...field(1, i + 1), ...field(2, i + 10)]),
+      ]),
+    );
+    out.push(
+      ...message(5, [
+        ...field(1, i + 1),
+        ...field(2, str(f)),
+        ...field(3, str(f)),
+        ...field(4, str("main.go")),
+      ]),
+    );
   });
   const [periodType, periodUnit] = p.period ?? ["cpu", "nanoseconds"];
-  const tail = [...field(9, p.timeNanos ?? 0n), ...message(11, [...field(1, str(periodType)), ...field(2, str(periodUnit))]), ...field(12, 10_000_000)];
-  for (const s of strings) { const b = [...Buffer.from(s)]; out.push(...message(6, b)); }
+  const tail = [
+    ...field(9, p.timeNanos ?? 0n),
+    ...message(11, [...field(1, str(periodType)), ...field(2, str(periodUnit))]),
+    ...field(12, 10_000_000),
+  ];
+  for (const s of strings) {
+    const b = [...Buffer.from(s)];
+    out.push(...message(6, b));
+  }
   return Uint8Array.from([...out, ...tail]);
 }

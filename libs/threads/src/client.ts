@@ -6,14 +6,20 @@ import { type ProfileAsk, profileThisThread, type ThreadProfile } from "./profil
 type Message = { id: number; value?: unknown; error?: ErrorRecord } | { notify: string; value: unknown };
 
 /** What a worker is started with: its own data, and the counter of batches it took. */
-export interface WorkerStart { data: unknown; taken: Int32Array }
+export interface WorkerStart {
+  data: unknown;
+  taken: Int32Array;
+}
 
 /** The workers of this process that run. */
 const running = new Set<WorkerClient>();
 
 /** Profiles all threads of this process at once; one that ends meanwhile is left out. */
 export async function profileThreads(ask: ProfileAsk): Promise<ThreadProfile[]> {
-  const all = await Promise.allSettled([profileThisThread(ask), ...[...running].map((w) => w.call<ThreadProfile>(PROFILE, ask))]);
+  const all = await Promise.allSettled([
+    profileThisThread(ask),
+    ...[...running].map((w) => w.call<ThreadProfile>(PROFILE, ask)),
+  ]);
   return all.flatMap((r) => (r.status === "fulfilled" ? [r.value] : []));
 }
 
@@ -35,22 +41,38 @@ export class WorkerClient {
   }
 
   start(url: URL, workerData: unknown, name: string, resourceLimits: ResourceLimits): void {
-    const worker = new Worker(url, { workerData: { data: workerData, taken: this.taken } satisfies WorkerStart, name, resourceLimits });
+    const worker = new Worker(url, {
+      workerData: { data: workerData, taken: this.taken } satisfies WorkerStart,
+      name,
+      resourceLimits,
+    });
     this.worker = worker;
     running.add(this);
     let reason = "";
     worker.on("message", (batch: Message[]) => {
       for (const m of batch) {
-        if ("notify" in m) { this.onNotify(m.notify, m.value); continue; }
+        if ("notify" in m) {
+          this.onNotify(m.notify, m.value);
+          continue;
+        }
         const d = this.waiting.get(m.id);
         this.waiting.delete(m.id);
-        if (m.error) d?.reject(fromErrorRecord(m.error)); else d?.resolve(m.value);
+        if (m.error) d?.reject(fromErrorRecord(m.error));
+        else d?.resolve(m.value);
       }
       if (this.held) this.flush();
     });
-    worker.on("error", (err) => { reason = err.stack ?? err.message; });
+    worker.on("error", (err) => {
+      reason = err.stack ?? err.message;
+    });
     worker.on("exit", (code) => {
-      for (const d of this.waiting.values()) d.reject(new CinderblockError("unavailable", `the worker ${name} ended${reason === "" ? "" : `: ${reason.split("\n")[0]}`}`));
+      for (const d of this.waiting.values())
+        d.reject(
+          new CinderblockError(
+            "unavailable",
+            `the worker ${name} ended${reason === "" ? "" : `: ${reason.split("\n")[0]}`}`,
+          ),
+        );
       this.waiting.clear();
       this.worker = undefined;
       running.delete(this);
@@ -58,7 +80,9 @@ export class WorkerClient {
     });
   }
 
-  get inFlight(): number { return this.waiting.size; }
+  get inFlight(): number {
+    return this.waiting.size;
+  }
 
   call<T>(method: string, args: unknown, transfer: readonly ArrayBuffer[] = []): Promise<T> {
     const { worker } = this;
@@ -89,7 +113,10 @@ export class WorkerClient {
     const { outbox, moved } = this;
     if (outbox.length === 0) return;
     if (((this.sent - Atomics.load(this.taken, 0)) | 0) >= 2) {
-      this.held ??= setTimeout(() => { this.held = undefined; this.flush(); }, 1);
+      this.held ??= setTimeout(() => {
+        this.held = undefined;
+        this.flush();
+      }, 1);
       return;
     }
     this.sent = (this.sent + 1) | 0;

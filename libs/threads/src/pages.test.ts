@@ -3,24 +3,36 @@ import { SharedPages, SharedPagesReader } from "./index.ts";
 
 describe("pages that two threads share", () => {
   it("keep what was put until it is given back, whatever comes and goes beside it", () => {
-    const random = new Random(11), pages = new SharedPages(256 << 10), reader = new SharedPagesReader(pages.buffer);
+    const random = new Random(11),
+      pages = new SharedPages(256 << 10),
+      reader = new SharedPagesReader(pages.buffer);
     const held: { at: number; bytes: Uint8Array }[] = [];
-    let refused = 0, put = 0;
+    let refused = 0,
+      put = 0;
     for (let i = 0; i < 20_000; i++) {
       if (held.length > 0 && random.below(2) === 0) {
-        const [{ at, bytes }] = held.splice(random.below(held.length), 1) as [{ at: number; bytes: Uint8Array }];
+        const [{ at, bytes }] = held.splice(random.below(held.length), 1) as [
+          { at: number; bytes: Uint8Array },
+        ];
         expect(Buffer.compare(reader.read(at, bytes.length), bytes)).toBe(0);
         pages.give(at);
         continue;
       }
-      const bytes = new Uint8Array(random.below(32 << 10)).fill(i & 255), at = pages.put(bytes);
-      if (at === undefined) refused++; else { held.push({ at, bytes }); put++; }
+      const bytes = new Uint8Array(random.below(32 << 10)).fill(i & 255),
+        at = pages.put(bytes);
+      if (at === undefined) refused++;
+      else {
+        held.push({ at, bytes });
+        put++;
+      }
     }
     expect(put).toBeGreaterThan(5000);
     expect(refused).toBeGreaterThan(0);
   });
   it("are taken from the front, so that few are touched, and refuse what is too large or finds no room", () => {
-    const pages = new SharedPages(128 << 10), small = new Uint8Array(10), two = new Uint8Array(9000);
+    const pages = new SharedPages(128 << 10),
+      small = new Uint8Array(10),
+      two = new Uint8Array(9000);
     expect([pages.put(small), pages.put(two), pages.put(new Uint8Array(0))]).toEqual([0, 8192, 24_576]);
     pages.give(8192);
     // One page where there were two, then the other.

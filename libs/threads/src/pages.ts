@@ -22,11 +22,16 @@ export class SharedPages {
 
   /** Copies `bytes` to the first place that is large enough and says where it begins; undefined when there is none, or they are too many. */
   put(bytes: Uint8Array): number | undefined {
-    const { taken } = this, pages = Math.max(1, Math.ceil(bytes.length / PAGE_BYTES));
+    const { taken } = this,
+      pages = Math.max(1, Math.ceil(bytes.length / PAGE_BYTES));
     if (pages * LARGEST_SHARE > taken.length) return undefined;
-    for (let at = 0, free = 0; at < taken.length;) {
+    for (let at = 0, free = 0; at < taken.length; ) {
       const run = taken[at]!;
-      if (run > 0) { at += run; free = 0; continue; }
+      if (run > 0) {
+        at += run;
+        free = 0;
+        continue;
+      }
       at++;
       if (++free < pages) continue;
       const first = at - pages;
@@ -37,7 +42,9 @@ export class SharedPages {
     return undefined;
   }
 
-  give(at: number): void { this.taken[at / PAGE_BYTES] = 0; }
+  give(at: number): void {
+    this.taken[at / PAGE_BYTES] = 0;
+  }
 }
 
 /** The other side: copies what lies there into memory of its own, borrowed until the next `read`. */
@@ -45,7 +52,9 @@ export class SharedPagesReader {
   private readonly shared: Uint8Array;
   private own = new Uint8Array(64 << 10);
 
-  constructor(buffer: SharedArrayBuffer) { this.shared = new Uint8Array(buffer); }
+  constructor(buffer: SharedArrayBuffer) {
+    this.shared = new Uint8Array(buffer);
+  }
 
   read(at: number, length: number): Uint8Array {
     if (length > this.own.length) this.own = new Uint8Array(length * 2);

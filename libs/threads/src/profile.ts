@@ -2,16 +2,38 @@ import { Session } from "node:inspector/promises";
 import { isMainThread, threadName } from "node:worker_threads";
 
 /** A function as V8 names it; lines and columns from 0. */
-export interface CallFrame { functionName: string; url: string; lineNumber: number; columnNumber: number }
+export interface CallFrame {
+  functionName: string;
+  url: string;
+  lineNumber: number;
+  columnNumber: number;
+}
 /** Where the CPU was: a sample is the number of a node, and stands for the microseconds since the one before. */
-export interface CpuProfile { nodes: { id: number; callFrame: CallFrame; children?: number[] }[]; samples: number[]; timeDeltas: number[] }
+export interface CpuProfile {
+  nodes: { id: number; callFrame: CallFrame; children?: number[] }[];
+  samples: number[];
+  timeDeltas: number[];
+}
 /** What is allocated and alive: sampled, scaled to bytes by V8; `samples` say how many objects of a size a node has. */
-export interface HeapProfile { head: HeapNode; samples: { size: number; nodeId: number; ordinal: number }[] }
-export interface HeapNode { callFrame: CallFrame; id: number; children: HeapNode[] }
+export interface HeapProfile {
+  head: HeapNode;
+  samples: { size: number; nodeId: number; ordinal: number }[];
+}
+export interface HeapNode {
+  callFrame: CallFrame;
+  id: number;
+  children: HeapNode[];
+}
 
 /** What to profile a thread by. Heap: samples are taken from the first question on. */
-export type ProfileAsk = { kind: "cpu"; ms: number; intervalUs: number } | { kind: "heap"; intervalBytes: number };
-export interface ThreadProfile { thread: string; cpu?: CpuProfile; heap?: HeapProfile }
+export type ProfileAsk =
+  | { kind: "cpu"; ms: number; intervalUs: number }
+  | { kind: "heap"; intervalBytes: number };
+export interface ThreadProfile {
+  thread: string;
+  cpu?: CpuProfile;
+  heap?: HeapProfile;
+}
 
 let session: Session | undefined;
 let sampling = false;
@@ -21,7 +43,10 @@ let cpu: Promise<unknown> = Promise.resolve();
 /** Profiles the thread that calls it. */
 export async function profileThisThread(ask: ProfileAsk): Promise<ThreadProfile> {
   const thread = isMainThread ? "main" : (threadName ?? "worker");
-  if (!session) { session = new Session(); session.connect(); }
+  if (!session) {
+    session = new Session();
+    session.connect();
+  }
   const s = session;
   if (ask.kind === "heap") {
     if (!sampling) {
@@ -29,13 +54,18 @@ export async function profileThisThread(ask: ProfileAsk): Promise<ThreadProfile>
       await s.post("HeapProfiler.enable");
       await s.post("HeapProfiler.startSampling", { samplingInterval: ask.intervalBytes });
     }
-    return { thread, heap: (await s.post("HeapProfiler.getSamplingProfile")).profile as unknown as HeapProfile };
+    return {
+      thread,
+      heap: (await s.post("HeapProfiler.getSamplingProfile")).profile as unknown as HeapProfile,
+    };
   }
   const mine = cpu.then(async () => {
     await s.post("Profiler.enable");
     await s.post("Profiler.setSamplingInterval", { interval: ask.intervalUs });
     await s.post("Profiler.start");
-    await new Promise((r) => { setTimeout(r, ask.ms); });
+    await new Promise((r) => {
+      setTimeout(r, ask.ms);
+    });
     const { profile } = await s.post("Profiler.stop");
     await s.post("Profiler.disable");
     return { thread, cpu: profile as unknown as CpuProfile };

@@ -7,11 +7,19 @@ import { type NodeTransferable, Transfer } from "./transfer.ts";
 /** Methods that a worker answers; a result may be a Transfer. */
 export type WorkerHandlers = Record<string, (args: never) => unknown>;
 
-export interface CallMessage { id: number; method: string; args: never }
-export type AnswerMessage = { id: number; value?: unknown; error?: unknown } | { notify: string; value: unknown };
+export interface CallMessage {
+  id: number;
+  method: string;
+  args: never;
+}
+export type AnswerMessage =
+  | { id: number; value?: unknown; error?: unknown }
+  | { notify: string; value: unknown };
 
 /** The data that this worker was started with. */
-export function ownData<T>(): T { return (workerData as WorkerStart).data as T; }
+export function ownData<T>(): T {
+  return (workerData as WorkerStart).data as T;
+}
 
 /** Answers calls from the thread that started this worker. Answers of one turn travel as one message. */
 export function serveWorker(handlers: WorkerHandlers): { notify: (name: string, value: unknown) => void } {
@@ -24,21 +32,28 @@ export function serveWorker(handlers: WorkerHandlers): { notify: (name: string, 
     for (const t of transfer) moved.push(t);
     if (outbox.length > 1) return;
     queueMicrotask(() => {
-      const batch = outbox, list = moved;
+      const batch = outbox,
+        list = moved;
       outbox = [];
       moved = [];
       port.postMessage(batch, list);
     });
   };
   const handle = ({ id, method, args }: CallMessage): void => {
-    const answer = (value: unknown): void => { if (value instanceof Transfer) send({ id, value: value.value }, value.list); else send({ id, value }); };
+    const answer = (value: unknown): void => {
+      if (value instanceof Transfer) send({ id, value: value.value }, value.list);
+      else send({ id, value });
+    };
     const fail = (err: unknown): void => send({ id, error: toErrorRecord(err) });
     try {
       const handler = method === PROFILE ? profileThisThread : handlers[method];
       if (!handler) throw new Error(`this worker has no method ${method}`);
       const result = (handler as (args: unknown) => unknown)(args);
-      if (result instanceof Promise) result.then(answer).catch(fail); else answer(result);
-    } catch (err) { fail(err); }
+      if (result instanceof Promise) result.then(answer).catch(fail);
+      else answer(result);
+    } catch (err) {
+      fail(err);
+    }
   };
   const { taken } = workerData as WorkerStart;
   port.on("message", (calls: CallMessage[]) => {

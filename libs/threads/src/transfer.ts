@@ -4,13 +4,21 @@ import type { Transferable as NodeTransferable } from "node:worker_threads";
 export class Transfer<T> {
   readonly value: T;
   readonly list: readonly NodeTransferable[];
-  constructor(value: T, list: readonly NodeTransferable[]) { this.value = value; this.list = list; }
+  constructor(value: T, list: readonly NodeTransferable[]) {
+    this.value = value;
+    this.list = list;
+  }
 }
 
 /** The distinct ArrayBuffers behind typed arrays found in a value, however deep. Views of larger buffers are left to be copied. */
 export function transferable(value: unknown, into: Set<ArrayBuffer> = new Set()): ArrayBuffer[] {
   if (ArrayBuffer.isView(value)) {
-    if (value.buffer instanceof ArrayBuffer && value.byteLength === value.buffer.byteLength && value.byteLength > 0) into.add(value.buffer);
+    if (
+      value.buffer instanceof ArrayBuffer &&
+      value.byteLength === value.buffer.byteLength &&
+      value.byteLength > 0
+    )
+      into.add(value.buffer);
   } else if (Array.isArray(value)) {
     if (typeof value[0] === "object") for (const v of value) transferable(v, into);
   } else if (value !== null && typeof value === "object") {

@@ -9,9 +9,26 @@ export function partitionRoutes(states: () => readonly PartitionState[]): Routes
     http: (app) => {
       app.get("/partitions", async (request, reply) => {
         const all = states();
-        if (wantsJson(request)) { await reply.type("application/json").send(JSON.stringify({ partitions: all })); return; }
-        const rows = all.map((s) => [s.partition, s.owner, s.committed, s.position, s.end, Math.max(0, s.end - s.position), seconds(s.lagMs), seconds(s.unuploadedAgeMs)]);
-        await sendPage(request, reply, "Partitions", html`<p>Records below “in the bucket” are in blocks there; those below “read” are on the owner's disk.</p>${table(["Partition", "Owner", "In the bucket", "Read", "End", "Records behind", "Behind by", "Oldest not in the bucket"], rows)}`);
+        if (wantsJson(request)) {
+          await reply.type("application/json").send(JSON.stringify({ partitions: all }));
+          return;
+        }
+        const rows = all.map((s) => [
+          s.partition,
+          s.owner,
+          s.committed,
+          s.position,
+          s.end,
+          Math.max(0, s.end - s.position),
+          seconds(s.lagMs),
+          seconds(s.unuploadedAgeMs),
+        ]);
+        await sendPage(
+          request,
+          reply,
+          "Partitions",
+          html`<p>Records below “in the bucket” are in blocks there; those below “read” are on the owner's disk.</p>${table(["Partition", "Owner", "In the bucket", "Read", "End", "Records behind", "Behind by", "Oldest not in the bucket"], rows)}`,
+        );
       });
     },
   };

@@ -15,4 +15,7 @@ export interface PartitionState {
 }
 
 /** Partitions of which an ingester has all that is not in the bucket, of `of` that there are. */
-export interface CaughtUp { of: number; partitions: number[] }
+export interface CaughtUp {
+  of: number;
+  partitions: number[];
+}

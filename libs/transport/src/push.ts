@@ -2,10 +2,14 @@ import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { InternalClient, InternalMethods } from "@cinderblock/rpc";
 
 /** Takes a push and resolves when it is durable. */
-export interface PushTarget { push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer> }
+export interface PushTarget {
+  push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer>;
+}
 
 /** An aggregate has a method of its own: an ingester that knows none says so, and stores nothing else. */
-export function pushMethod(take: (tenant: string, service: string, push: RawPush) => Promise<PushAnswer>): InternalMethods {
+export function pushMethod(
+  take: (tenant: string, service: string, push: RawPush) => Promise<PushAnswer>,
+): InternalMethods {
   const push = (a: [string, string, RawPush]): Promise<PushAnswer> => take(...a);
   return { push, pushAggregate: push };
 }
@@ -18,5 +22,13 @@ export class RemotePush implements PushTarget {
     this.client = client;
     this.address = address;
   }
-  push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer> { return this.client.call(this.address, "Ingester", push.kind === "aggregate" ? "pushAggregate" : "push", [tenant, service, push], { timeoutMs }); }
+  push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer> {
+    return this.client.call(
+      this.address,
+      "Ingester",
+      push.kind === "aggregate" ? "pushAggregate" : "push",
+      [tenant, service, push],
+      { timeoutMs },
+    );
+  }
 }

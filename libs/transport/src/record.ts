@@ -25,7 +25,11 @@ const LIMITS = new WeakMap<IngestLimits, string>();
 export function encodePushRecord(r: PushRecord): Uint8Array {
   let limits = LIMITS.get(r.limits);
   if (limits === undefined) LIMITS.set(r.limits, (limits = JSON.stringify(r.limits)));
-  return encodeMessage([r.tenant, r.service, r.atMs, limits, r.push], r.push.body.length + limits.length + 1024, r.push.kind === "aggregate" ? AGGREGATE_VERSION : VERSION);
+  return encodeMessage(
+    [r.tenant, r.service, r.atMs, limits, r.push],
+    r.push.body.length + limits.length + 1024,
+    r.push.kind === "aggregate" ? AGGREGATE_VERSION : VERSION,
+  );
 }
 
 /** Decodes records; equal limits are the same object each time, bodies are views of the record. */
@@ -34,13 +38,34 @@ export class PushRecordDecoder {
 
   /** @throws `unimplemented` for a record of a later version: it must wait for an ingester that knows it */
   decode(bytes: Uint8Array): PushRecord {
-    if (bytes[0] !== VERSION && bytes[0] !== AGGREGATE_VERSION) throw new CinderblockError(bytes[0] !== undefined && bytes[0] > AGGREGATE_VERSION ? "unimplemented" : "invalid", `expected a record of version ${VERSION} or ${AGGREGATE_VERSION}, found ${bytes[0] ?? "nothing"}`);
+    if (bytes[0] !== VERSION && bytes[0] !== AGGREGATE_VERSION)
+      throw new CinderblockError(
+        bytes[0] !== undefined && bytes[0] > AGGREGATE_VERSION ? "unimplemented" : "invalid",
+        `expected a record of version ${VERSION} or ${AGGREGATE_VERSION}, found ${bytes[0] ?? "nothing"}`,
+      );
     const message = decodeMessage(bytes.subarray(1), true);
-    const [tenant, service, atMs, limits, push] = (Array.isArray(message) ? message : []) as [string, string, number, string, RawPush];
-    if (typeof tenant !== "string" || typeof service !== "string" || typeof atMs !== "number" || typeof limits !== "string" || !(push?.body instanceof Uint8Array)) throw new CinderblockError("invalid", "expected tenant, service, time, limits and push in a record");
+    const [tenant, service, atMs, limits, push] = (Array.isArray(message) ? message : []) as [
+      string,
+      string,
+      number,
+      string,
+      RawPush,
+    ];
+    if (
+      typeof tenant !== "string" ||
+      typeof service !== "string" ||
+      typeof atMs !== "number" ||
+      typeof limits !== "string" ||
+      !(push?.body instanceof Uint8Array)
+    )
+      throw new CinderblockError("invalid", "expected tenant, service, time, limits and push in a record");
     let known = this.limits.get(limits);
     if (!known) {
-      try { known = JSON.parse(limits) as IngestLimits; } catch (err) { throw new CinderblockError("invalid", "expected limits in JSON", { cause: err }); }
+      try {
+        known = JSON.parse(limits) as IngestLimits;
+      } catch (err) {
+        throw new CinderblockError("invalid", "expected limits in JSON", { cause: err });
+      }
       // Limits change by hand: a table that grows has seen something else.
       if (this.limits.size >= 10_000) this.limits.clear();
       this.limits.set(limits, known);

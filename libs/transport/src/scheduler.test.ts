@@ -3,26 +3,55 @@ import type { JobResult, QueryJob } from "@cinderblock/query";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { type LocalScheduler, serveScheduler } from "./index.ts";
 
-const base = { log: createLogger({ level: "silent", format: "logfmt" }), metrics: new Metrics(), tracer: noTracer, now: () => Date.now() };
+const base = {
+  log: createLogger({ level: "silent", format: "logfmt" }),
+  metrics: new Metrics(),
+  tracer: noTracer,
+  now: () => Date.now(),
+};
 const job: QueryJob = { kind: "blocks", startMs: 0, endMs: 1 };
 const result: JobResult = { kind: "blocks", recent: [], stored: [], warnings: [] };
 type Handed = { id: number; tenant: string } | null;
 
 /** A scheduler with one query; what becomes of it. */
-function one(deadlineMs = 60_000, wanted = new AbortController().signal): { scheduler: LocalScheduler; outcome: Promise<JobResult> } {
+function one(
+  deadlineMs = 60_000,
+  wanted = new AbortController().signal,
+): { scheduler: LocalScheduler; outcome: Promise<JobResult> } {
   let done!: (r: JobResult) => void, fail!: (e: unknown) => void;
-  const outcome = new Promise<JobResult>((a, b) => { done = a; fail = b; });
+  const outcome = new Promise<JobResult>((a, b) => {
+    done = a;
+    fail = b;
+  });
   let given = false;
   return {
     outcome,
     scheduler: {
-      enqueue: () => outcome, heard: () => undefined, lost: () => undefined,
-      next: (_q, signal) => (given ? new Promise((r) => { signal?.addEventListener("abort", () => { r(undefined); }); }) : ((given = true), Promise.resolve({ tenant: "t", job, deadlineMs: Date.now() + deadlineMs, signal: wanted, done, fail }))),
+      enqueue: () => outcome,
+      heard: () => undefined,
+      lost: () => undefined,
+      next: (_q, signal) =>
+        given
+          ? new Promise((r) => {
+              signal?.addEventListener("abort", () => {
+                r(undefined);
+              });
+            })
+          : ((given = true),
+            Promise.resolve({
+              tenant: "t",
+              job,
+              deadlineMs: Date.now() + deadlineMs,
+              signal: wanted,
+              done,
+              fail,
+            })),
     },
   };
 }
 const signal = new AbortController().signal;
-const next = (m: ReturnType<typeof serveScheduler>["methods"], q: string): Promise<Handed> => m.next!([q] as never, signal) as Promise<Handed>;
+const next = (m: ReturnType<typeof serveScheduler>["methods"], q: string): Promise<Handed> =>
+  m.next!([q] as never, signal) as Promise<Handed>;
 
 describe("a scheduler over the network", () => {
   it("gives a query to another querier when the first falls silent; the first complete answer wins", async () => {
@@ -41,7 +70,9 @@ describe("a scheduler over the network", () => {
     const { scheduler, outcome } = one();
     const { methods, stop } = serveScheduler(scheduler, base);
     const first = await next(methods, "a");
-    const beat = setInterval(() => { void methods.alive!(["a"] as never, signal); }, 300);
+    const beat = setInterval(() => {
+      void methods.alive!(["a"] as never, signal);
+    }, 300);
     expect(await next(methods, "b")).toBeNull();
     clearInterval(beat);
     await methods.done!([first!.id, result, null] as never, signal);
@@ -51,7 +82,9 @@ describe("a scheduler over the network", () => {
   it("fails a query that was lost with three queriers, and says so", async () => {
     const { scheduler, outcome } = one();
     const { methods, stop } = serveScheduler(scheduler, base);
-    const failure = expect(outcome).rejects.toThrow(new CinderblockError("unavailable", "the query was lost with its querier 3 times, last c"));
+    const failure = expect(outcome).rejects.toThrow(
+      new CinderblockError("unavailable", "the query was lost with its querier 3 times, last c"),
+    );
     for (const q of ["a", "b", "c"]) expect(await next(methods, q)).toMatchObject({ tenant: "t" });
     await failure;
     stop();
@@ -60,9 +93,12 @@ describe("a scheduler over the network", () => {
     const { scheduler, outcome } = one();
     const { methods, stop } = serveScheduler(scheduler, base);
     const taken = await next(methods, "a");
-    const poll = (ids: number[]): Promise<Handed> => methods.next!(["a", ids, 100] as never, signal) as Promise<Handed>;
+    const poll = (ids: number[]): Promise<Handed> =>
+      methods.next!(["a", ids, 100] as never, signal) as Promise<Handed>;
     expect(await poll([taken!.id])).toBeNull();
-    await new Promise((r) => { setTimeout(r, 2100); });
+    await new Promise((r) => {
+      setTimeout(r, 2100);
+    });
     await methods.alive!(["a", [taken!.id]] as never, signal);
     expect(await poll([taken!.id])).toBeNull(); // it has it
     const second = await poll([]);
@@ -72,7 +108,8 @@ describe("a scheduler over the network", () => {
     stop();
   }, 20_000);
   it("tells a querier of a query that nobody waits for any more", async () => {
-    const gone = new AbortController(), { scheduler, outcome } = one(60_000, gone.signal);
+    const gone = new AbortController(),
+      { scheduler, outcome } = one(60_000, gone.signal);
     const { methods, stop } = serveScheduler(scheduler, base);
     const failure = expect(outcome).rejects.toThrow("context canceled");
     const taken = await next(methods, "a");
@@ -87,7 +124,9 @@ describe("a scheduler over the network", () => {
     const { methods, stop } = serveScheduler(scheduler, base);
     const failure = expect(outcome).rejects.toThrow("context deadline exceeded");
     const taken = await next(methods, "a");
-    const beat = setInterval(() => { void methods.alive!(["a"] as never, signal); }, 300);
+    const beat = setInterval(() => {
+      void methods.alive!(["a"] as never, signal);
+    }, 300);
     await failure;
     clearInterval(beat);
     expect(await methods.done!([taken!.id, result, null] as never, signal)).toBe(false);

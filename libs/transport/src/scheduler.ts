@@ -16,34 +16,71 @@ export interface LocalScheduler {
 }
 
 /** A query in a querier's hands. */
-interface Running extends TakenJob { querier: string; tries: number; handedAt: number }
+interface Running extends TakenJob {
+  querier: string;
+  tries: number;
+  handedAt: number;
+}
 
 /** How long a querier waits at a scheduler for a query, and how long one may be silent before its queries go to others. */
-const POLL_MS = 5000, SHORT_POLL_MS = 300, ARRIVED_MS = 2000, SILENT_MS = 3000, BEAT_MS = 700, FORGET_MS = 600_000, FIND_MS = 3000;
+const POLL_MS = 5000,
+  SHORT_POLL_MS = 300,
+  ARRIVED_MS = 2000,
+  SILENT_MS = 3000,
+  BEAT_MS = 700,
+  FORGET_MS = 600_000,
+  FIND_MS = 3000;
 const MAX_TRIES = 3;
 
 /**
  * A scheduler for frontends and queriers in other processes. A querier polls for queries and posts results; while it runs
  * one it says so. One that falls silent loses its queries to others, twice at most; the deadline stays the first.
  */
-export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods: InternalMethods; stop: () => void; /** resolves when no querier runs a query any more, or after a time */ idle: (ms: number) => Promise<void> } {
+export function serveScheduler(
+  scheduler: LocalScheduler,
+  base: Base,
+): {
+  methods: InternalMethods;
+  stop: () => void;
+  /** resolves when no querier runs a query any more, or after a time */
+  idle: (ms: number) => Promise<void>;
+} {
   const running = new Map<number, Running>();
   const again: Running[] = [];
   const heard = new Map<string, number>();
   let nextId = 1;
-  const retried = base.metrics.counter("cinderblock_query_scheduler_retried_queries_total", "Queries that went to another querier because the first fell silent.");
+  const retried = base.metrics.counter(
+    "cinderblock_query_scheduler_retried_queries_total",
+    "Queries that went to another querier because the first fell silent.",
+  );
   const timer = setInterval(() => {
     const now = performance.now();
     for (const [querier, at] of heard) if (now - at > FORGET_MS) heard.delete(querier);
     for (const [id, r] of running) {
       // A result that never came: whoever asked has gone by then.
-      if (Date.now() > r.deadlineMs) { running.delete(id); r.fail(new CinderblockError("deadline", "context deadline exceeded")); continue; }
+      if (Date.now() > r.deadlineMs) {
+        running.delete(id);
+        r.fail(new CinderblockError("deadline", "context deadline exceeded"));
+        continue;
+      }
       if (now - (heard.get(r.querier) ?? -Infinity) < SILENT_MS) continue;
       running.delete(id);
       scheduler.lost(r.querier);
-      base.log.warn({ querier: r.querier, tenant: r.tenant, tries: r.tries }, "a querier fell silent, its query goes to another");
-      if (r.tries >= MAX_TRIES) r.fail(new CinderblockError("unavailable", `the query was lost with its querier ${r.tries} times, last ${r.querier}`));
-      else { retried.inc(); again.push(r); }
+      base.log.warn(
+        { querier: r.querier, tenant: r.tenant, tries: r.tries },
+        "a querier fell silent, its query goes to another",
+      );
+      if (r.tries >= MAX_TRIES)
+        r.fail(
+          new CinderblockError(
+            "unavailable",
+            `the query was lost with its querier ${r.tries} times, last ${r.querier}`,
+          ),
+        );
+      else {
+        retried.inc();
+        again.push(r);
+      }
     }
   }, 500);
   timer.unref();
@@ -52,39 +89,70 @@ export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods
   const missed = (querier: string, ids: readonly number[] | undefined): void => {
     if (!ids) return; // one of the release before does not say
     const now = performance.now();
-    for (const [id, r] of running) if (r.querier === querier && now - r.handedAt > ARRIVED_MS && !ids.includes(id)) { running.delete(id); retried.inc(); again.push(r); }
+    for (const [id, r] of running)
+      if (r.querier === querier && now - r.handedAt > ARRIVED_MS && !ids.includes(id)) {
+        running.delete(id);
+        retried.inc();
+        again.push(r);
+      }
   };
 
   const hand = (r: Running): { id: number; tenant: string; job: QueryJob; deadlineMs: number } => {
     const id = nextId++;
     running.set(id, r);
     // Nobody waits for it any more: its querier hears so with its next sign of life.
-    r.signal.addEventListener("abort", () => { if (running.delete(id)) r.fail(new CinderblockError("canceled", "context canceled")); }, { once: true });
+    r.signal.addEventListener(
+      "abort",
+      () => {
+        if (running.delete(id)) r.fail(new CinderblockError("canceled", "context canceled"));
+      },
+      { once: true },
+    );
     return { id, tenant: r.tenant, job: r.job, deadlineMs: r.deadlineMs };
   };
   return {
     stop: () => clearInterval(timer),
-    async idle(ms) { for (const end = Date.now() + ms; running.size > 0 && Date.now() < end;) await sleep(50); },
+    async idle(ms) {
+      for (const end = Date.now() + ms; running.size > 0 && Date.now() < end; ) await sleep(50);
+    },
     methods: {
-      enqueue: ([tenant, job, deadlineMs]: [string, QueryJob, number], signal: AbortSignal) => scheduler.enqueue(tenant, job, deadlineMs, signal),
-      async next([querier, ids, waitMs]: [string, number[] | undefined, number | undefined], signal: AbortSignal) {
+      enqueue: ([tenant, job, deadlineMs]: [string, QueryJob, number], signal: AbortSignal) =>
+        scheduler.enqueue(tenant, job, deadlineMs, signal),
+      async next(
+        [querier, ids, waitMs]: [string, number[] | undefined, number | undefined],
+        signal: AbortSignal,
+      ) {
         heard.set(querier, performance.now());
         missed(querier, ids);
-        const takeLost = (): ReturnType<typeof hand> | null => { let lost = again.shift(); while (lost?.signal.aborted) lost = again.shift(); return lost ? hand({ ...lost, querier, tries: lost.tries + 1, handedAt: performance.now() }) : null; };
+        const takeLost = (): ReturnType<typeof hand> | null => {
+          let lost = again.shift();
+          while (lost?.signal.aborted) lost = again.shift();
+          return lost ? hand({ ...lost, querier, tries: lost.tries + 1, handedAt: performance.now() }) : null;
+        };
         const lost = takeLost();
         if (lost) return lost;
         const stop = new AbortController();
         const end = (): void => stop.abort();
         signal.addEventListener("abort", end);
         const wait = setTimeout(end, waitMs ?? POLL_MS);
-        const beat = setInterval(() => { heard.set(querier, performance.now()); if (again.length > 0) end(); }, 200);
+        const beat = setInterval(() => {
+          heard.set(querier, performance.now());
+          if (again.length > 0) end();
+        }, 200);
         try {
           const taken = await scheduler.next(querier, stop.signal);
           if (!taken) return signal.aborted ? null : takeLost();
           // The querier went away while its query came: nobody else has it.
-          if (signal.aborted) { again.push({ ...taken, querier, tries: 0, handedAt: 0 }); return null; }
+          if (signal.aborted) {
+            again.push({ ...taken, querier, tries: 0, handedAt: 0 });
+            return null;
+          }
           return hand({ ...taken, querier, tries: 1, handedAt: performance.now() });
-        } finally { clearTimeout(wait); clearInterval(beat); signal.removeEventListener("abort", end); }
+        } finally {
+          clearTimeout(wait);
+          clearInterval(beat);
+          signal.removeEventListener("abort", end);
+        }
       },
       /** @returns which of a querier's queries nobody waits for any more */
       alive([querier, ids]: [string, number[] | undefined]) {
@@ -97,7 +165,8 @@ export function serveScheduler(scheduler: LocalScheduler, base: Base): { methods
         // The first complete answer wins; one that was given up is not waited for.
         const r = running.get(id);
         running.delete(id);
-        if (error) r?.fail(fromErrorRecord(error)); else r?.done(result!);
+        if (error) r?.fail(fromErrorRecord(error));
+        else r?.done(result!);
         return Promise.resolve(r !== undefined);
       },
     },
@@ -115,15 +184,30 @@ export class RemoteQueue {
   }
 
   async enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult> {
-    let last: unknown = new CinderblockError("unavailable", "no query-scheduler is known: is one running, in the same ring? (-ring.store, -redis.address)");
+    let last: unknown = new CinderblockError(
+      "unavailable",
+      "no query-scheduler is known: is one running, in the same ring? (-ring.store, -redis.address)",
+    );
     // A frontend that has just started hears of the schedulers within a second or two.
-    for (const until = Math.min(deadlineMs, Date.now() + FIND_MS); this.addresses().length === 0 && Date.now() < until;) await sleep(100, signal);
+    for (
+      const until = Math.min(deadlineMs, Date.now() + FIND_MS);
+      this.addresses().length === 0 && Date.now() < until;
+    )
+      await sleep(100, signal);
     const all = this.addresses();
     const first = this.turn++;
     for (let i = 0; i < all.length; i++) {
       const left = deadlineMs - Date.now();
       if (left <= 0) throw new CinderblockError("deadline", "context deadline exceeded");
-      try { return await this.client.call<JobResult>(all[(first + i) % all.length]!, "QueryScheduler", "enqueue", [tenant, job, deadlineMs], { timeoutMs: left + 500, signal }); } catch (err) {
+      try {
+        return await this.client.call<JobResult>(
+          all[(first + i) % all.length]!,
+          "QueryScheduler",
+          "enqueue",
+          [tenant, job, deadlineMs],
+          { timeoutMs: left + 500, signal },
+        );
+      } catch (err) {
         if (!(err instanceof CinderblockError) || err.kind !== "unavailable") throw err;
         last = err;
       }
@@ -153,51 +237,92 @@ export class RemoteJobs {
 
   /** The next query of any scheduler; undefined after `stop`. */
   async next(querierId: string): Promise<TakenJob | undefined> {
-    this.timer ??= setInterval(() => { this.beat(querierId); }, BEAT_MS);
+    this.timer ??= setInterval(() => {
+      this.beat(querierId);
+    }, BEAT_MS);
     const { signal } = this.stopped;
     for (;;) {
       if (signal.aborted) return undefined;
       const all = this.addresses();
-      if (all.length === 0) { await sleep(300, signal); continue; }
+      if (all.length === 0) {
+        await sleep(300, signal);
+        continue;
+      }
       // Every scheduler has a poll of ours, if there are enough of them; else they go round faster.
       const waitingAt = (a: string): number => this.polls.get(a) ?? 0;
       const address = all.reduce((a, b) => (waitingAt(b) < waitingAt(a) ? b : a));
       const waitMs = all.every((a) => a === address || waitingAt(a) > 0) ? POLL_MS : SHORT_POLL_MS;
       this.polls.set(address, waitingAt(address) + 1);
       try {
-        const job = await this.client.call<{ id: number; tenant: string; job: QueryJob; deadlineMs: number } | null>(address, "QueryScheduler", "next", [querierId, [...(this.busy.get(address)?.keys() ?? [])], waitMs], { timeoutMs: POLL_MS + 5000, signal });
+        const job = await this.client.call<{
+          id: number;
+          tenant: string;
+          job: QueryJob;
+          deadlineMs: number;
+        } | null>(
+          address,
+          "QueryScheduler",
+          "next",
+          [querierId, [...(this.busy.get(address)?.keys() ?? [])], waitMs],
+          { timeoutMs: POLL_MS + 5000, signal },
+        );
         if (!job) continue;
-        const mine = this.busy.get(address) ?? new Map<number, AbortController>(), wanted = new AbortController();
+        const mine = this.busy.get(address) ?? new Map<number, AbortController>(),
+          wanted = new AbortController();
         this.busy.set(address, mine);
         mine.set(job.id, wanted);
         const post = (result: JobResult | null, error: ErrorRecord | null): void => {
           // It lives until the result is there: a large one takes its time.
-          const posted = this.client.call(address, "QueryScheduler", "done", [job.id, result, error], { timeoutMs: 10_000 })
-            .catch((err: unknown) => this.base.log.warn({ err, scheduler: address }, "a result could not be handed in"))
-            .finally(() => { mine.delete(job.id); this.posts.delete(posted); });
+          const posted = this.client
+            .call(address, "QueryScheduler", "done", [job.id, result, error], { timeoutMs: 10_000 })
+            .catch((err: unknown) =>
+              this.base.log.warn({ err, scheduler: address }, "a result could not be handed in"),
+            )
+            .finally(() => {
+              mine.delete(job.id);
+              this.posts.delete(posted);
+            });
           this.posts.add(posted);
         };
-        return { tenant: job.tenant, job: job.job, deadlineMs: job.deadlineMs, signal: wanted.signal, done: (r) => post(r, null), fail: (err) => post(null, toErrorRecord(err)) };
+        return {
+          tenant: job.tenant,
+          job: job.job,
+          deadlineMs: job.deadlineMs,
+          signal: wanted.signal,
+          done: (r) => post(r, null),
+          fail: (err) => post(null, toErrorRecord(err)),
+        };
       } catch (err) {
         if (signal.aborted) return undefined;
         this.base.log.debug({ err, scheduler: address }, "scheduler did not answer");
         await sleep(300, signal);
-      } finally { this.polls.set(address, this.polls.get(address)! - 1); }
+      } finally {
+        this.polls.set(address, this.polls.get(address)! - 1);
+      }
     }
   }
 
   private beat(querierId: string): void {
     for (const [address, mine] of this.busy) {
       if (mine.size === 0) continue;
-      this.client.call<number[] | boolean>(address, "QueryScheduler", "alive", [querierId, [...mine.keys()]], { timeoutMs: BEAT_MS * 2 })
+      this.client
+        .call<number[] | boolean>(address, "QueryScheduler", "alive", [querierId, [...mine.keys()]], {
+          timeoutMs: BEAT_MS * 2,
+        })
         // A scheduler of the release before says nothing of them.
-        .then((gone) => { if (Array.isArray(gone)) for (const id of gone) mine.get(id)?.abort(); })
-        .catch(() => { /* the next beat tries again */ });
+        .then((gone) => {
+          if (Array.isArray(gone)) for (const id of gone) mine.get(id)?.abort();
+        })
+        .catch(() => {
+          /* the next beat tries again */
+        });
     }
   }
 
   /** No more queries come. */
-  stop(): void { this.stopped.abort(); }
+  stop(): void {
+    this.stopped.abort();
+  }
 
   /** Resolves when the results of those that came have been handed in. */
   async finished(): Promise<void> {

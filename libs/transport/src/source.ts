@@ -1,22 +1,51 @@
 import { messageOf } from "@cinderblock/errors";
-import type { BlockInfo, ExecuteAnswer, Exclusions, LabelAnswer, LabelAsk, RowKeys, SelectRequest, SeriesRanges, SourceClient, SourceQuery, Until } from "@cinderblock/query";
+import type {
+  BlockInfo,
+  ExecuteAnswer,
+  Exclusions,
+  LabelAnswer,
+  LabelAsk,
+  RowKeys,
+  SelectRequest,
+  SeriesRanges,
+  SourceClient,
+  SourceQuery,
+  Until,
+} from "@cinderblock/query";
 import type { InternalClient, InternalMethods } from "@cinderblock/rpc";
 
 type Of<M extends keyof SourceClient> = SourceClient[M] extends (...a: infer A) => unknown ? A : never;
 
 /** Rows that are left out, as the release before says and understands it: by number alone. */
-function toRows(exclude: Exclusions): Record<string, Uint32Array> { return Object.fromEntries(Object.entries(exclude).map(([ulid, e]) => [ulid, e.rows])); }
-function fromRows(rows: Record<string, Uint32Array>): Exclusions { return Object.fromEntries(Object.entries(rows).map(([ulid, r]) => [ulid, { upTo: -1, rows: r }])); }
+function toRows(exclude: Exclusions): Record<string, Uint32Array> {
+  return Object.fromEntries(Object.entries(exclude).map(([ulid, e]) => [ulid, e.rows]));
+}
+function fromRows(rows: Record<string, Uint32Array>): Exclusions {
+  return Object.fromEntries(Object.entries(rows).map(([ulid, r]) => [ulid, { upTo: -1, rows: r }]));
+}
 
 /** A source of heads and blocks, as methods for other processes. Their deadline is the connection's. */
 export function sourceMethods(source: SourceClient): InternalMethods {
   return {
     ping: () => Promise.resolve(true),
-    blocks: ([tenant, startMs, endMs]: Of<"blocks">, signal: AbortSignal) => source.blocks(tenant, startMs, endMs, { deadlineMs: Infinity, signal }),
-    execute: ([tenant, ulids, query, rows, exclude]: [string, readonly string[], SourceQuery, Record<string, Uint32Array>, Exclusions | undefined], signal: AbortSignal) => source.execute(tenant, ulids, query, exclude ?? fromRows(rows), { deadlineMs: Infinity, signal }),
-    ranges: ([tenant, ulids, select]: Of<"ranges">, signal: AbortSignal) => source.ranges(tenant, ulids, select, { deadlineMs: Infinity, signal }),
-    keys: ([tenant, ulids, select]: Of<"keys">, signal: AbortSignal) => source.keys(tenant, ulids, select, { deadlineMs: Infinity, signal }),
-    labels: ([tenant, ulids, ask]: Of<"labels">, signal: AbortSignal) => source.labels(tenant, ulids, ask, { deadlineMs: Infinity, signal }),
+    blocks: ([tenant, startMs, endMs]: Of<"blocks">, signal: AbortSignal) =>
+      source.blocks(tenant, startMs, endMs, { deadlineMs: Infinity, signal }),
+    execute: (
+      [tenant, ulids, query, rows, exclude]: [
+        string,
+        readonly string[],
+        SourceQuery,
+        Record<string, Uint32Array>,
+        Exclusions | undefined,
+      ],
+      signal: AbortSignal,
+    ) => source.execute(tenant, ulids, query, exclude ?? fromRows(rows), { deadlineMs: Infinity, signal }),
+    ranges: ([tenant, ulids, select]: Of<"ranges">, signal: AbortSignal) =>
+      source.ranges(tenant, ulids, select, { deadlineMs: Infinity, signal }),
+    keys: ([tenant, ulids, select]: Of<"keys">, signal: AbortSignal) =>
+      source.keys(tenant, ulids, select, { deadlineMs: Infinity, signal }),
+    labels: ([tenant, ulids, ask]: Of<"labels">, signal: AbortSignal) =>
+      source.labels(tenant, ulids, ask, { deadlineMs: Infinity, signal }),
   };
 }
 
@@ -39,22 +68,75 @@ export class RemoteSource implements SourceClient {
   /** Whoever asked has gone, or their time is over: the call ends, and the other process is told by its connection. */
   protected ask<T>(method: string, args: unknown, until?: Until): Promise<T> {
     const timeoutMs = Math.max(1, Math.min(this.timeoutMs, (until?.deadlineMs ?? Infinity) - Date.now()));
-    return this.client.call<T>(this.address, this.service, method, args, { timeoutMs, signal: until?.signal });
+    return this.client.call<T>(this.address, this.service, method, args, {
+      timeoutMs,
+      signal: until?.signal,
+    });
   }
 
   async ping(timeoutMs: number): Promise<void> {
     // One of the release before lives, too, when it says that it does not know the question.
-    try { await this.client.call(this.address, this.service, "ping", [], { timeoutMs }); } catch (err) { if (!/does not know/.test(messageOf(err))) throw err; }
+    try {
+      await this.client.call(this.address, this.service, "ping", [], { timeoutMs });
+    } catch (err) {
+      if (!/does not know/.test(messageOf(err))) throw err;
+    }
   }
-  blocks(tenant: string, startMs: number, endMs: number, until?: Until): Promise<BlockInfo[]> { return this.ask("blocks", [tenant, startMs, endMs], until); }
-  execute(tenant: string, ulids: readonly string[], query: SourceQuery, exclude: Exclusions, until?: Until): Promise<ExecuteAnswer> { return this.ask("execute", [tenant, ulids, query, toRows(exclude), exclude], until); }
-  async ranges(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<SeriesRanges[]> {
-    return (await this.ask<(Omit<SeriesRanges, "form" | "upTo"> & Partial<SeriesRanges>)[]>("ranges", [tenant, ulids, select], until)).map((r) => ({ ...r, form: r.form ?? "block", upTo: r.upTo ?? -1 }));
+  blocks(tenant: string, startMs: number, endMs: number, until?: Until): Promise<BlockInfo[]> {
+    return this.ask("blocks", [tenant, startMs, endMs], until);
   }
-  async keys(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowKeys[]> {
-    return (await this.ask<(Omit<RowKeys, "form" | "upTo" | "total"> & Partial<RowKeys>)[]>("keys", [tenant, ulids, select], until))
-      // The release before did not tell sums: one that is known wins.
-      .map((k) => ({ ...k, form: k.form ?? "block", upTo: k.upTo ?? -1, total: k.total ?? new BigInt64Array(k.row.length).fill(2n ** 62n) }));
+  execute(
+    tenant: string,
+    ulids: readonly string[],
+    query: SourceQuery,
+    exclude: Exclusions,
+    until?: Until,
+  ): Promise<ExecuteAnswer> {
+    return this.ask("execute", [tenant, ulids, query, toRows(exclude), exclude], until);
   }
-  labels(tenant: string, ulids: readonly string[], ask: LabelAsk, until?: Until): Promise<LabelAnswer & { missing: string[] }> { return this.ask("labels", [tenant, ulids, ask], until); }
+  async ranges(
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+    until?: Until,
+  ): Promise<SeriesRanges[]> {
+    return (
+      await this.ask<(Omit<SeriesRanges, "form" | "upTo"> & Partial<SeriesRanges>)[]>(
+        "ranges",
+        [tenant, ulids, select],
+        until,
+      )
+    ).map((r) => ({ ...r, form: r.form ?? "block", upTo: r.upTo ?? -1 }));
+  }
+  async keys(
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+    until?: Until,
+  ): Promise<RowKeys[]> {
+    return (
+      (
+        await this.ask<(Omit<RowKeys, "form" | "upTo" | "total"> & Partial<RowKeys>)[]>(
+          "keys",
+          [tenant, ulids, select],
+          until,
+        )
+      )
+        // The release before did not tell sums: one that is known wins.
+        .map((k) => ({
+          ...k,
+          form: k.form ?? "block",
+          upTo: k.upTo ?? -1,
+          total: k.total ?? new BigInt64Array(k.row.length).fill(2n ** 62n),
+        }))
+    );
+  }
+  labels(
+    tenant: string,
+    ulids: readonly string[],
+    ask: LabelAsk,
+    until?: Until,
+  ): Promise<LabelAnswer & { missing: string[] }> {
+    return this.ask("labels", [tenant, ulids, ask], until);
+  }
 }

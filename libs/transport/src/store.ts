@@ -11,10 +11,18 @@ export interface StoreContract extends SourceClient {
 }
 
 export function storeMethods(store: StoreContract): InternalMethods {
-  return { ...sourceMethods(store), learn: (a: [string, string]) => store.learn(...a), answers: (a: [string, string]) => store.answers(...a) };
+  return {
+    ...sourceMethods(store),
+    learn: (a: [string, string]) => store.learn(...a),
+    answers: (a: [string, string]) => store.answers(...a),
+  };
 }
 
 export class RemoteStore extends RemoteSource implements StoreContract {
-  learn(...a: [string, string]): Promise<boolean> { return this.ask("learn", a); }
-  answers(...a: [string, string]): Promise<boolean> { return this.ask("answers", a); }
+  learn(...a: [string, string]): Promise<boolean> {
+    return this.ask("learn", a);
+  }
+  answers(...a: [string, string]): Promise<boolean> {
+    return this.ask("answers", a);
+  }
 }

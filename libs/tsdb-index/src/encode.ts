@@ -29,20 +29,36 @@ const FINGERPRINT_STEP = 1024;
 export function encodeIndex(series: readonly IndexSeries[]): Uint8Array {
   const symbolSet = new Set<string>();
   const postings = new Map<string, Map<string, number[]>>();
-  for (const s of series) for (const l of s.labels) { symbolSet.add(l.name); symbolSet.add(l.value); }
+  for (const s of series)
+    for (const l of s.labels) {
+      symbolSet.add(l.name);
+      symbolSet.add(l.value);
+    }
   const symbols = [...symbolSet].sort(compareUtf8);
   const symbolId = new Map(symbols.map((s, i) => [s, i]));
 
   const out = new ByteWriter(4096);
   out.u32be(0xbaaad700);
   out.u8(2);
-  const toc = { symbols: out.length, series: 0, labelIndices: 0, labelIndicesTable: 0, postings: 0, postingsTable: 0, fingerprints: 0 };
-  section(out, () => { out.u32be(symbols.length); for (const s of symbols) out.str(s); });
+  const toc = {
+    symbols: out.length,
+    series: 0,
+    labelIndices: 0,
+    labelIndicesTable: 0,
+    postings: 0,
+    postingsTable: 0,
+    fingerprints: 0,
+  };
+  section(out, () => {
+    out.u32be(symbols.length);
+    for (const s of symbols) out.str(s);
+  });
 
   toc.series = out.length;
   const all: number[] = [];
   const fingerprints: { ref: number; fingerprint: bigint }[] = [];
-  let from = 0n, through = 0n;
+  let from = 0n,
+    through = 0n;
   const body = new ByteWriter(256);
   series.forEach((s, ordinal) => {
     out.align(16);
@@ -50,7 +66,10 @@ export function encodeIndex(series: readonly IndexSeries[]): Uint8Array {
     body.reset();
     body.u64be(s.fingerprint);
     body.uvarint(s.labels.length);
-    for (const l of s.labels) { body.uvarint(symbolId.get(l.name)!); body.uvarint(symbolId.get(l.value)!); }
+    for (const l of s.labels) {
+      body.uvarint(symbolId.get(l.name)!);
+      body.uvarint(symbolId.get(l.value)!);
+    }
     body.uvarint(1);
     body.varint64(s.minTime);
     body.uvarint64(s.maxTime - s.minTime);
@@ -66,7 +85,8 @@ export function encodeIndex(series: readonly IndexSeries[]): Uint8Array {
       let values = postings.get(l.name);
       if (!values) postings.set(l.name, (values = new Map()));
       const list = values.get(l.value);
-      if (list) list.push(ref); else values.set(l.value, [ref]);
+      if (list) list.push(ref);
+      else values.set(l.value, [ref]);
     }
     if (from === 0n || s.minTime < from) from = s.minTime;
     if (through === 0n || s.maxTime > through) through = s.maxTime;
@@ -78,7 +98,11 @@ export function encodeIndex(series: readonly IndexSeries[]): Uint8Array {
     out.align(4);
     const at = out.length;
     const values = [...postings.get(name)!.keys()].sort(compareUtf8);
-    section(out, () => { out.u32be(1); out.u32be(values.length); for (const v of values) out.u32be(symbolId.get(v)!); });
+    section(out, () => {
+      out.u32be(1);
+      out.u32be(values.length);
+      for (const v of values) out.u32be(symbolId.get(v)!);
+    });
     return at;
   });
 
@@ -87,7 +111,10 @@ export function encodeIndex(series: readonly IndexSeries[]): Uint8Array {
   const writePostings = (name: string, value: string, refs: readonly number[]): void => {
     out.align(4);
     table.push({ name, value, at: out.length });
-    section(out, () => { out.u32be(refs.length); for (const r of refs) out.u32be(r); });
+    section(out, () => {
+      out.u32be(refs.length);
+      for (const r of refs) out.u32be(r);
+    });
   };
   writePostings("", "", all);
   for (const name of names) {
@@ -98,21 +125,42 @@ export function encodeIndex(series: readonly IndexSeries[]): Uint8Array {
   toc.labelIndicesTable = out.length;
   section(out, () => {
     out.u32be(names.length);
-    names.forEach((name, i) => { out.uvarint(1); out.str(name); out.uvarint(labelIndexOffsets[i]!); });
+    names.forEach((name, i) => {
+      out.uvarint(1);
+      out.str(name);
+      out.uvarint(labelIndexOffsets[i]!);
+    });
   });
   toc.postingsTable = out.length;
   section(out, () => {
     out.u32be(table.length);
-    for (const e of table) { out.uvarint(2); out.str(e.name); out.str(e.value); out.uvarint(e.at); }
+    for (const e of table) {
+      out.uvarint(2);
+      out.str(e.name);
+      out.str(e.value);
+      out.uvarint(e.at);
+    }
   });
   toc.fingerprints = out.length;
   section(out, () => {
     out.u32be(fingerprints.length);
-    for (const f of fingerprints) { out.u64be(BigInt(f.ref)); out.u64be(f.fingerprint); }
+    for (const f of fingerprints) {
+      out.u64be(BigInt(f.ref));
+      out.u64be(f.fingerprint);
+    }
   });
 
   const at = out.length;
-  for (const o of [toc.symbols, toc.series, toc.labelIndices, toc.labelIndicesTable, toc.postings, toc.postingsTable, toc.fingerprints]) out.u64be(BigInt(o));
+  for (const o of [
+    toc.symbols,
+    toc.series,
+    toc.labelIndices,
+    toc.labelIndicesTable,
+    toc.postings,
+    toc.postingsTable,
+    toc.fingerprints,
+  ])
+    out.u64be(BigInt(o));
   out.u64be(from);
   out.u64be(through);
   out.u32be(crc32c(out.buffer, at, out.length));

@@ -10,7 +10,12 @@ describe("index.tsdb", () => {
   it("writes an empty index of 148 bytes as v1 does", () => {
     const bytes = Buffer.from(encodeIndex([]));
     expect(bytes.length).toBe(148);
-    expect(bytes.subarray(0, 60).toString("hex")).toBe("baaad70002000000040000000048674bc7000000" + "000000040000000048674bc7" + "000000040000000048674bc7" + "000000080000000102000014dc9aaed7");
+    expect(bytes.subarray(0, 60).toString("hex")).toBe(
+      "baaad70002000000040000000048674bc7000000" +
+        "000000040000000048674bc7" +
+        "000000040000000048674bc7" +
+        "000000080000000102000014dc9aaed7",
+    );
     expect(bytes.subarray(144).toString("hex")).toBe("362823f2");
     expect(decodeIndex(bytes)).toEqual([]);
   });
@@ -24,10 +29,18 @@ describe("index.tsdb", () => {
   });
   it("keeps many series with all their labels", () => {
     const series: IndexSeries[] = Array.from({ length: 3000 }, (_, i) => ({
-      labels: [{ name: "a", value: `v${String(i).padStart(5, "0")}` }, { name: "größe", value: `\u{1f600}${i % 7}` }], fingerprint: BigInt(i) * 0x9e3779b97f4a7c15n & 0xffffffffffffffffn,
-      minTime: BigInt(i), maxTime: BigInt(i) + 5n, seriesIndex: i,
+      labels: [
+        { name: "a", value: `v${String(i).padStart(5, "0")}` },
+        { name: "größe", value: `\u{1f600}${i % 7}` },
+      ],
+      fingerprint: (BigInt(i) * 0x9e3779b97f4a7c15n) & 0xffffffffffffffffn,
+      minTime: BigInt(i),
+      maxTime: BigInt(i) + 5n,
+      seriesIndex: i,
     }));
-    expect(decodeIndex(encodeIndex(series)).map((s) => ({ ...s, kb: undefined, checksum: undefined }))).toEqual(series.map((s) => ({ ...s, kb: undefined, checksum: undefined })));
+    expect(
+      decodeIndex(encodeIndex(series)).map((s) => ({ ...s, kb: undefined, checksum: undefined })),
+    ).toEqual(series.map((s) => ({ ...s, kb: undefined, checksum: undefined })));
   });
   it("names the file and the place of any flipped byte that it reads", () => {
     const file = Buffer.from(ONE_SERIES, "base64");
@@ -38,12 +51,30 @@ describe("index.tsdb", () => {
     }
   });
   it("survives mutated files whose checksums were repaired: an error that names the place, or series", () => {
-    const file = encodeIndex(Array.from({ length: 20 }, (_, i) => ({ labels: [{ name: "a", value: `v${i % 3}` }, { name: "b", value: `w${i}` }], fingerprint: BigInt(i), minTime: BigInt(i), maxTime: BigInt(i) + 5n, seriesIndex: i })));
+    const file = encodeIndex(
+      Array.from({ length: 20 }, (_, i) => ({
+        labels: [
+          { name: "a", value: `v${i % 3}` },
+          { name: "b", value: `w${i}` },
+        ],
+        fingerprint: BigInt(i),
+        minTime: BigInt(i),
+        maxTime: BigInt(i) + 5n,
+        seriesIndex: i,
+      })),
+    );
     const random = new Random(21);
-    let refused = 0, read = 0;
+    let refused = 0,
+      read = 0;
     for (let i = 0; i < mutations(5000); i++) {
       const bad = repaired(random.mutate(file));
-      try { expect(decodeIndex(bad).length).toBeLessThan(1000); read++; } catch (err) { expect(err).toBeInstanceOf(CorruptError); refused++; }
+      try {
+        expect(decodeIndex(bad).length).toBeLessThan(1000);
+        read++;
+      } catch (err) {
+        expect(err).toBeInstanceOf(CorruptError);
+        refused++;
+      }
     }
     expect(refused).toBeGreaterThan(500);
     expect(read).toBeGreaterThan(500);
@@ -53,14 +84,24 @@ describe("index.tsdb", () => {
 /** The file with the checksums of its sections, series and table of contents as its bytes are now, as far as they can be found. */
 function repaired(bytes: Uint8Array): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const fix = (at: number, size: number): void => { if (at >= 0 && size >= 0 && at + size + 4 <= bytes.length) view.setUint32(at + size, crc32c(bytes, at, at + size)); };
+  const fix = (at: number, size: number): void => {
+    if (at >= 0 && size >= 0 && at + size + 4 <= bytes.length)
+      view.setUint32(at + size, crc32c(bytes, at, at + size));
+  };
   const toc = bytes.length - 76;
   if (toc < 0) return bytes;
-  const section = (at: number): void => { if (at + 4 <= bytes.length) fix(at + 4, view.getUint32(at)); };
+  const section = (at: number): void => {
+    if (at + 4 <= bytes.length) fix(at + 4, view.getUint32(at));
+  };
   const at = (i: number): number => Number(view.getBigUint64(toc + 8 * i));
   for (let i = 0; i < 6; i++) section(at(i));
   // Series lie at multiples of 16, each behind its length.
-  for (let p = Math.ceil(at(1) / 16) * 16; p > 0 && p < Math.min(at(2), bytes.length); p = Math.ceil((p + 5 + bytes[p]!) / 16) * 16) fix(p + 1, bytes[p]!);
+  for (
+    let p = Math.ceil(at(1) / 16) * 16;
+    p > 0 && p < Math.min(at(2), bytes.length);
+    p = Math.ceil((p + 5 + bytes[p]!) / 16) * 16
+  )
+    fix(p + 1, bytes[p]!);
   section(at(3));
   fix(toc, 72);
   return bytes;

@@ -1,4 +1,15 @@
-import { ApiError, type Capabilities, type DrawnFiles, type FileInfo, type FunctionFile, type FunctionPage, type Heatmap, type Selection, type Series, type SingleProfile } from "./types.ts";
+import {
+  ApiError,
+  type Capabilities,
+  type DrawnFiles,
+  type FileInfo,
+  type FunctionFile,
+  type FunctionPage,
+  type Heatmap,
+  type Selection,
+  type Series,
+  type SingleProfile,
+} from "./types.ts";
 import { MAX_SHORT, SHORT_PREFIX } from "../state/links.ts";
 import type { Stacks } from "../state/state.ts";
 
@@ -6,161 +17,493 @@ import type { Stacks } from "../state/state.ts";
 export const BASE = new URL(/* @vite-ignore */ "../", import.meta.url);
 
 /** An answer, and what it could not see. */
-export interface Answer<T> { value: T; partial: string }
+export interface Answer<T> {
+  value: T;
+  partial: string;
+}
 
 const TOKEN = "cinderblock.token";
 export const token = {
   get: (): string => sessionStorage.getItem(TOKEN) ?? "",
-  set: (t: string): void => { if (t === "") sessionStorage.removeItem(TOKEN); else sessionStorage.setItem(TOKEN, t); },
+  set: (t: string): void => {
+    if (t === "") sessionStorage.removeItem(TOKEN);
+    else sessionStorage.setItem(TOKEN, t);
+  },
 };
 
 function headers(tenant: string, more: Record<string, string>): Record<string, string> {
-  return { ...more, ...(tenant !== "" ? { "x-scope-orgid": tenant } : {}), ...(token.get() !== "" ? { authorization: `Bearer ${token.get()}` } : {}) };
+  return {
+    ...more,
+    ...(tenant !== "" ? { "x-scope-orgid": tenant } : {}),
+    ...(token.get() !== "" ? { authorization: `Bearer ${token.get()}` } : {}),
+  };
 }
 
 async function ask(path: string, init: RequestInit): Promise<Response> {
   let r: Response;
-  try { r = await fetch(new URL(path, BASE), init); } catch (err) {
+  try {
+    r = await fetch(new URL(path, BASE), init);
+  } catch (err) {
     if ((err as Error).name === "AbortError") throw err;
     throw new ApiError(`The server did not answer: ${(err as Error).message}`, 0, "unavailable");
   }
   if (r.ok) return r;
   const text = await r.text();
-  let message = text, code = "";
-  try { const body = JSON.parse(text) as { message?: string; code?: string }; message = body.message ?? text; code = body.code ?? ""; } catch { /* a proxy's answer in plain text is shown as it is */ }
+  let message = text,
+    code = "";
+  try {
+    const body = JSON.parse(text) as { message?: string; code?: string };
+    message = body.message ?? text;
+    code = body.code ?? "";
+  } catch {
+    /* a proxy's answer in plain text is shown as it is */
+  }
   throw new ApiError(message.trim() || `HTTP ${r.status}`, r.status, code);
 }
 
 /** The server for one tenant. */
 export class Client {
   readonly tenant: string;
-  constructor(tenant: string) { this.tenant = tenant; }
+  constructor(tenant: string) {
+    this.tenant = tenant;
+  }
 
   private async json<T>(path: string, body: unknown, signal?: AbortSignal): Promise<Answer<T>> {
-    const r = await ask(path, { method: "POST", headers: headers(this.tenant, { "content-type": "application/json" }), body: JSON.stringify(body), ...(signal ? { signal } : {}) });
+    const r = await ask(path, {
+      method: "POST",
+      headers: headers(this.tenant, { "content-type": "application/json" }),
+      body: JSON.stringify(body),
+      ...(signal ? { signal } : {}),
+    });
     return { value: (await r.json()) as T, partial: r.headers.get("x-cinderblock-partial") ?? "" };
   }
 
   /** The bytes of a protobuf answer. */
-  async binary(path: string, body: Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<Answer<ArrayBuffer>> {
-    const r = await ask(path, { method: "POST", headers: headers(this.tenant, { "content-type": "application/proto" }), body, ...(signal ? { signal } : {}) });
+  async binary(
+    path: string,
+    body: Uint8Array<ArrayBuffer>,
+    signal?: AbortSignal,
+  ): Promise<Answer<ArrayBuffer>> {
+    const r = await ask(path, {
+      method: "POST",
+      headers: headers(this.tenant, { "content-type": "application/proto" }),
+      body,
+      ...(signal ? { signal } : {}),
+    });
     return { value: await r.arrayBuffer(), partial: r.headers.get("x-cinderblock-partial") ?? "" };
   }
 
-  async text(path: string, signal?: AbortSignal): Promise<string> { return (await ask(path, { headers: headers(this.tenant, {}), ...(signal ? { signal } : {}) })).text(); }
+  async text(path: string, signal?: AbortSignal): Promise<string> {
+    return (await ask(path, { headers: headers(this.tenant, {}), ...(signal ? { signal } : {}) })).text();
+  }
 
-  async file(path: string): Promise<ArrayBuffer> { return (await ask(path, { headers: headers(this.tenant, {}) })).arrayBuffer(); }
+  async file(path: string): Promise<ArrayBuffer> {
+    return (await ask(path, { headers: headers(this.tenant, {}) })).arrayBuffer();
+  }
 
   /** What a page for operators says, as data. */
-  async page<T>(path: string, signal?: AbortSignal): Promise<T> { return (await (await ask(path, { headers: headers(this.tenant, { accept: "application/json" }), ...(signal ? { signal } : {}) })).json()) as T; }
+  async page<T>(path: string, signal?: AbortSignal): Promise<T> {
+    return (await (
+      await ask(path, {
+        headers: headers(this.tenant, { accept: "application/json" }),
+        ...(signal ? { signal } : {}),
+      })
+    ).json()) as T;
+  }
 
   async profileTypes(startMs: number, endMs: number, signal?: AbortSignal): Promise<string[]> {
-    const { value } = await this.json<{ profileTypes?: { ID: string }[] }>("querier.v1.QuerierService/ProfileTypes", { start: String(startMs), end: String(endMs) }, signal);
+    const { value } = await this.json<{ profileTypes?: { ID: string }[] }>(
+      "querier.v1.QuerierService/ProfileTypes",
+      { start: String(startMs), end: String(endMs) },
+      signal,
+    );
     return (value.profileTypes ?? []).map((t) => t.ID);
   }
 
   /** Distinct values of some labels together. */
-  async labelSets(names: string[], matchers: string[], startMs: number, endMs: number, signal?: AbortSignal): Promise<Record<string, string>[]> {
-    const { value } = await this.json<{ labelsSet?: { labels?: { name: string; value: string }[] }[] }>("querier.v1.QuerierService/Series", { labelNames: names, matchers, start: String(startMs), end: String(endMs) }, signal);
-    return (value.labelsSet ?? []).map((s) => Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])));
+  async labelSets(
+    names: string[],
+    matchers: string[],
+    startMs: number,
+    endMs: number,
+    signal?: AbortSignal,
+  ): Promise<Record<string, string>[]> {
+    const { value } = await this.json<{ labelsSet?: { labels?: { name: string; value: string }[] }[] }>(
+      "querier.v1.QuerierService/Series",
+      { labelNames: names, matchers, start: String(startMs), end: String(endMs) },
+      signal,
+    );
+    return (value.labelsSet ?? []).map((s) =>
+      Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])),
+    );
   }
 
-  async labelNames(matchers: string[], startMs: number, endMs: number, signal?: AbortSignal): Promise<string[]> {
-    const { value } = await this.json<{ names?: string[] }>("querier.v1.QuerierService/LabelNames", { matchers, start: String(startMs), end: String(endMs) }, signal);
+  async labelNames(
+    matchers: string[],
+    startMs: number,
+    endMs: number,
+    signal?: AbortSignal,
+  ): Promise<string[]> {
+    const { value } = await this.json<{ names?: string[] }>(
+      "querier.v1.QuerierService/LabelNames",
+      { matchers, start: String(startMs), end: String(endMs) },
+      signal,
+    );
     return (value.names ?? []).filter((n) => !n.startsWith("__"));
   }
 
-  async labelCounts(name: string, prefix: string, matchers: string[], startMs: number, endMs: number, limit: number, signal?: AbortSignal): Promise<{ values: { value: string; series: number }[]; cardinality: number }> {
-    const { value } = await this.json<{ values?: { value?: string; series: string }[]; cardinality?: string }>("cinderblock.explore.v1.ExploreService/LabelCounts", { name, prefix, matchers, start: String(startMs), end: String(endMs), limit: String(limit) }, signal);
-    return { values: (value.values ?? []).map((v) => ({ value: v.value ?? "", series: Number(v.series) })), cardinality: Number(value.cardinality ?? 0) };
+  async labelCounts(
+    name: string,
+    prefix: string,
+    matchers: string[],
+    startMs: number,
+    endMs: number,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<{ values: { value: string; series: number }[]; cardinality: number }> {
+    const { value } = await this.json<{
+      values?: { value?: string; series: string }[];
+      cardinality?: string;
+    }>(
+      "cinderblock.explore.v1.ExploreService/LabelCounts",
+      { name, prefix, matchers, start: String(startMs), end: String(endMs), limit: String(limit) },
+      signal,
+    );
+    return {
+      values: (value.values ?? []).map((v) => ({ value: v.value ?? "", series: Number(v.series) })),
+      cardinality: Number(value.cardinality ?? 0),
+    };
   }
 
   /** Values over time; with `stacks`, of those alone that they let through. */
-  async series(type: string, selector: string, startMs: number, endMs: number, stepS: number, groupBy: string[], limit: number, signal?: AbortSignal, stacks?: Stacks): Promise<Answer<Series[]>> {
-    type Body = { series?: { labels?: { name: string; value: string }[]; points?: { timestamp: string; value?: number; annotations?: { key: string; value?: string }[] }[] }[] };
+  async series(
+    type: string,
+    selector: string,
+    startMs: number,
+    endMs: number,
+    stepS: number,
+    groupBy: string[],
+    limit: number,
+    signal?: AbortSignal,
+    stacks?: Stacks,
+  ): Promise<Answer<Series[]>> {
+    type Body = {
+      series?: {
+        labels?: { name: string; value: string }[];
+        points?: { timestamp: string; value?: number; annotations?: { key: string; value?: string }[] }[];
+      }[];
+    };
     const { value, partial } = stacks
-      ? await this.json<Body>("cinderblock.explore.v1.ExploreService/Series", { selection: selectionJson({ type, selector, startMs, endMs, stacks, profileIds: [] }), step: stepS, groupBy, limit: String(limit) }, signal)
-      : await this.json<Body>("querier.v1.QuerierService/SelectSeries", { profileTypeID: type, labelSelector: selector, start: String(startMs), end: String(endMs), step: stepS, groupBy, ...(limit > 0 ? { limit: String(limit) } : {}) }, signal);
-    return { value: (value.series ?? []).map((s) => ({ labels: Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])), points: (s.points ?? []).map((p) => ({ ms: Number(p.timestamp), value: Number(p.value ?? 0), annotations: (p.annotations ?? []).map((a) => ({ key: a.key, value: a.value ?? "" })) })) })), partial };
+      ? await this.json<Body>(
+          "cinderblock.explore.v1.ExploreService/Series",
+          {
+            selection: selectionJson({ type, selector, startMs, endMs, stacks, profileIds: [] }),
+            step: stepS,
+            groupBy,
+            limit: String(limit),
+          },
+          signal,
+        )
+      : await this.json<Body>(
+          "querier.v1.QuerierService/SelectSeries",
+          {
+            profileTypeID: type,
+            labelSelector: selector,
+            start: String(startMs),
+            end: String(endMs),
+            step: stepS,
+            groupBy,
+            ...(limit > 0 ? { limit: String(limit) } : {}),
+          },
+          signal,
+        );
+    return {
+      value: (value.series ?? []).map((s) => ({
+        labels: Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])),
+        points: (s.points ?? []).map((p) => ({
+          ms: Number(p.timestamp),
+          value: Number(p.value ?? 0),
+          annotations: (p.annotations ?? []).map((a) => ({ key: a.key, value: a.value ?? "" })),
+        })),
+      })),
+      partial,
+    };
   }
 
-  async functions(s: Selection, baseline: Selection | undefined, filter: string, order: string, ascending: boolean, limit: number, signal?: AbortSignal, names: string[] = []): Promise<Answer<FunctionPage>> {
+  async functions(
+    s: Selection,
+    baseline: Selection | undefined,
+    filter: string,
+    order: string,
+    ascending: boolean,
+    limit: number,
+    signal?: AbortSignal,
+    names: string[] = [],
+  ): Promise<Answer<FunctionPage>> {
     type Row = { name?: string; self?: string; total?: string; baseSelf?: string; baseTotal?: string };
-    const { value: v, partial } = await this.json<{ functions?: Row[]; total?: string; baseTotal?: string; count?: string; matching?: string }>(
-      "cinderblock.explore.v1.ExploreService/FunctionTable", { selection: selectionJson(s), ...(baseline ? { baseline: selectionJson(baseline) } : {}), filter, order: `FUNCTION_ORDER_${order.toUpperCase().replace("-", "_")}`, ascending, limit: String(limit), names }, signal);
+    const { value: v, partial } = await this.json<{
+      functions?: Row[];
+      total?: string;
+      baseTotal?: string;
+      count?: string;
+      matching?: string;
+    }>(
+      "cinderblock.explore.v1.ExploreService/FunctionTable",
+      {
+        selection: selectionJson(s),
+        ...(baseline ? { baseline: selectionJson(baseline) } : {}),
+        filter,
+        order: `FUNCTION_ORDER_${order.toUpperCase().replace("-", "_")}`,
+        ascending,
+        limit: String(limit),
+        names,
+      },
+      signal,
+    );
     const n = (x: string | undefined): number => Number(x ?? 0);
-    return { value: { rows: (v.functions ?? []).map((f) => ({ name: f.name ?? "", self: n(f.self), total: n(f.total), baseSelf: n(f.baseSelf), baseTotal: n(f.baseTotal) })), total: n(v.total), baseTotal: n(v.baseTotal), count: n(v.count), matching: n(v.matching) }, partial };
+    return {
+      value: {
+        rows: (v.functions ?? []).map((f) => ({
+          name: f.name ?? "",
+          self: n(f.self),
+          total: n(f.total),
+          baseSelf: n(f.baseSelf),
+          baseTotal: n(f.baseTotal),
+        })),
+        total: n(v.total),
+        baseTotal: n(v.baseTotal),
+        count: n(v.count),
+        matching: n(v.matching),
+      },
+      partial,
+    };
   }
 
   /** Where a function is in its sources, and what its lines cost. */
   async functionLines(s: Selection, fn: string, signal?: AbortSignal): Promise<FunctionFile[]> {
-    type File = { filename?: string; startLine?: string; buildId?: string; lines?: { line?: string; self?: string; total?: string }[] };
-    const { value } = await this.json<{ files?: File[] }>("cinderblock.explore.v1.ExploreService/FunctionLines", { selection: selectionJson(s), function: fn }, signal);
-    return (value.files ?? []).map((f) => ({ filename: f.filename ?? "", startLine: Number(f.startLine ?? 0), buildId: f.buildId ?? "", lines: (f.lines ?? []).map((l) => ({ line: Number(l.line ?? 0), self: Number(l.self ?? 0), total: Number(l.total ?? 0) })) }));
+    type File = {
+      filename?: string;
+      startLine?: string;
+      buildId?: string;
+      lines?: { line?: string; self?: string; total?: string }[];
+    };
+    const { value } = await this.json<{ files?: File[] }>(
+      "cinderblock.explore.v1.ExploreService/FunctionLines",
+      { selection: selectionJson(s), function: fn },
+      signal,
+    );
+    return (value.files ?? []).map((f) => ({
+      filename: f.filename ?? "",
+      startLine: Number(f.startLine ?? 0),
+      buildId: f.buildId ?? "",
+      lines: (f.lines ?? []).map((l) => ({
+        line: Number(l.line ?? 0),
+        self: Number(l.self ?? 0),
+        total: Number(l.total ?? 0),
+      })),
+    }));
   }
 
   async heatmap(s: Selection, columns: number, rows: number, signal?: AbortSignal): Promise<Answer<Heatmap>> {
-    const { value: v, partial } = await this.json<{ columns: number; rows: number; counts?: number[]; maxValue?: string; profiles?: string }>("cinderblock.explore.v1.ExploreService/Heatmap", { selection: selectionJson(s), columns, rows }, signal);
-    return { value: { columns: v.columns, rows: v.rows, counts: v.counts ?? [], maxValue: Number(v.maxValue ?? 0), profiles: Number(v.profiles ?? 0) }, partial };
+    const { value: v, partial } = await this.json<{
+      columns: number;
+      rows: number;
+      counts?: number[];
+      maxValue?: string;
+      profiles?: string;
+    }>(
+      "cinderblock.explore.v1.ExploreService/Heatmap",
+      { selection: selectionJson(s), columns, rows },
+      signal,
+    );
+    return {
+      value: {
+        columns: v.columns,
+        rows: v.rows,
+        counts: v.counts ?? [],
+        maxValue: Number(v.maxValue ?? 0),
+        profiles: Number(v.profiles ?? 0),
+      },
+      partial,
+    };
   }
 
   /** Single profiles with a value in (min, max], the largest first. */
-  async profiles(s: Selection, min: number, max: number, limit: number, signal?: AbortSignal): Promise<{ rows: SingleProfile[]; count: number; total: number }> {
-    const { value: v } = await this.json<{ profiles?: { profileId: string; timestamp: string; value?: string; labels?: string[] }[]; count?: string; total?: string }>("cinderblock.explore.v1.ExploreService/Profiles", { selection: selectionJson(s), minValue: String(min), maxValue: String(max), limit }, signal);
-    return { rows: (v.profiles ?? []).map((p) => ({ id: p.profileId, ms: Number(p.timestamp), value: Number(p.value ?? 0), labels: p.labels ?? [] })), count: Number(v.count ?? 0), total: Number(v.total ?? 0) };
+  async profiles(
+    s: Selection,
+    min: number,
+    max: number,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<{ rows: SingleProfile[]; count: number; total: number }> {
+    const { value: v } = await this.json<{
+      profiles?: { profileId: string; timestamp: string; value?: string; labels?: string[] }[];
+      count?: string;
+      total?: string;
+    }>(
+      "cinderblock.explore.v1.ExploreService/Profiles",
+      { selection: selectionJson(s), minValue: String(min), maxValue: String(max), limit },
+      signal,
+    );
+    return {
+      rows: (v.profiles ?? []).map((p) => ({
+        id: p.profileId,
+        ms: Number(p.timestamp),
+        value: Number(p.value ?? 0),
+        labels: p.labels ?? [],
+      })),
+      count: Number(v.count ?? 0),
+      total: Number(v.total ?? 0),
+    };
   }
 
   /** The settings of short links, the oldest first. */
   private async shortLinks(signal?: AbortSignal): Promise<{ name: string; value: string }[]> {
-    const { value } = await this.json<{ settings?: { name: string; value?: string; modifiedAt?: string }[] }>("settings.v1.SettingsService/Get", {}, signal);
-    return (value.settings ?? []).filter((s) => s.name.startsWith(SHORT_PREFIX)).sort((a, b) => Number(a.modifiedAt ?? 0) - Number(b.modifiedAt ?? 0)).map((s) => ({ name: s.name, value: s.value ?? "" }));
+    const { value } = await this.json<{ settings?: { name: string; value?: string; modifiedAt?: string }[] }>(
+      "settings.v1.SettingsService/Get",
+      {},
+      signal,
+    );
+    return (value.settings ?? [])
+      .filter((s) => s.name.startsWith(SHORT_PREFIX))
+      .sort((a, b) => Number(a.modifiedAt ?? 0) - Number(b.modifiedAt ?? 0))
+      .map((s) => ({ name: s.name, value: s.value ?? "" }));
   }
 
   /** What a short link stands for; undefined where there is none. */
-  async shortLink(id: string, signal?: AbortSignal): Promise<string | undefined> { return (await this.shortLinks(signal)).find((s) => s.name === SHORT_PREFIX + id)?.value; }
+  async shortLink(id: string, signal?: AbortSignal): Promise<string | undefined> {
+    return (await this.shortLinks(signal)).find((s) => s.name === SHORT_PREFIX + id)?.value;
+  }
 
   /** Keeps a text for a short link, and lets the oldest go. @returns the link's id: the one that the text has already, where it has one */
   async keepShort(text: string, fresh: string): Promise<string> {
-    const all = await this.shortLinks(), same = all.find((s) => s.value === text);
+    const all = await this.shortLinks(),
+      same = all.find((s) => s.value === text);
     if (same) return same.name.slice(SHORT_PREFIX.length);
-    for (const old of all.slice(0, Math.max(0, all.length - MAX_SHORT + 1))) await this.json("settings.v1.SettingsService/Delete", { name: old.name });
-    await this.json("settings.v1.SettingsService/Set", { setting: { name: SHORT_PREFIX + fresh, value: text } });
+    for (const old of all.slice(0, Math.max(0, all.length - MAX_SHORT + 1)))
+      await this.json("settings.v1.SettingsService/Delete", { name: old.name });
+    await this.json("settings.v1.SettingsService/Set", {
+      setting: { name: SHORT_PREFIX + fresh, value: text },
+    });
     return fresh;
   }
 
   /** Uploaded files, the newest first. */
   async files(signal?: AbortSignal): Promise<FileInfo[]> {
-    const { value } = await this.json<{ profiles?: { id: string; name: string; uploadedAt: string }[] }>("adhocprofiles.v1.AdHocProfileService/List", {}, signal);
-    return (value.profiles ?? []).map((f) => ({ id: f.id, name: f.name, uploadedAtMs: Number(f.uploadedAt) }));
+    const { value } = await this.json<{ profiles?: { id: string; name: string; uploadedAt: string }[] }>(
+      "adhocprofiles.v1.AdHocProfileService/List",
+      {},
+      signal,
+    );
+    return (value.profiles ?? []).map((f) => ({
+      id: f.id,
+      name: f.name,
+      uploadedAtMs: Number(f.uploadedAt),
+    }));
   }
 
   /** @param profile the file in base64 */
-  async upload(name: string, profile: string): Promise<string> { return (await this.json<{ id: string }>("adhocprofiles.v1.AdHocProfileService/Upload", { name, profile })).value.id; }
+  async upload(name: string, profile: string): Promise<string> {
+    return (await this.json<{ id: string }>("adhocprofiles.v1.AdHocProfileService/Upload", { name, profile }))
+      .value.id;
+  }
 
   /** One file drawn, or the difference of two. */
-  async drawFiles(ids: readonly string[], type: string, maxNodes: number, signal?: AbortSignal): Promise<DrawnFiles> {
+  async drawFiles(
+    ids: readonly string[],
+    type: string,
+    maxNodes: number,
+    signal?: AbortSignal,
+  ): Promise<DrawnFiles> {
     const more = { maxNodes: String(maxNodes), ...(type !== "" ? { profileType: type } : {}) };
-    const { value } = await this.json<{ name?: string; profileTypes?: string[]; flamebearerProfile: string }>(ids.length > 1 ? "adhocprofiles.v1.AdHocProfileService/Diff" : "adhocprofiles.v1.AdHocProfileService/Get", ids.length > 1 ? { leftId: ids[0], rightId: ids[1], ...more } : { id: ids[0], ...more }, signal);
-    const f = JSON.parse(value.flamebearerProfile) as { flamebearer: { names: string[]; levels: number[][] }; metadata: { name: string; units: string; sampleRate: number } };
-    return { types: value.profileTypes ?? [], type: f.metadata.name, unit: f.metadata.name === "cpu" ? "nanoseconds" : f.metadata.units, names: f.flamebearer.names, levels: f.flamebearer.levels };
+    const { value } = await this.json<{ name?: string; profileTypes?: string[]; flamebearerProfile: string }>(
+      ids.length > 1
+        ? "adhocprofiles.v1.AdHocProfileService/Diff"
+        : "adhocprofiles.v1.AdHocProfileService/Get",
+      ids.length > 1 ? { leftId: ids[0], rightId: ids[1], ...more } : { id: ids[0], ...more },
+      signal,
+    );
+    const f = JSON.parse(value.flamebearerProfile) as {
+      flamebearer: { names: string[]; levels: number[][] };
+      metadata: { name: string; units: string; sampleRate: number };
+    };
+    return {
+      types: value.profileTypes ?? [],
+      type: f.metadata.name,
+      unit: f.metadata.name === "cpu" ? "nanoseconds" : f.metadata.units,
+      names: f.flamebearer.names,
+      levels: f.flamebearer.levels,
+    };
   }
 
   /** What the server can do; a plain Pyroscope v1 has no explore API, and the UI says what is missing. */
   async capabilities(signal?: AbortSignal): Promise<Capabilities> {
     try {
-      const { value: c } = await this.json<{ version?: string; maxQueryLengthMs?: string; maxNodes?: string; multitenancy?: boolean; tenants?: string[] }>("cinderblock.explore.v1.ExploreService/Capabilities", {}, signal);
-      return { version: c.version ?? "", maxQueryLengthMs: Number(c.maxQueryLengthMs ?? 0), maxNodes: Number(c.maxNodes ?? 0), multitenancy: c.multitenancy ?? false, tenants: c.tenants ?? [], explore: true };
+      const { value: c } = await this.json<{
+        version?: string;
+        maxQueryLengthMs?: string;
+        maxNodes?: string;
+        multitenancy?: boolean;
+        tenants?: string[];
+      }>("cinderblock.explore.v1.ExploreService/Capabilities", {}, signal);
+      return {
+        version: c.version ?? "",
+        maxQueryLengthMs: Number(c.maxQueryLengthMs ?? 0),
+        maxNodes: Number(c.maxNodes ?? 0),
+        multitenancy: c.multitenancy ?? false,
+        tenants: c.tenants ?? [],
+        explore: true,
+      };
     } catch (err) {
-      if (err instanceof ApiError && err.status === 404) return { version: "Pyroscope", maxQueryLengthMs: 0, maxNodes: 0, multitenancy: false, tenants: [], explore: false };
+      if (err instanceof ApiError && err.status === 404)
+        return {
+          version: "Pyroscope",
+          maxQueryLengthMs: 0,
+          maxNodes: 0,
+          multitenancy: false,
+          tenants: [],
+          explore: false,
+        };
       throw err;
     }
   }
 
   /** v1's flame graph: names and levels. */
-  async flamegraph(s: Selection, maxNodes: number, signal?: AbortSignal): Promise<Answer<{ names: string[]; levels: number[][] }>> {
-    const { value, partial } = await this.json<{ flamegraph?: { names?: string[]; levels?: { values?: string[] }[] } }>("querier.v1.QuerierService/SelectMergeStacktraces", { profileTypeID: s.type, labelSelector: s.selector, start: String(s.startMs), end: String(s.endMs), maxNodes: String(maxNodes) }, signal);
-    return { value: { names: value.flamegraph?.names ?? [], levels: (value.flamegraph?.levels ?? []).map((l) => (l.values ?? []).map(Number)) }, partial };
+  async flamegraph(
+    s: Selection,
+    maxNodes: number,
+    signal?: AbortSignal,
+  ): Promise<Answer<{ names: string[]; levels: number[][] }>> {
+    const { value, partial } = await this.json<{
+      flamegraph?: { names?: string[]; levels?: { values?: string[] }[] };
+    }>(
+      "querier.v1.QuerierService/SelectMergeStacktraces",
+      {
+        profileTypeID: s.type,
+        labelSelector: s.selector,
+        start: String(s.startMs),
+        end: String(s.endMs),
+        maxNodes: String(maxNodes),
+      },
+      signal,
+    );
+    return {
+      value: {
+        names: value.flamegraph?.names ?? [],
+        levels: (value.flamegraph?.levels ?? []).map((l) => (l.values ?? []).map(Number)),
+      },
+      partial,
+    };
   }
 }
 
-function selectionJson(s: Selection): object { return { profileTypeId: s.type, labelSelector: s.selector, start: String(s.startMs), end: String(s.endMs), stacks: s.stacks, profileIdSelector: s.profileIds }; }
+function selectionJson(s: Selection): object {
+  return {
+    profileTypeId: s.type,
+    labelSelector: s.selector,
+    start: String(s.startMs),
+    end: String(s.endMs),
+    stacks: s.stacks,
+    profileIdSelector: s.profileIds,
+  };
+}

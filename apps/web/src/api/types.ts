@@ -1,37 +1,107 @@
 import type { Stacks } from "../state/state.ts";
 
 /** The profiles that a question is about. */
-export interface Selection { type: string; selector: string; startMs: number; endMs: number; stacks: Stacks; /** only these single profiles; empty: all */ profileIds: string[] }
+export interface Selection {
+  type: string;
+  selector: string;
+  startMs: number;
+  endMs: number;
+  stacks: Stacks;
+  /** only these single profiles; empty: all */
+  profileIds: string[];
+}
 
-export interface SeriesPoint { ms: number; value: number; /** what was remarked on any of its profiles */ annotations: { key: string; value: string }[] }
-export interface Series { labels: Record<string, string>; points: SeriesPoint[] }
-export interface FunctionRow { name: string; self: number; total: number; baseSelf: number; baseTotal: number }
-export interface FunctionFile { filename: string; startLine: number; buildId: string; lines: { line: number; self: number; total: number }[] }
-export interface FunctionPage { rows: FunctionRow[]; total: number; baseTotal: number; count: number; matching: number }
-export interface Capabilities { version: string; maxQueryLengthMs: number; maxNodes: number; multitenancy: boolean; tenants: string[]; explore: boolean }
+export interface SeriesPoint {
+  ms: number;
+  value: number;
+  /** what was remarked on any of its profiles */
+  annotations: { key: string; value: string }[];
+}
+export interface Series {
+  labels: Record<string, string>;
+  points: SeriesPoint[];
+}
+export interface FunctionRow {
+  name: string;
+  self: number;
+  total: number;
+  baseSelf: number;
+  baseTotal: number;
+}
+export interface FunctionFile {
+  filename: string;
+  startLine: number;
+  buildId: string;
+  lines: { line: number; self: number; total: number }[];
+}
+export interface FunctionPage {
+  rows: FunctionRow[];
+  total: number;
+  baseTotal: number;
+  count: number;
+  matching: number;
+}
+export interface Capabilities {
+  version: string;
+  maxQueryLengthMs: number;
+  maxNodes: number;
+  multitenancy: boolean;
+  tenants: string[];
+  explore: boolean;
+}
 
 /** Counts of single profiles by time and value: `counts[column * rows + row]`. */
-export interface Heatmap { columns: number; rows: number; counts: number[]; maxValue: number; profiles: number }
-export interface SingleProfile { id: string; ms: number; value: number; labels: string[] }
+export interface Heatmap {
+  columns: number;
+  rows: number;
+  counts: number[];
+  maxValue: number;
+  profiles: number;
+}
+export interface SingleProfile {
+  id: string;
+  ms: number;
+  value: number;
+  labels: string[];
+}
 
-export interface FileInfo { id: string; name: string; uploadedAtMs: number }
+export interface FileInfo {
+  id: string;
+  name: string;
+  uploadedAtMs: number;
+}
 /** v1's flamebearer of one type of a file, or of two files. */
-export interface DrawnFiles { types: string[]; type: string; unit: string; names: string[]; levels: number[][] }
+export interface DrawnFiles {
+  types: string[];
+  type: string;
+  unit: string;
+  names: string[];
+  levels: number[][];
+}
 
 /** What went wrong, in the server's words, and what to do next. */
 export class ApiError extends Error {
   readonly status: number;
   readonly code: string;
-  constructor(message: string, status: number, code: string) { super(message); this.status = status; this.code = code; }
+  constructor(message: string, status: number, code: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
 
   get next(): string {
     if (/no org id/.test(this.message)) return "Name a tenant, above on the right; several are joined by |.";
     if (this.status === 401) return "Sign in with a token that may read.";
     if (this.status === 403) return "This token may not read this: ask for one with the role that it names.";
     if (this.status === 404) return "This server does not know the question: it may be an older one.";
-    if (this.status === 422 || this.status === 400) return /length|range/.test(this.message) ? "Choose a shorter time range." : "Change the query and run it again.";
-    if (this.status === 429) return "Wait a moment, or ask for a shorter range: the tenant's share is used up.";
-    if (this.status === 504 || this.code === "deadline_exceeded") return "Narrow the time range or the labels and try again.";
+    if (this.status === 422 || this.status === 400)
+      return /length|range/.test(this.message)
+        ? "Choose a shorter time range."
+        : "Change the query and run it again.";
+    if (this.status === 429)
+      return "Wait a moment, or ask for a shorter range: the tenant's share is used up.";
+    if (this.status === 504 || this.code === "deadline_exceeded")
+      return "Narrow the time range or the labels and try again.";
     if (this.status === 0) return "Check the connection to the server, then try again.";
     return "Try again; if it stays, the server's log says more.";
   }

@@ -4,6 +4,19 @@ import { copyText } from "./clipboard.ts";
 /** Copies a text and says so. */
 export function CopyButton({ text, children }: { text: string; children: ReactNode }): ReactNode {
   const [said, setSaid] = useState("");
-  useEffect(() => { if (said === "") return; const t = setTimeout(() => setSaid(""), 3000); return () => clearTimeout(t); }, [said]);
-  return <button type="button" onClick={() => void copyText(text).then((done) => setSaid(done ? "Copied" : "The browser does not let it be copied"))}><span aria-live="polite">{said === "" ? children : said}</span></button>;
+  useEffect(() => {
+    if (said === "") return;
+    const t = setTimeout(() => setSaid(""), 3000);
+    return () => clearTimeout(t);
+  }, [said]);
+  return (
+    <button
+      type="button"
+      onClick={() =>
+        void copyText(text).then((done) => setSaid(done ? "Copied" : "The browser does not let it be copied"))
+      }
+    >
+      <span aria-live="polite">{said === "" ? children : said}</span>
+    </button>
+  );
 }

@@ -8,59 +8,198 @@ import { CopyButton } from "./CopyButton.tsx";
 import { measureOf } from "./panes.tsx";
 
 /** Lines of a file that are shown: those that cost most, in their order. */
-const LINES_SHOWN = 12, FILES_SHOWN = 3;
+const LINES_SHOWN = 12,
+  FILES_SHOWN = 3;
 
 /** The name of a file as far as it fits: its end says most. */
-function shortName(filename: string): string { const parts = filename.split(/[/\\]/); return parts.length > 3 ? `…/${parts.slice(-3).join("/")}` : filename; }
+function shortName(filename: string): string {
+  const parts = filename.split(/[/\\]/);
+  return parts.length > 3 ? `…/${parts.slice(-3).join("/")}` : filename;
+}
 
-function SourceFile({ file, format, share }: { file: FunctionFile; format: (v: number) => string; share: (v: number) => string }): ReactNode {
-  const first = file.lines.find((l) => l.line > 0)?.line ?? 0, at = file.startLine > 0 ? file.startLine : first, link = sourceLink(file.filename, at, file.buildId), name = `${shortName(file.filename)}${at > 0 ? `:${at}` : ""}`;
-  const shown = [...file.lines].sort((a, b) => b.total - a.total).slice(0, LINES_SHOWN).sort((a, b) => a.line - b.line);
+function SourceFile({
+  file,
+  format,
+  share,
+}: {
+  file: FunctionFile;
+  format: (v: number) => string;
+  share: (v: number) => string;
+}): ReactNode {
+  const first = file.lines.find((l) => l.line > 0)?.line ?? 0,
+    at = file.startLine > 0 ? file.startLine : first,
+    link = sourceLink(file.filename, at, file.buildId),
+    name = `${shortName(file.filename)}${at > 0 ? `:${at}` : ""}`;
+  const shown = [...file.lines]
+    .sort((a, b) => b.total - a.total)
+    .slice(0, LINES_SHOWN)
+    .sort((a, b) => a.line - b.line);
   return (
     <section className="source">
-      <h3 title={file.filename}>{link ? <a href={link} target="_blank" rel="noreferrer">{name}</a> : name}</h3>
+      <h3 title={file.filename}>
+        {link ? (
+          <a href={link} target="_blank" rel="noreferrer">
+            {name}
+          </a>
+        ) : (
+          name
+        )}
+      </h3>
       {shown.some((l) => l.line > 0) ? (
-        <table><thead><tr><th>line</th><th>self</th><th>total</th></tr></thead><tbody>{shown.map((l) => {
-          const to = l.line > 0 ? sourceLink(file.filename, l.line, file.buildId) : undefined, no = l.line > 0 ? String(l.line) : "?";
-          return <tr key={l.line} style={{ background: `linear-gradient(to right, color-mix(in srgb, var(--mark) 40%, transparent) ${share(l.total)}, transparent 0)` }}><td>{to ? <a href={to} target="_blank" rel="noreferrer">{no}</a> : no}</td><td>{format(l.self)}</td><td>{format(l.total)}</td></tr>;
-        })}</tbody></table>
+        <table>
+          <thead>
+            <tr>
+              <th>line</th>
+              <th>self</th>
+              <th>total</th>
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map((l) => {
+              const to = l.line > 0 ? sourceLink(file.filename, l.line, file.buildId) : undefined,
+                no = l.line > 0 ? String(l.line) : "?";
+              return (
+                <tr
+                  key={l.line}
+                  style={{
+                    background: `linear-gradient(to right, color-mix(in srgb, var(--mark) 40%, transparent) ${share(l.total)}, transparent 0)`,
+                  }}
+                >
+                  <td>
+                    {to ? (
+                      <a href={to} target="_blank" rel="noreferrer">
+                        {no}
+                      </a>
+                    ) : (
+                      no
+                    )}
+                  </td>
+                  <td>{format(l.self)}</td>
+                  <td>{format(l.total)}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
       ) : null}
-      {file.lines.length > shown.length ? <p className="quiet">and {file.lines.length - shown.length} lines that cost less</p> : null}
+      {file.lines.length > shown.length ? (
+        <p className="quiet">and {file.lines.length - shown.length} lines that cost less</p>
+      ) : null}
     </section>
   );
 }
 
 /** The chosen function: exact values, and what can be done with it. */
-export function Drawer({ selection, baseline }: { selection: Selection; baseline: Selection | undefined }): ReactNode {
+export function Drawer({
+  selection,
+  baseline,
+}: {
+  selection: Selection;
+  baseline: Selection | undefined;
+}): ReactNode {
   const { state, go, client, can } = useApp();
   const { fn, stacks } = state;
   const q = useQuery({
-    queryKey: ["function", client.tenant, selection, baseline, fn], enabled: fn !== "" && can?.explore === true,
-    queryFn: async ({ signal }) => { const { value } = await client.functions(selection, baseline, "", "total", false, 1, signal, [fn]); return { row: value.rows[0], total: value.total, baseTotal: value.baseTotal }; },
+    queryKey: ["function", client.tenant, selection, baseline, fn],
+    enabled: fn !== "" && can?.explore === true,
+    queryFn: async ({ signal }) => {
+      const { value } = await client.functions(selection, baseline, "", "total", false, 1, signal, [fn]);
+      return { row: value.rows[0], total: value.total, baseTotal: value.baseTotal };
+    },
   });
-  const lines = useQuery({ queryKey: ["lines", client.tenant, selection, fn], enabled: fn !== "" && can?.explore === true, retry: false, queryFn: ({ signal }) => client.functionLines(selection, fn, signal) });
+  const lines = useQuery({
+    queryKey: ["lines", client.tenant, selection, fn],
+    enabled: fn !== "" && can?.explore === true,
+    retry: false,
+    queryFn: ({ signal }) => client.functionLines(selection, fn, signal),
+  });
   const files = (lines.data ?? []).filter((f) => f.filename !== "");
   if (fn === "") return null;
-  const unit = measureOf(state, selection), baseUnit = baseline ? measureOf(state, baseline) : unit, row = q.data?.row, total = q.data?.total ?? 0, baseTotal = q.data?.baseTotal ?? 0;
+  const unit = measureOf(state, selection),
+    baseUnit = baseline ? measureOf(state, baseline) : unit,
+    row = q.data?.row,
+    total = q.data?.total ?? 0,
+    baseTotal = q.data?.baseTotal ?? 0;
   const share = (v: number, of: number): number => (of > 0 ? v / of : 0);
-  const add = (key: "only" | "without" | "hide"): void => { if (!stacks[key].includes(fn)) go({ stacks: { ...stacks, [key]: [...stacks[key], fn] } }); };
+  const add = (key: "only" | "without" | "hide"): void => {
+    if (!stacks[key].includes(fn)) go({ stacks: { ...stacks, [key]: [...stacks[key], fn] } });
+  };
   return (
     <aside className="drawer" aria-label="Function">
-      <header><h2 title={fn}>{fn}</h2><button type="button" className="plain" aria-label="Close the function" onClick={() => go({ fn: "" }, true)}>✕</button></header>
+      <header>
+        <h2 title={fn}>{fn}</h2>
+        <button
+          type="button"
+          className="plain"
+          aria-label="Close the function"
+          onClick={() => go({ fn: "" }, true)}
+        >
+          ✕
+        </button>
+      </header>
       {row ? (
         <dl data-testid="function-values">
-          <dt>self</dt><dd>{formatValue(row.self, unit)} <span className="quiet">{formatShare(share(row.self, total))}</span></dd>
-          <dt>total</dt><dd>{formatValue(row.total, unit)} <span className="quiet">{formatShare(share(row.total, total))}</span></dd>
-          {baseline ? <><dt>self before</dt><dd>{formatValue(row.baseSelf, baseUnit)} <span className="quiet">{formatChange(share(row.baseSelf, baseTotal), share(row.self, total))}</span></dd><dt>total before</dt><dd>{formatValue(row.baseTotal, baseUnit)} <span className="quiet">{formatChange(share(row.baseTotal, baseTotal), share(row.total, total))}</span></dd></> : null}
+          <dt>self</dt>
+          <dd>
+            {formatValue(row.self, unit)} <span className="quiet">{formatShare(share(row.self, total))}</span>
+          </dd>
+          <dt>total</dt>
+          <dd>
+            {formatValue(row.total, unit)}{" "}
+            <span className="quiet">{formatShare(share(row.total, total))}</span>
+          </dd>
+          {baseline ? (
+            <>
+              <dt>self before</dt>
+              <dd>
+                {formatValue(row.baseSelf, baseUnit)}{" "}
+                <span className="quiet">
+                  {formatChange(share(row.baseSelf, baseTotal), share(row.self, total))}
+                </span>
+              </dd>
+              <dt>total before</dt>
+              <dd>
+                {formatValue(row.baseTotal, baseUnit)}{" "}
+                <span className="quiet">
+                  {formatChange(share(row.baseTotal, baseTotal), share(row.total, total))}
+                </span>
+              </dd>
+            </>
+          ) : null}
         </dl>
-      ) : <p className="quiet">{q.isFetching ? "…" : can?.explore === false ? "Exact values need Cinderblock's server." : "No samples in this selection."}</p>}
-      {files.slice(0, FILES_SHOWN).map((f) => <SourceFile key={`${f.filename}:${f.startLine}:${f.buildId}`} file={f} format={(v) => formatValue(v, unit)} share={(v) => `${Math.round(100 * share(v, row?.total ?? total))}%`} />)}
-      {files.length > FILES_SHOWN ? <p className="quiet">and {files.length - FILES_SHOWN} more files with a function of this name</p> : null}
+      ) : (
+        <p className="quiet">
+          {q.isFetching
+            ? "…"
+            : can?.explore === false
+              ? "Exact values need Cinderblock's server."
+              : "No samples in this selection."}
+        </p>
+      )}
+      {files.slice(0, FILES_SHOWN).map((f) => (
+        <SourceFile
+          key={`${f.filename}:${f.startLine}:${f.buildId}`}
+          file={f}
+          format={(v) => formatValue(v, unit)}
+          share={(v) => `${Math.round(100 * share(v, row?.total ?? total))}%`}
+        />
+      ))}
+      {files.length > FILES_SHOWN ? (
+        <p className="quiet">and {files.length - FILES_SHOWN} more files with a function of this name</p>
+      ) : null}
       <div className="actions">
-        <button type="button" onClick={() => go({ pane: "sandwich" })}>Callers and callees <kbd>s</kbd></button>
-        <button type="button" onClick={() => add("only")}>Only stacks with it <kbd>o</kbd></button>
-        <button type="button" onClick={() => add("without")}>Without these stacks <kbd>x</kbd></button>
-        <button type="button" onClick={() => add("hide")}>Merge into callers <kbd>h</kbd></button>
+        <button type="button" onClick={() => go({ pane: "sandwich" })}>
+          Callers and callees <kbd>s</kbd>
+        </button>
+        <button type="button" onClick={() => add("only")}>
+          Only stacks with it <kbd>o</kbd>
+        </button>
+        <button type="button" onClick={() => add("without")}>
+          Without these stacks <kbd>x</kbd>
+        </button>
+        <button type="button" onClick={() => add("hide")}>
+          Merge into callers <kbd>h</kbd>
+        </button>
         <CopyButton text={fn}>Copy the name</CopyButton>
       </div>
     </aside>

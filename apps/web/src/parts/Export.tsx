@@ -18,37 +18,179 @@ function save(name: string, data: BlobPart, type: string): void {
 }
 
 /** Files of what is on screen, chips included. */
-export function ExportDialog({ selection, handle, onClose }: { selection: Selection; handle: RefObject<FlameHandle | null>; onClose: () => void }): ReactNode {
+export function ExportDialog({
+  selection,
+  handle,
+  onClose,
+}: {
+  selection: Selection;
+  handle: RefObject<FlameHandle | null>;
+  onClose: () => void;
+}): ReactNode {
   const { state, client } = useApp();
-  const [error, setError] = useState<unknown>(), [busy, setBusy] = useState("");
-  const stem = `${state.side.selector.find((m) => m.name === "service_name")?.value ?? "profile"}-${state.type.split(":")[1] ?? "samples"}-${new Date(selection.endMs).toISOString().slice(0, 19).replace(/[:T]/g, "")}`.replace(/[^\w.-]+/g, "_");
-  const filtered = selection.stacks.callSite.length + selection.stacks.only.length + selection.stacks.without.length + selection.stacks.hide.length > 0;
-  const tree = async (): Promise<ReturnType<typeof decodeCallTree>> => decodeCallTree(new Uint8Array((await client.binary("cinderblock.explore.v1.ExploreService/CallTree", callTreeRequest(selection, undefined, -1))).value));
-  const render = (format: string): string => { const u = new URL("pyroscope/render", BASE); u.search = new URLSearchParams({ query: `${selection.type}${selection.selector}`, from: String(selection.startMs), until: String(selection.endMs), ...(format !== "" ? { format } : {}) }).toString(); return u.href; };
-  const exported = (format: string): string => { const u = new URL("pyroscope/export", BASE); u.search = new URLSearchParams({ query: `${selection.type}${selection.selector}`, from: String(selection.startMs), until: String(selection.endMs), format }).toString(); return u.href; };
+  const [error, setError] = useState<unknown>(),
+    [busy, setBusy] = useState("");
+  const stem =
+    `${state.side.selector.find((m) => m.name === "service_name")?.value ?? "profile"}-${state.type.split(":")[1] ?? "samples"}-${new Date(selection.endMs).toISOString().slice(0, 19).replace(/[:T]/g, "")}`.replace(
+      /[^\w.-]+/g,
+      "_",
+    );
+  const filtered =
+    selection.stacks.callSite.length +
+      selection.stacks.only.length +
+      selection.stacks.without.length +
+      selection.stacks.hide.length >
+    0;
+  const tree = async (): Promise<ReturnType<typeof decodeCallTree>> =>
+    decodeCallTree(
+      new Uint8Array(
+        (
+          await client.binary(
+            "cinderblock.explore.v1.ExploreService/CallTree",
+            callTreeRequest(selection, undefined, -1),
+          )
+        ).value,
+      ),
+    );
+  const render = (format: string): string => {
+    const u = new URL("pyroscope/render", BASE);
+    u.search = new URLSearchParams({
+      query: `${selection.type}${selection.selector}`,
+      from: String(selection.startMs),
+      until: String(selection.endMs),
+      ...(format !== "" ? { format } : {}),
+    }).toString();
+    return u.href;
+  };
+  const exported = (format: string): string => {
+    const u = new URL("pyroscope/export", BASE);
+    u.search = new URLSearchParams({
+      query: `${selection.type}${selection.selector}`,
+      from: String(selection.startMs),
+      until: String(selection.endMs),
+      format,
+    }).toString();
+    return u.href;
+  };
   const kinds: [name: string, inside: string, run: () => Promise<void>][] = [
-    ["Folded stacks", "Every stack with its value, filters included; for flamegraph.pl and inferno.", async () => save(`${stem}.folded`, toFolded(await tree()), "text/plain")],
-    ["speedscope", "Every stack, filters included; drop it on speedscope.app.", async () => save(`${stem}.speedscope.json`, toSpeedscope(await tree(), stem, unitOfType(state.type)), "application/json")],
-    ["Firefox Profiler", "Every stack, filters included; open it at profiler.firefox.com.", async () => save(`${stem}.firefox.json`, toFirefox(await tree(), stem, unitOfType(state.type), selection.startMs), "application/json")],
-    ["pprof", `Labels and time${filtered ? ", without the filters of functions" : ""}; for go tool pprof.`, async () => save(`${stem}.pb`, (await client.binary("querier.v1.QuerierService/SelectMergeProfile", mergeProfileRequest(selection))).value, "application/octet-stream")],
-    ["Flamebearer JSON", `Labels and time${filtered ? ", without the filters of functions" : ""}; Pyroscope's own format.`, async () => save(`${stem}.json`, await client.text(render("")), "application/json")],
-    ["DOT", `The call graph of the 100 largest functions${filtered ? ", without the filters of functions" : ""}; for Graphviz.`, async () => save(`${stem}.dot`, await client.text(render("dot")), "text/vnd.graphviz")],
-    ["Parquet", `A row for every sample with its labels and stack${filtered ? ", without the filters of functions" : ""}; for pandas, Polars and DuckDB.`, async () => save(`${stem}.parquet`, await client.file(exported("parquet")), "application/vnd.apache.parquet")],
-    ["OTLP", `One merged profile${filtered ? ", without the filters of functions" : ""}; for OpenTelemetry.`, async () => save(`${stem}.otlp`, await client.file(exported("otlp")), "application/x-protobuf")],
-    ["CSV", "Every function with self and total, filters included.", async () => {
-      const { value } = await client.functions(selection, undefined, "", "self", false, 0);
-      save(`${stem}.csv`, `function,self,total\n${value.rows.map((r) => `"${r.name.replace(/"/g, "\"\"")}",${r.self},${r.total}`).join("\n")}\n`, "text/csv");
-    }],
-    ["SVG", "The flame graph as a picture, filters included; needs nothing else.", async () => save(`${stem}.svg`, toSvg(layout(await tree()), stem, unitOfType(state.type)), "image/svg+xml")],
-    ["HTML", "A page with zoom and search, filters included; needs no server.", async () => save(`${stem}.html`, toHtml(layout(await tree()), stem, unitOfType(state.type)), "text/html")],
-    ["PNG", "The flame graph as it is drawn now.", async () => { const blob = await handle.current?.png(); if (!blob) throw new Error("The flame graph is not on screen: open its pane first."); save(`${stem}.png`, blob, "image/png"); }],
+    [
+      "Folded stacks",
+      "Every stack with its value, filters included; for flamegraph.pl and inferno.",
+      async () => save(`${stem}.folded`, toFolded(await tree()), "text/plain"),
+    ],
+    [
+      "speedscope",
+      "Every stack, filters included; drop it on speedscope.app.",
+      async () =>
+        save(
+          `${stem}.speedscope.json`,
+          toSpeedscope(await tree(), stem, unitOfType(state.type)),
+          "application/json",
+        ),
+    ],
+    [
+      "Firefox Profiler",
+      "Every stack, filters included; open it at profiler.firefox.com.",
+      async () =>
+        save(
+          `${stem}.firefox.json`,
+          toFirefox(await tree(), stem, unitOfType(state.type), selection.startMs),
+          "application/json",
+        ),
+    ],
+    [
+      "pprof",
+      `Labels and time${filtered ? ", without the filters of functions" : ""}; for go tool pprof.`,
+      async () =>
+        save(
+          `${stem}.pb`,
+          (
+            await client.binary(
+              "querier.v1.QuerierService/SelectMergeProfile",
+              mergeProfileRequest(selection),
+            )
+          ).value,
+          "application/octet-stream",
+        ),
+    ],
+    [
+      "Flamebearer JSON",
+      `Labels and time${filtered ? ", without the filters of functions" : ""}; Pyroscope's own format.`,
+      async () => save(`${stem}.json`, await client.text(render("")), "application/json"),
+    ],
+    [
+      "DOT",
+      `The call graph of the 100 largest functions${filtered ? ", without the filters of functions" : ""}; for Graphviz.`,
+      async () => save(`${stem}.dot`, await client.text(render("dot")), "text/vnd.graphviz"),
+    ],
+    [
+      "Parquet",
+      `A row for every sample with its labels and stack${filtered ? ", without the filters of functions" : ""}; for pandas, Polars and DuckDB.`,
+      async () =>
+        save(`${stem}.parquet`, await client.file(exported("parquet")), "application/vnd.apache.parquet"),
+    ],
+    [
+      "OTLP",
+      `One merged profile${filtered ? ", without the filters of functions" : ""}; for OpenTelemetry.`,
+      async () => save(`${stem}.otlp`, await client.file(exported("otlp")), "application/x-protobuf"),
+    ],
+    [
+      "CSV",
+      "Every function with self and total, filters included.",
+      async () => {
+        const { value } = await client.functions(selection, undefined, "", "self", false, 0);
+        save(
+          `${stem}.csv`,
+          `function,self,total\n${value.rows.map((r) => `"${r.name.replace(/"/g, '""')}",${r.self},${r.total}`).join("\n")}\n`,
+          "text/csv",
+        );
+      },
+    ],
+    [
+      "SVG",
+      "The flame graph as a picture, filters included; needs nothing else.",
+      async () =>
+        save(`${stem}.svg`, toSvg(layout(await tree()), stem, unitOfType(state.type)), "image/svg+xml"),
+    ],
+    [
+      "HTML",
+      "A page with zoom and search, filters included; needs no server.",
+      async () =>
+        save(`${stem}.html`, toHtml(layout(await tree()), stem, unitOfType(state.type)), "text/html"),
+    ],
+    [
+      "PNG",
+      "The flame graph as it is drawn now.",
+      async () => {
+        const blob = await handle.current?.png();
+        if (!blob) throw new Error("The flame graph is not on screen: open its pane first.");
+        save(`${stem}.png`, blob, "image/png");
+      },
+    ],
   ];
   return (
     <Dialog title="Export" onClose={onClose}>
       {error ? <Failure error={error} /> : null}
-      <ul className="exports">{kinds.map(([name, inside, run]) => (
-        <li key={name}><button type="button" disabled={busy !== ""} onClick={() => { setBusy(name); setError(undefined); run().catch(setError).finally(() => setBusy("")); }}>{busy === name ? "…" : name}</button><span className="quiet">{inside}</span></li>
-      ))}</ul>
+      <ul className="exports">
+        {kinds.map(([name, inside, run]) => (
+          <li key={name}>
+            <button
+              type="button"
+              disabled={busy !== ""}
+              onClick={() => {
+                setBusy(name);
+                setError(undefined);
+                run()
+                  .catch(setError)
+                  .finally(() => setBusy(""));
+              }}
+            >
+              {busy === name ? "…" : name}
+            </button>
+            <span className="quiet">{inside}</span>
+          </li>
+        ))}
+      </ul>
     </Dialog>
   );
 }

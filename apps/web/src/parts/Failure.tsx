@@ -3,20 +3,55 @@ import { ApiError } from "../api/types.ts";
 
 /** What happened, in the server's words, and the next step. */
 export function Failure({ error, retry }: { error: unknown; retry?: () => void }): ReactNode {
-  const e = error instanceof ApiError ? error : new ApiError(error instanceof Error ? error.message : String(error), -1, "");
+  const e =
+    error instanceof ApiError
+      ? error
+      : new ApiError(error instanceof Error ? error.message : String(error), -1, "");
   return (
     <div className="failure" role="alert">
-      <strong>{e.status === 504 ? "This took too long." : e.status === 0 ? "No answer." : "This could not be shown."}</strong>
+      <strong>
+        {e.status === 504
+          ? "This took too long."
+          : e.status === 0
+            ? "No answer."
+            : "This could not be shown."}
+      </strong>
       <p className="failure-message">{e.message}</p>
-      <p>{e.next}{e.status > 0 ? <span className="quiet"> (HTTP {e.status}{e.code !== "" ? `, ${e.code}` : ""})</span> : null}</p>
-      {retry ? <button type="button" onClick={retry}>Try again</button> : null}
+      <p>
+        {e.next}
+        {e.status > 0 ? (
+          <span className="quiet">
+            {" "}
+            (HTTP {e.status}
+            {e.code !== "" ? `, ${e.code}` : ""})
+          </span>
+        ) : null}
+      </p>
+      {retry ? (
+        <button type="button" onClick={retry}>
+          Try again
+        </button>
+      ) : null}
     </div>
   );
 }
 
 /** A read that could not see everything says so. */
 export function Partial({ reason }: { reason: string }): ReactNode {
-  return reason === "" ? null : <p className="partial" role="status">This answer is not complete: {reason}</p>;
+  return reason === "" ? null : (
+    <p className="partial" role="status">
+      This answer is not complete: {reason}
+    </p>
+  );
 }
 
-export function Loading({ active }: { active: boolean }): ReactNode { return <div className={active ? "progress active" : "progress"} role="progressbar" aria-label="Loading" aria-hidden={!active} />; }
+export function Loading({ active }: { active: boolean }): ReactNode {
+  return (
+    <div
+      className={active ? "progress active" : "progress"}
+      role="progressbar"
+      aria-label="Loading"
+      aria-hidden={!active}
+    />
+  );
+}

@@ -11,64 +11,156 @@ import { Failure, Loading, Partial } from "./Failure.tsx";
 import { measureOf } from "./panes.tsx";
 
 /** Functions that a graph shows, and nodes of the call tree that it is made of. */
-const MOST = 80, TREE_NODES = 200_000;
+const MOST = 80,
+  TREE_NODES = 200_000;
 /** Letters of a name that fit. */
 const GLYPHS = 32;
 
-const calls = new WorkerCalls<GraphJob, GraphDone>(() => new Worker(new URL("../graph-worker.ts", import.meta.url), { type: "module" }));
+const calls = new WorkerCalls<GraphJob, GraphDone>(
+  () => new Worker(new URL("../graph-worker.ts", import.meta.url), { type: "module" }),
+);
 function placed(bytes: ArrayBuffer): Promise<PlacedGraph> {
-  return new Promise((resolve, reject) => { calls.ask({ bytes, most: MOST }, (d) => { if ("error" in d) reject(new Error(d.error)); else resolve(d.placed); }); });
+  return new Promise((resolve, reject) => {
+    calls.ask({ bytes, most: MOST }, (d) => {
+      if ("error" in d) reject(new Error(d.error));
+      else resolve(d.placed);
+    });
+  });
 }
 
 /** Who calls whom: the functions with the largest totals, callers above. */
-export function GraphPane({ selection, baseline }: { selection: Selection; baseline: Selection | undefined }): ReactNode {
+export function GraphPane({
+  selection,
+  baseline,
+}: {
+  selection: Selection;
+  baseline: Selection | undefined;
+}): ReactNode {
   const { state, go, client, can } = useApp();
   const q = useQuery({
-    queryKey: ["graph", client.tenant, selection, baseline], enabled: can?.explore === true, placeholderData: keepPreviousData,
-    queryFn: async ({ signal }) => { const { value, partial } = await client.binary("cinderblock.explore.v1.ExploreService/CallTree", callTreeRequest(selection, baseline, Math.min(TREE_NODES, can!.maxNodes > 0 ? can!.maxNodes : TREE_NODES)), signal); return { graph: await placed(value), partial }; },
+    queryKey: ["graph", client.tenant, selection, baseline],
+    enabled: can?.explore === true,
+    placeholderData: keepPreviousData,
+    queryFn: async ({ signal }) => {
+      const { value, partial } = await client.binary(
+        "cinderblock.explore.v1.ExploreService/CallTree",
+        callTreeRequest(
+          selection,
+          baseline,
+          Math.min(TREE_NODES, can!.maxNodes > 0 ? can!.maxNodes : TREE_NODES),
+        ),
+        signal,
+      );
+      return { graph: await placed(value), partial };
+    },
   });
   const [hovered, setHovered] = useState(-1);
   useEffect(() => setHovered(-1), [q.data]);
   if (can && !can.explore) return <p className="partial">A plain Pyroscope v1 has no exact call graph.</p>;
   if (q.error) return <Failure error={q.error} retry={() => void q.refetch()} />;
-  const p = q.data?.graph, unit = measureOf(state, selection), baseUnit = baseline ? measureOf(state, baseline) : unit;
+  const p = q.data?.graph,
+    unit = measureOf(state, selection),
+    baseUnit = baseline ? measureOf(state, baseline) : unit;
   const share = (v: number, of: number): number => (of > 0 ? v / of : 0);
   const touched = new Set<number>();
-  if (p && hovered >= 0) p.graph.from.forEach((from, e) => { if (from === hovered || p.graph.to[e] === hovered) touched.add(e); });
+  if (p && hovered >= 0)
+    p.graph.from.forEach((from, e) => {
+      if (from === hovered || p.graph.to[e] === hovered) touched.add(e);
+    });
   return (
     <section className={q.isFetching ? "pane busy" : "pane"} aria-label="Call graph" aria-busy={q.isFetching}>
       <Loading active={q.isFetching} />
       <Partial reason={q.data?.partial ?? ""} />
-      {p && p.graph.names.length === 0 ? <p className="nothing">No samples here. Choose another time, service or profile type.</p> : null}
+      {p && p.graph.names.length === 0 ? (
+        <p className="nothing">No samples here. Choose another time, service or profile type.</p>
+      ) : null}
       {p && p.graph.names.length > 0 ? (
         <div className="graph-scroll" tabIndex={0} role="group" aria-label="Call graph, callers above">
-          <svg width={p.width} height={p.height} viewBox={`0 0 ${p.width} ${p.height}`} role="presentation" data-testid="call-graph">
+          <svg
+            width={p.width}
+            height={p.height}
+            viewBox={`0 0 ${p.width} ${p.height}`}
+            role="presentation"
+            data-testid="call-graph"
+          >
             {p.points.map((points, e) => {
               const s = share(p.graph.value[e]!, p.graph.sum);
               return (
-                <path key={e} className={`call${touched.has(e) ? " touched" : ""}${p.graph.value[e] === 0 ? " gone" : ""}`} d={points.map(([x, y], i) => `${i === 0 ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`).join("")} strokeWidth={1 + 7 * s} data-call={`${p.graph.names[p.graph.from[e]!]!} > ${p.graph.names[p.graph.to[e]!]!}`}>
+                <path
+                  key={e}
+                  className={`call${touched.has(e) ? " touched" : ""}${p.graph.value[e] === 0 ? " gone" : ""}`}
+                  d={points
+                    .map(([x, y], i) => `${i === 0 ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`)
+                    .join("")}
+                  strokeWidth={1 + 7 * s}
+                  data-call={`${p.graph.names[p.graph.from[e]!]!} > ${p.graph.names[p.graph.to[e]!]!}`}
+                >
                   <title>{`${p.graph.names[p.graph.from[e]!]!} calls ${p.graph.names[p.graph.to[e]!]!}: ${formatValue(p.graph.value[e]!, unit)}, ${formatShare(s)}${p.graph.baseValue ? `, before ${formatValue(p.graph.baseValue[e]!, baseUnit)}` : ""}`}</title>
                 </path>
               );
             })}
             {p.graph.names.map((name, i) => {
-              const total = p.graph.total[i]!, self = p.graph.self[i]!, of = share(total, p.graph.sum), before = p.graph.baseTotal ? share(p.graph.baseTotal[i]!, p.graph.baseSum) : of, change = of - before;
+              const total = p.graph.total[i]!,
+                self = p.graph.self[i]!,
+                of = share(total, p.graph.sum),
+                before = p.graph.baseTotal ? share(p.graph.baseTotal[i]!, p.graph.baseSum) : of,
+                change = of - before;
               const words = `${name}: total ${formatValue(total, unit)}, ${formatShare(of)}, self ${formatValue(self, unit)}${p.graph.baseTotal ? `, before ${formatValue(p.graph.baseTotal[i]!, baseUnit)}, ${formatChange(before, of)}` : ""}`;
-              const kind = p.graph.baseTotal ? (change > 0.005 ? " more" : change < -0.005 ? " less" : "") : "";
+              const kind = p.graph.baseTotal
+                ? change > 0.005
+                  ? " more"
+                  : change < -0.005
+                    ? " less"
+                    : ""
+                : "";
               return (
-                <g key={name} className={`fn${kind}${state.fn === name ? " selected" : ""}`} transform={`translate(${(p.x[i]! - WIDTH / 2).toFixed(1)} ${(p.y[i]! - HEIGHT / 2).toFixed(1)})`} role="button" tabIndex={0} data-fn={name} onClick={() => go({ fn: name }, true)} onMouseEnter={() => setHovered(i)} onMouseLeave={() => setHovered(-1)} onKeyDown={(e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); go({ fn: name }, true); } }}>
+                <g
+                  key={name}
+                  className={`fn${kind}${state.fn === name ? " selected" : ""}`}
+                  transform={`translate(${(p.x[i]! - WIDTH / 2).toFixed(1)} ${(p.y[i]! - HEIGHT / 2).toFixed(1)})`}
+                  role="button"
+                  tabIndex={0}
+                  data-fn={name}
+                  onClick={() => go({ fn: name }, true)}
+                  onMouseEnter={() => setHovered(i)}
+                  onMouseLeave={() => setHovered(-1)}
+                  onKeyDown={(e) => {
+                    if (e.key === "Enter" || e.key === " ") {
+                      e.preventDefault();
+                      go({ fn: name }, true);
+                    }
+                  }}
+                >
                   <title>{words}</title>
                   <rect width={WIDTH} height={HEIGHT} rx={4} />
-                  <rect className="share" width={Math.max(1, WIDTH * share(self, p.graph.sum))} y={HEIGHT - 4} height={4} />
-                  <text x={8} y={17}>{name.length <= GLYPHS ? name : `…${name.slice(1 - GLYPHS)}`}</text>
-                  <text x={8} y={34} className="quiet">{`${formatShare(of)} · self ${formatShare(share(self, p.graph.sum))}${p.graph.baseTotal ? ` · ${formatChange(before, of)}` : ""}`}</text>
+                  <rect
+                    className="share"
+                    width={Math.max(1, WIDTH * share(self, p.graph.sum))}
+                    y={HEIGHT - 4}
+                    height={4}
+                  />
+                  <text x={8} y={17}>
+                    {name.length <= GLYPHS ? name : `…${name.slice(1 - GLYPHS)}`}
+                  </text>
+                  <text
+                    x={8}
+                    y={34}
+                    className="quiet"
+                  >{`${formatShare(of)} · self ${formatShare(share(self, p.graph.sum))}${p.graph.baseTotal ? ` · ${formatChange(before, of)}` : ""}`}</text>
                 </g>
               );
             })}
           </svg>
         </div>
       ) : null}
-      {p ? <footer className="coverage"><span>{p.graph.names.length} functions{p.graph.left > 0 ? `, the ${p.graph.left} with smaller totals are not drawn` : ""}</span></footer> : null}
+      {p ? (
+        <footer className="coverage">
+          <span>
+            {p.graph.names.length} functions
+            {p.graph.left > 0 ? `, the ${p.graph.left} with smaller totals are not drawn` : ""}
+          </span>
+        </footer>
+      ) : null}
     </section>
   );
 }

@@ -1,53 +1,206 @@
 import { type ReactNode, useState } from "react";
 import { useApp } from "../state/app.tsx";
 import type { Side } from "../state/state.ts";
-import { formatLength, formatRange, formatTime, isRelative, isZone, PRESETS, resolveTime, shifted, zoneLabel } from "../state/time.ts";
+import {
+  formatLength,
+  formatRange,
+  formatTime,
+  isRelative,
+  isZone,
+  PRESETS,
+  resolveTime,
+  shifted,
+  zoneLabel,
+} from "../state/time.ts";
 import { Dialog } from "./Dialog.tsx";
 
-const ZONES = ["local", "utc", "America/New_York", "America/Los_Angeles", "Europe/London", "Europe/Berlin", "Asia/Kolkata", "Asia/Shanghai", "Asia/Tokyo", "Australia/Sydney"];
+const ZONES = [
+  "local",
+  "utc",
+  "America/New_York",
+  "America/Los_Angeles",
+  "Europe/London",
+  "Europe/Berlin",
+  "Asia/Kolkata",
+  "Asia/Shanghai",
+  "Asia/Tokyo",
+  "Australia/Sydney",
+];
 
 /** The time of a side: presets, typed times, steps back and forth, and the zone in which they are shown. */
-export function TimePicker({ side, onChange, name }: { side: Side; onChange: (range: { from: string; until: string }) => void; name: string }): ReactNode {
+export function TimePicker({
+  side,
+  onChange,
+  name,
+}: {
+  side: Side;
+  onChange: (range: { from: string; until: string }) => void;
+  name: string;
+}): ReactNode {
   const { state, go, nowMs, range } = useApp();
   const [open, setOpen] = useState(false);
   const r = range(side);
-  const text = isRelative(side.from) && side.until === "now" ? (PRESETS.find(([t]) => t === side.from)?.[1] ?? side.from) : r ? formatRange(...r, state.zone) : `${side.from} – ${side.until}`;
+  const text =
+    isRelative(side.from) && side.until === "now"
+      ? (PRESETS.find(([t]) => t === side.from)?.[1] ?? side.from)
+      : r
+        ? formatRange(...r, state.zone)
+        : `${side.from} – ${side.until}`;
   return (
     <div className="time">
-      <button type="button" aria-label={`Earlier ${name}`} title="One length earlier" onClick={() => onChange(shifted(side, nowMs, state.zone, -1))}>◀</button>
-      <button type="button" className="time-text" aria-haspopup="dialog" data-shortcut="t" onClick={() => setOpen(true)}><span className="sr">Time {name}: </span>{text}<span className="quiet"> {zoneLabel(state.zone)}</span></button>
-      <button type="button" aria-label={`Later ${name}`} title="One length later" onClick={() => onChange(shifted(side, nowMs, state.zone, 1))}>▶</button>
-      {open ? <TimeDialog side={side} onClose={() => setOpen(false)} onPick={(x) => { setOpen(false); onChange(x); }} zone={state.zone} onZone={(zone) => go({ zone })} nowMs={nowMs} /> : null}
+      <button
+        type="button"
+        aria-label={`Earlier ${name}`}
+        title="One length earlier"
+        onClick={() => onChange(shifted(side, nowMs, state.zone, -1))}
+      >
+        ◀
+      </button>
+      <button
+        type="button"
+        className="time-text"
+        aria-haspopup="dialog"
+        data-shortcut="t"
+        onClick={() => setOpen(true)}
+      >
+        <span className="sr">Time {name}: </span>
+        {text}
+        <span className="quiet"> {zoneLabel(state.zone)}</span>
+      </button>
+      <button
+        type="button"
+        aria-label={`Later ${name}`}
+        title="One length later"
+        onClick={() => onChange(shifted(side, nowMs, state.zone, 1))}
+      >
+        ▶
+      </button>
+      {open ? (
+        <TimeDialog
+          side={side}
+          onClose={() => setOpen(false)}
+          onPick={(x) => {
+            setOpen(false);
+            onChange(x);
+          }}
+          zone={state.zone}
+          onZone={(zone) => go({ zone })}
+          nowMs={nowMs}
+        />
+      ) : null}
     </div>
   );
 }
 
-function TimeDialog({ side, onClose, onPick, zone, onZone, nowMs }: { side: Side; onClose: () => void; onPick: (r: { from: string; until: string }) => void; zone: string; onZone: (z: string) => void; nowMs: number }): ReactNode {
-  const show = (t: string): string => (isRelative(t) ? t : (() => { try { return formatTime(resolveTime(t, nowMs, zone), zone); } catch { return t; } })());
-  const [from, setFrom] = useState(show(side.from)), [until, setUntil] = useState(show(side.until)), [problem, setProblem] = useState("");
+function TimeDialog({
+  side,
+  onClose,
+  onPick,
+  zone,
+  onZone,
+  nowMs,
+}: {
+  side: Side;
+  onClose: () => void;
+  onPick: (r: { from: string; until: string }) => void;
+  zone: string;
+  onZone: (z: string) => void;
+  nowMs: number;
+}): ReactNode {
+  const show = (t: string): string =>
+    isRelative(t)
+      ? t
+      : (() => {
+          try {
+            return formatTime(resolveTime(t, nowMs, zone), zone);
+          } catch {
+            return t;
+          }
+        })();
+  const [from, setFrom] = useState(show(side.from)),
+    [until, setUntil] = useState(show(side.until)),
+    [problem, setProblem] = useState("");
   const [other, setOther] = useState(zone);
   const apply = (): void => {
     try {
-      const a = resolveTime(from, nowMs, zone), b = resolveTime(until, nowMs, zone);
-      if (a >= b) { setProblem("The start is not before the end."); return; }
+      const a = resolveTime(from, nowMs, zone),
+        b = resolveTime(until, nowMs, zone);
+      if (a >= b) {
+        setProblem("The start is not before the end.");
+        return;
+      }
       // What a person wrote in a zone is kept as the moment that it was there.
-      onPick({ from: isRelative(from) ? from.trim() : String(a), until: isRelative(until) ? until.trim() : String(b) });
-    } catch (err) { setProblem((err as Error).message); }
+      onPick({
+        from: isRelative(from) ? from.trim() : String(a),
+        until: isRelative(until) ? until.trim() : String(b),
+      });
+    } catch (err) {
+      setProblem((err as Error).message);
+    }
   };
   let length = "";
-  try { length = formatLength(resolveTime(until, nowMs, zone) - resolveTime(from, nowMs, zone)); } catch { /* the message comes when it is applied */ }
+  try {
+    length = formatLength(resolveTime(until, nowMs, zone) - resolveTime(from, nowMs, zone));
+  } catch {
+    /* the message comes when it is applied */
+  }
   return (
     <Dialog title="Time" onClose={onClose}>
       <div className="time-dialog">
-        <ul className="pick" aria-label="Presets">{PRESETS.map(([t, label]) => <li key={t}><button type="button" aria-current={side.from === t && side.until === "now"} onClick={() => onPick({ from: t, until: "now" })}>Last {label}</button></li>)}</ul>
-        <form onSubmit={(e) => { e.preventDefault(); apply(); }}>
-          <label>From<input value={from} autoFocus onChange={(e) => setFrom(e.target.value)} /></label>
-          <label>Until<input value={until} onChange={(e) => setUntil(e.target.value)} /></label>
+        <ul className="pick" aria-label="Presets">
+          {PRESETS.map(([t, label]) => (
+            <li key={t}>
+              <button
+                type="button"
+                aria-current={side.from === t && side.until === "now"}
+                onClick={() => onPick({ from: t, until: "now" })}
+              >
+                Last {label}
+              </button>
+            </li>
+          ))}
+        </ul>
+        <form
+          onSubmit={(e) => {
+            e.preventDefault();
+            apply();
+          }}
+        >
+          <label>
+            From
+            <input value={from} autoFocus onChange={(e) => setFrom(e.target.value)} />
+          </label>
+          <label>
+            Until
+            <input value={until} onChange={(e) => setUntil(e.target.value)} />
+          </label>
           <p className="quiet">{length}</p>
-          <label>Zone<input list="zones" value={other} onChange={(e) => { setOther(e.target.value); if (isZone(e.target.value)) onZone(e.target.value); }} /></label>
-          <datalist id="zones">{ZONES.map((z) => <option key={z} value={z} />)}</datalist>
-          {isZone(other) ? null : <p className="problem" role="alert">{other} is no time zone; write local, utc or a name such as Europe/Berlin</p>}
-          {problem !== "" ? <p className="problem" role="alert">{problem}</p> : null}
+          <label>
+            Zone
+            <input
+              list="zones"
+              value={other}
+              onChange={(e) => {
+                setOther(e.target.value);
+                if (isZone(e.target.value)) onZone(e.target.value);
+              }}
+            />
+          </label>
+          <datalist id="zones">
+            {ZONES.map((z) => (
+              <option key={z} value={z} />
+            ))}
+          </datalist>
+          {isZone(other) ? null : (
+            <p className="problem" role="alert">
+              {other} is no time zone; write local, utc or a name such as Europe/Berlin
+            </p>
+          )}
+          {problem !== "" ? (
+            <p className="problem" role="alert">
+              {problem}
+            </p>
+          ) : null}
           <button type="submit">Apply</button>
         </form>
       </div>

@@ -6,9 +6,13 @@ const KEY = "cinderblock.theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const listeners = new Set<() => void>();
 
-export function savedTheme(): ThemeChoice { const t = localStorage.getItem(KEY); return t === "light" || t === "dark" ? t : "system"; }
+export function savedTheme(): ThemeChoice {
+  const t = localStorage.getItem(KEY);
+  return t === "light" || t === "dark" ? t : "system";
+}
 export function applyTheme(choice: ThemeChoice): void {
-  if (choice === "system") localStorage.removeItem(KEY); else localStorage.setItem(KEY, choice);
+  if (choice === "system") localStorage.removeItem(KEY);
+  else localStorage.setItem(KEY, choice);
   document.documentElement.dataset.theme = choice === "system" ? (dark.matches ? "dark" : "light") : choice;
   for (const l of listeners) l();
 }
@@ -16,5 +20,11 @@ dark.addEventListener("change", () => applyTheme(savedTheme()));
 
 /** The theme that is shown. */
 export function useTheme(): Theme {
-  return useSyncExternalStore((l) => { listeners.add(l); return () => listeners.delete(l); }, () => (document.documentElement.dataset.theme as Theme | undefined) ?? "light");
+  return useSyncExternalStore(
+    (l) => {
+      listeners.add(l);
+      return () => listeners.delete(l);
+    },
+    () => (document.documentElement.dataset.theme as Theme | undefined) ?? "light",
+  );
 }

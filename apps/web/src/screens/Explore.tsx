@@ -20,45 +20,99 @@ import { type Pane, pickedStacks, type Side, type State } from "../state/state.t
 import { VERSION_LABELS, versionPair } from "../state/versions.ts";
 import { formatLength, isRelative, shifted, timelineStep } from "../state/time.ts";
 
-const PANES: readonly [Pane, string][] = [["flame", "Flame graph"], ["table", "Functions"], ["tree", "Call tree"], ["sandwich", "Callers and callees"], ["graph", "Call graph"], ["labels", "Labels"], ["profiles", "Profiles"]];
+const PANES: readonly [Pane, string][] = [
+  ["flame", "Flame graph"],
+  ["table", "Functions"],
+  ["tree", "Call tree"],
+  ["sandwich", "Callers and callees"],
+  ["graph", "Call graph"],
+  ["labels", "Labels"],
+  ["profiles", "Profiles"],
+];
 /** What a comparison may be made against: how far before. */
-const BEFORE: readonly [label: string, ms: number | undefined][] = [["the window before", undefined], ["an hour before", 36e5], ["a day before", 864e5], ["a week before", 6048e5]];
+const BEFORE: readonly [label: string, ms: number | undefined][] = [
+  ["the window before", undefined],
+  ["an hour before", 36e5],
+  ["a day before", 864e5],
+  ["a week before", 6048e5],
+];
 
 /** The state that compares a side with itself some time before. */
 export function comparedWith(s: State, nowMs: number, byMs: number | undefined): Partial<State> {
-  return { screen: "compare", pane: s.pane === "labels" || s.pane === "profiles" ? "flame" : s.pane, profile: "", baseline: { selector: s.side.selector, ...shifted(s.side, nowMs, s.zone, -1, byMs === undefined ? undefined : -byMs) } };
+  return {
+    screen: "compare",
+    pane: s.pane === "labels" || s.pane === "profiles" ? "flame" : s.pane,
+    profile: "",
+    baseline: {
+      selector: s.side.selector,
+      ...shifted(s.side, nowMs, s.zone, -1, byMs === undefined ? undefined : -byMs),
+    },
+  };
 }
 
 const PINNED = "cinderblock.baseline";
 /** The selection that was kept to compare with, on this machine. */
 function pinnedBaseline(): Side | undefined {
   try {
-    const s = JSON.parse(localStorage.getItem(PINNED) ?? "null") as { selector: string; from: string; until: string } | null;
+    const s = JSON.parse(localStorage.getItem(PINNED) ?? "null") as {
+      selector: string;
+      from: string;
+      until: string;
+    } | null;
     return s ? { selector: parseSelector(s.selector), from: s.from, until: s.until } : undefined;
-  } catch { return undefined; } // another version's, or nobody's
+  } catch {
+    return undefined;
+  } // another version's, or nobody's
 }
 
 /** Explore one selection, or compare two: the same screen. */
 export function Explore({ compare }: { compare: boolean }): ReactNode {
   const app = useApp();
   const { state, go, nowMs, selection: selectionOf } = app;
-  const selection = selectionOf(state.side), baseline = compare ? selectionOf(state.baseline) : undefined;
-  const handle = useRef<FlameHandle>(null), other = useRef<FlameHandle>(null), searchBox = useRef<HTMLInputElement>(null);
-  const [exporting, setExporting] = useState(false), [pinned, setPinned] = useState(pinnedBaseline);
+  const selection = selectionOf(state.side),
+    baseline = compare ? selectionOf(state.baseline) : undefined;
+  const handle = useRef<FlameHandle>(null),
+    other = useRef<FlameHandle>(null),
+    searchBox = useRef<HTMLInputElement>(null);
+  const [exporting, setExporting] = useState(false),
+    [pinned, setPinned] = useState(pinnedBaseline);
   // The same objects for the same question: panes ask anew only when it changes.
-  const a = useStable(selection), b = useStable(baseline);
+  const a = useStable(selection),
+    b = useStable(baseline);
 
   useEffect(() => {
     const key = (e: KeyboardEvent): void => {
-      if (e.ctrlKey || e.metaKey || e.altKey || (e.target as HTMLElement).matches("input, select, textarea") || document.querySelector("dialog[open]")) return;
+      if (
+        e.ctrlKey ||
+        e.metaKey ||
+        e.altKey ||
+        (e.target as HTMLElement).matches("input, select, textarea") ||
+        document.querySelector("dialog[open]")
+      )
+        return;
       const fn = state.fn !== "" ? state.fn : (handle.current?.current() ?? "");
-      const filter = (kind: "only" | "without" | "hide") => () => { if (fn !== "" && !state.stacks[kind].includes(fn)) go({ stacks: { ...state.stacks, [kind]: [...state.stacks[kind], fn] } }); };
-      const act: Record<string, () => void> = {
-        "/": () => searchBox.current?.focus(), n: () => handle.current?.next(1), N: () => handle.current?.next(-1), s: () => go({ pane: "sandwich" }), i: () => go({ inverted: !state.inverted }, true), r: () => go({ collapsed: !state.collapsed }, true),
-        o: filter("only"), x: filter("without"), h: filter("hide"), c: () => go(comparedWith(state, nowMs, undefined)), e: () => setExporting(true),
-        "[": () => go({ side: { ...state.side, ...shifted(state.side, nowMs, state.zone, -1) } }), "]": () => go({ side: { ...state.side, ...shifted(state.side, nowMs, state.zone, 1) } }),
+      const filter = (kind: "only" | "without" | "hide") => () => {
+        if (fn !== "" && !state.stacks[kind].includes(fn))
+          go({ stacks: { ...state.stacks, [kind]: [...state.stacks[kind], fn] } });
       };
-      PANES.forEach(([pane], i) => { act[String(i + 1)] = () => go({ pane }); });
+      const act: Record<string, () => void> = {
+        "/": () => searchBox.current?.focus(),
+        n: () => handle.current?.next(1),
+        N: () => handle.current?.next(-1),
+        s: () => go({ pane: "sandwich" }),
+        i: () => go({ inverted: !state.inverted }, true),
+        r: () => go({ collapsed: !state.collapsed }, true),
+        o: filter("only"),
+        x: filter("without"),
+        h: filter("hide"),
+        c: () => go(comparedWith(state, nowMs, undefined)),
+        e: () => setExporting(true),
+        "[": () => go({ side: { ...state.side, ...shifted(state.side, nowMs, state.zone, -1) } }),
+        "]": () => go({ side: { ...state.side, ...shifted(state.side, nowMs, state.zone, 1) } }),
+      };
+      PANES.forEach(([pane], i) => {
+        act[String(i + 1)] = () => go({ pane });
+      });
       if (!act[e.key]) return;
       e.preventDefault();
       act[e.key]!();
@@ -67,97 +121,333 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
     return () => removeEventListener("keydown", key);
   }, [state, go, nowMs]);
 
-  const names = useQuery({ ...namesOf(app.client, a ?? { selector: "{}", startMs: 0, endMs: 0 }), enabled: a !== undefined && !compare });
+  const names = useQuery({
+    ...namesOf(app.client, a ?? { selector: "{}", startMs: 0, endMs: 0 }),
+    enabled: a !== undefined && !compare,
+  });
   const versions = VERSION_LABELS.filter((l) => names.data?.includes(l));
   const [noVersion, setNoVersion] = useState("");
   const compareVersions = async (label: string): Promise<void> => {
     if (!a) return;
-    const rest = state.side.selector.filter((m) => m.name !== label), current = state.side.selector.find((m) => m.name === label && m.op === "=")?.value;
+    const rest = state.side.selector.filter((m) => m.name !== label),
+      current = state.side.selector.find((m) => m.name === label && m.op === "=")?.value;
     // Near at first, in fine steps; a release may also last for weeks: as far back as one question may reach.
-    const length = a.endMs - a.startMs, most = (app.can?.maxQueryLengthMs ?? 0) > 0 ? app.can!.maxQueryLengthMs : Infinity;
+    const length = a.endMs - a.startMs,
+      most = (app.can?.maxQueryLengthMs ?? 0) > 0 ? app.can!.maxQueryLengthMs : Infinity;
     try {
       for (const back of [length * 4, 4 * 6048e5]) {
-        const fromMs = Math.min(a.startMs, a.endMs - Math.min(back, most) + 1000), stepS = timelineStep(a.endMs - fromMs, 400);
-        const { value } = await app.client.series(a.type, selectorOf(rest), fromMs, a.endMs, stepS, [label], 0);
+        const fromMs = Math.min(a.startMs, a.endMs - Math.min(back, most) + 1000),
+          stepS = timelineStep(a.endMs - fromMs, 400);
+        const { value } = await app.client.series(
+          a.type,
+          selectorOf(rest),
+          fromMs,
+          a.endMs,
+          stepS,
+          [label],
+          0,
+        );
         const pair = versionPair(value, label, current, a.startMs, a.endMs, stepS * 1000);
-        if (!pair) { setNoVersion(`No earlier ${label} was seen in the last ${formatLength(a.endMs - fromMs)}.`); continue; }
+        if (!pair) {
+          setNoVersion(`No earlier ${label} was seen in the last ${formatLength(a.endMs - fromMs)}.`);
+          continue;
+        }
         const of = (v: string): Side["selector"] => [...rest, { name: label, op: "=", value: v }];
         setNoVersion("");
-        go({ ...comparedWith(state, nowMs, undefined), side: { ...state.side, selector: of(pair.now) }, baseline: { selector: of(pair.before), from: String(Math.round(pair.fromMs)), until: String(Math.round(pair.untilMs)) } });
+        go({
+          ...comparedWith(state, nowMs, undefined),
+          side: { ...state.side, selector: of(pair.now) },
+          baseline: {
+            selector: of(pair.before),
+            from: String(Math.round(pair.fromMs)),
+            until: String(Math.round(pair.untilMs)),
+          },
+        });
         return;
       }
-    } catch (err) { setNoVersion((err as Error).message); }
+    } catch (err) {
+      setNoVersion((err as Error).message);
+    }
   };
   // The tenant's longest range is known: it is not found out by an error.
-  const tooLong = app.can !== undefined && app.can.maxQueryLengthMs > 0 && [a, b].some((s) => s && s.endMs - s.startMs > app.can!.maxQueryLengthMs);
+  const tooLong =
+    app.can !== undefined &&
+    app.can.maxQueryLengthMs > 0 &&
+    [a, b].some((s) => s && s.endMs - s.startMs > app.can!.maxQueryLengthMs);
   const service = state.side.selector.find((m) => m.name === "service_name" && m.op === "=")?.value;
   return (
     <div className="explore">
-      <h1 className="sr">{compare ? "Compare" : "Explore"} {service ?? ""}</h1>
-      <SideBar side={state.side} name={compare ? "B (now)" : ""} onChange={(side) => go({ side })} compare={compare} which="side">
+      <h1 className="sr">
+        {compare ? "Compare" : "Explore"} {service ?? ""}
+      </h1>
+      <SideBar
+        side={state.side}
+        name={compare ? "B (now)" : ""}
+        onChange={(side) => go({ side })}
+        compare={compare}
+        which="side"
+      >
         <TypeSelect />
         {compare ? (
-          <button type="button" onClick={() => go({ side: state.baseline, baseline: state.side })}>Swap A and B</button>
+          <button type="button" onClick={() => go({ side: state.baseline, baseline: state.side })}>
+            Swap A and B
+          </button>
         ) : (
           <span className="compare-with">
-            <button type="button" className="primary" onClick={() => go(comparedWith(state, nowMs, undefined))} title="With the window before (c)">Compare</button>
-            <label className="sr" htmlFor="compare-with">Compare with</label>
-            <select id="compare-with" value="" onChange={(e) => {
-              const k = BEFORE[Number(e.target.value)];
-              if (e.target.value === "pin" && a) { localStorage.setItem(PINNED, JSON.stringify({ selector: selectorText(state.side.selector), from: String(a.startMs), until: String(a.endMs) })); setPinned(pinnedBaseline()); }
-              else if (e.target.value.startsWith("version:")) void compareVersions(e.target.value.slice(8));
-              else if (e.target.value === "pinned" && pinned) go({ ...comparedWith(state, nowMs, undefined), baseline: pinned });
-              else if (e.target.value !== "" && k) go(comparedWith(state, nowMs, k[1]));
-            }}>
-              <option value="">with…</option>{BEFORE.map(([label], i) => <option key={label} value={i}>{label}</option>)}
-              {versions.map((l) => <option key={l} value={`version:${l}`}>the {l} before</option>)}
-              {pinned ? <option value="pinned">the pinned one: {selectorText(pinned.selector) || "everything"}</option> : null}
+            <button
+              type="button"
+              className="primary"
+              onClick={() => go(comparedWith(state, nowMs, undefined))}
+              title="With the window before (c)"
+            >
+              Compare
+            </button>
+            <label className="sr" htmlFor="compare-with">
+              Compare with
+            </label>
+            <select
+              id="compare-with"
+              value=""
+              onChange={(e) => {
+                const k = BEFORE[Number(e.target.value)];
+                if (e.target.value === "pin" && a) {
+                  localStorage.setItem(
+                    PINNED,
+                    JSON.stringify({
+                      selector: selectorText(state.side.selector),
+                      from: String(a.startMs),
+                      until: String(a.endMs),
+                    }),
+                  );
+                  setPinned(pinnedBaseline());
+                } else if (e.target.value.startsWith("version:"))
+                  void compareVersions(e.target.value.slice(8));
+                else if (e.target.value === "pinned" && pinned)
+                  go({ ...comparedWith(state, nowMs, undefined), baseline: pinned });
+                else if (e.target.value !== "" && k) go(comparedWith(state, nowMs, k[1]));
+              }}
+            >
+              <option value="">with…</option>
+              {BEFORE.map(([label], i) => (
+                <option key={label} value={i}>
+                  {label}
+                </option>
+              ))}
+              {versions.map((l) => (
+                <option key={l} value={`version:${l}`}>
+                  the {l} before
+                </option>
+              ))}
+              {pinned ? (
+                <option value="pinned">
+                  the pinned one: {selectorText(pinned.selector) || "everything"}
+                </option>
+              ) : null}
               <option value="pin">pin this selection…</option>
             </select>
-            {noVersion !== "" ? <span className="quiet" role="status">{noVersion}</span> : null}
+            {noVersion !== "" ? (
+              <span className="quiet" role="status">
+                {noVersion}
+              </span>
+            ) : null}
           </span>
         )}
-        <button type="button" onClick={() => setExporting(true)}>Export</button>
+        <button type="button" onClick={() => setExporting(true)}>
+          Export
+        </button>
       </SideBar>
-      {compare ? <SideBar side={state.baseline} name="A (before)" onChange={(x) => go({ baseline: x })} compare which="baseline" /> : null}
+      {compare ? (
+        <SideBar
+          side={state.baseline}
+          name="A (before)"
+          onChange={(x) => go({ baseline: x })}
+          compare
+          which="baseline"
+        />
+      ) : null}
       <StackChips />
-      {app.can === undefined ? <Loading active /> : tooLong ? <TooLong maxMs={app.can.maxQueryLengthMs} /> : a && (!compare || b) ? (
+      {app.can === undefined ? (
+        <Loading active />
+      ) : tooLong ? (
+        <TooLong maxMs={app.can.maxQueryLengthMs} />
+      ) : a && (!compare || b) ? (
         <>
           <Course selection={a} baseline={b} />
           {b && a ? <Imbalance a={a} b={b} /> : null}
           <div className="toolbar">
-            <div role="tablist" aria-label="Views">{PANES.filter(([p]) => !compare || (p !== "labels" && p !== "profiles")).map(([pane, name], i) => (
-              <button key={pane} type="button" role="tab" id={`tab-${pane}`} aria-selected={state.pane === pane} aria-controls="pane" tabIndex={state.pane === pane ? 0 : -1} title={`${name} (${i + 1})`} onClick={() => go({ pane })} onKeyDown={(e) => { const by = e.key === "ArrowRight" ? 1 : e.key === "ArrowLeft" ? -1 : 0; if (by !== 0) { const next = PANES[(PANES.findIndex(([p]) => p === state.pane) + by + PANES.length) % PANES.length]![0]; go({ pane: next }); document.getElementById(`tab-${next}`)?.focus(); } }}>{name}</button>
-            ))}</div>
+            <div role="tablist" aria-label="Views">
+              {PANES.filter(([p]) => !compare || (p !== "labels" && p !== "profiles")).map(
+                ([pane, name], i) => (
+                  <button
+                    key={pane}
+                    type="button"
+                    role="tab"
+                    id={`tab-${pane}`}
+                    aria-selected={state.pane === pane}
+                    aria-controls="pane"
+                    tabIndex={state.pane === pane ? 0 : -1}
+                    title={`${name} (${i + 1})`}
+                    onClick={() => go({ pane })}
+                    onKeyDown={(e) => {
+                      const by = e.key === "ArrowRight" ? 1 : e.key === "ArrowLeft" ? -1 : 0;
+                      if (by !== 0) {
+                        const next =
+                          PANES[
+                            (PANES.findIndex(([p]) => p === state.pane) + by + PANES.length) % PANES.length
+                          ]![0];
+                        go({ pane: next });
+                        document.getElementById(`tab-${next}`)?.focus();
+                      }
+                    }}
+                  >
+                    {name}
+                  </button>
+                ),
+              )}
+            </div>
             {state.pane === "flame" || state.pane === "table" ? (
               <>
-                <label className="sr" htmlFor="search">Search functions</label>
-                <input id="search" ref={searchBox} type="search" placeholder="Search functions or /regex/" value={state.search} onChange={(e) => go({ search: e.target.value }, true)} onKeyDown={(e) => { if (e.key === "Enter") { handle.current?.next(e.shiftKey ? -1 : 1); e.preventDefault(); } else if (e.key === "Escape") { go({ search: "" }, true); e.currentTarget.blur(); } }} />
+                <label className="sr" htmlFor="search">
+                  Search functions
+                </label>
+                <input
+                  id="search"
+                  ref={searchBox}
+                  type="search"
+                  placeholder="Search functions or /regex/"
+                  value={state.search}
+                  onChange={(e) => go({ search: e.target.value }, true)}
+                  onKeyDown={(e) => {
+                    if (e.key === "Enter") {
+                      handle.current?.next(e.shiftKey ? -1 : 1);
+                      e.preventDefault();
+                    } else if (e.key === "Escape") {
+                      go({ search: "" }, true);
+                      e.currentTarget.blur();
+                    }
+                  }}
+                />
               </>
             ) : null}
             {state.pane === "flame" ? (
               <>
-                {compare ? null : <><label className="sr" htmlFor="colour">Colours</label><select id="colour" value={state.colour === "change" ? "package" : state.colour} onChange={(e) => go({ colour: e.target.value as State["colour"] }, true)}><option value="package">colour by package</option><option value="value">colour by value</option></select></>}
-                {compare ? <label className="check"><input type="checkbox" checked={state.beside} onChange={(e) => go({ beside: e.target.checked }, true)} /> side by side</label> : null}
-                <label className="check"><input type="checkbox" checked={state.upwards} onChange={(e) => go({ upwards: e.target.checked }, true)} /> root below</label>
+                {compare ? null : (
+                  <>
+                    <label className="sr" htmlFor="colour">
+                      Colours
+                    </label>
+                    <select
+                      id="colour"
+                      value={state.colour === "change" ? "package" : state.colour}
+                      onChange={(e) => go({ colour: e.target.value as State["colour"] }, true)}
+                    >
+                      <option value="package">colour by package</option>
+                      <option value="value">colour by value</option>
+                    </select>
+                  </>
+                )}
+                {compare ? (
+                  <label className="check">
+                    <input
+                      type="checkbox"
+                      checked={state.beside}
+                      onChange={(e) => go({ beside: e.target.checked }, true)}
+                    />{" "}
+                    side by side
+                  </label>
+                ) : null}
+                <label className="check">
+                  <input
+                    type="checkbox"
+                    checked={state.upwards}
+                    onChange={(e) => go({ upwards: e.target.checked }, true)}
+                  />{" "}
+                  root below
+                </label>
               </>
             ) : null}
-            {state.pane === "flame" || state.pane === "tree" ? <label className="check"><input type="checkbox" checked={state.inverted} onChange={(e) => go({ inverted: e.target.checked }, true)} /> upside down</label> : null}
-            {state.pane === "profiles" ? null : <><label className="sr" htmlFor="values">Values</label><select id="values" value={state.rate ? "rate" : "sum"} onChange={(e) => go({ rate: e.target.value === "rate" }, true)}><option value="sum">totals</option><option value="rate">{/^process_cpu:cpu:nanoseconds/.test(state.type) ? "cores" : "per second"}</option></select></>}
-            {app.can.explore && state.pane !== "labels" && state.pane !== "profiles" ? <FilterPresets /> : null}
-            {state.pane === "labels" || state.pane === "table" || state.pane === "graph" || state.pane === "profiles" ? null : <label className="check"><input type="checkbox" checked={state.collapsed} onChange={(e) => go({ collapsed: e.target.checked }, true)} /> collapse recursion</label>}
+            {state.pane === "flame" || state.pane === "tree" ? (
+              <label className="check">
+                <input
+                  type="checkbox"
+                  checked={state.inverted}
+                  onChange={(e) => go({ inverted: e.target.checked }, true)}
+                />{" "}
+                upside down
+              </label>
+            ) : null}
+            {state.pane === "profiles" ? null : (
+              <>
+                <label className="sr" htmlFor="values">
+                  Values
+                </label>
+                <select
+                  id="values"
+                  value={state.rate ? "rate" : "sum"}
+                  onChange={(e) => go({ rate: e.target.value === "rate" }, true)}
+                >
+                  <option value="sum">totals</option>
+                  <option value="rate">
+                    {/^process_cpu:cpu:nanoseconds/.test(state.type) ? "cores" : "per second"}
+                  </option>
+                </select>
+              </>
+            )}
+            {app.can.explore && state.pane !== "labels" && state.pane !== "profiles" ? (
+              <FilterPresets />
+            ) : null}
+            {state.pane === "labels" ||
+            state.pane === "table" ||
+            state.pane === "graph" ||
+            state.pane === "profiles" ? null : (
+              <label className="check">
+                <input
+                  type="checkbox"
+                  checked={state.collapsed}
+                  onChange={(e) => go({ collapsed: e.target.checked }, true)}
+                />{" "}
+                collapse recursion
+              </label>
+            )}
           </div>
           <div className="with-drawer">
             <div id="pane" className="pane-host" role="tabpanel" aria-labelledby={`tab-${state.pane}`}>
               {state.pane === "flame" && b && state.beside ? (
-                <div className="beside"><div><h3>A (before)</h3><FlamePane selection={b} baseline={undefined} handle={other} label="Flame graph of A" /></div><div><h3>B (now)</h3><FlamePane selection={a} baseline={undefined} handle={handle} label="Flame graph of B" /></div></div>
-              ) : state.pane === "flame" ? <FlamePane selection={a} baseline={b} handle={handle} /> : state.pane === "table" ? <TablePane selection={a} baseline={b} /> : state.pane === "tree" ? <TreePane selection={a} baseline={b} /> : state.pane === "sandwich" ? <SandwichPane selection={a} baseline={b} /> : state.pane === "graph" ? <GraphPane selection={a} baseline={b} /> : state.pane === "profiles" ? <ProfilesPane selection={a} /> : <LabelsPane selection={a} baseline={b} />}
+                <div className="beside">
+                  <div>
+                    <h3>A (before)</h3>
+                    <FlamePane selection={b} baseline={undefined} handle={other} label="Flame graph of A" />
+                  </div>
+                  <div>
+                    <h3>B (now)</h3>
+                    <FlamePane selection={a} baseline={undefined} handle={handle} label="Flame graph of B" />
+                  </div>
+                </div>
+              ) : state.pane === "flame" ? (
+                <FlamePane selection={a} baseline={b} handle={handle} />
+              ) : state.pane === "table" ? (
+                <TablePane selection={a} baseline={b} />
+              ) : state.pane === "tree" ? (
+                <TreePane selection={a} baseline={b} />
+              ) : state.pane === "sandwich" ? (
+                <SandwichPane selection={a} baseline={b} />
+              ) : state.pane === "graph" ? (
+                <GraphPane selection={a} baseline={b} />
+              ) : state.pane === "profiles" ? (
+                <ProfilesPane selection={a} />
+              ) : (
+                <LabelsPane selection={a} baseline={b} />
+              )}
             </div>
             <Drawer selection={a} baseline={b} />
           </div>
         </>
-      ) : <Failure error={new Error("The time range cannot be read: its start must be before its end.")} />}
-      {exporting && a ? <ExportDialog selection={a} handle={handle} onClose={() => setExporting(false)} /> : null}
+      ) : (
+        <Failure error={new Error("The time range cannot be read: its start must be before its end.")} />
+      )}
+      {exporting && a ? (
+        <ExportDialog selection={a} handle={handle} onClose={() => setExporting(false)} />
+      ) : null}
     </div>
   );
 }
@@ -170,7 +460,28 @@ function TooLong({ maxMs }: { maxMs: number }): ReactNode {
     <div className="failure" role="alert">
       <strong>This time is longer than a query may be.</strong>
       <p>The limit of this tenant is {formatLength(maxMs)} (max_query_length).</p>
-      {until !== undefined ? <button type="button" onClick={() => go({ side: { ...state.side, from: isRelative(state.side.from) && state.side.until === "now" ? `now-${Math.floor(maxMs / 1000)}s` : String(Math.round(until - maxMs)), until: isRelative(state.side.from) && state.side.until === "now" ? "now" : String(Math.round(until)) } })}>Show the last {formatLength(maxMs)}</button> : null}
+      {until !== undefined ? (
+        <button
+          type="button"
+          onClick={() =>
+            go({
+              side: {
+                ...state.side,
+                from:
+                  isRelative(state.side.from) && state.side.until === "now"
+                    ? `now-${Math.floor(maxMs / 1000)}s`
+                    : String(Math.round(until - maxMs)),
+                until:
+                  isRelative(state.side.from) && state.side.until === "now"
+                    ? "now"
+                    : String(Math.round(until)),
+              },
+            })
+          }
+        >
+          Show the last {formatLength(maxMs)}
+        </button>
+      ) : null}
     </div>
   );
 }
@@ -181,15 +492,37 @@ function useStable<T>(value: T): T {
   return useMemo(() => value, [text]);
 }
 
-function SideBar({ side, name, onChange, compare, which, children }: { side: Side; name: string; onChange: (s: Side) => void; compare: boolean; which: "side" | "baseline"; children?: ReactNode }): ReactNode {
+function SideBar({
+  side,
+  name,
+  onChange,
+  compare,
+  which,
+  children,
+}: {
+  side: Side;
+  name: string;
+  onChange: (s: Side) => void;
+  compare: boolean;
+  which: "side" | "baseline";
+  children?: ReactNode;
+}): ReactNode {
   const { state, go } = useApp();
   return (
-    <div className={compare ? `side side-${which}` : "side"} role="group" aria-label={name === "" ? "Selection" : name}>
+    <div
+      className={compare ? `side side-${which}` : "side"}
+      role="group"
+      aria-label={name === "" ? "Selection" : name}
+    >
       {compare ? <strong className="side-name">{name}</strong> : null}
       <SelectorBar side={side} name={name} onChange={(selector) => onChange({ ...side, selector })} />
       <TimePicker side={side} name={name} onChange={(r) => onChange({ ...side, ...r })} />
       {children}
-      {compare ? <button type="button" onClick={() => go({ screen: "explore", side, pane: state.pane })}>Open in Explore</button> : null}
+      {compare ? (
+        <button type="button" onClick={() => go({ screen: "explore", side, pane: state.pane })}>
+          Open in Explore
+        </button>
+      ) : null}
     </div>
   );
 }
@@ -197,44 +530,151 @@ function SideBar({ side, name, onChange, compare, which, children }: { side: Sid
 /** How a value reads as a rate: CPU time as cores. */
 function rate(type: string, stepS: number): (v: number) => string {
   const unit = unitOfType(type);
-  if (type.startsWith("process_cpu") && unit === "nanoseconds") return (v) => `${formatCores(v / 1e9 / stepS)} cores`;
+  if (type.startsWith("process_cpu") && unit === "nanoseconds")
+    return (v) => `${formatCores(v / 1e9 / stepS)} cores`;
   return (v) => formatValue(v, unit);
 }
 
 /** The label names of a selection. */
-function namesOf(client: Client, s: { selector: string; startMs: number; endMs: number }): { queryKey: unknown[]; queryFn: (c: { signal: AbortSignal }) => Promise<string[]> } {
-  return { queryKey: ["names", client.tenant, s.selector, s.startMs, s.endMs], queryFn: ({ signal }) => client.labelNames([s.selector], s.startMs, s.endMs, signal) };
+function namesOf(
+  client: Client,
+  s: { selector: string; startMs: number; endMs: number },
+): { queryKey: unknown[]; queryFn: (c: { signal: AbortSignal }) => Promise<string[]> } {
+  return {
+    queryKey: ["names", client.tenant, s.selector, s.startMs, s.endMs],
+    queryFn: ({ signal }) => client.labelNames([s.selector], s.startMs, s.endMs, signal),
+  };
 }
 
-function Course({ selection, baseline }: { selection: Selection; baseline: Selection | undefined }): ReactNode {
+function Course({
+  selection,
+  baseline,
+}: {
+  selection: Selection;
+  baseline: Selection | undefined;
+}): ReactNode {
   const { state, go, client, nowMs, can } = useApp();
-  const { group } = state, stacks = can?.explore ? pickedStacks(selection.stacks) : undefined;
-  const lines = (s: Selection, by: string): { stepS: number; options: { queryKey: unknown[]; placeholderData: typeof keepPreviousData; queryFn: (c: { signal: AbortSignal }) => ReturnType<typeof client.series> } } => {
+  const { group } = state,
+    stacks = can?.explore ? pickedStacks(selection.stacks) : undefined;
+  const lines = (
+    s: Selection,
+    by: string,
+  ): {
+    stepS: number;
+    options: {
+      queryKey: unknown[];
+      placeholderData: typeof keepPreviousData;
+      queryFn: (c: { signal: AbortSignal }) => ReturnType<typeof client.series>;
+    };
+  } => {
     const stepS = timelineStep(s.endMs - s.startMs, 90);
-    return { stepS, options: { queryKey: ["course", client.tenant, s.type, s.selector, s.startMs, s.endMs, by, stacks], placeholderData: keepPreviousData, queryFn: ({ signal }) => client.series(s.type, s.selector, s.startMs, s.endMs, stepS, by === "" ? [] : [by], by === "" ? 0 : LINES.length, signal, stacks) } };
+    return {
+      stepS,
+      options: {
+        queryKey: ["course", client.tenant, s.type, s.selector, s.startMs, s.endMs, by, stacks],
+        placeholderData: keepPreviousData,
+        queryFn: ({ signal }) =>
+          client.series(
+            s.type,
+            s.selector,
+            s.startMs,
+            s.endMs,
+            stepS,
+            by === "" ? [] : [by],
+            by === "" ? 0 : LINES.length,
+            signal,
+            stacks,
+          ),
+      },
+    };
   };
-  const now = lines(selection, baseline ? "" : group), then = lines(baseline ?? selection, "");
-  const q = useQuery(now.options), old = useQuery({ ...then.options, enabled: baseline !== undefined });
+  const now = lines(selection, baseline ? "" : group),
+    then = lines(baseline ?? selection, "");
+  const q = useQuery(now.options),
+    old = useQuery({ ...then.options, enabled: baseline !== undefined });
   const names = useQuery(namesOf(client, selection));
   const nameOf = (s: Series): string => (group !== "" ? (s.labels[group] ?? "(none)") : "all");
   if (q.error) return <Failure error={q.error} retry={() => void q.refetch()} />;
-  const set = (key: "side" | "baseline") => (from: number, until: number): void => go((s) => ({ [key]: { ...s[key], from: String(from), until: String(until) } }));
+  const set =
+    (key: "side" | "baseline") =>
+    (from: number, until: number): void =>
+      go((s) => ({ [key]: { ...s[key], from: String(from), until: String(until) } }));
   // A stretch against the longer of what lies before and behind it.
   const part = (from: number, until: number): void => {
-    const { startMs, endMs } = selection, before = from - startMs > endMs - until;
-    go((s) => ({ ...comparedWith(s, nowMs, undefined), side: { ...s.side, from: String(from), until: String(until) }, baseline: { selector: s.side.selector, from: String(before ? startMs : until), until: String(before ? from : endMs) } }));
+    const { startMs, endMs } = selection,
+      before = from - startMs > endMs - until;
+    go((s) => ({
+      ...comparedWith(s, nowMs, undefined),
+      side: { ...s.side, from: String(from), until: String(until) },
+      baseline: {
+        selector: s.side.selector,
+        from: String(before ? startMs : until),
+        until: String(before ? from : endMs),
+      },
+    }));
   };
   const format = rate(selection.type, now.stepS);
   return (
     <div className="course">
       <Loading active={q.isFetching} />
-      {baseline ? null : <div className="course-tools">
-        <label>Group by <select value={group} onChange={(e) => go({ group: e.target.value }, true)}><option value="">nothing</option>{group !== "" && !(names.data ?? []).includes(group) ? <option>{group}</option> : null}{(names.data ?? []).map((n) => <option key={n}>{n}</option>)}</select></label>
-        {group !== "" ? <ul className="legend" aria-label="Lines">{(q.data?.value ?? []).map((s, i) => <li key={nameOf(s)}><i style={{ background: LINES[i % LINES.length] }} />{nameOf(s)}</li>)}</ul> : null}
-        <span className="quiet">Drag to choose a time, with Shift to compare it with the rest; a point is {formatLength(now.stepS * 1000)}{stacks ? ", of the stacks that are chosen" : ""}.</span>
-      </div>}
-      {q.data ? <Timeline series={q.data.value} nameOf={nameOf} fromMs={selection.startMs} untilMs={selection.endMs} stepS={now.stepS} zone={state.zone} format={format} label={`Values over time${baseline ? ", B" : ""}`} onRange={set("side")} {...(baseline ? {} : { onPart: part })} /> : <div className="timeline" />}
-      {baseline && old.data ? <Timeline series={old.data.value} nameOf={() => "A"} fromMs={baseline.startMs} untilMs={baseline.endMs} stepS={then.stepS} zone={state.zone} format={rate(baseline.type, then.stepS)} label="Values over time, A" onRange={set("baseline")} /> : null}
+      {baseline ? null : (
+        <div className="course-tools">
+          <label>
+            Group by{" "}
+            <select value={group} onChange={(e) => go({ group: e.target.value }, true)}>
+              <option value="">nothing</option>
+              {group !== "" && !(names.data ?? []).includes(group) ? <option>{group}</option> : null}
+              {(names.data ?? []).map((n) => (
+                <option key={n}>{n}</option>
+              ))}
+            </select>
+          </label>
+          {group !== "" ? (
+            <ul className="legend" aria-label="Lines">
+              {(q.data?.value ?? []).map((s, i) => (
+                <li key={nameOf(s)}>
+                  <i style={{ background: LINES[i % LINES.length] }} />
+                  {nameOf(s)}
+                </li>
+              ))}
+            </ul>
+          ) : null}
+          <span className="quiet">
+            Drag to choose a time, with Shift to compare it with the rest; a point is{" "}
+            {formatLength(now.stepS * 1000)}
+            {stacks ? ", of the stacks that are chosen" : ""}.
+          </span>
+        </div>
+      )}
+      {q.data ? (
+        <Timeline
+          series={q.data.value}
+          nameOf={nameOf}
+          fromMs={selection.startMs}
+          untilMs={selection.endMs}
+          stepS={now.stepS}
+          zone={state.zone}
+          format={format}
+          label={`Values over time${baseline ? ", B" : ""}`}
+          onRange={set("side")}
+          {...(baseline ? {} : { onPart: part })}
+        />
+      ) : (
+        <div className="timeline" />
+      )}
+      {baseline && old.data ? (
+        <Timeline
+          series={old.data.value}
+          nameOf={() => "A"}
+          fromMs={baseline.startMs}
+          untilMs={baseline.endMs}
+          stepS={then.stepS}
+          zone={state.zone}
+          format={rate(baseline.type, then.stepS)}
+          label="Values over time, A"
+          onRange={set("baseline")}
+        />
+      ) : null}
     </div>
   );
 }
@@ -242,11 +682,23 @@ function Course({ selection, baseline }: { selection: Selection; baseline: Selec
 /** Shares of sides of very different size mislead: it says so. */
 function Imbalance({ a, b }: { a: Selection; b: Selection }): ReactNode {
   const { client, can } = useApp();
-  const q = useQuery({ queryKey: ["sums", client.tenant, a, b], enabled: can?.explore === true, queryFn: ({ signal }) => client.functions(a, b, "", "self", false, 1, signal) });
+  const q = useQuery({
+    queryKey: ["sums", client.tenant, a, b],
+    enabled: can?.explore === true,
+    queryFn: ({ signal }) => client.functions(a, b, "", "self", false, 1, signal),
+  });
   if (!q.data) return null;
-  const { total, baseTotal } = q.data.value, unit = unitOfType(a.type);
+  const { total, baseTotal } = q.data.value,
+    unit = unitOfType(a.type);
   const ratio = Math.max(total, baseTotal) / Math.max(1, Math.min(total, baseTotal));
   return (
-    <p className={ratio > 10 ? "partial" : "quiet"} data-testid="sums">A {formatValue(baseTotal, unit)}, B {formatValue(total, unit)}; shares are of each side's own total.{total === 0 || baseTotal === 0 ? ` ${total === 0 ? "B" : "A"} has no samples: everything is ${total === 0 ? "gone" : "new"}.` : ratio > 10 ? ` One side has ${ratio > 1000 ? "over 1000" : Math.round(ratio)} times the samples of the other: small shares of the smaller one are noise.` : ""}</p>
+    <p className={ratio > 10 ? "partial" : "quiet"} data-testid="sums">
+      A {formatValue(baseTotal, unit)}, B {formatValue(total, unit)}; shares are of each side's own total.
+      {total === 0 || baseTotal === 0
+        ? ` ${total === 0 ? "B" : "A"} has no samples: everything is ${total === 0 ? "gone" : "new"}.`
+        : ratio > 10
+          ? ` One side has ${ratio > 1000 ? "over 1000" : Math.round(ratio)} times the samples of the other: small shares of the smaller one are noise.`
+          : ""}
+    </p>
   );
 }

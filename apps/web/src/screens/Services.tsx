@@ -13,63 +13,185 @@ import { timelineStep } from "../state/time.ts";
 
 /** A Pyroscope v1 does not tell its limit: this is the default (querier.max-query-length). */
 const V1_QUERY_LENGTH_MS = 24 * 3_600_000;
-const POINTS = 30, PINS = "cinderblock.pins";
+const POINTS = 30,
+  PINS = "cinderblock.pins";
 type Sort = "name" | "value" | "change";
 
 /** All services of one profile type: value, course, and the change against the window before. One grouped question. */
 export function Services(): ReactNode {
   const { state, go, client, range, can } = useApp();
-  const [search, setSearch] = useState(""), [sort, setSort] = useState<Sort>("value");
-  const [pins, setPins] = useState<string[]>(() => JSON.parse(localStorage.getItem(PINS) ?? "[]") as string[]);
+  const [search, setSearch] = useState(""),
+    [sort, setSort] = useState<Sort>("value");
+  const [pins, setPins] = useState<string[]>(
+    () => JSON.parse(localStorage.getItem(PINS) ?? "[]") as string[],
+  );
   const r = range(state.side);
-  const length = r ? r[1] - r[0] : 0, stepS = timelineStep(length, POINTS);
+  const length = r ? r[1] - r[0] : 0,
+    stepS = timelineStep(length, POINTS);
   // The window before is asked for in the same question, where the tenant's longest range allows it.
-  const most = can?.explore === false ? V1_QUERY_LENGTH_MS : can?.maxQueryLengthMs ?? 0, before = can !== undefined && (most === 0 || 2 * length <= most);
+  const most = can?.explore === false ? V1_QUERY_LENGTH_MS : (can?.maxQueryLengthMs ?? 0),
+    before = can !== undefined && (most === 0 || 2 * length <= most);
   const from = r ? (before ? r[0] - length : r[0]) : 0;
-  const q = useQuery({ queryKey: ["services", client.tenant, state.type, r, before], enabled: r !== undefined && can !== undefined, placeholderData: keepPreviousData, queryFn: ({ signal }) => client.series(state.type, "{}", Math.round(from), Math.round(r![1]), stepS, ["service_name"], 0, signal) });
-  const any = useQuery({ queryKey: ["any", client.tenant, r], enabled: q.data?.value.length === 0, refetchInterval: 5000, queryFn: ({ signal }) => client.labelSets(["service_name"], [], 0, 0, signal) });
-  const rows = useMemo(() => (q.data?.value ?? []).map((s) => {
-    const name = s.labels.service_name ?? "", now = s.points.filter((p) => p.ms > r![0]), old = s.points.filter((p) => p.ms <= r![0]);
-    const line = new Array<number>(POINTS).fill(0);
-    for (const p of now) line[Math.min(POINTS - 1, Math.max(0, Math.floor(((p.ms - r![0]) / length) * POINTS)))]! += p.value;
-    const sum = now.reduce((n, p) => n + p.value, 0), was = old.reduce((n, p) => n + p.value, 0);
-    return { name, sum, was, change: was > 0 ? sum / was - 1 : undefined, line };
-  }).filter((x) => x.sum > 0 || x.was > 0), [q.data]);
-  const shown = rows.filter((x) => x.name.toLowerCase().includes(search.toLowerCase())).sort((a, b) => Number(pins.includes(b.name)) - Number(pins.includes(a.name)) || (sort === "name" ? a.name.localeCompare(b.name) : sort === "value" ? b.sum - a.sum : Math.abs(b.change ?? 0) - Math.abs(a.change ?? 0)));
+  const q = useQuery({
+    queryKey: ["services", client.tenant, state.type, r, before],
+    enabled: r !== undefined && can !== undefined,
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      client.series(
+        state.type,
+        "{}",
+        Math.round(from),
+        Math.round(r![1]),
+        stepS,
+        ["service_name"],
+        0,
+        signal,
+      ),
+  });
+  const any = useQuery({
+    queryKey: ["any", client.tenant, r],
+    enabled: q.data?.value.length === 0,
+    refetchInterval: 5000,
+    queryFn: ({ signal }) => client.labelSets(["service_name"], [], 0, 0, signal),
+  });
+  const rows = useMemo(
+    () =>
+      (q.data?.value ?? [])
+        .map((s) => {
+          const name = s.labels.service_name ?? "",
+            now = s.points.filter((p) => p.ms > r![0]),
+            old = s.points.filter((p) => p.ms <= r![0]);
+          const line = new Array<number>(POINTS).fill(0);
+          for (const p of now)
+            line[Math.min(POINTS - 1, Math.max(0, Math.floor(((p.ms - r![0]) / length) * POINTS)))]! +=
+              p.value;
+          const sum = now.reduce((n, p) => n + p.value, 0),
+            was = old.reduce((n, p) => n + p.value, 0);
+          return { name, sum, was, change: was > 0 ? sum / was - 1 : undefined, line };
+        })
+        .filter((x) => x.sum > 0 || x.was > 0),
+    [q.data],
+  );
+  const shown = rows
+    .filter((x) => x.name.toLowerCase().includes(search.toLowerCase()))
+    .sort(
+      (a, b) =>
+        Number(pins.includes(b.name)) - Number(pins.includes(a.name)) ||
+        (sort === "name"
+          ? a.name.localeCompare(b.name)
+          : sort === "value"
+            ? b.sum - a.sum
+            : Math.abs(b.change ?? 0) - Math.abs(a.change ?? 0)),
+    );
   const unit = unitOfType(state.type);
-  const pin = (name: string): void => { const next = pins.includes(name) ? pins.filter((p) => p !== name) : [...pins, name]; setPins(next); localStorage.setItem(PINS, JSON.stringify(next)); };
-  const open = (name: string): void => go({ screen: "explore", side: { ...state.side, selector: [{ name: "service_name", op: "=", value: name }] }, stacks: { callSite: [], only: [], without: [], hide: [] }, fn: "" });
-  const head = (key: Sort, text: string): ReactNode => <th scope="col" aria-sort={sort === key ? (key === "name" ? "ascending" : "descending") : "none"}><button type="button" onClick={() => setSort(key)}>{text}{sort === key ? " ▼" : ""}</button></th>;
+  const pin = (name: string): void => {
+    const next = pins.includes(name) ? pins.filter((p) => p !== name) : [...pins, name];
+    setPins(next);
+    localStorage.setItem(PINS, JSON.stringify(next));
+  };
+  const open = (name: string): void =>
+    go({
+      screen: "explore",
+      side: { ...state.side, selector: [{ name: "service_name", op: "=", value: name }] },
+      stacks: { callSite: [], only: [], without: [], hide: [] },
+      fn: "",
+    });
+  const head = (key: Sort, text: string): ReactNode => (
+    <th scope="col" aria-sort={sort === key ? (key === "name" ? "ascending" : "descending") : "none"}>
+      <button type="button" onClick={() => setSort(key)}>
+        {text}
+        {sort === key ? " ▼" : ""}
+      </button>
+    </th>
+  );
   const empty = q.data !== undefined && q.data.value.length === 0 && any.data !== undefined;
   return (
     <div className="services">
       <h1 className="sr">Services</h1>
       <div className="bar-row">
         <TypeSelect />
-        <label className="sr" htmlFor="service-search">Search services</label>
-        <input id="service-search" type="search" placeholder="Search services" value={search} onChange={(e) => setSearch(e.target.value)} />
+        <label className="sr" htmlFor="service-search">
+          Search services
+        </label>
+        <input
+          id="service-search"
+          type="search"
+          placeholder="Search services"
+          value={search}
+          onChange={(e) => setSearch(e.target.value)}
+        />
         <TimePicker side={state.side} name="" onChange={(x) => go({ side: { ...state.side, ...x } })} />
       </div>
       <Loading active={q.isFetching} />
       <Partial reason={q.data?.partial ?? ""} />
       {q.error ? <Failure error={q.error} retry={() => void q.refetch()} /> : null}
       {empty && any.data!.length === 0 ? <FirstProfile /> : null}
-      {empty && any.data!.length > 0 ? <p className="nothing">Nothing of this profile type in this time. Other types or a longer time may have samples: {any.data!.length} services have sent profiles.</p> : null}
+      {empty && any.data!.length > 0 ? (
+        <p className="nothing">
+          Nothing of this profile type in this time. Other types or a longer time may have samples:{" "}
+          {any.data!.length} services have sent profiles.
+        </p>
+      ) : null}
       {rows.length > 0 ? (
         <table className="service-list">
-          <thead><tr><th scope="col"><span className="sr">Pinned</span></th>{head("name", "Service")}{head("value", unit === "nanoseconds" ? "Time" : "Value")}<th scope="col">Course</th>{head("change", "Change")}</tr></thead>
-          <tbody>{shown.map((x) => (
-            <tr key={x.name}>
-              <td><button type="button" className="plain" aria-pressed={pins.includes(x.name)} aria-label={`Pin ${x.name}`} onClick={() => pin(x.name)}>{pins.includes(x.name) ? "★" : "☆"}</button></td>
-              <th scope="row"><button type="button" className="link" onClick={() => open(x.name)}>{x.name}</button></th>
-              <td>{formatValue(x.sum, unit)}{unit === "nanoseconds" && length > 0 ? <span className="quiet"> {formatCores(x.sum / 1e6 / length)} cores</span> : null}</td>
-              <td><Sparkline values={x.line} /></td>
-              <td className={x.change === undefined ? "quiet" : x.change > 0.1 ? "more" : x.change < -0.1 ? "less" : ""}>{x.change === undefined ? (before ? "new" : "–") : `${x.change > 0 ? "+" : x.change < 0 ? "−" : "±"}${formatShare(Math.abs(x.change))}`}</td>
+          <thead>
+            <tr>
+              <th scope="col">
+                <span className="sr">Pinned</span>
+              </th>
+              {head("name", "Service")}
+              {head("value", unit === "nanoseconds" ? "Time" : "Value")}
+              <th scope="col">Course</th>
+              {head("change", "Change")}
             </tr>
-          ))}</tbody>
+          </thead>
+          <tbody>
+            {shown.map((x) => (
+              <tr key={x.name}>
+                <td>
+                  <button
+                    type="button"
+                    className="plain"
+                    aria-pressed={pins.includes(x.name)}
+                    aria-label={`Pin ${x.name}`}
+                    onClick={() => pin(x.name)}
+                  >
+                    {pins.includes(x.name) ? "★" : "☆"}
+                  </button>
+                </td>
+                <th scope="row">
+                  <button type="button" className="link" onClick={() => open(x.name)}>
+                    {x.name}
+                  </button>
+                </th>
+                <td>
+                  {formatValue(x.sum, unit)}
+                  {unit === "nanoseconds" && length > 0 ? (
+                    <span className="quiet"> {formatCores(x.sum / 1e6 / length)} cores</span>
+                  ) : null}
+                </td>
+                <td>
+                  <Sparkline values={x.line} />
+                </td>
+                <td
+                  className={
+                    x.change === undefined ? "quiet" : x.change > 0.1 ? "more" : x.change < -0.1 ? "less" : ""
+                  }
+                >
+                  {x.change === undefined
+                    ? before
+                      ? "new"
+                      : "–"
+                    : `${x.change > 0 ? "+" : x.change < 0 ? "−" : "±"}${formatShare(Math.abs(x.change))}`}
+                </td>
+              </tr>
+            ))}
+          </tbody>
         </table>
       ) : null}
-      {rows.length > 0 && shown.length === 0 ? <p className="nothing">No service has “{search}” in its name.</p> : null}
+      {rows.length > 0 && shown.length === 0 ? (
+        <p className="nothing">No service has “{search}” in its name.</p>
+      ) : null}
     </div>
   );
 }
@@ -78,16 +200,32 @@ export function Services(): ReactNode {
 function FirstProfile(): ReactNode {
   const url = BASE.href.replace(/\/$/, "");
   const snippets: [string, string][] = [
-    ["By hand", `printf 'main;work;parse 30\\nmain;work;write 12\\n' |\n  curl --data-binary @- '${url}/ingest?name=first.cpu&from=now-10s&until=now'`],
-    ["Go", `pyroscope.Start(pyroscope.Config{\n  ApplicationName: "my.service",\n  ServerAddress:   "${url}",\n})`],
+    [
+      "By hand",
+      `printf 'main;work;parse 30\\nmain;work;write 12\\n' |\n  curl --data-binary @- '${url}/ingest?name=first.cpu&from=now-10s&until=now'`,
+    ],
+    [
+      "Go",
+      `pyroscope.Start(pyroscope.Config{\n  ApplicationName: "my.service",\n  ServerAddress:   "${url}",\n})`,
+    ],
     ["Node.js", `Pyroscope.init({ serverAddress: "${url}", appName: "my-service" });\nPyroscope.start();`],
     ["Python", `pyroscope.configure(application_name="my.service", server_address="${url}")`],
   ];
   return (
     <section className="first">
       <h2>Waiting for the first profile</h2>
-      <p>Point an SDK or agent of Pyroscope at <code>{url}</code>. This page looks again by itself.</p>
-      {snippets.map(([name, text]) => <div key={name} className="snippet"><h3>{name}</h3><pre tabIndex={0} aria-label={name}>{text}</pre><CopyButton text={text}>Copy</CopyButton></div>)}
+      <p>
+        Point an SDK or agent of Pyroscope at <code>{url}</code>. This page looks again by itself.
+      </p>
+      {snippets.map(([name, text]) => (
+        <div key={name} className="snippet">
+          <h3>{name}</h3>
+          <pre tabIndex={0} aria-label={name}>
+            {text}
+          </pre>
+          <CopyButton text={text}>Copy</CopyButton>
+        </div>
+      ))}
     </section>
   );
 }

@@ -8,12 +8,19 @@ import { shortOf, stateOfStored } from "../state/links.ts";
 
 /** What an address shows; a short link becomes first what it stands for. */
 export function Opened({ children }: { children: ReactNode }): ReactNode {
-  const [short] = useState(() => shortOf(location.search)), [open, setOpen] = useState(false);
+  const [short] = useState(() => shortOf(location.search)),
+    [open, setOpen] = useState(false);
   const { data, error, refetch } = useQuery({
-    queryKey: ["short-link", short], enabled: short !== undefined && !open,
+    queryKey: ["short-link", short],
+    enabled: short !== undefined && !open,
     queryFn: async ({ signal }) => {
       const stored = await new Client(short!.tenant).shortLink(short!.id, signal);
-      if (stored === undefined) throw new ApiError(`There is no short link ${short!.id} here. It is another tenant's, or one of the oldest, which go when there are many.`, 404, "not_found");
+      if (stored === undefined)
+        throw new ApiError(
+          `There is no short link ${short!.id} here. It is another tenant's, or one of the oldest, which go when there are many.`,
+          404,
+          "not_found",
+        );
       return stored;
     },
   });
@@ -26,7 +33,19 @@ export function Opened({ children }: { children: ReactNode }): ReactNode {
   return (
     <main id="main">
       <h1 className="sr">Cinderblock</h1>
-      {error ? <><Failure error={error} retry={() => void refetch()} />{error instanceof ApiError && error.status === 401 ? <TokenForm onToken={() => void refetch()} /> : null}<p><a href="./">To all services</a></p></> : <p role="status">Opening the short link…</p>}
+      {error ? (
+        <>
+          <Failure error={error} retry={() => void refetch()} />
+          {error instanceof ApiError && error.status === 401 ? (
+            <TokenForm onToken={() => void refetch()} />
+          ) : null}
+          <p>
+            <a href="./">To all services</a>
+          </p>
+        </>
+      ) : (
+        <p role="status">Opening the short link…</p>
+      )}
     </main>
   );
 }
@@ -34,5 +53,25 @@ export function Opened({ children }: { children: ReactNode }): ReactNode {
 /** Where the server asks for a token before it says what the link is: there are no settings yet. */
 function TokenForm({ onToken }: { onToken: () => void }): ReactNode {
   const [secret, setSecret] = useState(token.get());
-  return <form className="settings" onSubmit={(e) => { e.preventDefault(); token.set(secret); onToken(); }}><label>Token<input type="password" value={secret} autoComplete="off" onChange={(e) => setSecret(e.target.value)} /></label><button type="submit">Use it</button></form>;
+  return (
+    <form
+      className="settings"
+      onSubmit={(e) => {
+        e.preventDefault();
+        token.set(secret);
+        onToken();
+      }}
+    >
+      <label>
+        Token
+        <input
+          type="password"
+          value={secret}
+          autoComplete="off"
+          onChange={(e) => setSecret(e.target.value)}
+        />
+      </label>
+      <button type="submit">Use it</button>
+    </form>
+  );
 }

@@ -5,74 +5,333 @@ import { ApiError } from "../api/types.ts";
 import { Failure, Loading } from "../parts/Failure.tsx";
 import { useApp } from "../state/app.tsx";
 
-const RINGS: readonly [path: string, name: string][] = [["ring", "Ingesters"], ["store-gateway/ring", "Store-gateways"], ["query-scheduler/ring", "Query-schedulers"], ["compactor/ring", "Compactors"]];
-interface TenantBlocks { tenant: string; blocks: number; bytes: number; profiles: number; minTime: number; maxTime: number }
-interface SlowQuery { id: number; atMs: number; tenant: string; kind: string; profileTypeId: string; selector: string; startMs: number; endMs: number; tookMs: number; parts: number; kept: number; error: string }
-interface Partition { partition: number; owner: string; committed: number; position: number; end: number; lagMs: number }
-interface Shard { id: string; address: string; state: string; zone?: string; read_only?: boolean }
+const RINGS: readonly [path: string, name: string][] = [
+  ["ring", "Ingesters"],
+  ["store-gateway/ring", "Store-gateways"],
+  ["query-scheduler/ring", "Query-schedulers"],
+  ["compactor/ring", "Compactors"],
+];
+interface TenantBlocks {
+  tenant: string;
+  blocks: number;
+  bytes: number;
+  profiles: number;
+  minTime: number;
+  maxTime: number;
+}
+interface SlowQuery {
+  id: number;
+  atMs: number;
+  tenant: string;
+  kind: string;
+  profileTypeId: string;
+  selector: string;
+  startMs: number;
+  endMs: number;
+  tookMs: number;
+  parts: number;
+  kept: number;
+  error: string;
+}
+interface Partition {
+  partition: number;
+  owner: string;
+  committed: number;
+  position: number;
+  end: number;
+  lagMs: number;
+}
+interface Shard {
+  id: string;
+  address: string;
+  state: string;
+  zone?: string;
+  read_only?: boolean;
+}
 
 /** A Pyroscope v1 does not tell a tenant's limits. */
 const UNTOLD = "as the configuration says";
-const when = (ms: number): string => (ms > 0 && ms < 8.64e15 ? new Date(ms).toISOString().replace(/\.\d+Z$/, "Z") : "");
+const when = (ms: number): string =>
+  ms > 0 && ms < 8.64e15 ? new Date(ms).toISOString().replace(/\.\d+Z$/, "Z") : "";
 
 /** What runs, and how it is: for those who may see it. */
 export function Status(): ReactNode {
   const { client, can, state } = useApp();
-  const text = (path: string): (c: { signal: AbortSignal }) => Promise<string> => ({ signal }) => client.text(path, signal);
-  const ready = useQuery({ queryKey: ["ready"], queryFn: ({ signal }) => fetch(new URL("ready", BASE), { signal }).then((r) => r.text()), refetchInterval: 5000 });
+  const text =
+    (path: string): ((c: { signal: AbortSignal }) => Promise<string>) =>
+    ({ signal }) =>
+      client.text(path, signal);
+  const ready = useQuery({
+    queryKey: ["ready"],
+    queryFn: ({ signal }) => fetch(new URL("ready", BASE), { signal }).then((r) => r.text()),
+    refetchInterval: 5000,
+  });
   const build = useQuery({ queryKey: ["build", state.tenant], queryFn: text("api/v1/status/buildinfo") });
   const config = useQuery({ queryKey: ["config", state.tenant], queryFn: text("api/v1/status/config/diff") });
   // What this server has to show. One that does not tell is a Pyroscope v1: its rings are looked for, the rest is on pages of its own.
-  const pages = useQuery({ queryKey: ["pages", state.tenant], queryFn: async ({ signal }) => (await client.page<{ pages: { path: string }[] }>("admin", signal)).pages.map((p) => p.path.slice(1)), retry: false });
-  const has = (path: string): boolean => pages.data?.includes(path) ?? false;
-  const every5s = <T,>(path: string): { queryKey: string[]; queryFn: (c: { signal: AbortSignal }) => Promise<T>; enabled: boolean; refetchInterval: number } => ({ queryKey: [path, state.tenant], queryFn: ({ signal }) => client.page<T>(path, signal), enabled: has(path), refetchInterval: 5000 });
-  const shards = (path: string, signal: AbortSignal): Promise<Shard[] | undefined> => client.page<{ shards: Shard[] }>(path, signal).then((r) => r.shards ?? [], (err: unknown) => { if (!pages.data && err instanceof ApiError && err.status === 404) return undefined; throw err; });
-  const rings = useQuery({
-    queryKey: ["rings", state.tenant, pages.data ?? []], refetchInterval: 5000, enabled: !pages.isPending,
-    queryFn: async ({ signal }) => (await Promise.all(RINGS.filter(([path]) => !pages.data || has(path)).map(async ([path, name]) => ({ name, path, shards: await shards(path, signal) })))).filter((r) => r.shards !== undefined),
+  const pages = useQuery({
+    queryKey: ["pages", state.tenant],
+    queryFn: async ({ signal }) =>
+      (await client.page<{ pages: { path: string }[] }>("admin", signal)).pages.map((p) => p.path.slice(1)),
+    retry: false,
   });
-  const tenants = useQuery(every5s<{ tenants: TenantBlocks[] }>("store-gateway/tenants")), slow = useQuery(every5s<{ queries: SlowQuery[] }>("query-frontend/slow-queries")), partitions = useQuery(every5s<{ partitions: Partition[] }>("partitions"));
-  const refused = build.error instanceof ApiError && (build.error.status === 401 || build.error.status === 403);
-  if (refused) return <div className="status"><h1>Status</h1><Failure error={build.error} /></div>;
-  const info = build.data ? (JSON.parse(build.data) as { data: { version: string; revision: string; goVersion: string } }).data : undefined;
+  const has = (path: string): boolean => pages.data?.includes(path) ?? false;
+  const every5s = <T,>(
+    path: string,
+  ): {
+    queryKey: string[];
+    queryFn: (c: { signal: AbortSignal }) => Promise<T>;
+    enabled: boolean;
+    refetchInterval: number;
+  } => ({
+    queryKey: [path, state.tenant],
+    queryFn: ({ signal }) => client.page<T>(path, signal),
+    enabled: has(path),
+    refetchInterval: 5000,
+  });
+  const shards = (path: string, signal: AbortSignal): Promise<Shard[] | undefined> =>
+    client.page<{ shards: Shard[] }>(path, signal).then(
+      (r) => r.shards ?? [],
+      (err: unknown) => {
+        if (!pages.data && err instanceof ApiError && err.status === 404) return undefined;
+        throw err;
+      },
+    );
+  const rings = useQuery({
+    queryKey: ["rings", state.tenant, pages.data ?? []],
+    refetchInterval: 5000,
+    enabled: !pages.isPending,
+    queryFn: async ({ signal }) =>
+      (
+        await Promise.all(
+          RINGS.filter(([path]) => !pages.data || has(path)).map(async ([path, name]) => ({
+            name,
+            path,
+            shards: await shards(path, signal),
+          })),
+        )
+      ).filter((r) => r.shards !== undefined),
+  });
+  const tenants = useQuery(every5s<{ tenants: TenantBlocks[] }>("store-gateway/tenants")),
+    slow = useQuery(every5s<{ queries: SlowQuery[] }>("query-frontend/slow-queries")),
+    partitions = useQuery(every5s<{ partitions: Partition[] }>("partitions"));
+  const refused =
+    build.error instanceof ApiError && (build.error.status === 401 || build.error.status === 403);
+  if (refused)
+    return (
+      <div className="status">
+        <h1>Status</h1>
+        <Failure error={build.error} />
+      </div>
+    );
+  const info = build.data
+    ? (JSON.parse(build.data) as { data: { version: string; revision: string; goVersion: string } }).data
+    : undefined;
   const known = rings.data ?? [];
   return (
     <div className="status">
       <h1>Status</h1>
       <Loading active={build.isFetching || config.isFetching} />
       <dl className="facts">
-        <dt>Ready</dt><dd data-testid="ready">{(ready.data ?? "…").trim()}</dd>
-        <dt>Version</dt><dd>{info ? `${info.version} (${info.revision}) on ${info.goVersion}` : "…"}</dd>
-        <dt>Longest query</dt><dd>{can ? (!can.explore ? UNTOLD : can.maxQueryLengthMs > 0 ? `${can.maxQueryLengthMs / 36e5} h` : "no limit") : "…"}</dd>
-        <dt>Nodes of a flame graph</dt><dd>{can ? (!can.explore ? UNTOLD : can.maxNodes > 0 ? `at most ${can.maxNodes}` : "no limit") : "…"}</dd>
+        <dt>Ready</dt>
+        <dd data-testid="ready">{(ready.data ?? "…").trim()}</dd>
+        <dt>Version</dt>
+        <dd>{info ? `${info.version} (${info.revision}) on ${info.goVersion}` : "…"}</dd>
+        <dt>Longest query</dt>
+        <dd>
+          {can
+            ? !can.explore
+              ? UNTOLD
+              : can.maxQueryLengthMs > 0
+                ? `${can.maxQueryLengthMs / 36e5} h`
+                : "no limit"
+            : "…"}
+        </dd>
+        <dt>Nodes of a flame graph</dt>
+        <dd>
+          {can ? (!can.explore ? UNTOLD : can.maxNodes > 0 ? `at most ${can.maxNodes}` : "no limit") : "…"}
+        </dd>
       </dl>
       <h2>Rings</h2>
-      {rings.error ? <Failure error={rings.error} /> : known.length === 0 ? <p className="quiet">{pages.data ? "One process has no rings: all components are in it." : rings.data ? "This server shows no rings." : "…"}</p> : known.map((r) => (
-        <section key={r.path}>
-          <h3>{r.name} <a href={new URL(r.path, BASE).href}>page</a></h3>
-          <table><thead><tr><th scope="col">Member</th><th scope="col">Address</th><th scope="col">Zone</th><th scope="col">State</th></tr></thead>
-            <tbody>{r.shards!.map((m) => <tr key={m.id}><th scope="row">{m.id}</th><td>{m.address}</td><td>{m.zone ?? ""}</td><td>{m.state}{m.read_only ? " (read-only)" : ""}</td></tr>)}</tbody></table>
-        </section>
-      ))}
-      {has("partitions") && <>
-        <h2>Partitions <a href={new URL("partitions", BASE).href}>page</a></h2>
-        <table><thead><tr><th scope="col">Partition</th><th scope="col">Owner</th><th scope="col">In the bucket</th><th scope="col">Read</th><th scope="col">End</th><th scope="col">Behind by</th></tr></thead>
-          <tbody>{(partitions.data?.partitions ?? []).map((p) => <tr key={`${p.partition} ${p.owner}`}><th scope="row">{p.partition}</th><td>{p.owner}</td><td>{p.committed}</td><td>{p.position}</td><td>{p.end}</td><td>{(p.lagMs / 1000).toFixed(1)} s</td></tr>)}</tbody></table>
-      </>}
-      {has("store-gateway/tenants") && <>
-        <h2>Tenants and blocks <a href={new URL("store-gateway/tenants", BASE).href}>page</a></h2>
-        {tenants.data?.tenants.length === 0 ? <p className="quiet">The bucket holds no blocks yet: what was pushed is in the ingesters until they cut and ship it.</p> : (
-          <table data-testid="tenants"><thead><tr><th scope="col">Tenant</th><th scope="col">Blocks</th><th scope="col">MB</th><th scope="col">Profiles</th><th scope="col">From</th><th scope="col">To</th></tr></thead>
-            <tbody>{(tenants.data?.tenants ?? []).map((t) => <tr key={t.tenant}><th scope="row"><a href={new URL(`store-gateway/tenant/${encodeURIComponent(t.tenant)}/blocks`, BASE).href}>{t.tenant}</a></th><td>{t.blocks}</td><td>{(t.bytes / 1e6).toFixed(1)}</td><td>{t.profiles}</td><td>{when(t.minTime)}</td><td>{when(t.maxTime)}</td></tr>)}</tbody></table>)}
-      </>}
-      {has("query-frontend/slow-queries") && <>
-        <h2>Slowest queries of the last hour <a href={new URL("query-frontend/slow-queries", BASE).href}>page</a></h2>
-        <table data-testid="slow"><thead><tr><th scope="col">Took</th><th scope="col">Tenant</th><th scope="col">Asked</th><th scope="col">From</th><th scope="col">To</th><th scope="col">Parts</th><th scope="col"></th></tr></thead>
-          <tbody>{(slow.data?.queries ?? []).slice(0, 10).map((q) => <tr key={q.id}><th scope="row">{Math.round(q.tookMs)} ms</th><td>{q.tenant}</td><td>{q.kind} <code>{q.profileTypeId}{q.selector}</code> {q.error}</td><td>{when(q.startMs)}</td><td>{when(q.endMs)}</td><td>{q.parts}</td><td><a href={new URL(`query-frontend/slow-queries?plan=${q.id}`, BASE).href}>plan</a></td></tr>)}</tbody></table>
-      </>}
+      {rings.error ? (
+        <Failure error={rings.error} />
+      ) : known.length === 0 ? (
+        <p className="quiet">
+          {pages.data
+            ? "One process has no rings: all components are in it."
+            : rings.data
+              ? "This server shows no rings."
+              : "…"}
+        </p>
+      ) : (
+        known.map((r) => (
+          <section key={r.path}>
+            <h3>
+              {r.name} <a href={new URL(r.path, BASE).href}>page</a>
+            </h3>
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">Member</th>
+                  <th scope="col">Address</th>
+                  <th scope="col">Zone</th>
+                  <th scope="col">State</th>
+                </tr>
+              </thead>
+              <tbody>
+                {r.shards!.map((m) => (
+                  <tr key={m.id}>
+                    <th scope="row">{m.id}</th>
+                    <td>{m.address}</td>
+                    <td>{m.zone ?? ""}</td>
+                    <td>
+                      {m.state}
+                      {m.read_only ? " (read-only)" : ""}
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </section>
+        ))
+      )}
+      {has("partitions") && (
+        <>
+          <h2>
+            Partitions <a href={new URL("partitions", BASE).href}>page</a>
+          </h2>
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Partition</th>
+                <th scope="col">Owner</th>
+                <th scope="col">In the bucket</th>
+                <th scope="col">Read</th>
+                <th scope="col">End</th>
+                <th scope="col">Behind by</th>
+              </tr>
+            </thead>
+            <tbody>
+              {(partitions.data?.partitions ?? []).map((p) => (
+                <tr key={`${p.partition} ${p.owner}`}>
+                  <th scope="row">{p.partition}</th>
+                  <td>{p.owner}</td>
+                  <td>{p.committed}</td>
+                  <td>{p.position}</td>
+                  <td>{p.end}</td>
+                  <td>{(p.lagMs / 1000).toFixed(1)} s</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </>
+      )}
+      {has("store-gateway/tenants") && (
+        <>
+          <h2>
+            Tenants and blocks <a href={new URL("store-gateway/tenants", BASE).href}>page</a>
+          </h2>
+          {tenants.data?.tenants.length === 0 ? (
+            <p className="quiet">
+              The bucket holds no blocks yet: what was pushed is in the ingesters until they cut and ship it.
+            </p>
+          ) : (
+            <table data-testid="tenants">
+              <thead>
+                <tr>
+                  <th scope="col">Tenant</th>
+                  <th scope="col">Blocks</th>
+                  <th scope="col">MB</th>
+                  <th scope="col">Profiles</th>
+                  <th scope="col">From</th>
+                  <th scope="col">To</th>
+                </tr>
+              </thead>
+              <tbody>
+                {(tenants.data?.tenants ?? []).map((t) => (
+                  <tr key={t.tenant}>
+                    <th scope="row">
+                      <a
+                        href={
+                          new URL(`store-gateway/tenant/${encodeURIComponent(t.tenant)}/blocks`, BASE).href
+                        }
+                      >
+                        {t.tenant}
+                      </a>
+                    </th>
+                    <td>{t.blocks}</td>
+                    <td>{(t.bytes / 1e6).toFixed(1)}</td>
+                    <td>{t.profiles}</td>
+                    <td>{when(t.minTime)}</td>
+                    <td>{when(t.maxTime)}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )}
+        </>
+      )}
+      {has("query-frontend/slow-queries") && (
+        <>
+          <h2>
+            Slowest queries of the last hour{" "}
+            <a href={new URL("query-frontend/slow-queries", BASE).href}>page</a>
+          </h2>
+          <table data-testid="slow">
+            <thead>
+              <tr>
+                <th scope="col">Took</th>
+                <th scope="col">Tenant</th>
+                <th scope="col">Asked</th>
+                <th scope="col">From</th>
+                <th scope="col">To</th>
+                <th scope="col">Parts</th>
+                <th scope="col"></th>
+              </tr>
+            </thead>
+            <tbody>
+              {(slow.data?.queries ?? []).slice(0, 10).map((q) => (
+                <tr key={q.id}>
+                  <th scope="row">{Math.round(q.tookMs)} ms</th>
+                  <td>{q.tenant}</td>
+                  <td>
+                    {q.kind}{" "}
+                    <code>
+                      {q.profileTypeId}
+                      {q.selector}
+                    </code>{" "}
+                    {q.error}
+                  </td>
+                  <td>{when(q.startMs)}</td>
+                  <td>{when(q.endMs)}</td>
+                  <td>{q.parts}</td>
+                  <td>
+                    <a href={new URL(`query-frontend/slow-queries?plan=${q.id}`, BASE).href}>plan</a>
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </>
+      )}
       <h2>Configuration that differs from the defaults</h2>
-      {config.error ? <Failure error={config.error} /> : <pre tabIndex={0} aria-label="Configuration">{config.data ?? "…"}</pre>}
-      <p>{has("tenant-limits") && <><a href={new URL("tenant-limits", BASE).href}>Tenants and limits</a> · </>}<a href={new URL("admin", BASE).href}>All pages of this process</a> · <a href={new URL("metrics", BASE).href}>Metrics</a> · <a href={new URL("api/v1/status/config", BASE).href}>Whole configuration</a></p>
+      {config.error ? (
+        <Failure error={config.error} />
+      ) : (
+        <pre tabIndex={0} aria-label="Configuration">
+          {config.data ?? "…"}
+        </pre>
+      )}
+      <p>
+        {has("tenant-limits") && (
+          <>
+            <a href={new URL("tenant-limits", BASE).href}>Tenants and limits</a> ·{" "}
+          </>
+        )}
+        <a href={new URL("admin", BASE).href}>All pages of this process</a> ·{" "}
+        <a href={new URL("metrics", BASE).href}>Metrics</a> ·{" "}
+        <a href={new URL("api/v1/status/config", BASE).href}>Whole configuration</a>
+      </p>
     </div>
   );
 }

@@ -24,12 +24,16 @@ export interface App {
 }
 
 const Context = createContext<App | undefined>(undefined);
-export function useApp(): App { return useContext(Context)!; }
+export function useApp(): App {
+  return useContext(Context)!;
+}
 
 const lastPart = (): string => location.pathname.slice(BASE.pathname.length).replace(/\/$/, "");
 const read = (): State => decode(lastPart(), location.search);
 /** The address of a state as it stands in the address bar. */
-export function addressOf(s: State): string { return new URL(encode(s), BASE).href; }
+export function addressOf(s: State): string {
+  return new URL(encode(s), BASE).href;
+}
 
 export function AppProvider({ children }: { children: ReactNode }): ReactNode {
   const [state, setState] = useState(read);
@@ -59,17 +63,50 @@ export function AppProvider({ children }: { children: ReactNode }): ReactNode {
   }, [state.refresh, refresh]);
 
   const client = useMemo(() => new Client(state.tenant), [state.tenant]);
-  const asked = useQuery({ queryKey: ["capabilities", state.tenant], queryFn: ({ signal }) => client.capabilities(signal), staleTime: Infinity });
-  const can = asked.data, { error, refetch } = asked;
-  const cannot = useMemo(() => (error ? { error: error as unknown, retry: () => void refetch() } : undefined), [error, refetch]);
+  const asked = useQuery({
+    queryKey: ["capabilities", state.tenant],
+    queryFn: ({ signal }) => client.capabilities(signal),
+    staleTime: Infinity,
+  });
+  const can = asked.data,
+    { error, refetch } = asked;
+  const cannot = useMemo(
+    () => (error ? { error: error as unknown, retry: () => void refetch() } : undefined),
+    [error, refetch],
+  );
 
   const app = useMemo<App>(() => {
     const range: App["range"] = (side) => {
-      try { const a = resolveTime(side.from, nowMs, state.zone), b = resolveTime(side.until, nowMs, state.zone); return a < b ? [a, b] : undefined; } catch { return undefined; }
+      try {
+        const a = resolveTime(side.from, nowMs, state.zone),
+          b = resolveTime(side.until, nowMs, state.zone);
+        return a < b ? [a, b] : undefined;
+      } catch {
+        return undefined;
+      }
     };
     return {
-      state, go, nowMs, refresh, client, can, cannot, range,
-      selection: (side) => { const r = range(side); return r && { type: state.type, selector: selectorOf(side.selector), startMs: Math.round(r[0]), endMs: Math.round(r[1]), stacks: state.stacks, profileIds: state.profile !== "" && side === state.side ? [state.profile] : [] }; },
+      state,
+      go,
+      nowMs,
+      refresh,
+      client,
+      can,
+      cannot,
+      range,
+      selection: (side) => {
+        const r = range(side);
+        return (
+          r && {
+            type: state.type,
+            selector: selectorOf(side.selector),
+            startMs: Math.round(r[0]),
+            endMs: Math.round(r[1]),
+            stacks: state.stacks,
+            profileIds: state.profile !== "" && side === state.side ? [state.profile] : [],
+          }
+        );
+      },
     };
   }, [state, go, nowMs, refresh, client, can, cannot]);
   return <Context value={app}>{children}</Context>;

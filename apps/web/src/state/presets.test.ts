@@ -2,17 +2,41 @@ import { RE2JS } from "re2js";
 import { PRESETS } from "./presets.ts";
 
 /** As the server reads a pattern between slashes. */
-const textFilter = (pattern: string) => { const re = RE2JS.compile(pattern.slice(1, -1), RE2JS.CASE_INSENSITIVE); return (name: string): boolean => re.matcher(name).find(); };
-const hidden = (preset: string, names: readonly string[]): string[] => names.filter((n) => PRESETS.find(([name]) => name === preset)![1].some((p) => textFilter(p)(n)));
+const textFilter = (pattern: string) => {
+  const re = RE2JS.compile(pattern.slice(1, -1), RE2JS.CASE_INSENSITIVE);
+  return (name: string): boolean => re.matcher(name).find();
+};
+const hidden = (preset: string, names: readonly string[]): string[] =>
+  names.filter((n) => PRESETS.find(([name]) => name === preset)![1].some((p) => textFilter(p)(n)));
 
 describe("what is hidden of a runtime", () => {
   it.each([
-    ["Go's runtime", ["runtime.mallocgc", "internal/poll.(*FD).Read"], ["Runtimes.go", "main.runtime", "github.com/a/internal/b.F"]],
-    ["the JVM and the JDK", ["java/lang/Thread.run", "sun.nio.ch.NioSocketImpl.read", "JVM_Clone"], ["com.shop.java.Cart", "javascript.run"]],
-    ["Node and V8", ["node:internal/process/task_queues", "(garbage collector)", "v8::internal::Heap"], ["(anonymous) cart.js:3", "node_modules/x"]],
-    ["Python's own machinery", ["<frozen importlib._bootstrap>", "_PyEval_EvalFrameDefault", "PyObject_Call"], ["pytest.run", "python_handler"]],
+    [
+      "Go's runtime",
+      ["runtime.mallocgc", "internal/poll.(*FD).Read"],
+      ["Runtimes.go", "main.runtime", "github.com/a/internal/b.F"],
+    ],
+    [
+      "the JVM and the JDK",
+      ["java/lang/Thread.run", "sun.nio.ch.NioSocketImpl.read", "JVM_Clone"],
+      ["com.shop.java.Cart", "javascript.run"],
+    ],
+    [
+      "Node and V8",
+      ["node:internal/process/task_queues", "(garbage collector)", "v8::internal::Heap"],
+      ["(anonymous) cart.js:3", "node_modules/x"],
+    ],
+    [
+      "Python's own machinery",
+      ["<frozen importlib._bootstrap>", "_PyEval_EvalFrameDefault", "PyObject_Call"],
+      ["pytest.run", "python_handler"],
+    ],
     ["Ruby's own methods", ["<internal:kernel> - loop", "rb_ary_each", "vm_exec"], ["app.rb - <main>"]],
-    [".NET's own code", ["System.Threading.Monitor.Wait", "Microsoft!AspNetCore"], ["system.handler", "Systems.Run"]],
+    [
+      ".NET's own code",
+      ["System.Threading.Monitor.Wait", "Microsoft!AspNetCore"],
+      ["system.handler", "Systems.Run"],
+    ],
     ["the kernel and libc", ["__libc_start_main", "do_syscall_64", "[unknown]"], ["download", "libcart"]],
   ])("%s", (preset, wanted, others) => {
     expect(hidden(preset, [...wanted, ...others])).toEqual(wanted);

@@ -1,47 +1,168 @@
 import fc from "fast-check";
-import { inverted, matcherText, parseSelector, SelectorError, selectorOf, selectorText, withMatcher } from "./selector.ts";
+import {
+  inverted,
+  matcherText,
+  parseSelector,
+  SelectorError,
+  selectorOf,
+  selectorText,
+  withMatcher,
+} from "./selector.ts";
 import { decode, encode, initial, type State } from "./state.ts";
 import { formatLength, formatTime, isZone, resolveTime, shifted, timelineStep } from "./time.ts";
 
-const name = fc.stringMatching(/^[a-z_][a-z_.]{0,6}$/), text = fc.string({ unit: "grapheme", maxLength: 8 });
+const name = fc.stringMatching(/^[a-z_][a-z_.]{0,6}$/),
+  text = fc.string({ unit: "grapheme", maxLength: 8 });
 const matcher = fc.record({ name, op: fc.constantFrom("=" as const, "!=" as const), value: text });
 const time = fc.constantFrom("now", "now-1h", "now-2d12h", "1795532400000");
 const side = fc.record({ selector: fc.array(matcher, { maxLength: 3 }), from: time, until: time });
-const functions = fc.array(text.filter((t) => t !== ""), { maxLength: 3 });
+const functions = fc.array(
+  text.filter((t) => t !== ""),
+  { maxLength: 3 },
+);
 const state: fc.Arbitrary<State> = fc.record({
-  screen: fc.constantFrom("services" as const, "explore" as const, "compare" as const, "files" as const, "status" as const), tenant: text, type: fc.constantFrom(initial.type, "memory:alloc_space:bytes:space:bytes"), side, baseline: side,
-  stacks: fc.record({ callSite: functions, only: functions, without: functions, hide: functions }), zone: fc.constantFrom("local", "utc", "Europe/Berlin"), pane: fc.constantFrom("flame" as const, "table" as const, "tree" as const, "sandwich" as const, "graph" as const, "labels" as const, "profiles" as const),
-  fn: text, search: text, colour: fc.constantFrom("package" as const, "value" as const, "change" as const), palette: fc.constantFrom("blue-orange" as const, "purple-green" as const, "red-green" as const), upwards: fc.boolean(), inverted: fc.boolean(),
-  collapsed: fc.boolean(), sort: fc.constantFrom("self" as const, "total" as const, "name" as const, "self-change" as const, "total-change" as const), ascending: fc.boolean(), group: fc.constantFrom("", "pod"), rate: fc.boolean(), beside: fc.boolean(), profile: fc.constantFrom("", "01090909-0909-0909-0909-090909090909"), cell: fc.constantFrom("", "3.4"), files: fc.array(fc.stringMatching(/^[A-Z0-9_.-]{1,9}$/), { maxLength: 2 }), fileType: text, refresh: fc.constantFrom(0, 15, 60),
+  screen: fc.constantFrom(
+    "services" as const,
+    "explore" as const,
+    "compare" as const,
+    "files" as const,
+    "status" as const,
+  ),
+  tenant: text,
+  type: fc.constantFrom(initial.type, "memory:alloc_space:bytes:space:bytes"),
+  side,
+  baseline: side,
+  stacks: fc.record({ callSite: functions, only: functions, without: functions, hide: functions }),
+  zone: fc.constantFrom("local", "utc", "Europe/Berlin"),
+  pane: fc.constantFrom(
+    "flame" as const,
+    "table" as const,
+    "tree" as const,
+    "sandwich" as const,
+    "graph" as const,
+    "labels" as const,
+    "profiles" as const,
+  ),
+  fn: text,
+  search: text,
+  colour: fc.constantFrom("package" as const, "value" as const, "change" as const),
+  palette: fc.constantFrom("blue-orange" as const, "purple-green" as const, "red-green" as const),
+  upwards: fc.boolean(),
+  inverted: fc.boolean(),
+  collapsed: fc.boolean(),
+  sort: fc.constantFrom(
+    "self" as const,
+    "total" as const,
+    "name" as const,
+    "self-change" as const,
+    "total-change" as const,
+  ),
+  ascending: fc.boolean(),
+  group: fc.constantFrom("", "pod"),
+  rate: fc.boolean(),
+  beside: fc.boolean(),
+  profile: fc.constantFrom("", "01090909-0909-0909-0909-090909090909"),
+  cell: fc.constantFrom("", "3.4"),
+  files: fc.array(fc.stringMatching(/^[A-Z0-9_.-]{1,9}$/), { maxLength: 2 }),
+  fileType: text,
+  refresh: fc.constantFrom(0, 15, 60),
 });
 
 describe("state in the address", () => {
-  const there = (s: State): State => { const u = new URL(encode(s), "http://x/a/b/"); return decode(u.pathname.slice("/a/b/".length), u.search); };
-  it("comes back whole, 1,000 random states", () => { fc.assert(fc.property(state, (s) => { expect(there(s)).toEqual(s); }), { numRuns: 1000 }); });
-  it("is short where it says nothing", () => { expect([encode(initial), encode({ ...initial, screen: "explore" })]).toEqual([".", "explore"]); });
-  it("reads anything", () => { fc.assert(fc.property(fc.webQueryParameters(), (q) => { decode("explore", q); })); });
+  const there = (s: State): State => {
+    const u = new URL(encode(s), "http://x/a/b/");
+    return decode(u.pathname.slice("/a/b/".length), u.search);
+  };
+  it("comes back whole, 1,000 random states", () => {
+    fc.assert(
+      fc.property(state, (s) => {
+        expect(there(s)).toEqual(s);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+  it("is short where it says nothing", () => {
+    expect([encode(initial), encode({ ...initial, screen: "explore" })]).toEqual([".", "explore"]);
+  });
+  it("reads anything", () => {
+    fc.assert(
+      fc.property(fc.webQueryParameters(), (q) => {
+        decode("explore", q);
+      }),
+    );
+  });
 
   it("takes Pyroscope v1's addresses", () => {
-    const q = encodeURIComponent('process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="shop", pod!="a"}');
+    const q = encodeURIComponent(
+      'process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="shop", pod!="a"}',
+    );
     const single = decode("", `?query=${q}&from=now-3h&until=now-1h&tenantID=t1`);
-    expect([single.screen, single.type, selectorText(single.side.selector), single.side.from, single.side.until, single.tenant]).toEqual(["explore", initial.type, 'service_name="shop", pod!="a"', "now-3h", "now-1h", "t1"]);
-    const diff = decode("comparison-diff", `?leftQuery=${q}&leftFrom=now-2h&leftUntil=now-1h&rightQuery=${q.replace("shop", "cart")}&rightFrom=now-1h&rightUntil=now`);
-    expect([diff.screen, selectorText(diff.baseline.selector), diff.baseline.from, selectorText(diff.side.selector), diff.side.from]).toEqual(["compare", 'service_name="shop", pod!="a"', "now-2h", 'service_name="cart", pod!="a"', "now-1h"]);
+    expect([
+      single.screen,
+      single.type,
+      selectorText(single.side.selector),
+      single.side.from,
+      single.side.until,
+      single.tenant,
+    ]).toEqual(["explore", initial.type, 'service_name="shop", pod!="a"', "now-3h", "now-1h", "t1"]);
+    const diff = decode(
+      "comparison-diff",
+      `?leftQuery=${q}&leftFrom=now-2h&leftUntil=now-1h&rightQuery=${q.replace("shop", "cart")}&rightFrom=now-1h&rightUntil=now`,
+    );
+    expect([
+      diff.screen,
+      selectorText(diff.baseline.selector),
+      diff.baseline.from,
+      selectorText(diff.side.selector),
+      diff.side.from,
+    ]).toEqual([
+      "compare",
+      'service_name="shop", pod!="a"',
+      "now-2h",
+      'service_name="cart", pod!="a"',
+      "now-1h",
+    ]);
     expect(decode("comparison", `?query=${q}&from=now-3h&until=now`).side.from).toBe("now-3h");
     expect(decode("explore", `?query=${q}&groupBy=pod`).group).toBe("pod");
   });
 });
 
 describe("selectors", () => {
-  it("come back from their text", () => { fc.assert(fc.property(fc.array(matcher, { maxLength: 4 }), (m) => { expect(parseSelector(selectorText(m))).toEqual(m); expect(parseSelector(selectorOf(m))).toEqual(m); })); });
+  it("come back from their text", () => {
+    fc.assert(
+      fc.property(fc.array(matcher, { maxLength: 4 }), (m) => {
+        expect(parseSelector(selectorText(m))).toEqual(m);
+        expect(parseSelector(selectorOf(m))).toEqual(m);
+      }),
+    );
+  });
   it.each([
-    ['service_name="a', 14, "not closed"], ["service_name=a", 14, "quoted value"], ['a="b" c="d"', 7, "comma"], ['{a="b"', 7, "brace"], ['a~"b"', 2, "= != =~ !~"], ['="b"', 1, "label name"], ['a=~"("', 4, "regular expression"], ['a="b"}', 6, "nothing is expected"],
+    ['service_name="a', 14, "not closed"],
+    ["service_name=a", 14, "quoted value"],
+    ['a="b" c="d"', 7, "comma"],
+    ['{a="b"', 7, "brace"],
+    ['a~"b"', 2, "= != =~ !~"],
+    ['="b"', 1, "label name"],
+    ['a=~"("', 4, "regular expression"],
+    ['a="b"}', 6, "nothing is expected"],
   ])("%s is refused at character %i", (given, at, why) => {
-    try { parseSelector(given); throw new Error("accepted"); } catch (err) { expect(err).toBeInstanceOf(SelectorError); expect([(err as SelectorError).at + 1, (err as Error).message]).toEqual([at, expect.stringContaining(why)]); }
+    try {
+      parseSelector(given);
+      throw new Error("accepted");
+    } catch (err) {
+      expect(err).toBeInstanceOf(SelectorError);
+      expect([(err as SelectorError).at + 1, (err as Error).message]).toEqual([
+        at,
+        expect.stringContaining(why),
+      ]);
+    }
   });
   it("replace, keep and invert", () => {
     const a = parseSelector('service_name="a", pod!="x"');
-    expect(withMatcher(a, { name: "service_name", op: "=", value: "b" }).map(matcherText)).toEqual(['pod!="x"', 'service_name="b"']);
+    expect(withMatcher(a, { name: "service_name", op: "=", value: "b" }).map(matcherText)).toEqual([
+      'pod!="x"',
+      'service_name="b"',
+    ]);
     expect(a.map(inverted).map(matcherText)).toEqual(['service_name!="a"', 'pod="x"']);
   });
 });
@@ -49,24 +170,63 @@ describe("selectors", () => {
 describe("time", () => {
   const now = Date.UTC(2026, 10, 24, 12, 0, 0);
   it("is read as people write it, in the zone that is shown", () => {
-    expect(["now", "now-1h30m", "1795532400000", "1795532400", "2026-11-24 10:00", "2026-11-24T10:00:00Z"].map((t) => now - resolveTime(t, now, "Europe/Berlin"))).toEqual([0, 54e5, now - 1795532400000, now - 1795532400000, 108e5, 72e5]);
+    expect(
+      ["now", "now-1h30m", "1795532400000", "1795532400", "2026-11-24 10:00", "2026-11-24T10:00:00Z"].map(
+        (t) => now - resolveTime(t, now, "Europe/Berlin"),
+      ),
+    ).toEqual([0, 54e5, now - 1795532400000, now - 1795532400000, 108e5, 72e5]);
     expect(() => resolveTime("yesterday", now, "utc")).toThrow('"yesterday" is no time; write now, now-1h');
     expect([isZone("utc"), isZone("Europe/Berlin"), isZone("Mars/Base")]).toEqual([true, true, false]);
   });
   it("has days of 23 and 25 hours where clocks change", () => {
-    const day = (d: string, zone: string): number => (resolveTime(`2026-${d.slice(0, 3)}${String(Number(d.slice(3)) + 1).padStart(2, "0")} 00:00`, now, zone) - resolveTime(`2026-${d} 00:00`, now, zone)) / 36e5;
-    expect([day("03-29", "Europe/Berlin"), day("10-25", "Europe/Berlin"), day("03-08", "America/New_York"), day("11-24", "utc")]).toEqual([23, 25, 23, 24]);
-    fc.assert(fc.property(fc.integer({ min: 1.7e9, max: 1.9e9 }), fc.constantFrom("utc", "Europe/Berlin", "Asia/Kolkata", "America/New_York"), (s, zone) => {
-      const shown = formatTime(s * 1000, zone), back = resolveTime(shown, now, zone);
-      // An hour that happens twice has two moments for one text.
-      expect([0, 36e5]).toContain(Math.abs(back - s * 1000));
-      expect(formatTime(back, zone)).toBe(shown);
-    }));
+    const day = (d: string, zone: string): number =>
+      (resolveTime(
+        `2026-${d.slice(0, 3)}${String(Number(d.slice(3)) + 1).padStart(2, "0")} 00:00`,
+        now,
+        zone,
+      ) -
+        resolveTime(`2026-${d} 00:00`, now, zone)) /
+      36e5;
+    expect([
+      day("03-29", "Europe/Berlin"),
+      day("10-25", "Europe/Berlin"),
+      day("03-08", "America/New_York"),
+      day("11-24", "utc"),
+    ]).toEqual([23, 25, 23, 24]);
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1.7e9, max: 1.9e9 }),
+        fc.constantFrom("utc", "Europe/Berlin", "Asia/Kolkata", "America/New_York"),
+        (s, zone) => {
+          const shown = formatTime(s * 1000, zone),
+            back = resolveTime(shown, now, zone);
+          // An hour that happens twice has two moments for one text.
+          expect([0, 36e5]).toContain(Math.abs(back - s * 1000));
+          expect(formatTime(back, zone)).toBe(shown);
+        },
+      ),
+    );
   });
   it("moves by its own length", () => {
-    expect(shifted({ from: "now-1h", until: "now" }, now, "utc", -1)).toEqual({ from: "now-2h", until: "now-1h" });
-    expect(shifted({ from: "now-1h", until: "now" }, now, "utc", 0, -864e5)).toEqual({ from: "now-25h", until: "now-1d" });
-    expect(shifted({ from: "1000000000000", until: "1000000060000" }, now, "utc", 1)).toEqual({ from: "1000000060000", until: "1000000120000" });
+    expect(shifted({ from: "now-1h", until: "now" }, now, "utc", -1)).toEqual({
+      from: "now-2h",
+      until: "now-1h",
+    });
+    expect(shifted({ from: "now-1h", until: "now" }, now, "utc", 0, -864e5)).toEqual({
+      from: "now-25h",
+      until: "now-1d",
+    });
+    expect(shifted({ from: "1000000000000", until: "1000000060000" }, now, "utc", 1)).toEqual({
+      from: "1000000060000",
+      until: "1000000120000",
+    });
   });
-  it("has steps and lengths that people read", () => { expect([timelineStep(36e5, 120), timelineStep(864e5, 120), formatLength(90e3), formatLength(90061e3)]).toEqual([30, 900, "1 min 30 s", "1 d 1 h"]); });
+  it("has steps and lengths that people read", () => {
+    expect([
+      timelineStep(36e5, 120),
+      timelineStep(864e5, 120),
+      formatLength(90e3),
+      formatLength(90061e3),
+    ]).toEqual([30, 900, "1 min 30 s", "1 d 1 h"]);
+  });
 });

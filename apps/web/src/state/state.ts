@@ -7,12 +7,23 @@ export type Pane = "flame" | "table" | "tree" | "sandwich" | "graph" | "labels" 
 export type SortKey = "self" | "total" | "name" | "self-change" | "total-change";
 
 /** What is looked at: which profiles, of which time. */
-export interface Side { selector: Matcher[]; from: TimeText; until: TimeText }
+export interface Side {
+  selector: Matcher[];
+  from: TimeText;
+  until: TimeText;
+}
 /** Which stacks count, and how they are shown: functions by their whole names, or patterns between slashes. */
-export interface Stacks { callSite: string[]; only: string[]; without: string[]; hide: string[] }
+export interface Stacks {
+  callSite: string[];
+  only: string[];
+  without: string[];
+  hide: string[];
+}
 
 /** What picks stacks, as values know it; undefined where all count: what is hidden changes none. */
-export function pickedStacks(s: Stacks): Stacks | undefined { return s.callSite.length + s.only.length + s.without.length > 0 ? { ...s, hide: [] } : undefined; }
+export function pickedStacks(s: Stacks): Stacks | undefined {
+  return s.callSite.length + s.only.length + s.without.length > 0 ? { ...s, hide: [] } : undefined;
+}
 
 /** The whole screen is a function of this, and this is in the address bar. */
 export interface State {
@@ -54,9 +65,31 @@ export interface State {
 export const CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 
 export const initial: State = {
-  screen: "services", tenant: "", type: CPU, side: { selector: [], from: "now-1h", until: "now" }, baseline: { selector: [], from: "now-2h", until: "now-1h" },
-  stacks: { callSite: [], only: [], without: [], hide: [] }, zone: "local", pane: "flame", fn: "", search: "", colour: "package", palette: "blue-orange",
-  upwards: false, inverted: false, collapsed: false, sort: "self", ascending: false, group: "", rate: false, beside: false, profile: "", cell: "", files: [], fileType: "", refresh: 0,
+  screen: "services",
+  tenant: "",
+  type: CPU,
+  side: { selector: [], from: "now-1h", until: "now" },
+  baseline: { selector: [], from: "now-2h", until: "now-1h" },
+  stacks: { callSite: [], only: [], without: [], hide: [] },
+  zone: "local",
+  pane: "flame",
+  fn: "",
+  search: "",
+  colour: "package",
+  palette: "blue-orange",
+  upwards: false,
+  inverted: false,
+  collapsed: false,
+  sort: "self",
+  ascending: false,
+  group: "",
+  rate: false,
+  beside: false,
+  profile: "",
+  cell: "",
+  files: [],
+  fileType: "",
+  refresh: 0,
 };
 
 /** Version of the parameters. A change of their meaning raises it and adds an upgrade of the one before. */
@@ -67,12 +100,15 @@ const PANES: readonly Pane[] = ["flame", "table", "tree", "sandwich", "graph", "
 const SORTS: readonly SortKey[] = ["self", "total", "name", "self-change", "total-change"];
 const COLOURS: readonly ColourMode[] = ["package", "value", "change"];
 const PALETTES: readonly ChangePalette[] = ["blue-orange", "purple-green", "red-green"];
-const oneOf = <T extends string>(list: readonly T[], text: string | null, fallback: T): T => (list.includes(text as T) ? (text as T) : fallback);
+const oneOf = <T extends string>(list: readonly T[], text: string | null, fallback: T): T =>
+  list.includes(text as T) ? (text as T) : fallback;
 
 /** The address of a state, relative to where the UI is mounted: defaults are left out. */
 export function encode(s: State): string {
   const p = new URLSearchParams();
-  const put = (key: string, value: string, fallback: string): void => { if (value !== fallback) p.set(key, value); };
+  const put = (key: string, value: string, fallback: string): void => {
+    if (value !== fallback) p.set(key, value);
+  };
   const side = (prefix: string, x: Side, d: Side): void => {
     put(`${prefix}s`, selectorText(x.selector), selectorText(d.selector));
     put(`${prefix}f`, x.from, d.from);
@@ -110,19 +146,49 @@ export function encode(s: State): string {
 }
 
 /** A selector that cannot be read counts as none: a link never breaks the page. */
-function matchers(text: string | null): Matcher[] { try { return parseSelector(text ?? ""); } catch { return []; } }
+function matchers(text: string | null): Matcher[] {
+  try {
+    return parseSelector(text ?? "");
+  } catch {
+    return [];
+  }
+}
 
 /** The state of an address. @param path the last part of the document's path */
 export function decode(path: string, search: string): State {
   const p = new URLSearchParams(search);
   const old = decodeOld(path, p);
   if (old) return old;
-  const side = (prefix: string, d: Side): Side => ({ selector: p.has(`${prefix}s`) ? matchers(p.get(`${prefix}s`)) : d.selector, from: p.get(`${prefix}f`) ?? d.from, until: p.get(`${prefix}u`) ?? d.until });
+  const side = (prefix: string, d: Side): Side => ({
+    selector: p.has(`${prefix}s`) ? matchers(p.get(`${prefix}s`)) : d.selector,
+    from: p.get(`${prefix}f`) ?? d.from,
+    until: p.get(`${prefix}u`) ?? d.until,
+  });
   return {
-    screen: oneOf(SCREENS, path, "services"), tenant: p.get("t") ?? initial.tenant, type: p.get("p") ?? initial.type, side: side("", initial.side), baseline: side("b", initial.baseline),
-    stacks: { callSite: p.getAll("cs"), only: p.getAll("on"), without: p.getAll("wo"), hide: p.getAll("hi") }, zone: p.get("z") ?? initial.zone, pane: oneOf(PANES, p.get("pane"), initial.pane),
-    fn: p.get("fn") ?? "", search: p.get("q") ?? "", colour: oneOf(COLOURS, p.get("c"), initial.colour), palette: oneOf(PALETTES, p.get("pal"), initial.palette), upwards: p.get("up") === "1",
-    inverted: p.get("inv") === "1", collapsed: p.get("rec") === "1", sort: oneOf(SORTS, p.get("o"), initial.sort), ascending: p.get("asc") === "1", group: p.get("g") ?? "", rate: p.get("per") === "s", beside: p.get("two") === "1", profile: p.get("id") ?? "", cell: p.get("cell") ?? "", files: p.getAll("file").slice(0, 2), fileType: p.get("ft") ?? "",
+    screen: oneOf(SCREENS, path, "services"),
+    tenant: p.get("t") ?? initial.tenant,
+    type: p.get("p") ?? initial.type,
+    side: side("", initial.side),
+    baseline: side("b", initial.baseline),
+    stacks: { callSite: p.getAll("cs"), only: p.getAll("on"), without: p.getAll("wo"), hide: p.getAll("hi") },
+    zone: p.get("z") ?? initial.zone,
+    pane: oneOf(PANES, p.get("pane"), initial.pane),
+    fn: p.get("fn") ?? "",
+    search: p.get("q") ?? "",
+    colour: oneOf(COLOURS, p.get("c"), initial.colour),
+    palette: oneOf(PALETTES, p.get("pal"), initial.palette),
+    upwards: p.get("up") === "1",
+    inverted: p.get("inv") === "1",
+    collapsed: p.get("rec") === "1",
+    sort: oneOf(SORTS, p.get("o"), initial.sort),
+    ascending: p.get("asc") === "1",
+    group: p.get("g") ?? "",
+    rate: p.get("per") === "s",
+    beside: p.get("two") === "1",
+    profile: p.get("id") ?? "",
+    cell: p.get("cell") ?? "",
+    files: p.getAll("file").slice(0, 2),
+    fileType: p.get("ft") ?? "",
     refresh: Math.max(0, Number(p.get("r") ?? 0) || 0),
   };
 }
@@ -133,17 +199,40 @@ function decodeOld(path: string, p: URLSearchParams): State | undefined {
     const m = /^([^{]*)(\{.*\})?$/s.exec(p.get(name) ?? "");
     return m?.[1] ? { type: m[1], selector: matchers(m[2] ?? "{}") } : undefined;
   };
-  const times = (prefix: string, d: Side): { from: string; until: string } => ({ from: p.get(prefix === "" ? "from" : `${prefix}From`) ?? d.from, until: p.get(prefix === "" ? "until" : `${prefix}Until`) ?? d.until });
+  const times = (prefix: string, d: Side): { from: string; until: string } => ({
+    from: p.get(prefix === "" ? "from" : `${prefix}From`) ?? d.from,
+    until: p.get(prefix === "" ? "until" : `${prefix}Until`) ?? d.until,
+  });
   const tenant = p.get("tenantID") ?? "";
   if (path === "comparison" || path === "comparison-diff" || p.has("leftQuery") || p.has("rightQuery")) {
-    const left = query("leftQuery") ?? query("query"), right = query("rightQuery") ?? query("query");
+    const left = query("leftQuery") ?? query("query"),
+      right = query("rightQuery") ?? query("query");
     return {
-      ...initial, screen: "compare", tenant, type: (right ?? left)?.type ?? initial.type, pane: "flame", colour: "change",
-      side: { selector: right?.selector ?? [], ...times("right", { ...initial.side, ...times("", initial.side) }) }, baseline: { selector: left?.selector ?? [], ...times("left", { ...initial.baseline, ...times("", initial.baseline) }) },
+      ...initial,
+      screen: "compare",
+      tenant,
+      type: (right ?? left)?.type ?? initial.type,
+      pane: "flame",
+      colour: "change",
+      side: {
+        selector: right?.selector ?? [],
+        ...times("right", { ...initial.side, ...times("", initial.side) }),
+      },
+      baseline: {
+        selector: left?.selector ?? [],
+        ...times("left", { ...initial.baseline, ...times("", initial.baseline) }),
+      },
     };
   }
   const single = p.has("query") ? query("query") : undefined;
   if (!single) return undefined;
   const groupBy = p.get("groupBy");
-  return { ...initial, screen: "explore", tenant, type: single.type, side: { selector: single.selector, ...times("", initial.side) }, ...(groupBy ? { group: groupBy } : {}) };
+  return {
+    ...initial,
+    screen: "explore",
+    tenant,
+    type: single.type,
+    side: { selector: single.selector, ...times("", initial.side) },
+    ...(groupBy ? { group: groupBy } : {}),
+  };
 }

@@ -8,7 +8,14 @@ export function resolveTime(text: TimeText, nowMs: number, zone: string): number
   const t = text.trim();
   if (t === "now") return nowMs;
   const relative = /^now-((?:\d+[smhdw])+)$/.exec(t);
-  if (relative) return nowMs - [...relative[1]!.matchAll(/(\d+)([smhdw])/g)].reduce((sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!, 0);
+  if (relative)
+    return (
+      nowMs -
+      [...relative[1]!.matchAll(/(\d+)([smhdw])/g)].reduce(
+        (sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!,
+        0,
+      )
+    );
   if (/^\d{12,14}$/.test(t)) return Number(t);
   if (/^\d{9,11}$/.test(t)) return Number(t) * 1000;
   const parts = /^(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?)?(Z|[+-]\d\d:\d\d)?$/.exec(t);
@@ -23,17 +30,36 @@ export function resolveTime(text: TimeText, nowMs: number, zone: string): number
 export const isRelative = (t: TimeText): boolean => t.trim().startsWith("now");
 
 /** What `Intl` calls a zone; undefined is the browser's own. */
-export function zoneName(zone: string): string | undefined { return zone === "local" ? undefined : zone === "utc" ? "UTC" : zone; }
+export function zoneName(zone: string): string | undefined {
+  return zone === "local" ? undefined : zone === "utc" ? "UTC" : zone;
+}
 export function isZone(zone: string): boolean {
   if (zone === "local" || zone === "utc") return true;
-  try { new Intl.DateTimeFormat("en", { timeZone: zone }); return true; } catch { return false; }
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** How far a zone's wall clock is ahead of UTC at a moment, in milliseconds. */
 function offsetMs(ms: number, zone: string): number {
-  const parts = new Intl.DateTimeFormat("en-GB", { timeZone: zoneName(zone), hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" }).formatToParts(ms);
+  const parts = new Intl.DateTimeFormat("en-GB", {
+    timeZone: zoneName(zone),
+    hourCycle: "h23",
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+  }).formatToParts(ms);
   const n = (type: string): number => Number(parts.find((p) => p.type === type)!.value);
-  return Date.UTC(n("year"), n("month") - 1, n("day"), n("hour"), n("minute"), n("second")) - Math.floor(ms / 1000) * 1000;
+  return (
+    Date.UTC(n("year"), n("month") - 1, n("day"), n("hour"), n("minute"), n("second")) -
+    Math.floor(ms / 1000) * 1000
+  );
 }
 
 /** The moment at which a zone's wall clock shows this. */
@@ -50,16 +76,24 @@ export function formatTime(ms: number, zone: string): string {
 }
 /** Only the time of day where both moments are on one day. */
 export function formatRange(fromMs: number, untilMs: number, zone: string): string {
-  const a = formatTime(fromMs, zone), b = formatTime(untilMs, zone);
+  const a = formatTime(fromMs, zone),
+    b = formatTime(untilMs, zone);
   return `${a} – ${a.slice(0, 10) === b.slice(0, 10) ? b.slice(11) : b}`;
 }
-export function zoneLabel(zone: string): string { return zone === "local" ? Intl.DateTimeFormat().resolvedOptions().timeZone : zone === "utc" ? "UTC" : zone; }
+export function zoneLabel(zone: string): string {
+  return zone === "local" ? Intl.DateTimeFormat().resolvedOptions().timeZone : zone === "utc" ? "UTC" : zone;
+}
 
 /** `5 min`, `2 h`, `3 d 4 h`. */
 export function formatLength(ms: number): string {
   const out: string[] = [];
   let left = Math.round(ms / 1000);
-  for (const [size, name] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]] as const) {
+  for (const [size, name] of [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ] as const) {
     const n = Math.floor(left / size);
     if (n > 0 && out.length < 2) out.push(`${n} ${name}`);
     left -= n * size;
@@ -69,24 +103,48 @@ export function formatLength(ms: number): string {
 
 /** A duration in a relative time: the largest unit that divides it. */
 function compact(ms: number): string {
-  for (const [name, size] of [["w", 6048e5], ["d", 864e5], ["h", 36e5], ["m", 6e4]] as const) if (ms % size === 0) return `${ms / size}${name}`;
+  for (const [name, size] of [
+    ["w", 6048e5],
+    ["d", 864e5],
+    ["h", 36e5],
+    ["m", 6e4],
+  ] as const)
+    if (ms % size === 0) return `${ms / size}${name}`;
   return `${Math.round(ms / 1000)}s`;
 }
 
-export interface Range { from: TimeText; until: TimeText }
+export interface Range {
+  from: TimeText;
+  until: TimeText;
+}
 
 /** The range moved by whole lengths of itself (or by `byMs`), as absolute times; a relative one that ends now stays relative when it moves into the past. */
 export function shifted(r: Range, nowMs: number, zone: string, lengths: number, byMs?: number): Range {
-  const from = resolveTime(r.from, nowMs, zone), until = resolveTime(r.until, nowMs, zone);
+  const from = resolveTime(r.from, nowMs, zone),
+    until = resolveTime(r.until, nowMs, zone);
   const by = byMs ?? lengths * (until - from);
-  if (isRelative(r.from) && isRelative(r.until) && by < 0) return { from: `now-${compact(nowMs - from - by)}`, until: `now-${compact(nowMs - until - by)}` };
+  if (isRelative(r.from) && isRelative(r.until) && by < 0)
+    return { from: `now-${compact(nowMs - from - by)}`, until: `now-${compact(nowMs - until - by)}` };
   return { from: String(Math.round(from + by)), until: String(Math.round(until + by)) };
 }
 
 export const PRESETS: readonly [text: string, label: string][] = [
-  ["now-5m", "5 minutes"], ["now-15m", "15 minutes"], ["now-30m", "30 minutes"], ["now-1h", "1 hour"], ["now-3h", "3 hours"], ["now-6h", "6 hours"], ["now-12h", "12 hours"], ["now-24h", "24 hours"], ["now-2d", "2 days"], ["now-7d", "7 days"],
+  ["now-5m", "5 minutes"],
+  ["now-15m", "15 minutes"],
+  ["now-30m", "30 minutes"],
+  ["now-1h", "1 hour"],
+  ["now-3h", "3 hours"],
+  ["now-6h", "6 hours"],
+  ["now-12h", "12 hours"],
+  ["now-24h", "24 hours"],
+  ["now-2d", "2 days"],
+  ["now-7d", "7 days"],
 ];
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400];
 /** Step of a time line in seconds: about `points` of them, rounded to something that people read. */
-export function timelineStep(lengthMs: number, points: number): number { return STEPS.find((s) => s * points * 1000 >= lengthMs) ?? Math.ceil(lengthMs / 1000 / points / 86400) * 86400; }
+export function timelineStep(lengthMs: number, points: number): number {
+  return (
+    STEPS.find((s) => s * points * 1000 >= lengthMs) ?? Math.ceil(lengthMs / 1000 / points / 86400) * 86400
+  );
+}
