@@ -198,4 +198,80 @@ describe("the command line", () => {
       err: expect.stringContaining("does not answer"),
     });
   });
+
+  it("pushes profile files of several formats to a running server, and says why one is refused", async () => {
+    await server.start();
+    const dir = folder(),
+      file = (name: string, content: string | Uint8Array): string => {
+        writeFileSync(join(dir, name), content);
+        return join(dir, name);
+      };
+    // Node's own profiler, as the README shows it: three samples of 1 ms in f, called by main.
+    const callFrame = (functionName: string, lineNumber: number) => ({
+      functionName,
+      scriptId: "1",
+      url: "file:///app/shop.js",
+      lineNumber,
+      columnNumber: 0,
+    });
+    const cpu = file(
+      "checkout.cpuprofile",
+      JSON.stringify({
+        nodes: [
+          { id: 1, callFrame: callFrame("(root)", -1), children: [2] },
+          { id: 2, callFrame: callFrame("main", 0), children: [3] },
+          { id: 3, callFrame: callFrame("f", 9) },
+        ],
+        startTime: 1_000_000,
+        endTime: 1_003_000,
+        samples: [3, 3, 3],
+        timeDeltas: [1000, 1000, 1000],
+      }),
+    );
+    const url = `-url=${server.url}`;
+    const pushed = cli("push", url, cpu);
+    expect([pushed.status, pushed.err]).toEqual([0, ""]);
+    expect(pushed.out).toContain("(V8 CPU profile, ");
+    expect(pushed.out).toContain(`${server.url}/explore?s=%7Bservice_name%3D%22checkout%22%7D`);
+    const folded = file("folded.txt", "a;b 3\na;c 4\n");
+    expect(cli("push", url, "-name=text{env=prod}", folded).status).toBe(0);
+    expect(
+      cli(
+        "push",
+        url,
+        "-name=tiny",
+        file("p.pb.gz", gzipSync(tinyPprof({ stacks: [{ frames: ["x"], values: [5] }] }))),
+      ).status,
+    ).toBe(0);
+    const type = "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+      now = Date.now();
+    const sums = await server.sums(["service_name"], type, now - 3600_000, now + 60_000);
+    expect(sums.get("checkout")).toBe(3_000_000);
+    const merged = await server.json("/querier.v1.QuerierService/SelectMergeStacktraces", {
+      profileTypeID: type,
+      labelSelector: '{service_name="checkout"}',
+      start: String(now - 3600_000),
+      end: String(now + 60_000),
+    });
+    expect((merged.body as { flamegraph: { names: string[] } }).flamegraph.names).toEqual([
+      "total",
+      "main",
+      "f",
+    ]);
+
+    const shown = rows(cli("top", url, '-query={service_name="checkout"}', "-output=json"));
+    expect(shown).toEqual([
+      { self: 3_000_000, "self %": "100.00 %", total: 3_000_000, "total %": "100.00 %", function: "f" },
+      { self: 0, "self %": "0.00 %", total: 3_000_000, "total %": "100.00 %", function: "main" },
+    ]);
+
+    const bad = cli("push", url, file("bad.pb", new Uint8Array([1, 2, 3])));
+    expect(bad.status).toBe(1);
+    expect(bad.err).toMatch(/bad\.pb: .* refused it with status 4\d\d: /);
+    expect(cli("push", url, file("odd.json", '{"a":1}')).err).toContain("neither a V8 CPU profile");
+    expect(cli("push", url, join(dir, "none")).err).toContain("no such file");
+    await server.stop();
+    const away = cli("push", url, cpu);
+    expect([away.status, away.err]).toEqual([1, expect.stringContaining("name one with -url")]);
+  });
 });

@@ -4,8 +4,9 @@ import { compactChosen, inspectBlocks, listBlocks, rebuildIndex, verifyBlocks } 
 import { baseFor, type CliConfig, type Context, type Output, schema } from "./context.ts";
 import { cancelDeletion, deleteSeries, listDeletions } from "./deletions.ts";
 import { importProfiles } from "./import.ts";
+import { pushProfiles } from "./push.ts";
 import { labels, pprof, series, top } from "./query.ts";
-import { partitions, ring } from "./server.ts";
+import { partitions, ring, serverTop } from "./server.ts";
 import { addSymbols, listSymbols, lookUp, removeSymbols } from "./symbols.ts";
 
 /** Every command: its words, what follows them, what it does. */
@@ -15,6 +16,18 @@ const COMMANDS: readonly {
   does: string;
   run: (c: Context) => Promise<number>;
 }[] = [
+  {
+    words: "push",
+    args: "FILE…",
+    does: "send profile files to the server at -url: pprof, V8 .cpuprofile, JFR, speedscope, folded text",
+    run: pushProfiles,
+  },
+  {
+    words: "top",
+    args: "",
+    does: "functions by self value, from the server at -url: -profile-type -query -from -to -limit",
+    run: serverTop,
+  },
   { words: "blocks list", args: "", does: "the blocks of a bucket", run: listBlocks },
   {
     words: "blocks inspect",

@@ -16,7 +16,8 @@ export const schema = {
   ...storage,
   output: str("output", undefined, "table", "Form of what is printed.", { choices: ["table", "json"] }),
   tenant: str("tenant", undefined, "", "Tenant; empty: all, or anonymous where one is needed."),
-  url: str("url", undefined, "http://127.0.0.1:4040", "Server that is asked."),
+  url: str("url", undefined, "http://127.0.0.1:4040", "Base URL of the server."),
+  token: str("token", undefined, "", "Token that is sent to the server as Authorization: Bearer."),
   query: str("query", undefined, "{}", "Selector of series."),
   profileType: str(
     "profile-type",
@@ -42,7 +43,7 @@ export const schema = {
   mark: str("mark-sources", undefined, "no", "Mark the blocks that a compaction merged for deletion.", {
     choices: ["no", "yes"],
   }),
-  name: str("name", undefined, "", "Series of imported profiles: service{label=value,…}."),
+  name: str("name", undefined, "", "Series of pushed or imported profiles: service{label=value,…}."),
   dryRun: bool("dry-run", undefined, false, "Say what would be done, and do nothing."),
   by: str("by", undefined, "", "Who asks for a deletion; empty: the user of this machine."),
   reason: str("reason", undefined, "", "Why a deletion is asked for; kept in the audit trail."),

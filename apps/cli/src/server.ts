@@ -1,24 +1,83 @@
 import { CinderblockError } from "@cinderblock/errors";
-import { type Context, print } from "./context.ts";
+import { type Context, momentOf, print } from "./context.ts";
 
-async function ask<T>(c: Context, path: string): Promise<T> {
-  let r: Response;
+/** Longest time that a command waits for a server. */
+const TIMEOUT_MS = 30_000;
+
+/**
+ * One request to the server at `-url`, with the caller's token and tenant.
+ * @throws `unavailable` with what to do next when nothing answers there
+ */
+export async function request(c: Context, path: string, init: RequestInit): Promise<Response> {
+  const { config } = c,
+    headers = new Headers(init.headers);
+  if (config.token !== "") headers.set("authorization", `Bearer ${config.token}`);
+  if (config.tenant !== "") headers.set("x-scope-orgid", config.tenant);
   try {
-    r = await fetch(`${c.config.url}${path}`, {
-      headers: { accept: "application/json" },
-      signal: AbortSignal.timeout(10_000),
+    return await fetch(`${config.url.replace(/\/$/, "")}${path}`, {
+      ...init,
+      headers,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
   } catch (err) {
+    const reason = ((err as Error).cause as Error | undefined)?.message ?? (err as Error).message;
     throw new CinderblockError(
       "unavailable",
-      `${c.config.url} does not answer: ${((err as Error).cause as Error | undefined)?.message ?? (err as Error).message}`,
+      `${config.url} does not answer (${reason}); start a server or name one with -url`,
       { cause: err },
     );
   }
+}
+
+async function ask<T>(c: Context, path: string, body?: object): Promise<T> {
+  const r = await request(
+    c,
+    path,
+    body === undefined
+      ? { headers: { accept: "application/json" } }
+      : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) },
+  );
   if (r.status === 404)
     throw new CinderblockError("not-found", `${c.config.url} has no ${path}: ask a process that has it`);
-  if (!r.ok) throw new CinderblockError("unavailable", `${c.config.url}${path}: status ${r.status}`);
+  if (!r.ok)
+    throw new CinderblockError(
+      "unavailable",
+      `${c.config.url}${path}: status ${r.status}: ${(await r.text()).trim().slice(0, 500)}`,
+    );
   return (await r.json()) as T;
+}
+
+/** Functions of a selection by self value, from the server at `-url`. Without -from and -to: the last hour. */
+export async function serverTop(c: Context): Promise<number> {
+  const now = c.base.now(),
+    { config } = c;
+  const start = momentOf("from", config.from === "" ? "now-1h" : config.from, now),
+    end = momentOf("to", config.to === "" ? "now" : config.to, now);
+  const { functions = [], total = "0" } = await ask<{
+    functions?: { name: string; self?: string; total?: string }[];
+    total?: string;
+  }>(c, "/cinderblock.explore.v1.ExploreService/FunctionTable", {
+    selection: {
+      profileTypeId: config.profileType,
+      labelSelector: config.query,
+      start: String(start),
+      end: String(end),
+    },
+    limit: String(config.limit),
+  });
+  const all = Number(total),
+    share = (v: number): string => (all === 0 ? "0" : `${((100 * v) / all).toFixed(2)} %`);
+  print(
+    c,
+    functions.map((f) => ({
+      self: Number(f.self ?? 0),
+      "self %": share(Number(f.self ?? 0)),
+      total: Number(f.total ?? 0),
+      "total %": share(Number(f.total ?? 0)),
+      function: f.name,
+    })),
+  );
+  return 0;
 }
 
 /** Partitions of the log: owners, offsets, lag. */
