@@ -7,7 +7,8 @@ import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { temporaryFolder } from "@cinderblock/testkit";
 import { encodePushRecord } from "@cinderblock/transport";
-import { Partitions, type RecordSink } from "./partitions.ts";
+import { Partitions } from "./partitions.ts";
+import type { RecordSink } from "./record-intake.ts";
 
 function base() {
   return {

@@ -1,39 +1,19 @@
-import { readFileSync } from "node:fs";
-import { mkdir, open, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sleep } from "@cinderblock/async";
-import { CinderblockError, kindOf } from "@cinderblock/errors";
-import type { PushAnswer, RawPush } from "@cinderblock/ingest";
+import { CinderblockError } from "@cinderblock/errors";
 import type { LogRecord, PartitionedLog, PartitionReader } from "@cinderblock/kafka";
 import { assignPartitions, placementToken } from "@cinderblock/ring";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import type { IngestLimits } from "@cinderblock/tenant";
-import { type CaughtUp, type PartitionState, PushRecordDecoder } from "@cinderblock/transport";
-import { Suspects } from "./suspects.ts";
+import type { CaughtUp, PartitionState } from "@cinderblock/transport";
+import { OwnedPartition } from "./owned-partition.ts";
+import { PartitionPositions } from "./partition-positions.ts";
+import { RecordIntake, type RecordSink } from "./record-intake.ts";
 
 /** Who divides the partitions of a zone, in order, and by which rule (`Member.partitionRule`). */
 export interface Owners {
   ids: readonly string[];
   rule: number;
-}
-
-/** Where the records go: the ingester's heads and its log. */
-export interface RecordSink {
-  /** resolves when the push is on disk; `limit` when there is no room now */
-  push(
-    tenant: string,
-    service: string,
-    push: RawPush,
-    limits: IngestLimits,
-    nowMs: number,
-  ): Promise<PushAnswer>;
-  /** takes from a push that is stored already what the next cumulative profiles are compared with */
-  learn(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<void>;
-  /** forgets what cumulative profiles of these services are compared with */
-  forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void>;
-  /** what was taken in before this time is in the bucket */
-  oldestUnuploadedMs(): Promise<number>;
 }
 
 export interface PartitionsConfig {
@@ -54,32 +34,6 @@ const TICK_MS = 1000,
   ENDS_MS = 5000;
 /** Clocks of threads and steps of the clock are smaller than this. */
 const CLOCK_MARGIN_MS = 5000;
-const MAX_MARKS = 7200;
-/** A record that was in hand at so many deaths is left out (correctness rule 12). */
-const MAX_DEATHS = 2;
-
-/** At `atMs` every record below `offset` had been taken in; the last of them was written at `recordMs`. */
-interface Mark {
-  atMs: number;
-  offset: number;
-  recordMs: number;
-}
-
-class Owned {
-  reader: PartitionReader | undefined;
-  position = 0;
-  /** records below are in the bucket: they are read only to learn from */
-  learnTo = 0;
-  committed = 0;
-  end = 0;
-  /** where the partition ended when it was taken: below, others had records that this ingester has not */
-  catchUpTo = 0;
-  recordMs = 0;
-  marks: Mark[] = [];
-  stopped = false;
-  /** records in hand */
-  busy: Promise<void> = Promise.resolve();
-}
 
 /**
  * Reads this ingester's partitions of the log into its heads. A record is taken in when it is in the ingester's own log,
@@ -88,20 +42,15 @@ class Owned {
  */
 export class Partitions implements Service {
   readonly name = "partitions";
-  private readonly owned = new Map<number, Owned>();
-  private readonly decoder = new PushRecordDecoder();
+  private readonly owned = new Map<number, OwnedPartition>();
   private readonly config: PartitionsConfig;
   private readonly log: PartitionedLog;
   private readonly sink: RecordSink;
   private readonly owners: () => Owners;
   private readonly base: Base;
   private readonly lost: { inc(n: number): void };
-  private readonly damaged: { inc(): void };
-  private readonly quarantined: { inc(n?: number): void };
-  private readonly suspects: Suspects;
-  private saved: Record<string, number>;
-  /** what was committed when the positions were saved: a topic that is made anew has lost it */
-  private savedCommits: Record<string, number>;
+  private readonly intake: RecordIntake;
+  private readonly positions: PartitionPositions;
   private assigned: { key: string; mine: number[] } = { key: "", mine: [] };
   private timer: NodeJS.Timeout | undefined;
   private ticking: Promise<void> | undefined;
@@ -123,20 +72,11 @@ export class Partitions implements Service {
     this.sink = sink;
     this.owners = owners;
     this.base = base;
-    ({ positions: this.saved, committed: this.savedCommits } = positionsOf(config));
-    this.suspects = new Suspects(join(dirname(config.file), "suspect-records.json"));
+    this.positions = new PartitionPositions(config.file, config.topic);
+    this.intake = new RecordIntake(sink, join(dirname(config.file), "suspect-records.json"), base);
     this.lost = base.metrics.counter(
       "cinderblock_ingester_partition_lost_records_total",
       "Records that the topic dropped before they were read.",
-    );
-    this.quarantined = base.metrics.counter(
-      "cinderblock_ingester_quarantined_records_total",
-      "Records that were left out because ingest threads died of them.",
-    );
-    this.quarantined.inc(0);
-    this.damaged = base.metrics.counter(
-      "cinderblock_ingester_damaged_records_total",
-      "Records of the partitioned log that could not be read.",
     );
   }
 
@@ -230,18 +170,18 @@ export class Partitions implements Service {
   }
 
   private async take(partition: number): Promise<void> {
-    const o = new Owned();
+    const o = new OwnedPartition();
     const committed = await this.log.committed(partition, this.group(partition));
     o.committed = committed ?? 0;
     o.catchUpTo = (await this.log.offsets())[partition]!.end;
     // Where something was committed once and nothing is now, the topic is another one, or its groups were deleted: all of it is read.
-    const anew = committed === undefined && (this.savedCommits[partition] ?? 0) > 0;
+    const anew = committed === undefined && (this.positions.commitOf(partition) ?? 0) > 0;
     if (anew)
       this.base.log.error(
-        { partition, was: this.savedCommits[partition] },
+        { partition, was: this.positions.commitOf(partition) },
         "nothing is committed any more: the topic was made anew, or its groups were deleted; all that it holds is read again",
       );
-    const from = anew ? undefined : this.saved[partition];
+    const from = anew ? undefined : this.positions.positionOf(partition);
     // Where this ingester stopped is where it goes on; another took over from it, and has committed, else.
     if (from !== undefined && from >= o.committed) o.position = from;
     else {
@@ -251,8 +191,7 @@ export class Partitions implements Service {
         (tenant, service) => placementToken(tenant, service) % this.log.partitions === partition,
       );
     }
-    // Heads that were replayed are older than this mark: they hold what is before it.
-    o.marks.push({ atMs: Date.now(), offset: o.position, recordMs: Date.now() });
+    o.beginAt(o.position, Date.now());
     this.owned.set(partition, o);
     try {
       o.reader = await this.reader(partition, o);
@@ -279,7 +218,7 @@ export class Partitions implements Service {
     }
   }
 
-  private reader(partition: number, o: Owned): Promise<PartitionReader> {
+  private reader(partition: number, o: OwnedPartition): Promise<PartitionReader> {
     return this.log.read(partition, {
       group: this.group(partition),
       from: o.position,
@@ -293,7 +232,7 @@ export class Partitions implements Service {
             ? "the topic ends before what was read of it: it was made anew, and is read from its start"
             : "the topic dropped records before they were read: its retention is shorter than this ingester was away",
         );
-        o.position = start;
+        o.beginAt(start, Date.now());
         o.committed = Math.min(o.committed, start);
         o.learnTo = Math.min(o.learnTo, start);
         // Another topic: where it ends is asked at the next look.
@@ -301,7 +240,6 @@ export class Partitions implements Service {
           o.catchUpTo = Infinity;
           this.lastEnds = 0;
         }
-        o.marks = [{ atMs: Date.now(), offset: start, recordMs: Date.now() }];
       },
     });
   }
@@ -312,24 +250,18 @@ export class Partitions implements Service {
     o.stopped = true;
     await o.reader?.stop();
     await o.busy;
-    this.saved[partition] = o.position;
-    await this.save();
+    this.positions.set(partition, o.position, o.committed);
+    await this.positions.save();
     this.base.log.info({ partition, position: o.position }, "partition given up");
   }
 
-  /** Takes records in, in order for each service; resolves when all are on disk. */
   private async takeIn(
     partition: number,
-    o: Owned,
+    o: OwnedPartition,
     records: readonly LogRecord[],
     end: number,
   ): Promise<void> {
-    const all: boolean[] = [];
-    // Among them may be one that a thread died of: only that one is in hand at the next death.
-    if (records.some((r) => this.suspects.deaths(partition, r.offset) > 0))
-      for (const r of records) all.push(await this.one(partition, o, r));
-    else all.push(...(await Promise.all(records.map((r) => this.one(partition, o, r)))));
-    if (all.includes(false)) return; // it stopped with records that found no room: they are read again
+    if (!(await this.intake.takeIn(partition, o, records))) return;
     const last = records.at(-1)!;
     o.position = last.offset + 1;
     o.recordMs = last.timestampMs;
@@ -341,63 +273,7 @@ export class Partitions implements Service {
 
   /** An ingest thread died: what was in its hands is remembered. The process ends after this. */
   noteDeath(): void {
-    this.suspects.noteDeath();
-  }
-
-  /** Whether the record is on disk, or set aside. */
-  private async one(partition: number, o: Owned, r: LogRecord): Promise<boolean> {
-    if (this.suspects.deaths(partition, r.offset) >= MAX_DEATHS) {
-      this.quarantined.inc();
-      this.base.log.error(
-        { partition, offset: r.offset, bytes: r.value.length, deaths: MAX_DEATHS },
-        "a record was in hand each time that an ingest thread died: it is left out, and stays in the topic",
-      );
-      return true;
-    }
-    this.suspects.take(partition, r.offset);
-    try {
-      return await this.into(partition, o, r);
-    } finally {
-      this.suspects.done(partition, r.offset);
-    }
-  }
-
-  private async into(partition: number, o: Owned, r: LogRecord): Promise<boolean> {
-    let record;
-    for (let tries = 0; ; tries++) {
-      try {
-        record ??= this.decoder.decode(r.value);
-        const { push } = record;
-        if (r.offset < o.learnTo) {
-          await this.sink.learn(record.tenant, record.service, push, record.limits, record.atMs);
-          return true;
-        }
-        const answer = await this.sink.push(record.tenant, record.service, push, record.limits, record.atMs);
-        if (answer.error)
-          this.base.log.debug(
-            { partition, offset: r.offset, error: answer.error.message },
-            "a part of a push was refused, as its sender was told",
-          );
-        return true;
-      } catch (err) {
-        if (kindOf(err) === "invalid") {
-          this.damaged.inc();
-          this.base.log.error(
-            { partition, offset: r.offset, err },
-            "a record cannot be read, it is set aside",
-          );
-          return true;
-        }
-        if (o.stopped) return false;
-        // No room, or a version to come: reading stands still, the log keeps the rest.
-        if (tries % 20 === 0)
-          this.base.log.warn(
-            { partition, offset: r.offset, err },
-            "a record cannot be taken in now, reading waits",
-          );
-        await sleep(Math.min(2000, 50 * 2 ** tries));
-      }
-    }
+    this.intake.noteDeath();
   }
 
   // ---- offsets
@@ -406,32 +282,10 @@ export class Partitions implements Service {
   private async remember(): Promise<void> {
     let changed = false;
     for (const [p, o] of this.owned) {
-      const last = o.marks.at(-1)!;
-      if (last.offset !== o.position)
-        o.marks.push({ atMs: Math.max(Date.now(), last.atMs), offset: o.position, recordMs: o.recordMs });
-      if (o.marks.length > MAX_MARKS)
-        o.marks = o.marks.filter((_, i) => i % 2 === 1 || i === o.marks.length - 1);
-      if (this.saved[p] !== o.position || this.savedCommits[p] !== o.committed) {
-        this.saved[p] = o.position;
-        this.savedCommits[p] = o.committed;
-        changed = true;
-      }
+      o.mark(Date.now());
+      if (this.positions.set(p, o.position, o.committed)) changed = true;
     }
-    if (changed) await this.save();
-  }
-
-  private async save(): Promise<void> {
-    const { file, topic } = this.config;
-    await mkdir(dirname(file), { recursive: true });
-    const next = `${file}.next`;
-    const f = await open(next, "w");
-    try {
-      await f.writeFile(JSON.stringify({ topic, positions: this.saved, committed: this.savedCommits }));
-      await f.sync();
-    } finally {
-      await f.close();
-    }
-    await rename(next, file);
+    if (changed) await this.positions.save();
   }
 
   /** Commits what is in the bucket: everything that was taken in before the oldest head or block that is not. */
@@ -439,15 +293,10 @@ export class Partitions implements Service {
     const taken = new Map([...this.owned].map(([p, o]) => [p, o.position]));
     const oldest = await this.sink.oldestUnuploadedMs();
     for (const [p, o] of this.owned) {
-      const mark =
-        oldest === Infinity
-          ? { offset: taken.get(p) ?? 0 }
-          : o.marks.findLast((m) => m.atMs < oldest - CLOCK_MARGIN_MS);
-      if (!mark || mark.offset <= o.committed || !o.reader) continue;
-      await o.reader.commit(mark.offset);
-      o.committed = mark.offset;
-      o.marks = o.marks.filter((m) => m.offset >= mark.offset);
-      if (o.marks.length === 0) o.marks.push({ atMs: Date.now(), offset: o.position, recordMs: o.recordMs });
+      const offset = oldest === Infinity ? (taken.get(p) ?? 0) : o.storedBefore(oldest - CLOCK_MARGIN_MS);
+      if (offset === undefined || offset <= o.committed || !o.reader) continue;
+      await o.reader.commit(offset);
+      o.committedTo(offset, Date.now());
     }
   }
 
@@ -456,22 +305,7 @@ export class Partitions implements Service {
   states(): PartitionState[] {
     const now = Date.now();
     return [...this.owned]
-      .map(([partition, o]) => {
-        const behind = o.position < o.end;
-        const oldest =
-          o.committed < o.position
-            ? (o.marks.find((m) => m.offset > o.committed)?.recordMs ?? o.recordMs)
-            : o.recordMs;
-        return {
-          partition,
-          owner: this.config.id,
-          position: o.position,
-          committed: o.committed,
-          end: o.end,
-          unuploadedAgeMs: o.committed < o.end ? Math.max(0, now - oldest) : 0,
-          lagMs: behind ? Math.max(0, now - o.recordMs) : 0,
-        };
-      })
+      .map(([partition, o]) => o.state(partition, this.config.id, now))
       .sort((a, b) => a.partition - b.partition);
   }
 
@@ -513,8 +347,8 @@ export class Partitions implements Service {
     for (const o of this.owned.values()) o.stopped = true;
     await Promise.all([...this.owned.values()].map((o) => o.busy));
     // The groups keep their members until the commit.
-    for (const [p, o] of this.owned) this.saved[p] = o.position;
-    await this.save();
+    for (const [p, o] of this.owned) this.positions.set(p, o.position, o.committed);
+    await this.positions.save();
   }
 
   async stop(): Promise<void> {
@@ -537,25 +371,4 @@ export class Partitions implements Service {
 /** Waits for all, also where one fails: the next look must not take a partition that is still being taken. @throws the first failure */
 async function allEnded(work: readonly Promise<void>[]): Promise<void> {
   for (const r of await Promise.allSettled(work)) if (r.status === "rejected") throw r.reason;
-}
-
-/** Positions of an earlier run, if they are of the same topic. */
-function positionsOf({ file, topic }: PartitionsConfig): {
-  positions: Record<string, number>;
-  committed: Record<string, number>;
-} {
-  const none = { positions: {}, committed: {} };
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (err) {
-    if ((err as NodeJS.ErrnoException).code === "ENOENT") return none; // the first run here
-    throw err;
-  }
-  const saved = JSON.parse(text) as {
-    topic: string;
-    positions: Record<string, number>;
-    committed?: Record<string, number>;
-  };
-  return saved.topic === topic ? { positions: saved.positions, committed: saved.committed ?? {} } : none;
 }
