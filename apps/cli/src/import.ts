@@ -8,7 +8,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import { HeadShard } from "@cinderblock/head";
 import { parseAppName, PushProcessor, RateGate } from "@cinderblock/ingest";
 import { limitsOf } from "@cinderblock/runtime";
-import { DEFAULT_TENANT } from "@cinderblock/tenant";
+import { checkTenantId, DEFAULT_TENANT, pathBelow, tenantFolder } from "@cinderblock/tenant";
 import { bytes, type Context, openedBucket, print, progress, time } from "./context.ts";
 
 const HOUR = 3_600_000_000_000n;
@@ -35,7 +35,7 @@ export async function importProfiles(c: Context): Promise<number> {
     );
   if (config.name === "")
     throw new CinderblockError("invalid", "name the series: -name='shop.cpu{env=prod}'");
-  const tenant = config.tenant === "" ? DEFAULT_TENANT : config.tenant,
+  const tenant = config.tenant === "" ? DEFAULT_TENANT : checkTenantId(config.tenant),
     bucket = await openedBucket(c),
     hasher = await loadHasher();
   const work = mkdtempSync(join(tmpdir(), "cinderblock-import-")),
@@ -102,7 +102,10 @@ export async function importProfiles(c: Context): Promise<number> {
     await shard.commit();
     await shard.flush();
     for (const m of metas)
-      await uploadBlock(bucket, tenant, join(work, tenant, "local", m.ulid), { ...m, source: "ingester" });
+      await uploadBlock(bucket, tenant, pathBelow(tenantFolder(work, tenant), "local", m.ulid), {
+        ...m,
+        source: "ingester",
+      });
     if (metas.length > 0) await new BucketIndexUpdater(bucket, c.base).updateTenant(tenant);
     await shard.close();
     print(

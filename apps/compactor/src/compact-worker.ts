@@ -6,6 +6,7 @@ import { type BlockFiles, blockFilesIn } from "@cinderblock/block";
 import { compactBlocks, countDrops, rewriteBlock, verifyBlock } from "@cinderblock/compact";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { type Bucket, FilesystemBucket, openBucket } from "@cinderblock/objstore";
+import { pathBelow } from "@cinderblock/tenant";
 import { ownData, serveWorker } from "@cinderblock/threads";
 import type { CompactAnswer, CompactWorkerData, CompactWorkerMethods } from "./protocol.ts";
 
@@ -25,7 +26,7 @@ async function fetchBlocks(
   for (const meta of blocks) {
     for (const { relPath } of meta.files) {
       const name = `${tenant}/phlaredb/${meta.ulid}/${relPath}`,
-        path = join(dir, meta.ulid, relPath);
+        path = pathBelow(dir, meta.ulid, ...relPath.split("/"));
       const { size } = await bucket.attributes(name);
       mkdirSync(dirname(path), { recursive: true });
       const file = await open(path, "w");

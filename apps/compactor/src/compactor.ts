@@ -24,6 +24,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
+import { pathBelow } from "@cinderblock/tenant";
 import { WorkerClient } from "@cinderblock/threads";
 import type { CompactorLimits } from "./limits.ts";
 import type { CompactAnswer, CompactWorkerData } from "./protocol.ts";
@@ -280,7 +281,7 @@ export class Compactor implements Service {
     commit: (replacement: string) => Promise<void>,
   ): Promise<void> {
     const started = performance.now();
-    const workDir = join(this.workRoot, `${tenant}-${block.ulid}`);
+    const workDir = pathBelow(this.workRoot, `${tenant}-${block.ulid}`);
     rmSync(workDir, { recursive: true, force: true });
     try {
       const { outputs, dropped } = await this.inThread<CompactAnswer>("rewrite", {
@@ -389,7 +390,7 @@ export class Compactor implements Service {
     const { metrics, log } = this.base;
     const started = performance.now();
     metrics.counter("pyroscope_compactor_group_compaction_runs_started_total", "Jobs begun.").inc();
-    const workDir = join(this.workRoot, `${tenant}-${job.rangeStartMs}-${job.rangeEndMs}`);
+    const workDir = pathBelow(this.workRoot, `${tenant}-${job.rangeStartMs}-${job.rangeEndMs}`);
     rmSync(workDir, { recursive: true, force: true });
     try {
       const { outputs, rows, duplicates } = await this.inThread<CompactAnswer>("compact", {
@@ -439,7 +440,10 @@ export class Compactor implements Service {
     const prefix = blocksPrefix(tenant);
     for (const o of outputs)
       for (const f of o.meta.files)
-        await this.bucket.putFile(`${prefix}${o.meta.ulid}/${f.relPath}`, join(o.dir, f.relPath));
+        await this.bucket.putFile(
+          `${prefix}${o.meta.ulid}/${f.relPath}`,
+          pathBelow(o.dir, ...f.relPath.split("/")),
+        );
     for (const o of outputs)
       await this.bucket.put(
         `${prefix}${o.meta.ulid}/meta.json`,

@@ -4,7 +4,7 @@ import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { lastLoggedMs, loggedShards, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
-import type { IngestLimits } from "@cinderblock/tenant";
+import { checkTenantId, type IngestLimits } from "@cinderblock/tenant";
 import {
   type BlockInfo,
   type ExecuteAnswer,
@@ -298,7 +298,7 @@ export class Ingester implements Service, SourceClient {
     let shared = this.shared.get(tenant);
     if (!shared)
       this.shared.set(
-        tenant,
+        checkTenantId(tenant),
         (shared = { gate: new SharedArrayBuffer(8), series: new SharedArrayBuffer(4) }),
       );
     let h = 0;

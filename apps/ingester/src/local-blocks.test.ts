@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BlockMeta } from "@cinderblock/block-meta";
@@ -13,6 +13,28 @@ const meta = (ulid: string, sizes: number[], level = 1): BlockMeta =>
   }) as unknown as BlockMeta;
 
 describe("blocks on an ingester's disk", () => {
+  it("leaves everything outside of the data path alone, whoever names the tenant and the block", () => {
+    const outer = mkdtempSync(join(tmpdir(), "cinderblock-local-")),
+      path = join(outer, "data"),
+      ulid = "01M8EKZW7M023ZEFRNNKY74X0A",
+      victim = join(outer, "local", ulid);
+    mkdirSync(path);
+    mkdirSync(victim, { recursive: true });
+    const blocks = new LocalBlocks(path, createLogger({ level: "silent", format: "json" }));
+    const refused = expect.objectContaining({ kind: "invalid" });
+    for (const act of [
+      () => blocks.add("..", meta(ulid, [1])),
+      () => blocks.remove("..", ulid),
+      () => blocks.remove("t", "../../../local"),
+      () => blocks.quarantine("..", ulid, new Error("damaged")),
+      () => blocks.markUploaded("..", ulid),
+      () => blocks.path("..", ulid),
+      () => blocks.path("t", ".."),
+    ])
+      expect(act).toThrow(refused);
+    expect(readdirSync(outer, { recursive: true }).sort()).toEqual(["data", "local", `local/${ulid}`]);
+    rmSync(outer, { recursive: true });
+  });
   it("are summed while the bucket does not have them, whatever comes and goes", () => {
     const path = mkdtempSync(join(tmpdir(), "cinderblock-local-")),
       blocks = new LocalBlocks(path, createLogger({ level: "silent", format: "json" }));

@@ -8,11 +8,12 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type BlockMeta, decodeMeta, decodeShipper, encodeShipper, isUlid } from "@cinderblock/block-meta";
 import { removeUnfinished } from "@cinderblock/head";
 import type { BlockInfo } from "@cinderblock/query";
 import type { Logger } from "@cinderblock/telemetry";
+import { checkTenantId, isTenantId, pathBelow, tenantFolder } from "@cinderblock/tenant";
 
 /** Facts that planning needs, from a meta. */
 export function blockInfo(m: BlockMeta): BlockInfo {
@@ -48,7 +49,7 @@ export class LocalBlocks {
     this.unshippedSum = undefined;
     mkdirSync(this.dataPath, { recursive: true });
     for (const e of readdirSync(this.dataPath, { withFileTypes: true })) {
-      if (!e.isDirectory() || e.name.startsWith(".")) continue;
+      if (!e.isDirectory() || e.name.startsWith(".") || !isTenantId(e.name)) continue;
       const dir = join(this.dataPath, e.name);
       const unfinished = removeUnfinished(dir);
       if (unfinished.length > 0)
@@ -78,6 +79,7 @@ export class LocalBlocks {
   }
 
   private of(tenant: string): TenantBlocks {
+    checkTenantId(tenant);
     let t = this.byTenant.get(tenant);
     if (!t) this.byTenant.set(tenant, (t = { metas: new Map(), uploaded: new Set() }));
     return t;
@@ -86,11 +88,11 @@ export class LocalBlocks {
   /** A block that cannot be read is set aside, never deleted. */
   quarantine(tenant: string, ulid: string, err: unknown): void {
     this.log.error({ tenant, blockId: ulid, err }, "block is damaged and was set aside");
-    const from = join(this.dataPath, tenant, "local", ulid),
-      to = join(this.dataPath, tenant, "quarantine");
-    mkdirSync(to, { recursive: true });
-    rmSync(join(to, ulid), { recursive: true, force: true });
-    renameSync(from, join(to, ulid));
+    const from = this.path(tenant, ulid),
+      to = pathBelow(tenantFolder(this.dataPath, tenant), "quarantine", ulid);
+    mkdirSync(dirname(to), { recursive: true });
+    rmSync(to, { recursive: true, force: true });
+    renameSync(from, to);
     this.byTenant.get(tenant)?.metas.delete(ulid);
     this.unshippedSum = undefined;
   }
@@ -145,7 +147,7 @@ export class LocalBlocks {
     t.uploaded.add(ulid);
     this.unshippedSum = undefined;
     // Names of blocks that are gone are of no use to anyone.
-    const dir = join(this.dataPath, tenant, "local");
+    const dir = pathBelow(tenantFolder(this.dataPath, tenant), "local");
     const text = encodeShipper([...t.uploaded].filter((u) => t.metas.has(u)).sort());
     writeFileSync(join(dir, "shipper.json.tmp"), text);
     renameSync(join(dir, "shipper.json.tmp"), join(dir, "shipper.json"));
@@ -154,11 +156,12 @@ export class LocalBlocks {
   remove(tenant: string, ulid: string): void {
     this.byTenant.get(tenant)?.metas.delete(ulid);
     this.unshippedSum = undefined;
-    rmSync(join(this.dataPath, tenant, "local", ulid), { recursive: true, force: true });
+    rmSync(this.path(tenant, ulid), { recursive: true, force: true });
   }
 
+  /** The folder of a block. @throws `invalid` for names that are no tenant ID or no file name */
   path(tenant: string, ulid: string): string {
-    return join(this.dataPath, tenant, "local", ulid);
+    return pathBelow(tenantFolder(this.dataPath, tenant), "local", ulid);
   }
 
   oldest(): number {

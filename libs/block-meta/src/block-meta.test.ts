@@ -37,6 +37,35 @@ const META: BlockMeta = {
 };
 
 describe("meta.json", () => {
+  it("is damaged where a file's path leads out of the block's folder", () => {
+    const meta = (relPath: unknown): Uint8Array =>
+      Buffer.from(
+        JSON.stringify({
+          ulid: "01HKG9VJT3Q3PM3A4A2ZD6F4CA",
+          version: 3,
+          minTime: 1,
+          maxTime: 2,
+          files: [{ relPath, sizeBytes: 1 }],
+        }),
+      );
+    for (const good of ["index.tsdb", "symbols/index.symdb", "a..b"])
+      expect(decodeMeta(meta(good)).files[0]!.relPath).toBe(good);
+    for (const bad of [
+      "",
+      "..",
+      "../x",
+      "a/../../x",
+      "/etc/passwd",
+      "a//b",
+      "a/",
+      "a\\..\\b",
+      "a\0b",
+      ".",
+      7,
+      null,
+    ])
+      expect(() => decodeMeta(meta(bad))).toThrow(expect.objectContaining({ kind: "corrupt" }));
+  });
   it("keeps everything", () => {
     expect(decodeMeta(Buffer.from(encodeMeta(META)))).toEqual(META);
   });

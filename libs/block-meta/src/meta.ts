@@ -115,6 +115,17 @@ const object = (v: unknown): Json =>
 const array = (v: unknown): unknown[] => (Array.isArray(v) ? v : []);
 const count = (v: unknown): number => (typeof v === "number" && Number.isSafeInteger(v) && v >= 0 ? v : 0);
 
+/** The path of a file within its block: names with "/" between them, so that no meta leads out of the block's folder. */
+function relPathOf(value: unknown, file: string): string {
+  if (typeof value === "string" && /^[^/\\\0]+(\/[^/\\\0]+)*$/.test(value))
+    if (!value.split("/").some((n) => n === "." || n === "..")) return value;
+  throw new CorruptError(
+    file,
+    0,
+    `expected relPath to lead into the block's folder, found ${JSON.stringify(value)}`,
+  );
+}
+
 export function decodeMeta(bytes: Uint8Array, file = "meta.json"): BlockMeta {
   let json: Json;
   try {
@@ -148,7 +159,7 @@ export function decodeMeta(bytes: Uint8Array, file = "meta.json"): BlockMeta {
       .map(object)
       .map(
         (f): MetaFile => ({
-          relPath: String(f.relPath ?? ""),
+          relPath: relPathOf(f.relPath, file),
           sizeBytes: count(f.sizeBytes),
           ...(f.parquet ? { parquet: object(f.parquet) } : {}),
           ...(f.tsdb ? { tsdb: object(f.tsdb) } : {}),

@@ -1,5 +1,6 @@
 import { encodeDeletionMark, encodeNoCompactMark } from "@cinderblock/block-meta";
 import { type Bucket, listAll } from "@cinderblock/objstore";
+import { isTenantId } from "@cinderblock/tenant";
 
 /** A tenant's blocks lie below it. */
 export const blocksPrefix = (tenant: string): string => `${tenant}/phlaredb/`;
@@ -7,7 +8,8 @@ export const blocksPrefix = (tenant: string): string => `${tenant}/phlaredb/`;
 export async function tenantsIn(bucket: Bucket): Promise<string[]> {
   return (await bucket.list(""))
     .filter((n) => n.endsWith("/") && n !== "__pyroscope_cluster/")
-    .map((n) => n.slice(0, -1));
+    .map((n) => n.slice(0, -1))
+    .filter(isTenantId);
 }
 export const tenantMarkName = (tenant: string): string =>
   `${blocksPrefix(tenant)}markers/tenant-deletion-mark.json`;

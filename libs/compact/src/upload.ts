@@ -1,6 +1,6 @@
-import { join } from "node:path";
 import { type BlockMeta, encodeMeta } from "@cinderblock/block-meta";
 import type { Bucket } from "@cinderblock/objstore";
+import { pathBelow } from "@cinderblock/tenant";
 
 /** Uploads a block's files, then its meta: a block without a meta is nobody's. @param dir where its files lie */
 export async function uploadBlock(
@@ -10,6 +10,7 @@ export async function uploadBlock(
   meta: BlockMeta,
 ): Promise<void> {
   const prefix = `${tenant}/phlaredb/${meta.ulid}`;
-  for (const f of meta.files) await bucket.putFile(`${prefix}/${f.relPath}`, join(dir, f.relPath));
+  for (const f of meta.files)
+    await bucket.putFile(`${prefix}/${f.relPath}`, pathBelow(dir, ...f.relPath.split("/")));
   await bucket.put(`${prefix}/meta.json`, Buffer.from(encodeMeta(meta)));
 }

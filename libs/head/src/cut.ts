@@ -15,6 +15,7 @@ import { type BlockMeta, encodeMeta } from "@cinderblock/block-meta";
 import { compareLabels } from "@cinderblock/model";
 import { CREATED_BY, encodeProfileTable, type ProfileRows } from "@cinderblock/profile-table";
 import { SymdbWriter } from "@cinderblock/symdb";
+import { pathBelow, tenantFolder } from "@cinderblock/tenant";
 import { encodeIndex } from "@cinderblock/tsdb-index";
 import type { Head } from "./head.ts";
 import { makeDirectorySynced, syncDirectory } from "./log-file.ts";
@@ -37,8 +38,8 @@ function writeFileSynced(path: string, bytes: Uint8Array): void {
  */
 export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta | undefined> {
   if (head.rowCount === 0) return undefined;
-  const tenantDir = join(dataPath, head.tenant);
-  const work = join(tenantDir, "head", head.ulid);
+  const tenantDir = tenantFolder(dataPath, head.tenant);
+  const work = pathBelow(tenantDir, "head", head.ulid);
   rmSync(work, { recursive: true, force: true });
   makeDirectorySynced(work);
 
@@ -102,7 +103,7 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
   };
   writeFileSynced(join(work, "meta.json"), Buffer.from(encodeMeta(meta)));
   syncDirectory(work);
-  publish(work, join(tenantDir, "local", head.ulid));
+  publish(work, pathBelow(tenantDir, "local", head.ulid));
   return meta;
 }
 

@@ -1,10 +1,11 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ByteReader, ByteWriter, type Hasher, encodeUtf8, ShortRead } from "@cinderblock/bytes";
-import { type BlockMeta, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
+import { type BlockMeta, isUlid, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import type { ProcessedProfile, ProfileSink } from "@cinderblock/ingest";
 import { LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
+import { checkTenantId, isTenantId, pathBelow, tenantFolder } from "@cinderblock/tenant";
 import { Baselines } from "./baselines.ts";
 import { cutHead } from "./cut.ts";
 import { Head, type NewRow, partitionKey } from "./head.ts";
@@ -160,7 +161,8 @@ export class HeadShard implements ProfileSink {
         if (p[0] === RecordType.done) done.add(new ByteReader(p, 1).str());
       });
     const covered = (tenant: string, ulid: string): boolean =>
-      done.has(ulid) || existsSync(join(this.options.dataPath, tenant, "local", ulid, "meta.json"));
+      done.has(ulid) ||
+      existsSync(pathBelow(tenantFolder(this.options.dataPath, tenant), "local", ulid, "meta.json"));
     const numbers = new Map<number, OpenHead | null>();
     segments.forEach((segment, i) => {
       readSegment(dir, segment, read, (payload) => {
@@ -206,6 +208,8 @@ export class HeadShard implements ProfileSink {
         tenant = r.str(),
         ulid = r.str(),
         windowEnd = r.u64le();
+      // Both become folders: a record that names anything else is damaged, and so is what it would hold.
+      if (!isTenantId(tenant) || !isUlid(ulid)) throw new ShortRead(r.pos, "expected a tenant ID and a ULID");
       if (covered(tenant, ulid)) {
         numbers.set(no, null);
         return;
@@ -290,7 +294,7 @@ export class HeadShard implements ProfileSink {
     const key = `${tenant}\u0000${windowEnd}`;
     const known = this.heads.get(key);
     if (known && !known.head.frozen) return known;
-    const head = new Head(newUlid(this.options.now()), tenant, windowEnd, this.hasher);
+    const head = new Head(newUlid(this.options.now()), checkTenantId(tenant), windowEnd, this.hasher);
     const open: OpenHead = {
       head,
       headNo: this.nextHead++,

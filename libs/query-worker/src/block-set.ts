@@ -1,8 +1,9 @@
 import { blockFilesIn, BlockReader } from "@cinderblock/block";
-import { decodeMeta } from "@cinderblock/block-meta";
+import { decodeMeta, isUlid } from "@cinderblock/block-meta";
 import type { Hasher } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
+import { checkTenantId } from "@cinderblock/tenant";
 import type { BlocksCall, Root } from "./protocol.ts";
 
 /** Blocks that this worker has open, least recently used first; closed when their memory exceeds the budget. */
@@ -39,7 +40,11 @@ export class BlockSet {
     return { blocks: found.filter((b) => b !== undefined), missing };
   }
 
-  private one(root: Root, tenant: string, ulid: string): Promise<BlockReader> {
+  private async one(root: Root, tenant: string, ulid: string): Promise<BlockReader> {
+    // Both become a path below the root, which other tenants share.
+    checkTenantId(tenant);
+    if (!isUlid(ulid))
+      throw new CinderblockError("invalid", `expected the ULID of a block, found ${JSON.stringify(ulid)}`);
     const folder = root === "bucket" ? "phlaredb" : "local";
     const key = `${root}/${tenant}/${folder}/${ulid}`;
     let known = this.open.get(key);

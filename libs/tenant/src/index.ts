@@ -1,4 +1,5 @@
-export { DEFAULT_TENANT, tenantForWrite, tenantsForRead } from "./tenant-id.ts";
+export { checkTenantId, DEFAULT_TENANT, isTenantId, tenantForWrite, tenantsForRead } from "./tenant-id.ts";
+export { pathBelow, tenantFolder } from "./path-below.ts";
 export { permit, Tokens } from "./access.ts";
 export type { Access, Role } from "./access.ts";
 export { smallerLimit, TenantLimits } from "./limits.ts";

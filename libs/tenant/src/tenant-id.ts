@@ -3,19 +3,36 @@ import { CinderblockError } from "@cinderblock/errors";
 export const DEFAULT_TENANT = "anonymous";
 const MAX_LENGTH = 150;
 
-function check(id: string): string {
+/** Why a text is no tenant ID; undefined for one that is. */
+function fault(id: string): string | undefined {
+  if (id === "") return "tenant ID is empty";
   if (id.length > MAX_LENGTH)
-    throw new CinderblockError(
-      "unauthenticated",
-      `tenant ID is too long: ${id.length} characters; the limit is ${MAX_LENGTH}`,
-    );
-  if (id === "." || id === "..") throw new CinderblockError("unauthenticated", "tenant ID is '.' or '..'");
+    return `tenant ID is too long: ${id.length} characters; the limit is ${MAX_LENGTH}`;
+  if (id === "." || id === "..") return "tenant ID is '.' or '..'";
   const bad = /[^A-Za-z0-9!\-_.*'()]/.exec(id);
-  if (bad)
-    throw new CinderblockError(
-      "unauthenticated",
-      `tenant ID '${id}' contains unsupported character '${bad[0]}'`,
-    );
+  return bad ? `tenant ID '${id}' contains unsupported character '${bad[0]}'` : undefined;
+}
+
+/** Whether a text is the ID of one tenant. */
+export function isTenantId(id: unknown): id is string {
+  return typeof id === "string" && fault(id) === undefined;
+}
+
+/**
+ * Passes a tenant ID that another process, a record or a file names; the public API has `tenantForWrite` and
+ * `tenantsForRead`. @throws `invalid` for a text that is no tenant ID
+ */
+export function checkTenantId(id: string): string {
+  const reason =
+    typeof id === "string" ? fault(id) : `expected a tenant ID, found a value of type ${typeof id}`;
+  if (reason !== undefined) throw new CinderblockError("invalid", reason);
+  return id;
+}
+
+/** An ID that a client named in its header. */
+function check(id: string): string {
+  const reason = fault(id);
+  if (reason !== undefined) throw new CinderblockError("unauthenticated", reason);
   return id;
 }
 

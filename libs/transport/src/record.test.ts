@@ -5,8 +5,8 @@ import { aggregateOf } from "@cinderblock/ingest";
 import { encodePushRecord, type PushRecord, PushRecordDecoder } from "./index.ts";
 
 const PUSH: PushRecord = {
-  tenant: "größe",
-  service: "shop",
+  tenant: "team-1",
+  service: "größe",
   atMs: 1_795_409_460_123,
   limits: TEST_LIMITS,
   push: { kind: "push", codec: "json", gzip: true, body: new Uint8Array([1, 2, 3]) },
@@ -59,6 +59,14 @@ describe("records of pushes", () => {
     expect(kind(Uint8Array.of(0))).toBe("invalid");
     expect(kind(new Uint8Array(0))).toBe("invalid");
   });
+  it.each(["", "..", "../../outside", "a/b", "a|b", "größe", "x".repeat(151)])(
+    "are refused for a tenant that is no tenant ID: %j",
+    (tenant) => {
+      expect(() => new PushRecordDecoder().decode(encodePushRecord({ ...PUSH, tenant }))).toThrow(
+        expect.objectContaining({ kind: "invalid" }),
+      );
+    },
+  );
   it("survive mutation: an error, or a record", () => {
     const random = new Random(61),
       goods = [INGEST, AGGREGATE].map(encodePushRecord),

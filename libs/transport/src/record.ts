@@ -1,7 +1,7 @@
 import { CinderblockError } from "@cinderblock/errors";
 import type { RawPush } from "@cinderblock/ingest";
 import { decodeMessage, encodeMessage } from "@cinderblock/message";
-import type { IngestLimits } from "@cinderblock/tenant";
+import { type IngestLimits, isTenantId } from "@cinderblock/tenant";
 
 /**
  * A push as a record of the partitioned log, with all that decides what becomes of it: whoever reads it, and whenever,
@@ -52,13 +52,16 @@ export class PushRecordDecoder {
       RawPush,
     ];
     if (
-      typeof tenant !== "string" ||
+      !isTenantId(tenant) ||
       typeof service !== "string" ||
       typeof atMs !== "number" ||
       typeof limits !== "string" ||
       !(push?.body instanceof Uint8Array)
     )
-      throw new CinderblockError("invalid", "expected tenant, service, time, limits and push in a record");
+      throw new CinderblockError(
+        "invalid",
+        "expected a tenant ID, service, time, limits and push in a record",
+      );
     let known = this.limits.get(limits);
     if (!known) {
       try {

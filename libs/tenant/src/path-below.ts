@@ -1,0 +1,37 @@
+import { join } from "node:path";
+import { CinderblockError } from "@cinderblock/errors";
+import { checkTenantId } from "./tenant-id.ts";
+
+/** Longest name of a file or folder that common file systems take, in bytes. */
+const MAX_NAME_BYTES = 255;
+
+/** Whether a text names one file or folder: no separator, no NUL, neither "." nor "..". */
+function isFileName(name: string): boolean {
+  return (
+    name !== "" &&
+    name !== "." &&
+    name !== ".." &&
+    !/[/\\\0]/.test(name) &&
+    Buffer.byteLength(name) <= MAX_NAME_BYTES
+  );
+}
+
+/**
+ * Joins names below a root folder. Each name is one file or folder, so the result cannot lie outside of `root`, whoever
+ * chose the names (docs/correctness.md, "Internal calls are closed by default").
+ * @throws `invalid` for a name that is no single file name
+ */
+export function pathBelow(root: string, ...names: readonly string[]): string {
+  for (const name of names)
+    if (typeof name !== "string" || !isFileName(name))
+      throw new CinderblockError(
+        "invalid",
+        `${typeof name === "string" ? JSON.stringify(name) : typeof name} cannot name a file or folder below ${root}: expected one name of 1 to ${MAX_NAME_BYTES} bytes without separators`,
+      );
+  return join(root, ...names);
+}
+
+/** The folder of a tenant below a data path. @throws `invalid` for a text that is no tenant ID */
+export function tenantFolder(dataPath: string, tenant: string): string {
+  return pathBelow(dataPath, checkTenantId(tenant));
+}
