@@ -124,7 +124,7 @@ export async function wireSingle(
   const server = resources.server([
     resources.admin(() => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)), true),
     distributorRoutes(distributor, config.multitenancy, base.now),
-    ingesterRoutes(ingester, config.multitenancy),
+    ingesterRoutes(ingester, config.multitenancy, resources.authorizer),
     frontendRpc(frontend, readConfig),
     renderRoutes(frontend, readConfig, base.now),
     webRoutes(scripts.web),

@@ -112,7 +112,7 @@ export const ingester: Component<typeof ingesterSchema> = {
             : ingester.push(tenant, service, push, share(tenant)),
         ),
       }),
-      ingesterRoutes(ingester, config.multitenancy),
+      ingesterRoutes(ingester, config.multitenancy, resources.authorizer),
     );
     process.serve(readOnlyRoutes(me));
     process.beforeStop(async () => {

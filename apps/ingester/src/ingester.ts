@@ -373,9 +373,9 @@ export class Ingester implements Service, SourceClient {
     return metas.length;
   }
 
-  /** Cuts all heads of all tenants; resolves when their blocks are on disk. */
-  async flush(): Promise<void> {
-    await Promise.all(this.shards.map((s) => s.call("flush", undefined)));
+  /** Cuts the heads of one tenant, or of all; resolves when their blocks are on disk. */
+  async flush(tenant?: string): Promise<void> {
+    await Promise.all(this.shards.map((s) => s.call("flush", tenant)));
   }
 
   // ---- reads

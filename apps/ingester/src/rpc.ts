@@ -1,16 +1,27 @@
 import { IngesterService } from "@cinderblock/api";
-import type { Routes } from "@cinderblock/rpc";
-import { tenantForWrite } from "@cinderblock/tenant";
+import type { Authorizer, Routes } from "@cinderblock/rpc";
+import { permit, tenantForWrite } from "@cinderblock/tenant";
 import type { Ingester } from "./ingester.ts";
 
-/** ingester.v1.IngesterService: what operators call. */
-export function ingesterRoutes(ingester: Ingester, multitenancy: boolean): Routes {
+/**
+ * ingester.v1.IngesterService: the methods for operators. `Flush` cuts the heads of every tenant only for a caller that
+ * answers for all of them: an administrator's token for all tenants, or anybody where there is one tenant. Other callers
+ * cut the heads of the tenant that they name.
+ */
+export function ingesterRoutes(
+  ingester: Pick<Ingester, "flush">,
+  multitenancy: boolean,
+  authorizer: Authorizer,
+): Routes {
   return {
     connect: (router) =>
       router.service(IngesterService, {
-        async flush(_request, context) {
-          tenantForWrite(context.requestHeader.get("x-scope-orgid") ?? undefined, multitenancy);
-          await ingester.flush();
+        async flush(_request, { requestHeader }) {
+          const tenant = tenantForWrite(requestHeader.get("x-scope-orgid") ?? undefined, multitenancy),
+            access = authorizer.accessOf(requestHeader.get("authorization") ?? undefined);
+          if (access) permit(access, "admin", [tenant]);
+          const everyTenant = !multitenancy || (access !== undefined && access.tenants === undefined);
+          await ingester.flush(everyTenant ? undefined : tenant);
           return {};
         },
       }),

@@ -39,6 +39,11 @@ export class Authorizer {
     return this.tokens !== undefined;
   }
 
+  /** The caller that a header names; undefined where nobody is asked for a token. @throws `unauthenticated` */
+  accessOf(authorization: string | undefined): Access | undefined {
+    return this.tokens?.of(authorization);
+  }
+
   /** @throws `unauthenticated` or `forbidden` */
   check(route: string, headers: IncomingHttpHeaders): Access | undefined {
     const role = roleOf(route);

@@ -9,7 +9,7 @@ import {
   openBucket,
 } from "@cinderblock/objstore";
 import { diskCacheCounters, QueryPool } from "@cinderblock/query-worker";
-import { ApiServer, type Routes } from "@cinderblock/rpc";
+import { ApiServer, type Authorizer, type Routes } from "@cinderblock/rpc";
 import { type SymbolizerData, TABLE_RESULTS, tableCounters } from "@cinderblock/symbolizer";
 import { profileRoutes } from "@cinderblock/self-profiling";
 import type { ServiceGroup } from "@cinderblock/service";
@@ -48,6 +48,8 @@ export class Resources {
   private readonly schema: Schema;
   private readonly config: CommonConfig;
   readonly build: Build;
+  /** who may call the public port */
+  readonly authorizer: Authorizer;
   private opened: Promise<Bucket> | undefined;
   private workers: QueryPool | undefined;
   private symbolizer: SymbolizerData | undefined;
@@ -62,6 +64,7 @@ export class Resources {
     this.limits = new TenantLimits(limitsOf(config));
     this.spec = bucketOf(config);
     this.overrides = new RuntimeOverrides(config, this.limits, base);
+    this.authorizer = authorizerOf(config);
   }
 
   /** The one bucket of the process. */
@@ -154,7 +157,7 @@ export class Resources {
       },
       [...routes, this.overrides.routes(), profileRoutes(this.base.now)],
       this.base,
-      authorizerOf(config),
+      this.authorizer,
     );
   }
 
