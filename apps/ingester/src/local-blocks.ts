@@ -1,15 +1,7 @@
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type BlockMeta, decodeMeta, decodeShipper, encodeShipper, isUlid } from "@cinderblock/block-meta";
+import { replaceFileSync } from "@cinderblock/files";
 import { removeUnfinished } from "@cinderblock/head";
 import type { BlockInfo } from "@cinderblock/query";
 import type { Logger } from "@cinderblock/telemetry";
@@ -149,8 +141,7 @@ export class LocalBlocks {
     // Names of blocks that are gone are of no use to anyone.
     const dir = pathBelow(tenantFolder(this.dataPath, tenant), "local");
     const text = encodeShipper([...t.uploaded].filter((u) => t.metas.has(u)).sort());
-    writeFileSync(join(dir, "shipper.json.tmp"), text);
-    renameSync(join(dir, "shipper.json.tmp"), join(dir, "shipper.json"));
+    replaceFileSync(join(dir, "shipper.json"), text);
   }
 
   remove(tenant: string, ulid: string): void {

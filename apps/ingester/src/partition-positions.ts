@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
-import { mkdir, open, rename } from "node:fs/promises";
-import { dirname } from "node:path";
+import { replaceFile } from "@cinderblock/files";
 
 interface SavedPositions {
   topic: string;
@@ -49,17 +48,9 @@ export class PartitionPositions {
   }
 
   async save(): Promise<void> {
-    await mkdir(dirname(this.file), { recursive: true });
-    const next = `${this.file}.next`;
-    const f = await open(next, "w");
-    try {
-      await f.writeFile(
-        JSON.stringify({ topic: this.topic, positions: this.positions, committed: this.commits }),
-      );
-      await f.sync();
-    } finally {
-      await f.close();
-    }
-    await rename(next, this.file);
+    await replaceFile(
+      this.file,
+      JSON.stringify({ topic: this.topic, positions: this.positions, committed: this.commits }),
+    );
   }
 }

@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { readFileSync } from "node:fs";
+import { replaceFileSync } from "@cinderblock/files";
 
 /**
  * Records that were in hand when an ingest thread died (correctness rule 12). Only a thread's death counts, which the process
@@ -37,8 +37,7 @@ export class Suspects {
   }
 
   private save(): void {
-    mkdirSync(dirname(this.file), { recursive: true });
-    writeFileSync(this.file, JSON.stringify(Object.fromEntries(this.counts)));
+    replaceFileSync(this.file, JSON.stringify(Object.fromEntries(this.counts)));
   }
 }
 

@@ -1,35 +1,15 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { yieldToLoop } from "@cinderblock/async";
 import { sortedIndex } from "@cinderblock/columnar";
 import { type BlockMeta, encodeMeta } from "@cinderblock/block-meta";
+import { makeDirectorySynced, moveDirectorySync, syncDirectory, writeFileSynced } from "@cinderblock/files";
 import { compareLabels } from "@cinderblock/model";
 import { CREATED_BY, encodeProfileTable, type ProfileRows } from "@cinderblock/profile-table";
 import { SymdbWriter } from "@cinderblock/symdb";
 import { pathBelow, tenantFolder } from "@cinderblock/tenant";
 import { encodeIndex } from "@cinderblock/tsdb-index";
 import type { Head } from "./head.ts";
-import { makeDirectorySynced, syncDirectory } from "./log-file.ts";
-
-/** Writes and syncs one file. */
-function writeFileSynced(path: string, bytes: Uint8Array): void {
-  const fd = openSync(path, "w");
-  try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
 
 /**
  * Cuts a frozen head into `<data>/<tenant>/local/<ULID>`: files synced, directory renamed, parents synced. A crash at any
@@ -103,16 +83,8 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
   };
   writeFileSynced(join(work, "meta.json"), Buffer.from(encodeMeta(meta)));
   syncDirectory(work);
-  publish(work, pathBelow(tenantDir, "local", head.ulid));
+  moveDirectorySync(work, pathBelow(tenantDir, "local", head.ulid));
   return meta;
-}
-
-function publish(from: string, to: string): void {
-  makeDirectorySynced(dirname(to));
-  rmSync(to, { recursive: true, force: true });
-  renameSync(from, to);
-  syncDirectory(dirname(to));
-  syncDirectory(dirname(from));
 }
 
 /** Removes what an interrupted cut left under `head/`. v1's own unfinished heads lie there too: they hold nothing that can be read. */

@@ -1,18 +1,17 @@
 import {
   closeSync,
-  existsSync,
   fdatasync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { ByteWriter, crc32c } from "@cinderblock/bytes";
 import { Deferred } from "@cinderblock/async";
+import { makeDirectorySynced, syncDirectory } from "@cinderblock/files";
 
 /** Segment header: magic and version. Format: docs/formats/head-log.md */
 const MAGIC = 0x4342_4c47; // "CBLG"
@@ -32,23 +31,6 @@ export function listSegments(dir: string): number[] {
     .filter((n): n is string => n !== undefined)
     .map(Number)
     .sort((a, b) => a - b);
-}
-
-export function syncDirectory(dir: string): void {
-  const fd = openSync(dir, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Makes a folder and those above it, each entry synced into its parent: a folder that a power cut forgets takes its files along. */
-export function makeDirectorySynced(path: string): void {
-  const made: string[] = [];
-  for (let at = path; !existsSync(at); at = dirname(at)) made.push(at);
-  mkdirSync(path, { recursive: true });
-  for (const dir of made.reverse()) syncDirectory(dirname(dir));
 }
 
 export interface LogOptions {

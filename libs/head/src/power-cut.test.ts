@@ -7,103 +7,8 @@ import { BlockReader, type ProfileSource } from "@cinderblock/block";
 import { PushProcessor, RateGate } from "@cinderblock/ingest";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { executeOn } from "@cinderblock/query";
-import { Random, temporaryFolder, tinyPprof } from "@cinderblock/testkit";
+import { PowerCutDisk, Random, temporaryFolder, tinyPprof } from "@cinderblock/testkit";
 import { HeadShard, removeUnfinished } from "./index.ts";
-
-/** What a name stands for. The number alone is not enough: it is given to the next file when this one is removed. */
-function identity(stat: fs.Stats): string {
-  return `${stat.ino} ${stat.birthtimeMs}`;
-}
-
-/**
- * What a disk still has after a power cut: of each file the bytes of its last sync, of each folder the entries of its last
- * sync (a rename, or a new file, of which the folder was not synced is undone). Watches the file calls of this process.
- */
-class Disk {
-  private readonly paths = new Map<number, string>();
-  private readonly sizes = new Map<string, number>();
-  private readonly entries = new Map<string, Map<string, string>>();
-  private readonly root: string;
-  /** called after each call that changes or syncs something */
-  onStep: () => void = () => undefined;
-
-  constructor(root: string) {
-    this.root = root;
-    const real = {
-      openSync: fs.openSync,
-      fsyncSync: fs.fsyncSync,
-      fdatasync: fs.fdatasync,
-      renameSync: fs.renameSync,
-      writeSync: fs.writeSync,
-    };
-    jest.spyOn(fs, "openSync").mockImplementation(((path: string, flags: string) => {
-      const fd = real.openSync(path, flags);
-      this.paths.set(fd, path);
-      return fd;
-    }) as typeof fs.openSync);
-    jest.spyOn(fs, "fsyncSync").mockImplementation((fd) => {
-      real.fsyncSync(fd);
-      this.synced(fd);
-    });
-    jest.spyOn(fs, "fdatasync").mockImplementation(((fd: number, done: (err: null) => void) => {
-      // What was written before the call is covered, what comes while it runs is not.
-      const stat = fs.fstatSync(fd),
-        ino = identity(stat),
-        { size } = stat;
-      real.fdatasync(fd, (err) => {
-        if (!err) {
-          this.sizes.set(ino, Math.max(size, this.sizes.get(ino) ?? 0));
-          this.onStep();
-        }
-        done(err as null);
-      });
-    }) as typeof fs.fdatasync);
-    jest.spyOn(fs, "renameSync").mockImplementation((a, b) => {
-      real.renameSync(a, b);
-      this.onStep();
-    });
-    jest.spyOn(fs, "writeSync").mockImplementation(((...args: [number, Uint8Array, number, number]) => {
-      const n = real.writeSync(...args);
-      this.onStep();
-      return n;
-    }) as typeof fs.writeSync);
-  }
-
-  private synced(fd: number): void {
-    const stat = fs.fstatSync(fd),
-      path = this.paths.get(fd)!;
-    if (stat.isDirectory())
-      this.entries.set(
-        identity(stat),
-        new Map(fs.readdirSync(path).map((n) => [n, identity(fs.statSync(join(path, n)))])),
-      );
-    else this.sizes.set(identity(stat), stat.size);
-    this.onStep();
-  }
-
-  /** Copies what a power cut at this moment would leave to `target`. */
-  cut(target: string): void {
-    const where = new Map<string, string>();
-    const scan = (dir: string): void => {
-      for (const e of fs.readdirSync(dir, { withFileTypes: true })) {
-        const p = join(dir, e.name);
-        where.set(identity(fs.statSync(p)), p);
-        if (e.isDirectory()) scan(p);
-      }
-    };
-    scan(this.root);
-    const copy = (ino: string, to: string): void => {
-      fs.mkdirSync(to, { recursive: true });
-      for (const [name, child] of this.entries.get(ino) ?? []) {
-        const path = where.get(child);
-        if (path === undefined) continue; // removed since
-        if (fs.statSync(path).isDirectory()) copy(child, join(to, name));
-        else fs.appendFileSync(join(to, name), fs.readFileSync(path).subarray(0, this.sizes.get(child) ?? 0));
-      }
-    };
-    copy(identity(fs.statSync(this.root)), target);
-  }
-}
 
 async function instance(dir: string, sync: boolean) {
   const hasher = await loadHasher();
@@ -220,7 +125,7 @@ async function run(
 ): Promise<{ cuts: number; lost: number; doubled: number; inCut: number }> {
   const random = new Random(seed);
   const dir = temporaryFolder();
-  const disk = new Disk(dir);
+  const disk = new PowerCutDisk(dir);
   const acknowledged = new Set<number>();
   const snapshots: { dir: string; acknowledged: Set<number> }[] = [];
   let flushing = false,
@@ -233,7 +138,7 @@ async function run(
     const to = temporaryFolder();
     cutting = true;
     try {
-      disk.cut(to);
+      disk.cut(to, () => random.next() < 0.5);
     } finally {
       cutting = false;
     }

@@ -3,13 +3,14 @@ import { join } from "node:path";
 import { ByteReader, ByteWriter, type Hasher, encodeUtf8, ShortRead } from "@cinderblock/bytes";
 import { type BlockMeta, isUlid, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
+import { makeDirectorySynced } from "@cinderblock/files";
 import type { ProcessedProfile, ProfileSink } from "@cinderblock/ingest";
 import { LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
 import { checkTenantId, isTenantId, pathBelow, tenantFolder } from "@cinderblock/tenant";
 import { Baselines } from "./baselines.ts";
 import { cutHead } from "./cut.ts";
 import { Head, type NewRow, partitionKey } from "./head.ts";
-import { listSegments, LogWriter, makeDirectorySynced, type ReadReport, readSegment } from "./log-file.ts";
+import { listSegments, LogWriter, type ReadReport, readSegment } from "./log-file.ts";
 import { RowAggregates } from "./row-aggregates.ts";
 import {
   applyAppendRecord,

@@ -2,7 +2,6 @@ import { constants } from "node:fs";
 import {
   copyFile,
   link,
-  mkdir,
   open,
   readdir,
   readFile,
@@ -14,6 +13,7 @@ import {
 } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { CinderblockError } from "@cinderblock/errors";
+import { makeDirectorySyncedAsync } from "@cinderblock/files";
 import type { Bucket, ObjectAttributes } from "./bucket.ts";
 
 let temporary = 0;
@@ -73,7 +73,7 @@ export class FilesystemBucket implements Bucket {
     const path = this.path(name);
     const work = `${path}.tmp-${process.pid}-${++temporary}`;
     try {
-      await mkdir(dirname(path), { recursive: true });
+      await makeDirectorySyncedAsync(dirname(path));
       await write(work);
       const file = await open(work, "r+");
       try {

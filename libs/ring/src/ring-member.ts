@@ -1,10 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
 import { randomInt } from "node:crypto";
+import { replaceFileSync } from "@cinderblock/files";
 import type { MemberStore } from "@cinderblock/redis";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { decodeMember, encodeMember, type Member, type MemberState } from "./member.ts";
+
+const isToken = (t: unknown): t is number =>
+  typeof t === "number" && Number.isInteger(t) && t >= 0 && t < 2 ** 32;
 
 export interface RingMemberConfig {
   ring: string;
@@ -65,26 +68,38 @@ export class RingMember implements Service {
 
   private async tokens(): Promise<number[]> {
     const { config } = this;
-    let kept: number[] = [];
-    if (config.tokensFile !== "" && existsSync(config.tokensFile)) {
-      const read = JSON.parse(readFileSync(config.tokensFile, "utf8")) as { tokens: number[] };
-      kept = read.tokens;
-    } else {
+    let kept = this.tokensOnDisk();
+    if (!kept) {
       try {
-        kept = decodeMember((await this.store.read(config.ring)).get(config.id) ?? "")?.tokens ?? [];
+        kept = decodeMember((await this.store.read(config.ring)).get(config.id) ?? "")?.tokens;
       } catch (err) {
-        this.base.log.warn({ err, ring: config.ring }, "ring cannot be read, tokens are made anew");
+        this.base.log.warn({ err, ring: config.ring }, "ring cannot be read, new tokens are made");
       }
     }
-    const all = new Set(kept.slice(0, config.tokens));
+    const all = new Set(kept?.slice(0, config.tokens));
     while (all.size < config.tokens) all.add(randomInt(0, 2 ** 32 - 1));
     const tokens = [...all].sort((a, b) => a - b);
-    if (config.tokensFile !== "") {
-      mkdirSync(dirname(config.tokensFile), { recursive: true });
-      writeFileSync(`${config.tokensFile}.new`, JSON.stringify({ tokens }));
-      renameSync(`${config.tokensFile}.new`, config.tokensFile);
-    }
+    if (config.tokensFile !== "") replaceFileSync(config.tokensFile, JSON.stringify({ tokens }));
     return tokens;
+  }
+
+  /** The tokens of an earlier run. A file that a power cut left empty or cut short is replaced: tokens place writes, and hold no data. */
+  private tokensOnDisk(): number[] | undefined {
+    const { tokensFile, ring } = this.config;
+    if (tokensFile === "" || !existsSync(tokensFile)) return undefined;
+    const text = readFileSync(tokensFile, "utf8");
+    let tokens: unknown;
+    try {
+      tokens = (JSON.parse(text) as { tokens?: unknown } | null)?.tokens;
+    } catch {
+      // Said below, as for a file with something else in it.
+    }
+    if (Array.isArray(tokens) && tokens.every(isToken)) return tokens;
+    this.base.log.warn(
+      { file: tokensFile, sizeBytes: text.length, ring },
+      "tokens file is not whole, it is replaced",
+    );
+    return undefined;
   }
 
   /** Rewrites the whole entry, so that a store that was emptied has it again. */

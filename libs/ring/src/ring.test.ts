@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { CinderblockError } from "@cinderblock/errors";
 import { InMemoryMembers, type MemberStore } from "@cinderblock/redis";
@@ -238,6 +239,42 @@ describe("a process as a member", () => {
     const second = new RingMember(store, config, base());
     await second.start();
     expect((await read()).tokens).toEqual(one.tokens);
+    await second.stop();
+  });
+
+  it.each([
+    ["empty", ""],
+    ["null", "null"],
+    ["cut short", '{"tokens":[1,2,'],
+    ["zeros", "\0".repeat(512)],
+    ["of another form", '{"tokens":[1,"2"]}'],
+    ["out of range", '{"tokens":[1,4294967296]}'],
+  ])("replaces a tokens file that is %s, by what the ring knows or by new tokens", async (_, text) => {
+    const store = new InMemoryMembers(),
+      tokensFile = `${temporaryFolder()}/tokens.json`;
+    const config = {
+      ring: "ingester",
+      id: "a",
+      address: "a:1",
+      zone: "",
+      tokens: 16,
+      tokensFile,
+      heartbeatMs: 60_000,
+      unregister: false,
+    };
+    const tokens = async (): Promise<number[]> =>
+      decodeMember((await store.read("ingester")).get("a")!)!.tokens;
+    writeFileSync(tokensFile, text);
+    const first = new RingMember(store, config, base());
+    await first.start();
+    const made = await tokens();
+    expect(new Set(made).size).toBe(16);
+    expect(JSON.parse(readFileSync(tokensFile, "utf8"))).toEqual({ tokens: made });
+    await first.stop();
+    writeFileSync(tokensFile, text);
+    const second = new RingMember(store, config, base());
+    await second.start();
+    expect(await tokens()).toEqual(made);
     await second.stop();
   });
 });

@@ -1,5 +1,6 @@
-import { readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { replaceFile } from "@cinderblock/files";
 import { DebugFileError, readDebugFile } from "@cinderblock/native-symbols";
 import { convert } from "./convert.ts";
 import { serveWorker, Transfer, transferable } from "@cinderblock/threads";
@@ -16,11 +17,8 @@ const methods: ReaderMethods = {
         file = await fetchDebugFile(urls, buildId, maxFileBytes, timeoutMs);
       const table = file ? tableOf(file) : "no server has it";
       // Readers see a whole table or none.
-      if (typeof table === "string") await writeFile(`${path}.absent`, `${table}\n`);
-      else {
-        await writeFile(`${path}.tmp`, table);
-        await rename(`${path}.tmp`, `${path}.cbsy`);
-      }
+      if (typeof table === "string") await replaceFile(`${path}.absent`, `${table}\n`);
+      else await replaceFile(`${path}.cbsy`, table);
       await prune(dirname(path), diskBytes, absentMs);
     });
     last = next.catch(() => undefined);

@@ -1,0 +1,82 @@
+import { readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { CinderblockError } from "@cinderblock/errors";
+import { makeDirectorySynced } from "./durable.ts";
+import { isNoSpace } from "./no-space.ts";
+
+/** SQLite's result code for a lock that another connection holds. */
+const SQLITE_BUSY = 5;
+
+/** Another process owns the folder. */
+export class DirectoryInUse extends CinderblockError {
+  constructor(path: string, flag: string, owner: string) {
+    super(
+      "unavailable",
+      `${path} is in use by ${owner}; the limit is one process for each data path: stop that process, or give this one another folder (${flag})`,
+    );
+    this.name = "DirectoryInUse";
+  }
+}
+
+export interface DirectoryLock {
+  release(): void;
+}
+
+/**
+ * Takes a folder for this process alone, for as long as the process lives (docs/correctness.md, "One process per data
+ * path"). The lock is a record lock of the kernel on `<path>/.cinderblock/process.lock`: the kernel drops it when the
+ * process ends in whatever way, and other containers of the machine see it, since it belongs to the file. SQLite takes
+ * it, since Node itself has no call for it. Nothing else may open the file. See docs/adr/0019-lock-a-data-path.md.
+ * @param flag the flag that names the folder, for the error
+ * @throws {DirectoryInUse} when another process, or another part of this one, has the folder
+ */
+export function lockDirectory(path: string, flag: string): DirectoryLock {
+  const own = join(path, ".cinderblock");
+  makeDirectorySynced(own);
+  const lockFile = join(own, "process.lock"),
+    ownerFile = join(own, "process.json");
+  const lock = new DatabaseSync(lockFile, { timeout: 0 });
+  try {
+    // No journal: the file stays empty, and the lock needs no room on the disk.
+    lock.exec("PRAGMA journal_mode=MEMORY; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE");
+  } catch (err) {
+    lock.close();
+    if ((err as { errcode?: number }).errcode === SQLITE_BUSY)
+      throw new DirectoryInUse(realpathSync(path), flag, ownerOf(ownerFile));
+    throw new CinderblockError(
+      "unavailable",
+      `${lockFile} cannot be locked: ${(err as Error).message}; the file system of ${flag} must support record locks`,
+      { cause: err },
+    );
+  }
+  try {
+    // For people and for the error above only: a missing or torn file changes nothing.
+    writeFileSync(
+      ownerFile,
+      JSON.stringify({ pid: process.pid, host: hostname(), startedAt: new Date().toISOString() }),
+    );
+  } catch (err) {
+    // A full disk must not keep a process from its own data.
+    if (!isNoSpace(err)) throw err;
+  }
+  let held = true;
+  return {
+    release() {
+      if (!held) return;
+      held = false;
+      rmSync(ownerFile, { force: true });
+      lock.close();
+    },
+  };
+}
+
+function ownerOf(file: string): string {
+  try {
+    const { pid, host, startedAt } = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+    return `process ${String(pid)} on host ${String(host)}, started at ${String(startedAt)}`;
+  } catch {
+    return "another process";
+  }
+}

@@ -1,0 +1,114 @@
+import fs from "node:fs";
+import { join } from "node:path";
+import { temporaryFolder } from "./folders.ts";
+
+/** A folder or file, also where another takes its number and its time while this one is removed. */
+function identity(stat: fs.Stats): string {
+  return `${stat.ino} ${stat.birthtimeMs}`;
+}
+
+/**
+ * What a disk still has after a power cut: of each file the bytes of its last sync, of each folder the entries of its last
+ * sync (a rename, a new file or a removal of which the folder was not synced is undone). Watches the synchronous file calls
+ * of this process, and `fdatasync`, through `jest.spyOn`: a test restores them with `jest.restoreAllMocks`.
+ */
+export class PowerCutDisk {
+  private readonly paths = new Map<number, string>();
+  private readonly sizes = new Map<string, number>();
+  private readonly entries = new Map<string, Map<string, string>>();
+  private readonly root: string;
+  private readonly unlinked = temporaryFolder();
+  private links = 0;
+  /** called after each call that changes or syncs something */
+  onStep: () => void = () => undefined;
+
+  constructor(root: string) {
+    this.root = root;
+    const real = {
+      openSync: fs.openSync,
+      fsyncSync: fs.fsyncSync,
+      fdatasync: fs.fdatasync,
+      renameSync: fs.renameSync,
+      writeSync: fs.writeSync,
+      unlinkSync: fs.unlinkSync,
+    };
+    jest.spyOn(fs, "openSync").mockImplementation(((path: string, flags: string) => {
+      const fd = real.openSync(path, flags);
+      this.paths.set(fd, path);
+      return fd;
+    }) as typeof fs.openSync);
+    jest.spyOn(fs, "fsyncSync").mockImplementation((fd) => {
+      real.fsyncSync(fd);
+      this.synced(fd);
+    });
+    jest.spyOn(fs, "fdatasync").mockImplementation(((fd: number, done: (err: null) => void) => {
+      // What was written before the call is covered, what comes while it runs is not.
+      const stat = fs.fstatSync(fd),
+        ino = identity(stat),
+        { size } = stat;
+      real.fdatasync(fd, (err) => {
+        if (!err) {
+          this.sizes.set(ino, Math.max(size, this.sizes.get(ino) ?? 0));
+          this.onStep();
+        }
+        done(err as null);
+      });
+    }) as typeof fs.fdatasync);
+    jest.spyOn(fs, "renameSync").mockImplementation((a, b) => {
+      real.renameSync(a, b);
+      this.onStep();
+    });
+    jest.spyOn(fs, "writeSync").mockImplementation(((...args: [number, Uint8Array, number, number]) => {
+      const n = real.writeSync(...args);
+      this.onStep();
+      return n;
+    }) as typeof fs.writeSync);
+    jest.spyOn(fs, "unlinkSync").mockImplementation((path) => {
+      // The inode lives on under a name outside of the root: a removal of which the folder is not synced may be undone.
+      fs.linkSync(path, join(this.unlinked, String(this.links++)));
+      real.unlinkSync(path);
+      this.onStep();
+    });
+  }
+
+  private synced(fd: number): void {
+    const stat = fs.fstatSync(fd),
+      path = this.paths.get(fd)!;
+    if (stat.isDirectory())
+      this.entries.set(
+        identity(stat),
+        new Map(fs.readdirSync(path).map((n) => [n, identity(fs.statSync(join(path, n)))])),
+      );
+    else this.sizes.set(identity(stat), stat.size);
+    this.onStep();
+  }
+
+  /**
+   * Copies what a power cut at this moment would leave to `target`.
+   * @param undone whether the removal of an entry whose folder was not synced since is undone
+   */
+  cut(target: string, undone: () => boolean = () => true): void {
+    const where = new Map<string, string>(),
+      removed = new Map<string, string>();
+    for (const name of fs.readdirSync(this.unlinked))
+      removed.set(identity(fs.statSync(join(this.unlinked, name))), join(this.unlinked, name));
+    const scan = (dir: string): void => {
+      for (const e of fs.readdirSync(dir, { withFileTypes: true })) {
+        const p = join(dir, e.name);
+        where.set(identity(fs.statSync(p)), p);
+        if (e.isDirectory()) scan(p);
+      }
+    };
+    scan(this.root);
+    const copy = (ino: string, to: string): void => {
+      fs.mkdirSync(to, { recursive: true });
+      for (const [name, child] of this.entries.get(ino) ?? []) {
+        const path = where.get(child) ?? (removed.has(child) && undone() ? removed.get(child) : undefined);
+        if (path === undefined) continue;
+        if (fs.statSync(path).isDirectory()) copy(child, join(to, name));
+        else fs.appendFileSync(join(to, name), fs.readFileSync(path).subarray(0, this.sizes.get(child) ?? 0));
+      }
+    };
+    copy(identity(fs.statSync(this.root)), target);
+  }
+}
