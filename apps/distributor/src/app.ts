@@ -25,7 +25,7 @@ export const distributor: Component<typeof distributorSchema> = {
     const ring = process.view(INGESTERS);
     if (config.writeBuffer === "kafka") {
       // Records live for some milliseconds, outside of a small heap: V8 takes them for a heap that grows and marks all of it
-      // twelve times a second, a third of this process's CPU (docs/adr/0009). It may grow to four times what lives instead.
+      // twelve times a second, a third of this process's CPU (docs/adr/0009-kafka-between-distributor-and-ingesters.md). It may grow to four times what lives instead.
       setFlagsFromString("--heap-growing-percent=300");
       const { log, service } = partitionedLog(config, base);
       const watch = new PartitionWatch(log, ring, client, base),

@@ -152,7 +152,7 @@ function readsPartitions(
   ingester: Ingester,
 ): Partitions {
   const { base } = process;
-  // As in a distributor: what is fetched lives for some milliseconds, outside of a small heap (docs/adr/0009).
+  // As in a distributor: what is fetched lives for some milliseconds, outside of a small heap (docs/adr/0009-kafka-between-distributor-and-ingesters.md).
   setFlagsFromString("--heap-growing-percent=300");
   const { log, service } = partitionedLog(config, base);
   const ring = process.view(INGESTERS);

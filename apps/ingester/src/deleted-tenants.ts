@@ -6,7 +6,7 @@ import type { Ingester } from "./ingester.ts";
 
 /**
  * Drops what an ingester holds of tenants with a deletion mark: heads and local blocks, for as long as the mark stays
- * (correctness rule 20). The compactor deletes what is in the bucket.
+ * (docs/correctness.md, "Deleted stays deleted"). The compactor deletes what is in the bucket.
  */
 export class DeletedTenants implements Service {
   readonly name = "deleted-tenants";

@@ -15,7 +15,7 @@ export interface OwnershipConfig extends PlacementConfig {
 }
 
 /**
- * Forgets what cumulative profiles are compared with where others may have had later ones (correctness rule 2): services that
+ * Forgets what cumulative profiles are compared with where others may have had later ones (docs/correctness.md, "Cumulative baselines"): services that
  * the ring gives to others now; and all, where there are no replicas to tell, when this ingester was silent for so long that
  * others took its place. A difference to a profile that is too old would count what they counted.
  */

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { replaceFileSync } from "@cinderblock/files";
 
 /**
- * Records that were in hand when an ingest thread died (correctness rule 12). Only a thread's death counts, which the process
+ * Records that were in hand when an ingest thread died (docs/correctness.md, "Workers die whole"). Only a thread's death counts, which the process
  * sees and outlives for a moment; a kill of the process says nothing of the records.
  */
 export class Suspects {

@@ -89,7 +89,7 @@ const STEPS: readonly [untilS: number, stepS: number][] = [
   [Infinity, 365 * 86400],
 ];
 
-/** Step of a time line in seconds: 1,500 points at most, rounded to something that people read (api.md §2.3). */
+/** Step of a time line in seconds: 1,500 points at most, rounded to something that people read. */
 export function timelineStep(startMs: number, endMs: number): number {
   const raw = Math.max(15, (endMs - startMs) / 1000 / 1500);
   return STEPS.find(([until]) => raw <= until)![1];

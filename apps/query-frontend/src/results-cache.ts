@@ -20,7 +20,7 @@ const compress = promisify(zstdCompress),
   decompress = promisify(zstdDecompress);
 
 /**
- * Partial results of ranges that are over (correctness rule 17). The key holds tenant, question, range and the digest of what
+ * Partial results of ranges that are over (docs/correctness.md, "Result cache keys"). The key holds tenant, question, range and the digest of what
  * the answer is made of, so that nothing has to be thrown away: what changed is not found any more. A cache that is away misses.
  */
 export class ResultsCache {

@@ -204,7 +204,7 @@ function finish(
   const labels: Record<string, string> = {};
   for (const m of metas) Object.assign(labels, m.labels);
   delete labels[LABEL_HOSTNAME];
-  // A plan takes a set of shards for whole when every one is there or named here (correctness rule 15).
+  // A plan takes a set of shards for whole when every one is there or named here (docs/correctness.md, "Compaction is visible at once").
   const empty =
     c.shards > 1
       ? outputs.flatMap((o, i) => (o ? [] : [emptyShardHint({ number: i + 1, of: c.shards })]))

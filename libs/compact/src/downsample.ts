@@ -5,7 +5,7 @@ import type { OutputFile } from "./output-file.ts";
 
 const ROWS = 100_000;
 
-/** One downsampled table: sums of consecutive rows of one bucket, series and symbol partition (block-format: downsampling). */
+/** One downsampled table: sums of consecutive rows of one bucket, series and symbol partition (docs/formats/profiles-parquet.md). */
 export class Downsampler {
   private readonly writer: DownsampledTableWriter;
   readonly file: OutputFile;

@@ -20,7 +20,7 @@ export interface Kept {
 export type ShardOf = (rank: number, partition: bigint) => number;
 
 /**
- * Rows with equal (series, time, id) are one profile (correctness rule 1), also inside one block. Where replicas of it
+ * Rows with equal (series, time, id) are one profile (docs/correctness.md, "Profile identity"), also inside one block. Where replicas of it
  * differ, the smallest sum that is not zero stays: the larger baseline wins (rule 2).
  */
 export async function decideRows(

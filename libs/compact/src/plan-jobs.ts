@@ -40,7 +40,7 @@ const overlap = (a: CompactionJob, b: CompactionJob): boolean =>
   a.rangeStartMs < b.rangeEndMs && b.rangeStartMs < a.rangeEndMs;
 
 /**
- * The jobs that v1 would plan (block-format §7.3): within each group and aligned range, blocks without a shard are split
+ * The jobs that v1 would plan (docs/formats/meta-json.md): within each group and aligned range, blocks without a shard are split
  * when shards are asked for, and blocks of equal shard are merged when there are two or more. Jobs of smaller ranges win
  * over those that they overlap; the newest range waits until it is complete.
  */

@@ -23,7 +23,7 @@ export interface BaselineUpdate {
   value: BigInt64Array;
 }
 
-/** Baselines of one tenant: cumulative profiles become differences (correctness rule 2). */
+/** Baselines of one tenant: cumulative profiles become differences (docs/correctness.md, "Cumulative baselines"). */
 export class Baselines {
   readonly series = new Map<string, Baseline>();
   /** updates that the log has not seen yet */

@@ -583,7 +583,7 @@ export function isCumulative(labels: Labels, type: string): boolean {
   return (type === "alloc_objects" || type === "alloc_space") && mayBeCumulative(labels);
 }
 
-/** What a profile's symbol partition is named after (block-format §5.7). */
+/** What a profile's symbol partition is named after (docs/formats/symbols-symdb.md). */
 export function partitionKey(p: ProcessedProfile, labels: Labels): string {
   const t = p.profile.tables;
   if (t.mappings > 0 && labelValue(labels, "__otel__") !== "true") {

@@ -47,7 +47,7 @@ export function parseAppName(text: string): AppName {
   };
 }
 
-/** api.md §2.9: digits are a date or a Unix time by their number, anything else is now plus an offset; there is no error. */
+/** As Pyroscope v1 reads times: digits are a date or a Unix time by their number, anything else is now plus an offset; there is no error. */
 export function parseTime(text: string, nowMs: number): number {
   const s = text.replace(/[\s_,]/g, "");
   if (/^\d+$/.test(s)) {

@@ -2,7 +2,7 @@ import { mix32 } from "@cinderblock/bytes";
 import { stringAt } from "./strings.ts";
 import type { NormalizedProfile } from "./normalise.ts";
 
-/** Frames that two stacks must share, and the height from which a stack may be repaired (api.md §3.4). */
+/** Frames that two stacks must share, and the height from which a stack may be repaired (docs/formats/pprof.md). */
 const SHARED = 16;
 const MIN_HEIGHT = 24;
 const MAX_GROUPS = 56;

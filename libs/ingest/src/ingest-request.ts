@@ -81,7 +81,7 @@ const DISPLAY: Record<string, string> = {
   delay: "mutex_duration",
 };
 
-/** `__name__` of a pprof that came by /ingest (api.md §2.2). */
+/** `__name__` of a pprof that came by /ingest (docs/formats/ingest.md). */
 export function pprofName(
   sampleTypes: readonly string[],
   config: Record<string, SampleTypeConfig> | undefined,

@@ -111,7 +111,7 @@ export class IngestionGate {
   }
 }
 
-/** What is written to a profile that went through although a limit was reached; `group` is "" for the tenant's own. Grafana reads it: api.md §5.1 */
+/** What is written to a profile that went through although a limit was reached; `group` is "" for the tenant's own. Grafana reads it. */
 export function throttled(limit: IngestionLimit, group: string, periodLimitMb: number): Annotation {
   const { periodType, resetMs, trickle } = limit;
   return {

@@ -4,7 +4,7 @@ import { type JfrEvent, type JfrStacks, readRecording } from "@cinderblock/jfr";
 import type { Label } from "@cinderblock/model";
 import { StackBuilder } from "./stack-builder.ts";
 
-/** Sample types and period of what JFR's events become (api.md §2.2). */
+/** Sample types and period of what JFR's events become (docs/formats/ingest.md). */
 const PROFILES = {
   cpu: { name: "process_cpu", types: [["cpu", "nanoseconds"]], period: ["cpu", "nanoseconds"] },
   wall: { name: "wall", types: [["wall", "nanoseconds"]], period: ["wall", "nanoseconds"] },

@@ -39,7 +39,7 @@ export function readOtlp(body: Uint8Array, codec: "proto" | "json"): OtlpTables 
   }
 }
 
-/** Profiles of an export as pprofs with the labels of their series (api.md §2.6). */
+/** Profiles of an export as pprofs with the labels of their series (docs/formats/otlp-profiles.md). */
 export function otlpToPprofs(t: OtlpTables, nowNanos: bigint): OtlpPprof[] {
   if (!t.hasDictionary)
     throw new CinderblockError("invalid", "missing profile metadata dictionary", {

@@ -51,7 +51,7 @@ import { validateProfile } from "./validate.ts";
 export interface ProfileGroup {
   labels: Labels;
   samples: Uint32Array;
-  /** the duplicate key's 128 bits (correctness rule 1) */
+  /** the duplicate key's 128 bits (docs/correctness.md, "Profile identity") */
   id: Uint8Array;
 }
 

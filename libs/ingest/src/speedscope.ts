@@ -15,7 +15,7 @@ function refuse(what: string): never {
   throw new CinderblockError("unknown", `speedscope: ${what}`, { reason: "malformed_profile" });
 }
 
-/** Values are times a hundred for times and plain counts, as they are for bytes (api.md §2.2). */
+/** Values are times a hundred for times and plain counts, as they are for bytes (docs/formats/ingest.md). */
 const FACTOR: Record<string, number> = {
   nanoseconds: 100,
   microseconds: 100,

@@ -3,7 +3,7 @@ import { CinderblockError, invalid } from "@cinderblock/errors";
 import { type StackBounds, StackBuilder } from "./stack-builder.ts";
 import { readTree, readTrie, type TreeBounds } from "./trees.ts";
 
-/** What the last segment of an app name says about a text profile (api.md §2.2, suffix table). */
+/** What the last segment of an app name says about a text profile (docs/formats/ingest.md). */
 interface TextType {
   name: string;
   type: string;

@@ -43,7 +43,7 @@ export function labelsText(labels: Labels): string {
   return `{${labels.map((l) => `${l.name}=${JSON.stringify(l.value)}`).join(", ")}}`;
 }
 
-/** Order of two label sets: pairwise by name, then value; the shorter first on a common prefix (block-format §6.2). */
+/** Order of two label sets: pairwise by name, then value; the shorter first on a common prefix (docs/formats/index-tsdb.md). */
 export function compareLabels(a: Labels, b: Labels): number {
   const n = Math.min(a.length, b.length);
   for (let i = 0; i < n; i++) {

@@ -1,4 +1,4 @@
-/** v1's words for what a flamebearer holds (api.md §2.4). */
+/** v1's words for what a flamebearer holds. */
 function metadata(sampleType: string, sampleUnit: string, format: "single" | "double"): object {
   const objects = ["inuse_objects", "alloc_objects", "goroutine", "samples"].includes(sampleType);
   const cpu = sampleType === "cpu";

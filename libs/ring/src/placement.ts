@@ -5,7 +5,7 @@ import type { ReplicationSet, RingSnapshot } from "./snapshot.ts";
 export interface PlacementConfig {
   replicationFactor: number;
   zoneAware: boolean;
-  /** ingesters that a tenant's writes stay in; 0: all. Reads ask everyone (correctness rule 16) */
+  /** ingesters that a tenant's writes stay in; 0: all. Reads ask everyone (docs/correctness.md, "Reads ask every holder") */
   shardSize: (tenant: string) => number;
 }
 

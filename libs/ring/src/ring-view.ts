@@ -22,7 +22,7 @@ interface Seen {
 /**
  * What a process knows of a ring. Nothing rests on the store: while it is away the last known ring stays, and nobody
  * becomes unhealthy by its silence. A ring that is suddenly empty, or lost over a third of its members without LEAVING, is
- * not believed before one timeout has passed (correctness rule 19).
+ * not believed before one timeout has passed (docs/correctness.md, "Redis holds no safety").
  */
 export class RingView implements Service {
   readonly name: string;

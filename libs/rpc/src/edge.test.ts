@@ -1,0 +1,47 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { CinderblockError, DISCARD_REASONS, ERROR_KINDS } from "@cinderblock/errors";
+import { codeName, EDGE, httpError } from "./edge.ts";
+
+const page = readFileSync(join(__dirname, "../../../docs/reference/errors.md"), "utf8");
+/** First cells of the table below a heading. */
+function rowsBelow(heading: string): string[][] {
+  const part = page.slice(page.indexOf(heading)).split(/\n(?=## )/)[0]!;
+  return [...part.matchAll(/^\| `([^|]*)` \|(.*)\|$/gm)].map((m) => [
+    m[1]!,
+    ...m[2]!.split("|").map((c) => c.trim()),
+  ]);
+}
+
+describe("the reference page of errors", () => {
+  it("lists every kind with its code and status", () => {
+    const documented = rowsBelow("# Errors").map(([kind, code, http]) => [
+      kind,
+      code!.replace(/`/g, ""),
+      Number(http),
+    ]);
+    const actual = ERROR_KINDS.map((kind) => [kind, codeName(EDGE[kind].code), EDGE[kind].http]);
+    expect(documented.sort()).toEqual(actual.sort());
+  });
+
+  it("lists every discard reason", () => {
+    expect(
+      rowsBelow("## Discard reasons")
+        .map(([reason]) => reason)
+        .sort(),
+    ).toEqual([...DISCARD_REASONS].sort());
+  });
+});
+
+describe("an error of a plain HTTP route", () => {
+  it("carries the code and the message, and is 413 when a body is too large", () => {
+    expect(httpError(new CinderblockError("limit", "too many"))).toEqual({
+      status: 429,
+      body: '{"code":"resource_exhausted","message":"too many"}\n',
+    });
+    expect(
+      httpError(new CinderblockError("invalid", "body", { reason: "body_size_limit_exceeded" })).status,
+    ).toBe(413);
+    expect(httpError(new CinderblockError("unknown", "bad profile"), { unknown: 422 }).status).toBe(422);
+  });
+});
