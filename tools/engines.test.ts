@@ -1,0 +1,27 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "..");
+const { satisfies } = createRequire(import.meta.url)("semver") as {
+  satisfies(version: string, range: string): boolean;
+};
+const json = (path: string): unknown => JSON.parse(readFileSync(join(root, path), "utf8"));
+
+describe("the Node that npm ci brings", () => {
+  it("is one that every package of the lock file accepts", () => {
+    const { version } = json("node_modules/node/package.json") as { version: string };
+    const { packages } = json("package-lock.json") as {
+      packages: Record<string, { engines?: { node?: string } | string[] }>;
+    };
+    const refusing = Object.entries(packages).filter(([, { engines }]) => {
+      const range = Array.isArray(engines) ? undefined : engines?.node;
+      return range !== undefined && !satisfies(version, range);
+    });
+    expect(refusing.map(([path]) => path)).toEqual([]);
+  });
+  it("is the one that runs the tests", () => {
+    const { version } = json("node_modules/node/package.json") as { version: string };
+    expect(process.versions.node).toBe(version);
+  });
+});
