@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { installing, missing, PARTS } from "@cinderblock/testkit";
 
 const { commit } = JSON.parse(readFileSync(join(import.meta.dirname, "previous-release.json"), "utf8")) as {
@@ -37,10 +37,17 @@ export async function previousRelease(): Promise<string | undefined> {
         }
       }
       // Jest says "test" here, and the web UI would be built with React's checks, larger than it may be.
-      execFileSync(process.execPath, ["tools/build.mjs"], {
+      const { scripts } = JSON.parse(readFileSync(join(making, "package.json"), "utf8")) as {
+        scripts: { build: string };
+      };
+      execFileSync("sh", ["-c", scripts.build], {
         cwd: making,
         stdio: ["ignore", "ignore", "pipe"],
-        env: { ...process.env, NODE_ENV: "production" },
+        env: {
+          ...process.env,
+          NODE_ENV: "production",
+          PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
+        },
       });
       rmSync(home, { recursive: true, force: true });
       renameSync(making, home);

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const root = process.cwd();
+const root = join(import.meta.dirname, "..");
 
 /** Lints one file that a project would not be allowed to have, with the project graph, as `nx lint` does. */
 function lint(project: string, code: string): string {

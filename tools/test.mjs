@@ -50,15 +50,8 @@ function quiet(name, command) {
   }
 }
 
-quiet("build", [node, "tools/build.mjs"]);
-quiet("types", [node, "node_modules/typescript/bin/tsc", "-p", "tsconfig.json"]);
-quiet("types of the web UI", [node, "node_modules/typescript/bin/tsc", "-p", "apps/web/tsconfig.json"]);
-quiet("types of the tests in a browser", [
-  node,
-  "node_modules/typescript/bin/tsc",
-  "-p",
-  "e2e/tsconfig.json",
-]);
+quiet("build", [node, "tools/build/main.ts"]);
+quiet("types", [join(root, "node_modules/.bin/tsc"), "-b"]);
 quiet("lint", [node, "node_modules/.bin/nx", "run-many", "-t", "lint", "--outputStyle=static"]);
 quiet("generated documents are up to date", [node, "tools/gen-docs.mjs", "--check"]);
 quiet("generated dashboards are up to date", [node, "tools/gen-monitoring.mjs", "--check"]);

@@ -22,7 +22,7 @@ const step = (n, text) =>
   process.stdout.write(`\r[${"#".repeat(n)}${".".repeat(7 - n)}] ${text.padEnd(60)}\n`);
 step(0, "building");
 execFileSync("go", ["build", "-o", oracle, "."], { cwd: join(shared, "oracle") });
-execFileSync("node", ["tools/build.mjs"], { cwd: root, stdio: "inherit" });
+execFileSync("node", ["tools/build/main.ts"], { cwd: root, stdio: "inherit" });
 step(1, "making the load");
 execFileSync(
   oracle,

@@ -32,7 +32,7 @@ const step = (text) => {
 
 step("building, and making the load");
 execFileSync("go", ["build", "-o", oracle, "."], { cwd: join(shared, "oracle") });
-execFileSync(process.execPath, ["tools/build.mjs"], { cwd: root, stdio: "inherit" });
+execFileSync(process.execPath, ["tools/build/main.ts"], { cwd: root, stdio: "inherit" });
 execFileSync(oracle, ["gen", "-preset", "small", "-out", join(work, "load")], { stdio: "ignore" });
 const profiles = 3200;
 step("Redis, Kafka and an S3 server");

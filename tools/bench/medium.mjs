@@ -13,7 +13,7 @@ const oracle = join(work, "oracle"),
 const step = (n, text) => console.log(`[${"#".repeat(n)}${".".repeat(3 - n)}] ${text}`);
 step(0, "building");
 execFileSync("go", ["build", "-o", oracle, "."], { cwd: join(shared, "oracle") });
-execFileSync("node", ["tools/build.mjs"], { cwd: root, stdio: "inherit" });
+execFileSync("node", ["tools/build/main.ts"], { cwd: root, stdio: "inherit" });
 step(1, "making the load");
 execFileSync(oracle, ["gen", "-preset", "medium", "-out", join(work, "load")], { stdio: "ignore" });
 step(2, "benching");

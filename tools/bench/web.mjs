@@ -77,7 +77,7 @@ function tree(n) {
 }
 
 say(gate ? "starting" : "building and starting");
-if (!gate) execFileSync(process.execPath, ["tools/build.mjs"], { cwd: root, stdio: "inherit" });
+if (!gate) execFileSync(process.execPath, ["tools/build/main.ts"], { cwd: root, stdio: "inherit" });
 const port = await new Promise((done) => {
   const s = createServer();
   s.listen(0, "127.0.0.1", () => {

@@ -43,7 +43,7 @@ if (spawnSync("redis-server", ["--version"]).status !== 0) {
   );
   process.exit(1);
 }
-spawnSync(process.execPath, ["tools/build.mjs", "--if-stale"], { cwd: root, stdio: "inherit" });
+spawnSync(process.execPath, ["tools/build/main.ts", "--if-stale"], { cwd: root, stdio: "inherit" });
 
 const dir = flags.dir ?? mkdtempSync(join(tmpdir(), "cinderblock-cluster-"));
 mkdirSync(dir, { recursive: true });

@@ -9,6 +9,7 @@ import type { SymbolTables } from "@cinderblock/symdb";
 import { executeOn, type Exclusions, type PartialTree, type SourceQuery } from "@cinderblock/query";
 import { Random, sharedTestdata, temporaryFolder } from "@cinderblock/testkit";
 import { compactBlocks, type CompactOptions } from "./index.ts";
+import { jest } from "@jest/globals";
 
 // Whole blocks are compared row by row: seconds, more where other tests share the cores.
 jest.setTimeout(60_000);

@@ -18,6 +18,7 @@ import {
   tenantsWithDeletions,
   verifyBlock,
 } from "./index.ts";
+import { jest } from "@jest/globals";
 
 // Whole blocks are compared row by row: seconds, more where other tests share the cores.
 jest.setTimeout(60_000);

@@ -19,6 +19,7 @@ import {
   stringAt,
 } from "./index.ts";
 import { framesOf } from "./testing.ts";
+import { jest } from "@jest/globals";
 
 const LIMITS: IngestLimits = {
   ...TEST_LIMITS,

@@ -7,6 +7,7 @@ import { type Certificates, certificates, freePort, temporaryFolder } from "@cin
 import { InternalClient, internalRoutes } from "./internal.ts";
 import { ApiServer } from "./server.ts";
 import { type ClientTls, opensslCipher, type ServerTls, tlsAgent } from "./tls.ts";
+import { jest } from "@jest/globals";
 
 const log = createLogger({ level: "fatal", format: "json" });
 const base = { log, metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() };

@@ -1,7 +1,9 @@
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { billOfMaterials, notices, packagesOf } from "./third-party.mjs";
+import { billOfMaterials, notices, packagesOf } from "./third-party.ts";
+
+const DIST = join(import.meta.dirname, "../../dist/cinderblock");
 
 /** A folder with these packages, and the paths of a file in each. */
 function installed(
@@ -113,8 +115,8 @@ describe("what the bundles carry of others", () => {
   });
 
   it("goes with the program that was built", () => {
-    const text = readFileSync("dist/cinderblock/THIRD-PARTY-LICENSES.txt", "utf8"),
-      bom = readFileSync("dist/cinderblock/sbom.cdx.json", "utf8");
+    const text = readFileSync(join(DIST, "THIRD-PARTY-LICENSES.txt"), "utf8"),
+      bom = readFileSync(join(DIST, "sbom.cdx.json"), "utf8");
     // Of the server, of the browser, and a file that is copied.
     for (const name of ["kafkajs", "react-dom", "parquet-wasm"]) {
       expect(text).toContain(`\n${name} `);

@@ -23,14 +23,37 @@ const ACCEPTED = [
 ];
 const TEXTS = /^(licen[cs]e|copying|notice|copyright)([-.].*)?$/i;
 
+/** A package of which a bundle carries code. */
+export interface CarriedPackage {
+  name: string;
+  version: string;
+  /** the SPDX expression */
+  license: string;
+  /** what its licence files say */
+  texts: string[];
+  author?: string;
+  repository?: string;
+}
+
+interface Manifest {
+  name: string;
+  version: string;
+  license?: string;
+  author?: string | { name?: string };
+  repository?: string | { url?: string };
+}
+
+function one<K extends string>(key: K, value: string | undefined): { [key in K]?: string } {
+  return value === undefined ? {} : ({ [key]: value } as { [key in K]: string });
+}
+
 /**
- * The packages that these files come from, by name and version: `{ name, version, license, texts }`, where `license` is the
- * package's SPDX expression and `texts` what its licence files say.
+ * The packages that these files come from, by name and version.
  * @throws Error that names the packages whose licence is not among the accepted ones
  */
-export function packagesOf(files) {
-  const folders = new Map(),
-    refused = [];
+export function packagesOf(files: readonly string[]): CarriedPackage[] {
+  const folders = new Map<string, CarriedPackage>(),
+    refused: string[] = [];
   for (const file of files) {
     const folder = /^\0?(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1];
     if (folder === undefined || folders.has(folder)) continue;
@@ -40,7 +63,7 @@ export function packagesOf(files) {
       license = "none",
       author,
       repository,
-    } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
     const texts = readdirSync(folder)
       .filter((f) => TEXTS.test(f))
       .sort()
@@ -57,21 +80,21 @@ export function packagesOf(files) {
       version,
       license,
       texts,
-      author: typeof author === "string" ? author : author?.name,
-      repository: typeof repository === "string" ? repository : repository?.url,
+      ...one("author", typeof author === "string" ? author : author?.name),
+      ...one("repository", typeof repository === "string" ? repository : repository?.url),
     });
   }
   if (refused.length > 0)
     throw new Error(
-      `the bundle would carry packages under licences that tools/third-party.mjs does not list: ${refused.join(", ")}`,
+      `the bundle would carry packages under licences that tools/build/third-party.ts does not list: ${refused.join(", ")}`,
     );
   const byName = new Map([...folders.values()].map((p) => [`${p.name} ${p.version}`, p]));
-  return [...byName.keys()].sort().map((k) => byName.get(k));
+  return [...byName.keys()].sort().map((k) => byName.get(k)!);
 }
 
 /** One text for people: each licence once, after the packages that are under it. */
-export function notices(packages) {
-  const groups = new Map();
+export function notices(packages: readonly CarriedPackage[]): string {
+  const groups = new Map<string, CarriedPackage[]>();
   for (const p of packages) {
     const text =
       p.texts.length > 0
@@ -84,10 +107,10 @@ export function notices(packages) {
 }
 
 /** The same for programs: CycloneDX 1.6 as JSON, equal for equal packages. */
-export function billOfMaterials(name, version, packages) {
+export function billOfMaterials(name: string, version: string, packages: readonly CarriedPackage[]): string {
   const { Models, Enums, Spec, Serialize } = CDX;
-  const purl = (n, v) =>
-    new PackageURL("npm", n.includes("/") ? n.split("/")[0] : undefined, n.split("/").at(-1), v).toString();
+  const purl = (n: string, v: string): string =>
+    new PackageURL("npm", n.includes("/") ? n.split("/")[0] : undefined, n.split("/").at(-1)!, v).toString();
   const bom = new Models.Bom({
     metadata: new Models.Metadata({
       component: new Models.Component(Enums.ComponentType.Application, name, {
@@ -99,7 +122,7 @@ export function billOfMaterials(name, version, packages) {
     }),
   });
   for (const p of packages) {
-    const [group, own] = p.name.includes("/") ? p.name.split("/") : [undefined, p.name];
+    const [group, own] = p.name.includes("/") ? (p.name.split("/") as [string, string]) : [undefined, p.name];
     const license =
       parseExpression(p.license).license === undefined
         ? new Models.LicenseExpression(p.license)

@@ -1,0 +1,87 @@
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { build, type BuildOptions, type Metafile } from "esbuild";
+import { kafkajsParts } from "./kafkajs-parts.ts";
+
+/** Entry points: the script's name in the bundle -> the source file. */
+export type Entries = Record<string, string>;
+
+/** The scripts of worker threads, which programs look for beside themselves, and the folder whose code starts each. */
+const WORKERS: readonly { script: string; source: string; startedBy: string }[] = [
+  { script: "ingest-worker", source: "apps/ingester/src/ingest-worker.ts", startedBy: "apps/ingester/" },
+  { script: "query-worker", source: "libs/query-worker/src/worker.ts", startedBy: "libs/query-worker/" },
+  { script: "compact-worker", source: "apps/compactor/src/compact-worker.ts", startedBy: "apps/compactor/" },
+  {
+    script: "validate-worker",
+    source: "apps/distributor/src/validate-worker.ts",
+    startedBy: "apps/distributor/",
+  },
+  {
+    script: "debug-files-worker",
+    source: "libs/symbolizer/src/reader-worker.ts",
+    startedBy: "libs/symbolizer/",
+  },
+];
+
+/** Whether code of this folder is part of a bundle. */
+export function carries(bundle: Metafile, folder: string): boolean {
+  return Object.keys(bundle.inputs).some((f) => f.startsWith(folder));
+}
+
+/** Bundles the entries and the worker threads that they start into `out`, and returns what esbuild knows of the bundle. */
+export async function bundle(
+  root: string,
+  out: string,
+  entries: Entries,
+  info: { version: string; revision: string },
+): Promise<Metafile> {
+  const options = {
+    absWorkingDir: root,
+    plugins: [kafkajsParts(root)],
+    outdir: out,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    target: "node24",
+    format: "esm",
+    sourcemap: true,
+    // What only some configurations need (a vendor's bucket client) is a chunk of its own, loaded by those. The source of a
+    // bundle stays in memory in every thread that runs it: without blanks it is two thirds.
+    splitting: true,
+    chunkNames: "chunks/[name]-[hash]",
+    minifyWhitespace: true,
+    legalComments: "none",
+    logLevel: "warning",
+    define: { CINDERBLOCK_BUILD: JSON.stringify(info) },
+    banner: {
+      js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+    },
+  } satisfies BuildOptions;
+
+  // A first pass finds out which workers the programs start; the single binary starts all of them.
+  const workers =
+    "main" in entries
+      ? WORKERS
+      : await build({
+          ...options,
+          entryPoints: entries,
+          sourcemap: false,
+          write: false,
+          metafile: true,
+        }).then((programs) => WORKERS.filter((w) => carries(programs.metafile, w.startedBy)));
+  rmSync(out, { recursive: true, force: true });
+  const { metafile } = await build({
+    ...options,
+    entryPoints: { ...entries, ...Object.fromEntries(workers.map((w) => [w.script, w.source])) },
+    metafile: true,
+  });
+  if (carries(metafile, "libs/arrow/")) {
+    // Beside the chunk that makes Parquet files (libs/arrow).
+    mkdirSync(join(out, "chunks"), { recursive: true });
+    copyFileSync(
+      join(root, "node_modules/parquet-wasm/esm/parquet_wasm_bg.wasm"),
+      join(out, "chunks/parquet.wasm"),
+    );
+  }
+  return metafile;
+}
