@@ -23,6 +23,7 @@ import {
   labelValues,
   reformed,
   rowKeys,
+  rowTimes,
   seriesLabels,
   seriesRanges,
 } from "@cinderblock/query";
@@ -201,6 +202,9 @@ const methods: IngestWorkerMethods = {
   },
   async ranges({ ulids, select }) {
     return Promise.all(pick(ulids).heads.map((h) => seriesRanges(h, select)));
+  },
+  async times({ ulids, select }) {
+    return moved(await Promise.all(pick(ulids).heads.map((h) => rowTimes(h, select))));
   },
   async keys({ ulids, select }) {
     return moved(await Promise.all(pick(ulids).heads.map((h) => rowKeys(h, select))));

@@ -14,6 +14,7 @@ import {
   mergePartials,
   reasonOf,
   type RowKeys,
+  type RowTimes,
   type SelectRequest,
   type SeriesRanges,
   type SourceClient,
@@ -484,36 +485,33 @@ export class Ingester implements Service, SourceClient {
     }
   }
 
-  async ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {
-    const { local, heads } = this.divide(tenant, ulids);
-    const [a, b] = await Promise.all([
-      this.onHeads<SeriesRanges[]>("ranges", heads, { tenant, select }),
-      this.setAside(tenant, local, this.pool.ranges("local", tenant, local, select)),
-    ]);
-    const late = this.cutMeanwhile(tenant, heads, a.flat());
-    return [
-      ...a.flat(),
-      ...b,
-      ...(late.length > 0
-        ? await this.setAside(tenant, late, this.pool.ranges("local", tenant, late, select))
-        : []),
-    ];
+  ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {
+    return this.ofRows("ranges", tenant, ulids, select);
+  }
+  times(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowTimes[]> {
+    return this.ofRows("times", tenant, ulids, select);
+  }
+  keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> {
+    return this.ofRows("keys", tenant, ulids, select);
   }
 
-  async keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> {
+  /** What identifies rows, of heads and local blocks. */
+  private async ofRows<T extends { ulid: string }>(
+    method: "ranges" | "times" | "keys",
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+  ): Promise<T[]> {
     const { local, heads } = this.divide(tenant, ulids);
-    const [a, b] = await Promise.all([
-      this.onHeads<RowKeys[]>("keys", heads, { tenant, select }),
-      this.setAside(tenant, local, this.pool.keys("local", tenant, local, select)),
-    ]);
+    const onDisk = (list: readonly string[]): Promise<T[]> =>
+      this.setAside(
+        tenant,
+        list,
+        this.pool[method]("local", tenant, list, select) as Promise<unknown> as Promise<T[]>,
+      );
+    const [a, b] = await Promise.all([this.onHeads<T[]>(method, heads, { tenant, select }), onDisk(local)]);
     const late = this.cutMeanwhile(tenant, heads, a.flat());
-    return [
-      ...a.flat(),
-      ...b,
-      ...(late.length > 0
-        ? await this.setAside(tenant, late, this.pool.keys("local", tenant, late, select))
-        : []),
-    ];
+    return [...a.flat(), ...b, ...(late.length > 0 ? await onDisk(late) : [])];
   }
 
   async labels(

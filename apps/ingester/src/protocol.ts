@@ -10,6 +10,7 @@ import type {
   LabelAnswer,
   LabelAsk,
   RowKeys,
+  RowTimes,
   SelectRequest,
   SeriesRanges,
   SourceQuery,
@@ -81,6 +82,7 @@ export interface IngestWorkerMethods {
     exclude: Exclusions;
   }): Promise<ExecuteAnswer>;
   ranges(call: { tenant: string; ulids: readonly string[]; select: SelectRequest }): Promise<SeriesRanges[]>;
+  times(call: { tenant: string; ulids: readonly string[]; select: SelectRequest }): Promise<RowTimes[]>;
   keys(call: { tenant: string; ulids: readonly string[]; select: SelectRequest }): Promise<RowKeys[]>;
   labels(call: {
     tenant: string;

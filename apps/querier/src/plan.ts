@@ -5,19 +5,23 @@ import type { BlockInfo } from "@cinderblock/query";
 const sourcesOf = (b: BlockInfo): readonly string[] => (b.sources.length > 0 ? b.sources : [b.ulid]);
 
 /**
- * The latest blocks of one shard (or of none) such that no source is in two of them: of a block and what it was merged
- * of, the block; of two that are the same, the smallest ULID.
+ * The latest blocks of one shard (or of none) that hold every source of it: of a block and what it was merged of, the block;
+ * of two that are the same, the smallest ULID. No source is in two of them, with one exception: two compactors that saw
+ * different lists may have merged [X, Y] and [Y, W]. Where W is nowhere else, both are read, and their rows are compared.
  */
 function latest(blocks: readonly BlockInfo[]): BlockInfo[] {
   const order = [...blocks].sort(
     (a, b) => b.level - a.level || sourcesOf(b).length - sourcesOf(a).length || (a.ulid < b.ulid ? -1 : 1),
   );
-  const covered = new Set<string>();
-  return order.filter((b) => {
-    if (sourcesOf(b).some((s) => covered.has(s))) return false;
+  const covered = new Set<string>(),
+    out: BlockInfo[] = [];
+  const take = (b: BlockInfo): void => {
+    out.push(b);
     for (const s of sourcesOf(b)) covered.add(s);
-    return true;
-  });
+  };
+  for (const b of order) if (!sourcesOf(b).some((s) => covered.has(s))) take(b);
+  for (const b of order) if (!sourcesOf(b).every((s) => covered.has(s))) take(b);
+  return out;
 }
 
 /** Sources that some block has together: they are read in one way. Each gets the name of its group. */
@@ -38,11 +42,11 @@ function groups(blocks: readonly BlockInfo[]): Map<string, string> {
 }
 
 /**
- * Which blocks answer, each profile once. A source (a level-1 block) is read from the shards of its split, each at the
- * level that it was merged to, when every shard is there or said to be empty; otherwise from the latest block without a
- * shard; and only where there is none, from the shards that are left, with a warning. Shards are merged one by one, and one
- * that was in a single part stays at its level: so each shard is looked at by itself, and sources that share a block are
- * decided together.
+ * Which blocks answer, so that each profile is in one of them at least; rows that several of them have count once by
+ * comparison (`comparison.ts`). A source (a level-1 block) is read from the shards of its split, each at the level that it
+ * was merged to, when every shard is there or said to be empty; otherwise from the latest block without a shard; and only
+ * where there is none, from the shards that are left, with a warning. Shards are merged one by one, and one that was in a
+ * single part stays at its level: so each shard is looked at by itself, and sources that share a block are decided together.
  * The candidates are all blocks of the tenant: what a range leaves out decides with the rest whether a split is whole. Only
  * blocks that overlap [startMs, endMs] are chosen.
  */
@@ -98,15 +102,20 @@ export function planBlocks(
       chosen.push(...g.whole.filter(inRange));
       continue;
     }
-    // Neither is all there: the shards, and blocks of which no shard has anything.
-    const left = [...g.shards, ...g.whole.filter((b) => !sourcesOf(b).some((s) => of.has(s)))];
+    // Neither is all there: blocks without a shard for the sources whose shards are not whole, shards for the others. A
+    // source may be in both, which the comparison of rows takes care of.
+    const incomplete = new Set(missing);
+    const wholes = g.whole.filter((b) => sourcesOf(b).some((s) => incomplete.has(s)));
+    const held = new Set(wholes.flatMap(sourcesOf));
+    const left = [...wholes, ...g.shards.filter((b) => !sourcesOf(b).every((s) => held.has(s)))];
     if (!left.some(inRange)) continue;
     const gone = missing.filter((s) => !readable.has(s)).length;
-    warnings.push(
-      gone === g.sources.length
-        ? "shards of a compaction are missing and so are its sources"
-        : `shards of a compaction are missing and ${gone} of its ${g.sources.length} sources too`,
-    );
+    if (gone > 0)
+      warnings.push(
+        gone === g.sources.length
+          ? "shards of a compaction are missing and so are its sources"
+          : `shards of a compaction are missing and ${gone} of its ${g.sources.length} sources too`,
+      );
     chosen.push(...left.filter(inRange));
   }
   return { chosen, warnings };
@@ -114,6 +123,11 @@ export function planBlocks(
 
 /** Compactions merge what lies in one of these ranges, so that the sources of all of it stay the same. */
 const DIGEST_WINDOW_MS = 8 * 3600_000;
+/**
+ * How an answer is made of its sources: every two blocks that may share rows are compared, whatever their levels. An answer
+ * that was made in another way has another digest, and is not found any more.
+ */
+const DIGEST_FORM = "compared-2";
 
 /**
  * Names what an answer for [startMs, endMs] is made of: the level-1 sources of every block near it, which a compaction does
@@ -135,6 +149,6 @@ export function digestOf(
     for (const h of b.hints) if (isRewrittenHint(h)) of.add(h);
   }
   return createHash("sha256")
-    .update([...of].sort().join())
+    .update([DIGEST_FORM, ...[...of].sort()].join())
     .digest("base64url");
 }

@@ -4,29 +4,22 @@ import {
   type BlockInfo,
   type ExecuteAnswer,
   type Exclusions,
-  findDuplicates,
   type JobResult,
-  keysUpTo,
   type LabelAnswer,
   type PartialResult,
   type QueryJob,
   selectorOf,
   type SelectRequest,
-  type SeriesRanges,
   type SourceClient,
   type SourceQuery,
   type Until,
 } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
+import { exclusionsOf, type Plan } from "./comparison.ts";
 import { digestOf, planBlocks } from "./plan.ts";
 
 const UNNAMED =
   "debug files of native frames are still being fetched: their functions are missing here, ask again";
-
-const NO_ROWS = new Uint32Array(0);
-
-/** Chosen blocks by the client that answers for them. */
-type Plan = Map<SourceClient, BlockInfo[]>;
 
 /** Whose question it is, and how long its answer is wanted. */
 interface Question extends Until {
@@ -432,83 +425,25 @@ export class Querier {
   }
 
   /**
-   * What each source leaves out: rows that came to a head since it was listed, since another source may have them that was
-   * not compared with it, and rows that two sources share: only sources below level 2 whose series overlap in time are
-   * compared row by row. A head that was cut since numbers its rows anew: it is planned again, as a block.
+   * Compares the rows of a plan. Sources that do not say which rows they have are not asked for them: the plan is made again,
+   * and the last one does without them and says so.
    */
-  private async exclusions(
+  private exclusions(
     q: Question,
     plan: Plan,
     select: SelectRequest,
     gone: string[],
     lastPlan: boolean,
   ): Promise<Exclusions> {
-    const all = [...plan].flatMap(([client, blocks]) => blocks.map((b) => ({ client, b })));
-    if (all.length < 2) return {};
-    const heads = new Map(all.flatMap(({ b }) => (b.rows === undefined ? [] : [[b.ulid, b.rows] as const])));
-    const listed = (): Exclusions =>
-      Object.fromEntries([...heads].map(([ulid, upTo]) => [ulid, { form: "head", upTo, rows: NO_ROWS }]));
-    const suspects = all.filter((x) =>
-      all.some(
-        (y) =>
-          y !== x &&
-          (x.b.level < 2 || y.b.level < 2) &&
-          x.b.minTimeMs <= y.b.maxTimeMs &&
-          y.b.minTimeMs <= x.b.maxTimeMs,
-      ),
-    );
-    if (suspects.length < 2) return listed();
-    const byClient = new Map<SourceClient, string[]>();
-    for (const { client, b } of suspects) byClient.set(client, [...(byClient.get(client) ?? []), b.ulid]);
-    /** Who did not say which rows it has is not asked for them: they could be another's, too. */
-    const without = (asked: string[], answered: readonly { ulid: string }[]): void => {
-      const there = new Set(answered.map((a) => a.ulid)),
-        lost = asked.filter((u) => !there.has(u));
-      if (lost.length === 0) return;
-      if (!lastPlan) throw new Vanished(lost);
-      gone.push(...lost);
-      for (const [c, blocks] of plan)
-        plan.set(
-          c,
-          blocks.filter((b) => !lost.includes(b.ulid)),
-        );
-    };
-    const uncut = (x: { ulid: string; form: SeriesRanges["form"] }): boolean =>
-      x.form === "head" || !heads.has(x.ulid);
-    const ranges = (
-      await Promise.all(
-        [...byClient].map(([c, ulids]) => this.ask(c, () => c.ranges(q.tenant, ulids, select, q))),
-      )
-    )
-      .flat()
-      .filter(uncut);
-    without(
-      suspects.map((s) => s.b.ulid),
-      ranges,
-    );
-    // Ingesters of the release before do not list their rows.
-    for (const r of ranges) if (r.form === "head" && !heads.has(r.ulid)) heads.set(r.ulid, r.upTo);
-    const overlapping = overlaps(ranges);
-    if (overlapping.size === 0) return listed();
-    const keys = (
-      await Promise.all(
-        [...byClient].map(([c, ulids]) =>
-          this.ask(c, () =>
-            c.keys(
-              q.tenant,
-              ulids.filter((u) => overlapping.has(u)),
-              select,
-              q,
-            ),
-          ),
-        ),
-      )
-    )
-      .flat()
-      .filter(uncut)
-      .map((k) => keysUpTo(k, heads.get(k.ulid) ?? k.upTo));
-    without([...overlapping], keys);
-    return { ...listed(), ...findDuplicates(keys.sort((a, b) => (a.ulid < b.ulid ? -1 : 1))) };
+    return exclusionsOf(plan, {
+      ...q,
+      select,
+      ask: (client, question) => this.ask(client, question),
+      lost: (ulids) => {
+        if (!lastPlan) throw new Vanished(ulids);
+        gone.push(...ulids);
+      },
+    });
   }
 
   private labels(q: Question, ask: Extract<QueryJob, { kind: "labels" }>["ask"]): Promise<JobResult> {
@@ -555,27 +490,4 @@ function isGone(err: unknown): boolean {
 /** Which of several store-gateways answers for a block: the same one every time, spread evenly, little moves when one comes or goes. */
 function rank(client: SourceClient, ulid: string): number {
   return fnv1a(Buffer.from(`${ulid} ${client.name}`));
-}
-
-/** Sources of which some series overlaps in time with the same series of another source. */
-export function overlaps(ranges: readonly SeriesRanges[]): Set<string> {
-  const bySeries = new Map<bigint, { ulid: string; min: bigint; max: bigint }[]>();
-  for (const r of ranges) {
-    for (let i = 0; i < r.fingerprint.length; i++) {
-      const entry = { ulid: r.ulid, min: r.min[i]!, max: r.max[i]! };
-      const list = bySeries.get(r.fingerprint[i]!);
-      if (list) list.push(entry);
-      else bySeries.set(r.fingerprint[i]!, [entry]);
-    }
-  }
-  const out = new Set<string>();
-  for (const list of bySeries.values()) {
-    for (const a of list)
-      for (const b of list)
-        if (a !== b && a.min <= b.max && b.min <= a.max) {
-          out.add(a.ulid);
-          out.add(b.ulid);
-        }
-  }
-  return out;
 }

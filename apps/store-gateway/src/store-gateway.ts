@@ -10,6 +10,7 @@ import type {
   LabelAnswer,
   LabelAsk,
   RowKeys,
+  RowTimes,
   SelectRequest,
   SeriesRanges,
   SourceClient,
@@ -261,6 +262,9 @@ export class StoreGateway implements Service, SourceClient {
   }
   ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {
     return this.named(tenant, this.pool.ranges("bucket", tenant, ulids, select));
+  }
+  times(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowTimes[]> {
+    return this.named(tenant, this.pool.times("bucket", tenant, ulids, select));
   }
   keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> {
     return this.named(tenant, this.pool.keys("bucket", tenant, ulids, select));

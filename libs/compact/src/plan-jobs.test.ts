@@ -95,6 +95,42 @@ describe("planning compactions", () => {
       ),
     ).toEqual(["split 1_of_1 0-1 1"]);
   });
+  it("merges late blocks with the block that covers their time in one job", () => {
+    const whole = block(0, 8, { level: 3 });
+    // Two threads of a late replica upload hour by hour: no job merges rows that the wide job merges again.
+    const late = [0, 0, 1, 1, 2].map((h) => block(h, h + 0.9));
+    expect(plan([whole, ...late, old])).toEqual(["merge - 0-8 6"]);
+    // Blocks of hours that no wide block covers are merged as usual.
+    expect(plan([block(0, 2, { level: 2 }), late[0]!, block(2, 2.5), block(2.5, 3), old])).toEqual([
+      "merge - 2-3 2",
+      "merge - 0-2 2",
+    ]);
+  });
+  it("splits late blocks before merging them with covering shards, once per shard", () => {
+    const shards = ["1_of_2", "2_of_2"],
+      whole = shards.map((shard) => block(0, 8, { level: 3, shard })),
+      newer = block(20, 20.5, { level: 2, shard: "1_of_2" });
+    const late = [0, 1].map((h) => block(h, h + 0.9));
+    expect(plan([...whole, ...late, newer], { shards: 2 })).toEqual([
+      "split 1_of_1 0-1 1",
+      "split 1_of_1 1-2 1",
+    ]);
+    const split = [0, 0, 1].flatMap((h) => shards.map((shard) => block(h, h + 0.9, { level: 2, shard })));
+    expect(plan([...whole, ...split, newer], { shards: 2 })).toEqual([
+      "merge 1_of_2 0-8 4",
+      "merge 2_of_2 0-8 4",
+    ]);
+  });
+  it("merges a late block with a covering unsharded block instead of splitting it", () => {
+    expect(
+      plan([block(0, 8, { level: 3 }), block(0, 0.9), block(20, 20.5, { level: 2, shard: "1_of_2" })], {
+        shards: 2,
+      }),
+    ).toEqual(["merge - 0-8 2"]);
+  });
+  it("does not defer a job for a level-1 block that straddles two ranges", () => {
+    expect(plan([block(0.5, 1.5), block(0, 0.4), block(0.2, 0.6), old])).toEqual(["merge - 0-1 2"]);
+  });
   it("divides what is to be split into groups", () => {
     const many = Array.from({ length: 40 }, () => block(0, 0.5));
     const jobs = planJobs([...many, old], { rangesMs: [HOUR], shards: 2, splitGroups: 3 }).filter(

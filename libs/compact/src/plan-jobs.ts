@@ -43,6 +43,9 @@ const overlap = (a: CompactionJob, b: CompactionJob): boolean =>
  * The jobs that v1 would plan (docs/formats/meta-json.md): within each group and aligned range, blocks without a shard are split
  * when shards are asked for, and blocks of equal shard are merged when there are two or more. Jobs of smaller ranges win
  * over those that they overlap; the newest range waits until it is complete.
+ * Unlike v1, a late block skips the jobs of smaller ranges if a compacted block of a wider range and of the same shard covers
+ * its time: one job merges it with that block. Queries compare its rows until then, and a merge with other late blocks would
+ * only prolong this.
  */
 export function planJobs(metas: readonly BlockMeta[], options: PlanOptions): CompactionJob[] {
   const groups = new Map<string, BlockMeta[]>();
@@ -69,10 +72,12 @@ function planGroup(
 ): CompactionJob[] {
   const newest = Math.max(...metas.map((m) => m.maxTimeMs));
   const jobs: CompactionJob[] = [];
+  const coverOf = covers(metas, rangesMs);
   rangesMs.forEach((range, level) => {
     const splitting = level === 0 && shards > 0;
-    for (const [start, blocks] of byRange(metas, range)) {
+    for (const [start, inRange] of byRange(metas, range)) {
       const end = start + range;
+      const blocks = inRange.filter((m) => (coverOf.get(m) ?? 0) <= range);
       const job = (stage: CompactionJob["stage"], shardId: string, list: BlockMeta[], part: string): void => {
         const planned: CompactionJob = {
           key: `${group}-${stage}-${part}-${start}-${end}`,
@@ -126,6 +131,34 @@ function planGroup(
     }
   });
   return jobs;
+}
+
+/** Late block -> range of the job that merges it: the range of a compacted block that has the same shard, covers its time, and does not fit into its own range. */
+function covers(metas: readonly BlockMeta[], rangesMs: readonly number[]): Map<BlockMeta, number> {
+  const startOf = (m: BlockMeta, range: number): number => Math.floor(m.minTimeMs / range) * range;
+  /** index of the smallest range that holds a block; `rangesMs.length` if none does */
+  const levelOf = (m: BlockMeta): number => {
+    const level = rangesMs.findIndex((r) => m.maxTimeMs <= startOf(m, r) + r);
+    return level < 0 ? rangesMs.length : level;
+  };
+  const key = (m: BlockMeta, range: number): string => `${startOf(m, range)}/${range}/${shardOf(m)}`;
+  const wide = new Map<string, BlockMeta[]>();
+  for (const m of metas) {
+    const range = rangesMs[levelOf(m)];
+    if (m.compaction.level < 2 || range === undefined) continue;
+    const list = wide.get(key(m, range));
+    if (list) list.push(m);
+    else wide.set(key(m, range), [m]);
+  }
+  const out = new Map<BlockMeta, number>();
+  for (const m of metas)
+    for (const range of rangesMs.slice(levelOf(m) + 1)) {
+      const found = wide
+        .get(key(m, range))
+        ?.some((w) => m.minTimeMs <= w.maxTimeMs && w.minTimeMs <= m.maxTimeMs);
+      if (found) out.set(m, range);
+    }
+  return out;
 }
 
 /** Blocks that lie whole in an aligned range; others take no part. */

@@ -6,6 +6,7 @@ import {
   mergePartials,
   reasonOf,
   type RowKeys,
+  type RowTimes,
   type SelectRequest,
   type SeriesRanges,
   type SourceQuery,
@@ -181,6 +182,15 @@ export class QueryPool implements Service {
     select: SelectRequest,
   ): Promise<SeriesRanges[]> {
     return (await this.fan<SeriesRanges[]>("ranges", root, tenant, ulids, { select })).flat();
+  }
+
+  async times(
+    root: Root,
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+  ): Promise<RowTimes[]> {
+    return (await this.fan<RowTimes[]>("times", root, tenant, ulids, { select })).flat();
   }
 
   async keys(

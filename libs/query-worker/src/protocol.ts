@@ -15,6 +15,7 @@ import type {
   SourceQuery,
   Exclusions,
   RowKeys,
+  RowTimes,
 } from "@cinderblock/query";
 
 /** Where blocks lie: the shared bucket, or the ingester's own data directory. */
@@ -128,6 +129,7 @@ export type RenderAnswer = { bytes: Uint8Array } | { levels: Levels } | { empty:
 export interface QueryWorkerMethods {
   execute(call: BlocksCall & { query: SourceQuery; exclude: Exclusions }): Promise<ExecuteAnswer>;
   ranges(call: BlocksCall & { select: SelectRequest }): Promise<SeriesRanges[]>;
+  times(call: BlocksCall & { select: SelectRequest }): Promise<RowTimes[]>;
   keys(call: BlocksCall & { select: SelectRequest }): Promise<RowKeys[]>;
   labels(call: BlocksCall & { ask: LabelAsk }): Promise<LabelAnswer & { missing: string[] }>;
   render(call: RenderCall): Promise<RenderAnswer>;

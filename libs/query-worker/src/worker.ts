@@ -11,6 +11,7 @@ import {
   mergePartials,
   reformed,
   rowKeys,
+  rowTimes,
   seriesLabels,
   seriesRanges,
 } from "@cinderblock/query";
@@ -107,6 +108,9 @@ const methods: QueryWorkerMethods = {
   },
   async ranges({ select, ...call }) {
     return (await onOpen(call, (open) => Promise.all(open.map((b) => seriesRanges(b, select))))).value;
+  },
+  async times({ select, ...call }) {
+    return moved((await onOpen(call, (open) => Promise.all(open.map((b) => rowTimes(b, select))))).value);
   },
   async keys({ select, ...call }) {
     return moved((await onOpen(call, (open) => Promise.all(open.map((b) => rowKeys(b, select))))).value);

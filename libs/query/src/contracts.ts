@@ -2,6 +2,7 @@ import type { Label } from "@cinderblock/model";
 import type { SourceForm } from "@cinderblock/block";
 import type { Exclusions } from "./duplicates.ts";
 import type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
+import type { RowTimes } from "./row-times.ts";
 import type { SelectRequest } from "./select.ts";
 
 /** A head or a block as planning sees it. */
@@ -61,6 +62,13 @@ export interface SourceClient {
     select: SelectRequest,
     until?: Until,
   ): Promise<SeriesRanges[]>;
+  /** times of the rows that `keys` would tell; absent, or undefined: the client is of a release that cannot say */
+  times?(
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+    until?: Until,
+  ): Promise<RowTimes[] | undefined>;
   keys(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowKeys[]>;
   labels(
     tenant: string,

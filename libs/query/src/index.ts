@@ -33,6 +33,8 @@ export {
   seriesLabels,
   seriesRanges,
 } from "./execute.ts";
+export { rowTimes, sharedTimes } from "./row-times.ts";
+export type { RowTimes, SharedTimes } from "./row-times.ts";
 export { findDuplicates, keysUpTo } from "./duplicates.ts";
 export type { Exclusion, Exclusions } from "./duplicates.ts";
 export type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";

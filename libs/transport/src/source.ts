@@ -6,6 +6,7 @@ import type {
   LabelAnswer,
   LabelAsk,
   RowKeys,
+  RowTimes,
   SelectRequest,
   SeriesRanges,
   SourceClient,
@@ -42,6 +43,8 @@ export function sourceMethods(source: SourceClient): InternalMethods {
     ) => source.execute(tenant, ulids, query, exclude ?? fromRows(rows), { deadlineMs: Infinity, signal }),
     ranges: ([tenant, ulids, select]: Of<"ranges">, signal: AbortSignal) =>
       source.ranges(tenant, ulids, select, { deadlineMs: Infinity, signal }),
+    times: ([tenant, ulids, select]: Of<"keys">, signal: AbortSignal) =>
+      source.times?.(tenant, ulids, select, { deadlineMs: Infinity, signal }) ?? Promise.resolve(undefined),
     keys: ([tenant, ulids, select]: Of<"keys">, signal: AbortSignal) =>
       source.keys(tenant, ulids, select, { deadlineMs: Infinity, signal }),
     labels: ([tenant, ulids, ask]: Of<"labels">, signal: AbortSignal) =>
@@ -107,6 +110,19 @@ export class RemoteSource implements SourceClient {
         until,
       )
     ).map((r) => ({ ...r, form: r.form ?? "block", upTo: r.upTo ?? -1 }));
+  }
+  async times(
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+    until?: Until,
+  ): Promise<RowTimes[] | undefined> {
+    try {
+      return (await this.ask<RowTimes[] | null>("times", [tenant, ulids, select], until)) ?? undefined;
+    } catch (err) {
+      if (/does not know/.test(messageOf(err))) return undefined; // one of the release before
+      throw err;
+    }
   }
   async keys(
     tenant: string,
