@@ -495,7 +495,7 @@ export class Ingester implements Service, SourceClient {
     return this.ofRows("keys", tenant, ulids, select);
   }
 
-  /** What identifies rows, of heads and local blocks. */
+  /** Asks heads and local blocks for the ranges, times or keys of their rows. */
   private async ofRows<T extends { ulid: string }>(
     method: "ranges" | "times" | "keys",
     tenant: string,

@@ -13,31 +13,32 @@ import {
   type Until,
 } from "@cinderblock/query";
 
-/** Chosen blocks by the client that answers for them. */
+/** Chosen blocks, grouped by the client that answers for them. */
 export type Plan = Map<SourceClient, BlockInfo[]>;
 
-/** How sources are asked about the rows that they have. */
+/** A comparison of rows: the question, and how its sources are asked. */
 export interface Comparing extends Until {
   tenant: string;
   select: SelectRequest;
   ask: <T>(client: SourceClient, question: () => Promise<T>) => Promise<T>;
-  /** sources that did not say which rows they have; returns where an answer without them is taken, and says so */
+  /** reports sources that sent no row keys; throws where the query can be replanned, returns where the answer goes on without them */
   lost: (ulids: readonly string[]) => void;
 }
 
 interface Placed {
   client: SourceClient;
   b: BlockInfo;
-  /** the sources as one text */
+  /** sources, sorted and joined */
   made: string;
 }
 
 const NO_ROWS = new Uint32Array(0);
 
 /**
- * Outputs of one job: shards of one number, made of the same sources. A row goes to one shard of a split and stays there, so
- * that no row is in two of them. Nothing else is known of two blocks that overlap in time: a replica may have come late, two
- * splits of one hour may each have had a copy, two compactors may have merged one block each.
+ * Whether two blocks are outputs of one job: different shards of one count, with the same sources. A split puts a row into one
+ * shard, and later merges keep it there, so siblings share no row. No other pair of overlapping blocks is known to be disjoint:
+ * a replica may be late, two split jobs of one hour may each have a copy, two compactors may have merged the same block
+ * (docs/correctness.md, "Compaction is visible at once").
  */
 function areSiblings(x: Placed, y: Placed): boolean {
   const a = parseShard(x.b.shardId),
@@ -48,7 +49,7 @@ function areSiblings(x: Placed, y: Placed): boolean {
 const overlap = (x: BlockInfo, y: BlockInfo): boolean =>
   x.minTimeMs <= y.maxTimeMs && y.minTimeMs <= x.maxTimeMs;
 
-/** Blocks and heads that may share rows with another: they overlap in time and are no siblings. */
+/** Blocks and heads that may share rows with another one: they overlap in time and are not siblings. */
 function suspectsOf(all: readonly Placed[]): Placed[] {
   const out = new Set<Placed>();
   let open: Placed[] = [];
@@ -64,7 +65,7 @@ function suspectsOf(all: readonly Placed[]): Placed[] {
   return all.filter((x) => out.has(x));
 }
 
-/** Groups of sources, by position, of which some series overlaps in time with the same series of another one of the group. */
+/** Groups of sources, as positions in `ranges`. Within a group, each source has a series that overlaps in time with the same series of another source. */
 export function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
   const n = ranges.reduce((sum, r) => sum + r.fingerprint.length, 0);
   const table = new PairTable(n);
@@ -85,7 +86,7 @@ export function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
       source[at] = s;
     }
   });
-  // Entries by series, those of one series by their first time.
+  // Sort entries by series (counting sort), then by first time.
   const end = new Uint32Array(distinct + 1);
   for (let i = 0; i < n; i++) end[series[i]! + 1]!++;
   for (let i = 0; i < distinct; i++) end[i + 1]! += end[i]!;
@@ -101,7 +102,7 @@ export function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
   for (let k = 0; k < distinct; k++) {
     if (end[k + 1]! - end[k]! < 2) continue;
     const own = entries.subarray(end[k], end[k + 1]).sort((a, b) => (min[a]! < min[b]! ? -1 : 1));
-    let last = own[0]!; // the one that ends last so far
+    let last = own[0]!; // entry with the latest end so far
     for (let i = 1; i < own.length; i++) {
       const e = own[i]!;
       if (min[e]! <= max[last]!) {
@@ -120,7 +121,7 @@ export function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
   return [...groups.values()];
 }
 
-/** The part of a question in which any two of the sources overlap; a millisecond more, since times of blocks are rounded. */
+/** Narrows a question to the time in which any two sources overlap. Block times are rounded to milliseconds, hence the margin of one. */
 function windowOf(members: readonly Placed[], select: SelectRequest): SelectRequest {
   let startMs = Infinity,
     endMs = -Infinity;
@@ -134,11 +135,11 @@ function windowOf(members: readonly Placed[], select: SelectRequest): SelectRequ
 }
 
 /**
- * What each source leaves out: rows that came to a head since it was listed, since another source may have them that was
- * not compared with it, and rows that several sources have. Sources that overlap are asked for the ranges of their series;
- * those that share a series at a time, for the keys of their rows. Where compacted blocks take part, which are large and
- * rarely share anything, times are compared before the keys are. A head that was cut since numbers its rows anew: it counts
- * as lost, and is planned again, as a block.
+ * Computes the rows that each source leaves out, so that every row counts once. Heads leave out rows that arrived after they
+ * were listed, since no other source was compared with those. Suspects answer with the time ranges of their series. Sources
+ * that share a series at one time answer with row keys. Groups with a compacted block, which is large and rarely shares a row,
+ * compare times before keys. A head that was cut since numbers its rows differently: it counts as lost, and the replanned query
+ * reads it as a block (docs/adr/0015-compare-rows-by-number-of-one-form.md, docs/adr/0019-compare-rows-whatever-the-level.md).
  */
 export async function exclusionsOf(plan: Plan, c: Comparing): Promise<Exclusions> {
   const all: Placed[] = [...plan].flatMap(([client, blocks]) =>
@@ -153,7 +154,7 @@ export async function exclusionsOf(plan: Plan, c: Comparing): Promise<Exclusions
 
   const inForm = <T extends { ulid: string; form: SeriesRanges["form"] }>(answers: readonly T[]): T[] =>
     answers.filter((x) => x.form === "head" || !heads.has(x.ulid));
-  /** One question to each client about its part of `members`; who does not answer for a source is not asked for its rows: they could be another's, too. */
+  /** Asks each client about its part of `members`. A source without an answer leaves the plan: another source could have the same rows. */
   const ofEach = async <T extends { ulid: string; form: SeriesRanges["form"] }>(
     members: readonly Placed[],
     question: (client: SourceClient, ulids: string[]) => Promise<readonly T[]>,
@@ -183,7 +184,7 @@ export async function exclusionsOf(plan: Plan, c: Comparing): Promise<Exclusions
     ofEach(members, (client, ulids) => client.keys(c.tenant, ulids, select, c));
 
   const ranges = await ofEach(suspects, (client, ulids) => client.ranges(c.tenant, ulids, c.select, c));
-  // Ingesters of the release before do not list their rows.
+  // Ingesters of the previous release do not list their rows.
   for (const r of ranges) if (r.form === "head" && !heads.has(r.ulid)) heads.set(r.ulid, r.upTo);
   const placed = new Map(suspects.map((x) => [x.b.ulid, x]));
   const groups = overlapGroups(ranges).map((g) => g.map((s) => placed.get(ranges[s]!.ulid)!));
@@ -198,7 +199,7 @@ export async function exclusionsOf(plan: Plan, c: Comparing): Promise<Exclusions
       const times = await ofEach(members, async (client, ulids) => {
         const answer = await client.times!(c.tenant, ulids, select, c);
         if (answer) return answer;
-        known = false; // one of the release before: its keys are asked for
+        known = false; // client of the previous release: fall back to keys
         return ulids.map((ulid) => ({
           ...UNKNOWN,
           ulid,

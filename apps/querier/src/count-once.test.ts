@@ -23,7 +23,7 @@ const base = {
 };
 const MS = 1_000_000n;
 
-/** A profile: its series, its time in milliseconds, and which of the profiles of that time it is. */
+/** A profile: series, time in milliseconds, and its number among profiles of that time. */
 interface Row {
   series: number;
   ms: number;
@@ -35,11 +35,11 @@ interface Stored {
   rows: Row[];
 }
 
-/** A bucket without bytes: blocks are the rows that they hold. It answers as a store-gateway does. */
+/** Bucket without bytes: a block is its list of rows. Answers like a store-gateway. */
 class Bucket implements SourceClient {
   readonly name = "store";
   readonly blocksOf = new Map<string, Stored>();
-  /** everything that was ever uploaded */
+  /** every row that was ever uploaded */
   readonly uploaded = new Map<string, Row>();
   answered: string[] = [];
   asked = { times: 0, keys: 0, keyRows: 0 };
@@ -67,7 +67,7 @@ class Bucket implements SourceClient {
     for (const r of unique) this.uploaded.set(nameOf(r), r);
     return stored;
   }
-  /** Merges blocks of one shard, or splits blocks without one, as a compactor does: times are of all inputs, inputs stay. */
+  /** Merges blocks of one shard, or splits unsharded blocks, like a compactor: outputs have the time range of all inputs, and inputs stay. */
   compact(inputs: readonly Stored[], shards: number): void {
     const metas = inputs.map((b) => b.meta),
       rows = inputs.flatMap((b) => b.rows);
@@ -228,7 +228,7 @@ const rowsOf = (series: number, fromMs: number, n: number, id = 0): Row[] =>
   Array.from({ length: n }, (_, i) => ({ series, ms: fromMs + i * 1000, id }));
 const names = (rows: readonly Row[]): string[] => rows.map(nameOf).sort();
 
-describe("a replica that comes late", () => {
+describe("a late replica", () => {
   const all = Array.from({ length: 8 }, (_, h) => rowsOf(1, h * HOUR, 10)).flat();
   const compacted = (): Bucket => {
     const b = new Bucket();
@@ -238,7 +238,7 @@ describe("a replica that comes late", () => {
     );
     return b;
   };
-  it("counts once beside the block of its hours, before and after it is merged itself", async () => {
+  it("counts once next to the compacted block of its hours, before and after a merge with other late blocks", async () => {
     const b = compacted();
     const late = [b.add(all.slice(0, 5), undefined, ""), b.add(all.slice(5, 10), undefined, "")];
     expect((await ask(b, 1, 8 * HOUR)).rows).toEqual(names(all.slice(1)));
@@ -246,14 +246,14 @@ describe("a replica that comes late", () => {
     const r = await ask(b, 0, 8 * HOUR);
     expect([r.rows, r.warnings]).toEqual([names(all), []]);
   });
-  it("counts once beside the shards that two split jobs made of replicas of one hour", async () => {
+  it("counts once when two split jobs of one hour each had a replica", async () => {
     const b = new Bucket(),
       rows = [1, 2, 3, 4].flatMap((s) => rowsOf(s, 0, 10));
     b.compact([b.add(rows, undefined, "")], 2);
     b.compact([b.add(rows, undefined, "")], 2);
     expect((await ask(b, 0, HOUR)).rows).toEqual(names(rows));
   });
-  it("is compared by keys in the time that it overlaps alone, and by times alone where it shares nothing", async () => {
+  it("compares keys only within the overlap, and only times where no row is shared", async () => {
     const b = compacted();
     b.compact([b.add(all.slice(0, 5), undefined, ""), b.add(all.slice(5, 10), undefined, "")], 0);
     await ask(b, 0, 8 * HOUR);
@@ -272,7 +272,7 @@ describe("a replica that comes late", () => {
     await ask(other, 0, 8 * HOUR);
     expect(other.asked).toEqual({ times: 1, keys: 0, keyRows: 0 });
   });
-  it("costs nothing for the shards of one compaction", async () => {
+  it("compares nothing for the shards of one compaction", async () => {
     const b = new Bucket(),
       rows = [1, 2, 3, 4].flatMap((s) => rowsOf(s, 0, 10));
     const parts = [b.add(rows.slice(0, 20), undefined, ""), b.add(rows.slice(20), undefined, "")];
@@ -289,8 +289,8 @@ describe("a replica that comes late", () => {
   });
 });
 
-describe("blocks that two compactors with different lists merged", () => {
-  it("are both read where only they have all of it, and what they share counts once", async () => {
+describe("blocks from two compactors with different lists", () => {
+  it("are both read if their inputs are gone, and shared rows count once", async () => {
     const b = new Bucket();
     const [x, y, w] = [0, 1, 2].map((k) => b.add(rowsOf(k, 0, 5), undefined, ""));
     b.compact([x!, y!], 0);
@@ -299,7 +299,7 @@ describe("blocks that two compactors with different lists merged", () => {
     const r = await ask(b, 0, HOUR);
     expect([r.rows, r.warnings]).toEqual([names([0, 1, 2].flatMap((k) => rowsOf(k, 0, 5))), []]);
   });
-  it("are read in part from shards and in part from a block without a shard", async () => {
+  it("are read partly from shards and partly from an unsharded block", async () => {
     const b = new Bucket();
     const [x, y, w] = [0, 1, 2].map((k) => b.add(rowsOf(k, 0, 5), undefined, ""));
     b.compact([x!, y!], 0);
@@ -310,8 +310,8 @@ describe("blocks that two compactors with different lists merged", () => {
   });
 });
 
-describe("every row of the bucket", () => {
-  /** Something that happens to a bucket. */
+describe("each row of a bucket", () => {
+  /** A step in the history of a bucket. */
   type Event =
     | { kind: "upload"; rows: boolean[] }
     | { kind: "compact"; inputs: boolean[]; shards: number; forget: boolean[] }
@@ -342,7 +342,7 @@ describe("every row of the bucket", () => {
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("lose" as const), which: fc.nat(50) }) },
   );
 
-  it("is in every answer exactly once, or the answer is partial: replicas, late ones, compactions in any order", async () => {
+  it("is in every answer exactly once, or the answer is partial, for any order of replicas, late uploads and compactions", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(event, { minLength: 2, maxLength: 14 }),
@@ -363,7 +363,7 @@ describe("every row of the bucket", () => {
               const shards = shard === "" ? e.shards : 0;
               if (inputs.length < 2 && (inputs.length === 0 || shards < 2)) continue;
               b.compact(inputs, shards);
-              // Inputs are marked once the outputs are there; they go in any order.
+              // A compactor marks inputs once all outputs exist; the cleaner deletes them in any order.
               inputs.forEach((x, i) => {
                 if (e.forget[i % 12]) b.blocksOf.delete(x.meta.ulid);
               });
@@ -372,13 +372,13 @@ describe("every row of the bucket", () => {
                 if (e.which[i % 12]) b.blocksOf.delete(m.ulid);
               });
             } else if (losing && live.length > 0) {
-              // A block that nobody marked is gone.
+              // A block disappears without a mark.
               b.blocksOf.delete(live[e.which % live.length]!.meta.ulid);
               lost = true;
             }
             if (b.blocksOf.size === 0) continue;
             const { rows, warnings, digest } = await ask(b, 0, HOUR);
-            expect(new Set(rows).size).toBe(rows.length); // never twice, whatever is lacking
+            expect(new Set(rows).size).toBe(rows.length); // never twice, even in a partial answer
             if (warnings.length > 0) {
               expect([lost, digest]).toEqual([true, ""]);
               continue;
@@ -387,7 +387,7 @@ describe("every row of the bucket", () => {
             const expected = [...(lost ? left : b.uploaded.keys())].sort();
             if (lost) for (const r of rows) expect(left.has(r)).toBe(true);
             else expect(rows).toEqual(expected);
-            // What is kept under a digest is what is found under it later.
+            // One digest names one answer.
             const kept = answers.get(digest);
             if (kept !== undefined && !lost) expect(rows.join()).toBe(kept);
             answers.set(digest, rows.join());

@@ -5,9 +5,9 @@ import type { BlockInfo } from "@cinderblock/query";
 const sourcesOf = (b: BlockInfo): readonly string[] => (b.sources.length > 0 ? b.sources : [b.ulid]);
 
 /**
- * The latest blocks of one shard (or of none) that hold every source of it: of a block and what it was merged of, the block;
- * of two that are the same, the smallest ULID. No source is in two of them, with one exception: two compactors that saw
- * different lists may have merged [X, Y] and [Y, W]. Where W is nowhere else, both are read, and their rows are compared.
+ * Selects the latest blocks of one shard (or of none) that hold every source: a block before the blocks that it was merged
+ * from, and of two equal blocks the smaller ULID. No source is in two of them, with one exception: two compactors with
+ * different lists may have merged [X, Y] and [Y, W]. If W is nowhere else, both are read and their rows are compared.
  */
 function latest(blocks: readonly BlockInfo[]): BlockInfo[] {
   const order = [...blocks].sort(
@@ -42,8 +42,8 @@ function groups(blocks: readonly BlockInfo[]): Map<string, string> {
 }
 
 /**
- * Which blocks answer, so that each profile is in one of them at least; rows that several of them have count once by
- * comparison (`comparison.ts`). A source (a level-1 block) is read from the shards of its split, each at the level that it
+ * Chooses the blocks that answer, so that each profile is in at least one of them. The comparison of rows (`comparison.ts`)
+ * counts shared rows once. A source (a level-1 block) is read from the shards of its split, each at the level that it
  * was merged to, when every shard is there or said to be empty; otherwise from the latest block without a shard; and only
  * where there is none, from the shards that are left, with a warning. Shards are merged one by one, and one that was in a
  * single part stays at its level: so each shard is looked at by itself, and sources that share a block are decided together.
@@ -102,8 +102,8 @@ export function planBlocks(
       chosen.push(...g.whole.filter(inRange));
       continue;
     }
-    // Neither is all there: blocks without a shard for the sources whose shards are not whole, shards for the others. A
-    // source may be in both, which the comparison of rows takes care of.
+    // Neither form is complete: read unsharded blocks for sources with missing shards, and shards for the other sources.
+    // Both may hold one source; the comparison of rows counts it once.
     const incomplete = new Set(missing);
     const wholes = g.whole.filter((b) => sourcesOf(b).some((s) => incomplete.has(s)));
     const held = new Set(wholes.flatMap(sourcesOf));
@@ -124,8 +124,8 @@ export function planBlocks(
 /** Compactions merge what lies in one of these ranges, so that the sources of all of it stay the same. */
 const DIGEST_WINDOW_MS = 8 * 3600_000;
 /**
- * How an answer is made of its sources: every two blocks that may share rows are compared, whatever their levels. An answer
- * that was made in another way has another digest, and is not found any more.
+ * Version of the rule that turns sources into an answer. Version 2 compares every two blocks that may share rows, whatever
+ * their levels. Results cached under another version are not found.
  */
 const DIGEST_FORM = "compared-2";
 

@@ -425,8 +425,8 @@ export class Querier {
   }
 
   /**
-   * Compares the rows of a plan. Sources that do not say which rows they have are not asked for them: the plan is made again,
-   * and the last one does without them and says so.
+   * Compares the rows of a plan. A source without row keys is not queried: the query is replanned, and the last plan answers
+   * without that source, with a warning.
    */
   private exclusions(
     q: Question,

@@ -62,7 +62,7 @@ export interface SourceClient {
     select: SelectRequest,
     until?: Until,
   ): Promise<SeriesRanges[]>;
-  /** times of the rows that `keys` would tell; absent, or undefined: the client is of a release that cannot say */
+  /** times of the rows that `keys` returns; absent or undefined for a client of the previous release */
   times?(
     tenant: string,
     ulids: readonly string[],

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { type RowTimes, sharedTimes } from "./index.ts";
 
-describe("times that sources share", () => {
-  it("are found by series and time, with the sources that have them and the time between the first and the last", () => {
+describe("shared times", () => {
+  it("name the sources with a common series and time, and the first and last common time", () => {
     const rows = fc.uniqueArray(fc.tuple(fc.nat(2), fc.nat(8)), { selector: String, maxLength: 12 });
     fc.assert(
       fc.property(fc.array(rows, { maxLength: 4 }), (sources) => {

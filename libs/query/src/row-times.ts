@@ -3,8 +3,8 @@ import { PairTable } from "@cinderblock/columnar";
 import { endNanos, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
 
 /**
- * Times of a source's rows, series after series: `count[i]` of them belong to `fingerprint[i]`. Two sources whose rows have no
- * (series, time) in common share nothing, and that is known without the ids, which are most of what identifies a row.
+ * Times of a source's rows, series by series: the next `count[i]` times belong to `fingerprint[i]`. Two sources without a
+ * common (series, time) share no row, and this check needs no row ids, which are the largest part of a row's key.
  */
 export interface RowTimes {
   ulid: string;
@@ -15,7 +15,7 @@ export interface RowTimes {
   timeNanos: BigInt64Array;
 }
 
-/** The times of the selected rows. Only the keys of a block are read. */
+/** Reads the times of the selected rows. A block loads only its key columns. */
 export async function rowTimes(source: ProfileSource, select: SelectRequest): Promise<RowTimes> {
   const table = await source.load(["keys"]);
   const upTo = source.rowCount;
@@ -42,14 +42,14 @@ export async function rowTimes(source: ProfileSource, select: SelectRequest): Pr
   };
 }
 
-/** Sources that may have a row in common, and the times between which they do. */
+/** Sources that may have rows in common, with the first and last common time. */
 export interface SharedTimes {
   ulids: Set<string>;
   minNanos: bigint;
   maxNanos: bigint;
 }
 
-/** Which sources have a (series, time) that another has, too; undefined where none has. Two pairs of one hash only cost a look at their ids. */
+/** Finds sources that have a (series, time) in common with another source; undefined without any. A hash collision only costs a comparison of row keys. */
 export function sharedTimes(all: readonly RowTimes[]): SharedTimes | undefined {
   const rows = all.reduce((n, t) => n + t.timeNanos.length, 0);
   const first = new PairTable(rows);

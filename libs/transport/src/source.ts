@@ -120,7 +120,7 @@ export class RemoteSource implements SourceClient {
     try {
       return (await this.ask<RowTimes[] | null>("times", [tenant, ulids, select], until)) ?? undefined;
     } catch (err) {
-      if (/does not know/.test(messageOf(err))) return undefined; // one of the release before
+      if (/does not know/.test(messageOf(err))) return undefined; // previous release
       throw err;
     }
   }
