@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { loadHasher } from "@cinderblock/bytes";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { BucketIndexUpdater, uploadBlock } from "@cinderblock/compact";
-import { CinderblockError } from "@cinderblock/errors";
+import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { HeadShard } from "@cinderblock/head";
-import { parseAppName, PushProcessor, RateGate } from "@cinderblock/ingest";
+import { parseAppName, type PushOutcome, PushProcessor, RateGate } from "@cinderblock/ingest";
 import { limitsOf } from "@cinderblock/runtime";
 import { checkTenantId, DEFAULT_TENANT, pathBelow, tenantFolder } from "@cinderblock/tenant";
 import { bytes, type Context, openedBucket, print, progress, time } from "./context.ts";
@@ -74,26 +74,36 @@ export async function importProfiles(c: Context): Promise<number> {
       refused: { file: string; why: string }[] = [];
     let profiles = 0;
     for (const [i, file] of list.entries()) {
-      const out = processor.process(
-        tenant,
-        {
-          kind: "ingest",
-          body: readFileSync(file),
-          request: {
-            app,
-            tags,
-            format: "pprof",
-            boundary: "",
-            spyName: "cli",
-            sampleRate: 100,
-            fromNanos: BigInt(Date.now()) * 1_000_000n,
-            durationNanos: 0n,
+      const body = readFileSync(file);
+      const take = (): PushOutcome =>
+        processor.process(
+          tenant,
+          {
+            kind: "ingest",
+            body,
+            request: {
+              app,
+              tags,
+              format: "pprof",
+              boundary: "",
+              spyName: "cli",
+              sampleRate: 100,
+              fromNanos: BigInt(Date.now()) * 1_000_000n,
+              durationNanos: 0n,
+            },
           },
-        },
-        limits,
-        new RateGate(new SharedArrayBuffer(8)),
-        Date.now(),
-      );
+          limits,
+          new RateGate(new SharedArrayBuffer(8)),
+          Date.now(),
+        );
+      let out: PushOutcome;
+      try {
+        out = take();
+      } catch (err) {
+        if (kindOf(err) !== "no-room") throw err;
+        await shard.flush();
+        out = take();
+      }
       profiles += out.error ? 0 : out.profiles;
       if (out.error) refused.push({ file, why: out.error.message });
       if (i % 64 === 63) await shard.commit();

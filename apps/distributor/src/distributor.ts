@@ -1,4 +1,4 @@
-import { CinderblockError, fromErrorRecord } from "@cinderblock/errors";
+import { CinderblockError, fromErrorRecord, noRoom } from "@cinderblock/errors";
 import {
   IngestionGate,
   OTHER_GROUP,
@@ -79,10 +79,10 @@ export class Distributor {
     this.path.refuse();
     // The memory ceiling: what cannot be held is refused before it is read.
     if (this.inFlightBytes > 0 && this.inFlightBytes + bytes > this.maxInFlightBytes) {
-      throw new CinderblockError(
-        "limit",
+      throw noRoom(
+        "inflight",
         `pushes of ${this.inFlightBytes} bytes are in flight; the limit is ${this.maxInFlightBytes} (-memory.inflight-bytes)`,
-        { reason: "rate_limited" },
+        { usedBytes: this.inFlightBytes, limitBytes: this.maxInFlightBytes },
       );
     }
   }
@@ -104,14 +104,21 @@ export class Distributor {
       throw err;
     }
     this.inFlightBytes += bytes;
+    let answered = false;
     try {
       const answer = await this.base.tracer.span("distributor.push", { tenant, bytes }, () =>
         this.path.push(tenant, service, trickle ? { ...push, trickle } : push, limits),
       );
+      answered = true;
       if (answer.trickled && !limits.ingestionLimit!.reached)
         this.gate.use(tenant, limits.ingestionLimit!, this.base.now());
       this.count(tenant, type, answer);
       if (answer.error) throw fromErrorRecord(answer.error);
+    } catch (err) {
+      // A push that was refused as a whole has no answer with counts.
+      if (!answered && err instanceof CinderblockError && err.reason !== undefined)
+        this.discard([{ reason: err.reason, profiles: 1, bytes }], tenant);
+      throw err;
     } finally {
       this.inFlightBytes -= bytes;
     }

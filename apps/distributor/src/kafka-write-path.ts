@@ -8,6 +8,7 @@ import {
   type PushAnswer,
   pushesOf,
   type RawPush,
+  refusedProfiles,
   type SentPush,
   serviceOf,
   tooManySeries,
@@ -63,7 +64,15 @@ export class KafkaWritePath implements WritePath {
     const atMs = this.base.now();
     if (push.kind === "aggregate") return this.aggregate(tenant, service, push, limits, atMs);
     const { answer, accepted } = await this.check(tenant, push, limits, atMs);
-    if (accepted) await this.write(tenant, service === "" ? serviceOf(push) : service, push, limits, atMs);
+    if (accepted)
+      await this.write(
+        tenant,
+        service === "" ? serviceOf(push) : service,
+        push,
+        limits,
+        atMs,
+        refusedProfiles(answer),
+      );
     return answer;
   }
 
@@ -85,6 +94,7 @@ export class KafkaWritePath implements WritePath {
       ),
     );
     const kept = pushes.filter((_, i) => checked[i]!.accepted);
+    const told = checked.filter((c) => c.accepted).reduce((n, c) => n + refusedProfiles(c.answer), 0);
     if (kept.length > 0)
       await this.write(
         tenant,
@@ -92,6 +102,7 @@ export class KafkaWritePath implements WritePath {
         kept.length === pushes.length ? all : kept.length === 1 ? kept[0]! : aggregateOf(all.windowMs, kept),
         limits,
         atMs,
+        told,
       );
     return answerOfParts(checked.map((c) => c.answer));
   }
@@ -114,6 +125,7 @@ export class KafkaWritePath implements WritePath {
     push: RawPush,
     limits: IngestLimits,
     atMs: number,
+    refused: number,
   ): Promise<void> {
     const record = encodePushRecord({
       tenant,
@@ -123,6 +135,7 @@ export class KafkaWritePath implements WritePath {
         ? { ...this.decided(limits), ingestionLimit: limits.ingestionLimit }
         : this.decided(limits),
       push,
+      refused,
     });
     if (record.length > this.config.maxRecordBytes) {
       throw new CinderblockError(

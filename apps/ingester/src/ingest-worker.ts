@@ -45,6 +45,7 @@ import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
 const data = ownData<IngestWorkerData>();
 const bodies = new SharedPagesReader(data.bodies);
 const hasher = await loadHasher();
+const pressure = new Int32Array(data.pressure);
 
 const shard = new HeadShard(hasher, {
   shard: data.shard,
@@ -58,6 +59,7 @@ const shard = new HeadShard(hasher, {
   // A failed sync is never retried: what the kernel dropped is gone. The process ends and replays what is on disk.
   onFailure: (err) => served.notify("failed", err.message),
   onBlock: (tenant, meta) => served.notify("block", { tenant, meta }),
+  onMemory: (used) => Atomics.store(pressure, data.shard, Math.ceil((1000 * used) / data.headBytes)),
   now: () => Date.now(),
 });
 shard.onForeignDone = (dir, segments) => {

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { statfs } from "node:fs/promises";
-import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
+import { CinderblockError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { lastLoggedMs, loggedShards, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
@@ -49,6 +49,9 @@ export interface IngesterConfig {
   sync: boolean;
 }
 
+/** While pushes are refused for lack of room, that is logged so often. */
+const NO_ROOM_LOG_MS = 10_000;
+
 /** Bodies of pushes that are with the workers lie in shared memory of this size; one that is large, or finds no room, moves. */
 const BODIES_BYTES = 8 << 20;
 const NO_BODY = new Uint8Array(0);
@@ -70,12 +73,15 @@ export class Ingester implements Service, SourceClient {
   private diskFull = "";
   private timer: NodeJS.Timeout | undefined;
   private readonly damaged: { inc(): void };
+  private readonly withoutRoom: { inc(labels: { resource: string }, n?: number): void };
   private readonly forgotten: { inc(n: number): void };
   /** what the threads count together of each tenant */
   private readonly shared = new Map<string, { gate: SharedArrayBuffer; series: SharedArrayBuffer }>();
   /** worker -> tenant -> the limits it was sent */
   private readonly sent = new Map<WorkerClient, Map<string, IngestLimits>>();
   private readonly bodies = new SharedPages(BODIES_BYTES);
+  /** shard -> thousandths of its heads' share that are in use */
+  private used = new Int32Array(new SharedArrayBuffer(0));
   private readonly script: URL;
   private readonly config: IngesterConfig;
   private readonly pool: QueryPool;
@@ -100,6 +106,12 @@ export class Ingester implements Service, SourceClient {
       "cinderblock_ingester_forgotten_baselines_total",
       "Cumulative series of which this ingester forgot the last profile, since others had later ones.",
     );
+    this.withoutRoom = base.metrics.counter(
+      "cinderblock_ingester_pushes_without_room_total",
+      "Pushes and records that this ingester could not take for the moment, by what was used up.",
+      ["resource"],
+    );
+    for (const resource of ["heads", "disk", "local-blocks"]) this.withoutRoom.inc({ resource }, 0);
     this.damaged = base.metrics.counter(
       "cinderblock_ingester_damaged_blocks_total",
       "Local blocks that could not be read and were set aside.",
@@ -110,6 +122,7 @@ export class Ingester implements Service, SourceClient {
     const { config, base } = this;
     this.blocksOnDisk.scan();
     const count = config.workers > 0 ? config.workers : Math.max(1, availableParallelism() - 1);
+    this.used = new Int32Array(new SharedArrayBuffer(4 * count));
     const orphans = loggedShards(config.dataPath).filter((s) => s >= count);
     for (let shard = 0; shard < count; shard++) {
       const data: IngestWorkerData = {
@@ -123,6 +136,7 @@ export class Ingester implements Service, SourceClient {
         idleMs: config.idleMs,
         sync: config.sync,
         bodies: this.bodies.buffer,
+        pressure: this.used.buffer,
         symbols: config.symbols,
       };
       const worker = new WorkerClient(
@@ -218,34 +232,49 @@ export class Ingester implements Service, SourceClient {
 
   // ---- writes
 
-  /** Whether writes are refused now, and why: nothing acknowledged may be refused later. */
+  /** @throws `no-room` while the disk, or the blocks that wait for the bucket, leave no room for another push */
   refuse(): void {
-    if (this.diskFull !== "") throw new CinderblockError("limit", this.diskFull, { reason: "rate_limited" });
+    if (this.diskFull !== "") throw noRoom("disk", this.diskFull);
     const { localBudgetBytes } = this.config;
     if (localBudgetBytes === 0) return;
     const unshipped = this.blocksOnDisk.unshippedBytes();
-    if (unshipped > localBudgetBytes) {
-      throw new CinderblockError(
-        "limit",
+    if (unshipped > localBudgetBytes)
+      throw noRoom(
+        "local-blocks",
         `blocks of ${unshipped} bytes wait for the bucket; the limit is ${localBudgetBytes} (-pyroscopedb.local-budget-bytes)`,
-        { reason: "rate_limited" },
+        { usedBytes: unshipped, limitBytes: localBudgetBytes },
       );
-    }
   }
 
   /**
    * Hands a raw push to the shard of its service; resolves when it is on disk. The buffer of a large body that is all of it moves to the worker.
    * @param nowMs when the push was taken, if that was not now
+   * @throws `no-room` when this ingester cannot take it for the moment: nothing says that another one cannot
    */
-  push(
+  async push(
     tenant: string,
     service: string,
     push: RawPush,
     limits: IngestLimits,
     nowMs?: number,
   ): Promise<PushAnswer> {
-    this.refuse();
-    return this.hand(tenant, service, push, limits, nowMs === undefined ? {} : { nowMs });
+    try {
+      this.refuse();
+      return await this.hand(tenant, service, push, limits, nowMs === undefined ? {} : { nowMs });
+    } catch (err) {
+      if (kindOf(err) === "no-room") this.noteRefusal(err as CinderblockError);
+      throw err;
+    }
+  }
+
+  private lastNoRoomLog = -Infinity;
+
+  private noteRefusal(err: CinderblockError): void {
+    this.withoutRoom.inc({ resource: String(err.detail.resource) });
+    const now = performance.now();
+    if (now - this.lastNoRoomLog < NO_ROOM_LOG_MS) return;
+    this.lastNoRoomLog = now;
+    this.base.log.warn({ ...err.detail, err }, "pushes are refused: this ingester has no room for them now");
   }
 
   /** Takes from a push that others store what the next cumulative profiles of its series are compared with. */
@@ -344,6 +373,13 @@ export class Ingester implements Service, SourceClient {
     const heads = await Promise.all(this.shards.map((s) => s.call<ShardStats>("stats", undefined)));
     const blocks = this.blocksOnDisk.unshipped().map(({ meta }) => ulidTimeMs(meta.ulid));
     return [...heads.map((s) => s.oldestHeadMs), ...blocks].reduce((a, b) => Math.min(a, b), Infinity);
+  }
+
+  /** Part of its heads' memory that the fullest ingest thread uses: pushes are refused at 1. */
+  pressure(): number {
+    let most = 0;
+    for (let i = 0; i < this.used.length; i++) most = Math.max(most, Atomics.load(this.used, i));
+    return most / 1000;
   }
 
   get shardCount(): number {

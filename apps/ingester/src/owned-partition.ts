@@ -27,6 +27,8 @@ export class OwnedPartition {
   recordMs = 0;
   /** set by the owner that gives the partition up: records without room are dropped and read again later */
   stopped = false;
+  /** since when records wait for room, or for whatever else keeps them out of the heads; 0: none does */
+  waitingSinceMs = 0;
   /** resolves when the records in hand are stored */
   busy: Promise<void> = Promise.resolve();
   private marks: Mark[] = [];

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { sleep } from "@cinderblock/async";
-import { CinderblockError } from "@cinderblock/errors";
+import { CinderblockError, type ErrorRecord, noRoom } from "@cinderblock/errors";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import { InMemoryLog } from "@cinderblock/kafka";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
@@ -27,12 +27,22 @@ const NOTHING: PushAnswer = {
   error: undefined,
 };
 
+/** A sink that refuses in all the ways in which an ingester can: by throwing, and by an answer. */
 class Sink implements RecordSink {
   taken: string[] = [];
   full = false;
+  used = 0;
+  /** what a push is answered; the first `answers` of each body */
+  answers: Map<string, (PushAnswer | CinderblockError)[]> = new Map();
   oldest = Infinity;
+  pressure(): number {
+    return this.used;
+  }
   push(tenant: string, service: string, push: RawPush, _limits: unknown, nowMs: number): Promise<PushAnswer> {
-    if (this.full) return Promise.reject(new CinderblockError("limit", "no room"));
+    if (this.full) return Promise.reject(noRoom("heads", "heads use 2 bytes; the limit is 1"));
+    const answer = this.answers.get(Buffer.from(push.body).toString())?.shift();
+    if (answer instanceof CinderblockError) return Promise.reject(answer);
+    if (answer) return Promise.resolve(answer);
     this.taken.push(`${tenant}/${service}/${nowMs}/${Buffer.from(push.body).toString()}`);
     return Promise.resolve(NOTHING);
   }
@@ -51,8 +61,19 @@ class Sink implements RecordSink {
   }
 }
 
-const record = (i: number): Uint8Array =>
+/** An answer that refuses one profile. */
+function refusing(error: ErrorRecord): PushAnswer {
+  return {
+    ...NOTHING,
+    profiles: 0,
+    error,
+    discarded: [{ reason: error.reason ?? "unknown", profiles: 1, bytes: 1 }],
+  };
+}
+
+const record = (i: number, refused?: number): Uint8Array =>
   encodePushRecord({
+    ...(refused === undefined ? {} : { refused }),
     tenant: "t",
     service: "s",
     atMs: 1000 + i,
@@ -70,13 +91,14 @@ function ingester(
   owners = () => ["me"],
   id = "me",
   rule = 2,
+  metrics = new Metrics(),
 ): Partitions {
   return new Partitions(
     { id, zone: "", topic: "pushes", file: join(dir, "partitions.json"), learnMs: 60_000 },
     log,
     sink,
     () => ({ ids: owners(), rule }),
-    base(),
+    { ...base(), metrics },
   );
 }
 
@@ -331,6 +353,86 @@ describe("an ingester's partitions", () => {
     await until(() => p.states()[0]?.position === 3);
     expect(sink.taken.map((t) => t.slice(-2)).sort()).toEqual(["b0", "b2"]);
     await p.stop();
+  });
+
+  it.each<[string, PushAnswer | CinderblockError]>([
+    ["a full head", noRoom("heads", "heads use 2 bytes; the limit is 1")],
+    ["an answer that says that there is no room", refusing({ kind: "no-room", message: "heads are full" })],
+    ["a rate in the answer", refusing({ kind: "limit", reason: "rate_limited", message: "too fast" })],
+    [
+      "a number of series in the answer",
+      refusing({ kind: "limit", reason: "series_limit", message: "too many" }),
+    ],
+    ["an error that nobody knows", new CinderblockError("internal", "a bug")],
+    ["a worker that ended", new CinderblockError("unavailable", "the worker ended")],
+  ])("wait and pass over no record that met %s", async (_, answer) => {
+    const log = new InMemoryLog(1),
+      sink = new Sink(),
+      metrics = new Metrics(),
+      p = ingester(log, sink, temporaryFolder(), () => ["me"], "me", 2, metrics);
+    sink.answers.set("b1", [answer, answer, answer]);
+    for (let i = 0; i < 3; i++) await log.produce(0, record(i, 0));
+    await p.start();
+    await until(() => p.states()[0]?.position === 3);
+    expect(sink.taken.map((t) => t.slice(-2)).sort()).toEqual(["b0", "b1", "b2"]);
+    expect(sink.answers.get("b1")).toEqual([]);
+    expect(await metrics.registry.metrics()).toContain(
+      'cinderblock_ingester_refused_records_total{reason="unknown"} 0',
+    );
+    await p.stop();
+  });
+
+  it.each<[string, PushAnswer | CinderblockError, number, string]>([
+    [
+      "are counted",
+      refusing({ kind: "invalid", reason: "malformed_profile", message: "bad" }),
+      0,
+      "malformed_profile",
+    ],
+    ["are counted when they are thrown", new CinderblockError("invalid", "bad parts"), 0, "unknown"],
+    ["are not, where the sender was told of as many", refusing({ kind: "invalid", message: "bad" }), 1, ""],
+  ])("skip profiles that everybody refuses: acknowledged ones %s", async (_, answer, told, reason) => {
+    const log = new InMemoryLog(1),
+      sink = new Sink(),
+      metrics = new Metrics(),
+      p = ingester(log, sink, temporaryFolder(), () => ["me"], "me", 2, metrics);
+    sink.answers.set("b0", [answer]);
+    await log.produce(0, record(0, told));
+    await log.produce(0, record(1, 0));
+    await p.start();
+    await until(() => p.states()[0]?.position === 2);
+    expect(sink.taken.map((t) => t.slice(-2))).toEqual(["b1"]);
+    const counted = (await metrics.registry.metrics())
+      .split("\n")
+      .filter((l) => l.startsWith("cinderblock_ingester_refused_records_total") && !l.endsWith(" 0"));
+    expect(counted).toEqual(
+      reason === "" ? [] : [`cinderblock_ingester_refused_records_total{reason="${reason}"} 1`],
+    );
+    await p.stop();
+  });
+
+  it("pause before the heads are full, and go on when cuts have caught up", async () => {
+    const log = new InMemoryLog(1),
+      sink = new Sink(),
+      metrics = new Metrics(),
+      p = ingester(log, sink, temporaryFolder(), () => ["me"], "me", 2, metrics);
+    sink.used = 0.8;
+    await log.produce(0, record(0));
+    await p.start();
+    await until(() => p.states().length === 1);
+    await sleep(100);
+    expect(sink.taken).toEqual([]);
+    const waiting = /cinderblock_ingester_partition_waiting_seconds\{partition="0"\} ([\d.]+)/;
+    expect(Number(waiting.exec(await metrics.registry.metrics())![1])).toBeGreaterThan(0);
+    sink.used = 0.5;
+    await until(() => sink.taken.length === 1);
+    await until(() => p.states()[0]!.position === 1);
+    expect(waiting.exec(await metrics.registry.metrics())![1]).toBe("0");
+    // A stop does not wait for room.
+    sink.used = 1;
+    await log.produce(0, record(1));
+    await p.stop();
+    expect(sink.taken.length).toBe(1);
   });
 
   it("wait for a program that knows a later record", async () => {

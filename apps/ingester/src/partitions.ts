@@ -107,6 +107,18 @@ export class Partitions implements Service {
       "Age of the oldest record of a partition that is not in the bucket.",
       (s) => s.unuploadedAgeMs / 1000,
     );
+    metrics.gauge(
+      "cinderblock_ingester_partition_waiting_seconds",
+      "How long records of a partition have waited to be taken in: for room in the heads, or after an error.",
+      ["partition"],
+      (g) => {
+        for (const [p, o] of this.owned)
+          g.set(
+            { partition: String(p) },
+            o.waitingSinceMs === 0 ? 0 : (performance.now() - o.waitingSinceMs) / 1000,
+          );
+      },
+    );
     const again = (): void => {
       if (!this.leaving)
         this.timer = setTimeout(() => {

@@ -29,6 +29,8 @@ export interface IngestWorkerData {
   sync: boolean;
   /** where bodies of pushes lie */
   bodies: SharedArrayBuffer;
+  /** shard -> thousandths of its heads' share that are in use, written by its worker */
+  pressure: SharedArrayBuffer;
   /** names of native frames; absent: they have none */
   symbols: SymbolizerData | undefined;
 }

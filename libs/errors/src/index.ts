@@ -9,6 +9,7 @@ export type ErrorKind =
   | "not-found"
   | "conflict"
   | "limit"
+  | "no-room"
   | "too-large"
   | "unavailable"
   | "deadline"
@@ -25,6 +26,7 @@ export const ERROR_KINDS: readonly ErrorKind[] = [
   "not-found",
   "conflict",
   "limit",
+  "no-room",
   "too-large",
   "unavailable",
   "deadline",
@@ -97,6 +99,43 @@ export function invalid(message: string, reason?: DiscardReason): CinderblockErr
   return new CinderblockError("invalid", message, reason === undefined ? {} : { reason });
 }
 
+/** A resource of one process that can be used up for the moment. */
+export type Resource = "heads" | "disk" | "local-blocks" | "inflight";
+
+/**
+ * A refusal that depends on this process at this moment: another replica, or this process later, may accept the same push.
+ * Such a refusal is always thrown and never part of an answer (docs/correctness.md, "No late refusal").
+ */
+export function noRoom(
+  resource: Resource,
+  message: string,
+  detail: Record<string, string | number | boolean> = {},
+): CinderblockError {
+  return new CinderblockError("no-room", message, {
+    reason: "rate_limited",
+    detail: { ...detail, resource },
+  });
+}
+
+/** Kinds that refuse a push for good; an error of any other kind says nothing about the push and is thrown on. */
+const REFUSALS: ReadonlySet<ErrorKind> = new Set(["invalid", "unknown", "too-large", "limit"]);
+
+/** Whether a kind may be the answer to a push. */
+export function isRefusal(kind: ErrorKind): boolean {
+  return REFUSALS.has(kind);
+}
+
+/** Reasons of `limit` that follow from the push and the limits that travel with it. */
+const DETERMINISTIC_LIMITS: ReadonlySet<DiscardReason | undefined> = new Set(["ingest_limit_reached"]);
+
+/**
+ * Whether every process that gets the same push with the same limits refuses it in the same way. Everything else, a rate,
+ * a number of series, a full disk, depends on the process that was asked.
+ */
+export function isDeterministicRefusal(error: Pick<ErrorRecord, "kind" | "reason">): boolean {
+  return isRefusal(error.kind) && (error.kind !== "limit" || DETERMINISTIC_LIMITS.has(error.reason));
+}
+
 /** The kind of anything that was thrown; what is not ours is `internal`. */
 export function kindOf(err: unknown): ErrorKind {
   return err instanceof CinderblockError ? err.kind : "internal";
@@ -111,22 +150,28 @@ export interface ErrorRecord {
   kind: ErrorKind;
   message: string;
   reason?: DiscardReason;
+  detail?: Record<string, string | number | boolean>;
   stack?: string;
 }
 
+/** An error as a plain object that survives threads and processes: kind, reason and detail stay. */
 export function toErrorRecord(err: unknown): ErrorRecord {
   const record: ErrorRecord = { kind: kindOf(err), message: messageOf(err) };
-  if (err instanceof CinderblockError && err.reason !== undefined) record.reason = err.reason;
+  if (err instanceof CinderblockError) {
+    if (err.reason !== undefined) record.reason = err.reason;
+    if (Object.keys(err.detail).length > 0) record.detail = err.detail;
+  }
   if (err instanceof Error && err.stack !== undefined && record.kind === "internal") record.stack = err.stack;
   return record;
 }
 
 export function fromErrorRecord(record: ErrorRecord): CinderblockError {
-  const err = new CinderblockError(
-    record.kind,
-    record.message,
-    record.reason === undefined ? {} : { reason: record.reason },
-  );
+  // A process of another release may know more kinds.
+  const kind = ERROR_KINDS.includes(record.kind) ? record.kind : "internal";
+  const err = new CinderblockError(kind, record.message, {
+    ...(record.reason === undefined ? {} : { reason: record.reason }),
+    ...(record.detail === undefined ? {} : { detail: record.detail }),
+  });
   if (record.stack !== undefined) err.stack = record.stack;
   return err;
 }

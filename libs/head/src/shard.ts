@@ -2,7 +2,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ByteReader, ByteWriter, type Hasher, encodeUtf8, ShortRead } from "@cinderblock/bytes";
 import { type BlockMeta, isUlid, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
-import { CinderblockError } from "@cinderblock/errors";
+import { noRoom } from "@cinderblock/errors";
 import { makeDirectorySynced } from "@cinderblock/files";
 import type { ProcessedProfile, ProfileSink } from "@cinderblock/ingest";
 import { LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
@@ -42,6 +42,8 @@ export interface ShardOptions {
   onFailure: (err: Error) => void;
   /** told when a block is finished: it lies in the tenant's `local/` */
   onBlock: (tenant: string, meta: BlockMeta) => void;
+  /** told what the heads use, whenever that was measured */
+  onMemory?: (usedBytes: number) => void;
   now: () => number;
 }
 
@@ -319,13 +321,10 @@ export class HeadShard implements ProfileSink {
     return n;
   }
 
+  /** @throws `no-room` when the heads are full: nothing of the profile is kept */
   append(tenant: string, p: ProcessedProfile): void {
-    if (this.memory > this.options.headBytes)
-      throw new CinderblockError(
-        "limit",
-        `the ingester's heads use ${this.memory} bytes of memory; the limit is ${this.options.headBytes} (-memory.head-bytes)`,
-        { reason: "rate_limited" },
-      );
+    // An aggregate is stored whole or not at all: it was checked before its first profile.
+    if (!this.aggregates) this.requireRoom();
     const open = this.headFor(tenant, p.profile.timeNanos);
     const { head } = open;
     const baselines = this.baselinesOf(tenant);
@@ -342,6 +341,18 @@ export class HeadShard implements ProfileSink {
     head.lastWriteMs = this.options.now();
     this.touched++;
     if (!this.aggregates) this.checkPressure();
+  }
+
+  /** A refusal asks for a cut too: the maintenance timer alone frees memory too slowly. */
+  private requireRoom(): void {
+    const { headBytes } = this.options;
+    if (this.memory <= headBytes) return;
+    this.onPressure();
+    throw noRoom(
+      "heads",
+      `heads of this ingest thread use ${this.memory} bytes; the limit is ${headBytes} (its share of -memory.head-bytes)`,
+      { usedBytes: this.memory, limitBytes: headBytes },
+    );
   }
 
   private checkPressure(): void {
@@ -375,8 +386,10 @@ export class HeadShard implements ProfileSink {
   /**
    * Calls `run`, which appends profiles: rows of one series and the same `windowNanos` of time become one, with the time of
    * the earliest. The same profiles in the same order make the same rows in every shard.
+   * @throws `no-room` before `run` is called: a part of an aggregate would become a row of its own in this shard alone
    */
   aggregate<T>(windowNanos: bigint, run: () => T): T {
+    this.requireRoom();
     const all = new Map<OpenHead, RowAggregates>();
     this.aggregates = all;
     this.aggregateNanos = windowNanos;
@@ -453,6 +466,7 @@ export class HeadShard implements ProfileSink {
     let n = 0;
     for (const h of this.byUlid.values()) n += h.head.byteLength;
     this.memory = n;
+    this.options.onMemory?.(n);
     this.touched = this.logged = 0;
   }
 

@@ -103,6 +103,11 @@ export function answerOfParts(parts: PushAnswer[]): PushAnswer {
   return all;
 }
 
+/** Profiles of a push that were not stored, whatever the reason. */
+export function refusedProfiles(answer: Pick<PushAnswer, "discarded">): number {
+  return answer.discarded.reduce((n, d) => n + d.profiles, 0);
+}
+
 /** An outcome as it crosses a thread or a process. */
 export function answerOf(outcome: PushOutcome): PushAnswer {
   return { ...outcome, error: outcome.error ? toErrorRecord(outcome.error) : undefined };

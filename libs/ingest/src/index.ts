@@ -9,7 +9,14 @@ export type {
   RawPush,
   SentPush,
 } from "./processor.ts";
-export { aggregateOf, answerOf, answerOfParts, pushesBySeries, pushesOf } from "./aggregate.ts";
+export {
+  aggregateOf,
+  answerOf,
+  answerOfParts,
+  pushesBySeries,
+  pushesOf,
+  refusedProfiles,
+} from "./aggregate.ts";
 export type { Aggregate, SeriesPush } from "./aggregate.ts";
 export { UNKNOWN } from "./normalise.ts";
 export type { NormalizedProfile } from "./normalise.ts";

@@ -1,5 +1,5 @@
 import { ByteWriter, hash128, type Hasher, utf8Length } from "@cinderblock/bytes";
-import { CinderblockError, type DiscardReason, type ErrorRecord } from "@cinderblock/errors";
+import { CinderblockError, type DiscardReason, type ErrorRecord, isRefusal } from "@cinderblock/errors";
 import {
   ANNOTATION_SAMPLED,
   type Annotation,
@@ -103,7 +103,10 @@ export interface PushOutcome {
   trickled?: boolean;
 }
 
-/** The same as it crosses a thread or a process. An error is bad input: no other replica takes it either. */
+/**
+ * The same as it crosses a thread or a process. An error refuses the push for good: bad input, or a limit of the tenant
+ * where the process that answers decides it. A process without room never answers, it throws `no-room`.
+ */
 export type PushAnswer = Omit<PushOutcome, "error"> & {
   error: ErrorRecord | undefined;
   /** of an aggregate: what each of its pushes is answered */
@@ -155,7 +158,11 @@ export class PushProcessor {
     this.sink = sink;
   }
 
-  /** Processes every profile of a push; one that fails does not stop the others. Never throws for bad input. */
+  /**
+   * Processes every profile of a push; a refused profile does not stop the others. Bad input is part of the outcome.
+   * @throws what is no refusal of the push, such as `no-room`: some of its profiles may be in the sink by then, and come
+   * again with the same identities
+   */
   process(tenant: string, push: SentPush, limits: IngestLimits, gate: RateGate, nowMs: number): PushOutcome {
     const out: PushOutcome = {
       profiles: 0,
@@ -188,7 +195,7 @@ export class PushProcessor {
   }
 
   private fail(out: PushOutcome, err: unknown, bytes: number): void {
-    if (!(err instanceof CinderblockError)) throw err;
+    if (!(err instanceof CinderblockError) || !isRefusal(err.kind)) throw err;
     out.discarded.push({
       reason: err.reason ?? "unknown",
       profiles: 1,

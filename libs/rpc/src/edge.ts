@@ -7,6 +7,7 @@ export const EDGE = {
   unauthenticated: { code: Code.Unauthenticated, http: 401 },
   "not-found": { code: Code.NotFound, http: 404 },
   limit: { code: Code.ResourceExhausted, http: 429 },
+  "no-room": { code: Code.ResourceExhausted, http: 429 },
   unavailable: { code: Code.Unavailable, http: 503 },
   deadline: { code: Code.DeadlineExceeded, http: 504 },
   canceled: { code: Code.Canceled, http: 499 },

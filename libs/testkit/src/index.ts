@@ -28,6 +28,7 @@ export type { TinyJfrEvent } from "./tiny-jfr.ts";
 export { tinyPprof } from "./tiny-pprof.ts";
 export type { TinyProfile } from "./tiny-pprof.ts";
 export { temporaryFolder } from "./folders.ts";
+export { bundledWorker } from "./worker-script.ts";
 export {
   aptProgram,
   freePort,

@@ -37,6 +37,7 @@ describe("records of pushes", () => {
     ["push", PUSH],
     ["ingest", INGEST],
     ["aggregate", AGGREGATE],
+    ["a push with refused profiles", { ...PUSH, refused: 2 }],
   ])("keep everything: %s", (_, record) => {
     const d = new PushRecordDecoder(),
       got = d.decode(encodePushRecord(record));

@@ -14,6 +14,8 @@ export interface PushRecord {
   atMs: number;
   limits: IngestLimits;
   push: RawPush;
+  /** profiles of the push that the distributor refused, as it told the sender; absent in records of earlier releases */
+  refused?: number;
 }
 
 const VERSION = 1;
@@ -26,7 +28,7 @@ export function encodePushRecord(r: PushRecord): Uint8Array {
   let limits = LIMITS.get(r.limits);
   if (limits === undefined) LIMITS.set(r.limits, (limits = JSON.stringify(r.limits)));
   return encodeMessage(
-    [r.tenant, r.service, r.atMs, limits, r.push],
+    [r.tenant, r.service, r.atMs, limits, r.push, ...(r.refused === undefined ? [] : [r.refused])],
     r.push.body.length + limits.length + 1024,
     r.push.kind === "aggregate" ? AGGREGATE_VERSION : VERSION,
   );
@@ -44,12 +46,13 @@ export class PushRecordDecoder {
         `expected a record of version ${VERSION} or ${AGGREGATE_VERSION}, found ${bytes[0] ?? "nothing"}`,
       );
     const message = decodeMessage(bytes.subarray(1), true);
-    const [tenant, service, atMs, limits, push] = (Array.isArray(message) ? message : []) as [
+    const [tenant, service, atMs, limits, push, refused] = (Array.isArray(message) ? message : []) as [
       string,
       string,
       number,
       string,
       RawPush,
+      number?,
     ];
     if (
       !isTenantId(tenant) ||
@@ -73,6 +76,13 @@ export class PushRecordDecoder {
       if (this.limits.size >= 10_000) this.limits.clear();
       this.limits.set(limits, known);
     }
-    return { tenant, service, atMs, limits: known, push };
+    return {
+      tenant,
+      service,
+      atMs,
+      limits: known,
+      push,
+      ...(typeof refused === "number" ? { refused } : {}),
+    };
   }
 }

@@ -1,0 +1,52 @@
+import {
+  CinderblockError,
+  CorruptError,
+  ERROR_KINDS,
+  fromErrorRecord,
+  isDeterministicRefusal,
+  isRefusal,
+  noRoom,
+  toErrorRecord,
+} from "./index.ts";
+
+/** As it crosses a process. */
+const crossed = (err: unknown): CinderblockError =>
+  fromErrorRecord(JSON.parse(JSON.stringify(toErrorRecord(err))) as ReturnType<typeof toErrorRecord>);
+
+describe("an error that crosses threads and processes", () => {
+  it("keeps kind, message, reason and detail", () => {
+    expect(crossed(noRoom("heads", "heads use 2 bytes; the limit is 1", { usedBytes: 2 }))).toMatchObject({
+      kind: "no-room",
+      message: "heads use 2 bytes; the limit is 1",
+      reason: "rate_limited",
+      detail: { resource: "heads", usedBytes: 2 },
+    });
+    expect(crossed(new CorruptError("a/index.tsdb", 7, "expected magic"))).toMatchObject({
+      kind: "corrupt",
+      detail: { file: "a/index.tsdb", offset: 7 },
+    });
+    for (const kind of ERROR_KINDS) expect(crossed(new CinderblockError(kind, "m")).kind).toBe(kind);
+    expect(crossed(new Error("a bug")).kind).toBe("internal");
+  });
+
+  it("is internal when its kind is of a later release", () => {
+    expect(fromErrorRecord({ kind: "of-tomorrow" as "internal", message: "m" }).kind).toBe("internal");
+  });
+});
+
+describe("refusals", () => {
+  it("are deterministic when they follow from the push alone", () => {
+    expect(ERROR_KINDS.filter((kind) => isDeterministicRefusal({ kind }))).toEqual([
+      "invalid",
+      "too-large",
+      "unknown",
+    ]);
+    expect(isDeterministicRefusal({ kind: "limit", reason: "ingest_limit_reached" })).toBe(true);
+    expect(isDeterministicRefusal({ kind: "limit", reason: "rate_limited" })).toBe(false);
+    expect(isDeterministicRefusal({ kind: "limit", reason: "series_limit" })).toBe(false);
+  });
+
+  it("are answers, a lack of room never is", () => {
+    expect(ERROR_KINDS.filter(isRefusal)).toEqual(["invalid", "limit", "too-large", "unknown"]);
+  });
+});
