@@ -4,7 +4,7 @@ import { sleep } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
 import { lastLoggedMs } from "@cinderblock/head";
 import type { RingMember } from "@cinderblock/ring";
-import { internalRoutes, type Routes } from "@cinderblock/rpc";
+import { internalMethod, listOf, number, type Routes } from "@cinderblock/rpc";
 import {
   type ClusterProcess,
   type Component,
@@ -103,17 +103,15 @@ export const ingester: Component<typeof ingesterSchema> = {
     }
     process.becomeActive(me);
     process.progress = () => ingester.progress;
-    process.serve(
-      internalRoutes("Ingester", {
-        ...sourceMethods(ingester),
-        ...pushMethod((tenant, service, push) =>
-          leaving.now
-            ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`))
-            : ingester.push(tenant, service, push, share(tenant)),
-        ),
-      }),
-      ingesterRoutes(ingester, config.multitenancy, resources.authorizer),
-    );
+    process.serveInternal("Ingester", {
+      ...sourceMethods(ingester),
+      ...pushMethod((tenant, service, push) =>
+        leaving.now
+          ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`))
+          : ingester.push(tenant, service, push, share(tenant)),
+      ),
+    });
+    process.serve(ingesterRoutes(ingester, config.multitenancy, resources.authorizer));
     process.serve(readOnlyRoutes(me));
     process.beforeStop(async () => {
       await me.set("LEAVING");
@@ -175,15 +173,15 @@ function readsPartitions(
     base,
   );
   process.add(service, partitions);
-  process.serve(
-    internalRoutes("Ingester", {
-      partitions: () => Promise.resolve(partitions.states()),
-      activeSeries: () => ingester.activeSeries(),
-      caughtUp: () => Promise.resolve(partitions.caughtUp()),
-      reach: ([ends, deadlineMs]: [number[], number]) => partitions.reach(ends, deadlineMs),
-    }),
-    partitionRoutes(() => partitions.states()),
-  );
+  process.serveInternal("Ingester", {
+    partitions: internalMethod([], () => Promise.resolve(partitions.states())),
+    activeSeries: internalMethod([], () => ingester.activeSeries()),
+    caughtUp: internalMethod([], () => Promise.resolve(partitions.caughtUp())),
+    reach: internalMethod([listOf(number), number], ([ends, deadlineMs]) =>
+      partitions.reach(ends, deadlineMs),
+    ),
+  });
+  process.serve(partitionRoutes(() => partitions.states()));
   return partitions;
 }
 

@@ -17,7 +17,6 @@ const TOKENS = new Authorizer(
       ],
     },
     "tokens.yaml",
-    "",
   ),
   true,
 );

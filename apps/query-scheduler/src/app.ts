@@ -1,5 +1,4 @@
 import { sleep } from "@cinderblock/async";
-import { internalRoutes } from "@cinderblock/rpc";
 import { type Component, RING_REFRESH_MS, SCHEDULERS } from "@cinderblock/runtime";
 import { serveScheduler } from "@cinderblock/transport";
 import { schedulerSchema } from "./config.ts";
@@ -44,6 +43,6 @@ export const queryScheduler: Component<typeof schedulerSchema> = {
       await scheduler.stop();
       await served.idle(LEAVE_MS);
     });
-    process.serve(internalRoutes("QueryScheduler", served.methods));
+    process.serveInternal("QueryScheduler", served.methods);
   },
 };

@@ -1,4 +1,3 @@
-import { internalRoutes } from "@cinderblock/rpc";
 import { type Component, STORES } from "@cinderblock/runtime";
 import { storeMethods } from "@cinderblock/transport";
 import { storeConfigOf, storeSchema } from "./config.ts";
@@ -16,6 +15,7 @@ export const storeGateway: Component<typeof storeSchema> = {
     process.view(STORES);
     process.add(me, store);
     process.becomeActive(me);
-    process.serve(internalRoutes("StoreGateway", storeMethods(store)), storePages(store, bucket));
+    process.serveInternal("StoreGateway", storeMethods(store));
+    process.serve(storePages(store, bucket));
   },
 };

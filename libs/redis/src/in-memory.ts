@@ -21,6 +21,11 @@ export class InMemoryMembers implements MemberStore {
     const r = this.ring(ring);
     return Promise.resolve((expected === undefined || r.get(id) === expected) && r.delete(id));
   }
+  private readonly agreed = new Map<string, string>();
+  agree(name: string, value: string): Promise<string> {
+    if (!this.agreed.has(name)) this.agreed.set(name, value);
+    return Promise.resolve(this.agreed.get(name)!);
+  }
   close(): Promise<void> {
     return Promise.resolve();
   }

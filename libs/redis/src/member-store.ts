@@ -8,5 +8,7 @@ export interface MemberStore {
   write(ring: string, id: string, entry: string): Promise<void>;
   /** Removes a member; with `expected` only while its entry is still that one. True when it was removed. */
   remove(ring: string, id: string, expected?: string): Promise<boolean>;
+  /** Stores a value under a name unless there is one, and returns the value that is there. */
+  agree(name: string, value: string): Promise<string>;
   close(): Promise<void>;
 }

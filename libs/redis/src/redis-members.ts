@@ -29,6 +29,12 @@ export class RedisMembers implements MemberStore {
           : Number(await r.eval(REMOVE_IF, 1, this.key(ring), id, expected))) > 0,
     );
   }
+  agree(name: string, value: string): Promise<string> {
+    return this.connection.ask(async (r) => {
+      await r.set(this.key(name), value, "NX");
+      return (await r.get(this.key(name))) ?? value;
+    });
+  }
   close(): Promise<void> {
     return this.connection.close();
   }

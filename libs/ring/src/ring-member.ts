@@ -12,7 +12,8 @@ const isToken = (t: unknown): t is number =>
 export interface RingMemberConfig {
   ring: string;
   id: string;
-  address: string;
+  /** host:port that the others reach this process at, asked when it registers */
+  address: () => string;
   zone: string;
   tokens: number;
   /** where tokens are kept over a restart; "": nowhere */
@@ -39,7 +40,7 @@ export class RingMember implements Service {
     this.base = base;
     this.member = {
       id: config.id,
-      address: config.address,
+      address: "",
       zone: config.zone,
       state: "JOINING",
       tokens: [],
@@ -56,6 +57,7 @@ export class RingMember implements Service {
   /** Registers as JOINING; `activate` once the component can do its job. */
   async start(): Promise<void> {
     const { member, config } = this;
+    member.address = config.address();
     member.registeredAtMs = this.base.now();
     member.heartbeat = this.base.now();
     member.tokens = await this.tokens();

@@ -12,22 +12,22 @@ const WRITES =
   /^\/(push\.v1\.PusherService\/|ingest$|pyroscope\/ingest$|opentelemetry\.|v1development\/profiles$|pyroscope\/debug-files(\/:id)?$)/;
 const READS =
   /^\/(querier\.v1\.QuerierService\/|cinderblock\.explore\.v1\.ExploreService\/|settings\.v1\.SettingsService\/|adhocprofiles\.v1\.AdHocProfileService\/|vcs\.v1\.VCSService\/|pyroscope\/(render|render-diff|label-values|export)$|capabilities\.v1\.|version\.)/;
-const INTERNAL = /^\/cinderblock\.internal\./;
 
 /** What a route needs. Whatever is not known to be for writers or readers is for administrators. */
 export function roleOf(route: string): Role | undefined {
   if (OPEN.test(route)) return undefined;
-  return WRITES.test(route)
-    ? "write"
-    : READS.test(route)
-      ? "read"
-      : INTERNAL.test(route)
-        ? "internal"
-        : "admin";
+  return WRITES.test(route) ? "write" : READS.test(route) ? "read" : "admin";
+}
+
+/** Decides about every request of a server before anything of it is read. */
+export interface Gate {
+  /** false: nobody is refused, and `hook` is not called */
+  readonly enabled: boolean;
+  hook(request: FastifyRequest, reply: FastifyReply): Promise<void>;
 }
 
 /** Who may call what: by a token of the file, or nobody asks for one. */
-export class Authorizer {
+export class Authorizer implements Gate {
   private readonly tokens: Tokens | undefined;
   private readonly multitenancy: boolean;
   constructor(tokens: Tokens | undefined, multitenancy: boolean) {

@@ -1,12 +1,22 @@
 import { Agent, request as httpRequest } from "node:http";
 import { type Agent as TlsAgent, request as httpsRequest } from "node:https";
-import { CinderblockError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "@cinderblock/errors";
+import {
+  CinderblockError,
+  type ErrorRecord,
+  fromErrorRecord,
+  kindOf,
+  toErrorRecord,
+} from "@cinderblock/errors";
 import { decodeMessage, encodeMessage } from "@cinderblock/message";
+import type { Logger } from "@cinderblock/telemetry";
+import type { FastifyReply } from "fastify";
 import { acceptRawBodies } from "./body.ts";
 import { EDGE } from "./edge.ts";
+import type { InternalCredentials } from "./internal-gate.ts";
+import type { InternalMethods } from "./internal-method.ts";
 import type { Routes } from "./server.ts";
 
-/** What components say to each other lies below this path, apart from the public API. */
+/** Methods for other processes of the cluster lie below this path, on a listener of their own. */
 const ROOT = "/cinderblock.internal.v1";
 const TYPE = "application/x-cinderblock-message";
 const TIMEOUT_HEADER = "x-cinderblock-timeout-ms";
@@ -14,12 +24,17 @@ const MAX_BODY = 1 << 30;
 /** Connections to other processes. */
 const KEPT = { keepAlive: true, maxSockets: 256, keepAliveMsecs: 10_000 };
 
-/** `signal` aborts when the caller went away or its time is over. */
-export type InternalMethod = (args: never, signal: AbortSignal) => Promise<unknown>;
-export type InternalMethods = Record<string, InternalMethod>;
+/** Sends an error as another process reads it: kind and message, never where it was thrown. */
+export async function sendInternalError(reply: FastifyReply, err: unknown): Promise<void> {
+  const { stack: _stack, ...record } = toErrorRecord(err);
+  await reply
+    .code(EDGE[record.kind].http)
+    .type("application/json")
+    .send(Buffer.from(JSON.stringify(record)));
+}
 
 /** Serves the methods of a component to other processes. */
-export function internalRoutes(service: string, methods: InternalMethods): Routes {
+export function internalRoutes(service: string, methods: InternalMethods, log: Logger): Routes {
   return {
     http: (app) => {
       acceptRawBodies(app, MAX_BODY, () => undefined);
@@ -35,17 +50,14 @@ export function internalRoutes(service: string, methods: InternalMethods): Route
           });
           try {
             const args = decodeMessage((request.body as Uint8Array | undefined) ?? new Uint8Array(0));
-            const answer = encodeMessage(await method(args as never, abort.signal));
+            const answer = encodeMessage(await method.run(args, abort.signal));
             await reply
               .code(200)
               .type(TYPE)
               .send(Buffer.from(answer.buffer, answer.byteOffset, answer.length));
           } catch (err) {
-            const record = toErrorRecord(err);
-            await reply
-              .code(EDGE[record.kind].http)
-              .type("application/json")
-              .send(Buffer.from(JSON.stringify(record)));
+            if (kindOf(err) === "internal") log.error({ err, service, method: name }, "internal call failed");
+            await sendInternalError(reply, err);
           }
         });
       }
@@ -69,25 +81,57 @@ export class InternalClient {
   private readonly agent: Agent | TlsAgent;
   private readonly request: typeof httpRequest;
   private readonly traffic: Traffic;
-  private readonly token: string;
+  private readonly credentials: InternalCredentials;
 
   /**
-   * @param token what the other processes let this one in by; empty: they ask for none
+   * @param credentials what the other processes let this one in by
    * @param tls how they are called; absent: in cleartext
    */
   constructor(
+    credentials: InternalCredentials,
     traffic: Traffic = { sentBytes: 0, receivedBytes: 0 },
-    token = "",
     tls?: (options: typeof KEPT) => TlsAgent,
   ) {
+    this.credentials = credentials;
     this.traffic = traffic;
-    this.token = token;
     this.agent = tls ? tls(KEPT) : new Agent(KEPT);
     this.request = tls ? httpsRequest : httpRequest;
   }
 
-  call<T>(address: string, service: string, method: string, args: unknown, options: CallOptions): Promise<T> {
-    const body = encodeMessage(args);
+  async call<T>(
+    address: string,
+    service: string,
+    method: string,
+    args: unknown,
+    options: CallOptions,
+  ): Promise<T> {
+    const body = encodeMessage(args),
+      { credentials } = this;
+    if (credentials.current() === undefined) await credentials.refresh();
+    const shown = credentials.current();
+    try {
+      return await this.send<T>(address, service, method, body, shown, options);
+    } catch (err) {
+      if (kindOf(err) !== "unauthenticated") throw err;
+      // The other side knows a newer token, or an older one: whichever is in force is tried once more.
+      await credentials.refresh();
+      const now = credentials.current();
+      if (now !== undefined && now !== shown)
+        return await this.send<T>(address, service, method, body, now, options).catch((again: unknown) => {
+          throw kindOf(again) === "unauthenticated" ? refusedBy(service, address, again) : again;
+        });
+      throw refusedBy(service, address, err);
+    }
+  }
+
+  private send<T>(
+    address: string,
+    service: string,
+    method: string,
+    body: Uint8Array,
+    token: string | undefined,
+    options: CallOptions,
+  ): Promise<T> {
     const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(address) ?? ["", address, "4040"];
     this.traffic.sentBytes += body.length;
     return new Promise<T>((resolve, reject) => {
@@ -115,7 +159,7 @@ export class InternalClient {
             "content-type": TYPE,
             "content-length": body.length,
             [TIMEOUT_HEADER]: Math.ceil(options.timeoutMs),
-            ...(this.token === "" ? {} : { authorization: `Bearer ${this.token}` }),
+            ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
           },
         },
         (res) => {
@@ -151,4 +195,13 @@ export class InternalClient {
   close(): void {
     this.agent.destroy();
   }
+}
+
+/** A process that does not know this one is as good as away: whoever asked goes on without it, and says so. */
+function refusedBy(service: string, address: string, err: unknown): CinderblockError {
+  return new CinderblockError(
+    "unavailable",
+    `${service} at ${address} does not accept the internal token of this process: all processes of a cluster need the same (-auth.internal-token, -auth.internal-token-file, or the same -redis.address and -redis.key-prefix)`,
+    { cause: err },
+  );
 }

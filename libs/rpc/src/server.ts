@@ -8,7 +8,7 @@ import type { Base } from "@cinderblock/telemetry";
 import type { Service } from "@cinderblock/service";
 import { mendUnreadable } from "./bad-messages.ts";
 import { toConnectError } from "./edge.ts";
-import { Authorizer } from "./authorize.ts";
+import { Authorizer, type Gate } from "./authorize.ts";
 import { COMPRESS_FROM_BYTES, compressAnswer, fastGzip } from "./compression.ts";
 import { connectGuard } from "./connect-guard.ts";
 import { answerDirectly, type DirectUnary } from "./direct-unary.ts";
@@ -59,29 +59,31 @@ function translate(base: Base): Interceptor {
   };
 }
 
-/** The one public port: Fastify for plain routes, Connect for services; HTTP/1.1 and HTTP/2, in cleartext or over TLS. */
+/** A port: Fastify for plain routes, Connect for services; HTTP/1.1 and HTTP/2, in cleartext or over TLS. */
 export class ApiServer implements Service {
-  readonly name = "server";
+  readonly name: string;
   private app: FastifyInstance | undefined;
   private readonly config: ServerConfig;
   private readonly routes: readonly Routes[];
   private readonly base: Base;
-  private readonly authorizer: Authorizer;
+  private readonly gate: Gate;
 
   constructor(
     config: ServerConfig,
     routes: readonly Routes[],
     base: Base,
-    authorizer = new Authorizer(undefined, false),
+    gate: Gate = new Authorizer(undefined, false),
+    name = "server",
   ) {
-    this.authorizer = authorizer;
+    this.name = name;
+    this.gate = gate;
     this.config = config;
     this.routes = routes;
     this.base = base;
   }
 
   async start(): Promise<void> {
-    const { config, base, authorizer } = this;
+    const { config, base, gate } = this;
     const observe = this.observer();
     const direct = new Map(this.routes.flatMap((r) => (r.direct ? [[r.direct.path, r.direct]] : [])));
     const { tls } = config;
@@ -98,7 +100,7 @@ export class ApiServer implements Service {
               from = performance.now();
             return (status) => ended(status, (performance.now() - from) / 1000);
           };
-          if (!d || base.tracer.enabled || authorizer.enabled || !answerDirectly(d, req, res, begun))
+          if (!d || base.tracer.enabled || gate.enabled || !answerDirectly(d, req, res, begun))
             handler(req, res);
         }) as never,
         port,
@@ -162,7 +164,7 @@ export class ApiServer implements Service {
         .code((err as { statusCode?: number }).statusCode ?? 500)
         .send({ code: "internal", message: (err as Error).message });
     });
-    if (authorizer.enabled) app.addHook("onRequest", (request, reply) => authorizer.hook(request, reply));
+    if (gate.enabled) app.addHook("onRequest", (request, reply) => gate.hook(request, reply));
     app.addHook("onRequest", connectGuard);
     app.addHook("onSend", compressAnswer);
     for (const r of this.routes) {
@@ -187,7 +189,20 @@ export class ApiServer implements Service {
       compressMinBytes: COMPRESS_FROM_BYTES,
     });
     await app.listen({ host: config.address === "" ? "::" : config.address, port: config.port });
-    base.log.info({ address: config.address, port: config.port, tls: tls !== undefined }, "server listening");
+    base.log.info(
+      { address: config.address, port: this.port, tls: tls !== undefined },
+      `${this.name} listening`,
+    );
+  }
+
+  /** The port that it listens on, once it is started. */
+  get port(): number {
+    const bound = this.app?.server.address();
+    return typeof bound === "object" && bound !== null ? bound.port : this.config.port;
+  }
+  /** The paths of all routes, once it is started. */
+  get paths(): string[] {
+    return this.app ? [...this.app.knownRoutes.keys()].sort() : [];
   }
 
   private observer(): Observe {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { type Certificates, certificates, freePort, temporaryFolder } from "@cinderblock/testkit";
 import { InternalClient, internalRoutes } from "./internal.ts";
+import { internalMethod, text } from "./internal-method.ts";
 import { ApiServer } from "./server.ts";
 import { type ClientTls, opensslCipher, type ServerTls, tlsAgent } from "./tls.ts";
 import { jest } from "@jest/globals";
@@ -22,6 +23,12 @@ beforeAll(async () => {
   }
 }, 60_000); // what is missing was said when it was looked for
 
+/** A server without a gate asks for none. */
+const NO_TOKEN = {
+  current: () => undefined,
+  accepts: () => false,
+  refresh: () => Promise.resolve(),
+};
 const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<void>): Promise<void> => {
   const port = await freePort();
   const s = new ApiServer(
@@ -49,7 +56,7 @@ const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<v
           app.get("/hello", () => "hello");
         },
       },
-      internalRoutes("Echo", { say: (text: string) => Promise.resolve(text) }),
+      internalRoutes("Echo", { say: internalMethod([text], ([t]) => Promise.resolve(t)) }, log),
     ],
     { ...base, metrics: new Metrics() },
   );
@@ -84,14 +91,14 @@ function get(port: number, options: object = {}): Promise<string> {
 const REFUSED = /^(ECONNRESET|EPROTO|ERR_SSL.*)$/;
 const shown = (): object => ({ cert: readFileSync(client.cert), key: readFileSync(client.key) });
 const call = (port: number, tls: Partial<ClientTls>): Promise<unknown> => {
-  const c = new InternalClient(undefined, "", (options) =>
+  const c = new InternalClient(NO_TOKEN, undefined, (options) =>
     tlsAgent(
       { caPath: own!.ca, certPath: "", keyPath: "", serverName: "", insecureSkipVerify: false, ...tls },
       log,
       options,
     ),
   );
-  return c.call(`127.0.0.1:${port}`, "Echo", "say", "well", { timeoutMs: 2000 }).finally(() => c.close());
+  return c.call(`127.0.0.1:${port}`, "Echo", "say", ["well"], { timeoutMs: 2000 }).finally(() => c.close());
 };
 
 describe("a port that speaks TLS", () => {

@@ -14,6 +14,14 @@ export interface AdminDeps<S extends Schema> {
   notReady: () => string;
   /** whether a component of this process has a front page of its own */
   hasFront: boolean;
+  /** absent where no internal methods are served */
+  internal: () => InternalListener | undefined;
+}
+
+/** Where the internal methods of a process are served, and which. */
+export interface InternalListener {
+  address: string;
+  paths: readonly string[];
 }
 
 /** What there is to look at; `/admin` names those that this process serves. */
@@ -105,6 +113,7 @@ export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
             JSON.stringify({
               pages: there.map(([path, name]) => ({ path, name })),
               routes: [...app.knownRoutes].map(([path, methods]) => ({ path, methods: [...methods] })),
+              internal: d.internal(),
             }),
           );
           return;

@@ -14,8 +14,5 @@ export function authorizerOf(c: CommonConfig): Authorizer {
   } catch (err) {
     throw new CinderblockError("invalid", `-auth.tokens-file: ${(err as Error).message}`, { cause: err });
   }
-  return new Authorizer(
-    new Tokens(parseYaml(text, c.tokensPath), c.tokensPath, c.internalToken),
-    c.multitenancy,
-  );
+  return new Authorizer(new Tokens(parseYaml(text, c.tokensPath), c.tokensPath), c.multitenancy);
 }

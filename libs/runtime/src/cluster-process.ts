@@ -1,12 +1,23 @@
-import { hostname, networkInterfaces } from "node:os";
+import { hostname } from "node:os";
 import { CinderblockError } from "@cinderblock/errors";
 import { RedisMembers } from "@cinderblock/redis";
 import { type Member, RingMember, ringRoutes, RingView } from "@cinderblock/ring";
-import { InternalClient, type Routes, tlsAgent } from "@cinderblock/rpc";
+import {
+  type ApiServer,
+  InternalClient,
+  type InternalCredentials,
+  InternalGate,
+  type InternalMethods,
+  internalRoutes,
+  type Routes,
+  tlsAgent,
+} from "@cinderblock/rpc";
 import { type Service, ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { RemoteStore } from "@cinderblock/transport";
 import { type CommonConfig, redisOf } from "./config.ts";
+import { advertisedHost, internalListenAddress, internalPortOf } from "./internal-address.ts";
+import { checkInternalTokens, internalCredentialsOf } from "./internal-tokens.ts";
 import { type Resources, waitingFor } from "./resources.ts";
 import { DnsSchedulers, RingSchedulers, type Schedulers } from "./schedulers.ts";
 import type { Wired } from "./run.ts";
@@ -49,6 +60,9 @@ export class ClusterProcess {
   private readonly services: Service[] = [];
   private readonly late: Service[] = [];
   private readonly routes: Routes[] = [];
+  private readonly internal: Routes[] = [];
+  private readonly credentials: InternalCredentials & Partial<Service>;
+  private internalServer: ApiServer | undefined;
   private readonly obstacles: (() => string)[] = [];
   private readonly drains: (() => Promise<void>)[] = [];
   private readonly found: Schedulers;
@@ -71,9 +85,10 @@ export class ClusterProcess {
     this.members = new RedisMembers(redisOf(config));
     const traffic = { sentBytes: 0, receivedBytes: 0 };
     const tls = clientTlsOf(config);
+    this.credentials = internalCredentialsOf(config, this.members, config.heartbeatPeriod, this.base);
     this.client = new InternalClient(
+      this.credentials,
       traffic,
-      config.internalToken,
       tls && ((options) => tlsAgent(tls, this.base.log, options)),
     );
     this.base.metrics.gauge(
@@ -117,13 +132,14 @@ export class ClusterProcess {
         "invalid",
         "-server.http-listen-port=0: a component that others call needs a port that they know",
       );
-    redisOf(config);
-    checkClusterTls(config);
-    if (config.tokensPath !== "" && config.internalToken.length < 16)
+    if (config.internalPort === config.httpPort)
       throw new CinderblockError(
         "invalid",
-        "-auth.tokens-file with components of their own needs -auth.internal-token, at least 16 characters, the same for all of them",
+        `-server.internal-listen-port=${config.internalPort} is the port of -server.http-listen-port: internal methods need a port of their own`,
       );
+    redisOf(config);
+    checkClusterTls(config);
+    checkInternalTokens(config);
   }
 
   /** This process's view of a ring, kept up to date. Ingesters are never forgotten by themselves: their data may be nowhere else. */
@@ -155,7 +171,7 @@ export class ClusterProcess {
       {
         ring,
         id: this.id,
-        address: advertised(config),
+        address: () => this.address,
         zone: config.zone,
         tokens,
         tokensFile,
@@ -189,6 +205,29 @@ export class ClusterProcess {
   }
   serve(...routes: Routes[]): void {
     this.routes.push(...routes);
+  }
+  /** Serves methods to the other processes of the cluster, on a listener that is closed to everybody else. */
+  serveInternal(service: string, methods: InternalMethods): void {
+    this.internal.push(internalRoutes(service, methods, this.base.log));
+  }
+
+  /** The address in the rings: where its internal methods are, if it serves any. */
+  private get address(): string {
+    const { config, internalServer } = this;
+    return internalServer
+      ? `${advertisedHost(config, internalListenAddress(config))}:${internalServer.port}`
+      : `${advertisedHost(config, config.httpAddress)}:${config.httpPort}`;
+  }
+
+  private async startInternal(): Promise<void> {
+    if (this.internal.length === 0) return;
+    const { resources, internal, config } = this;
+    this.internalServer = resources.internalServer(
+      internal,
+      await internalPortOf(config),
+      new InternalGate(this.credentials, this.base),
+    );
+    await this.internalServer.start();
   }
   /** "" or what keeps /ready from being 200 */
   readyWhen(obstacle: () => string): void {
@@ -247,8 +286,15 @@ export class ClusterProcess {
         await this.members.close();
       },
     };
+    const { credentials } = this;
+    const token: Service = {
+      name: "internal token",
+      start: async () => credentials.start?.(),
+      stop: async () => credentials.stop?.(),
+    };
     const group = new ServiceGroup([
       connections,
+      token,
       ...this.views.values(),
       ...this.services,
       ...this.late,
@@ -259,28 +305,28 @@ export class ClusterProcess {
       ready.draining
         ? "stopping"
         : waitingFor(group, this.progress()) || this.obstacles.map((o) => o()).find((x) => x !== "") || "";
-    const server = this.resources.server([this.resources.admin(notReady, this.hasFront), ...this.routes]);
+    const admin = this.resources.admin(notReady, this.hasFront, () =>
+      this.internalServer ? { address: this.address, paths: this.internalServer.paths } : undefined,
+    );
+    const server = this.resources.server([admin, ...this.routes]);
     return {
       group,
-      server,
+      server: {
+        name: server.name,
+        start: async () => {
+          await server.start();
+          await this.startInternal();
+        },
+        stop: async () => {
+          await Promise.all([server.stop(), this.internalServer?.stop()]);
+        },
+      },
       ready,
       drain: async () => {
         for (const d of this.drains) await d();
       },
     };
   }
-}
-
-/** The address that other processes reach this one at. */
-function advertised(config: CommonConfig): string {
-  const external = Object.values(networkInterfaces())
-    .flat()
-    .find((i) => i !== undefined && i.family === "IPv4" && !i.internal)?.address;
-  const listens =
-    config.httpAddress === "" || config.httpAddress === "0.0.0.0" || config.httpAddress === "::"
-      ? external
-      : config.httpAddress;
-  return `${config.instanceAddr !== "" ? config.instanceAddr : (listens ?? "127.0.0.1")}:${config.httpPort}`;
 }
 
 /** One client for each member, the same one every time: queriers know them by identity. */

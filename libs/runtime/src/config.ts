@@ -45,7 +45,13 @@ export const commonSchema = {
   internalToken: secret(
     "auth.internal-token",
     "auth.internal_token",
-    "Token by which the processes of a cluster let each other in, where there is a tokens file.",
+    "Token that the processes of a cluster show each other, at least 16 characters; empty with no -auth.internal-token-file: a random one that they share through -redis.address.",
+  ),
+  internalTokenPath: str(
+    "auth.internal-token-file",
+    "auth.internal_token_file",
+    "",
+    "File with the token that the processes of a cluster show each other, read again while running. A second line is a token that is accepted, too, during a rotation.",
   ),
   shutdownDelay: duration("shutdown-delay", undefined, "0s", "Time between /ready turning 503 and the stop."),
   ringStore: str(
@@ -259,6 +265,19 @@ export const commonSchema = {
     "server.http_listen_port",
     4040,
     "Port for everything: HTTP/1.1 and HTTP/2, Connect, gRPC, gRPC-web and plain routes.",
+    { min: 0 },
+  ),
+  internalAddress: str(
+    "server.internal-listen-address",
+    "server.internal_listen_address",
+    "",
+    "Address to listen on for calls between the processes of a cluster; empty: -server.http-listen-address.",
+  ),
+  internalPort: int(
+    "server.internal-listen-port",
+    "server.internal_listen_port",
+    0,
+    "Port for calls between the processes of a cluster. 0: 1000 above -server.http-listen-port, or any free port if that one is taken.",
     { min: 0 },
   ),
   httpReadTimeout: duration(

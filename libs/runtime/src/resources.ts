@@ -9,14 +9,15 @@ import {
   openBucket,
 } from "@cinderblock/objstore";
 import { diskCacheCounters, QueryPool } from "@cinderblock/query-worker";
-import { ApiServer, type Authorizer, type Routes } from "@cinderblock/rpc";
+import { ApiServer, type Authorizer, type Gate, type Routes, type ServerConfig } from "@cinderblock/rpc";
 import { type SymbolizerData, TABLE_RESULTS, tableCounters } from "@cinderblock/symbolizer";
 import { profileRoutes } from "@cinderblock/self-profiling";
 import type { ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { DEFAULT_TENANT, TenantLimits } from "@cinderblock/tenant";
-import { adminRoutes } from "./admin.ts";
+import { adminRoutes, type InternalListener } from "./admin.ts";
 import { type Budgets, budgetsOf, type CommonConfig, limitsOf } from "./config.ts";
+import { internalListenAddress } from "./internal-address.ts";
 import { bucketOf } from "./storage-config.ts";
 import { authorizerOf } from "./auth.ts";
 import { RuntimeOverrides } from "./overrides.ts";
@@ -142,26 +143,42 @@ export class Resources {
     ));
   }
 
+  private listening(address: string, port: number): ServerConfig {
+    const { config } = this;
+    return {
+      address,
+      port,
+      readTimeoutMs: config.httpReadTimeout,
+      idleTimeoutMs: config.httpIdleTimeout,
+      shutdownTimeoutMs: config.shutdownTimeout,
+      maxConcurrentStreams: config.maxConcurrentStreams,
+      bodyLimitBytes: this.limits.of(DEFAULT_TENANT).ingestionBodyLimitBytes,
+      tls: serverTlsOf(config),
+    };
+  }
+
+  /** The listener of internal methods, for other processes of the cluster alone. */
+  internalServer(routes: readonly Routes[], port: number, gate: Gate): ApiServer {
+    return new ApiServer(
+      this.listening(internalListenAddress(this.config), port),
+      routes,
+      this.base,
+      gate,
+      "internal server",
+    );
+  }
+
   server(routes: readonly Routes[]): ApiServer {
     const { config } = this;
     return new ApiServer(
-      {
-        address: config.httpAddress,
-        port: config.httpPort,
-        readTimeoutMs: config.httpReadTimeout,
-        idleTimeoutMs: config.httpIdleTimeout,
-        shutdownTimeoutMs: config.shutdownTimeout,
-        maxConcurrentStreams: config.maxConcurrentStreams,
-        bodyLimitBytes: this.limits.of(DEFAULT_TENANT).ingestionBodyLimitBytes,
-        tls: serverTlsOf(config),
-      },
+      this.listening(config.httpAddress, config.httpPort),
       [...routes, this.overrides.routes(), profileRoutes(this.base.now)],
       this.base,
       this.authorizer,
     );
   }
 
-  admin(notReady: () => string, hasFront: boolean): Routes {
+  admin(notReady: () => string, hasFront: boolean, internal?: () => InternalListener | undefined): Routes {
     return adminRoutes({
       schema: this.schema,
       config: this.config as ConfigOf<Schema>,
@@ -170,6 +187,7 @@ export class Resources {
       ...this.build,
       notReady,
       hasFront,
+      internal: internal ?? (() => undefined),
     });
   }
 }

@@ -1,7 +1,7 @@
 import { type ConfigOf, helpText, loadConfig, type Schema } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
-import { type ApiServer, checkTls } from "@cinderblock/rpc";
-import type { ServiceGroup } from "@cinderblock/service";
+import { checkTls } from "@cinderblock/rpc";
+import type { Service, ServiceGroup } from "@cinderblock/service";
 import { type Base, createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { authorizerOf } from "./auth.ts";
 import { accepted, type CommonConfig } from "./config.ts";
@@ -12,7 +12,7 @@ import { clientTlsOf, serverTlsOf } from "./tls-config.ts";
 /** Components that are wired: what starts, in order, and what answers. */
 export interface Wired {
   group: ServiceGroup;
-  server: ApiServer;
+  server: Service;
   ready: { draining: boolean };
   /** before the server stops: what others must still be able to read goes where they find it */
   drain: () => Promise<void>;

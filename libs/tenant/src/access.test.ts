@@ -11,7 +11,6 @@ const tokens = new Tokens(
     ],
   },
   "f",
-  "internal-0123456789",
 );
 const basic = (user: string, password: string): string =>
   `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
@@ -21,7 +20,6 @@ describe("tokens", () => {
     expect(tokens.of(`Bearer ${AGENT}`).name).toBe("agents");
     expect(tokens.of(basic("anyone", AGENT)).name).toBe("agents");
     expect(tokens.of(`bearer ${ADMIN}`).name).toBe("ops");
-    expect(tokens.of("Bearer internal-0123456789").name).toBe("internal");
   });
   it.each([
     undefined,
@@ -42,7 +40,6 @@ describe("tokens", () => {
     permit(ops, "read", ["anything"]);
     expect(() => permit(agents, "write", ["a", "c"])).toThrow("the token agents is not for tenant c");
     expect(() => permit(agents, "read", ["a"])).toThrow("the token agents may not ask");
-    expect(() => permit(ops, "internal", [])).toThrow("may not speak to components");
   });
   it.each<[unknown, string]>([
     [{}, "f: expected a list below tokens"],
@@ -66,6 +63,6 @@ describe("tokens", () => {
     ],
     [{ tokens: [{ name: "a", token: AGENT, tenants: [] }] }, "tenants: expected names"],
   ])("a wrong file is named: %#", (document, message) => {
-    expect(() => new Tokens(document, "f", "")).toThrow(message);
+    expect(() => new Tokens(document, "f")).toThrow(message);
   });
 });

@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { CinderblockError } from "@cinderblock/errors";
 
-/** What a caller may do: send profiles, ask, see and change the server's state, or be a component of the cluster. */
-export type Role = "write" | "read" | "admin" | "internal";
+/** What a caller may do: send profiles, ask, or see and change the server's state. */
+export type Role = "write" | "read" | "admin";
 const ROLES: readonly Role[] = ["write", "read", "admin"];
 
 /** Who calls: what their token is called, and what it allows. */
@@ -22,11 +22,8 @@ interface Entry {
 export class Tokens {
   private readonly entries: Entry[] = [];
 
-  /**
-   * @param document what the tokens file says: `tokens: [{name, token or sha256, roles, tenants}]`
-   * @param internal the token of the cluster's own processes; empty: none
-   */
-  constructor(document: unknown, where: string, internal: string) {
+  /** @param document the content of the tokens file: `tokens: [{name, token or sha256, roles, tenants}]` */
+  constructor(document: unknown, where: string) {
     const wrong = (what: string): never => {
       throw new CinderblockError("invalid", `${where}: ${what}`);
     };
@@ -65,11 +62,6 @@ export class Tokens {
         },
       });
     });
-    if (internal !== "")
-      this.entries.push({
-        hash: digest(internal),
-        access: { name: "internal", roles: new Set<Role>(["internal"]), tenants: undefined },
-      });
   }
 
   /** Who a header names. @throws `unauthenticated` */
@@ -104,7 +96,7 @@ export function permit(access: Access, role: Role, tenants: readonly string[]): 
   if (!access.roles.has(role))
     throw new CinderblockError(
       "forbidden",
-      `the token ${access.name} may not ${{ write: "send profiles", read: "ask", admin: "see or change the server's state", internal: "speak to components" }[role]}`,
+      `the token ${access.name} may not ${{ write: "send profiles", read: "ask", admin: "see or change the server's state" }[role]}`,
     );
   if (!access.tenants) return;
   for (const t of tenants)

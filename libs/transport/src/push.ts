@@ -1,5 +1,6 @@
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
-import type { InternalClient, InternalMethods } from "@cinderblock/rpc";
+import { type InternalClient, internalMethod, type InternalMethods, text } from "@cinderblock/rpc";
+import { rawPush, tenantId } from "./checks.ts";
 
 /** Takes a push and resolves when it is durable. */
 export interface PushTarget {
@@ -10,7 +11,7 @@ export interface PushTarget {
 export function pushMethod(
   take: (tenant: string, service: string, push: RawPush) => Promise<PushAnswer>,
 ): InternalMethods {
-  const push = (a: [string, string, RawPush]): Promise<PushAnswer> => take(...a);
+  const push = internalMethod([tenantId, text, rawPush], (a) => take(...a));
   return { push, pushAggregate: push };
 }
 

@@ -51,7 +51,7 @@ function one(
 }
 const signal = new AbortController().signal;
 const next = (m: ReturnType<typeof serveScheduler>["methods"], q: string): Promise<Handed> =>
-  m.next!([q] as never, signal) as Promise<Handed>;
+  m.next.run([q], signal) as Promise<Handed>;
 
 describe("a scheduler over the network", () => {
   it("gives a query to another querier when the first falls silent; the first complete answer wins", async () => {
@@ -61,8 +61,8 @@ describe("a scheduler over the network", () => {
     expect(first).toMatchObject({ tenant: "t" });
     const second = await next(methods, "b");
     expect(second).toMatchObject({ tenant: "t" });
-    expect(await methods.done!([first!.id, result, null] as never, signal)).toBe(false);
-    expect(await methods.done!([second!.id, result, null] as never, signal)).toBe(true);
+    expect(await methods.done.run([first!.id, result, null], signal)).toBe(false);
+    expect(await methods.done.run([second!.id, result, null], signal)).toBe(true);
     await expect(outcome).resolves.toBe(result);
     stop();
   }, 20_000);
@@ -71,11 +71,11 @@ describe("a scheduler over the network", () => {
     const { methods, stop } = serveScheduler(scheduler, base);
     const first = await next(methods, "a");
     const beat = setInterval(() => {
-      void methods.alive!(["a"] as never, signal);
+      void methods.alive.run(["a"], signal);
     }, 300);
     expect(await next(methods, "b")).toBeNull();
     clearInterval(beat);
-    await methods.done!([first!.id, result, null] as never, signal);
+    await methods.done.run([first!.id, result, null], signal);
     await expect(outcome).resolves.toBe(result);
     stop();
   }, 20_000);
@@ -94,16 +94,16 @@ describe("a scheduler over the network", () => {
     const { methods, stop } = serveScheduler(scheduler, base);
     const taken = await next(methods, "a");
     const poll = (ids: number[]): Promise<Handed> =>
-      methods.next!(["a", ids, 100] as never, signal) as Promise<Handed>;
+      methods.next.run(["a", ids, 100], signal) as Promise<Handed>;
     expect(await poll([taken!.id])).toBeNull();
     await new Promise((r) => {
       setTimeout(r, 2100);
     });
-    await methods.alive!(["a", [taken!.id]] as never, signal);
+    await methods.alive.run(["a", [taken!.id]], signal);
     expect(await poll([taken!.id])).toBeNull(); // it has it
     const second = await poll([]);
     expect(second).toMatchObject({ tenant: "t" });
-    await methods.done!([second!.id, result, null] as never, signal);
+    await methods.done.run([second!.id, result, null], signal);
     await expect(outcome).resolves.toBe(result);
     stop();
   }, 20_000);
@@ -113,10 +113,10 @@ describe("a scheduler over the network", () => {
     const { methods, stop } = serveScheduler(scheduler, base);
     const failure = expect(outcome).rejects.toThrow("context canceled");
     const taken = await next(methods, "a");
-    expect(await methods.alive!(["a", [taken!.id]] as never, signal)).toEqual([]);
+    expect(await methods.alive.run(["a", [taken!.id]], signal)).toEqual([]);
     gone.abort();
     await failure;
-    expect(await methods.alive!(["a", [taken!.id]] as never, signal)).toEqual([taken!.id]);
+    expect(await methods.alive.run(["a", [taken!.id]], signal)).toEqual([taken!.id]);
     stop();
   });
   it("lets go of a query at its deadline when its result never came, though its querier lives", async () => {
@@ -125,11 +125,11 @@ describe("a scheduler over the network", () => {
     const failure = expect(outcome).rejects.toThrow("context deadline exceeded");
     const taken = await next(methods, "a");
     const beat = setInterval(() => {
-      void methods.alive!(["a"] as never, signal);
+      void methods.alive.run(["a"], signal);
     }, 300);
     await failure;
     clearInterval(beat);
-    expect(await methods.done!([taken!.id, result, null] as never, signal)).toBe(false);
+    expect(await methods.done.run([taken!.id, result, null], signal)).toBe(false);
     stop();
   }, 20_000);
 });

@@ -1,8 +1,18 @@
 import { sleep } from "@cinderblock/async";
 import { CinderblockError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "@cinderblock/errors";
 import type { JobResult, QueryJob, TakenJob } from "@cinderblock/query";
-import type { InternalClient, InternalMethods } from "@cinderblock/rpc";
+import {
+  type InternalClient,
+  type InternalMethod,
+  internalMethod,
+  listOf,
+  number,
+  optional,
+  record,
+  text,
+} from "@cinderblock/rpc";
 import type { Base } from "@cinderblock/telemetry";
+import { errorRecord, tenantId } from "./checks.ts";
 
 /** The scheduler of this process. */
 export interface LocalScheduler {
@@ -40,7 +50,7 @@ export function serveScheduler(
   scheduler: LocalScheduler,
   base: Base,
 ): {
-  methods: InternalMethods;
+  methods: Record<"enqueue" | "next" | "alive" | "done", InternalMethod>;
   stop: () => void;
   /** resolves when no querier runs a query any more, or after a time */
   idle: (ms: number) => Promise<void>;
@@ -116,59 +126,66 @@ export function serveScheduler(
       for (const end = Date.now() + ms; running.size > 0 && Date.now() < end; ) await sleep(50);
     },
     methods: {
-      enqueue: ([tenant, job, deadlineMs]: [string, QueryJob, number], signal: AbortSignal) =>
+      enqueue: internalMethod([tenantId, record<QueryJob>(), number], ([tenant, job, deadlineMs], signal) =>
         scheduler.enqueue(tenant, job, deadlineMs, signal),
-      async next(
-        [querier, ids, waitMs]: [string, number[] | undefined, number | undefined],
-        signal: AbortSignal,
-      ) {
-        heard.set(querier, performance.now());
-        missed(querier, ids);
-        const takeLost = (): ReturnType<typeof hand> | null => {
-          let lost = again.shift();
-          while (lost?.signal.aborted) lost = again.shift();
-          return lost ? hand({ ...lost, querier, tries: lost.tries + 1, handedAt: performance.now() }) : null;
-        };
-        const lost = takeLost();
-        if (lost) return lost;
-        const stop = new AbortController();
-        const end = (): void => stop.abort();
-        signal.addEventListener("abort", end);
-        const wait = setTimeout(end, waitMs ?? POLL_MS);
-        const beat = setInterval(() => {
+      ),
+      next: internalMethod(
+        [text, optional(listOf(number)), optional(number)],
+        async ([querier, ids, waitMs], signal) => {
           heard.set(querier, performance.now());
-          if (again.length > 0) end();
-        }, 200);
-        try {
-          const taken = await scheduler.next(querier, stop.signal);
-          if (!taken) return signal.aborted ? null : takeLost();
-          // The querier went away while its query came: nobody else has it.
-          if (signal.aborted) {
-            again.push({ ...taken, querier, tries: 0, handedAt: 0 });
-            return null;
+          missed(querier, ids);
+          const takeLost = (): ReturnType<typeof hand> | null => {
+            let lost = again.shift();
+            while (lost?.signal.aborted) lost = again.shift();
+            return lost
+              ? hand({ ...lost, querier, tries: lost.tries + 1, handedAt: performance.now() })
+              : null;
+          };
+          const lost = takeLost();
+          if (lost) return lost;
+          const stop = new AbortController();
+          const end = (): void => stop.abort();
+          signal.addEventListener("abort", end);
+          const wait = setTimeout(end, waitMs ?? POLL_MS);
+          const beat = setInterval(() => {
+            heard.set(querier, performance.now());
+            if (again.length > 0) end();
+          }, 200);
+          try {
+            const taken = await scheduler.next(querier, stop.signal);
+            if (!taken) return signal.aborted ? null : takeLost();
+            // The querier went away while its query came: nobody else has it.
+            if (signal.aborted) {
+              again.push({ ...taken, querier, tries: 0, handedAt: 0 });
+              return null;
+            }
+            return hand({ ...taken, querier, tries: 1, handedAt: performance.now() });
+          } finally {
+            clearTimeout(wait);
+            clearInterval(beat);
+            signal.removeEventListener("abort", end);
           }
-          return hand({ ...taken, querier, tries: 1, handedAt: performance.now() });
-        } finally {
-          clearTimeout(wait);
-          clearInterval(beat);
-          signal.removeEventListener("abort", end);
-        }
-      },
+        },
+      ),
       /** @returns which of a querier's queries nobody waits for any more */
-      alive([querier, ids]: [string, number[] | undefined]) {
+      alive: internalMethod([text, optional(listOf(number))], ([querier, ids]) => {
         heard.set(querier, performance.now());
         scheduler.heard(querier);
         missed(querier, ids);
         return Promise.resolve((ids ?? []).filter((id) => running.get(id)?.querier !== querier));
-      },
-      done([id, result, error]: [number, JobResult | null, ErrorRecord | null]) {
-        // The first complete answer wins; one that was given up is not waited for.
-        const r = running.get(id);
-        running.delete(id);
-        if (error) r?.fail(fromErrorRecord(error));
-        else r?.done(result!);
-        return Promise.resolve(r !== undefined);
-      },
+      }),
+      done: internalMethod(
+        [number, optional(record<JobResult>()), optional(errorRecord)],
+        ([id, result, error]) => {
+          // The first complete answer wins; one that was given up is not waited for.
+          const r = running.get(id);
+          running.delete(id);
+          if (error) r?.fail(fromErrorRecord(error));
+          else if (result) r?.done(result);
+          else r?.fail(new CinderblockError("invalid", "a querier handed in neither a result nor an error"));
+          return Promise.resolve(r !== undefined);
+        },
+      ),
     },
   };
 }

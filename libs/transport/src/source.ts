@@ -13,9 +13,15 @@ import type {
   SourceQuery,
   Until,
 } from "@cinderblock/query";
-import type { InternalClient, InternalMethods } from "@cinderblock/rpc";
-
-type Of<M extends keyof SourceClient> = SourceClient[M] extends (...a: infer A) => unknown ? A : never;
+import {
+  type InternalClient,
+  internalMethod,
+  type InternalMethods,
+  number,
+  optional,
+  record,
+} from "@cinderblock/rpc";
+import { tenantId, ulids } from "./checks.ts";
 
 /** Rows that are left out, as the release before says and understands it: by number alone. */
 function toRows(exclude: Exclusions): Record<string, Uint32Array> {
@@ -27,28 +33,38 @@ function fromRows(rows: Record<string, Uint32Array>): Exclusions {
 
 /** A source of heads and blocks, as methods for other processes. Their deadline is the connection's. */
 export function sourceMethods(source: SourceClient): InternalMethods {
+  const until = (signal: AbortSignal): Until => ({ deadlineMs: Infinity, signal });
+  const select = record<SelectRequest>();
   return {
-    ping: () => Promise.resolve(true),
-    blocks: ([tenant, startMs, endMs]: Of<"blocks">, signal: AbortSignal) =>
-      source.blocks(tenant, startMs, endMs, { deadlineMs: Infinity, signal }),
-    execute: (
-      [tenant, ulids, query, rows, exclude]: [
-        string,
-        readonly string[],
-        SourceQuery,
-        Record<string, Uint32Array>,
-        Exclusions | undefined,
+    ping: internalMethod([], () => Promise.resolve(true)),
+    blocks: internalMethod([tenantId, number, number], ([tenant, startMs, endMs], signal) =>
+      source.blocks(tenant, startMs, endMs, until(signal)),
+    ),
+    execute: internalMethod(
+      [
+        tenantId,
+        ulids,
+        record<SourceQuery>(),
+        record<Record<string, Uint32Array>>(),
+        optional(record<Exclusions>()),
       ],
-      signal: AbortSignal,
-    ) => source.execute(tenant, ulids, query, exclude ?? fromRows(rows), { deadlineMs: Infinity, signal }),
-    ranges: ([tenant, ulids, select]: Of<"ranges">, signal: AbortSignal) =>
-      source.ranges(tenant, ulids, select, { deadlineMs: Infinity, signal }),
-    times: ([tenant, ulids, select]: Of<"keys">, signal: AbortSignal) =>
-      source.times?.(tenant, ulids, select, { deadlineMs: Infinity, signal }) ?? Promise.resolve(undefined),
-    keys: ([tenant, ulids, select]: Of<"keys">, signal: AbortSignal) =>
-      source.keys(tenant, ulids, select, { deadlineMs: Infinity, signal }),
-    labels: ([tenant, ulids, ask]: Of<"labels">, signal: AbortSignal) =>
-      source.labels(tenant, ulids, ask, { deadlineMs: Infinity, signal }),
+      ([tenant, blocks, query, rows, exclude], signal) =>
+        source.execute(tenant, blocks, query, exclude ?? fromRows(rows), until(signal)),
+    ),
+    ranges: internalMethod([tenantId, ulids, select], ([tenant, blocks, s], signal) =>
+      source.ranges(tenant, blocks, s, until(signal)),
+    ),
+    times: internalMethod(
+      [tenantId, ulids, select],
+      ([tenant, blocks, s], signal) =>
+        source.times?.(tenant, blocks, s, until(signal)) ?? Promise.resolve(undefined),
+    ),
+    keys: internalMethod([tenantId, ulids, select], ([tenant, blocks, s], signal) =>
+      source.keys(tenant, blocks, s, until(signal)),
+    ),
+    labels: internalMethod([tenantId, ulids, record<LabelAsk>()], ([tenant, blocks, ask], signal) =>
+      source.labels(tenant, blocks, ask, until(signal)),
+    ),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { SourceClient } from "@cinderblock/query";
-import type { InternalMethods } from "@cinderblock/rpc";
+import { internalMethod, type InternalMethods } from "@cinderblock/rpc";
+import { tenantId, ulid } from "./checks.ts";
 import { RemoteSource, sourceMethods } from "./source.ts";
 
 /** What ingesters and the compactor ask of a store-gateway beside queries. */
@@ -13,8 +14,8 @@ export interface StoreContract extends SourceClient {
 export function storeMethods(store: StoreContract): InternalMethods {
   return {
     ...sourceMethods(store),
-    learn: (a: [string, string]) => store.learn(...a),
-    answers: (a: [string, string]) => store.answers(...a),
+    learn: internalMethod([tenantId, ulid], (a) => store.learn(...a)),
+    answers: internalMethod([tenantId, ulid], (a) => store.answers(...a)),
   };
 }
 

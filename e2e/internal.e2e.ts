@@ -1,0 +1,195 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type RedisServer, startRedis } from "@cinderblock/testkit";
+import type { Component } from "./cluster.ts";
+import { Pusher, settle, total, until } from "./pusher.ts";
+import { folder, Server } from "./server.ts";
+
+let redis: RedisServer | undefined;
+beforeAll(async () => {
+  redis = await startRedis();
+}, 120_000);
+afterAll(async () => {
+  await redis?.kill();
+});
+const here = (): boolean => redis !== undefined; // what is missing was said when it was looked for
+
+const COMPONENTS: readonly Component[] = [
+  "ingester",
+  "store-gateway",
+  "query-scheduler",
+  "querier",
+  "query-frontend",
+  "distributor",
+  "compactor",
+];
+/** Components that others call. */
+const SERVING: readonly Component[] = ["ingester", "store-gateway", "query-scheduler"];
+
+const ask = (...command: string[]): string =>
+  execFileSync("redis-cli", ["-p", String(redis!.port), ...command], { encoding: "utf8" }).trim();
+
+/** One process of each component, with a bucket in a folder. */
+class Each {
+  readonly members = new Map<Component, Server>();
+  readonly prefix: string;
+  private readonly dir = folder();
+  private readonly flags: readonly string[];
+  constructor(name: string, ...flags: string[]) {
+    this.prefix = `${name}/`;
+    this.flags = flags;
+  }
+
+  async start(): Promise<this> {
+    for (const component of COMPONENTS) {
+      const dir = join(this.dir, component);
+      mkdirSync(dir);
+      const server = new Server(dir, component);
+      this.members.set(component, server);
+      await server.start(
+        "-ring.store=redis",
+        `-redis.address=127.0.0.1:${redis!.port}`,
+        `-redis.key-prefix=${this.prefix}`,
+        "-ingester.heartbeat-period=500ms",
+        `-ring.instance-id=${component}-0`,
+        `-storage.filesystem.dir=${this.dir}/bucket`,
+        ...this.flags,
+      );
+    }
+    return this;
+  }
+  get(component: Component): Server {
+    return this.members.get(component)!;
+  }
+  async stop(): Promise<void> {
+    for (const s of this.members.values()) await s.stop("SIGKILL");
+  }
+
+  /** Internal methods as each process itself tells them. */
+  async internal(
+    component: Component,
+    headers: Record<string, string> = {},
+  ): Promise<{ address: string; paths: string[] } | undefined> {
+    const r = await fetch(`${this.get(component).url}/admin`, {
+      headers: { accept: "application/json", ...headers },
+    });
+    return ((await r.json()) as { internal?: { address: string; paths: string[] } }).internal;
+  }
+}
+
+const post = async (url: string, headers: Record<string, string> = {}): Promise<number> =>
+  (
+    await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/x-cinderblock-message", "x-scope-orgid": "a", ...headers },
+      body: Buffer.from([1, 0]),
+    })
+  ).status;
+
+/** Every internal method of every component, asked at every port, with what an outsider may have. */
+async function expectClosed(
+  c: Each,
+  outsiders: Record<string, string>[],
+  admin: Record<string, string> = {},
+): Promise<string[]> {
+  const found: string[] = [];
+  for (const component of COMPONENTS) {
+    const internal = await c.internal(component, admin);
+    expect([component, internal !== undefined]).toEqual([component, SERVING.includes(component)]);
+    if (!internal) continue;
+    for (const path of internal.paths) {
+      found.push(path);
+      for (const headers of outsiders) {
+        const at = [path, JSON.stringify(headers)];
+        expect([...at, await post(`http://${internal.address}${path}`, headers)]).toEqual([...at, 401]);
+        for (const [name, server] of c.members)
+          expect([
+            ...at,
+            name,
+            [401, 403, 404].includes(await post(`${server.url}${path}`, headers)),
+          ]).toEqual([...at, name, true]);
+      }
+    }
+  }
+  return found;
+}
+
+describe("internal methods", () => {
+  it("are closed to everybody but the cluster, without a tokens file and without any flag", async () => {
+    if (!here()) return;
+    const c = await new Each("closed").start();
+    const paths = await expectClosed(c, [
+      {},
+      { authorization: "Bearer a-token-that-nobody-knows" },
+      { authorization: "Basic YTpi" },
+    ]);
+    for (const component of ["Ingester", "StoreGateway", "QueryScheduler"])
+      expect(paths.some((p) => p.startsWith(`/cinderblock.internal.v1/${component}/`))).toBe(true);
+    expect(paths.length).toBeGreaterThan(15);
+
+    // The same routes are there for whoever shows the token of the cluster.
+    const token = ask("GET", `${c.prefix}internal-token`);
+    expect(token.length).toBeGreaterThan(40);
+    for (const component of SERVING) {
+      const { address, paths: own } = (await c.internal(component))!;
+      for (const path of own) {
+        const status = await post(`http://${address}${path}`, { authorization: `Bearer ${token}` });
+        expect([path, [401, 403, 404].includes(status)]).toEqual([path, false]);
+      }
+    }
+
+    // An emptied Redis neither opens them nor stops the cluster's own calls.
+    const pusher = new Pusher(() => [c.get("distributor")], 1);
+    await settle(500);
+    ask("FLUSHALL");
+    await until("the token is there again", () =>
+      Promise.resolve(ask("GET", `${c.prefix}internal-token`) === token),
+    );
+    await settle(1000);
+    await pusher.stop();
+    expect([pusher.refused, pusher.acknowledged.size > 5]).toEqual([0, true]);
+    expect((await total(c.get("query-frontend"), pusher)).sum).toBe(pusher.acknowledged.size);
+    await expectClosed(c, [{}]);
+    await c.stop();
+  }, 120_000);
+
+  it("are closed to agents, readers and administrators with tokens of their own; the cluster's token rotates without a refused call", async () => {
+    if (!here()) return;
+    const dir = folder(),
+      tokens = join(dir, "tokens.yaml"),
+      internal = join(dir, "internal-token"),
+      [OLD, NEW] = ["old-internal-token-0123456789", "new-internal-token-0123456789"] as const;
+    const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
+    const [AGENT, READER, ADMIN] = ["agent", "reader", "admin"].map((n) => `${n}-token-0123456789`) as [
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(
+      tokens,
+      `tokens:\n  - {name: agents, token: ${AGENT}, roles: [write]}\n  - {name: grafana, token: ${READER}, roles: [read]}\n  - {name: ops, token: ${ADMIN}, roles: [admin]}\n`,
+    );
+    writeFileSync(internal, `${OLD}\n`);
+    const c = await new Each(
+      "rotated",
+      `-auth.tokens-file=${tokens}`,
+      `-auth.internal-token-file=${internal}`,
+    ).start();
+    await expectClosed(c, [{}, bearer(AGENT), bearer(READER), bearer(ADMIN)], bearer(ADMIN));
+    expect(ask("EXISTS", `${c.prefix}internal-token`)).toBe("0");
+
+    const { address, paths } = (await c.internal("ingester", bearer(ADMIN)))!;
+    const pusher = new Pusher(() => [c.get("distributor")], 1, undefined, bearer(AGENT));
+    for (const content of [`${OLD}\n${NEW}\n`, `${NEW}\n${OLD}\n`, `${NEW}\n`]) {
+      writeFileSync(internal, content);
+      await settle(11_000); // files are read again every ten seconds
+    }
+    await pusher.stop();
+    expect([pusher.refused, pusher.acknowledged.size > 50]).toEqual([0, true]);
+    expect((await total(c.get("query-frontend"), pusher, bearer(READER))).sum).toBe(pusher.acknowledged.size);
+    expect(await post(`http://${address}${paths[0]!}`, bearer(OLD))).toBe(401);
+    await expectClosed(c, [{}, bearer(OLD), bearer(AGENT)], bearer(ADMIN));
+    await c.stop();
+  }, 180_000);
+});

@@ -1,0 +1,105 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { CinderblockError } from "@cinderblock/errors";
+import type { Base } from "@cinderblock/telemetry";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Gate } from "./authorize.ts";
+import { sendInternalError } from "./internal.ts";
+
+/** Least length of a token, in characters. */
+export const MIN_TOKEN_LENGTH = 16;
+
+/** The token by which the processes of a cluster know each other, wherever it comes from. */
+export interface InternalCredentials {
+  /** the token that this process shows; undefined while it knows none */
+  current(): string | undefined;
+  /** whether a caller that shows this token belongs to the cluster */
+  accepts(token: string): boolean;
+  /** Reads the token again where it comes from, now and then at most. */
+  refresh(): Promise<void>;
+}
+
+/** The tokens in force: the first is shown, all are accepted. */
+export class TokenSet {
+  private readonly tokens: readonly string[];
+  private readonly digests: readonly Buffer[];
+  constructor(tokens: readonly string[]) {
+    this.tokens = tokens;
+    this.digests = tokens.map(digest);
+  }
+
+  get current(): string | undefined {
+    return this.tokens[0];
+  }
+  get all(): readonly string[] {
+    return this.tokens;
+  }
+  /** Compares with every token in equal time: the answer does not tell how close a guess was. */
+  accepts(token: string): boolean {
+    const shown = digest(token);
+    let found = false;
+    for (const d of this.digests) if (timingSafeEqual(d, shown)) found = true;
+    return found;
+  }
+}
+
+function digest(token: string): Buffer {
+  return createHash("sha256").update(token).digest();
+}
+
+/** How often refused calls are logged at most. */
+const LOG_MS = 10_000;
+
+/**
+ * Lets only the cluster's own processes through to internal methods, before anything of a request is read
+ * (docs/correctness.md, "Internal calls are closed by default").
+ */
+export class InternalGate implements Gate {
+  readonly enabled = true;
+  private readonly credentials: InternalCredentials;
+  private readonly base: Base;
+  private readonly refusals: { inc(labels: { reason: string }): void };
+  private loggedMs = -Infinity;
+
+  constructor(credentials: InternalCredentials, base: Base) {
+    this.credentials = credentials;
+    this.base = base;
+    this.refusals = base.metrics.counter(
+      "cinderblock_internal_refused_calls_total",
+      "Calls of internal methods that were refused because they showed no token of the cluster, by reason.",
+      ["reason"],
+    );
+  }
+
+  async hook(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    try {
+      await this.check(request.headers.authorization);
+    } catch (err) {
+      const { reason } = (err as CinderblockError).detail as { reason: string };
+      this.refusals.inc({ reason });
+      const now = this.base.now();
+      if (now - this.loggedMs >= LOG_MS) {
+        this.loggedMs = now;
+        this.base.log.warn({ reason, from: request.ip, path: request.url }, "internal call refused");
+      }
+      await sendInternalError(reply, err);
+    }
+  }
+
+  private async check(authorization: string | undefined): Promise<void> {
+    const [, token] = /^Bearer +(\S+)$/i.exec(authorization ?? "") ?? [];
+    if (token === undefined)
+      throw refusal("unauthenticated", "missing", "internal methods need the token of the cluster");
+    const { credentials } = this;
+    if (credentials.accepts(token)) return;
+    // The token may have changed since it was read.
+    await credentials.refresh();
+    if (credentials.accepts(token)) return;
+    if (credentials.current() === undefined)
+      throw refusal("unavailable", "not_ready", "this process does not know the token of the cluster yet");
+    throw refusal("unauthenticated", "unknown", "the token is not the one of the cluster");
+  }
+}
+
+function refusal(kind: "unauthenticated" | "unavailable", reason: string, message: string): CinderblockError {
+  return new CinderblockError(kind, message, { detail: { reason } });
+}

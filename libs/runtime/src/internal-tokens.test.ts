@@ -1,0 +1,183 @@
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { CinderblockError } from "@cinderblock/errors";
+import { InMemoryMembers } from "@cinderblock/redis";
+import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
+import { freePort, temporaryFolder } from "@cinderblock/testkit";
+import { advertisedHost, internalPortOf } from "./internal-address.ts";
+import {
+  checkInternalTokens,
+  internalCredentialsOf,
+  parseInternalTokens,
+  SharedToken,
+  TokenFile,
+} from "./internal-tokens.ts";
+
+const OLD = "old-token-0123456789",
+  NEW = "new-token-0123456789";
+const base = () => ({
+  log: createLogger({ level: "silent", format: "json" }),
+  metrics: new Metrics(),
+  tracer: noTracer,
+  now: () => 0,
+});
+
+/** A store that can be away, and that counts what it is asked. */
+class Store extends InMemoryMembers {
+  away = false;
+  asked = 0;
+  override agree(name: string, value: string): Promise<string> {
+    this.asked++;
+    return this.away ? Promise.reject(new CinderblockError("unavailable", "away")) : super.agree(name, value);
+  }
+}
+
+describe("the internal token from flags", () => {
+  it("is one of two flags, and long enough", () => {
+    const file = join(temporaryFolder(), "token");
+    writeFileSync(file, `# in force\n${NEW}\n\n${OLD}\n`);
+    checkInternalTokens({ internalToken: "", internalTokenPath: "" });
+    checkInternalTokens({ internalToken: NEW, internalTokenPath: "" });
+    checkInternalTokens({ internalToken: "", internalTokenPath: file });
+    const refused =
+      (internalToken: string, internalTokenPath: string): (() => void) =>
+      () =>
+        checkInternalTokens({ internalToken, internalTokenPath });
+    expect(refused(NEW, file)).toThrow("exclude each other");
+    expect(refused("short", "")).toThrow("at least 16 printable characters");
+    expect(refused("", `${file}.not-there`)).toThrow("-auth.internal-token-file: ENOENT");
+    expect(parseInternalTokens(readFileSync(file, "utf8"), "f")).toEqual([NEW, OLD]);
+    for (const bad of ["", "# none\n", `${NEW}\n${OLD}\nthird-token-0123456789`, "a token with blanks in it"])
+      expect(() => parseInternalTokens(bad, "f")).toThrow(expect.objectContaining({ kind: "invalid" }));
+  });
+
+  it("is read again from its file, shows the first token and accepts both; a broken file changes nothing", () => {
+    const file = join(temporaryFolder(), "token");
+    let now = 0;
+    writeFileSync(file, OLD);
+    const tokens = new TokenFile(file, base(), () => now);
+    const state = (): [string | undefined, boolean, boolean] => [
+      tokens.current(),
+      tokens.accepts(OLD),
+      tokens.accepts(NEW),
+    ];
+    expect(state()).toEqual([OLD, true, false]);
+    writeFileSync(file, `${OLD}\n${NEW}`);
+    expect(state()).toEqual([OLD, true, false]);
+    now += 10_000;
+    expect(state()).toEqual([OLD, true, true]);
+    writeFileSync(file, `${NEW}\n${OLD}`);
+    void tokens.refresh();
+    expect(state()).toEqual([OLD, true, true]); // it has just looked
+    now += 1000;
+    void tokens.refresh();
+    expect(state()).toEqual([NEW, true, true]);
+    writeFileSync(file, "x");
+    now += 10_000;
+    expect(state()).toEqual([NEW, true, true]);
+    rmSync(file);
+    now += 10_000;
+    expect(state()).toEqual([NEW, true, true]);
+    writeFileSync(file, NEW);
+    now += 10_000;
+    expect(state()).toEqual([NEW, false, true]);
+  });
+});
+
+describe("the internal token that processes share through the ring store", () => {
+  it("is made by the first, taken by the others, and survives a store that is away or was emptied", async () => {
+    const store = new Store();
+    let now = 0;
+    const shared = (): SharedToken => new SharedToken(store, 5000, base(), () => now);
+    const a = shared(),
+      b = shared();
+    expect(a.current()).toBeUndefined();
+    expect(a.accepts("")).toBe(false);
+    await Promise.all([a.refresh(), b.refresh()]);
+    const token = a.current()!;
+    expect(token.length).toBeGreaterThan(40);
+    expect([b.current(), b.accepts(token)]).toEqual([token, true]);
+    store.away = true;
+    now += 1000;
+    await a.refresh();
+    expect(a.current()).toBe(token);
+    // Redis comes back empty: whoever is first gives it the token that is in force.
+    const emptied = new Store();
+    Object.assign(a, { store: emptied });
+    Object.assign(b, { store: emptied });
+    now += 1000;
+    await b.refresh();
+    await a.refresh();
+    expect([a.current(), b.current()]).toEqual([token, token]);
+  });
+
+  it("changes where a new process was first in an emptied store; the last token is accepted meanwhile", async () => {
+    const store = new Store();
+    let now = 0;
+    const a = new SharedToken(store, 5000, base(), () => now);
+    await a.refresh();
+    const before = a.current()!;
+    const emptied = new Store(),
+      fresh = new SharedToken(emptied, 5000, base(), () => now);
+    await fresh.refresh();
+    Object.assign(a, { store: emptied });
+    now += 1000;
+    await a.refresh();
+    expect(a.current()).toBe(fresh.current());
+    expect([a.accepts(before), fresh.accepts(before)]).toEqual([true, false]);
+  });
+
+  it("asks the store once a second at most, however many callers show a wrong token", async () => {
+    const store = new Store();
+    let now = 0;
+    const a = new SharedToken(store, 5000, base(), () => now);
+    await Promise.all(Array.from({ length: 50 }, () => a.refresh()));
+    await a.refresh();
+    expect(store.asked).toBe(1);
+    now += 1000;
+    await Promise.all(Array.from({ length: 50 }, () => a.refresh()));
+    expect(store.asked).toBe(2);
+  });
+
+  it("gives way to a configured token", () => {
+    const store = new Store();
+    const fixed = internalCredentialsOf({ internalToken: NEW, internalTokenPath: "" }, store, 5000, base());
+    expect([fixed.current(), fixed.accepts(NEW), fixed.accepts(OLD)]).toEqual([NEW, true, false]);
+    expect(store.asked).toBe(0);
+  });
+});
+
+describe("the internal port", () => {
+  const config = {
+    httpAddress: "127.0.0.1",
+    httpPort: 4040,
+    internalAddress: "",
+    internalPort: 0,
+    instanceAddr: "",
+    schedulerDiscovery: "ring",
+  };
+  it("follows from the public port, so that it is the same after a restart, unless it is taken", async () => {
+    const port = await freePort(),
+      free = port - 1000;
+    expect(await internalPortOf({ ...config, httpPort: free })).toBe(port);
+    const other = createServer();
+    await new Promise<void>((done) => {
+      other.listen(port, "127.0.0.1", done);
+    });
+    try {
+      expect(await internalPortOf({ ...config, httpPort: free })).toBe(0);
+      // A name leads to it, and no ring tells another port.
+      expect(await internalPortOf({ ...config, httpPort: free, schedulerDiscovery: "dns" })).toBe(port);
+      expect(await internalPortOf({ ...config, httpPort: free, internalPort: 9095 })).toBe(9095);
+    } finally {
+      other.close();
+    }
+    expect(await internalPortOf({ ...config, httpPort: 65_000, schedulerDiscovery: "dns" })).toBe(64_000);
+  });
+  it("is told to the others with the host that they reach", () => {
+    expect(advertisedHost({ instanceAddr: "10.0.0.7" }, "127.0.0.1")).toBe("10.0.0.7");
+    expect(advertisedHost({ instanceAddr: "" }, "127.0.0.1")).toBe("127.0.0.1");
+    expect(advertisedHost({ instanceAddr: "" }, "0.0.0.0")).not.toBe("0.0.0.0");
+  });
+});

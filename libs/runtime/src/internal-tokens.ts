@@ -1,0 +1,234 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { CinderblockError } from "@cinderblock/errors";
+import type { MemberStore } from "@cinderblock/redis";
+import { type InternalCredentials, MIN_TOKEN_LENGTH, TokenSet } from "@cinderblock/rpc";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+
+/** How often a tokens file is read again, and how often at most when a caller shows a token that is not known. */
+const RELOAD_MS = 10_000,
+  REFRESH_MS = 1000;
+/** Tokens that are valid at a time: the one in force, and the next or the last of a rotation. */
+const MOST_TOKENS = 2;
+
+export interface InternalTokenConfig {
+  /** the token itself; "": none */
+  internalToken: string;
+  /** a file with the token; "": none */
+  internalTokenPath: string;
+}
+
+/** Tokens of a file: one a line, the first is shown, all are accepted. @throws `invalid` */
+export function parseInternalTokens(text: string, where: string): string[] {
+  const tokens = text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  if (tokens.length === 0 || tokens.length > MOST_TOKENS)
+    throw new CinderblockError(
+      "invalid",
+      `${where}: expected 1 to ${MOST_TOKENS} tokens, one a line, found ${tokens.length}`,
+    );
+  for (const t of tokens) checkToken(t, where);
+  return tokens;
+}
+
+function checkToken(token: string, where: string): void {
+  if (token.length < MIN_TOKEN_LENGTH || !/^[\x21-\x7e]+$/.test(token))
+    throw new CinderblockError(
+      "invalid",
+      `${where}: a token has at least ${MIN_TOKEN_LENGTH} printable characters without blanks, found ${token.length}`,
+    );
+}
+
+/** Refuses flags that no process could use. @throws `invalid` */
+export function checkInternalTokens(c: InternalTokenConfig): void {
+  if (c.internalToken !== "" && c.internalTokenPath !== "")
+    throw new CinderblockError(
+      "invalid",
+      "-auth.internal-token and -auth.internal-token-file exclude each other: set one of them",
+    );
+  if (c.internalToken !== "") checkToken(c.internalToken, "-auth.internal-token");
+  if (c.internalTokenPath !== "") readTokens(c.internalTokenPath);
+}
+
+function readTokens(path: string): string[] {
+  try {
+    return parseInternalTokens(readFileSync(path, "utf8"), path);
+  } catch (err) {
+    throw new CinderblockError("invalid", `-auth.internal-token-file: ${(err as Error).message}`, {
+      cause: err,
+    });
+  }
+}
+
+/** The token of `-auth.internal-token`. */
+class FixedToken implements InternalCredentials {
+  private readonly tokens: TokenSet;
+  constructor(token: string) {
+    this.tokens = new TokenSet([token]);
+  }
+  current(): string | undefined {
+    return this.tokens.current;
+  }
+  accepts(token: string): boolean {
+    return this.tokens.accepts(token);
+  }
+  refresh(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** The tokens of `-auth.internal-token-file`, read again while running. A file that cannot be used leaves the last tokens in force. */
+export class TokenFile implements InternalCredentials {
+  private tokens: TokenSet;
+  private readAt: number;
+  private readonly path: string;
+  private readonly base: Base;
+  private readonly failures: { inc(): void };
+  /** monotonic, milliseconds */
+  private readonly clock: () => number;
+
+  /** @throws `invalid` when the file cannot be used */
+  constructor(path: string, base: Base, clock: () => number = () => performance.now()) {
+    this.path = path;
+    this.base = base;
+    this.clock = clock;
+    this.tokens = new TokenSet(readTokens(path));
+    this.readAt = clock();
+    this.failures = base.metrics.counter(
+      "cinderblock_internal_token_failures_total",
+      "Attempts to read the internal token that failed; the last known token stays in force.",
+    );
+  }
+
+  private look(maxAgeMs: number): void {
+    const now = this.clock();
+    if (now - this.readAt < maxAgeMs) return;
+    this.readAt = now;
+    try {
+      const read = readTokens(this.path);
+      if (read.join("\n") === this.tokens.all.join("\n")) return;
+      this.tokens = new TokenSet(read);
+      this.base.log.info({ file: this.path, tokens: read.length }, "internal tokens reloaded");
+    } catch (err) {
+      this.failures.inc();
+      this.base.log.error(
+        { err, file: this.path },
+        "internal tokens could not be reloaded, the last ones stay",
+      );
+    }
+  }
+
+  current(): string | undefined {
+    this.look(RELOAD_MS);
+    return this.tokens.current;
+  }
+  accepts(token: string): boolean {
+    this.look(RELOAD_MS);
+    return this.tokens.accepts(token);
+  }
+  refresh(): Promise<void> {
+    this.look(REFRESH_MS);
+    return Promise.resolve();
+  }
+}
+
+/**
+ * A token that the processes of a cluster agree on through the store of their rings: the first one makes it, all others
+ * take it. Whoever may write there can already say which processes belong to the cluster. A store that is away leaves
+ * the last token in force; one that lost it is given it again (docs/adr/0019-close-internal-methods.md).
+ */
+export class SharedToken implements InternalCredentials, Service {
+  readonly name = "internal token";
+  private tokens = new TokenSet([]);
+  private readonly own = randomBytes(32).toString("base64url");
+  private timer: NodeJS.Timeout | undefined;
+  private reading: Promise<void> | undefined;
+  private readAt = -Infinity;
+  private failing = false;
+  private readonly store: Pick<MemberStore, "agree">;
+  private readonly periodMs: number;
+  private readonly base: Base;
+  private readonly failures: { inc(): void };
+  private readonly clock: () => number;
+
+  constructor(
+    store: Pick<MemberStore, "agree">,
+    periodMs: number,
+    base: Base,
+    clock: () => number = () => performance.now(),
+  ) {
+    this.store = store;
+    this.periodMs = periodMs;
+    this.base = base;
+    this.clock = clock;
+    this.failures = base.metrics.counter(
+      "cinderblock_internal_token_failures_total",
+      "Attempts to read the internal token that failed; the last known token stays in force.",
+    );
+  }
+
+  async start(): Promise<void> {
+    await this.read();
+    this.timer = setInterval(() => {
+      void this.read();
+    }, this.periodMs);
+    this.timer.unref();
+  }
+  stop(): Promise<void> {
+    clearInterval(this.timer);
+    return Promise.resolve();
+  }
+
+  current(): string | undefined {
+    return this.tokens.current;
+  }
+  accepts(token: string): boolean {
+    return this.tokens.accepts(token);
+  }
+  refresh(): Promise<void> {
+    if (!this.reading && this.clock() - this.readAt < REFRESH_MS) return Promise.resolve();
+    return this.read();
+  }
+
+  private read(): Promise<void> {
+    return (this.reading ??= this.agree().finally(() => {
+      this.reading = undefined;
+    }));
+  }
+
+  private async agree(): Promise<void> {
+    try {
+      const inForce = await this.store.agree("internal-token", this.tokens.current ?? this.own);
+      if (inForce !== this.tokens.current) {
+        checkToken(inForce, "the internal token in Redis");
+        // Calls under way still show the last one.
+        this.tokens = new TokenSet([inForce, ...this.tokens.all].slice(0, MOST_TOKENS));
+        this.base.log.info("internal token taken over from the ring store");
+      }
+      if (this.failing) this.base.log.info("internal token can be read again");
+      this.failing = false;
+    } catch (err) {
+      this.failures.inc();
+      if (!this.failing)
+        this.base.log.warn({ err }, "internal token could not be read, the last known one stays");
+      this.failing = true;
+    } finally {
+      this.readAt = this.clock();
+    }
+  }
+}
+
+/** Where the token of this process's cluster comes from. */
+export function internalCredentialsOf(
+  c: InternalTokenConfig,
+  store: Pick<MemberStore, "agree">,
+  periodMs: number,
+  base: Base,
+): InternalCredentials & Partial<Service> {
+  if (c.internalToken !== "") return new FixedToken(c.internalToken);
+  if (c.internalTokenPath !== "") return new TokenFile(c.internalTokenPath, base);
+  return new SharedToken(store, periodMs, base);
+}

@@ -1,0 +1,109 @@
+import fc from "fast-check";
+import { kindOf } from "@cinderblock/errors";
+import type { InternalMethods } from "@cinderblock/rpc";
+import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
+import { isTenantId } from "@cinderblock/tenant";
+import {
+  type LocalScheduler,
+  pushMethod,
+  serveScheduler,
+  sourceMethods,
+  type StoreContract,
+  storeMethods,
+} from "./index.ts";
+
+const base = {
+  log: createLogger({ level: "silent", format: "logfmt" }),
+  metrics: new Metrics(),
+  tracer: noTracer,
+  now: () => 0,
+};
+const ULID = "01M8EKZW7M023ZEFRNNKY74X0A",
+  signal = new AbortController().signal;
+
+/** Whatever a component is asked. */
+const asked: unknown[][] = [];
+const note = (...args: unknown[]): Promise<never> => {
+  asked.push(args);
+  return Promise.resolve([] as never);
+};
+const store: StoreContract = {
+  name: "s",
+  blocks: note,
+  execute: note,
+  ranges: note,
+  times: note,
+  keys: note,
+  labels: note,
+  learn: note,
+  answers: note,
+};
+const scheduler: LocalScheduler = {
+  enqueue: note,
+  next: () => Promise.resolve(undefined),
+  heard: () => undefined,
+  lost: () => undefined,
+};
+const served = serveScheduler(scheduler, base);
+afterAll(() => served.stop());
+
+const PUSH = { kind: "push", codec: "proto", gzip: false, body: new Uint8Array(1) };
+/** Every method that names a tenant, with good arguments behind it. */
+const NAMED: [string, InternalMethods, (tenant: unknown, block: unknown) => unknown[]][] = [
+  ["push", pushMethod(note), (t) => [t, "shop", PUSH]],
+  ["pushAggregate", pushMethod(note), (t) => [t, "shop", { ...PUSH, kind: "aggregate" }]],
+  ["blocks", sourceMethods(store), (t) => [t, 0, 1]],
+  ["execute", sourceMethods(store), (t, u) => [t, [u], { kind: "tree" }, {}, {}]],
+  ["ranges", sourceMethods(store), (t, u) => [t, [u], {}]],
+  ["times", sourceMethods(store), (t, u) => [t, [u], {}]],
+  ["keys", sourceMethods(store), (t, u) => [t, [u], {}]],
+  ["labels", sourceMethods(store), (t, u) => [t, [u], { kind: "names" }]],
+  ["learn", storeMethods(store), (t, u) => [t, u]],
+  ["answers", storeMethods(store), (t, u) => [t, u]],
+  ["enqueue", served.methods, (t) => [t, { kind: "blocks", startMs: 0, endMs: 1 }, 1]],
+];
+const UNNAMED = ["ping", "next", "alive", "done"];
+
+const hostile = fc.oneof(
+  fc.constantFrom("..", "../../outside", "/etc", "a/b", "a|b", "", ".", "a\0b"),
+  fc.array(fc.constantFrom("..", "/", "\\", "a", "\0", "."), { maxLength: 8 }).map((p) => p.join("")),
+  fc.string({ unit: "binary", maxLength: 8 }),
+  fc.anything({ withBigInt: true, withTypedArray: true }),
+);
+
+describe("methods for other processes", () => {
+  beforeEach(() => {
+    asked.length = 0;
+  });
+
+  it("are all in this test", () => {
+    const all = [pushMethod(note), storeMethods(store), served.methods].flatMap((m) => Object.keys(m));
+    expect([...new Set(all)].sort()).toEqual([...new Set([...NAMED.map(([n]) => n), ...UNNAMED])].sort());
+  });
+
+  it.each(NAMED)(
+    "%s takes a tenant ID and ULIDs, and refuses whatever is neither",
+    async (name, methods, args) => {
+      await methods[name]!.run(args("team-1", ULID), signal);
+      expect(asked).toHaveLength(1);
+      expect(asked[0]![0]).toBe("team-1");
+      asked.length = 0;
+      const refused = async (list: unknown[]): Promise<void> => {
+        const err: unknown = await methods[name]!.run(list, signal).then(
+          () => undefined,
+          (e: unknown) => e,
+        );
+        expect(kindOf(err)).toBe("invalid");
+      };
+      await fc.assert(
+        fc.asyncProperty(hostile, async (value) => {
+          if (isTenantId(value)) return;
+          await refused(args(value, ULID));
+          if (args("team-1", "x").flat().includes("x")) await refused(args("team-1", value));
+        }),
+        { numRuns: 300 },
+      );
+      expect(asked).toEqual([]);
+    },
+  );
+});
