@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await redis?.kill();
 });
-const here = (): boolean => redis !== undefined; // what is missing was said when it was looked for
+const here = (): boolean => redis !== undefined; // startRedis named the missing part
 
 const COMPONENTS: readonly Component[] = [
   "ingester",

@@ -22,7 +22,7 @@ const TOKENS = new Authorizer(
 );
 const NOBODY_ASKED = new Authorizer(undefined, true);
 
-/** What a Flush cut: a tenant, or "every tenant"; or why it was refused. */
+/** The tenant whose heads a Flush cut, "every tenant", or the reason of a refusal. */
 async function flushed(
   multitenancy: boolean,
   authorizer: Authorizer,
@@ -61,7 +61,7 @@ async function flushed(
 }
 
 describe("Flush", () => {
-  it("cuts the heads of the caller's tenant alone where several share the ingester and nobody is asked for a token", async () => {
+  it("cuts the heads of the caller's tenant alone where several tenants share the ingester and there is no tokens file", async () => {
     expect(await flushed(true, NOBODY_ASKED, { "x-scope-orgid": "a" })).toBe("a");
     expect(await flushed(true, NOBODY_ASKED, {})).toBe("[unauthenticated] no org id");
     expect(await flushed(true, NOBODY_ASKED, { "x-scope-orgid": "a|b" })).toMatch("multiple org IDs");

@@ -21,7 +21,7 @@ export function roleOf(route: string): Role | undefined {
 
 /** Decides about every request of a server before anything of it is read. */
 export interface Gate {
-  /** false: nobody is refused, and `hook` is not called */
+  /** false: every request passes, and `hook` is not called */
   readonly enabled: boolean;
   hook(request: FastifyRequest, reply: FastifyReply): Promise<void>;
 }
@@ -39,7 +39,7 @@ export class Authorizer implements Gate {
     return this.tokens !== undefined;
   }
 
-  /** The caller that a header names; undefined where nobody is asked for a token. @throws `unauthenticated` */
+  /** The caller that a header names; undefined without a tokens file. @throws `unauthenticated` */
   accessOf(authorization: string | undefined): Access | undefined {
     return this.tokens?.of(authorization);
   }

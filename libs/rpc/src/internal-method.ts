@@ -1,6 +1,6 @@
 import { CinderblockError } from "@cinderblock/errors";
 
-/** Passes an argument that another process sent, typed as what it was checked to be. @throws `invalid` */
+/** Checks an argument from another process and returns it with its type. @throws `invalid` */
 export type Check<T> = (value: unknown) => T;
 type Checked<A extends readonly Check<unknown>[]> = {
   [K in keyof A]: A[K] extends Check<infer T> ? T : never;
@@ -55,7 +55,7 @@ export const number: Check<number> = (v) => {
   if (typeof v !== "number" || Number.isNaN(v)) throw refused("a number", v);
   return v;
 };
-/** Plain fields, whose meaning is for whoever reads them to check. */
+/** An object with fields; the method checks the fields themselves. */
 export function record<T extends object>(): Check<T> {
   return (v) => {
     if (typeof v !== "object" || v === null || Array.isArray(v) || ArrayBuffer.isView(v))

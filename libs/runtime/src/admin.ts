@@ -18,7 +18,7 @@ export interface AdminDeps<S extends Schema> {
   internal: () => InternalListener | undefined;
 }
 
-/** Where the internal methods of a process are served, and which. */
+/** The address and the paths of the internal methods that a process serves. */
 export interface InternalListener {
   address: string;
   paths: readonly string[];

@@ -206,7 +206,7 @@ export class ClusterProcess {
   serve(...routes: Routes[]): void {
     this.routes.push(...routes);
   }
-  /** Serves methods to the other processes of the cluster, on a listener that is closed to everybody else. */
+  /** Serves methods to the other processes of the cluster, on a listener that is closed to all other callers. */
   serveInternal(service: string, methods: InternalMethods): void {
     this.internal.push(internalRoutes(service, methods, this.base.log));
   }

@@ -1,7 +1,7 @@
 import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 
-/** Where a process listens, and what it tells the others about that. */
+/** The addresses at which a process listens, and the address that other processes use. */
 export interface AddressConfig {
   httpAddress: string;
   httpPort: number;
@@ -19,8 +19,8 @@ export function internalListenAddress(c: Pick<AddressConfig, "internalAddress" |
 }
 
 /**
- * The port for internal methods: the configured one; else one that follows from the public port, so that it stays the
- * same over a restart; else any. Processes of the same machine differ in their public ports alone.
+ * The port for internal methods: the configured port; else a port that follows from the public port and so stays the same
+ * over a restart; else any free port. Processes of one machine differ in their public ports alone.
  */
 export async function internalPortOf(c: AddressConfig): Promise<number> {
   if (c.internalPort !== 0) return c.internalPort;

@@ -23,7 +23,7 @@ const base = () => ({
   now: () => 0,
 });
 
-/** A store that can be away, and that counts what it is asked. */
+/** A store that can be away, and that counts its calls. */
 class Store extends InMemoryMembers {
   away = false;
   asked = 0;
@@ -102,7 +102,7 @@ describe("the internal token that processes share through the ring store", () =>
     now += 1000;
     await a.refresh();
     expect(a.current()).toBe(token);
-    // Redis comes back empty: whoever is first gives it the token that is in force.
+    // Redis comes back empty: the first process to look stores the token that is in force.
     const emptied = new Store();
     Object.assign(a, { store: emptied });
     Object.assign(b, { store: emptied });
@@ -175,7 +175,7 @@ describe("the internal port", () => {
     }
     expect(await internalPortOf({ ...config, httpPort: 65_000, schedulerDiscovery: "dns" })).toBe(64_000);
   });
-  it("is told to the others with the host that they reach", () => {
+  it("is advertised with the host that other processes reach", () => {
     expect(advertisedHost({ instanceAddr: "10.0.0.7" }, "127.0.0.1")).toBe("10.0.0.7");
     expect(advertisedHost({ instanceAddr: "" }, "127.0.0.1")).toBe("127.0.0.1");
     expect(advertisedHost({ instanceAddr: "" }, "0.0.0.0")).not.toBe("0.0.0.0");

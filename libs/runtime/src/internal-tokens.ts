@@ -136,9 +136,9 @@ export class TokenFile implements InternalCredentials {
 }
 
 /**
- * A token that the processes of a cluster agree on through the store of their rings: the first one makes it, all others
- * take it. Whoever may write there can already say which processes belong to the cluster. A store that is away leaves
- * the last token in force; one that lost it is given it again (docs/adr/0019-close-internal-methods.md).
+ * A token that the processes of a cluster agree on through the store of their rings: the first process makes it, all
+ * others take it over. Write access to that store already decides which processes belong to the cluster. While the store
+ * is away the last token stays in force; an emptied store gets it back (docs/adr/0022-close-internal-methods.md).
  */
 export class SharedToken implements InternalCredentials, Service {
   readonly name = "internal token";

@@ -3,7 +3,7 @@ import { CinderblockError } from "@cinderblock/errors";
 export const DEFAULT_TENANT = "anonymous";
 const MAX_LENGTH = 150;
 
-/** Why a text is no tenant ID; undefined for one that is. */
+/** The reason why a text is no tenant ID; undefined for a tenant ID. */
 function fault(id: string): string | undefined {
   if (id === "") return "tenant ID is empty";
   if (id.length > MAX_LENGTH)

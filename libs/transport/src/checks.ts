@@ -4,7 +4,7 @@ import type { RawPush } from "@cinderblock/ingest";
 import { type Check, listOf, record } from "@cinderblock/rpc";
 import { checkTenantId } from "@cinderblock/tenant";
 
-/** The ID of one tenant. What another process names goes into paths and keys: it is checked where it enters. */
+/** The ID of one tenant. Tenant IDs become parts of paths and keys, so they are checked where they enter. */
 export const tenantId: Check<string> = (v) => checkTenantId(v as string);
 
 /** The name of a head or a block. */
@@ -17,7 +17,7 @@ export const ulid: Check<string> = (v) => {
 };
 export const ulids = listOf(ulid);
 
-/** A push with its body; the body is for whoever decodes it to check. */
+/** A push with its body; the decoder checks the body itself. */
 export const rawPush: Check<RawPush> = (v) => {
   const push = record<RawPush>()(v);
   if (typeof push.kind === "string" && push.body instanceof Uint8Array) return push;
