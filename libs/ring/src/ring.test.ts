@@ -255,7 +255,7 @@ describe("a process as a member", () => {
     const config = {
       ring: "ingester",
       id: "a",
-      address: "a:1",
+      address: () => "a:1",
       zone: "",
       tokens: 16,
       tokensFile,
