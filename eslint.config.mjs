@@ -1,15 +1,16 @@
 import nx from "@nx/eslint-plugin";
+import jsonc from "jsonc-eslint-parser";
 import tseslint from "typescript-eslint";
-import { depConstraints } from "./tools/boundaries.mjs";
+import { depConstraints } from "./tools/boundaries.ts";
 
-const boundaries = (extra) => ({
+const boundaries = (files) => ({
   "@nx/enforce-module-boundaries": [
     "error",
     {
-      allow: [],
+      allow: ["@cinderblock/cinderblock/config"], // every option there is, for the reference of options
       enforceBuildableLibDependency: false,
       banTransitiveDependencies: false,
-      depConstraints: depConstraints(extra),
+      depConstraints: depConstraints(files),
     },
   ],
 });
@@ -33,13 +34,31 @@ export default tseslint.config(
   {
     files: ["**/*.ts", "**/*.tsx"],
     rules: {
-      ...boundaries([]),
+      ...boundaries("sources"),
       "@typescript-eslint/no-non-null-assertion": "off", // in hot loops `!` says that the loop bound proves it
       "@typescript-eslint/consistent-type-imports": ["error", { fixStyle: "inline-type-imports" }],
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
       "no-console": "error",
     },
   },
-  { files: ["**/*.test.ts", "**/*.testing.ts", "libs/testkit/**/*.ts"], rules: boundaries(["test"]) },
+  { files: ["**/*.test.ts", "**/*.testing.ts", "libs/testkit/**/*.ts"], rules: boundaries("tests") },
   { files: ["tools/**/*.ts", "e2e/**/*.ts"], rules: { "no-console": "off" } },
+  {
+    // What sources import stands under dependencies; what tests import is knip's part.
+    files: ["{apps,libs}/*/package.json"],
+    languageOptions: { parser: jsonc },
+    rules: {
+      "@nx/dependency-checks": [
+        "error",
+        {
+          buildTargets: ["build"],
+          ignoredFiles: [
+            "{projectRoot}/**/*.{test,testing,bench}.ts",
+            "{projectRoot}/jest.config.mjs",
+            "{projectRoot}/vite.config.ts",
+          ],
+        },
+      ],
+    },
+  },
 );

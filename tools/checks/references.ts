@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { schema } from "../../apps/cinderblock/src/config.ts";
+import { schema } from "@cinderblock/cinderblock/config";
 import { repositoryFiles, textsOfSource } from "./texts.ts";
 
 export interface Problem {
