@@ -1,10 +1,17 @@
 import { fnv1a } from "@cinderblock/bytes";
-import { CinderblockError, kindOf } from "@cinderblock/errors";
+import { CinderblockError } from "@cinderblock/errors";
 import { type PushAnswer, type RawPush, serviceOf } from "@cinderblock/ingest";
-import { type PlacementConfig, placementToken, replicasOf, type RingSnapshot } from "@cinderblock/ring";
+import {
+  type Member,
+  type PlacementConfig,
+  placementToken,
+  replicasOf,
+  type RingSnapshot,
+} from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
 import type { PushTarget } from "@cinderblock/transport";
 import type { WritePath } from "./distributor.ts";
+import { Quorum, type QuorumResult } from "./quorum.ts";
 
 export interface RingWriteConfig extends PlacementConfig {
   timeoutMs: number;
@@ -15,7 +22,7 @@ export class RingWritePath implements WritePath {
   private readonly config: RingWriteConfig;
   private readonly ring: () => RingSnapshot;
   private readonly target: (address: string) => PushTarget;
-  private readonly base: Base;
+  private readonly failures: { inc(labels: { ingester: string }): void };
 
   constructor(
     config: RingWriteConfig,
@@ -26,7 +33,11 @@ export class RingWritePath implements WritePath {
     this.config = config;
     this.ring = ring;
     this.target = target;
-    this.base = base;
+    this.failures = base.metrics.counter(
+      "pyroscope_distributor_ingester_append_failures_total",
+      "Pushes that an ingester did not take.",
+      ["ingester"],
+    );
   }
 
   /** Ingesters push back themselves. */
@@ -45,35 +56,52 @@ export class RingWritePath implements WritePath {
       this.config,
     );
     return new Promise<PushAnswer>((resolve, reject) => {
-      const errors: unknown[] = [];
-      let answered = 0,
-        settled = false;
-      for (const m of members) {
+      const quorum = new Quorum(members.length, members.length - maxErrors),
+        waiting = new Set(members);
+      /** Counts each replica once, whatever comes of it later. */
+      const settle = (m: Member, reply: () => QuorumResult | undefined): void => {
+        if (!waiting.delete(m)) return;
+        const result = reply();
+        if (waiting.size === 0) clearTimeout(timer);
+        if (!result) return;
+        if ("answer" in result) resolve(result.answer);
+        else reject(result.error as Error);
+      };
+      const failed = (m: Member, err: unknown): QuorumResult | undefined => {
+        this.countFailure(m);
+        return quorum.failed(err);
+      };
+      const timer = setTimeout(() => {
+        for (const m of [...waiting])
+          settle(m, () =>
+            failed(
+              m,
+              new CinderblockError(
+                "unavailable",
+                `ingester ${m.id} did not answer a push within ${this.config.timeoutMs} ms (-distributor.push.timeout)`,
+              ),
+            ),
+          );
+      }, this.config.timeoutMs);
+      for (const m of members)
         this.target(m.address)
           .push(tenant, placed, push, this.config.timeoutMs)
           .then(
             (answer) => {
-              answered++;
-              if (settled || answered < members.length - maxErrors) return;
-              settled = true;
-              resolve(answer);
+              settle(m, () => {
+                const { result, failure } = quorum.answered(answer);
+                if (failure) this.countFailure(m);
+                return result;
+              });
             },
             (err: unknown) => {
-              errors.push(err);
-              this.base.metrics
-                .counter(
-                  "pyroscope_distributor_ingester_append_failures_total",
-                  "Pushes that an ingester did not take.",
-                  ["ingester"],
-                )
-                .inc({ ingester: m.id });
-              if (settled || errors.length <= maxErrors) return;
-              settled = true;
-              // Backpressure of one replica is what the agent should hear: it comes back later, to all of them.
-              reject((errors.find((e) => kindOf(e) === "limit") ?? err) as Error);
+              settle(m, () => failed(m, err));
             },
           );
-      }
     });
+  }
+
+  private countFailure(m: Member): void {
+    this.failures.inc({ ingester: m.id });
   }
 }

@@ -47,8 +47,19 @@ export class RecordIntake {
   private readonly quarantined: { inc(n?: number): void };
   private readonly refused: { inc(labels: { reason: string }, n?: number): void };
 
-  /** @param suspectsFile counts deaths of ingest threads by the records in hand */
-  constructor(sink: RecordSink, suspectsFile: string, base: Base) {
+  private readonly wait: (ms: number) => Promise<void>;
+
+  /**
+   * @param suspectsFile counts deaths of ingest threads by the records in hand
+   * @param wait lets time pass before a record is tried again
+   */
+  constructor(
+    sink: RecordSink,
+    suspectsFile: string,
+    base: Base,
+    wait: (ms: number) => Promise<void> = (ms) => sleep(ms),
+  ) {
+    this.wait = wait;
     this.sink = sink;
     this.base = base;
     this.suspects = new Suspects(suspectsFile);
@@ -113,7 +124,7 @@ export class RecordIntake {
       "reading pauses: the heads are nearly full",
     );
     o.waitingSinceMs ||= performance.now();
-    while (!o.stopped && this.sink.pressure() > PAUSE_ABOVE) await sleep(PAUSE_MS);
+    while (!o.stopped && this.sink.pressure() > PAUSE_ABOVE) await this.wait(PAUSE_MS);
   }
 
   /** Whether the record was taken in, or set aside; false when reading stopped first. */
@@ -134,7 +145,7 @@ export class RecordIntake {
             { partition, offset: r.offset, kind: kindOf(err), err },
             "a record cannot be taken in now, reading waits",
           );
-        await sleep(Math.min(kindOf(err) === "no-room" ? NO_ROOM_RETRY_MS : RETRY_MS, 50 * 2 ** tries));
+        await this.wait(Math.min(kindOf(err) === "no-room" ? NO_ROOM_RETRY_MS : RETRY_MS, 50 * 2 ** tries));
       }
     }
   }
