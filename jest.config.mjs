@@ -4,5 +4,5 @@ import preset from "./jest.preset.mjs";
 export default {
   ...preset,
   testMatch: ["<rootDir>/{libs,apps,tools}/**/*.test.ts"],
-  reporters: ["<rootDir>/tools/jest-reporter.cjs"],
+  reporters: ["<rootDir>/tools/jest-reporter.ts"],
 };

@@ -1,6 +1,8 @@
-/** What the tests of every project share: TypeScript by swc. */
+import { join } from "node:path";
+
+/** What the tests of every project share: TypeScript by swc, and an environment that ends what a test file started. */
 export default {
-  testEnvironment: "node",
+  testEnvironment: join(import.meta.dirname, "tools/jest-environment.ts"),
   testMatch: ["<rootDir>/**/*.test.ts"],
   // *.integration.test.ts needs a real part, so `npm run test:integration` runs it.
   testPathIgnorePatterns: ["/node_modules/", "/dist/", "\\.integration\\.test\\.ts$"],

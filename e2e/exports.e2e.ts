@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { firefoxProfiler, pipProgram, Random, tinyPprof } from "@cinderblock/testkit";
+import { describeWith, firefoxProfiler, part, Random, tinyPprof } from "@cinderblock/testkit";
 import { CPU, folder, Server } from "./server.ts";
 
 // Answers as files of other programs, read by those programs where they can be had, and held against what was pushed.
@@ -93,67 +93,26 @@ async function file(
   };
 }
 
+/** Sum of each stack, its frames joined by NUL. */
+function pushedStacks(): Map<string, number> {
+  const stacks = new Map<string, number>();
+  for (const s of pushed.flatMap((p) => p.samples)) {
+    const key = s.frames.join("\u0000");
+    stacks.set(key, (stacks.get(key) ?? 0) + s.value);
+  }
+  return stacks;
+}
+
 describe("exports", () => {
-  it("as Arrow and Parquet: every sample with its profile, labels and stack, for pyarrow, pandas, Polars and DuckDB", async () => {
+  it("as Arrow and Parquet, under a name that says what they hold", async () => {
     const arrow = await file(query("arrow"), "t.arrows"),
-      parquet = await file(query("parquet"), "t.parquet"),
-      profiles = await file(query("parquet", { rows: "profiles" }), "p.parquet");
+      parquet = await file(query("parquet"), "t.parquet");
     expect([arrow.type, parquet.type, parquet.name]).toEqual([
       "application/vnd.apache.arrow.stream",
       "application/vnd.apache.parquet",
       expect.stringMatching(/^shop-cpu-[\d-]+\.parquet$/),
     ]);
-    const python = await pipProgram(
-      "python",
-      "pandas==3.1.1",
-      "pyarrow==26.0.1",
-      "polars==2.1.0",
-      "duckdb==2.0.1",
-    );
-    if (python === undefined) return;
-    const script = `
-import json, sys, pyarrow as pa, pandas as pd, polars as pl, duckdb
-arrow, parquet, profiles = sys.argv[1:]
-t = pa.ipc.open_stream(arrow).read_all()
-rows = lambda l: [[r["time"], r["pod"], r["span_id"], list(r["stack"]), r["value"]] for r in l]
-ms = lambda x: int(x.timestamp() * 1000 + 0.5)
-out = {"columns": t.schema.names, "batches": len(list(pa.ipc.open_stream(arrow)))}
-out["unit"] = t.schema.field("value").metadata[b"unit"].decode(); out["type"] = t.schema.metadata[b"cinderblock.profile_type"].decode()
-out["pyarrow"] = [[ms(r[0])] + r[1:] for r in rows(t.to_pylist())]
-out["pandas"] = [[ms(r[0]), r[1], None if pd.isna(r[2]) else r[2], list(r[3]), int(r[4])] for r in rows(pd.read_parquet(parquet).to_dict("records"))]
-out["polars"] = [[ms(r[0])] + r[1:] for r in rows(pl.read_parquet(parquet).to_dicts())]
-out["duckdb"] = [[r[0], r[1], r[2], list(r[3]), r[4]] for r in duckdb.sql(f"select epoch_ms(time), pod, span_id, stack, value from '{parquet}'").fetchall()]
-out["by_pod"] = duckdb.sql(f"select pod, sum(value)::bigint, count(distinct profile_id) from '{profiles}' group by pod order by pod").fetchall()
-out["profile_columns"] = pl.read_parquet(profiles).columns
-out["label"] = sorted(set(x for x in pl.read_parquet(parquet)["label_value"].to_list()), key=str)
-print(json.dumps(out))`;
-    const seen = JSON.parse(
-      execFileSync(python, ["-c", script, arrow.path, parquet.path, profiles.path], {
-        encoding: "utf8",
-        maxBuffer: 1 << 26,
-      }),
-    ) as Record<string, never>;
-    expect([seen.columns, seen.unit, seen.type]).toEqual([
-      ["time", "profile_id", "span_id", "pod", "service_name", "label_value", "stack", "value"],
-      "nanoseconds",
-      CPU,
-    ]);
-    expect(seen.batches).toBeGreaterThan(1); // it came step by step
-    for (const program of ["pyarrow", "pandas", "polars", "duckdb"])
-      expect([program, (seen[program] as unknown as unknown[]).map((r) => JSON.stringify(r)).sort()]).toEqual(
-        [program, [...wanted].sort()],
-      );
-    expect(seen.by_pod).toEqual(
-      ["shop-0", "shop-1", "shop-2"].map((pod) => {
-        const own = pushed.filter((p) => p.pod === pod);
-        return [pod, sum(own), own.length];
-      }),
-    );
-    expect([seen.profile_columns, seen.label]).toEqual([
-      ["time", "profile_id", "pod", "service_name", "label_value", "value"],
-      [null, "x"],
-    ]);
-  }, 300_000);
+  });
 
   it("of a span alone, and of nothing", async () => {
     const spans = await file(query("folded", { span: SPAN }), "s.folded");
@@ -178,11 +137,7 @@ print(json.dumps(out))`;
   });
 
   it("as folded stacks, speedscope and Firefox Profiler: every stack with its sum", async () => {
-    const stacks = new Map<string, number>();
-    for (const s of pushed.flatMap((p) => p.samples)) {
-      const key = s.frames.join("\u0000");
-      stacks.set(key, (stacks.get(key) ?? 0) + s.value);
-    }
+    const stacks = pushedStacks();
     const folded = (await file(query("folded"), "f")).text.trim().split("\n");
     expect(folded.sort()).toEqual(
       [...stacks]
@@ -235,11 +190,6 @@ print(json.dumps(out))`;
       "tracing-ms",
       stacks.size,
     ]);
-    const viewed = await firefoxProfiler(join(work, "x"));
-    if (!viewed) return; // said where it was looked for
-    const nanos = (ms: number): number => Math.round(ms * 1e6);
-    expect([viewed.weightType, nanos(viewed.sum)]).toEqual(["tracing-ms", sum(pushed)]);
-    expect(new Map([...viewed.stacks].map(([k, ms]) => [k, nanos(ms)]))).toEqual(stacks);
   });
 
   it("as OTLP that a server takes, whole, under the service that was asked for", async () => {
@@ -299,4 +249,66 @@ print(json.dumps(out))`;
     expect(await refused(query("arrow", { span: "xyz" }))).toContain("500 invalid span id length");
     expect(await refused(query("arrow", { query: `${CPU}{a=` }))).toContain("400 ");
   });
+});
+
+describeWith(["python-tables"], "exports for data frames", () => {
+  it("as Arrow and Parquet: every sample with its profile, labels and stack, for pyarrow, pandas, Polars and DuckDB", async () => {
+    const arrow = await file(query("arrow"), "t.arrows"),
+      parquet = await file(query("parquet"), "t.parquet"),
+      profiles = await file(query("parquet", { rows: "profiles" }), "p.parquet");
+    const python = part("python-tables");
+    const script = `
+import json, sys, pyarrow as pa, pandas as pd, polars as pl, duckdb
+arrow, parquet, profiles = sys.argv[1:]
+t = pa.ipc.open_stream(arrow).read_all()
+rows = lambda l: [[r["time"], r["pod"], r["span_id"], list(r["stack"]), r["value"]] for r in l]
+ms = lambda x: int(x.timestamp() * 1000 + 0.5)
+out = {"columns": t.schema.names, "batches": len(list(pa.ipc.open_stream(arrow)))}
+out["unit"] = t.schema.field("value").metadata[b"unit"].decode(); out["type"] = t.schema.metadata[b"cinderblock.profile_type"].decode()
+out["pyarrow"] = [[ms(r[0])] + r[1:] for r in rows(t.to_pylist())]
+out["pandas"] = [[ms(r[0]), r[1], None if pd.isna(r[2]) else r[2], list(r[3]), int(r[4])] for r in rows(pd.read_parquet(parquet).to_dict("records"))]
+out["polars"] = [[ms(r[0])] + r[1:] for r in rows(pl.read_parquet(parquet).to_dicts())]
+out["duckdb"] = [[r[0], r[1], r[2], list(r[3]), r[4]] for r in duckdb.sql(f"select epoch_ms(time), pod, span_id, stack, value from '{parquet}'").fetchall()]
+out["by_pod"] = duckdb.sql(f"select pod, sum(value)::bigint, count(distinct profile_id) from '{profiles}' group by pod order by pod").fetchall()
+out["profile_columns"] = pl.read_parquet(profiles).columns
+out["label"] = sorted(set(x for x in pl.read_parquet(parquet)["label_value"].to_list()), key=str)
+print(json.dumps(out))`;
+    const seen = JSON.parse(
+      execFileSync(python, ["-c", script, arrow.path, parquet.path, profiles.path], {
+        encoding: "utf8",
+        maxBuffer: 1 << 26,
+      }),
+    ) as Record<string, never>;
+    expect([seen.columns, seen.unit, seen.type]).toEqual([
+      ["time", "profile_id", "span_id", "pod", "service_name", "label_value", "stack", "value"],
+      "nanoseconds",
+      CPU,
+    ]);
+    expect(seen.batches).toBeGreaterThan(1); // it came step by step
+    for (const program of ["pyarrow", "pandas", "polars", "duckdb"])
+      expect([program, (seen[program] as unknown as unknown[]).map((r) => JSON.stringify(r)).sort()]).toEqual(
+        [program, [...wanted].sort()],
+      );
+    expect(seen.by_pod).toEqual(
+      ["shop-0", "shop-1", "shop-2"].map((pod) => {
+        const own = pushed.filter((p) => p.pod === pod);
+        return [pod, sum(own), own.length];
+      }),
+    );
+    expect([seen.profile_columns, seen.label]).toEqual([
+      ["time", "profile_id", "pod", "service_name", "label_value", "value"],
+      [null, "x"],
+    ]);
+  }, 300_000);
+});
+
+describeWith(["firefox-profiler"], "exports for the Firefox Profiler", () => {
+  it("open with every stack and its sum", async () => {
+    const x = await file(query("firefox"), "x"),
+      stacks = pushedStacks();
+    const viewed = await firefoxProfiler(x.path);
+    const nanos = (ms: number): number => Math.round(ms * 1e6);
+    expect([viewed.weightType, nanos(viewed.sum)]).toEqual(["tracing-ms", sum(pushed)]);
+    expect(new Map([...viewed.stacks].map(([k, ms]) => [k, nanos(ms)]))).toEqual(stacks);
+  }, 60_000);
 });

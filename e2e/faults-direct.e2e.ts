@@ -1,4 +1,5 @@
 import {
+  describeWith,
   type FaultProxy,
   faultProxy,
   type RedisServer,
@@ -10,18 +11,7 @@ import { Cluster, type Component } from "./cluster.ts";
 import { type Accident, Drill } from "./drill.ts";
 import { settle, until } from "./pusher.ts";
 
-let redis: RedisServer | undefined, s3: S3Server | undefined, proxy: FaultProxy | undefined;
-beforeAll(async () => {
-  redis = await startRedis();
-  s3 = await startS3Server(["faults", "grows"]);
-  proxy = s3 && (await faultProxy(s3.endpoint));
-}, 600_000);
-afterAll(async () => {
-  proxy?.stop();
-  s3?.stop();
-  await redis?.kill();
-});
-const here = (): boolean => redis !== undefined && s3 !== undefined; // what is missing was said when it was looked for
+let redis: RedisServer, s3: S3Server, proxy: FaultProxy;
 
 /** A minute where there is time for it. */
 const STANDSTILL_MS = process.env.CINDERBLOCK_LONG ? 60_000 : 12_000;
@@ -34,12 +24,20 @@ const SHORT = [
   "-compactor.cleanup-interval=1s",
 ];
 
-describe("faults of a cluster, three replicas, pushes and queries throughout", () => {
+describeWith(["redis", "s3"], "faults of a cluster, three replicas, pushes and queries throughout", () => {
+  beforeAll(async () => {
+    redis = await startRedis();
+    s3 = await startS3Server(["faults", "grows"]);
+    proxy = await faultProxy(s3.endpoint);
+  }, 60_000);
+  afterAll(() => {
+    proxy.stop();
+  });
+
   it("kill -9 of every component, of two at once, stores that are slow, wrong and away, an ingester that stands still: nothing acknowledged is lost or counted twice, no answer is wrong without saying so", async () => {
-    if (!here()) return;
     const c = new Cluster(
-      redis!,
-      { ...s3!, endpoint: proxy!.address },
+      redis,
+      { ...s3, endpoint: proxy.address },
       "faults",
       "-distributor.replication-factor=3",
       "-query-frontend.results-cache.backend=redis",
@@ -60,10 +58,10 @@ describe("faults of a cluster, three replicas, pushes and queries throughout", (
     const bucket = (name: string, decide: FaultProxy["decide"]): Accident => [
       name,
       async () => {
-        proxy!.decide = decide;
+        proxy.decide = decide;
         await c.flush().catch(() => undefined); // there is something to be uploaded now
         await settle(drill.between(3000, 5000));
-        proxy!.decide = () => undefined;
+        proxy.decide = () => undefined;
       },
     ];
     const wasThere = async (): Promise<void> => {
@@ -88,23 +86,23 @@ describe("faults of a cluster, three replicas, pushes and queries throughout", (
       drill.pause("ingester", drill.random.below(3), STANDSTILL_MS),
       bucket("the bucket is slow", () => ({ delayMs: 700 })),
       bucket("the bucket answers 500 to every third request", () =>
-        proxy!.seen % 3 === 0 ? { status: 500 } : undefined,
+        proxy.seen % 3 === 0 ? { status: 500 } : undefined,
       ),
       bucket("the bucket is away", () => ({ cutAfterBytes: 0 })),
       [
         "Redis is restarted with nothing in it",
         async () => {
-          await redis!.kill();
-          await redis!.start();
+          await redis.kill();
+          await redis.start();
           await wasThere();
         },
       ],
       [
         "Redis is away for ten times the heartbeat timeout",
         async () => {
-          await redis!.kill();
+          await redis.kill();
           await settle(process.env.CINDERBLOCK_LONG ? 30_000 : 12_000);
-          await redis!.start();
+          await redis.start();
           await wasThere();
         },
       ],
@@ -134,8 +132,7 @@ describe("faults of a cluster, three replicas, pushes and queries throughout", (
   }, 600_000);
 
   it("three ingesters become five and three again, then everything is restarted, one after the other", async () => {
-    if (!here()) return;
-    const c = new Cluster(redis!, s3!, "grows", "-distributor.replication-factor=3", ...SHORT);
+    const c = new Cluster(redis, s3, "grows", "-distributor.replication-factor=3", ...SHORT);
     await c.start("ingester", 3);
     await Promise.all([
       c.start("store-gateway", 2),

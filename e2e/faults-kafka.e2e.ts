@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import {
+  describeWith,
   type FaultProxy,
   faultProxy,
   type KafkaServer,
@@ -17,38 +18,22 @@ import { type Accident, Drill } from "./drill.ts";
 import { Pusher, settle, total, until } from "./pusher.ts";
 import type { Server } from "./server.ts";
 
-let redis: RedisServer | undefined,
-  s3: S3Server | undefined,
-  kafka: KafkaServer | undefined,
-  proxy: FaultProxy | undefined;
-beforeAll(async () => {
-  redis = await startRedis();
-  s3 = await startS3Server(["kafka-drill", "kafka-uploads", "kafka-anew"]);
-  kafka = await startKafka();
-  proxy = s3 && (await faultProxy(s3.endpoint));
-}, 600_000);
-afterAll(async () => {
-  proxy?.stop();
-  s3?.stop();
-  await redis?.kill();
-  await kafka?.kill();
-});
-const here = (): boolean => redis !== undefined && s3 !== undefined && kafka !== undefined; // what is missing was said when it was looked for
+let redis: RedisServer, s3: S3Server, kafka: KafkaServer, proxy: FaultProxy;
 
 const STRONG = { "x-read-consistency": "strong" };
 const LONG = Boolean(process.env.CINDERBLOCK_LONG);
 const kafkaAdmin = async (...args: string[]): Promise<unknown> =>
   JSON.parse(
-    (await promisify(execFile)(process.execPath, ["e2e/kafka-admin.mjs", kafka!.brokers, ...args])).stdout,
+    (await promisify(execFile)(process.execPath, ["e2e/kafka-admin.mjs", kafka.brokers, ...args])).stdout,
   );
 
-function kafkaCluster(bucket: string, endpoint = s3!.endpoint, ...flags: string[]): Cluster {
+function kafkaCluster(bucket: string, endpoint = s3.endpoint, ...flags: string[]): Cluster {
   return new Cluster(
-    redis!,
-    { ...s3!, endpoint },
+    redis,
+    { ...s3, endpoint },
     bucket,
     "-distributor.write-buffer=kafka",
-    `-kafka.brokers=${kafka!.brokers}`,
+    `-kafka.brokers=${kafka.brokers}`,
     `-kafka.topic=${bucket}`,
     "-kafka.auto-create-topic-partitions=4",
     "-pyroscopedb.ship-interval=500ms",
@@ -64,9 +49,18 @@ const starting =
     c.startOne(name, i, ...(name === "ingester" ? [`-ingester.availability-zone=${i < 2 ? "a" : "b"}`] : []));
 const dataOf = (c: Cluster, i: number): string => join(c.get("ingester", i).dir, "db");
 
-describe("faults of a cluster with Kafka, two zones, pushes and strong reads throughout", () => {
+describeWith(["redis", "s3", "kafka"], "faults of a cluster with Kafka and two zones", () => {
+  beforeAll(async () => {
+    redis = await startRedis();
+    s3 = await startS3Server(["kafka-drill", "kafka-uploads", "kafka-anew"]);
+    kafka = await startKafka();
+    proxy = await faultProxy(s3.endpoint);
+  }, 60_000);
+  afterAll(() => {
+    proxy.stop();
+  });
+
   it("kill -9 of everything, two at once, a lost disk, Kafka restarted and away, an ingester that stands still, one that never comes back, groups deleted: every acknowledged profile counts once", async () => {
-    if (!here()) return;
     const c = kafkaCluster("kafka-drill"),
       start = starting(c);
     await Promise.all([0, 1, 2, 3].map((i) => start("ingester", i)));
@@ -105,16 +99,16 @@ describe("faults of a cluster with Kafka, two zones, pushes and strong reads thr
       [
         "Kafka is restarted",
         async () => {
-          await kafka!.kill();
-          await kafka!.start();
+          await kafka.kill();
+          await kafka.start();
         },
       ],
       [
         "Kafka is away",
         async () => {
-          await kafka!.kill();
+          await kafka.kill();
           await settle(LONG ? 30_000 : 8000);
-          await kafka!.start();
+          await kafka.start();
         },
       ],
       [
@@ -171,8 +165,7 @@ describe("faults of a cluster with Kafka, two zones, pushes and strong reads thr
   }, 600_000);
 
   it("an uploader that is killed, or stands still, before or after each of its requests: no gap and nothing twice", async () => {
-    if (!here()) return;
-    const c = kafkaCluster("kafka-uploads", proxy!.address),
+    const c = kafkaCluster("kafka-uploads", proxy.address),
       start = starting(c);
     await Promise.all([0, 1].map((i) => start("ingester", i))); // one zone: nobody else has the rows
     await Promise.all([
@@ -191,7 +184,7 @@ describe("faults of a cluster with Kafka, two zones, pushes and strong reads thr
         let puts = 0,
           hit = false;
         const victim = c.get("ingester", step % 2);
-        proxy!.decide = ({ method }) => {
+        proxy.decide = ({ method }) => {
           if (method !== "PUT" || hit || puts++ < step) return undefined;
           hit = true;
           victim.child!.kill(signal);
@@ -201,7 +194,7 @@ describe("faults of a cluster with Kafka, two zones, pushes and strong reads thr
         await until("it is hit", () => Promise.resolve(hit), 10_000).catch(() => {
           victim.child!.kill(signal); /* it had fewer requests to make: after all of them */
         });
-        proxy!.decide = () => undefined;
+        proxy.decide = () => undefined;
         // Long enough for the other to take its partitions over, and to upload the same rows.
         await settle(signal === "SIGSTOP" ? 5000 : drill.between(200, 4500));
         await c.get("ingester", 1 - (step % 2)).flush();
@@ -216,7 +209,6 @@ describe("faults of a cluster with Kafka, two zones, pushes and strong reads thr
   }, 400_000);
 
   it("a topic that is made anew, partitions that nobody writes to: reads go on, and what comes is counted", async () => {
-    if (!here()) return;
     const c = kafkaCluster("kafka-anew");
     await c.start("ingester", 2);
     await Promise.all([

@@ -3,21 +3,18 @@ import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { freePort, type Image, type Images, images, startRegistry } from "@cinderblock/testkit";
+import { describeWith, freePort, type Image, type Images, images, startRegistry } from "@cinderblock/testkit";
 import { parse } from "yaml";
 import { Pusher, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
 /** The Dockerfile as it is, built by a real builder on a base made here, and run with what the chart asks for: no root, nothing to write but the volume. */
 const USER = 10001;
-let tools: Images | undefined, first: Image | undefined;
-beforeAll(async () => {
-  tools = await images();
-}, 600_000); // what is missing was said when it was looked for
+let tools: Images, first: Image | undefined;
 
 /** What a container prints until it ends, and how it ended. */
 async function said(...args: Parameters<Images["run"]>): Promise<{ out: string; code: number | null }> {
-  return ended(tools!.run(...args));
+  return ended(tools.run(...args));
 }
 async function ended(child: ChildProcess): Promise<{ out: string; code: number | null }> {
   let out = "";
@@ -29,9 +26,12 @@ async function ended(child: ChildProcess): Promise<{ out: string; code: number |
   return { out, code };
 }
 
-describe("the image", () => {
+describeWith(["podman", "registry", "cosign", "syft"], "the image", () => {
+  beforeAll(async () => {
+    tools = await images();
+  }, 600_000);
+
   it("is small, without root, says how to use it, and is the same from the same sources", async () => {
-    if (!tools) return;
     first = await tools.build("cinderblock:1");
     const again = await tools.build("cinderblock:2");
     expect(again.layers).toEqual(first.layers);
@@ -97,12 +97,10 @@ describe("the image", () => {
   }
 
   it("serves, takes a push and finds it, with nothing to write to but its volume, and stops when it is told", async () => {
-    if (!tools) return;
-    await serves((data, ...flags) => tools!.run("cinderblock:1", data, USER, ...flags));
+    await serves((data, ...flags) => tools.run("cinderblock:1", data, USER, ...flags));
   }, 180_000);
 
   it("is the same for arm64, made without an emulator, and serves there", async () => {
-    if (!tools) return;
     const other = await tools.buildArm64("cinderblock:arm64");
     expect([first!.architecture, other.architecture]).toEqual(["amd64", "arm64"]);
     expect(other.layers).toEqual(first!.layers);
@@ -112,13 +110,12 @@ describe("the image", () => {
       (await ended(tools.runArm64("cinderblock:arm64", folder(), USER, "-p", "process.arch"))).out.trim(),
     ).toBe("arm64");
     await serves((data, ...flags) =>
-      tools!.runArm64("cinderblock:arm64", data, USER, "/cinderblock/dist/cinderblock/main.mjs", ...flags),
+      tools.runArm64("cinderblock:arm64", data, USER, "/cinderblock/dist/cinderblock/main.mjs", ...flags),
     );
   }, 600_000);
 
   it("is signed, with a list of what is in it, by the steps of the release", async () => {
     const registry = await startRegistry();
-    if (!tools || !registry) return;
     const digest = await tools.push("cinderblock:1", `${registry.address}/cinderblock:1`),
       image = `${registry.address}/cinderblock@${digest}`,
       dir = folder();
@@ -168,7 +165,6 @@ describe("the image", () => {
   }, 900_000);
 
   it("is one component alone where the build says so", async () => {
-    if (!tools) return;
     await tools.build("ingester:1", "PROGRAM=ingester");
     expect((await said("ingester:1", folder(), USER, "-modules")).out.trim()).toBe("ingester");
     expect((await said("ingester:1", folder(), USER, "-help")).out).toContain("ingester.num-tokens");

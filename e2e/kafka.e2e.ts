@@ -1,6 +1,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  describeWith,
   type KafkaServer,
   type RedisServer,
   type S3Server,
@@ -16,27 +17,27 @@ import { Pusher, settle, total, until } from "./pusher.ts";
 import { CPU, type Server } from "./server.ts";
 
 const oracle = new Oracle();
-let redis: RedisServer | undefined, s3: S3Server | undefined, kafka: KafkaServer | undefined;
-beforeAll(async () => {
-  redis = await startRedis();
-  s3 = await startS3Server(["kafka-answers", "kafka-series", "kafka-disk", "kafka-owners", "kafka-trickle"]);
-  kafka = await startKafka();
-}, 600_000);
-afterAll(async () => {
-  s3?.stop();
-  await redis?.kill();
-  await kafka?.kill();
-});
-const here = (): boolean => redis !== undefined && s3 !== undefined && kafka !== undefined; // what is missing was said when it was looked for
+let redis: RedisServer, s3: S3Server, kafka: KafkaServer;
+const start = async (): Promise<void> => {
+  redis ??= await startRedis();
+  s3 ??= await startS3Server([
+    "kafka-answers",
+    "kafka-series",
+    "kafka-disk",
+    "kafka-owners",
+    "kafka-trickle",
+  ]);
+  kafka ??= await startKafka();
+};
 
 const STRONG = { "x-read-consistency": "strong" };
 function kafkaCluster(bucket: string): Cluster {
   return new Cluster(
-    redis!,
-    s3!,
+    redis,
+    s3,
     bucket,
     "-distributor.write-buffer=kafka",
-    `-kafka.brokers=${kafka!.brokers}`,
+    `-kafka.brokers=${kafka.brokers}`,
     `-kafka.topic=${bucket}`,
     "-kafka.auto-create-topic-partitions=4",
   );
@@ -51,55 +52,52 @@ async function partitions(
   ).partitions;
 }
 
-describe("Kafka between distributors and ingesters", () => {
-  (oracle.ready ? it : it.skip)(
-    "gives v1's answers, from memory, and after a flush",
-    async () => {
-      if (!here()) return;
-      const c = kafkaCluster("kafka-answers");
-      await Promise.all(
-        [0, 1, 2].map((i) => c.startOne("ingester", i, `-ingester.availability-zone=${i < 2 ? "a" : "b"}`)),
-      );
-      await Promise.all([c.start("store-gateway", 2), c.start("query-scheduler", 2), c.start("querier", 2)]);
-      await Promise.all([c.start("distributor", 2), c.start("query-frontend", 2)]);
-      const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-      expect(
-        oracle.run("push", "-load", oracle.load, "-url", c.get("distributor", 1).url, "-base", String(base)),
-      ).toContain("1040 profiles");
-      // A strong read waits until everything that was acknowledged is read.
-      const frontend = c.get("query-frontend");
-      expect(
-        (
-          await frontend.json(
-            "/querier.v1.QuerierService/ProfileTypes",
-            { start: String(base), end: String(base + 3600_000) },
-            STRONG,
-          )
-        ).status,
-      ).toBe(200);
-      const head = oracle.compare(
-        join(oracle.data!, "answers/head"),
-        oracle.ask(frontend, base, "kafka-head"),
-      );
-      expect(oracle.surprising(head.differ)).toEqual([]);
-      expect(head.equal).toBeGreaterThanOrEqual(351);
-      await c.flush();
-      const same = oracle
-        .compare(
-          join(oracle.work, "kafka-head"),
-          oracle.ask(frontend, base, "kafka-flushed"),
-          "-tolerance",
-          "0",
+describeWith(["redis", "s3", "kafka", "oracle"], "Kafka between distributors and ingesters", () => {
+  beforeAll(start, 60_000);
+
+  it("gives v1's answers, from memory, and after a flush", async () => {
+    const c = kafkaCluster("kafka-answers");
+    await Promise.all(
+      [0, 1, 2].map((i) => c.startOne("ingester", i, `-ingester.availability-zone=${i < 2 ? "a" : "b"}`)),
+    );
+    await Promise.all([c.start("store-gateway", 2), c.start("query-scheduler", 2), c.start("querier", 2)]);
+    await Promise.all([c.start("distributor", 2), c.start("query-frontend", 2)]);
+    const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
+    expect(
+      oracle.run("push", "-load", oracle.load, "-url", c.get("distributor", 1).url, "-base", String(base)),
+    ).toContain("1040 profiles");
+    // A strong read waits until everything that was acknowledged is read.
+    const frontend = c.get("query-frontend");
+    expect(
+      (
+        await frontend.json(
+          "/querier.v1.QuerierService/ProfileTypes",
+          { start: String(base), end: String(base + 3600_000) },
+          STRONG,
         )
-        .differ.filter((d) => !d.startsWith("analyze."));
-      expect(same).toEqual([]);
-      await c.stop();
-    },
-    300_000,
-  );
+      ).status,
+    ).toBe(200);
+    const head = oracle.compare(join(oracle.data!, "answers/head"), oracle.ask(frontend, base, "kafka-head"));
+    expect(oracle.surprising(head.differ)).toEqual([]);
+    expect(head.equal).toBeGreaterThanOrEqual(351);
+    await c.flush();
+    const same = oracle
+      .compare(
+        join(oracle.work, "kafka-head"),
+        oracle.ask(frontend, base, "kafka-flushed"),
+        "-tolerance",
+        "0",
+      )
+      .differ.filter((d) => !d.startsWith("analyze."));
+    expect(same).toEqual([]);
+    await c.stop();
+  }, 300_000);
+});
+
+describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters", () => {
+  beforeAll(start, 60_000);
 
   it("gives every partition one owner, commits what is in the bucket, and refuses bad pushes as without it", async () => {
-    if (!here()) return;
     const c = kafkaCluster("kafka-owners");
     await c.start("ingester", 2);
     await Promise.all([c.start("store-gateway", 1), c.start("distributor", 1)]);
@@ -136,7 +134,6 @@ describe("Kafka between distributors and ingesters", () => {
   }, 120_000);
 
   it("limits a tenant's series by what the ingesters have: known ones go on through every distributor, new ones are refused before they are acknowledged", async () => {
-    if (!here()) return;
     const c = kafkaCluster("kafka-series");
     await c.start("ingester", 2);
     await Promise.all([
@@ -190,7 +187,6 @@ describe("Kafka between distributors and ingesters", () => {
   }, 120_000);
 
   it("a usage group that is over its limit is refused but for a trickle, which an ingester that knows of no limit keeps and marks", async () => {
-    if (!here()) return;
     const c = kafkaCluster("kafka-trickle"),
       file = join(temporaryFolder(), "limits.yaml");
     writeFileSync(
@@ -268,7 +264,6 @@ describe("Kafka between distributors and ingesters", () => {
   }, 120_000);
 
   it("an ingester without its disk reads again what no block holds; one that leaves commits all it read", async () => {
-    if (!here()) return;
     const c = kafkaCluster("kafka-disk");
     await c.start("ingester", 1);
     await Promise.all([

@@ -1,12 +1,8 @@
-import { helm, type Helm, type KubernetesServer, startKubernetes } from "@cinderblock/testkit";
+import { describeWith, helm, type Helm, type KubernetesServer, startKubernetes } from "@cinderblock/testkit";
 
 /** Installing the chart into a real API server, which checks every object as a cluster's does. No node: no pod starts. */
 const CHART = "charts/cinderblock";
-let tool: Helm | undefined, server: KubernetesServer | undefined;
-beforeAll(async () => {
-  [tool, server] = [await helm(), await startKubernetes()];
-}, 1_800_000); // what is missing was said when it was looked for
-afterAll(() => server?.stop());
+let tool: Helm, server: KubernetesServer;
 
 /** Kinds of operators that the chart has objects of, where they are there. */
 const FOREIGN = [
@@ -23,12 +19,12 @@ const REFERENCES = [
   "redis.address=redis:6379,redis.existingSecret=r,kafka.brokers=kafka:9092,kafka.existingSecret=k,kafka.saslMechanism=SCRAM-SHA-512,pyroscope.structuredConfig.storage.backend=s3,tls.existingSecret=t,tls.serverName=cinderblock,auth.existingSecret=a",
 ];
 const tried = (command: string, name: string, ...flags: string[]): Promise<string> =>
-  tool!.run(
+  tool.run(
     command,
     name,
     ...(command === "uninstall" ? [] : [CHART]),
     "--kubeconfig",
-    server!.kubeconfig,
+    server.kubeconfig,
     "--namespace",
     "profiles",
     ...flags,
@@ -49,12 +45,16 @@ interface Item {
     minReplicas?: number;
   };
 }
-const list = async (path: string): Promise<Item[]> => (await server!.get<{ items: Item[] }>(path))!.items;
+const list = async (path: string): Promise<Item[]> => (await server.get<{ items: Item[] }>(path))!.items;
 const apps = (kind: string): Promise<Item[]> => list(`/apis/apps/v1/namespaces/profiles/${kind}`);
 
-describe("the chart in a cluster", () => {
+describeWith(["helm", "kubernetes"], "the chart in a cluster", () => {
+  beforeAll(async () => {
+    tool = helm();
+    server = await startKubernetes();
+  }, 120_000);
+
   it("finds the kinds of operators", async () => {
-    if (!tool || !server) return;
     for (const [group, version, kind, plural] of FOREIGN) {
       await server.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
         apiVersion: "apiextensions.k8s.io/v1",
@@ -85,7 +85,6 @@ describe("the chart in a cluster", () => {
   });
 
   it("is installed from every values file, with all that can be switched on, and upgraded and removed", async () => {
-    if (!tool || !server) return;
     expect(await run("install", "one", "--set", ALL)).toContain("STATUS: deployed");
     expect((await apps("statefulsets")).map((s) => [s.metadata.name, s.spec.replicas])).toEqual([
       ["one-cinderblock", 1],
@@ -163,7 +162,6 @@ describe("the chart in a cluster", () => {
   }, 300_000);
 
   it("has no field that no object has: the server names one, where there is one", async () => {
-    if (!tool || !server) return;
     const said = await tried(
       "install",
       "wrong",

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { describeWith } from "@cinderblock/testkit";
 import { BUCKET_BASE, Oracle } from "./oracle.ts";
 import { Pusher, settle, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
@@ -35,8 +36,7 @@ function contents(dir: string): string[] {
     );
 }
 
-// v1's blocks and answers lie beside a checkout of the team alone: where they do not, that was said, and in CI it is a failure.
-(oracle.ready ? describe : describe.skip)("moving in from Pyroscope v1, and back", () => {
+describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
   const shared = folder(),
     bucket = join(shared, "v1-bucket"),
     blocks = join(bucket, "anonymous/phlaredb"),

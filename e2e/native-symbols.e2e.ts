@@ -1,7 +1,7 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { aptProgram, freePort } from "@cinderblock/testkit";
+import { describeWith, freePort, part, startProcess } from "@cinderblock/testkit";
 import { CPU, folder, Server } from "./server.ts";
 
 // Frames that came as a build id and an address, as eBPF profilers send them, get the names of a real debuginfod server and
@@ -127,25 +127,20 @@ async function until(what: () => Promise<boolean>): Promise<void> {
   }
 }
 
-let tools = false;
-beforeAll(async () => {
-  tools =
-    (await aptProgram("gcc", "--version", "gcc")) &&
-    (await aptProgram("nm", "--version", "binutils")) &&
-    (await aptProgram("debuginfod", "--version", "debuginfod"));
-}, 300_000);
-
-describe("native symbols", () => {
+describeWith(["gcc", "binutils", "debuginfod"], "native symbols", () => {
   it("come from a debuginfod server, in memory and in blocks, wherever the process had the file", async () => {
-    if (!tools) return;
     const shop = build("shop"),
       server = new Server(),
       port = await freePort();
     let debuginfod: ChildProcess | undefined;
     try {
-      debuginfod = spawn("debuginfod", ["-p", String(port), "-d", join(work, "index.sqlite"), "-F", work], {
-        stdio: "ignore",
-      });
+      debuginfod = startProcess(
+        part("debuginfod"),
+        ["-p", String(port), "-d", join(work, "index.sqlite"), "-F", work],
+        {
+          stdio: "ignore",
+        },
+      );
       await until(async () => {
         try {
           return (await fetch(`http://127.0.0.1:${port}/buildid/${shop.buildId}/executable`)).ok;
@@ -214,7 +209,6 @@ describe("native symbols", () => {
     }
   }, 180_000);
   it("come from uploaded files, each tenant's own; what is no debug file is refused", async () => {
-    if (!tools) return;
     const tool = build("tool"),
       bare = build("bare", "-Wl,--build-id=none", "-Wl,--build-id=0xabcdef0123456789"),
       server = new Server();
@@ -298,7 +292,6 @@ describe("native symbols", () => {
     }
   }, 120_000);
   it("are off by default: frames without functions are left out, as by v1, and uploads say how to switch it on", async () => {
-    if (!tools) return;
     const server = new Server(),
       p = build("off");
     try {

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { describeWith } from "@cinderblock/testkit";
 import { Oracle } from "./oracle.ts";
 import { Server } from "./server.ts";
 
@@ -8,7 +9,7 @@ const oracle = new Oracle();
 const { data, work } = oracle;
 const run = (...args: string[]): string => oracle.run(...args);
 
-(oracle.ready ? describe : describe.skip)("answers of Pyroscope v1", () => {
+describeWith(["oracle"], "answers of Pyroscope v1", () => {
   const load = data ? oracle.load : "";
   const ask: Oracle["ask"] = (...args) => oracle.ask(...args);
   const compare: Oracle["compare"] = (...args) => oracle.compare(...args);

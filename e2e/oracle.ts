@@ -1,20 +1,18 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { sharedTestdata } from "@cinderblock/testkit";
+import { join } from "node:path";
+import { part, partState, sharedTestdata } from "@cinderblock/testkit";
 import { folder, type Server } from "./server.ts";
 
-/** The team's measuring program and the answers that Pyroscope v1 gave it. A user's clone has neither. */
+/** Program that asks questions and compares answers, with the answers that Pyroscope v1 gave; for suites with the part `oracle`. */
 export class Oracle {
   readonly data = sharedTestdata();
   readonly work = folder();
   /** whether answers can be compared here */
-  readonly ready: boolean;
-  private readonly program = join(this.work, "oracle");
+  readonly ready = partState("oracle").here;
   private readonly disagrees: ReadonlySet<string>;
 
   constructor() {
-    this.ready = this.build();
     this.disagrees = new Set(
       this.data
         ? readFileSync(join(this.data, "answers/v1-disagrees-with-itself.txt"), "utf8").trim().split("\n")
@@ -22,20 +20,8 @@ export class Oracle {
     );
   }
 
-  private build(): boolean {
-    if (!this.data) return false;
-    const r = spawnSync("go", ["build", "-o", this.program, "."], {
-      cwd: resolve(this.data, "../oracle"),
-      encoding: "utf8",
-    });
-    if (r.status === 0) return true;
-    if (process.env.CI === "true") throw new Error(`the oracle does not build: ${r.stderr}`);
-    process.stderr.write("NOTE: go is not here; answers are not compared with Pyroscope v1's\n");
-    return false;
-  }
-
   run(...args: string[]): string {
-    const r = spawnSync(this.program, args, { encoding: "utf8", maxBuffer: 1 << 28 });
+    const r = spawnSync(part("oracle"), args, { encoding: "utf8", maxBuffer: 1 << 28 });
     return r.stdout + r.stderr;
   }
 

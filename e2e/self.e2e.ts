@@ -1,5 +1,5 @@
 import { gunzipSync } from "node:zlib";
-import { type RedisServer, startRedis } from "@cinderblock/testkit";
+import { describeWith, type RedisServer, startRedis } from "@cinderblock/testkit";
 import { until } from "./pusher.ts";
 import { CPU, Server } from "./server.ts";
 
@@ -104,16 +104,12 @@ describe("a process that looks at itself", () => {
   }, 60_000);
 });
 
-describe("a component", () => {
-  let redis: RedisServer | undefined;
+describeWith(["redis"], "a component", () => {
+  let redis: RedisServer;
   beforeAll(async () => {
     redis = await startRedis();
-  }, 120_000);
-  afterAll(async () => {
-    await redis?.kill();
-  });
+  }, 60_000);
   it("pushes its profiles to where it is told, and says what is missing when it is not told", async () => {
-    if (!redis) return;
     const taker = new Server(),
       scheduler = new Server();
     await taker.start();

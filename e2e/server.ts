@@ -1,20 +1,14 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, openSync, readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { freePort } from "@cinderblock/testkit";
+import type { ChildProcess } from "node:child_process";
+import { openSync, readFileSync } from "node:fs";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { freePort, startProcess, temporaryFolder } from "@cinderblock/testkit";
 
-export function folder(): string {
-  return mkdtempSync(join(tmpdir(), "cinderblock-e2e-"));
-}
+export const folder = temporaryFolder;
 
-const running = new Set<ChildProcess>();
-/** A test that fails leaves its server behind: it ends with the tests of the file. */
-afterAll(() => {
-  for (const child of running) child.kill("SIGKILL");
-});
+/** PATH on which programs find the Node of this project, whatever Node the machine has. */
+const PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`;
 
-/** A built program in a process of its own: the single binary, or the one of a component. */
+/** A built program in a process of its own, which ends with the test file: the single binary, or the one of a component. */
 export class Server {
   child: ChildProcess | undefined;
   port = 0;
@@ -42,7 +36,7 @@ export class Server {
   async start(...flags: string[]): Promise<void> {
     this.port ||= await freePort();
     const out = openSync(join(this.dir, "log"), "a");
-    this.child = spawn(
+    this.child = startProcess(
       resolve(this.root, `apps/${this.program}/bin/${this.program}`),
       [
         "-server.http-listen-address=127.0.0.1",
@@ -59,11 +53,8 @@ export class Server {
         "-querier.max-query-length=0",
         ...flags,
       ],
-      { stdio: ["ignore", out, out], env: { ...process.env, ...this.env } },
+      { stdio: ["ignore", out, out], env: { ...process.env, PATH, ...this.env } },
     );
-    const { child } = this;
-    running.add(child);
-    child.once("exit", () => running.delete(child));
     for (let i = 0; i < 600; i++) {
       if (this.child.exitCode !== null) throw new Error(`the server ended: ${this.log().slice(-2000)}`);
       try {

@@ -3,24 +3,11 @@ import { request } from "node:https";
 import { connect } from "node:http2";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import {
-  type Certificates,
-  certificates,
-  type RedisServer,
-  startRedis,
-  tinyPprof,
-} from "@cinderblock/testkit";
+import { certificates, describeWith, type RedisServer, startRedis, tinyPprof } from "@cinderblock/testkit";
 import { until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
-let own: Certificates | undefined, redis: RedisServer | undefined;
-beforeAll(async () => {
-  own = await certificates();
-  redis = await startRedis();
-}, 120_000);
-afterAll(async () => {
-  await redis?.kill();
-});
+const own = certificates();
 
 const PROFILE = gzipSync(
   tinyPprof({
@@ -81,10 +68,14 @@ const QUESTION = (): object => ({
   end: String(Date.now() + 60_000),
 });
 
-describe("TLS", () => {
+describeWith(["redis"], "TLS between components", () => {
+  let redis: RedisServer;
+  beforeAll(async () => {
+    redis = await startRedis();
+  }, 60_000);
+
   it("is all that a cluster speaks, each process known by its certificate", async () => {
-    if (!own || !redis) return;
-    const { cert, key } = await own.sign("cinderblock", "DNS:cinderblock.internal,IP:127.0.0.1"),
+    const { cert, key } = own.sign("cinderblock", "DNS:cinderblock.internal,IP:127.0.0.1"),
       bucket = folder();
     const flags = [
       "-ring.store=redis",
@@ -133,10 +124,11 @@ describe("TLS", () => {
     await expect(fetch(`http://127.0.0.1:${frontend.port}/ready`)).rejects.toThrow();
     for (const s of [...members.values()].reverse()) expect(await s.stop("SIGTERM")).toBe(0);
   }, 120_000);
+});
 
+describe("TLS", () => {
   it("serves gRPC over HTTP/2, and the web UI, from the single binary", async () => {
-    if (!own) return;
-    const { cert, key } = await own.sign("single"),
+    const { cert, key } = own.sign("single"),
       s = new Server();
     s.answers = (path) => ask(s.port, path).then((r) => r.status === 200);
     await s.start(`-server.http-tls-cert-path=${cert}`, `-server.http-tls-key-path=${key}`);
@@ -163,8 +155,7 @@ describe("TLS", () => {
   }, 60_000);
 
   it("says what is missing", async () => {
-    if (!own) return;
-    const { cert, key } = await own.sign("alone");
+    const { cert, key } = own.sign("alone");
     const said = (...flags: string[]): Promise<string> =>
       new Server().start(...flags).then(
         () => "started",

@@ -1,17 +1,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type RedisServer, startRedis } from "@cinderblock/testkit";
+import { describeWith, startRedis } from "@cinderblock/testkit";
 import { folder, Server } from "./server.ts";
 
 /** Configuration as operators of Pyroscope v1 have it, given to this server as it is. Each store's keys: e2e/stores.e2e.ts. */
-let redis: RedisServer | undefined;
-beforeAll(async () => {
-  redis = await startRedis();
-}, 120_000); // what is missing was said when it was looked for
-afterAll(async () => {
-  await redis?.kill();
-});
-
 const COMMON = `
 analytics: { reporting_enabled: false }
 tracing: { enabled: false, profiling_enabled: false }
@@ -66,35 +58,6 @@ describe("configuration of Pyroscope v1", () => {
     expect(await s.stop()).toBe(0);
   });
 
-  it("starts each component of a cluster, once it is told of a Redis: rings of v1 and of this system do not mix, and it says so", async () => {
-    if (!redis) return;
-    for (const target of [
-      "distributor",
-      "ingester",
-      "query-frontend",
-      "query-scheduler",
-      "querier",
-      "store-gateway",
-      "compactor",
-    ]) {
-      const dir = folder(),
-        text = `${COMMON}${filesystem(dir)}`;
-      expect(await refused(text, `-target=${target}`)).toContain(
-        `-target=${target} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`,
-      );
-    }
-    // Only the ring's store changes; the sections of v1's rings stay as they are.
-    const s = new Server(folder());
-    await s.start(
-      withFile(s, `${COMMON}${filesystem(s.dir)}`),
-      "-target=ingester",
-      "-ring.store=redis",
-      `-redis.address=127.0.0.1:${redis.port}`,
-      "-redis.key-prefix=v1config/",
-    );
-    expect(await s.stop()).toBe(0);
-  }, 120_000);
-
   it("of the v2 storage is refused with what to do", async () => {
     expect(await refused("architecture_storage: v2\n")).toContain(
       "Cinderblock implements the v1 storage; set it to v1 or leave it out",
@@ -115,4 +78,35 @@ describe("configuration of Pyroscope v1", () => {
     expect(await refused("", "-storage.backend=floppy")).toMatch(/-storage.backend.*expected one of/);
     expect(await refused("storage: { backend: s3, s3: { endpoint: 127.0.0.1:1 } }\n")).toContain("bucket");
   });
+});
+
+describeWith(["redis"], "configuration of Pyroscope v1 for a cluster", () => {
+  it("starts each component of a cluster, once it is told of a Redis: rings of v1 and of this system do not mix, and it says so", async () => {
+    for (const target of [
+      "distributor",
+      "ingester",
+      "query-frontend",
+      "query-scheduler",
+      "querier",
+      "store-gateway",
+      "compactor",
+    ]) {
+      const dir = folder(),
+        text = `${COMMON}${filesystem(dir)}`;
+      expect(await refused(text, `-target=${target}`)).toContain(
+        `-target=${target} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`,
+      );
+    }
+    // Only the ring's store changes; the sections of v1's rings stay as they are.
+    const redis = await startRedis(),
+      s = new Server(folder());
+    await s.start(
+      withFile(s, `${COMMON}${filesystem(s.dir)}`),
+      "-target=ingester",
+      "-ring.store=redis",
+      `-redis.address=127.0.0.1:${redis.port}`,
+      "-redis.key-prefix=v1config/",
+    );
+    expect(await s.stop()).toBe(0);
+  }, 120_000);
 });

@@ -1,135 +1,15 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { missing, tinyPprof } from "@cinderblock/testkit";
+import { describeWith, part, tinyPprof } from "@cinderblock/testkit";
 import { until } from "./pusher.ts";
-import { folder, Server } from "./server.ts";
+import { Server } from "./server.ts";
 
 /**
  * Whoever moves back to Pyroscope v1 has it read what Cinderblock wrote. v1 reads tables with parquet-go, of this release:
  * it seeks by the offset index and passes over pages by the column index, so that both are held against the values.
  */
-const MODULE = "github.com/parquet-go/parquet-go@v0.30.1";
-const READER = `package main
-
-import (
-	"encoding/json"
-	"fmt"
-	"io"
-	"os"
-	"strings"
-
-	"github.com/parquet-go/parquet-go"
-)
-
-type column struct {
-	Values, Nulls, Sum int64
-	Pages              int
-}
-
-type table struct {
-	Rows    int64
-	Columns map[string]*column
-}
-
-func must(err error, what ...any) {
-	if err != nil {
-		fmt.Println(what, err)
-		os.Exit(1)
-	}
-}
-
-func read(chunk parquet.ColumnChunk, c *column, name string) {
-	index, err := chunk.ColumnIndex()
-	must(err, name, "column index")
-	offsets, err := chunk.OffsetIndex()
-	must(err, name, "offset index")
-	pages := chunk.Pages()
-	defer pages.Close()
-	var row int64
-	for n := 0; ; n++ {
-		page, err := pages.ReadPage()
-		if err == io.EOF {
-			if n != offsets.NumPages() || n != index.NumPages() {
-				must(fmt.Errorf("%d pages, %d and %d indexed", n, offsets.NumPages(), index.NumPages()), name)
-			}
-			return
-		}
-		must(err, name, "page", n)
-		if offsets.FirstRowIndex(n) != row {
-			must(fmt.Errorf("page %d begins at row %d, the index says %d", n, row, offsets.FirstRowIndex(n)), name)
-		}
-		row += page.NumRows()
-		c.Pages++
-		values := make([]parquet.Value, page.NumValues())
-		for at, r := 0, page.Values(); at < len(values); {
-			k, err := r.ReadValues(values[at:])
-			at += k
-			if err != io.EOF {
-				must(err, name, "values")
-			} else if at < len(values) {
-				must(io.ErrUnexpectedEOF, name)
-			}
-		}
-		for _, v := range values {
-			if v.IsNull() {
-				c.Nulls++
-				continue
-			}
-			c.Values++
-			if k := v.Kind(); k == parquet.Int64 || k == parquet.Int32 {
-				c.Sum += v.Int64()
-			}
-			if index.NullPage(n) || chunk.Type().Compare(v, index.MinValue(n)) < 0 || chunk.Type().Compare(v, index.MaxValue(n)) > 0 {
-				must(fmt.Errorf("%v is not within the bounds of page %d", v, n), name)
-			}
-		}
-		parquet.Release(page)
-	}
-}
-
-func main() {
-	out := map[string]table{}
-	for _, path := range os.Args[1:] {
-		f, err := os.Open(path)
-		must(err)
-		info, err := f.Stat()
-		must(err)
-		file, err := parquet.OpenFile(f, info.Size())
-		must(err, path)
-		t := table{file.NumRows(), map[string]*column{}}
-		names := file.Schema().Columns()
-		for _, group := range file.RowGroups() {
-			for i, chunk := range group.ColumnChunks() {
-				name := strings.Join(names[i], ".")
-				if t.Columns[name] == nil {
-					t.Columns[name] = &column{}
-				}
-				read(chunk, t.Columns[name], path+" "+name)
-			}
-			// Rows again, from the middle: pages are found by the offset index.
-			rows := group.Rows()
-			must(rows.SeekToRow(group.NumRows()/2), path, "seek")
-			buffer, left := make([]parquet.Row, 64), group.NumRows()-group.NumRows()/2
-			for {
-				n, err := rows.ReadRows(buffer)
-				left -= int64(n)
-				if err == io.EOF {
-					break
-				}
-				must(err, path, "rows")
-			}
-			if left != 0 {
-				must(fmt.Errorf("%d rows are missing after a seek", left), path)
-			}
-			rows.Close()
-		}
-		out[path] = t
-	}
-	must(json.NewEncoder(os.Stdout).Encode(out))
-}
-`;
 
 const HOUR = 3600_000;
 interface Table {
@@ -137,26 +17,8 @@ interface Table {
   Columns: Record<string, { Values: number; Nulls: number; Sum: number; Pages: number }>;
 }
 
-/** Builds the reader; where it cannot be built the test says so, and in CI it fails. */
-function build(dir: string): boolean {
-  mkdirSync(dir, { recursive: true });
-  writeFileSync(join(dir, "main.go"), READER);
-  const r = spawnSync(
-    "bash",
-    [
-      "-c",
-      `export GOFLAGS=-mod=mod && go mod init reader >/dev/null 2>&1; go get ${MODULE} && go build -o reader .`,
-    ],
-    { cwd: dir, env: { ...process.env, CGO_ENABLED: "0" }, encoding: "utf8", timeout: 300_000 },
-  );
-  if (r.status !== 0)
-    missing("parquet-go, which v1 reads tables with", (r.error?.message ?? r.stderr).slice(-600));
-  return r.status === 0;
-}
-
-describe("v1's library reads the tables of our blocks", () => {
+describeWith(["parquet-go"], "v1's library reads the tables of our blocks", () => {
   const server = new Server(),
-    dir = join(folder(), "reader"),
     begin = (Math.floor(Date.now() / (8 * HOUR)) - 2) * 8 * HOUR;
   afterAll(() => server.stop());
   const bucket = join(server.dir, "bucket");
@@ -170,13 +32,12 @@ describe("v1's library reads the tables of our blocks", () => {
   ): { compaction: { level: number }; stats: { numProfiles: number; numSamples: number } } =>
     JSON.parse(readFileSync(join(dirname(path), "meta.json"), "utf8")) as never;
   const readAll = (paths: string[]): Record<string, Table> => {
-    const r = spawnSync(join(dir, "reader"), paths, { encoding: "utf8", maxBuffer: 1 << 26 });
+    const r = spawnSync(part("parquet-go"), paths, { encoding: "utf8", maxBuffer: 1 << 26 });
     expect(r.status === 0 ? "" : r.stdout + r.stderr).toBe("");
     return JSON.parse(r.stdout) as Record<string, Table>;
   };
 
   it("as they are cut, compacted and downsampled: values, spans, and the indexes that it seeks by", async () => {
-    if (!build(dir)) return;
     await server.start("-validation.reject-older-than=0", "-compactor.enabled=false");
     let value = 0,
       profiles = 0;

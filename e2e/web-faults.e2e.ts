@@ -1,7 +1,6 @@
-import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { aptProgram, freePort } from "@cinderblock/testkit";
+import { describeWith, freePort, part, startProcess } from "@cinderblock/testkit";
 import {
   CART,
   END,
@@ -22,7 +21,7 @@ import { folder, Server } from "./server.ts";
 
 const { server, open, inBrowser, theBrowser } = shop();
 
-describe("in front of a plain Pyroscope v1", () => {
+describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
   // No v1 can be run here. A server whose answers are v1's (e2e/oracle, e2e/conformance) stands for it, behind a proxy that has v1's routes alone.
   const v1 = new Proxy(server, "/", true, plainV1);
   let url = "";
@@ -97,39 +96,40 @@ describe("in front of a plain Pyroscope v1", () => {
       await flame(page);
     },
   );
-  inBrowser("is served by a web server of one's own, as docs/operations/web-ui.md says", async () => {
-    if (!(await aptProgram("nginx", "-v", "nginx-light"))) return; // said when it was looked for
-    const block = /```nginx\n([\s\S]+?)```/.exec(readFileSync("docs/operations/web-ui.md", "utf8"))![1]!,
-      dir = folder(),
-      port = await freePort(),
-      config = join(dir, "nginx.conf");
-    const here = block
-      .replace("listen 4050", `listen 127.0.0.1:${port}`)
-      .replace("/cinderblock/dist", resolve("dist"))
-      .replace("http://pyroscope:4040", url.replace(/\/$/, ""));
-    expect(here).not.toMatch(/4050|\/cinderblock\/dist\/cinderblock\/dist|pyroscope:/);
-    writeFileSync(
-      config,
-      `user root; daemon off; pid ${dir}/pid; error_log ${dir}/error; events {}\nhttp { include /etc/nginx/mime.types; access_log off; client_body_temp_path ${dir}/body; proxy_temp_path ${dir}/proxy; fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s;\n${here}}\n`,
-    );
-    const nginx = spawn("nginx", ["-c", config], { stdio: "ignore" });
-    try {
-      await until("nginx serves", async () => (await fetch(`http://127.0.0.1:${port}/`)).ok);
-      for (const path of ["", "explore", "compare", "comparison-diff"])
-        expect([path, await (await fetch(`http://127.0.0.1:${port}/${path}`)).text()]).toEqual([
-          path,
-          readFileSync("dist/cinderblock/web/index.html", "utf8"),
-        ]);
-      const v = await visit(theBrowser(), `http://127.0.0.1:${port}/explore?${LATE}&${CART}`, {
-        expected: /404 .*ExploreService\/Capabilities$/,
-      });
-      await flame(v.page);
-      expect(await v.page.getByTestId("total").innerText()).toBe("total 2.10 min");
-      expect(v.problems).toEqual([]);
-      await v.context.close();
-    } finally {
-      nginx.kill();
-    }
+  describeWith(["nginx"], "behind a web server of one's own", () => {
+    inBrowser("is served by a web server of one's own, as docs/operations/web-ui.md says", async () => {
+      const block = /```nginx\n([\s\S]+?)```/.exec(readFileSync("docs/operations/web-ui.md", "utf8"))![1]!,
+        dir = folder(),
+        port = await freePort(),
+        config = join(dir, "nginx.conf");
+      const here = block
+        .replace("listen 4050", `listen 127.0.0.1:${port}`)
+        .replace("/cinderblock/dist", resolve("dist"))
+        .replace("http://pyroscope:4040", url.replace(/\/$/, ""));
+      expect(here).not.toMatch(/4050|\/cinderblock\/dist\/cinderblock\/dist|pyroscope:/);
+      writeFileSync(
+        config,
+        `user root; daemon off; pid ${dir}/pid; error_log ${dir}/error; events {}\nhttp { include /etc/nginx/mime.types; access_log off; client_body_temp_path ${dir}/body; proxy_temp_path ${dir}/proxy; fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s;\n${here}}\n`,
+      );
+      const nginx = startProcess(part("nginx"), ["-c", config], { stdio: "ignore" });
+      try {
+        await until("nginx serves", async () => (await fetch(`http://127.0.0.1:${port}/`)).ok);
+        for (const path of ["", "explore", "compare", "comparison-diff"])
+          expect([path, await (await fetch(`http://127.0.0.1:${port}/${path}`)).text()]).toEqual([
+            path,
+            readFileSync("dist/cinderblock/web/index.html", "utf8"),
+          ]);
+        const v = await visit(theBrowser(), `http://127.0.0.1:${port}/explore?${LATE}&${CART}`, {
+          expected: /404 .*ExploreService\/Capabilities$/,
+        });
+        await flame(v.page);
+        expect(await v.page.getByTestId("total").innerText()).toBe("total 2.10 min");
+        expect(v.problems).toEqual([]);
+        await v.context.close();
+      } finally {
+        nginx.kill();
+      }
+    });
   });
   inFrontOfV1("shows the files", "files", async ({ page }) => {
     await page.getByRole("heading").first().waitFor();
@@ -142,7 +142,7 @@ describe("in front of a plain Pyroscope v1", () => {
   });
 });
 
-describe("wherever it is mounted", () => {
+describeWith(["chromium"], "wherever it is mounted", () => {
   for (const prefix of ["/", "/a/", "/a/b/c/"]) {
     for (const strips of [true, false]) {
       inBrowser(
@@ -173,7 +173,7 @@ describe("wherever it is mounted", () => {
   }
 });
 
-describe("when things go wrong", () => {
+describeWith(["chromium"], "when things go wrong", () => {
   const faults: [name: string, status: number, code: string, message: string, next: RegExp][] = [
     [
       "a range that is too long",
@@ -288,7 +288,7 @@ describe("when things go wrong", () => {
   });
 });
 
-describe("profiles that are missing", () => {
+describeWith(["chromium"], "profiles that are missing", () => {
   inBrowser("are missed where one looks: why, and since when", async () => {
     const limited = new Server(),
       file = join(limited.dir, "limits.yaml"),
@@ -315,7 +315,7 @@ describe("profiles that are missing", () => {
   });
 });
 
-describe("with tokens", () => {
+describeWith(["chromium"], "with tokens", () => {
   inBrowser("asks for one, shows nothing without it, and hides Status from readers", async () => {
     const guarded = new Server(),
       READER = "reader-token-0123456789",
@@ -355,7 +355,7 @@ describe("with tokens", () => {
   });
 });
 
-describe("with tenants", () => {
+describeWith(["chromium"], "with tenants", () => {
   inBrowser(
     "asks for one, joins several, keeps them in the address, and knows their longest range",
     async () => {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { ProfileSchema } from "@cinderblock/api";
-import { firefoxProfiler, freePort, npmPackage, tinyPprof } from "@cinderblock/testkit";
+import { describeWith, firefoxProfiler, freePort, part, tinyPprof } from "@cinderblock/testkit";
 import { CART, END, flame, HOUR, LATE, push, settled, shop, spoken, type Stack, visit } from "./browser.ts";
 import { CPU, folder } from "./server.ts";
 
@@ -56,7 +56,7 @@ async function exact(
   return out;
 }
 
-describe("numbers", () => {
+describeWith(["chromium"], "numbers", () => {
   inBrowser(
     "of the function table are exact: every row, with and without filters, recursion once",
     async () => {
@@ -501,10 +501,9 @@ async function speedscopeWith(modules: string, bytes: Buffer): Promise<{ url: st
   };
 }
 
-describe("files", () => {
+describeWith(["chromium", "speedscope"], "files", () => {
   inBrowser("open in speedscope's own viewer, with the same functions, own and total times", async () => {
-    const modules = await npmPackage("speedscope@1.25.0", "its own viewer");
-    if (modules === undefined) return;
+    const modules = part("speedscope");
     const { page, context } = await open(`explore?${LATE}&${CART}`);
     await flame(page);
     await page.getByRole("button", { name: "Export", exact: true }).click();
@@ -543,7 +542,9 @@ describe("files", () => {
       await context.close();
     }
   });
+});
 
+describeWith(["chromium"], "files", () => {
   inBrowser("are what is on screen: folded, speedscope, pprof, CSV, PNG", async () => {
     const { page, context, problems } = await open(`explore?${LATE}&${CART}&wo=db.query`);
     await flame(page);
@@ -612,7 +613,7 @@ describe("files", () => {
   });
 });
 
-describe("uploaded files", () => {
+describeWith(["chromium"], "uploaded files", () => {
   const pprof = (stacks: Stack[], gzip = false): Buffer => {
     const b = Buffer.from(
       tinyPprof({
@@ -681,6 +682,9 @@ describe("uploaded files", () => {
   });
 
   // A page may start ten downloads, then the browser asks.
+});
+
+describeWith(["chromium", "firefox-profiler"], "uploaded files", () => {
   inBrowser("of other programs: Firefox Profiler, Parquet, OTLP", async () => {
     const { page, context, problems } = await open(`explore?${LATE}&${CART}&wo=db.query`);
     await flame(page);
@@ -701,13 +705,11 @@ describe("uploaded files", () => {
     // As the Firefox Profiler opens it: every stack on the screen with its value.
     const viewed = await firefoxProfiler(file),
       folded = (await save("Folded stacks")).toString().trim().split("\n");
-    if (viewed) {
-      expect(viewed.sum).toBe(120 * 750);
-      expect(
-        [...viewed.stacks].map(([k, ms]) => `${k.split("\u0000").join(";")} ${Math.round(ms * 1e6)}`).sort(),
-      ).toEqual(folded.sort());
-      expect([...viewed.stacks.keys()].some((k) => k.includes("db.query"))).toBe(false);
-    }
+    expect(viewed.sum).toBe(120 * 750);
+    expect(
+      [...viewed.stacks].map(([k, ms]) => `${k.split("\u0000").join(";")} ${Math.round(ms * 1e6)}`).sort(),
+    ).toEqual(folded.sort());
+    expect([...viewed.stacks.keys()].some((k) => k.includes("db.query"))).toBe(false);
     expect([(await save("Parquet")).subarray(0, 4).toString(), (await save("OTLP")).length > 100]).toEqual([
       "PAR1",
       true,

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
+import { describeWith } from "@cinderblock/testkit";
 import {
   CART,
   END,
@@ -19,7 +20,7 @@ import { CPU, folder } from "./server.ts";
 
 const { server, open, inBrowser, theBrowser } = shop();
 
-describe("the incident story", () => {
+describeWith(["chromium"], "the incident story", () => {
   inBrowser(
     "finds the service, its change, the slow function, and leads to the link that shows the same",
     async () => {
@@ -181,7 +182,7 @@ describe("the incident story", () => {
   });
 });
 
-describe("queries", () => {
+describeWith(["chromium"], "queries", () => {
   inBrowser("sends exactly the matchers of the text, shows them as chips, and edits both ways", async () => {
     const { page, asked, problems, context } = await open(`explore?${RANGE}`);
     await flame(page);
@@ -301,7 +302,7 @@ describe("queries", () => {
   });
 });
 
-describe("accessibility", () => {
+describeWith(["chromium"], "accessibility", () => {
   const axe = readFileSync("node_modules/axe-core/axe.min.js", "utf8");
   const states: [name: string, path: string, act?: (p: Page) => Promise<void>][] = [
     ["services", `?${LATE}`],
@@ -394,7 +395,7 @@ describe("accessibility", () => {
   }
 });
 
-describe("pictures for the documentation", () => {
+describeWith(["chromium"], "pictures for the documentation", () => {
   inBrowser("of the screens, light and dark", async () => {
     // CINDERBLOCK_SCREENSHOTS=1 keeps them in docs/images; without it they are only taken.
     const out = process.env.CINDERBLOCK_SCREENSHOTS === "1" ? "docs/images" : folder();
@@ -418,7 +419,7 @@ describe("pictures for the documentation", () => {
   });
 });
 
-describe("releases", () => {
+describeWith(["chromium"], "releases", () => {
   inBrowser("compares with the version before, where that was last seen", async () => {
     const { page, problems, context } = await open(`explore?${LATE}&${CART}`);
     await flame(page);

@@ -1,6 +1,6 @@
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { temporaryFolder } from "@cinderblock/testkit";
 import { billOfMaterials, notices, packagesOf } from "./third-party.ts";
 
 const DIST = join(import.meta.dirname, "../../dist/cinderblock");
@@ -16,7 +16,7 @@ function installed(
     files?: Record<string, string>;
   }[]
 ): string[] {
-  const root = mkdtempSync(join(tmpdir(), "cinderblock-"));
+  const root = temporaryFolder();
   return packages.map(({ at = "", files = {}, ...manifest }) => {
     const folder = join(root, at, "node_modules", manifest.name);
     for (const [path, text] of Object.entries({

@@ -1,6 +1,6 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { temporaryFolder } from "@cinderblock/testkit";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { createLogger } from "@cinderblock/telemetry";
 import { LocalBlocks } from "./local-blocks.ts";
@@ -14,7 +14,7 @@ const meta = (ulid: string, sizes: number[], level = 1): BlockMeta =>
 
 describe("blocks on an ingester's disk", () => {
   it("leaves everything outside of the data path alone, whoever names the tenant and the block", () => {
-    const outer = mkdtempSync(join(tmpdir(), "cinderblock-local-")),
+    const outer = temporaryFolder(),
       path = join(outer, "data"),
       ulid = "01M8EKZW7M023ZEFRNNKY74X0A",
       victim = join(outer, "local", ulid);
@@ -33,10 +33,9 @@ describe("blocks on an ingester's disk", () => {
     ])
       expect(act).toThrow(refused);
     expect(readdirSync(outer, { recursive: true }).sort()).toEqual(["data", "local", `local/${ulid}`]);
-    rmSync(outer, { recursive: true });
   });
   it("are summed while the bucket does not have them, whatever comes and goes", () => {
-    const path = mkdtempSync(join(tmpdir(), "cinderblock-local-")),
+    const path = temporaryFolder(),
       blocks = new LocalBlocks(path, createLogger({ level: "silent", format: "json" }));
     const [a, b, c, d] = [
       "01M8EKZW7M023ZEFRNNKY74X0A",

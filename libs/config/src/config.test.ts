@@ -1,6 +1,6 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { temporaryFolder } from "@cinderblock/testkit";
 import {
   bool,
   duration,
@@ -24,7 +24,7 @@ const schema = {
 const none = { flags: [/^memberlist\./], yaml: [/^memberlist(\.|$)/] };
 const load = (argv: string[], env = {}) => loadConfig(schema, argv, env, none);
 const file = (text: string): string => {
-  const path = join(mkdtempSync(join(tmpdir(), "cfg-")), "c.yaml");
+  const path = join(temporaryFolder(), "c.yaml");
   writeFileSync(path, text);
   return path;
 };

@@ -3,7 +3,7 @@ import { request } from "node:https";
 import { connect } from "node:http2";
 import { join } from "node:path";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
-import { type Certificates, certificates, freePort, temporaryFolder } from "@cinderblock/testkit";
+import { certificates, freePort, temporaryFolder } from "@cinderblock/testkit";
 import { InternalClient, internalRoutes } from "./internal.ts";
 import { internalMethod, text } from "./internal-method.ts";
 import { ApiServer } from "./server.ts";
@@ -12,16 +12,9 @@ import { jest } from "@jest/globals";
 
 const log = createLogger({ level: "fatal", format: "json" });
 const base = { log, metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() };
-let own: Certificates | undefined,
-  server: { cert: string; key: string },
-  client: { cert: string; key: string };
-beforeAll(async () => {
-  own = await certificates();
-  if (own) {
-    server = await own.sign("server");
-    client = await own.sign("client");
-  }
-}, 60_000); // what is missing was said when it was looked for
+const own = certificates(),
+  server = own.sign("server"),
+  client = own.sign("client");
 
 /** A server without a gate asks for none. */
 const NO_TOKEN = {
@@ -43,7 +36,7 @@ const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<v
       tls: {
         certPath: server.cert,
         keyPath: server.key,
-        clientCaPath: own!.ca,
+        clientCaPath: own.ca,
         clientAuth: "NoClientCert",
         minVersion: "TLSv1.2",
         cipherSuites: [],
@@ -72,7 +65,7 @@ const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<v
 function get(port: number, options: object = {}): Promise<string> {
   return new Promise((done) => {
     const req = request(
-      { host: "127.0.0.1", port, path: "/hello", ca: readFileSync(own!.ca), agent: false, ...options },
+      { host: "127.0.0.1", port, path: "/hello", ca: readFileSync(own.ca), agent: false, ...options },
       (res) => {
         let text = "";
         res
@@ -93,7 +86,7 @@ const shown = (): object => ({ cert: readFileSync(client.cert), key: readFileSyn
 const call = (port: number, tls: Partial<ClientTls>): Promise<unknown> => {
   const c = new InternalClient(NO_TOKEN, undefined, (options) =>
     tlsAgent(
-      { caPath: own!.ca, certPath: "", keyPath: "", serverName: "", insecureSkipVerify: false, ...tls },
+      { caPath: own.ca, certPath: "", keyPath: "", serverName: "", insecureSkipVerify: false, ...tls },
       log,
       options,
     ),
@@ -103,10 +96,9 @@ const call = (port: number, tls: Partial<ClientTls>): Promise<unknown> => {
 
 describe("a port that speaks TLS", () => {
   it("serves HTTP/1.1 and HTTP/2, and no cleartext", async () => {
-    if (!own) return;
     await serving({}, async (port) => {
       expect(await get(port)).toBe("200 hello");
-      const session = connect(`https://127.0.0.1:${port}`, { ca: readFileSync(own!.ca) });
+      const session = connect(`https://127.0.0.1:${port}`, { ca: readFileSync(own.ca) });
       const answer = await new Promise<string>((done, fail) => {
         session.on("error", fail);
         const s = session.request({ ":path": "/hello" });
@@ -126,7 +118,6 @@ describe("a port that speaks TLS", () => {
   });
 
   it("asks clients for a certificate as it is told to", async () => {
-    if (!own) return;
     await serving({ clientAuth: "RequireAndVerifyClientCert" }, async (port) => {
       expect(await get(port)).toMatch(REFUSED);
       expect(await get(port, shown())).toBe("200 hello");
@@ -138,7 +129,7 @@ describe("a port that speaks TLS", () => {
     await serving({ clientAuth: "VerifyClientCertIfGiven" }, async (port) => {
       expect(await get(port)).toBe("200 hello");
       expect(await get(port, shown())).toBe("200 hello");
-      const foreign = await (await certificates())!.sign("foreign");
+      const foreign = certificates().sign("foreign");
       expect(await get(port, { cert: readFileSync(foreign.cert), key: readFileSync(foreign.key) })).toMatch(
         REFUSED,
       );
@@ -146,7 +137,6 @@ describe("a port that speaks TLS", () => {
   });
 
   it("keeps to the least version and the suites it was given", async () => {
-    if (!own) return;
     await serving({ minVersion: "TLSv1.3" }, async (port) => {
       expect(await get(port, { maxVersion: "TLSv1.2" })).toMatch(REFUSED);
       expect(await get(port)).toBe("200 hello");
@@ -168,14 +158,13 @@ describe("a port that speaks TLS", () => {
   });
 
   it("takes a certificate that was renewed, and keeps the last one when its file is broken", async () => {
-    if (!own) return;
     const dir = temporaryFolder(),
       cert = join(dir, "tls.crt"),
       key = join(dir, "tls.key");
     const serialOf = (port: number): Promise<string> =>
       new Promise((done, fail) => {
         const req = request(
-          { host: "127.0.0.1", port, path: "/hello", ca: readFileSync(own!.ca), agent: false },
+          { host: "127.0.0.1", port, path: "/hello", ca: readFileSync(own.ca), agent: false },
           (res) => {
             done(
               (
@@ -201,7 +190,7 @@ describe("a port that speaks TLS", () => {
         writeFileSync(cert, "broken");
         jest.advanceTimersByTime(11_000);
         expect(await serialOf(port)).toBe(first);
-        put(await own!.sign("renewed"));
+        put(own.sign("renewed"));
         jest.advanceTimersByTime(11_000);
         expect(await serialOf(port)).not.toBe(first);
       });
@@ -211,7 +200,6 @@ describe("a port that speaks TLS", () => {
   });
 
   it("says which file is wrong", async () => {
-    if (!own) return;
     await expect(serving({ keyPath: "/nowhere/tls.key" }, () => Promise.resolve())).rejects.toThrow(
       /TLS cannot be used: ENOENT.*\/nowhere\/tls\.key/,
     );
@@ -223,12 +211,11 @@ describe("a port that speaks TLS", () => {
 
 describe("calls between processes", () => {
   it("go over TLS, show a certificate, and do not trust a stranger", async () => {
-    if (!own) return;
     await serving({ clientAuth: "RequireAndVerifyClientCert" }, async (port) => {
       expect(await call(port, { certPath: client.cert, keyPath: client.key })).toBe("well");
       await expect(call(port, {})).rejects.toThrow(/did not answer say/);
     });
-    const named = await own.sign("named", "DNS:cinderblock.internal");
+    const named = own.sign("named", "DNS:cinderblock.internal");
     await serving({ certPath: named.cert, keyPath: named.key }, async (port) => {
       await expect(call(port, {})).rejects.toThrow(/IP: 127\.0\.0\.1 is not in the cert/);
       expect(await call(port, { serverName: "cinderblock.internal" })).toBe("well");

@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { temporaryFolder } from "@cinderblock/testkit";
 import { type Bucket, FilesystemBucket } from "@cinderblock/objstore";
 import {
   convert,
@@ -16,10 +16,7 @@ import {
 const bytes = new Uint8Array(
   gunzipSync(readFileSync(`${import.meta.dirname}/../../native-symbols/src/golden/tiny-dwarf5.gz`)),
 );
-const directory = mkdtempSync(join(tmpdir(), "cinderblock-symbols-"));
-afterAll(() => {
-  rmSync(directory, { recursive: true, force: true });
-});
+const directory = temporaryFolder();
 
 function store(
   bucket: Bucket,

@@ -1,8 +1,6 @@
-import { aptProgram } from "./real-parts.ts";
+import { part } from "./parts/declare.ts";
 
-/** The command of a real browser, with a font of every width; undefined where it cannot be installed. */
-export async function chromium(): Promise<string | undefined> {
-  return (await aptProgram("chromium", "--version", "chromium", "fonts-dejavu-core"))
-    ? "/usr/bin/chromium"
-    : undefined;
+/** Command of a real browser. */
+export function chromium(): string {
+  return part("chromium");
 }

@@ -1,13 +1,11 @@
-import { execFile, spawn } from "node:child_process";
-import { copyFileSync, cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { copyFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { nodeBase, rootFileSystem } from "./base-image.ts";
+import { atEnd, startProcess } from "./at-end.ts";
+import { nodeBase } from "./base-image.ts";
 import { temporaryFolder } from "./folders.ts";
-import { kafkaJars } from "./kafka.ts";
-import { aptProgram, installing, missing, PARTS, versitygw } from "./real-parts.ts";
-
-const COMPOSE = "v2.40.3";
+import { part } from "./parts/declare.ts";
 
 /** Stand-ins for the images that the compose files name, made here of the same programs: no registry of images is asked. */
 const NAMES = {
@@ -21,46 +19,11 @@ const NAMES = {
 export interface DockerEngine {
   /** the names of images that stand for those of a registry */
   readonly images: typeof NAMES;
-  /** makes those that a test needs; false where a program for one of them cannot be had */
-  make(...which: (keyof typeof NAMES)[]): Promise<boolean>;
+  /** makes those that a test needs */
+  make(...which: (keyof typeof NAMES)[]): Promise<void>;
   /** what the command prints; an error carries what it said */
   docker(...args: string[]): Promise<string>;
   stop(): Promise<void>;
-}
-
-/** Compose's command, built once: its module is a plugin's, which `go install` gives another name. */
-async function compose(): Promise<string | undefined> {
-  const program = join(PARTS, `docker-compose-${COMPOSE}`);
-  if (existsSync(program)) return program;
-  return installing(async () => {
-    if (existsSync(program)) return program;
-    process.stderr.write("building docker compose (two minutes)\n");
-    const dir = temporaryFolder(),
-      go = (...args: string[]): Promise<unknown> =>
-        promisify(execFile)("go", args, {
-          cwd: dir,
-          env: { ...process.env, CGO_ENABLED: "0" },
-          maxBuffer: 1 << 26,
-        });
-    try {
-      await go("mod", "init", "compose");
-      await go("get", `github.com/docker/compose/v2/cmd@${COMPOSE}`);
-      await go(
-        "build",
-        "-trimpath",
-        "-ldflags=-s -w",
-        "-p",
-        "2",
-        "-o",
-        `${program}.new`,
-        "github.com/docker/compose/v2/cmd",
-      );
-      renameSync(`${program}.new`, program);
-    } catch (err) {
-      return missing("docker compose", (err as Error).message.slice(-300));
-    }
-    return program;
-  });
 }
 
 /** What the entrypoint of Kafka's image does: settings come as KAFKA_… variables, the folder is formatted once. */
@@ -77,14 +40,12 @@ const REDIS_ENTRYPOINT = '#!/bin/sh\n[ "$1" = redis-server ] && exec "$@" --prot
 
 /**
  * An engine of its own, with nothing in it, whose containers reach each other and are reached by published ports; it leaves
- * no network rules behind. Undefined where it cannot be had.
+ * no network rules behind.
  */
-export async function startDocker(): Promise<DockerEngine | undefined> {
-  if (process.getuid?.() !== 0) return missing("Docker", "its engine needs root here");
-  if (!(await aptProgram("dockerd", "--version", "docker.io"))) return undefined;
-  const plugin = await compose(),
-    rootfs = await rootFileSystem();
-  if (plugin === undefined || rootfs === undefined) return undefined;
+export async function startDocker(): Promise<DockerEngine> {
+  const program = part("docker"),
+    plugin = part("compose"),
+    rootfs = part("debian");
   const dir = temporaryFolder(),
     at = (...path: string[]): string => join(dir, ...path),
     env = {
@@ -104,7 +65,7 @@ export async function startDocker(): Promise<DockerEngine | undefined> {
     }
   };
   // In a mount namespace without the mixed cgroup hierarchy, which the container runtime of Debian does not take.
-  const daemon = spawn(
+  const daemon = startProcess(
     "unshare",
     [
       "-m",
@@ -112,7 +73,7 @@ export async function startDocker(): Promise<DockerEngine | undefined> {
       "-c",
       'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"',
       "sh",
-      "dockerd",
+      program,
       "--data-root",
       at("data"),
       "--exec-root",
@@ -131,15 +92,30 @@ export async function startDocker(): Promise<DockerEngine | undefined> {
   const kill = (): void => {
     daemon.kill("SIGTERM");
   };
-  process.once("exit", kill);
+  let stopped = false;
+  const stop = async (): Promise<void> => {
+    if (stopped) return;
+    stopped = true;
+    // What a test that failed left: containers end with the engine, networks do not.
+    if (daemon.exitCode === null) {
+      const left = (await docker("ps", "--all", "--quiet")).split("\n").filter(Boolean);
+      if (left.length > 0) await docker("rm", "--force", ...left);
+      await docker("network", "prune", "--force");
+      await new Promise((done) => {
+        daemon.once("exit", done);
+        kill();
+      });
+    }
+    rmSync(dir, { recursive: true, force: true });
+  };
+  atEnd(stop);
   for (let i = 0; ; i++) {
     try {
       await docker("version");
       break;
     } catch (err) {
       if (i > 100 || daemon.exitCode !== null) {
-        kill();
-        return missing("Docker", `its engine does not start: ${(err as Error).message.slice(-300)}`);
+        throw new Error("the engine of Docker does not start", { cause: err });
       }
     }
     await new Promise((r) => {
@@ -151,7 +127,7 @@ export async function startDocker(): Promise<DockerEngine | undefined> {
     name: string,
     dockerfile: string,
     fill: (folder: string) => Promise<void> | void,
-  ): Promise<true> => {
+  ): Promise<void> => {
     const folder = at("build");
     mkdirSync(folder);
     await fill(folder);
@@ -162,11 +138,10 @@ export async function startDocker(): Promise<DockerEngine | undefined> {
       maxBuffer: 1 << 26,
     });
     rmSync(folder, { recursive: true });
-    return true;
   };
   const debian = (packages: string): string =>
     `FROM ${NAMES.node}\nRUN apt-get update -q && apt-get install -y -q --no-install-recommends ${packages}\n`;
-  const recipes: Record<keyof typeof NAMES, () => Promise<boolean>> = {
+  const recipes: Record<keyof typeof NAMES, () => Promise<void>> = {
     node: () => build(NAMES.node, "", (folder) => nodeBase(rootfs, folder)),
     redis: () =>
       build(
@@ -176,48 +151,30 @@ export async function startDocker(): Promise<DockerEngine | undefined> {
           writeFileSync(join(folder, "start"), REDIS_ENTRYPOINT);
         },
       ),
-    kafka: async () => {
-      const jars = await kafkaJars();
-      if (jars === undefined) return false;
-      return build(
+    kafka: () =>
+      build(
         NAMES.kafka,
         `${debian("openjdk-17-jre-headless")}COPY libs /opt/kafka/libs\nCOPY start /start\nENTRYPOINT ["sh", "/start"]\n`,
         (folder) => {
-          cpSync(jars, join(folder, "libs"), { recursive: true });
+          cpSync(part("kafka"), join(folder, "libs"), { recursive: true });
           writeFileSync(join(folder, "start"), KAFKA_ENTRYPOINT);
         },
-      );
-    },
-    s3: async () => {
-      const program = await versitygw();
-      if (program === undefined) return false;
-      return build(
+      ),
+    s3: () =>
+      build(
         NAMES.s3,
         `FROM ${NAMES.node}\nCOPY versitygw /usr/bin/versitygw\nENTRYPOINT ["versitygw"]\n`,
         (folder) => {
-          copyFileSync(program, join(folder, "versitygw"));
+          copyFileSync(part("s3"), join(folder, "versitygw"));
         },
-      );
-    },
+      ),
   };
   return {
     images: NAMES,
     docker,
     make: async (...which) => {
-      for (const w of which) if (!(await recipes[w]())) return false;
-      return true;
+      for (const w of which) await recipes[w]();
     },
-    stop: async () => {
-      process.off("exit", kill);
-      // What a test that failed left: containers end with the engine, networks do not.
-      const left = (await docker("ps", "--all", "--quiet")).split("\n").filter(Boolean);
-      if (left.length > 0) await docker("rm", "--force", ...left);
-      await docker("network", "prune", "--force");
-      await new Promise((done) => {
-        daemon.once("exit", done);
-        kill();
-      });
-      rmSync(dir, { recursive: true, force: true });
-    },
+    stop,
   };
 }

@@ -1,12 +1,8 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { npmPackage } from "./real-parts.ts";
-
-/** The Firefox Profiler itself, without its pages: it opens a file as the viewer does. */
-const CLI = "@firefox-devtools/profiler-cli@0.10.0";
+import { temporaryFolder } from "./folders.ts";
+import { part } from "./parts/declare.ts";
 
 interface Call {
   name: string;
@@ -17,14 +13,13 @@ interface Call {
 
 /**
  * What the Firefox Profiler shows of the first thread of a file: each stack, its frames joined by NUL, with what was measured
- * in it alone, and the sum of all. Undefined where it cannot be had.
+ * in it alone, and the sum of all.
  */
 export async function firefoxProfiler(
   file: string,
-): Promise<{ weightType: string; sum: number; stacks: Map<string, number> } | undefined> {
-  const modules = await npmPackage(CLI, "the Firefox Profiler");
-  if (modules === undefined) return undefined;
-  const env = { ...process.env, PROFILER_CLI_SESSION_DIR: mkdtempSync(join(tmpdir(), "fx-")) };
+): Promise<{ weightType: string; sum: number; stacks: Map<string, number> }> {
+  const modules = part("firefox-profiler");
+  const env = { ...process.env, PROFILER_CLI_SESSION_DIR: temporaryFolder() };
   const ask = async (...args: string[]): Promise<string> =>
     (
       await promisify(execFile)(

@@ -1,8 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { goProgram } from "./real-parts.ts";
+import { part } from "./parts/declare.ts";
 
-const HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 /** The version of Kubernetes that manifests are rendered for; a helm built without a release's flags assumes an old one. */
 const KUBERNETES = "1.30.0";
 
@@ -14,10 +13,9 @@ export interface Helm {
   run(...args: string[]): Promise<string>;
 }
 
-/** A real Helm, installed once; undefined where it cannot be. */
-export async function helm(): Promise<Helm | undefined> {
-  const program = await goProgram("helm", "Kubernetes' package manager", HELM);
-  if (program === undefined) return undefined;
+/** A real Helm. */
+export function helm(): Helm {
+  const program = part("helm");
   const both = async (...args: string[]): Promise<{ stdout: string; stderr: string }> => {
     try {
       return await promisify(execFile)(program, args, { maxBuffer: 1 << 26 });

@@ -1,10 +1,11 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile } from "node:child_process";
 import { chownSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { nodeBase, nodeBaseArm64, rootFileSystem } from "./base-image.ts";
+import { startProcess } from "./at-end.ts";
+import { nodeBase, nodeBaseArm64 } from "./base-image.ts";
 import { temporaryFolder } from "./folders.ts";
-import { aptProgram, missing } from "./real-parts.ts";
+import { part } from "./parts/declare.ts";
 
 /** What an image says of itself, as far as tests ask. */
 export interface ImageConfig {
@@ -37,20 +38,11 @@ export interface Images {
   push(tag: string, to: string): Promise<string>;
 }
 
-const EMULATOR = "qemu-aarch64-static";
-
-/** Buildah, Podman and base images with this machine's Node and npm, for two architectures; undefined where they cannot be had. */
-export async function images(): Promise<Images | undefined> {
-  for (const [program, version, ...packages] of [
-    ["buildah", "--version", "buildah"],
-    ["podman", "--version", "podman", "crun"],
-    [EMULATOR, "--version", "qemu-user-static"],
-  ] as const)
-    if (!(await aptProgram(program, version, ...packages))) return undefined;
-  if (process.getuid?.() !== 0) return missing("images", "buildah and podman need root here");
-  const rootfs = await rootFileSystem(),
-    foreign = await rootFileSystem("arm64");
-  if (rootfs === undefined || foreign === undefined) return undefined;
+/** Buildah, Podman and base images with this machine's Node and npm, for two architectures. */
+export async function images(): Promise<Images> {
+  part("podman");
+  const rootfs = part("debian"),
+    foreign = part("debian-arm64");
   const dir = temporaryFolder(),
     store = ["--root", join(dir, "storage"), "--runroot", join(dir, "run"), "--storage-driver", "overlay"],
     env = { ...process.env, BUILDAH_ISOLATION: "chroot" };
@@ -164,13 +156,13 @@ export async function images(): Promise<Images | undefined> {
       `${data}:/data`,
       ...args,
     ];
-    return spawn(
+    return startProcess(
       "unshare",
       ["-m", "sh", "-c", 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"', "sh", ...podman],
       { stdio: ["ignore", "pipe", "pipe"] },
     );
   };
-  const emulator = (await promisify(execFile)("which", [EMULATOR])).stdout.trim();
+  const emulator = part("arm64-emulator");
   return {
     build: (tag, ...buildArgs) => build("amd64", tag, ...buildArgs),
     buildArm64: (tag) => build("arm64", tag),

@@ -29,16 +29,13 @@ export { tinyPprof } from "./tiny-pprof.ts";
 export type { TinyProfile } from "./tiny-pprof.ts";
 export { temporaryFolder } from "./folders.ts";
 export { bundledWorker } from "./worker-script.ts";
-export {
-  aptProgram,
-  freePort,
-  installing,
-  missing,
-  npmPackage,
-  PARTS,
-  pipProgram,
-  startRedis,
-  startS3Server,
-} from "./real-parts.ts";
-export type { RedisServer, S3Server } from "./real-parts.ts";
+export { atEnd, killed, startProcess } from "./at-end.ts";
+export { freePort } from "./ports.ts";
+export { startRedis } from "./redis.ts";
+export type { RedisServer } from "./redis.ts";
+export { startS3Server } from "./s3.ts";
+export type { S3Server } from "./s3.ts";
+export { describeWith, needs, part } from "./parts/declare.ts";
+export { partState } from "./parts/table.ts";
+export type { PartId, PartState } from "./parts/table.ts";
 export { sharedTestdata } from "./shared.ts";

@@ -1,13 +1,14 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, writeFileSync } from "node:fs";
+import { type ChildProcess, execFile } from "node:child_process";
+import { openSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomBytes } from "node:crypto";
 import { promisify } from "node:util";
-import { freePort, installing, missing, PARTS } from "./real-parts.ts";
+import { atEnd, killed, startProcess } from "./at-end.ts";
+import { temporaryFolder } from "./folders.ts";
+import { part } from "./parts/declare.ts";
+import { freePort, listens } from "./ports.ts";
 
-const VERSION = "4.4.0";
 const JAVA = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /** How a broker that asks for TLS and SASL is reached: user alice with alice-secret by PLAIN and SCRAM-SHA-256, or any unsigned token by OAUTHBEARER. */
@@ -37,47 +38,10 @@ export interface KafkaServer {
   resume(): void;
 }
 
-/** The broker's jars, fetched once by Maven; undefined where they cannot be. */
-export async function kafkaJars(): Promise<string | undefined> {
-  const home = join(PARTS, `kafka-${VERSION}`),
-    lib = join(home, "lib");
-  const there = (): boolean => existsSync(lib) && readdirSync(lib).some((f) => f.startsWith("kafka_2.13"));
-  return there() ? lib : installing(() => (there() ? Promise.resolve(lib) : fetched(home, lib)));
-}
-
-async function fetched(home: string, lib: string): Promise<string | undefined> {
-  mkdirSync(home, { recursive: true });
-  const dependency = (group: string, artifact: string, version: string): string =>
-    `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`;
-  writeFileSync(
-    join(home, "pom.xml"),
-    `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>${dependency("org.apache.kafka", "kafka_2.13", VERSION)}${dependency("org.slf4j", "slf4j-simple", "1.7.36")}</dependencies></project>`,
-  );
-  process.stderr.write("fetching Kafka (some seconds)\n");
-  try {
-    await promisify(execFile)(
-      "mvn",
-      [
-        "-B",
-        "-q",
-        "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies",
-        "-DoutputDirectory=lib",
-        "-DincludeScope=runtime",
-      ],
-      { cwd: home, maxBuffer: 1 << 24 },
-    );
-    await promisify(execFile)("java", ["-version"]);
-  } catch (err) {
-    return missing("Kafka (Java 17 and Maven)", (err as Error).message.slice(0, 300));
-  }
-  return lib;
-}
-
-/** A real broker in a process of its own; what it holds outlives a kill. Undefined where it cannot be installed. */
-export async function startKafka(): Promise<KafkaServer | undefined> {
-  const lib = await kafkaJars();
-  if (lib === undefined) return undefined;
-  const directory = mkdtempSync(join(tmpdir(), "cinderblock-kafka-"));
+/** A real broker in a process of its own; what it holds outlives a kill. */
+export async function startKafka(): Promise<KafkaServer> {
+  const lib = part("kafka");
+  const directory = temporaryFolder();
   const port = await freePort(),
     secured = await freePort(),
     controller = await freePort(),
@@ -159,18 +123,17 @@ log.cleaner.dedupe.buffer.size=2097152
     "--add-scram",
     "SCRAM-SHA-256=[name=alice,password=alice-secret]",
   ]);
-  let child: ChildProcess | undefined;
+  let child: ChildProcess;
   const start = async (): Promise<void> => {
     const log = openSync(join(directory, "log"), "a");
-    child = spawn(
+    child = startProcess(
       "java",
       ["-Xms128m", "-Xmx256m", "-XX:MaxDirectMemorySize=64m", ...JAVA, ...classes, "kafka.Kafka", config],
       { stdio: ["ignore", log, log] },
     );
-    process.once("exit", () => child?.kill("SIGKILL"));
     for (let i = 0; i < 600; i++) {
       if (child.exitCode !== null) throw new Error(`Kafka ended: see ${join(directory, "log")}`);
-      if (await answers(port)) return;
+      if (await listens(port)) return;
       await new Promise((r) => {
         setTimeout(r, 100);
       });
@@ -183,20 +146,12 @@ log.cleaner.dedupe.buffer.size=2097152
     secure: { brokers: `127.0.0.1:${secured}`, ca },
     wire,
     start,
-    kill: () =>
-      new Promise((done) => {
-        if (child!.exitCode !== null || child!.signalCode !== null) {
-          done();
-          return;
-        }
-        child!.once("exit", () => done());
-        child!.kill("SIGKILL");
-      }),
+    kill: () => killed(child),
     pause: () => {
-      child!.kill("SIGSTOP");
+      child.kill("SIGSTOP");
     },
     resume: () => {
-      child!.kill("SIGCONT");
+      child.kill("SIGCONT");
     },
   };
 }
@@ -228,6 +183,10 @@ async function startWire(target: number): Promise<KafkaWire> {
     server.listen(0, "127.0.0.1", done);
   });
   server.unref();
+  atEnd(() => {
+    server.close();
+    for (const s of open) s.destroy();
+  });
   return {
     brokers: `127.0.0.1:${(server.address() as { port: number }).port}`,
     loseAnswers: () => {
@@ -242,15 +201,4 @@ async function startWire(target: number): Promise<KafkaWire> {
       lost = false;
     },
   };
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((done) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => {
-      socket.destroy();
-      done(true);
-    });
-    socket.once("error", () => done(false));
-  });
 }

@@ -1,12 +1,12 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import type { ChildProcess } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
-import { promisify } from "node:util";
+import { startProcess } from "./at-end.ts";
 import { temporaryFolder } from "./folders.ts";
-import { aptProgram, freePort, installing, missing, PARTS } from "./real-parts.ts";
-
-const VERSION = "1.37.2";
+import { part } from "./parts/declare.ts";
+import { freePort } from "./ports.ts";
 
 export interface KubernetesServer {
   /** for `--kubeconfig` */
@@ -17,76 +17,16 @@ export interface KubernetesServer {
   stop(): void;
 }
 
-/** The API server of Kubernetes, built once: some minutes. Its module's replacements are of its own source tree, so that `go install` refuses it. */
-async function apiServer(): Promise<string | undefined> {
-  const program = join(PARTS, `kube-apiserver-${VERSION}`);
-  if (existsSync(program)) return program;
-  return installing(async () => {
-    if (existsSync(program)) return program;
-    process.stderr.write("building the API server of Kubernetes (some minutes)\n");
-    const dir = temporaryFolder(),
-      go = async (...args: string[]): Promise<string> =>
-        (
-          await promisify(execFile)("go", args, {
-            cwd: dir,
-            env: { ...process.env, CGO_ENABLED: "0" },
-            maxBuffer: 1 << 26,
-          })
-        ).stdout;
-    try {
-      writeFileSync(
-        join(dir, "go.mod"),
-        `module apiserver\ngo 1.26\nrequire k8s.io/kubernetes v${VERSION}\n`,
-      );
-      writeFileSync(
-        join(dir, "main.go"),
-        'package main\n\nimport _ "k8s.io/kubernetes/cmd/kube-apiserver/app"\n\nfunc main() {}\n',
-      );
-      const { GoMod } = JSON.parse(await go("mod", "download", "-json", `k8s.io/kubernetes@v${VERSION}`)) as {
-        GoMod: string;
-      };
-      const staged = [
-        ...readFileSync(GoMod, "utf8").matchAll(/^\s*(?:replace )?(k8s\.io\/\S+) => \.\/staging/gm),
-      ].map((m) => `replace ${m[1]} => ${m[1]} v${VERSION.replace(/^1/, "0")}\n`);
-      writeFileSync(join(dir, "go.mod"), `${readFileSync(join(dir, "go.mod"), "utf8")}${staged.join("")}`);
-      await go("mod", "tidy");
-      mkdirSync(PARTS, { recursive: true });
-      const version = "k8s.io/component-base/version",
-        [major, minor] = VERSION.split(".");
-      await go(
-        "build",
-        "-mod=mod",
-        "-trimpath",
-        `-ldflags=-s -w -X ${version}.gitVersion=v${VERSION} -X ${version}.gitMajor=${major} -X ${version}.gitMinor=${minor}`,
-        "-p",
-        "2",
-        "-o",
-        `${program}.new`,
-        "k8s.io/kubernetes/cmd/kube-apiserver",
-      );
-      renameSync(`${program}.new`, program);
-    } catch (err) {
-      return missing("kube-apiserver", (err as Error).message.slice(-300));
-    }
-    return program;
-  });
-}
-
-/** A real API server with its etcd, and no nodes: it takes, checks and keeps objects, and no pod starts. Undefined where it cannot be had. */
-export async function startKubernetes(): Promise<KubernetesServer | undefined> {
-  const program = await apiServer();
-  if (
-    program === undefined ||
-    !(await aptProgram("etcd", "--version", "etcd-server")) ||
-    !(await aptProgram("openssl", "version", "openssl"))
-  )
-    return undefined;
+/** A real API server with its etcd, and no nodes: it takes, checks and keeps objects, and no pod starts. */
+export async function startKubernetes(): Promise<KubernetesServer> {
+  const program = part("kubernetes");
   const dir = temporaryFolder(),
     client = await freePort(),
     peer = await freePort(),
     port = await freePort(),
     at = (name: string): string => join(dir, name);
-  await promisify(execFile)("openssl", ["genrsa", "-out", at("sa.key"), "2048"]);
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  writeFileSync(at("sa.key"), privateKey.export({ type: "pkcs8", format: "pem" }));
   writeFileSync(at("tokens.csv"), "tok,admin,1,system:masters\n");
   writeFileSync(
     at("kubeconfig"),
@@ -105,10 +45,9 @@ export async function startKubernetes(): Promise<KubernetesServer | undefined> {
   const stop = (): void => {
     for (const c of children) c.kill("SIGKILL");
   };
-  process.once("exit", stop);
   children.push(
-    spawn(
-      "etcd",
+    startProcess(
+      part("etcd"),
       [
         "--data-dir",
         at("etcd"),
@@ -127,7 +66,7 @@ export async function startKubernetes(): Promise<KubernetesServer | undefined> {
     ),
   );
   children.push(
-    spawn(
+    startProcess(
       program,
       [
         `--etcd-servers=http://127.0.0.1:${client}`,

@@ -1,12 +1,11 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, openSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { type ChildProcess, execFile } from "node:child_process";
+import { mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { aptProgram, freePort, goProgram, npmPackage } from "./real-parts.ts";
-
-const AZURITE = "azurite@3.35.0";
-const FAKE_GCS = "github.com/fsouza/fake-gcs-server@v1.56.1";
+import { startProcess } from "./at-end.ts";
+import { temporaryFolder } from "./folders.ts";
+import { part } from "./parts/declare.ts";
+import { freePort } from "./ports.ts";
 
 /** Waits until an address answers anything at all. */
 async function answering(url: string, what: string, child: ChildProcess, attempts = 400): Promise<void> {
@@ -26,10 +25,8 @@ async function answering(url: string, what: string, child: ChildProcess, attempt
 }
 
 function started(program: string, args: readonly string[]): ChildProcess {
-  const log = openSync(join(mkdtempSync(join(tmpdir(), "cinderblock-store-")), "log"), "a");
-  const child = spawn(program, args, { stdio: ["ignore", log, log] });
-  process.once("exit", () => child.kill("SIGKILL"));
-  return child;
+  const log = openSync(join(temporaryFolder(), "log"), "a");
+  return startProcess(program, args, { stdio: ["ignore", log, log] });
 }
 
 export interface AzureServer {
@@ -40,14 +37,12 @@ export interface AzureServer {
   stop(): void;
 }
 
-/** Azurite, Microsoft's emulator of Blob Storage, with the containers named; undefined where it cannot be installed. */
+/** Azurite, Microsoft's emulator of Blob Storage, with the containers named. */
 export async function startAzurite(
   containers: readonly string[],
   createContainer: (connectionString: string, name: string) => Promise<void>,
-): Promise<AzureServer | undefined> {
-  const modules = await npmPackage(AZURITE, "an emulator of Azure's blobs");
-  if (modules === undefined) return undefined;
-  const program = join(modules, "azurite/dist/src/blob/main.js");
+): Promise<AzureServer> {
+  const program = join(part("azure"), "azurite/dist/src/blob/main.js");
   const port = await freePort(),
     address = `127.0.0.1:${port}`;
   // The account and the key that the emulator is known by.
@@ -60,7 +55,7 @@ export async function startAzurite(
     "--blobPort",
     String(port),
     "--location",
-    mkdtempSync(join(tmpdir(), "cinderblock-azure-")),
+    temporaryFolder(),
     "--silent",
     "--disableTelemetry",
     "--skipApiVersionCheck",
@@ -85,10 +80,9 @@ export interface GcsServer {
   stop(): void;
 }
 
-/** fake-gcs-server with the buckets named; undefined where it cannot be installed. It asks for no credentials. */
-export async function startGcsServer(buckets: readonly string[]): Promise<GcsServer | undefined> {
-  const program = await goProgram("fake-gcs-server", "an emulator of Google Cloud Storage", FAKE_GCS);
-  if (program === undefined) return undefined;
+/** fake-gcs-server with the buckets named. It asks for no credentials. */
+export async function startGcsServer(buckets: readonly string[]): Promise<GcsServer> {
+  const program = part("gcs");
   const port = await freePort(),
     address = `127.0.0.1:${port}`;
   const child = started(program, [
@@ -133,22 +127,10 @@ export interface SwiftServer {
   stop(): void;
 }
 
-/** Debian's Swift: proxy, account, container and object server with one device, tempauth, the containers named; undefined where it cannot be installed. */
-export async function startSwift(containers: readonly string[]): Promise<SwiftServer | undefined> {
-  if (
-    !(await aptProgram(
-      "swift-proxy-server",
-      "--help",
-      "swift-proxy",
-      "swift-account",
-      "swift-container",
-      "swift-object",
-      "swift",
-      "memcached",
-    ))
-  )
-    return undefined;
-  const dir = mkdtempSync(join(tmpdir(), "cinderblock-swift-"));
+/** Debian's Swift: proxy, account, container and object server with one device, tempauth, the containers named. */
+export async function startSwift(containers: readonly string[]): Promise<SwiftServer> {
+  part("swift");
+  const dir = temporaryFolder();
   mkdirSync(join(dir, "node/d1"), { recursive: true });
   const [proxy, memory, ...ports] = await Promise.all(Array.from({ length: 5 }, freePort));
   const servers = ["account", "container", "object"] as const;

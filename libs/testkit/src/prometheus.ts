@@ -1,18 +1,20 @@
-import { execFile, spawn } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { execFile } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { aptProgram, freePort } from "./real-parts.ts";
+import { startProcess } from "./at-end.ts";
+import { temporaryFolder } from "./folders.ts";
+import { part } from "./parts/declare.ts";
+import { freePort } from "./ports.ts";
 
 export interface PrometheusServer {
   url: string;
   stop(): void;
 }
 
-/** promtool with these arguments: what it printed; rejects when it is not content. Undefined where there is none. */
-export async function promtool(...args: string[]): Promise<string | undefined> {
-  if (!(await installed())) return undefined;
+/** promtool with these arguments: what it printed; rejects when it is not content. */
+export async function promtool(...args: string[]): Promise<string> {
+  part("prometheus");
   try {
     const r = await promisify(execFile)("promtool", args, { maxBuffer: 1 << 24 });
     return r.stdout + r.stderr;
@@ -22,15 +24,13 @@ export async function promtool(...args: string[]): Promise<string | undefined> {
   }
 }
 
-const installed = (): Promise<boolean> => aptProgram("promtool", "--version", "prometheus");
-
-/** A real Prometheus that scrapes targets every second and evaluates rules. Undefined where it cannot be installed. */
+/** A real Prometheus that scrapes targets every second and evaluates rules. */
 export async function startPrometheus(
   targets: readonly string[],
   rules: readonly string[],
-): Promise<PrometheusServer | undefined> {
-  if (!(await installed())) return undefined;
-  const directory = mkdtempSync(join(tmpdir(), "cinderblock-prometheus-")),
+): Promise<PrometheusServer> {
+  const program = part("prometheus"),
+    directory = temporaryFolder(),
     port = await freePort();
   writeFileSync(
     join(directory, "prometheus.yml"),
@@ -40,8 +40,8 @@ export async function startPrometheus(
       scrape_configs: [{ job_name: "cinderblock", static_configs: [{ targets }] }],
     }),
   );
-  const child = spawn(
-    "prometheus",
+  const child = startProcess(
+    program,
     [
       `--config.file=${join(directory, "prometheus.yml")}`,
       `--storage.tsdb.path=${join(directory, "data")}`,
@@ -50,7 +50,6 @@ export async function startPrometheus(
     ],
     { stdio: "ignore" },
   );
-  process.once("exit", () => child.kill("SIGKILL"));
   const url = `http://127.0.0.1:${port}`;
   for (let i = 0; i < 200; i++) {
     try {

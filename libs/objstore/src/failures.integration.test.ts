@@ -1,33 +1,27 @@
-import { execFileSync } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CinderblockError } from "@cinderblock/errors";
 import {
+  certificates,
+  describeWith,
   type Fault,
   type FaultProxy,
   faultProxy,
+  needs,
   startS3Server,
   temporaryFolder,
 } from "@cinderblock/testkit";
 import { type Bucket, openBucket } from "./index.ts";
-import { BACKENDS, type BackendName, startStores, type TestStores } from "./stores.testing.ts";
+import { type BackendName, REMOTE, type RemoteName, TestStores } from "./stores.testing.ts";
 
 /** What each store does where it cannot do what is asked: real servers, and a proxy before them that is slow, busy, cuts or refuses. */
-const REMOTE = BACKENDS.filter((b) => b !== "filesystem");
-let stores: TestStores;
+const PART_OF = { s3: needs("s3"), gcs: needs("gcs"), azure: needs("azure"), swift: needs("swift") };
+const stores = new TestStores();
 const proxies = new Map<BackendName, FaultProxy>();
-beforeAll(async () => {
-  stores = await startStores();
-  for (const b of REMOTE) {
-    const server = stores[b];
-    if (server) proxies.set(b, await faultProxy("endpoint" in server ? server.endpoint : server.address));
-  }
-}, 600_000);
 afterAll(() => {
   for (const p of proxies.values()) p.stop();
-  stores.stop();
 });
 afterEach(() => {
   for (const p of proxies.values()) {
@@ -36,7 +30,7 @@ afterEach(() => {
   }
 });
 
-type More = Parameters<TestStores["spec"]>[2];
+type More = NonNullable<Parameters<TestStores["spec"]>[2]>;
 const failure = (p: Promise<unknown>): Promise<string> =>
   p.then(
     () => "no error",
@@ -44,14 +38,17 @@ const failure = (p: Promise<unknown>): Promise<string> =>
       err instanceof CinderblockError ? `${err.kind}: ${err.message}` : `not ours: ${String(err)}`,
   );
 
-describe.each(REMOTE)("a %s bucket that cannot be used as asked", (backend) => {
-  /** A bucket behind the proxy; tests of a server that is not here return early, which was said when it was looked for. */
+function cannotBeUsed(backend: RemoteName): void {
+  beforeAll(async () => {
+    await stores.start(backend);
+    proxies.set(backend, await faultProxy(stores.address(backend)));
+  }, 120_000);
+  /** A bucket behind the proxy. */
   const behind = async (
     work: (bucket: Bucket, proxy: FaultProxy) => Promise<void>,
     more: More = {},
   ): Promise<void> => {
-    const proxy = proxies.get(backend);
-    if (!proxy) return;
+    const proxy = proxies.get(backend)!;
     await work(await openBucket(stores.spec(backend, "f", more, proxy.address)!), proxy);
   };
   const flag = {
@@ -59,7 +56,6 @@ describe.each(REMOTE)("a %s bucket that cannot be used as asked", (backend) => {
     gcs: "-storage.gcs.bucket-name",
     azure: "-storage.azure.container-name",
     swift: "-storage.swift.container-name",
-    filesystem: "",
   }[backend];
   /** the first `n` requests for objects get an answer in the server's place */
   const first = (n: number, fault: Fault) => {
@@ -170,12 +166,16 @@ describe.each(REMOTE)("a %s bucket that cannot be used as asked", (backend) => {
       }),
     90_000,
   );
-});
+}
+for (const backend of REMOTE)
+  describeWith(PART_OF[backend], `a ${backend} bucket that cannot be used as asked`, () => {
+    cannotBeUsed(backend);
+  });
 
-describe("credentials that are refused", () => {
-  const check = async (backend: BackendName, more: NonNullable<More>, message: RegExp): Promise<void> => {
-    const spec = stores.spec(backend, "", more);
-    if (spec) expect(await failure((await openBucket(spec)).list(""))).toMatch(message);
+describeWith(["s3", "gcs", "azure", "swift"], "credentials that are refused", () => {
+  beforeAll(() => stores.start(...REMOTE), 120_000);
+  const check = async (backend: BackendName, more: More, message: RegExp): Promise<void> => {
+    expect(await failure((await openBucket(stores.spec(backend, "", more))).list(""))).toMatch(message);
   };
   it("of S3", async () => {
     await check(
@@ -186,7 +186,6 @@ describe("credentials that are refused", () => {
     await check("s3", { secretAccessKey: "wrong" }, /refuses the credentials \(SignatureDoesNotMatch\)/);
   }, 30_000);
   it("of Azure", async () => {
-    if (!stores.azure) return;
     const wrong = Buffer.alloc(64, 1).toString("base64");
     await check(
       "azure",
@@ -204,7 +203,6 @@ describe("credentials that are refused", () => {
     );
   }, 30_000);
   it("of Google, by a double in front of the server: it asks for none itself", async () => {
-    if (!stores.gcs) return;
     const proxy = await faultProxy(stores.gcs.address);
     try {
       proxy.decide = () => ({
@@ -226,9 +224,9 @@ describe("credentials that are refused", () => {
   }, 30_000);
 });
 
-describe("Google's credentials", () => {
+describeWith(["gcs"], "Google's credentials", () => {
+  beforeAll(() => stores.start("gcs"), 60_000);
   it("are exchanged for a token that goes with each request", async () => {
-    if (!stores.gcs) return;
     const seen: string[] = [];
     // A double of Google's token service (the address is part of a federated identity's JSON), and one that looks at the token.
     const tokens = createServer((req, res) => {
@@ -275,7 +273,8 @@ describe("Google's credentials", () => {
   }, 60_000);
 });
 
-describe("Keystone", () => {
+describeWith(["swift"], "Keystone", () => {
+  beforeAll(() => stores.start("swift"), 60_000);
   /** A double of the identity API v3 in front of the real store: tempauth's token under Keystone's envelope. */
   async function keystone(
     answer: (body: {
@@ -334,7 +333,7 @@ describe("Keystone", () => {
       },
     };
   }
-  const open = (url: string, more: NonNullable<More> = {}): Promise<Bucket> =>
+  const open = (url: string, more: More = {}): Promise<Bucket> =>
     openBucket(
       stores.spec("swift", "keystone", {
         authUrl: url,
@@ -349,7 +348,6 @@ describe("Keystone", () => {
     );
 
   it("gives a token for user and project, by names and domains, and the endpoint of the region", async () => {
-    if (!stores.swift) return;
     const k = await keystone((b) => b.auth.identity.password.user.password === "p");
     try {
       const bucket = await open(k.url);
@@ -378,7 +376,6 @@ describe("Keystone", () => {
   }, 30_000);
 
   it("is asked again when a token has run out", async () => {
-    if (!stores.swift) return;
     const k = await keystone(() => true);
     try {
       k.expire();
@@ -391,7 +388,8 @@ describe("Keystone", () => {
   }, 30_000);
 });
 
-describe("S3 credentials that nobody configured", () => {
+describeWith(["s3"], "S3 credentials that nobody configured", () => {
+  beforeAll(() => stores.start("s3"), 60_000);
   const withEnv = async (env: Record<string, string>, work: () => Promise<void>): Promise<void> => {
     const before = { ...process.env };
     Object.assign(process.env, env);
@@ -411,14 +409,12 @@ describe("S3 credentials that nobody configured", () => {
     expect(await bucket.list("")).toEqual(["a"]);
   };
   it("come from the environment", async () => {
-    if (!stores.s3) return;
     await withEnv(
       { AWS_ACCESS_KEY_ID: stores.s3.accessKeyId, AWS_SECRET_ACCESS_KEY: stores.s3.secretAccessKey },
       usable,
     );
   }, 30_000);
   it("come from a role, by the service that gives them to a container", async () => {
-    if (!stores.s3) return;
     const { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey } = stores.s3;
     const asked: (string | undefined)[] = [];
     const roles = createServer((req, res) => {
@@ -457,35 +453,11 @@ describe("S3 credentials that nobody configured", () => {
   }, 30_000);
 });
 
-describe("an S3 server behind TLS", () => {
+describeWith(["s3"], "an S3 server behind TLS", () => {
+  beforeAll(() => stores.start("s3"), 60_000);
   it("is trusted by its authority or not at all, and says what to name", async () => {
-    if (!stores.s3) return;
-    const dir = temporaryFolder(),
-      cert = join(dir, "cert.pem"),
-      key = join(dir, "key.pem");
-    execFileSync(
-      "openssl",
-      [
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        key,
-        "-out",
-        cert,
-        "-days",
-        "2",
-        "-subj",
-        "/CN=127.0.0.1",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-      ],
-      { stdio: "ignore" },
-    );
+    const { cert, key } = certificates().selfSigned("127.0.0.1");
     const server = await startS3Server(["blocks"], { cert, key });
-    if (!server) return;
     try {
       const open = (tls: { skipVerify: boolean; ca: string }): Promise<Bucket> =>
         openBucket(stores.spec("s3", "tls", { insecure: false, tls }, server.endpoint)!);
@@ -506,9 +478,9 @@ describe("an S3 server behind TLS", () => {
   }, 60_000);
 });
 
-describe("requests in flight", () => {
+describeWith(["s3"], "requests in flight", () => {
+  beforeAll(() => stores.start("s3"), 60_000);
   it("are bounded", async () => {
-    if (!stores.s3) return;
     const proxy = await faultProxy(stores.s3.endpoint);
     let now = 0,
       most = 0;

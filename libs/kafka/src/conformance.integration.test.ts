@@ -1,30 +1,16 @@
 import { sleep } from "@cinderblock/async";
-import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
-import { type KafkaServer, startKafka } from "@cinderblock/testkit";
-import {
-  InMemoryLog,
-  type KafkaConfig,
-  KafkaLog,
-  type LogRecord,
-  type PartitionedLog,
-  type PartitionReader,
-} from "./index.ts";
+import { describeWith, type KafkaServer, startKafka } from "@cinderblock/testkit";
+import { type KafkaConfig, KafkaLog } from "./index.ts";
+import { base, behavesAsPartitionedLog, Seen } from "./partitioned-log.testing.ts";
 
-const base = {
-  log: createLogger({ level: "error", format: "json" }),
-  metrics: new Metrics(),
-  tracer: startTracing("", "0"),
-  now: () => Date.now(),
+let kafka: KafkaServer;
+const start = async (): Promise<void> => {
+  kafka ??= await startKafka();
 };
-let kafka: KafkaServer | undefined;
-beforeAll(async () => {
-  kafka = await startKafka();
-}, 60_000);
-afterAll(() => kafka?.kill());
 
 function config(topic: string, more: Partial<KafkaConfig> = {}): KafkaConfig {
   return {
-    brokers: [kafka?.brokers ?? ""],
+    brokers: [kafka.brokers],
     clientId: "test",
     topic,
     createPartitions: 3,
@@ -37,167 +23,19 @@ function config(topic: string, more: Partial<KafkaConfig> = {}): KafkaConfig {
   };
 }
 
-/** Collects what a reader sees. */
-class Seen {
-  records: LogRecord[] = [];
-  gaps: [number, number][] = [];
-  reader!: PartitionReader;
-  static async of(
-    log: PartitionedLog,
-    partition: number,
-    group: string,
-    from?: number,
-    hold: () => Promise<void> = () => Promise.resolve(),
-    again = false,
-  ): Promise<Seen> {
-    const seen = new Seen();
-    seen.reader = await log.read(partition, {
-      group,
-      from,
-      again,
-      onRecords: async (r) => {
-        await hold();
-        seen.records.push(...r);
-      },
-      onGap: (wanted, start) => {
-        seen.gaps.push([wanted, start]);
-      },
-    });
-    return seen;
-  }
-  async until(n: number): Promise<string[]> {
-    for (let i = 0; i < 300 && this.records.length < n; i++) await sleep(50);
-    return this.texts();
-  }
-  texts(): string[] {
-    return this.records.map((r) => Buffer.from(r.value).toString());
-  }
-}
-
-describe.each(["memory", "Kafka"])("a partitioned log: %s", (kind) => {
-  let log: PartitionedLog;
-  const bytes = (text: string): Uint8Array => Buffer.from(text);
-  const skip = (): boolean => kind === "Kafka" && !kafka; // said loudly by startKafka, a failure in CI
-  beforeAll(async () => {
-    if (skip()) return;
-    log = kind === "memory" ? new InMemoryLog(3) : new KafkaLog(config("pushes"), base);
-    const unsafe = await log.connect();
-    if (kind === "Kafka") expect(unsafe.join()).toContain("1 broker");
-  }, 30_000);
-  afterAll(() => log?.close());
-
-  it("keeps records of each partition in order, tells their offsets and its ends", async () => {
-    if (skip()) return;
-    expect(log.partitions).toBe(3);
-    const offsets = await Promise.all(
-      Array.from({ length: 50 }, (_, i) => log.produce(i % 2, bytes(`r${i}`), 10_000)),
-    );
-    expect(offsets.filter((_, i) => i % 2 === 0)).toEqual(Array.from({ length: 25 }, (_, i) => i));
-    expect((await log.offsets()).map((o) => o.end)).toEqual([25, 25, 0]);
-    const seen = await Seen.of(log, 0, "order");
-    expect(await seen.until(25)).toEqual(Array.from({ length: 25 }, (_, i) => `r${2 * i}`));
-    expect(seen.records.map((r) => r.offset)).toEqual(Array.from({ length: 25 }, (_, i) => i));
-    expect(Math.abs(seen.records[0]!.timestampMs - Date.now())).toBeLessThan(60_000);
-    await log.produce(0, bytes("later"), 10_000);
-    expect((await seen.until(26)).at(-1)).toBe("later");
-    await seen.reader.stop();
-  }, 30_000);
-
-  it("finds a record by when it came, and reads again what its group committed when told so", async () => {
-    if (skip()) return;
-    await log.produce(2, bytes("old"), 10_000);
-    await sleep(50);
-    const between = Date.now();
-    await sleep(50);
-    for (const t of ["a", "b"]) await log.produce(2, bytes(t), 10_000);
-    const { end } = (await log.offsets())[2]!;
-    expect([
-      await log.offsetAt(2, 0),
-      await log.offsetAt(2, between),
-      await log.offsetAt(2, Date.now() + 60_000),
-    ]).toEqual([end - 3, end - 2, end]);
-    const first = await Seen.of(log, 2, "again");
-    await first.until(3);
-    await first.reader.commit(end);
-    await first.reader.stop();
-    const again = await Seen.of(log, 2, "again", end - 2, undefined, true);
-    expect(await again.until(2)).toEqual(["a", "b"]);
-    await again.reader.stop();
-  }, 30_000);
-
-  it("reads again also where there is something new behind what its group committed, which comes first", async () => {
-    if (skip()) return;
-    for (let round = 0; round < 5; round++) {
-      const group = `again-${round}`,
-        start = (await log.offsets())[2]!.end;
-      for (const t of ["a", "b", "c", "d"]) await log.produce(2, bytes(t), 10_000);
-      const first = await Seen.of(log, 2, group, start);
-      await first.until(4);
-      await first.reader.commit(start + 2);
-      await first.reader.stop();
-      const again = await Seen.of(log, 2, group, start, undefined, true);
-      expect(await again.until(4)).toEqual(["a", "b", "c", "d"]);
-      expect(again.gaps).toEqual([]);
-      await again.reader.stop();
-    }
-  }, 60_000);
-
-  it("begins where the group committed, or further on when told so", async () => {
-    if (skip()) return;
-    expect(await log.committed(1, "resume")).toBeUndefined();
-    const first = await Seen.of(log, 1, "resume");
-    await first.until(25);
-    await first.reader.commit(10);
-    await first.reader.stop();
-    expect(await log.committed(1, "resume")).toBe(10);
-    const second = await Seen.of(log, 1, "resume", 5);
-    expect((await second.until(15))[0]).toBe("r21");
-    await second.reader.stop();
-    const third = await Seen.of(log, 1, "resume", 20);
-    expect(await third.until(5)).toEqual(["r41", "r43", "r45", "r47", "r49"]);
-    await third.reader.stop();
-  }, 60_000);
-
-  it("begins at the start when the offset wanted is beyond the end, as after a topic was made anew, and says so", async () => {
-    if (skip()) return;
-    const seen = await Seen.of(log, 1, "anew", 5000);
-    expect((await seen.until(25))[0]).toBe("r1");
-    expect(seen.gaps).toEqual([[5000, 0]]);
-    await seen.reader.stop();
-  }, 30_000);
-
-  it("lets one of a group read: another takes over where it committed, when it stopped", async () => {
-    if (skip()) return;
-    for (let i = 0; i < 5; i++) await log.produce(2, bytes(`t${i}`), 10_000);
-    const one = await Seen.of(log, 2, "turns");
-    await one.until(5);
-    const two = await Seen.of(log, 2, "turns");
-    await one.reader.commit(3);
-    await one.reader.stop();
-    const got = await two.until(2);
-    expect(got.slice(-2)).toEqual(["t3", "t4"]);
-    await two.reader.stop();
-  }, 60_000);
-
-  it("brings the next records when those in hand are done", async () => {
-    if (skip()) return;
-    let release = (): void => undefined;
-    const gate = new Promise<void>((done) => {
-      release = done;
-    });
-    const seen = await Seen.of(log, 0, "hold", undefined, () => gate);
-    await sleep(1500);
-    expect(seen.records).toEqual([]);
-    release();
-    await seen.until(26);
-    expect(seen.records.length).toBe(26);
-    await seen.reader.stop();
-  }, 30_000);
+describeWith(["kafka"], "a partitioned log in Kafka", () => {
+  beforeAll(start, 60_000);
+  behavesAsPartitionedLog(async () => {
+    const log = new KafkaLog(config("pushes"), base);
+    expect((await log.connect()).join()).toContain("1 broker");
+    return log;
+  });
 });
 
-describe("Kafka", () => {
+describeWith(["kafka"], "Kafka", () => {
+  beforeAll(start, 60_000);
+
   it("carries a record of the largest size", async () => {
-    if (!kafka) return;
     const log = new KafkaLog(config("large"), base);
     await log.connect();
     await log.produce(0, new Uint8Array(2 << 20).fill(7), 10_000);
@@ -209,7 +47,6 @@ describe("Kafka", () => {
   }, 30_000);
 
   it("refuses topics that lose records, and says what is wrong", async () => {
-    if (!kafka) return;
     const { Kafka, logLevel } = await import("kafkajs");
     const admin = new Kafka({ brokers: [kafka.brokers], logLevel: logLevel.NOTHING }).admin();
     await admin.connect();
@@ -240,7 +77,6 @@ describe("Kafka", () => {
   }, 60_000);
 
   it("what comes while a reader asks how far the topic goes does not make it another topic", async () => {
-    if (!kafka) return;
     /** Answers late: what it tells is older than what was read meanwhile. */
     class LateLog extends KafkaLog {
       override async offsets() {
@@ -264,7 +100,6 @@ describe("Kafka", () => {
   }, 60_000);
 
   it("says that it is away within the time given, and goes on when it is back: nothing is lost or doubled", async () => {
-    if (!kafka) return;
     const log = new KafkaLog(config("away"), base);
     await log.connect();
     const seen = await Seen.of(log, 0, "g");
@@ -296,7 +131,6 @@ describe("Kafka", () => {
   }, 120_000);
 
   it("what it acknowledges is there, also after it took a record whose answer was lost", async () => {
-    if (!kafka) return;
     const direct = new KafkaLog(config("answers"), base),
       log = new KafkaLog(config("answers", { brokers: [kafka.wire.brokers] }), base);
     await direct.connect();
@@ -334,7 +168,6 @@ describe("Kafka", () => {
   }, 120_000);
 
   it("a broker that answers nothing for longer than a request may take: what is acknowledged is there once, in order, and read", async () => {
-    if (!kafka) return;
     const log = new KafkaLog(config("late"), base);
     await log.connect();
     const seen = await Seen.of(log, 0, "g"),
@@ -385,7 +218,6 @@ describe("Kafka", () => {
   }, 150_000);
 
   it("a reader that was stopped while Kafka was away does not come back with it", async () => {
-    if (!kafka) return;
     const log = new KafkaLog(config("stopped"), base);
     await log.connect();
     const group = (i: number): string => `stopped-${i}`;
@@ -401,7 +233,7 @@ describe("Kafka", () => {
             await sleep(i * 300);
             await seen.reader.stop();
           }),
-          sleep(1200).then(() => kafka!.start()),
+          sleep(1200).then(() => kafka.start()),
         ].flat(),
       );
       for (let i = 0, taken = false; !taken && i < 40; i++) {
@@ -423,29 +255,10 @@ describe("Kafka", () => {
   }, 120_000);
 });
 
-describe("the ends of a topic", () => {
-  it("are not told where a partition has no leader: it would pass for an empty one", async () => {
-    const log = new KafkaLog({ ...config("ends"), brokers: ["127.0.0.1:1"] }, base),
-      offsets = [{ partition: 0, offset: "5", high: "5", low: "2" }];
-    log.partitions = 2;
-    Object.assign(log, {
-      admin: { fetchTopicOffsets: () => Promise.resolve(offsets), disconnect: () => Promise.resolve() },
-    });
-    await expect(log.offsets()).rejects.toThrow(
-      "Kafka did not tell the ends of ends: partition 1 has no leader now",
-    );
-    offsets.push({ partition: 1, offset: "0", high: "0", low: "0" });
-    expect(await log.offsets()).toEqual([
-      { start: 2, end: 5 },
-      { start: 0, end: 0 },
-    ]);
-    await log.close();
-  });
-});
+describeWith(["kafka"], "a record on its way to Kafka", () => {
+  beforeAll(start, 60_000);
 
-describe("a record on its way to Kafka", () => {
   it("waits for others, so that they travel in one request, in order", async () => {
-    if (!kafka) return; // said loudly by startKafka, a failure in CI
     const log = new KafkaLog(config("linger", { createPartitions: 1, lingerMs: 300 }), base);
     await log.connect();
     await log.produce(0, Buffer.from("first"), 10_000); // the connection is made with it

@@ -1,16 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { aptProgram } from "@cinderblock/testkit";
+import { describeWith, temporaryFolder } from "@cinderblock/testkit";
 import { type AddressTable, readDebugFile } from "./index.ts";
 import { readableName } from "./readable-name.ts";
 
 // What compilers make here, held against what their own tools say of it.
-const work = mkdtempSync(join(tmpdir(), "cinderblock-native-"));
-afterAll(() => {
-  rmSync(work, { recursive: true, force: true });
-});
+const work = temporaryFolder();
 const run = (program: string, ...args: string[]): string =>
   execFileSync(program, args, {
     cwd: work,
@@ -62,7 +58,7 @@ const bare = (name: string): string =>
     .split("::")
     .at(-1)!;
 
-describe("what compilers make", () => {
+describeWith(["gcc", "binutils"], "what compilers of C and C++ make", () => {
   it.each([
     ["-O0", "-gdwarf-4"],
     ["-O2", "-gdwarf-4"],
@@ -72,11 +68,6 @@ describe("what compilers make", () => {
   ])(
     "C++ with %s %s %s: as addr2line says it, inlined functions included",
     async (...flags) => {
-      if (
-        !(await aptProgram("g++", "--version", "g++")) ||
-        !(await aptProgram("addr2line", "--version", "binutils"))
-      )
-        return;
       writeFileSync(join(work, "a.cpp"), CPP);
       run("g++", ...flags, "a.cpp", "-o", "a");
       const list = addresses("a", 400),
@@ -119,11 +110,6 @@ describe("what compilers make", () => {
     180_000,
   );
   it("a library's debug file apart from it, and what is left when it is stripped", async () => {
-    if (
-      !(await aptProgram("g++", "--version", "g++")) ||
-      !(await aptProgram("objcopy", "--version", "binutils"))
-    )
-      return;
     writeFileSync(join(work, "a.cpp"), CPP);
     run("g++", "-O2", "-g", "a.cpp", "-o", "whole", "-Wl,--build-id");
     run("objcopy", "--only-keep-debug", "whole", "apart");
@@ -145,11 +131,6 @@ describe("what compilers make", () => {
     expect(() => of("stripped")).toThrow("was it stripped?");
   }, 180_000);
   it("names of a whole library, as c++filt makes them", async () => {
-    if (
-      !(await aptProgram("g++", "--version", "g++")) ||
-      !(await aptProgram("c++filt", "--version", "binutils"))
-    )
-      return;
     const library = run("g++", "-print-file-name=libstdc++.so.6").trim(),
       symbols = [
         ...new Set(
@@ -173,6 +154,9 @@ describe("what compilers make", () => {
     expect(symbols.length).toBeGreaterThan(3000);
     expect(same / symbols.length).toBeGreaterThan(0.96);
   }, 60_000);
+});
+
+describeWith(["golang", "binutils"], "what Go's compiler makes", () => {
   it.each([
     ["with DWARF", ""],
     ["without", "-w"],
@@ -180,11 +164,6 @@ describe("what compilers make", () => {
   ])(
     "Go %s: as its own addr2line says it",
     async (_what, flags) => {
-      if (
-        !(await aptProgram("go", "version", "golang-go")) ||
-        !(await aptProgram("readelf", "--version", "binutils"))
-      )
-        return;
       writeFileSync(join(work, "m.go"), GO);
       writeFileSync(join(work, "go.mod"), "module m\n");
       run("go", "build", ...(flags === "" ? [] : [`-ldflags=${flags}`]), "-o", "m", "m.go");

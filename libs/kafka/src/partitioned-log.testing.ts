@@ -1,0 +1,158 @@
+import { sleep } from "@cinderblock/async";
+import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import type { LogRecord, PartitionedLog, PartitionReader } from "./index.ts";
+
+export const base = {
+  log: createLogger({ level: "error", format: "json" }),
+  metrics: new Metrics(),
+  tracer: startTracing("", "0"),
+  now: () => Date.now(),
+};
+
+/** Collects what a reader sees. */
+export class Seen {
+  records: LogRecord[] = [];
+  gaps: [number, number][] = [];
+  reader!: PartitionReader;
+  static async of(
+    log: PartitionedLog,
+    partition: number,
+    group: string,
+    from?: number,
+    hold: () => Promise<void> = () => Promise.resolve(),
+    again = false,
+  ): Promise<Seen> {
+    const seen = new Seen();
+    seen.reader = await log.read(partition, {
+      group,
+      from,
+      again,
+      onRecords: async (r) => {
+        await hold();
+        seen.records.push(...r);
+      },
+      onGap: (wanted, start) => {
+        seen.gaps.push([wanted, start]);
+      },
+    });
+    return seen;
+  }
+  async until(n: number): Promise<string[]> {
+    for (let i = 0; i < 300 && this.records.length < n; i++) await sleep(50);
+    return this.texts();
+  }
+  texts(): string[] {
+    return this.records.map((r) => Buffer.from(r.value).toString());
+  }
+}
+
+/** What every partitioned log does: Kafka, and the one in memory that stands for Kafka in other tests. */
+export function behavesAsPartitionedLog(open: () => Promise<PartitionedLog>): void {
+  let log: PartitionedLog;
+  const bytes = (text: string): Uint8Array => Buffer.from(text);
+  beforeAll(async () => {
+    log = await open();
+  }, 30_000);
+  afterAll(() => log.close());
+
+  it("keeps records of each partition in order, tells their offsets and its ends", async () => {
+    expect(log.partitions).toBe(3);
+    const offsets = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => log.produce(i % 2, bytes(`r${i}`), 10_000)),
+    );
+    expect(offsets.filter((_, i) => i % 2 === 0)).toEqual(Array.from({ length: 25 }, (_, i) => i));
+    expect((await log.offsets()).map((o) => o.end)).toEqual([25, 25, 0]);
+    const seen = await Seen.of(log, 0, "order");
+    expect(await seen.until(25)).toEqual(Array.from({ length: 25 }, (_, i) => `r${2 * i}`));
+    expect(seen.records.map((r) => r.offset)).toEqual(Array.from({ length: 25 }, (_, i) => i));
+    expect(Math.abs(seen.records[0]!.timestampMs - Date.now())).toBeLessThan(60_000);
+    await log.produce(0, bytes("later"), 10_000);
+    expect((await seen.until(26)).at(-1)).toBe("later");
+    await seen.reader.stop();
+  }, 30_000);
+
+  it("finds a record by when it came, and reads again what its group committed when told so", async () => {
+    await log.produce(2, bytes("old"), 10_000);
+    await sleep(50);
+    const between = Date.now();
+    await sleep(50);
+    for (const t of ["a", "b"]) await log.produce(2, bytes(t), 10_000);
+    const { end } = (await log.offsets())[2]!;
+    expect([
+      await log.offsetAt(2, 0),
+      await log.offsetAt(2, between),
+      await log.offsetAt(2, Date.now() + 60_000),
+    ]).toEqual([end - 3, end - 2, end]);
+    const first = await Seen.of(log, 2, "again");
+    await first.until(3);
+    await first.reader.commit(end);
+    await first.reader.stop();
+    const again = await Seen.of(log, 2, "again", end - 2, undefined, true);
+    expect(await again.until(2)).toEqual(["a", "b"]);
+    await again.reader.stop();
+  }, 30_000);
+
+  it("reads again also where there is something new behind what its group committed, which comes first", async () => {
+    for (let round = 0; round < 5; round++) {
+      const group = `again-${round}`,
+        start = (await log.offsets())[2]!.end;
+      for (const t of ["a", "b", "c", "d"]) await log.produce(2, bytes(t), 10_000);
+      const first = await Seen.of(log, 2, group, start);
+      await first.until(4);
+      await first.reader.commit(start + 2);
+      await first.reader.stop();
+      const again = await Seen.of(log, 2, group, start, undefined, true);
+      expect(await again.until(4)).toEqual(["a", "b", "c", "d"]);
+      expect(again.gaps).toEqual([]);
+      await again.reader.stop();
+    }
+  }, 60_000);
+
+  it("begins where the group committed, or further on when told so", async () => {
+    expect(await log.committed(1, "resume")).toBeUndefined();
+    const first = await Seen.of(log, 1, "resume");
+    await first.until(25);
+    await first.reader.commit(10);
+    await first.reader.stop();
+    expect(await log.committed(1, "resume")).toBe(10);
+    const second = await Seen.of(log, 1, "resume", 5);
+    expect((await second.until(15))[0]).toBe("r21");
+    await second.reader.stop();
+    const third = await Seen.of(log, 1, "resume", 20);
+    expect(await third.until(5)).toEqual(["r41", "r43", "r45", "r47", "r49"]);
+    await third.reader.stop();
+  }, 60_000);
+
+  it("begins at the start when the offset wanted is beyond the end, as after a topic was made anew, and says so", async () => {
+    const seen = await Seen.of(log, 1, "anew", 5000);
+    expect((await seen.until(25))[0]).toBe("r1");
+    expect(seen.gaps).toEqual([[5000, 0]]);
+    await seen.reader.stop();
+  }, 30_000);
+
+  it("lets one of a group read: another takes over where it committed, when it stopped", async () => {
+    for (let i = 0; i < 5; i++) await log.produce(2, bytes(`t${i}`), 10_000);
+    const one = await Seen.of(log, 2, "turns");
+    await one.until(5);
+    const two = await Seen.of(log, 2, "turns");
+    await one.reader.commit(3);
+    await one.reader.stop();
+    const got = await two.until(2);
+    expect(got.slice(-2)).toEqual(["t3", "t4"]);
+    await two.reader.stop();
+  }, 60_000);
+
+  it("brings the next records when those in hand are done", async () => {
+    let release = (): void => undefined;
+    const gate = new Promise<void>((done) => {
+      release = done;
+    });
+    const seen = await Seen.of(log, 0, "hold", undefined, () => gate);
+    await sleep(1500);
+    expect(seen.records).toEqual([]);
+    release();
+    await seen.until(26);
+    expect(seen.records.length).toBe(26);
+    await seen.reader.stop();
+  }, 30_000);
+}

@@ -1,0 +1,5 @@
+import { behavesAsBucket } from "./conformance.testing.ts";
+
+describe("the filesystem bucket", () => {
+  behavesAsBucket("filesystem");
+});

@@ -1,0 +1,34 @@
+import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
+
+type Stop = () => unknown;
+/** The environment of Jest (tools/jest-environment) runs these, the newest first, when a test file has ended, however it ended. */
+const KEY = Symbol.for("cinderblock.at-end");
+const stops: Stop[] = ((globalThis as { [KEY]?: Stop[] })[KEY] ??= []);
+
+/** Whether a test file runs this module, rather than a tool. */
+export const IN_JEST = typeof (globalThis as { describe?: unknown }).describe === "function";
+
+/** Runs `stop` when the test file ends; in a tool, at the end of the process is the tool's own concern. */
+export function atEnd(stop: Stop): void {
+  stops.push(stop);
+}
+
+/** Kills a process and waits until it is gone. */
+export function killed(child: ChildProcess): Promise<void> {
+  return new Promise((done) => {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) {
+      done();
+      return;
+    }
+    child.once("exit", () => done());
+    child.kill("SIGKILL");
+  });
+}
+
+/** Starts a process that never outlives its test file, nor, in a tool, the tool. */
+export function startProcess(program: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  const child = spawn(program, args, options);
+  if (IN_JEST) atEnd(() => killed(child));
+  else process.once("exit", () => child.kill("SIGKILL"));
+  return child;
+}

@@ -1,0 +1,49 @@
+import type { ChildProcess } from "node:child_process";
+import { killed, startProcess } from "./at-end.ts";
+import { temporaryFolder } from "./folders.ts";
+import { part } from "./parts/declare.ts";
+import { freePort, listens } from "./ports.ts";
+
+export interface RedisServer {
+  port: number;
+  /** kills it, as a crash does; what it held is gone */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  pause(): void;
+  resume(): void;
+}
+
+/** A real Redis in a process of its own, without persistence. */
+export async function startRedis(): Promise<RedisServer> {
+  const program = part("redis"),
+    port = await freePort(),
+    directory = temporaryFolder();
+  let child: ChildProcess;
+  const start = async (): Promise<void> => {
+    child = startProcess(
+      program,
+      ["--bind", "127.0.0.1", "--port", String(port), "--save", "", "--appendonly", "no", "--dir", directory],
+      { stdio: "ignore" },
+    );
+    for (let i = 0; i < 200; i++) {
+      if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`);
+      if (await listens(port)) return;
+      await new Promise((r) => {
+        setTimeout(r, 50);
+      });
+    }
+    throw new Error("redis-server did not start");
+  };
+  await start();
+  return {
+    port,
+    start,
+    kill: () => killed(child),
+    pause: () => {
+      child.kill("SIGSTOP");
+    },
+    resume: () => {
+      child.kill("SIGCONT");
+    },
+  };
+}

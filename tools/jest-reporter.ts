@@ -1,0 +1,65 @@
+import { appendFileSync } from "node:fs";
+import { relative } from "node:path";
+
+interface Result {
+  testFilePath: string;
+  numPassingTests: number;
+  numFailingTests: number;
+  numPendingTests: number;
+  numTodoTests: number;
+  skipped: boolean;
+  failureMessage?: string | null;
+  testExecError?: unknown;
+  perfStats: { start: number; end: number };
+  testResults: { status: string; ancestorTitles: string[] }[];
+}
+
+/** A line for the runner: what one test file came to. */
+export interface FileCount {
+  file: string;
+  passed: number;
+  failed: number;
+  skipped: number;
+  seconds: number;
+}
+
+/** Reasons of `describeWith` in the titles of what was skipped. */
+function reasons(result: Result): string[] {
+  const titles = result.testResults.filter((t) => t.status === "pending").flatMap((t) => t.ancestorTitles);
+  return [...new Set(titles.map((t) => / \[skipped: (.*)\]$/.exec(t)?.[1]).filter((r) => r !== undefined))];
+}
+
+/** One line for each file, failures in full, and the counts for the runner, in the file that CINDERBLOCK_COUNTS names. */
+export default class CountingReporter {
+  onTestStart(test: { path: string }): void {
+    this.write({ started: relative(process.cwd(), test.path) });
+  }
+
+  onTestResult(_test: unknown, result: Result): void {
+    const file = relative(process.cwd(), result.testFilePath),
+      broken = Boolean(result.testExecError),
+      failed = Math.max(result.numFailingTests, broken ? 1 : 0),
+      skipped = result.numPendingTests + result.numTodoTests,
+      passed = result.numPassingTests,
+      seconds = (result.perfStats.end - result.perfStats.start) / 1000;
+    const word = failed > 0 ? "FAIL" : passed > 0 ? "ok  " : "skip";
+    const counts = [`${passed} passed`, ...(failed > 0 ? [`${failed} failed`] : [])];
+    if (skipped > 0) counts.push(`${skipped} skipped`);
+    process.stdout.write(`${word} ${file} (${counts.join(", ")}, ${seconds.toFixed(1)} s)\n`);
+    for (const reason of reasons(result)) process.stdout.write(`     skipped: ${reason}\n`);
+    if (failed > 0) process.stdout.write(`${result.failureMessage ?? ""}\n`);
+    this.write({ file, passed, failed, skipped, seconds } satisfies FileCount);
+  }
+
+  onRunComplete(
+    _contexts: unknown,
+    run: { numFailedTests: number; numRuntimeErrorTestSuites: number },
+  ): void {
+    this.write({ complete: true, failed: run.numFailedTests + run.numRuntimeErrorTestSuites });
+  }
+
+  private write(line: object): void {
+    const to = process.env.CINDERBLOCK_COUNTS;
+    if (to !== undefined) appendFileSync(to, `${JSON.stringify(line)}\n`);
+  }
+}
