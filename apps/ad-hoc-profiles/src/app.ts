@@ -12,7 +12,7 @@ export const adHocProfiles: Component<typeof commonSchema> = {
       bucket = await resources.bucket();
     process.serve(
       adHocRpc(new AdHocFiles(bucket, process.addPool(), resources.limits, base.now), config.multitenancy),
-      debugFilesApi(resources.symbols, bucket, config.multitenancy),
+      debugFilesApi(resources.symbols, bucket, config.multitenancy, base),
     );
   },
 };

@@ -1,7 +1,9 @@
-import { CinderblockError, invalid } from "@cinderblock/errors";
-import { httpError, type Routes } from "@cinderblock/rpc";
+import { Semaphore } from "@cinderblock/async";
+import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
+import { acceptRawBodies, BodyBudget, httpError, type Routes } from "@cinderblock/rpc";
 import { DebugFiles, inThread, type SymbolizerData } from "@cinderblock/symbolizer";
 import type { Bucket } from "@cinderblock/objstore";
+import type { Base } from "@cinderblock/telemetry";
 import { tenantForWrite } from "@cinderblock/tenant";
 
 const BUILD_ID = /^[0-9A-Za-z_/-]{4,200}$/;
@@ -11,6 +13,7 @@ export function debugFilesApi(
   symbols: SymbolizerData | undefined,
   bucket: Bucket,
   multitenancy: boolean,
+  base: Base,
 ): Routes {
   const files = symbols && new DebugFiles(bucket, inThread(symbols.config.script)),
     limit = symbols?.config.maxFileBytes ?? 1 << 20;
@@ -32,49 +35,44 @@ export function debugFilesApi(
   return {
     http: (app) => {
       void app.register((scope, _options, done) => {
-        // Bodies of any type, as they are; what is configured counts, not the limit of pushes.
-        scope.removeAllContentTypeParsers();
-        scope.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: limit }, (_request, body, end) => {
-          end(null, body);
-        });
-        // A file takes memory of several times its size: one at a time, and the next one's body is not read before.
-        let busy = false;
-        scope.addHook("onRequest", async (request, reply) => {
-          if (request.method !== "POST") return;
-          if (busy)
-            throw new CinderblockError(
-              "limit",
-              "another debug file is being read: send this one again in some seconds",
-            );
-          busy = true;
-          reply.raw.once("close", () => {
-            busy = false;
-          });
-          return Promise.resolve();
+        // Bodies of any type, and what is configured counts, not the limit of pushes. A body holds what has come of it, so
+        // that one that never ends keeps nobody out.
+        acceptRawBodies(scope, {
+          limitBytes: limit,
+          budget: new BodyBudget(limit, base.metrics, "debug-files"),
+          asReceived: true,
         });
         scope.setErrorHandler(async (err, _request, reply) => {
-          const large = (err as { code?: string }).code === "FST_ERR_CTP_BODY_TOO_LARGE",
-            { status, body } = httpError(
-              large
-                ? new CinderblockError(
-                    "too-large",
-                    `the file is larger than -symbolizer.max-file-bytes (${limit})`,
-                  )
-                : err,
-            );
+          const { status, body } = httpError(
+            kindOf(err) === "too-large"
+              ? new CinderblockError(
+                  "too-large",
+                  `the file is larger than ${limit} bytes, the limit (-symbolizer.max-file-bytes)`,
+                )
+              : err,
+          );
           await reply.code(status).type("application/json").send(body);
         });
+        // Reading a file takes memory of several times its size: one after the other.
+        const one = new Semaphore(1);
         scope.post<{ Querystring: { "build-id"?: string } }>(
           "/pyroscope/debug-files",
-          { bodyLimit: limit },
-          async (request) => {
+          async (request, reply) => {
             const own = configured(),
               tenant = tenantForWrite(request.headers["x-scope-orgid"] as string | undefined, multitenancy),
               { body } = request,
               asked = request.query["build-id"] ?? "";
             if (!(body instanceof Uint8Array) || body.length === 0)
               throw invalid("the body is empty: send the ELF file itself");
-            return own.upload(tenant, body, asked === "" ? "" : idOf(asked));
+            const id = asked === "" ? "" : idOf(asked),
+              gone = new AbortController();
+            reply.raw.once("close", () => gone.abort());
+            request.bodyTicket?.retain();
+            try {
+              return await one.run(() => own.upload(tenant, body, id), gone.signal);
+            } finally {
+              request.bodyTicket?.release();
+            }
           },
         );
         scope.get("/pyroscope/debug-files", async (request) => ({

@@ -4,6 +4,9 @@ import type { HandlerContext, Routes } from "@cinderblock/rpc";
 import { tenantForWrite } from "@cinderblock/tenant";
 import type { AdHocFiles, FileInfo } from "./files.ts";
 
+/** A message with a file in it, base64. */
+const FILE_MESSAGE_BYTES = 64 << 20;
+
 /** adhocprofiles.v1.AdHocProfileService. */
 export function adHocRpc(files: AdHocFiles, multitenancy: boolean): Routes {
   const tenant = (context: HandlerContext): string =>
@@ -18,33 +21,37 @@ export function adHocRpc(files: AdHocFiles, multitenancy: boolean): Routes {
   });
   return {
     connect: (router) => {
-      router.service(AdHocProfileService, {
-        async upload(r, context) {
-          return answer(await files.upload(tenant(context), r.name, r.profile, Number(r.maxNodes ?? 0n)));
+      router.service(
+        AdHocProfileService,
+        {
+          async upload(r, context) {
+            return answer(await files.upload(tenant(context), r.name, r.profile, Number(r.maxNodes ?? 0n)));
+          },
+          async get(r, context) {
+            return answer(await files.get(tenant(context), r.id, r.profileType, Number(r.maxNodes ?? 0n)));
+          },
+          async list(_r, context) {
+            return {
+              profiles: (await files.list(tenant(context))).map((f) => ({
+                id: f.id,
+                name: f.name,
+                uploadedAt: BigInt(f.uploadedAtMs),
+              })),
+            };
+          },
+          async diff(r, context) {
+            const d = await files.diff(
+              tenant(context),
+              r.leftId,
+              r.rightId,
+              r.profileType,
+              Number(r.maxNodes ?? 0n),
+            );
+            return { profileTypes: d.types, flamebearerProfile: d.flamebearer };
+          },
         },
-        async get(r, context) {
-          return answer(await files.get(tenant(context), r.id, r.profileType, Number(r.maxNodes ?? 0n)));
-        },
-        async list(_r, context) {
-          return {
-            profiles: (await files.list(tenant(context))).map((f) => ({
-              id: f.id,
-              name: f.name,
-              uploadedAt: BigInt(f.uploadedAtMs),
-            })),
-          };
-        },
-        async diff(r, context) {
-          const d = await files.diff(
-            tenant(context),
-            r.leftId,
-            r.rightId,
-            r.profileType,
-            Number(r.maxNodes ?? 0n),
-          );
-          return { profileTypes: d.types, flamebearerProfile: d.flamebearer };
-        },
-      });
+        { readMaxBytes: FILE_MESSAGE_BYTES },
+      );
     },
   };
 }

@@ -42,7 +42,7 @@ export async function wireSingle(
   resources: Resources,
   onFatal: (reason: string) => void,
 ): Promise<Wired> {
-  const { base, limits, budgets, pool, scripts } = resources;
+  const { base, limits, pool, scripts } = resources;
   const bucket = await resources.bucket();
   const ingester = new Ingester(scripts.ingest, ingesterConfigOf(config, resources), pool, base, onFatal);
   const store = new StoreGateway(storeConfigOf(config), bucket, pool, base);
@@ -83,7 +83,7 @@ export async function wireSingle(
   ingester.answerable = (tenant, ulid) => store.answers(tenant, ulid);
 
   exportLimits(resources.overrides, base);
-  const distributor = new Distributor(ingester, limits, budgets.inflight, base);
+  const distributor = new Distributor(ingester, limits, resources.bodies, base);
   const scheduler = new QueryScheduler(
     { maxOutstanding: config.maxOutstanding, maxQueriers: () => 0, querierForgetMs: 0 },
     base,
@@ -123,7 +123,7 @@ export async function wireSingle(
   };
   const server = resources.server([
     resources.admin(() => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)), true),
-    distributorRoutes(distributor, config.multitenancy, base.now),
+    distributorRoutes(distributor, resources.bodies, config.multitenancy, base.now),
     ingesterRoutes(ingester, config.multitenancy, resources.authorizer),
     frontendRpc(frontend, readConfig),
     renderRoutes(frontend, readConfig, base.now),
@@ -143,7 +143,7 @@ export async function wireSingle(
     ),
     settingsRpc(new TenantSettings(bucket, base.now), config.multitenancy),
     adHocRpc(new AdHocFiles(bucket, pool, limits, base.now), config.multitenancy),
-    debugFilesApi(resources.symbols, bucket, config.multitenancy),
+    debugFilesApi(resources.symbols, bucket, config.multitenancy, base),
   ]);
 
   const own = selfProfiling(config, resources, "all", hostname(), (tenant, body) =>

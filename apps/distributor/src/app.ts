@@ -20,7 +20,7 @@ export const distributor: Component<typeof distributorSchema> = {
     const {
       base,
       client,
-      resources: { limits, budgets, scripts },
+      resources: { limits, budgets, scripts, bodies },
     } = process;
     const ring = process.view(INGESTERS);
     if (config.writeBuffer === "kafka") {
@@ -40,10 +40,10 @@ export const distributor: Component<typeof distributorSchema> = {
         base,
       );
       // An aggregate is one record: half of what one may be leaves room for the labels and limits beside the bodies.
-      const taking = new Distributor(path, limits, budgets.inflight, base, config.kafkaMaxRecord / 2);
+      const taking = new Distributor(path, limits, bodies, base, config.kafkaMaxRecord / 2);
       process.beforeStop(() => taking.drain());
       process.serve(
-        distributorRoutes(taking, config.multitenancy, base.now),
+        distributorRoutes(taking, bodies, config.multitenancy, base.now),
         partitionRoutes(() => watch.states()),
       );
       process.readyWhen(() =>
@@ -62,9 +62,9 @@ export const distributor: Component<typeof distributorSchema> = {
       (address) => new RemotePush(client, address),
       base,
     );
-    const taking = new Distributor(path, limits, budgets.inflight, base);
+    const taking = new Distributor(path, limits, bodies, base);
     process.beforeStop(() => taking.drain());
-    process.serve(distributorRoutes(taking, config.multitenancy, base.now));
+    process.serve(distributorRoutes(taking, bodies, config.multitenancy, base.now));
     process.readyWhen(() => (ring.snapshot.active.length === 0 ? "no ingester is ACTIVE in the ring" : ""));
   },
 };

@@ -1,4 +1,4 @@
-import { CinderblockError, fromErrorRecord, noRoom } from "@cinderblock/errors";
+import { CinderblockError, fromErrorRecord } from "@cinderblock/errors";
 import {
   IngestionGate,
   OTHER_GROUP,
@@ -7,6 +7,7 @@ import {
   type SentPush,
 } from "@cinderblock/ingest";
 import type { Limits, TenantLimits } from "@cinderblock/tenant";
+import type { BodyBudget, BodyTicket } from "@cinderblock/rpc";
 import type { Base } from "@cinderblock/telemetry";
 import { Aggregation } from "./aggregation.ts";
 import { sizeBuckets } from "@cinderblock/telemetry";
@@ -30,37 +31,36 @@ interface Children {
 /** Pushes are held together up to this size. */
 const AGGREGATE_BYTES = 4 << 20;
 
-/** Counts, bounds what is in flight, and hands pushes to the write path. */
+/** Counts pushes and hands them to the write path; what is in flight is bounded by the budget of bodies. */
 export class Distributor {
-  private inFlightBytes = 0;
   private readonly gate = new IngestionGate();
   private readonly path: Aggregation;
   private readonly limits: TenantLimits;
-  private readonly maxInFlightBytes: number;
+  private readonly bodies: BodyBudget;
   private readonly base: Base;
 
   /** @param maxPushBytes the write path takes pushes of this size together */
   constructor(
     path: WritePath,
     limits: TenantLimits,
-    maxInFlightBytes: number,
+    bodies: BodyBudget,
     base: Base,
     maxPushBytes = AGGREGATE_BYTES,
   ) {
     this.path = new Aggregation(
       path,
-      { maxBytes: Math.min(AGGREGATE_BYTES, maxPushBytes), maxHeldBytes: maxInFlightBytes / 2 },
+      { maxBytes: Math.min(AGGREGATE_BYTES, maxPushBytes), maxHeldBytes: bodies.limitBytes / 2 },
       base,
     );
     this.limits = limits;
-    this.maxInFlightBytes = maxInFlightBytes;
+    this.bodies = bodies;
     this.base = base;
     base.metrics.gauge(
       "cinderblock_distributor_inflight_bytes",
-      "Bodies of pushes that are being processed.",
+      "Bodies of pushes that are being read or processed, as reserved.",
       [],
       (g) => {
-        g.set(this.inFlightBytes);
+        g.set(bodies.heldBytes);
       },
     );
   }
@@ -74,20 +74,19 @@ export class Distributor {
     return this.limits.of(tenant).ingestionBodyLimitBytes;
   }
 
-  /** Throws when a body of `bytes` cannot be held, or the write path takes nothing now. */
-  admit(bytes: number): void {
+  /** Throws when the write path takes nothing now. */
+  admit(): void {
     this.path.refuse();
-    // The memory ceiling: what cannot be held is refused before it is read.
-    if (this.inFlightBytes > 0 && this.inFlightBytes + bytes > this.maxInFlightBytes) {
-      throw noRoom(
-        "inflight",
-        `pushes of ${this.inFlightBytes} bytes are in flight; the limit is ${this.maxInFlightBytes} (-memory.inflight-bytes)`,
-        { usedBytes: this.inFlightBytes, limitBytes: this.maxInFlightBytes },
-      );
-    }
   }
 
-  async push(tenant: string, service: string, push: SentPush, type: string): Promise<void> {
+  /** @param ticket what the body already holds of the budget; absent: it is reserved here */
+  async push(
+    tenant: string,
+    service: string,
+    push: SentPush,
+    type: string,
+    ticket?: BodyTicket,
+  ): Promise<void> {
     const bytes = push.body.length,
       limits = this.limits.of(tenant);
     let trickle = false;
@@ -97,13 +96,14 @@ export class Distributor {
       this.discard([{ reason: "ingest_limit_reached", profiles: 1, bytes }], tenant);
       throw err;
     }
+    let held: BodyTicket;
     try {
-      this.admit(bytes);
+      this.admit();
+      held = ticket?.retain() ?? this.bodies.reserve(bytes);
     } catch (err) {
       this.discard([{ reason: "rate_limited", profiles: 1, bytes }], tenant);
       throw err;
     }
-    this.inFlightBytes += bytes;
     let answered = false;
     try {
       const answer = await this.base.tracer.span("distributor.push", { tenant, bytes }, () =>
@@ -120,7 +120,7 @@ export class Distributor {
         this.discard([{ reason: err.reason, profiles: 1, bytes }], tenant);
       throw err;
     } finally {
-      this.inFlightBytes -= bytes;
+      held.release();
     }
   }
 

@@ -2,10 +2,12 @@ import { CinderblockError } from "@cinderblock/errors";
 import { type IngestRequest, parseAppName, parseTime, peekService } from "@cinderblock/ingest";
 import {
   acceptRawBodies,
+  type BodyBudget,
   type FastifyReply,
   type FastifyRequest,
   httpError,
   INGEST_EDGE,
+  type RawBodyOptions,
   type RawHandler,
   rawUnary,
   type Routes,
@@ -24,24 +26,30 @@ function one(header: string | string[] | undefined): string | undefined {
 /** push.v1.PusherService/Push and POST /ingest. Bodies stay bytes. */
 export function distributorRoutes(
   distributor: Distributor,
+  bodies: BodyBudget,
   multitenancy: boolean,
   now: () => number,
 ): Routes {
-  const pushHandler: RawHandler = async ({ codec, gzip, body, headers }) => {
+  const pushHandler: RawHandler = async ({ codec, gzip, body, headers, ticket }) => {
     const tenant = tenantForWrite(one(headers["x-scope-orgid"]), multitenancy);
     await distributor.push(
       tenant,
       gzip || codec === "json" ? "" : peekService(body),
       { kind: "push", codec, gzip, body },
       "push",
+      ticket,
     );
     return codec === "json" ? EMPTY_JSON : EMPTY;
   };
-  const admit = (bytes: number): void => distributor.admit(bytes);
+  const raw: RawBodyOptions = {
+    limitBytes: distributor.bodyLimit(DEFAULT_TENANT),
+    budget: bodies,
+    admit: () => distributor.admit(),
+  };
   return {
-    direct: { path: PUSH, limitBytes: distributor.bodyLimit(DEFAULT_TENANT), admit, handler: pushHandler },
+    direct: { ...raw, path: PUSH, handler: pushHandler },
     http: (app) => {
-      acceptRawBodies(app, distributor.bodyLimit(DEFAULT_TENANT), admit);
+      acceptRawBodies(app, raw);
       app.setErrorHandler(async (err, _request, reply) => {
         const { status, body } = httpError(err);
         await reply.code(status).type("application/json").send(body);
@@ -50,9 +58,9 @@ export function distributorRoutes(
       rawUnary(
         app,
         "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
-        async ({ codec, gzip, body, headers }) => {
+        async ({ codec, gzip, body, headers, ticket }) => {
           const tenant = tenantForWrite(one(headers["x-scope-orgid"]), multitenancy);
-          await distributor.push(tenant, "", { kind: "otlp", codec, gzip, body }, "otlp");
+          await distributor.push(tenant, "", { kind: "otlp", codec, gzip, body }, "otlp", ticket);
           return codec === "json" ? EMPTY_JSON : EMPTY;
         },
       );
@@ -110,6 +118,7 @@ async function otlpHttp(
         body: (request.body as Uint8Array | undefined) ?? EMPTY,
       },
       "otlp",
+      request.bodyTicket,
     );
     await reply.code(200).type("application/x-protobuf").send(Buffer.alloc(0));
   } catch (err) {
@@ -135,7 +144,13 @@ async function ingest(
     if (parsed) {
       // Text formats name their type in the application's name: a wrong one is told before the body is read.
       const service = parsed.tags.find((t) => t.name === "service_name")?.value ?? parsed.app;
-      await distributor.push(tenant, service, { kind: "ingest", request: parsed, body }, parsed.format);
+      await distributor.push(
+        tenant,
+        service,
+        { kind: "ingest", request: parsed, body },
+        parsed.format,
+        request.bodyTicket,
+      );
     }
     await reply.code(200).send();
   } catch (err) {

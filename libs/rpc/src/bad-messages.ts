@@ -1,4 +1,4 @@
-import type { ConnectRouter } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 
 /** How the Connect library begins the text of a message that is no protobuf. */
 const UNREADABLE = "parse binary: ";
@@ -11,6 +11,8 @@ export function mendUnreadable(router: ConnectRouter): void {
   router.handlers.forEach((handler, i) => {
     const mended: typeof handler = Object.assign(async (request: Parameters<typeof handler>[0]) => {
       const response = await handler(request);
+      // The library writes every failed write to the console; a caller that left is no failure.
+      if (request.signal.aborted) throw new ConnectError("the caller left", Code.Aborted);
       if (
         response.status !== 500 ||
         response.body === undefined ||

@@ -1,13 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { joined } from "./body.ts";
+import { BodyCollector, type RawBodyOptions } from "./body.ts";
+import type { BodyTicket } from "./body-budget.ts";
 import { connectError, type RawHandler } from "./raw-unary.ts";
 
 /** A unary method that is called thousands of times a second. */
-export interface DirectUnary {
+export interface DirectUnary extends RawBodyOptions {
   path: string;
-  limitBytes: number;
-  /** may refuse a body by its length before any of it is held */
-  admit: (bytes: number) => void;
   handler: RawHandler;
 }
 
@@ -57,35 +55,40 @@ export function answerDirectly(
       .end(body);
     done(status);
   };
+  let ticket: BodyTicket;
   try {
-    direct.admit(length);
+    direct.admit?.();
+    ticket = direct.budget.reserve(length);
   } catch (err) {
     req.resume();
     fail(err);
     return true;
   }
-  const chunks: Buffer[] = [];
-  req.on("data", (chunk: Buffer) => {
-    chunks.push(chunk);
-  });
+  const collected = new BodyCollector(length);
+  req.on("data", (chunk: Buffer) => collected.add(chunk));
   req.on("error", (err) => {
+    ticket.release();
     done(499);
     res.destroy(err);
   });
   req.on("end", () => {
-    const body = chunks.length === 1 ? chunks[0]! : joined(chunks, length);
-    direct.handler({ codec: "proto", gzip: false, body, headers }).then((out) => {
-      if (out.length === 0) res.writeHead(200, ANSWER_HEADERS).end();
-      else
-        res
-          .writeHead(200, {
-            "content-type": "application/proto",
-            "accept-encoding": "gzip",
-            "content-length": out.length,
-          })
-          .end(out);
-      done(200);
-    }, fail);
+    const body = collected.finish();
+    direct
+      .handler({ codec: "proto", gzip: false, body, headers, ticket })
+      .then((out) => {
+        if (out.length === 0) res.writeHead(200, ANSWER_HEADERS).end();
+        else
+          res
+            .writeHead(200, {
+              "content-type": "application/proto",
+              "accept-encoding": "gzip",
+              "content-length": out.length,
+            })
+            .end(out);
+        done(200);
+      })
+      .catch(fail)
+      .finally(() => ticket.release());
   });
   return true;
 }

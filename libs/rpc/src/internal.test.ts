@@ -57,7 +57,11 @@ const CONFIG = {
   idleTimeoutMs: 5000,
   shutdownTimeoutMs: 100,
   maxConcurrentStreams: 10,
-  bodyLimitBytes: 1000,
+  writeTimeoutMs: 5000,
+  maxConnections: 100,
+  protocol: "http" as const,
+  bodies: new BodyBudget(1000),
+  internalBodies: { budget: new BodyBudget(1000), limitBytes: 1000 },
 };
 
 const servers: ApiServer[] = [],

@@ -20,7 +20,6 @@ import type { Routes } from "./server.ts";
 const ROOT = "/cinderblock.internal.v1";
 const TYPE = "application/x-cinderblock-message";
 const TIMEOUT_HEADER = "x-cinderblock-timeout-ms";
-const MAX_BODY = 1 << 30;
 /** Connections to other processes. */
 const KEPT = { keepAlive: true, maxSockets: 256, keepAliveMsecs: 10_000 };
 
@@ -37,7 +36,7 @@ export async function sendInternalError(reply: FastifyReply, err: unknown): Prom
 export function internalRoutes(service: string, methods: InternalMethods, log: Logger): Routes {
   return {
     http: (app) => {
-      acceptRawBodies(app, MAX_BODY, () => undefined);
+      acceptRawBodies(app, { ...app.internalBodies, waits: true });
       for (const [name, method] of Object.entries(methods)) {
         app.post(`${ROOT}/${service}/${name}`, async (request, reply) => {
           const abort = new AbortController();

@@ -1,71 +1,71 @@
-import {
-  createServer as createHttp,
-  type IncomingMessage,
-  type RequestListener,
-  type Server as HttpServer,
-  type ServerResponse,
-} from "node:http";
-import {
-  createServer as createHttp2,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Session,
-} from "node:http2";
+import { createServer as createHttp, type RequestListener, type Server as HttpServer } from "node:http";
+import { createServer as createHttp2 } from "node:http2";
 import { createServer as createNet, type Server as NetServer, type Socket } from "node:net";
+import type { Metrics } from "@cinderblock/telemetry";
+import { type AnyRequest, type AnyResponse, type ConnectionLimits, Connections } from "./connections.ts";
 
-export interface PortOptions {
-  readTimeoutMs: number;
-  idleTimeoutMs: number;
+/** Longest request line and headers of one request, of either protocol. */
+const MAX_HEADER_BYTES = 64 << 10;
+
+export interface PortOptions extends ConnectionLimits {
   maxConcurrentStreams: number;
   /** hands over connections that came through TLS; absent: cleartext */
   secured?: ((onSocket: (socket: Socket) => void) => NetServer) | undefined;
+  metrics?: Metrics | undefined;
+  /** milliseconds, monotonic */
+  now?: () => number;
 }
 
 /**
  * One port for HTTP/1.1 and HTTP/2: the first bytes of a connection tell ("PRI " is HTTP/2's preface). Looks like an
- * http.Server to Fastify.
+ * http.Server to Fastify. Every connection has deadlines from its first moment on (`Connections`).
  */
 export function createPortServer(
-  handler: (req: IncomingMessage | Http2ServerRequest, res: ServerResponse | Http2ServerResponse) => void,
+  handler: (req: AnyRequest, res: AnyResponse) => void,
   options: PortOptions,
-): NetServer {
-  /** HTTP/1 connections -> requests being answered */
-  const active = new Map<Socket, number>();
-  let closing = false;
-  const counted: RequestListener = (req, res) => {
-    const { socket } = req;
-    active.set(socket, (active.get(socket) ?? 0) + 1);
-    res.once("close", () => {
-      const left = (active.get(socket) ?? 1) - 1;
-      if (closing && left === 0) socket.destroy();
-      else if (active.has(socket)) active.set(socket, left);
-    });
-    (handler as RequestListener)(req, res);
+): NetServer & { connections: Connections } {
+  const connections = new Connections(options, options.metrics, options.now);
+  const served = (req: AnyRequest, res: AnyResponse): void => {
+    connections.begin(req, res);
+    handler(req, res);
   };
   const h1: HttpServer = createHttp(
     {
-      requestTimeout: options.readTimeoutMs,
+      // `Connections` has the deadlines of first requests and of bodies, those of Node are for later headers and idle time.
+      requestTimeout: 0,
+      headersTimeout: options.readTimeoutMs,
       keepAliveTimeout: options.idleTimeoutMs,
+      connectionsCheckingInterval: connections.sweepMs,
+      maxHeaderSize: MAX_HEADER_BYTES,
       highWaterMark: 256 << 10,
     },
-    counted,
+    served as RequestListener,
   );
+  h1.on("clientError", (err, socket) => connections.refuse(socket as Socket, err));
+  // Node begins to look at deadlines when a server listens, which this one never does itself.
+  h1.emit("listening");
   const h2 = createHttp2(
-    { settings: { maxConcurrentStreams: options.maxConcurrentStreams, initialWindowSize: 4 << 20 } },
-    handler as (req: Http2ServerRequest, res: Http2ServerResponse) => void,
+    {
+      settings: {
+        maxConcurrentStreams: options.maxConcurrentStreams,
+        initialWindowSize: 4 << 20,
+        maxHeaderListSize: MAX_HEADER_BYTES,
+      },
+    },
+    served,
   );
-  const sessions = new Set<ServerHttp2Session>();
+  /** the socket that `h2` is being given */
+  let given: Socket | undefined;
   h2.on("session", (s) => {
-    sessions.add(s);
+    connections.session(given!, s);
     s.setLocalWindowSize(16 << 20);
-    s.on("close", () => sessions.delete(s));
   });
-  const waiting = new Set<Socket>();
-  const open =
-    options.secured ?? ((onSocket) => createNet({ pauseOnConnect: false, noDelay: true }, onSocket));
-  const port = open((socket) => {
-    waiting.add(socket);
-    socket.setTimeout(options.idleTimeoutMs, () => socket.destroy());
+
+  const sniffed = (socket: Socket, isHttp2: boolean): void => {
+    given = isHttp2 ? socket : undefined;
+    (isHttp2 ? h2 : h1).emit("connection", socket);
+  };
+  const onSocket = (socket: Socket): void => {
     socket.on("error", () => socket.destroy());
     const sniff = (): void => {
       const first = socket.read() as Buffer | null;
@@ -73,39 +73,45 @@ export function createPortServer(
         if (!socket.destroyed) socket.once("readable", sniff);
         return;
       }
-      // Fewer than four bytes: wait for the rest, an HTTP/1 method has at least three letters and a blank.
-      if (first.length < 4 && "PRI ".startsWith(first.toString("latin1"))) {
-        socket.unshift(first);
-        setTimeout(() => socket.once("readable", sniff), 5);
-        return;
-      }
-      waiting.delete(socket);
-      socket.setTimeout(0);
-      socket.removeAllListeners("timeout");
       socket.unshift(first);
-      const isHttp2 = first.toString("latin1", 0, 4) === "PRI ";
-      if (!isHttp2) {
-        active.set(socket, 0);
-        socket.on("close", () => active.delete(socket));
-      }
-      (isHttp2 ? h2 : h1).emit("connection", socket);
+      // Fewer than four bytes: wait for the rest, an HTTP/1 method has at least three letters and a blank.
+      if (first.length < 4 && "PRI ".startsWith(first.toString("latin1")))
+        setTimeout(() => socket.once("readable", sniff), 5);
+      else sniffed(socket, first.toString("latin1", 0, 4) === "PRI ");
     };
     socket.once("readable", sniff);
-    socket.on("close", () => waiting.delete(socket));
+  };
+  /** what was accepted and shakes hands, by its peer: the socket that speaks TLS is another object */
+  const handshakes = new Map<string, Socket>();
+  const peer = (s: Socket): string => `${s.remoteAddress} ${s.remotePort} ${s.localAddress}`;
+  const port = options.secured
+    ? options.secured((socket) => {
+        const accepted = handshakes.get(peer(socket));
+        if (!accepted) {
+          socket.destroy();
+          return;
+        }
+        connections.replace(accepted, socket);
+        onSocket(socket);
+      })
+    : createNet({ pauseOnConnect: false, noDelay: true }, onSocket);
+  // Before the listeners that read, or shake hands.
+  port.prependListener("connection", (socket: Socket) => {
+    if (!connections.accept(socket) || !options.secured) return;
+    const key = peer(socket);
+    handshakes.set(key, socket);
+    socket.once("close", () => handshakes.delete(key));
+  });
+  port.on("listening", () => connections.start());
+  port.on("close", () => {
+    connections.stop();
+    h1.close();
   });
   // Fastify asks for these on close.
   return Object.assign(port, {
-    closeIdleConnections: () => {
-      closing = true;
-      for (const [socket, requests] of active) if (requests === 0) socket.destroy();
-      for (const s of sessions) s.close();
-      for (const s of waiting) s.destroy();
-    },
-    closeAllConnections: () => {
-      for (const socket of active.keys()) socket.destroy();
-      for (const s of sessions) s.destroy();
-      for (const s of waiting) s.destroy();
-    },
+    connections,
+    closeIdleConnections: () => connections.closeIdle(),
+    closeAllConnections: () => connections.closeAll(),
     setTimeout: () => port,
     keepAliveTimeout: options.idleTimeoutMs,
     requestTimeout: options.readTimeoutMs,

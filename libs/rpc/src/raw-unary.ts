@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Code } from "@connectrpc/connect";
 import { codeName, EDGE } from "./edge.ts";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
+import type { BodyTicket } from "./body-budget.ts";
 
 /** A call whose request message stays bytes: the handler decodes it itself. */
 export interface RawCall {
@@ -9,6 +10,8 @@ export interface RawCall {
   gzip: boolean;
   body: Uint8Array;
   headers: FastifyRequest["headers"];
+  /** what the body holds of its budget until the answer; a handler that goes on with it after that retains it */
+  ticket: BodyTicket | undefined;
 }
 /** Answers with the bytes of the response message in the call's codec. */
 export type RawHandler = (call: RawCall) => Promise<Uint8Array>;
@@ -79,6 +82,7 @@ async function connectUnary(
       gzip: gzipOf(request.headers["content-encoding"]),
       body,
       headers: request.headers,
+      ticket: request.bodyTicket,
     });
     await reply
       .code(200)
@@ -103,6 +107,7 @@ async function grpcUnary(
     message = "",
     out: Uint8Array | undefined;
   try {
+    if (request.bodyRefusal !== undefined) throw request.bodyRefusal;
     if (body.length < 5) throw new CinderblockError("invalid", "protocol error: incomplete envelope");
     const size = new DataView(body.buffer, body.byteOffset).getUint32(1);
     if (size !== body.length - 5)
@@ -112,7 +117,13 @@ async function grpcUnary(
       );
     const encoding = request.headers["grpc-encoding"];
     const gzip = (body[0]! & 1) === 1 && gzipOf(typeof encoding === "string" ? encoding : undefined);
-    out = await handler({ codec, gzip, body: body.slice(5), headers: request.headers });
+    out = await handler({
+      codec,
+      gzip,
+      body: body.slice(5),
+      headers: request.headers,
+      ticket: request.bodyTicket,
+    });
   } catch (err) {
     status = EDGE[kindOf(err)].code;
     message = messageOf(err);

@@ -3,14 +3,16 @@ import type { Socket } from "node:net";
 import Fastify, { type FastifyInstance, type FastifyServerFactory } from "fastify";
 import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import { ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
-import { kindOf } from "@cinderblock/errors";
+import { CinderblockError, kindOf } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
 import type { Service } from "@cinderblock/service";
 import { mendUnreadable } from "./bad-messages.ts";
-import { toConnectError } from "./edge.ts";
+import { httpError, toConnectError } from "./edge.ts";
 import { Authorizer, type Gate } from "./authorize.ts";
 import { COMPRESS_FROM_BYTES, compressAnswer, fastGzip } from "./compression.ts";
+import type { BodyBudget } from "./body-budget.ts";
 import { connectGuard } from "./connect-guard.ts";
+import { meteredMessages } from "./metered-messages.ts";
 import { answerDirectly, type DirectUnary } from "./direct-unary.ts";
 import { createPortServer } from "./port.ts";
 import { createTlsServer, type ServerTls } from "./tls.ts";
@@ -20,11 +22,23 @@ export interface ServerConfig {
   port: number;
   readTimeoutMs: number;
   idleTimeoutMs: number;
+  writeTimeoutMs: number;
+  maxConnections: number;
+  protocol: "http" | "internal";
   shutdownTimeoutMs: number;
   maxConcurrentStreams: number;
-  bodyLimitBytes: number;
+  /** of messages of the public API */
+  bodies: BodyBudget;
+  /** of calls of other processes */
+  internalBodies: InternalBodies;
   /** absent: cleartext */
   tls?: ServerTls | undefined;
+}
+
+/** Memory for the arguments of internal calls, and the largest of one call. */
+export interface InternalBodies {
+  budget: BodyBudget;
+  limitBytes: number;
 }
 
 /** Routes that a component brings: plain ones, raw ones, or Connect services. */
@@ -37,12 +51,18 @@ export interface Routes {
   direct?: DirectUnary;
 }
 
+/** Bodies of routes that say nothing else. */
+const PLAIN_BODY_BYTES = 64 << 10;
+/** A request of the Connect services, inflated. A service whose messages carry files has a limit of its own. */
+const MESSAGE_BYTES = 4 << 20;
+
 /** Counts a request as being served, until its end is told. */
 type Observe = (method: string, url: string) => (status: number, seconds: number) => void;
 
 declare module "fastify" {
   interface FastifyInstance {
     /** path -> methods of all routes */ knownRoutes: ReadonlyMap<string, ReadonlySet<string>>;
+    internalBodies: InternalBodies;
   }
 }
 
@@ -89,7 +109,11 @@ export class ApiServer implements Service {
     const { tls } = config;
     const port = {
       ...config,
-      secured: tls && ((onSocket: (socket: Socket) => void) => createTlsServer(tls, base.log, onSocket)),
+      metrics: base.metrics,
+      secured:
+        tls &&
+        ((onSocket: (socket: Socket) => void) =>
+          createTlsServer(tls, config.readTimeoutMs, base.log, onSocket)),
     };
     const serverFactory = ((handler: (req: IncomingMessage, res: ServerResponse) => void) =>
       createPortServer(
@@ -128,7 +152,8 @@ export class ApiServer implements Service {
     const app = Fastify({
       serverFactory,
       ...(mounted.length > 0 ? { rewriteUrl } : {}),
-      bodyLimit: config.bodyLimitBytes,
+      // Forms and small documents; routes that take more collect their bodies themselves, within a budget.
+      bodyLimit: PLAIN_BODY_BYTES,
       exposeHeadRoutes: false,
       forceCloseConnections: "idle",
       logger: false,
@@ -136,6 +161,7 @@ export class ApiServer implements Service {
     this.app = app;
     this.measure(app, observe);
     app.decorate("knownRoutes", known);
+    app.decorate("internalBodies", config.internalBodies);
     app.addHook("onRoute", (r) => {
       const set = known.get(r.url) ?? new Set();
       for (const m of [r.method].flat()) set.add(m);
@@ -159,10 +185,15 @@ export class ApiServer implements Service {
         .send("404 page not found\n");
     });
     app.setErrorHandler((err, _request, reply) => {
-      base.log.error({ err }, "request failed");
+      if (err instanceof CinderblockError && err.kind !== "internal") {
+        const { status, body } = httpError(err);
+        return reply.code(status).type("application/json").send(body);
+      }
+      const { statusCode = 500 } = err as { statusCode?: number };
+      if (statusCode >= 500) base.log.error({ err }, "request failed");
       return reply
-        .code((err as { statusCode?: number }).statusCode ?? 500)
-        .send({ code: "internal", message: (err as Error).message });
+        .code(statusCode)
+        .send({ code: statusCode >= 500 ? "internal" : "invalid_argument", message: (err as Error).message });
     });
     if (gate.enabled) app.addHook("onRequest", (request, reply) => gate.hook(request, reply));
     app.addHook("onRequest", connectGuard);
@@ -177,16 +208,19 @@ export class ApiServer implements Service {
       }
     }
     const connects = this.routes.map((r) => r.connect).filter((c) => c !== undefined);
-    await app.register(fastifyConnectPlugin, {
-      routes: (router) => {
-        for (const c of connects) c(router);
-        mendUnreadable(router);
-      },
-      interceptors: [translate(base)],
-      readMaxBytes: 64 << 20,
-      writeMaxBytes: 0xffffffff,
-      acceptCompression: [fastGzip],
-      compressMinBytes: COMPRESS_FROM_BYTES,
+    await app.register(async (scope) => {
+      scope.addHook("preHandler", meteredMessages(config.bodies));
+      await scope.register(fastifyConnectPlugin, {
+        routes: (router) => {
+          for (const c of connects) c(router);
+          mendUnreadable(router);
+        },
+        interceptors: [translate(base)],
+        readMaxBytes: MESSAGE_BYTES,
+        writeMaxBytes: 0xffffffff,
+        acceptCompression: [fastGzip],
+        compressMinBytes: COMPRESS_FROM_BYTES,
+      });
     });
     await app.listen({ host: config.address === "" ? "::" : config.address, port: config.port });
     base.log.info(

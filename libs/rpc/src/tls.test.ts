@@ -4,6 +4,7 @@ import { connect } from "node:http2";
 import { join } from "node:path";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { certificates, freePort, temporaryFolder } from "@cinderblock/testkit";
+import { BodyBudget } from "./body-budget.ts";
 import { InternalClient, internalRoutes } from "./internal.ts";
 import { internalMethod, text } from "./internal-method.ts";
 import { ApiServer } from "./server.ts";
@@ -32,7 +33,11 @@ const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<v
       idleTimeoutMs: 5000,
       shutdownTimeoutMs: 100,
       maxConcurrentStreams: 10,
-      bodyLimitBytes: 1000,
+      writeTimeoutMs: 5000,
+      maxConnections: 100,
+      protocol: "http",
+      bodies: new BodyBudget(1000),
+      internalBodies: { budget: new BodyBudget(1000), limitBytes: 1000 },
       tls: {
         certPath: server.cert,
         keyPath: server.key,

@@ -130,13 +130,19 @@ export function checkTls(server: ServerTls | undefined, client: ClientTls | unde
 }
 
 /** A port that hands over decrypted connections, HTTP/2 and HTTP/1.1 as the client chooses. */
-export function createTlsServer(tls: ServerTls, log: Logger, onSocket: (socket: TLSSocket) => void): Server {
+export function createTlsServer(
+  tls: ServerTls,
+  handshakeTimeoutMs: number,
+  log: Logger,
+  onSocket: (socket: TLSSocket) => void,
+): Server {
   const { clientAuth } = tls;
   const files = serverFiles(tls, log);
   const server = createServer(
     {
       ...files.current.options,
       ALPNProtocols: ["h2", "http/1.1"],
+      handshakeTimeout: handshakeTimeoutMs,
       requestCert: clientAuth !== "NoClientCert",
       rejectUnauthorized: clientAuth === "RequireAndVerifyClientCert",
     },

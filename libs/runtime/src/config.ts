@@ -284,13 +284,26 @@ export const commonSchema = {
     "server.http-read-timeout",
     "server.http_server_read_timeout",
     "30s",
-    "Time to read a request.",
+    "Time to read the headers of a request, and its body; a body that comes at 64 KiB/s or faster may take longer.",
+  ),
+  httpWriteTimeout: duration(
+    "server.http-write-timeout",
+    "server.http_server_write_timeout",
+    "30s",
+    "Time that an answer may wait for its client to take it; one that goes at 64 KiB/s or faster may take longer.",
   ),
   httpIdleTimeout: duration(
     "server.http-idle-timeout",
     "server.http_server_idle_timeout",
     "2m",
     "Time an idle connection is kept.",
+  ),
+  httpConnections: int(
+    "server.http-conn-limit",
+    "server.http_listen_conn_limit",
+    0,
+    "Connections at once. At the limit the connection that has waited longest without a whole request is closed for a new one. 0: one for each 128 KiB of -memory.limit-bytes, and at most three quarters of the file descriptors.",
+    { min: 0 },
   ),
   shutdownTimeout: duration(
     "server.graceful-shutdown-timeout",
@@ -402,7 +415,7 @@ export const commonSchema = {
     "memory.inflight-bytes",
     "memory.inflight_bytes",
     0,
-    "Bodies of pushes in flight; beyond it pushes get 429. 0: 10 % of what the runtime leaves.",
+    "Request bodies that are read and processed at once, reserved before they are read; beyond it requests get 429. A quarter is kept for small ones. 0: 10 % of what the runtime leaves.",
     { min: 0 },
   ),
   memoryBlocks: int(
@@ -902,6 +915,21 @@ export interface Budgets {
   blocks: number;
   compactor: number;
   workers: number;
+  /** connections of the server's port */
+  connections: number;
+}
+
+/** What a connection that sends headers slowly may hold, twice. */
+const CONNECTION_BYTES = 128 << 10;
+
+/** File descriptors that this process may have. */
+function fileDescriptors(): number {
+  try {
+    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+    return soft === undefined ? Infinity : Number(soft);
+  } catch {
+    return Infinity; // not Linux: the memory alone decides
+  }
 }
 
 /** What one body may become when it is inflated, whatever the limit: the process has to hold it. */
@@ -938,5 +966,6 @@ export function budgetsOf(c: CommonConfig): Budgets {
     blocks: share(c.memoryBlocks, 0.2),
     compactor: share(c.compactorMemory, 0.15),
     workers: c.queryWorkers > 0 ? c.queryWorkers : Math.max(1, availableParallelism() - 1),
+    connections: Math.max(64, Math.floor(Math.min(limit / CONNECTION_BYTES, (fileDescriptors() * 3) / 4))),
   };
 }

@@ -9,12 +9,19 @@ import {
   openBucket,
 } from "@cinderblock/objstore";
 import { diskCacheCounters, QueryPool } from "@cinderblock/query-worker";
-import { ApiServer, type Authorizer, type Gate, type Routes, type ServerConfig } from "@cinderblock/rpc";
+import {
+  ApiServer,
+  type Authorizer,
+  BodyBudget,
+  type Gate,
+  type Routes,
+  type ServerConfig,
+} from "@cinderblock/rpc";
 import { type SymbolizerData, TABLE_RESULTS, tableCounters } from "@cinderblock/symbolizer";
 import { profileRoutes } from "@cinderblock/self-profiling";
 import type { ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { DEFAULT_TENANT, TenantLimits } from "@cinderblock/tenant";
+import { TenantLimits } from "@cinderblock/tenant";
 import { adminRoutes, type InternalListener } from "./admin.ts";
 import { type Budgets, budgetsOf, type CommonConfig, limitsOf } from "./config.ts";
 import { internalListenAddress } from "./internal-address.ts";
@@ -41,6 +48,10 @@ export interface Build {
 export class Resources {
   readonly budgets: Budgets;
   readonly limits: TenantLimits;
+  /** memory for the bodies of requests of clients */
+  readonly bodies: BodyBudget;
+  /** and of calls of other processes */
+  private readonly internalBodies: BodyBudget;
   readonly spec: BucketSpec;
   readonly base: Base;
   readonly scripts: Scripts;
@@ -62,6 +73,8 @@ export class Resources {
     this.scripts = scripts;
     this.build = build;
     this.budgets = budgetsOf(config);
+    this.bodies = new BodyBudget(this.budgets.inflight, base.metrics);
+    this.internalBodies = new BodyBudget(2 * this.budgets.inflight, base.metrics, "processes");
     this.limits = new TenantLimits(limitsOf(config));
     this.spec = bucketOf(config);
     this.overrides = new RuntimeOverrides(config, this.limits, base);
@@ -143,16 +156,20 @@ export class Resources {
     ));
   }
 
-  private listening(address: string, port: number): ServerConfig {
+  private listening(address: string, port: number, protocol: ServerConfig["protocol"]): ServerConfig {
     const { config } = this;
     return {
       address,
       port,
+      protocol,
       readTimeoutMs: config.httpReadTimeout,
       idleTimeoutMs: config.httpIdleTimeout,
       shutdownTimeoutMs: config.shutdownTimeout,
       maxConcurrentStreams: config.maxConcurrentStreams,
-      bodyLimitBytes: this.limits.of(DEFAULT_TENANT).ingestionBodyLimitBytes,
+      writeTimeoutMs: config.httpWriteTimeout,
+      maxConnections: config.httpConnections > 0 ? config.httpConnections : this.budgets.connections,
+      bodies: this.bodies,
+      internalBodies: { budget: this.internalBodies, limitBytes: Math.floor(this.budgets.limit / 2) },
       tls: serverTlsOf(config),
     };
   }
@@ -160,7 +177,7 @@ export class Resources {
   /** The listener of internal methods, for other processes of the cluster alone. */
   internalServer(routes: readonly Routes[], port: number, gate: Gate): ApiServer {
     return new ApiServer(
-      this.listening(internalListenAddress(this.config), port),
+      this.listening(internalListenAddress(this.config), port, "internal"),
       routes,
       this.base,
       gate,
@@ -171,7 +188,7 @@ export class Resources {
   server(routes: readonly Routes[]): ApiServer {
     const { config } = this;
     return new ApiServer(
-      this.listening(config.httpAddress, config.httpPort),
+      this.listening(config.httpAddress, config.httpPort, "http"),
       [...routes, this.overrides.routes(), profileRoutes(this.base.now)],
       this.base,
       this.authorizer,

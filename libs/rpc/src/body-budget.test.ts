@@ -1,0 +1,290 @@
+import { request } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
+import { QuerierService } from "@cinderblock/api";
+import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import { freePort } from "@cinderblock/testkit";
+import { acceptRawBodies } from "./body.ts";
+import { BodyBudget } from "./body-budget.ts";
+import { internalRoutes } from "./internal.ts";
+import { rawUnary } from "./raw-unary.ts";
+import { ApiServer } from "./server.ts";
+
+const LIMIT = 160_000,
+  /** more than a sixteenth of the limit; two do not fit */
+  LARGE = 100_000,
+  SMALL = 5000;
+
+describe("a budget of bodies", () => {
+  it("keeps a quarter for small bodies, whatever large ones hold", () => {
+    const b = new BodyBudget(LIMIT);
+    const large = b.reserve(LARGE);
+    expect(() => b.reserve(30_000)).toThrow(
+      "request bodies of 100000 bytes are in flight, this one needs 30000 more; the limit is 160000 (-memory.inflight-bytes)",
+    );
+    const small = Array.from({ length: 12 }, () => b.reserve(SMALL));
+    expect(b.heldBytes).toBe(LARGE + 12 * SMALL);
+    expect(() => b.reserve(SMALL)).toThrow(/the limit is 160000/);
+    large.release();
+    expect(b.reserve(LARGE - SMALL).release()).toBeUndefined();
+    for (const s of small) s.release();
+    expect(b.heldBytes).toBe(0);
+  });
+
+  it("takes one body above the limit when no other large one is there, and small ones beside it", () => {
+    const b = new BodyBudget(LIMIT);
+    b.reserve(10 * LIMIT);
+    for (let i = 0; i < 8; i++) b.reserve(SMALL);
+    expect(() => b.reserve(SMALL)).toThrow(/the limit is/);
+  });
+
+  it("counts a body of unknown length as it grows, and every holder releases", () => {
+    const b = new BodyBudget(LIMIT),
+      t = b.reserve(0);
+    b.reserve(LARGE);
+    t.grow(SMALL);
+    expect(() => t.grow(50_000)).toThrow(/this one needs 45000 more/);
+    expect(b.heldBytes).toBe(LARGE + SMALL);
+    t.retain();
+    t.release();
+    expect(b.heldBytes).toBe(LARGE + SMALL);
+    t.release();
+    t.release();
+    expect(b.heldBytes).toBe(LARGE);
+  });
+
+  it("hands room to those that wait in their order, and forgets one that left", async () => {
+    const b = new BodyBudget(LIMIT),
+      first = b.reserve(LARGE),
+      order: string[] = [];
+    const leaves = new AbortController(),
+      stays = new AbortController().signal;
+    const left = b.acquire(LARGE, leaves.signal).then(
+      () => order.push("left"),
+      (err: Error) => order.push(err.message),
+    );
+    const second = b.acquire(LARGE, stays).then((t) => {
+      order.push("second");
+      return t;
+    });
+    const third = b.acquire(SMALL, stays).then(() => order.push("third"));
+    leaves.abort();
+    await left;
+    first.release();
+    await Promise.all([second, third]);
+    expect(order).toEqual(["the caller left while its body waited for memory", "second", "third"]);
+    expect(b.heldBytes).toBe(LARGE + SMALL);
+  });
+});
+
+interface Way {
+  path: string;
+  headers: Record<string, string>;
+  http2?: boolean;
+  /** its length is not in the headers */
+  chunked?: boolean;
+  /** the answer to a refused call: status, body, trailers */
+  refused: RegExp;
+}
+const PUSH = "/push.v1.PusherService/Push",
+  LABELS = "/querier.v1.QuerierService/LabelNames";
+const WAYS: Record<string, Way> = {
+  "Connect, past the router": {
+    path: PUSH,
+    headers: { "content-type": "application/proto" },
+    refused: /^429 .*resource_exhausted/,
+  },
+  "Connect, in chunks": {
+    path: PUSH,
+    headers: { "content-type": "application/proto" },
+    chunked: true,
+    refused: /^429 .*resource_exhausted/,
+  },
+  "Connect, over HTTP/2": {
+    path: PUSH,
+    headers: { "content-type": "application/proto" },
+    http2: true,
+    chunked: true,
+    refused: /^429 .*resource_exhausted/,
+  },
+  gRPC: {
+    path: PUSH,
+    headers: { "content-type": "application/grpc", te: "trailers" },
+    http2: true,
+    chunked: true,
+    refused: /^200 .*grpc-status 8/,
+  },
+  "gRPC-web": {
+    path: PUSH,
+    headers: { "content-type": "application/grpc-web+proto" },
+    refused: /^200 .*grpc-status: 8/s,
+  },
+  "the Connect library": {
+    path: LABELS,
+    headers: { "content-type": "application/json" },
+    refused: /^429 .*resource_exhausted/,
+  },
+  "the Connect library, in chunks": {
+    path: LABELS,
+    headers: { "content-type": "application/json" },
+    chunked: true,
+    refused: /^429 .*resource_exhausted/,
+  },
+  "the Connect library, gRPC": {
+    path: LABELS,
+    headers: { "content-type": "application/grpc", te: "trailers" },
+    http2: true,
+    chunked: true,
+    refused: /^200 .*grpc-status 8/,
+  },
+};
+
+describe("a server", () => {
+  const base = {
+    log: createLogger({ level: "fatal", format: "json" }),
+    metrics: new Metrics(),
+    tracer: startTracing("", "0"),
+    now: () => Date.now(),
+  };
+  let server: ApiServer,
+    bodies: BodyBudget,
+    internal: BodyBudget,
+    port = 0;
+  beforeEach(async () => {
+    bodies = new BodyBudget(LIMIT);
+    internal = new BodyBudget(LIMIT);
+    port = await freePort();
+    const answer = (): Promise<Uint8Array> => Promise.resolve(new Uint8Array(0)),
+      raw = { limitBytes: 10 * LIMIT, budget: bodies };
+    server = new ApiServer(
+      {
+        address: "127.0.0.1",
+        port,
+        readTimeoutMs: 30_000,
+        idleTimeoutMs: 30_000,
+        writeTimeoutMs: 30_000,
+        maxConnections: 100,
+        protocol: "http",
+        shutdownTimeoutMs: 10,
+        maxConcurrentStreams: 10,
+        bodies,
+        internalBodies: { budget: internal, limitBytes: LIMIT },
+      },
+      [
+        {
+          direct: { ...raw, path: PUSH, handler: answer },
+          http: (app) => {
+            acceptRawBodies(app, raw);
+            rawUnary(app, PUSH, answer);
+          },
+          connect: (router) => {
+            router.service(QuerierService, { labelNames: () => ({ names: [] }) });
+          },
+        },
+        internalRoutes("Echo", { length: (x: Uint8Array) => Promise.resolve(x.length) }),
+      ],
+      { ...base, metrics: new Metrics() },
+    );
+    await server.start();
+  });
+  afterEach(() => server.stop());
+
+  /** A request of `length` bytes of which the last does not come; `answer` is what comes back. */
+  function begin(way: Way, length: number): { answer: Promise<string>; leave: () => void } {
+    const headers = way.chunked ? way.headers : { ...way.headers, "content-length": String(length) };
+    const body = Buffer.alloc(length - 1, "a");
+    // The envelope of a gRPC message: not compressed, and its length.
+    if (way.headers["content-type"]!.startsWith("application/grpc")) {
+      body[0] = 0;
+      body.writeUInt32BE(length - 5, 1);
+    }
+    if (way.http2) {
+      const session = connectHttp2(`http://127.0.0.1:${port}`);
+      session.on("error", () => undefined);
+      const stream = session.request(
+        { ":method": "POST", ":path": way.path, ...headers },
+        { endStream: false },
+      );
+      stream.write(body);
+      const answer = new Promise<string>((done) => {
+        let status = "",
+          text = "";
+        const told = (h: Record<string, unknown>): void => {
+          for (const k of ["grpc-status", "grpc-message"])
+            if (h[k] !== undefined) text += ` ${k} ${String(h[k])}`;
+        };
+        stream.on("response", (h) => {
+          status = String(h[":status"]);
+          told(h);
+        });
+        stream.on("trailers", told);
+        stream.on("data", (c: Buffer) => {
+          text += c.toString("latin1");
+        });
+        stream.on("error", () => undefined);
+        stream.on("close", () => {
+          session.destroy();
+          done(`${status} ${text}`);
+        });
+      });
+      return { answer, leave: () => session.destroy() };
+    }
+    const req = request({ host: "127.0.0.1", port, method: "POST", path: way.path, headers, agent: false });
+    const answer = new Promise<string>((done) => {
+      req.on("response", (res) => {
+        let text = "";
+        res.setEncoding("latin1").on("data", (c: string) => {
+          text += c;
+        });
+        res.on("end", () => done(`${res.statusCode} ${text}`));
+        res.on("error", () => done(`${res.statusCode} ${text}`));
+      });
+      req.on("error", (err) => done(err.message));
+    });
+    req.write(body);
+    return { answer, leave: () => req.destroy() };
+  }
+  const until = async (holds: () => boolean): Promise<void> => {
+    while (!holds())
+      await new Promise((done) => {
+        setImmediate(done);
+      });
+  };
+
+  it.each(Object.keys(WAYS))("bounds what unfinished bodies hold that come by %s", async (name) => {
+    const way = WAYS[name]!;
+    const first = begin(way, LARGE);
+    await until(() => bodies.heldBytes >= LARGE - 1);
+    const second = begin(way, LARGE);
+    expect(await second.answer).toMatch(way.refused);
+    second.leave();
+    await until(() => bodies.heldBytes <= LARGE);
+    // A small one finds its room.
+    const small = begin(way, SMALL);
+    await until(() => bodies.heldBytes >= LARGE - 1 + SMALL - 1);
+    small.leave();
+    first.leave();
+    await until(() => bodies.heldBytes === 0);
+  });
+
+  it("lets calls of other processes wait for room instead of refusing them, and bounds each", async () => {
+    const way: Way = {
+      path: "/cinderblock.internal.v1/Echo/length",
+      headers: { "content-type": "application/x-cinderblock-message" },
+      refused: /^413 /,
+    };
+    const first = begin(way, LARGE);
+    await until(() => internal.heldBytes === LARGE);
+    const second = begin(way, LARGE);
+    let answered = false;
+    void second.answer.then(() => (answered = true));
+    for (let i = 0; i < 20; i++) await until(() => true);
+    expect([internal.heldBytes, answered]).toEqual([LARGE, false]);
+    first.leave();
+    await until(() => internal.heldBytes === LARGE);
+    second.leave();
+    await until(() => internal.heldBytes === 0);
+    const third = begin(way, LIMIT + 1);
+    expect(await third.answer).toMatch(way.refused);
+    third.leave();
+  });
+});

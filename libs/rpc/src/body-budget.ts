@@ -1,0 +1,149 @@
+import { CinderblockError, noRoom } from "@cinderblock/errors";
+import type { Metrics } from "@cinderblock/telemetry";
+
+/** A body is small up to this share of the budget. */
+const SMALL_SHARE = 1 / 16;
+/** Small bodies always find this share of the budget, whatever large ones hold. */
+const RESERVED_SHARE = 1 / 4;
+
+/**
+ * Memory for request bodies of a process, whichever way they come in. A body is reserved before it is read: by its
+ * length, or chunk by chunk where it names none. Large bodies share three quarters of the budget, so that some that never
+ * end leave room for the pushes of everybody else (docs/correctness.md, "Every input has a budget").
+ */
+export class BodyBudget {
+  readonly limitBytes: number;
+  private largeBytes = 0;
+  private smallBytes = 0;
+  /** those that wait for room, in order */
+  private readonly waiting: { bytes: number; take: (ticket: BodyTicket) => void }[] = [];
+  private readonly refused: (() => void) | undefined;
+
+  /** @param from whose bodies they are, for the metrics */
+  constructor(limitBytes: number, metrics?: Metrics, from = "clients") {
+    this.limitBytes = limitBytes;
+    metrics?.gauge(
+      "cinderblock_server_request_body_bytes",
+      "Request bodies that are being read or processed, as reserved.",
+      ["from"],
+      (g) => {
+        g.set({ from }, this.heldBytes);
+      },
+    );
+    metrics
+      ?.gauge(
+        "cinderblock_server_request_body_limit_bytes",
+        "Request bodies that may be read and processed at once.",
+        ["from"],
+      )
+      .set({ from }, limitBytes);
+    const refused = metrics?.counter(
+      "cinderblock_server_refused_bodies_total",
+      "Requests refused because the memory for request bodies was in use.",
+      ["from"],
+    );
+    if (refused) this.refused = () => refused.inc({ from });
+  }
+
+  get heldBytes(): number {
+    return this.largeBytes + this.smallBytes;
+  }
+
+  /** @throws `no-room` when `bytes` cannot be held now */
+  reserve(bytes: number): BodyTicket {
+    const ticket = new BodyTicket(this);
+    ticket.grow(bytes);
+    return ticket;
+  }
+
+  /** Waits, in order, until `bytes` can be held. @throws `canceled` when the signal aborts first */
+  acquire(bytes: number, signal: AbortSignal): Promise<BodyTicket> {
+    return new Promise((resolve, reject) => {
+      const waiter = {
+        bytes,
+        take: (ticket: BodyTicket): void => {
+          signal.removeEventListener("abort", leave);
+          resolve(ticket);
+        },
+      };
+      const leave = (): void => {
+        const at = this.waiting.indexOf(waiter);
+        if (at >= 0) this.waiting.splice(at, 1);
+        this.admitWaiting();
+        reject(new CinderblockError("canceled", "the caller left while its body waited for memory"));
+      };
+      signal.addEventListener("abort", leave, { once: true });
+      this.waiting.push(waiter);
+      if (signal.aborted) leave();
+      else this.admitWaiting();
+    });
+  }
+
+  private admitWaiting(): void {
+    for (let first = this.waiting[0]; first && this.fits(0, first.bytes); first = this.waiting[0]) {
+      this.waiting.shift();
+      first.take(this.reserve(first.bytes));
+    }
+  }
+
+  private isLarge(bytes: number): boolean {
+    return bytes > this.limitBytes * SMALL_SHARE;
+  }
+
+  /** Whether one that holds `from` may hold `to`. A large body that is alone may exceed the budget: none up to the body limit is refused for good. */
+  private fits(from: number, to: number): boolean {
+    const { limitBytes } = this,
+      large = this.largeBytes - (this.isLarge(from) ? from : 0),
+      small = this.smallBytes - (this.isLarge(from) ? 0 : from);
+    return this.isLarge(to)
+      ? large === 0 || large + to <= limitBytes * (1 - RESERVED_SHARE)
+      : small + to <= Math.max(limitBytes * RESERVED_SHARE, limitBytes - large);
+  }
+
+  /** @internal Changes what one ticket holds. */
+  change(from: number, to: number): void {
+    if (to > from && !this.fits(from, to)) {
+      this.refused?.();
+      throw noRoom(
+        "inflight",
+        `request bodies of ${this.heldBytes} bytes are in flight, this one needs ${to - from} more; the limit is ${this.limitBytes} (-memory.inflight-bytes)`,
+        { usedBytes: this.heldBytes, limitBytes: this.limitBytes },
+      );
+    }
+    if (this.isLarge(from)) this.largeBytes -= from;
+    else this.smallBytes -= from;
+    if (this.isLarge(to)) this.largeBytes += to;
+    else this.smallBytes += to;
+    if (to < from) this.admitWaiting();
+  }
+}
+
+/** What one request holds of the budget, until everybody who uses its body has released it. */
+export class BodyTicket {
+  private readonly budget: BodyBudget;
+  private bytes = 0;
+  private holders = 1;
+
+  constructor(budget: BodyBudget) {
+    this.budget = budget;
+  }
+
+  /** Holds `total` bytes from now on, if that is more than before. @throws `no-room` */
+  grow(total: number): void {
+    if (total <= this.bytes || this.holders === 0) return;
+    this.budget.change(this.bytes, total);
+    this.bytes = total;
+  }
+
+  /** One more holder, who calls `release` too. */
+  retain(): this {
+    this.holders++;
+    return this;
+  }
+
+  release(): void {
+    if (this.holders === 0 || --this.holders > 0) return;
+    this.budget.change(this.bytes, 0);
+    this.bytes = 0;
+  }
+}

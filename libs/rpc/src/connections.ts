@@ -1,0 +1,320 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import {
+  constants,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import type { Socket } from "node:net";
+import type { Metrics } from "@cinderblock/telemetry";
+
+export interface ConnectionLimits {
+  /** time for the headers of a request, and for its body if that comes slower than MIN_BYTES_PER_SECOND */
+  readTimeoutMs: number;
+  /** time between two requests of a connection */
+  idleTimeoutMs: number;
+  /** time that an answer may wait for its client, if the client takes it slower than MIN_BYTES_PER_SECOND */
+  writeTimeoutMs: number;
+  /** connections at once */
+  maxConnections: number;
+  /** what v1's metrics of connections call the listener */
+  protocol: "http" | "internal";
+}
+
+export type AnyRequest = IncomingMessage | Http2ServerRequest;
+export type AnyResponse = ServerResponse | Http2ServerResponse;
+
+/** A body, or an answer, that moves at this rate may take longer than its timeout: 64 KiB/s. */
+const MIN_BYTES_PER_SECOND = 64 << 10;
+const SWEEP_MS = 1000;
+
+/** What HTTP/1.1's parser complains of, as its client is told. */
+const PARSER_ERRORS: Record<string, string> = {
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: "413 Payload Too Large",
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+};
+
+type CloseReason = "read_timeout" | "idle_timeout" | "write_timeout" | "limit";
+
+/** One connection of the port. */
+interface Connection {
+  socket: Socket;
+  session: ServerHttp2Session | undefined;
+  /** waits for a request since then: accepted, or its last request ended */
+  waitingSince: number;
+  /** a whole request has come on it */
+  proven: boolean;
+  requests: Set<Exchange>;
+}
+
+/** A request and its answer. */
+interface Exchange {
+  connection: Connection;
+  req: AnyRequest;
+  res: AnyResponse;
+  answered: boolean;
+  startedAt: number;
+  bytesAtStart: number;
+  /** time for which bytes of the answer waited for the client, and the bytes that the connection had sent before */
+  waitedMs: number;
+  sentAtStart: number;
+}
+
+/**
+ * The connections of a port and their deadlines, for HTTP/1.1 and HTTP/2 alike: handshake and headers, bodies, idle
+ * connections, answers that nobody takes (docs/correctness.md, "Every wait has a deadline"). At the limit of connections
+ * the one that has waited longest without a whole request is closed for the new one, so that slow clients keep nobody out.
+ */
+export class Connections {
+  private readonly open = new Map<Socket, Connection>();
+  /** connections without a request in flight, oldest first: such that never had a whole one, and the others */
+  private readonly unproven = new Set<Connection>();
+  private readonly idle = new Set<Connection>();
+  private readonly exchanges = new Set<Exchange>();
+  private readonly limits: ConnectionLimits;
+  private readonly now: () => number;
+  private readonly closed: ((reason: CloseReason) => void) | undefined;
+  private readonly ofSession = new WeakMap<object, Connection>();
+  private timer: NodeJS.Timeout | undefined;
+  private sweptAt = 0;
+  private closing = false;
+
+  constructor(
+    limits: ConnectionLimits,
+    metrics: Metrics | undefined,
+    now: () => number = () => performance.now(),
+  ) {
+    this.limits = limits;
+    this.now = now;
+    metrics?.gauge("pyroscope_tcp_connections", "Connections of the server's port.", ["protocol"], (g) => {
+      g.set({ protocol: limits.protocol }, this.open.size);
+    });
+    metrics
+      ?.gauge("pyroscope_tcp_connections_limit", "Connections that the server's port may have.", ["protocol"])
+      .set({ protocol: limits.protocol }, limits.maxConnections);
+    const counter = metrics?.counter(
+      "cinderblock_server_closed_connections_total",
+      "Connections and HTTP/2 streams that the server closed before their client did, by reason.",
+      ["reason"],
+    );
+    if (counter) this.closed = (reason) => counter.inc({ reason });
+  }
+
+  get size(): number {
+    return this.open.size;
+  }
+
+  /** How often deadlines are looked at. */
+  get sweepMs(): number {
+    const { readTimeoutMs, idleTimeoutMs, writeTimeoutMs } = this.limits;
+    return Math.ceil(
+      Math.max(50, Math.min(SWEEP_MS, readTimeoutMs / 2, idleTimeoutMs / 2, writeTimeoutMs / 2)),
+    );
+  }
+
+  start(): void {
+    this.sweptAt = this.now();
+    this.timer = setInterval(() => this.sweep(), this.sweepMs);
+    this.timer.unref();
+  }
+  stop(): void {
+    clearInterval(this.timer);
+  }
+
+  /** A connection was accepted; false: there is no room for it, and it is closed. */
+  accept(socket: Socket): boolean {
+    if (this.open.size >= this.limits.maxConnections && !this.makeRoom()) {
+      this.closed?.("limit");
+      socket.destroy();
+      return false;
+    }
+    const c: Connection = {
+      socket,
+      session: undefined,
+      waitingSince: this.now(),
+      proven: false,
+      requests: new Set(),
+    };
+    this.open.set(socket, c);
+    this.unproven.add(c);
+    socket.once("close", () => this.gone(c));
+    return true;
+  }
+
+  /** What was accepted goes on as another socket: one that speaks TLS over the first. */
+  replace(accepted: Socket, socket: Socket): void {
+    const c = this.open.get(accepted);
+    if (!c) {
+      socket.destroy();
+      return;
+    }
+    c.socket = socket;
+    this.open.delete(accepted);
+    this.open.set(socket, c);
+    socket.once("close", () => this.gone(c));
+  }
+
+  session(socket: Socket, session: ServerHttp2Session): void {
+    const c = this.open.get(socket);
+    if (!c) return;
+    c.session = session;
+    this.ofSession.set(session, c);
+  }
+
+  private gone(c: Connection): void {
+    this.open.delete(c.socket);
+    this.unproven.delete(c);
+    this.idle.delete(c);
+    for (const e of c.requests) this.exchanges.delete(e);
+  }
+
+  /** A request's headers have come. */
+  begin(req: AnyRequest, res: AnyResponse): void {
+    const c = "stream" in req ? this.ofSession.get(req.stream.session!) : this.open.get(req.socket);
+    if (!c) return; // it was closed meanwhile
+    const e: Exchange = {
+      connection: c,
+      req,
+      res,
+      answered: false,
+      startedAt: this.now(),
+      bytesAtStart: c.socket.bytesRead,
+      waitedMs: 0,
+      sentAtStart: sentBytes(c.socket),
+    };
+    c.requests.add(e);
+    this.exchanges.add(e);
+    this.unproven.delete(c);
+    this.idle.delete(c);
+    res.once("close", () => {
+      e.answered = true;
+      // The rest of an HTTP/1.1 body that was answered early still has to come before the next request, in its time.
+      if (isWhole(req) || c.session || this.closing || c.socket.destroyed) this.settle(e);
+    });
+  }
+
+  /** A request and its answer are through. */
+  private settle(e: Exchange): void {
+    const { connection: c, req } = e;
+    this.exchanges.delete(e);
+    c.requests.delete(e);
+    c.proven ||= isWhole(req);
+    if (c.requests.size > 0 || !this.open.has(c.socket)) return;
+    if (this.closing) {
+      if (!c.session) c.socket.destroy();
+      return;
+    }
+    c.waitingSince = this.now();
+    (c.proven ? this.idle : this.unproven).add(c);
+  }
+
+  /** Closes a connection that has no whole request in flight; false when there is none. */
+  private makeRoom(): boolean {
+    for (const waiting of [this.unproven, this.idle])
+      for (const c of waiting) {
+        this.end(c, "limit");
+        return true;
+      }
+    for (const e of this.exchanges)
+      if (!isWhole(e.req) && !e.connection.proven) {
+        this.end(e.connection, "limit");
+        return true;
+      }
+    return false;
+  }
+
+  /** HTTP/1.1's parser gave up a connection: what it sent is no request, or came too slowly. */
+  refuse(socket: Socket, err: Error & { code?: string }): void {
+    const c = this.open.get(socket);
+    if (err.code === "ERR_HTTP_REQUEST_TIMEOUT") this.closed?.("read_timeout");
+    if (c && socket.writable && ![...c.requests].some((e) => e.res.headersSent))
+      socket.write(
+        `HTTP/1.1 ${PARSER_ERRORS[err.code ?? ""] ?? "400 Bad Request"}\r\nConnection: close\r\n\r\n`,
+      );
+    socket.destroy(err);
+  }
+
+  private end(c: Connection, reason: CloseReason): void {
+    this.closed?.(reason);
+    this.gone(c);
+    c.session?.destroy();
+    c.socket.destroy();
+  }
+
+  /** Ends what is over its deadline. */
+  sweep(): void {
+    const now = this.now(),
+      elapsed = now - this.sweptAt,
+      { readTimeoutMs, idleTimeoutMs, writeTimeoutMs } = this.limits;
+    this.sweptAt = now;
+    for (const c of this.unproven) if (now - c.waitingSince > readTimeoutMs) this.end(c, "read_timeout");
+    // HTTP/2 has frames that are no request: what counts is the time without one. HTTP/1.1's parser watches its own.
+    for (const c of this.idle)
+      if (c.session && now - c.waitingSince > idleTimeoutMs) this.end(c, "idle_timeout");
+    for (const e of this.exchanges) {
+      const { socket } = e.connection;
+      if (e.answered && isWhole(e.req)) {
+        this.settle(e);
+        continue;
+      }
+      if (!isWhole(e.req)) {
+        // A body that goes on after its answer would hold an HTTP/2 stream open. Trailers go out first.
+        if ("stream" in e.res && e.res.stream.writableFinished) {
+          if (e.answered) e.res.stream.close(constants.NGHTTP2_NO_ERROR);
+          e.answered = true;
+          continue;
+        }
+        const received = socket.bytesRead - e.bytesAtStart;
+        if (now - e.startedAt > readTimeoutMs + (received / MIN_BYTES_PER_SECOND) * 1000)
+          this.giveUp(e, "read_timeout");
+        continue;
+      }
+      if (("stream" in e.res ? e.res.stream.writableLength : socket.writableLength) === 0) continue;
+      e.waitedMs += elapsed;
+      const sent = sentBytes(socket) - e.sentAtStart;
+      if (e.waitedMs > writeTimeoutMs + (sent / MIN_BYTES_PER_SECOND) * 1000) this.giveUp(e, "write_timeout");
+    }
+  }
+
+  /** Ends a request: with its connection, or, of HTTP/2, its stream alone. */
+  private giveUp(e: Exchange, reason: CloseReason): void {
+    this.exchanges.delete(e);
+    if ("stream" in e.res) {
+      this.closed?.(reason);
+      e.res.stream.close(constants.NGHTTP2_CANCEL);
+      return;
+    }
+    if (reason === "read_timeout" && !e.res.headersSent && e.connection.socket.writable)
+      e.connection.socket.write("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
+    this.end(e.connection, reason);
+  }
+
+  /** No more requests: connections without one in flight are closed, the others after their last answer. */
+  closeIdle(): void {
+    this.closing = true;
+    for (const c of [...this.unproven, ...this.idle]) if (!c.session) c.socket.destroy();
+    for (const c of this.open.values()) c.session?.close();
+  }
+
+  closeAll(): void {
+    for (const c of [...this.open.values()]) {
+      c.session?.destroy();
+      c.socket.destroy();
+    }
+  }
+}
+
+/** Bytes that the kernel has taken: `bytesWritten` counts those, too, that wait in the process. */
+function sentBytes(socket: Socket): number {
+  const { _bytesDispatched: dispatched, _handle: handle } = socket as Socket & {
+    _bytesDispatched?: number;
+    _handle?: { writeQueueSize?: number } | null;
+  };
+  return (dispatched ?? socket.bytesWritten) - (handle?.writeQueueSize ?? 0);
+}
+
+/** Whether all of a request has come. */
+function isWhole(req: AnyRequest): boolean {
+  return req.complete || ("stream" in req && req.stream.endAfterHeaders);
+}
