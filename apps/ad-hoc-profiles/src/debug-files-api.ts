@@ -39,7 +39,7 @@ export function debugFilesApi(
         // that one that never ends keeps nobody out.
         acceptRawBodies(scope, {
           limitBytes: limit,
-          budget: new BodyBudget(limit, base.metrics, "debug-files"),
+          budget: new BodyBudget(limit, base.metrics, "debug-files", "-symbolizer.max-file-bytes"),
           asReceived: true,
         });
         scope.setErrorHandler(async (err, _request, reply) => {

@@ -6,6 +6,7 @@ import { freePort } from "@cinderblock/testkit";
 import { acceptRawBodies } from "./body.ts";
 import { BodyBudget } from "./body-budget.ts";
 import { internalRoutes } from "./internal.ts";
+import { internalMethod, text } from "./internal-method.ts";
 import { rawUnary } from "./raw-unary.ts";
 import { ApiServer } from "./server.ts";
 
@@ -180,7 +181,11 @@ describe("a server", () => {
             router.service(QuerierService, { labelNames: () => ({ names: [] }) });
           },
         },
-        internalRoutes("Echo", { length: (x: Uint8Array) => Promise.resolve(x.length) }),
+        internalRoutes(
+          "Echo",
+          { length: internalMethod([text], ([x]) => Promise.resolve(x.length)) },
+          base.log,
+        ),
       ],
       { ...base, metrics: new Metrics() },
     );

@@ -19,9 +19,15 @@ export class BodyBudget {
   private readonly waiting: { bytes: number; take: (ticket: BodyTicket) => void }[] = [];
   private readonly refused: (() => void) | undefined;
 
-  /** @param from whose bodies they are, for the metrics */
-  constructor(limitBytes: number, metrics?: Metrics, from = "clients") {
+  private readonly flag: string;
+
+  /**
+   * @param from origin of the bodies, for the metrics
+   * @param flag option that sets the limit, for the error
+   */
+  constructor(limitBytes: number, metrics?: Metrics, from = "clients", flag = "-memory.inflight-bytes") {
     this.limitBytes = limitBytes;
+    this.flag = flag;
     metrics?.gauge(
       "cinderblock_server_request_body_bytes",
       "Request bodies that are being read or processed, as reserved.",
@@ -106,7 +112,7 @@ export class BodyBudget {
       this.refused?.();
       throw noRoom(
         "inflight",
-        `request bodies of ${this.heldBytes} bytes are in flight, this one needs ${to - from} more; the limit is ${this.limitBytes} (-memory.inflight-bytes)`,
+        `request bodies of ${this.heldBytes} bytes are in flight, this one needs ${to - from} more; the limit is ${this.limitBytes} (${this.flag})`,
         { usedBytes: this.heldBytes, limitBytes: this.limitBytes },
       );
     }

@@ -2,6 +2,7 @@ import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { decodeMessage, encodeMessage } from "@cinderblock/message";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { Authorizer } from "./authorize.ts";
+import { BodyBudget } from "./body-budget.ts";
 import { InternalClient, internalRoutes } from "./internal.ts";
 import { type InternalCredentials, InternalGate, TokenSet } from "./internal-gate.ts";
 import { internalMethod, listOf, number, optional, record, text } from "./internal-method.ts";
