@@ -1,19 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type RedisServer, startRedis } from "@cinderblock/testkit";
+import { describeWith, type RedisServer, startRedis } from "@cinderblock/testkit";
 import type { Component } from "./cluster.ts";
 import { Pusher, settle, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
-let redis: RedisServer | undefined;
-beforeAll(async () => {
-  redis = await startRedis();
-}, 120_000);
-afterAll(async () => {
-  await redis?.kill();
-});
-const here = (): boolean => redis !== undefined; // startRedis named the missing part
+let redis: RedisServer;
 
 const COMPONENTS: readonly Component[] = [
   "ingester",
@@ -28,7 +21,7 @@ const COMPONENTS: readonly Component[] = [
 const SERVING: readonly Component[] = ["ingester", "store-gateway", "query-scheduler"];
 
 const ask = (...command: string[]): string =>
-  execFileSync("redis-cli", ["-p", String(redis!.port), ...command], { encoding: "utf8" }).trim();
+  execFileSync("redis-cli", ["-p", String(redis.port), ...command], { encoding: "utf8" }).trim();
 
 /** One process of each component, with a bucket in a folder. */
 class Each {
@@ -49,7 +42,7 @@ class Each {
       this.members.set(component, server);
       await server.start(
         "-ring.store=redis",
-        `-redis.address=127.0.0.1:${redis!.port}`,
+        `-redis.address=127.0.0.1:${redis.port}`,
         `-redis.key-prefix=${this.prefix}`,
         "-ingester.heartbeat-period=500ms",
         `-ring.instance-id=${component}-0`,
@@ -115,9 +108,12 @@ async function expectClosed(
   return found;
 }
 
-describe("internal methods", () => {
+describeWith(["redis"], "internal methods", () => {
+  beforeAll(async () => {
+    redis = await startRedis();
+  }, 60_000);
+
   it("are closed to everybody but the cluster, without a tokens file and without any flag", async () => {
-    if (!here()) return;
     const c = await new Each("closed").start();
     const paths = await expectClosed(c, [
       {},
@@ -155,7 +151,6 @@ describe("internal methods", () => {
   }, 120_000);
 
   it("are closed to agents, readers and administrators with tokens of their own; the cluster's token rotates without a refused call", async () => {
-    if (!here()) return;
     const dir = folder(),
       tokens = join(dir, "tokens.yaml"),
       internal = join(dir, "internal-token"),

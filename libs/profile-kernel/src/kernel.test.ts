@@ -1,37 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { inflateProfile, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
-import { mutations, Random, sharedTestdata, tinyPprof } from "@cinderblock/testkit";
-import { ProfileKernel } from "./index.ts";
-
-/** Everything in the tables but the bytes, for comparison. */
-function content(t: PprofTables): Record<string, unknown> {
-  const out: Record<string, unknown> = {};
-  for (const [name, v] of Object.entries(t)) {
-    if (name === "bytes" || name === "all") continue;
-    out[name] =
-      v !== null && typeof v === "object" && "view" in v ? (v as { view(): ArrayLike<unknown> }).view() : v;
-  }
-  return out;
-}
-const plain = new PprofDecoder(),
-  kernel = new ProfileKernel();
-function agree(bytes: Uint8Array): "equal" | "refused" | "left to the plain decoder" {
-  let expected: PprofTables | undefined;
-  try {
-    expected = plain.decode(bytes);
-  } catch {
-    /* the kernel must leave it to the decoder that says why */
-  }
-  const found = kernel.decode(bytes);
-  if (!expected) {
-    expect(found).toBeUndefined();
-    return "refused";
-  }
-  if (!found) return "left to the plain decoder";
-  expect(content(found)).toEqual(content(expected));
-  return "equal";
-}
+import { mutations, Random, tinyPprof } from "@cinderblock/testkit";
+import { agree, kernel } from "./agree.testing.ts";
 
 function profile(random: Random, stacks: number): Uint8Array {
   return tinyPprof({
@@ -67,13 +35,6 @@ describe("the kernel's decoder", () => {
     expect(seen.get("equal")).toBeGreaterThan(2000);
     expect(seen.get("refused")).toBeGreaterThan(2000);
     expect(seen.get("left to the plain decoder") ?? 0).toBe(0);
-  });
-  it("equals it on real profiles", () => {
-    const dir = sharedTestdata();
-    if (!dir) return;
-    for (const f of readdirSync(join(dir, "profiles")))
-      if (/\.(pb|pprof|gz|pb\.gz)$/.test(f))
-        expect(agree(inflateProfile(readFileSync(join(dir, "profiles", f)), 0))).toBe("equal");
   });
   it("keeps its columns bounded: a profile that would need more is left to the plain decoder", () => {
     const huge = Uint8Array.from([...tinyPprof({ stacks: [] }), 18, ...varint(((6 << 20) << 1) >>> 1)]);

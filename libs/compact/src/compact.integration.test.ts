@@ -7,7 +7,7 @@ import { loadHasher } from "@cinderblock/bytes";
 import { labelsText } from "@cinderblock/model";
 import type { SymbolTables } from "@cinderblock/symdb";
 import { executeOn, type Exclusions, type PartialTree, type SourceQuery } from "@cinderblock/query";
-import { Random, sharedTestdata, temporaryFolder } from "@cinderblock/testkit";
+import { describeWith, Random, sharedTestdata, temporaryFolder } from "@cinderblock/testkit";
 import { compactBlocks, type CompactOptions } from "./index.ts";
 import { jest } from "@jest/globals";
 
@@ -146,7 +146,7 @@ function v1Blocks(bucket: string): Input[] {
     .map((n) => openFolder(join(dir, n)));
 }
 
-(data ? describe : describe.skip)("compacting blocks that Pyroscope v1 wrote", () => {
+describeWith(["shared-testdata"], "compacting blocks that Pyroscope v1 wrote", () => {
   it("merges eight level-1 blocks into one with the same rows, stacks and sums", async () => {
     const sources = v1Blocks("ingester");
     const before = await content(sources);

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ByteWriter } from "@cinderblock/bytes";
-import { sharedTestdata } from "@cinderblock/testkit";
+import { describeWith, sharedTestdata } from "@cinderblock/testkit";
 import {
   decodeFooter,
   decodeIndex,
@@ -29,7 +29,7 @@ const stacksFrom =
   (h: StackBlockHeader): Uint8Array =>
     file.subarray(h.offset, h.offset + h.size);
 
-(data ? describe : describe.skip)("symbols that older writers of Pyroscope v1 left", () => {
+describeWith(["shared-testdata"], "symbols that older writers of Pyroscope v1 left", () => {
   it("version 3, stack trees in several blocks: every piece is reproduced byte for byte, and the pieces are the file", () => {
     const file = read("v3/symbols.symdb"),
       at = decodeFooter(file.subarray(file.length - FOOTER_SIZE), "f"),

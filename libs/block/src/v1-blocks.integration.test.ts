@@ -5,7 +5,7 @@ import { decodeMeta } from "@cinderblock/block-meta";
 import { decodeFooter, footerLength } from "@cinderblock/parquet";
 import { encodeProfileTable } from "@cinderblock/profile-table";
 import { decodeStackTree, decodeSymdbIndex, encodeStackTree, encodeSymdbIndex } from "@cinderblock/symdb";
-import { sharedTestdata } from "@cinderblock/testkit";
+import { describeWith, sharedTestdata } from "@cinderblock/testkit";
 import { decodeIndex, encodeIndex } from "@cinderblock/tsdb-index";
 import { BlockReader } from "./index.ts";
 
@@ -41,7 +41,7 @@ async function open(path: string) {
 }
 
 const written = [...blocks("buckets"), ...blocks("old-blocks")];
-(data ? describe : describe.skip)("blocks that Pyroscope v1 wrote", () => {
+describeWith(["shared-testdata"], "blocks that Pyroscope v1 wrote", () => {
   it.each(written.length > 0 ? written : ["none"])("%s decodes whole: counts, sums, stacks", async (path) => {
     const { reader } = await open(path);
     const { stats } = reader.meta;
