@@ -23,7 +23,8 @@ ENV CINDERBLOCK_PROGRAM=${PROGRAM}
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
-EXPOSE 4040
+# Agents and queries; calls between the processes of a cluster.
+EXPOSE 4040 5040
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["node", "-e", "fetch('http://127.0.0.1:4040/ready').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # SIGTERM flushes and hands over: give it time (docker run --stop-timeout 60).
 ENTRYPOINT ["/cinderblock/apps/cinderblock/bin/cinderblock"]

@@ -68,7 +68,7 @@ async function startContainer(
   writeFileSync(join(server.dir, "config.yaml"), here(config));
   writeFileSync(join(server.dir, "overrides.yaml"), "overrides: {}\n");
   const own = args
-    .filter((a) => !a.startsWith("-server.http-listen-port"))
+    .filter((a) => !/^-server\.(http|internal)-listen-port/.test(a))
     .map((a) =>
       here(a)
         .replace("/etc/cinderblock/overrides/overrides.yaml", join(server.dir, "overrides.yaml"))
@@ -168,6 +168,45 @@ describeWith(["helm"], "the Helm chart", () => {
     });
   });
 
+  it("keeps the port of internal methods to the pods of the release", async () => {
+    if (!real) return;
+    const all = manifests(
+      await real.helm.template(
+        CHART,
+        "-f",
+        `${CHART}/values-micro-services.yaml`,
+        ...REFERENCES,
+        "--set",
+        "networkPolicy.enabled=true,ingress.enabled=true,ingress.hosts={p.example.org}",
+      ),
+    );
+    const serving = all.filter((m) =>
+      JSON.stringify(m.spec?.template?.spec.containers[0] ?? {}).includes('"containerPort":5040'),
+    );
+    expect([...new Set(serving.map((m) => m.metadata.name.replace(/-zone-.$/, "")))].sort()).toEqual([
+      "t-cinderblock-ingester",
+      "t-cinderblock-query-scheduler",
+      "t-cinderblock-store-gateway",
+    ]);
+    for (const m of serving)
+      expect(m.spec.template.spec.containers[0]!.args).toContain("-server.internal-listen-port=5040");
+    for (const m of all)
+      if (["Service", "Ingress", "HTTPRoute"].includes(m.kind))
+        expect([m.kind, m.metadata.name, JSON.stringify(m.spec).includes("5040")]).toEqual([
+          m.kind,
+          m.metadata.name,
+          false,
+        ]);
+    // Others reach port 4040 alone; the release's own pods reach every port.
+    const { ingress } = all.find((m) => m.kind === "NetworkPolicy")!.spec as unknown as {
+      ingress: { from: object[]; ports?: { port: number }[] }[];
+    };
+    expect(ingress.map((rule) => [rule.ports?.map((p) => p.port), Object.keys(rule.from[0]!)])).toEqual([
+      [undefined, ["podSelector"]],
+      [[4040], ["namespaceSelector"]],
+    ]);
+  });
+
   it("names the key of a mistake", async () => {
     const said = async (...flags: string[]): Promise<string> =>
       tool.template(CHART, ...flags).then(
@@ -240,7 +279,7 @@ describeWith(["helm"], "the Helm chart", () => {
     const own = certificates();
     const flags = [
       "--set",
-      "tls.existingSecret=tls,tls.serverName=cinderblock,auth.existingSecret=auth,serviceMonitor.enabled=true",
+      "tls.existingSecret=tls,tls.serverName=cinderblock,auth.existingSecret=auth,auth.internalSecret=internal,serviceMonitor.enabled=true",
     ];
     const all = manifests(
       await tool.template(CHART, "-f", `${CHART}/values-micro-services.yaml`, ...REFERENCES, ...flags),
@@ -251,7 +290,10 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(config).toMatchObject({
       server: { http_tls_config: { cert_file: "/etc/cinderblock/tls/tls.crt" } },
       internal_client: { tls_enabled: true, tls_server_name: "cinderblock" },
-      auth: { internal_token: "${INTERNAL_TOKEN}" },
+      auth: {
+        tokens_file: "/etc/cinderblock/auth/tokens.yaml",
+        internal_token_file: "/etc/cinderblock/internal/internal-token",
+      },
     });
     for (const m of all)
       if (m.kind === "Deployment" || m.kind === "StatefulSet")
@@ -260,6 +302,7 @@ describeWith(["helm"], "the Helm chart", () => {
           volumeMounts: expect.arrayContaining([
             { name: "tls", mountPath: "/etc/cinderblock/tls", readOnly: true },
             { name: "auth", mountPath: "/etc/cinderblock/auth", readOnly: true },
+            { name: "internal-token", mountPath: "/etc/cinderblock/internal", readOnly: true },
           ]),
         });
     expect(all.find((m) => m.kind === "ServiceMonitor")).toMatchObject({
@@ -307,7 +350,7 @@ describeWith(["helm"], "the Helm chart", () => {
       "secured",
       container!.args,
       single.find((m) => m.metadata.name.endsWith("-config"))!.data!["config.yaml"]!,
-      { INTERNAL_TOKEN: "an-internal-token-of-some-length" },
+      {},
       { "/etc/cinderblock/tls": secrets, "/etc/cinderblock/auth": secrets },
     );
     await until("it is ready", async () => (await get(s, "/ready")) === 200);

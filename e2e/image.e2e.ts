@@ -38,7 +38,7 @@ describeWith(["podman", "registry", "cosign", "syft"], "the image", () => {
     expect(first.addedBytes).toBeLessThan(60e6);
     expect(first.config).toMatchObject({
       User: `${USER}:${USER}`,
-      ExposedPorts: { "4040/tcp": {} },
+      ExposedPorts: { "4040/tcp": {}, "5040/tcp": {} },
       Volumes: { "/data": {} },
       Entrypoint: ["/cinderblock/apps/cinderblock/bin/cinderblock"],
       Healthcheck: { Test: expect.arrayContaining(["CMD", "node"]) },

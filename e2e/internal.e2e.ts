@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeWith, type RedisServer, startRedis } from "@cinderblock/testkit";
 import type { Component } from "./cluster.ts";
@@ -107,6 +107,84 @@ async function expectClosed(
   }
   return found;
 }
+
+describeWith(["redis"], "routes that change something", () => {
+  beforeAll(async () => {
+    redis = await startRedis();
+  }, 60_000);
+
+  /** The table of docs/operations/running.md: route -> role. */
+  const documented = new Map<string, string>();
+  for (const row of readFileSync("docs/operations/running.md", "utf8")
+    .split("### Routes that change something")[1]!
+    .split("\n## ")[0]!
+    .split("\n")
+    .filter((l) => l.startsWith("| `/"))) {
+    const [, routes, , role] = row.split("|").map((c) => c.trim());
+    let service = "";
+    for (const [, name] of routes!.matchAll(/`([^`]+)`/g)) {
+      if (name!.startsWith("/")) service = name!.replace(/[^/]+$/, "");
+      documented.set(name!.startsWith("/") ? name! : `${service}${name}`, role!.replaceAll("`", ""));
+    }
+  }
+  documented.delete("/v1development/Export");
+  documented.set(
+    "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
+    documented.get("/v1development/profiles")!,
+  );
+  /** Calls that only read; Connect sends them with POST. */
+  const READS =
+    /^\/(querier\.v1\.QuerierService|cinderblock\.explore\.v1\.ExploreService|capabilities\.v1\.FeatureFlagsService|version\.Version|version\.v1\.Version|grpc\.health\.v1\.Health)\/|^\/settings\.v1\.SettingsService\/Get$|^\/adhocprofiles\.v1\.AdHocProfileService\/(Get|List|Diff)$|^\/vcs\.v1\.VCSService\/(GetFile|GetCommit|GetCommits|GithubApp)$/;
+
+  it("are all in the table of the operating guide, need its role, and refuse pages of other sites", async () => {
+    const file = join(folder(), "tokens.yaml"),
+      token = (role: string): string => `${role}-token-0123456789`,
+      as = (role: string): Record<string, string> => ({ authorization: `Bearer ${token(role)}` }),
+      roles = ["write", "read", "admin"];
+    writeFileSync(
+      file,
+      `tokens:\n${roles.map((r) => `  - {name: ${r}, token: ${token(r)}, roles: [${r}]}\n`).join("")}`,
+    );
+    const flag = `-auth.tokens-file=${file}`,
+      c = await new Each("routes", flag).start(),
+      single = new Server();
+    await single.start(flag);
+    const changing = new Set<string>();
+    for (const server of [single, ...c.members.values()]) {
+      const { routes } = (await (
+        await fetch(`${server.url}/admin`, { headers: { accept: "application/json", ...as("admin") } })
+      ).json()) as { routes: { path: string; methods: string[] }[] };
+      for (const { path, methods } of routes) {
+        const unsafe = methods.filter((m) => ["POST", "DELETE", "PUT", "PATCH"].includes(m));
+        if (unsafe.length === 0 || READS.test(path)) continue;
+        const route = path.replace(/\/:\w+$/, ""),
+          role = documented.get(route);
+        expect([route, role ?? "not in the table"]).toEqual([route, role]);
+        changing.add(route);
+        for (const method of unsafe) {
+          const ask = async (headers: Record<string, string>): Promise<number> =>
+            (
+              await fetch(`${server.url}${path.replace(/:\w+$/, "x")}`, {
+                method,
+                headers: { "x-scope-orgid": "a", ...headers },
+              })
+            ).status;
+          const at = `${method} ${route}`;
+          for (const other of roles)
+            if (other !== role) expect([at, other, await ask(as(other))]).toEqual([at, other, 403]);
+          expect([at, await ask({})]).toEqual([at, 401]);
+          expect([at, [401, 403].includes(await ask(as(role!)))]).toEqual([at, false]);
+          const page = { "sec-fetch-site": "cross-site", origin: "https://evil.example" };
+          expect([at, await ask({ ...as(role!), ...page })]).toEqual([at, 403]);
+        }
+      }
+    }
+    // Every row of the table is a route.
+    expect([...documented.keys()].filter((r) => !changing.has(r))).toEqual([]);
+    await single.stop("SIGKILL");
+    await c.stop();
+  }, 120_000);
+});
 
 describeWith(["redis"], "internal methods", () => {
   beforeAll(async () => {

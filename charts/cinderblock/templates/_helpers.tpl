@@ -37,7 +37,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $config = mergeOverwrite $config (dict "server" (dict "http_tls_config" (dict "cert_file" "/etc/cinderblock/tls/tls.crt" "key_file" "/etc/cinderblock/tls/tls.key" "client_ca_file" "/etc/cinderblock/tls/ca.crt" "client_auth_type" .Values.tls.clientAuth))) -}}
 {{- if .Values.pyroscope.components }}{{ $config = mergeOverwrite $config (dict "internal_client" (dict "tls_enabled" true "tls_ca_path" "/etc/cinderblock/tls/ca.crt" "tls_cert_path" "/etc/cinderblock/tls/tls.crt" "tls_key_path" "/etc/cinderblock/tls/tls.key" "tls_server_name" .Values.tls.serverName)) }}{{ end -}}
 {{- end -}}
-{{- if .Values.auth.existingSecret }}{{ $config = mergeOverwrite $config (dict "auth" (dict "tokens_file" "/etc/cinderblock/auth/tokens.yaml" "internal_token" "${INTERNAL_TOKEN}")) }}{{ end -}}
+{{- if .Values.auth.existingSecret }}{{ $config = mergeOverwrite $config (dict "auth" (dict "tokens_file" "/etc/cinderblock/auth/tokens.yaml")) }}{{ end -}}
+{{- if and .Values.pyroscope.components .Values.auth.internalSecret }}{{ $config = mergeOverwrite $config (dict "auth" (dict "internal_token_file" "/etc/cinderblock/internal/internal-token")) }}{{ end -}}
 {{- $config = mergeOverwrite $config (deepCopy .Values.pyroscope.structuredConfig) -}}
 {{- if and .Values.pyroscope.components (not (dig "storage" "backend" "" $config)) }}{{ fail "pyroscope.components needs a bucket that all of them reach: set pyroscope.structuredConfig.storage, or s3.bundled.enabled to try it out" }}{{ end -}}
 {{- toYaml $config }}
@@ -94,6 +95,7 @@ spec:
         - "-ring.store=redis"
         - "-ring.instance-id=$(POD_NAME)"
         - "-ring.instance-addr=$(POD_IP)"
+        - "-server.internal-listen-port=5040"
         - "-redis.address={{ include "cinderblock.redis" $root }}"
         - "-distributor.replication-factor={{ if $root.Values.kafka.enabled }}1{{ else }}{{ min 3 (int (include "cinderblock.ingesters" $root)) }}{{ end }}"
         {{- if $root.Values.kafka.enabled }}
@@ -121,6 +123,9 @@ spec:
         {{- end }}
       ports:
         - { name: {{ $c.service.portName }}, containerPort: 4040, protocol: TCP }
+        {{- if has .target (list "ingester" "store-gateway" "query-scheduler") }}
+        - { name: internal, containerPort: 5040, protocol: TCP }
+        {{- end }}
       env:
         - { name: POD_NAME, valueFrom: { fieldRef: { fieldPath: metadata.name } } }
         - { name: POD_IP, valueFrom: { fieldRef: { fieldPath: status.podIP } } }
@@ -130,9 +135,6 @@ spec:
         {{- if and $cluster $root.Values.kafka.enabled $root.Values.kafka.existingSecret }}
         - { name: KAFKA_USERNAME, valueFrom: { secretKeyRef: { name: {{ $root.Values.kafka.existingSecret }}, key: username } } }
         - { name: KAFKA_PASSWORD, valueFrom: { secretKeyRef: { name: {{ $root.Values.kafka.existingSecret }}, key: password } } }
-        {{- end }}
-        {{- if $root.Values.auth.existingSecret }}
-        - { name: INTERNAL_TOKEN, valueFrom: { secretKeyRef: { name: {{ $root.Values.auth.existingSecret }}, key: internal-token } } }
         {{- end }}
         {{- range $name, $value := $c.extraEnvVars }}
         - { name: {{ $name }}, {{ if kindIs "map" $value }}valueFrom: {{ toJson (default $value $value.valueFrom) }}{{ else }}value: {{ $value | toString | quote }}{{ end }} }
@@ -158,6 +160,9 @@ spec:
         {{- if $root.Values.auth.existingSecret }}
         - { name: auth, mountPath: /etc/cinderblock/auth, readOnly: true }
         {{- end }}
+        {{- if and $cluster $root.Values.auth.internalSecret }}
+        - { name: internal-token, mountPath: /etc/cinderblock/internal, readOnly: true }
+        {{- end }}
         {{- with $c.extraVolumeMounts }}{{ toYaml . | nindent 8 }}{{ end }}
   volumes:
     - { name: config, configMap: { name: {{ include "cinderblock.fullname" $root }}-config } }
@@ -167,7 +172,10 @@ spec:
     - { name: tls, secret: { secretName: {{ . }} } }
     {{- end }}
     {{- with $root.Values.auth.existingSecret }}
-    - { name: auth, secret: { secretName: {{ . }} } }
+    - { name: auth, secret: { secretName: {{ . }}, items: [{ key: tokens.yaml, path: tokens.yaml }] } }
+    {{- end }}
+    {{- if and $cluster $root.Values.auth.internalSecret }}
+    - { name: internal-token, secret: { secretName: {{ $root.Values.auth.internalSecret }}, items: [{ key: internal-token, path: internal-token }] } }
     {{- end }}
     {{- if not $c.persistence.enabled }}
     - { name: data, emptyDir: {} }

@@ -8,7 +8,8 @@ export interface RingSource {
   /** milliseconds since a member was heard last */
   silentMs(id: string): number;
   refresh(): Promise<void>;
-  forget(id: string): Promise<boolean>;
+  /** absent where no member can be forgotten */
+  forget?(id: string): Promise<boolean>;
 }
 
 /** A member as JSON: names and values as in v1's pages (of dskit's ring), and what it owns beside. */
@@ -36,7 +37,6 @@ export function ringOfOne(ring: string, id: string, address: string, startedMs: 
     ]),
     silentMs: () => 0,
     refresh: () => Promise.resolve(),
-    forget: () => Promise.resolve(false),
   };
 }
 
@@ -95,18 +95,21 @@ export function ringRoutes(path: string, view: RingSource): Routes {
               m.timestamp,
               m.tokens.length,
               `${(m.share * 100).toFixed(1)} %`,
-              html`<form method="post"><button name="forget" value="${m.id}">Forget</button></form>`,
+              view.forget
+                ? html`<form method="post"><button name="forget" value="${m.id}">Forget</button></form>`
+                : "",
             ]),
           ),
         );
       });
+      if (!view.forget) return;
       app.post(path, async (request, reply) => {
         const id = (request.body as Record<string, string> | undefined)?.forget ?? "";
         if (id === "") {
           await reply.code(400).type("text/plain").send("name the member: forget=ID\n");
           return;
         }
-        await view.forget(id);
+        await view.forget?.(id);
         await view.refresh();
         await reply.code(303).header("location", path).send();
       });

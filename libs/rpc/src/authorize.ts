@@ -66,7 +66,8 @@ export class Authorizer implements Gate {
   }
 }
 
-async function refuse(request: FastifyRequest, reply: FastifyReply, err: unknown): Promise<void> {
+/** Answers a request with an error in the protocol that it speaks. */
+export async function refuse(request: FastifyRequest, reply: FastifyReply, err: unknown): Promise<void> {
   const { code, http } = EDGE[kindOf(err)];
   if ((request.headers["content-type"] ?? "").startsWith("application/grpc")) {
     await reply

@@ -12,6 +12,7 @@ import { Authorizer, type Gate } from "./authorize.ts";
 import { COMPRESS_FROM_BYTES, compressAnswer, fastGzip } from "./compression.ts";
 import type { BodyBudget } from "./body-budget.ts";
 import { connectGuard } from "./connect-guard.ts";
+import { fromBrowser, refuseCrossSite } from "./cross-site.ts";
 import { meteredMessages } from "./metered-messages.ts";
 import { answerDirectly, type DirectUnary } from "./direct-unary.ts";
 import { createPortServer } from "./port.ts";
@@ -124,7 +125,13 @@ export class ApiServer implements Service {
               from = performance.now();
             return (status) => ended(status, (performance.now() - from) / 1000);
           };
-          if (!d || base.tracer.enabled || gate.enabled || !answerDirectly(d, req, res, begun))
+          if (
+            !d ||
+            base.tracer.enabled ||
+            gate.enabled ||
+            fromBrowser(req.headers) ||
+            !answerDirectly(d, req, res, begun)
+          )
             handler(req, res);
         }) as never,
         port,
@@ -195,6 +202,7 @@ export class ApiServer implements Service {
         .code(statusCode)
         .send({ code: statusCode >= 500 ? "internal" : "invalid_argument", message: (err as Error).message });
     });
+    app.addHook("onRequest", refuseCrossSite);
     if (gate.enabled) app.addHook("onRequest", (request, reply) => gate.hook(request, reply));
     app.addHook("onRequest", connectGuard);
     app.addHook("onSend", compressAnswer);

@@ -1,0 +1,55 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { CinderblockError } from "@cinderblock/errors";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { refuse } from "./authorize.ts";
+
+/** Methods that change nothing. */
+const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
+
+/** Whether a browser may have sent a request; programs send neither header. */
+export function fromBrowser(headers: IncomingHttpHeaders): boolean {
+  return headers["sec-fetch-site"] !== undefined || headers.origin !== undefined;
+}
+
+/**
+ * Bodies that a page may send to another site without a preflight, as a form does. For every other type, and for every
+ * method but POST, a browser asks with OPTIONS first, which this server never allows.
+ */
+const FORM_TYPES = new Set(["", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"]);
+
+/**
+ * Whether a page of another site made a browser send a request that may change something. A browser adds the credentials
+ * that it holds for this server to such a request, so a hidden form of any site could forget a ring member. Browsers say
+ * where a request comes from in `Sec-Fetch-Site`, and over plain HTTP in `Origin` alone. A gateway may rewrite `Host`; no
+ * form of another site can set `X-Forwarded-Host`.
+ */
+export function isCrossSite(method: string, headers: IncomingHttpHeaders): boolean {
+  if (SAFE.has(method)) return false;
+  const site = headers["sec-fetch-site"],
+    { origin } = headers;
+  if (site !== undefined) return site !== "same-origin" && site !== "none";
+  const type = (headers["content-type"] ?? "").split(";")[0]!.trim().toLowerCase();
+  if (origin === undefined || method !== "POST" || !FORM_TYPES.has(type)) return false;
+  const own = [headers.host, headers[":authority"], headers["x-forwarded-host"]].flat().flatMap((h) =>
+    (h ?? "")
+      .toLowerCase()
+      .split(",")
+      .map((x) => x.trim()),
+  );
+  // "null" is the origin of sandboxed pages and of local files.
+  const host = URL.canParse(origin) ? new URL(origin).host : "";
+  return host === "" || !own.includes(host);
+}
+
+/** Refuses requests of other sites' pages before anything of them is read. */
+export async function refuseCrossSite(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  if (!isCrossSite(request.method, request.headers)) return;
+  await refuse(
+    request,
+    reply,
+    new CinderblockError(
+      "forbidden",
+      `cross-site request refused: ${request.headers.origin ?? request.headers["sec-fetch-site"]} is not the origin of this server; behind a gateway that changes Host, pass X-Forwarded-Host`,
+    ),
+  );
+}
