@@ -1,4 +1,5 @@
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import { BodyBudget } from "./body-budget.ts";
 import { isCrossSite } from "./cross-site.ts";
 import { ApiServer } from "./server.ts";
 
@@ -66,7 +67,11 @@ describe("a request that a browser sends", () => {
         idleTimeoutMs: 5000,
         shutdownTimeoutMs: 100,
         maxConcurrentStreams: 10,
-        bodyLimitBytes: 1000,
+        writeTimeoutMs: 5000,
+        maxConnections: 100,
+        protocol: "http",
+        bodies: new BodyBudget(1000),
+        internalBodies: { budget: new BodyBudget(1000), limitBytes: 1000 },
       },
       [
         {
@@ -80,9 +85,9 @@ describe("a request that a browser sends", () => {
           direct: {
             path: direct,
             limitBytes: 1000,
-            admit: () => undefined,
+            budget: new BodyBudget(10_000),
             handler: change,
-          } as never,
+          },
         },
       ],
       base,
