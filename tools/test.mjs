@@ -53,9 +53,10 @@ function quiet(name, command) {
 quiet("build", [node, "tools/build/main.ts"]);
 quiet("types", [join(root, "node_modules/.bin/tsc"), "-b"]);
 quiet("lint", [node, "node_modules/.bin/nx", "run-many", "-t", "lint", "--outputStyle=static"]);
-quiet("generated documents are up to date", [node, "tools/gen-docs.mjs", "--check"]);
-quiet("generated dashboards are up to date", [node, "tools/gen-monitoring.mjs", "--check"]);
-quiet("the compiled kernel is up to date", [node, "tools/gen-kernel.mjs", "--check"]);
+quiet("generated documents are up to date", [node, "tools/gen-docs.ts", "--check"]);
+quiet("generated dashboards are up to date", [node, "tools/gen-monitoring.ts", "--check"]);
+quiet("generated protobuf code is up to date", [node, "tools/gen-proto.ts", "--check"]);
+quiet("the compiled kernel is up to date", [node, "tools/gen-kernel.ts", "--check"]);
 // In a process of its own: one that made large buffers all along cannot start another any more (fork asks for as much again).
 suite("module boundaries", [...jest, "--runInBand", "tools/"]);
 suite("unit, property and golden tests", [

@@ -1,18 +1,34 @@
-// The dashboards as data: tools/gen-monitoring.mjs makes Grafana's JSON of them.
-const route = (re) => `route=~"${re}"`;
+// The dashboards as data: tools/gen-monitoring.ts makes Grafana's JSON of them.
+
+/** One panel of lines: each expression with its legend. */
+export interface Panel {
+  title: string;
+  unit: string;
+  exprs: readonly (readonly [expr: string, legend: string])[];
+}
+
+export interface Dashboard {
+  id: string;
+  title: string;
+  panels: readonly Panel[];
+  /** whether the panels are of the tenants that a variable chooses */
+  tenant?: boolean;
+}
+
+const route = (re: string): string => `route=~"${re}"`;
 const WRITES = route("push_v1.*|ingest|pyroscope_ingest|opentelemetry.*|v1development.*"),
   READS = route("querier_v1.*|pyroscope_render.*");
-const quantile = (q, selector) =>
+const quantile = (q: number, selector: string): string =>
   `histogram_quantile(${q}, sum by (le) (rate(pyroscope_request_duration_seconds_bucket{${selector}}[$__rate_interval])))`;
 
-/** title, unit, expressions with their legends */
-const p = (title, unit, ...exprs) => ({
+/** A panel by its title, its unit and its expressions, each with its legend. */
+const p = (title: string, unit: string, ...exprs: (string | readonly [string, string])[]): Panel => ({
   title,
   unit,
-  exprs: exprs.map((e) => (Array.isArray(e) ? e : [e, ""])),
+  exprs: exprs.map((e) => (typeof e === "string" ? [e, ""] : e)),
 });
 
-export const dashboards = [
+export const dashboards: readonly Dashboard[] = [
   {
     id: "writes",
     title: "Cinderblock / Writes",

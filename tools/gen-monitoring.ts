@@ -1,14 +1,13 @@
 // Writes Grafana's dashboards into the chart; --check compares instead.
-import { readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { dashboards } from "./monitoring/dashboards.mjs";
+import { generated } from "./generated.ts";
+import { dashboards, type Dashboard } from "./monitoring/dashboards.ts";
 
-const folder = join(dirname(dirname(fileURLToPath(import.meta.url))), "charts/cinderblock/dashboards");
 const datasource = { type: "prometheus", uid: "${datasource}" };
 
-function dashboard({ id, title, panels, tenant }) {
-  const variables = [{ name: "datasource", type: "datasource", query: "prometheus", label: "Data source" }];
+function dashboard({ id, title, panels, tenant }: Dashboard): object {
+  const variables: object[] = [
+    { name: "datasource", type: "datasource", query: "prometheus", label: "Data source" },
+  ];
   if (tenant)
     variables.push({
       name: "tenant",
@@ -57,21 +56,12 @@ function dashboard({ id, title, panels, tenant }) {
   };
 }
 
-for (const d of dashboards) {
-  const path = join(folder, `${d.id}.json`),
-    text = `${JSON.stringify(dashboard(d), undefined, 1)}\n`;
-  if (!process.argv.includes("--check")) {
-    writeFileSync(path, text);
-    continue;
-  }
-  let now = "";
-  try {
-    now = readFileSync(path, "utf8");
-  } catch {
-    /* missing: not up to date */
-  }
-  if (now !== text) {
-    console.error(`${path} is not what tools/monitoring/dashboards.mjs says; run npm run gen`);
-    process.exit(1);
-  }
-}
+generated(
+  Object.fromEntries(
+    dashboards.map((d) => [
+      `charts/cinderblock/dashboards/${d.id}.json`,
+      `${JSON.stringify(dashboard(d), undefined, 1)}\n`,
+    ]),
+  ),
+  "tools/monitoring/dashboards.ts",
+);
