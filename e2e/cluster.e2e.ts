@@ -39,7 +39,7 @@ describeWith(["redis", "s3"], "components as processes of their own", () => {
   it("are started, shown and stopped by one command", async () => {
     const port = await freePort();
     const { stdout } = await promisify(execFile)(process.execPath, [
-      "tools/dev-cluster/dev-cluster.mjs",
+      "tools/dev-cluster/dev-cluster.ts",
       "--once",
       "--port",
       String(20_000 + (port % 20_000)),
@@ -64,7 +64,7 @@ describeWith(["redis", "s3", "kafka"], "components as processes of their own", (
   it("are started with a real Kafka and a real S3 server by the same command", async () => {
     const port = await freePort();
     const { stdout } = await promisify(execFile)(process.execPath, [
-      "tools/dev-cluster/dev-cluster.mjs",
+      "tools/dev-cluster/dev-cluster.ts",
       "--once",
       "--kafka",
       "start",

@@ -11,7 +11,7 @@ export const may = {
   engine: ["model", "format", "api", "platform"],
   component: ["model", "format", "api", "platform", "engine"],
   app: ["model", "format", "api", "platform", "engine", "component"],
-  tool: ["model", "format", "api", "platform", "engine", "component", "app"],
+  tool: ["model", "format", "api", "platform", "engine", "component", "app", "test"],
   e2e: ["api", "test"],
 } as const satisfies Record<string, readonly string[]>;
 

@@ -1,13 +1,16 @@
 // A cluster on this machine: a real Redis, a bucket, and N of each component, each a process of its own, with their state
 // shown live. `npm run dev-cluster -- --help` has the flags; Ctrl-C stops all of it.
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, openSync, readFileSync } from "node:fs";
+import { once } from "node:events";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+// The same real parts as the tests': npm run test:integration -- --install --only kafka installs them.
+import { startKafka, startS3Server } from "@cinderblock/testkit";
 
-const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const root = join(import.meta.dirname, "../..");
 const { values: flags } = parseArgs({
   options: {
     ingesters: { type: "string", default: "3" },
@@ -50,15 +53,24 @@ mkdirSync(dir, { recursive: true });
 let port = Number(flags.port);
 const first = port,
   redisPort = port + 1000;
-const members = [];
 
-function start(name, command, args) {
+interface Member {
+  name: string;
+  /** undefined for a part that is no child of this program */
+  child: ChildProcess | undefined;
+  port: number | undefined;
+  /** how it ended; empty while it runs */
+  ended: string;
+}
+const members: Member[] = [];
+
+function start(name: string, command: string, args: readonly string[]): Member {
   const log = openSync(join(dir, `${name}.log`), "a");
   const child = spawn(command, args, { stdio: ["ignore", log, log], detached: true });
   child.on("exit", (code, signal) => {
     member.ended = signal ?? `exit ${code}`;
   });
-  const member = { name, child, port: undefined, ended: "" };
+  const member: Member = { name, child, port: undefined, ended: "" };
   members.push(member);
   return member;
 }
@@ -75,25 +87,15 @@ start("redis", "redis-server", [
   dir,
 ]).port = redisPort;
 
-// The same real parts as the tests': npm run test:integration -- --install --only kafka installs them.
-const parts =
-  flags.s3 || flags.kafka === "start" ? await import("../../libs/testkit/src/index.ts") : undefined;
 /** A part that this program started, but not as a child of its own. */
-function part(name, address) {
-  members.push({ name, child: { pid: "" }, port: address.split(":").at(-1), ended: "", isPart: true });
+function part(name: string, address: string): void {
+  members.push({ name, child: undefined, port: Number(address.split(":").at(-1)), ended: "" });
 }
-let s3,
-  kafka = flags.kafka;
-if (flags.s3) {
-  s3 = await parts.startS3Server(["profiles"]);
-  part("s3", s3.endpoint);
-}
-let broker;
-if (flags.kafka === "start") {
-  broker = await parts.startKafka();
-  kafka = broker.brokers;
-  part("kafka", kafka);
-}
+const s3 = flags.s3 ? await startS3Server(["profiles"]) : undefined;
+if (s3) part("s3", s3.endpoint);
+const broker = flags.kafka === "start" ? await startKafka() : undefined;
+const kafka = broker?.brokers ?? flags.kafka;
+if (broker) part("kafka", broker.brokers);
 process.on("exit", () => {
   s3?.stop();
   void broker?.kill();
@@ -125,7 +127,7 @@ for (const [target, n] of [
   ["querier", flags.queriers],
   ["store-gateway", flags.stores],
   ["compactor", flags.compactors],
-]) {
+] as const) {
   for (let i = 0; i < Number(n); i++) {
     const name = `${target.includes(",") ? "gateway" : target}-${i}`;
     const m = start(name, join(root, "apps/cinderblock/bin/cinderblock"), [
@@ -140,34 +142,34 @@ for (const [target, n] of [
   }
 }
 
-async function stateOf(m) {
+async function stateOf(m: Member): Promise<string> {
   if (m.ended !== "") return `ended: ${m.ended}, see ${join(dir, `${m.name}.log`)}`;
-  if (m.name === "redis" || m.isPart) return "running";
+  if (m.name === "redis" || m.child === undefined) return "running";
   try {
     const r = await fetch(`http://127.0.0.1:${m.port}/ready`, { signal: AbortSignal.timeout(800) });
-    return r.status === 200 ? "ready" : (await r.text()).trim().split("\n").at(-1);
+    return r.status === 200 ? "ready" : (await r.text()).trim().split("\n").at(-1)!;
   } catch {
     return "starting";
   }
 }
-function rss(m) {
+function rss(m: Member): string {
   try {
-    return `${Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${m.child.pid}/status`, "utf8"))[1]) / 1024)} MB`;
+    const status = readFileSync(`/proc/${m.child?.pid}/status`, "utf8");
+    return `${Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024)} MB`;
   } catch {
     return "";
   }
 }
 const live = process.stdout.isTTY && !flags.once;
-async function show() {
+async function show(): Promise<boolean> {
   const states = await Promise.all(members.map(stateOf));
   let ring = "";
   try {
-    const r = await (
-      await fetch(`http://127.0.0.1:${first}/ring`, {
-        headers: { accept: "application/json" },
-        signal: AbortSignal.timeout(800),
-      })
-    ).json();
+    const answer = await fetch(`http://127.0.0.1:${first}/ring`, {
+      headers: { accept: "application/json" },
+      signal: AbortSignal.timeout(800),
+    });
+    const r = (await answer.json()) as { shards: { id: string; state: string; share: number }[] };
     ring = r.shards.map((x) => `${x.id} ${x.state} ${(x.share * 100).toFixed(0)} %`).join(" · ");
   } catch {
     /* not up yet */
@@ -177,7 +179,7 @@ async function show() {
     "",
     ...members.map(
       (m, i) =>
-        `${m.name.padEnd(20)} ${String(m.port).padEnd(6)} ${String(m.child.pid).padEnd(8)} ${rss(m).padStart(7)}  ${states[i]}`,
+        `${m.name.padEnd(20)} ${String(m.port).padEnd(6)} ${String(m.child?.pid ?? "").padEnd(8)} ${rss(m).padStart(7)}  ${states[i]}`,
     ),
     "",
     `ring  ${ring}`,
@@ -188,28 +190,19 @@ async function show() {
 }
 
 let stopping = false;
-async function stop() {
+async function stop(): Promise<void> {
   if (stopping) return;
   stopping = true;
   console.log("\nstopping: ingesters hand over first");
-  const ended = (m) =>
-    m.ended !== ""
-      ? Promise.resolve()
-      : new Promise((done) => {
-          m.child.once("exit", done);
-        });
-  const end = async (list) => {
-    for (const m of list) if (m.ended === "") m.child.kill("SIGTERM");
-    await Promise.race([
-      Promise.all(list.map(ended)),
-      new Promise((r) => {
-        setTimeout(r, 40_000);
-      }),
-    ]);
+  const ended = (m: Member): Promise<unknown> =>
+    m.ended !== "" || m.child === undefined ? Promise.resolve() : once(m.child, "exit");
+  const end = async (list: readonly Member[]): Promise<void> => {
+    for (const m of list) if (m.ended === "") m.child?.kill("SIGTERM");
+    await Promise.race([Promise.all(list.map(ended)), sleep(40_000)]);
   };
   await end(members.filter((m) => m.name.startsWith("ingester")));
-  await end(members.filter((m) => m.name !== "redis" && !m.isPart));
-  await end(members.filter((m) => !m.isPart));
+  await end(members.filter((m) => m.name !== "redis"));
+  await end(members);
   s3?.stop();
   await broker?.kill();
   process.exit(process.exitCode ?? 0);
@@ -231,7 +224,5 @@ for (let ready = false, said = false; !stopping; ) {
     said = true;
     console.log(`Cinderblock is ready on http://127.0.0.1:${first}; data and logs in ${dir}`);
   }
-  await new Promise((r) => {
-    setTimeout(r, ready ? 2000 : 500);
-  });
+  await sleep(ready ? 2000 : 500);
 }
