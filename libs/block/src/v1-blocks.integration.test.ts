@@ -1,130 +1,21 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ByteWriter, loadHasher } from "@cinderblock/bytes";
-import { decodeMeta } from "@cinderblock/block-meta";
-import { decodeFooter, footerLength } from "@cinderblock/parquet";
-import { encodeProfileTable } from "@cinderblock/profile-table";
-import { decodeStackTree, decodeSymdbIndex, encodeStackTree, encodeSymdbIndex } from "@cinderblock/symdb";
 import { describeWith, sharedTestdata } from "@cinderblock/testkit";
-import { decodeIndex, encodeIndex } from "@cinderblock/tsdb-index";
-import { BlockReader } from "./index.ts";
+import { blocksBelow, expectOurSchema, expectReproduced, expectWhole } from "./v1-blocks.testing.ts";
 
 const data = sharedTestdata();
+const below = (folder: string): string[] => (data ? blocksBelow(join(data, folder)) : ["none"]);
+const name = (dir: string): [string, string] => [dir.slice((data ?? "").length + 1), dir];
 
-function blocks(dir: string): string[] {
-  if (!data) return [];
-  const out: string[] = [];
-  const walk = (path: string): void => {
-    if (existsSync(join(path, "meta.json"))) {
-      out.push(path);
-      return;
-    }
-    for (const e of readdirSync(path, { withFileTypes: true })) if (e.isDirectory()) walk(join(path, e.name));
-  };
-  walk(join(data, dir));
-  return out.map((p) => p.slice(data.length + 1));
-}
-
-async function open(path: string) {
-  const dir = join(data!, path);
-  const read = (f: string): Uint8Array => new Uint8Array(readFileSync(join(dir, f)));
-  const reader = new BlockReader(
-    decodeMeta(read("meta.json")),
-    {
-      read: (f, o, n) => Promise.resolve(read(f).subarray(o, n === undefined ? undefined : o + n)),
-      size: (f) => Promise.resolve(read(f).length),
-    },
-    await loadHasher(),
-  );
-  await reader.open();
-  return { reader, read };
-}
-
-const written = [...blocks("buckets"), ...blocks("old-blocks")];
 describeWith(["shared-testdata"], "blocks that Pyroscope v1 wrote", () => {
-  it.each(written.length > 0 ? written : ["none"])("%s decodes whole: counts, sums, stacks", async (path) => {
-    const { reader } = await open(path);
-    const { stats } = reader.meta;
-    const symbolsLater = await reader.load(["samples", "totals"]);
-    const unresolved: number[] = [];
-    for (const p of new Set(symbolsLater.partition)) {
-      const { tables } = await reader.symbols(p);
-      const t = await reader.load(["samples"]);
-      for (let i = 0; i < t.timeNanos.length; i++) {
-        if (t.partition[i] !== p) continue;
-        for (let k = t.sampleStart[i]!; k < t.sampleEnd[i]!; k++)
-          if (t.stacktraceId[k]! >= tables.stackParent.length) unresolved.push(k);
-      }
-    }
-    const t = await reader.load(["samples", "totals"]);
-    let samples = 0;
-    const wrong: number[] = [];
-    for (let i = 0; i < t.timeNanos.length; i++) {
-      let sum = 0n;
-      for (let k = t.sampleStart[i]!; k < t.sampleEnd[i]!; k++) sum += t.value[k]!;
-      samples += t.sampleEnd[i]! - t.sampleStart[i]!;
-      if (sum !== t.totalValue[i]) wrong.push(i);
-    }
-    // The one block of meta version 1 stores 48 samples, zeros among them, and says 40: its writer counted differently.
-    const counted = reader.meta.version === 1 ? 48 : stats.numSamples;
-    expect([reader.series.length, t.timeNanos.length, samples, wrong, unresolved]).toEqual([
-      stats.numSeries,
-      stats.numProfiles,
-      counted,
-      [],
-      [],
-    ]);
-  });
-
-  it.each(blocks("buckets").length > 0 ? blocks("buckets") : ["none"])(
-    "%s: index.tsdb, index.symdb and stacktraces.symdb are reproduced byte for byte",
-    async (path) => {
-      const { read } = await open(path);
-      const tsdb = read("index.tsdb"),
-        index = read("symbols/index.symdb"),
-        stacks = read("symbols/stacktraces.symdb");
-      expect(Buffer.compare(encodeIndex(decodeIndex(tsdb)), tsdb)).toBe(0);
-      const decoded = decodeSymdbIndex(index, "index.symdb");
-      const out = new ByteWriter(),
-        trees = new ByteWriter();
-      encodeSymdbIndex(decoded, out);
-      expect(Buffer.compare(out.finish(), index)).toBe(0);
-      for (const p of decoded.partitions)
-        for (const h of p.stacks) {
-          const parent = new Int32Array(h.nodes),
-            location = new Uint32Array(h.nodes);
-          decodeStackTree(stacks.subarray(h.offset, h.offset + h.size), h.nodes, parent, location, 0);
-          encodeStackTree(parent, location, trees);
-        }
-      expect(Buffer.compare(trees.finish(), stacks)).toBe(0);
-    },
+  it.each([...below("buckets"), ...below("old-blocks")].map(name))(
+    "%s decodes whole: counts, sums, stacks",
+    (_, dir) => expectWhole(dir),
   );
 
-  it("have the schema that ours has", () => {
-    const leaves = (file: Uint8Array): string[] => {
-      const n = footerLength(file);
-      return decodeFooter(file.subarray(file.length - 8 - n, file.length - 8)).leaves.map(
-        (l) => `${l.path} ${l.type} ${l.typeLength} ${l.maxDef}/${l.maxRep}`,
-      );
-    };
-    const none = new BigInt64Array(0);
-    const ours = encodeProfileTable(
-      {
-        length: 0,
-        id: new Uint8Array(0),
-        seriesIndex: new Int32Array(0),
-        partition: none,
-        totalValue: none,
-        timeNanos: none,
-        durationNanos: none,
-        sampleOffset: new Uint32Array(1),
-        stacktraceId: new Uint32Array(0),
-        value: none,
-      },
-      "test",
-    );
-    expect(leaves(ours.bytes)).toEqual(
-      leaves(readFileSync(join(data!, blocks("buckets")[0]!, "profiles.parquet"))),
-    );
-  });
+  it.each(below("buckets").map(name))(
+    "%s: index.tsdb, index.symdb and stacktraces.symdb are reproduced byte for byte",
+    (_, dir) => expectReproduced(dir),
+  );
+
+  it("have the schema that ours has", () => expectOurSchema(below("buckets")[0]!));
 });

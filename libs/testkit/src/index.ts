@@ -39,3 +39,4 @@ export { describeWith, needs, part } from "./parts/declare.ts";
 export { partState } from "./parts/table.ts";
 export type { PartId, PartState } from "./parts/table.ts";
 export { sharedTestdata } from "./shared.ts";
+export { goldenPath } from "./golden.ts";

@@ -1,0 +1,25 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { goldenPath } from "@cinderblock/testkit";
+import { blocksBelow, expectOurSchema, expectReproduced, expectWhole } from "./v1-blocks.testing.ts";
+
+const root = goldenPath("v1");
+const name = (dir: string): [string, string] => [dir.slice(root.length + 1), dir];
+const all = blocksBelow(root),
+  /** Symbols in a folder of six files; the others keep them in one. */
+  inFolders = all.filter((dir) => existsSync(join(dir, "symbols/index.symdb")));
+
+describe("golden blocks that Pyroscope v1 wrote", () => {
+  it("hold every layout: level 1, compacted with downsampled tables, shards, symbols in one file", () => {
+    expect(all.length).toBeGreaterThanOrEqual(10);
+    expect(all.length).toBeGreaterThan(inFolders.length);
+  });
+
+  it.each(all.map(name))("%s decodes whole: counts, sums, stacks", (_, dir) => expectWhole(dir));
+
+  it.each(inFolders.map(name))("%s: index and stack files are reproduced byte for byte", (_, dir) =>
+    expectReproduced(dir),
+  );
+
+  it("have the schema that ours has", () => expectOurSchema(inFolders[0]!));
+});
