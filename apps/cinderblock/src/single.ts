@@ -83,7 +83,7 @@ export async function wireSingle(
   ingester.answerable = (tenant, ulid) => store.answers(tenant, ulid);
 
   exportLimits(resources.overrides, base);
-  const distributor = new Distributor(ingester, limits, resources.bodies, base);
+  const distributor = new Distributor(ingester, limits, resources.bodies, base, config.maxUsageGroupNames);
   const scheduler = new QueryScheduler(
     { maxOutstanding: config.maxOutstanding, maxQueriers: () => 0, querierForgetMs: 0 },
     base,

@@ -51,12 +51,12 @@ export async function inspectBlocks(c: Context): Promise<number> {
     await reader.open();
     const table = await reader.load(["totals"]);
     const count = (name: string): Record<string, number> => {
-      const n: Record<string, number> = {};
+      const n = new Map<string, number>();
       for (const s of reader.series) {
         const v = labelValue(s.labels, name);
-        n[v] = (n[v] ?? 0) + 1;
+        n.set(v, (n.get(v) ?? 0) + 1);
       }
-      return n;
+      return Object.fromEntries(n);
     };
     found.push({
       tenant,

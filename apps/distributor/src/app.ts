@@ -40,7 +40,14 @@ export const distributor: Component<typeof distributorSchema> = {
         base,
       );
       // An aggregate is one record: half of what one may be leaves room for the labels and limits beside the bodies.
-      const taking = new Distributor(path, limits, bodies, base, config.kafkaMaxRecord / 2);
+      const taking = new Distributor(
+        path,
+        limits,
+        bodies,
+        base,
+        config.maxUsageGroupNames,
+        config.kafkaMaxRecord / 2,
+      );
       process.beforeStop(() => taking.drain());
       process.serve(
         distributorRoutes(taking, bodies, config.multitenancy, base.now),
@@ -62,7 +69,7 @@ export const distributor: Component<typeof distributorSchema> = {
       (address) => new RemotePush(client, address),
       base,
     );
-    const taking = new Distributor(path, limits, bodies, base);
+    const taking = new Distributor(path, limits, bodies, base, config.maxUsageGroupNames);
     process.beforeStop(() => taking.drain());
     process.serve(distributorRoutes(taking, bodies, config.multitenancy, base.now));
     process.readyWhen(() => (ring.snapshot.active.length === 0 ? "no ingester is ACTIVE in the ring" : ""));

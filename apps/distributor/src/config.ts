@@ -1,4 +1,4 @@
-import { type ConfigOf, duration } from "@cinderblock/config";
+import { type ConfigOf, duration, int } from "@cinderblock/config";
 import { type CommonConfig, commonSchema } from "@cinderblock/runtime";
 
 /** The section of this component. */
@@ -8,6 +8,13 @@ export const distributorSection = {
     "distributor.pushtimeout",
     "5s",
     "Time an ingester gets for a push.",
+  ),
+  maxUsageGroupNames: int(
+    "distributor.max-usage-group-names",
+    "distributor.max_usage_group_names",
+    500,
+    "Usage groups of each tenant, named by label values, that metrics show; further ones count as __overflow__.",
+    { min: 0 },
   ),
 };
 

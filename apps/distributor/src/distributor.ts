@@ -11,6 +11,7 @@ import type { BodyBudget, BodyTicket } from "@cinderblock/rpc";
 import type { Base } from "@cinderblock/telemetry";
 import { Aggregation } from "./aggregation.ts";
 import { sizeBuckets } from "@cinderblock/telemetry";
+import { UsageGroupNames } from "./usage-group-names.ts";
 
 /** Where pushes go: the shards of this process, or ingesters over the network. Resolves when the push is durable. */
 export interface WritePath {
@@ -38,6 +39,7 @@ export class Distributor {
   private readonly limits: TenantLimits;
   private readonly bodies: BodyBudget;
   private readonly base: Base;
+  private readonly groupNames: UsageGroupNames;
 
   /** @param maxPushBytes the write path takes pushes of this size together */
   constructor(
@@ -45,8 +47,10 @@ export class Distributor {
     limits: TenantLimits,
     bodies: BodyBudget,
     base: Base,
+    maxUsageGroupNames: number,
     maxPushBytes = AGGREGATE_BYTES,
   ) {
+    this.groupNames = new UsageGroupNames(maxUsageGroupNames, base);
     this.path = new Aggregation(
       path,
       { maxBytes: Math.min(AGGREGATE_BYTES, maxPushBytes), maxHeldBytes: bodies.limitBytes / 2 },
@@ -174,11 +178,17 @@ export class Distributor {
     c.sizes[0]!.observe(a.compressedBytes);
     c.sizes[1]!.observe(a.decompressedBytes);
     c.sizes[2]!.observe(a.samples);
-    if (!a.groups) c.other.inc(a.decompressedBytes);
+    if (!a.groupBytes) c.other.inc(a.decompressedBytes);
     else
-      for (const [usage_group, bytes] of Object.entries(a.groups))
-        c.groups.inc({ type, tenant, usage_group }, bytes);
+      for (const [group, bytes] of a.groupBytes)
+        c.groups.inc({ type, tenant, usage_group: this.groupName(tenant, group) }, bytes);
     this.discard(a.discarded, tenant);
+  }
+
+  private groupName(tenant: string, group: string): string {
+    return group === OTHER_GROUP
+      ? group
+      : this.groupNames.nameOf(tenant, group, this.limits.of(tenant).usageGroups);
   }
 
   private discard(list: PushAnswer["discarded"], tenant: string): void {
@@ -193,14 +203,14 @@ export class Distributor {
           "tenant",
         ])
         .inc({ reason: d.reason, tenant }, d.bytes);
-      for (const usage_group of d.groups ?? [OTHER_GROUP])
+      for (const group of d.groups ?? [OTHER_GROUP])
         metrics
           .counter(
             "pyroscope_usage_group_discarded_bytes_total",
             "Bytes of profiles refused, by usage group.",
             ["reason", "tenant", "usage_group"],
           )
-          .inc({ reason: d.reason, tenant, usage_group }, d.bytes);
+          .inc({ reason: d.reason, tenant, usage_group: this.groupName(tenant, group) }, d.bytes);
     }
   }
 }

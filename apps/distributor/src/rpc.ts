@@ -76,11 +76,13 @@ export function distributorRoutes(
   };
 }
 
-const OTLP_TYPES: Record<string, "proto" | "json"> = {
-  "application/json": "json",
-  "application/x-protobuf": "proto",
-  "application/protobuf": "proto",
-};
+const OTLP_TYPES: ReadonlyMap<string, "proto" | "json"> = new Map(
+  Object.entries<"proto" | "json">({
+    "application/json": "json",
+    "application/x-protobuf": "proto",
+    "application/protobuf": "proto",
+  }),
+);
 
 /** OTLP over HTTP: the answer is an empty protobuf message, also to JSON, as v1's. */
 async function otlpHttp(
@@ -90,7 +92,7 @@ async function otlpHttp(
   multitenancy: boolean,
 ): Promise<void> {
   const type = request.headers["content-type"] ?? "",
-    codec = OTLP_TYPES[type];
+    codec = OTLP_TYPES.get(type);
   if (!codec) {
     await reply
       .code(415)

@@ -146,10 +146,16 @@ async function render(
       callSite: [],
     }),
   ]);
-  const groups: Record<string, object> | null = groupBy.length > 0 ? {} : null;
-  if (groups)
-    for (const s of series)
-      groups[s.labels.find((l) => l.name === groupBy[0])?.value ?? "*"] = timeline(s, startMs, endMs, stepS);
+  // Label values are names that clients choose: as own properties, whatever they are.
+  const groups =
+    groupBy.length > 0
+      ? Object.fromEntries(
+          series.map((s) => [
+            s.labels.find((l) => l.name === groupBy[0])?.value ?? "*",
+            timeline(s, startMs, endMs, stepS),
+          ]),
+        )
+      : null;
   await reply.type("application/json").send(
     flamebearerProfile(type.sampleType, type.sampleUnit, "single", flame, {
       timeline: timeline(series.length === 1 ? series[0] : undefined, startMs, endMs, stepS),

@@ -8,12 +8,14 @@ const PAGES = ["/", "/explore", "/compare", "/files", "/status", "/comparison", 
 /** What a page asks for, wherever a proxy has mounted it. */
 const ASKED =
   /^\/(assets\/[^/]+|icon\.svg|explore|compare|files|status|comparison|comparison-diff|ready|ring|(store-gateway|query-scheduler|compactor)\/ring|runtime_config|metrics|admin|partitions|tenant-limits|log_level|query-frontend\/slow-queries|store-gateway\/tenants|store-gateway\/tenant\/[^/]+\/blocks(\/[^/]+)?|debug\/pprof\/[a-z]*|api\/v1\/status\/[a-z/]+|pyroscope\/(render|export)|querier\.v1\.QuerierService\/\w+|cinderblock\.explore\.v1\.ExploreService\/\w+|adhocprofiles\.v1\.AdHocProfileService\/\w+)$/;
-const TYPES: Record<string, string> = {
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript; charset=utf-8",
-  ".css": "text/css; charset=utf-8",
-  ".svg": "image/svg+xml",
-};
+const TYPES: ReadonlyMap<string, string> = new Map(
+  Object.entries<string>({
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+  }),
+);
 /** Scripts, styles and questions only from and to where the page came from. */
 const POLICY =
   "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
@@ -47,7 +49,7 @@ export function webRoutes(folder: URL): Routes {
         app.get(page, async (_request, reply) => {
           await reply
             .headers({
-              "content-type": TYPES[".html"]!,
+              "content-type": TYPES.get(".html")!,
               "cache-control": "no-cache",
               "content-security-policy": POLICY,
               "x-content-type-options": "nosniff",
@@ -63,7 +65,7 @@ export function webRoutes(folder: URL): Routes {
         if (path === "/index.html" || path.endsWith(".gz")) continue;
         const packed = files.get(`${path}.gz`),
           headers = {
-            "content-type": TYPES[extname(path)] ?? "application/octet-stream",
+            "content-type": TYPES.get(extname(path)) ?? "application/octet-stream",
             "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
             "x-content-type-options": "nosniff",
             vary: "accept-encoding",

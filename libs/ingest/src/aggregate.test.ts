@@ -170,9 +170,14 @@ describe("an aggregate", () => {
       ...more,
     });
     const parts = [
-      answer(1, { groups: { a: 1, b: 2 } }),
+      answer(1, {
+        groupBytes: [
+          ["a", 1],
+          ["b", 2],
+        ],
+      }),
       answer(2, {
-        groups: { b: 3 },
+        groupBytes: [["b", 3]],
         trickled: true,
         discarded: [{ reason: "rate_limited", profiles: 1, bytes: 2 }],
       }),
@@ -186,7 +191,10 @@ describe("an aggregate", () => {
       decompressedBytes: 300,
       samples: 3000,
       discarded: [{ reason: "rate_limited", profiles: 1, bytes: 2 }],
-      groups: { a: 1, b: 5 },
+      groupBytes: [
+        ["a", 1],
+        ["b", 5],
+      ],
       trickled: true,
       error: { kind: "invalid", message: "x\ny" },
       parts,

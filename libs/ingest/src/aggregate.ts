@@ -84,15 +84,14 @@ export function answerOfParts(parts: PushAnswer[]): PushAnswer {
     error: undefined,
     parts,
   };
+  const groups = new Map<string, number>();
   for (const p of parts) {
     all.profiles += p.profiles;
     all.compressedBytes += p.compressedBytes;
     all.decompressedBytes += p.decompressedBytes;
     all.samples += p.samples;
     all.discarded.push(...p.discarded);
-    if (p.groups)
-      for (const [name, bytes] of Object.entries(p.groups))
-        (all.groups ??= {})[name] = (all.groups[name] ?? 0) + bytes;
+    for (const [name, bytes] of p.groupBytes ?? []) groups.set(name, (groups.get(name) ?? 0) + bytes);
     if (p.trickled) all.trickled = true;
     if (p.error)
       all.error =
@@ -100,6 +99,7 @@ export function answerOfParts(parts: PushAnswer[]): PushAnswer {
           ? { ...all.error, message: `${all.error.message}\n${p.error.message}`.slice(0, 4096) }
           : (all.error ?? p.error);
   }
+  if (parts.some((p) => p.groupBytes)) all.groupBytes = [...groups];
   return all;
 }
 
@@ -110,7 +110,12 @@ export function refusedProfiles(answer: Pick<PushAnswer, "discarded">): number {
 
 /** An outcome as it crosses a thread or a process. */
 export function answerOf(outcome: PushOutcome): PushAnswer {
-  return { ...outcome, error: outcome.error ? toErrorRecord(outcome.error) : undefined };
+  const { groups, error, ...counts } = outcome;
+  return {
+    ...counts,
+    ...(groups ? { groupBytes: [...groups] } : {}),
+    error: error ? toErrorRecord(error) : undefined,
+  };
 }
 
 /**

@@ -1,17 +1,19 @@
 import { ByteWriter, decodeUtf8 } from "@cinderblock/bytes";
 import type { PprofTables } from "@cinderblock/pprof";
 
-const SPIES: Record<string, string> = {
-  gospy: "go",
-  pyspy: "python",
-  rbspy: "ruby",
-  javaspy: "java",
-  "grafana-agent.java": "java",
-  nodespy: "nodejs",
-  dotnetspy: "dotnet",
-  phpspy: "php",
-  "pyroscope-rs": "rust",
-};
+const SPIES: ReadonlyMap<string, string> = new Map(
+  Object.entries<string>({
+    gospy: "go",
+    pyspy: "python",
+    rbspy: "ruby",
+    javaspy: "java",
+    "grafana-agent.java": "java",
+    nodespy: "nodejs",
+    dotnetspy: "dotnet",
+    phpspy: "php",
+    "pyroscope-rs": "rust",
+  }),
+);
 
 const MARKS: readonly [language: string, test: (s: string) => boolean][] = [
   ["go", (s) => s.endsWith(".go") || (s.startsWith("/") && s.includes("usr/local/go/"))],
@@ -25,7 +27,7 @@ const MARKS: readonly [language: string, test: (s: string) => boolean][] = [
 
 /** The language of a profile: what the agent says, else the first string of the table that gives it away. */
 export function detectLanguage(t: PprofTables, spy: string): string {
-  const said = SPIES[spy];
+  const said = SPIES.get(spy);
   if (said !== undefined) return said;
   for (let i = 0; i < t.strings; i++) {
     const s = decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!);

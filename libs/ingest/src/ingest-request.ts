@@ -23,7 +23,7 @@ export interface SampleTypeConfig {
 }
 export interface PprofForm {
   profile: Uint8Array | undefined;
-  sampleTypes: Record<string, SampleTypeConfig> | undefined;
+  sampleTypes: ReadonlyMap<string, SampleTypeConfig> | undefined;
 }
 
 function failed(what: string): never {
@@ -63,10 +63,11 @@ export function parsePprofForm(body: Uint8Array, boundary: string): PprofForm {
   if (parts.has("prev_profile"))
     failed("unsupported client version. Please update github.com/grafana/pyroscope-go to the latest version");
   const config = parts.get("sample_type_config");
-  let sampleTypes: Record<string, SampleTypeConfig> | undefined;
+  let sampleTypes: ReadonlyMap<string, SampleTypeConfig> | undefined;
   if (config) {
     try {
-      sampleTypes = JSON.parse(Buffer.from(config).toString("utf8")) as Record<string, SampleTypeConfig>;
+      const parsed = JSON.parse(Buffer.from(config).toString("utf8")) as Record<string, SampleTypeConfig>;
+      sampleTypes = new Map(Object.entries(parsed));
     } catch (err) {
       failed(`sample_type_config: ${(err as Error).message}`);
     }
@@ -74,22 +75,22 @@ export function parsePprofForm(body: Uint8Array, boundary: string): PprofForm {
   return { profile: parts.get("profile"), sampleTypes };
 }
 
-const DISPLAY: Record<string, string> = {
-  samples: "cpu",
-  goroutine: "goroutines",
-  contentions: "mutex_count",
-  delay: "mutex_duration",
-};
+const DISPLAY: ReadonlyMap<string, string> = new Map([
+  ["samples", "cpu"],
+  ["goroutine", "goroutines"],
+  ["contentions", "mutex_count"],
+  ["delay", "mutex_duration"],
+]);
 
 /** `__name__` of a pprof that came by /ingest (docs/formats/ingest.md). */
 export function pprofName(
   sampleTypes: readonly string[],
-  config: Record<string, SampleTypeConfig> | undefined,
+  config: ReadonlyMap<string, SampleTypeConfig> | undefined,
 ): string {
   if (sampleTypes.includes("wall")) return "wall";
   let last = "";
   for (const type of sampleTypes) {
-    const name = config ? config[type]?.["display-name"] || type : (DISPLAY[type] ?? type);
+    const name = config ? config.get(type)?.["display-name"] || type : (DISPLAY.get(type) ?? type);
     if (name.includes("cpu")) return "process_cpu";
     if (name.includes("alloc_") || name.includes("inuse_") || name === "space" || name === "objects")
       return "memory";

@@ -97,8 +97,8 @@ export interface PushOutcome {
     groups?: string[];
   }[];
   error: CinderblockError | undefined;
-  /** uncompressed bytes of each usage group; absent: all of the tenant's are in `other` */
-  groups?: Record<string, number>;
+  /** group -> uncompressed bytes; absent: all of the tenant's are in `other`. Clients may choose the names */
+  groups?: Map<string, number>;
   /** some of it belongs to a usage group that is over its limit, and was taken all the same */
   trickled?: boolean;
 }
@@ -107,8 +107,10 @@ export interface PushOutcome {
  * The same as it crosses a thread or a process. An error refuses the push for good: bad input, or a limit of the tenant
  * where the process that answers decides it. A process without room never answers, it throws `no-room`.
  */
-export type PushAnswer = Omit<PushOutcome, "error"> & {
+export type PushAnswer = Omit<PushOutcome, "error" | "groups"> & {
   error: ErrorRecord | undefined;
+  /** `groups` as a list of pairs, which messages between processes can hold */
+  groupBytes?: [group: string, bytes: number][];
   /** of an aggregate: what each of its pushes is answered */
   parts?: PushAnswer[];
 };
@@ -309,7 +311,7 @@ export class PushProcessor {
       return;
     }
     let bytes: Uint8Array | undefined = body;
-    let config: Record<string, SampleTypeConfig> | undefined;
+    let config: ReadonlyMap<string, SampleTypeConfig> | undefined;
     if (request.format === "multipart")
       ({ profile: bytes, sampleTypes: config } = parsePprofForm(body, request.boundary));
     if (!bytes || bytes.length === 0) return;
@@ -328,10 +330,7 @@ export class PushProcessor {
     for (let i = 0; i < tables.sampleTypes; i++) types.push(stringAt(tables, tables.typeType.data[i]!));
     const service = labelValue(request.tags, LABEL_SERVICE_NAME) || request.app;
     fixScripting(tables, request.spyName);
-    if (
-      request.spyName === "dotnetspy" ||
-      (request.spyName === "unknown" && config && "inuse-space" in config)
-    )
+    if (request.spyName === "dotnetspy" || (request.spyName === "unknown" && config?.has("inuse-space")))
       fixDotnet(tables);
     if (tables.timeNanos >= 0n && tables.timeNanos < 31_536_000_000_000_000n)
       tables.timeNanos = request.fromNanos;
@@ -579,12 +578,12 @@ export class PushProcessor {
     out: PushOutcome,
   ): boolean {
     const { usageGroups } = limits,
-      counts = (out.groups ??= {});
+      counts = (out.groups ??= new Map<string, number>());
     if (context.memberships?.of !== usageGroups)
       context.memberships = { of: usageGroups, list: membershipsOf(usageGroups, context.sent) };
     const memberships = context.memberships.list;
     this.groups = memberships.length > 0 ? memberships.map((m) => m.name) : [OTHER_GROUP];
-    for (const name of this.groups) counts[name] = (counts[name] ?? 0) + body.length;
+    for (const name of this.groups) counts.set(name, (counts.get(name) ?? 0) + body.length);
     this.checkGroups(memberships, limits, out);
     const rule = limits.sampling.length > 0 ? samplingOf(memberships, limits.sampling) : undefined;
     if (!rule) return false;

@@ -16,25 +16,29 @@ function refuse(what: string): never {
 }
 
 /** Values are times a hundred for times and plain counts, as they are for bytes (docs/formats/ingest.md). */
-const FACTOR: Record<string, number> = {
-  nanoseconds: 100,
-  microseconds: 100,
-  milliseconds: 100,
-  seconds: 100,
-  none: 100,
-  bytes: 1,
-};
+const FACTOR: ReadonlyMap<string, number> = new Map(
+  Object.entries<number>({
+    nanoseconds: 100,
+    microseconds: 100,
+    milliseconds: 100,
+    seconds: 100,
+    none: 100,
+    bytes: 1,
+  }),
+);
 /** What the sample rate is where the request does not say one: with it a unit's values become nanoseconds. */
-const RATE: Record<string, number> = {
-  nanoseconds: 1e11,
-  microseconds: 1e8,
-  milliseconds: 1e5,
-  seconds: 100,
-  none: 1e4,
-  bytes: 0,
-};
+const RATE: ReadonlyMap<string, number> = new Map(
+  Object.entries<number>({
+    nanoseconds: 1e11,
+    microseconds: 1e8,
+    milliseconds: 1e5,
+    seconds: 100,
+    none: 1e4,
+    bytes: 0,
+  }),
+);
 export function speedscopeRate(unit: string, asked: number): number {
-  return asked === 100 ? RATE[unit]! : asked;
+  return asked === 100 ? RATE.get(unit)! : asked;
 }
 
 interface RawProfile {
@@ -69,12 +73,12 @@ export function readSpeedscope(body: Uint8Array, bounds?: StackBounds): Speedsco
     if (p === null || typeof p !== "object") refuse("expected objects in profiles");
     const unit = String(p.unit ?? "none"),
       name = String(p.name ?? "");
-    if (!(unit in FACTOR)) refuse(`unknown unit ${JSON.stringify(unit)}`);
+    if (!FACTOR.has(unit)) refuse(`unknown unit ${JSON.stringify(unit)}`);
     const key = JSON.stringify([name, p.type, unit, p.startValue]);
     let profile = out.get(key);
     if (!profile) out.set(key, (profile = { name, unit, stacks: new StackBuilder(1, bounds) }));
-    if (p.type === "sampled") readSampled(p, frames, FACTOR[unit]!, profile.stacks);
-    else if (p.type === "evented") readEvented(p, frames, FACTOR[unit]!, profile.stacks);
+    if (p.type === "sampled") readSampled(p, frames, FACTOR.get(unit)!, profile.stacks);
+    else if (p.type === "evented") readEvented(p, frames, FACTOR.get(unit)!, profile.stacks);
     else refuse(`unknown type of profile ${JSON.stringify(p.type)}`);
   }
   return [...out.values()];

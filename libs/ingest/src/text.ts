@@ -28,39 +28,41 @@ const WALL: TextType = {
 };
 const memory = (type: string, unit: string): TextType => ({ name: "memory", type, unit });
 const counted = (name: string, type: string, unit: string): TextType => ({ name, type, unit });
-const TYPES: Record<string, TextType> = {
-  cpu: CPU,
-  itimer: CPU,
-  wall: WALL,
-  seconds: WALL,
-  nanoseconds: WALL,
-  microseconds: WALL,
-  milliseconds: WALL,
-  inuse_objects: memory("inuse_objects", "count"),
-  alloc_objects: memory("alloc_objects", "count"),
-  inuse_space: memory("inuse_space", "bytes"),
-  alloc_space: memory("alloc_space", "bytes"),
-  goroutines: counted("goroutine", "goroutines", "count"),
-  mutex_count: counted("mutex", "contentions", "count"),
-  mutex_duration: counted("mutex", "delay", "nanoseconds"),
-  block_count: counted("block", "contentions", "count"),
-  lock_count: counted("block", "contentions", "count"),
-  block_duration: counted("block", "delay", "nanoseconds"),
-  lock_duration: counted("block", "delay", "nanoseconds"),
-  alloc_in_new_tlab_objects: memory("alloc_in_new_tlab_objects", "count"),
-  alloc_outside_tlab_objects: memory("alloc_outside_tlab_objects", "count"),
-  alloc_in_new_tlab_bytes: memory("alloc_in_new_tlab_bytes", "bytes"),
-  alloc_outside_tlab_bytes: memory("alloc_outside_tlab_bytes", "bytes"),
-  live: memory("live", "count"),
-  exceptions: counted("exceptions", "samples", "count"),
-  bytes: memory("samples", "bytes"),
-};
+const TYPES: ReadonlyMap<string, TextType> = new Map(
+  Object.entries<TextType>({
+    cpu: CPU,
+    itimer: CPU,
+    wall: WALL,
+    seconds: WALL,
+    nanoseconds: WALL,
+    microseconds: WALL,
+    milliseconds: WALL,
+    inuse_objects: memory("inuse_objects", "count"),
+    alloc_objects: memory("alloc_objects", "count"),
+    inuse_space: memory("inuse_space", "bytes"),
+    alloc_space: memory("alloc_space", "bytes"),
+    goroutines: counted("goroutine", "goroutines", "count"),
+    mutex_count: counted("mutex", "contentions", "count"),
+    mutex_duration: counted("mutex", "delay", "nanoseconds"),
+    block_count: counted("block", "contentions", "count"),
+    lock_count: counted("block", "contentions", "count"),
+    block_duration: counted("block", "delay", "nanoseconds"),
+    lock_duration: counted("block", "delay", "nanoseconds"),
+    alloc_in_new_tlab_objects: memory("alloc_in_new_tlab_objects", "count"),
+    alloc_outside_tlab_objects: memory("alloc_outside_tlab_objects", "count"),
+    alloc_in_new_tlab_bytes: memory("alloc_in_new_tlab_bytes", "bytes"),
+    alloc_outside_tlab_bytes: memory("alloc_outside_tlab_bytes", "bytes"),
+    live: memory("live", "count"),
+    exceptions: counted("exceptions", "samples", "count"),
+    bytes: memory("samples", "bytes"),
+  }),
+);
 
 /** Splits `my.app.cpu` into the service and what its last segment means; an app without a dot is a CPU profile. */
 export function textType(app: string): { service: string; type: TextType } {
   const dot = app.lastIndexOf(".");
   const suffix = dot < 0 ? "cpu" : app.slice(dot + 1);
-  const type = TYPES[suffix];
+  const type = TYPES.get(suffix);
   if (!type)
     throw invalid(`pyroscopeIngesterAdapter failed to convert metadata: unknown profile type: ${suffix}`);
   return { service: dot < 0 ? app : app.slice(0, dot), type };

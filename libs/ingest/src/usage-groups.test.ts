@@ -123,7 +123,7 @@ describe("usage groups", () => {
         const before = out.length,
           outcome = push("shop");
         expect(outcome.error).toBeUndefined();
-        expect(outcome.groups).toEqual({ shop: raw.length });
+        expect(outcome.groups).toEqual(new Map([["shop", raw.length]]));
         expect(outcome.discarded).toEqual(
           out.length > before
             ? []
@@ -131,7 +131,7 @@ describe("usage groups", () => {
         );
         if (at === 0) {
           const other = push("elsewhere");
-          expect([other.groups, other.discarded]).toEqual([{ other: raw.length }, []]);
+          expect([other.groups, other.discarded]).toEqual([new Map([["other", raw.length]]), []]);
           out.pop();
           expect(marks.pop()).toEqual([]);
         }

@@ -76,17 +76,19 @@ const BYTE = 0,
   DOUBLE = 3,
   STRING = 4,
   ARRAY = 5;
-const PRIMITIVES: Record<string, number> = {
-  boolean: BYTE,
-  byte: BYTE,
-  char: VARINT,
-  short: VARINT,
-  int: VARINT,
-  long: VARINT,
-  float: FLOAT,
-  double: DOUBLE,
-  "java.lang.String": STRING,
-};
+const PRIMITIVES: ReadonlyMap<string, number> = new Map(
+  Object.entries<number>({
+    boolean: BYTE,
+    byte: BYTE,
+    char: VARINT,
+    short: VARINT,
+    int: VARINT,
+    long: VARINT,
+    float: FLOAT,
+    double: DOUBLE,
+    "java.lang.String": STRING,
+  }),
+);
 
 /** One part of a value: read into `slot`, or stepped over where that is -1. `of`: the parts of an array's elements. */
 interface Step {
@@ -160,7 +162,7 @@ export class TypeReader {
       return;
     }
     const k = this.class(f.type, this.at),
-      kind = PRIMITIVES[k.name];
+      kind = PRIMITIVES.get(k.name);
     if (kind !== undefined) into.push({ kind, slot, of: [] });
     else for (const g of k.fields) this.unfold(g, into, -1, depth + 1);
   }

@@ -16,17 +16,19 @@ export type JfrEventKind =
   | "live"
   | "malloc";
 
-const EVENTS: Record<string, JfrEventKind> = {
-  "jdk.ExecutionSample": "execution",
-  "profiler.WallClockSample": "wall",
-  "jdk.ObjectAllocationInNewTLAB": "alloc-in-tlab",
-  "jdk.ObjectAllocationOutsideTLAB": "alloc-outside-tlab",
-  "jdk.ObjectAllocationSample": "alloc-sample",
-  "jdk.JavaMonitorEnter": "monitor",
-  "jdk.ThreadPark": "park",
-  "profiler.LiveObject": "live",
-  "profiler.Malloc": "malloc",
-};
+const EVENTS: ReadonlyMap<string, JfrEventKind> = new Map(
+  Object.entries<JfrEventKind>({
+    "jdk.ExecutionSample": "execution",
+    "profiler.WallClockSample": "wall",
+    "jdk.ObjectAllocationInNewTLAB": "alloc-in-tlab",
+    "jdk.ObjectAllocationOutsideTLAB": "alloc-outside-tlab",
+    "jdk.ObjectAllocationSample": "alloc-sample",
+    "jdk.JavaMonitorEnter": "monitor",
+    "jdk.ThreadPark": "park",
+    "profiler.LiveObject": "live",
+    "profiler.Malloc": "malloc",
+  }),
+);
 /** where the fields of events lie when they are read */
 const STACK = 0,
   STATE = 1,
@@ -219,7 +221,7 @@ class Chunk implements JfrStacks {
     }
     const plan = types.plan(
         k,
-        POOL_FIELDS[k.name] ?? NONE,
+        POOL_FIELDS.get(k.name) ?? NONE,
         c.pos,
         k.name === "jdk.types.StackTrace" ? { array: "frames", field: "method" } : undefined,
       ),
@@ -315,7 +317,7 @@ class Chunk implements JfrStacks {
       { slots } = types;
     const kinds = new Map<number, { kind: JfrEventKind; plan: Plan }>();
     for (const k of this.classes.values()) {
-      const kind = EVENTS[k.name];
+      const kind = EVENTS.get(k.name);
       if (!kind) continue;
       const bytes = BYTES_FIELD[kind];
       kinds.set(k.id, {
@@ -368,12 +370,14 @@ const NONE: ReadonlyMap<string, number> = new Map(),
     ["value", 1],
   ]);
 /** what is read of constants: field -> slot */
-const POOL_FIELDS: Record<string, ReadonlyMap<string, number>> = {
-  "jdk.types.Method": new Map([
-    ["type", 0],
-    ["name", 1],
-  ]),
-  "java.lang.Class": NAME,
-  "jdk.types.Symbol": new Map([["string", 0]]),
-  "jdk.types.ThreadState": NAME,
-};
+const POOL_FIELDS: ReadonlyMap<string, ReadonlyMap<string, number>> = new Map(
+  Object.entries<ReadonlyMap<string, number>>({
+    "jdk.types.Method": new Map([
+      ["type", 0],
+      ["name", 1],
+    ]),
+    "java.lang.Class": NAME,
+    "jdk.types.Symbol": new Map([["string", 0]]),
+    "jdk.types.ThreadState": NAME,
+  }),
+);
