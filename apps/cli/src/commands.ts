@@ -4,6 +4,7 @@ import { compactChosen, inspectBlocks, listBlocks, rebuildIndex, verifyBlocks } 
 import { baseFor, type CliConfig, type Context, type Output, schema } from "./context.ts";
 import { cancelDeletion, deleteSeries, listDeletions } from "./deletions.ts";
 import { importProfiles } from "./import.ts";
+import { forgetIngester, listIngesters } from "./ingesters.ts";
 import { pushProfiles } from "./push.ts";
 import { labels, pprof, series, top } from "./query.ts";
 import { partitions, ring, serverTop } from "./server.ts";
@@ -100,6 +101,18 @@ const COMMANDS: readonly {
     args: "FILE ADDRESS…",
     does: "the functions behind addresses of a debug file, inlined ones first",
     run: lookUp,
+  },
+  {
+    words: "ingesters list",
+    args: "",
+    does: "ingesters that may hold profiles that the bucket does not have",
+    run: listIngesters,
+  },
+  {
+    words: "ingesters forget",
+    args: "ID",
+    does: "remove the roster entry of an ingester that does not return",
+    run: forgetIngester,
   },
   {
     words: "partitions",

@@ -1,6 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { join } from "node:path";
 import { sleep } from "@cinderblock/async";
+import type { BlockMeta } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import { lastLoggedMs } from "@cinderblock/head";
 import type { RingMember } from "@cinderblock/ring";
@@ -17,12 +18,16 @@ import {
 import { type IngestLimits, type Limits, smallerLimit } from "@cinderblock/tenant";
 import { partitionRoutes, pushMethod, sourceMethods } from "@cinderblock/transport";
 import { type IngesterComponentConfig, ingesterConfigOf, ingesterSchema } from "./config.ts";
+import { handOver, type HandOverParts, type HeldBlock } from "./hand-over.ts";
 import { Ingester } from "./ingester.ts";
 import { Ownership } from "./ownership.ts";
 import { type Owners, Partitions } from "./partitions.ts";
 import { ingesterRoutes } from "./rpc.ts";
 import { DeletedTenants } from "./deleted-tenants.ts";
 import { Shipper } from "./shipper.ts";
+
+/** Time for the removal of the roster entry after a hand-over that took all of its time. */
+const ROSTER_REMOVE_MS = 5000;
 
 /** Takes the pushes of its part of the ring, serves recent data, ships blocks. */
 export const ingester: Component<typeof ingesterSchema> = {
@@ -101,8 +106,11 @@ export const ingester: Component<typeof ingesterSchema> = {
         ),
       );
     }
-    process.becomeActive(me);
+    const roster = await process.rosterMember(join(config.dataPath, "roster.json"));
+    process.add(roster);
+    process.becomeActive(me, roster.ready);
     process.progress = () => ingester.progress;
+    process.readyWhen(() => roster.obstacle);
     process.serveInternal("Ingester", {
       ...sourceMethods(ingester),
       ...pushMethod((tenant, service, push) =>
@@ -119,7 +127,18 @@ export const ingester: Component<typeof ingesterSchema> = {
       await sleep(2 * RING_REFRESH_MS);
       leaving.now = true;
       await partitions?.halt();
-      await handOver(ingester, shipper, config, base.log.warn.bind(base.log));
+      const deadlineMs = base.now() + config.shutdownTimeout,
+        left = await handOver(handOverParts(ingester, shipper, deleted), deadlineMs, base);
+      if (left.unshipped + left.unanswered === 0) {
+        await roster.remove(Math.max(deadlineMs, base.now() + ROSTER_REMOVE_MS));
+        return;
+      }
+      // Its silence makes answers partial, until it starts again or a person forgets it.
+      me.stay();
+      base.log.error(
+        left,
+        "ingester holds data that nobody else answers for and stays in ring and roster: start it again before its disk goes away",
+      );
     });
   },
 };
@@ -185,24 +204,19 @@ function readsPartitions(
   return partitions;
 }
 
-/** It takes no writes any more, but answers for its data until the bucket does. */
-async function handOver(
-  ingester: Ingester,
-  shipper: Shipper,
-  config: IngesterComponentConfig,
-  warn: (fields: object, message: string) => void,
-): Promise<void> {
-  await ingester.flush();
-  await shipper.sync();
-  const until = Date.now() + config.shutdownTimeout;
-  for (const { tenant, meta } of [...ingester.blocksOnDisk.shipped()])
-    while (Date.now() < until && !(await ingester.answerable(tenant, meta.ulid))) await sleep(200);
-  const left = ingester.blocksOnDisk.unshipped().length;
-  if (left > 0)
-    warn(
-      { blocks: left },
-      "blocks are still to be shipped: start this ingester again before its disk goes away",
-    );
+function handOverParts(ingester: Ingester, shipper: Shipper, deleted: DeletedTenants): HandOverParts {
+  const held = (blocks: readonly { tenant: string; meta: BlockMeta }[]): HeldBlock[] =>
+    blocks.map(({ tenant, meta }) => ({ tenant, ulid: meta.ulid }));
+  return {
+    flush: () => ingester.flush(),
+    ship: async () => {
+      await deleted.look();
+      await shipper.sync();
+    },
+    unshipped: () => held(ingester.blocksOnDisk.unshipped()),
+    shipped: () => held(ingester.blocksOnDisk.shipped()),
+    answerable: (tenant, ulid) => ingester.answerable(tenant, ulid),
+  };
 }
 
 /** Limits with the part of the ingestion rate and of the series that this ingester may take; the same object as long as nothing changed. */

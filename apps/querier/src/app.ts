@@ -15,19 +15,27 @@ const CAUGHT_UP_MS = 1000;
 export const querier: Component<typeof querierSchema> = {
   name: "querier",
   schema: querierSchema,
-  wire(config, process) {
+  async wire(config, process) {
     const { base, client } = process;
     const ring = process.view(INGESTERS),
       stores = process.view(STORES);
+    const { holders, roster } = await process.holders();
     const source = oneEach((m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout));
     const sources: Sources = {
       // One that is silent, or that still reads its log, is asked, too: what it alone has must be told. A new one answers that it has nothing.
-      ingesters: () => ring.snapshot.members.map(source),
+      ingesters: () => holders.members.map(source),
       stores: () => process.stores(),
+      unknown: () => ({
+        ingesters: holders.unknown,
+        stores:
+          stores.snapshot.readable.length > 0
+            ? ""
+            : "no store-gateway is in the ring: stored blocks are missing",
+      }),
       coveredBy: (answering, silent) =>
         config.writeBuffer === "kafka"
           ? partitionsCovered(
-              ring.snapshot.members.filter((m) => answering.includes(m.id)),
+              holders.members.filter((m) => answering.includes(m.id)),
               (m) =>
                 client.call<CaughtUp>(m.address, "Ingester", "caughtUp", [], { timeoutMs: CAUGHT_UP_MS }),
               () => silent < zonesOf(ring.snapshot.readable),
@@ -38,7 +46,7 @@ export const querier: Component<typeof querierSchema> = {
       // Its own answer, which says what it lacks, comes at that time, and before this gives up.
       reach: (ends, deadlineMs) =>
         reachEnds(
-          () => ring.snapshot.readable,
+          () => holders.members.filter((m) => m.state !== "JOINING"),
           ends,
           deadlineMs,
           (m, untilMs) =>
@@ -47,7 +55,7 @@ export const querier: Component<typeof querierSchema> = {
             }),
         ),
       refresh: async () => {
-        await Promise.all([ring.refresh(), stores.refresh()]);
+        await Promise.all([ring.refresh(), stores.refresh(), roster.refresh()]);
       },
     };
     const jobs = new RemoteJobs(client, () => process.schedulers(), base);

@@ -295,6 +295,34 @@ describe("a head that takes in rows while it is asked", () => {
   });
 });
 
+describe("a querier that cannot know all holders of data", () => {
+  const ask = async (unknown: { ingesters: string; stores: string }, coveredBy: Sources["coveredBy"]) => {
+    const store = new Store([block(A, 1)], [A], []);
+    const r = await new Querier({ ...sources(store), coveredBy, unknown: () => unknown }, base).run(
+      "t",
+      { kind: "select", query: QUERY },
+      Date.now() + 1000,
+      signal,
+    );
+    return { warnings: r.warnings, digest: r.kind === "select" ? r.digest : undefined };
+  };
+  it("gives a partial answer that is not cached, unless the answering ingesters cover the partitions", async () => {
+    const silent: number[] = [];
+    const reason = "the roster of ingesters could not be read yet";
+    const direct = await ask({ ingesters: reason, stores: "" }, (_, n) => {
+      silent.push(n);
+      return Promise.resolve(n <= 1);
+    });
+    expect([direct, silent]).toEqual([{ warnings: [reason], digest: "" }, [Infinity]]);
+    const covered = await ask({ ingesters: reason, stores: "" }, () => Promise.resolve(true));
+    expect([covered.warnings, covered.digest === ""]).toEqual([[], false]);
+  });
+  it("gives a partial answer without any store-gateway, whatever ingesters cover", async () => {
+    const r = await ask({ ingesters: "", stores: "no store-gateway" }, () => Promise.resolve(true));
+    expect(r).toEqual({ warnings: ["no store-gateway"], digest: "" });
+  });
+});
+
 describe("a strong read", () => {
   it("does not take the answer of an ingester that lags when the one that had read far enough falls silent", async () => {
     // `ahead` has read everything and dies before it is asked what it has; `behind` needs a moment.

@@ -32,7 +32,9 @@ interface Question extends Until {
 export interface Sources {
   ingesters: () => readonly SourceClient[];
   stores: () => readonly SourceClient[];
-  /** whether the ingesters that answer have all that the silent ones have */
+  /** reasons why the two lists may be incomplete, "" if they are not; absent: they never are */
+  unknown?: () => { ingesters: string; stores: string };
+  /** whether the answering ingesters have everything that `silent` others have; Infinity: nobody knows how many there are */
   coveredBy: (answering: readonly string[], silent: number) => Promise<boolean>;
   /** resolves when the ingesters have read their partitions up to these ends: partition -> names of those that have. `unavailable` at the deadline */
   reach: (ends: readonly number[], deadlineMs: number) => Promise<string[][]>;
@@ -80,6 +82,7 @@ export class Querier {
   private readonly base: Base;
   private readonly missing: { inc(): void };
   private readonly damaged: { inc(): void };
+  private readonly uncovered: { inc(labels: { reason: string }, n?: number): void };
   /** names of clients that stood still when they were last asked */
   private readonly still = new Set<string>();
   constructor(sources: Sources, base: Base) {
@@ -89,6 +92,12 @@ export class Querier {
       "cinderblock_querier_missing_blocks_total",
       "Planned blocks that nobody had.",
     );
+    this.uncovered = base.metrics.counter(
+      "cinderblock_querier_uncovered_plans_total",
+      "Plans whose answer is partial because data may be missing: an ingester did not answer and no other has its data, the roster of ingesters is unknown, or no store-gateway is in the ring.",
+      ["reason"],
+    );
+    for (const reason of ["ingester", "roster", "store-gateway"]) this.uncovered.inc({ reason }, 0);
     this.damaged = base.metrics.counter(
       "cinderblock_querier_damaged_blocks_total",
       "Times that a query left out a block because it is damaged.",
@@ -173,14 +182,22 @@ export class Querier {
     const gone = silent.filter((x) => ingesters.includes(x.client));
     if (gone.length > 0 && gone.length === ingesters.length) throw gone[0]!.err;
     // Of a strong read it is known who has read how far: `strongLists` looks whether these answered.
+    const unknown = this.sources.unknown?.() ?? { ingesters: "", stores: "" };
     const covered =
-      gone.length === 0 ||
+      (gone.length === 0 && unknown.ingesters === "") ||
       q.strong !== undefined ||
       (await this.sources.coveredBy(
         ingesters.filter((c) => lists.has(c)).map((c) => c.name),
-        gone.length,
+        unknown.ingesters === "" ? gone.length : Infinity,
       ));
-    const warnings = covered ? [] : gone.map((x) => `ingester ${x.client.name} did not answer`);
+    if (!covered && gone.length > 0) this.uncovered.inc({ reason: "ingester" });
+    if (!covered && unknown.ingesters !== "") this.uncovered.inc({ reason: "roster" });
+    if (unknown.stores !== "") this.uncovered.inc({ reason: "store-gateway" });
+    const warnings = [
+      ...(unknown.stores === "" ? [] : [unknown.stores]),
+      ...(covered || unknown.ingesters === "" ? [] : [unknown.ingesters]),
+      ...(covered ? [] : gone.map((x) => `ingester ${x.client.name} did not answer`)),
+    ];
     for (const x of silent)
       this.base.log.warn({ source: x.client.name, err: x.err }, "a source of data did not answer");
     return { lists, warnings };

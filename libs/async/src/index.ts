@@ -1,2 +1,2 @@
 export { Semaphore } from "./semaphore.ts";
-export { Deferred, sleep, yieldToLoop } from "./timing.ts";
+export { Deferred, sleep, within, yieldToLoop } from "./timing.ts";

@@ -34,3 +34,19 @@ export function yieldToLoop(): Promise<void> {
     setImmediate(resolve);
   });
 }
+
+/** The result of `work`, or the error of `late` when `ms` have passed. The work itself goes on, and its result is dropped. */
+export async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const end = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), ms);
+  });
+  work.catch(() => {
+    /* a failure after the deadline has no reader; one before it is thrown below */
+  });
+  try {
+    return await Promise.race([work, end]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

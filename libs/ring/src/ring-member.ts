@@ -134,10 +134,16 @@ export class RingMember implements Service {
     await this.beat();
   }
 
+  private staying = false;
+  /** Keeps the entry over a clean stop: reads must miss this member. */
+  stay(): void {
+    this.staying = true;
+  }
+
   async stop(): Promise<void> {
     clearInterval(this.timer);
     if (this.member.registeredAtMs === 0) return;
-    if (!this.config.unregister) {
+    if (!this.config.unregister || this.staying) {
       await this.beat();
       return;
     }

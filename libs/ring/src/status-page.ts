@@ -1,4 +1,5 @@
 import { html, type Routes, sendPage, table, wantsJson } from "@cinderblock/rpc";
+import type { Member } from "./member.ts";
 import { RingSnapshot } from "./snapshot.ts";
 
 /** What a ring's page shows: a view of a ring, or the one member of a process that needs none. */
@@ -8,6 +9,8 @@ export interface RingSource {
   /** milliseconds since a member was heard last */
   silentMs(id: string): number;
   refresh(): Promise<void>;
+  /** members that hold data and are not in the ring */
+  absent?(): Promise<readonly Member[]>;
   /** absent where no member can be forgotten */
   forget?(id: string): Promise<boolean>;
 }
@@ -42,19 +45,20 @@ export function ringOfOne(ring: string, id: string, address: string, startedMs: 
 
 /** A ring as a page for people and as JSON (`Accept: application/json`: `{shards, now}`), and the form that forgets a member. */
 export function ringRoutes(path: string, view: RingSource): Routes {
-  const shards = (now: number): RingShard[] => {
-    const s = view.snapshot;
+  const shards = async (now: number): Promise<RingShard[]> => {
+    const s = view.snapshot,
+      absent = (await view.absent?.()) ?? [];
     const all = s.members.flatMap((m) => m.tokens.map((t) => ({ t, id: m.id }))).sort((a, b) => a.t - b.t);
     const owned = new Map<string, number>();
     // A token owns what lies between the one before and itself.
     all.forEach((x, i) => {
       owned.set(x.id, (owned.get(x.id) ?? 0) + (x.t - (i === 0 ? all.at(-1)!.t - 2 ** 32 : all[i - 1]!.t)));
     });
-    return s.members.map((m) => ({
+    return [...s.members, ...absent].map((m) => ({
       id: m.id,
-      state: s.healthy(m) ? m.state : "UNHEALTHY",
+      state: s.healthy(m) && !absent.includes(m) ? m.state : "UNHEALTHY",
       address: m.address,
-      timestamp: new Date(now - view.silentMs(m.id)).toISOString(),
+      timestamp: new Date(absent.includes(m) ? m.registeredAtMs : now - view.silentMs(m.id)).toISOString(),
       registered_timestamp: new Date(m.registeredAtMs).toISOString(),
       read_only: m.readOnly === true,
       zone: m.zone,
@@ -73,7 +77,7 @@ export function ringRoutes(path: string, view: RingSource): Routes {
       );
       app.get(path, async (request, reply) => {
         const now = Date.now(),
-          all = shards(now);
+          all = await shards(now);
         if (wantsJson(request)) {
           await reply
             .type("application/json")

@@ -1,7 +1,16 @@
 import { hostname } from "node:os";
 import { CinderblockError } from "@cinderblock/errors";
 import { RedisMembers } from "@cinderblock/redis";
-import { type Member, RingMember, ringRoutes, RingView } from "@cinderblock/ring";
+import {
+  Holders,
+  type Member,
+  RingMember,
+  ringRoutes,
+  type RingSource,
+  RingView,
+  Roster,
+  RosterMember,
+} from "@cinderblock/ring";
 import {
   type ApiServer,
   InternalClient,
@@ -182,6 +191,75 @@ export class ClusterProcess {
     );
   }
 
+  /** This ingester's roster entry. @param file remembers on this disk that the bucket has it */
+  async rosterMember(file: string): Promise<RosterMember> {
+    return new RosterMember(
+      await this.resources.bucket(),
+      { id: this.id, address: () => this.address, zone: this.config.zone, file },
+      this.base,
+    );
+  }
+
+  /** Ingesters that may hold data that the bucket does not have, known without the ring as well; kept up to date. */
+  async holders(): Promise<{ holders: Holders; roster: Roster }> {
+    const ring = this.view(INGESTERS);
+    const roster = new Roster(await this.resources.bucket(), this.base),
+      holders = new Holders(ring, roster);
+    roster.isStale = (id) => !holders.inRing(id);
+    this.base.metrics.gauge(
+      "cinderblock_querier_absent_ingesters",
+      "Ingesters that may hold data and are not in the ring.",
+      [],
+      (g) => {
+        g.set(holders.members.filter((m) => !holders.inRing(m.id)).length);
+      },
+    );
+    let timer: NodeJS.Timeout | undefined;
+    this.services.push(roster, {
+      name: "holders",
+      start: () => {
+        timer = setInterval(() => holders.observe(), RING_REFRESH_MS);
+        timer.unref();
+        return Promise.resolve();
+      },
+      stop: () => {
+        clearInterval(timer);
+        return Promise.resolve();
+      },
+    });
+    return { holders, roster };
+  }
+
+  /** The ring of ingesters as its page shows it: with the roster's ingesters that the ring does not have, and forgetting both. */
+  private ingesterPage(view: RingView): RingSource {
+    let known: Promise<{ roster: Roster; holders: Holders }> | undefined;
+    const both = (): Promise<{ roster: Roster; holders: Holders }> =>
+      (known ??= this.resources.bucket().then((bucket) => {
+        const roster = new Roster(bucket, this.base),
+          holders = new Holders(view, roster);
+        roster.isStale = (id) => !holders.inRing(id);
+        return { roster, holders };
+      }));
+    return {
+      ring: view.ring,
+      get snapshot() {
+        return view.snapshot;
+      },
+      silentMs: (id) => view.silentMs(id),
+      refresh: () => view.refresh(),
+      absent: async () => {
+        const { roster, holders } = await both();
+        await roster.refresh();
+        return holders.members.filter((m) => !holders.inRing(m.id));
+      },
+      forget: async (id) => {
+        const { roster } = await both();
+        const had = await roster.forget(id);
+        return (await view.forget(id)) || had;
+      },
+    };
+  }
+
   /** Starts and stops in this order and its reverse. */
   add(...services: Service[]): void {
     this.services.push(...services);
@@ -195,12 +273,23 @@ export class ClusterProcess {
     }
     return pool;
   }
-  /** Takes part in a ring once everything that was added runs. */
-  becomeActive(m: RingMember): void {
+  /** Takes part in a ring once everything that was added runs, and not before `condition`, which does not hold up the start. */
+  becomeActive(m: RingMember, condition?: Promise<void>): void {
+    let stopped = false;
+    const activate = async (): Promise<void> => {
+      await condition;
+      if (!stopped && m.state === "JOINING") await m.set("ACTIVE");
+    };
     this.late.push({
       name: `${m.name}: ACTIVE`,
-      start: () => m.set("ACTIVE"),
-      stop: () => Promise.resolve(),
+      start: () => {
+        const active = activate();
+        return condition ? Promise.resolve() : active;
+      },
+      stop: () => {
+        stopped = true;
+        return Promise.resolve();
+      },
     });
   }
   serve(...routes: Routes[]): void {
@@ -262,20 +351,30 @@ export class ClusterProcess {
     );
   }
 
-  /** Whether any store-gateway answers for a block. */
+  /**
+   * Whether every healthy store-gateway answers for a block, and at least one does. A plan takes the list of any of them, so
+   * one that missed the block would hide it. One that is away lists the bucket when it returns.
+   */
   async storesAnswer(tenant: string, ulid: string): Promise<boolean> {
-    for (const s of this.stores()) {
-      try {
-        if (await s.answers(tenant, ulid)) return true;
-      } catch (err) {
-        this.base.log.debug({ store: s.name, err }, "store-gateway did not answer");
-      }
-    }
-    return false;
+    const { snapshot } = this.view(STORES);
+    const answers = await Promise.all(
+      snapshot.readable
+        .filter((m) => snapshot.healthy(m))
+        .map(async (m) => {
+          try {
+            return await this.storeOf(m).answers(tenant, ulid);
+          } catch (err) {
+            this.base.log.debug({ store: m.id, err }, "store-gateway did not answer");
+            return false;
+          }
+        }),
+    );
+    return answers.length > 0 && answers.every((a) => a);
   }
 
   finish(): Wired {
-    for (const [ring, v] of this.views) this.serve(ringRoutes(PAGES[ring]!, v));
+    for (const [ring, v] of this.views)
+      this.serve(ringRoutes(PAGES[ring]!, ring === INGESTERS ? this.ingesterPage(v) : v));
     const own = selfProfiling(this.config, this.resources, this.component, this.id);
     // First to start, so last to stop: members leave the rings through it.
     const connections: Service = {

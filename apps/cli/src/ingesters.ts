@@ -1,0 +1,32 @@
+import { CinderblockError, invalid } from "@cinderblock/errors";
+import { Roster } from "@cinderblock/ring";
+import { type Context, openedBucket, print, time } from "./context.ts";
+
+async function roster(c: Context): Promise<Roster> {
+  const roster = new Roster(await openedBucket(c), c.base, { timeoutMs: 60_000 });
+  await roster.refresh();
+  if (roster.lastReadMs === -Infinity) throw new CinderblockError("unavailable", roster.unknown);
+  return roster;
+}
+
+/** Lists the ingesters that may hold profiles that the bucket does not have. */
+export async function listIngesters(c: Context): Promise<number> {
+  const found = await roster(c);
+  print(
+    c,
+    [...found.entries.values()]
+      .sort((a, b) => (a.id < b.id ? -1 : 1))
+      .map((e) => ({ ingester: e.id, address: e.address, zone: e.zone, started: time(e.startedMs) })),
+  );
+  return 0;
+}
+
+/** Removes the roster entry of an ingester that does not return. Its member of the ring is forgotten on `/ring`. */
+export async function forgetIngester(c: Context): Promise<number> {
+  const [id] = c.args;
+  if (id === undefined) throw invalid("name the ingester: ingesters forget ID");
+  if (!(await (await roster(c)).forget(id)))
+    throw new CinderblockError("not-found", `the roster has no ingester ${id}`);
+  c.err.write(`ingester ${id} is forgotten: answers no longer wait for its profiles\n`);
+  return 0;
+}

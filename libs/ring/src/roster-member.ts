@@ -1,0 +1,177 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { sleep, within } from "@cinderblock/async";
+import { kindOf, messageOf } from "@cinderblock/errors";
+import { replaceFileSync, syncDirectory } from "@cinderblock/files";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import {
+  decodeRosterEntry,
+  encodeRosterEntry,
+  lateBucket,
+  type RosterBucket,
+  type RosterEntry,
+  rosterName,
+} from "./roster-entry.ts";
+
+export interface RosterMemberConfig {
+  id: string;
+  /** host:port that readers reach this process at; known once the process starts */
+  address: () => string;
+  zone: string;
+  /** remembers on this disk that the bucket has the entry */
+  file: string;
+  /** deadline of one bucket request */
+  timeoutMs?: number;
+  /** pause after a failed write, and between looks at a written entry */
+  retryMs?: number;
+  lookMs?: number;
+}
+
+/**
+ * This ingester's entry in the roster, the list of ingesters that may hold data that the bucket does not have. The entry is
+ * written before the ingester takes writes, and removed when a store-gateway answers for everything that it holds
+ * (docs/correctness.md, "Reads ask every holder"). Readers that find the entry and get no answer call their answers partial.
+ */
+export class RosterMember implements Service {
+  readonly name = "roster";
+  private readonly entry: RosterEntry;
+  private readonly object: string;
+  private readonly bucket: RosterBucket;
+  private readonly config: Required<RosterMemberConfig>;
+  private readonly base: Base;
+  private readonly failures: { inc(n?: number): void };
+  private readonly stopping = new AbortController();
+  private readonly written = Promise.withResolvers<void>();
+  private loop: Promise<void> = Promise.resolve();
+  private isWritten = false;
+  private failing = "";
+
+  constructor(bucket: RosterBucket, config: RosterMemberConfig, base: Base) {
+    this.bucket = bucket;
+    this.config = { timeoutMs: 10_000, retryMs: 1000, lookMs: 60_000, ...config };
+    this.base = base;
+    const { id, zone } = config;
+    this.entry = { id, address: "", zone, incarnation: randomUUID(), startedMs: base.now() };
+    this.object = rosterName(id);
+    this.failures = base.metrics.counter(
+      "cinderblock_ingester_roster_failures_total",
+      "Failed requests for this ingester's roster entry.",
+    );
+    this.failures.inc(0);
+    base.metrics.gauge(
+      "cinderblock_ingester_roster_written",
+      "1 while the bucket has this ingester's roster entry, as far as known.",
+      [],
+      (g) => g.set(this.isWritten ? 1 : 0),
+    );
+  }
+
+  /** Resolves when the bucket has an entry of this ingester, from this incarnation or an earlier one. */
+  get ready(): Promise<void> {
+    return this.written.promise;
+  }
+  /** The reason why the ingester takes no writes yet, for /ready; "": it does. */
+  get obstacle(): string {
+    return this.isWritten
+      ? ""
+      : `the ingester's roster entry is not in the bucket yet${this.failing === "" ? "" : `: ${this.failing}`}`;
+  }
+
+  start(): Promise<void> {
+    this.entry.address = this.config.address();
+    // An ingester that did not hand over has an entry, and restarts while the bucket is away.
+    if (this.remembered()) this.confirm();
+    this.loop = this.keep();
+    return Promise.resolve();
+  }
+
+  private confirm(): void {
+    this.isWritten = true;
+    this.written.resolve();
+  }
+
+  private remembered(): boolean {
+    const { file, id } = this.config;
+    if (!existsSync(file)) return false;
+    try {
+      return (JSON.parse(readFileSync(file, "utf8")) as { id?: string } | null)?.id === id;
+    } catch (err) {
+      this.base.log.warn({ file, err }, "roster file is damaged, the entry is written again");
+      return false;
+    }
+  }
+
+  /** Writes the entry, and again if somebody deletes it: only this ingester knows what it holds. */
+  private async keep(): Promise<void> {
+    const { signal } = this.stopping;
+    for (let first = true; !signal.aborted; ) {
+      try {
+        if (first || !(await this.within("exists", this.bucket.exists(this.object)))) {
+          await this.within("put", this.bucket.put(this.object, encodeRosterEntry(this.entry)));
+          if (!first)
+            this.base.log.warn({ name: this.object }, "roster entry was missing and is written again");
+          first = false;
+          replaceFileSync(this.config.file, JSON.stringify({ id: this.entry.id }));
+        }
+        if (this.failing !== "")
+          this.base.log.info({ name: this.object }, "roster entry is in the bucket again");
+        this.failing = "";
+        this.confirm();
+        await sleep(this.config.lookMs, signal);
+      } catch (err) {
+        this.failures.inc();
+        if (this.failing === "")
+          this.base.log.warn({ err, name: this.object }, "roster entry could not be written, retrying");
+        this.failing = messageOf(err);
+        await sleep(this.config.retryMs, signal);
+      }
+    }
+  }
+
+  private within<T>(what: string, work: Promise<T>): Promise<T> {
+    return within(this.config.timeoutMs, work, () => lateBucket(what, this.config.timeoutMs));
+  }
+
+  /**
+   * Removes the entry: everything that this ingester holds is answered by a store-gateway. Tries until the deadline. An entry
+   * of a later incarnation stays.
+   * @returns whether the bucket has no entry of this incarnation any more
+   */
+  async remove(deadlineMs: number): Promise<boolean> {
+    await this.stop();
+    // The file first: without it the next start waits for the entry.
+    rmSync(this.config.file, { force: true });
+    if (existsSync(dirname(this.config.file))) syncDirectory(dirname(this.config.file));
+    for (;;) {
+      try {
+        if (!(await this.isOurs())) return true;
+        await this.within("delete", this.bucket.delete(this.object));
+        this.isWritten = false;
+        return true;
+      } catch (err) {
+        if (kindOf(err) === "not-found") return true;
+        this.failures.inc();
+        this.base.log.warn({ err, name: this.object }, "roster entry could not be removed");
+        if (this.base.now() + this.config.retryMs > deadlineMs) return false;
+        await sleep(this.config.retryMs);
+      }
+    }
+  }
+
+  private async isOurs(): Promise<boolean> {
+    const bytes = await this.within("get", this.bucket.get(this.object));
+    try {
+      return decodeRosterEntry(bytes, this.object).incarnation === this.entry.incarnation;
+    } catch (err) {
+      this.base.log.warn({ err, name: this.object }, "roster entry is damaged and is removed");
+      return true;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.loop;
+  }
+}

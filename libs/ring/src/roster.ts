@@ -1,0 +1,171 @@
+import { within } from "@cinderblock/async";
+import { kindOf } from "@cinderblock/errors";
+import type { Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+import {
+  decodeRosterEntry,
+  lateBucket,
+  ROSTER_FOLDER,
+  type RosterBucket,
+  type RosterEntry,
+  rosterId,
+  rosterName,
+} from "./roster-entry.ts";
+
+export interface RosterConfig {
+  refreshMs: number;
+  /** deadline of one read of the whole roster */
+  timeoutMs: number;
+  /** pause after a failed read during which readers get the last known roster at once */
+  pauseMs: number;
+}
+
+const CONFIG: RosterConfig = { refreshMs: 30_000, timeoutMs: 3000, pauseMs: 3000 };
+/** Minimum time between two reads. */
+const LEAST_PAUSE_MS = 500;
+
+/**
+ * The roster of ingesters as last read from the bucket. It costs one list request at each refresh, and one get for each entry
+ * that is new or that `isStale` names.
+ */
+export class Roster implements Service {
+  readonly name = "roster view";
+  private known = new Map<string, RosterEntry>();
+  /** names of entries that cannot be decoded */
+  private damaged: string[] = [];
+  /** start of the last successful read, and end of the last failed one */
+  private readMs = -Infinity;
+  private failedMs = -Infinity;
+  private failure: unknown;
+  private reading: Promise<void> | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly bucket: RosterBucket;
+  private readonly config: RosterConfig;
+  private readonly base: Base;
+  /** monotonic, milliseconds */
+  private readonly clock: () => number;
+  /** whether a known entry is read again, since its process may have a new address */
+  isStale: (id: string) => boolean = () => false;
+
+  constructor(
+    bucket: RosterBucket,
+    base: Base,
+    config: Partial<RosterConfig> = {},
+    clock: () => number = () => performance.now(),
+  ) {
+    this.bucket = bucket;
+    this.config = { ...CONFIG, ...config };
+    this.base = base;
+    this.clock = clock;
+  }
+
+  /** Entries by ID. */
+  get entries(): ReadonlyMap<string, RosterEntry> {
+    return this.known;
+  }
+  /** Start of the last successful read, by the monotonic clock; -Infinity: there was none. */
+  get lastReadMs(): number {
+    return this.readMs;
+  }
+  /** Reason why the entries may be incomplete; "": they are complete. */
+  get unknown(): string {
+    if (this.readMs === -Infinity) return "the roster of ingesters could not be read yet";
+    return this.damaged.length === 0 ? "" : `roster entry ${this.damaged[0]} is damaged`;
+  }
+
+  async start(): Promise<void> {
+    const { metrics } = this.base;
+    metrics.gauge("cinderblock_querier_roster_ingesters", "Entries in the roster of ingesters.", [], (g) => {
+      g.set(this.known.size);
+    });
+    metrics.gauge(
+      "cinderblock_querier_roster_age_seconds",
+      "Time since the roster of ingesters was last read; -1: never.",
+      [],
+      (g) => {
+        g.set(this.readMs === -Infinity ? -1 : (this.clock() - this.readMs) / 1000);
+      },
+    );
+    await this.refresh();
+    this.timer = setInterval(() => {
+      void this.refresh();
+    }, this.config.refreshMs);
+    this.timer.unref();
+  }
+
+  stop(): Promise<void> {
+    clearInterval(this.timer);
+    return Promise.resolve();
+  }
+
+  /** Reads the roster now. Never rejects: while the bucket is away, the last known roster stays. */
+  refresh(): Promise<void> {
+    const now = this.clock();
+    if (now - this.readMs >= LEAST_PAUSE_MS && now - this.failedMs >= this.config.pauseMs)
+      this.reading ??= this.read(now).finally(() => {
+        this.reading = undefined;
+      });
+    // While the bucket is away, readers go on with the last known roster at once.
+    return this.failure !== undefined && this.readMs !== -Infinity
+      ? Promise.resolve()
+      : (this.reading ?? Promise.resolve());
+  }
+
+  private async read(startedMs: number): Promise<void> {
+    const { timeoutMs } = this.config;
+    try {
+      const { known, damaged } = await within(timeoutMs, this.load(), () =>
+        lateBucket("the roster", timeoutMs),
+      );
+      this.known = known;
+      this.damaged = damaged;
+      this.readMs = startedMs;
+      if (this.failure !== undefined)
+        this.base.log.info({ entries: known.size }, "roster of ingesters is read again");
+      this.failure = undefined;
+    } catch (err) {
+      this.failedMs = this.clock();
+      if (this.failure === undefined)
+        this.base.log.warn({ err }, "roster of ingesters could not be read, keeping the last known one");
+      this.failure = err;
+    }
+  }
+
+  private async load(): Promise<{ known: Map<string, RosterEntry>; damaged: string[] }> {
+    const names = await this.bucket.list(ROSTER_FOLDER);
+    const known = new Map<string, RosterEntry>(),
+      damaged: string[] = [];
+    await Promise.all(
+      names.map(async (name) => {
+        const id = rosterId(name);
+        if (id === undefined) return;
+        const old = this.known.get(id);
+        if (old && !this.isStale(id)) {
+          known.set(id, old);
+          return;
+        }
+        try {
+          known.set(id, decodeRosterEntry(await this.bucket.get(name), name));
+        } catch (err) {
+          if (kindOf(err) === "not-found") return; // removed since it was listed
+          if (kindOf(err) !== "corrupt") throw err;
+          this.base.log.error({ err, name }, "roster entry is damaged");
+          damaged.push(name);
+        }
+      }),
+    );
+    return { known, damaged };
+  }
+
+  /** Removes an entry because a person decided that its ingester does not return. @returns whether there was an entry */
+  async forget(id: string): Promise<boolean> {
+    const { timeoutMs } = this.config,
+      name = rosterName(id);
+    const late = (): Error => lateBucket("the removal of a roster entry", timeoutMs);
+    const there = await within(timeoutMs, this.bucket.exists(name), late);
+    if (there) await within(timeoutMs, this.bucket.delete(name), late);
+    this.known.delete(id);
+    if (there) this.base.log.info({ member: id }, "roster entry removed on request");
+    return there;
+  }
+}
