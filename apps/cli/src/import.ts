@@ -56,7 +56,7 @@ export async function importProfiles(c: Context): Promise<number> {
       onBlock: (_t, m) => metas.push(m),
       now: () => Date.now(),
     });
-    shard.replay([], () => undefined);
+    shard.replay();
     shard.resume();
     const processor = new PushProcessor(hasher, shard),
       { app, tags } = parseAppName(config.name);

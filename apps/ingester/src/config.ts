@@ -36,7 +36,7 @@ export const ingesterSection = {
     "pyroscopedb.log-limit-mb",
     "pyroscopedb.log_limit_mb",
     256,
-    "Log that no block covers yet; beyond it the largest head is cut. Bounds the replay.",
+    "Size of the log on the disk, without the baselines of cumulative series; beyond it the heads that hold the oldest segment are cut. Bounds the replay.",
     { min: 1 },
   ),
   localBudget: int(

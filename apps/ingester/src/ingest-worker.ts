@@ -1,5 +1,3 @@
-import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { loadHasher } from "@cinderblock/bytes";
 import { type Head, HeadShard } from "@cinderblock/head";
 import {
@@ -36,6 +34,7 @@ import {
   Transfer,
   transferable,
 } from "@cinderblock/threads";
+import { shardOf } from "./log-shards.ts";
 import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
 
 /**
@@ -62,10 +61,6 @@ const shard = new HeadShard(hasher, {
   onMemory: (used) => Atomics.store(pressure, data.shard, Math.ceil((1000 * used) / data.headBytes)),
   now: () => Date.now(),
 });
-shard.onForeignDone = (dir, segments) => {
-  for (const s of segments) rmSync(join(dir, `${String(s).padStart(8, "0")}.log`), { force: true });
-};
-
 const symbols = Symbolizer.open(data.symbols, Date.now);
 const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
 let maxSeries = 0,
@@ -116,7 +111,9 @@ function maintain(): void {
 const methods: IngestWorkerMethods = {
   replay() {
     let last = 0;
-    const r = shard.replay(data.alsoShards, (done, total) => {
+    const { count, ...plan } = data.replay;
+    const keeps = (route: string): boolean => shardOf(route, count) === data.shard;
+    const r = shard.replay({ ...plan, keeps }, (done, total) => {
       const now = Date.now();
       if (now - last > 500 || done === total) {
         last = now;
@@ -136,7 +133,9 @@ const methods: IngestWorkerMethods = {
       lostSymbols: r.lostSymbols,
     };
   },
-  async push({ tenant, push, at, length, nowMs, learn, settings }) {
+  adoptBaselines: () => shard.adoptBaselines(),
+  dropForeignBaselines: () => shard.dropForeignBaselines(),
+  async push({ tenant, route, push, at, length, nowMs, learn, settings }) {
     if (settings) {
       settingsOf.set(tenant, { limits: settings.limits, gate: new RateGate(settings.gate) });
       active.share(tenant, settings.series);
@@ -144,6 +143,7 @@ const methods: IngestWorkerMethods = {
     const { limits, gate } = settingsOf.get(tenant)!;
     maxSeries = limits.maxSeriesPerTenant;
     learning = learn === true;
+    shard.route = route;
     const whole = at === undefined ? push : { ...push, body: bodies.read(at, length) },
       takenMs = nowMs ?? Date.now();
     const take = (one: SentPush): PushAnswer =>

@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { statfs } from "node:fs/promises";
 import { CinderblockError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
-import { lastLoggedMs, loggedShards, type ShardStats } from "@cinderblock/head";
+import { lastLoggedMs, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import { checkTenantId, type IngestLimits } from "@cinderblock/tenant";
 import {
@@ -27,6 +27,7 @@ import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { SharedPages, WorkerClient } from "@cinderblock/threads";
 import { blockInfo, LocalBlocks } from "./local-blocks.ts";
+import { LogShards, shardOf } from "./log-shards.ts";
 import type { BlockNotice, IngestWorkerData, PushCall, ReplayLine } from "./protocol.ts";
 
 export interface IngesterConfig {
@@ -123,11 +124,11 @@ export class Ingester implements Service, SourceClient {
     this.blocksOnDisk.scan();
     const count = config.workers > 0 ? config.workers : Math.max(1, availableParallelism() - 1);
     this.used = new Int32Array(new SharedArrayBuffer(4 * count));
-    const orphans = loggedShards(config.dataPath).filter((s) => s >= count);
+    const logs = new LogShards(config.dataPath, count);
     for (let shard = 0; shard < count; shard++) {
       const data: IngestWorkerData = {
         shard,
-        alsoShards: orphans.filter((o) => o % count === shard),
+        replay: logs.replayOf(shard),
         dataPath: config.dataPath,
         windowMs: config.windowMs,
         headBytes: Math.floor(config.headBytes / count),
@@ -172,6 +173,8 @@ export class Ingester implements Service, SourceClient {
         )
         .inc(r.damaged.length);
     });
+    if (logs.resharding) await this.reshard();
+    logs.settle();
     this.progress = "";
     this.started = true;
     this.observe();
@@ -183,6 +186,21 @@ export class Ingester implements Service, SourceClient {
     );
     this.timer.unref();
     await this.guardDisk();
+  }
+
+  /** Baselines go to the threads that take their pushes now: all have them on disk before any drops what is not its own. */
+  private async reshard(): Promise<void> {
+    const sum = async (method: "adoptBaselines" | "dropForeignBaselines"): Promise<number> =>
+      (await Promise.all(this.shards.map((s) => s.call<number>(method, undefined)))).reduce(
+        (a, b) => a + b,
+        0,
+      );
+    const adopted = await sum("adoptBaselines"),
+      dropped = await sum("dropForeignBaselines");
+    this.base.log.info(
+      { threads: this.shards.length, adopted, dropped },
+      "number of ingest threads changed, baselines of cumulative series were moved",
+    );
   }
 
   private notice(shard: number, name: string, value: unknown): void {
@@ -210,7 +228,7 @@ export class Ingester implements Service, SourceClient {
     gauge("pyroscope_head_size_bytes", "Memory of all heads.", (s) => s.headBytes);
     gauge("pyroscope_head_profiles", "Profiles in all heads.", (s) => s.rows);
     gauge("pyroscope_tsdb_head_series", "Series in all heads.", (s) => s.series);
-    gauge("cinderblock_ingester_log_bytes", "Log that no block covers yet.", (s) => s.logBytes);
+    gauge("cinderblock_ingester_log_bytes", "Bytes of log segments on the disk.", (s) => s.logBytes);
     gauge("cinderblock_ingester_log_syncs", "Syncs of the log since start.", (s) => s.syncs);
     gauge(
       "cinderblock_ingester_first_cumulative_profiles",
@@ -331,9 +349,7 @@ export class Ingester implements Service, SourceClient {
         checkTenantId(tenant),
         (shared = { gate: new SharedArrayBuffer(8), series: new SharedArrayBuffer(4) }),
       );
-    let h = 0;
-    for (let i = 0; i < service.length; i++) h = (Math.imul(h, 31) + service.charCodeAt(i)) >>> 0;
-    const worker = this.shards[h % this.shards.length]!;
+    const worker = this.shards[shardOf(service, this.shards.length)]!;
     let known = this.sent.get(worker);
     if (!known) this.sent.set(worker, (known = new Map()));
     const fresh = known.get(tenant) !== limits;
@@ -342,6 +358,7 @@ export class Ingester implements Service, SourceClient {
     const at = this.bodies.put(body);
     const call: PushCall = {
       tenant,
+      route: service,
       push: at === undefined ? push : { ...push, body: NO_BODY },
       at,
       length: body.length,

@@ -16,10 +16,21 @@ import type {
   SourceQuery,
 } from "@cinderblock/query";
 
+/** What a thread reads at its start beside its own log. */
+export interface ShardReplay {
+  /** number of threads */
+  count: number;
+  /** shards that no thread has any more, whose heads this one takes over */
+  orphans: readonly number[];
+  /** shards whose logs are read for baselines, since the number of threads changed */
+  baselinesOf: readonly number[];
+  /** shard -> its segments up to this one hold baselines that were taken over before */
+  retired: Readonly<Record<number, number>>;
+}
+
 export interface IngestWorkerData {
   shard: number;
-  /** shards of an earlier run that no worker has any more: this one replays their logs */
-  alsoShards: number[];
+  replay: ShardReplay;
   dataPath: string;
   windowMs: number;
   headBytes: number;
@@ -42,6 +53,8 @@ export interface IngestWorkerData {
  */
 export interface PushCall {
   tenant: string;
+  /** what chose this thread: baselines keep it */
+  route: string;
   push: RawPush;
   at: number | undefined;
   length: number;
@@ -67,6 +80,10 @@ export interface ReplayLine {
 /** Methods of an ingest worker. */
 export interface IngestWorkerMethods {
   replay(): ReplayLine;
+  /** takes the baselines that other threads' logs hold of this thread's series; resolves when they are in its log */
+  adoptBaselines(): Promise<number>;
+  /** drops baselines that other threads have adopted */
+  dropForeignBaselines(): Promise<number>;
   push(call: PushCall): Promise<PushAnswer>;
   /** active series of all tenants, by their hashes */
   activeSeries(): { tenant: string; series: BigUint64Array }[];

@@ -5,7 +5,11 @@ import type { StackHashes } from "./symbol-interner.ts";
 /** The last cumulative value of each stack of one series; stacks by content hash, so that it outlives a head. */
 export interface Baseline {
   labels: Labels;
+  /** what placed the series on its thread; undefined in logs of earlier releases */
+  route: string | undefined;
   lastTime: bigint;
+  /** segment of its last record; set by a replay */
+  segment: number;
   table: PairTable;
   lo: number[];
   hi: number[];
@@ -29,6 +33,10 @@ export class Baselines {
   /** updates that the log has not seen yet */
   pending: BaselineUpdate[] = [];
   firstProfiles = 0;
+  /** what placed the push at hand on this thread */
+  route: string | undefined;
+  /** stacks of all series: what a snapshot's size follows from */
+  stacks = 0;
 
   /**
    * Turns samples [start, end) into differences in place and returns the new end. The first profile of a series, and one
@@ -77,16 +85,19 @@ export class Baselines {
       }
     }
     if (!known) this.firstProfiles++;
-    this.apply(update);
+    this.apply(update, this.route);
     this.pending.push(update);
     return out;
   }
 
-  apply(u: BaselineUpdate): void {
+  apply(u: BaselineUpdate, route: string | undefined, segment = 0): void {
     let b = this.series.get(u.key);
     if (!b || u.reset) {
+      this.stacks -= b?.lo.length ?? 0;
       b = {
         labels: u.labels,
+        route,
+        segment,
         lastTime: u.timeNanos,
         table: new PairTable(u.lo.length),
         lo: [],
@@ -96,6 +107,9 @@ export class Baselines {
       this.series.set(u.key, b);
     }
     b.lastTime = u.timeNanos;
+    b.route = route ?? b.route;
+    b.segment = segment;
+    this.stacks -= b.lo.length;
     for (let i = 0; i < u.lo.length; i++) {
       const at = b.table.getOrSet(u.lo[i]!, u.hi[i]!, b.value.length);
       if (at >= 0) b.value.data[at] = u.value[i]!;
@@ -105,23 +119,23 @@ export class Baselines {
         b.hi.push(u.hi[i]!);
       }
     }
+    this.stacks += b.lo.length;
   }
 
   /** Drops the baselines of series that have gone elsewhere: what they will say when they come back is no difference to what they said here. */
   forget(keys: Iterable<string>): void {
-    for (const k of keys) this.series.delete(k);
+    for (const k of keys) {
+      this.stacks -= this.series.get(k)?.lo.length ?? 0;
+      this.series.delete(k);
+    }
   }
 
-  /** Everything as updates, for a checkpoint. */
-  snapshot(): BaselineUpdate[] {
-    return [...this.series].map(([key, b]) => ({
-      key,
-      labels: b.labels,
-      timeNanos: b.lastTime,
-      reset: true,
-      lo: Uint32Array.from(b.lo),
-      hi: Uint32Array.from(b.hi),
-      value: b.value.view().slice(),
-    }));
+  /** Takes a baseline of another thread, unless the own one is newer. Whether it was taken. */
+  adopt(key: string, other: Baseline): boolean {
+    const own = this.series.get(key);
+    if (own && own.lastTime >= other.lastTime) return false;
+    this.stacks += other.lo.length - (own?.lo.length ?? 0);
+    this.series.set(key, other);
+    return true;
   }
 }

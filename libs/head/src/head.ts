@@ -163,6 +163,22 @@ export class Head implements ProfileSource {
     return at;
   }
 
+  /** Takes the position of a series whose labels a damaged log record held: rows that name it are lost. */
+  addLostSeries(): void {
+    this.series.push({
+      labels: [],
+      key: "",
+      fingerprint: 0n,
+      minTimeNanos: 0n,
+      maxTimeNanos: 0n,
+      rows: new U32Column(8),
+    });
+  }
+
+  isLostSeries(index: number): boolean {
+    return this.series[index]!.labels.length === 0;
+  }
+
   hasSeries(labels: Labels): boolean {
     return this.seriesAt.has(labelsKey(labels));
   }

@@ -2,6 +2,7 @@ import {
   closeSync,
   fdatasync,
   fsyncSync,
+  ftruncateSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -9,17 +10,19 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { ByteWriter, crc32c } from "@cinderblock/bytes";
+import { ByteWriter } from "@cinderblock/bytes";
 import { Deferred } from "@cinderblock/async";
-import { makeDirectorySynced, syncDirectory } from "@cinderblock/files";
-
-/** Segment header: magic and version. Format: docs/formats/head-log.md */
-const MAGIC = 0x4342_4c47; // "CBLG"
-const VERSION = 1;
-const HEADER = 8;
-const FRAME = 8;
-/** A record above this is taken for a torn length. */
-const MAX_RECORD = 256 << 20;
+import { isNoSpace, makeDirectorySynced, syncDirectory } from "@cinderblock/files";
+import {
+  FRAME_BYTES,
+  MAX_RECORD_BYTES,
+  type ReadReport,
+  scanSegment,
+  SEGMENT_HEADER_BYTES,
+  writeBatchMark,
+  writeFrame,
+  writeSegmentHeader,
+} from "./log-frames.ts";
 
 export function segmentName(n: number): string {
   return `${String(n).padStart(8, "0")}.log`;
@@ -33,26 +36,65 @@ export function listSegments(dir: string): number[] {
     .sort((a, b) => a - b);
 }
 
+/** Reads a segment whole: every intact record goes to `on`. */
+export function readSegment(
+  dir: string,
+  segment: number,
+  report: ReadReport,
+  on: (payload: Uint8Array) => void,
+): void {
+  const bytes = readFileSync(join(dir, segmentName(segment)));
+  const records = scanSegment(bytes, segment, report);
+  for (let i = 0; i < records.length; i++) on(records.of(bytes, i));
+}
+
 export interface LogOptions {
   /** bytes after which a new segment begins */
   segmentBytes: number;
-  /** called when a sync fails: the process must end, a failed fsync is never retried */
+  /** called when a write or a sync fails: the process must end, a failed fsync is never retried */
   onFailure: (err: Error) => void;
+  /** called when a write finds no room; true when room was made, and the write is tried once more */
+  onNoSpace?: () => boolean;
   /** without it nothing is synced: only for the test that shows why it is needed */
   sync: boolean;
 }
 
-/** Appends records and syncs them in groups: while one sync runs, the records of the next gather. */
+/** A buffer that a large batch made larger is given back. */
+const KEPT_BYTES = 4 << 20;
+
+/** Records that go to one segment together. */
+interface Part {
+  segment: number;
+  bytes: Uint8Array;
+}
+
+/**
+ * Appends records and syncs them in groups: while one sync runs, the records of the next gather. A segment ends at a
+ * commit, also under a load without pauses: what gathers from then on is written to the next file. Records between two
+ * commits lie in one segment and are read back together or not at all.
+ */
 export class LogWriter {
-  private readonly pending = new ByteWriter(1 << 16);
+  /** records that no write has taken yet, for segment `target` */
+  private pending = new ByteWriter(1 << 16);
+  /** the buffer that is being written, or the next to gather */
+  private spare = new ByteWriter(1 << 16);
+  /** full segments' records that wait for the sync before them */
+  private sealed: Part[] = [];
+  private target = 0;
   private waiters: Deferred<void>[] = [];
   private syncing = false;
   private scheduled = false;
   private fd = -1;
-  private size = 0;
+  /** the segment that is open for writing */
+  private segment = -1;
+  private written = 0;
   private failed: Error | undefined;
-  segment = 0;
+  /** segment -> bytes on disk and on their way there */
+  private readonly sizes = new Map<number, number>();
+  private total = 0;
   syncs = 0;
+  /** bytes of all records since the start */
+  appendedBytes = 0;
 
   private readonly dir: string;
   private readonly options: LogOptions;
@@ -61,45 +103,76 @@ export class LogWriter {
     this.options = options;
   }
 
-  open(segment: number): void {
-    makeDirectorySynced(this.dir);
-    this.roll(segment);
+  /** Counts a segment of an earlier run. */
+  adopt(segment: number, sizeBytes: number): void {
+    this.grow(segment, sizeBytes);
   }
 
-  private roll(segment: number): void {
-    if (this.fd >= 0) {
-      if (this.options.sync) fsyncSync(this.fd);
-      closeSync(this.fd);
+  /** Writes from here on to a segment that does not exist yet. The first commit makes the file: a start needs no room on the disk. */
+  open(segment: number): void {
+    makeDirectorySynced(this.dir);
+    this.target = segment;
+  }
+
+  private create(segment: number): void {
+    const fd = openSync(join(this.dir, segmentName(segment)), "wx");
+    try {
+      const header = new ByteWriter(SEGMENT_HEADER_BYTES);
+      writeSegmentHeader(header);
+      this.write(fd, header.finish(), 0);
+      if (this.options.sync) {
+        fsyncSync(fd);
+        syncDirectory(this.dir);
+      }
+    } catch (err) {
+      closeSync(fd);
+      unlinkSync(join(this.dir, segmentName(segment)));
+      throw err;
     }
+    // Everything in the segment before was synced before its commits were answered.
+    if (this.fd >= 0) closeSync(this.fd);
+    this.fd = fd;
     this.segment = segment;
-    this.fd = openSync(join(this.dir, segmentName(segment)), "w");
-    const head = new ByteWriter(HEADER);
-    head.u32be(MAGIC);
-    head.u32be(VERSION);
-    writeSync(this.fd, head.finish());
-    if (this.options.sync) {
-      fsyncSync(this.fd);
-      syncDirectory(this.dir);
-    }
-    this.size = HEADER;
+    this.written = SEGMENT_HEADER_BYTES;
+    this.grow(segment, SEGMENT_HEADER_BYTES);
   }
 
   /** Queues a record; it is durable when a later `commit` resolves. Returns the segment it goes to. */
-  append(payload: Uint8Array): number {
-    const p = this.pending;
-    p.u32be(payload.length);
-    p.u32be(crc32c(payload));
-    p.bytes(payload);
-    return this.segment;
+  append(content: Uint8Array): number {
+    if (content.length + FRAME_BYTES > MAX_RECORD_BYTES) {
+      // Its rows are in a head already, and a replay could not read them: the process must not answer for them.
+      this.fail(
+        new RangeError(
+          `a log record has ${content.length} bytes; the limit is ${MAX_RECORD_BYTES - FRAME_BYTES}`,
+        ),
+        [],
+      );
+      throw this.failed!;
+    }
+    writeFrame(content, this.pending);
+    this.grow(this.target, content.length + FRAME_BYTES);
+    this.appendedBytes += content.length + FRAME_BYTES;
+    return this.target;
   }
 
   /** Resolves when everything appended so far is on disk. */
   commit(): Promise<void> {
     if (this.failed) return Promise.reject(this.failed);
+    if ((this.sizes.get(this.target) ?? 0) >= this.options.segmentBytes) this.startSegment();
     const d = new Deferred<void>();
     this.waiters.push(d);
     this.schedule();
     return d.promise;
+  }
+
+  /** Sends what is appended from here on to a new segment, and returns its number. Not between the records of one push. */
+  startSegment(): number {
+    if (this.pending.length > 0) {
+      writeBatchMark(this.pending);
+      this.grow(this.target, FRAME_BYTES + 1);
+      this.sealed.push({ segment: this.target, bytes: this.pending.take() });
+    }
+    return ++this.target;
   }
 
   /** A sync begins when this turn of the loop ends: records of all messages that wait already share it. */
@@ -113,120 +186,129 @@ export class LogWriter {
   }
 
   private flush(): void {
-    const { waiters } = this;
+    const { waiters, sealed } = this;
     this.waiters = [];
+    this.sealed = [];
     this.syncing = true;
-    try {
-      const bytes = this.pending.finish();
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.fd, bytes, at, bytes.length - at);
-      this.size += bytes.length;
-      this.pending.reset();
-    } catch (err) {
-      this.fail(err as Error, waiters);
-      return;
+    if (this.pending.length > 0) {
+      writeBatchMark(this.pending);
+      this.grow(this.target, FRAME_BYTES + 1);
     }
+    const full = this.pending;
+    this.pending = this.spare;
+    this.spare = full;
+    this.writeParts(
+      [...sealed, { segment: this.target, bytes: full.finish() }],
+      0,
+      () => {
+        if (full.buffer.length > KEPT_BYTES) this.spare = new ByteWriter(1 << 16);
+        else full.reset();
+        for (const w of waiters) w.resolve();
+      },
+      waiters,
+    );
+  }
+
+  private writeParts(
+    parts: readonly Part[],
+    at: number,
+    onSynced: () => void,
+    waiters: readonly Deferred<void>[],
+  ): void {
+    const part = parts[at]!,
+      isLast = at === parts.length - 1;
     const done = (err: NodeJS.ErrnoException | null): void => {
       if (err) {
         this.fail(err, waiters);
         return;
       }
       this.syncs++;
-      this.syncing = false;
-      // A new segment only when nothing is queued for the old one.
-      if (this.size >= this.options.segmentBytes && this.pending.length === 0) {
-        try {
-          this.roll(this.segment + 1);
-        } catch (e) {
-          this.fail(e as Error, waiters);
-          return;
-        }
+      if (!isLast) {
+        this.writeParts(parts, at + 1, onSynced, waiters);
+        return;
       }
-      for (const w of waiters) w.resolve();
+      this.syncing = false;
+      onSynced();
       if (this.waiters.length > 0) this.schedule();
     };
+    if (part.bytes.length === 0) {
+      setImmediate(done, null); // the sync before covers what there is
+      return;
+    }
+    try {
+      if (part.segment !== this.segment) this.create(part.segment);
+      this.write(this.fd, part.bytes, this.written);
+      this.written += part.bytes.length;
+    } catch (err) {
+      this.fail(err as Error, waiters);
+      return;
+    }
     if (this.options.sync) fdatasync(this.fd, done);
     else setImmediate(done, null);
   }
 
-  private fail(err: Error, waiters: Deferred<void>[]): void {
+  /** Writes all bytes at the end of a file of `size` bytes. A write that finds no room takes back what it wrote. */
+  private write(fd: number, bytes: Uint8Array, size: number): void {
+    const all = (): void => {
+      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, size + at);
+    };
+    try {
+      all();
+    } catch (err) {
+      if (!isNoSpace(err)) throw err;
+      ftruncateSync(fd, size);
+      if (!this.options.onNoSpace?.()) throw err;
+      all();
+    }
+  }
+
+  private fail(err: Error, waiters: readonly Deferred<void>[]): void {
     this.failed = err;
     for (const w of [...waiters, ...this.waiters]) w.reject(err);
     this.waiters = [];
     this.options.onFailure(err);
   }
 
-  /** Begins a new segment, so that the one before can go. Call only after a commit with nothing queued since. */
-  rollIfIdle(minBytes: number): void {
-    if (!this.syncing && this.pending.length === 0 && this.size > minBytes) this.roll(this.segment + 1);
+  private grow(segment: number, bytes: number): void {
+    this.sizes.set(segment, (this.sizes.get(segment) ?? 0) + bytes);
+    this.total += bytes;
   }
 
-  get unsynced(): number {
-    return this.pending.length;
+  /** Segments that exist, or will with the next commit, in order. */
+  segments(): number[] {
+    return [...this.sizes.keys()].sort((a, b) => a - b);
   }
-  get segmentSize(): number {
-    return this.size;
+  sizeOf(segment: number): number {
+    return this.sizes.get(segment) ?? 0;
+  }
+  /** Bytes that no write has taken yet. */
+  get unwrittenBytes(): number {
+    return this.sealed.reduce((n, part) => n + part.bytes.length, this.pending.length);
+  }
+  /** Bytes of all segments. */
+  get totalBytes(): number {
+    return this.total;
   }
 
-  /** Deletes a segment that nothing needs any more. */
-  remove(segment: number): void {
-    unlinkSync(join(this.dir, segmentName(segment)));
+  /** Deletes segments that nothing needs any more, none of them open; resolves their removal to the disk. */
+  remove(segments: readonly number[]): void {
+    if (segments.length === 0) return;
+    for (const s of segments) {
+      try {
+        unlinkSync(join(this.dir, segmentName(s)));
+      } catch (err) {
+        if ((err as NodeJS.ErrnoException).code !== "ENOENT") throw err;
+      }
+      this.total -= this.sizes.get(s) ?? 0;
+      this.sizes.delete(s);
+    }
+    if (this.options.sync) syncDirectory(this.dir);
   }
 
   async close(): Promise<void> {
+    if (this.unwrittenBytes > 0 || this.syncing) await this.commit();
     if (this.fd < 0) return;
-    if (this.pending.length > 0 || this.syncing) await this.commit();
     closeSync(this.fd);
     this.fd = -1;
-  }
-}
-
-export interface ReadReport {
-  records: number;
-  tornBytes: number;
-  damaged: { segment: number; offset: number; bytes: number }[];
-}
-
-/** Reads a segment: every intact record goes to `on`; a torn tail ends it, a damaged record inside is reported and skipped. */
-export function readSegment(
-  dir: string,
-  segment: number,
-  report: ReadReport,
-  on: (payload: Uint8Array) => void,
-): void {
-  const bytes = readFileSync(join(dir, segmentName(segment)));
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < HEADER || view.getUint32(0) !== MAGIC || view.getUint32(4) !== VERSION) {
-    if (bytes.length > HEADER) report.damaged.push({ segment, offset: 0, bytes: bytes.length });
-    else report.tornBytes += bytes.length;
-    return;
-  }
-  const intact = (at: number): number => {
-    if (at + FRAME > bytes.length) return -1;
-    const size = view.getUint32(at);
-    if (size === 0 || size > MAX_RECORD || at + FRAME + size > bytes.length) return -1;
-    return crc32c(bytes, at + FRAME, at + FRAME + size) === view.getUint32(at + 4) ? size : -1;
-  };
-  let at = HEADER;
-  while (at < bytes.length) {
-    const size = intact(at);
-    if (size >= 0) {
-      report.records++;
-      on(bytes.subarray(at + FRAME, at + FRAME + size));
-      at += FRAME + size;
-      continue;
-    }
-    // Damaged: go on where its length says, else where the next intact record begins.
-    const claimed = at + FRAME <= bytes.length ? view.getUint32(at) : 0;
-    let next = -1;
-    if (claimed > 0 && claimed <= MAX_RECORD && intact(at + FRAME + claimed) >= 0)
-      next = at + FRAME + claimed;
-    for (let p = at + 1; next < 0 && p + FRAME < bytes.length && p < at + (4 << 20); p++)
-      if (intact(p) >= 0) next = p;
-    if (next < 0) {
-      report.tornBytes += bytes.length - at;
-      return;
-    }
-    report.damaged.push({ segment, offset: at, bytes: next - at });
-    at = next;
   }
 }

@@ -41,7 +41,7 @@ const LIMIT = {
 async function logged(): Promise<string> {
   const dir = temporaryFolder(),
     shard = await shardIn(dir);
-  shard.replay([], () => undefined);
+  shard.replay();
   shard.resume();
   const processor = new PushProcessor(await loadHasher(), shard);
   for (let i = 0; i < 12; i++) {
@@ -155,7 +155,7 @@ describe("a mutated log whose checksums were repaired", () => {
       const bad = random.mutate(good);
       writeFileSync(join(to, name), i % 2 === 0 ? bad : reframed(bad));
       const shard = await shardIn(at);
-      const report = shard.replay([], () => undefined);
+      const report = shard.replay();
       damaged += report.damaged.length + (report.tornBytes > 0 ? 1 : 0) + (report.lostSymbols > 0 ? 1 : 0);
       rows += report.rows;
       await shard.close();

@@ -1,11 +1,22 @@
 import { type ByteReader, type ByteWriter, ShortRead } from "@cinderblock/bytes";
+import { isUlid } from "@cinderblock/block-meta";
 import type { Annotations, Labels } from "@cinderblock/model";
 import { FUNCTION_WORDS, LOCATION_HEAD, MAPPING_WORDS, type SymbolPartition } from "@cinderblock/symdb";
+import { isTenantId } from "@cinderblock/tenant";
 import type { BaselineUpdate } from "./baselines.ts";
 import type { Head, NewRow } from "./head.ts";
 
 /** Record types. Format: docs/formats/head-log.md */
-export const RecordType = { head: 1, append: 2, baseline: 3, done: 4, forgotten: 5 } as const;
+export const RecordType = {
+  head: 1,
+  append: 2,
+  baseline: 3,
+  done: 4,
+  forgotten: 5,
+  checkpoint: 6,
+  batchMark: 7,
+  anchor: 8,
+} as const;
 
 /** How much of a partition's symbols the log has seen. */
 export interface Logged {
@@ -28,9 +39,49 @@ export function encodeHeadRecord(headNo: number, head: Head, out: ByteWriter): v
   out.u64le(head.windowEnd);
 }
 
+/** What other records of a head depend on: its name, and the labels of the first `seriesCount` series. */
+export function encodeAnchorRecord(headNo: number, head: Head, seriesCount: number, out: ByteWriter): void {
+  out.u8(RecordType.anchor);
+  out.uvarint(headNo);
+  out.str(head.tenant);
+  out.str(head.ulid);
+  out.u64le(head.windowEnd);
+  out.uvarint(seriesCount);
+  for (let i = 0; i < seriesCount; i++) labels(out, head.series[i]!.labels);
+}
+
+export interface HeadName {
+  tenant: string;
+  ulid: string;
+  windowEnd: bigint;
+}
+
+/** The name of a head in a head or anchor record, behind its number. */
+export function readHeadName(r: ByteReader): HeadName {
+  const tenant = r.str(),
+    ulid = r.str(),
+    windowEnd = r.u64le();
+  // Both become folders: a record that names anything else is damaged, and so is what it would hold.
+  if (!isTenantId(tenant) || !isUlid(ulid)) throw new ShortRead(r.pos, "expected a tenant ID and a ULID");
+  return { tenant, ulid, windowEnd };
+}
+
+/** The series of an anchor, behind the head's name. */
+export function readAnchoredSeries(r: ByteReader): Labels[] {
+  const out: Labels[] = [];
+  for (let n = r.uvarint(); n > 0; n--) out.push(readLabels(r));
+  return out;
+}
+
 export function encodeDoneRecord(ulid: string, out: ByteWriter): void {
   out.u8(RecordType.done);
   out.str(ulid);
+}
+
+/** Baselines of series without a baseline record in segment `from` or later are void. */
+export function encodeCheckpointRecord(from: number, out: ByteWriter): void {
+  out.u8(RecordType.checkpoint);
+  out.uvarint(from);
 }
 
 /** New symbols of the partition since `logged`, new series since `loggedSeries`, and the rows. Advances `logged`. */
@@ -151,9 +202,11 @@ function readLabels(r: ByteReader): Labels {
   return out;
 }
 
+/** @param route what placed the series on its thread; undefined: not known */
 export function encodeBaselineRecord(
   tenant: string,
   updates: readonly BaselineUpdate[],
+  route: string | undefined,
   out: ByteWriter,
 ): void {
   out.u8(RecordType.baseline);
@@ -170,12 +223,14 @@ export function encodeBaselineRecord(
       out.uvarint64(u.value[i]!);
     }
   }
+  // Releases before it look at nothing behind the updates.
+  if (route !== undefined) out.str(route);
 }
 
 export function decodeBaselineRecord(
   r: ByteReader,
   keyOf: (l: Labels) => string,
-): { tenant: string; updates: BaselineUpdate[] } {
+): { tenant: string; updates: BaselineUpdate[]; route: string | undefined } {
   const tenant = r.str();
   const updates: BaselineUpdate[] = [];
   for (let k = r.uvarint(); k > 0; k--) {
@@ -200,7 +255,7 @@ export function decodeBaselineRecord(
     }
     updates.push(u);
   }
-  return { tenant, updates };
+  return { tenant, updates, route: r.left > 0 ? r.str() : undefined };
 }
 
 export function encodeForgottenRecord(tenant: string, series: readonly Labels[], out: ByteWriter): void {
@@ -221,9 +276,15 @@ export function decodeForgottenRecord(r: ByteReader): { tenant: string; series: 
  * Applies an append record to a head. Symbols that an earlier, damaged record held are replaced by placeholders; what a
  * record names and nobody logged makes it damaged itself.
  * @param lostBytes bytes of the log that were damaged so far: no more symbols can be missing, each took one at least
+ * @param anchored labels of the head's series as an anchor record has them: rows keep a series whose first record is lost
  * @returns what was lost: placeholders, rows without a series
  */
-export function applyAppendRecord(r: ByteReader, head: Head, lostBytes: number): number {
+export function applyAppendRecord(
+  r: ByteReader,
+  head: Head,
+  lostBytes: number,
+  anchored: readonly Labels[] = [],
+): number {
   const partitionNo = r.uvarint();
   const id = r.u64le();
   // Positions are given in order of first sight; with a damaged record before, the order may differ.
@@ -295,20 +356,23 @@ export function applyAppendRecord(r: ByteReader, head: Head, lostBytes: number):
 
   from = r.uvarint();
   n = r.uvarint();
-  const seriesMap = new Map<number, number>();
-  for (let i = 0; i < n; i++) seriesMap.set(from + i, head.seriesIndex(readLabels(r)));
+  lost += fill.series(head, from, anchored);
+  for (let i = 0; i < n; i++) {
+    const l = readLabels(r);
+    if (from + i >= head.series.length && head.seriesIndex(l) !== from + i)
+      throw new ShortRead(r.pos, `expected new labels of series ${from + i}, found those of another`);
+  }
 
   const firstRow = head.rowCount;
   for (let rows = r.uvarint(); rows > 0; rows--) {
-    const logged = r.uvarint();
-    const series = seriesMap.get(logged) ?? logged;
+    const series = r.uvarint();
     const timeNanos = r.i64le(),
       durationNanos = r.varint64(),
       rowId = r.take(16).slice(),
       count = r.uvarint(),
       flags = r.u8();
     if (count > r.left) r.need(count);
-    const hasSeries = series < head.series.length;
+    const hasSeries = series < head.series.length && !head.isLostSeries(series);
     const start = head.stacktraceId.length;
     head.stacktraceId.reserve(count);
     head.value.reserve(count);
@@ -409,6 +473,22 @@ class Placeholders {
       locations.intern(this.unique(LOCATION_HEAD, 1, location), LOCATION_HEAD);
       this.s.stackChild(0, location);
     });
+  }
+  /** A position whose labels are known from an anchor is filled with them, and is no loss. */
+  series(head: Head, to: number, anchored: readonly Labels[]): number {
+    const missing = to - head.series.length;
+    if (missing > this.most)
+      throw new ShortRead(this.r.pos, `expected at most ${this.most} lost series, found ${missing}`);
+    let lost = 0;
+    for (let at = head.series.length; at < to; at = head.series.length) {
+      const l = anchored[at];
+      if (l && l.length > 0 && !head.hasSeries(l)) head.seriesIndex(l);
+      else {
+        head.addLostSeries();
+        lost++;
+      }
+    }
+    return lost;
   }
   private unique(size: number, at: number, value: number): Uint32Array {
     this.tuple.fill(0, 0, size);

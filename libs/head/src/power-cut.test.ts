@@ -1,128 +1,81 @@
 import fs from "node:fs";
 import { join } from "node:path";
-import { loadHasher } from "@cinderblock/bytes";
-import type { BlockMeta } from "@cinderblock/block-meta";
 import { decodeMeta } from "@cinderblock/block-meta";
-import { BlockReader, type ProfileSource } from "@cinderblock/block";
-import { PushProcessor, RateGate } from "@cinderblock/ingest";
-import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { executeOn } from "@cinderblock/query";
-import { PowerCutDisk, Random, temporaryFolder, tinyPprof } from "@cinderblock/testkit";
-import { HeadShard, removeUnfinished } from "./index.ts";
+import { PowerCutDisk, Random, temporaryFolder } from "@cinderblock/testkit";
+import { removeUnfinished } from "./index.ts";
+import { ALLOC, alloc, CPU, Instance, MEMORY, T0 } from "./shard.testing.ts";
 
-async function instance(dir: string, sync: boolean) {
-  const hasher = await loadHasher();
-  const blocks: BlockMeta[] = [];
+/** Cumulative profiles have so many stacks besides the one that grows: their log is above the size at which segments go. */
+const PAD = 60;
+/** Value of the first cumulative profile. */
+const FIRST = 1000;
+
+/** An instance over a folder as a start finds it: unfinished blocks are removed, finished ones are known. */
+async function instance(dir: string, sync: boolean): Promise<Instance> {
+  const a = new Instance(dir);
+  a.options = { segmentBytes: 4096, sync };
   for (const t of fs.readdirSync(dir)) {
     if (t.startsWith(".")) continue;
     removeUnfinished(join(dir, t));
     const local = join(dir, t, "local");
     if (fs.existsSync(local))
       for (const u of fs.readdirSync(local))
-        blocks.push(decodeMeta(fs.readFileSync(join(local, u, "meta.json"))));
+        a.blocks.push(decodeMeta(fs.readFileSync(join(local, u, "meta.json"))));
   }
-  const shard = new HeadShard(hasher, {
-    shard: 0,
-    dataPath: dir,
-    windowNanos: 3600n * 1_000_000_000n,
-    headBytes: 1 << 30,
-    logBytes: 1 << 30,
-    segmentBytes: 4096,
-    idleMs: 0,
-    sync,
-    onFailure: (err) => {
-      throw err;
+  await a.start();
+  return a;
+}
+
+const pushCpu = (a: Instance, id: number): Promise<void> =>
+  a.push(
+    { ...CPU, id: String(id) },
+    {
+      stacks: [{ frames: ["main", `f${id % 9}`, `g${id}`], values: [1000 + id] }],
+      timeNanos: T0 + BigInt(id),
     },
-    onBlock: (_t, m) => blocks.push(m),
-    now: () => Date.now(),
-  });
-  shard.replay([], () => undefined);
-  shard.resume();
-  const processor = new PushProcessor(hasher, shard);
-  return {
-    shard,
-    push(id: number): Promise<void> {
-      const raw = Buffer.from(
-        tinyPprof({
-          stacks: [{ frames: ["main", `f${id % 9}`, `g${id}`], values: [1000 + id] }],
-          timeNanos: 1_795_409_460_000_000_000n + BigInt(id),
-        }),
-      ).toString("base64");
-      const body = Buffer.from(
-        JSON.stringify({
-          series: [
-            {
-              labels: [
-                { name: "__name__", value: "process_cpu" },
-                { name: "service_name", value: "s" },
-                { name: "id", value: String(id) },
-              ],
-              samples: [{ rawProfile: raw }],
-            },
-          ],
-        }),
-      );
-      const out = processor.process(
-        "t",
-        { kind: "push", codec: "json", gzip: false, body },
-        TEST_LIMITS,
-        new RateGate(new SharedArrayBuffer(8)),
-        Date.now(),
-      );
-      if (out.error) throw out.error;
-      return shard.commit();
+  );
+const pushMemory = (a: Instance, at: number, grown: number): Promise<void> => {
+  const p = alloc(T0 + BigInt(at), FIRST + grown, 10);
+  for (let i = 0; i < PAD; i++) p.stacks.push({ frames: ["main", `function_number_${i}`], values: [10] });
+  return a.push(MEMORY, p);
+};
+
+/** Value of each series, by its `id`. */
+async function values(a: Instance): Promise<Map<string, number>> {
+  const r = await executeOn(
+    await a.sources(),
+    {
+      kind: "series",
+      callSite: [],
+      select: {
+        profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+        labelSelector: "{}",
+        startMs: 1,
+        endMs: 2e12,
+      },
+      range: { startMs: 1, endMs: 2e12, stepMs: 2e12 - 1, groupBy: ["id"] },
     },
-    async values(): Promise<Map<string, number>> {
-      const opened = await Promise.all(
-        blocks.map(async (m) => {
-          const at = join(dir, "t", "local", m.ulid);
-          const b = new BlockReader(
-            m,
-            {
-              read: (f, o, n) =>
-                Promise.resolve(
-                  new Uint8Array(
-                    fs.readFileSync(join(at, f)).subarray(o, n === undefined ? undefined : o + n),
-                  ),
-                ),
-              size: (f) => Promise.resolve(fs.statSync(join(at, f)).size),
-            },
-            hasher,
-          );
-          await b.open();
-          return b;
-        }),
-      );
-      const sources: ProfileSource[] = [...shard.sources("t"), ...opened];
-      const r = await executeOn(
-        sources,
-        {
-          kind: "series",
-          callSite: [],
-          select: {
-            profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
-            labelSelector: "{}",
-            startMs: 1,
-            endMs: 2e12,
-          },
-          range: { startMs: 1, endMs: 2e12, stepMs: 2e12 - 1, groupBy: ["id"] },
-        },
-        {},
-      );
-      return new Map(
-        r.kind === "series"
-          ? r.series.map((s) => [s.labels[0]!.value, Number(s.sum.reduce((a, b) => a + b, 0n))])
-          : [],
-      );
-    },
-  };
+    {},
+  );
+  return new Map(
+    r.kind === "series"
+      ? r.series.map((s) => [s.labels[0]!.value, Number(s.sum.reduce((x, y) => x + y, 0n))])
+      : [],
+  );
+}
+
+/** Growth that is stored of the cumulative series. */
+async function grown(a: Instance): Promise<number> {
+  const main = (await a.tree(ALLOC)).find((line) => line.startsWith("/main "));
+  return main === undefined ? 0 : Number(main.split(" ")[1]);
 }
 
 /** Pushes and cuts, with power cuts at random file calls; returns what each cut lost of what was acknowledged by then, and doubled. */
 async function run(
   sync: boolean,
   seed: number,
-): Promise<{ cuts: number; lost: number; doubled: number; inCut: number }> {
+): Promise<{ cuts: number; lost: number; doubled: number; inCut: number; wrongGrowth: number[] }> {
   const random = new Random(seed);
   const dir = temporaryFolder();
   const disk = new PowerCutDisk(dir);
@@ -132,13 +85,14 @@ async function run(
     cutting = false,
     inCut = 0;
   const a = await instance(dir, sync);
+  await pushMemory(a, 0, 0);
   disk.onStep = () => {
     // The copies that a cut makes are file calls, too.
-    if (cutting || snapshots.length >= 40 || random.next() > (flushing ? 0.25 : 0.04)) return;
+    if (cutting || snapshots.length >= 60 || random.next() > (flushing ? 0.25 : 0.04)) return;
     const to = temporaryFolder();
     cutting = true;
     try {
-      disk.cut(to, () => random.next() < 0.5);
+      disk.cut(to, () => random.next());
     } finally {
       cutting = false;
     }
@@ -148,7 +102,8 @@ async function run(
   for (let id = 0; id < 240; id++) {
     const pushes = [id];
     while (random.next() < 0.5 && id < 239) pushes.push(++id);
-    const pending = pushes.map((p) => a.push(p).then(() => acknowledged.add(p)));
+    const pending = pushes.map((p) => pushCpu(a, p).then(() => acknowledged.add(p)));
+    pending.push(pushMemory(a, id + 1, id * 7).then(() => acknowledged));
     if (random.next() < 0.06) {
       flushing = true;
       await a.shard.flush();
@@ -159,26 +114,31 @@ async function run(
   disk.onStep = () => undefined;
   let lost = 0,
     doubled = 0;
+  const wrongGrowth: number[] = [];
   for (const s of snapshots) {
     const b = await instance(s.dir, true);
-    const values = await b.values();
-    for (const id of s.acknowledged) if (!values.has(String(id))) lost++;
-    for (const [id, v] of values) if (v !== 1000 + Number(id)) doubled++;
+    const found = await values(b);
+    for (const id of s.acknowledged) if (!found.has(String(id))) lost++;
+    for (const [id, v] of found) if (v !== 1000 + Number(id)) doubled++;
+    // Whatever was stored by then: with the next profile all growth since the first is counted once.
+    await pushMemory(b, 1000, 50_000);
+    const growth = await grown(b);
+    if (growth !== 50_000) wrongGrowth.push(growth);
     await b.shard.close();
   }
   await a.shard.close();
-  return { cuts: snapshots.length, lost, doubled, inCut };
+  return { cuts: snapshots.length, lost, doubled, inCut, wrongGrowth };
 }
 
 describe("a power cut", () => {
   afterEach(() => jest.restoreAllMocks());
-  it.each([1, 2, 3])(
-    "at any file call leaves every acknowledged profile exactly once (seed %i)",
+  it.each([1, 2, 3, 4])(
+    "at any file call leaves every acknowledged profile and every growth exactly once (seed %i)",
     async (seed) => {
       const r = await run(true, seed);
       expect(r.cuts).toBeGreaterThan(20);
       expect(r.inCut).toBeGreaterThan(5);
-      expect([r.lost, r.doubled]).toEqual([0, 0]);
+      expect([r.lost, r.doubled, r.wrongGrowth]).toEqual([0, 0, []]);
     },
     60_000,
   );

@@ -1,30 +1,29 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { ByteReader, ByteWriter, type Hasher, encodeUtf8, ShortRead } from "@cinderblock/bytes";
-import { type BlockMeta, isUlid, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
+import { ByteWriter, type Hasher, encodeUtf8 } from "@cinderblock/bytes";
+import { type BlockMeta, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { noRoom } from "@cinderblock/errors";
-import { makeDirectorySynced } from "@cinderblock/files";
+import { syncDirectory } from "@cinderblock/files";
 import type { ProcessedProfile, ProfileSink } from "@cinderblock/ingest";
-import { LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
-import { checkTenantId, isTenantId, pathBelow, tenantFolder } from "@cinderblock/tenant";
-import { Baselines } from "./baselines.ts";
+import { checkTenantId } from "@cinderblock/tenant";
+import { BaselineStore } from "./baseline-store.ts";
+import type { Baselines } from "./baselines.ts";
 import { cutHead } from "./cut.ts";
 import { Head, type NewRow, partitionKey } from "./head.ts";
-import { listSegments, LogWriter, type ReadReport, readSegment } from "./log-file.ts";
-import { RowAggregates } from "./row-aggregates.ts";
+import { LogWriter, segmentName } from "./log-file.ts";
+import { logDirectory } from "./log-folders.ts";
+import { LogReclaimer } from "./log-reclaimer.ts";
 import {
-  applyAppendRecord,
-  decodeBaselineRecord,
-  decodeForgottenRecord,
+  encodeAnchorRecord,
   encodeAppendRecord,
-  encodeBaselineRecord,
   encodeDoneRecord,
-  encodeForgottenRecord,
   encodeHeadRecord,
   type Logged,
   newLogged,
-  RecordType,
 } from "./log-records.ts";
+import { type OrphanLog, OWN_LOG_ONLY, Replayer, type ReplayPlan, type ReplayReport } from "./replayer.ts";
+import { RowAggregates } from "./row-aggregates.ts";
+import { SegmentLedger } from "./segment-ledger.ts";
 
 export interface ShardOptions {
   /** position of this shard; its log lies in `<dataPath>/.cinderblock/log/shard-<n>` */
@@ -48,24 +47,28 @@ export interface ShardOptions {
 }
 
 interface OpenHead {
-  head: Head;
-  headNo: number;
+  readonly head: Head;
+  readonly ulid: string;
+  readonly headNo: number;
   logged: Logged[];
   loggedSeries: number;
-  segments: Set<number>;
+  /** bytes of its last anchor record, and of its records since */
+  anchorBytes: number;
+  sinceAnchor: number;
   cutting: Promise<void> | undefined;
 }
 
-export interface ReplayReport {
-  segments: number;
-  records: number;
-  bytes: number;
-  rows: number;
-  damaged: ReadReport["damaged"];
-  tornBytes: number;
-  lostSymbols: number;
-  unfinished: number;
-  seconds: number;
+function newOpenHead(head: Head, headNo: number): OpenHead {
+  return {
+    head,
+    ulid: head.ulid,
+    headNo,
+    logged: [],
+    loggedSeries: 0,
+    anchorBytes: 0,
+    sinceAnchor: 0,
+    cutting: undefined,
+  };
 }
 
 export interface ShardStats {
@@ -84,10 +87,9 @@ export interface ShardStats {
 /** Symbols of profiles that are only learnt from are dropped when they take so much. */
 const SCRATCH_BYTES = 8 << 20;
 
-/** The folder of a shard's log segments. */
-export function logDirectory(dataPath: string, shard: number): string {
-  return join(dataPath, ".cinderblock", "log", `shard-${shard}`);
-}
+/** A head's records are anchored again after so many bytes of them, and so many times the bytes of an anchor. */
+const ANCHOR_BYTES = 256 << 10,
+  ANCHOR_SHARE = 32;
 
 /**
  * All heads of one worker thread, their log and their cuts. Whatever is in a head is in the log; a push is durable when
@@ -96,12 +98,17 @@ export function logDirectory(dataPath: string, shard: number): string {
 export class HeadShard implements ProfileSink {
   private readonly heads = new Map<string, OpenHead>();
   private readonly byUlid = new Map<string, OpenHead>();
-  private readonly baselines = new Map<string, Baselines>();
   private readonly log: LogWriter;
+  private readonly ledger = new SegmentLedger<OpenHead>();
+  private readonly baselines: BaselineStore;
+  private readonly reclaimer: LogReclaimer<OpenHead>;
   private readonly record = new ByteWriter(1 << 14);
   private nextHead = 1;
-  private readonly segmentUse = new Map<number, Set<OpenHead>>();
-  private oldSegments: number[] = [];
+  private orphans: OrphanLog[] = [];
+  private orphansMayGo = true;
+  /** baselines in other threads' logs, until `adoptBaselines` */
+  private foreign: ReadonlyMap<string, Baselines> = new Map();
+  private keeps: (route: string) => boolean = () => true;
   private cuts = 0;
   private touched = 0;
   private memory = 0;
@@ -116,156 +123,48 @@ export class HeadShard implements ProfileSink {
       onFailure: options.onFailure,
       sync: options.sync,
     });
+    this.baselines = new BaselineStore(this.log);
+    this.reclaimer = new LogReclaimer(this.log, this.ledger, this.baselines, () => this.doneInOrphans());
   }
 
-  /** Reads the log of this shard, and of shards that no worker has any more, then opens a new segment. */
-  replay(alsoShards: readonly number[], progress: (done: number, total: number) => void): ReplayReport {
-    const started = performance.now();
-    const { dataPath } = this.options;
-    const report: ReplayReport = {
-      segments: 0,
-      records: 0,
-      bytes: 0,
-      rows: 0,
-      damaged: [],
-      tornBytes: 0,
-      lostSymbols: 0,
-      unfinished: 0,
-      seconds: 0,
-    };
-    const own = logDirectory(dataPath, this.options.shard);
-    makeDirectorySynced(own);
-    let next = 1;
-    for (const shard of [this.options.shard, ...alsoShards]) {
-      const dir = logDirectory(dataPath, shard);
-      if (!existsSync(dir)) continue;
-      const segments = listSegments(dir);
-      if (shard === this.options.shard) next = (segments.at(-1) ?? 0) + 1;
-      this.replayDirectory(dir, segments, shard === this.options.shard, report, progress);
+  /** What places the pushes that follow on this thread: their baselines go where such pushes go when the thread count changes. */
+  set route(route: string) {
+    this.baselines.route = route;
+  }
+
+  /** Reads the log of this shard, and what the plan names of others; then `resume` must be called. */
+  replay(
+    plan: ReplayPlan = OWN_LOG_ONLY,
+    progress: (done: number, total: number) => void = () => undefined,
+  ): ReplayReport {
+    const { dataPath, shard, now } = this.options;
+    const found = new Replayer(this.hasher, { dataPath, shard, plan, now }, progress).run();
+    for (const { segment, sizeBytes } of found.segments) this.log.adopt(segment, sizeBytes);
+    for (const { ulid, segment } of found.done) this.ledger.noteDone(ulid, segment);
+    for (const { head, headNo, segments } of found.heads) {
+      const open = this.adoptHead(head, headNo);
+      for (const s of segments) this.ledger.use(open, s);
     }
-    this.log.open(next);
-    for (const h of this.byUlid.values()) report.rows += h.head.rowCount;
-    report.seconds = (performance.now() - started) / 1000;
+    this.nextHead = found.nextHead;
+    this.baselines.load(found.baselines);
+    this.foreign = found.foreign;
+    this.keeps = plan.keeps;
+    this.orphans = found.orphans;
+    this.orphansMayGo = plan.baselinesOf.length === 0;
+    this.log.open((found.segments.at(-1)?.segment ?? 0) + 1);
     this.measure();
-    return report;
+    return found.report;
   }
 
-  private replayDirectory(
-    dir: string,
-    segments: number[],
-    own: boolean,
-    report: ReplayReport,
-    progress: (done: number, total: number) => void,
-  ): void {
-    const read: ReadReport = { records: 0, tornBytes: 0, damaged: [] };
-    const done = new Set<string>();
-    for (const s of segments)
-      readSegment(dir, s, { records: 0, tornBytes: 0, damaged: [] }, (p) => {
-        if (p[0] === RecordType.done) done.add(new ByteReader(p, 1).str());
-      });
-    const covered = (tenant: string, ulid: string): boolean =>
-      done.has(ulid) ||
-      existsSync(pathBelow(tenantFolder(this.options.dataPath, tenant), "local", ulid, "meta.json"));
-    const numbers = new Map<number, OpenHead | null>();
-    segments.forEach((segment, i) => {
-      readSegment(dir, segment, read, (payload) => {
-        report.bytes += payload.length;
-        try {
-          const lostBytes = read.damaged.reduce((n, d) => n + d.bytes, read.tornBytes);
-          this.replayRecord(new ByteReader(payload), segment, own, numbers, covered, report, lostBytes);
-        } catch (err) {
-          if (!(err instanceof ShortRead) && !(err instanceof RangeError)) throw err;
-          read.damaged.push({ segment, offset: 0, bytes: payload.length });
-        }
-      });
-      progress(i + 1, segments.length);
-    });
-    report.segments += segments.length;
-    report.records += read.records;
-    report.tornBytes += read.tornBytes;
-    report.damaged.push(...read.damaged);
-    if (own) this.oldSegments = segments;
-    else
-      this.foreign.push({
-        dir,
-        segments,
-        heads: [...numbers.values()].filter((h): h is OpenHead => h !== null),
-      });
-  }
-
-  /** Logs of shards that are no more: removed when their heads are blocks. */
-  private readonly foreign: { dir: string; segments: number[]; heads: OpenHead[] }[] = [];
-
-  private replayRecord(
-    r: ByteReader,
-    segment: number,
-    own: boolean,
-    numbers: Map<number, OpenHead | null>,
-    covered: (tenant: string, ulid: string) => boolean,
-    report: ReplayReport,
-    lostBytes: number,
-  ): void {
-    const type = r.u8();
-    if (type === RecordType.head) {
-      const no = r.uvarint(),
-        tenant = r.str(),
-        ulid = r.str(),
-        windowEnd = r.u64le();
-      // Both become folders: a record that names anything else is damaged, and so is what it would hold.
-      if (!isTenantId(tenant) || !isUlid(ulid)) throw new ShortRead(r.pos, "expected a tenant ID and a ULID");
-      if (covered(tenant, ulid)) {
-        numbers.set(no, null);
-        return;
-      }
-      const open = this.openHead(new Head(ulid, tenant, windowEnd, this.hasher), own ? no : 0);
-      this.nextHead = Math.max(this.nextHead, no + 1);
-      numbers.set(no, open);
-      if (own) this.use(open, segment);
-      return;
-    }
-    if (type === RecordType.append) {
-      const open = numbers.get(r.uvarint());
-      if (!open) return;
-      report.lostSymbols += applyAppendRecord(r, open.head, lostBytes);
-      open.head.lastWriteMs = this.options.now();
-      if (own) this.use(open, segment);
-      return;
-    }
-    if (type === RecordType.baseline) {
-      const { tenant, updates } = decodeBaselineRecord(r, labelsKey);
-      const b = this.baselinesOf(tenant);
-      for (const u of updates) b.apply(u);
-      return;
-    }
-    if (type === RecordType.forgotten) {
-      const { tenant, series } = decodeForgottenRecord(r);
-      this.baselinesOf(tenant).forget(series.map(labelsKey));
-    }
-  }
-
-  /** After a replay a head goes on under a new number, with all its symbols counted as logged by the old segments. */
-  private openHead(head: Head, headNo: number): OpenHead {
-    const open: OpenHead = {
-      head,
-      headNo,
-      logged: [],
-      loggedSeries: 0,
-      segments: new Set(),
-      cutting: undefined,
-    };
+  /** After a replay a head goes on under its number, with all its symbols counted as logged by the old segments. */
+  private adoptHead(head: Head, headNo: number): OpenHead {
+    const open = newOpenHead(head, headNo);
     const key = `${head.tenant}\u0000${head.windowEnd}`;
     // Two heads of one window (from two shards' logs): the second is cut soon, writes go to the first.
     if (!this.heads.has(key) && headNo > 0) this.heads.set(key, open);
     else head.frozen = true;
     this.byUlid.set(head.ulid, open);
     return open;
-  }
-
-  private use(open: OpenHead, segment: number): void {
-    open.segments.add(segment);
-    let set = this.segmentUse.get(segment);
-    if (!set) this.segmentUse.set(segment, (set = new Set()));
-    set.add(open);
   }
 
   /** Brings the counters of what is logged up to the head's content: called after a replay. */
@@ -285,10 +184,24 @@ export class HeadShard implements ProfileSink {
     for (const h of this.byUlid.values()) this.settle(h);
   }
 
-  private baselinesOf(tenant: string): Baselines {
-    let b = this.baselines.get(tenant);
-    if (!b) this.baselines.set(tenant, (b = new Baselines()));
-    return b;
+  /**
+   * Takes what other threads' logs hold of baselines, when the number of threads changed; resolves when it is in this
+   * thread's log. Every thread must have done this before any of them calls `dropForeignBaselines`.
+   */
+  async adoptBaselines(): Promise<number> {
+    const n = this.baselines.adopt(this.foreign);
+    this.foreign = new Map();
+    if (n > 0) await this.log.commit();
+    return n;
+  }
+
+  /** Drops baselines that other threads have taken, from the log too; logs of shards that are no more may go from here on. */
+  async dropForeignBaselines(): Promise<number> {
+    const n = this.baselines.keepOnly(this.keeps);
+    if (n > 0) await this.reclaimer.reclaim();
+    this.orphansMayGo = true;
+    this.removeOrphans();
+    return n;
   }
 
   private headFor(tenant: string, timeNanos: bigint): OpenHead {
@@ -298,19 +211,12 @@ export class HeadShard implements ProfileSink {
     const known = this.heads.get(key);
     if (known && !known.head.frozen) return known;
     const head = new Head(newUlid(this.options.now()), checkTenantId(tenant), windowEnd, this.hasher);
-    const open: OpenHead = {
-      head,
-      headNo: this.nextHead++,
-      logged: [],
-      loggedSeries: 0,
-      segments: new Set(),
-      cutting: undefined,
-    };
+    const open = newOpenHead(head, this.nextHead++);
     this.heads.set(key, open);
     this.byUlid.set(head.ulid, open);
     this.record.reset();
     encodeHeadRecord(open.headNo, head, this.record);
-    this.use(open, this.log.append(this.record.finish()));
+    this.ledger.use(open, this.log.append(this.record.finish()));
     return open;
   }
 
@@ -327,16 +233,13 @@ export class HeadShard implements ProfileSink {
     if (!this.aggregates) this.requireRoom();
     const open = this.headFor(tenant, p.profile.timeNanos);
     const { head } = open;
-    const baselines = this.baselinesOf(tenant);
+    const baselines = this.baselines.of(tenant);
     for (const group of p.groups) {
       const id = this.hasher.h64(encodeUtf8(partitionKey(p, group.labels)));
       const partition = head.partitionIndex(id);
       const rows = head.append(p, group, partition, baselines, this.aggregatesOf(open));
       this.logRows(open, partition, rows);
-      if (baselines.pending.length > 0) {
-        this.logBaselines(tenant, baselines.pending);
-        baselines.pending = [];
-      }
+      this.baselines.logPending(tenant);
     }
     head.lastWriteMs = this.options.now();
     this.touched++;
@@ -358,7 +261,8 @@ export class HeadShard implements ProfileSink {
   private checkPressure(): void {
     if (this.touched >= 64 || this.logged > 256 << 10) {
       this.measure();
-      if (this.memory > this.options.headBytes / 2) this.onPressure();
+      if (this.memory > this.options.headBytes / 2 || this.logPressure() > this.options.logBytes)
+        this.onPressure();
     }
   }
 
@@ -368,8 +272,19 @@ export class HeadShard implements ProfileSink {
     this.record.reset();
     encodeAppendRecord(open.headNo, open.head, partition, logged, open.loggedSeries, rows, this.record);
     this.logged += this.record.length;
+    open.sinceAnchor += this.record.length;
     open.loggedSeries = open.head.series.length;
-    this.use(open, this.log.append(this.record.finish()));
+    this.ledger.use(open, this.log.append(this.record.finish()));
+    if (open.sinceAnchor > Math.max(ANCHOR_BYTES, ANCHOR_SHARE * open.anchorBytes)) this.anchor(open);
+  }
+
+  /** Says again what the head's records depend on: a damaged record elsewhere takes fewer others along. */
+  private anchor(open: OpenHead): void {
+    this.record.reset();
+    encodeAnchorRecord(open.headNo, open.head, open.loggedSeries, this.record);
+    open.anchorBytes = this.record.length;
+    open.sinceAnchor = 0;
+    this.ledger.use(open, this.log.append(this.record.finish()));
   }
 
   /** rows that wait for the end of `aggregate`, by their head */
@@ -414,53 +329,25 @@ export class HeadShard implements ProfileSink {
   learn(tenant: string, p: ProcessedProfile): void {
     if (!this.scratch || this.scratch.tenant !== tenant || this.scratch.byteLength > SCRATCH_BYTES)
       this.scratch = new Head(newUlid(this.options.now()), tenant, 0n, this.hasher);
-    const baselines = this.baselinesOf(tenant);
+    const baselines = this.baselines.of(tenant);
     for (const group of p.groups) this.scratch.append(p, group, this.scratch.partitionIndex(0n), baselines);
-    if (baselines.pending.length > 0) {
-      this.logBaselines(tenant, baselines.pending);
-      baselines.pending = [];
-    }
+    this.baselines.logPending(tenant);
   }
 
   /** Tenants and services with series that have a baseline. */
   baselineServices(): { tenant: string; service: string }[] {
-    return [...this.baselines].flatMap(([tenant, b]) =>
-      [...new Set([...b.series.values()].map((s) => labelValue(s.labels, LABEL_SERVICE_NAME)))].map(
-        (service) => ({ tenant, service }),
-      ),
-    );
+    return this.baselines.services();
   }
 
   /** Forgets the baselines of services that others may have had meanwhile. How many series that were. */
   forgetBaselines(services: readonly { tenant: string; service: string }[]): number {
-    let n = 0;
-    for (const [tenant, b] of this.baselines) {
-      const gone = new Set(services.filter((s) => s.tenant === tenant).map((s) => s.service));
-      const series = [...b.series].filter(([, s]) => gone.has(labelValue(s.labels, LABEL_SERVICE_NAME)));
-      if (series.length === 0) continue;
-      b.forget(series.map(([key]) => key));
-      n += series.length;
-      this.record.reset();
-      encodeForgottenRecord(
-        tenant,
-        series.map(([, s]) => s.labels),
-        this.record,
-      );
-      this.log.append(this.record.finish());
-    }
-    return n;
+    return this.baselines.forget(services);
   }
 
   /** replaced by the owner: called when heads use half of their memory, so that one is cut at once */
   onPressure: () => void = () => undefined;
   /** bytes logged since memory was last measured: what a head learns is what it grows by */
   private logged = 0;
-
-  private logBaselines(tenant: string, updates: Parameters<typeof encodeBaselineRecord>[1]): void {
-    this.record.reset();
-    encodeBaselineRecord(tenant, updates, this.record);
-    this.log.append(this.record.finish());
-  }
 
   private measure(): void {
     let n = 0;
@@ -501,19 +388,27 @@ export class HeadShard implements ProfileSink {
         due.push(h);
     }
     this.measure();
-    if (this.memory > headBytes / 2 || this.uncoveredLog() > logBytes) {
+    // The log is bounded by its oldest segments: whichever heads hold them are cut, however small.
+    if (this.logPressure() > logBytes)
+      for (const h of this.ledger.oldest()) if (!h.cutting && !due.includes(h)) due.push(h);
+    if (this.memory > headBytes / 2) {
       const largest = [...this.byUlid.values()]
         .filter((h) => !h.cutting && !due.includes(h))
         .sort((a, b) => b.head.byteLength - a.head.byteLength)[0];
       if (largest) due.push(largest);
     }
     for (const h of due) await this.cut(h);
+    await this.reclaim();
   }
 
-  private uncoveredLog(): number {
-    return (
-      this.segmentUse.size * this.options.segmentBytes + this.log.segmentSize - this.options.segmentBytes
-    );
+  /** Log that heads hold, beyond what baselines take in any case. */
+  private logPressure(): number {
+    return this.reclaimer.pinnedBytes - this.baselines.snapshotBytes;
+  }
+
+  private async reclaim(): Promise<void> {
+    this.removeOrphans();
+    await this.reclaimer.reclaimWhenDue(this.options.segmentBytes, this.byUlid.size > 0);
   }
 
   /** Cuts every head, or those of one tenant; returns when all are blocks. */
@@ -540,100 +435,58 @@ export class HeadShard implements ProfileSink {
     this.record.reset();
     encodeDoneRecord(head.ulid, this.record);
     this.log.append(this.record.finish());
-    for (const [tenant, b] of this.baselines)
-      if (b.series.size > 0 && tenant === head.tenant) this.logBaselines(tenant, b.snapshot());
+    this.ledger.finish(open);
     await this.log.commit();
     this.cuts++;
     if (meta) this.options.onBlock(head.tenant, meta);
     this.byUlid.delete(head.ulid);
-    for (const s of open.segments) {
-      const set = this.segmentUse.get(s);
-      set?.delete(open);
-      if (set?.size === 0) this.segmentUse.delete(s);
-    }
+    this.ledger.release(open);
     this.measure();
-    // Nothing needs the segment that is being written: start another and drop it.
-    if (!this.segmentUse.has(this.log.segment)) this.log.rollIfIdle(4096);
-    this.removeSegments(open);
+    await this.reclaim();
   }
 
-  /** A segment goes when every head with records in it is a block, and the baselines were written again behind it. */
-  private removeSegments(open: OpenHead): void {
-    const first = this.oldSegments[0] ?? this.firstSegment;
-    if (first === undefined) return;
-    for (let s = first; s < this.log.segment; s++) {
-      if (this.segmentUse.has(s)) break;
-      if (this.otherBaselines(open.head.tenant))
-        for (const [tenant, b] of this.baselines)
-          if (tenant !== open.head.tenant && b.series.size > 0) this.logBaselines(tenant, b.snapshot());
-      try {
-        this.log.remove(s);
-      } catch (err) {
-        if ((err as NodeJS.ErrnoException).code !== "ENOENT") throw err;
-      }
-      this.firstSegment = s + 1;
-      this.oldSegments = this.oldSegments.filter((x) => x !== s);
-    }
-    for (const f of [...this.foreign]) {
-      if (f.heads.some((h) => this.byUlid.has(h.head.ulid))) continue;
-      this.foreign.splice(this.foreign.indexOf(f), 1);
-      this.onForeignDone(f.dir, f.segments);
+  /** Heads of orphaned logs that are blocks: their records are still there, so this log must say that they are done. */
+  private *doneInOrphans(): Generator<string> {
+    for (const o of this.orphans) {
+      yield* o.done;
+      for (const { head } of o.heads) if (!this.byUlid.has(head.ulid)) yield head.ulid;
     }
   }
 
-  private firstSegment: number | undefined = 1;
-  private otherBaselines(tenant: string): boolean {
-    for (const [t, b] of this.baselines) if (t !== tenant && b.series.size > 0) return true;
-    return false;
+  /** Logs of shards that are no more go when their heads are blocks and their baselines are in other threads' logs. */
+  private removeOrphans(): void {
+    if (!this.orphansMayGo) return;
+    for (const o of [...this.orphans]) {
+      if (o.heads.some((h) => this.byUlid.has(h.head.ulid))) continue;
+      for (const s of o.segments) rmSync(join(o.dir, segmentName(s)), { force: true });
+      if (this.options.sync) syncDirectory(o.dir);
+      this.orphans.splice(this.orphans.indexOf(o), 1);
+    }
   }
-  /** replaced by the owner when logs of former shards are to be removed */
-  onForeignDone: (dir: string, segments: number[]) => void = () => undefined;
 
   stats(): ShardStats {
     let rows = 0,
       series = 0,
-      firstCumulative = 0,
       oldestHeadMs = Infinity;
     for (const h of this.byUlid.values()) {
       oldestHeadMs = Math.min(oldestHeadMs, ulidTimeMs(h.head.ulid));
       rows += h.head.rowCount;
       series += h.head.series.length;
     }
-    for (const b of this.baselines.values()) firstCumulative += b.firstProfiles;
     return {
       heads: this.byUlid.size,
       series,
       rows,
       oldestHeadMs,
       headBytes: this.memory,
-      logBytes: Math.max(0, this.uncoveredLog()),
+      logBytes: this.log.totalBytes,
       syncs: this.log.syncs,
       cuts: this.cuts,
-      firstCumulative,
+      firstCumulative: this.baselines.firstProfiles,
     };
   }
 
   close(): Promise<void> {
     return this.log.close();
   }
-}
-
-/** Shard numbers that have a log under `dataPath`. */
-export function loggedShards(dataPath: string): number[] {
-  const dir = join(dataPath, ".cinderblock", "log");
-  if (!existsSync(dir)) return [];
-  return readdirSync(dir)
-    .map((f) => /^shard-(\d+)$/.exec(f)?.[1])
-    .filter((n): n is string => n !== undefined)
-    .map(Number)
-    .sort((a, b) => a - b);
-}
-
-/** When the log was last written to; undefined where there is none. */
-export function lastLoggedMs(dataPath: string): number | undefined {
-  const times = loggedShards(dataPath).flatMap((shard) => {
-    const dir = logDirectory(dataPath, shard);
-    return readdirSync(dir).map((f) => statSync(join(dir, f)).mtimeMs);
-  });
-  return times.length > 0 ? Math.max(...times) : undefined;
 }

@@ -76,7 +76,7 @@ describe("the folders that a head becomes", () => {
 
   it("are never made for a tenant that is no tenant ID: the append is refused, and a cut writes nothing", async () => {
     const { shard, processor } = await shardIn(dataPath);
-    shard.replay([], () => undefined);
+    shard.replay();
     shard.resume();
     expect(push(processor, "good").profiles).toBe(1);
     for (const tenant of ["../../outside", "..", "", "a/b", "/etc"])
@@ -112,7 +112,7 @@ describe("the folders that a head becomes", () => {
       await log.close();
 
       const { shard } = await shardIn(dataPath);
-      const report = shard.replay([], () => undefined);
+      const report = shard.replay();
       shard.resume();
       expect(report.damaged).toHaveLength(1);
       expect(shard.tenants()).toEqual([]);

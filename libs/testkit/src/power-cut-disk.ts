@@ -85,9 +85,10 @@ export class PowerCutDisk {
 
   /**
    * Copies what a power cut at this moment would leave to `target`.
-   * @param undone whether the removal of an entry whose folder was not synced since is undone
+   * @param chance from 0 to 1, for each thing that a disk may or may not have done by itself: a removal whose folder was not
+   *   synced since, and how much of what was written since a file's last sync. Without it nothing of them was done.
    */
-  cut(target: string, undone: () => boolean = () => true): void {
+  cut(target: string, chance: () => number = () => 0): void {
     const where = new Map<string, string>(),
       removed = new Map<string, string>();
     for (const name of fs.readdirSync(this.unlinked))
@@ -103,10 +104,16 @@ export class PowerCutDisk {
     const copy = (ino: string, to: string): void => {
       fs.mkdirSync(to, { recursive: true });
       for (const [name, child] of this.entries.get(ino) ?? []) {
-        const path = where.get(child) ?? (removed.has(child) && undone() ? removed.get(child) : undefined);
+        const path =
+          where.get(child) ?? (removed.has(child) && chance() < 0.5 ? removed.get(child) : undefined);
         if (path === undefined) continue;
         if (fs.statSync(path).isDirectory()) copy(child, join(to, name));
-        else fs.appendFileSync(join(to, name), fs.readFileSync(path).subarray(0, this.sizes.get(child) ?? 0));
+        else {
+          const bytes = fs.readFileSync(path),
+            synced = this.sizes.get(child) ?? 0,
+            more = Math.floor(Math.max(0, 2 * chance() - 1) * (bytes.length - synced));
+          fs.appendFileSync(join(to, name), bytes.subarray(0, synced + more));
+        }
       }
     };
     copy(identity(fs.statSync(this.root)), target);

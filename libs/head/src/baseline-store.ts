@@ -1,0 +1,155 @@
+import { ByteWriter } from "@cinderblock/bytes";
+import { LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
+import { type Baseline, Baselines, type BaselineUpdate } from "./baselines.ts";
+import { encodeBaselineRecord, encodeForgottenRecord } from "./log-records.ts";
+
+/** Stacks of one record of a snapshot: about a megabyte. */
+const RECORD_STACKS = 65_536;
+/** Bytes of a stack in a snapshot: its hash and a value of usual size. */
+const STACK_BYTES = 13,
+  SERIES_BYTES = 300;
+
+/** Where the records of baselines go. */
+export interface BaselineLog {
+  append(record: Uint8Array): unknown;
+}
+
+/** Baselines of all tenants of one thread, and their records in its log (docs/correctness.md, "Cumulative baselines"). */
+export class BaselineStore {
+  private readonly tenants = new Map<string, Baselines>();
+  private readonly record = new ByteWriter(1 << 12);
+  private readonly log: BaselineLog;
+  /** what places the push at hand on this thread; kept with each baseline, so that a change of the thread count finds it */
+  route: string | undefined;
+
+  constructor(log: BaselineLog) {
+    this.log = log;
+  }
+
+  /** The baselines of a tenant, as the push at hand sees them. */
+  of(tenant: string): Baselines {
+    let b = this.tenants.get(tenant);
+    if (!b) this.tenants.set(tenant, (b = new Baselines()));
+    b.route = this.route;
+    return b;
+  }
+
+  /** Takes what a replay found. */
+  load(tenants: ReadonlyMap<string, Baselines>): void {
+    for (const [tenant, b] of tenants) this.tenants.set(tenant, b);
+  }
+
+  /** Logs what the last profile changed. */
+  logPending(tenant: string): void {
+    const b = this.tenants.get(tenant);
+    if (!b || b.pending.length === 0) return;
+    this.write(tenant, b.pending, b.route);
+    b.pending = [];
+  }
+
+  private write(tenant: string, updates: readonly BaselineUpdate[], route: string | undefined): void {
+    this.record.reset();
+    encodeBaselineRecord(tenant, updates, route, this.record);
+    this.log.append(this.record.finish());
+  }
+
+  /**
+   * Logs a baseline as a whole: after it nothing of the series before is needed. One with many stacks is several records,
+   * the first of which begins it.
+   */
+  private writeWhole(tenant: string, key: string, b: Baseline): void {
+    const { labels, lastTime: timeNanos, route } = b,
+      value = b.value.view();
+    for (let at = 0, first = true; first || at < b.lo.length; at += RECORD_STACKS, first = false) {
+      const end = Math.min(b.lo.length, at + RECORD_STACKS);
+      const update: BaselineUpdate = {
+        key,
+        labels,
+        timeNanos,
+        reset: first,
+        lo: Uint32Array.from(b.lo.slice(at, end)),
+        hi: Uint32Array.from(b.hi.slice(at, end)),
+        value: value.slice(at, end),
+      };
+      this.write(tenant, [update], route);
+    }
+  }
+
+  /**
+   * Logs every baseline, one after the other: a caller may commit between two of them, and pushes may come. Series that
+   * begin meanwhile log themselves.
+   */
+  *snapshot(): Generator<void> {
+    for (const [tenant, b] of this.tenants)
+      for (const [key, series] of b.series) {
+        this.writeWhole(tenant, key, series);
+        yield;
+      }
+  }
+
+  /** About the size of a snapshot. */
+  get snapshotBytes(): number {
+    let n = 0;
+    for (const b of this.tenants.values()) n += b.stacks * STACK_BYTES + b.series.size * SERIES_BYTES;
+    return n;
+  }
+
+  /** Takes the newest of what other threads' logs hold, and logs it. How many series that were. */
+  adopt(tenants: ReadonlyMap<string, Baselines>): number {
+    let n = 0;
+    for (const [tenant, others] of tenants) {
+      const own = this.of(tenant);
+      for (const [key, b] of others.series) {
+        if (!own.adopt(key, b)) continue;
+        this.writeWhole(tenant, key, b);
+        n++;
+      }
+    }
+    return n;
+  }
+
+  /** Drops baselines that belong to other threads. The next checkpoint takes them out of the log. How many series that were. */
+  keepOnly(keeps: (route: string) => boolean): number {
+    let n = 0;
+    for (const b of this.tenants.values()) {
+      const gone = [...b.series].filter(([, s]) => s.route !== undefined && !keeps(s.route));
+      b.forget(gone.map(([key]) => key));
+      n += gone.length;
+    }
+    return n;
+  }
+
+  /** Tenants and services with series that have a baseline. */
+  services(): { tenant: string; service: string }[] {
+    return [...this.tenants].flatMap(([tenant, b]) =>
+      [...new Set([...b.series.values()].map((s) => labelValue(s.labels, LABEL_SERVICE_NAME)))].map(
+        (service) => ({ tenant, service }),
+      ),
+    );
+  }
+
+  /** Forgets the baselines of services that others may have had meanwhile, and logs it. How many series that were. */
+  forget(services: readonly { tenant: string; service: string }[]): number {
+    let n = 0;
+    for (const [tenant, b] of this.tenants) {
+      const gone = new Set(services.filter((s) => s.tenant === tenant).map((s) => s.service));
+      const series = [...b.series.values()]
+        .map((s) => s.labels)
+        .filter((l) => gone.has(labelValue(l, LABEL_SERVICE_NAME)));
+      if (series.length === 0) continue;
+      b.forget(series.map(labelsKey));
+      n += series.length;
+      this.record.reset();
+      encodeForgottenRecord(tenant, series, this.record);
+      this.log.append(this.record.finish());
+    }
+    return n;
+  }
+
+  /** Cumulative profiles that were only a baseline. */
+  get firstProfiles(): number {
+    let n = 0;
+    for (const b of this.tenants.values()) n += b.firstProfiles;
+    return n;
+  }
+}

@@ -1,0 +1,97 @@
+import { ByteWriter } from "@cinderblock/bytes";
+import type { BaselineStore } from "./baseline-store.ts";
+import type { LogWriter } from "./log-file.ts";
+import { encodeCheckpointRecord, encodeDoneRecord } from "./log-records.ts";
+import type { SegmentLedger } from "./segment-ledger.ts";
+
+/** A snapshot is committed in pieces of this size: it never lies in memory as a whole. */
+const COMMIT_BYTES = 1 << 20;
+/** Less than this is not worth a new segment. */
+const LEAST_BYTES = 4096;
+
+/**
+ * Frees the disk of segments that no head needs. Each of them holds baselines, so a checkpoint comes first: every tenant's
+ * baselines go to a new segment, are synced, and only then the old ones are unlinked (docs/correctness.md, "Cumulative
+ * baselines" and "Order of a cut").
+ */
+export class LogReclaimer<H extends { readonly ulid: string }> {
+  private running: Promise<void> | undefined;
+  /** bytes of the last checkpoint: a log that holds nothing else is not written again */
+  private checkpointBytes = 0;
+  private readonly record = new ByteWriter(64);
+  private readonly log: LogWriter;
+  private readonly ledger: SegmentLedger<H>;
+  private readonly baselines: BaselineStore;
+  private readonly doneElsewhere: () => Iterable<string>;
+
+  /** @param doneElsewhere finished heads that another log still holds records of */
+  constructor(
+    log: LogWriter,
+    ledger: SegmentLedger<H>,
+    baselines: BaselineStore,
+    doneElsewhere: () => Iterable<string>,
+  ) {
+    this.log = log;
+    this.ledger = ledger;
+    this.baselines = baselines;
+    this.doneElsewhere = doneElsewhere;
+  }
+
+  /** Bytes of segments that a live head has records in. */
+  get pinnedBytes(): number {
+    let n = 0;
+    for (const s of this.log.segments()) if (this.ledger.isPinned(s)) n += this.log.sizeOf(s);
+    return n;
+  }
+
+  /** Bytes that a checkpoint would free. */
+  private get freeable(): number {
+    return this.log.totalBytes - this.pinnedBytes - this.checkpointBytes;
+  }
+
+  /** Reclaims when it frees about as much as it writes, or when no head is left. */
+  async reclaimWhenDue(segmentBytes: number, hasHeads: boolean): Promise<void> {
+    const least = hasHeads ? Math.max(segmentBytes / 2, this.baselines.snapshotBytes) : LEAST_BYTES;
+    if (this.freeable > least) await this.reclaim();
+  }
+
+  /** Writes a checkpoint and unlinks what lies before it and is not needed. Calls while it runs join it. */
+  reclaim(): Promise<void> {
+    this.running ??= this.pass().finally(() => {
+      this.running = undefined;
+    });
+    return this.running;
+  }
+
+  private async pass(): Promise<void> {
+    const { log, ledger, record } = this,
+      first = log.startSegment(),
+      snapshot = this.baselines.snapshot();
+    let bytes = 0;
+    for (let last = false; !last; ) {
+      const before = log.appendedBytes;
+      while (!last && log.unwrittenBytes < COMMIT_BYTES) last = snapshot.next().done === true;
+      bytes += log.appendedBytes - before;
+      if (!last) await log.commit();
+    }
+    const before = log.appendedBytes;
+    // No await until the commit: what stays and what goes is one decision.
+    const old = log.segments().filter((s) => s < first),
+      gone = old.filter((s) => !ledger.isPinned(s));
+    const done = new Set(this.doneElsewhere());
+    for (const s of old) if (ledger.isPinned(s)) for (const ulid of ledger.doneIn(s)) done.add(ulid);
+    for (const ulid of done) {
+      record.reset();
+      encodeDoneRecord(ulid, record);
+      log.append(record.finish());
+    }
+    record.reset();
+    encodeCheckpointRecord(first, record);
+    log.append(record.finish());
+    bytes += log.appendedBytes - before;
+    await log.commit();
+    log.remove(gone);
+    ledger.removed(gone);
+    this.checkpointBytes = bytes;
+  }
+}

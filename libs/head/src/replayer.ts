@@ -1,0 +1,375 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ByteReader, type Hasher, ShortRead } from "@cinderblock/bytes";
+import { makeDirectorySynced } from "@cinderblock/files";
+import { type Labels, labelsKey } from "@cinderblock/model";
+import { pathBelow, tenantFolder } from "@cinderblock/tenant";
+import { Baselines } from "./baselines.ts";
+import { Head } from "./head.ts";
+import { listSegments, segmentName } from "./log-file.ts";
+import { logDirectory } from "./log-folders.ts";
+import { type ReadReport, scanSegment, type SegmentRecords } from "./log-frames.ts";
+import {
+  applyAppendRecord,
+  decodeBaselineRecord,
+  decodeForgottenRecord,
+  type HeadName,
+  readAnchoredSeries,
+  readHeadName,
+  RecordType,
+} from "./log-records.ts";
+
+/** Which logs a thread reads at its start, beside its own. */
+export interface ReplayPlan {
+  /** shards that no thread has any more: their heads are this thread's from now on */
+  orphans: readonly number[];
+  /** all shards with a log, when the number of threads changed: baselines are taken from each */
+  baselinesOf: readonly number[];
+  /** shard -> segments up to this one hold baselines that were taken over before */
+  retired: Readonly<Record<number, number>>;
+  /** whether pushes of a route come to this thread */
+  keeps: (route: string) => boolean;
+}
+
+export const OWN_LOG_ONLY: ReplayPlan = { orphans: [], baselinesOf: [], retired: {}, keeps: () => true };
+
+export interface ReplayReport {
+  segments: number;
+  records: number;
+  bytes: number;
+  rows: number;
+  damaged: ReadReport["damaged"];
+  tornBytes: number;
+  lostSymbols: number;
+  seconds: number;
+}
+
+/** A head that a log holds and no block. */
+export interface ReplayedHead {
+  head: Head;
+  /** its number in the own log; 0 for a head of an orphan's log, which takes no more profiles */
+  headNo: number;
+  segments: Set<number>;
+}
+
+/** The log of a shard that no thread has any more. */
+export interface OrphanLog {
+  shard: number;
+  dir: string;
+  segments: readonly number[];
+  heads: ReplayedHead[];
+  /** ULIDs of its heads that were blocks already */
+  done: Set<string>;
+}
+
+export interface Replayed {
+  heads: ReplayedHead[];
+  /** of the own log */
+  baselines: Map<string, Baselines>;
+  /** of other threads' logs: what belongs to this thread, or may */
+  foreign: Map<string, Baselines>;
+  /** segments of the own log, with their sizes */
+  segments: { segment: number; sizeBytes: number }[];
+  /** finished heads and the segments of the own log that name them */
+  done: { ulid: string; segment: number }[];
+  orphans: OrphanLog[];
+  nextHead: number;
+  report: ReplayReport;
+}
+
+/** One log and where its records lie. */
+interface Directory {
+  shard: number;
+  dir: string;
+  /** segment -> its intact records */
+  records: Map<number, SegmentRecords>;
+  /** number of a head -> what its anchors say */
+  anchors: Map<number, Anchor>;
+}
+
+/** What the anchor records of a head know, wherever they lie in the log. */
+interface Anchor extends HeadName {
+  series: Labels[];
+}
+
+/** Reads logs into heads and baselines. One per start. */
+export class Replayer {
+  private readonly hasher: Hasher;
+  private readonly dataPath: string;
+  private readonly shard: number;
+  private readonly plan: ReplayPlan;
+  private readonly now: () => number;
+  private readonly progress: (done: number, total: number) => void;
+  private readonly read: ReadReport = { records: 0, tornBytes: 0, damaged: [] };
+  private readonly finished = new Set<string>();
+  private readonly out: Replayed;
+  private todo = 0;
+  private did = 0;
+
+  constructor(
+    hasher: Hasher,
+    from: { dataPath: string; shard: number; plan: ReplayPlan; now: () => number },
+    progress: (done: number, total: number) => void,
+  ) {
+    this.hasher = hasher;
+    this.dataPath = from.dataPath;
+    this.shard = from.shard;
+    this.plan = from.plan;
+    this.now = from.now;
+    this.progress = progress;
+    this.out = {
+      heads: [],
+      baselines: new Map(),
+      foreign: new Map(),
+      segments: [],
+      done: [],
+      orphans: [],
+      nextHead: 1,
+      report: {
+        segments: 0,
+        records: 0,
+        bytes: 0,
+        rows: 0,
+        damaged: this.read.damaged,
+        tornBytes: 0,
+        lostSymbols: 0,
+        seconds: 0,
+      },
+    };
+  }
+
+  run(): Replayed {
+    const started = performance.now(),
+      { out, plan } = this;
+    makeDirectorySynced(logDirectory(this.dataPath, this.shard));
+    const others = new Set([...plan.orphans, ...plan.baselinesOf]);
+    others.delete(this.shard);
+    const own = this.open(this.shard),
+      rest = [...others]
+        .sort((a, b) => a - b)
+        .flatMap((s) => (existsSync(logDirectory(this.dataPath, s)) ? [this.open(s)] : []));
+    this.todo = [own, ...rest].reduce((n, d) => n + d.records.size, 0);
+    for (const [segment, records] of own.records)
+      out.segments.push({ segment, sizeBytes: records.sizeBytes });
+    this.replayOwn(own);
+    for (const d of rest) this.replayOther(d);
+    const { report } = out;
+    report.segments = this.todo;
+    report.records = this.read.records;
+    report.tornBytes = this.read.tornBytes;
+    for (const h of out.heads) report.rows += h.head.rowCount;
+    report.seconds = (performance.now() - started) / 1000;
+    return out;
+  }
+
+  /** Finds a log's records and the heads that are blocks: their records are left out of every log. */
+  private open(shard: number): Directory {
+    const dir = logDirectory(this.dataPath, shard),
+      records = new Map<number, SegmentRecords>(),
+      anchors = new Map<number, Anchor>();
+    for (const segment of listSegments(dir)) {
+      const bytes = readFileSync(join(dir, segmentName(segment))),
+        found = scanSegment(bytes, segment, this.read);
+      for (let i = 0; i < found.length; i++) {
+        const type = bytes[found.startOf(i)];
+        if (type !== RecordType.done && type !== RecordType.anchor) continue;
+        this.guarded(segment, found.of(bytes, i), (r) => {
+          r.u8();
+          if (type === RecordType.done) this.finished.add(r.str());
+          else noteAnchor(anchors, r);
+        });
+      }
+      records.set(segment, found);
+    }
+    return { shard, dir, records, anchors };
+  }
+
+  /** Runs `work` on a record. One that does not hold what its checksum promises is damaged. */
+  private guarded(segment: number, payload: Uint8Array, work: (r: ByteReader) => void): void {
+    try {
+      work(new ByteReader(payload));
+    } catch (err) {
+      if (!(err instanceof ShortRead) && !(err instanceof RangeError)) throw err;
+      this.read.damaged.push({ segment, offset: 0, bytes: payload.length });
+    }
+  }
+
+  private each(d: Directory, on: (type: number, r: ByteReader, segment: number) => void): void {
+    for (const [segment, records] of d.records) {
+      const bytes = readFileSync(join(d.dir, segmentName(segment)));
+      for (let i = 0; i < records.length; i++) {
+        const payload = records.of(bytes, i);
+        this.out.report.bytes += payload.length;
+        this.guarded(segment, payload, (r) => on(r.u8(), r, segment));
+      }
+      this.progress(++this.did, this.todo);
+    }
+  }
+
+  private covered(tenant: string, ulid: string): boolean {
+    return (
+      this.finished.has(ulid) ||
+      existsSync(pathBelow(tenantFolder(this.dataPath, tenant), "local", ulid, "meta.json"))
+    );
+  }
+
+  private headsOf({ anchors }: Directory): HeadRecords {
+    return new HeadRecords(this.hasher, this.now, anchors, (tenant, ulid) => this.covered(tenant, ulid));
+  }
+
+  private replayOwn(own: Directory): void {
+    const { out } = this;
+    const heads = this.headsOf(own),
+      baselines = new BaselineRecords();
+    this.each(own, (type, r, segment) => {
+      if (type === RecordType.head || type === RecordType.append || type === RecordType.anchor) {
+        const no = r.uvarint();
+        // Numbers of heads whose first record is gone are not given again as long as others of theirs are there.
+        out.nextHead = Math.max(out.nextHead, no + 1);
+        if (type === RecordType.head) heads.begin(no, readHeadName(r));
+        heads.use(no, segment);
+        if (type === RecordType.append) out.report.lostSymbols += heads.append(no, r, this.lostBytes());
+      } else baselines.apply(type, r, segment);
+    });
+    out.heads.push(...heads.live);
+    out.done.push(...heads.done);
+    out.baselines = baselines.tenants;
+  }
+
+  private replayOther(d: Directory): void {
+    const { out, plan } = this;
+    const adopts = plan.orphans.includes(d.shard),
+      retired = plan.baselinesOf.includes(d.shard) ? (plan.retired[d.shard] ?? 0) : Infinity;
+    const heads = this.headsOf(d),
+      baselines = new BaselineRecords();
+    this.each(d, (type, r, segment) => {
+      if (type === RecordType.head || type === RecordType.append || type === RecordType.anchor) {
+        if (!adopts) return;
+        const no = r.uvarint();
+        if (type === RecordType.head) heads.begin(no, readHeadName(r));
+        else if (type === RecordType.append) out.report.lostSymbols += heads.append(no, r, this.lostBytes());
+      } else if (segment > retired) baselines.apply(type, r, segment);
+    });
+    if (adopts) {
+      const live = heads.live.map((h) => ({ ...h, headNo: 0, segments: new Set<number>() }));
+      out.heads.push(...live);
+      out.orphans.push({
+        shard: d.shard,
+        dir: d.dir,
+        segments: [...d.records.keys()],
+        heads: live,
+        done: heads.doneUlids,
+      });
+    }
+    for (const [tenant, b] of baselines.tenants) {
+      let known = out.foreign.get(tenant);
+      if (!known) out.foreign.set(tenant, (known = new Baselines()));
+      for (const [key, series] of b.series)
+        if (series.route === undefined || plan.keeps(series.route)) known.adopt(key, series);
+    }
+  }
+
+  /** Bytes that are known to be lost so far: no more symbols can be missing, each took one at least. */
+  private lostBytes(): number {
+    return this.read.damaged.reduce((n, d) => n + d.bytes, this.read.tornBytes);
+  }
+}
+
+function noteAnchor(anchors: Map<number, Anchor>, r: ByteReader): void {
+  const no = r.uvarint(),
+    name = readHeadName(r),
+    series = readAnchoredSeries(r);
+  const known = anchors.get(no);
+  if (!known) anchors.set(no, { ...name, series });
+  else
+    series.forEach((labels, i) => {
+      if ((known.series[i]?.length ?? 0) === 0) known.series[i] = labels;
+    });
+}
+
+/** Heads of one log, by their numbers in it. */
+class HeadRecords {
+  readonly live: ReplayedHead[] = [];
+  readonly done: { ulid: string; segment: number }[] = [];
+  readonly doneUlids = new Set<string>();
+  /** number -> the head, or the ULID of the block that it became */
+  private readonly byNo = new Map<number, ReplayedHead | string>();
+  private readonly hasher: Hasher;
+  private readonly now: () => number;
+  private readonly anchors: ReadonlyMap<number, Anchor>;
+  private readonly covered: (tenant: string, ulid: string) => boolean;
+
+  constructor(
+    hasher: Hasher,
+    now: () => number,
+    anchors: ReadonlyMap<number, Anchor>,
+    covered: (tenant: string, ulid: string) => boolean,
+  ) {
+    this.hasher = hasher;
+    this.now = now;
+    this.anchors = anchors;
+    this.covered = covered;
+  }
+
+  begin(no: number, { tenant, ulid, windowEnd }: HeadName): void {
+    if (this.covered(tenant, ulid)) {
+      this.byNo.set(no, ulid);
+      this.doneUlids.add(ulid);
+      return;
+    }
+    const open = {
+      head: new Head(ulid, tenant, windowEnd, this.hasher),
+      headNo: no,
+      segments: new Set<number>(),
+    };
+    this.byNo.set(no, open);
+    this.live.push(open);
+  }
+
+  /** A head whose first record is damaged begins with what an anchor says of it. */
+  private of(no: number): ReplayedHead | string | undefined {
+    if (!this.byNo.has(no)) {
+      const anchor = this.anchors.get(no);
+      if (anchor) this.begin(no, anchor);
+    }
+    return this.byNo.get(no);
+  }
+
+  append(no: number, r: ByteReader, lostBytes: number): number {
+    const open = this.of(no);
+    if (open === undefined || typeof open === "string") return 0;
+    const lost = applyAppendRecord(r, open.head, lostBytes, this.anchors.get(no)?.series);
+    open.head.lastWriteMs = this.now();
+    return lost;
+  }
+
+  /** A segment has records of a head. */
+  use(no: number, segment: number): void {
+    const open = this.of(no);
+    if (open === undefined) return;
+    if (typeof open !== "string") open.segments.add(segment);
+    else if (this.done.at(-1)?.ulid !== open || this.done.at(-1)?.segment !== segment)
+      this.done.push({ ulid: open, segment });
+  }
+}
+
+/** Baselines of one log: the records in order. */
+class BaselineRecords {
+  readonly tenants = new Map<string, Baselines>();
+
+  apply(type: number, r: ByteReader, segment: number): void {
+    if (type === RecordType.baseline) {
+      const { tenant, updates, route } = decodeBaselineRecord(r, labelsKey);
+      let b = this.tenants.get(tenant);
+      if (!b) this.tenants.set(tenant, (b = new Baselines()));
+      for (const u of updates) b.apply(u, route, segment);
+    } else if (type === RecordType.forgotten) {
+      const { tenant, series } = decodeForgottenRecord(r);
+      this.tenants.get(tenant)?.forget(series.map(labelsKey));
+    } else if (type === RecordType.checkpoint) {
+      const from = r.uvarint();
+      for (const b of this.tenants.values())
+        b.forget([...b.series].filter(([, s]) => s.segment < from).map(([key]) => key));
+    }
+  }
+}
