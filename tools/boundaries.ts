@@ -1,6 +1,6 @@
-// Who may import whom, as data (docs/architecture.md has the picture). Imports point downwards; one vendor, one door.
+// Allowed imports between projects, as data (docs/architecture.md has the picture). Imports point downwards; one vendor, one door.
 
-/** A layer -> the layers below that it may import, beside its own and `base`. */
+/** A layer -> the layers below that it may import, in addition to its own and `base`. */
 export const may = {
   base: [],
   model: [],
@@ -29,9 +29,9 @@ export const doors = {
   telemetry: ["@opentelemetry/*", "pino", "prom-client"],
 } as const satisfies Record<string, readonly string[]>;
 
-/** What the end-to-end tests use as another program would: clients of what they test, and second readers of its files. */
+/** Packages that end-to-end tests use as another program would: clients of the servers, second readers of their files. */
 const OUTSIDE = ["@azure/*", "@connectrpc/*", "apache-arrow", "kafkajs", "parquet-wasm", "yaml"];
-/** What unit tests hold our own code against. */
+/** Packages that unit tests compare our own code with. */
 const ORACLES = ["@azure/*", "@connectrpc/*", "apache-arrow", "parquet-wasm", "re2js"];
 
 interface Constraint {

@@ -1,4 +1,4 @@
-// Writes what each project imports into its package.json: sources' imports under dependencies, those of tests and tools under
+// Writes the imports of each project into its package.json: sources' imports under dependencies, those of tests and tools under
 // devDependencies. Versions stand in the root alone. --check compares instead.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -19,7 +19,7 @@ const TEST = /\.(test|testing|bench|e2e)\.ts$|(^|\/)(jest|vite)\.config\.\w+$|^(
 /** Packages that no import names: found by their path, or by a tool. */
 const UNNAMED: Record<string, readonly string[]> = { tools: ["semver"] };
 
-/** The project that a file belongs to: apps/x, libs/x, tools or e2e. */
+/** The project that a file belongs to, by its folder. */
 function projectOf(file: string): string {
   const [first, second] = file.split("/") as [string, string];
   return first === "apps" || first === "libs" ? `${first}/${second}` : first;

@@ -9,7 +9,7 @@ const { satisfies } = createRequire(import.meta.url)("semver") as {
 const json = (path: string): unknown => JSON.parse(readFileSync(join(root, path), "utf8"));
 
 describe("the Node that npm ci brings", () => {
-  it("is one that every package of the lock file accepts", () => {
+  it("suits every package of the lock file", () => {
     const { version } = json("node_modules/node/package.json") as { version: string };
     const { packages } = json("package-lock.json") as {
       packages: Record<string, { engines?: { node?: string } | string[] }>;
@@ -20,7 +20,7 @@ describe("the Node that npm ci brings", () => {
     });
     expect(refusing.map(([path]) => path)).toEqual([]);
   });
-  it("is the one that runs the tests", () => {
+  it("runs the tests", () => {
     const { version } = json("node_modules/node/package.json") as { version: string };
     expect(process.versions.node).toBe(version);
   });

@@ -1,4 +1,4 @@
-// npm run sync: package.json of each project declares what it imports, tsconfig.json refers to the projects it imports.
+// npm run sync: the imports of each project become declarations in package.json and references in tsconfig.json.
 import { spawnSync } from "node:child_process";
 import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";

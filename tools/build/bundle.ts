@@ -28,7 +28,7 @@ export function carries(bundle: Metafile, folder: string): boolean {
   return Object.keys(bundle.inputs).some((f) => f.startsWith(folder));
 }
 
-/** Bundles the entries and the worker threads that they start into `out`, and returns what esbuild knows of the bundle. */
+/** Bundles the entries and the worker threads that they start into `out`. Returns esbuild's description of the bundle. */
 export async function bundle(
   root: string,
   out: string,
@@ -45,8 +45,8 @@ export async function bundle(
     target: "node24",
     format: "esm",
     sourcemap: true,
-    // What only some configurations need (a vendor's bucket client) is a chunk of its own, loaded by those. The source of a
-    // bundle stays in memory in every thread that runs it: without blanks it is two thirds.
+    // Code that only some configurations need (a vendor's bucket client) is a chunk of its own, loaded by those. The source
+    // of a bundle stays in memory in every thread that runs it: without blanks it is two thirds.
     splitting: true,
     chunkNames: "chunks/[name]-[hash]",
     minifyWhitespace: true,
@@ -76,7 +76,7 @@ export async function bundle(
     metafile: true,
   });
   if (carries(metafile, "libs/arrow/")) {
-    // Beside the chunk that makes Parquet files (libs/arrow).
+    // Next to the chunk that makes Parquet files (libs/arrow).
     mkdirSync(join(out, "chunks"), { recursive: true });
     copyFileSync(
       join(root, "node_modules/parquet-wasm/esm/parquet_wasm_bg.wasm"),

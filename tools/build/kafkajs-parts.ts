@@ -1,6 +1,6 @@
 import type { Plugin } from "esbuild";
 
-/** What replaces a part of kafkajs: the path of the part, and the module that stands for it. */
+/** Replacements for parts of kafkajs: the path of a part, and the module that stands for it. */
 const PARTS: Record<string, readonly [filter: RegExp, code: string]> = {
   crc32c: [/\/crc32C$/, 'require("@cinderblock/bytes").crc32c'],
   encoder: [

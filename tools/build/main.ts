@@ -39,7 +39,7 @@ function entriesOf(name: string): Entries {
   };
 }
 
-/** Builds one app and says what it carries of others, for people and for scanners: that goes wherever the program goes. */
+/** Builds one app, with the lists of other people's code in it that go wherever the program goes. */
 async function buildApp(): Promise<void> {
   const started = performance.now();
   const files: string[] = [];

@@ -23,7 +23,7 @@ const ACCEPTED = [
 ];
 const TEXTS = /^(licen[cs]e|copying|notice|copyright)([-.].*)?$/i;
 
-/** A package of which a bundle carries code. */
+/** A package whose code a bundle carries. */
 export interface CarriedPackage {
   name: string;
   version: string;

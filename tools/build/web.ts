@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build, type Rolldown } from "vite";
 
-/** What the first screen may weigh, in bytes as sent. */
+/** Limits of the first screen, in bytes as sent. */
 const BUDGET = { js: 220_000, css: 15_000 };
 
 /**
