@@ -25,6 +25,9 @@ const ORDER: readonly Component[] = [
   "distributor",
 ];
 
+/** As docs/operations/upgrading.md asks for: the previous release shows the token, this release checks it, too. */
+const TOKEN = "-auth.internal-token=internal-token-of-both-0123456789";
+
 const ONLY_THIS = "nothing of the release before is left";
 /**
  * Queriers and ingesters of the release before count rows twice that come while they compare (mended in this one): that is
@@ -54,6 +57,7 @@ describeWith(
         redis,
         s3,
         "upgrade",
+        TOKEN,
         "-distributor.replication-factor=3",
         "-pyroscopedb.ship-interval=500ms",
         "-blocks-storage.bucket-store.sync-interval=500ms",
@@ -117,6 +121,7 @@ describeWith(
         redis,
         s3,
         "kafka-upgrade",
+        TOKEN,
         "-distributor.write-buffer=kafka",
         `-kafka.brokers=${kafka.brokers}`,
         "-kafka.topic=kafka-upgrade",

@@ -65,12 +65,14 @@ const STD: Record<string, string> = {
   o: "std::ostream",
   d: "std::iostream",
 };
-const LONG_STD: Record<string, string> = {
-  "std::string": "std::basic_string<char, std::char_traits<char>, std::allocator<char> >",
-  "std::istream": "std::basic_istream<char, std::char_traits<char> >",
-  "std::ostream": "std::basic_ostream<char, std::char_traits<char> >",
-  "std::iostream": "std::basic_iostream<char, std::char_traits<char> >",
-};
+const LONG_STD: ReadonlyMap<string, string> = new Map(
+  Object.entries<string>({
+    "std::string": "std::basic_string<char, std::char_traits<char>, std::allocator<char> >",
+    "std::istream": "std::basic_istream<char, std::char_traits<char> >",
+    "std::ostream": "std::basic_ostream<char, std::char_traits<char> >",
+    "std::iostream": "std::basic_iostream<char, std::char_traits<char> >",
+  }),
+);
 const OPERATORS: Record<string, string> = {
   nw: " new",
   na: " new[]",
@@ -233,7 +235,7 @@ class Reader {
       }
       if (this.peek("S")) {
         const known = this.substitution();
-        add(LONG_STD[known] ?? known);
+        add(LONG_STD.get(known) ?? known);
         continue;
       }
       if (this.peek("T")) {

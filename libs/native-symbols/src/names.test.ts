@@ -23,6 +23,7 @@ const NAMES: [string, string][] = [
     "_ZN66_$LT$alloc..vec..Vec$LT$T$GT$$u20$as$u20$core..ops..drop..Drop$GT$4drop17h0123456789abcdefE",
     "<alloc::vec::Vec<T> as core::ops::drop::Drop>::drop",
   ],
+  ["_ZN13$constructor$3foo17h0123456789abcdefE", "$constructor$::foo"],
   ["_RNvMCs1234_4shopNtB2_4Cart5total", "<shop::Cart>::total"],
   [
     "_RINvNtCsgEmfK2I1SDS_4core3ptr13drop_in_placeINtNtCslNYArtu3iFV_5alloc3vec3VechEE",

@@ -19,16 +19,18 @@ const BEYOND = new Error("not a name that is read");
 const MAX_DEPTH = 200,
   MAX_TEXT = 16_384;
 
-const ESCAPES: Record<string, string> = {
-  SP: "@",
-  BP: "*",
-  RF: "&",
-  LT: "<",
-  GT: ">",
-  LP: "(",
-  RP: ")",
-  C: ",",
-};
+const ESCAPES: ReadonlyMap<string, string> = new Map(
+  Object.entries<string>({
+    SP: "@",
+    BP: "*",
+    RF: "&",
+    LT: "<",
+    GT: ">",
+    LP: "(",
+    RP: ")",
+    C: ",",
+  }),
+);
 
 /** `_ZN4core3fmt5write17h0123456789abcdefE` is `core::fmt::write`. */
 function legacyName(symbol: string): string | undefined {
@@ -50,7 +52,7 @@ function legacyName(symbol: string): string | undefined {
         .replace(
           /\$(\w+?)\$/g,
           (all, e: string) =>
-            ESCAPES[e] ??
+            ESCAPES.get(e) ??
             (/^u[0-9a-f]+$/.test(e)
               ? String.fromCodePoint(Math.min(0x10ffff, parseInt(e.slice(1), 16)))
               : all),
