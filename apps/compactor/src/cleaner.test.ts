@@ -5,7 +5,7 @@ import { FilesystemBucket, listAll } from "@cinderblock/objstore";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { temporaryFolder } from "@cinderblock/testkit";
 import { BlocksCleaner } from "./cleaner.ts";
-import { BucketIndexUpdater, markForDeletion } from "@cinderblock/compact";
+import { BucketIndexUpdater, markForDeletion, tenantDeletions } from "@cinderblock/compact";
 import type { CompactorLimits } from "./limits.ts";
 
 const HOUR = 3600_000,
@@ -150,6 +150,24 @@ describe("cleaning up a bucket", () => {
     s.clock.now += 13 * HOUR;
     await s.cleaner.run();
     expect(await listAll(s.bucket, "t/")).toEqual([]);
+  });
+  it("records a tenant's deletion forever, up to the end of the mark", async () => {
+    const s = setUp();
+    await s.put(HOUR);
+    const mark = Math.floor(s.clock.now / 1000);
+    await s.bucket.put(
+      "t/phlaredb/markers/tenant-deletion-mark.json",
+      Buffer.from(JSON.stringify({ deletion_time: mark })),
+    );
+    await s.cleaner.run();
+    expect(await tenantDeletions(s.bucket)).toEqual(new Map([["t", s.clock.now]]));
+    s.clock.now += 13 * HOUR;
+    await s.cleaner.run();
+    await s.cleaner.run();
+    expect(await listAll(s.bucket, "t/")).toEqual([]);
+    s.clock.now += 90 * DAY;
+    await s.cleaner.run();
+    expect((await tenantDeletions(s.bucket)).get("t")).toBe(s.clock.now - 90 * DAY);
   });
   it("writes an empty index for a tenant whose last block is gone, or removes it when asked", async () => {
     for (const removeEmpty of [false, true]) {

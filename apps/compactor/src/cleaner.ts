@@ -8,6 +8,7 @@ import {
   type BucketIndexUpdater,
   deleteBlock,
   markForDeletion,
+  recordTenantDeletion,
   tenantMarkName,
 } from "@cinderblock/compact";
 import type { CompactorLimits } from "./limits.ts";
@@ -206,6 +207,8 @@ export class BlocksCleaner implements Service {
       throw err;
     }
     const prefix = blocksPrefix(tenant);
+    // Before anything goes: an ingester that was away must not bring the data back after the mark is gone.
+    if (mark.finishedTimeS === 0) await recordTenantDeletion(this.bucket, tenant, this.base.now());
     await this.bucket.delete(`${prefix}bucket-index.json.gz`);
     let deleted = 0;
     for (const n of await this.bucket.list(prefix)) {
@@ -223,8 +226,11 @@ export class BlocksCleaner implements Service {
       );
       return true;
     }
-    if (now - mark.finishedTimeS * 1000 > this.config.deletionDelayMs)
+    if (now - mark.finishedTimeS * 1000 > this.config.deletionDelayMs) {
+      // Data that arrived while the mark was there is deleted, too.
+      await recordTenantDeletion(this.bucket, tenant, now);
       for (const n of await listAll(this.bucket, `${prefix}markers/`)) await this.bucket.delete(n);
+    }
     return true;
   }
 }

@@ -40,6 +40,9 @@ export interface KnownBlock {
   uploadedMs: number;
 }
 
+/** Clocks of a bucket and of compactors differ by less. A block within the margin is looked at once more. */
+const CLOCK_MARGIN_MS = 600_000;
+
 /** Takes series out of blocks: what a person asked to have deleted, and what a rule of the tenant keeps for a shorter time. */
 export class Rewriter {
   /** tenant -> block -> causes that were looked for and not found: metas and rows never change */
@@ -94,7 +97,7 @@ export class Rewriter {
    */
   async tenant(tenant: string, blocks: readonly KnownBlock[], present: ReadonlySet<string>): Promise<void> {
     const now = this.base.now();
-    const requests = (await deletionRequests(this.bucket, tenant)).filter((r) => r.state === "active");
+    const requests = (await deletionRequests(this.bucket, tenant)).filter((r) => r.state !== "cancelled");
     const rules = this.limits.retentionRules(tenant);
     const clean = new Map([...(this.clean.get(tenant) ?? [])].filter(([ulid]) => present.has(ulid)));
     this.clean.set(tenant, clean);
@@ -103,13 +106,18 @@ export class Rewriter {
     const tasks: { block: BlockMeta; causes: Cause[] }[] = [];
     for (const { meta, uploadedMs } of [...blocks].sort((a, b) => a.meta.minTimeMs - b.meta.minTimeMs)) {
       const causes: Cause[] = [];
-      for (const request of requests)
-        if (meta.minTimeMs <= request.endMs && meta.maxTimeMs >= request.startMs)
+      for (const request of requests) {
+        // A finished request still applies to blocks that arrive later with data from before its end.
+        const isDone = request.state === "done";
+        if (isDone && uploadedMs < request.doneMs - CLOCK_MARGIN_MS) continue;
+        const endMs = isDone ? Math.min(request.endMs, request.doneMs) : request.endMs;
+        if (meta.minTimeMs <= endMs && meta.maxTimeMs >= request.startMs)
           causes.push({
             key: request.id,
-            drop: { selector: request.selector, startMs: request.startMs, endMs: request.endMs },
+            drop: { selector: request.selector, startMs: request.startMs, endMs },
             request,
           });
+      }
       for (const r of rules)
         if (meta.maxTimeMs < now - r.periodMs)
           causes.push({
@@ -130,7 +138,7 @@ export class Rewriter {
     }
     if (tasks.length > 0) await this.run(tenant, tasks, open, clean);
     for (const r of requests) {
-      if (now <= r.untilMs || open.has(r.id)) continue;
+      if (r.state === "done" || now <= r.untilMs || open.has(r.id)) continue;
       await saveDeletion(this.bucket, { ...r, state: "done", doneMs: now });
       this.base.log.info(
         { tenant, request: r.id, profiles: r.steps.reduce((n, s) => n + s.profiles, 0) },

@@ -61,7 +61,9 @@ export const ingester: Component<typeof ingesterSchema> = {
       base,
     );
     const deleted = new DeletedTenants(ingester, bucket, config.shipInterval, base);
-    shipper.skips = (tenant) => deleted.has(tenant);
+    shipper.skips = (tenant, ulid) => deleted.covers(tenant, ulid);
+    shipper.beforePass = () => deleted.fresh();
+    ingester.isDeleted = (tenant, receivedMs) => deleted.deletedAt(tenant, receivedMs);
     ingester.onBlock = () => {
       void shipper.sync();
     };

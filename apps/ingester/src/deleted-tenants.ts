@@ -1,18 +1,26 @@
-import { tenantMarkName } from "@cinderblock/compact";
+import { ulidTimeMs } from "@cinderblock/block-meta";
+import { tenantDeletions, tenantMarkName } from "@cinderblock/compact";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { Ingester } from "./ingester.ts";
 
+/** Age of a look that an upload may rest on. */
+const FRESH_MS = 10_000;
+
 /**
- * Drops what an ingester holds of tenants with a deletion mark: heads and local blocks, for as long as the mark stays
- * (docs/correctness.md, "Deleted stays deleted"). The compactor deletes what is in the bucket.
+ * Drops an ingester's data of deleted tenants: all heads and local blocks while the deletion mark is there, and later those
+ * that began before the recorded deletion (docs/correctness.md, "Deleted stays deleted"). The compactor deletes the tenant's
+ * blocks in the bucket.
  */
 export class DeletedTenants implements Service {
   readonly name = "deleted-tenants";
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
   private marked: ReadonlySet<string> = new Set();
+  /** tenant -> time of its last deletion; undefined: not read yet */
+  private deletions: ReadonlyMap<string, number> | undefined;
+  private lookedMs = -Infinity;
   private readonly ingester: Ingester;
   private readonly bucket: Bucket;
   private readonly intervalMs: number;
@@ -30,9 +38,23 @@ export class DeletedTenants implements Service {
     );
   }
 
-  /** Whether a tenant had a mark when they were last looked for. */
-  has(tenant: string): boolean {
-    return this.marked.has(tenant);
+  /** Whether a block must not be uploaded: its tenant has a mark, was deleted after the block's head began, or nobody knows yet. */
+  covers(tenant: string, ulid: string): boolean {
+    return (
+      this.deletions === undefined ||
+      this.marked.has(tenant) ||
+      ulidTimeMs(ulid) <= (this.deletions.get(tenant) ?? -1)
+    );
+  }
+
+  /** Whether data that was received at a time is deleted. */
+  deletedAt(tenant: string, receivedMs: number): boolean {
+    return receivedMs <= (this.deletions?.get(tenant) ?? -1);
+  }
+
+  /** Looks unless the last look is recent: before each pass of uploads. */
+  async fresh(): Promise<void> {
+    if (this.base.now() - this.lookedMs >= Math.min(FRESH_MS, this.intervalMs)) await this.look();
   }
 
   start(): Promise<void> {
@@ -58,10 +80,25 @@ export class DeletedTenants implements Service {
   }
 
   private async pass(): Promise<void> {
+    const atMs = this.base.now(),
+      deletions = await tenantDeletions(this.bucket);
     const marked = new Set<string>();
     for (const tenant of await this.ingester.tenants())
       if (await this.bucket.exists(tenantMarkName(tenant))) marked.add(tenant);
-    this.marked = marked; // before heads become blocks: they are not to be shipped
+    // Before heads become blocks: the shipper must not upload them.
+    this.marked = marked;
+    this.deletions = deletions;
+    this.lookedMs = atMs;
+    for (const [tenant, deletedMs] of deletions) {
+      if (marked.has(tenant)) continue;
+      const n = await this.ingester.dropBefore(tenant, deletedMs);
+      if (n === 0) continue;
+      this.dropped.inc(n);
+      this.base.log.info(
+        { tenant, blocks: n, deletedMs },
+        "dropped heads and local blocks from before the tenant's deletion",
+      );
+    }
     for (const tenant of marked) {
       const n = await this.ingester.drop(tenant);
       if (n > 0) {

@@ -55,6 +55,14 @@ const NO_ROOM_LOG_MS = 10_000;
 
 /** Bodies of pushes that are with the workers lie in shared memory of this size; one that is large, or finds no room, moves. */
 const BODIES_BYTES = 8 << 20;
+const NOTHING_STORED: PushAnswer = {
+  profiles: 0,
+  compressedBytes: 0,
+  decompressedBytes: 0,
+  samples: 0,
+  discarded: [],
+  error: undefined,
+};
 const NO_BODY = new Uint8Array(0);
 
 /** Takes pushes into the heads of its shards, keeps and serves local blocks, answers for both. */
@@ -65,6 +73,8 @@ export class Ingester implements Service, SourceClient {
   onBlock: (tenant: string, meta: BlockMeta) => void = () => undefined;
   /** whether a store-gateway answers for a block: only then may the local copy go */
   answerable: (tenant: string, ulid: string) => Promise<boolean> = () => Promise.resolve(false);
+  /** whether data of a tenant that was received at a time is deleted */
+  isDeleted: (tenant: string, receivedMs: number) => boolean = () => false;
   /** told when an ingest thread has died, before the process ends */
   onThreadDeath: () => void = () => undefined;
   progress = "";
@@ -276,6 +286,8 @@ export class Ingester implements Service, SourceClient {
     limits: IngestLimits,
     nowMs?: number,
   ): Promise<PushAnswer> {
+    // A record from before its tenant's deletion was read again: it counts as taken in, and nothing of it is stored.
+    if (nowMs !== undefined && this.isDeleted(tenant, nowMs)) return NOTHING_STORED;
     try {
       this.refuse();
       return await this.hand(tenant, service, push, limits, nowMs === undefined ? {} : { nowMs });
@@ -425,6 +437,21 @@ export class Ingester implements Service, SourceClient {
     );
     for (const m of metas) this.blocksOnDisk.remove(tenant, m.ulid);
     return metas.length;
+  }
+
+  /** Forgets the heads and local blocks of a tenant that began up to a time. @returns how many blocks went */
+  async dropBefore(tenant: string, ms: number): Promise<number> {
+    const isOld = ({ ulid }: { ulid: string }): boolean => ulidTimeMs(ulid) <= ms;
+    if (!(await this.blocks(tenant, 0, Number.MAX_SAFE_INTEGER)).some(isOld)) return 0;
+    await this.flush(tenant);
+    const old = this.blocksOnDisk.metas(tenant).filter(isOld);
+    this.pool.forget(
+      "local",
+      tenant,
+      old.map((m) => m.ulid),
+    );
+    for (const m of old) this.blocksOnDisk.remove(tenant, m.ulid);
+    return old.length;
   }
 
   /** Cuts the heads of one tenant, or of all; resolves when their blocks are on disk. */

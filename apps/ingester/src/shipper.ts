@@ -12,8 +12,10 @@ export class Shipper implements Service {
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
   private again = false;
-  /** tenants whose blocks are not to be shipped */
-  skips: (tenant: string) => boolean = () => false;
+  /** blocks that must not be shipped: their tenant is deleted */
+  skips: (tenant: string, ulid: string) => boolean = () => false;
+  /** runs before each pass with blocks to ship: brings `skips` up to date */
+  beforePass: () => Promise<void> = () => Promise.resolve();
   private readonly blocks: LocalBlocks;
   private readonly bucket: Bucket;
   private readonly intervalMs: number;
@@ -69,8 +71,9 @@ export class Shipper implements Service {
   private async pass(): Promise<void> {
     const { metrics, log } = this.base;
     metrics.counter("pyroscope_shipper_dir_syncs_total", "Passes over the local blocks.").inc();
+    if (this.blocks.unshipped().length > 0) await this.beforePass();
     for (const { tenant, meta } of this.blocks.unshipped()) {
-      if (this.skips(tenant)) continue;
+      if (this.skips(tenant, meta.ulid)) continue;
       try {
         await this.upload(tenant, meta);
         this.blocks.markUploaded(tenant, meta.ulid);

@@ -22,3 +22,4 @@ export { parseRetentionRules } from "./retention-rules.ts";
 export type { RetentionRule } from "./retention-rules.ts";
 export { odditiesOf } from "./oddities.ts";
 export type { Oddity } from "./oddities.ts";
+export { recordTenantDeletion, tenantDeletions } from "./deleted-tenants.ts";
