@@ -54,7 +54,7 @@ export const distributor: Component<typeof distributorSchema> = {
         partitionRoutes(() => watch.states()),
       );
       process.readyWhen(() =>
-        watch.states().length === 0 ? "no ingester has told yet of the partitions that it reads" : "",
+        watch.partitions === 0 ? "no ingester has told yet of the partitions that it reads" : log.problem,
       );
       return;
     }

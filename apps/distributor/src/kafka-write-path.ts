@@ -145,8 +145,10 @@ export class KafkaWritePath implements WritePath {
       );
     }
     // Records of one service go to one partition, and a retry to the same.
-    const partition =
-      (service === "" ? fnv1a(push.body) : placementToken(tenant, service)) % this.log.partitions;
+    const { partitions } = this.watch;
+    if (partitions === 0) this.watch.refuse();
+    const partition = (service === "" ? fnv1a(push.body) : placementToken(tenant, service)) % partitions;
+    this.watch.admit(partition);
     await this.log.produce(partition, record, this.config.timeoutMs);
     this.base.metrics
       .counter("cinderblock_distributor_records_produced_total", "Records written to the partitioned log.", [

@@ -1,13 +1,35 @@
+import { kindOf } from "@cinderblock/errors";
 import type { PartitionedLog } from "@cinderblock/kafka";
 import type { InternalClient } from "@cinderblock/rpc";
 import type { RingView } from "@cinderblock/ring";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { PartitionWatch } from "./partition-watch.ts";
 
-function watch(now: () => number, answers: Record<string, (method: string) => unknown>): PartitionWatch {
-  const log = { retentionMs: 10_000 } as PartitionedLog;
+interface Topic {
+  retentionMs: number;
+  partitions: number;
+  topicId: string;
+  problem: string;
+}
+const topicOf = (more: Partial<Topic> = {}): Topic => ({
+  retentionMs: 10_000,
+  partitions: 1,
+  topicId: "",
+  problem: "",
+  ...more,
+});
+
+function watch(
+  now: () => number,
+  answers: Record<string, (method: string) => unknown>,
+  topic = topicOf(),
+  metrics = new Metrics(),
+): PartitionWatch {
+  const log = topic as unknown as PartitionedLog;
   const ring = {
-    snapshot: { readable: Object.keys(answers).map((id) => ({ id, address: id })) },
+    get snapshot() {
+      return { readable: Object.keys(answers).map((id) => ({ id, address: id })) };
+    },
   } as unknown as RingView;
   const client = {
     call: (address: string, _component: string, method: string) =>
@@ -15,12 +37,39 @@ function watch(now: () => number, answers: Record<string, (method: string) => un
   } as unknown as InternalClient;
   return new PartitionWatch(log, ring, client, {
     log: createLogger({ level: "fatal", format: "json" }),
-    metrics: new Metrics(),
+    metrics,
     tracer: startTracing("", "0"),
     now,
   });
 }
 const state = (owner: string, unuploadedAgeMs: number) => ({ partition: 0, owner, unuploadedAgeMs });
+/** What an owner tells of partitions of a topic, of which its zone divides `of`. */
+const tells = (owner: string, of: number, partitions: readonly number[], more: object = {}) =>
+  partitions.map((partition) => ({
+    partition,
+    owner,
+    of,
+    topicId: "t",
+    position: 0,
+    committed: 0,
+    start: 0,
+    end: 0,
+    unuploadedAgeMs: 0,
+    lagMs: 0,
+    ...more,
+  }));
+const poll = async (w: PartitionWatch): Promise<void> => {
+  await w.start();
+  await w.stop();
+};
+const refusal = (admit: () => void): string => {
+  try {
+    admit();
+    return "";
+  } catch (err) {
+    return `${kindOf(err)}: ${(err as Error).message}`;
+  }
+};
 
 describe("what a distributor knows of the partitions", () => {
   it("is the series of all ingesters and their threads, however many they are", async () => {
@@ -73,5 +122,149 @@ describe("what a distributor knows of the partitions", () => {
     expect(() => {
       w.refuse();
     }).toThrow("partition 0 holds records that wait for the bucket for 600 s");
+  });
+
+  it("places writes in the partitions that owners read, not in those that the topic has", async () => {
+    let now = 0,
+      told: object[] = tells("a", 2, [0, 1]);
+    const topic = topicOf({ partitions: 8, topicId: "t" }),
+      metrics = new Metrics(),
+      w = watch(() => now, { a: (m) => (m === "partitions" ? told : []) }, topic, metrics);
+    expect(w.partitions).toBe(0);
+    await poll(w);
+    expect(w.partitions).toBe(2);
+    expect(await metrics.registry.metrics()).toMatch(/^cinderblock_distributor_unread_partitions 6$/m);
+    // The owners have seen that the topic grew, and claim the new ones one by one.
+    told = tells("a", 8, [0, 1, 2, 5, 7]);
+    now += 2000;
+    await poll(w);
+    expect(w.partitions).toBe(2);
+    told = tells("a", 8, [0, 1, 2, 3, 4, 5, 6, 7]);
+    now += 2000;
+    await poll(w);
+    expect(w.partitions).toBe(8);
+    // It does not shrink when an owner falls silent.
+    told = [];
+    now += 2000;
+    await poll(w);
+    expect(w.partitions).toBe(8);
+  });
+
+  it("takes as many partitions as the owner that knows fewest", async () => {
+    const w = watch(
+      () => 0,
+      {
+        a: (m) => (m === "partitions" ? tells("a", 8, [0, 1, 2, 3, 4, 5, 6, 7]) : []),
+        b: (m) => (m === "partitions" ? tells("b", 2, [0, 1]) : []),
+      },
+      topicOf({ partitions: 8, topicId: "t" }),
+    );
+    await poll(w);
+    expect(w.partitions).toBe(2);
+  });
+
+  it("refuses writes to a partition that nobody claims in time, and to no other", async () => {
+    let now = 0;
+    const w = watch(
+      () => now,
+      { a: (m) => (m === "partitions" ? tells("a", 3, [1, 2]) : []) },
+      topicOf({ partitions: 3, topicId: "t" }),
+    );
+    await poll(w);
+    expect(refusal(() => w.refuse())).toMatch(/^unavailable: no ingester has told yet/);
+    now = 15_000;
+    await poll(w);
+    expect(w.partitions).toBe(3);
+    expect(refusal(() => w.refuse())).toBe("");
+    expect([0, 1, 2].map((p) => refusal(() => w.admit(p)))).toEqual([
+      "unavailable: no ingester reads partition 0: what is written there would be seen by nobody",
+      "",
+      "",
+    ]);
+  });
+
+  it("refuses writes to a partition whose owner is gone while others are heard", async () => {
+    let now = 0,
+      b = tells("b", 2, [1]);
+    const w = watch(
+      () => now,
+      {
+        a: (m) => (m === "partitions" ? tells("a", 2, [0]) : []),
+        b: (m) => (m === "partitions" ? b : []),
+      },
+      topicOf({ partitions: 2, topicId: "t", retentionMs: 86_400_000 }),
+    );
+    await poll(w);
+    b = [];
+    now = 100_000; // others take it over meanwhile
+    await poll(w);
+    expect([0, 1].map((p) => refusal(() => w.admit(p)))).toEqual(["", ""]);
+    now = 130_000;
+    await poll(w);
+    expect([0, 1].map((p) => refusal(() => w.admit(p)))).toEqual([
+      "",
+      "unavailable: no ingester reads partition 1 since 130 s: what is written there would be seen by nobody",
+    ]);
+    b = tells("b", 2, [1]);
+    await poll(w);
+    expect(refusal(() => w.admit(1))).toBe("");
+  });
+
+  it("takes writes while all ingesters are away for a moment, and none when the ring has no ingester any more", async () => {
+    let now = 0;
+    const answers: Record<string, (method: string) => unknown> = {
+      a: (m) => {
+        if (now > 0) throw new Error("it is away");
+        return m === "partitions" ? tells("a", 1, [0]) : [];
+      },
+    };
+    const w = watch(() => now, answers, topicOf({ topicId: "t", retentionMs: 86_400_000 }));
+    await poll(w);
+    now = 600_000;
+    await poll(w);
+    expect(refusal(() => w.admit(0))).toBe("");
+    delete answers.a;
+    now = 601_000;
+    await poll(w);
+    expect(refusal(() => w.admit(0))).toMatch(/^unavailable: no ingester reads partition 0 since 601 s/);
+  });
+
+  it("counts all of a recreated topic as waiting, for as long as its owner reads the old one", async () => {
+    let now = 0;
+    const topic = topicOf({ topicId: "t", retentionMs: 100_000 }),
+      w = watch(() => now, { a: (m) => (m === "partitions" ? tells("a", 1, [0]) : []) }, topic);
+    await poll(w);
+    topic.topicId = "t2";
+    now = 1000;
+    await poll(w);
+    expect(refusal(() => w.admit(0))).toBe("");
+    now = 52_000;
+    await poll(w);
+    expect(refusal(() => w.admit(0))).toMatch(
+      /^limit: partition 0 holds records that wait for the bucket for 51 s/,
+    );
+  });
+
+  it("refuses writes while the topic drops records that are not in the bucket", async () => {
+    let told = tells("a", 1, [0], { committed: 10, start: 11, position: 20, end: 30 });
+    const w = watch(() => 0, { a: (m) => (m === "partitions" ? told : []) }, topicOf({ topicId: "t" }));
+    await poll(w);
+    expect(refusal(() => w.refuse())).toBe(
+      "limit: the topic drops records of partition 0 before they are in the bucket: it begins at 11, and 10 is uploaded",
+    );
+    told = tells("a", 1, [0], { committed: 11, start: 11, position: 20, end: 30 });
+    await poll(w);
+    expect(refusal(() => w.refuse())).toBe("");
+  });
+
+  it("refuses writes while the topic's settings would lose them", async () => {
+    const topic = topicOf({ problem: "the topic pushes cannot be used: retention.bytes is 1" }),
+      w = watch(() => 0, { a: (m) => (m === "partitions" ? [state("a", 0)] : []) }, topic);
+    await poll(w);
+    expect(refusal(() => w.refuse())).toBe(
+      "unavailable: pushes are not written to Kafka: the topic pushes cannot be used: retention.bytes is 1",
+    );
+    topic.problem = "";
+    expect(refusal(() => w.refuse())).toBe("");
   });
 });

@@ -8,18 +8,35 @@ import type { PartitionState } from "@cinderblock/transport";
 
 const POLL_MS = 2000,
   SILENT_MS = 30_000;
+/** Longer than a ring takes to give a dead owner's partitions to others: a partition that nobody reads then has no owner. */
+const UNREAD_MS = 120_000;
+/** A partition that owners divide and nobody reads by then is written to as if it were read, that is: refused. */
+const CLAIMED_MS = 15_000;
 /** A push goes by what was found so long ago at most: there may be hundreds of partitions, and thousands of pushes a second. */
 const LOOK_MS = 250;
 
-/** What the owners say of the partitions, asked every two seconds, and what follows for writes. */
+type Told = PartitionState & { atMs: number };
+
+/**
+ * What the owners say of the partitions, asked every two seconds, and what follows for writes: which partitions they go to,
+ * and which of those must not be written to now. See docs/correctness.md, "Every partition has an owner" and "Backpressure in
+ * the distributor".
+ */
 export class PartitionWatch implements Service {
   readonly name = "partition-watch";
   /** partition -> who reads it, and when that was told */
-  private readonly known = new Map<number, Map<string, PartitionState & { atMs: number }>>();
+  private readonly known = new Map<number, Map<string, Told>>();
   /** owner -> tenant -> its active series there, and when that was told */
   private readonly active = new Map<string, { atMs: number; tenants: Map<string, BigUint64Array> }>();
   private readonly unions = new Map<string, Set<bigint>>();
-  private looked: { atMs: number; behind: { partition: number; ageMs: number } | undefined } | undefined;
+  /** partition -> why it must not be written to; found a moment ago */
+  private looked: { atMs: number; refused: Map<number, CinderblockError> } | undefined;
+  /** writes go to the partitions below: it grows when owners read more of them, not when the topic has more */
+  private placed = 0;
+  /** since when owners divide more partitions than that */
+  private growing: { of: number; sinceMs: number } | undefined;
+  /** the topic, and since when it is the one */
+  private topic = { id: "", sinceMs: 0 };
   private timer: NodeJS.Timeout | undefined;
   private readonly log: PartitionedLog;
   private readonly ring: RingView;
@@ -34,6 +51,14 @@ export class PartitionWatch implements Service {
   }
 
   async start(): Promise<void> {
+    this.base.metrics.gauge(
+      "cinderblock_distributor_unread_partitions",
+      "Partitions of the topic of which no ingester has told that it reads them: what is written there is seen by nobody.",
+      [],
+      (g) => {
+        g.set(this.unread().length);
+      },
+    );
     await this.poll();
     const again = (): void => {
       this.timer = setTimeout(() => {
@@ -82,6 +107,7 @@ export class PartitionWatch implements Service {
     for (const [owner, a] of this.active) if (a.atMs < old) this.active.delete(owner);
     this.unions.clear();
     this.looked = undefined;
+    this.place();
     for (const owners of this.known.values())
       for (const [owner, s] of owners) if (s.atMs < old && owners.size > 1) owners.delete(owner);
   }
@@ -97,42 +123,124 @@ export class PartitionWatch implements Service {
     return union;
   }
 
+  /** Partitions that writes are placed in: 0 to this, less one. The same in all distributors within seconds. */
+  get partitions(): number {
+    return Math.min(this.placed, this.log.partitions);
+  }
+
+  /** Takes more partitions into the placement once all of them are read, or when one of them is not read in time. */
+  private place(): void {
+    const now = this.base.now(),
+      { topicId } = this.log;
+    if (topicId !== this.topic.id) {
+      if (this.topic.id !== "")
+        this.base.log.warn({ was: this.topic.id, is: topicId }, "the topic was deleted and created again");
+      this.topic = { id: topicId, sinceMs: now };
+    }
+    const fresh = this.states().filter((s) => now - s.atMs <= SILENT_MS);
+    // An owner that has not seen the topic grow holds back the others. One of the release before tells of its own alone.
+    const tellers = fresh.flatMap((s) => s.of ?? []);
+    const of = Math.min(
+      this.log.partitions,
+      tellers.length > 0 ? Math.min(...tellers) : Math.max(0, ...fresh.map((s) => s.partition + 1)),
+    );
+    if (of <= this.placed) {
+      this.growing = undefined;
+      return;
+    }
+    if (this.growing?.of !== of) this.growing = { of, sinceMs: now };
+    const read = new Set(fresh.map((s) => s.partition));
+    const all = Array.from({ length: of }, (_, p) => p).every((p) => read.has(p));
+    if (!all && now - this.growing.sinceMs < CLAIMED_MS) return;
+    this.base.log.info({ was: this.placed, is: of }, "writes are placed in another number of partitions");
+    this.placed = of;
+    this.growing = undefined;
+  }
+
+  /** Partitions of the topic that nobody has told of for some time. */
+  private unread(): number[] {
+    const now = this.base.now();
+    return Array.from({ length: this.log.partitions }, (_, p) => p).filter(
+      (p) => ![...(this.known.get(p)?.values() ?? [])].some((s) => now - s.atMs <= SILENT_MS),
+    );
+  }
+
   /** The last known state of every partition and owner. */
-  states(): (PartitionState & { atMs: number })[] {
+  states(): Told[] {
     return [...this.known.values()]
       .flatMap((o) => [...o.values()])
       .sort((a, b) => a.partition - b.partition || (a.owner < b.owner ? -1 : 1));
   }
 
-  /** Refuses writes that could outlive the topic's retention before they are in the bucket. */
+  /** Refuses writes before they cost anything: no partition may be written to. */
   refuse(): void {
-    if (this.known.size === 0)
+    if (this.log.problem !== "")
+      throw new CinderblockError("unavailable", `pushes are not written to Kafka: ${this.log.problem}`);
+    if (this.partitions === 0)
       throw new CinderblockError(
         "unavailable",
         "no ingester has told yet of the partitions that it reads: whether a push would reach the bucket in time is not known",
       );
-    const now = this.base.now();
-    if (!this.looked || Math.abs(now - this.looked.atMs) >= LOOK_MS)
-      this.looked = { atMs: now, behind: this.behind(now) };
-    const { behind } = this.looked;
-    if (behind)
-      throw new CinderblockError(
-        "limit",
-        `partition ${behind.partition} holds records that wait for the bucket for ${Math.round(behind.ageMs / 1000)} s, more than half of what the topic keeps (${Math.round(this.log.retentionMs / 2000)} s)`,
-        { reason: "rate_limited" },
-      );
+    const refused = this.refused();
+    if (refused.size >= this.partitions) throw refused.get(0)!;
   }
 
-  /** A partition of which every owner is too far behind. */
-  private behind(now: number): { partition: number; ageMs: number } | undefined {
-    for (const [partition, owners] of this.known) {
-      // What a silent owner said grows older with it: nobody knows what it has read since.
-      const ageMs = Math.min(
-        ...[...owners.values()].map((s) => s.unuploadedAgeMs + (now - s.atMs > SILENT_MS ? now - s.atMs : 0)),
-      );
-      if (ageMs > this.log.retentionMs / 2) return { partition, ageMs };
+  /** Refuses writes to a partition that nobody reads, or whose records could outlive the topic's retention before they are in the bucket. */
+  admit(partition: number): void {
+    const refused = this.refused().get(partition);
+    if (refused) throw refused;
+  }
+
+  private refused(): Map<number, CinderblockError> {
+    const now = this.base.now();
+    if (!this.looked || Math.abs(now - this.looked.atMs) >= LOOK_MS) {
+      const refused = new Map<number, CinderblockError>();
+      for (let p = 0; p < this.partitions; p++) {
+        const why = this.whyNot(p, now);
+        if (why) refused.set(p, why);
+      }
+      this.looked = { atMs: now, refused };
     }
+    return this.looked.refused;
+  }
+
+  private whyNot(partition: number, now: number): CinderblockError | undefined {
+    const told = [...(this.known.get(partition)?.values() ?? [])];
+    const silentMs = Math.min(...told.map((s) => now - s.atMs));
+    // Others are heard, or there are none: this one has no owner. While all are silent they may be away together for a moment.
+    const heard = this.states().some((s) => now - s.atMs <= SILENT_MS);
+    const without = this.ring.snapshot.readable.length === 0;
+    if (told.length === 0 || (silentMs > UNREAD_MS && heard) || (silentMs > SILENT_MS && without))
+      return new CinderblockError(
+        "unavailable",
+        `no ingester reads partition ${partition}${told.length === 0 ? "" : ` since ${Math.round(silentMs / 1000)} s`}: what is written there would be seen by nobody`,
+      );
+    const ageMs = Math.min(...told.map((s) => this.ageOf(s, now)));
+    if (ageMs > this.log.retentionMs / 2)
+      return new CinderblockError(
+        "limit",
+        `partition ${partition} holds records that wait for the bucket for ${Math.round(ageMs / 1000)} s, more than half of what the topic keeps (${Math.round(this.log.retentionMs / 2000)} s)`,
+        { reason: "rate_limited" },
+      );
+    // Each owner has something that is not in the bucket, and the topic does not hold it any more.
+    if (told.every((s) => this.isOfTopic(s) && s.start !== undefined && s.committed < s.start))
+      return new CinderblockError(
+        "limit",
+        `the topic drops records of partition ${partition} before they are in the bucket: it begins at ${told[0]!.start ?? 0}, and ${told[0]!.committed} is uploaded`,
+        { reason: "rate_limited" },
+      );
     return undefined;
+  }
+
+  private isOfTopic(s: Told): boolean {
+    return s.topicId === undefined || s.topicId === "" || s.topicId === this.topic.id;
+  }
+
+  /** How long records wait for the bucket. What a silent owner said grows older with it: nobody knows what it has read since. */
+  private ageOf(s: Told, now: number): number {
+    // It reads a topic that is no more: all of the new one waits.
+    if (!this.isOfTopic(s)) return now - this.topic.sinceMs;
+    return s.unuploadedAgeMs + (now - s.atMs > SILENT_MS ? now - s.atMs : 0);
   }
 }
 

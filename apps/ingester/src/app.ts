@@ -5,7 +5,7 @@ import type { BlockMeta } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import { lastLoggedMs } from "@cinderblock/head";
 import type { RingMember } from "@cinderblock/ring";
-import { internalMethod, listOf, number, type Routes } from "@cinderblock/rpc";
+import { internalMethod, listOf, number, optional, type Routes, text } from "@cinderblock/rpc";
 import {
   type ClusterProcess,
   type Component,
@@ -198,8 +198,8 @@ function readsPartitions(
     partitions: internalMethod([], () => Promise.resolve(partitions.states())),
     activeSeries: internalMethod([], () => ingester.activeSeries()),
     caughtUp: internalMethod([], () => Promise.resolve(partitions.caughtUp())),
-    reach: internalMethod([listOf(number), number], ([ends, deadlineMs]) =>
-      partitions.reach(ends, deadlineMs),
+    reach: internalMethod([listOf(number), number, optional(text)], ([ends, deadlineMs, topicId]) =>
+      partitions.reach(ends, deadlineMs, topicId),
     ),
   });
   process.serve(partitionRoutes(() => partitions.states()));

@@ -5,17 +5,28 @@ interface SavedPositions {
   topic: string;
   positions: Record<string, number>;
   committed?: Record<string, number>;
+  /** absent in files of the release before */
+  topicIds?: Record<string, string>;
 }
 
-/** Read positions of partitions on this disk: records below them are in this ingester's log or blocks. Format: docs/formats/kafka-record.md */
+/** A position names its topic: an offset of a topic that was deleted and created again is of another record. */
+export interface SavedPosition {
+  /** "": not known */
+  topicId: string;
+  /** records below are in this ingester's log or blocks */
+  position: number;
+  /** the group's commit when the position was saved */
+  committed: number;
+}
+
+/** Read positions of partitions on this disk. Format: docs/formats/kafka-record.md */
 export class PartitionPositions {
   private readonly file: string;
   private readonly topic: string;
-  private positions: Record<string, number> = {};
-  /** commits when the positions were saved: a recreated topic has lost them */
-  private commits: Record<string, number> = {};
+  private readonly saved = new Map<number, SavedPosition>();
+  private saving: Promise<void> = Promise.resolve();
 
-  /** Reads the positions of an earlier run; those of another topic are left out. */
+  /** Reads the positions of an earlier run; those of a topic of another name are left out. */
   constructor(file: string, topic: string) {
     this.file = file;
     this.topic = topic;
@@ -28,29 +39,43 @@ export class PartitionPositions {
     }
     const saved = JSON.parse(text) as SavedPositions;
     if (saved.topic !== topic) return;
-    this.positions = saved.positions;
-    this.commits = saved.committed ?? {};
+    for (const [p, position] of Object.entries(saved.positions))
+      this.saved.set(Number(p), {
+        topicId: saved.topicIds?.[p] ?? "",
+        position,
+        committed: saved.committed?.[p] ?? 0,
+      });
   }
 
-  positionOf(partition: number): number | undefined {
-    return this.positions[partition];
-  }
-  commitOf(partition: number): number | undefined {
-    return this.commits[partition];
+  of(partition: number): SavedPosition | undefined {
+    return this.saved.get(partition);
   }
 
   /** @returns whether anything changed */
-  set(partition: number, position: number, committed: number): boolean {
-    if (this.positions[partition] === position && this.commits[partition] === committed) return false;
-    this.positions[partition] = position;
-    this.commits[partition] = committed;
+  set(partition: number, next: SavedPosition): boolean {
+    const was = this.saved.get(partition);
+    if (was?.position === next.position && was.committed === next.committed && was.topicId === next.topicId)
+      return false;
+    this.saved.set(partition, next);
     return true;
   }
 
-  async save(): Promise<void> {
-    await replaceFile(
-      this.file,
-      JSON.stringify({ topic: this.topic, positions: this.positions, committed: this.commits }),
-    );
+  /** Saves one after the other: each writes what is known when its turn comes. */
+  save(): Promise<void> {
+    const done = this.saving.then(() => this.write());
+    this.saving = done.catch(() => undefined);
+    return done;
+  }
+
+  private async write(): Promise<void> {
+    const of = <T>(pick: (s: SavedPosition) => T): Record<string, T> =>
+      Object.fromEntries([...this.saved].map(([p, s]) => [p, pick(s)]));
+    const file: SavedPositions = {
+      topic: this.topic,
+      topicIds: of((s) => s.topicId),
+      positions: of((s) => s.position),
+      committed: of((s) => s.committed),
+    };
+    await replaceFile(this.file, JSON.stringify(file));
   }
 }

@@ -1,12 +1,14 @@
 import { dirname, join } from "node:path";
-import { sleep } from "@cinderblock/async";
+import { sleep, withDeadline } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
-import type { LogRecord, PartitionedLog, PartitionReader } from "@cinderblock/kafka";
-import { assignPartitions, placementToken } from "@cinderblock/ring";
+import type { LogRecord, PartitionedLog } from "@cinderblock/kafka";
+import { assignPartitions } from "@cinderblock/ring";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { CaughtUp, PartitionState } from "@cinderblock/transport";
-import { OwnedPartition } from "./owned-partition.ts";
+import type { OwnedPartition } from "./owned-partition.ts";
+import { PartitionClaims } from "./partition-claims.ts";
+import { PartitionCommits } from "./partition-commits.ts";
 import { PartitionPositions } from "./partition-positions.ts";
 import { RecordIntake, type RecordSink } from "./record-intake.ts";
 
@@ -32,28 +34,37 @@ export interface PartitionsConfig {
 const TICK_MS = 1000,
   COMMIT_MS = 5000,
   ENDS_MS = 5000;
-/** Clocks of threads and steps of the clock are smaller than this. */
-const CLOCK_MARGIN_MS = 5000;
+/** A look at the ends, a reader that stops and records in hand take at most this long; then others go on without them. */
+const ENDS_DEADLINE_MS = 15_000,
+  RELEASE_MS = 45_000;
 
 /**
  * Reads this ingester's partitions of the log into its heads. A record is taken in when it is in the ingester's own log,
  * and committed when it is in the bucket: an ingester that comes back with its disk goes on where it was, one without it
- * reads again what no block holds. Reading twice counts once, by the profiles' identity (ADR 9).
+ * reads again what no block holds. Reading twice counts once, by the profiles' identity (ADR 9). Partitions are claimed,
+ * read, committed and given up each by itself: one that fails or hangs keeps no other.
  */
 export class Partitions implements Service {
   readonly name = "partitions";
   private readonly owned = new Map<number, OwnedPartition>();
+  /** partitions that are being claimed or given up */
+  private readonly moving = new Map<number, { since: number; done: Promise<void> }>();
+  /** since when a partition of this ingester could not be claimed */
+  private readonly unclaimed = new Map<number, number>();
   private readonly config: PartitionsConfig;
   private readonly log: PartitionedLog;
-  private readonly sink: RecordSink;
   private readonly owners: () => Owners;
   private readonly base: Base;
-  private readonly lost: { inc(n: number): void };
+  private readonly claimFailures: { inc(labels: { partition: string }): void };
   private readonly intake: RecordIntake;
   private readonly positions: PartitionPositions;
+  private readonly claims: PartitionClaims;
+  private readonly commits: PartitionCommits;
   private assigned: { key: string; mine: number[] } = { key: "", mine: [] };
   private timer: NodeJS.Timeout | undefined;
-  private ticking: Promise<void> | undefined;
+  private saving: Promise<void> | undefined;
+  private unsaved = false;
+  private looking: Promise<void> | undefined;
   private lastCommit = 0;
   private lastEnds = 0;
   private waiters = new Set<() => void>();
@@ -69,18 +80,34 @@ export class Partitions implements Service {
   ) {
     this.config = config;
     this.log = log;
-    this.sink = sink;
     this.owners = owners;
     this.base = base;
     this.positions = new PartitionPositions(config.file, config.topic);
     this.intake = new RecordIntake(sink, join(dirname(config.file), "suspect-records.json"), base);
-    this.lost = base.metrics.counter(
-      "cinderblock_ingester_partition_lost_records_total",
-      "Records that the topic dropped before they were read.",
+    this.claims = new PartitionClaims(config, log, sink, this.positions, base);
+    this.commits = new PartitionCommits(log, () => sink.oldestUnuploadedMs(), this.owned, base);
+    this.claimFailures = base.metrics.counter(
+      "cinderblock_ingester_partition_claim_failures_total",
+      "Attempts to claim a partition that failed.",
+      ["partition"],
     );
   }
 
   start(): Promise<void> {
+    this.report();
+    const again = (): void => {
+      if (!this.leaving)
+        this.timer = setTimeout(() => {
+          this.tick();
+          again();
+        }, TICK_MS);
+    };
+    this.tick();
+    again();
+    return Promise.resolve();
+  }
+
+  private report(): void {
     const { metrics } = this.base;
     const gauge = (name: string, help: string, pick: (s: PartitionState) => number): void => {
       metrics.gauge(name, help, ["partition"], (g) => {
@@ -119,46 +146,52 @@ export class Partitions implements Service {
           );
       },
     );
-    const again = (): void => {
-      if (!this.leaving)
-        this.timer = setTimeout(() => {
-          this.ticking = this.tick()
-            .catch((err: unknown) =>
-              this.base.log.warn({ err }, "partitions could not be looked after, it will be tried again"),
-            )
-            .then(again);
-        }, TICK_MS);
-    };
-    this.ticking = this.tick()
-      .catch((err: unknown) => this.base.log.warn({ err }, "partitions could not be read yet"))
-      .then(again);
-    return Promise.resolve();
+    metrics.gauge(
+      "cinderblock_ingester_partition_unclaimed_seconds",
+      "How long a partition of this ingester could not be claimed: nobody reads it in this zone.",
+      ["partition"],
+      (g) => {
+        for (const [p, since] of this.unclaimed)
+          g.set({ partition: String(p) }, Math.max(0, this.base.now() - since) / 1000);
+      },
+    );
   }
 
-  private async tick(): Promise<void> {
+  /** Starts what is due. Nothing here waits: a slow disk, broker or partition holds up no other. */
+  private tick(): void {
     if (this.leaving) return;
-    const now = Date.now();
-    const mine = new Set(this.mine());
-    await allEnded([...this.owned].filter(([p]) => !mine.has(p)).map(([p]) => this.release(p)));
-    // The others are committed all the same.
-    await allEnded([...mine].filter((p) => !this.owned.has(p)).map((p) => this.take(p))).catch(
-      (err: unknown) =>
-        this.base.log.warn({ err }, "a partition could not be taken yet, it will be tried again"),
-    );
-    if (now - this.lastEnds > ENDS_MS) {
+    this.settle();
+    this.remember();
+    const now = performance.now();
+    if (this.lastEnds === 0 || now - this.lastEnds > ENDS_MS) {
       this.lastEnds = now;
-      const ends = await this.log.offsets();
-      for (const [p, o] of this.owned) {
-        const end = ends[p]?.end ?? 0;
-        o.end = Math.max(o.end, end);
-        if (o.catchUpTo === Infinity) o.catchUpTo = end;
-      }
+      void this.lookAtEnds();
     }
-    await this.remember();
-    if (now - this.lastCommit > COMMIT_MS) {
+    if (this.lastCommit === 0 || now - this.lastCommit > COMMIT_MS) {
       this.lastCommit = now;
-      await this.commit();
+      void this.commit().catch((err: unknown) =>
+        this.base.log.warn({ err }, "offsets could not be committed, it is tried again"),
+      );
     }
+  }
+
+  /** Gives up partitions that others have now, or of a topic that is gone, and claims those that nobody has. */
+  private settle(): void {
+    if (this.leaving) return;
+    const mine = new Set(this.mine());
+    for (const [p, o] of this.owned)
+      if (!this.moving.has(p) && (!mine.has(p) || o.ended || o.topicId !== this.log.topicId))
+        this.move(p, () => this.release(p, o));
+    for (const p of mine) if (!this.moving.has(p) && !this.owned.has(p)) this.move(p, () => this.claim(p));
+    for (const p of this.unclaimed.keys()) if (!mine.has(p) || this.owned.has(p)) this.unclaimed.delete(p);
+  }
+
+  /** One claim or release of a partition at a time. */
+  private move(partition: number, work: () => Promise<void>): void {
+    const done = work().finally(() => {
+      this.moving.delete(partition);
+    });
+    this.moving.set(partition, { since: this.base.now(), done });
   }
 
   /** This ingester's partitions: every partition has an owner in each zone that has an ingester. */
@@ -177,103 +210,59 @@ export class Partitions implements Service {
     return this.assigned.mine;
   }
 
-  private group(partition: number): string {
-    return `${this.config.topic}${this.config.zone === "" ? "" : `-${this.config.zone}`}-partition-${partition}`;
-  }
-
-  private async take(partition: number): Promise<void> {
-    const o = new OwnedPartition();
-    const committed = await this.log.committed(partition, this.group(partition));
-    o.committed = committed ?? 0;
-    o.catchUpTo = (await this.log.offsets())[partition]!.end;
-    // Where something was committed once and nothing is now, the topic is another one, or its groups were deleted: all of it is read.
-    const anew = committed === undefined && (this.positions.commitOf(partition) ?? 0) > 0;
-    if (anew)
-      this.base.log.error(
-        { partition, was: this.positions.commitOf(partition) },
-        "nothing is committed any more: the topic was made anew, or its groups were deleted; all that it holds is read again",
-      );
-    const from = anew ? undefined : this.positions.positionOf(partition);
-    // Where this ingester stopped is where it goes on; another took over from it, and has committed, else.
-    if (from !== undefined && from >= o.committed) o.position = from;
-    else {
-      o.learnTo = o.committed;
-      o.position = await this.learnFrom(partition, o.committed);
-      await this.sink.forgetBaselines(
-        (tenant, service) => placementToken(tenant, service) % this.log.partitions === partition,
-      );
-    }
-    o.beginAt(o.position, Date.now());
-    this.owned.set(partition, o);
+  private async claim(partition: number): Promise<void> {
+    if (!this.unclaimed.has(partition)) this.unclaimed.set(partition, this.base.now());
+    let claimed: OwnedPartition | undefined;
     try {
-      o.reader = await this.reader(partition, o);
+      await this.claims.claim(
+        partition,
+        (o, records, end) => this.takeIn(partition, o, records, end),
+        (o) => {
+          claimed = o;
+          this.owned.set(partition, o);
+        },
+      );
+      this.unclaimed.delete(partition);
     } catch (err) {
-      this.owned.delete(partition);
-      throw err;
-    }
-    this.base.log.info(
-      { partition, position: o.position, learnTo: o.learnTo, committed: o.committed },
-      "partition taken",
-    );
-  }
-
-  /** A record that came at least the learning period before the one at `committed`. */
-  private async learnFrom(partition: number, committed: number): Promise<number> {
-    const { start } = (await this.log.offsets())[partition]!;
-    if (committed <= start) return committed;
-    for (let back = this.config.learnMs; ; back *= 2) {
-      // The first time that lies before the committed record, then once more the period.
-      const then = Date.now() - back;
-      const at = await this.log.offsetAt(partition, then);
-      if (at < committed || at <= start)
-        return Math.min(committed, await this.log.offsetAt(partition, then - this.config.learnMs));
+      if (claimed) claimed.stopped = true;
+      if (this.owned.get(partition) === claimed) this.owned.delete(partition);
+      this.claimFailures.inc({ partition: String(partition) });
+      this.base.log.warn(
+        { kafkaPartition: partition, err },
+        "a partition was not claimed, it is tried again",
+      );
     }
   }
 
-  private reader(partition: number, o: OwnedPartition): Promise<PartitionReader> {
-    return this.log.read(partition, {
-      group: this.group(partition),
-      from: o.position,
-      again: o.position < o.learnTo,
-      onRecords: (records, end) => (o.busy = this.takeIn(partition, o, records, end)),
-      onGap: (wanted, start) => {
-        this.lost.inc(Math.max(0, start - wanted));
-        this.base.log.error(
-          { partition, wanted, start },
-          start < wanted
-            ? "the topic ends before what was read of it: it was made anew, and is read from its start"
-            : "the topic dropped records before they were read: its retention is shorter than this ingester was away",
-        );
-        o.beginAt(start, Date.now());
-        o.committed = Math.min(o.committed, start);
-        o.learnTo = Math.min(o.learnTo, start);
-        // Another topic: where it ends is asked at the next look.
-        if (start < wanted) {
-          o.catchUpTo = Infinity;
-          this.lastEnds = 0;
-        }
-      },
-    });
-  }
-
-  private async release(partition: number): Promise<void> {
-    const o = this.owned.get(partition)!;
-    this.owned.delete(partition);
+  private async release(partition: number, o: OwnedPartition): Promise<void> {
     o.stopped = true;
-    await o.reader?.stop();
-    await o.busy;
-    this.positions.set(partition, o.position, o.committed);
-    await this.positions.save();
-    this.base.log.info({ partition, position: o.position }, "partition given up");
+    this.owned.delete(partition);
+    try {
+      await withDeadline(
+        (async () => {
+          await o.reader?.stop();
+          await o.busy;
+        })(),
+        RELEASE_MS,
+        `the reader of partition ${partition} did not stop`,
+      );
+    } catch (err) {
+      this.base.log.warn({ kafkaPartition: partition, err }, "a partition was given up while it was read");
+    }
+    // Records that are still taken in are behind this position: they are read again, and count once.
+    if (this.note(partition, o)) this.unsaved = true;
+    this.save();
+    this.base.log.info({ kafkaPartition: partition, position: o.position }, "partition given up");
   }
 
+  /** Takes records in, in order for each service; resolves when all are on disk. */
   private async takeIn(
     partition: number,
     o: OwnedPartition,
     records: readonly LogRecord[],
     end: number,
   ): Promise<void> {
-    if (!(await this.intake.takeIn(partition, o, records))) return;
+    if (!(await this.intake.takeIn(partition, o, records))) return; // it stopped: they are read again
     const last = records.at(-1)!;
     o.position = last.offset + 1;
     o.recordMs = last.timestampMs;
@@ -290,56 +279,108 @@ export class Partitions implements Service {
 
   // ---- offsets
 
+  /** A partition without a leader is left as it was, and becomes late. */
+  private lookAtEnds(): Promise<void> {
+    return (this.looking ??= withDeadline(this.log.offsets(), ENDS_DEADLINE_MS, "the log told no ends")
+      .then(({ topicId, ranges }) => {
+        for (const [p, o] of this.owned) {
+          const range = ranges[p];
+          if (range && o.topicId === topicId) o.looked(range, this.base.now());
+        }
+      })
+      .catch((err: unknown) =>
+        this.base.log.warn({ err }, "the ends of partitions were not told, they are asked again"),
+      )
+      .finally(() => {
+        this.looking = undefined;
+      }));
+  }
+
+  private note(partition: number, { topicId, position, committed }: OwnedPartition): boolean {
+    return this.positions.set(partition, { topicId, position, committed });
+  }
+
   /** Sets a mark for each partition and saves the positions: what is before them is on this disk. */
-  private async remember(): Promise<void> {
-    let changed = false;
+  private remember(): void {
     for (const [p, o] of this.owned) {
-      o.mark(Date.now());
-      if (this.positions.set(p, o.position, o.committed)) changed = true;
+      o.mark(this.base.now());
+      if (this.note(p, o)) this.unsaved = true;
     }
-    if (changed) await this.positions.save();
+    this.save();
+  }
+
+  private save(): void {
+    if (!this.unsaved || this.saving) return;
+    this.unsaved = false;
+    this.saving = this.positions
+      .save()
+      .catch((err: unknown) => {
+        this.unsaved = true;
+        this.base.log.warn({ err }, "positions of partitions could not be saved, it is tried again");
+      })
+      .finally(() => {
+        this.saving = undefined;
+      });
   }
 
   /** Commits what is in the bucket: everything that was taken in before the oldest head or block that is not. */
-  async commit(): Promise<void> {
-    const taken = new Map([...this.owned].map(([p, o]) => [p, o.position]));
-    const oldest = await this.sink.oldestUnuploadedMs();
-    for (const [p, o] of this.owned) {
-      const offset = oldest === Infinity ? (taken.get(p) ?? 0) : o.storedBefore(oldest - CLOCK_MARGIN_MS);
-      if (offset === undefined || offset <= o.committed || !o.reader) continue;
-      await o.reader.commit(offset);
-      o.committedTo(offset, Date.now());
-    }
+  commit(): Promise<void> {
+    return this.commits.commit();
   }
 
   // ---- what others ask
 
   states(): PartitionState[] {
-    const now = Date.now();
+    const now = this.base.now();
     return [...this.owned]
-      .map(([partition, o]) => o.state(partition, this.config.id, now))
+      .map(([partition, o]) => o.state(partition, this.config.id, this.log.partitions, now))
       .sort((a, b) => a.partition - b.partition);
   }
 
-  /** The partitions of which this ingester has all that is not in the bucket, but for what came just now; and how many there are. */
+  /** The partitions of which this ingester has all that is not in the bucket, except records that came just now. */
   caughtUp(): CaughtUp {
+    const { partitions: of, topicId } = this.log,
+      now = this.base.now();
     return {
-      of: this.log.partitions,
-      partitions: [...this.owned].flatMap(([p, o]) => (o.reader && o.position >= o.catchUpTo ? [p] : [])),
+      of,
+      topicId,
+      partitions: [...this.owned]
+        .filter(([, o]) => o.topicId === topicId && !o.ended && o.isCaughtUp && !o.isLate(now))
+        .map(([p]) => p)
+        .sort((a, b) => a - b),
     };
   }
 
-  /** Waits until this ingester has taken in its partitions up to `ends`; which they are. @throws `unavailable` at the deadline */
-  async reach(ends: readonly number[], deadlineMs: number): Promise<number[]> {
+  /**
+   * Waits until this ingester has taken in its partitions up to `ends`.
+   * @param topicId topic that the ends are of; "": not known
+   * @returns those that it has, at the deadline too. @throws `unavailable`: none
+   */
+  async reach(ends: readonly number[], deadlineMs: number, topicId = ""): Promise<number[]> {
     for (;;) {
-      const behind = [...this.owned].filter(([p, o]) => o.position < (ends[p] ?? 0));
-      if (behind.length === 0) return [...this.owned.keys()];
-      const left = deadlineMs - Date.now();
-      if (left <= 0)
+      // The caller has seen another topic, or more of it: it is looked at now, and claimed.
+      if (ends.length > this.log.partitions || (topicId !== "" && topicId !== this.log.topicId))
+        void this.log.refresh().then(
+          () => this.settle(),
+          (err: unknown) => this.base.log.debug({ err }, "the topic cannot be looked at"),
+        );
+      const reached: number[] = [],
+        behind: number[] = [];
+      for (const [p, o] of this.owned) {
+        const same = topicId === "" || o.topicId === "" || o.topicId === topicId;
+        (same && o.position >= (ends[p] ?? 0) ? reached : behind).push(p);
+      }
+      behind.push(...this.mine().filter((p) => !this.owned.has(p)));
+      if (behind.length === 0) return reached;
+      const left = deadlineMs - this.base.now();
+      if (left <= 0) {
+        if (reached.length > 0) return reached;
+        const p = behind[0]!;
         throw new CinderblockError(
           "unavailable",
-          `ingester ${this.config.id} has not read partition ${behind[0]![0]} up to ${ends[behind[0]![0]]} yet`,
+          `ingester ${this.config.id} has not read partition ${p} up to ${ends[p] ?? 0} yet`,
         );
+      }
       await Promise.race([
         new Promise<void>((done) => {
           this.waiters.add(done);
@@ -351,15 +392,22 @@ export class Partitions implements Service {
 
   // ---- the end
 
-  /** No more records are taken in; what was is flushed by others, then `finish` commits it. */
+  /** No more records are taken in; what was is flushed by others, then `stop` commits it. */
   async halt(): Promise<void> {
     this.leaving = true;
     clearTimeout(this.timer);
-    await this.ticking;
+    await this.saving;
+    await Promise.all([...this.moving.values()].map((m) => m.done));
     for (const o of this.owned.values()) o.stopped = true;
-    await Promise.all([...this.owned.values()].map((o) => o.busy));
+    await withDeadline(
+      Promise.all([...this.owned.values()].map((o) => o.busy)),
+      RELEASE_MS,
+      "records in hand were not stored",
+    ).catch((err: unknown) =>
+      this.base.log.warn({ err }, "records in hand are read again at the next start"),
+    );
     // The groups keep their members until the commit.
-    for (const [p, o] of this.owned) this.positions.set(p, o.position, o.committed);
+    for (const [p, o] of this.owned) this.note(p, o);
     await this.positions.save();
   }
 
@@ -372,15 +420,14 @@ export class Partitions implements Service {
       this.base.log.warn({ err }, "offsets could not be committed: the next owner reads some records again");
     }
     await Promise.all(
-      [...this.owned.values()].map((o) =>
-        o.reader?.stop().catch((err: unknown) => this.base.log.warn({ err }, "a reader did not stop")),
+      [...this.owned].map(([p, o]) =>
+        o.reader
+          ? withDeadline(o.reader.stop(), RELEASE_MS, `the reader of partition ${p} did not stop`).catch(
+              (err: unknown) => this.base.log.warn({ kafkaPartition: p, err }, "a reader did not stop"),
+            )
+          : undefined,
       ),
     );
     this.owned.clear();
   }
-}
-
-/** Waits for all, also where one fails: the next look must not take a partition that is still being taken. @throws the first failure */
-async function allEnded(work: readonly Promise<void>[]): Promise<void> {
-  for (const r of await Promise.allSettled(work)) if (r.status === "rejected") throw r.reason;
 }

@@ -90,7 +90,7 @@ describe("the intake of a partition's records", () => {
               }),
             }),
           );
-          expect(await intake.takeIn(0, new OwnedPartition(), records)).toBe(true);
+          expect(await intake.takeIn(0, new OwnedPartition("topic", 0), records)).toBe(true);
           const wanted = (last: string): number[] => plan.flatMap((r, i) => (r.last === last ? [i] : []));
           expect(stored.sort((a, b) => a - b)).toEqual(wanted("stores"));
           expect(refused.sort((a, b) => a - b)).toEqual(wanted("bad"));

@@ -91,7 +91,7 @@ export class RecordIntake {
     if (o.stopped) return false;
     const all: boolean[] = [];
     // Among them may be one that a thread died of: only that one is in hand at the next death.
-    if (records.some((r) => this.suspects.deaths(partition, r.offset) > 0))
+    if (records.some((r) => this.suspects.deaths(o.topicId, partition, r.offset) > 0))
       for (const r of records) all.push(await this.one(partition, o, r));
     else all.push(...(await Promise.all(records.map((r) => this.one(partition, o, r)))));
     o.waitingSinceMs = 0;
@@ -100,7 +100,7 @@ export class RecordIntake {
 
   /** Whether the record is on disk, or set aside. */
   private async one(partition: number, o: OwnedPartition, r: LogRecord): Promise<boolean> {
-    if (this.suspects.deaths(partition, r.offset) >= MAX_DEATHS) {
+    if (this.suspects.deaths(o.topicId, partition, r.offset) >= MAX_DEATHS) {
       this.quarantined.inc();
       this.base.log.error(
         { partition, offset: r.offset, bytes: r.value.length, deaths: MAX_DEATHS },
@@ -108,11 +108,11 @@ export class RecordIntake {
       );
       return true;
     }
-    this.suspects.take(partition, r.offset);
+    this.suspects.take(o.topicId, partition, r.offset);
     try {
       return await this.into(partition, o, r);
     } finally {
-      this.suspects.done(partition, r.offset);
+      this.suspects.done(o.topicId, partition, r.offset);
     }
   }
 

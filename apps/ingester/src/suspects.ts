@@ -6,9 +6,9 @@ import { replaceFileSync } from "@cinderblock/files";
  * sees and outlives for a moment; a kill of the process says nothing of the records.
  */
 export class Suspects {
-  /** `partition/offset` of what is in hand */
+  /** `topic id/partition/offset` of records in hand: an offset alone would name another record once the topic is recreated */
   private readonly held = new Set<string>();
-  /** `partition/offset` -> deaths */
+  /** `topic id/partition/offset` -> deaths */
   private readonly counts: Map<string, number>;
   private readonly file: string;
 
@@ -17,16 +17,16 @@ export class Suspects {
     this.counts = read(file);
   }
 
-  deaths(partition: number, offset: number): number {
-    return this.counts.size === 0 ? 0 : (this.counts.get(`${partition}/${offset}`) ?? 0);
+  deaths(topicId: string, partition: number, offset: number): number {
+    return this.counts.size === 0 ? 0 : (this.counts.get(keyOf(topicId, partition, offset)) ?? 0);
   }
-  take(partition: number, offset: number): void {
-    this.held.add(`${partition}/${offset}`);
+  take(topicId: string, partition: number, offset: number): void {
+    this.held.add(keyOf(topicId, partition, offset));
   }
 
   /** It was taken in: it is not what the thread died of. */
-  done(partition: number, offset: number): void {
-    const key = `${partition}/${offset}`;
+  done(topicId: string, partition: number, offset: number): void {
+    const key = keyOf(topicId, partition, offset);
     this.held.delete(key);
     if (this.counts.delete(key)) this.save();
   }
@@ -39,6 +39,10 @@ export class Suspects {
   private save(): void {
     replaceFileSync(this.file, JSON.stringify(Object.fromEntries(this.counts)));
   }
+}
+
+function keyOf(topicId: string, partition: number, offset: number): string {
+  return `${topicId}/${partition}/${offset}`;
 }
 
 function read(file: string): Map<string, number> {

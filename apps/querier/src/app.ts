@@ -1,7 +1,8 @@
+import type { Member } from "@cinderblock/ring";
 import { type Component, INGESTERS, oneEach, STORES } from "@cinderblock/runtime";
 import { type CaughtUp, RemoteJobs, RemoteSource } from "@cinderblock/transport";
 import { querierSchema } from "./config.ts";
-import { partitionsCovered } from "./coverage.ts";
+import { CaughtUpCache, type Coverage, coverageOf } from "./coverage.ts";
 import { reachEnds, zonesOf } from "./strong.ts";
 import { QuerierLoop } from "./querier-loop.ts";
 import { Querier, type Sources } from "./querier.ts";
@@ -21,6 +22,17 @@ export const querier: Component<typeof querierSchema> = {
       stores = process.view(STORES);
     const { holders, roster } = await process.holders();
     const source = oneEach((m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout));
+    const caughtUp = new CaughtUpCache<Member>(
+      (m) => client.call<CaughtUp>(m.address, "Ingester", "caughtUp", [], { timeoutMs: CAUGHT_UP_MS }),
+      (m) => `${m.id} ${m.address}`,
+      () => performance.now(),
+    );
+    const coverage = (answering: readonly string[], silent: number): Promise<Coverage> =>
+      coverageOf(
+        holders.members.filter((m) => answering.includes(m.id)),
+        (m) => caughtUp.of(m),
+        () => silent < zonesOf(ring.snapshot.readable),
+      );
     const sources: Sources = {
       // One that is silent, or that still reads its log, is asked, too: what it alone has must be told. A new one answers that it has nothing.
       ingesters: () => holders.members.map(source),
@@ -34,23 +46,25 @@ export const querier: Component<typeof querierSchema> = {
       }),
       coveredBy: (answering, silent) =>
         config.writeBuffer === "kafka"
-          ? partitionsCovered(
-              holders.members.filter((m) => answering.includes(m.id)),
-              (m) =>
-                client.call<CaughtUp>(m.address, "Ingester", "caughtUp", [], { timeoutMs: CAUGHT_UP_MS }),
-              () => silent < zonesOf(ring.snapshot.readable),
-            )
+          ? coverage(answering, silent).then((c) => c.covered)
           : Promise.resolve(
               silent <= config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1),
             ),
+      // Without any ingester everything was handed over: strong reads say whether.
+      ...(config.writeBuffer === "kafka"
+        ? {
+            unread: async (answering) =>
+              answering.length === 0 ? "" : (await coverage(answering, 0)).reason,
+          }
+        : {}),
       // Its own answer, which says what it lacks, comes at that time, and before this gives up.
-      reach: (ends, deadlineMs) =>
+      reach: (ends, deadlineMs, topicId) =>
         reachEnds(
           () => holders.members.filter((m) => m.state !== "JOINING"),
           ends,
           deadlineMs,
           (m, untilMs) =>
-            client.call<number[]>(m.address, "Ingester", "reach", [ends, untilMs], {
+            client.call<number[]>(m.address, "Ingester", "reach", [ends, untilMs, topicId], {
               timeoutMs: Math.max(1, untilMs - Date.now()) + ANSWER_MS,
             }),
         ),

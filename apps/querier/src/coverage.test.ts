@@ -1,6 +1,6 @@
 import { CinderblockError } from "@cinderblock/errors";
 import type { CaughtUp } from "@cinderblock/transport";
-import { partitionsCovered } from "./coverage.ts";
+import { CaughtUpCache, coverageOf } from "./coverage.ts";
 
 const silent = new CinderblockError("unavailable", "no answer");
 const covered = (
@@ -8,8 +8,13 @@ const covered = (
   older = (): boolean => {
     throw new Error("was not asked");
   },
-): Promise<boolean> =>
-  partitionsCovered(answers, (a) => (a instanceof Error ? Promise.reject(a) : Promise.resolve(a)), older);
+): Promise<boolean> => coverage(answers, older).then((c) => c.covered);
+const coverage = (
+  answers: (CaughtUp | Error)[],
+  older = (): boolean => {
+    throw new Error("was not asked");
+  },
+) => coverageOf(answers, (a) => (a instanceof Error ? Promise.reject(a) : Promise.resolve(a)), older);
 
 describe("what silent ingesters have", () => {
   it("is with the others when these have read every partition, in whatever zone", async () => {
@@ -44,5 +49,37 @@ describe("what silent ingesters have", () => {
       await covered([{ of: 1, partitions: [] }, old], () => true),
       await covered([{ of: 1, partitions: [0] }, old], () => false),
     ]).toEqual([true, false]);
+  });
+  it("names the partitions that nobody has read, and an ingester that reads another topic of the name", async () => {
+    expect(await coverage([{ of: 4, topicId: "t", partitions: [0, 2] }])).toEqual({
+      covered: false,
+      reason: "no ingester that answers has read partitions 1, 3 up to now",
+    });
+    expect(
+      await coverage([
+        { of: 2, topicId: "old", partitions: [0, 1] },
+        { of: 2, topicId: "new", partitions: [] },
+      ]),
+    ).toEqual({
+      covered: false,
+      reason: "the topic was recreated, and not every ingester reads the new one yet",
+    });
+    expect((await coverage([])).reason).toBe("no ingester that answers reads the log");
+  });
+});
+
+describe("what ingesters have read", () => {
+  it("is asked once for the sub-queries of a moment, and again later", async () => {
+    let now = 0,
+      asked = 0;
+    const cache = new CaughtUpCache<string>(
+      () => Promise.resolve({ of: ++asked, partitions: [] }),
+      (m) => m,
+      () => now,
+    );
+    await Promise.all([cache.of("a"), cache.of("a")]);
+    expect(asked).toBe(1);
+    now = 500;
+    expect((await cache.of("a")).of).toBe(2);
   });
 });

@@ -25,7 +25,7 @@ const UNNAMED =
 interface Question extends Until {
   tenant: string;
   /** the answer must hold what partitions held up to these ends, and who has read that far; absent: it need not */
-  strong?: { ends: readonly number[]; reached: readonly (readonly string[])[] };
+  strong?: { ends: readonly number[]; topicId: string; reached: readonly (readonly string[])[] };
 }
 
 /** Who may hold data now. */
@@ -36,8 +36,10 @@ export interface Sources {
   unknown?: () => { ingesters: string; stores: string };
   /** whether the answering ingesters have everything that `silent` others have; Infinity: nobody knows how many there are */
   coveredBy: (answering: readonly string[], silent: number) => Promise<boolean>;
+  /** what the ingesters that answer have not read of the log between writers and readers, for people; "": nothing. Absent: there is no log */
+  unread?: (answering: readonly string[]) => Promise<string>;
   /** resolves when the ingesters have read their partitions up to these ends: partition -> names of those that have. `unavailable` at the deadline */
-  reach: (ends: readonly number[], deadlineMs: number) => Promise<string[][]>;
+  reach: (ends: readonly number[], deadlineMs: number, topicId: string) => Promise<string[][]>;
   /** reads the ring now */
   refresh: () => Promise<void>;
 }
@@ -94,10 +96,11 @@ export class Querier {
     );
     this.uncovered = base.metrics.counter(
       "cinderblock_querier_uncovered_plans_total",
-      "Plans whose answer is partial because data may be missing: an ingester did not answer and no other has its data, the roster of ingesters is unknown, or no store-gateway is in the ring.",
+      "Plans whose answer is partial because data may be missing: an ingester did not answer and no other has its data, the roster of ingesters is unknown, no store-gateway is in the ring, or no ingester reads a partition of the log.",
       ["reason"],
     );
-    for (const reason of ["ingester", "roster", "store-gateway"]) this.uncovered.inc({ reason }, 0);
+    for (const reason of ["ingester", "roster", "store-gateway", "partition"])
+      this.uncovered.inc({ reason }, 0);
     this.damaged = base.metrics.counter(
       "cinderblock_querier_damaged_blocks_total",
       "Times that a query left out a block because it is damaged.",
@@ -106,7 +109,10 @@ export class Querier {
 
   async run(tenant: string, job: QueryJob, deadlineMs: number, signal: AbortSignal): Promise<JobResult> {
     const q: Question = { tenant, deadlineMs, signal };
-    if (job.ends) q.strong = { ends: job.ends, reached: await this.sources.reach(job.ends, deadlineMs) };
+    if (job.ends) {
+      const { ends, topicId = "" } = job;
+      q.strong = { ends, topicId, reached: await this.sources.reach(ends, deadlineMs, topicId) };
+    }
     switch (job.kind) {
       case "select":
         return this.select(q, job.query);
@@ -198,6 +204,14 @@ export class Querier {
       ...(covered || unknown.ingesters === "" ? [] : [unknown.ingesters]),
       ...(covered ? [] : gone.map((x) => `ingester ${x.client.name} did not answer`)),
     ];
+    // All may answer while nobody reads a partition. A strong read has looked at each.
+    if (gone.length === 0 && !q.strong && this.sources.unread) {
+      const unread = await this.sources.unread(ingesters.map((c) => c.name));
+      if (unread !== "") {
+        this.uncovered.inc({ reason: "partition" });
+        warnings.push(unread);
+      }
+    }
     for (const x of silent)
       this.base.log.warn({ source: x.client.name, err: x.err }, "a source of data did not answer");
     return { lists, warnings };
@@ -214,7 +228,7 @@ export class Querier {
         strong.ends.every((end, p) => end === 0 || strong.reached[p]!.some((name) => answered.has(name)))
       )
         return found;
-      strong.reached = await this.sources.reach(strong.ends, q.deadlineMs);
+      strong.reached = await this.sources.reach(strong.ends, q.deadlineMs, strong.topicId);
       if (Date.now() > q.deadlineMs) throw new CinderblockError("deadline", "context deadline exceeded");
     }
   }

@@ -1,7 +1,8 @@
+import { endsOf } from "@cinderblock/kafka";
 import { type Component, kafkaOf, partitionedLog } from "@cinderblock/runtime";
 import { RemoteQueue } from "@cinderblock/transport";
 import { frontendSchema, resultsCacheOf, sourcesOf } from "./config.ts";
-import { QueryFrontend } from "./frontend.ts";
+import { type LogEnds, QueryFrontend } from "./frontend.ts";
 import { renderRoutes } from "./render-api.ts";
 import { frontendRpc } from "./rpc.ts";
 import { SlowQueries, slowQueryRoutes } from "./slow-queries.ts";
@@ -19,7 +20,12 @@ export const queryFrontend: Component<typeof frontendSchema> = {
     const schedulers = (): string[] => process.schedulers();
     const kafka = config.writeBuffer === "kafka" ? partitionedLog(config, base) : undefined;
     if (kafka) process.add(kafka.service);
-    const ends = kafka && (async (): Promise<number[]> => (await kafka.log.offsets()).map((o) => o.end));
+    const ends =
+      kafka &&
+      (async (): Promise<LogEnds> => {
+        const offsets = await kafka.log.offsets();
+        return { topicId: offsets.topicId, ends: endsOf(offsets) };
+      });
     const cache = resultsCacheOf(config, base);
     if (cache) process.add(cache.service);
     const frontend = new QueryFrontend(

@@ -1,4 +1,5 @@
 import { compareUtf8 } from "@cinderblock/bytes";
+import { withDeadline } from "@cinderblock/async";
 import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
 import {
   type Label,
@@ -123,13 +124,19 @@ const STEP_ROWS = 200_000,
   MAX_STEP_MS = 6 * 3600_000;
 const MAX_PARQUET_BYTES = 256 << 20;
 
+/** Ends of a log's partitions, and the topic that they are of. */
+export interface LogEnds {
+  topicId: string;
+  ends: number[];
+}
+
 /** The public read API: checks, queues, and has the answers merged and rendered. */
 export class QueryFrontend {
   private readonly queue: JobQueue;
   private readonly renderer: Renderer;
   private readonly tenantLimits: TenantLimits;
   private readonly base: Base;
-  private readonly ends: (() => Promise<number[]>) | undefined;
+  private readonly ends: (() => Promise<LogEnds>) | undefined;
   private readonly subQueries: SubQueries;
   private inProgress = 0;
   /** the slowest queries of the last hour */
@@ -142,7 +149,7 @@ export class QueryFrontend {
     limits: TenantLimits,
     base: Base,
     cache?: ResultsCache,
-    ends?: () => Promise<number[]>,
+    ends?: () => Promise<LogEnds>,
     slow = new SlowQueries(0, base),
   ) {
     this.slow = slow;
@@ -161,10 +168,20 @@ export class QueryFrontend {
     return this.tenantLimits.of(caller.tenants[0]!);
   }
 
+  /** What a strong read has to wait for: the ends of all partitions now. @throws `unavailable`: not all of them are known in time */
+  private async endsFor(caller: Caller): Promise<LogEnds | undefined> {
+    if (caller.strong !== true || !this.ends) return undefined;
+    return withDeadline(
+      this.ends(),
+      Math.max(1, caller.deadlineMs - this.base.now()),
+      "a strong read did not learn where the partitions end",
+    );
+  }
+
   private async run(caller: Caller, job: QueryJob): Promise<JobResult[]> {
     this.inProgress++;
     try {
-      const asked = caller.strong === true && this.ends ? { ...job, ends: await this.ends() } : job,
+      const asked = { ...job, ...(await this.endsFor(caller)) },
         warnings: string[] = [];
       return await this.slow.watch(caller.tenants, job, { parts: 1, kept: 0 }, warnings, async () => {
         const results = await Promise.all(
@@ -191,7 +208,7 @@ export class QueryFrontend {
     this.inProgress++;
     try {
       const { deadlineMs, signal } = caller,
-        ends = caller.strong === true && this.ends ? await this.ends() : undefined;
+        ends = await this.endsFor(caller);
       const warnings: string[] = [],
         count = { parts: 0, kept: 0 },
         warn = (w: string): void => {

@@ -16,7 +16,7 @@ export interface JobQueue {
 export interface Run {
   deadlineMs: number;
   signal: AbortSignal | undefined;
-  ends: number[] | undefined;
+  ends: { topicId: string; ends: number[] } | undefined;
   warn: (reason: string) => void;
   /** parts, and those of them that were kept answers */
   count: { parts: number; kept: number };
@@ -131,7 +131,7 @@ class Whole {
     const { ends, deadlineMs } = this.run;
     return this.queue.enqueue(
       this.tenant,
-      { ...job, ...(ends ? { ends } : {}), of: { query: this.id, part: this.next++ } },
+      { ...job, ...ends, of: { query: this.id, part: this.next++ } },
       deadlineMs,
       this.signal,
     );

@@ -1,6 +1,7 @@
 import { sleep } from "@cinderblock/async";
 import { describeWith, type KafkaServer, startKafka } from "@cinderblock/testkit";
-import { type KafkaConfig, KafkaLog } from "./index.ts";
+import { type KafkaConfig, KafkaLog, rangeOf } from "./index.ts";
+import { accidentsOf, configOf, withAdmin } from "./kafka-topics.testing.ts";
 import { base, behavesAsPartitionedLog, Seen } from "./partitioned-log.testing.ts";
 
 let kafka: KafkaServer;
@@ -8,27 +9,16 @@ const start = async (): Promise<void> => {
   kafka ??= await startKafka();
 };
 
-function config(topic: string, more: Partial<KafkaConfig> = {}): KafkaConfig {
-  return {
-    brokers: [kafka.brokers],
-    clientId: "test",
-    topic,
-    createPartitions: 3,
-    createReplication: 1,
-    maxRecordBytes: 2 << 20,
-    lingerMs: 0,
-    tls: undefined,
-    sasl: undefined,
-    ...more,
-  };
-}
+const config = (topic: string, more: Partial<KafkaConfig> = {}): KafkaConfig =>
+  configOf(kafka.brokers, topic, more);
 
 describeWith(["kafka"], "a partitioned log in Kafka", () => {
   beforeAll(start, 60_000);
   behavesAsPartitionedLog(async () => {
     const log = new KafkaLog(config("pushes"), base);
     expect((await log.connect()).join()).toContain("1 broker");
-    return log;
+    expect(log.topicId).toMatch(/^[-_\w]{22}$/);
+    return { log, accidents: accidentsOf(kafka.brokers, "pushes") };
   });
 });
 
@@ -47,23 +37,23 @@ describeWith(["kafka"], "Kafka", () => {
   }, 30_000);
 
   it("refuses topics that lose records, and says what is wrong", async () => {
-    const { Kafka, logLevel } = await import("kafkajs");
-    const admin = new Kafka({ brokers: [kafka.brokers], logLevel: logLevel.NOTHING }).admin();
-    await admin.connect();
-    const make = (topic: string, ...configEntries: { name: string; value: string }[]) =>
-      admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1, configEntries }] });
-    await make("compacted", { name: "cleanup.policy", value: "compact" });
-    await make("short", { name: "retention.ms", value: "3600000" });
-    await make("small", { name: "max.message.bytes", value: "1000" });
-    await make(
-      "unclean",
-      { name: "max.message.bytes", value: "9000000" },
-      { name: "unclean.leader.election.enable", value: "true" },
-    );
-    await admin.disconnect();
+    await withAdmin(kafka.brokers, async (admin) => {
+      const make = (topic: string, ...configEntries: { name: string; value: string }[]) =>
+        admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1, configEntries }] });
+      await make("compacted", { name: "cleanup.policy", value: "compact" });
+      await make("short", { name: "retention.ms", value: "3600000" });
+      await make("bytes", { name: "retention.bytes", value: "1048576" });
+      await make("small", { name: "max.message.bytes", value: "1000" });
+      await make(
+        "unclean",
+        { name: "max.message.bytes", value: "9000000" },
+        { name: "unclean.leader.election.enable", value: "true" },
+      );
+    });
     for (const [topic, why] of [
       ["compacted", /cleanup\.policy is compact/],
       ["short", /retention\.ms is 3600000, it must be at least 86400000/],
+      ["bytes", /retention\.bytes is 1048576, it must be -1: .*--add-config retention\.bytes=-1/],
       ["small", /max\.message\.bytes is 1000/],
       ["unclean", /unclean\.leader/],
     ] as const) {
@@ -79,8 +69,8 @@ describeWith(["kafka"], "Kafka", () => {
   it("what comes while a reader asks how far the topic goes does not make it another topic", async () => {
     /** Answers late: what it tells is older than what was read meanwhile. */
     class LateLog extends KafkaLog {
-      override async offsets() {
-        const all = await super.offsets();
+      override async offsets(partition?: number) {
+        const all = await super.offsets(partition);
         await sleep(2000);
         return all;
       }
@@ -143,7 +133,7 @@ describeWith(["kafka"], "Kafka", () => {
         () => "taken",
         () => "refused",
       );
-      for (let i = 0; i < 100 && (await direct.offsets())[0]!.end < 2; i++) await sleep(50);
+      for (let i = 0; i < 100 && rangeOf(await direct.offsets(), 0).end < 2; i++) await sleep(50);
       kafka.wire.cut();
       // Longer than kafkajs tries to reach the brokers: it gives the record up.
       expect(await outcome).toBe("refused");

@@ -1,30 +1,54 @@
+import { CinderblockError } from "@cinderblock/errors";
 import type {
+  Commit,
   LogRecord,
   OffsetRange,
   PartitionedLog,
   PartitionReader,
   ReadOptions,
+  TopicOffsets,
 } from "./partitioned-log.ts";
 
+interface Group {
+  commit: Commit | undefined;
+  /** the first reads, the others wait */
+  readers: object[];
+}
 interface Partition {
   start: number;
   records: LogRecord[];
   waiters: Set<() => void>;
-  groups: Map<string, { committed: number | undefined; readers: object[] }>;
 }
 
-/** The twin of a topic in memory: for tests, and to hold the real one against. */
+/** What can go wrong with a partition: it refuses, or never answers. */
+export type Operation = "produce" | "offsets" | "committed" | "commit" | "join" | "fetch" | "stop";
+export type Trouble = "refuses" | "is silent";
+
+export interface InMemoryLogOptions {
+  retentionMs?: number;
+  /** bytes that a partition keeps; the oldest records go, whether they were read or not */
+  retentionBytes?: number;
+}
+
+/** The twin of a topic in memory, as nasty as the real one: for tests, and to hold the real one against. */
 export class InMemoryLog implements PartitionedLog {
   readonly retentionMs: number;
-  private readonly list: Partition[];
-  constructor(partitions: number, retentionMs = 86_400_000) {
+  topicId = "memory-1";
+  problem = "";
+  private readonly retentionBytes: number;
+  private list: Partition[];
+  /** outlives the topic's partitions, as groups of Kafka do; their commits go with the topic */
+  private readonly groups = new Map<string, Group>();
+  private readonly troubles = new Map<string, Trouble>();
+  private topics = 1;
+
+  constructor(
+    partitions: number,
+    { retentionMs = 86_400_000, retentionBytes = Infinity }: InMemoryLogOptions = {},
+  ) {
     this.retentionMs = retentionMs;
-    this.list = Array.from({ length: partitions }, () => ({
-      start: 0,
-      records: [],
-      waiters: new Set(),
-      groups: new Map(),
-    }));
+    this.retentionBytes = retentionBytes;
+    this.list = Array.from({ length: partitions }, empty);
   }
 
   get partitions(): number {
@@ -33,78 +57,170 @@ export class InMemoryLog implements PartitionedLog {
   connect(): Promise<string[]> {
     return Promise.resolve([]);
   }
-
-  produce(partition: number, value: Uint8Array): Promise<number> {
-    const p = this.list[partition]!;
-    const offset = p.start + p.records.length;
-    p.records.push({ offset, timestampMs: Date.now(), value: value.slice() });
-    this.wake(p);
-    return Promise.resolve(offset);
+  refresh(): Promise<void> {
+    return Promise.resolve();
   }
 
-  offsets(): Promise<OffsetRange[]> {
-    return Promise.resolve(this.list.map((p) => ({ start: p.start, end: p.start + p.records.length })));
-  }
-  offsetAt(partition: number, timeMs: number): Promise<number> {
-    const p = this.list[partition]!,
-      at = p.records.findIndex((r) => r.timestampMs >= timeMs);
-    return Promise.resolve(p.start + (at < 0 ? p.records.length : at));
-  }
-  committed(partition: number, group: string): Promise<number | undefined> {
-    return Promise.resolve(this.list[partition]!.groups.get(group)?.committed);
+  // ---- what administrators and accidents do
+
+  /** Gives the topic more partitions. */
+  addPartitions(count: number): void {
+    while (this.list.length < count) this.list.push(empty());
   }
 
-  /** Drops what is older than an offset, as retention does. */
+  /** Deletes the topic and creates it again: its commits are gone; whoever reads it goes on at the offset where it was. */
+  recreate(partitions = this.list.length): void {
+    const old = this.list;
+    this.topicId = `memory-${++this.topics}`;
+    this.list = Array.from({ length: partitions }, empty);
+    for (const g of this.groups.values()) g.commit = undefined;
+    for (const p of old) this.wake(p);
+  }
+
+  /** Drops records before an offset, as retention does. */
   expire(partition: number, before: number): void {
     const p = this.list[partition]!;
     p.records.splice(0, before - p.start);
     p.start = before;
   }
 
-  read(partition: number, options: ReadOptions): Promise<PartitionReader> {
-    const p = this.list[partition]!;
-    let g = p.groups.get(options.group);
-    if (!g) p.groups.set(options.group, (g = { committed: undefined, readers: [] }));
+  /** Has an operation of a partition fail from now on; undefined: it works again. */
+  trouble(partition: number, operation: Operation, trouble: Trouble | undefined): void {
+    if (trouble) this.troubles.set(`${operation} ${partition}`, trouble);
+    else this.troubles.delete(`${operation} ${partition}`);
+    for (const p of this.list) this.wake(p);
+  }
+
+  private async pass(partition: number, operation: Operation): Promise<void> {
+    const trouble = this.troubles.get(`${operation} ${partition}`);
+    if (trouble === "refuses")
+      throw new CinderblockError("unavailable", `partition ${partition}: ${operation} is refused`);
+    if (trouble === "is silent")
+      await new Promise(() => {
+        /* never */
+      });
+  }
+
+  // ---- the log
+
+  async produce(partition: number, value: Uint8Array): Promise<number> {
+    await this.pass(partition, "produce");
+    const p = this.list[partition];
+    if (!p) throw new CinderblockError("unavailable", `the topic has no partition ${partition}`);
+    const offset = p.start + p.records.length;
+    p.records.push({ offset, timestampMs: Date.now(), value: value.slice() });
+    for (let bytes = sizeOf(p.records); bytes > this.retentionBytes && p.records.length > 1; ) {
+      bytes -= p.records.shift()!.value.length;
+      p.start++;
+    }
+    this.wake(p);
+    return offset;
+  }
+
+  offsets(partition?: number): Promise<TopicOffsets> {
+    // A leader that refuses or is silent tells none in time.
+    const range = (p: Partition, i: number): OffsetRange | undefined =>
+      (partition !== undefined && i !== partition) || this.troubles.has(`offsets ${i}`)
+        ? undefined
+        : { start: p.start, end: p.start + p.records.length };
+    return Promise.resolve({ topicId: this.topicId, ranges: this.list.map(range) });
+  }
+  async offsetAt(partition: number, timeMs: number): Promise<number> {
+    await this.pass(partition, "offsets");
+    const p = this.list[partition]!,
+      at = p.records.findIndex((r) => r.timestampMs >= timeMs);
+    return p.start + (at < 0 ? p.records.length : at);
+  }
+  async committed(partition: number, group: string): Promise<number | undefined> {
+    await this.pass(partition, "committed");
+    return this.believed(this.groups.get(group), this.topicId);
+  }
+
+  private believed(group: Group | undefined, topicId: string): number | undefined {
+    const commit = group?.commit;
+    return commit && (commit.topicId === "" || commit.topicId === topicId) ? commit.offset : undefined;
+  }
+
+  async read(partition: number, options: ReadOptions): Promise<PartitionReader> {
+    await this.pass(partition, "offsets");
+    let g = this.groups.get(options.group);
+    if (!g) this.groups.set(options.group, (g = { commit: undefined, readers: [] }));
     const group = g,
       me = {};
     group.readers.push(me);
     const state = { stopped: false };
-    const loop = async (): Promise<void> => {
-      while (!state.stopped && group.readers[0] !== me) await this.change(p);
-      let at = options.again ? (options.from ?? 0) : Math.max(options.from ?? 0, group.committed ?? 0);
-      if (at > p.start + p.records.length) {
-        options.onGap(at, p.start);
-        at = p.start;
-      }
-      while (!state.stopped) {
-        if (at < p.start) {
-          options.onGap(at, p.start);
-          at = p.start;
-        }
-        const end = p.start + p.records.length;
-        if (at >= end) {
-          await this.change(p);
-          continue;
-        }
-        const records = p.records.slice(at - p.start, at - p.start + 100);
-        await options.onRecords(records, end);
-        at += records.length;
-      }
-    };
-    const done = loop();
-    return Promise.resolve({
-      commit: (offset) => {
-        group.committed = offset;
-        return Promise.resolve();
+    const done = this.loop(partition, options, group, me, state);
+    return {
+      commit: async (offset) => {
+        await this.pass(partition, "commit");
+        if (group.readers[0] !== me)
+          throw new CinderblockError("unavailable", "another reader of the group has the partition");
+        group.commit = { offset, topicId: options.topicId };
       },
       stop: async () => {
         state.stopped = true;
-        this.wake(p);
+        for (const p of this.list) this.wake(p);
+        await this.pass(partition, "stop");
         await done;
         group.readers.splice(group.readers.indexOf(me), 1);
-        this.wake(p);
+        for (const p of this.list) this.wake(p);
       },
-    });
+    };
+  }
+
+  private async loop(
+    partition: number,
+    options: ReadOptions,
+    group: Group,
+    me: object,
+    state: { stopped: boolean },
+  ): Promise<void> {
+    const ended = (reason: string): void => {
+      if (!state.stopped) options.onEnd?.(new CinderblockError("unavailable", reason));
+    };
+    let begun = false,
+      at = 0;
+    while (!state.stopped) {
+      const p = this.list[partition];
+      if (!p) {
+        ended(`the topic has no partition ${partition} any more`);
+        return;
+      }
+      if (
+        group.readers[0] !== me ||
+        this.troubles.has(`join ${partition}`) ||
+        this.troubles.has(`fetch ${partition}`)
+      ) {
+        await this.change(p);
+        continue;
+      }
+      const end = p.start + p.records.length;
+      if (!begun) {
+        const committed = this.believed(group, options.topicId) ?? 0;
+        at = options.again ? (options.from ?? 0) : Math.max(options.from ?? 0, committed);
+        begun = true;
+        if (at > end) {
+          options.onGap(at, p.start);
+          at = p.start;
+        }
+      }
+      // As the real one: it notices that the topic is another one when nothing is where it was, and else goes on there.
+      if (at > end) {
+        ended("the topic was recreated");
+        return;
+      }
+      if (at < p.start) {
+        options.onGap(at, p.start);
+        at = p.start;
+      }
+      if (at >= end) {
+        await this.change(p);
+        continue;
+      }
+      const records = p.records.slice(at - p.start, at - p.start + 100);
+      await options.onRecords(records, end);
+      at += records.length;
+    }
   }
 
   private change(p: Partition): Promise<void> {
@@ -120,4 +236,11 @@ export class InMemoryLog implements PartitionedLog {
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+function empty(): Partition {
+  return { start: 0, records: [], waiters: new Set() };
+}
+function sizeOf(records: readonly LogRecord[]): number {
+  return records.reduce((n, r) => n + r.value.length, 0);
 }

@@ -1,6 +1,6 @@
 import { sleep } from "@cinderblock/async";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
-import type { LogRecord, PartitionedLog, PartitionReader } from "./index.ts";
+import { endsOf, type LogRecord, type PartitionedLog, type PartitionReader, rangeOf } from "./index.ts";
 
 export const base = {
   log: createLogger({ level: "error", format: "json" }),
@@ -13,6 +13,8 @@ export const base = {
 export class Seen {
   records: LogRecord[] = [];
   gaps: [number, number][] = [];
+  /** reasons for which the reader ended by itself */
+  ends: unknown[] = [];
   reader!: PartitionReader;
   static async of(
     log: PartitionedLog,
@@ -25,6 +27,7 @@ export class Seen {
     const seen = new Seen();
     seen.reader = await log.read(partition, {
       group,
+      topicId: log.topicId,
       from,
       again,
       onRecords: async (r) => {
@@ -33,6 +36,9 @@ export class Seen {
       },
       onGap: (wanted, start) => {
         seen.gaps.push([wanted, start]);
+      },
+      onEnd: (reason) => {
+        seen.ends.push(reason);
       },
     });
     return seen;
@@ -46,12 +52,29 @@ export class Seen {
   }
 }
 
-/** What every partitioned log does: Kafka, and the one in memory that stands for Kafka in other tests. */
-export function behavesAsPartitionedLog(open: () => Promise<PartitionedLog>): void {
-  let log: PartitionedLog;
+/** What administrators and accidents do to a topic. */
+export interface TopicAccidents {
+  /** gives it partitions until there are so many */
+  addPartitions(count: number): Promise<void>;
+  /** deletes it, and creates it again */
+  recreate(partitions: number): Promise<void>;
+  /** drops the records of a partition before an offset */
+  expire(partition: number, before: number): Promise<void>;
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let i = 0; i < 600 && !holds(); i++) await sleep(50);
+  expect(holds()).toBe(true);
+}
+
+/** What every partitioned log does: Kafka, and the one in memory that stands for Kafka in other tests. Its topic has three partitions. */
+export function behavesAsPartitionedLog(
+  open: () => Promise<{ log: PartitionedLog; accidents: TopicAccidents }>,
+): void {
+  let log: PartitionedLog, accidents: TopicAccidents;
   const bytes = (text: string): Uint8Array => Buffer.from(text);
   beforeAll(async () => {
-    log = await open();
+    ({ log, accidents } = await open());
   }, 30_000);
   afterAll(() => log.close());
 
@@ -61,7 +84,8 @@ export function behavesAsPartitionedLog(open: () => Promise<PartitionedLog>): vo
       Array.from({ length: 50 }, (_, i) => log.produce(i % 2, bytes(`r${i}`), 10_000)),
     );
     expect(offsets.filter((_, i) => i % 2 === 0)).toEqual(Array.from({ length: 25 }, (_, i) => i));
-    expect((await log.offsets()).map((o) => o.end)).toEqual([25, 25, 0]);
+    expect(endsOf(await log.offsets())).toEqual([25, 25, 0]);
+    expect((await log.offsets()).topicId).toBe(log.topicId);
     const seen = await Seen.of(log, 0, "order");
     expect(await seen.until(25)).toEqual(Array.from({ length: 25 }, (_, i) => `r${2 * i}`));
     expect(seen.records.map((r) => r.offset)).toEqual(Array.from({ length: 25 }, (_, i) => i));
@@ -77,7 +101,7 @@ export function behavesAsPartitionedLog(open: () => Promise<PartitionedLog>): vo
     const between = Date.now();
     await sleep(50);
     for (const t of ["a", "b"]) await log.produce(2, bytes(t), 10_000);
-    const { end } = (await log.offsets())[2]!;
+    const { end } = rangeOf(await log.offsets(2), 2);
     expect([
       await log.offsetAt(2, 0),
       await log.offsetAt(2, between),
@@ -95,7 +119,7 @@ export function behavesAsPartitionedLog(open: () => Promise<PartitionedLog>): vo
   it("reads again also where there is something new behind what its group committed, which comes first", async () => {
     for (let round = 0; round < 5; round++) {
       const group = `again-${round}`,
-        start = (await log.offsets())[2]!.end;
+        start = rangeOf(await log.offsets(2), 2).end;
       for (const t of ["a", "b", "c", "d"]) await log.produce(2, bytes(t), 10_000);
       const first = await Seen.of(log, 2, group, start);
       await first.until(4);
@@ -123,8 +147,8 @@ export function behavesAsPartitionedLog(open: () => Promise<PartitionedLog>): vo
     await third.reader.stop();
   }, 60_000);
 
-  it("begins at the start when the offset wanted is beyond the end, as after a topic was made anew, and says so", async () => {
-    const seen = await Seen.of(log, 1, "anew", 5000);
+  it("begins at the start when the offset wanted is beyond the end, as after a topic lost its end, and says so", async () => {
+    const seen = await Seen.of(log, 1, "beyond", 5000);
     expect((await seen.until(25))[0]).toBe("r1");
     expect(seen.gaps).toEqual([[5000, 0]]);
     await seen.reader.stop();
@@ -155,4 +179,63 @@ export function behavesAsPartitionedLog(open: () => Promise<PartitionedLog>): vo
     expect(seen.records.length).toBe(26);
     await seen.reader.stop();
   }, 30_000);
+
+  it("counts the records that the topic dropped before they were read, and goes on behind them", async () => {
+    const { start, end } = rangeOf(await log.offsets(1), 1);
+    await accidents.expire(1, end - 5);
+    const seen = await Seen.of(log, 1, "dropped", start);
+    expect(await seen.until(5)).toEqual(["r41", "r43", "r45", "r47", "r49"]);
+    expect(seen.gaps).toEqual([[start, end - 5]]);
+    expect(rangeOf(await log.offsets(1), 1)).toEqual({ start: end - 5, end });
+    await seen.reader.stop();
+  }, 60_000);
+
+  it("gets partitions while it runs, which are written, read and counted at once", async () => {
+    const before = log.topicId;
+    await accidents.addPartitions(5);
+    expect((await log.offsets()).ranges).toHaveLength(5);
+    await until(() => log.partitions === 5);
+    expect(log.topicId).toBe(before);
+    expect(await log.produce(4, bytes("new"), 15_000)).toBe(0);
+    const seen = await Seen.of(log, 4, "added");
+    expect(await seen.until(1)).toEqual(["new"]);
+    await seen.reader.commit(1);
+    expect(await log.committed(4, "added")).toBe(1);
+    await seen.reader.stop();
+  }, 60_000);
+
+  it("refuses a record of a partition that there is not", async () => {
+    await expect(log.produce(99, bytes("lost"), 500)).rejects.toThrow(/partition 99/);
+  });
+
+  it("has another name when it is recreated: no offset and no commit of the old one is believed", async () => {
+    for (const t of ["a", "b", "c", "d"]) await log.produce(3, bytes(t), 10_000);
+    const old = await Seen.of(log, 3, "recreated");
+    await old.until(4);
+    await old.reader.commit(2);
+    const before = log.topicId;
+    await accidents.recreate(4);
+    await log.refresh();
+    expect(log.topicId).not.toBe(before);
+    expect(log.partitions).toBe(4);
+    expect(await log.committed(3, "recreated")).toBeUndefined();
+    expect(await log.offsets()).toMatchObject({
+      topicId: log.topicId,
+      ranges: [0, 0, 0, 0].map((end) => ({ end })),
+    });
+    // It ends, since nothing is where it was; or it goes on there. Whatever it commits is of the old topic.
+    const names = Array.from({ length: 10 }, (_, i) => `new${i}`);
+    for (const t of names.slice(0, 2)) await log.produce(3, bytes(t), 15_000);
+    await until(() => old.ends.length > 0);
+    for (const t of names.slice(2)) await log.produce(3, bytes(t), 15_000);
+    await old.reader.commit(6).catch(() => "refused, which is as well");
+    expect(await log.committed(3, "recreated")).toBeUndefined();
+    await old.reader.stop();
+    const next = await Seen.of(log, 3, "recreated");
+    expect(await next.until(10)).toEqual(names);
+    expect(next.gaps).toEqual([]);
+    await next.reader.commit(10);
+    expect(await log.committed(3, "recreated")).toBe(10);
+    await next.reader.stop();
+  }, 120_000);
 }

@@ -31,6 +31,7 @@ async function roundTrip(c: KafkaConfig): Promise<string[]> {
   const seen: string[] = [];
   const reader = await log.read(0, {
     group: c.topic,
+    topicId: log.topicId,
     from: undefined,
     onRecords: (r) => {
       seen.push(...r.map((x) => Buffer.from(x.value).toString()));

@@ -100,6 +100,8 @@ export type QueryJob = (
   of?: { query: string; part: number };
   /** the answer must hold what the partitioned log held up to these ends of its partitions, when the query came */
   ends?: number[];
+  /** the topic that `ends` are offsets of; absent: the brokers name none, or the frontend is of the release before */
+  topicId?: string;
 };
 
 export type JobResult =

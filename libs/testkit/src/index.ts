@@ -1,5 +1,5 @@
 export { startKafka } from "./kafka.ts";
-export type { KafkaSecurity, KafkaServer } from "./kafka.ts";
+export type { KafkaBroker, KafkaSecurity, KafkaServer } from "./kafka.ts";
 export { certificates } from "./certificates.ts";
 export type { Certificates } from "./certificates.ts";
 export { firefoxProfiler } from "./firefox-profiler.ts";

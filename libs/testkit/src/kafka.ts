@@ -36,6 +36,14 @@ export interface KafkaServer {
   start(): Promise<void>;
   pause(): void;
   resume(): void;
+  /** Starts one more broker of the cluster. Partitions that are placed on it alone have no leader while it is down. */
+  addBroker(): Promise<KafkaBroker>;
+}
+
+/** A broker that can be lost while the cluster goes on. */
+export interface KafkaBroker {
+  nodeId: number;
+  kill(): Promise<void>;
 }
 
 /** A real broker in a process of its own; what it holds outlives a kill. */
@@ -110,37 +118,77 @@ num.io.threads=2
 log.cleaner.dedupe.buffer.size=2097152
 `,
   );
-  const classes = ["-cp", join(lib, "*")];
+  const classes = ["-cp", join(lib, "*")],
+    clusterId = randomBytes(16).toString("base64url");
   await promisify(execFile)("java", [
     "-Xmx128m",
     ...JAVA,
     ...classes,
     "kafka.tools.StorageTool",
     "format",
-    `--cluster-id=${randomBytes(16).toString("base64url")}`,
+    `--cluster-id=${clusterId}`,
     "-c",
     config,
     "--add-scram",
     "SCRAM-SHA-256=[name=alice,password=alice-secret]",
   ]);
-  let child: ChildProcess;
-  const start = async (): Promise<void> => {
+  const run = async (properties: string, at: number): Promise<ChildProcess> => {
     const log = openSync(join(directory, "log"), "a");
-    child = startProcess(
+    const broker = startProcess(
       "java",
-      ["-Xms128m", "-Xmx256m", "-XX:MaxDirectMemorySize=64m", ...JAVA, ...classes, "kafka.Kafka", config],
+      ["-Xms128m", "-Xmx256m", "-XX:MaxDirectMemorySize=64m", ...JAVA, ...classes, "kafka.Kafka", properties],
       { stdio: ["ignore", log, log] },
     );
     for (let i = 0; i < 600; i++) {
-      if (child.exitCode !== null) throw new Error(`Kafka ended: see ${join(directory, "log")}`);
-      if (await listens(port)) return;
+      if (broker.exitCode !== null) throw new Error(`Kafka ended: see ${join(directory, "log")}`);
+      if (await listens(at)) return broker;
       await new Promise((r) => {
         setTimeout(r, 100);
       });
     }
     throw new Error("Kafka did not start");
   };
+  let child: ChildProcess;
+  const start = async (): Promise<void> => {
+    child = await run(config, port);
+  };
   await start();
+  let nodes = 1;
+  const addBroker = async (): Promise<KafkaBroker> => {
+    const nodeId = ++nodes,
+      at = await freePort(),
+      properties = join(directory, `node-${nodeId}.properties`);
+    writeFileSync(
+      properties,
+      `process.roles=broker
+node.id=${nodeId}
+controller.quorum.voters=1@127.0.0.1:${controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:${at}
+advertised.listeners=PLAINTEXT://127.0.0.1:${at}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs=${join(directory, `data-${nodeId}`)}
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+num.network.threads=2
+num.io.threads=2
+log.cleaner.dedupe.buffer.size=2097152
+`,
+    );
+    await promisify(execFile)("java", [
+      "-Xmx128m",
+      ...JAVA,
+      ...classes,
+      "kafka.tools.StorageTool",
+      "format",
+      `--cluster-id=${clusterId}`,
+      "-c",
+      properties,
+    ]);
+    const broker = await run(properties, at);
+    return { nodeId, kill: () => killed(broker) };
+  };
   return {
     brokers: `127.0.0.1:${port}`,
     secure: { brokers: `127.0.0.1:${secured}`, ca },
@@ -153,6 +201,7 @@ log.cleaner.dedupe.buffer.size=2097152
     resume: () => {
       child.kill("SIGCONT");
     },
+    addBroker,
   };
 }
 

@@ -1,0 +1,204 @@
+import { withDeadline } from "@cinderblock/async";
+import { type PartitionedLog, type PartitionReader, rangeOf, type ReadOptions } from "@cinderblock/kafka";
+import { placementToken } from "@cinderblock/ring";
+import type { Base } from "@cinderblock/telemetry";
+import { OwnedPartition } from "./owned-partition.ts";
+import type { PartitionPositions, SavedPosition } from "./partition-positions.ts";
+import type { RecordSink } from "./record-intake.ts";
+
+export interface PartitionClaimsConfig {
+  topic: string;
+  zone: string;
+  learnMs: number;
+}
+
+/** A claim that takes longer is given up and made again: it holds up no other partition, and hangs for no broker. */
+const CLAIM_MS = 60_000;
+
+/** Decides where reading a partition begins, and opens its reader. */
+export class PartitionClaims {
+  private readonly config: PartitionClaimsConfig;
+  private readonly log: PartitionedLog;
+  private readonly sink: RecordSink;
+  private readonly positions: PartitionPositions;
+  private readonly base: Base;
+  private readonly recreated: { inc(n?: number): void };
+  private readonly lost: { inc(n: number): void };
+
+  constructor(
+    config: PartitionClaimsConfig,
+    log: PartitionedLog,
+    sink: RecordSink,
+    positions: PartitionPositions,
+    base: Base,
+  ) {
+    this.config = config;
+    this.log = log;
+    this.sink = sink;
+    this.positions = positions;
+    this.base = base;
+    this.recreated = base.metrics.counter(
+      "cinderblock_ingester_topic_recreated_total",
+      "Partitions that were read from their start because their topic was deleted and created again.",
+    );
+    this.recreated.inc(0);
+    this.lost = base.metrics.counter(
+      "cinderblock_ingester_partition_lost_records_total",
+      "Records that the topic dropped before they were read.",
+    );
+  }
+
+  /**
+   * Claims a partition; its reader takes records in from where this ingester stopped, or from the group's commit.
+   * @param begin called before the first record comes
+   */
+  async claim(
+    partition: number,
+    onRecords: (o: OwnedPartition, ...args: Parameters<ReadOptions["onRecords"]>) => Promise<void>,
+    begin: (o: OwnedPartition) => void,
+  ): Promise<void> {
+    const abandoned = { is: false };
+    const claim = this.open(partition, onRecords, begin, abandoned);
+    try {
+      await withDeadline(claim, CLAIM_MS, `partition ${partition} was not claimed`);
+    } catch (err) {
+      abandoned.is = true;
+      throw err;
+    }
+  }
+
+  private async open(
+    partition: number,
+    onRecords: (o: OwnedPartition, ...args: Parameters<ReadOptions["onRecords"]>) => Promise<void>,
+    begin: (o: OwnedPartition) => void,
+    abandoned: { is: boolean },
+  ): Promise<void> {
+    const { log, base } = this;
+    await log.refresh();
+    const o = new OwnedPartition(log.topicId, base.now());
+    const group = this.group(partition);
+    const committed = await log.committed(partition, group);
+    const range = rangeOf(await log.offsets(partition), partition);
+    // A group that never committed has lost nothing that was dropped before it came.
+    o.committed = committed ?? range.start;
+    o.catchUpTo = range.end;
+    o.looked(range, base.now());
+    const saved = this.believed(partition, o.topicId, committed);
+    let position: number;
+    // Where this ingester stopped is where it goes on, unless another took over from it and has committed more.
+    if (saved && saved.position >= (committed ?? 0)) position = saved.position;
+    else {
+      o.learnTo = committed ?? 0;
+      position = await this.learnFrom(partition, o.learnTo);
+      await this.sink.forgetBaselines(
+        (tenant, service) => placementToken(tenant, service) % log.partitions === partition,
+      );
+    }
+    o.beginAt(position, base.now(), await this.writtenAt(partition, o));
+    if (abandoned.is) return;
+    begin(o);
+    const reader = await log.read(partition, this.options(partition, group, o, onRecords));
+    if (abandoned.is) await stopped(reader, base);
+    else o.reader = reader;
+    base.log.info(
+      { kafkaPartition: partition, position: o.position, learnTo: o.learnTo, committed: o.committed },
+      "partition claimed",
+    );
+  }
+
+  private group(partition: number): string {
+    const { topic, zone } = this.config;
+    return `${topic}${zone === "" ? "" : `-${zone}`}-partition-${partition}`;
+  }
+
+  /** The saved position, if it is of the topic that is there now. See docs/correctness.md, "A position names its topic". */
+  private believed(
+    partition: number,
+    topicId: string,
+    committed: number | undefined,
+  ): SavedPosition | undefined {
+    const saved = this.positions.of(partition);
+    if (!saved) return undefined;
+    if (topicId !== "" && saved.topicId !== "") {
+      if (saved.topicId === topicId) return saved;
+      this.recreated.inc();
+      this.base.log.error(
+        { kafkaPartition: partition, position: saved.position, was: saved.topicId, is: topicId },
+        "the topic was deleted and created again: all that it holds is read",
+      );
+      return undefined;
+    }
+    // Neither the brokers nor an older file name the topic. Its groups' commits go with it.
+    if (committed !== undefined || saved.committed === 0) return saved;
+    this.recreated.inc();
+    this.base.log.error(
+      { kafkaPartition: partition, was: saved.committed },
+      "nothing is committed any more: the topic was recreated, or its groups were deleted; all that it holds is read again",
+    );
+    return undefined;
+  }
+
+  /** A record that came at least the learning period before the one at `committed`. */
+  private async learnFrom(partition: number, committed: number): Promise<number> {
+    const { start } = rangeOf(await this.log.offsets(partition), partition);
+    if (committed <= start) return committed;
+    for (let back = this.config.learnMs; ; back *= 2) {
+      // The first time that lies before the committed record, then once more the period.
+      const then = this.base.now() - back;
+      const at = await this.log.offsetAt(partition, then);
+      if (at < committed || at <= start)
+        return Math.min(committed, await this.log.offsetAt(partition, then - this.config.learnMs));
+    }
+  }
+
+  /** About when the first record that is not committed was written: never later than it was, and at most twice as long ago. */
+  private async writtenAt(partition: number, o: OwnedPartition): Promise<number> {
+    const now = this.base.now();
+    if (o.committed >= o.end) return now;
+    const first = Math.max(o.committed, o.start);
+    for (let back = 60_000; back < now; back *= 2)
+      if ((await this.log.offsetAt(partition, now - back)) <= first) return now - back;
+    return 0;
+  }
+
+  private options(
+    partition: number,
+    group: string,
+    o: OwnedPartition,
+    onRecords: (o: OwnedPartition, ...args: Parameters<ReadOptions["onRecords"]>) => Promise<void>,
+  ): ReadOptions {
+    return {
+      group,
+      topicId: o.topicId,
+      from: o.position,
+      again: o.position < o.learnTo,
+      onRecords: (records, end) => (o.busy = onRecords(o, records, end)),
+      onGap: (wanted, start) => {
+        this.lost.inc(Math.max(0, start - wanted));
+        this.base.log.error(
+          { kafkaPartition: partition, wanted, start },
+          start < wanted
+            ? "the partition ends before the position that was read: all that it holds is read"
+            : "the topic dropped records before they were read: its retention is shorter than this ingester was away",
+        );
+        const now = this.base.now();
+        o.beginAt(start, now, now);
+        o.committed = Math.min(o.committed, start);
+        o.learnTo = Math.min(o.learnTo, start);
+        // Where it ends now is looked up next.
+        if (start < wanted) o.catchUpTo = Infinity;
+      },
+      onEnd: () => {
+        o.ended = true;
+      },
+    };
+  }
+}
+
+async function stopped(reader: PartitionReader, base: Base): Promise<void> {
+  try {
+    await reader.stop();
+  } catch (err) {
+    base.log.warn({ err }, "the reader of a claim that was given up did not stop");
+  }
+}

@@ -1,0 +1,76 @@
+import type { PartitionedLog } from "@cinderblock/kafka";
+import type { Base } from "@cinderblock/telemetry";
+import type { OwnedPartition } from "./owned-partition.ts";
+
+/** Clocks of threads and steps of the clock are smaller than this. */
+const CLOCK_MARGIN_MS = 5000;
+
+/** Commits, partition by partition, the offsets below which everything is in the bucket: one that fails keeps no other from it. */
+export class PartitionCommits {
+  private readonly log: PartitionedLog;
+  private readonly oldestUnuploadedMs: () => Promise<number>;
+  private readonly owned: ReadonlyMap<number, OwnedPartition>;
+  private readonly base: Base;
+  private readonly failures: { inc(labels: { partition: string }): void };
+
+  /** @param oldestUnuploadedMs everything that was taken in before this time is in the bucket */
+  constructor(
+    log: PartitionedLog,
+    oldestUnuploadedMs: () => Promise<number>,
+    owned: ReadonlyMap<number, OwnedPartition>,
+    base: Base,
+  ) {
+    this.log = log;
+    this.oldestUnuploadedMs = oldestUnuploadedMs;
+    this.owned = owned;
+    this.base = base;
+    this.failures = base.metrics.counter(
+      "cinderblock_ingester_partition_commit_failures_total",
+      "Commits of a partition that Kafka did not take.",
+      ["partition"],
+    );
+    base.metrics.gauge(
+      "cinderblock_ingester_partition_commit_age_seconds",
+      "Since when records of a partition are in the bucket and could not be committed; 0: commits are made.",
+      ["partition"],
+      (g) => {
+        for (const [p, o] of owned)
+          g.set(
+            { partition: String(p) },
+            o.commitDueMs === undefined ? 0 : Math.max(0, base.now() - o.commitDueMs) / 1000,
+          );
+      },
+    );
+  }
+
+  /** Resolves when every partition was tried, or is still being tried. */
+  async commit(): Promise<void> {
+    const taken = new Map([...this.owned].map(([p, o]) => [p, o.position]));
+    const oldest = await this.oldestUnuploadedMs();
+    await Promise.allSettled(
+      [...this.owned].map(([p, o]) => {
+        const offset = oldest === Infinity ? (taken.get(p) ?? 0) : o.storedBefore(oldest - CLOCK_MARGIN_MS);
+        if (offset === undefined || offset <= o.committed) return undefined;
+        return (o.committing ??= this.one(p, o, offset).finally(() => {
+          o.committing = undefined;
+        }));
+      }),
+    );
+  }
+
+  private async one(partition: number, o: OwnedPartition, offset: number): Promise<void> {
+    // The topic was recreated: the partition is about to be given up, and its offsets mean nothing to the new one.
+    if (!o.reader || o.topicId !== this.log.topicId) return;
+    o.commitDueMs ??= this.base.now();
+    try {
+      await o.reader.commit(offset);
+      o.committedTo(offset, this.base.now());
+    } catch (err) {
+      this.failures.inc({ partition: String(partition) });
+      this.base.log.warn(
+        { kafkaPartition: partition, offset, err },
+        "a partition's offset was not committed",
+      );
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import type { Kafka } from "kafkajs";
+import protocolErrors from "kafkajs/src/protocol/error.js";
+import apiKeys from "kafkajs/src/protocol/requests/apiKeys.js";
+import protocol from "kafkajs/src/protocol/requests/index.js";
+import { withTopicIds } from "./metadata-request.ts";
+
+/** A request of the protocol, ready to be sent. */
+export interface ProtocolRequest {
+  request: {
+    apiKey: number;
+    apiVersion: number;
+    apiName: string;
+    encode: () => Promise<EncodedRequest>;
+  };
+  response: { decode: (bytes: Buffer) => Promise<unknown>; parse: (decoded: never) => Promise<unknown> };
+}
+/** kafkajs's encoder, as far as requests of our own need it. */
+export interface EncodedRequest {
+  writeBufferInternal(bytes: Buffer): void;
+}
+/** The versions of a request that kafkajs knows; it takes the highest that the broker knows, too. */
+export interface RequestDefinitions {
+  versions: string[];
+  protocol: (choice: { version: number }) => (options: object) => ProtocolRequest;
+}
+export interface ProtocolError extends Error {
+  /** name of the code, as in the protocol's table of errors */
+  type: string;
+  code: number;
+  retriable: boolean;
+}
+
+/** A connection to one broker. */
+export interface Broker {
+  lookupRequest(apiKey: number, definitions: RequestDefinitions): (options: object) => ProtocolRequest;
+  connectionPool: { send(request: ProtocolRequest & { logResponseError?: boolean }): Promise<unknown> };
+  disconnect(): Promise<void>;
+}
+
+export interface PartitionMetadata {
+  partitionErrorCode: number;
+  partitionId: number;
+  /** node that leads the partition; -1: none does */
+  leader: number;
+  replicas: number[];
+}
+export interface TopicMetadata {
+  topic: string;
+  /** absent where the broker is older than 2.8 */
+  topicId?: string;
+  partitionMetadata: PartitionMetadata[];
+}
+
+/** kafkajs's view of the brokers, which its admin, producers and consumers keep to themselves. */
+export interface Cluster {
+  connect(): Promise<void>;
+  disconnect(): Promise<void>;
+  isConnected(): boolean;
+  findBroker(of: { nodeId: number }): Promise<Broker>;
+  brokerPool: {
+    metadata: { topicMetadata: TopicMetadata[] } | null;
+    refreshMetadata(topics: readonly string[]): Promise<void>;
+    findConnectedBroker(): Promise<Broker>;
+  };
+}
+
+const METADATA = "Metadata";
+protocol.requests[METADATA] = withTopicIds(protocol.requests[METADATA]!, protocolErrors);
+
+/** A cluster of kafkajs's for requests that its admin and producer do not offer. */
+export function clusterOf(kafka: Kafka): Cluster {
+  const own = kafka as unknown as Record<symbol, (options: object) => Cluster>;
+  const create = Object.getOwnPropertySymbols(own).find((s) => s.description?.endsWith("createCluster"));
+  if (create === undefined) throw new Error("kafkajs has no createCluster any more: its release has changed");
+  return own[create]!({ metadataMaxAge: 0, allowAutoTopicCreation: false, maxInFlightRequests: null });
+}
+
+/** Sends a request and gives back the answer as decoded: errors of single partitions are left in it. */
+export async function ask<T>(broker: Broker, name: string, options: object): Promise<T> {
+  const { request, response } = broker.lookupRequest(apiKeys[name]!, protocol.requests[name]!)(options);
+  return (await broker.connectionPool.send({
+    request,
+    response: { decode: response.decode, parse: (decoded: unknown) => Promise.resolve(decoded) },
+    logResponseError: false,
+  })) as T;
+}
+
+/** The error that a code of the protocol stands for; undefined: 0, success. */
+export function errorOf(code: number): ProtocolError | undefined {
+  return protocolErrors.failure(code) ? protocolErrors.createErrorFromCode(code) : undefined;
+}

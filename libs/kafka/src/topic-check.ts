@@ -1,0 +1,67 @@
+import { CinderblockError } from "@cinderblock/errors";
+
+/** A topic keeps records at least this long: what is not in the bucket by then is lost. */
+export const MIN_RETENTION_MS = 24 * 3600_000;
+
+export interface TopicFacts {
+  topic: string;
+  /** names and values as in Kafka's topic configuration, defaults of the brokers included */
+  settings: ReadonlyMap<string, string>;
+  /** replicas of the partition that has the fewest */
+  replication: number;
+  brokers: number;
+  /** -kafka.max-record-bytes */
+  maxRecordBytes: number;
+}
+
+export interface TopicVerdict {
+  /** milliseconds that records are kept */
+  retentionMs: number;
+  /** what one broker alone cannot give, or old ones do not: to be said loudly */
+  unsafe: string[];
+}
+
+/** Holds a topic's settings against what keeps acknowledged pushes. @throws `invalid`: it would lose them; says what to do */
+export function checkTopic(facts: TopicFacts): TopicVerdict {
+  const { topic, settings, replication, brokers, maxRecordBytes } = facts;
+  const wrong = (why: string): never => {
+    throw new CinderblockError("invalid", `the topic ${topic} cannot be used: ${why}`);
+  };
+  const set = (setting: string): string =>
+    `set it with kafka-configs.sh --alter --entity-type topics --entity-name ${topic} --add-config ${setting}`;
+  const policy = settings.get("cleanup.policy");
+  if (policy !== "delete")
+    wrong(
+      `cleanup.policy is ${policy}, it must be delete: compaction would drop pushes; ${set("cleanup.policy=delete")}`,
+    );
+  const bytes = Number(settings.get("retention.bytes") ?? -1);
+  if (bytes !== -1)
+    wrong(
+      `retention.bytes is ${bytes}, it must be -1: the broker would drop records that are not in the bucket yet, however young they are; ${set("retention.bytes=-1")}`,
+    );
+  const retention = Number(settings.get("retention.ms") ?? -1);
+  const retentionMs = retention < 0 ? Number.MAX_SAFE_INTEGER : retention;
+  if (retentionMs < MIN_RETENTION_MS)
+    wrong(
+      `retention.ms is ${retention}, it must be at least ${MIN_RETENTION_MS} (24 h): what is not in the bucket by then is lost; ${set("retention.ms=259200000")}`,
+    );
+  const largest = Number(settings.get("max.message.bytes") ?? 0);
+  if (largest < maxRecordBytes)
+    wrong(`max.message.bytes is ${largest}, less than -kafka.max-record-bytes=${maxRecordBytes}`);
+  if (settings.get("unclean.leader.election.enable") === "true")
+    wrong(
+      `unclean.leader.election.enable is true: acknowledged pushes could be lost; ${set("unclean.leader.election.enable=false")}`,
+    );
+  const unsafe: string[] = [];
+  if (brokers >= 3) {
+    if (replication < 2)
+      wrong(`its replication is ${replication} on ${brokers} brokers, it must be at least 2`);
+    const inSync = Number(settings.get("min.insync.replicas") ?? 1);
+    if (inSync < 2)
+      wrong(`min.insync.replicas is ${inSync}, it must be at least 2; ${set("min.insync.replicas=2")}`);
+  } else
+    unsafe.push(
+      `Kafka has ${brokers} broker${brokers === 1 ? "" : "s"}: a lost broker disk loses pushes that are not in the bucket yet`,
+    );
+  return { retentionMs, unsafe };
+}

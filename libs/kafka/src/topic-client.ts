@@ -1,0 +1,307 @@
+import { sleep, withDeadline } from "@cinderblock/async";
+import { CinderblockError, messageOf } from "@cinderblock/errors";
+import type { Kafka } from "kafkajs";
+import {
+  ask,
+  type Broker,
+  type Cluster,
+  clusterOf,
+  errorOf,
+  type ProtocolError,
+} from "./kafkajs-internals.ts";
+import { type Commit, noLeader, type OffsetRange, type TopicOffsets } from "./partitioned-log.ts";
+import type { BatchOutcome, OutgoingBatch, ProducerIdentity, ProduceTransport } from "./topic-producer.ts";
+
+/** A topic as the brokers describe it now. */
+export interface TopicLayout {
+  /** "": the brokers are older than 2.8 and name no ids */
+  id: string;
+  /** partition -> node that leads it; -1: none does */
+  leaders: readonly number[];
+  /** replicas of the partition that has the fewest */
+  replication: number;
+}
+
+/** One request and its retries of kafkajs take at most this long. */
+const ANSWER_MS = 10_000;
+/** A partition that has just changed its leader is asked again so often. */
+const TRIES = 3,
+  RETRY_MS = 200;
+const COORDINATOR_TRIES = 6,
+  COORDINATOR_RETRY_MS = 500;
+/** A broker waits so long for the replicas in sync. */
+const PRODUCE_MS = 15_000;
+const NO_TOPIC = "UNKNOWN_TOPIC_OR_PARTITION";
+const EARLIEST = -2,
+  LATEST = -1;
+interface OffsetsAnswer {
+  responses: { partitions: { partition: number; errorCode: number; offset: string }[] }[];
+}
+interface ProduceAnswer {
+  topics: { partitions: { partition: number; errorCode: number; baseOffset: string }[] }[];
+}
+interface CommitsAnswer {
+  errorCode?: number;
+  responses: {
+    partitions: { partition: number; offset: string; metadata: string | null; errorCode: number }[];
+  }[];
+}
+
+/** Asks the brokers about one topic. A partition that fails is left out of an answer and fails no other. */
+export class TopicClient implements ProduceTransport {
+  private readonly topic: string;
+  private readonly cluster: Cluster & {
+    findGroupCoordinator(of: { groupId: string }): Promise<Broker>;
+  };
+  private running: Promise<TopicLayout> | undefined;
+  private next: Promise<TopicLayout> | undefined;
+
+  constructor(kafka: Kafka, topic: string) {
+    this.topic = topic;
+    this.cluster = clusterOf(kafka) as TopicClient["cluster"];
+  }
+
+  /** The topic as it is now: the request begins after this call. @throws `unavailable` where there is none */
+  layout(): Promise<TopicLayout> {
+    if (!this.running) return this.run();
+    // The request under way may have been answered before what the caller has just seen.
+    this.next ??= this.running.then(
+      () => this.run(),
+      () => this.run(),
+    );
+    return this.next;
+  }
+
+  /** The topic as it is now; undefined: there is none. */
+  async find(): Promise<TopicLayout | undefined> {
+    try {
+      return await this.layout();
+    } catch (err) {
+      if (((err as Error).cause as ProtocolError | undefined)?.type === NO_TOPIC) return undefined;
+      throw err;
+    }
+  }
+
+  private run(): Promise<TopicLayout> {
+    this.next = undefined;
+    const running = withDeadline(this.ask(), ANSWER_MS, `Kafka told nothing of topic ${this.topic}`)
+      .catch((err: unknown) => {
+        throw new CinderblockError("unavailable", describe(this.topic, err), { cause: err });
+      })
+      .finally(() => {
+        if (this.running === running) this.running = undefined;
+      });
+    return (this.running = running);
+  }
+
+  private async ask(): Promise<TopicLayout> {
+    await this.connected();
+    const { brokerPool } = this.cluster;
+    await brokerPool.refreshMetadata([this.topic]);
+    const found = brokerPool.metadata?.topicMetadata.find((t) => t.topic === this.topic);
+    if (!found) throw new Error("it is not in the answer");
+    const leaders = new Array<number>(found.partitionMetadata.length).fill(-1);
+    for (const p of found.partitionMetadata)
+      leaders[p.partitionId] = errorOf(p.partitionErrorCode) ? -1 : p.leader;
+    return {
+      id: found.topicId ?? "",
+      leaders,
+      replication: Math.min(...found.partitionMetadata.map((p) => p.replicas.length)),
+    };
+  }
+
+  private async connected(): Promise<void> {
+    if (!this.cluster.isConnected()) await this.cluster.connect();
+  }
+
+  /** Offsets of all partitions, or of one, of one topic: the same one from the first question to the last. */
+  async offsets(partition?: number): Promise<TopicOffsets> {
+    const of = partition === undefined ? undefined : [partition];
+    for (let tries = 1; ; tries++) {
+      const before = await this.layout();
+      const [starts, ends] = await Promise.all([this.at(before, EARLIEST, of), this.at(before, LATEST, of)]);
+      if ((await this.layout()).id !== before.id) {
+        if (tries < TRIES) continue;
+        throw new CinderblockError(
+          "unavailable",
+          `topic ${this.topic} was recreated ${tries} times while its offsets were listed`,
+        );
+      }
+      return {
+        topicId: before.id,
+        ranges: before.leaders.map((_, p): OffsetRange | undefined => {
+          const start = starts[p],
+            end = ends[p];
+          return start === undefined || end === undefined ? undefined : { start, end };
+        }),
+      };
+    }
+  }
+
+  /** The first offset at or after a time, of one partition; -1: nothing is that late. */
+  async offsetAt(partition: number, timeMs: number): Promise<number> {
+    const layout = await this.layout();
+    const offset = (await this.at(layout, Math.max(0, Math.floor(timeMs)), [partition]))[partition];
+    if (offset === undefined) throw noLeader(partition);
+    return offset;
+  }
+
+  /** partition -> offset; left out: its leader gave none */
+  private async at(
+    layout: TopicLayout,
+    timestamp: number,
+    of: readonly number[] = layout.leaders.map((_, p) => p),
+  ): Promise<(number | undefined)[]> {
+    const found: (number | undefined)[] = [];
+    let { leaders } = layout;
+    for (let tries = 1; ; tries++) {
+      const missing = of.filter((p) => found[p] === undefined);
+      const nodes = new Set(missing.map((p) => leaders[p] ?? -1).filter((n) => n >= 0));
+      await Promise.all(
+        [...nodes].map(async (nodeId) => {
+          const partitions = missing.filter((p) => leaders[p] === nodeId);
+          try {
+            for (const [p, offset] of await this.ofNode(nodeId, partitions, timestamp)) found[p] = offset;
+          } catch {
+            /* its partitions are missing in the answer, which the caller has to say */
+          }
+        }),
+      );
+      if (tries >= TRIES || of.every((p) => found[p] !== undefined)) return found;
+      await sleep(RETRY_MS);
+      const again = await this.layout();
+      if (again.id !== layout.id) return found;
+      leaders = again.leaders;
+    }
+  }
+
+  private async ofNode(
+    nodeId: number,
+    partitions: readonly number[],
+    timestamp: number,
+  ): Promise<[number, number][]> {
+    const { topic } = this;
+    const { responses } = await withDeadline(
+      this.cluster.findBroker({ nodeId }).then((broker) =>
+        ask<OffsetsAnswer>(broker, "ListOffsets", {
+          topics: [{ topic, partitions: partitions.map((partition) => ({ partition, timestamp })) }],
+        }),
+      ),
+      ANSWER_MS,
+      `broker ${nodeId} told no offsets of topic ${topic}`,
+    );
+    return responses
+      .flatMap((r) => r.partitions)
+      .filter((p) => !errorOf(p.errorCode))
+      .map((p) => [p.partition, Number(p.offset)]);
+  }
+
+  /** The offset that a group committed for a partition; undefined: none. */
+  async committed(partition: number, group: string): Promise<Commit | undefined> {
+    const { topic } = this;
+    const answer = await withDeadline(
+      this.coordinator(group, async (broker) => {
+        const a = await ask<CommitsAnswer>(broker, "OffsetFetch", {
+          groupId: group,
+          topics: [{ topic, partitions: [{ partition }] }],
+        });
+        const failed =
+          errorOf(a.errorCode ?? 0) ??
+          a.responses.flatMap((r) => r.partitions.map((p) => errorOf(p.errorCode))).find((e) => e);
+        if (failed) throw failed;
+        return a;
+      }),
+      ANSWER_MS,
+      `Kafka told no committed offset of group ${group}`,
+    );
+    const found = answer.responses.flatMap((r) => r.partitions).find((p) => p.partition === partition);
+    const offset = Number(found?.offset ?? -1);
+    return offset < 0 ? undefined : { offset, topicId: found?.metadata ?? "" };
+  }
+
+  /** Asks the broker that coordinates a group. One that has just started, or took the group over, refuses for a moment. */
+  private async coordinator<T>(groupId: string, question: (broker: Broker) => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.connected();
+        return await question(await this.cluster.findGroupCoordinator({ groupId }));
+      } catch (err) {
+        if (tries >= COORDINATOR_TRIES)
+          throw new CinderblockError("unavailable", describe(this.topic, err), { cause: err });
+        await sleep(COORDINATOR_RETRY_MS);
+      }
+    }
+  }
+
+  // ---- writes
+
+  async leaders(): Promise<readonly number[]> {
+    return (await this.layout()).leaders;
+  }
+
+  async identity(): Promise<ProducerIdentity> {
+    await this.connected();
+    const broker = await this.cluster.brokerPool.findConnectedBroker();
+    const a = await ask<{ errorCode: number; producerId: string; producerEpoch: number }>(
+      broker,
+      "InitProducerId",
+      { transactionalId: null, transactionTimeout: 60_000 },
+    );
+    const failed = errorOf(a.errorCode);
+    if (failed) throw failed;
+    return { id: a.producerId, epoch: a.producerEpoch };
+  }
+
+  async send(
+    node: number,
+    identity: ProducerIdentity,
+    batches: readonly OutgoingBatch[],
+  ): Promise<Map<number, BatchOutcome>> {
+    const broker = await this.cluster.findBroker({ nodeId: node });
+    try {
+      const { topics } = await ask<ProduceAnswer>(broker, "Produce", {
+        acks: -1,
+        timeout: PRODUCE_MS,
+        compression: 0,
+        transactionalId: null,
+        producerId: identity.id,
+        producerEpoch: identity.epoch,
+        topicData: [
+          {
+            topic: this.topic,
+            partitions: batches.map(({ partition, firstSequence, values }) => ({
+              partition,
+              firstSequence,
+              messages: values.map((v) => ({
+                key: null,
+                value: Buffer.from(v.buffer, v.byteOffset, v.length),
+              })),
+            })),
+          },
+        ],
+      });
+      return new Map(
+        topics
+          .flatMap((t) => t.partitions)
+          .map((p) => {
+            const error = errorOf(p.errorCode);
+            return [p.partition, error ? { error } : { baseOffset: Number(p.baseOffset) }];
+          }),
+      );
+    } catch (err) {
+      // A connection that broke off is made again for the next request.
+      if ((err as Error).name === "KafkaJSConnectionClosedError") await broker.disconnect();
+      throw err;
+    }
+  }
+
+  close(): Promise<void> {
+    return withDeadline(this.cluster.disconnect(), ANSWER_MS, "connections to Kafka did not end");
+  }
+}
+
+function describe(topic: string, err: unknown): string {
+  return (err as ProtocolError).type === NO_TOPIC
+    ? `Kafka has no topic ${topic} now`
+    : `Kafka cannot be asked about topic ${topic}: ${messageOf(err)}`;
+}

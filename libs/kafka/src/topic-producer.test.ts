@@ -1,0 +1,273 @@
+import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
+import {
+  type BatchOutcome,
+  type OutgoingBatch,
+  type ProducerIdentity,
+  type ProduceTransport,
+  TopicProducer,
+} from "./topic-producer.ts";
+
+beforeEach(() => {
+  jest.useFakeTimers();
+});
+afterEach(() => {
+  jest.useRealTimers();
+});
+
+type Way = "answers" | "refuses" | "is silent" | "stores, and its answer is lost" | string;
+
+/**
+ * Brokers as nasty as real ones: they store a batch of a producer once, by its sequence numbers, and refuse one that does not
+ * follow the last. Each partition may answer, refuse with an error of the protocol, be silent, or lose its answers.
+ */
+class Brokers implements ProduceTransport {
+  /** partition -> node; -1: no leader */
+  leading: number[];
+  /** partition -> what its broker does */
+  way = new Map<number, Way>();
+  stored = new Map<number, string[]>();
+  requests: { node: number; partitions: number[] }[] = [];
+  identities = 0;
+  identityFails = false;
+  private readonly sequences = new Map<string, { next: number; last: { first: number; offset: number } }>();
+
+  constructor(leading: number[]) {
+    this.leading = leading;
+  }
+  leaders(): Promise<number[]> {
+    return Promise.resolve(this.leading);
+  }
+  identity(): Promise<ProducerIdentity> {
+    if (this.identityFails) return Promise.reject(new Error("no producer id"));
+    return Promise.resolve({ id: String(++this.identities), epoch: 0 });
+  }
+  send(
+    node: number,
+    identity: ProducerIdentity,
+    batches: readonly OutgoingBatch[],
+  ): Promise<Map<number, BatchOutcome>> {
+    this.requests.push({ node, partitions: batches.map((b) => b.partition) });
+    const outcomes = new Map<number, BatchOutcome>();
+    let lost = false;
+    for (const b of batches) {
+      const way = this.way.get(b.partition) ?? "answers";
+      if (this.leading[b.partition] !== node) outcomes.set(b.partition, refusal("NOT_LEADER_FOR_PARTITION"));
+      else if (way === "is silent") return new Promise(() => undefined);
+      else if (way === "answers") outcomes.set(b.partition, this.store(identity, b));
+      else if (way.startsWith("stores")) {
+        this.store(identity, b);
+        lost = true;
+      } else outcomes.set(b.partition, refusal(way));
+    }
+    return lost ? Promise.reject(new Error("connection closed")) : Promise.resolve(outcomes);
+  }
+  private store(identity: ProducerIdentity, b: OutgoingBatch): BatchOutcome {
+    const key = `${b.partition}/${identity.id}`,
+      known = this.sequences.get(key) ?? { next: 0, last: { first: -1, offset: 0 } };
+    if (known.last.first === b.firstSequence) return { baseOffset: known.last.offset };
+    if (known.next !== b.firstSequence) return refusal("OUT_OF_ORDER_SEQUENCE_NUMBER");
+    const records = this.stored.get(b.partition) ?? [];
+    this.stored.set(b.partition, records);
+    const offset = records.length;
+    records.push(...b.values.map((v) => Buffer.from(v).toString()));
+    this.sequences.set(key, {
+      next: b.firstSequence + b.values.length,
+      last: { first: b.firstSequence, offset },
+    });
+    return { baseOffset: offset };
+  }
+}
+const refusal = (type: string): BatchOutcome => ({ error: { type, message: type } });
+
+function producer(brokers: Brokers, metrics = new Metrics()): TopicProducer {
+  return new TopicProducer({ maxBatchBytes: 1000, lingerMs: 0 }, brokers, {
+    log: createLogger({ level: "silent", format: "json" }),
+    metrics,
+    tracer: noTracer,
+    now: () => Date.now(),
+  });
+}
+/** The outcome of a write, as soon as it is known. */
+interface Write {
+  text: string;
+  outcome: number | string | undefined;
+}
+function write(p: TopicProducer, partition: number, text: string, timeoutMs = 5000): Write {
+  const w: Write = { text, outcome: undefined };
+  p.produce(partition, Buffer.from(text), timeoutMs).then(
+    (offset) => {
+      w.outcome = offset;
+    },
+    (err: unknown) => {
+      w.outcome = (err as Error).message;
+    },
+  );
+  return w;
+}
+const pass = (ms: number): Promise<void> => jest.advanceTimersByTimeAsync(ms);
+
+describe("a producer", () => {
+  it("writes records of a partition in order, one batch at a time, and gives their offsets", async () => {
+    const brokers = new Brokers([1, 1, 2]),
+      p = producer(brokers);
+    const writes = Array.from({ length: 30 }, (_, i) => write(p, i % 3, `r${i}`));
+    await pass(50);
+    expect(writes.map((w) => w.outcome)).toEqual(Array.from({ length: 30 }, (_, i) => Math.floor(i / 3)));
+    expect(brokers.stored.get(0)).toEqual(Array.from({ length: 10 }, (_, i) => `r${3 * i}`));
+    // One request for each broker, whatever the number of its partitions.
+    expect(brokers.requests).toEqual([
+      { node: 1, partitions: [0, 1] },
+      { node: 2, partitions: [2] },
+    ]);
+  });
+
+  it("makes batches that the topic takes", async () => {
+    const brokers = new Brokers([1]),
+      p = producer(brokers);
+    const writes = Array.from({ length: 10 }, (_, i) => write(p, 0, String(i).padStart(400, "x")));
+    await pass(100);
+    expect(writes.map((w) => w.outcome)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(brokers.requests).toHaveLength(5);
+  });
+
+  it("writes all other partitions while one has no leader, and that one when it has", async () => {
+    const brokers = new Brokers([-1, 1, 2]),
+      p = producer(brokers);
+    for (let i = 0; i < 20; i++) {
+      const writes = [0, 1, 2].map((n) => write(p, n, `${i}`, 2000));
+      await pass(300);
+      expect(writes.slice(1).map((w) => w.outcome)).toEqual([i, i]);
+      expect(writes[0]!.outcome).toBeUndefined();
+    }
+    await pass(2000);
+    expect(brokers.stored.get(0)).toBeUndefined();
+    const late = write(p, 0, "late");
+    await pass(300);
+    brokers.leading[0] = 1;
+    await pass(1000);
+    expect(late.outcome).toBe(0);
+    // Records whose time was over were never sent: their numbers are the next ones'.
+    expect([brokers.stored.get(0), brokers.identities]).toEqual([["late"], 1]);
+  });
+
+  it.each(["NOT_ENOUGH_REPLICAS", "KAFKA_STORAGE_ERROR", "TOPIC_AUTHORIZATION_FAILED", "MESSAGE_TOO_LARGE"])(
+    "writes all other partitions of a broker while it refuses one with %s",
+    async (type) => {
+      const brokers = new Brokers([1, 1, 1]),
+        metrics = new Metrics(),
+        p = producer(brokers, metrics);
+      brokers.way.set(0, type);
+      for (let i = 0; i < 10; i++) {
+        const writes = [0, 1, 2].map((n) => write(p, n, `${i}`, 1500));
+        await pass(200);
+        expect(writes.slice(1).map((w) => w.outcome)).toEqual([i, i]);
+      }
+      await pass(2000);
+      expect(await metrics.registry.metrics()).toMatch(/produce_failures_total\{partition="0"\} [1-9]/);
+      brokers.way.delete(0);
+      const after = write(p, 0, "after");
+      await pass(3000);
+      expect(after.outcome).toBe(0);
+      expect(brokers.stored.get(0)).toEqual(["after"]);
+    },
+  );
+
+  it("waits for one broker that is silent, and for no other", async () => {
+    const brokers = new Brokers([1, 2]),
+      p = producer(brokers);
+    brokers.way.set(0, "is silent");
+    const stuck = write(p, 0, "stuck", 3000);
+    await pass(100);
+    for (let i = 0; i < 10; i++) {
+      const w = write(p, 1, `${i}`);
+      await pass(100);
+      expect(w.outcome).toBe(i);
+    }
+    await pass(3000);
+    expect(stuck.outcome).toBe("Kafka took no record of partition 0 within 3000 ms");
+    // Whether it was stored is not known: the next record must not be taken for it.
+    brokers.way.delete(0);
+    const next = write(p, 0, "next", 60_000);
+    await pass(30_000);
+    expect([next.outcome, brokers.stored.get(0), brokers.identities]).toEqual([0, ["next"], 2]);
+  });
+
+  it("sends a batch whose answer was lost again, and it is stored once", async () => {
+    const brokers = new Brokers([1]),
+      p = producer(brokers);
+    brokers.way.set(0, "stores, and its answer is lost");
+    const w = write(p, 0, "once", 10_000);
+    await pass(500);
+    expect([w.outcome, brokers.stored.get(0)]).toEqual([undefined, ["once"]]);
+    brokers.way.delete(0);
+    await pass(2000);
+    const next = write(p, 0, "next");
+    await pass(200);
+    expect([w.outcome, next.outcome, brokers.stored.get(0)]).toEqual([0, 1, ["once", "next"]]);
+  });
+
+  it("never has a record dropped for one that was given up, though it may be stored", async () => {
+    const brokers = new Brokers([1, 1]),
+      p = producer(brokers);
+    brokers.way.set(0, "stores, and its answer is lost");
+    const lost = write(p, 0, "lost", 300);
+    await pass(1000);
+    expect(lost.outcome).toMatch(/took no record/);
+    brokers.way.delete(0);
+    const writes = ["a", "b", "c"].map((t) => write(p, 0, t));
+    await pass(3000);
+    expect(writes.map((w) => w.outcome)).toEqual([1, 2, 3]);
+    expect(brokers.stored.get(0)).toEqual(["lost", "a", "b", "c"]);
+    // The other partition keeps its numbers.
+    const other = write(p, 1, "other");
+    await pass(200);
+    expect(other.outcome).toBe(0);
+  });
+
+  it("begins again with another identity where the broker has forgotten its last batch", async () => {
+    const brokers = new Brokers([1]),
+      p = producer(brokers);
+    write(p, 0, "a");
+    await pass(100);
+    brokers.way.set(0, "UNKNOWN_PRODUCER_ID");
+    const w = write(p, 0, "b");
+    await pass(50);
+    brokers.way.delete(0);
+    await pass(3000);
+    expect([w.outcome, brokers.stored.get(0), brokers.identities]).toEqual([1, ["a", "b"], 2]);
+  });
+
+  it("follows a partition to its next leader", async () => {
+    const brokers = new Brokers([1]),
+      p = producer(brokers);
+    write(p, 0, "a");
+    await pass(100);
+    brokers.leading[0] = 2;
+    const w = write(p, 0, "b");
+    await pass(1000);
+    expect([w.outcome, brokers.requests.at(-1)]).toEqual([1, { node: 2, partitions: [0] }]);
+  });
+
+  it("ends every wait when it closes", async () => {
+    const brokers = new Brokers([1, -1]),
+      p = producer(brokers);
+    brokers.way.set(0, "is silent");
+    const writes = [write(p, 0, "a"), write(p, 1, "b")];
+    await pass(100);
+    writes.push(write(p, 0, "c"));
+    p.close();
+    await pass(0);
+    expect(writes.map((w) => w.outcome)).toEqual(new Array(3).fill("this process stops"));
+  });
+
+  it("tries again when it gets no identity", async () => {
+    const brokers = new Brokers([1]),
+      p = producer(brokers);
+    brokers.identityFails = true;
+    const w = write(p, 0, "a", 10_000);
+    await pass(1000);
+    brokers.identityFails = false;
+    await pass(3000);
+    expect(w.outcome).toBe(0);
+  });
+});

@@ -1,0 +1,420 @@
+import { Deferred, sleep, withDeadline } from "@cinderblock/async";
+import { CinderblockError, messageOf } from "@cinderblock/errors";
+import type { Base } from "@cinderblock/telemetry";
+
+/** What a broker knows a producer's batches by, so that it stores each of them once. */
+export interface ProducerIdentity {
+  id: string;
+  epoch: number;
+}
+
+/** Records of one partition that travel together. */
+export interface OutgoingBatch {
+  partition: number;
+  firstSequence: number;
+  values: readonly Uint8Array[];
+}
+
+/** A broker's answer for one partition. */
+export type BatchOutcome = { baseOffset: number } | { error: { type: string; message: string } };
+
+/** The way to the brokers. Each call may fail, or take any time. */
+export interface ProduceTransport {
+  /** partition -> node that leads it now; -1: none does */
+  leaders(): Promise<readonly number[]>;
+  /** an identity that was never used before */
+  identity(): Promise<ProducerIdentity>;
+  /** @returns what became of each batch; one without an outcome may be stored or not */
+  send(
+    node: number,
+    identity: ProducerIdentity,
+    batches: readonly OutgoingBatch[],
+  ): Promise<ReadonlyMap<number, BatchOutcome>>;
+}
+
+export interface TopicProducerConfig {
+  /** largest batch that the topic takes */
+  maxBatchBytes: number;
+  /** how long a record waits for others to travel with; 0: for the turn of the loop */
+  lingerMs: number;
+}
+
+/** Bytes of records that one request carries. */
+const MAX_REQUEST = 4 << 20;
+/** What a batch and each of its records take beside the values: https://kafka.apache.org/documentation/#recordbatch */
+const BATCH_BYTES = 64,
+  RECORD_BYTES = 24;
+/** Time until a batch is tried again, or a leader is looked for again, doubled each time. */
+const RETRY_MS = 100,
+  MAX_RETRY_MS = 2000,
+  MAX_LOOK_MS = 500;
+/** A broker that answers nothing holds only its own partitions, and those only for so long. */
+const ANSWER_MS = 25_000;
+const MAX_SEQUENCE = 2 ** 31;
+
+/** Answers after which no attempt will do better. */
+const REFUSED = new Set([
+  "CORRUPT_MESSAGE",
+  "MESSAGE_TOO_LARGE",
+  "RECORD_LIST_TOO_LARGE",
+  "INVALID_RECORD",
+  "INVALID_REQUIRED_ACKS",
+  "TOPIC_AUTHORIZATION_FAILED",
+  "CLUSTER_AUTHORIZATION_FAILED",
+  "UNSUPPORTED_FOR_MESSAGE_FORMAT",
+]);
+/** The broker does not know this producer's last batch any more: the batch was not stored under this identity. */
+const FORGOTTEN = new Set([
+  "OUT_OF_ORDER_SEQUENCE_NUMBER",
+  "UNKNOWN_PRODUCER_ID",
+  "INVALID_PRODUCER_EPOCH",
+  "INVALID_PRODUCER_ID_MAPPING",
+]);
+const STORED_BEFORE = "DUPLICATE_SEQUENCE_NUMBER";
+
+interface Waiting {
+  /** monotonic */ since: number;
+  value: Uint8Array;
+  done: Deferred<number>;
+  timer: NodeJS.Timeout;
+  /** its caller was refused: nobody waits for it any more */
+  over: boolean;
+}
+
+/** Records of a partition: those that wait, and the batch that is on its way or will be tried again. */
+interface Lane {
+  partition: number;
+  waiting: Waiting[];
+  batch: { records: Waiting[]; sent: boolean; failures: number } | undefined;
+  inFlight: boolean;
+  /** monotonic; not sent before */
+  notBefore: number;
+  /** undefined: the next batch begins with an identity that this partition has not used */
+  identity: ProducerIdentity | undefined;
+  /** the last identity that must not be used again */
+  left: ProducerIdentity | undefined;
+  sequence: number;
+}
+
+/**
+ * Writes records of one topic. Each partition has a lane of its own with one batch under way, and each broker one request: a
+ * partition that nobody leads, or that its broker refuses, keeps no other from being written. A batch whose answer was lost
+ * is sent again as it was, and the broker stores it once; when nobody waits for it any more, the lane takes another
+ * identity, since the broker would take the next batch for it. See docs/adr/0009.
+ */
+export class TopicProducer {
+  private readonly config: TopicProducerConfig;
+  private readonly transport: ProduceTransport;
+  private readonly base: Base;
+  private readonly failures: { inc(labels: { partition: string }): void };
+  private readonly lanes = new Map<number, Lane>();
+  private readonly busy = new Set<number>();
+  private leaders: readonly number[] = [];
+  private looking: Promise<void> | undefined;
+  private identity: Promise<ProducerIdentity> | undefined;
+  private closed = false;
+
+  constructor(config: TopicProducerConfig, transport: ProduceTransport, base: Base) {
+    this.config = config;
+    this.transport = transport;
+    this.base = base;
+    this.failures = base.metrics.counter(
+      "cinderblock_kafka_produce_failures_total",
+      "Attempts to write records to a partition of the topic that failed.",
+      ["partition"],
+    );
+  }
+
+  /** Resolves with the record's offset when all replicas in sync have it. @throws `unavailable` after `timeoutMs`: it may be stored all the same */
+  produce(partition: number, value: Uint8Array, timeoutMs: number): Promise<number> {
+    const done = new Deferred<number>();
+    const lane = this.lane(partition);
+    const w: Waiting = {
+      since: performance.now(),
+      value,
+      done,
+      over: false,
+      timer: setTimeout(() => {
+        this.expire(lane, w, timeoutMs);
+      }, timeoutMs),
+    };
+    lane.waiting.push(w);
+    this.wake(lane);
+    return done.promise;
+  }
+
+  close(): void {
+    this.closed = true;
+    const stops = new CinderblockError("unavailable", "this process stops");
+    for (const lane of this.lanes.values()) {
+      for (const w of [...lane.waiting, ...(lane.batch?.records ?? [])])
+        settle(w, () => w.done.reject(stops));
+      lane.waiting = [];
+    }
+  }
+
+  private lane(partition: number): Lane {
+    let lane = this.lanes.get(partition);
+    if (!lane) {
+      lane = {
+        partition,
+        waiting: [],
+        batch: undefined,
+        inFlight: false,
+        notBefore: 0,
+        identity: undefined,
+        left: undefined,
+        sequence: 0,
+      };
+      this.lanes.set(partition, lane);
+    }
+    return lane;
+  }
+
+  private expire(lane: Lane, w: Waiting, timeoutMs: number): void {
+    settle(w, () =>
+      w.done.reject(
+        new CinderblockError(
+          "unavailable",
+          `Kafka took no record of partition ${lane.partition} within ${timeoutMs} ms`,
+        ),
+      ),
+    );
+    const at = lane.waiting.indexOf(w);
+    if (at >= 0) lane.waiting.splice(at, 1);
+    this.giveUp(lane);
+  }
+
+  /** Drops a batch that nobody waits for. One that was sent may be stored: its sequence numbers are not used again. */
+  private giveUp(lane: Lane): void {
+    const { batch } = lane;
+    if (!batch || lane.inFlight || batch.records.some((w) => !w.over)) return;
+    lane.batch = undefined;
+    if (batch.sent) this.leaveIdentity(lane);
+    if (lane.waiting.length > 0) this.wake(lane);
+  }
+
+  private leaveIdentity(lane: Lane): void {
+    lane.left = lane.identity;
+    lane.identity = undefined;
+    lane.sequence = 0;
+  }
+
+  /** Has the lane's broker send what the lane holds. */
+  private wake(lane: Lane): void {
+    if (this.closed) return;
+    const node = this.leaders[lane.partition] ?? -1;
+    if (node < 0) void this.findLeaders();
+    else if (!this.busy.has(node)) {
+      this.busy.add(node);
+      void this.run(node);
+    }
+  }
+
+  /** Looks for leaders until every lane that holds something has one. */
+  private findLeaders(): Promise<void> {
+    return (this.looking ??= this.lookUp().finally(() => {
+      this.looking = undefined;
+    }));
+  }
+  private async lookUp(): Promise<void> {
+    for (let failures = 0; !this.closed; failures++) {
+      try {
+        this.leaders = await withDeadline(this.transport.leaders(), ANSWER_MS, "Kafka named no leaders");
+      } catch (err) {
+        if (failures % 10 === 0) this.base.log.warn({ err }, "the leaders of partitions cannot be looked up");
+      }
+      const holding = [...this.lanes.values()].filter((l) => l.waiting.length > 0 || l.batch);
+      const without = holding.filter((l) => (this.leaders[l.partition] ?? -1) < 0);
+      for (const l of holding) if (!without.includes(l)) setImmediate(() => this.wake(l));
+      if (without.length === 0) return;
+      if (failures % 10 === 0)
+        this.base.log.warn(
+          { partitions: without.map((l) => l.partition) },
+          "partitions have no leader: their records wait",
+        );
+      await sleep(Math.min(MAX_LOOK_MS, RETRY_MS * 2 ** failures));
+    }
+  }
+
+  /** Sends what the lanes of one broker hold, one request after the other. */
+  private async run(node: number): Promise<void> {
+    for (;;) {
+      await new Promise((r) => {
+        setImmediate(r);
+      });
+      const oldest = this.ready(node).reduce(
+        (t, l) => Math.min(t, (l.batch?.records ?? l.waiting)[0]!.since),
+        Infinity,
+      );
+      // In the same turn as the look at the lanes: a record that comes after it starts another run.
+      if (oldest === Infinity || this.closed) {
+        this.busy.delete(node);
+        return;
+      }
+      // A request costs more than a record: those that come within the time travel together. Records that came during the last request have waited.
+      const wait = this.config.lingerMs - (performance.now() - oldest);
+      if (wait >= 1) await sleep(wait);
+      await this.exchange(node);
+    }
+  }
+
+  private ready(node: number): Lane[] {
+    const now = performance.now();
+    return [...this.lanes.values()].filter(
+      (l) =>
+        this.leaders[l.partition] === node &&
+        !l.inFlight &&
+        l.notBefore <= now &&
+        (l.batch !== undefined || l.waiting.length > 0),
+    );
+  }
+
+  /** One request to one broker. */
+  private async exchange(node: number): Promise<void> {
+    const lanes: Lane[] = [];
+    let identity: ProducerIdentity;
+    try {
+      identity = await this.gather(node, lanes);
+    } catch (err) {
+      this.failed(this.ready(node), err, false);
+      return;
+    }
+    if (lanes.length === 0) return;
+    for (const l of lanes) {
+      l.inFlight = true;
+      l.batch!.sent = true;
+    }
+    let outcomes: ReadonlyMap<number, BatchOutcome>;
+    try {
+      outcomes = await withDeadline(
+        this.transport.send(
+          node,
+          identity,
+          lanes.map((l) => ({
+            partition: l.partition,
+            firstSequence: l.sequence,
+            values: l.batch!.records.map((w) => w.value),
+          })),
+        ),
+        ANSWER_MS,
+        `broker ${node} answered no records`,
+      );
+    } catch (err) {
+      this.failed(lanes, err, true);
+      return;
+    }
+    const unanswered: Lane[] = [];
+    for (const l of lanes) {
+      const o = outcomes.get(l.partition);
+      if (!o) unanswered.push(l);
+      else if ("baseOffset" in o) this.stored(l, o.baseOffset);
+      else this.answered(l, o.error);
+    }
+    if (unanswered.length > 0) this.failed(unanswered, new Error("the broker's answer leaves it out"), true);
+  }
+
+  /** Fills `lanes` with those whose batches travel in the next request: of one identity, up to the size of a request. */
+  private async gather(node: number, lanes: Lane[]): Promise<ProducerIdentity> {
+    let fresh = await this.sharedIdentity();
+    if (this.ready(node).some((l) => !l.identity && l.left === fresh)) {
+      this.identity = undefined;
+      fresh = await this.sharedIdentity();
+    }
+    let identity: ProducerIdentity | undefined,
+      bytes = 0;
+    for (const l of this.ready(node)) {
+      if (!l.batch) this.form(l);
+      const size = l.batch!.records.reduce((n, w) => n + w.value.length, 0);
+      if (lanes.length > 0 && bytes + size > MAX_REQUEST) break;
+      l.identity ??= fresh;
+      identity ??= l.identity;
+      if (l.identity !== identity) continue; // it travels in the next request
+      bytes += size;
+      lanes.push(l);
+    }
+    return identity ?? fresh;
+  }
+
+  /** The identity that lanes begin with, until one of them leaves it. */
+  private sharedIdentity(): Promise<ProducerIdentity> {
+    return (this.identity ??= withDeadline(
+      this.transport.identity(),
+      ANSWER_MS,
+      "Kafka gave no producer id",
+    ).catch((err: unknown) => {
+      this.identity = undefined;
+      throw err;
+    }));
+  }
+
+  /** Makes a batch of what waits in a lane, as large as the topic takes. */
+  private form(lane: Lane): void {
+    let n = 0;
+    for (let bytes = BATCH_BYTES; n < lane.waiting.length; n++) {
+      bytes += lane.waiting[n]!.value.length + RECORD_BYTES;
+      if (n > 0 && bytes > Math.min(this.config.maxBatchBytes, MAX_REQUEST)) break;
+    }
+    lane.batch = { records: lane.waiting.splice(0, n), sent: false, failures: 0 };
+  }
+
+  private stored(lane: Lane, baseOffset: number): void {
+    const { records } = lane.batch!;
+    lane.batch = undefined;
+    lane.inFlight = false;
+    lane.sequence = (lane.sequence + records.length) % MAX_SEQUENCE;
+    records.forEach((w, i) => settle(w, () => w.done.resolve(baseOffset < 0 ? -1 : baseOffset + i)));
+  }
+
+  private answered(lane: Lane, error: { type: string; message: string }): void {
+    const batch = lane.batch!;
+    if (error.type === STORED_BEFORE) {
+      this.stored(lane, -1);
+      return;
+    }
+    if (REFUSED.has(error.type)) {
+      this.noteFailure([lane], error);
+      lane.batch = undefined;
+      lane.inFlight = false;
+      // The broker has not counted them: their sequence numbers are the next batch's.
+      const refused = new CinderblockError("unavailable", `Kafka refused a record: ${error.message}`);
+      for (const w of batch.records) settle(w, () => w.done.reject(refused));
+      return;
+    }
+    if (FORGOTTEN.has(error.type)) this.leaveIdentity(lane);
+    this.failed([lane], error, true);
+  }
+
+  /** Batches of these lanes are tried again, elsewhere where the leader has changed. @param sent whether they may be stored */
+  private failed(lanes: readonly Lane[], err: unknown, sent: boolean): void {
+    this.noteFailure(lanes, err);
+    for (const l of lanes) {
+      l.inFlight = false;
+      const failures = l.batch ? ++l.batch.failures : 1;
+      const delay = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** (failures - 1));
+      l.notBefore = performance.now() + delay;
+      setTimeout(() => {
+        l.notBefore = 0;
+        if (l.batch || l.waiting.length > 0) this.wake(l);
+      }, delay);
+      if (sent) this.giveUp(l);
+    }
+    void this.findLeaders();
+  }
+
+  private noteFailure(lanes: readonly Lane[], err: unknown): void {
+    for (const l of lanes) this.failures.inc({ partition: String(l.partition) });
+    this.base.log.warn(
+      { partitions: lanes.map((l) => l.partition), error: messageOf(err) },
+      "Kafka took no records of partitions",
+    );
+  }
+}
+
+/** Ends a record's wait, once. */
+function settle(w: Waiting, how: () => void): void {
+  if (w.over) return;
+  w.over = true;
+  clearTimeout(w.timer);
+  how();
+}
