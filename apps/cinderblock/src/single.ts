@@ -44,6 +44,7 @@ export async function wireSingle(
 ): Promise<Wired> {
   const { base, limits, pool, scripts } = resources;
   const bucket = await resources.bucket();
+  resources.claimDirectory(config.dataPath, "-pyroscopedb.data-path");
   const ingester = new Ingester(scripts.ingest, ingesterConfigOf(config, resources), pool, base, onFatal);
   const store = new StoreGateway(storeConfigOf(config), bucket, pool, base);
   const { index, cleaner, compactor } = compaction(config, resources, bucket, {

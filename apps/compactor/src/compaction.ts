@@ -13,10 +13,11 @@ import type { CompactorLimits } from "./limits.ts";
  */
 export function compaction(
   config: CompactorComponentConfig,
-  { limits, base, scripts, spec, budgets }: Resources,
+  resources: Resources,
   bucket: Bucket,
   ownership: Ownership,
 ): { index: BucketIndexUpdater; cleaner: BlocksCleaner; compactor: Compactor } {
+  const { limits, base, scripts, spec, budgets } = resources;
   const list = (text: string): string[] =>
     text
       .split(",")
@@ -44,6 +45,7 @@ export function compaction(
     blockLimits,
     base,
   );
+  if (config.compactorEnabled) resources.claimDirectory(config.compactorDataDir, "-compactor.data-dir");
   const compactor = new Compactor(
     scripts.compact,
     { bucket: spec },

@@ -39,6 +39,7 @@ export const ingester: Component<typeof ingesterSchema> = {
   async wire(config, process) {
     const { base, id, resources } = process;
     const bucket = await resources.bucket();
+    resources.claimDirectory(config.dataPath, "-pyroscopedb.data-path");
     const ingester = new Ingester(
       resources.scripts.ingest,
       ingesterConfigOf(config, resources),

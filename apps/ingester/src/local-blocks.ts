@@ -1,7 +1,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type BlockMeta, decodeMeta, decodeShipper, encodeShipper, isUlid } from "@cinderblock/block-meta";
-import { replaceFileSync } from "@cinderblock/files";
+import {
+  type BlockMeta,
+  decodeMeta,
+  decodeShipper,
+  encodeMeta,
+  encodeShipper,
+  isUlid,
+} from "@cinderblock/block-meta";
+import { moveDirectorySync, replaceFileSync } from "@cinderblock/files";
 import { removeUnfinished } from "@cinderblock/head";
 import type { BlockInfo } from "@cinderblock/query";
 import type { Logger } from "@cinderblock/telemetry";
@@ -19,6 +26,11 @@ export function blockInfo(m: BlockMeta): BlockInfo {
     shardId: m.labels.__compactor_shard_id__ ?? "",
     hints: m.compaction.hints ?? [],
   };
+}
+
+function renamed(meta: BlockMeta, ulid: string): BlockMeta {
+  const sources = meta.compaction.sources.map((s) => (s === meta.ulid ? ulid : s));
+  return { ...meta, ulid, compaction: { ...meta.compaction, sources } };
 }
 
 interface TenantBlocks {
@@ -41,7 +53,7 @@ export class LocalBlocks {
     this.unshippedSum = undefined;
     mkdirSync(this.dataPath, { recursive: true });
     for (const e of readdirSync(this.dataPath, { withFileTypes: true })) {
-      if (!e.isDirectory() || e.name.startsWith(".") || !isTenantId(e.name)) continue;
+      if (!e.isDirectory() || !isTenantId(e.name)) continue;
       const dir = join(this.dataPath, e.name);
       const unfinished = removeUnfinished(dir);
       if (unfinished.length > 0)
@@ -54,7 +66,8 @@ export class LocalBlocks {
       for (const u of readdirSync(local)) {
         if (!isUlid(u)) continue;
         try {
-          t.metas.set(u, decodeMeta(readFileSync(join(local, u, "meta.json")), `${u}/meta.json`));
+          const meta = decodeMeta(readFileSync(join(local, u, "meta.json")), `${u}/meta.json`);
+          t.metas.set(u, meta.ulid === u ? meta : renamed(meta, u));
         } catch (err) {
           this.quarantine(e.name, u, err);
         }
@@ -66,7 +79,7 @@ export class LocalBlocks {
   any(): boolean {
     if (!existsSync(this.dataPath)) return false;
     return readdirSync(this.dataPath, { withFileTypes: true }).some(
-      (e) => e.isDirectory() && !e.name.startsWith(".") && existsSync(join(this.dataPath, e.name, "local")),
+      (e) => e.isDirectory() && isTenantId(e.name) && existsSync(join(this.dataPath, e.name, "local")),
     );
   }
 
@@ -148,6 +161,19 @@ export class LocalBlocks {
     this.byTenant.get(tenant)?.metas.delete(ulid);
     this.unshippedSum = undefined;
     rmSync(this.path(tenant, ulid), { recursive: true, force: true });
+  }
+
+  /** Gives a block another ID, on the disk too; returns its meta. */
+  rename(tenant: string, ulid: string, to: string): BlockMeta {
+    const t = this.of(tenant),
+      meta = renamed(t.metas.get(ulid)!, to);
+    // A crash between the two leaves a folder whose meta has the former ID: `scan` takes the folder's.
+    moveDirectorySync(this.path(tenant, ulid), this.path(tenant, to));
+    replaceFileSync(join(this.path(tenant, to), "meta.json"), encodeMeta(meta));
+    t.metas.delete(ulid);
+    t.metas.set(to, meta);
+    this.unshippedSum = undefined;
+    return meta;
   }
 
   /** The folder of a block. @throws `invalid` for names that are no tenant ID or no file name */

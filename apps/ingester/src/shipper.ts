@@ -1,10 +1,26 @@
 import { hostname } from "node:os";
-import { type BlockMeta, LABEL_HOSTNAME } from "@cinderblock/block-meta";
+import { type BlockMeta, decodeMeta, LABEL_HOSTNAME, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { blocksPrefix, uploadBlock } from "@cinderblock/compact";
+import { kindOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { LocalBlocks } from "./local-blocks.ts";
+
+/** Whether two metas of one ID describe the same rows and files. */
+function sameContent(stored: BlockMeta | null, own: BlockMeta): boolean {
+  if (stored === null) return false;
+  const facts = (m: BlockMeta): string =>
+    JSON.stringify([
+      m.minTimeMs,
+      m.maxTimeMs,
+      m.stats.numProfiles,
+      m.stats.numSamples,
+      m.stats.numSeries,
+      m.files.map((f) => `${f.relPath} ${f.sizeBytes}`).sort(),
+    ]);
+  return facts(stored) === facts(own);
+}
 
 /** Uploads finished blocks: every file of the list, then `meta.json` with the hostname label. */
 export class Shipper implements Service {
@@ -23,6 +39,7 @@ export class Shipper implements Service {
   private readonly base: Base;
   private readonly uploads: { inc(): void };
   private readonly failures: { inc(): void };
+  private readonly collisions: { inc(n?: number): void };
 
   constructor(
     blocks: LocalBlocks,
@@ -37,6 +54,11 @@ export class Shipper implements Service {
     this.onShipped = onShipped;
     this.base = base;
     this.uploads = base.metrics.counter("pyroscope_shipper_uploads_total", "Blocks uploaded.");
+    this.collisions = base.metrics.counter(
+      "cinderblock_shipper_block_id_collisions_total",
+      "Local blocks whose ID the bucket has for another block; they are uploaded under a new ID.",
+    );
+    this.collisions.inc(0);
     this.failures = base.metrics.counter(
       "pyroscope_shipper_upload_failures_total",
       "Blocks that could not be uploaded; they are tried again.",
@@ -75,14 +97,14 @@ export class Shipper implements Service {
     for (const { tenant, meta } of this.blocks.unshipped()) {
       if (this.skips(tenant, meta.ulid)) continue;
       try {
-        await this.upload(tenant, meta);
-        this.blocks.markUploaded(tenant, meta.ulid);
+        const shipped = await this.upload(tenant, meta);
+        this.blocks.markUploaded(tenant, shipped.ulid);
         this.uploads.inc();
         log.info(
-          { tenant, blockId: meta.ulid, sizeBytes: meta.files.reduce((s, f) => s + f.sizeBytes, 0) },
+          { tenant, blockId: shipped.ulid, sizeBytes: meta.files.reduce((s, f) => s + f.sizeBytes, 0) },
           "block uploaded",
         );
-        this.onShipped(tenant, meta);
+        this.onShipped(tenant, shipped);
       } catch (err) {
         this.failures.inc();
         log.warn({ tenant, blockId: meta.ulid, err }, "block could not be uploaded, it will be tried again");
@@ -90,13 +112,46 @@ export class Shipper implements Service {
     }
   }
 
-  private async upload(tenant: string, meta: BlockMeta): Promise<void> {
-    if (await this.bucket.exists(`${blocksPrefix(tenant)}${meta.ulid}/meta.json`)) return;
-    await uploadBlock(this.bucket, tenant, this.blocks.path(tenant, meta.ulid), {
-      ...meta,
-      source: meta.source || "ingester",
-      labels: { ...meta.labels, [LABEL_HOSTNAME]: hostname() },
+  /**
+   * Uploads a block unless the bucket has it. A name in the bucket proves nothing: what differs is uploaded under a new ID
+   * (docs/correctness.md, "A name is not proof of content"). Returns the meta of what the bucket has now.
+   */
+  private async upload(tenant: string, meta: BlockMeta): Promise<BlockMeta> {
+    const stored = await this.storedMeta(tenant, meta.ulid);
+    if (stored !== undefined && sameContent(stored, meta)) return meta;
+    let own = meta;
+    if (stored !== undefined) {
+      own = this.blocks.rename(tenant, meta.ulid, newUlid(ulidTimeMs(meta.ulid)));
+      this.collisions.inc();
+      this.base.log.error(
+        { tenant, blockId: meta.ulid, newBlockId: own.ulid },
+        "bucket has another block of this ID, uploading under a new ID",
+      );
+    }
+    await uploadBlock(this.bucket, tenant, this.blocks.path(tenant, own.ulid), {
+      ...own,
+      source: own.source || "ingester",
+      labels: { ...own.labels, [LABEL_HOSTNAME]: hostname() },
     });
+    return own;
+  }
+
+  /** The block's meta in the bucket; `null` for one that cannot be read, which is no proof of anything. */
+  private async storedMeta(tenant: string, ulid: string): Promise<BlockMeta | null | undefined> {
+    const name = `${blocksPrefix(tenant)}${ulid}/meta.json`;
+    let bytes: Uint8Array;
+    try {
+      bytes = await this.bucket.get(name);
+    } catch (err) {
+      if (kindOf(err) === "not-found") return undefined;
+      throw err;
+    }
+    try {
+      return decodeMeta(bytes, `${ulid}/meta.json`);
+    } catch (err) {
+      if (kindOf(err) === "corrupt") return null;
+      throw err;
+    }
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,7 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { type ConfigOf, type Schema } from "@cinderblock/config";
+import { type DirectoryLock, lockDirectory } from "@cinderblock/files";
 import {
   type Bucket,
   bucketName,
@@ -79,6 +80,21 @@ export class Resources {
     this.spec = bucketOf(config);
     this.overrides = new RuntimeOverrides(config, this.limits, base);
     this.authorizer = authorizerOf(config);
+  }
+
+  /** folders that this process owns, by their real path */
+  private readonly claims = new Map<string, DirectoryLock>();
+
+  /**
+   * Takes a folder for this process alone, before anything reads it (docs/correctness.md, "One process per data path").
+   * Components of one process may claim the same folder.
+   * @param flag the flag that names the folder
+   * @throws {DirectoryInUse} when another process has it
+   */
+  claimDirectory(path: string, flag: string): void {
+    mkdirSync(path, { recursive: true });
+    const real = realpathSync(path);
+    if (!this.claims.has(real)) this.claims.set(real, lockDirectory(real, flag));
   }
 
   /** The one bucket of the process. */

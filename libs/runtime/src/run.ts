@@ -97,7 +97,14 @@ export async function run<S extends Schema>(
     });
 
   const resources = new Resources(program.schema, config, base, scripts, build);
-  const { group, server, ready, drain } = await program.wire(loaded.config, resources, fatal);
+  let wired: Wired;
+  try {
+    wired = await program.wire(loaded.config, resources, fatal);
+  } catch (err) {
+    log.error({ err }, "could not start");
+    return 1;
+  }
+  const { group, server, ready, drain } = wired;
   try {
     await resources.overrides.start();
     await server.start();

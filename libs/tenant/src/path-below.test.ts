@@ -86,4 +86,25 @@ describe("a path below a root", () => {
     for (const bad of ["", "..", "../x", "a/b", "a|b", "a\0", "x".repeat(151), undefined, 7, 7n, {}])
       expect(() => checkTenantId(bad as string)).toThrow(expect.objectContaining({ kind: "invalid" }));
   });
+
+  it("refuses the names of Cinderblock's own files where a tenant enters, with the reason", () => {
+    for (const id of [
+      ".cinderblock",
+      "__pyroscope_cluster",
+      "tenant_settings.json",
+      "ring-tokens.json",
+      "ring-tokens.json.next",
+      "partitions.json",
+      "suspect-records.json",
+      "roster.json",
+      "a.tmp-1-2",
+    ]) {
+      const reserved = new RegExp(`^tenant ID '${id.replaceAll(".", "\\.")}' is reserved`);
+      expect(() => tenantForWrite(id, true)).toThrow(reserved);
+      expect(() => tenantsForRead(`team|${id}`, true)).toThrow(reserved);
+      expect(() => checkTenantId(id)).toThrow(reserved);
+    }
+    for (const id of [".team", "..team", "team.json", "cinderblock"])
+      expect(tenantForWrite(id, true)).toBe(id);
+  });
 });

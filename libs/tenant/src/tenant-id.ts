@@ -3,12 +3,32 @@ import { CinderblockError } from "@cinderblock/errors";
 export const DEFAULT_TENANT = "anonymous";
 const MAX_LENGTH = 150;
 
+/**
+ * Names of Cinderblock's own files and folders in a data path and at the root of a bucket. A tenant with such a name
+ * would lie in their place, and its data would be taken for something else.
+ */
+const RESERVED: ReadonlySet<string> = new Set([
+  ".cinderblock",
+  "__pyroscope_cluster",
+  ...[
+    "tenant_settings.json",
+    "ring-tokens.json",
+    "partitions.json",
+    "suspect-records.json",
+    "roster.json",
+  ].flatMap((file) => [file, `${file}.next`]),
+]);
+/** Part of the name of an object that a directory bucket has not finished: its listings leave such names out. */
+const UNFINISHED_OBJECT = ".tmp-";
+
 /** The reason why a text is no tenant ID; undefined for a tenant ID. */
 function fault(id: string): string | undefined {
   if (id === "") return "tenant ID is empty";
   if (id.length > MAX_LENGTH)
     return `tenant ID is too long: ${id.length} characters; the limit is ${MAX_LENGTH}`;
   if (id === "." || id === "..") return "tenant ID is '.' or '..'";
+  if (RESERVED.has(id) || id.includes(UNFINISHED_OBJECT))
+    return `tenant ID '${id}' is reserved: Cinderblock gives this name to files of its own`;
   const bad = /[^A-Za-z0-9!\-_.*'()]/.exec(id);
   return bad ? `tenant ID '${id}' contains unsupported character '${bad[0]}'` : undefined;
 }
