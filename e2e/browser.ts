@@ -5,7 +5,7 @@ import { type Browser, type BrowserContext, chromium, type Page, type Request } 
 import { Server } from "./server.ts";
 
 /** A real browser, which ends with the test file. */
-export async function launch(): Promise<Browser> {
+async function launch(): Promise<Browser> {
   const browser = await chromium.launch({
     executablePath: findChromium(),
     args: [
@@ -215,7 +215,7 @@ export async function push(
  * A little shop for two hours before `endMs`, a profile of each pod every minute: in its second hour `json.Marshal` of the
  * cart takes three times as long, and a new function appears. Names that could be mistaken are in it: `other`, recursion.
  */
-export async function pushShop(server: Server, endMs: number): Promise<void> {
+async function pushShop(server: Server, endMs: number): Promise<void> {
   const ms = 1_000_000;
   const jobs: Promise<void>[] = [];
   for (let minute = 1; minute <= 120; minute++) {

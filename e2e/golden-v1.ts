@@ -6,7 +6,7 @@ interface Flamegraph {
 }
 
 /** One line for each node of a flame graph: path of names, total, self. Siblings of one name are one node. */
-export function flameLines(f: Flamegraph): string[] {
+function flameLines(f: Flamegraph): string[] {
   const merged = new Map<string, [total: bigint, self: bigint]>();
   let above: { start: bigint; end: bigint; path: string }[] = [];
   for (const [depth, { values }] of f.levels.entries()) {
@@ -40,7 +40,7 @@ interface Pprof {
 }
 
 /** One line for each stack of a merged pprof: frames with file and line, and the sum of its values. */
-export function pprofLines(p: Pprof): string[] {
+function pprofLines(p: Pprof): string[] {
   const text = (i: string | undefined): string => p.stringTable[Number(i ?? 0)]!;
   const functions = new Map(p.function.map((f) => [f.id, `${text(f.name)} ${text(f.filename)}`]));
   const locations = new Map(

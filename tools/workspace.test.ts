@@ -51,8 +51,9 @@ describe("a project", () => {
   });
 });
 
+const pinned = new Map(used(manifest(".")));
+
 describe("versions", () => {
-  const pinned = new Map(used(manifest(".")));
   it("are exact in the root, so that the lock file changes nothing by itself", () => {
     const open = [...pinned].filter(([, v]) => !/^(npm:[^@]+@)?\d+\.\d+\.\d+$/.test(v));
     expect(open).toEqual([]);
@@ -61,6 +62,41 @@ describe("versions", () => {
     const own = new Set(projects.map((p) => manifest(p).name));
     const other = used(manifest(project)).filter(([n, v]) => v !== "*" || !(own.has(n) || pinned.has(n)));
     expect(other).toEqual([]);
+  });
+});
+
+/** Packages of the root that no import names: commands, and packages that a tool finds by their names. */
+const COMMANDS = [
+  "@biomejs/biome",
+  "@bufbuild/buf",
+  "@bufbuild/protoc-gen-es",
+  "@nx/eslint",
+  "@nx/eslint-plugin",
+  "@nx/jest",
+  "@nx/js",
+  "@swc/core",
+  "@swc/jest",
+  "@types/jest",
+  "@types/node",
+  "@types/react",
+  "@types/react-dom",
+  "@typescript/native",
+  "assemblyscript",
+  "axe-core",
+  "eslint",
+  "jest",
+  "jsonc-eslint-parser",
+  "knip",
+  "node",
+  "nx",
+  "typescript-eslint",
+];
+
+describe("a package of the root", () => {
+  it("belongs to a project or is a command", () => {
+    const declared = new Set(projects.flatMap((p) => used(manifest(p)).map(([name]) => name)));
+    const unused = [...pinned.keys()].filter((name) => !declared.has(name));
+    expect(unused.sort()).toEqual(COMMANDS);
   });
 });
 

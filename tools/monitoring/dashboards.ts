@@ -1,7 +1,7 @@
 // The dashboards as data: tools/gen-monitoring.ts makes Grafana's JSON of them.
 
 /** One panel of lines: each expression with its legend. */
-export interface Panel {
+interface Panel {
   title: string;
   unit: string;
   exprs: readonly (readonly [expr: string, legend: string])[];

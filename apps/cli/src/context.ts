@@ -83,7 +83,7 @@ export async function tenantsOf(c: Context, bucket: Bucket): Promise<string[]> {
 }
 
 /** Whole blocks of a tenant, oldest first; those whose meta cannot be read are named by `blocks verify`. */
-export async function metasOf(bucket: Bucket, tenant: string): Promise<BlockMeta[]> {
+async function metasOf(bucket: Bucket, tenant: string): Promise<BlockMeta[]> {
   const prefix = `${tenant}/phlaredb/`;
   const ulids = (await bucket.list(prefix))
     .map((n) => n.slice(prefix.length).replace(/\/$/, ""))

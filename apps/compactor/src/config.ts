@@ -3,7 +3,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import { type CommonConfig, commonSchema } from "@cinderblock/runtime";
 
 /** The section of this component. */
-export const compactorSection = {
+const compactorSection = {
   compactorEnabled: bool(
     "compactor.enabled",
     "compactor.enabled",

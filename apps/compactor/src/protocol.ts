@@ -7,7 +7,7 @@ export interface CompactWorkerData {
   bucket: BucketSpec;
 }
 
-export interface CompactCall {
+interface CompactCall {
   tenant: string;
   blocks: BlockMeta[];
   shards: number;
@@ -23,7 +23,7 @@ export interface CompactAnswer {
   dropped: number;
 }
 /** One block without some of its rows. */
-export interface RewriteCall {
+interface RewriteCall {
   tenant: string;
   block: BlockMeta;
   drops: readonly Drop[];
@@ -31,7 +31,7 @@ export interface RewriteCall {
   workDir: string;
 }
 /** How many profiles each drop would take out of each block. */
-export interface CountCall {
+interface CountCall {
   tenant: string;
   blocks: readonly BlockMeta[];
   drops: readonly (readonly Drop[])[];

@@ -1,8 +1,8 @@
-import { type ConfigOf, duration, int } from "@cinderblock/config";
-import { type CommonConfig, commonSchema } from "@cinderblock/runtime";
+import { duration, int } from "@cinderblock/config";
+import { commonSchema } from "@cinderblock/runtime";
 
 /** The section of this component. */
-export const distributorSection = {
+const distributorSection = {
   pushTimeout: duration(
     "distributor.push.timeout",
     "distributor.pushtimeout",
@@ -19,4 +19,3 @@ export const distributorSection = {
 };
 
 export const distributorSchema = { ...commonSchema, ...distributorSection };
-export type DistributorComponentConfig = CommonConfig & ConfigOf<typeof distributorSection>;

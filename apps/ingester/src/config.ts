@@ -3,7 +3,7 @@ import { type CommonConfig, commonSchema, type Resources } from "@cinderblock/ru
 import type { IngesterConfig } from "./ingester.ts";
 
 /** The section of this component. */
-export const ingesterSection = {
+const ingesterSection = {
   numTokens: int(
     "ingester.num-tokens",
     "ingester.lifecycler.num_tokens",

@@ -66,7 +66,7 @@ function suspectsOf(all: readonly Placed[]): Placed[] {
 }
 
 /** Groups of sources, as positions in `ranges`. Within a group, each source has a series that overlaps in time with the same series of another source. */
-export function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
+function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
   const n = ranges.reduce((sum, r) => sum + r.fingerprint.length, 0);
   const table = new PairTable(n);
   /** entry -> series, source */

@@ -1,8 +1,8 @@
-import { type ConfigOf, int } from "@cinderblock/config";
-import { type CommonConfig, commonSchema } from "@cinderblock/runtime";
+import { int } from "@cinderblock/config";
+import { commonSchema } from "@cinderblock/runtime";
 
 /** The section of this component. */
-export const querierSection = {
+const querierSection = {
   querierConcurrency: int(
     "querier.max-concurrent",
     "querier.max_concurrent",
@@ -13,4 +13,3 @@ export const querierSection = {
 };
 
 export const querierSchema = { ...commonSchema, ...querierSection };
-export type QuerierComponentConfig = CommonConfig & ConfigOf<typeof querierSection>;

@@ -7,7 +7,7 @@ import type { Base } from "@cinderblock/telemetry";
 import { ResultsCache } from "./results-cache.ts";
 
 /** The section of this component. */
-export const frontendSection = {
+const frontendSection = {
   cacheBackend: str(
     "query-frontend.results-cache.backend",
     undefined,

@@ -815,6 +815,6 @@ function bytesOf(a: RenderAnswer): Uint8Array {
 function sorted(names: readonly string[]): string[] {
   return [...new Set(names)].sort(compareUtf8);
 }
-export function isLegacyName(name: string): boolean {
+function isLegacyName(name: string): boolean {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name);
 }

@@ -90,7 +90,7 @@ const STEPS: readonly [untilS: number, stepS: number][] = [
 ];
 
 /** Step of a time line in seconds: 1,500 points at most, rounded to something that people read. */
-export function timelineStep(startMs: number, endMs: number): number {
+function timelineStep(startMs: number, endMs: number): number {
   const raw = Math.max(15, (endMs - startMs) / 1000 / 1500);
   return STEPS.find(([until]) => raw <= until)![1];
 }

@@ -24,7 +24,7 @@ const POLICY =
  * The path that a proxy's path means: `/a/b/explore` is `/explore`, `/a/b/` is `/`. A proxy that does not strip its prefix
  * needs no flag. Undefined where the path is no page's.
  */
-export function unmounted(path: string, page: boolean): string | undefined {
+function unmounted(path: string, page: boolean): string | undefined {
   for (let at = path.indexOf("/", 1); at > 0; at = path.indexOf("/", at + 1))
     if (ASKED.test(path.slice(at))) return path.slice(at);
   return page && path.length > 1 && path.endsWith("/") ? "/" : undefined;

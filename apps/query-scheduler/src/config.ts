@@ -1,8 +1,8 @@
-import { type ConfigOf, duration, int } from "@cinderblock/config";
-import { type CommonConfig, commonSchema } from "@cinderblock/runtime";
+import { duration, int } from "@cinderblock/config";
+import { commonSchema } from "@cinderblock/runtime";
 
 /** The section of this component. */
-export const schedulerSection = {
+const schedulerSection = {
   maxOutstanding: int(
     "query-scheduler.max-outstanding-requests-per-tenant",
     "query_scheduler.max_outstanding_requests_per_tenant",
@@ -19,4 +19,3 @@ export const schedulerSection = {
 };
 
 export const schedulerSchema = { ...commonSchema, ...schedulerSection };
-export type SchedulerComponentConfig = CommonConfig & ConfigOf<typeof schedulerSection>;

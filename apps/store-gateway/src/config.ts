@@ -3,7 +3,7 @@ import { type CommonConfig, commonSchema } from "@cinderblock/runtime";
 import type { StoreGatewayConfig } from "./store-gateway.ts";
 
 /** The section of this component. */
-export const storeSection = {
+const storeSection = {
   syncInterval: duration(
     "blocks-storage.bucket-store.sync-interval",
     "store_gateway.bucket_store.sync_interval",

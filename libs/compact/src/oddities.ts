@@ -10,7 +10,7 @@ import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { blocksPrefix } from "./marks.ts";
 
-export const ODDITIES = [
+const ODDITIES = [
   "partial-block",
   "damaged-meta",
   "foreign-object",

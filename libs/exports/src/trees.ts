@@ -17,7 +17,7 @@ import type { TreeFormat } from "./formats.ts";
 /** Calls that a picture draws, the largest ones; it says what it leaves out. */
 const DRAWN = 100_000;
 /** Text of stacks is written in one piece. */
-export const MAX_TEXT_BYTES = 256 << 20;
+const MAX_TEXT_BYTES = 256 << 20;
 
 /** Bytes of a tree's stacks, each written whole. @throws `limit` where they are too many to be written in one piece */
 function checkText(t: CallTree, max: number): void {

@@ -36,7 +36,7 @@ const packagePaint = (hue: number, theme: Theme): Paint =>
     : { fill: `hsl(${hue} 62% 80%)`, text: "#16161a" };
 
 /** name -> paint, computed once for each flame graph and theme. */
-export function packagePaints(names: readonly string[], theme: Theme): Paint[] {
+function packagePaints(names: readonly string[], theme: Theme): Paint[] {
   const paints = Array.from({ length: HUES }, (_, i) => packagePaint(Math.round((i * 360) / HUES), theme));
   return names.map((n) => paints[hash(packageOf(n)) % HUES]!);
 }
@@ -48,7 +48,7 @@ const ENDS: Record<ChangePalette, [less: number, more: number]> = {
 };
 
 /** Paint of a change of share: `change` is -1 (gone) to 1 (new), 0 is no change. */
-export function changePaint(change: number, palette: ChangePalette, theme: Theme): Paint {
+function changePaint(change: number, palette: ChangePalette, theme: Theme): Paint {
   // A root: half as much again is a change that people look for, and would be a fifth of the way.
   const strength = Math.sqrt(Math.min(1, Math.abs(change)));
   const hue = ENDS[palette][change < 0 ? 0 : 1];

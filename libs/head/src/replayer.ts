@@ -45,7 +45,7 @@ export interface ReplayReport {
 }
 
 /** A head that a log holds and no block. */
-export interface ReplayedHead {
+interface ReplayedHead {
   head: Head;
   /** its number in the own log; 0 for a head of an orphan's log, which takes no more profiles */
   headNo: number;

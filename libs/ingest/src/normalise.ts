@@ -87,7 +87,7 @@ function timeOf(t: PprofTables, nowNanos: bigint): bigint {
 }
 
 /** The plain twin of the kernel's `normalise`; takes any ids. */
-export function normalisePlain(
+function normalisePlain(
   t: PprofTables,
   maxDepth: number,
   nowNanos: bigint,

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 
 const part = (o: object): string => Buffer.from(JSON.stringify(o)).toString("base64url");
 /** A token that nobody signed: the test's broker takes it, a real one is told by whom it must be. */
-export const token = (seconds = 600): string =>
+const token = (seconds = 600): string =>
   `${part({ alg: "none" })}.${part({ sub: "alice", iat: Date.now() / 1000, exp: Date.now() / 1000 + seconds })}.`;
 
 /** An endpoint that gives tokens to one client. */

@@ -18,7 +18,7 @@ export class SwiftError extends Error {
 }
 
 /** 1: tempauth and its kin; 3: Keystone. 0 decides by the address. */
-export function authVersionOf(c: SwiftConfig): 1 | 2 | 3 {
+function authVersionOf(c: SwiftConfig): 1 | 2 | 3 {
   if (c.authVersion === 1 || c.authVersion === 2 || c.authVersion === 3) return c.authVersion;
   if (/\/v3\/?$/.test(c.authUrl)) return 3;
   return /\/v2(\.0)?\/?$/.test(c.authUrl) ? 2 : 1;

@@ -17,7 +17,7 @@ async function createContainer(connection: string, name: string): Promise<void> 
   await BlobServiceClient.fromConnectionString(connection).createContainer(name);
 }
 
-export const BACKENDS = ["filesystem", "s3", "gcs", "azure", "swift"] as const;
+const BACKENDS = ["filesystem", "s3", "gcs", "azure", "swift"] as const;
 export type BackendName = (typeof BACKENDS)[number];
 
 export const REMOTE = ["s3", "gcs", "azure", "swift"] as const;

@@ -52,7 +52,7 @@ function copyLiteral(out: Uint8Array, at: number, from: Uint8Array, pos: number,
   return at + length;
 }
 
-export function snappyDecompress(bytes: Uint8Array, size: number): Uint8Array {
+function snappyDecompress(bytes: Uint8Array, size: number): Uint8Array {
   let pos = 0,
     shift = 0,
     promised = 0,
@@ -88,7 +88,7 @@ export function snappyDecompress(bytes: Uint8Array, size: number): Uint8Array {
   return at === size ? out : out.subarray(0, at);
 }
 
-export function lz4Decompress(bytes: Uint8Array, size: number): Uint8Array {
+function lz4Decompress(bytes: Uint8Array, size: number): Uint8Array {
   const out = new Uint8Array(size);
   let pos = 0,
     at = 0;

@@ -1,7 +1,7 @@
 import { type ByteReader, ByteWriter, decodeUtf8, ShortRead } from "@cinderblock/bytes";
 
 /** Thrift compact protocol, as far as Parquet's footer and page headers need it. */
-export const T = {
+const T = {
   TRUE: 1,
   FALSE: 2,
   BYTE: 3,

@@ -39,7 +39,7 @@ export function spanText(low: number, high: number): string {
 }
 
 /** The trace id of a sample, "" where it has none. */
-export function traceText(table: RowTable, row: number, sample: number): string {
+function traceText(table: RowTable, row: number, sample: number): string {
   const start = table.traceStart[row]!,
     at = 4 * (start + sample - table.sampleStart[row]!);
   return start < 0 ? "" : traceOf(table.traces, at);

@@ -17,7 +17,7 @@ import type { Segment } from "./segments.ts";
 import { bucketOf, groupLabels, type SeriesRange } from "./series.ts";
 
 /** Rows of a heatmap: parts of equal height from the smallest value to the largest. */
-export const HEATMAP_ROWS = 20;
+const HEATMAP_ROWS = 20;
 /** Cells that one heatmap may have: each is some ten bytes of the answer. */
 const MAX_CELLS = 1_000_000;
 

@@ -20,7 +20,7 @@ export interface Points {
 }
 
 /** Profiles that one answer may hold: 16 bytes each travel between components. */
-export const MAX_POINTS = 2_000_000;
+const MAX_POINTS = 2_000_000;
 
 export function checkCount(n: number): void {
   if (n > MAX_POINTS)

@@ -71,10 +71,10 @@ export function selectRows(
 }
 
 /** Span ids as little-endian words: low -> set of high. v1 answers a wrong length with `unknown`. */
-export type SpanSet = Map<number, Set<number>>;
+type SpanSet = Map<number, Set<number>>;
 
 /** Trace ids as words as their bytes lie: first -> the other three. */
-export type TraceSet = Map<number, Uint32Array[]>;
+type TraceSet = Map<number, Uint32Array[]>;
 
 /** Which samples count by the span and the trace that they were taken in; both, where both are there. */
 export interface SampleFilter {

@@ -213,7 +213,7 @@ export async function addSource(
   for (const p of own.finish()) into.add(p);
 }
 
-export interface SeriesPoint {
+interface SeriesPoint {
   timestampMs: number;
   value: number;
   exemplar?: Exemplar;

@@ -16,7 +16,7 @@ export interface RingSource {
 }
 
 /** A member as JSON: names and values as in v1's pages (of dskit's ring), and what it owns beside. */
-export interface RingShard {
+interface RingShard {
   id: string;
   /** the state, or UNHEALTHY */
   state: string;

@@ -25,7 +25,7 @@ export interface RawBodyOptions {
 
 const NONE = new Uint8Array(0);
 
-export function tooLarge(bytes: number, limitBytes: number): CinderblockError {
+function tooLarge(bytes: number, limitBytes: number): CinderblockError {
   return new CinderblockError("too-large", `request body is ${bytes} bytes; the limit is ${limitBytes}`, {
     reason: "body_size_limit_exceeded",
   });
@@ -125,7 +125,7 @@ export class BodyCollector {
 }
 
 /** In a buffer of its own, so that it can move to another thread. */
-export function joined(chunks: readonly Buffer[], size: number): Uint8Array {
+function joined(chunks: readonly Buffer[], size: number): Uint8Array {
   const out = new Uint8Array(size);
   let at = 0;
   for (const c of chunks) {

@@ -37,7 +37,7 @@ export interface ServerConfig {
 }
 
 /** Memory for the arguments of internal calls, and the largest of one call. */
-export interface InternalBodies {
+interface InternalBodies {
   budget: BodyBudget;
   limitBytes: number;
 }

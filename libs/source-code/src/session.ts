@@ -9,7 +9,7 @@ export interface Session {
   refreshExpiresMs: number;
 }
 
-export const COOKIE = "pyroscope_git_session";
+const COOKIE = "pyroscope_git_session";
 const NONCE_BYTES = 12,
   TAG_BYTES = 16;
 

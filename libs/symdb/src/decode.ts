@@ -8,13 +8,7 @@ import {
   type BinaryValues,
   rowOffsets,
 } from "@cinderblock/parquet";
-import {
-  type PartitionIndex,
-  type RowRange,
-  type StackBlockHeader,
-  type SymdbIndex,
-  TABLE_FORMAT,
-} from "./index-section.ts";
+import { type PartitionIndex, type RowRange, type StackBlockHeader, TABLE_FORMAT } from "./index-section.ts";
 import { decodeStackTree } from "./stack-tree.ts";
 import { decodeFunctions, decodeLocations, decodeMappings, decodeStrings } from "./table-blocks.ts";
 import {
@@ -313,5 +307,3 @@ export function decodeStacktraceTable(
     { leaf: Uint32Array.from(leaf) },
   );
 }
-
-export type { SymdbIndex };

@@ -19,7 +19,7 @@ function quote(value: unknown): string {
 }
 
 /** One pino line as logfmt: `ts=… level=… msg=… key=value`. */
-export function toLogfmt(line: string): string {
+function toLogfmt(line: string): string {
   const { time, level, msg, ...rest } = JSON.parse(line) as Record<string, unknown>;
   const err = rest.err as { message?: string; stack?: string } | undefined;
   if (err) {

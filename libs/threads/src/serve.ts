@@ -7,14 +7,12 @@ import { type NodeTransferable, Transfer } from "./transfer.ts";
 /** Methods that a worker answers; a result may be a Transfer. */
 export type WorkerHandlers = Record<string, (args: never) => unknown>;
 
-export interface CallMessage {
+interface CallMessage {
   id: number;
   method: string;
   args: never;
 }
-export type AnswerMessage =
-  | { id: number; value?: unknown; error?: unknown }
-  | { notify: string; value: unknown };
+type AnswerMessage = { id: number; value?: unknown; error?: unknown } | { notify: string; value: unknown };
 
 /** The data that this worker was started with. */
 export function ownData<T>(): T {

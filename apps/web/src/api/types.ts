@@ -11,7 +11,7 @@ export interface Selection {
   profileIds: string[];
 }
 
-export interface SeriesPoint {
+interface SeriesPoint {
   ms: number;
   value: number;
   /** what was remarked on any of its profiles */
@@ -21,7 +21,7 @@ export interface Series {
   labels: Record<string, string>;
   points: SeriesPoint[];
 }
-export interface FunctionRow {
+interface FunctionRow {
   name: string;
   self: number;
   total: number;

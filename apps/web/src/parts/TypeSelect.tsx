@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useApp } from "../state/app.tsx";
 
 /** `process_cpu:cpu:nanoseconds:cpu:nanoseconds` as a person says it. */
-export function typeName(id: string): string {
+function typeName(id: string): string {
   const [name, sample, unit] = id.split(":");
   return `${name === "process_cpu" ? "" : `${name} `}${sample} (${unit})`;
 }

@@ -38,7 +38,7 @@ const BEFORE: readonly [label: string, ms: number | undefined][] = [
 ];
 
 /** The state that compares a side with itself some time before. */
-export function comparedWith(s: State, nowMs: number, byMs: number | undefined): Partial<State> {
+function comparedWith(s: State, nowMs: number, byMs: number | undefined): Partial<State> {
   return {
     screen: "compare",
     pane: s.pane === "labels" || s.pane === "profiles" ? "flame" : s.pane,

@@ -62,7 +62,7 @@ export interface State {
   refresh: number;
 }
 
-export const CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
+const CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 
 export const initial: State = {
   screen: "services",
