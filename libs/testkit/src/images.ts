@@ -8,7 +8,7 @@ import { temporaryFolder } from "./folders.ts";
 import { part } from "./parts/declare.ts";
 
 /** What an image says of itself, as far as tests ask. */
-export interface ImageConfig {
+interface ImageConfig {
   User: string;
   Entrypoint: string[];
   ExposedPorts: Record<string, unknown>;

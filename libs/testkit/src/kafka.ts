@@ -18,7 +18,7 @@ export interface KafkaSecurity {
 }
 
 /** A way to the broker on which its answers can be lost, and which can be cut. */
-export interface KafkaWire {
+interface KafkaWire {
   brokers: string;
   /** requests arrive, their answers do not */
   loseAnswers(): void;

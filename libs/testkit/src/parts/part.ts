@@ -57,7 +57,7 @@ function programs(names: readonly string[]): Found {
 }
 
 /** Search for a file below the folder of parts. */
-export function inFolder(...path: string[]): () => Found {
+function inFolder(...path: string[]): () => Found {
   const file = resolve(PARTS_FOLDER, ...path);
   return () => (existsSync(file) ? { path: file } : { reason: `${file} does not exist` });
 }
