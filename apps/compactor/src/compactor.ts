@@ -404,7 +404,8 @@ export class Compactor implements Service {
       });
       await this.publish(tenant, outputs, job.blocks);
       await this.mark(tenant, job.blocks, "source of compacted block", "compaction");
-      await this.index.updateTenant(tenant);
+      // One writer: the tenant's owner. Store-gateways were told of the outputs.
+      if (this.config.ownership.tenant(tenant)) await this.index.updateTenant(tenant);
       this.jobsDone.inc();
       metrics
         .counter(

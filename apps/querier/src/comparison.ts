@@ -139,7 +139,7 @@ function windowOf(members: readonly Placed[], select: SelectRequest): SelectRequ
  * were listed, since no other source was compared with those. Suspects answer with the time ranges of their series. Sources
  * that share a series at one time answer with row keys. Groups with a compacted block, which is large and rarely shares a row,
  * compare times before keys. A head that was cut since numbers its rows differently: it counts as lost, and the replanned query
- * reads it as a block (docs/adr/0015-compare-rows-by-number-of-one-form.md, docs/adr/0019-compare-rows-whatever-the-level.md).
+ * reads it as a block (docs/adr/0015-compare-rows-by-number-of-one-form.md, docs/adr/0024-compare-rows-whatever-the-level.md).
  */
 export async function exclusionsOf(plan: Plan, c: Comparing): Promise<Exclusions> {
   const all: Placed[] = [...plan].flatMap(([client, blocks]) =>

@@ -31,7 +31,7 @@ import {
 import type { SampleRows, TreeFormat } from "@cinderblock/exports/formats";
 import { unitOf } from "@cinderblock/flame";
 import type { ExportCall, RenderAnswer, RenderCall, Sides } from "@cinderblock/query-worker";
-import type { TenantLimits, Limits } from "@cinderblock/tenant";
+import { type Limits, readLimitsOf, type TenantLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { pprofToDot } from "./dot.ts";
 import { exploreNodes, labelRange, maxNodes, selectRange } from "./limits.ts";
@@ -164,8 +164,10 @@ export class QueryFrontend {
     });
   }
 
+  /** Limits of all tenants that the caller reads, the strictest of each. */
   limits(caller: Caller): Limits {
-    return this.tenantLimits.of(caller.tenants[0]!);
+    const [first, ...others] = caller.tenants.map((t) => this.tenantLimits.of(t));
+    return others.length === 0 ? first! : readLimitsOf([first!, ...others]);
   }
 
   /** What a strong read has to wait for: the ends of all partitions now. @throws `unavailable`: not all of them are known in time */

@@ -16,7 +16,11 @@ import type { Base } from "@cinderblock/telemetry";
 import { tenantsIn } from "./marks.ts";
 import { foreignNames, type Oddity } from "./oddities.ts";
 
-/** Writes `bucket-index.json.gz`: which whole blocks a tenant has, and which are marked. */
+/**
+ * Writes `bucket-index.json.gz`: which whole blocks a tenant has, and which are marked. Updates of one tenant run one after
+ * the other, so that an older list never replaces a newer one; across processes, only the compactor that owns the tenant
+ * updates. An entry that a change of the owner loses comes back with the next update, and store-gateways list the bucket.
+ */
 export class BucketIndexUpdater {
   private readonly bucket: Bucket;
   private readonly base: Base;
@@ -31,8 +35,23 @@ export class BucketIndexUpdater {
     return tenantsIn(this.bucket);
   }
 
+  /** tenant -> its last update */
+  private readonly updates = new Map<string, Promise<unknown>>();
+
+  updateTenant(tenant: string): Promise<BucketIndex | undefined> {
+    const before = this.updates.get(tenant) ?? Promise.resolve();
+    const next = before
+      .catch(() => undefined) // its caller handles the failure
+      .then(() => this.update(tenant))
+      .finally(() => {
+        if (this.updates.get(tenant) === next) this.updates.delete(tenant);
+      });
+    this.updates.set(tenant, next);
+    return next;
+  }
+
   /** Keeps the entries of blocks that are still there, reads the metas of new ones, and lists the marks. Undefined: the tenant has no blocks. */
-  async updateTenant(tenant: string): Promise<BucketIndex | undefined> {
+  private async update(tenant: string): Promise<BucketIndex | undefined> {
     const prefix = `${tenant}/phlaredb/`;
     const names = await this.bucket.list(prefix);
     const ulids = names.map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid);

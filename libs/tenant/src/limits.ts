@@ -134,3 +134,25 @@ export class TenantLimits {
 export function smallerLimit(a: number, b: number): number {
   return a === 0 ? b : b === 0 ? a : Math.min(a, b);
 }
+
+/**
+ * Limits of a query that reads several tenants, as in v1: of each limit the smallest positive value, of the split interval the
+ * largest. Whatever one of the tenants does not allow is not allowed. Only the limits of reads are combined.
+ */
+export function readLimitsOf(all: readonly Limits[]): Limits {
+  const smallest = (of: (l: Limits) => number): number => all.map(of).reduce(smallerLimit, 0);
+  return {
+    ...all[0]!,
+    maxQueryLookbackMs: smallest((l) => l.maxQueryLookbackMs),
+    maxQueryLengthMs: smallest((l) => l.maxQueryLengthMs),
+    maxQueryParallelism: smallest((l) => l.maxQueryParallelism),
+    maxQueriersPerTenant: smallest((l) => l.maxQueriersPerTenant),
+    maxFlamegraphNodesDefault: smallest((l) => l.maxFlamegraphNodesDefault),
+    maxFlamegraphNodesMax: smallest((l) => l.maxFlamegraphNodesMax),
+    splitQueriesByShards: smallest((l) => l.splitQueriesByShards),
+    splitQueriesByIntervalMs: Math.max(...all.map((l) => l.splitQueriesByIntervalMs)),
+    maxFlamegraphNodesOnSelectMergeProfile: all.some((l) => l.maxFlamegraphNodesOnSelectMergeProfile),
+    queryAnalysisEnabled: all.every((l) => l.queryAnalysisEnabled),
+    queryAnalysisSeriesEnabled: all.every((l) => l.queryAnalysisSeriesEnabled),
+  };
+}
