@@ -54,7 +54,7 @@ export async function exported(c: Context): Promise<number> {
     );
     if (r.kind !== "tree") throw new CinderblockError("internal", "expected a tree");
     return exportTree(
-      twoTrees(r.tree, undefined, ALL, ALL),
+      await twoTrees(r.tree, undefined, ALL, ALL),
       format as TreeFormat,
       `${type.name} ${type.sampleType}`,
       unitOf(type.sampleUnit),
@@ -71,7 +71,13 @@ async function table(
   format: "arrow" | "parquet",
 ): Promise<void> {
   const labels = new Set(
-    seriesLabels(list, [], { matchers: [c.config.query], startMs: select.startMs, endMs: select.endMs })
+    (
+      await seriesLabels(list, [], {
+        matchers: [c.config.query],
+        startMs: select.startMs,
+        endMs: select.endMs,
+      })
+    )
       .flat()
       .map((l) => l.name),
   );

@@ -149,7 +149,7 @@ export async function series(c: Context): Promise<number> {
   const query = { matchers: [c.config.query], startMs: select.startMs, endMs: select.endMs };
   print(
     c,
-    seriesLabels(list, [], query)
+    (await seriesLabels(list, [], query))
       .map((l) => ({ series: labelsText(l) }))
       .sort((a, b) => (a.series < b.series ? -1 : 1)),
   );
@@ -161,7 +161,7 @@ export async function labels(c: Context): Promise<number> {
   const { sources: list, select } = await sources(c);
   print(
     c,
-    labelNames(list, { matchers: [c.config.query], startMs: select.startMs, endMs: select.endMs })
+    (await labelNames(list, { matchers: [c.config.query], startMs: select.startMs, endMs: select.endMs }))
       .sort()
       .map((label) => ({ label })),
   );

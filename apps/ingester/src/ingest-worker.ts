@@ -1,3 +1,4 @@
+import { type Pace, TimeSlices } from "@cinderblock/async";
 import { loadHasher } from "@cinderblock/bytes";
 import { type Head, HeadShard } from "@cinderblock/head";
 import {
@@ -17,12 +18,10 @@ import type { IngestLimits } from "@cinderblock/tenant";
 import {
   type BlockInfo,
   executeOn,
-  labelNames,
-  labelValues,
+  labelAnswer,
   reformed,
   rowKeys,
   rowTimes,
-  seriesLabels,
   seriesRanges,
 } from "@cinderblock/query";
 import { Symbolizer } from "@cinderblock/symbolizer";
@@ -82,6 +81,11 @@ const processor = new PushProcessor(hasher, {
     shard.append(tenant, p);
   },
 });
+
+/** Readers get short slices of this thread: writes wait for one of them at most. */
+const slices = new TimeSlices();
+const paceOf = (stop: Int32Array | undefined): Pace =>
+  slices.pace(() => stop !== undefined && Atomics.load(stop, 0) === 1);
 
 const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;
 
@@ -192,34 +196,32 @@ const methods: IngestWorkerMethods = {
     return out;
   },
   tenants: () => shard.tenants(),
-  async execute({ tenant, ulids, query, exclude }) {
+  async execute({ tenant, ulids, query, exclude, stop }) {
     const other = reformed(exclude, ulids, "head");
     const { heads, missing } = pick(ulids.filter((u) => !other.includes(u)));
     missing.push(...other);
     if (heads.length === 0) return { result: undefined, missing };
-    const symbolizer = await symbols;
-    if (!symbolizer) return moved({ result: await executeOn(heads, query, exclude), missing });
-    const { result, unnamed } = await symbolizer.execute(heads, tenant, query, exclude);
+    const symbolizer = await symbols,
+      pace = paceOf(stop);
+    if (!symbolizer) return moved({ result: await executeOn(heads, query, exclude, pace), missing });
+    const { result, unnamed } = await symbolizer.execute(heads, tenant, query, exclude, pace);
     return moved({ result, missing, ...(unnamed === undefined ? {} : { unnamed }) });
   },
-  async ranges({ ulids, select }) {
-    return Promise.all(pick(ulids).heads.map((h) => seriesRanges(h, select)));
+  async ranges({ ulids, select, stop }) {
+    const pace = paceOf(stop);
+    return Promise.all(pick(ulids).heads.map((h) => seriesRanges(h, select, pace)));
   },
-  async times({ ulids, select }) {
-    return moved(await Promise.all(pick(ulids).heads.map((h) => rowTimes(h, select))));
+  async times({ ulids, select, stop }) {
+    const pace = paceOf(stop);
+    return moved(await Promise.all(pick(ulids).heads.map((h) => rowTimes(h, select, pace))));
   },
-  async keys({ ulids, select }) {
-    return moved(await Promise.all(pick(ulids).heads.map((h) => rowKeys(h, select))));
+  async keys({ ulids, select, stop }) {
+    const pace = paceOf(stop);
+    return moved(await Promise.all(pick(ulids).heads.map((h) => rowKeys(h, select, pace))));
   },
-  labels({ ulids, ask }) {
+  async labels({ ulids, ask, stop }) {
     const { heads, missing } = pick(ulids);
-    const names =
-      ask.kind === "names"
-        ? labelNames(heads, ask.query)
-        : ask.kind === "values"
-          ? labelValues(heads, ask.name, ask.query)
-          : [];
-    return { names, sets: ask.kind === "series" ? seriesLabels(heads, ask.names, ask.query) : [], missing };
+    return { ...(await labelAnswer(heads, ask, paceOf(stop))), missing };
   },
   stats: () => shard.stats(),
   close: () => shard.close(),

@@ -25,7 +25,7 @@ import type { QueryPool } from "@cinderblock/query-worker";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { SharedPages, WorkerClient } from "@cinderblock/threads";
+import { SharedPages, stopOf, WorkerClient } from "@cinderblock/threads";
 import { blockInfo, LocalBlocks } from "./local-blocks.ts";
 import { LogShards, shardOf } from "./log-shards.ts";
 import type { BlockNotice, IngestWorkerData, PushCall, ReplayLine } from "./protocol.ts";
@@ -522,9 +522,10 @@ export class Ingester implements Service, SourceClient {
     exclude: Exclusions,
     until?: Until,
   ): Promise<ExecuteAnswer> {
-    const { local, heads } = this.divide(tenant, ulids);
+    const { local, heads } = this.divide(tenant, ulids),
+      stop = stopOf(until?.signal);
     const [onHeads, onDisk] = await Promise.all([
-      this.onHeads<ExecuteAnswer>("execute", heads, { tenant, query, exclude }),
+      this.onHeads<ExecuteAnswer>("execute", heads, { tenant, query, exclude, stop }),
       local.length > 0
         ? this.setAside(
             tenant,
@@ -541,7 +542,7 @@ export class Ingester implements Service, SourceClient {
     );
     let again: ExecuteAnswer | undefined;
     if (late.length > 0) {
-      again = await this.pool.execute("local", tenant, late, query, {});
+      again = await this.pool.execute("local", tenant, late, query, {}, until?.signal);
       if (again.result) results.push(again.result);
     }
     return {
@@ -565,14 +566,19 @@ export class Ingester implements Service, SourceClient {
     }
   }
 
-  ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {
-    return this.ofRows("ranges", tenant, ulids, select);
+  ranges(
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+    until?: Until,
+  ): Promise<SeriesRanges[]> {
+    return this.ofRows("ranges", tenant, ulids, select, until);
   }
-  times(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowTimes[]> {
-    return this.ofRows("times", tenant, ulids, select);
+  times(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowTimes[]> {
+    return this.ofRows("times", tenant, ulids, select, until);
   }
-  keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> {
-    return this.ofRows("keys", tenant, ulids, select);
+  keys(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowKeys[]> {
+    return this.ofRows("keys", tenant, ulids, select, until);
   }
 
   /** Asks heads and local blocks for the ranges, times or keys of their rows. */
@@ -581,15 +587,20 @@ export class Ingester implements Service, SourceClient {
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
+    until: Until | undefined,
   ): Promise<T[]> {
-    const { local, heads } = this.divide(tenant, ulids);
+    const { local, heads } = this.divide(tenant, ulids),
+      stop = stopOf(until?.signal);
     const onDisk = (list: readonly string[]): Promise<T[]> =>
       this.setAside(
         tenant,
         list,
-        this.pool[method]("local", tenant, list, select) as Promise<unknown> as Promise<T[]>,
+        this.pool[method]("local", tenant, list, select, until?.signal) as Promise<unknown> as Promise<T[]>,
       );
-    const [a, b] = await Promise.all([this.onHeads<T[]>(method, heads, { tenant, select }), onDisk(local)]);
+    const [a, b] = await Promise.all([
+      this.onHeads<T[]>(method, heads, { tenant, select, stop }),
+      onDisk(local),
+    ]);
     const late = this.cutMeanwhile(tenant, heads, a.flat());
     return [...a.flat(), ...b, ...(late.length > 0 ? await onDisk(late) : [])];
   }
@@ -598,11 +609,13 @@ export class Ingester implements Service, SourceClient {
     tenant: string,
     ulids: readonly string[],
     ask: LabelAsk,
+    until?: Until,
   ): Promise<LabelAnswer & { missing: string[] }> {
-    const { local, heads } = this.divide(tenant, ulids);
+    const { local, heads } = this.divide(tenant, ulids),
+      stop = stopOf(until?.signal);
     const [a, b] = await Promise.all([
-      this.onHeads<LabelAnswer & { missing: string[] }>("labels", heads, { tenant, ask }),
-      this.setAside(tenant, local, this.pool.labels("local", tenant, local, ask)),
+      this.onHeads<LabelAnswer & { missing: string[] }>("labels", heads, { tenant, ask, stop }),
+      this.setAside(tenant, local, this.pool.labels("local", tenant, local, ask, until?.signal)),
     ]);
     return {
       names: [...a, b].flatMap((x) => x.names),

@@ -77,6 +77,14 @@ export interface ReplayLine {
   lostSymbols: number;
 }
 
+/** A question about heads. */
+export interface HeadsCall {
+  tenant: string;
+  ulids: readonly string[];
+  /** [0] becomes 1 when no caller waits for the answer anymore */
+  stop?: Int32Array | undefined;
+}
+
 /** Methods of an ingest worker. */
 export interface IngestWorkerMethods {
   replay(): ReplayLine;
@@ -94,20 +102,11 @@ export interface IngestWorkerMethods {
   flush(tenant: string | undefined): Promise<void>;
   blocks(call: { tenant: string; startMs: number; endMs: number }): BlockInfo[];
   tenants(): string[];
-  execute(call: {
-    tenant: string;
-    ulids: readonly string[];
-    query: SourceQuery;
-    exclude: Exclusions;
-  }): Promise<ExecuteAnswer>;
-  ranges(call: { tenant: string; ulids: readonly string[]; select: SelectRequest }): Promise<SeriesRanges[]>;
-  times(call: { tenant: string; ulids: readonly string[]; select: SelectRequest }): Promise<RowTimes[]>;
-  keys(call: { tenant: string; ulids: readonly string[]; select: SelectRequest }): Promise<RowKeys[]>;
-  labels(call: {
-    tenant: string;
-    ulids: readonly string[];
-    ask: LabelAsk;
-  }): LabelAnswer & { missing: string[] };
+  execute(call: HeadsCall & { query: SourceQuery; exclude: Exclusions }): Promise<ExecuteAnswer>;
+  ranges(call: HeadsCall & { select: SelectRequest }): Promise<SeriesRanges[]>;
+  times(call: HeadsCall & { select: SelectRequest }): Promise<RowTimes[]>;
+  keys(call: HeadsCall & { select: SelectRequest }): Promise<RowKeys[]>;
+  labels(call: HeadsCall & { ask: LabelAsk }): Promise<LabelAnswer & { missing: string[] }>;
   stats(): ShardStats;
   close(): Promise<void>;
 }

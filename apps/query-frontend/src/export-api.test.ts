@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { PatternBudget } from "@cinderblock/model";
 import type { FastifyReply } from "@cinderblock/rpc";
 import { exportFile } from "./export-api.ts";
 import type { Caller, QueryFrontend } from "./frontend.ts";
@@ -13,6 +14,7 @@ describe("an export that goes on for long", () => {
       until: "2",
     }),
     0,
+    new PatternBudget(),
   );
   /** What is sent, and the warnings that its headers tell. */
   async function exported(

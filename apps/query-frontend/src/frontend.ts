@@ -36,13 +36,14 @@ import type { Base } from "@cinderblock/telemetry";
 import { pprofToDot } from "./dot.ts";
 import { exploreNodes, labelRange, maxNodes, selectRange } from "./limits.ts";
 import type { ResultsCache } from "./results-cache.ts";
+import { QueryBounds } from "./query-bounds.ts";
 import { SlowQueries } from "./slow-queries.ts";
 import { type JobQueue, SubQueries } from "./sub-queries.ts";
 
 /** Who merges and renders: worker threads. */
 export interface Renderer {
-  render(call: RenderCall): Promise<RenderAnswer>;
-  export(call: ExportCall): Promise<{ bytes: Uint8Array; rows: number }>;
+  render(call: RenderCall, signal?: AbortSignal): Promise<RenderAnswer>;
+  export(call: ExportCall, signal?: AbortSignal): Promise<{ bytes: Uint8Array; rows: number }>;
 }
 
 /** Whose samples alone count. */
@@ -180,7 +181,14 @@ export class QueryFrontend {
     );
   }
 
+  /** What the text of a caller's query may use. */
+  bounds(caller: Caller): QueryBounds {
+    return new QueryBounds(caller.tenants.map((t) => this.tenantLimits.of(t)));
+  }
+
   private async run(caller: Caller, job: QueryJob): Promise<JobResult[]> {
+    const bounds = this.bounds(caller);
+    if (job.kind === "labels") bounds.labels(job.ask);
     this.inProgress++;
     try {
       const asked = { ...job, ...(await this.endsFor(caller)) },
@@ -207,6 +215,7 @@ export class QueryFrontend {
 
   /** Partial results of a question, of all tenants and parts. */
   private async parts(caller: Caller, query: SourceQuery): Promise<PartialResult[]> {
+    this.bounds(caller).query(query);
     this.inProgress++;
     try {
       const { deadlineMs, signal } = caller,
@@ -237,8 +246,10 @@ export class QueryFrontend {
     }
   }
 
-  private render(call: RenderCall): Promise<RenderAnswer> {
-    return this.base.tracer.span("query.render", { kind: call.kind }, () => this.renderer.render(call));
+  private render(caller: Caller, call: RenderCall): Promise<RenderAnswer> {
+    return this.base.tracer.span("query.render", { kind: call.kind }, () =>
+      this.renderer.render(call, caller.signal),
+    );
   }
 
   /** Partial call trees of a request; none when its range is too old. */
@@ -250,7 +261,7 @@ export class QueryFrontend {
       ...(r.profileIds && r.profileIds.length > 0 ? { profileIds: r.profileIds } : {}),
     };
     if (!range || (r.spansOnly && r.spans.length === 0)) {
-      selectorOf(select);
+      this.bounds(caller).selection(select);
       return [];
     }
     // Only the whole of an answer may be cut where its data lies.
@@ -266,7 +277,7 @@ export class QueryFrontend {
   async flame(caller: Caller, r: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
     return bytesOf(
-      await this.render({
+      await this.render(caller, {
         kind: "flame",
         parts: await this.treeParts(caller, r, nodes),
         callSite: r.stacks?.callSite ?? [],
@@ -279,7 +290,7 @@ export class QueryFrontend {
   async tree(caller: Caller, r: MergeRequest): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
     return bytesOf(
-      await this.render({
+      await this.render(caller, {
         kind: "tree",
         parts: await this.treeParts(caller, r, nodes),
         callSite: r.stacks?.callSite ?? [],
@@ -302,7 +313,7 @@ export class QueryFrontend {
       this.treeParts(caller, right, nodes),
     ]);
     return bytesOf(
-      await this.render({
+      await this.render(caller, {
         kind: "diff",
         left: l,
         right: r,
@@ -326,7 +337,9 @@ export class QueryFrontend {
       throw invalid(
         `profile types must match: ${left.profileTypeId} cannot be compared with ${base.profileTypeId}`,
       );
-    const limits = this.limits(caller);
+    const limits = this.limits(caller),
+      bounds = this.bounds(caller);
+    for (const s of [left, ...(base ? [base] : [])]) bounds.filter(s.filter);
     for (const s of [left, ...(base ? [base] : [])]) selectRange(s.startMs, s.endMs, limits, this.base.now());
     const side = (s: ExploreSelection): Promise<PartialResult[]> =>
       this.treeParts(caller, { ...s, maxNodes: 0, stacks: undefined }, 0);
@@ -343,7 +356,11 @@ export class QueryFrontend {
   ): Promise<Uint8Array> {
     const cut = exploreNodes(nodes, this.limits(caller));
     return bytesOf(
-      await this.render({ kind: "call-tree", ...(await this.sides(caller, left, base)), maxNodes: cut }),
+      await this.render(caller, {
+        kind: "call-tree",
+        ...(await this.sides(caller, left, base)),
+        maxNodes: cut,
+      }),
     );
   }
 
@@ -354,7 +371,10 @@ export class QueryFrontend {
     base: ExploreSelection | undefined,
     page: TablePage,
   ): Promise<Uint8Array> {
-    return bytesOf(await this.render({ kind: "functions", ...(await this.sides(caller, left, base)), page }));
+    this.bounds(caller).page(page);
+    return bytesOf(
+      await this.render(caller, { kind: "functions", ...(await this.sides(caller, left, base)), page }),
+    );
   }
 
   /** cinderblock.explore.v1.FunctionNeighboursResponse. */
@@ -370,7 +390,7 @@ export class QueryFrontend {
         "function is required: the whole name of the function whose callers and callees are asked for",
       );
     return bytesOf(
-      await this.render({
+      await this.render(caller, {
         kind: "neighbours",
         ...(await this.sides(caller, left, base)),
         name,
@@ -383,27 +403,35 @@ export class QueryFrontend {
   async functionLines(caller: Caller, s: ExploreSelection, name: string): Promise<Uint8Array> {
     if (name === "")
       throw invalid("function is required: the whole name of the function whose lines are asked for");
+    this.bounds(caller).filter(s.filter);
     const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
       select = {
         profileTypeId: s.profileTypeId,
         labelSelector: s.labelSelector,
         ...(s.profileIds && s.profileIds.length > 0 ? { profileIds: s.profileIds } : {}),
       };
-    selectorOf(select);
+    this.bounds(caller).selection(select);
     const parts = range
       ? await this.parts(caller, { kind: "profile", select: { ...select, ...range }, ...idsOf(s) })
       : [];
-    return bytesOf(await this.render({ kind: "function-lines", parts, name, filter: s.filter }));
+    return bytesOf(await this.render(caller, { kind: "function-lines", parts, name, filter: s.filter }));
   }
 
   /** cinderblock.explore.v1.HeatmapResponse: how many single profiles have which value, over time. */
   async heatmap(caller: Caller, s: ExploreSelection, columns: number, rows: number): Promise<Uint8Array> {
     const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
       select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
-    selectorOf(select);
+    this.bounds(caller).selection(select);
     const parts = range ? await this.parts(caller, { kind: "points", select: { ...select, ...range } }) : [];
     return bytesOf(
-      await this.render({ kind: "heatmap", parts, startMs: s.startMs, endMs: s.endMs, columns, rows }),
+      await this.render(caller, {
+        kind: "heatmap",
+        parts,
+        startMs: s.startMs,
+        endMs: s.endMs,
+        columns,
+        rows,
+      }),
     );
   }
 
@@ -417,7 +445,7 @@ export class QueryFrontend {
   ): Promise<ProfileList> {
     const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
       select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
-    selectorOf(select);
+    this.bounds(caller).selection(select);
     const parts = range
       ? await this.parts(caller, {
           kind: "profiles",
@@ -481,7 +509,7 @@ export class QueryFrontend {
       ...idsOf(r),
       ...(r.stacks ? { stacks: r.stacks } : {}),
     });
-    const answer = await this.render({
+    const answer = await this.render(caller, {
       kind: "pprof",
       parts,
       sampleType: { type: type.sampleType, unit: type.sampleUnit },
@@ -510,28 +538,31 @@ export class QueryFrontend {
     });
     const sides = await this.sides(caller, whole(left), base && whole(base));
     return (
-      await this.renderer.export({
-        kind: "tree",
-        ...sides,
-        format,
-        title,
-        unit: unitOf(parseProfileType(left.profileTypeId).sampleUnit),
-        atMs: left.startMs,
-      })
+      await this.renderer.export(
+        {
+          kind: "tree",
+          ...sides,
+          format,
+          title,
+          unit: unitOf(parseProfileType(left.profileTypeId).sampleUnit),
+          atMs: left.startMs,
+        },
+        caller.signal,
+      )
     ).bytes;
   }
 
   /** A merged profile as OTLP; undefined when there is no data. */
   async exportOtlp(caller: Caller, r: MergeRequest, service: string): Promise<Uint8Array | undefined> {
     const pprof = await this.pprof(caller, r);
-    return pprof && (await this.renderer.export({ kind: "otlp", pprof, service })).bytes;
+    return pprof && (await this.renderer.export({ kind: "otlp", pprof, service }, caller.signal)).bytes;
   }
 
   /** Profiles and their samples as pieces of an Arrow stream, step by step in time: what one step holds is what is in memory. */
   async *exportSamples(caller: Caller, r: MergeRequest, rows: SampleRows): AsyncGenerator<Uint8Array> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now()),
       type = parseProfileType(r.profileTypeId),
-      selector = selectorText(selectorOf(r));
+      selector = selectorText(selectorOf(r, this.bounds(caller).patterns));
     const sets = range ? await this.labelSets(caller, [selector], [], range.startMs, range.endMs, true) : [];
     const table = {
       rows,
@@ -561,7 +592,7 @@ export class QueryFrontend {
         step = Math.max(1000, Math.floor(step / 8)); // too many samples for one answer
         continue;
       }
-      const piece = await this.renderer.export({ kind: "samples", parts, table, first, last });
+      const piece = await this.renderer.export({ kind: "samples", parts, table, first, last }, caller.signal);
       if (first || last || piece.rows > 0) {
         yield piece.bytes;
         first = false;
@@ -596,7 +627,7 @@ export class QueryFrontend {
       stream.set(p, at);
       at += p.length;
     }
-    return (await this.renderer.export({ kind: "parquet", stream })).bytes;
+    return (await this.renderer.export({ kind: "parquet", stream }, caller.signal)).bytes;
   }
 
   /** A call graph in Graphviz's language; "" when there is no data. */
@@ -608,7 +639,9 @@ export class QueryFrontend {
   async series(caller: Caller, r: SeriesRequest): Promise<SeriesResult[]> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     checkStep(r.stepMs);
-    selectorOf(r);
+    const bounds = this.bounds(caller);
+    bounds.selection(r);
+    bounds.groupBy(r.groupBy);
     if (!range) return [];
     const query: SourceQuery = {
       kind: "series",
@@ -627,7 +660,9 @@ export class QueryFrontend {
   async selectHeatmap(caller: Caller, r: SelectHeatmapRequest): Promise<Uint8Array> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     checkStep(r.stepMs);
-    selectorOf(r);
+    const bounds = this.bounds(caller);
+    bounds.selection(r);
+    bounds.groupBy(r.groupBy);
     const parts = range
       ? await this.parts(caller, {
           kind: "points",
@@ -637,7 +672,7 @@ export class QueryFrontend {
         })
       : [];
     return bytesOf(
-      await this.render({
+      await this.render(caller, {
         kind: "select-heatmap",
         parts,
         range: { startMs: r.startMs, endMs: r.endMs, ...range, stepMs: r.stepMs, groupBy: r.groupBy },

@@ -4,6 +4,7 @@ import {
   LABEL_NAME,
   parseProfileType,
   parseSelector,
+  type PatternBudget,
   type ProfileType,
   selectorText,
 } from "@cinderblock/model";
@@ -12,9 +13,11 @@ import {
 export class QueryParams {
   private readonly params: URLSearchParams;
   private readonly nowMs: number;
-  constructor(params: URLSearchParams, nowMs: number) {
+  private readonly patterns: PatternBudget;
+  constructor(params: URLSearchParams, nowMs: number, patterns: PatternBudget) {
     this.params = params;
     this.nowMs = nowMs;
+    this.patterns = patterns;
   }
   text(name: string): string {
     return this.params.get(name) ?? "";
@@ -36,7 +39,7 @@ export class QueryParams {
     if (text === "") throw invalid(`"${name}" is required`);
     let selector;
     try {
-      selector = parseSelector(text);
+      selector = parseSelector(text, this.patterns);
     } catch (err) {
       throw err instanceof CinderblockError
         ? new CinderblockError("invalid", `failed to parse "${name}": ${err.message}`, { cause: err })

@@ -18,16 +18,19 @@ export function renderRoutes(
     async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
       try {
         const header = request.headers["x-scope-orgid"];
+        const left = new AbortController();
+        reply.raw.once("close", () => left.abort());
         const caller: Caller = {
           tenants: tenantsForRead(Array.isArray(header) ? header[0] : header, config.multitenancy),
           deadlineMs: Date.now() + config.queryTimeoutMs,
-          signal: undefined,
+          signal: left.signal,
           strong: request.headers["x-read-consistency"] === "strong",
           warn: (reason) => {
             void reply.header("x-cinderblock-partial", reason);
           },
         };
-        await work(new QueryParams(new URL(request.url, "http://x").searchParams, now()), caller, reply);
+        const params = new URL(request.url, "http://x").searchParams;
+        await work(new QueryParams(params, now(), frontend.bounds(caller).patterns), caller, reply);
       } catch (err) {
         const { status, body } = httpError(err);
         await reply

@@ -151,23 +151,29 @@ export class StoreGateway implements Service, SourceClient {
       await this.named(tenant, this.pool.execute("bucket", tenant, ulids, query, exclude, until?.signal)),
     );
   }
-  ranges(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<SeriesRanges[]> {
-    return this.named(tenant, this.pool.ranges("bucket", tenant, ulids, select));
+  ranges(
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+    until?: Until,
+  ): Promise<SeriesRanges[]> {
+    return this.named(tenant, this.pool.ranges("bucket", tenant, ulids, select, until?.signal));
   }
-  times(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowTimes[]> {
-    return this.named(tenant, this.pool.times("bucket", tenant, ulids, select));
+  times(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowTimes[]> {
+    return this.named(tenant, this.pool.times("bucket", tenant, ulids, select, until?.signal));
   }
-  keys(tenant: string, ulids: readonly string[], select: SelectRequest): Promise<RowKeys[]> {
-    return this.named(tenant, this.pool.keys("bucket", tenant, ulids, select));
+  keys(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowKeys[]> {
+    return this.named(tenant, this.pool.keys("bucket", tenant, ulids, select, until?.signal));
   }
   async labels(
     tenant: string,
     ulids: readonly string[],
     ask: LabelAsk,
+    until?: Until,
   ): Promise<LabelAnswer & { missing: string[] }> {
     return this.lookingAgain(
       tenant,
-      await this.named(tenant, this.pool.labels("bucket", tenant, ulids, ask)),
+      await this.named(tenant, this.pool.labels("bucket", tenant, ulids, ask, until?.signal)),
     );
   }
 

@@ -1,3 +1,4 @@
 export { withDeadline } from "./deadline.ts";
 export { Semaphore } from "./semaphore.ts";
+export { type Pace, TimeSlices, UNPACED } from "./pace.ts";
 export { Deferred, sleep, within, yieldToLoop } from "./timing.ts";

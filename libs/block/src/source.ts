@@ -1,3 +1,4 @@
+import type { Pace } from "@cinderblock/async";
 import type { Labels, Selector } from "@cinderblock/model";
 import type { SymbolTables } from "@cinderblock/symdb";
 import type { FlameIndex } from "./flame-index.ts";
@@ -35,27 +36,45 @@ export interface ProfileSource extends RowSource {
   hold?(bytes: number): void;
 }
 
-/** Series that a selector picks, by position. Values repeat: each (matcher, value) is decided once. */
+function valueOf(labels: Labels, name: string): string {
+  for (const l of labels) if (l.name === name) return l.value;
+  return "";
+}
+
+/** Series that are looked at between two looks at the clock. */
+const SERIES_AT_ONCE = 1024;
+
+/**
+ * Runs the regular expressions of a selector for the values that they have not seen, with pauses, so that `selectSeries`
+ * takes no time afterwards. A regular expression may need milliseconds for one value.
+ */
+export async function matchValues(
+  series: readonly SourceSeries[],
+  selector: Selector,
+  pace: Pace,
+): Promise<void> {
+  const costly = selector.filter((m) => m.hasPattern);
+  if (costly.length === 0) return;
+  for (let i = 0; i < series.length; i++) {
+    if (i % SERIES_AT_ONCE === 0 && pace.due()) await pace.next();
+    for (const m of costly) {
+      const value = valueOf(series[i]!.labels, m.name);
+      if (!m.isCostly(value)) continue;
+      if (pace.due()) await pace.next();
+      m.matches(value);
+    }
+  }
+}
+
+/** Series that a selector picks, by position. */
 export function selectSeries(series: readonly SourceSeries[], selector: Selector): number[] {
-  const memo = selector.map(() => new Map<string, boolean>());
   const out: number[] = [];
   for (let i = 0; i < series.length; i++) {
     const { labels } = series[i]!;
     let all = true;
     for (let m = 0; m < selector.length && all; m++) {
       const matcher = selector[m]!;
-      let value = "";
-      for (const l of labels)
-        if (l.name === matcher.name) {
-          value = l.value;
-          break;
-        }
-      let ok = memo[m]!.get(value);
-      if (ok === undefined) {
-        ok = matcher.matches(value);
-        memo[m]!.set(value, ok);
-      }
-      all = ok;
+      all = matcher.matches(valueOf(labels, matcher.name));
     }
     if (all) out.push(i);
   }

@@ -2,7 +2,7 @@ import { TreeMerger, twoTrees } from "@cinderblock/query";
 import { exportTree } from "./trees.ts";
 
 const ALL = { callSite: [], only: [], without: [], hide: [] };
-const tree = (depth: number, leaves: number) => {
+const tree = async (depth: number, leaves: number) => {
   const m = new TreeMerger(),
     name = (s: string): number => {
       const b = Buffer.from(s);
@@ -15,20 +15,21 @@ const tree = (depth: number, leaves: number) => {
 };
 
 describe("exports of trees", () => {
-  it("refuse text that would not fit in one piece, and say what fits", () => {
-    expect(exportTree(tree(3, 2), "folded", "t", "count", 0).toString()).toContain(
+  it("refuse text that would not fit in one piece, and say what fits", async () => {
+    expect(exportTree(await tree(3, 2), "folded", "t", "count", 0).toString()).toContain(
       "function0;function1;function2;leaf1 2",
     );
+    const large = await tree(1000, 1000);
     for (const format of ["folded", "speedscope"] as const)
-      expect(() => exportTree(tree(1000, 1000), format, "t", "count", 0, 10_000_000)).toThrow(
+      expect(() => exportTree(large, format, "t", "count", 0, 10_000_000)).toThrow(
         /the stacks are 1[12] MB of text; the limit is 10: .*format=pprof/,
       );
-    expect(exportTree(tree(1000, 1000), "firefox", "t", "count", 0, 10_000_000).length).toBeLessThan(
+    expect(exportTree(await tree(1000, 1000), "firefox", "t", "count", 0, 10_000_000).length).toBeLessThan(
       1_000_000,
     );
   });
-  it("as pictures have the largest calls, and say what they leave out", () => {
-    const svg = Buffer.from(exportTree(tree(2, 120_000), "svg", "t", "count", 0)).toString();
+  it("as pictures have the largest calls, and say what they leave out", async () => {
+    const svg = Buffer.from(exportTree(await tree(2, 120_000), "svg", "t", "count", 0)).toString();
     expect(svg).toContain("smaller calls");
     expect(svg.length).toBeLessThan(2_000_000);
   });

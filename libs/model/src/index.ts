@@ -34,3 +34,5 @@ export { parseProfileType } from "./profile-type.ts";
 export type { ProfileType } from "./profile-type.ts";
 export { anchored, Matcher, parseSelector, selectorMatches, selectorText, textFilter } from "./selector.ts";
 export type { AnchoredPattern, MatchOp, Selector } from "./selector.ts";
+export { PatternBudget } from "./pattern.ts";
+export type { PatternLimits } from "./pattern.ts";

@@ -1,19 +1,20 @@
 import { RE2JS } from "re2js";
 import { invalid } from "@cinderblock/errors";
 import { type Labels, LABEL_NAME } from "./labels.ts";
+import { anchoredPattern, anchoredTest, PatternBudget, type TextTest } from "./pattern.ts";
 
 export type MatchOp = "=" | "!=" | "=~" | "!~";
 
-/** A regular expression that matches a whole text, as selectors and relabelling rules mean it. */
+/** A regular expression that matches a whole text, as relabeling rules use it. */
 export type AnchoredPattern = RE2JS;
 
 export function anchored(text: string): AnchoredPattern {
-  RE2JS.compile(text); // alone first: a text such as "a)(b" must not become valid by being wrapped
-  return RE2JS.compile(`^(?s:${text})$`);
+  return anchoredPattern(text, new PatternBudget());
 }
 
-/** Whether a text contains another, in any case; between slashes a regular expression. @throws `invalid` when it is none */
-export function textFilter(filter: string): (text: string) => boolean {
+/** Whether a text contains another, in any case; between slashes a regular expression. @throws `invalid` */
+export function textFilter(filter: string, budget = new PatternBudget()): TextTest {
+  budget.text(filter);
   const pattern = /^\/(.+)\/$/s.exec(filter)?.[1];
   if (pattern === undefined) {
     const wanted = filter.toLowerCase();
@@ -21,7 +22,7 @@ export function textFilter(filter: string): (text: string) => boolean {
   }
   let re: RE2JS;
   try {
-    re = RE2JS.compile(pattern, RE2JS.CASE_INSENSITIVE);
+    re = budget.compile(pattern, RE2JS.CASE_INSENSITIVE);
   } catch (err) {
     throw invalid(`filter: ${(err as Error).message}`);
   }
@@ -33,19 +34,32 @@ export class Matcher {
   readonly name: string;
   readonly op: MatchOp;
   readonly value: string;
-  private readonly re: RE2JS | undefined;
+  private readonly test: TextTest | undefined;
+  /** verdicts of a regular expression: label values repeat */
+  private readonly known = new Map<string, boolean>();
 
-  constructor(name: string, op: MatchOp, value: string, position = "1:2") {
+  constructor(name: string, op: MatchOp, value: string, position = "1:2", budget = new PatternBudget()) {
     this.name = name;
     this.op = op;
     this.value = value;
+    budget.matcher();
     if (op === "=~" || op === "!~") {
       try {
-        this.re = anchored(value);
+        this.test = anchoredTest(value, budget);
       } catch (err) {
         throw invalid(`${position}: parse error: ${(err as Error).message}`);
       }
     }
+  }
+
+  /** Whether a regular expression decides. */
+  get hasPattern(): boolean {
+    return this.test !== undefined;
+  }
+
+  /** Whether `matches` has to run a regular expression for this value. */
+  isCostly(value: string): boolean {
+    return this.test !== undefined && !this.known.has(value);
   }
 
   matches(value: string): boolean {
@@ -55,10 +69,19 @@ export class Matcher {
       case "!=":
         return value !== this.value;
       case "=~":
-        return this.re!.matcher(value).find();
+        return this.found(value);
       case "!~":
-        return !this.re!.matcher(value).find();
+        return !this.found(value);
     }
+  }
+
+  private found(value: string): boolean {
+    let found = this.known.get(value);
+    if (found === undefined) {
+      found = this.test!(value);
+      this.known.set(value, found);
+    }
+    return found;
   }
 
   toString(): string {
@@ -96,15 +119,18 @@ const LABEL_PART = /[A-Za-z0-9_]/;
  * A PromQL vector selector: `metric{a="x", b!="y", c=~"re", d!~"re", "quoted name"="z",}`.
  * No range, offset or `@`. The metric name becomes an equality on `__name__`.
  */
-export function parseSelector(text: string): Selector {
-  return new SelectorParser(text).parse();
+export function parseSelector(text: string, budget = new PatternBudget()): Selector {
+  budget.text(text);
+  return new SelectorParser(text, budget).parse();
 }
 
 class SelectorParser {
   private readonly text: string;
+  private readonly budget: PatternBudget;
   private pos = 0;
-  constructor(text: string) {
+  constructor(text: string, budget: PatternBudget) {
     this.text = text;
+    this.budget = budget;
   }
 
   parse(): Matcher[] {
@@ -114,7 +140,7 @@ class SelectorParser {
     const start = this.pos;
     if (METRIC_START.test(this.peek())) {
       const name = this.word(METRIC_PART);
-      matchers.push(new Matcher(LABEL_NAME, "=", name));
+      matchers.push(this.named(name));
       this.space();
     }
     if (this.pos < this.text.length) {
@@ -125,6 +151,10 @@ class SelectorParser {
       if (this.pos < this.text.length) throw this.unexpected(this.pos);
     }
     return matchers;
+  }
+
+  private named(metric: string): Matcher {
+    return new Matcher(LABEL_NAME, "=", metric, undefined, this.budget);
   }
 
   private braces(matchers: Matcher[]): void {
@@ -146,13 +176,13 @@ class SelectorParser {
       this.space();
       this.inside();
       if (quoted && (this.peek() === "," || this.peek() === "}")) {
-        matchers.push(new Matcher(LABEL_NAME, "=", name)); // {"metric name"}
+        matchers.push(this.named(name)); // {"metric name"}
       } else {
         const op = this.operator();
         this.space();
         this.inside();
         if (!this.isQuote()) throw this.unexpected(this.pos, "in label matching, expected string");
-        matchers.push(new Matcher(name, op, this.quoted(), `1:${at + 1}`));
+        matchers.push(new Matcher(name, op, this.quoted(), `1:${at + 1}`, this.budget));
       }
       this.space();
       this.inside();

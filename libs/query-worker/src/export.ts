@@ -1,13 +1,17 @@
+import type { Pace } from "@cinderblock/async";
 import { exportOtlp, exportSamples, exportTree, toParquet } from "@cinderblock/exports";
 import { mergeSamples } from "@cinderblock/query";
 import type { ExportCall } from "./protocol.ts";
 import { bothTrees } from "./render.ts";
 
 /** Merges and writes in another program's format. */
-export function exported(call: ExportCall): { bytes: Uint8Array; rows: number } {
+export async function exported(call: ExportCall, pace: Pace): Promise<{ bytes: Uint8Array; rows: number }> {
   switch (call.kind) {
     case "tree":
-      return { bytes: exportTree(bothTrees(call), call.format, call.title, call.unit, call.atMs), rows: 0 };
+      return {
+        bytes: exportTree(await bothTrees(call, pace), call.format, call.title, call.unit, call.atMs),
+        rows: 0,
+      };
     case "otlp":
       return { bytes: exportOtlp(call.pprof, call.service), rows: 0 };
     case "parquet":

@@ -13,7 +13,7 @@ import {
 } from "@cinderblock/query";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { transferable, WorkerClient } from "@cinderblock/threads";
+import { stopOf, transferable, WorkerClient } from "@cinderblock/threads";
 import { DISK_CACHE_FIELDS } from "./disk-cache.ts";
 import { threadOf } from "./thread-of.ts";
 import type {
@@ -158,15 +158,11 @@ export class QueryPool implements Service {
     exclude: Exclusions,
     signal?: AbortSignal,
   ): Promise<ExecuteAnswer> {
-    const stop = new Int32Array(new SharedArrayBuffer(4));
-    signal?.addEventListener(
-      "abort",
-      () => {
-        Atomics.store(stop, 0, 1);
-      },
-      { once: true },
-    );
-    const answers = await this.fan<ExecuteAnswer>("execute", root, tenant, ulids, { query, exclude, stop });
+    const answers = await this.fan<ExecuteAnswer>("execute", root, tenant, ulids, {
+      query,
+      exclude,
+      stop: stopOf(signal),
+    });
     const results = answers.map((a) => a.result).filter((r) => r !== undefined);
     return {
       result: results.length > 0 ? mergePartials(results) : undefined,
@@ -180,8 +176,11 @@ export class QueryPool implements Service {
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
+    signal?: AbortSignal,
   ): Promise<SeriesRanges[]> {
-    return (await this.fan<SeriesRanges[]>("ranges", root, tenant, ulids, { select })).flat();
+    return (
+      await this.fan<SeriesRanges[]>("ranges", root, tenant, ulids, { select, stop: stopOf(signal) })
+    ).flat();
   }
 
   async times(
@@ -189,8 +188,11 @@ export class QueryPool implements Service {
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
+    signal?: AbortSignal,
   ): Promise<RowTimes[]> {
-    return (await this.fan<RowTimes[]>("times", root, tenant, ulids, { select })).flat();
+    return (
+      await this.fan<RowTimes[]>("times", root, tenant, ulids, { select, stop: stopOf(signal) })
+    ).flat();
   }
 
   async keys(
@@ -198,8 +200,9 @@ export class QueryPool implements Service {
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
+    signal?: AbortSignal,
   ): Promise<RowKeys[]> {
-    return (await this.fan<RowKeys[]>("keys", root, tenant, ulids, { select })).flat();
+    return (await this.fan<RowKeys[]>("keys", root, tenant, ulids, { select, stop: stopOf(signal) })).flat();
   }
 
   async labels(
@@ -207,9 +210,11 @@ export class QueryPool implements Service {
     tenant: string,
     ulids: readonly string[],
     ask: LabelAsk,
+    signal?: AbortSignal,
   ): Promise<LabelAnswer & { missing: string[] }> {
     const answers = await this.fan<LabelAnswer & { missing: string[] }>("labels", root, tenant, ulids, {
       ask,
+      stop: stopOf(signal),
     });
     return {
       names: answers.flatMap((a) => a.names),
@@ -219,15 +224,19 @@ export class QueryPool implements Service {
   }
 
   /** Merges and renders on the thread with the fewest calls in flight. The partial results of `call` move there: they are gone here. */
-  render(call: RenderCall): Promise<RenderAnswer> {
+  render(call: RenderCall, signal?: AbortSignal): Promise<RenderAnswer> {
     const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
-    return w.call<RenderAnswer>("render", call, transferable(call));
+    return w.call<RenderAnswer>("render", { ...call, stop: stopOf(signal) }, transferable(call));
   }
 
   /** Writes an answer as a file, on the thread with the fewest calls in flight. What `call` holds moves there. */
-  export(call: ExportCall): Promise<{ bytes: Uint8Array; rows: number }> {
+  export(call: ExportCall, signal?: AbortSignal): Promise<{ bytes: Uint8Array; rows: number }> {
     const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
-    return w.call<{ bytes: Uint8Array; rows: number }>("export", call, transferable(call));
+    return w.call<{ bytes: Uint8Array; rows: number }>(
+      "export",
+      { ...call, stop: stopOf(signal) },
+      transferable(call),
+    );
   }
 
   /** Reads files of profiles and draws one or two of them, on the thread with the fewest calls in flight. */

@@ -40,12 +40,15 @@ export interface QueryThreadData extends QueryWorkerData {
   count: number;
 }
 
-/** `stop`: [0] becomes 1 when nobody waits for the answer any more; looked at between two blocks. */
-export interface BlocksCall {
+/** Stops work in another thread. */
+export interface Stoppable {
+  /** [0] becomes 1 when no caller waits for the answer anymore; looked at between blocks and between time slices */
+  stop?: Int32Array | undefined;
+}
+export interface BlocksCall extends Stoppable {
   root: Root;
   tenant: string;
   ulids: readonly string[];
-  stop?: Int32Array;
 }
 
 /** One selection, or two that are compared, and which of their stacks count. */
@@ -132,9 +135,9 @@ export interface QueryWorkerMethods {
   times(call: BlocksCall & { select: SelectRequest }): Promise<RowTimes[]>;
   keys(call: BlocksCall & { select: SelectRequest }): Promise<RowKeys[]>;
   labels(call: BlocksCall & { ask: LabelAsk }): Promise<LabelAnswer & { missing: string[] }>;
-  render(call: RenderCall): Promise<RenderAnswer>;
+  render(call: RenderCall & Stoppable): Promise<RenderAnswer>;
   /** rows: of a piece of a table, else 0 */
-  export(call: ExportCall): Promise<{ bytes: Uint8Array; rows: number }>;
+  export(call: ExportCall & Stoppable): Promise<{ bytes: Uint8Array; rows: number }>;
   files(call: FilesCall): Promise<FilesAnswer>;
   forget(call: BlocksCall): void;
 }

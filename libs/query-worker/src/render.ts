@@ -1,3 +1,4 @@
+import type { Pace } from "@cinderblock/async";
 import { ByteWriter } from "@cinderblock/bytes";
 import { invalid } from "@cinderblock/errors";
 import { readProfileFile } from "@cinderblock/profile-files";
@@ -34,7 +35,7 @@ function mergedTree(parts: PartialResult[]): PartialTree {
 }
 
 /** One tree of the parts, with the stacks that begin with the call site. */
-function treeBelow(parts: PartialResult[], callSite: readonly string[]): PartialTree {
+async function treeBelow(parts: PartialResult[], callSite: readonly string[]): Promise<PartialTree> {
   const tree = mergedTree(parts);
   if (callSite.length === 0) return tree;
   const filter = below(callSite);
@@ -48,30 +49,30 @@ function mergedPoints(parts: PartialResult[]): Points {
     : { timeMs: new Float64Array(0), value: new Float64Array(0) };
 }
 
-export function bothTrees({ parts, base, filter, baseFilter }: Sides): TwoTrees {
-  return twoTrees(mergedTree(parts), base && mergedTree(base), filter, baseFilter);
+export function bothTrees({ parts, base, filter, baseFilter }: Sides, pace: Pace): Promise<TwoTrees> {
+  return twoTrees(mergedTree(parts), base && mergedTree(base), filter, baseFilter, pace);
 }
 
 /** Merges, cuts to `maxNodes` (after the merge) and encodes. */
-export function render(call: RenderCall): RenderAnswer {
+export async function render(call: RenderCall, pace: Pace): Promise<RenderAnswer> {
   switch (call.kind) {
     case "flame": {
-      const l = flameLevels(finalTree(treeBelow(call.parts, call.callSite), call.maxNodes));
+      const l = flameLevels(finalTree(await treeBelow(call.parts, call.callSite), call.maxNodes));
       const full = { ...l, leftTotal: 0n, rightTotal: 0n };
       return output(full, call.as, 4);
     }
     case "tree":
-      return { bytes: encodeTreeBytes(finalTree(treeBelow(call.parts, call.callSite), call.maxNodes)) };
+      return { bytes: encodeTreeBytes(finalTree(await treeBelow(call.parts, call.callSite), call.maxNodes)) };
     case "diff": {
-      const left = treeBelow(call.left, call.callSite[0]),
-        right = treeBelow(call.right, call.callSite[1]);
+      const left = await treeBelow(call.left, call.callSite[0]),
+        right = await treeBelow(call.right, call.callSite[1]);
       const sides: [FinalTree, FinalTree] = [finalTree(left, call.maxNodes), finalTree(right, call.maxNodes)];
       return output(diffLevels(...sides), call.as, 7);
     }
     case "call-tree":
-      return { bytes: encodeCallTree(bothTrees(call), call.maxNodes) };
+      return { bytes: encodeCallTree(await bothTrees(call, pace), call.maxNodes) };
     case "functions":
-      return { bytes: encodeFunctionTable(bothTrees(call), call.page) };
+      return { bytes: await encodeFunctionTable(await bothTrees(call, pace), call.page, pace) };
     case "heatmap":
       return {
         bytes: encodeHeatmap(mergedPoints(call.parts), call.startMs, call.endMs, call.columns, call.rows),
@@ -79,7 +80,7 @@ export function render(call: RenderCall): RenderAnswer {
     case "select-heatmap":
       return { bytes: encodeSelectHeatmap(mergedPoints(call.parts), call) };
     case "neighbours": {
-      const { callers, callees } = neighbours(bothTrees(call), call.name);
+      const { callers, callees } = neighbours(await bothTrees(call, pace), call.name);
       const out = new ByteWriter(1 << 14);
       [callers, callees].forEach((t, i) => {
         const b = encodeCallTree(t, call.maxNodes);
@@ -93,7 +94,7 @@ export function render(call: RenderCall): RenderAnswer {
       const merged = call.parts.length === 0 ? undefined : mergePartials(call.parts);
       return {
         bytes: encodeFunctionLines(
-          merged?.kind === "profile" ? functionLines(merged.profile, call.name, call.filter) : [],
+          merged?.kind === "profile" ? await functionLines(merged.profile, call.name, call.filter, pace) : [],
         ),
       };
     }

@@ -1,4 +1,4 @@
-import { Semaphore } from "@cinderblock/async";
+import { type Pace, Semaphore, TimeSlices } from "@cinderblock/async";
 import type { BlockReader } from "@cinderblock/block";
 import { loadHasher } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
@@ -6,20 +6,18 @@ import { FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import {
   executeOn,
   type PartialResult,
-  labelNames,
-  labelValues,
+  labelAnswer,
   mergePartials,
   reformed,
   rowKeys,
   rowTimes,
-  seriesLabels,
   seriesRanges,
 } from "@cinderblock/query";
 import { Symbolizer } from "@cinderblock/symbolizer";
 import { ownData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { BlockSet } from "./block-set.ts";
 import { DiskCache } from "./disk-cache.ts";
-import type { BlocksCall, QueryThreadData, QueryWorkerMethods } from "./protocol.ts";
+import type { BlocksCall, QueryThreadData, QueryWorkerMethods, Stoppable } from "./protocol.ts";
 import { render, renderFiles } from "./render.ts";
 import { threadOf } from "./thread-of.ts";
 
@@ -53,6 +51,10 @@ setInterval(
 /** Blocks that one question works on at once: far ones are waited for together, and what the question is through with may go. */
 const BLOCKS_AT_ONCE = 8;
 
+const slices = new TimeSlices();
+const paceOf = ({ stop }: Stoppable): Pace =>
+  slices.pace(() => stop !== undefined && Atomics.load(stop, 0) === 1);
+
 const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;
 
 /** Works on the blocks that exist. One that is deleted meanwhile is opened anew, and is missing then. */
@@ -76,12 +78,13 @@ const methods: QueryWorkerMethods = {
   async execute({ query, exclude, ulids, ...call }) {
     const set = await blocks,
       slots = new Semaphore(BLOCKS_AT_ONCE),
-      symbolizer = await symbols;
+      symbolizer = await symbols,
+      pace = paceOf(call);
     let unnamed: string | undefined;
     const ask = async (open: BlockReader[]): Promise<PartialResult | undefined> => {
       if (open.length === 0) return undefined;
-      if (!symbolizer) return executeOn(open, query, exclude);
-      const named = await symbolizer.execute(open, call.tenant, query, exclude);
+      if (!symbolizer) return executeOn(open, query, exclude, pace);
+      const named = await symbolizer.execute(open, call.tenant, query, exclude, pace);
       unnamed ??= named.unnamed;
       return named.result;
     };
@@ -107,31 +110,32 @@ const methods: QueryWorkerMethods = {
     });
   },
   async ranges({ select, ...call }) {
-    return (await onOpen(call, (open) => Promise.all(open.map((b) => seriesRanges(b, select))))).value;
+    const pace = paceOf(call);
+    return (await onOpen(call, (open) => Promise.all(open.map((b) => seriesRanges(b, select, pace))))).value;
   },
   async times({ select, ...call }) {
-    return moved((await onOpen(call, (open) => Promise.all(open.map((b) => rowTimes(b, select))))).value);
+    const pace = paceOf(call);
+    return moved(
+      (await onOpen(call, (open) => Promise.all(open.map((b) => rowTimes(b, select, pace))))).value,
+    );
   },
   async keys({ select, ...call }) {
-    return moved((await onOpen(call, (open) => Promise.all(open.map((b) => rowKeys(b, select))))).value);
+    const pace = paceOf(call);
+    return moved(
+      (await onOpen(call, (open) => Promise.all(open.map((b) => rowKeys(b, select, pace))))).value,
+    );
   },
   async labels({ ask, ...call }) {
     const set = await blocks,
       { blocks: open, missing } = await set.get(call);
     set.trim();
-    const names =
-      ask.kind === "names"
-        ? labelNames(open, ask.query)
-        : ask.kind === "values"
-          ? labelValues(open, ask.name, ask.query)
-          : [];
-    return { names, sets: ask.kind === "series" ? seriesLabels(open, ask.names, ask.query) : [], missing };
+    return { ...(await labelAnswer(open, ask, paceOf(call))), missing };
   },
-  render(call) {
-    return Promise.resolve(moved(render(call)));
+  async render(call) {
+    return moved(await render(call, paceOf(call)));
   },
   async export(call) {
-    return moved((await import("./export.ts")).exported(call));
+    return moved(await (await import("./export.ts")).exported(call, paceOf(call)));
   },
   files(call) {
     return Promise.resolve(renderFiles(call));

@@ -1,5 +1,13 @@
-import { type ProfileSource, selectSeries, type SourceForm } from "@cinderblock/block";
-import { type Label, labelsKey, parseSelector, type Selector } from "@cinderblock/model";
+import { type Pace, UNPACED } from "@cinderblock/async";
+import { matchValues, type ProfileSource, selectSeries, type SourceForm } from "@cinderblock/block";
+import {
+  type Label,
+  type Labels,
+  labelsKey,
+  parseSelector,
+  PatternBudget,
+  type Selector,
+} from "@cinderblock/model";
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
 import type { Each } from "./exemplars.ts";
 import { below, type StackFilter } from "./two-trees.ts";
@@ -16,7 +24,7 @@ import {
 } from "./points.ts";
 import { buildSamples, mergeSamples, type PartialSamples } from "./samples.ts";
 import { type Segment, segmentsOf } from "./segments.ts";
-import type { ExecuteAnswer, SeriesRanges } from "./contracts.ts";
+import type { ExecuteAnswer, LabelAnswer, LabelAsk, SeriesRanges } from "./contracts.ts";
 import type { Exclusion, Exclusions } from "./duplicates.ts";
 import {
   endNanos,
@@ -96,8 +104,10 @@ export async function executeOn(
   sources: readonly ProfileSource[],
   query: SourceQuery,
   exclude: Exclusions,
+  pace = UNPACED,
 ): Promise<PartialResult> {
   const selector = selectorOf(query.select);
+  for (const s of sources) await matchValues(s.series, selector, pace);
   const from = startNanos(query.select.startMs),
     to = endNanos(query.select.endMs),
     { shard } = query.select;
@@ -193,30 +203,42 @@ export async function executeOn(
       query.range,
       stacks,
       query.exemplars,
+      pace,
     );
+    if (pace.due()) await pace.next();
   }
   return { kind: "series", series: merger.finish() };
 }
 
 /** Time range of each selected series of a source: where two sources overlap, their row keys must be compared. */
-export async function seriesRanges(source: ProfileSource, select: SelectRequest): Promise<SeriesRanges> {
+export async function seriesRanges(
+  source: ProfileSource,
+  select: SelectRequest,
+  pace = UNPACED,
+): Promise<SeriesRanges> {
   const selector = selectorOf(select);
+  await matchValues(source.series, selector, pace);
   const from = startNanos(select.startMs),
     to = endNanos(select.endMs);
   const picked = selectSeries(source.series, selector)
     .map((i) => source.series[i]!)
     .filter((s) => s.minTimeNanos <= to && s.maxTimeNanos >= from && inShard(select.shard, s.fingerprint));
-  return Promise.resolve({
+  return {
     ulid: source.ulid,
     form: source.form,
     upTo: source.rowCount,
     fingerprint: BigUint64Array.from(picked, (s) => s.fingerprint),
     min: BigInt64Array.from(picked, (s) => s.minTimeNanos),
     max: BigInt64Array.from(picked, (s) => s.maxTimeNanos),
-  });
+  };
 }
 
-export async function rowKeys(source: ProfileSource, select: SelectRequest): Promise<RowKeys> {
+export async function rowKeys(
+  source: ProfileSource,
+  select: SelectRequest,
+  pace = UNPACED,
+): Promise<RowKeys> {
+  await matchValues(source.series, selectorOf(select), pace);
   const table = await source.load(["ids", "totals"]);
   const upTo = source.rowCount;
   const selected = selectRows(
@@ -310,41 +332,79 @@ function picked(source: ProfileSource, selectors: readonly Selector[], q: LabelQ
   return [...all].filter(inRange);
 }
 
-/** Names of labels and the distinct label sets that a query picks; several selectors are alternatives. */
-export function labelNames(sources: readonly ProfileSource[], q: LabelQuery): string[] {
+/** Visits the label sets that a query picks; several selectors are alternatives. */
+async function eachPicked(
+  sources: readonly ProfileSource[],
+  q: LabelQuery,
+  pace: Pace,
+  visit: (labels: Labels) => void,
+): Promise<void> {
+  const budget = new PatternBudget(),
+    selectors = q.matchers.map((m) => parseSelector(m, budget));
+  for (const s of sources) {
+    for (const selector of selectors) await matchValues(s.series, selector, pace);
+    for (const i of picked(s, selectors, q)) visit(s.series[i]!.labels);
+    if (pace.due()) await pace.next();
+  }
+}
+
+/** Names of labels that a query picks. */
+export async function labelNames(
+  sources: readonly ProfileSource[],
+  q: LabelQuery,
+  pace = UNPACED,
+): Promise<string[]> {
   const out = new Set<string>();
-  const selectors = q.matchers.map(parseSelector);
-  for (const s of sources)
-    for (const i of picked(s, selectors, q)) for (const l of s.series[i]!.labels) out.add(l.name);
+  await eachPicked(sources, q, pace, (labels) => {
+    for (const l of labels) out.add(l.name);
+  });
   return [...out];
 }
 
-export function labelValues(sources: readonly ProfileSource[], name: string, q: LabelQuery): string[] {
+/** Values of a label that a query picks. */
+export async function labelValues(
+  sources: readonly ProfileSource[],
+  name: string,
+  q: LabelQuery,
+  pace = UNPACED,
+): Promise<string[]> {
   const out = new Set<string>();
-  const selectors = q.matchers.map(parseSelector);
-  for (const s of sources)
-    for (const i of picked(s, selectors, q))
-      for (const l of s.series[i]!.labels) if (l.name === name) out.add(l.value);
+  await eachPicked(sources, q, pace, (labels) => {
+    for (const l of labels) if (l.name === name) out.add(l.value);
+  });
   return [...out];
 }
 
 /** Distinct label sets, cut to `names` when there are any. */
-export function seriesLabels(
+export async function seriesLabels(
   sources: readonly ProfileSource[],
   names: readonly string[],
   q: LabelQuery,
-): Label[][] {
+  pace = UNPACED,
+): Promise<Label[][]> {
   const out = new Map<string, Label[]>();
-  const selectors = q.matchers.map(parseSelector);
   const wanted = new Set(names);
-  for (const s of sources) {
-    for (const i of picked(s, selectors, q)) {
-      const labels =
-        wanted.size === 0 ? [...s.series[i]!.labels] : s.series[i]!.labels.filter((l) => wanted.has(l.name));
-      if (labels.length > 0) out.set(labelsKey(labels), labels);
-    }
-  }
+  await eachPicked(sources, q, pace, (all) => {
+    const labels = wanted.size === 0 ? [...all] : all.filter((l) => wanted.has(l.name));
+    if (labels.length > 0) out.set(labelsKey(labels), labels);
+  });
   return [...out.values()];
+}
+
+/** Answers a question about labels. */
+export async function labelAnswer(
+  sources: readonly ProfileSource[],
+  ask: LabelAsk,
+  pace = UNPACED,
+): Promise<LabelAnswer> {
+  switch (ask.kind) {
+    case "names":
+      return { names: await labelNames(sources, ask.query, pace), sets: [] };
+    case "values":
+      return { names: await labelValues(sources, ask.name, ask.query, pace), sets: [] };
+    case "series":
+      return { names: [], sets: await seriesLabels(sources, ask.names, ask.query, pace) };
+  }
 }
 
 /** Of several answers the first reason, to be spread into theirs. */

@@ -41,7 +41,7 @@ function profile(
 }
 
 describe("lines of a function", () => {
-  it("have the values of their own, and of what they call, with frames that were inlined, and recursion once", () => {
+  it("have the values of their own, and of what they call, with frames that were inlined, and recursion once", async () => {
     const main: Frame = ["main", "main.go", 5],
       work = (line: number): Frame => ["work", "work.go", line];
     const p = profile([
@@ -51,7 +51,7 @@ describe("lines of a function", () => {
       { locations: [[["leaf", "leaf.go", 2], work(13)]], value: 7, build: "" }, // leaf is inlined into work
       { locations: [[main], [["work", "other.go", 12]]], value: 1, build: "b2" },
     ]);
-    expect(functionLines(p, "work", ALL)).toEqual([
+    expect(await functionLines(p, "work", ALL)).toEqual([
       {
         filename: "work.go",
         startLine: 10,
@@ -65,17 +65,19 @@ describe("lines of a function", () => {
       { filename: "other.go", startLine: 10, buildId: "b2", lines: [{ line: 12, self: 1n, total: 1n }] },
     ]);
     expect(
-      functionLines(p, "work", { ...ALL, only: ["leaf"] }).map((f) => f.lines.map((l) => [l.line, l.total])),
+      (await functionLines(p, "work", { ...ALL, only: ["leaf"] })).map((f) =>
+        f.lines.map((l) => [l.line, l.total]),
+      ),
     ).toEqual([
       [
         [12, 4n],
         [13, 7n],
       ],
     ]);
-    expect(functionLines(p, "wor", ALL)).toEqual([]);
+    expect(await functionLines(p, "wor", ALL)).toEqual([]);
   });
 
-  it("are those of a slow look at every stack, whatever the filter", () => {
+  it("are those of a slow look at every stack, whatever the filter", async () => {
     const random = new Random(11);
     for (let round = 0; round < 60; round++) {
       const frame = (): Frame => [`f${random.below(4)}`, `file${random.below(2)}`, 1 + random.below(3)];
@@ -113,7 +115,7 @@ describe("lines of a function", () => {
         }
       }
       const found = new Map(
-        functionLines(profile(stacks), "f0", filter).flatMap((f: FunctionFile) =>
+        (await functionLines(profile(stacks), "f0", filter)).flatMap((f: FunctionFile) =>
           f.lines.map(
             (l) => [`${f.filename} ${f.buildId} ${l.line}`, { self: l.self, total: l.total }] as const,
           ),

@@ -1,3 +1,4 @@
+import { type Pace, UNPACED } from "@cinderblock/async";
 import { FlameIndex } from "@cinderblock/block";
 import { ByteWriter, encodeUtf8 } from "@cinderblock/bytes";
 import { LOCATION_HEAD, FUNCTION_WORDS, MAPPING_WORDS } from "@cinderblock/symdb";
@@ -18,7 +19,12 @@ interface LineSums extends Omit<FunctionFile, "lines"> {
 }
 
 /** Where the functions called `name` lie in their sources, and what each line of them costs, of the stacks that a filter lets through. */
-export function functionLines(p: PartialProfile, name: string, filter: StackFilter): FunctionFile[] {
+export async function functionLines(
+  p: PartialProfile,
+  name: string,
+  filter: StackFilter,
+  pace = UNPACED,
+): Promise<FunctionFile[]> {
   const n = p.value.length,
     wanted = encodeUtf8(name);
   const text = (at: number): string =>
@@ -53,7 +59,7 @@ export function functionLines(p: PartialProfile, name: string, filter: StackFilt
     }
   }
 
-  const keep = keptStacks(p, filter);
+  const keep = await keptStacks(p, filter, pace);
   const below = new BigInt64Array(n);
   for (let i = n - 1; i > 0; i--) {
     if (keep(i)) below[i]! += p.value[i]!;
@@ -104,11 +110,15 @@ function isAbove(
 }
 
 /** Which stacks a filter lets through; merging into callers changes no line. */
-function keptStacks(p: PartialProfile, filter: StackFilter): (node: number) => boolean {
+async function keptStacks(
+  p: PartialProfile,
+  filter: StackFilter,
+  pace: Pace,
+): Promise<(node: number) => boolean> {
   if (filter.callSite.length + filter.only.length + filter.without.length === 0) return () => true;
   const flame = new FlameIndex();
   flame.extend(p);
-  return stackKeeper(p, flame, { ...filter, hide: [] });
+  return stackKeeper(p, flame, { ...filter, hide: [] }, pace);
 }
 
 /** cinderblock.explore.v1.FunctionLinesResponse */

@@ -24,6 +24,7 @@ export { renderSeries, SeriesMerger } from "./series.ts";
 export type { PartialSeries, SeriesRange, SeriesResult } from "./series.ts";
 export {
   executeOn,
+  labelAnswer,
   labelNames,
   labelValues,
   mergePartials,

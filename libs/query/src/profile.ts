@@ -117,7 +117,7 @@ export async function buildProfile(
     const s = symbols.get(p)!;
     const keep =
       stacks && stacks.callSite.length > 0
-        ? stackKeeper(s.tables, s.flame, below(stacks.callSite))
+        ? await stackKeeper(s.tables, s.flame, below(stacks.callSite))
         : undefined;
     into.addStacks(s.tables, byStack, keep);
   }

@@ -1,4 +1,5 @@
-import type { ProfileSource, SourceForm } from "@cinderblock/block";
+import { UNPACED } from "@cinderblock/async";
+import { matchValues, type ProfileSource, type SourceForm } from "@cinderblock/block";
 import { PairTable } from "@cinderblock/columnar";
 import { endNanos, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
 
@@ -16,7 +17,12 @@ export interface RowTimes {
 }
 
 /** Reads the times of the selected rows. A block loads only its key columns. */
-export async function rowTimes(source: ProfileSource, select: SelectRequest): Promise<RowTimes> {
+export async function rowTimes(
+  source: ProfileSource,
+  select: SelectRequest,
+  pace = UNPACED,
+): Promise<RowTimes> {
+  await matchValues(source.series, selectorOf(select), pace);
   const table = await source.load(["keys"]);
   const upTo = source.rowCount;
   const selected = selectRows(

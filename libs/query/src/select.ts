@@ -6,6 +6,7 @@ import {
   Matcher,
   parseProfileType,
   parseSelector,
+  type PatternBudget,
   type Selector,
 } from "@cinderblock/model";
 
@@ -27,9 +28,25 @@ export interface SelectedSeries {
   rows: Uint32Array;
 }
 
-export function selectorOf(request: { profileTypeId: string; labelSelector: string }): Selector {
-  const type = parseProfileType(request.profileTypeId);
-  return [new Matcher(LABEL_PROFILE_TYPE, "=", type.storedId), ...parseSelector(request.labelSelector)];
+interface Selection {
+  profileTypeId: string;
+  labelSelector: string;
+}
+
+/** Parsed selectors: the blocks that one request reads share the verdicts of its regular expressions. */
+const parsed = new WeakMap<Selection, Selector>();
+
+export function selectorOf(request: Selection, budget?: PatternBudget): Selector {
+  let selector = parsed.get(request);
+  if (!selector) {
+    const type = parseProfileType(request.profileTypeId);
+    selector = [
+      new Matcher(LABEL_PROFILE_TYPE, "=", type.storedId),
+      ...parseSelector(request.labelSelector, budget),
+    ];
+    parsed.set(request, selector);
+  }
+  return selector;
 }
 
 /** Whether a series is in the part that a request asks about: by its fingerprint, which is the same wherever it is stored. */

@@ -1,3 +1,4 @@
+import { type Pace, UNPACED } from "@cinderblock/async";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { type Annotations, type Label, labelsKey, compareLabels, mergeAnnotations } from "@cinderblock/model";
 import { type Each, eachSpan, type Exemplar, type KeepSample, Largest, largerExemplar } from "./exemplars.ts";
@@ -142,12 +143,13 @@ async function lettingThrough(
   source: ProfileSource,
   segment: Segment,
   stacks: StackFilter,
+  pace: Pace,
 ): Promise<KeepSample> {
   const symbols = new Map<number, Awaited<ReturnType<ProfileSource["symbols"]>>>();
   await loadSymbols(source, await source.load(["keys"]), segment.selected, symbols);
-  const keepers = new Map(
-    [...symbols].map(([p, { tables, flame }]) => [p, stackKeeper(tables, flame, stacks)]),
-  );
+  const keepers = new Map<number, (stackNode: number) => boolean>();
+  for (const [p, { tables, flame }] of symbols)
+    keepers.set(p, await stackKeeper(tables, flame, stacks, pace));
   return (table, row, sample) => {
     const id = table.stacktraceId[sample]!;
     return id > 0 && keepers.get(table.partition[row]!)!(id);
@@ -178,10 +180,11 @@ export async function addSource(
   range: SeriesRange,
   stacks: StackFilter | undefined,
   each: Each | undefined,
+  pace = UNPACED,
 ): Promise<void> {
   const { selected } = segment;
   const table = await source.load(each ? ["totals", "annotations", "ids"] : ["totals", "annotations"]);
-  const keep = stacks && (await lettingThrough(source, segment, stacks));
+  const keep = stacks && (await lettingThrough(source, segment, stacks, pace));
   const sums = keep && (await sumsOf(segment, keep)),
     valueOf = sums && ((row: number): bigint => sums.get(row)!);
   // Exemplars are chosen of this source alone, then merged with the others'.

@@ -75,25 +75,33 @@ function slow(list: readonly Stack[], f: StackFilter): Stack[] {
 }
 
 describe("two trees as one", () => {
-  it("hold exactly the stacks that a filter lets through", () => {
-    fc.assert(
-      fc.property(stacks, stacks, exact, some, some, some, (a, b, callSite, only, without, hide) => {
-        const f = { callSite, only, without, hide };
-        const r = decode(encodeCallTree(twoTrees(treeOf(a), treeOf(b), f, f), 0));
-        expect(sorted(paths(r))).toEqual(sorted(sum(slow(a, f))));
-        expect(sorted(paths(r, true))).toEqual(sorted(sum(slow(b, f))));
-        expect([Number(r.total), Number(r.baseTotal)]).toEqual(
-          [a, b].map((l) => slow(l, f).reduce((x, [, v]) => x + v, 0)),
-        );
-      }),
+  it("hold exactly the stacks that a filter lets through", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        stacks,
+        stacks,
+        exact,
+        some,
+        some,
+        some,
+        async (a, b, callSite, only, without, hide) => {
+          const f = { callSite, only, without, hide };
+          const r = decode(encodeCallTree(await twoTrees(treeOf(a), treeOf(b), f, f), 0));
+          expect(sorted(paths(r))).toEqual(sorted(sum(slow(a, f))));
+          expect(sorted(paths(r, true))).toEqual(sorted(sum(slow(b, f))));
+          expect([Number(r.total), Number(r.baseTotal)]).toEqual(
+            [a, b].map((l) => slow(l, f).reduce((x, [, v]) => x + v, 0)),
+          );
+        },
+      ),
     );
   });
 
-  it("say what a cut left out: sums are kept, and the largest nodes stay", () => {
-    fc.assert(
-      fc.property(stacks, fc.integer({ min: 1, max: 10 }), (a, max) => {
-        const whole = decode(encodeCallTree(twoTrees(treeOf(a), undefined, NONE, NONE), 0)),
-          cut = decode(encodeCallTree(twoTrees(treeOf(a), undefined, NONE, NONE), max));
+  it("say what a cut left out: sums are kept, and the largest nodes stay", async () => {
+    await fc.assert(
+      fc.asyncProperty(stacks, fc.integer({ min: 1, max: 10 }), async (a, max) => {
+        const whole = decode(encodeCallTree(await twoTrees(treeOf(a), undefined, NONE, NONE), 0)),
+          cut = decode(encodeCallTree(await twoTrees(treeOf(a), undefined, NONE, NONE), max));
         const all = (r: typeof cut): bigint => [...r.self, ...r.folded].reduce((x, y) => x + y, 0n);
         expect([all(cut), cut.nodes]).toEqual([all(whole), BigInt(whole.parent.length)]);
         expect(cut.parent.length - 1).toBeGreaterThanOrEqual(Math.min(max, whole.parent.length - 1));
@@ -103,13 +111,13 @@ describe("two trees as one", () => {
     );
   });
 
-  it("give every function its exact values; recursion counts once", () => {
-    fc.assert(
-      fc.property(stacks, stacks, (a, b) => {
-        const t = twoTrees(treeOf(a), treeOf(b), NONE, NONE);
+  it("give every function its exact values; recursion counts once", async () => {
+    await fc.assert(
+      fc.asyncProperty(stacks, stacks, async (a, b) => {
+        const t = await twoTrees(treeOf(a), treeOf(b), NONE, NONE);
         const rows = fromBinary(
           FunctionTableResponseSchema,
-          encodeFunctionTable(t, {
+          await encodeFunctionTable(t, {
             filter: "",
             only: [],
             order: "name",
@@ -135,8 +143,8 @@ describe("two trees as one", () => {
     );
   });
 
-  it("page, order and filter the table", () => {
-    const t = twoTrees(
+  it("page, order and filter the table", async () => {
+    const t = await twoTrees(
       treeOf([
         [["main", "parse"], 5],
         [["main", "Parser"], 7],
@@ -146,10 +154,10 @@ describe("two trees as one", () => {
       NONE,
       NONE,
     );
-    const ask = (over: object) =>
+    const ask = async (over: object) =>
       fromBinary(
         FunctionTableResponseSchema,
-        encodeFunctionTable(t, {
+        await encodeFunctionTable(t, {
           filter: "",
           only: [],
           order: "self",
@@ -159,12 +167,15 @@ describe("two trees as one", () => {
           ...over,
         }),
       );
-    expect(ask({}).functions.map((f) => f.name)).toEqual(["Parser", "parse", "main"]);
-    expect(ask({ order: "total" }).functions[0]!.name).toBe("main");
-    expect(ask({ filter: "/^pars(e|er)$/" }).functions.map((f) => f.name)).toEqual(["Parser", "parse"]);
-    expect(ask({ only: ["parse", "nobody"] }).functions.map((f) => f.name)).toEqual(["parse"]);
-    expect(() => ask({ filter: "/(/" })).toThrow("filter: error parsing regexp");
-    const page = ask({ filter: "PARSE", offset: 1, limit: 1 });
+    expect((await ask({})).functions.map((f) => f.name)).toEqual(["Parser", "parse", "main"]);
+    expect((await ask({ order: "total" })).functions[0]!.name).toBe("main");
+    expect((await ask({ filter: "/^pars(e|er)$/" })).functions.map((f) => f.name)).toEqual([
+      "Parser",
+      "parse",
+    ]);
+    expect((await ask({ only: ["parse", "nobody"] })).functions.map((f) => f.name)).toEqual(["parse"]);
+    await expect(ask({ filter: "/(/" })).rejects.toThrow("filter: error parsing regexp");
+    const page = await ask({ filter: "PARSE", offset: 1, limit: 1 });
     expect([
       page.functions.map((f) => f.name),
       Number(page.count),
@@ -173,10 +184,10 @@ describe("two trees as one", () => {
     ]).toEqual([["parse"], 3, 2, 13]);
   });
 
-  it("give all callers and callees of a function", () => {
-    fc.assert(
-      fc.property(stacks, stacks, names, (a, b, name) => {
-        const t = twoTrees(treeOf(a), treeOf(b), NONE, NONE),
+  it("give all callers and callees of a function", async () => {
+    await fc.assert(
+      fc.asyncProperty(stacks, stacks, names, async (a, b, name) => {
+        const t = await twoTrees(treeOf(a), treeOf(b), NONE, NONE),
           n = neighbours(t, name);
         const up = (l: readonly Stack[]): Stack[] =>
           l.filter(([s]) => s.includes(name)).map(([s, v]) => [s.slice(0, s.indexOf(name) + 1).reverse(), v]);

@@ -1,3 +1,4 @@
+import { type Pace, UNPACED } from "@cinderblock/async";
 import type { FlameIndex } from "@cinderblock/block";
 import { ByteWriter } from "@cinderblock/bytes";
 import { addInt64, ByteStrings, nthLargest, wordsOf } from "@cinderblock/columnar";
@@ -40,8 +41,19 @@ function matcher(entry: string): { bytes: Buffer } | { found: (name: string) => 
 /** The shape of a call tree: parents come before their children. */
 type NamedTree = Pick<PartialTree, "nameBytes" | "nameOffset" | "parent" | "name">;
 
-/** What the filter says of each name of a tree; `only` has a bit for each of its entries. */
-function namesOf(t: NamedTree, f: StackFilter): { said: Uint8Array; only: Uint32Array; entries: number } {
+/** Verdicts of a filter on each name of a tree; `only` has a bit for each of its entries. */
+interface NameVerdicts {
+  said: Uint8Array;
+  only: Uint32Array;
+  entries: number;
+}
+
+/** Names that are looked at between two looks at the clock. */
+const NAMES_AT_ONCE = 256;
+/** Bytes of a name from which a regular expression may need a millisecond. */
+const LONG_NAME = 200;
+
+async function namesOf(t: NamedTree, f: StackFilter, pace: Pace): Promise<NameVerdicts> {
   const n = t.nameOffset.length - 1,
     out = { said: new Uint8Array(n), only: new Uint32Array(n), entries: new Set(f.only).size };
   const of = (
@@ -71,6 +83,7 @@ function namesOf(t: NamedTree, f: StackFilter): { said: Uint8Array; only: Uint32
   for (let i = 1; i < n; i++) {
     const from = t.nameOffset[i]!,
       to = t.nameOffset[i + 1]!;
+    if ((i % NAMES_AT_ONCE === 0 || (patterns && to - from > LONG_NAME)) && pace.due()) await pace.next();
     const text = patterns ? decoder.decode(t.nameBytes.subarray(from, to)) : "";
     for (const { m, mark } of all)
       if (
@@ -84,7 +97,7 @@ function namesOf(t: NamedTree, f: StackFilter): { said: Uint8Array; only: Uint32
 }
 
 /** node -> 1 where a filter lets its stack through. */
-function countingNodes(t: NamedTree, f: StackFilter, names = namesOf(t, f)): Uint8Array {
+function countingNodes(t: NamedTree, f: StackFilter, names: NameVerdicts): Uint8Array {
   const n = t.parent.length,
     { said, only, entries } = names,
     callSite = f.callSite.map((s) => Buffer.from(s)),
@@ -120,28 +133,25 @@ export function below(callSite: readonly string[]): StackFilter {
 }
 
 /** Which stack nodes of a symbol partition a filter lets through. @param flame of the same tables */
-export function stackKeeper(
+export async function stackKeeper(
   tables: SymbolTables,
   flame: FlameIndex,
   f: StackFilter,
-): (stackNode: number) => boolean {
-  const counts = countingNodes(
-      {
-        nameBytes: tables.stringBytes,
-        nameOffset: tables.stringOffset,
-        parent: flame.parent.view(),
-        name: flame.name.view(),
-      },
-      f,
-    ),
+  pace = UNPACED,
+): Promise<(stackNode: number) => boolean> {
+  // A head grows while this waits: its nodes and names are those of one moment.
+  const parent = flame.parent.view(),
+    name = flame.name.view(),
+    tree = { nameBytes: tables.stringBytes, nameOffset: tables.stringOffset, parent, name };
+  const counts = countingNodes(tree, f, await namesOf(tree, f, pace)),
     ofStack = flame.ofStack.data;
   return (node) => counts[ofStack[node]!] === 1;
 }
 
 /** The node of each node of `t` in a tree with one node for each path, at most; -1 where its stack does not count. Only what counts, and what is above it, becomes a node. */
-function filtered(t: PartialTree, f: StackFilter, into: TreeMerger): Int32Array {
+async function filtered(t: PartialTree, f: StackFilter, into: TreeMerger, pace: Pace): Promise<Int32Array> {
   const n = t.parent.length,
-    names = namesOf(t, f),
+    names = await namesOf(t, f, pace),
     { said } = names,
     counts = countingNodes(t, f, names),
     kept = new Uint8Array(n);
@@ -169,14 +179,18 @@ function filtered(t: PartialTree, f: StackFilter, into: TreeMerger): Int32Array 
 }
 
 /** The stacks of one tree, or of two, that a filter lets through. @param baseline the other side of a comparison */
-export function twoTrees(
+export async function twoTrees(
   tree: PartialTree,
   baseline: PartialTree | undefined,
   f: StackFilter,
   baseFilter: StackFilter,
-): TwoTrees {
+  pace = UNPACED,
+): Promise<TwoTrees> {
   const m = new TreeMerger();
-  const maps = [filtered(tree, f, m), filtered(baseline ?? emptyTree(), baseFilter, m)] as const;
+  const maps = [
+    await filtered(tree, f, m, pace),
+    await filtered(baseline ?? emptyTree(), baseFilter, m, pace),
+  ] as const;
   const n = m.parent.length;
   const sides = [new BigInt64Array(n), new BigInt64Array(n)] as const;
   [tree, baseline].forEach((t, side) => {
@@ -281,7 +295,7 @@ export interface TablePage {
 }
 
 /** cinderblock.explore.v1.FunctionTableResponse: the rows of one page, exact. */
-export function encodeFunctionTable(t: TwoTrees, page: TablePage): Uint8Array {
+export async function encodeFunctionTable(t: TwoTrees, page: TablePage, pace = UNPACED): Promise<Uint8Array> {
   const sums = functionSums(t);
   const names = t.nameOffset.length - 1;
   const total = sums.total[0]!,
@@ -298,6 +312,7 @@ export function encodeFunctionTable(t: TwoTrees, page: TablePage): Uint8Array {
   for (let i = 1; i < names; i++)
     if (seen(i)) {
       count++;
+      if ((i % NAMES_AT_ONCE === 0 || text[i]!.length > LONG_NAME) && pace.due()) await pace.next();
       if (only ? only.has(text[i]!) : passes(text[i]!)) rows.push(i);
     }
   const share = (v: bigint, of: bigint): number => (of === 0n ? 0 : Number(v) / Number(of));

@@ -1,3 +1,4 @@
+import type { Pace } from "@cinderblock/async";
 import type { ProfileSource } from "@cinderblock/block";
 import { type Bucket, type BucketSpec, openBucket } from "@cinderblock/objstore";
 import { type Exclusions, executeOn, type PartialResult, type SourceQuery } from "@cinderblock/query";
@@ -38,9 +39,10 @@ export class Symbolizer {
     tenant: string,
     query: SourceQuery,
     exclude: Exclusions,
+    pace?: Pace,
   ): Promise<{ result: PartialResult; unnamed: string | undefined }> {
     const named = this.of(sources, tenant),
-      result = await executeOn(named, query, exclude);
+      result = await executeOn(named, query, exclude, pace);
     return { result, unnamed: named.find((s) => s.unnamed !== undefined)?.unnamed };
   }
 

@@ -98,6 +98,14 @@ export interface Limits extends IngestLimits {
   splitQueriesByShards: number;
   /** queriers that may run a tenant's queries; 0: all */
   maxQueriersPerTenant: number;
+  /** instructions that the regular expressions of a query compile to, together; 0: no limit */
+  maxRegexInstructions: number;
+  /** characters of a query's selectors and filters; 0: no limit */
+  maxSelectorLength: number;
+  /** matchers of a query, labels that it groups by, entries of each stack filter; 0: no limit */
+  maxMatchers: number;
+  /** tenants of a multi-tenant query; 0: no limit */
+  maxTenantsPerQuery: number;
   maxFlamegraphNodesDefault: number;
   maxFlamegraphNodesMax: number;
   maxFlamegraphNodesOnSelectMergeProfile: boolean;

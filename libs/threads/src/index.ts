@@ -5,3 +5,4 @@ export type { CallFrame, CpuProfile, HeapNode, HeapProfile, ProfileAsk, ThreadPr
 export { transferable, Transfer } from "./transfer.ts";
 export { releasedBytes } from "./collect.ts";
 export { SharedPages, SharedPagesReader } from "./pages.ts";
+export { stopOf } from "./stop.ts";

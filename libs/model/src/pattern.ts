@@ -1,0 +1,227 @@
+import { RE2JS } from "re2js";
+import { invalid } from "@cinderblock/errors";
+
+/** Bounds of the selectors and filters of one query together. */
+export interface PatternLimits {
+  /** characters of selectors and filters */
+  characters: number;
+  /** conditions on labels */
+  matchers: number;
+  /** instructions that all regular expressions compile to */
+  instructions: number;
+}
+
+/** Bounds where no tenant's limits are known: what is configured, stored, or was checked by a frontend before. */
+export const PATTERN_CEILING: PatternLimits = { characters: 1 << 20, matchers: 10_000, instructions: 50_000 };
+
+/** Factor between the estimate from a text and its program: common beginnings of alternatives are compiled once. */
+const ESTIMATE_SLACK = 4;
+
+/**
+ * What the selectors and filters of one query use of its limits. A regular expression costs its program's size for each
+ * character that it looks at, so the size is bounded before anything is compiled (docs/correctness.md, "Every input has a
+ * budget").
+ */
+export class PatternBudget {
+  private characters = 0;
+  private matchers = 0;
+  private instructions = 0;
+  private readonly limits: PatternLimits;
+
+  constructor(limits: PatternLimits = PATTERN_CEILING) {
+    this.limits = limits;
+  }
+
+  /** Counts the text of a selector or a filter. @throws `invalid` */
+  text(text: string): void {
+    const { characters } = this.limits;
+    this.characters += text.length;
+    if (this.characters > characters)
+      throw invalid(
+        `the selectors and filters of the query have ${this.characters} characters; the limit is ${characters} (-querier.max-selector-length)`,
+      );
+  }
+
+  /** Counts one condition. @throws `invalid` */
+  matcher(): void {
+    const { matchers } = this.limits;
+    if (++this.matchers > matchers)
+      throw invalid(
+        `the selectors of the query have more than ${matchers} matchers, the limit (-querier.max-matchers)`,
+      );
+  }
+
+  /** Compiles a regular expression. @throws `invalid` when it is too large, RE2's own error when it is none */
+  compile(text: string, flags = 0): RE2JS {
+    this.checkSize(programBound(text), ESTIMATE_SLACK);
+    const re = RE2JS.compile(text, flags);
+    const size = re.programSize();
+    this.checkSize(size, 1);
+    this.instructions += size;
+    return re;
+  }
+
+  private checkSize(size: number, slack: number): void {
+    const { instructions } = this.limits,
+      all = this.instructions + size;
+    if (all > instructions * slack)
+      throw invalid(
+        `the regular expressions of the query compile to ${slack > 1 ? "up to " : ""}${all} instructions; the limit is ${instructions} (-querier.max-regex-instructions)`,
+      );
+  }
+}
+
+/** A test of whole texts. */
+export type TextTest = (text: string) => boolean;
+
+/**
+ * A fully anchored regular expression as a test. A list of plain alternatives, as dashboards write it for the values of a
+ * variable, becomes a set and costs no instructions.
+ */
+export function anchoredTest(text: string, budget: PatternBudget): TextTest {
+  if (text === ".*") return () => true;
+  if (text === ".+") return (value) => value !== "";
+  const literals = literalAlternatives(text);
+  if (literals) {
+    const set = new Set(literals);
+    return (value) => set.has(value);
+  }
+  const re = anchoredPattern(text, budget);
+  return (value) => re.matcher(value).find();
+}
+
+/** The same with its groups: for relabeling rules. */
+export function anchoredPattern(text: string, budget: PatternBudget): RE2JS {
+  // A text such as "a)(b" must not become valid by being wrapped, and an error names the text without the wrapping.
+  if (!isBalanced(text)) RE2JS.compile(text);
+  try {
+    return budget.compile(`^(?s:${text})$`);
+  } catch (err) {
+    if (err instanceof Error && err.name.startsWith("RE2JS")) RE2JS.compile(text);
+    throw err;
+  }
+}
+
+const META = new Set([..."\\.+*?()[]{}^$|"]);
+
+/** The alternatives of a regular expression that has nothing else, e.g. `(a|b\.c|d)`; undefined where it has. */
+export function literalAlternatives(text: string): string[] | undefined {
+  let from = 0,
+    end = text.length;
+  if (text.startsWith("(") && text.endsWith(")")) {
+    from = text.startsWith("(?:") ? 3 : 1;
+    end--;
+  }
+  const out: string[] = [];
+  let one = "";
+  for (let i = from; i < end; i++) {
+    const c = text[i]!;
+    if (c === "|") {
+      out.push(one);
+      one = "";
+    } else if (c === "\\") {
+      const escaped = text[++i];
+      // Letters and digits after a backslash are classes and the like.
+      if (i >= end || escaped === undefined || /[A-Za-z0-9]/.test(escaped) || escaped > "\u007e")
+        return undefined;
+      one += escaped;
+    } else if (META.has(c)) return undefined;
+    else one += c;
+  }
+  out.push(one);
+  return out;
+}
+
+/** Whether the parentheses of a text pair up. Escapes and classes are skipped. */
+function isBalanced(text: string): boolean {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]!;
+    if (c === "\\") i = text.startsWith("\\Q", i) ? endOfQuote(text, i) : i + 1;
+    else if (c === "[") i = endOfClass(text, i);
+    else if (c === "(") depth++;
+    else if (c === ")" && --depth < 0) return false;
+  }
+  return depth === 0;
+}
+
+/** Position of the last character of `\Q…\E`, which begins at `at`. */
+function endOfQuote(text: string, at: number): number {
+  const end = text.indexOf("\\E", at + 2);
+  return end < 0 ? text.length : end + 1;
+}
+
+/** Position of the bracket that ends the class that begins at `at`. */
+function endOfClass(text: string, at: number): number {
+  let i = at + 1;
+  if (text[i] === "^") i++;
+  if (text[i] === "]") i++;
+  for (; i < text.length && text[i] !== "]"; i++) {
+    if (text[i] === "\\") i++;
+    else if (text.startsWith("[:", i)) {
+      const end = text.indexOf(":]", i + 2);
+      if (end >= 0) i = end + 1;
+    }
+  }
+  return i;
+}
+
+/** An upper bound of the instructions of a regular expression, from its text alone: counted repetition multiplies. */
+export function programBound(text: string): number {
+  // Of each open group: instructions of its alternatives so far, and of its last atom.
+  const groups: { sum: number; last: number }[] = [{ sum: 2, last: 0 }];
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]!,
+      g = groups.at(-1)!;
+    const atom = (size: number): void => {
+      g.sum += size;
+      g.last = size;
+    };
+    const times = (factor: number, more: number): void => {
+      g.sum += g.last * (factor - 1) + more;
+      g.last = g.last * factor + more;
+    };
+    if (c === "(") {
+      groups.push({ sum: 2, last: 0 });
+      // Flags and names of groups: no instructions.
+      if (text[i + 1] === "?") i = Math.max(i + 1, text.slice(i, i + 200).search(/[:>)]/) + i - 1);
+    } else if (c === ")") {
+      if (groups.length === 1) continue;
+      groups.pop();
+      const outer = groups.at(-1)!;
+      outer.sum += g.sum;
+      outer.last = g.sum;
+    } else if (c === "|") {
+      g.sum += 1;
+      g.last = 0;
+    } else if (c === "*" || c === "+" || c === "?") times(1, 1);
+    else if (c === "{") {
+      const m = /^\{(\d{1,9})(,(\d{0,9}))?\}/.exec(text.slice(i, i + 24));
+      if (!m) {
+        atom(1);
+        continue;
+      }
+      const least = Number(m[1]),
+        most = m[2] === undefined ? least : m[3] === "" ? least + 1 : Number(m[3]);
+      times(Math.max(1, most), most);
+      i += m[0].length - 1;
+    } else if (c === "[") {
+      atom(1);
+      i = endOfClass(text, i);
+    } else if (c === "\\") {
+      if (text[i + 1] === "Q") {
+        const end = endOfQuote(text, i);
+        atom(1);
+        g.sum += Math.max(0, end - i - 4);
+        i = end;
+        continue;
+      }
+      atom(1);
+      i++;
+      const brace = /^[pPx]\{[^}]{0,40}\}/.exec(text.slice(i, i + 44));
+      if (brace) i += brace[0].length - 1;
+    } else atom(1);
+  }
+  // Groups that are never closed are RE2's to refuse.
+  return groups.reduce((n, g) => n + g.sum, 0);
+}

@@ -1,0 +1,8 @@
+/** A signal as another thread sees it: [0] becomes 1 when it aborts. */
+export function stopOf(signal: AbortSignal | undefined): Int32Array | undefined {
+  if (!signal) return undefined;
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  if (signal.aborted) stop[0] = 1;
+  else signal.addEventListener("abort", () => Atomics.store(stop, 0, 1), { once: true });
+  return stop;
+}
