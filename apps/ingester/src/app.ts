@@ -133,7 +133,8 @@ export const ingester: Component<typeof ingesterSchema> = {
       const deadlineMs = base.now() + config.shutdownTimeout,
         left = await handOver(handOverParts(ingester, shipper, deleted), deadlineMs, base);
       if (left.unshipped + left.unanswered === 0) {
-        await roster.remove(Math.max(deadlineMs, base.now() + ROSTER_REMOVE_MS));
+        // The roster names ingesters by name: the entry is the other process's then.
+        if (!me.superseded) await roster.remove(Math.max(deadlineMs, base.now() + ROSTER_REMOVE_MS));
         return;
       }
       // Its silence makes answers partial, until it starts again or a person forgets it.

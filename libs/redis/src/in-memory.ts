@@ -17,6 +17,13 @@ export class InMemoryMembers implements MemberStore {
     this.ring(ring).set(id, entry);
     return Promise.resolve();
   }
+  swap(ring: string, id: string, expected: string, entry: string): Promise<string | undefined> {
+    const r = this.ring(ring),
+      found = r.get(id) ?? "";
+    if (found !== expected) return Promise.resolve(found);
+    r.set(id, entry);
+    return Promise.resolve(undefined);
+  }
   remove(ring: string, id: string, expected?: string): Promise<boolean> {
     const r = this.ring(ring);
     return Promise.resolve((expected === undefined || r.get(id) === expected) && r.delete(id));

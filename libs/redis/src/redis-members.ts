@@ -5,6 +5,10 @@ import type { MemberStore } from "./member-store.ts";
 const REMOVE_IF =
   "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end return 0";
 
+/** Writes a field only while it holds what is expected, "" for nothing; gives back what it holds otherwise. */
+const SWAP =
+  "local found = redis.call('HGET', KEYS[1], ARGV[1]) or '' if found == ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) return false end return found";
+
 /** Rings in Redis: a hash for each, a field a member. */
 export class RedisMembers implements MemberStore {
   private readonly connection: RedisConnection;
@@ -20,6 +24,10 @@ export class RedisMembers implements MemberStore {
   }
   async write(ring: string, id: string, entry: string): Promise<void> {
     await this.connection.ask((r) => r.hset(this.key(ring), id, entry));
+  }
+  async swap(ring: string, id: string, expected: string, entry: string): Promise<string | undefined> {
+    const found = await this.connection.ask((r) => r.eval(SWAP, 1, this.key(ring), id, expected, entry));
+    return found === null ? undefined : String(found);
   }
   remove(ring: string, id: string, expected?: string): Promise<boolean> {
     return this.connection.ask(

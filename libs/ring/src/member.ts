@@ -13,6 +13,8 @@ export interface Member {
   /** grows with every heartbeat; its value has no meaning, only that it changes */
   heartbeat: number;
   registeredAtMs: number;
+  /** random, of one run of a process: two processes of one name differ in it; absent: of the release before */
+  incarnation?: string;
   /** takes no new writes, and answers for what it has: on its way out, until a person says otherwise */
   readOnly?: boolean;
   /** how it divides a log's partitions with its zone: 2 is `assignPartitions`; absent: by partition mod members, as the release before */
@@ -22,6 +24,14 @@ export interface Member {
 /** Whether a member is one that writes may go to, as far as it says itself. */
 export function takesWrites(m: Member): boolean {
   return m.state === "ACTIVE" && m.readOnly !== true;
+}
+
+/** Whether a process of the same name registered after another one. */
+export function isNewer(a: Member, b: Member): boolean {
+  return (
+    a.registeredAtMs > b.registeredAtMs ||
+    (a.registeredAtMs === b.registeredAtMs && (a.incarnation ?? "") > (b.incarnation ?? ""))
+  );
 }
 
 const STATES: readonly string[] = ["JOINING", "ACTIVE", "LEAVING"];
@@ -51,6 +61,7 @@ export function decodeMember(text: string): Member | undefined {
           tokens: m.tokens,
           heartbeat: m.heartbeat,
           registeredAtMs: Number(m.registeredAtMs) || 0,
+          ...(typeof m.incarnation === "string" ? { incarnation: m.incarnation } : {}),
           ...(m.readOnly === true ? { readOnly: true } : {}),
           ...(typeof m.partitionRule === "number" ? { partitionRule: m.partitionRule } : {}),
         }

@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
-import { randomInt } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { replaceFileSync } from "@cinderblock/files";
 import type { MemberStore } from "@cinderblock/redis";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { decodeMember, encodeMember, type Member, type MemberState } from "./member.ts";
+import { decodeMember, encodeMember, isNewer, type Member, type MemberState } from "./member.ts";
 
 const isToken = (t: unknown): t is number =>
   typeof t === "number" && Number.isInteger(t) && t >= 0 && t < 2 ** 32;
@@ -21,14 +21,30 @@ export interface RingMemberConfig {
   heartbeatMs: number;
   /** whether a clean stop takes the member out of the ring */
   unregister: boolean;
+  /** another process registered under this name later: this one has to stop; absent: nothing is done */
+  onSuperseded?: () => void;
 }
 
-/** This process as a member of a ring: registers, tells that it lives, leaves. A store that is away is tried again at the next heartbeat. */
+/** A heartbeat that meets other entries is written again at once, so often. */
+const SWAPS = 5;
+
+/**
+ * This process as a member of a ring: registers, tells that it lives, leaves. A store that is away is tried again at the next
+ * heartbeat. Entries are written by compare-and-set: of two processes with one name the later one has it. The earlier one goes
+ * on under a name of its own, LEAVING, so that its data is read until it has handed it over, and stops.
+ */
 export class RingMember implements Service {
   readonly name: string;
   private readonly member: Member;
   private timer: NodeJS.Timeout | undefined;
   private failing = false;
+  /** this process's last entry in the ring; "": none */
+  private written = "";
+  private registered = false;
+  /** another process has this one's name */
+  superseded = false;
+  private beating: Promise<void> = Promise.resolve();
+  private readonly supersessions: { inc(labels: { ring: string }, n?: number): void };
   private readonly store: MemberStore;
   private readonly config: RingMemberConfig;
   private readonly base: Base;
@@ -47,7 +63,14 @@ export class RingMember implements Service {
       heartbeat: 0,
       registeredAtMs: 0,
       partitionRule: 2,
+      incarnation: randomBytes(8).toString("hex"),
     };
+    this.supersessions = base.metrics.counter(
+      "cinderblock_ring_superseded_total",
+      "Times that this process met a later one with its name in a ring, and stopped.",
+      ["ring"],
+    );
+    this.supersessions.inc({ ring: config.ring }, 0);
   }
 
   get state(): MemberState {
@@ -105,11 +128,14 @@ export class RingMember implements Service {
   }
 
   /** Rewrites the whole entry, so that a store that was emptied has it again. */
-  private async beat(): Promise<void> {
+  private beat(): Promise<void> {
+    return (this.beating = this.beating.then(() => this.beatNow()));
+  }
+  private async beatNow(): Promise<void> {
     const { member, config } = this;
     member.heartbeat++;
     try {
-      await this.store.write(config.ring, member.id, encodeMember(member));
+      await this.write();
       if (this.failing) this.base.log.info({ ring: config.ring }, "heartbeats are heard again");
       this.failing = false;
     } catch (err) {
@@ -117,6 +143,42 @@ export class RingMember implements Service {
         this.base.log.warn({ err, ring: config.ring }, "heartbeat failed, it will be tried again");
       this.failing = true;
     }
+  }
+
+  private async write(): Promise<void> {
+    const { member, config } = this;
+    for (let tries = 0; tries < SWAPS; tries++) {
+      const entry = encodeMember(member),
+        found = await this.store.swap(config.ring, member.id, this.written, entry);
+      if (found === undefined) {
+        this.written = entry;
+        this.registered = true;
+        return;
+      }
+      this.written = found;
+      const other = decodeMember(found);
+      // Nothing, an entry that nobody knows, or this process's own, whose answer was lost.
+      if (!other || other.incarnation === member.incarnation) continue;
+      // Whoever registers comes after the one that is there, whatever the clocks of the two say.
+      if (!this.registered) member.registeredAtMs = Math.max(member.registeredAtMs, other.registeredAtMs + 1);
+      else if (isNewer(other, member)) this.giveWay(other);
+    }
+    throw new Error("other processes write this member's entry");
+  }
+
+  private giveWay(other: Member): void {
+    const { member, config } = this;
+    this.superseded = true;
+    this.supersessions.inc({ ring: config.ring });
+    this.base.log.error(
+      { ring: config.ring, member: member.id, address: member.address, other: other.address },
+      "another process registered with this one's name: this one hands over and stops; give each its own -ring.instance-id",
+    );
+    member.id = `${config.id}@${member.incarnation ?? ""}`;
+    member.state = "LEAVING";
+    member.tokens = [];
+    this.written = "";
+    config.onSuperseded?.();
   }
 
   get readOnly(): boolean {
@@ -130,7 +192,7 @@ export class RingMember implements Service {
   }
 
   async set(state: MemberState): Promise<void> {
-    this.member.state = state;
+    if (!this.superseded) this.member.state = state;
     await this.beat();
   }
 
@@ -148,7 +210,9 @@ export class RingMember implements Service {
       return;
     }
     try {
-      await this.store.remove(this.config.ring, this.member.id);
+      // An answer that was lost is caught up with; what another process wrote under this name stays.
+      await this.beat();
+      await this.store.remove(this.config.ring, this.member.id, this.written);
     } catch (err) {
       this.base.log.warn(
         { err, ring: this.config.ring },

@@ -369,3 +369,69 @@ describe("what a process knows of a ring", () => {
     expect(await soon.view.forget("c", "an older entry")).toBe(false);
   });
 });
+
+describe("two processes with one name", () => {
+  const pair = () => {
+    const store = new InMemoryMembers(),
+      stops: string[] = [];
+    const process = (address: string, now = 1000): RingMember =>
+      new RingMember(
+        store,
+        {
+          ring: "r",
+          id: "a",
+          address: () => address,
+          zone: "",
+          tokens: 4,
+          tokensFile: "",
+          heartbeatMs: 1e6,
+          unregister: true,
+          onSuperseded: () => stops.push(address),
+        },
+        { ...base(), now: () => now },
+      );
+    const entries = async () =>
+      [...(await store.read("r"))].map(([id, e]) => [id.replace(/@.*/, "@"), decodeMember(e)!.address]);
+    return { process, entries, stops, store };
+  };
+
+  it.each([
+    ["at one time", 1000],
+    ["with the clock of the later one behind", 1],
+  ])(
+    "the later one has it, the earlier one leaves under a name of its own and is read until then: %s",
+    async (_, laterNow) => {
+      const { process, entries, stops } = pair();
+      const first = process("first:1"),
+        second = process("second:1", laterNow);
+      await first.start();
+      await first.set("ACTIVE");
+      await second.start();
+      await second.set("ACTIVE");
+      // In step or not: whoever beats, the entry stays the later one's.
+      await first.set("ACTIVE");
+      await second.set("ACTIVE");
+      await first.set("ACTIVE");
+      expect(stops).toEqual(["first:1"]);
+      expect(await entries()).toEqual([
+        ["a", "second:1"],
+        ["a@", "first:1"],
+      ]);
+      expect([first.state, first.superseded, second.superseded]).toEqual(["LEAVING", true, false]);
+      await first.stop();
+      expect(await entries()).toEqual([["a", "second:1"]]);
+      await second.stop();
+      expect(await entries()).toEqual([]);
+    },
+  );
+
+  it("an entry whose answer was lost, or a store that was emptied, is no other process", async () => {
+    const { process, entries, stops, store } = pair();
+    const one = process("one:1");
+    await one.start();
+    await store.remove("r", "a");
+    await one.set("ACTIVE");
+    expect([await entries(), stops]).toEqual([[["a", "one:1"]], []]);
+    await one.stop();
+  });
+});

@@ -186,6 +186,8 @@ export class ClusterProcess {
         tokensFile,
         heartbeatMs: config.heartbeatPeriod,
         unregister: config.unregister,
+        // As for an operator's stop: what is here alone is handed over first.
+        onSuperseded: () => process.kill(process.pid, "SIGTERM"),
       },
       this.base,
     );
