@@ -6,7 +6,7 @@ import { tmpdir, cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
-import { readFormats } from "./formats-part.mjs";
+import { readFormats } from "./formats-part.ts";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const shared = join(root, "../shared");

@@ -14,7 +14,7 @@ import { PprofDecoder } from "@cinderblock/pprof";
 import { PushProcessor, RateGate } from "@cinderblock/ingest";
 import { Random, tinyJfr } from "@cinderblock/testkit";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
-import { writeFormats } from "./formats-part.mjs";
+import { writeFormats } from "./formats-part.ts";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url)))),
   folder = join(root, "../shared/testdata/profiles");

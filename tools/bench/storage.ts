@@ -17,14 +17,15 @@ const mib = Number(process.argv[process.argv.indexOf("--mib") + 1]) || 2112;
 const BLOCKS = 12,
   MEMORY_MIB = 49;
 const work = mkdtempSync(join(tmpdir(), "cinderblock-storage-"));
-const step = (n, what) => process.stderr.write(`[${"#".repeat(n)}${".".repeat(4 - n)}] ${what}\n`);
+const step = (n: number, what: string): boolean =>
+  process.stderr.write(`[${"#".repeat(n)}${".".repeat(4 - n)}] ${what}\n`);
 try {
   step(0, "a template block");
   const bucket = join(work, "bucket"),
     blocks = join(bucket, "anonymous/phlaredb");
   cpSync(join(data, "buckets/ingester"), bucket, { recursive: true });
   execFileSync("chmod", ["-R", "u+w", bucket]);
-  const cli = (...args) =>
+  const cli = (...args: string[]): string =>
     execFileSync(join(root, "apps/cli/bin/cinderblock-cli"), [...args, `-storage.filesystem.dir=${bucket}`], {
       encoding: "utf8",
       stdio: ["ignore", "pipe", "ignore"],
@@ -38,9 +39,11 @@ try {
   );
   const template = join(
     blocks,
-    JSON.parse(cli("blocks", "list", "-output=json")).find((b) => b.level === 2).block,
+    (JSON.parse(cli("blocks", "list", "-output=json")) as { level: number; block: string }[]).find(
+      (b) => b.level === 2,
+    )!.block,
   );
-  const run = (env) =>
+  const run = (env: NodeJS.ProcessEnv): string =>
     execFileSync(
       node,
       [
@@ -79,17 +82,17 @@ try {
   );
   const line = /thirty days: (\{.*\})/.exec(asked.stderr + asked.stdout);
   if (!line) throw new Error(`the thirty days did not pass: ${asked.stderr.slice(-500)}`);
-  const days = JSON.parse(line[1]);
+  const days = JSON.parse(line[1]!);
   const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], {
     cwd: root,
     encoding: "utf8",
   }).trim();
-  const most = Math.max(...c.curve.map(([, m]) => m), c.peakMib);
+  const most = Math.max(...c.curve.map(([, m]: [number, number]) => m), c.peakMib);
   writeFileSync(
     join(root, "docs/benchmarks-storage.md"),
     `# Benchmarks of storage
 
-Written by \`node tools/bench/storage.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}).
+Written by \`node tools/bench/storage.ts\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0]!.model.trim()}).
 
 ## Two gigabytes, one process
 

@@ -1,4 +1,4 @@
-// Turns what the benches measured into a table of sizes: node tools/bench/sizing.mjs reads docs/benchmarks*.md and writes docs/sizing.md.
+// Turns what the benches measured into a table of sizes: node tools/bench/sizing.ts reads docs/benchmarks*.md and writes docs/sizing.md.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,13 +7,13 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const bench = readFileSync(join(root, "docs/benchmarks.md"), "utf8"),
   storage = readFileSync(join(root, "docs/benchmarks-storage.md"), "utf8");
 /** The first number behind a row's label; what is not there stops the script. */
-const figure = (text, label) => {
+const figure = (text: string, label: string): number => {
   const line = text.split("\n").find((l) => l.startsWith(`| ${label}`)),
     value = line && /\| ([\d.,]+) \|/.exec(line.slice(label.length + 2));
   if (!value) throw new Error(`no figure ${JSON.stringify(label)} in the benchmarks`);
-  return Number(value[1].replaceAll(",", ""));
+  return Number(value[1]!.replaceAll(",", ""));
 };
-const [, commit, date] = /at commit (\w+), ([\d-]+)/.exec(bench);
+const [, commit, date] = /at commit (\w+), ([\d-]+)/.exec(bench)!;
 const perCpuSecond = figure(bench, "push and flush, profiles per CPU second"),
   bytesStored = figure(bench, "bytes in the bucket per profile"),
   hot = figure(bench, "queries hot, CPU s");
@@ -23,11 +23,11 @@ const GZIP_BYTES = 80e6 / 3200,
 const compaction = bench
   .split("\n")
   .filter((l) => /^\| \d+ MiB \|/.test(l))
-  .at(-1)
+  .at(-1)!
   .split("|")
   .map((c) => c.trim());
-const rows = Number(compaction[2].replaceAll(",", "")),
-  rowsPerCpuSecond = Number(compaction[3].replaceAll(",", "")),
+const rows = Number(compaction[2]!.replaceAll(",", "")),
+  rowsPerCpuSecond = Number(compaction[3]!.replaceAll(",", "")),
   mbIn = Number(compaction[5]),
   mbOut = Number(compaction[6]);
 const rowsPerProfile = rows / (12 * 3200),
@@ -40,8 +40,9 @@ const PROFILES = 4,
   BUSY = 0.5,
   REPLICAS = 3,
   DAYS = 30;
-const round = (n) => (n >= 100 ? Math.round(n).toLocaleString("en") : n >= 10 ? n.toFixed(0) : n.toFixed(1));
-const bytes = (n) =>
+const round = (n: number): string =>
+  n >= 100 ? Math.round(n).toLocaleString("en") : n >= 10 ? n.toFixed(0) : n.toFixed(1);
+const bytes = (n: number): string =>
   n >= 1e12
     ? `${(n / 1e12).toFixed(1)} TB`
     : n >= 1e9
@@ -70,7 +71,7 @@ writeFileSync(
   join(root, "docs/sizing.md"),
   `# Sizing
 
-Written by \`node tools/bench/sizing.mjs\` from the benchmarks at commit ${commit}, ${date} ([benchmarks](benchmarks.md), [storage](benchmarks-storage.md)): change nothing here, measure again. Cores are those of the machine that the benchmarks name, half of them busy, so that a peak of twice the mean has room. An agent sends ${PROFILES} profiles every ${SECONDS} s, of ${Math.round(GZIP_BYTES / 1000)} kB compressed each, as the measured load does.
+Written by \`node tools/bench/sizing.ts\` from the benchmarks at commit ${commit}, ${date} ([benchmarks](benchmarks.md), [storage](benchmarks-storage.md)): change nothing here, measure again. Cores are those of the machine that the benchmarks name, half of them busy, so that a peak of twice the mean has room. An agent sends ${PROFILES} profiles every ${SECONDS} s, of ${Math.round(GZIP_BYTES / 1000)} kB compressed each, as the measured load does.
 
 | agents | profiles a second | in | cores, single binary | cores of ingesters, ${REPLICAS} replicas | cores of compactors | a day in the bucket | ${DAYS} days | Kafka's topic, a day |
 |---:|---:|---:|---:|---:|---:|---:|---:|---:|
