@@ -131,6 +131,12 @@ interface FinalLabels {
   bytes: Uint8Array;
 }
 
+/** Characters of label sets that are remembered: of one, and of all (docs/correctness.md, "Every input has a budget"). */
+const MAX_CACHED_LABELS = 64 << 10,
+  MAX_CACHE_BYTES = 16 << 20;
+/** A label set is kept as key, as labels and as bytes. */
+const COPIES = 3;
+
 const DROPPED: FinalLabels = { labels: [], bytes: new Uint8Array(0) };
 
 function boundsOf(limits: IngestLimits): StackBounds {
@@ -145,6 +151,8 @@ export class PushProcessor {
   private readonly sink: ProfileSink;
   private readonly contexts = new Map<string, SeriesContext>();
   private readonly finals = new Map<string, FinalLabels>();
+  private contextBytes = 0;
+  private finalBytes = 0;
   private finalLimits: IngestLimits | undefined;
   private readonly key = new ByteWriter(512);
   private readonly scratch = new NormaliseScratch();
@@ -194,6 +202,11 @@ export class PushProcessor {
       this.fail(out, err, push.body.length);
     }
     return out;
+  }
+
+  /** Memory of the label sets that are remembered, about. */
+  get cachedLabelBytes(): number {
+    return this.contextBytes + this.finalBytes;
   }
 
   private fail(out: PushOutcome, err: unknown, bytes: number): void {
@@ -262,9 +275,15 @@ export class PushProcessor {
     const key = labelsKey(sent);
     let context = this.contexts.get(key);
     if (!context) {
-      if (this.contexts.size > 20_000) this.contexts.clear();
       const labels = withServiceName(sent);
       context = { sent: labels, spy: labelValue(sent, LABEL_SPY), language: "", bytes: labelBytes(labels) };
+      // Labels come before any limit is checked: long ones are about to be refused, and must not stay.
+      if (key.length > MAX_CACHED_LABELS) return context;
+      if (this.contexts.size > 20_000 || this.contextBytes > MAX_CACHE_BYTES) {
+        this.contexts.clear();
+        this.contextBytes = 0;
+      }
+      this.contextBytes += COPIES * key.length;
       this.contexts.set(key, context);
     }
     return context;
@@ -618,8 +637,9 @@ export class PushProcessor {
 
   /** What a group is stored with; DROPPED when a rule says so. */
   private finalLabels(labels: Label[], limits: IngestLimits): FinalLabels {
-    if (this.finalLimits !== limits || this.finals.size > 50_000) {
+    if (this.finalLimits !== limits || this.finals.size > 50_000 || this.finalBytes > MAX_CACHE_BYTES) {
       this.finals.clear();
+      this.finalBytes = 0;
       this.finalLimits = limits;
     }
     const key = labelsKey(labels);
@@ -627,7 +647,10 @@ export class PushProcessor {
     if (!known) {
       const relabelled = applyRelabelRules(labels, limits);
       if (!relabelled) {
-        this.finals.set(key, DROPPED);
+        if (key.length <= MAX_CACHED_LABELS) {
+          this.finalBytes += COPIES * key.length;
+          this.finals.set(key, DROPPED);
+        }
         return DROPPED;
       }
       const valid = validateLabels(relabelled, limits);
@@ -640,6 +663,8 @@ export class PushProcessor {
       // Two label sets may become one by the rules: they must share their object too.
       const finalKey = `=${labelsKey(ordered)}`;
       known = this.finals.get(finalKey) ?? { labels: ordered, bytes: labelBytes(ordered) };
+      // Equal sets share their object whatever their size: heads know them by it.
+      this.finalBytes += COPIES * (finalKey.length + key.length);
       this.finals.set(finalKey, known);
       this.finals.set(key, known);
     }

@@ -69,6 +69,13 @@ export function limitSessions(labels: Label[], max: number): Label[] {
   return sortLabels([...rest, { name: LABEL_SESSION_ID, value: bytes.toString("hex") }]);
 }
 
+/** Characters of labels in an error: labels that are too long do not come back whole. */
+const MAX_QUOTED = 4096;
+
+function quoted(text: string): string {
+  return text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}… (${text.length} characters)` : text;
+}
+
 function refuse(reason: DiscardReason, message: string): never {
   throw new CinderblockError("invalid", message, { reason });
 }
@@ -79,7 +86,7 @@ function isWellFormed(text: string): boolean {
 
 /** Refuses labels that v1 refuses, with its texts; sanitises names when that is on. */
 export function validateLabels(labels: Label[], limits: IngestLimits): Label[] {
-  const text = (): string => labelsText(labels);
+  const text = (): string => quoted(labelsText(labels));
   if (labels.length === 0) refuse("missing_labels", "error at least one label pair is required per profile");
   if (labels.length > limits.maxLabelNamesPerSeries)
     refuse(
@@ -95,25 +102,37 @@ export function validateLabels(labels: Label[], limits: IngestLimits): Label[] {
   let previous: string | undefined;
   for (const l of labels) {
     if (utf8Length(l.name) > limits.maxLabelNameLength)
-      refuse("label_name_too_long", `profile with labels '${text()}' has label name too long: '${l.name}'`);
+      refuse(
+        "label_name_too_long",
+        `profile with labels '${text()}' has label name too long: '${quoted(l.name)}'`,
+      );
     if (utf8Length(l.value) > limits.maxLabelValueLength)
       refuse(
         "label_value_too_long",
-        `profile with labels '${text()}' has label value too long: '${l.value}'`,
+        `profile with labels '${text()}' has label value too long: '${quoted(l.value)}'`,
       );
     if (l.name === "" || !isWellFormed(l.name))
-      refuse("invalid_labels", `invalid labels '${text()}' with error: invalid label name '${l.name}'`);
+      refuse(
+        "invalid_labels",
+        `invalid labels '${text()}' with error: invalid label name '${quoted(l.name)}'`,
+      );
     if (!limits.disableLabelSanitization && !/^[A-Za-z_][A-Za-z0-9_]*$/.test(l.name)) {
       if (!/^[A-Za-z_.][A-Za-z0-9_.]*$/.test(l.name))
-        refuse("invalid_labels", `invalid labels '${text()}' with error: invalid label name '${l.name}'`);
+        refuse(
+          "invalid_labels",
+          `invalid labels '${text()}' with error: invalid label name '${quoted(l.name)}'`,
+        );
       out = out.map((x) => (x === l ? { name: l.name.replaceAll(".", "_"), value: l.value } : x));
     }
     if (!isWellFormed(l.value))
-      refuse("invalid_labels", `invalid labels '${text()}' with error: invalid label value '${l.value}'`);
+      refuse(
+        "invalid_labels",
+        `invalid labels '${text()}' with error: invalid label value '${quoted(l.value)}'`,
+      );
     if (l.name === previous)
       refuse(
         "duplicate_label_names",
-        `profile with labels '${text()}' has duplicate label name: '${l.name}'`,
+        `profile with labels '${text()}' has duplicate label name: '${quoted(l.name)}'`,
       );
     previous = l.name;
   }
