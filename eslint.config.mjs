@@ -37,7 +37,7 @@ export default tseslint.config(
       ...boundaries("sources"),
       "@typescript-eslint/no-non-null-assertion": "off", // in hot loops `!` says that the loop bound proves it
       "@typescript-eslint/consistent-type-imports": ["error", { fixStyle: "inline-type-imports" }],
-      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", ignoreRestSiblings: true }],
       "no-console": "error",
     },
   },

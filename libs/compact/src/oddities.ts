@@ -10,17 +10,9 @@ import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { blocksPrefix } from "./marks.ts";
 
-const ODDITIES = [
-  "partial-block",
-  "damaged-meta",
-  "foreign-object",
-  "stray-mark",
-  "damaged-index",
-  "stale-index",
-] as const;
 /** Something in a bucket that is not a whole block, and that nobody reads: what it is, and why it is there. */
 export interface Oddity {
-  kind: (typeof ODDITIES)[number];
+  kind: "partial-block" | "damaged-meta" | "foreign-object" | "stray-mark" | "damaged-index" | "stale-index";
   name: string;
   why: string;
 }

@@ -17,8 +17,7 @@ async function createContainer(connection: string, name: string): Promise<void> 
   await BlobServiceClient.fromConnectionString(connection).createContainer(name);
 }
 
-const BACKENDS = ["filesystem", "s3", "gcs", "azure", "swift"] as const;
-export type BackendName = (typeof BACKENDS)[number];
+export type BackendName = "filesystem" | "s3" | "gcs" | "azure" | "swift";
 
 export const REMOTE = ["s3", "gcs", "azure", "swift"] as const;
 export type RemoteName = (typeof REMOTE)[number];
