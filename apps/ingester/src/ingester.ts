@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { statfs } from "node:fs/promises";
-import { CinderblockError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
+import { CinderblockError, CorruptError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { lastLoggedMs, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
@@ -26,7 +26,7 @@ import type { SymbolizerData } from "@cinderblock/symbolizer";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { SharedPages, stopOf, WorkerClient } from "@cinderblock/threads";
-import { blockInfo, LocalBlocks } from "./local-blocks.ts";
+import { blockInfo, damagedInfo, LocalBlocks } from "./local-blocks.ts";
 import { LogShards, shardOf } from "./log-shards.ts";
 import type { BlockNotice, IngestWorkerData, PushCall, ReplayLine } from "./protocol.ts";
 
@@ -253,6 +253,14 @@ export class Ingester implements Service, SourceClient {
         g.set(this.blocksOnDisk.unshippedBytes());
       },
     );
+    metrics.gauge(
+      "cinderblock_ingester_damaged_unshipped_blocks",
+      "Quarantined blocks that were never shipped; answers that cover them are partial.",
+      [],
+      (g) => {
+        g.set(this.blocksOnDisk.allDamaged().length);
+      },
+    );
     metrics.gauge("cinderblock_ingester_head_limit_bytes", "Memory that heads may use.", [], (g) => {
       g.set(this.config.headBytes);
     });
@@ -401,6 +409,8 @@ export class Ingester implements Service, SourceClient {
     // Heads first: one that becomes a block meanwhile is told of before its shard answers.
     const heads = await Promise.all(this.shards.map((s) => s.call<ShardStats>("stats", undefined)));
     const blocks = this.blocksOnDisk.unshipped().map(({ meta }) => ulidTimeMs(meta.ulid));
+    // A damaged block was not uploaded: Kafka must bring its records again.
+    blocks.push(...this.blocksOnDisk.allDamaged().map((b) => ulidTimeMs(b.ulid)));
     return [...heads.map((s) => s.oldestHeadMs), ...blocks].reduce((a, b) => Math.min(a, b), Infinity);
   }
 
@@ -436,6 +446,7 @@ export class Ingester implements Service, SourceClient {
       metas.map((m) => m.ulid),
     );
     for (const m of metas) this.blocksOnDisk.remove(tenant, m.ulid);
+    for (const { ulid } of this.blocksOnDisk.damaged(tenant)) this.blocksOnDisk.removeDamaged(tenant, ulid);
     return metas.length;
   }
 
@@ -451,6 +462,8 @@ export class Ingester implements Service, SourceClient {
       old.map((m) => m.ulid),
     );
     for (const m of old) this.blocksOnDisk.remove(tenant, m.ulid);
+    for (const b of this.blocksOnDisk.damaged(tenant).filter(isOld))
+      this.blocksOnDisk.removeDamaged(tenant, b.ulid);
     return old.length;
   }
 
@@ -482,14 +495,24 @@ export class Ingester implements Service, SourceClient {
       .filter((m) => m.minTimeMs <= endMs && m.maxTimeMs >= startMs)
       .map(blockInfo);
     const known = new Set(heads.map((h) => h.ulid));
-    return [...heads, ...local.filter((b) => !known.has(b.ulid))];
+    const damaged = this.blocksOnDisk
+      .damaged(tenant)
+      .filter((b) => b.minTimeMs <= endMs && b.maxTimeMs >= startMs)
+      .map((b) => damagedInfo(b));
+    return [...heads, ...[...local, ...damaged].filter((b) => !known.has(b.ulid))];
   }
 
   /** ULIDs that are blocks on disk, and the others, which may be heads. A head that became a block meanwhile is found in both ways. */
   private divide(tenant: string, ulids: readonly string[]): { local: string[]; heads: string[] } {
     const local: string[] = [],
       heads: string[] = [];
-    for (const u of ulids) (this.blocksOnDisk.has(tenant, u) ? local : heads).push(u);
+    for (const u of ulids) {
+      const damaged = this.blocksOnDisk.damagedOf(tenant, u);
+      // The querier plans around it and says that the answer is partial, each time.
+      if (damaged)
+        throw new CorruptError(`${u}/quarantine`, 0, `set aside before it was shipped: ${damaged.reason}`);
+      (this.blocksOnDisk.has(tenant, u) ? local : heads).push(u);
+    }
     return { local, heads };
   }
 

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
 import {
   type BlockMeta,
   decodeMeta,
@@ -10,6 +10,7 @@ import {
 } from "@cinderblock/block-meta";
 import { moveDirectorySync, replaceFileSync } from "@cinderblock/files";
 import { removeUnfinished } from "@cinderblock/head";
+import { kindOf, messageOf } from "@cinderblock/errors";
 import type { BlockInfo } from "@cinderblock/query";
 import type { Logger } from "@cinderblock/telemetry";
 import { checkTenantId, isTenantId, pathBelow, tenantFolder } from "@cinderblock/tenant";
@@ -28,14 +29,31 @@ export function blockInfo(m: BlockMeta): BlockInfo {
   };
 }
 
+/** A damaged block as planning sees it: it is planned, and asking for it fails as corrupt. */
+export function damagedInfo({ ulid, minTimeMs, maxTimeMs }: DamagedBlock): BlockInfo {
+  return { ulid, minTimeMs, maxTimeMs, level: 1, sources: [ulid], parents: [], shardId: "", hints: [] };
+}
+
 function renamed(meta: BlockMeta, ulid: string): BlockMeta {
   const sources = meta.compaction.sources.map((s) => (s === meta.ulid ? ulid : s));
   return { ...meta, ulid, compaction: { ...meta.compaction, sources } };
 }
 
+/** A block that was never shipped and cannot be read: answers that cover its time lack it. */
+export interface DamagedBlock {
+  ulid: string;
+  minTimeMs: number;
+  maxTimeMs: number;
+  reason: string;
+}
+/** In the folder of a quarantined block that was never shipped: its `DamagedBlock`. An operator removes the folder. */
+const DAMAGE_NOTE = "unshipped.json";
+
 interface TenantBlocks {
   metas: Map<string, BlockMeta>;
   uploaded: Set<string>;
+  /** quarantined, and in no bucket */
+  damaged: Map<string, DamagedBlock>;
 }
 
 /** The finished blocks under `<data>/<tenant>/local`, and which of them the bucket has. v1's own blocks are adopted as they are. */
@@ -58,6 +76,7 @@ export class LocalBlocks {
       const unfinished = removeUnfinished(dir);
       if (unfinished.length > 0)
         this.log.info({ tenant: e.name, blocks: unfinished.length }, "removed unfinished blocks");
+      this.scanQuarantine(e.name, join(dir, "quarantine"));
       const local = join(dir, "local");
       if (!existsSync(local)) continue;
       const t = this.of(e.name);
@@ -69,6 +88,8 @@ export class LocalBlocks {
           const meta = decodeMeta(readFileSync(join(local, u, "meta.json")), `${u}/meta.json`);
           t.metas.set(u, meta.ulid === u ? meta : renamed(meta, u));
         } catch (err) {
+          // Any other error says nothing about the block: the start fails, and is tried again.
+          if (kindOf(err) !== "corrupt" && (err as NodeJS.ErrnoException).code !== "ENOENT") throw err;
           this.quarantine(e.name, u, err);
         }
       }
@@ -86,19 +107,57 @@ export class LocalBlocks {
   private of(tenant: string): TenantBlocks {
     checkTenantId(tenant);
     let t = this.byTenant.get(tenant);
-    if (!t) this.byTenant.set(tenant, (t = { metas: new Map(), uploaded: new Set() }));
+    if (!t) this.byTenant.set(tenant, (t = { metas: new Map(), uploaded: new Set(), damaged: new Map() }));
     return t;
   }
 
-  /** A block that cannot be read is set aside, never deleted. */
+  private scanQuarantine(tenant: string, folder: string): void {
+    if (!existsSync(folder)) return;
+    for (const ulid of readdirSync(folder)) {
+      const note = join(folder, ulid, DAMAGE_NOTE);
+      if (!isUlid(ulid) || !existsSync(note)) continue;
+      const block = JSON.parse(readFileSync(note, "utf8")) as DamagedBlock;
+      this.of(tenant).damaged.set(ulid, block);
+      this.log.error(
+        { tenant, blockId: ulid, reason: block.reason },
+        "quarantined block was never shipped, answers are partial",
+      );
+    }
+  }
+
+  /** Quarantined blocks that were never shipped. */
+  damaged(tenant: string): DamagedBlock[] {
+    return [...(this.byTenant.get(tenant)?.damaged.values() ?? [])];
+  }
+  damagedOf(tenant: string, ulid: string): DamagedBlock | undefined {
+    return this.byTenant.get(tenant)?.damaged.get(ulid);
+  }
+  allDamaged(): DamagedBlock[] {
+    return [...this.byTenant.values()].flatMap((t) => [...t.damaged.values()]);
+  }
+
+  /**
+   * Sets a block aside that cannot be read; it is never deleted. One that was never shipped stays listed as damaged, over
+   * restarts too: every answer that covers its time is partial, and no offset is committed past it.
+   */
   quarantine(tenant: string, ulid: string, err: unknown): void {
     this.log.error({ tenant, blockId: ulid, err }, "block is damaged and was set aside");
     const from = this.path(tenant, ulid),
       to = pathBelow(tenantFolder(this.dataPath, tenant), "quarantine", ulid);
-    mkdirSync(dirname(to), { recursive: true });
-    rmSync(to, { recursive: true, force: true });
-    renameSync(from, to);
-    this.byTenant.get(tenant)?.metas.delete(ulid);
+    const t = this.of(tenant),
+      meta = t.metas.get(ulid);
+    if (!t.uploaded.has(ulid) && (meta?.compaction.level ?? 1) <= 1) {
+      const block = {
+        ulid,
+        minTimeMs: meta?.minTimeMs ?? 0,
+        maxTimeMs: meta?.maxTimeMs ?? Number.MAX_SAFE_INTEGER,
+        reason: messageOf(err),
+      };
+      replaceFileSync(join(from, DAMAGE_NOTE), JSON.stringify(block));
+      t.damaged.set(ulid, block);
+    }
+    moveDirectorySync(from, to);
+    t.metas.delete(ulid);
     this.unshippedSum = undefined;
   }
 
@@ -161,6 +220,15 @@ export class LocalBlocks {
     this.byTenant.get(tenant)?.metas.delete(ulid);
     this.unshippedSum = undefined;
     rmSync(this.path(tenant, ulid), { recursive: true, force: true });
+  }
+
+  /** Deletes a damaged block of a deleted tenant. */
+  removeDamaged(tenant: string, ulid: string): void {
+    this.byTenant.get(tenant)?.damaged.delete(ulid);
+    rmSync(pathBelow(tenantFolder(this.dataPath, tenant), "quarantine", ulid), {
+      recursive: true,
+      force: true,
+    });
   }
 
   /** Gives a block another ID, on the disk too; returns its meta. */

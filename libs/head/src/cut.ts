@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { yieldToLoop } from "@cinderblock/async";
 import { sortedIndex } from "@cinderblock/columnar";
 import { type BlockMeta, encodeMeta } from "@cinderblock/block-meta";
+import { CorruptError } from "@cinderblock/errors";
 import { makeDirectorySynced, moveDirectorySync, syncDirectory, writeFileSynced } from "@cinderblock/files";
 import { compareLabels } from "@cinderblock/model";
 import { CREATED_BY, encodeProfileTable, type ProfileRows } from "@cinderblock/profile-table";
@@ -81,6 +82,15 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
     source: "ingester",
     downsampleResolution: 0,
   };
+  // Read back before the log may go: the block becomes the only copy.
+  for (const f of files)
+    if (!readFileSync(join(work, f.name)).equals(f.bytes))
+      throw new CorruptError(
+        `${head.ulid}/${f.name}`,
+        0,
+        `expected the ${f.bytes.length} bytes that were written`,
+      );
+  await yieldToLoop();
   writeFileSynced(join(work, "meta.json"), Buffer.from(encodeMeta(meta)));
   syncDirectory(work);
   moveDirectorySync(work, pathBelow(tenantDir, "local", head.ulid));
