@@ -43,6 +43,8 @@ export default tseslint.config(
   },
   { files: ["**/*.test.ts", "**/*.testing.ts", "libs/testkit/**/*.ts"], rules: boundaries("tests") },
   { files: ["tools/**/*.ts", "e2e/**/*.ts"], rules: { "no-console": "off" } },
+  // A file that declares a module for others has no import of its own, so it names types by `import()`.
+  { files: ["**/*.d.ts"], rules: { "@typescript-eslint/consistent-type-imports": "off" } },
   {
     // What sources import stands under dependencies; what tests import is knip's part.
     files: ["{apps,libs}/*/package.json"],
