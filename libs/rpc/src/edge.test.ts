@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { CinderblockError, DISCARD_REASONS, ERROR_KINDS } from "@cinderblock/errors";
 import { codeName, EDGE, httpError } from "./edge.ts";
 
-const page = readFileSync(join(__dirname, "../../../docs/reference/errors.md"), "utf8");
+const page = readFileSync(join(import.meta.dirname, "../../../docs/reference/errors.md"), "utf8");
 /** First cells of the table below a heading. */
 function rowsBelow(heading: string): string[][] {
   const part = page.slice(page.indexOf(heading)).split(/\n(?=## )/)[0]!;
