@@ -78,7 +78,7 @@ export interface ReplayLine {
 }
 
 /** A question about heads. */
-export interface HeadsCall {
+interface HeadsCall {
   tenant: string;
   ulids: readonly string[];
   /** [0] becomes 1 when no caller waits for the answer anymore */

@@ -5,7 +5,7 @@ import protocol from "kafkajs/src/protocol/requests/index.js";
 import { withTopicIds } from "./metadata-request.ts";
 
 /** A request of the protocol, ready to be sent. */
-export interface ProtocolRequest {
+interface ProtocolRequest {
   request: {
     apiKey: number;
     apiVersion: number;
@@ -37,7 +37,7 @@ export interface Broker {
   disconnect(): Promise<void>;
 }
 
-export interface PartitionMetadata {
+interface PartitionMetadata {
   partitionErrorCode: number;
   partitionId: number;
   /** node that leads the partition; -1: none does */

@@ -1,7 +1,7 @@
 import { CinderblockError } from "@cinderblock/errors";
 
 /** A topic keeps records at least this long: what is not in the bucket by then is lost. */
-export const MIN_RETENTION_MS = 24 * 3600_000;
+const MIN_RETENTION_MS = 24 * 3600_000;
 
 export interface TopicFacts {
   topic: string;

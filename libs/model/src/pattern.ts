@@ -12,7 +12,7 @@ export interface PatternLimits {
 }
 
 /** Bounds where no tenant's limits are known: what is configured, stored, or was checked by a frontend before. */
-export const PATTERN_CEILING: PatternLimits = { characters: 1 << 20, matchers: 10_000, instructions: 50_000 };
+const PATTERN_CEILING: PatternLimits = { characters: 1 << 20, matchers: 10_000, instructions: 50_000 };
 
 /** Factor between the estimate from a text and its program: common beginnings of alternatives are compiled once. */
 const ESTIMATE_SLACK = 4;
