@@ -154,7 +154,9 @@ const methods: IngestWorkerMethods = {
       answerOf(processor.process(tenant, one, limits, gate, takenMs));
     const answer =
       whole.kind === "aggregate"
-        ? shard.aggregate(BigInt(whole.windowMs) * 1_000_000n, () => answerOfParts(pushesOf(whole).map(take)))
+        ? shard.aggregate(tenant, BigInt(whole.windowMs) * 1_000_000n, () =>
+            answerOfParts(pushesOf(whole).map(take)),
+          )
         : take(whole);
     if (at === undefined) releasedBytes(length);
     await shard.commit();

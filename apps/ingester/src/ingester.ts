@@ -238,6 +238,7 @@ export class Ingester implements Service, SourceClient {
     gauge("pyroscope_head_size_bytes", "Memory of all heads.", (s) => s.headBytes);
     gauge("pyroscope_head_profiles", "Profiles in all heads.", (s) => s.rows);
     gauge("pyroscope_tsdb_head_series", "Series in all heads.", (s) => s.series);
+    gauge("cinderblock_ingester_heads", "Heads, those that are being cut included.", (s) => s.heads);
     gauge("cinderblock_ingester_log_bytes", "Bytes of log segments on the disk.", (s) => s.logBytes);
     gauge("cinderblock_ingester_log_syncs", "Syncs of the log since start.", (s) => s.syncs);
     gauge(

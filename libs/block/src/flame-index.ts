@@ -7,12 +7,12 @@ import { FUNCTION_WORDS, LOCATION_HEAD, type SymbolTables } from "@cinderblock/s
  */
 export class FlameIndex {
   /** stack node -> flame node */
-  readonly ofStack = new U32Column(64);
+  readonly ofStack = new U32Column(16);
   /** flame node -> parent, -1 for the root; parents come first */
-  readonly parent = new I32Column(64);
+  readonly parent = new I32Column(16);
   /** flame node -> string of the partition */
-  readonly name = new U32Column(64);
-  private readonly children = new PairTable(64);
+  readonly name = new U32Column(16);
+  private readonly children = new PairTable(8);
 
   constructor() {
     this.parent.push(-1);

@@ -7,12 +7,12 @@ const EMPTY_VIEW = new DataView(new ArrayBuffer(0));
  * Interned byte strings: id -> bytes[offset[id], offset[id + 1]). Ids are given in order of first sight.
  */
 export class ByteStrings {
-  readonly bytes = new ByteColumn(1024);
+  readonly bytes = new ByteColumn(64);
   /** id -> start; one more entry than strings */
-  readonly offset = new U32Column(64);
-  private readonly hashes = new U32Column(64);
+  readonly offset = new U32Column(16);
+  private readonly hashes = new U32Column(16);
   /** id + 1, 0 free */
-  private slot = new Uint32Array(128);
+  private slot = new Uint32Array(16);
 
   constructor() {
     this.offset.push(0);

@@ -1,6 +1,7 @@
 import {
   closeSync,
   existsSync,
+  fsync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -9,7 +10,7 @@ import {
   writeSync,
 } from "node:fs";
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 
 /** Suffix of a file that is not whole yet. Readers of a folder skip it. */
 const UNFINISHED = ".next";
@@ -24,12 +25,23 @@ export function syncDirectory(path: string): void {
   }
 }
 
-async function syncDirectoryAsync(path: string): Promise<void> {
-  const dir = await open(path, "r");
+/** Waits for the disk without blocking the event loop. */
+function synced(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fsync(fd, (err) => {
+      if (err) reject(err);
+      else resolve();
+    });
+  });
+}
+
+/** `syncDirectory` that does not block the event loop. */
+export async function syncDirectoryAsync(path: string): Promise<void> {
+  const fd = openSync(path, "r");
   try {
-    await dir.sync();
+    await synced(fd);
   } finally {
-    await dir.close();
+    closeSync(fd);
   }
 }
 
@@ -66,6 +78,28 @@ export function writeFileSynced(path: string, bytes: Uint8Array): void {
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * Writes files into a folder, then syncs them and the folder's entries. All bytes are handed to the kernel before the first
+ * sync, so that a journaling file system commits them together. Only the waits for the disk give way to other work.
+ */
+export async function writeDirectorySynced(
+  path: string,
+  files: readonly { name: string; bytes: Uint8Array }[],
+): Promise<void> {
+  const open: number[] = [];
+  try {
+    for (const { name, bytes } of files) {
+      const fd = openSync(join(path, name), "w");
+      open.push(fd);
+      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at);
+    }
+    for (const fd of open) await synced(fd);
+  } finally {
+    for (const fd of open) closeSync(fd);
+  }
+  await syncDirectoryAsync(path);
 }
 
 /**
@@ -112,4 +146,13 @@ export function moveDirectorySync(from: string, to: string): void {
   renameSync(from, to);
   syncDirectory(dirname(to));
   if (dirname(from) !== dirname(to)) syncDirectory(dirname(from));
+}
+
+/** `moveDirectorySync` whose waits for the disk do not block the event loop. */
+export async function moveDirectory(from: string, to: string): Promise<void> {
+  await makeDirectorySyncedAsync(dirname(to));
+  rmSync(to, { recursive: true, force: true });
+  renameSync(from, to);
+  await syncDirectoryAsync(dirname(to));
+  if (dirname(from) !== dirname(to)) await syncDirectoryAsync(dirname(from));
 }

@@ -1,10 +1,13 @@
 export {
   makeDirectorySynced,
   makeDirectorySyncedAsync,
+  moveDirectory,
   moveDirectorySync,
   replaceFile,
   replaceFileSync,
   syncDirectory,
+  syncDirectoryAsync,
+  writeDirectorySynced,
   writeFileSynced,
 } from "./durable.ts";
 export { isNoSpace } from "./no-space.ts";

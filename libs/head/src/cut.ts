@@ -1,10 +1,11 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { yieldToLoop } from "@cinderblock/async";
 import { sortedIndex } from "@cinderblock/columnar";
 import { type BlockMeta, encodeMeta } from "@cinderblock/block-meta";
 import { CorruptError } from "@cinderblock/errors";
-import { makeDirectorySynced, moveDirectorySync, syncDirectory, writeFileSynced } from "@cinderblock/files";
+import { makeDirectorySyncedAsync, moveDirectory, writeDirectorySynced } from "@cinderblock/files";
 import { compareLabels } from "@cinderblock/model";
 import { CREATED_BY, encodeProfileTable, type ProfileRows } from "@cinderblock/profile-table";
 import { SymdbWriter } from "@cinderblock/symdb";
@@ -22,7 +23,8 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
   const tenantDir = tenantFolder(dataPath, head.tenant);
   const work = pathBelow(tenantDir, "head", head.ulid);
   rmSync(work, { recursive: true, force: true });
-  makeDirectorySynced(work);
+  await makeDirectorySyncedAsync(tenantDir);
+  mkdirSync(work, { recursive: true }); // needs no sync before it is moved: until then the log has the head
 
   const used = head.series.map((s, i) => ({ s, i })).filter((x) => x.s.rows.length > 0);
   const order = sortedIndex(used.length, (a, b) => compareLabels(used[a]!.s.labels, used[b]!.s.labels));
@@ -60,10 +62,6 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
     },
     { name: "symbols.symdb", bytes: symbols, meta: {} },
   ];
-  for (const f of files) {
-    writeFileSynced(join(work, f.name), f.bytes);
-    await yieldToLoop();
-  }
   let min = rows.timeNanos[0]!,
     max = min;
   for (const s of used) {
@@ -82,18 +80,17 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
     source: "ingester",
     downsampleResolution: 0,
   };
+  const written = [...files, { name: "meta.json", bytes: Buffer.from(encodeMeta(meta)) }];
+  await writeDirectorySynced(work, written);
   // Read back before the log may go: the block becomes the only copy.
-  for (const f of files)
-    if (!readFileSync(join(work, f.name)).equals(f.bytes))
+  for (const f of written)
+    if (!(await readFile(join(work, f.name))).equals(f.bytes))
       throw new CorruptError(
         `${head.ulid}/${f.name}`,
         0,
         `expected the ${f.bytes.length} bytes that were written`,
       );
-  await yieldToLoop();
-  writeFileSynced(join(work, "meta.json"), Buffer.from(encodeMeta(meta)));
-  syncDirectory(work);
-  moveDirectorySync(work, pathBelow(tenantDir, "local", head.ulid));
+  await moveDirectory(work, pathBelow(tenantDir, "local", head.ulid));
   return meta;
 }
 

@@ -45,7 +45,8 @@ export interface HeadSeries extends SourceSeries {
 export interface HeadPartition {
   id: bigint;
   symbols: Symbols;
-  flame: FlameIndex;
+  /** made by the first query that needs it */
+  flame: FlameIndex | undefined;
 }
 
 /** One new row, as the log and the duplicate check see it. */
@@ -57,6 +58,14 @@ export interface NewRow {
   id: Uint8Array;
   row: number;
 }
+
+/** Rows and samples that a new head has room for: there may be thousands of heads with one profile each. */
+const ROWS = 4,
+  SAMPLES = 16;
+/** Objects of a head, of a symbol partition and of a series beside their columns, measured with 2,000 heads of one profile. */
+const EMPTY_BYTES = 10240,
+  PARTITION_BYTES = 4096,
+  SERIES_BYTES = 2048;
 
 /** Recent profiles of one tenant and one time window in memory: struct of arrays, symbols interned by partition. */
 export class Head implements ProfileSource {
@@ -71,37 +80,45 @@ export class Head implements ProfileSource {
   private readonly seriesAt = new Map<string, number>();
   /** (labels object, sample type) -> series; label sets are shared objects, so identity is enough for most profiles */
   private readonly cache = new Map<Labels, Map<string, number>>();
-  private readonly duplicates = new PairTable(256);
+  private readonly duplicates = new PairTable(8);
 
-  readonly rowSeries = new U32Column(256);
-  readonly rowPartition = new U32Column(256);
-  readonly rowTime = new I64Column(256);
-  readonly rowDuration = new I64Column(256);
-  readonly rowTotal = new I64Column(256);
-  readonly rowSampleStart = new U32Column(256);
-  readonly rowSampleEnd = new U32Column(256);
-  readonly rowSpanStart = new I32Column(256);
-  readonly rowTraceStart = new I32Column(256);
+  readonly rowSeries = new U32Column(ROWS);
+  readonly rowPartition = new U32Column(ROWS);
+  readonly rowTime = new I64Column(ROWS);
+  readonly rowDuration = new I64Column(ROWS);
+  readonly rowTotal = new I64Column(ROWS);
+  readonly rowSampleStart = new U32Column(ROWS);
+  readonly rowSampleEnd = new U32Column(ROWS);
+  readonly rowSpanStart = new I32Column(ROWS);
+  readonly rowTraceStart = new I32Column(ROWS);
   /** row -> its list of `annotations` */
-  readonly rowAnnotations = new U32Column(256);
+  readonly rowAnnotations = new U32Column(ROWS);
   readonly annotations = new AnnotationSets();
   /** row -> 4 words */
-  readonly rowId = new U32Column(1024);
-  readonly stacktraceId = new U32Column(4096);
-  readonly value = new I64Column(4096);
+  readonly rowId = new U32Column(4 * ROWS);
+  readonly stacktraceId = new U32Column(SAMPLES);
+  readonly value = new I64Column(SAMPLES);
   /** 2 words a sample */
-  readonly spans = new U32Column(16);
+  readonly spans = new U32Column(0);
   /** 4 words a sample */
-  readonly traces = new U32Column(16);
+  readonly traces = new U32Column(0);
 
   lastWriteMs = 0;
   /** a frozen head takes no more profiles: it is being cut */
   frozen = false;
 
   private readonly hasher: Hasher;
-  private readonly interner = new SymbolInterner();
+  private readonly interner: SymbolInterner;
 
-  constructor(ulid: string, tenant: string, windowEnd: bigint, hasher: Hasher) {
+  /** @param interner may be shared by the heads of a thread: its scratch memory is larger than a small head */
+  constructor(
+    ulid: string,
+    tenant: string,
+    windowEnd: bigint,
+    hasher: Hasher,
+    interner = new SymbolInterner(),
+  ) {
+    this.interner = interner;
     this.ulid = ulid;
     this.tenant = tenant;
     this.windowEnd = windowEnd;
@@ -132,14 +149,27 @@ export class Head implements ProfileSource {
       this.traces,
     ])
       n += c.byteLength;
-    for (const p of this.partitions) n += p.symbols.byteLength + p.flame.byteLength;
-    return n + this.annotations.byteLength + this.duplicates.byteLength + this.series.length * 2048;
+    for (const p of this.partitions) n += this.partitionBytes(p);
+    return (
+      n +
+      EMPTY_BYTES +
+      this.annotations.byteLength +
+      this.duplicates.byteLength +
+      this.series.length * SERIES_BYTES
+    );
+  }
+
+  /** Everything that a partition's symbols take, what is kept beside them to find them again included. */
+  private partitionBytes({ symbols, flame }: HeadPartition): number {
+    return (
+      PARTITION_BYTES + symbols.byteLength + (flame?.byteLength ?? 0) + this.interner.byteLength(symbols)
+    );
   }
 
   partitionIndex(id: bigint): number {
     let at = this.partitionAt.get(id);
     if (at === undefined) {
-      at = this.partitions.push({ id, symbols: new SymbolPartition(), flame: new FlameIndex() }) - 1;
+      at = this.partitions.push({ id, symbols: new SymbolPartition(), flame: undefined }) - 1;
       this.partitionAt.set(id, at);
     }
     return at;
@@ -511,8 +541,9 @@ export class Head implements ProfileSource {
   symbols(partition: number): Promise<{ tables: SymbolTables; flame: FlameIndex }> {
     const p = this.partitions[partition]!;
     const tables = p.symbols.tables();
-    p.flame.extend(tables);
-    return Promise.resolve({ tables, flame: p.flame });
+    const flame = (p.flame ??= new FlameIndex());
+    flame.extend(tables);
+    return Promise.resolve({ tables, flame });
   }
 }
 

@@ -82,7 +82,7 @@ export class Instance {
       Partial<IngestLimits>?,
     ])[],
   ): Promise<void> {
-    this.shard.aggregate(windowNanos, () => {
+    this.shard.aggregate("t", windowNanos, () => {
       for (const [labels, p, limits] of pushes)
         this.take(labels, p, this.processor, { maxSessionsPerSeries: 8, ...limits });
     });

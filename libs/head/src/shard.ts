@@ -2,16 +2,18 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { ByteWriter, type Hasher, encodeUtf8 } from "@cinderblock/bytes";
 import { type BlockMeta, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
-import { noRoom } from "@cinderblock/errors";
 import { syncDirectory } from "@cinderblock/files";
 import type { ProcessedProfile, ProfileSink } from "@cinderblock/ingest";
 import { checkTenantId } from "@cinderblock/tenant";
 import { BaselineStore } from "./baseline-store.ts";
 import type { Baselines } from "./baselines.ts";
 import { cutHead } from "./cut.ts";
+import { type CutCandidate, cutsFor, isDue } from "./cut-policy.ts";
 import { Head, type NewRow, partitionKey } from "./head.ts";
 import { LogWriter, segmentName } from "./log-file.ts";
 import { logDirectory } from "./log-folders.ts";
+import { CUT_ABOVE, CUT_TO, MemoryBudget } from "./memory-budget.ts";
+import { SymbolInterner } from "./symbol-interner.ts";
 import { LogReclaimer } from "./log-reclaimer.ts";
 import {
   encodeAnchorRecord,
@@ -84,6 +86,9 @@ export interface ShardStats {
   firstCumulative: number;
 }
 
+/** Heads of one thread that are cut at the same time. Their waits for the disk share the process's four I/O threads with the log's. */
+const CUTS_AT_ONCE = 3;
+
 /** Symbols of profiles that are only learnt from are dropped when they take so much. */
 const SCRATCH_BYTES = 8 << 20;
 
@@ -110,14 +115,15 @@ export class HeadShard implements ProfileSink {
   private foreign: ReadonlyMap<string, Baselines> = new Map();
   private keeps: (route: string) => boolean = () => true;
   private cuts = 0;
-  private touched = 0;
-  private memory = 0;
+  private readonly budget: MemoryBudget;
   private readonly hasher: Hasher;
+  private readonly interner = new SymbolInterner();
   private readonly options: ShardOptions;
 
   constructor(hasher: Hasher, options: ShardOptions) {
     this.hasher = hasher;
     this.options = options;
+    this.budget = new MemoryBudget(options.headBytes, options.onMemory);
     this.log = new LogWriter(logDirectory(options.dataPath, options.shard), {
       segmentBytes: options.segmentBytes,
       onFailure: options.onFailure,
@@ -152,7 +158,7 @@ export class HeadShard implements ProfileSink {
     this.orphans = found.orphans;
     this.orphansMayGo = plan.baselinesOf.length === 0;
     this.log.open((found.segments.at(-1)?.segment ?? 0) + 1);
-    this.measure();
+    for (const h of this.byUlid.values()) this.budget.measure(h.head);
     return found.report;
   }
 
@@ -210,7 +216,13 @@ export class HeadShard implements ProfileSink {
     const key = `${tenant}\u0000${windowEnd}`;
     const known = this.heads.get(key);
     if (known && !known.head.frozen) return known;
-    const head = new Head(newUlid(this.options.now()), checkTenantId(tenant), windowEnd, this.hasher);
+    const head = new Head(
+      newUlid(this.options.now()),
+      checkTenantId(tenant),
+      windowEnd,
+      this.hasher,
+      this.interner,
+    );
     const open = newOpenHead(head, this.nextHead++);
     this.heads.set(key, open);
     this.byUlid.set(head.ulid, open);
@@ -230,7 +242,7 @@ export class HeadShard implements ProfileSink {
   /** @throws `no-room` when the heads are full: nothing of the profile is kept */
   append(tenant: string, p: ProcessedProfile): void {
     // An aggregate is stored whole or not at all: it was checked before its first profile.
-    if (!this.aggregates) this.requireRoom();
+    if (!this.aggregates) this.requireRoom(tenant);
     const open = this.headFor(tenant, p.profile.timeNanos);
     const { head } = open;
     const baselines = this.baselines.of(tenant);
@@ -242,28 +254,28 @@ export class HeadShard implements ProfileSink {
       this.baselines.logPending(tenant);
     }
     head.lastWriteMs = this.options.now();
-    this.touched++;
-    if (!this.aggregates) this.checkPressure();
+    if (!this.aggregates) this.checkPressure(open);
   }
 
-  /** A refusal asks for a cut too: the maintenance timer alone frees memory too slowly. */
-  private requireRoom(): void {
-    const { headBytes } = this.options;
-    if (this.memory <= headBytes) return;
-    this.onPressure();
-    throw noRoom(
-      "heads",
-      `heads of this ingest thread use ${this.memory} bytes; the limit is ${headBytes} (its share of -memory.head-bytes)`,
-      { usedBytes: this.memory, limitBytes: headBytes },
-    );
-  }
-
-  private checkPressure(): void {
-    if (this.touched >= 64 || this.logged > 256 << 10) {
-      this.measure();
-      if (this.memory > this.options.headBytes / 2 || this.logPressure() > this.options.logBytes)
-        this.onPressure();
+  /** A refusal asks for cuts too: the maintenance timer alone frees memory too slowly. */
+  private requireRoom(tenant: string): void {
+    try {
+      this.budget.require(tenant);
+    } catch (err) {
+      this.onPressure();
+      throw err;
     }
+  }
+
+  /** Measures what a head has grown by, and asks for cuts where memory or log run short. */
+  private checkPressure(open: OpenHead): void {
+    this.budget.grew(open.head, this.logged);
+    this.logged = 0;
+    if (
+      this.budget.usedBytes > CUT_ABOVE * this.options.headBytes ||
+      this.logPressure() > this.options.logBytes
+    )
+      this.onPressure();
   }
 
   private logRows(open: OpenHead, partition: number, rows: readonly NewRow[]): void {
@@ -303,8 +315,8 @@ export class HeadShard implements ProfileSink {
    * the earliest. The same profiles in the same order make the same rows in every shard.
    * @throws `no-room` before `run` is called: a part of an aggregate would become a row of its own in this shard alone
    */
-  aggregate<T>(windowNanos: bigint, run: () => T): T {
-    this.requireRoom();
+  aggregate<T>(tenant: string, windowNanos: bigint, run: () => T): T {
+    this.requireRoom(tenant);
     const all = new Map<OpenHead, RowAggregates>();
     this.aggregates = all;
     this.aggregateNanos = windowNanos;
@@ -317,8 +329,8 @@ export class HeadShard implements ProfileSink {
           const added = open.head.appendAggregate(row);
           if (added) this.logRows(open, row.partition, [added]);
         }
+        this.checkPressure(open);
       }
-      this.checkPressure();
     }
   }
 
@@ -328,7 +340,7 @@ export class HeadShard implements ProfileSink {
   /** Keeps of a profile nothing but what the next one of its series is compared with: it is stored, or was, by others. */
   learn(tenant: string, p: ProcessedProfile): void {
     if (!this.scratch || this.scratch.tenant !== tenant || this.scratch.byteLength > SCRATCH_BYTES)
-      this.scratch = new Head(newUlid(this.options.now()), tenant, 0n, this.hasher);
+      this.scratch = new Head(newUlid(this.options.now()), tenant, 0n, this.hasher, this.interner);
     const baselines = this.baselines.of(tenant);
     for (const group of p.groups) this.scratch.append(p, group, this.scratch.partitionIndex(0n), baselines);
     this.baselines.logPending(tenant);
@@ -348,14 +360,6 @@ export class HeadShard implements ProfileSink {
   onPressure: () => void = () => undefined;
   /** bytes logged since memory was last measured: what a head learns is what it grows by */
   private logged = 0;
-
-  private measure(): void {
-    let n = 0;
-    for (const h of this.byUlid.values()) n += h.head.byteLength;
-    this.memory = n;
-    this.options.onMemory?.(n);
-    this.touched = this.logged = 0;
-  }
 
   commit(): Promise<void> {
     return this.log.commit();
@@ -377,28 +381,49 @@ export class HeadShard implements ProfileSink {
     return this.byUlid.get(ulid)?.head;
   }
 
-  /** Cuts what is due: windows that are over and idle, the largest head when memory or log run short. */
+  /** Cuts what is due: windows that are over and idle; then, as long as memory or log run short, what frees the most of it. */
   async maintain(): Promise<void> {
-    const { now, idleMs, headBytes, logBytes } = this.options;
-    const t = now();
-    const due: OpenHead[] = [];
-    for (const h of this.byUlid.values()) {
-      if (h.cutting) continue;
-      if (h.head.frozen || (Number(h.head.windowEnd / 1_000_000n) < t && t - h.head.lastWriteMs > idleMs))
-        due.push(h);
-    }
-    this.measure();
+    const { now, idleMs, logBytes } = this.options;
+    await this.cutAll(this.candidates().filter((c) => isDue(c, now(), idleMs)));
     // The log is bounded by its oldest segments: whichever heads hold them are cut, however small.
     if (this.logPressure() > logBytes)
-      for (const h of this.ledger.oldest()) if (!h.cutting && !due.includes(h)) due.push(h);
-    if (this.memory > headBytes / 2) {
-      const largest = [...this.byUlid.values()]
-        .filter((h) => !h.cutting && !due.includes(h))
-        .sort((a, b) => b.head.byteLength - a.head.byteLength)[0];
-      if (largest) due.push(largest);
+      await this.cutAll([...this.ledger.oldest()].filter((h) => !h.cutting).map((open) => ({ open })));
+    while (this.budget.usedBytes > CUT_ABOVE * this.options.headBytes) {
+      const cuts = cutsFor(this.candidates(), this.excessBytes(), now());
+      if (cuts.length === 0) break;
+      await this.cutAll(cuts);
     }
-    for (const h of due) await this.cut(h);
     await this.reclaim();
+  }
+
+  /** Heads that nobody cuts yet, as the policy sees them. */
+  private candidates(): (CutCandidate & { open: OpenHead })[] {
+    return [...this.byUlid.values()]
+      .filter((open) => !open.cutting)
+      .map((open) => ({
+        open,
+        bytes: this.budget.bytesOf(open.head),
+        lastWriteMs: open.head.lastWriteMs,
+        windowEndMs: Number(open.head.windowEnd / 1_000_000n),
+        frozen: open.head.frozen,
+      }));
+  }
+
+  /** What has to become free, beside the heads that are being cut. */
+  private excessBytes(): number {
+    let bytes = this.budget.usedBytes - CUT_TO * this.options.headBytes;
+    for (const open of this.byUlid.values()) if (open.cutting) bytes -= this.budget.bytesOf(open.head);
+    return bytes;
+  }
+
+  /** Cuts heads, a few at once: a small one mostly waits for the disk. */
+  private async cutAll(heads: readonly { open: OpenHead }[]): Promise<void> {
+    const left = heads.values();
+    await Promise.all(
+      Array.from({ length: CUTS_AT_ONCE }, async () => {
+        for (const { open } of left) await this.cut(open);
+      }),
+    );
   }
 
   /** Log that heads hold, beyond what baselines take in any case. */
@@ -428,6 +453,7 @@ export class HeadShard implements ProfileSink {
   private async doCut(open: OpenHead): Promise<void> {
     const { head } = open;
     head.frozen = true;
+    this.budget.leave(head);
     const key = `${head.tenant}\u0000${head.windowEnd}`;
     if (this.heads.get(key) === open) this.heads.delete(key);
     await this.log.commit(); // every record of the head is on disk before its block may replace it
@@ -440,8 +466,8 @@ export class HeadShard implements ProfileSink {
     this.cuts++;
     if (meta) this.options.onBlock(head.tenant, meta);
     this.byUlid.delete(head.ulid);
+    this.budget.drop(head);
     this.ledger.release(open);
-    this.measure();
     await this.reclaim();
   }
 
@@ -478,7 +504,7 @@ export class HeadShard implements ProfileSink {
       series,
       rows,
       oldestHeadMs,
-      headBytes: this.memory,
+      headBytes: this.budget.usedBytes,
       logBytes: this.log.totalBytes,
       syncs: this.log.syncs,
       cuts: this.cuts,

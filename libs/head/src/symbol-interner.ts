@@ -4,6 +4,9 @@ import { type NormalizedProfile, UNKNOWN } from "@cinderblock/ingest";
 import { FUNCTION_WORDS, HAS_FUNCTIONS, LOCATION_HEAD, type SymbolPartition } from "@cinderblock/symdb";
 import type { SymbolSource } from "@cinderblock/profile-kernel";
 
+/** Objects of a partition's entries beside their columns. */
+const ENTRY_BYTES = 256;
+
 /** Interns the symbols that a profile's samples reach into a partition; reuses its maps from profile to profile. */
 export class SymbolInterner {
   private stringMap = new Uint32Array(1024);
@@ -22,9 +25,16 @@ export class SymbolInterner {
       if (!source) this.sources.set(to, (source = new PartitionSource(to, this, nextHandle++)));
       source.profile = p;
       const nodes = p.kernel.stacks(p.tables, samples, source.handle, source);
-      if (nodes) return nodes;
+      source.profile = undefined;
+      if (nodes) {
+        to.strings.release();
+        return nodes;
+      }
     }
-    return this.stacksPlain(p, samples, to);
+    const nodes = this.stacksPlain(p, samples, to);
+    // A partition outlives the profile by hours: it must not keep the profile's bytes.
+    to.strings.release();
+    return nodes;
   }
 
   private readonly sources = new WeakMap<SymbolPartition, PartitionSource>();
@@ -159,6 +169,13 @@ export class SymbolInterner {
     return (this.locationMap[i] = this.target!.locations.intern(tuple, size));
   }
 
+  /** Bytes that are kept for a partition, beside its own. */
+  byteLength(of: SymbolPartition): number {
+    const stacks = this.stacksOf.get(of)?.byteLength ?? 0,
+      hashes = this.hashes.get(of)?.byteLength ?? 0;
+    return ENTRY_BYTES + stacks + hashes;
+  }
+
   /** Content hashes of a partition's stacks, up to date. */
   contentHashes(symbols: SymbolPartition): StackHashes {
     let h = this.hashes.get(symbols);
@@ -213,19 +230,30 @@ class PartitionSource implements SymbolSource {
 
 /** Recently seen stacks of a partition: hash of their locations -> leaf, verified against a copy of the locations. Bounded. */
 class StackCache {
+  private static readonly MIN_SLOTS = 16;
   private static readonly MAX_SLOTS = 32768;
   private static readonly WORDS = 1 << 20;
   /** slots that a hash may lie in, one after another */
   private static readonly WAYS = 4;
-  private mask = 1023;
-  private hash = new Int32Array(1024);
+  private mask = StackCache.MIN_SLOTS - 1;
+  private hash = new Int32Array(StackCache.MIN_SLOTS);
   /** leaf + 1; 0 is free */
-  private leaf = new Uint32Array(1024);
-  private offset = new Uint32Array(1024);
-  private size = new Uint16Array(1024);
-  private words = new Uint32Array(4096);
+  private leaf = new Uint32Array(StackCache.MIN_SLOTS);
+  private offset = new Uint32Array(StackCache.MIN_SLOTS);
+  private size = new Uint16Array(StackCache.MIN_SLOTS);
+  private words = new Uint32Array(64);
   private used = 0;
   private count = 0;
+
+  get byteLength(): number {
+    return (
+      this.hash.byteLength +
+      this.leaf.byteLength +
+      this.offset.byteLength +
+      this.size.byteLength +
+      this.words.byteLength
+    );
+  }
 
   find(h: number, sequence: Uint32Array, size: number): number {
     const { mask, hash, leaf, words } = this;
@@ -296,10 +324,14 @@ function clear(map: Uint32Array<ArrayBuffer>, n: number): Uint32Array<ArrayBuffe
 
 /** Two words of hash for each stack by its content (names, files, lines), so that stacks compare across heads. */
 export class StackHashes {
-  readonly lo = new U32Column(64);
-  readonly hi = new U32Column(64);
-  private readonly locationLo = new U32Column(64);
-  private readonly locationHi = new U32Column(64);
+  readonly lo = new U32Column(16);
+  readonly hi = new U32Column(16);
+  private readonly locationLo = new U32Column(16);
+  private readonly locationHi = new U32Column(16);
+
+  get byteLength(): number {
+    return this.lo.byteLength + this.hi.byteLength + this.locationLo.byteLength + this.locationHi.byteLength;
+  }
 
   extend(s: SymbolPartition): void {
     const { locations, functions, strings } = s;

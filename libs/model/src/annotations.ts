@@ -27,7 +27,7 @@ export function mergeAnnotations(a: Annotations, b: Annotations): Annotations {
 /** Lists of annotations, each kept once: many profiles have the same. List 0 is the empty one. */
 export class AnnotationSets {
   private readonly lists: Annotations[] = [NO_ANNOTATIONS];
-  private readonly known = new Map<string, number>();
+  private known: Map<string, number> | undefined;
   private bytes = 0;
 
   get length(): number {
@@ -45,10 +45,11 @@ export class AnnotationSets {
   intern(list: Annotations): number {
     if (list.length === 0) return 0;
     const key = JSON.stringify(list.map((a) => [a.key, a.value]));
-    let at = this.known.get(key);
+    const known = (this.known ??= new Map<string, number>());
+    let at = known.get(key);
     if (at === undefined) {
       at = this.lists.push(list.map(({ key: k, value }) => ({ key: k, value }))) - 1;
-      this.known.set(key, at);
+      known.set(key, at);
       this.bytes += key.length * 4 + 128;
     }
     return at;

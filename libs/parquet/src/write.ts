@@ -85,7 +85,7 @@ export class ParquetWriter {
   constructor(schema: readonly SchemaElement[], options: ParquetOptions) {
     this.schema = schema;
     this.options = options;
-    this.out = new ByteWriter(1 << 16);
+    this.out = new ByteWriter(1 << 12);
     this.out.bytes(MAGIC);
   }
 

@@ -408,7 +408,7 @@ export const commonSchema = {
     "memory.head-bytes",
     "memory.head_bytes",
     0,
-    "Memory of all heads; the largest is cut at half of it, pushes get 429 beyond it. 0: 25 % of what the runtime leaves.",
+    "Memory of all heads, divided over the ingest threads; beyond half of it heads are cut, beyond all of it pushes get 429, those of a large tenant earlier. 0: 25 % of what the runtime leaves.",
     { min: 0 },
   ),
   memoryInflight: int(

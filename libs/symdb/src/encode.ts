@@ -25,7 +25,7 @@ export interface PartitionSource {
 
 /** Writes `symbols.symdb`, version 3, partition by partition in ascending id. */
 export class SymdbWriter {
-  private readonly out = new ByteWriter(1 << 16);
+  private readonly out = new ByteWriter(1 << 12);
   private readonly index: PartitionIndex[] = [];
   private flushed = 0;
   private readonly sink: ((bytes: Uint8Array) => void) | undefined;

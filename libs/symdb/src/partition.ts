@@ -15,9 +15,9 @@ export class SymbolPartition {
   readonly functions = new WordTuples();
   readonly mappings = new WordTuples();
   readonly locations = new WordTuples();
-  readonly stackParent = new I32Column(64);
-  readonly stackLocation = new U32Column(64);
-  private readonly children = new PairTable(64);
+  readonly stackParent = new I32Column(16);
+  readonly stackLocation = new U32Column(16);
+  private readonly children = new PairTable(8);
 
   constructor() {
     this.strings.intern(new Uint8Array(0), 0, 0);

@@ -2,12 +2,12 @@ import { U32Column } from "@cinderblock/columnar";
 
 /** Interned tuples of u32 words: id -> words[offset[id], offset[id + 1]). */
 export class WordTuples {
-  readonly words = new U32Column(64);
-  readonly offset = new U32Column(16);
-  private readonly hashes = new U32Column(16);
-  private slot = new Uint32Array(32);
+  readonly words = new U32Column(16);
+  readonly offset = new U32Column(8);
+  private readonly hashes = new U32Column(8);
+  private slot = new Uint32Array(16);
   /** hash of each slot's tuple, beside it: most probes end here */
-  private slotHash = new Uint32Array(32);
+  private slotHash = new Uint32Array(16);
 
   constructor() {
     this.offset.push(0);

@@ -10,7 +10,7 @@ function identity(stat: fs.Stats): string {
 /**
  * What a disk still has after a power cut: of each file the bytes of its last sync, of each folder the entries of its last
  * sync (a rename, a new file or a removal of which the folder was not synced is undone). Watches the synchronous file calls
- * of this process, and `fdatasync`, through `jest.spyOn`: a test restores them with `jest.restoreAllMocks`.
+ * of this process, `fsync` and `fdatasync`, through `jest.spyOn`: a test restores them with `jest.restoreAllMocks`.
  */
 export class PowerCutDisk {
   private readonly paths = new Map<number, string>();
@@ -19,6 +19,9 @@ export class PowerCutDisk {
   private readonly root: string;
   private readonly unlinked = temporaryFolder();
   private links = 0;
+  private syncs = 0;
+  /** folder -> number of the sync that its entries are of */
+  private readonly began = new Map<string, number>();
   /** called after each call that changes or syncs something */
   onStep: () => void = () => undefined;
 
@@ -27,6 +30,7 @@ export class PowerCutDisk {
     const real = {
       openSync: fs.openSync,
       fsyncSync: fs.fsyncSync,
+      fsync: fs.fsync,
       fdatasync: fs.fdatasync,
       renameSync: fs.renameSync,
       writeSync: fs.writeSync,
@@ -41,6 +45,14 @@ export class PowerCutDisk {
       real.fsyncSync(fd);
       this.synced(fd);
     });
+    jest.spyOn(fs, "fsync").mockImplementation(((fd: number, done: (err: null) => void) => {
+      // Of a folder or a file that changes while it is synced, what was there before the call is covered.
+      const covers = this.covers(fd);
+      real.fsync(fd, (err) => {
+        if (!err) covers();
+        done(err as null);
+      });
+    }) as typeof fs.fsync);
     jest.spyOn(fs, "fdatasync").mockImplementation(((fd: number, done: (err: null) => void) => {
       // What was written before the call is covered, what comes while it runs is not.
       const stat = fs.fstatSync(fd),
@@ -72,15 +84,28 @@ export class PowerCutDisk {
   }
 
   private synced(fd: number): void {
+    this.covers(fd)();
+  }
+
+  /** What a sync that begins now makes durable; the result is to be called when it is over. */
+  private covers(fd: number): () => void {
     const stat = fs.fstatSync(fd),
       path = this.paths.get(fd)!;
-    if (stat.isDirectory())
-      this.entries.set(
-        identity(stat),
-        new Map(fs.readdirSync(path).map((n) => [n, identity(fs.statSync(join(path, n)))])),
-      );
-    else this.sizes.set(identity(stat), stat.size);
-    this.onStep();
+    if (!stat.isDirectory())
+      return () => {
+        this.sizes.set(identity(stat), Math.max(stat.size, this.sizes.get(identity(stat)) ?? 0));
+        this.onStep();
+      };
+    const entries = new Map(fs.readdirSync(path).map((n) => [n, identity(fs.statSync(join(path, n)))])),
+      began = this.syncs++;
+    return () => {
+      // Of two syncs at once, the one that began later covers more.
+      if ((this.began.get(identity(stat)) ?? -1) < began) {
+        this.began.set(identity(stat), began);
+        this.entries.set(identity(stat), entries);
+      }
+      this.onStep();
+    };
   }
 
   /**

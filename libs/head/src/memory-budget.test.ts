@@ -1,0 +1,139 @@
+import fc from "fast-check";
+import { CinderblockError } from "@cinderblock/errors";
+import { type Measured, MemoryBudget } from "./memory-budget.ts";
+
+class Thing implements Measured {
+  readonly tenant: string;
+  byteLength: number;
+  constructor(tenant: string, byteLength: number) {
+    this.tenant = tenant;
+    this.byteLength = byteLength;
+  }
+}
+const refused = (b: MemoryBudget, tenant: string): CinderblockError | undefined => {
+  try {
+    b.require(tenant);
+    return undefined;
+  } catch (err) {
+    return err as CinderblockError;
+  }
+};
+
+describe("the memory budget of heads", () => {
+  it("knows what heads use, whatever grew, shrank and went", () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.tuple(fc.integer({ min: 0, max: 7 }), fc.constantFrom("grow", "leave", "drop"), fc.nat(1000)),
+          {
+            maxLength: 100,
+          },
+        ),
+        (steps) => {
+          let told = 0;
+          const b = new MemoryBudget(1e9, (bytes) => {
+            told = bytes;
+          });
+          const things = Array.from({ length: 8 }, (_, i) => new Thing(`t${i % 3}`, 0)),
+            live = new Set<Thing>();
+          for (const [i, what, bytes] of steps) {
+            const t = things[i]!;
+            if (what === "drop") {
+              b.drop(t);
+              live.delete(t);
+              t.byteLength = 0;
+            } else if (what === "leave") b.leave(t);
+            else {
+              t.byteLength += bytes;
+              b.measure(t);
+              live.add(t);
+            }
+            const used = [...live].reduce((n, x) => n + x.byteLength, 0);
+            expect([b.usedBytes, told]).toEqual([used, used]);
+            if (live.size === 0) for (const x of things) expect(refused(b, x.tenant)).toBeUndefined();
+          }
+        },
+      ),
+    );
+  });
+
+  it("measures a small head after each profile and a large one after some", () => {
+    const b = new MemoryBudget(1e9),
+      head = new Thing("t", 1000);
+    b.grew(head, 10);
+    head.byteLength = 2000;
+    b.grew(head, 10);
+    expect(b.usedBytes).toBe(2000);
+    head.byteLength = 1e6;
+    b.grew(head, 10);
+    head.byteLength = 2e6;
+    for (let i = 0; i < 15; i++) b.grew(head, 10);
+    expect(b.usedBytes).toBe(1e6);
+    b.grew(head, 10);
+    expect(b.usedBytes).toBe(2e6);
+    // What a profile adds to the log is what a head learns from it.
+    head.byteLength = 3e6;
+    b.grew(head, 1e6);
+    expect(b.usedBytes).toBe(3e6);
+  });
+
+  it("refuses when it is full, with numbers and the flag", () => {
+    const b = new MemoryBudget(1000);
+    b.measure(new Thing("a", 1000));
+    expect(refused(b, "b")).toMatchObject({
+      kind: "no-room",
+      message:
+        "heads of this ingest thread use 1000 bytes; the limit is 1000 (its part of -memory.head-bytes)",
+      detail: { resource: "heads", usedBytes: 1000, limitBytes: 1000 },
+    });
+  });
+
+  it("lets a tenant alone have most of it, and of what a head that is cut leaves", () => {
+    const b = new MemoryBudget(1000);
+    const fill = (): Thing => {
+      const head = new Thing("a", 0);
+      while (!refused(b, "a")) {
+        head.byteLength++;
+        b.measure(head);
+      }
+      return head;
+    };
+    const first = fill();
+    expect(first.byteLength).toBe(801);
+    expect(refused(b, "a")).toMatchObject({
+      kind: "no-room",
+      detail: { tenantBytes: 801, tenantLimitBytes: 796 },
+    });
+    expect(refused(b, "b")).toBeUndefined();
+    b.leave(first);
+    expect(fill().byteLength).toBe(160);
+    expect(refused(b, "b")).toBeUndefined();
+    b.drop(first);
+    expect(refused(b, "a")).toBeUndefined();
+  });
+
+  it("keeps some free for tenants with little, whatever large ones push, and however many they are", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 20 }),
+        fc.array(fc.tuple(fc.nat(19), fc.integer({ min: 1, max: 5000 })), { minLength: 200, maxLength: 400 }),
+        (tenants, pushes) => {
+          const LIMIT = 1_000_000,
+            b = new MemoryBudget(LIMIT);
+          const heads = Array.from({ length: tenants }, (_, i) => new Thing(`large-${i}`, 0));
+          for (const [at, bytes] of pushes) {
+            const head = heads[at % tenants]!;
+            if (refused(b, head.tenant)) continue;
+            head.byteLength += bytes;
+            b.measure(head);
+          }
+          expect(refused(b, "small")).toBeUndefined();
+          // A tenant that uses no more than its part of what is left may go on.
+          const small = new Thing("small", Math.floor((LIMIT - b.usedBytes) / 2));
+          b.measure(small);
+          expect(refused(b, "small")).toBeUndefined();
+        },
+      ),
+    );
+  });
+});
