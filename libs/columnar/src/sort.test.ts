@@ -48,6 +48,11 @@ describe("nthLargest", () => {
       ),
     );
   });
+  it("takes no longer than a sort for a total before its ascending parts, whose pivots are all bad", () => {
+    const parts = Float64Array.from({ length: 1e6 }, (_, i) => (i === 0 ? 1e12 : i));
+    for (const n of [1, 1000, 500_000])
+      expect(nthLargest(parts.slice(), n)).toBe(n === 1 ? 1e12 : 1e6 + 1 - n);
+  });
   it("is linear for lists in order and lists of one value", () => {
     for (const list of [Float64Array.from({ length: 1e6 }, (_, i) => i), new Float64Array(1e6).fill(7)])
       expect(nthLargest(list.slice(), 1000)).toBe(list[1e6 - 1000]);

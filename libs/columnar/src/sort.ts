@@ -5,11 +5,21 @@ export function sortedIndex(count: number, compare: (a: number, b: number) => nu
   return index.sort((a, b) => compare(a, b) || a - b);
 }
 
-/** The `n`-th largest of `values` (1: the largest), the smallest when there are fewer. Partitions `values` in place: linear time. */
+/**
+ * The `n`-th largest of `values` (1: the largest), the smallest when there are fewer. Partitions `values` in place: linear
+ * time for most lists, and never more than a sort takes. Pivots may be bad all along (a total before ascending parts has its
+ * maximum for a pivot each time), so that what a bounded number of partitions leaves is sorted.
+ */
 export function nthLargest(values: Float64Array, n: number): number {
   const wanted = Math.max(0, values.length - n);
   const range = { low: 0, high: values.length - 1 };
-  while (range.low < range.high) partition(values, range, wanted);
+  for (let left = 2 * (32 - Math.clz32(values.length)); range.low < range.high; left--) {
+    if (left === 0) {
+      values.subarray(range.low, range.high + 1).sort();
+      break;
+    }
+    partition(values, range, wanted);
+  }
   return values[wanted]!;
 }
 
