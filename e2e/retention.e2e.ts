@@ -372,8 +372,9 @@ describe("old data", () => {
       for (let i = 0; !stop; i++) {
         for (const t of ["leaves", "stays"]) await push(server, "s", base + i, 1, t);
         pushed++;
-        if (i % 20 === 19)
-          await server.json("/ingester.v1.IngesterService/Flush", {}, { "X-Scope-OrgID": "stays" });
+        if (i % 20 !== 19) continue;
+        for (const t of ["leaves", "stays"])
+          await server.json("/ingester.v1.IngesterService/Flush", {}, { "X-Scope-OrgID": t });
       }
     })();
     await until(

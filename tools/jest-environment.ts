@@ -1,8 +1,8 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { TestEnvironment } from "jest-environment-node";
-import { childrenOf, type Process, stopProcesses } from "./test/processes.ts";
+import { childrenOf, cpuSeconds, type Process, stopProcesses } from "./test/processes.ts";
 
 type Stop = () => unknown;
 const AT_END = Symbol.for("cinderblock.at-end");
@@ -15,16 +15,22 @@ const ROOT = join(import.meta.dirname, "..");
  */
 export default class Environment extends TestEnvironment {
   private readonly suite: string;
+  private readonly root: string;
   private readonly outer = process.env.TMPDIR;
   private folder = "";
+  private cpu = 0;
+  private readonly failures: string[] = [];
 
   constructor(...args: ConstructorParameters<typeof TestEnvironment>) {
     super(...args);
     this.suite = args[1].testPath;
+    this.root = args[0].projectConfig.rootDir;
   }
 
   override async setup(): Promise<void> {
     await super.setup();
+    process.on("unhandledRejection", this.onRejection);
+    this.cpu = cpuSeconds();
     process.chdir(ROOT);
     this.folder = mkdtempSync(join(tmpdir(), `${basename(this.suite).replace(/\..*$/, "")}-`));
     // Core modules read the variables of the worker, tests those of their own realm. A program that asks Node for its
@@ -33,9 +39,30 @@ export default class Environment extends TestEnvironment {
       Object.assign(env, { TMPDIR: this.folder, NODE_DISABLE_COMPILE_CACHE: "1" });
   }
 
+  /** With the tests' own results at hand, so that a failure here hides none of theirs. */
+  async handleTestEvent(event: { name: string }, state: { unhandledErrors: unknown[] }): Promise<void> {
+    if (event.name !== "run_finish") return;
+    await this.end();
+    state.unhandledErrors.push(...this.failures.splice(0).map((f) => new Error(f)));
+  }
+
   override async teardown(): Promise<void> {
+    await this.end(); // a file that does not load has no run to finish
+    process.off("unhandledRejection", this.onRejection);
+    const { CINDERBLOCK_COUNTS: counts } = process.env;
+    if (counts !== undefined) {
+      const line = { cpu: cpuSeconds() - this.cpu, of: relative(this.root, this.suite) };
+      appendFileSync(counts, `${JSON.stringify(line)}\n`);
+    }
+    await super.teardown();
+    if (this.failures.length > 0) throw new Error(`${this.suite} ${this.failures.join("; ")}`);
+  }
+
+  /** Stops what the suite started, and looks for what it left. */
+  private async end(): Promise<void> {
+    if (this.folder === "") return;
     const stops = (this.global as { [AT_END]?: Stop[] })[AT_END] ?? [],
-      failures: string[] = [];
+      { failures } = this;
     for (const stop of stops.splice(0).reverse()) {
       try {
         await stop();
@@ -46,16 +73,19 @@ export default class Environment extends TestEnvironment {
     const left = await this.leftProcesses();
     if (left.length > 0)
       failures.push(`left processes: ${left.map((p) => `${p.pid} ${p.command}`).join(", ")}`);
-    if (this.folder !== "") {
-      const files = readdirSync(this.folder);
-      if (files.length > 0) failures.push(`left files in the temporary folder: ${files.join(", ")}`);
-      rmSync(this.folder, { recursive: true, force: true });
-    }
+    const files = readdirSync(this.folder);
+    if (files.length > 0) failures.push(`left files in the temporary folder: ${files.join(", ")}`);
+    rmSync(this.folder, { recursive: true, force: true });
+    this.folder = "";
     if (this.outer === undefined) delete process.env.TMPDIR;
     else process.env.TMPDIR = this.outer;
-    await super.teardown();
-    if (failures.length > 0) throw new Error(`${this.suite} ${failures.join("; ")}`);
   }
+
+  /** Fails the suite; left alone, a rejection that no code awaits ends Jest with every suite that follows. */
+  private readonly onRejection = (reason: unknown): void => {
+    const { stack = String(reason), cause } = reason as Error;
+    this.failures.push(`unhandled rejection: ${stack}${cause === undefined ? "" : `, ${String(cause)}`}`);
+  };
 
   /** Children of this worker that the suite left. A process that was killed may take a moment to go. */
   private async leftProcesses(): Promise<Process[]> {

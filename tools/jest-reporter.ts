@@ -23,7 +23,7 @@ export interface FileCount {
   seconds: number;
 }
 
-/** Reasons of `describeWith` in the titles of what was skipped. */
+/** Reasons of `describeWith` in the titles of skipped groups. */
 function reasons(result: Result): string[] {
   const titles = result.testResults.filter((t) => t.status === "pending").flatMap((t) => t.ancestorTitles);
   return [...new Set(titles.map((t) => / \[skipped: (.*)\]$/.exec(t)?.[1]).filter((r) => r !== undefined))];
@@ -31,14 +31,20 @@ function reasons(result: Result): string[] {
 
 /** One line for each file, failures in full, and the counts for the runner, in the file that CINDERBLOCK_COUNTS names. */
 export default class CountingReporter {
+  private readonly root: string;
+
+  constructor(config: { rootDir: string }) {
+    this.root = config.rootDir;
+  }
+
   onTestStart(test: { path: string }): void {
-    this.write({ started: relative(process.cwd(), test.path) });
+    this.write({ started: relative(this.root, test.path) });
   }
 
   onTestResult(_test: unknown, result: Result): void {
-    const file = relative(process.cwd(), result.testFilePath),
+    const file = relative(this.root, result.testFilePath),
       broken = Boolean(result.testExecError),
-      failed = Math.max(result.numFailingTests, broken ? 1 : 0),
+      failed = result.numFailingTests + (broken ? 1 : 0),
       skipped = result.numPendingTests + result.numTodoTests,
       passed = result.numPassingTests,
       seconds = (result.perfStats.end - result.perfStats.start) / 1000;

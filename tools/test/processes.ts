@@ -8,7 +8,7 @@ export interface Process {
   command: string;
 }
 
-/** Processes of this machine, without those that ended and were not waited for. */
+/** Processes of this machine, without zombies. */
 export function processes(): Process[] {
   return existsSync("/proc/self/stat") ? fromProc() : fromPs();
 }
@@ -72,3 +72,17 @@ export function stopProcesses(list: readonly Process[]): void {
       continue; /* ended meanwhile */
     }
 }
+
+/** CPU time of this process and of its children that ended, user and system; on Linux alone the children count. */
+export function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  let children = 0;
+  if (existsSync("/proc/self/stat")) {
+    const stat = readFileSync("/proc/self/stat", "utf8"),
+      fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    children = (Number(fields[13]) + Number(fields[14])) / TICKS;
+  }
+  return (user + system) / 1e6 + children;
+}
+/** Clock ticks of a second in /proc, on every Linux that Node runs on. */
+const TICKS = 100;

@@ -338,7 +338,7 @@ describe("processing a push", () => {
         body: json(NAME, tinyPprof({ stacks: [{ frames: ["x"], values: [1], labels: { a: "b" } }] })).body,
       },
     ];
-    const rounds = mutations(5000);
+    const rounds = mutations(1500);
     for (const seed of seeds)
       for (let i = 0; i < rounds; i++) await run({ ...seed, body: random.mutate(seed.body) } as SentPush);
     for (let i = 0; i < rounds; i++) {

@@ -248,7 +248,7 @@ describe("OTLP profiles", () => {
   it("survive mutated bodies", async () => {
     const random = new Random(20261124),
       seeds: SentPush[] = [json(request), { kind: "otlp", codec: "proto", gzip: false, body: proto() }];
-    const rounds = mutations(4000);
+    const rounds = mutations(1500);
     let fine = 0;
     for (const seed of seeds)
       for (let i = 0; i < rounds; i++)

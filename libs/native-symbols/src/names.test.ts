@@ -57,7 +57,7 @@ describe("names of symbols", () => {
   });
   it("survive mutation", () => {
     const random = new Random(20261127),
-      rounds = mutations(5000);
+      rounds = mutations(2000);
     for (let i = 0; i < rounds; i++) {
       const [symbol] = NAMES[random.below(NAMES.length)]!;
       expect(

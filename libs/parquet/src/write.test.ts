@@ -116,8 +116,8 @@ describe("columns of a row group", () => {
                 def.push(c.allNullAt ?? (c.present && !c.present[k] ? c.maxDef - 1 : c.maxDef));
               }
             }
-          expect([...(got.rep ?? [])]).toEqual(rep);
-          expect([...(got.def ?? [])]).toEqual(def);
+          expect((got.rep ?? []).join()).toBe(rep.join());
+          expect((got.def ?? []).join()).toBe(def.join());
           expect(got.values).toEqual(c.values);
           const { columnIndex, offsetIndex } = chunk,
             bounds = decodeColumnIndex(

@@ -59,7 +59,7 @@ describe("pprof decoder", () => {
     const random = new Random(20261123),
       d = new PprofDecoder();
     let refused = 0;
-    const rounds = mutations(20_000);
+    const rounds = mutations(4000);
     for (let i = 0; i < rounds; i++) {
       try {
         const t = d.decode(random.mutate(profile));
@@ -69,7 +69,7 @@ describe("pprof decoder", () => {
         refused++;
       }
     }
-    expect(refused).toBeGreaterThan(1000);
+    expect(refused).toBeGreaterThan(rounds / 20);
     expect(refused).toBeLessThan(rounds);
   });
 });
@@ -81,7 +81,8 @@ describe("inflating into the same memory", () => {
     const random = new Random(20261124);
     let quick = 0,
       refused = 0;
-    for (let i = 0; i < 3000; i++) {
+    const rounds = Math.min(3000, mutations(500));
+    for (let i = 0; i < rounds; i++) {
       const plain = new Uint8Array(random.below(4) === 0 ? random.below(300_000) : random.below(2000));
       for (let k = 0; k < plain.length; k++) plain[k] = random.below(8);
       let body: Uint8Array = gzipSync(plain, { level: 1 });
@@ -99,8 +100,8 @@ describe("inflating into the same memory", () => {
       if (found !== outcome()) throw new Error(`body ${i}: ${found.slice(0, 100)}`);
       if (!found.startsWith("refused")) quick++;
     }
-    expect(quick).toBeGreaterThan(1500);
-    expect(refused).toBeGreaterThan(1000);
+    expect(quick).toBeGreaterThan(rounds / 2);
+    expect(refused).toBeGreaterThan(rounds / 3);
   });
 });
 

@@ -146,7 +146,7 @@ describe("files of profiles", () => {
     const random = new Random(11);
     let refused = 0,
       read = 0;
-    for (let i = 0; i < mutations(4000); i++) {
+    for (let i = 0; i < mutations(1000); i++) {
       try {
         readProfileFile("x", random.mutate(files[i % files.length]!), LIMIT);
         read++;
@@ -155,6 +155,6 @@ describe("files of profiles", () => {
         refused++;
       }
     }
-    expect([refused > 100, read > 100]).toEqual([true, true]);
+    expect([refused > 100, read > 50]).toEqual([true, true]);
   });
 });

@@ -27,13 +27,13 @@ describe("the kernel's decoder", () => {
     const random = new Random(20261124),
       seed = profile(random, 4);
     const seen = new Map<string, number>();
-    const rounds = mutations(20_000);
+    const rounds = mutations(3000);
     for (let i = 0; i < rounds; i++) {
       const what = agree(random.mutate(seed));
       seen.set(what, (seen.get(what) ?? 0) + 1);
     }
-    expect(seen.get("equal")).toBeGreaterThan(2000);
-    expect(seen.get("refused")).toBeGreaterThan(2000);
+    expect(seen.get("equal")).toBeGreaterThan(rounds / 10);
+    expect(seen.get("refused")).toBeGreaterThan(rounds / 10);
     expect(seen.get("left to the plain decoder") ?? 0).toBe(0);
   });
   it("keeps its columns bounded: a profile that would need more is left to the plain decoder", () => {

@@ -281,7 +281,7 @@ describe("profiles.parquet", () => {
     const meta = footer(bytes);
     const random = new Random(7);
     let refused = 0;
-    for (let i = 0; i < mutations(3000); i++) {
+    for (let i = 0; i < mutations(800); i++) {
       const columns = [...meta.rowGroups[0]!.columns.values()];
       const c = columns[random.below(columns.length)]!;
       try {
@@ -291,7 +291,7 @@ describe("profiles.parquet", () => {
         refused++;
       }
     }
-    expect(refused).toBeGreaterThan(500);
+    expect(refused).toBeGreaterThan(130);
   });
   it("survives mutated footers: an error that names the file, or a table", () => {
     const { bytes } = encodeProfileTable(rows(300, true), "test");
@@ -299,7 +299,7 @@ describe("profiles.parquet", () => {
       good = bytes.subarray(bytes.length - 8 - n, bytes.length - 8);
     const random = new Random(8);
     let refused = 0;
-    for (let i = 0; i < mutations(3000); i++) {
+    for (let i = 0; i < mutations(800); i++) {
       try {
         const meta = decodeFooter(random.mutate(good));
         // What was read is used as a reader would: bytes that are there, or an error.
@@ -318,7 +318,7 @@ describe("profiles.parquet", () => {
         refused++;
       }
     }
-    expect(refused).toBeGreaterThan(500);
+    expect(refused).toBeGreaterThan(130);
   });
 });
 

@@ -95,7 +95,7 @@ describe("mutated symbols whose checksums were repaired", () => {
       partition = index.partitions[0]!;
     let refused = 0,
       read = 0;
-    for (let i = 0; i < mutations(5000); i++) {
+    for (let i = 0; i < mutations(1500); i++) {
       // The parts of the file as its index names them, one of them mutated, with the checksums of what is there now.
       const parts = new Map<number, Uint8Array>();
       const headers = [...partition.tables!, ...partition.stacks];
@@ -122,13 +122,13 @@ describe("mutated symbols whose checksums were repaired", () => {
         refused++;
       }
     }
-    expect(refused).toBeGreaterThan(500);
+    expect(refused).toBeGreaterThan(150);
     expect(read).toBeGreaterThan(100);
   });
   it("are an index, or an error that names the place", () => {
     const random = new Random(42);
     let refused = 0;
-    for (let i = 0; i < mutations(5000); i++) {
+    for (let i = 0; i < mutations(1500); i++) {
       const bad = random.mutate(good);
       if (bad.length > 4) new DataView(bad.buffer).setUint32(bad.length - 4, crc32c(bad, 0, bad.length - 4));
       try {
@@ -144,7 +144,7 @@ describe("mutated symbols whose checksums were repaired", () => {
         refused++;
       }
     }
-    expect(refused).toBeGreaterThan(500);
+    expect(refused).toBeGreaterThan(150);
   });
 });
 

@@ -73,13 +73,13 @@ describe("records of pushes", () => {
       goods = [INGEST, AGGREGATE].map(encodePushRecord),
       d = new PushRecordDecoder();
     let refused = 0;
-    for (let i = 0; i < mutations(5000); i++)
+    for (let i = 0; i < mutations(1500); i++)
       try {
         d.decode(random.mutate(goods[i % 2]!));
       } catch (err) {
         expect(err).toBeInstanceOf(CinderblockError);
         refused++;
       }
-    expect(refused).toBeGreaterThan(500);
+    expect(refused).toBeGreaterThan(150);
   });
 });

@@ -66,7 +66,7 @@ describe("index.tsdb", () => {
     const random = new Random(21);
     let refused = 0,
       read = 0;
-    for (let i = 0; i < mutations(5000); i++) {
+    for (let i = 0; i < mutations(1500); i++) {
       const bad = repaired(random.mutate(file));
       try {
         expect(decodeIndex(bad).length).toBeLessThan(1000);
@@ -76,8 +76,8 @@ describe("index.tsdb", () => {
         refused++;
       }
     }
-    expect(refused).toBeGreaterThan(500);
-    expect(read).toBeGreaterThan(500);
+    expect(refused).toBeGreaterThan(150);
+    expect(read).toBeGreaterThan(150);
   });
 });
 

@@ -17,8 +17,8 @@ export function needs(...ids: PartId[]): readonly PartId[] {
   return ids;
 }
 
-/** What the reporter looks for in a title. */
-const SKIPPED = "skipped: ";
+/** Start of the reason in the title of a skipped group, for the reporter. */
+export const SKIPPED = "skipped: ";
 
 /**
  * Group of tests that need real parts. Where one is missing, Jest skips the group, with the reason in its title; in CI

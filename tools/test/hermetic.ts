@@ -1,0 +1,51 @@
+/**
+ * `npm test`: everything that a clone can check with what `npm ci` brought. Installs nothing, opens no connection but
+ * loopback, leaves nothing behind, and always ends (docs/contributing/testing.md).
+ */
+import { join } from "node:path";
+import { runJest } from "./jest.ts";
+import { NODE, ROOT } from "./root.ts";
+import { Session } from "./session.ts";
+import { SUITES, unitTests } from "./suites.ts";
+import { add } from "./totals.ts";
+
+/** Seconds for one test file and for the whole run: bounds for a run that hangs, far above the times of a slow machine. */
+const FILE_S = 240,
+  RUN_S = Number(process.env.CINDERBLOCK_TEST_DEADLINE_S ?? 1500);
+
+const session = new Session(RUN_S * 1000, { CINDERBLOCK_HERMETIC: "1", CINDERBLOCK_LONG: "" });
+const bin = (name: string): string => join(ROOT, "node_modules/.bin", name);
+
+async function jest(config: string, files: readonly string[], workers: number): Promise<void> {
+  const { totals } = await runJest({
+    config: join(ROOT, config),
+    files,
+    workers,
+    deadline: () => FILE_S,
+    folder: session.folder,
+    run: (options) => session.run(options),
+  });
+  add(session.totals, totals);
+}
+
+const built = session.check("build", [NODE, "tools/build/main.ts"]);
+async function programs(): Promise<void> {
+  if (await built)
+    await jest(
+      "jest.e2e.config.mjs",
+      SUITES.filter((s) => s.core).map((s) => s.file),
+      1,
+    );
+}
+async function sources(): Promise<void> {
+  await session.check("types", [bin("tsc"), "-b"]);
+  await session.check("lint", [NODE, "tools/test/lint.ts"]);
+  await session.check("format", [bin("biome"), "format"]);
+  await session.check("reference of options is up to date", [NODE, "tools/gen-docs.mjs", "--check"]);
+  await session.check("dashboards are up to date", [NODE, "tools/gen-monitoring.mjs", "--check"]);
+  await session.check("compiled kernel is up to date", [NODE, "tools/gen-kernel.mjs", "--check"]);
+  await built;
+  await jest("jest.config.mjs", unitTests(), 1);
+}
+await Promise.all([programs(), sources()]);
+session.finish();

@@ -1,0 +1,48 @@
+import { appendFileSync, readFileSync } from "node:fs";
+
+/** Counts of tests, with the name of each failure. */
+export interface Totals {
+  passed: number;
+  failed: number;
+  skipped: number;
+  failures: string[];
+}
+
+export const none = (): Totals => ({ passed: 0, failed: 0, skipped: 0, failures: [] });
+
+export function add(to: Totals, more: Totals): void {
+  to.passed += more.passed;
+  to.failed += more.failed;
+  to.skipped += more.skipped;
+  to.failures.push(...more.failures);
+}
+
+/** Failure that no test counted. */
+export function fail(to: Totals, what: string): void {
+  to.failed++;
+  to.failures.push(what);
+}
+
+/** The last line of every run. */
+export function lastLine(t: Totals): string {
+  return `${t.passed} passed, ${t.failed} failed, ${t.skipped} skipped`;
+}
+
+/** Prints what failed, then the last line; several commands of one CI run leave theirs in the file CINDERBLOCK_TOTALS. */
+export function conclude(t: Totals): void {
+  if (t.failures.length > 0) console.log(`\nfailed:\n${t.failures.map((f) => `  ${f}`).join("\n")}`);
+  const { CINDERBLOCK_TOTALS: file } = process.env;
+  if (file !== undefined) appendFileSync(file, `${JSON.stringify(t)}\n`);
+  console.log(`\n${lastLine(t)}`);
+}
+
+/** Sum of the totals that the commands of one CI run left. */
+export function sumOf(file: string): Totals & { commands: number } {
+  const sum = { ...none(), commands: 0 };
+  for (const line of readFileSync(file, "utf8").split("\n")) {
+    if (line === "") continue;
+    add(sum, JSON.parse(line) as Totals);
+    sum.commands++;
+  }
+  return sum;
+}
