@@ -41,9 +41,14 @@ async function sources(): Promise<void> {
   await session.check("types", [bin("tsc"), "-b"]);
   await session.check("lint", [NODE, "tools/test/lint.ts"]);
   await session.check("format", [bin("biome"), "format"]);
-  await session.check("reference of options is up to date", [NODE, "tools/gen-docs.mjs", "--check"]);
-  await session.check("dashboards are up to date", [NODE, "tools/gen-monitoring.mjs", "--check"]);
-  await session.check("compiled kernel is up to date", [NODE, "tools/gen-kernel.mjs", "--check"]);
+  await session.check("reference of options is up to date", [NODE, "tools/gen-docs.ts", "--check"]);
+  await session.check("dashboards are up to date", [NODE, "tools/gen-monitoring.ts", "--check"]);
+  await session.check("compiled kernel is up to date", [NODE, "tools/gen-kernel.ts", "--check"]);
+  await session.check("protobuf code is up to date", [NODE, "tools/gen-proto.ts", "--check"]);
+  await session.check("declared imports", [NODE, "tools/declare-imports.ts", "--check"]);
+  await session.check("dead exports and dependencies", [bin("knip"), "--no-progress"]);
+  await session.check("references of documents and comments", [NODE, "tools/checks/references.ts"]);
+  await session.check("words", [NODE, "tools/checks/words.ts"]);
   await built;
   await jest("jest.config.mjs", unitTests(), 1);
 }

@@ -100,7 +100,7 @@ interface Lane {
  * Writes records of one topic. Each partition has a lane of its own with one batch under way, and each broker one request: a
  * partition that nobody leads, or that its broker refuses, keeps no other from being written. A batch whose answer was lost
  * is sent again as it was, and the broker stores it once; when nobody waits for it any more, the lane takes another
- * identity, since the broker would take the next batch for it. See docs/adr/0009.
+ * identity, since the broker would take the next batch for it. See docs/adr/0009-kafka-between-distributor-and-ingesters.md.
  */
 export class TopicProducer {
   private readonly config: TopicProducerConfig;
