@@ -169,7 +169,7 @@ it("partial, corrupt, foreign and outdated objects stop nobody, and are named by
   await server.start("-compactor.cleanup-interval=1h", "-compactor.enabled=false");
   expect((await flame(server)).total).toBe(10);
   expect(server.log()).toMatch(
-    /msg="bucket index is out of date, listing the bucket: does a compactor run\?" tenant=anonymous ageSeconds=864\d\d/,
+    /msg="bucket index is out of date: does a compactor run\?" tenant=anonymous ageSeconds=864\d\d/,
   );
   expect(await metrics()).toMatch(
     /cinderblock_store_gateway_bucket_index_age_seconds\{user="anonymous"\} 864\d\d/,

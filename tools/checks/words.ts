@@ -112,7 +112,7 @@ function main(args: readonly string[]): number {
       process.stderr.write(`the baseline may only shrink; mend these first: ${more.join(", ")}\n`);
       return 1;
     }
-    writeFileSync(baselinePath, `${JSON.stringify(counts, undefined, 1)}\n`);
+    writeFileSync(baselinePath, `${JSON.stringify(counts, undefined, 2)}\n`);
     return 0;
   }
   if (more.length > 0) {

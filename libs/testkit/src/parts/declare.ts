@@ -18,7 +18,7 @@ export function needs(...ids: PartId[]): readonly PartId[] {
 }
 
 /** Start of the reason in the title of a skipped group, for the reporter. */
-export const SKIPPED = "skipped: ";
+const SKIPPED = "skipped: ";
 
 /**
  * Group of tests that need real parts. Where one is missing, Jest skips the group, with the reason in its title; in CI
