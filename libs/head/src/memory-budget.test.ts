@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { CinderblockError } from "@cinderblock/errors";
+import type { CinderblockError } from "@cinderblock/errors";
 import { type Measured, MemoryBudget } from "./memory-budget.ts";
 
 class Thing implements Measured {
