@@ -29,7 +29,6 @@ export default class Environment extends TestEnvironment {
 
   override async setup(): Promise<void> {
     await super.setup();
-    process.on("unhandledRejection", this.onRejection);
     this.cpu = cpuSeconds();
     process.chdir(ROOT);
     this.folder = mkdtempSync(join(tmpdir(), `${basename(this.suite).replace(/\..*$/, "")}-`));
@@ -48,7 +47,6 @@ export default class Environment extends TestEnvironment {
 
   override async teardown(): Promise<void> {
     await this.end(); // a file that does not load has no run to finish
-    process.off("unhandledRejection", this.onRejection);
     const { CINDERBLOCK_COUNTS: counts } = process.env;
     if (counts !== undefined) {
       const line = { cpu: cpuSeconds() - this.cpu, of: relative(this.root, this.suite) };
@@ -80,12 +78,6 @@ export default class Environment extends TestEnvironment {
     if (this.outer === undefined) delete process.env.TMPDIR;
     else process.env.TMPDIR = this.outer;
   }
-
-  /** Fails the suite; left alone, a rejection that no code awaits ends Jest with every suite that follows. */
-  private readonly onRejection = (reason: unknown): void => {
-    const { stack = String(reason), cause } = reason as Error;
-    this.failures.push(`unhandled rejection: ${stack}${cause === undefined ? "" : `, ${String(cause)}`}`);
-  };
 
   /** Children of this worker that the suite left. A process that was killed may take a moment to go. */
   private async leftProcesses(): Promise<Process[]> {
