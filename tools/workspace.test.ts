@@ -83,7 +83,6 @@ const COMMANDS = [
   "@typescript/native",
   "assemblyscript",
   "axe-core",
-  "eslint",
   "jest",
   "jsonc-eslint-parser",
   "knip",
