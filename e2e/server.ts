@@ -83,6 +83,10 @@ export class Server {
     body: unknown,
     headers: Record<string, string> = {},
   ): Promise<{ status: number; body: Record<string, unknown> }> {
+    // A command that blocked this process may have outlasted idle connections: see their ends before one is used.
+    await new Promise((seen) => {
+      setImmediate(seen);
+    });
     const r = await fetch(`${this.url}${path}`, {
       method: "POST",
       headers: { "content-type": "application/json", ...headers },

@@ -1,7 +1,7 @@
 // A cluster on this machine: a real Redis, a bucket, and N of each component, each a process of its own, with their state
 // shown live. `npm run dev-cluster -- --help` has the flags; Ctrl-C stops all of it.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, openSync, readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -50,6 +50,7 @@ spawnSync(process.execPath, ["tools/build/main.ts", "--if-stale"], { cwd: root, 
 
 const dir = flags.dir ?? mkdtempSync(join(tmpdir(), "cinderblock-cluster-"));
 mkdirSync(dir, { recursive: true });
+process.env.TMPDIR = dir; // of the real parts, too
 let port = Number(flags.port);
 const first = port,
   redisPort = port + 1000;
@@ -205,6 +206,8 @@ async function stop(): Promise<void> {
   await end(members);
   s3?.stop();
   await broker?.kill();
+  // Somebody who stops a cluster may want to look at its logs; a check leaves nothing.
+  if (flags.once && flags.dir === undefined) rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
   process.exit(process.exitCode ?? 0);
 }
 process.on("SIGINT", () => {
