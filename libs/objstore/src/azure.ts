@@ -1,4 +1,5 @@
 import { ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential } from "@azure/identity";
+import type { Readable } from "node:stream";
 import {
   BlobServiceClient,
   type BlockBlobClient,
@@ -7,7 +8,8 @@ import {
   type StoragePipelineOptions,
 } from "@azure/storage-blob";
 import type { ObjectAttributes } from "./bucket.ts";
-import { type Advice, ATTEMPTS, collect, type Fault, PART_BYTES, RemoteBucket } from "./remote.ts";
+import { collectNode, type Deadline } from "./deadline.ts";
+import { type Advice, ATTEMPTS, type Fault, PART_BYTES, RemoteBucket } from "./remote.ts";
 
 /** v1's settings of the azure backend; plain data, so that it travels to worker threads. */
 export interface AzureConfig {
@@ -68,6 +70,7 @@ export class AzureBucket extends RemoteBucket {
         c.connectionString === ""
           ? "-storage.azure.account-name and -storage.azure.account-key"
           : "-storage.azure.connection-string",
+      timeout: { ms: c.requestTimeoutMs, flag: "-storage.azure.request-timeout" },
       badCredentials: (f) =>
         f.status === 401 ||
         f.code === "AuthenticationFailed" ||
@@ -101,55 +104,72 @@ export class AzureBucket extends RemoteBucket {
   private blob(name: string): BlockBlobClient {
     return this.container.getBlockBlobClient(name);
   }
-  private async read(name: string, offset?: number, size?: number): Promise<Uint8Array> {
+  private async read(deadline: Deadline, name: string, offset?: number, size?: number): Promise<Uint8Array> {
     // A broken answer is asked for again from where it broke.
-    return collect(
-      (await this.blob(name).download(offset, size, { maxRetryRequests: ATTEMPTS }))
-        .readableStreamBody as unknown as AsyncIterable<Uint8Array>,
-    );
+    const answer = await this.blob(name).download(offset, size, {
+      maxRetryRequests: ATTEMPTS,
+      abortSignal: deadline.signal,
+    });
+    return collectNode(answer.readableStreamBody as Readable, deadline);
   }
 
   get(name: string): Promise<Uint8Array> {
-    return this.run(name, () => this.read(name));
+    return this.run({ operation: "get", name }, (deadline) => this.read(deadline, name));
   }
   getRange(name: string, offset: number, size: number): Promise<Uint8Array> {
-    return this.range(name, size, () => this.read(name, offset, size));
+    return this.range(name, size, (deadline) => this.read(deadline, name, offset, size));
   }
   put(name: string, bytes: Uint8Array): Promise<void> {
-    return this.write(name, () => this.blob(name).upload(bytes, bytes.length));
+    return this.write({ operation: "put", name, bytes: bytes.length }, ({ signal }) =>
+      this.blob(name).upload(bytes, bytes.length, { abortSignal: signal }),
+    );
   }
   putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
-    return this.creation(name, () =>
-      this.blob(name).upload(bytes, bytes.length, { conditions: { ifNoneMatch: "*" } }),
+    return this.creation(name, bytes.length, ({ signal }) =>
+      this.blob(name).upload(bytes, bytes.length, {
+        conditions: { ifNoneMatch: "*" },
+        abortSignal: signal,
+      }),
     );
   }
   putFile(name: string, path: string): Promise<void> {
     // The blob appears when its list of blocks is put; blocks that were never listed are Azure's to clear away.
-    return this.write(name, () =>
-      this.blob(name).uploadFile(path, {
+    return this.write({ operation: "putFile", name, bytes: 4 * PART_BYTES }, (deadline) => {
+      let sent = 0;
+      return this.blob(name).uploadFile(path, {
         blockSize: PART_BYTES,
         maxSingleShotSize: PART_BYTES,
         concurrency: 4,
-      }),
-    );
+        abortSignal: deadline.signal,
+        onProgress: ({ loadedBytes }) => {
+          deadline.moved(Math.max(0, loadedBytes - sent));
+          sent = loadedBytes;
+        },
+      });
+    });
   }
   attributes(name: string): Promise<ObjectAttributes> {
-    return this.run(name, async () => {
-      const p = await this.blob(name).getProperties();
+    return this.run({ operation: "attributes", name }, async ({ signal }) => {
+      const p = await this.blob(name).getProperties({ abortSignal: signal });
       return { size: p.contentLength ?? 0, lastModifiedMs: p.lastModified?.getTime() ?? 0 };
     });
   }
   delete(name: string): Promise<void> {
-    return this.run(name, async () => {
-      await this.blob(name).deleteIfExists();
+    return this.run({ operation: "delete", name }, async ({ signal }) => {
+      await this.blob(name).deleteIfExists({ abortSignal: signal });
     });
   }
 
   list(prefix: string): Promise<string[]> {
-    return this.run(prefix, async () => {
+    return this.run({ operation: "list", name: prefix }, async (deadline) => {
       const out: string[] = [];
-      for await (const item of this.container.listBlobsByHierarchy("/", { prefix }))
+      for await (const item of this.container.listBlobsByHierarchy("/", {
+        prefix,
+        abortSignal: deadline.signal,
+      })) {
+        deadline.moved(item.name.length);
         if (item.name !== prefix) out.push(item.name);
+      }
       return out.sort();
     });
   }

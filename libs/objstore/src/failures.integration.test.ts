@@ -156,6 +156,36 @@ function cannotBeUsed(backend: RemoteName): void {
   );
 
   it(
+    "gives up on a server that stops responding, also half way through a body",
+    () =>
+      behind(
+        async (b, proxy) => {
+          const bytes = Buffer.alloc(100_000, 7),
+            path = join(temporaryFolder(), "small");
+          writeFileSync(path, bytes);
+          await b.put("t/silent", bytes);
+          proxy.decide = first(Infinity, { silent: true });
+          const operations = [
+            b.exists("t/silent"),
+            b.get("t/silent"),
+            b.getRange("t/silent", 10, 1000),
+            b.put("t/other", bytes),
+            b.putFile("t/other", path),
+            b.list("t/"),
+          ];
+          for (const message of await Promise.all(operations.map(failure)))
+            expect(message).toMatch(/^unavailable: bucket blocks/);
+          proxy.decide = first(Infinity, { stallAfter: 100 });
+          expect(await failure(b.get("t/silent"))).toMatch(/^unavailable: bucket blocks/);
+          proxy.decide = () => undefined;
+          expect(await b.get("t/silent")).toHaveLength(bytes.length);
+        },
+        { requestTimeoutMs: 1000, connectTimeoutMs: 500 },
+      ),
+    60_000,
+  );
+
+  it(
     "says that nobody answers",
     () =>
       behind(async (b, proxy) => {

@@ -9,6 +9,7 @@ import {
 } from "google-auth-library";
 import { CinderblockError } from "@cinderblock/errors";
 import type { ObjectAttributes } from "./bucket.ts";
+import { attempt, collect, type Deadline } from "./deadline.ts";
 import {
   type Advice,
   ATTEMPTS,
@@ -112,6 +113,7 @@ export class GcsBucket extends RemoteBucket {
       endpoint: config.endpoint,
       bucketFlag: "-storage.gcs.bucket-name",
       credentialFlags: "-storage.gcs.service-account",
+      timeout: { ms: config.requestTimeoutMs, flag: "-storage.gcs.request-timeout" },
       badCredentials: (f) =>
         f.status === 401 ||
         /invalid_grant|invalid_client|Could not load the default credentials|could not refresh access token/i.test(
@@ -148,37 +150,41 @@ export class GcsBucket extends RemoteBucket {
    * Reads go past the client's streams: where those try again, they throw outside of any promise, and the process with them
    * (teeny-request 10: "Cannot pipe to a closed or destroyed stream"). The token is the client's.
    */
-  private async read(name: string, headers: Record<string, string>): Promise<Uint8Array> {
+  private async read(deadline: Deadline, name: string, headers: Record<string, string>): Promise<Uint8Array> {
     const { config, storage } = this;
     const url = `${config.endpoint === "" ? "https://storage.googleapis.com" : config.endpoint}/storage/v1/b/${encodeURIComponent(config.bucket)}/o/${encodeURIComponent(name)}?alt=media`;
     return retrying(
       ATTEMPTS,
-      (err) => mayRecover(this.faultOf(err).status),
+      (err) => !deadline.signal.aborted && mayRecover(this.faultOf(err).status),
       async () => {
         const token = this.anonymous ? undefined : await storage.authClient.getAccessToken();
-        const r = await fetch(url, {
-          headers: { ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) },
-          signal: AbortSignal.timeout(config.requestTimeoutMs),
+        return attempt(deadline, config.requestTimeoutMs, async (signal, moved) => {
+          const r = await fetch(url, {
+            headers: { ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) },
+            signal,
+          });
+          if (r.ok) return r.body === null ? new Uint8Array(0) : collect(r.body, moved);
+          throw Object.assign(new Error((await r.text()).slice(0, 200)), { code: r.status });
         });
-        if (r.ok) return new Uint8Array(await r.arrayBuffer());
-        throw Object.assign(new Error((await r.text()).slice(0, 200)), { code: r.status });
       },
     );
   }
 
   get(name: string): Promise<Uint8Array> {
-    return this.run(name, () => this.read(name, {}));
+    return this.run({ operation: "get", name }, (deadline) => this.read(deadline, name, {}));
   }
   getRange(name: string, offset: number, size: number): Promise<Uint8Array> {
-    return this.range(name, size, () => this.read(name, { range: `bytes=${offset}-${offset + size - 1}` }));
+    return this.range(name, size, (deadline) =>
+      this.read(deadline, name, { range: `bytes=${offset}-${offset + size - 1}` }),
+    );
   }
   put(name: string, bytes: Uint8Array): Promise<void> {
-    return this.write(name, () =>
+    return this.write({ operation: "put", name, bytes: bytes.length }, () =>
       this.file(name).save(Buffer.from(bytes), { resumable: false, validation: "crc32c" }),
     );
   }
   putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
-    return this.creation(name, () =>
+    return this.creation(name, bytes.length, () =>
       this.file(name).save(Buffer.from(bytes), {
         resumable: false,
         validation: "crc32c",
@@ -188,26 +194,34 @@ export class GcsBucket extends RemoteBucket {
   }
   putFile(name: string, path: string): Promise<void> {
     // An object appears when its last part has come; parts of an upload that was given up are Google's to clear away.
-    return this.write(name, () =>
-      this.storage
-        .bucket(this.config.bucket)
-        .upload(path, { destination: name, resumable: true, chunkSize: PART_BYTES, validation: "crc32c" }),
-    );
+    return this.write({ operation: "putFile", name, bytes: PART_BYTES }, (deadline) => {
+      let sent = 0;
+      return this.storage.bucket(this.config.bucket).upload(path, {
+        destination: name,
+        resumable: true,
+        chunkSize: PART_BYTES,
+        validation: "crc32c",
+        onUploadProgress: ({ bytesWritten }: { bytesWritten?: number }) => {
+          deadline.moved(Math.max(0, (bytesWritten ?? 0) - sent));
+          sent = bytesWritten ?? sent;
+        },
+      });
+    });
   }
   attributes(name: string): Promise<ObjectAttributes> {
-    return this.run(name, async () => {
+    return this.run({ operation: "attributes", name }, async () => {
       const [m] = await this.file(name).getMetadata();
       return { size: Number(m.size ?? 0), lastModifiedMs: Date.parse(m.updated ?? "") || 0 };
     });
   }
   delete(name: string): Promise<void> {
-    return this.run(name, async () => {
+    return this.run({ operation: "delete", name }, async () => {
       await this.file(name).delete({ ignoreNotFound: true });
     });
   }
 
   list(prefix: string): Promise<string[]> {
-    return this.run(prefix, async () => {
+    return this.run({ operation: "list", name: prefix }, async (deadline) => {
       const out: string[] = [];
       for (let pageToken: string | undefined; ; ) {
         const [files, next, page] = (await this.storage.bucket(this.config.bucket).getFiles({
@@ -216,6 +230,7 @@ export class GcsBucket extends RemoteBucket {
           autoPaginate: false,
           ...(pageToken === undefined ? {} : { pageToken }),
         })) as [File[], { pageToken?: string } | null, { prefixes?: string[] } | undefined];
+        deadline.step();
         for (const f of files) if (f.name !== prefix) out.push(f.name);
         out.push(...(page?.prefixes ?? []));
         if (next?.pageToken === undefined) return out.sort();

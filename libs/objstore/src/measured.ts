@@ -1,11 +1,12 @@
 import type { Metrics } from "@cinderblock/telemetry";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "./bucket.ts";
+import { isTimeout } from "./deadline.ts";
 
 const OPERATIONS = ["get", "get_range", "upload", "attributes", "exists", "delete", "iter"] as const;
 type Operation = (typeof OPERATIONS)[number];
-/** counters of an operation: calls, failures, bytes, microseconds */
-const FIELDS = 4;
+/** counters of an operation: calls, failures, bytes, microseconds, timeouts */
+const FIELDS = 5;
 
 /** Counters that all threads of a process add to. */
 export function operationCounters(): SharedArrayBuffer {
@@ -30,6 +31,7 @@ export function measured(bucket: Bucket, counters: SharedArrayBuffer): Bucket {
     } catch (err) {
       // What is not there is an answer, not a failure.
       if (!(err instanceof CinderblockError && err.kind === "not-found")) Atomics.add(cells, at + 1, 1n);
+      if (isTimeout(err)) Atomics.add(cells, at + 4, 1n);
       throw err;
     } finally {
       Atomics.add(cells, at + 3, BigInt(Math.round((performance.now() - started) * 1000)));
@@ -78,4 +80,11 @@ export function observeOperations(counters: SharedArrayBuffer, bucket: string, m
   );
   show("objstore_bucket_operation_transferred_bytes_total", "Bytes that operations moved.", 2);
   show("objstore_bucket_operation_seconds_total", "Time spent in operations.", 3, 1e-6);
+  metrics.gauge(
+    "cinderblock_objstore_operation_timeouts_total",
+    "Operations of the bucket that made no progress and were given up at their deadline.",
+    ["operation"],
+    (g) =>
+      OPERATIONS.forEach((operation, i) => g.set({ operation }, Number(Atomics.load(cells, i * FIELDS + 4)))),
+  );
 }

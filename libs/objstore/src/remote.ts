@@ -1,6 +1,7 @@
 import { sleep } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket, ObjectAttributes } from "./bucket.ts";
+import { type Deadline, type Operation, type RequestTimeout, withinDeadline } from "./deadline.ts";
 
 /** Objects above it are uploaded in parts of this size. */
 export const PART_BYTES = 16 << 20;
@@ -22,12 +23,17 @@ export interface Advice {
   endpoint: string;
   bucketFlag: string;
   credentialFlags: string;
+  timeout: RequestTimeout;
   badCredentials: (f: Fault) => boolean;
 }
 
+/** The bucket as errors name it. */
+const placeOf = (advice: Advice): string =>
+  `bucket ${advice.bucket}${advice.endpoint === "" ? "" : ` at ${advice.endpoint}`}`;
+
 /** What went wrong, in words that say what to mend. */
 function explain(advice: Advice, name: string, f: Fault, bucketIsMissing: boolean, cause: unknown): never {
-  const where = `bucket ${advice.bucket}${advice.endpoint === "" ? "" : ` at ${advice.endpoint}`}`;
+  const where = placeOf(advice);
   const fail = (message: string): never => {
     throw new CinderblockError("unavailable", message, { cause });
   };
@@ -70,24 +76,6 @@ export async function retrying<T>(
 export const mayRecover = (status: number | undefined): boolean =>
   status === undefined || status === 408 || status === 429 || status >= 500;
 
-/** Reads a stream whole. */
-export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const p of stream) {
-    parts.push(p);
-    size += p.length;
-  }
-  if (parts.length === 1) return parts[0]!;
-  const out = new Uint8Array(size);
-  let at = 0;
-  for (const p of parts) {
-    out.set(p, at);
-    at += p.length;
-  }
-  return out;
-}
-
 /** A bucket behind a network: failures are told in words that say what to mend. */
 export abstract class RemoteBucket implements Bucket {
   abstract readonly name: string;
@@ -96,28 +84,30 @@ export abstract class RemoteBucket implements Bucket {
   /** whether a fault speaks of the bucket, not of an object */
   protected abstract bucketIsMissing(f: Fault): boolean | Promise<boolean>;
 
-  /** Runs a request; what fails is explained. */
-  protected async run<T>(name: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (err) {
-      if (err instanceof CinderblockError) throw err;
-      const fault = this.faultOf(err);
-      return explain(this.advice, name, fault, await this.bucketIsMissing(fault), err);
-    }
+  /** Runs an operation under its deadline; what fails is explained. */
+  protected run<T>(op: Operation, work: (deadline: Deadline) => Promise<T>): Promise<T> {
+    return withinDeadline(op, this.advice.timeout, placeOf(this.advice), async (deadline) => {
+      try {
+        return await work(deadline);
+      } catch (err) {
+        if (err instanceof CinderblockError) throw err;
+        const fault = this.faultOf(err);
+        return explain(this.advice, op.name, fault, await this.bucketIsMissing(fault), err);
+      }
+    });
   }
 
   /** Writes: a 404 that is not the bucket's is not about the object, which need not exist. */
-  protected write(name: string, work: () => Promise<unknown>): Promise<void> {
-    return this.run(name, async () => {
+  protected write(op: Operation, work: (deadline: Deadline) => Promise<unknown>): Promise<void> {
+    return this.run(op, async (deadline) => {
       try {
-        await work();
+        await work(deadline);
       } catch (err) {
         const fault = this.faultOf(err);
         if (fault.status !== 404 || (await this.bucketIsMissing(fault))) throw err;
         throw new CinderblockError(
           "unavailable",
-          `bucket ${this.advice.bucket}: the upload of ${name} was lost: ${fault.message}`,
+          `bucket ${this.advice.bucket}: the upload of ${op.name} was lost: ${fault.message}`,
           { cause: err },
         );
       }
@@ -125,11 +115,15 @@ export abstract class RemoteBucket implements Bucket {
   }
 
   /** A range past the end is empty, as a file answers. */
-  protected async range(name: string, size: number, read: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  protected async range(
+    name: string,
+    size: number,
+    read: (deadline: Deadline) => Promise<Uint8Array>,
+  ): Promise<Uint8Array> {
     if (size === 0) return new Uint8Array(0);
-    return this.run(name, async () => {
+    return this.run({ operation: "getRange", name }, async (deadline) => {
       try {
-        return await read();
+        return await read(deadline);
       } catch (err) {
         if (this.faultOf(err).status === 416) return new Uint8Array(0);
         throw err;
@@ -138,10 +132,14 @@ export abstract class RemoteBucket implements Bucket {
   }
 
   /** False where the store says that there is one already. */
-  protected creation(name: string, create: () => Promise<unknown>): Promise<boolean> {
-    return this.run(name, async () => {
+  protected creation(
+    name: string,
+    bytes: number,
+    create: (deadline: Deadline) => Promise<unknown>,
+  ): Promise<boolean> {
+    return this.run({ operation: "putIfAbsent", name, bytes }, async (deadline) => {
       try {
-        await create();
+        await create(deadline);
         return true;
       } catch (err) {
         const { status } = this.faultOf(err);

@@ -1,5 +1,8 @@
 import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import type { Readable } from "node:stream";
 import {
+  AbortMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
@@ -10,6 +13,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { Upload } from "@aws-sdk/lib-storage";
 import type { ObjectAttributes } from "./bucket.ts";
+import { collectNode, type Deadline, requestTimeoutMs } from "./deadline.ts";
 import { type Advice, ATTEMPTS, type Fault, PART_BYTES, RemoteBucket } from "./remote.ts";
 
 /** v1's settings of the S3 backend; plain data, so that it travels to worker threads. */
@@ -37,6 +41,9 @@ export interface S3Config {
   flags: { bucket: string; credentials: string };
 }
 
+/** Parts of one upload that are sent at once. */
+const PARTS_AT_ONCE = 4;
+
 /** A bucket of Amazon S3 or of a server that speaks its protocol. */
 export class S3Bucket extends RemoteBucket {
   readonly name = "s3";
@@ -52,6 +59,7 @@ export class S3Bucket extends RemoteBucket {
       endpoint: config.endpoint,
       bucketFlag: config.flags.bucket,
       credentialFlags: config.flags.credentials,
+      timeout: { ms: config.requestTimeoutMs, flag: "-storage.s3.request-timeout" },
       badCredentials: (f) =>
         [
           "InvalidAccessKeyId",
@@ -84,6 +92,9 @@ export class S3Bucket extends RemoteBucket {
       responseChecksumValidation: "WHEN_REQUIRED",
       requestHandler: {
         requestTimeout: config.requestTimeoutMs,
+        // Without it the client logs a warning and goes on waiting.
+        throwOnRequestTimeout: true,
+        socketTimeout: config.requestTimeoutMs,
         connectionTimeout: 5000,
         httpAgent: { maxSockets: config.maxConnections },
         httpsAgent: {
@@ -117,30 +128,38 @@ export class S3Bucket extends RemoteBucket {
     return { status: $metadata?.httpStatusCode, code, message };
   }
 
-  get(name: string): Promise<Uint8Array> {
-    return this.run(name, async () =>
-      (
-        await this.client.send(new GetObjectCommand({ Bucket: this.config.bucket, Key: name }))
-      ).Body!.transformToByteArray(),
+  /** Settings of a request that sends so many bytes. */
+  private options(deadline: Deadline, bytes = 0): { abortSignal: AbortSignal; requestTimeout: number } {
+    return {
+      abortSignal: deadline.signal,
+      requestTimeout: requestTimeoutMs(this.advice.timeout, bytes),
+    };
+  }
+
+  private async read(deadline: Deadline, name: string, range?: string): Promise<Uint8Array> {
+    const answer = await this.client.send(
+      new GetObjectCommand({
+        Bucket: this.config.bucket,
+        Key: name,
+        ...(range === undefined ? {} : { Range: range }),
+      }),
+      this.options(deadline),
     );
+    return collectNode(answer.Body as Readable, deadline);
+  }
+
+  get(name: string): Promise<Uint8Array> {
+    return this.run({ operation: "get", name }, (deadline) => this.read(deadline, name));
   }
 
   getRange(name: string, offset: number, size: number): Promise<Uint8Array> {
-    return this.range(name, size, async () =>
-      (
-        await this.client.send(
-          new GetObjectCommand({
-            Bucket: this.config.bucket,
-            Key: name,
-            Range: `bytes=${offset}-${offset + size - 1}`,
-          }),
-        )
-      ).Body!.transformToByteArray(),
+    return this.range(name, size, (deadline) =>
+      this.read(deadline, name, `bytes=${offset}-${offset + size - 1}`),
     );
   }
 
   put(name: string, bytes: Uint8Array): Promise<void> {
-    return this.write(name, () =>
+    return this.write({ operation: "put", name, bytes: bytes.length }, (deadline) =>
       this.client.send(
         new PutObjectCommand({
           Bucket: this.config.bucket,
@@ -149,12 +168,13 @@ export class S3Bucket extends RemoteBucket {
           ContentLength: bytes.length,
           ...this.encryption,
         }),
+        this.options(deadline, bytes.length),
       ),
     );
   }
 
   putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
-    return this.creation(name, () =>
+    return this.creation(name, bytes.length, (deadline) =>
       this.client.send(
         new PutObjectCommand({
           Bucket: this.config.bucket,
@@ -164,38 +184,70 @@ export class S3Bucket extends RemoteBucket {
           IfNoneMatch: "*",
           ...this.encryption,
         }),
+        this.options(deadline, bytes.length),
       ),
     );
   }
 
-  putFile(name: string, path: string): Promise<void> {
-    return this.write(name, async () => {
+  async putFile(name: string, path: string): Promise<void> {
+    // Parts share the connection: as many bytes as are in flight at once may pass before one is answered.
+    const bytes = Math.min((await stat(path)).size, PARTS_AT_ONCE * PART_BYTES);
+    return this.write({ operation: "putFile", name, bytes }, async (deadline) => {
+      const body = createReadStream(path);
       // A failed upload in parts is aborted: nothing of it stays in the bucket.
-      await new Upload({
-        client: this.client,
-        params: { Bucket: this.config.bucket, Key: name, Body: createReadStream(path), ...this.encryption },
+      const upload = new Upload({
+        client: this.uploader(deadline, bytes),
+        params: { Bucket: this.config.bucket, Key: name, Body: body, ...this.encryption },
         partSize: PART_BYTES,
-        queueSize: 4,
+        queueSize: PARTS_AT_ONCE,
         leavePartsOnError: false,
-      }).done();
+      });
+      try {
+        await upload.done();
+      } finally {
+        body.destroy();
+      }
     });
   }
 
+  /** The client as an upload sees it: its requests get their timeout, and each answer is progress. */
+  private uploader(deadline: Deadline, bytes: number): S3Client {
+    const { client } = this,
+      requestTimeout = requestTimeoutMs(this.advice.timeout, bytes);
+    const send = async (command: Parameters<S3Client["send"]>[0]): Promise<unknown> => {
+      // What was uploaded is removed after the deadline too.
+      const cleans = command instanceof AbortMultipartUploadCommand;
+      const answer = await client.send(command as HeadObjectCommand, {
+        requestTimeout,
+        ...(cleans ? {} : { abortSignal: deadline.signal }),
+      });
+      deadline.step();
+      return answer;
+    };
+    return Object.create(client, { send: { value: send } }) as S3Client;
+  }
+
   attributes(name: string): Promise<ObjectAttributes> {
-    return this.run(name, async () => {
-      const head = await this.client.send(new HeadObjectCommand({ Bucket: this.config.bucket, Key: name }));
+    return this.run({ operation: "attributes", name }, async (deadline) => {
+      const head = await this.client.send(
+        new HeadObjectCommand({ Bucket: this.config.bucket, Key: name }),
+        this.options(deadline),
+      );
       return { size: head.ContentLength ?? 0, lastModifiedMs: head.LastModified?.getTime() ?? 0 };
     });
   }
 
   delete(name: string): Promise<void> {
-    return this.run(name, async () => {
-      await this.client.send(new DeleteObjectCommand({ Bucket: this.config.bucket, Key: name }));
+    return this.run({ operation: "delete", name }, async (deadline) => {
+      await this.client.send(
+        new DeleteObjectCommand({ Bucket: this.config.bucket, Key: name }),
+        this.options(deadline),
+      );
     });
   }
 
   list(prefix: string): Promise<string[]> {
-    return this.run(prefix, async () => {
+    return this.run({ operation: "list", name: prefix }, async (deadline) => {
       const out: string[] = [];
       for (let token: string | undefined; ; ) {
         const page = await this.client.send(
@@ -205,7 +257,9 @@ export class S3Bucket extends RemoteBucket {
             Delimiter: "/",
             ...(token === undefined ? {} : { ContinuationToken: token }),
           }),
+          this.options(deadline),
         );
+        deadline.step();
         for (const o of page.Contents ?? []) if (o.Key !== undefined && o.Key !== prefix) out.push(o.Key);
         for (const p of page.CommonPrefixes ?? []) if (p.Prefix !== undefined) out.push(p.Prefix);
         if (!page.IsTruncated || page.NextContinuationToken === undefined) return out.sort();

@@ -1,6 +1,7 @@
 import { openAsBlob } from "node:fs";
 import type { ObjectAttributes } from "./bucket.ts";
 import { authenticate, SwiftError, type SwiftSession } from "./keystone.ts";
+import { attempt, collect, type Deadline, requestTimeoutMs } from "./deadline.ts";
 import { type Advice, ATTEMPTS, type Fault, mayRecover, RemoteBucket, retrying } from "./remote.ts";
 
 /** v1's settings of the swift backend; plain data, so that it travels to worker threads. */
@@ -45,6 +46,7 @@ export class SwiftBucket extends RemoteBucket {
       endpoint: config.authUrl,
       bucketFlag: "-storage.swift.container-name",
       credentialFlags: "-storage.swift.username, -storage.swift.password and -storage.swift.auth-url",
+      timeout: { ms: config.requestTimeoutMs, flag: "-storage.swift.request-timeout" },
       badCredentials: (f) => f.status === 401,
     };
   }
@@ -65,56 +67,82 @@ export class SwiftBucket extends RemoteBucket {
 
   /** One request: a new token where the old one has run out, again after a pause where the server is busy or silent. */
   private ask(
+    deadline: Deadline,
     method: string,
     path: string,
-    init: { headers?: Record<string, string>; body?: Uint8Array | Blob; ok?: readonly number[] } = {},
+    init: {
+      headers?: Record<string, string>;
+      body?: Uint8Array | Blob;
+      ok?: readonly number[];
+      /** reads the body within the attempt */
+      take?: (r: Response, moved: (bytes: number) => void) => Promise<void>;
+    } = {},
   ): Promise<Response> {
     const { config } = this;
     const size = init.body === undefined ? 0 : init.body instanceof Blob ? init.body.size : init.body.length;
+    const timeoutMs = config.connectTimeoutMs + requestTimeoutMs(this.advice.timeout, size);
     const once = async (fresh: boolean): Promise<Response> => {
       this.session ??= authenticate(config);
       const { token, url } = await this.session.catch((err: unknown) => {
         this.session = undefined;
         throw err;
       });
-      // A body gets a second more for each MiB.
-      const signal = AbortSignal.timeout(
-        config.connectTimeoutMs + config.requestTimeoutMs + Math.ceil(size / 1024),
-      );
-      const r = await fetch(url + path, {
-        method,
-        headers: { "x-auth-token": token, ...init.headers },
-        ...(init.body === undefined ? {} : { body: init.body as NonNullable<RequestInit["body"]> }),
-        signal,
+      const r = await attempt(deadline, timeoutMs, async (signal, moved) => {
+        const answer = await fetch(url + path, {
+          method,
+          headers: { "x-auth-token": token, ...init.headers },
+          ...(init.body === undefined ? {} : { body: init.body as NonNullable<RequestInit["body"]> }),
+          signal,
+        });
+        if (answer.ok) {
+          await init.take?.(answer, moved);
+          return answer;
+        }
+        if ((init.ok ?? []).includes(answer.status)) return answer;
+        const text = (await answer.text())
+          .replace(/<[^>]*>/g, " ")
+          .replace(/\s+/g, " ")
+          .trim()
+          .slice(0, 200);
+        return { status: answer.status, text };
       });
-      if (r.ok || (init.ok ?? []).includes(r.status)) return r;
-      const text = (await r.text())
-        .replace(/<[^>]*>/g, " ")
-        .replace(/\s+/g, " ")
-        .trim()
-        .slice(0, 200);
+      if (r instanceof Response) {
+        deadline.step();
+        return r;
+      }
       if (r.status === 401 && !fresh) {
         this.session = undefined;
         return once(true);
       } // a token lives for hours, not for ever
       throw new SwiftError(
         r.status,
-        r.status === 404 && (await this.lacksContainer(method, path, url, token)) ? "container" : "",
-        `${method} answered ${r.status}: ${text}`,
+        r.status === 404 && (await this.lacksContainer(deadline, method, path, url, token))
+          ? "container"
+          : "",
+        `${method} answered ${r.status}: ${r.text}`,
       );
     };
     return retrying(
       config.maxRetries > 0 ? config.maxRetries + 1 : ATTEMPTS,
-      (err) => mayRecover(this.faultOf(err).status),
+      (err) => !deadline.signal.aborted && mayRecover(this.faultOf(err).status),
       () => once(false),
     );
   }
 
   /** Whether a 404 speaks of the container rather than of an object. */
-  private async lacksContainer(method: string, path: string, url: string, token: string): Promise<boolean> {
+  private async lacksContainer(
+    deadline: Deadline,
+    method: string,
+    path: string,
+    url: string,
+    token: string,
+  ): Promise<boolean> {
     const container = /^\/[^/?]+/.exec(path)![0];
     if (method === "GET" && path.startsWith(`${container}?`)) return true;
-    const r = await fetch(`${url}${container}?limit=1`, { headers: { "x-auth-token": token } });
+    const r = await fetch(`${url}${container}?limit=1`, {
+      headers: { "x-auth-token": token },
+      signal: deadline.signal,
+    });
     await r.arrayBuffer();
     return r.status === 404;
   }
@@ -122,63 +150,73 @@ export class SwiftBucket extends RemoteBucket {
   private object(name: string): string {
     return this.path(this.config.container, name);
   }
-  private static async bytes(r: Response): Promise<Uint8Array> {
-    return new Uint8Array(await r.arrayBuffer());
+  private async read(
+    deadline: Deadline,
+    name: string,
+    headers: Record<string, string> = {},
+  ): Promise<Uint8Array> {
+    let out = new Uint8Array(0);
+    await this.ask(deadline, "GET", this.object(name), {
+      headers,
+      take: async (r, moved) => {
+        if (r.body !== null) out = (await collect(r.body, moved)) as Uint8Array<ArrayBuffer>;
+      },
+    });
+    return out;
   }
 
   get(name: string): Promise<Uint8Array> {
-    return this.run(name, async () => SwiftBucket.bytes(await this.ask("GET", this.object(name))));
+    return this.run({ operation: "get", name }, (deadline) => this.read(deadline, name));
   }
   getRange(name: string, offset: number, size: number): Promise<Uint8Array> {
-    return this.range(name, size, async () =>
-      SwiftBucket.bytes(
-        await this.ask("GET", this.object(name), {
-          headers: { range: `bytes=${offset}-${offset + size - 1}` },
-        }),
-      ),
+    return this.range(name, size, (deadline) =>
+      this.read(deadline, name, { range: `bytes=${offset}-${offset + size - 1}` }),
     );
   }
   put(name: string, bytes: Uint8Array): Promise<void> {
-    return this.write(name, () => this.ask("PUT", this.object(name), { body: bytes }));
+    return this.write({ operation: "put", name, bytes: bytes.length }, (deadline) =>
+      this.ask(deadline, "PUT", this.object(name), { body: bytes }),
+    );
   }
   /** Swift looks before it reads the body: of two in the same instant, both may be told that there was none. */
   putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
-    return this.creation(name, () =>
-      this.ask("PUT", this.object(name), { body: bytes, headers: { "if-none-match": "*" } }),
+    return this.creation(name, bytes.length, (deadline) =>
+      this.ask(deadline, "PUT", this.object(name), { body: bytes, headers: { "if-none-match": "*" } }),
     );
   }
 
   /** A body of known length is all there or is not stored; a manifest is put after its segments. */
-  putFile(name: string, path: string): Promise<void> {
-    return this.write(name, async () => {
-      const file = await openAsBlob(path),
-        { segmentBytes, container } = this.config;
+  async putFile(name: string, path: string): Promise<void> {
+    const file = await openAsBlob(path),
+      { segmentBytes, container } = this.config;
+    const bytes = Math.min(file.size, segmentBytes);
+    return this.write({ operation: "putFile", name, bytes }, async (deadline) => {
       if (file.size <= segmentBytes) {
-        await this.ask("PUT", this.object(name), { body: file });
+        await this.ask(deadline, "PUT", this.object(name), { body: file });
         return;
       }
       const segments = `${container}_segments`,
         folder = `${name}/${Date.now()}-${Math.random().toString(36).slice(2)}`;
-      await this.ask("PUT", this.path(segments, ""));
+      await this.ask(deadline, "PUT", this.path(segments, ""));
       const manifest: { path: string; etag: string; size_bytes: number }[] = [];
       try {
         for (let at = 0; at < file.size; at += segmentBytes) {
           const part = file.slice(at, at + segmentBytes),
             segment = `${folder}/${String(manifest.length).padStart(8, "0")}`;
-          const r = await this.ask("PUT", this.path(segments, segment), { body: part });
+          const r = await this.ask(deadline, "PUT", this.path(segments, segment), { body: part });
           manifest.push({
             path: `/${segments}/${segment}`,
             etag: r.headers.get("etag") ?? "",
             size_bytes: part.size,
           });
         }
-        await this.ask("PUT", `${this.object(name)}?multipart-manifest=put`, {
+        await this.ask(deadline, "PUT", `${this.object(name)}?multipart-manifest=put`, {
           body: Buffer.from(JSON.stringify(manifest)),
         });
       } catch (err) {
         // Nothing of a failed upload stays; what cannot be removed now is named by the error that tells more.
         for (const m of manifest)
-          await this.ask("DELETE", this.path(segments, m.path.slice(segments.length + 2)), {
+          await this.ask(deadline, "DELETE", this.path(segments, m.path.slice(segments.length + 2)), {
             ok: [404],
           }).catch(() => undefined);
         throw err;
@@ -186,12 +224,12 @@ export class SwiftBucket extends RemoteBucket {
     });
   }
 
-  private async head(name: string): Promise<Response> {
-    return this.ask("HEAD", this.object(name));
+  private async head(deadline: Deadline, name: string): Promise<Response> {
+    return this.ask(deadline, "HEAD", this.object(name));
   }
   attributes(name: string): Promise<ObjectAttributes> {
-    return this.run(name, async () => {
-      const { headers } = await this.head(name);
+    return this.run({ operation: "attributes", name }, async (deadline) => {
+      const { headers } = await this.head(deadline, name);
       return {
         size: Number(headers.get("content-length") ?? 0),
         lastModifiedMs:
@@ -203,11 +241,12 @@ export class SwiftBucket extends RemoteBucket {
   }
 
   delete(name: string): Promise<void> {
-    return this.run(name, async () => {
-      const r = await this.ask("HEAD", this.object(name), { ok: [404] });
+    return this.run({ operation: "delete", name }, async (deadline) => {
+      const r = await this.ask(deadline, "HEAD", this.object(name), { ok: [404] });
       if (r.status === 404) return;
       // A manifest goes with its segments.
       await this.ask(
+        deadline,
         "DELETE",
         `${this.object(name)}${r.headers.get("x-static-large-object")?.toLowerCase() === "true" ? "?multipart-manifest=delete" : ""}`,
         { ok: [404] },
@@ -216,12 +255,12 @@ export class SwiftBucket extends RemoteBucket {
   }
 
   list(prefix: string): Promise<string[]> {
-    return this.run(prefix, async () => {
+    return this.run({ operation: "list", name: prefix }, async (deadline) => {
       const out: string[] = [];
       for (let marker = ""; ; ) {
         const query = new URLSearchParams({ format: "json", delimiter: "/", prefix, limit: "1000", marker });
         const page = (await (
-          await this.ask("GET", `${this.path(this.config.container, "")}?${query}`)
+          await this.ask(deadline, "GET", `${this.path(this.config.container, "")}?${query}`)
         ).json()) as { name?: string; subdir?: string }[];
         for (const e of page) {
           const n = e.subdir ?? e.name;

@@ -8,11 +8,12 @@ import {
 } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
-/** What happens to a request: an answer in the server's place, silence, a cut connection, a pause before it goes on; nothing lets it pass. */
+/** What happens to a request: an answer in the server's place, silence, an answer that stops after so many bytes of its body, a cut connection, a pause before it goes on; nothing lets it pass. */
 export type Fault =
   | { status: number; body?: string; headers?: Record<string, string> }
   | { cutAfterBytes: number }
   | { silent: true }
+  | { stallAfter: number }
   | { delayMs: number }
   | undefined;
 
@@ -30,12 +31,24 @@ export interface FaultProxy {
 export async function faultProxy(target: string): Promise<FaultProxy> {
   const [hostname, port] = target.split(":");
   const sockets = new Set<Socket>();
-  const forward = (req: IncomingMessage, res: ServerResponse, cutAfter: number): void => {
+  const forward = (
+    req: IncomingMessage,
+    res: ServerResponse,
+    cutAfter: number,
+    stallAfter = Infinity,
+  ): void => {
     const up = request(
       { agent: false, hostname, port, method: req.method, path: req.url, headers: req.headers },
       (answer) => {
         res.writeHead(answer.statusCode!, answer.headers);
-        answer.pipe(res);
+        if (stallAfter === Infinity) answer.pipe(res);
+        else {
+          let left = stallAfter;
+          answer.on("data", (chunk: Buffer) => {
+            if (left > 0) res.write(chunk.subarray(0, left));
+            left -= chunk.length;
+          });
+        }
         answer.on("error", () => res.destroy());
       },
     );
@@ -73,6 +86,10 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
     }
     if ("silent" in fault) {
       req.resume();
+      return;
+    }
+    if ("stallAfter" in fault) {
+      forward(req, res, Infinity, fault.stallAfter);
       return;
     }
     if ("delayMs" in fault) {
