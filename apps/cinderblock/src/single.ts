@@ -1,3 +1,5 @@
+import { within } from "@cinderblock/async";
+import { CinderblockError } from "@cinderblock/errors";
 import { hostname } from "node:os";
 import { AdHocFiles, adHocRpc, debugFilesApi } from "@cinderblock/ad-hoc-profiles";
 import { settingsRpc, TenantSettings } from "@cinderblock/tenant-settings";
@@ -75,6 +77,7 @@ export async function wireSingle(
       indexing.add(written);
     },
     base,
+    config.shutdownTimeout,
   );
   const deleted = new DeletedTenants(ingester, bucket, config.shipInterval, base);
   shipper.skips = (tenant, ulid) => deleted.covers(tenant, ulid);
@@ -167,9 +170,16 @@ export async function wireSingle(
   const indexed: Service = {
     name: "bucket-index",
     start: () => Promise.resolve(),
-    stop: async () => {
-      await Promise.all(indexing);
-    },
+    stop: () =>
+      within(
+        config.shutdownTimeout,
+        Promise.all(indexing).then(() => undefined),
+        () =>
+          new CinderblockError(
+            "deadline",
+            `bucket index was not written within -server.graceful-shutdown-timeout (${config.shutdownTimeout} ms)`,
+          ),
+      ),
   };
   const group = new ServiceGroup([
     ...(cache ? [cache.service] : []),

@@ -60,6 +60,7 @@ export const ingester: Component<typeof ingesterSchema> = {
         void process.tellStores(tenant, meta.ulid);
       },
       base,
+      config.shutdownTimeout,
     );
     const deleted = new DeletedTenants(ingester, bucket, config.shipInterval, base);
     shipper.skips = (tenant, ulid) => deleted.covers(tenant, ulid);

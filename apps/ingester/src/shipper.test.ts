@@ -37,7 +37,7 @@ function dataPath(tenant: string, ulid: string, profiles: number): string {
 async function ship(dir: string, bucket: FilesystemBucket): Promise<LocalBlocks> {
   const blocks = new LocalBlocks(dir, base().log);
   blocks.scan();
-  await new Shipper(blocks, bucket, 1e9, () => undefined, base()).sync();
+  await new Shipper(blocks, bucket, 1e9, () => undefined, base(), 30_000).sync();
   return blocks;
 }
 const idsIn = async (bucket: FilesystemBucket, tenant: string): Promise<string[]> =>
@@ -106,5 +106,58 @@ describe("a tenant whose ID begins with a dot", () => {
       expect(await idsIn(bucket, tenant)).toEqual([ulid]);
       expect(readdirSync(join(dir, ".cinderblock", "local"))).toEqual([ulid]);
     }
+  });
+});
+
+describe("an upload without an answer", () => {
+  const ulids = [1, 2, 3, 4, 5, 6].map((n) => newUlid(1_795_000_000_000 + n));
+  /** A data path of six blocks, and a bucket that does not answer for the first, or refuses it. */
+  const setUp = (answer: () => Promise<void>) => {
+    const dir = temporaryFolder();
+    for (const ulid of ulids) {
+      const block = join(dir, "t", "local", ulid);
+      mkdirSync(block, { recursive: true });
+      writeFileSync(join(block, "profiles.parquet"), "x".repeat(5));
+      writeFileSync(join(block, "meta.json"), encodeMeta(metaOf(ulid, 5)));
+    }
+    const bucket = new FilesystemBucket(temporaryFolder()),
+      putFile = bucket.putFile.bind(bucket);
+    bucket.putFile = (name, path) => (name.includes(ulids[0]!) ? answer() : putFile(name, path));
+    const blocks = new LocalBlocks(dir, base().log);
+    blocks.scan();
+    const left = () => blocks.unshipped().map((b) => b.meta.ulid);
+    const all = Promise.withResolvers<void>();
+    const shipper = new Shipper(
+      blocks,
+      bucket,
+      1e9,
+      () => {
+        if (left().length === 1) all.resolve();
+      },
+      base(),
+      50,
+    );
+    return { shipper, left, others: all.promise };
+  };
+
+  it("does not hold up other blocks, nor a stop", async () => {
+    const { shipper, left, others } = setUp(() => new Promise(() => undefined));
+    void shipper.sync();
+    await others;
+    expect(left()).toEqual([ulids[0]]);
+    await shipper.stop();
+    expect(left()).toEqual([ulids[0]]);
+  });
+
+  it("is tried again after its failure, without the blocks that were uploaded", async () => {
+    let refuse = true;
+    const { shipper, left } = setUp(() =>
+      refuse ? Promise.reject(new Error("refused")) : Promise.resolve(),
+    );
+    await shipper.sync();
+    expect(left()).toEqual([ulids[0]]);
+    refuse = false;
+    await shipper.sync();
+    expect(left()).toEqual([]);
   });
 });

@@ -1,7 +1,8 @@
 import { hostname } from "node:os";
+import { Semaphore, within } from "@cinderblock/async";
 import { type BlockMeta, decodeMeta, LABEL_HOSTNAME, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { blocksPrefix, uploadBlock } from "@cinderblock/compact";
-import { kindOf } from "@cinderblock/errors";
+import { CinderblockError, kindOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -22,12 +23,17 @@ function sameContent(stored: BlockMeta | null, own: BlockMeta): boolean {
   return facts(stored) === facts(own);
 }
 
+/** Blocks that are uploaded at once: an upload without an answer takes one place, and the others go on. */
+const AT_ONCE = 4;
+
 /** Uploads finished blocks: every file of the list, then `meta.json` with the hostname label. */
 export class Shipper implements Service {
   readonly name = "shipper";
   private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> | undefined;
-  private again = false;
+  private stopped = false;
+  private readonly slots = new Semaphore(AT_ONCE);
+  /** uploads that wait or run, by tenant and block ID */
+  private readonly uploading = new Map<string, Promise<void>>();
   /** blocks that must not be shipped: their tenant is deleted */
   skips: (tenant: string, ulid: string) => boolean = () => false;
   /** runs before each pass with blocks to ship: brings `skips` up to date */
@@ -37,6 +43,7 @@ export class Shipper implements Service {
   private readonly intervalMs: number;
   private readonly onShipped: (tenant: string, meta: BlockMeta) => void;
   private readonly base: Base;
+  private readonly shutdownTimeoutMs: number;
   private readonly uploads: { inc(): void };
   private readonly failures: { inc(): void };
   private readonly collisions: { inc(n?: number): void };
@@ -47,7 +54,9 @@ export class Shipper implements Service {
     intervalMs: number,
     onShipped: (tenant: string, meta: BlockMeta) => void,
     base: Base,
+    shutdownTimeoutMs: number,
   ) {
+    this.shutdownTimeoutMs = shutdownTimeoutMs;
     this.blocks = blocks;
     this.bucket = bucket;
     this.intervalMs = intervalMs;
@@ -74,41 +83,41 @@ export class Shipper implements Service {
     return Promise.resolve();
   }
 
-  /** Ships what is there; calls while it runs make it look again. */
-  sync(): Promise<void> {
-    if (this.running) {
-      this.again = true;
-      return this.running;
-    }
-    this.running = this.pass().finally(() => {
-      this.running = undefined;
-      if (this.again) {
-        this.again = false;
-        void this.sync();
-      }
-    });
-    return this.running;
-  }
-
-  private async pass(): Promise<void> {
-    const { metrics, log } = this.base;
-    metrics.counter("pyroscope_shipper_dir_syncs_total", "Passes over the local blocks.").inc();
+  /**
+   * Ships the local blocks, and ends when each was uploaded or has failed. Calls overlap: a block that is being uploaded is
+   * waited for, and the others do not wait for it (docs/correctness.md, "Every wait has a deadline").
+   */
+  async sync(): Promise<void> {
+    this.base.metrics.counter("pyroscope_shipper_dir_syncs_total", "Passes over the local blocks.").inc();
     if (this.blocks.unshipped().length > 0) await this.beforePass();
     for (const { tenant, meta } of this.blocks.unshipped()) {
-      if (this.skips(tenant, meta.ulid)) continue;
-      try {
-        const shipped = await this.upload(tenant, meta);
-        this.blocks.markUploaded(tenant, shipped.ulid);
-        this.uploads.inc();
-        log.info(
-          { tenant, blockId: shipped.ulid, sizeBytes: meta.files.reduce((s, f) => s + f.sizeBytes, 0) },
-          "block uploaded",
-        );
-        this.onShipped(tenant, shipped);
-      } catch (err) {
-        this.failures.inc();
-        log.warn({ tenant, blockId: meta.ulid, err }, "block could not be uploaded, it will be tried again");
-      }
+      const key = `${tenant}/${meta.ulid}`;
+      if (this.uploading.has(key) || this.skips(tenant, meta.ulid)) continue;
+      this.uploading.set(
+        key,
+        this.slots.run(() => this.ship(tenant, meta)).finally(() => this.uploading.delete(key)),
+      );
+    }
+    await Promise.all(this.uploading.values());
+  }
+
+  /** Uploads a block; a failure is counted, and the next pass tries again. */
+  private async ship(tenant: string, meta: BlockMeta): Promise<void> {
+    const { log } = this.base;
+    // Deletions that came during the wait for a place count too.
+    if (this.stopped || this.skips(tenant, meta.ulid)) return;
+    try {
+      const shipped = await this.upload(tenant, meta);
+      this.blocks.markUploaded(tenant, shipped.ulid);
+      this.uploads.inc();
+      log.info(
+        { tenant, blockId: shipped.ulid, sizeBytes: meta.files.reduce((s, f) => s + f.sizeBytes, 0) },
+        "block uploaded",
+      );
+      this.onShipped(tenant, shipped);
+    } catch (err) {
+      this.failures.inc();
+      log.warn({ tenant, blockId: meta.ulid, err }, "block could not be uploaded, it will be tried again");
     }
   }
 
@@ -128,6 +137,13 @@ export class Shipper implements Service {
         "bucket has another block of this ID, uploading under a new ID",
       );
     }
+    const renamed = `${tenant}/${own.ulid}`,
+      running = this.uploading.get(`${tenant}/${meta.ulid}`);
+    if (own !== meta && running !== undefined)
+      this.uploading.set(
+        renamed,
+        running.finally(() => this.uploading.delete(renamed)),
+      );
     await uploadBlock(this.bucket, tenant, this.blocks.path(tenant, own.ulid), {
       ...own,
       source: own.source || "ingester",
@@ -154,8 +170,23 @@ export class Shipper implements Service {
     }
   }
 
+  /** Ships the last blocks for as long as a stop may take; the others stay on disk for the next start. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
-    await this.sync();
+    const late = (): Error =>
+      new CinderblockError(
+        "deadline",
+        `uploads did not end within -server.graceful-shutdown-timeout (${this.shutdownTimeoutMs} ms)`,
+      );
+    try {
+      await within(this.shutdownTimeoutMs, this.sync(), late);
+    } catch (err) {
+      this.base.log.warn(
+        { err, blocks: this.blocks.unshipped().length },
+        "stopping with blocks that are not uploaded, the next start uploads them",
+      );
+    } finally {
+      this.stopped = true;
+    }
   }
 }
