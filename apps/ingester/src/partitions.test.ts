@@ -193,6 +193,27 @@ describe("an ingester's partitions", () => {
     await p.stop();
   }, 20_000);
 
+  it("are kept and committed by the last ingester of a zone while it leaves", async () => {
+    const log = new InMemoryLog(2),
+      sink = new Sink();
+    let owners = ["me"];
+    const p = ingester(log, sink, temporaryFolder(), () => owners);
+    for (let i = 0; i < 10; i++) await log.produce(i % 2, record(i));
+    await p.start();
+    await until(() => sink.taken.length === 10);
+    sink.oldest = 0; // nothing is in the bucket
+    owners = []; // its entry says LEAVING
+    await sleep(2500); // two looks at the ring
+    expect(p.states().map((s) => [s.partition, s.committed])).toEqual([
+      [0, 0],
+      [1, 0],
+    ]);
+    await p.halt();
+    sink.oldest = Infinity;
+    await p.stop();
+    expect(await Promise.all([0, 1].map((i) => log.committed(i, `pushes-partition-${i}`)))).toEqual([5, 5]);
+  });
+
   it("are committed up to what is in the bucket, no further", async () => {
     const log = new InMemoryLog(1),
       sink = new Sink(),

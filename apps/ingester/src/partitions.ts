@@ -198,6 +198,8 @@ export class Partitions implements Service {
   private mine(): number[] {
     const { ids, rule } = this.owners(),
       at = ids.indexOf(this.config.id);
+    // The last ingester of a zone leaves: no other takes its partitions over, so it keeps them until its last commit.
+    if (ids.length === 0) return [...this.owned.keys()];
     if (at < 0) return [];
     const key = `${rule} ${this.log.partitions} ${ids.join()}`;
     if (this.assigned.key !== key) {
