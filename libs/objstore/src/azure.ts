@@ -1,4 +1,5 @@
 import { ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential } from "@azure/identity";
+import { stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import {
   BlobServiceClient,
@@ -132,9 +133,10 @@ export class AzureBucket extends RemoteBucket {
       }),
     );
   }
-  putFile(name: string, path: string): Promise<void> {
+  async putFile(name: string, path: string): Promise<void> {
+    const bytes = Math.min((await stat(path)).size, 4 * PART_BYTES);
     // The blob appears when its list of blocks is put; blocks that were never listed are Azure's to clear away.
-    return this.write({ operation: "putFile", name, bytes: 4 * PART_BYTES }, (deadline) => {
+    return this.write({ operation: "putFile", name, bytes }, (deadline) => {
       let sent = 0;
       return this.blob(name).uploadFile(path, {
         blockSize: PART_BYTES,

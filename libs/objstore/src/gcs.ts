@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { type File, IdempotencyStrategy, Storage } from "@google-cloud/storage";
 import {
   type AuthClient,
@@ -192,9 +193,10 @@ export class GcsBucket extends RemoteBucket {
       }),
     );
   }
-  putFile(name: string, path: string): Promise<void> {
+  async putFile(name: string, path: string): Promise<void> {
+    const bytes = Math.min((await stat(path)).size, PART_BYTES);
     // An object appears when its last part has come; parts of an upload that was given up are Google's to clear away.
-    return this.write({ operation: "putFile", name, bytes: PART_BYTES }, (deadline) => {
+    return this.write({ operation: "putFile", name, bytes }, (deadline) => {
       let sent = 0;
       return this.storage.bucket(this.config.bucket).upload(path, {
         destination: name,
