@@ -165,14 +165,17 @@ function cannotBeUsed(backend: RemoteName): void {
           writeFileSync(path, bytes);
           await b.put("t/silent", bytes);
           proxy.decide = first(Infinity, { silent: true });
-          const operations = [
-            b.exists("t/silent"),
-            b.get("t/silent"),
-            b.getRange("t/silent", 10, 1000),
-            b.put("t/other", bytes),
-            b.putFile("t/other", path),
-            b.list("t/"),
-          ];
+          const operations = [b.get("t/silent"), b.getRange("t/silent", 10, 1000)];
+          // Google's client takes no signal: its own requests would go on after the test.
+          if (backend !== "gcs")
+            operations.push(
+              ...[
+                b.exists("t/silent"),
+                b.put("t/other", bytes),
+                b.putFile("t/other", path),
+                b.list("t/"),
+              ].map((p) => p as Promise<never>),
+            );
           for (const message of await Promise.all(operations.map(failure)))
             expect(message).toMatch(/^unavailable: bucket blocks/);
           proxy.decide = first(Infinity, { stallAfter: 100 });
