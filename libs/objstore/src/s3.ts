@@ -194,7 +194,7 @@ export class S3Bucket extends RemoteBucket {
     const bytes = Math.min((await stat(path)).size, PARTS_AT_ONCE * PART_BYTES);
     return this.write({ operation: "putFile", name, bytes }, async (deadline) => {
       const body = createReadStream(path);
-      // A failed upload in parts is aborted: nothing of it stays in the bucket.
+      // A failed upload in parts is aborted: no part stays in the bucket.
       const upload = new Upload({
         client: this.uploader(deadline, bytes),
         params: { Bucket: this.config.bucket, Key: name, Body: body, ...this.encryption },
@@ -215,7 +215,7 @@ export class S3Bucket extends RemoteBucket {
     const { client } = this,
       requestTimeout = requestTimeoutMs(this.advice.timeout, bytes);
     const send = async (command: Parameters<S3Client["send"]>[0]): Promise<unknown> => {
-      // What was uploaded is removed after the deadline too.
+      // Uploaded parts are removed after the deadline too.
       const cleans = command instanceof AbortMultipartUploadCommand;
       const answer = await client.send(command as HeadObjectCommand, {
         requestTimeout,
