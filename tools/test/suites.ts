@@ -79,7 +79,7 @@ export const SUITES: readonly Suite[] = [
   e2e("internal", 40),
   e2e("kafka", 130),
   e2e("kubernetes", 20, { subjects: [], inputs: CHART }),
-  e2e("upgrade", 120, { inputs: ["e2e/previous-release.json"], alone }),
+  e2e("upgrade", 120, { inputs: ["e2e/previous-release.json"], long, alone }),
   // Answers of Pyroscope v1, and its blocks.
   e2e("compaction", 230),
   e2e("compaction-memory", 25, { subjects: ["cli"], alone }),
@@ -103,7 +103,7 @@ export const SUITES: readonly Suite[] = [
   lib("compact", "rewrite", 15),
   lib("kafka", "conformance", 90),
   lib("kafka", "security", 20),
-  lib("kafka", "topic-faults", 60),
+  lib("kafka", "topic-faults", 90, { long, alone }),
   lib("native-symbols", "toolchain", 15),
   lib("objstore", "conformance", 40),
   lib("objstore", "failures", 70),

@@ -27,8 +27,9 @@ const ANSWER_MS = 10_000;
 /** A partition that has just changed its leader is asked again so often. */
 const TRIES = 3,
   RETRY_MS = 200;
-const COORDINATOR_TRIES = 6,
-  COORDINATOR_RETRY_MS = 500;
+/** A group's coordinator is asked again until the deadline of the whole answer: a broker that has just started loads for seconds. */
+const COORDINATOR_RETRY_MS = 500,
+  COORDINATOR_TRIES = ANSWER_MS / COORDINATOR_RETRY_MS;
 /** A broker waits so long for the replicas in sync. */
 const PRODUCE_MS = 15_000;
 const NO_TOPIC = "UNKNOWN_TOPIC_OR_PARTITION";

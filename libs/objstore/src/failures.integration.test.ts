@@ -185,7 +185,7 @@ function cannotBeUsed(backend: RemoteName): void {
         },
         { requestTimeoutMs: 1000, connectTimeoutMs: 500 },
       ),
-    60_000,
+    120_000,
   );
 
   it(
