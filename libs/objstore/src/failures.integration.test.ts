@@ -185,7 +185,7 @@ function cannotBeUsed(backend: RemoteName): void {
         },
         { requestTimeoutMs: 1000, connectTimeoutMs: 500 },
       ),
-    120_000,
+    60_000,
   );
 
   it(
