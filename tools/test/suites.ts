@@ -103,7 +103,7 @@ export const SUITES: readonly Suite[] = [
   lib("compact", "rewrite", 15),
   lib("kafka", "conformance", 90),
   lib("kafka", "security", 20),
-  lib("kafka", "topic-faults", 60),
+  lib("kafka", "topic-faults", 110),
   lib("native-symbols", "toolchain", 15),
   lib("objstore", "conformance", 40),
   lib("objstore", "failures", 70),

@@ -28,8 +28,7 @@ const ANSWER_MS = 10_000;
 const TRIES = 3,
   RETRY_MS = 200;
 /** A group's coordinator is asked again until the deadline of the whole answer: a broker that has just started loads for seconds. */
-const COORDINATOR_RETRY_MS = 500,
-  COORDINATOR_TRIES = ANSWER_MS / COORDINATOR_RETRY_MS;
+const COORDINATOR_RETRY_MS = 500;
 /** A broker waits so long for the replicas in sync. */
 const PRODUCE_MS = 15_000;
 const NO_TOPIC = "UNKNOWN_TOPIC_OR_PARTITION";
@@ -200,36 +199,49 @@ export class TopicClient implements ProduceTransport {
   /** The offset that a group committed for a partition; undefined: none. */
   async committed(partition: number, group: string): Promise<Commit | undefined> {
     const { topic } = this;
-    const answer = await withDeadline(
-      this.coordinator(group, async (broker) => {
-        const a = await ask<CommitsAnswer>(broker, "OffsetFetch", {
-          groupId: group,
-          topics: [{ topic, partitions: [{ partition }] }],
-        });
-        const failed =
-          errorOf(a.errorCode ?? 0) ??
-          a.responses.flatMap((r) => r.partitions.map((p) => errorOf(p.errorCode))).find((e) => e);
-        if (failed) throw failed;
-        return a;
-      }),
-      ANSWER_MS,
-      `Kafka told no committed offset of group ${group}`,
-    );
+    const answer = await this.coordinator(group, async (broker) => {
+      const a = await ask<CommitsAnswer>(broker, "OffsetFetch", {
+        groupId: group,
+        topics: [{ topic, partitions: [{ partition }] }],
+      });
+      const failed =
+        errorOf(a.errorCode ?? 0) ??
+        a.responses.flatMap((r) => r.partitions.map((p) => errorOf(p.errorCode))).find((e) => e);
+      if (failed) throw failed;
+      return a;
+    });
     const found = answer.responses.flatMap((r) => r.partitions).find((p) => p.partition === partition);
     const offset = Number(found?.offset ?? -1);
     return offset < 0 ? undefined : { offset, topicId: found?.metadata ?? "" };
   }
 
-  /** Asks the broker that coordinates a group. One that has just started, or took the group over, refuses for a moment. */
+  /**
+   * Asks the broker that coordinates a group. A broker that has just started, or that took the group over, refuses
+   * for a moment: the question is repeated for ANSWER_MS. @throws `unavailable` with the last refusal
+   */
   private async coordinator<T>(groupId: string, question: (broker: Broker) => Promise<T>): Promise<T> {
-    for (let tries = 1; ; tries++) {
+    const end = performance.now() + ANSWER_MS;
+    let refusal: unknown;
+    for (;;) {
+      const left = end - performance.now();
+      if (left <= 0)
+        throw new CinderblockError(
+          "unavailable",
+          `the coordinator of group ${groupId} gave no answer within ${ANSWER_MS} ms: ${messageOf(refusal)}`,
+          { cause: refusal },
+        );
       try {
-        await this.connected();
-        return await question(await this.cluster.findGroupCoordinator({ groupId }));
+        return await withDeadline(
+          this.connected()
+            .then(() => this.cluster.findGroupCoordinator({ groupId }))
+            .then(question),
+          left,
+          "no answer",
+        );
       } catch (err) {
-        if (tries >= COORDINATOR_TRIES)
-          throw new CinderblockError("unavailable", describe(this.topic, err), { cause: err });
-        await sleep(COORDINATOR_RETRY_MS);
+        // A deadline that ends the last try says less than the refusal before it.
+        if (refusal === undefined || performance.now() < end) refusal = err;
+        await sleep(Math.min(COORDINATOR_RETRY_MS, Math.max(0, end - performance.now())));
       }
     }
   }

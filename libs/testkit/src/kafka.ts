@@ -11,6 +11,24 @@ import { freePort, listens } from "./ports.ts";
 
 const JAVA = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
+/** Settings of every broker of a cluster. Brokers that disagree about internal topics name different coordinators of a group. */
+const SHARED_PROPERTIES = `offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+num.network.threads=2
+num.io.threads=2
+log.cleaner.dedupe.buffer.size=2097152
+`;
+
 /** How a broker that asks for TLS and SASL is reached: user alice with alice-secret by PLAIN and SCRAM-SHA-256, or any unsigned token by OAUTHBEARER. */
 export interface KafkaSecurity {
   brokers: string;
@@ -101,22 +119,7 @@ controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,WIRE:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs=${join(directory, "data")}
-offsets.topic.num.partitions=1
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=false
-broker.session.timeout.ms=2000
-broker.heartbeat.interval.ms=500
-num.network.threads=2
-num.io.threads=2
-log.cleaner.dedupe.buffer.size=2097152
-`,
+${SHARED_PROPERTIES}`,
   );
   const classes = ["-cp", join(lib, "*")],
     clusterId = randomBytes(16).toString("base64url");
@@ -169,12 +172,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:${at}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs=${join(directory, `data-${nodeId}`)}
-broker.session.timeout.ms=2000
-broker.heartbeat.interval.ms=500
-num.network.threads=2
-num.io.threads=2
-log.cleaner.dedupe.buffer.size=2097152
-`,
+${SHARED_PROPERTIES}`,
     );
     await promisify(execFile)("java", [
       "-Xmx128m",
