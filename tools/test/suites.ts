@@ -62,6 +62,7 @@ export const SUITES: readonly Suite[] = [
   e2e("ceiling", 60, { long, alone }),
   // Partly without.
   e2e("aggregation", 60, { core }),
+  e2e("full-disk", 60, { core }),
   e2e("exports", 20, { core }),
   e2e("monitoring", 60, { core, inputs: CHART, alone }),
   e2e("sdk", 90, { core, inputs: ["e2e/programs/"] }),

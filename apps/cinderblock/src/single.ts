@@ -83,6 +83,10 @@ export async function wireSingle(
   shipper.skips = (tenant, ulid) => deleted.covers(tenant, ulid);
   shipper.beforePass = () => deleted.fresh();
   ingester.isDeleted = (tenant, receivedMs) => deleted.deletedAt(tenant, receivedMs);
+  shipper.makeRoom = () => ingester.disk.makeRoom();
+  ingester.ship = () => {
+    void shipper.sync();
+  };
   ingester.onBlock = () => {
     void shipper.sync();
   };

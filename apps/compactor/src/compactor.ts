@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import {
   type BlockMeta,
@@ -29,6 +29,7 @@ import { WorkerClient } from "@cinderblock/threads";
 import type { CompactorLimits } from "./limits.ts";
 import type { CompactAnswer, CompactWorkerData } from "./protocol.ts";
 import { Rewriter } from "./rewriter.ts";
+import { requireWorkRoom } from "./work-room.ts";
 
 /** What of the work is this process's: each compactor of a ring has a part, and every part has one. */
 export interface Ownership {
@@ -96,6 +97,7 @@ export class Compactor implements Service {
   private readonly rewriter: Rewriter;
   private readonly jobsDone: { inc(): void };
   private readonly jobsFailed: { inc(): void };
+  private readonly withoutRoom: { inc(n?: number): void };
   private readonly runsDone: { inc(): void };
   private readonly runsFailed: { inc(): void };
   private readonly unreadable: { inc(labels: { reason: string }, n?: number): void };
@@ -135,6 +137,11 @@ export class Compactor implements Service {
       "pyroscope_compactor_group_compactions_failures_total",
       "Jobs that failed.",
     );
+    this.withoutRoom = metrics.counter(
+      "cinderblock_compactor_jobs_without_room_total",
+      "Jobs that did not begin because their work would not fit on the disk of -compactor.data-dir.",
+    );
+    this.withoutRoom.inc(0);
     this.runsDone = metrics.counter(
       "pyroscope_compactor_runs_completed_total",
       "Runs in which no job failed.",
@@ -283,6 +290,7 @@ export class Compactor implements Service {
     const started = performance.now();
     const workDir = pathBelow(this.workRoot, `${tenant}-${block.ulid}`);
     rmSync(workDir, { recursive: true, force: true });
+    await this.requireRoom([block]);
     try {
       const { outputs, dropped } = await this.inThread<CompactAnswer>("rewrite", {
         tenant,
@@ -385,6 +393,17 @@ export class Compactor implements Service {
     return new Map(next);
   }
 
+  /** @throws `no-room` when a job does not fit on the disk: its sources stay, and a later run tries again */
+  private async requireRoom(blocks: readonly BlockMeta[]): Promise<void> {
+    mkdirSync(this.config.dataDir, { recursive: true });
+    try {
+      await requireWorkRoom(this.config.dataDir, blocks);
+    } catch (err) {
+      this.withoutRoom.inc();
+      throw err;
+    }
+  }
+
   /** Merges, uploads every file of every output, then their metas, sees that they are there, then marks the inputs. */
   private async runJob(tenant: string, job: CompactionJob): Promise<void> {
     const { metrics, log } = this.base;
@@ -392,6 +411,7 @@ export class Compactor implements Service {
     metrics.counter("pyroscope_compactor_group_compaction_runs_started_total", "Jobs begun.").inc();
     const workDir = pathBelow(this.workRoot, `${tenant}-${job.rangeStartMs}-${job.rangeEndMs}`);
     rmSync(workDir, { recursive: true, force: true });
+    await this.requireRoom(job.blocks);
     try {
       const { outputs, rows, duplicates } = await this.inThread<CompactAnswer>("compact", {
         tenant,

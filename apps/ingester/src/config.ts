@@ -65,6 +65,13 @@ const ingesterSection = {
     0.05,
     "Free share of the disk below which shipped local blocks go early.",
   ),
+  diskBallastMb: int(
+    "pyroscopedb.disk-ballast-mb",
+    "pyroscopedb.disk_ballast_mb",
+    64,
+    "Size of a file in the data path that is removed when the disk is full, so that log, cuts and uploads can go on; at most 2% of the disk. 0: none.",
+    { min: 0 },
+  ),
   retentionInterval: duration(
     "pyroscopedb.retention-policy-enforcement-interval",
     "pyroscopedb.enforcement_interval",
@@ -103,7 +110,7 @@ export type IngesterComponentConfig = CommonConfig & ConfigOf<typeof ingesterSec
 
 export function ingesterConfigOf(
   c: IngesterComponentConfig,
-  { budgets, symbols }: Resources,
+  { budgets, symbols, spec }: Resources,
 ): IngesterConfig {
   return {
     dataPath: c.dataPath,
@@ -115,6 +122,8 @@ export function ingesterConfigOf(
     idleMs: c.headIdle,
     localBudgetBytes: c.localBudget,
     retentionMs: c.queryStoreAfter,
+    ballastBytes: c.diskBallastMb * 1048576,
+    bucketDirectory: spec.backend === "filesystem" ? spec.directory : undefined,
     minFreeDiskBytes: c.minFreeDiskGb * 1024 ** 3,
     minDiskAvailable: c.minDiskAvailable,
     retentionDisabled: c.retentionDisabled,

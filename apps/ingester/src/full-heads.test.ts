@@ -35,6 +35,8 @@ async function ingester(headBytes: number): Promise<Ingester> {
       localBudgetBytes: 0,
       symbols: undefined,
       retentionMs: 3600_000,
+      ballastBytes: 0,
+      bucketDirectory: undefined,
       minFreeDiskBytes: 0,
       minDiskAvailable: 0,
       retentionDisabled: true,

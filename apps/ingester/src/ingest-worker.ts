@@ -1,5 +1,7 @@
 import { type Pace, TimeSlices } from "@cinderblock/async";
 import { loadHasher } from "@cinderblock/bytes";
+import { kindOf } from "@cinderblock/errors";
+import { Ballast } from "@cinderblock/files";
 import { type Head, HeadShard } from "@cinderblock/head";
 import {
   ActiveSeries,
@@ -33,8 +35,9 @@ import {
   Transfer,
   transferable,
 } from "@cinderblock/threads";
+import { DiskUsage, RoomMaker } from "./disk-usage.ts";
 import { shardOf } from "./log-shards.ts";
-import type { IngestWorkerData, IngestWorkerMethods } from "./protocol.ts";
+import type { IngestWorkerData, IngestWorkerMethods, UnwritableNotice } from "./protocol.ts";
 
 /**
  * A worker thread of the write path: it inflates, decodes and normalises a push, interns it into its heads, logs it, and
@@ -44,6 +47,8 @@ const data = ownData<IngestWorkerData>();
 const bodies = new SharedPagesReader(data.bodies);
 const hasher = await loadHasher();
 const pressure = new Int32Array(data.pressure);
+const disk = new DiskUsage(data.disk),
+  room = new RoomMaker(new Ballast(data.ballast), disk);
 
 const shard = new HeadShard(hasher, {
   shard: data.shard,
@@ -58,6 +63,9 @@ const shard = new HeadShard(hasher, {
   onFailure: (err) => served.notify("failed", err.message),
   onBlock: (tenant, meta) => served.notify("block", { tenant, meta }),
   onMemory: (used) => Atomics.store(pressure, data.shard, Math.ceil((1000 * used) / data.headBytes)),
+  onNoSpace: () => room.make(),
+  onUnwritable: (operation, err) =>
+    served.notify("unwritable", { operation, reason: err?.message } satisfies UnwritableNotice),
   now: () => Date.now(),
 });
 const symbols = Symbolizer.open(data.symbols, Date.now);
@@ -106,7 +114,10 @@ function maintain(): void {
   maintaining = true;
   shard
     .maintain()
-    .catch((err: unknown) => served.notify("failed", (err as Error).message))
+    .catch((err: unknown) => {
+      // The log has what found no room: it is tried again.
+      if (kindOf(err) !== "no-room") served.notify("failed", (err as Error).message);
+    })
     .finally(() => {
       maintaining = false;
     });
@@ -127,6 +138,8 @@ const methods: IngestWorkerMethods = {
     shard.resume();
     shard.onPressure = maintain;
     setInterval(maintain, 1000).unref();
+    // Segments that the last process had no room to free go before pushes come.
+    maintain();
     return {
       records: r.records,
       rows: r.rows,
@@ -159,6 +172,7 @@ const methods: IngestWorkerMethods = {
           )
         : take(whole);
     if (at === undefined) releasedBytes(length);
+    disk.setAppended(data.shard, shard.appendedBytes);
     await shard.commit();
     return answer;
   },

@@ -1,7 +1,8 @@
+import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { statfs } from "node:fs/promises";
 import { CinderblockError, CorruptError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
+import { isUnwritable } from "@cinderblock/files";
 import { lastLoggedMs, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import { checkTenantId, type IngestLimits } from "@cinderblock/tenant";
@@ -26,9 +27,11 @@ import type { SymbolizerData } from "@cinderblock/symbolizer";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { SharedPages, stopOf, WorkerClient } from "@cinderblock/threads";
+import { ballastPath, DiskGuard } from "./disk-guard.ts";
+import { DiskUsage } from "./disk-usage.ts";
 import { blockInfo, damagedInfo, LocalBlocks } from "./local-blocks.ts";
 import { LogShards, shardOf } from "./log-shards.ts";
-import type { BlockNotice, IngestWorkerData, PushCall, ReplayLine } from "./protocol.ts";
+import type { BlockNotice, IngestWorkerData, PushCall, ReplayLine, UnwritableNotice } from "./protocol.ts";
 
 export interface IngesterConfig {
   dataPath: string;
@@ -42,6 +45,10 @@ export interface IngesterConfig {
   /** names of native frames in its heads; absent: they have none */
   symbols: SymbolizerData | undefined;
   retentionMs: number;
+  /** size of the file that is removed when the disk is full */
+  ballastBytes: number;
+  /** folder of a bucket that may lie on the data path's disk; undefined: the bucket is elsewhere */
+  bucketDirectory: string | undefined;
   minFreeDiskBytes: number;
   minDiskAvailable: number;
   retentionDisabled: boolean;
@@ -65,6 +72,12 @@ const NOTHING_STORED: PushAnswer = {
 };
 const NO_BODY = new Uint8Array(0);
 
+/** Whether a bucket's folder lies on the disk of the data path. */
+function isSameDisk(dataPath: string, directory: string | undefined): boolean {
+  const other = directory === undefined ? undefined : statSync(directory, { throwIfNoEntry: false });
+  return other !== undefined && other.dev === statSync(dataPath).dev;
+}
+
 /** Takes pushes into the heads of its shards, keeps and serves local blocks, answers for both. */
 export class Ingester implements Service, SourceClient {
   readonly name = "ingester";
@@ -81,7 +94,11 @@ export class Ingester implements Service, SourceClient {
   /** nothing was on its disk when it began */
   private readonly isNew: boolean;
   private shards: WorkerClient[] = [];
-  private diskFull = "";
+  /** told when uploads should begin at once */
+  ship: () => void = () => undefined;
+  readonly disk: DiskGuard;
+  private readonly diskUsage: DiskUsage;
+  private readonly threads: number;
   private timer: NodeJS.Timeout | undefined;
   private readonly damaged: { inc(): void };
   private readonly withoutRoom: { inc(labels: { resource: string }, n?: number): void };
@@ -112,6 +129,23 @@ export class Ingester implements Service, SourceClient {
     this.base = base;
     this.onFatal = onFatal;
     this.blocksOnDisk = new LocalBlocks(config.dataPath, base.log);
+    this.threads = config.workers > 0 ? config.workers : Math.max(1, availableParallelism() - 1);
+    this.diskUsage = new DiskUsage(this.threads);
+    this.disk = new DiskGuard(
+      config,
+      {
+        blocks: this.blocksOnDisk,
+        usage: this.diskUsage,
+        headBytes: () => this.headBytes(),
+        copies: () => (this.bucketIsHere ? 2 : 1),
+        answerable: (tenant, ulid) => this.answerable(tenant, ulid),
+        onRemove: (tenant, ulid) => pool.forget("local", tenant, [ulid]),
+        flush: () => this.flush(),
+        ship: () => this.ship(),
+      },
+      base,
+    );
+    this.blocksOnDisk.onUnwritable = (err) => this.disk.noteFailure("state", messageOf(err));
     this.isNew = lastLoggedMs(config.dataPath) === undefined && !this.blocksOnDisk.any();
     this.forgotten = base.metrics.counter(
       "cinderblock_ingester_forgotten_baselines_total",
@@ -132,7 +166,9 @@ export class Ingester implements Service, SourceClient {
   async start(): Promise<void> {
     const { config, base } = this;
     this.blocksOnDisk.scan();
-    const count = config.workers > 0 ? config.workers : Math.max(1, availableParallelism() - 1);
+    this.bucketIsHere = isSameDisk(config.dataPath, config.bucketDirectory);
+    await this.disk.open();
+    const count = this.threads;
     this.used = new Int32Array(new SharedArrayBuffer(4 * count));
     const logs = new LogShards(config.dataPath, count);
     for (let shard = 0; shard < count; shard++) {
@@ -148,6 +184,8 @@ export class Ingester implements Service, SourceClient {
         sync: config.sync,
         bodies: this.bodies.buffer,
         pressure: this.used.buffer,
+        disk: this.diskUsage.buffer,
+        ballast: ballastPath(config.dataPath),
         symbols: config.symbols,
       };
       const worker = new WorkerClient(
@@ -183,20 +221,40 @@ export class Ingester implements Service, SourceClient {
         )
         .inc(r.damaged.length);
     });
-    if (logs.resharding) await this.reshard();
-    logs.settle();
+    await this.settleLogs(logs);
     this.progress = "";
     this.started = true;
     this.observe();
     this.timer = setInterval(
       () => {
-        this.guardDisk().catch((err: unknown) => base.log.warn({ err }, "disk guard failed"));
+        this.disk.pass().catch((err: unknown) => base.log.warn({ err }, "disk guard failed"));
       },
       Math.min(config.retentionIntervalMs, 10_000),
     );
     this.timer.unref();
-    await this.guardDisk();
+    await this.disk.pass();
   }
+
+  /** Notes how the logs are divided. Without room for that the next start divides them again. */
+  private async settleLogs(logs: LogShards): Promise<void> {
+    try {
+      if (logs.resharding) await this.reshard();
+      logs.settle();
+    } catch (err) {
+      if (kindOf(err) !== "no-room" && !isUnwritable(err)) throw err;
+      this.disk.noteFailure("state", messageOf(err));
+      this.base.log.warn({ err }, "log division could not be saved, the next start divides the logs again");
+    }
+  }
+
+  /** Memory of all threads' heads. */
+  private headBytes(): number {
+    let thousandths = 0;
+    for (let i = 0; i < this.used.length; i++) thousandths += Atomics.load(this.used, i);
+    return (thousandths / 1000) * (this.config.headBytes / this.threads);
+  }
+
+  private bucketIsHere = false;
 
   /** Baselines go to the threads that take their pushes now: all have them on disk before any drops what is not its own. */
   private async reshard(): Promise<void> {
@@ -223,6 +281,13 @@ export class Ingester implements Service, SourceClient {
       const { done, total } = value as { done: number; total: number };
       this.progress = `replaying log of shard ${shard}: ${done} of ${total} segments`;
       this.base.log.info({ shard, done, total }, "replaying log");
+    } else if (name === "unwritable") {
+      const { operation, reason } = value as UnwritableNotice;
+      if (operation === "log") this.disk.noteLog(shard, reason);
+      else if (reason !== undefined) this.disk.noteFailure(operation, reason);
+      if (reason !== undefined)
+        this.base.log.warn({ shard, operation, reason }, "disk takes no writes now, trying again");
+      else this.base.log.info({ shard, operation }, "disk takes writes again");
     } else if (name === "failed") this.onFatal(`ingest worker ${shard}: ${String(value)}`);
   }
 
@@ -271,7 +336,7 @@ export class Ingester implements Service, SourceClient {
 
   /** @throws `no-room` while the disk, or the blocks that wait for the bucket, leave no room for another push */
   refuse(): void {
-    if (this.diskFull !== "") throw noRoom("disk", this.diskFull);
+    this.disk.admit(0)();
     const { localBudgetBytes } = this.config;
     if (localBudgetBytes === 0) return;
     const unshipped = this.blocksOnDisk.unshippedBytes();
@@ -299,7 +364,12 @@ export class Ingester implements Service, SourceClient {
     if (nowMs !== undefined && this.isDeleted(tenant, nowMs)) return NOTHING_STORED;
     try {
       this.refuse();
-      return await this.hand(tenant, service, push, limits, nowMs === undefined ? {} : { nowMs });
+      const done = this.disk.admit(push.body.length);
+      try {
+        return await this.hand(tenant, service, push, limits, nowMs === undefined ? {} : { nowMs });
+      } finally {
+        done();
+      }
     } catch (err) {
       if (kindOf(err) === "no-room") this.noteRefusal(err as CinderblockError);
       throw err;
@@ -648,45 +718,18 @@ export class Ingester implements Service, SourceClient {
     };
   }
 
-  // ---- disk
-
-  /** Removes shipped blocks that a store-gateway answers for: old ones always, all of them when the disk runs low; then refuses writes. */
-  private async guardDisk(): Promise<void> {
-    const { config, base } = this;
-    const fs = await statfs(config.dataPath);
-    const free = fs.bavail * fs.bsize,
-      total = fs.blocks * fs.bsize;
-    base.metrics
-      .gauge("cinderblock_ingester_disk_free_bytes", "Free bytes of the data path's disk.")
-      .set(free);
-    const low =
-      !config.retentionDisabled && free < config.minFreeDiskBytes && free < total * config.minDiskAvailable;
-    if (!config.retentionDisabled) {
-      const now = base.now();
-      for (const { tenant, meta } of this.blocksOnDisk
-        .shipped()
-        .sort((a, b) => a.meta.minTimeMs - b.meta.minTimeMs)) {
-        if (!low && now - meta.maxTimeMs < config.retentionMs) continue;
-        if (!(await this.answerable(tenant, meta.ulid))) continue;
-        this.blocksOnDisk.remove(tenant, meta.ulid);
-        this.pool.forget("local", tenant, [meta.ulid]);
-        base.log.info({ tenant, blockId: meta.ulid }, "local block removed, the bucket answers for it");
-      }
-    }
-    // What is left after that must stay: refuse before the disk is full.
-    const reserve = Math.min(config.minFreeDiskBytes, 256 << 20, total / 20);
-    const after = low ? await statfs(config.dataPath) : fs;
-    const left = after.bavail * after.bsize;
-    this.diskFull =
-      left < reserve
-        ? `the disk of ${config.dataPath} has ${left} bytes left; writes are refused below ${Math.floor(reserve)}`
-        : "";
-  }
-
   async stop(): Promise<void> {
     clearInterval(this.timer);
     if (this.shards.length === 0) return;
-    await this.flush();
+    try {
+      await this.flush();
+    } catch (err) {
+      if (kindOf(err) !== "no-room") throw err;
+      this.base.log.warn(
+        { err },
+        "stopping with heads that found no room as blocks, the next start replays them",
+      );
+    }
     await Promise.all(this.shards.map((s) => s.call("close", undefined)));
     await Promise.all(this.shards.map((s) => s.stop()));
     this.shards = [];

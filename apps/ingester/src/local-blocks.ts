@@ -8,7 +8,7 @@ import {
   encodeShipper,
   isUlid,
 } from "@cinderblock/block-meta";
-import { moveDirectorySync, replaceFileSync } from "@cinderblock/files";
+import { isUnwritable, moveDirectorySync, replaceFileSync } from "@cinderblock/files";
 import { removeUnfinished } from "@cinderblock/head";
 import { kindOf, messageOf } from "@cinderblock/errors";
 import type { BlockInfo } from "@cinderblock/query";
@@ -61,6 +61,8 @@ export class LocalBlocks {
   private readonly byTenant = new Map<string, TenantBlocks>();
   private readonly dataPath: string;
   private readonly log: Logger;
+  /** told when a note about blocks found no room on the disk */
+  onUnwritable: (err: unknown) => void = () => undefined;
   constructor(dataPath: string, log: Logger) {
     this.dataPath = dataPath;
     this.log = log;
@@ -153,12 +155,25 @@ export class LocalBlocks {
         maxTimeMs: meta?.maxTimeMs ?? Number.MAX_SAFE_INTEGER,
         reason: messageOf(err),
       };
-      replaceFileSync(join(from, DAMAGE_NOTE), JSON.stringify(block));
       t.damaged.set(ulid, block);
-    }
-    moveDirectorySync(from, to);
+      // Without its note it would be forgotten by the next start: it stays, and is found damaged again.
+      if (this.kept(() => replaceFileSync(join(from, DAMAGE_NOTE), JSON.stringify(block))))
+        this.kept(() => moveDirectorySync(from, to));
+    } else this.kept(() => moveDirectorySync(from, to));
     t.metas.delete(ulid);
     this.unshippedSum = undefined;
+  }
+
+  /** Whether something about blocks could be written. A disk without room is reported. */
+  private kept(write: () => void): boolean {
+    try {
+      write();
+      return true;
+    } catch (err) {
+      if (!isUnwritable(err)) throw err;
+      this.onUnwritable(err);
+      return false;
+    }
   }
 
   add(tenant: string, meta: BlockMeta): void {
@@ -213,7 +228,8 @@ export class LocalBlocks {
     // Names of blocks that are gone are of no use to anyone.
     const dir = pathBelow(tenantFolder(this.dataPath, tenant), "local");
     const text = encodeShipper([...t.uploaded].filter((u) => t.metas.has(u)).sort());
-    replaceFileSync(join(dir, "shipper.json"), text);
+    // Without the note the next start finds the block in the bucket, compares it, and does not upload it again.
+    this.kept(() => replaceFileSync(join(dir, "shipper.json"), text));
   }
 
   remove(tenant: string, ulid: string): void {
@@ -235,9 +251,9 @@ export class LocalBlocks {
   rename(tenant: string, ulid: string, to: string): BlockMeta {
     const t = this.of(tenant),
       meta = renamed(t.metas.get(ulid)!, to);
-    // A crash between the two leaves a folder whose meta has the former ID: `scan` takes the folder's.
+    // A crash or a full disk between the two leaves a folder whose meta has the new ID: `scan` takes the folder's.
+    replaceFileSync(join(this.path(tenant, ulid), "meta.json"), encodeMeta(meta));
     moveDirectorySync(this.path(tenant, ulid), this.path(tenant, to));
-    replaceFileSync(join(this.path(tenant, to), "meta.json"), encodeMeta(meta));
     t.metas.delete(ulid);
     t.metas.set(to, meta);
     this.unshippedSum = undefined;

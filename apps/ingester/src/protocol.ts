@@ -42,6 +42,9 @@ export interface IngestWorkerData {
   bodies: SharedArrayBuffer;
   /** shard -> thousandths of its heads' share that are in use, written by its worker */
   pressure: SharedArrayBuffer;
+  /** what threads and owner know of the disk (`DiskUsage`), and the file that makes room on it */
+  disk: SharedArrayBuffer;
+  ballast: string;
   /** names of native frames; absent: they have none */
   symbols: SymbolizerData | undefined;
 }
@@ -115,4 +118,10 @@ export interface IngestWorkerMethods {
 export interface BlockNotice {
   tenant: string;
   meta: BlockMeta;
+}
+
+/** Sent by a worker when a write found no room, and, without a reason, when writes go on. */
+export interface UnwritableNotice {
+  operation: "log" | "block";
+  reason: string | undefined;
 }

@@ -3,6 +3,7 @@ import { Semaphore, within } from "@cinderblock/async";
 import { type BlockMeta, decodeMeta, LABEL_HOSTNAME, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { blocksPrefix, uploadBlock } from "@cinderblock/compact";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
+import { isNoSpace } from "@cinderblock/files";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -38,6 +39,8 @@ export class Shipper implements Service {
   skips: (tenant: string, ulid: string) => boolean = () => false;
   /** runs before each pass with blocks to ship: brings `skips` up to date */
   beforePass: () => Promise<void> = () => Promise.resolve();
+  /** makes room for an upload to a bucket on a full disk; true: the upload is tried again at once */
+  makeRoom: () => boolean = () => false;
   private readonly blocks: LocalBlocks;
   private readonly bucket: Bucket;
   private readonly intervalMs: number;
@@ -107,7 +110,15 @@ export class Shipper implements Service {
     // Deletions that came during the wait for a place count too.
     if (this.stopped || this.skips(tenant, meta.ulid)) return;
     try {
-      const shipped = await this.upload(tenant, meta);
+      const shipped = await this.upload(tenant, meta).catch((err: unknown) => {
+        if (!isNoSpace(err) || !this.makeRoom()) throw err;
+        log.warn(
+          { tenant, blockId: meta.ulid, err },
+          "bucket has no room, uploading again after the ballast is gone",
+        );
+        // A block that got another ID before is known by it.
+        return this.blocks.has(tenant, meta.ulid) ? this.upload(tenant, meta) : Promise.reject(err as Error);
+      });
       this.blocks.markUploaded(tenant, shipped.ulid);
       this.uploads.inc();
       log.info(

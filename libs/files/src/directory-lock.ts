@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { CinderblockError } from "@cinderblock/errors";
 import { makeDirectorySynced } from "./durable.ts";
-import { isNoSpace } from "./no-space.ts";
+import { isUnwritable } from "./no-space.ts";
 
 /** SQLite's result code for a lock that another connection holds. */
 const SQLITE_BUSY = 5;
@@ -59,7 +59,7 @@ export function lockDirectory(path: string, flag: string): DirectoryLock {
     );
   } catch (err) {
     // A full disk must not keep a process from its own data.
-    if (!isNoSpace(err)) throw err;
+    if (!isUnwritable(err)) throw err;
   }
   let held = true;
   return {

@@ -10,5 +10,6 @@ export {
   writeDirectorySynced,
   writeFileSynced,
 } from "./durable.ts";
-export { isNoSpace } from "./no-space.ts";
+export { isNoSpace, isUnwritable } from "./no-space.ts";
+export { Ballast } from "./ballast.ts";
 export { DirectoryInUse, type DirectoryLock, lockDirectory } from "./directory-lock.ts";

@@ -81,7 +81,13 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
     downsampleResolution: 0,
   };
   const written = [...files, { name: "meta.json", bytes: Buffer.from(encodeMeta(meta)) }];
-  await writeDirectorySynced(work, written);
+  try {
+    await writeDirectorySynced(work, written);
+  } catch (err) {
+    // The written part takes room that the next try may need.
+    rmSync(work, { recursive: true, force: true });
+    throw err;
+  }
   // Read back before the log may go: the block becomes the only copy.
   for (const f of written)
     if (!(await readFile(join(work, f.name))).equals(f.bytes))

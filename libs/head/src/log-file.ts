@@ -12,7 +12,8 @@ import {
 import { join } from "node:path";
 import { ByteWriter } from "@cinderblock/bytes";
 import { Deferred } from "@cinderblock/async";
-import { isNoSpace, makeDirectorySynced, syncDirectory } from "@cinderblock/files";
+import { noRoom } from "@cinderblock/errors";
+import { isNoSpace, isUnwritable, makeDirectorySynced, syncDirectory } from "@cinderblock/files";
 import {
   FRAME_BYTES,
   MAX_RECORD_BYTES,
@@ -53,11 +54,18 @@ export interface LogOptions {
   segmentBytes: number;
   /** called when a write or a sync fails: the process must end, a failed fsync is never retried */
   onFailure: (err: Error) => void;
-  /** called when a write finds no room; true when room was made, and the write is tried once more */
+  /** makes room when a write finds none; true: the write is tried again at once */
   onNoSpace?: () => boolean;
+  /** called when writes stop for lack of room, and when they go on (`undefined`) */
+  onStall?: (err: Error | undefined) => void;
+  /** calls a function after some milliseconds; a test has its own */
+  later?: (ms: number, run: () => void) => void;
   /** without it nothing is synced: only for the test that shows why it is needed */
   sync: boolean;
 }
+
+/** How often a write that found no room is tried again. */
+const STALL_RETRY_MS = 200;
 
 /** A buffer that a large batch made larger is given back. */
 const KEPT_BYTES = 4 << 20;
@@ -89,6 +97,8 @@ export class LogWriter {
   private segment = -1;
   private written = 0;
   private failed: Error | undefined;
+  /** refusal of commits while a batch waits for room on the disk */
+  private stall: Error | undefined;
   /** segment -> bytes on disk and on their way there */
   private readonly sizes = new Map<number, number>();
   private total = 0;
@@ -115,7 +125,15 @@ export class LogWriter {
   }
 
   private create(segment: number): void {
-    const fd = openSync(join(this.dir, segmentName(segment)), "wx");
+    const path = join(this.dir, segmentName(segment));
+    let fd: number;
+    try {
+      fd = openSync(path, "wx");
+    } catch (err) {
+      // Inodes can be used up as well.
+      if (!isNoSpace(err) || !this.options.onNoSpace?.()) throw err;
+      fd = openSync(path, "wx");
+    }
     try {
       const header = new ByteWriter(SEGMENT_HEADER_BYTES);
       writeSegmentHeader(header);
@@ -126,7 +144,7 @@ export class LogWriter {
       }
     } catch (err) {
       closeSync(fd);
-      unlinkSync(join(this.dir, segmentName(segment)));
+      unlinkSync(path);
       throw err;
     }
     // Everything in the segment before was synced before its commits were answered.
@@ -155,9 +173,17 @@ export class LogWriter {
     return this.target;
   }
 
-  /** Resolves when everything appended so far is on disk. */
+  /** Refuses while a batch waits for room. @throws `no-room` */
+  requireRoom(): void {
+    if (this.stall) throw this.stall;
+  }
+
+  /**
+   * Resolves when everything appended so far is on disk. Rejects with `no-room` when the disk takes no writes: the records
+   * stay queued and are written, in their order, once there is room.
+   */
   commit(): Promise<void> {
-    if (this.failed) return Promise.reject(this.failed);
+    if (this.failed ?? this.stall) return Promise.reject(this.failed ?? this.stall!);
     if ((this.sizes.get(this.target) ?? 0) >= this.options.segmentBytes) this.startSegment();
     const d = new Deferred<void>();
     this.waiters.push(d);
@@ -209,6 +235,7 @@ export class LogWriter {
     );
   }
 
+  /** Writes and syncs parts in order. A part without room waits for it, and so do the parts behind it. */
   private writeParts(
     parts: readonly Part[],
     at: number,
@@ -240,11 +267,38 @@ export class LogWriter {
       this.write(this.fd, part.bytes, this.written);
       this.written += part.bytes.length;
     } catch (err) {
-      this.fail(err as Error, waiters);
+      // Nothing of the part counts as written: the same bytes go to the same position later.
+      if (isUnwritable(err))
+        this.waitForRoom(err as Error, waiters, () => this.writeParts(parts, at, onSynced, []));
+      else this.fail(err as Error, waiters);
       return;
     }
+    this.endStall();
     if (this.options.sync) fdatasync(this.fd, done);
     else setImmediate(done, null);
+  }
+
+  /**
+   * Refuses commits until a batch has found room. Its pushes are refused as well, though their rows are in the heads: a later
+   * write of the batch stores them, and their senders' retries have the same IDs.
+   */
+  private waitForRoom(err: Error, waiters: readonly Deferred<void>[], again: () => void): void {
+    if (!this.stall) {
+      this.stall = noRoom("disk", `the log cannot be written: ${err.message}`);
+      this.options.onStall?.(err);
+    }
+    for (const w of [...waiters, ...this.waiters]) w.reject(this.stall);
+    this.waiters = [];
+    const later = this.options.later ?? ((ms, run) => void setTimeout(run, ms).unref());
+    later(STALL_RETRY_MS, () => {
+      if (!this.failed) again();
+    });
+  }
+
+  private endStall(): void {
+    if (!this.stall) return;
+    this.stall = undefined;
+    this.options.onStall?.(undefined);
   }
 
   /** Writes all bytes at the end of a file of `size` bytes. A write that finds no room takes back what it wrote. */
@@ -258,7 +312,12 @@ export class LogWriter {
       if (!isNoSpace(err)) throw err;
       ftruncateSync(fd, size);
       if (!this.options.onNoSpace?.()) throw err;
-      all();
+      try {
+        all();
+      } catch (second) {
+        if (isNoSpace(second)) ftruncateSync(fd, size);
+        throw second;
+      }
     }
   }
 
@@ -305,8 +364,13 @@ export class LogWriter {
     if (this.options.sync) syncDirectory(this.dir);
   }
 
+  /** Commits the queued records. Without room they are dropped: their pushes were not acknowledged. */
   async close(): Promise<void> {
-    if (this.unwrittenBytes > 0 || this.syncing) await this.commit();
+    if (!this.stall && (this.unwrittenBytes > 0 || this.syncing))
+      await this.commit().catch((err: unknown) => {
+        if (err !== this.stall) throw err;
+      });
+    if (this.stall) this.failed ??= this.stall;
     if (this.fd < 0) return;
     closeSync(this.fd);
     this.fd = -1;

@@ -2,7 +2,8 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { ByteWriter, type Hasher, encodeUtf8 } from "@cinderblock/bytes";
 import { type BlockMeta, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
-import { syncDirectory } from "@cinderblock/files";
+import { kindOf, messageOf, noRoom } from "@cinderblock/errors";
+import { isNoSpace, isUnwritable, syncDirectory } from "@cinderblock/files";
 import type { ProcessedProfile, ProfileSink } from "@cinderblock/ingest";
 import { checkTenantId } from "@cinderblock/tenant";
 import { BaselineStore } from "./baseline-store.ts";
@@ -20,74 +21,18 @@ import {
   encodeAppendRecord,
   encodeDoneRecord,
   encodeHeadRecord,
-  type Logged,
   newLogged,
 } from "./log-records.ts";
 import { type OrphanLog, OWN_LOG_ONLY, Replayer, type ReplayPlan, type ReplayReport } from "./replayer.ts";
 import { RowAggregates } from "./row-aggregates.ts";
 import { SegmentLedger } from "./segment-ledger.ts";
-
-export interface ShardOptions {
-  /** position of this shard; its log lies in `<dataPath>/.cinderblock/log/shard-<n>` */
-  shard: number;
-  dataPath: string;
-  windowNanos: bigint;
-  /** heads together may use this much memory; the largest is cut at half of it */
-  headBytes: number;
-  /** log that no block covers yet may grow to this; then the largest head is cut */
-  logBytes: number;
-  segmentBytes: number;
-  /** a head whose window is over is cut after this much time without a write */
-  idleMs: number;
-  sync: boolean;
-  onFailure: (err: Error) => void;
-  /** told when a block is finished: it lies in the tenant's `local/` */
-  onBlock: (tenant: string, meta: BlockMeta) => void;
-  /** told what the heads use, whenever that was measured */
-  onMemory?: (usedBytes: number) => void;
-  now: () => number;
-}
-
-interface OpenHead {
-  readonly head: Head;
-  readonly ulid: string;
-  readonly headNo: number;
-  logged: Logged[];
-  loggedSeries: number;
-  /** bytes of its last anchor record, and of its records since */
-  anchorBytes: number;
-  sinceAnchor: number;
-  cutting: Promise<void> | undefined;
-}
-
-function newOpenHead(head: Head, headNo: number): OpenHead {
-  return {
-    head,
-    ulid: head.ulid,
-    headNo,
-    logged: [],
-    loggedSeries: 0,
-    anchorBytes: 0,
-    sinceAnchor: 0,
-    cutting: undefined,
-  };
-}
-
-export interface ShardStats {
-  heads: number;
-  series: number;
-  rows: number;
-  /** when the oldest head was begun; Infinity without one */
-  oldestHeadMs: number;
-  headBytes: number;
-  logBytes: number;
-  syncs: number;
-  cuts: number;
-  firstCumulative: number;
-}
+import { newOpenHead, type OpenHead, type ShardOptions, type ShardStats } from "./shard-types.ts";
 
 /** Heads of one thread that are cut at the same time. Their waits for the disk share the process's four I/O threads with the log's. */
 const CUTS_AT_ONCE = 3;
+
+/** Pause of the maintenance after a block that found no room. */
+const NO_ROOM_PAUSE_MS = 5000;
 
 /** Symbols of profiles that are only learnt from are dropped when they take so much. */
 const SCRATCH_BYTES = 8 << 20;
@@ -115,6 +60,8 @@ export class HeadShard implements ProfileSink {
   private foreign: ReadonlyMap<string, Baselines> = new Map();
   private keeps: (route: string) => boolean = () => true;
   private cuts = 0;
+  /** heads are not cut for maintenance before this time: the last block found no room */
+  private cutsFromMs = -Infinity;
   private readonly budget: MemoryBudget;
   private readonly hasher: Hasher;
   private readonly interner = new SymbolInterner();
@@ -127,6 +74,9 @@ export class HeadShard implements ProfileSink {
     this.log = new LogWriter(logDirectory(options.dataPath, options.shard), {
       segmentBytes: options.segmentBytes,
       onFailure: options.onFailure,
+      ...(options.onNoSpace ? { onNoSpace: options.onNoSpace } : {}),
+      ...(options.later ? { later: options.later } : {}),
+      onStall: (err) => options.onUnwritable?.("log", err),
       sync: options.sync,
     });
     this.baselines = new BaselineStore(this.log);
@@ -239,7 +189,7 @@ export class HeadShard implements ProfileSink {
     return n;
   }
 
-  /** @throws `no-room` when the heads are full: nothing of the profile is kept */
+  /** @throws `no-room` when the heads are full, or the disk is: nothing of the profile is kept */
   append(tenant: string, p: ProcessedProfile): void {
     // An aggregate is stored whole or not at all: it was checked before its first profile.
     if (!this.aggregates) this.requireRoom(tenant);
@@ -259,6 +209,7 @@ export class HeadShard implements ProfileSink {
 
   /** A refusal asks for cuts too: the maintenance timer alone frees memory too slowly. */
   private requireRoom(tenant: string): void {
+    this.log.requireRoom();
     try {
       this.budget.require(tenant);
     } catch (err) {
@@ -361,6 +312,11 @@ export class HeadShard implements ProfileSink {
   /** bytes logged since memory was last measured: what a head learns is what it grows by */
   private logged = 0;
 
+  /** Bytes of all records since the start. */
+  get appendedBytes(): number {
+    return this.log.appendedBytes;
+  }
+
   commit(): Promise<void> {
     return this.log.commit();
   }
@@ -381,9 +337,23 @@ export class HeadShard implements ProfileSink {
     return this.byUlid.get(ulid)?.head;
   }
 
-  /** Cuts what is due: windows that are over and idle; then, as long as memory or log run short, what frees the most of it. */
+  /**
+   * Cuts what is due: windows that are over and idle; then, as long as memory or log run short, what frees the most of it.
+   * Without room on the disk it only removes segments that no head needs.
+   * @throws `no-room` when a cut found none
+   */
   async maintain(): Promise<void> {
+    try {
+      await this.cutDue();
+    } finally {
+      await this.reclaim();
+    }
+  }
+
+  private async cutDue(): Promise<void> {
     const { now, idleMs, logBytes } = this.options;
+    // Each try encodes the whole block.
+    if (now() < this.cutsFromMs) return;
     await this.cutAll(this.candidates().filter((c) => isDue(c, now(), idleMs)));
     // The log is bounded by its oldest segments: whichever heads hold them are cut, however small.
     if (this.logPressure() > logBytes)
@@ -393,7 +363,6 @@ export class HeadShard implements ProfileSink {
       if (cuts.length === 0) break;
       await this.cutAll(cuts);
     }
-    await this.reclaim();
   }
 
   /** Heads that nobody cuts yet, as the policy sees them. */
@@ -445,9 +414,23 @@ export class HeadShard implements ProfileSink {
   private cut(open: OpenHead): Promise<void> {
     open.cutting ??= this.doCut(open).catch((err: unknown) => {
       open.cutting = undefined;
-      throw err;
+      if (!isUnwritable(err)) throw err;
+      // The log has the head still, and its block is written again later.
+      this.cutsFromMs = this.options.now() + NO_ROOM_PAUSE_MS;
+      this.options.onUnwritable?.("block", err as Error);
+      throw noRoom("disk", `block ${open.ulid} cannot be written: ${messageOf(err)}`);
     });
     return open.cutting;
+  }
+
+  /** Cuts into a block. Room that the owner can make is made once. */
+  private async writeBlock(head: Head): Promise<BlockMeta | undefined> {
+    try {
+      return await cutHead(head, this.options.dataPath);
+    } catch (err) {
+      if (!isNoSpace(err) || !this.options.onNoSpace?.()) throw err;
+      return cutHead(head, this.options.dataPath);
+    }
   }
 
   private async doCut(open: OpenHead): Promise<void> {
@@ -457,18 +440,24 @@ export class HeadShard implements ProfileSink {
     const key = `${head.tenant}\u0000${head.windowEnd}`;
     if (this.heads.get(key) === open) this.heads.delete(key);
     await this.log.commit(); // every record of the head is on disk before its block may replace it
-    const meta = await cutHead(head, this.options.dataPath);
-    this.record.reset();
-    encodeDoneRecord(head.ulid, this.record);
-    this.log.append(this.record.finish());
-    this.ledger.finish(open);
+    if (!open.block) {
+      open.block = { meta: await this.writeBlock(head) };
+      this.record.reset();
+      encodeDoneRecord(head.ulid, this.record);
+      this.log.append(this.record.finish());
+      this.ledger.finish(open);
+    }
+    const { meta } = open.block;
     await this.log.commit();
     this.cuts++;
     if (meta) this.options.onBlock(head.tenant, meta);
     this.byUlid.delete(head.ulid);
     this.budget.drop(head);
     this.ledger.release(open);
-    await this.reclaim();
+    await this.reclaim().catch((err: unknown) => {
+      // The block is whole. The segments go with a later pass.
+      if (kindOf(err) !== "no-room") throw err;
+    });
   }
 
   /** Heads of orphaned logs that are blocks: their records are still there, so this log must say that they are done. */

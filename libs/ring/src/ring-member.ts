@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { randomBytes, randomInt } from "node:crypto";
-import { replaceFileSync } from "@cinderblock/files";
+import { isUnwritable, replaceFileSync } from "@cinderblock/files";
 import type { MemberStore } from "@cinderblock/redis";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -104,7 +104,14 @@ export class RingMember implements Service {
     const all = new Set(kept?.slice(0, config.tokens));
     while (all.size < config.tokens) all.add(randomInt(0, 2 ** 32 - 1));
     const tokens = [...all].sort((a, b) => a - b);
-    if (config.tokensFile !== "") replaceFileSync(config.tokensFile, JSON.stringify({ tokens }));
+    if (config.tokensFile === "") return tokens;
+    try {
+      replaceFileSync(config.tokensFile, JSON.stringify({ tokens }));
+    } catch (err) {
+      // The ring's own copy serves the next start: a full disk keeps no ingester from its data.
+      if (!isUnwritable(err)) throw err;
+      this.base.log.warn({ err, file: config.tokensFile, ring: config.ring }, "tokens could not be saved");
+    }
     return tokens;
   }
 

@@ -21,6 +21,7 @@ export { startRegistry } from "./registry.ts";
 export type { Registry } from "./registry.ts";
 export { chromium } from "./chromium.ts";
 export { mutations } from "./mutations.ts";
+export { FullDisk, type DiskRefusal } from "./full-disk.ts";
 export { PowerCutDisk } from "./power-cut-disk.ts";
 export { Random } from "./random.ts";
 export { tinyJfr } from "./tiny-jfr.ts";

@@ -1,0 +1,347 @@
+import { statfs } from "node:fs/promises";
+import { noRoom } from "@cinderblock/errors";
+import { Ballast, isUnwritable } from "@cinderblock/files";
+import type { Base } from "@cinderblock/telemetry";
+import type { DiskUsage } from "./disk-usage.ts";
+import type { LocalBlocks } from "./local-blocks.ts";
+
+export interface DiskGuardConfig {
+  dataPath: string;
+  ballastBytes: number;
+  retentionMs: number;
+  minFreeDiskBytes: number;
+  minDiskAvailable: number;
+  retentionDisabled: boolean;
+}
+
+/** Size of a file system, as far as the guard looks at it. */
+export interface DiskSize {
+  bsize: number;
+  blocks: number;
+  bavail: number;
+  files: number;
+  ffree: number;
+}
+
+/** The ingester, as far as the guard needs it. */
+export interface DiskGuardParts {
+  blocks: LocalBlocks;
+  usage: DiskUsage;
+  /** memory of all heads: about the most that their blocks take */
+  headBytes: () => number;
+  /** copies of each block that will be on this disk: two where the bucket is a folder of it */
+  copies: () => number;
+  /** whether a store-gateway answers for a block */
+  answerable: (tenant: string, ulid: string) => Promise<boolean>;
+  /** called when a local block was removed: open files of it are closed */
+  onRemove: (tenant: string, ulid: string) => void;
+  /** cuts all heads, so that their log can go */
+  flush: () => Promise<void>;
+  /** uploads the blocks that wait */
+  ship: () => void;
+  ballast?: Ballast;
+  size?: (path: string) => Promise<DiskSize>;
+}
+
+/** Reserve below which pushes are refused: an amount of bytes, and at most this part of the disk. */
+const RESERVE_BYTES = 256 << 20,
+  RESERVE_SHARE = 1 / 20;
+/** The ballast takes at most this part of the disk. */
+const BALLAST_SHARE = 1 / 50;
+/** Bytes of log that a push is expected to write, for each byte of its body, until its thread has counted them. */
+const LOG_FACTOR = 4;
+/** Inodes below which pushes are refused: a block takes five. */
+const RESERVE_INODES = 256;
+/** The disk is looked at again after so much time with pushes, or when so much of the free space is used up. */
+const LOOK_MS = 1000,
+  LOOK_SHARE = 1 / 16;
+/** Pause between two cuts of all heads for lack of disk, and between two passes that refusals begin. */
+const FLUSH_PAUSE_MS = 2000,
+  PASS_PAUSE_MS = 1000;
+/** Time without a failed write after which the disk counts as writable again. */
+const WRITABLE_AFTER_MS = 2000;
+
+export type DiskOperation = "log" | "block" | "state";
+
+/**
+ * Keeps room on the data path's disk for admitted pushes: the log of those in flight, and the blocks that the heads become.
+ * Beyond that pushes are refused, shipped blocks go, heads are cut, and a ballast gives the last of them room
+ * (docs/adr/0034-keep-pushes-off-a-full-disk.md).
+ */
+export class DiskGuard {
+  private readonly config: DiskGuardConfig;
+  private readonly parts: DiskGuardParts;
+  private readonly base: Base;
+  private readonly ballast: Ballast;
+  private readonly failures: { inc(labels: { operation: DiskOperation }, n?: number): void };
+  /** free bytes at the last look, and the bytes that logs had by then */
+  private freeBytes = Infinity;
+  private totalBytes = Infinity;
+  private freeInodes = Infinity;
+  private appendedBefore = 0;
+  private lookedMs = -Infinity;
+  private looking: Promise<void> | undefined;
+  private inflightBytes = 0;
+  private failedMs = -Infinity;
+  private failure = "";
+  /** shard -> why its log waits for room */
+  private readonly stalled = new Map<number, string>();
+  private full = false;
+  private flushedMs = -Infinity;
+  private passedMs = -Infinity;
+  private passing: Promise<void> | undefined;
+
+  constructor(config: DiskGuardConfig, parts: DiskGuardParts, base: Base) {
+    this.config = config;
+    this.parts = parts;
+    this.base = base;
+    this.ballast = parts.ballast ?? new Ballast(ballastPath(config.dataPath));
+    this.failures = base.metrics.counter(
+      "cinderblock_ingester_disk_write_failures_total",
+      "Writes to the data path that found no room, by operation; they are tried again.",
+      ["operation"],
+    );
+    for (const operation of ["log", "block", "state"] as const) this.failures.inc({ operation }, 0);
+    const gauge = (name: string, help: string, value: () => number): void => {
+      base.metrics.gauge(name, help, [], (g) => {
+        const v = value();
+        if (Number.isFinite(v)) g.set(v);
+      });
+    };
+    gauge(
+      "cinderblock_ingester_disk_free_bytes",
+      "Free bytes of the data path's disk.",
+      () => this.freeBytes - this.unseenBytes,
+    );
+    gauge(
+      "cinderblock_ingester_disk_reserved_bytes",
+      "Free bytes that pushes in flight and the blocks of open heads may take, with the reserve.",
+      () => this.reservedBytes + this.reserveBytes,
+    );
+    gauge(
+      "cinderblock_ingester_disk_ballast_bytes",
+      "Bytes of the ballast file, which is removed when the disk is full; 0: it is gone.",
+      () => this.ballast.bytes,
+    );
+    gauge("cinderblock_ingester_disk_full", "1 while pushes are refused for lack of disk.", () =>
+      this.refusal() === undefined ? 0 : 1,
+    );
+  }
+
+  /** Appended to logs since the last look. */
+  private get unseenBytes(): number {
+    return this.parts.usage.appendedBytes - this.appendedBefore;
+  }
+  private get reserveBytes(): number {
+    return Math.min(this.config.minFreeDiskBytes, RESERVE_BYTES, this.totalBytes * RESERVE_SHARE);
+  }
+  /** Bytes that admitted pushes may still write. */
+  private get reservedBytes(): number {
+    const { blocks, headBytes, copies } = this.parts,
+      n = copies();
+    return LOG_FACTOR * this.inflightBytes + n * headBytes() + (n - 1) * blocks.unshippedBytes();
+  }
+  /** Bytes that further pushes may use. */
+  private get leftBytes(): number {
+    return this.freeBytes - this.unseenBytes - this.reservedBytes - this.reserveBytes;
+  }
+
+  private refusal(bytes = 0): string | undefined {
+    const { dataPath } = this.config,
+      [stalled] = this.stalled.values();
+    if (stalled !== undefined || this.base.now() - this.failedMs < WRITABLE_AFTER_MS)
+      return `the disk of ${dataPath} takes no writes now: ${stalled ?? this.failure}`;
+    if (this.freeInodes < RESERVE_INODES)
+      return `the disk of ${dataPath} has ${this.freeInodes} inodes left; the limit is ${RESERVE_INODES}`;
+    if (this.leftBytes >= LOG_FACTOR * bytes) return undefined;
+    return `the disk of ${dataPath} has ${Math.floor(this.freeBytes - this.unseenBytes)} bytes left and has promised ${Math.floor(this.reservedBytes)} of them to pushes in flight and open heads; the limit is ${Math.floor(this.reserveBytes)} (at most -pyroscopedb.retention-policy-min-free-disk-gb)`;
+  }
+
+  /**
+   * Reserves room for a push. The returned function gives it back.
+   * @throws `no-room` when earlier pushes need all that the disk has
+   */
+  admit(bytes: number): () => void {
+    const now = this.base.now();
+    if (now - this.lookedMs >= LOOK_MS || this.unseenBytes > this.freeBytes * LOOK_SHARE)
+      this.look().catch((err: unknown) => this.base.log.warn({ err }, "disk could not be looked at"));
+    const reason = this.refusal(bytes);
+    if (reason !== undefined) {
+      this.noteFull(reason);
+      // Heads and blocks that could go take the room: the timer alone frees it too slowly.
+      if (now - this.passedMs >= PASS_PAUSE_MS)
+        this.pass().catch((err: unknown) => this.base.log.warn({ err }, "disk guard failed"));
+      throw noRoom("disk", reason, { leftBytes: Math.max(0, Math.floor(this.leftBytes)) });
+    }
+    this.inflightBytes += bytes;
+    return () => {
+      this.inflightBytes -= bytes;
+    };
+  }
+
+  /** Notes a write that found no room: pushes are refused until writes succeed for a while. */
+  noteFailure(operation: DiskOperation, reason: string): void {
+    this.failures.inc({ operation });
+    this.failure = reason;
+    this.failedMs = this.base.now();
+    this.noteFull(reason);
+  }
+
+  /** Notes that the log of a shard waits for room, or goes on (`undefined`). */
+  noteLog(shard: number, reason: string | undefined): void {
+    if (reason === undefined) {
+      this.stalled.delete(shard);
+      return;
+    }
+    this.stalled.set(shard, reason);
+    this.noteFailure("log", reason);
+  }
+
+  private noteFull(reason: string): void {
+    if (this.full) return;
+    this.full = true;
+    this.base.log.error({ reason, ballastBytes: this.ballast.bytes }, "disk is full, pushes are refused");
+  }
+
+  /** Looks at the disk. Calls while it runs join it. */
+  look(): Promise<void> {
+    this.looking ??= this.measure().finally(() => {
+      this.looking = undefined;
+    });
+    return this.looking;
+  }
+
+  private async measure(): Promise<void> {
+    // Before the call: bytes that are appended during it count twice at most.
+    const appended = this.parts.usage.appendedBytes,
+      nowMs = this.base.now(),
+      fs = await (this.parts.size ?? statfs)(this.config.dataPath);
+    this.appendedBefore = appended;
+    this.lookedMs = nowMs;
+    this.freeBytes = fs.bavail * fs.bsize;
+    this.totalBytes = fs.blocks * fs.bsize;
+    // File systems that make inodes as they need them tell 0.
+    this.freeInodes = fs.files > 0 ? fs.ffree : Infinity;
+    if (this.full && this.refusal() === undefined) {
+      this.full = false;
+      this.base.log.info({ freeBytes: this.freeBytes }, "disk has room again, pushes are taken");
+    }
+  }
+
+  /**
+   * Makes room before the log is replayed: an earlier process may have left a full disk. Shipped blocks that store-gateways
+   * answer for go, and the ballast, so that the log can be checkpointed.
+   */
+  async open(): Promise<void> {
+    await this.look();
+    if (this.leftBytes >= 0 && this.freeInodes >= RESERVE_INODES) return;
+    await this.removeShipped(true);
+    await this.look();
+    if (this.leftBytes >= 0) return;
+    const released = this.ballast.release();
+    if (released) this.parts.usage.noteRelease();
+    await this.look();
+    this.base.log.warn(
+      { freeBytes: this.freeBytes, reserveBytes: Math.floor(this.reserveBytes), ballastReleased: released },
+      "starting on a full disk: reads and uploads go on, pushes are refused until there is room",
+    );
+  }
+
+  /**
+   * Removes local blocks that may go, makes room where it runs short, restores the ballast where there is room. Calls while it
+   * runs join it.
+   */
+  pass(): Promise<void> {
+    this.passedMs = this.base.now();
+    this.passing ??= this.doPass().finally(() => {
+      this.passing = undefined;
+    });
+    return this.passing;
+  }
+
+  private async doPass(): Promise<void> {
+    const { config, base } = this;
+    await this.look();
+    const isLow = (): boolean =>
+      this.leftBytes < this.reserveBytes ||
+      this.freeInodes < 2 * RESERVE_INODES ||
+      (this.freeBytes < config.minFreeDiskBytes &&
+        this.freeBytes < this.totalBytes * config.minDiskAvailable);
+    await this.removeShipped(isLow());
+    await this.look();
+    const short = this.leftBytes < this.reserveBytes || this.refusal() !== undefined;
+    if (short && base.now() - this.flushedMs >= FLUSH_PAUSE_MS) {
+      this.flushedMs = base.now();
+      this.parts.ship();
+      if (this.parts.headBytes() > 0) await this.cutHeads();
+      await this.removeShipped(true);
+      await this.look();
+    }
+    await this.restoreBallast();
+  }
+
+  /** Blocks are smaller than heads and their log, and can leave the disk. */
+  private async cutHeads(): Promise<void> {
+    this.base.log.warn(
+      { freeBytes: this.freeBytes, reservedBytes: Math.floor(this.reservedBytes) },
+      "disk runs short, heads are cut early",
+    );
+    try {
+      await this.parts.flush();
+    } catch (err) {
+      this.base.log.warn({ err }, "heads could not be cut for lack of disk, it is tried again");
+    }
+  }
+
+  /** Removes shipped blocks that a store-gateway answers for: old ones, or all of them. */
+  private async removeShipped(all: boolean): Promise<void> {
+    const { config, base, parts } = this;
+    if (config.retentionDisabled) return;
+    const now = base.now(),
+      oldestFirst = parts.blocks.shipped().sort((a, b) => a.meta.minTimeMs - b.meta.minTimeMs);
+    for (const { tenant, meta } of oldestFirst) {
+      if (!all && now - meta.maxTimeMs < config.retentionMs) continue;
+      if (!(await this.isAnswerable(tenant, meta.ulid))) continue;
+      parts.blocks.remove(tenant, meta.ulid);
+      parts.onRemove(tenant, meta.ulid);
+      base.log.info({ tenant, blockId: meta.ulid }, "local block removed, the bucket answers for it");
+    }
+  }
+
+  private async isAnswerable(tenant: string, ulid: string): Promise<boolean> {
+    try {
+      return await this.parts.answerable(tenant, ulid);
+    } catch (err) {
+      this.base.log.debug({ tenant, blockId: ulid, err }, "no store-gateway tells whether it has a block");
+      return false;
+    }
+  }
+
+  private get ballastSize(): number {
+    return Math.floor(Math.min(this.config.ballastBytes, this.totalBytes * BALLAST_SHARE));
+  }
+
+  private async restoreBallast(): Promise<void> {
+    const size = this.ballastSize;
+    // Twice its size: the disk must not be full again because of it.
+    if (this.ballast.bytes >= size || this.refusal() !== undefined || this.leftBytes < 2 * size) return;
+    try {
+      await this.ballast.fill(size);
+    } catch (err) {
+      if (!isUnwritable(err)) throw err;
+      this.base.log.warn({ err, sizeBytes: size }, "ballast could not be written, it is tried again");
+    }
+    await this.look();
+  }
+
+  /** Makes room for an upload to a bucket on this disk. @returns whether it is worth another try */
+  makeRoom(): boolean {
+    if (!this.ballast.release()) return false;
+    this.parts.usage.noteRelease();
+    return true;
+  }
+}
+
+export function ballastPath(dataPath: string): string {
+  return `${dataPath}/.cinderblock/ballast`;
+}
