@@ -76,7 +76,7 @@ export const SUITES: readonly Suite[] = [
   e2e("faults-direct", 150, { alone }),
   e2e("faults-kafka", 200, { alone }),
   e2e("holders", 40),
-  e2e("image", 240, { inputs: [...IMAGE, ".github/workflows/image.yml"], alone }),
+  e2e("image", 240, { inputs: IMAGE, alone }),
   e2e("internal", 40),
   e2e("kafka", 130),
   e2e("kubernetes", 20, { subjects: [], inputs: CHART }),

@@ -44,7 +44,15 @@ export async function images(): Promise<Images> {
   const rootfs = part("debian"),
     foreign = part("debian-arm64");
   const dir = temporaryFolder(),
-    store = ["--root", join(dir, "storage"), "--runroot", join(dir, "run"), "--storage-driver", "overlay"],
+    // Podman takes at most 50 characters of a path for what it keeps while it runs.
+    store = [
+      "--root",
+      join(dir, "storage"),
+      "--runroot",
+      temporaryFolder("r-"),
+      "--storage-driver",
+      "overlay",
+    ],
     env = { ...process.env, BUILDAH_ISOLATION: "chroot" };
   const buildah = async (...args: string[]): Promise<string> =>
     (await promisify(execFile)("buildah", [...store, ...args], { env, maxBuffer: 1 << 26 })).stdout;
