@@ -10,7 +10,9 @@ export type Component =
   | "query-scheduler"
   | "querier"
   | "store-gateway"
-  | "compactor";
+  | "compactor"
+  /** the single binary with every component */
+  | "all";
 
 /** Every component as processes of its own, with a real Redis and a real S3 server. */
 export class Cluster {
@@ -19,6 +21,10 @@ export class Cluster {
   private readonly flags: readonly string[];
   /** the release that processes are started of from now on: this one, or the folder of another */
   release = ".";
+  /** what the environment of every process has more */
+  env: Record<string, string> = {};
+  /** components that run in one process with others: component -> its -target */
+  readonly combined = new Map<Component, string>();
 
   constructor(redis: RedisServer, s3: S3Server, bucket: string, ...flags: string[]) {
     this.flags = [
@@ -46,7 +52,8 @@ export class Cluster {
   async startOne(component: Component, i: number, ...flags: string[]): Promise<Server> {
     const name = `${component}-${i}`;
     // Half of them are the component's own program, half the single binary with -target: they are to be the same.
-    const own = i % 2 === 1;
+    const target = this.combined.get(component) ?? component,
+      own = i % 2 === 1 && target === component;
     let server = this.members.get(name);
     if (!server) {
       const dir = join(this.dir, name);
@@ -54,8 +61,9 @@ export class Cluster {
       this.members.set(name, (server = new Server(dir, own ? component : "cinderblock")));
     }
     server.root = this.release;
+    server.env = this.env;
     await server.start(
-      ...(own ? [] : [`-target=${component}`]),
+      ...(own ? [] : [`-target=${target}`]),
       `-ring.instance-id=${name}`,
       ...this.flags,
       ...flags,

@@ -1,4 +1,4 @@
-// What an administrator does to a real broker: node e2e/kafka-admin.mjs BROKERS groups|delete-groups|delete-topic|create-topic|shift ARGUMENT… Prints JSON.
+// What an administrator does to a real broker: node e2e/kafka-admin.mjs BROKERS groups|delete-groups|delete-topic|create-topic|add-partitions ARGUMENT… Prints JSON.
 import { Kafka, logLevel } from "kafkajs";
 
 const [brokers, command, ...args] = process.argv.slice(2);
@@ -18,6 +18,8 @@ const commands = {
     }
   },
   "delete-topic": ([topic]) => admin.deleteTopics({ topics: [topic] }),
+  "add-partitions": ([topic, count]) =>
+    admin.createPartitions({ topicPartitions: [{ topic, count: Number(count) }] }),
   "create-topic": ([topic, partitions]) =>
     admin.createTopics({
       waitForLeaders: true,

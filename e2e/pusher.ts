@@ -1,24 +1,9 @@
 import { gzipSync } from "node:zlib";
 import { tinyPprof } from "@cinderblock/testkit";
 import { CPU, type Server } from "./server.ts";
+import { settle, until } from "./wait.ts";
 
-/** Waits until something holds. A look that fails, in whatever way, found that it does not yet. */
-export async function until(what: string, check: () => Promise<boolean>, ms = 20_000): Promise<void> {
-  const end = Date.now() + ms,
-    look = async (): Promise<boolean> => check();
-  while (!(await look().catch(() => false))) {
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await new Promise((r) => {
-      setTimeout(r, 100);
-    });
-  }
-}
-
-export function settle(ms: number): Promise<void> {
-  return new Promise((r) => {
-    setTimeout(r, ms);
-  });
-}
+export { settle, until };
 
 /** Pushes numbered profiles, each worth 1, until stopped; remembers what was acknowledged. */
 export class Pusher {

@@ -56,7 +56,8 @@ export class Server {
       { stdio: ["ignore", out, out], env: { ...process.env, PATH, ...this.env } },
     );
     for (let i = 0; i < 600; i++) {
-      if (this.child.exitCode !== null) throw new Error(`the server ended: ${this.log().slice(-2000)}`);
+      if (this.child.exitCode !== null || this.child.signalCode !== null)
+        throw new Error(`the server ended: ${this.log().slice(-2000)}`);
       try {
         if (await this.answers("/ready")) return;
       } catch {

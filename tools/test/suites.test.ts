@@ -23,6 +23,7 @@ describe("the table of suites", () => {
     const of = (name: string): PartId[] => partsOf(SUITES.find((s) => s.file.includes(name))!);
     expect(of("e2e/stores")).toEqual(["gcs", "oracle", "azure", "swift"]);
     expect(of("e2e/upgrade")).toEqual(["redis", "s3", "kafka", "previous-release"]);
+    expect(of("e2e/history")).toEqual(["redis", "s3", "kafka"]);
     expect(of("e2e/crash")).toEqual([]);
   });
 });

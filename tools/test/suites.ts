@@ -75,6 +75,7 @@ export const SUITES: readonly Suite[] = [
   e2e("docker", 220, { inputs: IMAGE, alone }),
   e2e("faults-direct", 150, { alone }),
   e2e("faults-kafka", 200, { alone }),
+  e2e("history", 480, { alone }),
   e2e("holders", 40),
   e2e("image", 240, { inputs: IMAGE, alone }),
   e2e("internal", 40),

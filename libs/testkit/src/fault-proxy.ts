@@ -8,11 +8,12 @@ import {
 } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
-/** What happens to a request: an answer in the server's place, silence, an answer that stops after so many bytes of its body, a cut connection, a pause before it goes on; nothing lets it pass. */
+/** What happens to a request: an answer in the server's place, silence, silence that ends with a cut connection, an answer that stops after so many bytes of its body, a cut connection, a pause before it goes on; nothing lets it pass. */
 export type Fault =
   | { status: number; body?: string; headers?: Record<string, string> }
   | { cutAfterBytes: number }
   | { silent: true }
+  | { silentMs: number }
   | { stallAfter: number }
   | { delayMs: number }
   | undefined;
@@ -86,6 +87,11 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
     }
     if ("silent" in fault) {
       req.resume();
+      return;
+    }
+    if ("silentMs" in fault) {
+      req.resume();
+      setTimeout(() => req.socket.destroy(), fault.silentMs).unref();
       return;
     }
     if ("stallAfter" in fault) {

@@ -1,0 +1,77 @@
+import { checkAnswer, describeViolations, type Violation } from "./checker.ts";
+import { type Answer, History, type Kind } from "./history.ts";
+
+/** A history with one push of each fate, all of the value 7: acknowledged at 100, never acknowledged, acknowledged at 900. */
+function three(kind: Kind = "cpu"): History {
+  const h = new History();
+  h.push("a", kind, "s", 7).acknowledgedMs = 100;
+  h.push("b", kind, "s", 7);
+  h.push("c", kind, "s", 7).acknowledgedMs = 900;
+  return h;
+}
+const answer = (values: Record<string, number>, more: Partial<Answer> = {}): Answer => ({
+  kind: "cpu",
+  strong: true,
+  askedMs: 500,
+  answeredMs: 600,
+  status: 200,
+  partial: "",
+  values: new Map(Object.entries(values)),
+  by: "query-frontend-0",
+  ...more,
+});
+const kinds = (violations: readonly Violation[]): string[] => violations.map((v) => `${v.what} ${v.id}`);
+
+describe("the history checker", () => {
+  it("takes an answer with every push that was acknowledged before it, with and without the others", () => {
+    for (const values of [{ a: 7 }, { a: 7, b: 7 }, { a: 7, b: 7, c: 7 }])
+      expect(checkAnswer(three(), answer(values))).toEqual([]);
+  });
+  it("finds an acknowledged push that is missing, unless the answer says that it is partial", () => {
+    expect(kinds(checkAnswer(three(), answer({ b: 7 })))).toEqual(["lost a"]);
+    expect(checkAnswer(three(), answer({ b: 7 }, { partial: "ingester-0 did not answer" }))).toEqual([]);
+    expect(checkAnswer(three(), answer({}, { status: 503 }))).toEqual([]);
+  });
+  it("sees a loss that a double of another push hides in the total", () => {
+    expect(kinds(checkAnswer(three(), answer({ a: 0, b: 14 })))).toEqual(["lost a", "doubled b"]);
+  });
+  it("finds doubles of unacknowledged pushes, other values and profiles that nobody pushed", () => {
+    expect(kinds(checkAnswer(three(), answer({ a: 7, b: 14 })))).toEqual(["doubled b"]);
+    expect(kinds(checkAnswer(three(), answer({ a: 6 })))).toEqual(["wrong a"]);
+    expect(kinds(checkAnswer(three(), answer({ a: 7, z: 7 }, { partial: "x" })))).toEqual(["never pushed z"]);
+  });
+  it("looks at profiles of the answer's type only", () => {
+    expect(checkAnswer(three("heap"), answer({}))).toEqual([]);
+  });
+  it("holds the growth of a cumulative stack to a step between the acknowledged and the sent one", () => {
+    const h = new History();
+    h.push("first", "heap", "s", 0).acknowledgedMs = 100;
+    h.growths.set("grows", {
+      id: "grows",
+      steps: [
+        { total: 0, acknowledgedMs: 100 },
+        { total: 30, acknowledgedMs: 200 },
+        { total: 70, acknowledgedMs: undefined },
+      ],
+    });
+    const heap = (grows: number, first = 0): string[] =>
+      kinds(checkAnswer(h, answer({ grows, first }, { kind: "heap" })));
+    expect(heap(30)).toEqual([]);
+    expect(heap(70)).toEqual([]);
+    expect(heap(0)).toEqual(["lost grows"]);
+    expect(heap(100)).toEqual(["doubled grows"]);
+    expect(heap(45)).toEqual(["wrong grows"]);
+    expect(heap(30, 5)).toEqual(["doubled first"]);
+  });
+  it("prints the history around the profile", async () => {
+    const h = new History();
+    const p = h.push("a", "cpu", "s", 7);
+    p.attempts.push("distributor-0: 200");
+    p.acknowledgedMs = p.begunMs;
+    await h.fault("kill -9 of ingester-0", () => Promise.resolve());
+    const text = describeViolations(h, checkAnswer(h, answer({}, { askedMs: p.begunMs + 1 })));
+    expect(text).toContain("lost: 1 profiles (a) in 1 answers");
+    expect(text).toContain("> push a (s, value 7): distributor-0: 200, acknowledged at");
+    expect(text).toContain("fault begins: kill -9 of ingester-0");
+  });
+});

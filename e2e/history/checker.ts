@@ -1,0 +1,81 @@
+import type { Answer, History, Push } from "./history.ts";
+
+/** A profile that an answer counts in another way than the promise allows. */
+export interface Violation {
+  readonly what: "lost" | "doubled" | "wrong" | "never pushed";
+  readonly id: string;
+  readonly expected: string;
+  readonly found: number;
+  readonly answer: Answer;
+}
+
+/** Whether an answer must have a push that was acknowledged at a time. */
+export type MustHave = (acknowledgedMs: number, answer: Answer) => boolean;
+
+/** An acknowledged push is in every answer that begins later. */
+export const ACKNOWLEDGED: MustHave = (acknowledgedMs, answer) => acknowledgedMs < answer.askedMs;
+
+/**
+ * Holds an answer against what was pushed. A partial answer may lack anything, and rows that could not be compared make an
+ * answer partial: only whole answers are held to exactly once. No answer has a profile that nobody pushed.
+ */
+export function checkAnswer(
+  history: History,
+  answer: Answer,
+  mustHave: MustHave = ACKNOWLEDGED,
+): Violation[] {
+  if (answer.status !== 200) return [];
+  const found: Violation[] = [],
+    whole = answer.partial === "";
+  const report = (what: Violation["what"], id: string, expected: string): void => {
+    found.push({ what, id, expected, found: answer.values.get(id) ?? 0, answer });
+  };
+  for (const id of answer.values.keys())
+    if (!history.pushes.has(id) && !history.growths.has(id)) report("never pushed", id, "nothing");
+  if (!whole) return found;
+  for (const p of history.pushes.values()) {
+    if (p.kind !== answer.kind) continue;
+    const what = misfit(p, answer, mustHave);
+    if (what) report(what, p.id, String(p.value));
+  }
+  for (const { id, steps } of answer.kind === "heap" ? history.growths.values() : []) {
+    let least = 0,
+      most = 0;
+    for (const s of steps) {
+      most = Math.max(most, s.total);
+      if (s.acknowledgedMs !== undefined && mustHave(s.acknowledgedMs, answer))
+        least = Math.max(least, s.total);
+    }
+    const n = answer.values.get(id) ?? 0;
+    if (n < least) report("lost", id, `${least} to ${most}`);
+    else if (n > most) report("doubled", id, `${least} to ${most}`);
+    else if (n !== 0 && !steps.some((s) => s.total === n)) report("wrong", id, `${least} to ${most}`);
+  }
+  return found;
+}
+
+function misfit(p: Push, answer: Answer, mustHave: MustHave): Violation["what"] | undefined {
+  const n = answer.values.get(p.id) ?? 0;
+  if (n === p.value) return undefined;
+  if (n === 0)
+    return p.acknowledgedMs !== undefined && mustHave(p.acknowledgedMs, answer) ? "lost" : undefined;
+  return p.value === 0 || n % p.value === 0 ? "doubled" : "wrong";
+}
+
+/** Violations for a person: the first of each kind with the history around it. */
+export function describeViolations(history: History, violations: readonly Violation[]): string {
+  const lines: string[] = [];
+  for (const what of ["lost", "doubled", "wrong", "never pushed"] as const) {
+    const all = violations.filter((v) => v.what === what),
+      first = all[0];
+    if (!first) continue;
+    const { answer: a } = first;
+    const ids = [...new Set(all.map((v) => v.id))];
+    lines.push(
+      `${what}: ${ids.length} profiles (${ids.slice(0, 12).join(", ")}${ids.length > 12 ? ", …" : ""}) in ${new Set(all.map((v) => v.answer)).size} answers`,
+      `  ${first.id}: expected ${first.expected}, found ${first.found}, in a ${a.strong ? "strong" : "default"} read of ${a.by} from ${history.time(a.askedMs)} to ${history.time(a.answeredMs)}, partial "${a.partial}"`,
+      history.around(first.id),
+    );
+  }
+  return lines.join("\n");
+}

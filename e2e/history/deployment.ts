@@ -1,0 +1,242 @@
+import { execFile } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import type { FaultProxy, KafkaServer, RedisServer, S3Server } from "@cinderblock/testkit";
+import { Cluster, type Component } from "../cluster.ts";
+import type { Server } from "../server.ts";
+import { settle } from "../wait.ts";
+
+/** The single binary; processes with three replicas; processes with Kafka between them and two zones. */
+export type Shape = "single" | "direct" | "kafka";
+
+/** What a file of schedules starts once. */
+export interface Stores {
+  readonly redis: RedisServer;
+  readonly s3: S3Server;
+  /** before the S3 server */
+  readonly proxy: FaultProxy;
+  readonly kafka: KafkaServer;
+  /** folder for compiled scripts */
+  readonly compileCache: string;
+}
+
+/** What the seed chooses of a deployment. */
+export interface Settings {
+  readonly workers: number;
+  readonly partitions: number;
+  readonly resultsCache: boolean;
+  readonly compactor: boolean;
+  /** marked blocks are deleted within the schedule */
+  readonly deletesBlocks: boolean;
+}
+
+const INGESTERS: Record<Shape, number> = { single: 0, direct: 3, kafka: 3 };
+
+/** A stop may take -server.graceful-shutdown-timeout, and half of that for everything else. */
+const STOP_MS = 8000;
+
+const QUICK = [
+  "-pyroscopedb.ship-interval=500ms",
+  "-pyroscopedb.log-segment-mb=1",
+  "-ingester.heartbeat-period=200ms",
+  "-ring.heartbeat-timeout=2s",
+  "-blocks-storage.bucket-store.sync-interval=500ms",
+  "-compactor.block-ranges=1h,2h",
+  "-compactor.first-level-compaction-wait-period=0s",
+  "-compactor.compaction-interval=1500ms",
+  "-compactor.cleanup-interval=1500ms",
+  "-querier.query-timeout=8s",
+  "-querier.workers=1",
+  "-server.graceful-shutdown-timeout=4s",
+];
+
+/** A deployment with its own bucket, key prefix and topic in stores that it shares. */
+export class Deployment {
+  readonly cluster: Cluster;
+  readonly shape: Shape;
+  readonly name: string;
+  private readonly stores: Stores;
+  private readonly settings: Settings;
+  /** thread counts of the next starts, by process */
+  private readonly workers = new Map<string, number>();
+  private readonly busy = new Set<string>();
+  private partitions: number;
+
+  constructor(shape: Shape, name: string, stores: Stores, settings: Settings) {
+    this.shape = shape;
+    this.name = name;
+    this.stores = stores;
+    this.settings = settings;
+    this.partitions = settings.partitions;
+    mkdirSync(join(stores.s3.directory, name));
+    this.cluster = new Cluster(
+      stores.redis,
+      { ...stores.s3, endpoint: stores.proxy.address },
+      name,
+      ...QUICK,
+      ...(settings.deletesBlocks
+        ? ["-compactor.deletion-delay=4s", "-blocks-storage.bucket-store.ignore-deletion-marks-delay=1s"]
+        : []),
+      ...(settings.resultsCache
+        ? [
+            `-query-frontend.results-cache.backend=${shape === "single" ? "memory" : "redis"}`,
+            `-query-frontend.results-cache.key-prefix=${name}/results/`,
+            "-query-frontend.results-cache.min-age=1s",
+            "-querier.split-queries-by-interval=30m",
+          ]
+        : []),
+      ...(shape === "direct" ? ["-distributor.replication-factor=3"] : []),
+      ...(shape === "kafka"
+        ? [
+            "-distributor.write-buffer=kafka",
+            `-kafka.brokers=${stores.kafka.brokers}`,
+            `-kafka.topic=${name}`,
+            `-kafka.auto-create-topic-partitions=${settings.partitions}`,
+            "-ingester.kafka-learn-period=1m",
+          ]
+        : []),
+    );
+    // Eight processes and more start in each schedule: half of the time of a start is compiling.
+    this.cluster.env = { NODE_COMPILE_CACHE: stores.compileCache };
+    this.cluster.combined.set("query-frontend", "query-frontend,query-scheduler,querier");
+  }
+
+  async start(): Promise<void> {
+    if (this.shape === "single") {
+      await this.startOne("all", 0);
+      return;
+    }
+    await Promise.all([
+      ...Array.from({ length: INGESTERS[this.shape] }, (_, i) => this.startOne("ingester", i)),
+      this.startOne("store-gateway", 0),
+      this.startOne("query-frontend", 0),
+      ...(this.settings.compactor ? [this.startOne("compactor", 0)] : []),
+      this.startOne("distributor", 0),
+      this.startOne("distributor", 1),
+    ]);
+  }
+
+  /** Starts a process, or starts one again that has ended. */
+  startOne(component: Component, i: number): Promise<Server> {
+    return this.cluster.startOne(
+      component,
+      i,
+      `-ingester.workers=${this.workers.get(`${component}-${i}`) ?? this.settings.workers}`,
+      ...(this.shape === "kafka" && component === "ingester"
+        ? [`-ingester.availability-zone=${i % 2 === 0 ? "a" : "b"}`]
+        : []),
+    );
+  }
+
+  /** The next start of a process has another number of ingest threads. */
+  setWorkers(component: Component, i: number, n: number): void {
+    this.workers.set(`${component}-${i}`, n);
+  }
+
+  /** The component that holds unshipped data. */
+  get holder(): Component {
+    return this.shape === "single" ? "all" : "ingester";
+  }
+  get holders(): number {
+    return this.shape === "single" ? 1 : INGESTERS[this.shape];
+  }
+  distributors = (): Server[] => this.cluster.of(this.shape === "single" ? "all" : "distributor");
+  frontends = (): Server[] => this.cluster.of(this.shape === "single" ? "all" : "query-frontend");
+
+  get(component: Component, i: number): Server {
+    return this.cluster.get(component, i);
+  }
+  dataOf(i: number): string {
+    return join(this.get(this.holder, i).dir, "db");
+  }
+
+  /** Starts what has ended; every process runs when this resolves. */
+  async heal(): Promise<void> {
+    await Promise.all(
+      [...this.cluster.members].map(async ([name, server]) => {
+        const { child } = server;
+        child?.kill("SIGCONT");
+        if (!child || child.exitCode !== null || child.signalCode !== null) {
+          const at = name.lastIndexOf("-");
+          await this.startOne(name.slice(0, at) as Component, Number(name.slice(at + 1)));
+        }
+      }),
+    );
+  }
+
+  /** Runs work on a process that nothing else works on meanwhile; two faults at once that meet in a process are one. */
+  async alone(component: Component, i: number, work: (server: Server) => Promise<void>): Promise<void> {
+    const name = `${component}-${i}`;
+    if (!this.cluster.members.has(name) || this.busy.has(name)) return;
+    this.busy.add(name);
+    try {
+      await work(this.get(component, i));
+    } finally {
+      this.busy.delete(name);
+    }
+  }
+
+  /** Stops a process, does something to its disk, and starts it again. */
+  restart(
+    component: Component,
+    i: number,
+    signal: "SIGKILL" | "SIGTERM",
+    meanwhile: () => unknown = () => undefined,
+  ): Promise<void> {
+    return this.alone(component, i, async (server) => {
+      const stopped = server.stop(signal);
+      const late = new Error(`${component}-${i} has not ended ${STOP_MS} ms after ${signal}`);
+      await Promise.race([stopped, settle(STOP_MS).then(() => Promise.reject(late))]);
+      await meanwhile();
+      await this.startOne(component, i);
+    });
+  }
+
+  async addPartitions(n: number): Promise<void> {
+    this.partitions += n;
+    await promisify(execFile)(process.execPath, [
+      "e2e/kafka-admin.mjs",
+      this.stores.kafka.brokers,
+      "add-partitions",
+      this.name,
+      String(this.partitions),
+    ]);
+  }
+
+  /** Asks every holder for a flush; whether each took it. */
+  async flush(): Promise<boolean> {
+    const done = await Promise.all(
+      Array.from({ length: this.holders }, (_, i) =>
+        this.get(this.holder, i)
+          .flush()
+          .then(
+            () => true,
+            () => false,
+          ),
+      ),
+    );
+    return done.every(Boolean);
+  }
+
+  /** Ingesters that the bucket's roster names. */
+  roster(): string[] {
+    const dir = join(this.stores.s3.directory, this.name, "__pyroscope_cluster/cinderblock/ingesters");
+    return existsSync(dir) ? readdirSync(dir) : [];
+  }
+
+  /** Warnings and errors of all processes, for a person: the last of each. */
+  complaints(each = 6): string {
+    return [...this.cluster.members]
+      .map(([name, server]) => {
+        const lines = server
+          .log()
+          .split("\n")
+          .filter((l) => /level=(warn|error|fatal)/.test(l) && !l.includes("configuration without effect"))
+          .slice(-each);
+        return lines.map((l) => `  ${name}: ${l.slice(0, 400)}`).join("\n");
+      })
+      .filter((t) => t !== "")
+      .join("\n");
+  }
+}

@@ -1,0 +1,336 @@
+import { rmSync } from "node:fs";
+import { connect } from "node:net";
+import type { FaultProxy, Random } from "@cinderblock/testkit";
+import type { Component } from "../cluster.ts";
+import { settle } from "../wait.ts";
+import type { Deployment, Shape, Stores } from "./deployment.ts";
+
+/** What a fault acts on. */
+export interface Scene {
+  readonly deployment: Deployment;
+  readonly stores: Stores;
+  readonly random: Random;
+}
+
+/** One thing that goes wrong, and is over when it resolves. */
+export interface FaultPlan {
+  readonly name: string;
+  readonly happen: () => Promise<void>;
+}
+
+interface FaultKind {
+  readonly shapes: readonly Shape[];
+  readonly weight: number;
+  /** draws everything that is random, so that a seed names the same faults whatever happens meanwhile */
+  readonly plan: (scene: Scene) => FaultPlan;
+}
+
+const EVERY: readonly Shape[] = ["single", "direct", "kafka"],
+  PROCESSES: readonly Shape[] = ["direct", "kafka"];
+
+const between = (random: Random, least: number, most: number): number => least + random.below(most - least);
+
+function kill(scene: Scene, component: Component, i: number, signal: "SIGKILL" | "SIGTERM"): FaultPlan {
+  const away = between(scene.random, 50, signal === "SIGKILL" ? 1500 : 600);
+  return {
+    name: `${signal} of ${component}-${i}, back after ${away} ms`,
+    happen: () => scene.deployment.restart(component, i, signal, () => settle(away)),
+  };
+}
+
+function pause(scene: Scene, component: Component, i: number): FaultPlan {
+  const ms = between(scene.random, 300, 2800);
+  return {
+    name: `SIGSTOP of ${component}-${i} for ${ms} ms`,
+    happen: () =>
+      scene.deployment.alone(component, i, async ({ child }) => {
+        child!.kill("SIGSTOP");
+        await settle(ms);
+        child!.kill("SIGCONT");
+      }),
+  };
+}
+
+const anyHolder = ({ deployment, random }: Scene): [Component, number] => [
+  deployment.holder,
+  random.below(deployment.holders),
+];
+
+/** Requests to the S3 server go wrong for some time, while heads are cut. */
+function bucket(
+  scene: Scene,
+  name: string,
+  decide: (n: number) => ReturnType<FaultProxy["decide"]>,
+): FaultPlan {
+  const ms = between(scene.random, 800, 2500);
+  return {
+    name: `${name} for ${ms} ms`,
+    happen: async () => {
+      const { proxy } = scene.stores;
+      let n = 0;
+      proxy.decide = () => decide(n++);
+      await Promise.all([scene.deployment.flush(), settle(ms)]);
+      proxy.decide = () => undefined;
+    },
+  };
+}
+
+/** One command of Redis's inline protocol. */
+function redisCommand(port: number, command: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(`${command}\r\n`));
+    socket.setTimeout(2000, () => socket.destroy(new Error(`Redis did not answer ${command}`)));
+    socket.once("data", () => {
+      socket.destroy();
+      resolve();
+    });
+    socket.once("error", reject);
+  });
+}
+
+const KINDS: readonly FaultKind[] = [
+  { shapes: EVERY, weight: 4, plan: (s) => kill(s, ...anyHolder(s), "SIGKILL") },
+  { shapes: EVERY, weight: 3, plan: (s) => kill(s, ...anyHolder(s), "SIGTERM") },
+  { shapes: EVERY, weight: 2, plan: (s) => pause(s, ...anyHolder(s)) },
+  {
+    shapes: EVERY,
+    weight: 3,
+    plan: (s) => {
+      const [component, i] = anyHolder(s),
+        after = s.random.below(120),
+        { name, happen } = kill(s, component, i, "SIGKILL");
+      return {
+        name: `${name}, ${after} ms into a flush`,
+        happen: async () => {
+          void s.deployment.flush();
+          await settle(after);
+          await happen();
+        },
+      };
+    },
+  },
+  {
+    shapes: EVERY,
+    weight: 3,
+    plan: (s) => {
+      const [component, i] = anyHolder(s),
+        step = s.random.below(6),
+        { name, happen } = kill(s, component, i, "SIGKILL");
+      return {
+        name: `${name}, at write ${step} to the bucket`,
+        happen: async () => {
+          const { proxy } = s.stores;
+          let writes = 0;
+          const hit = new Promise<void>((done) => {
+            proxy.decide = ({ method }) => {
+              if (method !== "PUT" || writes++ !== step) return undefined;
+              s.deployment.get(component, i).child!.kill("SIGKILL");
+              done();
+              return { delayMs: 30 };
+            };
+          });
+          void s.deployment.flush();
+          await Promise.race([hit, settle(1500)]);
+          proxy.decide = () => undefined;
+          await happen();
+        },
+      };
+    },
+  },
+  {
+    shapes: EVERY,
+    weight: 2,
+    plan: (s) => {
+      const [component, i] = anyHolder(s),
+        workers = 1 + s.random.below(3),
+        { name, happen } = kill(s, component, i, s.random.below(2) === 0 ? "SIGKILL" : "SIGTERM");
+      return {
+        name: `${name} with ${workers} ingest threads`,
+        happen: async () => {
+          s.deployment.setWorkers(component, i, workers);
+          await happen();
+        },
+      };
+    },
+  },
+  {
+    shapes: EVERY,
+    weight: 2,
+    plan: (s) => ({
+      name: "flush of every ingester",
+      happen: async () => {
+        await s.deployment.flush();
+        await settle(600);
+      },
+    }),
+  },
+  { shapes: EVERY, weight: 1, plan: (s) => bucket(s, "the bucket is slow", () => ({ delayMs: 300 })) },
+  {
+    shapes: EVERY,
+    weight: 2,
+    plan: (s) =>
+      bucket(s, "the bucket answers 500 to every second request", (n) =>
+        n % 2 === 0 ? { status: 500 } : undefined,
+      ),
+  },
+  {
+    shapes: EVERY,
+    weight: 1,
+    plan: (s) => bucket(s, "the bucket takes no connection", () => ({ cutAfterBytes: 0 })),
+  },
+  { shapes: EVERY, weight: 2, plan: (s) => bucket(s, "the bucket is silent", () => ({ silentMs: 2500 })) },
+  {
+    shapes: PROCESSES,
+    weight: 2,
+    plan: (s) => kill(s, "compactor", 0, s.random.below(2) === 0 ? "SIGKILL" : "SIGTERM"),
+  },
+  {
+    shapes: PROCESSES,
+    weight: 2,
+    plan: (s) => kill(s, "store-gateway", 0, s.random.below(2) === 0 ? "SIGKILL" : "SIGTERM"),
+  },
+  { shapes: PROCESSES, weight: 1, plan: (s) => pause(s, "store-gateway", 0) },
+  {
+    shapes: PROCESSES,
+    weight: 2,
+    plan: (s) => kill(s, "distributor", s.random.below(2), s.random.below(2) === 0 ? "SIGKILL" : "SIGTERM"),
+  },
+  { shapes: PROCESSES, weight: 1, plan: (s) => pause(s, "distributor", s.random.below(2)) },
+  { shapes: PROCESSES, weight: 1, plan: (s) => kill(s, "query-frontend", 0, "SIGKILL") },
+  {
+    shapes: PROCESSES,
+    weight: 2,
+    plan: (s) => ({
+      name: "FLUSHALL of Redis",
+      happen: async () => {
+        await redisCommand(s.stores.redis.port, "FLUSHALL");
+        await settle(500);
+      },
+    }),
+  },
+  {
+    shapes: PROCESSES,
+    weight: 1,
+    plan: (s) => {
+      const ms = between(s.random, 200, 2800);
+      return {
+        name: `Redis is killed, back without its data after ${ms} ms`,
+        happen: async () => {
+          await s.stores.redis.kill();
+          await settle(ms);
+          await s.stores.redis.start();
+        },
+      };
+    },
+  },
+  {
+    shapes: PROCESSES,
+    weight: 2,
+    plan: (s) => {
+      const i = s.random.below(s.deployment.holders);
+      return {
+        name: `FLUSHALL of Redis while ingester-${i} is dead`,
+        happen: () =>
+          s.deployment.restart("ingester", i, "SIGKILL", async () => {
+            await redisCommand(s.stores.redis.port, "FLUSHALL");
+            await settle(2600);
+          }),
+      };
+    },
+  },
+  {
+    shapes: PROCESSES,
+    weight: 2,
+    plan: (s) => {
+      const i = s.random.below(s.deployment.holders);
+      return {
+        name: `SIGTERM of ingester-${i}, its disk is lost if it handed everything over`,
+        happen: () =>
+          s.deployment.restart("ingester", i, "SIGTERM", () => {
+            if (!s.deployment.roster().includes(`ingester-${i}`))
+              rmSync(s.deployment.dataOf(i), { recursive: true, force: true });
+          }),
+      };
+    },
+  },
+  {
+    shapes: PROCESSES,
+    weight: 1,
+    plan: (s) => ({
+      name: "SIGKILL of every ingester at once",
+      happen: async () => {
+        const gone = settle(100);
+        await Promise.all(
+          Array.from({ length: s.deployment.holders }, (_, i) =>
+            s.deployment.restart("ingester", i, "SIGKILL", () => gone),
+          ),
+        );
+      },
+    }),
+  },
+  {
+    shapes: ["kafka"],
+    weight: 2,
+    plan: (s) => {
+      const i = s.random.below(s.deployment.holders);
+      return {
+        name: `SIGKILL of ingester-${i}, its disk is lost`,
+        happen: () =>
+          s.deployment.restart("ingester", i, "SIGKILL", () =>
+            rmSync(s.deployment.dataOf(i), { recursive: true, force: true }),
+          ),
+      };
+    },
+  },
+  {
+    shapes: ["kafka"],
+    weight: 2,
+    plan: (s) => {
+      const ms = between(s.random, 300, 2500);
+      return {
+        name: `SIGSTOP of Kafka for ${ms} ms`,
+        happen: async () => {
+          s.stores.kafka.pause();
+          await settle(ms);
+          s.stores.kafka.resume();
+        },
+      };
+    },
+  },
+  {
+    shapes: ["kafka"],
+    weight: 2,
+    plan: (s) => {
+      const i = s.random.below(2);
+      return {
+        name: `partitions are added, distributor-${i} is restarted`,
+        happen: async () => {
+          await s.deployment.addPartitions(1);
+          await s.deployment.restart("distributor", i, "SIGTERM");
+        },
+      };
+    },
+  },
+];
+
+/** A fault of a shape, as often as its kind weighs. */
+function one(scene: Scene): FaultPlan {
+  const kinds = KINDS.filter((k) => k.shapes.includes(scene.deployment.shape));
+  let at = scene.random.below(kinds.reduce((n, k) => n + k.weight, 0));
+  return kinds.find((k) => (at -= k.weight) < 0)!.plan(scene);
+}
+
+/** The faults of a schedule, one after the other; some are two at once. */
+export function planFaults(scene: Scene, n: number): FaultPlan[] {
+  return Array.from({ length: n }, () => {
+    const a = one(scene);
+    if (scene.random.below(4) !== 0) return a;
+    const b = one(scene);
+    return {
+      name: `${a.name}; at once ${b.name}`,
+      happen: async () => {
+        await Promise.all([a.happen(), b.happen()]);
+      },
+    };
+  });
+}

@@ -1,0 +1,125 @@
+/** Kind of profile of a push: values of a `cpu` profile add up, a `heap` profile is cumulative. */
+export type Kind = "cpu" | "heap";
+
+/** A profile with one stack of its own. The stack's value in an answer tells how often the profile was counted. */
+export interface Push {
+  /** name of the innermost frame of its stack */
+  readonly id: string;
+  readonly kind: Kind;
+  readonly service: string;
+  /** what the stack counts once; 0: the profile is only the baseline of its series */
+  readonly value: number;
+  readonly begunMs: number;
+  acknowledgedMs: number | undefined;
+  /** what became of each attempt, for a person */
+  readonly attempts: string[];
+}
+
+/** A stack that grows in each profile of a cumulative series. */
+export interface Growth {
+  readonly id: string;
+  /** growth since the baseline, by profile, in the order of the pushes */
+  readonly steps: { readonly total: number; acknowledgedMs: number | undefined }[];
+}
+
+/** What a client saw of one question. */
+export interface Answer {
+  readonly kind: Kind;
+  readonly strong: boolean;
+  readonly askedMs: number;
+  readonly answeredMs: number;
+  readonly status: number;
+  /** the reason why the answer is partial; empty: it says that it is whole */
+  readonly partial: string;
+  /** innermost frame -> value */
+  readonly values: ReadonlyMap<string, number>;
+  /** the frontend that answered */
+  readonly by: string;
+}
+
+export interface Fault {
+  readonly name: string;
+  readonly begunMs: number;
+  endedMs: number | undefined;
+}
+
+/** Everything that clients did and saw, and the faults meanwhile. */
+export class History {
+  readonly startMs = Date.now();
+  readonly pushes = new Map<string, Push>();
+  readonly growths = new Map<string, Growth>();
+  readonly faults: Fault[] = [];
+  private readonly notes: { atMs: number; text: string }[] = [];
+
+  push(id: string, kind: Kind, service: string, value: number): Push {
+    const p: Push = {
+      id,
+      kind,
+      service,
+      value,
+      begunMs: Date.now(),
+      acknowledgedMs: undefined,
+      attempts: [],
+    };
+    this.pushes.set(id, p);
+    return p;
+  }
+
+  note(text: string): void {
+    this.notes.push({ atMs: Date.now(), text });
+  }
+
+  /** Runs a fault and remembers when it was. */
+  async fault(name: string, happen: () => Promise<void>): Promise<void> {
+    const f: Fault = { name, begunMs: Date.now(), endedMs: undefined };
+    this.faults.push(f);
+    try {
+      await happen();
+    } finally {
+      f.endedMs = Date.now();
+    }
+  }
+
+  /** Whether no fault was under way at any moment of a span. */
+  quietSince(fromMs: number): boolean {
+    return this.faults.every((f) => f.endedMs !== undefined && f.endedMs < fromMs);
+  }
+
+  get acknowledged(): number {
+    let n = 0;
+    for (const p of this.pushes.values()) if (p.acknowledgedMs !== undefined) n++;
+    return n;
+  }
+
+  /** Seconds since the start of the history. */
+  time(ms: number): string {
+    return `${((ms - this.startMs) / 1000).toFixed(3)} s`;
+  }
+
+  /** The pushes next to one, the faults and the notes around it, in the order of time. */
+  around(id: string, spanMs = 1500): string {
+    const centre = this.pushes.get(id);
+    if (!centre) return `${id} was never pushed`;
+    const from = centre.begunMs - spanMs,
+      to = (centre.acknowledgedMs ?? centre.begunMs) + spanMs;
+    const lines: { at: number; text: string }[] = [];
+    const near = [...this.pushes.values()].filter((p) => p.begunMs >= from && p.begunMs <= to),
+      at = near.indexOf(centre);
+    for (const p of near.slice(Math.max(0, at - 4), at + 5))
+      lines.push({
+        at: p.begunMs,
+        text: `${p === centre ? ">" : " "} push ${p.id} (${p.service}, value ${p.value}): ${p.attempts.join("; ")}${p.acknowledgedMs === undefined ? "" : `, acknowledged at ${this.time(p.acknowledgedMs)}`}`,
+      });
+    for (const f of this.faults)
+      if (f.begunMs <= to && (f.endedMs ?? Infinity) >= from) {
+        lines.push({ at: f.begunMs, text: `  fault begins: ${f.name}` });
+        if (f.endedMs !== undefined) lines.push({ at: f.endedMs, text: `  fault ends: ${f.name}` });
+      }
+    for (const n of this.notes)
+      if (n.atMs >= from && n.atMs <= to) lines.push({ at: n.atMs, text: `  ${n.text}` });
+    return lines
+      .sort((a, b) => a.at - b.at)
+      .map((l) => `${this.time(l.at).padStart(10)} ${l.text}`)
+      .join("\n");
+  }
+}

@@ -1,0 +1,159 @@
+import { rmSync } from "node:fs";
+import { Random } from "@cinderblock/testkit";
+import { settle, until } from "../wait.ts";
+import { checkAnswer, describeViolations, type Violation } from "./checker.ts";
+import { Clients } from "./clients.ts";
+import { Deployment, type Shape, type Stores } from "./deployment.ts";
+import { planFaults } from "./faults.ts";
+import { History } from "./history.ts";
+import { ask, Asker, defaultReads, type Range, totalOf } from "./questions.ts";
+
+const SHAPES: readonly Shape[] = ["single", "direct", "kafka"];
+const FAULTS = 3;
+const WINDOWS = 2;
+/** Time until an answer is whole again after everything was mended. */
+const WHOLE_MS = 20_000;
+
+/** What a schedule came to. */
+export interface Outcome {
+  readonly seed: number;
+  readonly shape: Shape;
+  readonly faults: readonly string[];
+  /** what was done before the last look */
+  readonly ending: string;
+  readonly sent: number;
+  readonly acknowledged: number;
+  readonly answers: { readonly whole: number; readonly partial: number; readonly failed: number };
+  readonly seconds: number;
+  /** empty: everything is accounted for */
+  readonly problem: string;
+}
+
+/** Of what was made durable, what the last answers come from. */
+const ENDINGS = [
+  "as it was left",
+  "after a flush",
+  "after SIGKILL of everything",
+  "after SIGTERM of every ingester",
+] as const;
+
+/** How a person repeats one schedule. */
+export const repeatCommand = (seed: number): string =>
+  `CINDERBLOCK_SEED=${seed} npm run test:integration -- e2e/history`;
+
+/** The shape of a seed's deployment: each third seed has the same. */
+export const shapeOf = (seed: number): Shape => SHAPES[seed % SHAPES.length]!;
+
+/** Runs the schedule of a seed: clients push and ask throughout, faults happen, then everything is accounted for. */
+export async function runSchedule(seed: number, stores: Stores): Promise<Outcome> {
+  const started = Date.now(),
+    random = new Random(seed),
+    shape = shapeOf(seed);
+  const deployment = new Deployment(shape, `history-${seed}`, stores, {
+    workers: 1 + random.below(2),
+    partitions: 2 + random.below(2),
+    resultsCache: random.below(2) === 0,
+    compactor: random.below(3) > 0,
+    deletesBlocks: random.below(2) === 0,
+  });
+  const faults = planFaults({ deployment, stores, random }, FAULTS),
+    pauses = faults.map(() => 200 + random.below(500)),
+    ending = ENDINGS[random.below(ENDINGS.length)]!;
+  const history = new History(),
+    startMs = Math.floor(started / 3600_000) * 3600_000 - 1800_000,
+    range: Range = { startMs: startMs - WINDOWS * 3600_000, endMs: startMs + 1_800_000 };
+  let asker: Asker | undefined,
+    problem = "";
+  try {
+    await deployment.start();
+    const clients = new Clients(deployment.distributors, history, {
+      seed,
+      cpu: 4,
+      heap: 2,
+      startMs,
+      windows: WINDOWS,
+      pauseMs: 100,
+    });
+    asker = new Asker(deployment.frontends, history, {
+      range,
+      pauseMs: 300,
+      defaults: defaultReads(shape === "kafka", history),
+    });
+    try {
+      await until("pushes are acknowledged", () => Promise.resolve(history.acknowledged > 5));
+      for (const [i, f] of faults.entries()) {
+        await history.fault(f.name, f.happen);
+        await settle(pauses[i]!);
+      }
+      stores.proxy.decide = () => undefined;
+      await deployment.heal();
+    } finally {
+      stores.proxy.decide = () => undefined;
+      await Promise.all([clients.stop(), asker.stop()]);
+    }
+    await finish(deployment, history, ending);
+    const last = await account(deployment, history, range);
+    problem = describeViolations(history, [...asker.violations, ...last.violations]) + last.problem;
+  } catch (err) {
+    problem = `${(err as Error).stack ?? String(err)}\n${describeViolations(history, asker?.violations ?? [])}`;
+  }
+  if (problem !== "") problem += `\nwarnings and errors of the processes:\n${deployment.complaints()}`;
+  await deployment.cluster.stop();
+  if (problem === "") rmSync(deployment.cluster.dir, { recursive: true, force: true });
+  return {
+    seed,
+    shape,
+    faults: history.faults.map((f) => f.name),
+    ending,
+    sent: history.pushes.size,
+    acknowledged: history.acknowledged,
+    answers: { whole: asker?.whole ?? 0, partial: asker?.partial ?? 0, failed: asker?.failed ?? 0 },
+    seconds: (Date.now() - started) / 1000,
+    problem,
+  };
+}
+
+/** Leaves the data where the last answers must find it. */
+async function finish(deployment: Deployment, history: History, ending: Outcome["ending"]): Promise<void> {
+  const holders = Array.from({ length: deployment.holders }, (_, i) => i);
+  history.note(ending);
+  if (ending === ENDINGS[1]) await until("every ingester flushes", () => deployment.flush());
+  if (ending === ENDINGS[2])
+    await Promise.all([...deployment.cluster.members.values()].map((server) => server.stop("SIGKILL")));
+  if (ending === ENDINGS[3])
+    for (const i of holders) await deployment.restart(deployment.holder, i, "SIGTERM");
+  await deployment.heal();
+}
+
+/** Every acknowledged profile once, in an answer that says that it is whole, by both read paths. */
+async function account(
+  deployment: Deployment,
+  history: History,
+  range: Range,
+): Promise<{ violations: Violation[]; problem: string }> {
+  const violations: Violation[] = [];
+  let problem = "";
+  for (const frontend of deployment.frontends())
+    for (const kind of ["cpu", "heap"] as const) {
+      let last = "";
+      await until(
+        "a whole answer",
+        async () => {
+          const a = await ask(frontend, kind, true, range);
+          last = `${a.status}, partial "${a.partial}"`;
+          if (a.status !== 200 || a.partial !== "") return false;
+          const found = checkAnswer(history, a);
+          violations.push(...found);
+          const sum = [...a.values.values()].reduce((n, v) => n + v, 0),
+            total = await totalOf(frontend, kind, range);
+          if (sum !== total && found.length === 0)
+            problem += `${kind}: the stacks of an answer add up to ${sum}, the series to ${total}\n`;
+          return true;
+        },
+        WHOLE_MS,
+      ).catch((err: unknown) => {
+        throw new Error(`${kind}: ${(err as Error).message}; the last answer was ${last}`);
+      });
+    }
+  return { violations, problem };
+}

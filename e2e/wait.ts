@@ -1,0 +1,15 @@
+/** Waits until something holds. A look that fails, in whatever way, found that it does not yet. */
+export async function until(what: string, check: () => Promise<boolean>, ms = 20_000): Promise<void> {
+  const end = Date.now() + ms,
+    look = async (): Promise<boolean> => check();
+  while (!(await look().catch(() => false))) {
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+    await settle(100);
+  }
+}
+
+export function settle(ms: number): Promise<void> {
+  return new Promise((r) => {
+    setTimeout(r, ms);
+  });
+}
