@@ -109,7 +109,7 @@ describeWith(["redis", "s3"], "faults of a cluster, three replicas, pushes and q
     ]);
     await c.flush();
     await drill.end();
-    if (process.env.CINDERBLOCK_ACCIDENTS === undefined) expect(drill.asked).toBeGreaterThan(50);
+    if (process.env.CINDERBLOCK_ACCIDENTS === undefined) expect(drill.asker.asked).toBeGreaterThan(50);
     // From the bucket alone, as compactions left it.
     await until("every block is in the bucket", async () =>
       (
@@ -192,8 +192,8 @@ describeWith(["redis", "s3"], "faults of a cluster, three replicas, pushes and q
     ]);
     await drill.end();
     // A clean restart is no fault: queries that failed met a connection that was just closed.
-    expect(drill.partial).toBe(0);
-    expect(drill.failed).toBeLessThanOrEqual(Math.max(2, drill.asked / 50));
+    expect(drill.asker.partial).toBe(0);
+    expect(drill.asker.failed).toBeLessThanOrEqual(Math.max(2, drill.asker.asked / 50));
     await c.stop();
   }, 400_000);
 });
