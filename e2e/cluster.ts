@@ -23,6 +23,8 @@ export class Cluster {
   release = ".";
   /** what the environment of every process has more */
   env: Record<string, string> = {};
+  /** what the environment of one process has more, by its name */
+  readonly envOf = new Map<string, Record<string, string>>();
   /** components that run in one process with others: component -> its -target */
   readonly combined = new Map<Component, string>();
 
@@ -61,7 +63,7 @@ export class Cluster {
       this.members.set(name, (server = new Server(dir, own ? component : "cinderblock")));
     }
     server.root = this.release;
-    server.env = this.env;
+    server.env = { ...this.env, ...this.envOf.get(name) };
     await server.start(
       ...(own ? [] : [`-target=${target}`]),
       `-ring.instance-id=${name}`,

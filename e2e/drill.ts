@@ -40,13 +40,13 @@ export class Drill {
     this.random = new Random(seed);
     process.stdout.write(`     seed ${seed} (CINDERBLOCK_SEED=${seed} repeats it)\n`);
     const startMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - HOUR_MS / 2;
-    this.range = { startMs: startMs - 1000, endMs: startMs + HOUR_MS / 2 };
+    this.range = { startMs: startMs - 2 * HOUR_MS, endMs: startMs + HOUR_MS / 2 };
     this.clients = new Clients(() => cluster.of("distributor"), this.history, {
       seed,
       cpu: 3,
       heap: 3,
       startMs,
-      windows: 1,
+      windows: 2,
       pauseMs: 60,
     });
     this.asker = new Asker(() => cluster.of("query-frontend"), this.history, {

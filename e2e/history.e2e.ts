@@ -33,6 +33,6 @@ describeWith(["redis", "s3", "kafka"], "histories of pushes and answers under fa
       if (o.problem !== "")
         throw new Error(`seed ${seed} (${shapeOf(seed)}), repeated by: ${repeatCommand(seed)}\n${o.problem}`);
     },
-    90_000,
+    300_000,
   );
 });

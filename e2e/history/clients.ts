@@ -28,6 +28,8 @@ const HOUR_MS = 3600_000;
 
 /** Clients that push profiles with stacks of their own until they are stopped. */
 export class Clients {
+  /** no push begins while it is set */
+  paused = false;
   private stopped = false;
   private readonly loops: Promise<void>[];
   private readonly to: () => readonly Server[];
@@ -66,7 +68,7 @@ export class Clients {
         if (!again || (this.stopped && tries > 3)) break;
         await settle(50 + random.below(100));
       }
-      await settle(random.below(this.options.pauseMs));
+      await this.rest(random.below(this.options.pauseMs));
     }
   }
 
@@ -110,8 +112,13 @@ export class Clients {
         await settle(50 + random.below(100));
       }
       step.acknowledgedMs = push.acknowledgedMs;
-      await settle(20 + random.below(3 * this.options.pauseMs));
+      await this.rest(20 + random.below(3 * this.options.pauseMs));
     }
+  }
+
+  private async rest(ms: number): Promise<void> {
+    await settle(ms);
+    while (this.paused && !this.stopped) await settle(20);
   }
 
   /** One attempt; whether it was acknowledged. */

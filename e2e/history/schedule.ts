@@ -126,7 +126,7 @@ async function finish(deployment: Deployment, history: History, ending: Outcome[
 }
 
 /** Every acknowledged profile once, in an answer that says that it is whole, by both read paths. */
-async function account(
+export async function account(
   deployment: Deployment,
   history: History,
   range: Range,

@@ -21,6 +21,7 @@ import {
   tenantMarkName,
 } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
+import { crashPoint } from "@cinderblock/files";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -422,8 +423,11 @@ export class Compactor implements Service {
         memoryBytes: this.config.memoryBytes,
         workDir,
       });
+      crashPoint("compact/outputs-written");
       await this.publish(tenant, outputs, job.blocks);
+      crashPoint("compact/published");
       await this.mark(tenant, job.blocks, "source of compacted block", "compaction");
+      crashPoint("compact/sources-marked");
       // One writer: the tenant's owner. Store-gateways were told of the outputs.
       if (this.config.ownership.tenant(tenant)) await this.index.updateTenant(tenant);
       this.jobsDone.inc();
@@ -465,13 +469,16 @@ export class Compactor implements Service {
           `${prefix}${o.meta.ulid}/${f.relPath}`,
           pathBelow(o.dir, ...f.relPath.split("/")),
         );
-    for (const o of outputs)
+    crashPoint("compact/files-uploaded");
+    for (const o of outputs) {
       await this.bucket.put(
         `${prefix}${o.meta.ulid}/meta.json`,
         Buffer.from(
           encodeMeta({ ...o.meta, labels: { ...o.meta.labels, [LABEL_HOSTNAME]: this.config.hostname } }),
         ),
       );
+      crashPoint("compact/first-meta-uploaded");
+    }
     for (const o of outputs)
       if (!(await this.bucket.exists(`${prefix}${o.meta.ulid}/meta.json`)))
         throw new CinderblockError(
@@ -491,7 +498,10 @@ export class Compactor implements Service {
     details: string,
     reason: string,
   ): Promise<void> {
-    for (const b of blocks) await markForDeletion(this.bucket, tenant, b.ulid, details, this.base.now());
+    for (const b of blocks) {
+      await markForDeletion(this.bucket, tenant, b.ulid, details, this.base.now());
+      crashPoint("compact/first-source-marked");
+    }
     this.base.metrics
       .counter("pyroscope_compactor_blocks_marked_for_deletion_total", "Blocks marked for deletion.", [
         "reason",

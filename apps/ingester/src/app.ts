@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { sleep } from "@cinderblock/async";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
+import { crashPoint } from "@cinderblock/files";
 import { lastLoggedMs } from "@cinderblock/head";
 import type { RingMember } from "@cinderblock/ring";
 import { internalMethod, listOf, number, optional, type Routes, text } from "@cinderblock/rpc";
@@ -134,12 +135,15 @@ export const ingester: Component<typeof ingesterSchema> = {
       // Every distributor has read by then that it leaves, and its absence will alarm nobody.
       await sleep(2 * RING_REFRESH_MS);
       leaving.now = true;
+      crashPoint("hand-over/leaving");
       await partitions?.halt();
       const deadlineMs = base.now() + config.shutdownTimeout,
         left = await handOver(handOverParts(ingester, shipper, deleted), deadlineMs, base);
       if (left.unshipped + left.unanswered === 0) {
+        crashPoint("hand-over/answered");
         // The roster names ingesters by name: the entry is the other process's then.
         if (!me.superseded) await roster.remove(Math.max(deadlineMs, base.now() + ROSTER_REMOVE_MS));
+        crashPoint("hand-over/roster-removed");
         return;
       }
       // Its silence makes answers partial, until it starts again or a person forgets it.

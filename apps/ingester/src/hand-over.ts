@@ -1,5 +1,6 @@
 import { Semaphore, sleep, within } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
+import { crashPoint } from "@cinderblock/files";
 import type { Base } from "@cinderblock/telemetry";
 
 /** A local block as far as a hand-over looks at it. */
@@ -43,8 +44,10 @@ export async function handOver(parts: HandOverParts, deadlineMs: number, base: B
     slots = new Semaphore(AT_ONCE);
   try {
     await bounded(parts.flush());
+    crashPoint("hand-over/flushed");
     for (;;) {
       await bounded(parts.ship());
+      crashPoint("hand-over/shipped");
       const waiting = parts.shipped().filter((b) => !answered.has(b.ulid));
       await bounded(
         Promise.all(

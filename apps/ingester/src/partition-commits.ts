@@ -1,3 +1,4 @@
+import { crashPoint } from "@cinderblock/files";
 import type { PartitionedLog } from "@cinderblock/kafka";
 import type { Base } from "@cinderblock/telemetry";
 import type { OwnedPartition } from "./owned-partition.ts";
@@ -63,7 +64,9 @@ export class PartitionCommits {
     if (!o.reader || o.topicId !== this.log.topicId) return;
     o.commitDueMs ??= this.base.now();
     try {
+      crashPoint("commit/before-commit");
       await o.reader.commit(offset);
+      crashPoint("commit/committed");
       o.committedTo(offset, this.base.now());
     } catch (err) {
       this.failures.inc({ partition: String(partition) });

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { replaceFile } from "@cinderblock/files";
+import { crashPoint, replaceFile } from "@cinderblock/files";
 
 interface SavedPositions {
   topic: string;
@@ -77,5 +77,6 @@ export class PartitionPositions {
       committed: of((s) => s.committed),
     };
     await replaceFile(this.file, JSON.stringify(file));
+    crashPoint("commit/positions-saved");
   }
 }

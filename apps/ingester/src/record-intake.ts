@@ -1,5 +1,6 @@
 import { sleep } from "@cinderblock/async";
 import { fromErrorRecord, isDeterministicRefusal, kindOf, toErrorRecord } from "@cinderblock/errors";
+import { crashPoint } from "@cinderblock/files";
 import { type PushAnswer, type RawPush, refusedProfiles } from "@cinderblock/ingest";
 import type { LogRecord } from "@cinderblock/kafka";
 import type { Base } from "@cinderblock/telemetry";
@@ -94,6 +95,7 @@ export class RecordIntake {
     if (records.some((r) => this.suspects.deaths(o.topicId, partition, r.offset) > 0))
       for (const r of records) all.push(await this.one(partition, o, r));
     else all.push(...(await Promise.all(records.map((r) => this.one(partition, o, r)))));
+    crashPoint("intake/heads-synced");
     o.waitingSinceMs = 0;
     return !all.includes(false);
   }

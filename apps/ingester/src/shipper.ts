@@ -3,7 +3,7 @@ import { Semaphore, within } from "@cinderblock/async";
 import { type BlockMeta, decodeMeta, LABEL_HOSTNAME, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { blocksPrefix, uploadBlock } from "@cinderblock/compact";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
-import { isNoSpace } from "@cinderblock/files";
+import { crashPoint, isNoSpace } from "@cinderblock/files";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -120,6 +120,7 @@ export class Shipper implements Service {
         return this.blocks.has(tenant, meta.ulid) ? this.upload(tenant, meta) : Promise.reject(err as Error);
       });
       this.blocks.markUploaded(tenant, shipped.ulid);
+      crashPoint("ship/marked-as-uploaded");
       this.uploads.inc();
       log.info(
         { tenant, blockId: shipped.ulid, sizeBytes: meta.files.reduce((s, f) => s + f.sizeBytes, 0) },

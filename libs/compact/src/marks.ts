@@ -1,4 +1,5 @@
 import { encodeDeletionMark, encodeNoCompactMark } from "@cinderblock/block-meta";
+import { crashPoint } from "@cinderblock/files";
 import { type Bucket, listAll } from "@cinderblock/objstore";
 import { isTenantId } from "@cinderblock/tenant";
 
@@ -24,6 +25,7 @@ async function putMark(
 ): Promise<void> {
   const bytes = Buffer.from(text);
   await bucket.put(`${blocksPrefix(tenant)}${ulid}/${name}`, bytes);
+  crashPoint("compact/first-mark-of-two");
   await bucket.put(`${blocksPrefix(tenant)}markers/${ulid}-${name}`, bytes);
 }
 
@@ -70,9 +72,12 @@ export function markNoCompact(
 export async function deleteBlock(bucket: Bucket, tenant: string, ulid: string): Promise<void> {
   const prefix = `${blocksPrefix(tenant)}${ulid}/`;
   await bucket.delete(`${prefix}meta.json`);
+  crashPoint("clean/meta-deleted");
   for (const name of await listAll(bucket, prefix))
     if (!name.endsWith("/deletion-mark.json")) await bucket.delete(name);
+  crashPoint("clean/files-deleted");
   await bucket.delete(`${prefix}deletion-mark.json`);
+  crashPoint("clean/mark-deleted");
   for (const mark of ["deletion-mark.json", "no-compact-mark.json"])
     await bucket.delete(`${blocksPrefix(tenant)}markers/${ulid}-${mark}`);
 }

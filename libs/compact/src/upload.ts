@@ -1,4 +1,5 @@
 import { type BlockMeta, encodeMeta } from "@cinderblock/block-meta";
+import { crashPoint } from "@cinderblock/files";
 import type { Bucket } from "@cinderblock/objstore";
 import { pathBelow } from "@cinderblock/tenant";
 
@@ -10,7 +11,11 @@ export async function uploadBlock(
   meta: BlockMeta,
 ): Promise<void> {
   const prefix = `${tenant}/phlaredb/${meta.ulid}`;
-  for (const f of meta.files)
+  for (const f of meta.files) {
     await bucket.putFile(`${prefix}/${f.relPath}`, pathBelow(dir, ...f.relPath.split("/")));
+    crashPoint("ship/first-file-uploaded");
+  }
+  crashPoint("ship/files-uploaded");
   await bucket.put(`${prefix}/meta.json`, Buffer.from(encodeMeta(meta)));
+  crashPoint("ship/meta-uploaded");
 }

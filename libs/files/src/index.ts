@@ -1,3 +1,5 @@
+export { CRASH_POINTS, crashPoint } from "./crash-points.ts";
+export type { CrashPoint } from "./crash-points.ts";
 export {
   makeDirectorySynced,
   makeDirectorySyncedAsync,

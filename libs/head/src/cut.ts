@@ -5,7 +5,12 @@ import { yieldToLoop } from "@cinderblock/async";
 import { sortedIndex } from "@cinderblock/columnar";
 import { type BlockMeta, encodeMeta } from "@cinderblock/block-meta";
 import { CorruptError } from "@cinderblock/errors";
-import { makeDirectorySyncedAsync, moveDirectory, writeDirectorySynced } from "@cinderblock/files";
+import {
+  crashPoint,
+  makeDirectorySyncedAsync,
+  moveDirectory,
+  writeDirectorySynced,
+} from "@cinderblock/files";
 import { compareLabels } from "@cinderblock/model";
 import { CREATED_BY, encodeProfileTable, type ProfileRows } from "@cinderblock/profile-table";
 import { SymdbWriter } from "@cinderblock/symdb";
@@ -88,6 +93,7 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
     rmSync(work, { recursive: true, force: true });
     throw err;
   }
+  crashPoint("cut/files-written");
   // Read back before the log may go: the block becomes the only copy.
   for (const f of written)
     if (!(await readFile(join(work, f.name))).equals(f.bytes))
@@ -97,6 +103,7 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
         `expected the ${f.bytes.length} bytes that were written`,
       );
   await moveDirectory(work, pathBelow(tenantDir, "local", head.ulid));
+  crashPoint("cut/moved");
   return meta;
 }
 

@@ -1,4 +1,5 @@
 import { ByteWriter } from "@cinderblock/bytes";
+import { crashPoint } from "@cinderblock/files";
 import type { BaselineStore } from "./baseline-store.ts";
 import type { LogWriter } from "./log-file.ts";
 import { encodeCheckpointRecord, encodeDoneRecord } from "./log-records.ts";
@@ -74,6 +75,7 @@ export class LogReclaimer<H extends { readonly ulid: string }> {
       bytes += log.appendedBytes - before;
       if (!last) await log.commit();
     }
+    crashPoint("reclaim/baselines-written");
     const before = log.appendedBytes;
     // No await until the commit: what stays and what goes is one decision.
     const old = log.segments().filter((s) => s < first),
@@ -90,7 +92,9 @@ export class LogReclaimer<H extends { readonly ulid: string }> {
     log.append(record.finish());
     bytes += log.appendedBytes - before;
     await log.commit();
+    crashPoint("reclaim/checkpoint-synced");
     log.remove(gone);
+    crashPoint("reclaim/segments-removed");
     ledger.removed(gone);
     this.checkpointBytes = bytes;
   }

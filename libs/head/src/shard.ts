@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ByteWriter, type Hasher, encodeUtf8 } from "@cinderblock/bytes";
 import { type BlockMeta, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { kindOf, messageOf, noRoom } from "@cinderblock/errors";
-import { isNoSpace, isUnwritable, syncDirectory } from "@cinderblock/files";
+import { crashPoint, isNoSpace, isUnwritable, syncDirectory } from "@cinderblock/files";
 import type { ProcessedProfile, ProfileSink } from "@cinderblock/ingest";
 import { checkTenantId } from "@cinderblock/tenant";
 import { BaselineStore } from "./baseline-store.ts";
@@ -148,6 +148,7 @@ export class HeadShard implements ProfileSink {
     const n = this.baselines.adopt(this.foreign);
     this.foreign = new Map();
     if (n > 0) await this.log.commit();
+    crashPoint("reshard/baselines-adopted");
     return n;
   }
 
@@ -155,6 +156,7 @@ export class HeadShard implements ProfileSink {
   async dropForeignBaselines(): Promise<number> {
     const n = this.baselines.keepOnly(this.keeps);
     if (n > 0) await this.reclaimer.reclaim();
+    crashPoint("reshard/foreign-baselines-dropped");
     this.orphansMayGo = true;
     this.removeOrphans();
     return n;
@@ -440,6 +442,7 @@ export class HeadShard implements ProfileSink {
     const key = `${head.tenant}\u0000${head.windowEnd}`;
     if (this.heads.get(key) === open) this.heads.delete(key);
     await this.log.commit(); // every record of the head is on disk before its block may replace it
+    crashPoint("cut/log-synced");
     if (!open.block) {
       open.block = { meta: await this.writeBlock(head) };
       this.record.reset();
@@ -449,11 +452,13 @@ export class HeadShard implements ProfileSink {
     }
     const { meta } = open.block;
     await this.log.commit();
+    crashPoint("cut/done-synced");
     this.cuts++;
     if (meta) this.options.onBlock(head.tenant, meta);
     this.byUlid.delete(head.ulid);
     this.budget.drop(head);
     this.ledger.release(open);
+    crashPoint("cut/released");
     await this.reclaim().catch((err: unknown) => {
       // The block is whole. The segments go with a later pass.
       if (kindOf(err) !== "no-room") throw err;
