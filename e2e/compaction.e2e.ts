@@ -143,5 +143,7 @@ describeWith(["oracle"], "compaction", () => {
           true,
         );
     },
+    // A minute of CPU time, most of it for the oracle's questions over the blocks of forty shards.
+    300_000,
   );
 });
