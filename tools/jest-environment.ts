@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
 import { TestEnvironment } from "jest-environment-node";
 import { childrenOf, cpuSeconds, type Process, stopProcesses } from "./test/processes.ts";
+import { CODE_CACHE } from "./test/root.ts";
 
 type Stop = () => unknown;
 const AT_END = Symbol.for("cinderblock.at-end");
@@ -32,10 +33,12 @@ export default class Environment extends TestEnvironment {
     this.cpu = cpuSeconds();
     process.chdir(ROOT);
     this.folder = mkdtempSync(join(tmpdir(), `${basename(this.suite).replace(/\..*$/, "")}-`));
-    // Core modules read the variables of the worker, tests those of their own realm. A program that asks Node for its
-    // cache of compiled code would leave that in the temporary folder.
-    for (const env of [process.env, this.global.process.env])
-      Object.assign(env, { TMPDIR: this.folder, NODE_DISABLE_COMPILE_CACHE: "1" });
+    // Core modules read the variables of the worker, tests those of their own realm. Without a folder for Node's cache of
+    // compiled code, a program that asks for the cache would leave it in the temporary folder.
+    for (const env of [process.env, this.global.process.env]) {
+      delete env.NODE_DISABLE_COMPILE_CACHE;
+      Object.assign(env, { TMPDIR: this.folder, NODE_COMPILE_CACHE: CODE_CACHE });
+    }
   }
 
   /** With the tests' own results at hand, so that a failure here hides none of theirs. */

@@ -1,6 +1,6 @@
 // Bundles programs into dist/: without --app everything that the image and `npm start` use (dist/cinderblock), with --app one
 // app (dist/<app>). --if-stale: only when a source is newer.
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundle, carries, type Entries } from "./bundle.ts";
@@ -45,6 +45,8 @@ async function buildApp(): Promise<void> {
   const files: string[] = [];
   let ui = app === "web" ? out : "";
   const build = { version, revision: revision(root) };
+  // Tests keep compiled code there (tools/test/root.ts); chunks of a former build would stay forever.
+  rmSync(join(root, "dist/code-cache"), { recursive: true, force: true });
   if (app !== "web") {
     const metafile = await bundle(root, out, entriesOf(app), build);
     files.push(...Object.keys(metafile.inputs).map((f) => join(root, f)));
