@@ -29,7 +29,6 @@ const SETTINGS: Settings = {
   workers: 1,
   partitions: 2,
   resultsCache: false,
-  compactor: true,
   deletesBlocks: true,
 };
 
@@ -140,7 +139,7 @@ describeWith(["redis", "s3", "kafka"], "a process that is killed at each crash p
     const [redis, s3, kafka] = await Promise.all([startRedis(), startS3Server([]), startKafka()]);
     const proxy = await faultProxy(s3.endpoint);
     stores = { redis, s3, kafka, proxy, compileCache: temporaryFolder() };
-  }, 60_000);
+  }, 240_000);
   afterAll(() => stores.proxy.stop());
 
   it.each<[Shape, string, RegExp]>([

@@ -20,7 +20,7 @@ describeWith(["redis", "s3", "kafka"], "histories of pushes and answers under fa
   beforeAll(async () => {
     const [redis, s3, kafka] = await Promise.all([startRedis(), startS3Server([]), startKafka()]);
     stores = { redis, s3, kafka, compileCache: temporaryFolder(), proxy: await faultProxy(s3.endpoint) };
-  }, 60_000);
+  }, 240_000);
   afterAll(() => stores.proxy.stop());
 
   it.each(SEEDS)(
@@ -28,7 +28,7 @@ describeWith(["redis", "s3", "kafka"], "histories of pushes and answers under fa
     async (seed) => {
       const o = await runSchedule(seed, stores);
       process.stdout.write(
-        `     seed ${seed} (${o.shape}): ${o.acknowledged} acknowledged of ${o.sent} sent; answers: ${o.answers.whole} whole, ${o.answers.partial} partial, ${o.answers.failed} failed; ${o.seconds.toFixed(1)} s; ${o.faults.join(" | ")} | ${o.ending}\n`,
+        `     seed ${seed} (${o.shape}): ${o.acknowledged} acknowledged of ${o.sent} sent; answers: ${o.answers.whole} whole, ${o.answers.partial} partial, ${o.answers.failed} failed; ${o.seconds.toFixed(1)} s (${o.phases.map((p) => p.toFixed(1)).join(", ")}); ${o.faults.join(" | ")} | ${o.ending}\n`,
       );
       if (o.problem !== "")
         throw new Error(`seed ${seed} (${shapeOf(seed)}), repeated by: ${repeatCommand(seed)}\n${o.problem}`);

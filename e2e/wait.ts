@@ -13,3 +13,16 @@ export function settle(ms: number): Promise<void> {
     setTimeout(r, ms);
   });
 }
+
+/** Waits for something as long as it may take. */
+export async function within<T>(ms: number, work: Promise<T>, late: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const end = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(late)), ms);
+  });
+  try {
+    return await Promise.race([work, end]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

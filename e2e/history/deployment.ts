@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import type { FaultProxy, KafkaServer, RedisServer, S3Server } from "@cinderblock/testkit";
 import { Cluster, type Component } from "../cluster.ts";
 import type { Server } from "../server.ts";
-import { settle } from "../wait.ts";
+import { within } from "../wait.ts";
 
 /** The single binary; processes with three replicas; processes with Kafka between them and two zones. */
 export type Shape = "single" | "direct" | "kafka";
@@ -26,7 +26,6 @@ export interface Settings {
   readonly workers: number;
   readonly partitions: number;
   readonly resultsCache: boolean;
-  readonly compactor: boolean;
   /** marked blocks are deleted within the schedule */
   readonly deletesBlocks: boolean;
 }
@@ -111,7 +110,7 @@ export class Deployment {
       ...Array.from({ length: INGESTERS[this.shape] }, (_, i) => this.startOne("ingester", i)),
       this.startOne("store-gateway", 0),
       this.startOne("query-frontend", 0),
-      ...(this.settings.compactor ? [this.startOne("compactor", 0)] : []),
+      this.startOne("compactor", 0),
       this.startOne("distributor", 0),
       this.startOne("distributor", 1),
     ]);
@@ -185,9 +184,11 @@ export class Deployment {
     meanwhile: () => unknown = () => undefined,
   ): Promise<void> {
     return this.alone(component, i, async (server) => {
-      const stopped = server.stop(signal);
-      const late = new Error(`${component}-${i} has not ended ${STOP_MS} ms after ${signal}`);
-      await Promise.race([stopped, settle(STOP_MS).then(() => Promise.reject(late))]);
+      await within(
+        STOP_MS,
+        server.stop(signal),
+        `${component}-${i} has not ended ${STOP_MS} ms after ${signal}`,
+      );
       await meanwhile();
       await this.startOne(component, i);
     });

@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { connect } from "node:net";
-import type { FaultProxy, Random } from "@cinderblock/testkit";
+import { type FaultProxy, Random } from "@cinderblock/testkit";
 import type { Component } from "../cluster.ts";
 import { settle } from "../wait.ts";
 import type { Deployment, Shape, Stores } from "./deployment.ts";
@@ -10,6 +10,8 @@ export interface Scene {
   readonly deployment: Deployment;
   readonly stores: Stores;
   readonly random: Random;
+  /** whether clients begin no push for now */
+  readonly pause: (paused: boolean) => void;
 }
 
 /** One thing that goes wrong, and is over when it resolves. */
@@ -164,6 +166,26 @@ const KINDS: readonly FaultKind[] = [
       },
     }),
   },
+  {
+    shapes: EVERY,
+    weight: 3,
+    plan: (s) => {
+      const [component, i] = anyHolder(s),
+        { name, happen } = kill(s, component, i, s.random.below(2) === 0 ? "SIGKILL" : "SIGTERM");
+      return {
+        name: `flush of every ingester while no push comes, ${name}`,
+        happen: async () => {
+          // Without a head the log is reclaimed, and baselines are all that it holds.
+          s.pause(true);
+          await settle(200);
+          await s.deployment.flush();
+          await settle(300);
+          await happen();
+          s.pause(false);
+        },
+      };
+    },
+  },
   { shapes: EVERY, weight: 1, plan: (s) => bucket(s, "the bucket is slow", () => ({ delayMs: 300 })) },
   {
     shapes: EVERY,
@@ -314,18 +336,32 @@ const KINDS: readonly FaultKind[] = [
 ];
 
 /** A fault of a shape, as often as its kind weighs. */
-function one(scene: Scene): FaultPlan {
-  const kinds = KINDS.filter((k) => k.shapes.includes(scene.deployment.shape));
+function any(scene: Scene, kinds: readonly FaultKind[]): FaultPlan {
   let at = scene.random.below(kinds.reduce((n, k) => n + k.weight, 0));
   return kinds.find((k) => (at -= k.weight) < 0)!.plan(scene);
 }
 
-/** The faults of a schedule, one after the other; some are two at once. */
-export function planFaults(scene: Scene, n: number): FaultPlan[] {
-  return Array.from({ length: n }, () => {
-    const a = one(scene);
+/** The kinds of a shape in the order of one round: successive rounds have other orders. */
+function round(kinds: readonly FaultKind[], number: number): FaultKind[] {
+  const random = new Random(number);
+  return kinds
+    .map((kind) => ({ kind, at: random.next() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ kind }) => kind);
+}
+
+/**
+ * The faults of a schedule, one after the other. The schedules of a shape deal the kinds among them, so that few schedules
+ * have every kind; some faults happen at once with another one that is drawn by weight.
+ * @param turn number of the schedule among those of its shape
+ */
+export function planFaults(scene: Scene, turn: number, n: number): FaultPlan[] {
+  const kinds = KINDS.filter((k) => k.shapes.includes(scene.deployment.shape));
+  return Array.from({ length: n }, (_, i) => {
+    const at = turn * n + i,
+      a = round(kinds, Math.floor(at / kinds.length))[at % kinds.length]!.plan(scene);
     if (scene.random.below(4) !== 0) return a;
-    const b = one(scene);
+    const b = any(scene, kinds);
     return {
       name: `${a.name}; at once ${b.name}`,
       happen: async () => {

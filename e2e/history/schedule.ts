@@ -25,6 +25,8 @@ export interface Outcome {
   readonly acknowledged: number;
   readonly answers: { readonly whole: number; readonly partial: number; readonly failed: number };
   readonly seconds: number;
+  /** seconds until everything had started, until the faults were over, and until everything was accounted for */
+  readonly phases: readonly number[];
   /** empty: everything is accounted for */
   readonly problem: string;
 }
@@ -44,6 +46,9 @@ export const repeatCommand = (seed: number): string =>
 /** The shape of a seed's deployment: each third seed has the same. */
 export const shapeOf = (seed: number): Shape => SHAPES[seed % SHAPES.length]!;
 
+/** Position of a seed among those of its shape, the seeds from 1 on. */
+const turnOf = (seed: number): number => Math.floor((seed - 1) / SHAPES.length);
+
 /** Runs the schedule of a seed: clients push and ask throughout, faults happen, then everything is accounted for. */
 export async function runSchedule(seed: number, stores: Stores): Promise<Outcome> {
   const started = Date.now(),
@@ -53,10 +58,13 @@ export async function runSchedule(seed: number, stores: Stores): Promise<Outcome
     workers: 1 + random.below(2),
     partitions: 2 + random.below(2),
     resultsCache: random.below(2) === 0,
-    compactor: random.below(3) > 0,
     deletesBlocks: random.below(2) === 0,
   });
-  const faults = planFaults({ deployment, stores, random }, FAULTS),
+  let clients: Clients | undefined;
+  const pause = (paused: boolean): void => {
+    if (clients) clients.paused = paused;
+  };
+  const faults = planFaults({ deployment, stores, random, pause }, turnOf(seed), FAULTS),
     pauses = faults.map(() => 200 + random.below(500)),
     ending = ENDINGS[random.below(ENDINGS.length)]!;
   const history = new History(),
@@ -64,9 +72,12 @@ export async function runSchedule(seed: number, stores: Stores): Promise<Outcome
     range: Range = { startMs: startMs - WINDOWS * 3600_000, endMs: startMs + 1_800_000 };
   let asker: Asker | undefined,
     problem = "";
+  const phases: number[] = [],
+    phase = (): unknown => phases.push((Date.now() - started) / 1000);
   try {
     await deployment.start();
-    const clients = new Clients(deployment.distributors, history, {
+    phase();
+    clients = new Clients(deployment.distributors, history, {
       seed,
       cpu: 4,
       heap: 2,
@@ -91,9 +102,11 @@ export async function runSchedule(seed: number, stores: Stores): Promise<Outcome
       stores.proxy.decide = () => undefined;
       await Promise.all([clients.stop(), asker.stop()]);
     }
+    phase();
     await finish(deployment, history, ending);
     const last = await account(deployment, history, range);
     problem = describeViolations(history, [...asker.violations, ...last.violations]) + last.problem;
+    phase();
   } catch (err) {
     problem = `${(err as Error).stack ?? String(err)}\n${describeViolations(history, asker?.violations ?? [])}`;
   }
@@ -109,6 +122,7 @@ export async function runSchedule(seed: number, stores: Stores): Promise<Outcome
     acknowledged: history.acknowledged,
     answers: { whole: asker?.whole ?? 0, partial: asker?.partial ?? 0, failed: asker?.failed ?? 0 },
     seconds: (Date.now() - started) / 1000,
+    phases,
     problem,
   };
 }
