@@ -35,7 +35,7 @@ const SETTINGS: Settings = {
 let stores: Stores;
 const visited = new Set<string>();
 
-/** A deployment under load, one process of which is stopped at one point after the other. */
+/** A deployment under load. One of its processes is stopped at each point in turn. */
 class Visits {
   readonly history = new History();
   readonly deployment: Deployment;

@@ -7,9 +7,11 @@ import {
   temporaryFolder,
 } from "@cinderblock/testkit";
 import type { Stores } from "./history/deployment.ts";
-import { repeatCommand, runSchedule, shapeOf } from "./history/schedule.ts";
+import { writeReport } from "./history/report.ts";
+import { type Outcome, repeatCommand, runSchedule, shapeOf } from "./history/schedule.ts";
 
 let stores: Stores;
+const outcomes: Outcome[] = [];
 
 const COUNT = process.env.CINDERBLOCK_LONG ? 300 : 30;
 /** One seed repeats just its schedule; several are separated by commas. */
@@ -21,12 +23,16 @@ describeWith(["redis", "s3", "kafka"], "histories of pushes and answers under fa
     const [redis, s3, kafka] = await Promise.all([startRedis(), startS3Server([]), startKafka()]);
     stores = { redis, s3, kafka, compileCache: temporaryFolder(), proxy: await faultProxy(s3.endpoint) };
   }, 240_000);
-  afterAll(() => stores.proxy.stop());
+  afterAll(() => {
+    stores.proxy.stop();
+    if (process.env.CINDERBLOCK_LONG || process.env.CINDERBLOCK_REPORT) writeReport(outcomes);
+  });
 
   it.each(SEEDS)(
     "seed %i: every acknowledged profile is in every whole answer exactly once",
     async (seed) => {
       const o = await runSchedule(seed, stores);
+      outcomes.push(o);
       process.stdout.write(
         `     seed ${seed} (${o.shape}): ${o.acknowledged} acknowledged of ${o.sent} sent; answers: ${o.answers.whole} whole, ${o.answers.partial} partial, ${o.answers.failed} failed; ${o.seconds.toFixed(1)} s (${o.phases.map((p) => p.toFixed(1)).join(", ")}); ${o.faults.join(" | ")} | ${o.ending}\n`,
       );

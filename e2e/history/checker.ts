@@ -16,7 +16,7 @@ export type MustHave = (acknowledgedMs: number, answer: Answer) => boolean;
 export const ACKNOWLEDGED: MustHave = (acknowledgedMs, answer) => acknowledgedMs < answer.askedMs;
 
 /**
- * Holds an answer against what was pushed. A partial answer may lack anything, and rows that could not be compared make an
+ * Holds an answer against the history. A partial answer may lack anything, and rows that could not be compared make an
  * answer partial: only whole answers are held to exactly once. No answer has a profile that nobody pushed.
  */
 export function checkAnswer(

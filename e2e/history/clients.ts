@@ -73,7 +73,7 @@ export class Clients {
   }
 
   /**
-   * A program that allocates: each profile has all stacks of the one before, one more, and one that grows. Profiles of a
+   * A program that allocates: each profile has all stacks of its predecessor, a new stack, and the same growing stack. Profiles of a
    * series go in order, each again until it is acknowledged.
    */
   private async pushHeap(client: number): Promise<void> {
@@ -88,7 +88,7 @@ export class Clients {
     const stacks: { frames: string[]; values: number[] }[] = [];
     let grown = 0;
     for (let k = 0; !this.stopped; k++) {
-      // The first profile is the baseline of its series: what it holds was allocated before.
+      // The first profile is the baseline of its series: its content was allocated before.
       const value = 1 + random.below(1000),
         step = {
           total: k === 0 ? 0 : (grown += 1 + random.below(1000)),

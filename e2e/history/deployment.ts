@@ -10,7 +10,7 @@ import { within } from "../wait.ts";
 /** The single binary; processes with three replicas; processes with Kafka between them and two zones. */
 export type Shape = "single" | "direct" | "kafka";
 
-/** What a file of schedules starts once. */
+/** Stores that all schedules of a file share. */
 export interface Stores {
   readonly redis: RedisServer;
   readonly s3: S3Server;
@@ -21,7 +21,7 @@ export interface Stores {
   readonly compileCache: string;
 }
 
-/** What the seed chooses of a deployment. */
+/** Settings of a deployment that the seed chooses. */
 export interface Settings {
   readonly workers: number;
   readonly partitions: number;
@@ -32,8 +32,8 @@ export interface Settings {
 
 const INGESTERS: Record<Shape, number> = { single: 0, direct: 3, kafka: 3 };
 
-/** A stop may take -server.graceful-shutdown-timeout, and half of that for everything else. */
-const STOP_MS = 8000;
+/** A stop takes -server.graceful-shutdown-timeout and little more; the rest is for a machine with other work. */
+const STOP_MS = 20_000;
 
 const QUICK = [
   "-pyroscopedb.ship-interval=500ms",
@@ -150,7 +150,7 @@ export class Deployment {
     return join(this.get(this.holder, i).dir, "db");
   }
 
-  /** Starts what has ended; every process runs when this resolves. */
+  /** Starts ended processes again; every process runs when this resolves. */
   async heal(): Promise<void> {
     await Promise.all(
       [...this.cluster.members].map(async ([name, server]) => {

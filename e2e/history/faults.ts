@@ -5,7 +5,7 @@ import type { Component } from "../cluster.ts";
 import { settle } from "../wait.ts";
 import type { Deployment, Shape, Stores } from "./deployment.ts";
 
-/** What a fault acts on. */
+/** Parts that a fault acts on. */
 export interface Scene {
   readonly deployment: Deployment;
   readonly stores: Stores;
@@ -352,7 +352,7 @@ function round(kinds: readonly FaultKind[], number: number): FaultKind[] {
 
 /**
  * The faults of a schedule, one after the other. The schedules of a shape deal the kinds among them, so that few schedules
- * have every kind; some faults happen at once with another one that is drawn by weight.
+ * have every kind; some faults happen at once with a second fault, drawn by weight.
  * @param turn number of the schedule among those of its shape
  */
 export function planFaults(scene: Scene, turn: number, n: number): FaultPlan[] {

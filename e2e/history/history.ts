@@ -22,7 +22,7 @@ export interface Growth {
   readonly steps: { readonly total: number; acknowledgedMs: number | undefined }[];
 }
 
-/** What a client saw of one question. */
+/** Reply to one question, as its client saw it. */
 export interface Answer {
   readonly kind: Kind;
   readonly strong: boolean;

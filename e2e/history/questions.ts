@@ -76,10 +76,10 @@ export interface AskerOptions {
   readonly defaults: MustHave;
 }
 
-/** Time after which a default read has what lies in Kafka, as long as nothing keeps its reader from it. */
+/** Time after which a default read has the records in Kafka, as long as no fault delays their reader. */
 const FRESH_MS = 3000;
 
-/** What default reads must have: with Kafka, what was pushed a while ago and without a fault since. */
+/** Rule for default reads: with Kafka, they must have profiles that were pushed a while ago, without a fault since. */
 export function defaultReads(kafka: boolean, history: History): MustHave {
   if (!kafka) return ACKNOWLEDGED;
   return (acknowledgedMs, a) =>

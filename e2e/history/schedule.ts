@@ -14,12 +14,12 @@ const WINDOWS = 2;
 /** Time until an answer is whole again after everything was mended. */
 const WHOLE_MS = 20_000;
 
-/** What a schedule came to. */
+/** Result of a schedule. */
 export interface Outcome {
   readonly seed: number;
   readonly shape: Shape;
   readonly faults: readonly string[];
-  /** what was done before the last look */
+  /** last step before the account */
   readonly ending: string;
   readonly sent: number;
   readonly acknowledged: number;
@@ -31,7 +31,7 @@ export interface Outcome {
   readonly problem: string;
 }
 
-/** Of what was made durable, what the last answers come from. */
+/** Last step before the account: it decides whether heads, disks or the bucket answer. */
 const ENDINGS = [
   "as it was left",
   "after a flush",

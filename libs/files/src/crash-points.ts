@@ -1,7 +1,7 @@
 import { kill } from "node:process";
 
 /**
- * Every place between two steps that change what is durable. A test stops the process at each of them
+ * Every place between two steps of a durable change. A test stops the process at each of them
  * (docs/contributing/testing.md, "Visit crash points").
  */
 export const CRASH_POINTS = [
