@@ -143,7 +143,5 @@ describeWith(["oracle"], "compaction", () => {
           true,
         );
     },
-    // A minute of CPU time, most of it for the oracle's questions over the blocks of forty shards.
-    300_000,
   );
 });
