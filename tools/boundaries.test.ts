@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 
 const BOUNDARIES = "@nx/enforce-module-boundaries";
-/** Sources that a project may not have, and one that it may: the project -> its code. */
+/** Forbidden sources and an allowed source: the project and the code. */
 const CASES = {
   platform: ["libs/pprof", 'export { createLogger } from "@cinderblock/telemetry";\n'],
   component: ["apps/querier", 'export { Distributor } from "@cinderblock/distributor";\n'],
