@@ -50,7 +50,18 @@ async function sources(): Promise<void> {
   await session.check("references of documents and comments", [NODE, "tools/checks/references.ts"]);
   await session.check("words", [NODE, "tools/checks/words.ts"]);
   await built;
-  await jest("jest.config.mjs", unitTests(), 1);
 }
-await Promise.all([programs(), sources()]);
+
+/** Batches of unit tests that wait for a lane. Neighbors, which cost alike, go to different batches. */
+const BATCHES = 6;
+const files = unitTests(),
+  waiting = Array.from({ length: BATCHES }, (_, i) => files.filter((_file, k) => k % BATCHES === i));
+
+/** One of two lanes, a core each: its own work first, then batches until none waits. */
+async function lane(first: () => Promise<void>): Promise<void> {
+  await first();
+  for (let batch = waiting.shift(); batch !== undefined; batch = waiting.shift())
+    await jest("jest.config.mjs", batch, 1);
+}
+await Promise.all([lane(programs), lane(sources)]);
 session.finish();
