@@ -26,7 +26,7 @@ const STRONG = { "x-read-consistency": "strong" };
 const LONG = Boolean(process.env.CINDERBLOCK_LONG);
 const kafkaAdmin = async (...args: string[]): Promise<unknown> =>
   JSON.parse(
-    (await promisify(execFile)(process.execPath, ["e2e/kafka-admin.mjs", kafka.brokers, ...args])).stdout,
+    (await promisify(execFile)(process.execPath, ["e2e/kafka-admin.ts", kafka.brokers, ...args])).stdout,
   );
 
 function kafkaCluster(bucket: string, endpoint = s3.endpoint, ...flags: string[]): Cluster {

@@ -197,7 +197,7 @@ export class Deployment {
   async addPartitions(n: number): Promise<void> {
     this.partitions += n;
     await promisify(execFile)(process.execPath, [
-      "e2e/kafka-admin.mjs",
+      "e2e/kafka-admin.ts",
       this.stores.kafka.brokers,
       "add-partitions",
       this.name,

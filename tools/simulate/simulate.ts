@@ -1,5 +1,5 @@
 // Rings, placement and the query queues at a size that no test machine has, with the real code and a virtual clock:
-// node tools/simulate/simulate.mjs [--quick] writes docs/simulation.md (--quick: a tenth of everything, prints, writes nothing).
+// node tools/simulate/simulate.ts [--quick] writes docs/simulation.md (--quick: a tenth of everything, prints, writes nothing).
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 import {
   assignPartitions,
   encodeMember,
+  type Member,
+  type PlacementConfig,
   placementToken,
   replicasOf,
   RingSnapshot,
@@ -16,7 +18,8 @@ import {
 import { InMemoryMembers } from "@cinderblock/redis";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { Random } from "@cinderblock/testkit";
-import { QueryScheduler } from "../../apps/query-scheduler/src/scheduler.ts";
+import type { JobResult, QueryJob } from "@cinderblock/query";
+import { QueryScheduler } from "@cinderblock/query-scheduler";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const quick = process.argv.includes("--quick"),
@@ -34,38 +37,47 @@ const base = {
   tracer: noTracer,
   now: () => 0,
 };
-const progress = (text) => {
+const progress = (text: string): void => {
   if (process.stderr.isTTY) process.stderr.write(`\r${text.padEnd(60)}`);
   else process.stderr.write(`${text}\n`);
 };
 
-const member = (i, heartbeat = 1) => ({
+const member = (i: number, heartbeat = 1): Member => ({
   id: `ingester-${i}`,
   address: `10.0.${i >> 8}.${i & 255}:4040`,
-  zone: ZONES[i % 3],
+  zone: ZONES[i % 3]!,
   state: "ACTIVE",
   tokens: tokensOf(i),
   heartbeat,
   registeredAtMs: 0,
 });
-const made = new Map();
-function tokensOf(i) {
+const made = new Map<number, number[]>();
+function tokensOf(i: number): number[] {
   let t = made.get(i);
   if (!t)
     made.set(i, (t = Array.from({ length: TOKENS }, () => random.below(2 ** 32)).sort((a, b) => a - b)));
   return t;
 }
-const ringOf = (n) => new RingSnapshot(Array.from({ length: n }, (_, i) => member(i)));
-const percent = (x) => `${(100 * x).toFixed(2)} %`;
-function spread(counts, n) {
+const ringOf = (n: number): RingSnapshot => new RingSnapshot(Array.from({ length: n }, (_, i) => member(i)));
+const percent = (x: number): string => `${(100 * x).toFixed(2)} %`;
+function spread(
+  counts: ReadonlyMap<string, number>,
+  n: number,
+): { mean: number; least: number; most: number; p99: number } {
   const all = Array.from({ length: n }, (_, i) => counts.get(`ingester-${i}`) ?? 0).sort((a, b) => a - b),
     mean = all.reduce((a, b) => a + b, 0) / n;
-  return { mean, least: all[0] / mean, most: all.at(-1) / mean, p99: all[Math.floor(n * 0.99)] / mean };
+  return { mean, least: all[0]! / mean, most: all.at(-1)! / mean, p99: all[Math.floor(n * 0.99)]! / mean };
 }
 
-const placed = (ring, config, tenants, services) => {
-  const counts = new Map(),
-    sets = [];
+interface Placed {
+  /** services of each ingester */
+  counts: Map<string, number>;
+  /** ingesters of each service */
+  sets: string[][];
+}
+const placed = (ring: RingSnapshot, config: PlacementConfig, tenants: number, services: number): Placed => {
+  const counts = new Map<string, number>(),
+    sets: string[][] = [];
   for (let t = 0; t < tenants; t++) {
     const tenant = `tenant-${t}`;
     for (let s = 0; s < services; s++) {
@@ -76,26 +88,27 @@ const placed = (ring, config, tenants, services) => {
   }
   return { counts, sets };
 };
-const rf3 = (size = 0) => ({ replicationFactor: 3, zoneAware: true, shardSize: () => size });
-const rows = [];
+const rf3 = (size = 0): PlacementConfig => ({ replicationFactor: 3, zoneAware: true, shardSize: () => size });
 const started = performance.now();
 
 // ---- balance
 progress("balance of writes");
 const ring = ringOf(INGESTERS);
-const balance = [
-  ["one tenant, all ingesters", placed(ring, rf3(), 1, SERVICES), INGESTERS],
+const balance = (
   [
-    `${TENANTS.toLocaleString("en")} tenants of 10 services, all ingesters`,
-    placed(ring, rf3(), TENANTS, 10),
-    INGESTERS,
-  ],
-  [
-    `${TENANTS.toLocaleString("en")} tenants of 10 services, 9 ingesters each`,
-    placed(ring, rf3(9), TENANTS, 10),
-    INGESTERS,
-  ],
-].map(([what, { counts }, n]) => ({ what, ...spread(counts, n) }));
+    ["one tenant, all ingesters", placed(ring, rf3(), 1, SERVICES), INGESTERS],
+    [
+      `${TENANTS.toLocaleString("en")} tenants of 10 services, all ingesters`,
+      placed(ring, rf3(), TENANTS, 10),
+      INGESTERS,
+    ],
+    [
+      `${TENANTS.toLocaleString("en")} tenants of 10 services, 9 ingesters each`,
+      placed(ring, rf3(9), TENANTS, 10),
+      INGESTERS,
+    ],
+  ] as const
+).map(([what, { counts }, n]) => ({ what, ...spread(counts, n) }));
 const noTwoInAZone = placed(ring, rf3(), 1, 1000).sets.every(
   (ids) => new Set(ids.map((id) => ZONES[Number(id.slice(9)) % 3])).size === 3,
 );
@@ -105,8 +118,8 @@ const seriesPerService = SERIES / SERVICES;
 progress("movement when ingesters come and go");
 const before = placed(ring, rf3(), 1, SERVICES).sets,
   beforeShards = placed(ring, rf3(9), TENANTS, 10).sets;
-const moved = (a, b) =>
-  a.reduce((n, ids, k) => n + ids.filter((id) => !b[k].includes(id)).length, 0) /
+const moved = (a: readonly string[][], b: readonly string[][]): number =>
+  a.reduce((n, ids, k) => n + ids.filter((id) => !b[k]!.includes(id)).length, 0) /
   a.reduce((n, ids) => n + ids.length, 0);
 const movement = [1, 3, 30].map((more) => {
   const larger = ringOf(INGESTERS + more);
@@ -125,10 +138,10 @@ const oneInAHundredAway = moved(before, placed(away, rf3(), 1, SERVICES).sets);
 
 // ---- partitions of the log
 progress("partitions of the log");
-const partitions = (owners, count) => {
+const partitions = (owners: readonly string[], count: number): Map<number, string> => {
   const sorted = [...owners].sort(),
     owner = assignPartitions(count, sorted);
-  return new Map([...owner.keys()].map((p) => [p, sorted[owner[p]]]));
+  return new Map([...owner.keys()].map((p) => [p, sorted[owner[p]!]!]));
 };
 const P = 2000 / scale,
   zoneOwners = Array.from({ length: Math.floor(INGESTERS / 3) }, (_, i) => `ingester-a-${i}`);
@@ -154,7 +167,7 @@ progress("heartbeats by a virtual clock");
 let now = 0;
 class Store extends InMemoryMembers {
   away = false;
-  read(r) {
+  override read(r: string): ReturnType<InMemoryMembers["read"]> {
     return this.away ? Promise.reject(new Error("away")) : super.read(r);
   }
 }
@@ -166,9 +179,9 @@ const store = new Store(),
     () => now,
   );
 const alive = new Set(Array.from({ length: INGESTERS }, (_, i) => i)),
-  beats = new Map();
-const unhealthy = () => view.snapshot.members.filter((m) => !view.snapshot.healthy(m)).length;
-async function run(seconds, each = () => undefined) {
+  beats = new Map<number, number>();
+const unhealthy = (): number => view.snapshot.members.filter((m) => !view.snapshot.healthy(m)).length;
+async function run(seconds: number, each: (s: number) => void = () => undefined): Promise<void> {
   for (let s = 0; s < seconds; s += 5) {
     now += 5000;
     if (!store.away)
@@ -196,7 +209,9 @@ store.away = false;
 await run(10);
 const afterAway = unhealthy();
 for (const i of [...beats.keys()]) await store.remove("ingester", `ingester-${i}`); // flushed
-const members = (await ((now += 1000), view.refresh()), view.snapshot.members.length);
+now += 1000;
+await view.refresh();
+const members = view.snapshot.members.length;
 for (const i of victims) alive.add(i);
 await run(120);
 const recovered = unhealthy();
@@ -210,22 +225,24 @@ const scheduler = new QueryScheduler(
 const QUERIERS = 100,
   FLOOD = 50_000 / scale,
   CALM = TENANTS;
-const order = [],
-  done = [];
+const order: string[] = [],
+  done: Promise<JobResult>[] = [];
 for (let i = 0; i < FLOOD; i++)
   done.push(
     scheduler.enqueue(
       "flood",
-      { kind: "blocks", startMs: 0, endMs: 1, of: { query: "flood", part: i } },
+      { kind: "blocks", startMs: 0, endMs: 1, of: { query: "flood", part: i } } as QueryJob,
       Infinity,
     ),
   );
 for (let t = 0; t < CALM; t++)
   done.push(scheduler.enqueue(`calm-${t}`, { kind: "blocks", startMs: 0, endMs: 1 }, Infinity));
-const result = { kind: "blocks", recent: [], stored: [], warnings: [] };
+const result: JobResult = { kind: "blocks", recent: [], stored: [], warnings: [] };
 const stop = new AbortController();
 const loops = Array.from({ length: QUERIERS }, async (_, q) => {
-  for (let t; (t = await scheduler.next(`querier-${q}`, stop.signal)); ) {
+  for (;;) {
+    const t = await scheduler.next(`querier-${q}`, stop.signal);
+    if (t === undefined) return;
     order.push(t.tenant);
     t.done(result);
   }
@@ -233,16 +250,17 @@ const loops = Array.from({ length: QUERIERS }, async (_, q) => {
 await Promise.all(done);
 stop.abort();
 await Promise.all(loops);
-const floodBefore = (t) => order.slice(0, order.indexOf(t)).filter((x) => x === "flood").length;
+const floodBefore = (t: string): number =>
+  order.slice(0, order.indexOf(t)).filter((x) => x === "flood").length;
 const lastCalm = order.findLastIndex((t) => t !== "flood"),
   floodServed = order.slice(0, lastCalm).filter((t) => t === "flood").length;
 
 progress("");
 if (process.stderr.isTTY) process.stderr.write("\n");
-const n = (x) => x.toLocaleString("en");
+const n = (x: number): string => x.toLocaleString("en");
 const text = `# Simulation
 
-Written by \`node tools/simulate/simulate.mjs\` at commit ${execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim()}, in ${((performance.now() - started) / 1000).toFixed(0)} s on one of ${cpus().length} cores. It runs the code that the components run (\`libs/ring\`, \`apps/query-scheduler\`), with a virtual clock.
+Written by \`node tools/simulate/simulate.ts\` at commit ${execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim()}, in ${((performance.now() - started) / 1000).toFixed(0)} s on one of ${cpus().length} cores. It runs the code that the components run (\`libs/ring\`, \`apps/query-scheduler\`), with a virtual clock.
 
 ${n(INGESTERS)} ingesters in three zones, ${TOKENS} tokens each; three replicas, one in each zone${noTwoInAZone ? "" : " (NOT HELD)"}.
 
@@ -258,7 +276,7 @@ An ingester with 1.5 times the mean is the price of ${TOKENS} random tokens; mor
 
 ## Movement
 
-Replicas that are elsewhere afterwards; those that had to move are the new ingesters' share.
+Replicas that are elsewhere afterwards; the replicas that had to move are the new ingesters' share.
 
 | ingesters come | share that moved | with 9 ingesters for a tenant | had to |
 |---:|---:|---:|---:|
@@ -266,7 +284,7 @@ ${movement.map((m) => `| ${m.more} | ${percent(m.all)} | ${percent(m.shards)} | 
 
 One in a hundred is away: ${percent(oneInAHundredAway)} of the replicas are written elsewhere until it is back.
 
-Of ${n(P)} partitions of the log over ${n(zoneOwners.length)} owners of a zone ${percent(partitionMovement)} change their owner when one comes (it had to: ${percent(1 / (zoneOwners.length + 1))}), and nobody owns more than ${Math.ceil(P / zoneOwners.length)}. An owner that takes a partition over reads on from what is committed: what was not uploaded yet is read twice.
+Of ${n(P)} partitions of the log over ${n(zoneOwners.length)} owners of a zone ${percent(partitionMovement)} change their owner when one comes (it had to: ${percent(1 / (zoneOwners.length + 1))}), and nobody owns more than ${Math.ceil(P / zoneOwners.length)}. An owner that takes a partition over continues at the committed offset: records that were not uploaded yet are read twice.
 
 ## Tenants that share ingesters
 
@@ -281,7 +299,7 @@ A heartbeat every 5 s, a timeout of 60 s.
 | nothing, for a minute | ${quiet} unhealthy |
 | ${victims.length} of ${n(INGESTERS)} die at once | all of them unhealthy after ${detected} s, nobody else |
 | Redis is away for ten minutes | ${n(whileAway.members)} members, ${whileAway.unhealthy} unhealthy: as before |
-| Redis is back, 10 s later | ${afterAway} unhealthy: every clock began anew |
+| Redis is back, 10 s later | ${afterAway} unhealthy: every clock began again |
 | Redis is back with nothing in it | ${n(members)} members at once after: an empty ring is not believed |
 | everybody beats again, two minutes | ${recovered} unhealthy |
 

@@ -1,9 +1,9 @@
-// What taking in each format costs: `node tools/bench/formats.mjs` writes its part of docs/benchmarks.md; with words behind
-// it, it prints only the formats whose names hold one of them. One thread, from the bytes
-// of a body to a profile that is ready for a head (inflated, decoded, checked, normalised, divided by labels); nothing is stored.
+// Measures the cost of a push in each format: `node tools/bench/formats.ts` writes its part of docs/benchmarks.md; with words
+// as arguments, it prints only the formats whose names hold one of the words. One thread, from the bytes
+// of a body to a profile that is ready for a head (inflated, decoded, checked, normalized, divided by labels); nothing is stored.
 // The same real profiles in every format but JFR, whose recording is made. Needs the team's ../shared.
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,6 +22,8 @@ if (!existsSync(folder)) {
   console.error("tools/bench needs the team's profiles in ../shared/testdata");
   process.exit(1);
 }
+type Table = ReturnType<PprofDecoder["decode"]>;
+type Push = Parameters<PushProcessor["process"]>[1];
 const NOW = 1_795_409_460_000,
   ROUND_MS = 1500,
   ROUNDS = 5;
@@ -35,23 +37,24 @@ const plain = readdirSync(folder)
   });
 
 /** Function names of a sample, root first. */
-function stacks(t) {
-  const text = (i) => Buffer.from(t.bytes.subarray(t.stringStart.data[i], t.stringEnd.data[i])).toString();
-  const location = new Map(),
-    fn = new Map();
-  for (let i = 0; i < t.locations; i++) location.set(t.locIdLo.data[i], i);
-  for (let i = 0; i < t.functions; i++) fn.set(t.funcIdLo.data[i], i);
+function stacks(t: Table): { frames: string[]; value: number }[] {
+  const text = (i: number): string =>
+    Buffer.from(t.bytes.subarray(t.stringStart.data[i]!, t.stringEnd.data[i])).toString();
+  const location = new Map<number, number>(),
+    fn = new Map<number, number>();
+  for (let i = 0; i < t.locations; i++) location.set(t.locIdLo.data[i]!, i);
+  for (let i = 0; i < t.functions; i++) fn.set(t.funcIdLo.data[i]!, i);
   return Array.from({ length: t.samples }, (_, s) => {
-    const frames = [];
-    for (let k = t.sampleLocations.data[s]; k < t.sampleLocations.data[s + 1]; k++) {
-      const l = location.get(t.locationIdLo.data[k]);
-      for (let n = t.locLines.data[l]; n < t.locLines.data[l + 1]; n++)
-        frames.push(text(t.funcName.data[fn.get(t.lineFunctionLo.data[n])]));
+    const frames: string[] = [];
+    for (let k = t.sampleLocations.data[s]!; k < t.sampleLocations.data[s + 1]!; k++) {
+      const l = location.get(t.locationIdLo.data[k]!)!;
+      for (let n = t.locLines.data[l]!; n < t.locLines.data[l + 1]!; n++)
+        frames.push(text(t.funcName.data[fn.get(t.lineFunctionLo.data[n]!)!]!));
     }
-    return { frames: frames.reverse(), value: Number(t.value.data[t.sampleValues.data[s]]) };
+    return { frames: frames.reverse(), value: Number(t.value.data[t.sampleValues.data[s]!]) };
   }).filter((x) => x.frames.length > 0 && x.value > 0);
 }
-const decoded = (of) => plain.map((b) => of(new PprofDecoder().decode(b)));
+const decoded = <T>(of: (t: Table) => T): T[] => plain.map((b) => of(new PprofDecoder().decode(b)));
 
 const request = {
   app: "shop.cpu",
@@ -62,22 +65,22 @@ const request = {
   fromNanos: BigInt(NOW) * 1_000_000n,
   durationNanos: 10_000_000_000n,
 };
-const ingest = (format, bodies) =>
-  bodies.map((body) => ({ kind: "ingest", request: { ...request, format }, body }));
+const ingest = (format: string, bodies: readonly Uint8Array[]): Push[] =>
+  bodies.map((body) => ({ kind: "ingest", request: { ...request, format }, body }) as Push);
 const random = new Random(1),
-  methods = Array.from({ length: 600 }, (_, i) => [
+  methods = Array.from({ length: 600 }, (_, i): [string, string] => [
     `com.example.service.package${i % 40}.Class${i % 120}`,
     `method${i}`,
   ]);
 const common = Array.from({ length: 300 }, () =>
-  Array.from({ length: 8 + random.below(32) }, () => methods[random.below(600)]),
+  Array.from({ length: 8 + random.below(32) }, () => methods[random.below(600)]!),
 );
 const recording = tinyJfr(
-  Array.from({ length: 4000 }, () => ({ type: "ExecutionSample", frames: common[random.below(300)] })),
+  Array.from({ length: 4000 }, () => ({ type: "ExecutionSample", frames: common[random.below(300)]! })),
 );
 
-const corpora = [];
-const add = (name, pushes, bodies) => {
+const corpora: [name: string, pushes: readonly Push[], bytes: number][] = [];
+const add = (name: string, pushes: readonly Push[], bodies: readonly Uint8Array[]): void => {
   corpora.push([name, pushes, bodies.reduce((n, b) => n + b.length, 0)]);
 };
 add(
@@ -92,7 +95,7 @@ add("pprof, plain", ingest("pprof", plain), plain);
 const otlp = decoded((t) => encodeExport(t, [["service.name", "shop"]]));
 add(
   "OTLP, protobuf",
-  otlp.map((body) => ({ kind: "otlp", codec: "proto", gzip: false, body })),
+  otlp.map((body) => ({ kind: "otlp", codec: "proto", gzip: false, body }) as Push),
   otlp,
 );
 const folded = decoded((t) =>
@@ -146,14 +149,14 @@ const words = process.argv.slice(2),
   asked = corpora.filter(
     ([name]) => words.length === 0 || words.some((w) => name.toLowerCase().includes(w.toLowerCase())),
   );
-const once = (pushes) => {
+const once = (pushes: readonly Push[]): void => {
   for (const p of pushes) {
     const out = processor.process("t", p, limits, gate, NOW);
     if (out.error) throw out.error;
   }
 };
 // A machine's speed changes within minutes: each round measures every format, and is compared with pprof of the same round.
-const rounds = asked.map(() => []);
+const rounds = asked.map((): { mb: number; profiles: number; ratio: number }[] => []);
 for (let round = 0; round <= ROUNDS; round++) {
   for (const [i, [name, pushes, raw]] of asked.entries()) {
     process.stdout.write(`\r[${"#".repeat(round)}${".".repeat(ROUNDS - round)}] ${name.padEnd(20)}`);
@@ -165,14 +168,14 @@ for (let round = 0; round <= ROUNDS; round++) {
       seconds = (c.user + c.system) / 1e6,
       mb = (raw * n) / 1e6 / seconds;
     if (round > 0)
-      rounds[i].push({ mb, profiles: taken / seconds, ratio: i === 0 ? 1 : mb / rounds[0].at(-1).mb }); // the first warms up
+      rounds[i]!.push({ mb, profiles: taken / seconds, ratio: i === 0 ? 1 : mb / rounds[0]!.at(-1)!.mb }); // the first warms up
   }
 }
 process.stdout.write("\n");
-const median = (list) => list.sort((a, b) => a - b)[list.length >> 1];
+const median = (list: number[]): number => list.sort((a, b) => a - b)[list.length >> 1]!;
 const rows = asked.map(
   ([name, pushes, raw], i) =>
-    `| ${name} | ${pushes.length} | ${Math.round(raw / pushes.length / 100) / 10} | ${median(rounds[i].map((r) => r.mb)).toFixed(1)} | ${median(rounds[i].map((r) => r.ratio)).toFixed(2)} x | ${Math.round(median(rounds[i].map((r) => r.profiles)))} |`,
+    `| ${name} | ${pushes.length} | ${Math.round(raw / pushes.length / 100) / 10} | ${median(rounds[i]!.map((r) => r.mb)).toFixed(1)} | ${median(rounds[i]!.map((r) => r.ratio)).toFixed(2)} x | ${Math.round(median(rounds[i]!.map((r) => r.profiles)))} |`,
 );
 if (words.length > 0) {
   console.log(rows.join("\n"));
@@ -181,11 +184,11 @@ if (words.length > 0) {
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
 writeFormats(
   join(root, "docs/benchmarks.md"),
-  `Written by \`node tools/bench/formats.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): one thread, from the bytes of a body to a profile that is ready for a head, median of ${ROUNDS} rounds of ${ROUND_MS / 1000} s, in each of them all formats. The same ${plain.length} real profiles in every format but JFR: there one recording with 4,000 samples of 8 to 40 frames, each with a stack of its own. Megabytes are those of the body before it is compressed.
+  `Written by \`node tools/bench/formats.ts\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0]!.model.trim()}): one thread, from the bytes of a body to a profile that is ready for a head, median of ${ROUNDS} rounds of ${ROUND_MS / 1000} s, in each of them all formats. The same ${plain.length} real profiles in every format but JFR: there one recording with 4,000 samples of 8 to 40 frames, each with a stack of its own. Megabytes are those of the body before it is compressed.
 
 | format | bodies | kB each | MB a CPU second | beside pprof | profiles a CPU second |
 |---|---:|---:|---:|---:|---:|
 ${rows.join("\n")}
 
-A JFR recording becomes one profile for each kind of event; text names every frame anew. Pyroscope v1 was not at hand to be measured beside it.`,
+A JFR recording becomes one profile for each kind of event; text names every frame again. No figure of Pyroscope v1 was measured in the same run.`,
 );
