@@ -10,12 +10,12 @@ export default {
     },
     tools: {
       // Each file is a program of its own, or a part of one.
-      entry: ["*.{ts,mjs}", "{bench,build,checks,dev-cluster,jest,nx,simulate,test}/*.{ts,mjs}"],
+      entry: ["*.{ts,mjs}", "{bench,build,checks,dev-cluster,jest,nx,simulate,test}/*.ts"],
       project: ["**/*.{ts,mjs}"],
       ignoreDependencies: ["semver"], // by createRequire
     },
     e2e: {
-      entry: ["**/*.e2e.ts", "*.mjs", "programs/**"],
+      entry: ["**/*.e2e.ts", "kafka-admin.ts", "programs/**"],
       project: ["**/*.ts"],
       ignoreDependencies: ["@pyroscope/nodejs"], // a real part, installed outside the checkout
     },

@@ -1,4 +1,4 @@
-// docs/benchmarks.md is written by two programs: bench.mjs writes the page and keeps this part, formats.ts writes this part.
+// docs/benchmarks.md is written by two programs: bench.ts writes the page and keeps this part, formats.ts writes this part.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
 const BEGIN = "\n## What each format costs\n";

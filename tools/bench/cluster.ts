@@ -1,7 +1,8 @@
-// What the parts of a cluster cost beside the single binary: node tools/bench/cluster.mjs [rounds] writes docs/benchmarks-cluster.md.
+// Measures the cost of the parts of a cluster against the single binary: node tools/bench/cluster.ts [rounds] writes
+// docs/benchmarks-cluster.md.
 // Real processes, Redis, Kafka and S3 server on this machine; CPU seconds of each process for the load of
 // docs/benchmarks.md, until its last block is in the bucket. Needs the team's ../shared.
-import { execFile, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -19,13 +20,13 @@ const rounds = Number(process.argv[2] ?? 3),
   work = mkdtempSync(join(tmpdir(), "cinderblock-bench-")),
   oracle = join(work, "oracle");
 const TICKS = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
-const sleep = (ms) =>
+const sleep = (ms: number): Promise<void> =>
   new Promise((r) => {
     setTimeout(r, ms);
   });
 let steps = 0;
 const TOTAL = 4 + rounds * 3;
-const step = (text) => {
+const step = (text: string): void => {
   steps++;
   process.stdout.write(`[${"#".repeat(steps)}${".".repeat(Math.max(0, TOTAL - steps))}] ${text}\n`);
 };
@@ -42,8 +43,8 @@ const redis = await startRedis(),
 const buckets = Array.from({ length: rounds }, (_, i) => [`single-${i}`, `direct-${i}`, `kafka-${i}`]).flat();
 const s3 = await startS3Server([...buckets, "recovery"]);
 
-const cpuSeconds = (pid) => {
-  const f = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+const cpuSeconds = (pid: number): number => {
+  const f = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
   return (Number(f[11]) + Number(f[12])) / TICKS;
 };
 const COMMON = [
@@ -60,17 +61,24 @@ const COMMON = [
   "-ring.heartbeat-timeout=3s",
 ];
 
+/** A process of the cluster. */
 class Member {
-  constructor(name, flags) {
+  readonly name: string;
+  readonly dir: string;
+  private readonly flags: readonly string[];
+  private port: number | undefined;
+  private process: ChildProcess | undefined;
+  constructor(name: string, flags: readonly string[]) {
     this.name = name;
     this.flags = flags;
     this.dir = join(work, `${name}-${Math.random().toString(36).slice(2)}`);
     mkdirSync(this.dir);
   }
-  async start() {
+  /** Seconds until it was ready. */
+  async start(): Promise<number> {
     this.port ??= await freePort();
     const log = openSync(join(this.dir, "log"), "a");
-    this.child = spawn(
+    this.process = spawn(
       join(root, "apps/cinderblock/bin/cinderblock"),
       [
         ...COMMON,
@@ -96,35 +104,39 @@ class Member {
       `${this.name} did not start: ${readFileSync(join(this.dir, "log"), "utf8").slice(-1000)}`,
     );
   }
-  get url() {
+  get child(): ChildProcess {
+    if (this.process === undefined) throw new Error(`${this.name} was not started`);
+    return this.process;
+  }
+  get url(): string {
     return `http://127.0.0.1:${this.port}`;
   }
-  get cpu() {
-    return cpuSeconds(this.child.pid);
+  get cpu(): number {
+    return cpuSeconds(this.child.pid!);
   }
   /** Sum over the metric's labels. */
-  async metric(name) {
+  async metric(name: string): Promise<number> {
     return [
       ...(await (await fetch(`${this.url}/metrics`)).text()).matchAll(
         new RegExp(`^${name}(?:\\{[^}]*\\})? ([\\d.e+]+)`, "gm"),
       ),
     ].reduce((n, m) => n + Number(m[1]), 0);
   }
-  flush() {
+  flush(): Promise<Response> {
     return fetch(`${this.url}/ingester.v1.IngesterService/Flush`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: "{}",
     });
   }
-  kill(signal = "SIGKILL") {
+  kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     return new Promise((r) => {
-      this.child.once("exit", r);
+      this.child.once("exit", () => r());
       this.child.kill(signal);
     });
   }
 }
-const s3Flags = (bucket) => [
+const s3Flags = (bucket: string): string[] => [
   "-storage.backend=s3",
   `-storage.s3.endpoint=${s3.endpoint}`,
   "-storage.s3.insecure=true",
@@ -134,7 +146,7 @@ const s3Flags = (bucket) => [
 ];
 
 const run = promisify(execFile);
-async function push(to, base) {
+async function push(to: Member, base: number): Promise<void> {
   const { stdout, stderr } = await run(
     oracle,
     ["push", "-load", join(work, "load"), "-url", to.url, "-base", String(base)],
@@ -145,29 +157,34 @@ async function push(to, base) {
 
 /** How often the load is pushed to be measured: what a process pays now and then, like joining its groups in Kafka again, is not what a profile costs. */
 const LOADS = 3;
-async function pushLoads(to, base) {
+async function pushLoads(to: Member, base: number): Promise<void> {
   for (let i = 0; i < LOADS; i++) await push(to, base - (i === 0 ? 0 : i + 1) * 3600_000);
 }
 /** Compiling goes on for a while: it is not what a profile costs, either. */
-async function warmUp(to, ingesters, base) {
+async function warmUp(to: Member, ingesters: readonly Member[], base: number): Promise<void> {
   for (const hours of [1, 5]) await uploaded(to, ingesters, base - hours * 3600_000);
 }
 
 /** Pushes the loads and flushes; CPU seconds of each process for one load. */
-async function pushed(members, to, ingesters, base) {
+async function pushed(
+  members: readonly Member[],
+  to: Member,
+  ingesters: readonly Member[],
+  base: number,
+): Promise<Map<Member, number>> {
   const before = new Map(members.map((m) => [m, m.cpu]));
   await pushLoads(to, base);
   await consumed(ingesters);
-  return new Map(members.map((m) => [m, (m.cpu - before.get(m)) / LOADS]));
+  return new Map(members.map((m) => [m, (m.cpu - before.get(m)!) / LOADS]));
 }
 
-async function uploaded(to, ingesters, base) {
+async function uploaded(to: Member, ingesters: readonly Member[], base: number): Promise<void> {
   await push(to, base);
   await consumed(ingesters);
 }
 
 /** Until the ingesters have read everything, and it is in the bucket. */
-async function consumed(ingesters) {
+async function consumed(ingesters: readonly Member[]): Promise<void> {
   await sleep(500);
   for (const m of ingesters)
     for (let i = 0; i < 600 && (await m.metric("cinderblock_ingester_partition_lag_records")) > 0; i++)
@@ -178,9 +195,16 @@ async function consumed(ingesters) {
       await sleep(500);
 }
 
-/** One after the other: what shares the cores with another process takes more CPU seconds for the same work. The owners stand still before and after. CPU seconds of one load. */
-async function pushedOneByOne(distributor, owners, base) {
-  const out = new Map(),
+/**
+ * CPU seconds of one load, one process after the other: processes that share the cores take more CPU seconds for the same
+ * work. The owners are stopped before and after.
+ */
+async function pushedOneByOne(
+  distributor: Member,
+  owners: readonly Member[],
+  base: number,
+): Promise<Map<Member, number>> {
+  const out = new Map<Member, number>(),
     was = distributor.cpu;
   await pushLoads(distributor, base);
   out.set(distributor, (distributor.cpu - was) / LOADS);
@@ -197,12 +221,21 @@ async function pushedOneByOne(distributor, owners, base) {
   return out;
 }
 const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-const figures = [];
+interface Figure {
+  name: string;
+  cpu?: number;
+  beside?: number;
+  ms?: number;
+  bytes?: number;
+}
+const figures: Figure[] = [];
+/** Loss of an ingester under load, in the last round. */
+let recovery: { readyIn: number; refused: number; taken: number } | undefined;
 /** @param single the single binary's CPU seconds for the same, measured just before */
-const note = (name, cpu, single) => {
+const note = (name: string, cpu: number, single: number): void => {
   figures.push({ name, cpu, beside: cpu / single });
 };
-/** The machine's speed changes by the minute: what is compared takes turns. */
+/** The machine's speed changes by the minute, so that the compared programs take turns. */
 const TURNS = 3;
 
 for (let round = 0; round < rounds; round++) {
@@ -211,15 +244,15 @@ for (let round = 0; round < rounds; round++) {
   await single.start();
   await warmUp(single, [single], base);
   let alone = 0;
-  const measureSingle = async () => {
+  const measureSingle = async (): Promise<void> => {
     single.child.kill("SIGCONT");
-    alone = (await pushed([single], single, [single], base)).get(single);
+    alone = (await pushed([single], single, [single], base)).get(single)!;
     note("single", alone, alone);
     single.child.kill("SIGSTOP");
   };
   await measureSingle();
 
-  for (const mode of ["direct", "kafka"]) {
+  for (const mode of ["direct", "kafka"] as const) {
     step(`round ${round + 1}: ${mode === "direct" ? "three replicas" : "Kafka and two zones"}`);
     const bucket = `${mode}-${round}`,
       more = [
@@ -236,7 +269,7 @@ for (let round = 0; round < rounds; round++) {
               "-kafka.auto-create-topic-partitions=4",
             ]),
       ];
-    const make = (target, i, ...flags) =>
+    const make = (target: string, i: number, ...flags: string[]): Member =>
       new Member(`${target}-${i}`, [`-target=${target}`, ...more, ...flags]);
     const ingesters = Array.from({ length: mode === "direct" ? 3 : 2 }, (_, i) =>
       make("ingester", i, ...(mode === "kafka" ? [`-ingester.availability-zone=${"ab"[i]}`] : [])),
@@ -256,30 +289,30 @@ for (let round = 0; round < rounds; round++) {
         mode === "kafka"
           ? await pushedOneByOne(distributor, ingesters, base)
           : await pushed(members, distributor, ingesters, base);
-      note(`${mode} distributor`, cpu.get(distributor), alone);
-      ingesters.forEach((m, i) => note(`${mode} ingester ${i}`, cpu.get(m), alone));
-      if (mode === "direct") note("direct store-gateway", cpu.get(reads[0]), alone);
+      note(`${mode} distributor`, cpu.get(distributor)!, alone);
+      ingesters.forEach((m, i) => note(`${mode} ingester ${i}`, cpu.get(m)!, alone));
+      if (mode === "direct") note("direct store-gateway", cpu.get(reads[0]!)!, alone);
       else
         note(
           "kafka pair",
-          cpu.get(distributor) + ingesters.reduce((n, m) => n + cpu.get(m), 0) / ingesters.length,
+          cpu.get(distributor)! + ingesters.reduce((n, m) => n + cpu.get(m)!, 0) / ingesters.length,
           alone,
         );
     }
     for (const m of mode === "kafka" ? ingesters : []) m.child.kill("SIGCONT");
     // Questions: a flame graph of everything, as the bench asks it, over heads and blocks of all replicas.
-    const received = async () =>
+    const received = async (): Promise<number> =>
       (await Promise.all(members.map((m) => m.metric("cinderblock_internal_received_bytes")))).reduce(
         (a, b) => a + b,
         0,
       );
     const was = await received(),
-      times = [],
+      times: number[] = [],
       n = 40,
       cpuWas = new Map(reads.map((m) => [m, m.cpu]));
     for (let i = 0; i < n; i++) {
       const from = performance.now();
-      const r = await fetch(`${reads[3].url}/querier.v1.QuerierService/SelectMergeStacktraces`, {
+      const r = await fetch(`${reads[3]!.url}/querier.v1.QuerierService/SelectMergeStacktraces`, {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify({
@@ -295,10 +328,11 @@ for (let round = 0; round < rounds; round++) {
     }
     figures.push({
       name: `${mode} query`,
-      ms: times.sort((a, b) => a - b)[n >> 1],
+      ms: times.sort((a, b) => a - b)[n >> 1]!,
       bytes: ((await received()) - was) / n,
     });
-    for (const m of reads) note(`${mode} query ${m.name.replace(/-0$/, "")}`, (m.cpu - cpuWas.get(m)) / n, 1);
+    for (const m of reads)
+      note(`${mode} query ${m.name.replace(/-0$/, "")}`, (m.cpu - cpuWas.get(m)!) / n, 1);
 
     if (mode === "direct" && round === rounds - 1) {
       step("losing an ingester");
@@ -319,43 +353,44 @@ for (let round = 0; round < rounds; round++) {
           );
       })();
       await sleep(1000);
-      await ingesters[1].kill();
-      const readyIn = await ingesters[1].start();
+      await ingesters[1]!.kill();
+      const readyIn = await ingesters[1]!.start();
       await sleep(500);
       state.on = false;
       await loop;
-      figures.push({ name: "recovery", readyIn, refused, taken });
+      recovery = { readyIn, refused, taken };
     }
     await Promise.all(members.map((m) => m.kill()));
   }
   await single.kill();
 }
 step("writing docs/benchmarks-cluster.md");
-const median = (name, pick = (f) => f.cpu) => {
+const median = (name: string, pick: "cpu" | "beside" | "ms" | "bytes" = "cpu"): number => {
   const v = figures
     .filter((f) => f.name === name)
-    .map(pick)
+    .map((f) => f[pick]!)
     .sort((a, b) => a - b);
-  return v[v.length >> 1];
+  return v[v.length >> 1]!;
 };
-const us = (v) => `${Math.round((v / profiles) * 1e6)}`;
-const rec = figures.find((f) => f.name === "recovery");
+const us = (v: number): string => `${Math.round((v / profiles) * 1e6)}`;
+if (recovery === undefined) throw new Error("no round lost an ingester");
+const rec = recovery;
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
-const beside = (name) => median(name, (f) => f.beside),
-  further = [0, 1].map((i) => `kafka ingester ${i}`).sort((a, b) => beside(b) - beside(a))[0];
-const row = (what, name, goal = "") =>
+const beside = (name: string): number => median(name, "beside"),
+  further = [0, 1].map((i) => `kafka ingester ${i}`).sort((a, b) => beside(b) - beside(a))[0]!;
+const row = (what: string, name: string, goal = ""): string =>
   `| ${what} | ${us(median(name))} | ${beside(name).toFixed(2)} x | ${goal} |`;
-const query = (mode) =>
-  `| ${mode === "direct" ? "three replicas" : "Kafka, two zones"} | ${median(`${mode} query`, (f) => f.ms).toFixed(0)} | ${Math.round(median(`${mode} query`, (f) => f.bytes) / 1000)} | ${["query-frontend", "query-scheduler", "querier", "store-gateway"].map((t) => (median(`${mode} query ${t}`) * 1000).toFixed(1)).join(" | ")} |`;
+const query = (mode: "direct" | "kafka"): string =>
+  `| ${mode === "direct" ? "three replicas" : "Kafka, two zones"} | ${median(`${mode} query`, "ms").toFixed(0)} | ${Math.round(median(`${mode} query`, "bytes") / 1000)} | ${["query-frontend", "query-scheduler", "querier", "store-gateway"].map((t) => (median(`${mode} query ${t}`) * 1000).toFixed(1)).join(" | ")} |`;
 writeFileSync(
   join(root, "docs/benchmarks-cluster.md"),
   `# Benchmarks of a cluster
 
-Written by \`node tools/bench/cluster.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): real processes, Redis, Kafka and S3 server on the same machine; the load of [benchmarks.md](benchmarks.md) (${profiles.toLocaleString("en")} profiles), medians of ${rounds} rounds. CPU of each process from the first push to the last block being in the bucket, for three loads after two others: what a process pays once, compiling, is not in it. The machine's speed changes by the minute: each is compared with the single binary just before it, through Kafka in ${TURNS} turns a round. The three replicas, a client and the distributor share the cores; through Kafka the distributor is measured alone, then each owner while it reads what has gathered.
+Written by \`node tools/bench/cluster.ts\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0]!.model.trim()}): real processes, Redis, Kafka and S3 server on the same machine; the load of [benchmarks.md](benchmarks.md) (${profiles.toLocaleString("en")} profiles), medians of ${rounds} rounds. CPU of each process from the first push to the last block being in the bucket, for three loads after two others: compiling, which a process pays once, is not included. The machine's speed changes by the minute: each is compared with the single binary just before it, through Kafka in ${TURNS} turns a round. The three replicas, a client and the distributor share the cores; through Kafka the distributor is measured alone, then each owner while it reads the collected records.
 
 ## CPU of a push
 
-| who | microseconds a profile | beside the single binary | goal |
+| who | microseconds a profile | against the single binary | goal |
 |---|---:|---:|---:|
 ${row("the single binary", "single")}
 ${row("three replicas: distributor", "direct distributor")}

@@ -14,12 +14,49 @@ if (!existsSync(join(shared, "oracle"))) {
   console.error("tools/bench needs the team's measuring program in ../shared/oracle");
   process.exit(1);
 }
+/** Report of the oracle's bench about one round of one server. */
+interface Report {
+  name: string;
+  profiles_per_cpu_s_with_flush: number;
+  ingest_and_flush_cpu_s: number;
+  hot_cpu_s: number;
+  cold_cpu_s: number;
+  hot_p50_ms: Record<string, number>;
+  hot_against_cold: unknown;
+  peak_rss_bytes: number;
+  disk_bytes: number;
+  disk_by_dir: Record<string, number>;
+  push: { profiles: number };
+  crash_restart_ready_s: number;
+  crash_lost_share?: number;
+}
+type Figure = (report: Report) => number;
+
+/** CPU profile that V8 writes. */
+interface CpuProfile {
+  nodes: { id: number; callFrame: { functionName: string; url: string } }[];
+  samples: number[];
+  timeDeltas: number[];
+}
+
+/** Output of tools/bench/compaction.ts. */
+interface Compaction {
+  rows: number;
+  compactSeconds: number;
+  verifySeconds: number;
+  inBytes: number;
+  outBytes: number;
+  startBytes: number;
+  peakBytes: number;
+}
+
 const work = mkdtempSync(join(tmpdir(), "cinderblock-bench-"));
 const oracle = join(work, "oracle");
 const rounds = Number(process.argv[2] ?? 3);
 
-const step = (n, text) =>
+const step = (n: number, text: string): void => {
   process.stdout.write(`\r[${"#".repeat(n)}${".".repeat(7 - n)}] ${text.padEnd(60)}\n`);
+};
 step(0, "building");
 execFileSync("go", ["build", "-o", oracle, "."], { cwd: join(shared, "oracle") });
 execFileSync("node", ["tools/build/main.ts"], { cwd: root, stdio: "inherit" });
@@ -30,8 +67,8 @@ execFileSync(
   { stdio: "ignore" },
 );
 
-function inflateMs() {
-  const bodies = readdirSync(join(work, "export"), { recursive: true })
+function inflateMs(): number {
+  const bodies = readdirSync(join(work, "export"), { recursive: true, encoding: "utf8" })
     .filter((f) => f.endsWith(".pb.gz"))
     .map((f) => readFileSync(join(work, "export", f)));
   let best = Infinity;
@@ -47,10 +84,10 @@ step(2, "inflating the same bodies");
 const before = inflateMs();
 
 const env = { ...process.env, CINDERBLOCK: join(root, "node_modules/.bin/cinderblock") };
-const real = process.env.PYROSCOPE && existsSync(process.env.PYROSCOPE);
+const real = process.env.PYROSCOPE !== undefined && existsSync(process.env.PYROSCOPE);
 const json = join(work, "runs.json");
 // The load's ten minutes must lie in one hour, as the goals' did: two heads have twice the symbols.
-const minute = () => new Date().getMinutes();
+const minute = (): number => new Date().getMinutes();
 for (let said = false; minute() < 12 || minute() > 54; said = true) {
   if (!said) console.log("waiting until twelve minutes past the hour");
   await new Promise((r) => setTimeout(r, 5000));
@@ -84,13 +121,13 @@ if (run.status !== 0) {
 }
 const after = inflateMs();
 const inflate = Math.min(before, after) / 1000;
-const reports = JSON.parse(readFileSync(json, "utf8"));
+const reports = JSON.parse(readFileSync(json, "utf8")) as Report[];
 
 step(4, "profiling what a push costs");
 const profileDir = join(work, "cpu");
 mkdirSync(profileDir);
-/** One push of the load to a server with flags for V8; what it printed. */
-async function pushOnce(name, ...v8) {
+/** Pushes the load once to a server with flags for V8. Returns the output of the server. */
+async function pushOnce(name: string, ...v8: string[]): Promise<string> {
   const child = spawn(
     join(root, "node_modules/node/bin/node"),
     [
@@ -110,8 +147,8 @@ async function pushOnce(name, ...v8) {
     { stdio: ["ignore", "pipe", "ignore"] },
   );
   let printed = "";
-  child.stdout.on("data", (b) => {
-    printed += b;
+  child.stdout.on("data", (b: Buffer) => {
+    printed += b.toString();
   });
   for (let i = 0; i < 200; i++) {
     try {
@@ -129,23 +166,23 @@ async function pushOnce(name, ...v8) {
   return printed;
 }
 await pushOnce("p", "--cpu-prof", `--cpu-prof-dir=${profileDir}`);
-// What the heaps of all threads grew by between collections; buffers lie outside of them.
-const heaps = new Map();
+// Growth of the heaps of all threads between collections; buffers lie outside of them.
+const heaps = new Map<string, number>();
 let allocated = 0,
   collections = 0;
 for (const [, isolate, before, after] of (await pushOnce("gc", "--trace-gc")).matchAll(
   /^\[\d+:(0x[0-9a-f]+)(?::\d+)?\].*?([\d.]+) \([\d.]+\) -> ([\d.]+) \([\d.]+\) MB/gm,
 )) {
-  allocated += Math.max(0, Number(before) - (heaps.get(isolate) ?? 0));
-  heaps.set(isolate, Number(after));
+  allocated += Math.max(0, Number(before) - (heaps.get(isolate!) ?? 0));
+  heaps.set(isolate!, Number(after));
   collections++;
 }
-const stages = [
+const stages: readonly [name: string, functions: RegExp][] = [
   ["inflate", /^inflate$|zlib|processChunkSync|gunzip|zlibBufferSync/],
-  ["kernel: decode, normalise, hash, look up", /^wasm-function/],
-  ["validate and normalise", /normalise|checkStrings|checkReferences|checkWindow|splitByLabels/],
+  ["kernel: decode, normalize, hash, look up", /^wasm-function/],
+  ["validate and normalize", /normali[sz]e|checkStrings|checkReferences|checkWindow|splitByLabels/],
   [
-    "head: intern what is new, rows",
+    "head: intern new symbols, rows",
     /^(intern|stacks|lookup|hashRange|place|getOrSet|stackChild|missStack|append|addRow|grow|rehash)$/,
   ],
   [
@@ -158,15 +195,15 @@ const stages = [
   ["HTTP", /writev|writeLatin1|parserOn|_http|_addHeader|handleRequest|emit/],
   ["garbage collection", /garbage collector/],
 ];
-const costs = new Map();
+const costs = new Map<string, number>();
 let busy = 0;
 for (const f of readdirSync(profileDir)) {
-  const p = JSON.parse(readFileSync(join(profileDir, f), "utf8"));
+  const p = JSON.parse(readFileSync(join(profileDir, f), "utf8")) as CpuProfile;
   const nodes = new Map(p.nodes.map((n) => [n.id, n.callFrame]));
   p.samples.forEach((s, i) => {
-    const { functionName: name, url } = nodes.get(s);
+    const { functionName: name, url } = nodes.get(s)!;
     if (name === "(idle)" || name === "(program)") return;
-    const ms = p.timeDeltas[i] / 1000;
+    const ms = p.timeDeltas[i]! / 1000;
     busy += ms;
     const stage = stages.find(([, re]) => re.test(name) || re.test(url))?.[0] ?? "everything else";
     costs.set(stage, (costs.get(stage) ?? 0) + ms);
@@ -224,7 +261,7 @@ hours.kill("SIGTERM");
 await new Promise((r) => hours.on("exit", r));
 const compactions = [16, 64].map((mib) => ({
   mib,
-  ...JSON.parse(
+  ...(JSON.parse(
     execFileSync(
       join(root, "node_modules/node/bin/node"),
       [
@@ -235,21 +272,24 @@ const compactions = [16, 64].map((mib) => ({
       ],
       { encoding: "utf8", env: { ...process.env, MALLOC_ARENA_MAX: "2" } },
     ),
-  ),
+  ) as Compaction),
 }));
 
 step(6, "writing docs/benchmarks.md");
-const median = (name, pick) => {
+const median = (name: string, pick: Figure): number => {
   const v = reports
       .filter((r) => r.name === name)
       .map(pick)
       .sort((a, b) => a - b),
     half = v.length >> 1;
-  return v.length % 2 === 1 ? v[half] : (v[half - 1] + v[half]) / 2;
+  return v.length % 2 === 1 ? v[half]! : (v[half - 1]! + v[half]!) / 2;
 };
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
-const hot = (k) => (r) => r.hot_p50_ms[k];
-const rows = [
+const hot =
+  (k: string): Figure =>
+  (r) =>
+    r.hot_p50_ms[k]!;
+const rows: readonly [label: string, pick: Figure, goal: string][] = [
   ["push and flush, profiles per CPU second", (r) => r.profiles_per_cpu_s_with_flush, "≥ 900 (4 × 225)"],
   ["push and flush, multiple of inflating the same bodies", (r) => r.ingest_and_flush_cpu_s / inflate, "≤ 8"],
   ["queries hot, CPU s", (r) => r.hot_cpu_s, "≤ 6.05"],
@@ -261,16 +301,16 @@ const rows = [
   ["p50 ms diff", hot("diff"), "≤ 41"],
   ["p50 ms select_series", hot("select_series"), "≤ 5.1"],
   ["peak RSS, MB", (r) => r.peak_rss_bytes / 1e6, "≤ 338"],
-  ["bytes in the bucket per profile", (r) => r.disk_by_dir.bucket / r.push.profiles, "≤ 1,209"],
+  ["bytes in the bucket per profile", (r) => r.disk_by_dir.bucket! / r.push.profiles, "≤ 1,209"],
   [
     "bytes of log left over",
-    (r) => (r.disk_bytes - r.disk_by_dir.bucket * 2 > 65536 ? r.disk_bytes - r.disk_by_dir.bucket * 2 : 0),
+    (r) => (r.disk_bytes - r.disk_by_dir.bucket! * 2 > 65536 ? r.disk_bytes - r.disk_by_dir.bucket! * 2 : 0),
     "0",
   ],
   ["kill -9, start: seconds to ready", (r) => r.crash_restart_ready_s, "≤ 3"],
   ["kill -9: share lost", (r) => r.crash_lost_share ?? 0, "0"],
 ];
-const show = (v) =>
+const show = (v: number | undefined): string =>
   v === undefined ? "" : Math.abs(v) >= 100 ? Math.round(v).toLocaleString("en") : v.toPrecision(3);
 const names = real ? ["real", "ours"] : ["ours"];
 const table = rows
@@ -283,9 +323,9 @@ writeFileSync(
   join(root, "docs/benchmarks.md"),
   `# Benchmarks
 
-Written by \`npm run bench\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}), Node ${execFileSync(join(root, "node_modules/node/bin/node"), ["--version"], { encoding: "utf8" }).trim()}. The load is the team's \`small\` preset: 3,200 profiles, 80 MB gzip, 179 MB raw; median of ${rounds} rounds. The client runs on the same cores. Inflating the same bodies took ${(inflate * 1000).toFixed(0)} ms in the same run (\`gunzipSync\`, default options, one thread, best of five): the multiple is what survives a change of machine.
+Written by \`npm run bench\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0]!.model.trim()}), Node ${execFileSync(join(root, "node_modules/node/bin/node"), ["--version"], { encoding: "utf8" }).trim()}. The load is the team's \`small\` preset: 3,200 profiles, 80 MB gzip, 179 MB raw; median of ${rounds} rounds. The client runs on the same cores. Inflating the same bodies took ${(inflate * 1000).toFixed(0)} ms in the same run (\`gunzipSync\`, default options, one thread, best of five): the multiple is what survives a change of machine.
 
-${real ? "The real Pyroscope v1 ran in turn with ours." : "No binary of Pyroscope v1 was at hand: the goals are those that were set from one measured elsewhere, where it took 25–32 times the inflating."}
+${real ? "The real Pyroscope v1 ran in turn with ours." : "No binary of Pyroscope v1 was present: the goals come from a measurement on another machine, where it took 25–32 times the inflating."}
 
 | figure | ${names.join(" | ")} | goal |
 |---|${"---:|".repeat(names.length)}---|
@@ -302,7 +342,7 @@ ${[...costs]
   .map(([s, ms]) => `| ${s} | ${Math.round(ms)} | ${Math.round((100 * ms) / busy)} % |`)
   .join("\n")}
 
-The heaps of all threads grew by ${Math.round(allocated)} MB between ${collections} collections, start and flush included: ${((allocated * 1048.576) / reports[0].push.profiles).toFixed(1)} kB a profile. Buffers lie outside of the heaps.
+The heaps of all threads grew by ${Math.round(allocated)} MB between ${collections} collections, start and flush included: ${((allocated * 1048.576) / reports[0]!.push.profiles).toFixed(1)} kB a profile. Buffers lie outside of the heaps.
 
 ## Compaction
 
