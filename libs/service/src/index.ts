@@ -1,3 +1,5 @@
+export { type LoopConfig, periodic } from "./loop.ts";
+
 /** Anything long-lived. Constructors only store their arguments; what costs happens in `start`. */
 export interface Service {
   readonly name: string;
