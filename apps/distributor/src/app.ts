@@ -1,9 +1,11 @@
 import { setFlagsFromString } from "node:v8";
-import { type Component, INGESTERS, kafkaOf, partitionedLog } from "@cinderblock/runtime";
+import { type Component, DISTRIBUTORS, INGESTERS, kafkaOf, partitionedLog } from "@cinderblock/runtime";
 import { partitionRoutes, RemotePush } from "@cinderblock/transport";
 import { distributorSchema } from "./config.ts";
+import { Decisions } from "./decisions.ts";
 import { Distributor } from "./distributor.ts";
 import { KafkaWritePath } from "./kafka-write-path.ts";
+import { SeriesWatch } from "./owner-series.ts";
 import { PartitionWatch } from "./partition-watch.ts";
 import { RingWritePath } from "./ring-write-path.ts";
 import { distributorRoutes } from "./rpc.ts";
@@ -22,21 +24,40 @@ export const distributor: Component<typeof distributorSchema> = {
       client,
       resources: { limits, budgets, scripts, bodies },
     } = process;
-    const ring = process.view(INGESTERS);
+    const ring = process.view(INGESTERS),
+      distributors = process.view(DISTRIBUTORS);
+    // Only counted: each takes its part of a tenant's rate.
+    const me = process.member(DISTRIBUTORS, 1);
+    process.add(me);
+    process.becomeActive(me);
+    const count = (): number => distributors.snapshot.active.length;
+    const validator = new Validator(scripts.validate, budgets.workers, base),
+      decisions = (seriesOf: (tenant: string) => ReadonlySet<bigint> | undefined): Decisions =>
+        new Decisions({
+          validator,
+          seriesOf,
+          maxSeries: (tenant) => limits.of(tenant).maxGlobalSeriesPerTenant,
+          distributors: count,
+          now: base.now,
+        });
+    base.metrics.gauge(
+      "cinderblock_distributor_rate_divisor",
+      "Distributors that a tenant's ingestion rate is divided by.",
+      [],
+      (g) => g.set(Math.max(1, count())),
+    );
     if (config.writeBuffer === "kafka") {
       // Records live for some milliseconds, outside of a small heap: V8 takes them for a heap that grows and marks all of it
       // twelve times a second, a third of this process's CPU (docs/adr/0009-kafka-between-distributor-and-ingesters.md). It may grow to four times what lives instead.
       setFlagsFromString("--heap-growing-percent=300");
       const { log, service } = partitionedLog(config, base);
-      const watch = new PartitionWatch(log, ring, client, base),
-        validator = new Validator(scripts.validate, budgets.workers, base);
+      const watch = new PartitionWatch(log, ring, client, base);
       process.add(service, validator, watch);
       const path = new KafkaWritePath(
         { timeoutMs: config.pushTimeout, maxRecordBytes: config.kafkaMaxRecord },
         log,
-        validator,
+        decisions((tenant) => watch.seriesOf(tenant)),
         watch,
-        (tenant) => limits.of(tenant).maxGlobalSeriesPerTenant,
         base,
       );
       // An aggregate is one record: half of what one may be leaves room for the labels and limits beside the bodies.
@@ -58,6 +79,8 @@ export const distributor: Component<typeof distributorSchema> = {
       );
       return;
     }
+    const series = new SeriesWatch(ring, client, base);
+    process.add(validator, series);
     const path = new RingWritePath(
       {
         replicationFactor: config.replicationFactor,
@@ -67,6 +90,7 @@ export const distributor: Component<typeof distributorSchema> = {
       },
       () => ring.snapshot,
       (address) => new RemotePush(client, address),
+      decisions((tenant) => series.series.of(tenant)),
       base,
     );
     const taking = new Distributor(path, limits, bodies, base, config.maxUsageGroupNames);

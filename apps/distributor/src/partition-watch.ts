@@ -5,6 +5,7 @@ import type { RingView } from "@cinderblock/ring";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { PartitionState } from "@cinderblock/transport";
+import { OwnerSeries, seriesOf } from "./owner-series.ts";
 
 const POLL_MS = 2000,
   SILENT_MS = 30_000;
@@ -26,9 +27,7 @@ export class PartitionWatch implements Service {
   readonly name = "partition-watch";
   /** partition -> who reads it, and when that was told */
   private readonly known = new Map<number, Map<string, Told>>();
-  /** owner -> tenant -> its active series there, and when that was told */
-  private readonly active = new Map<string, { atMs: number; tenants: Map<string, BigUint64Array> }>();
-  private readonly unions = new Map<string, Set<bigint>>();
+  private readonly series = new OwnerSeries();
   /** partition -> why it must not be written to; found a moment ago */
   private looked: { atMs: number; refused: Map<number, CinderblockError> } | undefined;
   /** writes go to the partitions below: it grows when owners read more of them, not when the topic has more */
@@ -85,27 +84,14 @@ export class PartitionWatch implements Service {
             if (!owners) this.known.set(s.partition, (owners = new Map()));
             owners.set(s.owner, { ...s, atMs: this.base.now() });
           }
-          const series = await this.client.call<{ tenant: string; series: BigUint64Array }[]>(
-            m.address,
-            "Ingester",
-            "activeSeries",
-            [],
-            { timeoutMs: POLL_MS },
-          );
-          const tenants = new Map<string, BigUint64Array>();
-          for (const s of series) {
-            const more = tenants.get(s.tenant);
-            tenants.set(s.tenant, more ? joined(more, s.series) : s.series);
-          }
-          this.active.set(m.id, { atMs: this.base.now(), tenants });
+          this.series.note(m.id, await seriesOf(this.client, m.address), this.base.now());
         } catch (err) {
           this.base.log.debug({ ingester: m.id, err }, "an ingester did not tell of its partitions");
         }
       }),
     );
     const old = this.base.now() - 2 * SILENT_MS;
-    for (const [owner, a] of this.active) if (a.atMs < old) this.active.delete(owner);
-    this.unions.clear();
+    this.series.forget(this.base.now());
     this.looked = undefined;
     this.place();
     for (const owners of this.known.values())
@@ -114,13 +100,7 @@ export class PartitionWatch implements Service {
 
   /** A tenant's active series, as the owners of the partitions told last; undefined while none has. */
   seriesOf(tenant: string): ReadonlySet<bigint> | undefined {
-    if (this.active.size === 0) return undefined;
-    let union = this.unions.get(tenant);
-    if (!union) {
-      this.unions.set(tenant, (union = new Set()));
-      for (const { tenants } of this.active.values()) for (const s of tenants.get(tenant) ?? []) union.add(s);
-    }
-    return union;
+    return this.series.of(tenant);
   }
 
   /** Partitions that writes are placed in: 0 to this, less one. The same in all distributors within seconds. */
@@ -242,11 +222,4 @@ export class PartitionWatch implements Service {
     if (!this.isOfTopic(s)) return now - this.topic.sinceMs;
     return s.unuploadedAgeMs + (now - s.atMs > SILENT_MS ? now - s.atMs : 0);
   }
-}
-
-function joined(a: BigUint64Array, b: BigUint64Array): BigUint64Array {
-  const all = new BigUint64Array(a.length + b.length);
-  all.set(a);
-  all.set(b, a.length);
-  return all;
 }

@@ -5,10 +5,10 @@ import {
   kindOf,
   toErrorRecord,
 } from "@cinderblock/errors";
-import type { PushAnswer } from "@cinderblock/ingest";
+import { type PushAnswer, refusedProfiles } from "@cinderblock/ingest";
 
-/** The end of a push to several replicas: what its sender gets. */
-export type QuorumResult = { answer: PushAnswer } | { error: unknown };
+/** The end of a push to several replicas: the common result of a quorum, or the error without one. */
+export type QuorumResult = { answer: PushAnswer; stored: boolean } | { error: unknown };
 
 /**
  * Counts what replicas did with one push. It is acknowledged when a quorum stored it, and refused when a quorum refuses it in
@@ -18,22 +18,27 @@ export type QuorumResult = { answer: PushAnswer } | { error: unknown };
 export class Quorum {
   private readonly replicas: number;
   private readonly needed: number;
+  private readonly told: number;
   /** what replicas did with the push -> how many did so */
   private readonly verdicts = new Map<string, number>();
   private replied = 0;
   private readonly errors: unknown[] = [];
 
-  /** @param needed replicas that have to do the same */
-  constructor(replicas: number, needed: number) {
+  /**
+   * @param needed replicas that have to do the same
+   * @param told profiles of the push whose refusal was decided before: a replica that refuses no more stored the push
+   */
+  constructor(replicas: number, needed: number, told = 0) {
+    this.told = told;
     this.replicas = replicas;
     this.needed = needed;
   }
 
   /** A replica answered. @returns the result, once it is certain, and the error that makes the replica a failed one */
   answered(answer: PushAnswer): { result: QuorumResult | undefined; failure: CinderblockError | undefined } {
-    const { verdict, failure } = verdictOf(answer);
+    const { verdict, failure } = verdictOf(answer, this.told);
     if (failure) return { result: this.failed(failure), failure };
-    return { result: this.count(verdict, { answer }), failure: undefined };
+    return { result: this.count(verdict, { answer, stored: verdict === STORED }), failure: undefined };
   }
 
   /** A replica refused by an error, could not be reached, or did not reply in time. @returns the result, once it is certain */
@@ -68,14 +73,20 @@ export class Quorum {
   }
 }
 
-/** What an answer says of each push in it. */
-function verdictOf(answer: PushAnswer): { verdict: string; failure: CinderblockError | undefined } {
+const STORED = "stored";
+
+/** The verdict of an answer on the push, or on each push in it. */
+function verdictOf(
+  answer: PushAnswer,
+  told: number,
+): { verdict: string; failure: CinderblockError | undefined } {
   const verdicts = (answer.parts ?? [answer]).map(({ error }) => {
-    if (!error) return "stored";
+    if (!error) return STORED;
     return isDeterministicRefusal(error) ? "refused" : fromErrorRecord(error);
   });
-  return {
-    verdict: verdicts.join(" "),
-    failure: verdicts.find((v) => v instanceof CinderblockError),
-  };
+  const failure = verdicts.find((v) => v instanceof CinderblockError);
+  if (failure) return { verdict: "", failure };
+  const refused = refusedProfiles(answer),
+    asTold = verdicts.every((v) => v === STORED) || (refused > 0 && refused <= told);
+  return { verdict: asTold ? STORED : verdicts.join(" "), failure: undefined };
 }

@@ -10,11 +10,14 @@ import {
   aggregateOf,
   answerOfParts,
   type PushAnswer,
+  pushesOf,
   type RawPush,
   type SentPush,
 } from "@cinderblock/ingest";
 import { type Member, RingSnapshot } from "@cinderblock/ring";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import { TEST_LIMITS } from "@cinderblock/tenant/testing";
+import type { Decider } from "./decisions.ts";
 import { RingWritePath } from "./ring-write-path.ts";
 
 const TIMEOUT_MS = 5000;
@@ -87,6 +90,16 @@ const sent = (name: string): SentPush => ({
   body: Buffer.from(name),
 });
 
+/** Lets everything through, so that replicas have the last word. */
+const UNDECIDED: Decider = {
+  decide: (tenant, service, push, limits) =>
+    Promise.resolve({
+      answer: { ...OK, ...(push.kind === "aggregate" ? { parts: pushesOf(push).map(() => OK) } : {}) },
+      record: { tenant, service, push, limits, atMs: 1, refused: 0 },
+      contradicted: (reply) => reply,
+    }),
+};
+
 /** Replicas that reply when the test says so. */
 class Replicas {
   readonly ring: RingSnapshot;
@@ -102,7 +115,7 @@ class Replicas {
       { replicationFactor: factor, zoneAware: false, timeoutMs: TIMEOUT_MS, shardSize: () => 0 },
       () => this.ring,
       (address) => ({
-        push: () =>
+        store: () =>
           new Promise<PushAnswer>((resolve, reject) => {
             this.replies.set(address, (says) => {
               if (says instanceof CinderblockError) reject(says);
@@ -110,6 +123,7 @@ class Replicas {
             });
           }),
       }),
+      UNDECIDED,
       { ...base(), metrics: this.metrics },
     );
   }
@@ -138,7 +152,7 @@ function watched(push: Promise<PushAnswer>): { result: PushAnswer | CinderblockE
 const settled = async (): Promise<void> => {
   for (let i = 0; i < 5; i++) await Promise.resolve();
 };
-const push = (r: Replicas, what: RawPush) => watched(r.path.push("t", "s", what));
+const push = (r: Replicas, what: RawPush) => watched(r.path.push("t", "s", what, TEST_LIMITS));
 
 beforeEach(() => {
   jest.useFakeTimers();

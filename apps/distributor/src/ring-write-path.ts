@@ -1,6 +1,6 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
-import { type PushAnswer, type RawPush, serviceOf } from "@cinderblock/ingest";
+import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import {
   type Member,
   type PlacementConfig,
@@ -9,27 +9,35 @@ import {
   type RingSnapshot,
 } from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
-import type { PushTarget } from "@cinderblock/transport";
+import type { IngestLimits } from "@cinderblock/tenant";
+import { encodePushRecord, type PushRecord, type PushTarget } from "@cinderblock/transport";
 import type { WritePath } from "./distributor.ts";
+import type { Decider } from "./decisions.ts";
 import { Quorum, type QuorumResult } from "./quorum.ts";
 
 export interface RingWriteConfig extends PlacementConfig {
   timeoutMs: number;
 }
 
-/** Writes to the ingesters that the ring names; a push is taken when a quorum of them has it on disk. */
+/**
+ * Writes to the ingesters that the ring names; a push is taken when a quorum of them has it on disk. Limits are decided here:
+ * a replica that refuses what was decided is a failed replica (docs/correctness.md, "No late refusal").
+ */
 export class RingWritePath implements WritePath {
   private readonly config: RingWriteConfig;
   private readonly ring: () => RingSnapshot;
   private readonly target: (address: string) => PushTarget;
+  private readonly decider: Decider;
   private readonly failures: { inc(labels: { ingester: string }): void };
 
   constructor(
     config: RingWriteConfig,
     ring: () => RingSnapshot,
     target: (address: string) => PushTarget,
+    decider: Decider,
     base: Base,
   ) {
+    this.decider = decider;
     this.config = config;
     this.ring = ring;
     this.target = target;
@@ -46,17 +54,25 @@ export class RingWritePath implements WritePath {
       throw new CinderblockError("unavailable", "no ingester of the ring takes writes now");
   }
 
-  async push(tenant: string, service: string, push: RawPush): Promise<PushAnswer> {
-    const placed = service === "" ? serviceOf(push) : service;
-    // What names no service goes where its bytes say, a retry to the same place.
+  async push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer> {
+    const { answer, record, contradicted } = await this.decider.decide(tenant, service, push, limits);
+    if (!record) return answer;
+    const replied = await this.store(record);
+    return replied.stored ? answer : contradicted(replied.answer);
+  }
+
+  private store(push: PushRecord): Promise<{ answer: PushAnswer; stored: boolean }> {
+    const { tenant, service } = push,
+      record = encodePushRecord(push);
+    // A push that names no service goes where its bytes say, a retry to the same place.
     const { members, maxErrors } = replicasOf(
       this.ring(),
       tenant,
-      placed === "" ? fnv1a(push.body) : placementToken(tenant, placed),
+      service === "" ? fnv1a(push.push.body) : placementToken(tenant, service),
       this.config,
     );
-    return new Promise<PushAnswer>((resolve, reject) => {
-      const quorum = new Quorum(members.length, members.length - maxErrors),
+    return new Promise((resolve, reject) => {
+      const quorum = new Quorum(members.length, members.length - maxErrors, push.refused),
         waiting = new Set(members);
       /** Counts each replica once, whatever comes of it later. */
       const settle = (m: Member, reply: () => QuorumResult | undefined): void => {
@@ -64,7 +80,7 @@ export class RingWritePath implements WritePath {
         const result = reply();
         if (waiting.size === 0) clearTimeout(timer);
         if (!result) return;
-        if ("answer" in result) resolve(result.answer);
+        if ("answer" in result) resolve(result);
         else reject(result.error as Error);
       };
       const failed = (m: Member, err: unknown): QuorumResult | undefined => {
@@ -85,7 +101,7 @@ export class RingWritePath implements WritePath {
       }, this.config.timeoutMs);
       for (const m of members)
         this.target(m.address)
-          .push(tenant, placed, push, this.config.timeoutMs)
+          .store(push, record, this.config.timeoutMs)
           .then(
             (answer) => {
               settle(m, () => {

@@ -17,7 +17,7 @@ import {
   STORES,
 } from "@cinderblock/runtime";
 import { type IngestLimits, type Limits, smallerLimit } from "@cinderblock/tenant";
-import { partitionRoutes, pushMethod, sourceMethods } from "@cinderblock/transport";
+import { partitionRoutes, pushMethods, sourceMethods } from "@cinderblock/transport";
 import { type IngesterComponentConfig, ingesterConfigOf, ingesterSchema } from "./config.ts";
 import { handOver, type HandOverParts, type HeldBlock } from "./hand-over.ts";
 import { Ingester } from "./ingester.ts";
@@ -120,13 +120,16 @@ export const ingester: Component<typeof ingesterSchema> = {
     process.becomeActive(me, roster.ready);
     process.progress = () => ingester.progress;
     process.readyWhen(() => roster.obstacle);
+    const unlessLeaving = <T>(take: () => Promise<T>): Promise<T> =>
+      leaving.now ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`)) : take();
     process.serveInternal("Ingester", {
       ...sourceMethods(ingester),
-      ...pushMethod((tenant, service, push) =>
-        leaving.now
-          ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`))
-          : ingester.push(tenant, service, push, share(tenant)),
+      ...pushMethods(
+        ({ tenant, service, push, limits, atMs }) =>
+          unlessLeaving(() => ingester.store(tenant, service, push, limits, atMs)),
+        (tenant, service, push) => unlessLeaving(() => ingester.push(tenant, service, push, share(tenant))),
       ),
+      activeSeries: internalMethod([], () => ingester.activeSeries()),
     });
     process.serve(ingesterRoutes(ingester, config.multitenancy, resources.authorizer));
     process.serve(readOnlyRoutes(me));
@@ -207,7 +210,6 @@ function readsPartitions(
   process.add(service, partitions);
   process.serveInternal("Ingester", {
     partitions: internalMethod([], () => Promise.resolve(partitions.states())),
-    activeSeries: internalMethod([], () => ingester.activeSeries()),
     caughtUp: internalMethod([], () => Promise.resolve(partitions.caughtUp())),
     reach: internalMethod([listOf(number), number, optional(text)], ([ends, deadlineMs, topicId]) =>
       partitions.reach(ends, deadlineMs, topicId),
@@ -232,7 +234,7 @@ function handOverParts(ingester: Ingester, shipper: Shipper, deleted: DeletedTen
   };
 }
 
-/** Limits with the part of the ingestion rate and of the series that this ingester may take; the same object as long as nothing changed. */
+/** For pushes of distributors of the release before: limits with the part of the ingestion rate and of the series that this ingester may take; the same object as long as nothing changed. */
 function sharedLimits(
   of: (tenant: string) => Limits,
   share: (tenant: string) => number,

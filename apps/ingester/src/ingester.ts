@@ -349,9 +349,8 @@ export class Ingester implements Service, SourceClient {
   }
 
   /**
-   * Hands a raw push to the shard of its service; resolves when it is on disk. The buffer of a large body that is all of it moves to the worker.
+   * Takes a push of Kafka, or of a distributor of the release before, which has no time of its own: see `store`.
    * @param nowMs when the push was taken, if that was not now
-   * @throws `no-room` when this ingester cannot take it for the moment: nothing says that another one cannot
    */
   async push(
     tenant: string,
@@ -362,6 +361,21 @@ export class Ingester implements Service, SourceClient {
   ): Promise<PushAnswer> {
     // A record from before its tenant's deletion was read again: it counts as taken in, and nothing of it is stored.
     if (nowMs !== undefined && this.isDeleted(tenant, nowMs)) return NOTHING_STORED;
+    return this.store(tenant, service, push, limits, nowMs);
+  }
+
+  /**
+   * Hands a raw push to the shard of its service; resolves when it is on disk. The buffer of a large body that is all of it moves to the worker.
+   * @param nowMs the time of the push as its distributor decided it; absent: now
+   * @throws `no-room` when this ingester cannot take it for the moment: nothing says that another one cannot
+   */
+  async store(
+    tenant: string,
+    service: string,
+    push: RawPush,
+    limits: IngestLimits,
+    nowMs?: number,
+  ): Promise<PushAnswer> {
     try {
       this.refuse();
       const done = this.disk.admit(push.body.length);

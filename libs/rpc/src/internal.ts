@@ -177,6 +177,7 @@ export class InternalClient {
                   new CinderblockError(
                     "unavailable",
                     `${service} at ${address} does not know ${method}: status ${res.statusCode}`,
+                    { detail: { status: res.statusCode ?? 0 } },
                   ),
                 );
             } catch (err) {

@@ -35,6 +35,7 @@ import { checkClusterTls, clientTlsOf } from "./tls-config.ts";
 
 /** The rings of a cluster. */
 export const INGESTERS = "ingester",
+  DISTRIBUTORS = "distributor",
   STORES = "store-gateway",
   SCHEDULERS = "query-scheduler",
   COMPACTORS = "compactor";
@@ -43,6 +44,7 @@ export const RING_REFRESH_MS = 1000;
 /** Where a ring's page is, as in v1. */
 const PAGES: Record<string, string> = {
   [INGESTERS]: "/ring",
+  [DISTRIBUTORS]: "/distributor/ring",
   [STORES]: "/store-gateway/ring",
   [SCHEDULERS]: "/query-scheduler/ring",
   [COMPACTORS]: "/compactor/ring",

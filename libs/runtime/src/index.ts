@@ -1,6 +1,7 @@
 export {
   ClusterProcess,
   COMPACTORS,
+  DISTRIBUTORS,
   INGESTERS,
   oneEach,
   RING_REFRESH_MS,

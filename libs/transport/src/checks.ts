@@ -17,6 +17,11 @@ export const ulid: Check<string> = (v) => {
 };
 export const ulids = listOf(ulid);
 
+export const bytes: Check<Uint8Array> = (v) => {
+  if (v instanceof Uint8Array) return v;
+  throw new CinderblockError("invalid", `expected bytes, found ${typeof v}`);
+};
+
 /** A push with its body; the decoder checks the body itself. */
 export const rawPush: Check<RawPush> = (v) => {
   const push = record<RawPush>()(v);

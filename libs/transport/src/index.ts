@@ -5,7 +5,7 @@ export { partitionRoutes } from "./partitions-page.ts";
 export type { CaughtUp, PartitionState } from "./partitions.ts";
 export { encodePushRecord, PushRecordDecoder } from "./record.ts";
 export type { PushRecord } from "./record.ts";
-export { pushMethod, RemotePush } from "./push.ts";
+export { pushMethods, RemotePush } from "./push.ts";
 export type { PushTarget } from "./push.ts";
 export { RemoteStore, storeMethods } from "./store.ts";
 export type { StoreContract } from "./store.ts";

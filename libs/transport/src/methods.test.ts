@@ -1,11 +1,13 @@
 import fc from "fast-check";
+import type { IngestLimits } from "@cinderblock/tenant";
 import { kindOf } from "@cinderblock/errors";
 import type { InternalMethods } from "@cinderblock/rpc";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { isTenantId } from "@cinderblock/tenant";
 import {
   type LocalScheduler,
-  pushMethod,
+  encodePushRecord,
+  pushMethods,
   serveScheduler,
   sourceMethods,
   type StoreContract,
@@ -47,11 +49,30 @@ const scheduler: LocalScheduler = {
 const served = serveScheduler(scheduler, base);
 afterAll(() => served.stop());
 
-const PUSH = { kind: "push", codec: "proto", gzip: false, body: new Uint8Array(1) };
+const PUSH = { kind: "push", codec: "proto", gzip: false, body: new Uint8Array(1) } as const;
+const pushes = pushMethods(
+  ({ tenant, service, push }) => note(tenant, service, push) as Promise<never>,
+  note,
+);
+/** The record of a push; bytes that are no record where there is no message of the tenant. */
+function recordOf(tenant: unknown): Uint8Array {
+  try {
+    return encodePushRecord({
+      tenant: tenant as string,
+      service: "shop",
+      atMs: 1,
+      limits: {} as IngestLimits,
+      push: PUSH,
+    });
+  } catch {
+    return new Uint8Array(9);
+  }
+}
 /** Every method that names a tenant, with good arguments behind it. */
 const NAMED: [string, InternalMethods, (tenant: unknown, block: unknown) => unknown[]][] = [
-  ["push", pushMethod(note), (t) => [t, "shop", PUSH]],
-  ["pushAggregate", pushMethod(note), (t) => [t, "shop", { ...PUSH, kind: "aggregate" }]],
+  ["push", pushes, (t) => [t, "shop", PUSH]],
+  ["pushAggregate", pushes, (t) => [t, "shop", { ...PUSH, kind: "aggregate" }]],
+  ["pushRecord", pushes, (t) => [recordOf(t)]],
   ["blocks", sourceMethods(store), (t) => [t, 0, 1]],
   ["execute", sourceMethods(store), (t, u) => [t, [u], { kind: "tree" }, {}, {}]],
   ["ranges", sourceMethods(store), (t, u) => [t, [u], {}]],
@@ -77,7 +98,7 @@ describe("methods for other processes", () => {
   });
 
   it("are all in this test", () => {
-    const all = [pushMethod(note), storeMethods(store), served.methods].flatMap((m) => Object.keys(m));
+    const all = [pushes, storeMethods(store), served.methods].flatMap((m) => Object.keys(m));
     expect([...new Set(all)].sort()).toEqual([...new Set([...NAMED.map(([n]) => n), ...UNNAMED])].sort());
   });
 

@@ -1,18 +1,30 @@
+import { CinderblockError } from "@cinderblock/errors";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import { type InternalClient, internalMethod, type InternalMethods, text } from "@cinderblock/rpc";
-import { rawPush, tenantId } from "./checks.ts";
+import { bytes, rawPush, tenantId } from "./checks.ts";
+import { type PushRecord, PushRecordDecoder } from "./record.ts";
 
-/** Takes a push and resolves when it is durable. */
+/** Stores decided pushes and resolves when they are durable. */
 export interface PushTarget {
-  push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer>;
+  /** @param record the push as encoded, the same bytes for all replicas */
+  store(push: PushRecord, record: Uint8Array, timeoutMs: number): Promise<PushAnswer>;
 }
 
-/** An aggregate has a method of its own: an ingester that knows none says so, and stores nothing else. */
-export function pushMethod(
+/**
+ * Methods of an ingester for writes. Distributors of this release send records: all that is decided about a push travels with
+ * it. `push` and `pushAggregate` are for those of the release before, whose ingesters decided limits by themselves.
+ */
+export function pushMethods(
+  store: (push: PushRecord) => Promise<PushAnswer>,
   take: (tenant: string, service: string, push: RawPush) => Promise<PushAnswer>,
 ): InternalMethods {
-  const push = internalMethod([tenantId, text, rawPush], (a) => take(...a));
-  return { push, pushAggregate: push };
+  const push = internalMethod([tenantId, text, rawPush], (a) => take(...a)),
+    decoder = new PushRecordDecoder();
+  return {
+    push,
+    pushAggregate: push,
+    pushRecord: internalMethod([bytes], ([record]) => store(decoder.decode(record))),
+  };
 }
 
 /** An ingester in another process, for writes. */
@@ -23,13 +35,19 @@ export class RemotePush implements PushTarget {
     this.client = client;
     this.address = address;
   }
-  push(tenant: string, service: string, push: RawPush, timeoutMs: number): Promise<PushAnswer> {
-    return this.client.call(
-      this.address,
-      "Ingester",
-      push.kind === "aggregate" ? "pushAggregate" : "push",
-      [tenant, service, push],
-      { timeoutMs },
-    );
+  async store(push: PushRecord, record: Uint8Array, timeoutMs: number): Promise<PushAnswer> {
+    const call = (method: string, args: unknown[]): Promise<PushAnswer> =>
+      this.client.call(this.address, "Ingester", method, args, { timeoutMs });
+    try {
+      return await call("pushRecord", [record]);
+    } catch (err) {
+      if (!(err instanceof CinderblockError) || err.detail.status !== 404) throw err;
+      // An ingester of the release before, during an upgrade.
+      return call(push.push.kind === "aggregate" ? "pushAggregate" : "push", [
+        push.tenant,
+        push.service,
+        push.push,
+      ]);
+    }
   }
 }

@@ -1,0 +1,104 @@
+import type { RingView } from "@cinderblock/ring";
+import type { InternalClient } from "@cinderblock/rpc";
+import { periodic, type Service } from "@cinderblock/service";
+import type { Base } from "@cinderblock/telemetry";
+
+/** A tenant's active series on one ingester. */
+export interface TenantSeries {
+  tenant: string;
+  series: BigUint64Array;
+}
+
+const POLL_MS = 2000;
+/** An ingester that is silent for longer no longer counts. */
+const FORGET_MS = 60_000;
+
+/** Active series of tenants, as the ingesters told last. */
+export class OwnerSeries {
+  /** ingester -> tenant -> its active series there, and the time of that answer */
+  private readonly active = new Map<string, { atMs: number; tenants: Map<string, BigUint64Array> }>();
+  private readonly unions = new Map<string, Set<bigint>>();
+
+  /** Notes the series of one ingester, from each of its threads. */
+  note(ingester: string, told: readonly TenantSeries[], nowMs: number): void {
+    const tenants = new Map<string, BigUint64Array>();
+    for (const { tenant, series } of told) {
+      const more = tenants.get(tenant);
+      tenants.set(tenant, more ? joined(more, series) : series);
+    }
+    this.active.set(ingester, { atMs: nowMs, tenants });
+    this.unions.clear();
+  }
+
+  /** Forgets ingesters that are silent. */
+  forget(nowMs: number): void {
+    for (const [id, a] of this.active) if (a.atMs < nowMs - FORGET_MS) this.active.delete(id);
+    this.unions.clear();
+  }
+
+  /** A tenant's active series; undefined while no ingester has told. */
+  of(tenant: string): ReadonlySet<bigint> | undefined {
+    if (this.active.size === 0) return undefined;
+    let union = this.unions.get(tenant);
+    if (!union) {
+      this.unions.set(tenant, (union = new Set()));
+      for (const { tenants } of this.active.values()) for (const s of tenants.get(tenant) ?? []) union.add(s);
+    }
+    return union;
+  }
+}
+
+/** Asks the ingesters of a ring every two seconds for their active series. */
+export class SeriesWatch implements Service {
+  readonly name = "series-watch";
+  readonly series = new OwnerSeries();
+  private readonly loop;
+  private readonly ring: RingView;
+  private readonly client: InternalClient;
+  private readonly base: Base;
+
+  constructor(ring: RingView, client: InternalClient, base: Base) {
+    this.ring = ring;
+    this.client = client;
+    this.base = base;
+    this.loop = periodic(
+      { name: "series-watch", everyMs: POLL_MS, deadlineMs: 3 * POLL_MS },
+      () => this.poll(),
+      base,
+    );
+  }
+
+  async start(): Promise<void> {
+    await this.loop.run();
+    this.loop.start();
+  }
+  async stop(): Promise<void> {
+    await this.loop.stop();
+  }
+
+  private async poll(): Promise<void> {
+    await Promise.all(
+      this.ring.snapshot.readable.map(async ({ id, address }) => {
+        try {
+          const told = await seriesOf(this.client, address);
+          this.series.note(id, told, this.base.now());
+        } catch (err) {
+          this.base.log.debug({ ingester: id, err }, "ingester did not tell its active series");
+        }
+      }),
+    );
+    this.series.forget(this.base.now());
+  }
+}
+
+/** Asks one ingester for its active series. */
+export function seriesOf(client: InternalClient, address: string): Promise<TenantSeries[]> {
+  return client.call<TenantSeries[]>(address, "Ingester", "activeSeries", [], { timeoutMs: POLL_MS });
+}
+
+function joined(a: BigUint64Array, b: BigUint64Array): BigUint64Array {
+  const all = new BigUint64Array(a.length + b.length);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
+}
