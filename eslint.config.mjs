@@ -15,6 +15,14 @@ const boundaries = (files) => ({
   ],
 });
 
+const LOOP_MESSAGE =
+  "Use `periodic` of @cinderblock/service, or `Periodic` of @cinderblock/async in a worker thread.";
+const RAW_LOOPS = [
+  "CallExpression[callee.name='setInterval']",
+  "CallExpression[callee.property.name='setInterval']",
+  "ImportSpecifier[imported.name='setInterval']",
+].map((selector) => ({ selector, message: LOOP_MESSAGE }));
+
 export default tseslint.config(
   {
     ignores: [
@@ -43,6 +51,12 @@ export default tseslint.config(
   },
   { files: ["**/*.test.ts", "**/*.testing.ts", "libs/testkit/**/*.ts"], rules: boundaries("tests") },
   { files: ["tools/**/*.ts", "e2e/**/*.ts"], rules: { "no-console": "off" } },
+  {
+    // Background loops have one pass at a time, a deadline, a watchdog and a stop with a bound.
+    files: ["apps/*/src/**/*.ts", "libs/*/src/**/*.ts"],
+    ignores: ["apps/web/**", "libs/testkit/**", "**/*.test.ts", "**/*.testing.ts"],
+    rules: { "no-restricted-syntax": ["error", ...RAW_LOOPS] },
+  },
   // A file that declares a module for others has no import of its own, so it names types by `import()`.
   { files: ["**/*.d.ts"], rules: { "@typescript-eslint/consistent-type-imports": "off" } },
   {

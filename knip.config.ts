@@ -30,7 +30,7 @@ export default {
     },
   },
   // Programs of the system that real parts and benches bring along.
-  ignoreBinaries: [/^c\+\+filt$/, "gcc", "go", "nm", "readelf", "redis-cli", "redis-server"],
+  ignoreBinaries: [/^c\+\+filt$/, "gcc", "go", "nm", "readelf", "redis-cli", "redis-server", "unshare"],
   ignoreUnresolved: [/bin\/cinderblock-cli$/], // a program that tests start by its path
   treatConfigHintsAsErrors: false,
 } satisfies KnipConfig;

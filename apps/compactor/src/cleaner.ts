@@ -1,7 +1,7 @@
 import { decodeTenantDeletionMark, encodeTenantDeletionMark, isUlid } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import { type Bucket, listAll } from "@cinderblock/objstore";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import {
   blocksPrefix,
@@ -27,11 +27,13 @@ export interface CleanerConfig {
 
 /** A partial block must be idle at least so long before it is taken for abandoned. */
 const LEAST_PARTIAL_DELAY_MS = 4 * 3600_000;
+/** Deadline of one pass over all tenants. */
+const PASS_DEADLINE_MS = 6 * 3600_000;
 
 /** Applies retention, deletes what is marked, clears away what uploads left behind, and keeps the bucket index. */
 export class BlocksCleaner implements Service {
   readonly name = "blocks-cleaner";
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private running: Promise<void> | undefined;
   private readonly bucket: Bucket;
   private readonly index: BucketIndexUpdater;
@@ -51,18 +53,20 @@ export class BlocksCleaner implements Service {
     this.config = config;
     this.limits = limits;
     this.base = base;
+    this.loop = periodic(
+      { name: "blocks-cleaner", everyMs: config.intervalMs, deadlineMs: PASS_DEADLINE_MS },
+      () => this.run(),
+      base,
+    );
   }
 
   start(): Promise<void> {
-    this.timer = setInterval(() => {
-      void this.run();
-    }, this.config.intervalMs);
-    this.timer.unref();
+    this.loop.start();
     return Promise.resolve();
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.timer);
+    await this.loop.stop(0);
     await this.running;
   }
 

@@ -23,7 +23,7 @@ import {
 import { CinderblockError } from "@cinderblock/errors";
 import { crashPoint } from "@cinderblock/files";
 import type { Bucket } from "@cinderblock/objstore";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { pathBelow } from "@cinderblock/tenant";
 import { WorkerClient } from "@cinderblock/threads";
@@ -62,6 +62,8 @@ export interface CompactorConfig {
 
 /** The first run comes soon after the start, once the process has its other work behind it. */
 const FIRST_RUN_MS = 30_000;
+/** Deadline of one run: after a backlog it may compact for many hours. */
+const RUN_DEADLINE_MS = 24 * 3600_000;
 
 function isAlive(pid: number): boolean {
   try {
@@ -83,8 +85,7 @@ export class Compactor implements Service {
     outputs: readonly BlockMeta[],
     inputs: readonly BlockMeta[],
   ) => Promise<void> = () => Promise.resolve();
-  private first: NodeJS.Timeout | undefined;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private running: Promise<void> | undefined;
   private stopping = false;
   private readonly metas = new Map<string, Map<string, { meta: BlockMeta; uploadedMs: number }>>();
@@ -131,6 +132,16 @@ export class Compactor implements Service {
       limits,
       base,
     );
+    this.loop = periodic(
+      {
+        name: "compaction",
+        everyMs: config.intervalMs,
+        firstMs: Math.min(config.intervalMs, FIRST_RUN_MS),
+        deadlineMs: RUN_DEADLINE_MS,
+      },
+      () => this.run(),
+      base,
+    );
     // There from the start, at 0: an alert sees the first one.
     const { metrics } = base;
     this.jobsDone = metrics.counter("pyroscope_compactor_group_compactions_total", "Jobs that ended well.");
@@ -158,24 +169,13 @@ export class Compactor implements Service {
 
   start(): Promise<void> {
     this.clearAway();
-    this.first = setTimeout(
-      () => {
-        void this.run();
-      },
-      Math.min(this.config.intervalMs, FIRST_RUN_MS),
-    );
-    this.first.unref();
-    this.timer = setInterval(() => {
-      void this.run();
-    }, this.config.intervalMs);
-    this.timer.unref();
+    this.loop.start();
     return Promise.resolve();
   }
 
   async stop(): Promise<void> {
     this.stopping = true;
-    clearTimeout(this.first);
-    clearInterval(this.timer);
+    await this.loop.stop(0);
     await this.current?.stop();
     await this.running;
   }

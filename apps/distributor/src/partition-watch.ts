@@ -2,7 +2,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { PartitionedLog } from "@cinderblock/kafka";
 import type { InternalClient } from "@cinderblock/rpc";
 import type { RingView } from "@cinderblock/ring";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { PartitionState } from "@cinderblock/transport";
 import { OwnerSeries, seriesOf } from "./owner-series.ts";
@@ -36,7 +36,7 @@ export class PartitionWatch implements Service {
   private growing: { of: number; sinceMs: number } | undefined;
   /** the topic, and since when it is the one */
   private topic = { id: "", sinceMs: 0 };
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private readonly log: PartitionedLog;
   private readonly ring: RingView;
   private readonly client: InternalClient;
@@ -47,6 +47,11 @@ export class PartitionWatch implements Service {
     this.ring = ring;
     this.client = client;
     this.base = base;
+    this.loop = periodic(
+      { name: "partition-watch", everyMs: POLL_MS, deadlineMs: 3 * POLL_MS },
+      () => this.poll(),
+      base,
+    );
   }
 
   async start(): Promise<void> {
@@ -59,17 +64,10 @@ export class PartitionWatch implements Service {
       },
     );
     await this.poll();
-    const again = (): void => {
-      this.timer = setTimeout(() => {
-        this.poll().then(again, again);
-      }, POLL_MS);
-      this.timer.unref();
-    };
-    again();
+    this.loop.start();
   }
   stop(): Promise<void> {
-    clearTimeout(this.timer);
-    return Promise.resolve();
+    return this.loop.stop(0).then(() => undefined);
   }
 
   private async poll(): Promise<void> {

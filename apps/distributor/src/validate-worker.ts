@@ -11,6 +11,7 @@ const bodies = new SharedPagesReader(ownData<ValidateWorkerData>().bodies);
 const checker = new PushChecker(await loadHasher());
 
 serveWorker({
+  ready: () => undefined,
   check({ tenant, push, at, length, nowMs, settings }: ValidateCall): Validation {
     if (settings) settingsOf.set(tenant, { limits: settings.limits, gate: new RateGate(settings.gate) });
     const { limits, gate } = settingsOf.get(tenant)!;

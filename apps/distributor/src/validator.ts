@@ -49,7 +49,7 @@ export class Validator implements Service {
     this.base = base;
   }
 
-  start(): Promise<void> {
+  async start(): Promise<void> {
     for (let i = 0; i < this.count; i++) {
       const begin = (): WorkerClient => {
         const w = new WorkerClient(
@@ -70,7 +70,8 @@ export class Validator implements Service {
       };
       this.workers.push(begin());
     }
-    return Promise.resolve();
+    // The first pushes must not wait for code to load.
+    await Promise.all(this.workers.map((w) => w.call("ready", undefined)));
   }
 
   /** Checks a push; its body stays with the caller. */

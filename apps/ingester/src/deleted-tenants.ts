@@ -1,12 +1,14 @@
 import { ulidTimeMs } from "@cinderblock/block-meta";
 import { tenantDeletions, tenantMarkName } from "@cinderblock/compact";
 import type { Bucket } from "@cinderblock/objstore";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { Ingester } from "./ingester.ts";
 
 /** Age of a look that an upload may rest on. */
 const FRESH_MS = 10_000;
+/** Deadline of one look. */
+const PASS_MS = 600_000;
 
 /**
  * Drops an ingester's data of deleted tenants: all heads and local blocks while the deletion mark is there, and later those
@@ -15,7 +17,7 @@ const FRESH_MS = 10_000;
  */
 export class DeletedTenants implements Service {
   readonly name = "deleted-tenants";
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private running: Promise<void> | undefined;
   private marked: ReadonlySet<string> = new Set();
   /** tenant -> time of its last deletion; undefined: not read yet */
@@ -32,6 +34,11 @@ export class DeletedTenants implements Service {
     this.bucket = bucket;
     this.intervalMs = intervalMs;
     this.base = base;
+    this.loop = periodic(
+      { name: "deleted-tenants", everyMs: intervalMs, deadlineMs: PASS_MS },
+      () => this.look(),
+      base,
+    );
     this.dropped = base.metrics.counter(
       "cinderblock_ingester_deleted_tenant_blocks_total",
       "Heads and local blocks that were dropped because their tenant is marked for deletion.",
@@ -58,10 +65,7 @@ export class DeletedTenants implements Service {
   }
 
   start(): Promise<void> {
-    this.timer = setInterval(() => {
-      void this.look();
-    }, this.intervalMs);
-    this.timer.unref();
+    this.loop.start();
     return this.look();
   }
 
@@ -112,7 +116,7 @@ export class DeletedTenants implements Service {
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.timer);
+    await this.loop.stop();
     await this.running;
   }
 }

@@ -15,7 +15,7 @@ export interface DiskGuardConfig {
 }
 
 /** Size of a file system, as far as the guard looks at it. */
-export interface DiskSize {
+interface DiskSize {
   bsize: number;
   blocks: number;
   bavail: number;

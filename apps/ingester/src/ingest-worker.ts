@@ -1,4 +1,4 @@
-import { type Pace, TimeSlices } from "@cinderblock/async";
+import { type Pace, Periodic, TimeSlices } from "@cinderblock/async";
 import { loadHasher } from "@cinderblock/bytes";
 import { kindOf } from "@cinderblock/errors";
 import { Ballast } from "@cinderblock/files";
@@ -108,20 +108,16 @@ function pick(ulids: readonly string[]): { heads: Head[]; missing: string[] } {
   return { heads, missing };
 }
 
-let maintaining = false;
-function maintain(): void {
-  if (maintaining) return;
-  maintaining = true;
-  shard
-    .maintain()
-    .catch((err: unknown) => {
-      // The log has what found no room: it is tried again.
-      if (kindOf(err) !== "no-room") served.notify("failed", (err as Error).message);
-    })
-    .finally(() => {
-      maintaining = false;
-    });
-}
+/** Cuts of many heads take long. */
+const maintenance = new Periodic(
+  { everyMs: 1000, firstMs: 0, deadlineMs: 600_000 },
+  () => shard.maintain(),
+  (end) => {
+    // The log has the records of a cut without room: the next pass cuts again.
+    if (!end.ok && !end.late && kindOf(end.err) !== "no-room")
+      served.notify("failed", (end.err as Error).message);
+  },
+);
 
 const methods: IngestWorkerMethods = {
   replay() {
@@ -136,10 +132,9 @@ const methods: IngestWorkerMethods = {
       }
     });
     shard.resume();
-    shard.onPressure = maintain;
-    setInterval(maintain, 1000).unref();
+    shard.onPressure = () => void maintenance.run();
     // Segments that the last process had no room to free go before pushes come.
-    maintain();
+    maintenance.start();
     return {
       records: r.records,
       rows: r.rows,

@@ -24,7 +24,7 @@ import {
 } from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { SharedPages, stopOf, WorkerClient } from "@cinderblock/threads";
 import { ballastPath, DiskGuard } from "./disk-guard.ts";
@@ -59,6 +59,9 @@ export interface IngesterConfig {
 
 /** While pushes are refused for lack of room, that is logged so often. */
 const NO_ROOM_LOG_MS = 10_000;
+/** The disk is looked at this often at least; a pass asks store-gateways about blocks. */
+const DISK_LOOK_MS = 10_000,
+  DISK_PASS_MS = 300_000;
 
 /** Bodies of pushes that are with the workers lie in shared memory of this size; one that is large, or finds no room, moves. */
 const BODIES_BYTES = 8 << 20;
@@ -99,7 +102,7 @@ export class Ingester implements Service, SourceClient {
   readonly disk: DiskGuard;
   private readonly diskUsage: DiskUsage;
   private readonly threads: number;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly diskLoop;
   private readonly damaged: { inc(): void };
   private readonly withoutRoom: { inc(labels: { resource: string }, n?: number): void };
   private readonly forgotten: { inc(n: number): void };
@@ -143,6 +146,15 @@ export class Ingester implements Service, SourceClient {
         flush: () => this.flush(),
         ship: () => this.ship(),
       },
+      base,
+    );
+    this.diskLoop = periodic(
+      {
+        name: "disk-guard",
+        everyMs: Math.min(config.retentionIntervalMs, DISK_LOOK_MS),
+        deadlineMs: DISK_PASS_MS,
+      },
+      () => this.disk.pass(),
       base,
     );
     this.blocksOnDisk.onUnwritable = (err) => this.disk.noteFailure("state", messageOf(err));
@@ -225,13 +237,7 @@ export class Ingester implements Service, SourceClient {
     this.progress = "";
     this.started = true;
     this.observe();
-    this.timer = setInterval(
-      () => {
-        this.disk.pass().catch((err: unknown) => base.log.warn({ err }, "disk guard failed"));
-      },
-      Math.min(config.retentionIntervalMs, 10_000),
-    );
-    this.timer.unref();
+    this.diskLoop.start();
     await this.disk.pass();
   }
 
@@ -733,7 +739,7 @@ export class Ingester implements Service, SourceClient {
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.timer);
+    await this.diskLoop.stop(0);
     if (this.shards.length === 0) return;
     try {
       await this.flush();

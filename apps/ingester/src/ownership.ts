@@ -1,10 +1,12 @@
 import { isReplica, type PlacementConfig, type RingMember, type RingSnapshot } from "@cinderblock/ring";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { Ingester } from "./ingester.ts";
 
 /** How often the ring is compared with what it was. */
 const TICK_MS = 1000;
+/** Deadline of one look at the ring: it may log many forgotten series. */
+const TICK_DEADLINE_MS = 60_000;
 
 export interface OwnershipConfig extends PlacementConfig {
   id: string;
@@ -21,10 +23,9 @@ export interface OwnershipConfig extends PlacementConfig {
  */
 export class Ownership implements Service {
   readonly name = "ownership";
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private seen = "";
   private tickedAt = 0;
-  private working: Promise<void> = Promise.resolve();
   private readonly config: OwnershipConfig;
   private readonly ingester: Ingester;
   private readonly me: RingMember;
@@ -43,23 +44,22 @@ export class Ownership implements Service {
     this.me = me;
     this.ring = ring;
     this.base = base;
+    this.loop = periodic(
+      { name: "series-ownership", everyMs: TICK_MS, deadlineMs: TICK_DEADLINE_MS },
+      () => this.tick(),
+      base,
+    );
   }
 
   async start(): Promise<void> {
     const { lastLoggedMs, timeoutMs } = this.config;
     if (lastLoggedMs !== undefined && this.base.now() - lastLoggedMs > timeoutMs) await this.wasSilent();
     this.tickedAt = performance.now();
-    this.timer = setInterval(() => {
-      this.working = this.working
-        .then(() => this.tick())
-        .catch((err: unknown) => this.base.log.warn({ err }, "who owns which series could not be looked at"));
-    }, TICK_MS);
-    this.timer.unref();
+    this.loop.start();
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.timer);
-    await this.working;
+    await this.loop.stop();
   }
 
   private async tick(): Promise<void> {

@@ -3,7 +3,7 @@ import { sleep, withDeadline } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
 import type { LogRecord, PartitionedLog } from "@cinderblock/kafka";
 import { assignPartitions } from "@cinderblock/ring";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { CaughtUp, PartitionState } from "@cinderblock/transport";
 import type { OwnedPartition } from "./owned-partition.ts";
@@ -61,7 +61,7 @@ export class Partitions implements Service {
   private readonly claims: PartitionClaims;
   private readonly commits: PartitionCommits;
   private assigned: { key: string; mine: number[] } = { key: "", mine: [] };
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private saving: Promise<void> | undefined;
   private unsaved = false;
   private looking: Promise<void> | undefined;
@@ -82,6 +82,11 @@ export class Partitions implements Service {
     this.log = log;
     this.owners = owners;
     this.base = base;
+    this.loop = periodic(
+      { name: "partitions", everyMs: TICK_MS, deadlineMs: 10 * TICK_MS },
+      () => Promise.resolve(this.tick()),
+      base,
+    );
     this.positions = new PartitionPositions(config.file, config.topic);
     this.intake = new RecordIntake(sink, join(dirname(config.file), "suspect-records.json"), base);
     this.claims = new PartitionClaims(config, log, sink, this.positions, base);
@@ -95,15 +100,8 @@ export class Partitions implements Service {
 
   start(): Promise<void> {
     this.report();
-    const again = (): void => {
-      if (!this.leaving)
-        this.timer = setTimeout(() => {
-          this.tick();
-          again();
-        }, TICK_MS);
-    };
     this.tick();
-    again();
+    this.loop.start();
     return Promise.resolve();
   }
 
@@ -397,7 +395,7 @@ export class Partitions implements Service {
   /** No more records are taken in; what was is flushed by others, then `stop` commits it. */
   async halt(): Promise<void> {
     this.leaving = true;
-    clearTimeout(this.timer);
+    await this.loop.stop(0);
     await this.saving;
     await Promise.all([...this.moving.values()].map((m) => m.done));
     for (const o of this.owned.values()) o.stopped = true;
@@ -415,7 +413,6 @@ export class Partitions implements Service {
 
   async stop(): Promise<void> {
     if (!this.leaving) await this.halt();
-    clearTimeout(this.timer);
     try {
       await this.commit();
     } catch (err) {

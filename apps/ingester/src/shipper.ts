@@ -5,7 +5,7 @@ import { blocksPrefix, uploadBlock } from "@cinderblock/compact";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { crashPoint, isNoSpace } from "@cinderblock/files";
 import type { Bucket } from "@cinderblock/objstore";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { LocalBlocks } from "./local-blocks.ts";
 
@@ -26,11 +26,13 @@ function sameContent(stored: BlockMeta | null, own: BlockMeta): boolean {
 
 /** Blocks that are uploaded at once: an upload without an answer takes one place, and the others go on. */
 const AT_ONCE = 4;
+/** Deadline of one pass: each upload has one of its own. */
+const PASS_MS = 1800_000;
 
 /** Uploads finished blocks: every file of the list, then `meta.json` with the hostname label. */
 export class Shipper implements Service {
   readonly name = "shipper";
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private stopped = false;
   private readonly slots = new Semaphore(AT_ONCE);
   /** uploads that wait or run, by tenant and block ID */
@@ -43,7 +45,6 @@ export class Shipper implements Service {
   makeRoom: () => boolean = () => false;
   private readonly blocks: LocalBlocks;
   private readonly bucket: Bucket;
-  private readonly intervalMs: number;
   private readonly onShipped: (tenant: string, meta: BlockMeta) => void;
   private readonly base: Base;
   private readonly shutdownTimeoutMs: number;
@@ -62,9 +63,13 @@ export class Shipper implements Service {
     this.shutdownTimeoutMs = shutdownTimeoutMs;
     this.blocks = blocks;
     this.bucket = bucket;
-    this.intervalMs = intervalMs;
     this.onShipped = onShipped;
     this.base = base;
+    this.loop = periodic(
+      { name: "shipper", everyMs: intervalMs, firstMs: 0, deadlineMs: PASS_MS },
+      () => this.sync(),
+      base,
+    );
     this.uploads = base.metrics.counter("pyroscope_shipper_uploads_total", "Blocks uploaded.");
     this.collisions = base.metrics.counter(
       "cinderblock_shipper_block_id_collisions_total",
@@ -78,11 +83,7 @@ export class Shipper implements Service {
   }
 
   start(): Promise<void> {
-    this.timer = setInterval(() => {
-      void this.sync();
-    }, this.intervalMs);
-    this.timer.unref();
-    void this.sync();
+    this.loop.start();
     return Promise.resolve();
   }
 
@@ -184,7 +185,7 @@ export class Shipper implements Service {
 
   /** Ships the last blocks for as long as a stop may take; the others stay on disk for the next start. */
   async stop(): Promise<void> {
-    clearInterval(this.timer);
+    await this.loop.stop(0);
     const late = (): Error =>
       new CinderblockError(
         "deadline",

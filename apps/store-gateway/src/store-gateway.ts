@@ -17,7 +17,7 @@ import type {
   Until,
 } from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { KnownBlocks, type KnownBlocksConfig } from "./known-blocks.ts";
 
@@ -25,20 +25,26 @@ export interface StoreGatewayConfig extends KnownBlocksConfig {
   syncIntervalMs: number;
 }
 
+/** Deadline of one pass over the bucket. */
+const SYNC_DEADLINE_MS = 1800_000;
+
 /** Answers for the blocks in the bucket, which it lists at start and at each sync. */
 export class StoreGateway implements Service, SourceClient {
   readonly name = "store-gateway";
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private syncing: Promise<void> | undefined;
-  private readonly config: StoreGatewayConfig;
   private readonly pool: QueryPool;
   private readonly base: Base;
   private readonly known: KnownBlocks;
 
   constructor(config: StoreGatewayConfig, bucket: Bucket, pool: QueryPool, base: Base) {
-    this.config = config;
     this.pool = pool;
     this.base = base;
+    this.loop = periodic(
+      { name: "bucket-sync", everyMs: config.syncIntervalMs, deadlineMs: SYNC_DEADLINE_MS },
+      () => this.sync(),
+      base,
+    );
     this.known = new KnownBlocks(bucket, config, base);
     this.known.onGone = (tenant, ulids) => this.pool.forget("bucket", tenant, ulids);
   }
@@ -49,10 +55,7 @@ export class StoreGateway implements Service, SourceClient {
     } catch (err) {
       this.base.log.warn({ err }, "bucket could not be listed at start, retrying at the next query");
     }
-    this.timer = setInterval(() => {
-      this.sync().catch((err: unknown) => this.base.log.warn({ err }, "bucket sync failed"));
-    }, this.config.syncIntervalMs);
-    this.timer.unref();
+    this.loop.start();
     this.base.metrics.gauge(
       "pyroscope_bucket_store_blocks_loaded",
       "Blocks that this store-gateway answers for.",
@@ -64,8 +67,7 @@ export class StoreGateway implements Service, SourceClient {
   }
 
   stop(): Promise<void> {
-    clearInterval(this.timer);
-    return Promise.resolve();
+    return this.loop.stop(0).then(() => undefined);
   }
 
   sync(): Promise<void> {

@@ -1,5 +1,6 @@
 import { sleep, withDeadline } from "@cinderblock/async";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
+import { periodic } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { type Admin, Kafka, logLevel, type SASLOptions } from "kafkajs";
 import { frameSocket } from "./frame-socket.ts";
@@ -58,7 +59,7 @@ export class KafkaLog implements PartitionedLog {
   private readonly asking: TopicClient;
   private readonly writing: TopicClient;
   private readonly producer: TopicProducer;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private settingsAt = 0;
   private silentSince: number | undefined;
   private closed = false;
@@ -100,6 +101,11 @@ export class KafkaLog implements PartitionedLog {
     this.producer = new TopicProducer(
       { maxBatchBytes: config.maxRecordBytes, lingerMs: config.lingerMs },
       this.writing,
+      base,
+    );
+    this.loop = periodic(
+      { name: "kafka-topic", everyMs: WATCH_MS, deadlineMs: 10 * WATCH_MS },
+      () => this.look(),
       base,
     );
   }
@@ -224,15 +230,7 @@ export class KafkaLog implements PartitionedLog {
   }
 
   private watch(): void {
-    if (this.closed) return;
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.look().then(
-        () => this.watch(),
-        () => this.watch(),
-      );
-    }, WATCH_MS);
-    this.timer.unref();
+    if (!this.closed) this.loop.start();
   }
 
   private async look(): Promise<void> {
@@ -340,7 +338,7 @@ export class KafkaLog implements PartitionedLog {
 
   async close(): Promise<void> {
     this.closed = true;
-    clearTimeout(this.timer);
+    await this.loop.stop(0);
     this.producer.close();
     await Promise.allSettled([this.asking.close(), this.writing.close(), this.admin.disconnect()]);
   }

@@ -1,4 +1,4 @@
-import { Deferred, sleep, withDeadline } from "@cinderblock/async";
+import { Deferred, Periodic, sleep, withDeadline } from "@cinderblock/async";
 import { CinderblockError, messageOf } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
 import {
@@ -257,15 +257,18 @@ export class TopicReader implements PartitionReader {
     for (let at = 0; at < records.length; at += PIECE) {
       if (!isRunning() || isStale() || this.over) return;
       const piece = records.slice(at, at + PIECE);
-      const beat = setInterval(() => {
-        heartbeat().catch((err: unknown) =>
-          this.base.log.debug({ err, kafkaPartition: partition }, "heartbeat failed"),
-        );
-      }, HEARTBEAT_MS);
+      const beat = new Periodic(
+        { everyMs: HEARTBEAT_MS, deadlineMs: 10 * HEARTBEAT_MS },
+        () => heartbeat(),
+        (end) => {
+          if (!end.ok) this.base.log.debug({ err: end.err, kafkaPartition: partition }, "heartbeat failed");
+        },
+      );
+      beat.start();
       try {
         await this.options.onRecords(piece, Number(batch.highWatermark));
       } finally {
-        clearInterval(beat);
+        void beat.stop(0);
       }
       this.next = piece.at(-1)!.offset + 1;
       resolveOffset(String(this.next - 1));

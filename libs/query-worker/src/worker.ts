@@ -1,4 +1,4 @@
-import { type Pace, Semaphore, TimeSlices } from "@cinderblock/async";
+import { type Pace, Periodic, Semaphore, TimeSlices } from "@cinderblock/async";
 import type { BlockReader } from "@cinderblock/block";
 import { loadHasher } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
@@ -41,12 +41,15 @@ const blocks = Promise.all([loadHasher(), opened]).then(
     ),
 );
 const symbols = opened.then((bucket) => Symbolizer.open(data.symbols, Date.now, bucket));
-setInterval(
-  () => {
-    void blocks.then((b) => b.closeIdle(Date.now() - data.idleMs));
+const idleMs = Math.min(data.idleMs, 60_000);
+new Periodic(
+  { everyMs: idleMs, deadlineMs: Math.max(idleMs, 10_000) },
+  async () => (await blocks).closeIdle(Date.now() - data.idleMs),
+  (end) => {
+    // A thread that cannot open its bucket fails each question with the same error.
+    if (!end.ok && !end.late) throw end.err as Error;
   },
-  Math.min(data.idleMs, 60_000),
-).unref();
+).start();
 
 /** Blocks that one question works on at once: far ones are waited for together, and what the question is through with may go. */
 const BLOCKS_AT_ONCE = 8;

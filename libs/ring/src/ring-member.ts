@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { randomBytes, randomInt } from "node:crypto";
 import { isUnwritable, replaceFileSync } from "@cinderblock/files";
 import type { MemberStore } from "@cinderblock/redis";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { decodeMember, encodeMember, isNewer, type Member, type MemberState } from "./member.ts";
 
@@ -27,6 +27,8 @@ export interface RingMemberConfig {
 
 /** A heartbeat that meets other entries is written again at once, so often. */
 const SWAPS = 5;
+/** Least deadline of one heartbeat. */
+const BEAT_DEADLINE_MS = 10_000;
 
 /**
  * This process as a member of a ring: registers, tells that it lives, leaves. A store that is away is tried again at the next
@@ -36,7 +38,7 @@ const SWAPS = 5;
 export class RingMember implements Service {
   readonly name: string;
   private readonly member: Member;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private failing = false;
   /** this process's last entry in the ring; "": none */
   private written = "";
@@ -54,6 +56,15 @@ export class RingMember implements Service {
     this.store = store;
     this.config = config;
     this.base = base;
+    this.loop = periodic(
+      {
+        name: `heartbeat-${config.ring}`,
+        everyMs: config.heartbeatMs,
+        deadlineMs: Math.max(config.heartbeatMs, BEAT_DEADLINE_MS),
+      },
+      () => this.beat(),
+      base,
+    );
     this.member = {
       id: config.id,
       address: "",
@@ -85,10 +96,7 @@ export class RingMember implements Service {
     member.heartbeat = this.base.now();
     member.tokens = await this.tokens();
     await this.beat();
-    this.timer = setInterval(() => {
-      void this.beat();
-    }, config.heartbeatMs);
-    this.timer.unref();
+    this.loop.start();
   }
 
   private async tokens(): Promise<number[]> {
@@ -210,7 +218,7 @@ export class RingMember implements Service {
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.timer);
+    await this.loop.stop(0);
     if (this.member.registeredAtMs === 0) return;
     if (!this.config.unregister || this.staying) {
       await this.beat();

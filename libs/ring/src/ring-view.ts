@@ -1,5 +1,5 @@
 import type { MemberStore } from "@cinderblock/redis";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { decodeMember, type Member } from "./member.ts";
 import { RingSnapshot } from "./snapshot.ts";
@@ -19,6 +19,9 @@ interface Seen {
   changedAt: number;
 }
 
+/** Deadline of one read of the ring. */
+const READ_DEADLINE_MS = 10_000;
+
 /**
  * What a process knows of a ring. Nothing rests on the store: while it is away the last known ring stays, and nobody
  * becomes unhealthy by its silence. A ring that is suddenly empty, or lost over a third of its members without LEAVING, is
@@ -30,7 +33,7 @@ export class RingView implements Service {
   private current = new RingSnapshot([]);
   private doubtSince: number | undefined;
   private connected = false;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private readonly store: MemberStore;
   private readonly config: RingViewConfig;
   private readonly base: Base;
@@ -48,6 +51,11 @@ export class RingView implements Service {
     this.config = config;
     this.base = base;
     this.clock = clock;
+    this.loop = periodic(
+      { name: `ring-${config.ring}`, everyMs: config.refreshMs, deadlineMs: READ_DEADLINE_MS },
+      () => this.refresh(),
+      base,
+    );
   }
 
   get snapshot(): RingSnapshot {
@@ -69,15 +77,11 @@ export class RingView implements Service {
         g.inc({ name: this.config.ring, state: this.current.healthy(m) ? m.state : "Unhealthy" });
     });
     await this.refresh();
-    this.timer = setInterval(() => {
-      void this.refresh();
-    }, this.config.refreshMs);
-    this.timer.unref();
+    this.loop.start();
   }
 
   stop(): Promise<void> {
-    clearInterval(this.timer);
-    return Promise.resolve();
+    return this.loop.stop(0).then(() => undefined);
   }
 
   async refresh(): Promise<void> {

@@ -1,6 +1,6 @@
 import { within } from "@cinderblock/async";
 import { kindOf } from "@cinderblock/errors";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import {
   decodeRosterEntry,
@@ -38,7 +38,7 @@ export class Roster implements Service {
   private failedMs = -Infinity;
   private failure: unknown;
   private reading: Promise<void> | undefined;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private readonly bucket: RosterBucket;
   private readonly config: RosterConfig;
   private readonly base: Base;
@@ -57,6 +57,11 @@ export class Roster implements Service {
     this.config = { ...CONFIG, ...config };
     this.base = base;
     this.clock = clock;
+    this.loop = periodic(
+      { name: "roster", everyMs: this.config.refreshMs, deadlineMs: 2 * this.config.timeoutMs },
+      () => this.refresh(),
+      base,
+    );
   }
 
   /** Entries by ID. */
@@ -87,15 +92,11 @@ export class Roster implements Service {
       },
     );
     await this.refresh();
-    this.timer = setInterval(() => {
-      void this.refresh();
-    }, this.config.refreshMs);
-    this.timer.unref();
+    this.loop.start();
   }
 
   stop(): Promise<void> {
-    clearInterval(this.timer);
-    return Promise.resolve();
+    return this.loop.stop(0).then(() => undefined);
   }
 
   /** Reads the roster now. Never rejects: while the bucket is away, the last known roster stays. */

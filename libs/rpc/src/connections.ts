@@ -6,6 +6,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Socket } from "node:net";
+import { Periodic } from "@cinderblock/async";
 import type { Metrics } from "@cinderblock/telemetry";
 
 export interface ConnectionLimits {
@@ -76,7 +77,7 @@ export class Connections {
   private readonly now: () => number;
   private readonly closed: ((reason: CloseReason) => void) | undefined;
   private readonly ofSession = new WeakMap<object, Connection>();
-  private timer: NodeJS.Timeout | undefined;
+  private loop: Periodic | undefined;
   private sweptAt = 0;
   private closing = false;
 
@@ -115,11 +116,17 @@ export class Connections {
 
   start(): void {
     this.sweptAt = this.now();
-    this.timer = setInterval(() => this.sweep(), this.sweepMs);
-    this.timer.unref();
+    this.loop = new Periodic(
+      { everyMs: this.sweepMs, deadlineMs: 10 * SWEEP_MS, jitter: 0 },
+      () => Promise.resolve(this.sweep()),
+      (end) => {
+        if (!end.ok && !end.late) throw end.err as Error;
+      },
+    );
+    this.loop.start();
   }
   stop(): void {
-    clearInterval(this.timer);
+    void this.loop?.stop(0);
   }
 
   /** A connection was accepted; false: there is no room for it, and it is closed. */

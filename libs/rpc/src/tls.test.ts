@@ -187,7 +187,8 @@ describe("a port that speaks TLS", () => {
     };
     put(server);
     jest.useFakeTimers({
-      doNotFake: ["setImmediate", "nextTick", "queueMicrotask", "setTimeout", "clearTimeout"],
+      doNotFake: ["setImmediate", "nextTick", "queueMicrotask"],
+      advanceTimers: true,
     });
     try {
       await serving({ certPath: cert, keyPath: key }, async (port) => {

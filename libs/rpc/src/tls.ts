@@ -11,6 +11,7 @@ import {
   type TLSSocket,
 } from "node:tls";
 import { CinderblockError } from "@cinderblock/errors";
+import { Periodic } from "@cinderblock/async";
 import type { Logger } from "@cinderblock/telemetry";
 
 /** What a server does with certificates of clients; the names are v1's. */
@@ -162,11 +163,19 @@ export function createTlsServer(
     log.debug({ err, from: socket.remoteAddress }, "a client did not come through TLS");
   });
   let last = files.current.options;
-  const timer = setInterval(() => {
-    const { options } = files.current;
-    if (options !== last) server.setSecureContext((last = options));
-  }, RELOAD_MS).unref();
-  server.once("close", () => clearInterval(timer));
+  const loop = new Periodic(
+    { everyMs: RELOAD_MS, deadlineMs: RELOAD_MS, jitter: 0 },
+    () => {
+      const { options } = files.current;
+      if (options !== last) server.setSecureContext((last = options));
+      return Promise.resolve();
+    },
+    (end) => {
+      if (!end.ok) log.error({ err: end.err }, "TLS files cannot be used, the last ones stay");
+    },
+  );
+  loop.start();
+  server.once("close", () => void loop.stop(0));
   return server;
 }
 

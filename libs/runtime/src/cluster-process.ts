@@ -21,7 +21,7 @@ import {
   type Routes,
   tlsAgent,
 } from "@cinderblock/rpc";
-import { type Service, ServiceGroup } from "@cinderblock/service";
+import { periodic, type Service, ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { RemoteStore } from "@cinderblock/transport";
 import { type CommonConfig, redisOf } from "./config.ts";
@@ -218,18 +218,15 @@ export class ClusterProcess {
         g.set(holders.members.filter((m) => !holders.inRing(m.id)).length);
       },
     );
-    let timer: NodeJS.Timeout | undefined;
+    const loop = periodic(
+      { name: "holders", everyMs: RING_REFRESH_MS, deadlineMs: RING_REFRESH_MS },
+      () => Promise.resolve(holders.observe()),
+      this.base,
+    );
     this.services.push(roster, {
       name: "holders",
-      start: () => {
-        timer = setInterval(() => holders.observe(), RING_REFRESH_MS);
-        timer.unref();
-        return Promise.resolve();
-      },
-      stop: () => {
-        clearInterval(timer);
-        return Promise.resolve();
-      },
+      start: () => Promise.resolve(loop.start()),
+      stop: () => loop.stop(0).then(() => undefined),
     });
     return { holders, roster };
   }

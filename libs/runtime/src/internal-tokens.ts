@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { CinderblockError } from "@cinderblock/errors";
 import type { MemberStore } from "@cinderblock/redis";
 import { type InternalCredentials, MIN_TOKEN_LENGTH, TokenSet } from "@cinderblock/rpc";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 
 /** How often a tokens file is read again, and how often at most when a caller shows a token that is not known. */
@@ -144,12 +144,11 @@ export class SharedToken implements InternalCredentials, Service {
   readonly name = "internal token";
   private tokens = new TokenSet([]);
   private readonly own = randomBytes(32).toString("base64url");
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private reading: Promise<void> | undefined;
   private readAt = -Infinity;
   private failing = false;
   private readonly store: Pick<MemberStore, "agree">;
-  private readonly periodMs: number;
   private readonly base: Base;
   private readonly failures: { inc(): void };
   private readonly clock: () => number;
@@ -161,9 +160,13 @@ export class SharedToken implements InternalCredentials, Service {
     clock: () => number = () => performance.now(),
   ) {
     this.store = store;
-    this.periodMs = periodMs;
     this.base = base;
     this.clock = clock;
+    this.loop = periodic(
+      { name: "internal-token", everyMs: periodMs, deadlineMs: 30_000 },
+      () => this.read(),
+      base,
+    );
     this.failures = base.metrics.counter(
       "cinderblock_internal_token_failures_total",
       "Attempts to read the internal token that failed; the last known token stays in force.",
@@ -172,14 +175,10 @@ export class SharedToken implements InternalCredentials, Service {
 
   async start(): Promise<void> {
     await this.read();
-    this.timer = setInterval(() => {
-      void this.read();
-    }, this.periodMs);
-    this.timer.unref();
+    this.loop.start();
   }
   stop(): Promise<void> {
-    clearInterval(this.timer);
-    return Promise.resolve();
+    return this.loop.stop(0).then(() => undefined);
   }
 
   current(): string | undefined {

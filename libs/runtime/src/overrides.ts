@@ -9,7 +9,7 @@ import {
 } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { html, type Routes, sendPage, table, wantsJson } from "@cinderblock/rpc";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { Limits, TenantLimits } from "@cinderblock/tenant";
 import { type CommonConfig, commonSchema, limitsOf } from "./config.ts";
@@ -87,7 +87,7 @@ function mapping(value: unknown, where: string): Record<string, unknown> {
 /** The tenants' limits from `-runtime-config.file`, read again every period. A file that cannot be used changes nothing. */
 export class RuntimeOverrides implements Service {
   readonly name = "runtime-config";
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private last = "";
   private values = new Map<string, Record<string, unknown>>();
   private readonly config: CommonConfig;
@@ -98,23 +98,21 @@ export class RuntimeOverrides implements Service {
     this.config = config;
     this.limits = limits;
     this.base = base;
+    this.loop = periodic(
+      { name: "runtime-config", everyMs: Math.max(1000, config.runtimeReload), deadlineMs: 60_000 },
+      () => this.reload(),
+      base,
+    );
   }
 
   /** The first load must succeed: limits that were meant to be there are not left out silently. */
   async start(): Promise<void> {
     if (this.config.runtimeFile === "") return;
     await this.load();
-    this.timer = setInterval(
-      () => {
-        this.reload().catch((err: unknown) => this.base.log.error({ err }, "runtime configuration"));
-      },
-      Math.max(1000, this.config.runtimeReload),
-    );
-    this.timer.unref();
+    this.loop.start();
   }
   stop(): Promise<void> {
-    clearInterval(this.timer);
-    return Promise.resolve();
+    return this.loop.stop(0).then(() => undefined);
   }
 
   private async reload(): Promise<void> {

@@ -7,6 +7,7 @@ import { authorizerOf } from "./auth.ts";
 import { accepted, type CommonConfig } from "./config.ts";
 import { bucketOf } from "./storage-config.ts";
 import { type Build, Resources, type Scripts } from "./resources.ts";
+import { stopBoundMs, stopWithin } from "./stop.ts";
 import { clientTlsOf, serverTlsOf } from "./tls-config.ts";
 
 /** Components that are wired: what starts, in order, and what answers. */
@@ -121,14 +122,23 @@ export async function run<S extends Schema>(
       setTimeout(resolve, config.shutdownDelay);
     });
   try {
-    await drain();
-    await server.stop();
-    await group.stop();
-    await resources.overrides.stop();
-    await tracer.stop();
+    await stopWithin(
+      [
+        { name: "hand-over", stop: drain },
+        { name: "server", stop: () => server.stop() },
+        { name: "services", stop: () => group.stop() },
+        { name: "runtime configuration", stop: () => resources.overrides.stop() },
+        { name: "tracing", stop: () => tracer.stop() },
+      ],
+      stopBoundMs(config.shutdownTimeout),
+    );
     log.info("stopped");
   } catch (err) {
-    log.error({ err }, "stop was not clean");
+    // Acknowledged data is on disk: the next start goes on with it.
+    log.error(
+      { err, services: group.notRunning().filter((s) => s.state === "Stopping") },
+      "stop was not clean",
+    );
     return 1;
   }
   return code;

@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { CinderblockError } from "@cinderblock/errors";
 import type { RingView } from "@cinderblock/ring";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 
 /** How often a name is looked up, as in v1. */
@@ -36,7 +36,7 @@ export class RingSchedulers implements Schedulers {
 export class DnsSchedulers implements Schedulers, Service {
   readonly name = "query-schedulers by DNS";
   private known: string[] = [];
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop;
   private readonly host: string;
   private readonly port: string;
   private readonly base: Base;
@@ -51,14 +51,16 @@ export class DnsSchedulers implements Schedulers, Service {
     this.host = host;
     this.port = port;
     this.base = base;
+    this.loop = periodic(
+      { name: "scheduler-lookup", everyMs: LOOKUP_MS, deadlineMs: 3 * LOOKUP_MS },
+      () => this.look(),
+      base,
+    );
   }
 
   async start(): Promise<void> {
     await this.look();
-    this.timer = setInterval(() => {
-      void this.look();
-    }, LOOKUP_MS);
-    this.timer.unref();
+    this.loop.start();
   }
 
   private async look(): Promise<void> {
@@ -81,7 +83,6 @@ export class DnsSchedulers implements Schedulers, Service {
     return this.known;
   }
   stop(): Promise<void> {
-    clearInterval(this.timer);
-    return Promise.resolve();
+    return this.loop.stop(0).then(() => undefined);
   }
 }

@@ -1,6 +1,6 @@
 import { gzip } from "node:zlib";
 import { promisify } from "node:util";
-import type { Service } from "@cinderblock/service";
+import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { profileThreads } from "@cinderblock/threads";
 import { SourcePositions } from "./source-positions.ts";
@@ -35,14 +35,16 @@ export interface SelfProfilerConfig {
   send: (body: Uint8Array) => Promise<void>;
 }
 
+/** Time that sending a profile may take. */
+const SEND_MS = 60_000;
+
 /** Profiles this process all the time and sends what it finds, like an agent. */
 export class SelfProfiler implements Service {
   readonly name = "self-profiling";
   private readonly own = new OwnProfiles();
   private readonly config: SelfProfilerConfig;
   private readonly base: Base;
-  private stopped = false;
-  private failing = false;
+  private readonly loop;
   private readonly failures: { inc(n?: number): void };
 
   constructor(config: SelfProfilerConfig, base: Base) {
@@ -53,41 +55,42 @@ export class SelfProfiler implements Service {
       "Profiles of this process that could not be sent.",
     );
     this.failures.inc(0);
+    // A pass takes a period: one profile follows the other.
+    const { intervalMs } = config;
+    this.loop = periodic(
+      {
+        name: "self-profiling",
+        everyMs: intervalMs,
+        firstMs: 0,
+        jitter: 0,
+        deadlineMs: 2 * intervalMs + SEND_MS,
+      },
+      (signal) => this.pass(signal),
+      base,
+    );
   }
 
   start(): Promise<void> {
-    void this.loop();
+    this.loop.start();
     return Promise.resolve();
   }
   stop(): Promise<void> {
-    this.stopped = true;
-    return Promise.resolve();
+    return this.loop.stop(0).then(() => undefined);
   }
 
-  private async loop(): Promise<void> {
+  private async pass(signal: AbortSignal): Promise<void> {
     const { now } = this.base;
-    while (!this.stopped) {
-      try {
-        const [cpu, heap] = [await this.own.cpu(this.config.intervalMs, now), await this.own.heap(now)];
-        if (this.stopped) return;
-        await this.config.send(
-          Buffer.from(
-            JSON.stringify({ series: [this.series("process_cpu", cpu), this.series("memory", heap)] }),
-          ),
-        );
-        this.failing = false;
-      } catch (err) {
-        this.failures.inc();
-        if (!this.failing)
-          this.base.log.warn(
-            { err },
-            "a profile of this process could not be sent, it goes on with the next",
-          );
-        this.failing = true;
-        await new Promise((r) => {
-          setTimeout(r, 1000).unref();
-        });
-      }
+    try {
+      const [cpu, heap] = [await this.own.cpu(this.config.intervalMs, now), await this.own.heap(now)];
+      if (signal.aborted) return;
+      await this.config.send(
+        Buffer.from(
+          JSON.stringify({ series: [this.series("process_cpu", cpu), this.series("memory", heap)] }),
+        ),
+      );
+    } catch (err) {
+      this.failures.inc();
+      throw err;
     }
   }
 

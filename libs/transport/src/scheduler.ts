@@ -1,4 +1,4 @@
-import { sleep } from "@cinderblock/async";
+import { Periodic, sleep } from "@cinderblock/async";
 import { CinderblockError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "@cinderblock/errors";
 import type { JobResult, QueryJob, TakenJob } from "@cinderblock/query";
 import {
@@ -11,6 +11,7 @@ import {
   record,
   text,
 } from "@cinderblock/rpc";
+import { periodic } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { errorRecord, tenantId } from "./checks.ts";
 
@@ -40,6 +41,9 @@ const POLL_MS = 5000,
   BEAT_MS = 700,
   FORGET_MS = 600_000,
   FIND_MS = 3000;
+/** How often silent queriers are looked for, and a poll looks for a lost query. */
+const SWEEP_MS = 500,
+  LOOK_MS = 200;
 const MAX_TRIES = 3;
 
 /**
@@ -63,7 +67,7 @@ export function serveScheduler(
     "cinderblock_query_scheduler_retried_queries_total",
     "Queries that went to another querier because the first fell silent.",
   );
-  const timer = setInterval(() => {
+  const sweep = (): void => {
     const now = performance.now();
     for (const [querier, at] of heard) if (now - at > FORGET_MS) heard.delete(querier);
     for (const [id, r] of running) {
@@ -92,8 +96,13 @@ export function serveScheduler(
         again.push(r);
       }
     }
-  }, 500);
-  timer.unref();
+  };
+  const loop = periodic(
+    { name: "silent-queriers", everyMs: SWEEP_MS, deadlineMs: 10 * SWEEP_MS },
+    () => Promise.resolve(sweep()),
+    base,
+  );
+  loop.start();
 
   /** What a querier does not have though it was given it never arrived there: it goes to another. */
   const missed = (querier: string, ids: readonly number[] | undefined): void => {
@@ -121,7 +130,7 @@ export function serveScheduler(
     return { id, tenant: r.tenant, job: r.job, deadlineMs: r.deadlineMs };
   };
   return {
-    stop: () => clearInterval(timer),
+    stop: () => void loop.stop(0),
     async idle(ms) {
       for (const end = Date.now() + ms; running.size > 0 && Date.now() < end; ) await sleep(50);
     },
@@ -147,10 +156,16 @@ export function serveScheduler(
           const end = (): void => stop.abort();
           signal.addEventListener("abort", end);
           const wait = setTimeout(end, waitMs ?? POLL_MS);
-          const beat = setInterval(() => {
-            heard.set(querier, performance.now());
-            if (again.length > 0) end();
-          }, 200);
+          const beat = new Periodic(
+            { everyMs: LOOK_MS, deadlineMs: 10 * LOOK_MS, jitter: 0 },
+            () => {
+              heard.set(querier, performance.now());
+              if (again.length > 0) end();
+              return Promise.resolve();
+            },
+            () => undefined,
+          );
+          beat.start();
           try {
             const taken = await scheduler.next(querier, stop.signal);
             if (!taken) return signal.aborted ? null : takeLost();
@@ -162,7 +177,7 @@ export function serveScheduler(
             return hand({ ...taken, querier, tries: 1, handedAt: performance.now() });
           } finally {
             clearTimeout(wait);
-            clearInterval(beat);
+            void beat.stop(0);
             signal.removeEventListener("abort", end);
           }
         },
@@ -240,7 +255,7 @@ export class RemoteJobs {
   private readonly stopped = new AbortController();
   /** scheduler -> its queries that run here */
   private readonly busy = new Map<string, Map<number, AbortController>>();
-  private timer: NodeJS.Timeout | undefined;
+  private loop: Periodic | undefined;
   /** results on their way */
   private readonly posts = new Set<Promise<unknown>>();
   private readonly client: InternalClient;
@@ -254,9 +269,14 @@ export class RemoteJobs {
 
   /** The next query of any scheduler; undefined after `stop`. */
   async next(querierId: string): Promise<TakenJob | undefined> {
-    this.timer ??= setInterval(() => {
-      this.beat(querierId);
-    }, BEAT_MS);
+    if (!this.loop) {
+      this.loop = periodic(
+        { name: "querier-beat", everyMs: BEAT_MS, deadlineMs: 10 * BEAT_MS },
+        () => Promise.resolve(this.beat(querierId)),
+        this.base,
+      );
+      this.loop.start();
+    }
     const { signal } = this.stopped;
     for (;;) {
       if (signal.aborted) return undefined;
@@ -344,6 +364,6 @@ export class RemoteJobs {
   /** Resolves when the results of those that came have been handed in. */
   async finished(): Promise<void> {
     await Promise.all(this.posts);
-    clearInterval(this.timer);
+    void this.loop?.stop(0);
   }
 }

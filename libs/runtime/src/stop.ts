@@ -1,0 +1,49 @@
+import { within } from "@cinderblock/async";
+import { CinderblockError } from "@cinderblock/errors";
+
+/** One step of a stop, with a name for the log. */
+export interface StopStep {
+  name: string;
+  stop: () => Promise<void>;
+}
+
+/** Steps of a stop that may each take the shutdown timeout: hand-over, requests in flight, last uploads, the bucket index. */
+const STEPS = 4;
+/** Time for all that has deadlines of its own. */
+const REST_MS = 30_000;
+
+/** The time that a whole stop may take. */
+export function stopBoundMs(shutdownTimeoutMs: number): number {
+  return STEPS * shutdownTimeoutMs + REST_MS;
+}
+
+/**
+ * Runs the steps of a stop one after the other. A step that fails does not keep the others; the first error is thrown at the
+ * end. @throws `deadline` with the step that did not end, when all together take longer than the bound
+ */
+export async function stopWithin(steps: readonly StopStep[], boundMs: number): Promise<void> {
+  let at = "",
+    failed = false,
+    first: unknown;
+  const all = (async () => {
+    for (const { name, stop } of steps) {
+      at = name;
+      try {
+        await stop();
+      } catch (err) {
+        if (!failed) first = err;
+        failed = true;
+      }
+    }
+  })();
+  await within(
+    boundMs,
+    all,
+    () =>
+      new CinderblockError(
+        "deadline",
+        `${at} did not stop: the stop took ${boundMs} ms, the limit that follows from -server.graceful-shutdown-timeout`,
+      ),
+  );
+  if (failed) throw first as Error;
+}
