@@ -6,7 +6,7 @@ import { chromium, describeWith } from "@cinderblock/testkit";
 describeWith(["chromium"], "budget of the web UI", () => {
   it("the web UI is within its budget: frames, blocking, first picture, memory", () => {
     const CHROMIUM = chromium();
-    const { status, stdout, stderr } = spawnSync(process.execPath, ["tools/bench/web.mjs", "--gate"], {
+    const { status, stdout, stderr } = spawnSync(process.execPath, ["tools/bench/web.ts", "--gate"], {
       encoding: "utf8",
       env: { ...process.env, CHROMIUM },
       timeout: 300_000,

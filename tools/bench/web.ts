@@ -1,29 +1,31 @@
-// How fast the web UI is in a real browser without a GPU; writes docs/benchmarks-web.md. Takes about a minute.
+// Measures the speed of the web UI in a real browser without a GPU; writes docs/benchmarks-web.md. Takes about a minute.
 // With --gate: writes nothing, and fails when the best of three looks at a figure misses its goal by more than the machine is
-// slower than the one that the goals were set on, and a half: what the extended tests run (e2e/web-budget.e2e.ts).
+// slower than the machine of the goals, and a half: the extended tests run it (e2e/web-budget.e2e.ts).
 // Trees are made here and given to the page in place of the server's answer, so that their size is known.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { cpus, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { freePort } from "@cinderblock/testkit";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const dir = mkdtempSync(join(tmpdir(), "cinderblock-web-"));
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const gate = process.argv.includes("--gate");
-/** What `slowness` measures on a machine on which the goals hold. */
+/** Result of the loop in `slowness` on a machine on which the goals hold. */
 const REFERENCE_MS = 28;
 const STEPS = gate ? 5 : 7;
 let step = 0;
-const say = (text) => console.log(`[${"#".repeat(step)}${".".repeat(STEPS - step++)}] ${text}`);
+const say = (text: string): void => {
+  console.log(`[${"#".repeat(step)}${".".repeat(STEPS - step++)}] ${text}`);
+};
 
 /** A tree of `n` nodes and 5,000 names, up to 48 levels deep, as cinderblock.explore.v1.CallTreeResponse. */
-function tree(n) {
+function tree(n: number): Buffer {
   let seed = 42;
-  const random = () => {
+  const random = (): number => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
     return seed / 4294967296;
   };
@@ -34,23 +36,24 @@ function tree(n) {
   for (let i = 1; i < n; i++) {
     // Mostly below a recent node: long, thin branches beside wide ones.
     let p = random() < 0.7 ? Math.max(0, i - 1 - Math.floor(random() * 30)) : Math.floor(random() * i);
-    while (depth[p] >= 47) p = parent[p];
+    while (depth[p]! >= 47) p = parent[p]!;
     parent[i] = p;
-    depth[i] = depth[p] + 1;
+    depth[i] = depth[p]! + 1;
     name[i] = 1 + Math.floor(random() * 4999);
     self[i] = 1 + Math.floor(random() * 1000);
   }
-  const out = [];
-  const varint = (to, v) => {
+  const out: number[] = [];
+  const varint = (to: number[], value: number): void => {
+    let v = value;
     while (v > 127) {
       to.push((v % 128) | 128);
       v = Math.floor(v / 128);
     }
     to.push(v);
   };
-  const parts = [];
-  const field = (no, bytes) => {
-    const head = [];
+  const parts: Buffer[] = [];
+  const field = (no: number, bytes: Uint8Array | number[]): void => {
+    const head: number[] = [];
     varint(head, no * 8 + 2);
     varint(head, bytes.length);
     parts.push(Buffer.from(head), Buffer.from(bytes));
@@ -63,8 +66,8 @@ function tree(n) {
     [4, self],
     [5, new Uint32Array(n)],
     [6, new Uint32Array(n)],
-  ]) {
-    const b = [];
+  ] as const) {
+    const b: number[] = [];
     for (const v of c) varint(b, v);
     field(no, b);
   }
@@ -78,13 +81,7 @@ function tree(n) {
 
 say(gate ? "starting" : "building and starting");
 if (!gate) execFileSync(process.execPath, ["tools/build/main.ts"], { cwd: root, stdio: "inherit" });
-const port = await new Promise((done) => {
-  const s = createServer();
-  s.listen(0, "127.0.0.1", () => {
-    const { port: p } = s.address();
-    s.close(() => done(p));
-  });
-});
+const port = await freePort();
 const server = spawn(
   join(root, "apps/cinderblock/bin/cinderblock"),
   [
@@ -111,7 +108,20 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
 });
 
-async function open(nodes, ratio, path = "explore?v=1&f=now-1h") {
+/** Values that the page keeps for this program. */
+declare global {
+  var long: [start: number, duration: number][];
+  var moved: Promise<number>;
+  interface Performance {
+    memory: { usedJSHeapSize: number };
+  }
+}
+
+async function open(
+  nodes: number,
+  ratio: number,
+  path = "explore?v=1&f=now-1h",
+): Promise<{ page: Page; context: BrowserContext; first: number }> {
   const context = await browser.newContext({
     viewport: { width: 1600, height: 900 },
     deviceScaleFactor: ratio,
@@ -134,20 +144,20 @@ async function open(nodes, ratio, path = "explore?v=1&f=now-1h") {
 }
 
 /** 150 frames of zoom and pan: frames a second, and the boxes of the last one. */
-const frames = (page) =>
+const frames = (page: Page): Promise<{ fps: number; boxes: number }> =>
   page.evaluate(
     () =>
-      new Promise((done) => {
-        const el = document.querySelector(".flame-scroll"),
+      new Promise<{ fps: number; boxes: number }>((done) => {
+        const el = document.querySelector(".flame-scroll")!,
           r = el.getBoundingClientRect();
         let n = 0,
           begun = 0;
-        const next = () => {
+        const next = (): void => {
           if (n === 0) begun = performance.now();
           if (n++ === 150) {
             done({
               fps: 150_000 / (performance.now() - begun),
-              boxes: Number(document.querySelector("canvas[data-drawn]").dataset.drawn),
+              boxes: Number(document.querySelector<HTMLCanvasElement>("canvas[data-drawn]")!.dataset.drawn),
             });
             return;
           }
@@ -169,13 +179,13 @@ const frames = (page) =>
       }),
   );
 
-/** How long this machine takes to fill boxes on a canvas and look at a pixel, against the one that the goals were set on. */
-async function slowness() {
+/** Time that this machine takes to fill boxes on a canvas and read a pixel, against the machine of the goals. */
+async function slowness(): Promise<number> {
   const page = await browser.newPage();
   const ms = await page.evaluate(() => {
     const c = new OffscreenCanvas(1600, 900),
-      ctx = c.getContext("2d");
-    const once = () => {
+      ctx = c.getContext("2d")!;
+    const once = (): number => {
       const t = performance.now();
       for (let i = 0; i < 20_000; i++) {
         ctx.fillStyle = `hsl(${i % 360} 50% 50%)`;
@@ -190,34 +200,39 @@ async function slowness() {
   return ms / REFERENCE_MS;
 }
 
-/** name -> the best value of all looks, its goal, and what else is to be said */
-const figures = new Map();
-function figure(name, value, goal, more = "") {
+/** Bound of a figure: at most, or at least. */
+interface Goal {
+  most?: number;
+  least?: number;
+}
+/** name -> the best value of all looks, its goal, and a remark */
+const figures = new Map<string, { value: number; goal: Goal; more: string }>();
+function figure(name: string, value: number, goal: Goal, more = ""): void {
   const known = figures.get(name),
-    best = goal.most ? Math.min : Math.max;
+    best = goal.most === undefined ? Math.max : Math.min;
   figures.set(name, { value: known ? best(known.value, value) : value, goal, more });
 }
 
 /** A click's way to the picture, a search and the graph upside down. */
-async function actions(page) {
-  const box = await page.locator("[data-testid=flame-over]").boundingBox();
-  const clicks = [];
+async function actions(page: Page): Promise<void> {
+  const box = (await page.locator("[data-testid=flame-over]").boundingBox())!;
+  const clicks: number[] = [];
   for (let i = 0; i < 20; i++) {
     // From the press to the frame in which the picture has moved.
     await page.evaluate(() => {
-      const c = document.querySelector("canvas[data-drawn]"),
-        before = c.dataset.from + c.dataset.to;
+      const { dataset } = document.querySelector<HTMLCanvasElement>("canvas[data-drawn]")!,
+        shown = (): string => `${dataset.from}${dataset.to}`,
+        before = shown();
       globalThis.moved = new Promise((done) => {
         addEventListener(
           "pointerup",
           () => {
             const t = performance.now();
-            const look = () =>
-              c.dataset.from + c.dataset.to !== before
-                ? done(performance.now() - t)
-                : performance.now() - t > 500
-                  ? done(-1)
-                  : requestAnimationFrame(look);
+            const look = (): void => {
+              if (shown() !== before) done(performance.now() - t);
+              else if (performance.now() - t > 500) done(-1);
+              else requestAnimationFrame(look);
+            };
             look();
           },
           { once: true, capture: true },
@@ -244,16 +259,17 @@ async function actions(page) {
   await page.keyboard.press("Home");
   const searched = await page.evaluate(
     () =>
-      new Promise((done) => {
-        const input = document.querySelector("#search"),
-          set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+      new Promise<[ms: number, result: string]>((done) => {
+        const input = document.querySelector<HTMLInputElement>("#search")!,
+          { set } = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value")!;
         const t = performance.now();
-        set.call(input, "Function12");
+        set!.call(input, "Function12");
         input.dispatchEvent(new Event("input", { bubbles: true }));
-        const look = () =>
-          document.querySelector("[data-testid=search-result]")
-            ? done([performance.now() - t, document.querySelector("[data-testid=search-result]").textContent])
-            : requestAnimationFrame(look);
+        const look = (): void => {
+          const result = document.querySelector("[data-testid=search-result]");
+          if (result === null) requestAnimationFrame(look);
+          else done([performance.now() - t, result.textContent ?? ""]);
+        };
         look();
       }),
   );
@@ -267,13 +283,13 @@ async function actions(page) {
 }
 
 /** The longest time for which the page did nothing else, since `from`. */
-const longest = (page, from) =>
+const longest = (page: Page, from: number): Promise<number> =>
   page.evaluate(
     (since) => Math.max(0, ...globalThis.long.filter(([at]) => at > since).map(([, d]) => d)),
     from,
   );
 
-async function look(nodes, ratio, fps) {
+async function look(nodes: number, ratio: number, fps: number): Promise<void> {
   say(`${nodes.toLocaleString("en")} calls, ratio ${ratio}`);
   const { page, context, first } = await open(nodes, ratio);
   const from = await page.evaluate(() => performance.now()),
@@ -294,8 +310,8 @@ async function look(nodes, ratio, fps) {
   await context.close();
 }
 
-/** Two graphs of 100,000 calls, one beside the other. */
-async function twoGraphs() {
+/** Two graphs of 100,000 calls, next to each other. */
+async function twoGraphs(): Promise<void> {
   say("two graphs of 100,000 calls");
   const { page, context } = await open(100_000, 1, "compare?v=1&two=1&f=now-1h&bf=now-2h&bu=now-1h");
   figure(
@@ -306,7 +322,7 @@ async function twoGraphs() {
   await context.close();
 }
 
-const slow = [];
+const slow: number[] = [];
 for (let attempt = 0; attempt < (gate ? 3 : 1); attempt++) {
   slow.push(await slowness());
   if (gate) await look(100_000, 1, 58);
@@ -316,16 +332,17 @@ for (let attempt = 0; attempt < (gate ? 3 : 1); attempt++) {
       [100_000, 1, 58],
       [100_000, 2, 45],
       [1_000_000, 1, 30],
-    ])
+    ] as const)
       await look(nodes, ratio, fps);
 }
 await twoGraphs();
 slow.push(await slowness());
-const slower = Math.max(1, slow.sort((a, b) => a - b)[Math.floor(slow.length / 2)]);
-const goalText = (g) => (g.most ? `≤ ${g.most.toLocaleString("en")}` : `≥ ${g.least}`),
-  round = (v) => (v < 100 && !Number.isInteger(v) ? v.toFixed(1) : v.toLocaleString("en"));
+const slower = Math.max(1, slow.sort((a, b) => a - b)[Math.floor(slow.length / 2)]!);
+const goalText = (g: Goal): string =>
+    g.most === undefined ? `≥ ${g.least}` : `≤ ${g.most.toLocaleString("en")}`,
+  round = (v: number): string => (v < 100 && !Number.isInteger(v) ? v.toFixed(1) : v.toLocaleString("en"));
 /** As it would be on a machine of the goals' speed: no browser draws more than 60 frames a second, and memory is memory. */
-const corrected = (name, value) =>
+const corrected = (name: string, value: number): number =>
   name.includes("frames")
     ? Math.min(60, value * slower)
     : name.includes(", ms")
@@ -338,7 +355,7 @@ const rows = [...figures].map(
 if (gate) {
   const allowed = slower * 1.5,
     missed = [...figures].filter(([, { value, goal }]) =>
-      goal.most ? value > goal.most * allowed : value < goal.least / allowed,
+      goal.most === undefined ? value < goal.least! / allowed : value > goal.most * allowed,
     );
   console.log(rows.join("\n"));
   await browser.close();
@@ -358,7 +375,7 @@ writeFileSync(
   join(root, "docs/benchmarks-web.md"),
   `# Benchmarks of the web UI
 
-Written by \`node tools/bench/web.mjs\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0].model.trim()}): Chromium ${version} without a window and without a GPU, 1600 × 900. Trees are made (5,000 names, 48 levels); the server and the browser share the cores. To fill boxes on a canvas takes this machine ${slower.toFixed(2)} times as long as the one that the goals were set on.
+Written by \`node tools/bench/web.ts\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0]!.model.trim()}): Chromium ${version} without a window and without a GPU, 1600 × 900. Trees are made (5,000 names, 48 levels); the server and the browser share the cores. To fill boxes on a canvas takes this machine ${slower.toFixed(2)} times as long as the machine of the goals.
 
 | figure | here | corrected by that | goal |
 |---|---:|---:|---|
