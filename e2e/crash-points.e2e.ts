@@ -62,7 +62,7 @@ class Visits {
     this.asker = new Asker(deployment.frontends, this.history, {
       range: this.range,
       pauseMs: 400,
-      defaults: defaultReads(deployment.shape === "kafka", this.history),
+      defaults: defaultReads(deployment.shape === "kafka"),
     });
   }
 

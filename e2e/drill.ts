@@ -52,7 +52,7 @@ export class Drill {
     this.asker = new Asker(() => cluster.of("query-frontend"), this.history, {
       range: this.range,
       pauseMs: 100,
-      defaults: defaultReads(options.kafka === true, this.history),
+      defaults: defaultReads(options.kafka === true),
     });
   }
 

@@ -12,6 +12,9 @@ import { type Outcome, repeatCommand, runSchedule, shapeOf } from "./history/sch
 
 let stores: Stores;
 const outcomes: Outcome[] = [];
+/** File for seeds and results. */
+const REPORT =
+  process.env.CINDERBLOCK_REPORT ?? (process.env.CINDERBLOCK_LONG ? "docs/history-schedules.md" : "");
 
 const COUNT = process.env.CINDERBLOCK_LONG ? 300 : 30;
 /** One seed repeats just its schedule; several are separated by commas. */
@@ -23,16 +26,14 @@ describeWith(["redis", "s3", "kafka"], "histories of pushes and answers under fa
     const [redis, s3, kafka] = await Promise.all([startRedis(), startS3Server([]), startKafka()]);
     stores = { redis, s3, kafka, compileCache: temporaryFolder(), proxy: await faultProxy(s3.endpoint) };
   }, 240_000);
-  afterAll(() => {
-    stores.proxy.stop();
-    if (process.env.CINDERBLOCK_LONG || process.env.CINDERBLOCK_REPORT) writeReport(outcomes);
-  });
+  afterAll(() => stores.proxy.stop());
 
   it.each(SEEDS)(
     "seed %i: every acknowledged profile is in every whole answer exactly once",
     async (seed) => {
       const o = await runSchedule(seed, stores);
       outcomes.push(o);
+      if (REPORT) writeReport(REPORT, outcomes);
       process.stdout.write(
         `     seed ${seed} (${o.shape}): ${o.acknowledged} acknowledged of ${o.sent} sent; answers: ${o.answers.whole} whole, ${o.answers.partial} partial, ${o.answers.failed} failed; ${o.seconds.toFixed(1)} s (${o.phases.map((p) => p.toFixed(1)).join(", ")}); ${o.faults.join(" | ")} | ${o.ending}\n`,
       );

@@ -80,11 +80,6 @@ export class History {
     }
   }
 
-  /** Whether no fault was under way at any moment of a span. */
-  quietSince(fromMs: number): boolean {
-    return this.faults.every((f) => f.endedMs !== undefined && f.endedMs < fromMs);
-  }
-
   get acknowledged(): number {
     let n = 0;
     for (const p of this.pushes.values()) if (p.acknowledgedMs !== undefined) n++;

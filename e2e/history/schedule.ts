@@ -88,7 +88,7 @@ export async function runSchedule(seed: number, stores: Stores): Promise<Outcome
     asker = new Asker(deployment.frontends, history, {
       range,
       pauseMs: 300,
-      defaults: defaultReads(shape === "kafka", history),
+      defaults: defaultReads(shape === "kafka"),
     });
     try {
       await until("pushes are acknowledged", () => Promise.resolve(history.acknowledged > 5));
