@@ -63,6 +63,13 @@ describe("the history checker", () => {
     expect(heap(45)).toEqual(["wrong grows"]);
     expect(heap(30, 5)).toEqual(["doubled first"]);
   });
+  it("lets a moved series miss one difference, and no second one", () => {
+    const h = three("heap");
+    h.moves = 1;
+    expect(checkAnswer(h, answer({}, { kind: "heap" }))).toEqual([]);
+    expect(kinds(checkAnswer(h, answer({}, { kind: "heap", askedMs: 1000 })))).toEqual(["lost c"]);
+    expect(kinds(checkAnswer(h, answer({ a: 14 }, { kind: "heap" })))).toEqual(["doubled a"]);
+  });
   it("prints the history around the profile", async () => {
     const h = new History();
     const p = h.push("a", "cpu", "s", 7);

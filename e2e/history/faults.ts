@@ -12,6 +12,8 @@ export interface Scene {
   readonly random: Random;
   /** whether clients begin no push for now */
   readonly pause: (paused: boolean) => void;
+  /** takes note that cumulative series get new owners */
+  readonly moved: () => void;
 }
 
 /** One thing that goes wrong, and is over when it resolves. */
@@ -327,6 +329,7 @@ const KINDS: readonly FaultKind[] = [
       return {
         name: `partitions are added, distributor-${i} is restarted`,
         happen: async () => {
+          s.moved();
           await s.deployment.addPartitions(1);
           await s.deployment.restart("distributor", i, "SIGTERM");
         },

@@ -49,6 +49,11 @@ export class History {
   readonly pushes = new Map<string, Push>();
   readonly growths = new Map<string, Growth>();
   readonly faults: Fault[] = [];
+  /**
+   * How often cumulative series got a new owner without their baselines: the first profile there is only a baseline
+   * (docs/correctness.md, "Cumulative baselines").
+   */
+  moves = 0;
   private readonly notes: { atMs: number; text: string }[] = [];
 
   push(id: string, kind: Kind, service: string, value: number): Push {

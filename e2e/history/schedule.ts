@@ -64,11 +64,12 @@ export async function runSchedule(seed: number, stores: Stores): Promise<Outcome
   const pause = (paused: boolean): void => {
     if (clients) clients.paused = paused;
   };
-  const faults = planFaults({ deployment, stores, random, pause }, turnOf(seed), FAULTS),
+  const history = new History(),
+    moved = (): unknown => history.moves++;
+  const faults = planFaults({ deployment, stores, random, pause, moved }, turnOf(seed), FAULTS),
     pauses = faults.map(() => 200 + random.below(500)),
     ending = ENDINGS[random.below(ENDINGS.length)]!;
-  const history = new History(),
-    startMs = Math.floor(started / 3600_000) * 3600_000 - 1800_000,
+  const startMs = Math.floor(started / 3600_000) * 3600_000 - 1800_000,
     range: Range = { startMs: startMs - WINDOWS * 3600_000, endMs: startMs + 1_800_000 };
   let asker: Asker | undefined,
     problem = "";
