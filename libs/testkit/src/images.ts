@@ -44,7 +44,7 @@ export async function images(): Promise<Images> {
   const rootfs = part("debian"),
     foreign = part("debian-arm64");
   const dir = temporaryFolder(),
-    // Podman takes at most 50 characters of a path for what it keeps while it runs.
+    // Podman limits the path of its run-time files to 50 characters.
     store = [
       "--root",
       join(dir, "storage"),
