@@ -91,7 +91,13 @@ export class Cluster {
   /** Members of a ring by state, as a process sees them. */
   async ring(server: Server, path = "/ring"): Promise<Record<string, string>> {
     const r = await fetch(`${server.url}${path}`, { headers: { accept: "application/json" } });
-    const { shards } = (await r.json()) as { shards: { id: string; state: string; read_only: boolean }[] };
-    return Object.fromEntries(shards.map((m) => [m.id, `${m.state}${m.read_only ? " (read-only)" : ""}`]));
+    // Release 0.1.0 names them `members`.
+    const { shards, members } = (await r.json()) as Record<
+      "shards" | "members",
+      { id: string; state: string; read_only?: boolean }[] | undefined
+    >;
+    return Object.fromEntries(
+      (shards ?? members ?? []).map((m) => [m.id, `${m.state}${m.read_only ? " (read-only)" : ""}`]),
+    );
   }
 }
