@@ -27,6 +27,7 @@ export interface InternalListener {
 /** What there is to look at; `/admin` names those that this process serves. */
 const PAGES: readonly (readonly [path: string, name: string, what: string])[] = [
   ["/ring", "Ingesters", "state, zone and share of each; Forget"],
+  ["/distributor/ring", "Distributors", "the same"],
   ["/store-gateway/ring", "Store-gateways", "the same"],
   ["/query-scheduler/ring", "Query-schedulers", "the same"],
   ["/compactor/ring", "Compactors", "the same"],

@@ -7,6 +7,7 @@ import { useApp } from "../state/app.tsx";
 
 const RINGS: readonly [path: string, name: string][] = [
   ["ring", "Ingesters"],
+  ["distributor/ring", "Distributors"],
   ["store-gateway/ring", "Store-gateways"],
   ["query-scheduler/ring", "Query-schedulers"],
   ["compactor/ring", "Compactors"],
