@@ -27,10 +27,10 @@ import { ingesterRoutes } from "./rpc.ts";
 import { DeletedTenants } from "./deleted-tenants.ts";
 import { Shipper } from "./shipper.ts";
 
-/** Time for the removal of the roster entry after a hand-over that took all of its time. */
+/** Time for removing the roster entry after a hand-over that used up its deadline. */
 const ROSTER_REMOVE_MS = 5000;
 
-/** Takes the pushes of its part of the ring, serves recent data, ships blocks. */
+/** Stores the pushes of its ring tokens or Kafka partitions, serves recent data and uploads blocks. */
 export const ingester: Component<typeof ingesterSchema> = {
   name: "ingester",
   schema: ingesterSchema,
@@ -93,7 +93,7 @@ export const ingester: Component<typeof ingesterSchema> = {
       },
     );
     const leaving = { now: false };
-    // Before the log is replayed and written to again.
+    // Read this time before replay writes to the log.
     const lastLogged = lastLoggedMs(config.dataPath);
     process.add(me, shipper, ingester, deleted);
     const partitions =
@@ -135,7 +135,7 @@ export const ingester: Component<typeof ingesterSchema> = {
     process.serve(readOnlyRoutes(me));
     process.beforeStop(async () => {
       await me.set("LEAVING");
-      // Every distributor has read by then that it leaves, and its absence will alarm nobody.
+      // By then every distributor has read the LEAVING state, so the member's absence raises no alarm.
       await sleep(2 * RING_REFRESH_MS);
       leaving.now = true;
       crashPoint("hand-over/leaving");
@@ -144,12 +144,12 @@ export const ingester: Component<typeof ingesterSchema> = {
         left = await handOver(handOverParts(ingester, shipper, deleted), deadlineMs, base);
       if (left.unshipped + left.unanswered === 0) {
         crashPoint("hand-over/answered");
-        // The roster names ingesters by name: the entry is the other process's then.
+        // The roster knows ingesters by name: after a takeover the entry belongs to the new process.
         if (!me.superseded) await roster.remove(Math.max(deadlineMs, base.now() + ROSTER_REMOVE_MS));
         crashPoint("hand-over/roster-removed");
         return;
       }
-      // Its silence makes answers partial, until it starts again or a person forgets it.
+      // Answers stay partial until this ingester starts again or an operator forgets its roster entry.
       me.stay();
       base.log.error(
         left,
@@ -159,7 +159,10 @@ export const ingester: Component<typeof ingesterSchema> = {
   },
 };
 
-/** `/ingester/prepare-instance-ring-downscale`: POST makes it read-only, DELETE takes that back, GET tells. A scale-down begins so, some time before the stop. */
+/**
+ * `/ingester/prepare-instance-ring-downscale`: POST makes the ingester read-only, DELETE reverts that, GET
+ * returns the state. A scale-down calls POST some time before it stops the ingester.
+ */
 function readOnlyRoutes(me: RingMember): Routes {
   const path = "/ingester/prepare-instance-ring-downscale";
   return {
@@ -178,20 +181,21 @@ function readOnlyRoutes(me: RingMember): Routes {
   };
 }
 
-/** This ingester's part of the partitioned log: read into its heads, shown, and waited for by strong reads. */
+/** Reads this ingester's Kafka partitions into its heads, reports their state, and serves strong reads. */
 function readsPartitions(
   config: IngesterComponentConfig,
   process: ClusterProcess,
   ingester: Ingester,
 ): Partitions {
   const { base } = process;
-  // As in a distributor: what is fetched lives for some milliseconds, outside of a small heap (docs/adr/0009-kafka-between-distributor-and-ingesters.md).
+  // Fetched records live for milliseconds outside the small heap, as in a distributor
+  // (docs/adr/0009-kafka-between-distributor-and-ingesters.md).
   setFlagsFromString("--heap-growing-percent=300");
   const { log, service } = partitionedLog(config, base);
   const ring = process.view(INGESTERS);
   const owners = (): Owners => {
     const zone = ring.snapshot.active.filter((m) => m.zone === config.zone);
-    // All of a zone divide by one rule: that of the release before as long as one of it is there.
+    // A zone uses one rule: the previous release's while one of its members still runs that release.
     return { ids: zone.map((m) => m.id).sort(), rule: zone.every((m) => m.partitionRule === 2) ? 2 : 1 };
   };
   const partitions = new Partitions(
@@ -234,7 +238,10 @@ function handOverParts(ingester: Ingester, shipper: Shipper, deleted: DeletedTen
   };
 }
 
-/** For pushes of distributors of the release before: limits with the part of the ingestion rate and of the series that this ingester may take; the same object as long as nothing changed. */
+/**
+ * Limits for pushes of distributors of the previous release: the ingestion rate and the series limit are this
+ * ingester's share. Returns the same object while neither the limits nor the share change.
+ */
 function sharedLimits(
   of: (tenant: string) => Limits,
   share: (tenant: string) => number,

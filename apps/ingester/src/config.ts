@@ -2,7 +2,7 @@ import { bool, type ConfigOf, duration, float, int, str } from "@cinderblock/con
 import { type CommonConfig, commonSchema, type Resources } from "@cinderblock/runtime";
 import type { IngesterConfig } from "./ingester.ts";
 
-/** The section of this component. */
+/** Flags of the ingester. */
 const ingesterSection = {
   numTokens: int(
     "ingester.num-tokens",

@@ -79,7 +79,7 @@ describe("a local block that cannot be read", () => {
   it("fails the start, and is found by the next one, when the error says nothing about its content", () => {
     const { dir, local } = dataPath(),
       meta = join(local, ULID, "meta.json");
-    // Reading a folder as a file fails with EISDIR, for every user; EACCES, EMFILE and EIO are alike.
+    // Reading a folder as a file fails with EISDIR for every user; it stands for EACCES, EMFILE and EIO.
     rmSync(meta);
     mkdirSync(meta);
     expect(() => scanned(dir)).toThrow("EISDIR");

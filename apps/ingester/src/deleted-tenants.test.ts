@@ -9,7 +9,7 @@ import type { Ingester } from "./ingester.ts";
 
 const T0 = 1_795_000_000_000;
 
-/** Blocks of tenants, as an ingester holds them. */
+/** Fake ingester: the blocks of each tenant. */
 class Held {
   readonly blocks = new Map<string, string[]>();
   add(tenant: string, atMs: number): string {
@@ -71,7 +71,7 @@ describe("an ingester's data of deleted tenants", () => {
   it("is not uploaded before deletions were read, and deletions are read again before uploads", async () => {
     const { bucket, held, clock, deleted } = setUp();
     const ulid = held.add("acme", T0 - 1000);
-    expect(deleted.covers("acme", ulid)).toBe(true); // nobody knows yet
+    expect(deleted.covers("acme", ulid)).toBe(true); // deletions are not read yet
     const list = bucket.list.bind(bucket);
     bucket.list = () => Promise.reject(new CinderblockError("unavailable", "bucket is away"));
     await deleted.fresh();

@@ -5,22 +5,22 @@ import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { Ingester } from "./ingester.ts";
 
-/** Age of a look that an upload may rest on. */
+/** Maximum age of a pass that an upload may rely on. */
 const FRESH_MS = 10_000;
-/** Deadline of one look. */
+/** Deadline of one pass. */
 const PASS_MS = 600_000;
 
 /**
- * Drops an ingester's data of deleted tenants: all heads and local blocks while the deletion mark is there, and later those
- * that began before the recorded deletion (docs/correctness.md, "Deleted stays deleted"). The compactor deletes the tenant's
- * blocks in the bucket.
+ * Drops an ingester's data of deleted tenants: all heads and local blocks while the tenant has a deletion
+ * mark, and later the heads and blocks from before the recorded deletion
+ * (docs/correctness.md, "Deleted stays deleted"). The compactor deletes the tenant's blocks in the bucket.
  */
 export class DeletedTenants implements Service {
   readonly name = "deleted-tenants";
   private readonly loop;
   private running: Promise<void> | undefined;
   private marked: ReadonlySet<string> = new Set();
-  /** tenant -> time of its last deletion; undefined: not read yet */
+  /** tenant -> time of its last deletion in ms; undefined: not read yet */
   private deletions: ReadonlyMap<string, number> | undefined;
   private lookedMs = -Infinity;
   private readonly ingester: Ingester;
@@ -45,7 +45,10 @@ export class DeletedTenants implements Service {
     );
   }
 
-  /** Whether a block must not be uploaded: its tenant has a mark, was deleted after the block's head began, or nobody knows yet. */
+  /**
+   * Whether a block must not be uploaded: its tenant has a mark or was deleted after the block's head began,
+   * or the deletions are not read yet.
+   */
   covers(tenant: string, ulid: string): boolean {
     return (
       this.deletions === undefined ||
@@ -54,12 +57,12 @@ export class DeletedTenants implements Service {
     );
   }
 
-  /** Whether data that was received at a time is deleted. */
+  /** Whether a deletion covers data that was received at a time. */
   deletedAt(tenant: string, receivedMs: number): boolean {
     return receivedMs <= (this.deletions?.get(tenant) ?? -1);
   }
 
-  /** Looks unless the last look is recent: before each pass of uploads. */
+  /** Runs a pass unless the last one is recent; called before each pass of uploads. */
   async fresh(): Promise<void> {
     if (this.base.now() - this.lookedMs >= Math.min(FRESH_MS, this.intervalMs)) await this.look();
   }
@@ -89,7 +92,7 @@ export class DeletedTenants implements Service {
     const marked = new Set<string>();
     for (const tenant of await this.ingester.tenants())
       if (await this.bucket.exists(tenantMarkName(tenant))) marked.add(tenant);
-    // Before heads become blocks: the shipper must not upload them.
+    // Set this before heads become blocks: the shipper must not upload those.
     this.marked = marked;
     this.deletions = deletions;
     this.lookedMs = atMs;

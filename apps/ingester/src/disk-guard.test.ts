@@ -26,7 +26,7 @@ const metaOf = (ulid: string, sizeBytes: number): BlockMeta => ({
   downsampleResolution: 0,
 });
 
-/** A guard over a disk and heads that a test changes as it likes. */
+/** A guard over a simulated disk and simulated heads. */
 class Subject {
   readonly dir = temporaryFolder();
   readonly log = createLogger({ level: "silent", format: "logfmt" });
@@ -69,7 +69,7 @@ class Subject {
     { log: this.log, metrics: this.metrics, tracer: noTracer, now: () => this.nowMs },
   );
 
-  /** A local block of so many bytes that the bucket has. */
+  /** Adds an uploaded local block of this size. */
   shipped(sizeBytes: number): string {
     const ulid = newUlid(this.nowMs++),
       dir = join(this.dir, "t", "local", ulid);
@@ -113,7 +113,7 @@ describe("room on the disk", () => {
     u.usage.setAppended(1, 240 * MIB);
     expect(u.takes(3 * MIB)).toBe(false);
     expect(u.takes(2 * MIB)).toBe(true);
-    // That push began a look, which sees the appended bytes.
+    // That push started a measurement, which counts the appended bytes.
     await u.guard.look();
     expect(u.takes(80 * MIB)).toBe(true);
   });
@@ -153,12 +153,12 @@ describe("room on the disk", () => {
           open.push({ bytes, done: s.guard.admit(bytes) });
           taken++;
         } catch {
-          // Refused: it writes nothing.
+          // Refused: nothing is written.
         }
         if (random.below(2) === 0) {
           const [ended] = open.splice(random.below(open.length), 1);
           if (ended) {
-            // Logged, and learnt by a head.
+            // The push is logged and interned by a head.
             appended += random.below(4) * ended.bytes;
             s.usage.setAppended(0, appended);
             s.heads += random.below(2) * ended.bytes;
@@ -169,7 +169,7 @@ describe("room on the disk", () => {
           s.free = 500 * MIB - appended;
           await s.guard.look();
         }
-        // Heads learn from pushes in flight, so their blocks are within what those reserved.
+        // Heads intern pushes in flight, so their blocks stay within those reservations.
         expect(500 * MIB - appended - s.heads).toBeGreaterThanOrEqual(0);
       }
       expect(taken).toBeGreaterThan(10);

@@ -14,7 +14,7 @@ export interface DiskGuardConfig {
   retentionDisabled: boolean;
 }
 
-/** Size of a file system, as far as the guard looks at it. */
+/** The fields of `statfs` that the guard reads. */
 interface DiskSize {
   bsize: number;
   blocks: number;
@@ -23,39 +23,39 @@ interface DiskSize {
   ffree: number;
 }
 
-/** The ingester, as far as the guard needs it. */
+/** The parts of an ingester that the guard needs. */
 export interface DiskGuardParts {
   blocks: LocalBlocks;
   usage: DiskUsage;
-  /** memory of all heads: about the most that their blocks take */
+  /** memory of all heads: about the maximum size of their blocks */
   headBytes: () => number;
-  /** copies of each block that will be on this disk: two where the bucket is a folder of it */
+  /** copies of each block that this disk will hold: two if the bucket is a folder on it */
   copies: () => number;
   /** whether a store-gateway answers for a block */
   answerable: (tenant: string, ulid: string) => Promise<boolean>;
-  /** called when a local block was removed: open files of it are closed */
+  /** called when a local block was removed; closes open files of the block */
   onRemove: (tenant: string, ulid: string) => void;
-  /** cuts all heads, so that their log can go */
+  /** cuts all heads, so that their log can be deleted */
   flush: () => Promise<void>;
-  /** uploads the blocks that wait */
+  /** uploads blocks that the bucket does not have */
   ship: () => void;
   ballast?: Ballast;
   size?: (path: string) => Promise<DiskSize>;
 }
 
-/** Reserve below which pushes are refused: an amount of bytes, and at most this part of the disk. */
+/** Pushes are refused below this reserve: a number of bytes, and at most this share of the disk. */
 const RESERVE_BYTES = 256 << 20,
   RESERVE_SHARE = 1 / 20;
-/** The ballast takes at most this part of the disk. */
+/** Maximum share of the disk for the ballast. */
 const BALLAST_SHARE = 1 / 50;
-/** Bytes of log that a push is expected to write, for each byte of its body, until its thread has counted them. */
+/** Estimated log bytes for each body byte of a push, until the ingest thread has counted the real ones. */
 const LOG_FACTOR = 4;
-/** Inodes below which pushes are refused: a block takes five. */
+/** Pushes are refused below this number of free inodes: a block takes five. */
 const RESERVE_INODES = 256;
-/** The disk is looked at again after so much time with pushes, or when so much of the free space is used up. */
+/** A push measures the disk again after this time, or when logs have used this share of the free space. */
 const LOOK_MS = 1000,
   LOOK_SHARE = 1 / 16;
-/** Pause between two cuts of all heads for lack of disk, and between two passes that refusals begin. */
+/** Minimum pause between two early cuts of all heads, and between two passes that refused pushes start. */
 const FLUSH_PAUSE_MS = 2000,
   PASS_PAUSE_MS = 1000;
 /** Time without a failed write after which the disk counts as writable again. */
@@ -64,8 +64,9 @@ const WRITABLE_AFTER_MS = 2000;
 export type DiskOperation = "log" | "block" | "state";
 
 /**
- * Keeps room on the data path's disk for admitted pushes: the log of those in flight, and the blocks that the heads become.
- * Beyond that pushes are refused, shipped blocks go, heads are cut, and a ballast gives the last of them room
+ * Reserves disk space on the data path for admitted pushes: their log while they are in flight, and the
+ * blocks that the heads become. When space runs short, the guard refuses pushes, removes shipped blocks and
+ * cuts heads; deleting the ballast file makes room for those last writes
  * (docs/adr/0034-keep-pushes-off-a-full-disk.md).
  */
 export class DiskGuard {
@@ -74,7 +75,7 @@ export class DiskGuard {
   private readonly base: Base;
   private readonly ballast: Ballast;
   private readonly failures: { inc(labels: { operation: DiskOperation }, n?: number): void };
-  /** free bytes at the last look, and the bytes that logs had by then */
+  /** free bytes at the last measurement, and the bytes that logs had appended by then */
   private freeBytes = Infinity;
   private totalBytes = Infinity;
   private freeInodes = Infinity;
@@ -84,7 +85,7 @@ export class DiskGuard {
   private inflightBytes = 0;
   private failedMs = -Infinity;
   private failure = "";
-  /** shard -> why its log waits for room */
+  /** shard -> reason why its log waits for disk space */
   private readonly stalled = new Map<number, string>();
   private full = false;
   private flushedMs = -Infinity;
@@ -128,7 +129,7 @@ export class DiskGuard {
     );
   }
 
-  /** Appended to logs since the last look. */
+  /** Bytes that logs appended since the last measurement. */
   private get unseenBytes(): number {
     return this.parts.usage.appendedBytes - this.appendedBefore;
   }
@@ -158,8 +159,8 @@ export class DiskGuard {
   }
 
   /**
-   * Reserves room for a push. The returned function gives it back.
-   * @throws `no-room` when earlier pushes need all that the disk has
+   * Reserves room for a push. The returned function releases the reservation.
+   * @throws `no-room` when earlier pushes have reserved all free space
    */
   admit(bytes: number): () => void {
     const now = this.base.now();
@@ -168,7 +169,7 @@ export class DiskGuard {
     const reason = this.refusal(bytes);
     if (reason !== undefined) {
       this.noteFull(reason);
-      // Heads and blocks that could go take the room: the timer alone frees it too slowly.
+      // A pass cuts heads and removes blocks; the timer alone would free their space too late.
       if (now - this.passedMs >= PASS_PAUSE_MS)
         this.pass().catch((err: unknown) => this.base.log.warn({ err }, "disk guard failed"));
       throw noRoom("disk", reason, { leftBytes: Math.max(0, Math.floor(this.leftBytes)) });
@@ -179,7 +180,7 @@ export class DiskGuard {
     };
   }
 
-  /** Notes a write that found no room: pushes are refused until writes succeed for a while. */
+  /** Records a write that failed for lack of space; pushes are refused until writes succeed for a while. */
   noteFailure(operation: DiskOperation, reason: string): void {
     this.failures.inc({ operation });
     this.failure = reason;
@@ -187,7 +188,7 @@ export class DiskGuard {
     this.noteFull(reason);
   }
 
-  /** Notes that the log of a shard waits for room, or goes on (`undefined`). */
+  /** Records that the log of a shard waits for space, or continues (`undefined`). */
   noteLog(shard: number, reason: string | undefined): void {
     if (reason === undefined) {
       this.stalled.delete(shard);
@@ -203,7 +204,7 @@ export class DiskGuard {
     this.base.log.error({ reason, ballastBytes: this.ballast.bytes }, "disk is full, pushes are refused");
   }
 
-  /** Looks at the disk. Calls while it runs join it. */
+  /** Measures the disk. Concurrent calls share one measurement. */
   look(): Promise<void> {
     this.looking ??= this.measure().finally(() => {
       this.looking = undefined;
@@ -212,7 +213,7 @@ export class DiskGuard {
   }
 
   private async measure(): Promise<void> {
-    // Before the call: bytes that are appended during it count twice at most.
+    // Read before `statfs`: bytes that are appended during the call count twice at most.
     const appended = this.parts.usage.appendedBytes,
       nowMs = this.base.now(),
       fs = await (this.parts.size ?? statfs)(this.config.dataPath);
@@ -220,7 +221,7 @@ export class DiskGuard {
     this.lookedMs = nowMs;
     this.freeBytes = fs.bavail * fs.bsize;
     this.totalBytes = fs.blocks * fs.bsize;
-    // File systems that make inodes as they need them tell 0.
+    // File systems that allocate inodes on demand report 0.
     this.freeInodes = fs.files > 0 ? fs.ffree : Infinity;
     if (this.full && this.refusal() === undefined) {
       this.full = false;
@@ -229,8 +230,8 @@ export class DiskGuard {
   }
 
   /**
-   * Makes room before the log is replayed: an earlier process may have left a full disk. Shipped blocks that store-gateways
-   * answer for go, and the ballast, so that the log can be checkpointed.
+   * Makes room before replay, because an earlier process may have left a full disk. Removes shipped blocks
+   * that store-gateways answer for, then the ballast, so that the log can be checkpointed.
    */
   async open(): Promise<void> {
     await this.look();
@@ -248,8 +249,8 @@ export class DiskGuard {
   }
 
   /**
-   * Removes local blocks that may go, makes room where it runs short, restores the ballast where there is room. Calls while it
-   * runs join it.
+   * Removes expired local blocks, makes room when space runs short, and restores the ballast when there is
+   * space. Concurrent calls share one pass.
    */
   pass(): Promise<void> {
     this.passedMs = this.base.now();
@@ -280,7 +281,7 @@ export class DiskGuard {
     await this.restoreBallast();
   }
 
-  /** Blocks are smaller than heads and their log, and can leave the disk. */
+  /** Cuts all heads: their blocks are smaller than heads and log, and can leave the disk. */
   private async cutHeads(): Promise<void> {
     this.base.log.warn(
       { freeBytes: this.freeBytes, reservedBytes: Math.floor(this.reservedBytes) },
@@ -293,7 +294,7 @@ export class DiskGuard {
     }
   }
 
-  /** Removes shipped blocks that a store-gateway answers for: old ones, or all of them. */
+  /** Removes shipped blocks that a store-gateway answers for: those past the retention, or all. */
   private async removeShipped(all: boolean): Promise<void> {
     const { config, base, parts } = this;
     if (config.retentionDisabled) return;
@@ -323,7 +324,7 @@ export class DiskGuard {
 
   private async restoreBallast(): Promise<void> {
     const size = this.ballastSize;
-    // Twice its size: the disk must not be full again because of it.
+    // Require twice the size: the ballast itself must not fill the disk again.
     if (this.ballast.bytes >= size || this.refusal() !== undefined || this.leftBytes < 2 * size) return;
     try {
       await this.ballast.fill(size);
@@ -334,7 +335,7 @@ export class DiskGuard {
     await this.look();
   }
 
-  /** Makes room for an upload to a bucket on this disk. @returns whether it is worth another try */
+  /** Makes room for an upload to a bucket on this disk. @returns whether another try makes sense */
   makeRoom(): boolean {
     if (!this.ballast.release()) return false;
     this.parts.usage.noteRelease();

@@ -1,15 +1,17 @@
 import type { Ballast } from "@cinderblock/files";
 
-/** Slots of the shared memory: the number of times that a ballast was released, then the appended bytes of each shard's log. */
+/**
+ * Slots of the shared memory: number of releases of the ballast, then the appended log bytes of each shard.
+ */
 const RELEASES = 0,
   SHARDS = 1;
 
-/** Counters of the data path's disk that ingest threads and their owner share. */
+/** Disk counters of the data path, shared by the ingest threads and the main thread. */
 export class DiskUsage {
   readonly buffer: SharedArrayBuffer;
   private readonly slots: BigInt64Array;
 
-  /** @param shared number of threads, or the memory that the owner made */
+  /** @param shared number of threads, or the memory that the main thread created */
   constructor(shared: number | SharedArrayBuffer) {
     this.buffer = typeof shared === "number" ? new SharedArrayBuffer(8 * (SHARDS + shared)) : shared;
     this.slots = new BigInt64Array(this.buffer);
@@ -22,7 +24,7 @@ export class DiskUsage {
     Atomics.add(this.slots, RELEASES, 1n);
   }
 
-  /** Notes the bytes that a thread has appended since its start. */
+  /** Sets the bytes that a thread has appended since its start. */
   setAppended(shard: number, bytes: number): void {
     Atomics.store(this.slots, SHARDS + shard, BigInt(bytes));
   }
@@ -34,7 +36,7 @@ export class DiskUsage {
   }
 }
 
-/** Makes room for the work of one thread. Each release of the ballast serves one more try of every thread. */
+/** Makes room for one thread's write. Each release of the ballast gives every thread one more try. */
 export class RoomMaker {
   private seen: number;
   private readonly ballast: Ballast;
@@ -46,7 +48,7 @@ export class RoomMaker {
     this.seen = usage.releases;
   }
 
-  /** @returns whether room was made since this thread asked last, by it or by another one */
+  /** @returns whether any thread has made room since this thread's last call */
   make(): boolean {
     if (this.ballast.release()) this.usage.noteRelease();
     const now = this.usage.releases,

@@ -20,7 +20,7 @@ const base = () => ({
   now: () => Date.now(),
 });
 
-/** The real ingester with its real threads, whose heads may use few bytes. */
+/** A real ingester with real threads and a small limit for its heads. */
 async function ingester(headBytes: number): Promise<Ingester> {
   const i = new Ingester(
     script,
@@ -53,7 +53,7 @@ async function ingester(headBytes: number): Promise<Ingester> {
   return i;
 }
 
-/** A profile with stacks that no other one has: a head learns all of them. */
+/** A profile with unique stacks: a head interns all of them. */
 function bulky(i: number): SentPush {
   const profile = tinyPprof({
     timeNanos: T0 + BigInt(i) * 1_000_000n,
@@ -74,7 +74,7 @@ function bulky(i: number): SentPush {
   };
 }
 
-/** Profiles that are on disk once all heads are cut. */
+/** Number of profiles on disk after all heads are cut. */
 async function stored(i: Ingester): Promise<number> {
   await i.flush();
   return i.blocksOnDisk.metas("t").reduce((n, m) => n + m.stats.numProfiles, 0);

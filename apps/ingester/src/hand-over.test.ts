@@ -9,7 +9,7 @@ const base = {
   now: () => Date.now(),
 };
 
-/** An ingester with one head, a bucket and store-gateways, each in a mode of its own. */
+/** An ingester with one head, a bucket and store-gateways; each has its own failure mode. */
 class Parts implements HandOverParts {
   bucket: "well" | "away" | "silent" = "well";
   stores: "answer" | "do not know" = "answer";

@@ -3,39 +3,40 @@ import { CinderblockError } from "@cinderblock/errors";
 import { crashPoint } from "@cinderblock/files";
 import type { Base } from "@cinderblock/telemetry";
 
-/** A local block as far as a hand-over looks at it. */
+/** The fields of a local block that a hand-over needs. */
 export interface HeldBlock {
   tenant: string;
   ulid: string;
 }
 
-/** Parts of a leaving ingester. */
+/** The parts of a leaving ingester. */
 export interface HandOverParts {
-  /** heads become blocks */
+  /** cuts all heads into blocks */
   flush: () => Promise<void>;
-  /** one pass of uploads, and of drops of deleted tenants */
+  /** runs one pass of deletions and uploads */
   ship: () => Promise<void>;
-  /** blocks that the bucket does not have */
+  /** blocks that are not in the bucket */
   unshipped: () => readonly HeldBlock[];
   shipped: () => readonly HeldBlock[];
   /** whether store-gateways answer for a block */
   answerable: (tenant: string, ulid: string) => Promise<boolean>;
 }
 
-/** Blocks that only this ingester answers for. */
+/** Number of blocks that no other component answers for. */
 export interface Left {
   unshipped: number;
   unanswered: number;
 }
 
 const PAUSE_MS = 500;
-/** Blocks whose store-gateways are asked at once. */
+/** Maximum concurrent requests to store-gateways. */
 const AT_ONCE = 8;
 
 /**
- * Uploads everything and waits until store-gateways answer for it. A bucket that is away is tried again until the deadline; a
- * bucket that is silent does not hold the stop beyond it (docs/correctness.md, "Local copies go when answerable").
- * @returns what is left; the caller stays in the ring and in the roster unless that is nothing
+ * Uploads everything, then waits until store-gateways answer for all of it. Retries an unavailable bucket
+ * until the deadline; a stalled bucket does not delay the stop beyond the deadline (docs/correctness.md,
+ * "Local copies go when answerable").
+ * @returns the blocks that are left; unless both counts are 0, the caller stays in the ring and in the roster
  */
 export async function handOver(parts: HandOverParts, deadlineMs: number, base: Base): Promise<Left> {
   const late = (): Error => new CinderblockError("deadline", "hand-over deadline exceeded"),

@@ -40,8 +40,9 @@ import { shardOf } from "./log-shards.ts";
 import type { IngestWorkerData, IngestWorkerMethods, UnwritableNotice } from "./protocol.ts";
 
 /**
- * A worker thread of the write path: it inflates, decodes and normalises a push, interns it into its heads, logs it, and
- * answers when the log is on disk. It owns its shard's heads alone; queries about them run here too.
+ * A worker thread of the write path. It inflates, decodes and normalizes a push, interns it into its heads
+ * and writes it to its log. The answer follows when the log is on disk. The thread alone owns its shard's
+ * heads, so queries of these heads run here too.
  */
 const data = ownData<IngestWorkerData>();
 const bodies = new SharedPagesReader(data.bodies);
@@ -59,7 +60,7 @@ const shard = new HeadShard(hasher, {
   segmentBytes: data.segmentBytes,
   idleMs: data.idleMs,
   sync: data.sync,
-  // A failed sync is never retried: what the kernel dropped is gone. The process ends and replays what is on disk.
+  // A failed sync is never retried: the kernel may have dropped pages. The process ends and replays the disk.
   onFailure: (err) => served.notify("failed", err.message),
   onBlock: (tenant, meta) => served.notify("block", { tenant, meta }),
   onMemory: (used) => Atomics.store(pressure, data.shard, Math.ceil((1000 * used) / data.headBytes)),
@@ -90,7 +91,7 @@ const processor = new PushProcessor(hasher, {
   },
 });
 
-/** Readers get short slices of this thread: writes wait for one of them at most. */
+/** Queries run in short time slices of this thread: a write waits for one slice at most. */
 const slices = new TimeSlices();
 const paceOf = (stop: Int32Array | undefined): Pace =>
   slices.pace(() => stop !== undefined && Atomics.load(stop, 0) === 1);
@@ -108,12 +109,12 @@ function pick(ulids: readonly string[]): { heads: Head[]; missing: string[] } {
   return { heads, missing };
 }
 
-/** Cuts of many heads take long. */
+/** The deadline is long because a pass may cut many heads. */
 const maintenance = new Periodic(
   { everyMs: 1000, firstMs: 0, deadlineMs: 600_000 },
   () => shard.maintain(),
   (end) => {
-    // The log has the records of a cut without room: the next pass cuts again.
+    // After a cut without disk space the log still has the records: the next pass cuts again.
     if (!end.ok && !end.late && kindOf(end.err) !== "no-room")
       served.notify("failed", (end.err as Error).message);
   },
@@ -133,7 +134,7 @@ const methods: IngestWorkerMethods = {
     });
     shard.resume();
     shard.onPressure = () => void maintenance.run();
-    // Segments that the last process had no room to free go before pushes come.
+    // Delete segments that the last process could not free, before pushes come.
     maintenance.start();
     return {
       records: r.records,

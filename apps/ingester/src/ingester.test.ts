@@ -5,7 +5,7 @@ import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { temporaryFolder } from "@cinderblock/testkit";
 import { Ingester, type IngesterConfig } from "./ingester.ts";
 
-/** One that has begun and has not read its log yet. */
+/** An ingester that has not replayed its log yet. */
 function beginning(dataPath: string): Ingester {
   const base = {
     log: createLogger({ level: "fatal", format: "json" }),

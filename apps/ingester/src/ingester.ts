@@ -42,28 +42,28 @@ export interface IngesterConfig {
   segmentBytes: number;
   idleMs: number;
   localBudgetBytes: number;
-  /** names of native frames in its heads; absent: they have none */
+  /** names native frames in the heads; absent: native frames stay unnamed */
   symbols: SymbolizerData | undefined;
   retentionMs: number;
-  /** size of the file that is removed when the disk is full */
+  /** size of the ballast file, which is deleted when the disk is full */
   ballastBytes: number;
-  /** folder of a bucket that may lie on the data path's disk; undefined: the bucket is elsewhere */
+  /** folder of a bucket that may be on the data path's disk; undefined: the bucket is remote */
   bucketDirectory: string | undefined;
   minFreeDiskBytes: number;
   minDiskAvailable: number;
   retentionDisabled: boolean;
   retentionIntervalMs: number;
-  /** only a test may turn syncing off */
+  /** only tests may turn syncing off */
   sync: boolean;
 }
 
-/** While pushes are refused for lack of room, that is logged so often. */
+/** Log interval while pushes are refused for lack of room. */
 const NO_ROOM_LOG_MS = 10_000;
-/** The disk is looked at this often at least; a pass asks store-gateways about blocks. */
+/** Maximum interval between two passes of the disk guard; deadline of a pass, which asks store-gateways. */
 const DISK_LOOK_MS = 10_000,
   DISK_PASS_MS = 300_000;
 
-/** Bodies of pushes that are with the workers lie in shared memory of this size; one that is large, or finds no room, moves. */
+/** Shared memory for bodies in flight to workers; a large body, or one without room, is transferred. */
 const BODIES_BYTES = 8 << 20;
 const NOTHING_STORED: PushAnswer = {
   profiles: 0,
@@ -75,29 +75,29 @@ const NOTHING_STORED: PushAnswer = {
 };
 const NO_BODY = new Uint8Array(0);
 
-/** Whether a bucket's folder lies on the disk of the data path. */
+/** Whether the bucket's folder is on the disk of the data path. */
 function isSameDisk(dataPath: string, directory: string | undefined): boolean {
   const other = directory === undefined ? undefined : statSync(directory, { throwIfNoEntry: false });
   return other !== undefined && other.dev === statSync(dataPath).dev;
 }
 
-/** Takes pushes into the heads of its shards, keeps and serves local blocks, answers for both. */
+/** Stores pushes in the heads of its shards, keeps local blocks, and answers queries from both. */
 export class Ingester implements Service, SourceClient {
   readonly name = "ingester";
   readonly blocksOnDisk: LocalBlocks;
-  /** told about each new block */
+  /** called for each new block */
   onBlock: (tenant: string, meta: BlockMeta) => void = () => undefined;
-  /** whether a store-gateway answers for a block: only then may the local copy go */
+  /** whether a store-gateway answers for a block: the local copy must stay until then */
   answerable: (tenant: string, ulid: string) => Promise<boolean> = () => Promise.resolve(false);
-  /** whether data of a tenant that was received at a time is deleted */
+  /** whether a deletion covers a tenant's data that was received at a time */
   isDeleted: (tenant: string, receivedMs: number) => boolean = () => false;
-  /** told when an ingest thread has died, before the process ends */
+  /** called when an ingest thread has died, before the process ends */
   onThreadDeath: () => void = () => undefined;
   progress = "";
-  /** nothing was on its disk when it began */
+  /** whether the disk was empty at the start */
   private readonly isNew: boolean;
   private shards: WorkerClient[] = [];
-  /** told when uploads should begin at once */
+  /** called when uploads should start at once */
   ship: () => void = () => undefined;
   readonly disk: DiskGuard;
   private readonly diskUsage: DiskUsage;
@@ -106,12 +106,12 @@ export class Ingester implements Service, SourceClient {
   private readonly damaged: { inc(): void };
   private readonly withoutRoom: { inc(labels: { resource: string }, n?: number): void };
   private readonly forgotten: { inc(n: number): void };
-  /** what the threads count together of each tenant */
+  /** tenant -> counters that all ingest threads share: rate gate and active series */
   private readonly shared = new Map<string, { gate: SharedArrayBuffer; series: SharedArrayBuffer }>();
-  /** worker -> tenant -> the limits it was sent */
+  /** worker -> tenant -> limits that this worker has received */
   private readonly sent = new Map<WorkerClient, Map<string, IngestLimits>>();
   private readonly bodies = new SharedPages(BODIES_BYTES);
-  /** shard -> thousandths of its heads' share that are in use */
+  /** shard -> used thousandths of the memory for its heads */
   private used = new Int32Array(new SharedArrayBuffer(0));
   private readonly script: URL;
   private readonly config: IngesterConfig;
@@ -241,7 +241,7 @@ export class Ingester implements Service, SourceClient {
     await this.disk.pass();
   }
 
-  /** Notes how the logs are divided. Without room for that the next start divides them again. */
+  /** Saves how the logs are divided. When the disk is full, the next start divides them again. */
   private async settleLogs(logs: LogShards): Promise<void> {
     try {
       if (logs.resharding) await this.reshard();
@@ -253,7 +253,7 @@ export class Ingester implements Service, SourceClient {
     }
   }
 
-  /** Memory of all threads' heads. */
+  /** Bytes of all threads' heads. */
   private headBytes(): number {
     let thousandths = 0;
     for (let i = 0; i < this.used.length; i++) thousandths += Atomics.load(this.used, i);
@@ -262,7 +262,10 @@ export class Ingester implements Service, SourceClient {
 
   private bucketIsHere = false;
 
-  /** Baselines go to the threads that take their pushes now: all have them on disk before any drops what is not its own. */
+  /**
+   * Moves baselines to the threads that now receive their pushes. Every thread has them on disk before any
+   * thread drops a foreign one.
+   */
   private async reshard(): Promise<void> {
     const sum = async (method: "adoptBaselines" | "dropForeignBaselines"): Promise<number> =>
       (await Promise.all(this.shards.map((s) => s.call<number>(method, undefined)))).reduce(
@@ -340,7 +343,7 @@ export class Ingester implements Service, SourceClient {
 
   // ---- writes
 
-  /** @throws `no-room` while the disk, or the blocks that wait for the bucket, leave no room for another push */
+  /** @throws `no-room` while the disk, or the local blocks that wait for upload, leave no room for a push */
   refuse(): void {
     this.disk.admit(0)();
     const { localBudgetBytes } = this.config;
@@ -355,8 +358,9 @@ export class Ingester implements Service, SourceClient {
   }
 
   /**
-   * Takes a push of Kafka, or of a distributor of the release before, which has no time of its own: see `store`.
-   * @param nowMs when the push was taken, if that was not now
+   * Stores a push from Kafka, or from a distributor of the previous release, which sends no time of its own:
+   * see `store`.
+   * @param nowMs when the push was received, if not now
    */
   async push(
     tenant: string,
@@ -365,15 +369,16 @@ export class Ingester implements Service, SourceClient {
     limits: IngestLimits,
     nowMs?: number,
   ): Promise<PushAnswer> {
-    // A record from before its tenant's deletion was read again: it counts as taken in, and nothing of it is stored.
+    // A record from before its tenant's deletion was read again: it counts as processed, and is not stored.
     if (nowMs !== undefined && this.isDeleted(tenant, nowMs)) return NOTHING_STORED;
     return this.store(tenant, service, push, limits, nowMs);
   }
 
   /**
-   * Hands a raw push to the shard of its service; resolves when it is on disk. The buffer of a large body that is all of it moves to the worker.
-   * @param nowMs the time of the push as its distributor decided it; absent: now
-   * @throws `no-room` when this ingester cannot take it for the moment: nothing says that another one cannot
+   * Sends a raw push to the shard of its service; resolves when the push is on disk. A body that does not fit
+   * the shared memory is transferred to the worker when it owns its whole buffer, and copied otherwise.
+   * @param nowMs the time of the push as its distributor decided; absent: now
+   * @throws `no-room` when this ingester has no room at this moment; another ingester may have
    */
   async store(
     tenant: string,
@@ -406,7 +411,7 @@ export class Ingester implements Service, SourceClient {
     this.base.log.warn({ ...err.detail, err }, "pushes are refused: this ingester has no room for them now");
   }
 
-  /** Takes from a push that others store what the next cumulative profiles of its series are compared with. */
+  /** Updates the baselines of cumulative series from a push that other ingesters store. */
   async learn(
     tenant: string,
     service: string,
@@ -417,7 +422,7 @@ export class Ingester implements Service, SourceClient {
     await this.hand(tenant, service, push, limits, { nowMs, learn: true });
   }
 
-  /** Active series of tenants, by their hashes. */
+  /** Active series of all tenants, by hash. */
   async activeSeries(): Promise<{ tenant: string; series: BigUint64Array }[]> {
     return (
       await Promise.all(
@@ -428,7 +433,7 @@ export class Ingester implements Service, SourceClient {
     ).flat();
   }
 
-  /** Forgets what cumulative profiles are compared with, of the services that `gone` names: others had their profiles meanwhile. */
+  /** Drops the baselines of services that `gone` selects: others may have received later profiles. */
   async forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void> {
     const n = await Promise.all(
       this.shards.map(async (s) => {
@@ -483,7 +488,7 @@ export class Ingester implements Service, SourceClient {
         this.bodies.give(at);
       }
     }
-    // A view is copied and stays with its owner; what lies behind it would be cloned whole.
+    // Copy a view, which stays with its owner: structured clone would copy the whole buffer behind it.
     const own =
       body.buffer instanceof ArrayBuffer && body.buffer.byteLength === body.byteLength
         ? (body as Uint8Array<ArrayBuffer>)
@@ -495,17 +500,20 @@ export class Ingester implements Service, SourceClient {
     );
   }
 
-  /** When the oldest head was begun whose data is not in the bucket: whatever was taken in before that is. Infinity: all is. */
+  /**
+   * Start time in ms of the oldest head or local block that is not in the bucket: everything received before
+   * this time is in the bucket. Infinity: everything is.
+   */
   async oldestUnuploadedMs(): Promise<number> {
-    // Heads first: one that becomes a block meanwhile is told of before its shard answers.
+    // Ask for the heads first: a head that becomes a block meanwhile is announced before its shard answers.
     const heads = await Promise.all(this.shards.map((s) => s.call<ShardStats>("stats", undefined)));
     const blocks = this.blocksOnDisk.unshipped().map(({ meta }) => ulidTimeMs(meta.ulid));
-    // A damaged block was not uploaded: Kafka must bring its records again.
+    // A damaged block was not uploaded: Kafka must deliver its records again.
     blocks.push(...this.blocksOnDisk.allDamaged().map((b) => ulidTimeMs(b.ulid)));
     return [...heads.map((s) => s.oldestHeadMs), ...blocks].reduce((a, b) => Math.min(a, b), Infinity);
   }
 
-  /** Part of its heads' memory that the fullest ingest thread uses: pushes are refused at 1. */
+  /** Used share of its heads' memory in the fullest ingest thread; pushes are refused at 1. */
   pressure(): number {
     let most = 0;
     for (let i = 0; i < this.used.length; i++) most = Math.max(most, Atomics.load(this.used, i));
@@ -527,7 +535,11 @@ export class Ingester implements Service, SourceClient {
     ];
   }
 
-  /** Forgets everything of a tenant: heads are cut, so that the log knows, and their blocks go with the others. How many went. */
+  /**
+   * Drops all data of a tenant. Cuts the heads first, so that the log records their end, then removes all
+   * local blocks.
+   * @returns the number of blocks removed
+   */
   async drop(tenant: string): Promise<number> {
     await Promise.all(this.shards.map((s) => s.call("flush", tenant)));
     const metas = this.blocksOnDisk.metas(tenant);
@@ -541,7 +553,10 @@ export class Ingester implements Service, SourceClient {
     return metas.length;
   }
 
-  /** Forgets the heads and local blocks of a tenant that began up to a time. @returns how many blocks went */
+  /**
+   * Drops the heads and local blocks of a tenant that began at or before `ms`.
+   * @returns the number of blocks removed
+   */
   async dropBefore(tenant: string, ms: number): Promise<number> {
     const isOld = ({ ulid }: { ulid: string }): boolean => ulidTimeMs(ulid) <= ms;
     if (!(await this.blocks(tenant, 0, Number.MAX_SAFE_INTEGER)).some(isOld)) return 0;
@@ -558,7 +573,7 @@ export class Ingester implements Service, SourceClient {
     return old.length;
   }
 
-  /** Cuts the heads of one tenant, or of all; resolves when their blocks are on disk. */
+  /** Cuts the heads of one tenant, or all heads; resolves when the blocks are on disk. */
   async flush(tenant?: string): Promise<void> {
     await Promise.all(this.shards.map((s) => s.call("flush", tenant)));
   }
@@ -566,7 +581,9 @@ export class Ingester implements Service, SourceClient {
   // ---- reads
 
   private started = false;
-  /** Until its log is read it does not know what it has; a new one knows that it has nothing. */
+  /**
+   * @throws `unavailable` until replay ends: before that, an ingester that is not new does not know its heads
+   */
   private known(): void {
     if (!this.started)
       throw new CinderblockError(
@@ -593,13 +610,13 @@ export class Ingester implements Service, SourceClient {
     return [...heads, ...[...local, ...damaged].filter((b) => !known.has(b.ulid))];
   }
 
-  /** ULIDs that are blocks on disk, and the others, which may be heads. A head that became a block meanwhile is found in both ways. */
+  /** Splits ULIDs into local blocks and possible heads; both find a head that became a block meanwhile. */
   private divide(tenant: string, ulids: readonly string[]): { local: string[]; heads: string[] } {
     const local: string[] = [],
       heads: string[] = [];
     for (const u of ulids) {
       const damaged = this.blocksOnDisk.damagedOf(tenant, u);
-      // The querier plans around it and says that the answer is partial, each time.
+      // The querier plans around the block and marks each such answer as partial.
       if (damaged)
         throw new CorruptError(`${u}/quarantine`, 0, `set aside before it was shipped: ${damaged.reason}`);
       (this.blocksOnDisk.has(tenant, u) ? local : heads).push(u);
@@ -613,14 +630,14 @@ export class Ingester implements Service, SourceClient {
       : Promise.all(this.shards.map((s) => s.call<T>(method, { ulids, ...args })));
   }
 
-  /** A ULID is missing when no shard has it. */
+  /** ULIDs that no shard has. */
   private missingOf(answers: readonly { missing: string[] }[]): string[] {
     return answers.length === 0
       ? []
       : answers[0]!.missing.filter((u) => answers.every((a) => a.missing.includes(u)));
   }
 
-  /** Heads that became blocks while they were asked. */
+  /** Heads that became blocks during the request. */
   private cutMeanwhile(
     tenant: string,
     heads: readonly string[],
@@ -650,7 +667,7 @@ export class Ingester implements Service, SourceClient {
     ]);
     const results = [...onHeads.map((a) => a.result), onDisk?.result].filter((r) => r !== undefined);
     const missing = [...this.missingOf(onHeads), ...(onDisk?.missing ?? [])];
-    // A head whose rows were compared with others' is not asked as the block that it became: its rows have other numbers there.
+    // Do not ask the new block of a head with excluded rows: the block numbers its rows differently.
     const late = missing.filter(
       (u) => heads.includes(u) && exclude[u] === undefined && this.blocksOnDisk.has(tenant, u),
     );
@@ -666,7 +683,7 @@ export class Ingester implements Service, SourceClient {
     };
   }
 
-  /** A local block that cannot be read is set aside: the bucket may have it whole, and the query plans around it. */
+  /** Quarantines a damaged local block: the bucket may have it intact, and the querier plans around it. */
   private async setAside<T>(tenant: string, ulids: readonly string[], work: Promise<T>): Promise<T> {
     try {
       return await work;

@@ -62,7 +62,7 @@ describe("blocks on an ingester's disk", () => {
     expect(blocks.unshippedBytes()).toBe(15);
     blocks.remove("t", a!);
     expect(blocks.unshippedBytes()).toBe(0);
-    // Another process finds what is left: nothing that can be read.
+    // Another process finds no readable block.
     const again = new LocalBlocks(path, createLogger({ level: "silent", format: "json" }));
     again.add("t", meta(a!, [3]));
     expect(again.unshippedBytes()).toBe(3);

@@ -15,7 +15,7 @@ import type { BlockInfo } from "@cinderblock/query";
 import type { Logger } from "@cinderblock/telemetry";
 import { checkTenantId, isTenantId, pathBelow, tenantFolder } from "@cinderblock/tenant";
 
-/** Facts that planning needs, from a meta. */
+/** The fields of a meta that planning needs. */
 export function blockInfo(m: BlockMeta): BlockInfo {
   return {
     ulid: m.ulid,
@@ -29,7 +29,7 @@ export function blockInfo(m: BlockMeta): BlockInfo {
   };
 }
 
-/** A damaged block as planning sees it: it is planned, and asking for it fails as corrupt. */
+/** Describes a damaged block to the planner. The block is planned, and a query of it fails as corrupt. */
 export function damagedInfo({ ulid, minTimeMs, maxTimeMs }: DamagedBlock): BlockInfo {
   return { ulid, minTimeMs, maxTimeMs, level: 1, sources: [ulid], parents: [], shardId: "", hints: [] };
 }
@@ -39,36 +39,36 @@ function renamed(meta: BlockMeta, ulid: string): BlockMeta {
   return { ...meta, ulid, compaction: { ...meta.compaction, sources } };
 }
 
-/** A block that was never shipped and cannot be read: answers that cover its time lack it. */
+/** A block that was never shipped and cannot be read; answers that cover its time lack its rows. */
 export interface DamagedBlock {
   ulid: string;
   minTimeMs: number;
   maxTimeMs: number;
   reason: string;
 }
-/** In the folder of a quarantined block that was never shipped: its `DamagedBlock`. An operator removes the folder. */
+/** File with the `DamagedBlock` of a quarantined, unshipped block. An operator removes its folder. */
 const DAMAGE_NOTE = "unshipped.json";
 
 interface TenantBlocks {
   metas: Map<string, BlockMeta>;
   uploaded: Set<string>;
-  /** quarantined, and in no bucket */
+  /** quarantined blocks that are not in the bucket */
   damaged: Map<string, DamagedBlock>;
 }
 
-/** The finished blocks under `<data>/<tenant>/local`, and which of them the bucket has. v1's own blocks are adopted as they are. */
+/** The finished blocks under `<data>/<tenant>/local` and their upload state. Adopts v1's blocks unchanged. */
 export class LocalBlocks {
   private readonly byTenant = new Map<string, TenantBlocks>();
   private readonly dataPath: string;
   private readonly log: Logger;
-  /** told when a note about blocks found no room on the disk */
+  /** called when a file about blocks could not be written because the disk is full */
   onUnwritable: (err: unknown) => void = () => undefined;
   constructor(dataPath: string, log: Logger) {
     this.dataPath = dataPath;
     this.log = log;
   }
 
-  /** Reads what is there; removes heads that were being cut when the process ended (their log replays). */
+  /** Reads the blocks on disk; removes heads whose cut a crash interrupted (their log is replayed). */
   scan(): void {
     this.unshippedSum = undefined;
     mkdirSync(this.dataPath, { recursive: true });
@@ -90,7 +90,7 @@ export class LocalBlocks {
           const meta = decodeMeta(readFileSync(join(local, u, "meta.json")), `${u}/meta.json`);
           t.metas.set(u, meta.ulid === u ? meta : renamed(meta, u));
         } catch (err) {
-          // Any other error says nothing about the block: the start fails, and is tried again.
+          // Other errors do not prove damage: the start fails, and the next one tries again.
           if (kindOf(err) !== "corrupt" && (err as NodeJS.ErrnoException).code !== "ENOENT") throw err;
           this.quarantine(e.name, u, err);
         }
@@ -98,7 +98,7 @@ export class LocalBlocks {
     }
   }
 
-  /** Whether any tenant's blocks are on the disk, before `scan` has read them. */
+  /** Whether any tenant has a folder of local blocks; does not need `scan`. */
   any(): boolean {
     if (!existsSync(this.dataPath)) return false;
     return readdirSync(this.dataPath, { withFileTypes: true }).some(
@@ -139,8 +139,9 @@ export class LocalBlocks {
   }
 
   /**
-   * Sets a block aside that cannot be read; it is never deleted. One that was never shipped stays listed as damaged, over
-   * restarts too: every answer that covers its time is partial, and no offset is committed past it.
+   * Quarantines a block that cannot be read; the block is never deleted. A block that was never shipped stays
+   * listed as damaged across restarts: every answer that covers its time is partial, and no offset is
+   * committed past it.
    */
   quarantine(tenant: string, ulid: string, err: unknown): void {
     this.log.error({ tenant, blockId: ulid, err }, "block is damaged and was set aside");
@@ -156,7 +157,7 @@ export class LocalBlocks {
         reason: messageOf(err),
       };
       t.damaged.set(ulid, block);
-      // Without its note it would be forgotten by the next start: it stays, and is found damaged again.
+      // Without the note, the next start would forget the block: leave the block, to be found damaged again.
       if (this.kept(() => replaceFileSync(join(from, DAMAGE_NOTE), JSON.stringify(block))))
         this.kept(() => moveDirectorySync(from, to));
     } else this.kept(() => moveDirectorySync(from, to));
@@ -164,7 +165,7 @@ export class LocalBlocks {
     this.unshippedSum = undefined;
   }
 
-  /** Whether something about blocks could be written. A disk without room is reported. */
+  /** Whether `write` succeeded. Reports a full disk; throws other errors. */
   private kept(write: () => void): boolean {
     try {
       write();
@@ -202,10 +203,10 @@ export class LocalBlocks {
     return out;
   }
 
-  /** summed when it is asked for after a change: each push asks, and there may be thousands of blocks */
+  /** cached sum, computed on demand: each push reads it, and there may be thousands of blocks */
   private unshippedSum: number | undefined;
 
-  /** Bytes of blocks that the bucket does not have yet. */
+  /** Bytes of blocks that are not in the bucket yet. */
   unshippedBytes(): number {
     this.unshippedSum ??= this.unshipped().reduce(
       (n, { meta }) => n + meta.files.reduce((m, f) => m + f.sizeBytes, 0),
@@ -225,10 +226,10 @@ export class LocalBlocks {
     const t = this.of(tenant);
     t.uploaded.add(ulid);
     this.unshippedSum = undefined;
-    // Names of blocks that are gone are of no use to anyone.
+    // Leave out the IDs of removed blocks.
     const dir = pathBelow(tenantFolder(this.dataPath, tenant), "local");
     const text = encodeShipper([...t.uploaded].filter((u) => t.metas.has(u)).sort());
-    // Without the note the next start finds the block in the bucket, compares it, and does not upload it again.
+    // Without this file, the next start compares the block with the bucket and skips the upload.
     this.kept(() => replaceFileSync(join(dir, "shipper.json"), text));
   }
 
@@ -247,11 +248,11 @@ export class LocalBlocks {
     });
   }
 
-  /** Gives a block another ID, on the disk too; returns its meta. */
+  /** Changes the ID of a block, on disk too. @returns the new meta */
   rename(tenant: string, ulid: string, to: string): BlockMeta {
     const t = this.of(tenant),
       meta = renamed(t.metas.get(ulid)!, to);
-    // A crash or a full disk between the two leaves a folder whose meta has the new ID: `scan` takes the folder's.
+    // A crash or a full disk in between leaves the new ID in the old folder: `scan` uses the folder's name.
     replaceFileSync(join(this.path(tenant, ulid), "meta.json"), encodeMeta(meta));
     moveDirectorySync(this.path(tenant, ulid), this.path(tenant, to));
     t.metas.delete(ulid);
@@ -260,7 +261,7 @@ export class LocalBlocks {
     return meta;
   }
 
-  /** The folder of a block. @throws `invalid` for names that are no tenant ID or no file name */
+  /** The folder of a block. @throws `invalid` for a name that is not a tenant ID or not a file name */
   path(tenant: string, ulid: string): string {
     return pathBelow(tenantFolder(this.dataPath, tenant), "local", ulid);
   }

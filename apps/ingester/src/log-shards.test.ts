@@ -16,7 +16,7 @@ class Threads {
     this.logs = new LogShards(dir, count);
   }
 
-  /** @param upTo what is done of the start before the process ends */
+  /** @param upTo last step of the start before the process ends */
   async start(upTo: "adopted" | "dropped" | "settled" = "settled"): Promise<this> {
     for (let shard = 0; shard < this.count; shard++) {
       const i = new Instance(this.dir, shard);
@@ -35,7 +35,7 @@ class Threads {
     return this;
   }
 
-  /** Pushes as the ingester does: the route chooses the thread. */
+  /** Pushes like the ingester: the route chooses the thread. */
   async push(route: string, labels: Record<string, string>, at: number, value: number): Promise<void> {
     const i = this.shards[shardOf(route, this.count)]!;
     i.shard.route = route;
@@ -46,7 +46,7 @@ class Threads {
     for (const s of this.shards) await s.shard.flush();
   }
 
-  /** Growth that all threads' heads and `blocks` hold of a service. */
+  /** Growth of a service in all threads' heads and in `blocks`. */
   async grown(service: string): Promise<number> {
     let sum = 0;
     for (const s of this.shards) {
@@ -78,7 +78,7 @@ describe("a change of the number of ingest threads", () => {
         for (const s of SERVICES) await t.push(s, {}, at, value);
         value += 1000;
       }
-      // What was in heads when the process began is counted by now.
+      // Growth in heads from before the restart is counted by now.
       for (const s of SERVICES) sums.set(s, sums.get(s)! + (await t.grown(s)));
     }
     expect([...sums]).toEqual(SERVICES.map((s) => [s, value - 1000 - 1000]));
@@ -104,10 +104,10 @@ describe("a change of the number of ingest threads", () => {
     for (const s of SERVICES) await three.push(s, {}, 1, 1000);
     for (const s of SERVICES)
       await three.shards[shardOf(s, 3)]!.push({ ...CPU, service_name: s }, cpu(T0, 1));
-    // Heads of the third log stay: so does the log.
+    // The third log stays because its heads stay.
     const one = await new Threads(dir, 1).start();
     for (const s of SERVICES) await one.push(s, {}, 2, 3000);
-    // Back to three threads, with the stale log in their midst, over some restarts.
+    // Return to three threads over several restarts, with the stale log among the others.
     const again = await new Threads(dir, 1).start();
     for (const s of SERVICES) await again.push(s, {}, 3, 4000);
     const back = await new Threads(dir, 3).start();
@@ -118,7 +118,7 @@ describe("a change of the number of ingest threads", () => {
   it("keeps series with the pushes that brought them, whatever their labels say", async () => {
     const dir = temporaryFolder();
     const one = await new Threads(dir, 2).start();
-    // A push that names no service lands on the thread of the empty route.
+    // A push without a service name goes to the thread of the empty route.
     await one.push("", { service_name: "named" }, 1, 1000);
     for (const count of [3, 5, 2]) {
       const t = await new Threads(dir, count).start();

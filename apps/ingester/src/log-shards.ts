@@ -4,16 +4,16 @@ import { replaceFileSync } from "@cinderblock/files";
 import { lastSegment, loggedShards } from "@cinderblock/head";
 import type { ShardReplay } from "./protocol.ts";
 
-/** `shards.json` beside the logs. Format: docs/formats/head-log.md */
+/** `shards.json` next to the logs. Format: docs/formats/head-log.md */
 interface ShardsFile {
   version: 1;
-  /** threads that the logs' baselines are divided among */
+  /** number of threads that the baselines in the logs are divided among */
   count: number;
-  /** shard without a thread -> its segments up to this one hold baselines that other threads have taken */
+  /** shard without a thread -> its last segment whose baselines other threads have adopted */
   retired: Record<number, number>;
 }
 
-/** The thread of `count` that takes the pushes of a route. */
+/** The thread, of `count`, that stores the pushes of a route. */
 export function shardOf(route: string, count: number): number {
   let h = 0;
   for (let i = 0; i < route.length; i++) h = (Math.imul(h, 31) + route.charCodeAt(i)) >>> 0;
@@ -21,11 +21,11 @@ export function shardOf(route: string, count: number): number {
 }
 
 /**
- * How the logs of a data path are divided among threads. Heads stay with the log that they are in; baselines follow their
+ * How the logs of a data path are divided among threads. Heads stay with their log; baselines move with their
  * pushes when the number of threads changes (docs/correctness.md, "Cumulative baselines").
  */
 export class LogShards {
-  /** whether baselines must change their threads before pushes are taken */
+  /** whether baselines must move to other threads before pushes are accepted */
   readonly resharding: boolean;
   private readonly dataPath: string;
   private readonly count: number;
@@ -37,13 +37,13 @@ export class LogShards {
     this.count = count;
     this.known = read(file(dataPath));
     this.logged = loggedShards(dataPath);
-    // A release before this file divided by the logs that are there.
+    // Releases without this file had one thread for each log.
     const before = this.known?.count ?? this.logged.length,
       asBefore = this.logged.every((shard, i) => shard === i);
     this.resharding = this.logged.length > 0 && (before !== count || (!this.known && !asBefore));
   }
 
-  /** What a thread reads at its start. */
+  /** The logs that a thread replays at its start. */
   replayOf(shard: number): ShardReplay {
     return {
       count: this.count,
@@ -53,7 +53,7 @@ export class LogShards {
     };
   }
 
-  /** Notes the number of threads: call when every thread has its baselines in its own log. */
+  /** Saves the number of threads; call this when every thread has its baselines in its own log. */
   settle(): void {
     const retired: Record<number, number> = {};
     for (const s of this.logged) if (s >= this.count) retired[s] = lastSegment(this.dataPath, s);
@@ -71,7 +71,7 @@ function file(dataPath: string): string {
   return join(dataPath, ".cinderblock", "log", "shards.json");
 }
 
-/** Undefined where there is none, or one that does not say what it should: then every log is read for baselines. */
+/** Undefined without a file. For an invalid file, a count of 0: then every log is read for baselines. */
 function read(path: string): ShardsFile | undefined {
   if (!existsSync(path)) return undefined;
   let json: unknown;

@@ -2,49 +2,49 @@ import type { OffsetRange, PartitionReader } from "@cinderblock/kafka";
 import type { PartitionState } from "@cinderblock/transport";
 
 const MAX_MARKS = 7200;
-/** A partition that was not read up to an end that it had so long ago is late: queries say so. */
+/** A partition is late when it is not read up to an end reported this long ago; queries report that. */
 const LATE_MS = 15_000;
 
-/** At `atMs` every record below `offset` was stored on this disk; the last of them was written at `recordMs`. */
+/** At `atMs`, every record below `offset` was on this disk; the last was written at `recordMs`. */
 interface Mark {
   atMs: number;
   offset: number;
   recordMs: number;
 }
 
-/** Reading state of one partition that this ingester owns. */
+/** Read state of one partition that this ingester owns. */
 export class OwnedPartition {
-  /** the topic that all offsets here are of */
+  /** the topic that the offsets belong to */
   readonly topicId: string;
   reader: PartitionReader | undefined;
-  /** the reader ended by itself: the partition is claimed again */
+  /** whether the reader ended by itself; the partition is then claimed again */
   ended = false;
   /** next offset to read */
   position = 0;
-  /** records below are in the bucket: they are read only to learn baselines from */
+  /** records below this offset are in the bucket: they are read only for their baselines */
   learnTo = 0;
-  /** records below are in the bucket */
+  /** records below this offset are in the bucket */
   committed = 0;
-  /** oldest record that the topic keeps */
+  /** offset of the oldest record that the topic still holds */
   start = 0;
-  /** end of the partition as the broker last reported it */
+  /** last end offset that the broker reported */
   end = 0;
-  /** end of the partition when it was claimed: below, others took records that this ingester does not have */
+  /** end offset at the claim: other ingesters read records below it that this one does not have */
   catchUpTo = 0;
-  /** when the last record read was written */
+  /** write time of the last record read */
   recordMs = 0;
-  /** since when records are in the bucket and not committed; undefined: all commits were made */
+  /** since when the offset of uploaded records is not committed; undefined: all commits succeeded */
   commitDueMs: number | undefined;
-  /** the commit under way */
+  /** the commit in progress */
   committing: Promise<void> | undefined;
-  /** set by the owner that gives the partition up: records without room are dropped and read again later */
+  /** set when the partition is given up: records without room are dropped and read again later */
   stopped = false;
-  /** since when records wait for room, or for whatever else keeps them out of the heads; 0: none does */
+  /** since when records wait for room or for another obstacle; 0: no record waits */
   waitingSinceMs = 0;
-  /** resolves when the records in hand are stored */
+  /** resolves when the records in flight are stored */
   busy: Promise<void> = Promise.resolve();
   private marks: Mark[] = [];
-  /** an end that was not read up to when it was looked up, and when that was */
+  /** an end offset that was not reached when it was reported, and the time of that report */
   private due: { offset: number; atMs: number } | undefined;
   private lookedAtMs: number;
 
@@ -54,8 +54,9 @@ export class OwnedPartition {
   }
 
   /**
-   * Begins at an offset, at a claim or behind a gap. Heads of an earlier run are older than this mark: they hold what is before it.
-   * @param recordMs about when the oldest record that is not in the bucket was written
+   * Sets the read position, at a claim or after a gap. Heads of an earlier run are older than this mark and
+   * hold only records below it.
+   * @param recordMs approximate write time of the oldest record that is not in the bucket
    */
   beginAt(offset: number, nowMs: number, recordMs: number): void {
     this.position = offset;
@@ -63,7 +64,7 @@ export class OwnedPartition {
     this.marks = [{ atMs: nowMs, offset, recordMs }];
   }
 
-  /** Remembers that everything below the position is stored now. */
+  /** Marks that all records below the position are on disk now. */
   mark(nowMs: number): void {
     const last = this.marks.at(-1)!;
     if (last.offset !== this.position)
@@ -72,12 +73,12 @@ export class OwnedPartition {
       this.marks = this.marks.filter((_, i) => i % 2 === 1 || i === this.marks.length - 1);
   }
 
-  /** The offset up to which everything was stored before a time; undefined: nothing was. */
+  /** The offset below which all records were on disk before a time; undefined: no mark is that old. */
   storedBefore(timeMs: number): number | undefined {
     return this.marks.findLast((m) => m.atMs < timeMs)?.offset;
   }
 
-  /** Notes a commit. */
+  /** Records a commit. */
   committedTo(offset: number, nowMs: number): void {
     this.committed = offset;
     this.commitDueMs = undefined;
@@ -86,7 +87,7 @@ export class OwnedPartition {
       this.marks.push({ atMs: nowMs, offset: this.position, recordMs: this.recordMs });
   }
 
-  /** Notes the offsets that the topic holds now. */
+  /** Records the offset range that the topic holds now. */
   looked(range: OffsetRange, nowMs: number): void {
     this.lookedAtMs = nowMs;
     this.start = range.start;
@@ -96,13 +97,13 @@ export class OwnedPartition {
     this.due = this.position < range.end ? { offset: range.end, atMs: nowMs } : undefined;
   }
 
-  /** Whether records that were in the topic some time ago are not read yet, or that is not known. */
+  /** Whether records older than `LATE_MS` may be unread. An outdated end offset counts as late. */
   isLate(nowMs: number): boolean {
     const due = this.due && this.position < this.due.offset ? this.due.atMs : nowMs;
     return nowMs - Math.min(due, this.lookedAtMs) > LATE_MS;
   }
 
-  /** Whether this ingester has what it needs to answer for the partition. */
+  /** Whether this ingester has all records that it needs to answer for the partition. */
   get isCaughtUp(): boolean {
     return this.reader !== undefined && this.position >= this.catchUpTo;
   }

@@ -3,23 +3,24 @@ import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { Ingester } from "./ingester.ts";
 
-/** How often the ring is compared with what it was. */
+/** Interval between two comparisons of the ring with its last state. */
 const TICK_MS = 1000;
-/** Deadline of one look at the ring: it may log many forgotten series. */
+/** Deadline of one comparison, which may log many forgotten baselines. */
 const TICK_DEADLINE_MS = 60_000;
 
 export interface OwnershipConfig extends PlacementConfig {
   id: string;
-  /** silence after which others take what was this ingester's */
+  /** time without heartbeats after which other ingesters replace this one, in ms */
   timeoutMs: number;
-  /** when this ingester's log was last written to before it started; undefined: there was none */
+  /** time of the last write to this ingester's log before its start; undefined: there was no log */
   lastLoggedMs: number | undefined;
 }
 
 /**
- * Forgets what cumulative profiles are compared with where others may have had later ones (docs/correctness.md, "Cumulative baselines"): services that
- * the ring gives to others now; and all, where there are no replicas to tell, when this ingester was silent for so long that
- * others took its place. A difference to a profile that is too old would count what they counted.
+ * Drops baselines where other ingesters may have received later profiles
+ * (docs/correctness.md, "Cumulative baselines"): the baselines of services that the ring now assigns to
+ * others. Without replicas, drops all after a pause in which others replaced this ingester: a difference to
+ * an outdated baseline would count their values twice.
  */
 export class Ownership implements Service {
   readonly name = "ownership";
@@ -66,7 +67,7 @@ export class Ownership implements Service {
     const now = performance.now(),
       gap = now - this.tickedAt;
     this.tickedAt = now;
-    // A process that stood still for so long was replaced meanwhile.
+    // Other ingesters replaced a process that was paused for this long.
     if (gap > this.config.timeoutMs) await this.wasSilent();
     const ring = this.ring(),
       seen = ring.members.map((m) => `${m.id} ${m.state} ${m.tokens.length} ${ring.healthy(m)}`).join();
@@ -82,7 +83,10 @@ export class Ownership implements Service {
     );
   }
 
-  /** With replicas the smaller difference is taken, which is theirs; an ingester alone has nobody who could have taken its place. */
+  /**
+   * With replicas, queries take the smaller difference, which is the other replicas'. Without other members,
+   * no ingester can have replaced this one.
+   */
   private async wasSilent(): Promise<void> {
     if (this.config.replicationFactor > 1 || !this.ring().members.some((m) => m.id !== this.config.id))
       return;

@@ -12,10 +12,10 @@ export interface PartitionClaimsConfig {
   learnMs: number;
 }
 
-/** A claim that takes longer is given up and made again: it holds up no other partition, and hangs for no broker. */
+/** Deadline of one claim, which is then tried again; a stalled broker does not delay other partitions. */
 const CLAIM_MS = 60_000;
 
-/** Decides where reading a partition begins, and opens its reader. */
+/** Decides the first offset to read of a partition, and opens its reader. */
 export class PartitionClaims {
   private readonly config: PartitionClaimsConfig;
   private readonly log: PartitionedLog;
@@ -49,8 +49,8 @@ export class PartitionClaims {
   }
 
   /**
-   * Claims a partition; its reader takes records in from where this ingester stopped, or from the group's commit.
-   * @param begin called before the first record comes
+   * Claims a partition. Its reader starts at this ingester's saved position, or from the group's commit.
+   * @param begin called before the first record
    */
   async claim(
     partition: number,
@@ -79,13 +79,13 @@ export class PartitionClaims {
     const group = this.group(partition);
     const committed = await log.committed(partition, group);
     const range = rangeOf(await log.offsets(partition), partition);
-    // A group that never committed has lost nothing that was dropped before it came.
+    // A group without commits has not lost records that the topic dropped before.
     o.committed = committed ?? range.start;
     o.catchUpTo = range.end;
     o.looked(range, base.now());
     const saved = this.believed(partition, o.topicId, committed);
     let position: number;
-    // Where this ingester stopped is where it goes on, unless another took over from it and has committed more.
+    // Resume from the saved position, unless another owner has committed past it.
     if (saved && saved.position >= (committed ?? 0)) position = saved.position;
     else {
       o.learnTo = committed ?? 0;
@@ -111,7 +111,9 @@ export class PartitionClaims {
     return `${topic}${zone === "" ? "" : `-${zone}`}-partition-${partition}`;
   }
 
-  /** The saved position, if it is of the topic that is there now. See docs/correctness.md, "A position names its topic". */
+  /**
+   * The saved position, if it is of the current topic. See docs/correctness.md, "A position names its topic".
+   */
   private believed(
     partition: number,
     topicId: string,
@@ -128,7 +130,7 @@ export class PartitionClaims {
       );
       return undefined;
     }
-    // Neither the brokers nor an older file name the topic. Its groups' commits go with it.
+    // The broker or the saved file does not name the topic. A deleted topic loses its groups' commits, too.
     if (committed !== undefined || saved.committed === 0) return saved;
     this.recreated.inc();
     this.base.log.error(
@@ -138,12 +140,12 @@ export class PartitionClaims {
     return undefined;
   }
 
-  /** A record that came at least the learning period before the one at `committed`. */
+  /** Offset of a record written at least the learning period before the record at `committed`. */
   private async learnFrom(partition: number, committed: number): Promise<number> {
     const { start } = rangeOf(await this.log.offsets(partition), partition);
     if (committed <= start) return committed;
     for (let back = this.config.learnMs; ; back *= 2) {
-      // The first time that lies before the committed record, then once more the period.
+      // Find a time before the committed record, then go back one more learning period.
       const then = this.base.now() - back;
       const at = await this.log.offsetAt(partition, then);
       if (at < committed || at <= start)
@@ -151,7 +153,10 @@ export class PartitionClaims {
     }
   }
 
-  /** About when the first record that is not committed was written: never later than it was, and at most twice as long ago. */
+  /**
+   * Approximate write time of the first uncommitted record in ms. Never later than the real time; the age is
+   * at most doubled, with a minimum of one minute.
+   */
   private async writtenAt(partition: number, o: OwnedPartition): Promise<number> {
     const now = this.base.now();
     if (o.committed >= o.end) return now;
@@ -185,7 +190,7 @@ export class PartitionClaims {
         o.beginAt(start, now, now);
         o.committed = Math.min(o.committed, start);
         o.learnTo = Math.min(o.learnTo, start);
-        // Where it ends now is looked up next.
+        // The next look at the offsets sets the real end.
         if (start < wanted) o.catchUpTo = Infinity;
       },
       onEnd: () => {

@@ -3,10 +3,12 @@ import type { PartitionedLog } from "@cinderblock/kafka";
 import type { Base } from "@cinderblock/telemetry";
 import type { OwnedPartition } from "./owned-partition.ts";
 
-/** Clocks of threads and steps of the clock are smaller than this. */
+/** Upper bound for clock steps and for differences between the clocks of threads. */
 const CLOCK_MARGIN_MS = 5000;
 
-/** Commits, partition by partition, the offsets below which everything is in the bucket: one that fails keeps no other from it. */
+/**
+ * Commits, for each partition, the offset below which all records are in the bucket; failures stay separate.
+ */
 export class PartitionCommits {
   private readonly log: PartitionedLog;
   private readonly oldestUnuploadedMs: () => Promise<number>;
@@ -14,7 +16,7 @@ export class PartitionCommits {
   private readonly base: Base;
   private readonly failures: { inc(labels: { partition: string }): void };
 
-  /** @param oldestUnuploadedMs everything that was taken in before this time is in the bucket */
+  /** @param oldestUnuploadedMs everything received before this time is in the bucket */
   constructor(
     log: PartitionedLog,
     oldestUnuploadedMs: () => Promise<number>,
@@ -44,7 +46,7 @@ export class PartitionCommits {
     );
   }
 
-  /** Resolves when every partition was tried, or is still being tried. */
+  /** Resolves when the commit of every partition has succeeded or failed. */
   async commit(): Promise<void> {
     const taken = new Map([...this.owned].map(([p, o]) => [p, o.position]));
     const oldest = await this.oldestUnuploadedMs();
@@ -60,7 +62,7 @@ export class PartitionCommits {
   }
 
   private async one(partition: number, o: OwnedPartition, offset: number): Promise<void> {
-    // The topic was recreated: the partition is about to be given up, and its offsets mean nothing to the new one.
+    // The topic was recreated: this partition will be given up, and its offsets are invalid in the new topic.
     if (!o.reader || o.topicId !== this.log.topicId) return;
     o.commitDueMs ??= this.base.now();
     try {

@@ -15,7 +15,7 @@ afterEach(() => {
   jest.useRealTimers();
 });
 
-/** Lets files be written, and everything that waits for them go on. */
+/** Lets pending file writes and their continuations finish. */
 async function settle(): Promise<void> {
   for (let i = 0; i < 10; i++)
     await new Promise((r) => {
@@ -28,7 +28,7 @@ async function pass(ms: number): Promise<void> {
     await settle();
   }
 }
-/** Time passes until it holds; at most two minutes of it. */
+/** Advances time until `holds` returns true; at most two minutes. */
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; i < 1200 && !(await holds()); i++) await pass(100);
   expect(await holds()).toBe(true);
@@ -63,7 +63,7 @@ class Sink implements RecordSink {
   pressure(): number {
     return 0;
   }
-  /** names of all records that were taken in, once each */
+  /** names of all stored records, without duplicates */
   get names(): string[] {
     return [...new Set(this.taken)].sort();
   }
@@ -155,7 +155,7 @@ describe("a topic that is recreated before anything was committed", () => {
     await p.start();
     await produce(log, 0, ...names("old", 20));
     await until(() => sink.taken.length === 20);
-    // Records of the new topic that lie where the old one was read to are taken for its next ones, and so is a commit.
+    // The reader mistakes new-topic records at the old position for the next ones; the commit does the same.
     log.recreate();
     await produce(log, 0, ...names("new", 30));
     sink.oldest = Infinity;
@@ -181,7 +181,7 @@ describe("a topic that is recreated before anything was committed", () => {
     });
     log.recreate();
     await produce(log, 0, ...names("new", 10));
-    // Offset 10 of the new topic was not reached, though offset 20 of the old one was.
+    // Offset 10 of the new topic was not reached, though offset 20 of the old topic was.
     await expect(p.reach([10], Date.now(), log.topicId)).rejects.toThrow(
       "has not read partition 0 up to 10 yet",
     );
@@ -217,7 +217,7 @@ describe("a topic that is recreated before anything was committed", () => {
         p = ingester(log, sink, dir);
       log.topicId = topicId;
       await produce(log, 0, topicId);
-      // The first two runs end with a thread that died while it had the record.
+      // The first two runs end with the death of a thread that had the record in flight.
       if (taken.length < 2) sink.hold = new Promise(() => undefined);
       await p.start();
       await until(() => p.states().length === 1);
@@ -245,7 +245,7 @@ describe("a partition that fails or hangs", () => {
       await until(
         async () => (await log.committed(1, GROUP(1))) === 1 && (await log.committed(2, GROUP(2))) === 1,
       );
-      // Again and again: also while the one is still being tried.
+      // Repeat while the failing commit is still being tried.
       for (const i of [1, 2]) await produce(log, i, `b${i}`);
       await until(
         async () => (await log.committed(1, GROUP(1))) === 2 && (await log.committed(2, GROUP(2))) === 2,

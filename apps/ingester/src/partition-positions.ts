@@ -5,17 +5,17 @@ interface SavedPositions {
   topic: string;
   positions: Record<string, number>;
   committed?: Record<string, number>;
-  /** absent in files of the release before */
+  /** absent in files of the previous release */
   topicIds?: Record<string, string>;
 }
 
-/** A position names its topic: an offset of a topic that was deleted and created again is of another record. */
+/** A position names its topic: after a topic is recreated, the same offset names another record. */
 export interface SavedPosition {
-  /** "": not known */
+  /** "": unknown */
   topicId: string;
-  /** records below are in this ingester's log or blocks */
+  /** records below this offset are in this ingester's log or blocks */
   position: number;
-  /** the group's commit when the position was saved */
+  /** the group's commit at the time of saving */
   committed: number;
 }
 
@@ -26,7 +26,7 @@ export class PartitionPositions {
   private readonly saved = new Map<number, SavedPosition>();
   private saving: Promise<void> = Promise.resolve();
 
-  /** Reads the positions of an earlier run; those of a topic of another name are left out. */
+  /** Reads the positions of an earlier run; ignores those of a topic with another name. */
   constructor(file: string, topic: string) {
     this.file = file;
     this.topic = topic;
@@ -60,7 +60,7 @@ export class PartitionPositions {
     return true;
   }
 
-  /** Saves one after the other: each writes what is known when its turn comes. */
+  /** Serializes saves; each writes the positions that are current when its turn comes. */
   save(): Promise<void> {
     const done = this.saving.then(() => this.write());
     this.saving = done.catch(() => undefined);

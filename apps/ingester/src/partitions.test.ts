@@ -27,12 +27,12 @@ const NOTHING: PushAnswer = {
   error: undefined,
 };
 
-/** A sink that refuses in all the ways in which an ingester can: by throwing, and by an answer. */
+/** A sink that refuses in both ways an ingester can: by throwing, and by an answer. */
 class Sink implements RecordSink {
   taken: string[] = [];
   full = false;
   used = 0;
-  /** what a push is answered; the first `answers` of each body */
+  /** body -> its first answers, in order */
   answers: Map<string, (PushAnswer | CinderblockError)[]> = new Map();
   oldest = Infinity;
   pressure(): number {
@@ -129,7 +129,7 @@ describe("an ingester's partitions", () => {
       sink = new Sink(),
       p = ingester(log, sink);
     for (let i = 0; i < 3; i++) await log.produce(0, record(i));
-    sink.full = true; // the first partition cannot be read now, the other one is empty
+    sink.full = true; // the first partition cannot be read now, the other is empty
     expect(p.caughtUp()).toEqual({ of: 2, topicId: "memory-1", partitions: [] });
     await p.start();
     await until(() => p.caughtUp().partitions.length > 0);
@@ -137,7 +137,7 @@ describe("an ingester's partitions", () => {
     expect(p.caughtUp()).toEqual({ of: 2, topicId: "memory-1", partitions: [1] });
     sink.full = false;
     await until(() => p.caughtUp().partitions.length === 2);
-    // What comes now is no reason to doubt it.
+    // Records that arrive now do not change that.
     sink.full = true;
     await log.produce(0, record(4));
     await sleep(100);
@@ -147,7 +147,7 @@ describe("an ingester's partitions", () => {
   });
 
   it("are each taken once, also where another cannot be taken yet", async () => {
-    /** Tells nothing of partition 0 for a while, and takes its time with partition 1. */
+    /** Fails for partition 0 for a while, and is slow for partition 1. */
     class Slow extends InMemoryLog {
       readers = [0, 0];
       refused = 0;
@@ -218,15 +218,15 @@ describe("an ingester's partitions", () => {
     const log = new InMemoryLog(1),
       sink = new Sink(),
       p = ingester(log, sink);
-    sink.oldest = Date.now(); // a head that was begun now
+    sink.oldest = Date.now(); // a head that began now
     await log.produce(0, record(1));
     await p.start();
     await until(() => sink.taken.length === 1);
     await p.commit();
     expect(await log.committed(0, "pushes-partition-0")).toBeUndefined();
     expect(p.states()[0]!.unuploadedAgeMs).toBeGreaterThanOrEqual(0);
-    await sleep(1200); // a mark: the record was taken in before
-    // The next head was begun well after: what came before is in the bucket.
+    await sleep(1200); // a mark: the record was read before it
+    // The next head began well after the record, so the record is in the bucket.
     sink.oldest = Date.now() + 60_000;
     await p.commit();
     expect(await log.committed(0, "pushes-partition-0")).toBe(1);
@@ -246,8 +246,8 @@ describe("an ingester's partitions", () => {
     await a.start();
     await until(() => one.taken.length === 3);
     await a.stop();
-    expect([one.learnt, one.forgotten]).toEqual([[], 1]); // new here: nothing was before
-    // Another has the partition for a while.
+    expect([one.learnt, one.forgotten]).toEqual([[], 1]); // first claim: the topic held nothing before
+    // Another ingester owns the partition for a while.
     for (let i = 3; i < 6; i++) await log.produce(0, record(i));
     const two = new Sink(),
       b = ingester(log, two, temporaryFolder(), () => ["me"]);
@@ -280,7 +280,7 @@ describe("an ingester's partitions", () => {
       for (let i = 0; i < 5; i++) await log.produce(0, record(i));
       const p = ingester(log, sink, dir),
         died = Promise.withResolvers<void>();
-      // The third record kills the thread that it comes to: nothing of what is in hand is answered any more.
+      // The third record kills its thread: no record in flight gets an answer.
       sink.push = (...a) => {
         const kills = Buffer.from(a[2].body).toString() === "b2";
         if (kills)
@@ -349,7 +349,7 @@ describe("an ingester's partitions", () => {
     log.recreate();
     const second = new Sink();
     for (let i = 10; i < 12; i++) await log.produce(0, record(i));
-    second.full = true; // it cannot be read yet: what the topic holds now is not here
+    second.full = true; // reading is blocked: this ingester does not have the topic's records
     const b = ingester(log, second, dir);
     await b.start();
     await sleep(1500);

@@ -12,7 +12,7 @@ import { PartitionCommits } from "./partition-commits.ts";
 import { PartitionPositions } from "./partition-positions.ts";
 import { RecordIntake, type RecordSink } from "./record-intake.ts";
 
-/** Who divides the partitions of a zone, in order, and by which rule (`Member.partitionRule`). */
+/** The ingesters that divide the partitions of a zone, in order, and their rule (`Member.partitionRule`). */
 export interface Owners {
   ids: readonly string[];
   rule: number;
@@ -24,32 +24,33 @@ export interface PartitionsConfig {
   /** readers of one zone share the partitions; each zone reads all of them */
   zone: string;
   topic: string;
-  /** where the positions are kept: what lies before them is in this ingester's log or blocks */
+  /** file of the positions; records below a position are in this ingester's log or blocks */
   file: string;
-  /** how far before the committed offset a new owner reads, to know the last cumulative profile of each series */
+  /** how long before the committed record a new owner starts reading, to learn the baselines; ms */
   learnMs: number;
 }
 
-/** How often owners are looked up, positions saved and marks set; how often offsets are committed. */
+/** Intervals: owners, positions and marks; commits; end offsets. */
 const TICK_MS = 1000,
   COMMIT_MS = 5000,
   ENDS_MS = 5000;
-/** A look at the ends, a reader that stops and records in hand take at most this long; then others go on without them. */
+/** Deadlines for reading the end offsets, and for stopping a reader with records in flight. */
 const ENDS_DEADLINE_MS = 15_000,
   RELEASE_MS = 45_000;
 
 /**
- * Reads this ingester's partitions of the log into its heads. A record is taken in when it is in the ingester's own log,
- * and committed when it is in the bucket: an ingester that comes back with its disk goes on where it was, one without it
- * reads again what no block holds. Reading twice counts once, by the profiles' identity (ADR 9). Partitions are claimed,
- * read, committed and given up each by itself: one that fails or hangs keeps no other.
+ * Reads this ingester's partitions into its heads. A record is read when it is in the ingester's own log, and
+ * committed when it is in the bucket. An ingester that restarts with its disk resumes at its position;
+ * without its disk, it reads again the records that no block holds. A record that is read twice counts once,
+ * by the identity of its profiles (ADR 9). Each partition is claimed, read, committed and given up
+ * separately: a failure or a stall does not affect the others.
  */
 export class Partitions implements Service {
   readonly name = "partitions";
   private readonly owned = new Map<number, OwnedPartition>();
-  /** partitions that are being claimed or given up */
+  /** partitions whose claim or release is in progress */
   private readonly moving = new Map<number, { since: number; done: Promise<void> }>();
-  /** since when a partition of this ingester could not be claimed */
+  /** partition -> since when this ingester fails to claim it */
   private readonly unclaimed = new Map<number, number>();
   private readonly config: PartitionsConfig;
   private readonly log: PartitionedLog;
@@ -155,7 +156,9 @@ export class Partitions implements Service {
     );
   }
 
-  /** Starts what is due. Nothing here waits: a slow disk, broker or partition holds up no other. */
+  /**
+   * Starts the work that is due, without waiting: a slow disk, broker or partition does not delay the others.
+   */
   private tick(): void {
     if (this.leaving) return;
     this.settle();
@@ -173,7 +176,7 @@ export class Partitions implements Service {
     }
   }
 
-  /** Gives up partitions that others have now, or of a topic that is gone, and claims those that nobody has. */
+  /** Releases partitions that moved to other owners or belong to a deleted topic; claims unclaimed ones. */
   private settle(): void {
     if (this.leaving) return;
     const mine = new Set(this.mine());
@@ -184,7 +187,7 @@ export class Partitions implements Service {
     for (const p of this.unclaimed.keys()) if (!mine.has(p) || this.owned.has(p)) this.unclaimed.delete(p);
   }
 
-  /** One claim or release of a partition at a time. */
+  /** Runs one claim or release of a partition at a time. */
   private move(partition: number, work: () => Promise<void>): void {
     const done = work().finally(() => {
       this.moving.delete(partition);
@@ -192,11 +195,11 @@ export class Partitions implements Service {
     this.moving.set(partition, { since: this.base.now(), done });
   }
 
-  /** This ingester's partitions: every partition has an owner in each zone that has an ingester. */
+  /** This ingester's partitions: every partition has an owner in each zone with an ingester. */
   private mine(): number[] {
     const { ids, rule } = this.owners(),
       at = ids.indexOf(this.config.id);
-    // The last ingester of a zone leaves: no other takes its partitions over, so it keeps them until its last commit.
+    // The last ingester of a zone is leaving without a successor: keep its partitions until the last commit.
     if (ids.length === 0) return [...this.owned.keys()];
     if (at < 0) return [];
     const key = `${rule} ${this.log.partitions} ${ids.join()}`;
@@ -249,20 +252,20 @@ export class Partitions implements Service {
     } catch (err) {
       this.base.log.warn({ kafkaPartition: partition, err }, "a partition was given up while it was read");
     }
-    // Records that are still taken in are behind this position: they are read again, and count once.
+    // Records still being stored are at or above this position: they are read again, and count once.
     if (this.note(partition, o)) this.unsaved = true;
     this.save();
     this.base.log.info({ kafkaPartition: partition, position: o.position }, "partition given up");
   }
 
-  /** Takes records in, in order for each service; resolves when all are on disk. */
+  /** Stores records, in order for each service; resolves when all are on disk. */
   private async takeIn(
     partition: number,
     o: OwnedPartition,
     records: readonly LogRecord[],
     end: number,
   ): Promise<void> {
-    if (!(await this.intake.takeIn(partition, o, records))) return; // it stopped: they are read again
+    if (!(await this.intake.takeIn(partition, o, records))) return; // stopped: read again later
     const last = records.at(-1)!;
     o.position = last.offset + 1;
     o.recordMs = last.timestampMs;
@@ -272,14 +275,14 @@ export class Partitions implements Service {
     for (const w of waiters) w();
   }
 
-  /** An ingest thread died: what was in its hands is remembered. The process ends after this. */
+  /** Saves the records that were in flight when an ingest thread died. The process ends after this call. */
   noteDeath(): void {
     this.intake.noteDeath();
   }
 
   // ---- offsets
 
-  /** A partition without a leader is left as it was, and becomes late. */
+  /** Updates the end offsets. A partition without a leader keeps its last ones, and becomes late. */
   private lookAtEnds(): Promise<void> {
     return (this.looking ??= withDeadline(this.log.offsets(), ENDS_DEADLINE_MS, "the log told no ends")
       .then(({ topicId, ranges }) => {
@@ -300,7 +303,7 @@ export class Partitions implements Service {
     return this.positions.set(partition, { topicId, position, committed });
   }
 
-  /** Sets a mark for each partition and saves the positions: what is before them is on this disk. */
+  /** Sets a mark for each partition and saves the positions: records below them are on this disk. */
   private remember(): void {
     for (const [p, o] of this.owned) {
       o.mark(this.base.now());
@@ -323,12 +326,12 @@ export class Partitions implements Service {
       });
   }
 
-  /** Commits what is in the bucket: everything that was taken in before the oldest head or block that is not. */
+  /** Commits the offsets of records received before the oldest head or block that is not uploaded. */
   commit(): Promise<void> {
     return this.commits.commit();
   }
 
-  // ---- what others ask
+  // ---- state for other components
 
   states(): PartitionState[] {
     const now = this.base.now();
@@ -337,7 +340,7 @@ export class Partitions implements Service {
       .sort((a, b) => a.partition - b.partition);
   }
 
-  /** The partitions of which this ingester has all that is not in the bucket, except records that came just now. */
+  /** Partitions whose records outside the bucket are all in this ingester, except the most recent ones. */
   caughtUp(): CaughtUp {
     const { partitions: of, topicId } = this.log,
       now = this.base.now();
@@ -352,13 +355,14 @@ export class Partitions implements Service {
   }
 
   /**
-   * Waits until this ingester has taken in its partitions up to `ends`.
-   * @param topicId topic that the ends are of; "": not known
-   * @returns those that it has, at the deadline too. @throws `unavailable`: none
+   * Waits until this ingester has read its partitions up to `ends`.
+   * @param topicId topic of the end offsets; "": unknown
+   * @returns the partitions that reached their end by the deadline
+   * @throws `unavailable`: none did
    */
   async reach(ends: readonly number[], deadlineMs: number, topicId = ""): Promise<number[]> {
     for (;;) {
-      // The caller has seen another topic, or more of it: it is looked at now, and claimed.
+      // The caller knows another topic ID or more partitions: refresh the topic now, and claim.
       if (ends.length > this.log.partitions || (topicId !== "" && topicId !== this.log.topicId))
         void this.log.refresh().then(
           () => this.settle(),
@@ -390,9 +394,9 @@ export class Partitions implements Service {
     }
   }
 
-  // ---- the end
+  // ---- shutdown
 
-  /** No more records are taken in; what was is flushed by others, then `stop` commits it. */
+  /** Stops reading. The caller flushes the heads before `stop` commits. */
   async halt(): Promise<void> {
     this.leaving = true;
     await this.loop.stop(0);
@@ -406,7 +410,7 @@ export class Partitions implements Service {
     ).catch((err: unknown) =>
       this.base.log.warn({ err }, "records in hand are read again at the next start"),
     );
-    // The groups keep their members until the commit.
+    // The group's members stay until the last commit.
     for (const [p, o] of this.owned) this.note(p, o);
     await this.positions.save();
   }

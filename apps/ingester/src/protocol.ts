@@ -16,15 +16,15 @@ import type {
   SourceQuery,
 } from "@cinderblock/query";
 
-/** What a thread reads at its start beside its own log. */
+/** Logs that a thread replays in addition to its own. */
 export interface ShardReplay {
   /** number of threads */
   count: number;
-  /** shards that no thread has any more, whose heads this one takes over */
+  /** shards without a thread whose heads this thread takes over */
   orphans: readonly number[];
-  /** shards whose logs are read for baselines, since the number of threads changed */
+  /** shards whose logs are read for baselines, because the number of threads changed */
   baselinesOf: readonly number[];
-  /** shard -> its segments up to this one hold baselines that were taken over before */
+  /** shard -> its last segment whose baselines were adopted before */
   retired: Readonly<Record<number, number>>;
 }
 
@@ -38,25 +38,25 @@ export interface IngestWorkerData {
   segmentBytes: number;
   idleMs: number;
   sync: boolean;
-  /** where bodies of pushes lie */
+  /** shared memory for the bodies of pushes */
   bodies: SharedArrayBuffer;
-  /** shard -> thousandths of its heads' share that are in use, written by its worker */
+  /** shard -> used thousandths of the memory for its heads; each worker writes its own */
   pressure: SharedArrayBuffer;
-  /** what threads and owner know of the disk (`DiskUsage`), and the file that makes room on it */
+  /** shared disk counters (`DiskUsage`), and the path of the ballast file */
   disk: SharedArrayBuffer;
   ballast: string;
-  /** names of native frames; absent: they have none */
+  /** names native frames; absent: native frames stay unnamed */
   symbols: SymbolizerData | undefined;
 }
 
 /**
- * `settings` come with a tenant's first push to a worker, and when they changed. With `at` the body lies in the shared
- * bodies, `length` bytes from there, and `push.body` is empty. `nowMs` is when the push was taken, if that was not now.
- * With `learn` it is stored elsewhere: its cumulative profiles are what the next ones are compared with, and that is all.
+ * `settings` are present in a tenant's first push to a worker, and after they changed. With `at`, the body is
+ * in the shared memory, `length` bytes from there, and `push.body` is empty. `nowMs` is the time of receipt,
+ * if not now. With `learn`, another ingester stores the push: the worker only updates its baselines.
  */
 export interface PushCall {
   tenant: string;
-  /** what chose this thread: baselines keep it */
+  /** routing key that chose this thread; baselines keep it */
   route: string;
   push: RawPush;
   at: number | undefined;
@@ -66,7 +66,7 @@ export interface PushCall {
   settings?: {
     limits: IngestLimits;
     gate: SharedArrayBuffer;
-    /** the tenant's active series in all threads */
+    /** active series of the tenant in all threads */
     series: SharedArrayBuffer;
   };
 }
@@ -80,28 +80,28 @@ export interface ReplayLine {
   lostSymbols: number;
 }
 
-/** A question about heads. */
+/** A query of heads. */
 interface HeadsCall {
   tenant: string;
   ulids: readonly string[];
-  /** [0] becomes 1 when no caller waits for the answer anymore */
+  /** [0] becomes 1 when the caller no longer waits for the answer */
   stop?: Int32Array | undefined;
 }
 
 /** Methods of an ingest worker. */
 export interface IngestWorkerMethods {
   replay(): ReplayLine;
-  /** takes the baselines that other threads' logs hold of this thread's series; resolves when they are in its log */
+  /** adopts this thread's baselines from other threads' logs; resolves when they are in this thread's log */
   adoptBaselines(): Promise<number>;
   /** drops baselines that other threads have adopted */
   dropForeignBaselines(): Promise<number>;
   push(call: PushCall): Promise<PushAnswer>;
-  /** active series of all tenants, by their hashes */
+  /** active series of all tenants, by hash */
   activeSeries(): { tenant: string; series: BigUint64Array }[];
   /** tenants and services with baselines of cumulative profiles */
   baselineServices(): { tenant: string; service: string }[];
   forgetBaselines(services: readonly { tenant: string; service: string }[]): Promise<number>;
-  /** all tenants, or one */
+  /** cuts the heads of one tenant; undefined: of all tenants */
   flush(tenant: string | undefined): Promise<void>;
   blocks(call: { tenant: string; startMs: number; endMs: number }): BlockInfo[];
   tenants(): string[];
@@ -120,7 +120,7 @@ export interface BlockNotice {
   meta: BlockMeta;
 }
 
-/** Sent by a worker when a write found no room, and, without a reason, when writes go on. */
+/** Sent by a worker when a write found no disk space, and, without a reason, when writes succeed again. */
 export interface UnwritableNotice {
   operation: "log" | "block";
   reason: string | undefined;

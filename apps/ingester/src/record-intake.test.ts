@@ -24,7 +24,7 @@ const refusing = (error: ErrorRecord): PushAnswer => ({
   error,
 });
 
-/** What an ingester says to a record; `stores` is the last word, `bad` a refusal for good. */
+/** The ingester's answers to a record; `stores` is final, `bad` a deterministic refusal. */
 const SAYS: Record<string, PushAnswer | CinderblockError> = {
   stores: OK,
   bad: refusing({ kind: "invalid", reason: "malformed_profile", message: "bad" }),
@@ -94,7 +94,7 @@ describe("the intake of a partition's records", () => {
           const wanted = (last: string): number[] => plan.flatMap((r, i) => (r.last === last ? [i] : []));
           expect(stored.sort((a, b) => a - b)).toEqual(wanted("stores"));
           expect(refused.sort((a, b) => a - b)).toEqual(wanted("bad"));
-          // What everybody refuses although it was acknowledged is counted, each once.
+          // A deterministic refusal of an acknowledged record is counted once.
           const text = await metrics.registry.getSingleMetricAsString(
             "cinderblock_ingester_refused_records_total",
           );

@@ -9,9 +9,9 @@ import { type PushRecord, PushRecordDecoder } from "@cinderblock/transport";
 import type { OwnedPartition } from "./owned-partition.ts";
 import { Suspects } from "./suspects.ts";
 
-/** Where the records go: the ingester's heads and its log. */
+/** Destination of the records: the ingester's heads and log. */
 export interface RecordSink {
-  /** resolves when the push is on disk; rejects, with `no-room` among others, when nothing is known to be stored */
+  /** resolves when the push is on disk; after a rejection (such as `no-room`), it may not be stored */
   push(
     tenant: string,
     service: string,
@@ -19,26 +19,28 @@ export interface RecordSink {
     limits: IngestLimits,
     nowMs: number,
   ): Promise<PushAnswer>;
-  /** takes from a push that is stored already what the next cumulative profiles are compared with */
+  /** updates the baselines from a push that is already stored */
   learn(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<void>;
-  /** forgets what cumulative profiles of these services are compared with */
+  /** drops the baselines of the services that `gone` selects */
   forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void>;
-  /** what was taken in before this time is in the bucket */
+  /** records received before this time are in the bucket */
   oldestUnuploadedMs(): Promise<number>;
-  /** part of its memory that the fullest ingest thread uses; pushes are refused at 1 */
+  /** used share of its heads' memory in the fullest ingest thread; pushes are refused at 1 */
   pressure(): number;
 }
 
-/** A record that was in hand at so many deaths of an ingest thread is left out. */
+/** A record that was in flight at this many deaths of an ingest thread is skipped as a poison record. */
 const MAX_DEATHS = 2;
-/** Reading pauses above this part of the heads' memory, so that cuts catch up before records have to be refused. */
+/**
+ * Reading pauses above this share of the heads' memory, so that cuts catch up before records must be refused.
+ */
 const PAUSE_ABOVE = 0.75;
-/** How often a paused reader looks again; the longest wait before a refused record is tried again. */
+/** Poll interval of a paused reader; maximum wait before a refused record is retried. */
 const PAUSE_MS = 20,
   NO_ROOM_RETRY_MS = 200,
   RETRY_MS = 2000;
 
-/** Takes records of partitions into the sink. */
+/** Stores records of partitions in the sink. */
 export class RecordIntake {
   private readonly decoder = new PushRecordDecoder();
   private readonly sink: RecordSink;
@@ -51,8 +53,8 @@ export class RecordIntake {
   private readonly wait: (ms: number) => Promise<void>;
 
   /**
-   * @param suspectsFile counts deaths of ingest threads by the records in hand
-   * @param wait lets time pass before a record is tried again
+   * @param suspectsFile counts, for each record in flight, the deaths of ingest threads
+   * @param wait sleeps before a retry
    */
   constructor(
     sink: RecordSink,
@@ -81,17 +83,20 @@ export class RecordIntake {
     );
   }
 
-  /** An ingest thread died: what was in its hands is remembered. The process ends after this. */
+  /** Saves the records that were in flight when an ingest thread died. The process ends after this call. */
   noteDeath(): void {
     this.suspects.noteDeath();
   }
 
-  /** Takes records in, in order for each service; resolves when all are on disk. @returns false: it stopped with records that found no room, they are read again */
+  /**
+   * Stores records, in order for each service; resolves when all are on disk.
+   * @returns false: reading stopped before all records had room; the records are read again
+   */
   async takeIn(partition: number, o: OwnedPartition, records: readonly LogRecord[]): Promise<boolean> {
     await this.roomFor(partition, o);
     if (o.stopped) return false;
     const all: boolean[] = [];
-    // Among them may be one that a thread died of: only that one is in hand at the next death.
+    // One of these records may have killed a thread: take them one by one, so that the next death names it.
     if (records.some((r) => this.suspects.deaths(o.topicId, partition, r.offset) > 0))
       for (const r of records) all.push(await this.one(partition, o, r));
     else all.push(...(await Promise.all(records.map((r) => this.one(partition, o, r)))));
@@ -100,7 +105,7 @@ export class RecordIntake {
     return !all.includes(false);
   }
 
-  /** Whether the record is on disk, or set aside. */
+  /** Whether the record is on disk or skipped; false when reading stopped first. */
   private async one(partition: number, o: OwnedPartition, r: LogRecord): Promise<boolean> {
     if (this.suspects.deaths(o.topicId, partition, r.offset) >= MAX_DEATHS) {
       this.quarantined.inc();
@@ -118,7 +123,7 @@ export class RecordIntake {
     }
   }
 
-  /** Backpressure: nothing more is fetched of the partition while the heads are nearly full (docs/correctness.md, "No late refusal"). */
+  /** Pauses a partition while the heads are nearly full (docs/correctness.md, "No late refusal"). */
   private async roomFor(partition: number, o: OwnedPartition): Promise<void> {
     if (this.sink.pressure() <= PAUSE_ABOVE) return;
     this.base.log.debug(
@@ -129,7 +134,7 @@ export class RecordIntake {
     while (!o.stopped && this.sink.pressure() > PAUSE_ABOVE) await this.wait(PAUSE_MS);
   }
 
-  /** Whether the record was taken in, or set aside; false when reading stopped first. */
+  /** Whether the record is stored or skipped; false when reading stopped first. */
   private async into(partition: number, o: OwnedPartition, r: LogRecord): Promise<boolean> {
     let record: PushRecord | undefined;
     for (let tries = 0; ; tries++) {
@@ -141,7 +146,7 @@ export class RecordIntake {
       } catch (err) {
         if (o.stopped) return false;
         o.waitingSinceMs ||= performance.now();
-        // The sender has its answer: whatever keeps the record out, reading waits and the log keeps the rest.
+        // The record is acknowledged: reading waits, whatever the error is, and the topic keeps the rest.
         if (tries % 20 === 0)
           this.base.log.warn(
             { partition, offset: r.offset, kind: kindOf(err), err },
@@ -152,7 +157,7 @@ export class RecordIntake {
     }
   }
 
-  /** The push of a record; undefined for bytes that are no record. */
+  /** The push of a record; undefined for a value that cannot be decoded. */
   private decoded(partition: number, r: LogRecord): PushRecord | undefined {
     try {
       return this.decoder.decode(r.value);
@@ -165,8 +170,9 @@ export class RecordIntake {
   }
 
   /**
-   * Stores a record's push. @throws whatever is no deterministic refusal: a rate, a number of series or a full head says
-   * nothing about the push, and the distributor has decided those already
+   * Stores the push of a record.
+   * @throws every error that is not a deterministic refusal: a rate, a number of series or a full head is not
+   * a fault of the push, and the distributor has already checked those
    */
   private async store(partition: number, o: OwnedPartition, r: LogRecord, record: PushRecord): Promise<void> {
     const { tenant, service, push, limits, atMs } = record;
@@ -182,7 +188,7 @@ export class RecordIntake {
     const { error } = answer;
     if (!error) return;
     if (!isDeterministicRefusal(error)) throw fromErrorRecord(error);
-    // Parts of a push may be refused by everybody: the distributor told its sender of so many.
+    // Every ingester may refuse some profiles of a push: the distributor reported this number to the sender.
     if (answer.discarded.length > 0 && refusedProfiles(answer) <= (record.refused ?? Infinity)) return;
     this.refused.inc({ reason: error.reason ?? "unknown" });
     this.base.log.error(

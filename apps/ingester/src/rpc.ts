@@ -4,9 +4,9 @@ import { permit, tenantForWrite } from "@cinderblock/tenant";
 import type { Ingester } from "./ingester.ts";
 
 /**
- * ingester.v1.IngesterService: the methods for operators. `Flush` cuts the heads of every tenant only for a caller that
- * answers for all of them: an administrator's token for all tenants, or anybody where there is one tenant. Other callers
- * cut the heads of the tenant that they name.
+ * ingester.v1.IngesterService: the methods for operators. `Flush` cuts the heads of every tenant only for a
+ * caller with rights on all of them: an administrator's token for all tenants, or any caller without
+ * multi-tenancy. Other callers cut the heads of the tenant that they name.
  */
 export function ingesterRoutes(
   ingester: Pick<Ingester, "flush">,

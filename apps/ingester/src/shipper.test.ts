@@ -25,7 +25,7 @@ const metaOf = (ulid: string, profiles: number): BlockMeta => ({
   source: "ingester",
   downsampleResolution: 0,
 });
-/** A data path with one block of so many profiles. */
+/** A data path with one block of this many profiles. */
 function dataPath(tenant: string, ulid: string, profiles: number): string {
   const dir = temporaryFolder(),
     block = join(dir, tenant, "local", ulid);
@@ -111,7 +111,7 @@ describe("a tenant whose ID begins with a dot", () => {
 
 describe("an upload without an answer", () => {
   const ulids = [1, 2, 3, 4, 5, 6].map((n) => newUlid(1_795_000_000_000 + n));
-  /** A data path of six blocks, and a bucket that does not answer for the first, or refuses it. */
+  /** A data path of six blocks, and a bucket that stalls on the first block or refuses it. */
   const setUp = (answer: () => Promise<void>) => {
     const dir = temporaryFolder();
     for (const ulid of ulids) {

@@ -9,7 +9,7 @@ import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { LocalBlocks } from "./local-blocks.ts";
 
-/** Whether two metas of one ID describe the same rows and files. */
+/** Whether two metas with one ID describe the same rows and files. */
 function sameContent(stored: BlockMeta | null, own: BlockMeta): boolean {
   if (stored === null) return false;
   const facts = (m: BlockMeta): string =>
@@ -24,24 +24,24 @@ function sameContent(stored: BlockMeta | null, own: BlockMeta): boolean {
   return facts(stored) === facts(own);
 }
 
-/** Blocks that are uploaded at once: an upload without an answer takes one place, and the others go on. */
+/** Maximum concurrent uploads: a stalled upload occupies one slot, and the others continue. */
 const AT_ONCE = 4;
-/** Deadline of one pass: each upload has one of its own. */
+/** Deadline of one pass; each upload has its own deadline. */
 const PASS_MS = 1800_000;
 
-/** Uploads finished blocks: every file of the list, then `meta.json` with the hostname label. */
+/** Uploads finished blocks: every listed file, then `meta.json` with the hostname label. */
 export class Shipper implements Service {
   readonly name = "shipper";
   private readonly loop;
   private stopped = false;
   private readonly slots = new Semaphore(AT_ONCE);
-  /** uploads that wait or run, by tenant and block ID */
+  /** uploads that wait or run, keyed by tenant and block ID */
   private readonly uploading = new Map<string, Promise<void>>();
-  /** blocks that must not be shipped: their tenant is deleted */
+  /** whether a block must not be uploaded because its tenant is deleted */
   skips: (tenant: string, ulid: string) => boolean = () => false;
-  /** runs before each pass with blocks to ship: brings `skips` up to date */
+  /** runs before each pass that has blocks to upload; updates `skips` */
   beforePass: () => Promise<void> = () => Promise.resolve();
-  /** makes room for an upload to a bucket on a full disk; true: the upload is tried again at once */
+  /** makes room for an upload to a bucket on a full disk; true: retry the upload at once */
   makeRoom: () => boolean = () => false;
   private readonly blocks: LocalBlocks;
   private readonly bucket: Bucket;
@@ -88,8 +88,8 @@ export class Shipper implements Service {
   }
 
   /**
-   * Ships the local blocks, and ends when each was uploaded or has failed. Calls overlap: a block that is being uploaded is
-   * waited for, and the others do not wait for it (docs/correctness.md, "Every wait has a deadline").
+   * Uploads the local blocks; resolves when each upload has succeeded or failed. Calls may overlap: they wait
+   * for a block in progress without uploading it twice (docs/correctness.md, "Every wait has a deadline").
    */
   async sync(): Promise<void> {
     this.base.metrics.counter("pyroscope_shipper_dir_syncs_total", "Passes over the local blocks.").inc();
@@ -105,10 +105,10 @@ export class Shipper implements Service {
     await Promise.all(this.uploading.values());
   }
 
-  /** Uploads a block; a failure is counted, and the next pass tries again. */
+  /** Uploads a block; counts a failure and leaves the block to the next pass. */
   private async ship(tenant: string, meta: BlockMeta): Promise<void> {
     const { log } = this.base;
-    // Deletions that came during the wait for a place count too.
+    // Check again: a deletion may have come while this upload waited for its slot.
     if (this.stopped || this.skips(tenant, meta.ulid)) return;
     try {
       const shipped = await this.upload(tenant, meta).catch((err: unknown) => {
@@ -117,7 +117,7 @@ export class Shipper implements Service {
           { tenant, blockId: meta.ulid, err },
           "bucket has no room, uploading again after the ballast is gone",
         );
-        // A block that got another ID before is known by it.
+        // The first try may have renamed the block: then its old ID is gone.
         return this.blocks.has(tenant, meta.ulid) ? this.upload(tenant, meta) : Promise.reject(err as Error);
       });
       this.blocks.markUploaded(tenant, shipped.ulid);
@@ -135,8 +135,9 @@ export class Shipper implements Service {
   }
 
   /**
-   * Uploads a block unless the bucket has it. A name in the bucket proves nothing: what differs is uploaded under a new ID
-   * (docs/correctness.md, "A name is not proof of content"). Returns the meta of what the bucket has now.
+   * Uploads a block unless the bucket has it. An existing ID is no proof: a block with other content is
+   * uploaded under a new ID (docs/correctness.md, "A name is not proof of content"). Returns the meta of the
+   * block in the bucket.
    */
   private async upload(tenant: string, meta: BlockMeta): Promise<BlockMeta> {
     const stored = await this.storedMeta(tenant, meta.ulid);
@@ -165,7 +166,7 @@ export class Shipper implements Service {
     return own;
   }
 
-  /** The block's meta in the bucket; `null` for one that cannot be read, which is no proof of anything. */
+  /** The block's meta in the bucket; `null` for a meta that cannot be read, which proves nothing. */
   private async storedMeta(tenant: string, ulid: string): Promise<BlockMeta | null | undefined> {
     const name = `${blocksPrefix(tenant)}${ulid}/meta.json`;
     let bytes: Uint8Array;
@@ -183,7 +184,7 @@ export class Shipper implements Service {
     }
   }
 
-  /** Ships the last blocks for as long as a stop may take; the others stay on disk for the next start. */
+  /** Uploads the last blocks within the shutdown timeout; the others stay on disk for the next start. */
   async stop(): Promise<void> {
     await this.loop.stop(0);
     const late = (): Error =>

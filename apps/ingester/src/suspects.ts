@@ -2,11 +2,14 @@ import { readFileSync } from "node:fs";
 import { replaceFileSync } from "@cinderblock/files";
 
 /**
- * Records that were in hand when an ingest thread died (docs/correctness.md, "Workers die whole"). Only a thread's death counts, which the process
- * sees and outlives for a moment; a kill of the process says nothing of the records.
+ * Records that were in flight when an ingest thread died (docs/correctness.md, "Workers die whole"). Only a
+ * thread's death counts: the process sees it and survives it briefly. A kill of the process is not attributed
+ * to records.
  */
 export class Suspects {
-  /** `topic id/partition/offset` of records in hand: an offset alone would name another record once the topic is recreated */
+  /**
+   * `topic id/partition/offset` of records in flight; the topic ID tells a recreated topic's offsets apart
+   */
   private readonly held = new Set<string>();
   /** `topic id/partition/offset` -> deaths */
   private readonly counts: Map<string, number>;
@@ -24,7 +27,7 @@ export class Suspects {
     this.held.add(keyOf(topicId, partition, offset));
   }
 
-  /** It was taken in: it is not what the thread died of. */
+  /** Removes a record that was stored: it is not the poison record. */
   done(topicId: string, partition: number, offset: number): void {
     const key = keyOf(topicId, partition, offset);
     this.held.delete(key);
@@ -50,12 +53,12 @@ function read(file: string): Map<string, number> {
   try {
     text = readFileSync(file, "utf8");
   } catch (err) {
-    if ((err as NodeJS.ErrnoException).code === "ENOENT") return new Map(); // nobody died
+    if ((err as NodeJS.ErrnoException).code === "ENOENT") return new Map(); // no thread has died
     throw err;
   }
   try {
     return new Map(Object.entries(JSON.parse(text) as Record<string, number>));
   } catch {
     return new Map();
-  } // torn when the process ended: the next death writes it anew
+  } // torn by a crash: the next death rewrites the file
 }
