@@ -7,12 +7,12 @@ import { reachEnds, zonesOf } from "./strong.ts";
 import { QuerierLoop } from "./querier-loop.ts";
 import { Querier, type Sources } from "./querier.ts";
 
-/** An answer that was given in time may take so long to come. */
+/** Extra time for the network: an answer that was sent just before its deadline arrives this late at most. */
 const ANSWER_MS = 250;
-/** An ingester that has just answered says what it has read within this time. */
+/** Deadline for asking an ingester that has just answered which partitions it has read. */
 const CAUGHT_UP_MS = 1000;
 
-/** Takes queries from the schedulers and asks ingesters and store-gateways. */
+/** Runs queries from the schedulers against ingesters and store-gateways. */
 export const querier: Component<typeof querierSchema> = {
   name: "querier",
   schema: querierSchema,
@@ -34,7 +34,8 @@ export const querier: Component<typeof querierSchema> = {
         () => silent < zonesOf(ring.snapshot.readable),
       );
     const sources: Sources = {
-      // One that is silent, or that still reads its log, is asked, too: what it alone has must be told. A new one answers that it has nothing.
+      // Ask stalled and replaying ingesters too: an answer must report data that only they hold. A new
+      // ingester answers that it has nothing.
       ingesters: () => holders.members.map(source),
       stores: () => process.stores(),
       unknown: () => ({
@@ -50,14 +51,14 @@ export const querier: Component<typeof querierSchema> = {
           : Promise.resolve(
               silent <= config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1),
             ),
-      // Without any ingester everything was handed over: strong reads say whether.
+      // Without ingesters, all data is in the bucket: only strong reads check the log.
       ...(config.writeBuffer === "kafka"
         ? {
             unread: async (answering) =>
               answering.length === 0 ? "" : (await coverage(answering, 0)).reason,
           }
         : {}),
-      // Its own answer, which says what it lacks, comes at that time, and before this gives up.
+      // An ingester answers at its deadline with the partitions read so far: this call waits slightly longer.
       reach: (ends, deadlineMs, topicId) =>
         reachEnds(
           () => holders.members.filter((m) => m.state !== "JOINING"),

@@ -16,28 +16,29 @@ import {
 /** Chosen blocks, grouped by the client that answers for them. */
 export type Plan = Map<SourceClient, BlockInfo[]>;
 
-/** A comparison of rows: the question, and how its sources are asked. */
+/** A comparison of rows: the tenant and selection, and how to ask a source. */
 export interface Comparing extends Until {
   tenant: string;
   select: SelectRequest;
   ask: <T>(client: SourceClient, question: () => Promise<T>) => Promise<T>;
-  /** reports sources that sent no row keys; throws where the query can be replanned, returns where the answer goes on without them */
+  /** called for sources without row keys: throws to replan the query, or returns to answer without them */
   lost: (ulids: readonly string[]) => void;
 }
 
 interface Placed {
   client: SourceClient;
   b: BlockInfo;
-  /** sources, sorted and joined */
+  /** the block's sources, sorted and joined: its origin */
   made: string;
 }
 
 const NO_ROWS = new Uint32Array(0);
 
 /**
- * Whether two blocks are outputs of one job: different shards of one count, with the same sources. A split puts a row into one
- * shard, and later merges keep it there, so siblings share no row. No other pair of overlapping blocks is known to be disjoint:
- * a replica may be late, two split jobs of one hour may each have a copy, two compactors may have merged the same block
+ * Whether two blocks are outputs of one job: different shards of one count, with the same sources. A split
+ * puts a row into one shard, and later merges keep it there, so siblings share no row. No other pair of
+ * overlapping blocks is known to be disjoint: a replica may be late, two split jobs of one hour may each have
+ * a copy, two compactors may have merged the same block
  * (docs/correctness.md, "Compaction is visible at once").
  */
 function areSiblings(x: Placed, y: Placed): boolean {
@@ -49,7 +50,7 @@ function areSiblings(x: Placed, y: Placed): boolean {
 const overlap = (x: BlockInfo, y: BlockInfo): boolean =>
   x.minTimeMs <= y.maxTimeMs && y.minTimeMs <= x.maxTimeMs;
 
-/** Blocks and heads that may share rows with another one: they overlap in time and are not siblings. */
+/** Blocks and heads that may share rows with another: they overlap in time and are not siblings. */
 function suspectsOf(all: readonly Placed[]): Placed[] {
   const out = new Set<Placed>();
   let open: Placed[] = [];
@@ -65,7 +66,10 @@ function suspectsOf(all: readonly Placed[]): Placed[] {
   return all.filter((x) => out.has(x));
 }
 
-/** Groups of sources, as positions in `ranges`. Within a group, each source has a series that overlaps in time with the same series of another source. */
+/**
+ * Groups of sources, as positions in `ranges`. Within a group, each source has a series that overlaps in time
+ * with the same series of another source.
+ */
 function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
   const n = ranges.reduce((sum, r) => sum + r.fingerprint.length, 0);
   const table = new PairTable(n);
@@ -121,7 +125,10 @@ function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
   return [...groups.values()];
 }
 
-/** Narrows a question to the time in which any two sources overlap. Block times are rounded to milliseconds, hence the margin of one. */
+/**
+ * Narrows a selection to the time in which any two sources overlap. Block times are rounded to milliseconds,
+ * hence the margin of 1 ms.
+ */
 function windowOf(members: readonly Placed[], select: SelectRequest): SelectRequest {
   let startMs = Infinity,
     endMs = -Infinity;
@@ -135,11 +142,13 @@ function windowOf(members: readonly Placed[], select: SelectRequest): SelectRequ
 }
 
 /**
- * Computes the rows that each source leaves out, so that every row counts once. Heads leave out rows that arrived after they
- * were listed, since no other source was compared with those. Suspects answer with the time ranges of their series. Sources
- * that share a series at one time answer with row keys. Groups with a compacted block, which is large and rarely shares a row,
- * compare times before keys. A head that was cut since numbers its rows differently: it counts as lost, and the replanned query
- * reads it as a block (docs/adr/0015-compare-rows-by-number-of-one-form.md, docs/adr/0024-compare-rows-whatever-the-level.md).
+ * Computes the rows that each source leaves out, so that every row counts once. Heads leave out rows that
+ * arrived after they were listed, since no other source was compared with those. Sources that may share rows
+ * answer with the time ranges of their series; sources that share a series at one time answer with row keys.
+ * Groups with a compacted block, which is large and rarely shares a row, compare times before keys. A head
+ * that was cut since numbers its rows differently: it counts as lost, and the replanned query reads it as a
+ * block (docs/adr/0015-compare-rows-by-number-of-one-form.md,
+ * docs/adr/0024-compare-rows-whatever-the-level.md).
  */
 export async function exclusionsOf(plan: Plan, c: Comparing): Promise<Exclusions> {
   const all: Placed[] = [...plan].flatMap(([client, blocks]) =>
@@ -154,7 +163,10 @@ export async function exclusionsOf(plan: Plan, c: Comparing): Promise<Exclusions
 
   const inForm = <T extends { ulid: string; form: SeriesRanges["form"] }>(answers: readonly T[]): T[] =>
     answers.filter((x) => x.form === "head" || !heads.has(x.ulid));
-  /** Asks each client about its part of `members`. A source without an answer leaves the plan: another source could have the same rows. */
+  /**
+   * Asks each client about its part of `members`. A source without an answer leaves the plan, because another
+   * source may have the same rows.
+   */
   const ofEach = async <T extends { ulid: string; form: SeriesRanges["form"] }>(
     members: readonly Placed[],
     question: (client: SourceClient, ulids: string[]) => Promise<readonly T[]>,

@@ -1,7 +1,7 @@
 import { int } from "@cinderblock/config";
 import { commonSchema } from "@cinderblock/runtime";
 
-/** The section of this component. */
+/** Flags of the querier. */
 const querierSection = {
   querierConcurrency: int(
     "querier.max-concurrent",

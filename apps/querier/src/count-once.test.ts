@@ -23,7 +23,7 @@ const base = {
 };
 const MS = 1_000_000n;
 
-/** A profile: series, time in milliseconds, and its number among profiles of that time. */
+/** A profile: series, time in ms, and its number among the profiles of that time. */
 interface Row {
   series: number;
   ms: number;
@@ -39,7 +39,7 @@ interface Stored {
 class Bucket implements SourceClient {
   readonly name = "store";
   readonly blocksOf = new Map<string, Stored>();
-  /** every row that was ever uploaded */
+  /** every uploaded row */
   readonly uploaded = new Map<string, Row>();
   answered: string[] = [];
   asked = { times: 0, keys: 0, keyRows: 0 };
@@ -67,7 +67,10 @@ class Bucket implements SourceClient {
     for (const r of unique) this.uploaded.set(nameOf(r), r);
     return stored;
   }
-  /** Merges blocks of one shard, or splits unsharded blocks, like a compactor: outputs have the time range of all inputs, and inputs stay. */
+  /**
+   * Merges blocks of one shard, or splits unsharded blocks, like a compactor: outputs have the time range of
+   * all inputs, and inputs stay.
+   */
   compact(inputs: readonly Stored[], shards: number): void {
     const metas = inputs.map((b) => b.meta),
       rows = inputs.flatMap((b) => b.rows);

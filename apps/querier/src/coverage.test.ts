@@ -34,7 +34,7 @@ describe("what silent ingesters have", () => {
       ]),
     ).toBe(false);
     expect(await covered([{ of: 2, partitions: [0] }, silent])).toBe(false);
-    // A topic that has grown: the one has not heard of it yet.
+    // The topic has grown, and the first ingester does not know yet.
     expect(
       await covered([
         { of: 2, partitions: [0, 1] },

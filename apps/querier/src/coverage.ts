@@ -1,19 +1,19 @@
 import { messageOf } from "@cinderblock/errors";
 import type { CaughtUp } from "@cinderblock/transport";
 
-/** What ingesters that answer have of a partitioned log. */
+/** Records of the partitioned log that the answering ingesters have read. */
 export interface Coverage {
-  /** they have every partition up to its end: nothing is missing that a silent one has */
+  /** every partition is read up to its end: ingesters that do not answer hold nothing more */
   covered: boolean;
-  /** what is missing, for people; "": nothing */
+  /** the gap as a sentence for operators; "": no gap */
   reason: string;
 }
 
 /**
- * Whether ingesters that answer have between them, in whatever zone, every partition up to its end. One that still catches up,
- * or that knows fewer partitions or another topic, does not count.
- * @param ask what an ingester has read; fails where it does not answer
- * @param older what was held true before ingesters could say so: one of the release before answers
+ * Whether the answering ingesters, in any zone, have together read every partition up to its end. An ingester
+ * that is still catching up, or that knows another topic or fewer partitions, does not count.
+ * @param ask returns what an ingester has read; rejects without an answer
+ * @param older the rule of the previous release; used when an ingester of that release answers
  */
 export async function coverageOf<Member>(
   answering: readonly Member[],
@@ -28,7 +28,7 @@ export async function coverageOf<Member>(
       reason: covered ? "" : "an ingester of the release before cannot tell what it has read",
     };
   }
-  // One that is rejected fell silent meanwhile.
+  // A rejected ingester stopped responding after its first answer.
   const told = answers.flatMap((a) => (a.status === "fulfilled" ? [a.value] : []));
   const of = Math.max(0, ...told.map((t) => t.of));
   if (of === 0) return { covered: false, reason: "no ingester that answers reads the log" };
@@ -47,10 +47,10 @@ export async function coverageOf<Member>(
       };
 }
 
-/** How long an ingester's answer serves further queries. */
+/** Time for which an ingester's answer is cached. */
 const KEPT_MS = 500;
 
-/** Remembers for a moment what each ingester has read, so that the sub-queries of one query ask once. */
+/** Caches briefly what each ingester has read, so that the sub-queries of one query ask once. */
 export class CaughtUpCache<Member> {
   private readonly kept = new Map<string, { atMs: number; answer: Promise<CaughtUp> }>();
   private readonly ask: (m: Member) => Promise<CaughtUp>;

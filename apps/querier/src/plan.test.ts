@@ -51,7 +51,7 @@ describe("planning blocks", () => {
     expect(plan.warnings).toHaveLength(1);
   });
   it("reads a shard that was in one part only with its sisters of the next level", () => {
-    // Two splits of two; shard 2 of the first part was empty, so that only shard 1 was merged.
+    // Two splits in two; shard 2 of the first source was empty, so only shard 1 was merged.
     const parts = [
       block("A1", 2, ["A"], "1_of_2", ["empty-shard:2_of_2"]),
       block("B1", 2, ["B"], "1_of_2"),
@@ -59,7 +59,7 @@ describe("planning blocks", () => {
     ];
     const merged = block("C1", 3, ["A", "B"], "1_of_2", ["empty-shard:2_of_2:A"]);
     expect(chosen(...parts, merged)).toEqual(["B2", "C1"]);
-    expect(chosen(parts[2]!, merged)).toEqual(["B2", "C1"]); // the merged ones are gone
+    expect(chosen(parts[2]!, merged)).toEqual(["B2", "C1"]); // the merged blocks are gone
     const plan = planBlocks([merged]);
     expect([plan.chosen.map((b) => b.ulid), plan.warnings.length]).toEqual([["C1"], 1]);
   });
@@ -80,7 +80,7 @@ describe("planning blocks", () => {
       "C1",
       "C2",
     ]);
-    // A piece is lost: what is there is read, with a warning.
+    // A shard is lost: the remaining blocks are read, with a warning.
     expect(planBlocks([a[1]!, a[2]!, b[1]!, first]).warnings).toHaveLength(1);
   });
   it("takes one block for each set and shard, the smallest ULID", () => {
@@ -102,7 +102,7 @@ describe("planning blocks", () => {
           const names = ["A", "B", "C", "D"];
           const has = (source: string, shard: number): boolean =>
             filled[names.indexOf(source) * 4 + shard - 1]!;
-          // Each source is split, and one without anything is no block at all.
+          // Each source is split; an empty source has no block.
           const full = names.filter((s) => Array.from({ length: n }, (_, k) => has(s, k + 1)).some(Boolean));
           let live = full.flatMap((s) => {
             const empty = Array.from({ length: n }, (_, k) => k + 1)
@@ -112,7 +112,8 @@ describe("planning blocks", () => {
               .filter((k) => has(s, k))
               .map((k) => block(`${s}${k}`, 2, [s], `${k}_of_${n}`, empty));
           });
-          // Ranges of two sources, then of all; shard by shard, only where there are two blocks or more. Some of the parents are deleted at once.
+          // Merge ranges of two sources, then of all, shard by shard, where at least two blocks exist. Some
+          // parents are deleted at once.
           let step = 0,
             next = 0;
           for (const range of [["A", "B"], ["C", "D"], names]) {

@@ -5,9 +5,10 @@ import type { BlockInfo } from "@cinderblock/query";
 const sourcesOf = (b: BlockInfo): readonly string[] => (b.sources.length > 0 ? b.sources : [b.ulid]);
 
 /**
- * Selects the latest blocks of one shard (or of none) that hold every source: a block before the blocks that it was merged
- * from, and of two equal blocks the smaller ULID. No source is in two of them, with one exception: two compactors with
- * different lists may have merged [X, Y] and [Y, W]. If W is nowhere else, both are read and their rows are compared.
+ * Selects the latest blocks of one shard (or of unsharded blocks) that hold every source. A merged block goes
+ * before its parents, and of two equal blocks the smaller ULID wins. No source is in two selected blocks,
+ * with one exception: two compactors with different lists may have merged [X, Y] and [Y, W]. If W is nowhere
+ * else, both blocks are read and their rows are compared.
  */
 function latest(blocks: readonly BlockInfo[]): BlockInfo[] {
   const order = [...blocks].sort(
@@ -24,7 +25,7 @@ function latest(blocks: readonly BlockInfo[]): BlockInfo[] {
   return out;
 }
 
-/** Sources that some block has together: they are read in one way. Each gets the name of its group. */
+/** Maps each source to the name of its group: sources that share a block are read in the same form. */
 function groups(blocks: readonly BlockInfo[]): Map<string, string> {
   const parent = new Map<string, string>();
   const find = (s: string): string => {
@@ -42,13 +43,14 @@ function groups(blocks: readonly BlockInfo[]): Map<string, string> {
 }
 
 /**
- * Chooses the blocks that answer, so that each profile is in at least one of them. The comparison of rows (`comparison.ts`)
- * counts shared rows once. A source (a level-1 block) is read from the shards of its split, each at the level that it
- * was merged to, when every shard is there or said to be empty; otherwise from the latest block without a shard; and only
- * where there is none, from the shards that are left, with a warning. Shards are merged one by one, and one that was in a
- * single part stays at its level: so each shard is looked at by itself, and sources that share a block are decided together.
- * The candidates are all blocks of the tenant: what a range leaves out decides with the rest whether a split is whole. Only
- * blocks that overlap [startMs, endMs] are chosen.
+ * Chooses the blocks that answer, so that each profile is in at least one of them; the comparison of rows
+ * (`comparison.ts`) counts shared rows once. A source (a level-1 block) is read from the shards of its split,
+ * each at its own level, when every shard is present or recorded as empty. Otherwise the source is read from
+ * the latest unsharded block. Without one, the remaining shards are read, with a warning. Shards are merged
+ * one by one, and a shard that only one part has stays at its level: so each shard is planned separately, and
+ * sources that share a block are planned together. The candidates are all blocks of the tenant, because
+ * blocks outside the range also decide whether a split is complete. Only blocks that overlap [startMs, endMs]
+ * are chosen.
  */
 export function planBlocks(
   candidates: readonly BlockInfo[],
@@ -102,8 +104,8 @@ export function planBlocks(
       chosen.push(...g.whole.filter(inRange));
       continue;
     }
-    // Neither form is complete: read unsharded blocks for sources with missing shards, and shards for the other sources.
-    // Both may hold one source; the comparison of rows counts it once.
+    // Neither form is complete: read unsharded blocks for sources with missing shards, and shards for the
+    // other sources. Both may hold one source; the comparison of rows counts it once.
     const incomplete = new Set(missing);
     const wholes = g.whole.filter((b) => sourcesOf(b).some((s) => incomplete.has(s)));
     const held = new Set(wholes.flatMap(sourcesOf));
@@ -121,17 +123,18 @@ export function planBlocks(
   return { chosen, warnings };
 }
 
-/** Compactions merge what lies in one of these ranges, so that the sources of all of it stay the same. */
+/** Compactions merge blocks within one such window, so the sources of a whole window stay the same. */
 const DIGEST_WINDOW_MS = 8 * 3600_000;
 /**
- * Version of the rule that turns sources into an answer. Version 2 compares every two blocks that may share rows, whatever
- * their levels. Results cached under another version are not found.
+ * Version of the rule that turns sources into an answer. Version 2 compares every two blocks that may share
+ * rows, whatever their levels. Results cached under another version are not found.
  */
 const DIGEST_FORM = "compared-2";
 
 /**
- * Names what an answer for [startMs, endMs] is made of: the level-1 sources of every block near it, which a compaction does
- * not change, and what was taken out of them, which a deletion does. "": some of it is only with ingesters, and may grow.
+ * Identifies the data behind an answer for [startMs, endMs]: the level-1 sources of every block in its
+ * windows, which a compaction does not change, and the rewrites of deletions. "": ingesters alone hold some
+ * of the data, which may grow.
  */
 export function digestOf(
   candidates: readonly BlockInfo[],

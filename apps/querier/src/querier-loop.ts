@@ -2,7 +2,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { TakenJob } from "@cinderblock/query";
 import type { Querier } from "./querier.ts";
 
-/** What a querier worker loop needs from a scheduler. */
+/** The scheduler as a querier's loops see it. */
 export interface JobSource {
   /** the next job, or undefined when the source closed */
   next(querierId: string): Promise<TakenJob | undefined>;
@@ -51,7 +51,7 @@ export class QuerierLoop {
   }
 }
 
-/** Work until its time is over or nobody waits for it: then its signal aborts, and whom it asked is told. */
+/** Runs `work` until its deadline, or until the caller gives up; then the signal stops the sources. */
 async function withDeadline<T>(
   ms: number,
   wanted: AbortSignal,

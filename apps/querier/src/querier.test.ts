@@ -39,7 +39,7 @@ const [A, B, C] = [
   "01M83BWES06AEJX19K2E07509C",
 ] as const;
 
-/** A store-gateway with blocks; what was deleted is still listed until somebody asked for it. */
+/** A store-gateway with blocks; a deleted block stays listed until it is requested. */
 class Store implements SourceClient {
   readonly name: string = "store";
   asked: string[][] = [];
@@ -125,7 +125,7 @@ describe("blocks that were compacted and deleted between the plan and the questi
     expect(r.warnings).toEqual([`block ${B} is missing`]);
   });
   it("that do not say which rows they have are not asked for them: another source may have the same", async () => {
-    // A is cut, and is nowhere, while its rows are to be compared with B's; then it is a block.
+    // A is being cut while its rows are compared with B's, so no client has it; later it is a block.
     class Cut extends Store {
       compared = 0;
       override async ranges(t: string, ulids: readonly string[]): Promise<SeriesRanges[]> {
@@ -157,12 +157,12 @@ describe("blocks that were compacted and deleted between the plan and the questi
 });
 
 describe("a head that takes in rows while it is asked", () => {
-  /** A row as its keys: series, time and id are all `key`. */
+  /** A row as its keys: series, time and ID are all `key`. */
   interface Row {
     series: bigint;
     key: number;
   }
-  /** Holds rows; answers with those that there are when it is asked. */
+  /** Holds rows; answers with the rows present at the time of the request. */
   class Holder extends Store {
     override readonly name: string;
     excluded: Exclusions[] = [];
@@ -232,7 +232,7 @@ describe("a head that takes in rows while it is asked", () => {
     }
   }
   const row = (series: number, key: number): Row => ({ series: BigInt(series), key });
-  /** Rows that an answer holds, from all of them. */
+  /** Rows counted in an answer, over all holders. */
   const counted = (all: Holder[]): number[] =>
     all
       .flatMap((h) => {
@@ -257,7 +257,7 @@ describe("a head that takes in rows while it is asked", () => {
     return counted(all);
   };
   it("answers with what it had: what another source has as well counts once", async () => {
-    // The head and Y share series 1. While keys are compared, the head reads again what X has of series 2.
+    // The head and Y share series 1. While keys are compared, the head receives a row of series 2 that X has.
     const make = (): [Holder, Holder, Holder] => [
       new Holder("x", block(A, 1), "block", [row(2, 11)]),
       new Holder("y", block(B, 1), "block", [row(1, 12)]),
@@ -325,7 +325,7 @@ describe("a querier that cannot know all holders of data", () => {
 
 describe("a strong read", () => {
   it("does not take the answer of an ingester that lags when the one that had read far enough falls silent", async () => {
-    // `ahead` has read everything and dies before it is asked what it has; `behind` needs a moment.
+    // `ahead` has read everything and stops before it lists its blocks; `behind` needs a moment.
     class Ingester extends Store {
       override readonly name: string;
       alive = true;
@@ -371,7 +371,7 @@ describe("a strong read", () => {
 
 describe("an ingester that stands still", () => {
   it("holds up the first question until that is found out, the next ones half a second, and none when it is back", async () => {
-    /** Stands still: neither answers nor refuses, until it goes on. */
+    /** A stalled ingester: neither answers nor refuses until it resumes. */
     class Ingester extends Store {
       override readonly name = "ingester-0";
       stands = true;
@@ -414,6 +414,6 @@ describe("an ingester that stands still", () => {
     ingester.stands = false;
     expect((await ask()).warnings).toEqual([]);
     ingester.stands = true;
-    expect((await ask()).ms).toBeGreaterThan(2000); // it lived meanwhile: it is given its time again
+    expect((await ask()).ms).toBeGreaterThan(2000); // it recovered: full ping timeout again
   }, 20_000);
 });

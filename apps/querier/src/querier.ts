@@ -21,30 +21,33 @@ import { digestOf, planBlocks } from "./plan.ts";
 const UNNAMED =
   "debug files of native frames are still being fetched: their functions are missing here, ask again";
 
-/** Whose question it is, and how long its answer is wanted. */
+/** The tenant of a query, and how long its caller waits. */
 interface Question extends Until {
   tenant: string;
-  /** the answer must hold what partitions held up to these ends, and who has read that far; absent: it need not */
+  /** for a strong read: the end offsets to cover, and partition -> ingesters that have read up to its end */
   strong?: { ends: readonly number[]; topicId: string; reached: readonly (readonly string[])[] };
 }
 
-/** Who may hold data now. */
+/** The clients that may hold data at this moment. */
 export interface Sources {
   ingesters: () => readonly SourceClient[];
   stores: () => readonly SourceClient[];
-  /** reasons why the two lists may be incomplete, "" if they are not; absent: they never are */
+  /** reasons why the lists of clients may be incomplete; "": complete. Absent: always complete */
   unknown?: () => { ingesters: string; stores: string };
-  /** whether the answering ingesters have everything that `silent` others have; Infinity: nobody knows how many there are */
+  /** whether the answering ingesters hold all data of `silent` others; Infinity: an unknown number */
   coveredBy: (answering: readonly string[], silent: number) => Promise<boolean>;
-  /** what the ingesters that answer have not read of the log between writers and readers, for people; "": nothing. Absent: there is no log */
+  /** a sentence on partitions that the answering ingesters have not read; "": none. Absent: no log */
   unread?: (answering: readonly string[]) => Promise<string>;
-  /** resolves when the ingesters have read their partitions up to these ends: partition -> names of those that have. `unavailable` at the deadline */
+  /**
+   * resolves when the ingesters have read their partitions up to `ends`: partition -> names of those
+   * ingesters; rejects with `unavailable` at the deadline
+   */
   reach: (ends: readonly number[], deadlineMs: number, topicId: string) => Promise<string[][]>;
-  /** reads the ring now */
+  /** refreshes rings and roster */
   refresh: () => Promise<void>;
 }
 
-/** A question that a client did not answer: the plan is made again without it. */
+/** A client did not answer; the query is replanned without it. */
 class Silent extends Error {
   readonly client: SourceClient;
   constructor(client: SourceClient, cause: unknown) {
@@ -53,39 +56,39 @@ class Silent extends Error {
   }
 }
 
-/** Planned blocks that nobody has: deleted since the lists were taken, and perhaps replaced. The plan is made again. */
+/** No client has a planned block, which was deleted after the lists. The query is replanned. */
 class Vanished extends Error {
   constructor(ulids: readonly string[]) {
     super(`blocks are gone: ${ulids.join(", ")}`);
   }
 }
 
-/** What a plan does without: clients that fell silent, and blocks that cannot be read, with what was wrong. */
+/** Exclusions of a plan: clients that stopped responding, and damaged blocks with the reason. */
 interface Without {
   clients: Set<string>;
   damaged: Map<string, string>;
 }
 
-/** A client that says nothing for so long is asked whether it lives, which it says at once if it does. */
+/** Time without an answer after which a client is pinged; timeout of a ping, which a live client meets. */
 const PULSE_MS = 700,
   PING_MS = 1000;
-/** One that stood still is asked at once the next time, and waited for no longer than this. */
+/** Ping timeout for a client that was stalled before; it is pinged at once. */
 const STILL_PING_MS = 250;
 
-/** Blocks that one query may leave out because they are damaged. */
+/** Maximum number of damaged blocks that one query leaves out. */
 const MAX_DAMAGED = 16;
 
-/** Plans that are made when blocks vanish under them; then the answer says what it lacks. */
+/** Maximum number of plans for a query whose blocks vanish; the last answer reports the missing blocks. */
 const MAX_PLANS = 3;
 
-/** Plans which head or block answers for what, asks each once, and hands back what is to be merged. */
+/** Plans which head or block answers for which rows, asks each source once, returns partial results. */
 export class Querier {
   private readonly sources: Sources;
   private readonly base: Base;
   private readonly missing: { inc(): void };
   private readonly damaged: { inc(): void };
   private readonly uncovered: { inc(labels: { reason: string }, n?: number): void };
-  /** names of clients that stood still when they were last asked */
+  /** names of clients that were stalled when they were last asked */
   private readonly still = new Set<string>();
   constructor(sources: Sources, base: Base) {
     this.sources = sources;
@@ -149,8 +152,9 @@ export class Querier {
   }
 
   /**
-   * What everyone who may hold data has. Store-gateways know all blocks of the bucket, so that one of them is enough;
-   * ingesters that are silent make the answer partial where the others do not have all of theirs.
+   * Lists the blocks and heads of every client that may hold data. Store-gateways know all blocks of the
+   * bucket, so one of them is enough. An ingester that does not answer makes the result partial unless the
+   * others hold all of its data.
    */
   private async lists(
     q: Question,
@@ -177,7 +181,7 @@ export class Querier {
       }),
     );
     if (silent.length > 0) {
-      // One that is silent may have left since the ring was read: then its data is in the bucket, and the lists are taken again.
+      // A client without an answer may have left the ring. Its data is then in the bucket: list again.
       await this.sources.refresh();
       const now = new Set([...this.sources.ingesters(), ...this.sources.stores()].map((c) => c.name));
       for (const name of this.still) if (!now.has(name)) this.still.delete(name);
@@ -187,7 +191,8 @@ export class Querier {
       throw silent.find((x) => stores.includes(x.client))!.err;
     const gone = silent.filter((x) => ingesters.includes(x.client));
     if (gone.length > 0 && gone.length === ingesters.length) throw gone[0]!.err;
-    // Of a strong read it is known who has read how far: `strongLists` looks whether these answered.
+    // For strong reads, the querier already knows which ingesters have caught up: `strongLists` checks their
+    // answers.
     const unknown = this.sources.unknown?.() ?? { ingesters: "", stores: "" };
     const covered =
       (gone.length === 0 && unknown.ingesters === "") ||
@@ -204,7 +209,7 @@ export class Querier {
       ...(covered || unknown.ingesters === "" ? [] : [unknown.ingesters]),
       ...(covered ? [] : gone.map((x) => `ingester ${x.client.name} did not answer`)),
     ];
-    // All may answer while nobody reads a partition. A strong read has looked at each.
+    // All ingesters may answer while a partition has no reader. A strong read has checked each partition.
     if (gone.length === 0 && !q.strong && this.sources.unread) {
       const unread = await this.sources.unread(ingesters.map((c) => c.name));
       if (unread !== "") {
@@ -217,7 +222,7 @@ export class Querier {
     return { lists, warnings };
   }
 
-  /** For a strong read those that answer must be such that have read far enough: if they fell silent since, the others are waited for. */
+  /** Lists sources for a strong read; waits for another ingester if a caught-up ingester is gone. */
   private async strongLists(q: Question, without: ReadonlySet<string>): ReturnType<Querier["lists"]> {
     for (;;) {
       const found = await this.lists(q, 0, Number.MAX_SAFE_INTEGER, without),
@@ -233,7 +238,7 @@ export class Querier {
     }
   }
 
-  /** Everyone who may hold data is asked over the full range; a block that several have is read from the bucket. */
+  /** Lists the blocks of all clients over all time; a block that several have is read from the bucket. */
   private async candidates(
     q: Question,
     without: Without,
@@ -286,7 +291,7 @@ export class Querier {
     };
   }
 
-  /** Asks a planned client; one that is gone is left out of the next plan. */
+  /** Asks a planned client. @throws `Silent` without an answer: the next plan excludes the client */
   private async ask<T>(client: SourceClient, question: () => Promise<T>): Promise<T> {
     try {
       return await this.living(client, question());
@@ -297,8 +302,9 @@ export class Querier {
   }
 
   /**
-   * An answer, as long as whoever is to give it lives: one that stands still would hold up the query until its end. Finding
-   * out takes seconds once; until it answers again, each further question finds out in half of one.
+   * Waits for an answer while its client responds to pings: a stalled client would delay the query until its
+   * deadline. Detecting a stalled client takes a few seconds the first time, and half a second for each query
+   * until it recovers.
    */
   private async living<T>(client: SourceClient, answer: Promise<T>): Promise<T> {
     if (!client.ping) return answer;
@@ -309,7 +315,7 @@ export class Querier {
     let missed = 0;
     const dead = new Promise<never>((_, reject) => {
       const silent = (err: unknown): void => {
-        if (timer === undefined || ++missed < 2) return; // it has answered meanwhile, or has another chance
+        if (timer === undefined || ++missed < 2) return; // answered, or has a second ping left
         still.add(name);
         reject(new CinderblockError("unavailable", `${name} stands still: ${messageOf(err)}`));
       };
@@ -333,12 +339,12 @@ export class Querier {
       clearTimeout(timer);
       timer = undefined;
       answer.catch(() => {
-        /* it was given up, or has been thrown */
+        /* given up, or already thrown */
       });
     }
   }
 
-  /** Plans and asks; a client that fell silent meanwhile is planned around, and so is a block that turns out to be damaged. */
+  /** Plans and runs `work`; replans when a client stops responding, or a block vanishes or is damaged. */
   private async around<T>(work: (without: Without, lastPlan: boolean) => Promise<T>): Promise<T> {
     const without: Without = { clients: new Set(), damaged: new Map() };
     for (let plans = 1; ; ) {
@@ -351,7 +357,7 @@ export class Querier {
           continue;
         }
         if (kindOf(err) === "corrupt") {
-          // The message begins with the file: `<ULID>/profiles.parquet: at byte …`.
+          // The message starts with the file: `<ULID>/profiles.parquet: at byte …`.
           const ulid = /[0-7][0-9A-HJKMNP-TV-Z]{25}/.exec(messageOf(err))?.[0];
           if (ulid === undefined || without.damaged.has(ulid) || without.damaged.size >= MAX_DAMAGED)
             throw err;
@@ -375,7 +381,7 @@ export class Querier {
   }
 
   private select(q: Question, query: SourceQuery): Promise<JobResult> {
-    selectorOf(query.select); // a selector that cannot be parsed is told even where there is nothing to ask
+    selectorOf(query.select); // report an invalid selector even without a source to ask
     return this.around((without, lastPlan) => this.selectOnce(q, query, without, lastPlan));
   }
 
@@ -419,13 +425,13 @@ export class Querier {
     warnings: string[],
   ): void {
     if (result) parts.push(result);
-    // A warning, so that no cache keeps the answer.
+    // The warning keeps the answer out of caches.
     if (unnamed === undefined || warnings.includes(UNNAMED)) return;
     warnings.push(UNNAMED);
     this.base.log.warn({ tenant, reason: unnamed }, "native frames are answered without their functions");
   }
 
-  /** What nobody has: another plan may do without it; the last one says so in its answer. */
+  /** Handles blocks that no client has: replans, or adds a warning to the answer of the last plan. */
   private miss(tenant: string, gone: readonly string[], lastPlan: boolean, warnings: string[]): void {
     if (gone.length === 0) return;
     if (!lastPlan) throw new Vanished(gone);
@@ -436,7 +442,7 @@ export class Querier {
     }
   }
 
-  /** A planned block that one client lacks is asked of the others. False: none has it. */
+  /** Asks the other clients for a planned block that one client lacks. False: no client has the block. */
   private async elsewhere(
     q: Question,
     not: SourceClient,
@@ -456,8 +462,8 @@ export class Querier {
   }
 
   /**
-   * Compares the rows of a plan. A source without row keys is not queried: the query is replanned, and the last plan answers
-   * without that source, with a warning.
+   * Compares the rows of a plan. A source without row keys is not queried: the query is replanned, and the
+   * last plan answers without that source, with a warning.
    */
   private exclusions(
     q: Question,
@@ -518,7 +524,7 @@ function isGone(err: unknown): boolean {
   return kindOf(err) === "unavailable";
 }
 
-/** Which of several store-gateways answers for a block: the same one every time, spread evenly, little moves when one comes or goes. */
+/** Ranks store-gateways for a block: stable, even, and few blocks move when a gateway comes or leaves. */
 function rank(client: SourceClient, ulid: string): number {
   return fnv1a(Buffer.from(`${ulid} ${client.name}`));
 }

@@ -32,7 +32,7 @@ describe("a strong read", () => {
   });
   it("asks again when a partition has another owner, though the one before stands still", async () => {
     let rounds = 0;
-    // b is its owner from the second round on; a says nothing to the end of each.
+    // b owns the partition from the second round on; a does not answer before each round ends.
     const reached = await reachEnds(members("a", "b"), [5], Date.now() + 60_000, (m, untilMs) => {
       if (m.id === "b") return Promise.resolve(rounds++ === 0 ? [] : [0]);
       return new Promise((_, reject) => {

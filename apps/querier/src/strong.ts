@@ -2,19 +2,21 @@ import { sleep } from "@cinderblock/async";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { Member } from "@cinderblock/ring";
 
-/** Zones of which each has a copy of all partitions. */
+/** Number of zones; each has a copy of all partitions. At least 1. */
 export function zonesOf(members: readonly Member[]): number {
   return Math.max(1, new Set(members.map((m) => m.zone)).size);
 }
 
-/** An ingester waits so long for what it has to read; then everybody is asked again. */
+/** Maximum wait of one round; then all ingesters are asked again. */
 const ROUND_MS = 2000;
 
 /**
- * Waits until every partition that holds records was read up to its end by an ingester that answers. Owners change, also
- * while one stands still that was asked: what nobody has is asked again, every two seconds until the deadline.
- * @param ask which partitions an ingester has read up to their ends; `unavailable` where it has not by `untilMs`
- * @returns partition -> names of ingesters that have read it
+ * Waits until a responding ingester has read each partition with records up to its end. Owners change, even
+ * while an ingester that was asked is stalled, so all ingesters are asked again after each round until the
+ * deadline.
+ * @param ask returns the partitions that an ingester has read up to their ends; `unavailable` without one by
+ * `untilMs`
+ * @returns partition -> names of the ingesters that have read it up to its end
  */
 export async function reachEnds(
   members: () => readonly Member[],
@@ -26,7 +28,7 @@ export async function reachEnds(
     const reached = ends.map(() => [] as string[]),
       untilMs = Math.min(deadlineMs, Date.now() + ROUND_MS);
     let reason = "";
-    // One that stands still is not waited for when the others have all.
+    // A round ends without a stalled ingester when the others cover all partitions.
     await new Promise<void>((done, fail) => {
       const all = members();
       let left = all.length;
