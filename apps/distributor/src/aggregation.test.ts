@@ -9,7 +9,7 @@ import type { WritePath } from "./distributor.ts";
 
 const LIMITS = { ...TEST_LIMITS, aggregationWindowMs: 15_000, aggregationPeriodMs: 200 } as Limits;
 
-/** Notes what it is given and answers when it is told to. */
+/** Records pushes; resolves on demand. */
 class Path implements WritePath {
   readonly taken: {
     tenant: string;
@@ -40,7 +40,7 @@ class Path implements WritePath {
     });
   }
   refuse(): void {
-    /* takes everything */
+    /* accepts every push */
   }
 }
 
@@ -96,9 +96,9 @@ describe("aggregation", () => {
     await sleep(250);
     expect(sizes(path)).toEqual([1, 3]);
     await sleep(50);
-    expect(answered).toBe(0); // it is on its way, and durable nowhere
+    expect(answered).toBe(0); // in flight, not durable yet
     path.taken[1]!.answer();
-    // Each hears of its own.
+    // Each sender gets the answer for its own push.
     expect(await Promise.all(held)).toEqual([11, 12, 13].map((n) => push(["a"], n).body.length));
     expect(path.taken[1]).toMatchObject({
       tenant: "t",
@@ -128,7 +128,7 @@ describe("aggregation", () => {
     await send(["a"]);
     expect(path.taken.map((t) => t.push.kind)).toEqual(["push", "push"]);
     await send(["a"]);
-    const both = send(["a", "b"], 100); // b is new: it goes at once, and a waits
+    const both = send(["a", "b"], 100); // b is new and is written at once; a is held
     await sleep(20);
     expect(path.taken).toHaveLength(4);
     expect((await both).compressedBytes).toBe(push(["a"], 100).body.length + push(["b"], 100).body.length);
@@ -169,16 +169,16 @@ describe("aggregation", () => {
   it("is bounded: a series by what one write may hold, all of them by what may wait", async () => {
     const { path, send } = rig({ maxBytes: 10_000, maxHeldBytes: 25_000 });
     await send(["a"]);
-    const all = [send(["a"], 4000), send(["a"], 4000), send(["a"], 4000)]; // the third is too much for one
+    const all = [send(["a"], 4000), send(["a"], 4000), send(["a"], 4000)]; // the third exceeds the limit
     await sleep(20);
     expect(sizes(path)).toEqual([1, 2]);
-    all.push(send(["a"], 11_000)); // what is larger than that goes by itself
+    all.push(send(["a"], 11_000)); // larger than the limit: written alone
     await sleep(20);
     expect(sizes(path)).toEqual([1, 2, 1]);
     await Promise.all(all);
     expect(sizes(path)).toEqual([1, 2, 1, 1]);
     await Promise.all(["b", "c", "d"].map((pod) => send([pod])));
-    for (const pod of ["b", "c", "d"]) all.push(send([pod], 9000)); // with d it is 27,000: b goes
+    for (const pod of ["b", "c", "d"]) all.push(send([pod], 9000)); // d makes 27,000 bytes: b is written
     await sleep(20);
     expect(path.taken.slice(7).map((t) => t.push.body.length > 9000)).toEqual([true]);
     await Promise.all(all);

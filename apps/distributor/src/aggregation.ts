@@ -11,9 +11,9 @@ import type { Base } from "@cinderblock/telemetry";
 import type { WritePath } from "./distributor.ts";
 
 export interface AggregationConfig {
-  /** what is held of one series is written when it grows beyond this */
+  /** maximum bytes held for one series; a push beyond it writes them first */
   maxBytes: number;
-  /** what is held of all; beyond, the oldest is written */
+  /** maximum bytes held for all series; beyond it, the oldest series are written */
   maxHeldBytes: number;
 }
 
@@ -31,20 +31,20 @@ interface Held {
   bytes: number;
   timer: NodeJS.Timeout;
 }
-/** One series of a tenant: when its last push came, and what is held of it. */
+/** One series of a tenant: the time of its last push, and its held pushes. */
 interface Series {
   lastMs: number;
   periodMs: number;
   held: Held | undefined;
 }
 
-/** Series are looked over when there are twice as many as the last time left, and so many at least. */
+/** A sweep runs when there are twice as many series as after the last one, and at least this many. */
 const SWEEP_FROM = 1024;
 
 /**
- * Holds the pushes of series that send more often than their tenant's period and writes them together: their profiles become
- * fewer rows. Everybody is answered when what was held is durable (docs/formats/ingest.md), so nothing that was acknowledged
- * is in memory alone.
+ * Holds the pushes of series that send more often than their tenant's period, and writes them together: their
+ * profiles become fewer rows. Every sender gets its answer when the aggregate is durable
+ * (docs/formats/ingest.md), so no acknowledged push is only in memory.
  */
 export class Aggregation {
   private readonly series = new Map<string, Series>();
@@ -106,7 +106,7 @@ export class Aggregation {
     );
     if (!parts) return this.path.push(tenant, service, push, limits);
     if (parts.length === 1) return this.one(tenant, parts[0]!, limits);
-    // One series that fails does not stop the others; the sender hears of it.
+    // A series that fails does not stop the others; the sender gets its error.
     const settled = await Promise.allSettled(parts.map((p) => this.one(tenant, p, limits)));
     const failed = settled.find((s) => s.status === "rejected");
     if (failed) throw failed.reason as Error;
@@ -161,7 +161,7 @@ export class Aggregation {
     return held;
   }
 
-  /** Writes what is held of a series; whoever sent it gets the answer, or the error. */
+  /** Writes the held pushes of a series; each sender gets the answer, or the error. */
   private write(held: Held): void {
     if (!this.held.delete(held)) return;
     clearTimeout(held.timer);
@@ -196,13 +196,13 @@ export class Aggregation {
     this.writing.add(writing);
   }
 
-  /** Forgets series whose next push would not be held. */
+  /** Removes series whose next push would not be held. */
   private sweep(): void {
     const now = performance.now();
     for (const [id, s] of this.series) if (!s.held && now - s.lastMs > s.periodMs) this.series.delete(id);
   }
 
-  /** Writes what is held, and holds nothing any more. Resolves when all of it was answered. */
+  /** Writes all held pushes and stops holding; resolves when every sender has its answer. */
   async drain(): Promise<void> {
     this.draining = true;
     for (const held of this.held) this.write(held);

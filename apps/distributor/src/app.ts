@@ -11,7 +11,7 @@ import { RingWritePath } from "./ring-write-path.ts";
 import { distributorRoutes } from "./rpc.ts";
 import { Validator } from "./validator.ts";
 
-/** Takes pushes and sends them to the ingesters that the ring names, or writes them to Kafka. */
+/** Accepts pushes and sends them to the ingesters of the ring, or writes them to Kafka. */
 export const distributor: Component<typeof distributorSchema> = {
   name: "distributor",
   schema: distributorSchema,
@@ -26,7 +26,7 @@ export const distributor: Component<typeof distributorSchema> = {
     } = process;
     const ring = process.view(INGESTERS),
       distributors = process.view(DISTRIBUTORS);
-    // Only counted: each takes its part of a tenant's rate.
+    // The ring of distributors only counts them: each allows its share of a tenant's rate.
     const me = process.member(DISTRIBUTORS, 1);
     process.add(me);
     process.becomeActive(me);
@@ -47,8 +47,10 @@ export const distributor: Component<typeof distributorSchema> = {
       (g) => g.set(Math.max(1, count())),
     );
     if (config.writeBuffer === "kafka") {
-      // Records live for some milliseconds, outside of a small heap: V8 takes them for a heap that grows and marks all of it
-      // twelve times a second, a third of this process's CPU (docs/adr/0009-kafka-between-distributor-and-ingesters.md). It may grow to four times what lives instead.
+      // Records live for milliseconds, outside a small heap. V8 takes them for heap growth and marks the
+      // whole heap twelve times a second: a third of this process's CPU
+      // (docs/adr/0009-kafka-between-distributor-and-ingesters.md). With this flag, the heap may grow to four
+      // times its live size.
       setFlagsFromString("--heap-growing-percent=300");
       const { log, service } = partitionedLog(config, base);
       const watch = new PartitionWatch(log, ring, client, base);
@@ -60,7 +62,7 @@ export const distributor: Component<typeof distributorSchema> = {
         watch,
         base,
       );
-      // An aggregate is one record: half of what one may be leaves room for the labels and limits beside the bodies.
+      // An aggregate is one record: half of the maximum leaves room for labels and limits next to the bodies.
       const taking = new Distributor(
         path,
         limits,

@@ -1,7 +1,7 @@
 import { duration, int } from "@cinderblock/config";
 import { commonSchema } from "@cinderblock/runtime";
 
-/** The section of this component. */
+/** Flags of the distributor. */
 const distributorSection = {
   pushTimeout: duration(
     "distributor.push.timeout",

@@ -45,13 +45,13 @@ const fate = fc.oneof(
   },
 );
 
-/** A replica with the processor of a real one, and a clock that is wrong. */
+/** A replica with the real processor and a wrong clock. */
 class Replica {
   /** push -> its stored rows */
   readonly stored = new Map<number, string>();
   readonly refusals: string[] = [];
   fate: Fate = "takes";
-  /** number of the push at hand */
+  /** number of the current push */
   push = 0;
   private rows: string[] = [];
   private readonly decoder = new PushRecordDecoder();
@@ -87,11 +87,11 @@ class Replica {
 const PROFILES = {
   good: (n: number, atMs: number) =>
     tinyPprof({ ...STACKS, timeNanos: BigInt(atMs) * 1_000_000n + BigInt(n) }),
-  // Its time is that of its arrival.
+  // The time of arrival applies.
   timeless: (_n: number, _atMs: number) => tinyPprof({ ...STACKS, timeNanos: 0n }),
   "too old": (_n: number, atMs: number) =>
     tinyPprof({ ...STACKS, timeNanos: BigInt(atMs - 7200_000) * 1_000_000n }),
-  // At the edge of the window: a clock that is a second off decides otherwise.
+  // At the edge of the window: a clock that differs by a second decides otherwise.
   "nearly too old": (_n: number, atMs: number) =>
     tinyPprof({ ...STACKS, timeNanos: BigInt(atMs - 3599_500) * 1_000_000n }),
   broken: () => Buffer.from("no profile"),
@@ -136,7 +136,7 @@ describe("limits that hold for the whole cluster", () => {
         fc.array(
           fc.record({
             kinds: fc.array(kind, { minLength: 1, maxLength: 3 }),
-            /** 2: an aggregate of so many pushes */
+            /** 2: an aggregate of two pushes */
             together: fc.constantFrom(1, 1, 1, 2),
             series: fc.nat(8),
             fates: fc.array(fate, { minLength: REPLICAS, maxLength: REPLICAS }),
@@ -207,7 +207,7 @@ describe("limits that hold for the whole cluster", () => {
             await settled();
             expect(result).toBeDefined();
             const holders = replicas.filter((r) => r.stored.has(n)).length;
-            // Every replica that has it, has the same rows of it.
+            // All replicas that have the push have the same rows of it.
             expect(new Set(replicas.flatMap((r) => r.stored.get(n) ?? [])).size).toBeLessThanOrEqual(1);
             const parts = result instanceof CinderblockError ? [] : (result!.parts ?? [result!]);
             for (const part of parts) {

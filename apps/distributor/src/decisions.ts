@@ -16,17 +16,16 @@ import type { IngestLimits } from "@cinderblock/tenant";
 import type { PushRecord } from "@cinderblock/transport";
 import type { Validation } from "./validator.ts";
 
-/** A push about which everything is decided. */
+/** The decision on one push. */
 export interface Decision {
-  /** the answer to the sender once the record is stored, or now without a record */
+  /** the sender's answer: after the record is stored, or at once without a record */
   answer: PushAnswer;
-  /** the profiles to store; undefined: nothing of the push */
+  /** the profiles to store; undefined: the push has none */
   record: PushRecord | undefined;
-  /** the sender's answer when a quorum of replicas refused more than was decided */
+  /** the sender's answer when a quorum of replicas refused more than the decision */
   contradicted: (reply: PushAnswer) => PushAnswer;
 }
 
-/** Decides pushes. */
 export interface Decider {
   decide(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<Decision>;
 }
@@ -37,16 +36,16 @@ export interface DecisionParts {
   };
   /** active series that a tenant may have; 0: no limit */
   maxSeries: (tenant: string) => number;
-  /** a tenant's active series on all ingesters; undefined while none has told */
+  /** a tenant's active series on all ingesters; undefined before the first report of an ingester */
   seriesOf: (tenant: string) => ReadonlySet<bigint> | undefined;
-  /** distributors that take pushes; each allows its part of a rate */
+  /** number of active distributors; each allows its share of a rate */
   distributors: () => number;
   now: () => number;
 }
 
 /**
- * Decides once, for all that will store a push, whatever depends on a clock, on limits or on other pushes: its rate, its
- * series, its time. The record carries the decision, so that replicas never differ because of a limit
+ * Decides everything about a push that depends on a clock, a limit or other pushes: its rate, its series, its
+ * time. The record carries the decision, so that replicas never differ because of a limit
  * (docs/correctness.md, "No late refusal"; docs/adr/0035-decide-limits-in-the-distributor.md).
  */
 export class Decisions implements Decider {
@@ -72,7 +71,7 @@ export class Decisions implements Decider {
     };
   }
 
-  /** Checks each push by itself; the record holds the pushes with a profile to keep. */
+  /** Checks each push of an aggregate separately; the record holds the pushes with a profile to keep. */
   private async aggregate(
     tenant: string,
     service: string,
@@ -102,7 +101,10 @@ export class Decisions implements Decider {
     return { answer, record: this.record(tenant, service, push, limits, atMs, told), contradicted };
   }
 
-  /** Whether anything of a push is kept. @throws `limit` when it would begin a series that is too many */
+  /**
+   * Validates a push; `accepted`: at least one profile is kept.
+   * @throws `limit` when a new series exceeds the limit
+   */
   private async check(
     tenant: string,
     push: SentPush,
@@ -139,8 +141,8 @@ export class Decisions implements Decider {
   }
 
   /**
-   * Refuses new series of a tenant that has as many as it may, counted by this distributor and by the ingesters, which tell
-   * every two seconds: each distributor may let through new series within that time.
+   * Refuses new series of a tenant at its limit, as counted by this distributor and by the ingesters. The
+   * ingesters report every two seconds: each distributor may accept new series within that time.
    */
   private limitSeries(tenant: string, series: BigUint64Array, types: Uint8Array, nowMs: number): void {
     const max = this.parts.maxSeries(tenant);
@@ -155,7 +157,7 @@ export class Decisions implements Decider {
     });
   }
 
-  /** Limits with this distributor's part of the rate; the same object for as long as nothing changes. */
+  /** Limits with this distributor's share of the rate; the same object while nothing changes. */
   private share(limits: IngestLimits): IngestLimits {
     const of = Math.max(1, this.parts.distributors());
     let known = this.shares.get(limits);
@@ -170,7 +172,7 @@ export class Decisions implements Decider {
     return known.limits;
   }
 
-  /** Limits that are left to apply to a decided push: rates and numbers of series are not among them. */
+  /** Limits that ingesters still apply to a decided push: no rates and no numbers of series. */
   private decided(limits: IngestLimits): IngestLimits {
     let p = this.plain.get(limits);
     if (!p) this.plain.set(limits, (p = withoutDecided(limits)));
@@ -178,7 +180,7 @@ export class Decisions implements Decider {
   }
 }
 
-/** Names each field: limits of a tenant have more, which are not the ingesters'. */
+/** Lists each field, because a tenant's limits have more fields than an ingester needs. */
 function withoutDecided(limits: IngestLimits): IngestLimits {
   return {
     ingestionRateBytes: 0,
@@ -208,7 +210,7 @@ function withoutDecided(limits: IngestLimits): IngestLimits {
   };
 }
 
-/** The answer to a push of an aggregate that could not be checked, or was refused. */
+/** The answer for a push of an aggregate that was refused or could not be checked. */
 function refusal(err: unknown, push: SentPush): PushAnswer {
   const reason = (err instanceof CinderblockError ? err.reason : undefined) ?? "unknown";
   return {

@@ -13,15 +13,15 @@ import { Aggregation } from "./aggregation.ts";
 import { sizeBuckets } from "@cinderblock/telemetry";
 import { UsageGroupNames } from "./usage-group-names.ts";
 
-/** Where pushes go: the shards of this process, or ingesters over the network. Resolves when the push is durable. */
+/** Destination of pushes: local shards, or ingesters over the network. Resolves when a push is durable. */
 export interface WritePath {
-  /** `service` places the push; the body's buffer is given away */
+  /** `service` places the push; the write path takes over the body's buffer */
   push(tenant: string, service: string, push: RawPush, limits: Limits): Promise<PushAnswer>;
-  /** throws when nothing can be taken now: memory, disk, or the backlog of the bucket */
+  /** throws when no push can be accepted now: memory, disk, or the backlog of the bucket */
   refuse(): void;
 }
 
-/** What a tenant's pushes of a type are counted by. `other`: of a tenant without usage groups, all of it. */
+/** Metrics for a tenant's pushes of one type. `other` counts all bytes of a tenant without usage groups. */
 interface Children {
   profiles: { inc(n: number): void };
   sizes: { observe(n: number): void }[];
@@ -29,10 +29,10 @@ interface Children {
   other: { inc(n: number): void };
 }
 
-/** Pushes are held together up to this size. */
+/** Maximum bytes of an aggregate. */
 const AGGREGATE_BYTES = 4 << 20;
 
-/** Counts pushes and hands them to the write path; what is in flight is bounded by the budget of bodies. */
+/** Counts pushes and sends them to the write path; the budget of bodies bounds the pushes in flight. */
 export class Distributor {
   private readonly gate = new IngestionGate();
   private readonly path: Aggregation;
@@ -41,7 +41,7 @@ export class Distributor {
   private readonly base: Base;
   private readonly groupNames: UsageGroupNames;
 
-  /** @param maxPushBytes the write path takes pushes of this size together */
+  /** @param maxPushBytes maximum size of an aggregate */
   constructor(
     path: WritePath,
     limits: TenantLimits,
@@ -69,7 +69,7 @@ export class Distributor {
     );
   }
 
-  /** Writes what is held, and holds nothing any more: for a stop. */
+  /** Writes all held pushes and stops holding; called before a stop. */
   drain(): Promise<void> {
     return this.path.drain();
   }
@@ -78,12 +78,12 @@ export class Distributor {
     return this.limits.of(tenant).ingestionBodyLimitBytes;
   }
 
-  /** Throws when the write path takes nothing now. */
+  /** Throws when the write path accepts no push now. */
   admit(): void {
     this.path.refuse();
   }
 
-  /** @param ticket what the body already holds of the budget; absent: it is reserved here */
+  /** @param ticket the body's reservation in the budget; absent: reserved here */
   async push(
     tenant: string,
     service: string,
@@ -119,7 +119,7 @@ export class Distributor {
       this.count(tenant, type, answer);
       if (answer.error) throw fromErrorRecord(answer.error);
     } catch (err) {
-      // A push that was refused as a whole has no answer with counts.
+      // An error for the whole push comes without an answer, and so without counts.
       if (!answered && err instanceof CinderblockError && err.reason !== undefined)
         this.discard([{ reason: err.reason, profiles: 1, bytes }], tenant);
       throw err;

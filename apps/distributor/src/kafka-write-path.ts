@@ -15,7 +15,7 @@ export interface KafkaWriteConfig {
   maxRecordBytes: number;
 }
 
-/** Writes pushes to the partitioned log; one is taken when the log has it on all replicas in sync. */
+/** Writes pushes to the partitioned log; a push is acknowledged when all in-sync replicas have it. */
 export class KafkaWritePath implements WritePath {
   private readonly config: KafkaWriteConfig;
   private readonly log: PartitionedLog;
@@ -41,7 +41,7 @@ export class KafkaWritePath implements WritePath {
     );
   }
 
-  /** The log takes everything: the distributor has to say when its readers fall too far behind. */
+  /** Applies backpressure: Kafka accepts every record, so this refuses pushes when readers lag too far. */
   refuse(): void {
     this.watch.refuse();
   }
@@ -62,7 +62,7 @@ export class KafkaWritePath implements WritePath {
         { reason: "body_size_limit_exceeded" },
       );
     }
-    // Records of one service go to one partition, and a retry to the same.
+    // All records of a service go to one partition, including retries.
     const { partitions } = this.watch;
     if (partitions === 0) this.watch.refuse();
     const { tenant, service } = push,

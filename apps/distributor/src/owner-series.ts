@@ -10,16 +10,16 @@ export interface TenantSeries {
 }
 
 const POLL_MS = 2000;
-/** An ingester that is silent for longer no longer counts. */
+/** Reports of an ingester are dropped after this time without a new one. */
 const FORGET_MS = 60_000;
 
-/** Active series of tenants, as the ingesters told last. */
+/** Active series of tenants, from the last report of each ingester. */
 export class OwnerSeries {
-  /** ingester -> tenant -> its active series there, and the time of that answer */
+  /** ingester -> its last report: time, and tenant -> active series */
   private readonly active = new Map<string, { atMs: number; tenants: Map<string, BigUint64Array> }>();
   private readonly unions = new Map<string, Set<bigint>>();
 
-  /** Notes the series of one ingester, from each of its threads. */
+  /** Stores the report of one ingester, which has an entry for each of its threads. */
   note(ingester: string, told: readonly TenantSeries[], nowMs: number): void {
     const tenants = new Map<string, BigUint64Array>();
     for (const { tenant, series } of told) {
@@ -30,13 +30,13 @@ export class OwnerSeries {
     this.unions.clear();
   }
 
-  /** Forgets ingesters that are silent. */
+  /** Drops the reports of ingesters that stopped responding. */
   forget(nowMs: number): void {
     for (const [id, a] of this.active) if (a.atMs < nowMs - FORGET_MS) this.active.delete(id);
     this.unions.clear();
   }
 
-  /** A tenant's active series; undefined while no ingester has told. */
+  /** A tenant's active series; undefined before the first report. */
   of(tenant: string): ReadonlySet<bigint> | undefined {
     if (this.active.size === 0) return undefined;
     let union = this.unions.get(tenant);

@@ -43,7 +43,7 @@ function watch(
   });
 }
 const state = (owner: string, unuploadedAgeMs: number) => ({ partition: 0, owner, unuploadedAgeMs });
-/** What an owner tells of partitions of a topic, of which its zone divides `of`. */
+/** An owner's report on partitions of a topic; `of` partitions are divided in its zone. */
 const tells = (owner: string, of: number, partitions: readonly number[], more: object = {}) =>
   partitions.map((partition) => ({
     partition,
@@ -106,7 +106,7 @@ describe("what a distributor knows of the partitions", () => {
     }).toThrow("no ingester has told yet");
     await w.start();
     await w.stop();
-    w.refuse(); // one of them is ahead
+    w.refuse(); // one owner is ahead
     ages.a = 5500;
     await w.start();
     await w.stop();
@@ -134,7 +134,7 @@ describe("what a distributor knows of the partitions", () => {
     await poll(w);
     expect(w.partitions).toBe(2);
     expect(await metrics.registry.metrics()).toMatch(/^cinderblock_distributor_unread_partitions 6$/m);
-    // The owners have seen that the topic grew, and claim the new ones one by one.
+    // The owners know that the topic grew, and claim the new partitions one by one.
     told = tells("a", 8, [0, 1, 2, 5, 7]);
     now += 2000;
     await poll(w);
@@ -143,7 +143,7 @@ describe("what a distributor knows of the partitions", () => {
     now += 2000;
     await poll(w);
     expect(w.partitions).toBe(8);
-    // It does not shrink when an owner falls silent.
+    // The placement does not shrink when an owner stops responding.
     told = [];
     now += 2000;
     await poll(w);
@@ -196,7 +196,7 @@ describe("what a distributor knows of the partitions", () => {
     );
     await poll(w);
     b = [];
-    now = 100_000; // others take it over meanwhile
+    now = 100_000; // others take the partition over in between
     await poll(w);
     expect([0, 1].map((p) => refusal(() => w.admit(p)))).toEqual(["", ""]);
     now = 130_000;

@@ -9,32 +9,32 @@ import { OwnerSeries, seriesOf } from "./owner-series.ts";
 
 const POLL_MS = 2000,
   SILENT_MS = 30_000;
-/** Longer than a ring takes to give a dead owner's partitions to others: a partition that nobody reads then has no owner. */
+/** Longer than the ring needs to reassign partitions: a partition unread for this long has no owner. */
 const UNREAD_MS = 120_000;
-/** A partition that owners divide and nobody reads by then is written to as if it were read, that is: refused. */
+/** After this time, new partitions are placed even if one has no reader; writes to it are refused. */
 const CLAIMED_MS = 15_000;
-/** A push goes by what was found so long ago at most: there may be hundreds of partitions, and thousands of pushes a second. */
+/** Maximum age of cached decisions: there may be hundreds of partitions, thousands of pushes a second. */
 const LOOK_MS = 250;
 
 type Told = PartitionState & { atMs: number };
 
 /**
- * What the owners say of the partitions, asked every two seconds, and what follows for writes: which partitions they go to,
- * and which of those must not be written to now. See docs/correctness.md, "Every partition has an owner" and "Backpressure in
- * the distributor".
+ * Polls the owners of the partitions every two seconds, and decides which partitions receive writes and which
+ * of those refuse them now.
+ * See docs/correctness.md, "Every partition has an owner" and "Backpressure in the distributor".
  */
 export class PartitionWatch implements Service {
   readonly name = "partition-watch";
-  /** partition -> who reads it, and when that was told */
+  /** partition -> owner -> its last report */
   private readonly known = new Map<number, Map<string, Told>>();
   private readonly series = new OwnerSeries();
-  /** partition -> why it must not be written to; found a moment ago */
+  /** partition -> reason to refuse writes; cached for `LOOK_MS` */
   private looked: { atMs: number; refused: Map<number, CinderblockError> } | undefined;
-  /** writes go to the partitions below: it grows when owners read more of them, not when the topic has more */
+  /** number of partitions that receive writes; grows when owners read more, not when the topic grows */
   private placed = 0;
-  /** since when owners divide more partitions than that */
+  /** since when the owners divide more partitions than `placed` */
   private growing: { of: number; sinceMs: number } | undefined;
-  /** the topic, and since when it is the one */
+  /** the current topic, and when it was first seen */
   private topic = { id: "", sinceMs: 0 };
   private readonly loop;
   private readonly log: PartitionedLog;
@@ -96,17 +96,17 @@ export class PartitionWatch implements Service {
       for (const [owner, s] of owners) if (s.atMs < old && owners.size > 1) owners.delete(owner);
   }
 
-  /** A tenant's active series, as the owners of the partitions told last; undefined while none has. */
+  /** A tenant's active series, from the last reports of the owners; undefined before the first report. */
   seriesOf(tenant: string): ReadonlySet<bigint> | undefined {
     return this.series.of(tenant);
   }
 
-  /** Partitions that writes are placed in: 0 to this, less one. The same in all distributors within seconds. */
+  /** Number of partitions that receive writes, from partition 0. All distributors agree within seconds. */
   get partitions(): number {
     return Math.min(this.placed, this.log.partitions);
   }
 
-  /** Takes more partitions into the placement once all of them are read, or when one of them is not read in time. */
+  /** Extends the placement when all new partitions are read, or one is still unread after `CLAIMED_MS`. */
   private place(): void {
     const now = this.base.now(),
       { topicId } = this.log;
@@ -116,7 +116,8 @@ export class PartitionWatch implements Service {
       this.topic = { id: topicId, sinceMs: now };
     }
     const fresh = this.states().filter((s) => now - s.atMs <= SILENT_MS);
-    // An owner that has not seen the topic grow holds back the others. One of the release before tells of its own alone.
+    // An owner that does not know of the topic's growth holds the others back. The previous release reports
+    // only its own partitions.
     const tellers = fresh.flatMap((s) => s.of ?? []);
     const of = Math.min(
       this.log.partitions,
@@ -135,7 +136,7 @@ export class PartitionWatch implements Service {
     this.growing = undefined;
   }
 
-  /** Partitions of the topic that nobody has told of for some time. */
+  /** Partitions of the topic without a report in the last `SILENT_MS`. */
   private unread(): number[] {
     const now = this.base.now();
     return Array.from({ length: this.log.partitions }, (_, p) => p).filter(
@@ -150,7 +151,7 @@ export class PartitionWatch implements Service {
       .sort((a, b) => a.partition - b.partition || (a.owner < b.owner ? -1 : 1));
   }
 
-  /** Refuses writes before they cost anything: no partition may be written to. */
+  /** Refuses a push early when no partition accepts writes. */
   refuse(): void {
     if (this.log.problem !== "")
       throw new CinderblockError("unavailable", `pushes are not written to Kafka: ${this.log.problem}`);
@@ -163,7 +164,7 @@ export class PartitionWatch implements Service {
     if (refused.size >= this.partitions) throw refused.get(0)!;
   }
 
-  /** Refuses writes to a partition that nobody reads, or whose records could outlive the topic's retention before they are in the bucket. */
+  /** Refuses writes to a partition without a reader, or whose records may expire before their upload. */
   admit(partition: number): void {
     const refused = this.refused().get(partition);
     if (refused) throw refused;
@@ -185,7 +186,8 @@ export class PartitionWatch implements Service {
   private whyNot(partition: number, now: number): CinderblockError | undefined {
     const told = [...(this.known.get(partition)?.values() ?? [])];
     const silentMs = Math.min(...told.map((s) => now - s.atMs));
-    // Others are heard, or there are none: this one has no owner. While all are silent they may be away together for a moment.
+    // This partition has no owner if other owners report, or if the ring has no ingester. If no owner
+    // reports, all may be away for a moment.
     const heard = this.states().some((s) => now - s.atMs <= SILENT_MS);
     const without = this.ring.snapshot.readable.length === 0;
     if (told.length === 0 || (silentMs > UNREAD_MS && heard) || (silentMs > SILENT_MS && without))
@@ -200,7 +202,7 @@ export class PartitionWatch implements Service {
         `partition ${partition} holds records that wait for the bucket for ${Math.round(ageMs / 1000)} s, more than half of what the topic keeps (${Math.round(this.log.retentionMs / 2000)} s)`,
         { reason: "rate_limited" },
       );
-    // Each owner has something that is not in the bucket, and the topic does not hold it any more.
+    // Every owner has records outside the bucket that the topic no longer holds.
     if (told.every((s) => this.isOfTopic(s) && s.start !== undefined && s.committed < s.start))
       return new CinderblockError(
         "limit",
@@ -214,9 +216,9 @@ export class PartitionWatch implements Service {
     return s.topicId === undefined || s.topicId === "" || s.topicId === this.topic.id;
   }
 
-  /** How long records wait for the bucket. What a silent owner said grows older with it: nobody knows what it has read since. */
+  /** Time in ms that records wait for the bucket. Old reports age: their owner's later reads are unknown. */
   private ageOf(s: Told, now: number): number {
-    // It reads a topic that is no more: all of the new one waits.
+    // The owner still reads a deleted topic: all records of the new topic wait.
     if (!this.isOfTopic(s)) return now - this.topic.sinceMs;
     return s.unuploadedAgeMs + (now - s.atMs > SILENT_MS ? now - s.atMs : 0);
   }

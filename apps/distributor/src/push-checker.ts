@@ -3,7 +3,9 @@ import { answerOf, labelHashes, PushProcessor, type RateGate, type SentPush } fr
 import type { IngestLimits } from "@cinderblock/tenant";
 import type { Validation } from "./validator.ts";
 
-/** Processes a push as an ingester will, and keeps nothing: every ingester takes the profiles that it takes. */
+/**
+ * Processes a push like an ingester, without storing: every ingester accepts the profiles that this accepts.
+ */
 export class PushChecker {
   private accepted = 0;
   private series: bigint[] = [];

@@ -7,26 +7,28 @@ import {
 } from "@cinderblock/errors";
 import { type PushAnswer, refusedProfiles } from "@cinderblock/ingest";
 
-/** The end of a push to several replicas: the common result of a quorum, or the error without one. */
+/** The result of a push to several replicas: the common result of a quorum, or the error without one. */
 export type QuorumResult = { answer: PushAnswer; stored: boolean } | { error: unknown };
 
 /**
- * Counts what replicas did with one push. It is acknowledged when a quorum stored it, and refused when a quorum refuses it in
- * the way in which every replica has to (docs/correctness.md, "No late refusal"). Any other reply, an answer without room or
- * over a rate among them, is a failed replica.
+ * Counts the replies of replicas to one push. The push is acknowledged when a quorum stored it, and refused
+ * when a quorum refuses it for a reason that applies to every replica
+ * (docs/correctness.md, "No late refusal"). A replica with any other reply has failed, for example without
+ * room or over a rate.
  */
 export class Quorum {
   private readonly replicas: number;
   private readonly needed: number;
   private readonly told: number;
-  /** what replicas did with the push -> how many did so */
+  /** verdict on the push -> number of replicas with that verdict */
   private readonly verdicts = new Map<string, number>();
   private replied = 0;
   private readonly errors: unknown[] = [];
 
   /**
-   * @param needed replicas that have to do the same
-   * @param told profiles of the push whose refusal was decided before: a replica that refuses no more stored the push
+   * @param needed number of replicas with the same verdict
+   * @param told number of profiles whose refusal was already decided: a replica that refuses no more has
+   * stored the push
    */
   constructor(replicas: number, needed: number, told = 0) {
     this.told = told;
@@ -34,14 +36,20 @@ export class Quorum {
     this.needed = needed;
   }
 
-  /** A replica answered. @returns the result, once it is certain, and the error that makes the replica a failed one */
+  /**
+   * Counts an answer.
+   * @returns the result once it is certain, and the error if the replica counts as failed
+   */
   answered(answer: PushAnswer): { result: QuorumResult | undefined; failure: CinderblockError | undefined } {
     const { verdict, failure } = verdictOf(answer, this.told);
     if (failure) return { result: this.failed(failure), failure };
     return { result: this.count(verdict, { answer, stored: verdict === STORED }), failure: undefined };
   }
 
-  /** A replica refused by an error, could not be reached, or did not reply in time. @returns the result, once it is certain */
+  /**
+   * Counts a replica that refused with an error, was unreachable, or timed out.
+   * @returns the result once it is certain
+   */
   failed(error: unknown): QuorumResult | undefined {
     if (isDeterministicRefusal(toErrorRecord(error))) return this.count("thrown", { error });
     this.errors.push(error);
@@ -59,7 +67,7 @@ export class Quorum {
     return most + this.replicas - this.replied < this.needed ? { error: this.error() } : undefined;
   }
 
-  /** Backpressure of one replica is what the agent should hear: it comes back later, to all of them. */
+  /** Prefers backpressure of a replica: the agent then retries later, on all replicas. */
   private error(): unknown {
     return (
       this.errors.find((e) => kindOf(e) === "no-room" || kindOf(e) === "limit") ??
@@ -75,7 +83,7 @@ export class Quorum {
 
 const STORED = "stored";
 
-/** The verdict of an answer on the push, or on each push in it. */
+/** The verdict of an answer on a push, or on each push of an aggregate. */
 function verdictOf(
   answer: PushAnswer,
   told: number,

@@ -39,7 +39,7 @@ const BAD: ErrorRecord = { kind: "invalid", reason: "malformed_profile", message
 const FULL = noRoom("heads", "heads use 2 bytes; the limit is 1");
 const GONE = new CinderblockError("unavailable", "connection reset");
 
-/** All that a replica can do with a push: whether it stores it, and what it says. `undefined`: nothing at all. */
+/** Behaviors of a replica: whether it stores a push, and its reply. `undefined`: no reply. */
 const REPLICA: Record<string, { stores: boolean; says: PushAnswer | CinderblockError | undefined }> = {
   stores: { stores: true, says: OK },
   "stores and its answer is lost": { stores: true, says: GONE },
@@ -90,7 +90,7 @@ const sent = (name: string): SentPush => ({
   body: Buffer.from(name),
 });
 
-/** Lets everything through, so that replicas have the last word. */
+/** Accepts every push, so that the replicas decide. */
 const UNDECIDED: Decider = {
   decide: (tenant, service, push, limits) =>
     Promise.resolve({
@@ -100,7 +100,7 @@ const UNDECIDED: Decider = {
     }),
 };
 
-/** Replicas that reply when the test says so. */
+/** Replicas that reply on demand. */
 class Replicas {
   readonly ring: RingSnapshot;
   readonly path: RingWritePath;
@@ -127,7 +127,7 @@ class Replicas {
       { ...base(), metrics: this.metrics },
     );
   }
-  /** Those that were asked. */
+  /** Addresses that received the push. */
   get asked(): string[] {
     return [...this.replies.keys()];
   }
@@ -136,7 +136,7 @@ class Replicas {
   }
 }
 
-/** The result of a push as soon as it has one. */
+/** Holds the result of a push once it is known. */
 function watched(push: Promise<PushAnswer>): { result: PushAnswer | CinderblockError | undefined } {
   const seen: { result: PushAnswer | CinderblockError | undefined } = { result: undefined };
   push.then(
@@ -184,7 +184,7 @@ describe("a push to the replicas of a ring", () => {
           await settled();
           const asked = r.asked;
           expect(asked.length).toBe(factor - unhealthy);
-          /** Whatever is known, an acknowledged push is on a quorum of disks at that moment. */
+          /** An acknowledged push is on a quorum of disks at that moment, whatever else is known. */
           const holds = (): void => {
             const { result } = seen;
             if (result && !(result instanceof CinderblockError) && !result.error)
@@ -204,9 +204,9 @@ describe("a push to the replicas of a ring", () => {
           expect(seen.result).toBeDefined();
           const did = does.slice(0, asked.length),
             acknowledged = !(seen.result instanceof CinderblockError) && !seen.result!.error;
-          // A quorum that stored it and said so is enough, whatever the others do.
+          // A quorum of replicas that stored the push and replied is enough, whatever the others do.
           expect(acknowledged).toBe(did.filter((d) => d === "stores").length >= quorum);
-          // An answer that refuses it for good is the answer of a quorum too.
+          // A deterministic refusal also needs a quorum.
           if (!(seen.result instanceof CinderblockError) && seen.result!.error)
             expect(did.filter((d) => DETERMINISTIC.includes(d)).length).toBeGreaterThanOrEqual(quorum);
         },
@@ -249,7 +249,7 @@ describe("a push to the replicas of a ring", () => {
             parts.forEach((p, k) => {
               if (p.stores) holders[k]!++;
             });
-            // What is thrown, or not said at all, is so for all of them.
+            // An error, or a missing reply, applies to all parts.
             const failed = parts.find((p) => p.says instanceof CinderblockError || p.says === undefined);
             if (!failed) r.reply(address, answerOfParts(parts.map((p) => p.says as PushAnswer)));
             else if (failed.says) r.reply(address, failed.says as CinderblockError);

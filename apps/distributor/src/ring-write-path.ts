@@ -20,8 +20,8 @@ export interface RingWriteConfig extends PlacementConfig {
 }
 
 /**
- * Writes to the ingesters that the ring names; a push is taken when a quorum of them has it on disk. Limits are decided here:
- * a replica that refuses what was decided is a failed replica (docs/correctness.md, "No late refusal").
+ * Writes to the ingesters of the ring; a push is acknowledged when a quorum has it on disk. Limits are
+ * decided here: a replica that refuses an accepted push has failed (docs/correctness.md, "No late refusal").
  */
 export class RingWritePath implements WritePath {
   private readonly config: RingWriteConfig;
@@ -48,7 +48,7 @@ export class RingWritePath implements WritePath {
     );
   }
 
-  /** Ingesters push back themselves. */
+  /** Refuses only without an active ingester: ingesters apply backpressure themselves. */
   refuse(): void {
     if (this.ring().active.length === 0)
       throw new CinderblockError("unavailable", "no ingester of the ring takes writes now");
@@ -64,7 +64,7 @@ export class RingWritePath implements WritePath {
   private store(push: PushRecord): Promise<{ answer: PushAnswer; stored: boolean }> {
     const { tenant, service } = push,
       record = encodePushRecord(push);
-    // A push that names no service goes where its bytes say, a retry to the same place.
+    // A push without a service is placed by its bytes, so a retry goes to the same replicas.
     const { members, maxErrors } = replicasOf(
       this.ring(),
       tenant,
@@ -74,7 +74,7 @@ export class RingWritePath implements WritePath {
     return new Promise((resolve, reject) => {
       const quorum = new Quorum(members.length, members.length - maxErrors, push.refused),
         waiting = new Set(members);
-      /** Counts each replica once, whatever comes of it later. */
+      /** Counts each replica once; ignores later replies. */
       const settle = (m: Member, reply: () => QuorumResult | undefined): void => {
         if (!waiting.delete(m)) return;
         const result = reply();

@@ -23,7 +23,7 @@ function one(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header;
 }
 
-/** push.v1.PusherService/Push and POST /ingest. Bodies stay bytes. */
+/** Routes of push.v1.PusherService/Push and POST /ingest. Bodies stay bytes. */
 export function distributorRoutes(
   distributor: Distributor,
   bodies: BodyBudget,
@@ -84,7 +84,7 @@ const OTLP_TYPES: ReadonlyMap<string, "proto" | "json"> = new Map(
   }),
 );
 
-/** OTLP over HTTP: the answer is an empty protobuf message, also to JSON, as v1's. */
+/** OTLP over HTTP. Like v1, answers with an empty protobuf message, also to a JSON request. */
 async function otlpHttp(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -144,7 +144,7 @@ async function ingest(
     const parsed = parseIngest(request, now());
     const body = (request.body as Uint8Array | undefined) ?? EMPTY;
     if (parsed) {
-      // Text formats name their type in the application's name: a wrong one is told before the body is read.
+      // Text formats name their profile type in the application's name: refuse a wrong one before parsing.
       const service = parsed.tags.find((t) => t.name === "service_name")?.value ?? parsed.app;
       await distributor.push(
         tenant,
@@ -164,7 +164,7 @@ async function ingest(
   }
 }
 
-/** A pprof that does not pass validation is 422 here; a bad name, and text formats, are 400. */
+/** Whether an error gets 422: an invalid pprof, JFR or multipart profile. Names and text formats get 400. */
 function isProfileError(err: unknown, request: FastifyRequest): boolean {
   if (!(err instanceof CinderblockError) || err.reason === undefined) return false;
   const { format } = request.query as Record<string, string | undefined>;
@@ -194,7 +194,7 @@ function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | un
   };
   const found = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(request.headers["content-type"] ?? "");
   const boundary = type.includes("multipart/form-data") ? (found?.[1] ?? found?.[2] ?? "") : "";
-  // The first that fits wins, in v1's order.
+  // The first match wins, in v1's order.
   if (format === "trie" || type === "binary/octet-stream+trie") return { ...base, format: "trie" };
   if (format === "tree" || type === "binary/octet-stream+tree") return { ...base, format: "tree" };
   if (format === "lines") return { ...base, format: "lines" };

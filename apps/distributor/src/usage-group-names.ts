@@ -1,13 +1,13 @@
 import type { UsageGroup } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 
-/** The name under which metrics count the usage groups of a tenant beyond its limit. */
+/** Metric label of the usage groups beyond a tenant's limit. */
 export const OVERFLOW_GROUP = "__overflow__";
 
 /**
- * Names of usage groups as metrics show them. A placeholder makes a group of every value of a label, which clients choose:
- * beyond a number of names for each tenant, further groups share one. Groups that are configured by their own name always
- * keep it.
+ * Names of usage groups in metrics. A placeholder makes one group of every value of a label, and clients
+ * choose the values: beyond a number of names for each tenant, further groups share one name. A group that is
+ * configured by its own name always keeps it.
  */
 export class UsageGroupNames {
   private readonly byTenant = new Map<string, Set<string>>();
@@ -16,7 +16,7 @@ export class UsageGroupNames {
   private readonly base: Base;
   private readonly overflows: { inc(labels: { tenant: string }): void };
 
-  /** @param maxNames names of placeholders for each tenant */
+  /** @param maxNames maximum number of names from placeholders for each tenant */
   constructor(maxNames: number, base: Base) {
     this.maxNames = maxNames;
     this.base = base;

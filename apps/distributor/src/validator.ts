@@ -4,34 +4,36 @@ import type { IngestLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { SharedPages, WorkerClient } from "@cinderblock/threads";
 
-/** What a worker is started with: where bodies lie. */
+/** Start data of a worker: the shared memory of the bodies. */
 export interface ValidateWorkerData {
   bodies: SharedArrayBuffer;
 }
-/** Bodies that are with the workers lie in shared memory of this size; one that is large, or finds no room, is copied and moves. */
+/** Shared memory for bodies in flight; for a large body, or one without room, a copy is transferred. */
 const BODIES_BYTES = 8 << 20;
 const NO_BODY = new Uint8Array(0);
 
-/** `settings` come with a tenant's first push to a worker, and when they changed. */
+/** `settings` are present in a tenant's first push to a worker, and after they changed. */
 export interface ValidateCall {
   tenant: string;
   push: SentPush;
-  /** where the body lies in the shared bodies, and how long it is; then `push.body` is empty */
+  /** offset and length of the body in the shared memory; then `push.body` is empty */
   at?: number;
   length?: number;
   nowMs: number;
   settings?: { limits: IngestLimits; gate: SharedArrayBuffer };
 }
-/** What a push is answered, and whether anything of it is to be kept. */
+/** The answer to a push, and the number of accepted profiles. */
 export interface Validation {
   answer: PushAnswer;
   accepted: number;
-  /** hashes of the label sets, and how many sample types each has */
+  /** hashes of the label sets, and the number of sample types of each */
   series: BigUint64Array;
   types: Uint8Array;
 }
 
-/** Threads that check pushes before they are written to the log: what is acknowledged is never refused later. */
+/**
+ * Threads that check pushes before they are written to the log: an acknowledged push is never refused later.
+ */
 export class Validator implements Service {
   readonly name = "validators";
   private readonly workers: WorkerClient[] = [];
@@ -70,7 +72,7 @@ export class Validator implements Service {
       };
       this.workers.push(begin());
     }
-    // The first pushes must not wait for code to load.
+    // Load the code now, so that the first pushes do not wait.
     await Promise.all(this.workers.map((w) => w.call("ready", undefined)));
   }
 
@@ -99,7 +101,7 @@ export class Validator implements Service {
         this.bodies.give(at);
       }
     }
-    // A copy moves: what lies behind a view would be cloned whole.
+    // Transfer a copy: structured clone would copy the whole buffer behind a view.
     const body = new Uint8Array(push.body);
     return worker.call<Validation>(
       "check",
