@@ -8,7 +8,7 @@ import { frontendRpc } from "./rpc.ts";
 import { SlowQueries, slowQueryRoutes } from "./slow-queries.ts";
 import { webRoutes } from "./web.ts";
 
-/** The public read API: checks queries, queues them at a scheduler, renders what comes back. */
+/** The public read API: checks queries, queues them at a scheduler, renders the results. */
 export const queryFrontend: Component<typeof frontendSchema> = {
   name: "query-frontend",
   schema: frontendSchema,

@@ -6,7 +6,7 @@ import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { ResultsCache } from "./results-cache.ts";
 
-/** The section of this component. */
+/** Flags of the query-frontend. */
 const frontendSection = {
   cacheBackend: str(
     "query-frontend.results-cache.backend",
@@ -58,7 +58,7 @@ const frontendSection = {
 export const frontendSchema = { ...commonSchema, ...frontendSection };
 export type FrontendConfig = CommonConfig & ConfigOf<typeof frontendSection>;
 
-/** The cache that the configuration asks for, and its connection. */
+/** The configured cache and its connection; undefined: none. */
 export function resultsCacheOf(
   c: FrontendConfig,
   base: Base,
@@ -88,7 +88,7 @@ export function resultsCacheOf(
   };
 }
 
-/** Where the sources of programs are, by v1's environment variables; undefined: not configured. */
+/** The source-code integration, from v1's environment variables; undefined: not configured. */
 export function sourcesOf(now: () => number): Sources | undefined {
   const github = githubSettings(process.env);
   return github && new Sources(github, now);

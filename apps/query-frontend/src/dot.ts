@@ -1,7 +1,7 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { PprofDecoder } from "@cinderblock/pprof";
 
-/** A call graph in Graphviz's language, of the `maxNodes` functions with the largest totals. */
+/** Renders a call graph in Graphviz's DOT language, of the `maxNodes` functions with the largest totals. */
 export function pprofToDot(pprof: Uint8Array, maxNodes: number): string {
   const t = new PprofDecoder().decode(pprof);
   const text = (i: number): string => decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!);
@@ -18,7 +18,7 @@ export function pprofToDot(pprof: Uint8Array, maxNodes: number): string {
     total += value;
     const frames: string[] = [];
     for (let k = t.sampleLocations.data[s]!; k < t.sampleLocations.data[s + 1]!; k++) {
-      const l = t.locationIdLo.data[k]! - 1; // our own encoder numbers from 1
+      const l = t.locationIdLo.data[k]! - 1; // our encoder numbers locations from 1
       for (let n = t.locLines.data[l]!; n < t.locLines.data[l + 1]!; n++)
         frames.push(text(t.funcName.data[t.lineFunctionLo.data[n]! - 1]!));
     }
@@ -34,7 +34,7 @@ export function pprofToDot(pprof: Uint8Array, maxNodes: number): string {
       }
     }
   }
-  // The order does not depend on that of the samples.
+  // The order of nodes does not depend on the order of samples.
   const byValue = (a: [string, number], b: [string, number]): number => b[1] - a[1] || (a[0] < b[0] ? -1 : 1);
   const nodes = [...cum].sort(byValue).slice(0, maxNodes);
   const id = new Map(nodes.map(([name], i) => [name, i + 1]));

@@ -22,7 +22,7 @@ const ORDERS: Record<FunctionOrder, Order> = {
   [FunctionOrder.SELF_CHANGE]: "self-change",
   [FunctionOrder.TOTAL_CHANGE]: "total-change",
 };
-/** Functions that `only` may name: one bit each. */
+/** Maximum number of functions in `only`: one bit each. */
 const MAX_ONLY = 32;
 
 function selection(s: Selection | undefined): ExploreSelection {
@@ -46,7 +46,7 @@ function selection(s: Selection | undefined): ExploreSelection {
   };
 }
 
-/** cinderblock.explore.v1.ExploreService: what the web UI asks beyond Pyroscope's API. */
+/** cinderblock.explore.v1.ExploreService: the web UI's queries beyond Pyroscope's API. */
 export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, config: ReadRpcConfig): void {
   router.service(ExploreService, {
     async callTree(r, context) {

@@ -16,7 +16,7 @@ describe("an export that goes on for long", () => {
     0,
     new PatternBudget(),
   );
-  /** What is sent, and the warnings that its headers tell. */
+  /** The body that is sent, and the warnings in its headers. */
   async function exported(
     steps: readonly string[],
   ): Promise<{ text: string; broken: string; told: string[] }> {

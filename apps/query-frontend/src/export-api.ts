@@ -8,7 +8,10 @@ import type { QueryParams } from "./query-params.ts";
 
 const FORMATS = Object.keys(EXPORTS) as ExportFormat[];
 
-/** GET /pyroscope/export: an answer as a file of another program. Parameters are those of render, or of render-diff, and `format`. */
+/**
+ * GET /pyroscope/export: an answer in another program's file format. Parameters are those of render or
+ * render-diff, and `format`.
+ */
 export async function exportFile(
   frontend: QueryFrontend,
   q: QueryParams,
@@ -79,8 +82,9 @@ export async function exportFile(
       await send(await frontend.exportParquet(caller, request, rows));
       return;
     case "arrow": {
-      // The first piece comes before the status: what is wrong with the question is told by it. What is found missing later
-      // cannot be told any more: the stream then ends without its end, which every reader takes for broken.
+      // Wait for the first piece before the status, so that the status reports errors of the query. Data
+      // found missing later cannot be reported: the stream then stops without its end marker, which every
+      // reader takes for damage.
       let begun = false,
         partial = false;
       const warn = (reason: string): void => {

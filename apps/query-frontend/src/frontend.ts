@@ -40,13 +40,13 @@ import { QueryBounds } from "./query-bounds.ts";
 import { SlowQueries } from "./slow-queries.ts";
 import { type JobQueue, SubQueries } from "./sub-queries.ts";
 
-/** Who merges and renders: worker threads. */
+/** Merges and renders results in worker threads. */
 export interface Renderer {
   render(call: RenderCall, signal?: AbortSignal): Promise<RenderAnswer>;
   export(call: ExportCall, signal?: AbortSignal): Promise<{ bytes: Uint8Array; rows: number }>;
 }
 
-/** Whose samples alone count. */
+/** Selects the samples of given spans and traces. */
 function idsOf({ spans, traces }: { spans: string[]; traces?: string[] }): {
   spans: string[];
   traces?: string[];
@@ -54,13 +54,13 @@ function idsOf({ spans, traces }: { spans: string[]; traces?: string[] }): {
   return { spans, ...(traces ? { traces } : {}) };
 }
 
-/** Who asks, until when, and where warnings go. */
+/** The tenants of a query, its deadline, and the receiver of its warnings. */
 export interface Caller {
   tenants: string[];
   deadlineMs: number;
   signal: AbortSignal | undefined;
   warn: (reason: string) => void;
-  /** the answer must hold everything that was acknowledged before the query came */
+  /** the answer must hold everything that was acknowledged before the query */
   strong?: boolean;
 }
 
@@ -75,11 +75,11 @@ export interface MergeRequest {
   stacks: StackSelector | undefined;
   /** only these profiles; empty or absent: all */
   profileIds?: string[];
-  /** only samples of `spans`: none of them when that is empty */
+  /** only samples of `spans`: no samples if `spans` is empty */
   spansOnly?: boolean;
 }
 
-/** What the explore API asks about: the profiles of a selection, and which of their stacks count. */
+/** A selection of the explore API: profiles, and a filter of their stacks. */
 export interface ExploreSelection {
   profileTypeId: string;
   labelSelector: string;
@@ -101,9 +101,9 @@ export interface SeriesRequest {
   average: boolean;
   limit: number;
   callSite: string[];
-  /** in place of `callSite` alone */
+  /** replaces `callSite` */
   stacks?: StackFilter;
-  /** the largest profile or span of each point comes along */
+  /** return the largest profile or span of each point, too */
   exemplars?: Each;
 }
 
@@ -119,19 +119,21 @@ export interface SelectHeatmapRequest {
   limit: number;
 }
 
-/** An export of samples goes on in steps of time; rows of one step that are wanted, its first length, and its longest. */
+/**
+ * Exports of samples advance in steps of time: target rows of a step, its first length, its maximum length.
+ */
 const STEP_ROWS = 200_000,
   FIRST_STEP_MS = 60_000,
   MAX_STEP_MS = 6 * 3600_000;
 const MAX_PARQUET_BYTES = 256 << 20;
 
-/** Ends of a log's partitions, and the topic that they are of. */
+/** End offsets of a log's partitions, and the ID of their topic. */
 export interface LogEnds {
   topicId: string;
   ends: number[];
 }
 
-/** The public read API: checks, queues, and has the answers merged and rendered. */
+/** The public read API: checks and queues queries, and has worker threads merge and render the answers. */
 export class QueryFrontend {
   private readonly queue: JobQueue;
   private readonly renderer: Renderer;
@@ -143,7 +145,10 @@ export class QueryFrontend {
   /** the slowest queries of the last hour */
   readonly slow: SlowQueries;
 
-  /** @param slow where slow queries are remembered; absent: here alone. @param ends the ends of the partitioned log's partitions, where there is one between writers and readers */
+  /**
+   * @param ends returns the end offsets of the partitioned log; absent: no log between writers and readers
+   * @param slow record of slow queries; absent: a new record that logs none
+   */
   constructor(
     queue: JobQueue,
     renderer: Renderer,
@@ -165,13 +170,16 @@ export class QueryFrontend {
     });
   }
 
-  /** Limits of all tenants that the caller reads, the strictest of each. */
+  /** The strictest of each limit, over all tenants that the caller reads. */
   limits(caller: Caller): Limits {
     const [first, ...others] = caller.tenants.map((t) => this.tenantLimits.of(t));
     return others.length === 0 ? first! : readLimitsOf([first!, ...others]);
   }
 
-  /** What a strong read has to wait for: the ends of all partitions now. @throws `unavailable`: not all of them are known in time */
+  /**
+   * The end offsets that a strong read waits for; undefined for other reads.
+   * @throws `unavailable` without all of them in time
+   */
   private async endsFor(caller: Caller): Promise<LogEnds | undefined> {
     if (caller.strong !== true || !this.ends) return undefined;
     return withDeadline(
@@ -181,7 +189,7 @@ export class QueryFrontend {
     );
   }
 
-  /** What the text of a caller's query may use. */
+  /** The bounds of the text of a caller's query. */
   bounds(caller: Caller): QueryBounds {
     return new QueryBounds(caller.tenants.map((t) => this.tenantLimits.of(t)));
   }
@@ -213,7 +221,7 @@ export class QueryFrontend {
     }
   }
 
-  /** Partial results of a question, of all tenants and parts. */
+  /** Partial results of a query, over all tenants and sub-queries. */
   private async parts(caller: Caller, query: SourceQuery): Promise<PartialResult[]> {
     this.bounds(caller).query(query);
     this.inProgress++;
@@ -252,7 +260,7 @@ export class QueryFrontend {
     );
   }
 
-  /** Partial call trees of a request; none when its range is too old. */
+  /** Partial call trees of a request; none if its range is too old, or if `spansOnly` comes without spans. */
   private async treeParts(caller: Caller, r: MergeRequest, nodes: number): Promise<PartialResult[]> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     const select = {
@@ -264,7 +272,7 @@ export class QueryFrontend {
       this.bounds(caller).selection(select);
       return [];
     }
-    // Only the whole of an answer may be cut where its data lies.
+    // Only an unfiltered query of one tenant may truncate trees at the source.
     const whole = caller.tenants.length === 1 && (r.stacks?.callSite.length ?? 0) === 0;
     return this.parts(caller, {
       kind: "tree",
@@ -324,7 +332,7 @@ export class QueryFrontend {
     );
   }
 
-  /** Whole trees of one selection or two: nothing is cut before the filter has run. */
+  /** Complete trees of one selection or two: nothing is truncated before the filter has run. */
   private async sides(
     caller: Caller,
     left: ExploreSelection,
@@ -347,7 +355,7 @@ export class QueryFrontend {
     return { parts, base: other, filter: left.filter, baseFilter: base?.filter ?? left.filter };
   }
 
-  /** cinderblock.explore.v1.CallTreeResponse. @param nodes 0 is the tenant's default, -1 all */
+  /** cinderblock.explore.v1.CallTreeResponse. @param nodes 0: the tenant's default; -1: all */
   async callTree(
     caller: Caller,
     left: ExploreSelection,
@@ -399,7 +407,7 @@ export class QueryFrontend {
     );
   }
 
-  /** cinderblock.explore.v1.FunctionLinesResponse: where a function is in its sources, and what each of its lines costs. */
+  /** cinderblock.explore.v1.FunctionLinesResponse: a function's source position, the cost of its lines. */
   async functionLines(caller: Caller, s: ExploreSelection, name: string): Promise<Uint8Array> {
     if (name === "")
       throw invalid("function is required: the whole name of the function whose lines are asked for");
@@ -417,7 +425,7 @@ export class QueryFrontend {
     return bytesOf(await this.render(caller, { kind: "function-lines", parts, name, filter: s.filter }));
   }
 
-  /** cinderblock.explore.v1.HeatmapResponse: how many single profiles have which value, over time. */
+  /** cinderblock.explore.v1.HeatmapResponse: number of profiles by time and value. */
   async heatmap(caller: Caller, s: ExploreSelection, columns: number, rows: number): Promise<Uint8Array> {
     const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
       select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
@@ -461,7 +469,7 @@ export class QueryFrontend {
     );
   }
 
-  /** Values of a label that begin with `prefix`, the one with the most series first. */
+  /** Values of a label that start with `prefix`, those with the most series first. */
   async labelCounts(
     caller: Caller,
     name: string,
@@ -523,7 +531,7 @@ export class QueryFrontend {
     return "bytes" in answer ? answer.bytes : undefined;
   }
 
-  /** A call tree, or two, as a file. */
+  /** A call tree, or a comparison of two, as a file. */
   async exportTree(
     caller: Caller,
     left: MergeRequest,
@@ -558,7 +566,7 @@ export class QueryFrontend {
     return pprof && (await this.renderer.export({ kind: "otlp", pprof, service }, caller.signal)).bytes;
   }
 
-  /** Profiles and their samples as pieces of an Arrow stream, step by step in time: what one step holds is what is in memory. */
+  /** Profiles and their samples as pieces of an Arrow stream; one step of time at a time is in memory. */
   async *exportSamples(caller: Caller, r: MergeRequest, rows: SampleRows): AsyncGenerator<Uint8Array> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now()),
       type = parseProfileType(r.profileTypeId),
@@ -608,7 +616,7 @@ export class QueryFrontend {
     }
   }
 
-  /** The same as a Parquet file. */
+  /** The table of `exportSamples` as a Parquet file. */
   async exportParquet(caller: Caller, r: MergeRequest, rows: SampleRows): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     let bytes = 0;
@@ -630,7 +638,7 @@ export class QueryFrontend {
     return (await this.renderer.export({ kind: "parquet", stream }, caller.signal)).bytes;
   }
 
-  /** A call graph in Graphviz's language; "" when there is no data. */
+  /** A call graph in Graphviz's DOT language; "" without data. */
   async dot(caller: Caller, r: MergeRequest): Promise<string> {
     const pprof = await this.pprof(caller, { ...r, maxNodes: Math.max(512, r.maxNodes) });
     return pprof ? pprofToDot(pprof, r.maxNodes > 0 ? r.maxNodes : 100) : "";
@@ -774,7 +782,7 @@ export class QueryFrontend {
     };
   }
 
-  /** The blocks of a range, where each is, and whether a query of the range reads it. */
+  /** The blocks of a range, their location, and whether a query of the range reads them. */
   async planned(
     caller: Caller,
     startMs: number,
@@ -798,7 +806,7 @@ export class QueryFrontend {
     };
   }
 
-  /** Oldest and newest profile, in milliseconds; undefined when nothing was ever stored. */
+  /** Times of the oldest and the newest profile in ms; undefined when nothing was ever stored. */
   async stats(caller: Caller): Promise<{ oldestMs: number; newestMs: number } | undefined> {
     const { recent, stored } = await this.blocks(caller, 0, Number.MAX_SAFE_INTEGER);
     const all = [...recent, ...stored];
@@ -831,7 +839,7 @@ function checkStep(stepMs: number): void {
     throw invalid(`step must be non-zero: ${stepMs / 1000} s is below the smallest step of 0.001 s`);
 }
 
-/** What the points of a range are made of: the first one is the right edge of (start - step, start]. */
+/** The rows behind the points of a range: the first point is the right edge of (start - step, start]. */
 function pointSelect(
   r: { profileTypeId: string; labelSelector: string; stepMs: number },
   range: { startMs: number; endMs: number },

@@ -16,7 +16,7 @@ function shortDuration(ms: number): string {
   return goDuration(ms);
 }
 
-/** The range of a select call after look-back and length; undefined when all of it is too old: the answer is empty. */
+/** The range of a select call, after the limits of look-back and length; undefined: all of it is too old. */
 export function selectRange(
   startMs: number,
   endMs: number,
@@ -39,7 +39,7 @@ export function selectRange(
   return { startMs: start, endMs };
 }
 
-/** The range of a label call; half a range is none, and none covers the look-back. */
+/** The range of a label call. A missing start or end means no range, which covers the look-back. */
 export function labelRange(
   startMs: number,
   endMs: number,
@@ -54,7 +54,7 @@ export function labelRange(
   return { startMs: lookback > 0 ? Math.max(startMs, nowMs - lookback) : startMs, endMs };
 }
 
-/** Nodes of a flame graph: 0 means the tenant's default. */
+/** Number of nodes of a flame graph: 0 requests the tenant's default. */
 export function maxNodes(asked: number, limits: Limits): number {
   if (asked === 0) return limits.maxFlamegraphNodesDefault;
   if (limits.maxFlamegraphNodesMax > 0) {
@@ -71,7 +71,10 @@ export function maxNodes(asked: number, limits: Limits): number {
   return Math.max(0, asked);
 }
 
-/** Nodes of a call tree of the explore API: 0 means the tenant's default, below 0 as many as the tenant may have. The result 0 is all. */
+/**
+ * Number of nodes of a call tree of the explore API: 0 requests the tenant's default, a negative number the
+ * tenant's maximum. A result of 0 means all nodes.
+ */
 export function exploreNodes(asked: number, limits: Limits): number {
   return asked < 0 ? limits.maxFlamegraphNodesMax : maxNodes(asked, limits);
 }

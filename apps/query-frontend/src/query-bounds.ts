@@ -3,7 +3,7 @@ import { parseSelector, PatternBudget, textFilter } from "@cinderblock/model";
 import { type LabelAsk, selectorOf, type SourceQuery, type StackFilter } from "@cinderblock/query";
 import type { Limits } from "@cinderblock/tenant";
 
-/** Entries of any other list in a query: spans, traces, profiles, functions, label names. */
+/** Maximum entries of any other list in a query: spans, traces, profiles, functions, label names. */
 const MAX_LIST = 10_000;
 
 /** Limits of one tenant that bound the text of a query. */
@@ -13,15 +13,15 @@ export type QueryLimits = Pick<
 >;
 
 /**
- * Checks the text of one query against the strictest limits of its tenants, before any of it costs memory or CPU
+ * Checks the text of one query against the strictest limits of its tenants, before it costs memory or CPU
  * (docs/correctness.md, "Every input has a budget").
  */
 export class QueryBounds {
-  /** of selectors and filters; one text may be counted more than once */
+  /** budget of selectors and filters; a text may count more than once */
   readonly patterns: PatternBudget;
   private readonly maxMatchers: number;
 
-  /** @param limits those of each tenant of the query @throws `invalid` for too many tenants */
+  /** @param limits limits of each tenant of the query @throws `invalid` for too many tenants */
   constructor(limits: readonly QueryLimits[]) {
     const least = (of: (l: QueryLimits) => number): number =>
       limits.reduce((n, l) => Math.min(n, of(l) === 0 ? Infinity : of(l)), Infinity);
@@ -85,7 +85,7 @@ export class QueryBounds {
     }
   }
 
-  /** A filter of names: a part of a name, or a regular expression. */
+  /** Checks a filter of names: a part of a name, or a regular expression. */
   text(filter: string): void {
     textFilter(filter, this.patterns);
   }

@@ -9,7 +9,7 @@ import {
   selectorText,
 } from "@cinderblock/model";
 
-/** Query parameters of the routes of old, in v1's syntax. */
+/** Query parameters of the legacy routes, in v1's syntax. */
 export class QueryParams {
   private readonly params: URLSearchParams;
   private readonly nowMs: number;
@@ -33,7 +33,7 @@ export class QueryParams {
     return /^\d+$/.test(raw) ? Number(raw) : 0;
   }
 
-  /** `type{selector}`: the metric name is the profile type. */
+  /** Parses `type{selector}`: the metric name is the profile type. */
   selection(name: string): { type: ProfileType; labelSelector: string } {
     const text = this.text(name);
     if (text === "") throw invalid(`"${name}" is required`);

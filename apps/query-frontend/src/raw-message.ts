@@ -1,8 +1,9 @@
 import { create, type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 
 /**
- * A message whose bytes are already encoded. Connect writes unknown fields as they are, so the whole message travels as
- * one: its first tag, and everything behind it. JSON callers get it decoded. No object per value on the binary path.
+ * A message whose bytes are already encoded. Connect writes unknown fields unchanged, so the whole message
+ * travels as one unknown field: its first tag, and all bytes after it. JSON callers get the message decoded.
+ * The binary path creates no object per value.
  */
 export function rawMessage<D extends DescMessage>(
   schema: D,

@@ -59,7 +59,7 @@ export function renderRoutes(
         answer(async (q, caller, reply) => {
           const label = q.text("label");
           if (label === "") throw invalid("label parameter is required");
-          // Like v1 this route answers for the name of profiles only.
+          // Like v1, this route answers for the name of profiles only.
           if (label !== LABEL_NAME) throw invalid("name is required");
           await reply
             .type("application/json")
@@ -92,13 +92,13 @@ const STEPS: readonly [untilS: number, stepS: number][] = [
   [Infinity, 365 * 86400],
 ];
 
-/** Step of a time line in seconds: 1,500 points at most, rounded to something that people read. */
+/** Step of a timeline in seconds: at most 1,500 points, rounded to a human-friendly step. */
 function timelineStep(startMs: number, endMs: number): number {
   const raw = Math.max(15, (endMs - startMs) / 1000 / 1500);
   return STEPS.find(([until]) => raw <= until)![1];
 }
 
-/** A series as v1's time line: the window is snapped down to the step at both ends, gaps are 0. */
+/** A series as v1's timeline: both ends are rounded down to the step, gaps are 0. */
 function timeline(s: SeriesResult | undefined, startMs: number, endMs: number, stepS: number): object {
   const step = stepS * 1000;
   const from = Math.floor(startMs / step) * step,
@@ -149,7 +149,7 @@ async function render(
       callSite: [],
     }),
   ]);
-  // Label values are names that clients choose: as own properties, whatever they are.
+  // Clients choose label values: `fromEntries` makes own properties even of names like `__proto__`.
   const groups =
     groupBy.length > 0
       ? Object.fromEntries(

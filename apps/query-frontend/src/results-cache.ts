@@ -8,20 +8,21 @@ import type { BlobCache } from "@cinderblock/redis";
 import type { Base } from "@cinderblock/telemetry";
 
 export interface ResultsCacheConfig {
-  /** a range may be kept when it ended so long ago */
+  /** a range may be cached when it ended at least this long ago */
   minAgeMs: number;
   ttlMs: number;
   maxItemBytes: number;
 }
 
-/** Partial results changed their form: older ones are not found. */
+/** Version of the encoded partial results; results of another version are not found. */
 const VERSION = 1;
 const compress = promisify(zstdCompress),
   decompress = promisify(zstdDecompress);
 
 /**
- * Partial results of ranges that are over (docs/correctness.md, "Result cache keys"). The key holds tenant, question, range and the digest of what
- * the answer is made of, so that nothing has to be thrown away: what changed is not found any more. A cache that is away misses.
+ * Caches partial results of ranges that have ended (docs/correctness.md, "Result cache keys"). The key holds
+ * tenant, query, range and the digest of the data behind the answer, so no entry needs invalidation: after a
+ * change of the data, its key is no longer looked up. An unavailable cache counts as a miss.
  */
 export class ResultsCache {
   private readonly config: ResultsCacheConfig;
@@ -56,7 +57,7 @@ export class ResultsCache {
     for (const c of [this.asked, this.hits, this.kept, this.failed]) (c as { inc(n: number): void }).inc(0);
   }
 
-  /** Whether a range is over. */
+  /** Whether a range ended long enough ago. */
   mayKeep(endMs: number): boolean {
     return endMs < this.base.now() - this.config.minAgeMs;
   }

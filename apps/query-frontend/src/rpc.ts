@@ -29,11 +29,11 @@ export interface ReadRpcConfig {
   multitenancy: boolean;
   queryTimeoutMs: number;
   version: string;
-  /** where the sources of programs are; undefined: not configured */
+  /** the source-code integration; undefined: not configured */
   sources: Sources | undefined;
 }
 
-/** Who asks, by the headers of a call. */
+/** The caller of a query, from the headers of its call. */
 export function callerOf(context: HandlerContext, config: ReadRpcConfig): Caller {
   const left = context.timeoutMs();
   return {
@@ -51,7 +51,7 @@ export function isJson(context: HandlerContext): boolean {
   return (context.requestHeader.get("content-type") ?? "").includes("json");
 }
 
-/** querier.v1.QuerierService, the explore API, the feature flags and the version. */
+/** Routes of querier.v1.QuerierService, the explore API, the feature flags and the version. */
 export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Routes {
   const caller = (context: HandlerContext): Caller => callerOf(context, config);
   const utf8 = (context: HandlerContext): boolean =>
@@ -299,7 +299,7 @@ function exemplar(e: Exemplar): {
   };
 }
 
-/** A profile without data, as v1 answers: one empty sample type and the string "". */
+/** A profile without data, like v1's: one empty sample type and the string "". */
 const EMPTY_PPROF = Uint8Array.of(10, 0, 50, 0, 90, 0);
 
 function stackSelector(s: StackTraceSelector | undefined): StackSelector | undefined {

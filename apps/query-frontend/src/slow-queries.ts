@@ -3,7 +3,7 @@ import { html, type Routes, rootFrom, sendPage, table, wantsJson } from "@cinder
 import type { Base } from "@cinderblock/telemetry";
 import type { QueryFrontend } from "./frontend.ts";
 
-/** A query that was answered, or failed. */
+/** A query that has ended, with an answer or an error. */
 export interface QueryRecord {
   id: number;
   atMs: number;
@@ -15,34 +15,34 @@ export interface QueryRecord {
   startMs: number;
   endMs: number;
   tookMs: number;
-  /** parts that it was divided into, and those of them that were kept answers */
+  /** number of sub-queries, and how many of them the cache answered */
   parts: number;
   kept: number;
   warnings: string[];
-  /** "" when it was answered */
+  /** "" without an error */
   error: string;
 }
 
-/** Queries that are kept, and for how long. */
+/** Maximum number of records, and how long they are kept. */
 const MAX_RECORDS = 100,
   KEEP_MS = 3600_000;
-/** Characters of a text that are kept: a query may be megabytes long. */
+/** Maximum characters of a recorded text: a query may be megabytes long. */
 const MAX_TEXT = 1000;
 const short = (text: string): string => (text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text);
 
-/** The slowest queries of the last hour; those above a limit are logged. */
+/** The slowest queries of the last hour; queries above a limit are logged. */
 export class SlowQueries {
   private records: QueryRecord[] = [];
   private next = 1;
   private readonly logAboveMs: number;
   private readonly base: Base;
-  /** @param logAboveMs 0: none is logged */
+  /** @param logAboveMs 0 disables the log */
   constructor(logAboveMs: number, base: Base) {
     this.logAboveMs = logAboveMs;
     this.base = base;
   }
 
-  /** Runs a query and remembers how it went. */
+  /** Runs a query and records its duration and result. */
   async watch<T>(
     tenants: readonly string[],
     query: SourceQuery | QueryJob,
@@ -102,7 +102,7 @@ export class SlowQueries {
   }
 }
 
-/** What was asked, as a person asks it. */
+/** The query's fields for the record. */
 function asked(
   q: SourceQuery | QueryJob,
 ): Pick<QueryRecord, "kind" | "profileTypeId" | "selector" | "startMs" | "endMs"> {
@@ -134,7 +134,7 @@ function asked(
 const time = (ms: number): string =>
   ms <= 0 || ms > 8.64e15 ? "" : new Date(ms).toISOString().replace(/\.000Z$/, "Z");
 
-/** `/query-frontend/slow-queries`, for people and as JSON; `?plan=<id>` shows the blocks that such a query reads now. */
+/** `/query-frontend/slow-queries` as HTML or JSON; `?plan=<id>` shows the blocks of a query's plan. */
 export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number): Routes {
   return {
     http: (app) => {

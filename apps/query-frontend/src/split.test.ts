@@ -21,7 +21,7 @@ describe("a query in parts", () => {
             shards,
           );
           const ranges = [...new Map(parts.map((p) => [p.startMs, p])).values()];
-          expect(parts.length).toBeLessThanOrEqual(500 + Math.max(1, shards)); // a range may begin and end within one
+          expect(parts.length).toBeLessThanOrEqual(500 + Math.max(1, shards)); // partial first and last one
           expect([ranges[0]!.startMs, ranges.at(-1)!.endMs]).toEqual([startMs, startMs + length]);
           ranges.forEach((r, i) => {
             if (i > 0) {
@@ -29,7 +29,7 @@ describe("a query in parts", () => {
               expect(r.startMs % interval).toBe(0);
             }
           });
-          // Only the whole may be cut.
+          // Only a single sub-query may truncate trees.
           for (const p of parts)
             expect(p.query.kind === "tree" && p.query.maxNodes).toBe(parts.length === 1 ? 7 : 0);
           expect(parts.length).toBe(ranges.length * Math.max(1, shards));

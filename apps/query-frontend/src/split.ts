@@ -1,20 +1,23 @@
 import type { PartialResult, SourceQuery } from "@cinderblock/query";
 
-/** A part of a query, by time and by series. Its partial results add up with those of the others to what the whole would give. */
+/** A sub-query, by time and by series. The partial results of all sub-queries add up to the query's. */
 export interface QueryPart {
   query: SourceQuery;
   startMs: number;
   endMs: number;
-  /** points of a time line are counted from the part's own first one, so that its answer is the same in every query; this many lie before it */
+  /**
+   * points before this sub-query's range. Its points are counted from its own first point, so that its answer
+   * is the same in every query
+   */
   shift: number;
 }
 
-/** More parts than this, and the interval is widened. */
+/** Above this number of sub-queries, the interval is widened. */
 const MAX_PARTS = 500;
 
 /**
- * Divides a query at the multiples of an interval, and each piece by series. One part is the query itself: only that may cut a
- * tree early.
+ * Splits a query at the multiples of an interval, and each piece by series. Only a single sub-query, which is
+ * the query itself, may truncate trees at the source.
  */
 export function splitQuery(query: SourceQuery, intervalMs: number, shards: number): QueryPart[] {
   const { startMs, endMs } = query.select,
@@ -26,7 +29,7 @@ export function splitQuery(query: SourceQuery, intervalMs: number, shards: numbe
       const select = { ...query.select, ...r, ...(of > 1 ? { shard: { index, of } } : {}) };
       if (query.kind === "tree") return { ...r, shift: 0, query: { ...query, maxNodes: 0, select } };
       if (query.kind !== "series") return { ...r, shift: 0, query: { ...query, select } };
-      // What is in (first - step, first] of the part counts for its first point; what is behind its last one for the next.
+      // Rows in (first - step, first] count for the first point; rows after the last one for the next part.
       const { range } = query,
         shift = Math.max(0, Math.ceil((r.startMs - range.startMs) / range.stepMs)),
         first = range.startMs + shift * range.stepMs;
@@ -60,7 +63,7 @@ function rangesOf(
   return out.length > 0 ? out : [{ startMs, endMs }];
 }
 
-/** Partial results of a part as those of the whole query. */
+/** Converts partial results of a sub-query into those of the whole query. */
 export function inWhole(part: QueryPart, results: readonly PartialResult[]): PartialResult[] {
   if (part.shift === 0) return [...results];
   return results.map((r) =>

@@ -7,27 +7,28 @@ import type { Base } from "@cinderblock/telemetry";
 import type { ResultsCache } from "./results-cache.ts";
 import { inWhole, type QueryPart, splitQuery } from "./split.ts";
 
-/** Where jobs go: the scheduler of this process, or one over the network. */
+/** Destination of jobs: the scheduler of this process, or one over the network. */
 export interface JobQueue {
   enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult>;
 }
 
-/** How a query is run: until when, who stops it, and what it must have seen. */
+/** Options of a query's run: deadline, cancellation, and the end offsets that a strong read must cover. */
 export interface Run {
   deadlineMs: number;
   signal: AbortSignal | undefined;
   ends: { topicId: string; ends: number[] } | undefined;
   warn: (reason: string) => void;
-  /** parts, and those of them that were kept answers */
+  /** number of sub-queries, and how many of them the cache answered */
   count: { parts: number; kept: number };
 }
 
-/** Parts of a query that run at once where its tenant has no limit. */
+/** Concurrent sub-queries of a query whose tenant has no limit. */
 const PARALLELISM = 32;
 
 /**
- * Runs a question of one tenant in parts, by time and by series, as its limits say. Ranges that are over are looked up in the
- * cache first: a querier is asked what each is made of, and that is part of the key.
+ * Runs a query of one tenant as sub-queries by time and by series, within the tenant's limits. Ranges that
+ * have ended are looked up in the cache first, under a key with the digest that a querier returns for their
+ * data.
  */
 export class SubQueries {
   private readonly queue: JobQueue;
@@ -52,7 +53,7 @@ export class SubQueries {
     try {
       const digests = await this.digests(whole, parts, run);
       const slots = new Semaphore(limits.maxQueryParallelism > 0 ? limits.maxQueryParallelism : PARALLELISM);
-      // Answers that are there already are not asked for: a part that failed makes the others stop.
+      // Cached answers are not queried. A sub-query that fails stops the others.
       const answers = await Promise.all(
         parts.map((part, i) =>
           slots.run(() => this.part(whole, tenant, part, digests[i] ?? "", run.count), whole.signal),
@@ -65,7 +66,9 @@ export class SubQueries {
     }
   }
 
-  /** What the parts that may come from the cache are made of; "" for the others. A strong read is answered by those who know. */
+  /**
+   * Digests of the sub-queries that the cache may answer; "" for the others. Strong reads bypass the cache.
+   */
   private async digests(whole: Whole, parts: readonly QueryPart[], run: Run): Promise<string[]> {
     const { cache } = this;
     if (!cache || run.ends) return [];
@@ -76,7 +79,7 @@ export class SubQueries {
       ranges: over.map(({ startMs, endMs }) => ({ startMs, endMs })),
     });
     const out = parts.map(() => "");
-    // A querier of the release before knows no digests: nothing comes from the cache then, and nothing goes there.
+    // A querier of the previous release does not know digests: the query then bypasses the cache.
     if ((r as JobResult | null)?.kind === "digests" && "digests" in r)
       over.forEach((p, k) => {
         out[p.i] = r.digests[k]!;
@@ -102,14 +105,16 @@ export class SubQueries {
       whole.ask({ kind: "select", query: part.query }),
     );
     if (r.kind !== "select") return { parts: [], warnings: r.warnings };
-    // Encoded before the parts move to the thread that renders them.
+    // Encode the parts before they are transferred to the rendering thread.
     if (cache && digest !== "" && (r.digest ?? "") !== "" && r.warnings.length === 0)
       await cache.keep(tenant, part.query, r.digest, r.parts);
     return r;
   }
 }
 
-/** The jobs of one query: the scheduler knows them by its name, and the first decides whether there is room. */
+/**
+ * The jobs of one query. The scheduler groups them by the query's ID, and checks for room at the first job.
+ */
 class Whole {
   private readonly id = randomUUID();
   private next = 0;
@@ -124,7 +129,7 @@ class Whole {
     this.tenant = tenant;
     this.run = run;
     this.signal = run.signal ? AbortSignal.any([run.signal, this.stop.signal]) : this.stop.signal;
-    setMaxListeners(0, this.signal); // every part listens
+    setMaxListeners(0, this.signal); // every sub-query listens
   }
 
   ask(job: QueryJob): Promise<JobResult> {
@@ -137,7 +142,7 @@ class Whole {
     );
   }
 
-  /** Parts that still run are wanted no more. */
+  /** Cancels the sub-queries that still run. */
   end(): void {
     this.stop.abort();
   }

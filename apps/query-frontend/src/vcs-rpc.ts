@@ -4,7 +4,7 @@ import type { ConnectRouter, HandlerContext } from "@cinderblock/rpc";
 import { type Commit, sessionCookie, type SignedIn, type Sources } from "@cinderblock/source-code";
 import { tenantForWrite } from "@cinderblock/tenant";
 
-/** vcs.v1.VCSService; without `sources` nothing is configured. A session belongs to one tenant. */
+/** vcs.v1.VCSService; every method fails without `sources`. A session belongs to one tenant. */
 export function vcsRpc(router: ConnectRouter, sources: Sources | undefined, multitenancy: boolean): void {
   const configured = (): Sources => {
     if (!sources)
@@ -42,7 +42,7 @@ export function vcsRpc(router: ConnectRouter, sources: Sources | undefined, mult
     async githubRefresh(_r, c) {
       return signedIn(await configured().renew(tenant(c), session(c)));
     },
-    // Contents travel in base64: a source need not be text.
+    // Contents are sent as base64: a source file need not be text.
     async getFile(r, c) {
       const f = await configured().file(tenant(c), session(c), {
         repositoryUrl: r.repositoryURL,

@@ -3,9 +3,9 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Routes, takesGzip } from "@cinderblock/rpc";
 
-/** Pages of the web UI: one document for all of them, old addresses of Pyroscope v1 included. */
+/** Pages of the web UI: one document for all of them, including old addresses of Pyroscope v1. */
 const PAGES = ["/", "/explore", "/compare", "/files", "/status", "/comparison", "/comparison-diff"] as const;
-/** What a page asks for, wherever a proxy has mounted it. */
+/** Paths that a page requests, whatever prefix a proxy has mounted it at. */
 const ASKED =
   /^\/(assets\/[^/]+|icon\.svg|explore|compare|files|status|comparison|comparison-diff|ready|ring|(store-gateway|query-scheduler|compactor)\/ring|runtime_config|metrics|admin|partitions|tenant-limits|log_level|query-frontend\/slow-queries|store-gateway\/tenants|store-gateway\/tenant\/[^/]+\/blocks(\/[^/]+)?|debug\/pprof\/[a-z]*|api\/v1\/status\/[a-z/]+|pyroscope\/(render|export)|querier\.v1\.QuerierService\/\w+|cinderblock\.explore\.v1\.ExploreService\/\w+|adhocprofiles\.v1\.AdHocProfileService\/\w+)$/;
 const TYPES: ReadonlyMap<string, string> = new Map(
@@ -16,13 +16,13 @@ const TYPES: ReadonlyMap<string, string> = new Map(
     ".svg": "image/svg+xml",
   }),
 );
-/** Scripts, styles and questions only from and to where the page came from. */
+/** Scripts, styles and requests only from and to the page's own origin. */
 const POLICY =
   "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
 
 /**
- * The path that a proxy's path means: `/a/b/explore` is `/explore`, `/a/b/` is `/`. A proxy that does not strip its prefix
- * needs no flag. Undefined where the path is no page's.
+ * Removes a proxy's prefix from a path: `/a/b/explore` -> `/explore`, `/a/b/` -> `/`. So a proxy that does
+ * not strip its prefix needs no flag. Undefined if the path does not belong to a page.
  */
 function unmounted(path: string, page: boolean): string | undefined {
   for (let at = path.indexOf("/", 1); at > 0; at = path.indexOf("/", at + 1))
@@ -30,7 +30,10 @@ function unmounted(path: string, page: boolean): string | undefined {
   return page && path.length > 1 && path.endsWith("/") ? "/" : undefined;
 }
 
-/** Serves the built UI from memory: hashed files for ever, the document anew each time. @param folder where the build put it */
+/**
+ * Serves the built UI from memory: hashed files are cached forever, the document is revalidated.
+ * @param folder output of the build
+ */
 export function webRoutes(folder: URL): Routes {
   const dir = fileURLToPath(folder);
   const files = new Map<string, Buffer>();
