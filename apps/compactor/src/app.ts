@@ -14,7 +14,7 @@ export const compactor: Component<typeof compactorSchema> = {
     const ring = process.view(COMPACTORS);
     process.view(STORES);
     const me = process.member(COMPACTORS, 512);
-    // A tenant has some of the compactors, each job one of those, the tenant itself one of them, too.
+    // Compactors of a tenant's shuffle shard: one of them owns the tenant, and one owns each job.
     const owns = (tenant: string, what: string): boolean => {
       const part = ring.snapshot.shard(tenant, process.resources.limits.of(tenant).compactorShardSize);
       return part.active.length > 0 && part.write(fnv1a(Buffer.from(what)), 1).members[0]?.id === process.id;

@@ -19,7 +19,7 @@ const LIMITS: CompactorLimits = {
   retentionRules: () => [],
 };
 
-/** A bucket in a folder, and a cleaner whose clock the test moves. */
+/** A bucket in a folder, and a cleaner whose clock the test sets. */
 function setUp(limits: Partial<CompactorLimits> = {}, removeEmptyTenants = false, dryRun = false) {
   const dir = temporaryFolder();
   const bucket = new FilesystemBucket(dir);

@@ -15,22 +15,22 @@ import type { CompactorLimits } from "./limits.ts";
 
 export interface CleanerConfig {
   intervalMs: number;
-  /** a marked block is deleted so long after it was marked */
+  /** a marked block is deleted this long after its mark */
   deletionDelayMs: number;
-  /** remove index and markers of a tenant that has no block left */
+  /** remove index and markers of a tenant without blocks */
   removeEmptyTenants: boolean;
   /** blocks beyond their retention are only counted */
   retentionDryRun: boolean;
-  /** whether this process looks after a tenant */
+  /** whether this process owns a tenant */
   owns: (tenant: string) => boolean;
 }
 
-/** A partial block must be idle at least so long before it is taken for abandoned. */
+/** Minimum deletion delay for partial blocks; a shorter delay disables their deletion. */
 const LEAST_PARTIAL_DELAY_MS = 4 * 3600_000;
 /** Deadline of one pass over all tenants. */
 const PASS_DEADLINE_MS = 6 * 3600_000;
 
-/** Applies retention, deletes what is marked, clears away what uploads left behind, and keeps the bucket index. */
+/** Applies retention, deletes marked blocks, removes stale partial blocks, and keeps the bucket index. */
 export class BlocksCleaner implements Service {
   readonly name = "blocks-cleaner";
   private readonly loop;
@@ -70,7 +70,7 @@ export class BlocksCleaner implements Service {
     await this.running;
   }
 
-  /** One pass over all tenants; one that fails does not keep the others. */
+  /** Runs one pass over all tenants; a failed tenant does not stop the others. */
   run(): Promise<void> {
     this.running ??= this.pass().finally(() => {
       this.running = undefined;
@@ -175,7 +175,7 @@ export class BlocksCleaner implements Service {
     this.base.log.info({ tenant, blockId: ulid }, "block deleted");
   }
 
-  /** Folders without a meta: uploads that go on, or that were given up. */
+  /** Deletes partial blocks with a mark, and marks stale ones. The others may still be uploading. */
   private async cleanPartial(
     tenant: string,
     whole: ReadonlySet<string>,
@@ -200,7 +200,7 @@ export class BlocksCleaner implements Service {
     }
   }
 
-  /** A tenant with a deletion mark: index and blocks go at once, the markers after another delay. True when there is a mark. */
+  /** Deletes the index and blocks of a marked tenant; later its markers. @returns whether there is a mark */
   private async deleteTenant(tenant: string): Promise<boolean> {
     const name = tenantMarkName(tenant);
     let mark;
@@ -211,7 +211,7 @@ export class BlocksCleaner implements Service {
       throw err;
     }
     const prefix = blocksPrefix(tenant);
-    // Before anything goes: an ingester that was away must not bring the data back after the mark is gone.
+    // Record the deletion first: a returning ingester must not upload the data again after the mark is gone.
     if (mark.finishedTimeS === 0) await recordTenantDeletion(this.bucket, tenant, this.base.now());
     await this.bucket.delete(`${prefix}bucket-index.json.gz`);
     let deleted = 0;
@@ -231,7 +231,7 @@ export class BlocksCleaner implements Service {
       return true;
     }
     if (now - mark.finishedTimeS * 1000 > this.config.deletionDelayMs) {
-      // Data that arrived while the mark was there is deleted, too.
+      // Data that arrived during the mark is deleted, too.
       await recordTenantDeletion(this.bucket, tenant, now);
       for (const n of await listAll(this.bucket, `${prefix}markers/`)) await this.bucket.delete(n);
     }

@@ -10,13 +10,13 @@ import { pathBelow } from "@cinderblock/tenant";
 import { ownData, serveWorker } from "@cinderblock/threads";
 import type { CompactAnswer, CompactWorkerData, CompactWorkerMethods } from "./protocol.ts";
 
-/** A thread for one compaction: reads the sources from the bucket, leaves verified outputs in the work folder. */
+/** A thread for one compaction: reads sources from the bucket, writes verified outputs to the work folder. */
 const data = ownData<CompactWorkerData>();
 const opened = openBucket(data.bucket);
 
 const PIECE_BYTES = 8 << 20;
 
-/** Copies the files of blocks into a folder, piece by piece. */
+/** Copies the files of blocks into a folder, in pieces. */
 async function fetchBlocks(
   bucket: Bucket,
   tenant: string,
@@ -41,7 +41,7 @@ async function fetchBlocks(
   return new FilesystemBucket(dir);
 }
 
-/** A tenant's blocks with files that are read in small pieces: what is far away is fetched once. */
+/** A tenant's blocks as local files, for small reads: first fetches blocks of a remote bucket. */
 async function near(
   tenant: string,
   blocks: readonly BlockMeta[],
@@ -54,7 +54,7 @@ async function near(
   return blocks.map((meta) => ({ meta, files: blockFilesIn(fetched, meta.ulid) }));
 }
 
-/** Reads outputs back whole before anyone gets them. */
+/** Reads the outputs back completely before they are published. */
 async function verified<T extends CompactAnswer>(result: T): Promise<T> {
   for (const o of result.outputs)
     await verifyBlock(o.meta, blockFilesIn(new FilesystemBucket(dirname(o.dir)), o.meta.ulid));

@@ -9,7 +9,7 @@ import type { CompactorLimits } from "./limits.ts";
 
 /**
  * The three parts of the compactor: the bucket index, the cleaner and the compactions.
- * @param ownership what of it is this process's
+ * @param ownership the tenants and jobs of this process
  */
 export function compaction(
   config: CompactorComponentConfig,

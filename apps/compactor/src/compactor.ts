@@ -32,11 +32,11 @@ import type { CompactAnswer, CompactWorkerData } from "./protocol.ts";
 import { Rewriter } from "./rewriter.ts";
 import { requireWorkRoom } from "./work-room.ts";
 
-/** What of the work is this process's: each compactor of a ring has a part, and every part has one. */
+/** The tenants and jobs of this process: each compactor of a ring owns some, and each has one owner. */
 export interface Ownership {
-  /** looks after a tenant: retention, deletions, the bucket index */
+  /** whether this process owns a tenant: retention, deletions, the bucket index */
   tenant: (tenant: string) => boolean;
-  /** runs a job of a tenant */
+  /** whether this process runs a tenant's job */
   job: (tenant: string, key: string) => boolean;
 }
 
@@ -44,9 +44,9 @@ export interface CompactorConfig {
   dataDir: string;
   rangesMs: readonly number[];
   intervalMs: number;
-  /** a job of level-1 blocks waits until all were uploaded so long ago: more may come */
+  /** a job of level-1 blocks waits until all were uploaded at least this long ago: more may come */
   firstLevelWaitMs: number;
-  /** no new job of a tenant begins after so much time in one run */
+  /** no new job of a tenant starts after this time in one run */
   maxTenantMs: number;
   retries: number;
   jobsOrder: "smallest-range-oldest-blocks-first" | "newest-blocks-first";
@@ -60,7 +60,7 @@ export interface CompactorConfig {
   retentionDryRun: boolean;
 }
 
-/** The first run comes soon after the start, once the process has its other work behind it. */
+/** The first run comes soon after the start, when the process has done its other start work. */
 const FIRST_RUN_MS = 30_000;
 /** Deadline of one run: after a backlog it may compact for many hours. */
 const RUN_DEADLINE_MS = 24 * 3600_000;
@@ -73,13 +73,13 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Why a block that cannot be read is kept out of compactions, in v1's words. */
+/** Reason to exclude an unreadable block from compactions, in v1's words. */
 const SET_ASIDE = "block-index-out-of-order-chunk";
 
-/** Plans from the bucket and merges blocks, one job at a time, each in a thread of its own that ends with it. */
+/** Plans from the bucket and merges blocks, one job at a time; each job has its own thread. */
 export class Compactor implements Service {
   readonly name = "compactor";
-  /** told about outputs that are in the bucket, and the inputs that were marked */
+  /** called with outputs that are in the bucket, before their inputs are marked */
   onCompacted: (
     tenant: string,
     outputs: readonly BlockMeta[],
@@ -142,7 +142,7 @@ export class Compactor implements Service {
       () => this.run(),
       base,
     );
-    // There from the start, at 0: an alert sees the first one.
+    // Created at the start with 0, so that an alert sees the first increment.
     const { metrics } = base;
     this.jobsDone = metrics.counter("pyroscope_compactor_group_compactions_total", "Jobs that ended well.");
     this.jobsFailed = metrics.counter(
@@ -180,12 +180,12 @@ export class Compactor implements Service {
     await this.running;
   }
 
-  /** Each process works in a folder of its own: several may share the directory. */
+  /** Each process has its own work folder: several may share the directory. */
   private get workRoot(): string {
     return join(this.config.dataDir, "compact", String(process.pid));
   }
 
-  /** What a process that is no more was working on is of no use: nothing of it was uploaded whole. */
+  /** Removes work folders of ended processes: no output in them was uploaded completely. */
   private clearAway(): void {
     const root = dirname(this.workRoot);
     if (!existsSync(root)) return;
@@ -196,7 +196,7 @@ export class Compactor implements Service {
 
   private current: WorkerClient | undefined;
 
-  /** One pass over all tenants. */
+  /** Runs one pass over all tenants. */
   run(): Promise<void> {
     this.running ??= this.pass()
       .catch((err: unknown) => this.base.log.warn({ err }, "compaction could not run"))
@@ -228,7 +228,7 @@ export class Compactor implements Service {
         .set(this.base.now() / 1000);
   }
 
-  /** Runs jobs until none is due, planning again after each. False when one failed. */
+  /** Runs jobs until none is due, replanning after each. False when a job failed too often. */
   private async compactTenant(tenant: string): Promise<boolean> {
     const until = this.base.now() + this.config.maxTenantMs;
     const failures = new Map<string, number>();
@@ -251,19 +251,22 @@ export class Compactor implements Service {
           err instanceof CinderblockError && err.kind === "corrupt"
             ? job.blocks.find((b) => err.message.includes(b.ulid))
             : undefined;
-        // A block that cannot be read stays as it is, and the others go on without it.
+        // Leave the damaged block unchanged; the others are compacted without it.
         if (damaged) await this.setAside(tenant, damaged, (err as Error).message);
       }
     }
   }
 
-  /** Which jobs of a tenant this process runs. While series are taken out of its blocks, all are its owner's: what another merges meanwhile would bring them back. */
+  /**
+   * Decides which jobs of a tenant this process runs. While series are deleted from the tenant's blocks, the
+   * tenant's owner runs all jobs: a merge by another process would bring the series back.
+   */
   private async mine(tenant: string): Promise<(key: string) => boolean> {
     const { tenant: owns, job } = this.config.ownership;
     return (await this.rewriter.isBusy(tenant)) ? () => owns(tenant) : (key) => job(tenant, key);
   }
 
-  /** Takes out of blocks what was asked to be deleted, and what rules of retention name. False when it failed. */
+  /** Applies deletion requests and retention rules to a tenant's blocks. False when it failed. */
   private async rewriteTenant(tenant: string): Promise<boolean> {
     if (this.stopping) return true;
     try {
@@ -329,7 +332,7 @@ export class Compactor implements Service {
     );
   }
 
-  /** The jobs that are due, in the order in which they run. Marks what a compaction that was interrupted left behind. */
+  /** The due jobs, in the order of execution. Marks blocks that an interrupted compaction left behind. */
   private async jobs(tenant: string): Promise<CompactionJob[]> {
     if (await this.bucket.exists(tenantMarkName(tenant))) return [];
     const known = await this.sync(tenant);
@@ -359,7 +362,7 @@ export class Compactor implements Service {
     return jobs;
   }
 
-  /** Blocks that may be compacted: whole, without a deletion or a no-compact mark. Metas never change, so each is read once. */
+  /** Complete blocks without a deletion or no-compact mark. Metas never change, so each is read once. */
   private async sync(tenant: string): Promise<Map<string, { meta: BlockMeta; uploadedMs: number }>> {
     const prefix = blocksPrefix(tenant);
     const left = new Set<string>();
@@ -386,7 +389,7 @@ export class Compactor implements Service {
         });
       } catch (err) {
         if (!(err instanceof CinderblockError)) throw err;
-        // A partial block, whose meta comes last, or a meta that cannot be read: the bucket index names both.
+        // A partial block, whose meta comes last, or a damaged meta: the bucket index reports both.
         if (err.kind !== "not-found" && err.kind !== "corrupt") throw err;
       }
     }
@@ -405,7 +408,7 @@ export class Compactor implements Service {
     }
   }
 
-  /** Merges, uploads every file of every output, then their metas, sees that they are there, then marks the inputs. */
+  /** Merges, publishes the outputs (files, then metas), then marks the inputs. */
   private async runJob(tenant: string, job: CompactionJob): Promise<void> {
     const { metrics, log } = this.base;
     const started = performance.now();
@@ -428,7 +431,7 @@ export class Compactor implements Service {
       crashPoint("compact/published");
       await this.mark(tenant, job.blocks, "source of compacted block", "compaction");
       crashPoint("compact/sources-marked");
-      // One writer: the tenant's owner. Store-gateways were told of the outputs.
+      // Only the tenant's owner writes the index. Store-gateways have received the outputs already.
       if (this.config.ownership.tenant(tenant)) await this.index.updateTenant(tenant);
       this.jobsDone.inc();
       metrics
@@ -456,7 +459,7 @@ export class Compactor implements Service {
     }
   }
 
-  /** All files of all outputs, then their metas; sees that they are there, and lets the read path learn them before the inputs may go. */
+  /** Uploads files, then metas; checks the metas and announces the outputs before the inputs may go. */
   private async publish(
     tenant: string,
     outputs: CompactAnswer["outputs"],
@@ -509,14 +512,14 @@ export class Compactor implements Service {
       .inc({ reason }, blocks.length);
   }
 
-  /** Runs one method in a thread that ends with it. */
+  /** Runs one method in its own thread. */
   private async inThread<T>(method: "compact" | "rewrite" | "count", call: object): Promise<T> {
     const worker = new WorkerClient(
       () => undefined,
       (reason) => this.base.log.error({ reason }, "compaction thread died"),
     );
     this.current = worker;
-    // Values are in buffers; a large young generation would only keep garbage of them alive.
+    // Values are in buffers; a large young generation would only keep garbage alive.
     worker.start(this.script, this.worker, "compact", { maxYoungGenerationSizeMb: 4 });
     try {
       return await worker.call<T>(method, call);

@@ -2,7 +2,7 @@ import { bool, type ConfigOf, duration, int, parseDuration, str } from "@cinderb
 import { CinderblockError } from "@cinderblock/errors";
 import { type CommonConfig, commonSchema } from "@cinderblock/runtime";
 
-/** The section of this component. */
+/** Flags of the compactor. */
 const compactorSection = {
   compactorEnabled: bool(
     "compactor.enabled",
@@ -111,7 +111,7 @@ const compactorSection = {
 export const compactorSchema = { ...commonSchema, ...compactorSection };
 export type CompactorComponentConfig = CommonConfig & ConfigOf<typeof compactorSection>;
 
-/** The ranges that blocks are merged to, checked as v1 does. */
+/** Time ranges of compacted blocks in ms, checked like v1's. */
 export function blockRangesOf(c: CompactorComponentConfig): number[] {
   const ranges = c.blockRanges.split(",").map((t) => parseDuration(t.trim()));
   ranges.forEach((r, i) => {

@@ -2,7 +2,7 @@ import type { BlockMeta } from "@cinderblock/block-meta";
 import type { Drop } from "@cinderblock/compact";
 import type { BucketSpec } from "@cinderblock/objstore";
 
-/** How a compaction thread reaches the bucket. */
+/** The bucket of a compaction thread. */
 export interface CompactWorkerData {
   bucket: BucketSpec;
 }
@@ -22,7 +22,7 @@ export interface CompactAnswer {
   duplicates: number;
   dropped: number;
 }
-/** One block without some of its rows. */
+/** Rewrites one block without some of its rows. */
 interface RewriteCall {
   tenant: string;
   block: BlockMeta;
@@ -30,7 +30,7 @@ interface RewriteCall {
   memoryBytes: number;
   workDir: string;
 }
-/** How many profiles each drop would take out of each block. */
+/** Counts the profiles that each drop would remove from each block. */
 interface CountCall {
   tenant: string;
   blocks: readonly BlockMeta[];

@@ -5,20 +5,20 @@ import type { Base } from "@cinderblock/telemetry";
 import type { CompactorLimits } from "./limits.ts";
 
 export interface RewriterConfig {
-  /** fresh level-1 blocks are left alone: ingesters may still have a copy */
+  /** recent level-1 blocks are skipped: ingesters may still have a copy */
   firstLevelWaitMs: number;
-  /** rules of retention are only counted */
+  /** retention rules only count profiles */
   retentionDryRun: boolean;
 }
 
-/** How blocks are read and written, in a thread, by the compactor. */
+/** The reads and writes of blocks, which the compactor runs in a thread. */
 export interface RewriteWork {
   count(
     tenant: string,
     blocks: readonly BlockMeta[],
     drops: readonly (readonly Drop[])[],
   ): Promise<number[][]>;
-  /** rewrites, uploads, lets the read path learn; then `commit`, then the block is marked. The ULID of the replacement, or nothing */
+  /** rewrites and uploads the block, announces the result, calls `commit` with its ULID, marks the block */
   rewrite(
     tenant: string,
     block: BlockMeta,
@@ -28,7 +28,7 @@ export interface RewriteWork {
   ): Promise<void>;
 }
 
-/** A reason to drop rows: a person's request, or a rule of the tenant's retention. */
+/** A reason to drop rows: a deletion request, or a retention rule of the tenant. */
 interface Cause {
   key: string;
   drop: Drop;
@@ -40,12 +40,12 @@ export interface KnownBlock {
   uploadedMs: number;
 }
 
-/** Clocks of a bucket and of compactors differ by less. A block within the margin is looked at once more. */
+/** Upper bound for clock differences between bucket and compactors; blocks within it are checked again. */
 const CLOCK_MARGIN_MS = 600_000;
 
-/** Takes series out of blocks: what a person asked to have deleted, and what a rule of the tenant keeps for a shorter time. */
+/** Removes series from blocks: those of deletion requests, and those with a shorter retention. */
 export class Rewriter {
-  /** tenant -> block -> causes that were looked for and not found: metas and rows never change */
+  /** tenant -> block -> causes without matching rows: metas and rows never change */
   private readonly clean = new Map<string, Map<string, Set<string>>>();
   private readonly bucket: Bucket;
   private readonly work: RewriteWork;
@@ -83,7 +83,7 @@ export class Rewriter {
     }
   }
 
-  /** Whether series of a tenant are to be taken out of its blocks. */
+  /** Whether series of a tenant must be removed from its blocks. */
   async isBusy(tenant: string): Promise<boolean> {
     return (
       this.limits.retentionRules(tenant).length > 0 ||
@@ -92,8 +92,9 @@ export class Rewriter {
   }
 
   /**
-   * One pass over a tenant. A block waits while what it was made of is still in the bucket: a plan may go back to it.
-   * @param present all ULIDs in the tenant's folder, marked ones too
+   * Runs one pass over a tenant. A block waits while its sources are still in the bucket: a plan may fall
+   * back to them.
+   * @param present all ULIDs in the tenant's folder, including marked ones
    */
   async tenant(tenant: string, blocks: readonly KnownBlock[], present: ReadonlySet<string>): Promise<void> {
     const now = this.base.now();
@@ -101,13 +102,13 @@ export class Rewriter {
     const rules = this.limits.retentionRules(tenant);
     const clean = new Map([...(this.clean.get(tenant) ?? [])].filter(([ulid]) => present.has(ulid)));
     this.clean.set(tenant, clean);
-    /** requests that cannot be called done: a block waits, or one was touched */
+    /** requests that are not done yet: a block waits, or a block was rewritten */
     const open = new Set<string>();
     const tasks: { block: BlockMeta; causes: Cause[] }[] = [];
     for (const { meta, uploadedMs } of [...blocks].sort((a, b) => a.meta.minTimeMs - b.meta.minTimeMs)) {
       const causes: Cause[] = [];
       for (const request of requests) {
-        // A finished request still applies to blocks that arrive later with data from before its end.
+        // A finished request still applies to later blocks with data from before its end.
         const isDone = request.state === "done";
         if (isDone && uploadedMs < request.doneMs - CLOCK_MARGIN_MS) continue;
         const endMs = isDone ? Math.min(request.endMs, request.doneMs) : request.endMs;

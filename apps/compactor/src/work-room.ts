@@ -2,13 +2,13 @@ import { statfs } from "node:fs/promises";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { noRoom } from "@cinderblock/errors";
 
-/** Free bytes that a job leaves to others on the disk: so many, and so much of the disk at most. */
+/** Free bytes that a job leaves to others: a number of bytes, and at most this share of the disk. */
 const RESERVE_BYTES = 256 << 20,
   RESERVE_SHARE = 1 / 20;
-/** Bytes that a job writes for each byte of its sources: their copies, and outputs that are no larger. */
+/** Bytes that a job writes for each byte of its sources: the copies, and outputs that are no larger. */
 const WRITTEN_SHARE = 2;
 
-/** Size of a file system, as far as a job looks at it. */
+/** The fields of `statfs` that a job needs. */
 export interface DiskSize {
   bsize: number;
   blocks: number;
@@ -16,8 +16,8 @@ export interface DiskSize {
 }
 
 /**
- * Checks that a job's work fits on the disk before it begins: other components may log pushes there.
- * @throws `no-room` when it does not
+ * Checks that a job's work fits on the disk before the job starts: other components may log pushes there.
+ * @throws `no-room` when the work does not fit
  */
 export async function requireWorkRoom(
   dataDir: string,
