@@ -4,7 +4,7 @@ import { storeConfigOf, storeSchema } from "./config.ts";
 import { storePages } from "./pages.ts";
 import { StoreGateway } from "./store-gateway.ts";
 
-/** Answers for the blocks in the bucket. */
+/** Answers queries from the blocks in the bucket. */
 export const storeGateway: Component<typeof storeSchema> = {
   name: "store-gateway",
   schema: storeSchema,

@@ -2,7 +2,7 @@ import { type ConfigOf, duration, int } from "@cinderblock/config";
 import { type CommonConfig, commonSchema } from "@cinderblock/runtime";
 import type { StoreGatewayConfig } from "./store-gateway.ts";
 
-/** The section of this component. */
+/** Flags of the store-gateway. */
 const storeSection = {
   syncInterval: duration(
     "blocks-storage.bucket-store.sync-interval",

@@ -6,7 +6,7 @@ import { KnownBlocks } from "./known-blocks.ts";
 
 const T0 = 1_795_000_000_000;
 
-/** Bucket in memory that counts requests, and whose requests can fail by name or be held up. */
+/** In-memory bucket that counts requests; requests can fail by name, or be delayed. */
 class Objects implements Pick<Bucket, "get" | "list"> {
   readonly all = new Map<string, Uint8Array>();
   readonly requests: string[] = [];
@@ -167,7 +167,7 @@ describe("blocks that a store-gateway knows", () => {
     await expect(blocks.known("t")).rejects.toThrow("the blocks of tenant t could not be listed yet");
     const asked = bucket.requests.length;
     await expect(blocks.known("t")).rejects.toThrow("could not be listed yet");
-    expect(bucket.requests).toHaveLength(asked); // not again at once
+    expect(bucket.requests).toHaveLength(asked); // no second request at once
     bucket.fails = () => false;
     at(3000);
     await blocks.known("t");
@@ -188,7 +188,7 @@ describe("blocks that a store-gateway knows", () => {
     at(3000);
     await blocks.known("bad");
     expect(ulids("bad")).toHaveLength(1);
-    // Once known, a failing bucket changes nothing.
+    // A failing bucket does not change known blocks.
     bucket.fails = () => true;
     await blocks.known("bad");
     await expect(blocks.sync()).rejects.toThrow("bucket is away");

@@ -16,42 +16,42 @@ import type { Base } from "@cinderblock/telemetry";
 export interface KnownBlocksConfig {
   metaConcurrency: number;
   ignoreDeletionMarksDelayMs: number;
-  /** age of a bucket index that is reported */
+  /** bucket index age from which it is reported as stale, in ms */
   maxStaleMs: number;
 }
 
-/** Tenants whose blocks are listed at once. */
+/** Maximum concurrent lists of tenants' blocks. */
 const TENANTS_AT_ONCE = 8;
-/** Pause after a failed list of a tenant's blocks, during which queries get the failure at once. */
+/** Pause after a failed list of a tenant's blocks; queries fail at once during the pause. */
 const RETRY_MS = 2000;
 
 /** Blocks of one tenant. */
 interface TenantBlocks {
   metas: Map<string, BlockMeta>;
-  /** ULID -> number of the learnt block, ascending in time */
+  /** ULID -> sequence number of the learned block */
   learnt: Map<string, number>;
 }
 
 /**
- * Metas of the blocks in the bucket. Each sync lists the folders of a tenant's blocks, since the bucket index is up to a
- * cleanup interval old: an ingester may have uploaded, left and been forgotten since. The index tells which blocks are marked
- * for deletion (docs/correctness.md, "Plans start from what must exist").
+ * Metas of the blocks in the bucket. Each sync lists the folders of a tenant's blocks, because the bucket
+ * index may be one cleanup interval old: meanwhile an ingester may have uploaded blocks, left and been
+ * forgotten. The index provides the deletion marks (docs/correctness.md, "Plans start from what must exist").
  */
 export class KnownBlocks {
   private readonly byTenant = new Map<string, TenantBlocks>();
-  /** blocks learnt so far */
+  /** number of blocks learned so far */
   private learnt = 0;
   /** tenants whose blocks were listed at least once */
   private readonly listed = new Set<string>();
-  /** whether the tenants of the bucket were listed at least once, and what was found last */
+  /** tenants of the last list; undefined before the first */
   private tenantList: ReadonlySet<string> | undefined;
   private readonly failed = new Map<string, { atMs: number; err: unknown }>();
   private readonly running = new Map<string, Promise<void>>();
-  /** tenants whose index was out of date when it was last read */
+  /** tenants whose index was stale at the last read */
   private readonly stale = new Set<string>();
-  /** damaged blocks that were reported */
+  /** damaged blocks already reported */
   private readonly reported = new Set<string>();
-  /** receives blocks that are gone */
+  /** called with blocks that are gone */
   onGone: (tenant: string, ulids: readonly string[]) => void = () => undefined;
   private readonly bucket: Bucket;
   private readonly config: KnownBlocksConfig;
@@ -93,7 +93,10 @@ export class KnownBlocks {
     return t;
   }
 
-  /** Lists all tenants and the blocks of each. A tenant that fails does not stop the others. @throws if the tenants cannot be listed */
+  /**
+   * Lists all tenants and the blocks of each. A failed tenant does not stop the others.
+   * @throws if the tenants cannot be listed
+   */
   async sync(): Promise<number> {
     const before = this.learnt;
     const tenants = await tenantsIn(this.bucket);
@@ -122,8 +125,8 @@ export class KnownBlocks {
   }
 
   /**
-   * Resolves once the blocks of a tenant are known. A tenant whose list failed so far is listed now.
-   * @throws `unavailable` while they are not: an empty list would pass for an empty tenant
+   * Resolves once the blocks of a tenant are known; lists a tenant without a successful list so far.
+   * @throws `unavailable` until then: an empty list would pass for an empty tenant
    */
   async known(tenant: string): Promise<void> {
     if (this.listed.has(tenant) || this.tenantList?.has(tenant) === false) return;
@@ -176,7 +179,7 @@ export class KnownBlocks {
       const named = new Set(index.blocks.map((b) => b.ulid));
       this.unindexed.inc([...next.keys()].filter((u) => !named.has(u) && !t.metas.has(u)).length);
     }
-    // Blocks that were learnt during the list may be missing in it.
+    // Blocks that were learned during the list may be missing in it.
     for (const [ulid, n] of t.learnt) {
       const meta = t.metas.get(ulid);
       if (n <= before) t.learnt.delete(ulid);
@@ -192,7 +195,7 @@ export class KnownBlocks {
     if (ulids.length > 0) this.onGone(tenant, ulids);
   }
 
-  /** The bucket index; undefined without one, or with a damaged one. */
+  /** The bucket index; undefined if missing or damaged. */
   private async readIndex(tenant: string): Promise<BucketIndex | undefined> {
     try {
       const index = decodeBucketIndex(await this.bucket.get(`${blocksPrefix(tenant)}bucket-index.json.gz`));
@@ -220,7 +223,7 @@ export class KnownBlocks {
     }
   }
 
-  /** Blocks whose deletion mark is old enough. Marks of blocks that the index does not name are read from the bucket. */
+  /** Blocks with an old enough deletion mark. Reads marks of blocks outside the index from the bucket. */
   private async hiddenOf(
     tenant: string,
     ulids: readonly string[],
@@ -249,7 +252,7 @@ export class KnownBlocks {
         );
       } catch (err) {
         if (kindOf(err) === "unavailable") throw err;
-        // A mark counts only when both of its copies are there.
+        // A mark counts only when both of its copies exist.
       }
     }
     return hidden;
@@ -279,7 +282,10 @@ export class KnownBlocks {
     this.damaged.inc();
   }
 
-  /** Adds one block at once: an ingester shipped it, or a plan names it. @returns whether the bucket has it */
+  /**
+   * Adds one block at once: an ingester shipped it, or a plan names it.
+   * @returns whether the bucket has it
+   */
   async learn(tenant: string, ulid: string): Promise<boolean> {
     if (this.byTenant.get(tenant)?.metas.has(ulid)) return true;
     const meta = await this.fetchMeta(tenant, ulid);
@@ -290,7 +296,7 @@ export class KnownBlocks {
     return true;
   }
 
-  /** Drops blocks that turned out to be gone, and lists the tenant again: the blocks that replaced them are known then. */
+  /** Drops blocks that are gone, and lists the tenant again, which finds the blocks that replaced them. */
   async lookAgain(tenant: string, gone: readonly string[]): Promise<void> {
     const t = this.byTenant.get(tenant);
     for (const u of gone) {

@@ -29,7 +29,7 @@ const bytesOf = (m: BlockMeta): number => m.files.reduce((n, f) => n + f.sizeByt
 const sum = (all: readonly BlockMeta[], pick: (m: BlockMeta) => number): number =>
   all.reduce((n, m) => n + pick(m), 0);
 
-/** A block as JSON says it; times in milliseconds. */
+/** A block's JSON; times in ms. */
 function described(m: BlockMeta, deletedAtMs: number | undefined) {
   return {
     block: m.ulid,
@@ -49,9 +49,9 @@ function described(m: BlockMeta, deletedAtMs: number | undefined) {
   };
 }
 
-/** What the bucket holds, for people and as JSON: tenants, their blocks, one block. v1's paths, those of its admin, too. */
+/** Contents of the bucket as HTML and JSON: tenants, blocks, one block. Uses v1's paths, also admin paths. */
 export function storePages(store: StoreGateway, bucket: Bucket): Routes {
-  /** block -> when it was marked for deletion, by the bucket index; what it does not know yet is not shown */
+  /** block -> time of its deletion mark in ms, from the bucket index; newer marks are not shown */
   const marks = async (tenant: string): Promise<Map<string, number>> => {
     try {
       return new Map(
@@ -61,7 +61,7 @@ export function storePages(store: StoreGateway, bucket: Bucket): Routes {
         ]),
       );
     } catch (err) {
-      if (kindOf(err) === "not-found" || kindOf(err) === "corrupt") return new Map(); // no compactor has written one; a damaged one is named at the sync
+      if (kindOf(err) === "not-found" || kindOf(err) === "corrupt") return new Map(); // sync reports damage
       throw err;
     }
   };

@@ -28,7 +28,7 @@ export interface StoreGatewayConfig extends KnownBlocksConfig {
 /** Deadline of one pass over the bucket. */
 const SYNC_DEADLINE_MS = 1800_000;
 
-/** Answers for the blocks in the bucket, which it lists at start and at each sync. */
+/** Answers queries from the blocks in the bucket; lists them at the start and at each sync. */
 export class StoreGateway implements Service, SourceClient {
   readonly name = "store-gateway";
   private readonly loop;
@@ -99,12 +99,12 @@ export class StoreGateway implements Service, SourceClient {
       .observe((this.base.now() - started) / 1000);
   }
 
-  /** Learns one block at once: what the ingester shipped, or what a plan names. True when it is there. */
+  /** Adds one block at once: an ingester shipped it, or a plan names it. True when the bucket has it. */
   learn(tenant: string, ulid: string): Promise<boolean> {
     return this.known.learn(tenant, ulid);
   }
 
-  /** Opens a block, or the blocks that it was compacted into, to see that they answer. */
+  /** Whether a block, or the blocks that it was compacted into, can be opened and answer. */
   async answers(tenant: string, ulid: string): Promise<boolean> {
     const replacement = replacementOf(ulid, this.metasOf(tenant)).map((m) => m.ulid);
     if (replacement.length === 0 && !(await this.learn(tenant, ulid))) return false;
@@ -124,7 +124,7 @@ export class StoreGateway implements Service, SourceClient {
     return this.known.tenants();
   }
 
-  /** @throws `unavailable` while the tenant's blocks could not be listed */
+  /** @throws `unavailable` while the tenant's blocks are not listed */
   async blocks(tenant: string, startMs: number, endMs: number): Promise<BlockInfo[]> {
     await this.known.known(tenant);
     return this.metasOf(tenant)
@@ -179,7 +179,7 @@ export class StoreGateway implements Service, SourceClient {
     );
   }
 
-  /** A block that cannot be read is named, once; the query plans around it. */
+  /** Reports a damaged block once; the query plans around it. */
   private async named<T>(tenant: string, work: Promise<T>): Promise<T> {
     try {
       return await work;
@@ -189,7 +189,7 @@ export class StoreGateway implements Service, SourceClient {
     }
   }
 
-  /** A block that is gone was compacted and deleted since the bucket was read: what it became is learnt before the next plan. */
+  /** Lists the tenant again after a miss: the next plan needs the block that replaced the missing one. */
   private async lookingAgain<T extends { missing: string[] }>(tenant: string, answer: T): Promise<T> {
     if (answer.missing.length === 0) return answer;
     try {
