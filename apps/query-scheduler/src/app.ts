@@ -4,10 +4,10 @@ import { serveScheduler } from "@cinderblock/transport";
 import { schedulerSchema } from "./config.ts";
 import { QueryScheduler } from "./scheduler.ts";
 
-/** How long a leaving scheduler waits for the queries that queriers run. */
+/** Time that a leaving scheduler waits for running queries. */
 const LEAVE_MS = 10_000;
 
-/** Queues queries, fairly between tenants, for queriers to take. */
+/** Queues queries for queriers, fairly between tenants. */
 export const queryScheduler: Component<typeof schedulerSchema> = {
   name: "query-scheduler",
   schema: schedulerSchema,
@@ -36,7 +36,8 @@ export const queryScheduler: Component<typeof schedulerSchema> = {
       scheduler,
     );
     process.becomeActive(me);
-    // Frontends and queriers have read by then that it leaves; what still waits goes to another, what runs ends here.
+    // By then frontends and queriers have read the LEAVING state: waiting queries move to another scheduler,
+    // and running queries end here.
     process.beforeStop(async () => {
       await me.set("LEAVING");
       await sleep(2 * RING_REFRESH_MS);

@@ -1,7 +1,7 @@
 import { duration, int } from "@cinderblock/config";
 import { commonSchema } from "@cinderblock/runtime";
 
-/** The section of this component. */
+/** Flags of the query-scheduler. */
 const schedulerSection = {
   maxOutstanding: int(
     "query-scheduler.max-outstanding-requests-per-tenant",

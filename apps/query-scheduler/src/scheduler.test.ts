@@ -71,7 +71,7 @@ describe("query scheduler", () => {
     const parts = (query: string, n: number): Promise<unknown>[] =>
       Array.from({ length: n }, (_, part) => s.enqueue("flood", { ...job, of: { query, part } }, soon()));
     const all = [...parts("x", 40), ...parts("y", 40)];
-    // The other tenant asks three times, one after the other, while the flood is being served.
+    // While the flood is served, the other tenant runs three queries, one after the other.
     let asked = 0,
       waitedLongest = 0,
       waiting = 0;
@@ -93,7 +93,7 @@ describe("query scheduler", () => {
     }
     await Promise.all(all);
     expect(order.filter((t) => t === "calm")).toHaveLength(3);
-    expect(waitedLongest).toBeLessThanOrEqual(1); // one query of the other between two of its own
+    expect(waitedLongest).toBeLessThanOrEqual(1); // at most one query of the flood between two of its own
   });
   it("counts a query in parts once: those that follow the first are never refused, another query is", async () => {
     const s = scheduler(2);

@@ -12,34 +12,35 @@ interface Waiting {
 }
 
 export interface SchedulerConfig {
-  /** queries of a tenant that may wait; parts of one count once */
+  /** maximum waiting queries of a tenant; the sub-queries of a query count once */
   maxOutstanding: number;
   /** queriers that may run a tenant's queries; 0: all */
   maxQueriers: (tenant: string) => number;
-  /** how long a querier that was not heard of keeps its place among a tenant's */
+  /** how long a querier keeps its place after its last sign of life, in ms */
   querierForgetMs: number;
 }
 
-/** A querier that waits is heard of at least as often. */
+/** A waiting querier gives a sign of life at least this often. */
 const HEARD_MS = 15_000;
-/** How long an empty queue is shown after its tenant asked; anybody may name a tenant, so that no more are remembered. */
+/** How long an idle tenant's queue is shown; clients choose tenants, so their number is bounded. */
 const SHOWN_MS = 300_000,
   MAX_TENANTS_SHOWN = 10_000;
 const FOREVER = new AbortController().signal;
 
 /**
- * One queue for each tenant, served in turn; a tenant with too many waiting queries is told so. A query may come in parts: the
- * first decides whether there is room for it, the others follow as answers come, so that no query starves itself.
+ * Keeps one queue for each tenant, and serves the queues in turn. A tenant with too many waiting queries gets
+ * an error. The first sub-query of a query decides whether there is room; the others are always accepted, so
+ * that no query starves itself.
  */
 export class QueryScheduler {
   readonly name = "query-scheduler";
   private readonly queues = new Map<string, Queued[]>();
-  /** tenant -> when it last asked, monotonic: its queue is shown empty for a while */
+  /** tenant -> monotonic time of its last query: its queue is shown as empty for a while */
   private readonly tenants = new Map<string, number>();
   /** tenants with waiting queries, in the order of their turns */
   private turns: string[] = [];
   private readonly waiting: Waiting[] = [];
-  /** querier -> when it was last heard of, monotonic */
+  /** querier -> monotonic time of its last sign of life */
   private readonly queriers = new Map<string, number>();
   private closed = false;
   private readonly config: SchedulerConfig;
@@ -71,7 +72,7 @@ export class QueryScheduler {
     return Promise.resolve();
   }
 
-  /** Queues a query, or a part of one, and resolves with its result. */
+  /** Queues a query or a sub-query; resolves with its result. */
   enqueue(
     tenant: string,
     job: QueryJob,
@@ -143,7 +144,7 @@ export class QueryScheduler {
     this.dispatch();
   }
 
-  /** Whether a querier may run a tenant's queries: one of the tenant's few, the same ones as long as they live. */
+  /** Whether a querier may run a tenant's queries; a tenant keeps its queriers while they live. */
   serves(querier: string, tenant: string): boolean {
     const most = this.config.maxQueriers(tenant);
     if (most <= 0) return true;
@@ -161,7 +162,7 @@ export class QueryScheduler {
   }
 
   private dispatch(): void {
-    // Tenants whose queriers are all busy keep their turn, and their place in the order.
+    // Tenants whose queriers are all busy keep their turn and their place in the order.
     for (let k = 0; this.waiting.length > 0 && k < this.turns.length; ) {
       const tenant = this.turns[k]!;
       const at = this.waiting.findIndex((w) => this.serves(w.querier, tenant));
@@ -172,7 +173,7 @@ export class QueryScheduler {
       this.turns.splice(k, 1);
       const queue = this.queues.get(tenant)!;
       let item: Queued | undefined;
-      // Expired and cancelled queries are skipped without costing the tenant its turn.
+      // Expired and canceled queries are skipped without costing the tenant its turn.
       while ((item = queue.shift())) {
         if (item.signal.aborted) {
           item.fail(new CinderblockError("canceled", "context canceled"));
@@ -210,7 +211,7 @@ export class QueryScheduler {
   }
 }
 
-/** Queries in a queue: parts of one count once. */
+/** Number of queries in a queue; the sub-queries of a query count once. */
 function wholeQueries(queue: readonly Queued[]): number {
   const seen = new Set<string>();
   let alone = 0;
