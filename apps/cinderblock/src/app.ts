@@ -5,7 +5,7 @@ import { wireSingle } from "./single.ts";
 
 const MODULES = ["all", ...components.map((c) => c.name)];
 
-/** Read this first: all components in one process (`-target=all`), or those that `-target` names, with others over the network. */
+/** Entry point: runs all components (`-target=all`), or the components of `-target` in a cluster. */
 export const cinderblock: Program<typeof schema> = {
   name: "cinderblock",
   schema,

@@ -10,7 +10,7 @@ import { queryFrontend } from "@cinderblock/query-frontend";
 import { queryScheduler } from "@cinderblock/query-scheduler";
 import { storeGateway } from "@cinderblock/store-gateway";
 
-/** The components that this program can run, in the order in which they start. */
+/** The components of this program, in the order of their start. */
 export const components = [
   storeGateway,
   ingester,
@@ -24,7 +24,10 @@ export const components = [
   adHocProfiles,
 ] as const;
 
-/** The schema of all of them: flags, YAML keys, defaults, help and docs/reference/configuration.md come from it. */
+/**
+ * The schema of all components: source of flags, YAML keys, defaults, help and
+ * docs/reference/configuration.md.
+ */
 export const schema = {
   target: str("target", undefined, "all", "Components to run, separated by commas."),
   ...distributor.schema,

@@ -25,7 +25,7 @@ import { type Service, ServiceGroup } from "@cinderblock/service";
 import { storeConfigOf, StoreGateway, storePages } from "@cinderblock/store-gateway";
 import type { CinderblockConfig } from "./config.ts";
 
-/** Pages of rings: each has this process alone. */
+/** Pages of rings; this process is the only member of each. */
 const RINGS = [
   ["/ring", "ingester"],
   ["/distributor/ring", "distributor"],
@@ -36,8 +36,8 @@ const RINGS = [
 ] as const;
 
 /**
- * All components in one process, with in-process transports between them. Writes go distributor → ingest worker; reads go
- * frontend → scheduler → querier → ingester and store-gateway.
+ * All components in one process, with in-process transports between them. Writes go distributor → ingest
+ * worker; reads go frontend → scheduler → querier → ingester and store-gateway.
  */
 export async function wireSingle(
   config: CinderblockConfig,
@@ -160,8 +160,8 @@ export async function wireSingle(
     distributor.push(tenant, "cinderblock", { kind: "push", codec: "json", gzip: false, body }, "pprof"),
   );
 
-  // The server listens before the log is replayed, so that /ready shows its progress.
-  // Stopping goes the other way: no more queries, heads become blocks, blocks are shipped, then the threads end.
+  // The server listens before replay, so that /ready shows the progress. A stop has the reverse order:
+  // queries end, heads become blocks, blocks are uploaded, then the threads end.
   const adopted: Service = {
     name: "first-shipment",
     start: () => {
@@ -170,7 +170,7 @@ export async function wireSingle(
     },
     stop: () => Promise.resolve(),
   };
-  // Stops after the shipper: what it shipped last is in the index.
+  // Stops after the shipper, so that the index has the last uploads.
   const indexed: Service = {
     name: "bucket-index",
     start: () => Promise.resolve(),
