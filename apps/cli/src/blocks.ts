@@ -19,7 +19,7 @@ import { bytes, chosen, type Context, openedBucket, print, progress, tenantsOf, 
 
 const size = (m: BlockMeta): number => m.files.reduce((n, f) => n + f.sizeBytes, 0);
 
-/** The blocks of a bucket. */
+/** Lists the blocks of a bucket. */
 export async function listBlocks(c: Context): Promise<number> {
   const bucket = await openedBucket(c);
   print(
@@ -40,7 +40,7 @@ export async function listBlocks(c: Context): Promise<number> {
   return 0;
 }
 
-/** What is inside of blocks: files, profile types, services, symbol partitions. */
+/** Prints the contents of blocks: files, profile types, services, symbol partitions. */
 export async function inspectBlocks(c: Context): Promise<number> {
   if (c.args.length === 0) throw new CinderblockError("invalid", "name the blocks: blocks inspect ULID…");
   const bucket = await openedBucket(c),
@@ -103,7 +103,10 @@ export async function inspectBlocks(c: Context): Promise<number> {
   return 0;
 }
 
-/** Reads blocks whole: every checksum, order, sum and reference; without names the whole bucket, and what in it is no block. The exit code says whether all are sound. */
+/**
+ * Verifies every checksum, order, sum and reference of blocks; without arguments, of all blocks, and reports
+ * objects that are not blocks. Exit code 0: all are sound.
+ */
 export async function verifyBlocks(c: Context): Promise<number> {
   const bucket = await openedBucket(c),
     all = await chosen(c, bucket),
@@ -187,7 +190,7 @@ export async function compactChosen(c: Context): Promise<number> {
   return 0;
 }
 
-/** Writes the bucket index of tenants anew. */
+/** Rebuilds the bucket index of tenants. */
 export async function rebuildIndex(c: Context): Promise<number> {
   const bucket = await openedBucket(c),
     updater = new BucketIndexUpdater(bucket, c.base),

@@ -10,7 +10,7 @@ import { labels, pprof, series, top } from "./query.ts";
 import { partitions, ring, serverTop } from "./server.ts";
 import { addSymbols, listSymbols, lookUp, removeSymbols } from "./symbols.ts";
 
-/** Every command: its words, what follows them, what it does. */
+/** Every command: its words, its arguments, its purpose. */
 const COMMANDS: readonly {
   words: string;
   args: string;
@@ -132,7 +132,7 @@ function usage(): string {
   return `cinderblock-cli <command> [flags] [arguments]\n\n${COMMANDS.map((c) => `  ${`${c.words} ${c.args}`.padEnd(46)} ${c.does}`).join("\n")}\n\nFlags are those of the bucket (-storage.backend=s3 -storage.s3.bucket-name=…, or a server's -config.file) and those that\ncinderblock-cli <command> -help names. -output=json prints for programs.\n`;
 }
 
-/** Words, and flags with their values: `-tenant=a` and `-tenant a` are the same, as for the server. */
+/** Splits arguments into words and flags; like the server, accepts `-tenant=a` and `-tenant a`. */
 function divided(argv: readonly string[]): { words: string[]; flags: string[] } {
   const kinds = new Map(Object.values({ ...commonSchema, ...schema }).map((o) => [o.flag, o.kind]));
   const words: string[] = [],
@@ -151,7 +151,7 @@ function divided(argv: readonly string[]): { words: string[]; flags: string[] } 
   return { words, flags };
 }
 
-/** Runs a command line; the exit code. Never throws: what is wrong is said. */
+/** Runs a command line; returns the exit code. Never throws: prints errors. */
 export async function runCommand(argv: readonly string[], out: Output, err: Output): Promise<number> {
   const { words, flags } = divided(argv);
   const command = COMMANDS.find((c) => words.slice(0, c.words.split(" ").length).join(" ") === c.words);

@@ -11,7 +11,7 @@ const storage = Object.fromEntries(
   Object.entries(commonSchema).filter(([, o]) => o.flag.startsWith("storage.")),
 ) as Pick<typeof commonSchema, "storageBackend">;
 
-/** Flags of all commands; the bucket's are the server's own, and its configuration file is read as well. */
+/** Flags of all commands. The bucket's flags are the server's, whose configuration file is read, too. */
 export const schema = {
   ...storage,
   output: str("output", undefined, "table", "Form of what is printed.", { choices: ["table", "json"] }),
@@ -56,7 +56,7 @@ export interface Output {
   isTTY?: boolean;
 }
 
-/** What a command works with. */
+/** Arguments and environment of a command. */
 export interface Context {
   config: CliConfig;
   args: readonly string[];
@@ -82,7 +82,7 @@ export async function tenantsOf(c: Context, bucket: Bucket): Promise<string[]> {
   return tenantsIn(bucket);
 }
 
-/** Whole blocks of a tenant, oldest first; those whose meta cannot be read are named by `blocks verify`. */
+/** Complete blocks of a tenant, oldest first; `blocks verify` reports blocks with an unreadable meta. */
 async function metasOf(bucket: Bucket, tenant: string): Promise<BlockMeta[]> {
   const prefix = `${tenant}/phlaredb/`;
   const ulids = (await bucket.list(prefix))
@@ -104,7 +104,7 @@ async function metasOf(bucket: Bucket, tenant: string): Promise<BlockMeta[]> {
     .sort((a, b) => a.minTimeMs - b.minTimeMs || (a.ulid < b.ulid ? -1 : 1));
 }
 
-/** Blocks by name, or all of the tenants. */
+/** The blocks that the arguments name, or all blocks of the tenants. */
 export async function chosen(c: Context, bucket: Bucket): Promise<{ tenant: string; meta: BlockMeta }[]> {
   const all = (
     await Promise.all(
@@ -125,7 +125,7 @@ export async function chosen(c: Context, bucket: Bucket): Promise<{ tenant: stri
   });
 }
 
-/** Rows for people or as JSON. */
+/** Prints rows as a table or as JSON. */
 export function print(c: Context, rows: readonly Record<string, string | number>[]): void {
   if (c.config.output === "json") {
     c.out.write(`${JSON.stringify(rows, undefined, 1)}\n`);
@@ -158,7 +158,7 @@ export function print(c: Context, rows: readonly Record<string, string | number>
   );
 }
 
-/** A bar on a terminal, nothing elsewhere. */
+/** A progress bar on a terminal; no output elsewhere. */
 export function progress(c: Context, what: string): (done: number, total: number) => void {
   let last = 0;
   return (done, total) => {
@@ -171,7 +171,11 @@ export function progress(c: Context, what: string): (done: number, total: number
   };
 }
 
-/** A moment as flags name it: RFC 3339, a date, Unix time, `now` or `now-1h`. @throws `invalid` for anything else */
+/**
+ * Parses the time in a flag: RFC 3339, a date, Unix time, `now` or `now-1h`.
+ * @returns milliseconds since the epoch
+ * @throws `invalid` for other text
+ */
 export function momentOf(flag: string, text: string, nowMs: number): number {
   if (/^(now([+-]\d+(s|m|min|h|d|w|M|mon|y))?|\d{8}|\d{9,10}|\d{13}|\d{16}|\d{19})$/.test(text))
     return parseTime(text, nowMs);

@@ -13,7 +13,7 @@ import {
 import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
 import { chosen, type Context, momentOf, openedBucket, print, progress, tenantsOf, time } from "./context.ts";
 
-/** What a request would delete now, block by block. A compactor may take a block away meanwhile: then the list is made anew. */
+/** Profiles that a request would delete now, by block. Starts over when a compactor removes a block. */
 async function preview(
   c: Context,
   drop: { selector: string; startMs: number; endMs: number },
@@ -42,7 +42,7 @@ async function preview(
   }
 }
 
-/** Without the blocks that others were made of: what is marked and still there would count twice. */
+/** Removes the sources of other blocks: marked blocks that still exist would count twice. */
 function planned(blocks: { tenant: string; meta: BlockMeta }[]): { tenant: string; meta: BlockMeta }[] {
   const outdated = new Set(
     [...new Set(blocks.map((b) => b.tenant))].flatMap((t) =>
@@ -52,7 +52,7 @@ function planned(blocks: { tenant: string; meta: BlockMeta }[]): { tenant: strin
   return blocks.filter((b) => !outdated.has(b.meta.ulid));
 }
 
-/** Asks the compactor to delete the profiles of some series in a range of time; with -dry-run, only says which. */
+/** Requests the deletion of profiles by series and time range; with -dry-run, only prints them. */
 export async function deleteSeries(c: Context): Promise<number> {
   const { config } = c,
     now = Date.now();
@@ -87,7 +87,7 @@ export async function deleteSeries(c: Context): Promise<number> {
   return 0;
 }
 
-/** The audit trail: who asked for which deletion, and what was done. */
+/** Prints the audit trail: each deletion request, its author, and its effects. */
 export async function listDeletions(c: Context): Promise<number> {
   const bucket = await openedBucket(c),
     tenants = c.config.tenant === "" ? await tenantsWithDeletions(bucket) : await tenantsOf(c, bucket);
@@ -115,7 +115,7 @@ export async function listDeletions(c: Context): Promise<number> {
   return 0;
 }
 
-/** Ends a request early; what was deleted is gone. */
+/** Ends a request early; deleted profiles stay deleted. */
 export async function cancelDeletion(c: Context): Promise<number> {
   const [id] = c.args;
   if (id === undefined) throw invalid("name the request: deletions cancel ID");

@@ -16,13 +16,13 @@ import { executeOn, seriesLabels, type SelectRequest, twoTrees } from "@cinderbl
 import { type Context, progress } from "./context.ts";
 import { exclusions, mergedPprof, sources } from "./query.ts";
 
-/** Time that is in memory at once, of a table. */
+/** Time range of a table that is in memory at once. */
 const STEP_MS = 600_000;
-/** A Parquet file is made of a whole table. */
+/** A Parquet file is built from a complete table in memory. */
 const MAX_PARQUET_BYTES = 1 << 30;
 const ALL = { callSite: [], only: [], without: [], hide: [] };
 
-/** Profiles of a bucket as a file of another program. */
+/** Exports profiles of a bucket in another program's file format. */
 export async function exported(c: Context): Promise<number> {
   const format = c.config.format as ExportFormat;
   if (c.config.out === "")
@@ -63,7 +63,7 @@ export async function exported(c: Context): Promise<number> {
   }
 }
 
-/** Samples or profiles, a step of time after the other. */
+/** Exports samples or profiles, one step of time after the other. */
 async function table(
   c: Context,
   list: readonly ProfileSource[],

@@ -13,7 +13,7 @@ import { bytes, type Context, openedBucket, print, progress, time } from "./cont
 
 const HOUR = 3_600_000_000_000n;
 
-/** Files below a path, in order. */
+/** Files below a path, sorted by name. */
 function files(path: string): string[] {
   try {
     return readdirSync(path, { withFileTypes: true })
@@ -25,7 +25,7 @@ function files(path: string): string[] {
   }
 }
 
-/** pprof files of any age, straight into blocks of the bucket: by the hour that each profile names, as an ingester makes them. */
+/** Imports pprof files of any age into the bucket, as one block for each hour, like an ingester. */
 export async function importProfiles(c: Context): Promise<number> {
   const { config } = c;
   if (c.args.length === 0)

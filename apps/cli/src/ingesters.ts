@@ -9,7 +9,7 @@ async function roster(c: Context): Promise<Roster> {
   return roster;
 }
 
-/** Lists the ingesters that may hold profiles that the bucket does not have. */
+/** Lists the ingesters that may hold profiles outside the bucket. */
 export async function listIngesters(c: Context): Promise<number> {
   const found = await roster(c);
   print(
@@ -21,7 +21,7 @@ export async function listIngesters(c: Context): Promise<number> {
   return 0;
 }
 
-/** Removes the roster entry of an ingester that does not return. Its member of the ring is forgotten on `/ring`. */
+/** Removes the roster entry of an ingester that does not return. The page `/ring` forgets its ring member. */
 export async function forgetIngester(c: Context): Promise<number> {
   const [id] = c.args;
   if (id === undefined) throw invalid("name the ingester: ingesters forget ID");

@@ -8,7 +8,7 @@ import type { ThreadProfile } from "@cinderblock/threads";
 import { bytes, type Context, progress } from "./context.ts";
 import { request } from "./server.ts";
 
-/** Time range of text without times of its own: the ten seconds before now, an agent's usual interval. */
+/** Time range of text without timestamps: the ten seconds before now, an agent's usual interval. */
 const TEXT_MS = 10_000;
 /** First bytes of a JFR recording. */
 const JFR_MAGIC = "FLR\0";
@@ -19,11 +19,11 @@ interface Body {
   body: Uint8Array;
   fromMs: number;
   untilMs: number;
-  /** for people: "pprof", "V8 CPU profile", … */
+  /** name of the format for the output: "pprof", "V8 CPU profile", … */
   kind: string;
 }
 
-/** A `.cpuprofile` as V8 writes it: `node --cpu-prof`, Chrome DevTools. Times in microseconds. */
+/** A `.cpuprofile` from V8: `node --cpu-prof`, Chrome DevTools. Times in microseconds. */
 type CpuProfile = NonNullable<ThreadProfile["cpu"]> & { startTime: number; endTime: number };
 
 function isCpuProfile(value: unknown): value is CpuProfile {
@@ -37,7 +37,7 @@ function isCpuProfile(value: unknown): value is CpuProfile {
   );
 }
 
-/** `file:///app/shop.js` as a path; every other URL stays. */
+/** Converts `file:///app/shop.js` to a path; other URLs stay. */
 function sourcePath(url: string): string {
   return url.startsWith("file://") ? fileURLToPath(url) : url;
 }
@@ -68,7 +68,7 @@ function fromJson(file: string, raw: Uint8Array, nowMs: number): Body {
   );
 }
 
-/** Reads a profile file and finds its format by its content. @throws `invalid` when the content is none of them */
+/** Reads a profile file and detects its format. @throws `invalid` for an unknown format */
 function bodyOf(file: string, nowMs: number): Body {
   let raw: Uint8Array;
   try {
@@ -94,7 +94,7 @@ function nameOf(file: string): string {
   return basename(file).split(".")[0] || "profile";
 }
 
-/** Sends profile files to the server at `-url`, as an agent does: one request for each file. */
+/** Sends profile files to the server at `-url`, like an agent: one request for each file. */
 export async function pushProfiles(c: Context): Promise<number> {
   const { config } = c;
   if (c.args.length === 0)

@@ -17,7 +17,7 @@ import {
 } from "@cinderblock/query";
 import { chosen, type Context, momentOf, openedBucket, print, progress } from "./context.ts";
 
-/** Blocks of the bucket that answer a query: compacted ones instead of their sources, each row once. */
+/** Blocks of the bucket that answer a query: compacted blocks instead of their sources. */
 export async function sources(c: Context): Promise<{ sources: ProfileSource[]; select: SelectRequest }> {
   const bucket = await openedBucket(c),
     hasher = await loadHasher();
@@ -61,7 +61,7 @@ export async function exclusions(list: readonly ProfileSource[], select: SelectR
   return list.length < 2 ? {} : findDuplicates(await Promise.all(list.map((s) => rowKeys(s, select))));
 }
 
-/** Functions by their own share. */
+/** Prints functions by self value. */
 export async function top(c: Context): Promise<number> {
   const { sources: list, select } = await sources(c);
   const r = await executeOn(
@@ -77,7 +77,7 @@ export async function top(c: Context): Promise<number> {
     Buffer.from(
       t.names.bytes.subarray(t.names.offset[t.name[node]!]!, t.names.offset[t.name[node]! + 1]!),
     ).toString();
-  // A function counts once on a path, however often it calls itself.
+  // A recursive function counts once on a path.
   const walk: { node: number; path: ReadonlySet<string> }[] = [{ node: 0, path: new Set() }];
   while (walk.length > 0) {
     const { node, path } = walk.pop()!;
@@ -110,7 +110,7 @@ export async function top(c: Context): Promise<number> {
   return 0;
 }
 
-/** The profiles of sources as one. */
+/** Merges the profiles of sources into one pprof. */
 export async function mergedPprof(
   c: Context,
   list: readonly ProfileSource[],
@@ -133,7 +133,7 @@ export async function mergedPprof(
   );
 }
 
-/** A merged pprof into a file. */
+/** Writes a merged pprof to a file. */
 export async function pprof(c: Context): Promise<number> {
   if (c.config.out === "") throw new CinderblockError("invalid", "name the file: query pprof -out=merged.pb");
   const { sources: list, select } = await sources(c),
@@ -143,7 +143,7 @@ export async function pprof(c: Context): Promise<number> {
   return 0;
 }
 
-/** Label sets of series. */
+/** Prints the label sets of series. */
 export async function series(c: Context): Promise<number> {
   const { sources: list, select } = await sources(c);
   const query = { matchers: [c.config.query], startMs: select.startMs, endMs: select.endMs };
@@ -156,7 +156,7 @@ export async function series(c: Context): Promise<number> {
   return 0;
 }
 
-/** Names of labels. */
+/** Prints label names. */
 export async function labels(c: Context): Promise<number> {
   const { sources: list, select } = await sources(c);
   print(

@@ -1,12 +1,12 @@
 import { CinderblockError } from "@cinderblock/errors";
 import { type Context, momentOf, print } from "./context.ts";
 
-/** Longest time that a command waits for a server. */
+/** Deadline of a request to a server. */
 const TIMEOUT_MS = 30_000;
 
 /**
- * One request to the server at `-url`, with the caller's token and tenant.
- * @throws `unavailable` with what to do next when nothing answers there
+ * Sends one request to the server at `-url`, with the caller's token and tenant.
+ * @throws `unavailable`, with the next step for the user, when the server does not respond
  */
 export async function request(c: Context, path: string, init: RequestInit): Promise<Response> {
   const { config } = c,
@@ -47,7 +47,7 @@ async function ask<T>(c: Context, path: string, body?: object): Promise<T> {
   return (await r.json()) as T;
 }
 
-/** Functions of a selection by self value, from the server at `-url`. Without -from and -to: the last hour. */
+/** Prints functions by self value, from the server at `-url`. Without -from and -to: the last hour. */
 export async function serverTop(c: Context): Promise<number> {
   const now = c.base.now(),
     { config } = c;
@@ -80,7 +80,7 @@ export async function serverTop(c: Context): Promise<number> {
   return 0;
 }
 
-/** Partitions of the log: owners, offsets, lag. */
+/** Prints the partitions of the log: owners, offsets, lag. */
 export async function partitions(c: Context): Promise<number> {
   const { partitions: all } = await ask<{
     partitions: {
@@ -109,7 +109,7 @@ export async function partitions(c: Context): Promise<number> {
   return 0;
 }
 
-/** Members of a ring. */
+/** Prints the members of a ring. */
 export async function ring(c: Context): Promise<number> {
   const [name = "ingester"] = c.args,
     path = name === "ingester" ? "/ring" : `/${name}/ring`;

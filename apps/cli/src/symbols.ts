@@ -10,7 +10,7 @@ async function filesOf(c: Context): Promise<DebugFiles> {
 }
 const tenantOf = (c: Context): string => (c.config.tenant === "" ? DEFAULT_TENANT : c.config.tenant);
 
-/** Keeps what debug files know of their functions; one that cannot be read is named, the others are kept. */
+/** Stores the address tables of debug files; reports an unreadable file and continues with the others. */
 export async function addSymbols(c: Context): Promise<number> {
   if (c.args.length === 0)
     throw invalid("name at least one debug file: a program or library that was not stripped");
@@ -32,7 +32,7 @@ export async function addSymbols(c: Context): Promise<number> {
   return bad > 0 ? 1 : 0;
 }
 
-/** Build ids of the debug files that the bucket has. */
+/** Prints the build IDs of the debug files in the bucket. */
 export async function listSymbols(c: Context): Promise<number> {
   const bucket = await openedBucket(c),
     files = await filesOf(c);
@@ -56,7 +56,7 @@ export async function removeSymbols(c: Context): Promise<number> {
   return 0;
 }
 
-/** What a debug file says of addresses of its own. */
+/** Prints the functions that a debug file names for given addresses. */
 export function lookUp(c: Context): Promise<number> {
   const [path, ...addresses] = c.args;
   if (path === undefined || addresses.length === 0)
