@@ -2,7 +2,7 @@ import { type Component, commonSchema } from "@cinderblock/runtime";
 import { settingsRpc } from "./rpc.ts";
 import { TenantSettings } from "./settings.ts";
 
-/** Settings that a UI keeps for a tenant. */
+/** Stores a UI's settings for each tenant. */
 export const tenantSettings: Component<typeof commonSchema> = {
   name: "tenant-settings",
   schema: commonSchema,

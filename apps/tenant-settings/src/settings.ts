@@ -7,14 +7,14 @@ export interface Setting {
   /** milliseconds since the epoch */
   modifiedAt: number;
 }
-/** v1's object at the root of the bucket: tenant -> name -> setting. Maps, since both are texts that callers choose. */
+/** v1's object at the root: tenant -> name -> setting. Maps, because callers choose both keys. */
 type Document = Map<string, Map<string, Setting>>;
 
 const OBJECT = "tenant_settings.json";
 const MAX_NAME = 512,
   MAX_VALUE = 1 << 20;
 
-/** Settings of all tenants, in one object. Changes of this process come one after the other. */
+/** Settings of all tenants, in one object. Changes in this process run one after the other. */
 export class TenantSettings {
   private readonly bucket: Bucket;
   private readonly now: () => number;
@@ -48,7 +48,7 @@ export class TenantSettings {
     }
   }
 
-  /** Reads, changes and writes, without another change between. */
+  /** Reads, changes and writes the object; no other change runs in between. */
   private change<T>(work: (d: Document) => { result: T; changed: boolean }): Promise<T> {
     const next = this.last
       .catch(() => undefined)
@@ -70,7 +70,7 @@ export class TenantSettings {
     return next;
   }
 
-  /** All settings of a tenant, by name. */
+  /** All settings of a tenant, sorted by name. */
   async all(tenant: string): Promise<Setting[]> {
     return [...((await this.read()).get(tenant)?.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
