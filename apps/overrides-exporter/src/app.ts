@@ -1,7 +1,7 @@
 import { type Component, commonSchema } from "@cinderblock/runtime";
 import { exportLimits } from "./exporter.ts";
 
-/** Shows the tenants' limits as metrics. */
+/** Exports the tenants' limits as metrics. */
 export const overridesExporter: Component<typeof commonSchema> = {
   name: "overrides-exporter",
   schema: commonSchema,

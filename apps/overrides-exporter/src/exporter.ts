@@ -1,7 +1,7 @@
 import type { RuntimeOverrides } from "@cinderblock/runtime";
 import type { Base } from "@cinderblock/telemetry";
 
-/** The limits that v1's overrides-exporter shows. */
+/** The limits that v1's overrides-exporter exports. */
 const SHOWN = [
   "ingestion_rate_mb",
   "ingestion_burst_size_mb",
@@ -20,11 +20,11 @@ const SHOWN = [
   "max_flamegraph_nodes_default",
   "max_flamegraph_nodes_max",
 ];
-/** v1 names one of them otherwise here. */
+/** v1 exports one limit under another name. */
 const nameOf = (limit: string): string =>
   limit === "max_local_series_per_tenant" ? "max_series_per_tenant" : limit;
 
-/** `pyroscope_limits_defaults` and `pyroscope_limits_overrides`; durations in nanoseconds. */
+/** Registers `pyroscope_limits_defaults` and `pyroscope_limits_overrides`; durations in nanoseconds. */
 export function exportLimits(overrides: RuntimeOverrides, base: Base): void {
   base.metrics.gauge(
     "pyroscope_limits_defaults",
