@@ -3,7 +3,7 @@ import { debugFilesApi } from "./debug-files-api.ts";
 import { AdHocFiles } from "./files.ts";
 import { adHocRpc } from "./rpc.ts";
 
-/** What people bring: single files of profiles that they look at, and debug files that name native frames. */
+/** Stores files that users upload: single profiles to view, and debug files that name native frames. */
 export const adHocProfiles: Component<typeof commonSchema> = {
   name: "ad-hoc-profiles",
   schema: commonSchema,

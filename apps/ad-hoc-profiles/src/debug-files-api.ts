@@ -8,7 +8,7 @@ import { tenantForWrite } from "@cinderblock/tenant";
 
 const BUILD_ID = /^[0-9A-Za-z_/-]{4,200}$/;
 
-/** Uploads of debug files: POST, GET and DELETE /pyroscope/debug-files. Without `symbols` they are not configured. */
+/** POST, GET and DELETE /pyroscope/debug-files. Without `symbols`, debug files are not configured. */
 export function debugFilesApi(
   symbols: SymbolizerData | undefined,
   bucket: Bucket,
@@ -35,8 +35,8 @@ export function debugFilesApi(
   return {
     http: (app) => {
       void app.register((scope, _options, done) => {
-        // Bodies of any type, and what is configured counts, not the limit of pushes. A body holds what has come of it, so
-        // that one that never ends keeps nobody out.
+        // Accept any body type; the configured limit replaces the limit of pushes. A body reserves only its
+        // received bytes, so that an endless upload does not block others.
         acceptRawBodies(scope, {
           limitBytes: limit,
           budget: new BodyBudget(limit, base.metrics, "debug-files", "-symbolizer.max-file-bytes"),
@@ -53,7 +53,7 @@ export function debugFilesApi(
           );
           await reply.code(status).type("application/json").send(body);
         });
-        // Reading a file takes memory of several times its size: one after the other.
+        // Reading a file takes several times its size in memory: process one at a time.
         const one = new Semaphore(1);
         scope.post<{ Querystring: { "build-id"?: string } }>(
           "/pyroscope/debug-files",

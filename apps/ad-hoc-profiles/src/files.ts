@@ -4,7 +4,7 @@ import type { Bucket } from "@cinderblock/objstore";
 import type { FilesAnswer, FilesCall } from "@cinderblock/query-worker";
 import type { TenantLimits } from "@cinderblock/tenant";
 
-/** Who reads and draws files: worker threads. */
+/** Reads and draws files in worker threads. */
 export interface FileReader {
   files(call: FilesCall): Promise<FilesAnswer>;
 }
@@ -23,7 +23,7 @@ export interface FileInfo {
 const ID = /^[A-Za-z0-9_.-]+$/,
   ULID_LENGTH = 26;
 
-/** Files that people uploaded, as v1 keeps them. */
+/** Files that users uploaded, in v1's format. */
 export class AdHocFiles {
   private readonly bucket: Bucket;
   private readonly reader: FileReader;
@@ -37,7 +37,7 @@ export class AdHocFiles {
     this.now = now;
   }
 
-  /** Keeps a file that can be read. @param profile its bytes in base64 */
+  /** Stores a file if it can be read. @param profile the file's bytes in base64 */
   async upload(
     tenant: string,
     name: string,
@@ -82,7 +82,7 @@ export class AdHocFiles {
     return { info, drawn: await this.draw(tenant, [{ name: info.name, bytes }], type, maxNodes) };
   }
 
-  /** Newest first. What is no file of ours is left out. */
+  /** Files of a tenant, newest first; ignores objects with other names. */
   async list(tenant: string): Promise<FileInfo[]> {
     const prefix = `${tenant}/adhoc/`;
     const ids = (await this.bucket.list(prefix))

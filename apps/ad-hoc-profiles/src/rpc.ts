@@ -4,7 +4,7 @@ import type { HandlerContext, Routes } from "@cinderblock/rpc";
 import { tenantForWrite } from "@cinderblock/tenant";
 import type { AdHocFiles, FileInfo } from "./files.ts";
 
-/** A message with a file in it, base64. */
+/** Maximum size of a message with a file, in base64. */
 const FILE_MESSAGE_BYTES = 64 << 20;
 
 /** adhocprofiles.v1.AdHocProfileService. */
