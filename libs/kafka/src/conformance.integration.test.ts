@@ -67,7 +67,7 @@ describeWith(["kafka"], "Kafka", () => {
   }, 60_000);
 
   it("what comes while a reader asks how far the topic goes does not make it another topic", async () => {
-    /** Answers late: what it tells is older than what was read meanwhile. */
+    /** Responds late: its offsets are older than the records read in the meantime. */
     class LateLog extends KafkaLog {
       override async offsets(partition?: number) {
         const all = await super.offsets(partition);
@@ -81,7 +81,8 @@ describeWith(["kafka"], "Kafka", () => {
     try {
       for (const text of ["a", "b", "c"]) await log.produce(0, Buffer.from(text), 10_000);
       for (let i = 0; i < 100 && seen.texts().length < 3; i++) await sleep(100);
-      await sleep(4000); // the answer to what was asked when the group had gathered, and a round of reading
+      // time for the delayed answer from when the group formed, and for one round of reading
+      await sleep(4000);
       expect([seen.texts(), seen.gaps]).toEqual([["a", "b", "c"], []]);
     } finally {
       await seen.reader.stop();
@@ -114,7 +115,7 @@ describeWith(["kafka"], "Kafka", () => {
       expect(seen.texts()).toEqual(expect.arrayContaining(["before", ...acknowledged]));
       expect(new Set(seen.texts()).size).toBe(seen.texts().length);
     } finally {
-      // Also where an expectation fails: a reader that goes on keeps the run from ending.
+      // Stop also when an expectation fails: a running reader keeps the test run from ending.
       await seen.reader.stop();
       await log.close();
     }
@@ -135,7 +136,7 @@ describeWith(["kafka"], "Kafka", () => {
       );
       for (let i = 0; i < 100 && rangeOf(await direct.offsets(), 0).end < 2; i++) await sleep(50);
       kafka.wire.cut();
-      // Longer than kafkajs tries to reach the brokers: it gives the record up.
+      // Longer than kafkajs retries the brokers, so kafkajs gives up on the record.
       expect(await outcome).toBe("refused");
       kafka.wire.mend();
       const acknowledged: string[] = [];
@@ -165,7 +166,7 @@ describeWith(["kafka"], "Kafka", () => {
       refused: string[] = [];
     let pushing = true;
     try {
-      // Writers that go on all the time, as distributors do.
+      // Writers that push without pause, as distributors do.
       const writers = Array.from({ length: 4 }, async (_, k) => {
         for (let i = 0; pushing; i++) {
           const text = `${k}-${i}`;
@@ -211,7 +212,7 @@ describeWith(["kafka"], "Kafka", () => {
     const log = new KafkaLog(config("stopped"), base);
     await log.connect();
     const group = (i: number): string => `stopped-${i}`;
-    // Stopped at different moments of the making anew: while it waits, while it connects.
+    // Stop at different moments of the consumer restart: while waiting, while connecting.
     const left = await Promise.all([0, 1, 2, 3, 4, 5].map((i) => Seen.of(log, 0, group(i))));
     const live: Seen[] = [];
     try {
@@ -251,7 +252,7 @@ describeWith(["kafka"], "a record on its way to Kafka", () => {
   it("waits for others, so that they travel in one request, in order", async () => {
     const log = new KafkaLog(config("linger", { createPartitions: 1, lingerMs: 300 }), base);
     await log.connect();
-    await log.produce(0, Buffer.from("first"), 10_000); // the connection is made with it
+    await log.produce(0, Buffer.from("first"), 10_000); // the first record opens the connection
     const offsets: Promise<number>[] = [];
     for (let i = 0; i < 5; i++) {
       offsets.push(log.produce(0, Buffer.from(`r${i}`), 10_000));
@@ -260,7 +261,7 @@ describeWith(["kafka"], "a record on its way to Kafka", () => {
     expect(await Promise.all(offsets)).toEqual([1, 2, 3, 4, 5]);
     const seen = await Seen.of(log, 0, "linger");
     await seen.until(6);
-    // The broker gives the records of one request one time.
+    // The broker stamps all records of one request with the same time.
     expect(new Set(seen.records.slice(1).map((r) => r.timestampMs)).size).toBe(1);
     expect(seen.texts()).toEqual(["first", "r0", "r1", "r2", "r3", "r4"]);
     await seen.reader.stop();

@@ -3,7 +3,10 @@ import { kindOf } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
 import type { PartitionedLog } from "./partitioned-log.ts";
 
-/** Connects, however long the brokers are away; a topic that cannot be used ends the attempt. */
+/**
+ * Connects and retries without limit while the brokers are away.
+ * @throws `invalid` when the topic is unusable
+ */
 export async function connectPatiently(log: PartitionedLog, base: Base): Promise<void> {
   for (let tries = 0; ; tries++) {
     try {

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Random } from "@cinderblock/testkit";
 import { type AnswerGatherer, frameConnection, FrameReader, frameSocket } from "./frame-socket.ts";
 
-/** In memory of its own. */
+/** A response with its length prefix, in a buffer of its own. */
 function answer(bytes: Uint8Array): Buffer {
   const out = Buffer.allocUnsafeSlow(4 + bytes.length);
   out.writeInt32BE(bytes.length);
@@ -14,7 +14,7 @@ function answer(bytes: Uint8Array): Buffer {
 const noise = (random: Random, length: number): Uint8Array =>
   Uint8Array.from({ length }, () => random.below(256));
 
-/** As a socket reads: at most `most` bytes at a time, to where the reader wants them. */
+/** Reads like a socket: at most `most` bytes at a time, into the space that the reader offers. */
 function read(reader: FrameReader, sent: Buffer, most: () => number): void {
   for (let at = 0; at < sent.length; ) {
     const space = reader.space(),
@@ -76,7 +76,7 @@ describe("what a broker sends", () => {
     expect(Math.max(...got.map((g) => g.length))).toBeLessThanOrEqual(64 << 10);
     expect(Buffer.concat(got).equals(Buffer.concat([small, long, body, small]))).toBe(true);
     expect(got.at(-1)).toEqual(small);
-    // What speaks HTTP, and a negative length: as it came.
+    // An HTTP response and a negative length pass through unchanged.
     for (const text of [
       Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n"),
       Buffer.from([255, 255, 255, 255, 1, 2, 3]),
@@ -161,7 +161,7 @@ describe("a connection of kafkajs", () => {
     for (const s of sent) c.processData(s);
     return got;
   };
-  // After its length, an answer names the request that it is for.
+  // A response begins with its length and the ID of its request.
   const sent = [Uint8Array.of(0, 0, 0, 1, 7), Uint8Array.of(0, 0, 0, 2, 8, 9)].map(answer);
 
   it("takes a whole answer without a copy, where kafkajs makes one", () => {

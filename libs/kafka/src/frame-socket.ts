@@ -2,41 +2,47 @@ import net from "node:net";
 import tls from "node:tls";
 import type { ISocketFactory } from "kafkajs";
 
-/** Node reads this much at a time; also an answer's rest below it is read through the memory that all connections share. */
+/** Size of one read in Node. The rest of a response below this size is read through the shared buffer. */
 const READ_BYTES = 64 << 10;
-/** Longer answers pass as they come: their length is the other side's word. A fetch asks for 10 MB at most. */
+/**
+ * Longer responses pass through unframed, because the peer chooses the length. A fetch asks for 10 MB at
+ * most.
+ */
 const MAX_FRAME_BYTES = 32 << 20;
 const HEADER_BYTES = 4;
 const KEEP_ALIVE_MS = 60_000;
 
-/** What is read is taken before anything else is read: one for all connections of a thread. */
+/** One read buffer for all connections of a thread: each read is consumed before the next read. */
 const shared = Buffer.allocUnsafeSlow(READ_BYTES);
 
 /**
- * Puts together what a broker sends: each answer is a length of four bytes, big endian, and that many bytes. The most of
- * a large answer is read where it stays.
+ * Reassembles a broker's responses. Each response is a big-endian length of four bytes and that many bytes.
+ * Most of a large response is read straight into its final buffer.
  */
 export class FrameReader {
   private readonly header = Buffer.alloc(HEADER_BYTES);
   private headerBytes = 0;
   private frame: Buffer | undefined;
   private filled = 0;
-  /** bytes of a long answer that are still to come */
+  /** bytes of a long response that are still to come */
   private passing = 0;
   private readonly onFrame: (frame: Buffer) => void;
 
-  /** @param onFrame told each answer, its length before it, as memory of its own; a long one in pieces */
+  /**
+   * @param onFrame receives each response with its length prefix, in a buffer of its own; a long response in
+   * pieces
+   */
   constructor(onFrame: (frame: Buffer) => void) {
     this.onFrame = onFrame;
   }
 
-  /** Where the next bytes are to be read to. */
+  /** Buffer for the next read. */
   space(): Buffer {
     const { frame, filled } = this;
     return frame && frame.length - filled >= READ_BYTES ? frame.subarray(filled) : shared;
   }
 
-  /** Takes the bytes that were read to the last `space()`, from its beginning. */
+  /** Consumes the first `bytes` bytes of the last `space()`. */
   took(space: Uint8Array, bytes: number): void {
     if (space.buffer !== this.frame?.buffer) {
       this.feed(shared.subarray(0, bytes));
@@ -70,12 +76,13 @@ export class FrameReader {
     }
   }
 
-  /** The header is there. */
+  /** Starts a frame after its four-byte header is complete. */
   private begin(): void {
     const length = this.header.readInt32BE();
     if (length < 0 || length > MAX_FRAME_BYTES) {
       this.onFrame(Buffer.from(this.header));
-      this.passing = length < 0 ? Infinity : length; // nothing that follows a negative length can be told apart
+      // a negative length makes the rest of the stream undecodable
+      this.passing = length < 0 ? Infinity : length;
       return;
     }
     this.frame = Buffer.allocUnsafeSlow(HEADER_BYTES + length);
@@ -92,8 +99,9 @@ export class FrameReader {
 }
 
 /**
- * A connection whose `data` are whole answers. kafkajs's own gathers pieces of 64 kB, each a buffer that the collector
- * hears of, and joins them: a quarter of what an ingester's I/O thread did for a record.
+ * A connection whose `data` events are whole responses. kafkajs's own code gathers pieces of 64 kB, each an
+ * external buffer that the garbage collector tracks, and joins them. That work was a quarter of the time that
+ * an ingester's I/O thread spent on a record.
  */
 export const frameSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
   const reader = new FrameReader((frame) => {
@@ -106,7 +114,7 @@ export const frameSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
       return true;
     },
   };
-  // The types of TLS do not know `onread`, its documentation does.
+  // The types of TLS lack `onread`; its documentation has it.
   const socket: net.Socket = (ssl as tls.ConnectionOptions | undefined)
     ? tls.connect(
         {
@@ -123,14 +131,17 @@ export const frameSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
   return socket;
 };
 
-/** What kafkajs's connection has, as far as this changes it. */
+/** The members of kafkajs's connection that this class changes. */
 export interface AnswerGatherer {
   chunks: Buffer[];
   bytesBuffered: number;
   processData(data: Buffer): void;
 }
 
-/** kafkajs's connection, which joins what is left of the last answer, also nothing, with the next: a copy of each. */
+/**
+ * kafkajs's connection without a copy of each response: kafkajs joins the rest of the last response, even an
+ * empty rest, with the next one.
+ */
 export function frameConnection<Args extends unknown[]>(
   Base: new (...args: Args) => AnswerGatherer,
 ): new (

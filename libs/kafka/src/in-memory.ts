@@ -11,7 +11,7 @@ import type {
 
 interface Group {
   commit: Commit | undefined;
-  /** the first reads, the others wait */
+  /** the first one reads; the others wait */
   readers: object[];
 }
 interface Partition {
@@ -20,24 +20,28 @@ interface Partition {
   waiters: Set<() => void>;
 }
 
-/** What can go wrong with a partition: it refuses, or never answers. */
+/** Operations of a partition that can fail, by refusal or by silence. */
 export type Operation = "produce" | "offsets" | "committed" | "commit" | "join" | "fetch" | "stop";
+/** Kind of failure: throws `unavailable`, or never responds. */
 export type Trouble = "refuses" | "is silent";
 
 export interface InMemoryLogOptions {
   retentionMs?: number;
-  /** bytes that a partition keeps; the oldest records go, whether they were read or not */
+  /** maximum bytes of a partition; the oldest records are dropped, read or unread */
   retentionBytes?: number;
 }
 
-/** The twin of a topic in memory, as nasty as the real one: for tests, and to hold the real one against. */
+/**
+ * In-memory twin of a topic, with the faults of a real one. Tests use it, and one suite compares it with
+ * Kafka.
+ */
 export class InMemoryLog implements PartitionedLog {
   readonly retentionMs: number;
   topicId = "memory-1";
   problem = "";
   private readonly retentionBytes: number;
   private list: Partition[];
-  /** outlives the topic's partitions, as groups of Kafka do; their commits go with the topic */
+  /** outlives the topic's partitions, as Kafka's groups do; the commits are deleted with the topic */
   private readonly groups = new Map<string, Group>();
   private readonly troubles = new Map<string, Trouble>();
   private topics = 1;
@@ -61,14 +65,14 @@ export class InMemoryLog implements PartitionedLog {
     return Promise.resolve();
   }
 
-  // ---- what administrators and accidents do
+  // ---- administration and faults
 
-  /** Gives the topic more partitions. */
+  /** Raises the number of partitions to `count`. */
   addPartitions(count: number): void {
     while (this.list.length < count) this.list.push(empty());
   }
 
-  /** Deletes the topic and creates it again: its commits are gone; whoever reads it goes on at the offset where it was. */
+  /** Deletes the topic and creates it again. Its commits are gone; readers continue at their old offsets. */
   recreate(partitions = this.list.length): void {
     const old = this.list;
     this.topicId = `memory-${++this.topics}`;
@@ -84,7 +88,7 @@ export class InMemoryLog implements PartitionedLog {
     p.start = before;
   }
 
-  /** Has an operation of a partition fail from now on; undefined: it works again. */
+  /** Makes an operation of a partition fail from now on; undefined restores the operation. */
   trouble(partition: number, operation: Operation, trouble: Trouble | undefined): void {
     if (trouble) this.troubles.set(`${operation} ${partition}`, trouble);
     else this.troubles.delete(`${operation} ${partition}`);
@@ -118,7 +122,7 @@ export class InMemoryLog implements PartitionedLog {
   }
 
   offsets(partition?: number): Promise<TopicOffsets> {
-    // A leader that refuses or is silent tells none in time.
+    // A leader that refuses or does not respond returns no range in time.
     const range = (p: Partition, i: number): OffsetRange | undefined =>
       (partition !== undefined && i !== partition) || this.troubles.has(`offsets ${i}`)
         ? undefined
@@ -204,7 +208,8 @@ export class InMemoryLog implements PartitionedLog {
           at = p.start;
         }
       }
-      // As the real one: it notices that the topic is another one when nothing is where it was, and else goes on there.
+      // Like the real reader: detects a recreated topic only when its offset is past the end; otherwise it
+      // continues there.
       if (at > end) {
         ended("the topic was recreated");
         return;

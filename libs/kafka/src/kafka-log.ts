@@ -17,15 +17,16 @@ import { TopicClient, type TopicLayout } from "./topic-client.ts";
 import { TopicProducer } from "./topic-producer.ts";
 import { TopicReader } from "./topic-reader.ts";
 
+/** Connection, topic and security settings. */
 export interface KafkaConfig {
   brokers: readonly string[];
   clientId: string;
   topic: string;
-  /** partitions of the topic when it has to be made; 0: never make it */
+  /** partitions for a topic that has to be created; 0: never create a topic */
   createPartitions: number;
   createReplication: number;
   maxRecordBytes: number;
-  /** how long a record waits for others to travel with; 0: for the turn of the loop */
+  /** milliseconds that a record waits for others to share its request; 0: one turn of the event loop */
   lingerMs: number;
   tls: { ca: string; insecureSkipVerify: boolean } | undefined;
   sasl:
@@ -34,18 +35,18 @@ export interface KafkaConfig {
     | undefined;
 }
 
-/** Room that the protocol takes beside a record. */
+/** Bytes of the protocol around a record. */
 const OVERHEAD = 1024;
-/** Bytes of records that one answer of a broker carries, at least. */
+/** Minimum bytes of records that a fetch response may carry. */
 const MAX_FETCH = 4 << 20;
-/** How often the topic is looked at, and how often its settings are. */
+/** Intervals between checks of the topic, and of its settings. */
 const WATCH_MS = 1000,
   SETTINGS_MS = 15_000;
-/** An administrator's request and its retries of kafkajs take at most this long. */
+/** Deadline of an administrative request with kafkajs's retries. */
 const ADMIN_MS = 20_000;
 const LEADERS_MS = 15_000;
 
-/** A topic of Kafka, through kafkajs. */
+/** A Kafka topic, read and written through kafkajs. */
 export class KafkaLog implements PartitionedLog {
   topicId = "";
   partitions = 0;
@@ -55,7 +56,7 @@ export class KafkaLog implements PartitionedLog {
   private readonly base: Base;
   private readonly kafka: Kafka;
   private readonly admin: Admin;
-  /** Requests that wait for replicas would hold up those that do not: each kind has connections of its own. */
+  /** Separate connections for reads and writes: requests that wait for replicas would delay the others. */
   private readonly asking: TopicClient;
   private readonly writing: TopicClient;
   private readonly producer: TopicProducer;
@@ -133,7 +134,7 @@ export class KafkaLog implements PartitionedLog {
     }
   }
 
-  /** The topic as it is, created where there is none and it may be. */
+  /** The current layout of the topic; creates a missing topic when the configuration allows that. */
   private async layoutOrCreated(): Promise<TopicLayout> {
     const { topic, createPartitions } = this.config;
     const found = await this.asking.find();
@@ -179,11 +180,14 @@ export class KafkaLog implements PartitionedLog {
       ADMIN_MS,
       `topic ${topic} was not created`,
     );
-    // Another process may have been first.
+    // Another process may have created the topic first.
     if (created) this.base.log.info({ topic, partitions: createPartitions }, "topic created");
   }
 
-  /** Refuses a topic that loses records; names what one broker alone cannot give. */
+  /**
+   * Refuses a topic that loses records.
+   * @returns the risks of a Kafka cluster with fewer than three brokers
+   */
   private async check(layout: TopicLayout): Promise<string[]> {
     const { topic, maxRecordBytes } = this.config;
     const [{ resources }, { brokers }] = await withDeadline(
@@ -210,7 +214,7 @@ export class KafkaLog implements PartitionedLog {
     return unsafe;
   }
 
-  // ---- what changes at run time
+  // ---- changes at run time
 
   private take(layout: TopicLayout): void {
     const { topic } = this.config;

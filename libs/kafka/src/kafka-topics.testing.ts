@@ -18,7 +18,7 @@ export function configOf(brokers: string, topic: string, more: Partial<KafkaConf
   };
 }
 
-/** Settings with which a topic is taken. */
+/** Topic settings that `checkTopic` accepts. */
 export const SAFE = [
   { name: "cleanup.policy", value: "delete" },
   { name: "retention.ms", value: "259200000" },
@@ -35,7 +35,7 @@ export async function withAdmin<T>(brokers: string, work: (admin: Admin) => Prom
   }
 }
 
-/** Sets a topic's settings. */
+/** Changes a topic's settings. */
 export function alter(brokers: string, topic: string, settings: Record<string, string>): Promise<unknown> {
   return withAdmin(brokers, (a) =>
     a.alterConfigs({
@@ -54,7 +54,7 @@ export function alter(brokers: string, topic: string, settings: Record<string, s
   );
 }
 
-/** What administrators and accidents do to a topic of a real broker. */
+/** Administrative operations and faults on a topic of a real broker. */
 export function accidentsOf(brokers: string, topic: string): TopicAccidents {
   return {
     addPartitions: (count) =>
@@ -69,13 +69,13 @@ export function accidentsOf(brokers: string, topic: string): TopicAccidents {
             await a.createTopics({ topics: [{ topic, numPartitions, configEntries: SAFE }] });
             return;
           } catch {
-            await sleep(200); // it is still being deleted
+            await sleep(200); // the broker is still deleting the topic
           }
         }
       }),
     expire: (partition, before) =>
       withAdmin(brokers, async (a) => {
-        await a.fetchTopicOffsets(topic); // kafkajs needs to know the leaders first
+        await a.fetchTopicOffsets(topic); // kafkajs must learn the leaders first
         await a.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(before) }] });
       }),
   };

@@ -4,7 +4,7 @@ import apiKeys from "kafkajs/src/protocol/requests/apiKeys.js";
 import protocol from "kafkajs/src/protocol/requests/index.js";
 import { withTopicIds } from "./metadata-request.ts";
 
-/** A request of the protocol, ready to be sent. */
+/** An encoded protocol request, ready to send. */
 interface ProtocolRequest {
   request: {
     apiKey: number;
@@ -14,17 +14,18 @@ interface ProtocolRequest {
   };
   response: { decode: (bytes: Buffer) => Promise<unknown>; parse: (decoded: never) => Promise<unknown> };
 }
-/** kafkajs's encoder, as far as requests of our own need it. */
+/** The method of kafkajs's encoder that the custom requests use. */
 export interface EncodedRequest {
   writeBufferInternal(bytes: Buffer): void;
 }
-/** The versions of a request that kafkajs knows; it takes the highest that the broker knows, too. */
+/** Request versions of kafkajs. kafkajs picks the highest version that the broker also supports. */
 export interface RequestDefinitions {
   versions: string[];
   protocol: (choice: { version: number }) => (options: object) => ProtocolRequest;
 }
+/** An error that a broker answered. */
 export interface ProtocolError extends Error {
-  /** name of the code, as in the protocol's table of errors */
+  /** name of the error code in the protocol's table of errors */
   type: string;
   code: number;
   retriable: boolean;
@@ -40,18 +41,19 @@ export interface Broker {
 interface PartitionMetadata {
   partitionErrorCode: number;
   partitionId: number;
-  /** node that leads the partition; -1: none does */
+  /** node that leads the partition; -1: no leader */
   leader: number;
   replicas: number[];
 }
+/** A topic in a metadata response. */
 export interface TopicMetadata {
   topic: string;
-  /** absent where the broker is older than 2.8 */
+  /** absent on brokers older than 2.8 */
   topicId?: string;
   partitionMetadata: PartitionMetadata[];
 }
 
-/** kafkajs's view of the brokers, which its admin, producers and consumers keep to themselves. */
+/** kafkajs's internal view of the brokers, which its admin, producer and consumer do not expose. */
 export interface Cluster {
   connect(): Promise<void>;
   disconnect(): Promise<void>;
@@ -67,7 +69,7 @@ export interface Cluster {
 const METADATA = "Metadata";
 protocol.requests[METADATA] = withTopicIds(protocol.requests[METADATA]!, protocolErrors);
 
-/** A cluster of kafkajs's for requests that its admin and producer do not offer. */
+/** A kafkajs cluster for requests that its admin and producer do not offer. */
 export function clusterOf(kafka: Kafka): Cluster {
   const own = kafka as unknown as Record<symbol, (options: object) => Cluster>;
   const create = Object.getOwnPropertySymbols(own).find((s) => s.description?.endsWith("createCluster"));
@@ -75,7 +77,7 @@ export function clusterOf(kafka: Kafka): Cluster {
   return own[create]!({ metadataMaxAge: 0, allowAutoTopicCreation: false, maxInFlightRequests: null });
 }
 
-/** Sends a request and gives back the answer as decoded: errors of single partitions are left in it. */
+/** Sends a request and returns the decoded response. Errors of single partitions stay in the response. */
 export async function ask<T>(broker: Broker, name: string, options: object): Promise<T> {
   const { request, response } = broker.lookupRequest(apiKeys[name]!, protocol.requests[name]!)(options);
   return (await broker.connectionPool.send({
@@ -85,7 +87,7 @@ export async function ask<T>(broker: Broker, name: string, options: object): Pro
   })) as T;
 }
 
-/** The error that a code of the protocol stands for; undefined: 0, success. */
+/** The error of a protocol error code; undefined for 0 (success). */
 export function errorOf(code: number): ProtocolError | undefined {
   return protocolErrors.failure(code) ? protocolErrors.createErrorFromCode(code) : undefined;
 }

@@ -1,4 +1,5 @@
-// Modules of kafkajs 2.2.4 that its package does not declare; kafkajs-internals.ts says what each is used for.
+// Modules of kafkajs 2.2.4 that its package does not declare. kafkajs-internals.ts states the use of each
+// module.
 declare module "kafkajs/src/protocol/requests/apiKeys.js" {
   const apiKeys: Record<string, number>;
   export default apiKeys;

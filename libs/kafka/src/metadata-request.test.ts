@@ -1,6 +1,9 @@
 import { decodeMetadataAnswer, encodeMetadataRequest } from "./metadata-request.ts";
 
-/** Fields of an answer as the protocol writes them: big endian, lengths of flexible fields as varints of the length and one. */
+/**
+ * Fields of a protocol response: big-endian numbers; a flexible field starts with the varint of its length
+ * plus one.
+ */
 class Answer {
   private readonly parts: number[] = [];
   bytes(...values: number[]): this {
@@ -40,7 +43,7 @@ const answer = (id: number[]): Buffer => {
     .bytes(3);
   partition(a, 0, 0, 1);
   partition(a, 1, 5, -1);
-  // Tagged fields of a release to come are passed over.
+  // Decoders skip tagged fields of a future release.
   return a.int32(-2147483648).bytes(1, 9, 2, 1, 2).int32(-2147483648).bytes(0).buffer;
 };
 

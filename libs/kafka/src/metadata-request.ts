@@ -5,11 +5,11 @@ import type {
   TopicMetadata,
 } from "./kafkajs-internals.ts";
 
-/** The first version that names topics by id (KIP-516, brokers from 2.8 on). */
+/** The first version that identifies topics by ID (KIP-516, brokers from 2.8 on). */
 const VERSION = 10;
-/** The newest version that kafkajs itself knows. */
+/** The newest version that kafkajs itself supports. */
 const VERSION_BEFORE = 6;
-/** The id of no topic. */
+/** The zero ID, which means that the broker sent no topic ID. */
 const NO_ID = "AAAAAAAAAAAAAAAAAAAAAA";
 
 interface MetadataAnswer {
@@ -26,9 +26,9 @@ interface ErrorCodes {
 }
 
 /**
- * kafkajs's metadata request with version 10, which names topics by id, and with errors of single partitions left in the
- * answer: kafkajs fails the whole of it for one partition without a leader, so that no partition could be read or written.
- * Format: https://kafka.apache.org/protocol#The_Messages_Metadata
+ * kafkajs's metadata request with version 10, which returns topic IDs. Errors of single partitions stay in
+ * the response: kafkajs fails the whole response for one partition without a leader, which would block all
+ * partitions. Format: https://kafka.apache.org/protocol#The_Messages_Metadata
  */
 export function withTopicIds(base: RequestDefinitions, errors: ErrorCodes): RequestDefinitions {
   const parse = (answer: MetadataAnswer): Promise<MetadataAnswer> => {
@@ -50,7 +50,7 @@ export function withTopicIds(base: RequestDefinitions, errors: ErrorCodes): Requ
             ...of.request,
             apiVersion: VERSION,
             encode: async () => {
-              // The class of kafkajs's encoder is replaced in the build: whatever it is, the older request has one.
+              // The build replaces kafkajs's encoder class, so take the class from the older request.
               const Encoder = (await of.request.encode()).constructor as new () => EncodedRequest;
               const encoder = new Encoder();
               encoder.writeBufferInternal(encodeMetadataRequest(options as { topics: readonly string[] }));
@@ -62,25 +62,27 @@ export function withTopicIds(base: RequestDefinitions, errors: ErrorCodes): Requ
       },
   };
 }
-/** Tagged fields end the header and each structure: none are sent. */
+/** Count of tagged fields at the end of the header and of each structure: the client sends none. */
 const NO_TAGS = 0;
 
+/** Encodes a metadata request of version 10; no topics means all topics. */
 export function encodeMetadataRequest({ topics }: { topics: readonly string[] }): Buffer {
   const parts: Buffer[] = [Buffer.of(NO_TAGS)];
-  // No topics: all of them, which a null array asks for.
+  // An empty list asks for all topics, which the protocol encodes as a null array.
   parts.push(varint(topics.length === 0 ? 0 : topics.length + 1));
   for (const topic of topics) {
     const name = Buffer.from(topic);
     parts.push(Buffer.alloc(16), varint(name.length + 1), name, Buffer.of(NO_TAGS));
   }
-  // No creation of topics, no lists of operations that the client may do.
+  // Do not create topics; do not list the authorized operations.
   parts.push(Buffer.of(0, 0, 0, NO_TAGS));
   return Buffer.concat(parts);
 }
 
+/** Decodes a metadata response of version 10. */
 export function decodeMetadataAnswer(bytes: Buffer): MetadataAnswer {
   const r = new FlexibleReader(bytes);
-  r.tags(); // of the header
+  r.tags(); // header
   const throttle = r.int32();
   const brokers = r.array(() => {
     const broker = { nodeId: r.int32(), host: r.text() ?? "", port: r.int32(), rack: r.text() };
@@ -107,7 +109,7 @@ export function decodeMetadataAnswer(bytes: Buffer): MetadataAnswer {
       r.tags();
       return partition;
     });
-    r.int32(); // operations that the client may do
+    r.int32(); // authorized operations on the topic
     r.tags();
     return {
       topicErrorCode,
@@ -117,7 +119,7 @@ export function decodeMetadataAnswer(bytes: Buffer): MetadataAnswer {
       partitionMetadata,
     };
   });
-  r.int32(); // operations on the cluster
+  r.int32(); // authorized operations on the cluster
   r.tags();
   return {
     throttleTime: 0,
@@ -140,7 +142,10 @@ function varint(n: number): Buffer {
   }
 }
 
-/** Fields of the protocol's flexible versions: lengths are varints, each structure ends with tagged fields. */
+/**
+ * Fields of the protocol's flexible versions: lengths are varints, and each structure ends with tagged
+ * fields.
+ */
 class FlexibleReader {
   private at = 0;
   private readonly bytes: Buffer;
@@ -180,7 +185,7 @@ class FlexibleReader {
     const n = this.varint();
     return n === 0 ? null : this.take(n - 1).toString();
   }
-  /** As Kafka prints it. */
+  /** The UUID as Kafka prints it (base64url). */
   uuid(): string {
     return this.take(16).toString("base64url");
   }

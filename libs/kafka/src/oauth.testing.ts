@@ -2,11 +2,11 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 
 const part = (o: object): string => Buffer.from(JSON.stringify(o)).toString("base64url");
-/** A token that nobody signed: the test's broker takes it, a real one is told by whom it must be. */
+/** An unsigned token: the test's broker accepts it; a real broker needs the issuer's keys. */
 const token = (seconds = 600): string =>
   `${part({ alg: "none" })}.${part({ sub: "alice", iat: Date.now() / 1000, exp: Date.now() / 1000 + seconds })}.`;
 
-/** An endpoint that gives tokens to one client. */
+/** Starts an endpoint that issues tokens to one client. */
 export async function tokenServer(): Promise<{
   url: string;
   asked: { authorization: string; body: string }[];

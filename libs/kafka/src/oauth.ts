@@ -1,16 +1,19 @@
 import { readFile } from "node:fs/promises";
 import { CinderblockError } from "@cinderblock/errors";
 
-/** Where a token comes from: a file that something else keeps fresh, or an endpoint that gives one for a client's credentials (RFC 6749 §4.4). */
+/**
+ * Source of tokens: a file that another program refreshes, or an endpoint that issues tokens for client
+ * credentials (RFC 6749 §4.4).
+ */
 export type OAuthConfig =
   | { tokenFile: string }
   | { tokenEndpoint: string; clientId: string; clientSecret: string; scope: string };
 
-/** A token is asked for anew this long before it ends. */
+/** Request a new token this long before the current one expires. */
 const EARLY_MS = 30_000;
 const TIMEOUT_MS = 10_000;
 
-/** Gives the token that is valid now. */
+/** Returns a function that resolves to the currently valid token. */
 export function tokenProvider(
   config: OAuthConfig,
   now: () => number = Date.now,

@@ -9,11 +9,11 @@ export const base = {
   now: () => Date.now(),
 };
 
-/** Collects what a reader sees. */
+/** Records the events of one reader. */
 export class Seen {
   records: LogRecord[] = [];
   gaps: [number, number][] = [];
-  /** reasons for which the reader ended by itself */
+  /** reasons why the reader ended by itself */
   ends: unknown[] = [];
   reader!: PartitionReader;
   static async of(
@@ -52,11 +52,11 @@ export class Seen {
   }
 }
 
-/** What administrators and accidents do to a topic. */
+/** Administrative operations and faults of a topic. */
 export interface TopicAccidents {
-  /** gives it partitions until there are so many */
+  /** adds partitions until the topic has `count` */
   addPartitions(count: number): Promise<void>;
-  /** deletes it, and creates it again */
+  /** deletes the topic and creates it again */
   recreate(partitions: number): Promise<void>;
   /** drops the records of a partition before an offset */
   expire(partition: number, before: number): Promise<void>;
@@ -67,7 +67,10 @@ async function until(holds: () => boolean): Promise<void> {
   expect(holds()).toBe(true);
 }
 
-/** What every partitioned log does: Kafka, and the one in memory that stands for Kafka in other tests. Its topic has three partitions. */
+/**
+ * Conformance suite of a partitioned log, run for Kafka and for its in-memory twin. The topic has three
+ * partitions.
+ */
 export function behavesAsPartitionedLog(
   open: () => Promise<{ log: PartitionedLog; accidents: TopicAccidents }>,
 ): void {
@@ -223,7 +226,8 @@ export function behavesAsPartitionedLog(
       topicId: log.topicId,
       ranges: [0, 0, 0, 0].map((end) => ({ end })),
     });
-    // It ends, since nothing is where it was; or it goes on there. Whatever it commits is of the old topic.
+    // The reader ends because its offset is past the end, or continues at its offset. Its commits are for the
+    // old topic.
     const names = Array.from({ length: 10 }, (_, i) => `new${i}`);
     for (const t of names.slice(0, 2)) await log.produce(3, bytes(t), 15_000);
     await until(() => old.ends.length > 0);

@@ -1,85 +1,111 @@
 import { CinderblockError } from "@cinderblock/errors";
 
-/** A record as a reader gets it; `offset` is its place in the partition. */
+/** One record of a partition; `offset` is its position there. */
 export interface LogRecord {
   offset: number;
-  /** when the broker took it */
+  /** time at which the broker received the record */
   timestampMs: number;
   value: Uint8Array;
 }
 
-/** Offsets of a partition: the oldest record that is kept, and the next one to be written. */
+/** Offset range of a partition: the oldest kept record, and the next record to write. */
 export interface OffsetRange {
   start: number;
   end: number;
 }
 
-/** Offsets of a topic's partitions at one moment. An offset means nothing without the topic that it is of. */
+/**
+ * Offset ranges of a topic's partitions at one moment. An offset has a meaning only together with its topic
+ * ID.
+ */
 export interface TopicOffsets {
   topicId: string;
-  /** one for each partition that there is; undefined: it has no leader that answers */
+  /** one range per partition; undefined: no leader of the partition responds */
   ranges: (OffsetRange | undefined)[];
 }
 
 /** A consumer group's committed offset. */
 export interface Commit {
   offset: number;
-  /** topic that the offset is of; "": the release before, or a person, committed it and did not say */
+  /** topic of the offset; "": committed by the previous release, or by hand, without a topic ID */
   topicId: string;
 }
 
 /** Reads one partition, in order. */
 export interface PartitionReader {
-  /** Makes `offset` the place where the group's next reader begins. @throws `unavailable`: it was not, or it is not known yet */
+  /**
+   * Commits `offset` as the start of the group's next reader.
+   * @throws `unavailable`: the commit failed, or its outcome is unknown
+   */
   commit(offset: number): Promise<void>;
-  /** Resolves when the record in hand is done and nothing more comes. */
+  /** Resolves when the current records are processed and no more will follow. */
   stop(): Promise<void>;
 }
 
+/** Options of one reader. */
 export interface ReadOptions {
   /** readers of one partition in one group take turns: one reads, the others wait */
   group: string;
-  /** the topic that `from` is an offset of, and that commits are for */
+  /** topic of `from` and of the commits */
   topicId: string;
-  /** where this reader would begin; the group's committed offset counts when it is further */
+  /** start offset of this reader; a committed offset beyond it takes precedence */
   from: number | undefined;
-  /** begin at `from` even where the group has committed more: records are read again */
+  /** begin at `from` even if the group has committed more: records are read again */
   again?: boolean;
-  /** records in order; the next ones come when it resolves, it must not reject. `end` is the partition's end as the broker last said */
+  /**
+   * records in order; the next ones follow when the promise resolves; must not reject. `end` is the
+   * partition's end as last reported by the broker
+   */
   onRecords: (records: readonly LogRecord[], end: number) => Promise<void>;
-  /** the wanted offset is gone: records between were lost to this reader; a start before it: the partition ends before it */
+  /**
+   * the wanted offset is gone: this reader missed the records up to `start`. A `start` below `wanted`: the
+   * partition ends before the wanted offset
+   */
   onGap: (wanted: number, start: number) => void;
-  /** the reader ended by itself and will bring nothing more: read again */
+  /** the reader ended by itself and delivers nothing more: start another reader */
   onEnd?: (reason: unknown) => void;
 }
 
-/** A topic, by the operations that pushes and reads need. Offsets are integers below 2^53. */
+/** A partitioned topic with the operations of the write path. Offsets are integers below 2^53. */
 export interface PartitionedLog {
-  /** Checks the topic, creates it where allowed, and watches it until `close`; throws where it cannot be used. @returns what is unsafe about it */
+  /**
+   * Checks the topic, creates it where allowed, and watches it until `close`.
+   * @throws when the topic is unusable.
+   * @returns risks of the setup
+   */
   connect(): Promise<string[]>;
-  /** names the topic itself: a topic that is deleted and created again has another one; "": the brokers name none */
+  /**
+   * ID of this topic, new when the topic is deleted and created again; "": the brokers report no topic IDs
+   */
   readonly topicId: string;
-  /** partitions when the topic was last looked at: they may become more */
+  /** number of partitions at the last check; the number may grow */
   readonly partitions: number;
-  /** milliseconds that records are kept */
+  /** retention of records in milliseconds */
   readonly retentionMs: number;
-  /** why pushes must not go to the topic now: its settings lose records; "": they may */
+  /** reason to refuse pushes to the topic: its settings lose records; "": pushes may go there */
   readonly problem: string;
-  /** Looks at the topic now. */
+  /** Checks the topic now. */
   refresh(): Promise<void>;
-  /** Resolves when the record is on all replicas in sync. `unavailable` after `timeoutMs`: it may be there all the same. @returns its offset */
+  /**
+   * Resolves with the record's offset when all in-sync replicas have it. Rejects with `unavailable` after
+   * `timeoutMs`, when the record may be stored nevertheless.
+   */
   produce(partition: number, value: Uint8Array, timeoutMs: number): Promise<number>;
-  /** Offsets of all partitions, or of one alone, as they are now. */
+  /** Current offsets of all partitions, or of one partition only. */
   offsets(partition?: number): Promise<TopicOffsets>;
-  /** The first record that the broker took at `timeMs` or later; the end where there is none. */
+  /**
+   * Offset of the first record that the broker received at `timeMs` or later; the end without such a record.
+   */
   offsetAt(partition: number, timeMs: number): Promise<number>;
-  /** The offset that a group committed for a partition. A commit for another topic counts as none. */
+  /**
+   * Offset that a group committed for a partition; undefined without one. Ignores a commit for another topic.
+   */
   committed(partition: number, group: string): Promise<number | undefined>;
   read(partition: number, options: ReadOptions): Promise<PartitionReader>;
   close(): Promise<void>;
 }
 
-/** The ends of all partitions. @throws `unavailable`: one has no leader, and would pass for an empty one */
+/** End offsets of all partitions. @throws `unavailable`: a partition without a leader would look empty */
 export function endsOf({ ranges }: TopicOffsets): number[] {
   return ranges.map((range, p) => {
     if (range === undefined) throw noLeader(p);
@@ -87,13 +113,14 @@ export function endsOf({ ranges }: TopicOffsets): number[] {
   });
 }
 
-/** The offsets of one partition. @throws `unavailable`: it has no leader, or is not there */
+/** Offsets of one partition. @throws `unavailable`: the partition has no leader, or does not exist */
 export function rangeOf({ ranges }: TopicOffsets, partition: number): OffsetRange {
   const range = ranges[partition];
   if (range === undefined) throw noLeader(partition);
   return range;
 }
 
+/** Error of a partition that has no leader. */
 export function noLeader(partition: number): CinderblockError {
   return new CinderblockError("unavailable", `partition ${partition} of the log has no leader now`);
 }

@@ -18,7 +18,7 @@ const Theirs = createRequire(import.meta.url)("kafkajs/src/protocol/encoder.js")
 ) => Writes;
 const Ours = partsEncoder(Theirs as never) as unknown as new () => Writes;
 
-/** What is written: numbers, texts, bytes, and encoders of the same within. */
+/** One write: a number, a text, bytes, or a nested encoder. */
 type Step =
   | { kind: "int8" | "int32" | "int64"; n: number }
   | { kind: "text"; t: string | null }
@@ -78,7 +78,7 @@ function write(make: new () => Writes, list: readonly Step[]): Writes {
       case "vararray":
         e.writeVarIntArray([write(make, s.steps)]);
         break;
-      // As a batch of records: its checksum looks at the bytes before they are written on.
+      // Like a batch of records: the checksum reads the bytes before the outer encoder writes them.
       case "joined": {
         const within = write(make, s.steps);
         e.writeInt32(within.buffer.length);
@@ -99,7 +99,7 @@ describe("requests without copies", () => {
           theirs = write(Theirs as new () => Writes, list);
         expect(ours.size()).toBe(theirs.size());
         expect(ours.buffer.equals(theirs.buffer)).toBe(true);
-        expect(ours.buffer.equals(theirs.buffer)).toBe(true); // as often as one looks
+        expect(ours.buffer.equals(theirs.buffer)).toBe(true); // the buffer is the same on each read
       }),
       { numRuns: 500 },
     );

@@ -1,6 +1,6 @@
-/** What kafkajs's encoder of its protocol has, as far as this changes it. */
+/** The members of kafkajs's protocol encoder that this class changes. */
 export interface Encoder {
-  /** what was written so far lies in [0, offset) */
+  /** the bytes written so far lie in [0, offset) */
   buf: Buffer;
   offset: number;
   readonly buffer: Buffer;
@@ -11,14 +11,17 @@ export interface Encoder {
   writeEncoderArray(value: readonly Encoder[]): this;
 }
 
-/** Bytes from which a buffer is referred to instead of copied, and the room an encoder begins with. */
+/**
+ * Minimum size of a buffer that is referenced instead of copied, and the initial buffer size of an encoder.
+ */
 const REFER = 1024,
   ROOM = 256;
 
 /**
- * kafkajs's encoder, without its copies: a request is nested seven levels deep, and each level copied all below it into a
- * buffer of the next power of two, made of zeros. Here large buffers are referred to, and joined when a checksum or the
- * socket needs them in one piece. What is written must not change until then. The bytes are the same.
+ * kafkajs's encoder without its copies. A request is nested seven levels deep, and each kafkajs level copied
+ * all levels below it into a zeroed buffer of the next power of two. This encoder references large buffers,
+ * and joins them only when a checksum or the socket needs one piece. The written buffers must not change
+ * until then. The encoded bytes are the same.
  */
 export function partsEncoder(
   Base: new (initialSize: number) => Encoder,
@@ -26,7 +29,7 @@ export function partsEncoder(
   initialSize?: number,
 ) => Encoder {
   return class PartsEncoder extends Base {
-    /** what comes before `buf` */
+    /** parts that precede `buf` */
     private before: Buffer[] = [];
     private partBytes = 0;
 
@@ -41,7 +44,7 @@ export function partsEncoder(
       this.buf = Buffer.allocUnsafe(Math.max(ROOM, bytes));
     }
 
-    /** What was written becomes a part; the rest of its buffer is written to next. */
+    /** Closes the written bytes as a part; later writes use the rest of the buffer. */
     private closePart(): void {
       if (this.offset === 0) return;
       this.before.push(this.buf.subarray(0, this.offset));
@@ -69,7 +72,7 @@ export function partsEncoder(
       return this.before[0]!;
     }
 
-    /** What was written, in pieces. */
+    /** The written bytes, in pieces. */
     parts(): readonly Buffer[] {
       this.closePart();
       return this.before;

@@ -1,13 +1,14 @@
-/** What kafkajs's queue of a connection's requests has, as far as this changes it. */
+/** The members of the request queue of kafkajs's connections that this class changes. */
 export interface RequestQueue {
-  /** wait until fewer are in flight, or until the broker's throttling is over */
+  /** requests that wait for fewer in-flight requests, or for the end of the broker's throttling */
   readonly pending: readonly unknown[];
   scheduleCheckPendingRequests(): void;
 }
 
 /**
- * kafkajs's queue, without its clock: from the first answer on it looks for waiting requests a thousand times a second, on
- * every connection, also while none waits. Whoever has to wait schedules the look itself.
+ * kafkajs's queue without its timer. From the first response on, kafkajs checks for waiting requests a
+ * thousand times a second on every connection, even without waiting requests. A request that has to wait
+ * schedules the check itself.
  */
 export function quietQueue(
   Base: new (options: object) => RequestQueue,

@@ -1,7 +1,7 @@
 import { crc32c } from "@cinderblock/bytes";
 import type { Encoder } from "./parts-encoder.ts";
 
-/** What kafkajs makes a batch of, as far as this looks at it; `records` are encoded ones. */
+/** The input fields of kafkajs's batch encoder that this module reads; `records` are already encoded. */
 export interface BatchFields {
   compression?: number;
   firstOffset?: bigint;
@@ -23,7 +23,7 @@ interface Writer extends Encoder {
   writeUInt32(n: number): this;
   writeInt64(n: bigint | number): this;
 }
-/** kafkajs's module that makes batches. */
+/** kafkajs's module that encodes batches. */
 export interface BatchModule {
   MAGIC_BYTE: number;
   RecordBatch(fields: BatchFields): Promise<Encoder>;
@@ -37,8 +37,9 @@ const EPOCH_BYTES = 4,
   CRC_BYTES = 4;
 
 /**
- * kafkajs's batches of records (version 2 of the format: https://kafka.apache.org/documentation/#recordbatch), whose
- * checksum is taken over the parts that the encoder holds, so that they are not joined twice. Compressed ones stay kafkajs's.
+ * kafkajs's record batches (version 2 of the format: https://kafka.apache.org/documentation/#recordbatch).
+ * The checksum runs over the encoder's parts, which avoids joining them twice. kafkajs still encodes
+ * compressed batches.
  */
 export function partsBatch(base: BatchModule, Parts: new () => Encoder): BatchModule {
   const make = (): Writer => new Parts() as Writer;

@@ -77,7 +77,7 @@ describeWith(["kafka"], "a broker that asks for TLS and SASL", () => {
     expect(await roundTrip(config("secure-oauth", { mechanism: "oauthbearer", oauth }))).toEqual(["one"]);
     expect(endpoint.asked).toEqual([
       { authorization: expect.any(String), body: "grant_type=client_credentials&scope=kafka" },
-    ]); // once for all connections
+    ]); // one token request for all connections
     const log = new KafkaLog(
       config("nobody", { mechanism: "oauthbearer", oauth: { ...oauth, clientSecret: "wrong" } }),
       base,

@@ -1,27 +1,32 @@
 import { CinderblockError } from "@cinderblock/errors";
 
-/** A topic keeps records at least this long: what is not in the bucket by then is lost. */
+/** Minimum retention of the topic: records that are not in the bucket by then are lost. */
 const MIN_RETENTION_MS = 24 * 3600_000;
 
+/** Settings of a topic and its cluster that decide whether pushes are safe there. */
 export interface TopicFacts {
   topic: string;
-  /** names and values as in Kafka's topic configuration, defaults of the brokers included */
+  /** names and values of Kafka's topic configuration, including broker defaults */
   settings: ReadonlyMap<string, string>;
-  /** replicas of the partition that has the fewest */
+  /** smallest replica count of any partition */
   replication: number;
   brokers: number;
   /** -kafka.max-record-bytes */
   maxRecordBytes: number;
 }
 
+/** Result of `checkTopic` for a usable topic. */
 export interface TopicVerdict {
-  /** milliseconds that records are kept */
+  /** retention of records in milliseconds */
   retentionMs: number;
-  /** what one broker alone cannot give, or old ones do not: to be said loudly */
+  /** risks of a cluster with fewer than three brokers, for a loud warning */
   unsafe: string[];
 }
 
-/** Holds a topic's settings against what keeps acknowledged pushes. @throws `invalid`: it would lose them; says what to do */
+/**
+ * Checks that a topic's settings keep acknowledged pushes.
+ * @throws `invalid` for settings that would lose pushes, with the remedy
+ */
 export function checkTopic(facts: TopicFacts): TopicVerdict {
   const { topic, settings, replication, brokers, maxRecordBytes } = facts;
   const wrong = (why: string): never => {

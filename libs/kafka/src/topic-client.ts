@@ -14,22 +14,25 @@ import type { BatchOutcome, OutgoingBatch, ProducerIdentity, ProduceTransport } 
 
 /** A topic as the brokers describe it now. */
 export interface TopicLayout {
-  /** "": the brokers are older than 2.8 and name no ids */
+  /** "": the brokers are older than 2.8 and report no topic IDs */
   id: string;
-  /** partition -> node that leads it; -1: none does */
+  /** partition -> node that leads it; -1: no leader */
   leaders: readonly number[];
-  /** replicas of the partition that has the fewest */
+  /** smallest replica count of any partition */
   replication: number;
 }
 
-/** One request and its retries of kafkajs take at most this long. */
+/** Deadline of one request with kafkajs's retries. */
 const ANSWER_MS = 10_000;
-/** A partition that has just changed its leader is asked again so often. */
+/** Attempts for a partition whose leader has just changed, and the pause between them. */
 const TRIES = 3,
   RETRY_MS = 200;
-/** A group's coordinator is asked again until the deadline of the whole answer: a broker that has just started loads for seconds. */
+/**
+ * Pause between requests to a group's coordinator, until the deadline of the whole answer: a broker that has
+ * just started loads for seconds.
+ */
 const COORDINATOR_RETRY_MS = 500;
-/** A broker waits so long for the replicas in sync. */
+/** Time that a broker waits for the in-sync replicas. */
 const PRODUCE_MS = 15_000;
 const NO_TOPIC = "UNKNOWN_TOPIC_OR_PARTITION";
 const EARLIEST = -2,
@@ -47,7 +50,10 @@ interface CommitsAnswer {
   }[];
 }
 
-/** Asks the brokers about one topic. A partition that fails is left out of an answer and fails no other. */
+/**
+ * Queries the brokers about one topic. A partition that fails is missing in the answer; the other partitions
+ * succeed.
+ */
 export class TopicClient implements ProduceTransport {
   private readonly topic: string;
   private readonly cluster: Cluster & {
@@ -61,10 +67,13 @@ export class TopicClient implements ProduceTransport {
     this.cluster = clusterOf(kafka) as TopicClient["cluster"];
   }
 
-  /** The topic as it is now: the request begins after this call. @throws `unavailable` where there is none */
+  /**
+   * Current layout of the topic; the request begins after this call.
+   * @throws `unavailable` if the topic does not exist
+   */
   layout(): Promise<TopicLayout> {
     if (!this.running) return this.run();
-    // The request under way may have been answered before what the caller has just seen.
+    // The running request may be older than the events that the caller has just seen.
     this.next ??= this.running.then(
       () => this.run(),
       () => this.run(),
@@ -72,7 +81,7 @@ export class TopicClient implements ProduceTransport {
     return this.next;
   }
 
-  /** The topic as it is now; undefined: there is none. */
+  /** Current layout of the topic; undefined if the topic does not exist. */
   async find(): Promise<TopicLayout | undefined> {
     try {
       return await this.layout();
@@ -114,7 +123,7 @@ export class TopicClient implements ProduceTransport {
     if (!this.cluster.isConnected()) await this.cluster.connect();
   }
 
-  /** Offsets of all partitions, or of one, of one topic: the same one from the first question to the last. */
+  /** Offset ranges of all partitions, or of one. All ranges belong to the same topic ID. */
   async offsets(partition?: number): Promise<TopicOffsets> {
     const of = partition === undefined ? undefined : [partition];
     for (let tries = 1; ; tries++) {
@@ -138,7 +147,7 @@ export class TopicClient implements ProduceTransport {
     }
   }
 
-  /** The first offset at or after a time, of one partition; -1: nothing is that late. */
+  /** First offset of one partition at or after a time; -1: no record is that late. */
   async offsetAt(partition: number, timeMs: number): Promise<number> {
     const layout = await this.layout();
     const offset = (await this.at(layout, Math.max(0, Math.floor(timeMs)), [partition]))[partition];
@@ -146,7 +155,7 @@ export class TopicClient implements ProduceTransport {
     return offset;
   }
 
-  /** partition -> offset; left out: its leader gave none */
+  /** partition -> offset; partitions whose leader returned none are missing */
   private async at(
     layout: TopicLayout,
     timestamp: number,
@@ -196,7 +205,7 @@ export class TopicClient implements ProduceTransport {
       .map((p) => [p.partition, Number(p.offset)]);
   }
 
-  /** The offset that a group committed for a partition; undefined: none. */
+  /** Offset that a group committed for a partition; undefined: none. */
   async committed(partition: number, group: string): Promise<Commit | undefined> {
     const { topic } = this;
     const answer = await this.coordinator(group, async (broker) => {
@@ -216,8 +225,9 @@ export class TopicClient implements ProduceTransport {
   }
 
   /**
-   * Asks the broker that coordinates a group. A broker that has just started, or that took the group over, refuses
-   * for a moment: the question is repeated for ANSWER_MS. @throws `unavailable` with the last refusal
+   * Queries the coordinator of a group. A broker that has just started, or has just taken over the group,
+   * refuses for a moment, so the query repeats for ANSWER_MS.
+   * @throws `unavailable` with the last refusal
    */
   private async coordinator<T>(groupId: string, question: (broker: Broker) => Promise<T>): Promise<T> {
     const end = performance.now() + ANSWER_MS;
@@ -239,7 +249,7 @@ export class TopicClient implements ProduceTransport {
           "no answer",
         );
       } catch (err) {
-        // A deadline that ends the last try says less than the refusal before it.
+        // A deadline that ends the last attempt says less than the refusal before it.
         if (refusal === undefined || performance.now() < end) refusal = err;
         await sleep(Math.min(COORDINATOR_RETRY_MS, Math.max(0, end - performance.now())));
       }
@@ -302,7 +312,7 @@ export class TopicClient implements ProduceTransport {
           }),
       );
     } catch (err) {
-      // A connection that broke off is made again for the next request.
+      // Reconnect a closed connection for the next request.
       if ((err as Error).name === "KafkaJSConnectionClosedError") await broker.disconnect();
       throw err;
     }

@@ -45,14 +45,15 @@ describeWith(["kafka"], "a partition without a leader", () => {
   beforeAll(start, 60_000);
 
   it("keeps no other from being written, read and committed, and its end is not told", async () => {
-    // Every group is coordinated by the first broker, which stays: the topic of offsets is created before the second joins.
+    // The first broker, which stays, coordinates every group: the offsets topic is created before the second
+    // broker joins.
     const first = new KafkaLog(configOf(kafka.brokers, "before-the-second"), base);
     await first.connect();
     expect(await first.committed(0, "first")).toBeUndefined();
     await first.close();
     const second = await kafka.addBroker(),
       topic = "led-by-two";
-    // The first partition is on the broker that will be lost, the others are not.
+    // Only the first partition is on the broker that will be lost.
     await withAdmin(kafka.brokers, async (a) => {
       for (let brokers = 0; brokers < 2; brokers = (await a.describeCluster()).brokers.length)
         await sleep(200);
@@ -83,7 +84,7 @@ describeWith(["kafka"], "a partition without a leader", () => {
         () => "taken",
         (err: unknown) => (err as Error).message,
       );
-      // Again and again, while the one waits.
+      // Repeated writes while the first one waits.
       for (let i = 0; i < 10; i++)
         for (const p of [1, 2]) expect(await log.produce(p, Buffer.from(`after${i}`), 2000)).toBe(i + 1);
       expect(await lost).toBe("Kafka took no record of partition 0 within 8000 ms");
@@ -98,7 +99,7 @@ describeWith(["kafka"], "a partition without a leader", () => {
       for (const [i, r] of readers.entries()) if (i > 0) await r.reader.commit(11);
       expect(await log.committed(1, "g-1")).toBe(11);
 
-      // Whoever begins now is kept by it as little: a process that starts, a reader that joins.
+      // The lost broker delays newcomers as little: a process that starts, and a reader that joins.
       const later = new KafkaLog(configOf(kafka.brokers, topic), base);
       await later.connect();
       expect(later.partitions).toBe(3);

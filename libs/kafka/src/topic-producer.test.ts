@@ -17,13 +17,14 @@ afterEach(() => {
 type Way = "answers" | "refuses" | "is silent" | "stores, and its answer is lost" | string;
 
 /**
- * Brokers as nasty as real ones: they store a batch of a producer once, by its sequence numbers, and refuse one that does not
- * follow the last. Each partition may answer, refuse with an error of the protocol, be silent, or lose its answers.
+ * Brokers with the faults of real ones: they store each batch of a producer once, by its sequence numbers,
+ * and refuse a batch that does not follow the last. Each partition may respond, refuse with a protocol error,
+ * never respond, or lose its responses.
  */
 class Brokers implements ProduceTransport {
   /** partition -> node; -1: no leader */
   leading: number[];
-  /** partition -> what its broker does */
+  /** partition -> behavior of its broker */
   way = new Map<number, Way>();
   stored = new Map<number, string[]>();
   requests: { node: number; partitions: number[] }[] = [];
@@ -87,7 +88,7 @@ function producer(brokers: Brokers, metrics = new Metrics()): TopicProducer {
     now: () => Date.now(),
   });
 }
-/** The outcome of a write, as soon as it is known. */
+/** A write and its outcome. */
 interface Write {
   text: string;
   outcome: number | string | undefined;
@@ -114,7 +115,7 @@ describe("a producer", () => {
     await pass(50);
     expect(writes.map((w) => w.outcome)).toEqual(Array.from({ length: 30 }, (_, i) => Math.floor(i / 3)));
     expect(brokers.stored.get(0)).toEqual(Array.from({ length: 10 }, (_, i) => `r${3 * i}`));
-    // One request for each broker, whatever the number of its partitions.
+    // One request per broker, whatever the number of its partitions.
     expect(brokers.requests).toEqual([
       { node: 1, partitions: [0, 1] },
       { node: 2, partitions: [2] },
@@ -146,7 +147,7 @@ describe("a producer", () => {
     brokers.leading[0] = 1;
     await pass(1000);
     expect(late.outcome).toBe(0);
-    // Records whose time was over were never sent: their numbers are the next ones'.
+    // Records that expired were never sent: later records get their sequence numbers.
     expect([brokers.stored.get(0), brokers.identities]).toEqual([["late"], 1]);
   });
 
@@ -185,7 +186,7 @@ describe("a producer", () => {
     }
     await pass(3000);
     expect(stuck.outcome).toBe("Kafka took no record of partition 0 within 3000 ms");
-    // Whether it was stored is not known: the next record must not be taken for it.
+    // Whether the broker stored the batch is unknown: the next record must not be mistaken for it.
     brokers.way.delete(0);
     const next = write(p, 0, "next", 60_000);
     await pass(30_000);
@@ -218,7 +219,7 @@ describe("a producer", () => {
     await pass(3000);
     expect(writes.map((w) => w.outcome)).toEqual([1, 2, 3]);
     expect(brokers.stored.get(0)).toEqual(["lost", "a", "b", "c"]);
-    // The other partition keeps its numbers.
+    // The other partition keeps its sequence numbers.
     const other = write(p, 1, "other");
     await pass(200);
     expect(other.outcome).toBe(0);

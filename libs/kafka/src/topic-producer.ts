@@ -2,29 +2,29 @@ import { Deferred, sleep, withDeadline } from "@cinderblock/async";
 import { CinderblockError, messageOf } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
 
-/** What a broker knows a producer's batches by, so that it stores each of them once. */
+/** Identifies a producer to the brokers, which use it to store each of its batches once. */
 export interface ProducerIdentity {
   id: string;
   epoch: number;
 }
 
-/** Records of one partition that travel together. */
+/** Records of one partition in one request. */
 export interface OutgoingBatch {
   partition: number;
   firstSequence: number;
   values: readonly Uint8Array[];
 }
 
-/** A broker's answer for one partition. */
+/** A broker's response for one partition. */
 export type BatchOutcome = { baseOffset: number } | { error: { type: string; message: string } };
 
-/** The way to the brokers. Each call may fail, or take any time. */
+/** Connection to the brokers. Each call may fail, or take any time. */
 export interface ProduceTransport {
   /** partition -> node that leads it now; -1: none does */
   leaders(): Promise<readonly number[]>;
-  /** an identity that was never used before */
+  /** returns an identity that was never used before */
   identity(): Promise<ProducerIdentity>;
-  /** @returns what became of each batch; one without an outcome may be stored or not */
+  /** @returns the outcome of each batch; a batch without an outcome may be stored or not */
   send(
     node: number,
     identity: ProducerIdentity,
@@ -32,27 +32,31 @@ export interface ProduceTransport {
   ): Promise<ReadonlyMap<number, BatchOutcome>>;
 }
 
+/** Limits of the producer's batches. */
 export interface TopicProducerConfig {
-  /** largest batch that the topic takes */
+  /** largest batch that the topic accepts, in bytes */
   maxBatchBytes: number;
-  /** how long a record waits for others to travel with; 0: for the turn of the loop */
+  /** milliseconds that a record waits for others to share its request; 0: one turn of the event loop */
   lingerMs: number;
 }
 
-/** Bytes of records that one request carries. */
+/** Maximum bytes of records in one request. */
 const MAX_REQUEST = 4 << 20;
-/** What a batch and each of its records take beside the values: https://kafka.apache.org/documentation/#recordbatch */
+/** Overhead in bytes of a batch and of each record: https://kafka.apache.org/documentation/#recordbatch */
 const BATCH_BYTES = 64,
   RECORD_BYTES = 24;
-/** Time until a batch is tried again, or a leader is looked for again, doubled each time. */
+/**
+ * Initial and maximum delay of a batch's retries, and maximum delay of leader lookups; the delay doubles each
+ * time.
+ */
 const RETRY_MS = 100,
   MAX_RETRY_MS = 2000,
   MAX_LOOK_MS = 500;
-/** A broker that answers nothing holds only its own partitions, and those only for so long. */
+/** A broker that does not respond blocks only its own partitions, for at most this time. */
 const ANSWER_MS = 25_000;
 const MAX_SEQUENCE = 2 ** 31;
 
-/** Answers after which no attempt will do better. */
+/** Errors that no retry can cure. */
 const REFUSED = new Set([
   "CORRUPT_MESSAGE",
   "MESSAGE_TOO_LARGE",
@@ -63,7 +67,9 @@ const REFUSED = new Set([
   "CLUSTER_AUTHORIZATION_FAILED",
   "UNSUPPORTED_FOR_MESSAGE_FORMAT",
 ]);
-/** The broker does not know this producer's last batch any more: the batch was not stored under this identity. */
+/**
+ * Errors of a broker that has lost the producer's last batch: the batch was not stored under this identity.
+ */
 const FORGOTTEN = new Set([
   "OUT_OF_ORDER_SEQUENCE_NUMBER",
   "UNKNOWN_PRODUCER_ID",
@@ -77,30 +83,31 @@ interface Waiting {
   value: Uint8Array;
   done: Deferred<number>;
   timer: NodeJS.Timeout;
-  /** its caller was refused: nobody waits for it any more */
+  /** the caller has its error: no one waits for the record */
   over: boolean;
 }
 
-/** Records of a partition: those that wait, and the batch that is on its way or will be tried again. */
+/** Records of a partition: waiting records, and the batch that is in flight or will be retried. */
 interface Lane {
   partition: number;
   waiting: Waiting[];
   batch: { records: Waiting[]; sent: boolean; failures: number } | undefined;
   inFlight: boolean;
-  /** monotonic; not sent before */
+  /** monotonic; the earliest time of the next attempt */
   notBefore: number;
-  /** undefined: the next batch begins with an identity that this partition has not used */
+  /** undefined: the next batch begins with an identity that is new to this partition */
   identity: ProducerIdentity | undefined;
-  /** the last identity that must not be used again */
+  /** the last identity, which must not be used again */
   left: ProducerIdentity | undefined;
   sequence: number;
 }
 
 /**
- * Writes records of one topic. Each partition has a lane of its own with one batch under way, and each broker one request: a
- * partition that nobody leads, or that its broker refuses, keeps no other from being written. A batch whose answer was lost
- * is sent again as it was, and the broker stores it once; when nobody waits for it any more, the lane takes another
- * identity, since the broker would take the next batch for it. See docs/adr/0009-kafka-between-distributor-and-ingesters.md.
+ * Writes records of one topic. Each partition has a lane with one batch in flight, and each broker has one
+ * request in flight. A partition without a leader, or with a broker that refuses, does not block other
+ * partitions. A batch whose response was lost is sent again unchanged, and the broker stores it once. When
+ * all callers of that batch have timed out, the lane takes another identity, because the broker would mistake
+ * the next batch for the old one. See docs/adr/0009-kafka-between-distributor-and-ingesters.md.
  */
 export class TopicProducer {
   private readonly config: TopicProducerConfig;
@@ -125,7 +132,10 @@ export class TopicProducer {
     );
   }
 
-  /** Resolves with the record's offset when all replicas in sync have it. @throws `unavailable` after `timeoutMs`: it may be stored all the same */
+  /**
+   * Resolves with the record's offset when all in-sync replicas have it; -1 when the offset is unknown.
+   * @throws `unavailable` after `timeoutMs`, when the record may be stored nevertheless
+   */
   produce(partition: number, value: Uint8Array, timeoutMs: number): Promise<number> {
     const done = new Deferred<number>();
     const lane = this.lane(partition);
@@ -185,7 +195,10 @@ export class TopicProducer {
     this.giveUp(lane);
   }
 
-  /** Drops a batch that nobody waits for. One that was sent may be stored: its sequence numbers are not used again. */
+  /**
+   * Drops a batch whose callers have all timed out. The broker may have stored a sent batch, so its sequence
+   * numbers are not reused.
+   */
   private giveUp(lane: Lane): void {
     const { batch } = lane;
     if (!batch || lane.inFlight || batch.records.some((w) => !w.over)) return;
@@ -200,7 +213,7 @@ export class TopicProducer {
     lane.sequence = 0;
   }
 
-  /** Has the lane's broker send what the lane holds. */
+  /** Starts sending to the lane's broker. */
   private wake(lane: Lane): void {
     if (this.closed) return;
     const node = this.leaders[lane.partition] ?? -1;
@@ -211,7 +224,7 @@ export class TopicProducer {
     }
   }
 
-  /** Looks for leaders until every lane that holds something has one. */
+  /** Looks up leaders until every lane with records has one. */
   private findLeaders(): Promise<void> {
     return (this.looking ??= this.lookUp().finally(() => {
       this.looking = undefined;
@@ -237,7 +250,7 @@ export class TopicProducer {
     }
   }
 
-  /** Sends what the lanes of one broker hold, one request after the other. */
+  /** Sends the records of one broker's lanes, one request after the other. */
   private async run(node: number): Promise<void> {
     for (;;) {
       await new Promise((r) => {
@@ -247,12 +260,13 @@ export class TopicProducer {
         (t, l) => Math.min(t, (l.batch?.records ?? l.waiting)[0]!.since),
         Infinity,
       );
-      // In the same turn as the look at the lanes: a record that comes after it starts another run.
+      // Same turn as the check of the lanes: a later record starts another run.
       if (oldest === Infinity || this.closed) {
         this.busy.delete(node);
         return;
       }
-      // A request costs more than a record: those that come within the time travel together. Records that came during the last request have waited.
+      // A request costs more than a record, so records that arrive within the linger time share one. Records
+      // that arrived during the last request have already waited.
       const wait = this.config.lingerMs - (performance.now() - oldest);
       if (wait >= 1) await sleep(wait);
       await this.exchange(node);
@@ -270,7 +284,7 @@ export class TopicProducer {
     );
   }
 
-  /** One request to one broker. */
+  /** Sends one request to one broker and handles the response. */
   private async exchange(node: number): Promise<void> {
     const lanes: Lane[] = [];
     let identity: ProducerIdentity;
@@ -314,7 +328,9 @@ export class TopicProducer {
     if (unanswered.length > 0) this.failed(unanswered, new Error("the broker's answer leaves it out"), true);
   }
 
-  /** Fills `lanes` with those whose batches travel in the next request: of one identity, up to the size of a request. */
+  /**
+   * Fills `lanes` with the lanes of the next request: lanes of one identity, up to the maximum request size.
+   */
   private async gather(node: number, lanes: Lane[]): Promise<ProducerIdentity> {
     let fresh = await this.sharedIdentity();
     if (this.ready(node).some((l) => !l.identity && l.left === fresh)) {
@@ -329,14 +345,14 @@ export class TopicProducer {
       if (lanes.length > 0 && bytes + size > MAX_REQUEST) break;
       l.identity ??= fresh;
       identity ??= l.identity;
-      if (l.identity !== identity) continue; // it travels in the next request
+      if (l.identity !== identity) continue; // the batch goes into the next request
       bytes += size;
       lanes.push(l);
     }
     return identity ?? fresh;
   }
 
-  /** The identity that lanes begin with, until one of them leaves it. */
+  /** The identity for new lanes, until one of them abandons it. */
   private sharedIdentity(): Promise<ProducerIdentity> {
     return (this.identity ??= withDeadline(
       this.transport.identity(),
@@ -348,7 +364,7 @@ export class TopicProducer {
     }));
   }
 
-  /** Makes a batch of what waits in a lane, as large as the topic takes. */
+  /** Builds a batch from a lane's waiting records, as large as the topic accepts. */
   private form(lane: Lane): void {
     let n = 0;
     for (let bytes = BATCH_BYTES; n < lane.waiting.length; n++) {
@@ -376,7 +392,7 @@ export class TopicProducer {
       this.noteFailure([lane], error);
       lane.batch = undefined;
       lane.inFlight = false;
-      // The broker has not counted them: their sequence numbers are the next batch's.
+      // The broker has not counted the records: the next batch reuses their sequence numbers.
       const refused = new CinderblockError("unavailable", `Kafka refused a record: ${error.message}`);
       for (const w of batch.records) settle(w, () => w.done.reject(refused));
       return;
@@ -385,7 +401,10 @@ export class TopicProducer {
     this.failed([lane], error, true);
   }
 
-  /** Batches of these lanes are tried again, elsewhere where the leader has changed. @param sent whether they may be stored */
+  /**
+   * Schedules a retry for these lanes, at the new leader where the leader has changed.
+   * @param sent whether the broker may have stored the batches
+   */
   private failed(lanes: readonly Lane[], err: unknown, sent: boolean): void {
     this.noteFailure(lanes, err);
     for (const l of lanes) {
@@ -411,7 +430,7 @@ export class TopicProducer {
   }
 }
 
-/** Ends a record's wait, once. */
+/** Settles a record once. */
 function settle(w: Waiting, how: () => void): void {
   if (w.over) return;
   w.over = true;

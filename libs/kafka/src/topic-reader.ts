@@ -16,23 +16,23 @@ export interface TopicReaderConfig {
   maxBatchBytes: number;
 }
 
-/** What a reader asks about its partition. */
+/** Queries of a reader about its partition. */
 export interface PartitionQuestions {
-  /** id of the topic as it is now */
+  /** current ID of the topic */
   topicId(): Promise<string>;
   range(): Promise<OffsetRange>;
-  /** what the group committed, of the topic that is read; undefined: nothing */
+  /** offset committed by the group for this topic; undefined: none */
   committed(): Promise<number | undefined>;
 }
 
-/** Records that are taken in before the group hears of a busy reader again. */
+/** Records processed between two heartbeats to the group. */
 const PIECE = 64;
 const HEARTBEAT_MS = 2000;
-/** Until kafkajs notices by itself that a partition has a leader again. */
+/** Time until kafkajs notices by itself that a partition has a leader again. */
 const METADATA_AGE_MS = 10_000;
-/** A consumer that kafkajs restarts joins or fails within this time, and is then stopped. */
+/** A consumer that kafkajs restarts joins or fails within this time; then it can be stopped. */
 const RENEWAL_MS = 30_000;
-/** From the event of the join until kafkajs takes the consumer for a running one. */
+/** Time from the join event until kafkajs treats the consumer as running. */
 const SETTLED_MS = 50;
 const COMMIT_MS = 10_000,
   COMMIT_RETRY_MS = 500,
@@ -40,9 +40,9 @@ const COMMIT_MS = 10_000,
   STOP_MS = 30_000;
 
 /**
- * Reads one partition through kafkajs, which cannot be told which partition to read: each partition has a consumer group of
- * its own, whose first member gets it. kafkajs begins at the group's committed offset whenever the group gathers; the reader
- * then seeks to where it was.
+ * Reads one partition through kafkajs, which cannot be assigned a partition. So each partition has a consumer
+ * group of its own, whose first member gets the partition. Whenever the group rebalances, kafkajs begins at
+ * the committed offset, and the reader then seeks to its position.
  */
 export class TopicReader implements PartitionReader {
   private readonly config: TopicReaderConfig;
@@ -51,12 +51,15 @@ export class TopicReader implements PartitionReader {
   private readonly base: Base;
   private readonly consumer: Consumer;
   private next = 0;
-  /** the group's commit when this reader began; what is read again on purpose lies before it */
+  /** the group's commit when this reader began; records read again on purpose lie before it */
   private committedThen = 0;
   private hasCommitted = false;
   private stopping = false;
   private over = false;
-  /** kafkajs restarts the consumer: it forgets meanwhile that it was stopped, and would join the group again */
+  /**
+   * set while kafkajs restarts the consumer: kafkajs forgets a stop during that time and would join the group
+   * again
+   */
   private renewal: Deferred<void> | undefined;
   private commitUnderWay: Promise<void> | undefined;
   private committedNow = -1;
@@ -100,7 +103,7 @@ export class TopicReader implements PartitionReader {
     const { topic } = this.config;
     const connected = (async (): Promise<void> => {
       await consumer.connect();
-      // kafkajs seeks to the committed offset, or by `fromBeginning` where there is none or where it is gone.
+      // kafkajs seeks to the committed offset; without a valid one, `fromBeginning` decides.
       await consumer.subscribe({ topics: [topic], fromBeginning: true });
     })();
     try {
@@ -118,7 +121,7 @@ export class TopicReader implements PartitionReader {
         this.next = start;
       }
     } catch (err) {
-      // kafkajs goes on connecting: what comes of it is ended, too.
+      // kafkajs keeps connecting: end that consumer as well.
       void connected.then(
         () => this.ended(),
         () => this.ended(),
@@ -128,18 +131,19 @@ export class TopicReader implements PartitionReader {
     const { GROUP_JOIN, CRASH, COMMIT_OFFSETS } = consumer.events;
     consumer.on(GROUP_JOIN, ({ payload }) => {
       this.renewed();
-      // It was stopped while it joined: kafkajs would go on.
+      // The reader was stopped during the join, after which kafkajs would continue.
       if (this.stopping) void sleep(SETTLED_MS).then(() => this.ended());
       else this.joined(payload.memberAssignment as unknown as Record<string, number[]>);
     });
     consumer.on(CRASH, ({ payload }) => {
       if (!payload.restart && !this.stopping) this.end(payload.error);
     });
-    // kafkajs resolves a commit that it did not make, since the consumer was not running: only this says that it was.
+    // kafkajs resolves a commit that it skipped because the consumer was not running; only this event
+    // confirms a commit.
     consumer.on(COMMIT_OFFSETS, ({ payload }) => {
       for (const t of payload.topics) for (const p of t.partitions) this.committedNow = Number(p.offset);
     });
-    // Joining takes as long as the group and its coordinator do; nobody waits for it.
+    // Do not wait for the join: it takes as long as the group and its coordinator need.
     consumer
       .run({
         autoCommit: false,
@@ -150,7 +154,7 @@ export class TopicReader implements PartitionReader {
       .catch((err: unknown) => this.end(err));
   }
 
-  /** The reader brings nothing more. */
+  /** Ends the reader: it delivers nothing more. */
   private end(reason: unknown): void {
     if (this.over || this.stopping) return;
     this.over = true;
@@ -166,25 +170,25 @@ export class TopicReader implements PartitionReader {
     this.renewal = undefined;
   }
 
-  /** The group's commit; 0: none, or one beyond the end. */
+  /** The group's commit; 0 without a commit, or if it lies beyond the end. */
   private async committedWithin(end: number): Promise<number> {
     const committed = (await this.questions.committed()) ?? 0;
     return committed <= end ? committed : 0;
   }
 
-  /** Whether the topic was deleted and created again since. */
+  /** Whether the topic has been deleted and created again since the reader began. */
   private async isRecreated(): Promise<boolean> {
     const { topicId } = this.options;
     return topicId !== "" && (await this.questions.topicId()) !== topicId;
   }
 
   /**
-   * Brokers that name no topic ids: whether the topic is another one since. It ends before what was read of it, or nothing
-   * is committed any more, which goes with a topic.
-   * @returns its start then
+   * For brokers that report no topic IDs: whether the topic was recreated. In that case it ends before the
+   * read offset, or the group's commit is gone, because commits are deleted with a topic.
+   * @returns the start of the recreated topic; undefined if the topic is the same
    */
   private async looksRecreated(): Promise<number | undefined> {
-    // Records come while it is asked: only what was read before the question must be there.
+    // Records arrive during the query: the range must include only the records read before it.
     const read = this.next,
       { start, end } = await this.questions.range();
     const lostCommit = this.options.topicId === "" && this.hasCommitted;
@@ -197,7 +201,10 @@ export class TopicReader implements PartitionReader {
     this.hasCommitted = false;
   }
 
-  /** Whenever the group gathers, at the start and after a broker was away, kafkajs goes back to the committed offset. */
+  /**
+   * Runs after each rebalance, at the start and after a broker outage: kafkajs then returns to the committed
+   * offset.
+   */
   private joined(assigned: Record<string, number[]>): void {
     const { topic, partition } = this.config;
     if (!assigned[topic]?.includes(partition)) return;
@@ -216,10 +223,10 @@ export class TopicReader implements PartitionReader {
     }
     const start = await this.looksRecreated();
     if (start !== undefined) this.restartAt(start);
-    // What is read again on purpose is not passed over.
+    // Records that are read again on purpose must not be skipped.
     if (!this.options.again || this.next >= this.committedThen) {
       const committed = await this.committedWithin((await this.questions.range()).end);
-      this.next = Math.max(this.next, committed); // records may have come while it was asked
+      this.next = Math.max(this.next, committed); // records may have arrived during the query
     }
     this.seek();
   }
@@ -240,7 +247,8 @@ export class TopicReader implements PartitionReader {
     if (batch.partition !== partition || this.over) return;
     const first = Number(batch.firstOffset() ?? -1);
     if (first > this.next && !(await this.mayBeginAt(first, fetchedFrom(batch)))) return;
-    // Read again after the group has gathered; or kafkajs went to the start, since there is nothing where it was.
+    // Records are read again after a rebalance, or kafkajs went to the start because its offset no longer
+    // exists.
     if (first >= 0 && first < this.next) {
       if (await this.isRecreated()) {
         this.end(new CinderblockError("unavailable", `topic ${this.config.topic} was recreated`));
@@ -253,7 +261,7 @@ export class TopicReader implements PartitionReader {
     for (const m of batch.messages)
       if (Number(m.offset) >= this.next && m.value)
         records.push({ offset: Number(m.offset), timestampMs: Number(m.timestamp), value: m.value });
-    // In pieces, so that the group hears of a reader that is busy.
+    // In pieces, so that a busy reader still sends heartbeats to the group.
     for (let at = 0; at < records.length; at += PIECE) {
       if (!isRunning() || isStale() || this.over) return;
       const piece = records.slice(at, at + PIECE);
@@ -279,18 +287,18 @@ export class TopicReader implements PartitionReader {
   }
 
   /**
-   * Whether records that begin behind the wanted offset may be taken: kafkajs begins at the group's commit, before it is
-   * told where to begin, and whatever topic that commit is of.
+   * Whether to accept records that begin after the wanted offset. kafkajs begins at the group's commit,
+   * before the reader can seek, even if that commit belongs to another topic.
    */
   private async mayBeginAt(first: number, fetched: number): Promise<boolean> {
-    // Nothing lies between: control records, or records that were deleted.
+    // The gap holds only control records or deleted records.
     if (fetched <= this.next) {
       this.next = first;
       return true;
     }
     const { start } = await this.questions.range();
     const readAgain = this.options.again === true && this.next < this.committedThen;
-    // Whoever read before has committed up to here.
+    // A previous reader has committed up to this record.
     if (!readAgain && ((await this.questions.committed()) ?? 0) >= first) {
       this.next = first;
       return true;
@@ -304,7 +312,10 @@ export class TopicReader implements PartitionReader {
     return false;
   }
 
-  /** Commits for the topic that is read: the commit names it, so that no reader of another one takes it for its own. */
+  /**
+   * Commits for this reader's topic. The commit names the topic, so that readers of a recreated topic ignore
+   * it.
+   */
   async commit(offset: number): Promise<void> {
     const { partition } = this.config,
       over = performance.now() + COMMIT_MS;
@@ -312,7 +323,8 @@ export class TopicReader implements PartitionReader {
       for (;;) {
         let reason: unknown = "its reader is joining the group";
         try {
-          // One at a time: kafkajs tries some commits again without end, and an older one must not come last.
+          // One commit at a time: kafkajs retries some commits without end, and an older commit must not come
+          // last.
           await (this.commitUnderWay ??= this.commitNow(offset).finally(() => {
             this.commitUnderWay = undefined;
           }));
@@ -323,7 +335,7 @@ export class TopicReader implements PartitionReader {
         } catch (err) {
           reason = err;
         }
-        // A commit while the group gathers is refused: it is tried again when the group stands.
+        // The broker refuses commits during a rebalance; retry after it.
         if (performance.now() + COMMIT_RETRY_MS > over)
           throw new CinderblockError(
             "unavailable",
@@ -374,12 +386,12 @@ export class TopicReader implements PartitionReader {
   }
 }
 
-/** The offset that a batch was fetched from, which kafkajs's types leave out. */
+/** The offset that a batch was fetched from; kafkajs's types omit it. */
 function fetchedFrom(batch: EachBatchPayload["batch"]): number {
   return Number((batch as unknown as { fetchedOffset: string }).fetchedOffset);
 }
 
-/** Gives the partition to the group's first member. */
+/** Assigns the partition to the group's first member. */
 function onlyOf(topic: string, partition: number): ReturnType<PartitionAssigner> {
   const name = `cinderblock-partition-${partition}`,
     version = 1;
