@@ -4,14 +4,14 @@ import { Random, temporaryFolder } from "@cinderblock/testkit";
 import { logDirectory } from "./index.ts";
 import { ALLOC, alloc, CPU, Instance, MEMORY, SECOND, T0 } from "./shard.testing.ts";
 
-/** A cumulative profile whose log is above the size at which segments go. */
+/** A cumulative profile whose log record exceeds the size of a reclaimable segment. */
 const heap = (second: number, value: number) => {
   const p = alloc(T0 + BigInt(second) * SECOND, value, 10);
   for (let i = 0; i < 200; i++)
     p.stacks.push({ frames: ["main", `function_number_${i}_with_a_usual_name`], values: [10] });
   return p;
 };
-/** Growth that is stored. */
+/** Stored growth of the allocations. */
 const grown = async (a: Instance, selector = "{}"): Promise<number> => {
   const main = (await a.tree(ALLOC, selector)).find((line) => line.startsWith("/main "));
   return main === undefined ? 0 : Number(main.split(" ")[1]);
@@ -19,7 +19,7 @@ const grown = async (a: Instance, selector = "{}"): Promise<number> => {
 const logBytes = (dir: string): number =>
   readdirSync(logDirectory(dir, 0)).reduce((n, f) => n + statSync(join(logDirectory(dir, 0), f)).size, 0);
 
-/** The next process on the same folder: the one before ended without a word. */
+/** Starts another process on the same folder, as after a crash of the previous one. */
 async function restarted(a: Instance): Promise<Instance> {
   const b = new Instance(a.dir, a.shardNo);
   b.tenant = a.tenant;
@@ -82,7 +82,7 @@ describe("baselines of cumulative profiles", () => {
     a.options = { segmentBytes: 8192, logBytes: 1 << 30 };
     await a.start();
     await a.push(MEMORY, heap(0, 1000));
-    // The quiet tenant's head holds the first segment for as long as it lasts.
+    // The quiet tenant's head holds the first segment while it is open.
     a.tenant = "quiet";
     await a.push(CPU, { stacks: [{ frames: ["main"], values: [1] }], timeNanos: T0 });
     a.tenant = "t";

@@ -3,30 +3,36 @@ import { LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
 import { type Baseline, Baselines, type BaselineUpdate } from "./baselines.ts";
 import { encodeBaselineRecord, encodeForgottenRecord } from "./log-records.ts";
 
-/** Stacks of one record of a snapshot: about a megabyte. */
+/** Maximum stacks of one snapshot record: about a megabyte. */
 const RECORD_STACKS = 65_536;
-/** Bytes of a stack in a snapshot: its hash and a value of usual size. */
+/** Estimated bytes of a stack in a snapshot (its hash and a typical value), and of a series. */
 const STACK_BYTES = 13,
   SERIES_BYTES = 300;
 
-/** Where the records of baselines go. */
+/** Destination of baseline records. */
 export interface BaselineLog {
   append(record: Uint8Array): unknown;
 }
 
-/** Baselines of all tenants of one thread, and their records in its log (docs/correctness.md, "Cumulative baselines"). */
+/**
+ * Baselines of all tenants of one thread, and their log records (docs/correctness.md, "Cumulative
+ * baselines").
+ */
 export class BaselineStore {
   private readonly tenants = new Map<string, Baselines>();
   private readonly record = new ByteWriter(1 << 12);
   private readonly log: BaselineLog;
-  /** what places the push at hand on this thread; kept with each baseline, so that a change of the thread count finds it */
+  /**
+   * route that places the current push on this thread; stored with each baseline, so that a change of the
+   * thread count finds it
+   */
   route: string | undefined;
 
   constructor(log: BaselineLog) {
     this.log = log;
   }
 
-  /** The baselines of a tenant, as the push at hand sees them. */
+  /** Baselines of a tenant, with the route of the current push. */
   of(tenant: string): Baselines {
     let b = this.tenants.get(tenant);
     if (!b) this.tenants.set(tenant, (b = new Baselines()));
@@ -34,12 +40,12 @@ export class BaselineStore {
     return b;
   }
 
-  /** Takes what a replay found. */
+  /** Loads the baselines that a replay found. */
   load(tenants: ReadonlyMap<string, Baselines>): void {
     for (const [tenant, b] of tenants) this.tenants.set(tenant, b);
   }
 
-  /** Logs what the last profile changed. */
+  /** Logs the baseline updates of the last profile. */
   logPending(tenant: string): void {
     const b = this.tenants.get(tenant);
     if (!b || b.pending.length === 0) return;
@@ -54,8 +60,8 @@ export class BaselineStore {
   }
 
   /**
-   * Logs a baseline as a whole: after it nothing of the series before is needed. One with many stacks is several records,
-   * the first of which begins it.
+   * Logs a complete baseline, which makes all earlier records of the series unnecessary. A baseline with many
+   * stacks takes several records; the first record marks its beginning.
    */
   private writeWhole(tenant: string, key: string, b: Baseline): void {
     const { labels, lastTime: timeNanos, route } = b,
@@ -76,8 +82,8 @@ export class BaselineStore {
   }
 
   /**
-   * Logs every baseline, one after the other: a caller may commit between two of them, and pushes may come. Series that
-   * begin meanwhile log themselves.
+   * Logs every baseline, one after the other. A caller may commit between two of them, and pushes may arrive.
+   * Series that begin in the meantime log themselves.
    */
   *snapshot(): Generator<void> {
     for (const [tenant, b] of this.tenants)
@@ -87,14 +93,14 @@ export class BaselineStore {
       }
   }
 
-  /** About the size of a snapshot. */
+  /** Approximate size of a snapshot in bytes. */
   get snapshotBytes(): number {
     let n = 0;
     for (const b of this.tenants.values()) n += b.stacks * STACK_BYTES + b.series.size * SERIES_BYTES;
     return n;
   }
 
-  /** Takes the newest of what other threads' logs hold, and logs it. How many series that were. */
+  /** Adopts and logs the newest baselines from other threads' logs. @returns the number of adopted series */
   adopt(tenants: ReadonlyMap<string, Baselines>): number {
     let n = 0;
     for (const [tenant, others] of tenants) {
@@ -108,7 +114,10 @@ export class BaselineStore {
     return n;
   }
 
-  /** Drops baselines that belong to other threads. The next checkpoint takes them out of the log. How many series that were. */
+  /**
+   * Drops baselines that belong to other threads; the next checkpoint removes them from the log.
+   * @returns the number of dropped series
+   */
   keepOnly(keeps: (route: string) => boolean): number {
     let n = 0;
     for (const b of this.tenants.values()) {
@@ -119,7 +128,7 @@ export class BaselineStore {
     return n;
   }
 
-  /** Tenants and services with series that have a baseline. */
+  /** Tenants and services that have a baseline. */
   services(): { tenant: string; service: string }[] {
     return [...this.tenants].flatMap(([tenant, b]) =>
       [...new Set([...b.series.values()].map((s) => labelValue(s.labels, LABEL_SERVICE_NAME)))].map(
@@ -128,7 +137,10 @@ export class BaselineStore {
     );
   }
 
-  /** Forgets the baselines of services that others may have had meanwhile, and logs it. How many series that were. */
+  /**
+   * Forgets the baselines of services whose profiles another ingester may have received, and logs that.
+   * @returns the number of forgotten series
+   */
   forget(services: readonly { tenant: string; service: string }[]): number {
     let n = 0;
     for (const [tenant, b] of this.tenants) {
@@ -146,7 +158,7 @@ export class BaselineStore {
     return n;
   }
 
-  /** Cumulative profiles that were only a baseline. */
+  /** Number of cumulative profiles that only set a baseline. */
   get firstProfiles(): number {
     let n = 0;
     for (const b of this.tenants.values()) n += b.firstProfiles;

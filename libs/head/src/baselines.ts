@@ -2,13 +2,16 @@ import { I64Column, PairTable } from "@cinderblock/columnar";
 import type { Labels } from "@cinderblock/model";
 import type { StackHashes } from "./symbol-interner.ts";
 
-/** The last cumulative value of each stack of one series; stacks by content hash, so that it outlives a head. */
+/**
+ * The last cumulative value of each stack of one series. Stacks are content hashes, so that a baseline
+ * outlives its head.
+ */
 export interface Baseline {
   labels: Labels;
-  /** what placed the series on its thread; undefined in logs of earlier releases */
+  /** route that placed the series on its thread; undefined in logs of earlier releases */
   route: string | undefined;
   lastTime: bigint;
-  /** segment of its last record; set by a replay */
+  /** segment of the last record; set by a replay */
   segment: number;
   table: PairTable;
   lo: number[];
@@ -16,7 +19,7 @@ export interface Baseline {
   value: I64Column;
 }
 
-/** One cumulative profile as it changes a baseline; what the log keeps. */
+/** Change of a baseline by one cumulative profile, as the log stores it. */
 export interface BaselineUpdate {
   key: string;
   labels: Labels;
@@ -27,20 +30,24 @@ export interface BaselineUpdate {
   value: BigInt64Array;
 }
 
-/** Baselines of one tenant: cumulative profiles become differences (docs/correctness.md, "Cumulative baselines"). */
+/**
+ * Baselines of one tenant, which turn cumulative profiles into differences (docs/correctness.md, "Cumulative
+ * baselines").
+ */
 export class Baselines {
   readonly series = new Map<string, Baseline>();
-  /** updates that the log has not seen yet */
+  /** updates that are not logged yet */
   pending: BaselineUpdate[] = [];
   firstProfiles = 0;
-  /** what placed the push at hand on this thread */
+  /** route that placed the current push on this thread */
   route: string | undefined;
-  /** stacks of all series: what a snapshot's size follows from */
+  /** stacks of all series, which determine the snapshot size */
   stacks = 0;
 
   /**
-   * Turns samples [start, end) into differences in place and returns the new end. The first profile of a series, and one
-   * with a value that fell, is only a baseline; one that is not newer than the last changes nothing.
+   * Turns samples [start, end) into differences in place and returns the new end. The first profile of a
+   * series, and a profile with a decreased value, only set the baseline. A profile that is not newer than the
+   * last one changes nothing.
    */
   difference(
     series: { key: string; labels: Labels },
@@ -122,7 +129,10 @@ export class Baselines {
     this.stacks += b.lo.length;
   }
 
-  /** Drops the baselines of series that have gone elsewhere: what they will say when they come back is no difference to what they said here. */
+  /**
+   * Drops the baselines of series that moved to another ingester: a later profile is no difference to the
+   * values stored here.
+   */
   forget(keys: Iterable<string>): void {
     for (const k of keys) {
       this.stacks -= this.series.get(k)?.lo.length ?? 0;
@@ -130,7 +140,10 @@ export class Baselines {
     }
   }
 
-  /** Takes a baseline of another thread, unless the own one is newer. Whether it was taken. */
+  /**
+   * Adopts a baseline of another thread unless this thread has a newer one.
+   * @returns whether it was adopted
+   */
   adopt(key: string, other: Baseline): boolean {
     const own = this.series.get(key);
     if (own && own.lastTime >= other.lastTime) return false;

@@ -19,9 +19,10 @@ import { encodeIndex } from "@cinderblock/tsdb-index";
 import type { Head } from "./head.ts";
 
 /**
- * Cuts a frozen head into `<data>/<tenant>/local/<ULID>`: files synced, directory renamed, parents synced. A crash at any
- * point leaves either a whole block or a folder under `head/` that the next start removes. Gives way between stages,
- * so that pushes and queries of this thread go on.
+ * Cuts a frozen head into `<data>/<tenant>/local/<ULID>`: sync the files, rename the directory, sync the
+ * parents. A crash at any point leaves either a complete block or a folder under `head/`, which the next
+ * start removes. Yields between stages, so that this thread continues to handle pushes and queries.
+ * @returns undefined for an empty head
  */
 export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta | undefined> {
   if (head.rowCount === 0) return undefined;
@@ -29,7 +30,8 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
   const work = pathBelow(tenantDir, "head", head.ulid);
   rmSync(work, { recursive: true, force: true });
   await makeDirectorySyncedAsync(tenantDir);
-  mkdirSync(work, { recursive: true }); // needs no sync before it is moved: until then the log has the head
+  // needs no sync before the rename: until then the log has the head's data
+  mkdirSync(work, { recursive: true });
 
   const used = head.series.map((s, i) => ({ s, i })).filter((x) => x.s.rows.length > 0);
   const order = sortedIndex(used.length, (a, b) => compareLabels(used[a]!.s.labels, used[b]!.s.labels));
@@ -89,12 +91,12 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
   try {
     await writeDirectorySynced(work, written);
   } catch (err) {
-    // The written part takes room that the next try may need.
+    // The partial files occupy space that the next attempt may need.
     rmSync(work, { recursive: true, force: true });
     throw err;
   }
   crashPoint("cut/files-written");
-  // Read back before the log may go: the block becomes the only copy.
+  // Read the files back before the log is deleted, because the block becomes the only copy.
   for (const f of written)
     if (!(await readFile(join(work, f.name))).equals(f.bytes))
       throw new CorruptError(
@@ -107,7 +109,10 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
   return meta;
 }
 
-/** Removes what an interrupted cut left under `head/`. v1's own unfinished heads lie there too: they hold nothing that can be read. */
+/**
+ * Removes the remains of interrupted cuts under `head/`. v1's unfinished heads in that folder contain no
+ * readable data either.
+ */
 export function removeUnfinished(tenantDir: string): string[] {
   const dir = join(tenantDir, "head");
   if (!existsSync(dir)) return [];
@@ -116,7 +121,7 @@ export function removeUnfinished(tenantDir: string): string[] {
   return names;
 }
 
-/** Rows by (series ordinal, time, id), samples gathered in that order. */
+/** Rows by (series ordinal, time, id), with samples gathered in that order. */
 async function sortedRows(head: Head, ordinal: Int32Array): Promise<ProfileRows> {
   const n = head.rowCount;
   const series = head.rowSeries.data,
@@ -198,7 +203,7 @@ async function encodeSymbols(head: Head): Promise<Uint8Array> {
   const writer = new SymdbWriter();
   const byId = [...head.partitions].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   for (const p of byId) {
-    // Readers of v1 need a mapping wherever there are locations.
+    // v1's readers require a mapping if there are locations.
     if (p.symbols.mappings.length === 0) p.symbols.mappings.intern(new Uint32Array(9), 9);
     const tables = p.symbols.tables();
     const leaf = new Uint8Array(tables.stackParent.length);

@@ -9,7 +9,7 @@ import { ALLOC, alloc, CPU, Instance, MEMORY, T0 } from "./shard.testing.ts";
 
 const REFUSALS: DiskRefusal[] = ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "inodes"];
 
-/** An instance that retries when the test says so, over a folder as a start finds it. */
+/** An instance over a folder as a start finds it; the test triggers the retries of its writes. */
 class Subject extends Instance {
   retries: (() => void)[] = [];
   unwritable: string[] = [];
@@ -35,7 +35,7 @@ class Subject extends Instance {
     return super.start();
   }
 
-  /** Lets writes that wait for room try again. */
+  /** Retries the writes that wait for disk space. */
   async retry(): Promise<void> {
     for (const run of this.retries.splice(0)) run();
     await this.shard.commit();
@@ -51,7 +51,7 @@ class Subject extends Instance {
     );
   }
 
-  /** Value of each series, by its `id`. */
+  /** Value of each series, keyed by its `id`. */
   async values(): Promise<Map<string, number>> {
     const range = { startMs: 1, endMs: 2e12, stepMs: 2e12 - 1, groupBy: ["id"] };
     const r = await executeOn(
@@ -98,7 +98,7 @@ describe("a log on a disk that takes no writes", () => {
       await a.store(1);
       disk.refusal = refusal;
       disk.room = 50;
-      // New segments need descriptors and inodes; writes to an open one do not.
+      // New segments need descriptors and inodes; writes to an open segment do not.
       for (let id = 2; id < 60 && a.unwritable.length === 0; id++) await refusedBy(a.store(id));
       expect(a.unwritable).toEqual(["log"]);
       expect(await refusedBy(a.store(60))).toMatchObject({ kind: "no-room", detail: { resource: "disk" } });
@@ -169,7 +169,7 @@ describe("a cut on a disk that takes no writes", () => {
     const disk = new FullDisk(),
       a = await subject();
     for (let id = 1; id <= 5; id++) await a.store(id);
-    // The first write after the block's four files is the log's.
+    // The first write after the block's four files goes to the log.
     let writes = 0;
     disk.onWrite = () => {
       if (++writes === 5) disk.refusal = "ENOSPC";
@@ -223,7 +223,7 @@ describe("a disk that fills and empties at random writes", () => {
           await a.retry();
         }
         if (random.below(12) === 0 && disk.refusal !== "EMFILE") {
-          // A kill loses the queued records. The start needs no room.
+          // A kill loses the queued records. The next start needs no disk space.
           restarts++;
           a.retries = [];
           a = await subject(a.dir);

@@ -15,7 +15,7 @@ describe("a shard of heads", () => {
       await a.push({ ...CPU, pod: `p${i % 3}` }, cpu(T0 + BigInt(i) * SECOND, i + 1));
     const expected = ["/main 230 20", "/main/work 210 210"];
     expect(await a.tree()).toEqual(expected);
-    // A crash: another instance over a copy of the files, nothing was closed.
+    // Simulate a crash: open another instance over a copy of the files, without closing the first.
     const copy = temporaryFolder();
     cpSync(a.dir, copy, { recursive: true });
     const b = new Instance(copy);
@@ -27,7 +27,7 @@ describe("a shard of heads", () => {
     expect(b.blocks).toHaveLength(1);
     expect(b.shard.sources("t")).toHaveLength(0);
     expect(await b.tree()).toEqual(["/main 1231 21", "/main/work 1210 1210"]);
-    // Nothing of the log is left over, and a restart finds nothing to replay.
+    // The log is empty, and a restart replays nothing.
     expect((await new Instance(copy).start()).rows).toBe(0);
   });
 
@@ -41,7 +41,7 @@ describe("a shard of heads", () => {
     expect(await a.tree()).toEqual(expected);
     await a.shard.flush();
     expect(await a.tree()).toEqual(expected);
-    // A retry after the cut lands in another head; the row keys tell that it is the same.
+    // A retry after the cut goes to another head; equal row keys identify the duplicate.
     await a.push(CPU, cpu(T0, 5));
     const keys = await Promise.all(
       (await a.sources()).map((s) =>
@@ -71,7 +71,7 @@ describe("a shard of heads", () => {
         startMs: 1,
         endMs: 2e12,
       };
-    // The question begins, then a thousand pushes are handled in the same turn: every column is another array by then.
+    // The query starts, then one turn handles a thousand pushes: by then every column has been reallocated.
     const keys = rowKeys(head!, select),
       series = executeOn(
         [head!],
@@ -97,7 +97,7 @@ describe("a shard of heads", () => {
     const log = temporaryFolder();
     cpSync(logDirectory(a.dir, 0), log, { recursive: true });
     await a.shard.flush();
-    // Put the log back as it was before the block was finished.
+    // Restore the log from before the block was finished.
     for (const f of readdirSync(logDirectory(a.dir, 0))) writeFileSync(join(logDirectory(a.dir, 0), f), "");
     cpSync(log, logDirectory(a.dir, 0), { recursive: true });
     const b = new Instance(a.dir);
@@ -132,7 +132,7 @@ describe("a shard of heads", () => {
     await b.push(MEMORY, alloc(T0 + 2n * SECOND, 500, 500)); // not newer: changes nothing
     await b.push(MEMORY, alloc(T0 + 3n * SECOND, 150, 25));
     expect(await b.tree(ALLOC)).toEqual(["/main 65 0", "/main/a 50 50", "/main/b 15 15"]);
-    await b.push(MEMORY, alloc(T0 + 4n * SECOND, 10, 10)); // fell: a new baseline
+    await b.push(MEMORY, alloc(T0 + 4n * SECOND, 10, 10)); // decreased: a new baseline
     await b.push(MEMORY, alloc(T0 + 5n * SECOND, 11, 10));
     expect(await b.tree(ALLOC)).toEqual(["/main 66 0", "/main/a 51 51", "/main/b 15 15"]);
   });
@@ -160,7 +160,7 @@ describe("a shard of heads", () => {
     const c = new Instance(a.dir);
     await c.start();
     expect(c.shard.baselineServices()).toEqual([]);
-    // Others counted what came meanwhile: the next one is a baseline.
+    // Other ingesters counted the profiles in between: the next profile sets a baseline.
     await c.push(MEMORY, alloc(T0 + 4n * SECOND, 900, 90));
     await c.push(MEMORY, alloc(T0 + 5n * SECOND, 902, 90));
     expect(await c.tree(ALLOC)).toEqual(["/main 47 0", "/main/a 43 43", "/main/b 4 4"]);
@@ -207,7 +207,7 @@ describe("a shard of heads", () => {
     writeFileSync(path(), bytes);
     const b = new Instance(a.dir);
     const report = await b.start();
-    // The batch mark behind the record is intact.
+    // The batch mark after the record is intact.
     expect(report.damaged).toEqual([{ segment: 1, offset: from, bytes: to - from - FRAME_BYTES - 1 }]);
     expect(await b.tree()).toEqual(["/main 17 1", "/main/kept 11 11", "/main/work 5 5"]);
   });
@@ -422,7 +422,7 @@ describe("a shard of heads", () => {
       [{ ...CPU, pod: "r" }, cpu(T0 + 3n * SECOND, 7)],
       [MEMORY, alloc(T0 + 1n * SECOND, 100, 10)],
       [MEMORY, alloc(T0 + 2n * SECOND, 130, 15)],
-      [MEMORY, alloc(T0 + 3n * SECOND, 190, 15)], // cumulative: each is compared with the one before
+      [MEMORY, alloc(T0 + 3n * SECOND, 190, 15)], // cumulative: each is compared with its predecessor
     ];
     const one = new Instance(temporaryFolder()),
       apart = new Instance(temporaryFolder()),
@@ -430,7 +430,8 @@ describe("a shard of heads", () => {
     for (const i of [one, apart, replica]) await i.start();
     for (const p of together) await apart.push(p[0], p[1], undefined, { maxSessionsPerSeries: 8, ...p[2] });
     await one.pushTogether(10n * SECOND, together);
-    await replica.push(session("s1"), cpu(T0 + 5n * SECOND, 3), undefined, { maxSessionsPerSeries: 8 }); // had a part of it before
+    // the replica already had a part of it
+    await replica.push(session("s1"), cpu(T0 + 5n * SECOND, 3), undefined, { maxSessionsPerSeries: 8 });
     await replica.pushTogether(10n * SECOND, together);
     const keys = async (of: Instance): Promise<string[]> =>
       (
@@ -513,11 +514,12 @@ describe("a shard of heads", () => {
     const rows = await keys(one);
     expect(rows.map(withoutId)).toEqual(["1: 44", "12: 6", "2: 17", "3: 7"]);
     expect(await keys(apart)).toHaveLength(8);
-    // A replica that had some of it already names the rows alike: of the two totals the smaller counts.
+    // A replica that already had some of the profiles names the rows alike: of the two totals, the smaller
+    // counts.
     const named = (r: string): string => r.slice(0, r.lastIndexOf(" "));
     expect((await keys(replica)).map(named)).toEqual(expect.arrayContaining(rows.map(named)));
     expect((await keys(replica)).map(withoutId)).toEqual(["1: 44", "12: 6", "2: 13", "3: 7", "5: 4"]);
-    // The same again, as a log that is read twice brings it, adds nothing: before a crash and after it.
+    // Replaying the same pushes adds nothing, before and after a crash.
     await one.pushTogether(10n * SECOND, together);
     expect(await keys(one)).toEqual(rows);
     const copy = temporaryFolder();

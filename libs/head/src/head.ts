@@ -35,6 +35,7 @@ import {
 } from "./row-aggregates.ts";
 import { SymbolInterner } from "./symbol-interner.ts";
 
+/** A series of a head and its row positions. */
 export interface HeadSeries extends SourceSeries {
   minTimeNanos: bigint;
   maxTimeNanos: bigint;
@@ -42,14 +43,15 @@ export interface HeadSeries extends SourceSeries {
   rows: U32Column;
 }
 
+/** Symbols of one symbol partition in a head. */
 export interface HeadPartition {
   id: bigint;
   symbols: Symbols;
-  /** made by the first query that needs it */
+  /** created by the first query that needs it */
   flame: FlameIndex | undefined;
 }
 
-/** One new row, as the log and the duplicate check see it. */
+/** One new row, for the log and the duplicate check. */
 export interface NewRow {
   series: number;
   partition: number;
@@ -59,15 +61,21 @@ export interface NewRow {
   row: number;
 }
 
-/** Rows and samples that a new head has room for: there may be thousands of heads with one profile each. */
+/** Initial capacity for rows and samples of a head: there may be thousands of heads with one profile each. */
 const ROWS = 4,
   SAMPLES = 16;
-/** Objects of a head, of a symbol partition and of a series beside their columns, measured with 2,000 heads of one profile. */
+/**
+ * Bytes of a head's, a symbol partition's and a series' objects in addition to their columns, measured with
+ * 2,000 heads of one profile each.
+ */
 const EMPTY_BYTES = 10240,
   PARTITION_BYTES = 4096,
   SERIES_BYTES = 2048;
 
-/** Recent profiles of one tenant and one time window in memory: struct of arrays, symbols interned by partition. */
+/**
+ * Recent profiles of one tenant and one time window in memory: struct of arrays, symbols interned by symbol
+ * partition.
+ */
 export class Head implements ProfileSource {
   readonly ulid: string;
   readonly form = "head";
@@ -78,7 +86,9 @@ export class Head implements ProfileSource {
   readonly series: HeadSeries[] = [];
   private readonly partitionAt = new Map<bigint, number>();
   private readonly seriesAt = new Map<string, number>();
-  /** (labels object, sample type) -> series; label sets are shared objects, so identity is enough for most profiles */
+  /**
+   * (labels object, sample type) -> series; label sets are shared objects, so identity finds most profiles
+   */
   private readonly cache = new Map<Labels, Map<string, number>>();
   private readonly duplicates = new PairTable(8);
 
@@ -91,26 +101,28 @@ export class Head implements ProfileSource {
   readonly rowSampleEnd = new U32Column(ROWS);
   readonly rowSpanStart = new I32Column(ROWS);
   readonly rowTraceStart = new I32Column(ROWS);
-  /** row -> its list of `annotations` */
+  /** row -> its list in `annotations` */
   readonly rowAnnotations = new U32Column(ROWS);
   readonly annotations = new AnnotationSets();
   /** row -> 4 words */
   readonly rowId = new U32Column(4 * ROWS);
   readonly stacktraceId = new U32Column(SAMPLES);
   readonly value = new I64Column(SAMPLES);
-  /** 2 words a sample */
+  /** 2 words per sample */
   readonly spans = new U32Column(0);
-  /** 4 words a sample */
+  /** 4 words per sample */
   readonly traces = new U32Column(0);
 
   lastWriteMs = 0;
-  /** a frozen head takes no more profiles: it is being cut */
+  /** a frozen head accepts no more profiles; its cut is running or due */
   frozen = false;
 
   private readonly hasher: Hasher;
   private readonly interner: SymbolInterner;
 
-  /** @param interner may be shared by the heads of a thread: its scratch memory is larger than a small head */
+  /**
+   * @param interner may be shared by the heads of a thread: its scratch memory is larger than a small head
+   */
   constructor(
     ulid: string,
     tenant: string,
@@ -159,7 +171,7 @@ export class Head implements ProfileSource {
     );
   }
 
-  /** Everything that a partition's symbols take, what is kept beside them to find them again included. */
+  /** Bytes of a partition's symbols, including their lookup structures. */
   private partitionBytes({ symbols, flame }: HeadPartition): number {
     return (
       PARTITION_BYTES + symbols.byteLength + (flame?.byteLength ?? 0) + this.interner.byteLength(symbols)
@@ -193,7 +205,7 @@ export class Head implements ProfileSource {
     return at;
   }
 
-  /** Takes the position of a series whose labels a damaged log record held: rows that name it are lost. */
+  /** Reserves the position of a series whose labels were in a damaged log record: its rows are lost. */
   addLostSeries(): void {
     this.series.push({
       labels: [],
@@ -214,8 +226,10 @@ export class Head implements ProfileSource {
   }
 
   /**
-   * Adds the rows of one group, one for each sample type that has values; returns them. Retried profiles add nothing.
-   * @param into where rows go instead that may become one with others: all but those of cumulative types
+   * Adds the rows of one group, one for each sample type with values, and returns them. Retried profiles add
+   * nothing.
+   * @param into collects rows that may be aggregated with others instead: all rows except those of cumulative
+   * types
    */
   append(
     p: ProcessedProfile,
@@ -314,7 +328,10 @@ export class Head implements ProfileSource {
     return out;
   }
 
-  /** Adds a row that was several; nothing when all of them were there, or the row itself was. */
+  /**
+   * Adds a row that aggregates several.
+   * @returns undefined when all of them, or the aggregate, were stored already
+   */
   appendAggregate(row: AggregatedRow): NewRow | undefined {
     if (row.samples.length === 0) return undefined;
     const [first] = row.ids.values(),
@@ -351,7 +368,7 @@ export class Head implements ProfileSource {
     };
   }
 
-  /** A copy of the samples at the end of the columns. */
+  /** Copies the samples at the end of the columns. */
   private samplesFrom(start: number): RowSamples {
     const end = this.stacktraceId.length;
     return {
@@ -368,7 +385,7 @@ export class Head implements ProfileSource {
     };
   }
 
-  /** Takes back samples from the end of the columns, and their spans and traces. */
+  /** Removes samples from the end of the columns, with their spans and traces. */
   private truncate(samples: number): void {
     this.stacktraceId.length = this.value.length = samples;
     if (this.pendingSpans >= 0) this.spans.length = this.pendingSpans + (samples - this.pendingFrom) * 2;
@@ -379,7 +396,10 @@ export class Head implements ProfileSource {
   private pendingTraces = -1;
   private pendingFrom = 0;
 
-  /** Puts the samples of sample type `k` behind the columns: ascending by stack, equal ones summed, values above 0. */
+  /**
+   * Appends the samples of sample type `k` to the columns: ascending by stack, equal ones summed, values
+   * above 0 only.
+   */
   private gather(
     nodes: Uint32Array,
     order: Uint32Array,
@@ -494,14 +514,17 @@ export class Head implements ProfileSource {
     return row;
   }
 
-  /** False when this series already has a profile of that id: 64 bits of the content hash and the series. */
+  /**
+   * Records a profile ID; false when this series already has it. The key is 64 bits of the content hash and
+   * the series.
+   */
   addId(series: number, id: Uint8Array): boolean {
     const lo = (id[0]! | (id[1]! << 8) | (id[2]! << 16) | (id[3]! << 24)) >>> 0;
     const hi = (id[4]! | (id[5]! << 8) | (id[6]! << 16) | (id[7]! << 24)) >>> 0;
     return this.duplicates.getOrSet(lo, (hi ^ Math.imul(series + 1, 0x9e3779b1)) >>> 0, 0) < 0;
   }
 
-  /** Order of samples by stack, then span and trace, so that equal ones are neighbours. */
+  /** Orders samples by stack, then span and trace, so that equal samples are adjacent. */
   private order(nodes: Uint32Array, samples: Uint32Array, ids: SampleIds): Uint32Array {
     return ids.spans || ids.traces
       ? sortedOrderBy(nodes, (a, b) => compareIds(ids, samples[a]!, samples[b]!))
@@ -526,7 +549,7 @@ export class Head implements ProfileSource {
     return out.subarray(0, at);
   }
 
-  /** A head is in memory as a whole. */
+  /** A head is completely in memory. */
   readonly batchRows = Infinity;
   readonly coarse = [];
   release(): void {
@@ -547,7 +570,10 @@ export class Head implements ProfileSource {
   }
 }
 
-/** The columns as they are when they are looked at: profiles come between a question's steps, and columns that grow are other arrays. */
+/**
+ * The columns at the time of each access: profiles arrive between the steps of a query, and a column that
+ * grows is reallocated.
+ */
 class HeadTable implements RowTable {
   private readonly head: Head;
   constructor(head: Head) {
@@ -625,12 +651,12 @@ function compareIds(ids: SampleIds, a: number, b: number): number {
   return 0;
 }
 
-/** The sample types that v1 differences on the server. */
+/** Whether v1 differences this sample type on the server. */
 export function isCumulative(labels: Labels, type: string): boolean {
   return (type === "alloc_objects" || type === "alloc_space") && mayBeCumulative(labels);
 }
 
-/** What a profile's symbol partition is named after (docs/formats/symbols-symdb.md). */
+/** Name of a profile's symbol partition (docs/formats/symbols-symdb.md). */
 export function partitionKey(p: ProcessedProfile, labels: Labels): string {
   const t = p.profile.tables;
   if (t.mappings > 0 && labelValue(labels, "__otel__") !== "true") {

@@ -25,10 +25,12 @@ import {
   writeSegmentHeader,
 } from "./log-frames.ts";
 
+/** File name of segment `n`. */
 export function segmentName(n: number): string {
   return `${String(n).padStart(8, "0")}.log`;
 }
 
+/** Segment numbers in a log directory, ascending. */
 export function listSegments(dir: string): number[] {
   return readdirSync(dir)
     .map((f) => /^(\d{8})\.log$/.exec(f)?.[1])
@@ -37,7 +39,7 @@ export function listSegments(dir: string): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Reads a segment whole: every intact record goes to `on`. */
+/** Reads a complete segment and passes every intact record to `on`. */
 export function readSegment(
   dir: string,
   segment: number,
@@ -49,6 +51,7 @@ export function readSegment(
   for (let i = 0; i < records.length; i++) on(records.of(bytes, i));
 }
 
+/** Settings of a log writer. */
 export interface LogOptions {
   /** bytes after which a new segment begins */
   segmentBytes: number;
@@ -56,50 +59,50 @@ export interface LogOptions {
   onFailure: (err: Error) => void;
   /** makes room when a write finds none; true: the write is tried again at once */
   onNoSpace?: () => boolean;
-  /** called when writes stop for lack of room, and when they go on (`undefined`) */
+  /** called when writes stop for lack of disk space, and when they continue (`undefined`) */
   onStall?: (err: Error | undefined) => void;
-  /** calls a function after some milliseconds; a test has its own */
+  /** calls a function after some milliseconds; tests replace it */
   later?: (ms: number, run: () => void) => void;
-  /** without it nothing is synced: only for the test that shows why it is needed */
+  /** false: sync nothing, only for the test that shows why syncs are needed */
   sync: boolean;
 }
 
-/** How often a write that found no room is tried again. */
+/** Interval between attempts of a write that found no disk space. */
 const STALL_RETRY_MS = 200;
 
-/** A buffer that a large batch made larger is given back. */
+/** Maximum buffer size to keep; a buffer that a large batch enlarged is released. */
 const KEPT_BYTES = 4 << 20;
 
-/** Records that go to one segment together. */
+/** Records of one write to one segment. */
 interface Part {
   segment: number;
   bytes: Uint8Array;
 }
 
 /**
- * Appends records and syncs them in groups: while one sync runs, the records of the next gather. A segment ends at a
- * commit, also under a load without pauses: what gathers from then on is written to the next file. Records between two
- * commits lie in one segment and are read back together or not at all.
+ * Appends records and syncs them in groups: while one sync runs, the records of the next group gather. A
+ * segment ends at a commit, even under load without pauses, and later records go to the next file. Records
+ * between two commits lie in one segment and are read back together or not at all.
  */
 export class LogWriter {
-  /** records that no write has taken yet, for segment `target` */
+  /** unwritten records for segment `target` */
   private pending = new ByteWriter(1 << 16);
-  /** the buffer that is being written, or the next to gather */
+  /** the buffer that is being written, or the next one to fill */
   private spare = new ByteWriter(1 << 16);
-  /** full segments' records that wait for the sync before them */
+  /** records of full segments that wait for the previous sync */
   private sealed: Part[] = [];
   private target = 0;
   private waiters: Deferred<void>[] = [];
   private syncing = false;
   private scheduled = false;
   private fd = -1;
-  /** the segment that is open for writing */
+  /** the open segment */
   private segment = -1;
   private written = 0;
   private failed: Error | undefined;
-  /** refusal of commits while a batch waits for room on the disk */
+  /** error for commits while a batch waits for disk space */
   private stall: Error | undefined;
-  /** segment -> bytes on disk and on their way there */
+  /** segment -> bytes on disk and in flight to it */
   private readonly sizes = new Map<number, number>();
   private total = 0;
   syncs = 0;
@@ -118,7 +121,10 @@ export class LogWriter {
     this.grow(segment, sizeBytes);
   }
 
-  /** Writes from here on to a segment that does not exist yet. The first commit makes the file: a start needs no room on the disk. */
+  /**
+   * Directs later writes to a segment that does not exist yet. The first commit creates the file, so a start
+   * needs no disk space.
+   */
   open(segment: number): void {
     makeDirectorySynced(this.dir);
     this.target = segment;
@@ -130,7 +136,7 @@ export class LogWriter {
     try {
       fd = openSync(path, "wx");
     } catch (err) {
-      // Inodes can be used up as well.
+      // The file system may also be out of inodes.
       if (!isNoSpace(err) || !this.options.onNoSpace?.()) throw err;
       fd = openSync(path, "wx");
     }
@@ -147,7 +153,7 @@ export class LogWriter {
       unlinkSync(path);
       throw err;
     }
-    // Everything in the segment before was synced before its commits were answered.
+    // The previous segment was synced before its commits were answered.
     if (this.fd >= 0) closeSync(this.fd);
     this.fd = fd;
     this.segment = segment;
@@ -155,10 +161,10 @@ export class LogWriter {
     this.grow(segment, SEGMENT_HEADER_BYTES);
   }
 
-  /** Queues a record; it is durable when a later `commit` resolves. Returns the segment it goes to. */
+  /** Queues a record, which is durable when a later `commit` resolves. @returns its segment */
   append(content: Uint8Array): number {
     if (content.length + FRAME_BYTES > MAX_RECORD_BYTES) {
-      // Its rows are in a head already, and a replay could not read them: the process must not answer for them.
+      // The rows are in a head already and a replay could not read them, so the process must not serve them.
       this.fail(
         new RangeError(
           `a log record has ${content.length} bytes; the limit is ${MAX_RECORD_BYTES - FRAME_BYTES}`,
@@ -173,14 +179,14 @@ export class LogWriter {
     return this.target;
   }
 
-  /** Refuses while a batch waits for room. @throws `no-room` */
+  /** Checks that no batch waits for disk space. @throws `no-room` */
   requireRoom(): void {
     if (this.stall) throw this.stall;
   }
 
   /**
-   * Resolves when everything appended so far is on disk. Rejects with `no-room` when the disk takes no writes: the records
-   * stay queued and are written, in their order, once there is room.
+   * Resolves when everything appended so far is on disk. Rejects with `no-room` when the disk accepts no
+   * writes: the records stay queued and are written in order once there is space.
    */
   commit(): Promise<void> {
     if (this.failed ?? this.stall) return Promise.reject(this.failed ?? this.stall!);
@@ -191,7 +197,10 @@ export class LogWriter {
     return d.promise;
   }
 
-  /** Sends what is appended from here on to a new segment, and returns its number. Not between the records of one push. */
+  /**
+   * Directs later records to a new segment, and returns its number. Do not call between the records of one
+   * push.
+   */
   startSegment(): number {
     if (this.pending.length > 0) {
       writeBatchMark(this.pending);
@@ -201,7 +210,10 @@ export class LogWriter {
     return ++this.target;
   }
 
-  /** A sync begins when this turn of the loop ends: records of all messages that wait already share it. */
+  /**
+   * Starts a sync at the end of this event-loop turn, so that the records of all queued messages share the
+   * sync.
+   */
   private schedule(): void {
     if (this.syncing || this.scheduled) return;
     this.scheduled = true;
@@ -235,7 +247,9 @@ export class LogWriter {
     );
   }
 
-  /** Writes and syncs parts in order. A part without room waits for it, and so do the parts behind it. */
+  /**
+   * Writes and syncs parts in order. A part without disk space waits, and the parts after it wait as well.
+   */
   private writeParts(
     parts: readonly Part[],
     at: number,
@@ -259,7 +273,7 @@ export class LogWriter {
       if (this.waiters.length > 0) this.schedule();
     };
     if (part.bytes.length === 0) {
-      setImmediate(done, null); // the sync before covers what there is
+      setImmediate(done, null); // the previous sync covers all records
       return;
     }
     try {
@@ -267,7 +281,7 @@ export class LogWriter {
       this.write(this.fd, part.bytes, this.written);
       this.written += part.bytes.length;
     } catch (err) {
-      // Nothing of the part counts as written: the same bytes go to the same position later.
+      // The part counts as unwritten: the same bytes go to the same position later.
       if (isUnwritable(err))
         this.waitForRoom(err as Error, waiters, () => this.writeParts(parts, at, onSynced, []));
       else this.fail(err as Error, waiters);
@@ -279,8 +293,8 @@ export class LogWriter {
   }
 
   /**
-   * Refuses commits until a batch has found room. Its pushes are refused as well, though their rows are in the heads: a later
-   * write of the batch stores them, and their senders' retries have the same IDs.
+   * Refuses commits until a batch finds disk space. The batch's pushes are refused as well, although their
+   * rows are in the heads. A later write stores these rows, and the senders' retries have the same IDs.
    */
   private waitForRoom(err: Error, waiters: readonly Deferred<void>[], again: () => void): void {
     if (!this.stall) {
@@ -301,7 +315,9 @@ export class LogWriter {
     this.options.onStall?.(undefined);
   }
 
-  /** Writes all bytes at the end of a file of `size` bytes. A write that finds no room takes back what it wrote. */
+  /**
+   * Appends all bytes to a file of `size` bytes. A write that runs out of space removes its partial bytes.
+   */
   private write(fd: number, bytes: Uint8Array, size: number): void {
     const all = (): void => {
       for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, size + at);
@@ -333,14 +349,14 @@ export class LogWriter {
     this.total += bytes;
   }
 
-  /** Segments that exist, or will with the next commit, in order. */
+  /** Segments that exist, or will exist after the next commit, in order. */
   segments(): number[] {
     return [...this.sizes.keys()].sort((a, b) => a - b);
   }
   sizeOf(segment: number): number {
     return this.sizes.get(segment) ?? 0;
   }
-  /** Bytes that no write has taken yet. */
+  /** Bytes that are not written yet. */
   get unwrittenBytes(): number {
     return this.sealed.reduce((n, part) => n + part.bytes.length, this.pending.length);
   }
@@ -349,7 +365,7 @@ export class LogWriter {
     return this.total;
   }
 
-  /** Deletes segments that nothing needs any more, none of them open; resolves their removal to the disk. */
+  /** Deletes unneeded closed segments, and starts syncing the directory. */
   remove(segments: readonly number[]): void {
     if (segments.length === 0) return;
     for (const s of segments) {
@@ -364,7 +380,7 @@ export class LogWriter {
     if (this.options.sync) syncDirectory(this.dir);
   }
 
-  /** Commits the queued records. Without room they are dropped: their pushes were not acknowledged. */
+  /** Commits the queued records. Without disk space they are dropped: their pushes were not acknowledged. */
   async close(): Promise<void> {
     if (!this.stall && (this.unwrittenBytes > 0 || this.syncing))
       await this.commit().catch((err: unknown) => {

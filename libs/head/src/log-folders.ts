@@ -4,12 +4,12 @@ import { listSegments } from "./log-file.ts";
 
 const logsFolder = (dataPath: string): string => join(dataPath, ".cinderblock", "log");
 
-/** The folder of a shard's log segments. */
+/** Folder of a shard's log segments. */
 export function logDirectory(dataPath: string, shard: number): string {
   return join(logsFolder(dataPath), `shard-${shard}`);
 }
 
-/** Number of the last segment of a shard's log; 0 without one. */
+/** Number of the last segment of a shard's log; 0 without a segment. */
 export function lastSegment(dataPath: string, shard: number): number {
   return listSegments(logDirectory(dataPath, shard)).at(-1) ?? 0;
 }
@@ -25,7 +25,7 @@ export function loggedShards(dataPath: string): number[] {
     .sort((a, b) => a - b);
 }
 
-/** When the log was last written to; undefined where there is none. */
+/** Time of the last write to any log, in milliseconds; undefined without a log. */
 export function lastLoggedMs(dataPath: string): number | undefined {
   const times = loggedShards(dataPath).flatMap((shard) => {
     const dir = logDirectory(dataPath, shard);

@@ -12,20 +12,23 @@ const MAGIC = 0x4342_4c47; // "CBLG"
 const VERSION = 1;
 export const SEGMENT_HEADER_BYTES = 8;
 const FRAME_HEADER = 8;
-/** Ends every payload, so that a search in a damaged stretch finds the next frame without trying every byte. */
+/**
+ * Ends every payload, so that a search in a damaged stretch finds the next frame without trying every byte.
+ */
 const END_MARK = Buffer.from([0xc1, 0x4e, 0xde, 0xb1, 0x0c, 0xcb, 0x1f, 0xe7]);
 const TRAILER_BYTES = 4 + END_MARK.length;
-/** Bytes that a frame takes beyond the content of its record. */
+/** Bytes of a frame in addition to the content of its record. */
 export const FRAME_BYTES = FRAME_HEADER + TRAILER_BYTES;
-/** A record above this is taken for a damaged length. A segment with one such record can still be read at once. */
+/** Maximum record size; a larger length counts as damaged. One read still loads a segment with such a record. */
 export const MAX_RECORD_BYTES = 1 << 30;
-/** Types in logs of releases before the trailer. */
+/** Number of record types in logs before the trailer. */
 const OLD_TYPES = 5;
-/** The type of a batch mark: whatever a torn batch wrote lies behind the last of them. */
+/** Type of a batch mark. The remains of a torn batch lie after the last batch mark. */
 const BATCH_MARK = 7;
-/** A search checksums at most so many times the bytes of its segment, whatever the damage looks like. */
+/** Maximum bytes that a search may checksum, as a multiple of the segment size, whatever the damage. */
 const SEARCH_BUDGET = 8;
 
+/** Appends the header of a segment: magic and version. */
 export function writeSegmentHeader(out: ByteWriter): void {
   out.u32be(MAGIC);
   out.u32be(VERSION);
@@ -51,17 +54,18 @@ export function writeBatchMark(out: ByteWriter): void {
   writeFrame(BATCH_MARK_CONTENT, out);
 }
 
+/** Result of reading segments: the intact records, and the lost bytes (torn ends, damaged ranges). */
 export interface ReadReport {
   records: number;
   tornBytes: number;
   damaged: { segment: number; offset: number; bytes: number }[];
 }
 
-/** Where the records of a segment lie: pairs of start and end, without their trailers. */
+/** Positions of the records in a segment: pairs of start and end, without trailers. */
 export class SegmentRecords {
   /** record -> start, end */
   private readonly at: number[] = [];
-  /** bytes of the file, for the ledger */
+  /** file size in bytes, for the ledger */
   sizeBytes = 0;
 
   get length(): number {
@@ -70,7 +74,7 @@ export class SegmentRecords {
   push(start: number, end: number): void {
     this.at.push(start, end);
   }
-  /** Drops the records from `length` on. */
+  /** Drops the records from index `length` on. */
   truncate(length: number): void {
     this.at.length = 2 * length;
   }
@@ -83,8 +87,9 @@ export class SegmentRecords {
 }
 
 /**
- * Finds the intact records of a segment. A torn tail ends it; a damaged record inside is reported and skipped. Where a
- * segment has batch marks, what lies behind the last one was never acknowledged and is left out.
+ * Finds the intact records of a segment. A torn tail ends the segment; a damaged record inside is reported
+ * and skipped. In a segment with batch marks, the records after the last mark were never acknowledged and are
+ * left out.
  */
 export function scanSegment(bytes: Buffer, segment: number, report: ReadReport): SegmentRecords {
   const out = new SegmentRecords();
@@ -98,7 +103,7 @@ export function scanSegment(bytes: Buffer, segment: number, report: ReadReport):
   const search = new FrameSearch(bytes, view);
   let records = 0,
     trailers = false;
-  // What lies before the last batch mark.
+  // Position of the last batch mark, and the counts up to it.
   let marked = 0,
     markedRecords = 0,
     markedEnd = SEGMENT_HEADER_BYTES,
@@ -138,7 +143,7 @@ export function scanSegment(bytes: Buffer, segment: number, report: ReadReport):
   return out;
 }
 
-/** Reads the header of a frame, and finds the next intact frame behind a damaged one. */
+/** Reads frame headers, and finds the next intact frame after a damaged one. */
 class FrameSearch {
   private readonly bytes: Buffer;
   private readonly view: DataView;
@@ -158,7 +163,7 @@ class FrameSearch {
     return size === 0 || size > MAX_RECORD_BYTES || at + FRAME_HEADER + size > this.bytes.length ? -1 : size;
   }
 
-  /** Size of the payload of an intact frame at `at`, or -1. */
+  /** Payload size of an intact frame at `at`, or -1. */
   intact(at: number): number {
     const size = this.sizeAt(at);
     if (size < 0) return -1;
@@ -166,7 +171,7 @@ class FrameSearch {
     return crc32c(this.bytes, start, start + size) === this.view.getUint32(at + 4) ? size : -1;
   }
 
-  /** Where the content of an intact payload ends: before its trailer, if it has one. */
+  /** End of the content of an intact payload: before its trailer, if the payload has one. */
   contentEnd(start: number, end: number): number {
     const { bytes, view } = this;
     if (end - start <= TRAILER_BYTES || view.getUint32(end - TRAILER_BYTES) !== end - start) return end;
@@ -175,7 +180,7 @@ class FrameSearch {
       : end;
   }
 
-  /** `intact` as long as the budget of the search lasts. */
+  /** Whether the frame at `at` is intact; false once the search budget is used up. */
   private tried(at: number): boolean {
     const size = this.sizeAt(at);
     if (size < 0 || size > this.budget) return false;
@@ -183,14 +188,14 @@ class FrameSearch {
     return this.intact(at) >= 0;
   }
 
-  /** Where the next intact frame behind a damaged one at `at` begins, or -1. */
+  /** Start of the next intact frame after a damaged one at `at`, or -1. */
   next(at: number): number {
     const size = this.sizeAt(at);
     if (size >= 0 && this.tried(at + FRAME_HEADER + size)) return at + FRAME_HEADER + size;
     return this.hasMarks ? this.nextByMark(at) : this.nextByShape(at);
   }
 
-  /** Each mark ends a frame: the one before it, or the one behind it, may be intact. */
+  /** Each mark ends a frame: the frame before the mark, or the frame after it, may be intact. */
   private nextByMark(at: number): number {
     const { bytes, view } = this;
     for (let p = bytes.indexOf(END_MARK, at); p >= 0; p = bytes.indexOf(END_MARK, p + 1)) {
@@ -202,7 +207,7 @@ class FrameSearch {
     return -1;
   }
 
-  /** In logs without marks a frame has a known type, and another such frame, or the end, behind it. */
+  /** In logs without marks, a frame has a known type and is followed by another such frame or by the end. */
   private nextByShape(at: number): number {
     for (let p = at + 1; p + FRAME_HEADER < this.bytes.length; p++) {
       const size = this.sizeAt(p);

@@ -37,7 +37,7 @@ const LIMIT = {
   groupsOverLimit: [],
 };
 
-/** A folder with the log of twelve pushes, every second with an annotation. */
+/** A folder with the log of twelve pushes; every second push has an annotation. */
 async function logged(): Promise<string> {
   const dir = temporaryFolder(),
     shard = await shardIn(dir);
@@ -114,7 +114,7 @@ describe("a mutated log whose checksums were repaired", () => {
           lostBytes += records[k]!.length;
         }
       }
-      // Whatever was taken in can be asked.
+      // Every accepted row can be queried.
       if (i % 20 !== 0 || head.rowCount === 0) continue;
       const tree = await executeOn(
         [head],
@@ -165,7 +165,7 @@ describe("a mutated log whose checksums were repaired", () => {
   });
 });
 
-/** The segment with the checksum of each record as its bytes are now. */
+/** The segment with each record's checksum recomputed from its current bytes. */
 function reframed(bytes: Uint8Array): Uint8Array {
   const out = new ByteWriter(bytes.length);
   out.bytes(bytes);

@@ -5,19 +5,19 @@ import type { LogWriter } from "./log-file.ts";
 import { encodeCheckpointRecord, encodeDoneRecord } from "./log-records.ts";
 import type { SegmentLedger } from "./segment-ledger.ts";
 
-/** A snapshot is committed in pieces of this size: it never lies in memory as a whole. */
+/** Commit size of a snapshot, so that it is never completely in memory. */
 const COMMIT_BYTES = 1 << 20;
-/** Less than this is not worth a new segment. */
+/** Minimum freeable bytes that justify a new segment when there is no head. */
 const LEAST_BYTES = 4096;
 
 /**
- * Frees the disk of segments that no head needs. Each of them holds baselines, so a checkpoint comes first: every tenant's
- * baselines go to a new segment, are synced, and only then the old ones are unlinked (docs/correctness.md, "Cumulative
- * baselines" and "Order of a cut").
+ * Frees the disk space of segments that no head needs. Each segment holds baselines, so a checkpoint comes
+ * first: it writes every tenant's baselines to a new segment and syncs them, and only then unlinks the old
+ * segments (docs/correctness.md, "Cumulative baselines" and "Order of a cut").
  */
 export class LogReclaimer<H extends { readonly ulid: string }> {
   private running: Promise<void> | undefined;
-  /** bytes of the last checkpoint: a log that holds nothing else is not written again */
+  /** bytes of the last checkpoint: a log that holds nothing else is not rewritten */
   private checkpointBytes = 0;
   private readonly record = new ByteWriter(64);
   private readonly log: LogWriter;
@@ -25,7 +25,7 @@ export class LogReclaimer<H extends { readonly ulid: string }> {
   private readonly baselines: BaselineStore;
   private readonly doneElsewhere: () => Iterable<string>;
 
-  /** @param doneElsewhere finished heads that another log still holds records of */
+  /** @param doneElsewhere finished heads that still have records in another log */
   constructor(
     log: LogWriter,
     ledger: SegmentLedger<H>,
@@ -38,7 +38,7 @@ export class LogReclaimer<H extends { readonly ulid: string }> {
     this.doneElsewhere = doneElsewhere;
   }
 
-  /** Bytes of segments that a live head has records in. */
+  /** Bytes of segments that hold records of a live head. */
   get pinnedBytes(): number {
     let n = 0;
     for (const s of this.log.segments()) if (this.ledger.isPinned(s)) n += this.log.sizeOf(s);
@@ -50,13 +50,13 @@ export class LogReclaimer<H extends { readonly ulid: string }> {
     return this.log.totalBytes - this.pinnedBytes - this.checkpointBytes;
   }
 
-  /** Reclaims when it frees about as much as it writes, or when no head is left. */
+  /** Reclaims when the freed bytes roughly match the written ones, or when no head is left. */
   async reclaimWhenDue(segmentBytes: number, hasHeads: boolean): Promise<void> {
     const least = hasHeads ? Math.max(segmentBytes / 2, this.baselines.snapshotBytes) : LEAST_BYTES;
     if (this.freeable > least) await this.reclaim();
   }
 
-  /** Writes a checkpoint and unlinks what lies before it and is not needed. Calls while it runs join it. */
+  /** Writes a checkpoint and unlinks the unneeded segments before it. Concurrent calls share one run. */
   reclaim(): Promise<void> {
     this.running ??= this.pass().finally(() => {
       this.running = undefined;
@@ -77,7 +77,7 @@ export class LogReclaimer<H extends { readonly ulid: string }> {
     }
     crashPoint("reclaim/baselines-written");
     const before = log.appendedBytes;
-    // No await until the commit: what stays and what goes is one decision.
+    // Do not await before the commit: kept and deleted segments are one decision.
     const old = log.segments().filter((s) => s < first),
       gone = old.filter((s) => !ledger.isPinned(s));
     const done = new Set(this.doneElsewhere());

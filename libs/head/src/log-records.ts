@@ -18,7 +18,7 @@ export const RecordType = {
   anchor: 8,
 } as const;
 
-/** How much of a partition's symbols the log has seen. */
+/** How many of a partition's symbols are in the log. */
 export interface Logged {
   strings: number;
   functions: number;
@@ -27,10 +27,12 @@ export interface Logged {
   stacks: number;
 }
 
+/** Counters for a partition without logged symbols. */
 export function newLogged(): Logged {
   return { strings: 1, functions: 0, mappings: 0, locations: 0, stacks: 1 };
 }
 
+/** Appends the record that begins a head: its number, tenant, ULID and window end. */
 export function encodeHeadRecord(headNo: number, head: Head, out: ByteWriter): void {
   out.u8(RecordType.head);
   out.uvarint(headNo);
@@ -39,7 +41,10 @@ export function encodeHeadRecord(headNo: number, head: Head, out: ByteWriter): v
   out.u64le(head.windowEnd);
 }
 
-/** What other records of a head depend on: its name, and the labels of the first `seriesCount` series. */
+/**
+ * Appends an anchor record, on which other records of a head depend: its name, and the labels of the first
+ * `seriesCount` series.
+ */
 export function encodeAnchorRecord(headNo: number, head: Head, seriesCount: number, out: ByteWriter): void {
   out.u8(RecordType.anchor);
   out.uvarint(headNo);
@@ -50,41 +55,49 @@ export function encodeAnchorRecord(headNo: number, head: Head, seriesCount: numb
   for (let i = 0; i < seriesCount; i++) labels(out, head.series[i]!.labels);
 }
 
+/** Identity of a head in the log. */
 export interface HeadName {
   tenant: string;
   ulid: string;
   windowEnd: bigint;
 }
 
-/** The name of a head in a head or anchor record, behind its number. */
+/** Reads a head's name after its number in a head or anchor record. @throws `ShortRead` for a damaged name */
 export function readHeadName(r: ByteReader): HeadName {
   const tenant = r.str(),
     ulid = r.str(),
     windowEnd = r.u64le();
-  // Both become folders: a record that names anything else is damaged, and so is what it would hold.
+  // Both become folder names: a record with any other name is damaged, including its content.
   if (!isTenantId(tenant) || !isUlid(ulid)) throw new ShortRead(r.pos, "expected a tenant ID and a ULID");
   return { tenant, ulid, windowEnd };
 }
 
-/** The series of an anchor, behind the head's name. */
+/** Reads the series of an anchor, after the head's name. */
 export function readAnchoredSeries(r: ByteReader): Labels[] {
   const out: Labels[] = [];
   for (let n = r.uvarint(); n > 0; n--) out.push(readLabels(r));
   return out;
 }
 
+/** Appends the record that marks a head as finished: its block exists. */
 export function encodeDoneRecord(ulid: string, out: ByteWriter): void {
   out.u8(RecordType.done);
   out.str(ulid);
 }
 
-/** Baselines of series without a baseline record in segment `from` or later are void. */
+/**
+ * Appends a checkpoint record: baselines of series without a baseline record in segment `from` or later are
+ * void.
+ */
 export function encodeCheckpointRecord(from: number, out: ByteWriter): void {
   out.u8(RecordType.checkpoint);
   out.uvarint(from);
 }
 
-/** New symbols of the partition since `logged`, new series since `loggedSeries`, and the rows. Advances `logged`. */
+/**
+ * Appends the partition's new symbols since `logged`, the new series since `loggedSeries`, and the rows.
+ * Advances `logged`.
+ */
 export function encodeAppendRecord(
   headNo: number,
   head: Head,
@@ -160,7 +173,8 @@ export function encodeAppendRecord(
     if (spanStart >= 0) words(out, head.spans.data, spanStart * 2, (spanStart + end - start) * 2);
     if (traceStart >= 0) words(out, head.traces.data, traceStart * 4, (traceStart + end - start) * 4);
   }
-  // All rows of a record are of one profile. Readers that know no annotations look at nothing behind the rows.
+  // All rows of a record belong to one profile. Older readers, which do not know annotations, ignore the
+  // bytes after the rows.
   const stored = rows.find((r) => r.row >= 0);
   const list = stored ? head.annotations.at(head.rowAnnotations.data[stored.row]!) : [];
   if (list.length === 0) return;
@@ -202,7 +216,10 @@ function readLabels(r: ByteReader): Labels {
   return out;
 }
 
-/** @param route what placed the series on its thread; undefined: not known */
+/**
+ * Appends the baseline updates of one tenant.
+ * @param route route that placed the series on its thread; undefined: unknown
+ */
 export function encodeBaselineRecord(
   tenant: string,
   updates: readonly BaselineUpdate[],
@@ -223,10 +240,11 @@ export function encodeBaselineRecord(
       out.uvarint64(u.value[i]!);
     }
   }
-  // Releases before it look at nothing behind the updates.
+  // Earlier releases ignore the bytes after the updates.
   if (route !== undefined) out.str(route);
 }
 
+/** Reads a baseline record. @throws `ShortRead` for a damaged record */
 export function decodeBaselineRecord(
   r: ByteReader,
   keyOf: (l: Labels) => string,
@@ -258,6 +276,7 @@ export function decodeBaselineRecord(
   return { tenant, updates, route: r.left > 0 ? r.str() : undefined };
 }
 
+/** Appends the series whose baselines are void. */
 export function encodeForgottenRecord(tenant: string, series: readonly Labels[], out: ByteWriter): void {
   out.u8(RecordType.forgotten);
   out.str(tenant);
@@ -265,6 +284,7 @@ export function encodeForgottenRecord(tenant: string, series: readonly Labels[],
   for (const l of series) labels(out, l);
 }
 
+/** Reads a record of forgotten series. */
 export function decodeForgottenRecord(r: ByteReader): { tenant: string; series: Labels[] } {
   const tenant = r.str(),
     series: Labels[] = [];
@@ -273,11 +293,13 @@ export function decodeForgottenRecord(r: ByteReader): { tenant: string; series: 
 }
 
 /**
- * Applies an append record to a head. Symbols that an earlier, damaged record held are replaced by placeholders; what a
- * record names and nobody logged makes it damaged itself.
- * @param lostBytes bytes of the log that were damaged so far: no more symbols can be missing, each took one at least
- * @param anchored labels of the head's series as an anchor record has them: rows keep a series whose first record is lost
- * @returns what was lost: placeholders, rows without a series
+ * Applies an append record to a head. Placeholders replace symbols that were in an earlier, damaged record; a
+ * record that refers to symbols or series that were never logged is damaged itself.
+ * @param lostBytes bytes of the log that were damaged so far. This bounds the number of missing symbols,
+ * because each took at least one byte
+ * @param anchored labels of the head's series from an anchor record: rows keep a series whose first record is
+ * lost
+ * @returns the number of lost symbols and series, and 1 more if the partition's position differs
  */
 export function applyAppendRecord(
   r: ByteReader,
@@ -287,7 +309,7 @@ export function applyAppendRecord(
 ): number {
   const partitionNo = r.uvarint();
   const id = r.u64le();
-  // Positions are given in order of first sight; with a damaged record before, the order may differ.
+  // Positions follow the order of first appearance; after a damaged record the order may differ.
   const partition = head.partitionIndex(id);
   const s = head.partitions[partition]!.symbols;
   const fill = new Placeholders(s, r, lostBytes);
@@ -417,7 +439,7 @@ export function applyAppendRecord(
   return lost;
 }
 
-/** Fills positions up to where a record goes on with symbols that nothing else equals. */
+/** Fills positions up to a record's first position with unique placeholder symbols. */
 class Placeholders {
   private readonly s: SymbolPartition;
   private readonly tuple = new Uint32Array(16);
@@ -474,7 +496,9 @@ class Placeholders {
       this.s.stackChild(0, location);
     });
   }
-  /** A position whose labels are known from an anchor is filled with them, and is no loss. */
+  /**
+   * Fills series positions; a position whose labels are in an anchor gets these labels and counts as no loss.
+   */
   series(head: Head, to: number, anchored: readonly Labels[]): number {
     const missing = to - head.series.length;
     if (missing > this.most)

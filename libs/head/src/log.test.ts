@@ -23,7 +23,7 @@ const writer = (dir: string, segmentBytes: number): LogWriter => {
   log.open(1);
   return log;
 };
-/** A record whose content tells which one it is. */
+/** A record whose content identifies it. */
 const record = (i: number, size: number): Uint8Array => {
   const b = Buffer.alloc(size, i & 255);
   b[0] = 2;
@@ -43,7 +43,7 @@ describe("a log", () => {
   it("ends a segment under a load without pauses", async () => {
     const dir = temporaryFolder(),
       log = writer(dir, 10_000);
-    // Something is always queued when a sync ends.
+    // Records are always queued when a sync ends.
     const commits: Promise<void>[] = [];
     let n = 0;
     const real = fs.fdatasync;
@@ -140,7 +140,7 @@ describe("a log", () => {
 describe("a damaged stretch of a segment", () => {
   const COUNT = 400,
     SIZE = 4000;
-  /** A segment of the form of this release, or of those before: frames without trailers and batch marks. */
+  /** A segment in the format of this release, or of earlier ones: frames without trailers and batch marks. */
   async function segment(form: "now" | "before"): Promise<{ dir: string; path: string; frame: number }> {
     const dir = temporaryFolder(),
       path = join(dir, segmentName(1));
@@ -185,7 +185,7 @@ describe("a damaged stretch of a segment", () => {
           writeFileSync(path, bad);
           const began = performance.now(),
             { found, report: r } = read(dir);
-          // Before, 64 KiB took 42 s here.
+          // An earlier version took 42 s for 64 KiB here.
           expect(performance.now() - began).toBeLessThan(4000);
           const first = 50,
             last = Math.floor((at + size - 1 - 8) / frame);
@@ -201,8 +201,8 @@ describe("a damaged stretch of a segment", () => {
     out.u32be(0x4342_4c47);
     out.u32be(1);
     out.u32be(5);
-    out.u32be(1); // not its checksum
-    // Each of these claims to end a record of half of the file.
+    out.u32be(1); // not the record's checksum
+    // Each of these claims to end a record of half the file size.
     for (let i = 0; i < 100_000; i++) {
       out.u32be(800_000);
       out.bytes(Buffer.from([0xc1, 0x4e, 0xde, 0xb1, 0x0c, 0xcb, 0x1f, 0xe7]));
@@ -269,7 +269,7 @@ describe("what a damaged record takes along", () => {
       timeNanos: T0 + BigInt(i) * SECOND,
     });
     for (let i = 0; i < 40; i++) await a.push({ ...CPU, pod: `p${i % 3}` }, large(i));
-    // The head's own record is the first of the log.
+    // The head's own record is the first record of the log.
     await damaged(a.dir, 16, 60);
     const b = new Instance(a.dir);
     const r = await b.start();
@@ -294,7 +294,7 @@ describe("what a damaged record takes along", () => {
     const segments = listSegments(logDirectory(a.dir, 0));
     expect(segments[0]).toBe(1); // the quiet tenant needs it
     expect(segments.length).toBeLessThan(4);
-    // Its block was shipped, and the local copy is gone.
+    // The block was shipped, and the local copy was deleted.
     rmSync(join(a.dir, "t", "local"), { recursive: true });
     for (let restart = 0; restart < 3; restart++) {
       const b = new Instance(a.dir);

@@ -59,7 +59,7 @@ async function instance(headBytes: number) {
   };
   return { shard, push, blocks, used, pressed: () => pressed };
 }
-/** Pushes profiles with stacks of their own until one is refused; how many were taken. */
+/** Pushes profiles with unique stacks until one is refused. @returns the number of accepted profiles */
 function fill(
   push: (tenant: string, stacks: string[], at: number) => string | undefined,
   tenant: string,
@@ -90,7 +90,7 @@ describe("the heads of many tenants", () => {
     expect(shard.stats().headBytes).toBeLessThanOrEqual((LIMIT * 3) / 8);
     expect(blocks.length).toBeGreaterThan(10);
     expect(used.at(-1)).toBe(shard.stats().headBytes);
-    // Heads that fit are left alone.
+    // Maintenance leaves heads that fit alone.
     const left = shard.stats().heads;
     await shard.maintain();
     expect([shard.stats().heads, taken]).toEqual([left, left + blocks.length]);
@@ -103,7 +103,7 @@ describe("the heads of many tenants", () => {
     expect(fill(push, "flood")).toBeGreaterThan(10);
     expect(push("flood", ["one more"])).toBe("no-room");
     for (let i = 0; i < 5; i++) expect(push("customer", [`f${i}`], i)).toBeUndefined();
-    // The flood's head is what is cut, the customer's is not.
+    // The flood's head is cut; the customer's is not.
     await shard.maintain();
     expect(shard.sources("customer").length).toBe(1);
     expect(shard.sources("flood").length).toBe(0);

@@ -71,7 +71,7 @@ describe("the memory budget of heads", () => {
     expect(b.usedBytes).toBe(1e6);
     b.grew(head, 10);
     expect(b.usedBytes).toBe(2e6);
-    // What a profile adds to the log is what a head learns from it.
+    // A head grows by the log bytes of a profile.
     head.byteLength = 3e6;
     b.grew(head, 1e6);
     expect(b.usedBytes).toBe(3e6);
@@ -128,7 +128,7 @@ describe("the memory budget of heads", () => {
             b.measure(head);
           }
           expect(refused(b, "small")).toBeUndefined();
-          // A tenant that uses no more than its part of what is left may go on.
+          // A tenant that uses at most its share of the free memory may continue.
           const small = new Thing("small", Math.floor((LIMIT - b.usedBytes) / 2));
           b.measure(small);
           expect(refused(b, "small")).toBeUndefined();

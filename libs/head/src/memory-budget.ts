@@ -1,22 +1,25 @@
 import { noRoom } from "@cinderblock/errors";
 
-/** Part of the memory above which heads are cut, and below which cutting ends. */
+/** Fraction of the head memory above which heads are cut, and the fraction at which cutting stops. */
 export const CUT_ABOVE = 1 / 2,
   CUT_TO = 3 / 8;
 
 /**
- * The heads that a tenant writes to may use this many times what is free. One tenant alone comes to 4/5 of what heads that
- * are being cut leave, n large tenants to 4/(1 + 4n) each: whatever they do, some memory is free for a tenant with little.
- * See docs/adr/0030-share-the-heads-memory.md.
+ * A tenant's open heads may use this multiple of the free memory. A single tenant gets 4/5 of the memory that
+ * heads being cut leave over; n large tenants get 4/(1 + 4n) each. So some memory always stays free for a
+ * small tenant. See docs/adr/0030-share-the-heads-memory.md.
  */
 const TENANT_SHARE = 4;
 
-/** A head is measured again after so many profiles, or so many bytes of log; a small one after each. */
+/**
+ * A head is measured again after this many profiles or log bytes; a head below SMALL_BYTES after each
+ * profile.
+ */
 const MEASURE_PROFILES = 16,
   MEASURE_LOG_BYTES = 64 << 10,
   SMALL_BYTES = 64 << 10;
 
-/** Something of a tenant that takes memory. */
+/** An object of a tenant that occupies memory. */
 export interface Measured {
   readonly tenant: string;
   readonly byteLength: number;
@@ -26,20 +29,20 @@ interface Entry {
   bytes: number;
   profiles: number;
   logBytes: number;
-  /** is being cut: its tenant's share does not count it any more */
+  /** is being cut: its tenant's share no longer counts it */
   leaving: boolean;
 }
 
-/** Memory of one thread's heads: how much of it each tenant uses, and whether there is room for more. */
+/** Memory of one thread's heads: the use of each tenant, and whether there is room for more. */
 export class MemoryBudget {
   private used = 0;
   private readonly entries = new Map<Measured, Entry>();
-  /** tenant -> bytes of the heads that it writes to */
+  /** tenant -> bytes of its open heads */
   private readonly tenants = new Map<string, number>();
   readonly limitBytes: number;
   private readonly onUsed: (bytes: number) => void;
 
-  /** @param onUsed is called with the bytes in use whenever they change */
+  /** @param onUsed receives the used bytes whenever they change */
   constructor(limitBytes: number, onUsed: (bytes: number) => void = () => undefined) {
     this.limitBytes = limitBytes;
     this.onUsed = onUsed;
@@ -49,12 +52,15 @@ export class MemoryBudget {
     return this.used;
   }
 
-  /** The bytes of a head as they were measured last. */
+  /** Bytes of a head at its last measurement. */
   bytesOf(head: Measured): number {
     return this.entries.get(head)?.bytes ?? 0;
   }
 
-  /** Notes a profile that went to a head, and what it added to the log: the head's memory grows with what it learns. */
+  /**
+   * Records a profile that was added to a head, and the bytes that it added to the log: the head's memory
+   * grows with new symbols and rows.
+   */
   grew(head: Measured, logBytes: number): void {
     const entry = this.entries.get(head);
     if (!entry) {
@@ -81,7 +87,7 @@ export class MemoryBudget {
     entry.bytes = bytes;
   }
 
-  /** A head takes no more profiles: its tenant may fill another while it is cut. */
+  /** Marks a head that accepts no more profiles: its tenant may fill another head during the cut. */
   leave(head: Measured): void {
     const entry = this.entries.get(head);
     if (!entry || entry.leaving) return;
@@ -89,7 +95,7 @@ export class MemoryBudget {
     this.own(head.tenant, -entry.bytes);
   }
 
-  /** A head is gone. */
+  /** Removes a head and frees its bytes. */
   drop(head: Measured): void {
     const entry = this.entries.get(head);
     if (!entry) return;
@@ -110,7 +116,10 @@ export class MemoryBudget {
     else this.tenants.delete(tenant);
   }
 
-  /** @throws `no-room` when the heads are full, or when the tenant uses more than its share of them */
+  /**
+   * Checks that there is room for a tenant's push.
+   * @throws `no-room` when the heads are full, or when the tenant uses more than its share
+   */
   require(tenant: string): void {
     const { used, limitBytes } = this,
       free = limitBytes - used;

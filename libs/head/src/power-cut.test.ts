@@ -6,12 +6,12 @@ import { PowerCutDisk, Random, temporaryFolder } from "@cinderblock/testkit";
 import { removeUnfinished } from "./index.ts";
 import { ALLOC, alloc, CPU, Instance, MEMORY, T0 } from "./shard.testing.ts";
 
-/** Cumulative profiles have so many stacks besides the one that grows: their log is above the size at which segments go. */
+/** Constant stacks of each cumulative profile: they push the log above the size of a reclaimable segment. */
 const PAD = 60;
 /** Value of the first cumulative profile. */
 const FIRST = 1000;
 
-/** An instance over a folder as a start finds it: unfinished blocks are removed, finished ones are known. */
+/** An instance over a folder as a start finds it: it removes unfinished blocks and knows finished ones. */
 async function instance(dir: string, sync: boolean): Promise<Instance> {
   const a = new Instance(dir);
   a.options = { segmentBytes: 4096, sync };
@@ -41,7 +41,7 @@ const pushMemory = (a: Instance, at: number, grown: number): Promise<void> => {
   return a.push(MEMORY, p);
 };
 
-/** Value of each series, by its `id`. */
+/** Value of each series, keyed by its `id`. */
 async function values(a: Instance): Promise<Map<string, number>> {
   const r = await executeOn(
     await a.sources(),
@@ -65,13 +65,16 @@ async function values(a: Instance): Promise<Map<string, number>> {
   );
 }
 
-/** Growth that is stored of the cumulative series. */
+/** Stored growth of the cumulative series. */
 async function grown(a: Instance): Promise<number> {
   const main = (await a.tree(ALLOC)).find((line) => line.startsWith("/main "));
   return main === undefined ? 0 : Number(main.split(" ")[1]);
 }
 
-/** Pushes and cuts, with power cuts at random file calls; returns what each cut lost of what was acknowledged by then, and doubled. */
+/**
+ * Pushes and cuts, with power cuts at random file calls.
+ * @returns for each power cut, the lost and the doubled ones of the acknowledged values
+ */
 async function run(
   sync: boolean,
   seed: number,
@@ -87,7 +90,7 @@ async function run(
   const a = await instance(dir, sync);
   await pushMemory(a, 0, 0);
   disk.onStep = () => {
-    // The copies that a cut makes are file calls, too.
+    // The copies of a simulated cut are file calls as well.
     if (cutting || snapshots.length >= 60 || random.next() > (flushing ? 0.25 : 0.04)) return;
     const to = temporaryFolder();
     cutting = true;
@@ -120,7 +123,8 @@ async function run(
     const found = await values(b);
     for (const id of s.acknowledged) if (!found.has(String(id))) lost++;
     for (const [id, v] of found) if (v !== 1000 + Number(id)) doubled++;
-    // Whatever was stored by then: with the next profile all growth since the first is counted once.
+    // Independent of the stored state, the next profile brings the total growth since the first to its exact
+    // value.
     await pushMemory(b, 1000, 50_000);
     const growth = await grown(b);
     if (growth !== 50_000) wrongGrowth.push(growth);

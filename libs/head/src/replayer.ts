@@ -19,20 +19,22 @@ import {
   RecordType,
 } from "./log-records.ts";
 
-/** Which logs a thread reads at its start, beside its own. */
+/** The logs that a thread replays at its start, in addition to its own. */
 export interface ReplayPlan {
-  /** shards that no thread has any more: their heads are this thread's from now on */
+  /** shards without a thread: this thread takes over their heads */
   orphans: readonly number[];
-  /** all shards with a log, when the number of threads changed: baselines are taken from each */
+  /** all shards with a log, when the number of threads changed: this thread takes baselines from each */
   baselinesOf: readonly number[];
-  /** shard -> segments up to this one hold baselines that were taken over before */
+  /** shard -> last segment whose baselines were taken over before */
   retired: Readonly<Record<number, number>>;
-  /** whether pushes of a route come to this thread */
+  /** whether pushes of a route arrive at this thread */
   keeps: (route: string) => boolean;
 }
 
+/** Plan of a start without changes of the thread count. */
 export const OWN_LOG_ONLY: ReplayPlan = { orphans: [], baselinesOf: [], retired: {}, keeps: () => true };
 
+/** Counts of a replay; bytes and `tornBytes` are bytes of log. */
 export interface ReplayReport {
   segments: number;
   records: number;
@@ -44,10 +46,10 @@ export interface ReplayReport {
   seconds: number;
 }
 
-/** A head that a log holds and no block. */
+/** A head that is in a log and has no block. */
 interface ReplayedHead {
   head: Head;
-  /** its number in the own log; 0 for a head of an orphan's log, which takes no more profiles */
+  /** head number in this thread's log; 0 for a head of an orphaned log, which accepts no more profiles */
   headNo: number;
   segments: Set<number>;
 }
@@ -58,41 +60,42 @@ export interface OrphanLog {
   dir: string;
   segments: readonly number[];
   heads: ReplayedHead[];
-  /** ULIDs of its heads that were blocks already */
+  /** ULIDs of heads in this log that were blocks already */
   done: Set<string>;
 }
 
+/** Result of a replay. */
 export interface Replayed {
   heads: ReplayedHead[];
-  /** of the own log */
+  /** from this thread's log */
   baselines: Map<string, Baselines>;
-  /** of other threads' logs: what belongs to this thread, or may */
+  /** from other threads' logs: baselines that belong to this thread, or may belong to it */
   foreign: Map<string, Baselines>;
-  /** segments of the own log, with their sizes */
+  /** segments of this thread's log, with their sizes */
   segments: { segment: number; sizeBytes: number }[];
-  /** finished heads and the segments of the own log that name them */
+  /** finished heads and the segments of this thread's log that name them */
   done: { ulid: string; segment: number }[];
   orphans: OrphanLog[];
   nextHead: number;
   report: ReplayReport;
 }
 
-/** One log and where its records lie. */
+/** One log and the positions of its records. */
 interface Directory {
   shard: number;
   dir: string;
   /** segment -> its intact records */
   records: Map<number, SegmentRecords>;
-  /** number of a head -> what its anchors say */
+  /** head number -> content of its anchors */
   anchors: Map<number, Anchor>;
 }
 
-/** What the anchor records of a head know, wherever they lie in the log. */
+/** Content of a head's anchor records, from anywhere in the log. */
 interface Anchor extends HeadName {
   series: Labels[];
 }
 
-/** Reads logs into heads and baselines. One per start. */
+/** Reads logs into heads and baselines. One instance per start. */
 export class Replayer {
   private readonly hasher: Hasher;
   private readonly dataPath: string;
@@ -162,7 +165,7 @@ export class Replayer {
     return out;
   }
 
-  /** Finds a log's records and the heads that are blocks: their records are left out of every log. */
+  /** Finds a log's records, and the heads that are blocks: records of those are skipped in every log. */
   private open(shard: number): Directory {
     const dir = logDirectory(this.dataPath, shard),
       records = new Map<number, SegmentRecords>(),
@@ -184,7 +187,10 @@ export class Replayer {
     return { shard, dir, records, anchors };
   }
 
-  /** Runs `work` on a record. One that does not hold what its checksum promises is damaged. */
+  /**
+   * Runs `work` on a record. A record whose content does not parse counts as damaged, despite its valid
+   * checksum.
+   */
   private guarded(segment: number, payload: Uint8Array, work: (r: ByteReader) => void): void {
     try {
       work(new ByteReader(payload));
@@ -224,7 +230,8 @@ export class Replayer {
     this.each(own, (type, r, segment) => {
       if (type === RecordType.head || type === RecordType.append || type === RecordType.anchor) {
         const no = r.uvarint();
-        // Numbers of heads whose first record is gone are not given again as long as others of theirs are there.
+        // Do not reuse the number of a head whose first record is lost while other records of that head
+        // exist.
         out.nextHead = Math.max(out.nextHead, no + 1);
         if (type === RecordType.head) heads.begin(no, readHeadName(r));
         heads.use(no, segment);
@@ -269,7 +276,10 @@ export class Replayer {
     }
   }
 
-  /** Bytes that are known to be lost so far: no more symbols can be missing, each took one at least. */
+  /**
+   * Bytes known to be lost so far. They bound the number of missing symbols, because each took at least one
+   * byte.
+   */
   private lostBytes(): number {
     return this.read.damaged.reduce((n, d) => n + d.bytes, this.read.tornBytes);
   }
@@ -287,12 +297,12 @@ function noteAnchor(anchors: Map<number, Anchor>, r: ByteReader): void {
     });
 }
 
-/** Heads of one log, by their numbers in it. */
+/** Heads of one log, by their numbers in that log. */
 class HeadRecords {
   readonly live: ReplayedHead[] = [];
   readonly done: { ulid: string; segment: number }[] = [];
   readonly doneUlids = new Set<string>();
-  /** number -> the head, or the ULID of the block that it became */
+  /** head number -> the head, or the ULID of its block */
   private readonly byNo = new Map<number, ReplayedHead | string>();
   private readonly hasher: Hasher;
   private readonly now: () => number;
@@ -326,7 +336,7 @@ class HeadRecords {
     this.live.push(open);
   }
 
-  /** A head whose first record is damaged begins with what an anchor says of it. */
+  /** Finds a head; a head whose first record is damaged begins with the content of an anchor. */
   private of(no: number): ReplayedHead | string | undefined {
     if (!this.byNo.has(no)) {
       const anchor = this.anchors.get(no);
@@ -343,7 +353,7 @@ class HeadRecords {
     return lost;
   }
 
-  /** A segment has records of a head. */
+  /** Registers that a segment has records of a head. */
   use(no: number, segment: number): void {
     const open = this.of(no);
     if (open === undefined) return;
@@ -353,7 +363,7 @@ class HeadRecords {
   }
 }
 
-/** Baselines of one log: the records in order. */
+/** Baselines of one log: applies its records in order. */
 class BaselineRecords {
   readonly tenants = new Map<string, Baselines>();
 

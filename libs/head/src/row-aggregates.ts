@@ -8,7 +8,10 @@ import {
   NO_ANNOTATIONS,
 } from "@cinderblock/model";
 
-/** Samples of one row: ascending by stack, then span and trace. `spans` has 2 words a sample, `traces` 4. */
+/**
+ * Samples of one row: ascending by stack, then span and trace. `spans` has 2 words per sample, `traces` has
+ * 4.
+ */
 export interface RowSamples {
   stacks: Uint32Array;
   values: BigInt64Array;
@@ -16,22 +19,25 @@ export interface RowSamples {
   traces: Uint32Array | undefined;
 }
 
-/** Rows that become one. Series, time and id follow from all of them, whether or not some were stored before. */
+/**
+ * Rows that are aggregated into one. Series, time and ID follow from all of them, whether or not some were
+ * stored before.
+ */
 export interface AggregatedRow {
-  /** the first one's; the others may have other sessions */
+  /** series of the first row; the other rows may have other sessions */
   series: number;
   partition: number;
-  /** the earliest */
+  /** earliest time of the rows */
   timeNanos: bigint;
-  /** of all together */
+  /** sum of the rows */
   durationNanos: bigint;
-  /** in their order, each once: a profile that was sent again is no other */
+  /** profile IDs in order, each once: a retried profile does not count again */
   ids: Map<string, Uint8Array>;
   annotations: Annotations;
   samples: RowSamples[];
 }
 
-/** Collects rows: those of one series, partition and `windowNanos` of time together. */
+/** Collects rows of equal series (without the session label), partition and `windowNanos` of time. */
 export class RowAggregates {
   private readonly windowNanos: bigint;
   private readonly rows = new Map<string, AggregatedRow>();
@@ -40,7 +46,7 @@ export class RowAggregates {
     this.windowNanos = windowNanos;
   }
 
-  /** @param samples undefined: the row is stored already */
+  /** Adds a row. @param samples undefined: the row is stored already */
   add(
     labels: Labels,
     row: {
@@ -86,12 +92,15 @@ export class RowAggregates {
   }
 }
 
-/** The id of rows that became one: 128 bits over theirs, in their order. */
+/** ID of an aggregated row: 128 bits over the IDs of its rows, in order. */
 export function aggregateId(hasher: Hasher, ids: readonly Uint8Array[]): Uint8Array {
   return hash128(hasher, Buffer.concat(ids));
 }
 
-/** Sums samples: those of equal stack, span and trace become one. Where one has spans or traces and another none, the other's are 0. */
+/**
+ * Sums samples: equal stack, span and trace merge into one. If only some rows have spans or traces, the
+ * others get 0.
+ */
 export function sumSamples(list: readonly RowSamples[]): RowSamples {
   if (list.length === 1) return list[0]!;
   const n = list.reduce((sum, s) => sum + s.stacks.length, 0);

@@ -1,12 +1,15 @@
 /** Heads with records in one segment. */
 interface Users<H> {
-  /** in memory: the segment is their only copy on disk */
+  /** heads in memory: the segment is their only copy on disk */
   live: Set<H>;
-  /** ULIDs of blocks: a replay that finds their records must know that they are done */
+  /** ULIDs of blocks: a replay that finds their records must know that these heads are done */
   done: Set<string>;
 }
 
-/** Which heads need which segments of a log. A segment may go when no live head has records in it, whatever its place in the order. */
+/**
+ * Tracks which heads need which segments of a log. A segment may be deleted when no live head has records in
+ * it, whatever its position.
+ */
 export class SegmentLedger<H extends { readonly ulid: string }> {
   private readonly bySegment = new Map<number, Users<H>>();
   private readonly byHead = new Map<H, Set<number>>();
@@ -17,7 +20,7 @@ export class SegmentLedger<H extends { readonly ulid: string }> {
     return users;
   }
 
-  /** A head has records in a segment. */
+  /** Registers that a head has records in a segment. */
   use(head: H, segment: number): void {
     let segments = this.byHead.get(head);
     if (!segments) this.byHead.set(head, (segments = new Set()));
@@ -26,17 +29,17 @@ export class SegmentLedger<H extends { readonly ulid: string }> {
     this.usersOf(segment).live.add(head);
   }
 
-  /** A segment has records of a head that is a block. */
+  /** Registers that a segment has records of a head that is a block. */
   noteDone(ulid: string, segment: number): void {
     this.usersOf(segment).done.add(ulid);
   }
 
-  /** The head's block is finished and its `done` record is queued: the segments stay until `release`. */
+  /** Registers a finished block whose `done` record is queued; its segments stay until `release`. */
   finish(head: H): void {
     for (const s of this.byHead.get(head) ?? []) this.usersOf(s).done.add(head.ulid);
   }
 
-  /** The head's `done` record is on disk: nothing of its records is needed. */
+  /** Releases a head whose `done` record is on disk: its records are no longer needed. */
   release(head: H): void {
     for (const s of this.byHead.get(head) ?? []) this.usersOf(s).live.delete(head);
     this.byHead.delete(head);
@@ -52,14 +55,14 @@ export class SegmentLedger<H extends { readonly ulid: string }> {
     return this.bySegment.get(segment)?.done ?? [];
   }
 
-  /** Live heads of the oldest segment that has any. */
+  /** Live heads of the oldest segment that has live heads. */
   oldest(): H[] {
     let first = Infinity;
     for (const [s, users] of this.bySegment) if (users.live.size > 0 && s < first) first = s;
     return [...(this.bySegment.get(first)?.live ?? [])];
   }
 
-  /** Segments are gone. */
+  /** Removes deleted segments from the ledger. */
   removed(segments: readonly number[]): void {
     for (const s of segments) this.bySegment.delete(s);
   }

@@ -2,38 +2,40 @@ import type { BlockMeta } from "@cinderblock/block-meta";
 import type { Head } from "./head.ts";
 import type { Logged } from "./log-records.ts";
 
+/** Options of one shard of heads. */
 export interface ShardOptions {
   /** position of this shard; its log lies in `<dataPath>/.cinderblock/log/shard-<n>` */
   shard: number;
   dataPath: string;
   windowNanos: bigint;
-  /** heads together may use this much memory; the largest is cut at half of it */
+  /** memory limit of all heads together; cuts start at half of it */
   headBytes: number;
-  /** log that no block covers yet may grow to this; then the largest head is cut */
+  /** limit of the log that no block covers; above it the heads in the oldest segments are cut */
   logBytes: number;
   segmentBytes: number;
-  /** a head whose window is over is cut after this much time without a write */
+  /** idle time after which a head is cut once its window is over, in milliseconds */
   idleMs: number;
   sync: boolean;
   onFailure: (err: Error) => void;
-  /** told when a block is finished: it lies in the tenant's `local/` */
+  /** called when a block is finished; the block is in the tenant's `local/` */
   onBlock: (tenant: string, meta: BlockMeta) => void;
-  /** told what the heads use, whenever that was measured */
+  /** called with the memory of the heads after each measurement */
   onMemory?: (usedBytes: number) => void;
-  /** makes room on a full disk; true: what found none is tried again at once */
+  /** makes room on a full disk; true: the failed write is tried again at once */
   onNoSpace?: () => boolean;
-  /** told when a write of the log or of a block found no room, and when the log goes on (`undefined`) */
+  /** called when a write of the log or of a block found no room, and when the log continues (`undefined`) */
   onUnwritable?: (operation: "log" | "block", err: Error | undefined) => void;
-  /** calls a function after some milliseconds; a test has its own */
+  /** calls a function after some milliseconds; tests replace it */
   later?: (ms: number, run: () => void) => void;
   now: () => number;
 }
 
+/** Figures of a shard, for metrics and for status pages. */
 export interface ShardStats {
   heads: number;
   series: number;
   rows: number;
-  /** when the oldest head was begun; Infinity without one */
+  /** creation time of the oldest head; Infinity without a head */
   oldestHeadMs: number;
   headBytes: number;
   logBytes: number;
@@ -42,21 +44,22 @@ export interface ShardStats {
   firstCumulative: number;
 }
 
-/** A head with what its shard knows of its log and its cut. */
+/** A head with the state of its log and its cut. */
 export interface OpenHead {
   readonly head: Head;
   readonly ulid: string;
   readonly headNo: number;
   logged: Logged[];
   loggedSeries: number;
-  /** bytes of its last anchor record, and of its records since */
+  /** bytes of its last anchor record, and of its records since then */
   anchorBytes: number;
   sinceAnchor: number;
   cutting: Promise<void> | undefined;
-  /** set once the head is a block, while the end of its log is not on disk */
+  /** set once the head is a block, while its `done` record is not on disk */
   block: { meta: BlockMeta | undefined } | undefined;
 }
 
+/** State of a head without log records. */
 export function newOpenHead(head: Head, headNo: number): OpenHead {
   return {
     head,

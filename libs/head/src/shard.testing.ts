@@ -14,10 +14,10 @@ export const T0 = 1_795_409_460_000_000_000n,
   SECOND = 1_000_000_000n,
   HOUR = 3600n * SECOND;
 
-/** A shard of heads over a folder, and what pushes to it and asks it. */
+/** A shard of heads over a folder, with helpers that push and query. */
 export class Instance {
   blocks: BlockMeta[] = [];
-  /** whose pushes and answers */
+  /** tenant of pushes and queries */
   tenant = "t";
   options: Partial<ShardOptions> = {};
   shard!: HeadShard;
@@ -73,7 +73,7 @@ export class Instance {
     await this.shard.commit();
   }
 
-  /** Appends what is held together. */
+  /** Appends pushes as one aggregate. */
   async pushTogether(
     windowNanos: bigint,
     pushes: readonly (readonly [

@@ -28,22 +28,29 @@ import { RowAggregates } from "./row-aggregates.ts";
 import { SegmentLedger } from "./segment-ledger.ts";
 import { newOpenHead, type OpenHead, type ShardOptions, type ShardStats } from "./shard-types.ts";
 
-/** Heads of one thread that are cut at the same time. Their waits for the disk share the process's four I/O threads with the log's. */
+/**
+ * Maximum concurrent cuts per thread. Their disk waits share the process's four I/O threads with the log's
+ * syncs.
+ */
 const CUTS_AT_ONCE = 3;
 
-/** Pause of the maintenance after a block that found no room. */
+/** Pause of cuts by maintenance after a block found no disk space. */
 const NO_ROOM_PAUSE_MS = 5000;
 
-/** Symbols of profiles that are only learnt from are dropped when they take so much. */
+/** Maximum memory for symbols of profiles that only update baselines. */
 const SCRATCH_BYTES = 8 << 20;
 
-/** A head's records are anchored again after so many bytes of them, and so many times the bytes of an anchor. */
+/**
+ * Write another anchor record after this many bytes of a head's records, and after this many times the
+ * anchor's size.
+ */
 const ANCHOR_BYTES = 256 << 10,
   ANCHOR_SHARE = 32;
 
 /**
- * All heads of one worker thread, their log and their cuts. Whatever is in a head is in the log; a push is durable when
- * `commit` resolves. A head is named by the ULID of the block it becomes, so a finished block covers exactly its head.
+ * All heads of one ingest thread, their log and their cuts. All data of a head is in the log; a push is
+ * durable when `commit` resolves. A head has the ULID of its future block, so a finished block covers exactly
+ * its head.
  */
 export class HeadShard implements ProfileSink {
   private readonly heads = new Map<string, OpenHead>();
@@ -60,7 +67,7 @@ export class HeadShard implements ProfileSink {
   private foreign: ReadonlyMap<string, Baselines> = new Map();
   private keeps: (route: string) => boolean = () => true;
   private cuts = 0;
-  /** heads are not cut for maintenance before this time: the last block found no room */
+  /** no cuts for maintenance before this time, because the last block found no disk space */
   private cutsFromMs = -Infinity;
   private readonly budget: MemoryBudget;
   private readonly hasher: Hasher;
@@ -83,12 +90,15 @@ export class HeadShard implements ProfileSink {
     this.reclaimer = new LogReclaimer(this.log, this.ledger, this.baselines, () => this.doneInOrphans());
   }
 
-  /** What places the pushes that follow on this thread: their baselines go where such pushes go when the thread count changes. */
+  /**
+   * Sets the route of the pushes that follow: when the thread count changes, their baselines follow the
+   * route.
+   */
   set route(route: string) {
     this.baselines.route = route;
   }
 
-  /** Reads the log of this shard, and what the plan names of others; then `resume` must be called. */
+  /** Replays the log of this shard, and the logs that the plan names; then `resume` must be called. */
   replay(
     plan: ReplayPlan = OWN_LOG_ONLY,
     progress: (done: number, total: number) => void = () => undefined,
@@ -112,18 +122,18 @@ export class HeadShard implements ProfileSink {
     return found.report;
   }
 
-  /** After a replay a head goes on under its number, with all its symbols counted as logged by the old segments. */
+  /** Continues a replayed head under its number; all its symbols count as logged by the old segments. */
   private adoptHead(head: Head, headNo: number): OpenHead {
     const open = newOpenHead(head, headNo);
     const key = `${head.tenant}\u0000${head.windowEnd}`;
-    // Two heads of one window (from two shards' logs): the second is cut soon, writes go to the first.
+    // Two heads of one window, from two shards' logs: writes go to the first, and the second is cut soon.
     if (!this.heads.has(key) && headNo > 0) this.heads.set(key, open);
     else head.frozen = true;
     this.byUlid.set(head.ulid, open);
     return open;
   }
 
-  /** Brings the counters of what is logged up to the head's content: called after a replay. */
+  /** Sets the logged counters to the head's content after a replay. */
   private settle(open: OpenHead): void {
     open.logged = open.head.partitions.map(({ symbols: s }) => ({
       strings: s.strings.length,
@@ -135,14 +145,14 @@ export class HeadShard implements ProfileSink {
     open.loggedSeries = open.head.series.length;
   }
 
-  /** Must be called once after `replay`: heads take writes again. */
+  /** Must be called once after `replay`: heads accept writes again. */
   resume(): void {
     for (const h of this.byUlid.values()) this.settle(h);
   }
 
   /**
-   * Takes what other threads' logs hold of baselines, when the number of threads changed; resolves when it is in this
-   * thread's log. Every thread must have done this before any of them calls `dropForeignBaselines`.
+   * Adopts baselines from other threads' logs after the number of threads changed; resolves when they are in
+   * this thread's log. Every thread must have done this before any thread calls `dropForeignBaselines`.
    */
   async adoptBaselines(): Promise<number> {
     const n = this.baselines.adopt(this.foreign);
@@ -152,7 +162,10 @@ export class HeadShard implements ProfileSink {
     return n;
   }
 
-  /** Drops baselines that other threads have taken, from the log too; logs of shards that are no more may go from here on. */
+  /**
+   * Drops baselines that other threads have adopted, from the log too. After that, logs of removed shards may
+   * be deleted.
+   */
   async dropForeignBaselines(): Promise<number> {
     const n = this.baselines.keepOnly(this.keeps);
     if (n > 0) await this.reclaimer.reclaim();
@@ -184,16 +197,19 @@ export class HeadShard implements ProfileSink {
     return open;
   }
 
-  /** Series that the tenant's open heads hold. */
+  /** Number of series in the tenant's open heads. */
   seriesOf(tenant: string): number {
     let n = 0;
     for (const h of this.byUlid.values()) if (h.head.tenant === tenant) n += h.head.series.length;
     return n;
   }
 
-  /** @throws `no-room` when the heads are full, or the disk is: nothing of the profile is kept */
+  /**
+   * Appends a profile to its head and to the log.
+   * @throws `no-room` when the heads or the disk are full: nothing of the profile is kept
+   */
   append(tenant: string, p: ProcessedProfile): void {
-    // An aggregate is stored whole or not at all: it was checked before its first profile.
+    // An aggregate is stored completely or not at all: room was checked before its first profile.
     if (!this.aggregates) this.requireRoom(tenant);
     const open = this.headFor(tenant, p.profile.timeNanos);
     const { head } = open;
@@ -209,7 +225,10 @@ export class HeadShard implements ProfileSink {
     if (!this.aggregates) this.checkPressure(open);
   }
 
-  /** A refusal asks for cuts too: the maintenance timer alone frees memory too slowly. */
+  /**
+   * Checks for room and requests cuts after a refusal, because the maintenance timer alone frees memory too
+   * slowly.
+   */
   private requireRoom(tenant: string): void {
     this.log.requireRoom();
     try {
@@ -220,7 +239,7 @@ export class HeadShard implements ProfileSink {
     }
   }
 
-  /** Measures what a head has grown by, and asks for cuts where memory or log run short. */
+  /** Measures the growth of a head, and requests cuts when memory or log run short. */
   private checkPressure(open: OpenHead): void {
     this.budget.grew(open.head, this.logged);
     this.logged = 0;
@@ -243,7 +262,10 @@ export class HeadShard implements ProfileSink {
     if (open.sinceAnchor > Math.max(ANCHOR_BYTES, ANCHOR_SHARE * open.anchorBytes)) this.anchor(open);
   }
 
-  /** Says again what the head's records depend on: a damaged record elsewhere takes fewer others along. */
+  /**
+   * Writes an anchor record, on which a head's later records depend: a damaged record then affects fewer
+   * other records.
+   */
   private anchor(open: OpenHead): void {
     this.record.reset();
     encodeAnchorRecord(open.headNo, open.head, open.loggedSeries, this.record);
@@ -252,7 +274,7 @@ export class HeadShard implements ProfileSink {
     this.ledger.use(open, this.log.append(this.record.finish()));
   }
 
-  /** rows that wait for the end of `aggregate`, by their head */
+  /** rows that wait for the end of `aggregate`, by head */
   private aggregates: Map<OpenHead, RowAggregates> | undefined;
   private aggregateNanos = 0n;
 
@@ -264,9 +286,9 @@ export class HeadShard implements ProfileSink {
   }
 
   /**
-   * Calls `run`, which appends profiles: rows of one series and the same `windowNanos` of time become one, with the time of
-   * the earliest. The same profiles in the same order make the same rows in every shard.
-   * @throws `no-room` before `run` is called: a part of an aggregate would become a row of its own in this shard alone
+   * Calls `run`, which appends profiles: rows of one series and the same `windowNanos` of time become one row
+   * with the earliest time. The same profiles in the same order yield the same rows in every shard.
+   * @throws `no-room` before `run` is called: a partial aggregate would become a separate row of this shard
    */
   aggregate<T>(tenant: string, windowNanos: bigint, run: () => T): T {
     this.requireRoom(tenant);
@@ -287,10 +309,10 @@ export class HeadShard implements ProfileSink {
     }
   }
 
-  /** where profiles are interned that are only learnt from; made anew when it has grown */
+  /** interns profiles that only update baselines; recreated when it has grown */
   private scratch: Head | undefined;
 
-  /** Keeps of a profile nothing but what the next one of its series is compared with: it is stored, or was, by others. */
+  /** Updates baselines from a profile without storing it: other ingesters store it, or did before. */
   learn(tenant: string, p: ProcessedProfile): void {
     if (!this.scratch || this.scratch.tenant !== tenant || this.scratch.byteLength > SCRATCH_BYTES)
       this.scratch = new Head(newUlid(this.options.now()), tenant, 0n, this.hasher, this.interner);
@@ -299,19 +321,22 @@ export class HeadShard implements ProfileSink {
     this.baselines.logPending(tenant);
   }
 
-  /** Tenants and services with series that have a baseline. */
+  /** Tenants and services that have a baseline. */
   baselineServices(): { tenant: string; service: string }[] {
     return this.baselines.services();
   }
 
-  /** Forgets the baselines of services that others may have had meanwhile. How many series that were. */
+  /**
+   * Forgets the baselines of services whose profiles another ingester may have received.
+   * @returns the number of forgotten series
+   */
   forgetBaselines(services: readonly { tenant: string; service: string }[]): number {
     return this.baselines.forget(services);
   }
 
-  /** replaced by the owner: called when heads use half of their memory, so that one is cut at once */
+  /** set by the owner: called when heads use half of their memory, to start a cut at once */
   onPressure: () => void = () => undefined;
-  /** bytes logged since memory was last measured: what a head learns is what it grows by */
+  /** bytes logged since the last memory measurement, which approximate the growth of a head */
   private logged = 0;
 
   /** Bytes of all records since the start. */
@@ -340,9 +365,9 @@ export class HeadShard implements ProfileSink {
   }
 
   /**
-   * Cuts what is due: windows that are over and idle; then, as long as memory or log run short, what frees the most of it.
-   * Without room on the disk it only removes segments that no head needs.
-   * @throws `no-room` when a cut found none
+   * Cuts the due heads: first those with an idle, past window; then, while memory or log run short, those
+   * that free the most. Without disk space, only removes segments that no head needs.
+   * @throws `no-room` when a cut found no disk space
    */
   async maintain(): Promise<void> {
     try {
@@ -354,10 +379,10 @@ export class HeadShard implements ProfileSink {
 
   private async cutDue(): Promise<void> {
     const { now, idleMs, logBytes } = this.options;
-    // Each try encodes the whole block.
+    // Each attempt encodes the complete block.
     if (now() < this.cutsFromMs) return;
     await this.cutAll(this.candidates().filter((c) => isDue(c, now(), idleMs)));
-    // The log is bounded by its oldest segments: whichever heads hold them are cut, however small.
+    // The oldest segments bound the log: cut the heads that hold them, however small.
     if (this.logPressure() > logBytes)
       await this.cutAll([...this.ledger.oldest()].filter((h) => !h.cutting).map((open) => ({ open })));
     while (this.budget.usedBytes > CUT_ABOVE * this.options.headBytes) {
@@ -367,7 +392,7 @@ export class HeadShard implements ProfileSink {
     }
   }
 
-  /** Heads that nobody cuts yet, as the policy sees them. */
+  /** Heads that no cut is running for, as the policy sees them. */
   private candidates(): (CutCandidate & { open: OpenHead })[] {
     return [...this.byUlid.values()]
       .filter((open) => !open.cutting)
@@ -380,14 +405,14 @@ export class HeadShard implements ProfileSink {
       }));
   }
 
-  /** What has to become free, beside the heads that are being cut. */
+  /** Bytes to free, in addition to the heads that are being cut. */
   private excessBytes(): number {
     let bytes = this.budget.usedBytes - CUT_TO * this.options.headBytes;
     for (const open of this.byUlid.values()) if (open.cutting) bytes -= this.budget.bytesOf(open.head);
     return bytes;
   }
 
-  /** Cuts heads, a few at once: a small one mostly waits for the disk. */
+  /** Cuts heads, a few at a time: a small head mostly waits for the disk. */
   private async cutAll(heads: readonly { open: OpenHead }[]): Promise<void> {
     const left = heads.values();
     await Promise.all(
@@ -397,7 +422,7 @@ export class HeadShard implements ProfileSink {
     );
   }
 
-  /** Log that heads hold, beyond what baselines take in any case. */
+  /** Bytes of log that heads hold, beyond the baselines' unavoidable share. */
   private logPressure(): number {
     return this.reclaimer.pinnedBytes - this.baselines.snapshotBytes;
   }
@@ -407,7 +432,7 @@ export class HeadShard implements ProfileSink {
     await this.reclaimer.reclaimWhenDue(this.options.segmentBytes, this.byUlid.size > 0);
   }
 
-  /** Cuts every head, or those of one tenant; returns when all are blocks. */
+  /** Cuts every head, or those of one tenant; resolves when all are blocks. */
   async flush(tenant?: string): Promise<void> {
     for (const h of [...this.byUlid.values()])
       if (tenant === undefined || h.head.tenant === tenant) await this.cut(h);
@@ -417,7 +442,7 @@ export class HeadShard implements ProfileSink {
     open.cutting ??= this.doCut(open).catch((err: unknown) => {
       open.cutting = undefined;
       if (!isUnwritable(err)) throw err;
-      // The log has the head still, and its block is written again later.
+      // The log still has the head; its block is written again later.
       this.cutsFromMs = this.options.now() + NO_ROOM_PAUSE_MS;
       this.options.onUnwritable?.("block", err as Error);
       throw noRoom("disk", `block ${open.ulid} cannot be written: ${messageOf(err)}`);
@@ -425,7 +450,7 @@ export class HeadShard implements ProfileSink {
     return open.cutting;
   }
 
-  /** Cuts into a block. Room that the owner can make is made once. */
+  /** Cuts a head into a block; makes room and retries once if the disk is full. */
   private async writeBlock(head: Head): Promise<BlockMeta | undefined> {
     try {
       return await cutHead(head, this.options.dataPath);
@@ -460,12 +485,14 @@ export class HeadShard implements ProfileSink {
     this.ledger.release(open);
     crashPoint("cut/released");
     await this.reclaim().catch((err: unknown) => {
-      // The block is whole. The segments go with a later pass.
+      // The block is complete. A later pass deletes the segments.
       if (kindOf(err) !== "no-room") throw err;
     });
   }
 
-  /** Heads of orphaned logs that are blocks: their records are still there, so this log must say that they are done. */
+  /**
+   * Heads of orphaned logs that are blocks: their records still exist, so this log must mark them as done.
+   */
   private *doneInOrphans(): Generator<string> {
     for (const o of this.orphans) {
       yield* o.done;
@@ -473,7 +500,10 @@ export class HeadShard implements ProfileSink {
     }
   }
 
-  /** Logs of shards that are no more go when their heads are blocks and their baselines are in other threads' logs. */
+  /**
+   * Deletes logs of removed shards once their heads are blocks and their baselines are in other threads'
+   * logs.
+   */
   private removeOrphans(): void {
     if (!this.orphansMayGo) return;
     for (const o of [...this.orphans]) {

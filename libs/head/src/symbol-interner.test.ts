@@ -5,7 +5,7 @@ import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { Random, tinyPprof } from "@cinderblock/testkit";
 import { SymbolInterner } from "./symbol-interner.ts";
 
-/** Both interners meet symbols in the same order, so that locations have the same ids; nodes may not. */
+/** Both interners see symbols in the same order, so locations have the same IDs; node IDs may differ. */
 function sameStack(a: SymbolPartition, x: number, b: SymbolPartition, y: number): boolean {
   while (x > 0 && y > 0) {
     if (a.stackLocation.data[x] !== b.stackLocation.data[y]) return false;
@@ -24,7 +24,7 @@ interface Both {
   plain: SymbolPartition;
 }
 
-/** Pushes profiles through both interners into partitions of their own and compares every stack. */
+/** Pushes profiles through both interners into separate partitions and compares every stack. */
 async function compare(
   profiles: Iterable<{ body: Uint8Array; partition: number; labels?: { name: string; value: string }[] }>,
   partitions: number,
@@ -131,8 +131,8 @@ describe("interning through the kernel", () => {
     expect(await compare(versions(), 1)).toBe(300);
   });
   it("stays right when its table overflows many times", async () => {
-    // Strings, functions and locations of 20,000 names in two partitions are more than the symbols' 65,536 entries; the
-    // extended suite's 22 × 400 stacks of about 250 frames have more prefixes than the stacks' 131,072.
+    // Strings, functions and locations of 20,000 names in two partitions exceed the symbols' 65,536 entries;
+    // the extended suite's 22 × 400 stacks of about 250 frames have more prefixes than the stacks' 131,072.
     const [count, stacks] = process.env.CINDERBLOCK_LONG ? [22, 400] : [4, 150];
     expect(await compare(profiles(new Random(12), count, 20_000, stacks, 500, 2), 2)).toBe(count * stacks);
   });

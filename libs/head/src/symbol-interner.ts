@@ -4,10 +4,10 @@ import { type NormalizedProfile, UNKNOWN } from "@cinderblock/ingest";
 import { FUNCTION_WORDS, HAS_FUNCTIONS, LOCATION_HEAD, type SymbolPartition } from "@cinderblock/symdb";
 import type { SymbolSource } from "@cinderblock/profile-kernel";
 
-/** Objects of a partition's entries beside their columns. */
+/** Bytes of a partition's entry objects in addition to their columns. */
 const ENTRY_BYTES = 256;
 
-/** Interns the symbols that a profile's samples reach into a partition; reuses its maps from profile to profile. */
+/** Interns the symbols that a profile's samples reach into a partition; reuses its maps between profiles. */
 export class SymbolInterner {
   private stringMap = new Uint32Array(1024);
   private functionMap = new Uint32Array(1024);
@@ -18,7 +18,7 @@ export class SymbolInterner {
   private target: SymbolPartition | undefined;
   private readonly hashes = new WeakMap<SymbolPartition, StackHashes>();
 
-  /** Stack node of each sample; 0 for a sample without locations. Borrowed until the next call. */
+  /** Stack node of each sample; 0 for a sample without locations. The result is valid until the next call. */
   stacks(p: NormalizedProfile, samples: Uint32Array, to: SymbolPartition): Uint32Array {
     if (p.kernel) {
       let source = this.sources.get(to);
@@ -32,14 +32,14 @@ export class SymbolInterner {
       }
     }
     const nodes = this.stacksPlain(p, samples, to);
-    // A partition outlives the profile by hours: it must not keep the profile's bytes.
+    // A partition outlives the profile by hours and must not retain the profile's bytes.
     to.strings.release();
     return nodes;
   }
 
   private readonly sources = new WeakMap<SymbolPartition, PartitionSource>();
 
-  /** The plain twin of the kernel's `stacks`; takes any profile. */
+  /** Plain TypeScript twin of the kernel's `stacks`; accepts any profile. */
   stacksPlain(p: NormalizedProfile, samples: Uint32Array, to: SymbolPartition): Uint32Array {
     if (this.profile !== p || this.target !== to) this.begin(p, to);
     const { refLocation, sampleFrom, sampleTo } = p;
@@ -55,7 +55,8 @@ export class SymbolInterner {
       const size = end - from;
       if (this.sequence.length < size) this.sequence = new Uint32Array(size * 2);
       const { sequence } = this;
-      // The same stacks come profile after profile: one hash over the locations finds the leaf, no walk through the tree.
+      // Successive profiles repeat the same stacks: one hash over the locations finds the leaf without a walk
+      // through the tree.
       let h = size;
       for (let k = end - 1, at = 0; k >= from; k--, at++) {
         const ref = refLocation[k]!;
@@ -80,7 +81,7 @@ export class SymbolInterner {
   private nodeScratch = new Uint32Array(1024);
   private readonly stacksOf = new WeakMap<SymbolPartition, StackCache>();
 
-  /** Room for the result of `stacks`; it is used up before the next call. */
+  /** Scratch array for the result of `stacks`, valid until the next call. */
   private nodes(n: number): Uint32Array {
     if (this.nodeScratch.length < n) this.nodeScratch = new Uint32Array(n * 2);
     return this.nodeScratch.subarray(0, n);
@@ -96,7 +97,7 @@ export class SymbolInterner {
     this.locationMap = clear(this.locationMap, t.locations);
   }
 
-  /** A mapping of a profile, interned. */
+  /** Interns a mapping of a profile. */
   mappingOf(p: NormalizedProfile, to: SymbolPartition, i: number): number {
     if (this.profile !== p || this.target !== to) this.begin(p, to);
     return this.mapping(i);
@@ -157,7 +158,7 @@ export class SymbolInterner {
     const tuple = size > 64 ? new Uint32Array(size) : TUPLE;
     const m = profile!.locationMapping[i]!;
     tuple[0] = this.mapping(m);
-    // A mapping whose functions are known needs no addresses.
+    // A mapping with known functions needs no addresses.
     const symbolised = m !== UNKNOWN && (t.mappingFlags.data[m]! & HAS_FUNCTIONS) !== 0;
     tuple[1] = symbolised ? 0 : t.locAddress.words[2 * i]!;
     tuple[2] = symbolised ? 0 : t.locAddress.words[2 * i + 1]!;
@@ -169,14 +170,14 @@ export class SymbolInterner {
     return (this.locationMap[i] = this.target!.locations.intern(tuple, size));
   }
 
-  /** Bytes that are kept for a partition, beside its own. */
+  /** Bytes kept for a partition in addition to its own. */
   byteLength(of: SymbolPartition): number {
     const stacks = this.stacksOf.get(of)?.byteLength ?? 0,
       hashes = this.hashes.get(of)?.byteLength ?? 0;
     return ENTRY_BYTES + stacks + hashes;
   }
 
-  /** Content hashes of a partition's stacks, up to date. */
+  /** Current content hashes of a partition's stacks. */
   contentHashes(symbols: SymbolPartition): StackHashes {
     let h = this.hashes.get(symbols);
     if (!h) this.hashes.set(symbols, (h = new StackHashes()));
@@ -187,10 +188,10 @@ export class SymbolInterner {
 
 const TUPLE = new Uint32Array(64);
 
-/** Handles name partitions for the kernels' caches; one is never given twice in a thread. */
+/** Handles identify partitions in the kernels' caches; a thread never reuses a handle. */
 let nextHandle = 1;
 
-/** Answers what the kernel's cache does not know from the partition itself. */
+/** Answers a miss of the kernel's cache from the partition itself. */
 class PartitionSource implements SymbolSource {
   profile: NormalizedProfile | undefined;
   readonly handle: number;
@@ -228,16 +229,19 @@ class PartitionSource implements SymbolSource {
   }
 }
 
-/** Recently seen stacks of a partition: hash of their locations -> leaf, verified against a copy of the locations. Bounded. */
+/**
+ * Recently used stacks of a partition: hash of their locations -> leaf, verified against a copy of the
+ * locations. Bounded.
+ */
 class StackCache {
   private static readonly MIN_SLOTS = 16;
   private static readonly MAX_SLOTS = 32768;
   private static readonly WORDS = 1 << 20;
-  /** slots that a hash may lie in, one after another */
+  /** slots in which a hash may lie, one after another */
   private static readonly WAYS = 4;
   private mask = StackCache.MIN_SLOTS - 1;
   private hash = new Int32Array(StackCache.MIN_SLOTS);
-  /** leaf + 1; 0 is free */
+  /** leaf + 1; 0 is a free slot */
   private leaf = new Uint32Array(StackCache.MIN_SLOTS);
   private offset = new Uint32Array(StackCache.MIN_SLOTS);
   private size = new Uint16Array(StackCache.MIN_SLOTS);
@@ -322,7 +326,10 @@ function clear(map: Uint32Array<ArrayBuffer>, n: number): Uint32Array<ArrayBuffe
   return map.fill(UNKNOWN, 0, n);
 }
 
-/** Two words of hash for each stack by its content (names, files, lines), so that stacks compare across heads. */
+/**
+ * Two hash words per stack over its content (names, files, lines), which makes stacks comparable across
+ * heads.
+ */
 export class StackHashes {
   readonly lo = new U32Column(16);
   readonly hi = new U32Column(16);

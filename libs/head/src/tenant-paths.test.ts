@@ -58,7 +58,7 @@ function push(processor: PushProcessor, tenant: string): ReturnType<PushProcesso
   );
 }
 
-/** Everything below a folder, without what a shard keeps for itself. */
+/** All paths below a folder, except a shard's own files. */
 const found = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((f) => !f.includes(".cinderblock"))
