@@ -6,7 +6,7 @@ describe("active series", () => {
     expect([1n, 2n, 3n].map((s) => a.admit("t", s, 1, 2, 0))).toEqual([true, true, false]);
     expect(a.admit("t", 1n, 1, 2, 500_000)).toBe(true);
     expect(a.admit("u", 3n, 1, 2, 0)).toBe(true); // another tenant's
-    expect(a.admit("t", 3n, 1, 2, 601_000)).toBe(true); // the second is forgotten
+    expect(a.admit("t", 3n, 1, 2, 601_000)).toBe(true); // the second series has expired
     expect([a.admit("t", 2n, 1, 2, 601_001), a.count("t")]).toEqual([false, 2]);
     expect(a.list(601_001).map(({ tenant, series }) => [tenant, [...series]])).toEqual([
       ["t", [1n, 3n]],

@@ -2,7 +2,7 @@ import { encodeUtf8, type Hasher } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import { type Labels, labelsKey } from "@cinderblock/model";
 
-/** A series counts as active for so long after its last profile, as in v1. */
+/** Time that a series counts as active after its last profile, as in v1. */
 const ACTIVE_MS = 600_000,
   SWEEP_MS = 60_000;
 
@@ -13,13 +13,13 @@ interface Tenant {
 }
 
 /**
- * Active series of tenants, for their limit: those that are known go on when it is reached, new ones are refused. A label set
- * counts once for each of its sample types.
+ * Counts active series per tenant for their limit: at the limit, known series continue and new ones are
+ * refused. A label set counts once for each of its sample types.
  */
 export class ActiveSeries {
   private readonly tenants = new Map<string, Tenant>();
 
-  /** Threads that share a tenant's limit count in one word. */
+  /** Makes threads share a tenant's count in one 32-bit word. */
   share(tenant: string, count: SharedArrayBuffer): void {
     this.of(tenant, new Int32Array(count));
   }
@@ -40,7 +40,11 @@ export class ActiveSeries {
     return this.tenants.get(tenant)?.seen.has(series) === true;
   }
 
-  /** Whether a series' profile may come; the series is active then. @param max 0: no limit. `elsewhere` says whether others know a series that is new here */
+  /**
+   * Whether to accept a series' profile, which then marks the series active.
+   * @param max 0: no limit
+   * @param elsewhere whether others know a series that is new here
+   */
   admit(
     tenant: string,
     series: bigint,
@@ -71,7 +75,7 @@ export class ActiveSeries {
       }
   }
 
-  /** Tenants with active series: how many, and which. */
+  /** Hashes of the active series by tenant. */
   list(nowMs: number): { tenant: string; series: BigUint64Array }[] {
     return [...this.tenants].map(([tenant, t]) => {
       this.sweep(t, nowMs);
@@ -80,7 +84,7 @@ export class ActiveSeries {
   }
 }
 
-/** What a push is refused with, in v1's words. */
+/** Error of a push that exceeds the limit, in v1's words. */
 export function tooManySeries(count: number, max: number): CinderblockError {
   return new CinderblockError(
     "limit",
@@ -89,7 +93,10 @@ export function tooManySeries(count: number, max: number): CinderblockError {
   );
 }
 
-/** The hash by which a label set is known to other threads and processes; label sets are shared objects, so that most are hashed once. */
+/**
+ * Returns a function that hashes label sets for other threads and processes. Label sets are shared objects,
+ * so the function hashes most of them once.
+ */
 export function labelHashes(hasher: Hasher): (labels: Labels) => bigint {
   const known = new WeakMap<Labels, bigint>();
   return (labels) => {

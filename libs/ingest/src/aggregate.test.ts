@@ -128,7 +128,7 @@ describe("pushes by series", () => {
     ).toBeUndefined();
     expect(
       pushesBySeries(push(gzipSync(new Uint8Array(10_000_000)), "proto", true), "", 1000),
-    ).toBeUndefined(); // a bomb
+    ).toBeUndefined(); // a decompression bomb
   });
 });
 

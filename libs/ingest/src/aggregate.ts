@@ -15,8 +15,8 @@ type Part<P> = P extends unknown
   : never;
 
 /**
- * Pushes of one series that came close together: of each `windowMs` of profile time their profiles become one row where
- * they are stored. The body is theirs, one behind another.
+ * Pushes of one series that arrived close together. Their profiles in each `windowMs` of profile time become
+ * one row where they are stored. `body` holds their bodies, one after the other.
  */
 export interface Aggregate {
   kind: "aggregate";
@@ -26,14 +26,17 @@ export interface Aggregate {
   body: Uint8Array;
 }
 
-/** What a push sends for one series. `key` is the same for pushes whose profiles may become one: sessions do not count. */
+/**
+ * The part of a push for one series. `key` is equal for pushes whose profiles may be aggregated; it ignores
+ * sessions.
+ */
 export interface SeriesPush {
   key: string;
   service: string;
   push: SentPush;
 }
 
-/** Makes pushes, at least two, one. */
+/** Joins at least two pushes into an aggregate. */
 export function aggregateOf(windowMs: number, pushes: readonly SentPush[]): Aggregate {
   const body = new Uint8Array(pushes.reduce((n, p) => n + p.body.length, 0));
   let at = 0;
@@ -52,7 +55,10 @@ export function aggregateOf(windowMs: number, pushes: readonly SentPush[]): Aggr
   };
 }
 
-/** The pushes of an aggregate; their bodies are views of its own. @throws `invalid` when its parts are not its body */
+/**
+ * Pushes of an aggregate; their bodies are views of its body.
+ * @throws `invalid` when the parts do not match the body
+ */
 export function pushesOf({ windowMs, parts, body }: Aggregate): SentPush[] {
   if (
     !Number.isSafeInteger(windowMs) ||
@@ -73,7 +79,7 @@ export function pushesOf({ windowMs, parts, body }: Aggregate): SentPush[] {
   return pushes;
 }
 
-/** What an aggregate is answered: what came of all, and of each. */
+/** Answer to an aggregate: the sums of all pushes, and the answer to each push. */
 export function answerOfParts(parts: PushAnswer[]): PushAnswer {
   const all: PushAnswer = {
     profiles: 0,
@@ -103,12 +109,12 @@ export function answerOfParts(parts: PushAnswer[]): PushAnswer {
   return all;
 }
 
-/** Profiles of a push that were not stored, whatever the reason. */
+/** Number of profiles of a push that were not stored, for any reason. */
 export function refusedProfiles(answer: Pick<PushAnswer, "discarded">): number {
   return answer.discarded.reduce((n, d) => n + d.profiles, 0);
 }
 
-/** An outcome as it crosses a thread or a process. */
+/** Converts an outcome to its form between threads and processes. */
 export function answerOf(outcome: PushOutcome): PushAnswer {
   const { groups, error, ...counts } = outcome;
   return {
@@ -119,9 +125,9 @@ export function answerOf(outcome: PushOutcome): PushAnswer {
 }
 
 /**
- * A push by its series, each with the profiles that it has: `service` places those that do not say it themselves. Undefined
- * for what names its series only when all of it is decoded (OTLP), for what has more than `maxBytes`, inflated, and for what
- * is broken: that is refused where it is decoded.
+ * Splits a push by series. `service` places a push of /ingest; other pushes are placed by their labels.
+ * Returns undefined for three kinds of pushes: those whose series are known only after complete decoding
+ * (OTLP), those with more than `maxBytes` after inflation, and broken ones, which their decoder refuses.
  */
 export function pushesBySeries(push: SentPush, service: string, maxBytes: number): SeriesPush[] | undefined {
   if (push.kind === "otlp" || push.body.length > maxBytes) return undefined;

@@ -7,7 +7,7 @@ export interface AppName {
   tags: Label[];
 }
 
-/** Grammar: docs/formats/ingest.md#name */
+/** Parses the `name` parameter of /ingest. Grammar: docs/formats/ingest.md#name @throws `invalid` */
 export function parseAppName(text: string): AppName {
   if (text === "") throw invalid("name: service name is required");
   const brace = text.indexOf("{");
@@ -20,7 +20,7 @@ export function parseAppName(text: string): AppName {
     const end = text.indexOf("}", brace);
     const inside = text.slice(brace + 1, end < 0 ? text.length : end);
     const parts = inside.split(",");
-    // v1 takes a tag when a comma or the closing brace ends it: without the brace the last one is dropped.
+    // In v1 a comma or the closing brace ends a tag: without the brace, the last tag is dropped.
     if (end < 0) parts.pop();
     for (const part of parts) {
       const eq = part.indexOf("=");
@@ -47,7 +47,11 @@ export function parseAppName(text: string): AppName {
   };
 }
 
-/** As Pyroscope v1 reads times: digits are a date or a Unix time by their number, anything else is now plus an offset; there is no error. */
+/**
+ * Parses a time like Pyroscope v1: digits are a date or a Unix time, depending on their number; any other
+ * text is an offset from now. There is no error.
+ * @returns milliseconds since the epoch
+ */
 export function parseTime(text: string, nowMs: number): number {
   const s = text.replace(/[\s_,]/g, "");
   if (/^\d+$/.test(s)) {
@@ -58,7 +62,7 @@ export function parseTime(text: string, nowMs: number): number {
     const n = Number(s);
     if (s.length === 13) return n;
     if (s.length === 16) return Math.floor(n / 1e3);
-    if (s.length === 19) return Number(BigInt(s) / 1_000_000n); // more digits than a number holds
+    if (s.length === 19) return Number(BigInt(s) / 1_000_000n); // more digits than a double holds exactly
     return n * 1000;
   }
   const m = /[+-].*$/.exec(s);

@@ -5,7 +5,7 @@ import type { PushOutcome } from "./processor.ts";
 import { speedscopeRate } from "./speedscope.ts";
 import { textType } from "./text.ts";
 
-/** Names that every object of JavaScript has as properties. */
+/** Property names of every JavaScript object. */
 const PROPERTIES = [...Object.getOwnPropertyNames(Object.prototype), "prototype"];
 
 describe("names that clients choose and that every object has as properties", () => {

@@ -15,7 +15,7 @@ function broken(err: unknown): never {
   throw err;
 }
 
-/** Steps over the fields of one message: `on(field, wire)` returns false to have the value skipped. */
+/** Steps through the fields of one message; `on(field, wire)` returns false to skip the value. */
 function fields(r: ByteReader, on: (field: number, wire: number) => boolean): void {
   while (r.left > 0) {
     const tag = r.uvarint();
@@ -61,7 +61,11 @@ function readLabel(r: ByteReader): Label {
   return { name, value };
 }
 
-/** Decodes push.v1.PushRequest in place: profiles are views of `body`. Client ids and annotations are dropped, as in v1. */
+/**
+ * Decodes push.v1.PushRequest in place: profiles are views of `body`. Like v1, ignores client IDs and
+ * annotations.
+ * @throws `invalid`
+ */
 export function decodePush(body: Uint8Array): RawSeries[] {
   const series: RawSeries[] = [];
   try {
@@ -96,7 +100,11 @@ export function decodePush(body: Uint8Array): RawSeries[] {
   return series;
 }
 
-/** The same from protojson: bytes are base64, standard or URL alphabet; unknown fields are ignored. */
+/**
+ * Decodes push.v1.PushRequest from protojson: bytes are base64 in the standard or URL alphabet; unknown
+ * fields are ignored.
+ * @throws `invalid`
+ */
 export function decodePushJson(body: Uint8Array): RawSeries[] {
   const wrong = (what: string): never => {
     throw new CinderblockError("invalid", `unmarshal message: unmarshal into *pushv1.PushRequest: ${what}`);
@@ -133,7 +141,10 @@ export function decodePushJson(body: Uint8Array): RawSeries[] {
   });
 }
 
-/** Encodes push.v1.PushRequest, by hand: generated code would be 187 kB more in every ingest thread. @param room about how many bytes it will be */
+/**
+ * Encodes push.v1.PushRequest by hand: generated code would add 187 kB to every ingest thread.
+ * @param room approximate size of the result in bytes
+ */
 export function encodePush(series: readonly RawSeries[], room = 1024): Uint8Array {
   const out = new ByteWriter(room + 1024),
     inner = new ByteWriter(room + 512);
@@ -163,14 +174,14 @@ export function encodePush(series: readonly RawSeries[], room = 1024): Uint8Arra
   return out.finish();
 }
 
-/** Bytes of a field with a number below 16 and so many bytes of content. */
+/** Bytes of a field with a number below 16 and `length` bytes of content. */
 function field(length: number): number {
   let n = 2 + length;
   for (let v = length; v > 127; v = Math.floor(v / 128)) n++;
   return n;
 }
 
-/** Undoes a request's Content-Encoding, bounded by the body limit. */
+/** Inflates a gzip request body, bounded by the body limit. */
 export function inflateBody(bytes: Uint8Array, limit: number): Uint8Array {
   try {
     return gunzipSync(bytes, { maxOutputLength: limit > 0 ? Math.floor(limit * 1.25) : 1 << 30 });
@@ -181,7 +192,10 @@ export function inflateBody(bytes: Uint8Array, limit: number): Uint8Array {
   }
 }
 
-/** The service of a push's first series, without decoding the rest: it places the push. "" when there is none. */
+/**
+ * Service of a push's first series, without decoding the rest; it determines the placement of the push. ""
+ * without a service.
+ */
 export function peekService(body: Uint8Array): string {
   try {
     const r = new ByteReader(body);
@@ -194,11 +208,14 @@ export function peekService(body: Uint8Array): string {
     }
   } catch (err) {
     if (!(err instanceof ShortRead)) throw err;
-  } // broken bodies are refused where they are decoded
+  } // the decoder refuses broken bodies
   return "";
 }
 
-/** The service of any push, decoding as much of it as that takes; "" when it names none, or is broken. */
+/**
+ * Service of a push of kind `push`, with as little decoding as possible. "" for other kinds, and for a push
+ * that is broken or names no service.
+ */
 export function serviceOf(push: {
   kind: string;
   codec?: "proto" | "json";
@@ -212,5 +229,5 @@ export function serviceOf(push: {
     return decodePushJson(body)[0]?.labels.find((l) => l.name === "service_name")?.value ?? "";
   } catch {
     return "";
-  } // broken bodies are refused where they are decoded
+  } // the decoder refuses broken bodies
 }

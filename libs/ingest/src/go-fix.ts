@@ -25,7 +25,7 @@ const MARKS: readonly [language: string, test: (s: string) => boolean][] = [
   ["rust", (s) => s === "main.rs" || s === "core.rs" || s.endsWith("main.rs") || s.endsWith("core.rs")],
 ];
 
-/** The language of a profile: what the agent says, else the first string of the table that gives it away. */
+/** Language of a profile: from the agent's name, else from the first telltale string of the table. */
 export function detectLanguage(t: PprofTables, spy: string): string {
   const said = SPIES.get(spy);
   if (said !== undefined) return said;
@@ -36,7 +36,7 @@ export function detectLanguage(t: PprofTables, spy: string): string {
   return "unknown";
 }
 
-/** Replaces strings of the table: the new texts go behind the profile's bytes. */
+/** Replaces strings of the table; appends the new texts to the profile's bytes. */
 export function replaceStrings(t: PprofTables, texts: ReadonlyMap<number, string>): void {
   if (texts.size === 0) return;
   const out = new ByteWriter(t.bytes.length + 1024);
@@ -51,7 +51,10 @@ export function replaceStrings(t: PprofTables, texts: ReadonlyMap<number, string
 
 const SHAPE = "[go.shape.";
 
-/** Cuts every `[go.shape.…]` group, nested brackets included: `f[go.shape.int]` and `f[go.shape.string]` are one function. */
+/**
+ * Removes every `[go.shape.…]` group, including nested brackets: `f[go.shape.int]` and `f[go.shape.string]`
+ * are one function.
+ */
 export function cutGoShapes(text: string): string {
   let out = text;
   for (let at = out.indexOf(SHAPE); at >= 0; at = out.indexOf(SHAPE, at)) {

@@ -2,15 +2,16 @@ import { mix32 } from "@cinderblock/bytes";
 import { stringAt } from "./strings.ts";
 import type { NormalizedProfile } from "./normalise.ts";
 
-/** Frames that two stacks must share, and the height from which a stack may be repaired (docs/formats/pprof.md). */
+/** Frames that two stacks must share, and the minimum height of a stack to repair (docs/formats/pprof.md). */
 const SHARED = 16;
 const MIN_HEIGHT = 24;
 const MAX_GROUPS = 56;
 
 /**
- * Go's runtime cuts stacks at the root: 32 frames in heap profiles, 64 in CPU profiles. Where the cut end of a stack,
- * 16 frames of it, is found inside a taller neighbour, the neighbour's frames above it are the missing ones.
- * Returns the number of stacks that were repaired.
+ * Repairs stacks that Go's runtime cut at the root, at 32 frames in heap profiles and 64 in CPU profiles.
+ * Where a taller stack contains the 16 frames at the cut end of a stack, the taller stack's frames above them
+ * are the missing ones.
+ * @returns the number of repaired stacks
  */
 export function repairTruncatedStacks(p: NormalizedProfile): number {
   const t = p.tables;
@@ -26,7 +27,7 @@ export function repairTruncatedStacks(p: NormalizedProfile): number {
   for (let i = 0; i < t.samples; i++) deepest = Math.max(deepest, p.sampleTo[i]! - p.sampleFrom[i]!);
   if (heap ? deepest < 28 || deepest >= 33 : deepest < 60 || deepest > 64) return 0;
 
-  // Windows of 16 frames of every tall stack, by hash -> the stack that has most frames above it.
+  // Windows of 16 frames of every tall stack: hash -> the stack with the most frames above the window.
   const refs = p.refLocation;
   const windows = new Map<number, { sample: number; at: number; above: number }>();
   const tall: number[] = [];
@@ -47,7 +48,7 @@ export function repairTruncatedStacks(p: NormalizedProfile): number {
   }
   const repaired = new Map<number, Uint32Array>();
   for (const i of tall) {
-    if (p.sampleTo[i]! - p.sampleFrom[i]! < deepest) continue; // shorter ones were not cut
+    if (p.sampleTo[i]! - p.sampleFrom[i]! < deepest) continue; // shorter stacks were not cut
     const parts = [refs.subarray(p.sampleFrom[i]!, p.sampleTo[i]!)];
     let from = p.sampleTo[i]! - SHARED;
     let groups = 0;
@@ -86,6 +87,6 @@ export function repairTruncatedStacks(p: NormalizedProfile): number {
     p.sampleTo[i] = at += r.length;
   }
   p.refLocation = grown;
-  p.kernel = undefined; // the references lie elsewhere now
+  p.kernel = undefined; // the references have moved
   return repaired.size;
 }

@@ -13,7 +13,7 @@ import {
 } from "./index.ts";
 import { framesOf } from "./testing.ts";
 
-/** Bodies of every format, and what becomes of each: see golden/README.md. */
+/** Bodies of every format with their expected profiles: see golden/README.md. */
 const FOLDER = join(import.meta.dirname, "golden"),
   NOW = 1_795_409_460_000;
 const REQUEST: IngestRequest = {
@@ -66,7 +66,10 @@ function pushOf(file: string, body: Uint8Array): SentPush {
   }
 }
 
-/** `labels`, then below it `type/unit value root;…;leaf` of every value of every sample. A frame without a name is `mapping+address`, a span stands in brackets. */
+/**
+ * `labels`, then a line `type/unit value root;…;leaf` for every value of every sample. A frame without a name
+ * is `mapping+address`; a span is in brackets.
+ */
 async function stored(push: SentPush): Promise<string> {
   const out: string[] = [];
   const processor = new PushProcessor(await loadHasher(), {

@@ -1,19 +1,20 @@
 import { CinderblockError } from "@cinderblock/errors";
 
-/** What an /ingest request says besides its body; `labels` are tags, `app` the name before the brace. */
+/** Parameters of an /ingest request besides its body; `app` is the name before the brace. */
 export interface IngestRequest {
   app: string;
   tags: { name: string; value: string }[];
   format: "pprof" | "multipart" | "groups" | "lines" | "trie" | "tree" | "speedscope" | "jfr";
-  /** for multipart, and JFR in a form; "" otherwise */
+  /** for multipart bodies, and for JFR in a form; "" otherwise */
   boundary: string;
   spyName: string;
   sampleRate: number;
   fromNanos: bigint;
-  /** `until` less `from`, not below 0 */
+  /** `until` - `from`, at least 0 */
   durationNanos: bigint;
 }
 
+/** Settings of one sample type in the `sample_type_config` of a form. */
 export interface SampleTypeConfig {
   units?: string;
   "display-name"?: string;
@@ -21,6 +22,7 @@ export interface SampleTypeConfig {
   cumulative?: boolean;
   sampled?: boolean;
 }
+/** Parts of a form with a pprof profile. */
 export interface PprofForm {
   profile: Uint8Array | undefined;
   sampleTypes: ReadonlyMap<string, SampleTypeConfig> | undefined;
@@ -34,7 +36,7 @@ function failed(what: string): never {
   );
 }
 
-/** Parts of a multipart/form-data body by name. Bodies are views. */
+/** Parts of a multipart/form-data body by name. Part bodies are views of `body`. */
 export function parseMultipart(body: Uint8Array, boundary: string): Map<string, Uint8Array> {
   const parts = new Map<string, Uint8Array>();
   const b = Buffer.from(body.buffer, body.byteOffset, body.length);
@@ -58,6 +60,10 @@ export function parseMultipart(body: Uint8Array, boundary: string): Map<string, 
   }
 }
 
+/**
+ * Reads the form of a pprof push: the profile and its sample type configuration. Refuses a form with
+ * `prev_profile`.
+ */
 export function parsePprofForm(body: Uint8Array, boundary: string): PprofForm {
   const parts = parseMultipart(body, boundary);
   if (parts.has("prev_profile"))
@@ -82,7 +88,7 @@ const DISPLAY: ReadonlyMap<string, string> = new Map([
   ["delay", "mutex_duration"],
 ]);
 
-/** `__name__` of a pprof that came by /ingest (docs/formats/ingest.md). */
+/** `__name__` of a pprof profile from /ingest (docs/formats/ingest.md). */
 export function pprofName(
   sampleTypes: readonly string[],
   config: ReadonlyMap<string, SampleTypeConfig> | undefined,

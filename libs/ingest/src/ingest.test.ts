@@ -140,7 +140,7 @@ describe("processing a push", () => {
       relabelRules: rules([{ source_labels: ["__name__"], target_label: "kind" }]),
     });
     expect(labelsText(before.groups[0]!.labels)).toContain('kind="godeltaprof_memory"');
-    // What is dropped is no error; another series of the same profile stays.
+    // Dropping is no error; another series of the same profile stays.
     const dropped = await run(
       json(
         NAME,
@@ -162,7 +162,7 @@ describe("processing a push", () => {
       relabelRules: rules([{ action: "keep", source_labels: ["service_name"], regex: "other" }]),
     });
     expect([gone.groups, gone.outcome.error]).toEqual([[], undefined]);
-    // A series without a service after the rules is refused as one that never had it.
+    // A series whose service the rules remove is refused like a series that never had one.
     const bare = await run(json(NAME, profile()), {
       relabelRules: rules([{ action: "replace", target_label: "service_name", replacement: "" }]),
     });
@@ -207,7 +207,7 @@ describe("processing a push", () => {
     expect(seen).toEqual([]);
     expect(bytes(json(memory, profile()))).toBeGreaterThan(0);
     expect(seen).toEqual(['{__name__="memory", service_name="shop"}']);
-    // A rule may make it one.
+    // A rule may rename the profile to a cumulative one.
     expect(
       bytes(json(NAME, profile()), {
         relabelRules: parseRelabelRules([{ target_label: "__name__", replacement: "memory" }], "rules"),
@@ -460,7 +460,7 @@ describe("formats of /ingest", () => {
     fromNanos: BigInt(NOW) * 1_000_000n,
     durationNanos: 0n,
   };
-  /** Folded stacks of what was pushed: `labels type value root;…;leaf`. */
+  /** Folded stacks of the pushed profiles: `labels type value root;…;leaf`. */
   async function stacks(request: Partial<IngestRequest>, body: Uint8Array): Promise<string[]> {
     const out: string[] = [];
     const own = new PushProcessor(await loadHasher(), {

@@ -183,7 +183,7 @@ describe("ingestion limits", () => {
     expect(push("b", "team a").error).toBeUndefined();
     expect(push("b", "team ${labels.team}").error?.reason).toBe("ingest_limit_reached");
     expect(kept).toEqual([[]]);
-    // The trickle goes through, says so, and is marked.
+    // The trickle passes, reports that, and is marked.
     expect([push("b", "team a", true).trickled, push("b", "team b", true).trickled]).toEqual([
       undefined,
       true,

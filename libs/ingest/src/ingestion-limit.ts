@@ -66,7 +66,10 @@ export function parseIngestionLimit(value: unknown, where: string): IngestionLim
   };
 }
 
-/** Lets the trickle of a tenant that has used up its volume through, and refuses the rest. One per distributor, as in v1. */
+/**
+ * Passes the trickle of a tenant that has used up its volume, and refuses other pushes. One per distributor,
+ * as in v1.
+ */
 export class IngestionGate {
   private readonly windows = new Map<string, { from: number; used: number }>();
 
@@ -82,15 +85,16 @@ export class IngestionGate {
     return w;
   }
 
-  /** Counts a push of a usage group that went through. */
+  /** Counts an accepted push of a usage group in the trickle. */
   use(tenant: string, limit: IngestionLimit, nowMs: number): void {
     const w = this.window(tenant, limit, nowMs);
     if (w) w.used++;
   }
 
   /**
-   * Whether what is over a limit goes through all the same. A tenant that is over its own is counted here; whether a
-   * push belongs to a usage group that is over its own shows later: then `use` counts it.
+   * Whether a push may pass although a limit is reached. For a tenant over its own limit, counts the push.
+   * Whether a push belongs to a usage group over its limit is known only later; then the caller counts it
+   * with `use`.
    * @throws `limit` with the reason ingest_limit_reached
    */
   check(tenant: string, limit: IngestionLimit | undefined, nowMs: number): boolean {
@@ -111,7 +115,10 @@ export class IngestionGate {
   }
 }
 
-/** What is written to a profile that went through although a limit was reached; `group` is "" for the tenant's own. Grafana reads it. */
+/**
+ * Annotation of a profile that was accepted although a limit was reached; Grafana reads it. `group` is "" for
+ * the tenant's own limit.
+ */
 export function throttled(limit: IngestionLimit, group: string, periodLimitMb: number): Annotation {
   const { periodType, resetMs, trickle } = limit;
   return {
@@ -129,6 +136,7 @@ export function throttled(limit: IngestionLimit, group: string, periodLimitMb: n
   };
 }
 
+/** Error of a push beyond a volume limit. */
 export function overLimit(message: string): CinderblockError {
   return new CinderblockError("limit", message, { reason: "ingest_limit_reached" });
 }

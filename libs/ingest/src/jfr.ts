@@ -4,7 +4,7 @@ import { type JfrEvent, type JfrStacks, readRecording } from "@cinderblock/jfr";
 import type { Label } from "@cinderblock/model";
 import { StackBuilder } from "./stack-builder.ts";
 
-/** Sample types and period of what JFR's events become (docs/formats/ingest.md). */
+/** Sample types and period of the profiles made from JFR events (docs/formats/ingest.md). */
 const PROFILES = {
   cpu: { name: "process_cpu", types: [["cpu", "nanoseconds"]], period: ["cpu", "nanoseconds"] },
   wall: { name: "wall", types: [["wall", "nanoseconds"]], period: ["wall", "nanoseconds"] },
@@ -60,12 +60,13 @@ const PROFILES = {
 } as const;
 type ProfileKey = keyof typeof PROFILES;
 
+/** One profile of a recording, encoded as pprof. */
 export interface JfrProfile {
   name: string;
   bytes: Uint8Array;
 }
 
-/** The labels of each context that the agent set: id -> labels. */
+/** Labels of each context that the agent set: ID -> labels. */
 export type JfrContexts = ReadonlyMap<number, readonly Label[]>;
 
 /** LabelsSnapshot: 1 contexts: map<int64, {1 labels: map<int64, int64>}>, 2 strings: map<int64, string>. */
@@ -130,7 +131,7 @@ export function readJfrLabels(bytes: Uint8Array): JfrContexts {
   }
 }
 
-/** `nodes`: of stack traces; `locations`: of methods, or one of the two below */
+/** `nodes`: stack trace -> node; `locations`: method -> location, or one of the two constants below */
 interface ChunkNumbers {
   nodes: Map<number, number>;
   locations: Int32Array;
@@ -138,7 +139,10 @@ interface ChunkNumbers {
 const UNSEEN = -1,
   UNTOLD = -2;
 
-/** A recording as one pprof for each kind of event that it holds, and the profiler's event setting. */
+/**
+ * Converts a recording to one pprof for each kind of event that it contains; also returns the profiler's
+ * event setting.
+ */
 export function jfrToPprofs(
   body: Uint8Array,
   contexts: JfrContexts,
@@ -154,7 +158,7 @@ export function jfrToPprofs(
     return b;
   };
   let stacks: JfrStacks | undefined;
-  /** of the present chunk: what its stacks and methods are in each profile */
+  /** nodes and locations of the current chunk in each profile */
   let known = new Map<ProfileKey, ChunkNumbers>();
   const nodeOf = (key: ProfileKey, stackTrace: number): number | undefined => {
     let numbers = known.get(key);

@@ -36,7 +36,7 @@ describe("labels of refused pushes", () => {
       expect(message.length).toBeLessThan(10_000);
     }
     expect(processor.cachedLabelBytes).toBeLessThan(1 << 20);
-    // Shorter ones are remembered, up to a bound of their own.
+    // Shorter label sets are cached, within a separate bound.
     for (let i = 0; i < 400; i++) push(`${i}${"a".repeat(60_000)}`);
     expect(processor.cachedLabelBytes).toBeLessThan(20 << 20);
   });

@@ -2,11 +2,12 @@ import { PairTable } from "@cinderblock/columnar";
 import type { PprofTables } from "@cinderblock/pprof";
 import type { ProfileKernel } from "@cinderblock/profile-kernel";
 
+/** Position of an ID that a table lacks. */
 export const UNKNOWN = 0xffffffff;
 
 /**
- * A validated profile with its references resolved to positions in `tables`, and the samples worth keeping.
- * Borrowed from the decoder as `tables` is.
+ * A validated profile with its references resolved to positions in `tables`, and its samples selected for
+ * storage. Valid as long as `tables`: until the decoder's next profile.
  */
 export interface NormalizedProfile {
   tables: PprofTables;
@@ -20,10 +21,10 @@ export interface NormalizedProfile {
   lineFunction: Uint32Array;
   /** location -> mapping, or UNKNOWN for the stub that v1 adds */
   locationMapping: Uint32Array;
-  /** sample -> 1 when it is stored */
+  /** sample -> 1 when it is to be stored */
   keep: Uint8Array;
   kept: number;
-  /** the kernel in whose memory all this lies, when it does: it can intern the profile */
+  /** the kernel whose memory holds all columns, if one does: it can intern the profile */
   kernel: ProfileKernel | undefined;
 }
 
@@ -32,7 +33,9 @@ interface Ids {
   length: number;
 }
 
-/** Positions of ids: most writers number from 1, others get a hash table. */
+/**
+ * Returns a function from ID to position: arithmetic for the usual IDs 1, 2, 3, …; a hash table for others.
+ */
 function resolver(lo: Ids, hi: Ids): (qlo: number, qhi: number) => number {
   const n = lo.length;
   let dense = true;
@@ -50,7 +53,7 @@ function resolver(lo: Ids, hi: Ids): (qlo: number, qhi: number) => number {
   };
 }
 
-/** Arrays that are used again for the next profile: a profile's columns live until then. */
+/** Arrays to reuse between profiles: a profile's columns are valid until the next profile. */
 export class NormaliseScratch {
   private readonly arrays = new Map<string, Uint32Array>();
   private bytes = new Uint8Array(1024);
@@ -67,8 +70,9 @@ export class NormaliseScratch {
 }
 
 /**
- * What v1 does before it stores: samples with a negative value, with only zeros or with a location that is not there
- * are dropped; locations without lines and address count as not there; stacks are cut at the leaf end.
+ * Normalizes a profile as v1 does before storage. Drops samples with a negative value, with only zeros or
+ * with an unknown location. Treats locations without lines and address as unknown. Cuts stacks at the leaf
+ * end.
  */
 export function normalise(
   kernel: ProfileKernel,
@@ -86,7 +90,7 @@ function timeOf(t: PprofTables, nowNanos: bigint): bigint {
   return t.timeNanos === 0n ? nowNanos : t.timeNanos;
 }
 
-/** The plain twin of the kernel's `normalise`; takes any ids. */
+/** Plain TypeScript twin of the kernel's `normalise`; accepts any IDs. */
 function normalisePlain(
   t: PprofTables,
   maxDepth: number,

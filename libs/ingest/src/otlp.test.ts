@@ -8,7 +8,7 @@ import { framesOf } from "./testing.ts";
 
 const NOW = 1_795_409_460_000;
 const processed: string[] = [];
-/** `labels | type/unit value [sample labels] leaf<…<root` of every sample. */
+/** Prints `labels | type/unit value [sample labels] leaf<…<root` for every sample. */
 const processor = loadHasher().then(
   (hasher) =>
     new PushProcessor(hasher, {
@@ -106,7 +106,7 @@ const ROWS = [
   '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service_name="shop"} | cpu/nanoseconds 20000000 span=0 /bin/app+8000<main:3',
 ].sort();
 
-/** The same request as protobuf, written by hand. */
+/** The same request as protobuf, encoded by hand. */
 function proto(): Uint8Array {
   const varint = (v: number | bigint): number[] => {
     let n = BigInt.asUintN(64, BigInt(v));

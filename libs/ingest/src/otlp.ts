@@ -18,13 +18,13 @@ const SERVICE = "service.name",
   BUILD_ID = "process.executable.build_id.gnu";
 const DEFAULT_DURATION_NANOS = 10_000_000_000n;
 
-/** One series' profile of an export. */
+/** The profile of one series in an export. */
 export interface OtlpPprof {
   labels: Label[];
   bytes: Uint8Array;
 }
 
-/** Decodes an export; a body that is none is an error whose text v1's clients know. */
+/** Decodes an export; a broken body is an error with v1's text. */
 export function readOtlp(body: Uint8Array, codec: "proto" | "json"): OtlpTables {
   try {
     return codec === "json" ? decodeExportJson(body) : decodeExport(body);
@@ -39,7 +39,10 @@ export function readOtlp(body: Uint8Array, codec: "proto" | "json"): OtlpTables 
   }
 }
 
-/** Profiles of an export as pprofs with the labels of their series (docs/formats/otlp-profiles.md). */
+/**
+ * Converts the profiles of an export to pprofs with the labels of their series
+ * (docs/formats/otlp-profiles.md).
+ */
 export function otlpToPprofs(t: OtlpTables, nowNanos: bigint): OtlpPprof[] {
   if (!t.hasDictionary)
     throw new CinderblockError("invalid", "missing profile metadata dictionary", {
@@ -75,14 +78,17 @@ export function otlpToPprofs(t: OtlpTables, nowNanos: bigint): OtlpPprof[] {
   return out;
 }
 
-/** A label's text: strings and integers, also alone in a list; others have none. */
+/**
+ * Text of an attribute value as a label: a string or an integer, or a list of exactly one of these; undefined
+ * for other values.
+ */
 function textOf(v: OtlpValue): string | undefined {
   if (typeof v === "string") return v;
   if (typeof v === "bigint") return String(v);
   return Array.isArray(v) && v.length === 1 ? textOf(v[0]) : undefined;
 }
 
-/** The first of each key counts. */
+/** Labels from attributes; the first attribute of each key counts. */
 function attributeLabels(attributes: readonly OtlpAttribute[]): Label[] {
   const seen = new Map<string, string>();
   for (const { key, value } of attributes) {
@@ -113,7 +119,10 @@ function attributeOf(t: OtlpTables, i: number): { key: number; value: OtlpValue 
   return t.attributes[check(i, t.attributes.length, "attribute")]!;
 }
 
-/** What attributes and links of the dictionary say of samples: each is looked at once, however many samples name it. */
+/**
+ * Labels of samples from the dictionary's attributes and links; each entry is converted once, however many
+ * samples use it.
+ */
 class SampleTexts {
   private readonly t: OtlpTables;
   private readonly attributes: ({ key: number; service: string | undefined; text: string } | undefined)[] =
@@ -123,7 +132,10 @@ class SampleTexts {
     this.t = t;
   }
 
-  /** `service`: the one that it names, undefined for others, whose label is `text`. */
+  /**
+   * Attribute `i`. `service`: the service that it names; undefined for other attributes, whose label is
+   * `text`.
+   */
   attribute(i: number): { key: number; service: string | undefined; text: string } {
     let known = this.attributes[i];
     if (!known) {
@@ -148,7 +160,7 @@ class SampleTexts {
   }
 }
 
-/** Samples may name a service of their own. */
+/** Samples of a profile by service: a sample may have its own service. */
 function byService(p: OtlpProfile, t: OtlpTables, texts: SampleTexts): Map<string, Uint32Array> {
   const out = new Map<string, U32Column>();
   for (let s = p.sampleFrom; s < p.sampleTo; s++) {
@@ -170,7 +182,7 @@ interface Meaning {
   summed: boolean;
 }
 
-/** What a profile is called and what its values are in. */
+/** Name, types and units of a profile. */
 function meaning(p: OtlpProfile, t: OtlpTables): Meaning {
   const s = (i: number): string => stringOf(t, i);
   const sample = { type: s(p.sampleType.type), unit: s(p.sampleType.unit) };
@@ -196,7 +208,7 @@ function meaning(p: OtlpProfile, t: OtlpTables): Meaning {
   return { name: period?.type ?? "", sample, period, scale: 1n, summed: false };
 }
 
-/** The numbers that a table's entries get in a profile, in the order in which they are met; 0 is "not yet" in `to`. */
+/** Numbers of a table's entries in a profile, in order of first use; 0 in `to` means no number yet. */
 class Renumbered {
   private readonly to: Uint32Array;
   private readonly met: U32Column;
@@ -206,7 +218,7 @@ class Renumbered {
     this.met = new U32Column(Math.min(size, 256));
     this.what = what;
   }
-  /** The number of entry `i`, or -1 where it has none yet. */
+  /** Number of entry `i`, or -1 if it has none yet. */
   get(i: number): number {
     return i < this.to.length ? this.to[i]! - 1 : check(i, this.to.length, this.what);
   }
@@ -221,7 +233,10 @@ class Renumbered {
   }
 }
 
-/** Writes profiles of one export: of the dictionary they get what their samples use, as it is, without a look at what is equal. */
+/**
+ * Writes the profiles of one export: copies the dictionary entries that the samples use, without merging
+ * equal entries.
+ */
 class PprofWriter {
   private readonly t: OtlpTables;
   private readonly texts: SampleTexts;
@@ -331,7 +346,10 @@ class PprofWriter {
     for (let k = from; k < end; k++) into.data[into.length++] = this.location(t.stackLocation.data[k]!);
   }
 
-  /** The first value of a sample or, `summed`, all of them; how often it was seen where it has none. */
+  /**
+   * First value of a sample or, if `summed`, the sum of its values; its number of timestamps if it has no
+   * value.
+   */
   private valueOf(s: number, scale: bigint, summed: boolean): bigint {
     const { sampleValues, value, sampleTimestamps } = this.t,
       from = sampleValues.data[s]!,
@@ -407,7 +425,7 @@ class PprofWriter {
       end = t.locLines.data[i + 1]!;
     const number = this.locations.set(i, locationOffset.length - 1),
       mapping = this.mapping(t.locMapping.data[i]!);
-    // A mapping's functions are known when all locations in use carry lines.
+    // A mapping's functions are known when all its used locations have lines.
     if (from === end) this.mappingWords.data[mapping * 9 + 8] = 0;
     locationWords.push(mapping);
     locationWords.push(t.locAddress.words[2 * i]!);
@@ -422,7 +440,7 @@ class PprofWriter {
   }
 }
 
-/** of a mapping's flags, as in pprof's tables */
+/** bit of a mapping's flags, as in pprof's tables */
 const HAS_FUNCTIONS = 8;
 
 function hex(bytes: Uint8Array, from: number, end: number): string {

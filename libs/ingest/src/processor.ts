@@ -47,43 +47,56 @@ import { stringAt } from "./strings.ts";
 import { type Membership, membershipsOf, OTHER_GROUP, samplingOf } from "./usage-groups.ts";
 import { validateProfile } from "./validate.ts";
 
-/** One series' share of a profile, ready for a head. `labels` are shared between calls: equal sets are the same object. */
+/**
+ * Samples of a profile for one series, ready for a head. `labels` are shared between calls: equal sets are
+ * the same object.
+ */
 export interface ProfileGroup {
   labels: Labels;
   samples: Uint32Array;
-  /** the duplicate key's 128 bits (docs/correctness.md, "Profile identity") */
+  /** 128 bits of the duplicate key (docs/correctness.md, "Profile identity") */
   id: Uint8Array;
 }
 
+/** One profile after validation, normalization and splitting, in one group per series. */
 export interface ProcessedProfile {
   profile: NormalizedProfile;
   groups: ProfileGroup[];
   ids: SampleIds;
   annotations: Annotations;
-  /** only its totals are kept: its stacks count as none */
+  /** only its totals are stored: its stacks count as empty */
   stripped?: boolean;
 }
 
-/** Where processed profiles go; it must be done with the profile when it returns. */
+/** Destination of processed profiles; must not use a profile after `append` returns. */
 export interface ProfileSink {
-  /** it keeps nothing, and looks at labels and sample types alone: ids are empty, and what only changes stacks is left out */
+  /**
+   * the sink stores nothing and reads only labels and sample types: IDs are empty, and steps that change only
+   * stacks are skipped
+   */
   readonly checksOnly?: boolean;
-  /** Whether it wants now what may be cumulative alone: the rest is not even inflated. A tenant's own rules may rename series, then it gets all. */
+  /**
+   * Whether the sink currently accepts only profiles that may be cumulative: others are not even inflated.
+   * Ignored for a tenant with relabel rules, which may rename series.
+   */
   cumulativeOnly?(): boolean;
   append(tenant: string, processed: ProcessedProfile): void;
 }
 
-/** A push as an agent sent it. `trickle`: it is taken although a limit of its tenant or of a usage group is reached. */
+/**
+ * A push as an agent sent it. `trickle`: accepted although a limit of its tenant or of a usage group is
+ * reached.
+ */
 export type SentPush = { trickle?: boolean } & (
   | { kind: "push"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array }
   | { kind: "otlp"; codec: "proto" | "json"; gzip: boolean; body: Uint8Array }
   | { kind: "ingest"; request: IngestRequest; body: Uint8Array }
 );
 
-/** What goes to whoever stores it: one push, or some that belong together. */
+/** A push for storage: one push, or an aggregate. */
 export type RawPush = SentPush | Aggregate;
 
-/** What one push did, for the answer and the metrics. */
+/** Outcome of one push, for the answer and the metrics. */
 export interface PushOutcome {
   profiles: number;
   compressedBytes: number;
@@ -93,48 +106,54 @@ export interface PushOutcome {
     reason: DiscardReason;
     profiles: number;
     bytes: number;
-    /** usage groups that it belonged to, as far as that was known */
+    /** usage groups of the profiles, as far as known */
     groups?: string[];
   }[];
   error: CinderblockError | undefined;
-  /** group -> uncompressed bytes; absent: all of the tenant's are in `other`. Clients may choose the names */
+  /**
+   * group -> uncompressed bytes; absent: all bytes of the tenant are in `other`. Clients may choose the names
+   */
   groups?: Map<string, number>;
-  /** some of it belongs to a usage group that is over its limit, and was taken all the same */
+  /** a part of the push belongs to a usage group over its limit, and was accepted as trickle */
   trickled?: boolean;
 }
 
 /**
- * The same as it crosses a thread or a process. An error refuses the push for good: bad input, or a limit of the tenant
- * where the process that answers decides it. A process without room never answers, it throws `no-room`.
+ * An outcome in its form between threads and processes. `error` refuses the push permanently: bad input, or a
+ * limit of the tenant that the answering process decides. A process without room throws `no-room` instead of
+ * answering.
  */
 export type PushAnswer = Omit<PushOutcome, "error" | "groups"> & {
   error: ErrorRecord | undefined;
-  /** `groups` as a list of pairs, which messages between processes can hold */
+  /** `groups` as pairs, which messages between processes can encode */
   groupBytes?: [group: string, bytes: number][];
-  /** of an aggregate: what each of its pushes is answered */
+  /** for an aggregate: the answer to each of its pushes */
   parts?: PushAnswer[];
 };
 
-/** What is known about a label set as sent; `language` once a profile gave it away. */
+/** Cached state of a label set as sent; `language` is set once a profile identifies it. */
 interface SeriesContext {
   sent: Label[];
   spy: string;
   language: string;
   bytes: Uint8Array;
-  /** its usage groups, by the limits that it was last looked at with */
+  /** usage groups, with the limits that they were computed for */
   memberships?: { of: IngestLimits["usageGroups"]; list: Membership[] };
 }
 
-/** Final labels of a group: equal sets share one object, so that heads may key by identity. */
+/** Final labels of a group: equal sets share one object, so that heads may use object identity as key. */
 interface FinalLabels {
   labels: Labels;
   bytes: Uint8Array;
 }
 
-/** Characters of label sets that are remembered: of one, and of all (docs/correctness.md, "Every input has a budget"). */
+/**
+ * Characters of a label set that may be cached, and bytes of all cached ones (docs/correctness.md, "Every
+ * input has a budget").
+ */
 const MAX_CACHED_LABELS = 64 << 10,
   MAX_CACHE_BYTES = 16 << 20;
-/** A label set is kept as key, as labels and as bytes. */
+/** Copies of a label set in the cache: key, labels and bytes. */
 const COPIES = 3;
 
 const DROPPED: FinalLabels = { labels: [], bytes: new Uint8Array(0) };
@@ -143,7 +162,10 @@ function boundsOf(limits: IngestLimits): StackBounds {
   return { maxSamples: limits.maxProfileStacktraceSamples, maxBytes: limits.maxProfileSizeBytes };
 }
 
-/** The distributor's work on bytes: inflate, decode, limit, validate, normalise, split. One per worker thread. */
+/**
+ * Processes pushes from bytes to series profiles: inflate, decode, limit, validate, normalize, split. One per
+ * ingest thread.
+ */
 export class PushProcessor {
   private readonly kernel = new ProfileKernel();
   private readonly decoder = new PprofDecoder();
@@ -157,7 +179,7 @@ export class PushProcessor {
   private readonly key = new ByteWriter(512);
   private readonly scratch = new NormaliseScratch();
   private readonly gunzip = ReusedGunzip.create();
-  /** usage groups of the profile in hand */
+  /** usage groups of the current profile */
   private groups: string[] | undefined;
   private trickle = false;
   private cumulativeOnly = false;
@@ -169,9 +191,10 @@ export class PushProcessor {
   }
 
   /**
-   * Processes every profile of a push; a refused profile does not stop the others. Bad input is part of the outcome.
-   * @throws what is no refusal of the push, such as `no-room`: some of its profiles may be in the sink by then, and come
-   * again with the same identities
+   * Processes every profile of a push; a refused profile does not stop the others. Bad input is part of the
+   * outcome.
+   * @throws errors that do not refuse the push permanently, such as `no-room`: some of its profiles may be in
+   * the sink by then, and a retry brings them again with the same IDs
    */
   process(tenant: string, push: SentPush, limits: IngestLimits, gate: RateGate, nowMs: number): PushOutcome {
     const out: PushOutcome = {
@@ -184,7 +207,7 @@ export class PushProcessor {
     };
     this.trickle = push.trickle ?? false;
     this.cumulativeOnly = limits.relabelRules.length === 0 && this.sink.cumulativeOnly?.() === true;
-    // What does not come by Push is told to be differences, whatever it is.
+    // Profiles from other endpoints never become cumulative.
     if (this.cumulativeOnly && push.kind !== "push") return out;
     try {
       if (push.kind === "ingest") {
@@ -204,7 +227,7 @@ export class PushProcessor {
     return out;
   }
 
-  /** Memory of the label sets that are remembered, about. */
+  /** Approximate memory of the cached label sets. */
   get cachedLabelBytes(): number {
     return this.contextBytes + this.finalBytes;
   }
@@ -277,7 +300,7 @@ export class PushProcessor {
     if (!context) {
       const labels = withServiceName(sent);
       context = { sent: labels, spy: labelValue(sent, LABEL_SPY), language: "", bytes: labelBytes(labels) };
-      // Labels come before any limit is checked: long ones are about to be refused, and must not stay.
+      // Labels precede all limit checks: long ones will be refused and must not stay in the cache.
       if (key.length > MAX_CACHED_LABELS) return context;
       if (this.contexts.size > 20_000 || this.contextBytes > MAX_CACHE_BYTES) {
         this.contexts.clear();
@@ -306,7 +329,7 @@ export class PushProcessor {
         maxChildren: limits.maxProfileStacktraceSamples,
       };
       const stacks = readText(body, format, bounds, boundsOf(limits));
-      // v1 reads the body before it looks at the application's name.
+      // v1 reads the body before it validates the application's name.
       const { service, type } = textType(request.app);
       this.text(
         tenant,
@@ -361,7 +384,7 @@ export class PushProcessor {
     this.one(tenant, tables, this.context(labels), limits, gate, nowMs, out);
   }
 
-  /** A profile that was rebuilt from text, under the labels that its application's name gives. */
+  /** Processes a profile that was built from text, with the labels of its application's name. */
   private text(
     tenant: string,
     request: IngestRequest,
@@ -427,7 +450,7 @@ export class PushProcessor {
     const profiles = readSpeedscope(body, boundsOf(limits));
     for (const p of profiles) {
       if (p.stacks.isEmpty) continue;
-      // Several profiles of one file are told apart by unit and name.
+      // Unit and name distinguish several profiles of one file.
       const app = profiles.length > 1 ? `${request.app}.${p.unit}` : request.app;
       const { service, type } = textType(app);
       const rate = speedscopeRate(p.unit, request.sampleRate);
@@ -569,7 +592,8 @@ export class PushProcessor {
       else bySet.set(final, [g]);
     }
     if (bySet.size === 0) return;
-    // Every sample of one profile is hashed with its bytes: 64 bits of content, with the labels 128 bits of identity.
+    // All samples of a profile share the hash of its bytes: 64 bits of content, and 128 bits of identity
+    // together with the labels.
     const bodyHash = checksOnly ? 0n : this.hasher.h64(bodyBytes);
     this.sink.append(tenant, {
       profile,
@@ -587,8 +611,8 @@ export class PushProcessor {
   }
 
   /**
-   * Counts a profile for its usage groups, and says whether their rules leave it out. The same profile is always treated
-   * alike: replicas, retries and readers of the log come to the same.
+   * Counts a profile for its usage groups, and decides whether a sampling rule drops it. The decision depends
+   * only on the profile's bytes and the limits: replicas, retries and log readers agree.
    */
   private sampledOut(
     context: SeriesContext,
@@ -619,7 +643,11 @@ export class PushProcessor {
     return true;
   }
 
-  /** A usage group that is over its limit: its profiles are refused, but for the trickle. A record of the log was let in when it came: only a trickle's has the limit. */
+  /**
+   * Refuses profiles of a usage group over its limit, except the trickle. Pushes in log records were accepted
+   * at the distributor, so only a trickle's record carries the limit.
+   * @throws `limit`
+   */
   private checkGroups(memberships: readonly Membership[], limits: IngestLimits, out: PushOutcome): void {
     const limit = limits.ingestionLimit;
     if (!limit || limit.groupsOverLimit.length === 0) return;
@@ -635,7 +663,7 @@ export class PushProcessor {
     }
   }
 
-  /** What a group is stored with; DROPPED when a rule says so. */
+  /** Final labels of a group; DROPPED if a rule drops the series. */
   private finalLabels(labels: Label[], limits: IngestLimits): FinalLabels {
     if (this.finalLimits !== limits || this.finals.size > 50_000 || this.finalBytes > MAX_CACHE_BYTES) {
       this.finals.clear();
@@ -660,10 +688,10 @@ export class PushProcessor {
             { name: LABEL_ORDER, value: "enforced" },
           ])
         : valid;
-      // Two label sets may become one by the rules: they must share their object too.
+      // Rules may turn two label sets into equal ones, which must share one object too.
       const finalKey = `=${labelsKey(ordered)}`;
       known = this.finals.get(finalKey) ?? { labels: ordered, bytes: labelBytes(ordered) };
-      // Equal sets share their object whatever their size: heads know them by it.
+      // Equal sets share one object whatever their size, because heads compare them by identity.
       this.finalBytes += COPIES * (finalKey.length + key.length);
       this.finals.set(finalKey, known);
       this.finals.set(key, known);
@@ -671,7 +699,10 @@ export class PushProcessor {
     return known;
   }
 
-  /** 128 bits over tenant, labels as sent, time, uncompressed bytes, final labels: a retry gets the same id. */
+  /**
+   * 128 bits over tenant, labels as sent, time, uncompressed bytes and final labels: a retry gets the same
+   * ID.
+   */
   private profileId(
     tenant: string,
     sent: Uint8Array,
@@ -726,13 +757,16 @@ function labelBytes(labels: Labels): Uint8Array {
   return out.copy();
 }
 
-/** The service is the application's name, unless a tag names one: then the application goes into a label of its own. */
+/**
+ * Labels from the application's name, which is the service unless a tag names one; then the name goes into
+ * the label `app_name`.
+ */
 function named(request: IngestRequest, service: string, app: string): Label[] {
   const own = request.tags.some((t) => t.name === LABEL_SERVICE_NAME && t.value !== "");
   return own ? [{ name: "app_name", value: app }] : [{ name: LABEL_SERVICE_NAME, value: service }];
 }
 
-/** Tags, then the labels that the endpoint sets; those win. */
+/** Merges tags with the labels that the endpoint sets; the endpoint's labels win. */
 function overlay(tags: readonly Label[], own: Label[]): Label[] {
   const names = new Set(own.map((l) => l.name));
   return [...tags.filter((t) => !names.has(t.name)), ...own];
@@ -742,7 +776,7 @@ function mib(bytes: number): string {
   return `${(bytes / 1048576).toFixed(1)} MiB`;
 }
 
-/** Function names of scripting languages become `<filename> <function>`. */
+/** Renames functions of scripting languages to `<filename> <function>`. */
 function fixScripting(t: PprofTables, spy: string): void {
   if (spy !== "pyspy" && spy !== "rbspy" && spy !== "scripting") return;
   const start = t.strings;
@@ -765,7 +799,9 @@ function fixScripting(t: PprofTables, spy: string): void {
   replaceStrings(t, texts);
 }
 
-/** `-` in sample types becomes `_`; functions without an id get the one that their location names. */
+/**
+ * Replaces `-` in sample types by `_`; gives functions without an ID the ID that their location refers to.
+ */
 function fixDotnet(t: PprofTables): void {
   const texts = new Map<number, string>();
   for (let i = 0; i < t.sampleTypes; i++) {
@@ -778,7 +814,7 @@ function fixDotnet(t: PprofTables): void {
     if ((t.funcIdLo.data[i]! | t.funcIdHi.data[i]!) === 0) t.funcIdLo.data[i] = i + 1;
 }
 
-/** Where the source of a program lies is kept as its mappings' build id, as v1 does. */
+/** Stores the source repository of a program in the build ID of its mappings, as v1 does. */
 function injectMappingVersions(t: PprofTables, labels: Labels): void {
   const repository = labelValue(labels, "service_repository"),
     ref = labelValue(labels, "service_git_ref"),

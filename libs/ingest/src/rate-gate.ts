@@ -1,6 +1,6 @@
 /**
- * A token bucket that several threads share: one 64-bit word, the time at which the bucket would be full again
- * ("theoretical arrival time"), in nanoseconds. Rate and burst may change at any time.
+ * A token bucket that several threads share. Its state is one 64-bit word: the time at which the bucket would
+ * be full again ("theoretical arrival time"), in nanoseconds. Rate and burst may change at any time.
  */
 export class RateGate {
   private readonly word: BigInt64Array;
@@ -8,7 +8,10 @@ export class RateGate {
     this.word = new BigInt64Array(shared);
   }
 
-  /** Takes `cost` bytes at `nowNanos`; false when they do not fit. A cost above the burst never fits. */
+  /**
+   * Takes `cost` bytes at `nowNanos`; false when the bucket holds too few. A cost above the burst never fits.
+   * A rate of 0 means no limit.
+   */
   take(cost: number, ratePerSecond: number, burst: number, nowNanos: bigint): boolean {
     if (ratePerSecond <= 0) return true;
     if (cost > burst) return false;

@@ -16,7 +16,11 @@ const ACTIONS: readonly RelabelRule["action"][] = [
   "uppercase",
 ];
 
-/** Rules as a configuration says them (`source_labels`, `target_label`, …), checked. @param where what to call them in an error */
+/**
+ * Parses and checks rules in configuration form (`source_labels`, `target_label`, …).
+ * @param where name of the rules in errors
+ * @throws `invalid`
+ */
 export function parseRelabelRules(
   value: unknown,
   where: string,
@@ -83,12 +87,17 @@ function compiled(r: RelabelRule, where: string): AnchoredPattern {
   return re;
 }
 
-/** Loaded when a rule needs it: most processes have none, and every thread that imports this would pay for it. */
+/**
+ * MD5 of a text. The module is loaded on first use: few processes have such a rule, and an import would cost
+ * memory in every thread.
+ */
 function md5(text: string): Buffer {
   return process.getBuiltinModule("node:crypto").createHash("md5").update(text).digest();
 }
 
-/** The labels after the rules, sorted by name; undefined when a rule drops them. An empty value removes its label. */
+/**
+ * Labels after the rules, sorted by name; undefined if a rule drops them. An empty value removes its label.
+ */
 export function relabel(labels: readonly Label[], rules: readonly RelabelRule[]): Label[] | undefined {
   const values = new Map(labels.map((l) => [l.name, l.value]));
   const set = (name: string, value: string): void => {
@@ -152,7 +161,7 @@ export function isKept(labels: readonly Label[], rules: readonly RelabelRule[]):
   return relabel(labels, rules) !== undefined;
 }
 
-/** `$1`, `${1}` and `${name}` of a template; what the expression does not have is empty, `$$` a dollar. */
+/** Expands `$1`, `${1}` and `${name}` in a template; unknown groups are empty, `$$` is a dollar. */
 function expand(template: string, m: ReturnType<AnchoredPattern["matcher"]>): string {
   return template.replace(
     /\$(?:\$|(\w+)|\{(\w+)\})/g,

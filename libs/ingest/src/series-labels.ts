@@ -19,7 +19,9 @@ import {
 import type { IngestLimits } from "@cinderblock/tenant";
 import { relabel } from "./relabel.ts";
 
-/** `service_name` is always there; labels are sorted by name. Duplicates stay: validation names them. */
+/**
+ * Sorts labels by name and adds a missing `service_name`. Duplicates stay, because validation reports them.
+ */
 export function withServiceName(sent: Labels): Label[] {
   const labels = [...sent];
   const at = labels.findIndex((l) => l.name === LABEL_SERVICE_NAME);
@@ -32,7 +34,7 @@ function set(labels: Label[], name: string, value: string): Label[] {
   return sortLabels([...labels.filter((l) => l.name !== name), { name, value }]);
 }
 
-/** The rules that v1 applies by default: godeltaprof_* and wall/cpu get their usual names. */
+/** Applies v1's default rules: godeltaprof_* and wall/cpu get their usual names. */
 function applyDefaultRelabelRules(labels: Label[]): Label[] {
   const name = labelValue(labels, LABEL_NAME);
   let out = labels;
@@ -48,7 +50,10 @@ function applyDefaultRelabelRules(labels: Label[]): Label[] {
   return out;
 }
 
-/** The tenant's rules and the default ones, in the tenant's order; undefined when a rule drops the series. */
+/**
+ * Applies the tenant's rules and the default rules in the tenant's order; undefined if a rule drops the
+ * series.
+ */
 export function applyRelabelRules(labels: Label[], limits: IngestLimits): Label[] | undefined {
   const { relabelDefaultRules: position, relabelRules: rules } = limits;
   const own = (l: Label[]): Label[] | undefined => (rules.length === 0 ? l : relabel(l, rules));
@@ -58,7 +63,10 @@ export function applyRelabelRules(labels: Label[], limits: IngestLimits): Label[
   return out && applyDefaultRelabelRules(out);
 }
 
-/** Replaces a session id by its value modulo the limit; without a limit, and when malformed, it is removed. */
+/**
+ * Replaces a session ID by its value modulo `max`. Without a limit (0), or with a malformed ID, removes the
+ * label.
+ */
 export function limitSessions(labels: Label[], max: number): Label[] {
   const id = labels.find((l) => l.name === LABEL_SESSION_ID);
   if (!id) return labels;
@@ -69,7 +77,7 @@ export function limitSessions(labels: Label[], max: number): Label[] {
   return sortLabels([...rest, { name: LABEL_SESSION_ID, value: bytes.toString("hex") }]);
 }
 
-/** Characters of labels in an error: labels that are too long do not come back whole. */
+/** Maximum characters of labels in an error. */
 const MAX_QUOTED = 4096;
 
 function quoted(text: string): string {
@@ -84,7 +92,7 @@ function isWellFormed(text: string): boolean {
   return text.isWellFormed() && !text.includes("\ufffd");
 }
 
-/** Refuses labels that v1 refuses, with its texts; sanitises names when that is on. */
+/** Checks labels as v1 does, with its error texts; sanitizes names if that is enabled. @throws `invalid` */
 export function validateLabels(labels: Label[], limits: IngestLimits): Label[] {
   const text = (): string => quoted(labelsText(labels));
   if (labels.length === 0) refuse("missing_labels", "error at least one label pair is required per profile");
@@ -151,8 +159,9 @@ export function validateLabels(labels: Label[], limits: IngestLimits): Label[] {
 }
 
 /**
- * Labels of a stored series: what was sent minus control labels, plus what names the sample type. Generated labels win
- * over sent ones; empty values are dropped. With `__order__="enforced"` the profile type and the service come first.
+ * Labels of a stored series: the sent labels without control labels, plus the labels of the sample type.
+ * Generated labels win over sent ones; empty values are dropped. With `__order__="enforced"` the profile type
+ * and the service come first.
  */
 export function storedLabels(
   labels: Labels,

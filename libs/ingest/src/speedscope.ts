@@ -15,7 +15,7 @@ function refuse(what: string): never {
   throw new CinderblockError("unknown", `speedscope: ${what}`, { reason: "malformed_profile" });
 }
 
-/** Values are times a hundred for times and plain counts, as they are for bytes (docs/formats/ingest.md). */
+/** Multiplier of values by unit: 100 for times and plain counts, 1 for bytes (docs/formats/ingest.md). */
 const FACTOR: ReadonlyMap<string, number> = new Map(
   Object.entries<number>({
     nanoseconds: 100,
@@ -26,7 +26,9 @@ const FACTOR: ReadonlyMap<string, number> = new Map(
     bytes: 1,
   }),
 );
-/** What the sample rate is where the request does not say one: with it a unit's values become nanoseconds. */
+/**
+ * Sample rate by unit for requests that leave it at 100, chosen so that a unit's values become nanoseconds.
+ */
 const RATE: ReadonlyMap<string, number> = new Map(
   Object.entries<number>({
     nanoseconds: 1e11,
@@ -37,6 +39,7 @@ const RATE: ReadonlyMap<string, number> = new Map(
     bytes: 0,
   }),
 );
+/** Sample rate of a file's values; `asked` is the rate of the request. */
 export function speedscopeRate(unit: string, asked: number): number {
   return asked === 100 ? RATE.get(unit)! : asked;
 }
@@ -51,7 +54,11 @@ interface RawProfile {
   events?: unknown;
 }
 
-/** Reads a speedscope file: profiles of equal name, type, unit and start are one. @param bounds of each of them */
+/**
+ * Reads a speedscope file; merges profiles of equal name, type, unit and start.
+ * @param bounds limits of each profile
+ * @throws `unknown` for a malformed file
+ */
 export function readSpeedscope(body: Uint8Array, bounds?: StackBounds): SpeedscopeProfile[] {
   let file: { $schema?: unknown; shared?: { frames?: unknown }; profiles?: unknown };
   try {
@@ -107,7 +114,7 @@ function readSampled(p: RawProfile, frames: readonly string[], factor: number, s
   });
 }
 
-/** Between two events the open stack gets the time that went by. */
+/** Adds the time between two events to the open stack. */
 function readEvented(p: RawProfile, frames: readonly string[], factor: number, stacks: StackBuilder): void {
   if (!Array.isArray(p.events)) refuse("expected events");
   const open: { frame: unknown; node: number }[] = [];

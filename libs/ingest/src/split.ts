@@ -4,7 +4,7 @@ import type { PprofTables } from "@cinderblock/pprof";
 import type { NormalizedProfile } from "./normalise.ts";
 import { stringAt } from "./strings.ts";
 
-/** Samples that become one profile of one series. */
+/** Samples of one profile that go to one series. */
 export interface SampleGroup {
   labels: Label[];
   samples: Uint32Array;
@@ -19,8 +19,8 @@ export interface SampleIds {
 }
 
 /**
- * Groups the kept samples by their string labels, `trace_id` and `span_id` (older: `profile_id`) apart. A label of the
- * series wins over one of its samples. Without sample labels there is one group.
+ * Groups the kept samples by their string labels, except `trace_id` and `span_id` (older: `profile_id`). A
+ * label of the series wins over a label of its sample. Without sample labels there is one group.
  */
 export function splitByLabels(
   p: NormalizedProfile,
@@ -37,7 +37,7 @@ export function splitByLabels(
     keys = t.labelKey.data,
     strs = t.labelStr.data,
     kinds = new Map<number, number>();
-  /** hash of a sample's own labels -> groups with it */
+  /** hash of a sample's own labels -> groups with that hash */
   const byHash = new Map<number, { labels: Label[]; samples: number[] }[]>();
   let spans: Uint8Array | undefined;
   for (let i = 0; i < samples; i++) {
@@ -45,7 +45,7 @@ export function splitByLabels(
     let hash = 0;
     for (let k = first[i]!; k < first[i + 1]!; k++) {
       const str = strs[k]!;
-      if (str === 0) continue; // numeric labels are dropped
+      if (str === 0) continue; // numeric labels are ignored
       const kind = kindOf(t, keys[k]!, kinds);
       if (kind === SPAN) {
         if (!spans) spans = new Uint8Array((ids.spans = new Uint32Array(samples * 2)).buffer);
@@ -73,7 +73,7 @@ const LABEL = 1,
   SPAN = 2,
   TRACE = 3;
 
-/** What a key of sample labels means; asked once for each key of a profile. */
+/** Meaning of a sample label's key; computed once per key and profile. */
 function kindOf(t: PprofTables, key: number, kinds: Map<number, number>): number {
   let kind = kinds.get(key);
   if (kind === undefined) {
@@ -86,7 +86,7 @@ function kindOf(t: PprofTables, key: number, kinds: Map<number, number>): number
   return kind;
 }
 
-/** Two samples have the same labels of their own, in the same order. */
+/** Whether two samples have the same own labels, in the same order. */
 function sameLabels(t: PprofTables, kinds: Map<number, number>, a: number, b: number): boolean {
   const first = t.sampleLabels.data,
     keys = t.labelKey.data,
@@ -106,7 +106,7 @@ function sameLabels(t: PprofTables, kinds: Map<number, number>, a: number, b: nu
   return x >= aEnd && y >= bEnd;
 }
 
-/** The first of each name counts; those that the series has are left out. */
+/** A sample's labels: the first of each name counts; names that the series has are left out. */
 function ownLabels(
   t: PprofTables,
   kinds: Map<number, number>,
@@ -125,7 +125,7 @@ function ownLabels(
   return own;
 }
 
-/** Groups whose labels turned out equal become one. */
+/** Merges groups with equal labels. */
 export function mergeGroups(groups: SampleGroup[]): SampleGroup[] {
   if (groups.length < 2) return groups;
   const byLabels = new Map<string, SampleGroup>();
@@ -150,12 +150,12 @@ function keptSamples(p: NormalizedProfile): Uint32Array {
   return out;
 }
 
-/** byte -> value of a hexadecimal digit, 255 for others */
+/** byte -> value of a hexadecimal digit; 255 for other bytes */
 const DIGITS = Uint8Array.from({ length: 256 }, (_, c) =>
   c >= 48 && c <= 57 ? c - 48 : c >= 97 && c <= 102 ? c - 87 : c >= 65 && c <= 70 ? c - 55 : 255,
 );
 
-/** Decodes a text of exactly `size` bytes in hex; anything else leaves the target as it is, as v1. */
+/** Decodes a hex text of exactly `size` bytes; other texts leave the target unchanged, as in v1. */
 function putHex(t: PprofTables, text: number, target: Uint8Array, at: number, size: number): void {
   if (text >= t.strings) return;
   const from = t.stringStart.data[text]!,

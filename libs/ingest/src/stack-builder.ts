@@ -4,29 +4,32 @@ import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
 import { SymbolPartition } from "@cinderblock/symdb";
 import type { Label } from "@cinderblock/model";
 
-/** What a profile may become; 0: no bound. It is refused before it takes the memory. */
+/** Limits of a built profile; 0: no limit. They are checked before memory is allocated. */
 export interface StackBounds {
   maxSamples: number;
   maxBytes: number;
 }
 
-/** What a function takes in a pprof beside its name, at least. */
+/** Minimum bytes of a function in a pprof, without its name. */
 const FUNCTION_BYTES = 12;
 
-/** Gathers stacks of function names and their values: what formats without symbol tables become, one pprof. */
+/**
+ * Collects stacks of function names with their values, for formats without symbol tables, and encodes one
+ * pprof.
+ */
 export class StackBuilder {
   private readonly symbols = new SymbolPartition();
   private readonly locations = new Map<string, number>();
-  /** label set -> node -> first of its values */
+  /** label set -> node -> position of its first value */
   private readonly samples = new Map<string, { labels: readonly Label[]; nodes: Map<number, number> }>();
   private readonly values: bigint[] = [];
   private readonly word = new Uint32Array(6);
   private readonly types: number;
   private readonly bounds: StackBounds;
-  /** what the pprof takes, at least: names, functions, and a byte for each place in a stack */
+  /** minimum size of the pprof: names, functions, and one byte for each frame of a stack */
   private bytes = 0;
 
-  /** `types` values make a sample. */
+  /** @param types number of values per sample */
   constructor(types = 1, bounds: StackBounds = { maxSamples: 0, maxBytes: 0 }) {
     this.types = types;
     this.bounds = bounds;
@@ -43,7 +46,7 @@ export class StackBuilder {
       );
   }
 
-  /** Nothing was added. */
+  /** Whether no value was added. */
   get isEmpty(): boolean {
     return this.values.length === 0;
   }
@@ -54,12 +57,12 @@ export class StackBuilder {
     return this.symbols.strings.intern(bytes, 0, bytes.length);
   }
 
-  /** The node of a function under `parent`; 0 is the root. */
+  /** Node of a function under `parent`; 0 is the root. */
   child(parent: number, name: string): number {
     return this.childAt(parent, this.location(name));
   }
 
-  /** The location of a function, for `childAt`. */
+  /** Location of a function, for `childAt`. */
   location(name: string): number {
     let location = this.locations.get(name);
     if (location === undefined) {
@@ -80,7 +83,7 @@ export class StackBuilder {
     return location;
   }
 
-  /** The node of a location under `parent`; 0 is the root. */
+  /** Node of a location under `parent`; 0 is the root. */
   childAt(parent: number, location: number): number {
     const { stackParent } = this.symbols,
       before = stackParent.length,
@@ -89,7 +92,7 @@ export class StackBuilder {
     return node;
   }
 
-  /** Adds to the values of a stack; `key` names the label set, whose labels are asked for when it is new. */
+  /** Adds values to a stack. `key` names the label set; `labels` is called for a new key. */
   add(node: number, values: readonly bigint[], key = "", labels: () => readonly Label[] = () => []): void {
     let set = this.samples.get(key);
     if (!set) this.samples.set(key, (set = { labels: labels(), nodes: new Map() }));
@@ -109,7 +112,7 @@ export class StackBuilder {
     for (let k = 0; k < this.types; k++) this.values[at + k]! += values[k]!;
   }
 
-  /** `scale` turns counts into what they stand for. */
+  /** Encodes the stacks as pprof; `scale` converts each value. */
   encode(header: PprofHeader, scale: (value: bigint) => bigint = (v) => v): Uint8Array {
     const sampleOffset = [0],
       sampleLocation: number[] = [],

@@ -1,7 +1,7 @@
 import type { ProcessedProfile } from "./processor.ts";
 import { stringAt } from "./strings.ts";
 
-/** Frames of a sample, root first, each as `text` says; one without lines is `mapping+address`. */
+/** Frames of a sample, root first, each formatted by `text`; a frame without lines is `mapping+address`. */
 export function framesOf(
   { profile: p }: ProcessedProfile,
   sample: number,

@@ -3,7 +3,7 @@ import { CinderblockError, invalid } from "@cinderblock/errors";
 import { type StackBounds, StackBuilder } from "./stack-builder.ts";
 import { readTree, readTrie, type TreeBounds } from "./trees.ts";
 
-/** What the last segment of an app name says about a text profile (docs/formats/ingest.md). */
+/** Meaning of an application name's last segment for a text profile (docs/formats/ingest.md). */
 interface TextType {
   name: string;
   type: string;
@@ -58,7 +58,10 @@ const TYPES: ReadonlyMap<string, TextType> = new Map(
   }),
 );
 
-/** Splits `my.app.cpu` into the service and what its last segment means; an app without a dot is a CPU profile. */
+/**
+ * Splits `my.app.cpu` into the service and the meaning of its last segment; a name without a dot is a CPU
+ * profile.
+ */
 export function textType(app: string): { service: string; type: TextType } {
   const dot = app.lastIndexOf(".");
   const suffix = dot < 0 ? "cpu" : app.slice(dot + 1);
@@ -70,7 +73,7 @@ export function textType(app: string): { service: string; type: TextType } {
 
 export type TextFormat = "groups" | "lines" | "trie" | "tree";
 
-/** Stacks and counts of a body in one of the text and tree formats. */
+/** Reads stacks and counts from a body in one of the text and tree formats. */
 export function readText(
   body: Uint8Array,
   format: TextFormat,
@@ -84,7 +87,9 @@ export function readText(
   return stacks;
 }
 
-/** CPU and wall time come as counts of samples: `sampleRate` of them are a second. */
+/**
+ * Encodes stacks as pprof. CPU and wall time arrive as sample counts: `sampleRate` samples are one second.
+ */
 export function encodeText(
   stacks: StackBuilder,
   type: TextType,
@@ -115,9 +120,12 @@ export function encodeText(
   );
 }
 
-/** `groups`: `a;b;c 3` a line, lines without a space are skipped; `lines`: one stack a line, each counting 1. */
+/**
+ * Reads folded stacks. `groups`: `a;b;c 3` per line, lines without a space are skipped; `lines`: one stack
+ * per line, each counts 1.
+ */
 function readFolded(body: Uint8Array, format: "groups" | "lines", stacks: StackBuilder): void {
-  // A line at a time: the body may be large.
+  // Line by line, because the body may be large.
   for (let from = 0; from < body.length; ) {
     const found = body.indexOf(10, from),
       end = found < 0 ? body.length : found,

@@ -2,7 +2,7 @@ import { ByteReader, decodeUtf8, ShortRead } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import type { StackBuilder } from "./stack-builder.ts";
 
-/** Bounds of a tree's node; 0: none. */
+/** Limits of a tree's node; 0: no limit. */
 export interface TreeBounds {
   maxNameLength: number;
   maxChildren: number;
@@ -23,7 +23,10 @@ function piece(r: ByteReader): string {
   return decodeUtf8(r.bytes, at, at + n);
 }
 
-/** A count of nodes, each of which takes at least three bytes. */
+/**
+ * Reads a count of nodes, each of at least three bytes.
+ * @throws for a count that exceeds the rest of the body
+ */
 function nodeCount(r: ByteReader): number {
   const at = r.pos,
     n = r.uvarint();
@@ -31,11 +34,14 @@ function nodeCount(r: ByteReader): number {
   return n;
 }
 
-/** A radix tree of folded stacks, pre-order: uvarint length, bytes, uvarint value, uvarint children. Names along a path joined make the stack. */
+/**
+ * Reads a radix tree of folded stacks in pre-order: uvarint length, bytes, uvarint value, uvarint children.
+ * The joined names along a path are the stack.
+ */
 export function readTrie(body: Uint8Array, stacks: StackBuilder): void {
   try {
     const r = new ByteReader(body);
-    // Depth first with an explicit stack: what a hostile body nests costs memory of its own size.
+    // Depth first with an explicit stack: a hostile body's nesting costs memory proportional to its size.
     const open: { prefix: string; left: number }[] = [{ prefix: "", left: 1 }];
     while (open.length > 0) {
       const top = open.at(-1)!;
@@ -59,10 +65,13 @@ export function readTrie(body: Uint8Array, stacks: StackBuilder): void {
   }
 }
 
-/** Names along a path add up: without a bound a body of kilobytes makes stacks of megabytes. */
+/** Maximum length of a path's joined names: without it, a body of kilobytes produces stacks of megabytes. */
 const MAX_STACK_TEXT = 1 << 20;
 
-/** A call tree, pre-order: uvarint length, name, uvarint self, uvarint children, below a root without a name. */
+/**
+ * Reads a call tree in pre-order: uvarint length, name, uvarint self, uvarint children, below an unnamed
+ * root.
+ */
 export function readTree(body: Uint8Array, stacks: StackBuilder, bounds: TreeBounds): void {
   try {
     const r = new ByteReader(body);

@@ -2,7 +2,7 @@ import { invalid } from "@cinderblock/errors";
 import { type Labels, labelValue, parseSelector, type Selector, selectorMatches } from "@cinderblock/model";
 import type { SamplingRule, UsageGroup } from "@cinderblock/tenant";
 
-/** What belongs to no group. */
+/** Group of series that match no configured group. */
 export const OTHER_GROUP = "other";
 const MAX_GROUPS = 50;
 
@@ -13,7 +13,11 @@ function entries(value: unknown, where: string): [string, unknown][] {
   return Object.entries(value);
 }
 
-/** `{name: selector}`: whose profiles count together. A name may hold `${labels.<name>}`, the value of a series' label. */
+/**
+ * Parses `{name: selector}`: series of one group count together. A name may contain `${labels.<name>}`, the
+ * value of a series' label.
+ * @throws `invalid`
+ */
 export function parseUsageGroups(value: unknown, where: string): UsageGroup[] {
   const all = entries(value, where);
   if (all.length > MAX_GROUPS)
@@ -30,7 +34,10 @@ export function parseUsageGroups(value: unknown, where: string): UsageGroup[] {
   });
 }
 
-/** `{usage_groups: {name: {probability: 0.1}}}`: the part of a group's profiles that is kept. */
+/**
+ * Parses `{usage_groups: {name: {probability: 0.1}}}`: the fraction of a group's profiles to keep.
+ * @throws `invalid`
+ */
 export function parseSampling(value: unknown, where: string): SamplingRule[] {
   const all = new Map(entries(value, where));
   for (const key of all.keys()) if (key !== "usage_groups") throw invalid(`${where}: unknown key ${key}`);
@@ -67,14 +74,14 @@ function compile(groups: readonly UsageGroup[]): Compiled[] {
   return c;
 }
 
-/** A group that a series belongs to; `name` has its placeholders filled in. */
+/** A group of a series; `name` has its placeholders filled in. */
 export interface Membership {
   name: string;
   group: string;
   templated: boolean;
 }
 
-/** The groups of a series; none: it is in `other`. */
+/** Groups of a series; an empty list means `other`. */
 export function membershipsOf(groups: readonly UsageGroup[], labels: Labels): Membership[] {
   return compile(groups)
     .filter((c) => selectorMatches(c.selector, labels))
@@ -87,14 +94,17 @@ export function membershipsOf(groups: readonly UsageGroup[], labels: Labels): Me
     }));
 }
 
-/** What part of a series' profiles is kept, and by which group's rule: the smallest of its groups'; of equal ones that of a group whose name is its own. */
+/**
+ * Fraction of a series' profiles to keep, and the name of the group whose rule decides. The smallest
+ * probability of its groups wins; at equal probability, a group without placeholders wins.
+ */
 export function samplingOf(
   memberships: readonly Membership[],
   rules: readonly SamplingRule[],
 ): { probability: number; by: string } | undefined {
   let found: { probability: number; by: string; templated: boolean } | undefined;
   for (const m of memberships) {
-    // A rule may name a group as it is configured, or one that a placeholder made.
+    // A rule may name a group as configured, or with its placeholders filled in.
     const rule = rules.find((r) => r.group === m.name) ?? rules.find((r) => r.group === m.group);
     if (
       rule &&

@@ -15,7 +15,10 @@ function humanDuration(ms: number): string {
   return `${h > 0 ? `${h}h` : ""}${h > 0 || m > 0 ? `${m}m` : ""}${s % 60}s`;
 }
 
-/** Refuses a profile that v1 refuses; cuts strings and stacks that are too long. `nowMs` is the distributor's clock. */
+/**
+ * Checks a profile as v1 does, and truncates long strings and stacks. `nowMs` is the distributor's clock.
+ * @throws `invalid`
+ */
 export function validateProfile(t: PprofTables, labels: Labels, limits: IngestLimits, nowMs: number): void {
   if (t.sampleTypes === 0) refuse("malformed_profile", "empty profile");
   if (t.timeNanos > 0n) checkWindow(t, labels, limits, nowMs);
@@ -55,7 +58,8 @@ function checkStrings(t: PprofTables, limits: IngestLimits): void {
     end = t.stringEnd.data,
     { bytes } = t;
   if (n === 0 || start[0] !== end[0]) refuse("malformed_profile", "string 0 should be empty string");
-  // The string table lies together in the file: when all of it is ASCII, its lengths too, there is nothing to look for.
+  // The strings are contiguous in the file: if the whole stretch is ASCII, including lengths, skip the
+  // checks.
   const ascii = end[n - 1]! > start[0]! && isAscii(bytes.subarray(start[0], end[n - 1]));
   for (let i = 1; i < n; i++) {
     const to = end[i]!;
