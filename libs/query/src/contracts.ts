@@ -5,7 +5,7 @@ import type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.
 import type { RowTimes } from "./row-times.ts";
 import type { SelectRequest } from "./select.ts";
 
-/** A head or a block as planning sees it. */
+/** A head or a block, for planning. */
 export interface BlockInfo {
   ulid: string;
   minTimeMs: number;
@@ -15,11 +15,11 @@ export interface BlockInfo {
   parents: string[];
   shardId: string;
   hints: string[];
-  /** of a head: rows that it has now. What comes to it later is not part of an answer that is planned with this */
+  /** rows that a head has now. An answer planned with this excludes later rows */
   rows?: number;
 }
 
-/** Time ranges of a source's series; `upTo` is how many rows it had. */
+/** Time ranges of a source's series; `upTo` is the number of rows that the source had. */
 export interface SeriesRanges {
   ulid: string;
   form: SourceForm;
@@ -28,24 +28,24 @@ export interface SeriesRanges {
   min: BigInt64Array;
   max: BigInt64Array;
 }
-/** What a label question returns from one client. */
+/** Answer of one client to a label query. */
 export interface LabelAnswer {
   names: string[];
   sets: Label[][];
 }
 
-/** A partial result and the ULIDs that the client turned out not to have. */
+/** A partial result, and the requested ULIDs that the client lacks. */
 export interface ExecuteAnswer {
   result: PartialResult | undefined;
   missing: string[];
-  /** why native frames are without names that may be there when it is asked again */
+  /** reason why native frames lack names that a later query may find */
   unnamed?: string;
 }
 
-/** What a querier asks of an ingester or a store-gateway: in process, or over the network later. */
+/** Queries of a querier to an ingester or a store-gateway, in this process or over the network. */
 export interface SourceClient {
   readonly name: string;
-  /** resolves when it lives; absent where it lives as long as this process does */
+  /** resolves when the client responds; absent for a client in this process */
   ping?(timeoutMs: number): Promise<void>;
   /** heads and blocks of the tenant that overlap [startMs, endMs] */
   blocks(tenant: string, startMs: number, endMs: number, until?: Until): Promise<BlockInfo[]>;
@@ -78,34 +78,47 @@ export interface SourceClient {
   ): Promise<LabelAnswer & { missing: string[] }>;
 }
 
-/** How long an answer is wanted: until a time, or until nobody waits for it any more. */
+/** End of a caller's interest in an answer: a time, or an abort when no caller waits any more. */
 export interface Until {
   deadlineMs: number;
   signal: AbortSignal;
 }
 
+/** A query about labels: names, values of one name, or label sets. */
 export type LabelAsk =
   | { kind: "names"; query: LabelQuery }
   | { kind: "values"; name: string; query: LabelQuery }
   | { kind: "series"; names: string[]; query: LabelQuery };
 
-/** What a frontend puts into the queue and a querier takes out. */
+/** A job in the query queue: frontends add jobs, queriers take them. */
 export type QueryJob = (
   | { kind: "select"; query: SourceQuery }
   | { kind: "labels"; ask: LabelAsk }
   | { kind: "blocks"; startMs: number; endMs: number }
   | { kind: "digests"; ranges: { startMs: number; endMs: number }[] }
 ) & {
-  /** the query that this job is a part of, and the how manieth part; absent: it is all of one */
+  /**
+   * ID of the query that this job is a sub-query of, and the index of the sub-query; absent: the job is the
+   * complete query
+   */
   of?: { query: string; part: number };
-  /** the answer must hold what the partitioned log held up to these ends of its partitions, when the query came */
+  /**
+   * end offsets of the topic's partitions when the query arrived: the answer must include all earlier records
+   */
   ends?: number[];
-  /** the topic that `ends` are offsets of; absent: the brokers name none, or the frontend is of the release before */
+  /**
+   * topic of the offsets in `ends`; absent: the brokers report no topic IDs, or the frontend runs the
+   * previous release
+   */
   topicId?: string;
 };
 
+/** Result of a query job, by the kind of the job. */
 export type JobResult =
-  /** `digest` names what the answer was made of, so that it may be used again as long as that is the same; "": it may not */
+  /**
+   * `digest` identifies the sources of the answer: a cached answer with an equal digest is valid; "": do not
+   * cache the answer
+   */
   | { kind: "select"; parts: PartialResult[]; warnings: string[]; digest: string }
   | { kind: "digests"; digests: string[]; warnings: string[] }
   | { kind: "labels"; answer: LabelAnswer; warnings: string[] }
@@ -113,12 +126,15 @@ export type JobResult =
       kind: "blocks";
       recent: BlockInfo[];
       stored: BlockInfo[];
-      /** what a query of the range reads; a querier of the release before does not tell */
+      /** ULIDs that a query of the range reads; absent from a querier of the previous release */
       chosen?: string[];
       warnings: string[];
     };
 
-/** A job in a querier's hands: exactly one of `done` and `fail` is called. `signal` aborts when nobody waits for it any more. */
+/**
+ * A job that a querier has taken: call exactly one of `done` and `fail`. `signal` aborts when no caller waits
+ * any more.
+ */
 export interface TakenJob {
   tenant: string;
   job: QueryJob;

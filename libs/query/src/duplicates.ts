@@ -3,8 +3,8 @@ import { PairTable } from "@cinderblock/columnar";
 import type { RowKeys } from "./execute.ts";
 
 /**
- * Rows that a question to one source leaves out: single ones, and all from `upTo` on (-1: none), which came after the rows
- * were compared and may be in another source, too. Numbers are those of `form`, where that was said.
+ * Rows of one source to skip: single rows, and all rows from `upTo` on (-1: none). The latter were added
+ * after the comparison and may be in another source as well. Row numbers belong to `form`, if that is set.
  */
 export interface Exclusion {
   form?: SourceForm;
@@ -12,10 +12,10 @@ export interface Exclusion {
   rows: Uint32Array;
 }
 
-/** What sources leave out, by ULID. */
+/** Exclusions by ULID of the source. */
 export type Exclusions = Record<string, Exclusion>;
 
-/** The keys of the first `upTo` rows of a head alone. */
+/** Row keys of the first `upTo` rows of a head. */
 export function keysUpTo(k: RowKeys, upTo: number): RowKeys {
   if (k.upTo <= upTo) return k;
   const kept: number[] = [];
@@ -35,23 +35,24 @@ export function keysUpTo(k: RowKeys, upTo: number): RowKeys {
   };
 }
 
-/** Where a row lies: the source's position, then the row's in its columns. */
+/** Position of a row: source, and index in the columns of that source's row keys. */
 interface Place {
   source: number;
   at: number;
 }
 
 /**
- * What each source leaves out so that every row counts once: rows with equal (series, time, id) are one profile (correctness
- * rule 1). Where replicas of it differ, the smallest sum that is not zero stays, since the larger baseline is right (rule 2);
- * of equal ones the first source's.
+ * Decides which rows each source skips so that every row counts once. Rows with equal (series, time, id) are
+ * one profile (docs/correctness.md, "Profile identity"). Where replicas differ, the smallest positive sum
+ * stays, because the larger baseline is right (docs/correctness.md, "Cumulative baselines"). Among equal
+ * sums, the first source's row stays.
  */
 export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
   const all = keys.reduce((n, k) => n + k.row.length, 0);
   const table = new PairTable(all);
   const source = new Uint32Array(all),
     at = new Uint32Array(all);
-  /** places whose hash another row has, too: never seen, but not impossible */
+  /** positions of rows whose hash collides with another row; never observed, but possible */
   const collided = new Map<string, number>();
   const dropped = keys.map(() => [] as number[]);
   const views = keys.map((k) => ({
@@ -70,7 +71,7 @@ export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
       if (x.id.getUint32(16 * a.at + w) !== y.id.getUint32(16 * b.at + w)) return false;
     return true;
   };
-  /** whether the sum of b replaces that of a */
+  /** whether the sum of b replaces the sum of a */
   const better = (a: Place, b: Place): boolean => {
     const x = views[a.source]!.total,
       y = views[b.source]!.total;

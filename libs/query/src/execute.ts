@@ -38,7 +38,7 @@ import {
 } from "./select.ts";
 import { buildTree, type PartialTree, TreeMerger } from "./tree.ts";
 
-/** A question that a set of sources answers with one merged partial result. */
+/** A query that a set of sources answers with one merged partial result. */
 export type SourceQuery =
   | {
       kind: "tree";
@@ -46,7 +46,7 @@ export type SourceQuery =
       spans: string[];
       traces?: string[];
       maxNodes: number;
-      /** the one source that is asked has all of the answer: it may cut to maxNodes */
+      /** the queried source has the complete answer and may cut it to maxNodes */
       alone?: boolean;
     }
   | { kind: "profile"; select: SelectRequest; spans: string[]; traces?: string[]; stacks?: StackSelector }
@@ -54,19 +54,22 @@ export type SourceQuery =
       kind: "series";
       select: SelectRequest;
       range: SeriesRange;
-      /** stacks that begin with these functions */
+      /** only stacks that begin with these functions */
       callSite?: string[];
-      /** in place of `callSite`: a release that does not know it fails, and counts nothing that was filtered out */
+      /**
+       * replaces `callSite`: an older release that does not support it fails instead of counting filtered
+       * stacks
+       */
       stacks?: StackFilter;
-      /** the largest profile or span of each point comes along */
+      /** include the largest profile or span of each point */
       exemplars?: Each;
     }
   | {
       kind: "points";
       select: SelectRequest;
-      /** their series come along; and of what: profiles, or spans of them */
+      /** include the series of each point; a point is a profile, or a span of one */
       each?: Each;
-      /** ids come along */
+      /** include IDs */
       ids?: boolean;
     }
   | { kind: "samples"; select: SelectRequest; spans: string[]; traces?: string[] }
@@ -81,8 +84,9 @@ export type PartialResult =
   | { kind: "profiles"; list: ProfileList; limit: number };
 
 /**
- * Identity and sum of rows for the duplicate check between sources: parallel columns. Row numbers are those of `form`: a head
- * and the block that it becomes number them differently. `upTo` is how many rows the source had.
+ * Identity and sum of rows for the duplicate check between sources, as parallel columns. Row numbers belong
+ * to `form`: a head and its block number the rows differently. `upTo` is the number of rows that the source
+ * had.
  */
 export interface RowKeys {
   ulid: string;
@@ -95,11 +99,15 @@ export interface RowKeys {
   row: Uint32Array;
 }
 
-/** The ULIDs that a question cannot be put to: their rows were compared in another form, which numbers them differently. */
+/**
+ * ULIDs that are no longer in `form` of the exclusions: their rows were compared in another form with other
+ * numbers.
+ */
 export function reformed(exclude: Exclusions, ulids: readonly string[], form: SourceForm): string[] {
   return ulids.filter((u) => (exclude[u]?.form ?? form) !== form);
 }
 
+/** Runs a query on sources and merges their partial results. Rows in `exclude` are skipped. */
 export async function executeOn(
   sources: readonly ProfileSource[],
   query: SourceQuery,
@@ -210,7 +218,7 @@ export async function executeOn(
   return { kind: "series", series: merger.finish() };
 }
 
-/** Time range of each selected series of a source: where two sources overlap, their row keys must be compared. */
+/** Time range of each selected series of a source: where two sources overlap, compare their row keys. */
 export async function seriesRanges(
   source: ProfileSource,
   select: SelectRequest,
@@ -233,6 +241,7 @@ export async function seriesRanges(
   };
 }
 
+/** Row keys of the selected rows of a source, for the duplicate check. */
 export async function rowKeys(
   source: ProfileSource,
   select: SelectRequest,
@@ -313,7 +322,7 @@ export function mergePartials(parts: readonly PartialResult[]): PartialResult {
   return { kind: "series", series: m.finish() };
 }
 
-/** Questions about labels, answered from series alone. No range means everything. */
+/** A label query, answered from series without samples. Without a range it covers all times. */
 export interface LabelQuery {
   matchers: string[];
   startMs: number;
@@ -332,7 +341,7 @@ function picked(source: ProfileSource, selectors: readonly Selector[], q: LabelQ
   return [...all].filter(inRange);
 }
 
-/** Visits the label sets that a query picks; several selectors are alternatives. */
+/** Visits the label sets that a query matches; several selectors are alternatives. */
 async function eachPicked(
   sources: readonly ProfileSource[],
   q: LabelQuery,
@@ -348,7 +357,7 @@ async function eachPicked(
   }
 }
 
-/** Names of labels that a query picks. */
+/** Names of labels that a query matches. */
 export async function labelNames(
   sources: readonly ProfileSource[],
   q: LabelQuery,
@@ -361,7 +370,7 @@ export async function labelNames(
   return [...out];
 }
 
-/** Values of a label that a query picks. */
+/** Values of a label that a query matches. */
 export async function labelValues(
   sources: readonly ProfileSource[],
   name: string,
@@ -375,7 +384,7 @@ export async function labelValues(
   return [...out];
 }
 
-/** Distinct label sets, cut to `names` when there are any. */
+/** Distinct label sets, reduced to `names` if there are any. */
 export async function seriesLabels(
   sources: readonly ProfileSource[],
   names: readonly string[],
@@ -391,7 +400,7 @@ export async function seriesLabels(
   return [...out.values()];
 }
 
-/** Answers a question about labels. */
+/** Runs a label query on sources. */
 export async function labelAnswer(
   sources: readonly ProfileSource[],
   ask: LabelAsk,
@@ -407,7 +416,7 @@ export async function labelAnswer(
   }
 }
 
-/** Of several answers the first reason, to be spread into theirs. */
+/** First `unnamed` reason of several answers, to spread into a merged answer. */
 export function reasonOf(answers: readonly (ExecuteAnswer | undefined)[]): { unnamed?: string } {
   const unnamed = answers.find((a) => a?.unnamed !== undefined)?.unnamed;
   return unnamed === undefined ? {} : { unnamed };

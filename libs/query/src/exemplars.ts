@@ -4,22 +4,25 @@ import type { Label } from "@cinderblock/model";
 import { uuidText } from "./points.ts";
 import { eachBatch, type Segment } from "./segments.ts";
 
-/** What is looked at one by one: whole profiles, or what each span of them was seen with. */
+/** Kind of exemplar: a whole profile, or the sum of one span in a profile. */
 export type Each = "profile" | "span";
 
-/** One profile, or one span of it, as an example of a sum that it is a part of. */
+/** A profile, or one span of it, as an example of a sum that includes it. */
 export interface Exemplar {
   timeMs: number;
   id: string;
   /** 16 hex characters; "" for a whole profile */
   span: string;
-  /** 32 hex characters; of a span that was seen in a trace */
+  /** 32 hex characters; for a span with a trace ID */
   trace?: string;
   value: bigint;
   labels: Label[];
 }
 
-/** The larger one; of equal ones the older, then by id and span: a choice that does not depend on how data lies in blocks. */
+/**
+ * The larger exemplar; ties go to the older one, then by ID and span. The choice does not depend on the
+ * layout of blocks.
+ */
 export function largerExemplar(
   a: Exemplar | null | undefined,
   b: Exemplar | null | undefined,
@@ -30,7 +33,7 @@ export function largerExemplar(
   return a.id + a.span <= b.id + b.span ? a : b;
 }
 
-/** A span id's words, as blocks hold them, as its text. */
+/** Text of a span ID from its words in a block. */
 export function spanText(low: number, high: number): string {
   const b = Buffer.alloc(8);
   b.writeUInt32LE(low >>> 0, 0);
@@ -38,14 +41,14 @@ export function spanText(low: number, high: number): string {
   return b.toString("hex");
 }
 
-/** The trace id of a sample, "" where it has none. */
+/** Trace ID of a sample; "" without one. */
 function traceText(table: RowTable, row: number, sample: number): string {
   const start = table.traceStart[row]!,
     at = 4 * (start + sample - table.sampleStart[row]!);
   return start < 0 ? "" : traceOf(table.traces, at);
 }
 
-/** Four words of a trace id as its text, "" for none. */
+/** Text of a trace ID from its four words; "" without one. */
 export function traceOf(words: Uint32Array, at: number): string {
   if ((words[at]! | words[at + 1]! | words[at + 2]! | words[at + 3]!) === 0) return "";
   const b = Buffer.alloc(16);
@@ -53,17 +56,20 @@ export function traceOf(words: Uint32Array, at: number): string {
   return b.toString("hex");
 }
 
-/** Labels that tell an exemplar from the others of its series: not those that the series is grouped by, none that are internal. */
+/** Labels that distinguish an exemplar within its series: neither the grouping labels nor internal labels. */
 export function exemplarLabels(labels: readonly Label[], groupBy: readonly string[]): Label[] {
   return labels
     .filter((l) => !l.name.startsWith("__") && !groupBy.includes(l.name))
     .map((l) => ({ name: l.name, value: l.value }));
 }
 
-/** Which samples of a row count: by their stacks. */
+/** Whether a sample of a row counts, decided by its stack. */
 export type KeepSample = (table: RowTable, row: number, sample: number) => boolean;
 
-/** Visits what each span of each selected row was seen with, and the first sample of it; samples without a span are of none. `ids`: those of profiles and traces are there. */
+/**
+ * Visits the sum of each span of each selected row, with the span's first sample. Skips samples without a
+ * span. `ids`: load IDs of profiles and traces as well.
+ */
 export async function eachSpan(
   segment: Segment,
   keep: KeepSample | undefined,
@@ -124,7 +130,7 @@ interface Candidate {
   sample: number;
 }
 
-/** The largest of what is offered for each key. Texts and labels are made for the last one alone. */
+/** The largest offered candidate for each key. Texts and labels are built only for the final ones. */
 export class Largest<K> {
   private readonly found = new Map<K, Candidate>();
   private readonly source: ProfileSource;

@@ -1,4 +1,4 @@
-/** v1's words for what a flamebearer holds. */
+/** Metadata of a flamebearer in v1's words. */
 function metadata(sampleType: string, sampleUnit: string, format: "single" | "double"): object {
   const objects = ["inuse_objects", "alloc_objects", "goroutine", "samples"].includes(sampleType);
   const cpu = sampleType === "cpu";
@@ -11,12 +11,12 @@ function metadata(sampleType: string, sampleUnit: string, format: "single" | "do
   };
 }
 
-/** What comes before the numbers of the first level in a flamebearer. */
+/** Text before the numbers of the first level in a flamebearer. */
 const ROOT = '"levels":[[';
 
 /**
- * The whole answer of /pyroscope/render around an encoded `flamebearer` object; of a double one the totals of both sides
- * are added, from its first bar.
+ * Wraps an encoded `flamebearer` object into the complete answer of /pyroscope/render. For a double one, adds
+ * the totals of both sides, taken from its first bar.
  */
 export function flamebearerProfile(
   sampleType: string,

@@ -3,7 +3,7 @@ import { Random } from "@cinderblock/testkit";
 import { type FunctionFile, functionLines, type PartialProfile, type StackFilter } from "./index.ts";
 
 const ALL: StackFilter = { callSite: [], only: [], without: [], hide: [] };
-/** A frame as `name file line`, and a location of several: the innermost first. */
+/** A frame as `name file line`; a location lists its frames innermost first. */
 type Frame = readonly [name: string, file: string, line: number];
 
 /** Stacks of locations, root first, with their values. */
@@ -96,7 +96,7 @@ describe("lines of a function", () => {
       };
       const expected = new Map<string, { self: bigint; total: bigint }>();
       for (const s of stacks) {
-        // Root first: the last of a location is its outermost.
+        // Root first: the last frame of a location is the outermost one.
         const frames = s.locations.flatMap((l) => [...l].reverse()),
           names = frames.map(([n]) => n);
         if (

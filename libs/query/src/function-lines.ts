@@ -5,11 +5,14 @@ import { LOCATION_HEAD, FUNCTION_WORDS, MAPPING_WORDS } from "@cinderblock/symdb
 import type { PartialProfile } from "./profile.ts";
 import { type StackFilter, stackKeeper } from "./two-trees.ts";
 
-/** A function of one source file of one build, and the exact values of its lines, ascending. A line that calls itself counts once. */
+/**
+ * A function in one source file of one build, with the exact values of its lines, ascending. Recursion on one
+ * line counts once.
+ */
 export interface FunctionFile {
   filename: string;
   startLine: number;
-  /** of its mapping; JSON with repository, git_ref, root_path where agents sent those labels */
+  /** build ID of its mapping; JSON with repository, git_ref, root_path if agents sent these labels */
   buildId: string;
   lines: { line: number; self: bigint; total: bigint }[];
 }
@@ -18,7 +21,9 @@ interface LineSums extends Omit<FunctionFile, "lines"> {
   lines: Map<number, { self: bigint; total: bigint }>;
 }
 
-/** Where the functions called `name` lie in their sources, and what each line of them costs, of the stacks that a filter lets through. */
+/**
+ * Source files of the functions called `name`, and the cost of each line in the stacks that a filter accepts.
+ */
 export async function functionLines(
   p: PartialProfile,
   name: string,
@@ -38,7 +43,7 @@ export async function functionLines(
   if (functions.size === 0) return [];
 
   const files = new Map<string, LineSums>();
-  /** location -> what of the function is in it: its innermost frame first */
+  /** location -> the function's frames in it, innermost first */
   const inLocation = new Map<number, { file: LineSums; line: number; leaf: boolean }[]>();
   for (let l = 0; l + 1 < p.locationOffset.length; l++) {
     const at = p.locationOffset[l]!,
@@ -96,7 +101,7 @@ function sumOf(f: FunctionFile): bigint {
   return f.lines.reduce((n, l) => n + l.total, 0n);
 }
 
-/** Whether a line is in the stack above a node: then that one counts. */
+/** Whether a line already occurs in the stack above a node: then only the outer occurrence counts. */
 function isAbove(
   p: PartialProfile,
   inLocation: ReadonlyMap<number, readonly { file: LineSums; line: number }[]>,
@@ -109,7 +114,10 @@ function isAbove(
   return false;
 }
 
-/** Which stacks a filter lets through; merging into callers changes no line. */
+/**
+ * Predicate for stacks that a filter accepts; hidden functions are ignored, because merging into callers
+ * changes no line.
+ */
 async function keptStacks(
   p: PartialProfile,
   filter: StackFilter,
@@ -121,7 +129,7 @@ async function keptStacks(
   return stackKeeper(p, flame, { ...filter, hide: [] }, pace);
 }
 
-/** cinderblock.explore.v1.FunctionLinesResponse */
+/** Encodes cinderblock.explore.v1.FunctionLinesResponse. */
 export function encodeFunctionLines(files: readonly FunctionFile[]): Uint8Array {
   const out = new ByteWriter(1024),
     file = new ByteWriter(512),

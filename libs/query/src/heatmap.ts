@@ -16,12 +16,14 @@ import { checkCount, type Points, pointsOf, uuidText } from "./points.ts";
 import type { Segment } from "./segments.ts";
 import { bucketOf, groupLabels, type SeriesRange } from "./series.ts";
 
-/** Rows of a heatmap: parts of equal height from the smallest value to the largest. */
+/** Rows of a heatmap: equal intervals from the smallest value to the largest. */
 const HEATMAP_ROWS = 20;
-/** Cells that one heatmap may have: each is some ten bytes of the answer. */
+/** Maximum cells of a heatmap: each takes about ten bytes of the answer. */
 const MAX_CELLS = 1_000_000;
 
-/** The profiles of a segment, or their spans, one by one, with their series; with `ids` with the profiles' ids, too. */
+/**
+ * One point with its series for each profile of a segment, or for each span; `ids` adds the profiles' IDs.
+ */
 export async function detailedPoints(
   source: ProfileSource,
   segment: Segment,
@@ -85,12 +87,12 @@ export async function detailedPoints(
   return out;
 }
 
-/** What a heatmap shows: groups of series, and columns of time whose right edges are start + k * step. */
+/** Content of a heatmap: groups of series, and columns of time whose right edges are start + k * step. */
 export interface HeatmapRequest {
   range: SeriesRange;
-  /** the largest groups; 0: all */
+  /** number of largest groups to keep; 0: all */
   limit: number;
-  /** the largest of each cell is told */
+  /** include the largest profile or span of each cell */
   exemplars: boolean;
 }
 
@@ -105,9 +107,10 @@ interface HeatmapGroup {
 }
 
 /**
- * querier.v1.SelectHeatmapResponse: for each group and column that has any, how many profiles (or spans) have a value in
- * each of HEATMAP_ROWS rows of equal height, from the smallest value of all to the largest. A row holds its lower bound.
- * @throws `limit` where there are too many cells
+ * Encodes querier.v1.SelectHeatmapResponse. For each group and each non-empty column, it has the number of
+ * profiles (or spans) in each of HEATMAP_ROWS equal intervals between the smallest and the largest value. A
+ * row states its lower bound.
+ * @throws `limit` for too many cells
  */
 export function encodeSelectHeatmap(p: Points, { range, limit, exemplars }: HeatmapRequest): Uint8Array {
   if (p.timeMs.length > 0 && (!p.of || !p.series || (exemplars && !p.id)))

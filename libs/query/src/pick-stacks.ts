@@ -11,7 +11,7 @@ import type { PartialProfile } from "./profile.ts";
 
 const NONE = 0xffffffff;
 
-/** Positions of a table that were reached, numbered in order of first sight. */
+/** Reached rows of a table, numbered in order of first use. */
 class Picked {
   readonly map: Uint32Array;
   readonly order: Uint32Array;
@@ -20,7 +20,7 @@ class Picked {
     this.map = new Uint32Array(rows).fill(NONE);
     this.order = new Uint32Array(rows);
   }
-  /** The number of row `i`; -1 when the table has no such row. */
+  /** Number of row `i`; -1 if the table has no such row. */
   of(i: number): number {
     if (i >= this.map.length) return -1;
     const known = this.map[i]!;
@@ -30,15 +30,15 @@ class Picked {
   }
 }
 
-/** Short ranges: cheaper than a view for each. */
+/** Copies short ranges: cheaper than creating a view for each. */
 function copyBytes(from: Uint8Array, at: number, to: Uint8Array, start: number, end: number): void {
   for (let a = at, b = start; b < end; b++) to[b] = from[a++]!;
 }
 
 /**
- * The stacks of one symbol partition that have a value, with the symbols that they reach. Nothing is hashed or compared:
- * contents of a partition are distinct, and so are those of a part of it. Undefined when the tables name a row that is
- * not there.
+ * Stacks of one symbol partition that have a value, with the symbols that they reach. Nothing is hashed or
+ * compared, because the contents of a partition are distinct. Returns undefined if the tables refer to a
+ * missing row.
  * @param byStack value of each stack node
  */
 export function pickStacks(
@@ -52,7 +52,7 @@ export function pickStacks(
   const reached = new Uint8Array(stackParent.length);
   for (let s = 1; s < n; s++)
     if ((words[2 * s]! | words[2 * s + 1]!) !== 0 && (!keep || keep(s))) reached[s] = 2;
-  // A parent comes before its children.
+  // Parents precede their children.
   let nodes = 1;
   for (let s = n - 1; s > 0; s--) {
     if (reached[s] === 0) continue;
@@ -75,7 +75,7 @@ export function pickStacks(
     mappings = new Picked(t.mappingWords.length / MAPPING_WORDS),
     strings = new Picked(stringCount(t));
   if (strings.map.length === 0 || t.stringOffset[1] !== t.stringOffset[0]) return undefined;
-  strings.of(0); // the empty string is first everywhere
+  strings.of(0); // the empty string is first in every table
   let at = 1;
   for (let s = 1; s < n; s++) {
     if (reached[s] === 0) continue;

@@ -4,22 +4,25 @@ import { CinderblockError, invalid } from "@cinderblock/errors";
 import { type Label, labelsKey } from "@cinderblock/model";
 import type { SelectedSeries } from "./select.ts";
 
-/** Time (milliseconds) and value of single profiles, or of spans of them, as columns; the others are there where they were asked for. */
+/**
+ * Time (milliseconds) and value of single profiles, or of their spans, as columns. The optional columns exist
+ * if the query asked for them.
+ */
 export interface Points {
   timeMs: Float64Array;
   value: Float64Array;
-  /** label sets, and which of them each is of */
+  /** label sets; `of` is the index of each point's label set */
   series?: Label[][];
   of?: Uint32Array;
-  /** 16 bytes each */
+  /** 16 bytes per point */
   id?: Uint8Array;
-  /** two words each */
+  /** two words per point */
   span?: Uint32Array;
-  /** four words each */
+  /** four words per point */
   trace?: Uint32Array;
 }
 
-/** Profiles that one answer may hold: 16 bytes each travel between components. */
+/** Maximum profiles of one answer: each takes 16 bytes between components. */
 const MAX_POINTS = 2_000_000;
 
 export function checkCount(n: number): void {
@@ -79,12 +82,18 @@ export function mergePoints(parts: readonly Points[]): Points {
   return out;
 }
 
-/** The lower bound of a heatmap's row: row r holds whole values in (bound(r), bound(r + 1)]. The product of a large value is rounded: the last bound is the value itself. */
+/**
+ * Lower bound of a heatmap's row: row r counts integer values in (bound(r), bound(r + 1)]. The product rounds
+ * for large values, so the last bound is the maximum itself.
+ */
 function bound(row: number, rows: number, maxValue: number): number {
   return row === rows ? maxValue : Math.floor((row * maxValue) / rows);
 }
 
-/** cinderblock.explore.v1.HeatmapResponse: counts of profiles by time and value, `counts[column * rows + row]`. */
+/**
+ * Encodes cinderblock.explore.v1.HeatmapResponse: counts of profiles by time and value, `counts[column * rows
+ * + row]`.
+ */
 export function encodeHeatmap(
   p: Points,
   startMs: number,
@@ -137,19 +146,24 @@ export interface SingleProfile {
   value: number;
   labels: string[];
 }
-/** The largest profiles, and how many there are. */
+/** The largest profiles, and the number of all matching ones. */
 export interface ProfileList {
   profiles: SingleProfile[];
   count: number;
   total: number;
 }
 
-/** Largest first; of equal ones the older, then by id: an order that every source has alike. */
+/**
+ * Orders profiles by descending value, then by age (older first), then by ID: the same order in every source.
+ */
 function compare(a: SingleProfile, b: SingleProfile): number {
   return b.value - a.value || a.timeMs - b.timeMs || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }
 
-/** The largest profiles with a value in (min, max]; `max` 0 is no bound, and with `min` 0 those of value 0 are in, too. */
+/**
+ * The largest profiles with a value in (min, max]. `max` 0 means no upper bound; `min` 0 includes the value
+ * 0.
+ */
 export function largestProfiles(
   source: ProfileSource,
   table: RowTable,
@@ -162,7 +176,7 @@ export function largestProfiles(
     count = 0,
     total = 0,
     floor = -Infinity;
-  // What is smaller than the smallest that is kept makes no object.
+  // Avoids objects for values below the smallest kept one.
   const trim = (): void => {
     found.sort(compare);
     found = found.slice(0, limit);
@@ -210,13 +224,13 @@ export function mergeProfileLists(parts: readonly ProfileList[], limit: number):
   };
 }
 
-/** A row's 16 bytes as a UUID. */
+/** UUID text of a row's 16 bytes. */
 export function uuidText(id: Uint8Array, row: number): string {
   const hex = Buffer.from(id.buffer, id.byteOffset + row * 16, 16).toString("hex");
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-/** The rows with one of these ids. @throws `invalid` where one is no UUID */
+/** Selected rows with one of these IDs. @throws `invalid` for an ID that is not a UUID */
 export function withIds(
   table: RowTable,
   selected: readonly SelectedSeries[],

@@ -16,12 +16,15 @@ import type { SampleFilter } from "./select.ts";
 import { sumByStack } from "./tree.ts";
 import { below, stackKeeper } from "./two-trees.ts";
 
-/** Stacks with full symbols and their values: what travels for a pprof answer. `value[node]` is the node's own. */
+/**
+ * Stacks with complete symbols and their values, sent between components for a pprof answer. `value[node]` is
+ * the node's self value.
+ */
 export interface PartialProfile extends SymbolTables {
   value: BigInt64Array;
 }
 
-/** How stacks are picked and changed on the way into a pprof (types.v1.StackTraceSelector). */
+/** Selection and transformation of stacks for a pprof (types.v1.StackTraceSelector). */
 export interface StackSelector {
   callSite: string[];
   goPgo?: { keepLocations: number; aggregateCallees: boolean };
@@ -33,11 +36,11 @@ interface Stacks {
   keep: ((node: number) => boolean) | undefined;
 }
 
-/** Sums stacks of many symbol partitions. */
+/** Sums stacks of several symbol partitions. */
 export class ProfileMerger {
   readonly symbols = new SymbolPartition();
   readonly value = new I64Column(256);
-  /** what was added first, until something else is: often it is all, and needs no merging */
+  /** the first stacks, until others are added: often they are the only ones and need no merge */
   private alone: Stacks | undefined;
   private any = false;
 
@@ -105,6 +108,7 @@ export class ProfileMerger {
   }
 }
 
+/** Builds the partial profile of the segments' rows. */
 export async function buildProfile(
   source: ProfileSource,
   segments: readonly Segment[],
@@ -123,7 +127,10 @@ export async function buildProfile(
   }
 }
 
-/** Encodes a merged profile as pprof. Mappings with functions lose their addresses; with `maxNodes` small ends become `other`. */
+/**
+ * Encodes a merged profile as pprof. Mappings with functions lose their addresses; with `maxNodes`, small
+ * stack ends become `other`.
+ */
 export function renderPprof(
   p: PartialProfile,
   header: PprofHeader,
@@ -133,7 +140,7 @@ export function renderPprof(
   const clean = sanitise(p);
   const shaped = goPgo ? pgo(clean, goPgo) : maxNodes > 0 ? truncate(clean, maxNodes) : clean;
   const { value, stackParent, stackLocation } = shaped;
-  // Parents come before their children, so the depth of each node is known in one pass.
+  // Parents precede their children, so one pass computes the depth of each node.
   const depth = new Uint32Array(value.length),
     words = wordsOf(value);
   let samples = 0,
@@ -166,7 +173,7 @@ export function renderPprof(
   });
 }
 
-/** Writes the locations of a stack at `at`, leaf first; where they end. */
+/** Writes the locations of a stack at `at`, leaf first. @returns the end position */
 function putStack(
   locations: Uint32Array,
   at: number,
@@ -179,7 +186,10 @@ function putStack(
   return o;
 }
 
-/** Clears the addresses of mappings whose functions are known, then merges what became equal; flags do not tell mappings apart. */
+/**
+ * Clears the addresses of mappings whose functions are known, then merges equal locations; flags do not
+ * distinguish mappings.
+ */
 function sanitise(p: PartialProfile): PartialProfile {
   const mappingWords = p.mappingWords.slice(),
     locationWords = p.locationWords.slice();
@@ -195,7 +205,7 @@ function sanitise(p: PartialProfile): PartialProfile {
       locationWords[at + 1] = locationWords[at + 2] = 0;
   }
   for (let i = 0; i < mappingWords.length; i += MAPPING_WORDS) mappingWords[i + 8] = flags.get(keyOf(i))!;
-  // Distinct mappings of locations that stayed as they were: nothing has become equal.
+  // The mappings are distinct and the locations unchanged: there is nothing to merge.
   if (flags.size * MAPPING_WORDS === mappingWords.length && same(locationWords, p.locationWords))
     return { ...p, mappingWords };
   const merged = new ProfileMerger();
@@ -208,7 +218,9 @@ function same(a: Uint32Array, b: Uint32Array): boolean {
   return true;
 }
 
-/** Stack nodes with a total below the smallest of the `maxNodes` largest become one location `other` under their parent. */
+/**
+ * Merges stack nodes with a total below the `maxNodes`-th largest into a location `other` under their parent.
+ */
 function truncate(p: PartialProfile, maxNodes: number): PartialProfile {
   const n = p.stackParent.length;
   if (n - 1 <= maxNodes) return p;
@@ -249,7 +261,10 @@ function addValue(m: ProfileMerger, node: number, v: bigint): void {
   m.value.data[node]! += v;
 }
 
-/** A profile for Go's compiler: the last `keepLocations` frames from the leaf; callees of one call site may be merged. */
+/**
+ * Profile for Go's compiler (PGO): keeps the `keepLocations` frames nearest the leaf; may merge callees of
+ * one call site.
+ */
 function pgo(p: PartialProfile, options: NonNullable<StackSelector["goPgo"]>): PartialProfile {
   const out = new ProfileMerger();
   const rewriter = new SymbolRewriter(p, out.symbols);
@@ -269,7 +284,7 @@ function pgo(p: PartialProfile, options: NonNullable<StackSelector["goPgo"]>): P
   return out.finish();
 }
 
-/** The leaf's line numbers do not matter to its callers: a location of the same functions without them. */
+/** A location of the same functions without line numbers: PGO ignores the leaf's lines. */
 function withoutLines(s: SymbolPartition, location: number): number {
   const from = s.locations.offset.data[location]!,
     to = s.locations.offset.data[location + 1]!;

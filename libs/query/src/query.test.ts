@@ -17,7 +17,7 @@ import {
   TreeMerger,
 } from "./index.ts";
 
-/** A tree from `root;child value` lines. */
+/** Builds a tree from (`root;child`, value) pairs. */
 function tree(...lines: [path: string, self: bigint][]): PartialTree {
   const m = new TreeMerger();
   for (const [path, self] of lines) {

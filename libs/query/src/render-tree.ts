@@ -2,7 +2,7 @@ import { ByteWriter, compareBytes } from "@cinderblock/bytes";
 import { ByteStrings, nthLargest } from "@cinderblock/columnar";
 import type { PartialTree } from "./tree.ts";
 
-/** A tree ready to be shown: siblings by name, `other` last, cut to a number of nodes. */
+/** A tree ready to display: siblings by name, `other` last, cut to a number of nodes. */
 export interface FinalTree {
   names: { bytes: Uint8Array; offset: Uint32Array };
   /** node -> name; the root is node 0 */
@@ -19,7 +19,10 @@ export interface FinalTree {
 const OTHER = Buffer.from("other");
 const EXACT = 9007199254740991n;
 
-/** Sums up, orders siblings by name and folds what is below the `maxNodes` largest nodes into `other` (0: nothing). */
+/**
+ * Computes totals, orders siblings by name, and folds nodes below the `maxNodes` largest into `other` (0:
+ * folds nothing).
+ */
 export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
   const n = t.parent.length;
   const total = t.self.slice();
@@ -28,7 +31,7 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
   const minimum =
     !t.folded && maxNodes > 0 && n - 1 > maxNodes ? nthLargestTotal(total, maxNodes) : undefined;
 
-  // Kept nodes get their own name; the rest of each parent becomes one more node.
+  // Kept nodes get their own name; the other children of each parent become one more node.
   const keep = new Uint8Array(n);
   let extra = 0;
   const folded = t.folded ?? (minimum === undefined ? undefined : new BigInt64Array(n));
@@ -47,7 +50,7 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
   const rank = nameRanks(t);
   let count = 0;
   for (let i = 1; i < n; i++) count += keep[i]!;
-  // Sort by (parent, rank): one native sort of doubles while both fit, `other` behind all names.
+  // Sort by (parent, rank): one native sort of doubles if both fit into one; `other` follows all names.
   const names = t.nameOffset.length - 1;
   const keys = new Float64Array(count);
   const at = new Uint32Array(count);
@@ -60,7 +63,8 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
   const name = new Uint32Array(nodes),
     outTotal = new BigInt64Array(nodes),
     outSelf = new BigInt64Array(nodes);
-  // Children of one parent by rank: bucket by parent first (parents precede children), then sort inside each bucket.
+  // Order children of one parent by rank: bucket by parent first (parents precede children), then sort each
+  // bucket.
   const size = new Uint32Array(n + 1);
   for (let j = 0; j < count; j++) size[t.parent[at[j]!]! + 1]!++;
   for (let i = 0; i < n; i++) size[i + 1]! += size[i]!;
@@ -117,7 +121,7 @@ export function finalTree(t: PartialTree, maxNodes: number): FinalTree {
 }
 
 function nthLargestTotal(total: BigInt64Array, n: number): bigint {
-  // Doubles are faster; they are exact below 2^53, and the root holds the largest total.
+  // Doubles are faster, and exact below 2^53; the root has the largest total.
   if (total[0]! > EXACT) {
     const sorted = total.slice(1).sort();
     return sorted[Math.max(0, sorted.length - n)]!;
@@ -139,7 +143,7 @@ function nameRanks(t: PartialTree): Uint32Array {
   return rank;
 }
 
-/** querier.v1's compact tree: pre-order, children last to first; name, self, number of children. */
+/** Encodes querier.v1's compact tree: pre-order, children last to first; name, self, number of children. */
 export function encodeTreeBytes(t: FinalTree): Uint8Array {
   if (t.nodes === 1) return new Uint8Array(0);
   const out = new ByteWriter(t.nodes * 24);
@@ -160,17 +164,17 @@ export function encodeTreeBytes(t: FinalTree): Uint8Array {
   return out.take();
 }
 
-/** Flame graph levels as v1 lays them out: node -> its level and place, names numbered last sibling first. */
+/** Flame graph levels in v1's layout; names are numbered in depth-first order, last sibling first. */
 export interface FlameLevels {
   /** name number -> bytes; 0 is `total` */
   names: Uint8Array[];
-  /** levels of numbers, `width` for each bar, in ascending x */
+  /** levels of numbers, `width` per bar, in ascending x */
   levels: (number | bigint)[][];
   total: bigint;
   maxSelf: bigint;
 }
 
-/** Totals and selves as doubles, or undefined when the largest is not exact. */
+/** Converts totals or self values to doubles; undefined if the largest is not exact. */
 function asDoubles(v: BigInt64Array, exact: boolean): Float64Array | undefined {
   if (!exact) return undefined;
   const words = new Int32Array(v.buffer, v.byteOffset, v.length * 2);
@@ -179,14 +183,17 @@ function asDoubles(v: BigInt64Array, exact: boolean): Float64Array | undefined {
   return out;
 }
 
-/** The largest value, 0 when there is none above. */
+/** The largest value; at least 0. */
 function largest(values: Float64Array | BigInt64Array): bigint {
   let max: number | bigint = 0;
   for (let i = 0; i < values.length; i++) if (values[i]! > max) max = values[i]!;
   return BigInt(max);
 }
 
-/** Single flame graph: (x delta, total, self, name) for each bar. Numbers where all are exact, BigInt otherwise. */
+/**
+ * Levels of a single flame graph: (x delta, total, self, name) for each bar. Numbers if all are exact,
+ * otherwise BigInt.
+ */
 export function flameLevels(t: FinalTree): FlameLevels {
   const exact = t.total[0]! <= EXACT;
   const totals = asDoubles(t.total, exact) ?? t.total,
@@ -194,7 +201,7 @@ export function flameLevels(t: FinalTree): FlameLevels {
   const n = t.nodes;
   const names: Uint8Array[] = [Buffer.from("total")];
   const number = new Int32Array(t.names.offset.length).fill(-1);
-  // Depth first, last sibling first: that order numbers the names. Each level collects its bars from right to left.
+  // Number the names depth first, last sibling first. Each level collects its bars from right to left.
   const bars: number[][] = [];
   const x = exact ? new Float64Array(n) : new BigInt64Array(n);
   const nameOf = new Uint32Array(n);
@@ -230,7 +237,7 @@ export function flameLevels(t: FinalTree): FlameLevels {
   return { names, levels, total: t.total[0]!, maxSelf: largest(selves) };
 }
 
-/** The four numbers of each bar of a level, which lists them from right to left. */
+/** The four numbers of each bar of a level; `level` lists the bars from right to left. */
 function flameRow(
   level: readonly number[],
   x: Float64Array | BigInt64Array,
@@ -253,7 +260,10 @@ function flameRow(
   return out;
 }
 
-/** Double flame graph: (x, total, self) of the left, of the right, then the name; nodes of both trees by name. */
+/**
+ * Levels of a double flame graph: (x, total, self) of the left side, then of the right side, then the name.
+ * Nodes match by name.
+ */
 export function diffLevels(
   left: FinalTree,
   right: FinalTree,
@@ -264,7 +274,7 @@ export function diffLevels(
   const l = diffSide(left, shared, exact),
     r = diffSide(right, shared, exact);
   const capacity = left.nodes + right.nodes;
-  // A bar is a node of either tree or of both; -1 where a side lacks it.
+  // A bar is a node of one tree or of both; -1 on a side without the node.
   const barLeft = new Int32Array(capacity),
     barRight = new Int32Array(capacity),
     barName = new Uint32Array(capacity),
@@ -345,7 +355,7 @@ export function diffLevels(
   };
 }
 
-/** Bars of a diff: nodes of both sides (-1: none), name and places. */
+/** Bars of a diff: nodes of both sides (-1: none), names and x positions. */
 interface DiffBars {
   left: Int32Array;
   right: Int32Array;
@@ -354,7 +364,7 @@ interface DiffBars {
   xRight: Float64Array | BigInt64Array;
 }
 
-/** The seven numbers of each bar of a level, which lists them from right to left. */
+/** The seven numbers of each bar of a level; `level` lists the bars from right to left. */
 function diffRow(
   level: readonly number[],
   bars: DiffBars,
@@ -389,7 +399,7 @@ interface DiffSide {
   tree: FinalTree;
   total: Float64Array | BigInt64Array;
   self: Float64Array | BigInt64Array;
-  /** node -> id of its name in the strings that both sides share */
+  /** node -> ID of its name in the strings shared by both sides */
   name: Uint32Array;
 }
 
@@ -415,7 +425,7 @@ function sharedNames(tree: FinalTree, shared: ByteStrings): Uint32Array {
   return out;
 }
 
-/** Siblings are in name order, except that a folded `other` comes last. */
+/** Orders siblings by name; a folded `other` is last. */
 function compareSiblings(left: DiffSide, a: number, right: DiffSide, b: number, shared: ByteStrings): number {
   const x = left.name[a]!,
     y = right.name[b]!;

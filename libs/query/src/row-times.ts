@@ -4,8 +4,9 @@ import { PairTable } from "@cinderblock/columnar";
 import { endNanos, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
 
 /**
- * Times of a source's rows, series by series: the next `count[i]` times belong to `fingerprint[i]`. Two sources without a
- * common (series, time) share no row, and this check needs no row ids, which are the largest part of a row's key.
+ * Times of a source's rows, series by series: the next `count[i]` times belong to `fingerprint[i]`. Two
+ * sources without a common (series, time) share no row. This check needs no row IDs, which are the largest
+ * part of a row's key.
  */
 export interface RowTimes {
   ulid: string;
@@ -48,14 +49,17 @@ export async function rowTimes(
   };
 }
 
-/** Sources that may have rows in common, with the first and last common time. */
+/** Sources that may share rows, with their first and last shared time. */
 export interface SharedTimes {
   ulids: Set<string>;
   minNanos: bigint;
   maxNanos: bigint;
 }
 
-/** Finds sources that have a (series, time) in common with another source; undefined without any. A hash collision only costs a comparison of row keys. */
+/**
+ * Finds sources that share a (series, time) with another source; undefined if no source does. A hash
+ * collision only costs a comparison of row keys.
+ */
 export function sharedTimes(all: readonly RowTimes[]): SharedTimes | undefined {
   const rows = all.reduce((n, t) => n + t.timeNanos.length, 0);
   const first = new PairTable(rows);

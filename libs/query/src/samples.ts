@@ -7,7 +7,10 @@ import { eachBatch } from "./segments.ts";
 import { filterColumns, type SampleFilter, samplePasses } from "./select.ts";
 import { loadSymbols, type PartialTree, TreeMerger } from "./tree.ts";
 
-/** Profiles and their samples, as columns: nothing is added up. A stack is a node of `tree`, whose own values are 0. */
+/**
+ * Profiles and their samples as columns, without aggregation. A stack is a node of `tree`, whose own values
+ * are 0.
+ */
 export interface PartialSamples {
   series: Label[][];
   /** profile -> series, nanoseconds since the epoch, 16 bytes */
@@ -22,7 +25,7 @@ export interface PartialSamples {
   tree: PartialTree;
 }
 
-/** Samples that one answer may hold: each is 24 bytes that travel between components. */
+/** Maximum samples of one answer: each takes 24 bytes between components. */
 const MAX_SAMPLES = 4_000_000;
 
 function checkCount(n: number): void {
@@ -33,7 +36,7 @@ function checkCount(n: number): void {
     );
 }
 
-/** All samples of the selected rows, or those of some spans or traces. */
+/** All samples of the selected rows, or only the samples of some spans or traces. */
 export async function buildSamples(
   source: ProfileSource,
   segment: Segment,
@@ -51,7 +54,7 @@ export async function buildSamples(
     stack = new U32Column(1024),
     value = new I64Column(1024),
     span = new U32Column(2048);
-  /** The tree's node of a flame node; those above it come first. */
+  /** Tree node of a flame node; inserts its ancestors first. */
   const nodeOf = (partition: number, flameNode: number): number => {
     const { tables, flame } = symbols.get(partition)!;
     let known = nodes.get(partition);
@@ -124,7 +127,7 @@ export async function buildSamples(
   };
 }
 
-/** One after the other; stacks of equal names are one. */
+/** Concatenates samples; stacks with equal names share a node. */
 export function mergeSamples(parts: readonly PartialSamples[]): PartialSamples {
   if (parts.length === 1) return parts[0]!;
   const sum = (of: (p: PartialSamples) => number): number => parts.reduce((n, p) => n + of(p), 0),

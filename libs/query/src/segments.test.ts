@@ -21,7 +21,7 @@ describe("a range of time", () => {
           next = p.to + 1n;
         }
         expect(next).toBe(to + 1n);
-        // Rows alone are read for less than a span at each end.
+        // Single rows are read only for less than one span at each end.
         for (const p of parts)
           if (p.table === undefined && parts.length > 1) expect(p.to - p.from).toBeLessThan(5n * MINUTE);
       }),

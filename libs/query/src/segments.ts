@@ -3,13 +3,16 @@ import type { Selector } from "@cinderblock/model";
 import type { Exclusion } from "./duplicates.ts";
 import { type SelectedSeries, type SelectRequest, selectRows } from "./select.ts";
 
-/** Rows of one of a source's tables that a query adds up. */
+/** Rows of one table of a source that a query sums. */
 export interface Segment {
   rows: RowSource;
   selected: SelectedSeries[];
 }
 
-/** [from, to] of nanoseconds by the widest tables that fit whole spans; the edges by finer ones, in the end by the rows themselves (undefined). */
+/**
+ * Covers [from, to] (nanoseconds) with the widest tables whose spans fit completely, and the edges with finer
+ * tables, down to single rows (undefined).
+ */
 export function coverRange(
   from: bigint,
   to: bigint,
@@ -38,8 +41,9 @@ export function coverRange(
 }
 
 /**
- * What a query that only adds samples up reads of a source: downsampled tables for whole spans of time, rows for the
- * edges. Where rows are left out (`exclude`), or single ones are meant (`exact`), the rows alone.
+ * Segments of a source for a query that only sums samples: downsampled tables for complete spans of time,
+ * rows for the edges. Uses only rows if some are excluded (`exclude`), or if the query needs single ones
+ * (`exact`).
  */
 export async function segmentsOf(
   source: ProfileSource,
@@ -52,7 +56,7 @@ export async function segmentsOf(
 ): Promise<Segment[]> {
   const usesCoarse =
     !exact && source.coarse.length > 0 && !(exclude && (exclude.rows.length > 0 || exclude.upTo >= 0));
-  // A source's own times bound what has to be covered.
+  // The source's own times bound the range to cover.
   let least = to,
     most = from;
   if (usesCoarse)
@@ -77,7 +81,7 @@ export async function segmentsOf(
   return out;
 }
 
-/** Runs of selected rows that are in memory together. */
+/** Batches of selected rows that fit into memory together. */
 export function* batchesOf(
   selected: readonly SelectedSeries[],
   batchRows: number,
@@ -100,7 +104,10 @@ export function* batchesOf(
   if (batch.length > 0) yield batch;
 }
 
-/** Visits the rows of a segment with their samples loaded; of more than fit at once, each batch is forgotten before the next. */
+/**
+ * Visits the rows of a segment with their samples loaded. If the samples exceed one batch, each batch is
+ * released before the next.
+ */
 export async function eachBatch(
   { rows, selected }: Segment,
   need: readonly RowColumns[],

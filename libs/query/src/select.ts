@@ -10,19 +10,19 @@ import {
   type Selector,
 } from "@cinderblock/model";
 
-/** What every select call shares; times are milliseconds, both ends inclusive. */
+/** Common fields of all select calls; times are milliseconds, both ends inclusive. */
 export interface SelectRequest {
   profileTypeId: string;
   labelSelector: string;
   startMs: number;
   endMs: number;
-  /** only these profiles, for call trees */
+  /** only profiles with these IDs, for call trees */
   profileIds?: string[];
-  /** only this part of the series, of so many */
+  /** only series of this shard out of `of` */
   shard?: { index: number; of: number };
 }
 
-/** Rows of one series that a request picks. */
+/** Rows of one series that a request selects. */
 export interface SelectedSeries {
   index: number;
   rows: Uint32Array;
@@ -33,9 +33,12 @@ interface Selection {
   labelSelector: string;
 }
 
-/** Parsed selectors: the blocks that one request reads share the verdicts of its regular expressions. */
+/**
+ * Parsed selectors by request: all blocks of a request share the cached results of its regular expressions.
+ */
 const parsed = new WeakMap<Selection, Selector>();
 
+/** Parsed selector of a request, including its profile type. @throws `invalid` */
 export function selectorOf(request: Selection, budget?: PatternBudget): Selector {
   let selector = parsed.get(request);
   if (!selector) {
@@ -49,20 +52,26 @@ export function selectorOf(request: Selection, budget?: PatternBudget): Selector
   return selector;
 }
 
-/** Whether a series is in the part that a request asks about: by its fingerprint, which is the same wherever it is stored. */
+/** Whether a series is in the requested shard. The fingerprint decides, which is the same in every source. */
 export function inShard(shard: SelectRequest["shard"], fingerprint: bigint): boolean {
   return shard === undefined || Number(BigInt.asUintN(64, fingerprint) % BigInt(shard.of)) === shard.index;
 }
 
+/** First nanosecond of a millisecond. */
 export function startNanos(ms: number): bigint {
   return BigInt(Math.trunc(ms)) * 1_000_000n;
 }
-/** The last nanosecond of a millisecond: a profile is in the range when its time, cut to milliseconds, is. */
+/**
+ * Last nanosecond of a millisecond: a profile is in the range when its time, truncated to milliseconds, is.
+ */
 export function endNanos(ms: number): bigint {
   return BigInt(Math.trunc(ms)) * 1_000_000n + 999_999n;
 }
 
-/** Series and rows of one of a source's tables that a request picks; rows in `exclude` are answered by another source. The table's keys are loaded first. */
+/**
+ * Series and rows that a request selects in one table of a source; skips rows in `exclude`, which another
+ * source answers. Load the table's keys first.
+ */
 export function selectRows(
   source: ProfileSource,
   selector: Selector,
@@ -74,7 +83,7 @@ export function selectRows(
 ): SelectedSeries[] {
   const out: SelectedSeries[] = [];
   const skip = exclude && exclude.rows.length > 0 ? new Set(exclude.rows) : undefined;
-  // Nothing came since: no row has to be looked at.
+  // No rows were added since the comparison: skip the check of each row.
   const upTo = exclude && exclude.upTo < source.rowCount ? exclude.upTo : -1;
   for (const index of selectSeries(source.series, selector)) {
     const s = source.series[index]!;
@@ -87,25 +96,29 @@ export function selectRows(
   return out;
 }
 
-/** Span ids as little-endian words: low -> set of high. v1 answers a wrong length with `unknown`. */
+/**
+ * Span IDs as little-endian words: low -> set of high words. v1 answers an ID of the wrong length with
+ * `unknown`.
+ */
 type SpanSet = Map<number, Set<number>>;
 
-/** Trace ids as words as their bytes lie: first -> the other three. */
+/** Trace IDs as words in byte order: first word -> the other three. */
 type TraceSet = Map<number, Uint32Array[]>;
 
-/** Which samples count by the span and the trace that they were taken in; both, where both are there. */
+/** Filter of samples by span and trace; a sample must match both if both are set. */
 export interface SampleFilter {
   spans: SpanSet | undefined;
   traces: TraceSet | undefined;
 }
 
-/** Undefined: all samples count. */
+/** Filter for spans and traces; undefined if all samples count. */
 export function sampleFilter(spans: readonly string[], traces: readonly string[]): SampleFilter | undefined {
   return spans.length === 0 && traces.length === 0
     ? undefined
     : { spans: parseSpans(spans), traces: parseTraces(traces) };
 }
 
+/** Whether a filter accepts a sample. */
 export function samplePasses(f: SampleFilter, t: RowTable, row: number, sample: number): boolean {
   const own = sample - t.sampleStart[row]!;
   if (f.spans) {
@@ -125,7 +138,7 @@ export function samplePasses(f: SampleFilter, t: RowTable, row: number, sample: 
   );
 }
 
-/** Columns that the filter looks at. */
+/** Columns that the filter reads. */
 export function filterColumns(f: SampleFilter | undefined): ("spans" | "traces")[] {
   return [...(f?.spans ? ["spans" as const] : []), ...(f?.traces ? ["traces" as const] : [])];
 }

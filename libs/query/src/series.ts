@@ -6,15 +6,18 @@ import { eachBatch, type Segment } from "./segments.ts";
 import { loadSymbols } from "./tree.ts";
 import { type StackFilter, stackKeeper } from "./two-trees.ts";
 
-/** Sums and counts of one output series by bucket; buckets ascend. Bucket k ends at start + k * step and holds what came after k - 1. */
+/**
+ * Sums and counts of one output series by bucket; buckets ascend. Bucket k covers times after bucket k - 1 up
+ * to start + k * step.
+ */
 export interface PartialSeries {
   labels: Label[];
   bucket: number[];
   sum: bigint[];
   count: number[];
-  /** the largest profile or span of each bucket, where that was asked for */
+  /** the largest profile or span of each bucket, if requested */
   exemplar?: (Exemplar | null)[];
-  /** what was remarked on any profile of each bucket; absent where nothing was */
+  /** annotations of any profile in each bucket; absent without annotations */
   annotations?: (Annotations | null)[];
 }
 
@@ -29,7 +32,7 @@ interface Group extends PartialSeries {
   at: Map<number, number>;
 }
 
-/** The labels of a series that its sums are grouped by. */
+/** Labels of a series that its sums are grouped by. */
 export function groupLabels(labels: readonly Label[], groupBy: readonly string[]): Label[] {
   return groupBy
     .map((name) => labels.find((l) => l.name === name))
@@ -37,7 +40,7 @@ export function groupLabels(labels: readonly Label[], groupBy: readonly string[]
     .map((l) => ({ name: l.name, value: l.value }));
 }
 
-/** The point that a profile counts for: the first one at or after it. -1: it is behind the last one. */
+/** Bucket of a profile: the first one at or after its time; -1 after the last bucket. */
 export function bucketOf(ms: number, range: SeriesRange): number {
   const bucket = Math.max(0, Math.ceil((ms - range.startMs) / range.stepMs));
   return bucket > Math.floor((range.endMs - range.startMs) / range.stepMs) ? -1 : bucket;
@@ -87,12 +90,12 @@ export class SeriesMerger {
     (g.exemplar ??= [])[at] = largerExemplar(g.exemplar[at], e);
   }
 
-  /** Shows the largest profile or span of each point of what was added. */
+  /** Sets the exemplar of each point. */
   exemplars(of: (labels: readonly Label[], bucket: number) => Exemplar | null): void {
     for (const g of this.groups.values()) for (const b of g.bucket) this.example(g, b, of(g.labels, b));
   }
 
-  /** Adds rows; `values` overrides the rows' totals (stack selection). */
+  /** Adds rows; `values` replaces the rows' totals (stack selection). */
   addRows(
     table: RowTable,
     labels: readonly Label[],
@@ -109,7 +112,7 @@ export class SeriesMerger {
       const bucket = bucketOf(Number(table.timeNanos[row]! / 1_000_000n), range);
       if (bucket < 0) continue;
       this.point(g, bucket, values ? values(row) : table.totalValue[row]!, 1);
-      // Most rows of a series have the same list as the ones before.
+      // Most rows of a series have the same annotations as the preceding rows.
       const set = lists > 1 ? annotation[row]! : 0,
         key = bucket * lists + set;
       if (set > 0 && !seen.has(key)) {
@@ -138,7 +141,7 @@ export class SeriesMerger {
   }
 }
 
-/** Which samples of a segment's rows a filter lets through. */
+/** Predicate for the samples of a segment that a filter accepts. */
 async function lettingThrough(
   source: ProfileSource,
   segment: Segment,
@@ -156,7 +159,7 @@ async function lettingThrough(
   };
 }
 
-/** Sum of each row's samples that count: row -> sum. */
+/** row -> sum of its accepted samples. */
 async function sumsOf(segment: Segment, keep: KeepSample): Promise<Map<number, bigint>> {
   const sums = new Map<number, bigint>();
   await eachBatch(segment, ["samples"], (table, batch) => {
@@ -172,7 +175,7 @@ async function sumsOf(segment: Segment, keep: KeepSample): Promise<Map<number, b
   return sums;
 }
 
-/** Adds a source's rows by point and group; with `each`, the largest profile or span of each comes along. */
+/** Adds a source's rows by point and group; with `each`, also the largest profile or span of each point. */
 export async function addSource(
   into: SeriesMerger,
   source: ProfileSource,
@@ -187,7 +190,7 @@ export async function addSource(
   const keep = stacks && (await lettingThrough(source, segment, stacks, pace));
   const sums = keep && (await sumsOf(segment, keep)),
     valueOf = sums && ((row: number): bigint => sums.get(row)!);
-  // Exemplars are chosen of this source alone, then merged with the others'.
+  // Choose exemplars within this source, then merge them with the other sources'.
   const own = each ? new SeriesMerger() : into;
   for (const x of selected) own.addRows(table, source.series[x.index]!.labels, x.rows, range, valueOf);
   if (!each) return;
@@ -227,7 +230,7 @@ export interface SeriesResult {
   points: SeriesPoint[];
 }
 
-/** Final series: by total descending, then labels; `limit` keeps the largest. */
+/** Final series by descending total, then by labels; `limit` keeps the largest. */
 export function renderSeries(
   parts: readonly PartialSeries[],
   range: { startMs: number; stepMs: number },

@@ -15,8 +15,8 @@ import { eachBatch, type Segment } from "./segments.ts";
 import { filterColumns, type SampleFilter, samplePasses, type SelectedSeries } from "./select.ts";
 
 /**
- * A call tree by function name, as columns: what travels between components. Node 0 is the root without a name;
- * parents come before their children. `self` is what the node itself was seen with.
+ * A call tree by function name as columns, sent between components. Node 0 is the unnamed root; parents
+ * precede their children. `self` is the value of the node itself.
  */
 export interface PartialTree {
   nameBytes: Uint8Array;
@@ -24,11 +24,11 @@ export interface PartialTree {
   parent: Int32Array;
   name: Uint32Array;
   self: BigInt64Array;
-  /** node -> sum of the children that were cut off; only in a tree that is complete and already cut for its answer */
+  /** node -> sum of its cut-off children; only in a complete tree that is already cut for its answer */
   folded?: BigInt64Array;
 }
 
-/** Adds trees up: nodes with equal paths of names are one. */
+/** Sums trees: nodes with equal name paths merge. */
 export class TreeMerger {
   readonly names = new ByteStrings();
   readonly parent = new I32Column(256);
@@ -53,7 +53,7 @@ export class TreeMerger {
     return node;
   }
 
-  /** Room for `nodes` more. */
+  /** Reserves capacity for `nodes` more nodes. */
   reserve(nodes: number): void {
     this.children.reserve(this.parent.length + nodes);
     this.parent.reserve(nodes);
@@ -61,7 +61,7 @@ export class TreeMerger {
     this.self.reserve(nodes);
   }
 
-  /** The node here of each node of `t`, without its values. */
+  /** Maps each node of `t` to a node of this tree, without values. */
   map(t: PartialTree): Uint32Array {
     const n = t.parent.length;
     this.reserve(n);
@@ -95,6 +95,7 @@ export class TreeMerger {
   }
 }
 
+/** A tree with only its root. */
 export function emptyTree(): PartialTree {
   return {
     nameBytes: new Uint8Array(0),
@@ -107,7 +108,10 @@ export function emptyTree(): PartialTree {
 
 type Symbols = Awaited<ReturnType<ProfileSource["symbols"]>>;
 
-/** Sums samples of the segments' rows by stack node, partition by partition; the symbols of these partitions come along. */
+/**
+ * Sums samples of the segments' rows by stack node, per symbol partition; also returns the symbols of these
+ * partitions.
+ */
 export async function sumByStack(
   source: ProfileSource,
   segments: readonly Segment[],
@@ -143,7 +147,7 @@ export async function sumByStack(
   return { totals, symbols };
 }
 
-/** to[s] += every value whose stack is s; both are words of 64-bit integers. */
+/** to[s] += each value with stack s; both arrays are words of 64-bit integers. */
 function addSamples(
   to: Uint32Array,
   stacktraceId: Uint32Array,
@@ -159,7 +163,7 @@ function addFiltered(total: BigInt64Array, t: RowTable, row: number, filter: Sam
     if (samplePasses(filter, t, row, k)) total[t.stacktraceId[k]!]! += t.value[k]!;
 }
 
-/** Loads the symbols of the partitions that the rows name. */
+/** Loads the symbols of the partitions that the rows refer to. */
 export async function loadSymbols(
   source: ProfileSource,
   table: RowTable,
@@ -179,14 +183,14 @@ export async function loadSymbols(
 }
 
 /**
- * All symbol partitions of one source as one tree of names, kept from query to query: stack node -> tree node. A query
- * then adds values and nothing is hashed.
+ * All symbol partitions of one source as one tree of names, kept between queries: stack node -> tree node. A
+ * query then only adds values and hashes nothing.
  */
 class SourceFlame {
   readonly tree = new TreeMerger();
   private readonly partitions = new Map<number, { nodes: U32Column; names: Int32Array }>();
 
-  /** Tree node of each flame node of a partition, up to date. */
+  /** Tree node of each flame node of a partition, extended to the current nodes. */
   extend(partition: number, { tables, flame }: Awaited<ReturnType<ProfileSource["symbols"]>>): Uint32Array {
     let p = this.partitions.get(partition);
     if (!p) {
@@ -226,7 +230,7 @@ class SourceFlame {
 
 const flames = new WeakMap<ProfileSource, SourceFlame>();
 
-/** The call tree of the segments' rows, cut to `cutTo` nodes when that is above 0. */
+/** Call tree of the segments' rows, cut to `cutTo` nodes if that is above 0. */
 export async function buildTree(
   source: ProfileSource,
   segments: readonly Segment[],
@@ -246,7 +250,7 @@ export async function buildTree(
   return compactTree(tree, self, used, cutTo);
 }
 
-/** Values of stacks to the tree nodes that they end in. */
+/** Adds the values of stacks to the tree nodes where they end. */
 function addStacks(
   byStack: BigInt64Array,
   ofStack: Uint32Array,
@@ -264,7 +268,10 @@ function addStacks(
   }
 }
 
-/** The used nodes of a tree with the names that they need; with `cutTo`, the rest of each parent is folded into a sum. */
+/**
+ * The used nodes of a tree with their names; with `cutTo`, the other children of each parent are folded into
+ * a sum.
+ */
 function compactTree(tree: TreeMerger, self: BigInt64Array, used: Uint8Array, cutTo: number): PartialTree {
   const nodes = self.length;
   const parent = tree.parent.data,
@@ -286,7 +293,7 @@ function compactTree(tree: TreeMerger, self: BigInt64Array, used: Uint8Array, cu
     const foldedWords = wordsOf(folded);
     for (let i = 1; i < nodes; i++) {
       if (used[i] === 0) continue;
-      // 2: cut off; what hangs below such a node is in its total already
+      // 2: cut off; the total of the parent includes the nodes below
       if (used[parent[i]!] === 2) {
         used[i] = 2;
         count--;

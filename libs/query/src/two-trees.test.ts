@@ -28,7 +28,7 @@ function treeOf(stacks: readonly Stack[]): ReturnType<TreeMerger["finish"]> {
   return m.finish();
 }
 
-/** Paths of a response to (self, folded): what a reader of the columns sees. */
+/** Path -> self + folded, computed from the columns of a response. */
 function paths(r: MessageShape<typeof CallTreeResponseSchema>, base = false): Map<string, number> {
   const out = new Map<string, number>(),
     path: string[] = [];
@@ -62,7 +62,7 @@ const exact = fc.subarray(["main", "a", "b"], { maxLength: 2 }),
 const has = (s: readonly string[], entry: string): boolean =>
   s.some((name) => (entry.startsWith("/") ? new RegExp(entry.slice(1, -1), "i").test(name) : name === entry));
 
-/** The obvious way: stack by stack. */
+/** The naive implementation, stack by stack. */
 function slow(list: readonly Stack[], f: StackFilter): Stack[] {
   return list
     .filter(
@@ -105,7 +105,7 @@ describe("two trees as one", () => {
         const all = (r: typeof cut): bigint => [...r.self, ...r.folded].reduce((x, y) => x + y, 0n);
         expect([all(cut), cut.nodes]).toEqual([all(whole), BigInt(whole.parent.length)]);
         expect(cut.parent.length - 1).toBeGreaterThanOrEqual(Math.min(max, whole.parent.length - 1));
-        // Ties of the smallest stay together.
+        // Nodes that tie with the smallest kept node stay together.
         cut.foldedCount.forEach((n, i) => expect(n > 0).toBe(cut.folded[i]! > 0n));
       }),
     );

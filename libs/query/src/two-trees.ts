@@ -6,51 +6,57 @@ import { textFilter } from "@cinderblock/model";
 import type { SymbolTables } from "@cinderblock/symdb";
 import { emptyTree, type PartialTree, TreeMerger } from "./tree.ts";
 
-/** Which stacks count and how they are shown: whole function names; also, but in `callSite`, regular expressions (RE2, any case) between slashes. */
+/**
+ * Selection and display of stacks, by complete function names. In all lists except `callSite`, entries
+ * between slashes are regular expressions (RE2, case-insensitive).
+ */
 export interface StackFilter {
-  /** stacks that begin with these, root first */
+  /** stacks that begin with these functions, root first */
   callSite: readonly string[];
-  /** stacks that contain every one of these */
+  /** stacks that contain each of these functions */
   only: readonly string[];
-  /** stacks that contain none of these */
+  /** stacks that contain no such function */
   without: readonly string[];
   /** functions that are merged into their callers */
   hide: readonly string[];
 }
 
-/** Two call trees as one: the nodes of both, each with a value of either side. Parents come before their children. */
+/** Two call trees as one: the nodes of both, each with a value per side. Parents precede their children. */
 export interface TwoTrees {
   nameBytes: Uint8Array;
   nameOffset: Uint32Array;
   parent: Int32Array;
   name: Uint32Array;
   self: BigInt64Array;
-  /** the other side of a comparison; undefined when there is none */
+  /** values of the other side of a comparison; undefined without a comparison */
   base: BigInt64Array | undefined;
 }
 
-/** What a filter says of a name: its functions are hidden, their stacks are left out. */
+/** Verdicts of a filter on a name: hide its functions, or drop their stacks. */
 const HIDDEN = 1,
   GONE = 2;
 
-/** An entry of a filter: a whole name, or a pattern between slashes. @throws `invalid` for a pattern that is none */
+/**
+ * Matcher of a filter entry: a complete name, or a pattern between slashes.
+ * @throws `invalid` for an invalid pattern
+ */
 function matcher(entry: string): { bytes: Buffer } | { found: (name: string) => boolean } {
   return /^\/.+\/$/s.test(entry) ? { found: textFilter(entry) } : { bytes: Buffer.from(entry) };
 }
 
-/** The shape of a call tree: parents come before their children. */
+/** Shape of a call tree: parents precede their children. */
 type NamedTree = Pick<PartialTree, "nameBytes" | "nameOffset" | "parent" | "name">;
 
-/** Verdicts of a filter on each name of a tree; `only` has a bit for each of its entries. */
+/** Verdicts of a filter on each name of a tree; `only` has one bit per entry. */
 interface NameVerdicts {
   said: Uint8Array;
   only: Uint32Array;
   entries: number;
 }
 
-/** Names that are looked at between two looks at the clock. */
+/** Names to match between two checks of the clock. */
 const NAMES_AT_ONCE = 256;
-/** Bytes of a name from which a regular expression may need a millisecond. */
+/** Length in bytes from which a regular expression may take a millisecond per name. */
 const LONG_NAME = 200;
 
 async function namesOf(t: NamedTree, f: StackFilter, pace: Pace): Promise<NameVerdicts> {
@@ -96,7 +102,7 @@ async function namesOf(t: NamedTree, f: StackFilter, pace: Pace): Promise<NameVe
   return out;
 }
 
-/** node -> 1 where a filter lets its stack through. */
+/** node -> 1 if the filter accepts its stack. */
 function countingNodes(t: NamedTree, f: StackFilter, names: NameVerdicts): Uint8Array {
   const n = t.parent.length,
     { said, only, entries } = names,
@@ -105,7 +111,7 @@ function countingNodes(t: NamedTree, f: StackFilter, names: NameVerdicts): Uint8
   const isNamed = (name: number, as: Buffer): boolean =>
     Buffer.compare(t.nameBytes.subarray(t.nameOffset[name]!, t.nameOffset[name + 1]!), as) === 0;
   const every = (entries === 0 ? 0 : entries === 32 ? 0xffffffff : (1 << entries) - 1) >>> 0;
-  // node -> functions of the call site that its stack begins with; entries of `only` in its stack, as bits
+  // node -> number of call site functions that its stack begins with; bits of the `only` entries in its stack
   const begun = new Int32Array(n),
     bits = new Uint32Array(n),
     gone = new Uint8Array(n),
@@ -127,19 +133,22 @@ function countingNodes(t: NamedTree, f: StackFilter, names: NameVerdicts): Uint8
   return counts;
 }
 
-/** The filter of a call site alone. */
+/** Filter with only a call site. */
 export function below(callSite: readonly string[]): StackFilter {
   return { callSite, only: [], without: [], hide: [] };
 }
 
-/** Which stack nodes of a symbol partition a filter lets through. @param flame of the same tables */
+/**
+ * Predicate for the stack nodes of a symbol partition that a filter accepts.
+ * @param flame flame index of the same tables
+ */
 export async function stackKeeper(
   tables: SymbolTables,
   flame: FlameIndex,
   f: StackFilter,
   pace = UNPACED,
 ): Promise<(stackNode: number) => boolean> {
-  // A head grows while this waits: its nodes and names are those of one moment.
+  // A head grows during the awaits: use its nodes and names as of now.
   const parent = flame.parent.view(),
     name = flame.name.view(),
     tree = { nameBytes: tables.stringBytes, nameOffset: tables.stringOffset, parent, name };
@@ -148,7 +157,11 @@ export async function stackKeeper(
   return (node) => counts[ofStack[node]!] === 1;
 }
 
-/** The node of each node of `t` in a tree with one node for each path, at most; -1 where its stack does not count. Only what counts, and what is above it, becomes a node. */
+/**
+ * Merges the accepted stacks of `t` into a tree with one node per path.
+ * @returns node of `t` -> node there; -1 if its stack does not count. Only counted nodes and their ancestors
+ * become nodes
+ */
 async function filtered(t: PartialTree, f: StackFilter, into: TreeMerger, pace: Pace): Promise<Int32Array> {
   const n = t.parent.length,
     names = await namesOf(t, f, pace),
@@ -178,7 +191,7 @@ async function filtered(t: PartialTree, f: StackFilter, into: TreeMerger, pace: 
   return map;
 }
 
-/** The stacks of one tree, or of two, that a filter lets through. @param baseline the other side of a comparison */
+/** Merges the accepted stacks of one tree, or of two. @param baseline other side of a comparison */
 export async function twoTrees(
   tree: PartialTree,
   baseline: PartialTree | undefined,
@@ -210,7 +223,7 @@ export async function twoTrees(
   };
 }
 
-/** node -> sum of the values below it and its own */
+/** node -> sum of its own value and all values below it */
 function totals(t: TwoTrees, self: BigInt64Array): BigInt64Array {
   const total = self.slice(),
     words = wordsOf(total);
@@ -229,7 +242,10 @@ function childLists(parent: Int32Array): { first: Uint32Array; next: Uint32Array
   return { first, next };
 }
 
-/** Values of every function, by name number; recursion counts once. Of name 0, the root's, `total` is the sum of all. */
+/**
+ * Values of every function, by name number; recursion counts once. For name 0, the root's name, `total` is
+ * the total of all stacks.
+ */
 export interface FunctionSums {
   self: BigInt64Array;
   total: BigInt64Array;
@@ -237,13 +253,13 @@ export interface FunctionSums {
   baseTotal: BigInt64Array | undefined;
 }
 
-/** The nodes that no ancestor shares its function with: their totals add up to the function's. */
+/** node -> 1 if no ancestor has its function: the totals of these nodes sum to the function's total. */
 function outermost(t: TwoTrees): Uint8Array {
   const n = t.parent.length;
   const { first, next } = childLists(t.parent);
   const out = new Uint8Array(n),
     open = new Uint32Array(t.nameOffset.length);
-  // Depth first; a node is met on the way down and, as its complement, on the way up.
+  // Depth first; each node is visited on the way down and, as its complement, on the way up.
   const stack = new Int32Array(2 * n);
   let top = 0;
   for (let c = first[0]!; c !== 0; c = next[c]!) stack[top++] = c;
@@ -260,6 +276,7 @@ function outermost(t: TwoTrees): Uint8Array {
   return out;
 }
 
+/** Sums of all functions of two trees; recursion counts once. */
 export function functionSums(t: TwoTrees): FunctionSums {
   const names = t.nameOffset.length - 1,
     outer = outermost(t);
@@ -284,7 +301,7 @@ export function functionSums(t: TwoTrees): FunctionSums {
 }
 
 export type FunctionOrder = "self" | "total" | "name" | "self-change" | "total-change";
-/** Which rows of a function table, and in what order; `only`: whole names, empty is all. */
+/** Selection and order of a function table's rows; `only`: complete names, empty means all. */
 export interface TablePage {
   filter: string;
   only: readonly string[];
@@ -294,7 +311,7 @@ export interface TablePage {
   limit: number;
 }
 
-/** cinderblock.explore.v1.FunctionTableResponse: the rows of one page, exact. */
+/** Encodes cinderblock.explore.v1.FunctionTableResponse: the rows of one page, exact. */
 export async function encodeFunctionTable(t: TwoTrees, page: TablePage, pace = UNPACED): Promise<Uint8Array> {
   const sums = functionSums(t);
   const names = t.nameOffset.length - 1;
@@ -360,7 +377,10 @@ function putValue(out: ByteWriter, field: number, value: bigint): void {
   out.uvarint64(value);
 }
 
-/** A tree below one function: `callers` upwards to the entry points, `callees` downwards; recursion counts once. */
+/**
+ * Trees around one function: `callers` up to the entry points, `callees` down to the leaves; recursion counts
+ * once.
+ */
 export function neighbours(t: TwoTrees, name: string): { callers: TwoTrees; callees: TwoTrees } {
   const bytes = new TextEncoder().encode(name);
   const names = new ByteStrings();
@@ -428,8 +448,8 @@ export function neighbours(t: TwoTrees, name: string): { callers: TwoTrees; call
 }
 
 /**
- * cinderblock.explore.v1.CallTreeResponse: the `maxNodes` nodes with the largest share of either side (0: all of them),
- * and for each the sum and number of its children that were cut off.
+ * Encodes cinderblock.explore.v1.CallTreeResponse: the `maxNodes` nodes with the largest share on either side
+ * (0: all nodes), and for each the sum and number of its cut-off children.
  */
 export function encodeCallTree(t: TwoTrees, maxNodes: number): Uint8Array {
   const n = t.parent.length;
