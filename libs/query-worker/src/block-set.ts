@@ -6,7 +6,10 @@ import type { Bucket } from "@cinderblock/objstore";
 import { checkTenantId } from "@cinderblock/tenant";
 import type { BlocksCall, Root } from "./protocol.ts";
 
-/** Blocks that this worker has open, least recently used first; closed when their memory exceeds the budget. */
+/**
+ * Open blocks of this worker, least recently used first. Blocks are closed when their memory exceeds the
+ * budget.
+ */
 export class BlockSet {
   private readonly open = new Map<string, Promise<BlockReader>>();
   private readonly held = new Map<string, BlockReader>();
@@ -21,7 +24,7 @@ export class BlockSet {
     this.cacheBytes = cacheBytes;
   }
 
-  /** The blocks that exist, opened, and the ULIDs that do not. */
+  /** Opens the blocks that exist; also returns the ULIDs that do not. */
   async get({ root, tenant, ulids }: BlocksCall): Promise<{ blocks: BlockReader[]; missing: string[] }> {
     const missing: string[] = [];
     const found = await Promise.all(
@@ -41,7 +44,7 @@ export class BlockSet {
   }
 
   private async one(root: Root, tenant: string, ulid: string): Promise<BlockReader> {
-    // Both become a path below the root, which other tenants share.
+    // Both become a path below the root, which tenants share.
     checkTenantId(tenant);
     if (!isUlid(ulid))
       throw new CinderblockError("invalid", `expected the ULID of a block, found ${JSON.stringify(ulid)}`);
@@ -83,12 +86,12 @@ export class BlockSet {
     this.usedMs.delete(key);
   }
 
-  /** Closes blocks that were not asked for since `beforeMs`. */
+  /** Closes blocks whose last use was before `beforeMs`. */
   closeIdle(beforeMs: number): void {
     for (const [key, at] of this.usedMs) if (at < beforeMs) this.close(key);
   }
 
-  /** Closes the least recently used blocks until the rest fits; called between questions. */
+  /** Closes the least recently used blocks until the rest fits; called between queries. */
   trim(): void {
     let bytes = 0;
     for (const b of this.held.values()) bytes += b.heldBytes;

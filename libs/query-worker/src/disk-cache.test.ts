@@ -11,7 +11,7 @@ const ULIDS = [
 ] as const;
 const name = (u: number, file = "profiles.parquet"): string => `t/phlaredb/${ULIDS[u]}/${file}`;
 
-/** A bucket that counts what is read, and files of known bytes in it. */
+/** A bucket that counts its reads, with files of known content. */
 async function setUp(sizeBytes = 1_000_000) {
   const far = new FilesystemBucket(temporaryFolder());
   const content = Uint8Array.from({ length: sizeBytes }, (_, i) => (i * 31 + (i >>> 8)) & 255);

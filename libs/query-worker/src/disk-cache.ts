@@ -5,14 +5,18 @@ import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Bucket } from "@cinderblock/objstore";
 
-/** A part of a file is kept in pieces of this size, the last one as long as it is. */
+/** Size of a cached piece of a file; the last piece of a file may be shorter. */
 const PIECE_BYTES = 128 << 10;
-/** An entry of a map: number of the piece, its length, its CRC-32. Number SIZE: the length is the file's. */
+/**
+ * Entry of a map file: number of the piece, length, CRC-32. An entry with the number SIZE holds the file's
+ * length.
+ */
 const ENTRY_BYTES = 12,
   SIZE = 0xffffffff;
 
-/** Figures of all threads: hits, misses (in pieces), evicted files, failures, bytes held. */
+/** Counters of all threads: hits, misses (in pieces), evicted files, failures, bytes held. */
 export const DISK_CACHE_FIELDS = ["hits", "misses", "evictions", "failures", "bytes"] as const;
+/** Creates the counters of DISK_CACHE_FIELDS, one 64-bit cell each. */
 export function diskCacheCounters(): SharedArrayBuffer {
   return new SharedArrayBuffer(DISK_CACHE_FIELDS.length * 8);
 }
@@ -21,16 +25,17 @@ interface CachedFile {
   path: string;
   pieces: Map<number, { length: number; crc: number }>;
   bytes: number;
-  /** of the object, once it was seen whole */
+  /** size of the object, once known */
   size: number | undefined;
 }
 
-/** The files of a block that never change once its meta is there. */
+/** Files of a block that never change after its meta is written. */
 const IMMUTABLE = /\/phlaredb\/[0-9A-Z]{26}\/.*\.(parquet|tsdb|symdb)$/;
 
 /**
- * Parts of blocks' files on a local disk, under a budget: what was read of a far bucket is read once. Each piece has a
- * checksum: what a crash or a bad disk left is fetched again. The files that were not used for longest go first.
+ * Caches parts of blocks' files on a local disk, under a budget, so that a remote bucket is read once. Each
+ * piece has a checksum: pieces that a crash or a bad disk damaged are fetched again. The least recently used
+ * files are evicted first.
  */
 export class DiskCache {
   /** least recently used first */
@@ -40,12 +45,12 @@ export class DiskCache {
   private readonly dir: string;
   private readonly maxBytes: number;
 
-  /** @param owns the blocks of this thread: each has one */
+  /** @param owns whether a block belongs to this thread: each block belongs to exactly one */
   constructor(dir: string, maxBytes: number, counters: SharedArrayBuffer, owns: (ulid: string) => boolean) {
     this.dir = dir;
     this.maxBytes = maxBytes;
     this.counters = new BigInt64Array(counters);
-    // A folder that cannot be made or read only means that nothing is kept.
+    // An unusable folder only disables caching.
     try {
       this.restore(owns);
     } catch {
@@ -57,7 +62,7 @@ export class DiskCache {
     Atomics.add(this.counters, DISK_CACHE_FIELDS.indexOf(field), BigInt(n));
   }
 
-  /** `<dir>/<ULID>/<hash of the name>`: a name may be longer than a file system takes. */
+  /** `<dir>/<ULID>/<hash of the name>`: the name itself may be too long for a file system. */
   private pathOf(name: string): string {
     return join(
       this.dir,
@@ -66,7 +71,7 @@ export class DiskCache {
     );
   }
 
-  /** What an earlier process left, oldest first. */
+  /** Loads the files of an earlier process, oldest first. */
   private restore(owns: (ulid: string) => boolean): void {
     mkdirSync(this.dir, { recursive: true });
     const found: { path: string; usedMs: number }[] = [];
@@ -111,7 +116,7 @@ export class DiskCache {
     this.count("bytes", n);
   }
 
-  /** A bucket that keeps what is read of blocks. */
+  /** Wraps a bucket so that reads of blocks' files are cached. */
   wrap(bucket: Bucket): Bucket {
     return {
       name: bucket.name,
@@ -163,7 +168,7 @@ export class DiskCache {
       out.set(bytes.subarray(from, to), at + from - offset);
       filled = Math.max(filled, at + to - offset);
     };
-    // Runs of pieces that are there, and of such that are not.
+    // Runs of cached pieces and runs of missing pieces.
     const runs: { from: number; to: number; here: boolean }[] = [];
     for (let n = first; n < end; n++) {
       const here = file.pieces.has(n),
@@ -196,7 +201,7 @@ export class DiskCache {
     return filled === size ? out : out.subarray(0, filled);
   }
 
-  /** Pieces [from, to), or nothing where one is not what was written. */
+  /** Reads the cached pieces [from, to); undefined if a piece is damaged or missing. */
   private async read(file: CachedFile, from: number, to: number): Promise<Uint8Array[] | undefined> {
     try {
       const handle = await open(file.path, "r");
@@ -217,7 +222,7 @@ export class DiskCache {
         await handle.close();
       }
     } catch {
-      // Torn by a crash, evicted by now, or the disk is bad: the bucket has it.
+      // The file is torn by a crash, was evicted in the meantime, or the disk is bad: read the bucket.
       this.count("failures", 1);
       for (let n = from; n < to; n++) {
         const p = file.pieces.get(n);
@@ -231,7 +236,7 @@ export class DiskCache {
     }
   }
 
-  /** Writes pieces from number `from` on. A disk that takes no more only means that nothing is kept. */
+  /** Writes pieces from number `from` on. A disk that accepts no more bytes only stops caching. */
   private async keep(
     file: CachedFile,
     from: number,
@@ -240,7 +245,8 @@ export class DiskCache {
   ): Promise<void> {
     try {
       await mkdir(dirname(file.path), { recursive: true });
-      const handle = await open(file.path, constants.O_RDWR | constants.O_CREAT); // not truncated: another question may be writing, too
+      // not truncated: another query may be writing as well
+      const handle = await open(file.path, constants.O_RDWR | constants.O_CREAT);
       try {
         await handle.write(bytes, 0, bytes.length, from * PIECE_BYTES);
       } finally {
@@ -271,7 +277,7 @@ export class DiskCache {
     this.trim(file);
   }
 
-  /** Removes the least recently used files until the rest fits; not the one in hand. */
+  /** Removes the least recently used files, except `inHand`, until the rest fits. */
   private trim(inHand: CachedFile | undefined): void {
     for (const [path, file] of this.files) {
       if (this.bytes <= this.maxBytes) return;
@@ -290,7 +296,7 @@ export class DiskCache {
     void rm(`${path}.map`, { force: true });
   }
 
-  /** Forgets a block that is gone. */
+  /** Drops the files of a deleted block. */
   forget(ulid: string): void {
     const prefix = join(this.dir, ulid);
     for (const [path, file] of this.files) if (dirname(path) === prefix) this.drop(path, file);

@@ -4,7 +4,7 @@ import { mergeSamples } from "@cinderblock/query";
 import type { ExportCall } from "./protocol.ts";
 import { bothTrees } from "./render.ts";
 
-/** Merges and writes in another program's format. */
+/** Merges partial results and encodes them in another program's format. */
 export async function exported(call: ExportCall, pace: Pace): Promise<{ bytes: Uint8Array; rows: number }> {
   switch (call.kind) {
     case "tree":

@@ -26,7 +26,10 @@ import type {
   Root,
 } from "./protocol.ts";
 
-/** Query worker threads. A block always goes to the same thread, so that its columns and symbols are held once. */
+/**
+ * Pool of query worker threads. A block always goes to the same thread, so that only one thread holds its
+ * columns and symbols.
+ */
 export class QueryPool implements Service {
   readonly name = "query-workers";
   private workers: WorkerClient[] = [];
@@ -223,13 +226,19 @@ export class QueryPool implements Service {
     };
   }
 
-  /** Merges and renders on the thread with the fewest calls in flight. The partial results of `call` move there: they are gone here. */
+  /**
+   * Merges and renders on the thread with the fewest calls in flight. Transfers the partial results of
+   * `call`: the caller loses them.
+   */
   render(call: RenderCall, signal?: AbortSignal): Promise<RenderAnswer> {
     const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
     return w.call<RenderAnswer>("render", { ...call, stop: stopOf(signal) }, transferable(call));
   }
 
-  /** Writes an answer as a file, on the thread with the fewest calls in flight. What `call` holds moves there. */
+  /**
+   * Encodes an answer as a file, on the thread with the fewest calls in flight. Transfers the buffers of
+   * `call`.
+   */
   export(call: ExportCall, signal?: AbortSignal): Promise<{ bytes: Uint8Array; rows: number }> {
     const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
     return w.call<{ bytes: Uint8Array; rows: number }>(
@@ -239,7 +248,7 @@ export class QueryPool implements Service {
     );
   }
 
-  /** Reads files of profiles and draws one or two of them, on the thread with the fewest calls in flight. */
+  /** Reads profile files and renders one or two of them, on the thread with the fewest calls in flight. */
   files(call: FilesCall): Promise<FilesAnswer> {
     const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
     return w.call<FilesAnswer>("files", call);

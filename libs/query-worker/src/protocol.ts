@@ -18,40 +18,41 @@ import type {
   RowTimes,
 } from "@cinderblock/query";
 
-/** Where blocks lie: the shared bucket, or the ingester's own data directory. */
+/** Location of blocks: the shared bucket, or the ingester's data directory. */
 export type Root = "bucket" | "local";
 
-/** How a worker reaches both roots. */
+/** Configuration that a worker needs to read from both roots. */
 export interface QueryWorkerData {
   bucket: BucketSpec;
   localDirectory: string;
-  /** decoded columns and symbols in memory */
+  /** bytes for decoded columns and symbols in memory */
   cacheBytes: number;
-  /** blocks that nobody asked for are closed after so long */
+  /** idle time after which blocks are closed, in milliseconds */
   idleMs: number;
-  /** parts of far files on disk; absent: none are kept */
+  /** disk cache for files of the bucket; absent: no cache */
   disk: { dir: string; bytes: number; counters: SharedArrayBuffer } | undefined;
-  /** names of native frames; absent: they have none */
+  /** symbolizer for native frames; absent: they stay without names */
   symbols: SymbolizerData | undefined;
 }
-/** A thread's own data: which of how many it is. */
+/** Data of one thread: its index among `count` threads. */
 export interface QueryThreadData extends QueryWorkerData {
   index: number;
   count: number;
 }
 
-/** Stops work in another thread. */
+/** A call that another thread can stop. */
 export interface Stoppable {
-  /** [0] becomes 1 when no caller waits for the answer anymore; looked at between blocks and between time slices */
+  /** [0] becomes 1 when no caller waits for the answer; checked between blocks and between time slices */
   stop?: Int32Array | undefined;
 }
+/** Blocks of a tenant below a root. */
 export interface BlocksCall extends Stoppable {
   root: Root;
   tenant: string;
   ulids: readonly string[];
 }
 
-/** One selection, or two that are compared, and which of their stacks count. */
+/** One selection, or two to compare, with a stack filter for each. */
 export interface Sides {
   parts: PartialResult[];
   base: PartialResult[] | undefined;
@@ -59,7 +60,7 @@ export interface Sides {
   baseFilter: StackFilter;
 }
 
-/** Final forms of merged results. */
+/** Merges of partial results, by final form. */
 export type RenderCall =
   | (Sides & { kind: "call-tree"; maxNodes: number })
   | (Sides & { kind: "functions"; page: TablePage })
@@ -95,29 +96,30 @@ export type RenderCall =
       goPgo?: { keepLocations: number; aggregateCallees: boolean };
     };
 
-/** Answers as files; their libraries are loaded when the first is asked for. */
+/** Answers as files; the encoder libraries are loaded on first use. */
 export type ExportCall =
   | (Sides & { kind: "tree"; format: TreeFormat; title: string; unit: Unit; atMs: number })
   | { kind: "otlp"; pprof: Uint8Array; service: string }
-  /** a piece of an Arrow stream */
+  /** one piece of an Arrow stream */
   | { kind: "samples"; parts: PartialResult[]; table: SampleTable; first: boolean; last: boolean }
-  /** an Arrow stream as a Parquet file */
+  /** converts an Arrow stream to a Parquet file */
   | { kind: "parquet"; stream: Uint8Array };
 
-/** One file, or two that are compared; without a type the first one that they have. */
+/** One file, or two to compare; without a type, the first type that they share. */
 export interface FilesCall {
   files: { name: string; bytes: Uint8Array }[];
   type: string | undefined;
   maxNodes: number;
   limitBytes: number;
 }
-/** What is in them, and v1's flamebearer of one type as JSON. */
+/** Types in the files, and v1's flamebearer of one type as JSON. */
 export interface FilesAnswer {
   types: string[];
   type: string;
   flamebearer: string;
 }
 
+/** Levels of a flame graph, with the totals of both sides of a comparison. */
 export type Levels = {
   names: string[];
   levels: (number | bigint)[][];
@@ -126,9 +128,10 @@ export type Levels = {
   leftTotal: bigint;
   rightTotal: bigint;
 };
+/** Rendered answer: encoded bytes, flame graph levels, or no data. */
 export type RenderAnswer = { bytes: Uint8Array } | { levels: Levels } | { empty: true };
 
-/** Methods of the worker. */
+/** Methods of a query worker. */
 export interface QueryWorkerMethods {
   execute(call: BlocksCall & { query: SourceQuery; exclude: Exclusions }): Promise<ExecuteAnswer>;
   ranges(call: BlocksCall & { select: SelectRequest }): Promise<SeriesRanges[]>;
@@ -136,7 +139,7 @@ export interface QueryWorkerMethods {
   keys(call: BlocksCall & { select: SelectRequest }): Promise<RowKeys[]>;
   labels(call: BlocksCall & { ask: LabelAsk }): Promise<LabelAnswer & { missing: string[] }>;
   render(call: RenderCall & Stoppable): Promise<RenderAnswer>;
-  /** rows: of a piece of a table, else 0 */
+  /** `rows`: number of rows in a piece of a table, otherwise 0 */
   export(call: ExportCall & Stoppable): Promise<{ bytes: Uint8Array; rows: number }>;
   files(call: FilesCall): Promise<FilesAnswer>;
   forget(call: BlocksCall): void;

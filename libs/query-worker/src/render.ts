@@ -34,7 +34,7 @@ function mergedTree(parts: PartialResult[]): PartialTree {
   return merged?.kind === "tree" ? merged.tree : emptyTree();
 }
 
-/** One tree of the parts, with the stacks that begin with the call site. */
+/** Merged tree of the parts, reduced to stacks that begin with the call site. */
 async function treeBelow(parts: PartialResult[], callSite: readonly string[]): Promise<PartialTree> {
   const tree = mergedTree(parts);
   if (callSite.length === 0) return tree;
@@ -49,11 +49,12 @@ function mergedPoints(parts: PartialResult[]): Points {
     : { timeMs: new Float64Array(0), value: new Float64Array(0) };
 }
 
+/** Merges both sides of a comparison into one tree, with their filters. */
 export function bothTrees({ parts, base, filter, baseFilter }: Sides, pace: Pace): Promise<TwoTrees> {
   return twoTrees(mergedTree(parts), base && mergedTree(base), filter, baseFilter, pace);
 }
 
-/** Merges, cuts to `maxNodes` (after the merge) and encodes. */
+/** Merges partial results, cuts to `maxNodes` (after the merge) and encodes. */
 export async function render(call: RenderCall, pace: Pace): Promise<RenderAnswer> {
   switch (call.kind) {
     case "flame": {
@@ -119,7 +120,10 @@ export async function render(call: RenderCall, pace: Pace): Promise<RenderAnswer
   }
 }
 
-/** Draws one file, or the difference of two. @throws `invalid` where they have no type in common, or not the one asked for */
+/**
+ * Renders one file, or the difference of two.
+ * @throws `invalid` if the files have no common type, or lack the requested one
+ */
 export function renderFiles({ files, type, maxNodes, limitBytes }: FilesCall): FilesAnswer {
   const [left, right] = files.map((f) => readProfileFile(f.name, f.bytes, limitBytes));
   const types = left!.map((p) => p.type).filter((t) => !right || right.some((p) => p.type === t));
@@ -169,7 +173,7 @@ function output(l: Full, as: "proto" | "levels" | "flamebearer", width: 4 | 7): 
   };
 }
 
-/** All values of a row; a function of its own, so that a query's first rows already run compiled. */
+/** Writes all values of a row; a separate function, so that it is compiled early in a query. */
 function putRow(out: ByteWriter, row: readonly (number | bigint)[]): void {
   out.reserve(row.length * 10);
   for (let i = 0; i < row.length; i++) {
@@ -179,7 +183,10 @@ function putRow(out: ByteWriter, row: readonly (number | bigint)[]): void {
   }
 }
 
-/** querier.v1.FlameGraph, or FlameGraphDiff for width 7, straight to bytes: no object per value. */
+/**
+ * Encodes querier.v1.FlameGraph, or FlameGraphDiff for width 7, directly as bytes, without an object per
+ * value.
+ */
 function encodeFlameGraph(l: Full, width: 4 | 7): Uint8Array {
   const out = new ByteWriter(1 << 16);
   for (const n of l.names) {
@@ -215,7 +222,7 @@ function encodeFlameGraph(l: Full, width: 4 | 7): Uint8Array {
   return out.take();
 }
 
-/** The `flamebearer` object of /pyroscope/render as JSON text. */
+/** Encodes the `flamebearer` object of /pyroscope/render as JSON text. */
 function encodeFlamebearer(l: Full): Uint8Array {
   const out = new ByteWriter(1 << 16);
   out.utf8('{"names":[');

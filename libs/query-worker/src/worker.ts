@@ -21,7 +21,7 @@ import type { BlocksCall, QueryThreadData, QueryWorkerMethods, Stoppable } from 
 import { render, renderFiles } from "./render.ts";
 import { threadOf } from "./thread-of.ts";
 
-/** A worker thread for reads: holds open blocks, answers questions about them, merges and renders. */
+/** Worker thread for reads: holds open blocks, runs queries on them, merges and renders. */
 const data = ownData<QueryThreadData>();
 const disk =
   data.disk &&
@@ -46,12 +46,15 @@ new Periodic(
   { everyMs: idleMs, deadlineMs: Math.max(idleMs, 10_000) },
   async () => (await blocks).closeIdle(Date.now() - data.idleMs),
   (end) => {
-    // A thread that cannot open its bucket fails each question with the same error.
+    // A thread that cannot open its bucket fails each query with the same error.
     if (!end.ok && !end.late) throw end.err as Error;
   },
 ).start();
 
-/** Blocks that one question works on at once: far ones are waited for together, and what the question is through with may go. */
+/**
+ * Blocks that one query processes concurrently: remote blocks load in parallel, and processed blocks may be
+ * closed.
+ */
 const BLOCKS_AT_ONCE = 8;
 
 const slices = new TimeSlices();
@@ -60,7 +63,10 @@ const paceOf = ({ stop }: Stoppable): Pace =>
 
 const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;
 
-/** Works on the blocks that exist. One that is deleted meanwhile is opened anew, and is missing then. */
+/**
+ * Runs `work` on the blocks that exist. If a block is deleted during the work, opens the set again and
+ * reports that block as missing.
+ */
 async function onOpen<T>(
   call: BlocksCall,
   work: (open: BlockReader[]) => Promise<T>,
