@@ -10,21 +10,21 @@ export interface AdminDeps<S extends Schema> {
   log: Logger;
   version: string;
   revision: string;
-  /** "" when ready, else what is missing */
+  /** "" when ready, otherwise the reason */
   notReady: () => string;
-  /** whether a component of this process has a front page of its own */
+  /** whether a component of this process serves its own front page */
   hasFront: boolean;
-  /** absent where no internal methods are served */
+  /** listener of internal methods; undefined if the process serves none */
   internal: () => InternalListener | undefined;
 }
 
-/** The address and the paths of the internal methods that a process serves. */
+/** Address and paths of the internal methods that a process serves. */
 export interface InternalListener {
   address: string;
   paths: readonly string[];
 }
 
-/** What there is to look at; `/admin` names those that this process serves. */
+/** Status pages; `/admin` lists the pages that this process serves. */
 const PAGES: readonly (readonly [path: string, name: string, what: string])[] = [
   ["/ring", "Ingesters", "state, zone and share of each; Forget"],
   ["/distributor/ring", "Distributors", "the same"],
@@ -46,7 +46,7 @@ const PAGES: readonly (readonly [path: string, name: string, what: string])[] = 
 ];
 const LOG_LEVELS = ["debug", "info", "warn", "error"];
 
-/** The status API as OpenAPI 2 describes it, for programs that ask. */
+/** OpenAPI 2 description of the status API, for programs. */
 function statusApi(version: string): object {
   const get = (summary: string, type: string): object => ({
     get: { summary, produces: [type], responses: { 200: { description: "A successful response." } } },
@@ -63,7 +63,7 @@ function statusApi(version: string): object {
   };
 }
 
-/** Readiness, metrics, the status API, health, and the page that answers a person. */
+/** Routes for readiness, metrics, the status API, health, and the index page for people. */
 export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
   const started = new Date().toISOString();
   return {
@@ -126,7 +126,8 @@ export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
           html`<p class="quiet">Cinderblock ${d.version} (${d.revision}), running since ${started}.${d.hasFront ? html` The <a href="./">web UI</a> is for people who read profiles.` : ""}</p><ul>${there.map(([path, name, what]) => html`<li><a href="${path.slice(1)}">${name}</a> <span class="quiet">${what}</span>`)}</ul>`,
         );
       });
-      // As of v1's relatives: GET tells, POST with log_level=debug changes it until the next start.
+      // As in projects related to v1: GET reports the level; POST with log_level=debug changes it until the
+      // next start.
       app.get("/log_level", () => ({ log_level: d.log.level }));
       app.addContentTypeParser(
         "application/x-www-form-urlencoded",
@@ -148,7 +149,7 @@ export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
           return { log_level: level };
         },
       );
-      // As v1: a component without a UI leads to its pages.
+      // As in v1: a component without a UI redirects to its status pages.
       if (!d.hasFront)
         app.get("/", async (_request, reply) => {
           await reply.code(302).header("location", "./admin").send();

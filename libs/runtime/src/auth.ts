@@ -5,7 +5,7 @@ import { Authorizer } from "@cinderblock/rpc";
 import { Tokens } from "@cinderblock/tenant";
 import type { CommonConfig } from "./config.ts";
 
-/** Who may call, from `-auth.tokens-file`; everyone without one. */
+/** Authorizer from `-auth.tokens-file`; without a file every caller is authorized. */
 export function authorizerOf(c: CommonConfig): Authorizer {
   if (c.tokensPath === "") return new Authorizer(undefined, c.multitenancy);
   let text: string;

@@ -33,15 +33,15 @@ import type { Wired } from "./run.ts";
 import { selfProfiling } from "./self-profiling.ts";
 import { checkClusterTls, clientTlsOf } from "./tls-config.ts";
 
-/** The rings of a cluster. */
+/** Names of the rings of a cluster. */
 export const INGESTERS = "ingester",
   DISTRIBUTORS = "distributor",
   STORES = "store-gateway",
   SCHEDULERS = "query-scheduler",
   COMPACTORS = "compactor";
-/** How often a process reads the rings. */
+/** Interval between reads of a ring. */
 export const RING_REFRESH_MS = 1000;
-/** Where a ring's page is, as in v1. */
+/** Path of a ring's status page, as in v1. */
 const PAGES: Record<string, string> = {
   [INGESTERS]: "/ring",
   [DISTRIBUTORS]: "/distributor/ring",
@@ -51,8 +51,9 @@ const PAGES: Record<string, string> = {
 };
 
 /**
- * A process of a cluster: its place in the rings, its view of the others, and what its components register to start,
- * serve and stop. Components find each other in the rings and call each other over the network.
+ * A process of a cluster: its membership in the rings, its views of the rings, and the services, routes and
+ * shutdown steps that its components register. Components find each other in the rings and call each other
+ * over the network.
  */
 export class ClusterProcess {
   readonly id: string;
@@ -60,9 +61,9 @@ export class ClusterProcess {
   readonly client: InternalClient;
   readonly resources: Resources;
   readonly onFatal: (reason: string) => void;
-  /** what /ready says of a component that is starting */
+  /** start-up progress of a component, for /ready */
   progress: () => string = () => "";
-  /** a component of this process has a front page of its own */
+  /** whether a component of this process serves its own front page */
   hasFront = false;
   private readonly component: string;
   private readonly config: CommonConfig;
@@ -80,7 +81,7 @@ export class ClusterProcess {
   private readonly storeOf: (m: Member) => RemoteStore;
   private pooled = false;
 
-  /** @param component what this process runs, for people */
+  /** @param component name of the component, for people */
   constructor(
     config: CommonConfig,
     resources: Resources,
@@ -131,7 +132,7 @@ export class ClusterProcess {
     );
   }
 
-  /** Refuses a configuration that no process of a cluster can run with. */
+  /** Refuses a configuration that no process of a cluster can run with. @throws `invalid` */
   static check(config: CommonConfig, what: string): void {
     if (config.ringStore !== "redis")
       throw new CinderblockError(
@@ -153,7 +154,10 @@ export class ClusterProcess {
     checkInternalTokens(config);
   }
 
-  /** This process's view of a ring, kept up to date. Ingesters are never forgotten by themselves: their data may be nowhere else. */
+  /**
+   * This process's view of a ring, kept up to date. Ingesters are never forgotten automatically: no other
+   * place may have their data.
+   */
   view(ring: string): RingView {
     const { heartbeatTimeout } = this.config;
     let v = this.views.get(ring);
@@ -188,14 +192,14 @@ export class ClusterProcess {
         tokensFile,
         heartbeatMs: config.heartbeatPeriod,
         unregister: config.unregister,
-        // As for an operator's stop: what is here alone is handed over first.
+        // Stop as on an operator's signal: first hand over the data that only this process has.
         onSuperseded: () => process.kill(process.pid, "SIGTERM"),
       },
       this.base,
     );
   }
 
-  /** This ingester's roster entry. @param file remembers on this disk that the bucket has it */
+  /** This ingester's roster entry. @param file local file that records that the bucket has the entry */
   async rosterMember(file: string): Promise<RosterMember> {
     return new RosterMember(
       await this.resources.bucket(),
@@ -204,7 +208,7 @@ export class ClusterProcess {
     );
   }
 
-  /** Ingesters that may hold data that the bucket does not have, known without the ring as well; kept up to date. */
+  /** Ingesters that may hold data that the bucket lacks, known without the ring as well; kept up to date. */
   async holders(): Promise<{ holders: Holders; roster: Roster }> {
     const ring = this.view(INGESTERS);
     const roster = new Roster(await this.resources.bucket(), this.base),
@@ -231,7 +235,10 @@ export class ClusterProcess {
     return { holders, roster };
   }
 
-  /** The ring of ingesters as its page shows it: with the roster's ingesters that the ring does not have, and forgetting both. */
+  /**
+   * Source of the ingester ring's page: adds the roster's ingesters that the ring lacks, and forgets
+   * ingesters in both.
+   */
   private ingesterPage(view: RingView): RingSource {
     let known: Promise<{ roster: Roster; holders: Holders }> | undefined;
     const both = (): Promise<{ roster: Roster; holders: Holders }> =>
@@ -261,11 +268,11 @@ export class ClusterProcess {
     };
   }
 
-  /** Starts and stops in this order and its reverse. */
+  /** Registers services: they start in this order and stop in reverse. */
   add(...services: Service[]): void {
     this.services.push(...services);
   }
-  /** The query threads, started before what is added after this call. */
+  /** Registers the query threads once; they start before the services of later `add` calls. */
   addPool(): Resources["pool"] {
     const { pool } = this.resources;
     if (!this.pooled) {
@@ -274,7 +281,10 @@ export class ClusterProcess {
     }
     return pool;
   }
-  /** Takes part in a ring once everything that was added runs, and not before `condition`, which does not hold up the start. */
+  /**
+   * Makes a member ACTIVE once all registered services run and `condition` resolves; `condition` does not
+   * delay the start.
+   */
   becomeActive(m: RingMember, condition?: Promise<void>): void {
     let stopped = false;
     const activate = async (): Promise<void> => {
@@ -296,12 +306,12 @@ export class ClusterProcess {
   serve(...routes: Routes[]): void {
     this.routes.push(...routes);
   }
-  /** Serves methods to the other processes of the cluster, on a listener that is closed to all other callers. */
+  /** Serves methods to the other processes of the cluster, on a listener that refuses all other callers. */
   serveInternal(service: string, methods: InternalMethods): void {
     this.internal.push(internalRoutes(service, methods, this.base.log));
   }
 
-  /** The address in the rings: where its internal methods are, if it serves any. */
+  /** Address in the rings: the listener of internal methods, if the process serves any. */
   private get address(): string {
     const { config, internalServer } = this;
     return internalServer
@@ -319,11 +329,11 @@ export class ClusterProcess {
     );
     await this.internalServer.start();
   }
-  /** "" or what keeps /ready from being 200 */
+  /** Registers a reason why /ready is not 200; "" means no obstacle. */
   readyWhen(obstacle: () => string): void {
     this.obstacles.push(obstacle);
   }
-  /** Runs at a stop before the server closes. */
+  /** Registers work to do at a stop, before the server closes. */
   beforeStop(drain: () => Promise<void>): void {
     this.drains.push(drain);
   }
@@ -336,7 +346,10 @@ export class ClusterProcess {
     return this.found.addresses();
   }
 
-  /** Tells every store-gateway of a new block; one that misses it finds it at its next sync. */
+  /**
+   * Announces a new block to every store-gateway; a store-gateway that misses the call finds the block at its
+   * next sync.
+   */
   async tellStores(tenant: string, ulid: string): Promise<void> {
     await Promise.all(
       this.stores().map((s) =>
@@ -353,8 +366,9 @@ export class ClusterProcess {
   }
 
   /**
-   * Whether every healthy store-gateway answers for a block, and at least one does. A plan takes the list of any of them, so
-   * one that missed the block would hide it. One that is away lists the bucket when it returns.
+   * Whether every healthy store-gateway can serve a block, and at least one can. A plan uses the list of any
+   * store-gateway, so one without the block would hide it. A store-gateway that is away lists the bucket when
+   * it returns.
    */
   async storesAnswer(tenant: string, ulid: string): Promise<boolean> {
     const { snapshot } = this.view(STORES);
@@ -377,7 +391,7 @@ export class ClusterProcess {
     for (const [ring, v] of this.views)
       this.serve(ringRoutes(PAGES[ring]!, ring === INGESTERS ? this.ingesterPage(v) : v));
     const own = selfProfiling(this.config, this.resources, this.component, this.id);
-    // First to start, so last to stop: members leave the rings through it.
+    // First to start and last to stop: members leave the rings through these connections.
     const connections: Service = {
       name: "connections",
       start: () => Promise.resolve(),
@@ -429,7 +443,7 @@ export class ClusterProcess {
   }
 }
 
-/** One client for each member, the same one every time: queriers know them by identity. */
+/** Memoizes one client per member: queriers identify clients by object identity. */
 export function oneEach<T>(make: (m: Member) => T): (m: Member) => T {
   const known = new Map<string, T>();
   return (m) => {

@@ -4,20 +4,20 @@ import { type CommonConfig, commonSchema } from "./config.ts";
 import type { Build, Scripts } from "./resources.ts";
 import { run } from "./run.ts";
 
-/** A component as something that can be deployed: its flags, and how it takes part in a cluster. */
+/** A deployable component: its flags, and its part of a cluster process. */
 export interface Component<S extends Schema> {
   name: string;
-  /** the common options and its own */
+  /** the common options and the component's own */
   schema: S;
-  /** refuses a configuration that cannot work */
+  /** refuses an impossible configuration. @throws `invalid` */
   check?: (config: ConfigOf<S>) => void;
-  /** registers what it starts and serves with the process */
+  /** registers the component's services and routes with the process */
   wire(config: ConfigOf<S>, process: ClusterProcess): Promise<void> | void;
 }
 
 declare const CINDERBLOCK_BUILD: Build;
 
-/** The worker threads' entry points and the web UI beside a built program. */
+/** Entry points of the worker threads and the web UI, next to a built program. */
 export function scriptsBeside(program: string): Scripts {
   return {
     ingest: new URL("./ingest-worker.mjs", program),
@@ -29,18 +29,18 @@ export function scriptsBeside(program: string): Scripts {
   };
 }
 
-/** What was built; the bundler puts it in. */
+/** Version information of the build; the bundler inserts it. */
 export function buildInfo(): Build {
   return CINDERBLOCK_BUILD;
 }
 
-/** Runs one component as a process of its own. @param program the URL of the built program */
+/** Runs one component as a separate process. @param program URL of the built program */
 export function runComponent<S extends Schema>(
   component: Component<S>,
   argv: readonly string[],
   program: string,
 ): Promise<number> {
-  // A process of its own needs a ring that others see; the single binary needs none.
+  // A separate process needs a ring that others can read; the single binary does not.
   const schema = { ...component.schema, ringStore: { ...commonSchema.ringStore, initial: "redis" } };
   return run(
     {

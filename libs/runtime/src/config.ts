@@ -28,7 +28,10 @@ import { tlsSchema } from "./tls-config.ts";
 
 const MIB = 1048576;
 
-/** What every process takes. A component adds its own section; flags, YAML keys, defaults, help and docs come from both. */
+/**
+ * Options of every process; a component adds its own. Flags, YAML keys, defaults, help and docs are generated
+ * from both.
+ */
 export const commonSchema = {
   multitenancy: bool(
     "auth.multitenancy-enabled",
@@ -504,7 +507,7 @@ export const commonSchema = {
     { min: 0 },
   ),
 
-  // Limits: defaults for every tenant.
+  // Limits: the defaults for all tenants.
   ingestionRateMb: float(
     "distributor.ingestion-rate-limit-mb",
     "limits.ingestion_rate_mb",
@@ -850,7 +853,7 @@ export const commonSchema = {
 
 export type CommonConfig = ConfigOf<typeof commonSchema>;
 
-/** What v1 has and this server does not, or not yet: accepted, named in a warning, without effect. */
+/** Options of v1 without effect here, or not supported yet: accepted, and named in a warning. */
 export const accepted: Accepted = {
   flags: [
     /^(memberlist|kafka|redis|consul|etcd|ring|distributor|ingester|querier|query-frontend|query-scheduler|store-gateway|compactor|overrides-exporter|blocks-storage|pyroscopedb|server|storage|usage-stats|self-profiling|tracing|runtime-config|tenant-settings|embedded-grafana|admin-server|api|config|validation|metastore|segment-writer|query-backend|compaction-worker|symbolizer|adaptive-placement|recording-rules|experiment|debug-info|architecture|write-path|auth|client-capability)([.-].*)?$/,
@@ -860,6 +863,7 @@ export const accepted: Accepted = {
   ],
 };
 
+/** Limits of a tenant in the units of the code, from the options. */
 export function limitsOf(c: CommonConfig): Limits {
   return {
     ingestionRateBytes: c.ingestionRateMb * MIB,
@@ -916,6 +920,7 @@ export function limitsOf(c: CommonConfig): Limits {
   };
 }
 
+/** Redis settings from the options. @throws `invalid` */
 export function redisOf(c: CommonConfig): RedisConfig {
   const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(c.redisAddress) ?? [];
   if (host === undefined)
@@ -937,9 +942,13 @@ export function redisOf(c: CommonConfig): RedisConfig {
   };
 }
 
-/** Code, stacks and heaps of the threads, measured under load: 120 MB idle, the rest is garbage that has not been collected. */
+/**
+ * Memory of the threads' code, stacks and heaps, measured under load: 120 MB when idle, the rest is
+ * uncollected garbage.
+ */
 const RUNTIME_BYTES = 184 * MIB;
 
+/** Memory budgets in bytes, and the numbers of query workers and connections. */
 export interface Budgets {
   limit: number;
   heads: number;
@@ -947,30 +956,30 @@ export interface Budgets {
   blocks: number;
   compactor: number;
   workers: number;
-  /** connections of the server's port */
+  /** maximum connections of the server's port */
   connections: number;
 }
 
-/** What a connection that sends headers slowly may hold, twice. */
+/** Memory per connection: twice the maximum size of its headers, for clients that send them slowly. */
 const CONNECTION_BYTES = 128 << 10;
 
-/** File descriptors that this process may have. */
+/** Limit of file descriptors of this process. */
 function fileDescriptors(): number {
   try {
     const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
     return soft === undefined ? Infinity : Number(soft);
   } catch {
-    return Infinity; // not Linux: the memory alone decides
+    return Infinity; // not Linux: only the memory decides
   }
 }
 
-/** What one body may become when it is inflated, whatever the limit: the process has to hold it. */
+/** Maximum bytes of one inflated body, whatever the limit: the process has to hold it. */
 function largestBody(c: CommonConfig): number {
   return Math.max(16 * MIB, Math.floor(2 * budgetsOf(c).inflight));
 }
 
 let container: number | undefined;
-/** What the container may use: its cgroup's limit, or the machine's memory. */
+/** Memory of the container: the limit of its cgroup, or the machine's memory. */
 function containerMemory(): number {
   return (container ??= readContainerMemory());
 }
@@ -980,15 +989,16 @@ function readContainerMemory(): number {
       const n = Number(readFileSync(path, "utf8").trim());
       if (Number.isFinite(n) && n > 0 && n < totalmem()) return n;
     } catch {
-      /* no such cgroup file: the next one, then the machine */
+      /* no such cgroup file: try the next one, then the machine */
     }
   }
   return totalmem();
 }
 
+/** Splits the memory limit into budgets. */
 export function budgetsOf(c: CommonConfig): Budgets {
   const limit = c.memoryLimit > 0 ? c.memoryLimit : Math.min(containerMemory() / 2, 4 * 1024 * MIB);
-  // What the runtime itself needs is not for sharing out; a cut needs about twice its head for a moment.
+  // Reserve the runtime's own memory; a cut briefly needs about twice the memory of its head.
   const free = Math.max(32 * MIB, limit - RUNTIME_BYTES);
   const share = (set: number, part: number): number => (set > 0 ? set : Math.floor(free * part));
   return {

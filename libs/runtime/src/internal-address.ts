@@ -1,7 +1,7 @@
 import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 
-/** The addresses at which a process listens, and the address that other processes use. */
+/** Addresses where a process listens, and the address that other processes use. */
 export interface AddressConfig {
   httpAddress: string;
   httpPort: number;
@@ -11,21 +11,23 @@ export interface AddressConfig {
   schedulerDiscovery: string;
 }
 
-/** How far above the public port the internal one is by default. */
+/** Default distance from the public port to the internal port. */
 const ABOVE = 1000;
 
+/** Address where the listener of internal methods binds. */
 export function internalListenAddress(c: Pick<AddressConfig, "internalAddress" | "httpAddress">): string {
   return c.internalAddress !== "" ? c.internalAddress : c.httpAddress;
 }
 
 /**
- * The port for internal methods: the configured port; else a port that follows from the public port and so stays the same
- * over a restart; else any free port. Processes of one machine differ in their public ports alone.
+ * Port for internal methods: the configured port; otherwise a port derived from the public port, which is the
+ * same after a restart; otherwise any free port. Processes on one machine need to differ only in their public
+ * ports.
  */
 export async function internalPortOf(c: AddressConfig): Promise<number> {
   if (c.internalPort !== 0) return c.internalPort;
   const preferred = c.httpPort + ABOVE > 65535 ? c.httpPort - ABOVE : c.httpPort + ABOVE;
-  // Found by a name and a port that all know, not in the ring: it cannot be any port.
+  // Other processes find it by a DNS name and a common port instead of the ring, so the port must be fixed.
   if (c.schedulerDiscovery === "dns") return preferred;
   return (await isFree(internalListenAddress(c), preferred)) ? preferred : 0;
 }
@@ -38,7 +40,7 @@ function isFree(address: string, port: number): Promise<boolean> {
   });
 }
 
-/** The host that other processes reach this one at. */
+/** Host at which other processes reach this one. */
 export function advertisedHost(c: Pick<AddressConfig, "instanceAddr">, listenAddress: string): string {
   if (c.instanceAddr !== "") return c.instanceAddr;
   if (listenAddress !== "" && listenAddress !== "0.0.0.0" && listenAddress !== "::") return listenAddress;

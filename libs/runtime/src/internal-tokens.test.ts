@@ -69,7 +69,7 @@ describe("the internal token from flags", () => {
     expect(state()).toEqual([OLD, true, true]);
     writeFileSync(file, `${NEW}\n${OLD}`);
     void tokens.refresh();
-    expect(state()).toEqual([OLD, true, true]); // it has just looked
+    expect(state()).toEqual([OLD, true, true]); // it has just checked
     now += 1000;
     void tokens.refresh();
     expect(state()).toEqual([NEW, true, true]);
@@ -102,7 +102,7 @@ describe("the internal token that processes share through the ring store", () =>
     now += 1000;
     await a.refresh();
     expect(a.current()).toBe(token);
-    // Redis comes back empty: the first process to look stores the token that is in force.
+    // Redis returns empty: the first process to read stores the current token.
     const emptied = new Store();
     Object.assign(a, { store: emptied });
     Object.assign(b, { store: emptied });
@@ -167,7 +167,7 @@ describe("the internal port", () => {
     });
     try {
       expect(await internalPortOf({ ...config, httpPort: free })).toBe(0);
-      // A name leads to it, and no ring tells another port.
+      // Other processes find it by name, and no ring tells them another port.
       expect(await internalPortOf({ ...config, httpPort: free, schedulerDiscovery: "dns" })).toBe(port);
       expect(await internalPortOf({ ...config, httpPort: free, internalPort: 9095 })).toBe(9095);
     } finally {

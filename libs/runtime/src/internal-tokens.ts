@@ -6,10 +6,10 @@ import { type InternalCredentials, MIN_TOKEN_LENGTH, TokenSet } from "@cinderblo
 import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 
-/** How often a tokens file is read again, and how often at most when a caller shows a token that is not known. */
+/** Interval between reads of a token file, and minimum interval between reads caused by an unknown token. */
 const RELOAD_MS = 10_000,
   REFRESH_MS = 1000;
-/** Tokens that are valid at a time: the one in force, and the next or the last of a rotation. */
+/** Maximum valid tokens: the current one, and the next or the last one of a rotation. */
 const MOST_TOKENS = 2;
 
 export interface InternalTokenConfig {
@@ -19,7 +19,7 @@ export interface InternalTokenConfig {
   internalTokenPath: string;
 }
 
-/** Tokens of a file: one a line, the first is shown, all are accepted. @throws `invalid` */
+/** Tokens of a file, one per line: the process sends the first one and accepts all. @throws `invalid` */
 export function parseInternalTokens(text: string, where: string): string[] {
   const tokens = text
     .split("\n")
@@ -42,7 +42,7 @@ function checkToken(token: string, where: string): void {
     );
 }
 
-/** Refuses flags that no process could use. @throws `invalid` */
+/** Refuses unusable flags. @throws `invalid` */
 export function checkInternalTokens(c: InternalTokenConfig): void {
   if (c.internalToken !== "" && c.internalTokenPath !== "")
     throw new CinderblockError(
@@ -80,7 +80,10 @@ class FixedToken implements InternalCredentials {
   }
 }
 
-/** The tokens of `-auth.internal-token-file`, read again while running. A file that cannot be used leaves the last tokens in force. */
+/**
+ * The tokens of `-auth.internal-token-file`, reloaded at run time. An unusable file leaves the last tokens in
+ * force.
+ */
 export class TokenFile implements InternalCredentials {
   private tokens: TokenSet;
   private readAt: number;
@@ -90,7 +93,7 @@ export class TokenFile implements InternalCredentials {
   /** monotonic, milliseconds */
   private readonly clock: () => number;
 
-  /** @throws `invalid` when the file cannot be used */
+  /** @throws `invalid` when the file is unusable */
   constructor(path: string, base: Base, clock: () => number = () => performance.now()) {
     this.path = path;
     this.base = base;
@@ -136,9 +139,10 @@ export class TokenFile implements InternalCredentials {
 }
 
 /**
- * A token that the processes of a cluster agree on through the store of their rings: the first process makes it, all
- * others take it over. Write access to that store already decides which processes belong to the cluster. While the store
- * is away the last token stays in force; an emptied store gets it back (docs/adr/0022-close-internal-methods.md).
+ * A token that the processes of a cluster share through the store of their rings: the first process creates
+ * it, and all others adopt it. Write access to that store already decides which processes belong to the
+ * cluster. While the store is away, the last token stays in force; an emptied store receives it again
+ * (docs/adr/0022-close-internal-methods.md).
  */
 export class SharedToken implements InternalCredentials, Service {
   readonly name = "internal token";
@@ -203,7 +207,7 @@ export class SharedToken implements InternalCredentials, Service {
       const inForce = await this.store.agree("internal-token", this.tokens.current ?? this.own);
       if (inForce !== this.tokens.current) {
         checkToken(inForce, "the internal token in Redis");
-        // Calls under way still show the last one.
+        // Calls in flight still carry the last token.
         this.tokens = new TokenSet([inForce, ...this.tokens.all].slice(0, MOST_TOKENS));
         this.base.log.info("internal token taken over from the ring store");
       }
@@ -220,7 +224,7 @@ export class SharedToken implements InternalCredentials, Service {
   }
 }
 
-/** Where the token of this process's cluster comes from. */
+/** Source of the internal token for this process, from its flags. */
 export function internalCredentialsOf(
   c: InternalTokenConfig,
   store: Pick<MemberStore, "agree">,

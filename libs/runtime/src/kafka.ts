@@ -5,7 +5,7 @@ import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { CommonConfig } from "./config.ts";
 
-/** How Kafka is reached; refuses what cannot work. */
+/** Kafka settings from the flags. @throws `invalid` for impossible settings */
 export function kafkaOf(c: CommonConfig): KafkaConfig {
   const brokers = c.kafkaBrokers
     .split(",")
@@ -76,7 +76,7 @@ function saslOf(c: CommonConfig): KafkaConfig["sasl"] {
   };
 }
 
-/** The log between distributors and ingesters, as a service that connects before what uses it starts. */
+/** The log between distributors and ingesters, and a service that connects it before its users start. */
 export function partitionedLog(config: CommonConfig, base: Base): { log: PartitionedLog; service: Service } {
   const log = new KafkaLog(kafkaOf(config), base);
   return {

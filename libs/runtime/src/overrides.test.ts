@@ -47,7 +47,7 @@ describe("the runtime configuration", () => {
     expect(limits.of("other").ingestionRateBytes).toBe(7 << 20);
     expect(o.numbers().tenants.get("big")!.get("ingestion_rate_mb")).toBe(100);
     expect(o.numbers().defaults.get("max_query_lookback")).toBe(7 * 86_400e9);
-    // Read again; a file that cannot be used changes nothing.
+    // Reloads; an unusable file changes nothing.
     const before = limits.of("small");
     writeFileSync(file, "overrides:\n  big:\n    ingestion_rate: 1\n");
     await sleep(1500);

@@ -14,13 +14,13 @@ import type { Base } from "@cinderblock/telemetry";
 import type { Limits, TenantLimits } from "@cinderblock/tenant";
 import { type CommonConfig, commonSchema, limitsOf } from "./config.ts";
 
-/** YAML key below `limits` → the option that it sets for all tenants. */
+/** YAML key below `limits` -> the option that it sets for all tenants. */
 const LIMITS = new Map<string, { key: string; option: Option<unknown> }>(
   Object.entries(commonSchema as Schema).flatMap(([key, option]) =>
     option.yaml.startsWith("limits.") ? [[option.yaml.slice(7), { key, option }] as const] : [],
   ),
 );
-/** Limits of Pyroscope v1 that nothing here applies: a file that has them is read, and they are named in a warning. */
+/** Limits of Pyroscope v1 without effect here: a file with them is accepted, and a warning names them. */
 const WITHOUT_EFFECT = new Set([
   "push_max_concurrency",
   "ingestion_artificial_delay",
@@ -46,13 +46,16 @@ const WITHOUT_EFFECT = new Set([
   "symbolizer",
 ]);
 
-/** What a file sets for each tenant: option values by their key in the configuration. */
+/** Overrides of the runtime files by tenant: option values by their configuration key. */
 export interface ParsedOverrides {
   tenants: Map<string, Record<string, unknown>>;
   withoutEffect: string[];
 }
 
-/** Reads the documents of the runtime files, later ones win. An unknown key or a wrong value makes all of them void. */
+/**
+ * Parses the documents of the runtime files; later ones win.
+ * @throws `invalid` for an unknown key or a wrong value: then no document applies
+ */
 export function parseOverrides(texts: readonly { name: string; text: string }[]): ParsedOverrides {
   const tenants = new Map<string, Record<string, unknown>>(),
     withoutEffect = new Set<string>();
@@ -84,7 +87,7 @@ function mapping(value: unknown, where: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-/** The tenants' limits from `-runtime-config.file`, read again every period. A file that cannot be used changes nothing. */
+/** Tenants' limits from `-runtime-config.file`, reloaded periodically. An unusable file changes nothing. */
 export class RuntimeOverrides implements Service {
   readonly name = "runtime-config";
   private readonly loop;
@@ -105,7 +108,7 @@ export class RuntimeOverrides implements Service {
     );
   }
 
-  /** The first load must succeed: limits that were meant to be there are not left out silently. */
+  /** The first load must succeed, so that configured limits are never silently missing. */
   async start(): Promise<void> {
     if (this.config.runtimeFile === "") return;
     await this.load();
@@ -169,7 +172,7 @@ export class RuntimeOverrides implements Service {
     return r.text();
   }
 
-  /** Limits of a tenant by their YAML keys, as v1's overrides-exporter names them. */
+  /** Limits of a tenant by YAML key, named as in v1's overrides-exporter. */
   private rendered(values: Record<string, unknown>, onlyChanged: boolean): Record<string, unknown> {
     const out: Record<string, unknown> = {};
     for (const [yaml, { key, option }] of LIMITS) {
@@ -181,7 +184,7 @@ export class RuntimeOverrides implements Service {
     return out;
   }
 
-  /** Numeric limits: the defaults, and what tenants have instead; durations in nanoseconds. */
+  /** Numeric limits: the defaults, and the tenants' overrides; durations in nanoseconds. */
   numbers(): { defaults: Map<string, number>; tenants: Map<string, Map<string, number>> } {
     const of = (values: Record<string, unknown>): Map<string, number> =>
       new Map(
@@ -193,7 +196,7 @@ export class RuntimeOverrides implements Service {
     return { defaults: of({}), tenants: new Map([...this.values].map(([t, v]) => [t, of(v)])) };
   }
 
-  /** `/tenant-limits` for people; `/runtime_config`, as v1 serves it when there is a file. */
+  /** `/tenant-limits` for people; `/runtime_config` as in v1, if there is a file. */
   routes(): Routes {
     return {
       http: (app) => {

@@ -31,7 +31,7 @@ import { authorizerOf } from "./auth.ts";
 import { RuntimeOverrides } from "./overrides.ts";
 import { serverTlsOf } from "./tls-config.ts";
 
-/** The worker threads' entry points. */
+/** Entry points of the worker threads. */
 export interface Scripts {
   ingest: URL;
   query: URL;
@@ -45,13 +45,13 @@ export interface Build {
   revision: string;
 }
 
-/** What the components of a process share, made from its configuration, whatever connects them. */
+/** Shared resources of a process's components, created from its configuration in every deployment mode. */
 export class Resources {
   readonly budgets: Budgets;
   readonly limits: TenantLimits;
-  /** memory for the bodies of requests of clients */
+  /** memory for request bodies of clients */
   readonly bodies: BodyBudget;
-  /** and of calls of other processes */
+  /** memory for request bodies of other processes */
   private readonly internalBodies: BodyBudget;
   readonly spec: BucketSpec;
   readonly base: Base;
@@ -61,7 +61,7 @@ export class Resources {
   private readonly schema: Schema;
   private readonly config: CommonConfig;
   readonly build: Build;
-  /** who may call the public port */
+  /** authorizes callers of the public port */
   readonly authorizer: Authorizer;
   private opened: Promise<Bucket> | undefined;
   private workers: QueryPool | undefined;
@@ -86,10 +86,10 @@ export class Resources {
   private readonly claims = new Map<string, DirectoryLock>();
 
   /**
-   * Takes a folder for this process alone, before anything reads it (docs/correctness.md, "One process per data path").
-   * Components of one process may claim the same folder.
+   * Claims a folder exclusively for this process, before anything reads it (docs/correctness.md, "One process
+   * per data path"). Components of one process may claim the same folder.
    * @param flag the flag that names the folder
-   * @throws {DirectoryInUse} when another process has it
+   * @throws {DirectoryInUse} when another process has claimed it
    */
   claimDirectory(path: string, flag: string): void {
     mkdirSync(path, { recursive: true });
@@ -97,7 +97,7 @@ export class Resources {
     if (!this.claims.has(real)) this.claims.set(real, lockDirectory(real, flag));
   }
 
-  /** The one bucket of the process. */
+  /** The process's only bucket. */
   bucket(): Promise<Bucket> {
     const { spec } = this;
     if (this.opened) return this.opened;
@@ -106,7 +106,7 @@ export class Resources {
     return (this.opened = openBucket(spec));
   }
 
-  /** How threads that read profiles name native frames; undefined where they do not. */
+  /** Configuration of the symbolizer for threads that read profiles; undefined if it is disabled. */
   get symbols(): SymbolizerData | undefined {
     const { config, base } = this;
     if (!config.symbolizerEnabled) return undefined;
@@ -145,7 +145,7 @@ export class Resources {
     return this.symbolizer;
   }
 
-  /** The one set of query threads of the process. */
+  /** The process's only query pool. */
   get pool(): QueryPool {
     const { budgets, config } = this;
     return (this.workers ??= new QueryPool(
@@ -157,7 +157,7 @@ export class Resources {
         cacheBytes: budgets.blocks,
         idleMs: config.blockIdle,
         symbols: this.symbols,
-        // A directory is near enough.
+        // A filesystem bucket needs no disk cache.
         disk:
           this.spec.backend === "filesystem" || config.diskCacheBytes === 0
             ? undefined
@@ -190,7 +190,7 @@ export class Resources {
     };
   }
 
-  /** The listener of internal methods, for other processes of the cluster alone. */
+  /** Listener of internal methods, only for other processes of the cluster. */
   internalServer(routes: readonly Routes[], port: number, gate: Gate): ApiServer {
     return new ApiServer(
       this.listening(internalListenAddress(this.config), port, "internal"),
@@ -225,7 +225,7 @@ export class Resources {
   }
 }
 
-/** What is not running yet, as /ready says it. */
+/** Services that do not run yet, as text for /ready. */
 export function waitingFor(group: ServiceGroup, progress: string): string {
   const waiting = group.notRunning();
   if (waiting.length === 0) return "";

@@ -10,27 +10,27 @@ import { type Build, Resources, type Scripts } from "./resources.ts";
 import { stopBoundMs, stopWithin } from "./stop.ts";
 import { clientTlsOf, serverTlsOf } from "./tls-config.ts";
 
-/** Components that are wired: what starts, in order, and what answers. */
+/** Wired components: services in start order, and the server. */
 export interface Wired {
   group: ServiceGroup;
   server: Service;
   ready: { draining: boolean };
-  /** before the server stops: what others must still be able to read goes where they find it */
+  /** runs before the server stops: hands over data that other processes must still be able to read */
   drain: () => Promise<void>;
 }
 
-/** A program: its flags, what it refuses, and how its parts are put together. */
+/** A program: its flags, its configuration checks, and how it wires its components. */
 export interface Program<S extends Schema> {
   name: string;
   schema: S;
-  /** what -modules lists */
+  /** the list that -modules prints */
   modules: readonly string[];
-  /** refuses a configuration that cannot work, and says why */
+  /** refuses an impossible configuration. @throws `invalid` */
   check: (config: ConfigOf<S>) => void;
   wire: (config: ConfigOf<S>, resources: Resources, onFatal: (reason: string) => void) => Promise<Wired>;
 }
 
-/** Reads the configuration, starts the parts, serves, and stops on a signal. Returns the exit code. */
+/** Loads the configuration, starts the services, serves, and stops on a signal. @returns the exit code */
 export async function run<S extends Schema>(
   program: Program<S>,
   argv: readonly string[],
@@ -83,7 +83,7 @@ export async function run<S extends Schema>(
 
   const stopping = Promise.withResolvers<number>();
   const fatal = (reason: string): void => {
-    // What was acknowledged is on disk; the next start replays it.
+    // Acknowledged data is on disk; the next start replays it.
     log.fatal({ reason }, "cannot go on");
     process.exit(1);
   };
@@ -134,7 +134,7 @@ export async function run<S extends Schema>(
     );
     log.info("stopped");
   } catch (err) {
-    // Acknowledged data is on disk: the next start goes on with it.
+    // Acknowledged data is on disk; the next start replays it.
     log.error(
       { err, services: group.notRunning().filter((s) => s.state === "Stopping") },
       "stop was not clean",
@@ -144,7 +144,7 @@ export async function run<S extends Schema>(
   return code;
 }
 
-/** Refuses what this version cannot do, and says why. */
+/** Refuses options that this version does not support. @throws `invalid` */
 function checkCommon(config: CommonConfig): void {
   if (config.architecture !== "v1")
     throw new CinderblockError(

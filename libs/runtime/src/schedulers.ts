@@ -4,15 +4,18 @@ import type { RingView } from "@cinderblock/ring";
 import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 
-/** How often a name is looked up, as in v1. */
+/** Interval between DNS lookups, as in v1. */
 const LOOKUP_MS = 10_000;
 
-/** Where the query-schedulers are: members of their ring, or the addresses behind a name. */
+/** Addresses of the query-schedulers: members of their ring, or the addresses of a DNS name. */
 export interface Schedulers {
   addresses(): string[];
 }
 
-/** The oldest ACTIVE members; all, or `most` of them: then all frontends and queriers meet at the same ones. */
+/**
+ * All ACTIVE members, or the `most` oldest of them, so that all frontends and queriers use the same
+ * schedulers.
+ */
 export class RingSchedulers implements Schedulers {
   private readonly ring: RingView;
   private readonly most: number;
@@ -32,7 +35,7 @@ export class RingSchedulers implements Schedulers {
   }
 }
 
-/** Every address of a name, looked up again and again. While the name service is away the last ones stay. */
+/** All addresses of a DNS name, looked up periodically. While DNS is away, the last addresses stay. */
 export class DnsSchedulers implements Schedulers, Service {
   readonly name = "query-schedulers by DNS";
   private known: string[] = [];

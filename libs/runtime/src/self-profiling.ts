@@ -5,12 +5,13 @@ import { DEFAULT_TENANT } from "@cinderblock/tenant";
 import type { CommonConfig } from "./config.ts";
 import type { Resources } from "./resources.ts";
 
-/** Takes a push.v1.PushRequest in JSON for a tenant. */
+/** Accepts a push.v1.PushRequest in JSON for a tenant. */
 export type OwnPush = (tenant: string, body: Uint8Array) => Promise<void>;
 
 /**
- * Pushes this process's own profiles, where it is asked to.
- * @param into how this process takes a push itself; absent: it takes none, and pushes nothing without a URL, as in v1
+ * Pushes this process's own profiles if that is enabled.
+ * @param into accepts pushes in this process; absent: the process accepts none, and as in v1 pushes only to a
+ * configured URL
  */
 export function selfProfiling(
   config: CommonConfig,

@@ -7,19 +7,23 @@ export interface StopStep {
   stop: () => Promise<void>;
 }
 
-/** Steps of a stop that may each take the shutdown timeout: hand-over, requests in flight, last uploads, the bucket index. */
+/**
+ * Number of stop steps that may each take the shutdown timeout: hand-over, requests in flight, last uploads,
+ * bucket index.
+ */
 const STEPS = 4;
-/** Time for all that has deadlines of its own. */
+/** Time for the steps with deadlines of their own. */
 const REST_MS = 30_000;
 
-/** The time that a whole stop may take. */
+/** Maximum duration of a complete stop, in milliseconds. */
 export function stopBoundMs(shutdownTimeoutMs: number): number {
   return STEPS * shutdownTimeoutMs + REST_MS;
 }
 
 /**
- * Runs the steps of a stop one after the other. A step that fails does not keep the others; the first error is thrown at the
- * end. @throws `deadline` with the step that did not end, when all together take longer than the bound
+ * Runs the steps of a stop one after the other. A failed step does not prevent the others; the first error is
+ * thrown at the end.
+ * @throws `deadline` with the name of the unfinished step when all steps together exceed the bound
  */
 export async function stopWithin(steps: readonly StopStep[], boundMs: number): Promise<void> {
   let at = "",

@@ -3,7 +3,7 @@ import { bool, type ConfigOf, duration, int, secret, str } from "@cinderblock/co
 import { CinderblockError } from "@cinderblock/errors";
 import { type BucketSpec, operationCounters, type S3Config } from "@cinderblock/objstore";
 
-/** Where the bucket is: v1's names for each backend. */
+/** Options of the bucket: v1's names for each backend. */
 export const storageSchema = {
   storageBackend: str("storage.backend", "storage.backend", "filesystem", "Object store.", {
     choices: ["filesystem", "s3", "gcs", "azure", "swift", "cos", ""],
@@ -316,7 +316,7 @@ const refuse = (message: string): never => {
   throw new CinderblockError("invalid", message);
 };
 
-/** Where the bucket is; refuses what cannot work. */
+/** Bucket settings from the options. @throws `invalid` for impossible settings */
 export function bucketOf(c: StorageConfig): BucketSpec {
   const shared = { prefix: c.storagePrefix, maxRequests: c.storageRequests, counters: operationCounters() };
   const need = (flag: string, value: string): void => {
@@ -409,7 +409,7 @@ export function bucketOf(c: StorageConfig): BucketSpec {
   }
 }
 
-/** PEM text of a file; empty without one. */
+/** PEM text of a file; "" without a path. */
 function certificates(path: string): string {
   if (path === "") return "";
   try {
@@ -459,7 +459,7 @@ function s3Of(c: StorageConfig): S3Config {
   };
 }
 
-/** Tencent's store speaks S3 at the same hosts: the bucket's name with the application's id before them. */
+/** S3 settings of Tencent COS, which speaks S3: a bucket is named `<bucket>-<application ID>`. */
 function cosOf(c: StorageConfig): S3Config {
   if (c.cosEndpoint.includes("://"))
     refuse(`-storage.cos.endpoint=${c.cosEndpoint}: give the host without a scheme`);

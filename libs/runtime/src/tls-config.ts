@@ -2,7 +2,7 @@ import { bool, type ConfigOf, str } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { CLIENT_AUTH, type ClientTls, type ServerTls } from "@cinderblock/rpc";
 
-/** TLS of the port, by v1's names, and of calls between the processes of a cluster. */
+/** TLS options of the port, with v1's names, and of calls between the processes of a cluster. */
 export const tlsSchema = {
   tlsCert: str(
     "server.http-tls-cert-path",
@@ -82,7 +82,7 @@ export const tlsSchema = {
 
 export type TlsConfig = ConfigOf<typeof tlsSchema>;
 
-/** How the port speaks TLS; undefined: in cleartext. @throws `invalid` for settings that contradict each other */
+/** TLS settings of the port; undefined: cleartext. @throws `invalid` for contradictory settings */
 export function serverTlsOf(c: TlsConfig): ServerTls | undefined {
   if ((c.tlsCert === "") !== (c.tlsKey === ""))
     throw new CinderblockError(
@@ -110,7 +110,10 @@ export function serverTlsOf(c: TlsConfig): ServerTls | undefined {
   };
 }
 
-/** How the others are called; undefined: in cleartext. @throws `invalid` where they could not answer */
+/**
+ * TLS settings of calls to other processes; undefined: cleartext.
+ * @throws `invalid` for impossible settings
+ */
 export function clientTlsOf(c: TlsConfig): ClientTls | undefined {
   if ((c.clientTlsCert === "") !== (c.clientTlsKey === ""))
     throw new CinderblockError(
@@ -127,7 +130,10 @@ export function clientTlsOf(c: TlsConfig): ClientTls | undefined {
   };
 }
 
-/** The processes of a cluster call each other: all of them over TLS, or none. */
+/**
+ * Checks that the processes of a cluster call each other all over TLS, or all in cleartext.
+ * @throws `invalid`
+ */
 export function checkClusterTls(c: TlsConfig): void {
   const server = serverTlsOf(c),
     client = clientTlsOf(c);
