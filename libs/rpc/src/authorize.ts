@@ -5,7 +5,7 @@ import { EDGE } from "./edge.ts";
 import { connectError } from "./raw-unary.ts";
 import { kindOf, messageOf } from "@cinderblock/errors";
 
-/** Routes that say nothing about anybody's data: whether the server lives, and the files of the web UI, which asks for a token itself. */
+/** Routes without tenant data: liveness, and the files of the web UI, which itself asks for a token. */
 const OPEN =
   /^\/(ready|grpc\.health\.v1\.Health\/(Check|Watch)|explore|compare|files|status|comparison|comparison-diff|icon\.svg|assets\/[^/]+|)$/;
 const WRITES =
@@ -13,20 +13,23 @@ const WRITES =
 const READS =
   /^\/(querier\.v1\.QuerierService\/|cinderblock\.explore\.v1\.ExploreService\/|settings\.v1\.SettingsService\/|adhocprofiles\.v1\.AdHocProfileService\/|vcs\.v1\.VCSService\/|pyroscope\/(render|render-diff|label-values|export)$|capabilities\.v1\.|version\.)/;
 
-/** What a route needs. Whatever is not known to be for writers or readers is for administrators. */
+/**
+ * Role that a route requires; undefined for open routes. Routes that are neither known writes nor known reads
+ * require an administrator.
+ */
 export function roleOf(route: string): Role | undefined {
   if (OPEN.test(route)) return undefined;
   return WRITES.test(route) ? "write" : READS.test(route) ? "read" : "admin";
 }
 
-/** Decides about every request of a server before anything of it is read. */
+/** Admits or refuses every request of a server before the server reads its body. */
 export interface Gate {
-  /** false: every request passes, and `hook` is not called */
+  /** false: all requests pass without a call of `hook` */
   readonly enabled: boolean;
   hook(request: FastifyRequest, reply: FastifyReply): Promise<void>;
 }
 
-/** Who may call what: by a token of the file, or nobody asks for one. */
+/** Decides by the tokens file which callers may use a route; without a file, all calls pass. */
 export class Authorizer implements Gate {
   private readonly tokens: Tokens | undefined;
   private readonly multitenancy: boolean;
@@ -39,12 +42,15 @@ export class Authorizer implements Gate {
     return this.tokens !== undefined;
   }
 
-  /** The caller that a header names; undefined without a tokens file. @throws `unauthenticated` */
+  /**
+   * Access of the caller whose token is in the header; undefined without a tokens file.
+   * @throws `unauthenticated`
+   */
   accessOf(authorization: string | undefined): Access | undefined {
     return this.tokens?.of(authorization);
   }
 
-  /** @throws `unauthenticated` or `forbidden` */
+  /** Checks a caller's access to a route. @throws `unauthenticated` or `forbidden` */
   check(route: string, headers: IncomingHttpHeaders): Access | undefined {
     const role = roleOf(route);
     if (!this.tokens || role === undefined) return undefined;
@@ -55,9 +61,9 @@ export class Authorizer implements Gate {
     return access;
   }
 
-  /** Runs before anything of a request is read. */
+  /** Runs before the server reads a request's body. */
   async hook(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    // A route that does not exist is for administrators, too: nobody learns what there is by asking.
+    // An unknown route requires an administrator too, so that probing reveals no routes.
     try {
       this.check(request.routeOptions.url ?? "unknown", request.headers);
     } catch (err) {
@@ -66,7 +72,7 @@ export class Authorizer implements Gate {
   }
 }
 
-/** Answers a request with an error in the protocol that it speaks. */
+/** Answers a request with an error in the request's protocol. */
 export async function refuse(request: FastifyRequest, reply: FastifyReply, err: unknown): Promise<void> {
   const { code, http } = EDGE[kindOf(err)];
   if ((request.headers["content-type"] ?? "").startsWith("application/grpc")) {

@@ -1,17 +1,17 @@
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 
-/** How the Connect library begins the text of a message that is no protobuf. */
+/** Prefix of the Connect library's error text for a message that is not protobuf. */
 const UNREADABLE = "parse binary: ";
 
 /**
- * A message that cannot be read is the caller's mistake. The Connect library calls it `internal`, status 500; v1 answers
- * `invalid_argument`, 400. gRPC says `internal` in both.
+ * Corrects the answer to an undecodable message, which is the caller's mistake. The Connect library answers
+ * `internal`, status 500; v1 answers `invalid_argument`, 400. Both answer `internal` in gRPC.
  */
 export function mendUnreadable(router: ConnectRouter): void {
   router.handlers.forEach((handler, i) => {
     const mended: typeof handler = Object.assign(async (request: Parameters<typeof handler>[0]) => {
       const response = await handler(request);
-      // The library writes every failed write to the console; a caller that left is no failure.
+      // The library prints every failed write to the console; a caller that left is no failure.
       if (request.signal.aborted) throw new ConnectError("the caller left", Code.Aborted);
       if (
         response.status !== 500 ||
@@ -48,7 +48,7 @@ async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   yield await Promise.resolve(bytes);
 }
 
-/** The header without the length of the body that was. */
+/** A copy of the headers without the old body's length. */
 function lengthOf(header: Headers): { header: Headers } {
   const out = new Headers(header);
   out.delete("content-length");

@@ -11,7 +11,7 @@ import { rawUnary } from "./raw-unary.ts";
 import { ApiServer } from "./server.ts";
 
 const LIMIT = 160_000,
-  /** more than a sixteenth of the limit; two do not fit */
+  /** more than a sixteenth of the limit; two of them do not fit */
   LARGE = 100_000,
   SMALL = 5000;
 
@@ -81,9 +81,9 @@ interface Way {
   path: string;
   headers: Record<string, string>;
   http2?: boolean;
-  /** its length is not in the headers */
+  /** the headers do not state the length */
   chunked?: boolean;
-  /** the answer to a refused call: status, body, trailers */
+  /** answer to a refused call: status, body, trailers */
   refused: RegExp;
 }
 const PUSH = "/push.v1.PusherService/Push",
@@ -193,11 +193,11 @@ describe("a server", () => {
   });
   afterEach(() => server.stop());
 
-  /** A request of `length` bytes of which the last does not come; `answer` is what comes back. */
+  /** Sends a request of `length` bytes without its last byte; `answer` is the response. */
   function begin(way: Way, length: number): { answer: Promise<string>; leave: () => void } {
     const headers = way.chunked ? way.headers : { ...way.headers, "content-length": String(length) };
     const body = Buffer.alloc(length - 1, "a");
-    // The envelope of a gRPC message: not compressed, and its length.
+    // Envelope of a gRPC message: an uncompressed flag, and the length.
     if (way.headers["content-type"]!.startsWith("application/grpc")) {
       body[0] = 0;
       body.writeUInt32BE(length - 5, 1);
@@ -263,7 +263,7 @@ describe("a server", () => {
     expect(await second.answer).toMatch(way.refused);
     second.leave();
     await until(() => bodies.heldBytes <= LARGE);
-    // A small one finds its room.
+    // A small body still fits.
     const small = begin(way, SMALL);
     await until(() => bodies.heldBytes >= LARGE - 1 + SMALL - 1);
     small.leave();

@@ -1,21 +1,21 @@
 import { CinderblockError, noRoom } from "@cinderblock/errors";
 import type { Metrics } from "@cinderblock/telemetry";
 
-/** A body is small up to this share of the budget. */
+/** Maximum share of the budget for a small body. */
 const SMALL_SHARE = 1 / 16;
-/** Small bodies always find this share of the budget, whatever large ones hold. */
+/** Share of the budget that is reserved for small bodies. */
 const RESERVED_SHARE = 1 / 4;
 
 /**
- * Memory for request bodies of a process, whichever way they come in. A body is reserved before it is read: by its
- * length, or chunk by chunk where it names none. Large bodies share three quarters of the budget, so that some that never
- * end leave room for the pushes of everybody else (docs/correctness.md, "Every input has a budget").
+ * Memory for request bodies of a process, from all endpoints. A body is reserved before it is read: by its
+ * length, or chunk by chunk without a length. Large bodies share three quarters of the budget, so that
+ * never-ending ones leave room for other callers' pushes (docs/correctness.md, "Every input has a budget").
  */
 export class BodyBudget {
   readonly limitBytes: number;
   private largeBytes = 0;
   private smallBytes = 0;
-  /** those that wait for room, in order */
+  /** bodies that wait for room, in order */
   private readonly waiting: { bytes: number; take: (ticket: BodyTicket) => void }[] = [];
   private readonly refused: (() => void) | undefined;
 
@@ -55,14 +55,14 @@ export class BodyBudget {
     return this.largeBytes + this.smallBytes;
   }
 
-  /** @throws `no-room` when `bytes` cannot be held now */
+  /** Reserves `bytes`. @throws `no-room` when they do not fit now */
   reserve(bytes: number): BodyTicket {
     const ticket = new BodyTicket(this);
     ticket.grow(bytes);
     return ticket;
   }
 
-  /** Waits, in order, until `bytes` can be held. @throws `canceled` when the signal aborts first */
+  /** Waits in order until `bytes` fit. @throws `canceled` when the signal aborts first */
   acquire(bytes: number, signal: AbortSignal): Promise<BodyTicket> {
     return new Promise((resolve, reject) => {
       const waiter = {
@@ -96,7 +96,10 @@ export class BodyBudget {
     return bytes > this.limitBytes * SMALL_SHARE;
   }
 
-  /** Whether one that holds `from` may hold `to`. A large body that is alone may exceed the budget: none up to the body limit is refused for good. */
+  /**
+   * Whether a body that holds `from` bytes may hold `to`. A single large body may exceed the budget, so that
+   * no body within the body limit is refused permanently.
+   */
   private fits(from: number, to: number): boolean {
     const { limitBytes } = this,
       large = this.largeBytes - (this.isLarge(from) ? from : 0),
@@ -106,7 +109,7 @@ export class BodyBudget {
       : small + to <= Math.max(limitBytes * RESERVED_SHARE, limitBytes - large);
   }
 
-  /** @internal Changes what one ticket holds. */
+  /** @internal Changes the bytes that a ticket holds. @throws `no-room` */
   change(from: number, to: number): void {
     if (to > from && !this.fits(from, to)) {
       this.refused?.();
@@ -124,7 +127,7 @@ export class BodyBudget {
   }
 }
 
-/** What one request holds of the budget, until everybody who uses its body has released it. */
+/** Reservation of one request in the budget, until all holders have released it. */
 export class BodyTicket {
   private readonly budget: BodyBudget;
   private bytes = 0;
@@ -134,14 +137,14 @@ export class BodyTicket {
     this.budget = budget;
   }
 
-  /** Holds `total` bytes from now on, if that is more than before. @throws `no-room` */
+  /** Raises the reservation to `total` bytes if that is more. @throws `no-room` */
   grow(total: number): void {
     if (total <= this.bytes || this.holders === 0) return;
     this.budget.change(this.bytes, total);
     this.bytes = total;
   }
 
-  /** One more holder, who calls `release` too. */
+  /** Adds a holder, which must call `release` as well. */
   retain(): this {
     this.holders++;
     return this;

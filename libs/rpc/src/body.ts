@@ -5,21 +5,22 @@ import type { BodyBudget, BodyTicket } from "./body-budget.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** what the body of this request holds of its budget; whoever uses the body after the answer retains it */
+    /** reservation of the request body; code that uses the body after the answer retains it */
     bodyTicket?: BodyTicket;
-    /** why the body of this gRPC call was refused: its answer has a form of its own */
+    /** error of a refused body of a gRPC call, whose answer has a special form */
     bodyRefusal?: unknown;
   }
 }
 
+/** Limits and admission of request bodies. */
 export interface RawBodyOptions {
   limitBytes: number;
   budget: BodyBudget;
-  /** may refuse a request with a body before any of it is read */
+  /** may refuse a request before its body is read */
   admit?: () => void;
-  /** a body without room waits, unread, instead of being refused: for callers that are processes of the same cluster */
+  /** a body without room waits unread instead of being refused: for callers in the same cluster */
   waits?: boolean;
-  /** only what has come is reserved, not the length that the headers promise: for few and large bodies */
+  /** reserve only received bytes instead of the length in the headers: for few, large bodies */
   asReceived?: boolean;
 }
 
@@ -32,8 +33,8 @@ function tooLarge(bytes: number, limitBytes: number): CinderblockError {
 }
 
 /**
- * Request bodies as bytes. A body by its length, or by its chunks where it names none, is reserved in `budget` before it
- * is held, and refused beyond `limitBytes`.
+ * Reads request bodies as bytes. Each body is reserved in `budget` before it is read, by its length or,
+ * without a length, by its chunks. Refuses bodies beyond `limitBytes`.
  */
 export function acceptRawBodies(app: FastifyInstance, options: RawBodyOptions): void {
   const { limitBytes, budget, admit } = options;
@@ -54,7 +55,7 @@ export function acceptRawBodies(app: FastifyInstance, options: RawBodyOptions): 
         done(null, body.finish());
         return;
       }
-      // What still comes is thrown away.
+      // Discard the rest of the body.
       payload.removeAllListeners("data");
       payload.resume();
       if ((request.headers["content-type"] ?? "").startsWith("application/grpc")) {
@@ -97,18 +98,18 @@ export function acceptRawBodies(app: FastifyInstance, options: RawBodyOptions): 
   });
 }
 
-/** Bodies above it are written where they stay; smaller ones are joined from their chunks. */
+/** Bodies above this size are written into one buffer; smaller ones are joined from their chunks. */
 const PLACED_BYTES = 1 << 20;
 
-/** Collects the chunks of one body: a large one of known length is held once, not as chunks and as a whole. */
+/** Collects the chunks of one body: a large body of known length exists once, not as chunks and as a copy. */
 export class BodyCollector {
   size = 0;
   private readonly chunks: Buffer[] = [];
   private readonly placed: Uint8Array | undefined;
 
-  /** @param length that the headers promise; -1: none */
+  /** @param length content length of the headers; -1: none */
   constructor(length: number) {
-    // Memory that nothing was written to takes no room yet.
+    // Unwritten memory of an allocation occupies no RAM yet.
     this.placed = length > PLACED_BYTES ? new Uint8Array(length) : undefined;
   }
 
@@ -124,7 +125,7 @@ export class BodyCollector {
   }
 }
 
-/** In a buffer of its own, so that it can move to another thread. */
+/** Joins chunks in a buffer of its own, which can be transferred to another thread. */
 function joined(chunks: readonly Buffer[], size: number): Uint8Array {
   const out = new Uint8Array(size);
   let at = 0;

@@ -6,24 +6,30 @@ import { compressionGzip } from "@connectrpc/connect-node";
 
 const compress = promisify(gzip);
 
-/** gzip at its fastest level: flame graphs shrink nearly as much as at the default one, in a quarter of the time. */
+/**
+ * gzip at its fastest level: flame graphs shrink nearly as much as at the default level, in a quarter of the
+ * time.
+ */
 export const fastGzip: Compression = {
   ...compressionGzip,
   compress: (bytes: Uint8Array) =>
     compress(bytes, { level: constants.Z_BEST_SPEED }) as Promise<Uint8Array<ArrayBuffer>>,
 };
 
-/** Answers below this are sent as they are, as by v1. */
+/** Minimum size of a compressed answer, as in v1. */
 export const COMPRESS_FROM_BYTES = 1400;
 
-/** Whether a client takes gzip, by its Accept-Encoding. */
+/** Whether a client accepts gzip, according to Accept-Encoding. */
 export function takesGzip(request: FastifyRequest): boolean {
   return /(^|[\s,])(gzip|\*)\s*(;\s*q=(?!0(\.0*)?\s*(,|$))|,|$)/i.test(
     String(request.headers["accept-encoding"] ?? ""),
   );
 }
 
-/** A hook of plain routes: what is long goes out compressed where the client takes that. What comes as a stream, or compressed already, stays as it is. */
+/**
+ * Hook of plain routes: compresses long answers for clients that accept that. Streams and compressed answers
+ * stay unchanged.
+ */
 export async function compressAnswer(
   request: FastifyRequest,
   reply: FastifyReply,

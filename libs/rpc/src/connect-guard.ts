@@ -2,7 +2,10 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 
 const PROCEDURE = /^\/[a-z][a-z0-9_.]*\.[A-Z][A-Za-z0-9]*\/[A-Z][A-Za-z0-9]*$/;
 
-/** Checks of the Connect protocol that v1's server makes before it looks at a message; the rest is the router's. */
+/**
+ * Checks of the Connect protocol that v1's server makes before it reads a message; the router makes the other
+ * checks.
+ */
 export async function connectGuard(request: FastifyRequest, reply: FastifyReply): Promise<void> {
   if (request.method !== "POST" || !PROCEDURE.test(request.routeOptions.url ?? "")) return;
   const { headers } = request;

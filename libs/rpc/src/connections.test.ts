@@ -6,13 +6,13 @@ import { Metrics } from "@cinderblock/telemetry";
 import type { Connections } from "./connections.ts";
 import { createPortServer, type PortOptions } from "./port.ts";
 
-/** A port on loopback whose clock only the test moves. */
+/** A port on loopback with a clock that only the test advances. */
 class Port {
   nowMs = 0;
   readonly metrics = new Metrics();
   readonly server: Server & { connections: Connections };
   private readonly clients: Socket[] = [];
-  /** requests whose handler was called, and how each ends */
+  /** requests that reached the handler, with their responses */
   readonly requests: { req: IncomingMessage; res: ServerResponse }[] = [];
 
   constructor(
@@ -45,7 +45,7 @@ class Port {
   get port(): number {
     return (this.server.address() as AddressInfo).port;
   }
-  /** A client that sent `bytes`, all of which the server has read. */
+  /** Connects a client and waits until the server has read all of `bytes`. */
   async client(bytes: string | Buffer): Promise<Socket> {
     const accepted = once(this.server, "connection");
     const socket = connect(this.port, "127.0.0.1");
@@ -58,7 +58,7 @@ class Port {
     }
     return socket;
   }
-  /** Lets time pass. */
+  /** Advances the clock and sweeps. */
   after(ms: number): void {
     this.nowMs += ms;
     this.server.connections.sweep();
@@ -146,7 +146,7 @@ describe("a port", () => {
   });
 
   it("gives the headers of a later request the same time, and closes idle connections", async () => {
-    // These deadlines are Node's own: in real time, and short.
+    // Node enforces these deadlines itself: in real time, so they are short.
     const port = await new Port({ readTimeoutMs: 100, idleTimeoutMs: 100 }).listen();
     try {
       const request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -226,7 +226,7 @@ describe("a port", () => {
       while (port.requests.length < 1) await turn();
       for (let i = 0; i < 4; i++) port.after(1000);
       expect(port.server.connections.size).toBe(1);
-      // What the kernels hold counts as sent, at 64 KiB/s.
+      // Bytes in kernel buffers count as sent, at 64 KiB/s.
       for (let i = 0; i < 200 && port.server.connections.size > 0; i++) port.after(1000);
       expect(port.server.connections.size).toBe(0);
       expect(await port.closed("write_timeout")).toBe(1);
@@ -249,7 +249,7 @@ describe("a port", () => {
       const last = await port.client("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
       await isClosed(slower);
       while (port.requests.length < 3) await turn();
-      // All three are served now: there is no room for a fourth.
+      // All three are in use: there is no room for a fourth connection.
       const refused = await port.client("");
       await isClosed(refused);
       expect([served.destroyed, fresh.destroyed, last.destroyed]).toEqual([false, false, false]);

@@ -9,27 +9,30 @@ import type { Socket } from "node:net";
 import { Periodic } from "@cinderblock/async";
 import type { Metrics } from "@cinderblock/telemetry";
 
+/** Deadlines and limits of a port's connections. */
 export interface ConnectionLimits {
-  /** time for the headers of a request, and for its body if that comes slower than MIN_BYTES_PER_SECOND */
+  /** milliseconds for a request's headers, and for its body if it arrives slower than MIN_BYTES_PER_SECOND */
   readTimeoutMs: number;
-  /** time between two requests of a connection */
+  /** milliseconds between two requests of a connection */
   idleTimeoutMs: number;
-  /** time that an answer may wait for its client, if the client takes it slower than MIN_BYTES_PER_SECOND */
+  /**
+   * milliseconds that an answer may wait for its client, if the client reads slower than MIN_BYTES_PER_SECOND
+   */
   writeTimeoutMs: number;
-  /** connections at once */
+  /** maximum number of open connections */
   maxConnections: number;
-  /** what v1's metrics of connections call the listener */
+  /** name of the listener in v1's connection metrics */
   protocol: "http" | "internal";
 }
 
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
 export type AnyResponse = ServerResponse | Http2ServerResponse;
 
-/** A body, or an answer, that moves at this rate may take longer than its timeout: 64 KiB/s. */
+/** Minimum rate of a body or an answer that exceeds its timeout: 64 KiB/s. */
 const MIN_BYTES_PER_SECOND = 64 << 10;
 const SWEEP_MS = 1000;
 
-/** What HTTP/1.1's parser complains of, as its client is told. */
+/** Status lines for errors of the HTTP/1.1 parser. */
 const PARSER_ERRORS: Record<string, string> = {
   HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
   HPE_CHUNK_EXTENSIONS_OVERFLOW: "413 Payload Too Large",
@@ -42,9 +45,9 @@ type CloseReason = "read_timeout" | "idle_timeout" | "write_timeout" | "limit";
 interface Connection {
   socket: Socket;
   session: ServerHttp2Session | undefined;
-  /** waits for a request since then: accepted, or its last request ended */
+  /** start of the wait for a request: time of the accept, or end of the last request */
   waitingSince: number;
-  /** a whole request has come on it */
+  /** a complete request has arrived on this connection */
   proven: boolean;
   requests: Set<Exchange>;
 }
@@ -57,19 +60,26 @@ interface Exchange {
   answered: boolean;
   startedAt: number;
   bytesAtStart: number;
-  /** time for which bytes of the answer waited for the client, and the bytes that the connection had sent before */
+  /**
+   * milliseconds that the answer's bytes have waited for the client, and the bytes sent on the connection
+   * before
+   */
   waitedMs: number;
   sentAtStart: number;
 }
 
 /**
- * The connections of a port and their deadlines, for HTTP/1.1 and HTTP/2 alike: handshake and headers, bodies, idle
- * connections, answers that nobody takes (docs/correctness.md, "Every wait has a deadline"). At the limit of connections
- * the one that has waited longest without a whole request is closed for the new one, so that slow clients keep nobody out.
+ * The connections of a port and their deadlines, for HTTP/1.1 and HTTP/2: handshake and headers, bodies, idle
+ * connections, answers that no client reads (docs/correctness.md, "Every wait has a deadline"). At the
+ * connection limit, a new connection replaces the longest-waiting connection without a complete request, so
+ * slow clients lock out no others.
  */
 export class Connections {
   private readonly open = new Map<Socket, Connection>();
-  /** connections without a request in flight, oldest first: such that never had a whole one, and the others */
+  /**
+   * connections without a request in flight, oldest first: without any complete request so far, and the
+   * others
+   */
   private readonly unproven = new Set<Connection>();
   private readonly idle = new Set<Connection>();
   private readonly exchanges = new Set<Exchange>();
@@ -106,7 +116,7 @@ export class Connections {
     return this.open.size;
   }
 
-  /** How often deadlines are looked at. */
+  /** Interval between checks of the deadlines. */
   get sweepMs(): number {
     const { readTimeoutMs, idleTimeoutMs, writeTimeoutMs } = this.limits;
     return Math.ceil(
@@ -129,7 +139,7 @@ export class Connections {
     void this.loop?.stop(0);
   }
 
-  /** A connection was accepted; false: there is no room for it, and it is closed. */
+  /** Registers an accepted connection; without room, closes the socket and returns false. */
   accept(socket: Socket): boolean {
     if (this.open.size >= this.limits.maxConnections && !this.makeRoom()) {
       this.closed?.("limit");
@@ -149,7 +159,7 @@ export class Connections {
     return true;
   }
 
-  /** What was accepted goes on as another socket: one that speaks TLS over the first. */
+  /** Replaces an accepted socket by the TLS socket over it. */
   replace(accepted: Socket, socket: Socket): void {
     const c = this.open.get(accepted);
     if (!c) {
@@ -176,10 +186,10 @@ export class Connections {
     for (const e of c.requests) this.exchanges.delete(e);
   }
 
-  /** A request's headers have come. */
+  /** Registers a request whose headers have arrived. */
   begin(req: AnyRequest, res: AnyResponse): void {
     const c = "stream" in req ? this.ofSession.get(req.stream.session!) : this.open.get(req.socket);
-    if (!c) return; // it was closed meanwhile
+    if (!c) return; // closed in the meantime
     const e: Exchange = {
       connection: c,
       req,
@@ -196,12 +206,13 @@ export class Connections {
     this.idle.delete(c);
     res.once("close", () => {
       e.answered = true;
-      // The rest of an HTTP/1.1 body that was answered early still has to come before the next request, in its time.
+      // After an early answer, the rest of an HTTP/1.1 body must still arrive within its deadline, before the
+      // next request.
       if (isWhole(req) || c.session || this.closing || c.socket.destroyed) this.settle(e);
     });
   }
 
-  /** A request and its answer are through. */
+  /** Unregisters a completed request. */
   private settle(e: Exchange): void {
     const { connection: c, req } = e;
     this.exchanges.delete(e);
@@ -216,7 +227,7 @@ export class Connections {
     (c.proven ? this.idle : this.unproven).add(c);
   }
 
-  /** Closes a connection that has no whole request in flight; false when there is none. */
+  /** Closes a connection without a complete request in flight; false without such a connection. */
   private makeRoom(): boolean {
     for (const waiting of [this.unproven, this.idle])
       for (const c of waiting) {
@@ -231,7 +242,10 @@ export class Connections {
     return false;
   }
 
-  /** HTTP/1.1's parser gave up a connection: what it sent is no request, or came too slowly. */
+  /**
+   * Answers and closes a connection that HTTP/1.1's parser rejected: its bytes are not a request, or came too
+   * slowly.
+   */
   refuse(socket: Socket, err: Error & { code?: string }): void {
     const c = this.open.get(socket);
     if (err.code === "ERR_HTTP_REQUEST_TIMEOUT") this.closed?.("read_timeout");
@@ -249,14 +263,15 @@ export class Connections {
     c.socket.destroy();
   }
 
-  /** Ends what is over its deadline. */
+  /** Ends connections and requests that exceed their deadlines. */
   sweep(): void {
     const now = this.now(),
       elapsed = now - this.sweptAt,
       { readTimeoutMs, idleTimeoutMs, writeTimeoutMs } = this.limits;
     this.sweptAt = now;
     for (const c of this.unproven) if (now - c.waitingSince > readTimeoutMs) this.end(c, "read_timeout");
-    // HTTP/2 has frames that are no request: what counts is the time without one. HTTP/1.1's parser watches its own.
+    // HTTP/2 frames may belong to no request, so measure the time without a request. HTTP/1.1's parser
+    // measures its own idle time.
     for (const c of this.idle)
       if (c.session && now - c.waitingSince > idleTimeoutMs) this.end(c, "idle_timeout");
     for (const e of this.exchanges) {
@@ -266,7 +281,7 @@ export class Connections {
         continue;
       }
       if (!isWhole(e.req)) {
-        // A body that goes on after its answer would hold an HTTP/2 stream open. Trailers go out first.
+        // A body that continues after its answer would keep an HTTP/2 stream open. Send the trailers first.
         if ("stream" in e.res && e.res.stream.writableFinished) {
           if (e.answered) e.res.stream.close(constants.NGHTTP2_NO_ERROR);
           e.answered = true;
@@ -284,7 +299,7 @@ export class Connections {
     }
   }
 
-  /** Ends a request: with its connection, or, of HTTP/2, its stream alone. */
+  /** Ends a request: closes its connection, or only its stream in HTTP/2. */
   private giveUp(e: Exchange, reason: CloseReason): void {
     this.exchanges.delete(e);
     if ("stream" in e.res) {
@@ -297,7 +312,7 @@ export class Connections {
     this.end(e.connection, reason);
   }
 
-  /** No more requests: connections without one in flight are closed, the others after their last answer. */
+  /** Accepts no more requests: closes idle connections now, and the others after their last answer. */
   closeIdle(): void {
     this.closing = true;
     for (const c of [...this.unproven, ...this.idle]) if (!c.session) c.socket.destroy();
@@ -312,7 +327,7 @@ export class Connections {
   }
 }
 
-/** Bytes that the kernel has taken: `bytesWritten` counts those, too, that wait in the process. */
+/** Bytes that the kernel has accepted; `bytesWritten` also counts bytes queued in the process. */
 function sentBytes(socket: Socket): number {
   const { _bytesDispatched: dispatched, _handle: handle } = socket as Socket & {
     _bytesDispatched?: number;
@@ -321,7 +336,7 @@ function sentBytes(socket: Socket): number {
   return (dispatched ?? socket.bytesWritten) - (handle?.writeQueueSize ?? 0);
 }
 
-/** Whether all of a request has come. */
+/** Whether a request has arrived completely. */
 function isWhole(req: AnyRequest): boolean {
   return req.complete || ("stream" in req && req.stream.endAfterHeaders);
 }

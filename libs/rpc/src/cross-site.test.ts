@@ -25,8 +25,8 @@ describe("a request that a browser sends", () => {
     ["POST", { host: "PROFILES.example.org", origin: `http://${host}` }, false],
     ["POST", { ":authority": host, origin: `http://${host}` }, false],
     ["POST", { host: "10.0.0.1:4040", "x-forwarded-host": host, origin: `http://${host}` }, false],
-    // A browser sends these to another site only after a preflight, which this server refuses: here a gateway that
-    // changes Host stands in front of the own pages.
+    // A browser sends these to another site only after a preflight, which this server refuses. Here, a
+    // gateway that changes Host is in front of the server's own pages.
     ["POST", { host: "10.0.0.1:4040", origin: `http://${host}`, "content-type": "application/json" }, false],
     ["DELETE", { host: "10.0.0.1:4040", origin: `http://${host}` }, false],
     // Pages of other sites, of other ports and of other subdomains.

@@ -12,16 +12,16 @@ export function fromBrowser(headers: IncomingHttpHeaders): boolean {
 }
 
 /**
- * Bodies that a page may send to another site without a preflight, as a form does. For every other type, and for every
- * method but POST, a browser asks with OPTIONS first, which this server never allows.
+ * Body types that a page may send to another site without a preflight, as a form does. For all other types,
+ * and for all methods except POST, a browser first asks with OPTIONS, which this server never allows.
  */
 const FORM_TYPES = new Set(["", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"]);
 
 /**
- * Whether a page of another site made a browser send a request that may change something. A browser adds the credentials
- * that it holds for this server to such a request, so a hidden form of any site could forget a ring member. Browsers say
- * where a request comes from in `Sec-Fetch-Site`, and over plain HTTP in `Origin` alone. A gateway may rewrite `Host`; no
- * form of another site can set `X-Forwarded-Host`.
+ * Whether a page of another site made a browser send a request that may change state. A browser adds its
+ * credentials for this server to such a request, so a hidden form on any site could forget a ring member.
+ * Browsers state the origin of a request in `Sec-Fetch-Site`, and over plain HTTP only in `Origin`. A gateway
+ * may rewrite `Host`; a form of another site cannot set `X-Forwarded-Host`.
  */
 export function isCrossSite(method: string, headers: IncomingHttpHeaders): boolean {
   if (SAFE.has(method)) return false;
@@ -41,7 +41,7 @@ export function isCrossSite(method: string, headers: IncomingHttpHeaders): boole
   return host === "" || !own.includes(host);
 }
 
-/** Refuses requests of other sites' pages before anything of them is read. */
+/** Refuses requests from pages of other sites before their bodies are read. */
 export async function refuseCrossSite(request: FastifyRequest, reply: FastifyReply): Promise<void> {
   if (!isCrossSite(request.method, request.headers)) return;
   await refuse(

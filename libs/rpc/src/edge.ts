@@ -1,7 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { CinderblockError, type ErrorKind } from "@cinderblock/errors";
 
-/** The one place where a kind becomes a code and a status. */
+/** The only mapping from error kinds to codes and HTTP statuses. */
 export const EDGE = {
   invalid: { code: Code.InvalidArgument, http: 400 },
   unauthenticated: { code: Code.Unauthenticated, http: 401 },
@@ -20,14 +20,15 @@ export const EDGE = {
   unknown: { code: Code.Unknown, http: 500 },
 } satisfies Record<ErrorKind, { code: Code; http: number }>;
 
-/** Where v1's clients of /ingest expect another status: a profile that cannot be read is 422. */
+/** Exceptions for v1's clients of /ingest: an unreadable profile is 422. */
 export const INGEST_EDGE: Partial<Record<ErrorKind, number>> = { unknown: 422 };
 
-/** `invalid_argument` for Code.InvalidArgument, and so on: the names of the Connect protocol. */
+/** Name of a code in the Connect protocol, such as `invalid_argument` for Code.InvalidArgument. */
 export function codeName(code: Code): string {
   return Code[code].replace(/[A-Z]/g, (c, at: number) => `${at > 0 ? "_" : ""}${c.toLowerCase()}`);
 }
 
+/** Converts any error to a Connect error. */
 export function toConnectError(err: unknown): ConnectError {
   if (err instanceof ConnectError) return err;
   if (err instanceof CinderblockError)
@@ -48,7 +49,7 @@ export function httpError(
 ): { status: number; body: string } {
   const kind: ErrorKind = err instanceof CinderblockError ? err.kind : "internal";
   const { code, http } = EDGE[kind];
-  // A body that is too large is 413 on every plain route, whatever it was found by.
+  // A body that is too large is 413 on every plain route, independent of the check that found it.
   const tooLarge = err instanceof CinderblockError && err.reason === "body_size_limit_exceeded";
   return {
     status: tooLarge ? 413 : (overrides[kind] ?? http),

@@ -5,20 +5,20 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Gate } from "./authorize.ts";
 import { sendInternalError } from "./internal.ts";
 
-/** Least length of a token, in characters. */
+/** Minimum length of a token, in characters. */
 export const MIN_TOKEN_LENGTH = 16;
 
-/** The token by which the processes of a cluster know each other, wherever it comes from. */
+/** Token that identifies the processes of a cluster to each other, from any source. */
 export interface InternalCredentials {
-  /** the token that this process shows; undefined while it knows none */
+  /** the token that this process sends; undefined while it has none */
   current(): string | undefined;
-  /** whether a caller that shows this token belongs to the cluster */
+  /** whether a caller with this token belongs to the cluster */
   accepts(token: string): boolean;
-  /** Reads the token again where it comes from, now and then at most. */
+  /** Reads the token from its source again, at a limited rate. */
   refresh(): Promise<void>;
 }
 
-/** The tokens in force: the first is shown, all are accepted. */
+/** Valid tokens: the process sends the first one and accepts all. */
 export class TokenSet {
   private readonly tokens: readonly string[];
   private readonly digests: readonly Buffer[];
@@ -33,7 +33,7 @@ export class TokenSet {
   get all(): readonly string[] {
     return this.tokens;
   }
-  /** Compares with every token in equal time: the answer does not tell how close a guess was. */
+  /** Compares with every token in constant time, so that the response time reveals nothing about a guess. */
   accepts(token: string): boolean {
     const shown = digest(token);
     let found = false;
@@ -46,11 +46,11 @@ function digest(token: string): Buffer {
   return createHash("sha256").update(token).digest();
 }
 
-/** How often refused calls are logged at most. */
+/** Minimum interval between log lines about refused calls. */
 const LOG_MS = 10_000;
 
 /**
- * Lets only the cluster's own processes through to internal methods, before anything of a request is read
+ * Admits only the cluster's own processes to internal methods, before a request's body is read
  * (docs/correctness.md, "Internal calls are closed by default").
  */
 export class InternalGate implements Gate {
@@ -91,7 +91,7 @@ export class InternalGate implements Gate {
       throw refusal("unauthenticated", "missing", "internal methods need the token of the cluster");
     const { credentials } = this;
     if (credentials.accepts(token)) return;
-    // The token may have changed since it was read.
+    // The token may have changed since the last read.
     await credentials.refresh();
     if (credentials.accepts(token)) return;
     if (credentials.current() === undefined)

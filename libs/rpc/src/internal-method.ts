@@ -6,7 +6,10 @@ type Checked<A extends readonly Check<unknown>[]> = {
   [K in keyof A]: A[K] extends Check<infer T> ? T : never;
 };
 
-/** A method that other processes of the cluster may call. Made by `internalMethod` alone, so no argument is unchecked. */
+/**
+ * A method for other processes of the cluster. Only `internalMethod` creates instances, so every argument is
+ * checked.
+ */
 export class InternalMethod {
   private readonly checks: readonly Check<unknown>[];
   private readonly work: (args: never, signal: AbortSignal) => Promise<unknown>;
@@ -19,7 +22,10 @@ export class InternalMethod {
     this.work = work;
   }
 
-  /** Checks the arguments, then runs the method. `signal` aborts when the caller went away or its time is over. */
+  /**
+   * Checks the arguments, then runs the method. `signal` aborts when the caller has left or its deadline has
+   * passed.
+   */
   async run(args: unknown, signal: AbortSignal): Promise<unknown> {
     if (!Array.isArray(args)) throw refused("a list of arguments", args);
     const checked = this.checks.map((check, i) => {
@@ -32,9 +38,10 @@ export class InternalMethod {
     return this.work(checked as never, signal);
   }
 }
+/** Internal methods of a component by name. */
 export type InternalMethods = Record<string, InternalMethod>;
 
-/** A method for other processes: one check for each argument, then what runs with the checked arguments. */
+/** Creates an internal method from one check per argument, and the work on the checked arguments. */
 export function internalMethod<const A extends readonly Check<unknown>[]>(
   checks: A,
   work: (args: Checked<A>, signal: AbortSignal) => Promise<unknown>,
@@ -47,15 +54,17 @@ function refused(expected: string, found: unknown): CinderblockError {
   return new CinderblockError("invalid", `expected ${expected}, found ${what}`);
 }
 
+/** Checks for a string. @throws `invalid` */
 export const text: Check<string> = (v) => {
   if (typeof v !== "string") throw refused("text", v);
   return v;
 };
+/** Checks for a number. @throws `invalid` */
 export const number: Check<number> = (v) => {
   if (typeof v !== "number" || Number.isNaN(v)) throw refused("a number", v);
   return v;
 };
-/** An object with fields; the method checks the fields themselves. */
+/** Checks for an object; the method checks the object's fields itself. @throws `invalid` */
 export function record<T extends object>(): Check<T> {
   return (v) => {
     if (typeof v !== "object" || v === null || Array.isArray(v) || ArrayBuffer.isView(v))
@@ -63,13 +72,14 @@ export function record<T extends object>(): Check<T> {
     return v as T;
   };
 }
+/** Checks for a list whose items pass `check`. @throws `invalid` */
 export function listOf<T>(check: Check<T>): Check<T[]> {
   return (v) => {
     if (!Array.isArray(v)) throw refused("a list", v);
     return v.map((x) => check(x));
   };
 }
-/** An argument that may be absent. */
+/** Check of an optional argument. */
 export function optional<T>(check: Check<T>): Check<T | undefined> {
   return (v) => (v === undefined || v === null ? undefined : check(v));
 }

@@ -11,7 +11,7 @@ import { ApiServer } from "./server.ts";
 const OLD = "old-token-0123456789",
   NEW = "new-token-0123456789";
 
-/** Tokens that a test changes; a refresh takes over what is set. */
+/** Tokens that a test changes; a refresh adopts `next`. */
 class Credentials implements InternalCredentials {
   set: TokenSet;
   next: TokenSet | undefined;
@@ -164,7 +164,7 @@ describe("the listener of internal methods", () => {
   it("asks for patience while it does not know the token itself", async () => {
     const s = await listening(new Credentials());
     await expect(say(client(new Credentials(NEW)), s, "a")).rejects.toMatchObject({ kind: "unavailable" });
-    // A process that knows no token looks for one before it calls.
+    // A process without a token reads it before its first call.
     const none = new Credentials(),
       open = await listening(new Credentials(NEW));
     none.next = new TokenSet([NEW]);

@@ -16,14 +16,14 @@ import type { InternalCredentials } from "./internal-gate.ts";
 import type { InternalMethods } from "./internal-method.ts";
 import type { Routes } from "./server.ts";
 
-/** Methods for other processes of the cluster lie below this path, on a listener of their own. */
+/** Path prefix of methods for other processes of the cluster, on a separate listener. */
 const ROOT = "/cinderblock.internal.v1";
 const TYPE = "application/x-cinderblock-message";
 const TIMEOUT_HEADER = "x-cinderblock-timeout-ms";
-/** Connections to other processes. */
+/** Options of kept-alive connections to other processes. */
 const KEPT = { keepAlive: true, maxSockets: 256, keepAliveMsecs: 10_000 };
 
-/** Sends an error as another process reads it: kind and message, never where it was thrown. */
+/** Sends an error to another process: kind and message, without the stack. */
 export async function sendInternalError(reply: FastifyReply, err: unknown): Promise<void> {
   const { stack: _stack, ...record } = toErrorRecord(err);
   await reply
@@ -32,7 +32,7 @@ export async function sendInternalError(reply: FastifyReply, err: unknown): Prom
     .send(Buffer.from(JSON.stringify(record)));
 }
 
-/** Serves the methods of a component to other processes. */
+/** Routes of a component's methods for other processes. */
 export function internalRoutes(service: string, methods: InternalMethods, log: Logger): Routes {
   return {
     http: (app) => {
@@ -64,18 +64,22 @@ export function internalRoutes(service: string, methods: InternalMethods, log: L
   };
 }
 
+/** Deadline and abort signal of one call. */
 export interface CallOptions {
   timeoutMs: number;
   signal?: AbortSignal | undefined;
 }
 
-/** Bytes that came and went, for the metric of what a query moves between components. */
+/** Counts sent and received bytes, for the metric of traffic between components. */
 export interface Traffic {
   sentBytes: number;
   receivedBytes: number;
 }
 
-/** Calls another process. Connections are kept; a process that does not answer is `unavailable`. */
+/**
+ * Calls methods of other processes over kept-alive connections. A process that does not answer is
+ * `unavailable`.
+ */
 export class InternalClient {
   private readonly agent: Agent | TlsAgent;
   private readonly request: typeof httpRequest;
@@ -83,8 +87,8 @@ export class InternalClient {
   private readonly credentials: InternalCredentials;
 
   /**
-   * @param credentials what the other processes let this one in by
-   * @param tls how they are called; absent: in cleartext
+   * @param credentials tokens that the other processes accept
+   * @param tls creates the TLS agent; absent: cleartext
    */
   constructor(
     credentials: InternalCredentials,
@@ -112,7 +116,7 @@ export class InternalClient {
       return await this.send<T>(address, service, method, body, shown, options);
     } catch (err) {
       if (kindOf(err) !== "unauthenticated") throw err;
-      // The other side knows a newer token, or an older one: whichever is in force is tried once more.
+      // The other side has a newer or an older token: read the current token and retry.
       await credentials.refresh();
       const now = credentials.current();
       if (now !== undefined && now !== shown)
@@ -197,7 +201,10 @@ export class InternalClient {
   }
 }
 
-/** A process that does not know this one is as good as away: whoever asked goes on without it, and says so. */
+/**
+ * Error of a refused token. A process that refuses this one counts as unavailable: callers continue without
+ * it and report that.
+ */
 function refusedBy(service: string, address: string, err: unknown): CinderblockError {
   return new CinderblockError(
     "unavailable",

@@ -4,12 +4,12 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { BodyBudget, BodyTicket } from "./body-budget.ts";
 import { toConnectError } from "./edge.ts";
 
-/** Reserved at once of what the headers promise; more, chunk by chunk. */
+/** Maximum bytes to reserve at once by content length; the rest is reserved chunk by chunk. */
 const AHEAD_BYTES = 4 << 20;
 
 /**
- * A hook for the routes of the Connect library, which reads bodies itself: it gets them chunk by chunk, each reserved
- * before it is held. A refusal is answered in the protocol of the call.
+ * Hook for routes of the Connect library, which reads bodies itself: passes the body chunk by chunk, each
+ * reserved before it is held. Answers a refusal in the protocol of the call.
  */
 export function meteredMessages(
   budget: BodyBudget,
@@ -29,7 +29,7 @@ async function* chunks(raw: IncomingMessage, reserve: () => BodyTicket): AsyncIt
   try {
     const ticket = reserve();
     let size = 0;
-    // The connection outlives a body that is refused: the answer goes over it.
+    // The connection must outlive a refused body, because it carries the answer.
     for await (const chunk of raw.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       ticket.grow((size += chunk.length));
       yield chunk;

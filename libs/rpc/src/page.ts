@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 
-/** Markup that is safe to send: made by `html` alone, which escapes what it is given. */
+/** Escaped markup. Only `html` creates instances. */
 export class Html {
   readonly text: string;
   constructor(text: string) {
@@ -20,15 +20,17 @@ function textOf(p: Part): string {
         : escape(String(p));
 }
 
-/** A template whose values are escaped, unless they are markup themselves. */
+/** Template tag that escapes its values unless they are markup. */
 export function html(strings: TemplateStringsArray, ...values: Part[]): Html {
   return new Html(strings.map((s, i) => s + (i < values.length ? textOf(values[i]) : "")).join(""));
 }
 
+/** An HTML table of `rows` below `head`. */
 export function table(head: readonly string[], rows: readonly (readonly Part[])[]): Html {
   return html`<div class="wide"><table><thead><tr>${head.map((h) => html`<th scope="col">${h}`)}</thead><tbody>${rows.map((r) => html`<tr>${r.map((c) => html`<td>${c}`)}`)}</tbody></table></div>`;
 }
 
+/** Whether a client prefers JSON to HTML. */
 export function wantsJson(request: FastifyRequest): boolean {
   return (request.headers.accept ?? "").includes("json");
 }
@@ -36,12 +38,12 @@ export function wantsJson(request: FastifyRequest): boolean {
 const STYLE =
   ":root{color-scheme:light dark;--ink:#1d1f23;--quiet:#5d636d;--line:#d9dce1;--ground:#fff;--link:#0b57b0}@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--quiet:#9aa1ac;--line:#3a3f47;--ground:#17191d;--link:#7fb3ff}}body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--ground);margin:0 auto;padding:1rem 2rem;max-width:84rem}nav{border-bottom:1px solid var(--line);padding-bottom:.6rem}a{color:var(--link)}h1{font-size:1.4rem}.quiet{color:var(--quiet)}.wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.3rem .9rem .3rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}pre{overflow-x:auto}";
 
-/** The way back to the root from a path, so that pages work below a proxy's prefix. */
+/** Relative path from a request's URL to the root, so that pages work below a proxy's prefix. */
 export function rootFrom(request: FastifyRequest): string {
   return "../".repeat(Math.max(0, request.url.split("?")[0]!.split("/").length - 2)) || "./";
 }
 
-/** Sends a page for operators, all in one look. */
+/** Sends a status page in the common layout. */
 export async function sendPage(
   request: FastifyRequest,
   reply: FastifyReply,

@@ -4,21 +4,22 @@ import { createServer as createNet, type Server as NetServer, type Socket } from
 import type { Metrics } from "@cinderblock/telemetry";
 import { type AnyRequest, type AnyResponse, type ConnectionLimits, Connections } from "./connections.ts";
 
-/** Longest request line and headers of one request, of either protocol. */
+/** Maximum size of a request's headers in bytes, in both protocols. */
 const MAX_HEADER_BYTES = 64 << 10;
 
 export interface PortOptions extends ConnectionLimits {
   maxConcurrentStreams: number;
-  /** hands over connections that came through TLS; absent: cleartext */
+  /** creates a server that decrypts TLS and passes on the connections; absent: cleartext */
   secured?: ((onSocket: (socket: Socket) => void) => NetServer) | undefined;
   metrics?: Metrics | undefined;
-  /** milliseconds, monotonic */
+  /** monotonic clock in milliseconds */
   now?: () => number;
 }
 
 /**
- * One port for HTTP/1.1 and HTTP/2: the first bytes of a connection tell ("PRI " is HTTP/2's preface). Looks like an
- * http.Server to Fastify. Every connection has deadlines from its first moment on (`Connections`).
+ * Creates one port for HTTP/1.1 and HTTP/2. The first bytes of a connection select the protocol: "PRI "
+ * starts HTTP/2's preface. Fastify sees an http.Server. Every connection has deadlines from the start
+ * (`Connections`).
  */
 export function createPortServer(
   handler: (req: AnyRequest, res: AnyResponse) => void,
@@ -31,7 +32,8 @@ export function createPortServer(
   };
   const h1: HttpServer = createHttp(
     {
-      // `Connections` has the deadlines of first requests and of bodies, those of Node are for later headers and idle time.
+      // `Connections` enforces the deadlines of first requests and of bodies; Node's deadlines cover later
+      // headers and idle time.
       requestTimeout: 0,
       headersTimeout: options.readTimeoutMs,
       keepAliveTimeout: options.idleTimeoutMs,
@@ -42,7 +44,7 @@ export function createPortServer(
     served as RequestListener,
   );
   h1.on("clientError", (err, socket) => connections.refuse(socket as Socket, err));
-  // Node begins to look at deadlines when a server listens, which this one never does itself.
+  // Node starts checking deadlines when a server listens, which this server never does itself.
   h1.emit("listening");
   const h2 = createHttp2(
     {
@@ -54,7 +56,7 @@ export function createPortServer(
     },
     served,
   );
-  /** the socket that `h2` is being given */
+  /** the socket that `h2` currently receives */
   let given: Socket | undefined;
   h2.on("session", (s) => {
     connections.session(given!, s);
@@ -74,14 +76,15 @@ export function createPortServer(
         return;
       }
       socket.unshift(first);
-      // Fewer than four bytes: wait for the rest, an HTTP/1 method has at least three letters and a blank.
+      // Fewer than four bytes: wait for the rest, because an HTTP/1 method has at least three letters and a
+      // blank.
       if (first.length < 4 && "PRI ".startsWith(first.toString("latin1")))
         setTimeout(() => socket.once("readable", sniff), 5);
       else sniffed(socket, first.toString("latin1", 0, 4) === "PRI ");
     };
     socket.once("readable", sniff);
   };
-  /** what was accepted and shakes hands, by its peer: the socket that speaks TLS is another object */
+  /** accepted sockets during the handshake, by peer: the TLS socket is another object */
   const handshakes = new Map<string, Socket>();
   const peer = (s: Socket): string => `${s.remoteAddress} ${s.remotePort} ${s.localAddress}`;
   const port = options.secured
@@ -95,7 +98,7 @@ export function createPortServer(
         onSocket(socket);
       })
     : createNet({ pauseOnConnect: false, noDelay: true }, onSocket);
-  // Before the listeners that read, or shake hands.
+  // Before the listeners that read or start the handshake.
   port.prependListener("connection", (socket: Socket) => {
     if (!connections.accept(socket) || !options.secured) return;
     const key = peer(socket);
@@ -107,7 +110,7 @@ export function createPortServer(
     connections.stop();
     h1.close();
   });
-  // Fastify asks for these on close.
+  // Fastify calls these on close.
   return Object.assign(port, {
     connections,
     closeIdleConnections: () => connections.closeIdle(),

@@ -4,21 +4,21 @@ import { codeName, EDGE } from "./edge.ts";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { BodyTicket } from "./body-budget.ts";
 
-/** A call whose request message stays bytes: the handler decodes it itself. */
+/** A call whose request message stays encoded: the handler decodes it. */
 export interface RawCall {
   codec: "proto" | "json";
   gzip: boolean;
   body: Uint8Array;
   headers: FastifyRequest["headers"];
-  /** what the body holds of its budget until the answer; a handler that goes on with it after that retains it */
+  /** reservation of the body until the answer; a handler that uses the body afterwards retains it */
   ticket: BodyTicket | undefined;
 }
-/** Answers with the bytes of the response message in the call's codec. */
+/** Returns the encoded response message in the call's codec. */
 export type RawHandler = (call: RawCall) => Promise<Uint8Array>;
 
 /**
- * A unary method over Connect, gRPC and gRPC-web, without message objects. Statuses and texts are those of the Connect
- * protocol; what is not spoken here is 415 without a body, another method than POST 405.
+ * Serves a unary method over Connect, gRPC and gRPC-web without message objects. Statuses and texts follow
+ * the Connect protocol. An unsupported content type is 415 without a body, a method other than POST is 405.
  */
 export function rawUnary(app: FastifyInstance, path: string, handler: RawHandler): void {
   app.all(path, async (request, reply) => {
@@ -48,7 +48,7 @@ function gzipOf(encoding: string | undefined): boolean {
   );
 }
 
-/** An error as a unary call of the Connect protocol answers it; bytes, so that no router adds a charset. */
+/** Answer of a unary Connect call to an error; the body is bytes, so that no router adds a charset. */
 export function connectError(err: unknown): { status: number; body: Buffer } {
   const { code, http } = EDGE[kindOf(err)];
   return {

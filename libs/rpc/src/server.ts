@@ -28,36 +28,41 @@ export interface ServerConfig {
   protocol: "http" | "internal";
   shutdownTimeoutMs: number;
   maxConcurrentStreams: number;
-  /** of messages of the public API */
+  /** for messages of the public API */
   bodies: BodyBudget;
-  /** of calls of other processes */
+  /** for calls of other processes */
   internalBodies: InternalBodies;
   /** absent: cleartext */
   tls?: ServerTls | undefined;
 }
 
-/** Memory for the arguments of internal calls, and the largest of one call. */
+/** Memory for the arguments of all internal calls, and the limit of one call. */
 interface InternalBodies {
   budget: BodyBudget;
   limitBytes: number;
 }
 
-/** Routes that a component brings: plain ones, raw ones, or Connect services. */
+/** Routes of a component: plain ones, raw ones, or Connect services. */
 export interface Routes {
   http?: (app: FastifyInstance) => void;
   connect?: (router: ConnectRouter) => void;
-  /** the path that one below a proxy's prefix means; asked only for paths that are no routes. `page`: a browser asks for a document */
+  /**
+   * maps a path below a proxy's prefix to its route; called only for unknown paths. `page`: a browser
+   * requests a document
+   */
   mounted?: (path: string, page: boolean) => string | undefined;
-  /** a unary method whose plain case bypasses the router; the router has it, too */
+  /** a unary method whose plain case bypasses the router; the router serves it as well */
   direct?: DirectUnary;
 }
 
-/** Bodies of routes that say nothing else. */
+/** Body limit of routes without a limit of their own. */
 const PLAIN_BODY_BYTES = 64 << 10;
-/** A request of the Connect services, inflated. A service whose messages carry files has a limit of its own. */
+/**
+ * Limit of an inflated request to Connect services. Services whose messages carry files have their own limit.
+ */
 const MESSAGE_BYTES = 4 << 20;
 
-/** Counts a request as being served, until its end is told. */
+/** Counts a request as in flight until the returned function receives its status and duration. */
 type Observe = (method: string, url: string) => (status: number, seconds: number) => void;
 
 declare module "fastify" {
@@ -67,7 +72,7 @@ declare module "fastify" {
   }
 }
 
-/** Domain errors become Connect errors in one place. What nobody expected is logged with where it came from. */
+/** Interceptor that converts domain errors to Connect errors. Logs unexpected errors with their stack. */
 function translate(base: Base): Interceptor {
   return (next) => async (request) => {
     try {
@@ -159,7 +164,7 @@ export class ApiServer implements Service {
     const app = Fastify({
       serverFactory,
       ...(mounted.length > 0 ? { rewriteUrl } : {}),
-      // Forms and small documents; routes that take more collect their bodies themselves, within a budget.
+      // Enough for forms and small documents; routes for larger bodies collect them within a budget.
       bodyLimit: PLAIN_BODY_BYTES,
       exposeHeadRoutes: false,
       forceCloseConnections: "idle",
@@ -175,14 +180,14 @@ export class ApiServer implements Service {
       known.set(r.url, set);
     });
     app.setNotFoundHandler((request, reply) => {
-      // A path that exists, asked with another method: 405 and no body, as v1.
+      // A known path with another method: 405 without a body, as in v1.
       const path = request.url.split("?")[0]!;
       if (known.has(path))
         return reply
           .code(405)
           .header("allow", [...known.get(path)!].join(", "))
           .send();
-      // What lies below /api is a gateway of its own in v1.
+      // In v1, a separate gateway serves paths below /api.
       if (path.startsWith("/api/"))
         return reply.code(404).type("application/json").send('{"code":5,"message":"Not Found","details":[]}');
       return reply
@@ -237,12 +242,12 @@ export class ApiServer implements Service {
     );
   }
 
-  /** The port that it listens on, once it is started. */
+  /** The port of the listener, once the server has started. */
   get port(): number {
     const bound = this.app?.server.address();
     return typeof bound === "object" && bound !== null ? bound.port : this.config.port;
   }
-  /** The paths of all routes, once it is started. */
+  /** Paths of all routes, once the server has started. */
   get paths(): string[] {
     return this.app ? [...this.app.knownRoutes.keys()].sort() : [];
   }
@@ -264,7 +269,7 @@ export class ApiServer implements Service {
         .replace(/[^A-Za-z0-9]+/g, "_")
         .replace(/^_|_$/g, "")
         .toLowerCase() || "root";
-    // Children are looked up once for each route and status, not for each request.
+    // Look up the metrics once per route and status, not per request.
     const known = new Map<
       string,
       { waiting: { inc(): void; dec(): void }; served: Map<number, { observe(seconds: number): void }> }

@@ -17,7 +17,7 @@ const own = certificates(),
   server = own.sign("server"),
   client = own.sign("client");
 
-/** A server without a gate asks for none. */
+/** Credentials for a server without a gate, which requires no token. */
 const NO_TOKEN = {
   current: () => undefined,
   accepts: () => false,
@@ -66,7 +66,7 @@ const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<v
   }
 };
 
-/** GET over HTTP/1.1; the error's code where nothing is answered. */
+/** Sends GET over HTTP/1.1; resolves to the error code if there is no answer. */
 function get(port: number, options: object = {}): Promise<string> {
   return new Promise((done) => {
     const req = request(
@@ -85,7 +85,7 @@ function get(port: number, options: object = {}): Promise<string> {
     req.end();
   });
 }
-/** The handshake failed, or the connection was closed behind it. */
+/** The handshake failed, or the server closed the connection after it. */
 const REFUSED = /^(ECONNRESET|EPROTO|ERR_SSL.*)$/;
 const shown = (): object => ({ cert: readFileSync(client.cert), key: readFileSync(client.key) });
 const call = (port: number, tls: Partial<ClientTls>): Promise<unknown> => {
@@ -117,7 +117,7 @@ describe("a port that speaks TLS", () => {
       expect([answer, session.alpnProtocol]).toEqual(["hello", "h2"]);
       session.close();
       await expect(fetch(`http://127.0.0.1:${port}/hello`)).rejects.toThrow();
-      // Who does not know the authority does not go on.
+      // A client that does not trust the authority aborts.
       expect(await get(port, { ca: undefined })).toBe("SELF_SIGNED_CERT_IN_CHAIN");
     });
   });

@@ -14,7 +14,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import { Periodic } from "@cinderblock/async";
 import type { Logger } from "@cinderblock/telemetry";
 
-/** What a server does with certificates of clients; the names are v1's. */
+/** Policies for client certificates, with v1's names. */
 export const CLIENT_AUTH = [
   "NoClientCert",
   "RequestClientCert",
@@ -23,34 +23,37 @@ export const CLIENT_AUTH = [
   "RequireAndVerifyClientCert",
 ] as const;
 
-/** How the port speaks TLS. Files are PEM and read again while running. */
+/** TLS settings of the port. Files are PEM and are reloaded at run time. */
 export interface ServerTls {
   certPath: string;
   keyPath: string;
-  /** authorities of clients' certificates; "": the system's */
+  /** authorities of client certificates; "": the system's */
   clientCaPath: string;
   clientAuth: (typeof CLIENT_AUTH)[number];
   minVersion: "TLSv1.2" | "TLSv1.3";
-  /** suites up to TLS 1.2, by the names of the standard; []: Node's */
+  /** cipher suites up to TLS 1.2, with IANA names; []: Node's default */
   cipherSuites: readonly string[];
 }
 
-/** How other processes of the cluster are called over TLS. */
+/** TLS settings of calls to other processes of the cluster. */
 export interface ClientTls {
-  /** "": the system's authorities and those of NODE_EXTRA_CA_CERTS */
+  /** "": the system's authorities and those in NODE_EXTRA_CA_CERTS */
   caPath: string;
-  /** what this process shows; "": nothing */
+  /** client certificate of this process; "": none */
   certPath: string;
   keyPath: string;
-  /** the name that the others' certificates bear; "": the address that is called */
+  /** name in the other processes' certificates; "": the called address */
   serverName: string;
   insecureSkipVerify: boolean;
 }
 
-/** How often files are looked at. */
+/** Interval between checks of the files. */
 const RELOAD_MS = 10_000;
 
-/** PEM files that become a context, again when one of them changes. One that cannot be read then leaves the last one in force. */
+/**
+ * PEM files as a TLS context, which is recreated when a file changes. An unreadable file leaves the last
+ * context in force.
+ */
 class Files {
   private read: { text: string; context: SecureContext; options: SecureContextOptions } | undefined;
   private lookedAt = -Infinity;
@@ -63,7 +66,7 @@ class Files {
     this.log = log;
   }
 
-  /** @throws `invalid` when the files cannot be used and never could */
+  /** The current context. @throws `invalid` when the files are unusable and no earlier context exists */
   get current(): { context: SecureContext; options: SecureContextOptions } {
     const now = performance.now();
     if (this.read && now - this.lookedAt < RELOAD_MS) return this.read;
@@ -92,7 +95,10 @@ class Files {
   }
 }
 
-/** OpenSSL's name of a suite: `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`. Those of TLS 1.3 cannot be chosen, as in Go. */
+/**
+ * OpenSSL's name of a suite: `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`. TLS
+ * 1.3 suites cannot be selected, as in Go.
+ */
 export function opensslCipher(name: string): string {
   const own = name
     .replace(/^TLS_/, "")
@@ -124,13 +130,13 @@ function clientFiles(tls: ClientTls, log: Logger): Files {
   return new Files({ cert: tls.certPath, key: tls.keyPath, ca: tls.caPath }, {}, log);
 }
 
-/** @throws `invalid` when files of them cannot be used */
+/** Checks the TLS files. @throws `invalid` when one is unusable */
 export function checkTls(server: ServerTls | undefined, client: ClientTls | undefined, log: Logger): void {
   if (server) void serverFiles(server, log).current;
   if (client) void clientFiles(client, log).current;
 }
 
-/** A port that hands over decrypted connections, HTTP/2 and HTTP/1.1 as the client chooses. */
+/** Creates a port that decrypts TLS and passes on the connections; the client selects HTTP/2 or HTTP/1.1. */
 export function createTlsServer(
   tls: ServerTls,
   handshakeTimeoutMs: number,
@@ -179,7 +185,7 @@ export function createTlsServer(
   return server;
 }
 
-/** Connections to other processes, kept; a new one takes the files as they are then. */
+/** Agent for kept-alive connections to other processes; each new connection uses the current files. */
 export function tlsAgent(
   tls: ClientTls,
   log: Logger,
