@@ -1,9 +1,11 @@
 import { fnv1a, mix32 } from "@cinderblock/bytes";
 
 /**
- * Who owns which of a log's partitions: each has one owner, nobody has more than his share rounded up, and one that comes or
- * goes moves little but its own part. Every partition prefers owners by hash; it gets the best that still has room.
- * @returns partition -> position in `owners`, which are in order
+ * Assigns the partitions of a log to owners. Each partition has one owner, and no owner has more than its
+ * share, rounded up. An owner that joins or leaves moves few partitions besides its own. Every partition
+ * ranks the owners by hash and gets the best one with room.
+ * @param owners names in a fixed order
+ * @returns partition -> index in `owners`
  */
 export function assignPartitions(partitions: number, owners: readonly string[]): Uint32Array {
   const out = new Uint32Array(partitions),

@@ -3,12 +3,12 @@ import type { Roster } from "./roster.ts";
 import type { RingSnapshot } from "./snapshot.ts";
 
 /**
- * Ingesters that may hold data that the bucket does not have: the members of the ring, the entries of the roster, and members
- * that disappeared from the ring since the roster was last read. So neither an emptied ring store nor a bucket that is away
- * makes a reader forget an ingester (docs/correctness.md, "Redis holds no safety").
+ * Ingesters that may hold data that the bucket lacks: the members of the ring, the entries of the roster, and
+ * members that disappeared from the ring since the last read of the roster. So neither an emptied ring store
+ * nor an unavailable bucket makes a reader forget an ingester (docs/correctness.md, "Redis holds no safety").
  */
 export class Holders {
-  /** id -> member, and when it was last in the ring, by the monotonic clock */
+  /** ID -> member, and the monotonic time of its last presence in the ring */
   private readonly seen = new Map<string, { member: Member; atMs: number }>();
   private present: ReadonlySet<string> = new Set();
   private readonly ring: { readonly snapshot: RingSnapshot };
@@ -25,13 +25,16 @@ export class Holders {
     this.clock = clock;
   }
 
-  /** Notes who is in the ring now. Called regularly, so that nobody who disappears between two queries is missed. */
+  /**
+   * Records the current members of the ring. Call it regularly, so that no member that disappears between two
+   * queries is missed.
+   */
   observe(): void {
     const now = this.clock(),
       { roster, seen } = this;
     this.present = new Set(this.ring.snapshot.members.map((m) => m.id));
     for (const member of this.ring.snapshot.members) seen.set(member.id, { member, atMs: now });
-    // The roster names every ingester with data of its own: a member that it does not name has handed over.
+    // The roster lists every ingester with unshared data: a member that the roster lacks has handed over.
     for (const [id, { atMs }] of seen)
       if (!this.present.has(id) && atMs < roster.lastReadMs && !roster.entries.has(id)) seen.delete(id);
   }
@@ -41,13 +44,13 @@ export class Holders {
     return this.present.has(id);
   }
 
-  /** All ingesters to ask, sorted by ID. */
+  /** All ingesters to query, sorted by ID. */
   get members(): Member[] {
     this.observe();
     const out = new Map([...this.seen].map(([id, { member }]) => [id, member]));
     for (const [id, e] of this.roster.entries) {
       const known = out.get(id);
-      // Of an ingester that is not in the ring, the roster may have the newer address.
+      // For an ingester outside the ring, the roster may have the newer address.
       if (known && (this.present.has(id) || known.registeredAtMs >= e.startedMs)) continue;
       out.set(id, {
         id,
@@ -62,7 +65,7 @@ export class Holders {
     return [...out.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
-  /** Reason why the list may be incomplete; "": it is complete. */
+  /** Reason why the list may be incomplete; "" if it is complete. */
   get unknown(): string {
     return this.roster.unknown;
   }

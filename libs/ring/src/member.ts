@@ -1,32 +1,37 @@
-/** JOINING: starts up. ACTIVE: takes writes and reads. LEAVING: reads only, on its way out. */
+/** JOINING: starting. ACTIVE: accepts writes and reads. LEAVING: accepts only reads, before it stops. */
 export type MemberState = "JOINING" | "ACTIVE" | "LEAVING";
 
 /** One member of a ring. Format: docs/formats/ring-state.md */
 export interface Member {
   id: string;
-  /** host:port of its server */
+  /** host:port of the member's server */
   address: string;
   zone: string;
   state: MemberState;
-  /** points on the ring, ascending u32 */
+  /** tokens on the ring, ascending u32 */
   tokens: number[];
-  /** grows with every heartbeat; its value has no meaning, only that it changes */
+  /** counter of heartbeats; only changes of the value matter */
   heartbeat: number;
   registeredAtMs: number;
-  /** random, of one run of a process: two processes of one name differ in it; absent: of the release before */
+  /**
+   * random ID of one run of a process: distinguishes two processes with one name; absent: previous release
+   */
   incarnation?: string;
-  /** takes no new writes, and answers for what it has: on its way out, until a person says otherwise */
+  /** accepts no new writes and answers for its data: preparing to leave, until an operator reverts that */
   readOnly?: boolean;
-  /** how it divides a log's partitions with its zone: 2 is `assignPartitions`; absent: by partition mod members, as the release before */
+  /**
+   * rule that divides a log's partitions in its zone: 2 is `assignPartitions`; absent: partition mod members,
+   * as in the previous release
+   */
   partitionRule?: number;
 }
 
-/** Whether a member is one that writes may go to, as far as it says itself. */
+/** Whether a member accepts writes according to its own entry. */
 export function takesWrites(m: Member): boolean {
   return m.state === "ACTIVE" && m.readOnly !== true;
 }
 
-/** Whether a process of the same name registered after another one. */
+/** Whether `a` registered after `b`, another process with the same name. */
 export function isNewer(a: Member, b: Member): boolean {
   return (
     a.registeredAtMs > b.registeredAtMs ||
@@ -36,11 +41,12 @@ export function isNewer(a: Member, b: Member): boolean {
 
 const STATES: readonly string[] = ["JOINING", "ACTIVE", "LEAVING"];
 
+/** Encodes a ring entry as JSON. */
 export function encodeMember(m: Member): string {
   return JSON.stringify({ version: 1, ...m });
 }
 
-/** Undefined for an entry that is none: it is left alone, and out. */
+/** Decodes a ring entry; undefined for an entry in another form, which readers ignore. */
 export function decodeMember(text: string): Member | undefined {
   try {
     const m = JSON.parse(text) as Member & { version: number };
@@ -68,5 +74,5 @@ export function decodeMember(text: string): Member | undefined {
       : undefined;
   } catch {
     return undefined;
-  } // not JSON: another release's entry, or nobody's
+  } // not JSON: an entry of another release, or a foreign one
 }

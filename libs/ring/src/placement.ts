@@ -2,19 +2,23 @@ import { fnv1a } from "@cinderblock/bytes";
 import type { Member } from "./member.ts";
 import type { ReplicationSet, RingSnapshot } from "./snapshot.ts";
 
+/** Replication and shuffle sharding of writes. */
 export interface PlacementConfig {
   replicationFactor: number;
   zoneAware: boolean;
-  /** ingesters that a tenant's writes stay in; 0: all. Reads ask everyone (docs/correctness.md, "Reads ask every holder") */
+  /**
+   * number of ingesters that receive a tenant's writes; 0: all. Reads query all ingesters
+   * (docs/correctness.md, "Reads ask every holder")
+   */
   shardSize: (tenant: string) => number;
 }
 
-/** Where a service of a tenant is written: its series together, so that their symbols are. */
+/** Token of a tenant's service: its series are written to the same ingesters, so that they share symbols. */
 export function placementToken(tenant: string, service: string): number {
   return fnv1a(Buffer.from(`${tenant}/${service}`));
 }
 
-/** The ingesters that a write goes to. Throws `unavailable` below a quorum. */
+/** Ingesters that a write goes to. @throws `unavailable` below a quorum */
 export function replicasOf(
   ring: RingSnapshot,
   tenant: string,
@@ -30,7 +34,7 @@ export function replicasOf(
   );
 }
 
-/** Whether a member takes a service's writes. Undefined while too few members live to say. */
+/** Whether a member receives a service's writes; undefined while too few members are live to decide. */
 export function isReplica(
   ring: RingSnapshot,
   id: Member["id"],
@@ -42,5 +46,5 @@ export function isReplica(
     return replicasOf(ring, tenant, placementToken(tenant, service), config).members.some((m) => m.id === id);
   } catch {
     return undefined;
-  } // nobody takes writes now
+  } // too few members accept writes now
 }

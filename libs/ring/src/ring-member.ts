@@ -12,28 +12,29 @@ const isToken = (t: unknown): t is number =>
 export interface RingMemberConfig {
   ring: string;
   id: string;
-  /** host:port that the others reach this process at, asked when it registers */
+  /** host:port at which other processes reach this one; evaluated at registration */
   address: () => string;
   zone: string;
   tokens: number;
-  /** where tokens are kept over a restart; "": nowhere */
+  /** file that keeps the tokens over a restart; "": none */
   tokensFile: string;
   heartbeatMs: number;
-  /** whether a clean stop takes the member out of the ring */
+  /** whether a clean stop removes the member from the ring */
   unregister: boolean;
-  /** another process registered under this name later: this one has to stop; absent: nothing is done */
+  /** called when another process registers under this name later: this process has to stop */
   onSuperseded?: () => void;
 }
 
-/** A heartbeat that meets other entries is written again at once, so often. */
+/** Attempts per heartbeat when another process has changed the entry. */
 const SWAPS = 5;
-/** Least deadline of one heartbeat. */
+/** Minimum deadline of one heartbeat. */
 const BEAT_DEADLINE_MS = 10_000;
 
 /**
- * This process as a member of a ring: registers, tells that it lives, leaves. A store that is away is tried again at the next
- * heartbeat. Entries are written by compare-and-set: of two processes with one name the later one has it. The earlier one goes
- * on under a name of its own, LEAVING, so that its data is read until it has handed it over, and stops.
+ * This process as a member of a ring: registers, sends heartbeats, leaves. While the store is unavailable,
+ * each heartbeat tries again. Entries are written by compare-and-set: of two processes with one name, the
+ * later one keeps it. The earlier one continues as LEAVING under a unique name, so that reads find its data
+ * until it has handed them over, and stops.
  */
 export class RingMember implements Service {
   readonly name: string;
@@ -43,7 +44,7 @@ export class RingMember implements Service {
   /** this process's last entry in the ring; "": none */
   private written = "";
   private registered = false;
-  /** another process has this one's name */
+  /** another process has taken this one's name */
   superseded = false;
   private beating: Promise<void> = Promise.resolve();
   private readonly supersessions: { inc(labels: { ring: string }, n?: number): void };
@@ -88,7 +89,7 @@ export class RingMember implements Service {
     return this.member.state;
   }
 
-  /** Registers as JOINING; `activate` once the component can do its job. */
+  /** Registers as JOINING; call `set("ACTIVE")` once the component is ready. */
   async start(): Promise<void> {
     const { member, config } = this;
     member.address = config.address();
@@ -116,14 +117,17 @@ export class RingMember implements Service {
     try {
       replaceFileSync(config.tokensFile, JSON.stringify({ tokens }));
     } catch (err) {
-      // The ring's own copy serves the next start: a full disk keeps no ingester from its data.
+      // The next start can use the tokens in the ring: a full disk must not keep an ingester from its data.
       if (!isUnwritable(err)) throw err;
       this.base.log.warn({ err, file: config.tokensFile, ring: config.ring }, "tokens could not be saved");
     }
     return tokens;
   }
 
-  /** The tokens of an earlier run. A file that a power cut left empty or cut short is replaced: tokens place writes, and hold no data. */
+  /**
+   * Tokens of an earlier run. Replaces a file that a power cut left empty or truncated: tokens place writes,
+   * and hold no data.
+   */
   private tokensOnDisk(): number[] | undefined {
     const { tokensFile, ring } = this.config;
     if (tokensFile === "" || !existsSync(tokensFile)) return undefined;
@@ -132,7 +136,7 @@ export class RingMember implements Service {
     try {
       tokens = (JSON.parse(text) as { tokens?: unknown } | null)?.tokens;
     } catch {
-      // Said below, as for a file with something else in it.
+      // Reported below, like a file with other content.
     }
     if (Array.isArray(tokens) && tokens.every(isToken)) return tokens;
     this.base.log.warn(
@@ -142,7 +146,7 @@ export class RingMember implements Service {
     return undefined;
   }
 
-  /** Rewrites the whole entry, so that a store that was emptied has it again. */
+  /** Writes the complete entry, which also restores it in an emptied store. */
   private beat(): Promise<void> {
     return (this.beating = this.beating.then(() => this.beatNow()));
   }
@@ -172,9 +176,9 @@ export class RingMember implements Service {
       }
       this.written = found;
       const other = decodeMember(found);
-      // Nothing, an entry that nobody knows, or this process's own, whose answer was lost.
+      // Nothing, an undecodable entry, or this process's own entry, whose acknowledgement was lost.
       if (!other || other.incarnation === member.incarnation) continue;
-      // Whoever registers comes after the one that is there, whatever the clocks of the two say.
+      // A registering process counts as later than the existing entry, whatever their clocks say.
       if (!this.registered) member.registeredAtMs = Math.max(member.registeredAtMs, other.registeredAtMs + 1);
       else if (isNewer(other, member)) this.giveWay(other);
     }
@@ -199,7 +203,7 @@ export class RingMember implements Service {
   get readOnly(): boolean {
     return this.member.readOnly === true;
   }
-  /** Takes no new writes from now on, or takes them again. It is forgotten with a restart. */
+  /** Stops accepting new writes, or accepts them again. A restart resets this. */
   async setReadOnly(on: boolean): Promise<void> {
     if (on) this.member.readOnly = true;
     else delete this.member.readOnly;
@@ -212,7 +216,7 @@ export class RingMember implements Service {
   }
 
   private staying = false;
-  /** Keeps the entry over a clean stop: reads must miss this member. */
+  /** Keeps the entry over a clean stop: reads must notice that this member is missing. */
   stay(): void {
     this.staying = true;
   }
@@ -225,7 +229,7 @@ export class RingMember implements Service {
       return;
     }
     try {
-      // An answer that was lost is caught up with; what another process wrote under this name stays.
+      // The beat recovers a lost acknowledgement; an entry that another process wrote under this name stays.
       await this.beat();
       await this.store.remove(this.config.ring, this.member.id, this.written);
     } catch (err) {

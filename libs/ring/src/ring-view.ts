@@ -7,9 +7,12 @@ import { RingSnapshot } from "./snapshot.ts";
 export interface RingViewConfig {
   ring: string;
   refreshMs: number;
-  /** a heartbeat that has not changed for this long, by this process's clock, while the store could be read */
+  /**
+   * a member is unhealthy when its heartbeat has not changed for this time on the local clock while the store
+   * was readable
+   */
   heartbeatTimeoutMs: number;
-  /** silent members are removed after this long; 0: never, for members that hold data */
+  /** members without a heartbeat are removed after this time; 0: never, for members that hold data */
   forgetAfterMs: number;
 }
 
@@ -23,9 +26,10 @@ interface Seen {
 const READ_DEADLINE_MS = 10_000;
 
 /**
- * What a process knows of a ring. Nothing rests on the store: while it is away the last known ring stays, and nobody
- * becomes unhealthy by its silence. A ring that is suddenly empty, or lost over a third of its members without LEAVING, is
- * not believed before one timeout has passed (docs/correctness.md, "Redis holds no safety").
+ * A process's view of a ring. No safety depends on the store: while it is unavailable, the last known ring
+ * stays, and no member becomes unhealthy because of that. A read that returns an empty ring, or lacks more
+ * than a third of the members without LEAVING, is ignored for one heartbeat timeout (docs/correctness.md,
+ * "Redis holds no safety").
  */
 export class RingView implements Service {
   readonly name: string;
@@ -64,7 +68,7 @@ export class RingView implements Service {
   get ring(): string {
     return this.config.ring;
   }
-  /** Milliseconds since a member's heartbeat last changed, as this process saw it. */
+  /** Milliseconds since this process saw a member's heartbeat change. */
   silentMs(id: string): number {
     const s = this.seen.get(id);
     return s ? this.clock() - s.changedAt : 0;
@@ -95,7 +99,7 @@ export class RingView implements Service {
       return;
     }
     const now = this.clock();
-    // Nobody could be heard while the store was away: every clock starts anew.
+    // No heartbeat was readable while the store was unavailable: restart every clock.
     if (!this.connected) for (const s of this.seen.values()) s.changedAt = now;
     this.connected = true;
     if (this.doubtful(entries, now)) return;
@@ -120,7 +124,7 @@ export class RingView implements Service {
       for (const s of silent(this.config.forgetAfterMs)) await this.forget(s.member.id, s.entry);
   }
 
-  /** Whether what was read is too little to be true, so soon. */
+  /** Whether a read lacks so many members that it is not trusted yet. */
   private doubtful(entries: Map<string, string>, now: number): boolean {
     const gone = [...this.seen.values()].filter(
       (s) => !entries.has(s.member.id) && s.member.state !== "LEAVING",
@@ -138,12 +142,12 @@ export class RingView implements Service {
     return true;
   }
 
-  /** Removes a member; with `entry` only while it is still that one. */
+  /** Removes a member; with `entry`, only if the entry is unchanged. @returns whether it was removed */
   async forget(id: string, entry?: string): Promise<boolean> {
     try {
       const removed = await this.store.remove(this.config.ring, id, entry);
       if (removed) {
-        this.seen.delete(id); // its absence is no surprise then
+        this.seen.delete(id); // its absence is expected now
         this.base.log.info({ ring: this.config.ring, member: id }, "member forgotten");
       }
       return removed;

@@ -170,7 +170,7 @@ describe("partitions of a log", () => {
     const before = assignPartitions(1000, many),
       after = assignPartitions(1000, less);
     const moved = [...before.keys()].filter((p) => many[before[p]!] !== less[after[p]!]).length;
-    expect(moved).toBeGreaterThanOrEqual(20); // the one's own
+    expect(moved).toBeGreaterThanOrEqual(20); // the member's own
     expect(moved).toBeLessThan(120);
   });
 });
@@ -408,7 +408,7 @@ describe("two processes with one name", () => {
       await first.set("ACTIVE");
       await second.start();
       await second.set("ACTIVE");
-      // In step or not: whoever beats, the entry stays the later one's.
+      // In any order of heartbeats, the entry stays the later process's.
       await first.set("ACTIVE");
       await second.set("ACTIVE");
       await first.set("ACTIVE");

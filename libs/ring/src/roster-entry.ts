@@ -1,38 +1,44 @@
 import { CinderblockError, CorruptError } from "@cinderblock/errors";
 
-/** Folder of the roster. Everything of ours that is not a block lies below a folder that Pyroscope v1 does not take for a tenant. */
+/**
+ * Folder of the roster. All objects of Cinderblock that are not blocks are below a folder that Pyroscope v1
+ * does not treat as a tenant.
+ */
 export const ROSTER_FOLDER = "__pyroscope_cluster/cinderblock/ingesters/";
 
-/** An ingester that may hold data that the bucket does not have. Format: docs/formats/ingester-roster.md */
+/** An ingester that may hold data that the bucket lacks. Format: docs/formats/ingester-roster.md */
 export interface RosterEntry {
   id: string;
-  /** host:port of its server */
+  /** host:port of the ingester's server */
   address: string;
   zone: string;
-  /** names one start of the process */
+  /** identifies one start of the process */
   incarnation: string;
   startedMs: number;
 }
 
+/** Object name of an ingester's entry. */
 export function rosterName(id: string): string {
   return ROSTER_FOLDER + encodeURIComponent(id);
 }
 
-/** ID of the ingester that an object names; undefined for an object that is no entry. */
+/** Ingester ID from an object name; undefined for an object that is not an entry. */
 export function rosterId(name: string): string | undefined {
   const file = name.slice(ROSTER_FOLDER.length);
   if (!name.startsWith(ROSTER_FOLDER) || file === "" || file.includes("/")) return undefined;
   try {
     return decodeURIComponent(file);
   } catch {
-    return file; // written by hand; no ID contains a broken escape
+    return file; // created by hand; no ID contains a broken escape
   }
 }
 
+/** Encodes a roster entry as JSON. */
 export function encodeRosterEntry(e: RosterEntry): Uint8Array {
   return Buffer.from(`${JSON.stringify({ version: 1, ...e })}\n`);
 }
 
+/** Decodes a roster entry. @throws `CorruptError` for a damaged one */
 export function decodeRosterEntry(bytes: Uint8Array, name: string): RosterEntry {
   let e: Partial<RosterEntry> & { version?: number };
   try {
@@ -57,7 +63,7 @@ export function decodeRosterEntry(bytes: Uint8Array, name: string): RosterEntry 
   };
 }
 
-/** Operations of a bucket that the roster uses. */
+/** Bucket operations that the roster uses. */
 export interface RosterBucket {
   get(name: string): Promise<Uint8Array>;
   put(name: string, bytes: Uint8Array): Promise<void>;

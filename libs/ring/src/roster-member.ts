@@ -17,22 +17,23 @@ import {
 
 export interface RosterMemberConfig {
   id: string;
-  /** host:port that readers reach this process at; known once the process starts */
+  /** host:port at which readers reach this process; known once the process starts */
   address: () => string;
   zone: string;
-  /** remembers on this disk that the bucket has the entry */
+  /** local file that records that the bucket has the entry */
   file: string;
   /** deadline of one bucket request */
   timeoutMs?: number;
-  /** pause after a failed write, and between looks at a written entry */
+  /** milliseconds after a failed write, and between checks of the written entry */
   retryMs?: number;
   lookMs?: number;
 }
 
 /**
- * This ingester's entry in the roster, the list of ingesters that may hold data that the bucket does not have. The entry is
- * written before the ingester takes writes, and removed when a store-gateway answers for everything that it holds
- * (docs/correctness.md, "Reads ask every holder"). Readers that find the entry and get no answer call their answers partial.
+ * This ingester's entry in the roster, the list of ingesters that may hold data that the bucket lacks. The
+ * entry is written before the ingester accepts writes, and removed when store-gateways can serve all its data
+ * (docs/correctness.md, "Reads ask every holder"). Readers that find the entry and get no answer mark their
+ * answers as partial.
  */
 export class RosterMember implements Service {
   readonly name = "roster";
@@ -72,7 +73,7 @@ export class RosterMember implements Service {
   get ready(): Promise<void> {
     return this.written.promise;
   }
-  /** The reason why the ingester takes no writes yet, for /ready; "": it does. */
+  /** Reason why the ingester does not accept writes yet, for /ready; "" if it does. */
   get obstacle(): string {
     return this.isWritten
       ? ""
@@ -81,7 +82,7 @@ export class RosterMember implements Service {
 
   start(): Promise<void> {
     this.entry.address = this.config.address();
-    // An ingester that did not hand over has an entry, and restarts while the bucket is away.
+    // An ingester that did not hand over has an entry, and may restart while the bucket is unavailable.
     if (this.remembered()) this.confirm();
     this.loop = this.keep();
     return Promise.resolve();
@@ -103,7 +104,9 @@ export class RosterMember implements Service {
     }
   }
 
-  /** Writes the entry, and again if somebody deletes it: only this ingester knows what it holds. */
+  /**
+   * Writes the entry, and writes it again if it was deleted: only this ingester knows which data it holds.
+   */
   private async keep(): Promise<void> {
     const { signal } = this.stopping;
     for (let first = true; !signal.aborted; ) {
@@ -135,13 +138,13 @@ export class RosterMember implements Service {
   }
 
   /**
-   * Removes the entry: everything that this ingester holds is answered by a store-gateway. Tries until the deadline. An entry
-   * of a later incarnation stays.
-   * @returns whether the bucket has no entry of this incarnation any more
+   * Removes the entry, after store-gateways can serve all data of this ingester. Retries until the deadline.
+   * An entry of a later incarnation stays.
+   * @returns whether the bucket no longer has an entry of this incarnation
    */
   async remove(deadlineMs: number): Promise<boolean> {
     await this.stop();
-    // The file first: without it the next start waits for the entry.
+    // Delete the file first: without it, the next start waits for the entry.
     rmSync(this.config.file, { force: true });
     if (existsSync(dirname(this.config.file))) syncDirectory(dirname(this.config.file));
     for (;;) {

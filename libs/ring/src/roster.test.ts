@@ -23,7 +23,7 @@ const base = () => ({
   now: () => Date.now(),
 });
 
-/** Bucket in memory. Each kind of request can fail, or stay without an answer. */
+/** In-memory bucket whose requests can fail or never respond, per kind of request. */
 class Objects implements RosterBucket {
   readonly all = new Map<string, Uint8Array>();
   mode: "well" | "refuses writes" | "away" | "silent" = "well";
@@ -108,7 +108,7 @@ describe("an ingester's roster entry", () => {
     await flushed();
     expect(second.ready()).toBe(true);
     await second.member.stop();
-    // The file of another ingester, or a torn one, says nothing.
+    // A file of another ingester, or a torn file, counts as absent.
     for (const text of ['{"id":"ingester-1"}', '{"id":"inges', "", "null"]) {
       writeFileSync(first.file, text);
       const other = made(bucket, first.file);
@@ -174,7 +174,7 @@ describe("holders of data", () => {
     registeredAtMs: 0,
     ...more,
   });
-  /** A reader: its ring, its roster, and the clocks of both. */
+  /** A reader: its ring, its roster, and their clocks. */
   async function reader(bucket: Objects, store: InMemoryMembers, timeoutMs = 3000) {
     const clock = (): number => Date.now();
     const view = new RingView(
@@ -248,7 +248,7 @@ describe("holders of data", () => {
     const r = await reader(bucket, store);
     bucket.mode = "away";
     await pass(10_000);
-    // c has enrolled since the last read, and is forgotten by the store.
+    // c has enrolled since the last read, and the store loses c.
     enroll(bucket, "c");
     await r.refresh();
     await store.remove("ingester", "c");

@@ -14,9 +14,9 @@ import {
 
 export interface RosterConfig {
   refreshMs: number;
-  /** deadline of one read of the whole roster */
+  /** deadline of one read of the complete roster */
   timeoutMs: number;
-  /** pause after a failed read during which readers get the last known roster at once */
+  /** pause after a failed read, during which readers immediately get the last known roster */
   pauseMs: number;
 }
 
@@ -25,13 +25,13 @@ const CONFIG: RosterConfig = { refreshMs: 30_000, timeoutMs: 3000, pauseMs: 3000
 const LEAST_PAUSE_MS = 500;
 
 /**
- * The roster of ingesters as last read from the bucket. It costs one list request at each refresh, and one get for each entry
- * that is new or that `isStale` names.
+ * The roster of ingesters as last read from the bucket. Each refresh costs one list request, and one get for
+ * each entry that is new or that `isStale` names.
  */
 export class Roster implements Service {
   readonly name = "roster view";
   private known = new Map<string, RosterEntry>();
-  /** names of entries that cannot be decoded */
+  /** object names of entries that cannot be decoded */
   private damaged: string[] = [];
   /** start of the last successful read, and end of the last failed one */
   private readMs = -Infinity;
@@ -44,7 +44,7 @@ export class Roster implements Service {
   private readonly base: Base;
   /** monotonic, milliseconds */
   private readonly clock: () => number;
-  /** whether a known entry is read again, since its process may have a new address */
+  /** whether to read a known entry again, because its process may have a new address */
   isStale: (id: string) => boolean = () => false;
 
   constructor(
@@ -68,11 +68,11 @@ export class Roster implements Service {
   get entries(): ReadonlyMap<string, RosterEntry> {
     return this.known;
   }
-  /** Start of the last successful read, by the monotonic clock; -Infinity: there was none. */
+  /** Start of the last successful read on the monotonic clock; -Infinity without one. */
   get lastReadMs(): number {
     return this.readMs;
   }
-  /** Reason why the entries may be incomplete; "": they are complete. */
+  /** Reason why the entries may be incomplete; "" if they are complete. */
   get unknown(): string {
     if (this.readMs === -Infinity) return "the roster of ingesters could not be read yet";
     return this.damaged.length === 0 ? "" : `roster entry ${this.damaged[0]} is damaged`;
@@ -99,14 +99,17 @@ export class Roster implements Service {
     return this.loop.stop(0).then(() => undefined);
   }
 
-  /** Reads the roster now. Never rejects: while the bucket is away, the last known roster stays. */
+  /**
+   * Reads the roster, unless it was read less than LEAST_PAUSE_MS ago. Never rejects: while the bucket is
+   * unavailable, the last known roster stays.
+   */
   refresh(): Promise<void> {
     const now = this.clock();
     if (now - this.readMs >= LEAST_PAUSE_MS && now - this.failedMs >= this.config.pauseMs)
       this.reading ??= this.read(now).finally(() => {
         this.reading = undefined;
       });
-    // While the bucket is away, readers go on with the last known roster at once.
+    // While the bucket is unavailable, readers continue with the last known roster at once.
     return this.failure !== undefined && this.readMs !== -Infinity
       ? Promise.resolve()
       : (this.reading ?? Promise.resolve());
@@ -148,7 +151,7 @@ export class Roster implements Service {
         try {
           known.set(id, decodeRosterEntry(await this.bucket.get(name), name));
         } catch (err) {
-          if (kindOf(err) === "not-found") return; // removed since it was listed
+          if (kindOf(err) === "not-found") return; // removed since the list request
           if (kindOf(err) !== "corrupt") throw err;
           this.base.log.error({ err, name }, "roster entry is damaged");
           damaged.push(name);
@@ -158,7 +161,10 @@ export class Roster implements Service {
     return { known, damaged };
   }
 
-  /** Removes an entry because a person decided that its ingester does not return. @returns whether there was an entry */
+  /**
+   * Removes an entry after an operator decided that its ingester does not return.
+   * @returns whether there was an entry
+   */
   async forget(id: string): Promise<boolean> {
     const { timeoutMs } = this.config,
       name = rosterName(id);

@@ -2,26 +2,26 @@ import { fnv1a, mix32 } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import { type Member, takesWrites } from "./member.ts";
 
-/** Who holds a token: a write needs answers of all but `maxErrors` of them. */
+/** Members that receive a write, which fails with more than `maxErrors` errors. */
 export interface ReplicationSet {
   members: Member[];
   maxErrors: number;
 }
 
-/** A ring at one moment: members, their tokens in order, who of them is healthy. Immutable. */
+/** A ring at one moment: members, their tokens in order, and their health. Immutable. */
 export class RingSnapshot {
   readonly members: readonly Member[];
   private readonly unhealthy: ReadonlySet<string>;
   /** ascending */
   private readonly tokens: Float64Array;
-  /** token -> position in `members` */
+  /** index of a token -> index in `members` */
   private readonly owner: Uint32Array;
 
   constructor(members: readonly Member[], unhealthy: ReadonlySet<string> = new Set()) {
     this.members = [...members].sort((a, b) => (a.id < b.id ? -1 : 1));
     this.unhealthy = unhealthy;
     const all = this.members.flatMap((m, i) => m.tokens.map((token) => ({ token, i })));
-    // Two members with one token: the smaller id has it, in every process.
+    // If two members share a token, the smaller ID owns it, in every process.
     all.sort((a, b) => a.token - b.token || a.i - b.i);
     this.tokens = Float64Array.from(all, (t) => t.token);
     this.owner = Uint32Array.from(all, (t) => t.i);
@@ -34,14 +34,15 @@ export class RingSnapshot {
   get readable(): Member[] {
     return this.members.filter((m) => m.state !== "JOINING");
   }
-  /** Members that take writes and answer reads. */
+  /** Healthy members that accept writes and answer reads. */
   get active(): Member[] {
     return this.members.filter((m) => takesWrites(m) && this.healthy(m));
   }
 
   /**
-   * The members that a write of `token` goes to: `factor` of them, in distinct zones when there are enough of those. One
-   * that is not ACTIVE or not healthy makes the set reach one further, as in v1. Throws `unavailable` below a quorum.
+   * Members that a write of `token` goes to: `factor` members, in distinct zones if there are enough zones.
+   * As in v1, each member that is not ACTIVE or not healthy extends the search by one member.
+   * @throws `unavailable` below a quorum
    */
   write(token: number, factor: number, zoneAware = false): ReplicationSet {
     const chosen: Member[] = [],
@@ -61,7 +62,7 @@ export class RingSnapshot {
       if (distinctZones && zones.has(m.zone)) continue;
       seen.add(i);
       const takes = takesWrites(m) && this.healthy(m);
-      // A zone whose member cannot take it is not closed: another of the zone may.
+      // A member that cannot accept writes does not use up its zone: another member of the zone may.
       if (distinctZones && takes) zones.add(m.zone);
       chosen.push(m);
       if (!takes) wanted++;
@@ -76,14 +77,14 @@ export class RingSnapshot {
     return { members, maxErrors: members.length - quorum };
   }
 
-  /** (tenant, size) -> its part of this ring */
+  /** (tenant, size) -> shuffle shard */
   private readonly shards = new Map<string, RingSnapshot>();
 
   /**
-   * The part of the ring that a tenant's writes stay in: `size` members, the same number of each zone (rounded up), chosen
-   * by the tenant's name alone. A member that comes or goes changes a part by one member at the most, and a larger part
-   * holds the smaller one. 0, or as many as there are: the whole ring. Members count whatever their state: one that is away
-   * for a moment moves nobody.
+   * Shuffle shard of a tenant: `size` members, equally many of each zone (rounded up), selected by the
+   * tenant's name alone. A joining or leaving member changes a shard by at most one member, and a larger
+   * shard includes the smaller one. A size of 0, or of at least all members, selects the whole ring. Members
+   * count in any state, so a short outage moves no tenant.
    */
   shard(tenant: string, size: number): RingSnapshot {
     if (size <= 0 || size >= this.members.length) return this;
@@ -109,7 +110,7 @@ export class RingSnapshot {
         chosen.size < want && this.tokens.length > 0;
         k++
       ) {
-        // The first member of the zone behind a token of the tenant's own that was not chosen yet.
+        // The first member of the zone that follows the tenant's next token and is not selected yet.
         for (
           let step = 0, at = this.first(mix32(seed, k));
           step < this.tokens.length;
@@ -127,7 +128,7 @@ export class RingSnapshot {
     return out;
   }
 
-  /** Position of the first token that is greater than `token`. */
+  /** Index of the first token that is greater than `token`, wrapping around. */
   private first(token: number): number {
     let lo = 0,
       hi = this.tokens.length;

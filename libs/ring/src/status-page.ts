@@ -2,36 +2,36 @@ import { html, type Routes, sendPage, table, wantsJson } from "@cinderblock/rpc"
 import type { Member } from "./member.ts";
 import { RingSnapshot } from "./snapshot.ts";
 
-/** What a ring's page shows: a view of a ring, or the one member of a process that needs none. */
+/** Data of a ring's page: a view of a ring, or the only member of a process without a ring. */
 export interface RingSource {
   readonly ring: string;
   readonly snapshot: RingSnapshot;
-  /** milliseconds since a member was heard last */
+  /** milliseconds since the last heartbeat of a member */
   silentMs(id: string): number;
   refresh(): Promise<void>;
   /** members that hold data and are not in the ring */
   absent?(): Promise<readonly Member[]>;
-  /** absent where no member can be forgotten */
+  /** absent if members cannot be forgotten */
   forget?(id: string): Promise<boolean>;
 }
 
-/** A member as JSON: names and values as in v1's pages (of dskit's ring), and what it owns beside. */
+/** A member as JSON: names and values of v1's pages (dskit's ring), and its share of the ring. */
 interface RingShard {
   id: string;
   /** the state, or UNHEALTHY */
   state: string;
   address: string;
-  /** when it was heard last, and when it came: RFC 3339 */
+  /** time of the last heartbeat, and of the registration: RFC 3339 */
   timestamp: string;
   registered_timestamp: string;
   read_only: boolean;
   zone: string;
   tokens: readonly number[];
-  /** of all tokens, 0 to 1 */
+  /** fraction of the token range, 0 to 1 */
   share: number;
 }
 
-/** The ring of a process that runs everything itself: it is the only member, and cannot be forgotten. */
+/** Ring of a process that runs all components: it is the only member, and cannot be forgotten. */
 export function ringOfOne(ring: string, id: string, address: string, startedMs: number): RingSource {
   return {
     ring,
@@ -43,14 +43,17 @@ export function ringOfOne(ring: string, id: string, address: string, startedMs: 
   };
 }
 
-/** A ring as a page for people and as JSON (`Accept: application/json`: `{shards, now}`), and the form that forgets a member. */
+/**
+ * A ring as a page for people and as JSON (`Accept: application/json`: `{shards, now}`), and the form that
+ * forgets a member.
+ */
 export function ringRoutes(path: string, view: RingSource): Routes {
   const shards = async (now: number): Promise<RingShard[]> => {
     const s = view.snapshot,
       absent = (await view.absent?.()) ?? [];
     const all = s.members.flatMap((m) => m.tokens.map((t) => ({ t, id: m.id }))).sort((a, b) => a.t - b.t);
     const owned = new Map<string, number>();
-    // A token owns what lies between the one before and itself.
+    // A token owns the range between the previous token and itself.
     all.forEach((x, i) => {
       owned.set(x.id, (owned.get(x.id) ?? 0) + (x.t - (i === 0 ? all.at(-1)!.t - 2 ** 32 : all[i - 1]!.t)));
     });
