@@ -4,10 +4,13 @@ import type { RawPush } from "@cinderblock/ingest";
 import { type Check, listOf, record } from "@cinderblock/rpc";
 import { checkTenantId } from "@cinderblock/tenant";
 
-/** The ID of one tenant. Tenant IDs become parts of paths and keys, so they are checked where they enter. */
+/**
+ * Checks a tenant ID. Tenant IDs become parts of paths and keys, so each entry point checks them.
+ * @throws `invalid`
+ */
 export const tenantId: Check<string> = (v) => checkTenantId(v as string);
 
-/** The name of a head or a block. */
+/** Checks the ULID of a head or a block. @throws `invalid` */
 export const ulid: Check<string> = (v) => {
   if (typeof v === "string" && isUlid(v)) return v;
   throw new CinderblockError(
@@ -15,21 +18,23 @@ export const ulid: Check<string> = (v) => {
     `expected a ULID, found ${typeof v === "string" ? JSON.stringify(v) : typeof v}`,
   );
 };
+/** Checks a list of ULIDs. @throws `invalid` */
 export const ulids = listOf(ulid);
 
+/** Checks for bytes. @throws `invalid` */
 export const bytes: Check<Uint8Array> = (v) => {
   if (v instanceof Uint8Array) return v;
   throw new CinderblockError("invalid", `expected bytes, found ${typeof v}`);
 };
 
-/** A push with its body; the decoder checks the body itself. */
+/** Checks a push with its body; the decoder checks the body itself. @throws `invalid` */
 export const rawPush: Check<RawPush> = (v) => {
   const push = record<RawPush>()(v);
   if (typeof push.kind === "string" && push.body instanceof Uint8Array) return push;
   throw new CinderblockError("invalid", "expected a push with its kind and body");
 };
 
-/** An error that another process met, of a kind that is known here. */
+/** Checks an error of another process, of a known kind. @throws `invalid` */
 export const errorRecord: Check<ErrorRecord> = (v) => {
   const e = record<ErrorRecord>()(v);
   if (typeof e.message === "string" && ERROR_KINDS.includes(e.kind)) return e;

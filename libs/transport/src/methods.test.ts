@@ -23,7 +23,7 @@ const base = {
 const ULID = "01M8EKZW7M023ZEFRNNKY74X0A",
   signal = new AbortController().signal;
 
-/** Whatever a component is asked. */
+/** Arguments of all calls that reach a component. */
 const asked: unknown[][] = [];
 const note = (...args: unknown[]): Promise<never> => {
   asked.push(args);
@@ -54,7 +54,7 @@ const pushes = pushMethods(
   ({ tenant, service, push }) => note(tenant, service, push) as Promise<never>,
   note,
 );
-/** The record of a push; bytes that are no record where there is no message of the tenant. */
+/** The record of a push; invalid bytes if the tenant cannot be encoded. */
 function recordOf(tenant: unknown): Uint8Array {
   try {
     return encodePushRecord({
@@ -68,7 +68,7 @@ function recordOf(tenant: unknown): Uint8Array {
     return new Uint8Array(9);
   }
 }
-/** Every method that names a tenant, with good arguments behind it. */
+/** Every method with a tenant argument, with valid other arguments. */
 const NAMED: [string, InternalMethods, (tenant: unknown, block: unknown) => unknown[]][] = [
   ["push", pushes, (t) => [t, "shop", PUSH]],
   ["pushAggregate", pushes, (t) => [t, "shop", { ...PUSH, kind: "aggregate" }]],

@@ -1,29 +1,29 @@
-/** What an owner says of a partition that it reads. Fields that may be absent are those that the release before does not tell. */
+/** State of a partition, reported by its owner. The previous release does not report the optional fields. */
 export interface PartitionState {
   partition: number;
   owner: string;
-  /** the topic that the offsets are of */
+  /** topic of the offsets */
   topicId?: string;
-  /** partitions that the owner and the others of its zone divide */
+  /** number of partitions that the owner and the others of its zone divide */
   of?: number;
-  /** the next offset to be read */
+  /** the next offset to read */
   position: number;
-  /** records below are in the bucket */
+  /** all records below this offset are in the bucket */
   committed: number;
-  /** oldest record that the topic keeps */
+  /** offset of the oldest record that the topic keeps */
   start?: number;
-  /** the partition's end as the broker last said */
+  /** the partition's end as last reported by the broker */
   end: number;
-  /** age of the oldest record that is not in the bucket, in milliseconds; 0: all are */
+  /** age of the oldest record that is not in the bucket, in milliseconds; 0: all records are in the bucket */
   unuploadedAgeMs: number;
-  /** how far reading is behind, in milliseconds; 0: at the end */
+  /** lag of the reader in milliseconds; 0: at the end */
   lagMs: number;
 }
 
-/** Partitions of which an ingester has all that is not in the bucket, of `of` that there are. */
+/** Partitions whose unstored records an ingester has completely, out of `of` partitions. */
 export interface CaughtUp {
   of: number;
-  /** the topic that is read; absent: the release before does not tell */
+  /** topic of the partitions; absent: previous release */
   topicId?: string;
   partitions: number[];
 }

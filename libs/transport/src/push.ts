@@ -4,15 +4,16 @@ import { type InternalClient, internalMethod, type InternalMethods, text } from 
 import { bytes, rawPush, tenantId } from "./checks.ts";
 import { type PushRecord, PushRecordDecoder } from "./record.ts";
 
-/** Stores decided pushes and resolves when they are durable. */
+/** Stores pushes whose limits are decided; resolves when they are durable. */
 export interface PushTarget {
-  /** @param record the push as encoded, the same bytes for all replicas */
+  /** @param record the encoded push, the same bytes for all replicas */
   store(push: PushRecord, record: Uint8Array, timeoutMs: number): Promise<PushAnswer>;
 }
 
 /**
- * Methods of an ingester for writes. Distributors of this release send records: all that is decided about a push travels with
- * it. `push` and `pushAggregate` are for those of the release before, whose ingesters decided limits by themselves.
+ * Methods of an ingester for writes. Distributors of this release send records, which carry all decisions
+ * about a push. `push` and `pushAggregate` serve distributors of the previous release, whose ingesters
+ * decided limits themselves.
  */
 export function pushMethods(
   store: (push: PushRecord) => Promise<PushAnswer>,
@@ -27,7 +28,7 @@ export function pushMethods(
   };
 }
 
-/** An ingester in another process, for writes. */
+/** The write methods of an ingester in another process. */
 export class RemotePush implements PushTarget {
   private readonly client: InternalClient;
   private readonly address: string;
@@ -42,7 +43,7 @@ export class RemotePush implements PushTarget {
       return await call("pushRecord", [record]);
     } catch (err) {
       if (!(err instanceof CinderblockError) || err.detail.status !== 404) throw err;
-      // An ingester of the release before, during an upgrade.
+      // An ingester of the previous release, during an upgrade.
       return call(push.push.kind === "aggregate" ? "pushAggregate" : "push", [
         push.tenant,
         push.service,

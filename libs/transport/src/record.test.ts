@@ -42,7 +42,7 @@ describe("records of pushes", () => {
     const d = new PushRecordDecoder(),
       got = d.decode(encodePushRecord(record));
     expect(got).toEqual(record);
-    // Equal limits are one object, so that a worker hears of them once.
+    // Equal limits are one object, so that a worker receives them once.
     expect(d.decode(encodePushRecord(record)).limits).toBe(got.limits);
   });
   it("say when they are of a later version: those must wait, damaged ones are set aside", () => {
@@ -55,7 +55,7 @@ describe("records of pushes", () => {
       }
     };
     expect(kind(Uint8Array.of(3))).toBe("unimplemented");
-    // What knows no aggregates reads version 1 alone.
+    // Readers without aggregates accept only version 1.
     expect([PUSH, INGEST, AGGREGATE].map((r) => encodePushRecord(r)[0])).toEqual([1, 1, 2]);
     expect(kind(Uint8Array.of(0))).toBe("invalid");
     expect(kind(new Uint8Array(0))).toBe("invalid");

@@ -4,26 +4,33 @@ import { decodeMessage, encodeMessage } from "@cinderblock/message";
 import { type IngestLimits, isTenantId } from "@cinderblock/tenant";
 
 /**
- * A push as a record of the partitioned log, with all that decides what becomes of it: whoever reads it, and whenever,
- * makes the same of it (docs/formats/kafka-record.md).
+ * A push as a record of the partitioned log, with everything that decides about its storage: every reader, at
+ * any time, derives the same rows from it (docs/formats/kafka-record.md).
  */
 export interface PushRecord {
   tenant: string;
   service: string;
-  /** when the distributor took it: the time of profiles without one, and what ages are measured from */
+  /**
+   * milliseconds since the epoch when the distributor received the push: the time of profiles without one,
+   * and the reference for their age
+   */
   atMs: number;
   limits: IngestLimits;
   push: RawPush;
-  /** profiles of the push that the distributor refused, as it told the sender; absent in records of earlier releases */
+  /**
+   * profiles of the push that the distributor refused and reported to the sender; absent in records of
+   * earlier releases
+   */
   refused?: number;
 }
 
 const VERSION = 1;
-/** The record holds an aggregate: readers that know none must wait. */
+/** Version of a record with an aggregate: readers that do not support aggregates must wait. */
 const AGGREGATE_VERSION = 2;
-/** Limits as text: the same object for many pushes. */
+/** Limits as JSON; many pushes share one limits object. */
 const LIMITS = new WeakMap<IngestLimits, string>();
 
+/** Encodes a push as a record: a version byte and a message (docs/formats/kafka-record.md). */
 export function encodePushRecord(r: PushRecord): Uint8Array {
   let limits = LIMITS.get(r.limits);
   if (limits === undefined) LIMITS.set(r.limits, (limits = JSON.stringify(r.limits)));
@@ -34,11 +41,11 @@ export function encodePushRecord(r: PushRecord): Uint8Array {
   );
 }
 
-/** Decodes records; equal limits are the same object each time, bodies are views of the record. */
+/** Decodes records. Equal limits are the same object each time; bodies are views of the record. */
 export class PushRecordDecoder {
   private readonly limits = new Map<string, IngestLimits>();
 
-  /** @throws `unimplemented` for a record of a later version: it must wait for an ingester that knows it */
+  /** @throws `unimplemented` for a record of a later version, which must wait for a newer ingester */
   decode(bytes: Uint8Array): PushRecord {
     if (bytes[0] !== VERSION && bytes[0] !== AGGREGATE_VERSION)
       throw new CinderblockError(
@@ -72,7 +79,7 @@ export class PushRecordDecoder {
       } catch (err) {
         throw new CinderblockError("invalid", "expected limits in JSON", { cause: err });
       }
-      // Limits change by hand: a table that grows has seen something else.
+      // Limits change only by hand, so a growing table has hostile or damaged input.
       if (this.limits.size >= 10_000) this.limits.clear();
       this.limits.set(limits, known);
     }

@@ -13,7 +13,7 @@ const job: QueryJob = { kind: "blocks", startMs: 0, endMs: 1 };
 const result: JobResult = { kind: "blocks", recent: [], stored: [], warnings: [] };
 type Handed = { id: number; tenant: string } | null;
 
-/** A scheduler with one query; what becomes of it. */
+/** A scheduler with one query, and the outcome of the query. */
 function one(
   deadlineMs = 60_000,
   wanted = new AbortController().signal,
@@ -100,7 +100,7 @@ describe("a scheduler over the network", () => {
       setTimeout(r, 2100);
     });
     await methods.alive.run(["a", [taken!.id]], signal);
-    expect(await poll([taken!.id])).toBeNull(); // it has it
+    expect(await poll([taken!.id])).toBeNull(); // the querier has it
     const second = await poll([]);
     expect(second).toMatchObject({ tenant: "t" });
     await methods.done.run([second!.id, result, null], signal);

@@ -18,22 +18,27 @@ import { errorRecord, tenantId } from "./checks.ts";
 /** The scheduler of this process. */
 export interface LocalScheduler {
   enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult>;
-  /** undefined when the scheduler closes, or `signal` aborts */
+  /** resolves to undefined when the scheduler closes, or `signal` aborts */
   next(querierId: string, signal?: AbortSignal): Promise<TakenJob | undefined>;
-  /** a querier lives, though it takes nothing now */
+  /** records that a querier is alive, although it takes no query now */
   heard(querierId: string): void;
-  /** one is no more: another may take its place among a tenant's queriers */
+  /** records that a querier has stopped: another may replace it among a tenant's queriers */
   lost(querierId: string): void;
 }
 
-/** A query in a querier's hands. */
+/** A query that a querier has taken. */
 interface Running extends TakenJob {
   querier: string;
   tries: number;
   handedAt: number;
 }
 
-/** How long a querier waits at a scheduler for a query, and how long one may be silent before its queries go to others. */
+/**
+ * Durations of the protocol: maximum wait of a poll (long, and short while a querier cannot poll all
+ * schedulers), time for a query to reach its querier, silence after which a querier's queries are retried,
+ * heartbeat interval, silence after which a querier is forgotten, and time for a frontend to find a
+ * scheduler.
+ */
 const POLL_MS = 5000,
   SHORT_POLL_MS = 300,
   ARRIVED_MS = 2000,
@@ -41,14 +46,15 @@ const POLL_MS = 5000,
   BEAT_MS = 700,
   FORGET_MS = 600_000,
   FIND_MS = 3000;
-/** How often silent queriers are looked for, and a poll looks for a lost query. */
+/** Intervals of the check for silent queriers, and of a poll's check for lost queries. */
 const SWEEP_MS = 500,
   LOOK_MS = 200;
 const MAX_TRIES = 3;
 
 /**
- * A scheduler for frontends and queriers in other processes. A querier polls for queries and posts results; while it runs
- * one it says so. One that falls silent loses its queries to others, twice at most; the deadline stays the first.
+ * Serves a scheduler to frontends and queriers in other processes. A querier polls for queries, sends
+ * heartbeats while it runs them, and posts results. If it stops responding, its queries are retried
+ * elsewhere, at most twice, with their original deadline.
  */
 export function serveScheduler(
   scheduler: LocalScheduler,
@@ -56,7 +62,7 @@ export function serveScheduler(
 ): {
   methods: Record<"enqueue" | "next" | "alive" | "done", InternalMethod>;
   stop: () => void;
-  /** resolves when no querier runs a query any more, or after a time */
+  /** resolves when no querier runs a query, or after `ms` milliseconds */
   idle: (ms: number) => Promise<void>;
 } {
   const running = new Map<number, Running>();
@@ -71,7 +77,7 @@ export function serveScheduler(
     const now = performance.now();
     for (const [querier, at] of heard) if (now - at > FORGET_MS) heard.delete(querier);
     for (const [id, r] of running) {
-      // A result that never came: whoever asked has gone by then.
+      // The result did not arrive in time; the caller has timed out.
       if (Date.now() > r.deadlineMs) {
         running.delete(id);
         r.fail(new CinderblockError("deadline", "context deadline exceeded"));
@@ -104,9 +110,9 @@ export function serveScheduler(
   );
   loop.start();
 
-  /** What a querier does not have though it was given it never arrived there: it goes to another. */
+  /** Retries queries that were given to a querier but that its report lacks: they never arrived there. */
   const missed = (querier: string, ids: readonly number[] | undefined): void => {
-    if (!ids) return; // one of the release before does not say
+    if (!ids) return; // a querier of the previous release does not report
     const now = performance.now();
     for (const [id, r] of running)
       if (r.querier === querier && now - r.handedAt > ARRIVED_MS && !ids.includes(id)) {
@@ -119,7 +125,7 @@ export function serveScheduler(
   const hand = (r: Running): { id: number; tenant: string; job: QueryJob; deadlineMs: number } => {
     const id = nextId++;
     running.set(id, r);
-    // Nobody waits for it any more: its querier hears so with its next sign of life.
+    // No caller waits any more: the querier learns that with its next heartbeat.
     r.signal.addEventListener(
       "abort",
       () => {
@@ -169,7 +175,7 @@ export function serveScheduler(
           try {
             const taken = await scheduler.next(querier, stop.signal);
             if (!taken) return signal.aborted ? null : takeLost();
-            // The querier went away while its query came: nobody else has it.
+            // The querier left while its query was taken: retry the query, because no other querier has it.
             if (signal.aborted) {
               again.push({ ...taken, querier, tries: 0, handedAt: 0 });
               return null;
@@ -182,7 +188,7 @@ export function serveScheduler(
           }
         },
       ),
-      /** @returns which of a querier's queries nobody waits for any more */
+      /** @returns the reported queries that no caller waits for any more */
       alive: internalMethod([text, optional(listOf(number))], ([querier, ids]) => {
         heard.set(querier, performance.now());
         scheduler.heard(querier);
@@ -192,7 +198,7 @@ export function serveScheduler(
       done: internalMethod(
         [number, optional(record<JobResult>()), optional(errorRecord)],
         ([id, result, error]) => {
-          // The first complete answer wins; one that was given up is not waited for.
+          // The first complete answer wins; results of abandoned queries are ignored.
           const r = running.get(id);
           running.delete(id);
           if (error) r?.fail(fromErrorRecord(error));
@@ -205,7 +211,7 @@ export function serveScheduler(
   };
 }
 
-/** The schedulers in other processes, for a frontend: one that does not answer is passed over. */
+/** Schedulers in other processes, for a frontend; skips schedulers that do not answer. */
 export class RemoteQueue {
   private turn = 0;
   private readonly client: InternalClient;
@@ -220,7 +226,7 @@ export class RemoteQueue {
       "unavailable",
       "no query-scheduler is known: is one running, in the same ring? (-ring.store, -redis.address)",
     );
-    // A frontend that has just started hears of the schedulers within a second or two.
+    // A frontend that has just started learns of the schedulers within a second or two.
     for (
       const until = Math.min(deadlineMs, Date.now() + FIND_MS);
       this.addresses().length === 0 && Date.now() < until;
@@ -248,15 +254,15 @@ export class RemoteQueue {
   }
 }
 
-/** The schedulers in other processes, for a querier. */
+/** Schedulers in other processes, for a querier. */
 export class RemoteJobs {
-  /** scheduler -> polls that wait there */
+  /** scheduler -> number of waiting polls */
   private readonly polls = new Map<string, number>();
   private readonly stopped = new AbortController();
   /** scheduler -> its queries that run here */
   private readonly busy = new Map<string, Map<number, AbortController>>();
   private loop: Periodic | undefined;
-  /** results on their way */
+  /** results being posted */
   private readonly posts = new Set<Promise<unknown>>();
   private readonly client: InternalClient;
   private readonly addresses: () => readonly string[];
@@ -267,7 +273,7 @@ export class RemoteJobs {
     this.base = base;
   }
 
-  /** The next query of any scheduler; undefined after `stop`. */
+  /** Takes the next query of any scheduler; undefined after `stop`. */
   async next(querierId: string): Promise<TakenJob | undefined> {
     if (!this.loop) {
       this.loop = periodic(
@@ -285,7 +291,7 @@ export class RemoteJobs {
         await sleep(300, signal);
         continue;
       }
-      // Every scheduler has a poll of ours, if there are enough of them; else they go round faster.
+      // Keep a poll at every scheduler if there are enough polls; otherwise rotate them with shorter waits.
       const waitingAt = (a: string): number => this.polls.get(a) ?? 0;
       const address = all.reduce((a, b) => (waitingAt(b) < waitingAt(a) ? b : a));
       const waitMs = all.every((a) => a === address || waitingAt(a) > 0) ? POLL_MS : SHORT_POLL_MS;
@@ -309,7 +315,7 @@ export class RemoteJobs {
         this.busy.set(address, mine);
         mine.set(job.id, wanted);
         const post = (result: JobResult | null, error: ErrorRecord | null): void => {
-          // It lives until the result is there: a large one takes its time.
+          // The query counts as running until its result is posted, because a large result takes time.
           const posted = this.client
             .call(address, "QueryScheduler", "done", [job.id, result, error], { timeoutMs: 10_000 })
             .catch((err: unknown) =>
@@ -346,22 +352,22 @@ export class RemoteJobs {
         .call<number[] | boolean>(address, "QueryScheduler", "alive", [querierId, [...mine.keys()]], {
           timeoutMs: BEAT_MS * 2,
         })
-        // A scheduler of the release before says nothing of them.
+        // A scheduler of the previous release does not report abandoned queries.
         .then((gone) => {
           if (Array.isArray(gone)) for (const id of gone) mine.get(id)?.abort();
         })
         .catch(() => {
-          /* the next beat tries again */
+          /* the next heartbeat tries again */
         });
     }
   }
 
-  /** No more queries come. */
+  /** Stops taking queries. */
   stop(): void {
     this.stopped.abort();
   }
 
-  /** Resolves when the results of those that came have been handed in. */
+  /** Resolves when the results of all taken queries are posted. */
   async finished(): Promise<void> {
     await Promise.all(this.posts);
     void this.loop?.stop(0);

@@ -23,7 +23,7 @@ import {
 } from "@cinderblock/rpc";
 import { tenantId, ulids } from "./checks.ts";
 
-/** Rows that are left out, as the release before says and understands it: by number alone. */
+/** Excluded rows in the form of the previous release: only row numbers. */
 function toRows(exclude: Exclusions): Record<string, Uint32Array> {
   return Object.fromEntries(Object.entries(exclude).map(([ulid, e]) => [ulid, e.rows]));
 }
@@ -31,7 +31,7 @@ function fromRows(rows: Record<string, Uint32Array>): Exclusions {
   return Object.fromEntries(Object.entries(rows).map(([ulid, r]) => [ulid, { upTo: -1, rows: r }]));
 }
 
-/** A source of heads and blocks, as methods for other processes. Their deadline is the connection's. */
+/** Internal methods of a source of heads and blocks. The connection carries the deadline. */
 export function sourceMethods(source: SourceClient): InternalMethods {
   const until = (signal: AbortSignal): Until => ({ deadlineMs: Infinity, signal });
   const select = record<SelectRequest>();
@@ -84,7 +84,10 @@ export class RemoteSource implements SourceClient {
     this.timeoutMs = timeoutMs;
   }
 
-  /** Whoever asked has gone, or their time is over: the call ends, and the other process is told by its connection. */
+  /**
+   * Calls a method. The call ends when its caller leaves or the deadline passes; the closed connection tells
+   * the other process.
+   */
   protected ask<T>(method: string, args: unknown, until?: Until): Promise<T> {
     const timeoutMs = Math.max(1, Math.min(this.timeoutMs, (until?.deadlineMs ?? Infinity) - Date.now()));
     return this.client.call<T>(this.address, this.service, method, args, {
@@ -94,7 +97,7 @@ export class RemoteSource implements SourceClient {
   }
 
   async ping(timeoutMs: number): Promise<void> {
-    // One of the release before lives, too, when it says that it does not know the question.
+    // A source of the previous release is alive as well if it answers that it does not know the method.
     try {
       await this.client.call(this.address, this.service, "ping", [], { timeoutMs });
     } catch (err) {
@@ -154,7 +157,7 @@ export class RemoteSource implements SourceClient {
           until,
         )
       )
-        // The release before did not tell sums: one that is known wins.
+        // The previous release reports no sums: a source that reports one wins.
         .map((k) => ({
           ...k,
           form: k.form ?? "block",

@@ -3,14 +3,15 @@ import { internalMethod, type InternalMethods } from "@cinderblock/rpc";
 import { tenantId, ulid } from "./checks.ts";
 import { RemoteSource, sourceMethods } from "./source.ts";
 
-/** What ingesters and the compactor ask of a store-gateway beside queries. */
+/** Calls of ingesters and the compactor to a store-gateway, in addition to queries. */
 export interface StoreContract extends SourceClient {
-  /** knows the block from now on, if it is in the bucket */
+  /** registers a block if the bucket has it; returns whether it is known now */
   learn(tenant: string, ulid: string): Promise<boolean>;
-  /** answers for the block, or for what it was compacted into */
+  /** whether it can serve the block, or the blocks that it was compacted into */
   answers(tenant: string, ulid: string): Promise<boolean>;
 }
 
+/** Internal methods of a store-gateway. */
 export function storeMethods(store: StoreContract): InternalMethods {
   return {
     ...sourceMethods(store),
@@ -19,6 +20,7 @@ export function storeMethods(store: StoreContract): InternalMethods {
   };
 }
 
+/** A store-gateway in another process. */
 export class RemoteStore extends RemoteSource implements StoreContract {
   learn(...a: [string, string]): Promise<boolean> {
     return this.ask("learn", a);
