@@ -12,17 +12,20 @@ import type { ObjectAttributes } from "./bucket.ts";
 import { collectNode, type Deadline } from "./deadline.ts";
 import { type Advice, ATTEMPTS, type Fault, PART_BYTES, RemoteBucket } from "./remote.ts";
 
-/** v1's settings of the azure backend; plain data, so that it travels to worker threads. */
+/** v1's settings of the azure backend; plain data, so that they can be sent to worker threads. */
 export interface AzureConfig {
   container: string;
   account: string;
-  /** empty: a client secret, a managed identity, or the default chain of environment, workload identity and managed identity */
+  /**
+   * "": a client secret, a managed identity, or the default chain of environment, workload identity and
+   * managed identity
+   */
   accountKey: string;
-  /** everything in one string; wins over the rest */
+  /** all settings in one string; takes precedence over the others */
   connectionString: string;
-  /** host behind the account's name; empty: blob.core.windows.net */
+  /** host after the account's name; "": blob.core.windows.net */
   endpointSuffix: string;
-  /** client id of a managed identity that was assigned by a user */
+  /** client ID of a user-assigned managed identity */
   userAssignedId: string;
   tenantId: string;
   clientId: string;
@@ -91,7 +94,7 @@ export class AzureBucket extends RemoteBucket {
       code?: string;
       response?: { headers?: { get(n: string): string | undefined } };
     };
-    // An answer to HEAD has no body: its code is in a header.
+    // A response to HEAD has no body: the error code is in a header.
     return {
       status: statusCode,
       code:
@@ -106,7 +109,7 @@ export class AzureBucket extends RemoteBucket {
     return this.container.getBlockBlobClient(name);
   }
   private async read(deadline: Deadline, name: string, offset?: number, size?: number): Promise<Uint8Array> {
-    // A broken answer is asked for again from where it broke.
+    // A broken response resumes at the point where it broke.
     const answer = await this.blob(name).download(offset, size, {
       maxRetryRequests: ATTEMPTS,
       abortSignal: deadline.signal,
@@ -135,7 +138,7 @@ export class AzureBucket extends RemoteBucket {
   }
   async putFile(name: string, path: string): Promise<void> {
     const bytes = Math.min((await stat(path)).size, 4 * PART_BYTES);
-    // The blob appears when its list of blocks is put; blocks that were never listed are Azure's to clear away.
+    // The blob appears when its block list is written; Azure removes blocks that were never listed.
     return this.write({ operation: "putFile", name, bytes }, (deadline) => {
       let sent = 0;
       return this.blob(name).uploadFile(path, {

@@ -1,7 +1,7 @@
 import { Semaphore } from "@cinderblock/async";
 import type { Bucket } from "./bucket.ts";
 
-/** At most `limit` requests of a bucket are in flight; the others wait in order. */
+/** Limits a bucket to `limit` requests in flight; other requests wait in order. */
 export function bounded(bucket: Bucket, limit: number): Bucket {
   const slots = new Semaphore(limit);
   const run = <T>(work: () => Promise<T>): Promise<T> => slots.run(work);

@@ -11,7 +11,7 @@ const kindOf = (p: Promise<unknown>): Promise<string> =>
     (err: unknown) => (err instanceof CinderblockError ? err.kind : String(err)),
   );
 
-/** What a bucket does, whatever the store. */
+/** Conformance suite for buckets of all stores. */
 export function behavesAsBucket(store: BackendName): void {
   const stores = new TestStores();
   beforeAll(() => stores.start(store), 60_000);
@@ -39,7 +39,8 @@ export function behavesAsBucket(store: BackendName): void {
     const attempt = async (i: number): Promise<void> => {
       tries[i] = await b.putIfAbsent("t/claim", Buffer.from(String(i)));
     };
-    // Swift looks before it reads: there the first one is through before the others come.
+    // Swift checks the name before it reads the body: there, the first attempt finishes before the others
+    // start.
     if (b.name === "swift") await attempt(0);
     await Promise.all(
       Array.from({ length: 12 }, (_, i) => (tries[i] === undefined ? attempt(i) : undefined)),

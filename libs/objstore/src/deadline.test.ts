@@ -53,7 +53,7 @@ afterEach(async () => {
   });
 });
 
-/** Kind and message of a failure. */
+/** Kind and message of an error. */
 const failure = (work: Promise<unknown>): Promise<string> =>
   work.then(
     () => "no error",

@@ -1,7 +1,7 @@
 import { addAbortSignal, type Readable } from "node:stream";
 import { CinderblockError } from "@cinderblock/errors";
 
-/** Slowest rate at which a request body that is sent in one piece is waited for. */
+/** Minimum rate at which a request body in one piece may be sent. */
 const SLOWEST_BYTES_PER_MS = (1 << 20) / 1000;
 /** Bytes that count as progress: fewer do not extend a deadline, so that a trickle ends as well. */
 const PROGRESS_BYTES = 64 << 10;
@@ -12,18 +12,18 @@ export interface RequestTimeout {
   flag: string;
 }
 
-/** Longest time without an answer to a request that carries a body of this size. */
+/** Maximum milliseconds without a response to a request whose body has this size. */
 export const requestTimeoutMs = (timeout: RequestTimeout, bytes: number): number =>
   timeout.ms + Math.ceil(bytes / SLOWEST_BYTES_PER_MS);
 
-/** Marks the error of an operation that met its deadline. */
+/** Key in the detail of an error whose operation exceeded its deadline. */
 const TIMED_OUT = "timedOut";
 export const isTimeout = (err: unknown): boolean =>
   err instanceof CinderblockError && err.detail[TIMED_OUT] === true;
 
 /**
- * A time limit of one operation, body included, that progress extends: a slow transfer goes on, a silent one ends
- * (docs/correctness.md, "Every wait has a deadline").
+ * Deadline of one operation, including its body, that progress extends: a slow transfer continues, a stalled
+ * one ends (docs/correctness.md, "Every wait has a deadline").
  */
 export class Deadline {
   private readonly controller = new AbortController();
@@ -45,12 +45,12 @@ export class Deadline {
     }, this.ms);
   }
 
-  /** Aborted when the deadline has passed: for clients that take a signal. */
+  /** Aborts when the deadline has passed, for clients that accept a signal. */
   get signal(): AbortSignal {
     return this.controller.signal;
   }
 
-  /** Takes note of bytes that were transferred. */
+  /** Records transferred bytes. */
   moved(bytes: number): void {
     this.unseen += bytes;
     if (this.unseen < PROGRESS_BYTES || this.signal.aborted) return;
@@ -59,7 +59,7 @@ export class Deadline {
     this.timer = this.arm();
   }
 
-  /** Takes note of a step that was answered: a page of a list, a part of an upload. */
+  /** Records a completed step: a page of a list, or a part of an upload. */
   step(): void {
     this.moved(PROGRESS_BYTES);
   }
@@ -69,18 +69,18 @@ export class Deadline {
   }
 }
 
-/** An operation as its deadline and the error that names it need it. */
+/** An operation, for its deadline and for error messages. */
 export interface Operation {
-  /** `get`, `put` …, as the bucket's methods are called */
+  /** `get`, `put` …, as in the methods of `Bucket` */
   operation: string;
   name: string;
-  /** size of the largest piece that is sent without news of its progress */
+  /** size of the largest piece that is sent without reports of progress */
   bytes?: number;
 }
 
 /**
- * Runs an operation under a deadline: two request timeouts without progress, so that a request that was lost is tried once
- * more. The outcome of an abandoned operation is ignored.
+ * Runs an operation under a deadline: two request timeouts without progress, so that a lost request has time
+ * for one retry. The outcome of an abandoned operation is ignored.
  */
 export function withinDeadline<T>(
   op: Operation,
@@ -105,7 +105,7 @@ export function withinDeadline<T>(
   });
 }
 
-/** Reads a body whole; each chunk extends the deadline, and the deadline ends the stream. */
+/** Reads a complete body. Each chunk extends the deadline. */
 export async function collect(
   stream: AsyncIterable<Uint8Array>,
   moved: (bytes: number) => void,
@@ -127,13 +127,13 @@ export async function collect(
   return out;
 }
 
-/** Reads a stream of Node's whole. */
+/** Reads a complete Node stream. Each chunk extends the deadline, and the deadline ends the stream. */
 export const collectNode = (stream: Readable, deadline: Deadline): Promise<Uint8Array> =>
   collect(addAbortSignal(deadline.signal, stream), (n) => deadline.moved(n));
 
 /**
- * Runs one attempt of a request by `fetch`: its signal is aborted after `ms` without an answer or a chunk of its body, and
- * with the deadline of the operation.
+ * Runs one attempt of a `fetch` request. Its signal aborts after `ms` milliseconds without a response or a
+ * chunk of the body, and when the operation's deadline passes.
  */
 export async function attempt<T>(
   deadline: Deadline,

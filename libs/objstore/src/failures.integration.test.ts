@@ -16,7 +16,10 @@ import {
 import { type Bucket, openBucket } from "./index.ts";
 import { type BackendName, REMOTE, type RemoteName, TestStores } from "./stores.testing.ts";
 
-/** What each store does where it cannot do what is asked: real servers, and a proxy before them that is slow, busy, cuts or refuses. */
+/**
+ * Behavior of each store when requests fail: real servers, behind a proxy that is slow, busy, cuts
+ * connections or refuses.
+ */
 const PART_OF = { s3: needs("s3"), gcs: needs("gcs"), azure: needs("azure"), swift: needs("swift") };
 const stores = new TestStores();
 const proxies = new Map<BackendName, FaultProxy>();
@@ -43,7 +46,7 @@ function cannotBeUsed(backend: RemoteName): void {
     await stores.start(backend);
     proxies.set(backend, await faultProxy(stores.address(backend)));
   }, 120_000);
-  /** A bucket behind the proxy. */
+  /** Opens a bucket behind the proxy. */
   const behind = async (
     work: (bucket: Bucket, proxy: FaultProxy) => Promise<void>,
     more: More = {},
@@ -57,7 +60,7 @@ function cannotBeUsed(backend: RemoteName): void {
     azure: "-storage.azure.container-name",
     swift: "-storage.swift.container-name",
   }[backend];
-  /** the first `n` requests for objects get an answer in the server's place */
+  /** faults for the first `n` object requests, instead of the server's responses */
   const first = (n: number, fault: Fault) => {
     let left = n;
     return ({ url }: { url: string }): Fault => (url.includes("/auth/") || left-- <= 0 ? undefined : fault);
@@ -83,7 +86,8 @@ function cannotBeUsed(backend: RemoteName): void {
     () =>
       behind(async (b, proxy) => {
         for (const status of [429, 503]) {
-          if (backend === "azure" && status === 429) continue; // Azure says 503 (ServerBusy) where it limits
+          // Azure answers 503 (ServerBusy) when it limits the rate
+          if (backend === "azure" && status === 429) continue;
           proxy.decide = first(2, { status });
           await b.put("t/busy", Buffer.from("1"));
           proxy.decide = first(2, { status });
@@ -142,7 +146,7 @@ function cannotBeUsed(backend: RemoteName): void {
         const path = join(temporaryFolder(), "large");
         writeFileSync(path, Buffer.alloc(40 << 20, 5));
         let sent = 0;
-        // fake-gcs-server takes half a chunk for a whole one: there the chunks are answered with errors.
+        // fake-gcs-server accepts half a chunk as a complete one: there, the chunks get error responses.
         const lost: Fault = backend === "gcs" ? { status: 503 } : { cutAfterBytes: 1 << 20 };
         proxy.decide = ({ method, url }) =>
           (method === "PUT" || method === "POST") && !url.includes("/auth/") && ++sent > 1 ? lost : undefined;
@@ -166,7 +170,7 @@ function cannotBeUsed(backend: RemoteName): void {
           await b.put("t/silent", bytes);
           proxy.decide = first(Infinity, { silent: true });
           const operations = [b.get("t/silent"), b.getRange("t/silent", 10, 1000)];
-          // Google's client takes no signal: its own requests would go on after the test.
+          // Google's client accepts no signal: its own requests would continue after the test.
           if (backend !== "gcs")
             operations.push(
               ...[
@@ -261,7 +265,8 @@ describeWith(["gcs"], "Google's credentials", () => {
   beforeAll(() => stores.start("gcs"), 60_000);
   it("are exchanged for a token that goes with each request", async () => {
     const seen: string[] = [];
-    // A double of Google's token service (the address is part of a federated identity's JSON), and one that looks at the token.
+    // A double of Google's token service (its address is part of a federated identity's JSON), and a server
+    // that checks the token.
     const tokens = createServer((req, res) => {
       req.resume();
       req.on("end", () => {
@@ -308,7 +313,7 @@ describeWith(["gcs"], "Google's credentials", () => {
 
 describeWith(["swift"], "Keystone", () => {
   beforeAll(() => stores.start("swift"), 60_000);
-  /** A double of the identity API v3 in front of the real store: tempauth's token under Keystone's envelope. */
+  /** A double of the identity API v3 in front of the real store: tempauth's token in Keystone's envelope. */
   async function keystone(
     answer: (body: {
       auth: { identity: { password: { user: Record<string, unknown> } }; scope?: unknown };
@@ -473,7 +478,8 @@ describeWith(["s3"], "S3 credentials that nobody configured", () => {
           AWS_EC2_METADATA_DISABLED: "true",
         },
         async () => {
-          // The session token goes along; this server knows none, and says so where a key of its own would pass.
+          // The client sends the session token. This server supports none, and refuses it where a normal key
+          // would pass.
           expect(await failure((await openBucket(stores.spec("s3", "chain", without)!)).list(""))).toMatch(
             /refuses the credentials \(InvalidToken\)/,
           );

@@ -89,7 +89,7 @@ export class FilesystemBucket implements Bucket {
         await dir.close();
       }
     } catch (err) {
-      await rm(work, { force: true }).catch(() => undefined); // the first error is the one that tells
+      await rm(work, { force: true }).catch(() => undefined); // the first error is the informative one
       this.translate(name, err);
     }
   }
@@ -100,7 +100,7 @@ export class FilesystemBucket implements Bucket {
 
   async putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
     let there = false;
-    // A second name for the bytes is refused where one is taken, by the file system itself.
+    // A hard link: the file system itself refuses a name that is taken.
     await this.publish(
       name,
       (path) => writeFile(path, bytes),
@@ -150,7 +150,7 @@ export class FilesystemBucket implements Bucket {
         await rmdir(dir);
       } catch {
         return;
-      } // not empty, or gone already
+      } // not empty, or already deleted
     }
   }
 

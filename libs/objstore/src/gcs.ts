@@ -21,12 +21,17 @@ import {
   retrying,
 } from "./remote.ts";
 
-/** v1's settings of the gcs backend, and an endpoint; plain data, so that it travels to worker threads. */
+/**
+ * v1's settings of the gcs backend, and an endpoint; plain data, so that they can be sent to worker threads.
+ */
 export interface GcsConfig {
   bucket: string;
-  /** JSON of a service account's key; empty: the application default credentials (GOOGLE_APPLICATION_CREDENTIALS, workload identity, metadata server) */
+  /**
+   * JSON key of a service account; "": the application default credentials (GOOGLE_APPLICATION_CREDENTIALS,
+   * workload identity, metadata server)
+   */
   serviceAccount: string;
-  /** address of another server that speaks the JSON API; empty: Google's */
+  /** address of another server with the JSON API; "": Google's */
   endpoint: string;
   requestTimeoutMs: number;
 }
@@ -43,7 +48,10 @@ interface Identity {
   credential_source?: { environment_id?: string; executable?: unknown };
 }
 
-/** The JSON that Google gives for an identity: a service account's key, a workload's federation, a person's login. */
+/**
+ * Credentials from Google's JSON for an identity: a service account's key, workload federation, or a person's
+ * login.
+ */
 function credentialsOf(json: string): AuthClient {
   const refuse = (why: string, cause?: unknown): never => {
     throw new CinderblockError(
@@ -85,7 +93,7 @@ export class GcsBucket extends RemoteBucket {
   protected readonly advice: Advice;
   private readonly config: GcsConfig;
   private readonly storage: Storage;
-  /** a server that is not Google's and asks for no credentials */
+  /** another server than Google's, without credentials */
   private readonly anonymous: boolean;
 
   constructor(config: GcsConfig) {
@@ -99,7 +107,8 @@ export class GcsBucket extends RemoteBucket {
       ...(config.serviceAccount === "" ? {} : { authClient: credentialsOf(config.serviceAccount) }),
       ...(this.anonymous ? { projectId: "none" } : {}),
       timeout: config.requestTimeoutMs,
-      // All that is done here may be done twice: objects are written whole, and one that is gone counts as deleted.
+      // All operations are idempotent: objects are written atomically, and a missing object counts as
+      // deleted.
       retryOptions: {
         autoRetry: true,
         maxRetries: ATTEMPTS - 1,
@@ -142,14 +151,17 @@ export class GcsBucket extends RemoteBucket {
     return this.storage.bucket(this.config.bucket).file(name);
   }
 
-  /** The same answer for a missing object and a missing bucket: one question more tells them apart. */
+  /**
+   * Whether the bucket is missing: GCS answers a missing object and a missing bucket alike, so one more
+   * request distinguishes them.
+   */
   protected async bucketIsMissing(f: Fault): Promise<boolean> {
     return f.status === 404 && !(await this.storage.bucket(this.config.bucket).exists())[0];
   }
 
   /**
-   * Reads go past the client's streams: where those try again, they throw outside of any promise, and the process with them
-   * (teeny-request 10: "Cannot pipe to a closed or destroyed stream"). The token is the client's.
+   * Reads without the client's streams: when these retry, they throw outside of any promise and end the
+   * process (teeny-request 10: "Cannot pipe to a closed or destroyed stream"). The token is the client's.
    */
   private async read(deadline: Deadline, name: string, headers: Record<string, string>): Promise<Uint8Array> {
     const { config, storage } = this;
@@ -195,7 +207,7 @@ export class GcsBucket extends RemoteBucket {
   }
   async putFile(name: string, path: string): Promise<void> {
     const bytes = Math.min((await stat(path)).size, PART_BYTES);
-    // An object appears when its last part has come; parts of an upload that was given up are Google's to clear away.
+    // An object appears when its last part is uploaded; Google removes the parts of an abandoned upload.
     return this.write({ operation: "putFile", name, bytes }, (deadline) => {
       let sent = 0;
       return this.storage.bucket(this.config.bucket).upload(path, {

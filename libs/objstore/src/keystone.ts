@@ -1,12 +1,12 @@
 import type { SwiftConfig } from "./swift.ts";
 
-/** A token and the account's address. */
+/** A token, and the address of the account. */
 export interface SwiftSession {
   token: string;
   url: string;
 }
 
-/** An answer that was not what the protocol promises. */
+/** A response that does not follow the protocol. */
 export class SwiftError extends Error {
   readonly status: number;
   readonly code: string;
@@ -17,14 +17,17 @@ export class SwiftError extends Error {
   }
 }
 
-/** 1: tempauth and its kin; 3: Keystone. 0 decides by the address. */
+/**
+ * Authentication version: 1 is tempauth and similar, 3 is Keystone; the setting 0 derives it from the
+ * address.
+ */
 function authVersionOf(c: SwiftConfig): 1 | 2 | 3 {
   if (c.authVersion === 1 || c.authVersion === 2 || c.authVersion === 3) return c.authVersion;
   if (/\/v3\/?$/.test(c.authUrl)) return 3;
   return /\/v2(\.0)?\/?$/.test(c.authUrl) ? 2 : 1;
 }
 
-/** Asks for a token. @throws SwiftError */
+/** Requests a token. @throws SwiftError */
 export function authenticate(c: SwiftConfig): Promise<SwiftSession> {
   return authVersionOf(c) === 1 ? tempauth(c) : keystone(c);
 }
@@ -46,7 +49,7 @@ async function tempauth(c: SwiftConfig): Promise<SwiftSession> {
   return { token, url };
 }
 
-/** A name or an id, as Keystone takes one. */
+/** A name or an ID, in Keystone's form. */
 const named = (id: string, name: string): { id: string } | { name: string } | undefined =>
   id !== "" ? { id } : name !== "" ? { name } : undefined;
 
@@ -59,7 +62,7 @@ interface Catalog {
   };
 }
 
-/** Identity API v3: a password of a user, scoped to a project. */
+/** Requests a token from the identity API v3 with a user's password, scoped to a project. */
 async function keystone(c: SwiftConfig): Promise<SwiftSession> {
   const domain = named(c.domainId, c.domainName);
   const userDomain = named(c.userDomainId, c.userDomainName) ?? domain,

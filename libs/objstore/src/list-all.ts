@@ -1,6 +1,6 @@
 import type { Bucket } from "./bucket.ts";
 
-/** Every object below a prefix that ends in a slash, folder by folder. */
+/** Names of all objects below a prefix that ends in a slash; lists folder by folder. */
 export async function listAll(bucket: Bucket, prefix: string): Promise<string[]> {
   const out: string[] = [];
   for (const name of await bucket.list(prefix))

@@ -5,15 +5,15 @@ import { isTimeout } from "./deadline.ts";
 
 const OPERATIONS = ["get", "get_range", "upload", "attributes", "exists", "delete", "iter"] as const;
 type Operation = (typeof OPERATIONS)[number];
-/** counters of an operation: calls, failures, bytes, microseconds, timeouts */
+/** counters per operation: calls, failures, bytes, microseconds, timeouts */
 const FIELDS = 5;
 
-/** Counters that all threads of a process add to. */
+/** Creates counters that all threads of a process share. */
 export function operationCounters(): SharedArrayBuffer {
   return new SharedArrayBuffer(OPERATIONS.length * FIELDS * 8);
 }
 
-/** Counts what is asked of a bucket, under v1's names once `observeOperations` shows them. */
+/** Counts the requests of a bucket. `observeOperations` exports the counts under v1's metric names. */
 export function measured(bucket: Bucket, counters: SharedArrayBuffer): Bucket {
   const cells = new BigInt64Array(counters);
   async function run<T>(
@@ -29,7 +29,7 @@ export function measured(bucket: Bucket, counters: SharedArrayBuffer): Bucket {
       Atomics.add(cells, at + 2, BigInt(bytes(result)));
       return result;
     } catch (err) {
-      // What is not there is an answer, not a failure.
+      // A missing object is an answer, not a failure.
       if (!(err instanceof CinderblockError && err.kind === "not-found")) Atomics.add(cells, at + 1, 1n);
       if (isTimeout(err)) Atomics.add(cells, at + 4, 1n);
       throw err;
@@ -62,7 +62,7 @@ export function measured(bucket: Bucket, counters: SharedArrayBuffer): Bucket {
   };
 }
 
-/** Shows the counters as metrics. */
+/** Exports the counters as metrics. */
 export function observeOperations(counters: SharedArrayBuffer, bucket: string, metrics: Metrics): void {
   const cells = new BigInt64Array(counters);
   const show = (name: string, help: string, field: number, scale = 1): void => {

@@ -15,17 +15,17 @@ type Backend =
   | { backend: "azure"; azure: AzureConfig }
   | { backend: "swift"; swift: SwiftConfig };
 
-/** Where a bucket is: plain data, so that every thread opens its own. */
+/** Settings of a bucket: plain data, so that every thread can open its own. */
 export type BucketSpec = Backend & {
-  /** all objects lie below it */
+  /** prefix of all objects */
   prefix: string;
-  /** requests in flight at once, of one thread */
+  /** maximum requests in flight per thread */
   maxRequests: number;
   /** from `operationCounters` */
   counters: SharedArrayBuffer;
 };
 
-/** A vendor's client is loaded only where it is used. */
+/** Opens the backend; loads a vendor's client only on use. */
 async function openBackend(spec: Backend): Promise<Bucket> {
   switch (spec.backend) {
     case "filesystem":
@@ -41,12 +41,12 @@ async function openBackend(spec: Backend): Promise<Bucket> {
   }
 }
 
-/** Opens a bucket. */
+/** Opens a bucket with its prefix, request limit and counters. */
 export async function openBucket(spec: BucketSpec): Promise<Bucket> {
   return measured(prefixed(bounded(await openBackend(spec), spec.maxRequests), spec.prefix), spec.counters);
 }
 
-/** What a person calls the bucket: its directory, bucket or container. */
+/** Name of the bucket for people: its directory, bucket or container. */
 export function bucketName(spec: BucketSpec): string {
   switch (spec.backend) {
     case "filesystem":

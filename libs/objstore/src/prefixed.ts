@@ -1,6 +1,6 @@
 import type { Bucket } from "./bucket.ts";
 
-/** A bucket whose objects all lie below `prefix` (no slash at its end; empty: the bucket itself). */
+/** A bucket whose objects are all below `prefix`, which has no slash at its end; "": the bucket itself. */
 export function prefixed(bucket: Bucket, prefix: string): Bucket {
   if (prefix === "") return bucket;
   const p = `${prefix}/`;

@@ -3,21 +3,21 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket, ObjectAttributes } from "./bucket.ts";
 import { type Deadline, type Operation, type RequestTimeout, withinDeadline } from "./deadline.ts";
 
-/** Objects above it are uploaded in parts of this size. */
+/** Size of an upload's parts; larger objects are uploaded in parts. */
 export const PART_BYTES = 16 << 20;
-/** How often a request is tried that met a busy or silent server. */
+/** Attempts of a request whose server is busy or does not respond. */
 export const ATTEMPTS = 5;
 
-/** What a vendor's client says of a failed request, in one shape for all. */
+/** Failure of a request, in one form for the clients of all vendors. */
 export interface Fault {
-  /** HTTP status; undefined where nobody answered */
+  /** HTTP status; undefined without a response */
   status: number | undefined;
-  /** the store's word for it */
+  /** error code of the store */
   code: string;
   message: string;
 }
 
-/** What an operator would mend, by the flags of the backend. */
+/** Names and flags of the backend for error messages that tell an operator how to fix a failure. */
 export interface Advice {
   bucket: string;
   endpoint: string;
@@ -27,11 +27,11 @@ export interface Advice {
   badCredentials: (f: Fault) => boolean;
 }
 
-/** The bucket as errors name it. */
+/** Description of the bucket in errors. */
 const placeOf = (advice: Advice): string =>
   `bucket ${advice.bucket}${advice.endpoint === "" ? "" : ` at ${advice.endpoint}`}`;
 
-/** What went wrong, in words that say what to mend. */
+/** Throws an error that explains a failure and its fix. */
 function explain(advice: Advice, name: string, f: Fault, bucketIsMissing: boolean, cause: unknown): never {
   const where = placeOf(advice);
   const fail = (message: string): never => {
@@ -56,7 +56,7 @@ function explain(advice: Advice, name: string, f: Fault, bucketIsMissing: boolea
   return fail(`${where}: ${f.code === "" ? "" : `${f.code}: `}${f.message}`);
 }
 
-/** Tries again, with longer and longer pauses, what may go well later. */
+/** Retries `work` with growing pauses while `again` accepts the error. */
 export async function retrying<T>(
   attempts: number,
   again: (err: unknown) => boolean,
@@ -72,19 +72,19 @@ export async function retrying<T>(
   }
 }
 
-/** Whether a status, or silence, says that the same request may go well later. */
+/** Whether a request with this status, or without a response, may succeed later. */
 export const mayRecover = (status: number | undefined): boolean =>
   status === undefined || status === 408 || status === 429 || status >= 500;
 
-/** A bucket behind a network: failures are told in words that say what to mend. */
+/** A bucket behind a network. Errors explain how to fix the failure. */
 export abstract class RemoteBucket implements Bucket {
   abstract readonly name: string;
   protected abstract readonly advice: Advice;
   protected abstract faultOf(err: unknown): Fault;
-  /** whether a fault speaks of the bucket, not of an object */
+  /** whether a failure is about the bucket, not about an object */
   protected abstract bucketIsMissing(f: Fault): boolean | Promise<boolean>;
 
-  /** Runs an operation under its deadline; what fails is explained. */
+  /** Runs an operation under its deadline and explains failures. */
   protected run<T>(op: Operation, work: (deadline: Deadline) => Promise<T>): Promise<T> {
     return withinDeadline(op, this.advice.timeout, placeOf(this.advice), async (deadline) => {
       try {
@@ -97,7 +97,7 @@ export abstract class RemoteBucket implements Bucket {
     });
   }
 
-  /** Writes: a 404 that is not the bucket's is not about the object, which need not exist. */
+  /** Runs a write. A 404 for an existing bucket means a lost upload, because the object need not exist. */
   protected write(op: Operation, work: (deadline: Deadline) => Promise<unknown>): Promise<void> {
     return this.run(op, async (deadline) => {
       try {
@@ -114,7 +114,7 @@ export abstract class RemoteBucket implements Bucket {
     });
   }
 
-  /** A range past the end is empty, as a file answers. */
+  /** Reads a range; a range past the end is empty, as in a file. */
   protected async range(
     name: string,
     size: number,
@@ -131,7 +131,7 @@ export abstract class RemoteBucket implements Bucket {
     });
   }
 
-  /** False where the store says that there is one already. */
+  /** Creates an object; false if the store reports that it exists. */
   protected creation(
     name: string,
     bytes: number,

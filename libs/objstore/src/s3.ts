@@ -16,18 +16,18 @@ import type { ObjectAttributes } from "./bucket.ts";
 import { collectNode, type Deadline, requestTimeoutMs } from "./deadline.ts";
 import { type Advice, ATTEMPTS, type Fault, PART_BYTES, RemoteBucket } from "./remote.ts";
 
-/** v1's settings of the S3 backend; plain data, so that it travels to worker threads. */
+/** v1's settings of the S3 backend; plain data, so that they can be sent to worker threads. */
 export interface S3Config {
   bucket: string;
-  /** host and port without a scheme, as v1 has it; empty: Amazon's own for the region */
+  /** host and port without a scheme, as in v1; "": Amazon's endpoint of the region */
   endpoint: string;
   region: string;
-  /** empty: the usual chain of environment, profile files, web identity and instance roles */
+  /** "": the default chain of environment, profile files, web identity and instance roles */
   accessKeyId: string;
   secretAccessKey: string;
   sessionToken: string;
   insecure: boolean;
-  /** auto: names in the path for endpoints that are not Amazon's */
+  /** auto: bucket names in the path for endpoints other than Amazon's */
   lookup: "auto" | "path" | "virtual-hosted";
   sseType: "" | "SSE-S3" | "SSE-KMS";
   sseKmsKeyId: string;
@@ -35,16 +35,16 @@ export interface S3Config {
   sseKmsContext: string;
   maxConnections: number;
   requestTimeoutMs: number;
-  /** certificate authorities as PEM text; empty: the system's */
+  /** certificate authorities as PEM text; "": the system's */
   tls: { skipVerify: boolean; ca: string };
-  /** what an error tells to check */
+  /** flags that error messages recommend to check */
   flags: { bucket: string; credentials: string };
 }
 
-/** Parts of one upload that are sent at once. */
+/** Parts of one upload that are sent concurrently. */
 const PARTS_AT_ONCE = 4;
 
-/** A bucket of Amazon S3 or of a server that speaks its protocol. */
+/** A bucket of Amazon S3, or of a server with the same protocol. */
 export class S3Bucket extends RemoteBucket {
   readonly name = "s3";
   protected readonly advice: Advice;
@@ -87,12 +87,13 @@ export class S3Bucket extends RemoteBucket {
               ...(config.sessionToken === "" ? {} : { sessionToken: config.sessionToken }),
             },
           }),
-      // Servers that are not Amazon's do not all know the newer checksums; uploads carry them where the protocol asks for one.
+      // Not all other servers support the newer checksums; uploads send them only where the protocol requires
+      // one.
       requestChecksumCalculation: "WHEN_REQUIRED",
       responseChecksumValidation: "WHEN_REQUIRED",
       requestHandler: {
         requestTimeout: config.requestTimeoutMs,
-        // Without it the client logs a warning and goes on waiting.
+        // Without this option the client logs a warning and keeps waiting.
         throwOnRequestTimeout: true,
         socketTimeout: config.requestTimeoutMs,
         connectionTimeout: 5000,
@@ -128,7 +129,7 @@ export class S3Bucket extends RemoteBucket {
     return { status: $metadata?.httpStatusCode, code, message };
   }
 
-  /** Settings of a request that sends so many bytes. */
+  /** Options of a request that sends `bytes` bytes. */
   private options(deadline: Deadline, bytes = 0): { abortSignal: AbortSignal; requestTimeout: number } {
     return {
       abortSignal: deadline.signal,
@@ -190,11 +191,12 @@ export class S3Bucket extends RemoteBucket {
   }
 
   async putFile(name: string, path: string): Promise<void> {
-    // Parts share the connection: as many bytes as are in flight at once may pass before one is answered.
+    // Parts share the connection: up to the bytes of all concurrent parts may be sent before the first
+    // response.
     const bytes = Math.min((await stat(path)).size, PARTS_AT_ONCE * PART_BYTES);
     return this.write({ operation: "putFile", name, bytes }, async (deadline) => {
       const body = createReadStream(path);
-      // A failed upload in parts is aborted: no part stays in the bucket.
+      // A failed multipart upload is aborted: no part stays in the bucket.
       const upload = new Upload({
         client: this.uploader(deadline, bytes),
         params: { Bucket: this.config.bucket, Key: name, Body: body, ...this.encryption },
@@ -210,12 +212,12 @@ export class S3Bucket extends RemoteBucket {
     });
   }
 
-  /** The client as an upload sees it: its requests get their timeout, and each answer is progress. */
+  /** A client for an upload: adds timeouts to its requests and counts each response as progress. */
   private uploader(deadline: Deadline, bytes: number): S3Client {
     const { client } = this,
       requestTimeout = requestTimeoutMs(this.advice.timeout, bytes);
     const send = async (command: Parameters<S3Client["send"]>[0]): Promise<unknown> => {
-      // Uploaded parts are removed after the deadline too.
+      // Remove uploaded parts even after the deadline.
       const cleans = command instanceof AbortMultipartUploadCommand;
       const answer = await client.send(command as HeadObjectCommand, {
         requestTimeout,

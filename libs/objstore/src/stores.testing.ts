@@ -24,7 +24,10 @@ export type RemoteName = (typeof REMOTE)[number];
 
 type More = Partial<S3Config & GcsConfig & AzureConfig & SwiftConfig>;
 
-/** Real servers of stores, each with the buckets `blocks` and `second`, for a group of tests that declares their parts. */
+/**
+ * Real servers of object stores, each with the buckets `blocks` and `second`, for test groups that declare
+ * the required tools.
+ */
 export class TestStores {
   s3!: S3Server;
   gcs!: GcsServer;
@@ -47,7 +50,7 @@ export class TestStores {
     return store === "s3" ? this.s3.endpoint : this[store].address;
   }
 
-  /** What opens a bucket. @param address of a proxy before the server */
+  /** Settings that open a bucket. @param address address of a proxy in front of the server */
   spec(backend: BackendName, prefix: string, more: More = {}, address?: string): BucketSpec {
     const { s3, azure, swift } = this;
     const shared = { prefix, maxRequests: 16, counters: operationCounters() };

@@ -4,12 +4,12 @@ import { authenticate, SwiftError, type SwiftSession } from "./keystone.ts";
 import { attempt, collect, type Deadline, requestTimeoutMs } from "./deadline.ts";
 import { type Advice, ATTEMPTS, type Fault, mayRecover, RemoteBucket, retrying } from "./remote.ts";
 
-/** v1's settings of the swift backend; plain data, so that it travels to worker threads. */
+/** v1's settings of the swift backend; plain data, so that they can be sent to worker threads. */
 export interface SwiftConfig {
-  /** 0: by the address */
+  /** 0: derived from the address */
   authVersion: number;
   authUrl: string;
-  /** take the internal endpoint of Keystone's catalog */
+  /** use the internal endpoint of Keystone's catalog */
   internal: boolean;
   username: string;
   userId: string;
@@ -27,11 +27,14 @@ export interface SwiftConfig {
   maxRetries: number;
   connectTimeoutMs: number;
   requestTimeoutMs: number;
-  /** larger files become segments in `<container>_segments` and a manifest; Swift takes 5 GiB at the most in one piece */
+  /**
+   * larger files become segments in `<container>_segments` and a manifest; Swift accepts at most 5 GiB in one
+   * piece
+   */
   segmentBytes: number;
 }
 
-/** A container of OpenStack Swift, by its HTTP API: no client for Node is kept. */
+/** A container of OpenStack Swift, over its HTTP API: there is no maintained client for Node. */
 export class SwiftBucket extends RemoteBucket {
   readonly name = "swift";
   protected readonly advice: Advice;
@@ -65,7 +68,10 @@ export class SwiftBucket extends RemoteBucket {
     return `/${encodeURIComponent(container)}${name === "" ? "" : `/${name.split("/").map(encodeURIComponent).join("/")}`}`;
   }
 
-  /** One request: a new token where the old one has run out, again after a pause where the server is busy or silent. */
+  /**
+   * Sends one request: gets a new token when the old one has expired, and retries after a pause when the
+   * server is busy or does not respond.
+   */
   private ask(
     deadline: Deadline,
     method: string,
@@ -113,7 +119,7 @@ export class SwiftBucket extends RemoteBucket {
       if (r.status === 401 && !fresh) {
         this.session = undefined;
         return once(true);
-      } // a token lives for hours, not for ever
+      } // the token may have expired
       throw new SwiftError(
         r.status,
         r.status === 404 && (await this.lacksContainer(deadline, method, path, url, token))
@@ -129,7 +135,7 @@ export class SwiftBucket extends RemoteBucket {
     );
   }
 
-  /** Whether a 404 speaks of the container rather than of an object. */
+  /** Whether a 404 is about the container instead of an object. */
   private async lacksContainer(
     deadline: Deadline,
     method: string,
@@ -178,14 +184,16 @@ export class SwiftBucket extends RemoteBucket {
       this.ask(deadline, "PUT", this.object(name), { body: bytes }),
     );
   }
-  /** Swift looks before it reads the body: of two in the same instant, both may be told that there was none. */
+  /** Swift checks the name before it reads the body: two simultaneous attempts may both succeed. */
   putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
     return this.creation(name, bytes.length, (deadline) =>
       this.ask(deadline, "PUT", this.object(name), { body: bytes, headers: { "if-none-match": "*" } }),
     );
   }
 
-  /** A body of known length is all there or is not stored; a manifest is put after its segments. */
+  /**
+   * Swift stores a body of known length completely or not at all; the manifest is written after its segments.
+   */
   async putFile(name: string, path: string): Promise<void> {
     const file = await openAsBlob(path),
       { segmentBytes, container } = this.config;
@@ -214,7 +222,8 @@ export class SwiftBucket extends RemoteBucket {
           body: Buffer.from(JSON.stringify(manifest)),
         });
       } catch (err) {
-        // Nothing of a failed upload stays; what cannot be removed now is named by the error that tells more.
+        // Delete the segments of a failed upload. Failures of these deletions are ignored, because the first
+        // error is more informative.
         for (const m of manifest)
           await this.ask(deadline, "DELETE", this.path(segments, m.path.slice(segments.length + 2)), {
             ok: [404],
@@ -244,7 +253,7 @@ export class SwiftBucket extends RemoteBucket {
     return this.run({ operation: "delete", name }, async (deadline) => {
       const r = await this.ask(deadline, "HEAD", this.object(name), { ok: [404] });
       if (r.status === 404) return;
-      // A manifest goes with its segments.
+      // Delete a manifest together with its segments.
       await this.ask(
         deadline,
         "DELETE",
