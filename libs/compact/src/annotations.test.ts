@@ -14,7 +14,7 @@ const T0 = 1_795_409_400_000_000_000n,
   MINUTE = 60_000_000_000n;
 const note = (n: number) => ({ key: "pyroscope.ingest.throttled", value: `{"body":${n}}` });
 
-/** A block of one series with a profile a minute, of `writer`: rows of one symbol partition. */
+/** A block of `writer`, with one series that has a profile per minute, in one symbol partition. */
 function block(
   firstMinute: number,
   lists: Annotations[],

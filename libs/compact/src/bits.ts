@@ -1,7 +1,7 @@
-/** A growing set of small numbers. */
+/** A growable set of small integers. */
 export class BitSet {
   private words = new Uint32Array(64);
-  /** one more than the largest member */
+  /** the largest member plus 1 */
   length = 0;
 
   add(i: number): void {
@@ -19,7 +19,7 @@ export class BitSet {
     return i < this.length && (this.words[i >>> 5]! & (1 << (i & 31))) !== 0;
   }
 
-  /** Calls `on` for each member, ascending. */
+  /** Calls `on` for each member in ascending order. */
   each(on: (i: number) => void): void {
     const n = Math.min(this.words.length, (this.length + 31) >>> 5);
     for (let w = 0; w < n; w++)

@@ -17,14 +17,15 @@ import { tenantsIn } from "./marks.ts";
 import { foreignNames, type Oddity } from "./oddities.ts";
 
 /**
- * Writes `bucket-index.json.gz`: which whole blocks a tenant has, and which are marked. Updates of one tenant run one after
- * the other, so that an older list never replaces a newer one; across processes, only the compactor that owns the tenant
- * updates. An entry that a change of the owner loses comes back with the next update, and store-gateways list the bucket.
+ * Writes `bucket-index.json.gz`: the complete blocks of a tenant, and their marks. Updates of one tenant run
+ * one after the other, so that an older list never replaces a newer one. Among processes, only the compactor
+ * that owns the tenant updates. An entry that is lost when the owner changes returns with the next update,
+ * and store-gateways list the bucket anyway.
  */
 export class BucketIndexUpdater {
   private readonly bucket: Bucket;
   private readonly base: Base;
-  /** tenant -> odd objects that were named in the log */
+  /** tenant -> oddities that were logged */
   private readonly named = new Map<string, Set<string>>();
   constructor(bucket: Bucket, base: Base) {
     this.bucket = bucket;
@@ -41,7 +42,7 @@ export class BucketIndexUpdater {
   updateTenant(tenant: string): Promise<BucketIndex | undefined> {
     const before = this.updates.get(tenant) ?? Promise.resolve();
     const next = before
-      .catch(() => undefined) // its caller handles the failure
+      .catch(() => undefined) // the caller of that update handles the failure
       .then(() => this.update(tenant))
       .finally(() => {
         if (this.updates.get(tenant) === next) this.updates.delete(tenant);
@@ -50,7 +51,10 @@ export class BucketIndexUpdater {
     return next;
   }
 
-  /** Keeps the entries of blocks that are still there, reads the metas of new ones, and lists the marks. Undefined: the tenant has no blocks. */
+  /**
+   * Keeps the entries of existing blocks, reads the metas of new ones, and lists the marks. Returns undefined
+   * if the tenant has no blocks.
+   */
   private async update(tenant: string): Promise<BucketIndex | undefined> {
     const prefix = `${tenant}/phlaredb/`;
     const names = await this.bucket.list(prefix);
@@ -112,7 +116,7 @@ export class BucketIndexUpdater {
         });
       } catch (err) {
         if (!(err instanceof CinderblockError) || err.kind === "unavailable") throw err;
-      } // a mark without its block's file counts for nothing
+      } // a mark without the file in the block's folder does not count
     }
     this.report(tenant, odd);
     await this.bucket.put(`${prefix}bucket-index.json.gz`, encodeBucketIndex(index));
@@ -136,7 +140,7 @@ export class BucketIndexUpdater {
     return index;
   }
 
-  /** What stops nobody and yet should be known: counted each time, named once. */
+  /** Reports oddities that stop no operation: counts all of them, and logs each once. */
   private report(tenant: string, odd: readonly Oddity[]): void {
     const { metrics, log } = this.base;
     const count = (kind: Oddity["kind"]): number => odd.filter((o) => o.kind === kind).length;
@@ -165,7 +169,7 @@ export class BucketIndexUpdater {
       if (index.version === BUCKET_INDEX_VERSION) return index;
     } catch (err) {
       if (!(err instanceof CinderblockError) || err.kind === "unavailable") throw err;
-    } // none, or a damaged one: it is rebuilt
+    } // missing or damaged: rebuild the index
     return { version: BUCKET_INDEX_VERSION, blocks: [], marks: [], updatedAtS: 0 };
   }
 }

@@ -11,7 +11,7 @@ import { describeWith, Random, sharedTestdata, temporaryFolder } from "@cinderbl
 import { compactBlocks, type CompactOptions } from "./index.ts";
 import { jest } from "@jest/globals";
 
-// Whole blocks are compared row by row: seconds, more where other tests share the cores.
+// Whole blocks are compared row by row, which takes seconds, or more when other tests share the cores.
 jest.setTimeout(60_000);
 
 function folderFiles(dir: string): BlockFiles {
@@ -35,7 +35,7 @@ const openFolder = (dir: string): Input => ({
   files: folderFiles(dir),
 });
 
-/** A stack by content, leaf first; each node of a partition once. */
+/** Text of a stack, leaf first; each node of a partition is computed once. */
 function frames(tables: SymbolTables, id: number): string {
   let known = FRAMES.get(tables);
   if (!known) FRAMES.set(tables, (known = new Map()));
@@ -85,7 +85,7 @@ function stacksText(tables: SymbolTables, ids: Uint32Array, values: BigInt64Arra
     .join("\n");
 }
 
-/** Every row of some blocks as text, duplicates of (series, time, id) once. */
+/** Every row of the blocks as text; duplicates of (series, time, ID) once. */
 async function content(blocks: readonly Input[]): Promise<Map<string, string>> {
   const hash = (text: string): string => createHash("sha1").update(text).digest("base64");
   const out = new Map<string, string>();
@@ -246,7 +246,7 @@ describeWith(["shared-testdata"], "compacting blocks that Pyroscope v1 wrote", (
         };
         const rows = await text({
           [reader.ulid]: { form: "block", upTo: -1, rows: Uint32Array.of(0xffffffff) },
-        }); // rows that are left out are left out of rows
+        }); // the row counts exclude dropped rows
         expect(await text({})).toBe(rows);
         if (rows !== "") coarse++;
       }
@@ -257,7 +257,7 @@ describeWith(["shared-testdata"], "compacting blocks that Pyroscope v1 wrote", (
   });
 });
 
-/** A tree by its paths. */
+/** A tree as text, by its paths. */
 function treeText(t: PartialTree): string {
   const name = (i: number): string =>
     Buffer.from(t.nameBytes.subarray(t.nameOffset[t.name[i]!]!, t.nameOffset[t.name[i]! + 1]!)).toString();

@@ -20,21 +20,23 @@ import { SourceBlock, type StreamBounds } from "./source-block.ts";
 import { StackMaps } from "./stack-maps.ts";
 import { rewriteSymbols } from "./symbols.ts";
 
+/** Options of a compaction. */
 export interface CompactOptions {
-  /** 0 or 1: one output with the sources' shard; more: series are divided over so many outputs */
+  /** 0 or 1: one output with the sources' shard; more: number of outputs that the series are split into */
   shards: number;
   splitBy: "fingerprint" | "stacktracePartition";
-  /** write tables of five minutes and one hour when the output's level is 3 or more */
+  /** write tables of five minutes and one hour if the output's level is 3 or higher */
   downsample: boolean;
-  /** what the columns of a compaction may hold; one symbol partition comes on top */
+  /** memory budget of the compaction's columns in bytes; one symbol partition comes on top */
   memoryBytes: number;
-  /** outputs appear below it, in folders named by ULID */
+  /** parent folder of the outputs, which are folders named by ULID */
   workDir: string;
   onProgress?: (rows: number, total: number) => void;
-  /** rows that the output does not get */
+  /** selection of rows to leave out */
   drops?: readonly Drop[];
 }
 
+/** Outputs of a compaction, and counts of their rows. */
 export interface CompactResult {
   outputs: { meta: BlockMeta; dir: string }[];
   rows: number;
@@ -42,17 +44,17 @@ export interface CompactResult {
   dropped: number;
 }
 
-/** Decoded bytes of one entry while it is in a run: two columns of eight, levels, spans. */
+/** Decoded bytes of one sample in a run: two columns of 8-byte values, levels, spans. */
 const ENTRY_BYTES = 48;
-/** Columns of a source that are read at once. */
+/** Columns of a source that are read concurrently. */
 const COLUMNS = 9;
-/** Bytes of one sample in a row group that is being gathered and encoded. */
+/** Bytes of one sample in a row group while it is collected and encoded. */
 const SAMPLE_BYTES = 48;
 
 /**
- * The block without the rows that are dropped. It takes the place of the first: same level, sources and shard, and a ULID
- * before it, which is the one that a plan chooses of the two. A shard that lost all of its rows stays as an empty block, so
- * that its set is whole; another block is gone then.
+ * Rewrites a block without its dropped rows. The output replaces the source: it has the same level, sources
+ * and shard, and the preceding ULID, which plans prefer. A shard that lost all of its rows stays as an empty
+ * block, so that its set of shards is complete; another empty block gets no output.
  */
 export async function rewriteBlock(
   block: { meta: BlockMeta; files: BlockFiles },
@@ -73,9 +75,10 @@ export async function rewriteBlock(
 }
 
 /**
- * Merges blocks of one tenant in two passes over their rows. The first reads what identifies a row and decides which rows
- * stay and which stacks they use; then symbols are rewritten; the second copies the rows. Memory does not grow with the
- * blocks: runs of rows, a row group for each output, one symbol partition, and id maps that spill to a file.
+ * Merges blocks of one tenant in two passes over their rows. The first pass reads the rows' identities and
+ * decides which rows stay and which stacks they use. Then the symbols are rewritten, and the second pass
+ * copies the rows. Memory is independent of the block sizes: runs of rows, a row group per output, one symbol
+ * partition, and ID maps that spill to a file.
  */
 export async function compactBlocks(
   blocks: readonly { meta: BlockMeta; files: BlockFiles }[],
@@ -152,7 +155,7 @@ async function merge(
     );
     const walk = new MergeWalk(sources, ranks, true, bounds);
     let done = 0;
-    /** ids of the row before, most often of this one too */
+    /** stack map of the previous row, which mostly fits this row too */
     let map: Uint32Array = new Uint32Array(0),
       of = { shard: -1, source: -1, partition: 0n };
     while (await walk.next()) {
@@ -204,7 +207,8 @@ function finish(
   const labels: Record<string, string> = {};
   for (const m of metas) Object.assign(labels, m.labels);
   delete labels[LABEL_HOSTNAME];
-  // A plan takes a set of shards for whole when every one is there or named here (docs/correctness.md, "Compaction is visible at once").
+  // Plans treat a set of shards as complete when every shard exists or is named here (docs/correctness.md,
+  // "Compaction is visible at once").
   const empty =
     c.shards > 1
       ? outputs.flatMap((o, i) => (o ? [] : [emptyShardHint({ number: i + 1, of: c.shards })]))

@@ -4,13 +4,16 @@ import type { Hasher } from "@cinderblock/bytes";
 import { parseSelector } from "@cinderblock/model";
 import { type Drop, spanOf } from "./drops.ts";
 
-/** What a drop would take out of a block. */
+/** Number of series and profiles in a block that a drop would remove. */
 export interface DropCount {
   series: number;
   profiles: number;
 }
 
-/** For each drop, the rows of a block that it names, by the index and the columns of series and times: nothing else is read. */
+/**
+ * For each drop, counts the matching rows of a block. Reads only the index and the columns of series and
+ * times.
+ */
 export async function countDrops(
   meta: BlockMeta,
   files: BlockFiles,

@@ -1,13 +1,16 @@
 import type { Bucket } from "@cinderblock/objstore";
 
-/** Everything of ours that is not a block lies below a folder that Pyroscope v1 does not take for a tenant. */
+/**
+ * All objects of Cinderblock that are not blocks are below a folder that Pyroscope v1 does not treat as a
+ * tenant.
+ */
 const FOLDER = "__pyroscope_cluster/cinderblock/deleted-tenants/";
-/** `<tenant>~<milliseconds>.json`: one list request reads all of them. */
+/** `<tenant>~<milliseconds>.json`: one list request finds all records. */
 const NAME = /^(.*)~(\d+)\.json$/;
 
 /**
- * Records that a tenant's data from before a time is deleted. The record stays forever, since any log, disk or topic may bring
- * the data back at any later time. Format: docs/formats/bucket-index.md
+ * Records that a tenant's data from before a time is deleted. The record stays forever, because any log, disk
+ * or topic may bring the data back at any later time. Format: docs/formats/bucket-index.md
  */
 export async function recordTenantDeletion(bucket: Bucket, tenant: string, deletedMs: number): Promise<void> {
   const name = `${FOLDER}${encodeURIComponent(tenant)}~${deletedMs}.json`;

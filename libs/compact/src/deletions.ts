@@ -3,35 +3,41 @@ import { CinderblockError, CorruptError, invalid } from "@cinderblock/errors";
 import { parseSelector } from "@cinderblock/model";
 import type { Bucket } from "@cinderblock/objstore";
 
-/** A block that a deletion touched. */
+/** A block that a deletion request has changed. */
 export interface DeletionStep {
   atMs: number;
   block: string;
-  /** empty: nothing was left of it */
+  /** ULID of the rewritten block; "": no profile was left */
   replacement: string;
   profiles: number;
 }
 
-/** A person's wish to have profiles deleted, and what was done about it: kept for ever, as an audit trail. Format: docs/formats/deletion-request.md */
+/**
+ * A request to delete profiles, and the steps taken; kept forever as an audit trail. Format:
+ * docs/formats/deletion-request.md
+ */
 export interface DeletionRequest {
   id: string;
   tenant: string;
   selector: string;
-  /** milliseconds, both inclusive */
+  /** milliseconds since the epoch, both inclusive */
   startMs: number;
   endMs: number;
   createdMs: number;
-  /** who asked, and why */
+  /** person who requested the deletion, and the reason */
   by: string;
   reason: string;
-  /** blocks that come later are looked at until then */
+  /** blocks that arrive until this time are searched as well */
   untilMs: number;
   state: "active" | "done" | "cancelled";
   doneMs: number;
   steps: DeletionStep[];
 }
 
-/** What is ours lies below a folder that Pyroscope v1 does not take for a tenant. */
+/**
+ * All objects of Cinderblock that are not blocks are below a folder that Pyroscope v1 does not treat as a
+ * tenant.
+ */
 const folder = (tenant: string): string => `__pyroscope_cluster/cinderblock/deletions/${tenant}/`;
 const nameOf = (r: { tenant: string; id: string }): string => `${folder(r.tenant)}${r.id}.json`;
 
@@ -67,7 +73,7 @@ export async function requestDeletion(
   return request;
 }
 
-/** The requests of a tenant, oldest first. */
+/** Requests of a tenant, oldest first. */
 export async function deletionRequests(bucket: Bucket, tenant: string): Promise<DeletionRequest[]> {
   const out: DeletionRequest[] = [];
   for (const name of await bucket.list(folder(tenant)))
@@ -81,6 +87,7 @@ export async function tenantsWithDeletions(bucket: Bucket): Promise<string[]> {
   return (await bucket.list(root)).filter((n) => n.endsWith("/")).map((n) => n.slice(root.length, -1));
 }
 
+/** Stores the current state of a request. */
 export async function saveDeletion(bucket: Bucket, request: DeletionRequest): Promise<void> {
   await bucket.put(nameOf(request), encode(request));
 }

@@ -5,7 +5,10 @@ import type { OutputFile } from "./output-file.ts";
 
 const ROWS = 100_000;
 
-/** One downsampled table: sums of consecutive rows of one bucket, series and symbol partition (docs/formats/profiles-parquet.md). */
+/**
+ * One downsampled table: sums of consecutive rows with equal time bucket, series and symbol partition
+ * (docs/formats/profiles-parquet.md).
+ */
 export class Downsampler {
   private readonly writer: DownsampledTableWriter;
   readonly file: OutputFile;
@@ -18,7 +21,7 @@ export class Downsampler {
   private readonly offset = new U32Column(256);
   private readonly stack = new U32Column(4096);
   private readonly value = new I64Column(4096);
-  /** row -> its list of `sets`: what any of its profiles has */
+  /** row -> its list in `sets`: the annotations of all its profiles */
   private readonly annotation = new U32Column(256);
   private sets = new AnnotationSets();
   private sums = new Map<number, number>();
@@ -37,7 +40,7 @@ export class Downsampler {
     return this.writer.rowGroups;
   }
 
-  /** A row of the output, in its order: samples [from, to) of the two columns. */
+  /** Adds a row of the output, in output order, with the samples [from, to) of the two columns. */
   add(
     series: number,
     partition: bigint,

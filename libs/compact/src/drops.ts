@@ -1,7 +1,9 @@
 import { type Labels, parseSelector, type Selector, selectorMatches } from "@cinderblock/model";
 import type { Rows } from "./source-block.ts";
 
-/** Profiles of the series that a selector picks, with a time in [startMs, endMs], both inclusive. */
+/**
+ * A selection of profiles to drop: series that a selector matches, times in [startMs, endMs], both inclusive.
+ */
 export interface Drop {
   selector: string;
   startMs: number;
@@ -13,18 +15,21 @@ interface Span {
   to: bigint;
 }
 
-/** The spans of time in which a series' rows are dropped. */
+/** Time spans in which a series' rows are dropped. */
 function spansOf(labels: Labels, drops: readonly { selector: Selector; span: Span }[]): Span[] {
   return drops.filter((d) => selectorMatches(d.selector, labels)).map((d) => d.span);
 }
 
-/** In nanoseconds, both inclusive: the last nanosecond of a millisecond, as a query's end has it. */
+/**
+ * Time span of a drop in nanoseconds, both inclusive: it ends with the last nanosecond of `endMs`, like a
+ * query.
+ */
 export const spanOf = (d: Drop): Span => ({
   from: BigInt(Math.trunc(d.startMs)) * 1_000_000n,
   to: BigInt(Math.trunc(d.endMs)) * 1_000_000n + 999_999n,
 });
 
-/** Whether a row is dropped; selectors are matched once for each series. */
+/** Returns a function that decides whether to drop a row; matches the selectors once per series. */
 export function droppedRows(
   series: readonly { labels: Labels }[],
   drops: readonly Drop[],

@@ -2,10 +2,10 @@ import { BitSet } from "./bits.ts";
 import { type MergedRow, MergeWalk } from "./merge.ts";
 import type { Rows, SourceBlock, StreamBounds } from "./source-block.ts";
 
-/** Which stacks a shard's rows use: shard -> source -> symbol partition -> stacktrace ids. */
+/** Stacks that each shard's rows use: shard -> source -> symbol partition -> stacktrace IDs. */
 export type UsedStacks = Map<bigint, BitSet>[][];
 
-/** The first pass: which rows are kept, which stacks they use, what each shard gets. */
+/** Result of the first pass: the kept rows, the stacks that they use, and the counts of each shard. */
 export interface Kept {
   /** source -> rows that are kept */
   rows: BitSet[];
@@ -13,15 +13,17 @@ export interface Kept {
   /** shard -> rows and samples */
   counts: { rows: number; samples: number }[];
   duplicates: number;
-  /** rows that `drops` left out */
+  /** rows that `drops` excluded */
   dropped: number;
 }
 
+/** Returns the shard of a row, from the rank of its series and its symbol partition. */
 export type ShardOf = (rank: number, partition: bigint) => number;
 
 /**
- * Rows with equal (series, time, id) are one profile (docs/correctness.md, "Profile identity"), also inside one block. Where replicas of it
- * differ, the smallest sum that is not zero stays: the larger baseline wins (rule 2).
+ * Decides which rows to keep. Rows with equal (series, time, ID) are one profile (docs/correctness.md,
+ * "Profile identity"), even within one block. Where replicas differ, the smallest positive sum stays, because
+ * the larger baseline is right (docs/correctness.md, "Cumulative baselines").
  */
 export async function decideRows(
   sources: readonly SourceBlock[],
@@ -39,7 +41,7 @@ export async function decideRows(
     dropped: 0,
   };
   const walk = new MergeWalk(sources, ranks, false, bounds);
-  /** the rows of one (series, time) */
+  /** rows with equal (series, time) */
   let group: MergedRow[] = [];
   const keep = (r: MergedRow): void => {
     const { rows, at } = r;

@@ -3,19 +3,20 @@ import { crashPoint } from "@cinderblock/files";
 import { type Bucket, listAll } from "@cinderblock/objstore";
 import { isTenantId } from "@cinderblock/tenant";
 
-/** A tenant's blocks lie below it. */
+/** Prefix of a tenant's blocks. */
 export const blocksPrefix = (tenant: string): string => `${tenant}/phlaredb/`;
-/** Tenants that have something in a bucket. */
+/** Tenants with objects in a bucket. */
 export async function tenantsIn(bucket: Bucket): Promise<string[]> {
   return (await bucket.list(""))
     .filter((n) => n.endsWith("/") && n !== "__pyroscope_cluster/")
     .map((n) => n.slice(0, -1))
     .filter(isTenantId);
 }
+/** Object name of a tenant's deletion mark. */
 export const tenantMarkName = (tenant: string): string =>
   `${blocksPrefix(tenant)}markers/tenant-deletion-mark.json`;
 
-/** Both copies of a mark: the block's own first, since a mark counts only when both are there. */
+/** Writes both copies of a mark, the copy in the block's folder first: a mark counts only when both exist. */
 async function putMark(
   bucket: Bucket,
   tenant: string,
@@ -29,7 +30,10 @@ async function putMark(
   await bucket.put(`${blocksPrefix(tenant)}markers/${ulid}-${name}`, bytes);
 }
 
-/** Marks a block for deletion: it is no longer compacted, hidden a while later, and deleted after the deletion delay. */
+/**
+ * Marks a block for deletion: it is no longer compacted, is hidden from queries later, and is deleted after
+ * the deletion delay.
+ */
 export function markForDeletion(
   bucket: Bucket,
   tenant: string,
@@ -46,7 +50,7 @@ export function markForDeletion(
   );
 }
 
-/** Keeps a block out of compactions; it is still read. */
+/** Excludes a block from compactions; queries still read it. */
 export function markNoCompact(
   bucket: Bucket,
   tenant: string,
@@ -68,7 +72,10 @@ export function markNoCompact(
   );
 }
 
-/** Deletes a block: its meta first, so that nobody reads what is left, its mark last, so that a crash leaves it marked. */
+/**
+ * Deletes a block. Deletes its meta first, so that no reader uses the rest, and its mark last, so that after
+ * a crash the block is still marked.
+ */
 export async function deleteBlock(bucket: Bucket, tenant: string, ulid: string): Promise<void> {
   const prefix = `${blocksPrefix(tenant)}${ulid}/`;
   await bucket.delete(`${prefix}meta.json`);

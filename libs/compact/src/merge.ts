@@ -2,7 +2,7 @@ import type { Labels } from "@cinderblock/model";
 import { compareLabels } from "@cinderblock/model";
 import type { Rows, RowStream, SourceBlock, StreamBounds } from "./source-block.ts";
 
-/** The union of the sources' series in label order: rank -> series. */
+/** A series in the union of the sources' series, in label order: rank -> series. */
 export interface MergedSeries {
   labels: Labels;
   fingerprint: bigint;
@@ -34,7 +34,7 @@ export function mergeSeries(sources: readonly SourceBlock[]): {
   }
 }
 
-/** A row of the merge: row `at` of `rows`, which came as number `row` of source `source`. */
+/** A row of the merge: row `at` of `rows`, number `row` of source `source`. */
 export interface MergedRow {
   source: number;
   row: number;
@@ -52,12 +52,15 @@ interface Position {
   left: number;
 }
 
-/** Walks the rows of all sources ascending by (series, time). Equal ones come one after another, in the order of the sources. */
+/**
+ * Iterates over the rows of all sources in ascending (series, time). Rows with equal keys follow each other
+ * in the order of their sources.
+ */
 export class MergeWalk {
   private readonly positions: Position[];
   private readonly sources: readonly SourceBlock[];
   private readonly ranks: readonly Uint32Array[];
-  /** the row that `next` found */
+  /** the row that the last `next` found */
   readonly current: MergedRow = { source: -1, row: 0, rank: 0, rows: undefined as never, at: 0 };
 
   constructor(
@@ -78,7 +81,7 @@ export class MergeWalk {
     }));
   }
 
-  /** Steps to the next row; false at the end. Only resolves later when a source must read on. */
+  /** Moves to the next row; false at the end. Waits only when a source must read more. */
   async next(): Promise<boolean> {
     const { current, positions } = this;
     if (current.source < 0) for (const p of positions) p.rows = await p.stream.next();

@@ -10,17 +10,20 @@ import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { blocksPrefix } from "./marks.ts";
 
-/** Something in a bucket that is not a whole block, and that nobody reads: what it is, and why it is there. */
+/**
+ * An object in a bucket that is not part of a complete block and that no reader uses, with a description and
+ * the reason.
+ */
 export interface Oddity {
   kind: "partial-block" | "damaged-meta" | "foreign-object" | "stray-mark" | "damaged-index" | "stale-index";
   name: string;
   why: string;
 }
 
-/** An index older than this is behind the bucket: nobody brings it up to date. */
+/** Maximum age of an index; an older index is stale, because no compactor updates it. */
 const STALE_MS = 2 * 3600_000;
 
-/** What lies in a folder of blocks and is neither a block nor of the bucket's own. */
+/** Objects in a tenant's block folder that are neither blocks, markers nor the bucket index. */
 export function foreignNames(prefix: string, names: readonly string[]): Oddity[] {
   const own = new Set([`${prefix}markers/`, `${prefix}bucket-index.json.gz`]);
   return names
@@ -28,7 +31,7 @@ export function foreignNames(prefix: string, names: readonly string[]): Oddity[]
     .map((name) => ({ kind: "foreign-object", name, why: "no name of a block: nobody reads or removes it" }));
 }
 
-/** Everything odd of a tenant, in order. Reads the metas of all blocks and their marks. */
+/** Finds all oddities of a tenant, in order. Reads the metas of all blocks, and their marks. */
 export async function odditiesOf(bucket: Bucket, tenant: string, nowMs: number): Promise<Oddity[]> {
   const prefix = blocksPrefix(tenant),
     names = await bucket.list(prefix);

@@ -14,7 +14,10 @@ const DOWNSAMPLED = [
   { name: "profiles_1h_sum.parquet", seconds: 3600 },
 ];
 
-/** One output of a compaction, written to a directory named by its ULID. Rows come in order; a row group is written when it is full. */
+/**
+ * One output of a compaction, in a directory named by its ULID. Rows arrive in order; a full row group is
+ * written at once.
+ */
 export class OutputBlock {
   readonly ulid: string;
   readonly dir: string;
@@ -37,11 +40,11 @@ export class OutputBlock {
   private readonly offset = new U32Column(256);
   private readonly stack = new U32Column(4096);
   private readonly value = new I64Column(4096);
-  /** as long as the samples once a row of the group has spans, or trace ids */
+  /** as long as the samples, once a row of the group has spans or trace IDs */
   private span: I64Column | undefined;
   private hasSpan: ByteColumn | undefined;
   private trace: ByteColumn | undefined;
-  /** row -> its list of `annotations` */
+  /** row -> its list in `annotations` */
   private readonly annotation = new U32Column(256);
   private annotations = new AnnotationSets();
 
@@ -62,7 +65,7 @@ export class OutputBlock {
     this.offset.push(0);
   }
 
-  /** Adds a row with its stacks mapped to this output's. */
+  /** Adds a row; `map` maps its stacks to this output's. */
   add(row: MergedRow, series: MergedSeries, map: Uint32Array): void {
     const { rows: r, at } = row;
     const time = r.time[at]!;
@@ -181,7 +184,7 @@ export class OutputBlock {
     this.offset.push(0);
   }
 
-  /** Writes what is left and the index; the meta is complete but for its compaction part. */
+  /** Writes the remaining rows and the index. The returned meta lacks only the fields of its compaction. */
   finish(): Pick<BlockMeta, "ulid" | "files" | "stats"> {
     this.flush();
     this.writer.finish();
@@ -215,7 +218,7 @@ export class OutputBlock {
     writeFileSync(`${this.dir}/meta.json`, encodeMeta(meta));
   }
 
-  /** Closes what a failure left open. */
+  /** Closes the files after a failure. */
   abandon(): void {
     for (const f of [this.symbols, this.table, ...this.downsamplers.map(({ d }) => d.file)]) f.close();
   }

@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 
-/** A file that is written front to back and synced when it is whole. */
+/** A file that is written sequentially and synced when it is complete. */
 export class OutputFile {
   readonly relPath: string;
   sizeBytes = 0;

@@ -97,10 +97,11 @@ describe("planning compactions", () => {
   });
   it("merges late blocks with the block that covers their time in one job", () => {
     const whole = block(0, 8, { level: 3 });
-    // Two threads of a late replica upload hour by hour: no job merges rows that the wide job merges again.
+    // Two threads of a late replica upload blocks hour by hour: no job merges rows that the wide job merges
+    // again.
     const late = [0, 0, 1, 1, 2].map((h) => block(h, h + 0.9));
     expect(plan([whole, ...late, old])).toEqual(["merge - 0-8 6"]);
-    // Blocks of hours that no wide block covers are merged as usual.
+    // Blocks of hours without a wide block are merged as usual.
     expect(plan([block(0, 2, { level: 2 }), late[0]!, block(2, 2.5), block(2.5, 3), old])).toEqual([
       "merge - 2-3 2",
       "merge - 0-2 2",

@@ -8,17 +8,18 @@ import {
 } from "@cinderblock/block-meta";
 import { fnv1 } from "@cinderblock/bytes";
 
+/** Ranges and shards of a tenant's compactions. */
 export interface PlanOptions {
-  /** ascending, each a multiple of the one before */
+  /** ascending; each range is a multiple of the preceding one */
   rangesMs: readonly number[];
   /** 0: series are not split */
   shards: number;
   splitGroups: number;
 }
 
-/** Blocks that become one, or one set of shards. */
+/** Blocks that a compaction merges into one block, or into one set of shards. */
 export interface CompactionJob {
-  /** names the job: the same blocks in another process have the same key */
+  /** key of the job: equal blocks have an equal key in every process */
   key: string;
   stage: "split" | "merge";
   shardId: string;
@@ -27,7 +28,9 @@ export interface CompactionJob {
   blocks: BlockMeta[];
 }
 
-/** Blocks are merged only with blocks of the same resolution and the same labels but for shard and host. */
+/**
+ * Key of a group: only blocks with equal resolution and equal labels, except shard and host name, are merged.
+ */
 function groupKey(m: BlockMeta): string {
   const labels = Object.entries(m.labels)
     .filter(([k]) => k !== LABEL_SHARD && k !== LABEL_HOSTNAME)
@@ -40,12 +43,12 @@ const overlap = (a: CompactionJob, b: CompactionJob): boolean =>
   a.rangeStartMs < b.rangeEndMs && b.rangeStartMs < a.rangeEndMs;
 
 /**
- * The jobs that v1 would plan (docs/formats/meta-json.md): within each group and aligned range, blocks without a shard are split
- * when shards are asked for, and blocks of equal shard are merged when there are two or more. Jobs of smaller ranges win
- * over those that they overlap; the newest range waits until it is complete.
- * Unlike v1, a late block skips the jobs of smaller ranges if a compacted block of a wider range and of the same shard covers
- * its time: one job merges it with that block. Queries compare its rows until then, and a merge with other late blocks would
- * only prolong this.
+ * Plans the jobs that v1 would plan (docs/formats/meta-json.md). Within each group and aligned range, blocks
+ * without a shard are split if shards are configured. Blocks of equal shard are merged if there are at least
+ * two. Jobs of smaller ranges win over jobs that they overlap; the newest range waits until it is complete.
+ * Unlike v1, a late block skips the jobs of smaller ranges if a compacted block of a wider range and of the
+ * same shard covers its time: one job merges both. Until then, queries compare their rows; a merge with other
+ * late blocks would only prolong that.
  */
 export function planJobs(metas: readonly BlockMeta[], options: PlanOptions): CompactionJob[] {
   const groups = new Map<string, BlockMeta[]>();
@@ -87,7 +90,8 @@ function planGroup(
           rangeEndMs: end,
           blocks: list.sort((a, b) => a.minTimeMs - b.minTimeMs || (a.ulid < b.ulid ? -1 : 1)),
         };
-        // A split and a merge that overlap always exclude each other, jobs of one stage when they have the same shard.
+        // A split and a merge that overlap exclude each other; jobs of one stage do so only for the same
+        // shard.
         if (
           jobs.some(
             (j) =>
@@ -133,7 +137,10 @@ function planGroup(
   return jobs;
 }
 
-/** Late block -> range of the job that merges it: the range of a compacted block that has the same shard, covers its time, and does not fit into its own range. */
+/**
+ * Late block -> range of the job that merges it: the range of a compacted block that has the same shard,
+ * covers the late block's time, and does not fit into the late block's range.
+ */
 function covers(metas: readonly BlockMeta[], rangesMs: readonly number[]): Map<BlockMeta, number> {
   const startOf = (m: BlockMeta, range: number): number => Math.floor(m.minTimeMs / range) * range;
   /** index of the smallest range that holds a block; `rangesMs.length` if none does */
@@ -161,7 +168,7 @@ function covers(metas: readonly BlockMeta[], rangesMs: readonly number[]): Map<B
   return out;
 }
 
-/** Blocks that lie whole in an aligned range; others take no part. */
+/** Blocks within one aligned range, by range start; other blocks are left out. */
 function byRange(metas: readonly BlockMeta[], range: number): Map<number, BlockMeta[]> {
   const out = new Map<number, BlockMeta[]>();
   for (const m of metas) {
@@ -175,8 +182,9 @@ function byRange(metas: readonly BlockMeta[], range: number): Map<number, BlockM
 }
 
 /**
- * Blocks whose content lies in others: their sources are a subset of those of a block of the same shard, or, for a block
- * without a shard, each is held by blocks of later levels. They may be marked.
+ * Blocks whose content is in other blocks, so that they may be marked. Their sources are a subset of the
+ * sources of a block with the same shard. For a block without a shard, it suffices that blocks of higher
+ * levels hold each of its sources.
  */
 export function outdatedBlocks(metas: readonly BlockMeta[]): BlockMeta[] {
   const sourcesOf = new Map(
@@ -211,7 +219,10 @@ const setOf = (m: BlockMeta): ShardOfSet => ({
   hints: m.compaction.hints ?? [],
 });
 
-/** The blocks that together hold all of a level-1 block: one that names it as source, or a whole set of shards, of whatever levels. Empty when there are none. */
+/**
+ * Blocks that together hold all data of a level-1 block: a block without a shard that has it as source, or a
+ * complete set of shards, of any levels. Empty without a replacement.
+ */
 export function replacementOf(ulid: string, metas: readonly BlockMeta[]): BlockMeta[] {
   const of = metas.filter((m) => m.ulid !== ulid && m.compaction.sources.includes(ulid));
   const whole = of.find((m) => shardOf(m) === "");

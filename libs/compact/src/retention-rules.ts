@@ -2,13 +2,17 @@ import { parseDuration } from "@cinderblock/config";
 import { invalid } from "@cinderblock/errors";
 import { parseSelector } from "@cinderblock/model";
 
-/** Profiles of the series that a selector picks are kept for `periodMs`. */
+/** Retention of the profiles that a selector matches: they are kept for `periodMs`. */
 export interface RetentionRule {
   selector: string;
   periodMs: number;
 }
 
-/** Rules as a configuration says them: a list of `selector` and `period`. @param where what to call them in an error */
+/**
+ * Parses rules in configuration form: a list of `selector` and `period`.
+ * @param where name of the rules in errors
+ * @throws `invalid`
+ */
 export function parseRetentionRules(value: unknown, where: string): RetentionRule[] {
   if (value === null || value === undefined || value === "") return [];
   if (!Array.isArray(value)) throw invalid(`${where}: expected a list of rules`);

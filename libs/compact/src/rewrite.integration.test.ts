@@ -9,7 +9,7 @@ import { describeWith, sharedTestdata, temporaryFolder } from "@cinderblock/test
 import { compactBlocks, countDrops, type Drop, rewriteBlock, verifyBlock } from "./index.ts";
 import { jest } from "@jest/globals";
 
-// Whole blocks are compared row by row: seconds, more where other tests share the cores.
+// Whole blocks are compared row by row, which takes seconds, or more when other tests share the cores.
 jest.setTimeout(60_000);
 
 type Input = Parameters<typeof rewriteBlock>[0];
@@ -117,7 +117,7 @@ describeWith(["shared-testdata"], "a block without some of its rows", () => {
     expect(empty.meta.stats).toEqual({ numProfiles: 0, numSamples: 0, numSeries: 0 });
     await verifyBlock(empty.meta, empty.files);
     expect(await rows(empty)).toEqual([]);
-    // It can be compacted further, with its sisters and with others.
+    // It can be compacted further, with the other shards of its set and with other blocks.
     const merged = await compactBlocks([empty, shard], {
       shards: 0,
       splitBy: "fingerprint",

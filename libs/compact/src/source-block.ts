@@ -7,20 +7,20 @@ import { ColumnCursor, type ColumnRun, type FileMeta } from "@cinderblock/parque
 import { Column, mayHaveAnnotations } from "@cinderblock/profile-table";
 import { decodeIndex } from "@cinderblock/tsdb-index";
 
-/** A series of a source and how many of the table's rows, which follow one another, are its. */
+/** A series of a source, and the number of its consecutive rows in the table. */
 export interface CompactedSeries {
   labels: Labels;
   fingerprint: bigint;
   rows: number;
 }
 
-/** What a source's stream may hold: samples of one run, bytes read ahead for each column. */
+/** Limits of a source's stream: samples of one run, and bytes to read ahead per column. */
 export interface StreamBounds {
   maxEntries: number;
   windowBytes: number;
 }
 
-/** A block that is compacted: its series in label order, its rows as a stream. */
+/** An input block of a compaction: its series in label order, its rows as a stream. */
 export class SourceBlock {
   readonly meta: BlockMeta;
   readonly symbols: BlockSymbols;
@@ -36,7 +36,10 @@ export class SourceBlock {
     this.symbols = new BlockSymbols(meta, files);
   }
 
-  /** Reads the index and the column of series; refuses a block whose rows are not in the order of its index. */
+  /**
+   * Reads the index and the series column.
+   * @throws for a block whose rows are not in the order of its index
+   */
   static async open(meta: BlockMeta, files: BlockFiles): Promise<SourceBlock> {
     const file = `${meta.ulid}/profiles.parquet`;
     const list = decodeIndex(await files.read("index.tsdb", 0, undefined), `${meta.ulid}/index.tsdb`);
@@ -76,7 +79,10 @@ export class SourceBlock {
     return this.table.leaves.some((l) => l.path === path);
   }
 
-  /** The rows from the first on; `all` loads everything that an output stores, otherwise what decides which rows are kept. */
+  /**
+   * Stream of the rows from the first on. `all` loads all columns of an output; otherwise only the columns
+   * that decide which rows to keep.
+   */
   rows(all: boolean, bounds: StreamBounds): RowStream {
     const cursor = (path: string): ColumnCursor | undefined =>
       this.has(path)
@@ -123,28 +129,31 @@ interface Cursors {
   annotationValue: ColumnCursor | undefined;
 }
 
-/** Consecutive rows of a source. Entries of row i are [offset[i], offset[i + 1]) in `stacktrace`; other lists may begin elsewhere and have offsets of their own. */
+/**
+ * Consecutive rows of a source. Entries of row i are [offset[i], offset[i + 1]) in `stacktrace`; other lists
+ * may begin elsewhere and have their own offsets.
+ */
 export interface Rows {
   length: number;
   time: BigInt64Array;
-  /** time as pairs of words, low first: compared without a BigInt each */
+  /** time as pairs of words, low first, for comparisons without BigInt */
   timeLow: Uint32Array;
   timeHigh: Int32Array;
   id: Uint8Array;
   partition: BigInt64Array;
   total: BigInt64Array;
   offset: Uint32Array;
-  /** entry -> stacktrace id at 2 * entry (low word) */
+  /** entry -> stacktrace ID at 2 * entry (low word) */
   stacktraceWords: Uint32Array;
   value: ColumnRun | undefined;
   duration: BigInt64Array | undefined;
   span: ColumnRun | undefined;
   trace: ColumnRun | undefined;
-  /** absent where no row of the run has any */
+  /** absent if no row of the run has annotations */
   annotations: { keys: ColumnRun; values: ColumnRun } | undefined;
 }
 
-/** The annotations of a row. */
+/** Annotations of a row. */
 export function annotationsOf({ annotations }: Rows, at: number): Annotations {
   if (!annotations) return NO_ANNOTATIONS;
   const { keys, values } = annotations,
@@ -163,7 +172,7 @@ function textAt({ texts }: ColumnRun, entry: number): string {
 
 const MAX_ROWS = 2048;
 
-/** Hands out a source's rows in runs of a bounded number of samples. */
+/** Delivers a source's rows in runs of a bounded number of samples. */
 export class RowStream {
   private readonly cursors: Cursors;
   private readonly ulid: string;
@@ -175,7 +184,7 @@ export class RowStream {
     this.maxEntries = maxEntries;
   }
 
-  /** The next run, or undefined at the end. */
+  /** The next run; undefined at the end. */
   async next(): Promise<Rows | undefined> {
     const c = this.cursors;
     if (!c.time || !c.stacktrace)
@@ -242,7 +251,7 @@ export class RowStream {
   }
 }
 
-/** Blocks of meta version 1 have no totals. */
+/** Totals of rows; computed from samples, because blocks of meta version 1 store none. */
 function sums(value: ColumnRun): BigInt64Array {
   const out = new BigInt64Array(value.rows);
   const slots = value.slots as BigInt64Array;

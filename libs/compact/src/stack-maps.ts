@@ -1,6 +1,9 @@
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 
-/** Maps from a source's stacktrace ids to an output's. What exceeds the budget lies in a file and is read when it is needed. */
+/**
+ * Maps from a source's stacktrace IDs to an output's. Maps beyond the budget are spilled to a file and read
+ * on demand.
+ */
 export class StackMaps {
   private readonly held = new Map<string, Uint32Array>();
   private readonly spilled = new Map<string, { at: number; length: number }>();
@@ -49,7 +52,7 @@ export class StackMaps {
       if (got === 0) throw new Error(`${this.path} is shorter than what was written`);
       n += got;
     }
-    // The least recently used that can be read again make room.
+    // Evict the least recently used maps that are in the file.
     for (const [k, m] of this.held) {
       if (this.heldBytes + map.byteLength <= this.budgetBytes) break;
       if (!this.spilled.has(k)) continue;

@@ -6,8 +6,9 @@ import type { StackMaps } from "./stack-maps.ts";
 const unsigned = (id: bigint): bigint => BigInt.asUintN(64, id);
 
 /**
- * Rewrites symbols partition by partition, in ascending id: of a source only what the rows of a shard reach, each content
- * once. Holds one partition of one source and that partition of every output. Fills `maps` for the second pass.
+ * Rewrites symbols partition by partition, in ascending ID: only the symbols that a shard's rows reach, each
+ * content once. Holds one partition of one source, and that partition of every output. Fills `maps` for the
+ * second pass.
  */
 export async function rewriteSymbols(
   sources: readonly SourceBlock[],
@@ -41,7 +42,7 @@ export async function rewriteSymbols(
     }
     targets.forEach((target, shard) => {
       if (leaves[shard]!.size === 0) return;
-      // Readers of v1 need a mapping wherever there are locations.
+      // v1's readers require a mapping if there are locations.
       if (target.mappings.length === 0) target.mappings.intern(new Uint32Array(9), 9);
       writers[shard]!.add({
         partition: unsigned(id),

@@ -3,7 +3,10 @@ import { crashPoint } from "@cinderblock/files";
 import type { Bucket } from "@cinderblock/objstore";
 import { pathBelow } from "@cinderblock/tenant";
 
-/** Uploads a block's files, then its meta: a block without a meta is nobody's. @param dir where its files lie */
+/**
+ * Uploads a block's files, then its meta: readers ignore a block without a meta.
+ * @param dir local folder of the files
+ */
 export async function uploadBlock(
   bucket: Bucket,
   tenant: string,

@@ -3,7 +3,11 @@ import type { BlockMeta } from "@cinderblock/block-meta";
 import { CorruptError } from "@cinderblock/errors";
 import { SourceBlock } from "./source-block.ts";
 
-/** Reads a block as the next reader will: index, order of rows, every page of the table, every symbol partition that rows name, every stack. Throws what is wrong. */
+/**
+ * Reads a complete block as readers do: index, order of rows, every page of the table, every referenced
+ * symbol partition, every stack.
+ * @throws for a damaged block
+ */
 export async function verifyBlock(meta: BlockMeta, files: BlockFiles): Promise<void> {
   const block = await SourceBlock.open(meta, files);
   const stream = block.rows(true, { maxEntries: 65_536, windowBytes: 512 << 10 });
