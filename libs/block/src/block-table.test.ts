@@ -9,7 +9,9 @@ import type { RowTable } from "./rows.ts";
 const ROWS = 60,
   SAMPLES = 30_000;
 
-/** A table of 60 rows and seven pages of samples, three rows to a series, spans in every second row. */
+/**
+ * A table of 60 rows and seven pages of samples, with three rows per series, and spans in every second row.
+ */
 function bigTable(): { bytes: Uint8Array; rows: ProfileRows } {
   const random = new Random(7),
     n = ROWS * SAMPLES;
@@ -36,7 +38,7 @@ function bigTable(): { bytes: Uint8Array; rows: ProfileRows } {
     rows.sampleOffset[i + 1] = (i + 1) * SAMPLES;
     for (let k = i * SAMPLES; k < (i + 1) * SAMPLES; k++) {
       rows.stacktraceId[k] = random.below(2 ** 30);
-      // The low words: a million numbers need no big integers.
+      // Only the low words, which avoids a million BigInts.
       total += values[2 * k] = random.below(2 ** 30);
       if (i % 2 === 0) spans[2 * k] = k;
     }
@@ -47,7 +49,7 @@ function bigTable(): { bytes: Uint8Array; rows: ProfileRows } {
 }
 const big = bigTable();
 
-/** The table behind a file that counts what is read, and may be slow. */
+/** Opens the table behind a file that counts its reads, and may be slow. */
 function opened(delay?: () => Promise<void>) {
   const reads: { offset: number; size: number }[] = [];
   const meta = {
@@ -76,7 +78,7 @@ function opened(delay?: () => Promise<void>) {
 }
 const wanted = (...rows: number[]): { rows: Uint32Array }[] => [{ rows: Uint32Array.from(rows) }];
 
-/** What a table says of a row is what was written. */
+/** Checks that a table returns the written row. */
 function expectRow(t: RowTable, row: number, spans = false): void {
   const from = row * SAMPLES;
   expect(t.sampleEnd[row]! - t.sampleStart[row]!).toBe(SAMPLES);
@@ -94,7 +96,8 @@ describe("a block's table", () => {
     const before = reads.length,
       bytes = (): number => reads.slice(before).reduce((n, r) => n + r.size, 0);
     expectRow(await table.load(["samples"], wanted(31)), 31);
-    expect(reads.length - before).toBeLessThanOrEqual(3); // positions of the pages, a page of ids, a page of values
+    // positions of the pages, a page of IDs, a page of values
+    expect(reads.length - before).toBeLessThanOrEqual(3);
     expect(bytes()).toBeLessThan(big.bytes.length / 4);
     const after = reads.length;
     expectRow(await table.load(["samples"], wanted(30, 31)), 30); // the same page
@@ -120,7 +123,7 @@ describe("a block's table", () => {
     const second = await table.load(["samples"], wanted(50));
     for (const r of [3, 4, 5]) expectRow(first, r);
     expectRow(second, 50);
-    expect(second.sampleEnd[3]).toBe(second.sampleStart[3]); // forgotten
+    expect(second.sampleEnd[3]).toBe(second.sampleStart[3]); // released
   });
   it("answers questions that cross, and forgets between them", async () => {
     const random = new Random(3);

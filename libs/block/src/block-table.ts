@@ -16,24 +16,24 @@ import { type PageRun, readPages, type RunColumn } from "./pages.ts";
 import type { RowColumns, RowSource, RowTable, WantedRows } from "./rows.ts";
 
 const NO_ROWS = new Uint32Array(0);
-/** Samples that are in memory at once, of one table: 12 bytes each. */
+/** Maximum samples of one table in memory at once: 12 bytes each. */
 const BATCH_SAMPLES = 4 << 20;
 
-/** What a block's tables have in common: the order of its series and the list of its symbol partitions. */
+/** Shared state of a block's tables: the order of its series and the list of its symbol partitions. */
 export interface TableContext {
   meta: BlockMeta;
   files: BlockFiles;
   /** series -> its number in the tables' column SeriesIndex */
   seriesIndex: Uint32Array;
-  /** the position of a partition in the block's list; new ones are added */
+  /** index of a partition in the block's list; adds unknown partitions */
   partitionPosition(id: bigint): number;
-  /** meta version 1: row of the stacktraces' table -> stack node, once the symbols are there */
+  /** meta version 1: row of the stacktrace table -> stack node, once the symbols are loaded */
   leaf(): Uint32Array | undefined;
 }
 
 const SPANS = 2,
   TRACES = 4;
-/** Ids of samples: their bit of `have`, their column, and 32-bit words of each. */
+/** IDs of samples: their bit in `have`, their column, and the 32-bit words of each. */
 interface Mark {
   bit: number;
   path: string;
@@ -44,15 +44,15 @@ const MARKS: readonly Mark[] = [
   { bit: TRACES, path: Column.traceId, width: 4 },
 ];
 
-/** 64-bit integers or bytes as words; bytes may lie anywhere. */
+/** 64-bit integers or bytes as words; bytes may be unaligned. */
 function wordsOf(v: BigInt64Array | Uint8Array): Uint32Array {
   const own = v.byteOffset % 4 === 0 ? v : v.slice();
   return new Uint32Array(own.buffer, own.byteOffset, own.byteLength >> 2);
 }
 
 /**
- * One Parquet table of a block. Keys (series, time, partition) are read whole; of samples only the pages that hold the
- * wanted rows, appended to columns that grow.
+ * One Parquet table of a block. Keys (series, time, partition) are read completely. For samples, only the
+ * pages with wanted rows are read, and appended to growing columns.
  */
 export class BlockTable implements RowSource {
   readonly batchRows: number;
@@ -65,7 +65,7 @@ export class BlockTable implements RowSource {
   private table: Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> | undefined;
   private readonly columns = new Map<string, Promise<ColumnData[]>>();
   private rows: Partial<RowTable> = {};
-  /** row -> 1: its samples are there, 2: its spans, 4: its trace ids */
+  /** row -> bits of its loaded columns; 1: samples, 2: spans, 4: trace IDs */
   private have = new Uint8Array(0);
   private samples = 0;
   private spanEntries = 0;
@@ -94,7 +94,7 @@ export class BlockTable implements RowSource {
     return this.table;
   }
 
-  /** Bytes of the file: from the end that was read with the footer, where it has them. */
+  /** Bytes of the file, from the end that was read with the footer if that has them. */
   private async read(offset: number, size: number): Promise<Uint8Array> {
     const { tail } = await this.footer();
     if (offset >= tail.offset && offset + size <= tail.offset + tail.bytes.length)
@@ -105,7 +105,7 @@ export class BlockTable implements RowSource {
     return bytes;
   }
 
-  /** A whole column; undefined where the table has none of that name. */
+  /** A complete column; undefined if the table lacks it. */
   private async column(path: string): Promise<ColumnData[] | undefined> {
     const { meta } = await this.footer();
     if (!meta.leaves.some((l) => l.path === path)) return undefined;
@@ -144,19 +144,19 @@ export class BlockTable implements RowSource {
     if (!r.timeNanos) await this.loadKeys(meta);
     if (need.includes("totals") && !r.totalValue) {
       const totals = await this.joined(Column.totalValue);
-      // Blocks of meta version 1 have no totals: they are the sums of the samples.
+      // Blocks of meta version 1 store no totals: sum the samples instead.
       const values = totals ?? (await this.sumTotals());
       if (!r.totalValue) {
         r.totalValue = values;
         this.heldBytes += meta.numRows * 8;
-      } // unless another question was faster
+      } // unless a concurrent query has set it
       this.columns.delete(Column.totalValue);
     }
     if (need.includes("ids") && !r.id) await this.loadIds(meta);
     if (need.includes("annotations") && !r.annotation) await this.loadAnnotations(meta);
     const marks = (need.includes("spans") ? SPANS : 0) | (need.includes("traces") ? TRACES : 0),
       bits = marks | (need.includes("samples") || marks !== 0 ? 1 : 0);
-    // What another question released meanwhile is read again.
+    // A concurrent query may release rows in the meantime: read them again.
     for (let missing = this.missing(wanted, bits); missing.length > 0; missing = this.missing(wanted, bits))
       await this.loadLists(meta, missing, bits);
     return { ...this.rows } as RowTable;
@@ -185,7 +185,7 @@ export class BlockTable implements RowSource {
         await this.annotationsOf(group, set.subarray(first, first + group.numRows), sets);
       first += group.numRows;
     }
-    if (this.rows.annotation) return; // another question was faster
+    if (this.rows.annotation) return; // a concurrent query was faster
     Object.assign(this.rows, { annotation: set, annotations: sets });
     this.heldBytes += set.byteLength + sets.byteLength;
   }
@@ -220,7 +220,7 @@ export class BlockTable implements RowSource {
       this.joined(Column.timeNanos),
       this.joined(Column.partition),
     ]);
-    if (this.rows.timeNanos) return; // another question was faster
+    if (this.rows.timeNanos) return; // a concurrent query was faster
     if (!index || !time)
       throw new CorruptError(this.name, 0, "expected the columns SeriesIndex and TimeNanos");
     const n = meta.numRows;
@@ -248,7 +248,7 @@ export class BlockTable implements RowSource {
     }
     const positions = new Uint32Array(n);
     if (partition) {
-      // Rows of one series, and most of their neighbours, lie in one partition.
+      // Rows of one series, and most of their neighbors, are in one partition.
       let last = -1n,
         at = 0;
       for (let i = 0; i < n; i++) {
@@ -273,7 +273,7 @@ export class BlockTable implements RowSource {
     if (!time) throw new CinderblockError("internal", "rows were asked for before they were loaded");
     const from = this.seriesFrom[index]!,
       to = this.seriesTo[index]!;
-    // Rows of a series are in time order: two binary searches.
+    // Rows of a series are in time order: two binary searches find the range.
     const first = lowerBound(time, from, to, startNanos);
     const last = lowerBound(time, first, to, endNanos + 1n);
     const out = new Uint32Array(last - first);
@@ -300,7 +300,7 @@ export class BlockTable implements RowSource {
 
   release(): void {
     this.heldBytes -= this.sampleBytes;
-    // New arrays: tables that were handed out keep theirs.
+    // New arrays, because tables returned earlier keep theirs.
     this.have = new Uint8Array(this.have.length);
     this.forgetSamples();
   }
@@ -328,7 +328,7 @@ export class BlockTable implements RowSource {
   }
 
   private async loadLists(meta: FileMeta, rows: Uint32Array, bits: number): Promise<void> {
-    // A table need not have columns for ids.
+    // A table may lack the columns of IDs.
     const marks = MARKS.filter((m) => (bits & m.bit) !== 0),
       there = marks.filter((m) => meta.leaves.some((l) => l.path === m.path));
     const paths = [Column.stacktraceId, Column.value, ...there.map((m) => m.path)];
@@ -368,7 +368,7 @@ export class BlockTable implements RowSource {
     if ((bits & TRACES) !== 0) r.traces = wider(r.traces, this.traceEntries * 4, entries * 4);
   }
 
-  /** Rows of a run that are not there yet go to the end of the columns. */
+  /** Appends the rows of a run that are not loaded yet to the columns. */
   private addSamples({ firstRow, rows, columns: [ids, values] }: PageRun): void {
     const { have } = this;
     const idOffset = ids!.offset,
@@ -389,7 +389,7 @@ export class BlockTable implements RowSource {
       if ((have[firstRow + i]! & 1) === 0) this.copySamples(ids!, values!, firstRow, i, i + 1);
   }
 
-  /** Rows [from, to) of a run. */
+  /** Copies rows [from, to) of a run. */
   private copySamples(ids: RunColumn, values: RunColumn, firstRow: number, from: number, to: number): void {
     const r = this.rows as RowTable;
     const a = ids.offset[from]!,
@@ -407,7 +407,10 @@ export class BlockTable implements RowSource {
     this.samples = at + b - a;
   }
 
-  /** Levels say which samples have a value; rows of a table without the column have none at all. */
+  /**
+   * Adds IDs of samples; definition levels say which samples have one. In a table without the column, no row
+   * has any.
+   */
   private addMarks({ firstRow, rows }: PageRun, { bit, width }: Mark, column: RunColumn | undefined): void {
     const { have } = this,
       r = this.rows as RowTable;
@@ -418,7 +421,7 @@ export class BlockTable implements RowSource {
     const { data, offset, skipped } = column,
       values = wordsOf(data.values as BigInt64Array | Uint8Array),
       def = data.def!;
-    // entry -> value, or nothing: levels of all entries of the pages, from the first on
+    // entry -> value, if any; levels cover all entries of the pages, from the first on
     const words = new Uint32Array(offset[rows]! * width);
     for (let i = 0, entry = 0, value = 0; i < def.length && entry < offset[rows]!; i++) {
       if (def[i]! < 1) continue;
@@ -464,14 +467,14 @@ export class BlockTable implements RowSource {
     return out;
   }
 
-  /** Blocks of meta version 1: stacktrace ids are row numbers, here they become leaves of a tree. */
+  /** Blocks of meta version 1: replaces stacktrace IDs, which are row numbers, by leaves of a tree. */
   remap(leaf: Uint32Array): void {
     const ids = this.rows.stacktraceId;
     if (ids) for (let i = 0; i < this.samples; i++) ids[i] = leaf[ids[i]!] ?? 0;
   }
 }
 
-/** Low words of stacktrace ids; with `leaf`, the stack nodes that they stand for. */
+/** Copies the low words of stacktrace IDs; with `leaf`, the corresponding stack nodes. */
 function copyIds(
   to: Uint32Array,
   at: number,

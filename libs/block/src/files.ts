@@ -3,13 +3,13 @@ import type { BlockMeta } from "@cinderblock/block-meta";
 import { CorruptError } from "@cinderblock/errors";
 import { decodeFooter, type FileMeta, footerLength } from "@cinderblock/parquet";
 
-/** Reads byte ranges of a block's files; `size` undefined means the whole file. */
+/** Reads byte ranges of a block's files; an undefined `size` reads to the end of the file. */
 export interface BlockFiles {
   read(relPath: string, offset: number, size: number | undefined): Promise<Uint8Array>;
   size(relPath: string): Promise<number>;
 }
 
-/** The files of a block that lies in a bucket. */
+/** Files of a block in a bucket. */
 export function blockFilesIn(bucket: Bucket, path: string): BlockFiles {
   return {
     read: (relPath, offset, size) =>
@@ -20,17 +20,17 @@ export function blockFilesIn(bucket: Bucket, path: string): BlockFiles {
   };
 }
 
-/** How much of a file's end is read at once. */
+/** Bytes to read at once from the end of a file. */
 const TAIL_BYTES = 64 << 10;
-/** Files up to this size are read whole: a request costs more than the bytes. */
+/** Files up to this size are read completely: a request costs more than the bytes. */
 const WHOLE_BYTES = 512 << 10;
 
-/** How many bytes at the end of a file are read first: a footer with what is before it, or all. */
+/** Bytes to read first from the end of a file: the footer and some preceding bytes, or the complete file. */
 export function tailBytes(size: number): number {
   return size <= WHOLE_BYTES ? size : TAIL_BYTES;
 }
 
-/** The footer of a block's Parquet file, and the end of the file that was read for it. */
+/** The footer of a block's Parquet file, and the end of the file that was read with it. */
 export async function readFooter(
   block: BlockMeta,
   files: BlockFiles,

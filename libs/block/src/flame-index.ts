@@ -2,13 +2,14 @@ import { PairTable, U32Column, I32Column } from "@cinderblock/columnar";
 import { FUNCTION_WORDS, LOCATION_HEAD, type SymbolTables } from "@cinderblock/symdb";
 
 /**
- * The call tree of a symbol partition by function name: stack node -> flame node. Built once, extended as stacks come;
- * a query then only adds values. Functions of equal name are one node whatever their file or line, inlined ones included.
+ * The call tree of a symbol partition by function name: stack node -> flame node. Built once, and extended as
+ * stacks arrive; a query then only adds values. Functions of equal name share a node regardless of file and
+ * line, including inlined ones.
  */
 export class FlameIndex {
   /** stack node -> flame node */
   readonly ofStack = new U32Column(16);
-  /** flame node -> parent, -1 for the root; parents come first */
+  /** flame node -> parent, -1 for the root; parents precede children */
   readonly parent = new I32Column(16);
   /** flame node -> string of the partition */
   readonly name = new U32Column(16);
@@ -19,7 +20,7 @@ export class FlameIndex {
     this.name.push(0);
   }
 
-  /** Brings the index up to the stacks of `t`. */
+  /** Extends the index to the stacks of `t`. */
   extend(t: SymbolTables): void {
     const { stackParent, stackLocation, locationWords, locationOffset, functionWords } = t;
     for (let node = this.ofStack.length; node < stackParent.length; node++) {

@@ -11,16 +11,16 @@ import {
 } from "@cinderblock/parquet";
 import { type ByteRange, coalesce } from "./ranges.ts";
 
-/** A column of a run: entries of row i of the run are [offset[i], offset[i + 1]) of the decoded pages. */
+/** One column of a run: entries of row i of the run are [offset[i], offset[i + 1]) in the decoded pages. */
 export interface RunColumn {
   data: ColumnData;
   offset: Uint32Array;
-  /** entries of rows before the run, in the same pages */
+  /** entries of preceding rows in the same pages */
   skipped: number;
   entries: number;
 }
 
-/** Consecutive rows of a table whose lists were decoded, a column for each path. */
+/** Consecutive rows of a table whose list columns were decoded, one column per path. */
 export interface PageRun {
   firstRow: number;
   rows: number;
@@ -35,7 +35,7 @@ interface ChunkPages {
   /** bytes before the first data page */
   dictionary: ByteRange | undefined;
 }
-/** Pages [from, to) of a chunk and the rows that they hold. */
+/** Pages [from, to) of a chunk, and their rows. */
 interface PageSpan {
   from: number;
   to: number;
@@ -46,7 +46,7 @@ interface PageSpan {
 const endOf = (p: ChunkPages, page: number, groupRows: number): number =>
   p.pages[page + 1]?.firstRow ?? groupRows;
 
-/** Spans of consecutive pages that hold some of the rows; `rows` are ascending, within the group. */
+/** Spans of consecutive pages that contain some of the rows; `rows` are ascending, within the group. */
 function spansOf(
   p: ChunkPages,
   rows: Uint32Array,
@@ -71,7 +71,7 @@ function spansOf(
   return out;
 }
 
-/** The pages of `p` that hold rows [first, end). */
+/** Pages of `p` that contain rows [first, end). */
 function covering(p: ChunkPages, first: number, end: number, groupRows: number): PageSpan {
   let from = 0;
   while (from + 1 < p.pages.length && p.pages[from + 1]!.firstRow <= first) from++;
@@ -81,8 +81,9 @@ function covering(p: ChunkPages, first: number, end: number, groupRows: number):
 }
 
 /**
- * Reads and decodes the pages of list columns that hold the wanted rows: one round of requests for page positions, one for
- * the pages, each of a bounded number. A chunk without an offset index is one page.
+ * Reads and decodes the pages of list columns that contain the wanted rows. One round of requests reads page
+ * positions, and one reads pages; the number of requests is bounded. A chunk without an offset index counts
+ * as one page.
  * @param rows ascending
  */
 export async function readPages(
@@ -124,7 +125,7 @@ export async function readPages(
       const found = chunk.offsetIndex
         ? decodeOffsetIndex(indexes(chunk.offsetIndex.offset, chunk.offsetIndex.length))
         : [];
-      // Positions that make no sense are not followed: the chunk is read whole.
+      // Ignore invalid page positions and read the complete chunk.
       const end = chunk.start + chunk.sizeBytes;
       const sound =
         found.length > 0 &&
@@ -191,7 +192,7 @@ function bytesOf(c: ChunkPages, span: PageSpan): ByteRange {
   return { start: c.pages[span.from]!.offset, end: last.offset + last.sizeBytes };
 }
 
-/** Reads what covers the ranges, and hands out parts of it. */
+/** Reads bytes that cover the ranges. @returns a function that cuts out one range */
 async function fetcher(
   ranges: readonly ByteRange[],
   read: Read,

@@ -4,12 +4,15 @@ export interface ByteRange {
   end: number;
 }
 
-/** Ranges closer than this are read as one: a request costs more than the bytes between. */
+/** Maximum gap between ranges that are read as one: a request costs more than the bytes between. */
 const GAP_BYTES = 256 << 10;
-/** The most ranges that one question reads of a file; gaps are read along until there are no more. */
+/** Maximum number of ranges that one query reads of a file; beyond it, the smallest gaps are read as well. */
 export const MAX_RANGES = 8;
 
-/** Ranges that cover the wanted ones, ascending: near ones joined, and the nearest of the rest until there are `MAX_RANGES`. */
+/**
+ * Ascending ranges that cover the wanted ones: near ones are joined, and then the nearest of the rest until
+ * at most `MAX_RANGES` remain.
+ */
 export function coalesce(wanted: readonly ByteRange[]): ByteRange[] {
   const sorted = wanted.filter((r) => r.end > r.start).sort((a, b) => a.start - b.start);
   const out: ByteRange[] = [];
@@ -19,7 +22,7 @@ export function coalesce(wanted: readonly ByteRange[]): ByteRange[] {
     else out.push({ ...r });
   }
   if (out.length <= MAX_RANGES) return out;
-  // The widest gaps stay; all others are read along.
+  // Keep the widest gaps; read all others as well.
   const gaps = out
     .slice(1)
     .map((r, i) => ({ i: i + 1, bytes: r.start - out[i]!.end }))

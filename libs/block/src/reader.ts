@@ -10,10 +10,12 @@ import type { RowColumns, RowTable, WantedRows } from "./rows.ts";
 import type { CoarseRows, ProfileSource, SourceSeries } from "./source.ts";
 import { BlockSymbols } from "./symbols.ts";
 
-/** Downsampled tables that add up: `profiles_5m_sum.parquet`. */
+/** Downsampled tables with sums: `profiles_5m_sum.parquet`. */
 const COARSE = /^profiles_(\d+)(m|h)_sum\.parquet$/;
 
-/** One block, opened lazily: index first, columns and symbols when a question needs them. What was read stays in memory. */
+/**
+ * One block, opened lazily: the index first, then columns and symbols on demand. Loaded data stays in memory.
+ */
 export class BlockReader implements ProfileSource {
   readonly ulid: string;
   readonly form = "block";
@@ -44,7 +46,7 @@ export class BlockReader implements ProfileSource {
     return this.meta.stats.numProfiles;
   }
 
-  /** bytes of decoded columns and symbols held in memory */
+  /** bytes of decoded columns and symbols in memory */
   get heldBytes(): number {
     let n = this.otherBytes;
     for (const t of this.tables) n += t.heldBytes;

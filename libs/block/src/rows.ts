@@ -1,13 +1,13 @@
 import type { AnnotationSets } from "@cinderblock/model";
 
 /**
- * Rows of a head or a block as columns: what queries scan. Row i owns samples [sampleStart[i], sampleEnd[i]).
- * Columns may be longer than what is in use.
+ * Rows of a head or a block as columns, the input of queries. Row i owns samples [sampleStart[i],
+ * sampleEnd[i]). Columns may be longer than their used part.
  */
 export interface RowTable {
   timeNanos: BigInt64Array;
   totalValue: BigInt64Array;
-  /** row -> position in the source's list of symbol partitions */
+  /** row -> index in the source's list of symbol partitions */
   partition: Uint32Array;
   sampleStart: Uint32Array;
   sampleEnd: Uint32Array;
@@ -17,33 +17,38 @@ export interface RowTable {
   /** row -> first entry of `spans`, or -1; sample k of the row has the words spans[2 * (spanStart + k)] */
   spanStart: Int32Array;
   spans: Uint32Array;
-  /** the same for trace ids, of four words each, as their 16 bytes lie: traces[4 * (traceStart + k)] */
+  /**
+   * the same for trace IDs of four words each, in the order of their 16 bytes: traces[4 * (traceStart + k)]
+   */
   traceStart: Int32Array;
   traces: Uint32Array;
   /** row -> 16 bytes */
   id: Uint8Array;
-  /** row -> its list of `annotations` */
+  /** row -> its list in `annotations` */
   annotation: Uint32Array;
   annotations: AnnotationSets;
 }
 
-/** Which columns a question needs; blocks load no others. */
+/** Columns that a query needs; blocks load only these. */
 export type RowColumns = "keys" | "totals" | "samples" | "spans" | "traces" | "ids" | "annotations";
 
-/** Rows that are asked for: ascending within each list. */
+/** Rows to load, ascending within each list. */
 export type WantedRows = readonly { rows: Uint32Array }[];
 
-/** Where rows come from: a head, a block's table, or one of its downsampled tables. */
+/** A source of rows: a head, a block's table, or one of its downsampled tables. */
 export interface RowSource {
-  /** rows of series `index` with a time in [start, end], both inclusive, in a stable order; the keys must be loaded */
+  /**
+   * rows of series `index` with a time in [start, end], both inclusive, in a stable order; load the keys
+   * first
+   */
   rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array;
   /**
-   * Loads the columns that `need` names. Samples, spans and traces are there for the rows in `wanted` (all, without it); the
-   * table stays valid for them whatever is loaded or released later.
+   * Loads the columns in `need`. Samples, spans and traces are loaded for the rows in `wanted` (without it,
+   * for all rows). The returned table stays valid for these rows, whatever is loaded or released later.
    */
   load(need: readonly RowColumns[], wanted?: WantedRows): Promise<RowTable>;
-  /** rows whose samples may be in memory at once; Infinity where they are there anyway */
+  /** maximum rows whose samples are in memory at once; Infinity if all samples are in memory anyway */
   readonly batchRows: number;
-  /** forgets samples that were loaded */
+  /** releases loaded samples */
   release(): void;
 }

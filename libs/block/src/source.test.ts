@@ -10,7 +10,7 @@ const series = (values: readonly string[]): SourceSeries[] =>
     maxTimeNanos: 0n,
   }));
 
-/** A pace whose slices are over at once; it ends the work at pause number `last`. */
+/** A pace whose slices end at once; it aborts the work at pause number `last`. */
 class Impatient implements Pace {
   pauses = 0;
   private readonly last: number;
@@ -32,7 +32,7 @@ describe("matching the values of series", () => {
     const selector = parseSelector('{path=~"a.{0,9}", other!~"x+"}'),
       pace = new Impatient();
     await matchValues(list, selector, pace);
-    // Three values of `path` and one of `other`; one look at the clock for each thousand series.
+    // Three values of `path` and one of `other`, and one check of the clock per thousand series.
     expect(pace.pauses).toBe(5);
     await matchValues(list, selector, pace);
     expect(pace.pauses).toBe(6);

@@ -12,27 +12,30 @@ export interface SourceSeries {
   maxTimeNanos: bigint;
 }
 
-/** Sums of a block's rows by fixed spans of time, as a row each with the time at which the span begins. */
+/** Sums of a block's rows over fixed spans of time: one row per span, whose time is the start of the span. */
 export interface CoarseRows {
   nanos: bigint;
   rows: RowSource;
 }
 
-/** A head and the block that it becomes have one ULID and the same rows, in another order. */
+/** Form of a source. A head and its block have one ULID and the same rows in different orders. */
 export type SourceForm = "head" | "block";
 
-/** Anything that holds profiles of one tenant: a head in memory or a block. */
+/** A source of profiles of one tenant: a head in memory, or a block. */
 export interface ProfileSource extends RowSource {
   readonly ulid: string;
   readonly form: SourceForm;
-  /** rows that there are now */
+  /** current number of rows */
   readonly rowCount: number;
   readonly series: readonly SourceSeries[];
   /** downsampled tables, widest first */
   readonly coarse: readonly CoarseRows[];
-  /** symbols of a partition, by its position */
+  /** symbols of a partition, by its index */
   symbols(partition: number): Promise<{ tables: SymbolTables; flame: FlameIndex }>;
-  /** So many bytes more are kept as long as the source is: whoever closes sources for their memory counts them. */
+  /**
+   * Adds `bytes` to the memory that is held as long as the source: owners that close sources for memory count
+   * them.
+   */
   hold?(bytes: number): void;
 }
 
@@ -41,12 +44,12 @@ function valueOf(labels: Labels, name: string): string {
   return "";
 }
 
-/** Series that are looked at between two looks at the clock. */
+/** Series to match between two checks of the clock. */
 const SERIES_AT_ONCE = 1024;
 
 /**
- * Runs the regular expressions of a selector for the values that they have not seen, with pauses, so that `selectSeries`
- * takes no time afterwards. A regular expression may need milliseconds for one value.
+ * Runs the regular expressions of a selector on new label values, with pauses, so that a later `selectSeries`
+ * is fast. A regular expression may take milliseconds for one value.
  */
 export async function matchValues(
   series: readonly SourceSeries[],
@@ -66,7 +69,7 @@ export async function matchValues(
   }
 }
 
-/** Series that a selector picks, by position. */
+/** Positions of the series that a selector matches. */
 export function selectSeries(series: readonly SourceSeries[], selector: Selector): number[] {
   const out: number[] = [];
   for (let i = 0; i < series.length; i++) {

@@ -16,10 +16,13 @@ import {
 } from "@cinderblock/symdb";
 import { type BlockFiles, tailBytes } from "./files.ts";
 
-/** The symbols of one block, read partition by partition: all layouts that v1 reads. Keeps the index, and the tables that the partitions of old layouts share. */
+/**
+ * Symbols of one block, read partition by partition, in all layouts that v1 reads. Caches the index, and the
+ * tables that the partitions of old layouts share.
+ */
 export class BlockSymbols {
   private symdb: Promise<SymdbIndex | undefined> | undefined;
-  /** a small symbols.symdb, read whole with its footer; until its partitions were read */
+  /** a small symbols.symdb, read completely with its footer; kept until its partitions are read */
   private small: Uint8Array | undefined;
   private parquetSymbols: Promise<ParquetSymbols> | undefined;
   private readonly meta: BlockMeta;
@@ -67,7 +70,10 @@ export class BlockSymbols {
     return this.symdb;
   }
 
-  /** The tables of a partition; `leaf` where the block's stacktrace ids are row numbers (meta version 1): row -> stack node. */
+  /**
+   * Tables of a partition. `leaf` is set if the block's stacktrace IDs are row numbers (meta version 1): row
+   * -> stack node.
+   */
   async read(id: bigint): Promise<{ tables: SymbolTables; leaf?: Uint32Array }> {
     const index = await this.index();
     if (!index) {
@@ -95,7 +101,7 @@ export class BlockSymbols {
 
   private async partitionV3(p: PartitionIndex): Promise<SymbolTables> {
     const file = this.file("symbols.symdb")!;
-    // Everything of a partition lies together: one read.
+    // The data of a partition is contiguous: one read suffices.
     let from = Infinity,
       to = 0;
     for (const t of [...p.tables!, ...p.stacks]) {

@@ -6,7 +6,7 @@ import { blocksBelow, expectOurSchema, expectReproduced, expectWhole } from "./v
 const root = goldenPath("v1");
 const name = (dir: string): [string, string] => [dir.slice(root.length + 1), dir];
 const all = blocksBelow(root),
-  /** Symbols in a folder of six files; the others keep them in one. */
+  /** Blocks with symbols in a folder of six files; the other blocks have one file. */
   inFolders = all.filter((dir) => existsSync(join(dir, "symbols/index.symdb")));
 
 describe("golden blocks that Pyroscope v1 wrote", () => {

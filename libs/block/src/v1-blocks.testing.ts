@@ -8,7 +8,7 @@ import { decodeStackTree, decodeSymdbIndex, encodeStackTree, encodeSymdbIndex } 
 import { decodeIndex, encodeIndex } from "@cinderblock/tsdb-index";
 import { BlockReader } from "./index.ts";
 
-/** Folders of whole blocks below a folder, in order. */
+/** Folders of complete blocks below a folder, in order. */
 export function blocksBelow(dir: string): string[] {
   if (existsSync(join(dir, "meta.json"))) return [dir];
   return readdirSync(dir, { withFileTypes: true })
@@ -32,7 +32,7 @@ async function open(dir: string) {
   return { reader, read };
 }
 
-/** Decodes a block whole: series, rows, samples, sums and stacks must be those that its meta and totals name. */
+/** Decodes a complete block: series, rows, samples, sums and stacks must match its meta and totals. */
 export async function expectWhole(dir: string): Promise<void> {
   const { reader } = await open(dir);
   const { stats } = reader.meta;
@@ -56,7 +56,8 @@ export async function expectWhole(dir: string): Promise<void> {
     samples += t.sampleEnd[i]! - t.sampleStart[i]!;
     if (sum !== t.totalValue[i]) wrong.push(i);
   }
-  // The one block of meta version 1 stores 48 samples, zeros among them, and says 40: its writer counted differently.
+  // The only block of meta version 1 stores 48 samples, including zeros, and states 40: its writer counted
+  // differently.
   const counted = reader.meta.version === 1 ? 48 : stats.numSamples;
   expect([reader.series.length, t.timeNanos.length, samples, wrong, unresolved]).toEqual([
     stats.numSeries,
@@ -67,7 +68,7 @@ export async function expectWhole(dir: string): Promise<void> {
   ]);
 }
 
-/** Encodes index.tsdb, index.symdb and stacktraces.symdb of a block again: the bytes must be v1's. */
+/** Encodes index.tsdb, index.symdb and stacktraces.symdb of a block again: the bytes must equal v1's. */
 export async function expectReproduced(dir: string): Promise<void> {
   const { read } = await open(dir);
   const tsdb = read("index.tsdb"),
@@ -89,7 +90,7 @@ export async function expectReproduced(dir: string): Promise<void> {
   expect(Buffer.compare(trees.finish(), stacks)).toBe(0);
 }
 
-/** Compares the schema of our empty profile table with that of a block's. */
+/** Compares the schema of Cinderblock's empty profile table with that of a block. */
 export function expectOurSchema(dir: string): void {
   const leaves = (file: Uint8Array): string[] => {
     const n = footerLength(file);
