@@ -1,25 +1,31 @@
 import type { CallTree } from "./call-tree.ts";
 
-/** Functions and who calls whom, the largest ones. Recursion counts once: a value is that of all samples with the function, or the call, in their stack. */
+/**
+ * The largest functions and the calls between them. Recursion counts once: a value covers all samples with
+ * the function, or the call, in their stack.
+ */
 export interface CallGraph {
-  /** function -> name, own value, value with what it called */
+  /** function -> name, self value, total value */
   names: string[];
   self: Float64Array;
   total: Float64Array;
   baseTotal: Float64Array | undefined;
-  /** call -> functions, value; one that the other side alone has is 0 */
+  /** call -> caller and callee, value; 0 for a call that only the other side has */
   from: Uint32Array;
   to: Uint32Array;
   value: Float64Array;
   baseValue: Float64Array | undefined;
-  /** of all samples */
+  /** total of all samples */
   sum: number;
   baseSum: number;
-  /** functions that are not shown */
+  /** number of functions that are not shown */
   left: number;
 }
 
-/** The call graph of a tree. What was cut off counts for its parent. @param most functions that are kept, those with the largest totals */
+/**
+ * Call graph of a tree. Cut-off calls count for their parent.
+ * @param most maximum number of functions; those with the largest totals are kept
+ */
 export function callGraph(t: CallTree, most: number): CallGraph {
   const n = t.parent.length,
     below = new Float64Array(n),

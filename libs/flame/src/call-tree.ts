@@ -1,15 +1,15 @@
 /**
- * A call tree as the server sends it (cinderblock.explore.v1.CallTreeResponse): node 0 is the root, parents come before
- * their children. Values are doubles: what is above 2^53 is refused by the decoder.
+ * A call tree as sent by the server (cinderblock.explore.v1.CallTreeResponse): node 0 is the root, and
+ * parents precede their children. Values are doubles: the decoder refuses values above 2^53.
  */
 export interface CallTree {
   names: string[];
-  /** node -> parent; the root's is 0 */
+  /** node -> parent; the root's parent is 0 */
   parent: Uint32Array;
   /** node -> name */
   name: Uint32Array;
   self: Float64Array;
-  /** node -> sum of the children that the server cut off, and how many they were */
+  /** node -> sum and number of the children that the server cut off */
   folded: Float64Array;
   foldedCount: Uint32Array;
   /** the other side of a comparison */
@@ -19,7 +19,7 @@ export interface CallTree {
   nodes: number;
 }
 
-/** A cursor over protobuf: only what one message of packed columns needs. */
+/** A protobuf cursor with the operations for a message of packed columns. */
 class Reader {
   at: number;
   readonly bytes: Uint8Array;
@@ -30,7 +30,7 @@ class Reader {
     this.end = end;
   }
 
-  /** A varint as a double. @throws above 2^53, and where the bytes end */
+  /** A varint as a double. @throws above 2^53, and at the end of the bytes */
   varint(): number {
     let value = 0,
       scale = 1;
@@ -67,7 +67,7 @@ function column<T extends Uint32Array | Float64Array>(r: Reader, make: (n: numbe
 const u32 = (n: number): Uint32Array => new Uint32Array(n);
 const f64 = (n: number): Float64Array => new Float64Array(n);
 
-/** Decodes cinderblock.explore.v1.CallTreeResponse. @throws when the bytes are not one */
+/** Decodes cinderblock.explore.v1.CallTreeResponse. @throws for other bytes */
 export function decodeCallTree(bytes: Uint8Array): CallTree {
   const r = new Reader(bytes),
     text = new TextDecoder();
@@ -116,7 +116,7 @@ export function decodeCallTree(bytes: Uint8Array): CallTree {
   return tree;
 }
 
-/** The two trees of cinderblock.explore.v1.FunctionNeighboursResponse. */
+/** Decodes the two trees of cinderblock.explore.v1.FunctionNeighboursResponse. */
 export function decodeNeighbours(bytes: Uint8Array): { callers: CallTree; callees: CallTree } {
   const r = new Reader(bytes),
     found: Record<number, CallTree> = {};
@@ -130,8 +130,9 @@ export function decodeNeighbours(bytes: Uint8Array): { callers: CallTree; callee
 }
 
 /**
- * A flame graph of Pyroscope v1 (querier.v1.FlameGraph, a flamebearer): four numbers a bar, or seven of a comparison, left
- * (the baseline) before right. Its folded `other` leaves count as cut off, unnumbered.
+ * Converts a flame graph of Pyroscope v1 (querier.v1.FlameGraph, a flamebearer) to a call tree. A bar has
+ * four numbers; in a comparison it has seven, with the left side (the baseline) before the right. Its folded
+ * `other` leaves count as cut off, with an unknown number of calls.
  */
 export function callTreeOfLevels(
   names: readonly string[],
@@ -145,7 +146,7 @@ export function callTreeOfLevels(
     folded: number[] = [],
     baseSelf: number[] = [],
     baseFolded: number[] = [];
-  // Bars of the level above, by where they end: in a comparison on both sides together.
+  // Bars of the previous level with their end positions; in a comparison, positions cover both sides.
   let above: { end: number; node: number }[] = [];
   levels.forEach((row, level) => {
     const here: typeof above = [];

@@ -2,7 +2,7 @@ import { FOLDED, type Flame, lastAtOrBefore } from "./layout.ts";
 import { formatShare } from "./units.ts";
 import type { Paint } from "./palette.ts";
 
-/** What of a 2D context is used: a browser's canvas, or a log of calls in a test. */
+/** Subset of a 2D canvas context that drawing uses; tests log its calls. */
 export interface Surface {
   fillStyle: unknown;
   globalAlpha: number;
@@ -13,26 +13,27 @@ export interface Surface {
   fillText(text: string, x: number, y: number): void;
 }
 
-/** Which part of a flame graph is seen, and how large. */
+/** Visible part of a flame graph, and its size. */
 export interface Viewport {
   /** left and right edge, in units of width */
   from: number;
   to: number;
-  /** pixels scrolled down, and the size of the canvas in pixels */
+  /** vertical scroll position, and size of the canvas, in pixels */
   top: number;
   width: number;
   height: number;
   rowHeight: number;
-  /** the root is at the bottom */
+  /** draw the root at the bottom */
   upwards: boolean;
 }
 
+/** Colors and font of a drawing. */
 export interface Style {
   paint: (box: number) => Paint;
-  /** box -> 1 where a search found it; undefined when nothing is searched */
+  /** box -> 1 if a search found it; undefined without a search */
   marked: Uint8Array | undefined;
   background: string;
-  /** what was cut off, and boxes too narrow to be drawn one by one */
+  /** color of cut-off calls, and of boxes too narrow to be drawn individually */
   faint: string;
   faintText: string;
   /** width of a glyph of the monospace font */
@@ -40,18 +41,18 @@ export interface Style {
   font: string;
 }
 
-/** Pixels of a viewport's whole graph. */
+/** Height of a complete graph in pixels. */
 export function graphHeight(f: Flame, rowHeight: number): number {
   return (f.rowStart.length - 1) * rowHeight;
 }
 
-/** Where a level is drawn: the top of its row, in pixels of the canvas. */
+/** Top of a level's row in canvas pixels. */
 export function rowTop(f: Flame, level: number, v: Viewport): number {
   const all = graphHeight(f, v.rowHeight);
   return (v.upwards ? Math.max(all, v.height) - (level + 1) * v.rowHeight : level * v.rowHeight) - v.top;
 }
 
-/** The level at a pixel, or -1. */
+/** Level at a pixel; -1 outside of the graph. */
 export function levelAt(f: Flame, y: number, v: Viewport): number {
   const at = y + v.top;
   const level = v.upwards
@@ -60,16 +61,17 @@ export function levelAt(f: Flame, y: number, v: Viewport): number {
   return level >= 0 && level < f.rowStart.length - 1 ? level : -1;
 }
 
-/** What a cut-off box says. */
+/** Label of a cut-off box. */
 export function foldedText(f: Flame, box: number): string {
   const n = f.count[box]!;
   return `${n > 1 ? `${n} smaller calls` : n === 1 ? "1 smaller call" : "smaller calls"} · ${formatShare(f.width[0]! > 0 ? f.width[box]! / f.width[0]! : 0)}`;
 }
 
 /**
- * Draws what is seen. For each row: a binary search for the left edge, then boxes until the right one; boxes that snap to
- * less than a pixel run together into a faint bar, so that nothing vanishes and the work is bounded by pixels.
- * @returns boxes drawn one by one
+ * Draws the visible part. Each row takes a binary search for the left edge, then boxes up to the right edge.
+ * Boxes below one pixel merge into a faint bar, so that nothing vanishes and the number of pixels bounds the
+ * work.
+ * @returns number of boxes drawn individually
  */
 export function draw(surface: Surface, f: Flame, v: Viewport, s: Style): number {
   surface.fillStyle = s.background;
@@ -102,7 +104,7 @@ export function draw(surface: Surface, f: Flame, v: Viewport, s: Style): number 
       const a = Math.round((Math.max(x, v.from) - v.from) * scale),
         b = Math.round((Math.min(right, v.to) - v.from) * scale);
       if (b - a < 1) {
-        // A gap ends a run: what lies between is the callers' self value, and stays empty.
+        // A gap ends a run: it is the callers' self value, and stays empty.
         if (faintFrom >= 0 && a > faintTo + 1) endFaint();
         if (faintFrom < 0) faintFrom = a;
         faintTo = b;
@@ -130,7 +132,7 @@ function paintBox(
   const height = v.rowHeight - 1,
     wide = width > 2 ? width - 1 : width;
   if (f.name[box] === FOLDED) {
-    // Hatched: it is no function.
+    // Hatched, because the box is not a function.
     surface.fillStyle = s.faint;
     for (let k = 0; k < wide; k += 4) surface.fillRect(x + k, y, Math.min(2, wide - k), height);
     label(surface, foldedText(f, box), s.faintText, x, y, wide, v, s);
@@ -145,7 +147,7 @@ function paintBox(
   label(surface, box === 0 ? "all" : f.names[f.name[box]!]!, dim ? s.faintText : text, x, y, wide, v, s);
 }
 
-/** Text cut to the glyphs that fit; nothing below three. */
+/** Draws a text cut to the glyphs that fit; draws nothing if fewer than three fit. */
 function label(
   surface: Surface,
   text: string,
@@ -162,7 +164,7 @@ function label(
   surface.fillText(text.length <= fits ? text : `${text.slice(0, fits - 1)}…`, x + 3, y + v.rowHeight / 2);
 }
 
-/** One pixel for each level: the whole graph in a strip. */
+/** Draws an overview of the complete graph with one pixel per level. */
 export function drawOverview(
   surface: Surface,
   f: Flame,

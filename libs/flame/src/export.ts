@@ -5,7 +5,10 @@ import { painter } from "./palette.ts";
 import { eachStack } from "./transform.ts";
 import { formatShare, formatValue, type Unit } from "./units.ts";
 
-/** Folded stacks, one a line: `root;child;leaf 42`. A `;` inside a name becomes `:`, since the format has no escape. */
+/**
+ * Folded stacks, one per line: `root;child;leaf 42`. Replaces `;` in names by `:`, because the format has no
+ * escape.
+ */
 export function toFolded(t: CallTree): string {
   const lines: string[] = [];
   eachStack(t, (frames, value) => {
@@ -15,7 +18,10 @@ export function toFolded(t: CallTree): string {
   return lines.length > 0 ? `${lines.join("\n")}\n` : "";
 }
 
-/** The same of two sides: `root;child;leaf 40 42`, the value before and the one after, as difffolded.pl writes it. */
+/**
+ * Folded stacks of two sides: `root;child;leaf 40 42`, the value before and the value after, as difffolded.pl
+ * writes it.
+ */
 export function toFoldedDiff(t: CallTree): string {
   const lines: string[] = [];
   eachStack(t, (frames, value, before) => {
@@ -25,7 +31,7 @@ export function toFoldedDiff(t: CallTree): string {
   return lines.length > 0 ? `${lines.join("\n")}\n` : "";
 }
 
-/** A file of speedscope (https://www.speedscope.app/file-format-schema.json), one sampled profile. */
+/** A speedscope file (https://www.speedscope.app/file-format-schema.json) with one sampled profile. */
 export function toSpeedscope(t: CallTree, title: string, unit: "nanoseconds" | "bytes" | "count"): string {
   const frames: { name: string }[] = [],
     known = new Map<string, number>(),
@@ -68,8 +74,9 @@ export function toSpeedscope(t: CallTree, title: string, unit: "nanoseconds" | "
 }
 
 /**
- * A profile of the Firefox Profiler (https://profiler.firefox.com), in its processed format, version 47: one thread with one
- * sample for each stack, whose weight is its value. Times are made up: one millisecond for each sample.
+ * A profile of the Firefox Profiler (https://profiler.firefox.com) in its processed format, version 47: one
+ * thread with one sample per stack, weighted by the stack's value. The times are artificial: one millisecond
+ * per sample.
  */
 export function toFirefox(
   t: CallTree,
@@ -197,8 +204,9 @@ const escape = (s: string): string =>
     .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, "?");
 
 /**
- * A flame graph as one SVG file that needs nothing else: a title for every box, what is too narrow left out and said so.
- * @param minWidth boxes below this many pixels of 1,600 are left out
+ * A flame graph as a self-contained SVG file with a title for every box. Boxes that are too narrow are
+ * omitted, and the file states that.
+ * @param minWidth minimum width of a box in pixels, out of 1,600
  */
 export function toSvg(f: Flame, title: string, unit: Unit, minWidth = 0.5): string {
   const levels = f.rowStart.length - 1,
@@ -230,14 +238,14 @@ export function toSvg(f: Flame, title: string, unit: Unit, minWidth = 0.5): stri
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="ui-monospace, 'DejaVu Sans Mono', monospace" font-size="12"><rect width="100%" height="100%" fill="#fff"/><text x="4" y="16">${escape(title)} · total ${formatValue(f.sum, unit)}${f.baseTotal ? `, before ${formatValue(f.baseSum, unit)}` : ""}${left > 0 ? ` · ${left} calls too narrow to be drawn` : ""}</text>\n${out.join("\n")}\n</svg>\n`;
 }
 
-/** Zoom by click, back by Escape, search by text: for a page without a network. */
+/** Script of the page: zooms on click, zooms out on Escape, and searches by text, without a network. */
 const SCRIPT = `const svg=document.querySelector("svg"),all=[...svg.querySelectorAll("g.b")].map(g=>({g,r:g.querySelector("rect"),t:g.querySelector("text"),x:+g.dataset.x,w:+g.dataset.w,n:g.dataset.n}));
 const zoom=(x,w)=>{const k=${WIDTH}/w;for(const b of all){const l=Math.max(0,(b.x-x)*k),r=Math.min(${WIDTH},(b.x+b.w-x)*k);b.g.style.display=r-l<.3?"none":"";b.r.setAttribute("x",l);b.r.setAttribute("width",Math.max(.1,r-l-.5));
 if(!b.t&&r-l>27){b.t=document.createElementNS("http://www.w3.org/2000/svg","text");b.t.setAttribute("y",+b.r.getAttribute("y")+13);b.g.append(b.t)}if(b.t){const f=Math.floor((r-l-6)/${GLYPH});b.t.setAttribute("x",l+3);b.t.textContent=f<3?"":b.n.length<=f?b.n:b.n.slice(0,f-1)+"…"}}};
 for(const b of all)b.g.addEventListener("click",()=>zoom(b.x,b.w));addEventListener("keydown",e=>{if(e.key==="Escape")zoom(0,${WIDTH})});
 document.querySelector("input").addEventListener("input",e=>{const q=e.target.value.toLowerCase();for(const b of all)b.g.style.opacity=q&&!b.n.toLowerCase().includes(q)?.3:1});`;
 
-/** The same as a page that stays interactive without a server. */
+/** A self-contained HTML page that stays interactive without a server. */
 export function toHtml(f: Flame, title: string, unit: Unit): string {
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escape(title)}</title><style>body{font:14px system-ui,sans-serif;margin:8px}svg{width:100%;height:auto}g.b{cursor:pointer}</style><p><label>Search <input type="search"></label> A click zooms, Escape goes back.</p>${toSvg(f, title, unit, 0.05)}<script>${SCRIPT}</script></html>\n`;
 }

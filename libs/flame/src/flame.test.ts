@@ -35,7 +35,7 @@ import {
 
 type Stack = [frames: string[], value: number, base: number];
 
-/** A tree of stacks, its names numbered in order of first sight. */
+/** Call tree of stacks; names are numbered in order of first use. */
 function treeOf(stacks: readonly Stack[], compare = false): CallTree {
   const names = [""],
     parent = [0],
@@ -93,7 +93,7 @@ const contents = (t: CallTree): [string, number][] => {
   return [...out].sort();
 };
 
-/** A surface that keeps what was drawn. */
+/** A surface that records all drawing calls. */
 class DrawLog implements Surface {
   fillStyle: unknown = "";
   globalAlpha = 1;
@@ -241,7 +241,7 @@ describe("drawing", () => {
     ).toBeDefined();
     const row1 = log.calls.filter(([w, , y]) => (w === "box" || w === "faint") && y === 10);
     expect(row1[0]!.slice(1)).toEqual([0, 10, 89, 9]);
-    // The last tenth is covered by boxes and faint runs, without holes of more than a pixel.
+    // Boxes and faint runs cover the last tenth, without holes of more than a pixel.
     expect(Math.max(...row1.map((c) => c[1] + Number(c[3])))).toBeGreaterThanOrEqual(99);
   });
 

@@ -1,14 +1,14 @@
 import type { CallTree } from "./call-tree.ts";
 
 /**
- * A call tree laid out: boxes in level order, so that a level is a range of columns and its boxes are sorted by x.
+ * The layout of a call tree: boxes in level order, so that a level is a range of boxes in ascending x.
  *
- *     level 0   [ root                              ]      x runs from 0 to `width[0]`
- *     level 1   [ a           ][ b     ][ cut off ]        children of a box, then what was cut off, then its self value
+ *     level 0   [ root                              ]   x runs from 0 to `width[0]`
+ *     level 1   [ a           ][ b     ][ cut off ]     children of a box, cut-off children, then its self value
  */
 export interface Flame {
   names: string[];
-  /** box -> left edge and width; in a comparison the width is the mean of both sides' shares */
+  /** box -> left edge and width; in a comparison, the width is the mean of both sides' shares */
   x: Float64Array;
   width: Float64Array;
   total: Float64Array;
@@ -16,13 +16,13 @@ export interface Flame {
   /** the other side of a comparison */
   baseTotal: Float64Array | undefined;
   baseSelf: Float64Array | undefined;
-  /** box -> name; `FOLDED` for what was cut off */
+  /** box -> name; `FOLDED` for cut-off calls */
   name: Uint32Array;
   parent: Uint32Array;
   /** box -> its first child; children are `children[box]` boxes from there */
   firstChild: Uint32Array;
   children: Uint32Array;
-  /** box -> number of calls that it stands for: 0 but for what was cut off */
+  /** box -> number of cut-off calls that it represents; 0 for functions */
   count: Uint32Array;
   /** level -> its first box; one more at the end */
   rowStart: Uint32Array;
@@ -30,10 +30,10 @@ export interface Flame {
   baseSum: number;
 }
 
-/** Name of a box that stands for children that were cut off: never a function. */
+/** Name of a box for cut-off children, which is never a function. */
 export const FOLDED = 0xffffffff;
 
-/** Places the boxes of a tree: siblings by name, what was cut off behind them. */
+/** Lays out the boxes of a tree: siblings by name, cut-off children last. */
 export function layout(tree: CallTree): Flame {
   const n = tree.parent.length;
   const total = tree.self.slice(),
@@ -46,7 +46,7 @@ export function layout(tree: CallTree): Flame {
     total[tree.parent[i]!]! += total[i]!;
     if (baseTotal) baseTotal[tree.parent[i]!]! += baseTotal[i]!;
   }
-  // Children of each node, by the order of their names.
+  // Children of each node, ordered by name.
   const order = tree.names.map((_, i) => i).sort((a, b) => (tree.names[a]! < tree.names[b]! ? -1 : 1));
   const rank = new Uint32Array(order.length);
   order.forEach((name, i) => {
@@ -97,7 +97,7 @@ export function layout(tree: CallTree): Flame {
     f.width[box] = share(total[node]!, baseTotal?.[node] ?? 0);
   };
   put(0, 0, 0);
-  // Breadth first: `node[box]` is the box's node in the tree, -1 for what was cut off.
+  // Breadth first: `node[box]` is the box's tree node; -1 for cut-off children.
   const node = new Int32Array(size);
   const rows = [0, 1];
   let next = 1;
@@ -147,14 +147,14 @@ export function levelOf(f: Flame, box: number): number {
   return lo;
 }
 
-/** Functions from the root's child down to a box. */
+/** Functions on the path from the root's child down to a box. */
 export function pathOf(f: Flame, box: number): string[] {
   const out: string[] = [];
   for (let b = box; b > 0; b = f.parent[b]!) if (f.name[b] !== FOLDED) out.push(f.names[f.name[b]!]!);
   return out.reverse();
 }
 
-/** The box that a path of functions leads to, or the deepest one on the way. */
+/** Box of a path of functions, or the deepest existing box on the path. */
 export function boxOf(f: Flame, path: readonly string[]): number {
   let box = 0;
   for (const name of path) {
@@ -172,14 +172,14 @@ export function boxOf(f: Flame, path: readonly string[]): number {
   return box;
 }
 
-/** The box of a level at a place, or -1. */
+/** Box of a level at position x; -1 without a box there. */
 export function boxAt(f: Flame, level: number, x: number): number {
   if (level < 0 || level >= f.rowStart.length - 1) return -1;
   const box = lastAtOrBefore(f, f.rowStart[level]!, f.rowStart[level + 1]!, x);
   return box >= 0 && x < f.x[box]! + f.width[box]! ? box : -1;
 }
 
-/** The last box of [from, to) whose left edge is not right of `x`; -1 when there is none. */
+/** Last box in [from, to) whose left edge is at most `x`; -1 without such a box. */
 export function lastAtOrBefore(f: Flame, from: number, to: number, x: number): number {
   let lo = from,
     hi = to;
@@ -191,7 +191,7 @@ export function lastAtOrBefore(f: Flame, from: number, to: number, x: number): n
   return lo - 1 >= from ? lo - 1 : -1;
 }
 
-/** Share of what is shown that is not cut off, 0 to 1. */
+/** Share of the graph that is not cut off, 0 to 1. */
 export function coverage(f: Flame): number {
   let cut = 0;
   for (let i = 0; i < f.name.length; i++) if (f.name[i] === FOLDED) cut += f.width[i]!;

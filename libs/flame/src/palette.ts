@@ -4,13 +4,13 @@ export type ColourMode = "package" | "value" | "change";
 export type ChangePalette = "blue-orange" | "purple-green" | "red-green";
 export type Theme = "light" | "dark";
 
-/** What one box is painted with. */
+/** Colors of one box. */
 export interface Paint {
   fill: string;
   text: string;
 }
 
-/** A function's package: what stands before its last dot or slash, or its file. */
+/** Package of a function: the part before its last dot or slash, or its file. */
 export function packageOf(name: string): string {
   const plain = name.replace(/\(.*$/s, "").replace(/<.*$/s, "");
   const file = /^(.*?\.[a-z]{1,4})(:\d+)? - /.exec(name);
@@ -28,14 +28,17 @@ function hash(text: string): number {
   return h >>> 0;
 }
 
-/** Hues of packages: dark text on light fills and light text on dark ones has a contrast of 4.5 or more on all of them. */
+/**
+ * Number of package hues: dark text on light fills, and light text on dark fills, has a contrast of at least
+ * 4.5 for all of them.
+ */
 const HUES = 24;
 const packagePaint = (hue: number, theme: Theme): Paint =>
   theme === "dark"
     ? { fill: `hsl(${hue} 38% 30%)`, text: "#f4f4f6" }
     : { fill: `hsl(${hue} 62% 80%)`, text: "#16161a" };
 
-/** name -> paint, computed once for each flame graph and theme. */
+/** name -> paint; computed once per flame graph and theme. */
 function packagePaints(names: readonly string[], theme: Theme): Paint[] {
   const paints = Array.from({ length: HUES }, (_, i) => packagePaint(Math.round((i * 360) / HUES), theme));
   return names.map((n) => paints[hash(packageOf(n)) % HUES]!);
@@ -47,9 +50,10 @@ const ENDS: Record<ChangePalette, [less: number, more: number]> = {
   "red-green": [140, 4],
 };
 
-/** Paint of a change of share: `change` is -1 (gone) to 1 (new), 0 is no change. */
+/** Paint of a change in share: `change` is -1 (gone) to 1 (new), 0 is unchanged. */
 function changePaint(change: number, palette: ChangePalette, theme: Theme): Paint {
-  // A root: half as much again is a change that people look for, and would be a fifth of the way.
+  // The square root makes small changes visible: a change by half would otherwise get only a fifth of the
+  // color.
   const strength = Math.sqrt(Math.min(1, Math.abs(change)));
   const hue = ENDS[palette][change < 0 ? 0 : 1];
   if (theme === "dark")
@@ -63,7 +67,7 @@ function changePaint(change: number, palette: ChangePalette, theme: Theme): Pain
   };
 }
 
-/** How much a box's share changed against the baseline, -1 to 1. */
+/** Change of a box's share against the baseline, -1 to 1. */
 export function changeOf(f: Flame, box: number): number {
   if (!f.baseTotal) return 0;
   const now = f.sum > 0 ? f.total[box]! / f.sum : 0,
@@ -71,7 +75,7 @@ export function changeOf(f: Flame, box: number): number {
   return now + before === 0 ? 0 : (now - before) / (now + before);
 }
 
-/** box -> paint. What was cut off is painted by the caller: it is no function. */
+/** box -> paint. The caller paints cut-off boxes, because they are not functions. */
 export function painter(
   f: Flame,
   mode: ColourMode,

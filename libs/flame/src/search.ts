@@ -1,13 +1,16 @@
 import { FOLDED, type Flame } from "./layout.ts";
 
-/** What a search found: boxes in the order in which they are read, and the share of the whole that has one in its stack. */
+/**
+ * Result of a search: boxes in reading order, and the share of the total that has a matching function in its
+ * stack.
+ */
 export interface Found {
   marked: Uint8Array;
   boxes: Uint32Array;
   share: number;
 }
 
-/** A text without regard to case, or `/pattern/`. @throws when the pattern is none */
+/** Pattern of a search: a case-insensitive text, or `/pattern/`. @throws for an invalid pattern */
 export function searchPattern(text: string): RegExp | undefined {
   if (text === "") return undefined;
   const slashes = /^\/(.*)\/$/s.exec(text);
@@ -16,13 +19,13 @@ export function searchPattern(text: string): RegExp | undefined {
     : new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
 }
 
-/** Marks the boxes whose function matches; what was cut off never does. */
+/** Marks the boxes whose function matches; cut-off boxes never match. */
 export function search(f: Flame, pattern: RegExp | undefined): Found {
   const n = f.name.length,
     marked = new Uint8Array(n);
   if (!pattern) return { marked, boxes: new Uint32Array(0), share: 0 };
   const hit = Uint8Array.from(f.names, (name, i) => (i > 0 && pattern.test(name) ? 1 : 0));
-  // A box below a match adds nothing: its samples are counted already.
+  // A box below a match adds nothing, because the match already counts its samples.
   const within = new Uint8Array(n),
     boxes: number[] = [];
   let sum = 0;

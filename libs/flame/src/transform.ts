@@ -1,6 +1,6 @@
 import type { CallTree } from "./call-tree.ts";
 
-/** A tree under construction: equal paths of names are one node. */
+/** A tree under construction: equal name paths share a node. */
 class Growing {
   readonly parent: number[] = [0];
   readonly name: number[] = [0];
@@ -46,7 +46,7 @@ class Growing {
   }
 }
 
-/** A function that calls itself directly becomes one box. */
+/** Merges direct recursion: a function that calls itself becomes one box. */
 export function collapseRecursion(t: CallTree): CallTree {
   const g = new Growing(),
     map = new Uint32Array(t.parent.length);
@@ -66,9 +66,9 @@ export function collapseRecursion(t: CallTree): CallTree {
 }
 
 /**
- * The tree upside down: below the root the functions by self value, below each its callers. Branches narrower than
- * `minShare` of the whole are cut off, so that the work is bounded by what can be seen and not by the tree: a full
- * inverted tree has as many nodes as all stacks have frames.
+ * Inverts a tree: functions by self value below the root, and callers below each function. Branches narrower
+ * than `minShare` of the total are cut off, so that the visible part bounds the work. A complete inverted
+ * tree has as many nodes as all stacks have frames.
  */
 export function invert(t: CallTree, minShare: number): CallTree {
   const g = new Growing(),
@@ -76,7 +76,7 @@ export function invert(t: CallTree, minShare: number): CallTree {
   const all = t.total || 1,
     baseAll = t.base?.total || 1;
   const share = (a: number, b: number): number => Math.max(a / all, b / baseAll);
-  // What the server cut off has no function: it stays at the root.
+  // Children that the server cut off have no function: they stay at the root.
   let level: { node: number; members: Uint32Array; at: Uint32Array }[] = [];
   const byName = new Map<number, number[]>();
   for (let i = 1; i < n; i++) {
@@ -92,7 +92,7 @@ export function invert(t: CallTree, minShare: number): CallTree {
   }
   g.self[0] = t.self[0]!;
   if (t.base) g.baseSelf[0] = t.base.self[0]!;
-  /** Hangs groups of samples below a node: wide ones as nodes, the rest as a sum. */
+  /** Adds groups of samples below a node: wide groups as nodes, the others as a sum. */
   const hang = (
     parent: number,
     groups: Map<number, number[]>,
@@ -156,7 +156,10 @@ export function invert(t: CallTree, minShare: number): CallTree {
   return g.finish(t);
 }
 
-/** Every stack with a value of its own, root first: `visit(frames, value, base)`. What was cut off counts for its parent. */
+/**
+ * Visits every stack with a self value, root first: `visit(frames, value, base)`. Cut-off calls count for
+ * their parent.
+ */
 export function eachStack(t: CallTree, visit: (frames: string[], value: number, base: number) => void): void {
   for (let i = 0; i < t.parent.length; i++) {
     const a = t.self[i]! + t.folded[i]!,

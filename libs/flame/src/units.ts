@@ -1,4 +1,4 @@
-/** How a value of a profile type is written. */
+/** Unit of a profile type's values. */
 export type Unit = "nanoseconds" | "bytes" | "count";
 
 export function unitOf(sampleUnit: string): Unit {
@@ -30,14 +30,17 @@ const COUNT: readonly [number, string][] = [
   [1, ""],
 ];
 
-/** Values of a range as what they are in a second of it; CPU time then is cores. */
+/** Values of a time range as values per second; CPU time becomes cores. */
 export interface Rate {
   unit: Unit;
   seconds: number;
   cores: boolean;
 }
 
-/** A value with its unit, three digits: `1.25 min`, `640 MiB`, `12.0 k`; as a rate `0.35 cores`, `640 MiB/s`, `12.0 k/s`. */
+/**
+ * A value with its unit and three digits: `1.25 min`, `640 MiB`, `12.0 k`; as a rate `0.35 cores`, `640
+ * MiB/s`, `12.0 k/s`.
+ */
 export function formatValue(value: number, unit: Unit | Rate): string {
   if (typeof unit !== "string")
     return unit.cores
@@ -65,7 +68,7 @@ export function formatChange(before: number, after: number): string {
   return `${d > 0 ? "+" : d < 0 ? "−" : "±"}${Math.abs(d) >= 10 ? Math.abs(d).toFixed(1) : Math.abs(d).toFixed(2)} pp`;
 }
 
-/** A number of cores: two digits that say something. */
+/** A number of cores with at least two significant digits. */
 export function formatCores(cores: number): string {
   return cores === 0
     ? "0"
