@@ -5,16 +5,16 @@ import { type ProfileAsk, profileThisThread, type ThreadProfile } from "./profil
 
 type Message = { id: number; value?: unknown; error?: ErrorRecord } | { notify: string; value: unknown };
 
-/** What a worker is started with: its own data, and the counter of batches it took. */
+/** Start data of a worker: its own data, and the shared counter of processed batches. */
 export interface WorkerStart {
   data: unknown;
   taken: Int32Array;
 }
 
-/** The workers of this process that run. */
+/** The running workers of this process. */
 const running = new Set<WorkerClient>();
 
-/** Profiles all threads of this process at once; one that ends meanwhile is left out. */
+/** Profiles all threads of this process at once; a thread that ends in the meantime is left out. */
 export async function profileThreads(ask: ProfileAsk): Promise<ThreadProfile[]> {
   const all = await Promise.allSettled([
     profileThisThread(ask),
@@ -23,10 +23,13 @@ export async function profileThreads(ask: ProfileAsk): Promise<ThreadProfile[]> 
   return all.flatMap((r) => (r.status === "fulfilled" ? [r.value] : []));
 }
 
-/** The method of every worker that profiles it. */
+/** Name of the method by which every worker profiles itself. */
 export const PROFILE = "@profile";
 
-/** A worker thread behind typed calls. When it dies, every call in flight fails and `onExit` is told. */
+/**
+ * A worker thread behind typed calls. When the thread dies, every call in flight fails and `onExit` is
+ * called.
+ */
 export class WorkerClient {
   private readonly waiting = new Map<number, Deferred<unknown>>();
   private next = 1;
@@ -98,7 +101,7 @@ export class WorkerClient {
 
   /** batches sent */
   private sent = 0;
-  /** [0] batches that the worker has begun to the end of; shared with it, so that telling costs no message */
+  /** [0] batches whose calls the worker has all started; shared memory, so that reporting costs no message */
   private readonly taken = new Int32Array(new SharedArrayBuffer(4));
   private held: NodeJS.Timeout | undefined;
 
@@ -106,8 +109,9 @@ export class WorkerClient {
   private moved: ArrayBuffer[] = [];
 
   /**
-   * Calls of one turn of the loop travel as one message. While a worker is busy with two of them, further calls gather:
-   * waking a thread costs more than most calls do. Its answers, or a millisecond, look again.
+   * Sends the calls of one event-loop turn as one message. While a worker is busy with two batches, further
+   * calls accumulate, because waking a thread costs more than most calls. An answer, or a millisecond,
+   * triggers the next check.
    */
   private flush(): void {
     const { outbox, moved } = this;

@@ -5,12 +5,13 @@ type Collect = (options: { type: "minor" | "major" }) => void;
 let collect: Collect | undefined;
 let since = 0;
 
-/** Buffers that may pile up before the collector is told. */
+/** Bytes of released buffers before the garbage collector is notified. */
 const THRESHOLD = 16 << 20;
 
 /**
- * Tells the collector of this thread that buffers of `bytes` were let go. V8 waits for 64 MB of them in each thread
- * before it looks; with a memory ceiling that is too late. A collection of the young generation takes a millisecond.
+ * Notifies this thread's garbage collector that buffers of `bytes` were released. V8 waits for 64 MB of them
+ * per thread before it collects, which is too late under a memory limit. A collection of the young generation
+ * takes a millisecond.
  */
 export function releasedBytes(bytes: number): void {
   since += bytes;

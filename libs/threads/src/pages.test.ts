@@ -35,7 +35,7 @@ describe("pages that two threads share", () => {
       two = new Uint8Array(9000);
     expect([pages.put(small), pages.put(two), pages.put(new Uint8Array(0))]).toEqual([0, 8192, 24_576]);
     pages.give(8192);
-    // One page where there were two, then the other.
+    // One page in the place of two, then the other.
     expect([pages.put(small), pages.put(small), pages.put(two)]).toEqual([8192, 16_384, 32_768]);
     expect(pages.put(new Uint8Array((16 << 10) + 1))).toBeUndefined();
     while (pages.put(small) !== undefined);

@@ -1,26 +1,30 @@
 const PAGE_BYTES = 8 << 10;
-/** No body takes more than this share of all pages. */
+/** Maximum share of all pages for one body: 1/8. */
 const LARGEST_SHARE = 8;
 
 /**
- * Memory shared by two threads, in pages, for bytes that go from one to the other and are soon done with. A buffer that
- * moves by message becomes a new object of the other thread's heap, and some megabytes of those make V8 collect all of
- * it; pages are only named. The side that took pages gives them back when the other is done with them.
+ * Memory shared by two threads, in pages, for short-lived bytes that pass from one to the other. A buffer
+ * that is transferred by message becomes a new object in the other thread's heap, and some megabytes of these
+ * trigger a full collection in V8. Pages are only referenced. The thread that allocates pages frees them when
+ * the other thread is done.
  */
 export class SharedPages {
   readonly buffer: SharedArrayBuffer;
   private readonly bytes: Uint8Array;
-  /** pages that were taken together, where they begin; 0: free, or within such a run */
+  /** number of pages of an allocation, at its first page; 0: free, or inside an allocation */
   private readonly taken: Uint16Array;
 
-  /** @param bytes of all pages */
+  /** @param bytes total size of all pages */
   constructor(bytes: number) {
     this.taken = new Uint16Array(Math.ceil(bytes / PAGE_BYTES));
     this.buffer = new SharedArrayBuffer(this.taken.length * PAGE_BYTES);
     this.bytes = new Uint8Array(this.buffer);
   }
 
-  /** Copies `bytes` to the first place that is large enough and says where it begins; undefined when there is none, or they are too many. */
+  /**
+   * Copies `bytes` to the first free range that is large enough.
+   * @returns its offset; undefined if no range fits, or if `bytes` are too many
+   */
   put(bytes: Uint8Array): number | undefined {
     const { taken } = this,
       pages = Math.max(1, Math.ceil(bytes.length / PAGE_BYTES));
@@ -47,7 +51,7 @@ export class SharedPages {
   }
 }
 
-/** The other side: copies what lies there into memory of its own, borrowed until the next `read`. */
+/** Reader in the other thread: copies the bytes to its own memory, valid until the next `read`. */
 export class SharedPagesReader {
   private readonly shared: Uint8Array;
   private own = new Uint8Array(64 << 10);

@@ -1,20 +1,22 @@
 import { Session } from "node:inspector/promises";
 import { isMainThread, threadName } from "node:worker_threads";
 
-/** A function as V8 names it; lines and columns from 0. */
+/** A function as V8 names it; lines and columns start at 0. */
 export interface CallFrame {
   functionName: string;
   url: string;
   lineNumber: number;
   columnNumber: number;
 }
-/** Where the CPU was: a sample is the number of a node, and stands for the microseconds since the one before. */
+/**
+ * CPU profile: each sample is the ID of a node, and stands for the microseconds since the previous sample.
+ */
 export interface CpuProfile {
   nodes: { id: number; callFrame: CallFrame; children?: number[] }[];
   samples: number[];
   timeDeltas: number[];
 }
-/** What is allocated and alive: sampled, scaled to bytes by V8; `samples` say how many objects of a size a node has. */
+/** Sampled live allocations, scaled to bytes by V8; `samples` state how many objects of a size a node has. */
 export interface HeapProfile {
   head: HeapNode;
   samples: { size: number; nodeId: number; ordinal: number }[];
@@ -25,10 +27,11 @@ export interface HeapNode {
   children: HeapNode[];
 }
 
-/** What to profile a thread by. Heap: samples are taken from the first question on. */
+/** Kind of a thread profile. For heap profiles, sampling starts with the first request. */
 export type ProfileAsk =
   | { kind: "cpu"; ms: number; intervalUs: number }
   | { kind: "heap"; intervalBytes: number };
+/** Profile of one thread. */
 export interface ThreadProfile {
   thread: string;
   cpu?: CpuProfile;
@@ -37,10 +40,10 @@ export interface ThreadProfile {
 
 let session: Session | undefined;
 let sampling = false;
-/** one after the other: V8 has one profiler for a thread */
+/** serializes CPU profiles: V8 has one profiler per thread */
 let cpu: Promise<unknown> = Promise.resolve();
 
-/** Profiles the thread that calls it. */
+/** Profiles the calling thread. */
 export async function profileThisThread(ask: ProfileAsk): Promise<ThreadProfile> {
   const thread = isMainThread ? "main" : (threadName ?? "worker");
   if (!session) {

@@ -4,7 +4,7 @@ import { PROFILE, type WorkerStart } from "./client.ts";
 import { profileThisThread } from "./profile.ts";
 import { type NodeTransferable, Transfer } from "./transfer.ts";
 
-/** Methods that a worker answers; a result may be a Transfer. */
+/** Methods of a worker; a result may be a Transfer. */
 export type WorkerHandlers = Record<string, (args: never) => unknown>;
 
 interface CallMessage {
@@ -14,12 +14,15 @@ interface CallMessage {
 }
 type AnswerMessage = { id: number; value?: unknown; error?: unknown } | { notify: string; value: unknown };
 
-/** The data that this worker was started with. */
+/** Start data of this worker. */
 export function ownData<T>(): T {
   return (workerData as WorkerStart).data as T;
 }
 
-/** Answers calls from the thread that started this worker. Answers of one turn travel as one message. */
+/**
+ * Serves calls from the thread that started this worker. Answers of one event-loop turn are sent as one
+ * message.
+ */
 export function serveWorker(handlers: WorkerHandlers): { notify: (name: string, value: unknown) => void } {
   const port = parentPort;
   if (!port) throw new Error("serveWorker must run in a worker thread");

@@ -1,4 +1,4 @@
-/** A signal as another thread sees it: [0] becomes 1 when it aborts. */
+/** Shares an abort signal with another thread: [0] becomes 1 on abort. */
 export function stopOf(signal: AbortSignal | undefined): Int32Array | undefined {
   if (!signal) return undefined;
   const stop = new Int32Array(new SharedArrayBuffer(4));

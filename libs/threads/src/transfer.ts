@@ -1,6 +1,6 @@
 import type { Transferable as NodeTransferable } from "node:worker_threads";
 
-/** A result whose buffers move to the other thread instead of being copied. */
+/** A result whose buffers are transferred to the other thread instead of copied. */
 export class Transfer<T> {
   readonly value: T;
   readonly list: readonly NodeTransferable[];
@@ -10,7 +10,10 @@ export class Transfer<T> {
   }
 }
 
-/** The distinct ArrayBuffers behind typed arrays found in a value, however deep. Views of larger buffers are left to be copied. */
+/**
+ * Distinct ArrayBuffers of the typed arrays in a value, at any depth. Skips views of larger buffers, which
+ * are copied instead.
+ */
 export function transferable(value: unknown, into: Set<ArrayBuffer> = new Set()): ArrayBuffer[] {
   if (ArrayBuffer.isView(value)) {
     if (
