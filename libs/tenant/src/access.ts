@@ -1,15 +1,15 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { CinderblockError } from "@cinderblock/errors";
 
-/** What a caller may do: send profiles, ask, or see and change the server's state. */
+/** Permission of a caller: send profiles, query, or view and change the server's state. */
 export type Role = "write" | "read" | "admin";
 const ROLES: readonly Role[] = ["write", "read", "admin"];
 
-/** Who calls: what their token is called, and what it allows. */
+/** A caller: the name of its token, and the permissions of the token. */
 export interface Access {
   name: string;
   roles: ReadonlySet<Role>;
-  /** undefined: every tenant */
+  /** undefined: all tenants */
   tenants: ReadonlySet<string> | undefined;
 }
 
@@ -18,11 +18,14 @@ interface Entry {
   access: Access;
 }
 
-/** Tokens by their SHA-256. A caller brings one as `Authorization: Bearer <token>`, or as the password of Basic. */
+/**
+ * Tokens by their SHA-256. A caller sends one as `Authorization: Bearer <token>`, or as the password in Basic
+ * authentication.
+ */
 export class Tokens {
   private readonly entries: Entry[] = [];
 
-  /** @param document the content of the tokens file: `tokens: [{name, token or sha256, roles, tenants}]` */
+  /** @param document content of the tokens file: `tokens: [{name, token or sha256, roles, tenants}]` */
   constructor(document: unknown, where: string) {
     const wrong = (what: string): never => {
       throw new CinderblockError("invalid", `${where}: ${what}`);
@@ -64,7 +67,7 @@ export class Tokens {
     });
   }
 
-  /** Who a header names. @throws `unauthenticated` */
+  /** Access of the caller that a header identifies. @throws `unauthenticated` */
   of(authorization: string | undefined): Access {
     const [, scheme, credentials] = /^(Bearer|Basic) +(\S+)$/i.exec(authorization ?? "") ?? [];
     if (credentials === undefined)
@@ -80,7 +83,7 @@ export class Tokens {
         : (Buffer.from(credentials, "base64").toString().split(/:(.*)/s)[1] ?? "");
     const hash = digest(token);
     let found: Access | undefined;
-    // All are compared, in equal time: the answer does not tell how close a guess was.
+    // Compares with all tokens in constant time, so that the response time reveals nothing about a guess.
     for (const e of this.entries) if (timingSafeEqual(e.hash, hash)) found = e.access;
     if (!found) throw new CinderblockError("unauthenticated", "the token is not known");
     return found;
@@ -91,7 +94,11 @@ function digest(token: string): Buffer {
   return createHash("sha256").update(token).digest();
 }
 
-/** Refuses what a token does not allow. @param tenants those that the request names */
+/**
+ * Checks that a token allows a request.
+ * @param tenants tenants that the request names
+ * @throws `forbidden`
+ */
 export function permit(access: Access, role: Role, tenants: readonly string[]): void {
   if (!access.roles.has(role))
     throw new CinderblockError(

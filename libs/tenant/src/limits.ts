@@ -1,4 +1,7 @@
-/** A relabelling rule of Prometheus, with its defaults filled in. Plain data: it travels with a tenant's limits. */
+/**
+ * A relabeling rule as in Prometheus, with its defaults filled in. Plain data, sent along with a tenant's
+ * limits.
+ */
 export interface RelabelRule {
   action:
     | "replace"
@@ -20,7 +23,7 @@ export interface RelabelRule {
   replacement: string;
 }
 
-/** The limits that decide about one profile; names and defaults are v1's (docs/reference/configuration.md). */
+/** Limits that decide about one profile; names and defaults are v1's (docs/reference/configuration.md). */
 export interface IngestLimits {
   ingestionRateBytes: number;
   ingestionBurstBytes: number;
@@ -39,72 +42,78 @@ export interface IngestLimits {
   rejectOlderThanMs: number;
   rejectNewerThanMs: number;
   relabelDefaultRules: "first" | "last" | "disabled";
-  /** applied to each series' labels, before or after the default rules */
+  /** rules for each series' labels, applied before or after the default rules */
   relabelRules: readonly RelabelRule[];
-  /** keep and drop: which sample types of a profile are stored */
+  /** keep and drop rules: which sample types of a profile to store */
   sampleTypeRelabelRules: readonly RelabelRule[];
   maxSeriesPerTenant: number;
-  /** whose profiles count together */
+  /** selectors of profiles that are counted together */
   usageGroups: readonly UsageGroup[];
-  /** which part of a group's profiles is kept */
+  /** fraction of a group's profiles to keep */
   sampling: readonly SamplingRule[];
-  /** of the others the totals are kept, in series of their own */
+  /** store the totals of the sampled-out profiles, in separate series */
   keepStripped: boolean;
-  /** undefined: nobody counts */
+  /** undefined: no external volume limit */
   ingestionLimit: IngestionLimit | undefined;
 }
 
-/** What somebody else counts a tenant's volume by, and has found: it is told here, and enforced. */
+/** Volume limit of a tenant: another system counts and configures it here; Cinderblock enforces it. */
 export interface IngestionLimit {
-  /** nothing more is taken until the reset */
+  /** refuse all pushes until the reset */
   reached: boolean;
-  /** hour, day, month: for the message */
+  /** hour, day or month, for the message */
   periodType: string;
   periodLimitMb: number;
-  /** milliseconds since the epoch; 0: not told */
+  /** milliseconds since the epoch; 0: unknown */
   resetMs: number;
-  /** so many requests of each period are taken all the same, so that one sees that agents live */
+  /** requests of each period that are accepted nevertheless, to show that agents are alive */
   trickle: { requests: number; periodMs: number } | undefined;
-  /** usage groups whose profiles are refused: they have used up what they may send */
+  /** usage groups over their volume, whose profiles are refused */
   groupsOverLimit: readonly { name: string; periodLimitMb: number }[];
 }
 
-/** A selector and a name, which may hold `${labels.<name>}`. */
+/** A selector and a name, which may contain `${labels.<name>}`. */
 export interface UsageGroup {
   name: string;
   selector: string;
 }
-/** `probability` from 0 to 1 of the profiles of a usage group are kept. */
+/** Fraction of a usage group's profiles to keep: `probability` from 0 to 1. */
 export interface SamplingRule {
   group: string;
   probability: number;
 }
 
-/** Per-tenant limits in the units that the code uses. */
+/** Limits of a tenant, in the units of the code. */
 export interface Limits extends IngestLimits {
-  /** active series of a tenant in one ingester, and in all of them; 0: no limit. `maxSeriesPerTenant` is what follows for one */
+  /**
+   * maximum active series of a tenant in one ingester, and in all of them; 0: no limit. `maxSeriesPerTenant`
+   * is the limit that follows for one ingester
+   */
   maxLocalSeriesPerTenant: number;
   maxGlobalSeriesPerTenant: number;
-  /** ingesters that a tenant's writes stay in; 0: all */
+  /** number of ingesters that receive a tenant's writes; 0: all */
   ingestionShardSize: number;
-  /** profiles of a series that come closer together than the period are held for it, and those of one window of their time become one; 0: neither */
+  /**
+   * profiles of a series that arrive closer together than the period are held for it, and those of one window
+   * of profile time are aggregated; 0: no aggregation
+   */
   aggregationWindowMs: number;
   aggregationPeriodMs: number;
   maxQueryLookbackMs: number;
   maxQueryLengthMs: number;
   maxQueryParallelism: number;
   splitQueriesByIntervalMs: number;
-  /** parts that the series of a query are divided into; 0 and 1: one */
+  /** shards that a query's series are divided into; 0 and 1: no split */
   splitQueriesByShards: number;
-  /** queriers that may run a tenant's queries; 0: all */
+  /** number of queriers that may run a tenant's queries; 0: all */
   maxQueriersPerTenant: number;
-  /** instructions that the regular expressions of a query compile to, together; 0: no limit */
+  /** maximum instructions of all compiled regular expressions of a query; 0: no limit */
   maxRegexInstructions: number;
-  /** characters of a query's selectors and filters; 0: no limit */
+  /** maximum characters of a query's selectors and filters; 0: no limit */
   maxSelectorLength: number;
-  /** matchers of a query, labels that it groups by, entries of each stack filter; 0: no limit */
+  /** maximum matchers of a query, grouping labels, and entries of each stack filter; 0: no limit */
   maxMatchers: number;
-  /** tenants of a multi-tenant query; 0: no limit */
+  /** maximum tenants of a multi-tenant query; 0: no limit */
   maxTenantsPerQuery: number;
   maxFlamegraphNodesDefault: number;
   maxFlamegraphNodesMax: number;
@@ -114,15 +123,15 @@ export interface Limits extends IngestLimits {
   blocksRetentionMs: number;
   splitShards: number;
   splitGroups: number;
-  /** compactors that share a tenant's jobs; 0: all */
+  /** number of compactors that share a tenant's jobs; 0: all */
   compactorShardSize: number;
   partialBlockDeletionDelayMs: number;
   downsamplerEnabled: boolean;
-  /** series that are kept for a shorter time than the rest: selector and period */
+  /** series with a shorter retention than the rest: selector and period */
   retentionRules: readonly { selector: string; periodMs: number }[];
 }
 
-/** Limits by tenant; consumers ask for the ones they use. Overrides come with the runtime file. */
+/** Limits by tenant. Overrides come from the runtime configuration file. */
 export class TenantLimits {
   private readonly defaults: Limits;
   private overrides: ReadonlyMap<string, Limits>;
@@ -138,14 +147,14 @@ export class TenantLimits {
   }
 }
 
-/** The smaller of two limits of which 0 is none. */
+/** The smaller of two limits, where 0 means no limit. */
 export function smallerLimit(a: number, b: number): number {
   return a === 0 ? b : b === 0 ? a : Math.min(a, b);
 }
 
 /**
- * Limits of a query that reads several tenants, as in v1: of each limit the smallest positive value, of the split interval the
- * largest. Whatever one of the tenants does not allow is not allowed. Only the limits of reads are combined.
+ * Limits of a query over several tenants, as in v1: the smallest positive value of each combined limit, except
+ * the largest split interval. The fields that are not listed here are those of the first tenant.
  */
 export function readLimitsOf(all: readonly Limits[]): Limits {
   const smallest = (of: (l: Limits) => number): number => all.map(of).reduce(smallerLimit, 0);

@@ -10,7 +10,7 @@ import {
   tenantsForRead,
 } from "./index.ts";
 
-/** Names as an attacker chooses them: pieces of paths, separators, control characters, any text. */
+/** Hostile names: pieces of paths, separators, control characters, any text. */
 const piece = fc.oneof(
   fc.constantFrom(
     "..",

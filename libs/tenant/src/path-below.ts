@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { CinderblockError } from "@cinderblock/errors";
 import { checkTenantId } from "./tenant-id.ts";
 
-/** Longest name of a file or folder that common file systems take, in bytes. */
+/** Maximum length in bytes of a file or folder name in common file systems. */
 const MAX_NAME_BYTES = 255;
 
 /** Whether a text names one file or folder: no separator, no NUL, neither "." nor "..". */
@@ -17,9 +17,9 @@ function isFileName(name: string): boolean {
 }
 
 /**
- * Joins names below a root folder. Each name is one file or folder, so the result cannot lie outside of `root`, whoever
- * chose the names (docs/correctness.md, "Internal calls are closed by default").
- * @throws `invalid` for a name that is no single file name
+ * Joins names below a root folder. Each name is one file or folder, so the result is never outside of `root`,
+ * whatever the source of the names (docs/correctness.md, "Internal calls are closed by default").
+ * @throws `invalid` for a name that is not a single file name
  */
 export function pathBelow(root: string, ...names: readonly string[]): string {
   for (const name of names)
@@ -31,7 +31,7 @@ export function pathBelow(root: string, ...names: readonly string[]): string {
   return join(root, ...names);
 }
 
-/** The folder of a tenant below a data path. @throws `invalid` for a text that is no tenant ID */
+/** Folder of a tenant below a data path. @throws `invalid` for a text that is not a tenant ID */
 export function tenantFolder(dataPath: string, tenant: string): string {
   return pathBelow(dataPath, checkTenantId(tenant));
 }

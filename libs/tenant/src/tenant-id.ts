@@ -1,11 +1,12 @@
 import { CinderblockError } from "@cinderblock/errors";
 
+/** Tenant of all data without multi-tenancy. */
 export const DEFAULT_TENANT = "anonymous";
 const MAX_LENGTH = 150;
 
 /**
- * Names of Cinderblock's own files and folders in a data path and at the root of a bucket. A tenant with such a name
- * would lie in their place, and its data would be taken for something else.
+ * Names of Cinderblock's own files and folders in a data path and at the root of a bucket. A tenant with such
+ * a name would collide with them, and its data would be mistaken for other data.
  */
 const RESERVED: ReadonlySet<string> = new Set([
   ".cinderblock",
@@ -18,10 +19,10 @@ const RESERVED: ReadonlySet<string> = new Set([
     "roster.json",
   ].flatMap((file) => [file, `${file}.next`]),
 ]);
-/** Part of the name of an object that a directory bucket has not finished: its listings leave such names out. */
+/** Part of the name of an unfinished object in a directory bucket, whose listings omit such names. */
 const UNFINISHED_OBJECT = ".tmp-";
 
-/** The reason why a text is no tenant ID; undefined for a tenant ID. */
+/** Reason why a text is not a tenant ID; undefined for a tenant ID. */
 function fault(id: string): string | undefined {
   if (id === "") return "tenant ID is empty";
   if (id.length > MAX_LENGTH)
@@ -39,8 +40,9 @@ export function isTenantId(id: unknown): id is string {
 }
 
 /**
- * Passes a tenant ID that another process, a record or a file names; the public API has `tenantForWrite` and
- * `tenantsForRead`. @throws `invalid` for a text that is no tenant ID
+ * Checks a tenant ID from another process, a record or a file, and returns it. The public API uses
+ * `tenantForWrite` and `tenantsForRead`.
+ * @throws `invalid` for a text that is not a tenant ID
  */
 export function checkTenantId(id: string): string {
   const reason =
@@ -49,14 +51,14 @@ export function checkTenantId(id: string): string {
   return id;
 }
 
-/** An ID that a client named in its header. */
+/** Checks an ID from a client's header. @throws `unauthenticated` */
 function check(id: string): string {
   const reason = fault(id);
   if (reason !== undefined) throw new CinderblockError("unauthenticated", reason);
   return id;
 }
 
-/** The tenant of a write; without multi-tenancy the header is ignored. */
+/** Tenant of a write; without multi-tenancy the header is ignored. @throws `unauthenticated` */
 export function tenantForWrite(header: string | undefined, multitenancy: boolean): string {
   if (!multitenancy) return DEFAULT_TENANT;
   if (header === undefined || header === "") throw new CinderblockError("unauthenticated", "no org id");
@@ -64,7 +66,7 @@ export function tenantForWrite(header: string | undefined, multitenancy: boolean
   return check(header);
 }
 
-/** The tenants of a read: distinct and sorted. */
+/** Tenants of a read: distinct and sorted. @throws `unauthenticated` */
 export function tenantsForRead(header: string | undefined, multitenancy: boolean): string[] {
   if (!multitenancy) return [DEFAULT_TENANT];
   if (header === undefined || header === "") throw new CinderblockError("unauthenticated", "no org id");

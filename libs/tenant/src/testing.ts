@@ -1,6 +1,6 @@
 import type { IngestLimits } from "./limits.ts";
 
-/** Limits for tests: v1's defaults, with rates and windows that nothing runs into. */
+/** Limits for tests: v1's defaults, with rates and windows that no test reaches. */
 export const TEST_LIMITS: IngestLimits = {
   ingestionRateBytes: 0,
   ingestionBurstBytes: 0,
