@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { Compression, initSync, Table, writeParquet, WriterPropertiesBuilder } from "parquet-wasm/esm";
 
-/** The build puts the library's module beside the code; a checkout has it where it was installed. */
+/** The build puts the library's module next to the code; a checkout has it in the installed package. */
 const beside = new URL("./parquet.wasm", import.meta.url);
 initSync({
   module: readFileSync(
@@ -12,7 +12,7 @@ initSync({
   ),
 });
 
-/** An Arrow IPC stream as a Parquet file, compressed with zstd. Both are in memory at once. */
+/** Converts an Arrow IPC stream to a Parquet file with zstd compression. Both are in memory at once. */
 export function toParquet(stream: Uint8Array): Uint8Array {
   return writeParquet(
     Table.fromIPCStream(stream),

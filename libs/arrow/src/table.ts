@@ -18,8 +18,9 @@ import {
 } from "apache-arrow";
 
 /**
- * A column: times (microseconds since the epoch, UTC), whole numbers, texts or lists of texts. Texts are numbers of
- * `words`, in a list those of `item` from `offset[i]` to `offset[i + 1]`; -1 is none.
+ * A column: times (microseconds since the epoch, UTC), integers, texts or lists of texts. Texts are indices
+ * into `words`; a list has the indices in `item` from `offset[i]` to `offset[i + 1]`. The index -1 means no
+ * text.
  */
 export type Column =
   | { name: string; kind: "time"; values: BigInt64Array }
@@ -27,7 +28,7 @@ export type Column =
       name: string;
       kind: "number";
       values: BigInt64Array;
-      /** what it counts */
+      /** unit and type of the numbers */
       metadata?: Record<string, string>;
     }
   | { name: string; kind: "text"; words: readonly Uint8Array[]; index: Int32Array }
@@ -35,7 +36,7 @@ export type Column =
 
 const TIME = new TimestampMicrosecond("UTC"),
   NUMBER = new Int64();
-/** Dictionaries have the number of their column, so that those of the next batch replace them. */
+/** A dictionary has the number of its column as ID, so that the next batch replaces it. */
 const words = (id: number): Dictionary<Utf8, Int32> => new Dictionary(new Utf8(), new Int32(), id);
 
 function fieldOf(c: Column, i: number): Field {
@@ -104,7 +105,10 @@ function dataOf(c: Column, type: DataType, i: number): Data {
   }
 }
 
-/** One record batch as a whole stream: schema, dictionaries, batch, end. Columns of equal length. */
+/**
+ * Encodes one record batch as a complete stream: schema, dictionaries, batch, end. All columns have equal
+ * length.
+ */
 export function encodeBatch(columns: readonly Column[], metadata: Record<string, string>): Uint8Array {
   const schema = new Schema(columns.map(fieldOf), new Map(Object.entries(metadata)));
   const children = columns.map((c, i) => dataOf(c, schema.fields[i]!.type as DataType, i));
@@ -119,15 +123,18 @@ export function encodeBatch(columns: readonly Column[], metadata: Record<string,
   return writer.toUint8Array(true);
 }
 
-/** The end of a stream: a continuation without a message. */
+/** Bytes of the end of a stream: a continuation marker without a message. */
 const END_BYTES = 8;
 
-/** A stream that others go on from. */
+/** The stream without its end, so that other streams can follow. */
 export function withoutEnd(stream: Uint8Array): Uint8Array {
   return stream.subarray(0, stream.length - END_BYTES);
 }
 
-/** What is behind the schema: goes on from a stream with the same one. A schema is a message without a body. */
+/**
+ * The stream without its schema, so that it can follow a stream with the same schema. A schema is a message
+ * without a body.
+ */
 export function withoutSchema(stream: Uint8Array): Uint8Array {
   return stream.subarray(8 + new DataView(stream.buffer, stream.byteOffset).getInt32(4, true));
 }
