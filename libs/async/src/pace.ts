@@ -1,6 +1,6 @@
 import { CinderblockError } from "@cinderblock/errors";
 
-/** Pauses for long work on a thread that has other work: asked between steps, which are short. */
+/** Pauses of long work on a thread with other work: call it between short steps. */
 export interface Pace {
   /** Whether the time slice of this work is over. */
   due(): boolean;
@@ -8,14 +8,15 @@ export interface Pace {
   next(): Promise<void>;
 }
 
-/** No pauses: for work that has its thread to itself. */
+/** Pace without pauses, for work with a thread of its own. */
 export const UNPACED: Pace = { due: () => false, next: () => Promise.resolve() };
 
 const SLICE_MS = 10;
 
 /**
- * Time slices of one thread. At most one slice runs in each turn of the event loop, however many callers work at once, so
- * that messages and timers wait for one slice only (docs/correctness.md, "Every input has a budget").
+ * Time slices of one thread. At most one slice runs in each turn of the event loop, however many callers work
+ * concurrently, so that messages and timers wait for one slice only (docs/correctness.md, "Every input has a
+ * budget").
  */
 export class TimeSlices {
   private readonly waiting: (() => void)[] = [];
@@ -25,7 +26,10 @@ export class TimeSlices {
     this.now = now;
   }
 
-  /** The pace of one piece of work. @param canceled whether its result is still wanted is asked before each slice */
+  /**
+   * Pace of one piece of work.
+   * @param canceled called before and after each pause: whether no caller waits for the result
+   */
   pace(canceled: () => boolean = () => false): Pace {
     let since = this.now();
     return {
@@ -47,8 +51,8 @@ export class TimeSlices {
   }
 
   private advance(): void {
-    // Scheduled before the slice runs: the loop sees other events in between. Two turns, since most other work is an event
-    // and its continuation.
+    // Scheduled before the slice runs, so that the loop handles other events in between. Two turns, because
+    // most other work is an event and its continuation.
     if (this.waiting.length > 1) setImmediate(() => setImmediate(() => this.advance()));
     this.waiting.shift()!();
   }

@@ -6,7 +6,7 @@ const turns = async (): Promise<void> => {
   for (let i = 0; i < 30; i++) await Promise.resolve();
 };
 
-/** Time that a test lets pass. */
+/** A clock that the test advances. */
 class Clock implements PeriodicClock {
   ms = 0;
   chance = 0.5;
@@ -38,7 +38,7 @@ class Clock implements PeriodicClock {
   }
 }
 
-/** A loop whose passes end when the test says so. */
+/** A loop whose passes end on the test's command. */
 class Subject {
   readonly clock = new Clock();
   readonly began: number[] = [];

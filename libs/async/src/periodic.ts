@@ -1,23 +1,23 @@
 import { CinderblockError } from "@cinderblock/errors";
 
-/** How a background loop runs. */
+/** Timing of a background loop. */
 export interface PeriodicConfig {
-  /** time from the begin of one pass to the begin of the next */
+  /** milliseconds from the start of one pass to the start of the next */
   everyMs: number;
-  /** a pass that takes longer is aborted and counts as failed */
+  /** maximum duration of a pass; a longer one is aborted and counts as failed */
   deadlineMs: number;
-  /** part of the period that is random, so that processes do not act at the same time; default 0.1 */
+  /** random fraction of the period, so that processes do not act at the same time; default 0.1 */
   jitter?: number;
-  /** longest pause after failures, which double it from the period on; default: the period */
+  /** maximum pause after failures, which double the pause from the period on; default: the period */
   backoffMs?: number;
-  /** time until the first pass; default: one period */
+  /** milliseconds until the first pass; default: one period */
   firstMs?: number;
 }
 
-/** The end of one pass, as far as a watchdog looks at it. */
+/** End of one pass, for a watchdog. */
 export type PassEnd = { ok: true } | { ok: false; late: boolean; err: unknown };
 
-/** Timers and randomness; a test has its own. */
+/** Timers and randomness; tests replace them. */
 export interface PeriodicClock {
   now: () => number;
   after: (ms: number, run: () => void) => () => void;
@@ -34,13 +34,14 @@ const SYSTEM: PeriodicClock = {
   random: Math.random,
 };
 
-/** Timers hold no longer time. */
+/** Maximum delay of a timer. */
 const MAX_TIMER_MS = 0x7fffffff;
 
 /**
- * A background loop: one pass at a time, each with a deadline, the next one a jittered period later, after failures with a
- * growing pause. A pass that does not end when it is aborted is abandoned after one more deadline, so that it stops neither
- * the loop nor the process (docs/correctness.md, "Every wait has a deadline").
+ * A background loop with one pass at a time and a deadline per pass. The next pass starts a jittered period
+ * later, or after failures with a growing pause. A pass that does not end on abort is abandoned after one
+ * more deadline, so that it stops neither the loop nor the process (docs/correctness.md, "Every wait has a
+ * deadline").
  */
 export class Periodic {
   private readonly config: PeriodicConfig;
@@ -49,7 +50,7 @@ export class Periodic {
   private readonly clock: PeriodicClock;
   private cancel: (() => void) | undefined;
   private running: Promise<void> | undefined;
-  /** the work of the last pass, which may outlive its deadline */
+  /** work of the last pass, which may outlive its deadline */
   private unended: Promise<unknown> | undefined;
   private aborter = new AbortController();
   private failures = 0;
@@ -74,7 +75,7 @@ export class Periodic {
     this.schedule(this.config.firstMs ?? this.pauseMs());
   }
 
-  /** Whether passes begin by themselves. */
+  /** Whether the loop starts passes by itself. */
   get isActive(): boolean {
     return this.started && !this.stopped;
   }
@@ -94,7 +95,10 @@ export class Periodic {
     });
   }
 
-  /** Runs a pass now, or joins the running one; the next pass is a period later. Never rejects: `onEnd` has the error. */
+  /**
+   * Runs a pass now, or joins the running one; the next pass starts a period later. Never rejects: `onEnd`
+   * receives the error.
+   */
   run(): Promise<void> {
     if (this.stopped) return this.running ?? Promise.resolve();
     this.running ??= this.pass().finally(() => {
@@ -106,7 +110,7 @@ export class Periodic {
   private async pass(): Promise<void> {
     const began = this.clock.now();
     let end: PassEnd;
-    // An abandoned pass has had its deadline already, and gets one more.
+    // An abandoned pass has already had its deadline, and gets one more.
     if (this.unended) await this.bounded(this.unended, this.config.deadlineMs);
     this.aborter = new AbortController();
     const { signal } = this.aborter;
@@ -151,7 +155,8 @@ export class Periodic {
   }
 
   /**
-   * Ends the loop: aborts the running pass and waits for its end. @returns whether it ended within `boundMs`
+   * Ends the loop: aborts the running pass and waits for its end.
+   * @returns whether it ended within `boundMs`
    */
   async stop(boundMs = this.config.deadlineMs): Promise<boolean> {
     this.stopped = true;

@@ -1,6 +1,8 @@
 import { CinderblockError } from "@cinderblock/errors";
 
-/** At most `limit` holders at once; waiters are served in order and leave when their signal aborts. */
+/**
+ * Admits at most `limit` holders at once. Waiters are served in order, and leave when their signal aborts.
+ */
 export class Semaphore {
   private held = 0;
   private readonly waiting: (() => void)[] = [];

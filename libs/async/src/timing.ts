@@ -1,4 +1,4 @@
-/** A promise and its two ends. */
+/** A promise with its resolve and reject functions. */
 export class Deferred<T> {
   readonly promise: Promise<T>;
   resolve!: (value: T) => void;
@@ -28,21 +28,24 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Lets other work of this thread run before going on. */
+/** Lets other work of this thread run first. */
 export function yieldToLoop(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
 }
 
-/** The result of `work`, or the error of `late` when `ms` have passed. The work itself goes on, and its result is dropped. */
+/**
+ * Resolves to the result of `work`, or rejects with the error of `late` after `ms` milliseconds. The work
+ * continues, and its late result is dropped.
+ */
 export async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const end = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(late()), ms);
   });
   work.catch(() => {
-    /* a failure after the deadline has no reader; one before it is thrown below */
+    /* nothing reads a failure after the deadline; an earlier failure is thrown below */
   });
   try {
     return await Promise.race([work, end]);
