@@ -17,7 +17,10 @@ export interface BucketIndexMark {
   deletionTimeS: number;
 }
 
-/** `bucket-index.json.gz`: the complete blocks of a tenant and their deletion marks. Format: docs/formats/bucket-index.md */
+/**
+ * `bucket-index.json.gz`: the complete blocks of a tenant and their deletion marks. Format:
+ * docs/formats/bucket-index.md
+ */
 export interface BucketIndex {
   version: number;
   blocks: BucketIndexBlock[];
@@ -85,7 +88,7 @@ export function decodeBucketIndex(bytes: Uint8Array, file = "bucket-index.json.g
   };
 }
 
-/** `<ULID>/deletion-mark.json` and its copy under `markers/`. */
+/** `<ULID>/deletion-mark.json`, with a copy under `markers/`. */
 export interface DeletionMark {
   id: string;
   version: 1;

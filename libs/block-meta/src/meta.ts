@@ -2,19 +2,23 @@ import { decodeUtf8 } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 import { isUlid } from "./ulid.ts";
 
+/** A file of a block: path, size in bytes, and the format-specific counts. */
 export interface MetaFile {
   relPath: string;
   sizeBytes: number;
   parquet?: { numRowGroups?: number; numRows?: number };
   tsdb?: { numSeries?: number };
 }
+/** A block that was merged into this one. */
 export interface BlockParent {
   ulid: string;
   minTimeMs: number;
   maxTimeMs: number;
 }
 
-/** `meta.json`; times in milliseconds here, decimal seconds in the file. Format: docs/formats/meta-json.md */
+/**
+ * `meta.json`; times are milliseconds here, decimal seconds in the file. Format: docs/formats/meta-json.md
+ */
 export interface BlockMeta {
   ulid: string;
   minTimeMs: number;
@@ -47,22 +51,25 @@ export function secondsText(ms: number): string {
   return `${sign}${Math.floor(abs / 1000)}${fraction === "" ? "" : `.${fraction}`}`;
 }
 
-/** JSON.parse turns the token into a double; rounding to the millisecond restores what was written. */
+/** JSON.parse turns the token into a double; rounding to the millisecond restores the written value. */
 function toMs(value: unknown): number | undefined {
   return typeof value === "number" && Number.isFinite(value) ? Math.round(value * 1000) : undefined;
 }
 
-/** Puts raw number tokens into JSON text: JSON.stringify would choose its own form. */
+/** Inserts raw number tokens into JSON text, because JSON.stringify would choose its own form. */
 const TOKEN = "\u0001ms:";
+/** JSON text of a value; replaces the tokens of `secondsToken` by decimal seconds. */
 export function stringifyWithSeconds(value: unknown, indent: string | undefined): string {
   return JSON.stringify(value, undefined, indent).replace(/"\\u0001ms:(-?\d+)"/g, (_, ms: string) =>
     secondsText(Number(ms)),
   );
 }
+/** Placeholder of a time for `stringifyWithSeconds`. */
 export function secondsToken(ms: number): string {
   return `${TOKEN}${ms}`;
 }
 
+/** Encodes `meta.json`. */
 export function encodeMeta(m: BlockMeta): string {
   const c = m.compaction;
   return stringifyWithSeconds(
@@ -115,7 +122,11 @@ const object = (v: unknown): Json =>
 const array = (v: unknown): unknown[] => (Array.isArray(v) ? v : []);
 const count = (v: unknown): number => (typeof v === "number" && Number.isSafeInteger(v) && v >= 0 ? v : 0);
 
-/** The path of a file within its block: names with "/" between them, so that no meta leads out of the block's folder. */
+/**
+ * Checks the path of a file within its block: names separated by "/", so that no meta refers outside of the
+ * block's folder.
+ * @throws `CorruptError`
+ */
 function relPathOf(value: unknown, file: string): string {
   if (typeof value === "string" && /^[^/\\\0]+(\/[^/\\\0]+)*$/.test(value))
     if (!value.split("/").some((n) => n === "." || n === "..")) return value;
@@ -126,6 +137,7 @@ function relPathOf(value: unknown, file: string): string {
   );
 }
 
+/** Decodes `meta.json`. @throws `CorruptError` */
 export function decodeMeta(bytes: Uint8Array, file = "meta.json"): BlockMeta {
   let json: Json;
   try {

@@ -1,30 +1,34 @@
-/** A block as one of a set of shards. */
+/** A block as a member of a set of shards. */
 export interface ShardOfSet {
-  /** level-1 blocks that it was made of */
+  /** level-1 blocks that it holds */
   sources: readonly string[];
-  /** `2_of_3`; empty: not split */
+  /** `2_of_3`; "": not split */
   shardId: string;
   hints: readonly string[];
 }
 
+/** Number of a shard, from 1, in a set of `of` shards. */
 export interface ShardNumber {
   number: number;
   of: number;
 }
 
-/** `2_of_3`; undefined where it is none. */
+/** Parses `2_of_3`; undefined for other texts. */
 export function parseShard(text: string): ShardNumber | undefined {
   const m = /^(\d+)_of_(\d+)$/.exec(text);
   return m ? { number: Number(m[1]), of: Number(m[2]) } : undefined;
 }
 
-/** A hint that a shard has nothing: of all sources of the block, or of one. Format: docs/formats/meta-json.md */
+/** Hint that a shard is empty: for all sources of the block, or for one. Format: docs/formats/meta-json.md */
 export function emptyShardHint(shard: ShardNumber, source?: string): string {
   return `empty-shard:${shard.number}_of_${shard.of}${source === undefined ? "" : `:${source}`}`;
 }
 
 const REWRITTEN = "rewritten:";
-/** A hint that rows were taken out of a block that its sources made: whatever was answered from it before may be wrong now. Format: docs/formats/meta-json.md */
+/**
+ * Hint that a block was rewritten without some of its sources' rows, so that cached answers may be wrong now.
+ * Format: docs/formats/meta-json.md
+ */
 export function rewrittenHint(ulid: string): string {
   return REWRITTEN + ulid;
 }
@@ -32,7 +36,7 @@ export function isRewrittenHint(hint: string): boolean {
   return hint.startsWith(REWRITTEN);
 }
 
-/** Shards of which a block says that they have nothing of one of its sources. */
+/** Shards that are empty for one of the block's sources, according to its hints. */
 export function emptyShardsOf(block: ShardOfSet, source: string): ShardNumber[] {
   return block.hints.flatMap((h) => {
     const m = /^empty-shard:(\d+_of_\d+)(?::(.*))?$/.exec(h),
@@ -41,7 +45,10 @@ export function emptyShardsOf(block: ShardOfSet, source: string): ShardNumber[] 
   });
 }
 
-/** What a block that is merged of others may say: a shard is empty for those sources for which a part says so, and for all when it is for each. */
+/**
+ * Hints of a block that is merged from others. A shard is empty for the sources for which a part says so; if
+ * these are all sources, one hint covers them.
+ */
 export function mergedHints(parts: readonly ShardOfSet[]): string[] {
   const sources = [...new Set(parts.flatMap((p) => p.sources))].sort();
   /** shard -> sources for which it is empty */
@@ -65,7 +72,10 @@ export function mergedHints(parts: readonly ShardOfSet[]): string[] {
     );
 }
 
-/** Whether blocks hold all of a source: one that is not split, or every shard of a number, but for those that are said to be empty. */
+/**
+ * Whether blocks hold all data of a source: one is not split, or every shard of a set exists or is declared
+ * empty.
+ */
 export function holdAllOf(source: string, blocks: readonly ShardOfSet[]): boolean {
   const sets = new Map<number, Set<number>>();
   const add = ({ number, of }: ShardNumber): void => {

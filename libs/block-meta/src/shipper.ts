@@ -1,12 +1,15 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { isUlid } from "./ulid.ts";
 
-/** `local/shipper.json`: which local blocks were uploaded. */
+/** Encodes `local/shipper.json`: the ULIDs of uploaded local blocks. */
 export function encodeShipper(uploaded: readonly string[]): string {
   return `${JSON.stringify({ version: 1, uploaded: uploaded.length === 0 ? null : uploaded }, undefined, "\t")}\n`;
 }
 
-/** A missing, broken or foreign file is an empty list, as in v1: blocks are then looked up in the bucket. */
+/**
+ * Decodes `local/shipper.json`. As in v1, a missing, broken or foreign file is an empty list: blocks are then
+ * looked up in the bucket.
+ */
 export function decodeShipper(bytes: Uint8Array): string[] {
   try {
     const json = JSON.parse(decodeUtf8(bytes)) as { version?: unknown; uploaded?: unknown };
@@ -15,5 +18,5 @@ export function decodeShipper(bytes: Uint8Array): string[] {
       : [];
   } catch {
     return [];
-  } // the file is only a memory of what the bucket knows better
+  } // the file only caches knowledge of the bucket
 }

@@ -2,7 +2,7 @@ import { randomFillSync } from "node:crypto";
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/** A ULID: 48 bits of milliseconds, 80 random bits from the system, Crockford base32. */
+/** A new ULID: 48 bits of milliseconds, 80 random bits from the system, Crockford base32. */
 export function newUlid(timeMs: number): string {
   const random = randomFillSync(new Uint8Array(10));
   let time = timeMs;
@@ -25,7 +25,10 @@ export function newUlid(timeMs: number): string {
   return out.join("");
 }
 
-/** A ULID that sorts before another, of the same time but for one in 2^48: what a plan takes instead of it. */
+/**
+ * A ULID that sorts before another one, so that plans prefer it. Its time is the same, except in one of 2^48
+ * cases.
+ */
 export function ulidBefore(ulid: string): string {
   const step = randomFillSync(new Uint32Array(1))[0]! + 1;
   let value = 0n;
@@ -39,11 +42,12 @@ export function ulidBefore(ulid: string): string {
   return out.join("");
 }
 
+/** Whether a text is a ULID in upper case that fits into 128 bits. */
 export function isUlid(text: string): boolean {
   return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(text);
 }
 
-/** The 16 bytes that a ULID's text stands for. */
+/** The 16 bytes of a ULID. */
 export function ulidBytes(ulid: string): Uint8Array {
   let value = 0n;
   for (const c of ulid) value = value * 32n + BigInt(ALPHABET.indexOf(c));
@@ -53,6 +57,7 @@ export function ulidBytes(ulid: string): Uint8Array {
   return out;
 }
 
+/** Milliseconds since the epoch from a ULID's first 48 bits. */
 export function ulidTimeMs(ulid: string): number {
   let time = 0;
   for (let i = 0; i < 10; i++) time = time * 32 + ALPHABET.indexOf(ulid[i]!);
