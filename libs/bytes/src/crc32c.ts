@@ -1,10 +1,10 @@
 /**
- * CRC-32 Castagnoli (reflected polynomial 0x82F63B78), eight bytes a step.
- * zlib.crc32 is the other polynomial (IEEE), which only Parquet pages use.
+ * CRC-32 Castagnoli (reflected polynomial 0x82F63B78), eight bytes per step. zlib.crc32 uses the other
+ * polynomial (IEEE), which only Parquet pages use.
  */
 const STEP = 8,
   BYTE = 256;
-/** Of table `t` the entries from `t * 256`: one array, so that a step checks one length. */
+/** Table `t` has the entries from `t * 256`: one array, so that a step needs one bounds check. */
 const TABLES: Int32Array = (() => {
   const tables = new Int32Array(STEP * BYTE);
   for (let n = 0; n < BYTE; n++) {
@@ -19,9 +19,11 @@ const TABLES: Int32Array = (() => {
   return tables;
 })();
 
-/** Two stretches of this size are taken at once: what a step waits for is its own stretch's last. */
+/**
+ * Two blocks of this size are processed at once, because each step depends on the previous step of its block.
+ */
 const BLOCK = 1024;
-/** What a checksum becomes by `BLOCK` zeros that follow, by its bytes: of byte `k` the entries from `k * 256`. */
+/** Effect of `BLOCK` following zeros on a checksum, by its bytes: byte `k` has the entries from `k * 256`. */
 const SHIFTED: Int32Array = (() => {
   const shifted = new Int32Array(4 * BYTE);
   for (let bit = 0; bit < 32; bit++) {
@@ -33,7 +35,7 @@ const SHIFTED: Int32Array = (() => {
   return shifted;
 })();
 
-/** crc32c of `bytes[start, end)` as an unsigned number; `seed` continues an earlier one. */
+/** crc32c of `bytes[start, end)` as an unsigned number; `seed` continues an earlier checksum. */
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, seed = 0): number {
   const t = TABLES,
     s = SHIFTED,

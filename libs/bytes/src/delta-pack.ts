@@ -35,7 +35,7 @@ class BitSink {
     }
   }
 
-  /** Appends `width` bits of the pair (lo, hi), both unsigned. The caller has reserved room. */
+  /** Appends `width` bits of the pair (lo, hi), both unsigned. The caller has reserved the space. */
   put(lo: number, hi: number, width: number): void {
     if (width <= 24) {
       this.small(lo & ((1 << width) - 1), width);
@@ -66,7 +66,9 @@ function bitLength(value: number): number {
   return value < TWO32 ? 32 - Math.clz32(value) : 64 - Math.clz32(Math.floor(value / TWO32));
 }
 
-/** Packs values that a double holds exactly. `wrap32` makes 32-bit arithmetic of it, as the Go int32 encoder. */
+/**
+ * Packs values that a double holds exactly. `wrap32` selects 32-bit arithmetic, as in the Go int32 encoder.
+ */
 function packNumbers(get: (i: number) => number, count: number, out: ByteWriter, wrap32: boolean): void {
   out.uvarint(BLOCK);
   out.uvarint(4);
@@ -89,7 +91,7 @@ function packNumbers(get: (i: number) => number, count: number, out: ByteWriter,
       if (d < min) min = d;
     }
     if (n < BLOCK) {
-      // As the Go encoder: the tail of the block counts as deltas of a block padded with zeros.
+      // Like the Go encoder: the rest of the block counts as deltas of a block padded with zeros.
       const tail = wrap32 ? -previous | 0 : -previous;
       if (tail < min) min = tail;
       if (n + 1 < BLOCK && min > 0) min = 0;
@@ -161,12 +163,12 @@ function packBigInts(values: BigInt64Array, count: number, out: ByteWriter): voi
   }
 }
 
-/** Packs 32-bit values; u32 values from 2^31 up are written as negative ones. */
+/** Packs 32-bit values; u32 values from 2^31 on are written as negative values. */
 export function deltaPackInt32(values: ArrayLike<number>, count: number, out: ByteWriter): void {
   packNumbers((i) => values[i]! | 0, count, out, true);
 }
 
-/** Packs 64-bit values. Doubles are used where they are exact, BigInt otherwise. */
+/** Packs 64-bit values. Uses doubles where they are exact, BigInt otherwise. */
 export function deltaPackInt64(
   values: BigInt64Array | BigUint64Array | Uint32Array | Float64Array,
   count: number,
@@ -187,7 +189,7 @@ export function deltaPackInt64(
   packNumbers((i) => words[2 * i + 1]! * TWO32 + (words[2 * i]! >>> 0), count, out, false);
 }
 
-/** Smallest and largest count a table may claim, so that a broken header cannot ask for much memory. */
+/** Maximum count that a table may claim, so that a broken header cannot request much memory. */
 export interface DeltaBounds {
   max: number;
 }
@@ -268,7 +270,7 @@ export function deltaUnpackInt64(r: ByteReader, bounds: DeltaBounds): BigInt64Ar
   const first = r.varint64();
   if (h.count === 0) return out;
   out[0] = first;
-  // Either `value` is exact in a double, or `big` carries on in 64 bits from there on.
+  // Either `value` is exact in a double, or `big` continues in 64 bits from there on.
   let value = Number(first);
   let exact = Math.abs(value) < EXACT;
   let big = first;

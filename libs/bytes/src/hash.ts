@@ -8,6 +8,7 @@ export interface Hasher {
 
 let loading: Promise<Hasher> | undefined;
 
+/** Loads the hasher, once per thread. */
 export function loadHasher(): Promise<Hasher> {
   loading ??= xxhash().then((wasm) => ({ h64: (bytes, seed = 0n) => wasm.h64Raw(bytes, seed) }));
   return loading;
@@ -36,7 +37,10 @@ export function fnv1a(bytes: Uint8Array, seed = 2166136261): number {
   return h >>> 0;
 }
 
-/** A quick 32-bit hash of a byte range for in-memory tables; never persisted. Four bytes a step through a DataView. */
+/**
+ * A fast 32-bit hash of a byte range for in-memory tables; never persisted. Four bytes per step through a
+ * DataView.
+ */
 export function hashRange(view: DataView, start: number, end: number): number {
   let h = 0x9747b28c ^ (end - start);
   let i = start;
@@ -55,7 +59,7 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Mixes two 32-bit words into one; for keys made of ids. */
+/** Mixes two 32-bit words into one, for keys made of IDs. */
 export function mix32(a: number, b: number): number {
   let h = Math.imul(a ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(b, 0xc2b2ae35);
   h ^= h >>> 15;

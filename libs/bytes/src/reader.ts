@@ -1,6 +1,6 @@
 import { decodeUtf8 } from "./utf8.ts";
 
-/** Thrown by ByteReader when a value does not fit what is left; callers add the file name. */
+/** Thrown by ByteReader for a value that does not fit into the remaining bytes; callers add the file name. */
 export class ShortRead extends Error {
   readonly at: number;
   constructor(at: number, wanted: string) {
@@ -10,7 +10,7 @@ export class ShortRead extends Error {
   }
 }
 
-/** A cursor over bytes. Every read checks what is left. */
+/** A cursor over bytes. Every read checks the remaining length. */
 export class ByteReader {
   readonly bytes: Uint8Array;
   private words: DataView | undefined;
@@ -18,7 +18,7 @@ export class ByteReader {
   end: number;
 
   constructor(bytes: Uint8Array, pos = 0, end = bytes.length) {
-    // A Buffer's slice() is a view, a Uint8Array's a copy: callers rely on the latter.
+    // A Buffer's slice() is a view, a Uint8Array's is a copy: callers rely on the copy.
     this.bytes = Buffer.isBuffer(bytes)
       ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
       : bytes;
@@ -26,7 +26,7 @@ export class ByteReader {
     this.end = end;
   }
 
-  /** Made when it is first used: readers of small messages need none. */
+  /** Created on first use: readers of small messages need no view. */
   get view(): DataView {
     return (this.words ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength));
   }
@@ -70,7 +70,7 @@ export class ByteReader {
     return this.view.getFloat64(this.need(8), true);
   }
 
-  /** u64 that must be a safe integer: an offset or a size. */
+  /** Reads a u64 that must be a safe integer: an offset or a size. */
   size64be(): number {
     const at = this.pos;
     const value = this.u64be();

@@ -4,9 +4,11 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export function encodeUtf8(text: string): Uint8Array {
   return encoder.encode(text);
 }
+/** Length of a text in UTF-8 bytes. */
 export function utf8Length(text: string): number {
   return Buffer.byteLength(text, "utf8");
 }
+/** Writes a text as UTF-8 at `at` of `target`, which must have enough space. */
 export function encodeUtf8Into(text: string, target: Uint8Array, at: number): void {
   encoder.encodeInto(text, at === 0 ? target : target.subarray(at));
 }
@@ -25,7 +27,10 @@ export function decodeUtf8(bytes: Uint8Array, start = 0, end = bytes.length): st
   return decoder.decode(bytes.subarray(start, end));
 }
 
-/** Order of two strings by their UTF-8 bytes; JavaScript's `<` orders UTF-16 units and differs for astral characters. */
+/**
+ * Order of two strings by their UTF-8 bytes; JavaScript's `<` orders UTF-16 units and differs for astral
+ * characters.
+ */
 export function compareUtf8(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {

@@ -1,6 +1,6 @@
 /**
- * Walks protobuf's wire format in place, without an object for a message: what a decoder of a large message stands on.
- * `end` is where the message at hand ends. Integers come as two words, `lo` and `hi`.
+ * Base of decoders for large messages: walks protobuf's wire format in place, without an object per message.
+ * `end` is the end of the current message. Integers are two words, `lo` and `hi`.
  */
 export abstract class WireReader {
   protected bytes: Uint8Array = new Uint8Array(0);
@@ -9,7 +9,7 @@ export abstract class WireReader {
   protected lo = 0;
   protected hi = 0;
 
-  /** What a decoder throws for bytes that are none of its messages. */
+  /** Error of a decoder for bytes that are not its message. */
   protected abstract error(what: string): Error;
 
   /** Reads a varint into `lo` and `hi`; returns `lo` unsigned. */
@@ -44,14 +44,16 @@ export abstract class WireReader {
     return this.lo;
   }
 
-  /** The size of a field of bytes, which lies inside the message. */
+  /** Reads the size of a bytes field, which lies inside the message. */
   protected size(end: number): number {
     this.varint(end);
     if (this.hi !== 0 || this.lo > end - this.pos) throw this.error("unexpected EOF");
     return this.lo;
   }
 
-  /** An index into a table: one that cannot be valid becomes 0xffffffff, which its reader refuses. */
+  /**
+   * Reads an index into a table. An impossible index becomes 0xffffffff, which readers of the table refuse.
+   */
   protected index(end: number): number {
     this.varint(end);
     return this.asIndex();

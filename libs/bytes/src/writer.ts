@@ -1,6 +1,6 @@
 import { encodeUtf8Into, utf8Length } from "./utf8.ts";
 
-/** A growing byte buffer. Capacity is checked once per call, not once per byte. */
+/** A growable byte buffer. Capacity is checked once per call, not once per byte. */
 export class ByteWriter {
   buffer: Uint8Array;
   view: DataView;
@@ -11,7 +11,7 @@ export class ByteWriter {
     this.view = new DataView(this.buffer.buffer);
   }
 
-  /** Makes room for `extra` more bytes. */
+  /** Reserves space for `extra` more bytes. */
   reserve(extra: number): void {
     const needed = this.length + extra;
     if (needed <= this.buffer.length) return;
@@ -162,11 +162,14 @@ export class ByteWriter {
     if (rest !== 0) this.zeros(alignment - rest);
   }
 
-  /** A view of what was written; it is valid until the next write. */
+  /** A view of the written bytes, valid until the next write. */
   finish(): Uint8Array {
     return this.buffer.subarray(0, this.length);
   }
-  /** Gives what was written away in a buffer of exactly that size, so that it can move to another thread. The writer is empty then. */
+  /**
+   * Transfers the written bytes into a buffer of exactly that size, which can move to another thread. The
+   * writer is empty afterwards.
+   */
   take(): Uint8Array<ArrayBuffer> {
     const out = new Uint8Array((this.buffer.buffer as ArrayBuffer).transfer(this.length));
     this.buffer = new Uint8Array(0);
@@ -174,7 +177,7 @@ export class ByteWriter {
     this.length = 0;
     return out;
   }
-  /** A copy of what was written. */
+  /** A copy of the written bytes. */
   copy(): Uint8Array {
     return this.buffer.slice(0, this.length);
   }
