@@ -3,15 +3,13 @@ import { ByteColumn, U32Column } from "./columns.ts";
 
 const EMPTY_VIEW = new DataView(new ArrayBuffer(0));
 
-/**
- * Interned byte strings: id -> bytes[offset[id], offset[id + 1]). Ids are given in order of first sight.
- */
+/** Interned byte strings: ID -> bytes[offset[id], offset[id + 1]). IDs follow the order of first use. */
 export class ByteStrings {
   readonly bytes = new ByteColumn(64);
   /** id -> start; one more entry than strings */
   readonly offset = new U32Column(16);
   private readonly hashes = new U32Column(16);
-  /** id + 1, 0 free */
+  /** ID + 1; 0 is free */
   private slot = new Uint32Array(16);
 
   constructor() {
@@ -35,7 +33,7 @@ export class ByteStrings {
     return this.sourceView;
   }
 
-  /** The id of `source[start, end)`, added when it is new. */
+  /** ID of `source[start, end)`; adds a new string. */
   intern(source: Uint8Array, start: number, end: number): number {
     const view = this.view(source);
     const hash = hashRange(view, start, end);
@@ -44,7 +42,7 @@ export class ByteStrings {
     return this.append(source, start, end, hash);
   }
 
-  /** Lets go of the bytes that strings were last interned from. */
+  /** Releases the reference to the last interned source. */
   release(): void {
     this.source = undefined;
     this.sourceView = EMPTY_VIEW;

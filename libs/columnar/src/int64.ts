@@ -4,8 +4,8 @@ export function wordsOf(values: BigInt64Array): Uint32Array {
 }
 
 /**
- * Adds value `j` of `from` to value `i` of `to`, modulo 2^64; both are words of 64-bit integers. No bigint is made: code
- * that is not optimised yet allocates one for each operation on a BigInt64Array.
+ * Adds value `j` of `from` to value `i` of `to`, modulo 2^64; both are words of 64-bit integers. Avoids
+ * BigInt: unoptimized code allocates a BigInt for each operation on a BigInt64Array.
  */
 export function addInt64(to: Uint32Array, i: number, from: Uint32Array, j: number): void {
   const low = to[2 * i]! + from[2 * j]!;

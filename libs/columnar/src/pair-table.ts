@@ -1,6 +1,6 @@
 /**
- * Open-addressing hash table from a pair of u32 words to a u32: ids in, ids out.
- * 27 ms for a million lookups, where Map<bigint> takes 900 (style guide, hot paths).
+ * Open-addressing hash table from a pair of u32 words to a u32: a million lookups take 27 ms, against 900 ms
+ * for Map<bigint> (style guide, hot paths).
  */
 export class PairTable {
   private keyA: Uint32Array;
@@ -31,7 +31,7 @@ export class PairTable {
     }
   }
 
-  /** The value of (a, b); when absent, `value` is put there and -1 returned. */
+  /** The value of (a, b). If it is absent, sets it to `value` and returns -1. */
   getOrSet(a: number, b: number, value: number): number {
     const { keyA, keyB, slot, mask } = this;
     const ua = a >>> 0,
@@ -50,7 +50,7 @@ export class PairTable {
     return -1;
   }
 
-  /** Makes room for `entries` in all, so that they come without growing. */
+  /** Reserves space for `entries` in total, so that adding them does not grow the table. */
   reserve(entries: number): void {
     let n = this.slot.length;
     while (n < entries * 2) n *= 2;

@@ -1,4 +1,4 @@
-/** Row numbers 0..count-1 in the order of `compare`, stable. */
+/** Row numbers 0..count-1, sorted by `compare`; stable. */
 export function sortedIndex(count: number, compare: (a: number, b: number) => number): Uint32Array {
   const index = new Uint32Array(count);
   for (let i = 0; i < count; i++) index[i] = i;
@@ -6,9 +6,10 @@ export function sortedIndex(count: number, compare: (a: number, b: number) => nu
 }
 
 /**
- * The `n`-th largest of `values` (1: the largest), the smallest when there are fewer. Partitions `values` in place: linear
- * time for most lists, and never more than a sort takes. Pivots may be bad all along (a total before ascending parts has its
- * maximum for a pivot each time), so that what a bounded number of partitions leaves is sorted.
+ * The `n`-th largest of `values` (1: the largest), or the smallest if there are fewer. Partitions `values` in
+ * place, in linear time for most lists and never slower than a sort. All pivots may be bad: a total before
+ * ascending parts yields the maximum as pivot each time. So the rest is sorted after a bounded number of
+ * partitions.
  */
 export function nthLargest(values: Float64Array, n: number): number {
   const wanted = Math.max(0, values.length - n);
@@ -23,7 +24,10 @@ export function nthLargest(values: Float64Array, n: number): number {
   return values[wanted]!;
 }
 
-/** Narrows `range` to the side of a pivot that holds position `wanted`; a function of its own, so that its loops run compiled from the first call on. */
+/**
+ * Narrows `range` to the side of a pivot that contains the position `wanted`. A separate function, so that
+ * its loops run compiled from the first call on.
+ */
 function partition(values: Float64Array, range: { low: number; high: number }, wanted: number): void {
   const { low, high } = range;
   const a = values[low]!,
@@ -53,7 +57,10 @@ function partition(values: Float64Array, range: { low: number; high: number }, w
 
 const COUNTS = new Uint32Array(2049);
 
-/** Positions 0..n-1 by ascending value, stable: values are counted by their digits, so the time is linear. Without comparing, where they ascend already. */
+/**
+ * Positions 0..n-1 by ascending value; stable. A radix sort, so the time is linear. Skips all work if the
+ * values already ascend.
+ */
 export function sortedOrder(values: Uint32Array): Uint32Array {
   const n = values.length,
     order = new Uint32Array(n);
@@ -66,7 +73,7 @@ export function sortedOrder(values: Uint32Array): Uint32Array {
     else max = v;
   }
   if (ascending) return order;
-  // Few values are sorted faster than digits are counted: value and position fit one double.
+  // A direct sort is faster than counting for few values: value and position fit into one double.
   if (n < 100) {
     const keys = new Float64Array(n);
     for (let i = 0; i < n; i++) keys[i] = values[i]! * 128 + i;
@@ -84,7 +91,7 @@ export function sortedOrder(values: Uint32Array): Uint32Array {
   return from;
 }
 
-/** The same, where `compare` decides between positions of equal values. */
+/** Positions by ascending value, where `compare` orders the positions of equal values. */
 export function sortedOrderBy(values: Uint32Array, compare: (a: number, b: number) => number): Uint32Array {
   const order = sortedOrder(values),
     n = order.length;
@@ -96,7 +103,7 @@ export function sortedOrderBy(values: Uint32Array, compare: (a: number, b: numbe
   return order;
 }
 
-/** Moves positions so that they ascend by one digit of their values, those of equal digits as they were. */
+/** Reorders positions by one digit of their values, keeping the order of equal digits. */
 function countDigits(
   values: Uint32Array,
   from: Uint32Array,
