@@ -3,22 +3,27 @@ import { isMap, isNode, isScalar, parseDocument, stringify } from "yaml";
 import { CinderblockError } from "@cinderblock/errors";
 import { type ConfigOf, formatValue, type Option, parseValue, type Schema } from "./option.ts";
 
-/** Flags and YAML sections of v1 that are accepted for what they are and change nothing here. */
+/** Flags and YAML sections of v1 that are accepted and have no effect here. */
 export interface Accepted {
   flags: readonly RegExp[];
   yaml: readonly RegExp[];
 }
 
+/** Loaded configuration, with warnings for the log. */
 export interface Loaded<S extends Schema> {
   config: ConfigOf<S>;
-  /** flags and keys that are accepted and have no effect here */
+  /** accepted flags and keys without effect here */
   warnings: string[];
   help: "short" | "all" | undefined;
   version: boolean;
   modules: boolean;
 }
 
-/** default < YAML (`${ENV}` expanded only on request) < flag. `-flag` and `--flag` are the same. */
+/**
+ * Loads the configuration: defaults, then YAML (`${ENV}` expanded only on request), then flags; later ones
+ * win. `-flag` and `--flag` are the same.
+ * @throws `invalid`
+ */
 export function loadConfig<S extends Schema>(
   schema: S,
   argv: readonly string[],
@@ -165,7 +170,9 @@ function suggestion(name: string, known: readonly string[]): string {
   return best === "" ? "" : `; did you mean ${best}?`;
 }
 
-/** Whether a name is one that is known, but for two letters: what v1 has beside it is never so near (a test holds its flags against this). */
+/**
+ * Whether a name is within two edits of a known name. No other flag of v1 is that close; a test checks that.
+ */
 function isMistyped(name: string, known: readonly string[]): boolean {
   return (
     name.length > 8 && known.some((k) => Math.abs(k.length - name.length) <= 2 && distance(name, k) <= 2)
@@ -183,7 +190,7 @@ function distance(a: string, b: string): number {
   return row[b.length]!;
 }
 
-/** The configuration as YAML; `only` picks what differs from the defaults. Secrets are masked. */
+/** The configuration as YAML; `only` selects all values or only changed ones. Secrets are masked. */
 export function toYaml<S extends Schema>(schema: S, config: ConfigOf<S>, only: "all" | "changed"): string {
   const tree: Record<string, unknown> = {};
   for (const [key, o] of Object.entries(schema)) {
@@ -201,7 +208,7 @@ function typeName(o: Option<unknown>): string {
   return o.kind === "secret" ? "string" : o.kind;
 }
 
-/** The text of -help. */
+/** Text of -help. */
 export function helpText(schema: Schema, program: string): string {
   const lines = Object.values(schema)
     .sort((a, b) => (a.flag < b.flag ? -1 : 1))
@@ -212,7 +219,7 @@ export function helpText(schema: Schema, program: string): string {
   return `Usage of ${program}:\n  -config.file string\n    \tYAML file to read; flags win over it.\n  -config.expand-env\n    \tReplace \${VAR} and \${VAR:default} in the file. (default "false")\n${lines.join("\n")}\n`;
 }
 
-/** docs/reference/configuration.md */
+/** Content of docs/reference/configuration.md. */
 export function markdown(schema: Schema): string {
   const rows = Object.values(schema)
     .sort((a, b) => (a.flag < b.flag ? -1 : 1))

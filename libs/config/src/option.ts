@@ -1,28 +1,31 @@
 import { CinderblockError } from "@cinderblock/errors";
 import { parseYaml } from "./yaml.ts";
 
+/** One option: its flag, its YAML path, its kind and its default. */
 export interface Option<T> {
   readonly flag: string;
-  /** path in the YAML file, dots between sections */
+  /** path in the YAML file, with dots between sections */
   readonly yaml: string;
   readonly kind: "string" | "int" | "float" | "bool" | "duration" | "secret" | "yaml";
   readonly initial: T;
   readonly doc: string;
   readonly choices?: readonly string[];
   readonly min?: number;
-  /** several, separated by commas; in YAML also a list, as v1 writes it */
+  /** several values, separated by commas; in YAML also a list, as in v1 */
   readonly list?: boolean;
-  /** for `yaml`: checks a value and gives it its form */
+  /** for `yaml`: checks and converts a value */
   readonly parse?: (value: unknown, where: string) => T;
 }
 
+/** Options by their name in the configuration object. */
 export type Schema = Record<string, Option<unknown>>;
+/** Configuration object of a schema. */
 export type ConfigOf<S extends Schema> = {
   -readonly [K in keyof S]: S[K] extends Option<infer T> ? T : never;
 };
 
 type Extra = { choices?: readonly string[]; min?: number; list?: boolean };
-/** `flag yaml.path`: one word when both are alike. */
+/** Flag and YAML path, derived from the flag if they are alike. */
 function names(flag: string, yaml: string | undefined): { flag: string; yaml: string } {
   return { flag, yaml: yaml ?? flag.replaceAll("-", "_") };
 }
@@ -60,7 +63,7 @@ export function float(
 export function bool(flag: string, yaml: string | undefined, initial: boolean, doc: string): Option<boolean> {
   return { ...names(flag, yaml), kind: "bool", initial, doc };
 }
-/** A list or a mapping: as such in YAML, as YAML or JSON text in a flag. */
+/** An option with a list or mapping: YAML in the file, YAML or JSON text in a flag. */
 export function yaml<T>(
   flag: string,
   path: string | undefined,
@@ -70,7 +73,7 @@ export function yaml<T>(
 ): Option<T> {
   return { ...names(flag, path), kind: "yaml", initial, doc, parse };
 }
-/** milliseconds here, Go's notation plus d and w outside */
+/** An option in milliseconds; its notation is Go's, plus d, w and y */
 export function duration(
   flag: string,
   yaml: string | undefined,
@@ -93,6 +96,7 @@ const UNIT: Record<string, number> = {
   y: 365 * 864e5,
 };
 
+/** Milliseconds of a duration in Go's notation, plus d, w and y. @throws `invalid` */
 export function parseDuration(text: string): number {
   const t = text.trim();
   if (t === "0") return 0;
@@ -109,6 +113,7 @@ export function parseDuration(text: string): number {
   return sign * ms;
 }
 
+/** A duration of milliseconds in Go's notation. */
 export function formatDuration(ms: number): string {
   if (ms === 0) return "0s";
   for (const [unit, size] of [
@@ -123,7 +128,7 @@ export function formatDuration(ms: number): string {
   return `${h > 0 ? `${h}h` : ""}${h > 0 || m > 0 ? `${m}m` : ""}${s}s`;
 }
 
-/** A value from a flag or from YAML, checked. */
+/** Checks and converts a value from a flag or from YAML. @throws `invalid` */
 export function parseValue(o: Option<unknown>, raw: unknown, where: string): unknown {
   if (o.kind === "yaml") return o.parse!(typeof raw === "string" ? parseYaml(raw, where) : raw, where);
   const wrong = (expected: string): never => {
@@ -163,6 +168,7 @@ export function parseValue(o: Option<unknown>, raw: unknown, where: string): unk
   }
 }
 
+/** Text of an option's value for YAML and help; secrets are masked. */
 export function formatValue(o: Option<unknown>, value: unknown): string {
   if (o.kind === "secret") return value === "" ? "" : "<redacted>";
   if (o.kind === "yaml") return JSON.stringify(value);

@@ -1,7 +1,7 @@
 import { parseDocument, stringify } from "yaml";
 import { CinderblockError } from "@cinderblock/errors";
 
-/** A YAML document as plain values. @param name what to call it in an error */
+/** Parses a YAML document to plain values. @param name name of the document in errors @throws `invalid` */
 export function parseYaml(text: string, name: string): unknown {
   const doc = parseDocument(text);
   if (doc.errors.length > 0) throw new CinderblockError("invalid", `${name}: ${doc.errors[0]!.message}`);
