@@ -9,7 +9,7 @@ import {
   toErrorRecord,
 } from "./index.ts";
 
-/** As it crosses a process. */
+/** An error after its transfer to another process. */
 const crossed = (err: unknown): CinderblockError =>
   fromErrorRecord(JSON.parse(JSON.stringify(toErrorRecord(err))) as ReturnType<typeof toErrorRecord>);
 

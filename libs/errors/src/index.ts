@@ -1,6 +1,6 @@
 /**
- * The closed set of things that can go wrong. Domain code throws a kind; only
- * `libs/rpc` knows which status or code a kind becomes (docs/reference/errors.md).
+ * The closed set of error kinds. Domain code throws a kind; only `libs/rpc` maps a kind to a status or code
+ * (docs/reference/errors.md).
  */
 export type ErrorKind =
   | "invalid"
@@ -38,15 +38,15 @@ export const ERROR_KINDS: readonly ErrorKind[] = [
 ];
 
 export interface ErrorOptions {
-  /** The error that caused this one, when a layer is crossed. */
+  /** The causing error of another layer. */
   cause?: unknown;
-  /** Numbers and names for logs and metrics, never needed to understand the message. */
+  /** Numbers and names for logs and metrics; the message is understandable without them. */
   detail?: Record<string, string | number | boolean>;
-  /** The label of the `reason` counter for refused profiles. */
+  /** Label of the `reason` counter for refused profiles. */
   reason?: DiscardReason;
 }
 
-/** Reason labels of `pyroscope_discarded_samples_total`, v1's names. */
+/** Reason labels of `pyroscope_discarded_samples_total`, with v1's names. */
 export const DISCARD_REASONS = [
   "missing_labels",
   "max_label_names_per_series",
@@ -69,7 +69,7 @@ export const DISCARD_REASONS = [
 ] as const;
 export type DiscardReason = (typeof DISCARD_REASONS)[number];
 
-/** An error that states a fact, the limit it met, and its kind. */
+/** An error that states a fact, the exceeded limit, and its kind. */
 export class CinderblockError extends Error {
   readonly kind: ErrorKind;
   readonly detail: Record<string, string | number | boolean>;
@@ -84,7 +84,7 @@ export class CinderblockError extends Error {
   }
 }
 
-/** Bytes that do not say what their format promises: the file, where, and what was expected. */
+/** Error of bytes that violate their format: the file, the position, and the expected content. */
 export class CorruptError extends CinderblockError {
   constructor(file: string, offset: number, expected: string, options: ErrorOptions = {}) {
     super("corrupt", `${file}: at byte ${offset}: ${expected}`, {
@@ -99,12 +99,12 @@ export function invalid(message: string, reason?: DiscardReason): CinderblockErr
   return new CinderblockError("invalid", message, reason === undefined ? {} : { reason });
 }
 
-/** A resource of one process that can be used up for the moment. */
+/** A resource of one process that may be temporarily exhausted. */
 export type Resource = "heads" | "disk" | "local-blocks" | "inflight";
 
 /**
- * A refusal that depends on this process at this moment: another replica, or this process later, may accept the same push.
- * Such a refusal is always thrown and never part of an answer (docs/correctness.md, "No late refusal").
+ * Creates a momentary refusal: another replica, or this process later, may accept the same push. Such a
+ * refusal is always thrown and never part of an answer (docs/correctness.md, "No late refusal").
  */
 export function noRoom(
   resource: Resource,
@@ -117,26 +117,29 @@ export function noRoom(
   });
 }
 
-/** Kinds that refuse a push for good; an error of any other kind says nothing about the push and is thrown on. */
+/**
+ * Kinds that refuse a push permanently; an error of any other kind says nothing about the push and is
+ * rethrown.
+ */
 const REFUSALS: ReadonlySet<ErrorKind> = new Set(["invalid", "unknown", "too-large", "limit"]);
 
-/** Whether a kind may be the answer to a push. */
+/** Whether an error of this kind may be the answer to a push. */
 export function isRefusal(kind: ErrorKind): boolean {
   return REFUSALS.has(kind);
 }
 
-/** Reasons of `limit` that follow from the push and the limits that travel with it. */
+/** Reasons of `limit` that depend only on the push and the limits sent along with it. */
 const DETERMINISTIC_LIMITS: ReadonlySet<DiscardReason | undefined> = new Set(["ingest_limit_reached"]);
 
 /**
- * Whether every process that gets the same push with the same limits refuses it in the same way. Everything else, a rate,
- * a number of series, a full disk, depends on the process that was asked.
+ * Whether every process with the same push and the same limits refuses it in the same way. Other refusals
+ * depend on the process: a rate, a number of series, a full disk.
  */
 export function isDeterministicRefusal(error: Pick<ErrorRecord, "kind" | "reason">): boolean {
   return isRefusal(error.kind) && (error.kind !== "limit" || DETERMINISTIC_LIMITS.has(error.reason));
 }
 
-/** The kind of anything that was thrown; what is not ours is `internal`. */
+/** Kind of a thrown value; `internal` for values other than CinderblockError. */
 export function kindOf(err: unknown): ErrorKind {
   return err instanceof CinderblockError ? err.kind : "internal";
 }
@@ -145,7 +148,7 @@ export function messageOf(err: unknown): string {
   return err instanceof Error ? err.message : String(err);
 }
 
-/** What crosses a thread or a process in place of an Error. */
+/** Form of an error between threads and processes. */
 export interface ErrorRecord {
   kind: ErrorKind;
   message: string;
@@ -154,7 +157,7 @@ export interface ErrorRecord {
   stack?: string;
 }
 
-/** An error as a plain object that survives threads and processes: kind, reason and detail stay. */
+/** Converts an error to a plain object for other threads and processes; keeps kind, reason and detail. */
 export function toErrorRecord(err: unknown): ErrorRecord {
   const record: ErrorRecord = { kind: kindOf(err), message: messageOf(err) };
   if (err instanceof CinderblockError) {
@@ -166,7 +169,7 @@ export function toErrorRecord(err: unknown): ErrorRecord {
 }
 
 export function fromErrorRecord(record: ErrorRecord): CinderblockError {
-  // A process of another release may know more kinds.
+  // A process of another release may have more kinds.
   const kind = ERROR_KINDS.includes(record.kind) ? record.kind : "internal";
   const err = new CinderblockError(kind, record.message, {
     ...(record.reason === undefined ? {} : { reason: record.reason }),
