@@ -1,6 +1,6 @@
 import { LABEL_SERVICE_NAME, parseSelector } from "@cinderblock/model";
 
-/** Forms of answers as files: content type, end of the file's name, and whether two sides can be compared in it. */
+/** Export formats: content type, file extension, and whether the format supports comparisons. */
 export const EXPORTS = {
   pprof: { type: "application/octet-stream", extension: "pb", diff: false },
   folded: { type: "text/plain; charset=utf-8", extension: "folded", diff: true },
@@ -13,22 +13,22 @@ export const EXPORTS = {
   parquet: { type: "application/vnd.apache.parquet", extension: "parquet", diff: false },
 } as const;
 export type ExportFormat = keyof typeof EXPORTS;
-/** Those that are made of a call tree by function name. */
+/** Formats of a call tree by function name. */
 export type TreeFormat = "folded" | "speedscope" | "firefox" | "svg" | "html";
 
-/** A row for each sample, with its stack; or one for each profile, with its sum. */
+/** Rows of a table export: one per sample with its stack, or one per profile with its sum. */
 export type SampleRows = "samples" | "profiles";
 
-/** What every part of an export as a table has alike. */
+/** Common properties of all parts of a table export. */
 export interface SampleTable {
   rows: SampleRows;
-  /** labels that are columns, in order */
+  /** labels that become columns, in order */
   labels: readonly string[];
   profileType: string;
   unit: string;
 }
 
-/** The one service that a selector names; "": it names none, or several. */
+/** Service of the first condition `service_name="…"` in a selector; "" without such a condition. */
 export function serviceNamed(labelSelector: string): string {
   return parseSelector(labelSelector).find((m) => m.name === LABEL_SERVICE_NAME && m.op === "=")?.value ?? "";
 }

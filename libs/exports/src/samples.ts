@@ -2,10 +2,10 @@ import { type Column, encodeBatch, withoutEnd, withoutSchema } from "@cinderbloc
 import { type PartialSamples, spanText, uuidText } from "@cinderblock/query";
 import type { SampleTable } from "./formats.ts";
 
-/** Names that the table has of its own: a label of that name gets `label_` in front. */
+/** Reserved column names: a label with such a name gets the prefix `label_`. */
 const OWN = new Set(["time", "profile_id", "span_id", "stack", "value"]);
 
-/** The names of the columns, for a page of documentation and for tests. */
+/** Names of the columns, for the documentation page and for tests. */
 export function columnsOf({ rows, labels }: SampleTable): string[] {
   const own = labels.map((l) => (OWN.has(l) ? `label_${l}` : l));
   return rows === "samples"
@@ -13,7 +13,7 @@ export function columnsOf({ rows, labels }: SampleTable): string[] {
     : ["time", "profile_id", ...own, "value"];
 }
 
-/** Numbers texts as they come. */
+/** Numbers texts in order of first use. */
 class Words {
   readonly list: Uint8Array[] = [];
   private readonly known = new Map<string, number>();
@@ -25,8 +25,8 @@ class Words {
 }
 
 /**
- * One part of an export as a piece of an Arrow IPC stream: the first has the schema, the last the end. Pieces one behind
- * the other are the stream.
+ * Encodes one part of an export as a piece of an Arrow IPC stream: the first piece has the schema, the last
+ * one the end. The concatenated pieces are the stream.
  */
 export function exportSamples(
   p: PartialSamples,
@@ -41,7 +41,7 @@ export function exportSamples(
   return first ? ended : withoutSchema(ended);
 }
 
-/** Columns of profiles, at the positions that `at` names. */
+/** Columns of the profiles at positions `at`. */
 function ofProfiles(
   p: PartialSamples,
   { labels }: SampleTable,

@@ -14,12 +14,12 @@ import {
 import { encodeCallTree, type TwoTrees } from "@cinderblock/query";
 import type { TreeFormat } from "./formats.ts";
 
-/** Calls that a picture draws, the largest ones; it says what it leaves out. */
+/** Maximum calls in a picture, which keeps the largest calls and reports omissions. */
 const DRAWN = 100_000;
-/** Text of stacks is written in one piece. */
+/** Maximum size of a text export, which is encoded in one buffer. */
 const MAX_TEXT_BYTES = 256 << 20;
 
-/** Bytes of a tree's stacks, each written whole. @throws `limit` where they are too many to be written in one piece */
+/** Checks the size of a tree's stacks as text. @throws `limit` if the text exceeds one buffer */
 function checkText(t: CallTree, max: number): void {
   const path = new Float64Array(t.parent.length);
   let bytes = 0;
@@ -35,7 +35,10 @@ function checkText(t: CallTree, max: number): void {
     );
 }
 
-/** A call tree, or two side by side. As text it is whole; a picture has the largest calls, and says what it leaves out. */
+/**
+ * Exports a call tree, or two for comparison. Text formats are complete; pictures have the largest calls and
+ * report omissions.
+ */
 export function exportTree(
   trees: TwoTrees,
   format: TreeFormat,
