@@ -7,8 +7,8 @@ import { makeDirectorySyncedAsync } from "./durable.ts";
 const CHUNK_BYTES = 1 << 20;
 
 /**
- * A file that only takes room: removing it lets work finish on a disk that is full. Processes and threads share it by its
- * path. See docs/adr/0034-keep-pushes-off-a-full-disk.md.
+ * A file that only reserves disk space: removing it lets work finish on a full disk. Processes and threads
+ * share it by its path. See docs/adr/0034-keep-pushes-off-a-full-disk.md.
  */
 export class Ballast {
   private readonly path: string;
@@ -17,19 +17,19 @@ export class Ballast {
     this.path = path;
   }
 
-  /** Bytes that the file takes now. */
+  /** Current size of the file in bytes. */
   get bytes(): number {
     return statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
   }
 
-  /** Removes the file. @returns whether this made room */
+  /** Removes the file. @returns whether that freed space */
   release(): boolean {
     const held = this.bytes > 0;
     rmSync(this.path, { force: true });
     return held;
   }
 
-  /** Writes the file. A disk without room for it stays without it. */
+  /** Writes the file. Without disk space, leaves it absent. */
   async fill(sizeBytes: number): Promise<void> {
     if (sizeBytes === 0 || this.bytes >= sizeBytes) return;
     const next = `${this.path}.next`,
@@ -39,7 +39,7 @@ export class Ballast {
       const file = await open(next, "w");
       try {
         for (let at = 0; at < sizeBytes; at += chunk.length) {
-          // A file system that compresses would keep zeros in no room at all.
+          // A compressing file system would store zeros in no space at all.
           randomFillSync(chunk);
           await file.write(chunk, 0, Math.min(chunk.length, sizeBytes - at));
         }

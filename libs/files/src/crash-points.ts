@@ -1,7 +1,7 @@
 import { kill } from "node:process";
 
 /**
- * Every place between two steps of a durable change. A test stops the process at each of them
+ * All points between two steps of a durable change. A test stops the process at each of them
  * (docs/contributing/testing.md, "Visit crash points").
  */
 export const CRASH_POINTS = [
@@ -11,19 +11,19 @@ export const CRASH_POINTS = [
   "cut/moved",
   "cut/done-synced",
   "cut/released",
-  // Segments of the log go.
+  // Segments of the log are deleted.
   "reclaim/baselines-written",
   "reclaim/checkpoint-synced",
   "reclaim/segments-removed",
   // Baselines follow their pushes to other threads.
   "reshard/baselines-adopted",
   "reshard/foreign-baselines-dropped",
-  // A block goes to the bucket.
+  // A block is uploaded to the bucket.
   "ship/first-file-uploaded",
   "ship/files-uploaded",
   "ship/meta-uploaded",
   "ship/marked-as-uploaded",
-  // Records of a partition are taken in, and their offsets committed.
+  // An ingester consumes records of a partition and commits their offsets.
   "intake/heads-synced",
   "commit/before-commit",
   "commit/committed",
@@ -40,7 +40,7 @@ export const CRASH_POINTS = [
   "clean/meta-deleted",
   "clean/files-deleted",
   "clean/mark-deleted",
-  // A stop hands everything over.
+  // A stopping process hands over all its data.
   "hand-over/leaving",
   "hand-over/flushed",
   "hand-over/shipped",
@@ -50,17 +50,18 @@ export const CRASH_POINTS = [
 
 export type CrashPoint = (typeof CRASH_POINTS)[number];
 
-/** Variable of the environment that names the point at which a test stops the process. */
+/** Environment variable with the point at which a test stops the process. */
 const VARIABLE = "CINDERBLOCK_CRASH_POINT";
 
 const armed = process.env[VARIABLE];
 if (armed !== undefined && !(CRASH_POINTS as readonly string[]).includes(armed))
   throw new Error(`${VARIABLE}=${armed}: there is no such crash point`);
 
-/** Stops the process, as `kill -9` does, where a test asks for it at this point. */
+/** Stops the process like `kill -9` if a test selected this point. */
 export function crashPoint(point: CrashPoint): void {
   if (armed !== point) return;
   kill(process.pid, "SIGKILL");
-  // The signal may come some instructions later, in a thread even more: no further step is made.
+  // The signal may arrive some instructions later, in a thread even more: block, so that no further step
+  // runs.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 }

@@ -7,7 +7,7 @@ import { temporaryFolder } from "@cinderblock/testkit";
 import { DirectoryInUse, lockDirectory } from "./index.ts";
 
 const MODULE = resolve("libs/files/src/index.ts");
-/** Runs a script that may take the lock of a folder in a process of its own. */
+/** Node arguments for a script in a separate process that may lock a folder. */
 const script = (text: string): string[] => [
   "--no-warnings",
   "--input-type=module",

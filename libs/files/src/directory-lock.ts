@@ -9,7 +9,7 @@ import { isUnwritable } from "./no-space.ts";
 /** SQLite's result code for a lock that another connection holds. */
 const SQLITE_BUSY = 5;
 
-/** Another process owns the folder. */
+/** Error of a folder that another process has locked. */
 export class DirectoryInUse extends CinderblockError {
   constructor(path: string, flag: string, owner: string) {
     super(
@@ -20,17 +20,19 @@ export class DirectoryInUse extends CinderblockError {
   }
 }
 
+/** An exclusive lock on a folder, held until `release` or the end of the process. */
 export interface DirectoryLock {
   release(): void;
 }
 
 /**
- * Takes a folder for this process alone, for as long as the process lives (docs/correctness.md, "One process per data
- * path"). The lock is a record lock of the kernel on `<path>/.cinderblock/process.lock`: the kernel drops it when the
- * process ends in whatever way, and other containers of the machine see it, since it belongs to the file. SQLite takes
- * it, since Node itself has no call for it. Nothing else may open the file. See docs/adr/0019-lock-a-data-path.md.
+ * Locks a folder exclusively for this process, while it lives (docs/correctness.md, "One process per data
+ * path"). The lock is a kernel record lock on `<path>/.cinderblock/process.lock`. The kernel drops it however
+ * the process ends, and other containers on the machine see it, because it belongs to the file. SQLite takes
+ * the lock, because Node has no call for it. No other code may open the file. See
+ * docs/adr/0019-lock-a-data-path.md.
  * @param flag the flag that names the folder, for the error
- * @throws {DirectoryInUse} when another process, or another part of this one, has the folder
+ * @throws {DirectoryInUse} when another process, or another part of this one, has the lock
  */
 export function lockDirectory(path: string, flag: string): DirectoryLock {
   const own = join(path, ".cinderblock");
@@ -39,7 +41,7 @@ export function lockDirectory(path: string, flag: string): DirectoryLock {
     ownerFile = join(own, "process.json");
   const lock = new DatabaseSync(lockFile, { timeout: 0 });
   try {
-    // No journal: the file stays empty, and the lock needs no room on the disk.
+    // No journal: the file stays empty, and the lock needs no disk space.
     lock.exec("PRAGMA journal_mode=MEMORY; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE");
   } catch (err) {
     lock.close();
@@ -52,7 +54,7 @@ export function lockDirectory(path: string, flag: string): DirectoryLock {
     );
   }
   try {
-    // For people and for the error above only: a missing or torn file changes nothing.
+    // Only for people and for the error above: a missing or torn file changes nothing.
     writeFileSync(
       ownerFile,
       JSON.stringify({ pid: process.pid, host: hostname(), startedAt: new Date().toISOString() }),

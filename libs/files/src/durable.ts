@@ -12,10 +12,10 @@ import {
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-/** Suffix of a file that is not whole yet. Readers of a folder skip it. */
+/** Suffix of an unfinished file. Readers of a folder skip it. */
 const UNFINISHED = ".next";
 
-/** Syncs the entries of a folder: new files, renames and removals survive a power cut from here on. */
+/** Syncs the entries of a folder: earlier new files, renames and removals survive a power cut. */
 export function syncDirectory(path: string): void {
   const fd = openSync(path, "r");
   try {
@@ -25,7 +25,7 @@ export function syncDirectory(path: string): void {
   }
 }
 
-/** Waits for the disk without blocking the event loop. */
+/** Syncs a file without blocking the event loop. */
 function synced(fd: number): Promise<void> {
   return new Promise((resolve, reject) => {
     fsync(fd, (err) => {
@@ -45,7 +45,10 @@ export async function syncDirectoryAsync(path: string): Promise<void> {
   }
 }
 
-/** Makes a folder and those above it, each entry synced into its parent: a folder that a power cut forgets takes its files along. */
+/**
+ * Creates a folder and its missing parents, and syncs each entry in its parent. A folder that a power cut
+ * removes takes its files with it.
+ */
 export function makeDirectorySynced(path: string): void {
   const made: string[] = [];
   for (let at = path; !existsSync(at); at = dirname(at)) made.push(at);
@@ -69,7 +72,7 @@ export async function makeDirectorySyncedAsync(path: string): Promise<void> {
   for (const dir of made.reverse()) await syncDirectoryAsync(dirname(dir));
 }
 
-/** Writes and syncs the bytes of one file. Its entry in the folder is the caller's to sync. */
+/** Writes and syncs one file. The caller syncs the file's entry in the folder. */
 export function writeFileSynced(path: string, bytes: Uint8Array): void {
   const fd = openSync(path, "w");
   try {
@@ -81,8 +84,9 @@ export function writeFileSynced(path: string, bytes: Uint8Array): void {
 }
 
 /**
- * Writes files into a folder, then syncs them and the folder's entries. All bytes are handed to the kernel before the first
- * sync, so that a journaling file system commits them together. Only the waits for the disk give way to other work.
+ * Writes files into a folder, then syncs them and the folder's entries. All bytes are passed to the kernel
+ * before the first sync, so that a journaling file system commits them together. Only the waits for the disk
+ * yield to other work.
  */
 export async function writeDirectorySynced(
   path: string,
@@ -103,8 +107,8 @@ export async function writeDirectorySynced(
 }
 
 /**
- * Replaces a file as a whole: after a crash or a power cut at any point, the path holds the old content or the new one.
- * The order is write, sync, rename, sync of the folder.
+ * Replaces a file atomically: after a crash or a power cut at any point, the path has the old content or the
+ * new. The order is write, sync, rename, sync of the folder.
  */
 export function replaceFileSync(path: string, content: Uint8Array | string): void {
   makeDirectorySynced(dirname(path));
@@ -139,7 +143,7 @@ export async function replaceFile(path: string, content: Uint8Array | string): P
   await syncDirectoryAsync(dirname(path));
 }
 
-/** Moves a folder to another parent and syncs both parents. What the target held goes first. */
+/** Moves a folder to another parent and syncs both parents. Deletes an existing target first. */
 export function moveDirectorySync(from: string, to: string): void {
   makeDirectorySynced(dirname(to));
   rmSync(to, { recursive: true, force: true });
@@ -148,7 +152,7 @@ export function moveDirectorySync(from: string, to: string): void {
   if (dirname(from) !== dirname(to)) syncDirectory(dirname(from));
 }
 
-/** `moveDirectorySync` whose waits for the disk do not block the event loop. */
+/** `moveDirectorySync` whose disk waits do not block the event loop. */
 export async function moveDirectory(from: string, to: string): Promise<void> {
   await makeDirectorySyncedAsync(dirname(to));
   rmSync(to, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 const NO_SPACE: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT"]);
 const UNWRITABLE: ReadonlySet<unknown> = new Set([...NO_SPACE, "EROFS", "EMFILE", "ENFILE"]);
 
-/** The code of the file call that failed, also where another error wraps it. */
+/** Code of a failed file call, also if another error wraps it. */
 function codeOf(err: unknown): unknown {
   for (let e = err; e instanceof Error; e = e.cause) {
     const { code } = e as NodeJS.ErrnoException;
@@ -10,15 +10,15 @@ function codeOf(err: unknown): unknown {
   return undefined;
 }
 
-/** Whether a file call failed because the disk, its inodes, or its quota is used up. */
+/** Whether a file call failed because the disk, its inodes, or its quota is exhausted. */
 export function isNoSpace(err: unknown): boolean {
   return NO_SPACE.has(codeOf(err));
 }
 
 /**
- * Whether a file call failed without a change and may succeed later: no space, a file system that is mounted read-only, or no
- * free descriptor. It proves nothing about the data that is on the disk already. A failed sync is never such an error for its
- * caller (docs/correctness.md, "Order of a cut").
+ * Whether a file call failed without a change and may succeed later: no space, a read-only file system, or no
+ * free descriptor. It proves nothing about data that is on disk already. For its caller, a failed sync is
+ * never such an error (docs/correctness.md, "Order of a cut").
  */
 export function isUnwritable(err: unknown): boolean {
   return UNWRITABLE.has(codeOf(err));
