@@ -1,6 +1,6 @@
 import { decodeUtf8, ShortRead } from "@cinderblock/bytes";
 
-/** A cursor over a chunk with JFR's primitives: big-endian, integers as varints of at most nine bytes. */
+/** A cursor over a chunk with JFR's primitives: big-endian; integers are varints of at most nine bytes. */
 export class JfrCursor {
   readonly bytes: Uint8Array;
   private readonly view: DataView;
@@ -35,7 +35,9 @@ export class JfrCursor {
     return this.view.getFloat64(this.need(8));
   }
 
-  /** A varint as a number: exact below 2^53, ids and sizes are. The ninth byte has eight bits. */
+  /**
+   * A varint as a number, exact below 2^53, which suffices for IDs and sizes. The ninth byte has eight bits.
+   */
   long(): number {
     const { bytes } = this;
     let at = this.pos;
@@ -94,7 +96,7 @@ export class JfrCursor {
     return BigInt.asIntN(64, value);
   }
 
-  /** A count that is followed by as many things of at least a byte each. */
+  /** A count of following items, each of at least one byte. */
   count(): number {
     const at = this.pos;
     const n = this.long();
@@ -102,7 +104,7 @@ export class JfrCursor {
     return n;
   }
 
-  /** A string; undefined for null, a number for a reference into the string constants. */
+  /** A string; undefined for null, a number for a reference to a string constant. */
   string(): string | number | undefined {
     const encoding = this.u8();
     switch (encoding) {

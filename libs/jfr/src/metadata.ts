@@ -1,12 +1,14 @@
 import { ShortRead } from "@cinderblock/bytes";
 import type { JfrCursor } from "./cursor.ts";
 
+/** A field of a class. */
 export interface JfrField {
   name: string;
   type: number;
   constantPool: boolean;
   array: boolean;
 }
+/** A class of the chunk's metadata. */
 export interface JfrClass {
   id: number;
   name: string;
@@ -21,7 +23,7 @@ interface Element {
   children: Element[];
 }
 
-/** Reads a metadata event whose header (size and type) lies behind the cursor: the classes of the chunk by id. */
+/** Reads a metadata event after its header (size and type): the chunk's classes by ID. */
 export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
   c.long(); // start
   c.long(); // duration
@@ -69,7 +71,7 @@ export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
   return classes;
 }
 
-/** What stands on the wire for a part of a value. */
+/** Wire kinds of the parts of a value. */
 const BYTE = 0,
   VARINT = 1,
   FLOAT = 2,
@@ -90,26 +92,28 @@ const PRIMITIVES: ReadonlyMap<string, number> = new Map(
   }),
 );
 
-/** One part of a value: read into `slot`, or stepped over where that is -1. `of`: the parts of an array's elements. */
+/**
+ * One part of a value: read into `slot`, or skipped if that is -1. `of`: the parts of an array's elements.
+ */
 interface Step {
   kind: number;
   slot: number;
   of: Step[];
 }
-/** How values of a class lie on the wire: nested classes are unfolded, constants are their ids. */
+/** Wire layout of a class's values: nested classes are flattened, constants are their IDs. */
 export type Plan = readonly Step[];
 
-/** Classes may nest so that they unfold without end. */
+/** Maximum steps of a plan, because hostile classes may nest without end. */
 const MAX_STEPS = 4096;
 
-/** Reads values of a chunk's classes by plans, which are made once for each class and each choice of fields. */
+/** Reads values of a chunk's classes by plans, which are made once per class and choice of fields. */
 export class TypeReader {
   private readonly classes: ReadonlyMap<number, JfrClass>;
   private left = MAX_STEPS;
   private at = 0;
-  /** what the last `read` found: slot -> number, or a string's text or the number of its constant; undefined: not there */
+  /** result of the last `read`: slot -> number, or a string's text or constant number; undefined: absent */
   readonly slots: (number | string | undefined)[] = [];
-  /** told of each element of the array that a plan was made for: its field's value */
+  /** receives the field's value of each element of the array that a plan was made for */
   onElement: (value: number | string | undefined) => void = () => {};
 
   constructor(classes: ReadonlyMap<number, JfrClass>) {
@@ -123,9 +127,10 @@ export class TypeReader {
   }
 
   /**
-   * A plan for `k` that reads the fields which `wanted` names into its slots, and steps over others.
-   * @param at where it is needed, for errors
-   * @param element of the elements of the array `element.array`, this field goes to slot 0 and to `onElement`
+   * Plan for class `k` that reads the fields in `wanted` into their slots and skips the others.
+   * @param at position of the use, for errors
+   * @param element passes this field of the elements of the array `element.array` to slot 0 and to
+   * `onElement`
    */
   plan(
     k: JfrClass,
@@ -167,7 +172,7 @@ export class TypeReader {
     else for (const g of k.fields) this.unfold(g, into, -1, depth + 1);
   }
 
-  /** Reads a value; slots that it does not fill keep what they hold. */
+  /** Reads a value; slots without a field keep their content. */
   read(c: JfrCursor, plan: Plan): void {
     const { slots } = this;
     for (let i = 0; i < plan.length; i++) {
@@ -205,7 +210,8 @@ export class TypeReader {
 
   private readArray(c: JfrCursor, of: Plan, told: boolean): void {
     const n = c.count();
-    // A class without fields has values of no bytes: what is left bounds their number, not the work, and there is nothing to read.
+    // Elements of a class without fields take no bytes: their number is unbounded, and there is nothing to
+    // read.
     if (of.length === 0) return;
     if (told && of.every((s) => s.kind === VARINT)) {
       this.readIntegers(c, n, of);
@@ -217,7 +223,7 @@ export class TypeReader {
     }
   }
 
-  /** What most arrays are that are told of: the frames of a stack. */
+  /** Fast path for most arrays with `onElement`: the frames of a stack. */
   private readIntegers(c: JfrCursor, n: number, of: Plan): void {
     const width = of.length,
       at = of.findIndex((s) => s.slot === 0);

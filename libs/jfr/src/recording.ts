@@ -4,7 +4,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import { JfrCursor } from "./cursor.ts";
 import { type JfrClass, type Plan, readMetadata, TypeReader } from "./metadata.ts";
 
-/** The events that become profiles. */
+/** Kinds of events that become profiles. */
 export type JfrEventKind =
   | "execution"
   | "wall"
@@ -29,7 +29,7 @@ const EVENTS: ReadonlyMap<string, JfrEventKind> = new Map(
     "profiler.Malloc": "malloc",
   }),
 );
-/** where the fields of events lie when they are read */
+/** slots for the fields of events */
 const STACK = 0,
   STATE = 1,
   CONTEXT = 2,
@@ -43,41 +43,42 @@ const FIELDS: readonly (readonly [string, number])[] = [
   ["duration", DURATION],
   ["samples", SAMPLES],
 ];
-/** the field that holds the bytes of an event */
+/** field with the bytes of an event */
 const BYTES_FIELD: Partial<Record<JfrEventKind, string>> = {
   "alloc-in-tlab": "tlabSize",
   "alloc-outside-tlab": "allocationSize",
   "alloc-sample": "weight",
   malloc: "size",
 };
-/** A container of memory for one event: its fields are overwritten by the next. */
+/** Reused container for one event: the next event overwrites its fields. */
 export interface JfrEvent {
   kind: JfrEventKind;
-  /** a stack trace of the present chunk */
+  /** a stack trace of the current chunk */
   stackTrace: number;
-  /** name of the thread's state, "" when there is none */
+  /** name of the thread's state; "" without one */
   state: string;
-  /** the agent's id of a set of labels; 0 for none */
+  /** the agent's ID of a label set; 0 without one */
   contextId: number;
   /** bytes of an allocation */
   bytes: number;
-  /** samples that the event stands for */
+  /** number of samples that the event represents */
   count: number;
   durationNanos: number;
 }
 
+/** Receives the chunks and events of a recording. */
 export interface JfrVisitor {
-  /** a chunk begins: ids of stack traces begin anew */
+  /** called at the start of a chunk, which restarts the IDs of stack traces */
   chunk(stacks: JfrStacks): void;
-  /** `setting`: what the profiler samples by, as far as it is known: "cpu", "itimer", "wall", … */
+  /** `setting`: event that the profiler samples by, as far as known: "cpu", "itimer", "wall", … */
   event(event: JfrEvent, setting: string): void;
 }
 
-/** The stack traces of a chunk. */
+/** Stack traces of a chunk. */
 export interface JfrStacks {
-  /** The methods of a stack, leaf first, as numbers below `methodCount`; undefined: no such stack. */
+  /** Methods of a stack, leaf first, as numbers below `methodCount`; undefined for an unknown stack. */
   methods(stackTrace: number): Uint32Array | undefined;
-  /** `class.method` of a method; undefined for one that the chunk does not tell of. */
+  /** `class.method` of a method; undefined for a method without data in the chunk. */
   methodName(method: number): string | undefined;
   readonly methodCount: number;
 }
@@ -94,7 +95,10 @@ function refuse(what: string): never {
   });
 }
 
-/** Reads all chunks of a recording. Returns the profiler's event setting ("cpu", "itimer", "wall", …; "" when it is not there). */
+/**
+ * Reads all chunks of a recording.
+ * @returns the profiler's event setting ("cpu", "itimer", "wall", …; "" if it is unknown)
+ */
 export function readRecording(bytes: Uint8Array, visitor: JfrVisitor): string {
   if (bytes.length < HEADER_BYTES)
     refuse(`expected a chunk of at least ${HEADER_BYTES} bytes, found ${bytes.length}`);
@@ -136,15 +140,21 @@ class Chunk implements JfrStacks {
   private readonly cursor: JfrCursor;
   private classes = new Map<number, JfrClass>();
   private types = new TypeReader(this.classes);
-  /** stack trace -> its place in `traceOffset`; its methods are traceMethod[traceOffset[i], traceOffset[i + 1]) */
+  /**
+   * stack trace -> its index in `traceOffset`; its methods are traceMethod[traceOffset[i], traceOffset[i +
+   * 1])
+   */
   private readonly traces = new Map<number, number>();
   private readonly traceOffset = new U32Column(16);
   private readonly traceMethod = new U32Column(64);
-  /** a method's id -> its number, in the order in which they are met; small ids, which most profilers give, in a table (number + 1) */
+  /**
+   * method ID -> number, in order of first use; small IDs, which most profilers use, are in a table (number +
+   * 1)
+   */
   private readonly methodNumber = new Map<number, number>();
   private smallMethod: Uint32Array | undefined; // there may be very many small chunks
   methodCount = 0;
-  /** what the events refer to: constants by their class and id */
+  /** constants that the events refer to, by class and ID */
   private readonly methodParts = new Map<number, { type: number; name: number }>();
   private readonly classNames = new Map<number, number>();
   private readonly symbols = new Map<number, string>();
@@ -159,7 +169,10 @@ class Chunk implements JfrStacks {
     this.traceOffset.push(0);
   }
 
-  /** Sets the cursor behind the head of the event at `offset`, and its end to the event's; returns the event's class. */
+  /**
+   * Moves the cursor after the header of the event at `offset`, and its end to the event's end.
+   * @returns the event's class
+   */
   private seek(offset: number): number {
     const { cursor: c, bytes } = this;
     if (offset < HEADER_BYTES || offset >= bytes.length)
@@ -183,13 +196,16 @@ class Chunk implements JfrStacks {
     };
     this.readConstants(Number(this.view.getBigUint64(16)));
     visitor.chunk(this);
-    // Settings are events among the others: they count for the whole chunk.
+    // Settings are events among the others, and apply to the whole chunk.
     const setting = this.readSetting() || before;
     this.readEvents(visitor, setting);
     return setting;
   }
 
-  /** Checkpoints form a list from the last one back; each says how far the one before is. */
+  /**
+   * Reads the constants. Checkpoints form a list from the last one backwards; each has the distance to its
+   * predecessor.
+   */
   private readConstants(last: number): void {
     const { cursor: c } = this,
       seen = new Set<number>();
@@ -355,7 +371,10 @@ class Chunk implements JfrStacks {
   }
 }
 
-/** Classes that the JVM makes have numbers that differ in every process: `Main$$Lambda$67.0x00007f2e` is `Main$$Lambda$_`. */
+/**
+ * Replaces numbers in names of JVM-generated classes, which differ in every process:
+ * `Main$$Lambda$67.0x00007f2e` becomes `Main$$Lambda$_`.
+ */
 function withoutNumbers(name: string): string {
   return name
     .replace(/^(jdk\/internal\/reflect\/GeneratedMethodAccessor)\d+$/, "$1_")
@@ -369,7 +388,7 @@ const NONE: ReadonlyMap<string, number> = new Map(),
     ["name", 0],
     ["value", 1],
   ]);
-/** what is read of constants: field -> slot */
+/** fields to read of constants: field -> slot */
 const POOL_FIELDS: ReadonlyMap<string, ReadonlyMap<string, number>> = new Map(
   Object.entries<ReadonlyMap<string, number>>({
     "jdk.types.Method": new Map([
