@@ -3,9 +3,10 @@ import { CinderblockError } from "@cinderblock/errors";
 import { COLUMNS, MAX_DEPTH, Tag, VERSION } from "./types.ts";
 
 /**
- * The value that `encodeMessage` wrote. Typed arrays and bytes are copies, so that their buffers can move to another
- * thread. Anything else than a whole message is `invalid` and names the byte.
- * @param views bytes are views of `bytes` instead
+ * Decodes a value that `encodeMessage` wrote. Typed arrays and bytes are copies, so that their buffers can be
+ * transferred to another thread.
+ * @param views return views of `bytes` for byte values
+ * @throws `invalid` for anything but a complete message, with the byte position
  */
 export function decodeMessage(bytes: Uint8Array, views = false): unknown {
   const r = new ByteReader(bytes);
@@ -82,7 +83,7 @@ function take(r: ByteReader, names: string[], depth: number, views: boolean): un
           name = known;
         }
         const value = take(r, names, depth + 1, views);
-        // As an own field always, whatever its name.
+        // Always as an own field, whatever its name.
         if (name === "__proto__")
           Object.defineProperty(out, name, { value, enumerable: true, configurable: true, writable: true });
         else out[name] = value;
@@ -94,7 +95,7 @@ function take(r: ByteReader, names: string[], depth: number, views: boolean): un
   }
 }
 
-/** Every entry has at least a byte: a count is trusted only as far as that. */
+/** Reads a count of entries. Every entry takes at least one byte, which bounds the count. */
 function count(r: ByteReader): number {
   const n = r.uvarint();
   if (n > r.left) throw new ShortRead(r.pos, `expected ${n} entries, ${r.left} bytes are left`);

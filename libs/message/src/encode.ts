@@ -2,17 +2,17 @@ import { ByteWriter } from "@cinderblock/bytes";
 import { COLUMNS, type Column, MAX_DEPTH, Tag, VERSION } from "./types.ts";
 
 /**
- * A value as bytes: undefined, null, booleans, numbers, bigints below 2^64, text, bytes, typed arrays, arrays and plain
- * objects of them. Fields that are undefined are left out. Format: docs/formats/message.md
- * The bytes are the caller's, their buffer may be larger.
- * @param room bytes that it will need, about
- * @param before a byte in front of the message: columns are not aligned then
+ * Encodes a value: undefined, null, booleans, numbers, bigints below 2^64, text, bytes, typed arrays, arrays
+ * and plain objects of these. Undefined fields are left out. Format: docs/formats/message.md The caller owns
+ * the returned bytes; their buffer may be larger.
+ * @param room approximate size of the result in bytes
+ * @param before a byte before the message: columns are then unaligned
  */
 export function encodeMessage(value: unknown, room = 1024, before?: number): Uint8Array {
   const out = new ByteWriter(room);
   if (before !== undefined) out.u8(before);
   out.u8(VERSION);
-  /** field name -> number, in order of first sight */
+  /** field name -> number, in order of first use */
   const names = new Map<string, number>();
   put(out, value, names, 0);
   return out.finish();
@@ -87,7 +87,7 @@ function put(out: ByteWriter, value: unknown, names: Map<string, number>, depth:
   }
 }
 
-/** By name, not by class: a value may come from another realm. */
+/** Compares the class name instead of the class, because a value may come from another realm. */
 function isKind(value: object, name: string): boolean {
   return Object.prototype.toString.call(value) === `[object ${name}]`;
 }
@@ -98,7 +98,7 @@ function putColumn(out: ByteWriter, column: Column): void {
   out.u8(Tag.column);
   out.u8(kind);
   out.uvarint(column.length);
-  // Aligned to the element's size in the message, so that a reader may look at it in place.
+  // Aligned to the element size within the message, so that a reader may use it in place.
   while (out.length % COLUMNS[kind]!.BYTES_PER_ELEMENT !== 0) out.u8(0);
   out.bytes(new Uint8Array(column.buffer, column.byteOffset, column.byteLength));
 }

@@ -1,4 +1,6 @@
-/** First byte of every message. A reader refuses another major form; new fields of an object need none. */
+/**
+ * First byte of every message. A reader refuses another version; new fields of an object need no new version.
+ */
 export const VERSION = 1;
 
 /** Tags of values. Format: docs/formats/message.md */
@@ -20,7 +22,7 @@ export const Tag = {
 
 export type Column = Int32Array | Uint32Array | Float64Array | BigInt64Array | BigUint64Array;
 
-/** Typed arrays that travel as they lie in memory, little-endian; the position is the kind byte. */
+/** Typed arrays that are copied as they lie in memory, little-endian; the index is the kind byte. */
 export const COLUMNS = [Int32Array, Uint32Array, Float64Array, BigInt64Array, BigUint64Array] as const;
 
 export const MAX_DEPTH = 64;
