@@ -1,14 +1,17 @@
-/** A remark that was made on a profile when it was taken (`types.v1.ProfileAnnotation`): a key, and a value in JSON. */
+/**
+ * A remark that was added to a profile on arrival (`types.v1.ProfileAnnotation`): a key, and a value in JSON.
+ */
 export interface Annotation {
   key: string;
   value: string;
 }
 
+/** All annotations of a profile. */
 export type Annotations = readonly Annotation[];
 
-/** The profile was let through although a limit of its tenant or of a usage group was reached. */
+/** Key of profiles that were accepted although a limit of their tenant or of a usage group was reached. */
 export const ANNOTATION_THROTTLED = "pyroscope.ingest.throttled";
-/** The profile is one of those that a sampling rule kept. */
+/** Key of profiles that a sampling rule kept. */
 export const ANNOTATION_SAMPLED = "pyroscope.ingest.sampled";
 
 export const NO_ANNOTATIONS: Annotations = [];
@@ -17,14 +20,14 @@ function compare(a: Annotation, b: Annotation): number {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
 }
 
-/** Those of both, each once, by key and value. */
+/** Annotations of both lists, each once, ordered by key and value. */
 export function mergeAnnotations(a: Annotations, b: Annotations): Annotations {
   if (b.length === 0) return a;
   const all = [...a, ...b].sort(compare);
   return all.filter((x, i) => i === 0 || compare(all[i - 1]!, x) !== 0);
 }
 
-/** Lists of annotations, each kept once: many profiles have the same. List 0 is the empty one. */
+/** Interned lists of annotations, because many profiles have equal lists. List 0 is empty. */
 export class AnnotationSets {
   private readonly lists: Annotations[] = [NO_ANNOTATIONS];
   private known: Map<string, number> | undefined;
@@ -33,7 +36,7 @@ export class AnnotationSets {
   get length(): number {
     return this.lists.length;
   }
-  /** estimate of the memory that the lists take */
+  /** estimated memory of the lists in bytes */
   get byteLength(): number {
     return this.bytes;
   }
@@ -55,7 +58,7 @@ export class AnnotationSets {
     return at;
   }
 
-  /** The list of what is in both, each once. */
+  /** List with the annotations of both lists, each once. */
   union(a: number, b: number): number {
     return a === b || b === 0 ? a : a === 0 ? b : this.intern(mergeAnnotations(this.at(a), this.at(b)));
   }

@@ -5,7 +5,7 @@ export interface Label {
   readonly name: string;
   readonly value: string;
 }
-/** Labels of a series in stored order: by name, bytewise, unless the order was enforced (see `orderLabels`). */
+/** Labels of a series in stored order: bytewise by name, unless the sender enforced another (`__order__`). */
 export type Labels = readonly Label[];
 
 export const LABEL_NAME = "__name__";
@@ -19,17 +19,21 @@ export const LABEL_PERIOD_UNIT = "__period_unit__";
 export const LABEL_DELTA = "__delta__";
 export const LABEL_OTEL = "__otel__";
 export const LABEL_ORDER = "__order__";
-/** `true` on the series of what sampling left out: totals without stacks. */
+/** `true` on series of sampled-out profiles: totals without stacks. */
 export const LABEL_SAMPLED = "__sampled__";
 export const LABEL_SESSION_ID = "__session_id__";
 export const LABEL_SPY = "pyroscope_spy";
 
+/** Value of a label; "" without the label. */
 export function labelValue(labels: Labels, name: string): string {
   for (const l of labels) if (l.name === name) return l.value;
   return "";
 }
 
-/** Whether profiles of a series may hold sums since their process began: Go's heap profiles, unless the agent says that they are differences. */
+/**
+ * Whether profiles of a series may be cumulative since process start: Go's heap profiles, unless the agent
+ * declares differences.
+ */
 export function mayBeCumulative(labels: Labels): boolean {
   return labelValue(labels, LABEL_NAME) === "memory" && labelValue(labels, LABEL_DELTA) !== "false";
 }
@@ -43,7 +47,10 @@ export function labelsText(labels: Labels): string {
   return `{${labels.map((l) => `${l.name}=${JSON.stringify(l.value)}`).join(", ")}}`;
 }
 
-/** Order of two label sets: pairwise by name, then value; the shorter first on a common prefix (docs/formats/index-tsdb.md). */
+/**
+ * Order of two label sets: pairwise by name, then value; the shorter first on a common prefix
+ * (docs/formats/index-tsdb.md).
+ */
 export function compareLabels(a: Labels, b: Labels): number {
   const n = Math.min(a.length, b.length);
   for (let i = 0; i < n; i++) {
@@ -65,7 +72,7 @@ export function fingerprintBytes(labels: Labels): Uint8Array {
   return out.finish();
 }
 
-/** A string that is equal for equal label sets, for maps. */
+/** Map key of a label set; equal sets have equal keys. */
 export function labelsKey(labels: Labels): string {
   let key = "";
   for (const l of labels) key += `${l.name}\u0000${l.value}\u0001`;

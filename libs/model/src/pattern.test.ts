@@ -6,7 +6,7 @@ import { anchoredTest, literalAlternatives, programBound } from "./pattern.ts";
 const limits = { characters: 1000, matchers: 5, instructions: 200 };
 const budget = (): PatternBudget => new PatternBudget(limits);
 
-/** Regular expressions of all shapes that RE2 has. */
+/** Regular expressions with all constructs of RE2. */
 const pattern: fc.Arbitrary<string> = fc.letrec<{ re: string; atom: string }>((tie) => ({
   atom: fc.oneof(
     { depthSize: "small" },
@@ -51,7 +51,7 @@ describe("the size of a regular expression", () => {
         try {
           size = RE2JS.compile(text).programSize();
         } catch {
-          return; // RE2 has other bounds, too
+          return; // RE2 has other limits too
         }
         expect(programBound(text)).toBeGreaterThanOrEqual(size - 4);
       }),

@@ -1,26 +1,31 @@
 import { RE2JS } from "re2js";
 import { invalid } from "@cinderblock/errors";
 
-/** Bounds of the selectors and filters of one query together. */
+/** Limits of all selectors and filters of one query together. */
 export interface PatternLimits {
   /** characters of selectors and filters */
   characters: number;
   /** conditions on labels */
   matchers: number;
-  /** instructions that all regular expressions compile to */
+  /** total instructions of all compiled regular expressions */
   instructions: number;
 }
 
-/** Bounds where no tenant's limits are known: what is configured, stored, or was checked by a frontend before. */
+/**
+ * Limits without a known tenant: for configured and stored selectors, and for queries that a frontend has
+ * checked.
+ */
 const PATTERN_CEILING: PatternLimits = { characters: 1 << 20, matchers: 10_000, instructions: 50_000 };
 
-/** Factor between the estimate from a text and its program: common beginnings of alternatives are compiled once. */
+/**
+ * Factor between the estimate from a text and its program: common prefixes of alternatives are compiled once.
+ */
 const ESTIMATE_SLACK = 4;
 
 /**
- * What the selectors and filters of one query use of its limits. A regular expression costs its program's size for each
- * character that it looks at, so the size is bounded before anything is compiled (docs/correctness.md, "Every input has a
- * budget").
+ * Counts the use of a query's limits by its selectors and filters. Matching a character costs time
+ * proportional to the program size, so the size is bounded before compilation (docs/correctness.md, "Every
+ * input has a budget").
  */
 export class PatternBudget {
   private characters = 0;
@@ -51,7 +56,10 @@ export class PatternBudget {
       );
   }
 
-  /** Compiles a regular expression. @throws `invalid` when it is too large, RE2's own error when it is none */
+  /**
+   * Compiles a regular expression.
+   * @throws `invalid` if it is too large, RE2's own error if it is malformed
+   */
   compile(text: string, flags = 0): RE2JS {
     this.checkSize(programBound(text), ESTIMATE_SLACK);
     const re = RE2JS.compile(text, flags);
@@ -71,12 +79,12 @@ export class PatternBudget {
   }
 }
 
-/** A test of whole texts. */
+/** A predicate on complete texts. */
 export type TextTest = (text: string) => boolean;
 
 /**
- * A fully anchored regular expression as a test. A list of plain alternatives, as dashboards write it for the values of a
- * variable, becomes a set and costs no instructions.
+ * Predicate of a fully anchored regular expression. A list of plain alternatives, as dashboards write it for
+ * the values of a variable, becomes a set and costs no instructions.
  */
 export function anchoredTest(text: string, budget: PatternBudget): TextTest {
   if (text === ".*") return () => true;
@@ -90,9 +98,10 @@ export function anchoredTest(text: string, budget: PatternBudget): TextTest {
   return (value) => re.matcher(value).find();
 }
 
-/** The same with its groups: for relabeling rules. */
+/** A fully anchored regular expression with its groups, for relabeling rules. */
 export function anchoredPattern(text: string, budget: PatternBudget): RE2JS {
-  // A text such as "a)(b" must not become valid by being wrapped, and an error names the text without the wrapping.
+  // The wrapping must not make a text such as "a)(b" valid, and an error must show the text without the
+  // wrapping.
   if (!isBalanced(text)) RE2JS.compile(text);
   try {
     return budget.compile(`^(?s:${text})$`);
@@ -104,7 +113,10 @@ export function anchoredPattern(text: string, budget: PatternBudget): RE2JS {
 
 const META = new Set([..."\\.+*?()[]{}^$|"]);
 
-/** The alternatives of a regular expression that has nothing else, e.g. `(a|b\.c|d)`; undefined where it has. */
+/**
+ * Alternatives of a regular expression without other constructs, such as `(a|b\.c|d)`; undefined for other
+ * expressions.
+ */
 export function literalAlternatives(text: string): string[] | undefined {
   let from = 0,
     end = text.length;
@@ -121,7 +133,7 @@ export function literalAlternatives(text: string): string[] | undefined {
       one = "";
     } else if (c === "\\") {
       const escaped = text[++i];
-      // Letters and digits after a backslash are classes and the like.
+      // A letter or digit after a backslash is a class or another construct.
       if (i >= end || escaped === undefined || /[A-Za-z0-9]/.test(escaped) || escaped > "\u007e")
         return undefined;
       one += escaped;
@@ -132,7 +144,7 @@ export function literalAlternatives(text: string): string[] | undefined {
   return out;
 }
 
-/** Whether the parentheses of a text pair up. Escapes and classes are skipped. */
+/** Whether the parentheses of a text are balanced. Skips escapes and classes. */
 function isBalanced(text: string): boolean {
   let depth = 0;
   for (let i = 0; i < text.length; i++) {
@@ -145,13 +157,13 @@ function isBalanced(text: string): boolean {
   return depth === 0;
 }
 
-/** Position of the last character of `\Q…\E`, which begins at `at`. */
+/** Position of the last character of the `\Q…\E` that begins at `at`. */
 function endOfQuote(text: string, at: number): number {
   const end = text.indexOf("\\E", at + 2);
   return end < 0 ? text.length : end + 1;
 }
 
-/** Position of the bracket that ends the class that begins at `at`. */
+/** Position of the closing bracket of the class that begins at `at`. */
 function endOfClass(text: string, at: number): number {
   let i = at + 1;
   if (text[i] === "^") i++;
@@ -166,9 +178,9 @@ function endOfClass(text: string, at: number): number {
   return i;
 }
 
-/** An upper bound of the instructions of a regular expression, from its text alone: counted repetition multiplies. */
+/** Upper bound of a regular expression's instructions, from its text alone: counted repetition multiplies. */
 export function programBound(text: string): number {
-  // Of each open group: instructions of its alternatives so far, and of its last atom.
+  // For each open group: instructions of its alternatives so far, and of its last atom.
   const groups: { sum: number; last: number }[] = [{ sum: 2, last: 0 }];
   for (let i = 0; i < text.length; i++) {
     const c = text[i]!,
@@ -183,7 +195,7 @@ export function programBound(text: string): number {
     };
     if (c === "(") {
       groups.push({ sum: 2, last: 0 });
-      // Flags and names of groups: no instructions.
+      // Flags and names of groups take no instructions.
       if (text[i + 1] === "?") i = Math.max(i + 1, text.slice(i, i + 200).search(/[:>)]/) + i - 1);
     } else if (c === ")") {
       if (groups.length === 1) continue;
@@ -222,6 +234,6 @@ export function programBound(text: string): number {
       if (brace) i += brace[0].length - 1;
     } else atom(1);
   }
-  // Groups that are never closed are RE2's to refuse.
+  // RE2 refuses unclosed groups.
   return groups.reduce((n, g) => n + g.sum, 0);
 }

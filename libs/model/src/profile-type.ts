@@ -1,10 +1,13 @@
 import { invalid } from "@cinderblock/errors";
 
-/** `<name>:<sample type>:<sample unit>:<period type>:<period unit>`; a sixth part is accepted and not stored. */
+/**
+ * A profile type: `<name>:<sample type>:<sample unit>:<period type>:<period unit>`; a sixth part is accepted
+ * and not stored.
+ */
 export interface ProfileType {
-  /** as it was asked for, a sixth part included */
+  /** the requested text, including a sixth part */
   readonly id: string;
-  /** five parts: what `__profile_type__` holds */
+  /** five parts, as in `__profile_type__` */
   readonly storedId: string;
   readonly name: string;
   readonly sampleType: string;
@@ -13,6 +16,7 @@ export interface ProfileType {
   readonly periodUnit: string;
 }
 
+/** Parses a profile type. @throws `invalid` */
 export function parseProfileType(id: string): ProfileType {
   const parts = id.split(":");
   if (parts.length !== 5 && parts.length !== 6) {

@@ -5,14 +5,19 @@ import { anchoredPattern, anchoredTest, PatternBudget, type TextTest } from "./p
 
 export type MatchOp = "=" | "!=" | "=~" | "!~";
 
-/** A regular expression that matches a whole text, as relabeling rules use it. */
+/** A regular expression that matches a complete text, for relabeling rules. */
 export type AnchoredPattern = RE2JS;
 
+/** Compiles an anchored regular expression within the default limits. @throws `invalid` */
 export function anchored(text: string): AnchoredPattern {
   return anchoredPattern(text, new PatternBudget());
 }
 
-/** Whether a text contains another, in any case; between slashes a regular expression. @throws `invalid` */
+/**
+ * Predicate of a text filter: contains a text, ignoring case, or matches a regular expression between
+ * slashes.
+ * @throws `invalid`
+ */
 export function textFilter(filter: string, budget = new PatternBudget()): TextTest {
   budget.text(filter);
   const pattern = /^\/(.+)\/$/s.exec(filter)?.[1];
@@ -35,7 +40,7 @@ export class Matcher {
   readonly op: MatchOp;
   readonly value: string;
   private readonly test: TextTest | undefined;
-  /** verdicts of a regular expression: label values repeat */
+  /** cached results of a regular expression, because label values repeat */
   private readonly known = new Map<string, boolean>();
 
   constructor(name: string, op: MatchOp, value: string, position = "1:2", budget = new PatternBudget()) {
@@ -52,7 +57,7 @@ export class Matcher {
     }
   }
 
-  /** Whether a regular expression decides. */
+  /** Whether the condition is a regular expression. */
   get hasPattern(): boolean {
     return this.test !== undefined;
   }
@@ -92,6 +97,7 @@ export class Matcher {
 /** Every condition must hold; an empty list matches all. */
 export type Selector = readonly Matcher[];
 
+/** Whether labels meet every condition of a selector. */
 export function selectorMatches(selector: Selector, labels: Labels): boolean {
   for (const m of selector) {
     let value = "";
@@ -105,19 +111,21 @@ export function selectorMatches(selector: Selector, labels: Labels): boolean {
   return true;
 }
 
+/** Text of a selector: `{name="value",…}`. */
 export function selectorText(selector: Selector): string {
   return `{${selector.map(String).join(",")}}`;
 }
 
-/** Names are letters, digits and `_`; a metric name may hold `:` too. */
+/** Names consist of letters, digits and `_`; a metric name may also contain `:`. */
 const METRIC_START = /[A-Za-z_:]/;
 const METRIC_PART = /[A-Za-z0-9_:]/;
 const LABEL_START = /[A-Za-z_]/;
 const LABEL_PART = /[A-Za-z0-9_]/;
 
 /**
- * A PromQL vector selector: `metric{a="x", b!="y", c=~"re", d!~"re", "quoted name"="z",}`.
- * No range, offset or `@`. The metric name becomes an equality on `__name__`.
+ * Parses a PromQL vector selector: `metric{a="x", b!="y", c=~"re", d!~"re", "quoted name"="z",}`. Range,
+ * offset and `@` are not allowed. The metric name becomes an equality on `__name__`.
+ * @throws `invalid`
  */
 export function parseSelector(text: string, budget = new PatternBudget()): Selector {
   budget.text(text);
