@@ -3,7 +3,7 @@ import { U32Column } from "@cinderblock/columnar";
 import { DebugFileError, type ElfSegment } from "./elf.ts";
 import type { FunctionSet } from "./functions.ts";
 
-/** A function behind an address; numbers of strings of the table. */
+/** A function at an address; the fields are indices of strings in the table. */
 export interface Frame {
   name: number;
   file: number;
@@ -16,8 +16,8 @@ const VERSION = 1;
 const HEAD_BYTES = 48;
 
 /**
- * Names the functions behind the addresses of one file: what is kept of a debug file. Segments do not
- * overlap and are in the order of their addresses. Format: docs/formats/address-table.md
+ * Maps the addresses of one file to functions; derived from a debug file. Segments do not overlap and ascend
+ * by address. Format: docs/formats/address-table.md
  */
 export class AddressTable {
   readonly base: bigint;
@@ -50,8 +50,8 @@ export class AddressTable {
   }
 
   /**
-   * The functions behind an address of a process, leaf first, those inlined included; none where the file has none.
-   * @param mapping where the process had the file: a start of 0 says that addresses are the file's own
+   * Functions at an address of a process, leaf first, including inlined ones; empty if the file has none.
+   * @param mapping location of the file in the process: a start of 0 means that addresses are the file's own
    */
   lookup(address: bigint, mapping: { start: bigint; offset: bigint }): Frame[] {
     let own = address;
@@ -65,7 +65,7 @@ export class AddressTable {
     return relative < 0n || relative > 0xffff_ffffn ? [] : this.at(Number(relative));
   }
 
-  /** The same for an address relative to the base. */
+  /** Functions at an address relative to the base, leaf first. */
   at(relative: number): Frame[] {
     const {
       start,
@@ -138,11 +138,11 @@ export class AddressTable {
     return out;
   }
 
-  /** Throws ShortRead for what is no table, was cut or has changed. */
+  /** Decodes a table. @throws ShortRead for other, truncated or changed bytes */
   static decode(bytes: Uint8Array): AddressTable {
     if (bytes.length < HEAD_BYTES + 4)
       throw new ShortRead(0, `expected a table of at least ${HEAD_BYTES + 4} bytes, found ${bytes.length}`);
-    // Columns are views: they begin at multiples of four.
+    // Columns are views, which must begin at multiples of four.
     const own = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice(),
       view = new DataView(own.buffer, own.byteOffset, own.byteLength);
     if (view.getUint32(0, true) !== MAGIC || view.getUint32(4, true) !== VERSION)
@@ -183,7 +183,10 @@ export class AddressTable {
   }
 }
 
-/** In the order in which they are written. Nodes are numbered from 1, 0 is none; functions from 0. */
+/**
+ * Columns in the order of the file. Nodes are numbered from 1, and 0 means none; functions are numbered from
+ * 0.
+ */
 const COLUMNS = [
   "start",
   "node",
@@ -197,7 +200,7 @@ const COLUMNS = [
 ] as const;
 type Columns = Record<(typeof COLUMNS)[number], Uint32Array>;
 
-/** Makes the table: of the ranges around an address the deepest counts, with the line that its row says. */
+/** Builds the table: the deepest range at an address wins, with the line of its row. */
 export function tableOf(set: FunctionSet, base: bigint, segments: readonly ElfSegment[]): AddressTable {
   const flat = flatten(set),
     lines = sortedRows(set);
@@ -253,7 +256,7 @@ export function tableOf(set: FunctionSet, base: bigint, segments: readonly ElfSe
   );
 }
 
-/** Nested ranges as a row of them that do not overlap: start -> node + 1, 0 for none. */
+/** Flattens nested ranges to ranges that do not overlap: start -> node + 1, 0 for none. */
 function flatten(set: FunctionSet): { start: U32Column; node: U32Column } {
   const { rangeStart, rangeEnd, rangeNode, rangeDepth } = set,
     order = Uint32Array.from({ length: rangeStart.length }, (_, i) => i);
@@ -285,7 +288,7 @@ function flatten(set: FunctionSet): { start: U32Column; node: U32Column } {
   for (const r of order) {
     close(rangeStart.data[r]!);
     const top = stack.at(-1);
-    // A second name for the same addresses, as symbols beside DWARF are, hides nothing.
+    // A second name for the same addresses, such as a symbol in addition to DWARF, replaces nothing.
     if (top !== undefined && rangeDepth.data[r]! < rangeDepth.data[top]!) continue;
     put(rangeStart.data[r]!, rangeNode.data[r]! + 1);
     stack.push(r);
@@ -294,7 +297,7 @@ function flatten(set: FunctionSet): { start: U32Column; node: U32Column } {
   return { start, node };
 }
 
-/** Rows in the order of their addresses; ends of sequences come before rows that begin there. */
+/** Rows ordered by address; ends of sequences precede rows that begin at the same address. */
 function sortedRows(set: FunctionSet): Uint32Array {
   const { rowAddress, rowEnd } = set,
     order = Uint32Array.from({ length: rowAddress.length }, (_, i) => i);

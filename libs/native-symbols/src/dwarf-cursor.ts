@@ -1,7 +1,10 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { DebugFileError } from "./elf.ts";
 
-/** A cursor over a section of DWARF: little endian, sizes of 4 or 8 bytes. Reads behind the end throw DebugFileError. */
+/**
+ * A cursor over a DWARF section: little endian, sizes of 4 or 8 bytes. Reads past the end throw
+ * DebugFileError.
+ */
 export class DwarfCursor {
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -62,7 +65,7 @@ export class DwarfCursor {
             : this.refuse(`expected an integer of 1, 2, 4 or 8 bytes, found ${size}`);
   }
 
-  /** An address relative to `base`, exact although addresses may need 64 bits; -1 for one below it. */
+  /** An address relative to `base`, exact even for 64-bit addresses; -1 for an address below `base`. */
   address(size: number, base: bigint): number {
     if (size !== 8 || base === 0n) {
       const v = this.uint(size) - Number(base);
@@ -95,7 +98,7 @@ export class DwarfCursor {
     }
   }
 
-  /** A size, and whether offsets of its unit have 8 bytes. */
+  /** Length of a unit, and whether its offsets have 8 bytes. */
   initialLength(): { length: number; wide: boolean } {
     const n = this.u32();
     if (n < 0xffff_fff0) return { length: n, wide: false };

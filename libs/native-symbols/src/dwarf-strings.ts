@@ -1,7 +1,7 @@
 import { DwarfCursor } from "./dwarf-cursor.ts";
 import type { ElfFile } from "./elf.ts";
 
-/** Sections of DWARF and the texts in them, by their forms (DWARF 5, table 7.6). */
+/** Texts in DWARF sections, by form (DWARF 5, table 7.6). */
 export class DwarfStrings {
   private readonly elf: ElfFile;
   constructor(elf: ElfFile) {
@@ -19,7 +19,9 @@ export class DwarfStrings {
     return this.elf.text(this.elf.section(section), offset);
   }
 
-  /** A text; "" for one that lies in another file. `offsetsBase`: where the unit's part of `.debug_str_offsets` begins. */
+  /**
+   * A text; "" for a text in another file. `offsetsBase`: start of the unit's part of `.debug_str_offsets`.
+   */
   read(c: DwarfCursor, form: number, wide: boolean, offsetsBase: number): string {
     const size = wide ? 8 : 4;
     switch (form) {
@@ -50,7 +52,7 @@ export class DwarfStrings {
     }
   }
 
-  /** Steps over a value; `addressSize` and `version` are the unit's. */
+  /** Skips a value; `addressSize` and `version` are the unit's. */
   skip(c: DwarfCursor, form: number, wide: boolean, addressSize = 8, version = 5): void {
     const bytes = formBytes(form, wide, addressSize, version);
     if (bytes >= 0) {
@@ -92,7 +94,7 @@ export class DwarfStrings {
   }
 }
 
-/** What a value of a form takes where it always takes the same, else -1 (DWARF 5, chapter 7.5.5). */
+/** Size of a form's values if it is fixed, otherwise -1 (DWARF 5, chapter 7.5.5). */
 export function formBytes(form: number, wide: boolean, addressSize: number, version: number): number {
   switch (form) {
     case 0x19:

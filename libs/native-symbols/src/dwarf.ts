@@ -10,9 +10,9 @@ const TAG_SUBPROGRAM = 0x2e,
   TAG_INLINED = 0x1d,
   TAG_COMPILE_UNIT = 0x11,
   TAG_SKELETON = 0x4a;
-/** class, enumeration, structure, union, interface, namespace, module: what names are qualified by */
+/** class, enumeration, structure, union, interface, namespace, module: scopes that qualify names */
 const SCOPES = new Set([0x02, 0x04, 0x13, 0x17, 0x38, 0x39, 0x1e]);
-/** arrays, types of functions, calls: what they hold is stepped over */
+/** arrays, types of functions, calls: their children are skipped */
 const WITHOUT_FUNCTIONS = new Set([0x01, 0x15, 0x48, 0x4109]);
 const AT_SIBLING = 0x01,
   AT_NAME = 0x03,
@@ -32,7 +32,7 @@ const AT_SIBLING = 0x01,
   AT_RNGLISTS_BASE = 0x74,
   AT_MIPS_LINKAGE_NAME = 0x2007;
 const FORM_STRINGS = new Set([0x08, 0x0e, 0x1f, 0x1a, 0x25, 0x26, 0x27, 0x28]);
-/** what is read of an entry */
+/** attributes to read of an entry */
 const ASKED = new Set([
   AT_SIBLING,
   AT_NAME,
@@ -55,7 +55,7 @@ const ASKED = new Set([
 const MAX_DEPTH = 512,
   MAX_ORIGINS = 16;
 
-/** `bytes`: of all its values, where that is always the same; else -1 */
+/** `bytes`: total size of the values if it is fixed, otherwise -1 */
 interface Abbreviation {
   tag: number;
   children: boolean;
@@ -74,7 +74,7 @@ interface Unit {
   rangeLists: number;
   files: string[];
 }
-/** A function's entry: where another entry says the rest, its offset. */
+/** A function's entry, with the offset of the entry that completes it, if any. */
 interface Entry {
   name: string;
   linkage: string;
@@ -89,7 +89,10 @@ interface Values {
   forms: Map<number, number>;
 }
 
-/** Reads functions, inlined ones and lines of DWARF 2 to 5 into `set`. Split DWARF (.dwo) and supplementary files are not followed. */
+/**
+ * Reads functions, inlined calls and lines of DWARF 2 to 5 into `set`. Ignores split DWARF (.dwo) and
+ * supplementary files.
+ */
 export function readDwarf(elf: ElfFile, set: FunctionSet): void {
   if (elf.section(".debug_info").length > 0) new DwarfReader(elf, set).read();
 }
@@ -101,7 +104,7 @@ class DwarfReader {
   private readonly span: number;
   private readonly abbreviations = new Map<string, Map<number, Abbreviation>>();
   private readonly entries = new Map<number, Entry>();
-  /** offset of an entry -> function; entries may come behind those that name them */
+  /** offset of an entry -> function; entries may follow their references */
   private readonly functions = new Map<number, number>();
   private readonly lineFiles = new Map<number, string[]>();
   /** nodes whose function is not known yet: node, offset of the entry */
@@ -162,7 +165,7 @@ class DwarfReader {
       files: [],
     };
     const abbreviations = this.abbreviationsAt(abbreviationsAt, unit);
-    /** what each open entry is: its node (-1: none), how deep, and the scope that it opens */
+    /** for each open entry: its node (-1: none), its depth, and the scope that it opens */
     const nodes: number[] = [-1],
       depths: number[] = [0],
       scopes: string[] = [""];
@@ -199,7 +202,7 @@ class DwarfReader {
           for (let i = 0; i < ranges.length; i += 2) this.set.range(ranges[i]!, ranges[i + 1]!, own, depth);
         }
       } else if (a.tag === TAG_COMPILE_UNIT || a.tag === TAG_SKELETON) {
-        // Bases of indices may stand behind what needs them.
+        // Bases of indices may follow the attributes that need them.
         const at = c.pos;
         this.attributes(c, a, unit);
         this.bases(unit);
@@ -251,7 +254,7 @@ class DwarfReader {
     return known;
   }
 
-  /** Steps over the values of an entry. */
+  /** Skips the values of an entry. */
   private stepOver(c: DwarfCursor, a: Abbreviation, u: Unit): void {
     if (a.bytes >= 0) {
       c.need(a.bytes);
@@ -260,7 +263,7 @@ class DwarfReader {
     for (const { form } of a.attributes) this.strings.skip(c, form, u.wide, u.addressSize, u.version);
   }
 
-  /** Reads the asked attributes of an entry into `values`. */
+  /** Reads the attributes in ASKED of an entry into `values`. */
   private attributes(c: DwarfCursor, a: Abbreviation, u: Unit): void {
     const { texts, numbers, forms } = this.values;
     texts.clear();
@@ -284,7 +287,10 @@ class DwarfReader {
     }
   }
 
-  /** A number by its form: addresses are relative to the base, references to entries are offsets in the section. */
+  /**
+   * A number by its form: addresses are relative to the base, references to entries are offsets in the
+   * section.
+   */
   private number(c: DwarfCursor, form: number, constant: number, u: Unit): number | undefined {
     switch (form) {
       case 0x01:
@@ -328,7 +334,7 @@ class DwarfReader {
       case 0x2c:
         return this.addressAt(u, c.u32());
       case 0x23:
-        return c.uleb(); // an index of a range list
+        return c.uleb(); // index of a range list
       default:
         this.strings.skip(c, form, u.wide, u.addressSize, u.version);
         return undefined;
@@ -353,7 +359,8 @@ class DwarfReader {
   private compileUnit(u: Unit): void {
     const { numbers } = this.values,
       line = numbers.get(AT_STMT_LIST);
-    // A unit with several ranges has a low address of 0, which is none of the file's: what lists hold is absolute then.
+    // A unit with several ranges has a low address of 0, which is outside of the file: its lists are absolute
+    // then.
     const low = numbers.get(AT_LOW_PC);
     u.low = low === undefined || low < 0 ? -Number(this.base) : low;
     if (line === undefined) return;
@@ -375,7 +382,7 @@ class DwarfReader {
     };
   }
 
-  /** The ranges of the entry at hand, start and end in turn. */
+  /** Ranges of the current entry, as alternating starts and ends. */
   private ranges(u: Unit): number[] {
     const { numbers, forms } = this.values,
       out: number[] = [],
@@ -468,7 +475,7 @@ class DwarfReader {
     }
   }
 
-  /** The function of an entry: its name and place, from the entries that it refers to where it has none. */
+  /** Function of an entry, with name and position from the entries that it refers to if it has none. */
   private functionOf(offset: number): number {
     const known = this.functions.get(offset);
     if (known !== undefined) return known;

@@ -6,7 +6,10 @@ import { readableName } from "./readable-name.ts";
 const STT_FUNC = 2,
   STT_GNU_IFUNC = 10;
 
-/** Visits the entries of `.symtab`, or of `.dynsym` where that is all there is: its type, section, value, size, and where its name begins in `names`. */
+/**
+ * Visits the entries of `.symtab`, or of `.dynsym` without it: type, section, value, size, and the start of
+ * the name in `names`.
+ */
 function eachSymbol(
   elf: ElfFile,
   visit: (
@@ -49,7 +52,7 @@ function eachSymbol(
   }
 }
 
-/** The address of a symbol; undefined: there is none of that name. */
+/** Address of a symbol; undefined for an unknown name. */
 export function symbolAddress(elf: ElfFile, wanted: string): bigint | undefined {
   let found: bigint | undefined;
   eachSymbol(elf, (names, name, _type, _section, value) => {
@@ -58,7 +61,7 @@ export function symbolAddress(elf: ElfFile, wanted: string): bigint | undefined 
   return found;
 }
 
-/** The functions of the table of symbols. Those without a size reach to the next one. Depth 0. */
+/** Reads the functions of the symbol table. A function without a size reaches to the next one. Depth 0. */
 export function readElfSymbols(elf: ElfFile, into: FunctionSet): void {
   const { base, span } = elf,
     start = new U32Column(256),
@@ -74,7 +77,7 @@ export function readElfSymbols(elf: ElfFile, into: FunctionSet): void {
     size.push(Math.min(bytes, span));
     nameAt.push(name);
   });
-  // Of several names at one address the one with a size, then the first, counts.
+  // Of several names at one address, a name with a size wins, then the first.
   const sized = (i: number): number => (size.data[i]! > 0 ? 1 : 0),
     order = Uint32Array.from({ length: start.length }, (_, i) => i).sort(
       (a, b) => start.data[a]! - start.data[b]! || sized(b) - sized(a) || a - b,

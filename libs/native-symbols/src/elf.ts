@@ -2,7 +2,7 @@ import { inflateSync, zstdDecompressSync } from "node:zlib";
 import { CinderblockError } from "@cinderblock/errors";
 import { decodeUtf8 } from "@cinderblock/bytes";
 
-/** The file is none that can be read; the message says what was expected. */
+/** Not a readable ELF file; the message states the expected content. */
 export class DebugFileError extends CinderblockError {
   constructor(what: string) {
     super("invalid", `not a debug file: ${what}`);
@@ -20,7 +20,7 @@ export interface ElfSection {
   link: number;
   entrySize: number;
 }
-/** A part of the file that is mapped. */
+/** A part of the file that is mapped into memory. */
 export interface ElfSegment {
   offset: bigint;
   address: bigint;
@@ -48,7 +48,7 @@ export class ElfFile {
   private readonly read = new Map<string, Uint8Array>();
   private inflated = 0;
 
-  /** Throws DebugFileError. */
+  /** @throws DebugFileError */
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -100,7 +100,7 @@ export class ElfFile {
     const d = is64
       ? { flags: 8, address: 16, offset: 24, size: 32, link: 40, entry: 56 }
       : { flags: 8, address: 12, offset: 16, size: 20, link: 24, entry: 36 };
-    // Where there are too many for the header, the first section says how many.
+    // If the header has no space for the numbers, the first section has them.
     if (count === 0) count = this.small(table + d.size, "sections");
     if (names === 0xffff) names = view.getUint32(table + d.link, true);
     if (count > MAX_SECTIONS)
@@ -144,7 +144,7 @@ export class ElfFile {
     return this.sections.find((s) => s.name === name);
   }
 
-  /** The bytes of a section, decompressed; empty where there is none or it has no bytes in this file. */
+  /** Decompressed bytes of a section; empty if it is missing or has no bytes in this file. */
   section(name: string): Uint8Array {
     let known = this.read.get(name);
     if (!known) {
@@ -175,7 +175,7 @@ export class ElfFile {
     throw new DebugFileError(`section ${s.name} is compressed by a method that is not known: ${kind}`);
   }
 
-  /** GNU's build id in hex; "" where there is none. */
+  /** GNU's build ID in hex; "" without one. */
   get buildId(): string {
     for (const s of this.sections) {
       if (s.type !== SHT_NOTE) continue;
@@ -195,14 +195,14 @@ export class ElfFile {
     return "";
   }
 
-  /** The lowest address that is mapped: what addresses of tables are relative to. */
+  /** The lowest mapped address, the base of relative addresses in tables. */
   get base(): bigint {
     return this.segments.reduce(
       (low, s) => (s.address < low ? s.address : low),
       this.segments[0]?.address ?? 0n,
     );
   }
-  /** The first address behind what is mapped, relative to `base`. */
+  /** The first address after the mapped parts, relative to `base`. */
   get span(): number {
     const { base } = this;
     return Number(

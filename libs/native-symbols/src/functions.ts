@@ -2,12 +2,15 @@ import { ByteStrings, I32Column, U32Column } from "@cinderblock/columnar";
 import { encodeUtf8 } from "@cinderblock/bytes";
 import { DebugFileError } from "./elf.ts";
 
-/** Tables may name one another's parts again and again: a small file could claim more than fits into memory. */
+/**
+ * Maximum rows: tables may refer to each other repeatedly, so a small file could claim more than fits into
+ * memory.
+ */
 const MAX_ROWS = 1 << 25;
 
 /**
- * What is known of the functions of a file while it is read: functions, places where they were inlined, and the ranges of
- * addresses that belong to them. Addresses are relative to the file's base.
+ * Functions of a file while it is read: functions, places where they were inlined, and their address ranges.
+ * Addresses are relative to the file's base.
  */
 export class FunctionSet {
   readonly strings = new ByteStrings();
@@ -15,11 +18,11 @@ export class FunctionSet {
   readonly functionName = new U32Column(256);
   readonly functionFile = new U32Column(256);
   readonly functionLine = new U32Column(256);
-  /** node -> the node that it was inlined into, -1: none; its function; the line that called it */
+  /** node -> parent node that it was inlined into (-1: none), its function, and the line of the call */
   readonly nodeParent = new I32Column(256);
   readonly nodeFunction = new U32Column(256);
   readonly nodeCallLine = new U32Column(256);
-  /** range -> addresses, node, how deep the node lies */
+  /** range -> addresses, node, depth of the node */
   readonly rangeStart = new U32Column(256);
   readonly rangeEnd = new U32Column(256);
   readonly rangeNode = new U32Column(256);

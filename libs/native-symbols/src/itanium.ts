@@ -1,7 +1,7 @@
 /**
- * Names of C++ from their mangled symbols, without parameters: `_ZNSt6vectorIiSaIiEE9push_backERKi` is
- * `std::vector<int, std::allocator<int> >::push_back`. Grammar: Itanium C++ ABI, chapter 5.1. What is beyond names and simple
- * types (expressions, decltype) is not read.
+ * C++ names from mangled symbols, without parameters: `_ZNSt6vectorIiSaIiEE9push_backERKi` is
+ * `std::vector<int, std::allocator<int> >::push_back`. Grammar: Itanium C++ ABI, chapter 5.1. Supports names
+ * and simple types, but not expressions and decltype.
  */
 export function itaniumName(symbol: string): string | undefined {
   const m = /^_{1,2}Z/.exec(symbol);
@@ -15,9 +15,9 @@ export function itaniumName(symbol: string): string | undefined {
   }
 }
 
-/** Thrown for what is not read, and for symbols that are none. */
+/** Thrown for unsupported constructs, and for other symbols. */
 const BEYOND = new Error("not a name that is read");
-/** stands for a template parameter: a name that has one in it is not told */
+/** placeholder of a template parameter: a name with one is not returned */
 const UNKNOWN = "\u0000";
 const MAX_DEPTH = 96,
   MAX_TEXT = 16_384;
@@ -153,7 +153,7 @@ class Reader {
     return out;
   }
 
-  /** A function or an object; what follows the name is not read. */
+  /** A function or an object; ignores the rest after the name. */
   encoding(): string {
     if (this.take("GV")) return `guard variable for ${this.name()}`;
     if (!this.peek("T") || /^T(_|\d)/.test(this.s.slice(this.at, this.at + 2))) return this.name();
@@ -251,7 +251,7 @@ class Reader {
 
   private localName(): string {
     const outer = this.encoding();
-    // Parameters of the function, which are not shown, up to its end.
+    // Skip the function's parameters up to its end.
     while (!this.take("E")) {
       if (this.at >= this.s.length) throw BEYOND;
       this.type();
@@ -274,7 +274,7 @@ class Reader {
     if (m) this.at += m[0].length;
   }
 
-  /** @param of what a constructor or destructor belongs to */
+  /** @param of owner of a constructor or destructor */
   private unqualified(of: string): string {
     this.take("L");
     const rest = this.s.slice(this.at, this.at + 3);
@@ -294,14 +294,14 @@ class Reader {
         if (this.at >= this.s.length) throw BEYOND;
         parameters.push(this.type());
       }
-      // Of a generic one the types are placeholders.
+      // In a generic lambda, the types are placeholders.
       out = `{lambda(${parameters.join() === "void" ? "" : parameters.map((p) => p.replaceAll(UNKNOWN, "auto")).join(", ")})#${this.sequence()}}`;
     } else out = this.operator();
     while (this.take("B")) out += `[abi:${this.source()}]`;
     return out;
   }
 
-  /** The number in `<n>_`: none is the first. */
+  /** The number in `<n>_`; a missing number means the first. */
   private sequence(): number {
     const n = this.peek("_") ? -1 : this.number();
     this.end("_");
@@ -446,7 +446,7 @@ class Reader {
         this.at++;
         const of = this.type(),
           sign = c === "P" ? "*" : c === "R" ? "&" : "&&";
-        // Functions and arrays have it inside, references to references are one.
+        // Functions and arrays contain the sign; references to references collapse into one.
         return this.remember(
           of.includes("(") && /^[^<]* \(.*\)$/.test(of)
             ? of.replace(/ \(/, ` (${sign})(`)
@@ -496,7 +496,7 @@ class Reader {
   }
 }
 
-/** What a constructor is called like: the last name, without its arguments. */
+/** Name of a constructor: the last part of the class name, without its arguments. */
 function lastPart(of: string): string {
   let depth = 0,
     end = of.length;

@@ -5,7 +5,10 @@ import type { FunctionSet } from "./functions.ts";
 const LNCT_PATH = 1,
   LNCT_DIRECTORY = 2;
 
-/** Runs the line program at `offset` of `.debug_line` (DWARF 2 to 5, chapter 6.2): its rows go into `set`. Returns its files: number -> path. */
+/**
+ * Runs the line program at `offset` of `.debug_line` (DWARF 2 to 5, chapter 6.2) and adds its rows to `set`.
+ * @returns its files: number -> path
+ */
 export function readLineProgram(
   strings: DwarfStrings,
   offset: number,
@@ -44,7 +47,7 @@ export function readLineProgram(
     valid = true,
     any = false;
   const emit = (endsHere: boolean): void => {
-    // What the linker threw away has addresses outside of the file.
+    // Code that the linker discarded has addresses outside of the file.
     if (valid && address >= 0 && address <= span) {
       if (!endsHere || any) set.row(address, Math.max(0, line), endsHere);
       any = !endsHere;

@@ -1,7 +1,8 @@
 import { mutations, Random } from "@cinderblock/testkit";
 import { readableName } from "./readable-name.ts";
 
-// What c++filt says of each, without parameters and without the hashes of crates; toolchain.test.ts asks it about thousands.
+// Output of c++filt for each symbol, without parameters and without the hashes of crates; toolchain.test.ts
+// compares thousands.
 const NAMES: [string, string][] = [
   ["main", "main"],
   ["memcpy@@GLIBC_2.14", "memcpy"],
@@ -35,7 +36,7 @@ const NAMES: [string, string][] = [
     "_RNqCs4fqI2P2rA04_11utf8_identsu30____7hkackfecea1cbdathfdh9hlq6y",
     "utf8_idents::საჭმელად_გემრიელი_სადილი",
   ],
-  // What is no name of theirs, or beyond what is read, stays as it is.
+  // Other names, and unsupported ones, stay unchanged.
   ["_ZN", "_ZN"],
   ["_ZN4shop", "_ZN4shop"],
   ["_Z1fIXadL_Z1gvEEEvv", "_Z1fIXadL_Z1gvEEEvv"],

@@ -37,7 +37,7 @@ describe("debug files", () => {
   );
   it("where a process has the file elsewhere, addresses are taken back", () => {
     const { table } = readDebugFile(golden("tiny-dwarf5"));
-    // The text lies at 0x1000 of the file; the process has it at 0x7f0000001000.
+    // The code is at 0x1000 of the file; the process maps it at 0x7f0000001000.
     expect(frames(table, 0x7f0000001055n, { start: 0x7f0000001000n, offset: 0x1000n })).toBe(
       "_start tiny.c:22 (21)",
     );
@@ -51,7 +51,7 @@ describe("debug files", () => {
       bytes = table.encode(),
       back = AddressTable.decode(bytes);
     for (let a = 0x400ff0n; a < 0x401070n; a++) expect(frames(back, a)).toBe(frames(table, a));
-    // Views of a larger buffer may begin anywhere.
+    // Views of a larger buffer may begin at any offset.
     const shifted = new Uint8Array(bytes.length + 1);
     shifted.set(bytes, 1);
     expect(frames(AddressTable.decode(shifted.subarray(1)), 0x401055n)).toBe("_start tiny.c:22 (21)");

@@ -3,16 +3,19 @@ import type { ElfFile } from "./elf.ts";
 import { symbolAddress } from "./elf-symbols.ts";
 import type { FunctionSet } from "./functions.ts";
 
-/** Magics of the table since Go 1.16, 1.18 and 1.20; their layouts are those of runtime/symtab.go (pcHeader, _func). */
+/**
+ * Magics of the table since Go 1.16, 1.18 and 1.20; their layouts follow runtime/symtab.go (pcHeader, _func).
+ */
 const GO_116 = 0xfffffffa,
   GO_118 = 0xfffffff0,
   GO_120 = 0xfffffff1;
 const MAX_FUNCTIONS = 4_000_000;
 
 /**
- * Go's own table of functions and lines, which stripped programs keep. Inlined functions are those that hold them: their names need data that the table does not have.
- * @param lines lines are read, too: nothing better has any
- * @returns false where the file has no such table
+ * Reads Go's own table of functions and lines, which stripped programs keep. An inlined function appears as
+ * its caller, because the table lacks the data for its name.
+ * @param lines also read lines: no better source has any
+ * @returns false if the file has no such table
  */
 export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boolean {
   const section = elf.find(".gopclntab") ?? elf.find(".data.rel.ro.gopclntab");
@@ -34,7 +37,7 @@ export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boo
     count = c.uint(word);
   c.uint(word); // files
   const recent = magic !== GO_116;
-  if (recent) c.uint(word); // once the start of the text, which later linkers leave out
+  if (recent) c.uint(word); // the start of the text, which later linkers leave out
   const names = c.uint(word),
     units = c.uint(word),
     files = c.uint(word),
@@ -75,7 +78,7 @@ export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boo
   return true;
 }
 
-/** Values of a table by program counter: steps of (zig-zag value, counter), from -1. */
+/** Visits the values of a table by program counter: steps of (zig-zag value, counter), from -1. */
 function eachStep(
   c: DwarfCursor,
   quantum: number,

@@ -6,10 +6,10 @@ import { FunctionSet } from "./functions.ts";
 import { readPclntab } from "./pclntab.ts";
 
 /**
- * What an ELF file knows of its functions: from DWARF with inlined ones and lines, and for
- * what is left from Go's table or the table of symbols.
- * @returns the file's build id in hex ("" where it has none) and its table
- * Throws DebugFileError.
+ * Reads the functions of an ELF file: from DWARF with inlined calls and lines, and the remaining ones from
+ * Go's table or the symbol table.
+ * @returns the file's build ID in hex ("" without one) and its table
+ * @throws DebugFileError
  */
 export function readDebugFile(bytes: Uint8Array): { buildId: string; table: AddressTable } {
   const elf = new ElfFile(bytes),
@@ -21,7 +21,8 @@ export function readDebugFile(bytes: Uint8Array): { buildId: string; table: Addr
   if (elf.span > 0xffff_fffe) throw new DebugFileError("expected a program of less than 4 GiB");
   try {
     readDwarf(elf, set);
-    // Go's DWARF leaves out what its linker makes: its own table is behind it, as a table of symbols is for others.
+    // DWARF omits functions that Go's linker creates, so Go's own table is read as well, like the symbol
+    // table for other programs.
     if (!readPclntab(elf, set, set.rangeStart.length === 0)) readElfSymbols(elf, set);
   } catch (err) {
     if (err instanceof RangeError) throw new DebugFileError(`it is damaged: ${err.message}`);

@@ -1,7 +1,7 @@
 import { itaniumName } from "./itanium.ts";
 import { rustName } from "./rust-name.ts";
 
-/** A name as a person wrote it, of what a linker calls it: C++'s and Rust's manglings are undone, others stay as they are. */
+/** Source-level name of a linker symbol: demangles C++ and Rust; other names stay unchanged. */
 export function readableName(symbol: string): string {
   const name = symbol.replace(/@@?[\w.]+$/, ""),
     [, base, clone] = /^(_\S*?)((?:\.(?:cold|part|isra|constprop|llvm|lto_priv)[\w.]*)*)$/.exec(name) ?? [];

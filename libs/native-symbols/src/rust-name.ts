@@ -1,6 +1,6 @@
 /**
- * Names of Rust from its mangled symbols, without the crates' hashes: `_RNvMs_Cs1234_4shopNtB4_4Cart5total` is
- * `<shop::Cart>::total`. Grammar: Rust RFC 2603 (v0); of the older form only its path is there.
+ * Rust names from mangled symbols, without the crates' hashes: `_RNvMs_Cs1234_4shopNtB4_4Cart5total` is
+ * `<shop::Cart>::total`. Grammar: Rust RFC 2603 (v0); symbols of the legacy scheme yield only their path.
  */
 export function rustName(symbol: string): string | undefined {
   if (/^_?_ZN.*17h[0-9a-f]{16}E/.test(symbol)) return legacyName(symbol);
@@ -14,7 +14,7 @@ export function rustName(symbol: string): string | undefined {
   }
 }
 
-/** Thrown for what is not read, and for symbols that are none. */
+/** Thrown for unsupported constructs, and for other symbols. */
 const BEYOND = new Error("not a name that is read");
 const MAX_DEPTH = 200,
   MAX_TEXT = 16_384;
@@ -105,7 +105,7 @@ class Reader {
     if (c === undefined) throw BEYOND;
     return c;
   }
-  /** What has been read so far may be repeated again and again by references to it. */
+  /** Bounds the total output, because references may repeat it. */
   private told(text: string): string {
     this.shown += text.length;
     if (this.shown > MAX_TEXT * 8 || text.length > MAX_TEXT) throw BEYOND;
@@ -143,7 +143,7 @@ class Reader {
     return puny ? punycode(out) : out;
   }
 
-  /** What a reference names, read where it was. */
+  /** Resolves a back reference: reads it again at its original position. */
   private back<T>(read: () => T): T {
     const start = this.at - 1,
       to = this.base62(),
@@ -155,7 +155,7 @@ class Reader {
     return out;
   }
 
-  /** @param value names of values have their arguments behind `::`, types do not */
+  /** @param value names of values have `::` before their arguments, types do not */
   path(value: boolean): string {
     return this.nested(() => this.told(this.pathHere(value)));
   }
@@ -298,7 +298,7 @@ class Reader {
   }
 }
 
-/** RFC 3492, with `_` for the delimiter. */
+/** Punycode by RFC 3492, with `_` as the delimiter. */
 function punycode(text: string): string {
   const cut = text.lastIndexOf("_"),
     out = [...(cut > 0 ? text.slice(0, cut) : "")],
