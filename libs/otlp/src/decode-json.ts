@@ -21,7 +21,7 @@ const list = (v: unknown): unknown[] => {
 };
 const text = (v: unknown): string =>
   v === undefined || v === null ? "" : typeof v === "string" ? v : refuse("a string");
-/** 64-bit integers are strings in protojson, numbers are taken too. */
+/** 64-bit integers are strings in protojson; numbers are accepted too. */
 const big = (v: unknown): bigint => {
   if (v === undefined || v === null) return 0n;
   if ((typeof v === "string" && /^-?\d+$/.test(v)) || (typeof v === "number" && Number.isSafeInteger(v)))
@@ -29,7 +29,7 @@ const big = (v: unknown): bigint => {
   return refuse("an integer");
 };
 const i64 = (v: unknown): bigint => BigInt.asIntN(64, big(v));
-/** An index or a line; one that cannot be valid is 0xffffffff. */
+/** An index or a line; an impossible value becomes 0xffffffff. */
 const u32 = (v: unknown): number => {
   const n = Number(big(v));
   return n >= 0 && n < 0xffff_ffff ? n : 0xffff_ffff;
@@ -37,14 +37,14 @@ const u32 = (v: unknown): number => {
 function refuse(what: string): never {
   throw new SyntaxError(`expected ${what}`);
 }
-/** Ids of traces and spans are hex in OTLP's JSON. */
+/** IDs of traces and spans are hex in OTLP's JSON. */
 const hex = (v: unknown): Uint8Array => {
   const s = text(v);
   if (!/^([0-9a-fA-F]{2})*$/.test(s)) refuse("hexadecimal digits");
   return Uint8Array.from(Buffer.from(s, "hex"));
 };
 
-/** The same tables from OTLP's JSON; field names in lowerCamelCase. Throws SyntaxError. */
+/** Decodes OTLP's JSON to the same tables; field names are in lowerCamelCase. @throws SyntaxError */
 export function decodeExportJson(bytes: Uint8Array): OtlpTables {
   const json = object(JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8"))),
     t = new OtlpTables();

@@ -9,14 +9,17 @@ import {
   type OtlpValueType,
 } from "./tables.ts";
 
-/** Decodes an ExportProfilesServiceRequest. Throws ShortRead. */
+/** Decodes an ExportProfilesServiceRequest. @throws ShortRead */
 export function decodeExport(bytes: Uint8Array): OtlpTables {
   return new OtlpDecoder().decode(bytes);
 }
 
 const MAX_DEPTH = 16;
 
-/** Field numbers are those of opentelemetry/proto/profiles/v1development, of the collector's request and of common/v1; tags are `field * 8 + wire type`. */
+/**
+ * Field numbers follow opentelemetry/proto/profiles/v1development, the collector's request and common/v1;
+ * tags are `field * 8 + wire type`.
+ */
 class OtlpDecoder extends WireReader {
   private readonly t = new OtlpTables();
   private view = new DataView(this.bytes.buffer);
@@ -41,7 +44,7 @@ class OtlpDecoder extends WireReader {
     return t;
   }
 
-  /** Where the message that begins here ends. */
+  /** End of the message that begins here. */
   private message(end: number): number {
     const n = this.size(end);
     return this.pos + n;
@@ -90,7 +93,7 @@ class OtlpDecoder extends WireReader {
     }
   }
 
-  /** Indices, packed or one by one. */
+  /** Indices, packed or single. */
   private indices(tag: number, to: number, into: U32Column): void {
     if ((tag & 7) === 0) {
       into.push(this.index(to));
@@ -304,7 +307,7 @@ class OtlpDecoder extends WireReader {
     return value;
   }
 
-  /** Steps over 8 bytes; returns where they are. */
+  /** Skips 8 bytes; returns their position. */
   private fixed64(to: number): number {
     const at = this.pos;
     if (to - at < 8) throw this.error("unexpected EOF");
@@ -323,7 +326,7 @@ class OtlpDecoder extends WireReader {
     return a;
   }
 
-  /** The attributes of a Resource (field 1) or an InstrumentationScope (field 3). */
+  /** Attributes of a Resource (field 1) or an InstrumentationScope (field 3). */
   private attributes(to: number, field: number, into: OtlpAttribute[]): void {
     while (this.pos < to) {
       const tag = this.varint(to);

@@ -2,9 +2,10 @@ import { ByteWriter } from "@cinderblock/bytes";
 import type { PprofTables } from "@cinderblock/pprof";
 
 /**
- * An ExportProfilesServiceRequest (the same bytes are a ProfilesData) of one pprof profile with one sample type, as the
- * project's own encoder writes it: ids are 1, 2, … in the order of the tables. Field numbers are those of
- * opentelemetry/proto/profiles/v1development, of the collector's request and of common/v1.
+ * Encodes one pprof profile with one sample type as an ExportProfilesServiceRequest, which has the bytes of a
+ * ProfilesData. Expects the output of the project's own pprof encoder: IDs are 1, 2, … in the order of the
+ * tables. Field numbers follow opentelemetry/proto/profiles/v1development, the collector's request and
+ * common/v1.
  * @param resource attributes of the resource, for example service.name
  */
 export function encodeExport(
@@ -47,7 +48,8 @@ export function encodeExport(
     });
 
   const dictionary = new ByteWriter(1 << 16);
-  // The first entry of every table stands for none. Strings keep their numbers: pprof's first one is empty, too.
+  // The first entry of every table means none. Strings keep their numbers, because pprof's first string is
+  // empty too.
   nested(dictionary, 1, new Uint8Array(0));
   for (let i = 0; i < t.mappings; i++)
     nested(

@@ -9,7 +9,7 @@ export interface OtlpResource {
   attributes: OtlpAttribute[];
   scopes: { attributes: OtlpAttribute[]; profiles: OtlpProfile[] }[];
 }
-/** Numbers of strings of the dictionary. */
+/** Indices of strings in the dictionary. */
 export interface OtlpValueType {
   type: number;
   unit: number;
@@ -26,12 +26,12 @@ export interface OtlpProfile {
 }
 
 /**
- * An ExportProfilesServiceRequest as columns: the dictionary's tables, whose first entries stand for "none", and the samples
- * of all its profiles. Columns that name "first entry" have one entry more than their table. An index that cannot be valid is
- * 0xffffffff. Format: docs/formats/otlp-profiles.md
+ * An ExportProfilesServiceRequest as columns: the dictionary's tables, whose first entries mean "none", and
+ * the samples of all its profiles. Columns described as "first entry" have one entry more than their table.
+ * An impossible index is 0xffffffff. Format: docs/formats/otlp-profiles.md
  */
 export class OtlpTables {
-  /** strings, trace ids and span ids lie here */
+  /** contains strings, trace IDs and span IDs */
   bytes: Uint8Array = new Uint8Array(0);
   hasDictionary = false;
 
@@ -63,7 +63,7 @@ export class OtlpTables {
   readonly linkSpanStart = new U32Column(8);
   readonly linkSpanEnd = new U32Column(8);
 
-  /** keys are numbers of strings */
+  /** keys are indices of strings */
   readonly attributes: { key: number; value: OtlpValue }[] = [];
 
   /** stack -> first of its locations, leaf first */
@@ -72,9 +72,9 @@ export class OtlpTables {
 
   readonly sampleStack = new U32Column(256);
   readonly sampleLink = new U32Column(256);
-  /** sample -> how many times it was seen, where it has no values */
+  /** sample -> number of its timestamps, for samples without values */
   readonly sampleTimestamps = new U32Column(256);
-  /** sample -> first of its values, of its attributes */
+  /** sample -> first of its values, and first of its attributes */
   readonly sampleValues = new U32Column(257);
   readonly value = new I64Column(256);
   readonly sampleAttributes = new U32Column(257);
