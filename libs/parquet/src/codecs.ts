@@ -3,7 +3,7 @@ import { ShortRead } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import { Codec } from "./metadata.ts";
 
-/** Undoes a page's compression; `size` is the size the page header promises and a bound on what is produced. */
+/** Decompresses a page; `size` is the size in the page header and bounds the output. */
 export function decompress(codec: number, bytes: Uint8Array, size: number): Uint8Array {
   if (size === 0 && bytes.length === 0) return bytes; // an empty page needs no frame
   const options = { maxOutputLength: Math.max(size, 1) };
@@ -37,7 +37,7 @@ export function decompress(codec: number, bytes: Uint8Array, size: number): Uint
   return out;
 }
 
-/** Copies `length` bytes that lie `distance` back; they may overlap what is written. */
+/** Copies `length` bytes from `distance` bytes back; the ranges may overlap. */
 function copyBack(out: Uint8Array, at: number, distance: number, length: number): number {
   if (distance === 0 || distance > at || at + length > out.length)
     throw new ShortRead(at, "expected a copy inside the output");

@@ -15,24 +15,31 @@ import {
   type Values,
 } from "./read.ts";
 
-/** Values of a run, one slot for each entry, 0 where there is none; 16 bytes an entry for fixed-length columns of 16. */
+/**
+ * Values of a run, one slot per entry, 0 without a value; 16 bytes per entry for fixed-length columns of 16.
+ */
 type Slots = BigInt64Array | Int32Array | Uint8Array;
 
-/** Some consecutive rows of a column. A flat column has one entry a row; row i of a list owns the entries [offset[i], offset[i + 1]). */
+/**
+ * Consecutive rows of a column. A flat column has one entry per row; row i of a list owns the entries
+ * [offset[i], offset[i + 1]).
+ */
 export interface ColumnRun {
   rows: number;
-  /** lists only; offset[0] may be above 0: entries are positions in `slots` */
+  /** lists only; offset[0] may be above 0: entries are indices of `slots` */
   offset: Uint32Array | undefined;
   slots: Slots;
-  /** byte strings in place of `slots`; none is null */
+  /** byte strings instead of `slots`; none is null */
   texts?: BinaryValues;
-  /** entry -> whether it has a value; absent where all have. Where none has, there may be no slots */
+  /**
+   * entry -> whether it has a value; absent if all have one. If no entry has a value, `slots` may be empty
+   */
   present: Uint8Array | undefined;
 }
 
 /**
- * Reads one column front to back in runs of rows. Holds the decoded pages of the present run and a window of the file,
- * whatever the size of the column. Needs an offset index; a chunk without one is one page.
+ * Reads one column sequentially in runs of rows. Holds the decoded pages of the current run and a window of
+ * the file, for columns of any size. Requires an offset index; a chunk without one counts as one page.
  */
 export class ColumnCursor {
   private group = -1;
@@ -41,7 +48,7 @@ export class ColumnCursor {
   private page = 0;
   private dictionary: Values | undefined;
   private window: { bytes: Uint8Array; offset: number } = { bytes: new Uint8Array(0), offset: 0 };
-  /** decoded rows, and how many of them were taken */
+  /** decoded rows, and the number of rows already taken */
   private run: ColumnRun | undefined;
   private taken = 0;
   private readonly file: FileMeta;
@@ -50,7 +57,7 @@ export class ColumnCursor {
   private readonly windowBytes: number;
   private readonly read: (offset: number, size: number) => Promise<Uint8Array>;
 
-  /** Pages are fetched `windowBytes` at a time, or one when it is larger. */
+  /** Fetches `windowBytes` of pages at a time, or one larger page. */
   constructor(
     file: FileMeta,
     path: string,
@@ -65,7 +72,10 @@ export class ColumnCursor {
     this.read = read;
   }
 
-  /** Rows that can be taken without reading another page, and for a list, with at most `maxEntries` entries (at least one row). 0 at the end. */
+  /**
+   * Rows available without reading another page; for a list, with at most `maxEntries` entries, and at least
+   * one row. 0 at the end.
+   */
   async available(maxRows: number, maxEntries = Infinity): Promise<number> {
     if (!this.run || this.taken === this.run.rows) {
       if (!(await this.nextPage())) return 0;
@@ -76,7 +86,7 @@ export class ColumnCursor {
     return n;
   }
 
-  /** The next `rows` rows: a view where one page has them all. */
+  /** The next `rows` rows; a view if one page has them all. */
   async take(rows: number): Promise<ColumnRun> {
     const parts: ColumnRun[] = [];
     for (let left = rows; left > 0; ) {
@@ -124,7 +134,7 @@ export class ColumnCursor {
     return true;
   }
 
-  /** A page's bytes, out of a window that holds the pages behind it as well. */
+  /** A page's bytes, from a window that also holds the following pages. */
   private async bytes(offset: number, size: number): Promise<Uint8Array> {
     const w = this.window;
     if (offset < w.offset || offset + size > w.offset + w.bytes.length) {
@@ -172,9 +182,9 @@ function toRun(data: ColumnData, rows: number): ColumnRun {
   }
   const w = width(values, leaf.type);
   if (!def || values.length === entries * w) return { rows, offset, slots: values, present: undefined };
-  // Nobody looks at the slots of entries without a value: a page that has none needs no room for them.
+  // No reader uses the slots of entries without a value: a page without values needs none.
   if (values.length === 0) return { rows, offset, slots: values, present: new Uint8Array(entries) };
-  // Nulls: one slot for each entry. An entry exists from definition level 1 on in a list, always in a flat column.
+  // Nulls: one slot per entry. In a list an entry exists from definition level 1 on, in a flat column always.
   const slots =
     values instanceof BigInt64Array
       ? new BigInt64Array(entries)

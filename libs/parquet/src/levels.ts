@@ -1,6 +1,8 @@
 import { type ByteWriter, ShortRead } from "@cinderblock/bytes";
 
-/** Levels of `count` entries: at most eight bits each, so that a page's levels are small beside its values. */
+/**
+ * Decodes the levels of `count` entries into bytes, so that a page's levels are small compared to its values.
+ */
 export function decodeLevels(
   bytes: Uint8Array,
   pos: number,
@@ -66,7 +68,10 @@ export function decodeHybrid<T extends Uint32Array | Uint8Array = Uint32Array>(
   return out;
 }
 
-/** Encodes values of `width` bits (at most 24): runs of eight or more as RLE, the rest bit-packed in groups of eight. */
+/**
+ * Encodes values of `width` bits (at most 24): runs of eight or more as RLE, the rest bit-packed in groups of
+ * eight.
+ */
 export function encodeHybrid(values: ArrayLike<number>, count: number, width: number, out: ByteWriter): void {
   if (width === 0) return;
   const byteWidth = (width + 7) >>> 3;
@@ -94,7 +99,8 @@ export function encodeHybrid(values: ArrayLike<number>, count: number, width: nu
     const v = values[at]!;
     let end = at + 1;
     while (end < count && values[end] === v) end++;
-    // A packed group must hold a multiple of eight values unless it ends the column: let it borrow from this run.
+    // A packed group must hold a multiple of eight values unless it ends the column, so it borrows from this
+    // run.
     const borrow = (8 - ((at - packedFrom) % 8)) % 8;
     if (end - at - borrow >= 8) {
       flushPacked(at + borrow);

@@ -35,7 +35,7 @@ export const Codec = {
 } as const;
 export const PageType = { DATA: 0, INDEX: 1, DICTIONARY: 2, DATA_V2: 3 } as const;
 
-/** A leaf of the schema: where levels and values of one column come from. */
+/** A leaf of the schema, with the limits of its column's levels. */
 export interface Leaf {
   path: string;
   type: number;
@@ -44,6 +44,7 @@ export interface Leaf {
   maxRep: number;
 }
 
+/** Position and encoding of one column in a row group. */
 export interface ColumnChunk {
   leaf: Leaf;
   codec: number;
@@ -69,7 +70,7 @@ export interface FileMeta {
   createdBy: string;
 }
 
-/** The length of the footer, from the last eight bytes of a file. */
+/** Length of the footer, from the last eight bytes of a file. @throws `CorruptError` */
 export function footerLength(tail: Uint8Array, file = "parquet"): number {
   const n = tail.length;
   if (n < 8 || tail[n - 4] !== 0x50 || tail[n - 3] !== 0x41 || tail[n - 2] !== 0x52 || tail[n - 1] !== 0x31)
@@ -142,26 +143,28 @@ function schemaLeaves(elements: ThriftStruct[], file: string): Leaf[] {
   return leaves;
 }
 
-/** Where the pages of a chunk lie, and the first row of each within its row group. */
+/** Position of a chunk's page, and its first row within the row group. */
 export interface PageLocation {
   offset: number;
   sizeBytes: number;
   firstRow: number;
 }
 
+/** Decodes the pages' positions of a chunk. */
 export function decodeOffsetIndex(bytes: Uint8Array): PageLocation[] {
   return list(readStruct(new ByteReader(bytes))[1])
     .map(struct)
     .map((p) => ({ offset: num(p[1]), sizeBytes: num(p[2]), firstRow: num(p[3]) }));
 }
 
-/** Page bounds as raw little-endian values; an all-null page has empty ones. */
+/** Bounds of pages as raw little-endian values; empty for an all-null page. */
 export interface PageBounds {
   nullPages: boolean[];
   min: Uint8Array[];
   max: Uint8Array[];
 }
 
+/** Decodes the pages' bounds of a chunk. */
 export function decodeColumnIndex(bytes: Uint8Array): PageBounds {
   const s = readStruct(new ByteReader(bytes));
   const raw = (v: unknown): Uint8Array => (v instanceof Uint8Array ? v : new Uint8Array(0));

@@ -12,13 +12,13 @@ export interface BinaryValues {
   offset: Uint32Array;
 }
 
-/** Values that are there (nulls and empty lists have levels only), in the column's physical type. */
+/** Existing values in the column's physical type; nulls and empty lists have only levels. */
 export type Values = BigInt64Array | Int32Array | Uint8Array | BinaryValues;
 
-/** One column of consecutive rows. Levels are absent where the schema has none. */
+/** One column of consecutive rows. Levels are absent if the schema has none. */
 export interface ColumnData {
   leaf: Leaf;
-  /** number of levels, or of values where there are no levels */
+  /** number of levels; of values if there are no levels */
   count: number;
   values: Values;
   def: Uint8Array | undefined;
@@ -35,8 +35,8 @@ interface Page {
 const MAX_PAGE_VALUES = 1 << 27;
 
 /**
- * Decodes the pages in `bytes`, which start at a page header: a whole column chunk, or some of its data pages
- * (then `dictionary` is what `decodeDictionary` made of the chunk's dictionary page, when it has one).
+ * Decodes the pages in `bytes`, which start at a page header: a complete column chunk, or some of its data
+ * pages. In the latter case `dictionary` is the decoded dictionary page of the chunk, if it has one.
  */
 export function decodeChunk(
   bytes: Uint8Array,
@@ -47,7 +47,7 @@ export function decodeChunk(
   return concatPages(chunk.leaf, decodePages(bytes, chunk, file, dictionary).pages);
 }
 
-/** The values of a chunk's dictionary page. */
+/** Decodes the values of a chunk's dictionary page. */
 export function decodeDictionary(
   bytes: Uint8Array,
   chunk: ColumnChunk,
@@ -249,7 +249,7 @@ function empty(leaf: Leaf): Values {
   }
 }
 
-/** @param owned the bytes were made for this page alone: they need no copy where they are aligned */
+/** @param owned the bytes belong to this page alone, so aligned ones need no copy */
 function plain(leaf: Leaf, r: ByteReader, count: number, owned = false): Values {
   switch (leaf.type) {
     case PhysicalType.INT64: {
@@ -425,8 +425,8 @@ function concatPages(leaf: Leaf, pages: Page[]): ColumnData {
 }
 
 /**
- * Row boundaries of a repeated column: row i owns the values [offset[i], offset[i + 1]).
- * `present` is the definition level from which an entry holds a value: a list's own entries, not an empty list.
+ * Row boundaries of a repeated column: row i owns the values [offset[i], offset[i + 1]). `present` is the
+ * minimum definition level of an entry with a value, which an empty list does not reach.
  */
 export function rowOffsets(column: ColumnData, rows: number, present: number): Uint32Array {
   const offset = new Uint32Array(rows + 1);

@@ -1,6 +1,6 @@
 import { type ByteReader, ByteWriter, decodeUtf8, ShortRead } from "@cinderblock/bytes";
 
-/** Thrift compact protocol, as far as Parquet's footer and page headers need it. */
+/** Types of the Thrift compact protocol that Parquet's footer and page headers use. */
 const T = {
   TRUE: 1,
   FALSE: 2,
@@ -24,6 +24,7 @@ export interface ThriftStruct {
 
 const MAX_DEPTH = 16;
 
+/** Reads one struct. @throws `ShortRead` for malformed bytes */
 export function readStruct(r: ByteReader, depth = 0): ThriftStruct {
   if (depth > MAX_DEPTH) throw new ShortRead(r.pos, "expected structs nested at most 16 deep");
   const out: ThriftStruct = {};
@@ -107,7 +108,7 @@ export function struct(value: ThriftValue | undefined): ThriftStruct {
     : {};
 }
 
-/** Writes structs field by field; nested structs and lists by callbacks. */
+/** Writes structs field by field; callbacks write nested structs and lists. */
 export class ThriftWriter {
   readonly out = new ByteWriter(1024);
   private last = 0;

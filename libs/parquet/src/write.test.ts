@@ -82,7 +82,7 @@ describe("columns of a row group", () => {
       });
       const lists: Uint32Array[] = [];
       for (let group = 0; group < 2; group++) {
-        // The second group's lists are others in the same memory.
+        // The second group has other lists in the same memory.
         if (group === 1)
           for (let i = 0; i < n; i++)
             offset[i + 1] =

@@ -5,7 +5,7 @@ import { Codec, Encoding, PageType, PhysicalType } from "./metadata.ts";
 import { ThriftWriter } from "./thrift.ts";
 import type { BinaryValues, Values } from "./read.ts";
 
-/** One element of the schema in depth-first order; a group names its number of children. */
+/** One element of the schema in depth-first order; a group states its number of children. */
 export interface SchemaElement {
   name: string;
   type?: number;
@@ -14,13 +14,13 @@ export interface SchemaElement {
   repetition?: number;
   children?: number;
   converted?: number;
-  /** logical type: field of the LogicalType union, and for INTEGER its width and sign */
+  /** logical type: a field of the LogicalType union, and for INTEGER its width and sign */
   logical?:
     | { kind: "string" | "list" | "uuid" | "timestampNanos" }
     | { kind: "int"; bits: number; signed: boolean };
 }
 
-/** A column of the rows of one row group, as the writer wants it. */
+/** Input of the writer: a column of one row group. */
 export interface ColumnSource {
   path: string;
   type: number;
@@ -28,15 +28,15 @@ export interface ColumnSource {
   encoding: number;
   maxDef: number;
   maxRep: number;
-  /** values that are there */
+  /** existing values */
   values: Values | Uint32Array;
-  /** number of values that are there */
+  /** number of existing values */
   count: number;
   /** list columns: row i owns the entries [offset[i], offset[i + 1]); absent for flat columns */
   offset?: Uint32Array;
-  /** for columns with nulls: entry -> is there a value; absent where every entry has one */
+  /** for columns with nulls: entry -> whether it has a value; absent if every entry has one */
   present?: Uint8Array;
-  /** values above this definition level are always absent: a column that is empty in every row */
+  /** definition level above which no value exists: for a column that is empty in every row */
   allNullAt?: number;
 }
 
@@ -67,15 +67,21 @@ export interface ParquetOptions {
   codec: number;
   level: number;
   rowsPerPage: number;
-  /** a page of a list ends with the row that brings it to so many entries */
+  /** a page of a list ends with the row that reaches this number of entries */
   entriesPerPage: number;
-  /** takes finished row groups, as views that are valid during the call: the writer then holds one at a time, and `finish` returns the rest */
+  /**
+   * receives finished row groups, as views that are valid during the call. The writer then holds one group at
+   * a time, and `finish` returns the rest
+   */
   sink?: (bytes: Uint8Array) => void;
 }
 
 const MAGIC = encodeUtf8("PAR1");
 
-/** Writes row groups of columns: data page V2, page CRCs, column and offset index for every column (v1's reader needs both). */
+/**
+ * Writes row groups of columns: data page V2, page CRCs, and a column and an offset index for every column,
+ * because v1's reader needs both.
+ */
 export class ParquetWriter {
   private readonly out: ByteWriter;
   private readonly groups: { rows: number; chunks: WrittenChunk[] }[] = [];
@@ -93,14 +99,14 @@ export class ParquetWriter {
     return this.groups.length;
   }
 
-  /** bytes that went to the sink */
+  /** bytes passed to the sink */
   private flushed = 0;
-  /** where in the file the next byte goes */
+  /** file position of the next byte */
   private get position(): number {
     return this.flushed + this.out.length;
   }
 
-  /** of the row group that is written */
+  /** for the current row group */
   private readonly alike: Alike = new Map();
 
   writeRowGroup(rows: number, columns: readonly ColumnSource[]): void {
@@ -161,7 +167,10 @@ export class ParquetWriter {
     return chunk;
   }
 
-  /** Writes rows [from, to); `value` is the first value; returns the first value of the next page. */
+  /**
+   * Writes rows [from, to), whose first value has the index `value`.
+   * @returns index of the next page's first value
+   */
   private dataPage(
     chunk: WrittenChunk,
     source: ColumnSource,
@@ -175,7 +184,7 @@ export class ParquetWriter {
     const body = new ByteWriter(Math.max(64, defined * 2));
     if (dictionary) {
       const width = Math.max(1, 32 - Math.clz32(Math.max(0, dictionary.size - 1)));
-      // The bit width is there even when no value is: readers look for it.
+      // The bit width is written even without values, because readers expect it.
       body.u8(width);
       encodeHybrid(dictionary.index.subarray(value, value + defined), defined, width, body);
     } else {
@@ -215,7 +224,10 @@ export class ParquetWriter {
     return value + defined;
   }
 
-  /** Repeated columns go into pages of version 1: their levels are compressed with the values (version 2 leaves them plain). */
+  /**
+   * Writes a page of version 1, used for repeated columns: it compresses the levels together with the values,
+   * unlike version 2.
+   */
   private pageV1(
     chunk: WrittenChunk,
     source: ColumnSource,
@@ -254,7 +266,7 @@ export class ParquetWriter {
       codec === Codec.ZSTD && (body.length > 0 || type !== PageType.DATA_V2)
         ? zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: level } })
         : body;
-    // A chunk has one codec, yet a data page may say that it is not compressed; a dictionary page cannot.
+    // A chunk has one codec, but a data page V2 may declare itself uncompressed; a dictionary page cannot.
     const plain = type === PageType.DATA_V2 && compressed.length >= body.length;
     const stored = plain ? body : compressed;
     const crc = crc32(stored, crc32(levels));
@@ -293,7 +305,7 @@ export class ParquetWriter {
     chunk.plainSize += t.out.length + levels.length + body.length;
   }
 
-  /** Writes indexes and footer; returns the file, or what the sink did not get. */
+  /** Writes indexes and footer. @returns the file, or the bytes that the sink did not receive */
   finish(): Uint8Array {
     const { out } = this;
     const columnIndex: { offset: number; length: number }[][] = [];
@@ -426,7 +438,7 @@ function writeOffsetIndex(c: WrittenChunk): Uint8Array {
   return t.out.copy();
 }
 
-/** Levels of one page, encoded; empty where the column has none. */
+/** Encoded levels of one page; empty if the column has none. */
 interface Levels {
   /** entries */ count: number /** entries that have a value */;
   defined: number;
@@ -461,7 +473,10 @@ function pageLevels(s: ColumnSource, from: number, to: number, alike: Alike): Le
   return { count, defined, rep: NO_LEVELS, def: encodeLevels(def, s.maxDef) };
 }
 
-/** Columns of one list repeat alike, and most are absent alike. Offsets of a list -> rows and form -> encoded levels. */
+/**
+ * Cache of encoded levels: columns of one list share their repetition, and most are absent in the same
+ * places. Offsets of a list -> rows and form -> encoded levels.
+ */
 type Alike = Map<Uint32Array, Map<string, Uint8Array>>;
 
 function listLevels(s: ColumnSource, offset: Uint32Array, from: number, to: number, alike: Alike): Levels {
@@ -469,7 +484,8 @@ function listLevels(s: ColumnSource, offset: Uint32Array, from: number, to: numb
     entries = offset[to]! - offset[from]!;
   const present = allNullAt === undefined ? s.present : undefined;
   let count = entries;
-  for (let i = from; i < to; i++) if (offset[i] === offset[i + 1]) count++; // an empty list is an entry, with repetition and definition 0
+  // an empty list is an entry with repetition and definition 0
+  for (let i = from; i < to; i++) if (offset[i] === offset[i + 1]) count++;
   let forms = alike.get(offset);
   if (!forms) alike.set(offset, (forms = new Map()));
   const once = (form: string, max: number, levels: () => Uint8Array): Uint8Array => {
@@ -559,7 +575,7 @@ function plainBytes(s: ColumnSource, from: number, to: number): Uint8Array {
   );
 }
 
-/** Distinct values in order of first sight, and the index of each value. */
+/** Distinct values in order of first use, and the index of each value. */
 function buildDictionary(s: ColumnSource): { index: Uint32Array; size: number; plain: Uint8Array } {
   const index = new Uint32Array(s.count);
   const seen = new Map<string | bigint, number>();
@@ -603,12 +619,15 @@ const UNSIGNED = new Set([
   "Samples.list.element.StacktraceID",
   "Samples.list.element.SpanID",
 ]);
-/** Columns whose logical type is unsigned order their bounds so. */
+/** Whether the bounds of a column are ordered as unsigned numbers, as its logical type requires. */
 function unsigned(s: ColumnSource): boolean {
   return UNSIGNED.has(s.path);
 }
 
-/** Where the smallest and the largest value lie, by halves: a bigint for each would be an object. */
+/**
+ * Positions of the smallest and the largest value, compared as 32-bit halves: a BigInt per value would be an
+ * allocation.
+ */
 function bounds64(v: BigInt64Array, from: number, to: number, unsigned: boolean): { lo: number; hi: number } {
   const low = new Uint32Array(v.buffer, v.byteOffset, v.length * 2),
     flip = unsigned ? 0 : 0x8000_0000;
