@@ -2,7 +2,7 @@ import { WireReader } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import { PprofTables } from "./tables.ts";
 
-/** Thrown for bytes that are not a protobuf message; the caller decides the status. */
+/** Error of bytes that are not a protobuf message; the caller decides the status. */
 export class PprofSyntaxError extends CinderblockError {
   constructor(what: string, at: number) {
     super("unknown", `proto: Profile: ${what} at byte ${at}`, { reason: "malformed_profile" });
@@ -11,8 +11,8 @@ export class PprofSyntaxError extends CinderblockError {
 }
 
 /**
- * Walks the wire format in place: no object per message, sample or location.
- * One decoder holds one set of tables and reuses them.
+ * Decodes pprof in place, without an object per message, sample or location. A decoder has one set of tables
+ * and reuses them.
  */
 export class PprofDecoder extends WireReader {
   readonly tables = new PprofTables();

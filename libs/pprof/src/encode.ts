@@ -1,6 +1,6 @@
 import { ByteWriter } from "@cinderblock/bytes";
 
-/** What a merged profile says about itself; strings are texts here. */
+/** Metadata of a merged profile; strings are texts here. */
 export interface PprofHeader {
   sampleTypes: readonly { type: string; unit: string }[];
   periodType?: { type: string; unit: string };
@@ -22,13 +22,16 @@ export interface PprofSource {
   /** sample -> locations[start, end), leaf first */
   sampleOffset: Uint32Array;
   sampleLocation: Uint32Array;
-  /** sample -> one value for each sample type; samples whose values are all 0 may be there */
+  /** sample -> one value per sample type; samples whose values are all 0 are allowed */
   value: BigInt64Array;
   /** sample -> its string labels [offset[i], offset[i + 1]) */
   labels?: { offset: Uint32Array; key: Uint32Array; value: Uint32Array };
 }
 
-/** Encodes google.v1.Profile: ids are positions + 1; `strings` must start with "". Format: docs/formats/pprof.md */
+/**
+ * Encodes google.v1.Profile: IDs are positions + 1; `strings` must start with "". Format:
+ * docs/formats/pprof.md
+ */
 export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
   const out = new ByteWriter(
     4096 +
@@ -84,7 +87,7 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
     put(out, 4, filename);
     put(out, 5, startLine);
   }
-  // Its texts are in the string table, so they are numbered before that is written.
+  // The period's texts must be in the string table before it is written.
   const period = header.periodType && {
     type: stringIndex(header.periodType.type),
     unit: stringIndex(header.periodType.unit),
@@ -115,24 +118,25 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
   return out.take();
 }
 
-// Messages are measured first and then written where they belong: nothing is copied. The loops over what a sample or a
-// location holds are functions of their own: they run compiled soon, also in a process that answers its first query.
+// Messages are measured first and then written in place, without copies. The loops over the content of a
+// sample or a location are separate functions, so that they are compiled early, even in a process that
+// answers its first query.
 
 function varintSize(value: number): number {
   return value < 128 ? 1 : value < 16384 ? 2 : value < 2097152 ? 3 : value < 268435456 ? 4 : 5;
 }
-/** of a varint of two words */
+/** Size of a varint of two words. */
 function varintSize64(lo: number, hi: number): number {
   return hi === 0 ? varintSize(lo) : Math.ceil((64 - Math.clz32(hi)) / 7);
 }
-/** What `put` writes of a field below 16. */
+/** Size of a field below 16, as written by `put`. */
 function fieldSize(value: number): number {
   return value === 0 ? 0 : 1 + varintSize(value);
 }
 function fieldSize64(lo: number, hi: number): number {
   return (lo | hi) === 0 ? 0 : 1 + varintSize64(lo, hi);
 }
-/** The tag and the size of a message; fields are below 16. */
+/** Writes tag and size of a message in a field below 16. */
 function head(out: ByteWriter, field: number, size: number): void {
   out.u8(field * 8 + 2);
   out.uvarint(size);
@@ -155,7 +159,7 @@ function varint64(out: ByteWriter, lo: number, hi: number): void {
   else out.uvarint64((BigInt(hi) << 32n) | BigInt(lo >>> 0));
 }
 
-/** Short texts are copied byte by byte: that is faster than a call. */
+/** Copies short texts byte by byte, which is faster than a call. */
 function putBytes(out: ByteWriter, bytes: Uint8Array, from: number, end: number): void {
   out.reserve(end - from);
   const { buffer } = out;
@@ -204,7 +208,7 @@ function labelSize(key: number, value: number): number {
   return 2 + varintSize(key) + varintSize(value);
 }
 
-/** Ids are positions + 1; `size` bytes in all. */
+/** Writes location IDs, which are positions + 1; `size` is the total size in bytes. */
 function putIds(out: ByteWriter, locations: Uint32Array, from: number, end: number, size: number): void {
   out.reserve(size);
   const { buffer } = out;

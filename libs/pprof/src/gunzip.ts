@@ -1,6 +1,9 @@
 import { constants, createGunzip } from "node:zlib";
 
-/** What Node's own synchronous zlib calls use: one write of input into a given output, and what is left of both. */
+/**
+ * Interface of the engine of Node's synchronous zlib calls: one write of input into a given output, and the
+ * rest of both.
+ */
 interface Handle {
   writeSync(
     flush: number,
@@ -20,14 +23,17 @@ interface Engine {
 }
 
 const FIRST_BYTES = 128 << 10;
-/** A profile that promises more is left to the plain call, so that one large profile does not keep its memory for ever. */
+/**
+ * Maximum size for the reused memory: larger profiles use the plain call, so that one large profile does not
+ * occupy memory forever.
+ */
 const MOST_BYTES = 4 << 20;
 
 /**
- * Inflates one gzip body after the other into the same memory. `gunzipSync` makes an engine and a buffer for each call;
- * buffers are external memory, and V8 collects the whole heap each time some megabytes of them have come together:
- * a sixth of a push's CPU. Node has no public call for this, so the shape of its engine is checked, and a Node with
- * another one gets the plain call (`create` answers undefined).
+ * Inflates one gzip body after the other into the same memory. `gunzipSync` creates an engine and a buffer
+ * per call. Buffers are external memory, and V8 collects the whole heap after some megabytes of them, which
+ * took a sixth of a push's CPU. Node has no public call for this, so `create` checks the shape of Node's
+ * engine; it returns undefined for another shape, and the plain call is used.
  */
 export class ReusedGunzip {
   private readonly handle: Handle;
@@ -55,9 +61,10 @@ export class ReusedGunzip {
   }
 
   /**
-   * The uncompressed bytes, borrowed until the next call. Undefined when the plain call must look at them: more than
-   * 4 MB, more than `limit`, broken, cut short, or with bytes behind the stream. Several members are one stream.
-   * @param hint size that the stream promises, bytes
+   * Inflates a body; the result is valid until the next call. Returns undefined for bodies that need the
+   * plain call: more than 4 MB, more than `limit`, broken, truncated, or with bytes after the stream. Several
+   * members form one stream.
+   * @param hint size stated by the stream, in bytes
    */
   inflate(bytes: Uint8Array, hint: number, limit: number): Uint8Array | undefined {
     const most = Math.min(MOST_BYTES, limit);
@@ -68,7 +75,7 @@ export class ReusedGunzip {
     this.handle.writeSync(constants.Z_FINISH, bytes, 0, bytes.length, this.out, 0, this.out.length);
     const [free, unread] = this.state;
     const length = this.out.length - free!;
-    // A full output may be the end or not: the plain call finds out.
+    // A full output may be complete or not: the plain call finds out.
     if (this.failure || unread !== 0 || free === 0 || length > most) return undefined;
     return this.out.subarray(0, length);
   }

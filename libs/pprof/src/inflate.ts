@@ -2,15 +2,15 @@ import { gunzipSync } from "node:zlib";
 import { CinderblockError } from "@cinderblock/errors";
 import type { ReusedGunzip } from "./gunzip.ts";
 
-/** True for the gzip magic. */
+/** Whether bytes begin with the gzip magic. */
 export function isGzip(bytes: Uint8Array): boolean {
   return bytes.length >= 2 && bytes[0] === 0x1f && bytes[1] === 0x8b;
 }
 
 /**
- * The uncompressed profile. Plain bytes pass through. More than `limit` bytes are refused before they are produced,
- * so a decompression bomb costs no more than the limit. Several gzip members are one stream, bytes after it an error.
- * With `engine` the result is borrowed until its next use.
+ * The uncompressed profile; plain bytes pass through. Refuses more than `limit` bytes before they are
+ * produced, so that a decompression bomb costs no more than the limit. Several gzip members form one stream;
+ * bytes after it are an error. With `engine` the result is valid until the engine's next use.
  */
 export function inflateProfile(bytes: Uint8Array, limit: number, engine?: ReusedGunzip): Uint8Array {
   const tooLarge = (): CinderblockError =>
@@ -30,14 +30,15 @@ export function inflateProfile(bytes: Uint8Array, limit: number, engine?: Reused
     return bytes;
   }
   const n = bytes.length;
-  // The last four bytes of a gzip stream are its size: a hint, from outside, so it is capped.
+  // The last four bytes of a gzip stream are its size: an untrusted hint, so it is capped.
   const hint =
     n > 18 ? (bytes[n - 4]! | (bytes[n - 3]! << 8) | (bytes[n - 2]! << 16) | (bytes[n - 1]! << 24)) >>> 0 : 0;
   const cap = limit > 0 ? limit : 1 << 30;
   const quick = engine?.inflate(bytes, hint, cap);
   if (quick) return quick;
   try {
-    // `info` tells how many input bytes were used: Node ignores what follows the last member, v1 refuses it.
+    // `info` reports the number of used input bytes: Node ignores bytes after the last member, v1 refuses
+    // them.
     const { buffer, engine } = gunzipSync(bytes, {
       chunkSize: Math.max(1024, Math.min(hint + 64, cap + 1, 16 << 20)),
       maxOutputLength: cap,

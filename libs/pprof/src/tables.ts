@@ -1,10 +1,9 @@
 import { I64Column, U32Column } from "@cinderblock/columnar";
 
 /**
- * One pprof profile as columns over its uncompressed bytes. Ids of functions, locations and mappings
- * are those of the file (any u64, kept as two words); strings stay where they are.
- * The tables are borrowed from the decoder: they are valid until its next `decode`.
- * Format: docs/formats/pprof.md
+ * One pprof profile as columns over its uncompressed bytes. IDs of functions, locations and mappings are the
+ * file's (any u64, as two words); strings stay in the bytes. The decoder owns the tables: they are valid
+ * until its next `decode`. Format: docs/formats/pprof.md
  */
 export class PprofTables {
   /** the uncompressed profile */
