@@ -4,7 +4,7 @@ import { mutations, Random, tinyJfr, tinyPprof } from "@cinderblock/testkit";
 import { readProfileFile } from "./read.ts";
 
 const LIMIT = 1 << 24;
-/** Stacks of a tree, root first, with their own values. */
+/** Stacks of a tree, root first, with their self values. */
 function stacks(t: PartialTree): Record<string, number> {
   const out: Record<string, number> = {},
     path: string[] = [""];

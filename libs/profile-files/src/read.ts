@@ -11,7 +11,7 @@ export interface FileProfile {
   tree: PartialTree;
 }
 
-/** @throws `unknown` (v1's status for a file that it cannot read) */
+/** @throws `unknown`, which is v1's status for an unreadable file */
 function refuse(what: string, cause?: unknown): never {
   throw new CinderblockError(
     "unknown",
@@ -20,7 +20,7 @@ function refuse(what: string, cause?: unknown): never {
   );
 }
 
-/** Call trees by name: frames as text, each name interned once. */
+/** Builds a call tree by name: frames are texts, and each name is interned once. */
 class Growing {
   readonly tree = new TreeMerger();
   private readonly names = new Map<string, number>();
@@ -40,8 +40,9 @@ class Growing {
 }
 
 /**
- * The profiles of a file: pprof (gzip or not), JFR, speedscope, flamebearer JSON, `perf script` output, folded stacks.
- * @param limit bytes that it may have when it is inflated
+ * Reads the profiles of a file: pprof (gzip or plain), JFR, speedscope, flamebearer JSON, `perf script`
+ * output, folded stacks.
+ * @param limit maximum inflated size in bytes
  */
 export function readProfileFile(name: string, file: Uint8Array, limit: number): FileProfile[] {
   if (file.length === 0) refuse("the file is empty");
@@ -104,7 +105,7 @@ function treesOf(t: PprofTables): FileProfile[] {
     const frames: string[] = [];
     for (let k = t.locLines.data[l]!; k < t.locLines.data[l + 1]!; k++)
       frames.push(functions.get(id(t.lineFunctionLo.data[k]!, t.lineFunctionHi.data[k]!)) ?? "");
-    // A location without a function is shown by its address.
+    // A location without a function shows its address.
     locations.set(
       id(t.locIdLo.data[l]!, t.locIdHi.data[l]!),
       frames.length > 0 ? frames.reverse() : [`0x${BigInt.asUintN(64, t.locAddress.data[l]!).toString(16)}`],
@@ -142,7 +143,7 @@ function fromJson(name: string, bytes: Uint8Array): FileProfile[] {
     return readSpeedscope(bytes)
       .filter((p) => !p.stacks.isEmpty)
       .flatMap((p) => {
-        // The reader's values are what v1 stores of a file; here they are the file's own.
+        // The reader scales values as v1 stores them; here they are scaled back to the file's values.
         const scale = p.unit === "bytes" ? 1n : 100n;
         return fromPprofs([
           p.stacks.encode(
@@ -173,7 +174,7 @@ function fromJson(name: string, bytes: Uint8Array): FileProfile[] {
   ];
 }
 
-/** Levels of (x delta, total, self, name), as /pyroscope/render answers. */
+/** Builds a tree from levels of (x delta, total, self, name), as in /pyroscope/render. */
 function fromLevels(names: readonly unknown[], levels: readonly unknown[]): PartialTree {
   const g = new Growing();
   let above: { end: number; node: number }[] = [];
@@ -205,7 +206,7 @@ function fromLevels(names: readonly unknown[], levels: readonly unknown[]): Part
   return g.tree.finish();
 }
 
-/** `a;b;c 3` a line. Texts do not say what they count: `samples`, so that any two can be compared. */
+/** Reads `a;b;c 3` per line. Texts do not state a unit: `samples`, so that any two can be compared. */
 function fromFolded(bytes: Uint8Array): FileProfile[] {
   const g = new Growing();
   let stacks = 0;
@@ -232,7 +233,10 @@ function looksLikePerf(bytes: Uint8Array): boolean {
   return lines.length > 1 && PERF_HEAD.test(lines[0]!) && PERF_FRAME.test(lines[1]!);
 }
 
-/** `perf script`: a head line with the command, then the frames, leaf first, up to an empty line. */
+/**
+ * Reads `perf script` output: a header line with the command, then the frames, leaf first, up to an empty
+ * line.
+ */
 function fromPerf(bytes: Uint8Array): FileProfile[] {
   const g = new Growing();
   let command = "",
