@@ -1,7 +1,7 @@
 import { PprofDecoder, type PprofTables } from "@cinderblock/pprof";
 import { ProfileKernel } from "./index.ts";
 
-/** Everything in the tables but the bytes, for comparison. */
+/** Content of the tables without their bytes, for comparison. */
 function content(t: PprofTables): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const [name, v] of Object.entries(t)) {
@@ -14,13 +14,13 @@ function content(t: PprofTables): Record<string, unknown> {
 const plain = new PprofDecoder();
 export const kernel = new ProfileKernel();
 
-/** Decodes with the kernel and with the plain decoder, which must agree. */
+/** Decodes with the kernel and with the plain decoder, and checks that both agree. */
 export function agree(bytes: Uint8Array): "equal" | "refused" | "left to the plain decoder" {
   let expected: PprofTables | undefined;
   try {
     expected = plain.decode(bytes);
   } catch {
-    /* the kernel must leave it to the decoder that says why */
+    /* the kernel must leave it to the plain decoder, which reports the reason */
   }
   const found = kernel.decode(bytes);
   if (!expected) {

@@ -40,7 +40,7 @@ describe("the kernel's decoder", () => {
     const huge = Uint8Array.from([...tinyPprof({ stacks: [] }), 18, ...varint(((6 << 20) << 1) >>> 1)]);
     const body = new Uint8Array(huge.length + (6 << 20));
     body.set(huge);
-    body.fill(8, huge.length); // location ids, one by one: 08 08 08 08 …
+    body.fill(8, huge.length); // location IDs, unpacked: 08 08 08 08 …
     expect(kernel.decode(body)).toBeUndefined();
     expect(kernel.byteLength).toBeLessThan(80 << 20);
     expect(agree(profile(new Random(1), 5))).toBe("equal");

@@ -14,18 +14,21 @@ interface Exports {
   stacks(n: number): number;
 }
 
-/** Gives ids to symbols that the kernel's cache does not know: the symbol partition itself. Word columns are borrowed. */
+/**
+ * Symbol partition that assigns IDs to symbols missing from the kernel's cache. Word columns are valid during
+ * the call.
+ */
 export interface SymbolSource {
   string(bytes: Uint8Array, start: number, end: number): number;
   function(name: number, systemName: number, filename: number, startLine: number): number;
-  /** a mapping of the profile; 0xffffffff is the stub of locations without one */
+  /** a mapping of the profile; 0xffffffff is the stub for locations without a mapping */
   mapping(index: number): number;
   location(words: Uint32Array): number;
   /** the node under `parent` for these locations, root first */
   stack(parent: number, locations: Uint32Array): number;
 }
 
-/** What `normalise` resolved; views of the kernel's memory, valid until the next `decode`. */
+/** Result of `normalise`: views of the kernel's memory, valid until the next `decode`. */
 export interface ResidentProfile {
   refLocation: Uint32Array;
   sampleFrom: Uint32Array;
@@ -39,18 +42,19 @@ export interface ResidentProfile {
 type Name = keyof typeof COLUMNS;
 const SPECS = Object.entries(COLUMNS) as [Name, ColumnSpec][];
 
-/** A profile whose columns would take more is left to the plain decoder. */
+/** Maximum size of the columns; larger profiles use the plain decoder. */
 const MAX_BYTES = 48 << 20;
 
-/** `decode`: columns are too short, or there are none yet */
+/** result of `decode`: columns are too short, or do not exist yet */
 const NO_ROOM = 2;
 
 let compiled: WebAssembly.Module | undefined;
 
 /**
- * The write path's hot loops in WebAssembly (ADR 5): decodes a pprof into columns in its own memory, normalises it, and
- * interns its symbols through a table of 3 MiB that remembers which id a content had. It takes the usual case; every
- * method says when it does not, and the plain twins do it then. One for each thread; holds one profile at a time.
+ * The write path's hot loops in WebAssembly (ADR 5): decodes a pprof into columns in its own memory,
+ * normalizes it, and interns its symbols through a table of 3 MiB from content hashes to IDs. Handles only
+ * the usual case: every method reports an unusual one, and then the plain twin runs. One per thread; holds
+ * one profile at a time.
  */
 export class ProfileKernel {
   /** columns are views of the kernel's memory */
@@ -71,7 +75,7 @@ export class ProfileKernel {
   }[] = [];
   private readonly capacity = new Uint32Array(11);
   private inputBytes = 0;
-  /** what lies in the memory at BASE */
+  /** the profile in memory at BASE */
   private loaded: Uint8Array | undefined;
   private source: SymbolSource | undefined;
   private begun = -1;
@@ -105,7 +109,7 @@ export class ProfileKernel {
     this.words = new Uint32Array(this.memory.buffer);
   }
 
-  /** Memory that this holds; it does not shrink. */
+  /** Size of the kernel's memory in bytes; it never shrinks. */
   get byteLength(): number {
     return this.memory.buffer.byteLength;
   }
@@ -121,7 +125,7 @@ export class ProfileKernel {
     this.words = new Uint32Array(buffer);
   }
 
-  /** Places the columns for at least `need` rows each behind `inputBytes` of profile. */
+  /** Places the columns, for at least `need` rows each, after `inputBytes` of profile. */
   private lay(inputBytes: number, need: Uint32Array): boolean {
     const capacity = this.capacity.map((c, i) => Math.max(c, Math.ceil(need[i]! * 1.25), 64));
     const rowsOf = (s: ColumnSpec): number => capacity[HeaderWord[s.rows]]! + 2;
@@ -161,13 +165,13 @@ export class ProfileKernel {
     return true;
   }
 
-  /** The columns of a pprof, borrowed until the next call; undefined when the plain decoder must look at it. */
+  /** Columns of a pprof, valid until the next call; undefined if the plain decoder must decode it. */
   decode(profile: Uint8Array): PprofTables | undefined {
     const { length } = profile;
     this.loaded = undefined;
     this.begun = -1;
     if (length > MAX_BYTES / 4) return undefined;
-    // Strings that are replaced go behind the profile: room for a few.
+    // Replaced strings are appended to the profile: reserve space for a few.
     if (length > this.inputBytes) {
       const input = length + (length >>> 2) + 4096;
       if (this.inputBytes > 0 || this.columns.length > 0) {
@@ -180,7 +184,7 @@ export class ProfileKernel {
     if (done === NO_ROOM) {
       if (this.wasm.count(BASE, length) === 0 || !this.lay(this.inputBytes, this.header.slice(0, 11)))
         return undefined;
-      // What was counted fits; the decoder, which bounds a sample's rows by its bytes, need not check.
+      // The counted rows fit, so the decoder can skip its check, which bounds a sample's rows by its bytes.
       this.header.fill(0xffffffff, HeaderWord.capacity, HeaderWord.capacity + 11);
       done = this.wasm.decode(BASE, length);
       this.header.set(this.capacity, HeaderWord.capacity);
@@ -206,21 +210,21 @@ export class ProfileKernel {
     return t;
   }
 
-  /** Whether `tables` are this kernel's and still lie in its memory, also after strings were replaced. */
+  /** Whether `tables` are this kernel's and still in its memory, even after strings were replaced. */
   private holds(tables: PprofTables): boolean {
     if (tables !== this.tables || !this.loaded) return false;
     for (const { column, data } of this.columns) if (column.data !== data) return false;
     if (tables.bytes === this.loaded) return true;
     if (tables.bytes.length > this.inputBytes) return false;
     this.bytes.set(tables.bytes, BASE);
-    // Strings may have been added behind those that were decoded.
+    // Strings may have been appended to the decoded ones.
     this.header[HeaderWord.strings] = tables.strings;
     this.loaded = tables.bytes;
     this.begun = -1;
     return true;
   }
 
-  /** Resolves references and drops what v1 drops; undefined when the plain twin must do it. */
+  /** Resolves references and drops the samples that v1 drops; undefined if the plain twin must do it. */
   normalise(tables: PprofTables, maxDepth: number): ResidentProfile | undefined {
     if (!this.holds(tables) || this.wasm.normalise(maxDepth) === 0) return undefined;
     const { header } = this;
@@ -238,8 +242,9 @@ export class ProfileKernel {
   }
 
   /**
-   * Stack node of each sample, interned into the partition that `handle` names for its life; borrowed until the next
-   * call. Undefined when the plain interner must do it: what was interned so far stays, ids are the same there.
+   * Stack node of each sample, interned into the partition that `handle` identifies; valid until the next
+   * call. Undefined if the plain interner must do it: symbols interned so far stay, and their IDs are the
+   * same there.
    */
   stacks(
     tables: PprofTables,

@@ -1,7 +1,7 @@
 import type { I64Column, U32Column } from "@cinderblock/columnar";
 import type { PprofTables } from "@cinderblock/pprof";
 
-/** Words of the header in the kernel's memory, from byte 64; the names are those of assembly/kernel.ts. */
+/** Words of the header in the kernel's memory, from byte 64; assembly/layout.ts has the same words. */
 export const HEADER = 64;
 export const HeaderWord = {
   strings: 0,
@@ -25,12 +25,15 @@ export const HeaderWord = {
   durationNanos: 20,
   period: 22,
   kept: 24,
-  /** eleven words: rows that there is room for */
+  /** eleven words: row capacity of each table */
   capacity: 32,
 } as const;
-/** column addresses, one word each */
+/** addresses of the columns, one word each */
 export const OFFSETS = HEADER + 256;
-/** end of the fixed part: header, symbol table, words of one location, hashes of one stack; the profile and its columns lie behind it */
+/**
+ * end of the fixed part: header, symbol table, words of one location, hashes of one stack; the profile and
+ * its columns follow
+ */
 export const BASE = 65536 + (3 << 20) + (4 << 14) + (8 << 12);
 
 type Rows =
@@ -47,16 +50,16 @@ type Rows =
   | "comments";
 type Column<T> = { [K in keyof PprofTables]: PprofTables[K] extends T ? K : never }[keyof PprofTables];
 
-/** What a column belongs to: a column of the tables, or one that only kernel and interner use. */
+/** Table of a column: a column of PprofTables, or an internal one of kernel and interner. */
 export interface ColumnSpec {
   rows: Rows;
   bytes: 1 | 4 | 8;
   table?: Column<U32Column> | Column<I64Column>;
-  /** one row more than `rows` */
+  /** has one row more than `rows` */
   fence?: true;
 }
 
-/** Every column, in the order of assembly/kernel.ts. */
+/** Every column, in the order of assembly/layout.ts. */
 export const COLUMNS = {
   stringStart: { rows: "strings", bytes: 4, table: "stringStart" },
   stringEnd: { rows: "strings", bytes: 4, table: "stringEnd" },

@@ -1,4 +1,7 @@
-/** The part of WebAssembly's JavaScript interface that the kernel uses: it stands in TypeScript's DOM library only. */
+/**
+ * The part of WebAssembly's JavaScript interface that the kernel uses; TypeScript declares it only in its DOM
+ * library.
+ */
 declare namespace WebAssembly {
   class Memory {
     constructor(descriptor: { initial: number; maximum?: number });
