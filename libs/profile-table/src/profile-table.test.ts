@@ -137,7 +137,7 @@ describe("profiles.parquet", () => {
       ).toEqual(sets.at(set[i]!));
     }
     expect(mayHaveAnnotations(meta, meta.rowGroups[0]!)).toBe(true);
-    // Front to back as well, in runs that end within pages.
+    // Also read sequentially, in runs that end within pages.
     const cursor = new ColumnCursor(meta, Column.annotationValue, "t", 1 << 20, (offset, size) =>
       Promise.resolve(bytes.subarray(offset, offset + size)),
     );
@@ -302,7 +302,7 @@ describe("profiles.parquet", () => {
     for (let i = 0; i < mutations(800); i++) {
       try {
         const meta = decodeFooter(random.mutate(good));
-        // What was read is used as a reader would: bytes that are there, or an error.
+        // Readers must get existing bytes or an error.
         for (const g of meta.rowGroups)
           for (const c of g.columns.values())
             decodeChunk(

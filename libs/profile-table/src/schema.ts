@@ -40,7 +40,7 @@ function text(name: string): SchemaElement {
   return { name, type: BYTE_ARRAY, repetition: REQUIRED, converted: UTF8, logical: { kind: "string" } };
 }
 
-/** The schema of `profiles.parquet` as v1 writes it today. Format: docs/formats/profiles-parquet.md */
+/** Schema of `profiles.parquet` in current v1. Format: docs/formats/profiles-parquet.md */
 export const PROFILE_SCHEMA: readonly SchemaElement[] = [
   { name: "Profile", children: 13 },
   { name: "ID", type: FIXED_LEN_BYTE_ARRAY, typeLength: 16, repetition: REQUIRED, logical: { kind: "uuid" } },
@@ -90,7 +90,10 @@ export const PROFILE_SCHEMA: readonly SchemaElement[] = [
   text("Value"),
 ];
 
-/** The schema of the downsampled tables (docs/formats/profiles-parquet.md#downsampled): sums by five minutes and by hour. */
+/**
+ * Schema of the downsampled tables (docs/formats/profiles-parquet.md#downsampled): sums by five minutes and
+ * by hour.
+ */
 export const DOWNSAMPLED_SCHEMA: readonly SchemaElement[] = [
   { name: "DownsampledProfile", children: 6 },
   {
@@ -122,7 +125,7 @@ export const DOWNSAMPLED_SCHEMA: readonly SchemaElement[] = [
   text("Value"),
 ];
 
-/** Paths of the leaf columns that have content. */
+/** Paths of the leaf columns with content. */
 export const Column = {
   id: "ID",
   seriesIndex: "SeriesIndex",
@@ -138,10 +141,13 @@ export const Column = {
   annotationValue: "Annotations.list.element.Value",
 } as const;
 
-/** What the tables that we write name as their writer. */
+/** Name of the writer in Cinderblock's tables. */
 export const CREATED_BY = "cinderblock";
 
-/** Whether rows of a group may have annotations, by the footer alone: older tables have no column, and ours a dictionary where there are any. */
+/**
+ * Whether rows of a group may have annotations, decided by the footer: older tables lack the column, and
+ * Cinderblock's tables use a dictionary only if there are annotations.
+ */
 export function mayHaveAnnotations(file: FileMeta, group: RowGroup): boolean {
   const chunk = group.columns.get(Column.annotationKey);
   return chunk !== undefined && (file.createdBy !== CREATED_BY || chunk.dictionary);

@@ -3,7 +3,10 @@ import type { AnnotationSets } from "@cinderblock/model";
 import { Codec, type ColumnSource, Encoding, ParquetWriter, PhysicalType } from "@cinderblock/parquet";
 import { Column, DOWNSAMPLED_SCHEMA, PROFILE_SCHEMA } from "./schema.ts";
 
-/** Rows of `profiles.parquet` as columns, ascending by (seriesIndex, timeNanos). Row i owns samples [sampleOffset[i], sampleOffset[i + 1]). */
+/**
+ * Rows of `profiles.parquet` as columns, ascending by (seriesIndex, timeNanos). Row i owns samples
+ * [sampleOffset[i], sampleOffset[i + 1]).
+ */
 export interface ProfileRows {
   length: number;
   /** row -> 16 bytes */
@@ -17,13 +20,13 @@ export interface ProfileRows {
   sampleOffset: Uint32Array;
   stacktraceId: Uint32Array;
   value: BigInt64Array;
-  /** sample -> span id; absent where no row has spans */
+  /** sample -> span ID; absent if no row has spans */
   spanId?: BigInt64Array;
-  /** sample -> whether its row has spans at all (then a sample without one stores 0) */
+  /** sample -> whether its row has spans (a sample without one then stores 0) */
   hasSpan?: Uint8Array;
-  /** sample -> 16 bytes, all zero for none; absent where no row has trace ids */
+  /** sample -> 16 bytes, all zero without a trace ID; absent if no row has trace IDs */
   traceId?: Uint8Array;
-  /** row -> its list of `sets`; absent where no row has annotations */
+  /** row -> its list in `sets`; absent if no row has annotations */
   annotations?: { set: Uint32Array; sets: AnnotationSets };
 }
 
@@ -32,12 +35,16 @@ const { INT32, INT64, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY } = PhysicalType;
 const { PLAIN, DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, RLE_DICTIONARY } = Encoding;
 
 /**
- * Pages that a streaming reader can hold of many files at once: 2 MiB of sample ids, 2 MiB of values. Bytes in the bucket for
- * a profile of the bench's load: 1,312 with 65,536 entries, 1,276 with 131,072, 1,183 with these.
+ * Page sizes that a streaming reader can hold for many files at once: 2 MiB of sample IDs, 2 MiB of values.
+ * Bytes in the bucket per profile of the benchmark's load: 1,312 with 65,536 entries, 1,276 with 131,072,
+ * 1,183 with these.
  */
 const OPTIONS = { codec: Codec.ZSTD, level: 3, rowsPerPage: 8192, entriesPerPage: 262_144 };
 
-/** Encodes the table with zstd pages; v1's readers accept it (docs/formats/profiles-parquet.md#compression). */
+/**
+ * Encodes the table with zstd pages, which v1's readers accept
+ * (docs/formats/profiles-parquet.md#compression).
+ */
 export function encodeProfileTable(
   rows: ProfileRows,
   createdBy: string,
@@ -52,7 +59,7 @@ export function encodeProfileTable(
   return { bytes: writer.finish(), rowGroups: writer.rowGroups };
 }
 
-/** Writes a table row group by row group to a sink, which gets views that are valid during the call. */
+/** Writes a table to a sink, row group by row group; the sink gets views that are valid during the call. */
 export class ProfileTableWriter {
   private readonly writer: ParquetWriter;
   private readonly sink: (bytes: Uint8Array) => void;
@@ -63,7 +70,7 @@ export class ProfileTableWriter {
   get rowGroups(): number {
     return this.writer.rowGroups;
   }
-  /** Rows go on where the last group ended. */
+  /** Appends a row group. */
   write(rows: ProfileRows): void {
     this.writer.writeRowGroup(rows.length, columnsOf(rows, 0, rows.length));
   }
@@ -72,7 +79,10 @@ export class ProfileTableWriter {
   }
 }
 
-/** Rows of `profiles_5m_sum.parquet` and `profiles_1h_sum.parquet`: sums of a series' profiles by bucket, ids and spans are gone, annotations are those of all of them. */
+/**
+ * Rows of `profiles_5m_sum.parquet` and `profiles_1h_sum.parquet`: sums of a series' profiles by time bucket,
+ * without IDs and spans, with the annotations of all its profiles.
+ */
 export type DownsampledRows = Pick<
   ProfileRows,
   | "length"
@@ -124,7 +134,10 @@ function flatColumn(
   };
 }
 
-/** Keys and values of the annotations of rows [from, to): with a dictionary where there are any, which is how readers of our blocks see it in the footer. */
+/**
+ * Keys and values of the annotations of rows [from, to). They have a dictionary only if there are
+ * annotations, which `mayHaveAnnotations` detects in the footer.
+ */
 function annotationColumns(r: Pick<ProfileRows, "annotations">, from: number, to: number): ColumnSource[] {
   const offset = new Uint32Array(to - from + 1),
     keys = new ByteWriter(64),
@@ -287,7 +300,7 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
   ];
 }
 
-/** Stacktrace ids as the int64 that the schema wants. */
+/** Widens stacktrace IDs to int64, as the schema requires. */
 function widen(ids: Uint32Array, from: number, to: number): BigInt64Array {
   const out = new BigInt64Array(to - from);
   const words = new Uint32Array(out.buffer);
