@@ -5,7 +5,7 @@ describe("a cache of bytes", () => {
     let now = 0;
     const c = new InMemoryCache(1000, () => now);
     for (const k of ["a", "b", "c"]) await c.set(k, new Uint8Array(200), 100);
-    await c.get("a"); // used again: b is the oldest now
+    await c.get("a"); // used again: b is the least recently used now
     await c.set("d", new Uint8Array(200), 100);
     expect(await Promise.all(["a", "b", "c", "d"].map(async (k) => (await c.get(k)) !== undefined))).toEqual([
       true,

@@ -1,11 +1,14 @@
-/** Bytes that may be lost at any time. Every method rejects with kind `unavailable` when the store cannot be reached. */
+/**
+ * A cache whose entries may be lost at any time. Every method rejects with kind `unavailable` if the store is
+ * unreachable.
+ */
 export interface BlobCache {
   get(key: string): Promise<Uint8Array | undefined>;
   set(key: string, value: Uint8Array, ttlMs: number): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A cache in this process: what was asked for longest ago goes first when there is more than `maxBytes`. */
+/** A cache in this process, which evicts the least recently used entries beyond `maxBytes`. */
 export class InMemoryCache implements BlobCache {
   /** in the order of their last use */
   private readonly entries = new Map<string, { value: Uint8Array; until: number }>();

@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { Redis } from "ioredis";
 import { CinderblockError } from "@cinderblock/errors";
 
+/** Settings of a Redis server. */
 export interface RedisConfig {
   host: string;
   port: number;
@@ -11,11 +12,11 @@ export interface RedisConfig {
   /** undefined: cleartext. `ca`: PEM of the authorities, "" for the system's */
   tls: { ca: string; insecureSkipVerify: boolean } | undefined;
   timeoutMs: number;
-  /** before every key */
+  /** prefix of every key */
   prefix: string;
 }
 
-/** A connection to a Redis; a server that is away is tried again by the next call. */
+/** A connection to a Redis server; each call tries an unavailable server again. */
 export class RedisConnection {
   readonly redis: Redis;
   readonly prefix: string;
@@ -46,7 +47,7 @@ export class RedisConnection {
       retryStrategy: (times) => Math.min(100 * 2 ** Math.min(times, 5), 2000),
     });
     this.redis.on("error", () => {
-      /* every call that fails says so itself */
+      /* each failed call reports the error itself */
     });
   }
 

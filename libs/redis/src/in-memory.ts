@@ -1,6 +1,6 @@
 import type { MemberStore } from "./member-store.ts";
 
-/** The twin of RedisMembers for one process and for tests. */
+/** In-memory twin of RedisMembers, for single processes and for tests. */
 export class InMemoryMembers implements MemberStore {
   private readonly rings = new Map<string, Map<string, string>>();
 

@@ -1,15 +1,15 @@
 import { type RedisConfig, RedisConnection } from "./connection.ts";
 import type { MemberStore } from "./member-store.ts";
 
-/** Deletes a field only while it holds what is expected: a member that came back meanwhile stays. */
+/** Deletes a field if it has the expected value: a member that has returned in the meantime stays. */
 const REMOVE_IF =
   "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end return 0";
 
-/** Writes a field only while it holds what is expected, "" for nothing; gives back what it holds otherwise. */
+/** Writes a field if it has the expected value ("" for no value); returns the current value otherwise. */
 const SWAP =
   "local found = redis.call('HGET', KEYS[1], ARGV[1]) or '' if found == ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) return false end return found";
 
-/** Rings in Redis: a hash for each, a field a member. */
+/** Rings in Redis: a hash per ring, a field per member. */
 export class RedisMembers implements MemberStore {
   private readonly connection: RedisConnection;
   constructor(config: RedisConfig) {
