@@ -3,7 +3,7 @@ import { OwnProfiles } from "./self-profiler.ts";
 
 const MAX_SECONDS = 300;
 
-/** `/debug/pprof/…`: what `go tool pprof` and scraping agents ask for. */
+/** Routes below `/debug/pprof/` for `go tool pprof` and scraping agents. */
 export function profileRoutes(now: () => number): Routes {
   const own = new OwnProfiles();
   return {
@@ -36,7 +36,7 @@ export function profileRoutes(now: () => number): Routes {
             .header("content-disposition", `attachment; filename="${name}"`)
             .send(await own.heap(now));
         });
-      // Arguments may hold passwords: there is no cmdline.
+      // There is no cmdline, because arguments may contain passwords.
       for (const name of ["cmdline", "goroutine", "block", "mutex", "threadcreate", "trace"])
         app.get(`/debug/pprof/${name}`, async (_request, reply) => {
           await reply

@@ -6,11 +6,11 @@ import { profileThreads } from "@cinderblock/threads";
 import { SourcePositions } from "./source-positions.ts";
 import { cpuToPprof, heapToPprof } from "./to-pprof.ts";
 
-/** A hundred samples a second, as Go; a sample for each half MiB that is allocated, as Go. */
+/** Sampling rates, as in Go: 100 samples per second, and one per allocated half MiB. */
 const CPU_INTERVAL_US = 10_000,
   HEAP_INTERVAL_BYTES = 512 << 10;
 
-/** Profiles of this process, gzipped pprof. */
+/** Profiles of this process as gzipped pprof. */
 export class OwnProfiles {
   private readonly positions = new SourcePositions();
 
@@ -27,18 +27,18 @@ export class OwnProfiles {
 }
 
 export interface SelfProfilerConfig {
-  /** how long each CPU profile is, and how often they are sent */
+  /** duration of each CPU profile, and interval between pushes, in milliseconds */
   intervalMs: number;
-  /** of every series, beside its name */
+  /** labels of every series, in addition to its name */
   labels: Readonly<Record<string, string>>;
-  /** takes a push.v1.PushRequest in JSON */
+  /** accepts a push.v1.PushRequest in JSON */
   send: (body: Uint8Array) => Promise<void>;
 }
 
-/** Time that sending a profile may take. */
+/** Deadline for sending a profile. */
 const SEND_MS = 60_000;
 
-/** Profiles this process all the time and sends what it finds, like an agent. */
+/** Profiles this process continuously and sends the profiles, like an agent. */
 export class SelfProfiler implements Service {
   readonly name = "self-profiling";
   private readonly own = new OwnProfiles();
@@ -55,7 +55,7 @@ export class SelfProfiler implements Service {
       "Profiles of this process that could not be sent.",
     );
     this.failures.inc(0);
-    // A pass takes a period: one profile follows the other.
+    // A pass takes a complete period, so that the profiles have no gaps.
     const { intervalMs } = config;
     this.loop = periodic(
       {

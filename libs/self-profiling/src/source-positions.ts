@@ -4,14 +4,17 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { CallFrame } from "@cinderblock/threads";
 
-/** Places of bundled code that were looked up, so that a map is read for those alone that are new. */
+/** Maximum cached positions of bundled code; the cache avoids reading a map for known positions. */
 const MAX_KNOWN = 20_000;
 
-/** Looks places up in the source maps beside the bundles. A map is let go at once: the largest takes 60 MB. */
+/**
+ * Resolves positions with the source maps next to the bundles. A map is released at once, because the largest
+ * takes 60 MB.
+ */
 export class SourcePositions {
   private readonly known = new Map<string, { file: string; line: number }>();
 
-  /** Frames of one profile: each map is read once for all of them. */
+  /** Returns a resolver for the frames of one profile, which reads each map once. */
   reader(): (frame: CallFrame) => { file: string; line: number } {
     const maps = new Map<string, SourceMap | undefined>();
     if (this.known.size > MAX_KNOWN) this.known.clear();

@@ -13,7 +13,7 @@ const locate = (f: CallFrame): { file: string; line: number } => ({
   line: f.lineNumber + 10,
 });
 
-/** Stacks root first, with the thread and the values, as a second decoder reads them. */
+/** Stacks root first with thread and values, read by a second decoder. */
 function read(bytes: Uint8Array): Map<string, bigint[]> {
   const t = new PprofDecoder().decode(bytes),
     out = new Map<string, bigint[]>();

@@ -1,13 +1,13 @@
 import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
 import type { CallFrame, HeapNode, ThreadProfile } from "@cinderblock/threads";
 
-/** A place in the source that was written, by one in the source that runs. */
+/** Maps a position in the running code to the original source. */
 export type Locate = (frame: CallFrame) => { file: string; line: number };
-/** Frames of V8 that are no work. */
+/** V8's frames without work. */
 const IDLE = "(idle)",
   ROOT = "(root)";
 
-/** Grows the columns of a pprof; equal frames and texts are one. */
+/** Builds the columns of a pprof; equal frames and texts are stored once. */
 class Columns {
   private readonly texts = new Map<string, number>([["", 0]]);
   private readonly frames = new Map<string, number>();
@@ -77,7 +77,10 @@ class Columns {
   }
 }
 
-/** CPU profiles of threads as one pprof: samples and nanoseconds for each stack, and the thread as a label. Time without work is left out. */
+/**
+ * CPU profiles of threads as one pprof: samples and nanoseconds per stack, with the thread as a label. Idle
+ * time is left out.
+ */
 export function cpuToPprof(
   threads: readonly ThreadProfile[],
   intervalUs: number,
@@ -119,7 +122,10 @@ export function cpuToPprof(
   });
 }
 
-/** Heap profiles of threads as one pprof: objects and bytes that are alive, for each stack that allocated them, and the thread as a label. */
+/**
+ * Heap profiles of threads as one pprof: live objects and bytes per allocating stack, with the thread as a
+ * label.
+ */
 export function heapToPprof(
   threads: readonly ThreadProfile[],
   intervalBytes: number,
