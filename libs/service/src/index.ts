@@ -1,9 +1,11 @@
 export { type LoopConfig, periodic } from "./loop.ts";
 
-/** Anything long-lived. Constructors only store their arguments; what costs happens in `start`. */
+/**
+ * A long-lived part of a process. Constructors only store their arguments; expensive work happens in `start`.
+ */
 export interface Service {
   readonly name: string;
-  /** resolves once it can do its job; rejecting fails the process */
+  /** resolves once the service is ready; a rejection fails the process */
   start(): Promise<void>;
   /** idempotent; called in reverse start order */
   stop(): Promise<void>;
@@ -11,7 +13,7 @@ export interface Service {
 
 export type ServiceState = "New" | "Starting" | "Running" | "Stopping" | "Terminated" | "Failed";
 
-/** Starts services in order and stops them in reverse; knows the state of each. */
+/** Starts services in order and stops them in reverse; tracks the state of each. */
 export class ServiceGroup {
   private readonly states = new Map<string, ServiceState>();
   private readonly services: readonly Service[];
@@ -33,7 +35,7 @@ export class ServiceGroup {
     }
   }
 
-  /** Stops everything that was started; the first error is thrown after all had their turn. */
+  /** Stops all started services; throws the first error after all have stopped. */
   async stop(): Promise<void> {
     let first: unknown;
     for (const s of [...this.services].reverse()) {

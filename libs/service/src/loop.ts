@@ -1,10 +1,10 @@
 import { type PassEnd, Periodic, type PeriodicClock, type PeriodicConfig } from "@cinderblock/async";
 import type { Base } from "@cinderblock/telemetry";
 
-/** Periods without a pass that ended well after which a loop counts as stuck. */
+/** Periods without a successful pass after which a loop counts as stuck. */
 const STUCK_PERIODS = 3;
 
-/** While passes fail, that is logged so often. */
+/** Interval between log lines while passes fail. */
 const LOG_EVERY_MS = 60_000;
 
 export interface LoopConfig extends PeriodicConfig {
@@ -13,8 +13,8 @@ export interface LoopConfig extends PeriodicConfig {
 }
 
 /**
- * A background loop of a process with its watchdog: figures for alerts, and a log line when passes begin to fail, at most one
- * a minute while they do, and one when they succeed again.
+ * A background loop of a process with a watchdog: metrics for alerts, and log lines. It logs when passes
+ * begin to fail, at most once a minute while they fail, and when they succeed again.
  */
 export function periodic(
   config: LoopConfig,
