@@ -19,7 +19,10 @@ const TIMEOUT_MS = 15_000,
   MAX_ANSWER_BYTES = 16 << 20;
 const PART = /^[A-Za-z0-9_.-]+$/;
 
-/** GitHub's REST API (2022-11-28) and its sign-in of GitHub Apps, as far as sources need them. */
+/**
+ * Client of GitHub's REST API (2022-11-28) and of the sign-in of GitHub Apps, with the calls that sources
+ * need.
+ */
 export class Github {
   private readonly settings: GithubSettings;
   private readonly now: () => number;
@@ -28,7 +31,11 @@ export class Github {
     this.now = now;
   }
 
-  /** `https://github.com/owner/name`, also with `.git`, without scheme, or as git's `git@github.com:owner/name`. @throws `invalid` for another host */
+  /**
+   * Parses `https://github.com/owner/name`, also with `.git`, without scheme, or as git's
+   * `git@github.com:owner/name`.
+   * @throws `invalid` for another host
+   */
   repository(url: string): Repository {
     const host = new URL(this.settings.url).host,
       m = /^(?:https?:\/\/|git@|ssh:\/\/git@)?([^/:]+(?::\d+)?)[/:]([^/]+)\/([^/]+?)(?:\.git)?\/?$/.exec(url);
@@ -39,7 +46,7 @@ export class Github {
     return { owner: m[2]!, name: m[3]! };
   }
 
-  /** A session for the code that GitHub gave to a browser. */
+  /** Exchanges the code that GitHub gave to a browser for a session. */
   signIn(code: string): Promise<Session> {
     return this.token({ code });
   }
@@ -65,7 +72,7 @@ export class Github {
       error?: string;
       error_description?: string;
     }>(bytes);
-    // A wrong code is told with the status 200.
+    // GitHub answers a wrong code with status 200.
     if (status !== 200 || !t?.access_token)
       throw new CinderblockError(
         status >= 500 ? "unavailable" : "unauthenticated",
@@ -80,7 +87,7 @@ export class Github {
     };
   }
 
-  /** A file's bytes and its page; undefined: it is not there. */
+  /** Bytes and page of a file; undefined if it does not exist. */
   async file(
     session: Session,
     { owner, name }: Repository,
@@ -160,7 +167,7 @@ export class Github {
           throw new CinderblockError("too-large", `GitHub's answer is larger than ${MAX_ANSWER_BYTES} bytes`);
         parts.push(part as Uint8Array);
       }
-      // Limits of requests come as 403, too.
+      // GitHub answers exceeded rate limits with 403, too.
       return {
         status: r.status === 403 && r.headers.get("x-ratelimit-remaining") === "0" ? 429 : r.status,
         bytes: Buffer.concat(parts),

@@ -2,19 +2,21 @@ import { parseYaml } from "@cinderblock/config";
 import { invalid } from "@cinderblock/errors";
 import type { Repository } from "./github.ts";
 
-/** Where a frame's source may lie. */
+/** A possible location of a frame's source. */
 export interface Place {
   repository: Repository;
   ref: string;
   path: string;
 }
-/** A frame's file as its profile names it, and its function. */
+/** A frame's file as named in its profile, and its function. */
 export interface FrameFile {
   path: string;
   functionName: string;
 }
 
-/** A mapping of `.pyroscope.yaml`: frames by prefixes of their path or function, and where their sources are. */
+/**
+ * A mapping in `.pyroscope.yaml`: prefixes of frames' paths or functions, and the location of their sources.
+ */
 interface Mapping {
   paths: string[];
   functions: string[];
@@ -65,7 +67,10 @@ const clean = (path: string): string =>
     .join("/");
 const under = (folder: string, path: string): string => clean(`${folder}/${path}`);
 
-/** Places to look at in turn: by the mappings, by where a language keeps what it did not write itself, then in the repository. */
+/**
+ * Locations to try in order. The first matching rule decides: a mapping, then Go's known locations, then
+ * suffixes of the path in the repository.
+ */
 export function placesOf(
   f: FrameFile,
   mappings: readonly Mapping[],
@@ -77,7 +82,7 @@ export function placesOf(
     const prefix = m.paths.find((p) => f.path.startsWith(p)),
       named = m.functions.some((p) => f.functionName.startsWith(p));
     if (prefix === undefined && !named) continue;
-    // A language lays its files out by functions, where a profile has no paths (Java).
+    // Java derives paths from functions, for profiles without paths.
     const rest =
       prefix !== undefined
         ? f.path.slice(prefix.length)
@@ -96,7 +101,7 @@ export function placesOf(
   }
   const go = goPlace(f);
   if (go) return [go];
-  // The profile's paths begin where the program was built: the longest end of one that is there counts.
+  // The profile's paths begin at the build folder: the longest existing suffix wins.
   const parts = clean(f.path).split("/");
   return parts
     .slice(0, MAX_SUFFIXES)
@@ -110,7 +115,7 @@ function javaPath(functionName: string): string {
     .replace(/\$.*$/, "")}.java`;
 }
 
-/** Go's own library and its module cache say in their paths what they are. */
+/** Location of a file in Go's standard library or module cache, which its path identifies. */
 function goPlace({ path }: FrameFile): Place | undefined {
   if (!path.endsWith(".go") && !path.endsWith(".s")) return undefined;
   const own =
@@ -127,7 +132,8 @@ function goPlace({ path }: FrameFile): Place | undefined {
   const module = m[1]!.replace(/!([a-z])/g, (_, c: string) => c.toUpperCase()),
     [host, owner, name, ...rest] = module.split("/"),
     folder = rest.filter((p) => !/^v\d+$/.test(p)).join("/");
-  // Versions without a tag end in the commit; those of a module below the repository's root have tags with its folder.
+  // Versions without a tag end in the commit. Tags of a module below the repository's root include its
+  // folder.
   const commit = /-(?:0\.)?\d{14}-([0-9a-f]{12})$/.exec(m[2]!),
     tag = m[2]!.replace(/\+incompatible$/, ""),
     ref = commit ? commit[1]! : folder === "" ? tag : `${folder}/${tag}`;

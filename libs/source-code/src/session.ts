@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { CinderblockError } from "@cinderblock/errors";
 
-/** What a person who signed in may use; times are milliseconds, 0 for tokens that do not expire. */
+/** Tokens of a signed-in person; times are milliseconds, 0 for tokens that do not expire. */
 export interface Session {
   accessToken: string;
   expiresMs: number;
@@ -17,7 +17,7 @@ function keyOf(secret: string, tenant: string): Buffer {
   return Buffer.from(hkdfSync("sha256", secret, "", `cinderblock github session of ${tenant}`, 32));
 }
 
-/** Seals a session for a tenant: AES-256-GCM with a key of the tenant's own. */
+/** Encrypts a session for a tenant: AES-256-GCM with a key derived for the tenant. */
 export function seal(session: Session, secret: string, tenant: string): string {
   const nonce = randomBytes(NONCE_BYTES),
     cipher = createCipheriv("aes-256-gcm", keyOf(secret, tenant), nonce),
@@ -25,7 +25,7 @@ export function seal(session: Session, secret: string, tenant: string): string {
   return Buffer.concat([nonce, cipher.getAuthTag(), body]).toString("base64url");
 }
 
-/** Opens what `seal` made. @throws `unauthenticated` for anything else, another tenant's, too */
+/** Decrypts the result of `seal`. @throws `unauthenticated` for any other text, including another tenant's */
 export function unseal(text: string, secret: string, tenant: string): Session {
   const all = Buffer.from(text, "base64url");
   try {
@@ -45,7 +45,7 @@ export function unseal(text: string, secret: string, tenant: string): Session {
   }
 }
 
-/** The value of the session's cookie in a header of cookies. */
+/** Value of the session's cookie in a Cookie header. */
 export function sessionCookie(header: string | undefined): string | undefined {
   for (const part of (header ?? "").split(";")) {
     const [name, ...value] = part.trim().split("=");
@@ -54,7 +54,7 @@ export function sessionCookie(header: string | undefined): string | undefined {
   return undefined;
 }
 
-/** As a browser keeps it: as long as the session can be renewed. */
+/** Set-Cookie text, valid as long as the session can be renewed. */
 export function cookieText(value: string, expiresMs: number): string {
   return `${COOKIE}=${value}; Path=/; ${expiresMs > 0 ? `Expires=${new Date(expiresMs).toUTCString()}; ` : ""}Secure; SameSite=Lax`;
 }

@@ -1,15 +1,18 @@
-/** The GitHub App that people sign in with; v1's environment variables. */
+/** The GitHub App for sign-in, from v1's environment variables. */
 export interface GithubSettings {
   clientId: string;
   clientSecret: string;
   sessionSecret: string;
   callbackUrl: string;
-  /** of people and of sources */
+  /** base URL of the pages for people, also of the sources */
   url: string;
   apiUrl: string;
 }
 
-/** Undefined where it is not configured: all three secrets have to be there. GITHUB_URL and GITHUB_API_URL name a GitHub Enterprise Server. */
+/**
+ * Settings from the environment; undefined unless all three secrets are set. GITHUB_URL and GITHUB_API_URL
+ * select a GitHub Enterprise Server.
+ */
 export function githubSettings(
   env: Readonly<Record<string, string | undefined>>,
 ): GithubSettings | undefined {

@@ -39,7 +39,7 @@ describe("sources of frames", () => {
         (p) => p.path,
       ),
     ).toEqual(["cart/build/src/pay/pay.go", "cart/src/pay/pay.go", "cart/pay/pay.go", "cart/pay.go"]);
-    // Nothing leads out of the repository.
+    // No path leads out of the repository.
     expect(first("../../../etc/passwd")).toBe("acme/shop@abc:cart/etc/passwd");
   });
   it("are where .pyroscope.yaml says, by paths or functions", () => {

@@ -4,7 +4,7 @@ import { parseMappings, placesOf } from "./places.ts";
 import { cookieText, seal, type Session, unseal } from "./session.ts";
 import type { GithubSettings } from "./settings.ts";
 
-/** What a browser keeps of a session. */
+/** Session data that a browser keeps. */
 export interface SignedIn {
   cookie: string;
   token: string;
@@ -47,7 +47,10 @@ export class Sources {
     return unseal(sealed, this.settings.sessionSecret, tenant);
   }
 
-  /** The file of a frame: its bytes and its page at GitHub. @param root folder of the program in its repository */
+  /**
+   * File of a frame: its bytes and its page at GitHub.
+   * @param root folder of the program in its repository
+   */
   async file(
     tenant: string,
     sealed: string | undefined,
@@ -88,7 +91,7 @@ export class Sources {
     return this.github.commit(this.open(tenant, sealed), this.github.repository(repositoryUrl), ref);
   }
 
-  /** Those that there are, in the order of `refs`. @throws what the first one met where there is none */
+  /** Existing commits, in the order of `refs`. @throws the first error if there is no such commit */
   async commits(
     tenant: string,
     sealed: string | undefined,
