@@ -4,15 +4,16 @@ import { WorkerClient } from "@cinderblock/threads";
 import type { ConvertCall, Converted } from "./reader-protocol.ts";
 import { keyOf, uploadedName } from "./table-store.ts";
 
+/** An uploaded debug file: its build ID, its number of functions, and the size of its table in bytes. */
 export interface DebugFile {
   buildId: string;
   functions: number;
   bytes: number;
 }
-/** How a file becomes a table: in a thread, or where it is asked for. */
+/** Converts a file to a table, in a thread or in place. */
 export type Converter = (call: ConvertCall) => Promise<Converted>;
 
-/** A thread for each file, which ends with it: what a large one took is gone then. */
+/** Converter that starts one thread per file: the thread's end frees the memory of a large file. */
 export function inThread(script: string): Converter {
   return async (call) => {
     const worker = new WorkerClient(
@@ -28,7 +29,7 @@ export function inThread(script: string): Converter {
   };
 }
 
-/** Debug files that people uploaded: what is kept of one is its table, in the tenant's folder of the bucket. */
+/** Uploaded debug files: the tenant's folder of the bucket keeps the table of each file. */
 export class DebugFiles {
   private readonly bucket: Bucket;
   private readonly convert: Converter;
@@ -38,7 +39,7 @@ export class DebugFiles {
     this.convert = convert;
   }
 
-  /** Keeps the table of a file. @param buildId of a file that has none itself; "" otherwise */
+  /** Stores the table of a file. @param buildId build ID for a file without one; "" otherwise */
   async upload(tenant: string, bytes: Uint8Array, buildId: string): Promise<DebugFile> {
     const c = await this.convert({ bytes, buildId });
     if (c.buildId === "")
@@ -49,7 +50,7 @@ export class DebugFiles {
     return { buildId: c.buildId, functions: c.functions, bytes: c.table.length };
   }
 
-  /** Build ids, sorted. */
+  /** Build IDs of a tenant's uploads, sorted. */
   async list(tenant: string): Promise<string[]> {
     const prefix = `${tenant}/symbols/`,
       names = await this.bucket.list(prefix);

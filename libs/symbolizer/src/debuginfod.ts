@@ -1,8 +1,9 @@
 import { CinderblockError } from "@cinderblock/errors";
 
 /**
- * The debug file of a build id from the first server that has it, else the program itself (debuginfod's /buildid/<id>/debuginfo
- * and /executable). Undefined: none has it. Throws where no server answered, and for files above `maxBytes`.
+ * Fetches the debug file of a build ID from the first server that has it, or else the program itself
+ * (debuginfod's /buildid/<id>/debuginfo and /executable). Returns undefined if no server has either.
+ * @throws if no server answers, and for files above `maxBytes`
  */
 export async function fetchDebugFile(
   urls: readonly string[],

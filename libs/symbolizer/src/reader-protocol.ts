@@ -1,4 +1,4 @@
-/** `path`: where the table goes, without its ending. */
+/** `path`: target of the table, without its extension. */
 export interface FetchCall {
   path: string;
   buildId: string;
@@ -8,11 +8,12 @@ export interface FetchCall {
   diskBytes: number;
   absentMs: number;
 }
-/** `buildId`: of a file that has none itself. */
+/** `buildId`: for a file without a build ID of its own. */
 export interface ConvertCall {
   bytes: Uint8Array;
   buildId: string;
 }
+/** A converted debug file: its build ID, its number of functions, and its encoded table. */
 export interface Converted {
   buildId: string;
   functions: number;
@@ -21,7 +22,7 @@ export interface Converted {
 
 /** Methods of the thread that reads debug files. */
 export interface ReaderMethods {
-  /** Writes the table of a file that a server has, or that none has it. */
+  /** Writes the table of a file from a server, or a mark that no server has it. */
   fetch(call: FetchCall): Promise<void>;
   convert(call: ConvertCall): Converted;
 }

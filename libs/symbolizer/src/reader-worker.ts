@@ -7,7 +7,10 @@ import { serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { fetchDebugFile } from "./debuginfod.ts";
 import type { ReaderMethods } from "./reader-protocol.ts";
 
-/** The thread that fetches debug files and makes their tables: a large one takes seconds of CPU. One after another: each may take much memory. */
+/**
+ * Thread that fetches debug files and converts them: a large one takes seconds of CPU. One file at a time,
+ * because each may take much memory.
+ */
 let last: Promise<unknown> = Promise.resolve();
 
 const methods: ReaderMethods = {
@@ -16,7 +19,7 @@ const methods: ReaderMethods = {
       const { path, buildId, urls, maxFileBytes, timeoutMs, diskBytes, absentMs } = call,
         file = await fetchDebugFile(urls, buildId, maxFileBytes, timeoutMs);
       const table = file ? tableOf(file) : "no server has it";
-      // Readers see a whole table or none.
+      // Atomic replacement: readers see a complete table or none.
       if (typeof table === "string") await replaceFile(`${path}.absent`, `${table}\n`);
       else await replaceFile(`${path}.cbsy`, table);
       await prune(dirname(path), diskBytes, absentMs);
@@ -30,7 +33,7 @@ const methods: ReaderMethods = {
   },
 };
 
-/** A file that a server has but that cannot be read is as good as none: its mark says why. */
+/** Treats an unreadable file of a server as absent; the mark states the reason. */
 function tableOf(file: Uint8Array): Uint8Array | string {
   try {
     return readDebugFile(file).table.encode();
@@ -40,10 +43,10 @@ function tableOf(file: Uint8Array): Uint8Array | string {
   }
 }
 
-/** Most marks of files that nobody had: profiles may name any number of them. */
+/** Maximum marks of absent files, because profiles may name any number of files. */
 const MAX_MARKS = 10_000;
 
-/** Removes the tables that were not used for longest until the rest fits, and marks that no longer say anything. */
+/** Removes the least recently used tables until the rest fits, and expired marks. */
 async function prune(directory: string, maxBytes: number, absentMs: number): Promise<void> {
   const all = (
     await Promise.all(

@@ -5,7 +5,7 @@ import { readDebugFile } from "@cinderblock/native-symbols";
 import { SymbolPartition } from "@cinderblock/symdb";
 import { type Found, SymbolizedSource, Symbolizer, type TableSource } from "./index.ts";
 
-// A partition that grows, as a head's does, and tables of the file that native-symbols' own tests read.
+// A partition that grows like a head's, and tables of the file in native-symbols' own tests.
 const file = readDebugFile(
   new Uint8Array(
     gunzipSync(readFileSync(`${import.meta.dirname}/../../native-symbols/src/golden/tiny-dwarf5.gz`)),
@@ -55,7 +55,7 @@ function source(): {
     } as unknown as ProfileSource,
   };
 }
-/** Root first, of the stack that ends in a node. */
+/** Frames of the stack that ends in a node, root first. */
 async function stack(s: SymbolizedSource, node: number): Promise<string> {
   const { tables: t, flame } = await s.symbols(0),
     out: string[] = [];
@@ -79,7 +79,7 @@ describe("sources with names for native frames", () => {
     const main = symbols.stackChild(0, named("main")),
       work = symbols.stackChild(main, bare(0x401010));
     expect([await stack(s, main), await stack(s, work)]).toEqual(["main", "main;work;both;square"]);
-    // Another bare frame, one of a file that nobody has, and names that the partition had not seen.
+    // Another bare frame, a frame of an absent file, and names that are new to the partition.
     const start = symbols.stackChild(0, bare(0x401055)),
       other = symbols.stackChild(start, bare(0x10, "ffff0000")),
       last = symbols.stackChild(other, named("größe"));

@@ -19,26 +19,29 @@ import {
   type SymbolTables,
 } from "@cinderblock/symdb";
 
-/** What is known of a file: its table, that nobody has one, that it could not be had (each until a time), or that it is being fetched. */
+/** State of a file's table: here, absent or failed (each until a time), or being fetched. */
 export type Found =
   | { state: "here"; table: AddressTable }
   | { state: "absent"; untilMs: number }
   | { state: "failed"; untilMs: number; reason: string }
   | { state: "pending" };
-/** Where tables come from. */
+/** Source of address tables. */
 export interface TableSource {
   get(tenant: string, buildId: string): Promise<Found>;
 }
 
 type Symbols = Awaited<ReturnType<ProfileSource["symbols"]>>;
 
-/** A source whose frames without functions are named by the tables of their files. Rows are the source's own. */
+/**
+ * A source that names frames without functions by the tables of their files. Rows are those of the inner
+ * source.
+ */
 export class SymbolizedSource implements ProfileSource {
   readonly ulid: string;
   readonly form: SourceForm;
-  /** from then on it pays to ask for the tables anew: some were not there */
+  /** time from which to ask for the tables again, because some were missing */
   staleAtMs = Infinity;
-  /** Why frames are without names that may be there when it is asked again; undefined: they have all that there are. */
+  /** reason why frames lack names that a later query may find; undefined if all available names are set */
   unnamed: string | undefined;
   private readonly inner: ProfileSource;
   private readonly tables: TableSource;
@@ -105,19 +108,22 @@ export class SymbolizedSource implements ProfileSource {
   }
 }
 
-/** The symbols of a partition with names for its bare frames; stacks keep their numbers. A partition without bare frames is left as it is. */
+/**
+ * Symbols of a partition with names for its bare frames; stacks keep their numbers. A partition without bare
+ * frames stays unchanged.
+ */
 class Overlay {
   private symbols: SymbolPartition | undefined;
   private readonly flame = new FlameIndex();
-  /** location of the partition -> of `symbols` */
+  /** location of the partition -> location in `symbols` */
   private readonly locations = new U32Column(64);
   private readonly stackLocation = new U32Column(64);
   private checked = 0;
-  /** the partition was given as it is: names would change under those who keep what they made of it */
+  /** the partition was returned unchanged: new names would change it for callers that keep derived data */
   private plain = false;
   private counted = 0;
 
-  /** Bytes that it takes more than when it was last asked. */
+  /** Bytes that it has grown by since the last call. */
   grown(): number {
     if (!this.symbols) return 0;
     const t = this.symbols.tables(),
@@ -136,7 +142,10 @@ class Overlay {
     return more;
   }
 
-  /** Undefined: names have come for what was given without; it takes a new source. */
+  /**
+   * Current symbols; undefined if names have arrived for a partition that was returned without them: the
+   * caller needs a new source.
+   */
   async update(
     inner: Symbols,
     tableOf: (buildId: string) => Promise<AddressTable | undefined>,
@@ -174,7 +183,7 @@ class Overlay {
   }
 }
 
-/** Mappings with a build id that have locations without lines among [from, to): mapping -> build id. */
+/** Mappings with a build ID whose locations in [from, to) include some without lines: mapping -> build ID. */
 function bareMappings(t: SymbolTables, from: number, to: number): Map<number, string> {
   const out = new Map<number, string>();
   for (let i = from; i < to; i++) {
@@ -198,7 +207,10 @@ function long(words: Uint32Array, at: number): bigint {
   return (BigInt(words[at + 1]!) << 32n) | BigInt(words[at]!);
 }
 
-/** A location of the partition in `symbols`: with the functions behind its address where it has none and they are known. */
+/**
+ * Copies a location of the partition to `symbols`; adds the functions at its address if it has none and they
+ * are known.
+ */
 function named(
   t: SymbolTables,
   i: number,

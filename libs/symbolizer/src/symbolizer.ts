@@ -5,13 +5,15 @@ import { type Exclusions, executeOn, type PartialResult, type SourceQuery } from
 import { SymbolizedSource, type TableSource } from "./symbolized-source.ts";
 import { type SymbolizerConfig, TableStore } from "./table-store.ts";
 
-/** What a thread that reads profiles needs for it. */
+/** Configuration of a thread that reads profiles. */
 export interface SymbolizerData {
   config: SymbolizerConfig;
   bucket: BucketSpec;
 }
 
-/** Wraps the sources of queries; each keeps its names from query to query, until those that were missing may have come. */
+/**
+ * Wraps the sources of queries. Each keeps its names between queries, until missing names may have arrived.
+ */
 export class Symbolizer {
   private readonly known = new WeakMap<ProfileSource, SymbolizedSource>();
   private readonly tables: TableSource;
@@ -22,7 +24,7 @@ export class Symbolizer {
     this.now = now;
   }
 
-  /** @param bucket the thread's own, where it has one */
+  /** @param bucket the thread's bucket, if it has one */
   static async open(
     data: SymbolizerData | undefined,
     now: () => number,
@@ -33,7 +35,7 @@ export class Symbolizer {
     );
   }
 
-  /** Answers a query with named frames. `unnamed`: why some have no names yet. */
+  /** Runs a query with named frames. `unnamed`: reason why some have no names yet. */
   async execute(
     sources: readonly ProfileSource[],
     tenant: string,

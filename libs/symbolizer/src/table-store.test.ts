@@ -66,7 +66,7 @@ describe("tables of debug files", () => {
     const small = store(bucket, { memoryBytes: 100 });
     for (const tenant of ["a", "b", "a"]) await small.tables.get(tenant, buildId);
     expect(small.counts()).toEqual({ uploaded: 3 });
-    // A table that changed, or of a later version, is none.
+    // A changed table, or one of a later version, counts as absent.
     await bucket.put(
       uploadedName("c", buildId),
       Buffer.from("CBSY and something else, which is long enough to be looked at closely"),
@@ -83,7 +83,7 @@ describe("tables of debug files", () => {
     const hanging = store({ get: () => new Promise(() => undefined) } as unknown as Bucket);
     expect(await hanging.tables.get("a", "abcdef01")).toEqual({ state: "pending" });
     hanging.clock.now += 300;
-    // Without a wait the answer comes before a timer that is set now for longer.
+    // Without a wait, the answer arrives before the longer timer.
     const first = await Promise.race([
       hanging.tables.get("a", "abcdef01"),
       new Promise((r) => {

@@ -10,37 +10,42 @@ import { WorkerClient } from "@cinderblock/threads";
 import type { FetchCall } from "./reader-protocol.ts";
 import type { Found, TableSource } from "./symbolized-source.ts";
 
+/** Settings of the table store. */
 export interface SymbolizerConfig {
-  /** where tables are kept that were made of fetched files */
+  /** folder for the tables of fetched files */
   directory: string;
-  /** debuginfod servers, asked in this order; none: only files that were uploaded count */
+  /** debuginfod servers in query order; empty: use only uploaded files */
   urls: readonly string[];
-  /** the thread that fetches and reads debug files */
+  /** script of the thread that fetches and reads debug files */
   script: string;
   maxFileBytes: number;
   fetchTimeoutMs: number;
-  /** how long a query waits for a file that is fetched */
+  /** milliseconds that a query waits for a file being fetched */
   waitMs: number;
-  /** after so long a server is asked again for a file that it did not have */
+  /** milliseconds after which to ask a server again for an absent file */
   absentMs: number;
-  /** tables in memory, of this thread */
+  /** maximum bytes of tables in this thread's memory */
   memoryBytes: number;
-  /** tables on disk */
+  /** maximum bytes of tables on disk */
   diskBytes: number;
-  /** of all threads: one cell for each of TABLE_RESULTS */
+  /** shared by all threads: one cell for each of TABLE_RESULTS */
   counters: SharedArrayBuffer;
 }
 
-/** Where tables that were asked for came from; "absent": nobody has the file, "failed": no server answered, or not in time. */
+/** Results of table lookups; "absent": no server has the file, "failed": no server answered in time. */
 export const TABLE_RESULTS = ["uploaded", "disk", "fetched", "absent", "failed"] as const;
+/** Creates the counters of TABLE_RESULTS, one 64-bit cell each. */
 export function tableCounters(): SharedArrayBuffer {
   return new SharedArrayBuffer(TABLE_RESULTS.length * 8);
 }
 
-/** Object of a tenant's uploaded file. Layout: docs/formats/address-table.md */
+/** Object name of a tenant's uploaded table. Layout: docs/formats/address-table.md */
 export function uploadedName(tenant: string, buildId: string): string {
   return `${tenant}/symbols/${keyOf(buildId)}.cbsy`;
 }
+/**
+ * File name for a build ID: the ID itself, or its SHA-256 if the ID has other characters or another length.
+ */
 export function keyOf(buildId: string): string {
   return /^[0-9A-Za-z_-]{4,128}$/.test(buildId)
     ? buildId
@@ -53,8 +58,9 @@ const POLL_MS = 100,
   MAX_JOBS = 64;
 
 /**
- * Tables by build id, as one thread sees them: in memory, a tenant's uploads in the bucket, on disk, then from debuginfod.
- * A file is fetched once, whatever threads and processes share the directory: who made its lock does it.
+ * Tables by build ID, for one thread: from memory, a tenant's uploads in the bucket, the disk, and finally
+ * debuginfod. All threads and processes with the same directory fetch a file once: the creator of its lock
+ * fetches it.
  */
 export class TableStore implements TableSource {
   private readonly config: SymbolizerConfig;
@@ -83,7 +89,7 @@ export class TableStore implements TableSource {
     }
     let running = this.asked.get(key);
     if (!running) {
-      // A query is answered without names rather than not at all.
+      // A query without names is better than a failed query.
       const found = this.find(tenant, buildId)
         .catch((err: unknown): Found => {
           this.count("failed");
@@ -98,7 +104,7 @@ export class TableStore implements TableSource {
         });
       this.asked.set(key, (running = { found, sinceMs: this.now() }));
     }
-    // The file is fetched to its end, but nobody waits for ever: not each block of a query anew, either.
+    // The fetch runs to its end, but queries do not wait forever, and blocks of one query share the wait.
     const left = Math.max(0, running.sinceMs + this.config.waitMs - this.now());
     return Promise.race([running.found, sleep(left).then((): Found => ({ state: "pending" }))]);
   }
@@ -130,7 +136,7 @@ export class TableStore implements TableSource {
       return { state: "here", table: uploaded };
     }
     const { urls, directory, absentMs } = this.config;
-    // A server knows files by GNU's build ids only.
+    // Servers know files only by GNU's build IDs.
     if (urls.length === 0 || !/^[0-9a-f]{8,128}$/.test(buildId)) {
       this.count("absent");
       return { state: "absent", untilMs: this.now() + absentMs };
@@ -177,7 +183,10 @@ export class TableStore implements TableSource {
     return absent && untilMs > this.now() ? { state: "absent", untilMs } : undefined;
   }
 
-  /** True for who may fetch. A lock that outlived its fetch was left by a process that died. */
+  /**
+   * Takes the lock of a file; true for the process that may fetch it. Removes a lock older than any fetch,
+   * which a dead process left.
+   */
   private async lock(path: string): Promise<boolean> {
     await mkdir(this.config.directory, { recursive: true });
     try {
@@ -192,7 +201,10 @@ export class TableStore implements TableSource {
     }
   }
 
-  /** In a thread of its own, which ends when there is nothing more to read: what a large file took is gone then. */
+  /**
+   * Fetches a file in a separate thread. The thread ends when it has no more work, which frees the memory of
+   * large files.
+   */
   private async fetch(path: string, buildId: string): Promise<void> {
     const { urls, script, maxFileBytes, fetchTimeoutMs, diskBytes, absentMs } = this.config;
     if (!this.worker) {
@@ -205,7 +217,7 @@ export class TableStore implements TableSource {
       this.worker.start(new URL(script), {}, "debug-files", {});
     }
     const { worker } = this;
-    // Profiles may name any number of files: those beyond are asked for again later.
+    // Profiles may name any number of files: requests beyond the limit are retried later.
     if (this.jobs >= MAX_JOBS)
       throw new CinderblockError("limit", `${this.jobs} debug files are waiting already`);
     this.jobs++;
@@ -228,7 +240,7 @@ export class TableStore implements TableSource {
   }
 }
 
-/** Undefined for what a crash left, or a later version wrote. */
+/** Decodes a table; undefined for a torn one, or one of a later version. */
 function decoded(bytes: Uint8Array): AddressTable | undefined {
   try {
     return AddressTable.decode(bytes);
