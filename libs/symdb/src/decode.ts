@@ -22,7 +22,7 @@ import {
   type SymbolTables,
 } from "./tables.ts";
 
-/** Largest number of stack nodes that ids of several blocks may span. */
+/** Maximum number of stack nodes over all blocks of a partition. */
 const MAX_NODES = 1 << 28;
 
 function corrupt(file: string, err: unknown, base = 0): never {
@@ -30,7 +30,7 @@ function corrupt(file: string, err: unknown, base = 0): never {
   throw err;
 }
 
-/** Stack trees of a partition in one id space: stacktrace id = block * maxNodes + node. */
+/** Decodes the stack trees of a partition into one ID space: stacktrace ID = block * maxNodes + node. */
 export function decodeStacks(
   stacks: readonly StackBlockHeader[],
   read: (h: StackBlockHeader) => Uint8Array,
@@ -98,7 +98,10 @@ export function decodePartitionV3(
   }
 }
 
-/** All rows of the four symbol tables in Parquet (v2 folder, and the root files of older blocks), kept by row group. */
+/**
+ * All rows of the four symbol tables in Parquet (v2 folder, and the root files of older blocks), by row
+ * group.
+ */
 export interface ParquetSymbols {
   strings: RowGroupTable<BinaryValues>;
   functions: RowGroupTable<Uint32Array>;
@@ -209,7 +212,7 @@ export function decodeParquetSymbols(files: SymbolFiles, block: string): Parquet
   }
 }
 
-/** The tables of one partition: the rows that the index names, or all of them (symdb v1 shares its tables). */
+/** Tables of one partition: the rows in the index, or all rows (symdb v1 shares its tables). */
 export function selectPartition(
   symbols: ParquetSymbols,
   ranges: RowRange[][] | undefined,
@@ -277,7 +280,10 @@ export function selectPartition(
   };
 }
 
-/** Stack trees of meta version 1: `stacktraces.parquet` lists location ids, leaf first; the row number is the stacktrace id. */
+/**
+ * Decodes stack trees of meta version 1: `stacktraces.parquet` lists location IDs, leaf first; the row number
+ * is the stacktrace ID.
+ */
 export function decodeStacktraceTable(
   bytes: Uint8Array,
   block: string,
@@ -286,8 +292,9 @@ export function decodeStacktraceTable(
     const ids = column("LocationIDs.list.element");
     return { ids: lows(ids), offset: rowOffsets(ids, rows, ids.leaf.maxDef) };
   });
-  // Ids are row numbers, so the rows come first and the inner nodes of each stack behind them. A parent may then
-  // follow its child, which no reader of SymbolTables expects: the caller maps rows to leaves with `leaf`.
+  // IDs are row numbers, so the rows come first, followed by the inner nodes of each stack. A parent may then
+  // follow its child, which readers of SymbolTables do not expect: the caller maps rows to leaves with
+  // `leaf`.
   const parent: number[] = [-1],
     location: number[] = [0];
   const leaf: number[] = [];

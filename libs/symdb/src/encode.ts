@@ -23,19 +23,22 @@ export interface PartitionSource {
   stacktraces: number;
 }
 
-/** Writes `symbols.symdb`, version 3, partition by partition in ascending id. */
+/** Writes `symbols.symdb`, version 3, partition by partition in ascending ID. */
 export class SymdbWriter {
   private readonly out = new ByteWriter(1 << 12);
   private readonly index: PartitionIndex[] = [];
   private flushed = 0;
   private readonly sink: ((bytes: Uint8Array) => void) | undefined;
 
-  /** A sink takes each partition as it is written, as a view that is valid during the call; then `finish` returns the rest. */
+  /**
+   * @param sink receives each finished partition, as a view that is valid during the call; `finish` then
+   * returns the rest
+   */
   constructor(sink?: (bytes: Uint8Array) => void) {
     this.sink = sink;
   }
 
-  /** Partitions written. */
+  /** Number of written partitions. */
   get partitions(): number {
     return this.index.length;
   }

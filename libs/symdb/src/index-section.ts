@@ -1,7 +1,7 @@
 import { ByteReader, ByteWriter, crc32c, ShortRead } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 
-/** A stack tree's place and shape (64 bytes). */
+/** Position and shape of a stack tree (64 bytes). */
 export interface StackBlockHeader {
   offset: number;
   size: number;
@@ -13,7 +13,7 @@ export interface StackBlockHeader {
   maxNodes: number;
   crc: number;
 }
-/** Rows of `symbols/<table>.parquet` (v2). */
+/** A range of rows in `symbols/<table>.parquet` (v2). */
 export interface RowRange {
   rowGroup: number;
   first: number;
@@ -30,6 +30,7 @@ export interface TableHeader {
   format: number;
 }
 
+/** Index entry of one symbol partition: its stack trees and its tables. */
 export interface PartitionIndex {
   partition: bigint;
   stacks: StackBlockHeader[];
@@ -194,6 +195,7 @@ export function encodeIndex(index: SymdbIndex, out: ByteWriter): void {
   out.u32be(crc32c(out.buffer, start, out.length));
 }
 
+/** Appends the footer of `symbols.symdb`, which has the offset of the index section. */
 export function encodeFooter(indexOffset: number, out: ByteWriter): void {
   const at = out.length;
   out.u32be(MAGIC);
@@ -203,7 +205,7 @@ export function encodeFooter(indexOffset: number, out: ByteWriter): void {
   out.u32be(crc32c(out.buffer, at, out.length));
 }
 
-/** The offset of the index section, from the last 24 bytes of `symbols.symdb`. */
+/** Offset of the index section, from the last 24 bytes of `symbols.symdb`. */
 export function decodeFooter(bytes: Uint8Array, file: string): number {
   const r = new ByteReader(bytes);
   try {

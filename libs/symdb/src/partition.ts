@@ -9,7 +9,7 @@ import {
 } from "./tables.ts";
 import { WordTuples } from "./word-tuples.ts";
 
-/** A symbol partition that grows: equal content gets the same id, ids are given in order of first sight. */
+/** A growing symbol partition: equal content gets the same ID; IDs follow the order of first use. */
 export class SymbolPartition {
   readonly strings = new ByteStrings();
   readonly functions = new WordTuples();
@@ -25,7 +25,7 @@ export class SymbolPartition {
     this.stackLocation.push(0);
   }
 
-  /** The child of `parent` with `location`; 0 is the root. */
+  /** Child of `parent` with `location`; adds a new node. 0 is the root. */
   stackChild(parent: number, location: number): number {
     const node = this.stackParent.length;
     const found = this.children.getOrSet(parent, location, node);
@@ -35,7 +35,7 @@ export class SymbolPartition {
     return node;
   }
 
-  /** The columns as they are now; they stay valid, later symbols are not in them. */
+  /** The current columns. They stay valid; later symbols are not in them. */
   tables(): SymbolTables {
     return {
       stringBytes: this.strings.bytes.view(),
@@ -65,8 +65,8 @@ export class SymbolPartition {
 const NONE = 0xffffffff;
 
 /**
- * Copies symbols of one partition into another, each at most once and only what is reached:
- * `stack(node)` returns the node of the same stack in the target.
+ * Copies symbols of one partition into another, each at most once and only reached ones: `stack(node)`
+ * returns the node of the same stack in the target.
  */
 export class SymbolRewriter {
   private readonly from: SymbolTables;
@@ -77,7 +77,7 @@ export class SymbolRewriter {
   private readonly locationMap: Uint32Array;
   private readonly stackMap: Uint32Array;
   private tuple = new Uint32Array(64);
-  /** scratch of `stack` */
+  /** scratch memory of `stack` */
   private readonly path: number[] = [];
 
   constructor(from: SymbolTables, to: SymbolPartition) {
@@ -160,13 +160,13 @@ export class SymbolRewriter {
     return out;
   }
 
-  /** The target's node for the stack that ends in `node`. */
+  /** Target node of the stack that ends in `node`. */
   stack(node: number): number {
     const { stackParent, stackLocation } = this.from;
     if (node >= this.stackMap.length) return 0;
     const known = this.stackMap[node]!;
     if (known !== NONE) return known;
-    // Up to the first ancestor that is known, then down again: no recursion, stacks may be deep.
+    // Walk up to the first known ancestor, then down again, without recursion, because stacks may be deep.
     const { path } = this;
     let at = node,
       depth = 0;

@@ -74,7 +74,8 @@ describe("symbols.symdb version 3", () => {
     w.add({ partition: 1n, tables: readV3(V3_BYTES), stacktraces: 3 });
     const out = w.finish().slice();
     expect(out.length).toBe(V3_BYTES.length);
-    // The noise byte is inside the block header's CRC, that one inside the table's, that one inside the index's.
+    // The noise byte is covered by the block header's CRC, which the table's CRC covers, which the index's
+    // CRC covers.
     const open = new Set([4, ...[8, 0x22c, 0x240].flatMap((at) => [at, at + 1, at + 2, at + 3])]);
     const differ = [...out.keys()].filter((i) => out[i] !== V3_BYTES[i] && !open.has(i));
     expect(differ).toEqual([]);
@@ -96,7 +97,7 @@ describe("mutated symbols whose checksums were repaired", () => {
     let refused = 0,
       read = 0;
     for (let i = 0; i < mutations(1500); i++) {
-      // The parts of the file as its index names them, one of them mutated, with the checksums of what is there now.
+      // The parts of the file according to its index, with one mutated and all checksums recomputed.
       const parts = new Map<number, Uint8Array>();
       const headers = [...partition.tables!, ...partition.stacks];
       const victim = random.below(headers.length);

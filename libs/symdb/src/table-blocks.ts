@@ -17,7 +17,7 @@ import {
   type SymbolTables,
 } from "./tables.ts";
 
-/** Items per block, as v1 writes. */
+/** Items per block, as in v1. */
 export const BLOCK_SIZE = 1024;
 
 function pack32(get: (i: number) => number, count: number, out: ByteWriter): number {
@@ -139,7 +139,8 @@ export function encodeLocations(t: SymbolTables, out: ByteWriter): void {
       count,
       body,
     );
-    // The bitmap keeps only the first three flags of a block, as v1 writes and reads it; without addresses it is left out.
+    // The bitmap keeps only the first three flags of a block, as v1 writes and reads it; a block without
+    // addresses has no bitmap.
     let foldedSize = 0;
     if (folded && addressSize > 0) {
       foldedSize = (count >>> 3) + 1;
@@ -153,7 +154,7 @@ export function encodeLocations(t: SymbolTables, out: ByteWriter): void {
   }
 }
 
-/** Checks a block header of `words` u32 plus CRC and returns the words; extra header bytes are skipped. */
+/** Checks a block header of `words` u32 plus CRC, and returns the words; skips extra header bytes. */
 function readHeader(r: ByteReader, size: number, words: number, what: string): number[] {
   const at = r.pos;
   const out: number[] = [];

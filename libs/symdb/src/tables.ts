@@ -1,5 +1,5 @@
 /**
- * The symbols of one symbol partition, as columns. All references are 0-based positions in the same partition.
+ * The symbols of one symbol partition as columns. All references are 0-based positions in that partition.
  * Format: docs/formats/symbols-symdb.md
  *
  *   stacktrace id -> stack node -> location -> line -> function -> string
@@ -13,12 +13,15 @@ export interface SymbolTables {
   functionWords: Uint32Array;
   /** mapping -> start lo, hi, limit lo, hi, file offset lo, hi, filename, buildId (strings), flags */
   mappingWords: Uint32Array;
-  /** location -> locationWords[locationOffset[i], locationOffset[i + 1]): mapping, address lo, hi, folded, then (function, line) innermost first */
+  /**
+   * location -> locationWords[locationOffset[i], locationOffset[i + 1]): mapping, address lo, hi, folded,
+   * then (function, line) innermost first
+   */
   locationWords: Uint32Array;
   locationOffset: Uint32Array;
-  /** stack node -> parent node, -1 for a root; a parent comes before its children */
+  /** stack node -> parent node, -1 for a root; a parent precedes its children */
   stackParent: Int32Array;
-  /** stack node -> location; of no meaning for a root */
+  /** stack node -> location; meaningless for a root */
   stackLocation: Uint32Array;
 }
 

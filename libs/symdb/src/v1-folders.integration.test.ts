@@ -50,7 +50,8 @@ describeWith(["shared-testdata"], "symbols that older writers of Pyroscope v1 le
         (t: SymbolTables, out: ByteWriter) => void,
         number[],
       ][] = [
-        // Byte 4 of the header of strings is open (docs/formats/symbols-symdb.md); the header's CRC, bytes 8 to 11, covers it.
+        // Byte 4 of the strings header is undefined (docs/formats/symbols-symdb.md); the header's CRC in
+        // bytes 8 to 11 covers it.
         [strings!, encodeStrings, [4, 8, 9, 10, 11]],
         [mappings!, encodeMappings, []],
         [functions!, encodeFunctions, []],
@@ -109,7 +110,7 @@ describeWith(["shared-testdata"], "symbols that older writers of Pyroscope v1 le
         encodeStackTree(parent, location, trees);
       }
       if (version === "v1") continue;
-      // Every stack's location, every function and string that it reaches, is there.
+      // Every location, function and string that a stack reaches exists.
       const all = decodeParquetSymbols(
         {
           strings: read("v2/strings.parquet"),

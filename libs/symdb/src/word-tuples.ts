@@ -6,7 +6,7 @@ export class WordTuples {
   readonly offset = new U32Column(8);
   private readonly hashes = new U32Column(8);
   private slot = new Uint32Array(16);
-  /** hash of each slot's tuple, beside it: most probes end here */
+  /** hash of each slot's tuple, next to the slots: most probes end here */
   private slotHash = new Uint32Array(16);
 
   constructor() {
@@ -17,7 +17,7 @@ export class WordTuples {
     return this.offset.length - 1;
   }
 
-  /** The id of tuple[0, size), added when it is new: then `added` is true. */
+  /** ID of tuple[0, size); adds a new tuple and then sets `added`. */
   intern(tuple: Uint32Array, size: number): number {
     let hash = 0x811c9dc5 ^ size;
     for (let i = 0; i < size; i++) {
