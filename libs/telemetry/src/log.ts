@@ -33,6 +33,7 @@ function toLogfmt(line: string): string {
   return `ts=${String(time)} level=${LEVELS[Number(level)] ?? "info"} msg=${quote(msg)}${fields}\n`;
 }
 
+/** Creates a logger that writes to stderr by default. */
 export function createLogger(
   options: { level: string; format: "logfmt" | "json" },
   write: (text: string) => void = (t) => {

@@ -3,7 +3,10 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 export const timeBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100];
 export const sizeBuckets = [1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864];
 
-/** The registry of one process. Names that v1 has keep v1's; new ones are `cinderblock_<component>_<noun>_<unit>`. */
+/**
+ * Registry of one process. Metrics of v1 keep v1's names; new ones are
+ * `cinderblock_<component>_<noun>_<unit>`.
+ */
 export class Metrics {
   readonly registry = new Registry();
   private readonly collectors = new Map<string, ((g: Gauge) => void | Promise<void>)[]>();
@@ -22,7 +25,10 @@ export class Metrics {
   counter(name: string, help: string, labelNames: string[] = []): Counter {
     return this.once(name, () => new Counter({ name, help, labelNames, registers: [this.registry] }));
   }
-  /** @param collect sets the values when they are asked for, all of them: those of before are gone. Several may, each its own: rings of one process */
+  /**
+   * @param collect sets all values on each scrape, which first clears the old ones. Several callers may each
+   * set their own values, such as the rings of one process
+   */
   gauge(
     name: string,
     help: string,

@@ -3,11 +3,14 @@ import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, NodeTracerProvider } from "@opentelemetry/sdk-trace-node";
 
-/** A span covers an RPC or a stage that a person would ask about; never a sample or a row. */
+/** A span covers an RPC or a stage that people analyze; never a sample or a row. */
 export interface Tracer {
   readonly enabled: boolean;
   span<T>(name: string, attributes: Record<string, string | number>, work: () => Promise<T>): Promise<T>;
-  /** Begins the span of a request, under the caller's trace when `headers` name one, and runs `next` inside it. */
+  /**
+   * Begins the span of a request, within the caller's trace if `headers` carry one, and runs `next` inside
+   * it.
+   */
   request(name: string, headers: Record<string, unknown>, next: () => void): Span | undefined;
   stop(): Promise<void>;
 }
