@@ -1,14 +1,17 @@
 import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
 
 type Stop = () => unknown;
-/** The environment of Jest (tools/jest-environment) runs these, the newest first, when a test file has ended, however it ended. */
+/**
+ * Jest's environment (tools/jest-environment) runs these stops when a test file ends for any reason, the
+ * newest first.
+ */
 const KEY = Symbol.for("cinderblock.at-end");
 const stops: Stop[] = ((globalThis as { [KEY]?: Stop[] })[KEY] ??= []);
 
-/** Whether a test file runs this module, rather than a tool. */
+/** Whether a test file runs this module, instead of a tool. */
 export const IN_JEST = typeof (globalThis as { describe?: unknown }).describe === "function";
 
-/** Runs `stop` when the test file ends; in a tool, at the end of the process is the tool's own concern. */
+/** Runs `stop` when the test file ends; a tool itself must call its stops at the end of its process. */
 export function atEnd(stop: Stop): void {
   stops.push(stop);
 }
@@ -25,7 +28,7 @@ export function killed(child: ChildProcess): Promise<void> {
   });
 }
 
-/** Starts a process that never outlives its test file, nor, in a tool, the tool. */
+/** Starts a process that never outlives its test file, or its tool. */
 export function startProcess(program: string, args: readonly string[], options: SpawnOptions): ChildProcess {
   const child = spawn(program, args, options);
   if (IN_JEST) atEnd(() => killed(child));

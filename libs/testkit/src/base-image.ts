@@ -5,7 +5,10 @@ import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { part } from "./parts/declare.ts";
 
-/** Writes what an image is built of that stands for `node:24-bookworm-slim`: this machine's Node and npm on that Debian. */
+/**
+ * Writes the build context of a stand-in for `node:24-bookworm-slim`: this machine's Node and npm on the same
+ * Debian.
+ */
 export async function nodeBase(rootfs: string, folder: string): Promise<void> {
   const npm = dirname(dirname(realpathSync((await promisify(execFile)("which", ["npm"])).stdout.trim())));
   for (const d of ["usr/bin", "usr/lib/node_modules", "etc/ssl/certs", "root"])
@@ -14,7 +17,7 @@ export async function nodeBase(rootfs: string, folder: string): Promise<void> {
   cpSync(resolve("node_modules/node/bin/node"), join(folder, "usr/bin/node"));
   chmodSync(join(folder, "usr/bin/node"), 0o755);
   cpSync(npm, join(folder, "usr/lib/node_modules/npm"), { recursive: true });
-  // How this machine reaches the package registry.
+  // Settings with which this machine reaches the package registry.
   const authorities = "/etc/ssl/certs/ca-certificates.crt",
     settings = join(homedir(), ".npmrc");
   if (existsSync(authorities)) cpSync(authorities, join(folder, authorities));
@@ -25,7 +28,7 @@ export async function nodeBase(rootfs: string, folder: string): Promise<void> {
   );
 }
 
-/** The same for arm64, with the Node of its own that npm has: nothing is run while it is built. */
+/** The same build context for arm64, with Node from npm; the build runs no program of that architecture. */
 export function nodeBaseArm64(rootfs: string, folder: string): void {
   mkdirSync(join(folder, "usr/bin"), { recursive: true });
   cpSync(rootfs, join(folder, "rootfs.tar"));

@@ -7,16 +7,16 @@ interface Files {
   cert: string;
   key: string;
 }
-/** PEM files: an authority, and what it signed. */
+/** PEM files of an authority, and of certificates that it signs. */
 export interface Certificates {
   ca: string;
   sign(name: string, subjectAltName?: string): Files;
-  /** a certificate that no authority signed */
+  /** a certificate without an authority */
   selfSigned(name: string): Files;
 }
 const LOCAL = "IP:127.0.0.1,DNS:localhost";
 
-// X.509 by RFC 5280, in DER: as much as an authority and its leaves for tests need.
+// X.509 by RFC 5280, in DER: the subset for an authority and its leaves in tests.
 function der(tag: number, ...parts: (Uint8Array | readonly number[])[]): Buffer {
   const body = Buffer.concat(parts.map((p) => Buffer.from(p)));
   const length =
@@ -58,7 +58,7 @@ const time = (ms: number): Buffer =>
 const extension = (id: string, critical: boolean, value: Buffer): Buffer =>
   sequence(oid(id), ...(critical ? [boolean(true)] : []), der(0x04, value));
 
-/** `IP:127.0.0.1,DNS:localhost` as the value of the extension. */
+/** Value of the extension for a list such as `IP:127.0.0.1,DNS:localhost`. */
 function alternativeNames(list: string): Buffer {
   return sequence(
     ...list.split(",").map((entry) => {
@@ -101,7 +101,7 @@ function certificate(subject: Subject, issuer: Issuer): string {
 const newKey = (): { publicKey: KeyObject; privateKey: KeyObject } =>
   generateKeyPairSync("ec", { namedCurve: "P-256" });
 
-/** A new authority of the test's own. */
+/** A new authority for a test. */
 export function certificates(): Certificates {
   const dir = temporaryFolder(),
     ca = join(dir, "ca.pem"),

@@ -7,7 +7,9 @@ import { nodeBase } from "./base-image.ts";
 import { temporaryFolder } from "./folders.ts";
 import { part } from "./parts/declare.ts";
 
-/** Stand-ins for the images that the compose files name, made here of the same programs: no registry of images is asked. */
+/**
+ * Stand-ins for the images in the compose files, built here from the same programs without an image registry.
+ */
 const NAMES = {
   node: "cinderblock-test/node",
   redis: "cinderblock-test/redis",
@@ -17,16 +19,16 @@ const NAMES = {
 
 /** Docker's engine and `docker compose`. */
 export interface DockerEngine {
-  /** the names of images that stand for those of a registry */
+  /** names of the images that replace a registry's */
   readonly images: typeof NAMES;
-  /** makes those that a test needs */
+  /** builds the images that a test needs */
   make(...which: (keyof typeof NAMES)[]): Promise<void>;
-  /** what the command prints; an error carries what it said */
+  /** output of the command; an error carries the command's messages */
   docker(...args: string[]): Promise<string>;
   stop(): Promise<void>;
 }
 
-/** What the entrypoint of Kafka's image does: settings come as KAFKA_… variables, the folder is formatted once. */
+/** Entrypoint of the Kafka image: takes settings from KAFKA_… variables, and formats the folder once. */
 const KAFKA_ENTRYPOINT = `#!/bin/sh
 set -e
 env | sed -n 's/^KAFKA_\\([A-Z0-9_]*\\)=\\(.*\\)/\\1 \\2/p' | while read -r name value; do echo "$(echo "$name" | tr 'A-Z_' 'a-z.')=$value"; done > /tmp/server.properties
@@ -35,12 +37,15 @@ java -Xmx128m -cp '/opt/kafka/libs/*' kafka.tools.StorageTool format --cluster-i
 exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' kafka.Kafka /tmp/server.properties
 `;
 
-/** And of Redis's: other containers may connect without a password; any other command is run as it is. */
+/**
+ * Entrypoint of the Redis image: lets other containers connect without a password, and runs any other command
+ * unchanged.
+ */
 const REDIS_ENTRYPOINT = '#!/bin/sh\n[ "$1" = redis-server ] && exec "$@" --protected-mode no\nexec "$@"\n';
 
 /**
- * An engine of its own, with nothing in it, whose containers reach each other and are reached by published ports; it leaves
- * no network rules behind.
+ * Starts a separate, empty engine. Its containers reach each other, and are reachable by published ports; it
+ * leaves no network rules behind.
  */
 export async function startDocker(): Promise<DockerEngine> {
   const program = part("docker"),
@@ -64,7 +69,7 @@ export async function startDocker(): Promise<DockerEngine> {
       throw new Error(`docker ${args.join(" ")}: ${`${e.stdout}${e.stderr}`.slice(-3000)}`);
     }
   };
-  // In a mount namespace without the mixed cgroup hierarchy, which the container runtime of Debian does not take.
+  // A mount namespace hides the mixed cgroup hierarchy, which Debian's container runtime does not support.
   const daemon = startProcess(
     "unshare",
     [
@@ -96,7 +101,7 @@ export async function startDocker(): Promise<DockerEngine> {
   const stop = async (): Promise<void> => {
     if (stopped) return;
     stopped = true;
-    // What a test that failed left: containers end with the engine, networks do not.
+    // Containers of a failed test end with the engine, but networks do not.
     if (daemon.exitCode === null) {
       const left = (await docker("ps", "--all", "--quiet")).split("\n").filter(Boolean);
       if (left.length > 0) await docker("rm", "--force", ...left);
@@ -132,7 +137,7 @@ export async function startDocker(): Promise<DockerEngine> {
     mkdirSync(folder);
     await fill(folder);
     if (dockerfile !== "") writeFileSync(join(folder, "Dockerfile"), dockerfile);
-    // The builder of the engine itself: Debian's command needs no plugin for it.
+    // The engine's own builder, for which Debian's command needs no plugin.
     await promisify(execFile)("docker", ["build", "--quiet", "--network", "host", "--tag", name, folder], {
       env: { ...env, DOCKER_BUILDKIT: "0" },
       maxBuffer: 1 << 26,

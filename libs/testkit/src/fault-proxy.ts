@@ -8,7 +8,10 @@ import {
 } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
-/** What happens to a request: an answer in the server's place, silence, silence that ends with a cut connection, an answer that stops after so many bytes of its body, a cut connection, a pause before it goes on; nothing lets it pass. */
+/**
+ * Fault of a request: a replaced answer, no answer, no answer followed by a cut connection, an answer that
+ * stops after some bytes of its body, a cut connection, or a pause; undefined passes the request.
+ */
 export type Fault =
   | { status: number; body?: string; headers?: Record<string, string> }
   | { cutAfterBytes: number }
@@ -21,14 +24,17 @@ export type Fault =
 export interface FaultProxy {
   /** host and port */
   address: string;
-  /** decides for each request; the default lets all pass */
+  /** chooses the fault of each request; by default all pass */
   decide: (request: { method: string; url: string; headers: IncomingHttpHeaders }) => Fault;
-  /** requests that came */
+  /** number of received requests */
   seen: number;
   stop(): void;
 }
 
-/** A proxy before an HTTP server (host and port) that does as a bad network or a busy server does. The Host header goes on as it came, so that signatures hold. */
+/**
+ * A proxy for an HTTP server (host and port) that simulates a bad network or a busy server. Passes the Host
+ * header unchanged, so that signatures stay valid.
+ */
 export async function faultProxy(target: string): Promise<FaultProxy> {
   const [hostname, port] = target.split(":");
   const sockets = new Set<Socket>();

@@ -12,8 +12,8 @@ interface Call {
 }
 
 /**
- * What the Firefox Profiler shows of the first thread of a file: each stack, its frames joined by NUL, with what was measured
- * in it alone, and the sum of all.
+ * Content of a file's first thread as the Firefox Profiler shows it: each stack (its frames joined by NUL)
+ * with its self value, and the total.
  */
 export async function firefoxProfiler(
   file: string,

@@ -1,20 +1,23 @@
 import fs from "node:fs";
 
-/** Codes of file calls that fail without a change, and which calls fail with each. */
+/**
+ * Failing file calls without a change: their error code, or "inodes" for calls that fail because inodes are
+ * used up.
+ */
 export type DiskRefusal = "ENOSPC" | "EDQUOT" | "EROFS" | "EMFILE" | "inodes";
 
 /**
- * A disk that takes no more writes, as the synchronous file calls of this process see it. It writes a part of what finds no
- * room, as a real one does. A test restores the calls with `jest.restoreAllMocks`.
+ * A disk that accepts no more writes, simulated for the synchronous file calls of this process. Like a real
+ * disk, it writes a part of a write that does not fit. Tests restore the calls with `jest.restoreAllMocks`.
  */
 export class FullDisk {
-  /** why writes fail; undefined: they succeed */
+  /** error of writes; undefined: writes succeed */
   refusal: DiskRefusal | undefined;
   /** bytes that still fit while writes fail for lack of space */
   room = 0;
-  /** calls that failed */
+  /** number of failed calls */
   refused = 0;
-  /** called before each write, to change the above */
+  /** called before each write; may change the fields above */
   onWrite: () => void = () => undefined;
 
   constructor() {

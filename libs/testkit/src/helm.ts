@@ -2,18 +2,18 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { part } from "./parts/declare.ts";
 
-/** The version of Kubernetes that manifests are rendered for; a helm built without a release's flags assumes an old one. */
+/** Kubernetes version of the rendered manifests; a helm built without release flags assumes an old one. */
 const KUBERNETES = "1.30.0";
 
 export interface Helm {
   lint(chart: string): Promise<string>;
   /** the manifests, as text; rejects with helm's message */
   template(chart: string, ...flags: string[]): Promise<string>;
-  /** any other command; what it prints, and what it warns of */
+  /** runs any other command; returns its output and its warnings */
   run(...args: string[]): Promise<string>;
 }
 
-/** A real Helm. */
+/** The real Helm program. */
 export function helm(): Helm {
   const program = part("helm");
   const both = async (...args: string[]): Promise<{ stdout: string; stderr: string }> => {

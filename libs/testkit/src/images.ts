@@ -7,7 +7,7 @@ import { nodeBase, nodeBaseArm64 } from "./base-image.ts";
 import { temporaryFolder } from "./folders.ts";
 import { part } from "./parts/declare.ts";
 
-/** What an image says of itself, as far as tests ask. */
+/** Configuration of an image that tests check. */
 interface ImageConfig {
   User: string;
   Entrypoint: string[];
@@ -19,22 +19,22 @@ interface ImageConfig {
 export interface Image {
   config: ImageConfig;
   architecture: string;
-  /** digests of the layers above those of the base */
+  /** digests of the layers above the base image's */
   layers: string[];
-  /** what these add to the base */
+  /** size that these layers add to the base image, in bytes */
   addedBytes: number;
 }
 
 /** Builds and runs images without an engine's daemon and without a registry. */
 export interface Images {
   build(tag: string, ...buildArgs: string[]): Promise<Image>;
-  /** for arm64, on this machine: nothing of that architecture is run */
+  /** builds for arm64 on this machine, without running programs of that architecture */
   buildArm64(tag: string): Promise<Image>;
-  /** runs with a read-only root, no capabilities, and `data` as its volume, which belongs to `user` */
+  /** runs with a read-only root, without capabilities, and with `data` as a volume that belongs to `user` */
   run(tag: string, data: string, user: number, ...args: string[]): ChildProcess;
-  /** the same for an image for arm64, by an emulator, which takes its Node and the script */
+  /** runs an arm64 image in an emulator, which executes the image's Node and script */
   runArm64(tag: string, data: string, user: number, ...args: string[]): ChildProcess;
-  /** to a registry without TLS; the digest by which it is known there */
+  /** pushes to a registry without TLS; returns the digest there */
   push(tag: string, to: string): Promise<string>;
 }
 
@@ -75,7 +75,7 @@ export async function images(): Promise<Images> {
     );
     rmSync(base, { recursive: true });
   }
-  // One name for both, as images of a registry have.
+  // One name for both architectures, as for images of a registry.
   await buildah("manifest", "create", BASE);
   for (const architecture of ["amd64", "arm64"])
     await buildah("manifest", "add", "--arch", architecture, BASE, `localhost/node-${architecture}:1`);
@@ -98,7 +98,7 @@ export async function images(): Promise<Images> {
       }
     ).Docker;
   const build = async (architecture: string, tag: string, ...buildArgs: string[]): Promise<Image> => {
-    // A builder says both platforms by itself; Debian's is too old to.
+    // New builders set both platforms themselves; Debian's builder is too old.
     const below = `node-${architecture}:1`,
       values = [
         `NODE_IMAGE=${BASE}`,

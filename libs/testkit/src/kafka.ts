@@ -11,7 +11,10 @@ import { freePort, listens } from "./ports.ts";
 
 const JAVA = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
-/** Settings of every broker of a cluster. Brokers that disagree about internal topics name different coordinators of a group. */
+/**
+ * Settings of every broker of a cluster. Brokers with different settings of internal topics name different
+ * coordinators of a group.
+ */
 const SHARED_PROPERTIES = `offsets.topic.num.partitions=1
 offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=1
@@ -29,18 +32,21 @@ num.io.threads=2
 log.cleaner.dedupe.buffer.size=2097152
 `;
 
-/** How a broker that asks for TLS and SASL is reached: user alice with alice-secret by PLAIN and SCRAM-SHA-256, or any unsigned token by OAUTHBEARER. */
+/**
+ * Address of a broker that requires TLS and SASL: user alice with alice-secret by PLAIN and SCRAM-SHA-256, or
+ * any unsigned token by OAUTHBEARER.
+ */
 export interface KafkaSecurity {
   brokers: string;
   ca: string;
 }
 
-/** A way to the broker on which its answers can be lost, and which can be cut. */
+/** A connection to the broker that can lose responses, and that can be cut. */
 interface KafkaWire {
   brokers: string;
-  /** requests arrive, their answers do not */
+  /** requests arrive, responses are lost */
   loseAnswers(): void;
-  /** every connection ends, none is taken */
+  /** closes all connections and accepts no new ones */
   cut(): void;
   mend(): void;
 }
@@ -49,22 +55,24 @@ export interface KafkaServer {
   brokers: string;
   secure: KafkaSecurity;
   wire: KafkaWire;
-  /** as a crash does */
+  /** ends it like a crash */
   kill(): Promise<void>;
   start(): Promise<void>;
   pause(): void;
   resume(): void;
-  /** Starts one more broker of the cluster. Partitions that are placed on it alone have no leader while it is down. */
+  /**
+   * Starts another broker of the cluster. Partitions on this broker alone have no leader while it is down.
+   */
   addBroker(): Promise<KafkaBroker>;
 }
 
-/** A broker that can be lost while the cluster goes on. */
+/** A broker that can be lost while the cluster continues. */
 export interface KafkaBroker {
   nodeId: number;
   kill(): Promise<void>;
 }
 
-/** A real broker in a process of its own; what it holds outlives a kill. */
+/** Starts a real broker in a separate process; its data survives a kill. */
 export async function startKafka(): Promise<KafkaServer> {
   const lib = part("kafka");
   const directory = temporaryFolder();

@@ -11,13 +11,15 @@ import { freePort } from "./ports.ts";
 export interface KubernetesServer {
   /** for `--kubeconfig` */
   kubeconfig: string;
-  /** an object by its path below the server, or a list; undefined where there is none */
+  /** an object or a list by its path below the server; undefined if it does not exist */
   get<T>(path: string): Promise<T | undefined>;
   create(path: string, object: unknown): Promise<void>;
   stop(): void;
 }
 
-/** A real API server with its etcd, and no nodes: it takes, checks and keeps objects, and no pod starts. */
+/**
+ * A real API server with its etcd, without nodes: it accepts, checks and stores objects, but no pod starts.
+ */
 export async function startKubernetes(): Promise<KubernetesServer> {
   const program = part("kubernetes");
   const dir = temporaryFolder(),

@@ -7,7 +7,7 @@ import { temporaryFolder } from "./folders.ts";
 import { part } from "./parts/declare.ts";
 import { freePort } from "./ports.ts";
 
-/** Waits until an address answers anything at all. */
+/** Waits until an address answers in any way. */
 async function answering(url: string, what: string, child: ChildProcess, attempts = 400): Promise<void> {
   for (let i = 0; i < attempts; i++) {
     if (child.exitCode !== null) throw new Error(`${what} ended with ${child.exitCode}`);
@@ -37,7 +37,7 @@ export interface AzureServer {
   stop(): void;
 }
 
-/** Azurite, Microsoft's emulator of Blob Storage, with the containers named. */
+/** Starts Azurite, Microsoft's emulator of Blob Storage, with these containers. */
 export async function startAzurite(
   containers: readonly string[],
   createContainer: (connectionString: string, name: string) => Promise<void>,
@@ -45,7 +45,7 @@ export async function startAzurite(
   const program = join(part("azure"), "azurite/dist/src/blob/main.js");
   const port = await freePort(),
     address = `127.0.0.1:${port}`;
-  // The account and the key that the emulator is known by.
+  // The emulator's well-known account and key.
   const account = "devstoreaccount1",
     key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
   const child = started(process.execPath, [
@@ -80,7 +80,7 @@ export interface GcsServer {
   stop(): void;
 }
 
-/** fake-gcs-server with the buckets named. It asks for no credentials. */
+/** Starts fake-gcs-server with these buckets. It requires no credentials. */
 export async function startGcsServer(buckets: readonly string[]): Promise<GcsServer> {
   const program = part("gcs");
   const port = await freePort(),
@@ -127,7 +127,10 @@ export interface SwiftServer {
   stop(): void;
 }
 
-/** Debian's Swift: proxy, account, container and object server with one device, tempauth, the containers named. */
+/**
+ * Starts Debian's Swift with these containers: proxy, account, container and object server with one device,
+ * tempauth.
+ */
 export async function startSwift(containers: readonly string[]): Promise<SwiftServer> {
   part("swift");
   const dir = temporaryFolder();
@@ -169,7 +172,7 @@ export async function startSwift(containers: readonly string[]): Promise<SwiftSe
     token = auth.headers.get("x-auth-token")!;
   for (const c of containers) {
     for (let i = 0; ; i++) {
-      // The first container waits for the servers behind the proxy.
+      // The first request waits for the servers behind the proxy.
       const r = await fetch(`${storageUrl}/${c}`, { method: "PUT", headers: { "x-auth-token": token } });
       if (r.ok) break;
       if (i > 100) throw new Error(`Swift answered ${r.status} to the making of ${c}`);

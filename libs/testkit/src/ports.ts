@@ -1,9 +1,9 @@
 import { connect, createServer } from "node:net";
 
-/** Ports that were given and may not be listened on yet. */
+/** Ports already returned, which may not be in use yet. */
 const given = new Set<number>();
 
-/** A port that nobody listens on, another one each time. */
+/** A free port, a different one on each call. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = await new Promise<number>((done) => {
@@ -19,7 +19,7 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** Whether something accepts connections on a port. */
+/** Whether a port accepts connections. */
 export function listens(port: number): Promise<boolean> {
   return new Promise((done) => {
     const socket = connect(port, "127.0.0.1");
@@ -31,7 +31,7 @@ export function listens(port: number): Promise<boolean> {
   });
 }
 
-/** Whether an address answers 2xx. */
+/** Whether an address answers with 2xx. */
 export async function answersOk(url: string): Promise<boolean> {
   try {
     const r = await fetch(url);

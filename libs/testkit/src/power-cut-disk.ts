@@ -2,15 +2,19 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "./folders.ts";
 
-/** A folder or file, also where another takes its number and its time while this one is removed. */
+/**
+ * Identity of a folder or file, unique even if another one reuses its inode number and its time during its
+ * removal.
+ */
 function identity(stat: fs.Stats): string {
   return `${stat.ino} ${stat.birthtimeMs}`;
 }
 
 /**
- * What a disk still has after a power cut: of each file the bytes of its last sync, of each folder the entries of its last
- * sync (a rename, a new file or a removal of which the folder was not synced is undone). Watches the synchronous file calls
- * of this process, `fsync` and `fdatasync`, through `jest.spyOn`: a test restores them with `jest.restoreAllMocks`.
+ * State of a disk after a power cut: each file has the bytes of its last sync, each folder the entries of its
+ * last sync. So a rename, a new file or a removal without a folder sync is undone. Watches the synchronous
+ * file calls, `fsync` and `fdatasync` of this process through `jest.spyOn`: tests restore them with
+ * `jest.restoreAllMocks`.
  */
 export class PowerCutDisk {
   private readonly paths = new Map<number, string>();
@@ -20,9 +24,9 @@ export class PowerCutDisk {
   private readonly unlinked = temporaryFolder();
   private links = 0;
   private syncs = 0;
-  /** folder -> number of the sync that its entries are of */
+  /** folder -> number of the sync that recorded its entries */
   private readonly began = new Map<string, number>();
-  /** called after each call that changes or syncs something */
+  /** called after each call that changes or syncs data */
   onStep: () => void = () => undefined;
 
   constructor(root: string) {
@@ -46,7 +50,7 @@ export class PowerCutDisk {
       this.synced(fd);
     });
     jest.spyOn(fs, "fsync").mockImplementation(((fd: number, done: (err: null) => void) => {
-      // Of a folder or a file that changes while it is synced, what was there before the call is covered.
+      // A sync of a folder or file covers the state before the call, even if it changes during the sync.
       const covers = this.covers(fd);
       real.fsync(fd, (err) => {
         if (!err) covers();
@@ -54,7 +58,7 @@ export class PowerCutDisk {
       });
     }) as typeof fs.fsync);
     jest.spyOn(fs, "fdatasync").mockImplementation(((fd: number, done: (err: null) => void) => {
-      // What was written before the call is covered, what comes while it runs is not.
+      // A sync covers writes before the call, not writes during it.
       const stat = fs.fstatSync(fd),
         ino = identity(stat),
         { size } = stat;
@@ -76,7 +80,7 @@ export class PowerCutDisk {
       return n;
     }) as typeof fs.writeSync);
     jest.spyOn(fs, "unlinkSync").mockImplementation((path) => {
-      // The inode lives on under a name outside of the root: a removal of which the folder is not synced may be undone.
+      // A link outside of the root keeps the inode: a removal without a folder sync may be undone.
       fs.linkSync(path, join(this.unlinked, String(this.links++)));
       real.unlinkSync(path);
       this.onStep();
@@ -87,7 +91,7 @@ export class PowerCutDisk {
     this.covers(fd)();
   }
 
-  /** What a sync that begins now makes durable; the result is to be called when it is over. */
+  /** Records the data that a sync starting now makes durable; call the result when the sync is over. */
   private covers(fd: number): () => void {
     const stat = fs.fstatSync(fd),
       path = this.paths.get(fd)!;
@@ -99,7 +103,7 @@ export class PowerCutDisk {
     const entries = new Map(fs.readdirSync(path).map((n) => [n, identity(fs.statSync(join(path, n)))])),
       began = this.syncs++;
     return () => {
-      // Of two syncs at once, the one that began later covers more.
+      // Of two concurrent syncs, the later one covers more.
       if ((this.began.get(identity(stat)) ?? -1) < began) {
         this.began.set(identity(stat), began);
         this.entries.set(identity(stat), entries);
@@ -109,9 +113,10 @@ export class PowerCutDisk {
   }
 
   /**
-   * Copies what a power cut at this moment would leave to `target`.
-   * @param chance from 0 to 1, for each thing that a disk may or may not have done by itself: a removal whose folder was not
-   *   synced since, and how much of what was written since a file's last sync. Without it nothing of them was done.
+   * Copies the data that would survive a power cut at this moment to `target`.
+   * @param chance from 0 to 1, for each change that a disk may or may not have made by itself: a removal
+   * without a folder sync since, and the amount of data written since a file's last sync. Without `chance`,
+   * the disk made no such change.
    */
   cut(target: string, chance: () => number = () => 0): void {
     const where = new Map<string, string>(),

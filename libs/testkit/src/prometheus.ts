@@ -12,7 +12,7 @@ export interface PrometheusServer {
   stop(): void;
 }
 
-/** promtool with these arguments: what it printed; rejects when it is not content. */
+/** Runs promtool. @returns its output; rejects when promtool reports a problem */
 export async function promtool(...args: string[]): Promise<string> {
   part("prometheus");
   try {
@@ -24,7 +24,7 @@ export async function promtool(...args: string[]): Promise<string> {
   }
 }
 
-/** A real Prometheus that scrapes targets every second and evaluates rules. */
+/** Starts a real Prometheus that scrapes targets every second and evaluates rules. */
 export async function startPrometheus(
   targets: readonly string[],
   rules: readonly string[],

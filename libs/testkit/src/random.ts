@@ -1,4 +1,4 @@
-// Inside of a test a global costs a call to look it up.
+// In a Jest test, each access to a global costs a lookup call.
 const { imul, floor } = Math;
 
 /** A seeded generator (mulberry32), so that a failing run can be repeated. */

@@ -6,14 +6,14 @@ import { freePort, listens } from "./ports.ts";
 
 export interface RedisServer {
   port: number;
-  /** kills it, as a crash does; what it held is gone */
+  /** kills the server like a crash; its data is lost */
   kill(): Promise<void>;
   start(): Promise<void>;
   pause(): void;
   resume(): void;
 }
 
-/** A real Redis in a process of its own, without persistence. */
+/** Starts a real Redis in a separate process, without persistence. */
 export async function startRedis(): Promise<RedisServer> {
   const program = part("redis"),
     port = await freePort(),

@@ -2,10 +2,10 @@ import { startProcess } from "./at-end.ts";
 import { part } from "./parts/declare.ts";
 import { answersOk, freePort } from "./ports.ts";
 
-/** A registry of images on this machine, in memory, without TLS, and what signs and lists what is in it. */
+/** A local, in-memory image registry without TLS, and the programs that sign and list its content. */
 export interface Registry {
   address: string;
-  /** the programs' paths */
+  /** paths of the programs */
   cosign: string;
   syft: string;
   stop(): void;

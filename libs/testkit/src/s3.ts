@@ -16,7 +16,7 @@ export interface S3Server {
   restart(): Promise<void>;
 }
 
-/** A real S3 server in a process of its own, with the buckets named; `tls` names PEM files. */
+/** Starts a real S3 server in a separate process, with these buckets; `tls` names PEM files. */
 export async function startS3Server(
   buckets: readonly string[],
   tls?: { cert: string; key: string },

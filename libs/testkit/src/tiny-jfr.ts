@@ -1,4 +1,4 @@
-/** One event of a small recording: its class, the stack root first, and its fields. */
+/** One event of a small recording: its class, its stack with the root first, and its fields. */
 export interface TinyJfrEvent {
   type:
     | "ExecutionSample"
@@ -14,13 +14,18 @@ export interface TinyJfrEvent {
   state?: string;
   contextId?: number;
   tlabSize?: number;
-  /** of other allocations than those in a TLAB */
+  /** bytes of allocations outside of a TLAB */
   bytes?: number;
   durationTicks?: number;
   samples?: number;
 }
 
-/** A recording of one chunk as async-profiler lays it out, a billion ticks a second. `cyclic`: its two checkpoints name each other as the one before. `nested`: so many classes, each with two fields of the next, stand before a sample's fields; none of them takes a byte. Written by hand, apart from the reader under test. */
+/**
+ * Encodes a recording of one chunk in async-profiler's layout, with a billion ticks per second. `cyclic`: its
+ * two checkpoints name each other as predecessor. `nested`: number of classes before a sample's fields, each
+ * with two fields of the next class; they take no bytes. Written by hand, independent of the reader under
+ * test.
+ */
 export function tinyJfr(
   events: readonly TinyJfrEvent[],
   setting = "itimer",
@@ -312,7 +317,7 @@ export function tinyJfr(
   const firstWith = (delta: bigint): number[] =>
     checkpoint(delta, [pool(C.symbol, symbols.map(text)), pool(C.state, states.map(text))]);
   let first = firstWith(0n);
-  // The way to the second checkpoint is the first one's size, which the way is a part of.
+  // The distance to the second checkpoint is the first one's size, which includes the distance itself.
   while (cyclic && firstWith(BigInt(first.length)).join() !== first.join())
     first = firstWith(BigInt(first.length));
   const rest = [

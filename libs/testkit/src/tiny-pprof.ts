@@ -1,4 +1,7 @@
-/** A pprof with one sample for each stack; frames root first. Written by hand, apart from the encoders under test. */
+/**
+ * A pprof with one sample per stack; frames root first. Written by hand, independent of the encoders under
+ * test.
+ */
 export interface TinyProfile {
   types?: [type: string, unit: string][];
   period?: [type: string, unit: string];

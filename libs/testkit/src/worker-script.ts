@@ -4,14 +4,17 @@ import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { temporaryFolder } from "./folders.ts";
 
-/** The folder of the workspace. */
+/** Root folder of the workspace. */
 function workspace(): string {
   let at = process.cwd();
   while (!existsSync(join(at, "nx.json"))) at = dirname(at);
   return at;
 }
 
-/** A worker thread's entry point as a program of its own, so that unit tests run the thread that production runs. */
+/**
+ * Bundles a worker thread's entry point as a separate program, so that unit tests run the same thread code as
+ * production.
+ */
 export function bundledWorker(entry: string): URL {
   const root = workspace(),
     out = join(temporaryFolder(), "worker.mjs");

@@ -4,7 +4,10 @@ import { type PartId, PARTS, partState, withNeeds } from "./table.ts";
 
 const declared = new Set<PartId>();
 
-/** Parts named as literals in `describeWith([…])` and `needs(…)`: the runner reads them without running the suite. */
+/**
+ * Parts named as literals in `describeWith([…])` and `needs(…)`: the runner reads them without running the
+ * suite.
+ */
 export function declaredIn(source: string): PartId[] {
   const found = new Set<PartId>();
   for (const [, list, args] of source.matchAll(/\bdescribeWith\(\s*\[([^\]]*)\]|\bneeds\(([^)]*)\)/g))
@@ -21,8 +24,8 @@ export function needs(...ids: PartId[]): readonly PartId[] {
 const SKIPPED = "skipped: ";
 
 /**
- * Group of tests that need real parts. Where one is missing, Jest skips the group, with the reason in its title; in CI
- * (`CI=true`) the group fails, save for parts that the project never installs.
+ * Group of tests that need real parts. If one is missing, Jest skips the group and shows the reason in its
+ * title. In CI (`CI=true`) the group fails, except for parts that the project never installs.
  */
 export function describeWith(ids: readonly PartId[], title: string, body: () => void): void {
   const all = withNeeds(ids);
@@ -54,7 +57,7 @@ function checkLiteral(ids: readonly PartId[]): void {
       );
 }
 
-/** Path of a part. In a test the part must have been declared. */
+/** Path of a part. A test must have declared the part. */
 export function part(id: PartId): string {
   if (IN_JEST && !declared.has(id))
     throw new Error(`the suite uses the part "${id}" and does not declare it in describeWith(["${id}"], …)`);

@@ -1,4 +1,4 @@
-// The table of real parts for the program that runs the tests; tests themselves use `describeWith` and `part`.
+// The table of real parts for the test runner; tests use `describeWith` and `part`.
 export { declaredIn } from "./declare.ts";
 export { describeInstall, installParts } from "./install.ts";
 export { PARTS_FOLDER } from "./part.ts";

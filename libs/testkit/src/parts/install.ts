@@ -4,7 +4,7 @@ import { type Install, onPath, PARTS_FOLDER } from "./part.ts";
 import { run } from "./recipes.ts";
 import { type PartId, PARTS, partState, withNeeds } from "./table.ts";
 
-/** Command that a reader would type for the installation. */
+/** Command that a person would type for the installation. */
 export function describeInstall(install: Install): string {
   switch (install.by) {
     case "apt":
@@ -22,7 +22,7 @@ export function describeInstall(install: Install): string {
   }
 }
 
-/** Several runs on one machine share the folder of parts: one of them installs at a time. */
+/** Serializes installations, because several runs on one machine share the folder of parts. */
 async function locked<T>(work: () => Promise<T>): Promise<T> {
   mkdirSync(PARTS_FOLDER, { recursive: true });
   const lock = join(PARTS_FOLDER, "installing");
@@ -51,7 +51,7 @@ function ownerLives(lock: string): boolean {
     return true;
   } catch (err) {
     const { code } = err as NodeJS.ErrnoException;
-    return code === "EPERM" || code === "ENOENT"; // of another user, or released meanwhile
+    return code === "EPERM" || code === "ENOENT"; // owned by another user, or released in the meantime
   }
 }
 
@@ -63,7 +63,7 @@ export async function aptInstall(packages: readonly string[]): Promise<void> {
     root
       ? run("apt-get", args, { env })
       : run("sudo", ["-n", "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", ...args]);
-  // Debian's hook that keeps a package from starting its service.
+  // Debian's hook that prevents packages from starting their services.
   const policy = "/usr/sbin/policy-rc.d",
     ours = root && !existsSync(policy);
   if (ours) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
@@ -128,7 +128,7 @@ async function goInstall(module: string, to: string): Promise<void> {
     env: { GOBIN: folder, CGO_ENABLED: "0", GOFLAGS: "-trimpath -modcacherw -p=2" },
   });
   const [path] = module.split("@") as [string];
-  // A module's major version is no part of its program's name.
+  // A module's major version is not part of its program's name.
   const name = path.split("/").findLast((p) => !/^v\d+$/.test(p))!;
   renameSync(join(folder, name), join(PARTS_FOLDER, to));
   rmSync(folder, { recursive: true });
@@ -151,7 +151,7 @@ async function steps(install: Install): Promise<void> {
   }
 }
 
-/** Installs the parts that are missing, those first that others need; returns each failure by its part. */
+/** Installs the missing parts, dependencies first; returns each failure by its part. */
 export function installParts(
   ids: readonly PartId[],
   progress: (line: string) => void,
@@ -161,7 +161,8 @@ export function installParts(
     for (const id of withNeeds(ids)) {
       const { install, find, needs } = PARTS[id];
       if ("path" in find() || install === undefined) continue;
-      if (needs?.some((n) => !partState(n as PartId).here)) continue; // its own line says why
+      // the failure of that part states the reason
+      if (needs?.some((n) => !partState(n as PartId).here)) continue;
       const started = performance.now();
       progress(`installing ${id}: ${describeInstall(install)}`);
       try {

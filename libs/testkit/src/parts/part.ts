@@ -11,7 +11,10 @@ export const PARTS_FOLDER = process.env.CINDERBLOCK_PARTS ?? join(homedir(), ".c
 /** Result of a search: the path of the program, package or folder, or the reason why the machine lacks it. */
 export type Found = { path: string } | { reason: string };
 
-/** Steps that install a part. `npm run test:integration -- --install` runs them before Jest starts; a test never does. */
+/**
+ * Steps that install a part. `npm run test:integration -- --install` runs them before Jest starts; a test
+ * never does.
+ */
 export type Install =
   | { by: "apt"; packages: readonly string[] }
   | { by: "go"; module: string; to: string }
@@ -110,7 +113,7 @@ export function pip(what: string, program: string, ...requirements: string[]): P
   };
 }
 
-/** Jars of Maven's central repository; the path is their folder. */
+/** Jars from Maven's central repository; the path is their folder. */
 export function maven(
   what: string,
   to: string,
@@ -127,7 +130,7 @@ export function maven(
   };
 }
 
-/** Part that several commands make below the folder of parts; its path is the file or folder that they leave. */
+/** Part that several commands create below the folder of parts; its path is the resulting file or folder. */
 export function recipe(
   what: string,
   version: string,
@@ -150,7 +153,7 @@ export function recipe(
   };
 }
 
-/** Files that only some machines have, named by an environment variable or lying next to the checkout. */
+/** Files that only some machines have, named by an environment variable or next to the checkout. */
 export function given(what: string, version: string, find: () => Found): Part {
   return { what, version, find };
 }

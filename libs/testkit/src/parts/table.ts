@@ -18,14 +18,14 @@ const KAFKA = "4.4.0",
   COMPOSE = "v2.40.3",
   KUBERNETES = "1.37.2";
 
-/** Folder named by an environment variable, or lying next to the checkout. */
+/** Folder named by an environment variable, or next to the checkout. */
 function folder(variable: string, beside?: string): Found {
   const path = process.env[variable] ?? (beside === undefined ? undefined : resolve(ROOT, beside));
   if (path === undefined) return { reason: `${variable} is not set` };
   return existsSync(path) ? { path } : { reason: `${path} does not exist (${variable} names another place)` };
 }
 
-/** Program that only root can use for its task. */
+/** Part whose program works only for root. */
 function asRoot(part: Part): Part {
   return {
     ...part,
@@ -34,8 +34,8 @@ function asRoot(part: Part): Part {
 }
 
 /**
- * Every real part that a test may need, with its version, the search for it, and its installation. Suites name the
- * parts they need in `describeWith`; `npm run test:integration -- --list` prints the table with the suites of each part.
+ * Every real part that a test may need, with its version, search and installation. Suites name their parts in
+ * `describeWith`; `npm run test:integration -- --list` prints the table with the suites of each part.
  */
 const TABLE = {
   // Servers.
@@ -192,10 +192,13 @@ export type PartId = keyof typeof TABLE;
 export const PARTS: Readonly<Record<PartId, Part>> = TABLE;
 export const PART_IDS = Object.keys(TABLE) as readonly PartId[];
 
-/** Whether a part is here; `excused` says that the project never installs it, so that its absence fails no CI run. */
+/**
+ * Whether a part is present; `excused` means that the project never installs it, so that its absence fails no
+ * CI run.
+ */
 export type PartState = { here: true; path: string } | { here: false; reason: string; excused: boolean };
 
-/** State of a part and of the parts it needs. */
+/** State of a part, including the parts that it needs. */
 export function partState(id: PartId): PartState {
   const part = PARTS[id];
   for (const need of part.needs ?? []) {
@@ -207,7 +210,7 @@ export function partState(id: PartId): PartState {
   return { here: false, reason: `${id}: ${found.reason}`, excused: part.install === undefined };
 }
 
-/** A part with the parts it needs, those first. */
+/** Parts with their dependencies, dependencies first. */
 export function withNeeds(ids: Iterable<PartId>): PartId[] {
   const all = new Set<PartId>();
   const add = (id: PartId): void => {
