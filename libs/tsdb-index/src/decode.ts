@@ -4,7 +4,7 @@ import type { IndexSeries } from "./encode.ts";
 
 const TOC_SIZE = 76;
 
-/** A section's payload, after its length and CRC were checked. */
+/** A section's payload, after a check of its length and CRC. */
 function section(bytes: Uint8Array, at: number, what: string): ByteReader {
   const r = new ByteReader(bytes, at, bytes.length);
   const size = r.u32be();
@@ -45,7 +45,7 @@ function decode(bytes: Uint8Array): IndexSeries[] {
   const symbols: string[] = [];
   for (let i = 0; i < symbolCount; i++) symbols.push(s.str());
 
-  // The first entry of the postings table is the list of all series.
+  // The first entry of the postings table lists all series.
   const table = section(bytes, offsets[5]!, "postings table");
   const entries = table.u32be();
   const series: IndexSeries[] = [];

@@ -1,6 +1,9 @@
 import { ByteWriter, compareUtf8, crc32c } from "@cinderblock/bytes";
 
-/** One series: labels in stored order, times in nanoseconds of its first and last profile, its ordinal in profiles.parquet. */
+/**
+ * One series: labels in stored order, times of its first and last profile in nanoseconds, and its ordinal in
+ * profiles.parquet.
+ */
 export interface IndexSeries {
   labels: readonly { name: string; value: string }[];
   fingerprint: bigint;
@@ -20,7 +23,7 @@ function section(out: ByteWriter, body: () => void): void {
   out.u32be(crc32c(out.buffer, at + 4, out.length));
 }
 
-/** Fingerprint offsets are kept for every 1024th series. */
+/** Distance in series between stored fingerprint offsets. */
 const FINGERPRINT_STEP = 1024;
 
 /**

@@ -81,7 +81,10 @@ describe("index.tsdb", () => {
   });
 });
 
-/** The file with the checksums of its sections, series and table of contents as its bytes are now, as far as they can be found. */
+/**
+ * Recomputes the checksums of sections, series and table of contents from the current bytes, as far as they
+ * can be found.
+ */
 function repaired(bytes: Uint8Array): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const fix = (at: number, size: number): void => {
@@ -95,7 +98,7 @@ function repaired(bytes: Uint8Array): Uint8Array {
   };
   const at = (i: number): number => Number(view.getBigUint64(toc + 8 * i));
   for (let i = 0; i < 6; i++) section(at(i));
-  // Series lie at multiples of 16, each behind its length.
+  // Series start at multiples of 16, each after its length.
   for (
     let p = Math.ceil(at(1) / 16) * 16;
     p > 0 && p < Math.min(at(2), bytes.length);
