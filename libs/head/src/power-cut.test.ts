@@ -73,7 +73,8 @@ async function grown(a: Instance): Promise<number> {
 
 /**
  * Pushes and cuts, with power cuts at random file calls.
- * @returns for each power cut, the lost and the doubled ones of the acknowledged values
+ * @returns number of power cuts, and of those during a head's cut; lost acknowledged profiles, doubled
+ * profiles, and wrong growths, over all power cuts
  */
 async function run(
   sync: boolean,

@@ -365,8 +365,9 @@ export class HeadShard implements ProfileSink {
   }
 
   /**
-   * Cuts the due heads: first those with an idle, past window; then, while memory or log run short, those
-   * that free the most. Without disk space, only removes segments that no head needs.
+   * Cuts the due heads: frozen ones, and idle ones whose window is over. Then cuts the heads in the oldest
+   * segments if the log is too long, and the most valuable heads while memory is short. Without disk space,
+   * only removes segments that no head needs.
    * @throws `no-room` when a cut found no disk space
    */
   async maintain(): Promise<void> {
