@@ -98,7 +98,7 @@ describe("the pages for operators", () => {
       `/ops/object-store/tenants/anonymous/blocks/${block}`,
     ])
       expect((await page(path)).text).toContain(block);
-    // Below a proxy's prefix they lead to one another still.
+    // Links between the pages also work below a proxy's prefix.
     expect((await page(`/store-gateway/tenant/anonymous/blocks/${block}`)).text).toContain(
       'href="../../../../store-gateway/tenant/anonymous/blocks"',
     );
@@ -193,7 +193,7 @@ describe("the pages for operators", () => {
       "Blocks of its range now",
     );
     expect((await page("/query-frontend/slow-queries?plan=999999")).status).toBe(404);
-    // A query of megabytes is not kept whole.
+    // The page keeps only the beginning of a query of megabytes.
     await server.json("/querier.v1.QuerierService/LabelNames", {
       matchers: Array.from({ length: 100_000 }, () => '{a="b"}'),
       start: String(end - 1000),

@@ -25,7 +25,10 @@ const AGGREGATE = [
 const STRONG = { "x-read-consistency": "strong" };
 const start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000;
 
-/** Agents of two pods that send at their pace, whether or not they are answered; each profile has a function and a value of its own; as gzipped JSON, as text, as a pprof in a form. */
+/**
+ * Agents of two pods that push at a fixed rate without waiting for answers. Each profile has a unique
+ * function and value. Formats: gzipped JSON, text, pprof in a form.
+ */
 class Agents {
   readonly sent = new Map<string, number>();
   readonly acknowledged = new Map<string, number>();
@@ -109,7 +112,7 @@ class Agents {
   }
 }
 
-/** Total of every function of its own, as a reader sees it. */
+/** Total of each unique function in a reader's answer. */
 async function found(server: Server, headers: Record<string, string> = {}): Promise<Map<string, number>> {
   const { status, body } = await server.json(
     "/querier.v1.QuerierService/SelectMergeStacktraces",
@@ -156,7 +159,7 @@ describe("profiles of a series that come close together", () => {
     const first = new Agents(() => [server], 24);
     await settle(2500);
     const [rows, acknowledged] = [await metric(server, "pyroscope_head_profiles"), first.acknowledged.size];
-    // The agents are in the middle of a push, most of them held.
+    // The agents have pushes in flight, most of them held by the distributor.
     expect(await metric(server, "pyroscope_distributor_aggregation_active_aggregates")).toBeGreaterThan(0);
     await server.stop("SIGKILL");
     await first.stop();
@@ -173,7 +176,7 @@ describe("profiles of a series that come close together", () => {
     expect(await stopping).toBe(0);
     await second.stop();
     await server.start(...AGGREGATE);
-    // A stop answers what is held; whoever came before the end has its 200.
+    // A stop writes and answers held pushes; every push before the end gets its 200.
     expect([faults([first, second], await found(server)), atStop > 20]).toEqual([NONE, true]);
     await server.flush();
     expect(faults([first, second], await found(server))).toEqual(NONE);
@@ -263,7 +266,7 @@ describeWith(["redis", "s3", "kafka"], "profiles of a series that come close tog
       60_000,
     );
     expect((await rows())[0]).toBeLessThan(agents.acknowledged.size * 0.5);
-    // The one that read again answers alone.
+    // Only the ingester that read the records again answers.
     await c.get("ingester", 1).stop("SIGKILL");
     await until("the other's answer", async () => {
       const f = faults([agents], await found(frontend));

@@ -576,7 +576,7 @@ describe("with a tokens file", () => {
         const at = `${method} ${path}`;
         expect([at, await asked(real, method, "", "a")]).toEqual([at, 401]);
         expect([at, await asked(real, method, "wrong-token-0123456789", "a")]).toEqual([at, 401]);
-        // Neither the agent's token nor the reader's is for tenant c, and neither is for administrators.
+        // The tokens of agent and reader allow neither tenant c nor administration.
         for (const token of [AGENT, READER])
           expect([at, await asked(real, method, token, "c")]).toEqual([at, 403]);
         tenants++;
@@ -623,7 +623,7 @@ describe("with a tokens file", () => {
       await ask("a", AGENT),
       await ask("a", ADMIN),
     ]).toEqual([200, 200, 403, 403, 403]);
-    // Every route of readers and of writers is theirs: whatever it answers, it is no refusal.
+    // Readers and writers may call all of their routes: no answer is a refusal.
     const allowed = async (path: string, token: string): Promise<boolean> =>
       (
         await fetch(`${server.url}${path}`, {
@@ -656,7 +656,7 @@ describe("with a tokens file", () => {
       await status("/api/v1/status/config", admin),
       await status("/nothing", admin),
     ]).toEqual([200, 200, 404]);
-    // Secrets are not shown.
+    // The page masks secrets.
     expect(await (await fetch(`${server.url}/api/v1/status/config`, admin)).text()).not.toMatch(
       /token-0123456789/,
     );
@@ -786,7 +786,7 @@ it("a tenant's series are limited, and those that are known go on when the limit
   expect((await Promise.all(["a", "b", "c"].map((p) => push(p, 1)))).map((r) => r.status)).toEqual([
     200, 200, 200,
   ]);
-  await server.flush(); // a new head is not new room
+  await server.flush(); // a new head does not reset the series limit
   expect([(await push("d", 2)).status, (await push("a", 2)).status]).toEqual([429, 200]);
   expect([...(await server.sums(["pod"], CPU, now - 1000, now + 15_000))].sort()).toEqual([
     ["a", 33],
@@ -925,7 +925,7 @@ describe("an ingestion limit", () => {
     expect(await (await fetch(`${server.url}/metrics`)).text()).toContain(
       'pyroscope_discarded_samples_total{reason="ingest_limit_reached",tenant="full"} 2',
     );
-    // Who looks at the points sees that the others are missing, in memory and from the block.
+    // Annotations of the points show that profiles are missing, in memory and from the block.
     const throttled = {
       key: "pyroscope.ingest.throttled",
       value:

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Pusher, settle, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
-/** docs/operations/backing-up.md, as it says. */
+/** The steps of docs/operations/backing-up.md. */
 describe("a copy of the bucket", () => {
   it("taken while profiles come and blocks are compacted, is a backup", async () => {
     const s = new Server();
@@ -32,7 +32,7 @@ describe("a copy of the bucket", () => {
       ) === 0;
     await s.flush();
     await until("what came early is in the bucket", shipped);
-    // The copy is taken file by file, while others come, and compactions run.
+    // Copies file by file while new files appear and compactions run.
     const late = new Pusher(() => [s], 2, early.start + 1_500_000);
     const flushes = (async () => {
       for (let i = 0; i < 5; i++) {
@@ -43,7 +43,8 @@ describe("a copy of the bucket", () => {
     const copy = new Server(folder()),
       bucket = join(copy.dir, "bucket");
     for (let tries = 0; ; tries++) {
-      // A file that is renamed under the copy is met again: as rsync and rclone do, it goes on with the rest.
+      // A rename during the copy fails it: repeat the copy, where rsync and rclone would continue with the
+      // next file.
       try {
         cpSync(join(s.dir, "bucket"), bucket, { recursive: true, force: true });
         break;
@@ -60,7 +61,7 @@ describe("a copy of the bucket", () => {
         stdio: ["ignore", "pipe", "pipe"],
       });
     cli("index", "rebuild");
-    cli("blocks", "verify"); // exit code 0: all is sound
+    cli("blocks", "verify"); // exit code 0: no damage
     await copy.start("-compactor.enabled=false");
     const t = await total(copy, early);
     expect([t.status, t.partial]).toEqual([200, ""]);

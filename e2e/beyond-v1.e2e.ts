@@ -2,8 +2,8 @@ import { gzipSync } from "node:zlib";
 import { Random, tinyPprof } from "@cinderblock/testkit";
 import { CPU, Server } from "./server.ts";
 
-// Reads that v1 leaves unimplemented or ignores: heatmaps, exemplars, selectors of stacks, spans, traces and profiles. What they
-// answer is compared with sums over the list of what was pushed.
+// Reads that v1 leaves unimplemented or ignores: heatmaps, exemplars, selectors of stacks, spans, traces and
+// profiles. The tests compare the answers with sums over the list of pushed profiles.
 const START = Math.floor(Date.now() / 3600_000) * 3600_000 - 7200_000,
   END = START + 3600_000,
   STEP = 300;
@@ -28,9 +28,9 @@ const SPANS = ["00000000000000a1", "fedcba9876543210", "0123456789abcdef"],
     "0123456789abcdeffedcba9876543210",
     "0123456789abcdef0000000000000001",
   ];
-/** A span of a profile is of one trace, or of none that is known. */
+/** Each span of a profile belongs to one trace, or to no known trace. */
 const traceOf = (profile: number, span: string): string => TRACES[(profile + SPANS.indexOf(span)) % 4] ?? "";
-/** Values are powers of two apart, so that equal sums are equal samples. */
+/** Values are distinct powers of two, so equal sums mean equal samples. */
 const pushed: Pushed[] = Array.from({ length: 90 }, (_, i) => ({
   pod: `shop-${i % 3}`,
   region: i % 3 === 2 ? "us" : "eu",
@@ -79,7 +79,7 @@ const text = (labels: Labels | undefined): string =>
     .sort()
     .join();
 
-/** One profile, or one span of it, as the reference sees it. */
+/** One profile, or one span of a profile, in the reference list. */
 interface Thing {
   p: Pushed;
   span: string;
@@ -91,7 +91,7 @@ const spans = pushed.flatMap((p) =>
     (span): Thing => ({ p, span, value: total(p, (s) => s.span === span) }),
   ),
 );
-/** Right edge of the step that a time counts for. */
+/** Right edge of the step that contains a time. */
 const edge = (ms: number): number => START + Math.ceil((ms - START) / (STEP * 1000)) * STEP * 1000;
 const exemplarOf = (t: Thing, groupBy: readonly string[]): object => ({
   timestamp: String(t.p.timeMs),
@@ -183,7 +183,7 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
       (n, s) => n + Number(s.value[0]),
       0,
     );
-  /** Total of each right edge and group, from the list. */
+  /** Total by right edge and group, from the reference list. */
   const groupsOf = (
     things: readonly Thing[],
     groupBy: readonly ("pod" | "region")[],
@@ -292,7 +292,7 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
         }
       }
     }
-    // Below a call site the exemplar is what counts there.
+    // With a call site, an exemplar's value is the part below the call site.
     const site = ["main", "parse"],
       { series } = await ask<{ series: { points: Point[] }[] }>("SelectSeries", {
         step: 3600,
@@ -355,7 +355,7 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
       expect(await flameTotal(spanned)).toBe(
         sum(pushed, (s) => keep(s) && (s.span === SPANS[1] || s.span === SPANS[2])),
       );
-      // Few nodes: the total is that of what was selected, whatever was cut.
+      // With few nodes, the total is still that of all selected samples, including cut nodes.
       expect(await flameTotal({ ...selector, maxNodes: "2" })).toBe(sum(pushed, keep));
       const side = (more: object): object => ({
         profileTypeID: CPU,
@@ -483,7 +483,7 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
       };
       const inParse = sum(pushed, (s) => keep(s) && s.frames.includes("parse")),
         atParse = sum(pushed, (s) => keep(s) && s.frames.at(-1) === "parse");
-      // One line in all of these profiles may stand for several in each: its values are those of the function.
+      // One line of the sum may be several lines in the single profiles: compare the values of the function.
       expect(
         files === undefined
           ? [0, 0]

@@ -3,7 +3,10 @@ import { constants, createGzip, gzipSync } from "node:zlib";
 import { tinyJfr, tinyPprof } from "@cinderblock/testkit";
 import { Server } from "./server.ts";
 
-/** Small requests that would be large: each is refused, or taken as little as it is, in bounded memory and time, and the server goes on. */
+/**
+ * Small requests that expand to large data: the server refuses each, or accepts it with bounded memory and
+ * time, and continues to work.
+ */
 const LIMIT = 512 << 20;
 const server = new Server();
 beforeAll(() => server.start(`-memory.limit-bytes=${LIMIT}`, "-validation.reject-older-than=0"));
@@ -11,7 +14,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** `count` zeros, gzipped piece by piece: a thousandth of their size. */
+/** `count` zeros, gzipped in pieces: a thousandth of their size. */
 async function gzipOf(count: number): Promise<Buffer> {
   const gzip = createGzip({ level: constants.Z_BEST_SPEED }),
     out: Buffer[] = [];
@@ -57,12 +60,12 @@ const pushOf = (profile: Uint8Array): Buffer => {
     ]),
   );
 };
-/** The same field for what is too long to spread. */
+/** The same field for content that is too long for spread arguments. */
 function large(n: number, bytes: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from([...varint(n * 8 + 2), ...varint(bytes.length)]), bytes]);
 }
 
-/** A GiB of zeros, gzipped: made by the first test that sends it. */
+/** A GiB of zeros, gzipped; the first test that sends it creates it. */
 let zeros: Promise<Buffer> | undefined;
 const gzippedGib = (): Promise<Buffer> => (zeros ??= gzipOf(1 << 30));
 const post = async (
@@ -81,7 +84,7 @@ const ingest = (format: string, body: Uint8Array | string): ReturnType<typeof po
 const otlp = (body: Uint8Array, more: Record<string, string> = {}): ReturnType<typeof post> =>
   post("/v1development/profiles", body, { "content-type": "application/x-protobuf", ...more });
 
-/** One sample whose stack is `depth` times the same location. */
+/** One sample whose stack repeats one location `depth` times. */
 function deepStack(depth: number): Buffer {
   const ids = Buffer.alloc(depth, 1),
     text = (s: string): Buffer => field(6, Buffer.from(s));
@@ -97,11 +100,11 @@ function deepStack(depth: number): Buffer {
     Buffer.from([72, ...varint(Date.now() * 1e6)]),
   ]);
 }
-/** A profile with `entries` of something that nothing refers to. */
+/** A profile with `entries` unreferenced entries of one table. */
 function wide(n: number, entry: number[], entries: number): Buffer {
   return Buffer.concat([deepStack(1), Buffer.concat(Array.from({ length: entries }, () => field(n, entry)))]);
 }
-/** The recording with bytes of it replaced. */
+/** The recording with some bytes replaced. */
 function spoiled(recording: Uint8Array, find: Uint8Array, put: Uint8Array): Uint8Array {
   const out = Buffer.from(recording),
     at = out.indexOf(find);
@@ -132,7 +135,7 @@ const bombs: [
     async () => otlp(await gzippedGib(), { "content-encoding": "gzip" }),
     /^(400|413|429) /,
   ],
-  // v1's status for what is no profile is 500 with the code unknown.
+  // v1 answers a body that is not a profile with 500 and the code unknown.
   [
     "a gzip in a gzip in a gzip",
     async () => push(pushOf(gzipSync(gzipSync(await gzipOf(64 << 20))))),
@@ -237,7 +240,7 @@ const bombs: [
     () => ingest("jfr", tinyJfr([{ type: "ExecutionSample", frames: [["A", "a"]] }], "itimer", true)),
     /^(200|400|422) /,
   ],
-  // The pool of threads' states says to have 2^28 entries instead of two.
+  // The header of the thread state pool claims 2^28 entries instead of two.
   [
     "a recording with a constant pool of 2^28 entries",
     () => {
@@ -283,14 +286,14 @@ describe("a bomb", () => {
     "%s does no harm",
     async (_name, send, expected) => {
       const memory = `/proc/${server.child!.pid}`;
-      writeFileSync(`${memory}/clear_refs`, "5"); // the peak is counted from here
+      writeFileSync(`${memory}/clear_refs`, "5"); // resets the peak
       const r = await send();
       expect(`${r.status} ${r.text.slice(0, 300)}`).toMatch(expected);
       expect(r.ms).toBeLessThan(60_000);
       expect(server.child!.exitCode).toBeNull();
       const peak = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`${memory}/status`, "utf8"))![1]) * 1024;
       expect(peak).toBeLessThan(LIMIT * 1.5);
-      // It goes on: a push is taken.
+      // The server continues to accept pushes.
       expect(
         (
           await push(

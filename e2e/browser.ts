@@ -4,7 +4,7 @@ import { atEnd, chromium as findChromium, freePort, tinyPprof } from "@cinderblo
 import { type Browser, type BrowserContext, chromium, type Page, type Request } from "playwright-core";
 import { Server } from "./server.ts";
 
-/** A real browser, which ends with the test file. */
+/** A real browser that closes at the end of the test file. */
 async function launch(): Promise<Browser> {
   const browser = await chromium.launch({
     executablePath: findChromium(),
@@ -19,7 +19,7 @@ async function launch(): Promise<Browser> {
   return browser;
 }
 
-/** A page, what it asked for, and what went wrong in it. */
+/** A page, its requests, and its problems. */
 export interface Visit {
   page: Page;
   context: BrowserContext;
@@ -28,7 +28,10 @@ export interface Visit {
   asked: (method: string) => Record<string, unknown>[];
 }
 
-/** Opens an address in a browser that knows nothing. A request to anybody else, an answer of 404 and an error of a script are problems. */
+/**
+ * Opens an address in a fresh browser context. Requests to other servers, 404s and script errors are
+ * problems.
+ */
 export async function visit(
   browser: Browser,
   url: string,
@@ -83,14 +86,14 @@ export async function visit(
   };
 }
 
-/** An answer that a proxy gives itself. */
+/** An answer from the proxy itself. */
 interface OwnAnswer {
   status: number;
   type: string;
   text: string;
 }
 
-/** The routes of a Pyroscope v1 beside those of its UI, as far as a UI may ask them. */
+/** Routes of Pyroscope v1 that a UI may call, without those of v1's own UI. */
 const V1_ROUTES = new RegExp(
   `^/(${[
     String.raw`querier\.v1\.QuerierService/(ProfileTypes|LabelValues|LabelNames|Series|SelectMergeStacktraces|SelectMergeSpanProfile|SelectMergeProfile|SelectSeries|Diff|GetProfileStats|AnalyzeQuery)`,
@@ -103,7 +106,10 @@ const V1_ROUTES = new RegExp(
   ].join("|")})$`,
 );
 
-/** What a plain Pyroscope v1 answers otherwise than a server of ours that stands for it: it has its own routes alone, pages for people, no heatmap. */
+/**
+ * Makes the answers of our server, which stands for v1, equal to those of a plain Pyroscope v1: only v1's
+ * routes, HTML pages, no heatmap.
+ */
 export function plainV1(method: string, path: string): OwnAnswer | undefined {
   if (path === "/admin" || path.startsWith("/store-gateway/tenant"))
     return { status: 200, type: "text/html", text: "<!doctype html><title>a page for people</title>" };
@@ -121,7 +127,9 @@ export function plainV1(method: string, path: string): OwnAnswer | undefined {
     : { status: 404, type: "text/plain; charset=utf-8", text: "404 page not found\n" };
 }
 
-/** A proxy in front of a server, below a prefix; one that strips it or one that does not, and one that answers some itself. */
+/**
+ * A proxy in front of a server, below a prefix that it strips or keeps; it may answer some requests itself.
+ */
 export class Proxy {
   private server: HttpServer | undefined;
   port = 0;
@@ -184,7 +192,6 @@ export class Proxy {
 
 export type Stack = { frames: string[]; values: number[] };
 
-/** Pushes a profile of a service. */
 export async function push(
   server: Server,
   service: string,
@@ -212,8 +219,9 @@ export async function push(
 }
 
 /**
- * A little shop for two hours before `endMs`, a profile of each pod every minute: in its second hour `json.Marshal` of the
- * cart takes three times as long, and a new function appears. Names that could be mistaken are in it: `other`, recursion.
+ * A small shop for two hours before `endMs`, with a profile of each pod every minute. In the second hour
+ * `json.Marshal` of the cart takes three times as long, and a new function appears. The profiles include
+ * ambiguous names: `other`, recursion.
  */
 async function pushShop(server: Server, endMs: number): Promise<void> {
   const ms = 1_000_000;
@@ -248,14 +256,19 @@ async function pushShop(server: Server, endMs: number): Promise<void> {
   await Promise.all(jobs);
 }
 
-/** The end of the shop's two hours; both hours, and the second, as the address has them: absolute times, so that answers do not move. */
+/**
+ * The end of the shop's two hours; address parameters of both hours and of the second hour. Times are
+ * absolute, so answers do not change.
+ */
 export const HOUR = 3_600_000,
   END = Math.floor(Date.now() / 60_000) * 60_000 - 120_000;
 export const RANGE = `f=${END - 2 * HOUR}&u=${END}`,
   LATE = `f=${END - HOUR}&u=${END}`;
 export const CART = `s=${encodeURIComponent('service_name="cart"')}`;
 
-/** A server with the shop's profiles and a browser, for the tests of one file, which all need the part `chromium`. */
+/**
+ * A server with the shop's profiles and a browser, for the tests of one file, which need the part `chromium`.
+ */
 export function shop(): {
   server: Server;
   theBrowser: () => Browser;
@@ -287,7 +300,7 @@ export function shop(): {
   };
 }
 
-/** No pane waits for an answer, and what is on screen is the last one. */
+/** Waits until every pane shows its latest answer. */
 export async function settled(page: Page): Promise<void> {
   await page.waitForFunction(() => document.querySelectorAll("[aria-busy=true]").length === 0);
 }
@@ -295,7 +308,7 @@ export async function flame(page: Page): Promise<void> {
   await page.locator(".flame canvas[data-drawn]").first().waitFor();
   await settled(page);
 }
-/** What the flame graph says of the call that has the focus. */
+/** The screen reader text of the focused call in the flame graph. */
 export function spoken(page: Page): Promise<string> {
   return page.locator(".flame .sr").first().innerText();
 }

@@ -8,7 +8,7 @@ const CEILING = 256 << 20;
 const TYPE = "process_cpu:cpu:nanoseconds::";
 const now = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000;
 
-/** A pprof of about a megabyte: many distinct stacks of long names, so that nothing of it is shared with the next. */
+/** A pprof of about a megabyte: many distinct stacks of long names, so profiles share no symbols. */
 function large(id: number): { raw: number; body: Buffer } {
   const random = new Random(id);
   const parts: Buffer[] = [];

@@ -206,7 +206,7 @@ describe("the command line", () => {
         writeFileSync(join(dir, name), content);
         return join(dir, name);
       };
-    // Node's own profiler, as the README shows it: three samples of 1 ms in f, called by main.
+    // A profile of Node's own profiler, as in the README: three samples of 1 ms in f, called by main.
     const callFrame = (functionName: string, lineNumber: number) => ({
       functionName,
       scriptId: "1",

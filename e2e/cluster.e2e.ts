@@ -143,7 +143,8 @@ describeWith(["redis", "s3", "oracle"], "components as processes of their own", 
     );
     expect(oracle.surprising(head.differ)).toEqual([]);
     expect(head.equal).toBeGreaterThanOrEqual(351);
-    // What the UI asks comes over the network alike: trees, functions, single profiles, each profile once of three replicas.
+    // The UI's requests also work over the network: trees, functions, single profiles, one of three replicas
+    // each.
     const explore = async (method: string, body: object): Promise<Record<string, unknown>> =>
       (await c.get("query-frontend", 1).json(`/cinderblock.explore.v1.ExploreService/${method}`, body)).body;
     const selection = {
@@ -215,7 +216,7 @@ describeWith(["redis", "s3", "oracle"], "components as processes of their own", 
     expect(same("cluster-flushed", 1)).toEqual([]);
     const moved = await (await fetch(`${c.get("querier").url}/metrics`)).text();
     expect(Number(/^cinderblock_internal_received_bytes (\d+)/m.exec(moved)![1])).toBeGreaterThan(100_000);
-    // Ingesters that lost their disks: what they had is in the bucket.
+    // The ingesters lost their disks: the bucket has all of their profiles.
     await Promise.all(c.of("ingester").map((s) => s.stop("SIGTERM")));
     await until(
       "the ingesters have left the ring",
@@ -252,7 +253,7 @@ describeWith(["redis", "s3"], "a cluster that changes", () => {
     await c.startOne("ingester", 2);
     await settle(1500);
     for (const i of [0, 1]) {
-      // Read-only first: what comes goes elsewhere, and nothing is refused.
+      // First the ingester is read-only: other ingesters get new pushes, and none is refused.
       const prepare = `${c.get("ingester", i).url}/ingester/prepare-instance-ring-downscale`;
       expect(await (await fetch(prepare, { method: "POST" })).json()).toEqual({ readOnly: true });
       await until(
@@ -278,7 +279,7 @@ describeWith(["redis", "s3"], "a cluster that changes", () => {
     process.stdout.write(
       `     ${pusher.acknowledged.size} acknowledged, ${pusher.refused} refused, ${found} found\n`,
     );
-    // One that was killed stays in the ring as unhealthy, until a person says otherwise.
+    // A killed ingester stays in the ring as unhealthy until an operator forgets it.
     await c.get("ingester", 2).stop("SIGKILL");
     const distributor = c.get("distributor");
     await until(
@@ -351,7 +352,8 @@ describeWith(["redis", "s3"], "a cluster that changes", () => {
         ).status,
       ).toBe(200);
     };
-    // Two blocks for each of sixteen hours, with the same profiles; and a later one, so that all of those hours are over.
+    // Two blocks with the same profiles for each of sixteen hours, and a later block that completes those
+    // hours.
     for (let round = 0; round < 2; round++) {
       for (let h = 0; h < 16; h++)
         for (let i = 0; i < 4; i++) for (const service of ["a", "b", "c"]) await push(service, h, i);
@@ -383,7 +385,7 @@ describeWith(["redis", "s3"], "a cluster that changes", () => {
       const found = await sum();
       if (found !== sent) wrong.push(found);
       const jobs = (await Promise.all([0, 1].map(done))).reduce((a, b) => a + b, 0);
-      quiet = jobs === last && jobs > 0 ? quiet + 1 : 0; // longer than the dead one is believed in
+      quiet = jobs === last && jobs > 0 ? quiet + 1 : 0; // longer than the ring keeps the killed member
       last = jobs;
     }
     expect(wrong).toEqual([]);
@@ -440,7 +442,7 @@ describeWith(["redis", "s3"], "a cluster that changes", () => {
     for (const [k, t] of tenants.entries()) {
       const found = await total(c.get("query-frontend"), pushers[k]!, { "X-Scope-OrgID": t });
       expect([found.sum, found.partial]).toEqual([pushers[k]!.acknowledged.size, ""]);
-      // Each ingester's own log and blocks say whose writes it had.
+      // Each ingester's own log and blocks show which writes it received.
       await Promise.all(
         c.of("ingester").map((s) => s.json("/ingester.v1.IngesterService/Flush", {}, { "X-Scope-OrgID": t })),
       );
@@ -449,7 +451,7 @@ describeWith(["redis", "s3"], "a cluster that changes", () => {
       expect(own.length).toBeLessThanOrEqual(2);
       for (const i of own) used.add(i);
     }
-    expect(used.size).toBeGreaterThan(2); // not all tenants in one part
+    expect(used.size).toBeGreaterThan(2); // tenants have different shuffle shards
     await c.stop();
   }, 120_000);
 });

@@ -14,16 +14,16 @@ export type Component =
   /** the single binary with every component */
   | "all";
 
-/** Every component as processes of its own, with a real Redis and a real S3 server. */
+/** Every component as separate processes, with a real Redis and a real S3 server. */
 export class Cluster {
   readonly dir = folder();
   readonly members = new Map<string, Server>();
   private readonly flags: readonly string[];
-  /** the release that processes are started of from now on: this one, or the folder of another */
+  /** release of the processes that start from now on: this one, or the folder of another release */
   release = ".";
-  /** what the environment of every process has more */
+  /** additional environment of every process */
   env: Record<string, string> = {};
-  /** what the environment of one process has more, by its name */
+  /** additional environment of single processes, by name */
   readonly envOf = new Map<string, Record<string, string>>();
   /** components that run in one process with others: component -> its -target */
   readonly combined = new Map<Component, string>();
@@ -46,14 +46,15 @@ export class Cluster {
     ];
   }
 
-  /** Starts `n` of a component, each ready when this resolves. */
+  /** Starts `n` processes of a component; all are ready when this resolves. */
   async start(component: Component, n: number, ...flags: string[]): Promise<void> {
     await Promise.all(Array.from({ length: n }, (_, i) => this.startOne(component, i, ...flags)));
   }
 
   async startOne(component: Component, i: number, ...flags: string[]): Promise<Server> {
     const name = `${component}-${i}`;
-    // Half of them are the component's own program, half the single binary with -target: they are to be the same.
+    // Half of the processes are the component's program, half the single binary with -target: both must be
+    // equivalent.
     const target = this.combined.get(component) ?? component,
       own = i % 2 === 1 && target === component;
     let server = this.members.get(name);

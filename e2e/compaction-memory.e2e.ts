@@ -7,7 +7,10 @@ import { folder } from "./server.ts";
 
 const oracle = new Oracle();
 
-/** A compaction streams: its memory does not grow with the blocks. Two gigabytes are in docs/benchmarks-storage.md; here a twentieth of that, under the same limit. */
+/**
+ * A compaction streams: its memory does not grow with the blocks. docs/benchmarks-storage.md uses two
+ * gigabytes; this test uses a twentieth of that, under the same limit.
+ */
 describeWith(["shared-testdata"], "memory of a compaction", () => {
   it("a hundred megabytes of source blocks are merged below 512 MiB, and the last tenth takes no more than the second", () => {
     const bucket = folder(),

@@ -6,7 +6,7 @@ import { Oracle } from "./oracle.ts";
 import { Server } from "./server.ts";
 
 const oracle = new Oracle();
-/** v1's buckets hold 40 minutes in blocks of five: ranges to match, and no waiting. */
+/** v1's buckets hold 40 minutes in five-minute blocks: matching ranges, no waiting periods. */
 const FLAGS = [
   "-pyroscopedb.max-block-duration=5m",
   "-compactor.block-ranges=5m,10m,20m",
@@ -14,7 +14,7 @@ const FLAGS = [
   "-compactor.compaction-interval=300ms",
   "-blocks-storage.bucket-store.sync-interval=300ms",
 ];
-/** Marked blocks are deleted and forgotten at once. */
+/** Deletes marked blocks at once. */
 const DELETE = [
   "-compactor.cleanup-interval=300ms",
   "-compactor.deletion-delay=0s",
@@ -54,7 +54,7 @@ const metric = async (server: Server, name: string): Promise<number> =>
     new RegExp(`^${name} (\\d+)`, "m").exec(await (await fetch(`${server.url}/metrics`)).text())?.[1] ?? 0,
   );
 
-/** Until two more runs ended well, the last of them with nothing left to do, and the cleaner followed. */
+/** Waits for two more successful runs, the last without jobs, and for a cleanup after them. */
 async function settled(server: Server): Promise<void> {
   const until = Date.now() + 60_000;
   for (let jobs = -1; Date.now() < until; ) {
@@ -119,7 +119,7 @@ describeWith(["oracle"], "compaction", () => {
       const flags = [...FLAGS, `-compactor.split-and-merge-shards=${shards}`];
       for (let kill = 0; kill < kills; kill++) {
         await server.start(...flags);
-        // The first run begins 300 ms after the start and takes about two seconds.
+        // The first run starts after 300 ms and takes about two seconds.
         await new Promise((r) => {
           setTimeout(r, 200 + random.below(1200));
         });
@@ -131,13 +131,14 @@ describeWith(["oracle"], "compaction", () => {
       oracle.expectBucketAnswers(server, `kill-after-${shards}`);
       await server.stop();
       const whole = metas(server).filter((m) => m.compaction.level > 1);
-      // Each (level, shard, range) once: what was made twice is marked as outdated and deleted.
+      // Each (level, shard, range) exists once: the compactor marks duplicates as outdated and deletes them.
       const keys = whole.map(
         (m) =>
           `${m.compaction.level}/${m.labels.__compactor_shard_id__}/${JSON.stringify((m as unknown as { minTime: number }).minTime)}`,
       );
       expect(new Set(keys).size).toBe(keys.length);
-      // There are fewer series than forty shards take: some are empty, and their sisters say so.
+      // There are too few series for forty shards: some shards are empty, and the others name them in their
+      // hints.
       if (shards === 40)
         expect(whole.some((m) => (m.compaction.hints ?? []).some((h) => h.startsWith("empty-shard:")))).toBe(
           true,

@@ -6,9 +6,9 @@ import { FeatureFlagsService, QuerierService, SettingsService, Version } from "@
 import { tinyPprof } from "@cinderblock/testkit";
 import { CPU, Server } from "./server.ts";
 
-// The public surface of Pyroscope v1, line by line: route, method, content type, status, code and shape. What is meant to
-// differ stands in INTENDED, each with the words of its row in docs/differences.md. There is no list of defects: what is not as in
-// v1 and not meant to be fails here.
+// The public API of Pyroscope v1, route by route: method, content type, status, code and shape. INTENDED
+// lists the intended differences, each with the words of its row in docs/differences.md. Any other difference
+// fails here.
 
 interface Row {
   name: string;
@@ -19,13 +19,13 @@ interface Row {
   status: number;
   /** content type of the answer */
   type?: RegExp;
-  /** its text */
+  /** text of the answer */
   text?: RegExp;
-  /** code of a Connect error, or of the routes of old */
+  /** code of a Connect error, or of an error of v1's older routes */
   code?: string;
-  /** of JSON */
+  /** shape of a JSON answer */
   shape?: (body: Record<string, unknown>) => void;
-  /** headers that it has */
+  /** headers of the answer */
   has?: Record<string, RegExp>;
 }
 
@@ -114,7 +114,7 @@ const ROWS: Row[] = [
     { ...range, nonsense: 1 },
     { shape: keys("profileTypes") },
   ),
-  // §1.3: asking
+  // §1.3: queries
   rpc(`${Q}/ProfileTypes`, range, {
     shape: (b) => {
       expect(b.profileTypes).toEqual([
@@ -276,7 +276,7 @@ const ROWS: Row[] = [
     500,
   ),
   bad(`${Q}/SelectSeries without a step`, select, "invalid_argument"),
-  // §1.5–1.12: the others
+  // §1.5–1.12: other services
   rpc("ingester.v1.IngesterService/Flush", {}, { shape: keys() }),
   rpc(`${SETTINGS}/Get`, {}, { shape: keys() }),
   rpc(
@@ -674,7 +674,9 @@ const ROWS: Row[] = [
   },
 ];
 
-/** What is answered otherwise than by v1 on purpose: [name, what is asked, what is answered, words of docs/differences.md]. */
+/**
+ * Intended differences from v1: [name, path, request, status of the answer, words of docs/differences.md].
+ */
 const INTENDED: [name: string, path: string, init: RequestInit, status: number, words: string][] = [
   [
     "an Accept that cannot be read",
@@ -694,7 +696,9 @@ const INTENDED: [name: string, path: string, init: RequestInit, status: number, 
   ["memberlist", "/memberlist", {}, 404, "`/memberlist`"],
   ["goroutines", "/debug/pprof/goroutine", {}, 404, "`/debug/pprof/cmdline`"],
 ];
-/** What Grafana's data source and Profiles Drilldown ask, one after the other, and what a panel needs of the answer. */
+/**
+ * Queries of Grafana's data source and Profiles Drilldown, with the part of the answer that a panel needs.
+ */
 function panels(transport: Transport): [name: string, run: () => Promise<boolean>][] {
   const q = createClient(QuerierService, transport),
     times = { start: BigInt(range.start), end: BigInt(range.end) },

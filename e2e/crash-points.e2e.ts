@@ -16,14 +16,14 @@ import { Asker, defaultReads, type Range } from "./history/questions.ts";
 import { account } from "./history/schedule.ts";
 import { settle, until } from "./wait.ts";
 
-/** Names of the registry. */
+/** Names of the crash points in the registry. */
 const REGISTRY = [
   ...readFileSync("libs/files/src/crash-points.ts", "utf8").matchAll(/^ {2}"([a-z-]+\/[a-z-]+)",$/gm),
 ].map(([, name]) => name!);
-/** CINDERBLOCK_ACCIDENTS='ship/' visits those alone whose name matches. */
+/** CINDERBLOCK_ACCIDENTS='ship/' visits only crash points whose name matches. */
 const ONLY = new RegExp(process.env.CINDERBLOCK_ACCIDENTS ?? "");
 
-/** Time in which a process reaches its point. */
+/** Maximum time until a process reaches its crash point, in milliseconds. */
 const REACHED_MS = 40_000;
 const SETTINGS: Settings = {
   workers: 1,
@@ -35,7 +35,7 @@ const SETTINGS: Settings = {
 let stores: Stores;
 const visited = new Set<string>();
 
-/** A deployment under load. One of its processes is stopped at each point in turn. */
+/** A deployment under load. At each crash point in turn, one of its processes is stopped. */
 class Visits {
   readonly history = new History();
   readonly deployment: Deployment;
@@ -55,7 +55,7 @@ class Visits {
       cpu: 3,
       heap: 2,
       startMs,
-      // The older hour is compacted while the newer one still grows.
+      // Compacts the older hour while the newer hour still grows.
       windows: 2,
       pauseMs: 100,
     });
@@ -72,7 +72,10 @@ class Visits {
     return new Visits(deployment);
   }
 
-  /** Starts the process so that it stops at a point, does what leads there, sees it stop, and starts it as usual. */
+  /**
+   * Starts the process with a crash point, runs the steps to it, waits for the stop, and restarts it
+   * normally.
+   */
   async visit(point: string): Promise<void> {
     const { deployment, component, history } = this,
       server = deployment.get(component, 0),
@@ -104,14 +107,14 @@ class Visits {
     });
   }
 
-  /** One step on the way to a point. */
+  /** One step toward a crash point. */
   private async lead(point: string): Promise<void> {
     const server = this.deployment.get(this.component, 0);
     if (point.startsWith("hand-over/")) {
       await settle(200);
       return;
     }
-    // The log is reclaimed when no head is left.
+    // The ingester reclaims the log when no head is left.
     this.clients.paused = point.startsWith("reclaim/");
     if (this.clients.paused) await settle(300);
     await Promise.race([server.flush().catch(() => undefined), settle(2000)]);
@@ -120,7 +123,7 @@ class Visits {
     await settle(400);
   }
 
-  /** Everything is accounted for. */
+  /** Checks that every acknowledged profile is present once. */
   async end(): Promise<void> {
     await Promise.all([this.clients.stop(), this.asker.stop()]);
     const last = await account(this.deployment, this.history, this.range);

@@ -6,8 +6,9 @@ const ROUNDS = 20;
 const now = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000;
 
 /**
- * kill -9 at random moments under load, flushes among it, with another number of workers at each restart. Every push has
- * a value of its own: afterwards each acknowledged one is there exactly once, and no other one more than once.
+ * kill -9 at random moments under load and flushes, with a different number of workers at each restart. Every
+ * push has a unique value: afterwards each acknowledged push exists exactly once, and every other push at
+ * most once.
  */
 describe("a killed server", () => {
   const server = new Server();

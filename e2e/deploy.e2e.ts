@@ -52,7 +52,9 @@ const manifests = (text: string): Manifest[] =>
     .map((d) => d.toJS() as Manifest)
     .filter((m) => m !== null);
 
-/** Starts what a container would run, with the paths and addresses of this machine instead of the cluster's. */
+/**
+ * Starts the command of a container, with the paths and addresses of this machine instead of the cluster's.
+ */
 async function startContainer(
   name: string,
   args: readonly string[],
@@ -196,7 +198,7 @@ describeWith(["helm"], "the Helm chart", () => {
           m.metadata.name,
           false,
         ]);
-    // Others reach port 4040 alone; the release's own pods reach every port.
+    // Other pods reach only port 4040; the release's own pods reach every port.
     const { ingress } = all.find((m) => m.kind === "NetworkPolicy")!.spec as unknown as {
       ingress: { from: object[]; ports?: { port: number }[] }[];
     };
@@ -307,7 +309,7 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(all.find((m) => m.kind === "ServiceMonitor")).toMatchObject({
       spec: { endpoints: [{ scheme: "https", tlsConfig: { serverName: "cinderblock" } }] },
     });
-    // And a process with it.
+    // A process starts with this configuration.
     const single = manifests(await tool.template(CHART, ...flags)),
       secrets = folder(),
       { cert, key } = own.sign("cinderblock");
@@ -413,7 +415,8 @@ describeWith(["helm", "redis", "s3", "kafka"], "the Helm chart as processes", ()
     ]);
     await pushedIsFound(cluster.get("distributor-0")!, cluster.get("query-frontend-0")!);
     await Promise.all([...cluster.values()].map((s) => s.stop("SIGKILL")));
-    // Every component on its own, as many of each as the file says: three zones, Kafka, parts of queries, kept answers.
+    // Each component as separate processes, in the file's numbers: three zones, Kafka, sub-queries, results
+    // cache.
     const storage = {
       backend: "s3",
       s3: {
@@ -505,7 +508,7 @@ describeWith(["redis", "s3", "kafka"], "docker-compose", () => {
       "kafka:9092": kafka.brokers,
       "s3:7070": s3.endpoint,
     };
-    // A cluster of its own on the same servers.
+    // A separate cluster on the same servers.
     const config = readFileSync("tools/compose/cinderblock.yaml", "utf8")
       .replace("redis: {", "redis: { key_prefix: compose/, ")
       .replace("kafka: {", "kafka: { topic: compose, ");

@@ -5,10 +5,16 @@ import { stringify } from "yaml";
 import { Pusher, settle, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
-/** The quick start and the cluster of the compose files, by Docker itself. Grafana is left out: its image is not made here. */
+/**
+ * The quick start and the cluster of the compose files, run by Docker. Without Grafana: the test does not
+ * build its image.
+ */
 let engine: DockerEngine;
 
-/** What the file says, but for images that are made here, another port, and builds that reach the package registry as this machine does. */
+/**
+ * The compose file with images of this test, another port, and builds that use this machine's package
+ * registry.
+ */
 class Project {
   readonly front = new Server();
   readonly file: string;
@@ -20,7 +26,7 @@ class Project {
   }
   async use(published: string, services: Record<string, object>): Promise<void> {
     this.front.port = await freePort();
-    // Compose's own tag for "instead of", not "beside".
+    // Compose's tag for replacing a list instead of merging it.
     writeFileSync(
       this.overrides,
       stringify({ services }).replace(
@@ -71,7 +77,7 @@ describeWith(["docker"], "docker compose", () => {
     await quick.compose("up", "--detach", "--wait", "cinderblock", "demo");
     expect(await quick.states()).toEqual({ cinderblock: "healthy", demo: "running" });
     const pusher = await pushed(front, 1500);
-    // The demo counts as its own series, and not by this type.
+    // The demo has its own series, of another type.
     const sum = (await read(front, pusher))[2];
     expect(sum).toBeGreaterThanOrEqual(pusher.acknowledged.size);
     await until(
@@ -87,7 +93,7 @@ describeWith(["docker"], "docker compose", () => {
       },
       60_000,
     );
-    // A container that is killed, and one that is replaced.
+    // Kills one container, and replaces another.
     await quick.compose("kill", "cinderblock");
     await quick.compose("up", "--detach", "--wait", "cinderblock");
     expect((await read(front, pusher))[2]).toBeGreaterThanOrEqual(pusher.acknowledged.size);
@@ -96,7 +102,7 @@ describeWith(["docker"], "docker compose", () => {
     const began = Date.now();
     await quick.compose("stop");
     expect(await quick.states()).toMatchObject({ cinderblock: "exited 0" });
-    expect(Date.now() - began).toBeLessThan(20_000); // nobody had to be killed after the time of grace
+    expect(Date.now() - began).toBeLessThan(20_000); // no container was killed after the grace period
     await quick.compose("down", "--volumes");
   }, 600_000);
 
@@ -163,7 +169,7 @@ describeWith(["docker"], "docker compose", () => {
       60_000,
     );
     expect(await read(front, pusher)).toEqual(all);
-    // Everyone hands over and ends by itself.
+    // Every process hands over and ends without a kill.
     await cluster.compose("stop", "--timeout", "60");
     const states = await cluster.states();
     for (const s of ours) expect([s, states[s]]).toEqual([s, "exited 0"]);

@@ -7,22 +7,26 @@ import { ask, Asker, defaultReads, type Range } from "./history/questions.ts";
 import type { Server } from "./server.ts";
 import { settle, until } from "./wait.ts";
 
-/** One thing that goes wrong, and is over when it resolves. */
+/** One fault, which has ended when the promise resolves. */
 export type Accident = [name: string, happen: () => Promise<void>];
 
 export interface DrillOptions {
   seed: number;
-  /** Kafka lies between distributors and ingesters: only strong reads must have what was just acknowledged */
+  /**
+   * whether Kafka is between distributors and ingesters: then only strong reads must include all acknowledged
+   * profiles
+   */
   kafka?: boolean;
-  /** start another process like the one that was killed */
+  /** starts another process like the killed one */
   start?: (component: Component, i: number) => Promise<Server>;
 }
 
 const HOUR_MS = 3600_000;
 
 /**
- * Pushes and queries of a cluster throughout while accidents happen, in an order that a seed gives. The history checker holds
- * every answer against the history; in the end every acknowledged profile must be there exactly once.
+ * Pushes to a cluster and queries it throughout while faults happen, in an order derived from a seed. The
+ * history checker compares every answer with the history; in the end every acknowledged profile must exist
+ * exactly once.
  */
 export class Drill {
   readonly random: Random;
@@ -60,12 +64,12 @@ export class Drill {
     return this.asker.violations;
   }
 
-  /** Names what is being done, for violations that are found meanwhile. */
+  /** Names the current step, for violations found meanwhile. */
   note(what: string): void {
     this.history.note(what);
   }
 
-  /** A time between two of milliseconds. */
+  /** Random duration between two bounds, in milliseconds. */
   between(least: number, most: number): number {
     return least + this.random.below(most - least);
   }
@@ -101,7 +105,7 @@ export class Drill {
     return this.options.start?.(component, i) ?? this.cluster.startOne(component, i);
   }
 
-  /** Two of them at once. */
+  /** Two faults at once. */
   both(a: Accident, b: Accident): Accident {
     return [
       `${a[0]} and ${b[0]}`,
@@ -111,9 +115,9 @@ export class Drill {
     ];
   }
 
-  /** Lets the accidents happen one after the other, in an order that the seed gives, with some quiet between. */
+  /** Runs the faults one after another, in an order derived from the seed, with pauses between them. */
   async run(accidents: readonly Accident[]): Promise<void> {
-    // CINDERBLOCK_ACCIDENTS='bucket' has those alone happen whose name matches.
+    // CINDERBLOCK_ACCIDENTS='bucket' runs only faults whose name matches.
     const only = new RegExp(process.env.CINDERBLOCK_ACCIDENTS ?? "");
     const order = accidents
       .filter(([name]) => only.test(name))
@@ -136,14 +140,18 @@ export class Drill {
     }
   }
 
-  /** Ends pushes and questions. @param lost cumulative profiles that may be missing: one of a service for each move to an ingester alone */
+  /**
+ * Ends pushes and queries.
+ * @param lost cumulative profiles that may be missing: one per service for each move to an ingester without
+ * replicas
+ */
   async end(lost = 0): Promise<void> {
     await this.clients.stop();
     await this.asker.stop();
     await this.whole(lost);
   }
 
-  /** Every acknowledged profile once, by each frontend. */
+  /** Checks that each frontend answers with every acknowledged profile once. */
   async whole(lost = 0): Promise<void> {
     const found: Violation[] = [];
     for (const frontend of this.cluster.of("query-frontend"))

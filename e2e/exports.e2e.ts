@@ -5,7 +5,8 @@ import { gzipSync } from "node:zlib";
 import { describeWith, firefoxProfiler, part, Random, tinyPprof } from "@cinderblock/testkit";
 import { CPU, folder, Server } from "./server.ts";
 
-// Answers as files of other programs, read by those programs where they can be had, and held against what was pushed.
+// Answers as files of other programs. The tests read them with those programs where available, and compare
+// them with the pushed profiles.
 const START = Math.floor(Date.now() / 3600_000) * 3600_000 - 7200_000,
   END = START + 3600_000,
   SPAN = "0123456789abcdef";
@@ -25,7 +26,7 @@ const pushed: Pushed[] = Array.from({ length: 60 }, (_, i) => ({
     span: random.below(2) === 0,
   })),
 }));
-/** One for each stack and span of a profile, as any of the programs must see it. */
+/** One entry for each stack and span of a profile, as every program must read it. */
 const wanted = pushed.flatMap((p) => {
   const sums = new Map<string, number>();
   for (const s of p.samples) {
@@ -52,7 +53,7 @@ beforeAll(async () => {
         })),
       }),
     ).toString("base64");
-    // A label with a name that the table has of its own, on some series.
+    // Some series have a label with the name of a table column.
     const labels = [
       { name: "__name__", value: "process_cpu" },
       { name: "service_name", value: "shop" },
@@ -64,7 +65,7 @@ beforeAll(async () => {
         .status,
     ).toBe(200);
   };
-  // Half of it in a block, half in memory.
+  // Half of the profiles are in a block, half in memory.
   for (const [i, p] of pushed.entries()) {
     if (i === 30) await server.flush();
     await push(p, i);
@@ -200,7 +201,7 @@ describe("exports", () => {
       body: new Uint8Array(otlp.bytes),
     });
     expect([r.status, await r.text()]).toEqual([200, ""]);
-    // Its name is that of the period's type, as for every OTLP profile.
+    // The profile is named by the period's type, as every OTLP profile.
     const { body } = await server.json("/querier.v1.QuerierService/SelectMergeStacktraces", {
       profileTypeID: CPU.replace("process_cpu", "cpu"),
       labelSelector: '{service_name="shop"}',
@@ -284,7 +285,7 @@ print(json.dumps(out))`;
       "nanoseconds",
       CPU,
     ]);
-    expect(seen.batches).toBeGreaterThan(1); // it came step by step
+    expect(seen.batches).toBeGreaterThan(1); // one batch per time step
     for (const program of ["pyarrow", "pandas", "polars", "duckdb"])
       expect([program, (seen[program] as unknown as unknown[]).map((r) => JSON.stringify(r)).sort()]).toEqual(
         [program, [...wanted].sort()],

@@ -13,7 +13,7 @@ import { settle, until } from "./pusher.ts";
 
 let redis: RedisServer, s3: S3Server, proxy: FaultProxy;
 
-/** A minute where there is time for it. */
+/** Duration of a stall in milliseconds: a minute in long runs. */
 const STANDSTILL_MS = process.env.CINDERBLOCK_LONG ? 60_000 : 12_000;
 const SHORT = [
   "-pyroscopedb.ship-interval=500ms",
@@ -59,7 +59,7 @@ describeWith(["redis", "s3"], "faults of a cluster, three replicas, pushes and q
       name,
       async () => {
         proxy.decide = decide;
-        await c.flush().catch(() => undefined); // there is something to be uploaded now
+        await c.flush().catch(() => undefined); // creates blocks to upload
         await settle(drill.between(3000, 5000));
         proxy.decide = () => undefined;
       },
@@ -110,7 +110,7 @@ describeWith(["redis", "s3"], "faults of a cluster, three replicas, pushes and q
     await c.flush();
     await drill.end();
     if (process.env.CINDERBLOCK_ACCIDENTS === undefined) expect(drill.asker.asked).toBeGreaterThan(50);
-    // From the bucket alone, as compactions left it.
+    // Answers from only the bucket, after its compactions.
     await until("every block is in the bucket", async () =>
       (
         await Promise.all(
@@ -157,7 +157,7 @@ describeWith(["redis", "s3"], "faults of a cluster, three replicas, pushes and q
           for (const i of [0, 3]) {
             await leave(i);
             await settle(1500);
-          } // an old one and a new one
+          } // an old ingester and a new one
         },
       ],
     ]);
@@ -191,7 +191,7 @@ describeWith(["redis", "s3"], "faults of a cluster, three replicas, pushes and q
       ],
     ]);
     await drill.end();
-    // A clean restart is no fault: queries that failed met a connection that was just closed.
+    // A clean restart is not a fault: failed queries used a connection that was just closed.
     expect(drill.asker.partial).toBe(0);
     expect(drill.asker.failed).toBeLessThanOrEqual(Math.max(2, drill.asker.asked / 50));
     await c.stop();

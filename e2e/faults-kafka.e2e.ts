@@ -44,7 +44,7 @@ function kafkaCluster(bucket: string, endpoint = s3.endpoint, ...flags: string[]
     ...flags,
   );
 }
-/** Zones: the first two ingesters are in a, the others in b. */
+/** Zones: the first two ingesters are in zone a, the others in zone b. */
 const starting =
   (c: Cluster) =>
   (name: Component, i: number): Promise<Server> =>
@@ -146,7 +146,7 @@ describeWith(["redis", "s3", "kafka"], "faults of a cluster with Kafka and two z
       ],
     ]);
     await drill.end();
-    // From the bucket alone.
+    // Answers from only the bucket.
     await c.flush();
     await settle(2000);
     for (const i of [0, 1, 2]) expect(await c.get("ingester", i).stop("SIGTERM")).toBe(0);
@@ -164,7 +164,7 @@ describeWith(["redis", "s3", "kafka"], "faults of a cluster with Kafka and two z
   it("an uploader that is killed, or stands still, before or after each of its requests: no gap and nothing twice", async () => {
     const c = kafkaCluster("kafka-uploads", proxy.address),
       start = starting(c);
-    await Promise.all([0, 1].map((i) => start("ingester", i))); // one zone: nobody else has the rows
+    await Promise.all([0, 1].map((i) => start("ingester", i))); // one zone: no other ingester has the rows
     await Promise.all([
       c.start("store-gateway", 1),
       c.start("query-scheduler", 1),
@@ -174,7 +174,7 @@ describeWith(["redis", "s3", "kafka"], "faults of a cluster with Kafka and two z
     ]);
     const drill = new Drill(c, { seed: 20261128, kafka: true, start });
     await settle(2000);
-    /** A block goes up as four files, the last of them its meta; then the offsets are committed. */
+    /** The upload of a block is four files, the meta last; the commit of the offsets follows. */
     const at = (step: number, signal: "SIGKILL" | "SIGSTOP"): Accident => [
       `${signal} of an uploader at its request ${step}`,
       async () => {
@@ -189,10 +189,10 @@ describeWith(["redis", "s3", "kafka"], "faults of a cluster with Kafka and two z
         };
         void victim.flush().catch(() => undefined);
         await until("it is hit", () => Promise.resolve(hit), 10_000).catch(() => {
-          victim.child!.kill(signal); /* it had fewer requests to make: after all of them */
+          victim.child!.kill(signal); /* fewer requests than expected: kill after the last */
         });
         proxy.decide = () => undefined;
-        // Long enough for the other to take its partitions over, and to upload the same rows.
+        // Long enough for the other ingester to take over the partitions and upload the same rows.
         await settle(signal === "SIGSTOP" ? 5000 : drill.between(200, 4500));
         await c.get("ingester", 1 - (step % 2)).flush();
         if (signal === "SIGSTOP") victim.child!.kill("SIGCONT");
@@ -201,7 +201,7 @@ describeWith(["redis", "s3", "kafka"], "faults of a cluster with Kafka and two z
       },
     ];
     await drill.run([...[0, 1, 2, 3, 4].map((s) => at(s, "SIGKILL")), at(1, "SIGSTOP"), at(3, "SIGSTOP")]);
-    await drill.end(3 * 7); // one zone: a move is to an ingester alone
+    await drill.end(3 * 7); // one zone: a partition moves to an ingester without replicas
     await c.stop();
   }, 400_000);
 
@@ -217,7 +217,7 @@ describeWith(["redis", "s3", "kafka"], "faults of a cluster with Kafka and two z
     ]);
     const frontend = c.get("query-frontend"),
       start = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000;
-    // One service: three of the four partitions stay empty, and strong reads wait for none of them.
+    // One service: three of the four partitions stay empty, and strong reads do not wait for them.
     const first = new Pusher(() => c.of("distributor"), 1, start, {}, 1);
     await settle(1500);
     await first.stop();

@@ -10,9 +10,9 @@ const HOUR = 3600_000;
 const T0 = Math.floor(Date.now() / HOUR) * HOUR - HOUR / 2;
 const FLAGS = ["-ingester.workers=2", "-pyroscopedb.log-segment-mb=1", "-pyroscopedb.disk-ballast-mb=1"];
 
-/** A disk of so many megabytes in a mount namespace of its own, which ends with the test file. */
+/** A disk of a given size in megabytes, in a separate mount namespace that ends with the test file. */
 class SmallDisk {
-  /** where the server sees it */
+  /** mount path for the server */
   readonly path = folder();
   private readonly holder: number;
 
@@ -30,7 +30,7 @@ class SmallDisk {
     this.holder = child.pid!;
   }
 
-  /** The same folder, as this process sees it. */
+  /** Path of the same folder for this process. */
   get outside(): string {
     return `/proc/${this.holder}/root${this.path}`;
   }
@@ -38,7 +38,7 @@ class SmallDisk {
     return until("the disk is mounted", () => Promise.resolve(existsSync(join(this.outside, "mounted"))));
   }
 
-  /** A server whose process has this disk. */
+  /** A server in the mount namespace of this disk. */
   server(): Server {
     const s = new Server(),
       root = join(s.dir, "root"),
@@ -53,7 +53,7 @@ class SmallDisk {
     return s;
   }
 
-  /** Another program's file that takes all that is free. */
+  /** A file of another program that uses all free space. */
   fill(): void {
     spawnSync("dd", ["if=/dev/zero", `of=${this.outside}/filler`, "bs=64k"]);
     spawnSync("dd", ["if=/dev/zero", `of=${this.outside}/filler`, "bs=1", "oflag=append", "conv=notrunc"]);
@@ -63,7 +63,7 @@ class SmallDisk {
   }
 }
 
-/** Pushes with values of their own: afterwards each acknowledged one is there exactly once. */
+/** Pushes with unique values: afterwards each acknowledged push exists exactly once. */
 class Pushes {
   readonly acknowledged = new Map<string, number>();
   readonly sent = new Map<string, number>();
@@ -73,7 +73,7 @@ class Pushes {
     this.server = server;
   }
 
-  /** @returns its status; 0: the server ended */
+  /** @returns HTTP status; 0: the server ended */
   async one(functions = 300): Promise<number> {
     const n = this.sent.size + 1,
       id = String(n);
@@ -101,7 +101,7 @@ class Pushes {
     return status;
   }
 
-  /** Everything acknowledged is in the answer, and the answer has nothing else but sent profiles. */
+  /** Checks that the answer has every acknowledged profile, and only sent profiles. */
   async check(): Promise<void> {
     const sums = await this.server.sums(["id"], CPU, T0 - HOUR, T0 + HOUR);
     for (const [id, value] of this.acknowledged) expect([id, sums.get(id)]).toEqual([id, value]);
@@ -111,7 +111,8 @@ class Pushes {
 
 const canMount = spawnSync("unshare", ["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).status === 0;
 
-// Without the right to mount a file system it is skipped: `libs/head/src/full-disk.test.ts` fails file calls instead.
+// Skipped without the permission to mount a file system: `libs/head/src/full-disk.test.ts` fails file calls
+// instead.
 (canMount ? describe : describe.skip)("a server on a disk that fills", () => {
   for (const [place, bucket] of [
     ["elsewhere", undefined],
@@ -129,7 +130,7 @@ const canMount = spawnSync("unshare", ["--mount", "mount", "-t", "tmpfs", "tmpfs
       ];
       await server.start(...flags);
       for (let i = 0; i < 40; i++) await pushes.one();
-      // More than fits, as fast as it can.
+      // Pushes more than the disk can hold, as fast as possible.
       await Promise.all(
         Array.from({ length: 4 }, async () => {
           for (let i = 0; i < 60; i++) await pushes.one(600);
@@ -139,10 +140,10 @@ const canMount = spawnSync("unshare", ["--mount", "mount", "-t", "tmpfs", "tmpfs
       expect(pushes.acknowledged.size).toBeGreaterThan(40);
       await pushes.check();
 
-      // Another program takes the rest, faster than any look.
+      // Another program uses the remaining space faster than the ingester checks.
       disk.fill();
       for (let i = 0; i < 30; i++) await pushes.one();
-      // What the server frees meanwhile by cuts and uploads is taken, too.
+      // The other program also uses space that the server frees meanwhile by cuts and uploads.
       await until("pushes are refused", async () => {
         disk.fill();
         return (await pushes.one()) === 429;
@@ -155,7 +156,7 @@ const canMount = spawnSync("unshare", ["--mount", "mount", "-t", "tmpfs", "tmpfs
       await server.stop("SIGKILL");
       await server.start(...flags);
       await pushes.check();
-      // The start freed some room, and another program takes it at once.
+      // The start freed some space, and another program uses it at once.
       await until("pushes are refused", async () => {
         disk.fill();
         return (await pushes.one()) === 429;

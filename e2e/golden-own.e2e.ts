@@ -5,7 +5,10 @@ const START = 1_795_132_800_000,
   PROFILES = 30;
 const HEAP = "memory:alloc_space:bytes:space:bytes";
 
-/** testdata/README.md says what each service pushed: profile k has 1,000,000 (k + 1) + 500,007 ns of CPU and 1000 (k + 1) allocated bytes. */
+/**
+ * Pushes of each service by testdata/README.md: profile k has 1,000,000 (k + 1) + 500,007 ns of CPU and
+ * 1000 (k + 1) allocated bytes.
+ */
 const cpuOfService = Array.from({ length: PROFILES }, (_, k) => 1_000_000 * (k + 1) + 500_007).reduce(
   (a, b) => a + b,
 );
@@ -24,7 +27,7 @@ describe("data that an earlier release left", () => {
     const all = (value: number): [string, number][] => services.map((s) => [s, value]);
     expect([...(await sums(CPU))].sort()).toEqual(all(cpuOfService));
     expect([...(await sums(HEAP))].sort()).toEqual(all(heapOfService));
-    // The heads of the old log become blocks of this release.
+    // This release cuts the heads of the old log into blocks.
     await server.flush();
     expect([...(await sums(CPU))].sort()).toEqual(all(cpuOfService));
     expect([...(await sums(HEAP))].sort()).toEqual(all(heapOfService));

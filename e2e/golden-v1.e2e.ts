@@ -13,7 +13,9 @@ interface Answer {
   body: Record<string, unknown>;
 }
 
-/** Pyroscope v1's own answers over `testdata/v1/compacted`; testdata/README.md says how they were recorded. */
+/**
+ * Pyroscope v1's own answers over `testdata/v1/compacted`; testdata/README.md says how they were recorded.
+ */
 const answers = JSON.parse(gunzipSync(readFileSync("testdata/v1/answers.json.gz")).toString()) as Answer[];
 
 interface Meta {
@@ -29,7 +31,7 @@ async function compare(server: Server): Promise<void> {
 }
 
 describe("buckets that Pyroscope v1 wrote", () => {
-  // The three hold the same profiles, so the answers over one are right for all of them.
+  // The three buckets hold the same profiles, so the answers of one bucket apply to all.
   it.each(["ingester", "compacted", "split"])("%s gives the answers that v1 gave", async (bucket) => {
     const server = new Server(folder());
     cpSync(`testdata/v1/${bucket}`, `${server.dir}/bucket`, { recursive: true });
@@ -62,7 +64,7 @@ describe("buckets that Pyroscope v1 wrote", () => {
           )
           .sort(),
       );
-    // As v1 did: one block of level 3 for twenty minutes, and the last one, which is not old enough.
+    // As in v1: one block of level 3 for twenty minutes, and the last block, which is not old enough.
     await until("compacted", async () => (await levels()).join() === "1,3");
     await compare(server);
     await server.stop();

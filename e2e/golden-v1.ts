@@ -1,11 +1,13 @@
-/** Canonical forms of Pyroscope v1's JSON answers: equal answers become equal texts, whatever their order. */
+/** Canonical forms of Pyroscope v1's JSON answers: equal answers become equal texts, independent of order. */
 
 interface Flamegraph {
   names: string[];
   levels: { values: string[] }[];
 }
 
-/** One line for each node of a flame graph: path of names, total, self. Siblings of one name are one node. */
+/**
+ * One line for each node of a flame graph: path of names, total, self. Siblings with one name are one node.
+ */
 function flameLines(f: Flamegraph): string[] {
   const merged = new Map<string, [total: bigint, self: bigint]>();
   let above: { start: bigint; end: bigint; path: string }[] = [];
