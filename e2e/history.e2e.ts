@@ -12,12 +12,12 @@ import { type Outcome, repeatCommand, runSchedule, shapeOf } from "./history/sch
 
 let stores: Stores;
 const outcomes: Outcome[] = [];
-/** File for seeds and results. */
+/** File for seeds and results; none without the variable. */
 const REPORT =
   process.env.CINDERBLOCK_REPORT ?? (process.env.CINDERBLOCK_LONG ? "docs/history-schedules.md" : "");
 
 const COUNT = process.env.CINDERBLOCK_LONG ? 300 : 30;
-/** One seed repeats just its schedule; several are separated by commas. */
+/** Seeds of the schedules to run, separated by commas. */
 const SEEDS =
   process.env.CINDERBLOCK_SEED?.split(",").map(Number) ?? Array.from({ length: COUNT }, (_, i) => i + 1);
 

@@ -18,7 +18,7 @@ let redis: RedisServer, s3: S3Server, proxy: FaultProxy;
 const READERS = ["store-gateway", "query-scheduler", "querier", "query-frontend"] as const;
 const WRITES = new Set(["PUT", "POST", "DELETE"]);
 
-/** A cluster with one replica of everything, and what was pushed to it. */
+/** A cluster with one replica of each component, and the profiles pushed to it. */
 async function pushed(
   bucket: string,
   ingesters: number,
@@ -81,8 +81,8 @@ describeWith(["redis", "s3"], "ingesters that hold data of their own", () => {
     await c.get("querier").stop("SIGTERM");
     await c.startOne("querier", 0);
     expect((await ask(c, pusher)).partial).toContain("ingester ingester-0 did not answer");
-    expect((await c.ring(c.get("querier")))["ingester-0"]).toBe("UNHEALTHY"); // of the roster alone
-    // It comes back with its disk, and goes for good.
+    expect((await c.ring(c.get("querier")))["ingester-0"]).toBe("UNHEALTHY"); // only from the roster
+    // The ingester restarts with its disk, and then leaves permanently.
     await c.startOne("ingester", 0);
     await until("everything is found", async () => (await ask(c, pusher)).found === all);
     expect((await ask(c, pusher)).partial).toBe("");
@@ -121,7 +121,7 @@ describeWith(["redis", "s3"], "ingesters that hold data of their own", () => {
     expect(await c.get("ingester", 0).stop("SIGTERM")).toBe(0);
     expect(await c.get("ingester", 1).stop("SIGTERM")).toBe(0);
     expect(await ask(c, pusher)).toEqual({ found: all, partial: "" });
-    // An index that knows nothing of them, and is young.
+    // A recent index that does not name the blocks.
     await c.start("compactor", 1, "-compactor.cleanup-interval=500ms", "-compactor.enabled=false");
     const index = join(s3.directory, "unindexed", "anonymous/phlaredb/bucket-index.json.gz");
     await until("the index is written", () => Promise.resolve(existsSync(index)));

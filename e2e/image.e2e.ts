@@ -7,11 +7,14 @@ import { describeWith, freePort, type Image, type Images, images, startRegistry 
 import { Pusher, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
-/** The Dockerfile as it is, built by a real builder on a base made here, and run with what the chart asks for: no root, nothing to write but the volume. */
+/**
+ * The unchanged Dockerfile, built by a real builder on a base image of this test, and run with the chart's
+ * settings: no root, only the volume writable.
+ */
 const USER = 10001;
 let tools: Images, first: Image | undefined;
 
-/** What a container prints until it ends, and how it ended. */
+/** Output of a container until it ends, and its exit status. */
 async function said(...args: Parameters<Images["run"]>): Promise<{ out: string; code: number | null }> {
   return ended(tools.run(...args));
 }
@@ -54,7 +57,7 @@ describeWith(["podman", "registry", "cosign", "syft"], "the image", () => {
     });
   }, 600_000);
 
-  /** Starts it, has it checked as the image says, pushed to, asked and stopped. */
+  /** Starts the image, runs its health check, pushes, queries and stops it. */
   async function serves(start: (data: string, ...flags: string[]) => ChildProcess): Promise<void> {
     const server = new Server(),
       data = folder();
@@ -78,7 +81,7 @@ describeWith(["podman", "registry", "cosign", "syft"], "the image", () => {
       },
       120_000,
     );
-    // The health check that the image names, asked of this port.
+    // The image's health check, on this port.
     const health = spawn(process.execPath, [
       "-e",
       first!.config.Healthcheck!.Test[3]!.replace("4040", String(server.port)),
@@ -91,7 +94,7 @@ describeWith(["podman", "registry", "cosign", "syft"], "the image", () => {
     child.kill("SIGTERM");
     expect((await closed)[0]).toBe(0);
     expect(out).toContain("msg=stopped");
-    // What was acknowledged is in the volume.
+    // The volume has all acknowledged profiles.
     expect(existsSync(`${data}/data`)).toBe(true);
   }
 
@@ -118,7 +121,7 @@ describeWith(["podman", "registry", "cosign", "syft"], "the image", () => {
     const digest = await tools.push("cinderblock:1", `${registry.address}/cinderblock:1`),
       image = `${registry.address}/cinderblock@${digest}`,
       dir = folder();
-    // With a key instead of the identity that the service where it runs gives, and without its public log.
+    // Signs with a key instead of the CI service's identity, and without the public log.
     const env = {
       ...process.env,
       COSIGN_PASSWORD: "of-the-test",
@@ -148,7 +151,7 @@ describeWith(["podman", "registry", "cosign", "syft"], "the image", () => {
       predicate: { components: { name: string; group?: string; version: string; purl?: string }[] };
     };
     const purls = new Set(predicate.components.map((c) => c.purl ?? ""));
-    // Ours, as the lock file says, and the base's.
+    // Our packages by the lock file, and those of the base.
     const { packages } = JSON.parse(readFileSync("package-lock.json", "utf8")) as {
       packages: Record<string, { version: string }>;
     };

@@ -17,7 +17,7 @@ const COMPONENTS: readonly Component[] = [
   "distributor",
   "compactor",
 ];
-/** Components that others call. */
+/** Components with internal methods. */
 const SERVING: readonly Component[] = ["ingester", "store-gateway", "query-scheduler"];
 
 const ask = (...command: string[]): string =>
@@ -59,7 +59,7 @@ class Each {
     for (const s of this.members.values()) await s.stop("SIGKILL");
   }
 
-  /** Internal methods as each process itself tells them. */
+  /** Internal methods that each process reports. */
   async internal(
     component: Component,
     headers: Record<string, string> = {},
@@ -80,7 +80,9 @@ const post = async (url: string, headers: Record<string, string> = {}): Promise<
     })
   ).status;
 
-/** Every internal method of every component, asked at every port, with what an outsider may have. */
+/**
+ * Calls every internal method of every component at every port, with credentials that an outsider may have.
+ */
 async function expectClosed(
   c: Each,
   outsiders: Record<string, string>[],
@@ -202,7 +204,7 @@ describeWith(["redis"], "internal methods", () => {
       expect(paths.some((p) => p.startsWith(`/cinderblock.internal.v1/${component}/`))).toBe(true);
     expect(paths.length).toBeGreaterThan(15);
 
-    // The same routes are there for whoever shows the token of the cluster.
+    // The same routes exist for callers with the token of the cluster.
     const token = ask("GET", `${c.prefix}internal-token`);
     expect(token.length).toBeGreaterThan(40);
     for (const component of SERVING) {
@@ -213,7 +215,7 @@ describeWith(["redis"], "internal methods", () => {
       }
     }
 
-    // An emptied Redis neither opens them nor stops the cluster's own calls.
+    // An emptied Redis neither opens the methods nor stops the cluster's own calls.
     const pusher = new Pusher(() => [c.get("distributor")], 1);
     await settle(500);
     ask("FLUSHALL");
@@ -256,7 +258,7 @@ describeWith(["redis"], "internal methods", () => {
     const pusher = new Pusher(() => [c.get("distributor")], 1, undefined, bearer(AGENT));
     for (const content of [`${OLD}\n${NEW}\n`, `${NEW}\n${OLD}\n`, `${NEW}\n`]) {
       writeFileSync(internal, content);
-      await settle(11_000); // files are read again every ten seconds
+      await settle(11_000); // processes reload the files every ten seconds
     }
     await pusher.stop();
     expect([pusher.refused, pusher.acknowledged.size > 50]).toEqual([0, true]);

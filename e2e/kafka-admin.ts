@@ -1,4 +1,4 @@
-// Does what an administrator does to a real broker, and prints JSON:
+// Runs administrative commands on a real broker, and prints JSON:
 // node e2e/kafka-admin.ts BROKERS groups|delete-groups|delete-topic|create-topic|add-partitions ARGUMENT…
 import { Kafka, type KafkaJSDeleteGroupsError, logLevel } from "kafkajs";
 
@@ -11,7 +11,7 @@ const groups = async (prefix: string): Promise<string[]> =>
 /** Commands by name; each takes the name of a topic or a prefix of groups, and a number of partitions. */
 const commands: Record<string, (name: string, partitions: number) => Promise<unknown>> = {
   groups,
-  /** Groups with members cannot be deleted; the others are. */
+  /** Deletes the groups without members; a group with members cannot be deleted. */
   async "delete-groups"(prefix) {
     try {
       return (await admin.deleteGroups(await groups(prefix))).map((r) => r.groupId);

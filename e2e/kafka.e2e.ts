@@ -66,7 +66,7 @@ describeWith(["redis", "s3", "kafka", "oracle"], "Kafka between distributors and
     expect(
       oracle.run("push", "-load", oracle.load, "-url", c.get("distributor", 1).url, "-base", String(base)),
     ).toContain("1040 profiles");
-    // A strong read waits until everything that was acknowledged is read.
+    // A strong read waits until ingesters have read every acknowledged record.
     const frontend = c.get("query-frontend");
     expect(
       (
@@ -110,7 +110,7 @@ describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters
       return p.length === 4 && p.every((x) => x.position === x.end) && p.some((x) => x.end > 0);
     });
     await c.flush();
-    // Every partition has one owner, and what is in the bucket is committed.
+    // Every partition has one owner, and offsets of uploaded records are committed.
     await until(
       "all offsets are committed",
       async () => {
@@ -173,7 +173,7 @@ describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters
       "resource_exhausted",
       expect.stringContaining("Maximum active series limit exceeded (6/6)"),
     ]);
-    // The other distributor has seen none of them, and hears of all.
+    // The other distributor has seen no push of these series, and learns all series from the ingesters.
     await settle(3000);
     expect(
       await Promise.all([0, 1, 2, 3, 4, 5].map(async (i) => (await push(`s${i}`, 100 + i, 1)).status)),
@@ -304,7 +304,6 @@ describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters
       30_000,
     );
     expect((await total(frontend, pusher, STRONG)).sum).toBe(pusher.acknowledged.size);
-    // Without readers a strong read says so at its deadline, another answers with what is in the bucket.
     await c.get("distributor").stop("SIGTERM");
     await c.stop();
   }, 200_000);

@@ -1,10 +1,12 @@
 import { describeWith, helm, type Helm, type KubernetesServer, startKubernetes } from "@cinderblock/testkit";
 
-/** Installing the chart into a real API server, which checks every object as a cluster's does. No node: no pod starts. */
+/**
+ * Installs the chart into a real API server, which checks every object. There are no nodes, so no pod starts.
+ */
 const CHART = "charts/cinderblock";
 let tool: Helm, server: KubernetesServer;
 
-/** Kinds of operators that the chart has objects of, where they are there. */
+/** Kinds of operators whose objects the chart creates if the kinds exist. */
 const FOREIGN = [
   ["monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors"],
   ["monitoring.coreos.com", "v1", "PrometheusRule", "prometheusrules"],
@@ -29,7 +31,7 @@ const tried = (command: string, name: string, ...flags: string[]): Promise<strin
     "profiles",
     ...flags,
   );
-/** The server warns of fields that it does not know, and takes the rest: that is a mistake of ours. */
+/** The API server only warns of unknown fields; the test treats such a warning as an error of the chart. */
 const run = async (command: string, name: string, ...flags: string[]): Promise<string> => {
   const said = await tried(command, name, ...flags);
   expect(said).not.toMatch(/warning/i);
@@ -122,7 +124,7 @@ describeWith(["helm", "kubernetes"], "the chart in a cluster", () => {
         "tenant-settings",
       ].map((c) => `all-cinderblock-${c}`),
     );
-    // What a cluster adds: it understood what it was given.
+    // The cluster added its defaults, so it understood the objects.
     for (const d of deployments) expect(d.spec.strategy?.type).toBe("RollingUpdate");
     expect(
       (await list("/api/v1/namespaces/profiles/services")).find(
@@ -138,7 +140,7 @@ describeWith(["helm", "kubernetes"], "the chart in a cluster", () => {
       3,
     );
     expect(await run("install", "try", "-f", `${CHART}/values-try.yaml`)).toContain("STATUS: deployed");
-    // An upgrade changes what is there, and what cannot be changed in place is not tried.
+    // An upgrade changes existing objects, and does not change immutable fields.
     expect(
       await run(
         "upgrade",

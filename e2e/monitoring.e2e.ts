@@ -31,7 +31,7 @@ const names = (expr: string): string[] =>
 
 describe("dashboards and alerts", () => {
   it("use metrics that the code has", () => {
-    // Read by ourselves: a machine with only Node has no grep.
+    // Searches in JavaScript, because a machine with only Node has no grep.
     const sources = ["apps", "libs"].flatMap((root) =>
       readdirSync(root, { recursive: true, encoding: "utf8" })
         .filter((f) => f.endsWith(".ts") && !f.includes("node_modules"))
@@ -76,7 +76,7 @@ describeWith(["prometheus", "redis", "s3", "kafka"], "dashboards and alerts of a
     const overrides = join(folder(), "overrides.yaml"),
       rules = join(folder(), "alerts.yaml");
     writeFileSync(overrides, "overrides: {of-its-own: {ingestion_rate_mb: 5}}\n");
-    // As they are, but for the time that a condition has to last.
+    // The unchanged alerts, except for the duration of the condition.
     writeFileSync(
       rules,
       readFileSync(`${CHART}/rules/alerts.yaml`, "utf8").replaceAll(/^( *for: ).*$/gm, "$10s"),
@@ -125,7 +125,7 @@ describeWith(["prometheus", "redis", "s3", "kafka"], "dashboards and alerts of a
     for (let i = 0; i < 12; i++) {
       await settle(700);
       await total(frontend, pusher);
-      // One that is refused, so that its counter is there.
+      // A refused push, so that its counter exists.
       await distributor.json("/push.v1.PusherService/Push", {
         series: [
           {
@@ -177,7 +177,7 @@ describeWith(["prometheus", "redis", "s3", "kafka"], "dashboards and alerts of a
     );
     await fires("CinderblockWritesRefused");
     writeFileSync(overrides, "overrides: {}\n");
-    // A block that cannot be read, and one that is gone, each asked for.
+    // Queries a damaged block, and a deleted block.
     await pusher.stop();
     await c.flush();
     const folderOf = join(s3.directory, "monitored/anonymous/phlaredb"),
@@ -206,7 +206,7 @@ describeWith(["prometheus", "redis", "s3", "kafka"], "dashboards and alerts of a
     await c.get("ingester", 1).stop("SIGKILL");
     await fires("CinderblockIngesterUnhealthy");
     await kafka.kill();
-    // A route that nothing else asks: all of its requests fail.
+    // A route without other requests: all of its requests fail.
     await until(
       "CinderblockRequestErrors fires",
       async () => {

@@ -8,13 +8,13 @@ import { Pusher, settle, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
 /**
- * docs/operations/moving-in.md, walked step by step with the commands that it names. No Pyroscope v1 can be run here: the
- * blocks that its ingesters wrote come to the bucket as its shipper brings them, meta.json last.
+ * Runs the steps of docs/operations/moving-in.md with the page's commands. No Pyroscope v1 runs here: the
+ * test uploads the blocks of v1's ingesters like v1's shipper, meta.json last.
  */
 const oracle = new Oracle(),
   PAGE = readFileSync("docs/operations/moving-in.md", "utf8");
 
-/** A command of the page: the one line in it that begins like this. */
+/** Arguments of a command of the page: of its only line with the given beginning. */
 function command(begin: string): string[] {
   const lines = [...PAGE.matchAll(/(?:^ {4}|`)([^`\n]+)/gm)]
     .map((m) => m[1]!)
@@ -23,7 +23,7 @@ function command(begin: string): string[] {
   return lines[0]!.split(" ").slice(1);
 }
 
-/** Paths with a hash of what is in each file. */
+/** Path and content hash of each file. */
 function contents(dir: string): string[] {
   return readdirSync(dir, { recursive: true, encoding: "utf8" })
     .filter((f) => statSync(join(dir, f)).isFile())
@@ -52,13 +52,13 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
       cpSync(join(shipped, ulid, f), join(to, f), { recursive: true });
     execFileSync("chmod", ["-R", "u+w", to]);
   };
-  // What v1's operator has; the limits let questions about the recorded days through.
+  // The configuration of v1's operator; its limits allow queries about the recorded days.
   writeFileSync(
     config,
     `target: all\nstorage: { backend: filesystem, filesystem: { dir: ${bucket} } }\nanalytics: { reporting_enabled: false }\nmemberlist: { bind_port: 7946 }\nlimits: { max_query_lookback: 0s, max_query_length: 0s, reject_older_than: 0s }\n`,
   );
 
-  /** A server started by the page's line, with paths and intervals of this test, on a port of its own. */
+  /** A server started with the page's command, with paths and intervals of this test, on its own port. */
   function start(server: Server, ...flags: string[]): Promise<void> {
     const own: Record<string, string> = {
       "-config.file": config,
@@ -80,7 +80,7 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
       "-compactor.compaction-interval=300ms",
     );
   }
-  // It may still be reading the bucket; what differs in the end is told by the last look.
+  // The server may still be reading the bucket; the last comparison reports the differences.
   const answers = async (server: Server, name: string): Promise<void> => {
     await until(
       `v1's answers: ${name}`,
@@ -117,7 +117,7 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
     expect(cli(...command("cinderblock-cli blocks verify").slice(0, 2)).match(/ sound$/gm)).toHaveLength(
       all.length,
     );
-    await settle(1500); // several rounds of everything that goes on beside questions
+    await settle(1500); // several rounds of all background loops
     expect(contents(bucket)).toEqual(before);
     expect(ours.log()).toMatch(/configuration without effect here: .*key=memberlist/);
     await ours.stop();
@@ -125,7 +125,7 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
   }, 120_000);
 
   it("2. and 3. moves the writes and the reads: what v1's ingesters still held is found when they have shipped it", async () => {
-    // The bucket as it is while v1 runs: the newest blocks are still in its ingesters.
+    // The bucket while v1 runs: the newest blocks are still in v1's ingesters.
     const late = all.slice(-3);
     for (const ulid of late) execFileSync("rm", ["-r", join(blocks, ulid)]);
     await start(ours, ...command("cinderblock -config.file"));
@@ -145,7 +145,7 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
     await answers(ours, "shipped");
     await pusher.stop();
     expect(await pushed()).toBe(pusher.acknowledged.size);
-    // Nobody compacted: v1's compactor is the one that is on.
+    // No compaction happened: only v1's compactor is enabled.
     for (const ulid of all)
       expect(readdirSync(join(blocks, ulid)).some((f) => f.includes("deletion-mark"))).toBe(false);
   }, 180_000);

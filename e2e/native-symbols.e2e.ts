@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { describeWith, freePort, part, startProcess } from "@cinderblock/testkit";
 import { CPU, folder, Server } from "./server.ts";
 
-// Frames that came as a build id and an address, as eBPF profilers send them, get the names of a real debuginfod server and
-// of uploaded files, in memory and in blocks.
+// Frames with a build ID and an address, as eBPF profilers send them, get names from a real debuginfod server
+// and from uploaded files, in memory and in blocks.
 const NOW = Math.floor(Date.now() / 1000) * 1000 - 60_000,
   work = folder(),
   PROGRAM =
@@ -30,7 +30,7 @@ function build(name: string, ...flags: string[]): Program {
   };
 }
 const s = (stringValue: string): object => ({ stringValue });
-/** main calls work, as a process that has the program at `start` (0: addresses are the file's own) sends it. */
+/** A profile of main calling work, from a process with the program mapped at `start` (0: file addresses). */
 function profile(p: Program, service: string, start: number, value: number): object {
   const stringTable = [
     "",
@@ -105,7 +105,7 @@ async function push(
 ): Promise<void> {
   expect((await post(server, "/v1development/profiles", profile(p, service, start, value))).status).toBe(200);
 }
-/** Stacks of a service, and what the answer warns of. */
+/** Stacks of a service, and the warnings of the answer. */
 async function stacks(server: Server, service: string): Promise<{ folded: string[]; warning: string }> {
   const r = await fetch(
     `${server.url}/pyroscope/export?${new URLSearchParams({ query: `${CPU}{service_name="${service}"}`, from: String(NOW - 600_000), until: String(NOW + 600_000), format: "folded" }).toString()}`,
@@ -156,14 +156,16 @@ describeWith(["gcc", "binutils", "debuginfod"], "native symbols", () => {
       await server.start(...flags);
       await push(server, shop, "shop", 0, 5);
       expect((await stacks(server, "shop")).folded).toEqual(["main;work;square 5"]);
-      // Another process, at another place, joins the same functions; the head that is asked again has grown.
+      // Another process with another mapping address has the same functions; the head has grown since the
+      // last query.
       await push(server, shop, "shop", 0x5555_5555_4000, 7);
       expect((await stacks(server, "shop")).folded).toEqual(["main;work;square 12"]);
       await server.flush();
       expect((await stacks(server, "shop")).folded).toEqual(["main;work;square 12"]);
       const metrics = await (await fetch(`${server.url}/metrics`)).text();
       expect(metrics).toMatch(/cinderblock_symbolizer_tables_total\{result="fetched"\} 1$/m);
-      // What was fetched once is on the disk: without the server names stay, and a file that nobody has hurts no query.
+      // Fetched tables are on the disk: names stay without the server, and an absent file does not fail a
+      // query.
       debuginfod.kill("SIGKILL");
       await server.stop();
       await server.start(...flags);
@@ -174,7 +176,7 @@ describeWith(["gcc", "binutils", "debuginfod"], "native symbols", () => {
       const answer = await stacks(server, "other");
       expect(answer.folded).toEqual(["(root) 3", "main;work;square 2"]);
       expect(answer.warning).toContain("still being fetched");
-      // Who runs it is told why.
+      // The log names the reason for operators.
       await until(() =>
         Promise.resolve(
           new RegExp(
@@ -182,7 +184,7 @@ describeWith(["gcc", "binutils", "debuginfod"], "native symbols", () => {
           ).test(server.log().replaceAll("\\n", " ")),
         ),
       );
-      // Any number of made-up build ids costs a query its wait once.
+      // Any number of invented build IDs costs a query its wait only once.
       const many = profile(shop, "many", 0, 1) as {
           dictionary: {
             stringTable: string[];
@@ -268,7 +270,7 @@ describeWith(["gcc", "binutils", "debuginfod"], "native symbols", () => {
         /^400 .*not abcdef01/,
       );
       expect((await post(server, "/pyroscope/debug-files", readFileSync(bare.path), a)).status).toBe(200);
-      // Uploads share the memory of one file of the largest size; the server reads one after the other.
+      // Uploads share the memory of one file of the maximum size; the server reads one file at a time.
       const burst = await Promise.all(Array.from({ length: 8 }, () => refused(readFileSync(tool.path))));
       expect(burst.filter((r) => r.startsWith("200 ")).length).toBeGreaterThan(0);
       expect(

@@ -6,7 +6,10 @@ import { tinyPprof } from "@cinderblock/testkit";
 import { until } from "./pusher.ts";
 import { CPU, Server } from "./server.ts";
 
-/** A bucket with everything in it that does not belong there: a tenant's answers go on, and each odd thing is named. */
+/**
+ * A bucket with all kinds of foreign and damaged objects: queries still succeed, and reports name each
+ * object.
+ */
 /** An even hour: the first two blocks are due to be merged. */
 const HOUR = 3600_000,
   base = Math.floor(Date.now() / (2 * HOUR)) * 2 * HOUR - 6 * HOUR;
@@ -80,7 +83,7 @@ it("partial, corrupt, foreign and outdated objects stop nobody, and are named by
   put("markers/01ARZ3NDEKTSV4RRFFQ69G5FA9-deletion-mark.json", "{}");
   put("bucket-index.json.gz", "not gzip");
   writeFileSync(join(server.dir, "bucket/README"), "somebody's");
-  // One block's samples are spoilt, here and in the ingester's copy.
+  // Damages the samples of one block, in the bucket and in the ingester's copy.
   for (const dir of [folder, local]) {
     const path = join(dir, blocks[1]!, "profiles.parquet");
     const bytes = readFileSync(path);
@@ -145,12 +148,12 @@ it("partial, corrupt, foreign and outdated objects stop nobody, and are named by
   expect(server.log()).toMatch(
     new RegExp(`msg="block is damaged and is left out of compactions".*${blocks[1]!}`),
   );
-  // Somebody's files are still somebody's.
+  // Foreign files stay untouched.
   expect(readFileSync(join(folder, "notes.txt"), "utf8")).toBe("somebody's");
   expect((await flame(server)).total).toBe(10);
   await server.stop();
 
-  // An index that nobody brings up to date: the bucket itself is listed, so that nothing is missed.
+  // An outdated index: the store-gateway lists the bucket itself, so it misses no block.
   const path = join(folder, "bucket-index.json.gz"),
     index = JSON.parse(gunzipSync(readFileSync(path)).toString()) as {
       updated_at: number;

@@ -30,7 +30,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
       expect(oracle.surprising(head.differ)).toEqual([]);
       expect(head.equal).toBeGreaterThanOrEqual(351);
       await server.flush();
-      // Only what tells heads from blocks by name may change with the place of the data.
+      // Only `analyze` answers, which count heads and blocks, may depend on the place of the data.
       const own = (name: string): string[] =>
         compare(
           join(work, `${protocol}-head`),
@@ -86,8 +86,8 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
     oracle.expectBucketAnswers(server, "parts-again");
     expect((await metric("results_cache_hits_total")) - hits).toBeGreaterThan(ran / 2);
     const again = (await metric("subqueries_total")) - ran;
-    expect(again).toBeLessThan(ran / 20); // ranges of now
-    // While blocks are merged under the questions, what was kept is used all the same.
+    expect(again).toBeLessThan(ran / 20); // queries of current ranges
+    // Cached answers stay valid while compactions replace the blocks.
     await server.stop();
     await server.start(
       ...flags,
@@ -98,7 +98,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
       "-blocks-storage.bucket-store.sync-interval=300ms",
     );
     oracle.expectBucketAnswers(server, "parts-compacted");
-    // Questions of the suite repeat one another's parts.
+    // Queries of the suite share sub-queries.
     expect(await metric("results_cache_hits_total")).toBeGreaterThan(0);
     await server.stop();
   });
@@ -110,7 +110,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
       recursive: true,
     });
     execFileSync("chmod", ["-R", "u+w", join(server.dir, "db")]);
-    // Otherwise the blocks, long older than the retention, may leave the disk as soon as the bucket answers for them.
+    // Otherwise the ingester deletes these old blocks from disk as soon as a store-gateway serves them.
     await server.start("-pyroscopedb.retention-policy-disable=true");
     oracle.expectBucketAnswers(server, "adopted");
     await server.stop();

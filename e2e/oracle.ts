@@ -4,11 +4,14 @@ import { join } from "node:path";
 import { part, partState, sharedTestdata } from "@cinderblock/testkit";
 import { folder, type Server } from "./server.ts";
 
-/** Program that asks questions and compares answers, with the answers that Pyroscope v1 gave; for suites with the part `oracle`. */
+/**
+ * Program that sends queries and compares answers with recorded ones of Pyroscope v1; for suites with the
+ * part `oracle`.
+ */
 export class Oracle {
   readonly data = sharedTestdata();
   readonly work = folder();
-  /** whether answers can be compared here */
+  /** whether program and recorded answers are available */
   readonly ready = partState("oracle").here;
   private readonly disagrees: ReadonlySet<string>;
 
@@ -29,7 +32,7 @@ export class Oracle {
     return join(this.data!, "load");
   }
 
-  /** Asks the suite's good questions; returns the folder of the answers. */
+  /** Sends the suite's valid queries; returns the folder of the answers. */
   ask(server: Server, base: number, name: string, ...more: string[]): string {
     const out = join(this.work, name);
     this.run(
@@ -60,12 +63,12 @@ export class Oracle {
     };
   }
 
-  /** Without the questions on which v1 disagrees with itself, and those that v1 does not answer. */
+  /** Removes queries to which v1 gives varying answers, and queries that v1 does not support. */
   surprising(differ: readonly string[]): string[] {
     return differ.filter((d) => !this.disagrees.has(d) && !BEYOND_V1.has(d));
   }
 
-  /** The answers that v1's buckets must give, and give after whatever compaction. */
+  /** Expects v1's recorded answers of v1's buckets, which must hold after any compaction. */
   expectBucketAnswers(server: Server, name: string): void {
     const { equal, differ } = this.compare(
       join(this.data!, "answers/compacted"),
@@ -76,7 +79,7 @@ export class Oracle {
   }
 }
 
-/** What v1 refuses or ignores, and Cinderblock answers: docs/differences.md, e2e/beyond-v1. */
+/** Queries that v1 refuses or ignores, and Cinderblock answers: docs/differences.md, e2e/beyond-v1. */
 const BEYOND_V1 = new Set([
   "heatmap.HEATMAP_QUERY_TYPE_INDIVIDUAL",
   "heatmap.HEATMAP_QUERY_TYPE_SPAN",
@@ -86,5 +89,5 @@ const BEYOND_V1 = new Set([
   "select_series_exemplars.EXEMPLAR_TYPE_SPAN",
 ]);
 
-/** The base that the load was pushed with for the recorded buckets. */
+/** Base time of the load in the recorded buckets. */
 export const BUCKET_BASE = 1795132800000;

@@ -5,17 +5,17 @@ import { settle, until } from "./wait.ts";
 
 export { settle, until };
 
-/** Pushes numbered profiles, each worth 1, until stopped; remembers what was acknowledged. */
+/** Pushes numbered profiles of value 1 until stopped; records the acknowledged ones. */
 export class Pusher {
   readonly acknowledged = new Set<number>();
   refused = 0;
   private stopped = false;
   private readonly loops: Promise<void>[];
-  /** how many were begun, acknowledged or not */
+  /** number of pushes begun, acknowledged or not */
   begun = 0;
   readonly start: number;
 
-  /** @param start time of the first profile, the others follow by a millisecond */
+  /** @param start time of the first profile; each next profile is a millisecond later */
   constructor(
     to: () => Server[],
     loops: number,
@@ -73,7 +73,7 @@ export class Pusher {
   }
 }
 
-/** The sum of everything that a pusher pushed, as a frontend sees it. */
+/** The sum of all profiles of a pusher, as answered by a frontend. */
 export async function total(
   frontend: Server,
   pusher: Pusher,

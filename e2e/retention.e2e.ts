@@ -6,7 +6,10 @@ import { tinyPprof } from "@cinderblock/testkit";
 import { settle, until } from "./pusher.ts";
 import { CPU, folder, Server } from "./server.ts";
 
-/** What old data is kept, merged, thinned out and deleted: profiles are pushed with times in the past, so that nobody has to wait. */
+/**
+ * Retention, compaction and deletion of old data. Profiles have times in the past, so no test waits for time
+ * to pass.
+ */
 const HOUR = 3600_000,
   DAY = 24 * HOUR;
 const FAST = [
@@ -19,7 +22,7 @@ const FAST = [
   "-blocks-storage.bucket-store.sync-interval=300ms",
   "-pyroscopedb.ship-interval=200ms",
 ];
-/** Ten days ago, at an hour that ranges of eight hours begin with. */
+/** Ten days ago, at the start of an eight-hour range. */
 const base = Math.floor((Date.now() - 10 * DAY) / (8 * HOUR)) * 8 * HOUR;
 
 async function push(
@@ -53,7 +56,9 @@ async function push(
   if (r.status !== 200) throw new Error(JSON.stringify(r.body));
 }
 
-/** The sum of a service's profiles in [startMs, endMs], by its flame graph and by its time line: both must agree. */
+/**
+ * The sum of a service's profiles in [startMs, endMs], from flame graph and time series, which must agree.
+ */
 async function sum(
   server: Server,
   service: string,
@@ -81,8 +86,9 @@ async function sum(
     (n, s) => n + s.points.reduce((m, p) => m + Number(p.value), 0),
     0,
   );
-  // A time line begins one step before its range.
-  // Where it is being deleted a block may be written again between the two questions: then they are asked again.
+  // A time series begins one step before its range.
+  // Where it is being deleted a block may be written again between the two questions: then they are asked
+  // again.
   if (startMs < base && total !== points && tries > 0)
     return sum(server, service, startMs, endMs, tenant, tries - 1);
   if (startMs < base && total !== points)
@@ -125,7 +131,7 @@ const metric = async (server: Server, name: string): Promise<number> =>
     )?.[1] ?? NaN,
   );
 
-/** Four hours, ten profiles of each service an hour, each hour flushed by itself. */
+/** Four hours with ten profiles of each service per hour; a flush after each hour. */
 async function fourHours(server: Server, services: readonly string[]): Promise<void> {
   for (let h = 0; h < 4; h++) {
     for (let i = 0; i < 10; i++)
@@ -138,7 +144,7 @@ const PER_HOUR = 55;
 describe("old data", () => {
   it("loses the series and times that a person asks for, and nothing else: in shards, downsampled tables, and what comes late", async () => {
     const server = new Server();
-    // Answers are kept, too: not one of them may outlive what it was made of.
+    // The results cache is on: no cached answer may outlive its blocks.
     const flags = [
       ...FAST,
       "-compactor.split-and-merge-shards=2",
@@ -182,7 +188,7 @@ describe("old data", () => {
       err: expect.stringContaining("at least one matcher"),
     });
 
-    // Someone asks all the time: what stays is never touched.
+    // Queries throughout: data that must stay is always complete.
     let stop = false,
       asked = 0;
     const watching = (async () => {
@@ -211,7 +217,7 @@ describe("old data", () => {
       await sum(server, "other"),
     ]).toEqual([PER_HOUR, PER_HOUR, 4 * PER_HOUR]);
 
-    // A block that comes after the request is looked at, too.
+    // The request also applies to a block that arrives later.
     await push(server, "gone", base + 2 * HOUR + 30_000, 1000);
     await push(server, "keep", base + 2 * HOUR + 30_000, 1000);
     await server.flush();
@@ -234,7 +240,7 @@ describe("old data", () => {
     expect(cli(server, "deletions", "cancel", request!.id).status).toBe(0);
     await server.stop();
     expect(cli(server, "blocks", "verify").status).toBe(0);
-    // Nothing that the bucket still has names it in the range.
+    // No remaining block has the series in the range.
     await server.start("-compactor.enabled=false");
     expect([await sum(server, "gone"), await sum(server, "keep")]).toEqual([
       2 * PER_HOUR,
@@ -248,7 +254,7 @@ describe("old data", () => {
     const rules = `-compactor.retention-rules=[{"selector":"{service_name=\\"gone\\"}","period":"5d"},{"selector":"{service_name=\\"keep\\"}","period":"20d"}]`;
     await server.start(...FAST, rules, "-compactor.retention-dry-run");
     await fourHours(server, ["keep", "gone"]);
-    for (let i = 0; i < 3; i++) await push(server, "gone", Date.now() - 2 * DAY + i, 100); // younger than its period
+    for (let i = 0; i < 3; i++) await push(server, "gone", Date.now() - 2 * DAY + i, 100); // within the retention
     await server.flush();
     await until(
       "the rule was counted",
@@ -337,7 +343,7 @@ describe("old data", () => {
     const flags = ["-compactor.enabled=false", "-pyroscopedb.ship-interval=200ms"];
     await server.start(...flags);
     await push(server, "a", base + 90 * 60_000, 7);
-    await push(server, "a", base + 60_001, 2); // the same again, as a retry sends it: its time, its bytes
+    await push(server, "a", base + 60_001, 2); // a retry: same time, same bytes
     await server.flush();
     const ranges = [
       [0, 4 * HOUR - 1],
@@ -352,7 +358,7 @@ describe("old data", () => {
       return out;
     };
     const expected = [4 * PER_HOUR + 7, PER_HOUR, PER_HOUR + 7, 3 * PER_HOUR + 7 + 3 - 3, 0];
-    // By hand: minute i of an hour is worth i + 1.
+    // Expected sums: minute i of an hour has the value i + 1.
     expected[3] = PER_HOUR - 3 + 2 * PER_HOUR + 3 + 7;
     expected[4] = PER_HOUR - 15 + PER_HOUR + 7;
     expect(await sums()).toEqual(expected);
@@ -365,7 +371,7 @@ describe("old data", () => {
 
   it("of a tenant that is deleted while it still pushes goes; the others' stays", async () => {
     const server = new Server();
-    await server.start(...FAST, "-auth.multitenancy-enabled=true", "-compactor.deletion-delay=1h"); // the mark stays so long
+    await server.start(...FAST, "-auth.multitenancy-enabled=true", "-compactor.deletion-delay=1h"); // keeps the mark
     let stop = false,
       pushed = 0;
     const pushing = (async () => {

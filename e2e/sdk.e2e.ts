@@ -8,7 +8,7 @@ import { CPU, folder, Server } from "./server.ts";
 
 const PROGRAMS = resolve("e2e/programs");
 
-/** Runs a program that pushes to the server at URL; a program that fails fails the test with what it printed. */
+/** Runs a program that pushes to the server at URL; if it fails, the test fails with the program's output. */
 function push(server: Server, program: string, args: string[], env: Record<string, string> = {}): void {
   const r = spawnSync(program, args, {
     env: { ...process.env, NODE_OPTIONS: "", URL: server.url, ...env },
@@ -18,7 +18,7 @@ function push(server: Server, program: string, args: string[], env: Record<strin
   expect(r.status === 0 ? "" : `${r.error?.message ?? ""}${r.stdout}\n${r.stderr}`).toBe("");
 }
 
-/** A server that takes what the SDK of a program sends. */
+/** A server for the pushes of the SDK programs. */
 function taking(): { server: Server; range: () => [number, number] } {
   const server = new Server();
   beforeAll(() =>

@@ -18,7 +18,7 @@ describe("a process that looks at itself", () => {
           })
         ).body,
       );
-    // It works for what it finds: it takes its own pushes, and answers these questions.
+    // The server's own work appears in its profiles: it receives its own pushes, and answers these queries.
     await until(
       "its own work is found",
       async () => /process|decode|push|handle/.test(await graph(CPU)),
@@ -57,7 +57,7 @@ describe("a process that looks at itself", () => {
     const r = await fetch(`${s.url}/debug/pprof/profile?seconds=1`);
     expect([r.status, r.headers.get("content-type")]).toEqual([200, "application/octet-stream"]);
     const text = gunzipSync(Buffer.from(await r.arrayBuffer())).toString("latin1");
-    // Through the source maps: functions by the files that were written.
+    // Source maps give functions the names of the source files.
     expect(text).toMatch(/(libs|apps|node_modules)\/[\w./@-]+\.(ts|js)/);
     await busy;
     await fetch(`${s.url}/debug/pprof/heap`);

@@ -5,25 +5,27 @@ import { freePort, startProcess, temporaryFolder } from "@cinderblock/testkit";
 
 export const folder = temporaryFolder;
 
-/** PATH on which programs find the Node of this project, whatever Node the machine has. */
+/** PATH with the Node of this project in front of the machine's Node. */
 const PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`;
 
-/** A built program in a process of its own, which ends with the test file: the single binary, or the one of a component. */
+/**
+ * A built program in a separate process that ends with the test file: the single binary, or one component.
+ */
 export class Server {
   child: ChildProcess | undefined;
   port = 0;
   readonly dir: string;
   private readonly program: string;
-  /** the release that is started: this one, or the folder of another */
+  /** the release to start: this one, or the folder of another release */
   root = ".";
-  /** what its environment has more */
+  /** additional environment variables */
   env: Record<string, string> = {};
   constructor(dir = folder(), program = "cinderblock") {
     this.dir = dir;
     this.program = program;
   }
 
-  /** Whether it answers a path with 200; one that speaks TLS is asked otherwise. */
+  /** Whether a path answers with 200; TLS tests replace this method. */
   answers = async (path: string): Promise<boolean> => (await fetch(`${this.url}${path}`)).status === 200;
 
   get url(): string {
@@ -84,7 +86,8 @@ export class Server {
     body: unknown,
     headers: Record<string, string> = {},
   ): Promise<{ status: number; body: Record<string, unknown> }> {
-    // A command that blocked this process may have outlasted idle connections: see their ends before one is used.
+    // Idle connections may have closed while a command blocked this process: handle their ends before the
+    // next request.
     await new Promise((seen) => {
       setImmediate(seen);
     });
@@ -101,7 +104,7 @@ export class Server {
     return this.json("/ingester.v1.IngesterService/Flush", {});
   }
 
-  /** Sum of each series' points, by the labels asked for. */
+  /** Sum of each series' points, by the requested labels. */
   async sums(groupBy: string[], type: string, startMs: number, endMs: number): Promise<Map<string, number>> {
     const { body, status } = await this.json("/querier.v1.QuerierService/SelectSeries", {
       profileTypeID: type,

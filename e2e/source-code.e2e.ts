@@ -2,8 +2,8 @@ import { createServer, type IncomingMessage, type Server as HttpServer } from "n
 import { freePort } from "@cinderblock/testkit";
 import { Server } from "./server.ts";
 
-// vcs.v1 against a server that answers as GitHub's REST API and its sign-in of Apps are documented: GitHub itself cannot be
-// had in a test.
+// vcs.v1 against a server that implements the documentation of GitHub's REST API and App sign-in. Tests
+// cannot use GitHub itself.
 const SHA = "0123456789abcdef0123456789abcdef01234567",
   SOURCE = "package main\n\nfunc work() {}\n// größe\n";
 const FILES: Record<string, string> = {

@@ -5,11 +5,13 @@ import { describeWith, startS3Server, tinyPprof } from "@cinderblock/testkit";
 import { until } from "./pusher.ts";
 import { CPU, Server } from "./server.ts";
 
-/** Months in a bucket: a question over thirty days costs a bounded number of requests, and hardly any the second time. */
+/**
+ * Months in a bucket: a query over thirty days costs a bounded number of requests, and few the second time.
+ */
 const HOUR = 3600_000,
   DAYS = 30;
 /**
- * Requests of a block that was never asked for: its meta, its index, its table and its symbols, each read whole while it
+ * Requests of the first query of a block: meta, index, table and symbols, each in one request while the file
  * is small (docs/operations/running.md#requests-of-a-query).
  */
 const PER_BLOCK = 4;
@@ -120,7 +122,7 @@ describeWith(["s3"], "a bucket with months in it", () => {
     await server.stop();
     await server.start(...reader);
     const disk = await ask();
-    expect(disk.requests).toBeLessThanOrEqual(DAYS + 3); // metas; all else is on the disk
+    expect(disk.requests).toBeLessThanOrEqual(DAYS + 3); // metas; all other files are on the disk
     expect(await (await fetch(`${server.url}/metrics`)).text()).toMatch(
       /cinderblock_block_disk_cache_pieces_total\{result="hit"\} [1-9]/,
     );

@@ -29,7 +29,7 @@ const PUSH = {
   ],
 };
 
-/** Asks over TLS, showing a certificate. */
+/** Sends a request over TLS with a client certificate. */
 function ask(
   port: number,
   path: string,

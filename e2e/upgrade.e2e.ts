@@ -15,7 +15,7 @@ import type { Server } from "./server.ts";
 
 let redis: RedisServer, s3: S3Server, kafka: KafkaServer, before: string;
 
-/** Reads first, then what holds data, then what writes: the order that docs/operations/upgrading.md asks for. */
+/** The order of docs/operations/upgrading.md: readers, then holders of data, then writers. */
 const ORDER: readonly Component[] = [
   "store-gateway",
   "querier",
@@ -25,13 +25,14 @@ const ORDER: readonly Component[] = [
   "distributor",
 ];
 
-/** As docs/operations/upgrading.md asks for: the previous release shows the token, this release checks it, too. */
+/** By docs/operations/upgrading.md: the previous release shows the token, this release also checks it. */
 const TOKEN = "-auth.internal-token=internal-token-of-both-0123456789";
 
 const ONLY_THIS = "nothing of the release before is left";
 /**
- * Queriers and ingesters of the release before count rows twice that come while they compare (mended in this one): that is
- * theirs. What misses something, and what is wrong when all are of this release, is ours.
+ * Queriers and ingesters of the previous release count rows twice that arrive during the comparison (fixed in
+ * this release): the test ignores such errors. Missing rows, and any error with only this release, fail the
+ * test.
  */
 function forgiveTheOneBefore(drill: Drill): void {
   const ours = drill.history.faults.find((f) => f.name === ONLY_THIS)!,
@@ -86,7 +87,7 @@ describeWith(
               drill.note(`${name}: ${component}-${i}`);
               await c
                 .get(component, i)
-                .stop(component === "ingester" || component === "query-scheduler" ? "SIGKILL" : "SIGTERM"); // what the other release logged is replayed; its schedulers wait long for their end
+                .stop(component === "ingester" || component === "query-scheduler" ? "SIGKILL" : "SIGTERM"); // replays the other release's log; its schedulers stop slowly
               await c.startOne(component, i);
               if (component === "ingester")
                 await until(
@@ -96,7 +97,7 @@ describeWith(
                     3,
                 );
             }
-            // Half of everything is of one release, half of the other: answers hold all the same.
+            // Half of the processes run each release: answers stay correct.
             await settle(400);
           }
           drill.note(`${name}: flush`);
@@ -115,7 +116,7 @@ describeWith(
         ],
       ]);
       await drill.run([roll("back to the one before", before, [...ORDER].reverse())]);
-      // What the release before has stored is compared rightly by queriers of this one.
+      // Queriers of this release compare rows that the previous release stored correctly.
       await drill.run([roll("queriers to this release again", ".", ["querier"])]);
       forgiveTheOneBefore(drill);
       await drill.end();

@@ -3,7 +3,10 @@ import { join } from "node:path";
 import { describeWith, startRedis } from "@cinderblock/testkit";
 import { folder, Server } from "./server.ts";
 
-/** Configuration as operators of Pyroscope v1 have it, given to this server as it is. Each store's keys: e2e/stores.e2e.ts. */
+/**
+ * Unchanged configuration of Pyroscope v1 operators, given to this server. e2e/stores.e2e.ts has each store's
+ * keys.
+ */
 const COMMON = `
 analytics: { reporting_enabled: false }
 tracing: { enabled: false, profiling_enabled: false }
@@ -31,7 +34,7 @@ const withFile = (server: Server, text: string): string => {
   writeFileSync(file, text);
   return `-config.file=${file}`;
 };
-/** What it says where it does not start. */
+/** Error output of a server that does not start. */
 const refused = async (text: string, ...flags: string[]): Promise<string> => {
   const s = new Server(folder());
   return s.start(withFile(s, text), ...flags).then(
@@ -49,7 +52,7 @@ describe("configuration of Pyroscope v1", () => {
     await s.start(withFile(s, `target: all\nmultitenancy_enabled: true\n${COMMON}${filesystem(s.dir)}`));
     const config = await (await fetch(`${s.url}/api/v1/status/config`)).text();
     expect(config).toMatch(/multitenancy_enabled: true/);
-    expect(config).toMatch(/ingestion_burst_size_mb: 100000/); // the flags of this test win over the file, as in v1
+    expect(config).toMatch(/ingestion_burst_size_mb: 100000/); // flags override the file, as in v1
     expect(config).toMatch(/compactor_blocks_retention_period: 90d/);
     expect(s.log()).toMatch(/level=warn msg="configuration without effect here: .*" key=memberlist\n/);
     expect((await s.json("/querier.v1.QuerierService/ProfileTypes", { start: "1", end: "2" })).status).toBe(
@@ -97,7 +100,7 @@ describeWith(["redis"], "configuration of Pyroscope v1 for a cluster", () => {
         `-target=${target} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`,
       );
     }
-    // Only the ring's store changes; the sections of v1's rings stay as they are.
+    // Only the ring's store changes; the sections of v1's rings stay unchanged.
     const redis = await startRedis(),
       s = new Server(folder());
     await s.start(

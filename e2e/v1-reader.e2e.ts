@@ -7,8 +7,9 @@ import { until } from "./pusher.ts";
 import { Server } from "./server.ts";
 
 /**
- * Whoever moves back to Pyroscope v1 has it read what Cinderblock wrote. v1 reads tables with parquet-go, of this release:
- * it seeks by the offset index and passes over pages by the column index, so that both are held against the values.
+ * After a move back, Pyroscope v1 reads blocks that Cinderblock wrote. v1 uses this release of parquet-go,
+ * which seeks by the offset index and skips pages by the column index: the test compares both indexes with
+ * the values.
  */
 
 const HOUR = 3600_000;
@@ -41,7 +42,8 @@ describeWith(["parquet-go"], "v1's library reads the tables of our blocks", () =
     await server.start("-validation.reject-older-than=0", "-compactor.enabled=false");
     let value = 0,
       profiles = 0;
-    // Large ones for tables of several pages, with nothing in between; some with spans. The last one says that the range before it is complete.
+    // Large profiles give tables of several pages; some have spans. The last profile completes the range
+    // before it.
     for (let i = 0; i <= 120; i++) {
       const stacks = Array.from({ length: i % 3 === 0 ? 9000 : 1 + (i % 5) }, (_, k) => ({
         frames: ["main", `f${k % 4000}`, `g${k % 7}${k >= 4000 ? "b" : ""}`, `h${k % 3}`],

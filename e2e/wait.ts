@@ -1,4 +1,4 @@
-/** Waits until something holds. A look that fails, in whatever way, found that it does not yet. */
+/** Waits until a condition holds. A failing check counts as "not yet". */
 export async function until(what: string, check: () => Promise<boolean>, ms = 20_000): Promise<void> {
   const end = Date.now() + ms,
     look = async (): Promise<boolean> => check();
@@ -14,7 +14,7 @@ export function settle(ms: number): Promise<void> {
   });
 }
 
-/** Waits for something as long as it may take. */
+/** Waits for a promise, at most the given time in milliseconds. */
 export async function within<T>(ms: number, work: Promise<T>, late: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const end = new Promise<never>((_, reject) => {

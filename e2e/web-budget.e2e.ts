@@ -1,8 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { chromium, describeWith } from "@cinderblock/testkit";
 
-// What the web UI may cost (docs/benchmarks-web.md), in a browser without a GPU: the best of three looks at each figure, measured
-// against how fast this machine fills a canvas, with half as much again for what shares its cores. Sizes are the build's to check.
+// Performance budget of the web UI (docs/benchmarks-web.md), in a browser without a GPU: the best of three
+// measurements, relative to this machine's speed of filling a canvas, plus half for other load. The build
+// checks sizes.
 describeWith(["chromium"], "budget of the web UI", () => {
   it("the web UI is within its budget: frames, blocking, first picture, memory", () => {
     const CHROMIUM = chromium();

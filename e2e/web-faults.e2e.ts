@@ -22,7 +22,8 @@ import { folder, Server } from "./server.ts";
 const { server, open, inBrowser, theBrowser } = shop();
 
 describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
-  // No v1 can be run here. A server whose answers are v1's (e2e/oracle, e2e/conformance) stands for it, behind a proxy that has v1's routes alone.
+  // No v1 runs here. A server with v1's answers (e2e/oracle, e2e/conformance) stands for it, behind a proxy
+  // with only v1's routes.
   const v1 = new Proxy(server, "/", true, plainV1);
   let url = "";
   beforeAll(async () => {
@@ -38,7 +39,7 @@ describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
       });
       try {
         await look(v);
-        // What it found out is all that it asked and v1 does not know.
+        // The feature detection sent the only requests that v1 does not know.
         expect(v.problems).toEqual([]);
       } finally {
         await v.context.close();
@@ -160,7 +161,7 @@ describeWith(["chromium"], "wherever it is mounted", () => {
               () => document.querySelector("[data-testid=ready]")?.textContent === "ready",
             );
             expect(new URL(v.page.url()).pathname).toBe(`${prefix}status`);
-            // One process has no rings and no file of overrides: the page asks, and is told so.
+            // A single process has no rings and no overrides file: the page's requests report this.
             expect(v.problems.filter((p) => !/404 .*\/(ring|runtime_config)$/.test(p))).toEqual([]);
             expect(proxy.outside.filter((u) => u !== "/favicon.ico")).toEqual([]);
           } finally {

@@ -11,7 +11,7 @@ import { CPU, folder } from "./server.ts";
 
 const { server, open, inBrowser, theBrowser } = shop();
 
-/** Self and total of each function, from the merged pprof: computed apart from the server's table. */
+/** Self and total of each function, from the merged pprof: computed independently of the server's table. */
 async function exact(
   selector: string,
   startMs: number,
@@ -27,7 +27,7 @@ async function exact(
       end: String(endMs),
     }),
   });
-  // Nothing selected: no functions.
+  // An empty selection has no functions.
   const p = {
     stringTable: [""],
     function: [],
@@ -168,7 +168,7 @@ describeWith(["chromium"], "numbers", () => {
       await page.keyboard.press("Enter");
       await page.getByTestId("function-values").getByText("1.20 min").first().waitFor();
       expect(new URL(page.url()).searchParams.get("fn")).toBe("json.Marshal");
-      // Against the hour before: what is new is marked.
+      // Compared with the previous hour: new functions are marked.
       await page.goto(
         `${server.url}/compare?v=1&${LATE}&${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}&bs=${encodeURIComponent('service_name="cart"')}&pane=graph`,
       );
@@ -234,7 +234,7 @@ describeWith(["chromium"], "numbers", () => {
       await page.getByLabel("Merge into callers").selectOption("Go's runtime");
       await page.getByText("runtime.gcBgMarkWorker").waitFor({ state: "detached" });
       expect((await rows()).map((r) => r[0])).toEqual(["main", "Runtimes.go", "shop.parse"].sort());
-      // What they had is their callers'.
+      // The values of the hidden functions belong to their callers.
       expect(new Map((await rows()).map((r) => [r[0], r[1]])).get("main")).toContain("2");
       await page.getByRole("button", { name: "Remove hidden /^runtime\\./" }).click();
       await page.getByText("runtime.gcBgMarkWorker").waitFor();
@@ -311,7 +311,7 @@ describeWith(["chromium"], "numbers", () => {
       await settled(page);
       expect(await page.getByTestId("profile-count").innerText()).toBe("120 profiles, the largest 1.05 s");
       const box = (await page.getByTestId("heatmap").boundingBox())!;
-      // All profiles are worth 1.05 s: they are in the topmost row, two (one of each pod) in each minute.
+      // All profiles have 1.05 s: they are in the topmost row, two (one of each pod) in each minute.
       await page.mouse.click(box.x + box.width * (30.5 / 60), box.y + box.height * (0.5 / 16));
       await page.waitForFunction(() =>
         document
@@ -331,7 +331,7 @@ describeWith(["chromium"], "numbers", () => {
       await page.getByRole("button", { name: `Remove profile ${id.slice(0, 8)}` }).click();
       await settled(page);
       expect(await page.locator(".table-scroll [role=row]").first().innerText()).toContain("1.20 min");
-      // Every cell's sum is what its single profiles add up to.
+      // The sum of each cell equals the sum of its profiles.
       const selection = (from: number, until: number, ids: string[] = []): object => ({
         profileTypeId: CPU,
         labelSelector: "{}",
@@ -382,7 +382,7 @@ describeWith(["chromium"], "numbers", () => {
   inBrowser(
     "of a profile with 200,000 nodes: a small stack is found by its name, with its exact value",
     async () => {
-      // A tree of four levels below 20 roots; every leaf 1,000 ns, one of them a name of its own.
+      // A tree of four levels below 20 roots; every leaf has 1,000 ns, one leaf a unique name.
       const stacks: Stack[] = [];
       for (let i = 0; i < 40_000; i++)
         stacks.push({
@@ -412,12 +412,12 @@ describeWith(["chromium"], "numbers", () => {
       expect(await spoken(page)).toMatch(
         /^needle\.two: total 1\.23 µs, < 0\.01 %, self 1\.23 µs, level 3, 1 of 1$/,
       );
-      // A name that a hundred others contain has its own values.
+      // A name that is a substring of a hundred others has its own values.
       await page.goto(
         `${server.url}/explore?v=1&${LATE}&s=${encodeURIComponent('service_name="huge"')}&fn=c1`,
       );
       expect(await page.getByTestId("function-values").innerText()).toMatch(/self\s+0 ns/);
-      // What the overview cuts off is told, to a tenth of a percent.
+      // The overview reports the cut part, to a tenth of a percent.
       const { body } = await server.json("/cinderblock.explore.v1.ExploreService/CallTree", {
         selection: {
           profileTypeId: CPU,
@@ -472,7 +472,7 @@ describeWith(["chromium"], "numbers", () => {
   });
 });
 
-/** speedscope's own viewer, and a file of ours that it is to open. */
+/** speedscope's own viewer, and one of our files to open in it. */
 async function speedscopeWith(modules: string, bytes: Buffer): Promise<{ url: string; close(): void }> {
   const home = join(modules, "speedscope/dist/release"),
     types: Record<string, string> = {
@@ -520,7 +520,7 @@ describeWith(["chromium", "speedscope"], "files", () => {
       await other.waitForFunction(() => document.title.endsWith(" - speedscope"), undefined, {
         timeout: 30_000,
       });
-      await other.keyboard.press("3"); // its table of functions
+      await other.keyboard.press("3"); // the function table
       await other.waitForSelector("tr td");
       const shown = await other.evaluate(() =>
         [...document.querySelectorAll("tr")]
@@ -594,7 +594,7 @@ describeWith(["chromium"], "files", () => {
       true,
       false,
     ]);
-    // The page works where there is no network.
+    // The page works offline.
     const html = join(folder(), "cart.html");
     writeFileSync(html, await save("HTML"));
     page2.on("request", (r) => {
@@ -681,7 +681,7 @@ describeWith(["chromium"], "uploaded files", () => {
     await context.close();
   });
 
-  // A page may start ten downloads, then the browser asks.
+  // The browser asks for permission after ten downloads of a page.
 });
 
 describeWith(["chromium", "firefox-profiler"], "uploaded files", () => {
@@ -702,7 +702,7 @@ describeWith(["chromium", "firefox-profiler"], "uploaded files", () => {
       threads: { samples: { weight: number[] } }[];
     };
     expect(Math.round(firefox.threads[0]!.samples.weight.reduce((a, b) => a + b, 0))).toBe(120 * 750);
-    // As the Firefox Profiler opens it: every stack on the screen with its value.
+    // As opened by the Firefox Profiler: every stack on the screen with its value.
     const viewed = await firefoxProfiler(file),
       folded = (await save("Folded stacks")).toString().trim().split("\n");
     expect(viewed.sum).toBe(120 * 750);

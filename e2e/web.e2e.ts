@@ -50,7 +50,7 @@ describeWith(["chromium"], "the incident story", () => {
       await page.getByRole("button", { name: "Copy link" }).click();
       const link = await page.evaluate(() => navigator.clipboard.readText());
       expect(link).toBe(page.url());
-      // A colleague's browser: the same questions, the same rows.
+      // A colleague's browser: the same queries, the same rows.
       const other = await visit(theBrowser(), link);
       await other.page.locator(".table-scroll [role=row]").first().waitFor();
       await settled(other.page);
@@ -91,7 +91,7 @@ describeWith(["chromium"], "the incident story", () => {
     };
     const link = await short();
     expect(link).toMatch(/^http:\/\/[^/]+\/\?l=[a-z2-9]{10}$/);
-    // The same view has one link.
+    // The same view always gets the same link.
     await page.getByRole("button", { name: "Copy link" }).click();
     expect(await short()).toBe(link);
     const other = await visit(theBrowser(), link);
@@ -108,7 +108,7 @@ describeWith(["chromium"], "the incident story", () => {
   });
 
   inBrowser("copies also where the page came without TLS from another machine", async () => {
-    // The browser takes this name for another machine, as it would that of a server in the office.
+    // The browser treats this name as another machine, like a server in an office.
     const v = await visit(theBrowser(), `http://cinderblock.test:${server.port}/?${LATE}`);
     const { page } = v;
     await page.getByRole("button", { name: "cart", exact: true }).waitFor();
@@ -116,7 +116,7 @@ describeWith(["chromium"], "the incident story", () => {
     await page.getByRole("button", { name: "Copy link" }).click();
     await page.getByText("The link is copied.").waitFor();
     await page.keyboard.press("Escape");
-    // What was copied can be pasted: into the search of the services.
+    // The copied text can be pasted into the search of the services.
     const field = page.getByRole("searchbox").first();
     await field.focus();
     await page.keyboard.press("Control+V");
@@ -159,7 +159,7 @@ describeWith(["chromium"], "the incident story", () => {
     await page.keyboard.type("walk");
     await page.keyboard.press("Enter");
     expect(await spoken(page)).toMatch(/^cart\.walk: total 7\.20 s, 5\.71 %/);
-    // Every match is visited, then the first again.
+    // The search visits every match, then the first again.
     const levels: (string | undefined)[] = [];
     for (let i = 0; i < 4; i++) {
       levels.push(/level (\d+)/.exec(await spoken(page))?.[1]);
@@ -397,7 +397,7 @@ describeWith(["chromium"], "accessibility", () => {
 
 describeWith(["chromium"], "pictures for the documentation", () => {
   inBrowser("of the screens, light and dark", async () => {
-    // CINDERBLOCK_SCREENSHOTS=1 keeps them in docs/images; without it they are only taken.
+    // With CINDERBLOCK_SCREENSHOTS=1 the test saves the screenshots to docs/images.
     const out = process.env.CINDERBLOCK_SCREENSHOTS === "1" ? "docs/images" : folder();
     mkdirSync(out, { recursive: true });
     for (const theme of ["light", "dark"] as const) {

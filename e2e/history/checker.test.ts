@@ -1,7 +1,7 @@
 import { checkAnswer, describeViolations, type Violation } from "./checker.ts";
 import { type Answer, History, type Kind } from "./history.ts";
 
-/** A history with one push of each fate, all of the value 7: acknowledged at 100, never acknowledged, acknowledged at 900. */
+/** A history with three pushes of value 7: acknowledged at 100, never acknowledged, acknowledged at 900. */
 function three(kind: Kind = "cpu"): History {
   const h = new History();
   h.push("a", kind, "s", 7).acknowledgedMs = 100;

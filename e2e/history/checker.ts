@@ -1,6 +1,6 @@
 import type { Answer, History, Push } from "./history.ts";
 
-/** A profile that an answer counts in another way than the promise allows. */
+/** A profile that an answer counts more or less often than the durability promise allows. */
 export interface Violation {
   readonly what: "lost" | "doubled" | "wrong" | "never pushed";
   readonly id: string;
@@ -9,15 +9,16 @@ export interface Violation {
   readonly answer: Answer;
 }
 
-/** Whether an answer must have a push that was acknowledged at a time. */
+/** Whether an answer must include a push that was acknowledged at a given time. */
 export type MustHave = (acknowledgedMs: number, answer: Answer) => boolean;
 
 /** An acknowledged push is in every answer that begins later. */
 export const ACKNOWLEDGED: MustHave = (acknowledgedMs, answer) => acknowledgedMs < answer.askedMs;
 
 /**
- * Holds an answer against the history. A partial answer may lack anything, and rows that could not be compared make an
- * answer partial: only whole answers are held to exactly once. No answer has a profile that nobody pushed.
+ * Compares an answer with the history. A partial answer may lack any profile, and rows that could not be
+ * compared make an answer partial: only complete answers must have each profile exactly once. No answer may
+ * have an unpushed profile.
  */
 export function checkAnswer(
   history: History,
@@ -56,7 +57,7 @@ export function checkAnswer(
     }
     const n = answer.values.get(id) ?? 0;
     if (n > most) report("doubled", id, `${least} to ${most}`);
-    // The difference of a profile that is only a baseline is missing from the sum.
+    // The sum lacks the difference of a profile that is only a baseline.
     else if (history.moves > 0) continue;
     else if (n < least) report("lost", id, `${least} to ${most}`);
     else if (n !== 0 && !steps.some((s) => s.total === n)) report("wrong", id, `${least} to ${most}`);
@@ -72,7 +73,7 @@ function misfit(p: Push, answer: Answer, mustHave: MustHave): Violation["what"] 
   return p.value === 0 || n % p.value === 0 ? "doubled" : "wrong";
 }
 
-/** Violations for a person: the first of each kind with the history around it. */
+/** Violations as text: the first of each kind with the history around it. */
 export function describeViolations(history: History, violations: readonly Violation[]): string {
   const lines: string[] = [];
   for (const what of ["lost", "doubled", "wrong", "never pushed"] as const) {

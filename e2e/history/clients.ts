@@ -11,24 +11,24 @@ export const TYPES: Record<Kind, string> = {
 
 export interface ClientOptions {
   readonly seed: number;
-  /** clients of each kind */
+  /** number of clients of each kind */
   readonly cpu: number;
   readonly heap: number;
   /** time of the first profile */
   readonly startMs: number;
-  /** time windows that the profiles are spread over, an hour each, the newest first */
+  /** number of one-hour windows of the profiles, the newest first */
   readonly windows: number;
-  /** longest pause between two pushes of a client */
+  /** maximum pause between two pushes of a client, in milliseconds */
   readonly pauseMs: number;
 }
 
-/** An answer that takes longer counts as lost: whether the profile was stored is unknown. */
+/** Timeout of a push: after it, the client does not know whether the profile was stored. */
 const PUSH_MS = 5000;
 const HOUR_MS = 3600_000;
 
-/** Clients that push profiles with stacks of their own until they are stopped. */
+/** Clients that push profiles with unique stacks until they are stopped. */
 export class Clients {
-  /** no push begins while it is set */
+  /** while set, no push begins */
   paused = false;
   private stopped = false;
   private readonly loops: Promise<void>[];
@@ -51,7 +51,9 @@ export class Clients {
     await Promise.all(this.loops);
   }
 
-  /** One service, one window and one value after the other; half of the clients send a push again until it is acknowledged. */
+  /**
+   * Iterates over services, windows and values; half of the clients retry a push until it is acknowledged.
+   */
   private async pushCpu(client: number): Promise<void> {
     const random = new Random(this.options.seed * 31 + client),
       again = client % 2 === 1;
@@ -73,8 +75,8 @@ export class Clients {
   }
 
   /**
-   * A program that allocates: each profile has all stacks of its predecessor, a new stack, and the same growing stack. Profiles of a
-   * series go in order, each again until it is acknowledged.
+   * A program that allocates: each profile has all stacks of its predecessor, a new stack, and the same
+   * growing stack. Profiles of a series are sent in order; each is retried until it is acknowledged.
    */
   private async pushHeap(client: number): Promise<void> {
     const random = new Random(this.options.seed * 37 + client);
@@ -88,7 +90,7 @@ export class Clients {
     const stacks: { frames: string[]; values: number[] }[] = [];
     let grown = 0;
     for (let k = 0; !this.stopped; k++) {
-      // The first profile is the baseline of its series: its content was allocated before.
+      // The first profile is the baseline of its series: its values were allocated earlier.
       const value = 1 + random.below(1000),
         step = {
           total: k === 0 ? 0 : (grown += 1 + random.below(1000)),
@@ -103,7 +105,7 @@ export class Clients {
         ],
         ["space", "bytes"],
         this.options.startMs + 2 * k,
-        // Its place in the profile is part of its line number: it stays the first.
+        // Its position in the profile is part of its line number: it stays first.
         [{ frames: ["main", "allocate", growing.id], values: [k + 1, 5000 + grown] }, ...stacks],
       );
       const push = this.history.push(id(k), "heap", service, k === 0 ? 0 : value);
@@ -121,7 +123,7 @@ export class Clients {
     while (this.paused && !this.stopped) await settle(20);
   }
 
-  /** One attempt; whether it was acknowledged. */
+  /** One attempt to push; returns whether it was acknowledged. */
   private async send(push: Push, name: string, body: string, turn: number): Promise<boolean> {
     const all = this.to(),
       server = all[turn % all.length];

@@ -7,14 +7,14 @@ import { Cluster, type Component } from "../cluster.ts";
 import type { Server } from "../server.ts";
 import { within } from "../wait.ts";
 
-/** The single binary; processes with three replicas; processes with Kafka between them and two zones. */
+/** Shapes: the single binary; processes with three replicas; processes with Kafka and two zones. */
 export type Shape = "single" | "direct" | "kafka";
 
-/** Stores that all schedules of a file share. */
+/** Stores that all schedules of a test file share. */
 export interface Stores {
   readonly redis: RedisServer;
   readonly s3: S3Server;
-  /** before the S3 server */
+  /** proxy in front of the S3 server */
   readonly proxy: FaultProxy;
   readonly kafka: KafkaServer;
   /** folder for compiled scripts */
@@ -26,13 +26,15 @@ export interface Settings {
   readonly workers: number;
   readonly partitions: number;
   readonly resultsCache: boolean;
-  /** marked blocks are deleted within the schedule */
+  /** whether the compactor deletes marked blocks within the schedule */
   readonly deletesBlocks: boolean;
 }
 
 const INGESTERS: Record<Shape, number> = { single: 0, direct: 3, kafka: 3 };
 
-/** A stop takes -server.graceful-shutdown-timeout and little more; the rest is for a machine with other work. */
+/**
+ * A stop takes little more than -server.graceful-shutdown-timeout; the rest is a margin for a busy machine.
+ */
 const STOP_MS = 20_000;
 
 const QUICK = [
@@ -50,14 +52,14 @@ const QUICK = [
   "-server.graceful-shutdown-timeout=4s",
 ];
 
-/** A deployment with its own bucket, key prefix and topic in stores that it shares. */
+/** A deployment with its own bucket, key prefix and topic in shared stores. */
 export class Deployment {
   readonly cluster: Cluster;
   readonly shape: Shape;
   readonly name: string;
   private readonly stores: Stores;
   private readonly settings: Settings;
-  /** thread counts of the next starts, by process */
+  /** number of ingest threads at the next start, by process */
   private readonly workers = new Map<string, number>();
   private readonly busy = new Set<string>();
   private partitions: number;
@@ -96,7 +98,7 @@ export class Deployment {
           ]
         : []),
     );
-    // Eight processes and more start in each schedule: half of the time of a start is compiling.
+    // Each schedule starts eight or more processes, and compiling is half of the time of a start.
     this.cluster.env = { NODE_COMPILE_CACHE: stores.compileCache };
     this.cluster.combined.set("query-frontend", "query-frontend,query-scheduler,querier");
   }
@@ -116,7 +118,7 @@ export class Deployment {
     ]);
   }
 
-  /** Starts a process, or starts one again that has ended. */
+  /** Starts a process, or restarts an ended process. */
   startOne(component: Component, i: number): Promise<Server> {
     return this.cluster.startOne(
       component,
@@ -128,7 +130,7 @@ export class Deployment {
     );
   }
 
-  /** The next start of a process has another number of ingest threads. */
+  /** Changes the number of ingest threads at the next start of a process. */
   setWorkers(component: Component, i: number, n: number): void {
     this.workers.set(`${component}-${i}`, n);
   }
@@ -150,7 +152,7 @@ export class Deployment {
     return join(this.get(this.holder, i).dir, "db");
   }
 
-  /** Starts ended processes again; every process runs when this resolves. */
+  /** Restarts ended processes; every process runs when this resolves. */
   async heal(): Promise<void> {
     await Promise.all(
       [...this.cluster.members].map(async ([name, server]) => {
@@ -164,7 +166,7 @@ export class Deployment {
     );
   }
 
-  /** Runs work on a process that nothing else works on meanwhile; two faults at once that meet in a process are one. */
+  /** Runs exclusive work on a process; of two simultaneous faults on one process, only the first runs. */
   async alone(component: Component, i: number, work: (server: Server) => Promise<void>): Promise<void> {
     const name = `${component}-${i}`;
     if (!this.cluster.members.has(name) || this.busy.has(name)) return;
@@ -176,7 +178,7 @@ export class Deployment {
     }
   }
 
-  /** Stops a process, does something to its disk, and starts it again. */
+  /** Stops a process, changes its disk, and restarts it. */
   restart(
     component: Component,
     i: number,
@@ -205,7 +207,7 @@ export class Deployment {
     ]);
   }
 
-  /** Asks every holder for a flush; whether each took it. */
+  /** Requests a flush from every holder; resolves with whether all succeeded. */
   async flush(): Promise<boolean> {
     const done = await Promise.all(
       Array.from({ length: this.holders }, (_, i) =>
@@ -220,13 +222,13 @@ export class Deployment {
     return done.every(Boolean);
   }
 
-  /** Ingesters that the bucket's roster names. */
+  /** IDs of the ingesters in the bucket's roster. */
   roster(): string[] {
     const dir = join(this.stores.s3.directory, this.name, "__pyroscope_cluster/cinderblock/ingesters");
     return existsSync(dir) ? readdirSync(dir) : [];
   }
 
-  /** Warnings and errors of all processes, for a person: the last of each. */
+  /** The last warnings and errors of each process, as text. */
   complaints(each = 6): string {
     return [...this.cluster.members]
       .map(([name, server]) => {

@@ -10,13 +10,13 @@ export interface Scene {
   readonly deployment: Deployment;
   readonly stores: Stores;
   readonly random: Random;
-  /** whether clients begin no push for now */
+  /** pauses or resumes the clients' pushes */
   readonly pause: (paused: boolean) => void;
-  /** takes note that cumulative series get new owners */
+  /** records that cumulative series get new owners */
   readonly moved: () => void;
 }
 
-/** One thing that goes wrong, and is over when it resolves. */
+/** One fault, which has ended when the promise resolves. */
 export interface FaultPlan {
   readonly name: string;
   readonly happen: () => Promise<void>;
@@ -25,7 +25,7 @@ export interface FaultPlan {
 interface FaultKind {
   readonly shapes: readonly Shape[];
   readonly weight: number;
-  /** draws everything that is random, so that a seed names the same faults whatever happens meanwhile */
+  /** draws all random values in advance, so that a seed gives the same faults independent of timing */
   readonly plan: (scene: Scene) => FaultPlan;
 }
 
@@ -60,7 +60,7 @@ const anyHolder = ({ deployment, random }: Scene): [Component, number] => [
   random.below(deployment.holders),
 ];
 
-/** Requests to the S3 server go wrong for some time, while heads are cut. */
+/** Requests to the S3 server fail for some time, while heads are cut. */
 function bucket(
   scene: Scene,
   name: string,
@@ -177,7 +177,7 @@ const KINDS: readonly FaultKind[] = [
       return {
         name: `flush of every ingester while no push comes, ${name}`,
         happen: async () => {
-          // Without a head the log is reclaimed, and baselines are all that it holds.
+          // Without heads the ingester reclaims the log, which then holds only baselines.
           s.pause(true);
           await settle(200);
           await s.deployment.flush();
@@ -338,13 +338,13 @@ const KINDS: readonly FaultKind[] = [
   },
 ];
 
-/** A fault of a shape, as often as its kind weighs. */
+/** A random fault of a shape, by the weight of its kind. */
 function any(scene: Scene, kinds: readonly FaultKind[]): FaultPlan {
   let at = scene.random.below(kinds.reduce((n, k) => n + k.weight, 0));
   return kinds.find((k) => (at -= k.weight) < 0)!.plan(scene);
 }
 
-/** The kinds of a shape in the order of one round: successive rounds have other orders. */
+/** The kinds of a shape in the order of one round; the order differs between rounds. */
 function round(kinds: readonly FaultKind[], number: number): FaultKind[] {
   const random = new Random(number);
   return kinds
@@ -354,8 +354,8 @@ function round(kinds: readonly FaultKind[], number: number): FaultKind[] {
 }
 
 /**
- * The faults of a schedule, one after the other. The schedules of a shape deal the kinds among them, so that few schedules
- * have every kind; some faults happen at once with a second fault, drawn by weight.
+ * The faults of a schedule, one after another. The schedules of a shape divide the kinds among them, so that
+ * a few schedules cover every kind; some faults happen at the same time as a second fault, drawn by weight.
  * @param turn number of the schedule among those of its shape
  */
 export function planFaults(scene: Scene, turn: number, n: number): FaultPlan[] {

@@ -1,17 +1,19 @@
 /** Kind of profile of a push: values of a `cpu` profile add up, a `heap` profile is cumulative. */
 export type Kind = "cpu" | "heap";
 
-/** A profile with one stack of its own. The stack's value in an answer tells how often the profile was counted. */
+/**
+ * A profile with one unique stack. The stack's value in an answer shows how often the profile was counted.
+ */
 export interface Push {
   /** name of the innermost frame of its stack */
   readonly id: string;
   readonly kind: Kind;
   readonly service: string;
-  /** what the stack counts once; 0: the profile is only the baseline of its series */
+  /** value of the stack if counted once; 0: the profile is only the baseline of its series */
   readonly value: number;
   readonly begunMs: number;
   acknowledgedMs: number | undefined;
-  /** what became of each attempt, for a person */
+  /** results of the attempts, as text */
   readonly attempts: string[];
 }
 
@@ -22,14 +24,14 @@ export interface Growth {
   readonly steps: { readonly total: number; acknowledgedMs: number | undefined }[];
 }
 
-/** Reply to one question, as its client saw it. */
+/** Reply to one query, as its client saw it. */
 export interface Answer {
   readonly kind: Kind;
   readonly strong: boolean;
   readonly askedMs: number;
   readonly answeredMs: number;
   readonly status: number;
-  /** the reason why the answer is partial; empty: it says that it is whole */
+  /** the reason why the answer is partial; empty: the answer claims to be complete */
   readonly partial: string;
   /** innermost frame -> value */
   readonly values: ReadonlyMap<string, number>;
@@ -43,15 +45,15 @@ export interface Fault {
   endedMs: number | undefined;
 }
 
-/** Everything that clients did and saw, and the faults meanwhile. */
+/** All actions and answers of the clients, and the faults meanwhile. */
 export class History {
   readonly startMs = Date.now();
   readonly pushes = new Map<string, Push>();
   readonly growths = new Map<string, Growth>();
   readonly faults: Fault[] = [];
   /**
-   * How often cumulative series got a new owner without their baselines: the first profile there is only a baseline
-   * (docs/correctness.md, "Cumulative baselines").
+   * How often cumulative series got a new owner without their baselines: the first profile there is only a
+   * baseline (docs/correctness.md, "Cumulative baselines").
    */
   moves = 0;
   private readonly notes: { atMs: number; text: string }[] = [];
@@ -74,7 +76,7 @@ export class History {
     this.notes.push({ atMs: Date.now(), text });
   }
 
-  /** Runs a fault and remembers when it was. */
+  /** Runs a fault and records its time. */
   async fault(name: string, happen: () => Promise<void>): Promise<void> {
     const f: Fault = { name, begunMs: Date.now(), endedMs: undefined };
     this.faults.push(f);
@@ -96,7 +98,7 @@ export class History {
     return `${((ms - this.startMs) / 1000).toFixed(3)} s`;
   }
 
-  /** The pushes next to one, the faults and the notes around it, in the order of time. */
+  /** The pushes, faults and notes around one push, in order of time. */
   around(id: string, spanMs = 1500): string {
     const centre = this.pushes.get(id);
     if (!centre) return `${id} was never pushed`;

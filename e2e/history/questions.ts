@@ -12,7 +12,7 @@ export interface Range {
 
 const STRONG = { "x-read-consistency": "strong" };
 
-/** Asks a frontend for the stacks of everything. Rejects where there is no answer at all. */
+/** Queries a frontend for the stacks of all profiles. Rejects if there is no answer. */
 export async function ask(
   frontend: Server,
   kind: Kind,
@@ -50,7 +50,7 @@ export async function ask(
 interface Graph {
   flamegraph?: { names: string[]; levels: { values: string[] }[] };
 }
-/** Innermost frame -> its own value. */
+/** Innermost frame -> self value. */
 function innermost({ flamegraph }: Graph): Map<string, number> {
   const own = new Map<string, number>();
   for (const { values } of flamegraph?.levels ?? [])
@@ -63,7 +63,7 @@ function innermost({ flamegraph }: Graph): Map<string, number> {
   return own;
 }
 
-/** Total by the other read path: from totals of profiles, without their stacks. */
+/** Total by the other read path: from profile totals, without stacks. */
 export async function totalOf(frontend: Server, kind: Kind, range: Range): Promise<number> {
   const sums = await frontend.sums([], TYPES[kind], range.startMs, range.endMs);
   return [...sums.values()].reduce((n, v) => n + v, 0);
@@ -72,19 +72,21 @@ export async function totalOf(frontend: Server, kind: Kind, range: Range): Promi
 export interface AskerOptions {
   readonly range: Range;
   readonly pauseMs: number;
-  /** what default reads must have */
+  /** rule for the pushes that a default read must include */
   readonly defaults: MustHave;
 }
 
-/** With Kafka, a default answer says that it is partial once a partition is read 15 s late; the rest is for its own time. */
+/**
+ * With Kafka, a default answer is partial when a partition lags by 15 s; the rest is the query's own time.
+ */
 const LATE_MS = 20_000;
 
-/** Rule for default reads: with Kafka they may lag behind, to the bound that makes them partial. */
+/** Rule for default reads: with Kafka they may lag, up to the bound that makes them partial. */
 export function defaultReads(kafka: boolean): MustHave {
   return kafka ? (acknowledgedMs, a) => acknowledgedMs < a.askedMs - LATE_MS : ACKNOWLEDGED;
 }
 
-/** Asks strong and default questions of both kinds throughout, and holds each answer against the history when it comes. */
+/** Sends strong and default queries of both kinds throughout, and checks each answer against the history. */
 export class Asker {
   readonly violations: Violation[] = [];
   asked = 0;
@@ -92,7 +94,7 @@ export class Asker {
   partial = 0;
   failed = 0;
   slowestMs = 0;
-  /** reason -> answers that failed or were partial with it */
+  /** reason -> number of answers that failed or were partial for it */
   readonly reasons = new Map<string, number>();
   private asking = true;
   private readonly loops: Promise<void>[];
@@ -123,7 +125,7 @@ export class Asker {
     const all = this.frontends(),
       kind = n % 3 === 2 ? "heap" : "cpu",
       from = Date.now();
-    // As a load balancer does: a frontend that takes no connection is passed over.
+    // Like a load balancer: skip a frontend that accepts no connection.
     let a: Awaited<ReturnType<typeof ask>> | undefined;
     for (let i = 0; i < all.length && !a; i++)
       a = await ask(all[(n + i) % all.length]!, kind, strong, this.options.range).catch(() => undefined);

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import type { Outcome } from "./schedule.ts";
 
-/** Writes what the schedules came to, for the repository. */
+/** Writes the results of the schedules to a file of the repository. */
 export function writeReport(file: string, outcomes: readonly Outcome[]): void {
   const failed = outcomes.filter((o) => o.problem !== "").length,
     sum = (pick: (o: Outcome) => number): string =>

@@ -11,7 +11,7 @@ import { ask, Asker, defaultReads, type Range, totalOf } from "./questions.ts";
 const SHAPES: readonly Shape[] = ["single", "direct", "kafka"];
 const FAULTS = 3;
 const WINDOWS = 2;
-/** Time until an answer is whole again after everything was mended. */
+/** Maximum time until answers are complete after the end of all faults, in milliseconds. */
 const WHOLE_MS = 20_000;
 
 /** Result of a schedule. */
@@ -19,19 +19,21 @@ export interface Outcome {
   readonly seed: number;
   readonly shape: Shape;
   readonly faults: readonly string[];
-  /** last step before the account */
+  /** last step before the final check */
   readonly ending: string;
   readonly sent: number;
   readonly acknowledged: number;
   readonly answers: { readonly whole: number; readonly partial: number; readonly failed: number };
   readonly seconds: number;
-  /** seconds until everything had started, until the faults were over, and until everything was accounted for */
+  /**
+   * seconds until the deployment had started, until the faults had ended, and until the final check was done
+   */
   readonly phases: readonly number[];
-  /** empty: everything is accounted for */
+  /** empty: every acknowledged profile was found exactly once */
   readonly problem: string;
 }
 
-/** Last step before the account: it decides whether heads, disks or the bucket answer. */
+/** Last step before the final check: decides whether heads, disks or the bucket answer. */
 const ENDINGS = [
   "as it was left",
   "after a flush",
@@ -39,17 +41,20 @@ const ENDINGS = [
   "after SIGTERM of every ingester",
 ] as const;
 
-/** How a person repeats one schedule. */
+/** Command that repeats one schedule. */
 export const repeatCommand = (seed: number): string =>
   `CINDERBLOCK_SEED=${seed} npm run test:integration -- e2e/history`;
 
-/** The shape of a seed's deployment: each third seed has the same. */
+/** The shape of a seed's deployment: every third seed has the same shape. */
 export const shapeOf = (seed: number): Shape => SHAPES[seed % SHAPES.length]!;
 
-/** Position of a seed among those of its shape, the seeds from 1 on. */
+/** Position of a seed among the seeds of its shape; seeds start at 1. */
 const turnOf = (seed: number): number => Math.floor((seed - 1) / SHAPES.length);
 
-/** Runs the schedule of a seed: clients push and ask throughout, faults happen, then everything is accounted for. */
+/**
+ * Runs the schedule of a seed: clients push and query during faults; a final check finds every acknowledged
+ * profile.
+ */
 export async function runSchedule(seed: number, stores: Stores): Promise<Outcome> {
   const started = Date.now(),
     random = new Random(seed),
@@ -128,7 +133,7 @@ export async function runSchedule(seed: number, stores: Stores): Promise<Outcome
   };
 }
 
-/** Leaves the data where the last answers must find it. */
+/** Moves the data to the place that the last answers must read. */
 async function finish(deployment: Deployment, history: History, ending: Outcome["ending"]): Promise<void> {
   const holders = Array.from({ length: deployment.holders }, (_, i) => i);
   history.note(ending);
@@ -140,7 +145,7 @@ async function finish(deployment: Deployment, history: History, ending: Outcome[
   await deployment.heal();
 }
 
-/** Every acknowledged profile once, in an answer that says that it is whole, by both read paths. */
+/** Checks by both read paths that a complete answer has every acknowledged profile once. */
 export async function account(
   deployment: Deployment,
   history: History,
