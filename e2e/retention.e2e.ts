@@ -87,8 +87,7 @@ async function sum(
     0,
   );
   // A time series begins one step before its range.
-  // Where it is being deleted a block may be written again between the two questions: then they are asked
-  // again.
+  // During a deletion, a block may be rewritten between the two queries: then repeat both.
   if (startMs < base && total !== points && tries > 0)
     return sum(server, service, startMs, endMs, tenant, tries - 1);
   if (startMs < base && total !== points)

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 
 const BOUNDARIES = "@nx/enforce-module-boundaries";
-/** Forbidden sources and an allowed source: the project and the code. */
+/** Forbidden sources and an allowed source, with project and code. */
 const CASES = {
   platform: ["libs/pprof", 'export { createLogger } from "@cinderblock/telemetry";\n'],
   component: ["apps/querier", 'export { Distributor } from "@cinderblock/distributor";\n'],
@@ -10,7 +10,10 @@ const CASES = {
   downwards: ["libs/head", 'export { crc32c } from "@cinderblock/bytes";\n'],
 } as const;
 
-/** Rules that each case breaks. ESLint runs in a process of its own, since its plugins are no modules for Jest. */
+/**
+ * Rules that each case breaks. ESLint runs in a separate process, since Jest cannot load its plugins as
+ * modules.
+ */
 function lint(): Record<keyof typeof CASES, string[]> {
   const program = `
     import { createLinter, rulesBroken } from ${JSON.stringify(join(import.meta.dirname, "linter.ts"))};

@@ -1,4 +1,5 @@
-// Allowed imports between projects, as data (docs/architecture.md has the picture). Imports point downwards; one vendor, one door.
+// Allowed imports between projects, as data (docs/architecture.md has the picture). Imports point downward;
+// only one project, the door, imports a vendor's package.
 
 /** A layer -> the layers below that it may import, in addition to its own and `base`. */
 export const may = {
@@ -15,7 +16,9 @@ export const may = {
   e2e: ["api", "test"],
 } as const satisfies Record<string, readonly string[]>;
 
-/** A door -> the packages that only the project with its tag imports. Each project has one tag `door:<name>`. */
+/**
+ * A door -> the packages that only the project with its tag imports. Each project has one tag `door:<name>`.
+ */
 export const doors = {
   none: [],
   arrow: ["apache-arrow", "parquet-wasm"],
@@ -29,9 +32,12 @@ export const doors = {
   telemetry: ["@opentelemetry/*", "pino", "prom-client"],
 } as const satisfies Record<string, readonly string[]>;
 
-/** Packages that end-to-end tests use as another program would: clients of the servers, second readers of their files. */
+/**
+ * Packages that end-to-end tests use like other programs do: clients of the servers, independent readers of
+ * files.
+ */
 const OUTSIDE = ["@azure/*", "@connectrpc/*", "apache-arrow", "kafkajs", "parquet-wasm", "yaml"];
-/** Packages that unit tests compare our own code with. */
+/** Packages with which unit tests compare our own code. */
 const ORACLES = ["@azure/*", "@connectrpc/*", "apache-arrow", "parquet-wasm", "re2js"];
 
 interface Constraint {
@@ -43,7 +49,10 @@ interface Constraint {
 const vendors: readonly string[] = Object.values(doors).flat();
 const without = (own: readonly string[]): string[] => vendors.filter((v) => !own.includes(v));
 
-/** Constraints for @nx/enforce-module-boundaries; for test files they allow testkit and other vendors' code as an oracle. */
+/**
+ * Constraints for @nx/enforce-module-boundaries; test files may also import testkit, and other vendors' code
+ * as an oracle.
+ */
 export function depConstraints(files: "sources" | "tests"): Constraint[] {
   const test = files === "tests" ? ["test"] : [];
   const oracles = files === "tests" ? ORACLES : [];

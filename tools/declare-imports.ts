@@ -1,5 +1,5 @@
-// Writes the imports of each project into its package.json: sources' imports under dependencies, those of tests and tools under
-// devDependencies. Versions stand in the root alone. --check compares instead.
+// Writes the imports of each project into its package.json: imports of sources under dependencies, those of
+// tests and tools under devDependencies. Only the root has versions. --check compares instead.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { builtinModules } from "node:module";
@@ -16,10 +16,10 @@ interface Manifest {
 const root = join(import.meta.dirname, "..");
 const check = process.argv.includes("--check");
 const TEST = /\.(test|testing|bench|e2e)\.ts$|(^|\/)(jest|vite)\.config\.\w+$|^(e2e|tools|libs\/testkit)\//;
-/** Packages that no import names: found by their path, or by a tool. */
+/** Packages without an import: found by path, or by a tool. */
 const UNNAMED: Record<string, readonly string[]> = { tools: ["semver"] };
 
-/** The project that a file belongs to, by its folder. */
+/** The project of a file, by its folder. */
 function projectOf(file: string): string {
   const [first, second] = file.split("/") as [string, string];
   return first === "apps" || first === "libs" ? `${first}/${second}` : first;

@@ -2,8 +2,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * The files outside libs/rpc that program against Fastify: they name its types, or write routes on its instance. libs/rpc is
- * its door, so this list may only shrink; tools/workspace.test.ts compares it with the sources.
+ * The files outside libs/rpc that use Fastify: they name its types, or add routes to its instance. Only
+ * libs/rpc should use Fastify, so this list may only shrink; tools/workspace.test.ts compares it with the
+ * sources.
  */
 export const FASTIFY_FILES: readonly string[] = [
   "apps/ad-hoc-profiles/src/debug-files-api.ts",
@@ -24,7 +25,7 @@ export const FASTIFY_FILES: readonly string[] = [
 
 const TYPES = /\bFastify(Instance|Reply|Request)\b|\bhttp: \(\w+\) => |\bhttp\(\w+\) \{/;
 
-/** The source files outside libs/rpc that program against Fastify, sorted. */
+/** The source files outside libs/rpc that use Fastify, sorted. */
 export function programsAgainstFastify(root: string): string[] {
   const found: string[] = [];
   for (const parent of ["apps", "libs"])
@@ -35,7 +36,7 @@ export function programsAgainstFastify(root: string): string[] {
       try {
         files = readdirSync(join(root, src), { recursive: true, encoding: "utf8" });
       } catch {
-        continue; // no project
+        continue; // not a project
       }
       for (const file of files)
         if (/\.tsx?$/.test(file) && TYPES.test(readFileSync(join(root, src, file), "utf8")))

@@ -8,7 +8,7 @@ import { generated } from "./generated.ts";
 const root = join(import.meta.dirname, "..");
 const GEN = "libs/api/src/gen";
 
-/** The files below a folder by their path in it. */
+/** Relative path -> content of the files below a folder. */
 function filesOf(folder: string): Record<string, string> {
   const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).sort();
   return Object.fromEntries(

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 
-/** Writes generated files, by their path in the workspace; with --check it compares them and fails where one is stale. */
+/** Writes generated files, by workspace path. With --check, compares them and fails if a file is stale. */
 export function generated(files: Record<string, string>, source: string): void {
   const check = process.argv.includes("--check");
   for (const [path, text] of Object.entries(files)) {

@@ -10,9 +10,9 @@ const AT_END = Symbol.for("cinderblock.at-end");
 const ROOT = join(import.meta.dirname, "..");
 
 /**
- * Environment of a test file: a temporary folder of its own, the root of the checkout as working folder, and an end that
- * stops whatever the file started (`atEnd` of testkit), the newest first. A process or a file that is left then fails the
- * test file by name.
+ * Environment of a test file: a separate temporary folder, the root of the checkout as working folder, and a
+ * cleanup that stops everything that the file started (`atEnd` of testkit), in reverse order. A process or a
+ * file that remains after the cleanup fails the test file by name.
  */
 export default class Environment extends TestEnvironment {
   private readonly suite: string;
@@ -33,15 +33,15 @@ export default class Environment extends TestEnvironment {
     this.cpu = cpuSeconds();
     process.chdir(ROOT);
     this.folder = mkdtempSync(join(tmpdir(), `${basename(this.suite).replace(/\..*$/, "")}-`));
-    // Core modules read the variables of the worker, tests those of their own realm. Without a folder for Node's cache of
-    // compiled code, a program that asks for the cache would leave it in the temporary folder.
+    // Core modules read the worker's environment variables, tests those of their own realm. Without a folder
+    // for Node's compile cache, a program that enables the cache would leave it in the temporary folder.
     for (const env of [process.env, this.global.process.env]) {
       delete env.NODE_DISABLE_COMPILE_CACHE;
       Object.assign(env, { TMPDIR: this.folder, NODE_COMPILE_CACHE: CODE_CACHE });
     }
   }
 
-  /** With the tests' own results at hand, so that a failure here hides none of theirs. */
+  /** Runs the cleanup when the tests' results are known, so that a failure here hides no test failure. */
   async handleTestEvent(event: { name: string }, state: { unhandledErrors: unknown[] }): Promise<void> {
     if (event.name !== "run_finish") return;
     await this.end();
@@ -49,7 +49,7 @@ export default class Environment extends TestEnvironment {
   }
 
   override async teardown(): Promise<void> {
-    await this.end(); // a file that does not load has no run to finish
+    await this.end(); // a file that fails to load has no run_finish event
     const { CINDERBLOCK_COUNTS: counts } = process.env;
     if (counts !== undefined) {
       const line = { cpu: cpuSeconds() - this.cpu, of: relative(this.root, this.suite) };
@@ -59,7 +59,7 @@ export default class Environment extends TestEnvironment {
     if (this.failures.length > 0) throw new Error(`${this.suite} ${this.failures.join("; ")}`);
   }
 
-  /** Stops what the suite started, and looks for what it left. */
+  /** Stops everything that the suite started, and finds leftover processes and files. */
   private async end(): Promise<void> {
     if (this.folder === "") return;
     const stops = (this.global as { [AT_END]?: Stop[] })[AT_END] ?? [],
@@ -82,7 +82,7 @@ export default class Environment extends TestEnvironment {
     else process.env.TMPDIR = this.outer;
   }
 
-  /** Children of this worker that the suite left. A process that was killed may take a moment to go. */
+  /** Leftover child processes of this worker. A killed process may need a moment to end. */
   private async leftProcesses(): Promise<Process[]> {
     for (let i = 0; ; i++) {
       const left = childrenOf(process.pid).filter((p) => !p.command.includes("esbuild --service"));

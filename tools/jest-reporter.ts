@@ -14,7 +14,7 @@ interface Result {
   testResults: { status: string; ancestorTitles: string[] }[];
 }
 
-/** A line for the runner: what one test file came to. */
+/** A line for the runner: the result of one test file. */
 export interface FileCount {
   file: string;
   passed: number;
@@ -29,7 +29,10 @@ function reasons(result: Result): string[] {
   return [...new Set(titles.map((t) => / \[skipped: (.*)\]$/.exec(t)?.[1]).filter((r) => r !== undefined))];
 }
 
-/** One line for each file, failures in full, and the counts for the runner, in the file that CINDERBLOCK_COUNTS names. */
+/**
+ * One line for each file, failures in full, and the counts for the runner, in the file that
+ * CINDERBLOCK_COUNTS names.
+ */
 export default class CountingReporter {
   private readonly root: string;
 

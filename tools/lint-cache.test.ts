@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
-/** A base library, and one that imports it. */
+/** A base library, and a library that imports it. */
 const PROJECTS = ["libs/bytes", "libs/errors", "libs/columnar", "libs/testkit"];
 const FILES = [
   ".gitignore",
@@ -26,7 +26,7 @@ const FILES = [
   "tsconfig.json",
 ];
 
-/** A workspace with this one's configuration and a few of its projects, so that a test may change them. */
+/** A copy of this workspace's configuration and a few projects, which a test may change. */
 function workspace(): string {
   const copy = mkdtempSync(join(tmpdir(), "workspace-"));
   const filter = (path: string): boolean => !/\/(dist|node_modules|jest)(\/|$)/.test(path.slice(root.length));

@@ -6,13 +6,14 @@ const ROOT = join(import.meta.dirname, "..");
 const BOUNDARIES = "@nx/enforce-module-boundaries";
 
 /**
- * ESLint over the workspace in this process. Throws where the boundary rule would pass over every file, which it does
- * without a project graph.
+ * ESLint for the workspace in this process.
+ * @throws Error without a project graph, because the boundary rule would then skip every file
  */
 export async function createLinter(): Promise<ESLint> {
   process.chdir(ROOT);
   process.env.NX_DAEMON = "false";
-  // The boundary rule takes any other program for an editor and reads the project graph again for each file: 25 s of CPU.
+  // The boundary rule treats other programs as editors and reads the project graph again for each file: 25 s
+  // of CPU.
   process.argv[1] = join(ROOT, "node_modules/eslint/bin/eslint.js");
   // The boundary rule reads the graph from Nx's cache.
   await createProjectGraphAsync({ exitOnError: true });

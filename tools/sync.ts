@@ -1,11 +1,12 @@
-// npm run sync: the imports of each project become declarations in package.json and references in tsconfig.json.
+// npm run sync: the imports of each project become declarations in package.json and references in
+// tsconfig.json.
 import { spawnSync } from "node:child_process";
 import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 
-/** Runs a program of node_modules/.bin, without a daemon that would stay. */
+/** Runs a program of node_modules/.bin without the Nx daemon, which would keep running. */
 function run(command: string, ...args: string[]): void {
   const { status } = spawnSync(command, args, {
     cwd: root,
@@ -21,7 +22,7 @@ function run(command: string, ...args: string[]): void {
 
 run("node", "tools/declare-imports.ts");
 run("nx", "sync");
-// Nx puts new references first; sorted ones change a line where an import is new.
+// Nx puts new references first; with sorting, a new import changes only one line.
 const configs = globSync("{.,{apps,libs}/*,tools,e2e}/tsconfig*.json", { cwd: root });
 for (const config of configs) {
   const path = join(root, config);

@@ -65,7 +65,7 @@ describe("versions", () => {
   });
 });
 
-/** Packages of the root that no import names: commands, and packages that a tool finds by their names. */
+/** Packages of the root without an import: commands, and packages that a tool finds by name. */
 const COMMANDS = [
   "@biomejs/biome",
   "@bufbuild/buf",
@@ -102,7 +102,7 @@ describe("a package of the root", () => {
 describe("Fastify", () => {
   it("is programmed against by libs/rpc and by the files of a list that only shrinks", () => {
     const found = programsAgainstFastify(root);
-    expect(found.filter((f) => !FASTIFY_FILES.includes(f))).toEqual([]); // use what libs/rpc offers instead
-    expect(FASTIFY_FILES.filter((f) => !found.includes(f))).toEqual([]); // strike them off the list
+    expect(found.filter((f) => !FASTIFY_FILES.includes(f))).toEqual([]); // use the interfaces of libs/rpc instead
+    expect(FASTIFY_FILES.filter((f) => !found.includes(f))).toEqual([]); // remove them from the list
   });
 });

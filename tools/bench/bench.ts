@@ -1,5 +1,6 @@
-// Runs the oracle's bench on our command and, where PYROSCOPE names a real server's binary, on both in turn; measures
-// inflating the same bodies in the same run, and writes docs/benchmarks.md. Needs the team's ../shared.
+// Runs the oracle's benchmark on our command. If PYROSCOPE names a real server's binary, alternates between
+// both. Measures inflating the same bodies in the same run, and writes docs/benchmarks.md. Needs the team's
+// ../shared.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir, cpus } from "node:os";
@@ -14,7 +15,7 @@ if (!existsSync(join(shared, "oracle"))) {
   console.error("tools/bench needs the team's measuring program in ../shared/oracle");
   process.exit(1);
 }
-/** Report of the oracle's bench about one round of one server. */
+/** Report of the oracle's benchmark for one round of one server. */
 interface Report {
   name: string;
   profiles_per_cpu_s_with_flush: number;
@@ -86,7 +87,7 @@ const before = inflateMs();
 const env = { ...process.env, CINDERBLOCK: join(root, "node_modules/.bin/cinderblock") };
 const real = process.env.PYROSCOPE !== undefined && existsSync(process.env.PYROSCOPE);
 const json = join(work, "runs.json");
-// The load's ten minutes must lie in one hour, as the goals' did: two heads have twice the symbols.
+// The load's ten minutes must lie in one hour, as for the goals: two heads have twice the symbols.
 const minute = (): number => new Date().getMinutes();
 for (let said = false; minute() < 12 || minute() > 54; said = true) {
   if (!said) console.log("waiting until twelve minutes past the hour");
@@ -166,7 +167,7 @@ async function pushOnce(name: string, ...v8: string[]): Promise<string> {
   return printed;
 }
 await pushOnce("p", "--cpu-prof", `--cpu-prof-dir=${profileDir}`);
-// Growth of the heaps of all threads between collections; buffers lie outside of them.
+// Growth of the heaps of all threads between collections; buffers are not part of the heaps.
 const heaps = new Map<string, number>();
 let allocated = 0,
   collections = 0;

@@ -2,7 +2,7 @@ import { openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { BlockFiles } from "@cinderblock/block";
 
-/** The files of a block in a folder, read piece by piece. */
+/** The files of a block in a folder, with reads of ranges. */
 export function filesIn(dir: string): BlockFiles {
   const open = new Map<string, number>();
   const size = (f: string): number => statSync(join(dir, f)).size;

@@ -1,7 +1,7 @@
-// Measures the cost of the parts of a cluster against the single binary: node tools/bench/cluster.ts [rounds] writes
-// docs/benchmarks-cluster.md.
-// Real processes, Redis, Kafka and S3 server on this machine; CPU seconds of each process for the load of
-// docs/benchmarks.md, until its last block is in the bucket. Needs the team's ../shared.
+// Measures the cost of a cluster's components relative to the single binary:
+// node tools/bench/cluster.ts [rounds] writes docs/benchmarks-cluster.md.
+// Real processes, Redis, Kafka and S3 server on this machine. Counts CPU seconds of each process for the load
+// of docs/benchmarks.md, until its last block is in the bucket. Needs the team's ../shared.
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
@@ -37,7 +37,7 @@ execFileSync(process.execPath, ["tools/build/main.ts"], { cwd: root, stdio: "inh
 execFileSync(oracle, ["gen", "-preset", "small", "-out", join(work, "load")], { stdio: "ignore" });
 const profiles = 3200;
 step("Redis, Kafka and an S3 server");
-process.env.VGW_KEEP_ALIVE = "true"; // as S3 does: its server for tests closes each connection otherwise
+process.env.VGW_KEEP_ALIVE = "true"; // as S3 does; without it the test server closes each connection
 const redis = await startRedis(),
   kafka = await startKafka();
 const buckets = Array.from({ length: rounds }, (_, i) => [`single-${i}`, `direct-${i}`, `kafka-${i}`]).flat();
@@ -74,7 +74,7 @@ class Member {
     this.dir = join(work, `${name}-${Math.random().toString(36).slice(2)}`);
     mkdirSync(this.dir);
   }
-  /** Seconds until it was ready. */
+  /** Seconds until the process was ready. */
   async start(): Promise<number> {
     this.port ??= await freePort();
     const log = openSync(join(this.dir, "log"), "a");
@@ -155,12 +155,15 @@ async function push(to: Member, base: number): Promise<void> {
   if (!/3200 profiles/.test(stdout + stderr)) throw new Error(`the push failed: ${stdout}${stderr}`);
 }
 
-/** How often the load is pushed to be measured: what a process pays now and then, like joining its groups in Kafka again, is not what a profile costs. */
+/**
+ * Number of pushed loads per measurement, so that occasional work, like rejoining Kafka groups, counts
+ * little.
+ */
 const LOADS = 3;
 async function pushLoads(to: Member, base: number): Promise<void> {
   for (let i = 0; i < LOADS; i++) await push(to, base - (i === 0 ? 0 : i + 1) * 3600_000);
 }
-/** Compiling goes on for a while: it is not what a profile costs, either. */
+/** Pushes loads until most code is compiled, because compilation is not a cost of a profile. */
 async function warmUp(to: Member, ingesters: readonly Member[], base: number): Promise<void> {
   for (const hours of [1, 5]) await uploaded(to, ingesters, base - hours * 3600_000);
 }
@@ -183,7 +186,7 @@ async function uploaded(to: Member, ingesters: readonly Member[], base: number):
   await consumed(ingesters);
 }
 
-/** Until the ingesters have read everything, and it is in the bucket. */
+/** Waits until the ingesters have read all records and uploaded all blocks. */
 async function consumed(ingesters: readonly Member[]): Promise<void> {
   await sleep(500);
   for (const m of ingesters)
@@ -196,8 +199,8 @@ async function consumed(ingesters: readonly Member[]): Promise<void> {
 }
 
 /**
- * CPU seconds of one load, one process after the other: processes that share the cores take more CPU seconds for the same
- * work. The owners are stopped before and after.
+ * CPU seconds of one load, one process after another: processes that share the cores take more CPU seconds
+ * for the same work. The owners are stopped before and after.
  */
 async function pushedOneByOne(
   distributor: Member,
@@ -211,7 +214,7 @@ async function pushedOneByOne(
   for (const m of owners) {
     const before = m.cpu;
     m.child.kill("SIGCONT");
-    // It is out of its groups by now, and hears of the partitions' ends when it is back.
+    // The owner has left its groups by now, and reads the partitions' end offsets when it resumes.
     for (let i = 0; i < 100 && (await m.metric("cinderblock_ingester_partition_lag_records")) === 0; i++)
       await sleep(100);
     await consumed([m]);
@@ -229,13 +232,13 @@ interface Figure {
   bytes?: number;
 }
 const figures: Figure[] = [];
-/** Loss of an ingester under load, in the last round. */
+/** Result of losing an ingester under load, in the last round. */
 let recovery: { readyIn: number; refused: number; taken: number } | undefined;
-/** @param single the single binary's CPU seconds for the same, measured just before */
+/** @param single the single binary's CPU seconds for the same load, measured just before */
 const note = (name: string, cpu: number, single: number): void => {
   figures.push({ name, cpu, beside: cpu / single });
 };
-/** The machine's speed changes by the minute, so that the compared programs take turns. */
+/** The machine's speed changes within minutes, so the compared programs take turns. */
 const TURNS = 3;
 
 for (let round = 0; round < rounds; round++) {
@@ -300,7 +303,7 @@ for (let round = 0; round < rounds; round++) {
         );
     }
     for (const m of mode === "kafka" ? ingesters : []) m.child.kill("SIGCONT");
-    // Questions: a flame graph of everything, as the bench asks it, over heads and blocks of all replicas.
+    // Queries: the benchmark's flame graph of all profiles, over heads and blocks of all replicas.
     const received = async (): Promise<number> =>
       (await Promise.all(members.map((m) => m.metric("cinderblock_internal_received_bytes")))).reduce(
         (a, b) => a + b,
@@ -340,7 +343,7 @@ for (let round = 0; round < rounds; round++) {
       let refused = 0,
         taken = 0;
       const state = { on: true };
-      // The load goes on, again and again: a load that meets a refusal fails.
+      // Repeats the load; a refused push makes a load fail.
       const loop = (async () => {
         while (state.on)
           await push(distributor, base + 3600_000).then(

@@ -1,4 +1,5 @@
-// Compacts all blocks of a tenant into one, in this process: `node tools/bench/compaction.ts <tenant folder> <work folder> <memory MiB>`. Prints figures as JSON.
+// Compacts all blocks of a tenant into one, in this process. Prints figures as JSON:
+// node tools/bench/compaction.ts <tenant folder> <work folder> <memory MiB>
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { decodeMeta, isUlid } from "@cinderblock/block-meta";

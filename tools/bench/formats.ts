@@ -1,7 +1,8 @@
-// Measures the cost of a push in each format: `node tools/bench/formats.ts` writes its part of docs/benchmarks.md; with words
-// as arguments, it prints only the formats whose names hold one of the words. One thread, from the bytes
-// of a body to a profile that is ready for a head (inflated, decoded, checked, normalized, divided by labels); nothing is stored.
-// The same real profiles in every format but JFR, whose recording is made. Needs the team's ../shared.
+// Measures the cost of a push in each format: `node tools/bench/formats.ts` writes its part of
+// docs/benchmarks.md. With words as arguments, prints only the formats whose names contain one of the words.
+// One thread works from the bytes of a body to a profile that is ready for a head (inflated, decoded,
+// checked, normalized, split by labels), and stores nothing. Every format has the same real profiles, except
+// JFR, whose recording is synthetic. Needs the team's ../shared.
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -30,7 +31,7 @@ const NOW = 1_795_409_460_000,
 const plain = readdirSync(folder)
   .map((f) => readFileSync(join(folder, f)))
   .map((b) => (b[0] === 0x1f ? gunzipSync(b) : b))
-  // OTLP names a profile by the type of its period: one without cannot be sent by it.
+  // OTLP names a profile by its period type: profiles without a period type cannot be sent.
   .filter((b) => {
     const t = new PprofDecoder().decode(b);
     return t.hasPeriodType && t.periodType > 0;
@@ -155,7 +156,8 @@ const once = (pushes: readonly Push[]): void => {
     if (out.error) throw out.error;
   }
 };
-// A machine's speed changes within minutes: each round measures every format, and is compared with pprof of the same round.
+// A machine's speed changes within minutes: each round measures every format and compares it with pprof in
+// that round.
 const rounds = asked.map((): { mb: number; profiles: number; ratio: number }[] => []);
 for (let round = 0; round <= ROUNDS; round++) {
   for (const [i, [name, pushes, raw]] of asked.entries()) {

@@ -1,6 +1,7 @@
-// Makes large source blocks out of a small one and compacts them, in this process:
+// Makes large source blocks from a small block and compacts them, in this process:
 // node tools/bench/large-blocks.ts <template block folder> <work folder> <blocks> <MiB of each> <memory MiB>.
-// The rows of each series are repeated with later times and other values; symbols stay. Prints figures as JSON, and the memory while it goes.
+// Repeats the rows of each series with later times and other values; symbols stay unchanged. Prints figures
+// as JSON, and the memory use during the run.
 import {
   copyFileSync,
   mkdirSync,
@@ -88,7 +89,8 @@ async function make(number: number, repeats: number): Promise<BlockMeta> {
   }));
   let seed = number + 1;
   for (const [i] of reader.series.entries()) {
-    // Small profiles say little about memory: rows of many samples, with values that do not compress.
+    // Small profiles show little about memory use: this makes rows of many samples, with incompressible
+    // values.
     const own = reader
       .rowsOf(i, 0n, 1n << 62n)
       .filter((row) => t.sampleEnd[row]! - t.sampleStart[row]! >= 100);

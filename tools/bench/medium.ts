@@ -1,4 +1,5 @@
-// One round of the oracle's bench with its `medium` preset; writes docs/benchmarks-medium.md. Takes about three minutes.
+// Runs one round of the oracle's benchmark with its `medium` preset; writes docs/benchmarks-medium.md. Takes
+// about three minutes.
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";

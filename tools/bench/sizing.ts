@@ -1,4 +1,5 @@
-// Turns what the benches measured into a table of sizes: node tools/bench/sizing.ts reads docs/benchmarks*.md and writes docs/sizing.md.
+// Computes a table of sizes from the benchmarks: node tools/bench/sizing.ts reads docs/benchmarks*.md and
+// writes docs/sizing.md.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,7 +7,7 @@ import { fileURLToPath } from "node:url";
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const bench = readFileSync(join(root, "docs/benchmarks.md"), "utf8"),
   storage = readFileSync(join(root, "docs/benchmarks-storage.md"), "utf8");
-/** The first number behind a row's label; what is not there stops the script. */
+/** The first number after a row's label. @throws if the row is missing */
 const figure = (text: string, label: string): number => {
   const line = text.split("\n").find((l) => l.startsWith(`| ${label}`)),
     value = line && /\| ([\d.,]+) \|/.exec(line.slice(label.length + 2));
@@ -34,7 +35,7 @@ const rowsPerProfile = rows / (12 * 3200),
   kept = mbOut / mbIn;
 const coldRequests = figure(storage, "never asked before");
 
-/** An agent of a usual SDK: four profiles (CPU, heap, locks, …) every fifteen seconds. */
+/** An agent of a typical SDK: four profiles (CPU, heap, locks, …) every fifteen seconds. */
 const PROFILES = 4,
   SECONDS = 15,
   BUSY = 0.5,
@@ -52,7 +53,7 @@ const table = [100, 1000, 10_000, 100_000].map((agents) => {
   const rate = (agents * PROFILES) / SECONDS,
     cores = rate / perCpuSecond / BUSY,
     day = rate * 86_400;
-  const levels = 3; // each row is merged about three times on its way to eight hours
+  const levels = 3; // a row is merged about three times until its block covers eight hours
   return [
     agents.toLocaleString("en"),
     round(rate),

@@ -1,5 +1,6 @@
-// Compacts two gigabytes of source blocks in a process of its own, and asks a bucket of thirty days, cold and warm; writes docs/benchmarks-storage.md.
-// Needs the team's ../shared, 10 GB of disk and ten minutes. `--mib 200` makes fewer.
+// Compacts two gigabytes of source blocks in a separate process, and queries a bucket of thirty days, cold
+// and warm; writes docs/benchmarks-storage.md. Needs the team's ../shared, 10 GB of disk and ten minutes.
+// `--mib 200` uses less data.
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";

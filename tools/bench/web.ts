@@ -1,7 +1,8 @@
-// Measures the speed of the web UI in a real browser without a GPU; writes docs/benchmarks-web.md. Takes about a minute.
-// With --gate: writes nothing, and fails when the best of three looks at a figure misses its goal by more than the machine is
-// slower than the machine of the goals, and a half: the extended tests run it (e2e/web-budget.e2e.ts).
-// Trees are made here and given to the page in place of the server's answer, so that their size is known.
+// Measures the speed of the web UI in a real browser without a GPU; writes docs/benchmarks-web.md. Takes
+// about a minute. With --gate: writes nothing, and fails when the best of three measurements exceeds the
+// goal, scaled by this machine's slowness, by more than a half. The extended tests run this mode
+// (e2e/web-budget.e2e.ts). This program generates trees of known size and answers the page's requests with
+// them.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
@@ -14,7 +15,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const dir = mkdtempSync(join(tmpdir(), "cinderblock-web-"));
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const gate = process.argv.includes("--gate");
-/** Result of the loop in `slowness` on a machine on which the goals hold. */
+/** Result of the loop in `slowness` on the reference machine of the goals. */
 const REFERENCE_MS = 28;
 const STEPS = gate ? 5 : 7;
 let step = 0;
@@ -34,7 +35,7 @@ function tree(n: number): Buffer {
     name = new Uint32Array(n),
     self = new Uint32Array(n);
   for (let i = 1; i < n; i++) {
-    // Mostly below a recent node: long, thin branches beside wide ones.
+    // Mostly below a recent node: long, thin branches next to wide ones.
     let p = random() < 0.7 ? Math.max(0, i - 1 - Math.floor(random() * 30)) : Math.floor(random() * i);
     while (depth[p]! >= 47) p = parent[p]!;
     parent[i] = p;
@@ -108,7 +109,7 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
 });
 
-/** Values that the page keeps for this program. */
+/** Measurements that the page stores for this program. */
 declare global {
   var long: [start: number, duration: number][];
   var moved: Promise<number>;
@@ -143,7 +144,7 @@ async function open(
   return { page, context, first };
 }
 
-/** 150 frames of zoom and pan: frames a second, and the boxes of the last one. */
+/** 150 frames of zoom and pan: frames per second, and the number of boxes in the last frame. */
 const frames = (page: Page): Promise<{ fps: number; boxes: number }> =>
   page.evaluate(
     () =>
@@ -179,7 +180,7 @@ const frames = (page: Page): Promise<{ fps: number; boxes: number }> =>
       }),
   );
 
-/** Time that this machine takes to fill boxes on a canvas and read a pixel, against the machine of the goals. */
+/** Time of this machine to fill boxes on a canvas and read a pixel, relative to the reference machine. */
 async function slowness(): Promise<number> {
   const page = await browser.newPage();
   const ms = await page.evaluate(() => {
@@ -200,12 +201,12 @@ async function slowness(): Promise<number> {
   return ms / REFERENCE_MS;
 }
 
-/** Bound of a figure: at most, or at least. */
+/** Bound of a figure: a maximum or a minimum. */
 interface Goal {
   most?: number;
   least?: number;
 }
-/** name -> the best value of all looks, its goal, and a remark */
+/** name -> the best value of all measurements, its goal, and a remark */
 const figures = new Map<string, { value: number; goal: Goal; more: string }>();
 function figure(name: string, value: number, goal: Goal, more = ""): void {
   const known = figures.get(name),
@@ -213,12 +214,12 @@ function figure(name: string, value: number, goal: Goal, more = ""): void {
   figures.set(name, { value: known ? best(known.value, value) : value, goal, more });
 }
 
-/** A click's way to the picture, a search and the graph upside down. */
+/** Time from a click to the drawn frame, of a search, and of inverting the graph. */
 async function actions(page: Page): Promise<void> {
   const box = (await page.locator("[data-testid=flame-over]").boundingBox())!;
   const clicks: number[] = [];
   for (let i = 0; i < 20; i++) {
-    // From the press to the frame in which the picture has moved.
+    // From the key press to the frame with the new picture.
     await page.evaluate(() => {
       const { dataset } = document.querySelector<HTMLCanvasElement>("canvas[data-drawn]")!,
         shown = (): string => `${dataset.from}${dataset.to}`,
@@ -282,7 +283,7 @@ async function actions(page: Page): Promise<void> {
   figure("upside down: to the picture, ms", Date.now() - t, { most: 100 });
 }
 
-/** The longest time for which the page did nothing else, since `from`. */
+/** The longest task of the page since `from`, in milliseconds. */
 const longest = (page: Page, from: number): Promise<number> =>
   page.evaluate(
     (since) => Math.max(0, ...globalThis.long.filter(([at]) => at > since).map(([, d]) => d)),
@@ -341,7 +342,9 @@ const slower = Math.max(1, slow.sort((a, b) => a - b)[Math.floor(slow.length / 2
 const goalText = (g: Goal): string =>
     g.most === undefined ? `≥ ${g.least}` : `≤ ${g.most.toLocaleString("en")}`,
   round = (v: number): string => (v < 100 && !Number.isInteger(v) ? v.toFixed(1) : v.toLocaleString("en"));
-/** As it would be on a machine of the goals' speed: no browser draws more than 60 frames a second, and memory is memory. */
+/**
+ * Scales a value to the speed of the reference machine. Frames per second end at 60; memory stays unchanged.
+ */
 const corrected = (name: string, value: number): number =>
   name.includes("frames")
     ? Math.min(60, value * slower)

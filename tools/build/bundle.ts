@@ -6,7 +6,10 @@ import { kafkajsParts } from "./kafkajs-parts.ts";
 /** Entry points: the script's name in the bundle -> the source file. */
 export type Entries = Record<string, string>;
 
-/** The scripts of worker threads, which programs look for beside themselves, and the folder whose code starts each. */
+/**
+ * The scripts of worker threads, which programs load from their own folder, and the folder whose code starts
+ * each.
+ */
 const WORKERS: readonly { script: string; source: string; startedBy: string }[] = [
   { script: "ingest-worker", source: "apps/ingester/src/ingest-worker.ts", startedBy: "apps/ingester/" },
   { script: "query-worker", source: "libs/query-worker/src/worker.ts", startedBy: "libs/query-worker/" },
@@ -28,7 +31,10 @@ export function carries(bundle: Metafile, folder: string): boolean {
   return Object.keys(bundle.inputs).some((f) => f.startsWith(folder));
 }
 
-/** Bundles the entries and the worker threads that they start into `out`. Returns esbuild's description of the bundle. */
+/**
+ * Bundles the entries and the worker threads that they start into `out`. Returns esbuild's description of the
+ * bundle.
+ */
 export async function bundle(
   root: string,
   out: string,
@@ -45,8 +51,8 @@ export async function bundle(
     target: "node24",
     format: "esm",
     sourcemap: true,
-    // Code that only some configurations need (a vendor's bucket client) is a chunk of its own, loaded by those. The source
-    // of a bundle stays in memory in every thread that runs it: without blanks it is two thirds.
+    // Code that only some configurations need (a vendor's bucket client) is a separate chunk, loaded on
+    // demand. Every thread keeps the source of its bundle in memory, and whitespace is a third of that source.
     splitting: true,
     chunkNames: "chunks/[name]-[hash]",
     minifyWhitespace: true,
@@ -58,7 +64,7 @@ export async function bundle(
     },
   } satisfies BuildOptions;
 
-  // A first pass finds out which workers the programs start; the single binary starts all of them.
+  // A first pass finds the workers that the programs start; the single binary starts all of them.
   const workers =
     "main" in entries
       ? WORKERS
@@ -76,7 +82,7 @@ export async function bundle(
     metafile: true,
   });
   if (carries(metafile, "libs/arrow/")) {
-    // Next to the chunk that makes Parquet files (libs/arrow).
+    // The chunk that makes Parquet files (libs/arrow) loads this file from its folder.
     mkdirSync(join(out, "chunks"), { recursive: true });
     copyFileSync(
       join(root, "node_modules/parquet-wasm/esm/parquet_wasm_bg.wasm"),

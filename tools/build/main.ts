@@ -1,5 +1,5 @@
-// Bundles programs into dist/: without --app everything that the image and `npm start` use (dist/cinderblock), with --app one
-// app (dist/<app>). --if-stale: only when a source is newer.
+// Bundles programs into dist/: without --app all programs of the image and `npm start` (dist/cinderblock),
+// with --app one app (dist/<app>). --if-stale: only when a source is newer.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -27,7 +27,7 @@ function newest(dir: string): number {
   return t;
 }
 
-/** The programs of a bundle: one app alone, or the single binary and every component with it. */
+/** The programs of a bundle: one app, or the single binary and every component. */
 function entriesOf(name: string): Entries {
   if (name !== "cinderblock") return { [name]: `apps/${name}/src/main.ts` };
   const others = readdirSync(join(root, "apps")).filter(
@@ -39,18 +39,19 @@ function entriesOf(name: string): Entries {
   };
 }
 
-/** Builds one app, with the lists of other people's code in it that go wherever the program goes. */
+/** Builds one app, with the license texts and the SBOM of the third-party code in the bundle. */
 async function buildApp(): Promise<void> {
   const started = performance.now();
   const files: string[] = [];
   let ui = app === "web" ? out : "";
   const build = { version, revision: revision(root) };
-  // Tests keep compiled code there (tools/test/root.ts); chunks of a former build would stay forever.
+  // Tests keep compiled code there (tools/test/root.ts); without this, chunks of a former build would stay
+  // forever.
   rmSync(join(root, "dist/code-cache"), { recursive: true, force: true });
   if (app !== "web") {
     const metafile = await bundle(root, out, entriesOf(app), build);
     files.push(...Object.keys(metafile.inputs).map((f) => join(root, f)));
-    if (carries(metafile, "apps/query-frontend/")) ui = join(out, "web"); // which serves it
+    if (carries(metafile, "apps/query-frontend/")) ui = join(out, "web"); // the query-frontend serves it
   }
   if (ui !== "") files.push(...(await buildWeb(root, ui)));
   const carried = packagesOf(files);

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 
-/** The commit that the checkout is at, shortened; "unknown" in a tarball, which has none. */
+/** The short hash of the checked-out commit; "unknown" without Git, as in a tarball. */
 export function revision(root: string): string {
   try {
     return execFileSync("git", ["rev-parse", "--short", "HEAD"], {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Signs a pushed image, and attaches a signed list of its contents: the packages of the base, and those in our bundles,
-# which the image lists itself, since a scanner finds no package.json of theirs.
+# Signs a pushed image, and attaches a signed list of its contents: the packages of the base and of our bundles.
+# The image itself lists the bundled packages, because a scanner finds no package.json for them.
 #
 #   IMAGE=registry/name@sha256:… SYFT=path of syft   sh tools/build/sign-image.sh
 #

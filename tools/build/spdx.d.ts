@@ -1,5 +1,5 @@
 declare module "spdx-expression-parse" {
-  /** An SPDX expression, parsed: one license, or two expressions and the word between them. */
+  /** A parsed SPDX expression: one license, or two expressions and the operator between them. */
   export default function parse(expression: string): { license?: string; conjunction?: "and" | "or" };
 }
 declare module "spdx-satisfies" {

@@ -52,7 +52,7 @@ describe("what the bundles carry of others", () => {
       "c 3.0.0 MIT",
     ]);
     const text = notices(packages);
-    expect(text.match(/the text of M/g)).toHaveLength(2); // with the notice, and without
+    expect(text.match(/the text of M/g)).toHaveLength(2); // one license text with the notice, one without
     expect(text).toMatch(/\nb 1\.0\.0\nc 3\.0\.0\n-+\n\nthe text of M\n/);
     expect(text).toMatch(/\nc 2\.5\.0 by Somebody\n-+\n\n.*no text of their licence.*ISC/);
   });
@@ -117,7 +117,7 @@ describe("what the bundles carry of others", () => {
   it("goes with the program that was built", () => {
     const text = readFileSync(join(DIST, "THIRD-PARTY-LICENSES.txt"), "utf8"),
       bom = readFileSync(join(DIST, "sbom.cdx.json"), "utf8");
-    // Of the server, of the browser, and a file that is copied.
+    // A server package, a browser package, and a package whose file is copied.
     for (const name of ["kafkajs", "react-dom", "parquet-wasm"]) {
       expect(text).toContain(`\n${name} `);
       expect(bom).toContain(`pkg:npm/${name}@`);

@@ -1,4 +1,4 @@
-// What a bundle carries of others: the licences that go with it, and a list of the packages (SBOM) that scanners read.
+// Third-party code of a bundle: its license texts, and a list of the packages (SBOM) for scanners.
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as CDX from "@cyclonedx/cyclonedx-library";
@@ -6,7 +6,7 @@ import { PackageURL } from "packageurl-js";
 import parseExpression from "spdx-expression-parse";
 import satisfies from "spdx-satisfies";
 
-/** The licences that may be passed on with a program under Apache-2.0. */
+/** Licenses whose code may be distributed with a program under Apache-2.0. */
 const ACCEPTED = [
   "0BSD",
   "Apache-2.0",
@@ -29,7 +29,7 @@ export interface CarriedPackage {
   version: string;
   /** the SPDX expression */
   license: string;
-  /** what its licence files say */
+  /** content of its license files */
   texts: string[];
   author?: string;
   repository?: string;
@@ -48,8 +48,8 @@ function one<K extends string>(key: K, value: string | undefined): { [key in K]?
 }
 
 /**
- * The packages that these files come from, by name and version.
- * @throws Error that names the packages whose licence is not among the accepted ones
+ * The packages that contain these files, by name and version.
+ * @throws Error that names the packages without an accepted license
  */
 export function packagesOf(files: readonly string[]): CarriedPackage[] {
   const folders = new Map<string, CarriedPackage>(),
@@ -72,7 +72,7 @@ export function packagesOf(files: readonly string[]): CarriedPackage[] {
     try {
       accepted = satisfies(license, ACCEPTED);
     } catch {
-      /* no SPDX expression: told below */
+      /* not an SPDX expression: the error below names it */
     }
     if (!accepted) refused.push(`${name} ${version} (${license})`);
     folders.set(folder, {
@@ -92,21 +92,21 @@ export function packagesOf(files: readonly string[]): CarriedPackage[] {
   return [...byName.keys()].sort().map((k) => byName.get(k)!);
 }
 
-/** One text for people: each licence once, after the packages that are under it. */
+/** All license texts: each license once, after its packages. */
 export function notices(packages: readonly CarriedPackage[]): string {
   const groups = new Map<string, CarriedPackage[]>();
   for (const p of packages) {
     const text =
       p.texts.length > 0
         ? p.texts.join("\n\n")
-        : `These packages bring no text of their licence. They say that it is ${p.license}.`; // grouped by licence; their authors stand beside their names
+        : `These packages bring no text of their licence. They say that it is ${p.license}.`; // grouped by license
     groups.set(text, [...(groups.get(text) ?? []), p]);
   }
   const rule = "-".repeat(100);
   return `This program carries the packages below, each under its own licence.\n${[...groups].map(([text, of]) => `\n${rule}\n${of.map((p) => [p.name, p.version, p.author && `by ${p.author}`, p.repository && `(${p.repository})`].filter(Boolean).join(" ")).join("\n")}\n${rule}\n\n${text}\n`).join("")}`;
 }
 
-/** The same for programs: CycloneDX 1.6 as JSON, equal for equal packages. */
+/** The SBOM: CycloneDX 1.6 as JSON, equal for equal packages. */
 export function billOfMaterials(name: string, version: string, packages: readonly CarriedPackage[]): string {
   const { Models, Enums, Spec, Serialize } = CDX;
   const purl = (n: string, v: string): string =>

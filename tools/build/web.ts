@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build, type Rolldown } from "vite";
 
-/** Limits of the first screen, in bytes as sent. */
+/** Size limits of the first screen, in compressed bytes. */
 const BUDGET = { js: 220_000, css: 15_000 };
 
 /**
- * Builds the web UI into `out`: hashed files, each with its compressed form next to it. Returns the modules that it is made
- * of. @throws Error where the UI outgrows its budget
+ * Builds the web UI into `out`: hashed files, each with its compressed form next to it. Returns the bundled
+ * modules.
+ * @throws Error if the UI exceeds its size budget
  */
 export async function buildWeb(root: string, out: string): Promise<string[]> {
   const built = (await build({

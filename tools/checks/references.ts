@@ -1,4 +1,4 @@
-// Checks that every path, heading, flag and metric that documents and comments name exists.
+// Checks that each path, heading, flag and metric in documents and comments exists.
 //   node tools/checks/references.ts
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -12,13 +12,13 @@ export interface Problem {
   what: string;
 }
 
-/** What the repository has, to compare names with. */
+/** Existing names of the repository, for the comparison. */
 export interface Known {
   files: ReadonlySet<string>;
-  /** anchors of each Markdown file, as GitHub makes them */
+  /** anchors of each Markdown file, by GitHub's rule */
   anchors: ReadonlyMap<string, ReadonlySet<string>>;
   isFlag: (name: string) => boolean;
-  /** whether any source defines a metric of this name, or of a family that its suffix belongs to */
+  /** whether any source defines a metric of this name, or the family of a suffixed name */
   isMetric: (name: string) => boolean;
 }
 
@@ -44,7 +44,7 @@ export function anchorsOf(markdown: string): Set<string> {
   return out;
 }
 
-/** Folders of the repository whose paths are checked where they are named. */
+/** Folders of the repository whose paths are checked in texts. */
 const TOP = "apps|libs|tools|e2e|docs|charts|proto|testdata";
 const PATH = new RegExp(`(?<![\\w./-])(?:${TOP})/[\\w./@-]*[\\w/]`, "g");
 const FLAG = /(?<![\w.>…*-])-{1,2}([a-z][a-z0-9]*(?:[.-][a-z0-9]+)*\.[a-z0-9.-]*[a-z0-9])/g;
@@ -136,7 +136,7 @@ function main(): number {
   const checked = all.filter(
     (f) => /\.(md|ts|tsx)$/.test(f) && !/\/gen\/|^tools\/checks\/|\/golden\//.test(f) && !QUOTES_V1.has(f),
   );
-  // The two flags of the loader itself come before any schema.
+  // The loader parses these two flags itself, before any schema.
   const flags = new Set([...Object.values(schema).map((o) => o.flag), "config.file", "config.expand-env"]);
   const code = all
     .filter((f) => /^(apps|libs)\/.*\.tsx?$/.test(f) && !/\.test\.ts$/.test(f))

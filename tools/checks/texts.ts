@@ -1,4 +1,4 @@
-// Extracts the text that people read from the repository's files, with its place.
+// Extracts prose from the repository's files, with file and line.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ export interface Text {
   text: string;
 }
 
-/** Files of the repository that match a pattern, tracked or new, without ignored ones. */
+/** Files of the repository that match a pattern: tracked or new, not ignored. */
 export function repositoryFiles(root: string, pattern: RegExp): string[] {
   const { stdout, status } = spawnSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
     cwd: root,

@@ -4,7 +4,7 @@ import { type Text, textsOfMarkdown, textsOfSource } from "./texts.ts";
 const text = (t: string): Text => ({ file: "f.ts", line: 1, kind: "comment", text: t });
 const isFound = (t: string): boolean => findings([text(t)]).length > 0;
 
-/** Sentences that an outside reader could not take in at one pass, each with the plain form. */
+/** Sentences that are hard to read, each with its plain form. */
 const EXAMPLES: readonly (readonly [obscure: string, plain: string])[] = [
   [
     "Of a strong read it is known who has read how far: `strongLists` looks whether these answered.",

@@ -1,5 +1,5 @@
-// Checks the words of docs/contributing/writing.md: banned idioms in comments, strings, test titles and Markdown.
-// The baseline counts what older files still hold; it may only shrink.
+// Checks the words of docs/contributing/writing.md: banned idioms in comments, strings, test titles and
+// Markdown. The baseline counts the remaining findings of older files; the counts may only decrease.
 //   node tools/checks/words.ts            compare with the baseline
 //   node tools/checks/words.ts --list     print every finding
 //   node tools/checks/words.ts --update   write a smaller baseline
@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { repositoryFiles, type Text, textsIn } from "./texts.ts";
 
-/** One banned shape: the pattern, and what to write in its place. */
+/** One banned pattern, and the recommended wording. */
 export interface WordRule {
   pattern: RegExp;
   instead: string;
@@ -86,7 +86,7 @@ export function countByFile(found: readonly { text: Text }[]): Baseline {
   return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Sources and documents with prose of ours. Generated code, golden data and the rules themselves are left out. */
+/** Sources and documents with our own prose, without generated code, golden data and the rules themselves. */
 const CHECKED =
   /^(?!libs\/api\/src\/gen\/|libs\/profile-kernel\/src\/gen\/|tools\/checks\/words|docs\/contributing\/writing\.md|docs\/glossary\.md|docs\/long-tests\.md).*\.(ts|tsx|md)$/;
 

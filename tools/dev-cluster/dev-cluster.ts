@@ -1,5 +1,5 @@
-// A cluster on this machine: a real Redis, a bucket, and N of each component, each a process of its own, with their state
-// shown live. `npm run dev-cluster -- --help` has the flags; Ctrl-C stops all of it.
+// A cluster on this machine: a real Redis, a bucket, and N separate processes of each component, with a live
+// display of their state. `npm run dev-cluster -- --help` lists the flags; Ctrl-C stops the cluster.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { once } from "node:events";
@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-// The same real parts as the tests': npm run test:integration -- --install --only kafka installs them.
+// The same real parts as in the tests: npm run test:integration -- --install --only kafka installs them.
 import { startKafka, startS3Server } from "@cinderblock/testkit";
 
 const root = join(import.meta.dirname, "../..");
@@ -50,17 +50,17 @@ spawnSync(process.execPath, ["tools/build/main.ts", "--if-stale"], { cwd: root, 
 
 const dir = flags.dir ?? mkdtempSync(join(tmpdir(), "cinderblock-cluster-"));
 mkdirSync(dir, { recursive: true });
-process.env.TMPDIR = dir; // of the real parts, too
+process.env.TMPDIR = dir; // also for the real parts
 let port = Number(flags.port);
 const first = port,
   redisPort = port + 1000;
 
 interface Member {
   name: string;
-  /** undefined for a part that is no child of this program */
+  /** undefined for a part that is not a child of this program */
   child: ChildProcess | undefined;
   port: number | undefined;
-  /** how it ended; empty while it runs */
+  /** exit status; empty while the process runs */
   ended: string;
 }
 const members: Member[] = [];
@@ -88,7 +88,7 @@ start("redis", "redis-server", [
   dir,
 ]).port = redisPort;
 
-/** A part that this program started, but not as a child of its own. */
+/** A part that this program started, but not as a child process. */
 function part(name: string, address: string): void {
   members.push({ name, child: undefined, port: Number(address.split(":").at(-1)), ended: "" });
 }
@@ -206,7 +206,7 @@ async function stop(): Promise<void> {
   await end(members);
   s3?.stop();
   await broker?.kill();
-  // Somebody who stops a cluster may want to look at its logs; a check leaves nothing.
+  // Keeps the logs of a stopped cluster for the user; a check removes everything.
   if (flags.once && flags.dir === undefined) rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
   process.exit(process.exitCode ?? 0);
 }

@@ -1,2 +1,2 @@
-// node:fs as tests see it; tools/jest/transform.ts writes the text of this module.
+// node:fs for tests; tools/jest/transform.ts writes the text of this module.
 export * from "node:fs";

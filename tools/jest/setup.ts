@@ -1,4 +1,4 @@
 import { jest } from "@jest/globals";
 
-// In ES modules Jest leaves `jest` out of the globals.
+// Jest does not define the global `jest` in ES modules.
 Object.assign(globalThis, { jest });

@@ -19,8 +19,9 @@ const LIVE_FS = join(import.meta.dirname, "live-fs.ts");
 const self = readFileSync(import.meta.filename, "utf8");
 
 /**
- * The text of a module with the exports of node:fs, as functions that look the real one up when they are called. An ES module
- * binds imported names at load time, so without this module `jest.spyOn(fs, "writeSync")` would change nothing.
+ * The text of a module with the exports of node:fs, as functions that look up the real function at each call.
+ * An ES module binds imported names at load time, so without this module `jest.spyOn(fs, "writeSync")` would
+ * have no effect.
  */
 function liveFs(): string {
   const names = Object.keys(nodeFs).filter((n) => n !== "default");

@@ -11,7 +11,7 @@ export interface Dashboard {
   id: string;
   title: string;
   panels: readonly Panel[];
-  /** whether the panels are of the tenants that a variable chooses */
+  /** whether a variable selects the tenants of the panels */
   tenant?: boolean;
 }
 
@@ -21,7 +21,7 @@ const WRITES = route("push_v1.*|ingest|pyroscope_ingest|opentelemetry.*|v1develo
 const quantile = (q: number, selector: string): string =>
   `histogram_quantile(${q}, sum by (le) (rate(pyroscope_request_duration_seconds_bucket{${selector}}[$__rate_interval])))`;
 
-/** A panel by its title, its unit and its expressions, each with its legend. */
+/** A panel with title, unit, and expressions with their legends. */
 const p = (title: string, unit: string, ...exprs: (string | readonly [string, string])[]): Panel => ({
   title,
   unit,

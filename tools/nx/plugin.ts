@@ -3,7 +3,7 @@
  *
  *   apps/<name>/src/main.ts    build: the app's bundle in dist/<name>; serve: the bundle, running
  *   apps/web                   build: the UI in dist/web; serve: Vite's development server
- *   libs/<name>                build: the declarations that dependants compile against (typecheck makes them)
+ *   libs/<name>                build: the declarations that dependents compile against (typecheck makes them)
  */
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -17,7 +17,7 @@ const BUILD: TargetConfiguration = {
     "sharedGlobals",
     "{workspaceRoot}/package.json",
     "{workspaceRoot}/tools/build/**/*",
-    // The bundle carries the revision that it was built from.
+    // The bundle contains the revision of its sources.
     { runtime: "node tools/build/revision.ts" },
   ],
 };

@@ -1,5 +1,6 @@
-// Rings, placement and the query queues at a size that no test machine has, with the real code and a virtual clock:
-// node tools/simulate/simulate.ts [--quick] writes docs/simulation.md (--quick: a tenth of everything, prints, writes nothing).
+// Simulates rings, placement and query queues at large scale, with the real code and a virtual clock:
+// node tools/simulate/simulate.ts [--quick] writes docs/simulation.md (--quick: a tenth of everything,
+// prints, writes nothing).
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";

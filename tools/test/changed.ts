@@ -10,7 +10,9 @@ function git(...args: string[]): string | undefined {
   return r.status === 0 ? r.stdout : undefined;
 }
 
-/** Commit that changes are counted from: NX_BASE, else the newest ancestor older than a day; undefined where neither exists. */
+/**
+ * Base commit of the changes: NX_BASE, or the newest ancestor older than a day; undefined if neither exists.
+ */
 export function baseCommit(): string | undefined {
   const { NX_BASE } = process.env;
   const found =
@@ -20,14 +22,14 @@ export function baseCommit(): string | undefined {
   return found?.trim() || undefined;
 }
 
-/** Files that differ from a commit, uncommitted ones included. */
+/** Files that differ from a commit, including uncommitted ones. */
 export function changedFiles(base: string): string[] {
   const committed = git("diff", "--name-only", base) ?? "",
     untracked = git("ls-files", "--others", "--exclude-standard") ?? "";
   return [...new Set(`${committed}${untracked}`.split("\n").filter((f) => f !== ""))];
 }
 
-/** Paths that can change the outcome of every suite. */
+/** Paths that can change the result of every suite. */
 const EVERYWHERE = [
   "package.json",
   "package-lock.json",
@@ -44,7 +46,9 @@ const EVERYWHERE = [
 const under = (file: string, paths: readonly string[]): boolean =>
   paths.some((p) => (p.endsWith("/") ? file.startsWith(p) : file === p));
 
-/** Projects that a change of these files affects: those with the files, and all projects that depend on these. */
+/**
+ * Projects that a change of these files affects: those with the files, and all projects that depend on these.
+ */
 export function affectedProjects(graph: ProjectGraph, files: readonly string[]): Set<string> {
   const roots = Object.values(graph.nodes).map((n) => [n.name, `${n.data.root}/`] as const),
     affected = new Set<string>();
@@ -62,7 +66,7 @@ export function affectedProjects(graph: ProjectGraph, files: readonly string[]):
   return affected;
 }
 
-/** A suite's file with the files that it imports by relative paths, directly or not. */
+/** A suite's file and its direct and indirect imports by relative paths. */
 export function closure(file: string, seen = new Set<string>()): Set<string> {
   if (seen.has(file) || !existsSync(join(ROOT, file))) return seen;
   seen.add(file);
@@ -72,7 +76,7 @@ export function closure(file: string, seen = new Set<string>()): Set<string> {
   return seen;
 }
 
-/** Suites that changes of these files call for. */
+/** Suites to run for changes of these files. */
 export function suitesFor(
   files: readonly string[],
   suites: readonly Suite[],
@@ -85,7 +89,7 @@ export function suitesFor(
   });
 }
 
-/** Suites that the changes since the base commit call for; all of them where there is no base. */
+/** Suites to run for the changes since the base commit; all suites without a base. */
 export async function changedSuites(suites: readonly Suite[]): Promise<Suite[]> {
   const base = baseCommit();
   if (base === undefined) {

@@ -1,6 +1,6 @@
 /**
- * `npm test`: everything that a clone can check with what `npm ci` brought. Installs nothing, opens no connection but
- * loopback, leaves nothing behind, and always ends (docs/contributing/testing.md).
+ * `npm test`: all checks that a clone can run after `npm ci`. Installs nothing, opens only loopback
+ * connections, leaves nothing behind, and always ends (docs/contributing/testing.md).
  */
 import { join } from "node:path";
 import { runJest } from "./jest.ts";
@@ -9,7 +9,10 @@ import { Session } from "./session.ts";
 import { SUITES, unitTests } from "./suites.ts";
 import { add } from "./totals.ts";
 
-/** Seconds for one test file and for the whole run: bounds for a run that hangs, far above the times of a slow machine. */
+/**
+ * Seconds for one test file and for the whole run: limits for a hanging run, far above the times of a slow
+ * machine.
+ */
 const FILE_S = 240,
   RUN_S = Number(process.env.CINDERBLOCK_TEST_DEADLINE_S ?? 1500);
 
@@ -52,12 +55,15 @@ async function sources(): Promise<void> {
   await built;
 }
 
-/** Batches of unit tests that wait for a lane. Neighbors, which cost alike, go to different batches. */
+/**
+ * Batches of unit tests that wait for a lane. Neighboring files have similar costs and go to different
+ * batches.
+ */
 const BATCHES = 6;
 const files = unitTests(),
   waiting = Array.from({ length: BATCHES }, (_, i) => files.filter((_file, k) => k % BATCHES === i));
 
-/** One of two lanes, a core each: its own work first, then batches until none waits. */
+/** One of two lanes, one per core: runs its own work first, then waiting batches. */
 async function lane(first: () => Promise<void>): Promise<void> {
   await first();
   for (let batch = waiting.shift(); batch !== undefined; batch = waiting.shift())

@@ -1,6 +1,6 @@
 /**
- * `npm run test:integration`: everything that needs a real part (docs/contributing/testing.md). Nothing is installed
- * without --install or CI=true; a part that is missing skips its suites by name, in CI it fails them.
+ * `npm run test:integration`: all suites that need a real part (docs/contributing/testing.md). Installs parts
+ * only with --install or CI=true. A missing part skips its suites by name; in CI it fails them.
  */
 import { existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
@@ -33,12 +33,12 @@ const { values: flags, positionals } = parseArgs({
   },
 });
 
-/** A suite over its budget is reported; over its budget by this much, on whatever machine, it fails. */
+/** Factor of the budget at which a suite fails on any machine; above its budget, a suite is only reported. */
 const MARGIN = 3,
   /** Seconds on top of the margin before a suite counts as hanging. */
   GRACE_S = 120;
 
-/** Suites whose name holds the word, and suites that need the part of that name. */
+/** Suites whose name contains the word, and suites that need the part of that name. */
 function named(word: string): Suite[] {
   const found = SUITES.filter((s) => s.file.includes(word) || partsOf(s).includes(word as PartId));
   if (found.length === 0) throw new Error(`--only ${word}: no suite and no part has that name`);
@@ -102,7 +102,7 @@ async function runSuite(session: Session, suite: Suite, seconds: Map<string, num
     );
 }
 
-/** Runs suites two at a time, then the suites that nothing may disturb, one after the other. */
+/** Runs suites two at a time, then the suites that must run alone, one after another. */
 async function runAll(session: Session, suites: readonly Suite[]): Promise<Map<string, number>> {
   const seconds = new Map<string, number>(),
     queue = suites.filter((s) => !s.alone).sort((a, b) => b.budget - a.budget);
@@ -114,7 +114,7 @@ async function runAll(session: Session, suites: readonly Suite[]): Promise<Map<s
   return seconds;
 }
 
-/** Unit tests with the large numbers of mutated inputs. */
+/** Unit tests with large numbers of mutated inputs. */
 async function runUnitTests(session: Session): Promise<JestResult["files"]> {
   const { totals, files } = await runJest({
     config: join(ROOT, "jest.config.mjs"),

@@ -32,7 +32,7 @@ const START_S = 120,
   EXIT_S = 20;
 let runs = 0;
 
-/** Lines that the reporter and the environment wrote so far. */
+/** Lines that reporter and environment have written so far. */
 class Counts {
   readonly done = new Map<string, FileCount>();
   readonly cpu = new Map<string, number>();
@@ -66,7 +66,7 @@ class Counts {
     this.read = lines.length;
   }
 
-  /** Files that take longer than they may. */
+  /** Files over their time limit. */
   late(deadline: (file: string) => number): string[] {
     return [...this.open]
       .filter(([file, since]) => performance.now() - since > deadline(file) * 1000)
@@ -75,8 +75,8 @@ class Counts {
 }
 
 /**
- * Runs test files by Jest. A file that hangs ends with its deadline and fails by name, and the files behind it run in
- * another process; so does a file in which Jest itself dies.
+ * Runs test files by Jest. A hanging file ends at its deadline and fails by name, and the remaining files run
+ * in another process. The same applies to a file in which Jest itself crashes.
  */
 export async function runJest(options: JestOptions): Promise<JestResult> {
   const totals = none(),
@@ -97,7 +97,8 @@ export async function runJest(options: JestOptions): Promise<JestResult> {
     if (outcome.reason !== undefined) {
       const names = [...counts.open.keys()];
       fail(totals, `${names.join(", ") || [...counts.done.keys()].at(-1) || left[0]}: ${outcome.reason}`);
-      // Files that were running with it are to blame as well, or are lost with it: each counts as failed, once.
+      // Other files that were running may be the cause as well, or lost their results: each counts as failed,
+      // once.
       for (const name of names.slice(1)) fail(totals, `${name}: ended with ${names[0]}`);
       left = left.filter((f) => !names.includes(f));
       if (names.length === 0 && counts.complete === undefined) break;
@@ -122,8 +123,8 @@ function once(options: JestOptions, files: readonly string[], counts: Counts): P
     command: [
       NODE,
       "--experimental-vm-modules",
-      // V8 keeps compiled scripts for later contexts, and a script keeps the whole realm of its test file alive: the heap
-      // then grows by 15 MB a file, and each collection marks all of them.
+      // V8 keeps compiled scripts for later contexts, and a script keeps the whole realm of its test file
+      // alive: the heap then grows by 15 MB a file, and each collection marks all of them.
       "--no-compilation-cache",
       "--no-warnings",
       join(ROOT, "node_modules/jest/bin/jest.js"),

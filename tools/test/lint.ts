@@ -1,4 +1,7 @@
-/** Lints the whole tree in one process: `nx lint <project>` starts one for each project, which costs twice the time. */
+/**
+ * Lints the whole tree in one process: `nx lint <project>` starts a process for each project and takes twice
+ * the time.
+ */
 import { createLinter } from "../linter.ts";
 
 const eslint = await createLinter();

@@ -18,7 +18,7 @@ function fromProc(): Process[] {
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     try {
-      // The name in parentheses may hold blanks and parentheses itself.
+      // The name in parentheses may contain blanks and parentheses.
       const stat = readFileSync(`/proc/${name}/stat`, "utf8"),
         end = stat.lastIndexOf(")"),
         [state, parent, group] = stat.slice(end + 2).split(" ");
@@ -46,12 +46,14 @@ function fromPs(): Process[] {
     .map((m) => ({ pid: Number(m![1]), parent: Number(m![2]), group: Number(m![3]), command: m![5]! }));
 }
 
-/** Processes that a process started and that live, without their own. */
+/** Running children of a process, without their own children. */
 export function childrenOf(pid: number): Process[] {
   return processes().filter((p) => p.parent === pid);
 }
 
-/** Processes whose environment has a variable with this value, wherever their parents went; on Linux alone. */
+/**
+ * Processes whose environment has a variable with this value, independent of their parents; only on Linux.
+ */
 export function withVariable(name: string, value: string): Process[] {
   const wanted = `${name}=${value}`;
   return processes().filter((p) => {
@@ -73,7 +75,7 @@ export function stopProcesses(list: readonly Process[]): void {
     }
 }
 
-/** CPU time of this process and of its children that ended, user and system; on Linux alone the children count. */
+/** User and system CPU time of this process and of its ended children; children count only on Linux. */
 export function cpuSeconds(): number {
   const { user, system } = process.cpuUsage();
   let children = 0;
@@ -84,5 +86,5 @@ export function cpuSeconds(): number {
   }
   return (user + system) / 1e6 + children;
 }
-/** Clock ticks of a second in /proc, on every Linux that Node runs on. */
+/** Clock ticks per second in /proc, on every Linux that Node supports. */
 const TICKS = 100;

@@ -8,7 +8,7 @@ import { NODE, ROOT } from "./root.ts";
 import { runStep } from "./step.ts";
 import { sumOf } from "./totals.ts";
 
-/** Suites that go wrong, each in its way, and what the runner makes of them. */
+/** Suites that fail in different ways, and the runner's expected results. */
 const SUITES = {
   sound: 'it("passes", () => expect(1).toBe(1));',
   broken: 'it("passes", () => undefined); it("fails", () => expect(1).toBe(2));',
@@ -117,7 +117,7 @@ describe("the runner", () => {
   }, 60_000);
 });
 
-/** Runs a program that uses a session, in a temporary folder of its own. */
+/** Runs a program that uses a session, in a separate temporary folder. */
 async function session(body: string): Promise<{ code: number; lines: string[]; left: string[] }> {
   const dir = temporaryFolder(),
     tmp = join(dir, "tmp"),

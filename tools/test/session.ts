@@ -7,15 +7,15 @@ import { NODE, ROOT } from "./root.ts";
 import { killRunningSteps, type Outcome, runStep, type StepOptions } from "./step.ts";
 import { conclude, fail, none, type Totals } from "./totals.ts";
 
-/** Files of the checkout that Git sees as changed; undefined where there is no Git or no repository. */
+/** Changed files of the checkout by Git; undefined without Git or a repository. */
 function changes(): string | undefined {
   const r = spawnSync("git", ["status", "--porcelain"], { cwd: ROOT, encoding: "utf8" });
   return r.status === 0 ? r.stdout : undefined;
 }
 
 /**
- * One run of a test command: a temporary folder that everything below uses and that goes with the run, an end that no
- * suite can hold up, and a verdict. A run that leaves a process, a file or a change in the checkout fails.
+ * One run of a test command: a temporary folder for all its processes, which the run removes, an end that no
+ * suite can delay, and a verdict. A run that leaves a process, a file or a change in the checkout fails.
  */
 export class Session {
   readonly folder = mkdtempSync(join(tmpdir(), "cinderblock-test-"));
@@ -57,7 +57,7 @@ export class Session {
     return runStep({ cwd: ROOT, ...options, env: { ...this.env, ...options.env } });
   }
 
-  /** Runs a check that counts as one test; its output is shown where it fails. */
+  /** Runs a check that counts as one test; on failure, shows its output. */
   async check(name: string, command: readonly string[], deadlineMs = 300_000): Promise<boolean> {
     const r = await this.run({ name, command, deadlineMs });
     console.log(`${r.ok ? "ok  " : "FAIL"} ${name} (${r.seconds.toFixed(1)} s)`);
@@ -80,7 +80,7 @@ export class Session {
     if (this.before !== undefined && after !== this.before) {
       const before = new Set(this.before.split("\n")),
         changed = (after ?? "").split("\n").filter((l) => !before.has(l));
-      // Outside of CI somebody may be at work in the checkout.
+      // Outside CI, a developer may change the checkout meanwhile.
       if (process.env.CI === "true") fail(this.totals, `the checkout changed: ${changed.join(", ")}`);
       else console.log(`NOTE: the checkout changed during the run: ${changed.join(", ")}`);
     }

@@ -8,9 +8,9 @@ export interface StepOptions {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly deadlineMs: number;
-  /** Sees each line of output as it comes. */
+  /** Called with each line of output. */
   readonly onLine?: (line: string) => void;
-  /** Asked every half second; a reason ends the step. */
+  /** Called every half second; a returned reason ends the step. */
   readonly watch?: () => string | undefined;
 }
 
@@ -20,15 +20,15 @@ export interface Outcome {
   readonly status: number | string;
   readonly seconds: number;
   readonly output: string;
-  /** why the step failed, where the program's own output does not say it */
+  /** reason of the failure, if the program's own output does not have it */
   readonly reason?: string;
 }
 
-/** Variable that every process of a step inherits, so that a process outside of the group is found as well. */
+/** Variable that every process of a step inherits, to find processes outside the process group. */
 const MARK = "CINDERBLOCK_STEP";
 let steps = 0;
 
-/** Steps that run now, for the end of the run by a signal. */
+/** Running steps, which a signal to the run must end. */
 const running = new Set<ChildProcess>();
 export function killRunningSteps(): void {
   for (const child of running) killGroup(child);
@@ -38,11 +38,14 @@ function killGroup(child: ChildProcess): void {
   try {
     process.kill(-child.pid!, "SIGKILL");
   } catch {
-    return; /* nothing of the group is left */
+    return; /* the process group has ended */
   }
 }
 
-/** Runs a program in a process group of its own, within its deadline. A process that outlives the program is killed and fails the step. */
+/**
+ * Runs a program in its own process group, with a deadline. Processes that outlive the program are killed and
+ * fail the step.
+ */
 export async function runStep(options: StepOptions): Promise<Outcome> {
   const started = performance.now(),
     mark = `${process.pid}-${steps++}`,
@@ -85,7 +88,7 @@ export async function runStep(options: StepOptions): Promise<Outcome> {
   };
 }
 
-/** Exit code of a program; its pipes may be held open by a process that it left, which is no reason to wait. */
+/** Exit code of a program; does not wait for pipes that a leftover process holds open. */
 function ended(child: ChildProcess): Promise<number | string> {
   return new Promise((done) => {
     child.once("error", (err) => {
@@ -107,7 +110,7 @@ function ended(child: ChildProcess): Promise<number | string> {
   });
 }
 
-/** Processes of a step that live a second after its program ended; they are killed. */
+/** Kills the processes of a step that still run a second after the program's end, and returns them. */
 async function leftOf(group: number | undefined, mark: string): Promise<Process[]> {
   const find = (): Process[] => {
     const byGroup = processes().filter((p) => p.group === group),

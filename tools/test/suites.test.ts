@@ -6,7 +6,7 @@ import { affectedProjects, closure, suitesFor } from "./changed.ts";
 import { ROOT } from "./root.ts";
 import { makespan, partsOf, suiteFiles, SUITES } from "./suites.ts";
 
-/** Seconds that all suites may take on two cores. */
+/** Maximum seconds of all suites on two cores. */
 const BOUND = 50 * 60;
 
 describe("the table of suites", () => {
@@ -34,7 +34,7 @@ describe("the table of parts", () => {
       ...SUITES.flatMap(partsOf),
       ...PART_IDS.flatMap((id) => PARTS[id].needs ?? []),
     ]);
-    // Suites of the real Pyroscope v1 come and go.
+    // Suites that need the real Pyroscope v1 may be absent.
     expect(PART_IDS.filter((id) => !needed.has(id) && !id.startsWith("pyroscope"))).toEqual([]);
   });
 });

@@ -6,15 +6,21 @@ import { ROOT } from "./root.ts";
 /** Suite of the built programs, or of a library and a real server. The suite itself declares its parts. */
 export interface Suite {
   readonly file: string;
-  /** Seconds on two idle cores. The run reports a suite that takes longer, and fails at three times the budget. */
+  /**
+   * Seconds on two idle cores. The run reports a suite that takes longer, and fails at three times the
+   * budget.
+   */
   readonly budget: number;
-  /** Projects whose behavior the suite checks; a change of one of them, or of their dependencies, calls for the suite. */
+  /**
+   * Projects whose behavior the suite checks; a change of one of them, or of their dependencies, selects the
+   * suite.
+   */
   readonly subjects: readonly string[];
-  /** Further paths that the suite reads: neither sources of a subject nor imports. */
+  /** Additional paths that the suite reads, besides sources of its subjects and imports. */
   readonly inputs: readonly string[];
   /** Runs in `npm test` as well, without the groups that need a part. */
   readonly core: boolean;
-  /** Runs in `npm run test:long` only. */
+  /** Runs only in `npm run test:long`. */
   readonly long: boolean;
   /** Measures time or memory, or injects faults against the clock: no other suite runs at the same time. */
   readonly alone: boolean;
@@ -43,7 +49,10 @@ const CHART = ["charts/"],
   long = true,
   alone = true;
 
-/** Every suite with its budget; tools/test/suites.test.ts holds the table against the files and the sum against its bound. */
+/**
+ * Every suite with its budget; tools/test/suites.test.ts checks the table against the files, and the sum
+ * against its bound.
+ */
 export const SUITES: readonly Suite[] = [
   // Without any part.
   e2e("admin", 5, { core }),
@@ -60,7 +69,7 @@ export const SUITES: readonly Suite[] = [
   e2e("retention", 30, { core }),
   e2e("source-code", 5, { core }),
   e2e("ceiling", 60, { long, alone }),
-  // Partly without.
+  // Suites with some groups that need no part.
   e2e("aggregation", 60, { core }),
   e2e("full-disk", 60, { core }),
   e2e("exports", 20, { core }),
@@ -120,7 +129,7 @@ export function partsOf(suite: Suite): PartId[] {
   return declaredIn(readFileSync(join(ROOT, suite.file), "utf8"));
 }
 
-/** Seconds that suites take by their budgets: two at a time, except for suites that run alone. */
+/** Total seconds of suites by their budgets: two at a time, except suites that run alone. */
 export function makespan(suites: readonly Suite[]): number {
   const lanes = [0, 0];
   let alone = 0;

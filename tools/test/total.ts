@@ -1,10 +1,13 @@
-/** Ends a CI run of several test commands: the sum of the totals in the file CINDERBLOCK_TOTALS, as its last line. */
+/**
+ * Ends a CI run of several test commands: prints the sum of the totals in the file CINDERBLOCK_TOTALS as last
+ * line.
+ */
 import { fail, lastLine, sumOf } from "./totals.ts";
 
 const file = process.env.CINDERBLOCK_TOTALS;
 if (file === undefined) throw new Error("CINDERBLOCK_TOTALS names no file");
 const sum = sumOf(file);
-// A command that died wrote nothing, which must not pass for nothing to do.
+// A crashed command wrote no total, which must not count as success.
 const commands = Number(process.argv[2]);
 if (sum.commands !== commands)
   fail(sum, `${commands - sum.commands} of ${commands} test commands ended without a verdict`);

@@ -17,7 +17,7 @@ export function add(to: Totals, more: Totals): void {
   to.failures.push(...more.failures);
 }
 
-/** Failure that no test counted. */
+/** Failure outside of any test. */
 export function fail(to: Totals, what: string): void {
   to.failed++;
   to.failures.push(what);
@@ -28,7 +28,10 @@ export function lastLine(t: Totals): string {
   return `${t.passed} passed, ${t.failed} failed, ${t.skipped} skipped`;
 }
 
-/** Prints what failed, then the last line; several commands of one CI run leave theirs in the file CINDERBLOCK_TOTALS. */
+/**
+ * Prints the failures, then the last line. Each command of one CI run appends its totals to the file
+ * CINDERBLOCK_TOTALS.
+ */
 export function conclude(t: Totals): void {
   if (t.failures.length > 0) console.log(`\nfailed:\n${t.failures.map((f) => `  ${f}`).join("\n")}`);
   const { CINDERBLOCK_TOTALS: file } = process.env;
@@ -36,7 +39,7 @@ export function conclude(t: Totals): void {
   console.log(`\n${lastLine(t)}`);
 }
 
-/** Sum of the totals that the commands of one CI run left. */
+/** Sum of the totals of the commands of one CI run. */
 export function sumOf(file: string): Totals & { commands: number } {
   const sum = { ...none(), commands: 0 };
   for (const line of readFileSync(file, "utf8").split("\n")) {

@@ -1,4 +1,4 @@
-// A small shop that is profiled: carts are priced, receipts rendered, and now and then a slow search runs.
+// A small profiled shop: prices carts, renders receipts, and occasionally runs a slow search.
 const Pyroscope = require("@pyroscope/nodejs");
 const { createHash } = require("node:crypto");
 
