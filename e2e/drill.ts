@@ -141,10 +141,10 @@ export class Drill {
   }
 
   /**
- * Ends pushes and queries.
- * @param lost cumulative profiles that may be missing: one per service for each move to an ingester without
- * replicas
- */
+   * Ends pushes and queries.
+   * @param lost cumulative profiles that may be missing: one per service for each move to an ingester without
+   * replicas
+   */
   async end(lost = 0): Promise<void> {
     await this.clients.stop();
     await this.asker.stop();

@@ -1,6 +1,6 @@
 import { defineConfig } from "vite";
 
-// Relative URLs, so that the page works wherever it is mounted: no flag, no rewriting.
+// Relative URLs, so the page works below any path without flags and rewriting.
 export default defineConfig({
   base: "./",
   build: {

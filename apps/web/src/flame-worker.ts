@@ -9,7 +9,7 @@ import {
   layout,
 } from "@cinderblock/flame";
 
-/** Decodes and lays out off the main thread; columns come back as transferables. */
+/** Decodes and lays out off the main thread; returns columns as transferables. */
 export type FlameSource =
   | { kind: "tree"; bytes: ArrayBuffer }
   | { kind: "neighbours"; bytes: ArrayBuffer }

@@ -1,3 +1,3 @@
-/** Size of a function in a call graph, pixels: what places it and what draws it agree. */
+/** Size of a function in a call graph, in pixels, shared by layout and drawing. */
 export const NODE_WIDTH = 250,
   NODE_HEIGHT = 44;

@@ -2,13 +2,13 @@ import dagre from "@dagrejs/dagre";
 import { type CallGraph, callGraph, decodeCallTree } from "@cinderblock/flame";
 import { NODE_HEIGHT, NODE_WIDTH } from "./graph-size.ts";
 
-/** Makes a call graph of an answer and places it, off the main thread. */
+/** Builds the call graph of an answer and lays it out, off the main thread. */
 export interface GraphJob {
   id: number;
   bytes: ArrayBuffer;
   most: number;
 }
-/** Centres of functions, corners of calls, in pixels. */
+/** Centers of functions and corner points of calls, in pixels. */
 export interface PlacedGraph {
   graph: CallGraph;
   x: Float64Array;

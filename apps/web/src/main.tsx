@@ -8,7 +8,7 @@ import { applyTheme, savedTheme } from "./parts/theme.ts";
 import "./styles.css";
 
 applyTheme(savedTheme());
-// A refused question stays refused: only what may pass by itself is asked again, once.
+// Retries a query once, and only after a failure that may be temporary.
 const queries = new QueryClient({
   defaultOptions: {
     queries: {

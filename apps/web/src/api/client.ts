@@ -13,10 +13,10 @@ import {
 import { MAX_SHORT, SHORT_PREFIX } from "../state/links.ts";
 import type { Stacks } from "../state/state.ts";
 
-/** Where the UI is mounted, from the address of its own script: no flag, whatever proxy stands in front. */
+/** Base address of the UI, from the address of its own script: works behind any proxy without a flag. */
 export const BASE = new URL(/* @vite-ignore */ "../", import.meta.url);
 
-/** An answer, and what it could not see. */
+/** An answer, and its warning if it is partial. */
 export interface Answer<T> {
   value: T;
   partial: string;
@@ -56,12 +56,12 @@ async function ask(path: string, init: RequestInit): Promise<Response> {
     message = body.message ?? text;
     code = body.code ?? "";
   } catch {
-    /* a proxy's answer in plain text is shown as it is */
+    /* shows a proxy's plain text answer unchanged */
   }
   throw new ApiError(message.trim() || `HTTP ${r.status}`, r.status, code);
 }
 
-/** The server for one tenant. */
+/** Client of the server's API for one tenant. */
 export class Client {
   readonly tenant: string;
   constructor(tenant: string) {
@@ -101,7 +101,7 @@ export class Client {
     return (await ask(path, { headers: headers(this.tenant, {}) })).arrayBuffer();
   }
 
-  /** What a page for operators says, as data. */
+  /** Content of an operator page as JSON. */
   async page<T>(path: string, signal?: AbortSignal): Promise<T> {
     return (await (
       await ask(path, {
@@ -120,7 +120,7 @@ export class Client {
     return (value.profileTypes ?? []).map((t) => t.ID);
   }
 
-  /** Distinct values of some labels together. */
+  /** Distinct combinations of values of some labels. */
   async labelSets(
     names: string[],
     matchers: string[],
@@ -175,7 +175,7 @@ export class Client {
     };
   }
 
-  /** Values over time; with `stacks`, of those alone that they let through. */
+  /** Values over time; with `stacks`, only of the selected stacks. */
   async series(
     type: string,
     selector: string,
@@ -279,7 +279,7 @@ export class Client {
     };
   }
 
-  /** Where a function is in its sources, and what its lines cost. */
+  /** Source location of a function, and values of its lines. */
   async functionLines(s: Selection, fn: string, signal?: AbortSignal): Promise<FunctionFile[]> {
     type File = {
       filename?: string;
@@ -328,7 +328,7 @@ export class Client {
     };
   }
 
-  /** Single profiles with a value in (min, max], the largest first. */
+  /** Single profiles with a value in (min, max], sorted by descending value. */
   async profiles(
     s: Selection,
     min: number,
@@ -370,12 +370,15 @@ export class Client {
       .map((s) => ({ name: s.name, value: s.value ?? "" }));
   }
 
-  /** What a short link stands for; undefined where there is none. */
+  /** The stored address of a short link; undefined if the link does not exist. */
   async shortLink(id: string, signal?: AbortSignal): Promise<string | undefined> {
     return (await this.shortLinks(signal)).find((s) => s.name === SHORT_PREFIX + id)?.value;
   }
 
-  /** Keeps a text for a short link, and lets the oldest go. @returns the link's id: the one that the text has already, where it has one */
+  /**
+   * Stores a text for a short link, and deletes the oldest links above the limit.
+   * @returns the link's id: an existing link's id if the text is already stored
+   */
   async keepShort(text: string, fresh: string): Promise<string> {
     const all = await this.shortLinks(),
       same = all.find((s) => s.value === text);
@@ -402,13 +405,13 @@ export class Client {
     }));
   }
 
-  /** @param profile the file in base64 */
+  /** @param profile content of the file in base64 */
   async upload(name: string, profile: string): Promise<string> {
     return (await this.json<{ id: string }>("adhocprofiles.v1.AdHocProfileService/Upload", { name, profile }))
       .value.id;
   }
 
-  /** One file drawn, or the difference of two. */
+  /** Flamebearer of one file, or of the difference of two. */
   async drawFiles(
     ids: readonly string[],
     type: string,
@@ -436,7 +439,10 @@ export class Client {
     };
   }
 
-  /** What the server can do; a plain Pyroscope v1 has no explore API, and the UI says what is missing. */
+  /**
+   * Capabilities of the server; a plain Pyroscope v1 has no explore API, and the UI names the missing
+   * features.
+   */
   async capabilities(signal?: AbortSignal): Promise<Capabilities> {
     try {
       const { value: c } = await this.json<{

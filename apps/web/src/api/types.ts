@@ -1,6 +1,6 @@
 import type { Stacks } from "../state/state.ts";
 
-/** The profiles that a question is about. */
+/** Selection of profiles for a query. */
 export interface Selection {
   type: string;
   selector: string;
@@ -14,7 +14,7 @@ export interface Selection {
 interface SeriesPoint {
   ms: number;
   value: number;
-  /** what was remarked on any of its profiles */
+  /** annotations of its profiles */
   annotations: { key: string; value: string }[];
 }
 export interface Series {
@@ -79,7 +79,7 @@ export interface DrawnFiles {
   levels: number[][];
 }
 
-/** What went wrong, in the server's words, and what to do next. */
+/** Failed request, with the server's message and the remedy. */
 export class ApiError extends Error {
   readonly status: number;
   readonly code: string;

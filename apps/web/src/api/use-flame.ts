@@ -3,7 +3,7 @@ import type { Flame } from "@cinderblock/flame";
 import type { FlameDone, FlameJob, FlameSource } from "../flame-worker.ts";
 import { WorkerCalls } from "./worker-calls.ts";
 
-/** What the worker made of an answer, and of which with which options. */
+/** Layout that the worker computed, with its answer and options. */
 export interface Laid {
   flames: Flame[];
   source: FlameSource;
@@ -16,8 +16,9 @@ const calls = new WorkerCalls<FlameJob, FlameDone>(
 );
 
 /**
- * Lays out an answer. The newest wins: what an older one gave is dropped, and its picture stays until then.
- * `behind`: what is laid out is not what was asked for last.
+ * Lays out an answer in the worker. Only the newest request counts: results of older ones are dropped, and
+ * the old picture stays until the new result arrives. `behind`: the current layout is older than the last
+ * request.
  */
 export function useFlame(
   source: FlameSource | undefined,

@@ -1,6 +1,6 @@
 import type { Selection } from "./types.ts";
 
-/** A protobuf message under construction: what the requests of the explore API need. */
+/** Writer of protobuf messages, with the field types that requests of the explore API need. */
 class Message {
   private readonly parts: number[] = [];
   private varint(value: number): void {
@@ -55,7 +55,7 @@ function selection(s: Selection): Message {
     .texts(7, s.profileIds);
 }
 
-/** cinderblock.explore.v1.CallTreeRequest. @param maxNodes -1 is as many as the tenant may have */
+/** cinderblock.explore.v1.CallTreeRequest. @param maxNodes -1 is the tenant's maximum */
 export function callTreeRequest(
   s: Selection,
   baseline: Selection | undefined,

@@ -1,4 +1,4 @@
-/** Asks a worker that starts with the first question; each answer goes to the question with its number. */
+/** Calls a worker, which starts with the first call; IDs match answers to calls. */
 export class WorkerCalls<Job extends { id: number }, Done extends { id: number }> {
   private worker: Worker | undefined;
   private nextId = 1;
@@ -8,7 +8,7 @@ export class WorkerCalls<Job extends { id: number }, Done extends { id: number }
     this.start = start;
   }
 
-  /** @param answered hears the answer once */
+  /** @param answered called once with the answer; @returns ID of the call */
   ask(job: Omit<Job, "id">, answered: (d: Done) => void): number {
     if (!this.worker) {
       this.worker = this.start();

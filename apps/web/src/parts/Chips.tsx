@@ -16,7 +16,7 @@ import {
 import type { Side, Stacks } from "../state/state.ts";
 import { Dialog } from "./Dialog.tsx";
 
-/** One restriction: removable, invertible where that means something, reachable by keyboard. */
+/** One filter: removable, invertible where inversion makes sense, reachable by keyboard. */
 function Chip({
   kind,
   text,
@@ -266,7 +266,7 @@ function LabelDialog({
   );
 }
 
-/** Filters of functions that are wanted often, one choice each; the chips that come of it are as any others. */
+/** Menu of frequent function filters; each choice adds ordinary chips. */
 export function FilterPresets(): ReactNode {
   const { state, go } = useApp();
   const { stacks } = state,
@@ -294,7 +294,7 @@ export function FilterPresets(): ReactNode {
   );
 }
 
-/** Restrictions on stacks: the focused path and filters of functions. */
+/** Filters of stacks: the focused path and filters of functions. */
 export function StackChips(): ReactNode {
   const { state, go } = useApp();
   const { stacks } = state;

@@ -1,7 +1,7 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { copyText } from "./clipboard.ts";
 
-/** Copies a text and says so. */
+/** Copies a text and confirms it. */
 export function CopyButton({ text, children }: { text: string; children: ReactNode }): ReactNode {
   const [said, setSaid] = useState("");
   useEffect(() => {

@@ -1,6 +1,6 @@
 import { type ReactNode, useEffect, useRef } from "react";
 
-/** A modal dialog: the platform's own, which keeps the focus inside and gives it back. */
+/** A modal dialog: the platform's own, which traps the focus and restores it. */
 export function Dialog({
   title,
   onClose,

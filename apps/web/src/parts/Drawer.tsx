@@ -7,11 +7,11 @@ import { sourceLink } from "../state/source-link.ts";
 import { CopyButton } from "./CopyButton.tsx";
 import { measureOf } from "./panes.tsx";
 
-/** Lines of a file that are shown: those that cost most, in their order. */
+/** Maximum number of shown lines of a file: those with the largest values, in line order. */
 const LINES_SHOWN = 12,
   FILES_SHOWN = 3;
 
-/** The name of a file as far as it fits: its end says most. */
+/** The last three parts of a longer path, since the end is the most specific part. */
 function shortName(filename: string): string {
   const parts = filename.split(/[/\\]/);
   return parts.length > 3 ? `…/${parts.slice(-3).join("/")}` : filename;
@@ -89,7 +89,7 @@ function SourceFile({
   );
 }
 
-/** The chosen function: exact values, and what can be done with it. */
+/** Panel of the selected function: exact values and actions. */
 export function Drawer({
   selection,
   baseline,

@@ -17,7 +17,7 @@ function save(name: string, data: BlobPart, type: string): void {
   setTimeout(() => URL.revokeObjectURL(a.href), 60_000);
 }
 
-/** Files of what is on screen, chips included. */
+/** Exports the current view, chips included, as files. */
 export function ExportDialog({
   selection,
   handle,

@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import { ApiError } from "../api/types.ts";
 
-/** What happened, in the server's words, and the next step. */
+/** An error: the server's message, and the next step. */
 export function Failure({ error, retry }: { error: unknown; retry?: () => void }): ReactNode {
   const e =
     error instanceof ApiError
@@ -36,7 +36,7 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
   );
 }
 
-/** A read that could not see everything says so. */
+/** Warning of a partial answer. */
 export function Partial({ reason }: { reason: string }): ReactNode {
   return reason === "" ? null : (
     <p className="partial" role="status">

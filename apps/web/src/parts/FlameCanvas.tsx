@@ -41,7 +41,7 @@ const ROW = 20,
   MAP = 36,
   FONT = "12px ui-monospace, 'DejaVu Sans Mono', monospace";
 
-/** What a parent may do to a graph. */
+/** Operations of a graph for its parent. */
 export interface FlameHandle {
   next: (by: 1 | -1) => void;
   png: () => Promise<Blob | null>;
@@ -51,9 +51,9 @@ export interface FlameHandle {
 interface Props {
   flame: Flame;
   unit: Unit | Rate;
-  /** of the other side, where its range is another */
+  /** unit of the other side, if its range differs */
   baseUnit?: Unit | Rate | undefined;
-  /** what "of all" means: the whole selection's total, larger than the graph's when that shows a part */
+  /** total of the whole selection, for "of all"; larger than the graph's total if the graph shows a part */
   all: number;
   focus: readonly string[];
   onFocus: (path: string[]) => void;
@@ -64,7 +64,7 @@ interface Props {
   upwards: boolean;
   label: string;
   overview?: boolean;
-  /** what of the graph is cut off where it is seen, and wide enough to be asked for */
+  /** called with whether a visible cut part is wide enough to request more nodes */
   onTruncated?: (truncated: boolean) => void;
   handle?: RefObject<FlameHandle | null>;
 }
@@ -75,7 +75,7 @@ interface Tip {
   y: number;
 }
 
-/** A flame graph: a canvas as large as what is seen, a second one for the pointer and the focus ring, one tab stop. */
+/** A flame graph: a canvas of the visible area, a second canvas for pointer and focus ring, one tab stop. */
 export function FlameCanvas(props: Props): ReactNode {
   const {
     flame,
@@ -198,7 +198,7 @@ export function FlameCanvas(props: Props): ReactNode {
     drawOverview(c.getContext("2d")!, flame, size.width, MAP, paint);
   }, [flame, size, paint, overview]);
 
-  /** Zooms to a box and brings its row into sight. */
+  /** Zooms to a box and scrolls its row into view. */
   const show = useCallback(
     (b: number) => {
       view.current = { from: flame.x[b]!, to: flame.x[b]! + flame.width[b]! };
@@ -213,7 +213,7 @@ export function FlameCanvas(props: Props): ReactNode {
     [flame, upwards, schedule],
   );
 
-  // The focus, or new data: the graph zooms to the place that the path names.
+  // After a change of focus or data, zooms to the box of the path.
   const focusKey = focus.join("\u0000");
   useLayoutEffect(() => {
     const b = boxOf(flame, focus);
@@ -222,7 +222,7 @@ export function FlameCanvas(props: Props): ReactNode {
     if (upwards && focus.length === 0) scroller.current!.scrollTop = scroller.current!.scrollHeight;
   }, [flame, focusKey, upwards]);
 
-  /** Tells whether anything wide enough to matter is cut off where it is seen. */
+  /** Reports whether a wide enough part in the visible area is cut off. */
   useEffect(() => {
     if (!onTruncated) return;
     const v = view.current,
@@ -268,7 +268,7 @@ export function FlameCanvas(props: Props): ReactNode {
     setSpoken(describe(b));
     if (b > 0 && flame.name[b] !== FOLDED) onSelect(flame.names[flame.name[b]!]!);
     const v = view.current;
-    // What is narrower than a pixel is zoomed to.
+    // Zooms to a box that is outside the view or narrower than a pixel.
     if (
       flame.x[b]! + flame.width[b]! <= v.from ||
       flame.x[b]! >= v.to ||
@@ -281,7 +281,7 @@ export function FlameCanvas(props: Props): ReactNode {
     else if (y + ROW > el.clientHeight) el.scrollTop += y + ROW - el.clientHeight;
     schedule();
   };
-  /** Zooms at once; what the rest of the page has to do about it comes after the frame in which the picture has moved. */
+  /** Zooms at once; updates the rest of the page after the frame with the new picture. */
   const enter = (b: number): void => {
     const target = flame.name[b] === FOLDED ? flame.parent[b]! : b;
     show(target);
@@ -361,7 +361,7 @@ export function FlameCanvas(props: Props): ReactNode {
       v.from + ((clientX - r.left) / r.width) * (v.to - v.from),
     );
   };
-  // React listens to wheels passively; this one may keep the page from zooming.
+  // React's wheel listeners are passive; this listener can prevent the page from zooming.
   useEffect(() => {
     const el = scroller.current!;
     const wheel = (e: WheelEvent): void => {

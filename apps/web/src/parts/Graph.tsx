@@ -10,10 +10,10 @@ import { useApp } from "../state/app.tsx";
 import { Failure, Loading, Partial } from "./Failure.tsx";
 import { measureOf } from "./panes.tsx";
 
-/** Functions that a graph shows, and nodes of the call tree that it is made of. */
+/** Number of functions in a graph, and number of requested call tree nodes. */
 const MOST = 80,
   TREE_NODES = 200_000;
-/** Letters of a name that fit. */
+/** Number of characters of a name that fit. */
 const GLYPHS = 32;
 
 const calls = new WorkerCalls<GraphJob, GraphDone>(
@@ -28,7 +28,7 @@ function placed(bytes: ArrayBuffer): Promise<PlacedGraph> {
   });
 }
 
-/** Who calls whom: the functions with the largest totals, callers above. */
+/** Call graph of the functions with the largest totals, callers above callees. */
 export function GraphPane({
   selection,
   baseline,

@@ -17,7 +17,7 @@ interface Cell {
   column: number;
   row: number;
 }
-/** What a cell holds: its time, and values above `low` up to `high`. */
+/** Bounds of a cell: its time, and values in (`low`, `high`]. */
 function boundsOf(
   h: Heatmap,
   { column, row }: Cell,
@@ -33,7 +33,10 @@ function boundsOf(
   };
 }
 
-/** Single profiles: a heatmap by time and value, the profiles of a cell, and from there one profile's flame graph. */
+/**
+ * Single profiles: a heatmap by time and value, the profiles of a cell, and from there one profile's flame
+ * graph.
+ */
 export function ProfilesPane({ selection }: { selection: Selection }): ReactNode {
   const { state, go, client, can } = useApp();
   const q = useQuery({
@@ -203,7 +206,7 @@ function HeatmapCanvas({
     ctx.fillRect(0, 0, width, HEIGHT);
     h.counts.forEach((n, i) => {
       if (n === 0) return;
-      // A single profile is seen, too: the root keeps small counts apart from none.
+      // The square root makes a single profile visible next to empty cells.
       const share = 0.25 + 0.75 * Math.sqrt(n / most);
       ctx.fillStyle =
         theme === "dark"

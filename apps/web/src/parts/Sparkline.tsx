@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 
-/** A small line of values; decoration beside the number that it belongs to. */
+/** A small line chart of values; decoration next to a number. */
 export function Sparkline({ values }: { values: readonly number[] }): ReactNode {
   const most = Math.max(...values, 0) || 1,
     step = 120 / Math.max(1, values.length - 1);

@@ -27,7 +27,7 @@ const ZONES = [
   "Australia/Sydney",
 ];
 
-/** The time of a side: presets, typed times, steps back and forth, and the zone in which they are shown. */
+/** The time range of a side: presets, typed times, steps back and forth, and the display time zone. */
 export function TimePicker({
   side,
   onChange,
@@ -129,7 +129,7 @@ function TimeDialog({
         setProblem("The start is not before the end.");
         return;
       }
-      // What a person wrote in a zone is kept as the moment that it was there.
+      // Stores a typed time as the instant that it means in the zone.
       onPick({
         from: isRelative(from) ? from.trim() : String(a),
         until: isRelative(until) ? until.trim() : String(b),
@@ -142,7 +142,7 @@ function TimeDialog({
   try {
     length = formatLength(resolveTime(until, nowMs, zone) - resolveTime(from, nowMs, zone));
   } catch {
-    /* the message comes when it is applied */
+    /* the error message appears on apply */
   }
   return (
     <Dialog title="Time" onClose={onClose}>

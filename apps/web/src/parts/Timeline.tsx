@@ -6,10 +6,12 @@ import { remarksOf } from "../state/remarks.ts";
 import { formatTime, zoneName } from "../state/time.ts";
 import { useTheme } from "./theme.ts";
 
-/** Hues of lines: apart for eyes of every kind, and named in the legend. */
+/** Hues of lines: distinguishable with color vision deficiencies, and named in the legend. */
 export const LINES = ["#3b6fd6", "#d9822b", "#2e9e6b", "#b14fb5", "#c4433f", "#5f7d8c", "#8a6d1f", "#4a4fd0"];
 
-/** Ticks of a time axis by their distance in seconds: the day under the first tick and where it changes. */
+/**
+ * Labels of a time axis by tick distance in seconds: the date under the first tick and at each change of day.
+ */
 const AXIS: readonly unknown[][] = [
   [86400, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
   [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
@@ -26,11 +28,11 @@ interface Props {
   format: (value: number) => string;
   label: string;
   onRange: (fromMs: number, untilMs: number) => void;
-  /** chosen with Shift held: to be compared with the rest */
+  /** range selected with Shift held: to compare with the rest */
   onPart?: (fromMs: number, untilMs: number) => void;
 }
 
-/** Marks the points of which profiles are missing: a small triangle above each. */
+/** Marks points with missing profiles: a small triangle above each. */
 function drawRemarks(plot: uPlot, series: readonly Series[], colour: string): void {
   const { ctx, bbox } = plot,
     size = 5 * devicePixelRatio;
@@ -50,7 +52,7 @@ function drawRemarks(plot: uPlot, series: readonly Series[], colour: string): vo
   ctx.restore();
 }
 
-/** Values over time; dragging chooses a range. */
+/** Values over time; dragging selects a range. */
 export function Timeline(props: Props): ReactNode {
   const { series, nameOf, fromMs, untilMs, stepS, zone, label } = props;
   const host = useRef<HTMLDivElement>(null);

@@ -2,13 +2,13 @@ import type { ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { useApp } from "../state/app.tsx";
 
-/** `process_cpu:cpu:nanoseconds:cpu:nanoseconds` as a person says it. */
+/** Readable name of `process_cpu:cpu:nanoseconds:cpu:nanoseconds`. */
 function typeName(id: string): string {
   const [name, sample, unit] = id.split(":");
   return `${name === "process_cpu" ? "" : `${name} `}${sample} (${unit})`;
 }
 
-/** The profile type; those that have samples in the time. */
+/** Menu of the profile types that have samples in the time range. */
 export function TypeSelect(): ReactNode {
   const { state, go, client, range } = useApp();
   const r = range(state.side);

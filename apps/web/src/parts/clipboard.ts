@@ -1,6 +1,7 @@
 /**
- * Copies a text. Browsers give `navigator.clipboard` only to pages that came over TLS or from this machine; elsewhere the
- * older command does it. @returns whether it was copied
+ * Copies a text. Browsers offer `navigator.clipboard` only to pages over TLS or from this machine; other
+ * pages use the older command.
+ * @returns whether the text was copied
  */
 export async function copyText(text: string): Promise<boolean> {
   if ("clipboard" in navigator) {
@@ -8,7 +9,7 @@ export async function copyText(text: string): Promise<boolean> {
       await navigator.clipboard.writeText(text);
       return true;
     } catch {
-      /* not allowed here: the older command may be */
+      /* not allowed: try the older command */
     }
   }
   const field = document.createElement("textarea"),
@@ -16,7 +17,7 @@ export async function copyText(text: string): Promise<boolean> {
   field.value = text;
   field.readOnly = true;
   field.className = "copied-from";
-  // What is outside of an open dialog cannot be selected.
+  // Elements outside of an open dialog cannot be selected.
   (document.querySelector("dialog[open]") ?? document.body).append(field);
   field.select();
   try {

@@ -28,14 +28,14 @@ import { pickedStacks, type SortKey, type State } from "../state/state.ts";
 import { Failure, Loading, Partial } from "./Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
 
-/** Nodes that the overview asks for, and the steps up when what is seen is cut off. */
+/** Number of nodes of the overview, and the larger steps when a visible part is cut off. */
 const NODES = [16_384, 65_536, 262_144, 1_048_576];
 
 export function unitOfType(type: string): Unit {
   return unitOf(type.split(":")[2] ?? "");
 }
 
-/** How values of a selection are written: as sums, or as what they are in a second of it. */
+/** Unit of a selection's values: sums, or averages per second of its range. */
 export function measureOf(state: State, s: Selection): Unit | Rate {
   const unit = unitOfType(state.type),
     seconds = (s.endMs - s.startMs) / 1000;
@@ -49,7 +49,7 @@ interface PaneProps {
   baseline: Selection | undefined;
 }
 
-/** A call tree of the server, laid out. Node counts grow while what is seen is cut off. */
+/** A laid out call tree of the server. Requests more nodes while a visible part is cut off. */
 function useTree(
   selection: Selection,
   baseline: Selection | undefined,
@@ -83,7 +83,7 @@ function useTree(
   };
 }
 
-/** The flame graph: the overview, and behind a focus the same call site with more detail. */
+/** The flame graph: the overview, and for a focus the same call site with more detail. */
 export function FlamePane({
   selection,
   baseline,
@@ -118,7 +118,8 @@ export function FlamePane({
   const flame = laid?.flames[0];
   const shown = useSearch(flame, state.search);
   const canGrow = can?.explore === true && step < NODES.length - 1 && NODES[step]! < most;
-  // A focus asks for its call site at once; wide boxes that are still cut off ask for more nodes, one answer after the other.
+  // A focus requests its call site at once; for wide boxes that are still cut off, each answer requests more
+  // nodes.
   const grow = useCallback(
     (truncated: boolean) => {
       if (truncated && canGrow && !state.inverted && (refined || callSite.length === 0))
@@ -130,7 +131,7 @@ export function FlamePane({
     overview.query.error ??
     (refining ? detail.query.error : undefined) ??
     (first.error !== "" ? new Error(first.error) : undefined);
-  // An answer that is not laid out yet is not on screen: until then the picture is an older one.
+  // Until an answer is laid out, the screen shows an older picture.
   const busy =
     overview.query.isFetching || first.behind || (refining && (detail.query.isFetching || second.behind));
   const unit = measureOf(state, selection);
@@ -227,7 +228,7 @@ function useSearch(flame: Flame | undefined, text: string): { found: Found | und
 
 const PAGE = 200;
 
-/** Every function with its exact values, from the server: nothing hides in a rest. */
+/** Every function with its exact values from the server, without an "other" row. */
 export function TablePane({ selection, baseline }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
   const [limit, setLimit] = useState(PAGE);
@@ -378,7 +379,7 @@ export function TablePane({ selection, baseline }: PaneProps): ReactNode {
   );
 }
 
-/** Callers above, callees below, of one function: exact, from the server. */
+/** Callers (above) and callees (below) of one function, with exact values from the server. */
 export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
   const { fn } = state;
@@ -462,7 +463,10 @@ export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
   );
 }
 
-/** The call tree as a table of rows that open: the full twin of the flame graph for keyboards and screen readers. */
+/**
+ * The call tree as expandable table rows: the complete equivalent of the flame graph for keyboards and screen
+ * readers.
+ */
 export function TreePane({ selection, baseline }: PaneProps): ReactNode {
   const { state, go, can } = useApp();
   const { query, source } = useTree(
@@ -477,7 +481,7 @@ export function TreePane({ selection, baseline }: PaneProps): ReactNode {
   const [at, setAt] = useState(0);
   useEffect(() => {
     if (!flame) return;
-    // Opens the heaviest path, as far as it is most of the whole.
+    // Opens the heaviest path while it is most of the total.
     const start = new Set([0]);
     for (let b = state.inverted ? 0 : boxOf(flame, state.stacks.callSite); b > 0; b = flame.parent[b]!)
       start.add(b);
@@ -638,7 +642,7 @@ export function TreePane({ selection, baseline }: PaneProps): ReactNode {
   );
 }
 
-/** Which values of a label the samples have, and one click to filter by one or to compare it with all others. */
+/** Values of each label among the samples; one click filters by a value or compares it with all others. */
 export function LabelsPane({ selection }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp(),
     stacks = can?.explore ? pickedStacks(selection.stacks) : undefined;

@@ -18,7 +18,7 @@ export function applyTheme(choice: ThemeChoice): void {
 }
 dark.addEventListener("change", () => applyTheme(savedTheme()));
 
-/** The theme that is shown. */
+/** The active theme. */
 export function useTheme(): Theme {
   return useSyncExternalStore(
     (l) => {

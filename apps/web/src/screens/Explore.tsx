@@ -29,7 +29,10 @@ const PANES: readonly [Pane, string][] = [
   ["labels", "Labels"],
   ["profiles", "Profiles"],
 ];
-/** What a comparison may be made against: how far before. */
+/**
+ * Choices of a comparison's baseline: distance into the past in milliseconds; undefined: the range's own
+ * length.
+ */
 const BEFORE: readonly [label: string, ms: number | undefined][] = [
   ["the window before", undefined],
   ["an hour before", 36e5],
@@ -37,7 +40,7 @@ const BEFORE: readonly [label: string, ms: number | undefined][] = [
   ["a week before", 6048e5],
 ];
 
-/** The state that compares a side with itself some time before. */
+/** State change that compares a side with itself, earlier by a distance. */
 function comparedWith(s: State, nowMs: number, byMs: number | undefined): Partial<State> {
   return {
     screen: "compare",
@@ -51,7 +54,7 @@ function comparedWith(s: State, nowMs: number, byMs: number | undefined): Partia
 }
 
 const PINNED = "cinderblock.baseline";
-/** The selection that was kept to compare with, on this machine. */
+/** The selection pinned in this browser for comparisons. */
 function pinnedBaseline(): Side | undefined {
   try {
     const s = JSON.parse(localStorage.getItem(PINNED) ?? "null") as {
@@ -62,7 +65,7 @@ function pinnedBaseline(): Side | undefined {
     return s ? { selector: parseSelector(s.selector), from: s.from, until: s.until } : undefined;
   } catch {
     return undefined;
-  } // another version's, or nobody's
+  } // written by another version, or invalid
 }
 
 /** Explore one selection, or compare two: the same screen. */
@@ -76,7 +79,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
     searchBox = useRef<HTMLInputElement>(null);
   const [exporting, setExporting] = useState(false),
     [pinned, setPinned] = useState(pinnedBaseline);
-  // The same objects for the same question: panes ask anew only when it changes.
+  // Keeps the same objects for the same query, so panes send it again only when it changes.
   const a = useStable(selection),
     b = useStable(baseline);
 
@@ -131,7 +134,8 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
     if (!a) return;
     const rest = state.side.selector.filter((m) => m.name !== label),
       current = state.side.selector.find((m) => m.name === label && m.op === "=")?.value;
-    // Near at first, in fine steps; a release may also last for weeks: as far back as one question may reach.
+    // First a near range in fine steps; then, since a release may last for weeks, the longest range of one
+    // query.
     const length = a.endMs - a.startMs,
       most = (app.can?.maxQueryLengthMs ?? 0) > 0 ? app.can!.maxQueryLengthMs : Infinity;
     try {
@@ -169,7 +173,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
       setNoVersion((err as Error).message);
     }
   };
-  // The tenant's longest range is known: it is not found out by an error.
+  // Checks the tenant's longest range before the query, instead of waiting for an error.
   const tooLong =
     app.can !== undefined &&
     app.can.maxQueryLengthMs > 0 &&
@@ -452,7 +456,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
   );
 }
 
-/** A range that the tenant may not ask for, and the longest that it may. */
+/** Message for a range above the tenant's limit, with the longest allowed range. */
 function TooLong({ maxMs }: { maxMs: number }): ReactNode {
   const { state, go, range } = useApp();
   const until = range(state.side)?.[1];
@@ -486,7 +490,7 @@ function TooLong({ maxMs }: { maxMs: number }): ReactNode {
   );
 }
 
-/** The same object as long as its content is the same. */
+/** Returns the same object while the content is equal. */
 function useStable<T>(value: T): T {
   const text = JSON.stringify(value);
   return useMemo(() => value, [text]);
@@ -527,7 +531,7 @@ function SideBar({
   );
 }
 
-/** How a value reads as a rate: CPU time as cores. */
+/** Unit of a value as a rate: CPU time in cores. */
 function rate(type: string, stepS: number): (v: number) => string {
   const unit = unitOfType(type);
   if (type.startsWith("process_cpu") && unit === "nanoseconds")
@@ -599,7 +603,7 @@ function Course({
     (key: "side" | "baseline") =>
     (from: number, until: number): void =>
       go((s) => ({ [key]: { ...s[key], from: String(from), until: String(until) } }));
-  // A stretch against the longer of what lies before and behind it.
+  // Compares a part of the range with the longer of the parts before and after it.
   const part = (from: number, until: number): void => {
     const { startMs, endMs } = selection,
       before = from - startMs > endMs - until;
@@ -679,7 +683,7 @@ function Course({
   );
 }
 
-/** Shares of sides of very different size mislead: it says so. */
+/** Warning that shares mislead when the sides differ much in size. */
 function Imbalance({ a, b }: { a: Selection; b: Selection }): ReactNode {
   const { client, can } = useApp();
   const q = useQuery({

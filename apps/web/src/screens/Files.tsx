@@ -17,7 +17,7 @@ import { formatTime } from "../state/time.ts";
 
 const NODES = 65_536;
 
-/** A file's bytes in base64, in pieces: a spread of a large array is too many arguments. */
+/** A file's bytes in base64, in pieces: a spread of a large array exceeds the argument limit. */
 async function base64(file: File): Promise<string> {
   const bytes = new Uint8Array(await file.arrayBuffer());
   let text = "";
@@ -165,7 +165,7 @@ function Opened({ names }: { names: string[] }): ReactNode {
     try {
       return flame && state.search !== "" ? searchFlame(flame, searchPattern(state.search)) : undefined;
     } catch {
-      return undefined; /* an unfinished pattern finds nothing yet */
+      return undefined; /* an incomplete pattern matches nothing */
     }
   }, [flame, state.search]);
   const handle = useRef<FlameHandle>(null);

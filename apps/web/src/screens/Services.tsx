@@ -11,13 +11,16 @@ import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
 import { timelineStep } from "../state/time.ts";
 
-/** A Pyroscope v1 does not tell its limit: this is the default (querier.max-query-length). */
+/** Pyroscope v1 does not report its limit: this is its default (querier.max-query-length). */
 const V1_QUERY_LENGTH_MS = 24 * 3_600_000;
 const POINTS = 30,
   PINS = "cinderblock.pins";
 type Sort = "name" | "value" | "change";
 
-/** All services of one profile type: value, course, and the change against the window before. One grouped question. */
+/**
+ * All services of one profile type: value, sparkline, and change from the previous window, from one grouped
+ * query.
+ */
 export function Services(): ReactNode {
   const { state, go, client, range, can } = useApp();
   const [search, setSearch] = useState(""),
@@ -28,7 +31,7 @@ export function Services(): ReactNode {
   const r = range(state.side);
   const length = r ? r[1] - r[0] : 0,
     stepS = timelineStep(length, POINTS);
-  // The window before is asked for in the same question, where the tenant's longest range allows it.
+  // The same query covers the previous window if the tenant's longest range allows it.
   const most = can?.explore === false ? V1_QUERY_LENGTH_MS : (can?.maxQueryLengthMs ?? 0),
     before = can !== undefined && (most === 0 || 2 * length <= most);
   const from = r ? (before ? r[0] - length : r[0]) : 0;
@@ -196,7 +199,7 @@ export function Services(): ReactNode {
   );
 }
 
-/** An empty install: where to send profiles, and how. */
+/** Screen of an empty installation: how to send profiles. */
 function FirstProfile(): ReactNode {
   const url = BASE.href.replace(/\/$/, "");
   const snippets: [string, string][] = [

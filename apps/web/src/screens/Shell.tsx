@@ -42,16 +42,16 @@ const KEYS: readonly [keys: string, does: string][] = [
   ["?", "this list"],
 ];
 
-/** What surrounds every screen. */
+/** Header, navigation and dialogs around every screen. */
 export function Shell(): ReactNode {
   const { state, go, refresh, client, can, cannot, range } = useApp();
-  // A server with several tenants refuses who names none, before it says that it has several.
+  // A multi-tenant server refuses requests without a tenant, also the request for its capabilities.
   const noTenant = cannot?.error instanceof ApiError && /no org id/.test(cannot.error.message);
   const [help, setHelp] = useState(false),
     [settings, setSettings] = useState(false),
     [said, setSaid] = useState<{ text: string; more?: boolean }>(),
     [shown, setShown] = useState("");
-  /** Copies an address; where the browser lets nobody, it is shown. */
+  /** Copies an address; shows it if the browser does not allow copying. */
   const copy = async (href: string, text: string, more = false): Promise<void> => {
     if (await copyText(href)) setSaid({ text, more });
     else setShown(href);
@@ -241,7 +241,7 @@ export function Shell(): ReactNode {
   );
 }
 
-/** The tenant, or several joined by `|`; taken when it is left or entered, so that no half of a name is asked for. */
+/** The tenant, or several joined by `|`; applies on blur or Enter, so the UI never queries a partial name. */
 function TenantField(): ReactNode {
   const { state, go } = useApp();
   const [draft, setDraft] = useState(state.tenant);

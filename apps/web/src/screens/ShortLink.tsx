@@ -6,7 +6,7 @@ import { Failure } from "../parts/Failure.tsx";
 import { addressOf } from "../state/app.tsx";
 import { shortOf, stateOfStored } from "../state/links.ts";
 
-/** What an address shows; a short link becomes first what it stands for. */
+/** Screen of an address; first resolves a short link to its stored address. */
 export function Opened({ children }: { children: ReactNode }): ReactNode {
   const [short] = useState(() => shortOf(location.search)),
     [open, setOpen] = useState(false);
@@ -50,7 +50,9 @@ export function Opened({ children }: { children: ReactNode }): ReactNode {
   );
 }
 
-/** Where the server asks for a token before it says what the link is: there are no settings yet. */
+/**
+ * Token form for a server that requires a token before it resolves the link: settings are not available yet.
+ */
 function TokenForm({ onToken }: { onToken: () => void }): ReactNode {
   const [secret, setSecret] = useState(token.get());
   return (

@@ -50,12 +50,12 @@ interface Shard {
   read_only?: boolean;
 }
 
-/** A Pyroscope v1 does not tell a tenant's limits. */
+/** Text in place of a tenant's limits, which Pyroscope v1 does not report. */
 const UNTOLD = "as the configuration says";
 const when = (ms: number): string =>
   ms > 0 && ms < 8.64e15 ? new Date(ms).toISOString().replace(/\.\d+Z$/, "Z") : "";
 
-/** What runs, and how it is: for those who may see it. */
+/** Version, readiness, rings, limits and configuration, for users with access. */
 export function Status(): ReactNode {
   const { client, can, state } = useApp();
   const text =
@@ -69,7 +69,8 @@ export function Status(): ReactNode {
   });
   const build = useQuery({ queryKey: ["build", state.tenant], queryFn: text("api/v1/status/buildinfo") });
   const config = useQuery({ queryKey: ["config", state.tenant], queryFn: text("api/v1/status/config/diff") });
-  // What this server has to show. One that does not tell is a Pyroscope v1: its rings are looked for, the rest is on pages of its own.
+  // Pages of this server. A server without this list is a Pyroscope v1: the UI probes its rings, and v1 shows
+  // the rest.
   const pages = useQuery({
     queryKey: ["pages", state.tenant],
     queryFn: async ({ signal }) =>

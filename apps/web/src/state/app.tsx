@@ -8,17 +8,19 @@ import { resolveTime } from "./time.ts";
 
 export interface App {
   state: State;
-  /** Changes the state: a decision is a step in the browser's history, a refinement (`replace`) is none. */
+  /**
+   * Changes the state: a decision adds an entry to the browser's history, a refinement (`replace`) does not.
+   */
   go: (change: Partial<State> | ((s: State) => Partial<State>), replace?: boolean) => void;
-  /** what `now` is until the next look */
+  /** time of `now` until the next refresh */
   nowMs: number;
-  /** looks again */
+  /** moves `now` to the current time, which repeats relative queries */
   refresh: () => void;
   client: Client;
   can: Capabilities | undefined;
-  /** why that is not known */
+  /** why the capabilities are unknown */
   cannot: { error: unknown; retry: () => void } | undefined;
-  /** [from, until] of a side in milliseconds; undefined when it cannot be read */
+  /** [from, until] of a side in milliseconds; undefined if a time is invalid */
   range: (side: Side) => [fromMs: number, untilMs: number] | undefined;
   selection: (side: Side) => Selection | undefined;
 }
@@ -30,7 +32,7 @@ export function useApp(): App {
 
 const lastPart = (): string => location.pathname.slice(BASE.pathname.length).replace(/\/$/, "");
 const read = (): State => decode(lastPart(), location.search);
-/** The address of a state as it stands in the address bar. */
+/** The absolute address of a state, as in the address bar. */
 export function addressOf(s: State): string {
   return new URL(encode(s), BASE).href;
 }
@@ -40,7 +42,7 @@ export function AppProvider({ children }: { children: ReactNode }): ReactNode {
   const [nowMs, setNow] = useState(() => Date.now());
 
   useEffect(() => {
-    // An old address becomes the new one of the same state.
+    // Replaces an old address by the current address of the same state.
     history.replaceState(null, "", addressOf(read()));
     const back = (): void => setState(read());
     addEventListener("popstate", back);

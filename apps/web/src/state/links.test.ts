@@ -27,7 +27,7 @@ describe("links", () => {
     ]);
     expect(isMoving({ ...fixed, screen: "compare" })).toBe(false);
     expect(isMoving({ ...fixed, screen: "compare", baseline: initial.baseline })).toBe(true);
-    // A time that cannot be read stays as it stands.
+    // An invalid time stays unchanged.
     expect(frozen(initial, () => undefined).side).toEqual(initial.side);
   });
   it("that are short come back as what they stand for", () => {
@@ -44,7 +44,7 @@ describe("links", () => {
         return encode(stateOfStored(encode(s))) === encode(s);
       }),
     );
-    // Text that somebody else stored is a state of this UI, never another place.
+    // Stored text of any origin decodes to a state of this UI, never to another site.
     for (const text of ["https://elsewhere.example/?v=1", "//elsewhere.example", "javascript:alert(1)", ""])
       expect(encode(stateOfStored(text))).toMatch(/^(\.|services|explore|compare|files|status)(\?|$)/);
   });

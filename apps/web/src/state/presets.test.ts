@@ -1,7 +1,7 @@
 import { RE2JS } from "re2js";
 import { PRESETS } from "./presets.ts";
 
-/** As the server reads a pattern between slashes. */
+/** Matches like the server does for a pattern between slashes. */
 const textFilter = (pattern: string) => {
   const re = RE2JS.compile(pattern.slice(1, -1), RE2JS.CASE_INSENSITIVE);
   return (name: string): boolean => re.matcher(name).find();

@@ -1,4 +1,7 @@
-/** What people do not want to see of a runtime: merged into what called it. Anchored: every name of an answer is looked at. */
+/**
+ * Patterns of runtime functions to merge into their callers. Anchored, because each pattern is tested on
+ * every name.
+ */
 export const PRESETS: readonly [name: string, patterns: readonly string[]][] = [
   ["Go's runtime", ["/^runtime\\./", "/^(internal|vendor)\\//"]],
   [

@@ -1,7 +1,7 @@
 import type { Series } from "../api/types.ts";
 import { formatTime } from "./time.ts";
 
-/** What was remarked on some profiles of a time line, in words; and the first and the last point that it stands at. */
+/** An annotation of a time series as text, with its first and last point. */
 export interface Remark {
   text: string;
   fromMs: number;
@@ -20,7 +20,7 @@ interface Sampled {
   source?: { usageGroup?: string; probability?: number };
 }
 
-/** A remark as the server keeps it (a key, and a value in JSON) in words. What is not known is shown as it is. */
+/** Text of a stored annotation (a key, and a value in JSON). Shows unknown annotations unchanged. */
 export function remarkText(key: string, value: string, zone: string): string {
   let body: Throttled & Sampled;
   try {
@@ -42,7 +42,7 @@ export function remarkText(key: string, value: string, zone: string): string {
   return `${key}: ${value}`;
 }
 
-/** The remarks of some lines, each once, in the order of their first points. */
+/** The annotations of some series, each once, in order of their first points. */
 export function remarksOf(series: readonly Series[], zone: string): Remark[] {
   const out = new Map<string, Remark>();
   for (const s of series) {

@@ -6,7 +6,7 @@ export interface Matcher {
   value: string;
 }
 
-/** Why a text is no selector, and where. */
+/** Error of an invalid selector text, with its position. */
 export class SelectorError extends Error {
   readonly at: number;
   constructor(message: string, at: number) {
@@ -83,11 +83,11 @@ const shown = (name: string): string => (/^[A-Za-z_][\w.]*$/.test(name) ? name :
 export function matcherText(m: Matcher): string {
   return `${shown(m.name)}${m.op}${JSON.stringify(m.value)}`;
 }
-/** Without braces: what a person edits. */
+/** Selector text without braces, for editing. */
 export function selectorText(matchers: readonly Matcher[]): string {
   return matchers.map(matcherText).join(", ");
 }
-/** With braces: what is sent. */
+/** Selector text with braces, for requests. */
 export function selectorOf(matchers: readonly Matcher[]): string {
   return `{${matchers.map(matcherText).join(",")}}`;
 }
@@ -96,7 +96,7 @@ const INVERSE: Record<Operator, Operator> = { "=": "!=", "!=": "=", "=~": "!~", 
 export function inverted(m: Matcher): Matcher {
   return { ...m, op: INVERSE[m.op] };
 }
-/** The matchers with one more; it takes the place of one on the same label with `=`. */
+/** The matchers with an additional one, which replaces an `=` matcher of the same label. */
 export function withMatcher(matchers: readonly Matcher[], m: Matcher): Matcher[] {
   return [
     ...matchers.filter(

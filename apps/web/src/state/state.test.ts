@@ -200,7 +200,7 @@ describe("time", () => {
         (s, zone) => {
           const shown = formatTime(s * 1000, zone),
             back = resolveTime(shown, now, zone);
-          // An hour that happens twice has two moments for one text.
+          // In the repeated hour of a clock change, one text means two instants.
           expect([0, 36e5]).toContain(Math.abs(back - s * 1000));
           expect(formatTime(back, zone)).toBe(shown);
         },

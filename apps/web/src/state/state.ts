@@ -6,13 +6,13 @@ export type Screen = "services" | "explore" | "compare" | "files" | "status";
 export type Pane = "flame" | "table" | "tree" | "sandwich" | "graph" | "labels" | "profiles";
 export type SortKey = "self" | "total" | "name" | "self-change" | "total-change";
 
-/** What is looked at: which profiles, of which time. */
+/** Selected series and time range of one side. */
 export interface Side {
   selector: Matcher[];
   from: TimeText;
   until: TimeText;
 }
-/** Which stacks count, and how they are shown: functions by their whole names, or patterns between slashes. */
+/** Filters of stacks, and hidden functions: full function names, or patterns between slashes. */
 export interface Stacks {
   callSite: string[];
   only: string[];
@@ -20,12 +20,12 @@ export interface Stacks {
   hide: string[];
 }
 
-/** What picks stacks, as values know it; undefined where all count: what is hidden changes none. */
+/** The filters that change values, without hidden functions; undefined if all stacks count. */
 export function pickedStacks(s: Stacks): Stacks | undefined {
   return s.callSite.length + s.only.length + s.without.length > 0 ? { ...s, hide: [] } : undefined;
 }
 
-/** The whole screen is a function of this, and this is in the address bar. */
+/** State of the whole screen; the address bar contains all of it. */
 export interface State {
   screen: Screen;
   tenant: string;
@@ -36,7 +36,7 @@ export interface State {
   stacks: Stacks;
   zone: string;
   pane: Pane;
-  /** the function of the sandwich and the drawer */
+  /** selected function of the callers-and-callees pane and the drawer */
   fn: string;
   search: string;
   colour: ColourMode;
@@ -47,18 +47,18 @@ export interface State {
   sort: SortKey;
   ascending: boolean;
   group: string;
-  /** values as what they are in a second of their range */
+  /** show values per second of their range */
   rate: boolean;
-  /** a comparison as two flame graphs, one beside the other */
+  /** show a comparison as two flame graphs side by side */
   beside: boolean;
-  /** the single profile that is shown, by its id */
+  /** ID of the shown single profile */
   profile: string;
-  /** the cell of the heatmap whose profiles are listed: `column.row` */
+  /** heatmap cell with listed profiles: `column.row` */
   cell: string;
-  /** uploaded files that are open: one, or two that are compared; and the type of them that is shown */
+  /** open uploaded files, one or two to compare; `fileType` is their shown profile type */
   files: string[];
   fileType: string;
-  /** seconds between two looks; 0: only when asked */
+  /** seconds between two refreshes; 0: manual refresh only */
   refresh: number;
 }
 
@@ -92,7 +92,10 @@ export const initial: State = {
   refresh: 0,
 };
 
-/** Version of the parameters. A change of their meaning raises it and adds an upgrade of the one before. */
+/**
+ * Version of the parameters. A change of their meaning increments it and adds an upgrade of the previous
+ * version.
+ */
 const VERSION = "1";
 
 const SCREENS: readonly Screen[] = ["services", "explore", "compare", "files", "status"];
@@ -103,7 +106,7 @@ const PALETTES: readonly ChangePalette[] = ["blue-orange", "purple-green", "red-
 const oneOf = <T extends string>(list: readonly T[], text: string | null, fallback: T): T =>
   list.includes(text as T) ? (text as T) : fallback;
 
-/** The address of a state, relative to where the UI is mounted: defaults are left out. */
+/** The address of a state, relative to the base of the UI, without default values. */
 export function encode(s: State): string {
   const p = new URLSearchParams();
   const put = (key: string, value: string, fallback: string): void => {
@@ -145,7 +148,7 @@ export function encode(s: State): string {
   return `${s.screen === "services" ? "." : s.screen}${query === "" ? "" : `?v=${VERSION}&${query}`}`;
 }
 
-/** A selector that cannot be read counts as none: a link never breaks the page. */
+/** Treats an invalid selector as empty, so a link never breaks the page. */
 function matchers(text: string | null): Matcher[] {
   try {
     return parseSelector(text ?? "");
@@ -154,7 +157,7 @@ function matchers(text: string | null): Matcher[] {
   }
 }
 
-/** The state of an address. @param path the last part of the document's path */
+/** The state of an address. @param path last part of the document's path */
 export function decode(path: string, search: string): State {
   const p = new URLSearchParams(search);
   const old = decodeOld(path, p);
@@ -193,7 +196,9 @@ export function decode(path: string, search: string): State {
   };
 }
 
-/** Addresses of Pyroscope v1's UI: `/?query=type{…}&from=…&until=…`, and both comparisons with left and right. */
+/**
+ * Addresses of Pyroscope v1's UI: `/?query=type{…}&from=…&until=…`, and both comparisons with left and right.
+ */
 function decodeOld(path: string, p: URLSearchParams): State | undefined {
   const query = (name: string): { type: string; selector: Matcher[] } | undefined => {
     const m = /^([^{]*)(\{.*\})?$/s.exec(p.get(name) ?? "");

@@ -1,9 +1,9 @@
-/** A point in time as a person writes it: `now`, `now-1h`, `2026-11-24 10:00`, or milliseconds. */
+/** Text of a point in time: `now`, `now-1h`, `2026-11-24 10:00`, or milliseconds. */
 export type TimeText = string;
 
 const UNITS: Record<string, number> = { s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5 };
 
-/** Milliseconds since the epoch. @throws when the text is no time, and says what is */
+/** Milliseconds since the epoch. @throws Error that lists the valid forms if the text is not a time */
 export function resolveTime(text: TimeText, nowMs: number, zone: string): number {
   const t = text.trim();
   if (t === "now") return nowMs;
@@ -29,7 +29,7 @@ export function resolveTime(text: TimeText, nowMs: number, zone: string): number
 
 export const isRelative = (t: TimeText): boolean => t.trim().startsWith("now");
 
-/** What `Intl` calls a zone; undefined is the browser's own. */
+/** Name of a zone for `Intl`; undefined is the browser's own zone. */
 export function zoneName(zone: string): string | undefined {
   return zone === "local" ? undefined : zone === "utc" ? "UTC" : zone;
 }
@@ -43,7 +43,7 @@ export function isZone(zone: string): boolean {
   }
 }
 
-/** How far a zone's wall clock is ahead of UTC at a moment, in milliseconds. */
+/** Offset of a zone from UTC at an instant, in milliseconds. */
 function offsetMs(ms: number, zone: string): number {
   const parts = new Intl.DateTimeFormat("en-GB", {
     timeZone: zoneName(zone),
@@ -62,19 +62,19 @@ function offsetMs(ms: number, zone: string): number {
   );
 }
 
-/** The moment at which a zone's wall clock shows this. */
+/** The instant of a wall clock time in a zone. */
 function wallTime(y: number, mo: number, d: number, h: number, mi: number, s: number, zone: string): number {
   const wall = Date.UTC(y, mo - 1, d, h, mi, s);
   const guess = wall - offsetMs(wall, zone);
   return wall - offsetMs(guess, zone);
 }
 
-/** A moment in a zone: `2026-11-24 10:00:00`. */
+/** An instant in a zone: `2026-11-24 10:00:00`. */
 export function formatTime(ms: number, zone: string): string {
   const d = new Date(ms + offsetMs(ms, zone)).toISOString();
   return `${d.slice(0, 10)} ${d.slice(11, 19)}`;
 }
-/** Only the time of day where both moments are on one day. */
+/** Range text: only the time of day if both instants are on one day. */
 export function formatRange(fromMs: number, untilMs: number, zone: string): string {
   const a = formatTime(fromMs, zone),
     b = formatTime(untilMs, zone);
@@ -118,7 +118,10 @@ export interface Range {
   until: TimeText;
 }
 
-/** The range moved by whole lengths of itself (or by `byMs`), as absolute times; a relative one that ends now stays relative when it moves into the past. */
+/**
+ * The range moved by multiples of its length (or by `byMs`), as absolute times. A range with two relative
+ * times stays relative when it moves into the past.
+ */
 export function shifted(r: Range, nowMs: number, zone: string, lengths: number, byMs?: number): Range {
   const from = resolveTime(r.from, nowMs, zone),
     until = resolveTime(r.until, nowMs, zone);
@@ -142,7 +145,7 @@ export const PRESETS: readonly [text: string, label: string][] = [
 ];
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400];
-/** Step of a time line in seconds: about `points` of them, rounded to something that people read. */
+/** Step of a time series in seconds: for about `points` points, rounded to a readable value. */
 export function timelineStep(lengthMs: number, points: number): number {
   return (
     STEPS.find((s) => s * points * 1000 >= lengthMs) ?? Math.ceil(lengthMs / 1000 / points / 86400) * 86400

@@ -50,7 +50,7 @@ describe("the version before", () => {
     expect(versionPair([line("a", 10, 20)], "version", undefined, 0, 100, 10)).toBeUndefined();
     expect(versionPair([line("", 10), line("a")], "version", undefined, 0, 100, 10)).toBeUndefined();
     expect(versionPair([line("a", 10), line("b", 20)], "version", "c", 0, 100, 10)).toBeUndefined();
-    // A canary that ran beside the other all the time came not after it.
+    // A canary that ran in parallel all the time is not a later version.
     expect(
       versionPair([line("a", 10, 20), line("b", 10, 20)], "version", undefined, 0, 100, 10),
     ).toBeUndefined();

@@ -1,6 +1,6 @@
 import type { Series } from "../api/types.ts";
 
-/** Labels that say which release of a program a profile is of, the usual one first. */
+/** Labels that name the release of a profile's program, the most common first. */
 export const VERSION_LABELS = [
   "version",
   "service_version",
@@ -9,7 +9,7 @@ export const VERSION_LABELS = [
   "service_git_ref",
 ] as const;
 
-/** Two values of a label to compare, and when the earlier one was seen. */
+/** Two values of a label to compare, and a time range of the earlier value. */
 export interface VersionPair {
   now: string;
   before: string;
@@ -18,10 +18,10 @@ export interface VersionPair {
 }
 
 /**
- * The value of a label that is in use, and the one before it: `current`, or what was seen last; before it came what began
- * latest of those that began earlier. Where that runs to the end as well, it is compared at the same time; where it ended, over
- * its last stretch of the same length.
- * @param series lines by that label, a point each `stepMs`, of a time that ends at `endMs` and begins before `startMs`
+ * The current value of a label (`current`, or the value seen last) and its predecessor: of the values that
+ * began earlier, the latest. A predecessor that runs to the end is compared over the same time; otherwise
+ * over its last interval of the same length.
+ * @param series time series by that label with a point each `stepMs`, from before `startMs` to `endMs`
  */
 export function versionPair(
   series: readonly Series[],
@@ -45,7 +45,7 @@ export function versionPair(
     .filter((s) => s.value !== now.value && s.first < now.first)
     .sort((a, b) => b.first - a.first)[0];
   if (!before) return undefined;
-  // A point stands behind what it counts, the last of all up to a step before the end.
+  // A point has the end time of its step; the last point may be up to one step before the end.
   const untilMs = before.last > endMs - 2 * stepMs ? endMs : before.last;
   return { now: now.value, before: before.value, fromMs: untilMs - (endMs - startMs), untilMs };
 }
