@@ -2,7 +2,7 @@
 // @generated from file adhocprofiles/v1/adhocprofiles.proto (package adhocprofiles.v1, syntax proto3)
 /* eslint-disable */
 
-// Single files of profiles that a person uploads and looks at.
+// Single profile files that a user uploads and views.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
@@ -98,7 +98,7 @@ export declare type AdHocProfilesGetResponse = Message<"adhocprofiles.v1.AdHocPr
   profileTypes: string[];
 
   /**
-   * JSON, as /pyroscope/render answers.
+   * JSON in the format of /pyroscope/render.
    *
    * @generated from field: string flamebearer_profile = 6;
    */

@@ -2,7 +2,7 @@
 // @generated from file adhocprofiles/v1/adhocprofiles.proto (package adhocprofiles.v1, syntax proto3)
 /* eslint-disable */
 
-// Single files of profiles that a person uploads and looks at.
+// Single profile files that a user uploads and views.
 
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 

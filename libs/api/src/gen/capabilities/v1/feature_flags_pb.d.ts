@@ -70,7 +70,7 @@ export declare type FeatureFlag = Message<"capabilities.v1.FeatureFlag"> & {
 export declare const FeatureFlagSchema: GenMessage<FeatureFlag>;
 
 /**
- * Tells clients what this server can do.
+ * Reports the features of this server to clients.
  *
  * @generated from service capabilities.v1.FeatureFlagsService
  */

@@ -32,7 +32,7 @@ export const FeatureFlagSchema = /*@__PURE__*/
   messageDesc(file_capabilities_v1_feature_flags, 2);
 
 /**
- * Tells clients what this server can do.
+ * Reports the features of this server to clients.
  *
  * @generated from service capabilities.v1.FeatureFlagsService
  */

@@ -35,13 +35,14 @@ export declare type FlushResponse = Message<"ingester.v1.FlushResponse"> & {
 export declare const FlushResponseSchema: GenMessage<FlushResponse>;
 
 /**
- * What operators call on an ingester. The calls between components come with the ring.
+ * Methods for operators. Calls between components use the internal port (docs/formats/message.md).
  *
  * @generated from service ingester.v1.IngesterService
  */
 export declare const IngesterService: GenService<{
   /**
-   * Cuts the heads of all tenants into blocks; answers when they are on disk.
+   * Cuts the heads of the caller's tenant, or of all tenants for a caller with access to all, into blocks; answers when
+   * the blocks are on disk.
    *
    * @generated from rpc ingester.v1.IngesterService.Flush
    */

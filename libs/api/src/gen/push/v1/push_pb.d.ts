@@ -87,7 +87,7 @@ export declare type RawSample = Message<"push.v1.RawSample"> & {
 export declare const RawSampleSchema: GenMessage<RawSample>;
 
 /**
- * Takes profiles. The server reads the request's bytes itself: see libs/ingest.
+ * Accepts profiles. The server decodes the request's bytes itself: see libs/ingest.
  *
  * @generated from service push.v1.PusherService
  */

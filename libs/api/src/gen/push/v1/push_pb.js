@@ -40,7 +40,7 @@ export const RawSampleSchema = /*@__PURE__*/
   messageDesc(file_push_v1_push, 3);
 
 /**
- * Takes profiles. The server reads the request's bytes itself: see libs/ingest.
+ * Accepts profiles. The server decodes the request's bytes itself: see libs/ingest.
  *
  * @generated from service push.v1.PusherService
  */

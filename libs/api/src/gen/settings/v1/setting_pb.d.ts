@@ -2,7 +2,7 @@
 // @generated from file settings/v1/setting.proto (package settings.v1, syntax proto3)
 /* eslint-disable */
 
-// Settings that a UI keeps for a tenant.
+// Settings that a UI stores for a tenant.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";

@@ -2,7 +2,7 @@
 // @generated from file types/v1/types.proto (package types.v1, syntax proto3)
 /* eslint-disable */
 
-// Messages that several services share. Times are milliseconds since the epoch.
+// Messages shared by several services. Times are milliseconds since the epoch.
 
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 

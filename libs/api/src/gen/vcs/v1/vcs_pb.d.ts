@@ -342,7 +342,7 @@ export declare type GetCommitsResponse = Message<"vcs.v1.GetCommitsResponse"> & 
 export declare const GetCommitsResponseSchema: GenMessage<GetCommitsResponse>;
 
 /**
- * Sources of profiled programs, from GitHub where it is configured.
+ * Source code of profiled programs, from GitHub if configured.
  *
  * @generated from service vcs.v1.VCSService
  */

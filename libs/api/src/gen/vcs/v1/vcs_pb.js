@@ -109,7 +109,7 @@ export const GetCommitsResponseSchema = /*@__PURE__*/
   messageDesc(file_vcs_v1_vcs, 13);
 
 /**
- * Sources of profiled programs, from GitHub where it is configured.
+ * Source code of profiled programs, from GitHub if configured.
  *
  * @generated from service vcs.v1.VCSService
  */

@@ -2,7 +2,7 @@
 // @generated from file cinderblock/explore/v1/explore.proto (package cinderblock.explore.v1, syntax proto3)
 /* eslint-disable */
 
-// What the web UI asks beyond Pyroscope's API: call trees that say what was cut, exact functions, exact neighbours.
+// Requests of the web UI beyond Pyroscope's API: call trees with the amount of cut calls, exact functions and neighbors.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
@@ -50,7 +50,7 @@ export declare type Selection = Message<"cinderblock.explore.v1.Selection"> & {
   spanSelector: string[];
 
   /**
-   * Only these profiles: UUIDs, as Profiles gives them.
+   * Only profiles with these UUIDs, which Profiles returns; empty is all.
    *
    * @generated from field: repeated string profile_id_selector = 7;
    */
@@ -64,8 +64,8 @@ export declare type Selection = Message<"cinderblock.explore.v1.Selection"> & {
 export declare const SelectionSchema: GenMessage<Selection>;
 
 /**
- * Which stacks count, and how they are shown. Whole function names; also, but in call_site, regular expressions (RE2, any
- * case) between slashes.
+ * Filters of stacks, and hidden functions. Entries are full function names or, except in call_site, regular expressions
+ * (RE2, case-insensitive) between slashes.
  *
  * @generated from message cinderblock.explore.v1.StackFilter
  */
@@ -92,7 +92,7 @@ export declare type StackFilter = Message<"cinderblock.explore.v1.StackFilter"> 
   without: string[];
 
   /**
-   * Functions that are merged into their callers.
+   * Functions to merge into their callers.
    *
    * @generated from field: repeated string hide = 4;
    */
@@ -122,7 +122,7 @@ export declare type CallTreeRequest = Message<"cinderblock.explore.v1.CallTreeRe
   baseline?: Selection | undefined;
 
   /**
-   * Nodes that are kept, the largest ones; 0 is the tenant's default, -1 all.
+   * Number of the largest nodes to keep; 0 is the tenant's default, -1 all.
    *
    * @generated from field: int64 max_nodes = 3;
    */
@@ -136,7 +136,7 @@ export declare type CallTreeRequest = Message<"cinderblock.explore.v1.CallTreeRe
 export declare const CallTreeRequestSchema: GenMessage<CallTreeRequest>;
 
 /**
- * Columns of nodes; node 0 is the root, parents come before their children, siblings in no order.
+ * Columns of nodes. Node 0 is the root; parents precede their children; siblings have no order.
  *
  * @generated from message cinderblock.explore.v1.CallTreeResponse
  */
@@ -162,7 +162,7 @@ export declare type CallTreeResponse = Message<"cinderblock.explore.v1.CallTreeR
   self: bigint[];
 
   /**
-   * Sum and number of the children that were cut off.
+   * Sum and number of the cut children.
    *
    * @generated from field: repeated int64 folded = 5;
    */
@@ -174,7 +174,7 @@ export declare type CallTreeResponse = Message<"cinderblock.explore.v1.CallTreeR
   foldedCount: number[];
 
   /**
-   * The baseline's; empty without one.
+   * Values of the baseline; empty without a baseline.
    *
    * @generated from field: repeated int64 base_self = 7;
    */
@@ -196,7 +196,7 @@ export declare type CallTreeResponse = Message<"cinderblock.explore.v1.CallTreeR
   baseTotal: bigint;
 
   /**
-   * Nodes before the cut, root included.
+   * Number of nodes before the cut, including the root.
    *
    * @generated from field: int64 nodes = 11;
    */
@@ -224,7 +224,7 @@ export declare type FunctionTableRequest = Message<"cinderblock.explore.v1.Funct
   baseline?: Selection | undefined;
 
   /**
-   * Functions whose name contains this, in any case; between slashes a regular expression (RE2).
+   * Case-insensitive substring of function names; between slashes a regular expression (RE2).
    *
    * @generated from field: string filter = 3;
    */
@@ -253,7 +253,7 @@ export declare type FunctionTableRequest = Message<"cinderblock.explore.v1.Funct
   limit: bigint;
 
   /**
-   * Only these functions, by their whole names; empty is all.
+   * Only functions with these full names; empty is all.
    *
    * @generated from field: repeated string names = 8;
    */
@@ -286,7 +286,7 @@ export declare type FunctionTableResponse = Message<"cinderblock.explore.v1.Func
   baseTotal: bigint;
 
   /**
-   * Functions there are, and functions that the filter lets through.
+   * Number of all functions, and of functions that match the filter.
    *
    * @generated from field: int64 count = 4;
    */
@@ -305,7 +305,7 @@ export declare type FunctionTableResponse = Message<"cinderblock.explore.v1.Func
 export declare const FunctionTableResponseSchema: GenMessage<FunctionTableResponse>;
 
 /**
- * Recursion counts once: a total is the sum of all samples that have the function in their stack.
+ * Recursion counts once: a total is the sum of all samples with the function in their stack.
  *
  * @generated from message cinderblock.explore.v1.FunctionRow
  */
@@ -378,14 +378,14 @@ export declare const FunctionNeighboursRequestSchema: GenMessage<FunctionNeighbo
  */
 export declare type FunctionNeighboursResponse = Message<"cinderblock.explore.v1.FunctionNeighboursResponse"> & {
   /**
-   * Below the root the function, below it who called it, and so on up to the entry points.
+   * The root's child is the function; its descendants are its callers, up to the entry points.
    *
    * @generated from field: cinderblock.explore.v1.CallTreeResponse callers = 1;
    */
   callers?: CallTreeResponse | undefined;
 
   /**
-   * Below the root the function, below it what it called.
+   * The root's child is the function; its descendants are its callees.
    *
    * @generated from field: cinderblock.explore.v1.CallTreeResponse callees = 2;
    */
@@ -424,7 +424,7 @@ export declare const FunctionLinesRequestSchema: GenMessage<FunctionLinesRequest
  */
 export declare type FunctionLinesResponse = Message<"cinderblock.explore.v1.FunctionLinesResponse"> & {
   /**
-   * By their values, the largest first: functions of one name may lie in several files, and builds.
+   * In descending order of value: functions of one name may be in several files and builds.
    *
    * @generated from field: repeated cinderblock.explore.v1.FunctionFile files = 1;
    */
@@ -447,14 +447,14 @@ export declare type FunctionFile = Message<"cinderblock.explore.v1.FunctionFile"
   filename: string;
 
   /**
-   * 0 where the agent did not say.
+   * 0 if unknown.
    *
    * @generated from field: int64 start_line = 2;
    */
   startLine: bigint;
 
   /**
-   * Of the mapping. JSON with repository, git_ref, build_id and root_path where agents sent the labels service_repository,
+   * Build ID of the mapping; JSON with repository, git_ref, build_id and root_path if agents sent service_repository,
    * service_git_ref and service_root_path.
    *
    * @generated from field: string build_id = 3;
@@ -462,7 +462,7 @@ export declare type FunctionFile = Message<"cinderblock.explore.v1.FunctionFile"
   buildId: string;
 
   /**
-   * Ascending; line 0 is what no line is known of.
+   * In ascending order; line 0 has the values without a known line.
    *
    * @generated from field: repeated cinderblock.explore.v1.FunctionLine lines = 4;
    */
@@ -476,7 +476,7 @@ export declare type FunctionFile = Message<"cinderblock.explore.v1.FunctionFile"
 export declare const FunctionFileSchema: GenMessage<FunctionFile>;
 
 /**
- * A line that is in a stack several times counts once.
+ * A line that occurs several times in a stack counts once.
  *
  * @generated from message cinderblock.explore.v1.FunctionLine
  */
@@ -504,7 +504,7 @@ export declare type FunctionLine = Message<"cinderblock.explore.v1.FunctionLine"
 export declare const FunctionLineSchema: GenMessage<FunctionLine>;
 
 /**
- * Points as querier.v1.SelectSeries gives them, of a selection without profile ids and spans; stacks.hide changes no value.
+ * Points like those of querier.v1.SelectSeries, for a selection without profile IDs and spans; ignores stacks.hide.
  *
  * @generated from message cinderblock.explore.v1.SeriesRequest
  */
@@ -515,7 +515,7 @@ export declare type SeriesRequest = Message<"cinderblock.explore.v1.SeriesReques
   selection?: Selection | undefined;
 
   /**
-   * Seconds from one point to the next.
+   * Seconds between points.
    *
    * @generated from field: double step = 2;
    */
@@ -527,7 +527,7 @@ export declare type SeriesRequest = Message<"cinderblock.explore.v1.SeriesReques
   groupBy: string[];
 
   /**
-   * 0 is all; else the largest.
+   * Number of the largest series; 0 is all.
    *
    * @generated from field: int64 limit = 4;
    */
@@ -566,7 +566,7 @@ export declare type HeatmapRequest = Message<"cinderblock.explore.v1.HeatmapRequ
   selection?: Selection | undefined;
 
   /**
-   * Columns of equal time and rows of equal value; 0 is 60 and 20, at most 1000 and 100.
+   * Number of equal time columns and equal value rows; 0 is 60 and 20; at most 1000 and 100.
    *
    * @generated from field: uint32 columns = 2;
    */
@@ -599,15 +599,15 @@ export declare type HeatmapResponse = Message<"cinderblock.explore.v1.HeatmapRes
   rows: number;
 
   /**
-   * columns × rows counts, column by column, the smallest values of a column first.
+   * columns × rows counts, column by column, each from the smallest values to the largest.
    *
    * @generated from field: repeated uint32 counts = 3;
    */
   counts: number[];
 
   /**
-   * The largest value: row r holds values above r × max_value / rows and up to (r + 1) × max_value / rows, both rounded
-   * down; the first row holds 0, too.
+   * The largest value: row r has values above r × max_value / rows and up to (r + 1) × max_value / rows, both rounded
+   * down; the first row also has 0.
    *
    * @generated from field: int64 max_value = 4;
    */
@@ -640,7 +640,7 @@ export declare type ProfilesRequest = Message<"cinderblock.explore.v1.ProfilesRe
   selection?: Selection | undefined;
 
   /**
-   * Values in (min_value, max_value]; max_value 0 is no bound. With min_value 0 profiles of value 0 are in, too.
+   * Values in (min_value, max_value]; max_value 0 is no bound. With min_value 0, profiles of value 0 are included.
    *
    * @generated from field: int64 min_value = 2;
    */
@@ -652,7 +652,7 @@ export declare type ProfilesRequest = Message<"cinderblock.explore.v1.ProfilesRe
   maxValue: bigint;
 
   /**
-   * 0 is 100, at most 1000.
+   * 0 is 100; at most 1000.
    *
    * @generated from field: uint32 limit = 4;
    */
@@ -675,7 +675,7 @@ export declare type ProfilesResponse = Message<"cinderblock.explore.v1.ProfilesR
   profiles: SingleProfile[];
 
   /**
-   * Profiles there are, whatever the limit, and the sum of their values.
+   * Number of all matching profiles regardless of the limit, and the sum of their values.
    *
    * @generated from field: int64 count = 2;
    */
@@ -781,7 +781,7 @@ export declare type LabelCountsResponse = Message<"cinderblock.explore.v1.LabelC
   values: LabelCount[];
 
   /**
-   * Distinct values that have the prefix.
+   * Number of distinct values with the prefix.
    *
    * @generated from field: int64 cardinality = 2;
    */
@@ -895,7 +895,7 @@ export enum FunctionOrder {
   NAME = 2,
 
   /**
-   * By the change of the share of self.
+   * Change of the share of self.
    *
    * @generated from enum value: FUNCTION_ORDER_SELF_CHANGE = 3;
    */
@@ -937,7 +937,7 @@ export declare const ExploreService: GenService<{
     output: typeof FunctionTableResponseSchema;
   },
   /**
-   * All callers and all callees of one function, exact.
+   * All callers and all callees of one function, with exact values.
    *
    * @generated from rpc cinderblock.explore.v1.ExploreService.FunctionNeighbours
    */
@@ -947,7 +947,7 @@ export declare const ExploreService: GenService<{
     output: typeof FunctionNeighboursResponseSchema;
   },
   /**
-   * Where a function is in its sources, and what each of its lines costs.
+   * Source location of a function, and the values of its lines.
    *
    * @generated from rpc cinderblock.explore.v1.ExploreService.FunctionLines
    */
@@ -957,7 +957,7 @@ export declare const ExploreService: GenService<{
     output: typeof FunctionLinesResponseSchema;
   },
   /**
-   * Values over time of the stacks that count.
+   * Values over time of the selected stacks.
    *
    * @generated from rpc cinderblock.explore.v1.ExploreService.Series
    */
@@ -967,7 +967,7 @@ export declare const ExploreService: GenService<{
     output: typeof SeriesResponseSchema;
   },
   /**
-   * How many single profiles have which value, over time.
+   * Counts of single profiles by time and value.
    *
    * @generated from rpc cinderblock.explore.v1.ExploreService.Heatmap
    */
@@ -977,7 +977,7 @@ export declare const ExploreService: GenService<{
     output: typeof HeatmapResponseSchema;
   },
   /**
-   * Single profiles, the largest first.
+   * Single profiles, in descending order of value.
    *
    * @generated from rpc cinderblock.explore.v1.ExploreService.Profiles
    */
@@ -987,7 +987,7 @@ export declare const ExploreService: GenService<{
     output: typeof ProfilesResponseSchema;
   },
   /**
-   * Values of a label with the number of series that have each.
+   * Values of a label, with the number of series of each.
    *
    * @generated from rpc cinderblock.explore.v1.ExploreService.LabelCounts
    */
@@ -997,7 +997,7 @@ export declare const ExploreService: GenService<{
     output: typeof LabelCountsResponseSchema;
   },
   /**
-   * What a tenant may ask, and what this server can answer.
+   * Limits of the tenant, and features of this server.
    *
    * @generated from rpc cinderblock.explore.v1.ExploreService.Capabilities
    */

@@ -2,7 +2,7 @@
 // @generated from file cinderblock/explore/v1/explore.proto (package cinderblock.explore.v1, syntax proto3)
 /* eslint-disable */
 
-// What the web UI asks beyond Pyroscope's API: call trees that say what was cut, exact functions, exact neighbours.
+// Requests of the web UI beyond Pyroscope's API: call trees with the amount of cut calls, exact functions and neighbors.
 
 import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_types_v1_types } from "../../../types/v1/types_pb.js";
