@@ -35,7 +35,7 @@ const SETTINGS: Settings = {
 let stores: Stores;
 const visited = new Set<string>();
 
-/** A deployment under load. At each crash point in turn, one of its processes is stopped. */
+/** A deployment under load, whose first holder of data stops at one crash point after another. */
 class Visits {
   readonly history = new History();
   readonly deployment: Deployment;

@@ -58,7 +58,9 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
     `target: all\nstorage: { backend: filesystem, filesystem: { dir: ${bucket} } }\nanalytics: { reporting_enabled: false }\nmemberlist: { bind_port: 7946 }\nlimits: { max_query_lookback: 0s, max_query_length: 0s, reject_older_than: 0s }\n`,
   );
 
-  /** A server started with the page's command, with paths and intervals of this test, with a separate port. */
+  /**
+   * A server started with the page's command, with paths and intervals of this test, with a separate port.
+   */
   function start(server: Server, ...flags: string[]): Promise<void> {
     const own: Record<string, string> = {
       "-config.file": config,

@@ -219,7 +219,7 @@ async function actions(page: Page): Promise<void> {
   const box = (await page.locator("[data-testid=flame-over]").boundingBox())!;
   const clicks: number[] = [];
   for (let i = 0; i < 20; i++) {
-    // From the key press to the frame with the new picture.
+    // From the release of the pointer to the frame with the new picture.
     await page.evaluate(() => {
       const { dataset } = document.querySelector<HTMLCanvasElement>("canvas[data-drawn]")!,
         shown = (): string => `${dataset.from}${dataset.to}`,

@@ -52,7 +52,8 @@ export async function bundle(
     format: "esm",
     sourcemap: true,
     // Code that only some configurations need (a vendor's bucket client) is a separate chunk, loaded on
-    // demand. Every thread keeps the source of its bundle in memory, and whitespace is a third of that source.
+    // demand. Every thread keeps the source of its bundle in memory, and whitespace is a third of that
+    // source.
     splitting: true,
     chunkNames: "chunks/[name]-[hash]",
     minifyWhitespace: true,
