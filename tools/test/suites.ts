@@ -99,8 +99,8 @@ export const SUITES: readonly Suite[] = [
   e2e("oracle", 300),
   e2e("v1-reader", 20, { inputs: ["e2e/programs/"] }),
   // Object stores.
-  e2e("s3", 100),
-  e2e("stores", 100),
+  e2e("s3", 130),
+  e2e("stores", 150),
   e2e("thirty-days", 30),
   // Other programs.
   e2e("native-symbols", 20),
