@@ -25,6 +25,7 @@ export { parseRelabelRules } from "./relabel.ts";
 export { storedLabels } from "./series-labels.ts";
 export { stringAt } from "./strings.ts";
 export { jfrToPprofs } from "./jfr.ts";
+export { readFoldedLines } from "./folded.ts";
 export { readSpeedscope } from "./speedscope.ts";
 export { parseAppName, parseTime } from "./app-name.ts";
 export type { IngestRequest } from "./ingest-request.ts";

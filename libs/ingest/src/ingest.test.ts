@@ -407,6 +407,23 @@ describe("/ingest names and times", () => {
       '{__delta__="false", __name__="process_cpu", pyroscope_spy="x", service_name="shop"}',
     );
     expect(groups[0]!.samples).toBe(2);
+    const { outcome: counted } = await run({
+      kind: "ingest",
+      request,
+      body: Buffer.from("a;b 3\nnocount\nnone\n"),
+    });
+    expect(counted.discarded).toEqual([{ reason: "malformed_profile", profiles: 2, bytes: 0 }]);
+    for (const [text, why] of [
+      ["nocount\n", "expected a count at the end of each line"],
+      ["a;b 3.5\n", 'parsing "3.5": invalid syntax'],
+      ["a;b -3\n", "-3 is negative"],
+      ["a;b 99999999999999999999\n", "is above 9223372036854775807"],
+      ["a;b 9223372036854775807\n", "a stack's value is 92233720368547758070000000"],
+    ] as const) {
+      const refused = await run({ kind: "ingest", request, body: Buffer.from(text) });
+      expect([refused.groups, refused.outcome.error?.kind]).toEqual([[], "unknown"]);
+      expect(refused.outcome.error?.message).toContain(why);
+    }
     const { outcome } = await run({
       kind: "ingest",
       request: { ...request, app: "shop.unheard" },
@@ -546,9 +563,35 @@ describe("formats of /ingest", () => {
         { type: "C", frame: 0, at: 3 },
       ],
     };
-    const expected = [`${CPU_LABELS} cpu 1000000000 a`, `${CPU_LABELS} cpu 2000000000 a;b`];
+    const labels = CPU_LABELS.replace("pyroscope_spy", 'profile_name="p", pyroscope_spy');
+    const expected = [`${labels} cpu 1000000000 a`, `${labels} cpu 2000000000 a;b`];
     expect(await stacks({ format: "speedscope" }, file([sampled]))).toEqual(expected);
     expect(await stacks({ format: "speedscope" }, file([evented]))).toEqual(expected);
+    for (const [unit, weights, app, ...want] of [
+      ["seconds", [0.004, 0.29], "shop.cpu", 4_000_000, 290_000_000],
+      ["milliseconds", [0.0025, 0.4], "shop.cpu", 2500, 400_000],
+      ["microseconds", [0.5, 29], "shop.cpu", 500, 29_000],
+      ["nanoseconds", [12, 0.25], "shop.cpu", 12, 0],
+      ["none", [0.5, 2], "shop.cpu", 5_000_000, 20_000_000],
+      ["none", [0.29, 2], "shop.alloc_objects", 29, 200],
+      ["bytes", [2.4, 100], "shop.inuse_space", 2, 100],
+    ] as const) {
+      const got = await stacks({ format: "speedscope", app }, file([{ ...sampled, unit, weights }]));
+      const byStack = got
+        .map((t) => t.slice(t.indexOf("}") + 2).split(" "))
+        .map(([, v, at]) => [at, Number(v)]);
+      expect(Object.fromEntries(byStack)).toEqual({ "a;b": want[0], ...(want[1] > 0 ? { a: want[1] } : {}) });
+    }
+    const fractions = file([
+      { ...sampled, samples: Array.from({ length: 100 }, () => [0]), weights: new Array(100).fill(1e-10) },
+    ]);
+    expect(await stacks({ format: "speedscope" }, fractions)).toEqual([`${labels} cpu 10 a`]);
+    await expect(stacks({ format: "speedscope" }, file([{ ...sampled, weights: [-1, 2] }]))).rejects.toThrow(
+      "expected a weight of at least 0, found -1",
+    );
+    await expect(
+      stacks({ format: "speedscope" }, file([{ ...sampled, weights: [1e300, 2] }])),
+    ).rejects.toThrow("above the largest value");
     const two = await stacks(
       { format: "speedscope", app: "shop" },
       file([

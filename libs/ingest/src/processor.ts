@@ -25,9 +25,9 @@ import { overLimit, throttled } from "./ingestion-limit.ts";
 import { decodePush, decodePushJson, inflateBody, type RawSeries } from "./envelope.ts";
 import { jfrToPprofs, readJfrLabels } from "./jfr.ts";
 import { otlpToPprofs, readOtlp } from "./otlp.ts";
-import { readSpeedscope, speedscopeRate } from "./speedscope.ts";
+import { readSpeedscope, speedscopeFactor, speedscopeRate } from "./speedscope.ts";
 import type { StackBounds } from "./stack-builder.ts";
-import { encodeText, readText, type TextType, textType } from "./text.ts";
+import { encodeText, readText, textScale, type TextType, textType, UNSCALED } from "./text.ts";
 import { detectLanguage, fixGoGenerics, replaceStrings } from "./go-fix.ts";
 import { repairTruncatedStacks } from "./go-truncated.ts";
 import {
@@ -328,7 +328,8 @@ export class PushProcessor {
         maxNameLength: limits.maxProfileSymbolValueLength,
         maxChildren: limits.maxProfileStacktraceSamples,
       };
-      const stacks = readText(body, format, bounds, boundsOf(limits));
+      const { stacks, uncounted } = readText(body, format, bounds, boundsOf(limits));
+      if (uncounted > 0) out.discarded.push({ reason: "malformed_profile", profiles: uncounted, bytes: 0 });
       // v1 reads the body before it validates the application's name.
       const { service, type } = textType(request.app);
       this.text(
@@ -400,10 +401,12 @@ export class PushProcessor {
   ): void {
     if (request.tags.some((t) => t.name === "profile_id")) return;
     out.decompressedBytes += bytes.length;
-    const labels = overlay(
-      [...request.tags, ...more],
-      [...this.common(request), { name: LABEL_NAME, value: type.name }, ...named(request, service, app)],
-    );
+    const labels = overlay(request.tags, [
+      ...this.common(request),
+      { name: LABEL_NAME, value: type.name },
+      ...named(request, service, app),
+      ...more,
+    ]);
     this.one(tenant, this.decodePlain(bytes), this.context(labels), limits, gate, nowMs, out);
   }
 
@@ -447,25 +450,36 @@ export class PushProcessor {
     nowMs: number,
     out: PushOutcome,
   ): void {
-    const profiles = readSpeedscope(body, boundsOf(limits));
+    // Unit and name distinguish several profiles of one file.
+    const appOf = (unit: string, many: boolean): string => (many ? `${request.app}.${unit}` : request.app);
+    const profiles = readSpeedscope(
+      body,
+      (unit, many) => {
+        const { times, by } = textScale(
+          textType(appOf(unit, many)).type,
+          speedscopeRate(unit, request.sampleRate),
+        );
+        return (speedscopeFactor(unit)! * Number(times)) / Number(by);
+      },
+      boundsOf(limits),
+    );
     for (const p of profiles) {
       if (p.stacks.isEmpty) continue;
-      // Unit and name distinguish several profiles of one file.
-      const app = profiles.length > 1 ? `${request.app}.${p.unit}` : request.app;
-      const { service, type } = textType(app);
-      const rate = speedscopeRate(p.unit, request.sampleRate);
+      const app = appOf(p.unit, profiles.length > 1),
+        { service, type } = textType(app),
+        rate = speedscopeRate(p.unit, request.sampleRate);
       this.text(
         tenant,
         request,
         service,
         type,
-        encodeText(p.stacks, type, rate, request.fromNanos),
+        encodeText(p.stacks, type, rate, request.fromNanos, UNSCALED),
         limits,
         gate,
         nowMs,
         out,
         app,
-        profiles.length > 1 ? [{ name: "profile_name", value: p.name }] : [],
+        [{ name: "profile_name", value: p.name }],
       );
     }
   }

@@ -1,6 +1,6 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
-import { type StackBounds, StackBuilder } from "./stack-builder.ts";
+import { MAX_VALUE, type StackBounds, StackBuilder } from "./stack-builder.ts";
 
 const SCHEMA = "https://www.speedscope.app/file-format-schema.json";
 
@@ -8,8 +8,17 @@ const SCHEMA = "https://www.speedscope.app/file-format-schema.json";
 export interface SpeedscopeProfile {
   name: string;
   unit: string;
+  /** factor of the file's weights */
+  factor: number;
   stacks: StackBuilder;
 }
+
+/**
+ * Factor of a profile's weights.
+ * @param many the file has several profiles
+ * @param whole all weights of the profile are whole numbers
+ */
+export type SpeedscopeScale = (unit: string, many: boolean, whole: boolean) => number;
 
 function refuse(what: string): never {
   throw new CinderblockError("unknown", `speedscope: ${what}`, { reason: "malformed_profile" });
@@ -54,12 +63,22 @@ interface RawProfile {
   events?: unknown;
 }
 
+/** Factor of values by unit, before the sample rate; undefined for an unknown unit. */
+export function speedscopeFactor(unit: string): number | undefined {
+  return FACTOR.get(unit);
+}
+
 /**
- * Reads a speedscope file; merges profiles of equal name, type, unit and start.
+ * Reads a speedscope file; merges profiles of equal name, type, unit and start. Weights are decimals: a
+ * stack's sum is rounded once.
  * @param bounds limits of each profile
  * @throws `unknown` for a malformed file
  */
-export function readSpeedscope(body: Uint8Array, bounds?: StackBounds): SpeedscopeProfile[] {
+export function readSpeedscope(
+  body: Uint8Array,
+  scale: SpeedscopeScale,
+  bounds?: StackBounds,
+): SpeedscopeProfile[] {
   let file: { $schema?: unknown; shared?: { frames?: unknown }; profiles?: unknown };
   try {
     file = JSON.parse(decodeUtf8(body)) as typeof file;
@@ -75,20 +94,66 @@ export function readSpeedscope(body: Uint8Array, bounds?: StackBounds): Speedsco
       })
     : refuse("expected shared.frames");
   if (!Array.isArray(file.profiles)) refuse("expected profiles");
-  const out = new Map<string, SpeedscopeProfile>();
+  const groups = new Map<string, { name: string; unit: string; members: RawProfile[] }>();
   for (const p of file.profiles as RawProfile[]) {
     if (p === null || typeof p !== "object") refuse("expected objects in profiles");
     const unit = String(p.unit ?? "none"),
       name = String(p.name ?? "");
     if (!FACTOR.has(unit)) refuse(`unknown unit ${JSON.stringify(unit)}`);
-    const key = JSON.stringify([name, p.type, unit, p.startValue]);
-    let profile = out.get(key);
-    if (!profile) out.set(key, (profile = { name, unit, stacks: new StackBuilder(1, bounds) }));
-    if (p.type === "sampled") readSampled(p, frames, FACTOR.get(unit)!, profile.stacks);
-    else if (p.type === "evented") readEvented(p, frames, FACTOR.get(unit)!, profile.stacks);
-    else refuse(`unknown type of profile ${JSON.stringify(p.type)}`);
+    if (p.type !== "sampled" && p.type !== "evented")
+      refuse(`unknown type of profile ${JSON.stringify(p.type)}`);
+    const key = JSON.stringify([name, p.type, unit, p.startValue]),
+      known = groups.get(key);
+    if (known) known.members.push(p);
+    else groups.set(key, { name, unit, members: [p] });
   }
-  return [...out.values()];
+  return [...groups.values()].map(({ name, unit, members }) => {
+    const stacks = new StackBuilder(1, bounds),
+      factor = scale(unit, groups.size > 1, members.every(isWhole)),
+      weights = new Weights(stacks, factor);
+    for (const p of members)
+      if (p.type === "sampled") readSampled(p, frames, stacks, weights);
+      else readEvented(p, frames, stacks, weights);
+    weights.finish();
+    return { name, unit, factor, stacks };
+  });
+}
+
+function isWhole(p: RawProfile): boolean {
+  const whole = (v: unknown): boolean => typeof v !== "number" || Number.isInteger(v);
+  if (p.type === "sampled") return !Array.isArray(p.weights) || p.weights.every(whole);
+  return (
+    whole(p.startValue ?? 0) &&
+    (!Array.isArray(p.events) || p.events.every((e: { at?: unknown } | null) => whole(e?.at)))
+  );
+}
+
+/** Adds weights to stacks in whole units and keeps the fractions until the end. */
+class Weights {
+  private readonly stacks: StackBuilder;
+  private readonly factor: number;
+  private readonly fractions = new Map<number, number>();
+
+  constructor(stacks: StackBuilder, factor: number) {
+    this.stacks = stacks;
+    this.factor = factor;
+  }
+
+  add(node: number, weight: unknown): void {
+    if (typeof weight !== "number" || !Number.isFinite(weight))
+      refuse(`expected a number, found ${JSON.stringify(weight)}`);
+    if (weight < 0) refuse(`expected a weight of at least 0, found ${weight}`);
+    const value = weight * this.factor,
+      whole = Math.floor(value);
+    if (whole >= 2 ** 63) refuse(`weight ${weight} is above the largest value of a stack, ${MAX_VALUE}`);
+    this.stacks.add(node, [BigInt(whole)]);
+    if (value > whole) this.fractions.set(node, (this.fractions.get(node) ?? 0) + value - whole);
+  }
+
+  finish(): void {
+    for (const [node, fraction] of this.fractions) this.stacks.add(node, [BigInt(Math.round(fraction))]);
+    this.fractions.clear();
+  }
 }
 
 function frameAt(frames: readonly string[], i: unknown): string {
@@ -96,33 +161,27 @@ function frameAt(frames: readonly string[], i: unknown): string {
   return name ?? refuse(`expected a frame below ${frames.length}, found ${JSON.stringify(i)}`);
 }
 
-function scaled(weight: unknown, factor: number): bigint {
-  if (typeof weight !== "number" || !Number.isFinite(weight))
-    refuse(`expected a number, found ${JSON.stringify(weight)}`);
-  return BigInt(Math.trunc(Math.max(0, weight) * factor));
-}
-
-function readSampled(p: RawProfile, frames: readonly string[], factor: number, stacks: StackBuilder): void {
+function readSampled(p: RawProfile, frames: readonly string[], stacks: StackBuilder, weights: Weights): void {
   if (!Array.isArray(p.samples) || !Array.isArray(p.weights) || p.samples.length !== p.weights.length)
     refuse("expected as many weights as samples");
-  const weights = p.weights as unknown[];
+  const list = p.weights as unknown[];
   (p.samples as unknown[]).forEach((stack, i) => {
     if (!Array.isArray(stack)) refuse("expected a list of frames in every sample");
     let node = 0;
     for (const f of stack as unknown[]) node = stacks.child(node, frameAt(frames, f));
-    if (node > 0) stacks.add(node, [scaled(weights[i], factor)]);
+    if (node > 0) weights.add(node, list[i]);
   });
 }
 
 /** Adds the time between two events to the open stack. */
-function readEvented(p: RawProfile, frames: readonly string[], factor: number, stacks: StackBuilder): void {
+function readEvented(p: RawProfile, frames: readonly string[], stacks: StackBuilder, weights: Weights): void {
   if (!Array.isArray(p.events)) refuse("expected events");
   const open: { frame: unknown; node: number }[] = [];
   let at = typeof p.startValue === "number" ? p.startValue : 0;
   for (const e of p.events as { type?: unknown; at?: unknown; frame?: unknown }[]) {
     if (typeof e?.at !== "number" || e.at < at) refuse("expected events in the order of time");
     const top = open.at(-1);
-    if (top && e.at > at) stacks.add(top.node, [scaled(e.at - at, factor)]);
+    if (top && e.at > at) weights.add(top.node, e.at - at);
     at = e.at;
     if (e.type === "O")
       open.push({ frame: e.frame, node: stacks.child(top?.node ?? 0, frameAt(frames, e.frame)) });

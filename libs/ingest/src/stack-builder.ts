@@ -112,7 +112,10 @@ export class StackBuilder {
     for (let k = 0; k < this.types; k++) this.values[at + k]! += values[k]!;
   }
 
-  /** Encodes the stacks as pprof; `scale` converts each value. */
+  /**
+   * Encodes the stacks as pprof; `scale` converts each value.
+   * @throws `unknown` for a value that a pprof cannot hold
+   */
   encode(header: PprofHeader, scale: (value: bigint) => bigint = (v) => v): Uint8Array {
     const sampleOffset = [0],
       sampleLocation: number[] = [],
@@ -126,7 +129,7 @@ export class StackBuilder {
         for (let at = node; at > 0; at = this.symbols.stackParent.data[at]!)
           sampleLocation.push(this.symbols.stackLocation.data[at]!);
         sampleOffset.push(sampleLocation.length);
-        for (let k = 0; k < this.types; k++) value.push(scale(this.values[first + k]!));
+        for (let k = 0; k < this.types; k++) value.push(inRange(scale(this.values[first + k]!)));
         for (const [k, v] of ids) {
           labelKey.push(k);
           labelValue.push(v);
@@ -151,4 +154,15 @@ export class StackBuilder {
       },
     });
   }
+}
+
+/** Largest value of a pprof's sample. */
+export const MAX_VALUE = (1n << 63n) - 1n;
+
+function inRange(value: bigint): bigint {
+  if (value > MAX_VALUE || value < -MAX_VALUE)
+    throw new CinderblockError("unknown", `a stack's value is ${value}; the limit is ${MAX_VALUE}`, {
+      reason: "malformed_profile",
+    });
+  return value;
 }

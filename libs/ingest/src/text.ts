@@ -1,5 +1,6 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, invalid } from "@cinderblock/errors";
+import { readFoldedLines } from "./folded.ts";
 import { type StackBounds, StackBuilder } from "./stack-builder.ts";
 import { readTree, readTrie, type TreeBounds } from "./trees.ts";
 
@@ -79,52 +80,77 @@ export function readText(
   format: TextFormat,
   bounds: TreeBounds,
   profile?: StackBounds,
-): StackBuilder {
+): TextStacks {
   const stacks = new StackBuilder(1, profile);
+  let uncounted = 0;
   if (format === "trie") readTrie(body, stacks);
   else if (format === "tree") readTree(body, stacks, bounds);
-  else readFolded(body, format, stacks);
-  return stacks;
+  else if (format === "lines") readLines(body, stacks);
+  else uncounted = readGroups(body, stacks);
+  return { stacks, uncounted };
 }
 
+/** Factor of values that are left unchanged. */
+export const UNSCALED = { times: 1n, by: 1n };
+
 /**
- * Encodes stacks as pprof. CPU and wall time arrive as sample counts: `sampleRate` samples are one second.
+ * Factor of a text's values. CPU and wall time arrive as sample counts: `sampleRate` samples are one second;
+ * a rate above 1e9 gives a factor below 1.
  */
+export function textScale(type: TextType, sampleRate: number): { times: bigint; by: bigint } {
+  const rate = BigInt(Math.floor(sampleRate)),
+    second = 1_000_000_000n;
+  if (type.scaled !== true || rate <= 0n) return UNSCALED;
+  return rate <= second ? { times: second / rate, by: 1n } : { times: second, by: rate };
+}
+
+/** Encodes stacks as pprof, whose values are multiplied by `scale` if it is there. */
 export function encodeText(
   stacks: StackBuilder,
   type: TextType,
   sampleRate: number,
   timeNanos: bigint,
+  scale = textScale(type, sampleRate),
 ): Uint8Array {
-  const plain =
-    type.scaled === true && sampleRate <= 0
-      ? { type: "samples", unit: "count" }
-      : { type: type.type, unit: type.unit };
-  const rate = BigInt(Math.floor(sampleRate)),
-    second = 1_000_000_000n;
-  const scale =
-    type.scaled !== true || rate <= 0n
-      ? undefined
-      : rate <= second
-        ? (v: bigint) => v * (second / rate)
-        : (v: bigint) => (v * second) / rate;
+  // Without a rate, counts are no times: they have no period either.
+  const counted = type.scaled === true && sampleRate <= 0;
   return stacks.encode(
     {
-      sampleTypes: [plain],
-      ...(type.period ? { periodType: type.period } : {}),
+      sampleTypes: [counted ? { type: "samples", unit: "count" } : { type: type.type, unit: type.unit }],
+      ...(type.period && !counted ? { periodType: type.period } : {}),
       period: 0n,
       timeNanos,
       durationNanos: 0n,
     },
-    scale,
+    scale.times === 1n && scale.by === 1n ? undefined : (v) => (v * scale.times) / scale.by,
   );
 }
 
+/** Stacks of a text, and the number of its lines that have no count and so are not in them. */
+export interface TextStacks {
+  stacks: StackBuilder;
+  uncounted: number;
+}
+
 /**
- * Reads folded stacks. `groups`: `a;b;c 3` per line, lines without a space are skipped; `lines`: one stack
- * per line, each counts 1.
+ * Reads folded stacks with counts. Like v1, skips lines of one word.
+ * @throws `unknown` for another line without a count, and for a text without any
  */
-function readFolded(body: Uint8Array, format: "groups" | "lines", stacks: StackBuilder): void {
+function readGroups(body: Uint8Array, stacks: StackBuilder): number {
+  let uncounted = 0;
+  readFoldedLines(body, {
+    stack: (text, count) => addStack(stacks, text, count),
+    uncounted: (_line, _text, word) => {
+      if (word !== "") malformed(`strconv.Atoi: parsing ${JSON.stringify(word)}: invalid syntax`);
+      uncounted++;
+    },
+  });
+  if (uncounted > 0 && stacks.isEmpty) malformed("expected a count at the end of each line");
+  return uncounted;
+}
+
+/** Reads one folded stack per line; each counts 1. */
+function readLines(body: Uint8Array, stacks: StackBuilder): void {
   // Line by line, because the body may be large.
   for (let from = 0; from < body.length; ) {
     const found = body.indexOf(10, from),
@@ -132,24 +158,12 @@ function readFolded(body: Uint8Array, format: "groups" | "lines", stacks: StackB
       line = decodeUtf8(body, from, end);
     from = end + 1;
     const text = line.endsWith("\r") ? line.slice(0, -1) : line;
-    if (text === "") continue;
-    let stack = text,
-      count = 1n;
-    if (format === "groups") {
-      const space = text.lastIndexOf(" ");
-      if (space < 0) continue;
-      const number = text.slice(space + 1);
-      if (!/^[+-]?\d+$/.test(number))
-        throw new CinderblockError(
-          "unknown",
-          `strconv.Atoi: parsing ${JSON.stringify(number)}: invalid syntax`,
-          { reason: "malformed_profile" },
-        );
-      stack = text.slice(0, space);
-      count = BigInt(number);
-    }
-    addStack(stacks, stack, count);
+    if (text !== "") addStack(stacks, text, 1n);
   }
+}
+
+function malformed(what: string): never {
+  throw new CinderblockError("unknown", what, { reason: "malformed_profile" });
 }
 
 function addStack(stacks: StackBuilder, stack: string, value: bigint): void {

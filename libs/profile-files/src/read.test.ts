@@ -105,6 +105,97 @@ describe("files of profiles", () => {
     expect(jfr).toEqual({ cpu: ["nanoseconds", { "/java/lang/Thread.run/Main.work": 10_000_000 }] });
   });
   it.each([
+    ["a number in the command", "Thread 1 12345/12346 [003] 100.500000: 1 cycles: ", "Thread 1"],
+    [
+      "blanks in the command",
+      "Plex DLNA Serve 26638 [001] 856620.530720: 2654110 cycles: ",
+      "Plex DLNA Serve",
+    ],
+    ["a command that could be an address", "      f  9566 [001] 18490161.19: kmem:kfree: ptr=(nil)", "f"],
+    ["a command without a name", ":1234  1234 [000] 100.5: cycles: ", ":1234"],
+    [
+      "padded numbers",
+      "tokio-runtime-w   7/8   [000]  1.5:     10101010 cpu-clock:pppH: ",
+      "tokio-runtime-w",
+    ],
+    [
+      "flags of the kernel",
+      "kworker/u8:1 77 [002] d..2. 12.000001: sched:sched_switch: prev=x",
+      "kworker/u8:1",
+    ],
+    ["a CPU without a time", "node 12 [001] cycles: ", "node"],
+    ["neither", "node 31912 cpu-clock: ", "node"],
+    ["neither, and a number in the command", "worker 2 31912 cycles: ", "worker 2"],
+    ["neither, and the event's count", "java 12688     250000 cycles:u: ", "java"],
+    ["a process alone", "java 12688", "java"],
+  ])("have heads of perf script with %s", (_what, head, command) => {
+    const frames = "7f01 leaf+0x2 (/bin/x)\n7f02 main+0x2 (/bin/x)\n";
+    const want = { samples: ["count", { [`/${command}/main/leaf`]: 2 }] };
+    for (const indent of ["\t    ", ""])
+      for (const gap of ["\n", ""]) {
+        const sample = `${head}\n${frames.replace(/^7/gm, `${indent}7`)}${gap}`;
+        expect(read("x.perf", sample + sample)).toEqual(want);
+        expect(read("x.txt", sample + sample)).toEqual(want);
+      }
+  });
+  it.each([
+    "std::function<void (unsigned int)>::operator()(unsigned int) const",
+    "foo::bar (anonymous namespace)::baz",
+    "(anonymous namespace)::work(int)",
+    "operator new(unsigned long)",
+    "non-virtual thunk to A::f(int (*)(char))",
+    "<alloc::vec::Vec<T> as core::ops::Drop>::drop",
+    "plain",
+  ])("keep the name %s of perf script", (name) => {
+    const at = (frame: string): unknown =>
+      read("x.perf", `envoy 100/101 [000] 12.5: 1 cycles: \n\t 7f00 ${frame}\n\t 7f01 main (/bin/x)\n\n`);
+    const want = { samples: ["count", { [`/envoy/main/${name}`]: 1 }] };
+    for (const frame of [
+      `${name}+0x1a (/usr/bin/app)`,
+      `${name} (/usr/bin/app)`,
+      `${name}+0x1a (/tmp/perf-1.map (deleted))`,
+      `${name}+0x1a ([kernel.kallsyms])`,
+      `${name} (inlined)`,
+      `${name}+0x1a`,
+    ])
+      expect(at(frame)).toEqual(want);
+  });
+  it.each([
+    ["a blank at the end", "a;b 3 \n", { "/a/b": 3 }],
+    ["a tab before the count", "a;b\t3\n", { "/a/b": 3 }],
+    ["line ends of Windows and a byte order mark", "\ufeffa;b 3\r\n  \r\n", { "/a/b": 3 }],
+    [
+      "a name with blanks and parentheses",
+      "main (x.py:3);f (y.py:5) 2\n",
+      { "/main (x.py:3)/f (y.py:5)": 2 },
+    ],
+    ["a Ruby class and a remark", "# made by x\n#<Class:A>;b 1\n", { "/#<Class:A>/b": 1 }],
+    ["another script", "主;√ 4\n", { "/主/√": 4 }],
+  ])("read folded stacks with %s", (_what, text, want) => {
+    expect(read("a.folded", text)).toEqual({ samples: ["count", want] });
+  });
+  it.each([
+    ["a decimal count", "a;b 3.5\n", "line 1 is no stack with a count"],
+    ["a negative count", "a;b 1\na;b -2\n", "line 2: expected a count, but -2 is negative"],
+    ["a count above 64 bits", "a;b 9223372036854775808\n", "is above 9223372036854775807"],
+  ])("refuse folded stacks with %s", (_what, text, why) => {
+    expect(() => read("a.folded", text)).toThrow(why);
+  });
+  it.each([
+    ["seconds", [0.004, 0.012], ["nanoseconds", { "/main/f": 4_000_000, "/main": 12_000_000 }]],
+    ["milliseconds", [0.0025, 0.4], ["nanoseconds", { "/main/f": 2500, "/main": 400_000 }]],
+    ["none", [0.25, 0.75], ["thousandths", { "/main/f": 250, "/main": 750 }]],
+    ["none", [1, 3], ["count", { "/main/f": 1, "/main": 3 }]],
+    ["bytes", [64, 32], ["bytes", { "/main/f": 64, "/main": 32 }]],
+  ])("keep decimals of speedscope in %s", (unit, weights, want) => {
+    const file = {
+      $schema: "https://www.speedscope.app/file-format-schema.json",
+      shared: { frames: [{ name: "main" }, { name: "f" }] },
+      profiles: [{ type: "sampled", name: "t", unit, startValue: 0, samples: [[0, 1], [0]], weights }],
+    };
+    expect(read("x.json", JSON.stringify(file))).toEqual({ t: want });
+  });
+  it.each([
     ["nothing", "", "the file is empty"],
     ["a broken gzip", Buffer.concat([gzipSync(pprof).subarray(0, 40)]), "the gzip stream is broken"],
     ["broken JSON", "{", "this is no JSON"],

@@ -1,8 +1,9 @@
 import { decodeUtf8, encodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
-import { jfrToPprofs, readSpeedscope } from "@cinderblock/ingest";
+import { jfrToPprofs, readFoldedLines, readSpeedscope } from "@cinderblock/ingest";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
 import { type PartialTree, TreeMerger } from "@cinderblock/query";
+import { looksLikePerf, readPerfScript } from "./perf-script.ts";
 
 /** One profile type of a file. */
 export interface FileProfile {
@@ -140,25 +141,7 @@ function fromJson(name: string, bytes: Uint8Array): FileProfile[] {
     return refuse(`this is no JSON: ${(err as Error).message}`, err);
   }
   if (file.$schema !== undefined) {
-    return readSpeedscope(bytes)
-      .filter((p) => !p.stacks.isEmpty)
-      .flatMap((p) => {
-        // The reader scales values as v1 stores them; here they are scaled back to the file's values.
-        const scale = p.unit === "bytes" ? 1n : 100n;
-        return fromPprofs([
-          p.stacks.encode(
-            {
-              sampleTypes: [
-                { type: p.name === "" ? name : p.name, unit: p.unit === "none" ? "count" : p.unit },
-              ],
-              period: 0n,
-              timeNanos: 0n,
-              durationNanos: 0n,
-            },
-            (v) => v / scale,
-          ),
-        ]);
-      });
+    return fromSpeedscope(name, bytes);
   }
   const f = file.flamebearer;
   if (!f || !Array.isArray(f.names) || !Array.isArray(f.levels))
@@ -172,6 +155,38 @@ function fromJson(name: string, bytes: Uint8Array): FileProfile[] {
       tree: fromLevels(f.names as unknown[], f.levels as unknown[]),
     },
   ];
+}
+
+/** Nanoseconds of the units of time. */
+const NANOS: ReadonlyMap<string, number> = new Map([
+  ["seconds", 1e9],
+  ["milliseconds", 1e6],
+  ["microseconds", 1e3],
+]);
+/** Parts of a unit that has no smaller one, for profiles whose weights are decimals. */
+const PARTS = 1000;
+
+/** Reads a speedscope file in its own units; decimals go to a smaller unit, because values are whole. */
+function fromSpeedscope(name: string, bytes: Uint8Array): FileProfile[] {
+  return readSpeedscope(bytes, (unit, _many, whole) =>
+    whole ? 1 : (NANOS.get(unit) ?? (unit === "none" ? PARTS : 1)),
+  )
+    .filter((p) => !p.stacks.isEmpty)
+    .flatMap((p) =>
+      fromPprofs([
+        p.stacks.encode({
+          sampleTypes: [{ type: p.name === "" ? name : p.name, unit: shownUnit(p.unit, p.factor !== 1) }],
+          period: 0n,
+          timeNanos: 0n,
+          durationNanos: 0n,
+        }),
+      ]),
+    );
+}
+
+function shownUnit(unit: string, decimal: boolean): string {
+  if (unit === "none") return decimal ? "thousandths" : "count";
+  return decimal && NANOS.has(unit) ? "nanoseconds" : unit;
 }
 
 /** Builds a tree from levels of (x delta, total, self, name), as in /pyroscope/render. */
@@ -210,61 +225,30 @@ function fromLevels(names: readonly unknown[], levels: readonly unknown[]): Part
 function fromFolded(bytes: Uint8Array): FileProfile[] {
   const g = new Growing();
   let stacks = 0;
-  decodeUtf8(bytes)
-    .split("\n")
-    .forEach((raw, i) => {
-      const line = raw.trimEnd();
-      if (line === "" || line.startsWith("#")) return;
-      const m = /^(.*\S)\s+(\d+)$/.exec(line);
-      if (!m) return refuse(`line ${i + 1} is no stack with a count: ${JSON.stringify(line.slice(0, 60))}`);
-      g.add(m[1]!.split(";"), BigInt(m[2]!));
+  readFoldedLines(bytes, {
+    stack: (text, count) => {
+      g.add(text.split(";"), count);
       stacks++;
-    });
+    },
+    uncounted: (line, text) =>
+      refuse(`line ${line} is no stack with a count: ${JSON.stringify(text.slice(0, 60))}`),
+  });
   if (stacks === 0) refuse("a text without stacks");
   return [{ type: "samples", unit: "count", tree: g.tree.finish() }];
 }
 
-const PERF_HEAD = /^\S.*\s\d+(\/\d+)?\s+(\[\d+\]\s+)?\d+\.\d+:/,
-  PERF_FRAME = /^\s+([0-9a-f]+)\s+(.*?)(\+0x[0-9a-f]+)?(\s+\(.*\))?$/;
-function looksLikePerf(bytes: Uint8Array): boolean {
-  const lines = decodeUtf8(bytes, 0, Math.min(bytes.length, 4096))
-    .split("\n")
-    .filter((l) => l.trim() !== "" && !l.startsWith("#"));
-  return lines.length > 1 && PERF_HEAD.test(lines[0]!) && PERF_FRAME.test(lines[1]!);
-}
-
-/**
- * Reads `perf script` output: a header line with the command, then the frames, leaf first, up to an empty
- * line.
- */
+/** Reads `perf script` output; each sample counts 1. */
 function fromPerf(bytes: Uint8Array): FileProfile[] {
   const g = new Growing();
-  let command = "",
-    frames: string[] = [],
-    stacks = 0;
-  const end = (): void => {
-    if (command === "") return;
-    g.add([command, ...frames.reverse()], 1n);
-    command = "";
-    frames = [];
-    stacks++;
-  };
-  for (const line of decodeUtf8(bytes).split("\n")) {
-    if (line.startsWith("#")) continue;
-    if (line.trim() === "") {
-      end();
-      continue;
-    }
-    const frame = /^\s/.test(line) && command !== "" ? PERF_FRAME.exec(line) : null;
-    if (frame) frames.push(frame[2] === "[unknown]" ? `0x${frame[1]}` : frame[2]!);
-    else {
-      end();
-      command =
-        /^\s*(\S.*?)\s+\d+(\/\d+)?\s/.exec(line)?.[1] ??
-        refuse(`a line of perf script is neither head nor frame: ${JSON.stringify(line.slice(0, 60))}`);
-    }
-  }
-  end();
+  let stacks = 0;
+  readPerfScript(
+    bytes,
+    (frames) => {
+      g.add(frames, 1n);
+      stacks++;
+    },
+    (line) => refuse(`a line of perf script is neither head nor frame: ${JSON.stringify(line.slice(0, 60))}`),
+  );
   if (stacks === 0) refuse("an output of perf script without stacks");
   return [{ type: "samples", unit: "count", tree: g.tree.finish() }];
 }

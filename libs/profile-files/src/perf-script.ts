@@ -1,0 +1,98 @@
+import { decodeUtf8 } from "@cinderblock/bytes";
+
+/** A line of `perf script` before the frames of a sample. */
+interface Head {
+  command: string;
+  /** the line has a CPU or a time, so that it is no frame */
+  certain: boolean;
+}
+
+/** A head with a CPU or a time: the command is the text before the process, whatever numbers it has. */
+const TIMED =
+  /^\s*(\S.*?)\s+-?\d+(?:\/-?\d+)?\s+(?:\[-?\d+\](?:\s+\S{1,12})??(?:\s+\d+\.\d+:)?|\d+\.\d+:)(?:\s|$)/;
+/** A head with only a process and, perhaps, the count and the name of its event. */
+const UNTIMED = /^\s*(\S.*?)\s+-?\d+(?:\/-?\d+)?(\s+\d+)?(?:\s+[^\s:]\S*:(?:\s.*)?)?\s*$/;
+/** The same, with a number in the command: perf writes the event's count with a padding of its own. */
+const NUMBERED = /^\s*(\S.*\S) -?\d+(?:\/-?\d+)?\s+[^\s:\d]\S*:(?:\s.*)?$/;
+const FRAME = /^(\s*)([0-9a-f]+)\s+(\S.*?)\s*$/;
+
+function headOf(line: string): Head | undefined {
+  const timed = TIMED.exec(line);
+  if (timed) return { command: timed[1]!, certain: true };
+  const numbered = NUMBERED.exec(line) ?? UNTIMED.exec(line);
+  return numbered ? { command: numbered[1]!, certain: false } : undefined;
+}
+
+/**
+ * Name of a frame: `address name+offset (module)`. Names of C++ and Rust hold blanks and parentheses; the
+ * module is the last pair of parentheses, after a blank. Undefined for a line that is no frame.
+ */
+function frameOf(line: string): string | undefined {
+  const m = FRAME.exec(line);
+  if (!m) return undefined;
+  const [, indent, address, text] = m as unknown as [string, string, string, string];
+  const module = moduleAt(text);
+  // Without an indent, only the module tells a frame from a head such as `dead 12 cycles:`.
+  if (indent === "" && module < 0) return undefined;
+  const name = (module < 0 ? text : text.slice(0, module)).trimEnd().replace(/\+0x[0-9a-f]+$/, "");
+  return name === "[unknown]" || name === "" ? `0x${address}` : name;
+}
+
+/** Position of the parenthesis that opens a frame's module; -1 without a module. */
+function moduleAt(text: string): number {
+  if (!text.endsWith(")")) return -1;
+  let depth = 0;
+  for (let i = text.length - 1; i >= 0; i--) {
+    const c = text[i];
+    if (c === ")") depth++;
+    else if (c === "(" && --depth === 0) return i === 0 || /\s/.test(text[i - 1]!) ? i : -1;
+  }
+  // The module's path has a parenthesis of its own.
+  const at = text.lastIndexOf(" (");
+  return at < 0 ? -1 : at + 1;
+}
+
+/** Lines of a text without remarks. */
+function linesOf(text: string): string[] {
+  return text.split("\n").filter((l) => !l.startsWith("#"));
+}
+
+/** Whether a text begins with a head of `perf script` and a frame. */
+export function looksLikePerf(bytes: Uint8Array): boolean {
+  const lines = linesOf(decodeUtf8(bytes, 0, Math.min(bytes.length, 4096))).filter((l) => l.trim() !== "");
+  return lines.length > 1 && headOf(lines[0]!) !== undefined && frameOf(lines[1]!) !== undefined;
+}
+
+/**
+ * Reads `perf script` output: a head with the command, then the frames, leaf first, up to an empty line.
+ * @param sample receives the command and the frames, root first
+ * @param unknown called for a line that is neither head nor frame; throws
+ */
+export function readPerfScript(
+  bytes: Uint8Array,
+  sample: (frames: string[]) => void,
+  unknown: (line: string) => never,
+): void {
+  let command: string | undefined,
+    frames: string[] = [];
+  const end = (): void => {
+    if (command === undefined) return;
+    sample([command, ...frames.reverse()]);
+    command = undefined;
+    frames = [];
+  };
+  for (const line of linesOf(decodeUtf8(bytes))) {
+    if (line.trim() === "") {
+      end();
+      continue;
+    }
+    const head = headOf(line),
+      frame = command === undefined || head?.certain === true ? undefined : frameOf(line);
+    if (frame !== undefined) frames.push(frame);
+    else {
+      end();
+      command = head ? head.command : unknown(line);
+    }
+  }
+  end();
+}
