@@ -24,7 +24,7 @@ export type { SampleIds } from "./split.ts";
 export { parseRelabelRules } from "./relabel.ts";
 export { storedLabels } from "./series-labels.ts";
 export { stringAt } from "./strings.ts";
-export { jfrToPprofs } from "./jfr.ts";
+export { jfrToPprofs, NO_JFR_LABELS } from "./jfr.ts";
 export { readFoldedLines } from "./folded.ts";
 export { readSpeedscope } from "./speedscope.ts";
 export { parseAppName, parseTime } from "./app-name.ts";

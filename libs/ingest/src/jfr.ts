@@ -1,7 +1,18 @@
 import { ByteReader, decodeUtf8, ShortRead } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
-import { type JfrEvent, type JfrStacks, readRecording } from "@cinderblock/jfr";
+import {
+  CONTEXT_ID,
+  ID_WORDS,
+  type JfrEvent,
+  type JfrStacks,
+  readRecording,
+  SPAN_ID,
+  SPAN_NAME,
+  TRACE_HIGH,
+  TRACE_LOW,
+} from "@cinderblock/jfr";
 import type { Label } from "@cinderblock/model";
+import { WordTuples } from "@cinderblock/symdb";
 import { StackBuilder } from "./stack-builder.ts";
 
 /** Sample types and period of the profiles made from JFR events (docs/formats/ingest.md). */
@@ -66,11 +77,15 @@ export interface JfrProfile {
   bytes: Uint8Array;
 }
 
-/** Labels of each context that the agent set: ID -> labels. */
-export type JfrContexts = ReadonlyMap<number, readonly Label[]>;
+/** Labels of each context that the agent set, by ID, and the strings to which events refer by ID. */
+export interface JfrLabels {
+  contexts: ReadonlyMap<number, readonly Label[]>;
+  strings: ReadonlyMap<number, string>;
+}
+export const NO_JFR_LABELS: JfrLabels = { contexts: new Map(), strings: new Map() };
 
 /** LabelsSnapshot: 1 contexts: map<int64, {1 labels: map<int64, int64>}>, 2 strings: map<int64, string>. */
-export function readJfrLabels(bytes: Uint8Array): JfrContexts {
+export function readJfrLabels(bytes: Uint8Array): JfrLabels {
   try {
     const strings = new Map<number, string>(),
       contexts = new Map<number, [number, number][]>();
@@ -111,16 +126,19 @@ export function readJfrLabels(bytes: Uint8Array): JfrContexts {
         strings.set(id, text);
       } else throw new ShortRead(r.pos, `expected contexts or strings, found tag ${tag}`);
     }
-    return new Map(
-      [...contexts].map(([id, list]) => [
-        id,
-        list.flatMap(([k, v]) => {
-          const name = strings.get(k),
-            value = strings.get(v);
-          return name !== undefined && value !== undefined ? [{ name, value }] : [];
-        }),
-      ]),
-    );
+    return {
+      strings,
+      contexts: new Map(
+        [...contexts].map(([id, list]) => [
+          id,
+          list.flatMap(([k, v]) => {
+            const name = strings.get(k),
+              value = strings.get(v);
+            return name !== undefined && value !== undefined ? [{ name, value }] : [];
+          }),
+        ]),
+      ),
+    };
   } catch (err) {
     if (err instanceof ShortRead)
       throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr labels: ${err.message}`, {
@@ -131,7 +149,24 @@ export function readJfrLabels(bytes: Uint8Array): JfrContexts {
   }
 }
 
-/** `nodes`: stack trace -> node; `locations`: method -> location, or one of the two constants below */
+const hex = (ids: Uint32Array, at: number): string =>
+  [ids[at + 1]!, ids[at]!].map((word) => word.toString(16).padStart(8, "0")).join("");
+
+/** Number of the 64 bits at `at`, exact below 2^53. */
+const idAt = (ids: Uint32Array, at: number): number => ids[at + 1]! * 2 ** 32 + ids[at]!;
+
+/** Labels of events with these IDs: those of the context, then span, span name and trace. */
+function labelsOfIds(ids: Uint32Array, { contexts, strings }: JfrLabels): Label[] {
+  const labels = [...(contexts.get(idAt(ids, CONTEXT_ID)) ?? [])],
+    spanName = strings.get(idAt(ids, SPAN_NAME));
+  if (idAt(ids, SPAN_ID) !== 0) labels.push({ name: "profile_id", value: hex(ids, SPAN_ID) });
+  if (idAt(ids, SPAN_NAME) !== 0 && spanName) labels.push({ name: "span_name", value: spanName });
+  if (idAt(ids, TRACE_HIGH) !== 0 || idAt(ids, TRACE_LOW) !== 0)
+    labels.push({ name: "trace_id", value: hex(ids, TRACE_HIGH) + hex(ids, TRACE_LOW) });
+  return labels;
+}
+
+/** `nodes`: stack trace -> node; `locations`: frame -> location, or one of the two constants below */
 interface ChunkNumbers {
   nodes: Map<number, number>;
   locations: Int32Array;
@@ -145,7 +180,7 @@ const UNSEEN = -1,
  */
 export function jfrToPprofs(
   body: Uint8Array,
-  contexts: JfrContexts,
+  labels: JfrLabels,
   sampleRate: number,
   timeNanos: bigint,
   durationNanos: bigint,
@@ -165,21 +200,22 @@ export function jfrToPprofs(
     if (!numbers)
       known.set(
         key,
-        (numbers = { nodes: new Map(), locations: new Int32Array(stacks!.methodCount).fill(UNSEEN) }),
+        (numbers = { nodes: new Map(), locations: new Int32Array(stacks!.frameCount).fill(UNSEEN) }),
       );
     let node = numbers.nodes.get(stackTrace);
     if (node === undefined) {
-      const methods = stacks!.methods(stackTrace);
-      if (!methods) return undefined;
+      const frames = stacks!.frames(stackTrace);
+      if (!frames) return undefined;
       const b = builder(key),
         { locations } = numbers;
       node = 0;
-      for (let i = methods.length - 1; i >= 0; i--) {
-        const m = methods[i]!;
-        let location = locations[m]!;
+      for (let i = frames.length - 1; i >= 0; i--) {
+        const frame = frames[i]!;
+        let location = locations[frame]!;
         if (location === UNSEEN) {
-          const name = stacks!.methodName(m);
-          locations[m] = location = name === undefined ? UNTOLD : b.location(name);
+          const name = stacks!.frameName(frame);
+          locations[frame] = location =
+            name === undefined ? UNTOLD : b.locationAt(name, stacks!.frameLine(frame));
         }
         if (location !== UNTOLD) node = b.childAt(node, location);
       }
@@ -187,15 +223,16 @@ export function jfrToPprofs(
     }
     return node;
   };
+  /** IDs of events -> number; number -> labels */
+  const idSets = new WordTuples(),
+    labelSets: Label[][] = [];
   const add = (key: ProfileKey, e: JfrEvent, values: bigint[]): void => {
     const node = nodeOf(key, e.stackTrace);
     if (node === undefined) return;
-    const labels = contexts.has(e.contextId);
-    builder(key).add(node, values, labels ? String(e.contextId) : "", () =>
-      labels ? contexts.get(e.contextId)! : [],
-    );
+    const set = idSets.intern(e.ids, ID_WORDS);
+    if (set === labelSets.length) labelSets.push(labelsOfIds(e.ids, labels));
+    builder(key).add(node, values, labelSets[set]!.length > 0 ? set + 1 : 0);
   };
-  const runs = (e: JfrEvent): boolean => e.state !== "STATE_SLEEPING";
   const event = readRecording(body, {
     chunk(s) {
       stacks = s;
@@ -207,11 +244,12 @@ export function jfrToPprofs(
         time = BigInt(e.count) * perSample;
       switch (e.kind) {
         case "execution":
-          if (runs(e)) add("cpu", e, [time]);
+          if (e.state !== undefined && e.state !== "STATE_SLEEPING") add("cpu", e, [time]);
           if (setting === "wall") add("wall", e, [time]);
           break;
         case "wall":
-          if (runs(e)) add("cpu", e, [time]);
+          // Where another engine samples the CPU, these samples are wall time alone.
+          if (e.state === "STATE_RUNNABLE" && setting === "wall") add("cpu", e, [time]);
           add("wall", e, [time]);
           break;
         case "alloc-in-tlab":
@@ -244,13 +282,17 @@ export function jfrToPprofs(
     const { name, types, period } = PROFILES[key];
     profiles.push({
       name,
-      bytes: stacksOf.encode({
-        sampleTypes: types.map(([type, unit]) => ({ type, unit })),
-        periodType: { type: period[0], unit: period[1] },
-        period: 0n,
-        timeNanos,
-        durationNanos,
-      }),
+      bytes: stacksOf.encode(
+        {
+          sampleTypes: types.map(([type, unit]) => ({ type, unit })),
+          periodType: { type: period[0], unit: period[1] },
+          period: 0n,
+          timeNanos,
+          durationNanos,
+        },
+        undefined,
+        (set) => labelSets[set - 1]!,
+      ),
     });
   }
   return { event, profiles };

@@ -23,7 +23,7 @@ import { ProfileKernel } from "@cinderblock/profile-kernel";
 import type { Aggregate } from "./aggregate.ts";
 import { overLimit, throttled } from "./ingestion-limit.ts";
 import { decodePush, decodePushJson, inflateBody, type RawSeries } from "./envelope.ts";
-import { jfrToPprofs, readJfrLabels } from "./jfr.ts";
+import { jfrToPprofs, NO_JFR_LABELS, readJfrLabels } from "./jfr.ts";
 import { otlpToPprofs, readOtlp } from "./otlp.ts";
 import { readSpeedscope, speedscopeFactor, speedscopeRate } from "./speedscope.ts";
 import type { StackBounds } from "./stack-builder.ts";
@@ -510,7 +510,7 @@ export class PushProcessor {
     const inflate = (bytes: Uint8Array): Uint8Array => (isGzip(bytes) ? inflateProfile(bytes, bound) : bytes);
     const { profiles, event } = jfrToPprofs(
       inflate(recording),
-      contexts ? readJfrLabels(inflate(contexts)) : new Map(),
+      contexts ? readJfrLabels(inflate(contexts)) : NO_JFR_LABELS,
       request.sampleRate,
       request.fromNanos,
       request.durationNanos,

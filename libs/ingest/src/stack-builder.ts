@@ -1,7 +1,8 @@
 import { encodeUtf8 } from "@cinderblock/bytes";
+import { PairTable, U32Column } from "@cinderblock/columnar";
 import { CinderblockError } from "@cinderblock/errors";
 import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
-import { SymbolPartition } from "@cinderblock/symdb";
+import { HAS_FUNCTIONS, MAPPING_WORDS, SymbolPartition } from "@cinderblock/symdb";
 import type { Label } from "@cinderblock/model";
 
 /** Limits of a built profile; 0: no limit. They are checked before memory is allocated. */
@@ -9,6 +10,10 @@ export interface StackBounds {
   maxSamples: number;
   maxBytes: number;
 }
+
+/** The only mapping, which is symbolized: its functions have names. */
+const SYMBOLIZED = new Uint32Array(MAPPING_WORDS);
+SYMBOLIZED[MAPPING_WORDS - 1] = HAS_FUNCTIONS;
 
 /** Minimum bytes of a function in a pprof, without its name. */
 const FUNCTION_BYTES = 12;
@@ -19,9 +24,13 @@ const FUNCTION_BYTES = 12;
  */
 export class StackBuilder {
   private readonly symbols = new SymbolPartition();
+  /** function name -> function; location of a function without a line */
+  private readonly functions = new Map<string, number>();
   private readonly locations = new Map<string, number>();
-  /** label set -> node -> position of its first value */
-  private readonly samples = new Map<string, { labels: readonly Label[]; nodes: Map<number, number> }>();
+  /** (label set, node) -> sample; each sample has one value per type in `values` */
+  private readonly sampleOf = new PairTable(16);
+  private readonly sampleSet = new U32Column(16);
+  private readonly sampleNode = new U32Column(16);
   private readonly values: bigint[] = [];
   private readonly word = new Uint32Array(6);
   private readonly types: number;
@@ -62,25 +71,30 @@ export class StackBuilder {
     return this.childAt(parent, this.location(name));
   }
 
-  /** Location of a function, for `childAt`. */
+  /** Location of a function without a line, for `childAt`. */
   location(name: string): number {
     let location = this.locations.get(name);
-    if (location === undefined) {
-      const { word, symbols } = this;
+    if (location === undefined) this.locations.set(name, (location = this.locationAt(name, 0)));
+    return location;
+  }
+
+  /** Location of a line of a function, for `childAt`; 0 is no line. */
+  locationAt(name: string, line: number): number {
+    const { word, symbols } = this;
+    let fn = this.functions.get(name);
+    if (fn === undefined) {
       const at = this.string(name);
       this.grow(FUNCTION_BYTES);
       word[0] = at;
       word[1] = at;
       word[2] = 0;
       word[3] = 0;
-      const fn = symbols.functions.intern(word, 4);
-      word.fill(0, 0, 4);
-      word[4] = fn;
-      word[5] = 0;
-      location = symbols.locations.intern(word, 6);
-      this.locations.set(name, location);
+      this.functions.set(name, (fn = symbols.functions.intern(word, 4)));
     }
-    return location;
+    word.fill(0, 0, 4);
+    word[4] = fn;
+    word[5] = line;
+    return symbols.locations.intern(word, 6);
   }
 
   /** Node of a location under `parent`; 0 is the root. */
@@ -92,65 +106,76 @@ export class StackBuilder {
     return node;
   }
 
-  /** Adds values to a stack. `key` names the label set; `labels` is called for a new key. */
-  add(node: number, values: readonly bigint[], key = "", labels: () => readonly Label[] = () => []): void {
-    let set = this.samples.get(key);
-    if (!set) this.samples.set(key, (set = { labels: labels(), nodes: new Map() }));
-    let at = set.nodes.get(node);
-    if (at === undefined) {
-      at = this.values.length;
+  /** Adds values to a stack with the labels of a label set; set 0 has none. */
+  add(node: number, values: readonly bigint[], labelSet = 0): void {
+    const next = this.sampleNode.length;
+    let sample = this.sampleOf.getOrSet(labelSet, node, next);
+    if (sample < 0) {
+      sample = next;
       const { maxSamples } = this.bounds;
-      if (maxSamples > 0 && at >= maxSamples * this.types)
+      if (maxSamples > 0 && sample >= maxSamples)
         throw new CinderblockError(
           "invalid",
           `the profile exceeds the samples count limit (max_profile_stacktrace_samples, actual: more than ${maxSamples}, limit: ${maxSamples})`,
           { reason: "samples_limit" },
         );
-      set.nodes.set(node, at);
+      this.sampleSet.push(labelSet);
+      this.sampleNode.push(node);
       for (let k = 0; k < this.types; k++) this.values.push(0n);
     }
-    for (let k = 0; k < this.types; k++) this.values[at + k]! += values[k]!;
+    for (let k = 0, at = sample * this.types; k < this.types; k++) this.values[at + k]! += values[k]!;
   }
 
   /**
-   * Encodes the stacks as pprof; `scale` converts each value.
+   * Encodes the stacks as pprof; `scale` converts each value, `labelsOf` gives the labels of a set.
    * @throws `unknown` for a value that a pprof cannot hold
    */
-  encode(header: PprofHeader, scale: (value: bigint) => bigint = (v) => v): Uint8Array {
-    const sampleOffset = [0],
-      sampleLocation: number[] = [],
-      value: bigint[] = [],
-      labelOffset = [0],
-      labelKey: number[] = [],
-      labelValue: number[] = [];
-    for (const { labels, nodes } of this.samples.values()) {
-      const ids = labels.map((l) => [this.string(l.name), this.string(l.value)] as const);
-      for (const [node, first] of nodes) {
-        for (let at = node; at > 0; at = this.symbols.stackParent.data[at]!)
-          sampleLocation.push(this.symbols.stackLocation.data[at]!);
-        sampleOffset.push(sampleLocation.length);
-        for (let k = 0; k < this.types; k++) value.push(inRange(scale(this.values[first + k]!)));
-        for (const [k, v] of ids) {
-          labelKey.push(k);
-          labelValue.push(v);
-        }
-        labelOffset.push(labelKey.length);
+  encode(
+    header: PprofHeader,
+    scale: (value: bigint) => bigint = (v) => v,
+    labelsOf: (labelSet: number) => readonly Label[] = () => [],
+  ): Uint8Array {
+    const samples = this.sampleNode.length,
+      sampleOffset = new Uint32Array(samples + 1),
+      sampleLocation = new U32Column(samples * 8),
+      value = BigInt64Array.from(this.values, (v) => inRange(scale(v))),
+      labelOffset = new Uint32Array(samples + 1),
+      labelKey = new U32Column(16),
+      labelValue = new U32Column(16),
+      { stackParent, stackLocation } = this.symbols;
+    /** label set -> strings of its names and values */
+    const texts = new Map<number, readonly (readonly [number, number])[]>([[0, []]]);
+    for (let i = 0; i < samples; i++) {
+      for (let at = this.sampleNode.data[i]!; at > 0; at = stackParent.data[at]!)
+        sampleLocation.push(stackLocation.data[at]!);
+      sampleOffset[i + 1] = sampleLocation.length;
+      const set = this.sampleSet.data[i]!;
+      let labels = texts.get(set);
+      if (!labels)
+        texts.set(
+          set,
+          (labels = labelsOf(set).map((l) => [this.string(l.name), this.string(l.value)] as const)),
+        );
+      for (const [k, v] of labels) {
+        labelKey.push(k);
+        labelValue.push(v);
       }
+      labelOffset[i + 1] = labelKey.length;
     }
     const t = this.symbols.tables();
     return encodePprof(header, {
       strings: { bytes: t.stringBytes, offset: t.stringOffset },
       functionWords: t.functionWords,
-      mappingWords: new Uint32Array(9),
+      mappingWords: SYMBOLIZED,
       locationWords: t.locationWords,
       locationOffset: t.locationOffset,
-      sampleOffset: Uint32Array.from(sampleOffset),
-      sampleLocation: Uint32Array.from(sampleLocation),
-      value: BigInt64Array.from(value),
+      sampleOffset,
+      sampleLocation: sampleLocation.data.subarray(0, sampleLocation.length),
+      value,
       labels: {
-        offset: Uint32Array.from(labelOffset),
-        key: Uint32Array.from(labelKey),
-        value: Uint32Array.from(labelValue),
+        offset: labelOffset,
+        key: labelKey.data.subarray(0, labelKey.length),
+        value: labelValue.data.subarray(0, labelValue.length),
       },
     });
   }

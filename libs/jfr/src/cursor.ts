@@ -70,6 +70,32 @@ export class JfrCursor {
     return value;
   }
 
+  /** high word of the integer that `words` read last */
+  high = 0;
+
+  /** A varint of 64 bits: returns its low word and sets `high`. */
+  words(): number {
+    const { bytes } = this;
+    let at = this.pos,
+      low = 0,
+      high = 0;
+    for (let i = 0; i < 9; i++) {
+      if (at >= this.end) throw new ShortRead(at, "expected the rest of an integer");
+      const b = bytes[at++]!,
+        bits = i === 8 ? b : b & 127,
+        shift = 7 * i;
+      if (shift < 28) low |= bits << shift;
+      else if (shift === 28) {
+        low |= bits << 28;
+        high = bits >>> 4;
+      } else high |= bits << (shift - 32);
+      if (b < 128) break;
+    }
+    this.pos = at;
+    this.high = high >>> 0;
+    return low >>> 0;
+  }
+
   skipLong(): void {
     const { bytes } = this;
     let at = this.pos;

@@ -1,2 +1,10 @@
-export { readRecording } from "./recording.ts";
+export {
+  CONTEXT_ID,
+  ID_WORDS,
+  readRecording,
+  SPAN_ID,
+  SPAN_NAME,
+  TRACE_HIGH,
+  TRACE_LOW,
+} from "./recording.ts";
 export type { JfrEvent, JfrEventKind, JfrStacks, JfrVisitor } from "./recording.ts";

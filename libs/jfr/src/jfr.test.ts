@@ -1,21 +1,31 @@
 import { CinderblockError } from "@cinderblock/errors";
 import { mutations, Random, tinyJfr } from "@cinderblock/testkit";
-import { type JfrEvent, type JfrStacks, readRecording } from "./index.ts";
+import { mergeGeneratedName } from "./generated-names.ts";
+import {
+  CONTEXT_ID,
+  type JfrEvent,
+  type JfrStacks,
+  readRecording,
+  SPAN_ID,
+  SPAN_NAME,
+  TRACE_HIGH,
+  TRACE_LOW,
+} from "./index.ts";
 
 function read(bytes: Uint8Array): { events: string[]; setting: string } {
   const events: string[] = [];
   let stacks: JfrStacks | undefined;
-  const frames = (of: number): string => {
-    const methods = stacks!.methods(of);
-    return methods ? [...methods].map((m) => stacks!.methodName(m) ?? "?").join("<") : "?";
-  };
+  const frames = (of: number): string =>
+    [...(stacks!.frames(of) ?? [])]
+      .map((frame) => `${stacks!.frameName(frame) ?? "?"}:${stacks!.frameLine(frame)}`)
+      .join("<");
   const setting = readRecording(bytes, {
     chunk(s) {
       stacks = s;
     },
     event(e: JfrEvent) {
       events.push(
-        `${e.kind} ${frames(e.stackTrace)} ${e.state} context=${e.contextId} bytes=${e.bytes} count=${e.count} delay=${e.durationNanos}`,
+        `${e.kind} ${frames(e.stackTrace)} ${e.state} context=${e.ids[CONTEXT_ID]} bytes=${e.bytes} count=${e.count} delay=${e.durationNanos}`,
       );
     },
   });
@@ -45,13 +55,59 @@ describe("JFR recordings", () => {
     expect(read(recording)).toEqual({
       setting: "itimer",
       events: [
-        "execution Main.work<java/lang/Thread.run STATE_RUNNABLE context=5 bytes=0 count=1 delay=0",
-        "execution Main.sleep STATE_SLEEPING context=0 bytes=0 count=1 delay=0",
-        "alloc-in-tlab Main$$Lambda$_.run  context=0 bytes=70000 count=1 delay=0",
-        "monitor Main.lock  context=0 bytes=0 count=1 delay=12345678",
-        "wall Main.work STATE_RUNNABLE context=0 bytes=0 count=4 delay=0",
+        "execution Main.work:7<java/lang/Thread.run:7 STATE_RUNNABLE context=5 bytes=0 count=1 delay=0",
+        "execution Main.sleep:7 STATE_SLEEPING context=0 bytes=0 count=1 delay=0",
+        "alloc-in-tlab Main$$Lambda_.run:7 undefined context=0 bytes=70000 count=1 delay=0",
+        "monitor Main.lock:7 undefined context=0 bytes=0 count=1 delay=12345678",
+        "wall Main.work:7 STATE_RUNNABLE context=0 bytes=0 count=4 delay=0",
       ],
     });
+  });
+  it("give lines of frames: two lines of one method are two frames", () => {
+    const { events } = read(
+      tinyJfr([
+        {
+          type: "ExecutionSample",
+          frames: [
+            ["Main", "main", 0],
+            ["Main", "work", 12],
+            ["Main", "work", 65_535],
+          ],
+        },
+      ]),
+    );
+    expect(events[0]).toContain("Main.work:65535<Main.work:12<Main.main:0");
+  });
+  it("give 64-bit IDs of spans and traces without loss", () => {
+    const ids: string[] = [];
+    readRecording(
+      tinyJfr([
+        {
+          type: "ExecutionSample",
+          frames: [["Main", "work"]],
+          spanId: 0xfedc_ba98_7654_3210n,
+          spanName: 3,
+          traceHigh: 0x0123_4567_89ab_cdefn,
+          traceLow: 0x8000_0000_0000_0001n,
+        },
+        { type: "WallClockSample", frames: [["Main", "work"]], spanId: 1n << 32n },
+        { type: "LiveObject", frames: [["Main", "work"]] },
+      ]),
+      {
+        chunk() {},
+        event: ({ ids: of }) =>
+          ids.push(
+            [SPAN_ID, SPAN_NAME, TRACE_HIGH, TRACE_LOW]
+              .map((at) => ((BigInt(of[at + 1]!) << 32n) | BigInt(of[at]!)).toString(16))
+              .join(" "),
+          ),
+      },
+    );
+    expect(ids).toEqual([
+      "fedcba9876543210 3 123456789abcdef 8000000000000001",
+      "100000000 0 0 0",
+      "0 0 0 0",
+    ]);
   });
   it("may have several chunks, each with constants of its own", () => {
     const other = tinyJfr([{ type: "ExecutionSample", frames: [["Other", "work"]] }]);
@@ -93,5 +149,49 @@ describe("JFR recordings", () => {
     }
     expect(refused).toBeGreaterThan(rounds / 20);
     expect(refused).toBeLessThan(rounds);
+  });
+});
+
+describe("generated names", () => {
+  it.each([
+    ["a/B$$Lambda$4/1283928880", "a/B$$Lambda_"],
+    ["a/B$$Lambda$8/0x0000000800c01220", "a/B$$Lambda_"],
+    ["a/B$$Lambda$669.0x0000000800fd7318", "a/B$$Lambda_"],
+    ["Fib$$Lambda.0x00007ffa600c4da0", "Fib$$Lambda_"],
+    ["Fib$$Lambda/0x00007ffa600c4da0", "Fib$$Lambda_"],
+    ["Fib$$Lambda17", "Fib$$Lambda_"],
+    ["Fib$$Lambda", "Fib$$Lambda"],
+    ["Fib$$LambdaForm$MH/0x0800c", "Fib$$LambdaForm$MH/0x0800c"],
+    ["a/B$$EnhancerBySpringCGLIB$$1234567890", "a/B$$EnhancerBySpringCGLIB$$_"],
+    [
+      "a/B$$EnhancerBySpringCGLIB$$1$$FastClassBySpringCGLIB$$a$$Lambda$7/0x08",
+      "a/B$$EnhancerBySpringCGLIB$$_",
+    ],
+    ["jdk/internal/reflect/GeneratedMethodAccessor31", "jdk/internal/reflect/GeneratedMethodAccessor_"],
+    ["jdk/internal/reflect/GeneratedMethodAccessorImpl", "jdk/internal/reflect/GeneratedMethodAccessorImpl"],
+    ["libzstd-jni-1.5.1-16931311898282279136.so", "libzstd-jni-_.so"],
+    ["/tmp/libzstd-jni-1.5.5-117.so (deleted)", "libzstd-jni-_.so"],
+    ["/opt/libzstd-jni-1.5.5-117.so", "/opt/libzstd-jni-1.5.5-117.so"],
+    ["./tmp/libamazonCorrettoCryptoProvider109b39cf33c563eb.so", "libamazonCorrettoCryptoProvider_.so"],
+    [
+      "amazonCorrettoCryptoProviderNativeLibraries.7382c2f79097f415/libcrypto.so (deleted)",
+      "libamazonCorrettoCryptoProvider_.so",
+    ],
+    ["libasyncProfiler-linux-x64-17b9a1d8156277a98ccc871afa9a8f69215f92.so", "libasyncProfiler-_.so"],
+    ["libasyncProfiler-linux-x64-1.so", "libasyncProfiler-linux-x64-1.so"],
+    ["java/util/concurrent/Executors$RunnableAdapter", "java/util/concurrent/Executors$RunnableAdapter"],
+  ])("%s", (name, merged) => {
+    expect(mergeGeneratedName(name)).toBe(merged);
+  });
+  it("are merged in classes and methods", () => {
+    const [event] = read(
+      tinyJfr([
+        {
+          type: "ExecutionSample",
+          frames: [["./tmp/libzstd-jni-1.5.1-4.so (deleted)", "Fib$$Lambda$7/0x08"]],
+        },
+      ]),
+    ).events;
+    expect(event).toContain("libzstd-jni-_.so.Fib$$Lambda_:7 ");
   });
 });

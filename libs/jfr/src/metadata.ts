@@ -92,6 +92,9 @@ const PRIMITIVES: ReadonlyMap<string, number> = new Map(
   }),
 );
 
+/** Slots from here on are pairs of `TypeReader.wide`, for integers of 64 bits. */
+export const WIDE_SLOTS = 16;
+
 /**
  * One part of a value: read into `slot`, or skipped if that is -1. `of`: the parts of an array's elements.
  */
@@ -113,8 +116,10 @@ export class TypeReader {
   private at = 0;
   /** result of the last `read`: slot -> number, or a string's text or constant number; undefined: absent */
   readonly slots: (number | string | undefined)[] = [];
-  /** receives the field's value of each element of the array that a plan was made for */
-  onElement: (value: number | string | undefined) => void = () => {};
+  /** slot - WIDE_SLOTS -> low word; the high word follows */
+  readonly wide = new Uint32Array(16);
+  /** receives the two integers of each element of the array that a plan was made for */
+  onElement: (first: number, second: number) => void = () => {};
 
   constructor(classes: ReadonlyMap<number, JfrClass>) {
     this.classes = classes;
@@ -129,14 +134,14 @@ export class TypeReader {
   /**
    * Plan for class `k` that reads the fields in `wanted` into their slots and skips the others.
    * @param at position of the use, for errors
-   * @param element passes this field of the elements of the array `element.array` to slot 0 and to
-   * `onElement`
+   * @param element passes a constant's ID and an integer of each element of the array `element.array` to
+   * slots 0 and 1 and to `onElement`
    */
   plan(
     k: JfrClass,
     wanted: ReadonlyMap<string, number>,
     at: number,
-    element?: { array: string; field: string },
+    element?: { array: string; constant: string; integer: string },
   ): Plan {
     this.left = MAX_STEPS;
     this.at = at;
@@ -145,7 +150,16 @@ export class TypeReader {
       if (element && f.name === element.array && f.array && !f.constantPool) {
         const of: Step[] = [];
         for (const g of this.class(f.type, this.at).fields)
-          this.unfold(g, of, g.name === element.field && g.constantPool && !g.array ? 0 : -1, 1);
+          this.unfold(
+            g,
+            of,
+            g.array
+              ? -1
+              : g.name === (g.constantPool ? element.constant : element.integer)
+                ? +!g.constantPool
+                : -1,
+            1,
+          );
         out.push({ kind: ARRAY, slot: 0, of });
       } else this.unfold(f, out, f.array ? -1 : (wanted.get(f.name) ?? -1), 0);
     }
@@ -174,13 +188,17 @@ export class TypeReader {
 
   /** Reads a value; slots without a field keep their content. */
   read(c: JfrCursor, plan: Plan): void {
-    const { slots } = this;
+    const { slots, wide } = this;
     for (let i = 0; i < plan.length; i++) {
       const { kind, slot, of } = plan[i]!;
       switch (kind) {
         case VARINT:
           if (slot < 0) c.skipLong();
-          else slots[slot] = c.long();
+          else if (slot < WIDE_SLOTS) slots[slot] = c.long();
+          else {
+            wide[slot - WIDE_SLOTS] = c.words();
+            wide[slot - WIDE_SLOTS + 1] = c.high;
+          }
           break;
         case BYTE: {
           const b = c.u8();
@@ -217,20 +235,28 @@ export class TypeReader {
       this.readIntegers(c, n, of);
       return;
     }
+    const { slots } = this;
     for (let i = 0; i < n; i++) {
+      if (told) slots[0] = slots[1] = undefined;
       this.read(c, of);
-      if (told) this.onElement(this.slots[0]);
+      if (told && typeof slots[0] === "number")
+        this.onElement(slots[0], typeof slots[1] === "number" ? slots[1] : 0);
     }
   }
 
   /** Fast path for most arrays with `onElement`: the frames of a stack. */
   private readIntegers(c: JfrCursor, n: number, of: Plan): void {
     const width = of.length,
-      at = of.findIndex((s) => s.slot === 0);
+      first = of.findIndex((s) => s.slot === 0),
+      second = of.findIndex((s) => s.slot === 1);
     for (let i = 0; i < n; i++) {
+      let a = 0,
+        b = 0;
       for (let k = 0; k < width; k++)
-        if (k === at) this.onElement(c.long());
+        if (k === first) a = c.long();
+        else if (k === second) b = c.long();
         else c.skipLong();
+      if (first >= 0) this.onElement(a, b);
     }
   }
 }

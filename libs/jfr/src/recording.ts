@@ -1,8 +1,9 @@
 import { ShortRead } from "@cinderblock/bytes";
-import { U32Column } from "@cinderblock/columnar";
+import { PairTable, U32Column } from "@cinderblock/columnar";
 import { CinderblockError } from "@cinderblock/errors";
 import { JfrCursor } from "./cursor.ts";
-import { type JfrClass, type Plan, readMetadata, TypeReader } from "./metadata.ts";
+import { mergeGeneratedName } from "./generated-names.ts";
+import { type JfrClass, type Plan, readMetadata, TypeReader, WIDE_SLOTS } from "./metadata.ts";
 
 /** Kinds of events that become profiles. */
 export type JfrEventKind =
@@ -32,16 +33,26 @@ const EVENTS: ReadonlyMap<string, JfrEventKind> = new Map(
 /** slots for the fields of events */
 const STACK = 0,
   STATE = 1,
-  CONTEXT = 2,
-  BYTES = 3,
-  DURATION = 4,
-  SAMPLES = 5;
+  BYTES = 2,
+  DURATION = 3,
+  SAMPLES = 4;
+/** Positions of 64-bit IDs in `JfrEvent.ids`: the low word; the high word follows. */
+export const CONTEXT_ID = 0,
+  SPAN_ID = 2,
+  SPAN_NAME = 4,
+  TRACE_HIGH = 6,
+  TRACE_LOW = 8,
+  ID_WORDS = 10;
 const FIELDS: readonly (readonly [string, number])[] = [
   ["stackTrace", STACK],
   ["state", STATE],
-  ["contextId", CONTEXT],
   ["duration", DURATION],
   ["samples", SAMPLES],
+  ["contextId", WIDE_SLOTS + CONTEXT_ID],
+  ["spanId", WIDE_SLOTS + SPAN_ID],
+  ["spanName", WIDE_SLOTS + SPAN_NAME],
+  ["traceIdHi", WIDE_SLOTS + TRACE_HIGH],
+  ["traceIdLo", WIDE_SLOTS + TRACE_LOW],
 ];
 /** field with the bytes of an event */
 const BYTES_FIELD: Partial<Record<JfrEventKind, string>> = {
@@ -55,10 +66,10 @@ export interface JfrEvent {
   kind: JfrEventKind;
   /** a stack trace of the current chunk */
   stackTrace: number;
-  /** name of the thread's state; "" without one */
-  state: string;
-  /** the agent's ID of a label set; 0 without one */
-  contextId: number;
+  /** name of the thread's state; undefined if the chunk does not name it */
+  state: string | undefined;
+  /** IDs of the agent's label set, span, span name and trace, each 0 without one: see CONTEXT_ID and so on */
+  ids: Uint32Array;
   /** bytes of an allocation */
   bytes: number;
   /** number of samples that the event represents */
@@ -76,11 +87,13 @@ export interface JfrVisitor {
 
 /** Stack traces of a chunk. */
 export interface JfrStacks {
-  /** Methods of a stack, leaf first, as numbers below `methodCount`; undefined for an unknown stack. */
-  methods(stackTrace: number): Uint32Array | undefined;
-  /** `class.method` of a method; undefined for a method without data in the chunk. */
-  methodName(method: number): string | undefined;
-  readonly methodCount: number;
+  /** Frames of a stack, leaf first, as numbers below `frameCount`; undefined for an unknown stack. */
+  frames(stackTrace: number): Uint32Array | undefined;
+  /** `class.method` of a frame; undefined if the chunk lacks the method or its class. */
+  frameName(frame: number): string | undefined;
+  /** Line of a frame; 0 for none. */
+  frameLine(frame: number): number;
+  readonly frameCount: number;
 }
 
 const HEADER_BYTES = 68;
@@ -140,22 +153,24 @@ class Chunk implements JfrStacks {
   private readonly cursor: JfrCursor;
   private classes = new Map<number, JfrClass>();
   private types = new TypeReader(this.classes);
-  /**
-   * stack trace -> its index in `traceOffset`; its methods are traceMethod[traceOffset[i], traceOffset[i +
-   * 1])
-   */
+  /** stack trace -> its index in `traceOffset`; its frames are traceFrame[traceOffset[i], traceOffset[i + 1]) */
   private readonly traces = new Map<number, number>();
   private readonly traceOffset = new U32Column(16);
-  private readonly traceMethod = new U32Column(64);
+  private readonly traceFrame = new U32Column(64);
+  /** frame -> method, line: each pair is one frame */
+  private readonly frameMethod = new U32Column(64);
+  private readonly frameLines = new U32Column(64);
+  private readonly frameOf = new PairTable(16);
   /**
    * method ID -> number, in order of first use; small IDs, which most profilers use, are in a table (number +
    * 1)
    */
   private readonly methodNumber = new Map<number, number>();
   private smallMethod: Uint32Array | undefined; // there may be very many small chunks
-  methodCount = 0;
+  private methodCount = 0;
   /** constants that the events refer to, by class and ID */
   private readonly methodParts = new Map<number, { type: number; name: number }>();
+  private readonly methodNames = new Map<number, string | undefined>();
   private readonly classNames = new Map<number, number>();
   private readonly symbols = new Map<number, string>();
   private readonly states = new Map<number, string>();
@@ -191,15 +206,12 @@ class Chunk implements JfrStacks {
       throw new ShortRead(this.base, "expected the metadata where the header says");
     this.classes = readMetadata(this.cursor);
     this.types = new TypeReader(this.classes);
-    this.types.onElement = (method) => {
-      if (typeof method === "number") this.traceMethod.push(this.numberOf(method));
+    this.types.onElement = (method, line) => {
+      this.traceFrame.push(this.frameNumber(this.numberOf(method), line >>> 0));
     };
     this.readConstants(Number(this.view.getBigUint64(16)));
     visitor.chunk(this);
-    // Settings are events among the others, and apply to the whole chunk.
-    const setting = this.readSetting() || before;
-    this.readEvents(visitor, setting);
-    return setting;
+    return this.readEvents(visitor, before);
   }
 
   /**
@@ -239,7 +251,9 @@ class Chunk implements JfrStacks {
         k,
         POOL_FIELDS.get(k.name) ?? NONE,
         c.pos,
-        k.name === "jdk.types.StackTrace" ? { array: "frames", field: "method" } : undefined,
+        k.name === "jdk.types.StackTrace"
+          ? { array: "frames", constant: "method", integer: "lineNumber" }
+          : undefined,
       ),
       { slots } = types;
     for (let i = 0; i < n; i++) {
@@ -249,7 +263,7 @@ class Chunk implements JfrStacks {
       switch (k.name) {
         case "jdk.types.StackTrace":
           this.traces.set(id, this.traceOffset.length - 1);
-          this.traceOffset.push(this.traceMethod.length);
+          this.traceOffset.push(this.traceFrame.length);
           break;
         case "jdk.types.Method":
           this.methodParts.set(this.numberOf(id), {
@@ -288,34 +302,42 @@ class Chunk implements JfrStacks {
         : "";
   }
 
-  methods(stackTrace: number): Uint32Array | undefined {
+  private frameNumber(method: number, line: number): number {
+    const next = this.frameMethod.length,
+      known = this.frameOf.getOrSet(method, line, next);
+    if (known >= 0) return known;
+    this.frameMethod.push(method);
+    this.frameLines.push(line);
+    return next;
+  }
+
+  get frameCount(): number {
+    return this.frameMethod.length;
+  }
+
+  frames(stackTrace: number): Uint32Array | undefined {
     const i = this.traces.get(stackTrace);
     return i === undefined
       ? undefined
-      : this.traceMethod.data.subarray(this.traceOffset.data[i]!, this.traceOffset.data[i + 1]!);
+      : this.traceFrame.data.subarray(this.traceOffset.data[i]!, this.traceOffset.data[i + 1]!);
   }
 
-  methodName(method: number): string | undefined {
-    const m = this.methodParts.get(method);
-    return (
-      m &&
-      `${withoutNumbers(this.symbols.get(this.classNames.get(m.type) ?? -1) ?? "")}.${this.symbols.get(m.name) ?? ""}`
-    );
+  frameLine(frame: number): number {
+    return this.frameLines.data[frame]!;
   }
 
-  private readSetting(): string {
-    const k = [...this.classes.values()].find((x) => x.name === "jdk.ActiveSetting"),
-      { types } = this;
-    let setting = "";
-    if (!k) return setting;
-    const plan = types.plan(k, SETTING_FIELDS, this.base);
-    this.eachEvent((type, c) => {
-      if (type !== k.id) return;
-      types.slots[0] = types.slots[1] = undefined;
-      types.read(c, plan);
-      if (this.text(types.slots[0]) === "event") setting = this.text(types.slots[1]);
-    });
-    return setting;
+  frameName(frame: number): string | undefined {
+    const method = this.frameMethod.data[frame]!;
+    if (this.methodNames.has(method)) return this.methodNames.get(method);
+    const parts = this.methodParts.get(method),
+      symbol = parts && this.classNames.get(parts.type),
+      name = symbol === undefined ? undefined : `${this.symbol(symbol)}.${this.symbol(parts!.name)}`;
+    this.methodNames.set(method, name);
+    return name;
+  }
+
+  private symbol(id: number): string {
+    return mergeGeneratedName(this.symbols.get(id) ?? "");
   }
 
   private eachEvent(on: (type: number, c: JfrCursor) => void): void {
@@ -327,25 +349,28 @@ class Chunk implements JfrStacks {
     }
   }
 
-  private readEvents(visitor: JfrVisitor, setting: string): void {
+  /** Reads the events in their order; settings are events among the others. */
+  private readEvents(visitor: JfrVisitor, before: string): string {
     const ticksPerSecond = Number(this.view.getBigUint64(56)) || 1e9,
       { types } = this,
       { slots } = types;
-    const kinds = new Map<number, { kind: JfrEventKind; plan: Plan }>();
+    const kinds = new Map<number, { kind: JfrEventKind | undefined; plan: Plan }>();
     for (const k of this.classes.values()) {
       const kind = EVENTS.get(k.name);
-      if (!kind) continue;
-      const bytes = BYTES_FIELD[kind];
-      kinds.set(k.id, {
-        kind,
-        plan: types.plan(k, new Map(bytes === undefined ? FIELDS : [...FIELDS, [bytes, BYTES]]), this.base),
-      });
+      if (kind) {
+        const bytes = BYTES_FIELD[kind];
+        kinds.set(k.id, {
+          kind,
+          plan: types.plan(k, new Map(bytes === undefined ? FIELDS : [...FIELDS, [bytes, BYTES]]), this.base),
+        });
+      } else if (k.name === "jdk.ActiveSetting")
+        kinds.set(k.id, { kind: undefined, plan: types.plan(k, SETTING_FIELDS, this.base) });
     }
     const event: JfrEvent = {
       kind: "execution",
       stackTrace: 0,
-      state: "",
-      contextId: 0,
+      state: undefined,
+      ids: types.wide.subarray(0, ID_WORDS),
       bytes: 0,
       count: 1,
       durationNanos: 0,
@@ -354,32 +379,27 @@ class Chunk implements JfrStacks {
       const v = slots[slot];
       return typeof v === "number" ? v : 0;
     };
+    let setting = before;
     this.eachEvent((type, c) => {
       const known = kinds.get(type);
       if (!known) return;
       slots.fill(undefined);
+      types.wide.fill(0);
       types.read(c, known.plan);
+      if (!known.kind) {
+        if (this.text(slots[0]) === "event") setting = this.text(slots[1]);
+        return;
+      }
       event.kind = known.kind;
       event.stackTrace = number(STACK);
-      event.state = this.states.get(number(STATE)) ?? "";
-      event.contextId = number(CONTEXT);
+      event.state = this.states.get(number(STATE));
       event.bytes = number(BYTES);
-      event.count = known.kind === "wall" ? Math.max(1, number(SAMPLES)) : 1;
+      event.count = known.kind === "wall" ? number(SAMPLES) : 1;
       event.durationNanos = Math.round((number(DURATION) * 1e9) / ticksPerSecond);
       visitor.event(event, setting);
     });
+    return setting;
   }
-}
-
-/**
- * Replaces numbers in names of JVM-generated classes, which differ in every process:
- * `Main$$Lambda$67.0x00007f2e` becomes `Main$$Lambda$_`.
- */
-function withoutNumbers(name: string): string {
-  return name
-    .replace(/^(jdk\/internal\/reflect\/GeneratedMethodAccessor)\d+$/, "$1_")
-    .replace(/^(.+\$\$Lambda\$)\d+[./](?:0x[\da-f]+|\d+)$/, "$1_")
-    .replace(/^(.+\$\$Lambda)[./]0x[\da-f]+$/, "$1_");
 }
 
 const NONE: ReadonlyMap<string, number> = new Map(),

@@ -1,6 +1,6 @@
 import { decodeUtf8, encodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
-import { jfrToPprofs, readFoldedLines, readSpeedscope } from "@cinderblock/ingest";
+import { jfrToPprofs, NO_JFR_LABELS, readFoldedLines, readSpeedscope } from "@cinderblock/ingest";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
 import { type PartialTree, TreeMerger } from "@cinderblock/query";
 import { looksLikePerf, readPerfScript } from "./perf-script.ts";
@@ -58,7 +58,7 @@ export function readProfileFile(name: string, file: Uint8Array, limit: number): 
   }
   const plain = name.replace(/\.gz$/, "");
   if (bytes.length > 3 && decodeUtf8(bytes, 0, 4) === "FLR\0")
-    return fromPprofs(jfrToPprofs(bytes, new Map(), 100, 0n, 0n).profiles.map((p) => p.bytes));
+    return fromPprofs(jfrToPprofs(bytes, NO_JFR_LABELS, 100, 0n, 0n).profiles.map((p) => p.bytes));
   const first = bytes.find((b) => b > 32);
   if (first === 123) return fromJson(plain, bytes);
   if (isText(bytes))

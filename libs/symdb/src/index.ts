@@ -11,6 +11,7 @@ export {
 } from "./tables.ts";
 export type { SymbolTables } from "./tables.ts";
 export { SymbolPartition, SymbolRewriter } from "./partition.ts";
+export { WordTuples } from "./word-tuples.ts";
 export { SymdbWriter } from "./encode.ts";
 export type { PartitionSource } from "./encode.ts";
 export {

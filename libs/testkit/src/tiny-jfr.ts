@@ -10,9 +10,15 @@ export interface TinyJfrEvent {
     | "LiveObject"
     | "Malloc"
     | "WallClockSample";
-  frames: [type: string, method: string][];
+  frames: [type: string, method: string, line?: number][];
   state?: string;
   contextId?: number;
+  /** written by agents of 2024 and later, like the three fields after it */
+  spanId?: bigint;
+  /** number of a string of the agent's labels */
+  spanName?: number;
+  traceHigh?: bigint;
+  traceLow?: bigint;
   tlabSize?: number;
   /** bytes of allocations outside of a TLAB */
   bytes?: number;
@@ -75,6 +81,13 @@ export function tinyJfr(
     malloc: 109,
   };
   type F = [string, number, boolean?, boolean?];
+  const ids: F[] = [
+    ["contextId", C.long],
+    ["spanId", C.long],
+    ["spanName", C.long],
+    ["traceIdHi", C.long],
+    ["traceIdLo", C.long],
+  ];
   const classes: [string, number, F[]][] = [
     ["boolean", C.boolean, []],
     ["char", C.char, []],
@@ -143,38 +156,23 @@ export function tinyJfr(
         ["startTime", C.long],
         ["stackTrace", C.trace, true],
         ["state", C.state, true],
-        ["contextId", C.long],
+        ...ids,
       ],
     ],
     [
       "jdk.ObjectAllocationInNewTLAB",
       C.tlab,
-      [
-        ["startTime", C.long],
-        ["stackTrace", C.trace, true],
-        ["tlabSize", C.long],
-        ["contextId", C.long],
-      ],
+      [["startTime", C.long], ["stackTrace", C.trace, true], ["tlabSize", C.long], ...ids],
     ],
     [
       "jdk.JavaMonitorEnter",
       C.monitor,
-      [
-        ["startTime", C.long],
-        ["duration", C.long],
-        ["stackTrace", C.trace, true],
-        ["contextId", C.long],
-      ],
+      [["startTime", C.long], ["duration", C.long], ["stackTrace", C.trace, true], ...ids],
     ],
     [
       "jdk.ObjectAllocationOutsideTLAB",
       C.outside,
-      [
-        ["startTime", C.long],
-        ["stackTrace", C.trace, true],
-        ["allocationSize", C.long],
-        ["contextId", C.long],
-      ],
+      [["startTime", C.long], ["stackTrace", C.trace, true], ["allocationSize", C.long], ...ids],
     ],
     [
       "jdk.ObjectAllocationSample",
@@ -223,6 +221,7 @@ export function tinyJfr(
         ["stackTrace", C.trace, true],
         ["state", C.state, true],
         ["samples", C.int],
+        ...ids,
       ],
     ],
   ];
@@ -270,42 +269,44 @@ export function tinyJfr(
   const symbols: string[] = [],
     classIds: string[] = [],
     methods: string[] = [],
-    states = ["STATE_RUNNABLE", "STATE_SLEEPING"],
-    traces: number[][] = [];
+    states = ["STATE_RUNNABLE", "STATE_SLEEPING", "STATE_DEFAULT"],
+    traces: { frames: number; bytes: number[] }[] = [];
   const idOf = (list: string[], s: string): number => {
     let i = list.indexOf(s);
     if (i < 0) i = list.push(s) - 1;
     return i + 1;
   };
-  const trace = (frames: [string, string][]): number =>
-    traces.push(
-      [...frames].reverse().map(([t, m]) => {
+  const trace = (frames: TinyJfrEvent["frames"]): number =>
+    traces.push({
+      frames: frames.length,
+      bytes: [...frames].reverse().flatMap(([t, m, line]) => {
         idOf(classIds, t);
         idOf(symbols, t);
         idOf(symbols, m);
-        return idOf(methods, `${t}\u0000${m}`);
+        return [...varint(idOf(methods, `${t}\u0000${m}`)), ...varint(line ?? 7)];
       }),
-    );
+    });
   const body: number[] = [...sized([C.setting, 0, ...text("event"), ...text(setting)])];
   for (const e of events) {
     const t = varint(trace(e.frames)),
       state = varint(1 + states.indexOf(e.state ?? "STATE_RUNNABLE")),
       context = varint(e.contextId ?? 0),
+      all = [...context, ...[e.spanId, e.spanName, e.traceHigh, e.traceLow].flatMap((id) => varint(id ?? 0))],
       bytes = varint(e.bytes ?? 0);
-    if (e.type === "ExecutionSample") body.push(...sized([C.execution, 1, ...t, ...state, ...context]));
+    if (e.type === "ExecutionSample") body.push(...sized([C.execution, 1, ...t, ...state, ...all]));
     else if (e.type === "ObjectAllocationInNewTLAB")
-      body.push(...sized([C.tlab, 1, ...t, ...varint(e.tlabSize ?? 0), ...context]));
+      body.push(...sized([C.tlab, 1, ...t, ...varint(e.tlabSize ?? 0), ...all]));
     else if (e.type === "JavaMonitorEnter")
-      body.push(...sized([C.monitor, 1, ...varint(e.durationTicks ?? 0), ...t, ...context]));
+      body.push(...sized([C.monitor, 1, ...varint(e.durationTicks ?? 0), ...t, ...all]));
     else if (e.type === "ObjectAllocationOutsideTLAB")
-      body.push(...sized([C.outside, 1, ...t, ...bytes, ...context]));
+      body.push(...sized([C.outside, 1, ...t, ...bytes, ...all]));
     else if (e.type === "ObjectAllocationSample")
       body.push(...sized([C.sampled, 1, ...t, ...bytes, ...context]));
     else if (e.type === "ThreadPark")
       body.push(...sized([C.park, 1, ...varint(e.durationTicks ?? 0), ...t, ...context]));
     else if (e.type === "LiveObject") body.push(...sized([C.live, 1, ...t, ...bytes]));
     else if (e.type === "Malloc") body.push(...sized([C.malloc, 1, ...t, 7, ...bytes]));
-    else body.push(...sized([...varint(C.wall), 1, ...t, ...state, ...varint(e.samples ?? 1)]));
+    else body.push(...sized([...varint(C.wall), 1, ...t, ...state, ...varint(e.samples ?? 1), ...all]));
   }
   const pool = (id: number, entries: number[][]): number[] => [
     ...varint(id),
@@ -334,7 +335,7 @@ export function tinyJfr(
     ),
     pool(
       C.trace,
-      traces.map((list) => [0, ...varint(list.length), ...list.flatMap((m) => [...varint(m), 7])]),
+      traces.map(({ frames, bytes }) => [0, ...varint(frames), ...bytes]),
     ),
   ];
   const header = 68;
