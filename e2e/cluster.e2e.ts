@@ -135,11 +135,19 @@ describeWith(["redis", "s3", "oracle"], "components as processes of their own", 
     await Promise.all([c.start("distributor", 2), c.start("query-frontend", 2)]);
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
     expect(
-      oracle.run("push", "-load", oracle.load, "-url", c.get("distributor", 1).url, "-base", String(base)),
+      await oracle.run(
+        "push",
+        "-load",
+        oracle.load,
+        "-url",
+        c.get("distributor", 1).url,
+        "-base",
+        String(base),
+      ),
     ).toContain("1040 profiles");
-    const head = oracle.compare(
+    const head = await oracle.compare(
       join(oracle.data!, "answers/head"),
-      oracle.ask(c.get("query-frontend"), base, "cluster-head"),
+      await oracle.ask(c.get("query-frontend"), base, "cluster-head"),
     );
     expect(oracle.surprising(head.differ)).toEqual([]);
     expect(head.equal).toBeGreaterThanOrEqual(351);
@@ -188,15 +196,11 @@ describeWith(["redis", "s3", "oracle"], "components as processes of their own", 
     expect(heatmap.series.flatMap((s) => s.slots.flatMap((x) => x.counts)).reduce((a, b) => a + b, 0)).toBe(
       Number(list.count),
     );
-    const same = (name: string, i: number): string[] =>
-      oracle
-        .compare(
-          join(oracle.work, "cluster-head"),
-          oracle.ask(c.get("query-frontend", i), base, name),
-          "-tolerance",
-          "0",
-        )
-        .differ.filter((d) => !d.startsWith("analyze."));
+    const same = async (name: string, i: number): Promise<string[]> => {
+      const answers = await oracle.ask(c.get("query-frontend", i), base, name),
+        { differ } = await oracle.compare(join(oracle.work, "cluster-head"), answers, "-tolerance", "0");
+      return differ.filter((d) => !d.startsWith("analyze."));
+    };
     await c.flush();
     await until("every block is in the bucket", async () =>
       (
@@ -213,7 +217,7 @@ describeWith(["redis", "s3", "oracle"], "components as processes of their own", 
         )
       ).every((n) => n === 0),
     );
-    expect(same("cluster-flushed", 1)).toEqual([]);
+    expect(await same("cluster-flushed", 1)).toEqual([]);
     const moved = await (await fetch(`${c.get("querier").url}/metrics`)).text();
     expect(Number(/^cinderblock_internal_received_bytes (\d+)/m.exec(moved)![1])).toBeGreaterThan(100_000);
     // The ingesters lost their disks: the bucket has all of their profiles.
@@ -223,7 +227,7 @@ describeWith(["redis", "s3", "oracle"], "components as processes of their own", 
       async () => Object.keys(await c.ring(c.get("distributor"))).length === 0,
       30_000,
     );
-    expect(same("cluster-bucket", 0)).toEqual([]);
+    expect(await same("cluster-bucket", 0)).toEqual([]);
     await c.stop();
   }, 400_000);
 });

@@ -94,7 +94,7 @@ describeWith(["oracle"], "compaction", () => {
       const before = metas(server).map((m) => m.ulid);
       await server.start(...FLAGS, ...DELETE, ...flags);
       await settled(server);
-      oracle.expectBucketAnswers(server, `compacted-${bucket}-${flags.length}`);
+      await oracle.expectBucketAnswers(server, `compacted-${bucket}-${flags.length}`);
       await server.stop();
       const after = metas(server);
       expect(Math.max(...after.map((m) => m.compaction.level))).toBeGreaterThanOrEqual(level);
@@ -123,12 +123,12 @@ describeWith(["oracle"], "compaction", () => {
         await new Promise((r) => {
           setTimeout(r, 200 + random.below(1200));
         });
-        if (kill % 4 === 3) oracle.expectBucketAnswers(server, `kill-${shards}-${kill}`);
+        if (kill % 4 === 3) await oracle.expectBucketAnswers(server, `kill-${shards}-${kill}`);
         await server.stop("SIGKILL");
       }
       await server.start(...flags, ...DELETE);
       await settled(server);
-      oracle.expectBucketAnswers(server, `kill-after-${shards}`);
+      await oracle.expectBucketAnswers(server, `kill-after-${shards}`);
       await server.stop();
       const whole = metas(server).filter((m) => m.compaction.level > 1);
       // Each (level, shard, range) exists once: the compactor marks duplicates as outdated and deletes them.

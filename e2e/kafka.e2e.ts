@@ -64,7 +64,15 @@ describeWith(["redis", "s3", "kafka", "oracle"], "Kafka between distributors and
     await Promise.all([c.start("distributor", 2), c.start("query-frontend", 2)]);
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
     expect(
-      oracle.run("push", "-load", oracle.load, "-url", c.get("distributor", 1).url, "-base", String(base)),
+      await oracle.run(
+        "push",
+        "-load",
+        oracle.load,
+        "-url",
+        c.get("distributor", 1).url,
+        "-base",
+        String(base),
+      ),
     ).toContain("1040 profiles");
     // A strong read waits until ingesters have read every acknowledged record.
     const frontend = c.get("query-frontend");
@@ -77,18 +85,16 @@ describeWith(["redis", "s3", "kafka", "oracle"], "Kafka between distributors and
         )
       ).status,
     ).toBe(200);
-    const head = oracle.compare(join(oracle.data!, "answers/head"), oracle.ask(frontend, base, "kafka-head"));
+    const head = await oracle.compare(
+      join(oracle.data!, "answers/head"),
+      await oracle.ask(frontend, base, "kafka-head"),
+    );
     expect(oracle.surprising(head.differ)).toEqual([]);
     expect(head.equal).toBeGreaterThanOrEqual(351);
     await c.flush();
-    const same = oracle
-      .compare(
-        join(oracle.work, "kafka-head"),
-        oracle.ask(frontend, base, "kafka-flushed"),
-        "-tolerance",
-        "0",
-      )
-      .differ.filter((d) => !d.startsWith("analyze."));
+    const flushed = await oracle.ask(frontend, base, "kafka-flushed"),
+      { differ } = await oracle.compare(join(oracle.work, "kafka-head"), flushed, "-tolerance", "0");
+    const same = differ.filter((d) => !d.startsWith("analyze."));
     expect(same).toEqual([]);
     await c.stop();
   }, 300_000);

@@ -87,14 +87,11 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
     await until(
       `v1's answers: ${name}`,
       async () => {
-        await Promise.resolve();
-        oracle.expectBucketAnswers(server, name);
+        await oracle.expectBucketAnswers(server, name);
         return true;
       },
       30_000,
-    ).catch(() => {
-      oracle.expectBucketAnswers(server, name);
-    });
+    ).catch(() => oracle.expectBucketAnswers(server, name));
   };
   const cli = (...args: string[]): string => {
     const r = spawnSync(
@@ -137,7 +134,12 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
     );
     expect(
       oracle.surprising(
-        oracle.compare(join(oracle.data!, "answers/compacted"), oracle.ask(ours, BUCKET_BASE, "some")).differ,
+        (
+          await oracle.compare(
+            join(oracle.data!, "answers/compacted"),
+            await oracle.ask(ours, BUCKET_BASE, "some"),
+          )
+        ).differ,
       ),
     ).not.toEqual([]);
     for (const ulid of late) {

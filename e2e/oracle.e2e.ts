@@ -7,7 +7,7 @@ import { Server } from "./server.ts";
 
 const oracle = new Oracle();
 const { data, work } = oracle;
-const run = (...args: string[]): string => oracle.run(...args);
+const run: Oracle["run"] = (...args) => oracle.run(...args);
 
 describeWith(["oracle"], "answers of Pyroscope v1", () => {
   const load = data ? oracle.load : "";
@@ -21,31 +21,29 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
       await server.start();
       const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
       expect(
-        run("push", "-load", load, "-url", server.url, "-base", String(base), "-protocol", protocol),
+        await run("push", "-load", load, "-url", server.url, "-base", String(base), "-protocol", protocol),
       ).toContain("1040 profiles");
-      const head = compare(
+      const head = await compare(
         join(data!, "answers/head"),
-        ask(server, base, `${protocol}-head`, "-protocol", protocol),
+        await ask(server, base, `${protocol}-head`, "-protocol", protocol),
       );
       expect(oracle.surprising(head.differ)).toEqual([]);
       expect(head.equal).toBeGreaterThanOrEqual(351);
       await server.flush();
       // Only `analyze` answers, which count heads and blocks, may depend on the place of the data.
-      const own = (name: string): string[] =>
-        compare(
-          join(work, `${protocol}-head`),
-          ask(server, base, name, "-protocol", protocol),
-          "-tolerance",
-          "0",
-        ).differ.filter((d) => !d.startsWith("analyze."));
-      expect(own(`${protocol}-flushed`)).toEqual([]);
+      const own = async (name: string): Promise<string[]> => {
+        const answers = await ask(server, base, name, "-protocol", protocol),
+          { differ } = await compare(join(work, `${protocol}-head`), answers, "-tolerance", "0");
+        return differ.filter((d) => !d.startsWith("analyze."));
+      };
+      expect(await own(`${protocol}-flushed`)).toEqual([]);
       await server.stop();
       await server.start();
-      expect(own(`${protocol}-restarted`)).toEqual([]);
+      expect(await own(`${protocol}-restarted`)).toEqual([]);
       await server.stop();
       execFileSync("rm", ["-rf", join(server.dir, "db")]);
       await server.start();
-      expect(own(`${protocol}-bucket`)).toEqual([]);
+      expect(await own(`${protocol}-bucket`)).toEqual([]);
       await server.stop();
     },
   );
@@ -56,7 +54,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
     cpSync(join(data!, "buckets", bucket), join(server.dir, "bucket"), { recursive: true });
     execFileSync("chmod", ["-R", "u+w", join(server.dir, "bucket")]);
     await server.start();
-    oracle.expectBucketAnswers(server, `bucket-${bucket}`);
+    await oracle.expectBucketAnswers(server, `bucket-${bucket}`);
     await server.stop();
   });
 
@@ -79,11 +77,11 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
           await (await fetch(`${server.url}/metrics`)).text(),
         )![1],
       );
-    oracle.expectBucketAnswers(server, "parts");
+    await oracle.expectBucketAnswers(server, "parts");
     const ran = await metric("subqueries_total");
     expect(ran).toBeGreaterThan(900);
     const hits = await metric("results_cache_hits_total");
-    oracle.expectBucketAnswers(server, "parts-again");
+    await oracle.expectBucketAnswers(server, "parts-again");
     expect((await metric("results_cache_hits_total")) - hits).toBeGreaterThan(ran / 2);
     const again = (await metric("subqueries_total")) - ran;
     expect(again).toBeLessThan(ran / 20); // queries of current ranges
@@ -97,7 +95,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
       "-compactor.compaction-interval=300ms",
       "-blocks-storage.bucket-store.sync-interval=300ms",
     );
-    oracle.expectBucketAnswers(server, "parts-compacted");
+    await oracle.expectBucketAnswers(server, "parts-compacted");
     // Queries of the suite share sub-queries.
     expect(await metric("results_cache_hits_total")).toBeGreaterThan(0);
     await server.stop();
@@ -112,7 +110,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
     execFileSync("chmod", ["-R", "u+w", join(server.dir, "db")]);
     // Otherwise the ingester deletes these old blocks from disk as soon as a store-gateway serves them.
     await server.start("-pyroscopedb.retention-policy-disable=true");
-    oracle.expectBucketAnswers(server, "adopted");
+    await oracle.expectBucketAnswers(server, "adopted");
     await server.stop();
     const ulids = (dir: string): string[] =>
       readdirSync(join(server.dir, dir))
@@ -129,9 +127,9 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
     const server = new Server();
     await server.start("-querier.max-query-lookback=7d", "-querier.max-query-length=24h");
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    run("push", "-load", load, "-url", server.url, "-base", String(base));
+    await run("push", "-load", load, "-url", server.url, "-base", String(base));
     const out = join(work, "bad");
-    run(
+    await run(
       "query",
       "-load",
       load,
@@ -146,7 +144,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
       "-out",
       out,
     );
-    const { differ } = compare(join(data!, "answers/bad"), out);
+    const { differ } = await compare(join(data!, "answers/bad"), out);
     await server.stop();
     const listed = new Set(
       [...readFileSync(resolve("docs/differences.md"), "utf8").matchAll(/^\| `(bad[^`]*)`/gm)].map(

@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { part, partState, sharedTestdata } from "@cinderblock/testkit";
@@ -23,9 +23,18 @@ export class Oracle {
     );
   }
 
-  run(...args: string[]): string {
-    const r = spawnSync(part("oracle"), args, { encoding: "utf8", maxBuffer: 1 << 28 });
-    return r.stdout + r.stderr;
+  /**
+   * Runs the program; resolves with its output, also when it failed. The event loop goes on meanwhile, so that
+   * idle connections of this process close when the servers announced it.
+   */
+  run(...args: string[]): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(part("oracle"), args, { stdio: ["ignore", "pipe", "pipe"] }),
+        parts: Buffer[] = [];
+      for (const stream of [child.stdout, child.stderr]) stream.on("data", (b: Buffer) => parts.push(b));
+      child.once("error", reject);
+      child.once("close", () => resolve(Buffer.concat(parts).toString()));
+    });
   }
 
   get load(): string {
@@ -33,9 +42,9 @@ export class Oracle {
   }
 
   /** Sends the suite's valid queries; returns the folder of the answers. */
-  ask(server: Server, base: number, name: string, ...more: string[]): string {
+  async ask(server: Server, base: number, name: string, ...more: string[]): Promise<string> {
     const out = join(this.work, name);
-    this.run(
+    await this.run(
       "query",
       "-load",
       this.load,
@@ -55,8 +64,12 @@ export class Oracle {
   }
 
   /** Names of the answers that differ. */
-  compare(expected: string, got: string, ...flags: string[]): { equal: number; differ: string[] } {
-    const out = this.run("diff", "-no-trunc", "-lines", "0", ...flags, expected, got);
+  async compare(
+    expected: string,
+    got: string,
+    ...flags: string[]
+  ): Promise<{ equal: number; differ: string[] }> {
+    const out = await this.run("diff", "-no-trunc", "-lines", "0", ...flags, expected, got);
     return {
       equal: Number(/(\d+) equal/.exec(out)?.[1] ?? 0),
       differ: [...out.matchAll(/^different ([^\s]+):/gm)].map((m) => m[1]!).sort(),
@@ -69,10 +82,10 @@ export class Oracle {
   }
 
   /** Expects v1's recorded answers of v1's buckets, which must hold after any compaction. */
-  expectBucketAnswers(server: Server, name: string): void {
-    const { equal, differ } = this.compare(
+  async expectBucketAnswers(server: Server, name: string): Promise<void> {
+    const { equal, differ } = await this.compare(
       join(this.data!, "answers/compacted"),
-      this.ask(server, BUCKET_BASE, name),
+      await this.ask(server, BUCKET_BASE, name),
     );
     expect(this.surprising(differ)).toEqual([]);
     expect(equal).toBeGreaterThanOrEqual(351);

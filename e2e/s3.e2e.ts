@@ -26,15 +26,20 @@ describeWith(["s3", "oracle"], "a bucket on an S3 server", () => {
     const server = new Server();
     await server.start(...flags("blocks"), "-storage.prefix=team/profiles");
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    expect(oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base))).toContain(
-      "1040 profiles",
-    );
-    const head = oracle.ask(server, base, "s3-head");
+    expect(
+      await oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base)),
+    ).toContain("1040 profiles");
+    const head = await oracle.ask(server, base, "s3-head");
     await server.flush();
     await server.stop();
     rmSync(join(server.dir, "db"), { recursive: true });
     await server.start(...flags("blocks"), "-storage.prefix=team/profiles");
-    const { differ } = oracle.compare(head, oracle.ask(server, base, "s3-bucket"), "-tolerance", "0");
+    const { differ } = await oracle.compare(
+      head,
+      await oracle.ask(server, base, "s3-bucket"),
+      "-tolerance",
+      "0",
+    );
     await server.stop();
     expect(differ.filter((d) => !d.startsWith("analyze."))).toEqual([]);
   });
@@ -44,7 +49,7 @@ describeWith(["s3", "oracle"], "a bucket on an S3 server", () => {
     execFileSync("chmod", ["-R", "u+w", join(s3.directory, "taken-over")]);
     const server = new Server();
     await server.start(...flags("taken-over"), "-compactor.enabled=false");
-    oracle.expectBucketAnswers(server, "s3-v1");
+    await oracle.expectBucketAnswers(server, "s3-v1");
     await server.stop();
     await server.start(
       ...flags("taken-over"),
@@ -61,7 +66,7 @@ describeWith(["s3", "oracle"], "a bucket on an S3 server", () => {
       await new Promise((r) => {
         setTimeout(r, 200);
       });
-    oracle.expectBucketAnswers(server, "s3-compacted");
+    await oracle.expectBucketAnswers(server, "s3-compacted");
     expect(server.log()).toMatch(/msg="blocks compacted"/);
     expect(await (await fetch(`${server.url}/metrics`)).text()).toMatch(
       /objstore_bucket_operations_total\{bucket="taken-over",operation="get_range"\} [1-9]/,
@@ -74,11 +79,11 @@ describeWith(["s3", "oracle"], "a bucket on an S3 server", () => {
     await server.start(...flags("blocks"), "-storage.prefix=away", "-pyroscopedb.ship-interval=500ms");
     s3.stop();
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    expect(oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base))).toContain(
-      "1040 profiles",
-    );
+    expect(
+      await oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base)),
+    ).toContain("1040 profiles");
     await server.flush();
-    const local = oracle.ask(server, base, "s3-away");
+    const local = await oracle.ask(server, base, "s3-away");
     await s3.restart();
     for (let i = 0; i < 100 && !/msg="block uploaded"/.test(server.log()); i++)
       await new Promise((r) => {
@@ -86,11 +91,13 @@ describeWith(["s3", "oracle"], "a bucket on an S3 server", () => {
       });
     expect(server.log()).toMatch(/msg="block could not be uploaded, it will be tried again"/);
     expect(server.log()).toMatch(/msg="block uploaded"/);
-    expect(
-      oracle
-        .compare(local, oracle.ask(server, base, "s3-back"), "-tolerance", "0")
-        .differ.filter((d) => !d.startsWith("analyze.")),
-    ).toEqual([]);
+    const { differ } = await oracle.compare(
+      local,
+      await oracle.ask(server, base, "s3-back"),
+      "-tolerance",
+      "0",
+    );
+    expect(differ.filter((d) => !d.startsWith("analyze."))).toEqual([]);
     await server.stop();
   });
 });

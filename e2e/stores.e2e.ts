@@ -50,17 +50,17 @@ for (const backend of ["gcs", "azure", "swift"] as const)
         const config = `-config.file=${file}`;
         await server.start(config);
         const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-        expect(oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base))).toContain(
-          "1040 profiles",
-        );
-        const head = oracle.ask(server, base, `${backend}-head`);
+        expect(
+          await oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base)),
+        ).toContain("1040 profiles");
+        const head = await oracle.ask(server, base, `${backend}-head`);
         await server.flush();
         await server.stop();
         rmSync(join(server.dir, "db"), { recursive: true });
         await server.start(config);
-        const { differ } = oracle.compare(
+        const { differ } = await oracle.compare(
           head,
-          oracle.ask(server, base, `${backend}-bucket`),
+          await oracle.ask(server, base, `${backend}-bucket`),
           "-tolerance",
           "0",
         );
