@@ -11,7 +11,7 @@ interface Result {
   failureMessage?: string | null;
   testExecError?: unknown;
   perfStats: { start: number; end: number };
-  testResults: { status: string; ancestorTitles: string[] }[];
+  testResults: { status: string; ancestorTitles: string[]; fullName: string; failureMessages: string[] }[];
 }
 
 /** A line for the runner: the result of one test file. */
@@ -21,6 +21,30 @@ export interface FileCount {
   failed: number;
   skipped: number;
   seconds: number;
+  /** name of each failed test, with the first lines of its first error */
+  failures: string[];
+}
+
+/** Lines of an error that the end of a run repeats. */
+const SHOWN_LINES = 12,
+  SHOWN_COLUMNS = 240;
+
+function shorten(message: string): string {
+  return message
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .slice(0, SHOWN_LINES)
+    .map((line) => `  ${line.slice(0, SHOWN_COLUMNS)}`)
+    .join("\n");
+}
+
+/** The failed tests of a file; a file that could not run has one entry. */
+function failuresOf(result: Result): string[] {
+  const tests = result.testResults
+    .filter((t) => t.status === "failed")
+    .map((t) => `${t.fullName}\n${shorten(t.failureMessages[0] ?? "")}`);
+  if (!result.testExecError) return tests;
+  return [...tests, `the file did not run\n${shorten(result.failureMessage ?? "")}`];
 }
 
 /** Reasons of `describeWith` in the titles of skipped groups. */
@@ -57,7 +81,7 @@ export default class CountingReporter {
     process.stdout.write(`${word} ${file} (${counts.join(", ")}, ${seconds.toFixed(1)} s)\n`);
     for (const reason of reasons(result)) process.stdout.write(`     skipped: ${reason}\n`);
     if (failed > 0) process.stdout.write(`${result.failureMessage ?? ""}\n`);
-    this.write({ file, passed, failed, skipped, seconds } satisfies FileCount);
+    this.write({ file, passed, failed, skipped, seconds, failures: failuresOf(result) } satisfies FileCount);
   }
 
   onRunComplete(

@@ -91,7 +91,8 @@ export async function runJest(options: JestOptions): Promise<JestResult> {
       totals.passed += count.passed;
       totals.failed += count.failed;
       totals.skipped += count.skipped;
-      if (count.failed > 0) totals.failures.push(`${count.file}: ${count.failed} failed`);
+      if (count.failed > 0)
+        totals.failures.push([`${count.file}: ${count.failed} failed`, ...count.failures].join("\n"));
     }
     left = left.filter((f) => !counts.done.has(f));
     if (outcome.reason !== undefined) {

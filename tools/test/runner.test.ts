@@ -90,7 +90,7 @@ describe("the runner", () => {
       "skipped",
       "sound",
     ]);
-    expect(totals.failures.sort()).toEqual([
+    expect(totals.failures.map((f) => f.split("\n")[0]).sort()).toEqual([
       "broken.suite.cjs: 1 failed",
       "hangs.suite.cjs: hangs.suite.cjs did not end within 3 s",
       "leaves-file.suite.cjs: 1 failed",
@@ -98,6 +98,9 @@ describe("the runner", () => {
       "part-dies.suite.cjs: 1 failed",
       "rejects.suite.cjs: 1 failed",
     ]);
+    // The end of a run repeats the name of each failed test and the beginning of its error.
+    const broken = totals.failures.find((f) => f.startsWith("broken"));
+    expect(broken).toMatch(/^broken.*\n.+\n +Error: expect\(received\)/);
     expect([totals.passed, totals.failed, totals.skipped]).toEqual([5, 6, 2]);
     expect(files.map((f) => f.file)).not.toContain("hangs.suite.cjs");
     expect(output).toMatch(/left processes: \d+ sleep 60/);

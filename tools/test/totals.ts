@@ -23,6 +23,11 @@ export function fail(to: Totals, what: string): void {
   to.failures.push(what);
 }
 
+/** Each failure, indented; the first line of an entry names the file or the step. */
+export function failuresAsText(t: Totals): string {
+  return `failed:\n${t.failures.map((f) => f.replace(/^/gm, "  ")).join("\n")}`;
+}
+
 /** The last line of every run. */
 export function lastLine(t: Totals): string {
   return `${t.passed} passed, ${t.failed} failed, ${t.skipped} skipped`;
@@ -33,7 +38,7 @@ export function lastLine(t: Totals): string {
  * CINDERBLOCK_TOTALS.
  */
 export function conclude(t: Totals): void {
-  if (t.failures.length > 0) console.log(`\nfailed:\n${t.failures.map((f) => `  ${f}`).join("\n")}`);
+  if (t.failures.length > 0) console.log(`\n${failuresAsText(t)}`);
   const { CINDERBLOCK_TOTALS: file } = process.env;
   if (file !== undefined) appendFileSync(file, `${JSON.stringify(t)}\n`);
   console.log(`\n${lastLine(t)}`);
