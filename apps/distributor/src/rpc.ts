@@ -175,6 +175,9 @@ function isProfileError(err: unknown, request: FastifyRequest): boolean {
   );
 }
 
+/** Milliseconds from 1970 whose nanoseconds fit into 64 bits. */
+const MAX_NANOS_MS = 9_223_372_036_854;
+
 function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | undefined {
   const q = request.query as Record<string, string | undefined>;
   const { app, tags } = parseAppName(q.name ?? "");
@@ -183,6 +186,15 @@ function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | un
   const rate = Number(q.sampleRate ?? 100);
   const from = Math.floor(parseTime(q.from ?? "", nowMs)),
     until = Math.floor(parseTime(q.until ?? "", nowMs));
+  for (const [name, at] of [
+    ["from", from],
+    ["until", until],
+  ] as const)
+    if (Math.abs(at) > MAX_NANOS_MS)
+      throw new CinderblockError(
+        "invalid",
+        `${name}: ${JSON.stringify(q[name])} is too far from 1970; the limit is ${MAX_NANOS_MS} ms`,
+      );
   const base = {
     app,
     tags,

@@ -47,12 +47,31 @@ export function parseAppName(text: string): AppName {
   };
 }
 
+/** Milliseconds of the units of an offset. */
+const UNITS: ReadonlyMap<string, number> = new Map([
+  ["s", 1e3],
+  ["m", 6e4],
+  ["min", 6e4],
+  ["h", 36e5],
+  ["d", 864e5],
+  ["w", 7 * 864e5],
+  ["M", 30 * 864e5],
+  ["mon", 30 * 864e5],
+  ["y", 365 * 864e5],
+]);
+/** Largest distance of a time from 1970 in milliseconds, as of a `Date`. */
+const MAX_TIME_MS = 864e13;
+
 /**
  * Parses a time like Pyroscope v1: digits are a date or a Unix time, depending on their number; any other
- * text is an offset from now. There is no error.
- * @returns milliseconds since the epoch
+ * text is an offset from now, whose unknown units count nothing. There is no error.
+ * @returns milliseconds since the epoch, at most MAX_TIME_MS from it
  */
 export function parseTime(text: string, nowMs: number): number {
+  return Math.min(MAX_TIME_MS, Math.max(-MAX_TIME_MS, timeOf(text, nowMs)));
+}
+
+function timeOf(text: string, nowMs: number): number {
   const s = text.replace(/[\s_,]/g, "");
   if (/^\d+$/.test(s)) {
     if (s.length === 8) {
@@ -67,20 +86,8 @@ export function parseTime(text: string, nowMs: number): number {
   }
   const m = /[+-].*$/.exec(s);
   if (!m) return nowMs;
-  const sign = m[0][0] === "-" ? -1 : 1;
-  const units: Record<string, number> = {
-    s: 1e3,
-    m: 6e4,
-    min: 6e4,
-    h: 36e5,
-    d: 864e5,
-    w: 7 * 864e5,
-    M: 30 * 864e5,
-    mon: 30 * 864e5,
-    y: 365 * 864e5,
-  };
   let offset = 0;
   for (const [, n, unit] of m[0].slice(1).matchAll(/(\d+)([A-Za-z]*)/g))
-    offset += Number(n) * (units[unit!] ?? 0);
-  return nowMs + sign * offset;
+    offset += Math.min(Number(n), MAX_TIME_MS) * (UNITS.get(unit!) ?? 0);
+  return nowMs + (m[0][0] === "-" ? -offset : offset);
 }

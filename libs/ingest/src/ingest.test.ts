@@ -378,6 +378,11 @@ describe("/ingest names and times", () => {
       at("now + 2d"),
       at("zzz"),
       at(""),
+      at("now-1constructor"),
+      at("now-1__proto__"),
+      at("now-3h-1toString"),
+      at("9".repeat(400)),
+      at(`now-${"9".repeat(400)}y`),
     ]).toEqual([
       1795409460000,
       1795409460123,
@@ -389,7 +394,42 @@ describe("/ingest names and times", () => {
       NOW + 2 * 864e5,
       NOW,
       NOW,
+      NOW,
+      NOW,
+      NOW - 3 * 36e5,
+      864e13,
+      -864e13,
     ]);
+  });
+  it("takes the time of a profile before 1970 as none", async () => {
+    const times: bigint[] = [];
+    const own = new PushProcessor(await loadHasher(), {
+      append: (_t: string, p: ProcessedProfile) => times.push(p.profile.timeNanos),
+    });
+    for (const timeNanos of [-6795364578871345152n, -1n, -3_600_000_000_000n]) {
+      const bytes = profile({ timeNanos });
+      for (const push of [
+        json(NAME, bytes),
+        {
+          kind: "ingest" as const,
+          request: {
+            app: "shop",
+            tags: [],
+            format: "pprof" as const,
+            boundary: "",
+            spyName: "x",
+            sampleRate: 100,
+            fromNanos: BigInt(NOW) * 1_000_000n,
+            durationNanos: 0n,
+          },
+          body: bytes,
+        },
+      ])
+        expect(
+          own.process("t", push, LIMITS, new RateGate(new SharedArrayBuffer(8)), NOW).error,
+        ).toBeUndefined();
+    }
+    expect(times).toEqual(new Array(6).fill(BigInt(NOW) * 1_000_000n));
   });
   it("turns folded stacks into profiles with the type of the name", async () => {
     const request = {

@@ -86,8 +86,12 @@ export function normalise(
   return { tables: t, timeNanos: timeOf(t, nowNanos), ...resident, kernel };
 }
 
+/**
+ * Time of a profile; now without one. A time before 1970 counts as missing: Go writes -6795364578871345152 for the zero
+ * value of its clock.
+ */
 function timeOf(t: PprofTables, nowNanos: bigint): bigint {
-  return t.timeNanos === 0n ? nowNanos : t.timeNanos;
+  return t.timeNanos > 0n ? t.timeNanos : nowNanos;
 }
 
 /** Plain TypeScript twin of the kernel's `normalise`; accepts any IDs. */

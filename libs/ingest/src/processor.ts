@@ -156,6 +156,9 @@ const MAX_CACHED_LABELS = 64 << 10,
 /** Copies of a label set in the cache: key, labels and bytes. */
 const COPIES = 3;
 
+/** Times of pprofs below this one count as missing: before 1970 or, as in v1, within it. */
+const YEAR_NANOS = 31_536_000_000_000_000n;
+
 const DROPPED: FinalLabels = { labels: [], bytes: new Uint8Array(0) };
 
 function boundsOf(limits: IngestLimits): StackBounds {
@@ -375,8 +378,7 @@ export class PushProcessor {
     fixScripting(tables, request.spyName);
     if (request.spyName === "dotnetspy" || (request.spyName === "unknown" && config?.has("inuse-space")))
       fixDotnet(tables);
-    if (tables.timeNanos >= 0n && tables.timeNanos < 31_536_000_000_000_000n)
-      tables.timeNanos = request.fromNanos;
+    if (tables.timeNanos < YEAR_NANOS) tables.timeNanos = request.fromNanos;
     const labels = overlay(request.tags, [
       ...this.common(request),
       { name: LABEL_NAME, value: pprofName(types, config) },

@@ -1,4 +1,11 @@
-import { compareLabels, labelsText, parseProfileType, parseSelector, selectorMatches } from "./index.ts";
+import {
+  compareLabels,
+  labelsText,
+  parseProfileType,
+  parseSelector,
+  selectorMatches,
+  selectorText,
+} from "./index.ts";
 
 const labels = [
   { name: "pod", value: "a-1" },
@@ -34,6 +41,34 @@ describe("selectors", () => {
     ['{a="b"} x', '1:9: parse error: unexpected "x"'],
   ])("tell where %j is wrong", (text, message) => {
     expect(() => parseSelector(text)).toThrow(message);
+  });
+  it("come back from their text, whatever characters names and values have", () => {
+    const names = [
+      "a",
+      "k8s.namespace.name",
+      "k8s-dash",
+      "1lead",
+      "√世界",
+      "a b",
+      'q"\\',
+      "a=~",
+      "",
+      "__proto__",
+    ];
+    const values = ["", "prod", 'q"\\n', "a\nb\u0000\u2028", "{}`'", "\ud800", "😀"];
+    for (const name of names)
+      for (const value of values)
+        for (const op of ["=", "!="] as const) {
+          const text = `{${JSON.stringify(name)}${op}${JSON.stringify(value)},z="1"}`;
+          const once = parseSelector(text),
+            twice = parseSelector(selectorText(once));
+          expect(twice.map((m) => [m.name, m.op, m.value])).toEqual([
+            [name, op, value],
+            ["z", "=", "1"],
+          ]);
+        }
+    expect(selectorText(parseSelector('{a="x","k8s.pod"="y"}'))).toBe('{a="x","k8s.pod"="y"}');
+    expect(() => parseSelector('{a="\\UFFFFFFFF"}')).toThrow("unknown escape");
   });
   it("have RE2's semantics: what backtracks for ever elsewhere is linear, what RE2 lacks is refused", () => {
     const started = performance.now();

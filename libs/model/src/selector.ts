@@ -89,9 +89,19 @@ export class Matcher {
     return found;
   }
 
+  /** Text that `parseSelector` reads as this condition. */
   toString(): string {
-    return `${this.name}${this.op}${JSON.stringify(this.value)}`;
+    const name = PLAIN_NAME.test(this.name) ? this.name : quote(this.name);
+    return `${name}${this.op}${quote(this.value)}`;
   }
+}
+
+/** A label name that a selector holds without quotes. */
+const PLAIN_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** A quoted text of a selector: its escapes are those of `parseSelector`, also for lone surrogates. */
+function quote(text: string): string {
+  return JSON.stringify(text);
 }
 
 /** Every condition must hold; an empty list matches all. */
@@ -111,7 +121,7 @@ export function selectorMatches(selector: Selector, labels: Labels): boolean {
   return true;
 }
 
-/** Text of a selector: `{name="value",…}`. */
+/** Text of a selector, `{name="value","a quoted name"="value",…}`, for `parseSelector`. */
 export function selectorText(selector: Selector): string {
   return `{${selector.map(String).join(",")}}`;
 }
@@ -257,9 +267,10 @@ class SelectorParser {
     if (c !== undefined && c in simple) return simple[c]!;
     const digits = c === "x" ? 2 : c === "u" ? 4 : c === "U" ? 8 : 0;
     const hex = this.text.slice(this.pos, this.pos + digits);
-    if (digits > 0 && hex.length === digits && /^[0-9a-fA-F]+$/.test(hex)) {
+    const code = digits > 0 && hex.length === digits && /^[0-9a-fA-F]+$/.test(hex) ? parseInt(hex, 16) : -1;
+    if (code >= 0 && code <= 0x10ffff) {
       this.pos += digits;
-      return String.fromCodePoint(parseInt(hex, 16));
+      return String.fromCodePoint(code);
     }
     const octal = this.text.slice(this.pos - 1, this.pos + 2);
     if (/^[0-7]{3}$/.test(octal)) {

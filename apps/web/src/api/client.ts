@@ -61,6 +61,13 @@ async function ask(path: string, init: RequestInit): Promise<Response> {
   throw new ApiError(message.trim() || `HTTP ${r.status}`, r.status, code);
 }
 
+/** Labels by name; their names are the clients' own, such as `constructor`. */
+function labelsOf(labels: readonly { name: string; value: string }[] = []): Record<string, string> {
+  const out = Object.create(null) as Record<string, string>;
+  for (const l of labels) out[l.name] = l.value;
+  return out;
+}
+
 /** Client of the server's API for one tenant. */
 export class Client {
   readonly tenant: string;
@@ -71,7 +78,11 @@ export class Client {
   private async json<T>(path: string, body: unknown, signal?: AbortSignal): Promise<Answer<T>> {
     const r = await ask(path, {
       method: "POST",
-      headers: headers(this.tenant, { "content-type": "application/json" }),
+      // Without the parameter, the server leaves out label names with dots, dashes or other scripts.
+      headers: headers(this.tenant, {
+        "content-type": "application/json",
+        accept: "*/*; allow-utf8-labelnames=true",
+      }),
       body: JSON.stringify(body),
       ...(signal ? { signal } : {}),
     });
@@ -133,9 +144,7 @@ export class Client {
       { labelNames: names, matchers, start: String(startMs), end: String(endMs) },
       signal,
     );
-    return (value.labelsSet ?? []).map((s) =>
-      Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])),
-    );
+    return (value.labelsSet ?? []).map((s) => labelsOf(s.labels));
   }
 
   async labelNames(
@@ -219,7 +228,7 @@ export class Client {
         );
     return {
       value: (value.series ?? []).map((s) => ({
-        labels: Object.fromEntries((s.labels ?? []).map((l) => [l.name, l.value])),
+        labels: labelsOf(s.labels),
         points: (s.points ?? []).map((p) => ({
           ms: Number(p.timestamp),
           value: Number(p.value ?? 0),

@@ -15,7 +15,35 @@ export class SelectorError extends Error {
   }
 }
 
-/** `service_name="a", pod!="b"`, with or without braces. @throws SelectorError with the position */
+const isQuote = (c: string | undefined): boolean => c === '"' || c === "'" || c === "`";
+
+/** A backslash and the character behind it, as in the server's selectors. */
+const ESCAPE = /\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|[^])?/g;
+const ESCAPED: ReadonlyMap<string, string> = new Map([
+  ["a", "\x07"],
+  ["b", "\b"],
+  ["f", "\f"],
+  ["n", "\n"],
+  ["r", "\r"],
+  ["t", "\t"],
+  ["v", "\v"],
+  ["\\", "\\"],
+  ['"', '"'],
+  ["'", "'"],
+]);
+
+function unescaped(escape: string): string | undefined {
+  const what = escape.slice(1);
+  if (what.length < 2) return ESCAPED.get(what);
+  const code = /^\d/.test(what) ? parseInt(what, 8) : parseInt(what.slice(1), 16);
+  return code > 0x10ffff ? undefined : String.fromCodePoint(code);
+}
+
+/**
+ * `service_name="a", pod!="b"`, with or without braces. Names with dots may go without quotes. Regular
+ * expressions are RE2's, which only the server reads.
+ * @throws SelectorError with the position
+ */
 export function parseSelector(text: string): Matcher[] {
   let at = 0;
   const fail = (what: string): never => {
@@ -25,20 +53,21 @@ export function parseSelector(text: string): Matcher[] {
     while (at < text.length && /\s/.test(text[at]!)) at++;
   };
   const quoted = (): string => {
-    const from = at;
-    at++;
-    while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+    const from = at,
+      quote = text[at++]!;
+    while (at < text.length && text[at] !== quote) at += text[at] === "\\" && quote !== "`" ? 2 : 1;
     if (at >= text.length) {
       at = from;
       fail("this quote is not closed");
     }
-    at++;
-    try {
-      return JSON.parse(text.slice(from, at)) as string;
-    } catch {
-      at = from;
-      return fail("this is no valid quoted text");
-    }
+    const inner = text.slice(from + 1, at++);
+    if (quote === "`") return inner;
+    return inner.replace(ESCAPE, (escape: string, _what: string | undefined, offset: number) => {
+      const c = unescaped(escape);
+      if (c !== undefined) return c;
+      at = from + 1 + offset;
+      return fail("this is no valid escape");
+    });
   };
   blank();
   const braced = text[at] === "{";
@@ -47,24 +76,15 @@ export function parseSelector(text: string): Matcher[] {
   for (blank(); at < text.length && text[at] !== "}"; blank()) {
     const start = at;
     const bare = /^[A-Za-z_][\w.]*/.exec(text.slice(at))?.[0];
-    const name = text[at] === '"' ? quoted() : (bare ?? fail("a label name is expected"));
+    const name = isQuote(text[at]) ? quoted() : (bare ?? fail("a label name is expected"));
     if (bare !== undefined && at === start) at += bare.length;
     blank();
     const op = /^(=~|!~|!=|=)/.exec(text.slice(at))?.[1] as Operator | undefined;
     if (!op) fail("one of = != =~ !~ is expected");
     at += op!.length;
     blank();
-    const valueAt = at;
-    if (text[at] !== '"') fail("a quoted value is expected");
+    if (!isQuote(text[at])) fail("a quoted value is expected");
     const value = quoted();
-    if (op === "=~" || op === "!~") {
-      try {
-        new RegExp(value);
-      } catch {
-        at = valueAt;
-        fail("this is no valid regular expression");
-      }
-    }
     out.push({ name, op: op!, value });
     blank();
     if (text[at] === ",") at++;
@@ -79,7 +99,7 @@ export function parseSelector(text: string): Matcher[] {
   return out;
 }
 
-const shown = (name: string): string => (/^[A-Za-z_][\w.]*$/.test(name) ? name : JSON.stringify(name));
+const shown = (name: string): string => (/^[A-Za-z_]\w*$/.test(name) ? name : JSON.stringify(name));
 export function matcherText(m: Matcher): string {
   return `${shown(m.name)}${m.op}${JSON.stringify(m.value)}`;
 }

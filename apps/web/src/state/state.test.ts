@@ -143,7 +143,7 @@ describe("selectors", () => {
     ['{a="b"', 7, "brace"],
     ['a~"b"', 2, "= != =~ !~"],
     ['="b"', 1, "label name"],
-    ['a=~"("', 4, "regular expression"],
+    ['a="b\\d"', 5, "no valid escape"],
     ['a="b"}', 6, "nothing is expected"],
   ])("%s is refused at character %i", (given, at, why) => {
     try {
@@ -156,6 +156,23 @@ describe("selectors", () => {
         expect.stringContaining(why),
       ]);
     }
+  });
+  it.each(["k8s.namespace.name", "k8s-dash", "1lead", "√世界", "constructor", "__proto__"])(
+    "quote the name %s for the server, if it is no identifier",
+    (name) => {
+      const text = selectorOf([{ name, op: "=", value: "prod" }]);
+      expect(text).toBe(/^\w+$/.test(name) && !/^\d/.test(name) ? `{${name}="prod"}` : `{"${name}"="prod"}`);
+      expect(parseSelector(text)).toEqual([{ name, op: "=", value: "prod" }]);
+    },
+  );
+  it("take names with dots without quotes, and RE2's expressions", () => {
+    expect(parseSelector('k8s.pod.name=~"(?i)A\\\\pL+[[:alpha:]]\\\\Qx\\\\E"')).toEqual([
+      { name: "k8s.pod.name", op: "=~", value: "(?i)A\\pL+[[:alpha:]]\\Qx\\E" },
+    ]);
+    expect(parseSelector("a=~`\\d+\"`, b='it\\'s \\x41\\u00e9\\101\\n'")).toEqual([
+      { name: "a", op: "=~", value: '\\d+"' },
+      { name: "b", op: "=", value: "it's AéA\n" },
+    ]);
   });
   it("replace, keep and invert", () => {
     const a = parseSelector('service_name="a", pod!="x"');
