@@ -14,40 +14,60 @@ const storage = Object.fromEntries(
 /** Flags of all commands. The bucket's flags are the server's, whose configuration file is read, too. */
 export const schema = {
   ...storage,
-  output: str("output", undefined, "table", "Form of what is printed.", { choices: ["table", "json"] }),
-  tenant: str("tenant", undefined, "", "Tenant; empty: all, or anonymous where one is needed."),
+  output: str("output", undefined, "table", "Output format.", { choices: ["table", "json"] }),
+  tenant: str(
+    "tenant",
+    undefined,
+    "",
+    "Tenant ID. Empty: all tenants, or anonymous for commands that need one.",
+  ),
   url: str("url", undefined, "http://127.0.0.1:4040", "Base URL of the server."),
-  token: str("token", undefined, "", "Token that is sent to the server as Authorization: Bearer."),
-  query: str("query", undefined, "{}", "Selector of series."),
+  token: str("token", undefined, "", "Access token, sent to the server as Authorization: Bearer."),
+  query: str("query", undefined, "{}", "Label selector of series."),
   profileType: str(
     "profile-type",
     undefined,
     "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
     "Profile type of a query.",
   ),
-  from: str("from", undefined, "", "Begin: RFC 3339, Unix time, or now-1h. Empty: the first there is."),
-  to: str("to", undefined, "", "End, in the same forms. Empty: the last there is."),
-  format: str("format", undefined, "parquet", "Form of an export.", {
+  from: str("from", undefined, "", "Start time: RFC 3339, Unix time, or now-1h. Empty: the earliest data."),
+  to: str("to", undefined, "", "End time, in the same formats. Empty: the latest data."),
+  format: str("format", undefined, "parquet", "Export format.", {
     choices: ["pprof", "folded", "speedscope", "firefox", "otlp", "svg", "html", "arrow", "parquet"],
   }),
   rows: str(
     "rows",
     undefined,
     "samples",
-    "Rows of an exported table: each sample with its stack, or each profile with its sum.",
+    "Rows of an exported table: one per sample with its stacktrace, or one per profile with its total.",
     { choices: ["samples", "profiles"] },
   ),
-  nodes: int("nodes", undefined, 0, "Most nodes of a flame graph; 0: all.", { min: 0 }),
-  limit: int("limit", undefined, 25, "Most functions that top shows; 0: all.", { min: 0 }),
-  shards: int("shards", undefined, 0, "Shards that a compaction divides series over; 0: none.", { min: 0 }),
-  mark: str("mark-sources", undefined, "no", "Mark the blocks that a compaction merged for deletion.", {
+  nodes: int("nodes", undefined, 0, "Maximum number of nodes of a flame graph; 0 disables the limit.", {
+    min: 0,
+  }),
+  limit: int("limit", undefined, 25, "Maximum number of functions that top prints; 0 disables the limit.", {
+    min: 0,
+  }),
+  shards: int(
+    "shards",
+    undefined,
+    0,
+    "Number of shards into which a compaction splits series; 0 disables splitting.",
+    { min: 0 },
+  ),
+  mark: str("mark-sources", undefined, "no", "Mark the source blocks of a compaction for deletion.", {
     choices: ["no", "yes"],
   }),
   name: str("name", undefined, "", "Series of pushed or imported profiles: service{label=value,…}."),
-  dryRun: bool("dry-run", undefined, false, "Say what would be done, and do nothing."),
-  by: str("by", undefined, "", "Who asks for a deletion; empty: the user of this machine."),
-  reason: str("reason", undefined, "", "Why a deletion is asked for; kept in the audit trail."),
-  out: str("out", undefined, "", "File or folder that is written."),
+  dryRun: bool("dry-run", undefined, false, "Print the planned actions without executing them."),
+  by: str(
+    "by",
+    undefined,
+    "",
+    "Name of the person who requests the deletion. Empty: the current user of this machine.",
+  ),
+  reason: str("reason", undefined, "", "Reason for the deletion, kept in the audit trail."),
+  out: str("out", undefined, "", "Output file or directory."),
 };
 export type CliConfig = ConfigOf<typeof schema> & ConfigOf<typeof commonSchema>;
 

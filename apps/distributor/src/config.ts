@@ -7,13 +7,13 @@ const distributorSection = {
     "distributor.push.timeout",
     "distributor.pushtimeout",
     "5s",
-    "Time an ingester gets for a push.",
+    "Timeout of a push to an ingester.",
   ),
   maxUsageGroupNames: int(
     "distributor.max-usage-group-names",
     "distributor.max_usage_group_names",
     500,
-    "Usage groups of each tenant, named by label values, that metrics show; further ones count as __overflow__.",
+    "Maximum number of usage groups per tenant, named by label values, that appear in metrics; further groups count as __overflow__.",
     { min: 0 },
   ),
 };

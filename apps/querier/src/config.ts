@@ -7,7 +7,7 @@ const querierSection = {
     "querier.max-concurrent",
     "querier.max_concurrent",
     4,
-    "Queries that a querier runs at once.",
+    "Maximum number of concurrent queries per querier.",
     { min: 1 },
   ),
 };

@@ -7,14 +7,14 @@ const schedulerSection = {
     "query-scheduler.max-outstanding-requests-per-tenant",
     "query_scheduler.max_outstanding_requests_per_tenant",
     100,
-    "Queries of a tenant that may wait; beyond it 429. Parts of one count once.",
+    "Maximum number of queued queries per tenant; further queries get 429. Sub-queries of one query count once.",
     { min: 1 },
   ),
   querierForgetDelay: duration(
     "query-scheduler.querier-forget-delay",
     "query_scheduler.querier_forget_delay",
     "0s",
-    "How long a querier that was not heard of keeps its place among a tenant's queriers; at least 15s.",
+    "Time that a querier without contact keeps its place in the tenants' querier shards; at least 15s.",
   ),
 };
 

@@ -8,20 +8,20 @@ const storeSection = {
     "blocks-storage.bucket-store.sync-interval",
     "store_gateway.bucket_store.sync_interval",
     "15m",
-    "How often a store-gateway reads the bucket index.",
+    "Interval between reads of the bucket index.",
   ),
   metaConcurrency: int(
     "blocks-storage.bucket-store.meta-sync-concurrency",
     "store_gateway.bucket_store.meta_sync_concurrency",
     20,
-    "Metas read at once.",
+    "Maximum number of meta.json files read concurrently.",
     { min: 1 },
   ),
   ignoreDeletionMarksDelay: duration(
     "blocks-storage.bucket-store.ignore-deletion-marks-delay",
     "store_gateway.bucket_store.ignore_deletion_mark_delay",
     "30m",
-    "Age of a deletion mark from which its block is hidden.",
+    "Age of a deletion mark after which its block is excluded from queries.",
   ),
 };
 

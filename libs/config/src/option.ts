@@ -105,7 +105,7 @@ export function parseDuration(text: string): number {
   if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d|w|y))+$/.test(body))
     throw new CinderblockError(
       "invalid",
-      `not a valid duration: ${JSON.stringify(text)}; write it like 30s, 1h30m or 7d`,
+      `not a valid duration: ${JSON.stringify(text)}; expected a duration such as 30s, 1h30m or 7d`,
     );
   let ms = 0;
   for (const [, n, unit] of body.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d|w|y)/g))

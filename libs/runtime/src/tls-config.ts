@@ -8,75 +8,75 @@ export const tlsSchema = {
     "server.http-tls-cert-path",
     "server.http_tls_config.cert_file",
     "",
-    "PEM file with the server's certificate and its chain; with it the port speaks TLS alone. Read again when it changes.",
+    "PEM file with the server's certificate chain; reloaded when it changes. With a certificate, the port accepts only TLS.",
   ),
   tlsKey: str(
     "server.http-tls-key-path",
     "server.http_tls_config.key_file",
     "",
-    "PEM file with the key of the server's certificate.",
+    "PEM file with the private key of the server's certificate.",
   ),
   tlsClientCa: str(
     "server.http-tls-ca-path",
     "server.http_tls_config.client_ca_file",
     "",
-    "PEM file with the authorities of clients' certificates; empty: the system's.",
+    "PEM file with the certificate authorities for client certificates. Empty: the system's authorities.",
   ),
   tlsClientAuth: str(
     "server.http-tls-client-auth",
     "server.http_tls_config.client_auth_type",
     "NoClientCert",
-    "Whether clients show a certificate.",
+    "Policy for client certificates.",
     { choices: [...CLIENT_AUTH, ""] },
   ),
   tlsMinVersion: str(
     "server.tls-min-version",
     "server.tls_min_version",
     "",
-    "Least version of TLS; empty: 1.2.",
+    "Minimum TLS version. Empty: 1.2.",
     { choices: ["", "VersionTLS12", "VersionTLS13"] },
   ),
   tlsCiphers: str(
     "server.tls-cipher-suites",
     "server.tls_cipher_suites",
     "",
-    "Suites up to TLS 1.2, separated by commas, like TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256; empty: Node's.",
+    "Comma-separated cipher suites for TLS 1.2 and earlier, for example TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256. Empty: the defaults of Node.js.",
   ),
   clientTls: bool(
     "internal-client.tls-enabled",
     "internal_client.tls_enabled",
     false,
-    "Call the other processes of the cluster over TLS.",
+    "Use TLS for calls to the other processes of the cluster.",
   ),
   clientTlsCa: str(
     "internal-client.tls-ca-path",
     "internal_client.tls_ca_path",
     "",
-    "PEM file with the authorities of the others' certificates; empty: the system's and those of NODE_EXTRA_CA_CERTS.",
+    "PEM file with the certificate authorities for the other processes' certificates. Empty: the system's authorities and those of NODE_EXTRA_CA_CERTS.",
   ),
   clientTlsCert: str(
     "internal-client.tls-cert-path",
     "internal_client.tls_cert_path",
     "",
-    "PEM file with the certificate that this process shows the others; empty: none.",
+    "PEM file with the client certificate for calls to other processes. Empty: no client certificate.",
   ),
   clientTlsKey: str(
     "internal-client.tls-key-path",
     "internal_client.tls_key_path",
     "",
-    "PEM file with the key of that certificate.",
+    "PEM file with the private key of the client certificate.",
   ),
   clientTlsName: str(
     "internal-client.tls-server-name",
     "internal_client.tls_server_name",
     "",
-    "Name that the others' certificates bear; empty: the address that is called.",
+    "Expected host name in the other processes' certificates. Empty: the address of the call.",
   ),
   clientTlsInsecure: bool(
     "internal-client.tls-insecure-skip-verify",
     "internal_client.tls_insecure_skip_verify",
     false,
-    "Do not verify the others' certificates.",
+    "Skip the verification of the other processes' certificates.",
   ),
 };
 
@@ -87,7 +87,7 @@ export function serverTlsOf(c: TlsConfig): ServerTls | undefined {
   if ((c.tlsCert === "") !== (c.tlsKey === ""))
     throw new CinderblockError(
       "invalid",
-      "-server.http-tls-cert-path and -server.http-tls-key-path go together: set both, or neither",
+      "-server.http-tls-cert-path and -server.http-tls-key-path must be set together",
     );
   if (c.tlsCert === "") {
     if (c.tlsClientAuth !== "" && c.tlsClientAuth !== "NoClientCert")
@@ -118,7 +118,7 @@ export function clientTlsOf(c: TlsConfig): ClientTls | undefined {
   if ((c.clientTlsCert === "") !== (c.clientTlsKey === ""))
     throw new CinderblockError(
       "invalid",
-      "-internal-client.tls-cert-path and -internal-client.tls-key-path go together: set both, or neither",
+      "-internal-client.tls-cert-path and -internal-client.tls-key-path must be set together",
     );
   if (!c.clientTls) return undefined;
   return {
@@ -140,16 +140,16 @@ export function checkClusterTls(c: TlsConfig): void {
   if (server && !client)
     throw new CinderblockError(
       "invalid",
-      "-server.http-tls-cert-path makes this process speak TLS alone: its cluster has to call it so, set -internal-client.tls-enabled on all of its processes",
+      "-server.http-tls-cert-path makes this process accept only TLS: set -internal-client.tls-enabled on all processes of the cluster",
     );
   if (client && !server)
     throw new CinderblockError(
       "invalid",
-      "-internal-client.tls-enabled calls the other processes over TLS, and this one speaks none: set -server.http-tls-cert-path and -server.http-tls-key-path",
+      "-internal-client.tls-enabled requires TLS on all processes, but this one has no certificate: set -server.http-tls-cert-path and -server.http-tls-key-path",
     );
   if (server?.clientAuth.startsWith("Require") && client?.certPath === "")
     throw new CinderblockError(
       "invalid",
-      `-server.http-tls-client-auth=${server.clientAuth} keeps the cluster's own processes out: set -internal-client.tls-cert-path and -internal-client.tls-key-path`,
+      `-server.http-tls-client-auth=${server.clientAuth} would refuse the cluster's own processes: set -internal-client.tls-cert-path and -internal-client.tls-key-path`,
     );
 }
